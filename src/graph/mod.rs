@@ -1,0 +1,18 @@
+//! The values of the program: names, ids, properties, entities, relationships, drafts, and the
+//! traits that read a graph.
+//!
+//! Nothing here knows of files, jobs or queries. Every other module may use this one; it uses none.
+
+mod draft;
+mod id;
+mod name;
+mod object;
+mod read;
+mod value;
+
+pub use draft::{DraftEnd, DraftEntity, DraftRelationship, Place, default_relationship_key};
+pub use id::{Kind, ObjectId};
+pub use name::{InvalidName, NameKind, check_name};
+pub use object::{Entity, EntityHead, Metadata, Relationship};
+pub use read::{Adjacency, Direction, Edge, GraphRead, Names};
+pub use value::Value;

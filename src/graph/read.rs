@@ -1,0 +1,75 @@
+//! The trait that reads: how everything above the store sees a graph.
+//!
+//! A snapshot of the database file and the memory model of the tests both implement it, so
+//! queries, views and mappings never name the store.
+
+use super::{Entity, EntityHead, ObjectId, Relationship};
+
+/// Which way along a relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Direction {
+    /// With the arrow: from the entity to what its relationships point at.
+    Out = 0,
+    /// Against the arrow.
+    In = 1,
+}
+
+/// One live relationship as seen from one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Edge {
+    /// Number of the entity at the other end.
+    pub other: u32,
+    /// The class of the relationship, as a number of [`Names::name`].
+    pub verb: u32,
+    /// Number of the relationship.
+    pub relationship: u32,
+}
+
+/// The neighbourhood of entities, by dense number: all that a walk needs.
+///
+/// Only live relationships are visible. The order of the edges of one entity is stable for one
+/// snapshot.
+pub trait Adjacency {
+    /// What can go wrong while reading; `Infallible` for graphs in memory.
+    type Error;
+
+    /// One more than the largest entity number, for arrays indexed by it.
+    fn entity_bound(&self) -> u32;
+
+    /// Calls `visit` for each live edge of `entity` in `direction`.
+    fn for_each_edge(
+        &self,
+        entity: u32,
+        direction: Direction,
+        visit: impl FnMut(Edge),
+    ) -> Result<(), Self::Error>;
+}
+
+/// Numbers of names: scopes, types, classes (verbs too) and property names share one dictionary.
+pub trait Names {
+    /// The text of a number that this graph gave out.
+    fn name(&self, number: u32) -> &str;
+    /// The number of a text, if this graph uses it anywhere.
+    fn name_number(&self, text: &str) -> Option<u32>;
+}
+
+/// A reader of one consistent state of the graph.
+pub trait GraphRead: Adjacency + Names {
+    /// The entity with this number, tombstones included.
+    fn entity(&self, number: u32) -> Result<Option<Entity>, Self::Error>;
+    /// The same without its properties, which is much cheaper.
+    fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, Self::Error>;
+    /// The number of the entity or relationship with this `_id`, tombstones included.
+    fn number_of(&self, kind: super::Kind, id: ObjectId) -> Result<Option<u32>, Self::Error>;
+    /// The relationship with this number, tombstones included.
+    fn relationship(&self, number: u32) -> Result<Option<Relationship>, Self::Error>;
+    /// Numbers of the live entities, ascending, of a type and of a class, where given.
+    fn entities_with(
+        &self,
+        type_name: Option<&str>,
+        class: Option<&str>,
+    ) -> Result<Vec<u32>, Self::Error>;
+    /// The scopes that hold anything, in byte order.
+    fn scopes(&self) -> Result<Vec<String>, Self::Error>;
+}

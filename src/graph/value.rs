@@ -1,0 +1,158 @@
+//! Property values: flat, typed and exact.
+//!
+//! A property is a string, boolean, number, null, or a list of one of these. A number is kept only
+//! if a 64-bit integer or float holds exactly what the text says; anything else is refused rather
+//! than rounded.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// One property value. Borrows from the input while it is read; `Value<'static>` owns its text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// JSON `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer that fits 64 bits with a sign.
+    Int(i64),
+    /// An integer above `i64::MAX` that fits 64 bits without a sign.
+    UInt(u64),
+    /// Any other number; finite.
+    Float(f64),
+    /// A string.
+    Text(Cow<'a, str>),
+    /// A list whose items are all strings, all booleans, all numbers or all null. Never nested.
+    List(Vec<Value<'a>>),
+}
+
+impl<'a> Value<'a> {
+    /// Takes the number that `text` (a JSON number) says, or `None` if 64 bits cannot hold it
+    /// exactly: `0.1` and `1e30` can be held (printing them gives the same decimal), `2^64` and
+    /// `1e400` cannot.
+    pub fn number(text: &str) -> Option<Value<'static>> {
+        if let Ok(i) = text.parse::<i64>() {
+            // `-0` is the float minus zero; as an integer it would lose its sign.
+            return Some(if i == 0 && text.starts_with('-') {
+                Value::Float(-0.0)
+            } else {
+                Value::Int(i)
+            });
+        }
+        if let Ok(u) = text.parse::<u64>() {
+            return Some(Value::UInt(u));
+        }
+        let float = text.parse::<f64>().ok().filter(|f| f.is_finite())?;
+        (decimal(text) == decimal(&format!("{float:e}"))).then_some(Value::Float(float))
+    }
+
+    /// The same value with text of its own.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(b) => Value::Bool(b),
+            Value::Int(i) => Value::Int(i),
+            Value::UInt(u) => Value::UInt(u),
+            Value::Float(f) => Value::Float(f),
+            Value::Text(t) => Value::Text(Cow::Owned(t.into_owned())),
+            Value::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
+        }
+    }
+
+    /// The text of a string value.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether two items may stand in one list.
+    pub fn same_family(&self, other: &Value<'_>) -> bool {
+        self.family() == other.family()
+    }
+
+    /// What people call this kind of value.
+    pub fn family(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Int(_) | Value::UInt(_) | Value::Float(_) => "number",
+            Value::Text(_) => "string",
+            Value::List(_) => "list",
+        }
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    /// The JSON form of the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("null"),
+            Value::Bool(b) => write!(f, "{b}"),
+            Value::Int(i) => write!(f, "{i}"),
+            Value::UInt(u) => write!(f, "{u}"),
+            Value::Float(x) => match serde_json::to_string(x) {
+                Ok(text) => f.write_str(&text),
+                Err(_) => Err(fmt::Error),
+            },
+            Value::Text(text) => match serde_json::to_string(text.as_ref()) {
+                Ok(text) => f.write_str(&text),
+                Err(_) => Err(fmt::Error),
+            },
+            Value::List(items) => {
+                f.write_str("[")?;
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str(",")?;
+                    }
+                    item.fmt(f)?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+/// Sign, significant digits and power of ten of a decimal number, so that `1.50`, `15e-1` and
+/// `1.5` compare equal.
+fn decimal(text: &str) -> (bool, String, i64) {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        // An exponent beyond i64 was infinite or zero as a float; either way it compares unequal.
+        Some((m, e)) => (m, e.parse::<i64>().unwrap_or(i64::MIN / 2)),
+        None => (text, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let kept = digits.trim_start_matches('0').trim_end_matches('0');
+    if kept.is_empty() {
+        return (negative, String::new(), 0);
+    }
+    let trailing = digits.len() - digits.trim_end_matches('0').len();
+    (negative, kept.to_owned(), exponent - fraction.len() as i64 + trailing as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_exact_or_refused() {
+        assert_eq!(Value::number("42"), Some(Value::Int(42)));
+        assert_eq!(Value::number("18446744073709551615"), Some(Value::UInt(u64::MAX)));
+        assert_eq!(Value::number("18446744073709551616"), None, "2^64");
+        assert_eq!(Value::number("0.1"), Some(Value::Float(0.1)));
+        assert_eq!(Value::number("1.50"), Some(Value::Float(1.5)));
+        assert_eq!(Value::number("1e30"), Some(Value::Float(1e30)));
+        assert_eq!(Value::number("1e400"), None);
+        assert_eq!(Value::number("1e-400"), None, "would become zero");
+        assert_eq!(Value::number("0e5"), Some(Value::Float(0.0)));
+        assert_eq!(Value::number("0.1000000000000000055"), None);
+        assert_eq!(Value::number("123456789012345678901234567890"), None);
+        assert_eq!(Value::number("-0").map(|v| v.to_string()), Some("-0.0".into()));
+    }
+}
