@@ -1,5 +1,7 @@
 //! Tombolo: an embedded graph database of scoped entities.
 //!
-//! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values.
+//! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values,
+//! [`store`] the file.
 
 pub mod graph;
+pub mod store;

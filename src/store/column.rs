@@ -1,0 +1,189 @@
+//! Columns of integers that can be read at any row without unpacking.
+//!
+//! A chunk of heads or of adjacency is a handful of columns. Most are constant (the job, the
+//! times), ascending by a fixed step (slots), or lie in a narrow range (neighbours), so each is
+//! stored as the cheapest of:
+//!
+//! ```text
+//!   0 constant  base u64
+//!   1 step      base u64 | step u64                 row i is base + i * step
+//!   2 packed    base u64 | width u8 | width * rows  row i is base + the little-endian integer at i
+//!   3 sparse    base u64 | n u32 | n * row u32 | n * value u64    base, but for n rows
+//! ```
+//!
+//! Reading one row costs one addition (or a binary search in a sparse column), so a cold query
+//! decodes nothing that it does not ask for.
+
+use super::codec::Cursor;
+
+/// Appends the best form of `values` (fewer than 2^32 of them).
+pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
+    let base = values.first().copied().unwrap_or(0);
+    if values.iter().all(|&v| v == base) {
+        out.push(0);
+        out.extend_from_slice(&base.to_le_bytes());
+        return;
+    }
+    let step = values[1].wrapping_sub(base);
+    if values.windows(2).all(|w| w[1].wrapping_sub(w[0]) == step) {
+        out.push(1);
+        out.extend_from_slice(&base.to_le_bytes());
+        out.extend_from_slice(&step.to_le_bytes());
+        return;
+    }
+    let (min, max) = values.iter().fold((u64::MAX, 0), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    let width = (8 - (max - min).leading_zeros() as usize / 8).max(1);
+    let common = majority(values);
+    let exceptions = values.iter().filter(|&&v| v != common).count();
+    if exceptions * 12 + 4 < values.len() * width {
+        out.push(3);
+        out.extend_from_slice(&common.to_le_bytes());
+        out.extend_from_slice(&(exceptions as u32).to_le_bytes());
+        let rows = || values.iter().enumerate().filter(|&(_, &v)| v != common);
+        rows().for_each(|(row, _)| out.extend_from_slice(&(row as u32).to_le_bytes()));
+        rows().for_each(|(_, v)| out.extend_from_slice(&v.to_le_bytes()));
+        return;
+    }
+    out.push(2);
+    out.extend_from_slice(&min.to_le_bytes());
+    out.push(width as u8);
+    for v in values {
+        out.extend_from_slice(&(v - min).to_le_bytes()[..width]);
+    }
+}
+
+/// The value that more than half of the rows hold, if there is one; otherwise any value.
+fn majority(values: &[u64]) -> u64 {
+    let (mut candidate, mut votes) = (0, 0usize);
+    for &v in values {
+        if votes == 0 {
+            candidate = v;
+        }
+        if v == candidate { votes += 1 } else { votes -= 1 }
+    }
+    candidate
+}
+
+/// A column as it lies in the file.
+#[derive(Clone, Copy, Debug)]
+pub enum Column<'a> {
+    /// All rows are equal.
+    Constant(u64),
+    /// Row `i` is the first plus `i` times the second.
+    Step(u64, u64),
+    /// Differences to a base, each `width` bytes.
+    Packed(u64, usize, &'a [u8]),
+    /// A base with exceptions: rows (u32 each), then values (u64 each).
+    Sparse(u64, &'a [u8], &'a [u8]),
+}
+
+impl<'a> Column<'a> {
+    /// Reads the column of `rows` rows at the cursor. `None` if it is damaged.
+    pub fn take(cursor: &mut Cursor<'a>, rows: usize) -> Option<Column<'a>> {
+        let form = cursor.u8()?;
+        let base = cursor.u64()?;
+        Some(match form {
+            0 => Column::Constant(base),
+            1 => Column::Step(base, cursor.u64()?),
+            2 => {
+                let width = usize::from(cursor.u8()?);
+                if !(1..=8).contains(&width) {
+                    return None;
+                }
+                Column::Packed(base, width, cursor.take(rows.checked_mul(width)?)?)
+            }
+            3 => {
+                let n = cursor.u32()? as usize;
+                Column::Sparse(
+                    base,
+                    cursor.take(n.checked_mul(4)?)?,
+                    cursor.take(n.checked_mul(8)?)?,
+                )
+            }
+            _ => return None,
+        })
+    }
+
+    /// The value at `row`, which must be below the number of rows.
+    #[inline]
+    pub fn get(&self, row: usize) -> u64 {
+        match *self {
+            Column::Constant(base) => base,
+            Column::Step(base, step) => base.wrapping_add(step.wrapping_mul(row as u64)),
+            Column::Packed(base, width, bytes) => {
+                let mut word = [0; 8];
+                word[..width].copy_from_slice(&bytes[row * width..(row + 1) * width]);
+                base.wrapping_add(u64::from_le_bytes(word))
+            }
+            Column::Sparse(base, rows, values) => match search(rows, row as u32) {
+                Some(i) => {
+                    let mut word = [0; 8];
+                    word.copy_from_slice(&values[i * 8..(i + 1) * 8]);
+                    u64::from_le_bytes(word)
+                }
+                None => base,
+            },
+        }
+    }
+
+    /// The value at `row` as a number of something, which always fits 32 bits.
+    #[inline]
+    pub fn get32(&self, row: usize) -> u32 {
+        self.get(row) as u32
+    }
+}
+
+fn search(rows: &[u8], row: u32) -> Option<usize> {
+    let at = |i: usize| u32::from_le_bytes([0, 1, 2, 3].map(|b| rows[i * 4 + b]));
+    let (mut lo, mut hi) = (0, rows.len() / 4);
+    while lo < hi {
+        let mid = (lo + hi) / 2;
+        match at(mid).cmp(&row) {
+            std::cmp::Ordering::Equal => return Some(mid),
+            std::cmp::Ordering::Less => lo = mid + 1,
+            std::cmp::Ordering::Greater => hi = mid,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(values: &[u64], form: u8) {
+        let mut bytes = Vec::new();
+        put_column(&mut bytes, values);
+        assert_eq!(bytes[0], form);
+        let mut cursor = Cursor(&bytes);
+        let column = Column::take(&mut cursor, values.len()).expect("whole");
+        assert!(cursor.0.is_empty());
+        let back: Vec<u64> = (0..values.len()).map(|i| column.get(i)).collect();
+        assert_eq!(back, values);
+    }
+
+    #[test]
+    fn each_form_is_chosen_where_it_is_cheapest() {
+        check(&[], 0);
+        check(&[7; 1000], 0);
+        check(&[5, 4, 3, 2], 1);
+        check(&[1000, 1003, 1001, 1255], 2);
+        let mut mostly = vec![1_700_000_000_000; 500];
+        mostly[3] = 1;
+        mostly[499] = u64::MAX;
+        check(&mostly, 3);
+    }
+
+    proptest! {
+        #[test]
+        fn columns_come_back_as_they_were(values: Vec<u64>) {
+            let mut bytes = Vec::new();
+            put_column(&mut bytes, &values);
+            let column = Column::take(&mut Cursor(&bytes), values.len()).expect("whole");
+            for (i, v) in values.iter().enumerate() {
+                prop_assert_eq!(column.get(i), *v);
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Heads: the fixed facts of each entity and relationship, by dense number.
+//!
+//! A chunk holds [`CHUNK`] consecutive numbers as integer columns and two columns of
+//! text. Rows of numbers that were never given out, or were purged, are absent (`present` is 0).
+//!
+//! ```text
+//!   rows u16 | columns: present scope type class from to created begin end version job block slot
+//!            | key texts | display texts
+//!   texts:   prefix length varint, prefix | column of end offsets | suffix bytes
+//! ```
+//!
+//! A relationship whose key is `from|verb|to` stores no key: it is made from the ends again.
+
+use super::codec::{Cursor, put_bytes};
+use super::column::{Column, put_column};
+
+/// Numbers in one chunk.
+pub const CHUNK: u32 = 1024;
+
+const COLUMNS: usize = 13;
+
+/// The facts of one object. For an entity `from` and `to` are 0 and `class` is its class set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Name number of the scope.
+    pub scope: u32,
+    /// Name number of `_type`.
+    pub type_name: u32,
+    /// Name number of the verb, or of the class set of an entity.
+    pub class: u32,
+    /// Number of the entity where a relationship starts.
+    pub from: u32,
+    /// Number of the entity where a relationship ends.
+    pub to: u32,
+    /// `_createdOn`, epoch milliseconds.
+    pub created: i64,
+    /// `_beginOn`, epoch milliseconds.
+    pub begin: i64,
+    /// `_endOn`, epoch milliseconds; 0 while live.
+    pub end: i64,
+    /// `_version`.
+    pub version: u32,
+    /// Sequence number of the job that last changed the object.
+    pub job: u32,
+    /// Block of bodies that holds the properties, or [`NO_BODY`].
+    pub block: u32,
+    /// Place inside that block.
+    pub slot: u32,
+    /// `_key`; empty for a relationship whose key is made from its ends.
+    pub key: Box<str>,
+    /// The property `displayName`, where it is a string.
+    pub display: Option<Box<str>>,
+}
+
+/// The block number of an object without properties.
+pub const NO_BODY: u32 = u32::MAX;
+
+/// Writes the rows of one chunk; `None` stands for an absent row.
+pub fn encode(rows: &[Option<Head>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() * 24);
+    out.extend_from_slice(&(rows.len() as u16).to_le_bytes());
+    let absent = Head::default();
+    let each = |f: &dyn Fn(&Head) -> u64| -> Vec<u64> {
+        rows.iter().map(|row| f(row.as_ref().unwrap_or(&absent))).collect()
+    };
+    put_column(&mut out, &rows.iter().map(|r| u64::from(r.is_some())).collect::<Vec<_>>());
+    let getters: [&dyn Fn(&Head) -> u64; COLUMNS - 1] = [
+        &|h| h.scope.into(),
+        &|h| h.type_name.into(),
+        &|h| h.class.into(),
+        &|h| h.from.into(),
+        &|h| h.to.into(),
+        &|h| h.created as u64,
+        &|h| h.begin as u64,
+        &|h| h.end as u64,
+        &|h| h.version.into(),
+        &|h| h.job.into(),
+        &|h| h.block.into(),
+        &|h| h.slot.into(),
+    ];
+    for get in getters {
+        put_column(&mut out, &each(get));
+    }
+    put_texts(&mut out, rows.iter().map(|r| r.as_ref().map_or("", |h| &h.key)));
+    // A display text is stored behind one marker byte, so that an empty one differs from none.
+    let displays: Vec<String> = rows
+        .iter()
+        .map(|r| match r.as_ref().and_then(|h| h.display.as_ref()) {
+            Some(text) => format!("={text}"),
+            None => String::new(),
+        })
+        .collect();
+    put_texts(&mut out, displays.iter().map(String::as_str));
+    out
+}
+
+fn put_texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str> + Clone) {
+    let prefix = common_prefix(texts.clone());
+    put_bytes(out, prefix);
+    let mut end = 0;
+    let ends: Vec<u64> = texts
+        .clone()
+        .map(|text| {
+            end += text.len().saturating_sub(prefix.len()) as u64;
+            end
+        })
+        .collect();
+    put_column(out, &ends);
+    for text in texts.filter(|text| !text.is_empty()) {
+        out.extend_from_slice(&text.as_bytes()[prefix.len()..]);
+    }
+}
+
+/// The bytes that all texts begin with, empty ones aside; shorter by one than the shortest text,
+/// so that no text but an empty one has an empty suffix.
+fn common_prefix<'a>(texts: impl Iterator<Item = &'a str>) -> &'a [u8] {
+    let mut texts = texts.filter(|t| !t.is_empty()).map(str::as_bytes);
+    let Some(first) = texts.next() else { return &[] };
+    let mut len = first.len() - 1;
+    for text in texts {
+        let same = first.iter().zip(text).take_while(|(a, b)| a == b).count();
+        len = len.min(same).min(text.len() - 1);
+    }
+    &first[..len]
+}
+
+/// A column of texts as it lies in the file.
+#[derive(Clone, Copy)]
+struct Texts<'a> {
+    prefix: &'a [u8],
+    ends: Column<'a>,
+    suffixes: &'a [u8],
+}
+
+impl<'a> Texts<'a> {
+    fn take(cursor: &mut Cursor<'a>, rows: usize) -> Option<Texts<'a>> {
+        let prefix = cursor.bytes()?;
+        let ends = Column::take(cursor, rows)?;
+        let len = if rows == 0 { 0 } else { ends.get(rows - 1) };
+        let suffixes = cursor.take(usize::try_from(len).ok()?)?;
+        Some(Texts { prefix, ends, suffixes })
+    }
+
+    fn get(&self, row: usize) -> Option<String> {
+        let start = if row == 0 { 0 } else { self.ends.get(row - 1) as usize };
+        let suffix = self.suffixes.get(start..self.ends.get(row) as usize)?;
+        if suffix.is_empty() {
+            return Some(String::new());
+        }
+        String::from_utf8([self.prefix, suffix].concat()).ok()
+    }
+}
+
+/// One chunk as it lies in the file; any row can be read by itself.
+#[derive(Clone, Copy)]
+pub struct HeadChunk<'a> {
+    rows: usize,
+    columns: [Column<'a>; COLUMNS],
+    keys: Texts<'a>,
+    displays: Texts<'a>,
+}
+
+impl<'a> HeadChunk<'a> {
+    /// Finds the columns of a chunk. `None` if it is damaged.
+    pub fn parse(payload: &'a [u8]) -> Option<HeadChunk<'a>> {
+        let mut cursor = Cursor(payload);
+        let rows = usize::from(u16::from_le_bytes(cursor.array()?));
+        let mut columns = [Column::Constant(0); COLUMNS];
+        for column in &mut columns {
+            *column = Column::take(&mut cursor, rows)?;
+        }
+        let keys = Texts::take(&mut cursor, rows)?;
+        let displays = Texts::take(&mut cursor, rows)?;
+        cursor.0.is_empty().then_some(HeadChunk { rows, columns, keys, displays })
+    }
+
+    /// Number of rows, absent ones included.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether the row holds an object.
+    pub fn present(&self, row: usize) -> bool {
+        row < self.rows && self.columns[0].get(row) == 1
+    }
+
+    /// Whether the row holds an object that is not soft-deleted.
+    pub fn live(&self, row: usize) -> bool {
+        self.present(row) && self.columns[8].get(row) == 0
+    }
+
+    /// Name number of the scope of a present row.
+    pub fn scope(&self, row: usize) -> u32 {
+        self.columns[1].get32(row)
+    }
+
+    /// Name number of the type of a present row.
+    pub fn type_name(&self, row: usize) -> u32 {
+        self.columns[2].get32(row)
+    }
+
+    /// Name number of the class (set) of a present row.
+    pub fn class(&self, row: usize) -> u32 {
+        self.columns[3].get32(row)
+    }
+
+    /// The ends of a present relationship.
+    pub fn ends(&self, row: usize) -> (u32, u32) {
+        (self.columns[4].get32(row), self.columns[5].get32(row))
+    }
+
+    /// All of a row. `None` if it is absent or its text is damaged.
+    pub fn get(&self, row: usize) -> Option<Head> {
+        if !self.present(row) {
+            return None;
+        }
+        let c = |i: usize| self.columns[i].get(row);
+        let display = self.displays.get(row)?;
+        Some(Head {
+            scope: c(1) as u32,
+            type_name: c(2) as u32,
+            class: c(3) as u32,
+            from: c(4) as u32,
+            to: c(5) as u32,
+            created: c(6) as i64,
+            begin: c(7) as i64,
+            end: c(8) as i64,
+            version: c(9) as u32,
+            job: c(10) as u32,
+            block: c(11) as u32,
+            slot: c(12) as u32,
+            key: self.keys.get(row)?.into(),
+            display: display.strip_prefix('=').map(Into::into),
+        })
+    }
+
+    /// All rows, for a chunk that is about to be rewritten.
+    pub fn to_rows(self) -> Option<Vec<Option<Head>>> {
+        (0..self.rows)
+            .map(|row| if self.present(row) { self.get(row).map(Some) } else { Some(None) })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn heads() -> impl Strategy<Value = Option<Head>> {
+        let texts = ("[a-z]{1,3}:[a-zäö]{0,9}", proptest::option::of("[a-z]{0,9}"));
+        let numbers = (any::<u32>(), 0..3u32, any::<i64>(), any::<u32>());
+        proptest::option::of((texts, numbers).prop_map(|((key, display), (a, b, c, d))| Head {
+            scope: b,
+            type_name: a,
+            from: d,
+            begin: c,
+            version: b,
+            key: key.into(),
+            display: display.map(Into::into),
+            ..Head::default()
+        }))
+    }
+
+    proptest! {
+        #[test]
+        fn heads_come_back_as_they_were(rows in prop::collection::vec(heads(), 0..50)) {
+            let bytes = encode(&rows);
+            let chunk = HeadChunk::parse(&bytes).expect("whole");
+            prop_assert_eq!(chunk.to_rows().expect("whole"), rows);
+        }
+
+        #[test]
+        fn rubbish_is_no_chunk_and_no_panic(bytes: Vec<u8>) {
+            let _ = HeadChunk::parse(&bytes).and_then(|c| c.to_rows());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The database file. The only place that names redb.
+//!
+//! What lives here: the tables and their encodings, snapshots for reading, the one write
+//! transaction, staging of uploads, and the check of it all. What does not: any decision about
+//! what should be in the graph. `sync` decides; the store keeps.
+
+mod body;
+mod check;
+mod codec;
+mod column;
+mod error;
+mod heads;
+mod identity;
+mod rows;
+mod segment;
+mod snapshot;
+pub mod staging;
+mod tables;
+mod writer;
+
+pub use body::{BodyPacker, read as read_body, write as write_body};
+pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value};
+pub use error::StoreError;
+pub use heads::{Head, NO_BODY};
+pub use identity::Identity;
+pub use rows::{CLASS_SEPARATOR, Counts, Dictionary, JobRow, Meta, ScopeRow, split_classes};
+pub use snapshot::Snapshot;
+pub use writer::{EdgeEdit, Writer};
+
+use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
+use std::path::{Path, PathBuf};
+
+/// Memory that the engine may use for pages, in bytes. It bounds the memory of a write
+/// transaction, so it is set here rather than left at the engine's 1 GiB.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// An open database file.
+pub enum Store {
+    /// Reads beside a writer in another process.
+    Reader(ReadOnlyDatabase),
+    /// Reads and writes; excludes other writers.
+    Writer(Database),
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder
+}
+
+/// Refuses what cannot be a database before the engine sees it: an empty file would quietly
+/// become a new one.
+fn check_path(path: &Path) -> Result<(), StoreError> {
+    let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => StoreError::Missing(path.to_owned()),
+        _ => StoreError::Io(e),
+    })?;
+    if metadata.is_dir() {
+        return Err(StoreError::IsDirectory(path.to_owned()));
+    }
+    if metadata.len() == 0 {
+        return Err(StoreError::NotADatabase(path.to_owned(), "the file is empty".into()));
+    }
+    Ok(())
+}
+
+fn opening(path: &Path, e: redb::DatabaseError) -> StoreError {
+    match e {
+        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
+        redb::DatabaseError::Storage(redb::StorageError::Io(e))
+            if e.kind() == std::io::ErrorKind::InvalidData =>
+        {
+            StoreError::NotADatabase(path.to_owned(), e.to_string())
+        }
+        redb::DatabaseError::Storage(redb::StorageError::Corrupted(detail)) => {
+            StoreError::Corrupt { table: "(engine)", key: String::new(), detail }
+        }
+        other => other.into(),
+    }
+}
+
+impl Store {
+    /// Opens an existing file for reading. A file that a crash left behind is repaired first,
+    /// which takes milliseconds.
+    pub fn open_reader(path: &Path) -> Result<Store, StoreError> {
+        check_path(path)?;
+        match builder().open_read_only(path) {
+            Ok(database) => Ok(Store::Reader(database)),
+            Err(redb::DatabaseError::RepairAborted) => {
+                drop(Store::open_writer(path)?);
+                builder().open_read_only(path).map(Store::Reader).map_err(|e| opening(path, e))
+            }
+            Err(e) => Err(opening(path, e)),
+        }
+    }
+
+    /// Opens an existing file for reading and writing.
+    pub fn open_writer(path: &Path) -> Result<Store, StoreError> {
+        check_path(path)?;
+        builder().open(path).map(Store::Writer).map_err(|e| opening(path, e))
+    }
+
+    /// Makes a new database file: complete under a temporary name first, so that no crash can
+    /// leave half of one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] of kind `AlreadyExists` if there is anything at `path`.
+    pub fn create(path: &Path, digest_seed: u64) -> Result<(), StoreError> {
+        if path.exists() {
+            let e = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "file already exists");
+            return Err(StoreError::Io(e));
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".new-{}", std::process::id()));
+        let temporary = folder.join(name);
+        let result = (|| {
+            let database = builder().create(&temporary).map_err(|e| opening(path, e))?;
+            initialise(&database, digest_seed)?;
+            drop(database);
+            // `hard_link` refuses to replace a file that appeared meanwhile; `rename` would not.
+            std::fs::hard_link(&temporary, path)?;
+            sync_folder(&folder)
+        })();
+        let _ = std::fs::remove_file(&temporary);
+        result
+    }
+
+    /// Opens a database on storage of another kind, making it if that is empty. For tests that
+    /// make the disk fail.
+    pub fn with_backend(
+        backend: impl redb::StorageBackend,
+        digest_seed: u64,
+    ) -> Result<Store, StoreError> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE_BYTES);
+        let database = builder.create_with_backend(backend)?;
+        let fresh = {
+            let transaction = database.begin_read()?;
+            transaction.list_tables()?.next().is_none()
+        };
+        if fresh {
+            initialise(&database, digest_seed)?;
+        }
+        Ok(Store::Writer(database))
+    }
+
+    /// The state as of now.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let transaction = match self {
+            Store::Reader(database) => database.begin_read()?,
+            Store::Writer(database) => database.begin_read()?,
+        };
+        Snapshot::new(transaction)
+    }
+
+    /// Starts the write transaction, waiting for another one in this process to end.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Changed`] if the graph is no longer at `revision`.
+    pub fn begin_write(&self, revision: u64) -> Result<Writer, StoreError> {
+        let Store::Writer(database) = self else {
+            return Err(StoreError::Engine("the database is open for reading only".into()));
+        };
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        // The writer excludes all others, so a snapshot taken now is the state it starts from.
+        let snapshot = self.snapshot()?;
+        if snapshot.meta().revision != revision {
+            return Err(StoreError::Changed);
+        }
+        Ok(Writer::new(transaction, snapshot.meta(), snapshot.dictionary().clone()))
+    }
+
+    /// Gives unused space back to the file system.
+    pub fn shrink(&mut self) -> Result<bool, StoreError> {
+        match self {
+            Store::Writer(database) => Ok(database.compact()?),
+            Store::Reader(_) => Ok(false),
+        }
+    }
+}
+
+fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    for table in tables::ALL {
+        transaction.open_table(table)?;
+    }
+    let meta = Meta { revision: 0, digest_seed, next_number: [0, 0], next_job: 0, names: 0 };
+    let mut names = Dictionary::default();
+    names.push("");
+    Writer::new(transaction, meta, names).commit()
+}
+
+/// Makes a rename or a new name in a folder durable.
+pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    #[cfg(unix)]
+    std::fs::File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}

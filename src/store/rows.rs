@@ -1,0 +1,204 @@
+//! The small rows: counters, scopes, names, jobs.
+
+use super::codec::{Cursor, put_bytes};
+use crate::graph::Kind;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Counters of the whole file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Raised by every commit; a plan made at another revision is stale.
+    pub revision: u64,
+    /// Secret seed of content digests, so that nobody can prepare two contents with one digest.
+    pub digest_seed: u64,
+    /// The next dense number of each kind, so one more than the largest given out.
+    pub next_number: [u32; 2],
+    /// The next sequence number of a job.
+    pub next_job: u32,
+    /// How many names there are.
+    pub names: u32,
+}
+
+impl Meta {
+    /// The next number of a kind.
+    pub fn bound(&self, kind: Kind) -> u32 {
+        self.next_number[kind as usize]
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(40);
+        out.extend_from_slice(&self.revision.to_le_bytes());
+        out.extend_from_slice(&self.digest_seed.to_le_bytes());
+        for n in [self.next_number[0], self.next_number[1], self.next_job, self.names] {
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        out
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Option<Meta> {
+        let mut c = Cursor(payload);
+        Some(Meta {
+            revision: c.u64()?,
+            digest_seed: c.u64()?,
+            next_number: [c.u32()?, c.u32()?],
+            next_job: c.u32()?,
+            names: c.u32()?,
+        })
+    }
+}
+
+/// Live and deleted objects of one kind in one scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Live objects.
+    pub live: u64,
+    /// Tombstones.
+    pub deleted: u64,
+    /// Live objects by type (name numbers).
+    pub types: BTreeMap<u32, u64>,
+    /// Live objects by verb, or by class set (name numbers).
+    pub classes: BTreeMap<u32, u64>,
+}
+
+impl Counts {
+    /// Counts an object in (`by` = 1) or out (`by` = -1) of the live ones.
+    pub fn shift(&mut self, type_name: u32, class: u32, by: i64) {
+        self.live = self.live.wrapping_add_signed(by);
+        for (map, name) in [(&mut self.types, type_name), (&mut self.classes, class)] {
+            let count = map.entry(name).or_default();
+            *count = count.wrapping_add_signed(by);
+            if *count == 0 {
+                map.remove(&name);
+            }
+        }
+    }
+}
+
+/// What the store keeps for each scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeRow {
+    /// Raised by every commit that touches the scope.
+    pub generation: u64,
+    /// Entities and relationships.
+    pub counts: [Counts; 2],
+    /// The next block of bodies of each kind.
+    pub next_block: [u32; 2],
+    /// Records in the blocks of each kind that no head names any more.
+    pub dead: [u64; 2],
+    /// Sequence number of the job that last changed the scope.
+    pub last_job: Option<u32>,
+    /// Delete guard: largest share of live objects, in percent, that one job may delete.
+    pub max_delete_percent: Option<u32>,
+    /// Delete guard: deletions up to this number are always allowed.
+    pub min_deletes: Option<u64>,
+}
+
+impl ScopeRow {
+    /// The counts of a kind.
+    pub fn count(&self, kind: Kind) -> &Counts {
+        &self.counts[kind as usize]
+    }
+}
+
+/// A finished job as stored. The report is JSON that the store does not look into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Public id of the job.
+    pub id: Uuid,
+    /// `source` of the job, e.g. `api`.
+    pub source: String,
+    /// The report, as JSON.
+    pub report: Vec<u8>,
+}
+
+impl JobRow {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = self.id.as_bytes().to_vec();
+        put_bytes(&mut out, self.source.as_bytes());
+        out.extend_from_slice(&(self.report.len() as u32).to_le_bytes());
+        let packed = zstd::bulk::compress(&self.report, 1).expect("BUG: zstd compresses any bytes");
+        out.extend_from_slice(&packed);
+        out
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Option<JobRow> {
+        let mut c = Cursor(payload);
+        let id = Uuid::from_bytes(c.array()?);
+        let source = c.text()?.to_owned();
+        let len = c.u32()? as usize;
+        let report = zstd::bulk::decompress(c.0, len).ok().filter(|r| r.len() == len)?;
+        Some(JobRow { id, source, report })
+    }
+}
+
+/// Names in one row of the table.
+pub(super) const NAMES_CHUNK: u32 = 256;
+
+/// The dictionary: number to text and back. Number 0 is the empty text, so it never names anything.
+#[derive(Clone, Default)]
+pub struct Dictionary {
+    texts: Vec<Arc<str>>,
+    numbers: FxHashMap<Arc<str>, u32>,
+}
+
+impl Dictionary {
+    /// Adds the names of one row.
+    pub(super) fn extend(&mut self, payload: &[u8]) -> Option<()> {
+        let mut c = Cursor(payload);
+        while !c.0.is_empty() {
+            self.push(c.text()?);
+        }
+        Some(())
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> u32 {
+        let number = self.texts.len() as u32;
+        let text: Arc<str> = text.into();
+        self.texts.push(Arc::clone(&text));
+        self.numbers.insert(text, number);
+        number
+    }
+
+    /// The payload of the row that holds the names from `chunk * NAMES_CHUNK` on.
+    pub(super) fn encode_chunk(&self, chunk: u32) -> Vec<u8> {
+        let start = (chunk * NAMES_CHUNK) as usize;
+        let end = (start + NAMES_CHUNK as usize).min(self.texts.len());
+        let mut out = Vec::new();
+        for text in &self.texts[start..end] {
+            put_bytes(&mut out, text.as_bytes());
+        }
+        out
+    }
+
+    /// How many names there are, the empty text included.
+    pub fn count(&self) -> u32 {
+        self.texts.len() as u32
+    }
+
+    /// The text of a number, or the empty text if there is none.
+    pub fn text(&self, number: u32) -> &str {
+        self.texts.get(number as usize).map_or("", |t| t)
+    }
+
+    /// The number of a text.
+    pub fn number(&self, text: &str) -> Option<u32> {
+        self.numbers.get(text).copied()
+    }
+
+    /// The number of a text, given out now if it has none.
+    pub fn intern(&mut self, text: &str) -> u32 {
+        self.number(text).unwrap_or_else(|| self.push(text))
+    }
+}
+
+/// What separates the classes in the name of a class set. No class can hold a control character.
+pub const CLASS_SEPARATOR: char = '\u{1f}';
+
+/// The classes of a class set.
+pub fn split_classes(set: &str) -> Vec<String> {
+    set.split(CLASS_SEPARATOR).filter(|c| !c.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,602 @@
+//! Reading: one consistent state of the file, unchanged by later commits.
+//!
+//! Rows are checked as they are read and only what is asked for is read: a question about one
+//! entity touches one identity row, one chunk of heads and the segments around it.
+
+use super::StoreError;
+use super::body;
+use super::codec::{Cursor, unseal};
+use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
+use super::identity::{Identity, IdentityRow, UNBOUNDED};
+use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
+use super::segment::{SPAN, Segment};
+use super::tables::{self, Definition};
+use crate::graph::{
+    Adjacency, Direction, Edge, Entity, EntityHead, GraphRead, Kind, Metadata, Names, ObjectId,
+    Relationship, Value, default_relationship_key,
+};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use rustc_hash::FxHashMap;
+use std::cell::RefCell;
+use std::rc::Rc;
+use uuid::Uuid;
+
+type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The edges of [`SPAN`] entities in one direction, of all scopes.
+struct Neighbourhood {
+    ends: Vec<u32>,
+    edges: Vec<Edge>,
+}
+
+impl Neighbourhood {
+    fn edges(&self, entity: u32) -> &[Edge] {
+        let row = (entity % SPAN) as usize;
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.edges[start as usize..self.ends[row] as usize]
+    }
+}
+
+/// One consistent state of the database.
+pub struct Snapshot {
+    meta: Meta,
+    names: Dictionary,
+    identity: Table,
+    heads: Table,
+    bodies: Table,
+    adjacency: Table,
+    jobs: Table,
+    pins: Table,
+    scopes: Table,
+    deletions: Table,
+    // A query comes back to the same few chunks again and again.
+    neighbourhoods: RefCell<FxHashMap<(u8, u32), Rc<Neighbourhood>>>,
+    head_cache: RefCell<FxHashMap<(u8, u32), Rc<Vec<u8>>>>,
+    body_cache: RefCell<Option<((u8, u32, u32), Rc<Vec<u8>>)>>,
+    job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
+    _transaction: ReadTransaction,
+}
+
+/// Chunks of heads kept in memory before the cache starts anew; some 10 KB each.
+const HEAD_CACHE_MAX: usize = 2048;
+
+fn get<R>(
+    table: &Table,
+    definition: Definition,
+    name: &'static str,
+    key: &[u8],
+    read: impl FnOnce(&[u8]) -> Option<R>,
+) -> Result<Option<R>, StoreError> {
+    debug_assert_eq!(redb::TableHandle::name(&definition), name);
+    match ReadableTable::get(table, key)? {
+        Some(guard) => {
+            let payload = unseal(name, key, guard.value())?;
+            match read(payload) {
+                Some(value) => Ok(Some(value)),
+                None => Err(StoreError::corrupt(name, key, "contents make no sense")),
+            }
+        }
+        None => Ok(None),
+    }
+}
+
+fn missing(table: &'static str, key: &[u8]) -> StoreError {
+    StoreError::corrupt(table, key, "row is missing")
+}
+
+impl Snapshot {
+    pub(super) fn new(transaction: ReadTransaction) -> Result<Snapshot, StoreError> {
+        let open = |definition| transaction.open_table(definition);
+        let meta = get(&open(tables::META)?, tables::META, "meta", tables::META_KEY, Meta::decode)?
+            .ok_or_else(|| missing("meta", tables::META_KEY))?;
+        let table = open(tables::NAMES)?;
+        let mut names = Dictionary::default();
+        for chunk in 0..meta.names.div_ceil(NAMES_CHUNK) {
+            let key = tables::number_key(chunk);
+            get(&table, tables::NAMES, "names", &key, |payload| names.extend(payload))?
+                .ok_or_else(|| missing("names", &key))?;
+        }
+        if names.count() != meta.names {
+            return Err(StoreError::corrupt("names", &[], "names were lost"));
+        }
+        Ok(Snapshot {
+            meta,
+            names,
+            identity: open(tables::IDENTITY)?,
+            heads: open(tables::HEADS)?,
+            bodies: open(tables::BODIES)?,
+            adjacency: open(tables::ADJACENCY)?,
+            jobs: open(tables::JOBS)?,
+            pins: open(tables::PINS)?,
+            scopes: open(tables::SCOPES)?,
+            deletions: open(tables::DELETIONS)?,
+            neighbourhoods: RefCell::default(),
+            head_cache: RefCell::default(),
+            body_cache: RefCell::default(),
+            job_cache: RefCell::default(),
+            _transaction: transaction,
+        })
+    }
+
+    /// Counters of the file.
+    pub fn meta(&self) -> Meta {
+        self.meta
+    }
+
+    /// The dictionary of names.
+    pub fn dictionary(&self) -> &Dictionary {
+        &self.names
+    }
+
+    /// The row of a scope, by name number.
+    pub fn scope_row(&self, scope: u32) -> Result<Option<ScopeRow>, StoreError> {
+        let key = tables::number_key(scope);
+        get(&self.scopes, tables::SCOPES, "scopes", &key, |p| serde_json::from_slice(p).ok())
+    }
+
+    /// All scopes with their rows, by ascending name number.
+    pub fn scope_rows(&self) -> Result<Vec<(u32, ScopeRow)>, StoreError> {
+        let mut rows = Vec::new();
+        for row in self.scopes.iter()? {
+            let (key, _) = row?;
+            let number = u32::from_be_bytes(
+                key.value().try_into().map_err(|_| missing("scopes", key.value()))?,
+            );
+            let scope = self.scope_row(number)?.ok_or_else(|| missing("scopes", key.value()))?;
+            rows.push((number, scope));
+        }
+        Ok(rows)
+    }
+
+    /// The object with this `_id` in a scope.
+    pub fn find(
+        &self,
+        kind: Kind,
+        scope: u32,
+        id: ObjectId,
+    ) -> Result<Option<Identity>, StoreError> {
+        let first = tables::identity_key(kind, scope, &[0; 16]);
+        let wanted = tables::identity_key(kind, scope, &id.0);
+        let mut range = self.identity.range::<&[u8]>(&first[..]..=&wanted[..])?;
+        let Some(row) = range.next_back() else { return Ok(None) };
+        let (key, guard) = row?;
+        let key = key.value();
+        let payload = unseal("identity", key, guard.value())?;
+        let row = IdentityRow::parse(payload)
+            .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
+        if row.upper != UNBOUNDED && id.0 >= row.upper {
+            return Err(StoreError::corrupt("identity", key, "the next row is missing"));
+        }
+        Ok(row.find(id))
+    }
+
+    /// Calls `visit` for every object of a kind in a scope, in ascending order of `_id`.
+    pub fn for_each_identity(
+        &self,
+        kind: Kind,
+        scope: u32,
+        mut visit: impl FnMut(Identity),
+    ) -> Result<(), StoreError> {
+        let first = tables::identity_key(kind, scope, &[0; 16]);
+        let last = tables::identity_key(kind, scope, &UNBOUNDED);
+        let mut expected = [0; 16];
+        let mut any = false;
+        for row in self.identity.range::<&[u8]>(&first[..]..=&last[..])? {
+            let (key, guard) = row?;
+            let key = key.value();
+            let payload = unseal("identity", key, guard.value())?;
+            let row = IdentityRow::parse(payload)
+                .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
+            if key[5..] != expected {
+                return Err(StoreError::corrupt("identity", key, "the row before is missing"));
+            }
+            expected = row.upper;
+            any = true;
+            row.iter().for_each(&mut visit);
+        }
+        if any && expected != UNBOUNDED {
+            return Err(StoreError::corrupt("identity", &last, "the last row is missing"));
+        }
+        Ok(())
+    }
+
+    /// The rows that lie in one chunk of heads, as an owned copy of the payload.
+    fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Vec<u8>>, StoreError> {
+        if let Some(payload) = self.head_cache.borrow().get(&(kind as u8, chunk)) {
+            return Ok(Rc::clone(payload));
+        }
+        let key = tables::head_key(kind, chunk);
+        let payload = get(&self.heads, tables::HEADS, "heads", &key, |p| Some(p.to_vec()))?
+            .ok_or_else(|| missing("heads", &key))?;
+        let payload = Rc::new(payload);
+        let mut cache = self.head_cache.borrow_mut();
+        if cache.len() >= HEAD_CACHE_MAX {
+            cache.clear();
+        }
+        cache.insert((kind as u8, chunk), Rc::clone(&payload));
+        Ok(payload)
+    }
+
+    fn with_chunk<R>(
+        &self,
+        kind: Kind,
+        number: u32,
+        read: impl FnOnce(&HeadChunk<'_>, usize) -> R,
+    ) -> Result<Option<R>, StoreError> {
+        if number >= self.meta.bound(kind) {
+            return Ok(None);
+        }
+        let payload = self.head_chunk(kind, number / CHUNK)?;
+        let key = tables::head_key(kind, number / CHUNK);
+        let chunk = HeadChunk::parse(&payload)
+            .ok_or_else(|| StoreError::corrupt("heads", &key, "contents make no sense"))?;
+        let row = (number % CHUNK) as usize;
+        Ok(chunk.present(row).then(|| read(&chunk, row)))
+    }
+
+    /// The head of an object, tombstones included.
+    pub fn head(&self, kind: Kind, number: u32) -> Result<Option<Head>, StoreError> {
+        let damaged = || {
+            let key = tables::head_key(kind, number / CHUNK);
+            StoreError::corrupt("heads", &key, "contents make no sense")
+        };
+        match self.with_chunk(kind, number, |chunk, row| chunk.get(row))? {
+            Some(Some(head)) => Ok(Some(head)),
+            Some(None) => Err(damaged()),
+            None => Ok(None),
+        }
+    }
+
+    /// Scope and class set of an entity, without its text.
+    pub fn scope_and_class(&self, entity: u32) -> Result<Option<(u32, u32)>, StoreError> {
+        self.with_chunk(Kind::Entity, entity, |c, row| (c.scope(row), c.class(row)))
+    }
+
+    /// Calls `visit` with the number and chunk row of every live object, in ascending order.
+    pub fn for_each_live(
+        &self,
+        kind: Kind,
+        mut visit: impl FnMut(u32, &HeadChunk<'_>, usize),
+    ) -> Result<(), StoreError> {
+        for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
+            let key = tables::head_key(kind, chunk);
+            get(&self.heads, tables::HEADS, "heads", &key, |payload| {
+                let rows = HeadChunk::parse(payload)?;
+                for row in (0..rows.len()).filter(|&row| rows.live(row)) {
+                    visit(chunk * CHUNK + row as u32, &rows, row);
+                }
+                Some(())
+            })?
+            .ok_or_else(|| missing("heads", &key))?;
+        }
+        Ok(())
+    }
+
+    /// The body record of an object, as bytes that [`body::read`] understands.
+    pub fn body_record(&self, kind: Kind, head: &Head) -> Result<Vec<u8>, StoreError> {
+        if head.block == NO_BODY {
+            let mut empty = Vec::new();
+            body::write(&mut empty, 0, std::iter::empty(), None);
+            return Ok(empty);
+        }
+        let key = tables::body_key(kind, head.scope, head.block);
+        let at = (kind as u8, head.scope, head.block);
+        let cached =
+            self.body_cache.borrow().as_ref().filter(|(k, _)| *k == at).map(|(_, b)| Rc::clone(b));
+        let raw = match cached {
+            Some(raw) => raw,
+            None => {
+                let raw = get(&self.bodies, tables::BODIES, "bodies", &key, body::unpack)?
+                    .ok_or_else(|| missing("bodies", &key))?;
+                let raw = Rc::new(raw);
+                *self.body_cache.borrow_mut() = Some((at, Rc::clone(&raw)));
+                raw
+            }
+        };
+        body::record(&raw, head.slot)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| StoreError::corrupt("bodies", &key, "record is missing"))
+    }
+
+    /// Properties (with `displayName`, by ascending name) and raw data of an object.
+    fn properties(
+        &self,
+        kind: Kind,
+        head: &Head,
+    ) -> Result<(Vec<(String, Value<'static>)>, Option<String>), StoreError> {
+        let record = self.body_record(kind, head)?;
+        let (properties, raw) = body::read(&record).ok_or_else(|| {
+            let key = tables::body_key(kind, head.scope, head.block);
+            StoreError::corrupt("bodies", &key, "record makes no sense")
+        })?;
+        let mut all: Vec<(String, Value<'static>)> = properties
+            .into_iter()
+            .map(|(name, value)| (self.names.text(name).to_owned(), value.into_owned()))
+            .collect();
+        if let Some(display) = &head.display {
+            all.push(("displayName".into(), Value::Text(display.to_string().into())));
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok((all, raw.map(str::to_owned)))
+    }
+
+    fn metadata(&self, head: &Head) -> Result<Metadata, StoreError> {
+        let (job_id, source) = self.job_name(head.job)?;
+        Ok(Metadata {
+            created_on: head.created,
+            begin_on: head.begin,
+            end_on: (head.end != 0).then_some(head.end),
+            version: head.version,
+            job_id,
+            source,
+        })
+    }
+
+    fn job_name(&self, sequence: u32) -> Result<(Uuid, String), StoreError> {
+        if let Some(known) = self.job_cache.borrow().get(&sequence) {
+            return Ok(known.clone());
+        }
+        let key = tables::number_key(sequence);
+        let job = self.job(sequence)?.ok_or_else(|| missing("jobs", &key))?;
+        let known = (job.id, job.source);
+        self.job_cache.borrow_mut().insert(sequence, known.clone());
+        Ok(known)
+    }
+
+    /// The stored job with this sequence number.
+    pub fn job(&self, sequence: u32) -> Result<Option<JobRow>, StoreError> {
+        get(&self.jobs, tables::JOBS, "jobs", &tables::number_key(sequence), JobRow::decode)
+    }
+
+    /// The key of a relationship, made from its ends where it is not stored.
+    pub fn relationship_key(&self, head: &Head) -> Result<String, StoreError> {
+        if !head.key.is_empty() {
+            return Ok(head.key.to_string());
+        }
+        let end = |number| -> Result<Head, StoreError> {
+            self.head(Kind::Entity, number)?.ok_or_else(|| {
+                let key = tables::head_key(Kind::Entity, number / CHUNK);
+                StoreError::corrupt("heads", &key, "the end of a relationship is missing")
+            })
+        };
+        let (from, to) = (end(head.from)?, end(head.to)?);
+        Ok(default_relationship_key(&from.key, self.names.text(head.class), &to.key))
+    }
+
+    /// What the job with this sequence number deleted.
+    pub fn deletions(&self, sequence: u32, kind: Kind) -> Result<Vec<u32>, StoreError> {
+        let key = tables::deletion_key(sequence, kind);
+        let read = |p: &[u8]| {
+            let mut c = Cursor(p);
+            (0..c.u32()?).map(|_| c.u32()).collect()
+        };
+        Ok(get(&self.deletions, tables::DELETIONS, "deletions", &key, read)?.unwrap_or_default())
+    }
+
+    /// The pinned properties of an entity, as a body record.
+    pub fn pins(&self, id: ObjectId) -> Result<Option<Vec<u8>>, StoreError> {
+        get(&self.pins, tables::PINS, "pins", &id.0, |p| Some(p.to_vec()))
+    }
+
+    /// Whether any entity has pins.
+    pub fn has_pins(&self) -> Result<bool, StoreError> {
+        Ok(self.pins.iter()?.next().is_some())
+    }
+
+    fn neighbourhood(
+        &self,
+        direction: Direction,
+        chunk: u32,
+    ) -> Result<Rc<Neighbourhood>, StoreError> {
+        if let Some(known) = self.neighbourhoods.borrow().get(&(direction as u8, chunk)) {
+            return Ok(Rc::clone(known));
+        }
+        let built = Rc::new(self.read_neighbourhood(direction, chunk)?);
+        self.neighbourhoods.borrow_mut().insert((direction as u8, chunk), Rc::clone(&built));
+        Ok(built)
+    }
+
+    fn read_neighbourhood(
+        &self,
+        direction: Direction,
+        chunk: u32,
+    ) -> Result<Neighbourhood, StoreError> {
+        let first = tables::adjacency_key(direction, chunk, 0);
+        let last = tables::adjacency_key(direction, chunk, u32::MAX);
+        let mut guards = Vec::new();
+        for row in self.adjacency.range::<&[u8]>(&first[..]..=&last[..])? {
+            let (key, guard) = row?;
+            guards.push((
+                <[u8; 9]>::try_from(key.value()).map_err(|_| missing("adjacency", &first))?,
+                guard,
+            ));
+        }
+        let mut scopes = Vec::new();
+        let mut segments = Vec::new();
+        for (i, (key, guard)) in guards.iter().enumerate() {
+            let payload = unseal("adjacency", key, guard.value())?;
+            if i == 0 && *key == first {
+                scopes = scope_list(payload)
+                    .ok_or_else(|| StoreError::corrupt("adjacency", key, "list makes no sense"))?;
+                continue;
+            }
+            if scopes.get(segments.len())
+                != Some(&u32::from_be_bytes([key[5], key[6], key[7], key[8]]))
+            {
+                return Err(StoreError::corrupt("adjacency", key, "segment is not in the list"));
+            }
+            segments.push(
+                Segment::parse(payload).ok_or_else(|| {
+                    StoreError::corrupt("adjacency", key, "contents make no sense")
+                })?,
+            );
+        }
+        if segments.len() != scopes.len() {
+            return Err(StoreError::corrupt("adjacency", &first, "a segment is missing"));
+        }
+        let mut ends = Vec::with_capacity(SPAN as usize);
+        let mut edges = Vec::with_capacity(segments.iter().map(Segment::len).sum());
+        for row in 0..SPAN {
+            let start = edges.len();
+            segments.iter().for_each(|s| edges.extend(s.edges(row)));
+            if segments.len() > 1 {
+                edges[start..].sort_unstable();
+            }
+            ends.push(edges.len() as u32);
+        }
+        Ok(Neighbourhood { ends, edges })
+    }
+
+    /// All live edges in one direction, entity by entity in ascending order.
+    ///
+    /// Unlike [`Adjacency::for_each_edge`] it keeps nothing in memory.
+    pub fn for_each_edge_of_all(
+        &self,
+        direction: Direction,
+        mut visit: impl FnMut(u32, Edge),
+    ) -> Result<(), StoreError> {
+        let bound = self.meta.bound(Kind::Entity);
+        for chunk in 0..bound.div_ceil(SPAN) {
+            let near = self.read_neighbourhood(direction, chunk)?;
+            for entity in chunk * SPAN..bound.min((chunk + 1) * SPAN) {
+                near.edges(entity).iter().for_each(|&edge| visit(entity, edge));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the list of scopes that have a segment in a chunk.
+pub(super) fn scope_list(payload: &[u8]) -> Option<Vec<u32>> {
+    let mut c = Cursor(payload);
+    (0..c.u32()?).map(|_| c.u32()).collect()
+}
+
+impl Adjacency for Snapshot {
+    type Error = StoreError;
+
+    fn entity_bound(&self) -> u32 {
+        self.meta.bound(Kind::Entity)
+    }
+
+    fn for_each_edge(
+        &self,
+        entity: u32,
+        direction: Direction,
+        visit: impl FnMut(Edge),
+    ) -> Result<(), StoreError> {
+        let near = self.neighbourhood(direction, entity / SPAN)?;
+        near.edges(entity).iter().copied().for_each(visit);
+        Ok(())
+    }
+}
+
+impl Names for Snapshot {
+    fn name(&self, number: u32) -> &str {
+        self.names.text(number)
+    }
+
+    fn name_number(&self, text: &str) -> Option<u32> {
+        self.names.number(text)
+    }
+}
+
+impl GraphRead for Snapshot {
+    fn entity(&self, number: u32) -> Result<Option<Entity>, StoreError> {
+        let Some(head) = self.head(Kind::Entity, number)? else { return Ok(None) };
+        let (properties, raw_data) = self.properties(Kind::Entity, &head)?;
+        let scope = self.names.text(head.scope).to_owned();
+        Ok(Some(Entity {
+            number,
+            id: ObjectId::new(Kind::Entity, &scope, &head.key),
+            scope,
+            key: head.key.to_string(),
+            type_name: self.names.text(head.type_name).to_owned(),
+            classes: split_classes(self.names.text(head.class)),
+            properties,
+            raw_data,
+            metadata: self.metadata(&head)?,
+        }))
+    }
+
+    fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, StoreError> {
+        let Some(head) = self.head(Kind::Entity, number)? else { return Ok(None) };
+        let scope = self.names.text(head.scope).to_owned();
+        Ok(Some(EntityHead {
+            number,
+            id: ObjectId::new(Kind::Entity, &scope, &head.key),
+            scope,
+            key: head.key.to_string(),
+            type_name: self.names.text(head.type_name).to_owned(),
+            classes: split_classes(self.names.text(head.class)),
+            display_name: head.display.map(String::from),
+            deleted: head.end != 0,
+        }))
+    }
+
+    fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, StoreError> {
+        for (scope, _) in self.scope_rows()? {
+            if let Some(found) = self.find(kind, scope, id)? {
+                return Ok(Some(found.number));
+            }
+        }
+        Ok(None)
+    }
+
+    fn relationship(&self, number: u32) -> Result<Option<Relationship>, StoreError> {
+        let Some(head) = self.head(Kind::Relationship, number)? else { return Ok(None) };
+        let (properties, raw_data) = self.properties(Kind::Relationship, &head)?;
+        let scope = self.names.text(head.scope).to_owned();
+        let key = self.relationship_key(&head)?;
+        let end = |number: u32| -> Result<EntityHead, StoreError> {
+            let key = tables::head_key(Kind::Entity, number / CHUNK);
+            self.entity_head(number)?.ok_or_else(|| missing("heads", &key))
+        };
+        Ok(Some(Relationship {
+            number,
+            id: ObjectId::new(Kind::Relationship, &scope, &key),
+            scope,
+            key,
+            type_name: self.names.text(head.type_name).to_owned(),
+            class: self.names.text(head.class).to_owned(),
+            from: end(head.from)?,
+            to: end(head.to)?,
+            properties,
+            raw_data,
+            metadata: self.metadata(&head)?,
+        }))
+    }
+
+    fn entities_with(
+        &self,
+        type_name: Option<&str>,
+        class: Option<&str>,
+    ) -> Result<Vec<u32>, StoreError> {
+        let type_number = type_name.map(|t| self.names.number(t).unwrap_or(0));
+        let mut has_class: FxHashMap<u32, bool> = FxHashMap::default();
+        let mut found = Vec::new();
+        self.for_each_live(Kind::Entity, |number, chunk, row| {
+            if type_number.is_some_and(|t| t != chunk.type_name(row)) {
+                return;
+            }
+            let Some(class) = class else { return found.push(number) };
+            let set = chunk.class(row);
+            let names = &self.names;
+            if *has_class
+                .entry(set)
+                .or_insert_with(|| split_classes(names.text(set)).iter().any(|c| c == class))
+            {
+                found.push(number);
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn scopes(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.scope_rows()?;
+        let mut scopes: Vec<String> =
+            rows.into_iter().map(|(n, _)| self.names.text(n).to_owned()).collect();
+        scopes.sort();
+        Ok(scopes)
+    }
+}

@@ -1,0 +1,365 @@
+//! Staging: uploads on their way into the graph, kept apart from the database file.
+//!
+//! A write transaction blocks every other writer for its whole length, so uploads never touch the
+//! database: they go to a stage, batch by batch, and finalize reads them from there. A *spool*
+//! holds what one command reads and vanishes with the process; a *durable* stage is a file whose
+//! batches are on disk before they are acknowledged and that survives a crash.
+//!
+//! ```text
+//!   file    frames, appended
+//!   frame   magic u32 | length u64 | crc32 of the payload u32 | payload
+//!   payload names | entities | relationships | length of the records u64 | records
+//! ```
+//!
+//! A frame that a crash cut short ends the file; it was never acknowledged.
+
+use super::StoreError;
+use super::codec::{Cursor, put_bytes, put_varint};
+use crate::graph::ObjectId;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const MAGIC: u32 = 0x6c62_6d54;
+const HEADER: usize = 16;
+/// A spool stays in memory up to this size.
+const MEMORY_MAX: usize = 32 << 20;
+
+/// One staged object: what reconciling needs, and where the rest of it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// `_id`, from the scope of the job and the key.
+    pub id: ObjectId,
+    /// Content digest.
+    pub digest: u64,
+    /// Scope of the job, as an index into the names of the batch.
+    pub scope: u32,
+    /// Batch, counted from 0.
+    pub frame: u32,
+    /// Start of the record among the records of the batch.
+    pub offset: u32,
+    /// Length of the record.
+    pub len: u32,
+}
+
+/// One end of a staged relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagedEnd {
+    /// Scope as an index into the names of the batch; 0 if only the id is known.
+    pub scope: u32,
+    /// `_id` of the entity.
+    pub id: ObjectId,
+}
+
+/// A staged relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagedRelationship {
+    /// The object itself.
+    pub object: Staged,
+    /// Where it starts.
+    pub from: StagedEnd,
+    /// Where it ends.
+    pub to: StagedEnd,
+}
+
+/// A batch of checked drafts, packed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Names that the records use by index; index 0 is the empty text.
+    pub names: Vec<String>,
+    /// Entities.
+    pub entities: Vec<Staged>,
+    /// Relationships.
+    pub relationships: Vec<StagedRelationship>,
+    /// The records, one after the other.
+    pub records: Vec<u8>,
+}
+
+impl Batch {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.records.len() + self.entities.len() * 48 + 4096);
+        put_varint(&mut out, self.names.len() as u64);
+        self.names.iter().for_each(|name| put_bytes(&mut out, name.as_bytes()));
+        put_varint(&mut out, self.entities.len() as u64);
+        self.entities.iter().for_each(|entity| put_staged(&mut out, entity));
+        put_varint(&mut out, self.relationships.len() as u64);
+        for relationship in &self.relationships {
+            put_staged(&mut out, &relationship.object);
+            for end in [relationship.from, relationship.to] {
+                out.extend_from_slice(&end.scope.to_le_bytes());
+                out.extend_from_slice(&end.id.0);
+            }
+        }
+        out.extend_from_slice(&(self.records.len() as u64).to_le_bytes());
+        out.extend_from_slice(&self.records);
+        out
+    }
+
+    fn decode(payload: &[u8], frame: u32) -> Option<Batch> {
+        let mut c = Cursor(payload);
+        let mut batch = Batch::default();
+        for _ in 0..c.varint()? {
+            batch.names.push(c.text()?.to_owned());
+        }
+        for _ in 0..c.varint()? {
+            batch.entities.push(take_staged(&mut c, frame)?);
+        }
+        for _ in 0..c.varint()? {
+            let object = take_staged(&mut c, frame)?;
+            let mut end = || Some(StagedEnd { scope: c.u32()?, id: ObjectId(c.array()?) });
+            let (from, to) = (end()?, end()?);
+            batch.relationships.push(StagedRelationship { object, from, to });
+        }
+        let len = c.u64()?;
+        batch.records = c.take(usize::try_from(len).ok()?)?.to_vec();
+        Some(batch)
+    }
+}
+
+fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
+    out.extend_from_slice(&staged.id.0);
+    out.extend_from_slice(&staged.digest.to_le_bytes());
+    for n in [staged.scope, staged.offset, staged.len] {
+        out.extend_from_slice(&n.to_le_bytes());
+    }
+}
+
+fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
+    Some(Staged {
+        id: ObjectId(c.array()?),
+        digest: c.u64()?,
+        scope: c.u32()?,
+        frame,
+        offset: c.u32()?,
+        len: c.u32()?,
+    })
+}
+
+enum Records {
+    Memory(Vec<u8>),
+    File { start: u64, len: usize },
+}
+
+/// The batches of one upload.
+pub struct Stage {
+    folder: PathBuf,
+    file: Option<File>,
+    end: u64,
+    in_memory: usize,
+    names: Vec<Vec<String>>,
+    records: Vec<Records>,
+}
+
+impl Stage {
+    /// An empty spool that spills into `folder` when it grows.
+    pub fn spool(folder: &Path) -> Stage {
+        Stage {
+            folder: folder.to_owned(),
+            file: None,
+            end: 0,
+            in_memory: 0,
+            names: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// Adds a batch; its objects learn their frame.
+    pub fn append(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let frame = self.names.len() as u32;
+        batch.entities.iter_mut().for_each(|e| e.frame = frame);
+        batch.relationships.iter_mut().for_each(|r| r.object.frame = frame);
+        let records = std::mem::take(&mut batch.records);
+        self.names.push(std::mem::take(&mut batch.names));
+        if self.in_memory + records.len() <= MEMORY_MAX {
+            self.in_memory += records.len();
+            self.records.push(Records::Memory(records));
+            return Ok(());
+        }
+        if self.file.is_none() {
+            self.file = Some(tempfile::tempfile_in(&self.folder)?);
+        }
+        let file = self.file.as_mut().expect("BUG: just made");
+        file.write_all(&records)?;
+        self.records.push(Records::File { start: self.end, len: records.len() });
+        self.end += records.len() as u64;
+        Ok(())
+    }
+
+    /// The names of a batch.
+    pub fn names(&self, frame: u32) -> &[String] {
+        &self.names[frame as usize]
+    }
+
+    /// The records of a batch.
+    pub fn records(&self, frame: u32) -> Result<std::borrow::Cow<'_, [u8]>, StoreError> {
+        match &self.records[frame as usize] {
+            Records::Memory(records) => Ok(records.as_slice().into()),
+            Records::File { start, len } => {
+                let mut records = vec![0; *len];
+                let mut file = self.file.as_ref().expect("BUG: spilled records have a file");
+                file.seek(SeekFrom::Start(*start))?;
+                file.read_exact(&mut records)?;
+                Ok(records.into())
+            }
+        }
+    }
+}
+
+/// A stage that survives a crash: an append-only file.
+pub struct DurableStage {
+    path: PathBuf,
+    file: File,
+}
+
+impl DurableStage {
+    /// Makes an empty stage at `path`.
+    pub fn create(path: &Path) -> Result<DurableStage, StoreError> {
+        let file = File::options().read(true).append(true).create_new(true).open(path)?;
+        if let Some(folder) = path.parent() {
+            super::sync_folder(folder)?;
+        }
+        Ok(DurableStage { path: path.to_owned(), file })
+    }
+
+    /// Opens a stage and cuts off what a crash left unfinished at its end.
+    pub fn open(path: &Path) -> Result<DurableStage, StoreError> {
+        let file = File::options().read(true).append(true).open(path)?;
+        let stage = DurableStage { path: path.to_owned(), file };
+        let mut whole = 0;
+        stage.for_each_frame(|_, end| {
+            whole = end;
+            Ok(())
+        })?;
+        stage.file.set_len(whole)?;
+        Ok(stage)
+    }
+
+    /// Appends a batch; when this returns it is on disk.
+    pub fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let payload = batch.encode();
+        let mut frame = Vec::with_capacity(HEADER + payload.len());
+        frame.extend_from_slice(&MAGIC.to_le_bytes());
+        frame.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+        frame.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+        frame.extend_from_slice(&payload);
+        let before = self.file.metadata()?.len();
+        let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
+        if let Err(e) = written {
+            // Half a frame in the middle would hide every later one.
+            let _ = self.file.set_len(before);
+            return Err(e.into());
+        }
+        Ok(())
+    }
+
+    /// Hands over each batch in the order of the uploads.
+    pub fn batches(
+        &self,
+        mut visit: impl FnMut(Batch) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut frame = 0;
+        self.for_each_frame(|payload, _| {
+            let batch = Batch::decode(payload, frame).ok_or_else(|| {
+                StoreError::Engine(format!("`{}`: batch {frame} is damaged", self.path.display()))
+            })?;
+            frame += 1;
+            visit(batch)
+        })
+    }
+
+    fn for_each_frame(
+        &self,
+        mut visit: impl FnMut(&[u8], u64) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        let mut reader = std::io::BufReader::new(file);
+        let size = self.file.metadata()?.len();
+        let mut end = 0;
+        let mut payload = Vec::new();
+        loop {
+            let mut header = [0; HEADER];
+            if reader.read_exact(&mut header).is_err() {
+                return Ok(());
+            }
+            let mut c = Cursor(&header);
+            let (magic, len, crc) = (c.u32(), c.u64().unwrap_or(u64::MAX), c.u32());
+            if magic != Some(MAGIC) || len > size.saturating_sub(end + HEADER as u64) {
+                return Ok(());
+            }
+            payload.resize(len as usize, 0);
+            reader.read_exact(&mut payload)?;
+            if crc != Some(crc32fast::hash(&payload)) {
+                return Ok(());
+            }
+            end += HEADER as u64 + len;
+            visit(&payload, end)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(n: u8) -> Batch {
+        let staged = Staged {
+            id: ObjectId([n; 16]),
+            digest: 7,
+            scope: 1,
+            frame: 0,
+            offset: 0,
+            len: u32::from(n),
+        };
+        let end = StagedEnd { scope: 1, id: ObjectId([9; 16]) };
+        Batch {
+            names: vec![String::new(), "okta".into()],
+            entities: vec![staged],
+            relationships: vec![StagedRelationship { object: staged, from: end, to: end }],
+            records: vec![n; n.into()],
+        }
+    }
+
+    fn read(path: &Path) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        let stage = DurableStage::open(path).unwrap();
+        stage
+            .batches(|b| {
+                all.push(b.records);
+                Ok(())
+            })
+            .unwrap();
+        all
+    }
+
+    #[test]
+    fn a_stage_cut_anywhere_keeps_the_batches_before_the_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.stage");
+        let mut stage = DurableStage::create(&path).unwrap();
+        stage.append(&batch(3)).unwrap();
+        let first = std::fs::metadata(&path).unwrap().len();
+        stage.append(&batch(200)).unwrap();
+        drop(stage);
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(read(&path).len(), 2);
+        for cut in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            assert_eq!(read(&path).len(), usize::from(cut as u64 >= first), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_spool_gives_back_its_records_from_memory_and_from_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = Stage::spool(folder.path());
+        for n in 0..5u8 {
+            stage.append(&mut Batch { records: vec![n; 10 << 20], ..Batch::default() }).unwrap();
+        }
+        assert!(stage.file.is_some());
+        for n in 0..5u8 {
+            assert!(stage.records(n.into()).unwrap().iter().all(|&b| b == n));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the spool has no name");
+    }
+}

@@ -1,0 +1,85 @@
+//! Every table of the database file, on one page. `docs/file-format.md` draws them byte by byte.
+//!
+//! Integers inside keys are big-endian, so byte order is number order.
+//!
+//! ```text
+//!   table       key                                   value (sealed, see codec.rs)
+//!   meta        "meta"                                counters and the digest secret
+//!   names       chunk u32                             256 names each: scopes, types, classes, properties
+//!   scopes      name number u32                       counts, generation, guard (JSON)
+//!   identity    kind u8 | scope u32 | lower bound     ids, digests and numbers, see identity.rs
+//!   heads       kind u8 | chunk u32                   fixed facts by number, see heads.rs
+//!   bodies      kind u8 | scope u32 | block u32       properties, see body.rs
+//!   adjacency   direction u8 | chunk u32 | scope u32  edges, see segment.rs
+//!   jobs        sequence number u32                   job id, source and report
+//!   deletions   job sequence u32 | kind u8            numbers that the job deleted, for undo
+//!   pins        entity id 16 bytes                    properties pinned by OVERRIDE
+//! ```
+
+use crate::graph::{Direction, Kind};
+use redb::TableDefinition;
+
+/// All tables have keys and values of bytes: the encodings are ours, not the engine's.
+pub type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+pub const META: Definition = TableDefinition::new("meta");
+pub const NAMES: Definition = TableDefinition::new("names");
+pub const SCOPES: Definition = TableDefinition::new("scopes");
+pub const IDENTITY: Definition = TableDefinition::new("identity");
+pub const HEADS: Definition = TableDefinition::new("heads");
+pub const BODIES: Definition = TableDefinition::new("bodies");
+pub const ADJACENCY: Definition = TableDefinition::new("adjacency");
+pub const JOBS: Definition = TableDefinition::new("jobs");
+pub const DELETIONS: Definition = TableDefinition::new("deletions");
+pub const PINS: Definition = TableDefinition::new("pins");
+
+/// The names of all tables, in the order in which they are created and checked.
+pub const ALL: [Definition; 10] =
+    [META, NAMES, SCOPES, IDENTITY, HEADS, BODIES, ADJACENCY, JOBS, DELETIONS, PINS];
+
+/// The only key of `meta`.
+pub const META_KEY: &[u8] = b"meta";
+
+/// Key of the tables that are numbered in one sequence.
+pub fn number_key(number: u32) -> [u8; 4] {
+    number.to_be_bytes()
+}
+
+/// Key of a chunk of heads.
+pub fn head_key(kind: Kind, chunk: u32) -> [u8; 5] {
+    let [a, b, c, d] = chunk.to_be_bytes();
+    [kind as u8, a, b, c, d]
+}
+
+/// Key of a block of bodies.
+pub fn body_key(kind: Kind, scope: u32, block: u32) -> [u8; 9] {
+    triple_key(kind as u8, scope, block)
+}
+
+/// Key of an adjacency segment.
+pub fn adjacency_key(direction: Direction, chunk: u32, scope: u32) -> [u8; 9] {
+    triple_key(direction as u8, chunk, scope)
+}
+
+/// Key of the list of what a job deleted.
+pub fn deletion_key(job: u32, kind: Kind) -> [u8; 5] {
+    let [a, b, c, d] = job.to_be_bytes();
+    [a, b, c, d, kind as u8]
+}
+
+/// Key of an identity row.
+pub fn identity_key(kind: Kind, scope: u32, lower: &[u8; 16]) -> [u8; 21] {
+    let mut key = [0; 21];
+    key[0] = kind as u8;
+    key[1..5].copy_from_slice(&scope.to_be_bytes());
+    key[5..].copy_from_slice(lower);
+    key
+}
+
+fn triple_key(first: u8, second: u32, third: u32) -> [u8; 9] {
+    let mut key = [0; 9];
+    key[0] = first;
+    key[1..5].copy_from_slice(&second.to_be_bytes());
+    key[5..].copy_from_slice(&third.to_be_bytes());
+    key
+}

@@ -1,0 +1,416 @@
+//! Writing: one transaction that takes finished decisions and stores them.
+//!
+//! The writer decides nothing: `sync` hands it heads, identities, edges and blocks that are
+//! already settled. Nothing is visible, and nothing is durable, before [`Writer::commit`].
+
+use super::StoreError;
+use super::codec::{seal, unseal};
+use super::heads::{self, CHUNK, Head, HeadChunk};
+use super::identity::{self, Identity, IdentityRow, ROW_MAX, UNBOUNDED};
+use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow};
+use super::segment::{self, SPAN, Segment};
+use super::snapshot::scope_list;
+use super::tables::{self, Definition};
+use crate::graph::{Direction, Edge, Kind, ObjectId};
+use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
+use std::collections::BTreeMap;
+
+/// An edge that appears or disappears: from, to, verb, relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdgeEdit {
+    /// Number of the entity where it starts.
+    pub from: u32,
+    /// Number of the entity where it ends.
+    pub to: u32,
+    /// Name number of the verb.
+    pub verb: u32,
+    /// Number of the relationship.
+    pub relationship: u32,
+    /// True to add it, false to take it away.
+    pub add: bool,
+}
+
+/// The one write transaction.
+pub struct Writer {
+    transaction: WriteTransaction,
+    /// Counters as they will be after the commit.
+    pub meta: Meta,
+    /// The dictionary as it will be after the commit.
+    pub names: Dictionary,
+    stored_names: u32,
+    scopes: BTreeMap<u32, ScopeRow>,
+}
+
+type Bytes = &'static [u8];
+
+fn put(
+    table: &mut Table<'_, Bytes, Bytes>,
+    definition: Definition,
+    key: &[u8],
+    payload: Vec<u8>,
+) -> Result<(), StoreError> {
+    table.insert(key, &seal(definition.name(), key, payload)[..])?;
+    Ok(())
+}
+
+impl Writer {
+    pub(super) fn new(transaction: WriteTransaction, meta: Meta, names: Dictionary) -> Writer {
+        let stored_names = meta.names;
+        Writer { transaction, meta, names, stored_names, scopes: BTreeMap::new() }
+    }
+
+    /// Gives out `count` consecutive numbers and returns the first.
+    ///
+    /// # Errors
+    ///
+    /// When 2^31 numbers of one kind have been given out.
+    pub fn take_numbers(&mut self, kind: Kind, count: usize) -> Result<u32, StoreError> {
+        let first = self.meta.next_number[kind as usize];
+        let next = first as u64 + count as u64;
+        if next > u64::from(identity::NUMBER_END) {
+            let what = kind.plural();
+            return Err(StoreError::Engine(format!("the database is full: 2^31 {what}")));
+        }
+        self.meta.next_number[kind as usize] = next as u32;
+        Ok(first)
+    }
+
+    /// The row of a scope, to be changed; stored at commit.
+    pub fn scope(&mut self, scope: u32) -> Result<&mut ScopeRow, StoreError> {
+        if !self.scopes.contains_key(&scope) {
+            let table = self.transaction.open_table(tables::SCOPES)?;
+            let key = tables::number_key(scope);
+            let row = match table.get(&key[..])? {
+                Some(guard) => serde_json::from_slice(unseal("scopes", &key, guard.value())?)
+                    .map_err(|e| StoreError::corrupt("scopes", &key, &e.to_string()))?,
+                None => ScopeRow::default(),
+            };
+            self.scopes.insert(scope, row);
+        }
+        Ok(self.scopes.get_mut(&scope).expect("BUG: just inserted"))
+    }
+
+    /// Puts (`Some`) or removes (`None`) identities; `edits` ascend by id, each id once.
+    pub fn edit_identity(
+        &mut self,
+        kind: Kind,
+        scope: u32,
+        edits: &[(ObjectId, Option<Identity>)],
+    ) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::IDENTITY)?;
+        let mut rest = edits;
+        while let Some((first, _)) = rest.first() {
+            let (lower, upper, entries) = identity_row(&table, kind, scope, *first)?;
+            let here = match upper {
+                UNBOUNDED => rest.len(),
+                upper => rest.partition_point(|(id, _)| id.0 < upper),
+            };
+            let merged = merge_identities(entries, &rest[..here]);
+            rest = &rest[here..];
+            put_identity_rows(&mut table, kind, scope, lower, upper, &merged)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces heads; numbers ascend. `None` makes the row absent.
+    pub fn edit_heads(
+        &mut self,
+        kind: Kind,
+        edits: impl Iterator<Item = Result<(u32, Option<Head>), StoreError>>,
+    ) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::HEADS)?;
+        let mut open: Option<(u32, Vec<Option<Head>>)> = None;
+        for edit in edits {
+            let (number, head) = edit?;
+            let chunk = number / CHUNK;
+            if open.as_ref().is_none_or(|(c, _)| *c != chunk) {
+                if let Some((chunk, rows)) = open.take() {
+                    let key = tables::head_key(kind, chunk);
+                    put(&mut table, tables::HEADS, &key, heads::encode(&rows))?;
+                }
+                open = Some((chunk, head_rows(&table, kind, chunk)?));
+            }
+            let (_, rows) = open.as_mut().expect("BUG: just opened");
+            let row = (number % CHUNK) as usize;
+            if rows.len() <= row {
+                rows.resize(row + 1, None);
+            }
+            rows[row] = head;
+        }
+        if let Some((chunk, rows)) = open {
+            put(&mut table, tables::HEADS, &tables::head_key(kind, chunk), heads::encode(&rows))?;
+        }
+        Ok(())
+    }
+
+    /// Adds and removes edges that `scope` owns, in both directions.
+    pub fn edit_adjacency(&mut self, scope: u32, edits: &[EdgeEdit]) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::ADJACENCY)?;
+        for direction in [Direction::Out, Direction::In] {
+            let mut ordered: Vec<(u32, Edge, bool)> = edits
+                .iter()
+                .map(|e| {
+                    let (at, other) = match direction {
+                        Direction::Out => (e.from, e.to),
+                        Direction::In => (e.to, e.from),
+                    };
+                    (at, Edge { other, verb: e.verb, relationship: e.relationship }, e.add)
+                })
+                .collect();
+            ordered.sort_unstable();
+            for group in ordered.chunk_by(|a, b| a.0 / SPAN == b.0 / SPAN) {
+                edit_segment(&mut table, direction, group[0].0 / SPAN, scope, group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a block of bodies.
+    pub fn put_bodies(
+        &mut self,
+        kind: Kind,
+        scope: u32,
+        blocks: impl IntoIterator<Item = (u32, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::BODIES)?;
+        for (block, payload) in blocks {
+            put(&mut table, tables::BODIES, &tables::body_key(kind, scope, block), payload)?;
+        }
+        Ok(())
+    }
+
+    /// Removes blocks of bodies.
+    pub fn remove_bodies(
+        &mut self,
+        kind: Kind,
+        scope: u32,
+        blocks: impl IntoIterator<Item = u32>,
+    ) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::BODIES)?;
+        for block in blocks {
+            table.remove(&tables::body_key(kind, scope, block)[..])?;
+        }
+        Ok(())
+    }
+
+    /// Stores a job under its sequence number.
+    pub fn put_job(&mut self, sequence: u32, row: &JobRow) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::JOBS)?;
+        put(&mut table, tables::JOBS, &tables::number_key(sequence), row.encode())
+    }
+
+    /// Stores what a job deleted; an empty list removes the row.
+    pub fn put_deletions(
+        &mut self,
+        sequence: u32,
+        kind: Kind,
+        numbers: &[u32],
+    ) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::DELETIONS)?;
+        let key = tables::deletion_key(sequence, kind);
+        if numbers.is_empty() {
+            table.remove(&key[..])?;
+            return Ok(());
+        }
+        let mut payload = (numbers.len() as u32).to_le_bytes().to_vec();
+        numbers.iter().for_each(|n| payload.extend_from_slice(&n.to_le_bytes()));
+        put(&mut table, tables::DELETIONS, &key, payload)
+    }
+
+    /// Stores the pinned properties of an entity as a body record; `None` removes them.
+    pub fn put_pins(&mut self, id: ObjectId, record: Option<Vec<u8>>) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::PINS)?;
+        match record {
+            Some(record) => put(&mut table, tables::PINS, &id.0, record)?,
+            None => {
+                table.remove(&id.0[..])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all of it durable and visible at once.
+    ///
+    /// # Errors
+    ///
+    /// On any error nothing has changed.
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        self.meta.revision += 1;
+        self.meta.names = self.names.count();
+        self.put_names()?;
+        {
+            let mut table = self.transaction.open_table(tables::SCOPES)?;
+            for (scope, row) in &self.scopes {
+                let payload = serde_json::to_vec(row).expect("BUG: a scope row is plain JSON");
+                put(&mut table, tables::SCOPES, &tables::number_key(*scope), payload)?;
+            }
+            let mut table = self.transaction.open_table(tables::META)?;
+            put(&mut table, tables::META, tables::META_KEY, self.meta.encode())?;
+        }
+        self.transaction.commit()?;
+        Ok(())
+    }
+
+    fn put_names(&mut self) -> Result<(), StoreError> {
+        if self.names.count() == self.stored_names {
+            return Ok(());
+        }
+        let mut table = self.transaction.open_table(tables::NAMES)?;
+        for chunk in self.stored_names / NAMES_CHUNK..self.names.count().div_ceil(NAMES_CHUNK) {
+            let key = tables::number_key(chunk);
+            put(&mut table, tables::NAMES, &key, self.names.encode_chunk(chunk))?;
+        }
+        Ok(())
+    }
+}
+
+type IdentityTile = ([u8; 16], [u8; 16], Vec<Identity>);
+
+/// The identity row that holds `id`, or would.
+fn identity_row(
+    table: &Table<'_, Bytes, Bytes>,
+    kind: Kind,
+    scope: u32,
+    id: ObjectId,
+) -> Result<IdentityTile, StoreError> {
+    let first = tables::identity_key(kind, scope, &[0; 16]);
+    let wanted = tables::identity_key(kind, scope, &id.0);
+    let mut range = table.range::<&[u8]>(&first[..]..=&wanted[..])?;
+    let Some(row) = range.next_back() else { return Ok(([0; 16], UNBOUNDED, Vec::new())) };
+    let (key, guard) = row?;
+    let key = key.value();
+    let row = IdentityRow::parse(unseal("identity", key, guard.value())?)
+        .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
+    if row.upper != UNBOUNDED && id.0 >= row.upper {
+        return Err(StoreError::corrupt("identity", key, "the next row is missing"));
+    }
+    let mut lower = [0; 16];
+    lower.copy_from_slice(&key[5..]);
+    Ok((lower, row.upper, row.iter().collect()))
+}
+
+fn merge_identities(
+    stored: Vec<Identity>,
+    edits: &[(ObjectId, Option<Identity>)],
+) -> Vec<Identity> {
+    let mut merged = Vec::with_capacity(stored.len() + edits.len());
+    let mut stored = stored.into_iter().peekable();
+    for (id, put) in edits {
+        while let Some(entry) = stored.next_if(|entry| entry.id < *id) {
+            merged.push(entry);
+        }
+        stored.next_if(|entry| entry.id == *id);
+        merged.extend(*put);
+    }
+    merged.extend(stored);
+    merged
+}
+
+/// Stores the entries of one tile, cut into even rows where they are too many for one.
+fn put_identity_rows(
+    table: &mut Table<'_, Bytes, Bytes>,
+    kind: Kind,
+    scope: u32,
+    lower: [u8; 16],
+    upper: [u8; 16],
+    entries: &[Identity],
+) -> Result<(), StoreError> {
+    let rows = entries.len().div_ceil(ROW_MAX).max(1);
+    let size = entries.len().div_ceil(rows).max(1);
+    let starts: Vec<usize> = (0..rows).map(|i| i * size).collect();
+    for (i, &start) in starts.iter().enumerate() {
+        let end = entries.len().min(start + size);
+        let lower = if i == 0 { lower } else { entries[start].id.0 };
+        let upper = if i + 1 == rows { upper } else { entries[end].id.0 };
+        let key = tables::identity_key(kind, scope, &lower);
+        put(table, tables::IDENTITY, &key, identity::encode(&upper, &entries[start..end]))?;
+    }
+    Ok(())
+}
+
+fn head_rows(
+    table: &Table<'_, Bytes, Bytes>,
+    kind: Kind,
+    chunk: u32,
+) -> Result<Vec<Option<Head>>, StoreError> {
+    let key = tables::head_key(kind, chunk);
+    match table.get(&key[..])? {
+        Some(guard) => HeadChunk::parse(unseal("heads", &key, guard.value())?)
+            .and_then(|chunk| chunk.to_rows())
+            .ok_or_else(|| StoreError::corrupt("heads", &key, "contents make no sense")),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Rewrites one segment with the edits of its chunk, which ascend by (entity, edge).
+fn edit_segment(
+    table: &mut Table<'_, Bytes, Bytes>,
+    direction: Direction,
+    chunk: u32,
+    scope: u32,
+    edits: &[(u32, Edge, bool)],
+) -> Result<(), StoreError> {
+    let key = tables::adjacency_key(direction, chunk, scope);
+    let stored = match table.get(&key[..])? {
+        Some(guard) => Segment::parse(unseal("adjacency", &key, guard.value())?)
+            .map(|segment| segment.to_edges())
+            .ok_or_else(|| StoreError::corrupt("adjacency", &key, "contents make no sense"))?,
+        None => Vec::new(),
+    };
+    let existed = !stored.is_empty();
+    let mut edges = Vec::with_capacity(stored.len() + edits.len());
+    let mut stored = stored.into_iter().peekable();
+    for &(entity, edge, add) in edits {
+        let at = (entity % SPAN, edge);
+        while let Some(kept) = stored.next_if(|kept| *kept < at) {
+            edges.push(kept);
+        }
+        let found = stored.next_if(|kept| *kept == at).is_some();
+        // An edge that is taken away and added again sorts as (false, true): the last one counts.
+        let repeated = edges.last() == Some(&at);
+        if !add && !found && !repeated {
+            return Err(StoreError::corrupt("adjacency", &key, "an edge to remove is missing"));
+        }
+        if add && !repeated {
+            edges.push(at);
+        }
+    }
+    edges.extend(stored);
+    if edges.is_empty() {
+        table.remove(&key[..])?;
+    } else {
+        put(table, tables::ADJACENCY, &key, segment::encode(&edges))?;
+    }
+    if existed == edges.is_empty() {
+        list_segment(table, direction, chunk, scope, !edges.is_empty())?;
+    }
+    Ok(())
+}
+
+/// Enters a scope into the list of a chunk, or strikes it.
+fn list_segment(
+    table: &mut Table<'_, Bytes, Bytes>,
+    direction: Direction,
+    chunk: u32,
+    scope: u32,
+    present: bool,
+) -> Result<(), StoreError> {
+    let key = tables::adjacency_key(direction, chunk, 0);
+    let mut scopes = match table.get(&key[..])? {
+        Some(guard) => scope_list(unseal("adjacency", &key, guard.value())?)
+            .ok_or_else(|| StoreError::corrupt("adjacency", &key, "list makes no sense"))?,
+        None => Vec::new(),
+    };
+    scopes.retain(|&s| s != scope);
+    if present {
+        scopes.push(scope);
+        scopes.sort_unstable();
+    }
+    if scopes.is_empty() {
+        table.remove(&key[..])?;
+        return Ok(());
+    }
+    let mut payload = (scopes.len() as u32).to_le_bytes().to_vec();
+    scopes.iter().for_each(|s| payload.extend_from_slice(&s.to_le_bytes()));
+    put(table, tables::ADJACENCY, &key, payload)
+}
