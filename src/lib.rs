@@ -1,7 +1,8 @@
 //! Tombolo: an embedded graph database of scoped entities.
 //!
 //! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values,
-//! [`store`] the file.
+//! [`store`] the file, [`sync`] the jobs.
 
 pub mod graph;
 pub mod store;
+pub mod sync;

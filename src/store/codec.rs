@@ -250,7 +250,7 @@ mod tests {
         fn any_flipped_bit_breaks_the_seal(payload: Vec<u8>, at: prop::sample::Index, bit in 0..8) {
             let mut sealed = seal("t", b"k", payload);
             let at = at.index(sealed.len());
-            sealed[at] ^= 1 << bit;
+            sealed[at] ^= 1u8 << bit;
             prop_assert!(unseal("t", b"k", &sealed).is_err());
         }
 

@@ -24,7 +24,7 @@ pub use error::StoreError;
 pub use heads::{Head, NO_BODY};
 pub use identity::Identity;
 pub use rows::{CLASS_SEPARATOR, Counts, Dictionary, JobRow, Meta, ScopeRow, split_classes};
-pub use snapshot::Snapshot;
+pub use snapshot::{Facts, Snapshot};
 pub use writer::{EdgeEdit, Writer};
 
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};

@@ -16,9 +16,11 @@
 use super::StoreError;
 use super::codec::{Cursor, put_bytes, put_varint};
 use crate::graph::ObjectId;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 const MAGIC: u32 = 0x6c62_6d54;
 const HEADER: usize = 16;
@@ -136,7 +138,7 @@ fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
 }
 
 enum Records {
-    Memory(Vec<u8>),
+    Memory(Rc<Vec<u8>>),
     File { start: u64, len: usize },
 }
 
@@ -148,6 +150,8 @@ pub struct Stage {
     in_memory: usize,
     names: Vec<Vec<String>>,
     records: Vec<Records>,
+    // Readers go through a stage frame by frame.
+    last: RefCell<Option<(u32, Rc<Vec<u8>>)>>,
 }
 
 impl Stage {
@@ -160,6 +164,7 @@ impl Stage {
             in_memory: 0,
             names: Vec::new(),
             records: Vec::new(),
+            last: RefCell::new(None),
         }
     }
 
@@ -172,13 +177,14 @@ impl Stage {
         self.names.push(std::mem::take(&mut batch.names));
         if self.in_memory + records.len() <= MEMORY_MAX {
             self.in_memory += records.len();
-            self.records.push(Records::Memory(records));
+            self.records.push(Records::Memory(Rc::new(records)));
             return Ok(());
         }
         if self.file.is_none() {
             self.file = Some(tempfile::tempfile_in(&self.folder)?);
         }
         let file = self.file.as_mut().expect("BUG: just made");
+        file.seek(SeekFrom::Start(self.end))?;
         file.write_all(&records)?;
         self.records.push(Records::File { start: self.end, len: records.len() });
         self.end += records.len() as u64;
@@ -191,17 +197,28 @@ impl Stage {
     }
 
     /// The records of a batch.
-    pub fn records(&self, frame: u32) -> Result<std::borrow::Cow<'_, [u8]>, StoreError> {
-        match &self.records[frame as usize] {
-            Records::Memory(records) => Ok(records.as_slice().into()),
-            Records::File { start, len } => {
-                let mut records = vec![0; *len];
-                let mut file = self.file.as_ref().expect("BUG: spilled records have a file");
-                file.seek(SeekFrom::Start(*start))?;
-                file.read_exact(&mut records)?;
-                Ok(records.into())
-            }
+    pub fn records(&self, frame: u32) -> Result<Rc<Vec<u8>>, StoreError> {
+        let (start, len) = match &self.records[frame as usize] {
+            Records::Memory(records) => return Ok(Rc::clone(records)),
+            Records::File { start, len } => (*start, *len),
+        };
+        if let Some((last, records)) = &*self.last.borrow()
+            && *last == frame
+        {
+            return Ok(Rc::clone(records));
         }
+        let mut records = vec![0; len];
+        let mut file = self.file.as_ref().expect("BUG: spilled records have a file");
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut records)?;
+        let records = Rc::new(records);
+        *self.last.borrow_mut() = Some((frame, Rc::clone(&records)));
+        Ok(records)
+    }
+
+    /// How many batches there are.
+    pub fn frames(&self) -> u32 {
+        self.names.len() as u32
     }
 }
 

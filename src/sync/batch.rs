@@ -1,0 +1,389 @@
+//! Batches: drafts checked against the mode of their job and packed for staging.
+//!
+//! Everything that can be said about a draft without the graph is said here. What needs the graph
+//! (whether an end exists) waits for finalize, because batches come in any order.
+
+use super::mode::Mode;
+use super::parse::Fault;
+use crate::graph::{
+    DraftEnd, DraftEntity, DraftRelationship, Kind, ObjectId, Place, Value,
+    default_relationship_key,
+};
+use crate::store::staging::{Batch, Staged, StagedEnd, StagedRelationship};
+use crate::store::{CLASS_SEPARATOR, Cursor, put_bytes, put_value, put_varint, skip_value};
+use rustc_hash::FxHashMap;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// What a batch must agree with.
+#[derive(Clone, Debug)]
+pub struct BatchRules {
+    /// Mode of the job.
+    pub mode: Mode,
+    /// Scope of the job; `None` to take each row's own `_scope`.
+    pub scope: Option<String>,
+    /// Whether both ends of a CROSS_SCOPE relationship may lie in one scope.
+    pub same_scope_reject: bool,
+    /// Seed of content digests.
+    pub digest_seed: u64,
+}
+
+/// Packs drafts into a batch.
+pub struct BatchBuilder<'r> {
+    rules: &'r BatchRules,
+    batch: Batch,
+    numbers: FxHashMap<String, u32>,
+    // Rows mostly have the same names at the same positions, so a guess saves a lookup.
+    guesses: Vec<u32>,
+    scratch: Vec<u8>,
+    values: Vec<u8>,
+}
+
+type Wrong = String;
+
+impl<'r> BatchBuilder<'r> {
+    /// Starts an empty batch.
+    pub fn new(rules: &'r BatchRules) -> BatchBuilder<'r> {
+        let batch = Batch { names: vec![String::new()], ..Batch::default() };
+        BatchBuilder {
+            rules,
+            batch,
+            numbers: FxHashMap::default(),
+            guesses: Vec::new(),
+            scratch: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// The batch so far.
+    pub fn finish(self) -> Batch {
+        self.batch
+    }
+
+    fn number(&mut self, position: usize, name: &str) -> u32 {
+        if let Some(&guess) = self.guesses.get(position)
+            && self.batch.names[guess as usize] == name
+        {
+            return guess;
+        }
+        let number = match self.numbers.get(name) {
+            Some(&number) => number,
+            None => {
+                let number = self.batch.names.len() as u32;
+                self.batch.names.push(name.to_owned());
+                self.numbers.insert(name.to_owned(), number);
+                number
+            }
+        };
+        if self.guesses.len() <= position {
+            self.guesses.resize(position + 1, 0);
+        }
+        self.guesses[position] = number;
+        number
+    }
+
+    /// The scope of the job that a row belongs to.
+    fn scope<'s>(&'s self, row: Option<&'s str>) -> Result<&'s str, Wrong> {
+        match (self.rules.scope.as_deref(), row) {
+            (Some(job), Some(row)) if job != row => Err(format!(
+                "`_scope` is `{row}`, but the job writes the scope `{job}`; a row cannot change it"
+            )),
+            (Some(scope), _) | (None, Some(scope)) => Ok(scope),
+            (None, None) => Err("the row has no `_scope` and no scope was given".into()),
+        }
+    }
+
+    /// Checks and packs an entity.
+    ///
+    /// # Errors
+    ///
+    /// The fault with place and key, when the mode does not take this entity.
+    pub fn push_entity(&mut self, draft: &DraftEntity<'_>) -> Result<(), Fault> {
+        self.entity(draft).map_err(|message| fault(draft.place, draft.key.as_deref(), message))
+    }
+
+    fn entity(&mut self, draft: &DraftEntity<'_>) -> Result<(), Wrong> {
+        let mode = self.rules.mode;
+        if mode == Mode::CrossScope {
+            return Err("Entities cannot be uploaded in CROSS_SCOPE mode".into());
+        }
+        let scope = self.scope(draft.scope.as_deref())?.to_owned();
+        let id = match (draft.key.as_deref(), draft.id) {
+            (Some(key), given) => {
+                let id = ObjectId::new(Kind::Entity, &scope, key);
+                match given.filter(|given| *given != id) {
+                    Some(given) => {
+                        return Err(format!(
+                            "`_id` is {given}, but scope `{scope}` and `_key` give {id}; \
+                             leave `_id` out"
+                        ));
+                    }
+                    None => id,
+                }
+            }
+            (None, Some(id)) if mode != Mode::Diff => id,
+            (None, _) => return Err("entity has no `_key`".into()),
+        };
+        if mode == Mode::Diff {
+            if draft.type_name.is_none() {
+                return Err("entity has no `_type`".into());
+            }
+            if draft.classes.is_empty() {
+                return Err("entity has no `_class`".into());
+            }
+        }
+        let type_name = draft.type_name.as_deref().unwrap_or("");
+        let classes = draft.classes.join(&CLASS_SEPARATOR.to_string());
+        let scope = self.number(0, &scope);
+        let type_number = self.number(1, type_name);
+        let class_number = self.number(2, &classes);
+        let offset = self.batch.records.len();
+        self.put_place(draft.place);
+        put_bytes(&mut self.batch.records, draft.key.as_deref().unwrap_or("").as_bytes());
+        put_varint(&mut self.batch.records, type_number.into());
+        put_varint(&mut self.batch.records, class_number.into());
+        let digest =
+            self.put_rest(type_name, &classes, &[], &draft.properties, draft.raw_data.as_deref());
+        let staged = self.staged(id, digest, scope, offset);
+        self.batch.entities.push(staged);
+        Ok(())
+    }
+
+    /// Checks and packs a relationship.
+    ///
+    /// # Errors
+    ///
+    /// The fault with place and key, when the mode does not take this relationship.
+    pub fn push_relationship(&mut self, draft: &DraftRelationship<'_>) -> Result<(), Fault> {
+        self.relationship(draft).map_err(|message| fault(draft.place, Some(&draft.key), message))
+    }
+
+    fn relationship(&mut self, draft: &DraftRelationship<'_>) -> Result<(), Wrong> {
+        let mode = self.rules.mode;
+        if !mode.takes_relationships() {
+            return Err(format!("Relationships cannot be uploaded in {mode} mode"));
+        }
+        let scope = self.scope(draft.scope.as_deref())?.to_owned();
+        if mode == Mode::CrossScope {
+            self.check_cross_scope(draft, &scope)?;
+        }
+        let id = ObjectId::new(Kind::Relationship, &scope, &draft.key);
+        if let Some(given) = draft.id.filter(|given| *given != id) {
+            return Err(format!(
+                "`_id` is {given}, but scope `{scope}` and `_key` give {id}; leave `_id` out"
+            ));
+        }
+        let from = self.end("from", &draft.from, &scope)?;
+        let to = self.end("to", &draft.to, &scope)?;
+        let scope = self.number(0, &scope);
+        let type_number = self.number(1, &draft.type_name);
+        let class_number = self.number(2, &draft.class);
+        let from_key = draft.from.key.as_deref().unwrap_or("");
+        let to_key = draft.to.key.as_deref().unwrap_or("");
+        let derived = !from_key.is_empty()
+            && !to_key.is_empty()
+            && is_default_key(&draft.key, from_key, &draft.class, to_key);
+        let offset = self.batch.records.len();
+        self.put_place(draft.place);
+        let records = &mut self.batch.records;
+        put_bytes(records, if derived { b"" } else { draft.key.as_bytes() });
+        put_varint(records, type_number.into());
+        put_varint(records, class_number.into());
+        put_bytes(records, from_key.as_bytes());
+        put_bytes(records, to_key.as_bytes());
+        let digest = self.put_rest(
+            &draft.type_name,
+            &draft.class,
+            &[from.id, to.id],
+            &draft.properties,
+            draft.raw_data.as_deref(),
+        );
+        let object = self.staged(id, digest, scope, offset);
+        self.batch.relationships.push(StagedRelationship { object, from, to });
+        Ok(())
+    }
+
+    /// The rules of the CROSS_SCOPE page that a relationship shows by itself.
+    fn check_cross_scope(&self, draft: &DraftRelationship<'_>, job: &str) -> Result<(), Wrong> {
+        for (name, end) in [("_fromEntityScope", &draft.from), ("_toEntityScope", &draft.to)] {
+            match end.scope.as_deref() {
+                None => return Err(format!("CROSS_SCOPE relationships need `{name}`")),
+                Some(scope) if scope == job => {
+                    return Err(format!(
+                        "`{name}` equals the sync job's scope `{job}`; the related entities must \
+                         live outside it: write this relationship from the sync job that owns \
+                         the scope"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        if self.rules.same_scope_reject && draft.from.scope == draft.to.scope {
+            let scope = draft.from.scope.as_deref().unwrap_or("");
+            return Err(format!(
+                "Same-scope relationships rejected: both ends lie in `{scope}`; use the owning \
+                 scope's sync job for these edges"
+            ));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, name: &str, end: &DraftEnd<'_>, job: &str) -> Result<StagedEnd, Wrong> {
+        let Some(key) = end.key.as_deref() else {
+            let id = end.id.ok_or_else(|| format!("`{name}` end has neither key nor id"))?;
+            let scope = end.scope.as_deref().map_or(0, |scope| self.end_scope(name, scope));
+            return Ok(StagedEnd { scope, id });
+        };
+        let scope = end.scope.as_deref().unwrap_or(job);
+        let id = ObjectId::new(Kind::Entity, scope, key);
+        if let Some(given) = end.id.filter(|given| *given != id) {
+            return Err(format!(
+                "`_{name}EntityId` is {given}, but scope `{scope}` and key `{key}` give {id}; \
+                 where both are given they must agree"
+            ));
+        }
+        Ok(StagedEnd { scope: self.end_scope(name, scope), id })
+    }
+
+    fn end_scope(&mut self, name: &str, scope: &str) -> u32 {
+        self.number(if name == "from" { 3 } else { 4 }, scope)
+    }
+
+    fn put_place(&mut self, place: Place) {
+        put_varint(&mut self.batch.records, place.input.into());
+        put_varint(&mut self.batch.records, place.line.into());
+    }
+
+    fn staged(&self, id: ObjectId, digest: u64, scope: u32, offset: usize) -> Staged {
+        let len = (self.batch.records.len() - offset) as u32;
+        Staged { id, digest, scope, frame: 0, offset: offset as u32, len }
+    }
+
+    /// Appends properties and raw data to the record and returns the digest of the content.
+    fn put_rest(
+        &mut self,
+        type_name: &str,
+        class: &str,
+        ends: &[ObjectId],
+        properties: &[(std::borrow::Cow<'_, str>, Value<'_>)],
+        raw_data: Option<&str>,
+    ) -> u64 {
+        let mut content = std::mem::take(&mut self.scratch);
+        content.clear();
+        begin_content(&mut content, type_name, class, ends);
+        put_varint(&mut self.batch.records, properties.len() as u64);
+        for (position, (name, value)) in properties.iter().enumerate() {
+            let number = self.number(5 + position, name);
+            self.values.clear();
+            put_value(&mut self.values, value);
+            put_varint(&mut self.batch.records, number.into());
+            self.batch.records.extend_from_slice(&self.values);
+            put_bytes(&mut content, name.as_bytes());
+            content.extend_from_slice(&self.values);
+        }
+        let raw_data = raw_data.unwrap_or("");
+        self.batch.records.extend_from_slice(raw_data.as_bytes());
+        let digest = end_content(&mut content, raw_data, self.rules.digest_seed);
+        self.scratch = content;
+        digest
+    }
+}
+
+fn fault(place: Place, key: Option<&str>, message: String) -> Fault {
+    Fault { place, column: 0, path: String::new(), key: key.map(str::to_owned), message }
+}
+
+/// Whether a key is the one that nobody has to give, without building that one.
+fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
+    if key.len() != from.len() + class.len() + to.len() + 2 || !class.is_ascii() {
+        return key == default_relationship_key(from, class, to);
+    }
+    let Some(rest) = key.strip_prefix(from).and_then(|k| k.strip_prefix('|')) else { return false };
+    let Some(verb) = rest.strip_suffix(to).and_then(|k| k.strip_suffix('|')) else { return false };
+    verb.bytes().eq(class.bytes().map(|b| b.to_ascii_lowercase()))
+}
+
+fn begin_content(content: &mut Vec<u8>, type_name: &str, class: &str, ends: &[ObjectId]) {
+    put_bytes(content, type_name.as_bytes());
+    put_bytes(content, class.as_bytes());
+    ends.iter().for_each(|id| content.extend_from_slice(&id.0));
+}
+
+fn end_content(content: &mut Vec<u8>, raw_data: &str, seed: u64) -> u64 {
+    content.push(0xFF);
+    content.extend_from_slice(raw_data.as_bytes());
+    xxh3_64_with_seed(content, seed)
+}
+
+/// The digest of content that was put together from a stored object.
+///
+/// Equal to what a [`BatchBuilder`] gives the same content; `properties` ascend by name and carry
+/// their encoded values.
+pub fn content_digest(
+    seed: u64,
+    type_name: &str,
+    class: &str,
+    properties: &[(String, Vec<u8>)],
+    raw_data: Option<&str>,
+) -> u64 {
+    let mut content = Vec::new();
+    begin_content(&mut content, type_name, class, &[]);
+    for (name, value) in properties {
+        put_bytes(&mut content, name.as_bytes());
+        content.extend_from_slice(value);
+    }
+    end_content(&mut content, raw_data.unwrap_or(""), seed)
+}
+
+/// A staged record, read back. Names are indices into the names of its batch.
+pub struct Record<'a> {
+    /// Where it was read.
+    pub place: Place,
+    /// `_key`; empty if it is given by id, or made from the ends.
+    pub key: &'a str,
+    /// `_type`.
+    pub type_name: u32,
+    /// Class set, or verb.
+    pub class: u32,
+    /// Keys of the ends, empty for an entity or where only the id is known.
+    pub ends: [&'a str; 2],
+    /// Number of properties.
+    pub count: usize,
+    rest: Cursor<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record of an object. `None` if it is damaged.
+    pub fn read(kind: Kind, records: &'a [u8], staged: &Staged) -> Option<Record<'a>> {
+        let start = staged.offset as usize;
+        let mut c = Cursor(records.get(start..start + staged.len as usize)?);
+        let place = Place { input: c.varint32()?, line: c.varint32()? };
+        let key = c.text()?;
+        let (type_name, class) = (c.varint32()?, c.varint32()?);
+        let ends = match kind {
+            Kind::Entity => ["", ""],
+            Kind::Relationship => [c.text()?, c.text()?],
+        };
+        let count = c.varint()? as usize;
+        Some(Record { place, key, type_name, class, ends, count, rest: c })
+    }
+
+    /// Properties as (name index, encoded value), then the raw data.
+    pub fn properties(&self) -> Option<(Vec<(u32, &'a [u8])>, Option<&'a str>)> {
+        let mut c = self.rest;
+        let mut properties = Vec::with_capacity(self.count);
+        for _ in 0..self.count {
+            properties.push((c.varint32()?, skip_value(&mut c)?));
+        }
+        let raw = std::str::from_utf8(c.0).ok()?;
+        Some((properties, (!raw.is_empty()).then_some(raw)))
+    }
+
+    /// The key of a relationship, made from its ends where it is not given.
+    pub fn relationship_key(&self, names: &[String]) -> String {
+        if self.key.is_empty() {
+            let class = &names[self.class as usize];
+            return default_relationship_key(self.ends[0], class, self.ends[1]);
+        }
+        self.key.to_owned()
+    }
+}

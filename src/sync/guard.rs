@@ -1,0 +1,132 @@
+//! The delete guard: the pure question whether a change set deletes more than it may.
+//!
+//! Its limits are stored with the scope, never in the upload, so that a broken collection cannot
+//! take its own protection along.
+
+use crate::graph::Kind;
+use std::collections::BTreeMap;
+
+/// Deletions up to this number are never questioned.
+pub const MIN_DELETES: u64 = 20;
+/// Share of the live objects of a kind, in percent, that one job may delete.
+pub const MAX_DELETE_PERCENT: u32 = 25;
+/// A type with this many live objects may not vanish.
+pub const TYPE_MIN: u64 = 10;
+
+/// What a job would delete of one kind, beside what is there.
+#[derive(Clone, Debug, Default)]
+pub struct Deletions {
+    /// Live objects of the scope before.
+    pub live: u64,
+    /// Deletions planned.
+    pub deleted: u64,
+    /// For each type with deletions: live before, and live after.
+    pub types: BTreeMap<String, (u64, u64)>,
+}
+
+/// The limits in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// See [`MIN_DELETES`].
+    pub min_deletes: u64,
+    /// See [`MAX_DELETE_PERCENT`].
+    pub max_delete_percent: u32,
+    /// `--allow-deletes`: up to so many deletions in all were asked for.
+    pub allow_deletes: Option<u64>,
+}
+
+/// What the guard objects to, a sentence each; empty if the job may run.
+pub fn objections(
+    scope: &str,
+    uploaded: u64,
+    kinds: &[(Kind, Deletions)],
+    limits: Limits,
+) -> Vec<String> {
+    let total: u64 = kinds.iter().map(|(_, d)| d.deleted).sum();
+    if total == 0 || limits.allow_deletes.is_some_and(|allowed| total <= allowed) {
+        return Vec::new();
+    }
+    if uploaded == 0 {
+        return vec![format!(
+            "the upload is empty, and scope `{scope}` holds {total} live objects that it would \
+             delete"
+        )];
+    }
+    let mut reasons = Vec::new();
+    for (kind, d) in kinds {
+        let share = d.live * u64::from(limits.max_delete_percent) / 100;
+        let allowed = limits.min_deletes.max(share);
+        if d.deleted > allowed {
+            let percent = d.deleted * 100 / d.live.max(1);
+            reasons.push(format!(
+                "{} of {} {} of scope `{scope}` ({percent} %) would be deleted; the limit is \
+                 {allowed}, the larger of {} and {} %",
+                d.deleted,
+                d.live,
+                kind.plural(),
+                limits.min_deletes,
+                limits.max_delete_percent
+            ));
+        }
+        for (name, (before, after)) in &d.types {
+            if *before >= TYPE_MIN && *after == 0 {
+                reasons.push(format!(
+                    "all {before} {} of type `{name}` in scope `{scope}` would be deleted",
+                    kind.plural()
+                ));
+            }
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        min_deletes: MIN_DELETES,
+        max_delete_percent: MAX_DELETE_PERCENT,
+        allow_deletes: None,
+    };
+
+    fn check(uploaded: u64, live: u64, deleted: u64, types: &[(&str, u64, u64)]) -> usize {
+        let types = types.iter().map(|(t, b, a)| ((*t).to_owned(), (*b, *a))).collect();
+        let kinds = [(Kind::Entity, Deletions { live, deleted, types })];
+        objections("okta", uploaded, &kinds, LIMITS).len()
+    }
+
+    #[test]
+    fn few_deletions_are_never_questioned() {
+        assert_eq!(check(1, 21, 20, &[]), 0);
+    }
+
+    #[test]
+    fn more_than_twenty_and_a_quarter_are_refused() {
+        assert_eq!(check(1, 30, 21, &[]), 1);
+        assert_eq!(check(1, 100, 25, &[]), 0);
+        assert_eq!(check(1, 100, 26, &[]), 1);
+    }
+
+    #[test]
+    fn a_type_of_ten_may_not_vanish() {
+        assert_eq!(check(1, 100, 10, &[("okta_user", 10, 0)]), 1);
+        assert_eq!(check(1, 100, 9, &[("okta_user", 9, 0)]), 0);
+        assert_eq!(check(1, 100, 9, &[("okta_user", 10, 1)]), 0);
+    }
+
+    #[test]
+    fn an_empty_upload_never_deletes() {
+        assert_eq!(check(0, 1, 1, &[]), 1);
+        assert_eq!(check(0, 0, 0, &[]), 0);
+    }
+
+    #[test]
+    fn the_caller_can_allow_a_number() {
+        let d = Deletions { live: 100, deleted: 60, ..Deletions::default() };
+        let kinds = [(Kind::Entity, d)];
+        let allow = |n| Limits { allow_deletes: Some(n), ..LIMITS };
+        assert_eq!(objections("s", 0, &kinds, allow(60)).len(), 0);
+        assert_eq!(objections("s", 5, &kinds, allow(59)).len(), 1);
+    }
+}

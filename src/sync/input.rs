@@ -1,0 +1,397 @@
+//! Reading: files and streams of objects, in pieces, on as many threads as there are cores.
+//!
+//! A piece of some megabytes is cut at a newline and checked and packed by a worker, while the
+//! next one is read. What is in memory is bounded by the pieces in flight, not by the file.
+
+use super::batch::{BatchBuilder, BatchRules};
+use super::parse::{Draft, Fault, json_words, parse_object};
+use super::{Inputs, SyncError};
+use crate::graph::{Kind, Place};
+use crate::store::staging::Batch;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::io::Read;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+
+/// How the objects of an input are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Ndjson,
+    /// A JSON list of objects, or `{"entities": [...], "relationships": [...]}`.
+    Json,
+    /// A header and rows; see [`super::csv_rows`].
+    Csv,
+}
+
+/// One input of a job.
+pub struct Input<'a> {
+    /// What messages call it, e.g. the path.
+    pub name: String,
+    /// How it is written.
+    pub format: Format,
+    /// The text, already decompressed.
+    pub reader: Box<dyn Read + Send + 'a>,
+}
+
+/// Bytes of input that one batch is made from.
+const PIECE: usize = 4 << 20;
+/// Faults after which reading stops; the rest of a file of the wrong kind helps nobody.
+const FAULTS_MAX: usize = 1_000;
+
+/// Reads all inputs and hands over their batches in order.
+///
+/// # Errors
+///
+/// [`SyncError::Faults`] with every offending object, up to [`FAULTS_MAX`].
+pub fn read_inputs(
+    inputs: &mut [Input<'_>],
+    rules: &BatchRules,
+    progress: &dyn Fn(u64),
+    mut take: impl FnMut(Batch) -> Result<(), SyncError>,
+) -> Result<(), SyncError> {
+    let names = Inputs(inputs.iter().map(|input| input.name.clone()).collect());
+    let mut faults = Vec::new();
+    for (number, input) in inputs.iter_mut().enumerate() {
+        let number = number as u32;
+        match input.format {
+            Format::Ndjson => {
+                read_lines(input, number, rules, progress, &mut faults, &mut take)?;
+            }
+            Format::Json => read_document(input, number, rules, &mut faults, &mut take)?,
+            Format::Csv => super::csv_rows::read(input, number, rules, &mut faults, &mut take)?,
+        }
+        if faults.len() >= FAULTS_MAX {
+            break;
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(SyncError::faults(&names, faults)) }
+}
+
+struct Piece {
+    first_line: u32,
+    bytes: Vec<u8>,
+}
+
+type Packed = (Batch, Vec<Fault>);
+
+fn read_lines(
+    input: &mut Input<'_>,
+    number: u32,
+    rules: &BatchRules,
+    progress: &dyn Fn(u64),
+    faults: &mut Vec<Fault>,
+    take: &mut impl FnMut(Batch) -> Result<(), SyncError>,
+) -> Result<(), SyncError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let name = input.name.clone();
+    std::thread::scope(|scope| {
+        let (to_workers, pieces) =
+            sync_channel::<(Piece, std::sync::mpsc::SyncSender<Packed>)>(threads);
+        let pieces = Arc::new(Mutex::new(pieces));
+        for _ in 0..threads {
+            let pieces = Arc::clone(&pieces);
+            scope.spawn(move || work(&pieces, number, rules));
+        }
+        drop(pieces);
+        // Results come back in the order of the pieces, whoever is done first.
+        let mut waiting: std::collections::VecDeque<Receiver<Packed>> = Default::default();
+        let mut collect = |receiver: Receiver<Packed>| -> Result<bool, SyncError> {
+            let (batch, found) = receiver.recv().map_err(|_| SyncError::worker_lost())?;
+            faults.extend(found);
+            if faults.is_empty() {
+                take(batch)?;
+            }
+            Ok(faults.len() < FAULTS_MAX)
+        };
+        let mut reader = PieceReader { input, rest: Vec::new(), line: 1, done: false };
+        while let Some(piece) = reader.next(&name)? {
+            progress(piece.bytes.len() as u64);
+            let (sender, receiver) = sync_channel(1);
+            to_workers.send((piece, sender)).map_err(|_| SyncError::worker_lost())?;
+            waiting.push_back(receiver);
+            if waiting.len() > threads
+                && let Some(receiver) = waiting.pop_front()
+                && !collect(receiver)?
+            {
+                return Ok(());
+            }
+        }
+        drop(to_workers);
+        for receiver in waiting {
+            if !collect(receiver)? {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn work(
+    pieces: &Mutex<Receiver<(Piece, std::sync::mpsc::SyncSender<Packed>)>>,
+    number: u32,
+    rules: &BatchRules,
+) {
+    loop {
+        let next = match pieces.lock() {
+            Ok(pieces) => pieces.recv(),
+            Err(_) => return,
+        };
+        let Ok((piece, reply)) = next else { return };
+        // The reader may have stopped at a fault; then nobody waits for this batch.
+        let _ = reply.send(pack(&piece, number, rules));
+    }
+}
+
+/// Cuts a stream into pieces that end with a line.
+struct PieceReader<'i, 'a> {
+    input: &'i mut Input<'a>,
+    rest: Vec<u8>,
+    line: u32,
+    done: bool,
+}
+
+impl PieceReader<'_, '_> {
+    fn next(&mut self, name: &str) -> Result<Option<Piece>, SyncError> {
+        let mut bytes = std::mem::take(&mut self.rest);
+        let mut searched = 0;
+        let cut = loop {
+            if !self.done && bytes.len() < PIECE {
+                self.fill(&mut bytes, name)?;
+            }
+            if self.done {
+                break bytes.len();
+            }
+            if let Some(at) = memchr::memrchr(b'\n', &bytes[searched..]) {
+                break searched + at + 1;
+            }
+            // A line longer than a piece: read on, it will be refused for its size.
+            searched = bytes.len();
+            let more = bytes.len() + PIECE;
+            bytes.reserve(more - bytes.len());
+            self.read_some(&mut bytes, PIECE, name)?;
+        };
+        self.rest = bytes.split_off(cut);
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let first_line = self.line;
+        self.line += memchr::memchr_iter(b'\n', &bytes).count() as u32;
+        Ok(Some(Piece { first_line, bytes }))
+    }
+
+    fn fill(&mut self, bytes: &mut Vec<u8>, name: &str) -> Result<(), SyncError> {
+        bytes.reserve((PIECE + PIECE / 4).saturating_sub(bytes.len()));
+        while !self.done && bytes.len() < PIECE {
+            self.read_some(bytes, PIECE - bytes.len(), name)?;
+        }
+        Ok(())
+    }
+
+    fn read_some(&mut self, bytes: &mut Vec<u8>, n: usize, name: &str) -> Result<(), SyncError> {
+        let before = bytes.len();
+        (&mut self.input.reader)
+            .take(n as u64)
+            .read_to_end(bytes)
+            .map_err(|e| SyncError::read(name, e))?;
+        self.done = bytes.len() - before < n;
+        Ok(())
+    }
+}
+
+/// Checks and packs the lines of a piece.
+fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> Packed {
+    let mut builder = BatchBuilder::new(rules);
+    let mut faults = Vec::new();
+    let lines = piece.bytes.split_inclusive(|&b| b == b'\n');
+    for (line, bytes) in (piece.first_line..).zip(lines) {
+        let place = Place { input, line };
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => faults.extend(push(&mut builder, text, place, None).err()),
+            Err(e) => faults.push(Fault {
+                place,
+                column: e.valid_up_to() as u32 + 1,
+                path: String::new(),
+                key: None,
+                message: "the line is not UTF-8".into(),
+            }),
+        }
+        if faults.len() >= FAULTS_MAX {
+            break;
+        }
+    }
+    (builder.finish(), faults)
+}
+
+/// Checks and packs one object.
+pub fn push(
+    builder: &mut BatchBuilder<'_>,
+    text: &str,
+    place: Place,
+    expected: Option<Kind>,
+) -> Result<(), Fault> {
+    match parse_object(text, place, expected)? {
+        Draft::Entity(draft) => builder.push_entity(&draft),
+        Draft::Relationship(draft) => builder.push_relationship(&draft),
+    }
+}
+
+/// Reads a JSON document object by object, without holding it.
+struct Document<'d, 'r, F> {
+    rules: &'r BatchRules,
+    input: u32,
+    builder: Option<BatchBuilder<'r>>,
+    bytes: usize,
+    position: u32,
+    faults: &'d mut Vec<Fault>,
+    take: F,
+    stopped: Option<SyncError>,
+}
+
+fn read_document(
+    input: &mut Input<'_>,
+    number: u32,
+    rules: &BatchRules,
+    faults: &mut Vec<Fault>,
+    take: &mut impl FnMut(Batch) -> Result<(), SyncError>,
+) -> Result<(), SyncError> {
+    let reader = std::io::BufReader::with_capacity(1 << 20, &mut input.reader);
+    let mut json = serde_json::Deserializer::from_reader(reader);
+    let mut document = Document {
+        rules,
+        input: number,
+        builder: None,
+        bytes: 0,
+        position: 0,
+        faults,
+        take,
+        stopped: None,
+    };
+    let result = document.top(&mut json).and_then(|()| json.end());
+    if let Some(e) = document.stopped {
+        return Err(e);
+    }
+    if let Err(e) = result {
+        if e.is_io() {
+            return Err(SyncError::read(&input.name, e.into()));
+        }
+        document.faults.push(Fault {
+            place: Place { input: number, line: e.line() as u32 },
+            column: e.column() as u32,
+            path: String::new(),
+            key: None,
+            message: json_words(&e),
+        });
+        return Ok(());
+    }
+    document.flush()
+}
+
+impl<'r, F: FnMut(Batch) -> Result<(), SyncError>> Document<'_, 'r, F> {
+    fn top<'de, D: Deserializer<'de>>(&mut self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(Top(self))
+    }
+
+    fn object(&mut self, raw: &RawValue, list: &str, expected: Option<Kind>) {
+        // Positions in a document are positions in its lists: JSON readers do not tell lines.
+        let place = Place { input: self.input, line: 0 };
+        let rules = self.rules;
+        let builder = self.builder.get_or_insert_with(|| BatchBuilder::new(rules));
+        if let Err(mut fault) = push(builder, raw.get(), place, expected) {
+            fault.path = format!("{list}[{}]{}", self.position, fault.path);
+            self.faults.push(fault);
+        }
+        self.position += 1;
+        self.bytes += raw.get().len();
+        if self.bytes >= PIECE {
+            self.stopped = self.flush().err();
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), SyncError> {
+        self.bytes = 0;
+        match self.builder.take() {
+            Some(builder) if self.faults.is_empty() => (self.take)(builder.finish()),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Top<'t, 'd, 'r, F>(&'t mut Document<'d, 'r, F>);
+
+impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> Visitor<'de> for Top<'_, '_, '_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects, or an object with `entities` and `relationships`")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        List { document: self.0, name: "", expected: None }.read(seq)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            self.0.position = 0;
+            let expected = match name.as_str() {
+                "entities" => Kind::Entity,
+                "relationships" => Kind::Relationship,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    return Err(serde::de::Error::custom(format!(
+                        "unknown member `{name}`, expected `entities` or `relationships`"
+                    )));
+                }
+            };
+            map.next_value_seed(List { document: self.0, name: &name, expected: Some(expected) })?;
+        }
+        Ok(())
+    }
+}
+
+struct List<'t, 'n, 'd, 'r, F> {
+    document: &'t mut Document<'d, 'r, F>,
+    name: &'n str,
+    expected: Option<Kind>,
+}
+
+impl<F: FnMut(Batch) -> Result<(), SyncError>> List<'_, '_, '_, '_, F> {
+    fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(raw) = seq.next_element::<Box<RawValue>>()? {
+            self.document.object(&raw, self.name, self.expected);
+            if self.document.stopped.is_some() || self.document.faults.len() >= FAULTS_MAX {
+                return Err(serde::de::Error::custom("reading stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> DeserializeSeed<'de>
+    for List<'_, '_, '_, '_, F>
+{
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> Visitor<'de> for List<'_, '_, '_, '_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        self.read(seq)
+    }
+}

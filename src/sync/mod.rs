@@ -1,0 +1,119 @@
+//! Sync jobs: modes, batches, the pure reconcile pass, the guard, and plans that are applied in
+//! one transaction.
+//!
+//! The store does not know of jobs, and nothing here names the engine: a job stages batches, is
+//! planned against a snapshot and handed to a writer as finished facts.
+
+mod apply;
+mod batch;
+mod csv_rows;
+mod guard;
+mod input;
+mod mode;
+mod parse;
+mod plan;
+mod reconcile;
+mod report;
+
+pub use apply::{apply, job_row};
+pub use batch::{BatchBuilder, BatchRules, Record, content_digest};
+pub use guard::{MAX_DELETE_PERCENT, MIN_DELETES};
+pub use input::{Format, Input, read_inputs};
+pub use mode::Mode;
+pub use parse::{Draft, Fault, parse_object};
+pub use plan::{Action, Change, JobInput, JobPlan, JobSpec, Plan, plan};
+pub use report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
+
+use crate::graph::Place;
+use crate::store::StoreError;
+use std::fmt;
+
+/// What the inputs of a job are called in messages.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs(pub Vec<String>);
+
+impl Inputs {
+    /// `file:line`, or the name alone where the line is unknown.
+    pub fn place(&self, place: Place) -> Option<String> {
+        let name = self.0.get(place.input as usize)?;
+        Some(match place.line {
+            0 => name.clone(),
+            line => format!("{name}:{line}"),
+        })
+    }
+}
+
+/// An error of a sync job. Nothing has changed in the graph.
+#[derive(Debug)]
+pub enum SyncError {
+    /// Objects that cannot be taken, each with its place, path and key.
+    Faults(Vec<String>),
+    /// The job is not in a state for this.
+    State(String),
+    /// An input could not be read.
+    Read(String, std::io::Error),
+    /// The store failed.
+    Store(StoreError),
+    /// A thread of ours died.
+    Worker,
+}
+
+impl SyncError {
+    /// Puts faults into words: `file:line:column: path: key: message`.
+    pub fn faults(inputs: &Inputs, mut faults: Vec<Fault>) -> SyncError {
+        faults.sort_by_key(|fault| (fault.place, fault.column));
+        SyncError::Faults(
+            faults
+                .into_iter()
+                .map(|fault| {
+                    let mut words = inputs.place(fault.place).unwrap_or_default();
+                    if fault.column > 0 && fault.place.line > 0 {
+                        words += &format!(":{}", fault.column);
+                    }
+                    if !fault.path.is_empty() {
+                        let space = if words.is_empty() { "" } else { ": " };
+                        words += &format!("{space}at `{}`", fault.path);
+                    }
+                    if let Some(key) = fault.key {
+                        let space = if words.is_empty() { "" } else { ": " };
+                        words += &format!("{space}_key `{key}`");
+                    }
+                    let space = if words.is_empty() { "" } else { ": " };
+                    format!("{words}{space}{}", fault.message)
+                })
+                .collect(),
+        )
+    }
+
+    fn damaged_stage() -> SyncError {
+        SyncError::Store(StoreError::Engine("a staged batch is damaged".into()))
+    }
+
+    fn worker_lost() -> SyncError {
+        SyncError::Worker
+    }
+
+    fn read(name: &str, e: std::io::Error) -> SyncError {
+        SyncError::Read(name.to_owned(), e)
+    }
+}
+
+impl fmt::Display for SyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SyncError::Faults(faults) => f.write_str(&faults.join("\n")),
+            SyncError::State(words) => f.write_str(words),
+            SyncError::Read(name, e) => write!(f, "cannot read `{name}`: {e}"),
+            SyncError::Store(e) => e.fmt(f),
+            SyncError::Worker => f.write_str("a reading thread ended unexpectedly"),
+        }
+    }
+}
+
+impl std::error::Error for SyncError {}
+
+impl From<StoreError> for SyncError {
+    fn from(e: StoreError) -> SyncError {
+        SyncError::Store(e)
+    }
+}

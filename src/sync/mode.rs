@@ -1,0 +1,76 @@
+//! The modes of sync jobs: what each accepts and what it does to what is not uploaded.
+//!
+//! A mode is a row of this table handed to the one reconcile pass:
+//!
+//! | mode | accepts | only in upload | in both | only in scope |
+//! | --- | --- | --- | --- | --- |
+//! | DIFF | entities, relationships | create | replace if different | soft delete |
+//! | PATCH | entities | create if complete | merge | keep |
+//! | CROSS_SCOPE | relationships | create if both ends are live | replace if different | soft delete |
+//! | OVERRIDE | existing entities | refuse | pin the given properties | keep |
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How a job reconciles its scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Mode {
+    /// The upload is the complete state of the scope.
+    Diff,
+    /// The upload changes the given properties and nothing else.
+    Patch,
+    /// The upload is the complete set of relationships that the scope owns between other scopes.
+    CrossScope,
+    /// The upload pins property values over what the owning scope says.
+    Override,
+}
+
+impl Mode {
+    /// Whether relationships can be uploaded.
+    pub fn takes_relationships(self) -> bool {
+        matches!(self, Mode::Diff | Mode::CrossScope)
+    }
+
+    /// Whether entities can be uploaded.
+    pub fn takes_entities(self) -> bool {
+        self != Mode::CrossScope
+    }
+
+    /// Whether what is not uploaded is deleted.
+    pub fn deletes(self) -> bool {
+        matches!(self, Mode::Diff | Mode::CrossScope)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Diff => "DIFF",
+            Mode::Patch => "PATCH",
+            Mode::CrossScope => "CROSS_SCOPE",
+            Mode::Override => "OVERRIDE",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    /// Reads a mode in either spelling, `CROSS_SCOPE` or `cross-scope`.
+    fn from_str(text: &str) -> Result<Mode, String> {
+        match text.to_uppercase().replace('-', "_").as_str() {
+            "DIFF" => Ok(Mode::Diff),
+            "PATCH" => Ok(Mode::Patch),
+            "CROSS_SCOPE" => Ok(Mode::CrossScope),
+            "OVERRIDE" => Ok(Mode::Override),
+            "CREATE_OR_UPDATE" => Err("CREATE_OR_UPDATE is retired; use PATCH to change some \
+                                       properties, or DIFF to upload the whole scope"
+                .into()),
+            _ => Err(format!(
+                "unknown sync mode `{text}`, expected DIFF, PATCH, CROSS_SCOPE or OVERRIDE"
+            )),
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! From JSON text to drafts: the shape of uploads, checked.
+//!
+//! One object at a time, borrowing from the input, so that a file larger than memory can pass
+//! through. Numbers keep their text until [`Value::number`] has seen that it can be held exactly,
+//! and a name that stands twice in one object is refused, which plain JSON readers do not notice.
+
+use crate::graph::{
+    DraftEnd, DraftEntity, DraftRelationship, NameKind, ObjectId, Place, Value, check_name,
+};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Largest object, in bytes of JSON.
+pub const OBJECT_MAX: usize = 1 << 20;
+/// Longest string value, in bytes.
+pub const STRING_MAX: usize = 256 << 10;
+/// Most properties of one object.
+pub const PROPERTIES_MAX: usize = 1_000;
+
+/// What is wrong with one object of the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it stands.
+    pub place: Place,
+    /// Column of the fault inside its line, counted from 1; 0 when the whole object is meant.
+    pub column: u32,
+    /// JSON path inside the object, e.g. `.tags[1]`; empty for the object itself.
+    pub path: String,
+    /// `_key` of the object, where it could be read.
+    pub key: Option<String>,
+    /// What is wrong, lower case, without a full stop.
+    pub message: String,
+}
+
+/// A draft of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Draft<'a> {
+    /// An entity.
+    Entity(DraftEntity<'a>),
+    /// A relationship.
+    Relationship(DraftRelationship<'a>),
+}
+
+/// System metadata that exports carry and that says nothing to us.
+const IGNORED: [&str; 13] = [
+    "_source",
+    "_createdOn",
+    "_beginOn",
+    "_endOn",
+    "_version",
+    "_jobId",
+    "_accountId",
+    "_rawDataHashes",
+    "_integrationInstanceId",
+    "_integrationDefinitionId",
+    "_integrationType",
+    "_integrationClass",
+    "_integrationName",
+];
+
+/// Members of an object, names and values still as written.
+type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+struct Object<'v, 'a>(&'v mut Members<'a>);
+
+impl<'a> DeserializeSeed<'a> for Object<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Object<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key_seed(Text)? {
+            self.0.push((name, map.next_value()?));
+        }
+        Ok(())
+    }
+}
+
+/// A string that is borrowed where it has no escapes.
+struct Text;
+
+impl<'a> DeserializeSeed<'a> for Text {
+    type Value = Cow<'a, str>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Cow<'a, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Text {
+    type Value = Cow<'a, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Cow<'a, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'a, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+struct Items;
+
+impl<'a> Visitor<'a> for Items {
+    type Value = Vec<&'a RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
+/// Path and words of a fault, before its place is known.
+type Wrong = (String, String);
+
+fn wrong(path: impl Into<String>, message: impl Into<String>) -> Wrong {
+    (path.into(), message.into())
+}
+
+/// Reads the object that is `text`.
+///
+/// `expected` is given where the surrounding document says what it must be; otherwise an object
+/// with any of the members that name an end is a relationship.
+pub fn parse_object(
+    text: &str,
+    place: Place,
+    expected: Option<crate::graph::Kind>,
+) -> Result<Draft<'_>, Fault> {
+    let fault = |column, path, key, message| Fault { place, column, path, key, message };
+    if text.len() > OBJECT_MAX {
+        let message = format!("object has {} bytes, at most {OBJECT_MAX} are allowed", text.len());
+        return Err(fault(0, String::new(), None, message));
+    }
+    let mut members = Vec::with_capacity(24);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = Object(&mut members).deserialize(&mut reader).and_then(|()| reader.end());
+    if let Err(e) = read {
+        let message = json_words(&e);
+        return Err(fault(e.column() as u32, String::new(), None, message));
+    }
+    members.sort_by(|a, b| a.0.cmp(&b.0));
+    let key = || {
+        let (_, raw) = members.iter().find(|(name, _)| name == "_key")?;
+        text_of(raw).ok().map(Cow::into_owned)
+    };
+    let parsed = match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(wrong(member_path(&pair[0].0), "this name stands twice in the object")),
+        None if is_relationship(&members, expected) => {
+            relationship(&members, place).map(Draft::Relationship)
+        }
+        None => entity(&members, place).map(Draft::Entity),
+    };
+    parsed.map_err(|(path, message)| fault(0, path, key(), message))
+}
+
+/// The words of a JSON error without its position, which is given apart.
+pub fn json_words(e: &serde_json::Error) -> String {
+    let words = e.to_string();
+    match words.rfind(" at line ") {
+        Some(at) => words[..at].to_owned(),
+        None => words,
+    }
+}
+
+fn is_relationship(members: &Members<'_>, expected: Option<crate::graph::Kind>) -> bool {
+    let ends = ["_fromEntityKey", "_fromEntityId", "_toEntityKey", "_toEntityId", "_mapping"];
+    match expected {
+        Some(kind) => kind == crate::graph::Kind::Relationship,
+        None => members.iter().any(|(name, _)| ends.contains(&name.as_ref())),
+    }
+}
+
+fn entity<'a>(members: &Members<'a>, place: Place) -> Result<DraftEntity<'a>, Wrong> {
+    let mut draft = DraftEntity { place, ..DraftEntity::default() };
+    draft.properties.reserve(members.len());
+    for (name, raw) in members {
+        match name.as_ref() {
+            "_key" => draft.key = Some(named(NameKind::Key, name, raw)?),
+            "_scope" => draft.scope = Some(named(NameKind::Scope, name, raw)?),
+            "_type" => draft.type_name = Some(named_or_first(NameKind::Type, name, raw)?),
+            "_class" => draft.classes = classes(name, raw)?,
+            "_id" => draft.id = Some(id(name, raw)?),
+            "_rawData" => draft.raw_data = Some(raw_data(raw)?),
+            "_deleted" => not_deleted(raw)?,
+            _ => draft.properties.extend(property(name, raw)?),
+        }
+    }
+    check_count(draft.properties.len())?;
+    Ok(draft)
+}
+
+fn relationship<'a>(members: &Members<'a>, place: Place) -> Result<DraftRelationship<'a>, Wrong> {
+    let mut draft = DraftRelationship { place, ..DraftRelationship::default() };
+    let mut missing = vec!["_key", "_type", "_class"];
+    for (name, raw) in members {
+        missing.retain(|m| m != name);
+        match name.as_ref() {
+            "_key" => draft.key = named(NameKind::Key, name, raw)?,
+            "_scope" => draft.scope = Some(named(NameKind::Scope, name, raw)?),
+            "_type" => draft.type_name = named_or_first(NameKind::Type, name, raw)?,
+            "_class" => draft.class = named_or_first(NameKind::Class, name, raw)?,
+            "_id" => draft.id = Some(id(name, raw)?),
+            "_rawData" => draft.raw_data = Some(raw_data(raw)?),
+            "_deleted" => not_deleted(raw)?,
+            "_mapping" => {
+                let message = "relationships with `_mapping` are not supported; \
+                               name both ends by key and scope, or by id";
+                return Err(wrong("._mapping", message));
+            }
+            "_fromEntitySource" | "_toEntitySource" => {}
+            _ => match end_member(name, &mut draft.from, &mut draft.to) {
+                Some((end, "Key")) => end.key = Some(named(NameKind::Key, name, raw)?),
+                Some((end, "Scope")) => end.scope = Some(named(NameKind::Scope, name, raw)?),
+                Some((end, _)) => end.id = Some(id(name, raw)?),
+                None => draft.properties.extend(property(name, raw)?),
+            },
+        }
+    }
+    if let Some(name) = missing.first() {
+        return Err(wrong("", format!("relationship has no `{name}`")));
+    }
+    for (end, name) in [(&draft.from, "from"), (&draft.to, "to")] {
+        if end.key.is_none() && end.id.is_none() {
+            let message =
+                format!("relationship has neither `_{name}EntityKey` nor `_{name}EntityId`");
+            return Err(wrong("", message));
+        }
+    }
+    check_count(draft.properties.len())?;
+    Ok(draft)
+}
+
+/// Which end a member such as `_fromEntityKey` speaks of, and what it says.
+fn end_member<'d, 'a, 'n>(
+    name: &'n str,
+    from: &'d mut DraftEnd<'a>,
+    to: &'d mut DraftEnd<'a>,
+) -> Option<(&'d mut DraftEnd<'a>, &'n str)> {
+    let (end, what) = match name.strip_prefix("_fromEntity") {
+        Some(what) => (from, what),
+        None => (to, name.strip_prefix("_toEntity")?),
+    };
+    ["Key", "Scope", "Id"].contains(&what).then_some((end, what))
+}
+
+fn check_count(count: usize) -> Result<(), Wrong> {
+    if count <= PROPERTIES_MAX {
+        return Ok(());
+    }
+    Err(wrong("", format!("object has {count} properties, at most {PROPERTIES_MAX} are allowed")))
+}
+
+fn member_path(name: &str) -> String {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if plain { format!(".{name}") } else { format!("[{name:?}]") }
+}
+
+fn text_of<'a>(raw: &&'a RawValue) -> Result<Cow<'a, str>, String> {
+    let text: &'a str = raw.get();
+    match text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str::<String>(text).map(Cow::Owned).map_err(|e| json_words(&e)),
+        None => Err(format!("expected a string, found {}", describe(text))),
+    }
+}
+
+fn describe(raw: &str) -> &'static str {
+    match raw.as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+fn named<'a>(kind: NameKind, name: &str, raw: &&'a RawValue) -> Result<Cow<'a, str>, Wrong> {
+    let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
+    check_name(kind, &text).map_err(|e| wrong(member_path(name), e.to_string()))?;
+    Ok(text)
+}
+
+/// A name, or a list of exactly one, as query results of the original give `_type` and `_class`.
+fn named_or_first<'a>(
+    kind: NameKind,
+    name: &str,
+    raw: &&'a RawValue,
+) -> Result<Cow<'a, str>, Wrong> {
+    if !raw.get().starts_with('[') {
+        return named(kind, name, raw);
+    }
+    match items(raw).map_err(|e| wrong(member_path(name), e))?.as_slice() {
+        [one] => named(kind, name, one),
+        many => {
+            let message = format!("expected one name, found a list of {}", many.len());
+            Err(wrong(member_path(name), message))
+        }
+    }
+}
+
+fn classes<'a>(name: &str, raw: &&'a RawValue) -> Result<Vec<Cow<'a, str>>, Wrong> {
+    if !raw.get().starts_with('[') {
+        return Ok(vec![named(NameKind::Class, name, raw)?]);
+    }
+    let list = items(raw).map_err(|e| wrong(member_path(name), e))?;
+    if list.is_empty() {
+        return Err(wrong(member_path(name), "the list of classes is empty"));
+    }
+    let mut classes: Vec<Cow<'a, str>> = Vec::with_capacity(list.len());
+    for item in &list {
+        let class = named(NameKind::Class, name, item)?;
+        if !classes.contains(&class) {
+            classes.push(class);
+        }
+    }
+    Ok(classes)
+}
+
+fn items<'a>(raw: &&'a RawValue) -> Result<Vec<&'a RawValue>, String> {
+    let text: &'a str = raw.get();
+    serde_json::Deserializer::from_str(text).deserialize_seq(Items).map_err(|e| json_words(&e))
+}
+
+fn id(name: &str, raw: &&RawValue) -> Result<ObjectId, Wrong> {
+    let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
+    ObjectId::parse(&text).ok_or_else(|| {
+        wrong(member_path(name), format!("`{text}` is not the form of an id (a UUID)"))
+    })
+}
+
+fn not_deleted(raw: &&RawValue) -> Result<(), Wrong> {
+    match raw.get() {
+        "false" | "null" => Ok(()),
+        // Loading it would bring a deleted object back to life.
+        "true" => Err(wrong("._deleted", "the object is a tombstone; leave deleted objects out")),
+        other => Err(wrong("._deleted", format!("expected a boolean, found {}", describe(other)))),
+    }
+}
+
+/// Raw data in one of its two shapes: a list of `{name, rawData}`, or a map of bodies by name.
+fn raw_data<'a>(raw: &&'a RawValue) -> Result<Cow<'a, str>, Wrong> {
+    let text: &'a str = raw.get();
+    match text.as_bytes().first() {
+        Some(b'[' | b'{' | b'n') => Ok(Cow::Borrowed(text)),
+        _ => {
+            let found = describe(text);
+            Err(wrong("._rawData", format!("expected a list or an object, found {found}")))
+        }
+    }
+}
+
+fn property<'a>(
+    name: &Cow<'a, str>,
+    raw: &&'a RawValue,
+) -> Result<Option<(Cow<'a, str>, Value<'a>)>, Wrong> {
+    if name.starts_with('_') && IGNORED.contains(&name.as_ref()) {
+        return Ok(None);
+    }
+    check_name(NameKind::Property, name).map_err(|e| wrong(member_path(name), e.to_string()))?;
+    let value = value(raw).map_err(|(path, words)| wrong(member_path(name) + &path, words))?;
+    Ok(Some((name.clone(), value)))
+}
+
+fn value<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
+    let text: &'a str = raw.get();
+    if !text.starts_with('[') {
+        return scalar(raw);
+    }
+    let mut list = Vec::new();
+    for (i, item) in items(raw).map_err(|e| wrong("", e))?.iter().enumerate() {
+        let item = scalar(item).map_err(|(path, words)| wrong(format!("[{i}]{path}"), words))?;
+        if let Some(first) = list.first().filter(|first: &&Value<'_>| !item.same_family(first)) {
+            let message = format!(
+                "a list holds values of one kind; this is a {} among {}s",
+                item.family(),
+                first.family()
+            );
+            return Err(wrong(format!("[{i}]"), message));
+        }
+        list.push(item);
+    }
+    Ok(Value::List(list))
+}
+
+fn scalar<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
+    let text: &'a str = raw.get();
+    match text.as_bytes().first() {
+        Some(b'"') => {
+            let text = text_of(raw).map_err(|e| wrong("", e))?;
+            if text.len() > STRING_MAX {
+                let len = text.len();
+                let message = format!("string has {len} bytes, at most {STRING_MAX} are allowed");
+                return Err(wrong("", message));
+            }
+            Ok(Value::Text(text))
+        }
+        Some(b't') => Ok(Value::Bool(true)),
+        Some(b'f') => Ok(Value::Bool(false)),
+        Some(b'n') => Ok(Value::Null),
+        Some(b'{') => Err(wrong("", "properties are flat: an object cannot be a value")),
+        Some(b'[') => Err(wrong("", "properties are flat: a list cannot hold a list")),
+        _ => Value::number(text).ok_or_else(|| {
+            wrong("", format!("the number {text} cannot be held exactly in 64 bits"))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        let fault = parse_object(text, Place::default(), None).expect_err(text);
+        format!("{} {} {}", fault.key.unwrap_or("-".into()), fault.path, fault.message)
+    }
+
+    #[test]
+    fn an_entity_is_read_with_its_properties_in_order() {
+        let text = r#"{"name":"A\u0041","_class":"User","_key":"u:1","_type":"user","n":[1,2.5],"_version":7}"#;
+        let Ok(Draft::Entity(e)) = parse_object(text, Place::default(), None) else { panic!() };
+        assert_eq!(e.key.as_deref(), Some("u:1"));
+        assert_eq!(e.classes, ["User"]);
+        let names: Vec<_> = e.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(names, ["n=[1,2.5]", "name=\"AA\""]);
+    }
+
+    #[test]
+    fn an_object_with_an_end_is_a_relationship() {
+        let text = r#"{"_key":"k","_type":"t","_class":"OWNS","_fromEntityKey":"a","_toEntityKey":"b","_toEntityScope":"s"}"#;
+        let Ok(Draft::Relationship(r)) = parse_object(text, Place::default(), None) else {
+            panic!()
+        };
+        assert_eq!(r.to.scope.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn every_fault_names_path_and_key() {
+        let object = |rest: &str| format!(r#"{{"_key":"k","_type":"t","_class":"C",{rest}}}"#);
+        assert_eq!(
+            fault(&object(r#""a":{"b":1}"#)),
+            "k .a properties are flat: an object cannot be a value"
+        );
+        assert_eq!(
+            fault(&object(r#""a.b":[1,"x"]"#)),
+            "k [\"a.b\"][1] a list holds values of one kind; this is a string among numbers"
+        );
+        assert_eq!(
+            fault(&object(r#""a":18446744073709551616"#)),
+            "k .a the number 18446744073709551616 cannot be held exactly in 64 bits"
+        );
+        assert_eq!(fault(&object(r#""a":1,"a":1"#)), "k .a this name stands twice in the object");
+        assert_eq!(
+            fault(&object(r#""_mine":1"#)),
+            "k ._mine property `_mine` begins with `_`, which is reserved for system metadata"
+        );
+        assert_eq!(fault(r#"{"_key":7,"_type":"t"}"#), "- ._key expected a string, found a number");
+        assert_eq!(
+            fault(r#"{"_key":"k","_type":"t","_class":"OWNS","_toEntityKey":"b"}"#),
+            "k  relationship has neither `_fromEntityKey` nor `_fromEntityId`"
+        );
+        assert!(fault(r#"{"_key":"k""#).starts_with("-  EOF while parsing"));
+        assert!(fault("[1]").contains("expected an object"));
+    }
+}

@@ -1,0 +1,1160 @@
+//! Planning: from staged uploads and a snapshot to a change set that only has to be stored.
+//!
+//! A plan holds the changes of one or several jobs that are finalized together: entities of all
+//! jobs first, then the relationships, whose ends may be entities that the same plan creates. It
+//! reads a snapshot and writes nothing; numbers are given out as the writer will give them, which
+//! is sound because a plan is applied at its own revision or not at all.
+
+use super::batch::{Record, content_digest};
+use super::guard::{self, Deletions, Limits};
+use super::mode::Mode;
+use super::reconcile::{Decision, reconcile};
+use super::report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
+use super::{Inputs, SyncError};
+use crate::graph::{Adjacency, Direction, GraphRead, Kind, Names, ObjectId};
+use crate::store::staging::{Stage, Staged, StagedEnd, StagedRelationship};
+use crate::store::{Cursor, Identity, ScopeRow, Snapshot, StoreError, put_value, read_body};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What a job is, before anything is uploaded to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSpec {
+    /// Id of the job.
+    pub id: Uuid,
+    /// `source`, e.g. `api`.
+    pub source: String,
+    /// `syncMode`.
+    pub mode: Mode,
+    /// The scope that the job writes.
+    pub scope: String,
+    /// When the job began, epoch milliseconds.
+    pub started: i64,
+    /// With a repeated key the latest object wins, instead of an error.
+    #[serde(default)]
+    pub ignore_duplicates: bool,
+    /// The batches of the stage are pieces of one upload, not uploads of their own, so that a
+    /// repeated object is never the retry of a batch.
+    #[serde(default)]
+    pub one_upload: bool,
+    /// Nothing of these types is deleted (`partialDatasets`).
+    #[serde(default)]
+    pub partial_types: Vec<String>,
+    /// See [`Limits::allow_deletes`].
+    #[serde(default)]
+    pub allow_deletes: Option<u64>,
+    /// The mapping file that made the job.
+    #[serde(default)]
+    pub mapping: Option<MappingInfo>,
+}
+
+/// A job with what was uploaded to it.
+#[derive(Debug)]
+pub struct JobInput {
+    /// The job.
+    pub spec: JobSpec,
+    /// Its entities, in any order.
+    pub entities: Vec<Staged>,
+    /// Its relationships, in any order.
+    pub relationships: Vec<StagedRelationship>,
+}
+
+/// Contents put together from stored and uploaded ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// `_key`.
+    pub key: String,
+    /// `_type`.
+    pub type_name: String,
+    /// Class set.
+    pub class: String,
+    /// Properties by ascending name, values encoded.
+    pub properties: Vec<(String, Vec<u8>)>,
+    /// Raw data.
+    pub raw_data: Option<String>,
+}
+
+/// Where the new contents of an object are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// In the stage, as uploaded.
+    Staged(Staged),
+    /// Here.
+    Merged(Box<Merged>),
+}
+
+/// What happens to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A new object.
+    Create(Content),
+    /// A tombstone comes back.
+    Revive(Content),
+    /// Live, with other contents.
+    Update(Content),
+    /// Becomes a tombstone.
+    Delete,
+}
+
+/// One change of the change set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Dense number, the coming one for a new object.
+    pub number: u32,
+    /// `_id`.
+    pub id: ObjectId,
+    /// Digest of the contents after the change.
+    pub digest: u64,
+    /// Numbers of the ends of a relationship after the change; 0 for an entity.
+    pub ends: (u32, u32),
+    /// What happens.
+    pub action: Action,
+}
+
+/// The part of a plan that belongs to one job.
+#[derive(Debug)]
+pub struct JobPlan {
+    /// The job.
+    pub spec: JobSpec,
+    /// Changes of entities, ascending by id.
+    pub entities: Vec<Change>,
+    /// Changes of relationships, ascending by id.
+    pub relationships: Vec<Change>,
+    /// Pins to store or remove, by entity.
+    pub pins: Vec<(ObjectId, Option<Vec<u8>>)>,
+    /// The report as it will be stored.
+    pub report: JobReport,
+}
+
+/// A change set of jobs that are finalized together.
+#[derive(Debug)]
+pub struct Plan {
+    /// The revision of the graph that it was made for.
+    pub revision: u64,
+    /// The jobs.
+    pub jobs: Vec<JobPlan>,
+    /// Relationships of scopes without a job in this plan that go with their entities, by name
+    /// number of the scope; the first job of the plan is said to have deleted them.
+    pub foreign: BTreeMap<u32, Vec<Change>>,
+    /// Fingerprint of all changes.
+    pub hash: String,
+}
+
+impl Plan {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.foreign.is_empty()
+            && self.jobs.iter().all(|job| {
+                job.entities.is_empty() && job.relationships.is_empty() && job.pins.is_empty()
+            })
+    }
+
+    /// Whether the delete guard objects.
+    pub fn is_held(&self) -> bool {
+        self.jobs.iter().any(|job| job.report.held.is_some())
+    }
+}
+
+/// Makes the plan of `jobs` against a snapshot.
+///
+/// # Errors
+///
+/// [`SyncError::Faults`] for duplicate keys and for what a mode refuses once the graph is known;
+/// store errors.
+pub fn plan(
+    snapshot: &Snapshot,
+    stage: &Stage,
+    inputs: &Inputs,
+    jobs: Vec<JobInput>,
+    guarded: bool,
+) -> Result<Plan, SyncError> {
+    let mut planner = Planner {
+        snapshot,
+        stage,
+        inputs,
+        next: [snapshot.meta().bound(Kind::Entity), snapshot.meta().bound(Kind::Relationship)],
+        created: FxHashMap::default(),
+        deleted: FxHashSet::default(),
+        cascade: FxHashSet::default(),
+        scope_maps: FxHashMap::default(),
+        frame_scopes: FxHashMap::default(),
+        has_pins: snapshot.has_pins()?,
+    };
+    let mut planned = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let mut report = new_report(&job.spec);
+        let mut pins = Vec::new();
+        let entities = planner.entities(&job.spec, job.entities, &mut report, &mut pins)?;
+        let plan = JobPlan { spec: job.spec, entities, relationships: Vec::new(), pins, report };
+        planned.push((plan, job.relationships));
+    }
+    planner.find_cascade(planned.iter().map(|(plan, _)| plan))?;
+    let mut jobs = Vec::with_capacity(planned.len());
+    for (mut plan, staged) in planned {
+        if plan.spec.mode.takes_relationships() {
+            plan.relationships = planner.relationships(&plan.spec, staged, &mut plan.report)?;
+        }
+        jobs.push(plan);
+    }
+    let foreign = planner.foreign(&mut jobs)?;
+    let hash = fingerprint(&jobs, &foreign);
+    for job in &mut jobs {
+        job.report.plan_hash.clone_from(&hash);
+        if guarded {
+            planner.guard(job)?;
+        }
+    }
+    hold_together(&mut jobs);
+    Ok(Plan { revision: snapshot.meta().revision, jobs, foreign, hash })
+}
+
+fn new_report(spec: &JobSpec) -> JobReport {
+    JobReport {
+        id: spec.id,
+        source: spec.source.clone(),
+        sync_mode: spec.mode,
+        scope: spec.scope.clone(),
+        status: Status::Finished,
+        dry_run: false,
+        start_timestamp: spec.started,
+        end_timestamp: None,
+        entities: Tally::default(),
+        relationships: Tally::default(),
+        types: BTreeMap::new(),
+        skipped: Vec::new(),
+        skipped_total: 0,
+        foreign_deletions: BTreeMap::new(),
+        held: None,
+        mapping: spec.mapping.clone(),
+        plan_hash: String::new(),
+    }
+}
+
+/// Jobs of one plan run together or not at all.
+fn hold_together(jobs: &mut [JobPlan]) {
+    let Some(held) = jobs.iter().find(|job| job.report.held.is_some()) else { return };
+    let reason = format!("held together with scope `{}`, uploaded with it", held.spec.scope);
+    for job in jobs {
+        job.report.status = Status::Held;
+        job.report
+            .held
+            .get_or_insert_with(|| Held { reasons: vec![reason.clone()], ..Held::default() });
+    }
+}
+
+fn fingerprint(jobs: &[JobPlan], foreign: &BTreeMap<u32, Vec<Change>>) -> String {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    let mut add = |scope: &str, kind: Kind, changes: &[Change]| {
+        hasher.update(scope.as_bytes());
+        hasher.update(&[0, kind as u8]);
+        for change in changes {
+            let tag = match change.action {
+                Action::Create(_) => 1,
+                Action::Revive(_) => 2,
+                Action::Update(_) => 3,
+                Action::Delete => 4,
+            };
+            hasher.update(&[tag]);
+            hasher.update(&change.id.0);
+            hasher.update(&change.digest.to_le_bytes());
+        }
+    };
+    for job in jobs {
+        add(&job.spec.scope, Kind::Entity, &job.entities);
+        add(&job.spec.scope, Kind::Relationship, &job.relationships);
+    }
+    for (scope, changes) in foreign {
+        add(&scope.to_string(), Kind::Relationship, changes);
+    }
+    format!("{:032x}", hasher.digest128())
+}
+
+/// Why an end cannot be had.
+struct MissingEnd {
+    name: &'static str,
+    end: StagedEnd,
+    tombstone: Option<u32>,
+}
+
+struct Planner<'p> {
+    snapshot: &'p Snapshot,
+    stage: &'p Stage,
+    inputs: &'p Inputs,
+    next: [u32; 2],
+    /// Entities that this plan brings to life.
+    created: FxHashMap<ObjectId, u32>,
+    /// Entities that this plan deletes.
+    deleted: FxHashSet<u32>,
+    /// Relationships that touch those.
+    cascade: FxHashSet<u32>,
+    /// Identities of whole scopes, read when many ends lie there.
+    scope_maps: FxHashMap<u32, FxHashMap<ObjectId, (u32, bool)>>,
+    /// Name numbers of the scopes that a batch names.
+    frame_scopes: FxHashMap<(u32, u32), Option<u32>>,
+    has_pins: bool,
+}
+
+/// So many single lookups cost as much as reading one scope whole.
+const LOOKUPS_PER_SCOPE: usize = 500;
+
+impl Planner<'_> {
+    fn scope_number(&self, scope: &str) -> Option<u32> {
+        self.snapshot.name_number(scope)
+    }
+
+    fn scope_row(&self, scope: &str) -> Result<ScopeRow, StoreError> {
+        match self.scope_number(scope) {
+            Some(number) => Ok(self.snapshot.scope_row(number)?.unwrap_or_default()),
+            None => Ok(ScopeRow::default()),
+        }
+    }
+
+    /// The stored side of the reconcile pass: all of the scope where what is absent will be
+    /// deleted, else only what is staged.
+    fn stored(
+        &self,
+        kind: Kind,
+        spec: &JobSpec,
+        staged: &[Staged],
+    ) -> Result<Vec<Identity>, StoreError> {
+        let mut stored = Vec::new();
+        let Some(scope) = self.scope_number(&spec.scope) else { return Ok(stored) };
+        if spec.mode.deletes() {
+            self.snapshot.for_each_identity(kind, scope, |identity| stored.push(identity))?;
+            return Ok(stored);
+        }
+        for staged in staged {
+            stored.extend(self.snapshot.find(kind, scope, staged.id)?);
+        }
+        Ok(stored)
+    }
+
+    fn entities(
+        &mut self,
+        spec: &JobSpec,
+        mut staged: Vec<Staged>,
+        report: &mut JobReport,
+        pins: &mut Vec<(ObjectId, Option<Vec<u8>>)>,
+    ) -> Result<Vec<Change>, SyncError> {
+        report.entities.uploaded = staged.len() as u64;
+        if !spec.mode.takes_entities() {
+            return Ok(Vec::new());
+        }
+        fold_duplicates(self, Kind::Entity, spec, &mut staged, |s| s)?;
+        let stored = self.stored(Kind::Entity, spec, &staged)?;
+        let mut decisions = Vec::new();
+        let mut same = 0;
+        let careful = self.has_pins || !spec.mode.deletes();
+        reconcile(stored.into_iter(), staged.iter(), |decision| match decision {
+            // Nothing to do, unless pins or a merge decide what the contents are.
+            Decision::Same(..) if !careful => same += 1,
+            decision => decisions.push(decision),
+        });
+        report.entities.unchanged = same;
+        let mut changes = Vec::with_capacity(decisions.len());
+        let mut faults = Vec::new();
+        for decision in decisions {
+            self.entity(spec, &staged, decision, report, pins, &mut changes, &mut faults)?;
+        }
+        if !faults.is_empty() {
+            return Err(SyncError::faults(self.inputs, faults));
+        }
+        self.number_creates(Kind::Entity, &mut changes);
+        for change in &changes {
+            match change.action {
+                Action::Delete => {
+                    self.deleted.insert(change.number);
+                }
+                Action::Update(_) => {}
+                Action::Create(_) | Action::Revive(_) => {
+                    self.created.insert(change.id, change.number);
+                }
+            }
+        }
+        self.tally(spec, Kind::Entity, &staged, &changes, report)?;
+        Ok(changes)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn entity(
+        &mut self,
+        spec: &JobSpec,
+        staged: &[Staged],
+        decision: Decision,
+        report: &mut JobReport,
+        pins: &mut Vec<(ObjectId, Option<Vec<u8>>)>,
+        changes: &mut Vec<Change>,
+        faults: &mut Vec<super::Fault>,
+    ) -> Result<(), SyncError> {
+        let (i, known) = match decision {
+            Decision::Create(i) => (i, None),
+            Decision::Revive(i, known) | Decision::Change(i, known) | Decision::Same(i, known) => {
+                (i, Some(known))
+            }
+            Decision::Absent(known) => {
+                if spec.mode.deletes() && !self.is_partial(spec, Kind::Entity, known.number)? {
+                    changes.push(change(known.number, known.id, known.digest, Action::Delete));
+                }
+                return Ok(());
+            }
+        };
+        let staged = &staged[i];
+        let live = known.filter(|known| known.live);
+        let content = match spec.mode {
+            Mode::Diff | Mode::CrossScope => self.pinned(staged)?,
+            Mode::Patch => match self.patched(staged, known, live)? {
+                Ok(content) => content,
+                Err(reason) => {
+                    self.skip(report, Kind::Entity, staged, reason)?;
+                    report.entities.skipped += 1;
+                    return Ok(());
+                }
+            },
+            Mode::Override => match live {
+                Some(known) => {
+                    let pin = self.pin_record(staged)?;
+                    if self.snapshot.pins(staged.id)? != pin {
+                        pins.push((staged.id, pin.clone()));
+                    }
+                    self.with_pins(self.stored_content(known.number)?, pin.as_deref())?
+                }
+                None => {
+                    let mut fault = self.fault(Kind::Entity, staged)?;
+                    let scope = &spec.scope;
+                    fault.message = format!(
+                        "OVERRIDE pins properties of existing entities, and scope `{scope}` has \
+                         no live entity with this key"
+                    );
+                    faults.push(fault);
+                    return Ok(());
+                }
+            },
+        };
+        let (digest, content) = match content {
+            Some(merged) => {
+                let seed = self.snapshot.meta().digest_seed;
+                let raw = merged.raw_data.as_deref();
+                let digest =
+                    content_digest(seed, &merged.type_name, &merged.class, &merged.properties, raw);
+                (digest, Content::Merged(Box::new(merged)))
+            }
+            None => (staged.digest, Content::Staged(*staged)),
+        };
+        let action = match known {
+            None => Action::Create(content),
+            Some(known) if !known.live => Action::Revive(content),
+            Some(known) if known.digest != digest => Action::Update(content),
+            Some(_) => {
+                report.entities.unchanged += 1;
+                return Ok(());
+            }
+        };
+        changes.push(change(known.map_or(0, |k| k.number), staged.id, digest, action));
+        Ok(())
+    }
+
+    /// The uploaded contents with the pins of the entity over them; `None` if it has none.
+    fn pinned(&self, staged: &Staged) -> Result<Option<Merged>, SyncError> {
+        if !self.has_pins {
+            return Ok(None);
+        }
+        match self.snapshot.pins(staged.id)? {
+            Some(pin) => self.with_pins(self.staged_content(staged)?, Some(&pin)),
+            None => Ok(None),
+        }
+    }
+
+    fn with_pins(
+        &self,
+        mut content: Merged,
+        pin: Option<&[u8]>,
+    ) -> Result<Option<Merged>, SyncError> {
+        if let Some(pin) = pin {
+            let mut c = Cursor(pin);
+            let read = (|| {
+                let mut pinned = Vec::new();
+                for _ in 0..c.varint()? {
+                    let name = c.text()?.to_owned();
+                    pinned.push((name, c.bytes()?.to_vec()));
+                }
+                Some(pinned)
+            })();
+            let pinned =
+                read.ok_or_else(|| StoreError::corrupt("pins", &[], "contents make no sense"))?;
+            overlay(&mut content.properties, pinned);
+        }
+        Ok(Some(content))
+    }
+
+    /// What an OVERRIDE upload pins, as a record of the table; `None` for no properties, which
+    /// takes the pins away.
+    fn pin_record(&self, staged: &Staged) -> Result<Option<Vec<u8>>, SyncError> {
+        let content = self.staged_content(staged)?;
+        if content.properties.is_empty() {
+            return Ok(None);
+        }
+        let mut out = Vec::new();
+        crate::store::put_varint(&mut out, content.properties.len() as u64);
+        for (name, value) in &content.properties {
+            crate::store::put_bytes(&mut out, name.as_bytes());
+            crate::store::put_bytes(&mut out, value);
+        }
+        Ok(Some(out))
+    }
+
+    /// Stored contents with the patch over them, or why there can be none.
+    fn patched(
+        &self,
+        staged: &Staged,
+        known: Option<Identity>,
+        live: Option<Identity>,
+    ) -> Result<Result<Option<Merged>, String>, SyncError> {
+        let patch = self.staged_content(staged)?;
+        let Some(known_live) = live else {
+            if patch.key.is_empty() {
+                return Ok(Err("no live entity of this scope has this `_id`".into()));
+            }
+            if patch.type_name.is_empty() || patch.class.is_empty() {
+                let state = if known.is_some() { "is deleted" } else { "does not exist" };
+                return Ok(Err(format!(
+                    "the entity {state}, and to create it `_type` and `_class` are needed"
+                )));
+            }
+            let pin = self.snapshot.pins(staged.id)?;
+            return Ok(Ok(self.with_pins(patch, pin.as_deref())?));
+        };
+        let mut content = self.stored_content(known_live.number)?;
+        if !patch.type_name.is_empty() {
+            content.type_name = patch.type_name;
+        }
+        if !patch.class.is_empty() {
+            content.class = patch.class;
+        }
+        if patch.raw_data.is_some() {
+            content.raw_data = patch.raw_data;
+        }
+        overlay(&mut content.properties, patch.properties);
+        let pin = self.snapshot.pins(staged.id)?;
+        Ok(Ok(self.with_pins(content, pin.as_deref())?))
+    }
+
+    fn staged_content(&self, staged: &Staged) -> Result<Merged, SyncError> {
+        let records = self.stage.records(staged.frame)?;
+        let names = self.stage.names(staged.frame);
+        let content = Record::read(Kind::Entity, &records, staged).and_then(|record| {
+            let (properties, raw) = record.properties()?;
+            Some(Merged {
+                key: record.key.to_owned(),
+                type_name: names[record.type_name as usize].clone(),
+                class: names[record.class as usize].clone(),
+                properties: properties
+                    .into_iter()
+                    .map(|(name, value)| (names[name as usize].clone(), value.to_vec()))
+                    .collect(),
+                raw_data: raw.map(str::to_owned),
+            })
+        });
+        content.ok_or(SyncError::damaged_stage())
+    }
+
+    fn stored_content(&self, number: u32) -> Result<Merged, SyncError> {
+        let head = self.snapshot.head(Kind::Entity, number)?.ok_or_else(|| {
+            StoreError::corrupt("heads", &number.to_be_bytes(), "an entity is missing")
+        })?;
+        let record = self.snapshot.body_record(Kind::Entity, &head)?;
+        let (properties, raw) = read_body(&record)
+            .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
+        let dictionary = self.snapshot.dictionary();
+        let encode = |value: &crate::graph::Value<'_>| {
+            let mut out = Vec::new();
+            put_value(&mut out, value);
+            out
+        };
+        let mut all: Vec<(String, Vec<u8>)> = properties
+            .iter()
+            .map(|(name, value)| (dictionary.text(*name).to_owned(), encode(value)))
+            .collect();
+        if let Some(display) = &head.display {
+            let value = crate::graph::Value::Text(display.as_ref().into());
+            all.push(("displayName".into(), encode(&value)));
+        }
+        all.sort();
+        Ok(Merged {
+            key: head.key.to_string(),
+            type_name: dictionary.text(head.type_name).to_owned(),
+            class: dictionary.text(head.class).to_owned(),
+            properties: all,
+            raw_data: raw.map(str::to_owned),
+        })
+    }
+
+    fn is_partial(&self, spec: &JobSpec, kind: Kind, number: u32) -> Result<bool, StoreError> {
+        if spec.partial_types.is_empty() {
+            return Ok(false);
+        }
+        let facts = self.snapshot.facts(kind, number)?;
+        Ok(facts.is_some_and(|f| {
+            let name = self.snapshot.name(f.type_name);
+            spec.partial_types.iter().any(|t| t == name)
+        }))
+    }
+
+    /// Gives new objects their numbers: entities as they were uploaded, which keeps neighbours in
+    /// the file together; relationships by their ends, which keeps adjacency columns narrow.
+    fn number_creates(&mut self, kind: Kind, changes: &mut [Change]) {
+        let mut order: Vec<usize> = (0..changes.len())
+            .filter(|&i| matches!(changes[i].action, Action::Create(_)))
+            .collect();
+        match kind {
+            Kind::Entity => order.sort_unstable_by_key(|&i| match &changes[i].action {
+                Action::Create(Content::Staged(s)) => (s.frame, s.offset),
+                _ => (u32::MAX, i as u32),
+            }),
+            Kind::Relationship => {
+                order.sort_unstable_by_key(|&i| (changes[i].ends, changes[i].id));
+            }
+        }
+        for i in order {
+            changes[i].number = self.next[kind as usize];
+            self.next[kind as usize] += 1;
+        }
+    }
+
+    /// Finds the live relationships that touch a deleted entity, whoever owns them.
+    fn find_cascade<'j>(
+        &mut self,
+        plans: impl Iterator<Item = &'j JobPlan>,
+    ) -> Result<(), StoreError> {
+        for plan in plans {
+            let mut numbers: Vec<u32> = plan
+                .entities
+                .iter()
+                .filter(|change| change.action == Action::Delete)
+                .map(|change| change.number)
+                .collect();
+            numbers.sort_unstable();
+            for number in numbers {
+                for direction in [Direction::Out, Direction::In] {
+                    self.snapshot.for_each_edge(number, direction, |edge| {
+                        self.cascade.insert(edge.relationship);
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn relationships(
+        &mut self,
+        spec: &JobSpec,
+        mut staged: Vec<StagedRelationship>,
+        report: &mut JobReport,
+    ) -> Result<Vec<Change>, SyncError> {
+        report.relationships.uploaded = staged.len() as u64;
+        fold_duplicates(self, Kind::Relationship, spec, &mut staged, |s| &s.object)?;
+        let stored = self.stored(Kind::Relationship, spec, &[])?;
+        let mut decisions = Vec::new();
+        let mut same = 0;
+        let cascade = &self.cascade;
+        reconcile(
+            stored.into_iter(),
+            staged.iter().map(|s| &s.object),
+            |decision| match decision {
+                // A live relationship has live ends, unless this very plan deletes one.
+                Decision::Same(_, known) if !cascade.contains(&known.number) => same += 1,
+                decision => decisions.push(decision),
+            },
+        );
+        report.relationships.unchanged = same;
+        self.read_scopes_of_ends(&staged, &decisions)?;
+        let mut changes = Vec::with_capacity(decisions.len());
+        for decision in decisions {
+            let (i, known) = match decision {
+                Decision::Create(i) => (i, None),
+                Decision::Revive(i, known)
+                | Decision::Change(i, known)
+                | Decision::Same(i, known) => (i, Some(known)),
+                Decision::Absent(known) => {
+                    let number = known.number;
+                    let gone = self.cascade.remove(&number);
+                    if gone || !self.is_partial(spec, Kind::Relationship, number)? {
+                        changes.push(change(number, known.id, known.digest, Action::Delete));
+                    }
+                    continue;
+                }
+            };
+            let staged = &staged[i];
+            let ends = match (
+                self.resolve("from", staged, staged.from)?,
+                self.resolve("to", staged, staged.to)?,
+            ) {
+                (Ok(from), Ok(to)) => (from, to),
+                (from, to) => {
+                    let missing: Vec<_> = [from.err(), to.err()].into_iter().flatten().collect();
+                    let reason = self.missing_reason(staged, &missing)?;
+                    self.skip(report, Kind::Relationship, &staged.object, reason)?;
+                    report.relationships.skipped += 1;
+                    if let Some(known) = known.filter(|known| known.live) {
+                        self.cascade.remove(&known.number);
+                        let (number, id) = (known.number, known.id);
+                        changes.push(change(number, id, known.digest, Action::Delete));
+                    }
+                    continue;
+                }
+            };
+            let content = Content::Staged(staged.object);
+            let (number, action) = match known {
+                None => (0, Action::Create(content)),
+                Some(known) if known.live => (known.number, Action::Update(content)),
+                Some(known) => (known.number, Action::Revive(content)),
+            };
+            if let Some(known) = known {
+                self.cascade.remove(&known.number);
+            }
+            let (id, digest) = (staged.object.id, staged.object.digest);
+            changes.push(Change { number, id, digest, ends, action });
+        }
+        changes.sort_unstable_by_key(|change| change.id);
+        self.number_creates(Kind::Relationship, &mut changes);
+        let objects: Vec<Staged> = staged.into_iter().map(|s| s.object).collect();
+        self.tally(spec, Kind::Relationship, &objects, &changes, report)?;
+        Ok(changes)
+    }
+
+    fn end_scope(&mut self, frame: u32, scope: u32) -> Option<u32> {
+        let (snapshot, stage) = (self.snapshot, self.stage);
+        *self
+            .frame_scopes
+            .entry((frame, scope))
+            .or_insert_with(|| snapshot.name_number(&stage.names(frame)[scope as usize]))
+    }
+
+    /// Reads the identities of scopes in which so many ends lie that this is cheaper.
+    fn read_scopes_of_ends(
+        &mut self,
+        staged: &[StagedRelationship],
+        decisions: &[Decision],
+    ) -> Result<(), StoreError> {
+        let mut wanted: FxHashMap<u32, usize> = FxHashMap::default();
+        for decision in decisions {
+            let (Decision::Create(i)
+            | Decision::Revive(i, _)
+            | Decision::Change(i, _)
+            | Decision::Same(i, _)) = decision
+            else {
+                continue;
+            };
+            for end in [staged[*i].from, staged[*i].to] {
+                if end.scope != 0
+                    && !self.created.contains_key(&end.id)
+                    && let Some(scope) = self.end_scope(staged[*i].object.frame, end.scope)
+                {
+                    *wanted.entry(scope).or_default() += 1;
+                }
+            }
+        }
+        for (scope, lookups) in wanted {
+            if lookups < LOOKUPS_PER_SCOPE || self.scope_maps.contains_key(&scope) {
+                continue;
+            }
+            let mut map = FxHashMap::default();
+            self.snapshot.for_each_identity(Kind::Entity, scope, |identity| {
+                map.insert(identity.id, (identity.number, identity.live));
+            })?;
+            self.scope_maps.insert(scope, map);
+        }
+        Ok(())
+    }
+
+    fn find_entity(&self, scope: u32, id: ObjectId) -> Result<Option<(u32, bool)>, StoreError> {
+        match self.scope_maps.get(&scope) {
+            Some(map) => Ok(map.get(&id).copied()),
+            None => Ok(self.snapshot.find(Kind::Entity, scope, id)?.map(|i| (i.number, i.live))),
+        }
+    }
+
+    fn resolve(
+        &mut self,
+        name: &'static str,
+        staged: &StagedRelationship,
+        end: StagedEnd,
+    ) -> Result<Result<u32, MissingEnd>, StoreError> {
+        if let Some(&number) = self.created.get(&end.id) {
+            return Ok(Ok(number));
+        }
+        let found = if end.scope == 0 {
+            let mut found = None;
+            for (scope, _) in self.snapshot.scope_rows()? {
+                found = found.or(self.find_entity(scope, end.id)?);
+            }
+            found
+        } else {
+            match self.end_scope(staged.object.frame, end.scope) {
+                Some(scope) => self.find_entity(scope, end.id)?,
+                None => None,
+            }
+        };
+        Ok(match found {
+            Some((number, true)) if !self.deleted.contains(&number) => Ok(number),
+            Some((number, _)) => Err(MissingEnd { name, end, tombstone: Some(number) }),
+            None => Err(MissingEnd { name, end, tombstone: None }),
+        })
+    }
+
+    /// Says for each missing end whether it was never seen, is deleted, or lives elsewhere.
+    fn missing_reason(
+        &self,
+        staged: &StagedRelationship,
+        missing: &[MissingEnd],
+    ) -> Result<String, SyncError> {
+        let frame = staged.object.frame;
+        let records = self.stage.records(frame)?;
+        let record = Record::read(Kind::Relationship, &records, &staged.object)
+            .ok_or(SyncError::damaged_stage())?;
+        let mut reasons = Vec::new();
+        for missing in missing {
+            let key = record.ends[usize::from(missing.name == "to")];
+            let scope = &self.stage.names(frame)[missing.end.scope as usize];
+            let what = match (key, scope.as_str()) {
+                ("", "") => format!("entity with id {}", missing.end.id),
+                ("", scope) => format!("entity with id {} in scope `{scope}`", missing.end.id),
+                (key, scope) => format!("entity `{key}` in scope `{scope}`"),
+            };
+            let state = self.missing_state(missing)?;
+            let elsewhere = if key.is_empty() { Vec::new() } else { self.elsewhere(key, scope)? };
+            let also = match elsewhere.as_slice() {
+                [] => String::new(),
+                scopes => format!("; the same key lives in scope {}", scopes.join(", ")),
+            };
+            reasons.push(format!("`{}` {what} {state}{also}", missing.name));
+        }
+        Ok(reasons.join(" and "))
+    }
+
+    fn missing_state(&self, missing: &MissingEnd) -> Result<String, StoreError> {
+        let Some(number) = missing.tombstone else { return Ok("was never seen".into()) };
+        if self.deleted.contains(&number) {
+            return Ok("is soft-deleted by this job".into());
+        }
+        let entity = self.snapshot.entity(number)?;
+        let Some(metadata) = entity.map(|entity| entity.metadata) else {
+            return Ok("was never seen".into());
+        };
+        let when = jiff::Timestamp::from_millisecond(metadata.end_on.unwrap_or_default())
+            .map_or_else(|_| "an unknown time".into(), |t| format!("{t:.0}"));
+        Ok(format!("was soft-deleted at {when} by job {}", metadata.job_id))
+    }
+
+    fn elsewhere(&self, key: &str, not: &str) -> Result<Vec<String>, StoreError> {
+        let mut scopes = Vec::new();
+        for (number, _) in self.snapshot.scope_rows()? {
+            let scope = self.snapshot.name(number);
+            if scope != not
+                && let Some(i) = self.snapshot.find(
+                    Kind::Entity,
+                    number,
+                    ObjectId::new(Kind::Entity, scope, key),
+                )?
+                && i.live
+            {
+                scopes.push(format!("`{scope}`"));
+            }
+        }
+        Ok(scopes)
+    }
+
+    fn skip(
+        &self,
+        report: &mut JobReport,
+        kind: Kind,
+        staged: &Staged,
+        reason: String,
+    ) -> Result<(), SyncError> {
+        report.skipped_total += 1;
+        let type_name = {
+            let records = self.stage.records(staged.frame)?;
+            let names = self.stage.names(staged.frame);
+            let record = Record::read(kind, &records, staged).ok_or(SyncError::damaged_stage())?;
+            if report.skipped.len() < SKIPPED_LISTED {
+                let key = match kind {
+                    Kind::Entity => record.key.to_owned(),
+                    Kind::Relationship => record.relationship_key(names),
+                };
+                let place = self.inputs.place(record.place);
+                report.skipped.push(Skipped { key, place, reason });
+            }
+            names[record.type_name as usize].clone()
+        };
+        report.types.entry(type_name).or_default().skipped += 1;
+        Ok(())
+    }
+
+    fn fault(&self, kind: Kind, staged: &Staged) -> Result<super::Fault, SyncError> {
+        let records = self.stage.records(staged.frame)?;
+        let record = Record::read(kind, &records, staged).ok_or(SyncError::damaged_stage())?;
+        let key = match kind {
+            Kind::Entity => record.key.to_owned(),
+            Kind::Relationship => record.relationship_key(self.stage.names(staged.frame)),
+        };
+        Ok(super::Fault {
+            place: record.place,
+            column: 0,
+            path: String::new(),
+            key: Some(key),
+            message: String::new(),
+        })
+    }
+
+    /// Counts created, updated and deleted objects, in all and by type.
+    fn tally(
+        &self,
+        spec: &JobSpec,
+        kind: Kind,
+        staged: &[Staged],
+        changes: &[Change],
+        report: &mut JobReport,
+    ) -> Result<(), SyncError> {
+        let mut order: Vec<&Staged> = staged.iter().collect();
+        order.sort_unstable_by_key(|s| (s.frame, s.offset));
+        let mut actions: FxHashMap<ObjectId, &Action> = FxHashMap::default();
+        let mut total = Tally::default();
+        let mut deleted: Vec<u32> = Vec::new();
+        for change in changes {
+            match &change.action {
+                Action::Delete => {
+                    deleted.push(change.number);
+                    total.deleted += 1;
+                }
+                Action::Update(_) => total.updated += 1,
+                Action::Create(_) | Action::Revive(_) => total.created += 1,
+            }
+            actions.insert(change.id, &change.action);
+        }
+        let mut types: FxHashMap<String, Tally> = FxHashMap::default();
+        for group in order.chunk_by(|a, b| a.frame == b.frame) {
+            let names = self.stage.names(group[0].frame);
+            let records = self.stage.records(group[0].frame)?;
+            let mut local: Vec<Tally> = vec![Tally::default(); names.len()];
+            for staged in group {
+                let record =
+                    Record::read(kind, &records, staged).ok_or(SyncError::damaged_stage())?;
+                let tally = &mut local[record.type_name as usize];
+                tally.uploaded += 1;
+                match actions.get(&staged.id) {
+                    None => tally.unchanged += 1,
+                    Some(Action::Update(_)) => tally.updated += 1,
+                    Some(Action::Create(_) | Action::Revive(_)) => tally.created += 1,
+                    Some(Action::Delete) => {}
+                }
+            }
+            for (i, tally) in local.iter().enumerate().filter(|(_, t)| t.uploaded > 0) {
+                let sum = types.entry(names[i].clone()).or_default();
+                sum.uploaded += tally.uploaded;
+                sum.created += tally.created;
+                sum.updated += tally.updated;
+                sum.unchanged += tally.unchanged;
+            }
+        }
+        deleted.sort_unstable();
+        for number in deleted {
+            if let Some(facts) = self.snapshot.facts(kind, number)? {
+                let name = self.snapshot.name(facts.type_name).to_owned();
+                types.entry(name).or_default().deleted += 1;
+            }
+        }
+        for (name, tally) in types {
+            // A patch may leave the type out; it is then counted without one.
+            let name = if name.is_empty() { format!("({})", spec.mode) } else { name };
+            let sum = report.types.entry(name).or_default();
+            sum.uploaded += tally.uploaded;
+            sum.created += tally.created;
+            sum.updated += tally.updated;
+            sum.deleted += tally.deleted;
+            // What was skipped was counted by its type where it happened.
+            sum.unchanged += tally.unchanged.saturating_sub(sum.skipped);
+        }
+        let sum = match kind {
+            Kind::Entity => &mut report.entities,
+            Kind::Relationship => &mut report.relationships,
+        };
+        sum.created = total.created;
+        sum.updated = total.updated;
+        sum.deleted = total.deleted;
+        Ok(())
+    }
+
+    /// What is left of the cascade after all jobs took theirs: relationships of other scopes.
+    fn foreign(&mut self, jobs: &mut [JobPlan]) -> Result<BTreeMap<u32, Vec<Change>>, SyncError> {
+        let mut foreign: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
+        let mut left: Vec<u32> = self.cascade.iter().copied().collect();
+        left.sort_unstable();
+        for number in left {
+            let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
+            let scope = self.snapshot.name(head.scope);
+            let key = self.snapshot.relationship_key(&head)?;
+            let id = ObjectId::new(Kind::Relationship, scope, &key);
+            let digest = self
+                .snapshot
+                .find(Kind::Relationship, head.scope, id)?
+                .ok_or_else(|| {
+                    StoreError::corrupt("identity", &id.0, "a relationship has no identity")
+                })?
+                .digest;
+            foreign.entry(head.scope).or_default().push(change(number, id, digest, Action::Delete));
+            let culprit = jobs
+                .iter_mut()
+                .find(|job| {
+                    job.entities.iter().any(|c| {
+                        c.action == Action::Delete && (c.number == head.from || c.number == head.to)
+                    })
+                })
+                .map(|job| &mut job.report.foreign_deletions);
+            if let Some(counts) = culprit {
+                *counts.entry(scope.to_owned()).or_default() += 1;
+            }
+        }
+        for changes in foreign.values_mut() {
+            changes.sort_unstable_by_key(|change| change.id);
+        }
+        Ok(foreign)
+    }
+
+    fn guard(&self, job: &mut JobPlan) -> Result<(), SyncError> {
+        if !job.spec.mode.deletes() {
+            return Ok(());
+        }
+        let row = self.scope_row(&job.spec.scope)?;
+        let limits = Limits {
+            min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
+            max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
+            allow_deletes: job.spec.allow_deletes,
+        };
+        let mut kinds = Vec::new();
+        let mut total = 0;
+        for (kind, changes) in
+            [(Kind::Entity, &job.entities), (Kind::Relationship, &job.relationships)]
+        {
+            let counts = row.count(kind);
+            let mut deletions = Deletions { live: counts.live, ..Deletions::default() };
+            for change in changes {
+                match change.action {
+                    Action::Delete => {
+                        deletions.deleted += 1;
+                        if let Some(facts) = self.snapshot.facts(kind, change.number)? {
+                            let before = counts.types.get(&facts.type_name).copied().unwrap_or(0);
+                            let name = self.snapshot.name(facts.type_name).to_owned();
+                            let entry = deletions.types.entry(name).or_insert((before, before));
+                            entry.1 = entry.1.saturating_sub(1);
+                        }
+                    }
+                    _ => continue,
+                }
+            }
+            for (name, (_, after)) in &mut deletions.types {
+                *after += job.report.types.get(name).map_or(0, |tally| tally.created);
+            }
+            total += deletions.deleted;
+            kinds.push((kind, deletions));
+        }
+        let uploaded = job.report.entities.uploaded + job.report.relationships.uploaded;
+        let reasons = guard::objections(&job.spec.scope, uploaded, &kinds, limits);
+        if !reasons.is_empty() {
+            job.report.status = Status::Held;
+            job.report.held = Some(Held {
+                reasons,
+                deletes: self.first_deletes(job)?,
+                override_hint: format!(
+                    "if this is meant: tombolo job approve {id}, or sync again with \
+                     --allow-deletes {total}; if not: tombolo job abort {id}",
+                    id = job.spec.id
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// The first 50 keys that would go.
+    fn first_deletes(&self, job: &JobPlan) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        for (kind, changes) in
+            [(Kind::Entity, &job.entities), (Kind::Relationship, &job.relationships)]
+        {
+            let deletes = changes.iter().filter(|c| c.action == Action::Delete);
+            for change in deletes.take(50 - keys.len()) {
+                if let Some(head) = self.snapshot.head(kind, change.number)? {
+                    keys.push(match kind {
+                        Kind::Entity => head.key.to_string(),
+                        Kind::Relationship => self.snapshot.relationship_key(&head)?,
+                    });
+                }
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+}
+
+fn change(number: u32, id: ObjectId, digest: u64, action: Action) -> Change {
+    Change { number, id, digest, ends: (0, 0), action }
+}
+
+/// Lays `over` onto `under`; both ascend by name, and so does the result.
+fn overlay(under: &mut Vec<(String, Vec<u8>)>, over: Vec<(String, Vec<u8>)>) {
+    for (name, value) in over {
+        match under.binary_search_by(|(n, _)| n.as_str().cmp(&name)) {
+            Ok(i) => under[i].1 = value,
+            Err(i) => under.insert(i, (name, value)),
+        }
+    }
+}
+
+/// Sorts staged objects by id and leaves each id once.
+///
+/// The repetition of a whole batch is a retry and folds away; any other repeated key is an error
+/// naming both places, unless the job takes the latest.
+fn fold_duplicates<T: Copy>(
+    planner: &Planner<'_>,
+    kind: Kind,
+    spec: &JobSpec,
+    staged: &mut Vec<T>,
+    object: impl Fn(&T) -> &Staged,
+) -> Result<(), SyncError> {
+    staged.sort_unstable_by_key(|s| {
+        let s = object(s);
+        (s.id, s.frame, s.offset)
+    });
+    let mut faults = Vec::new();
+    for pair in staged.windows(2).filter(|pair| object(&pair[0]).id == object(&pair[1]).id) {
+        let (first, second) = (object(&pair[0]), object(&pair[1]));
+        let retry =
+            !spec.one_upload && first.frame != second.frame && first.digest == second.digest;
+        if spec.ignore_duplicates || retry {
+            continue;
+        }
+        let earlier = planner.fault(kind, first)?;
+        let mut fault = planner.fault(kind, second)?;
+        let place =
+            planner.inputs.place(earlier.place).unwrap_or_else(|| "an earlier batch".into());
+        fault.message = format!(
+            "this `_key` stands twice in the upload, first at {place}; leave one out, or let the \
+             latest win with --ignore-duplicates"
+        );
+        faults.push(fault);
+    }
+    if !faults.is_empty() {
+        return Err(SyncError::faults(planner.inputs, faults));
+    }
+    // The latest wins: of equal ids the last one stays.
+    let mut kept: Vec<T> = Vec::with_capacity(staged.len());
+    for s in staged.drain(..) {
+        match kept.last_mut() {
+            Some(last) if object(last).id == object(&s).id => *last = s,
+            _ => kept.push(s),
+        }
+    }
+    *staged = kept;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Job reports: what a job did, or would do, in numbers and words.
+
+use super::mode::Mode;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// Open: takes uploads.
+    AwaitingUploads,
+    /// Refused by the delete guard; waits for `approve` or `abort`. Nothing has changed.
+    Held,
+    /// Applied.
+    Finished,
+    /// Given up; nothing has changed.
+    Aborted,
+}
+
+/// What became of the objects of one kind (or type).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tally {
+    /// Objects in the upload.
+    pub uploaded: u64,
+    /// Created, tombstones that came back included.
+    pub created: u64,
+    /// Changed.
+    pub updated: u64,
+    /// Soft-deleted.
+    pub deleted: u64,
+    /// Uploaded and the same as stored.
+    pub unchanged: u64,
+    /// Uploaded and left out, with a reason.
+    pub skipped: u64,
+}
+
+impl Tally {
+    /// Whether nothing would change.
+    pub fn is_quiet(&self) -> bool {
+        self.created + self.updated + self.deleted == 0
+    }
+}
+
+/// An uploaded object that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    /// Its `_key`.
+    pub key: String,
+    /// Where it was read, `file:line`.
+    pub place: Option<String>,
+    /// Why, as a sentence without a full stop.
+    pub reason: String,
+}
+
+/// Why a job is held and what it would delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// What the guard objects to, one sentence each.
+    pub reasons: Vec<String>,
+    /// The first 50 keys that would be deleted.
+    pub deletes: Vec<String>,
+    /// How to go on.
+    pub override_hint: String,
+}
+
+/// Which mapping file a job was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MappingInfo {
+    /// The file, as it was given.
+    pub file: String,
+}
+
+/// What a job did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobReport {
+    /// Id of the job.
+    pub id: Uuid,
+    /// `source`, e.g. `api`.
+    pub source: String,
+    /// `syncMode`.
+    pub sync_mode: Mode,
+    /// The scope that the job writes.
+    pub scope: String,
+    /// Where the job stands.
+    pub status: Status,
+    /// Whether this is only what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// When the job began, epoch milliseconds.
+    pub start_timestamp: i64,
+    /// When it ended, epoch milliseconds.
+    pub end_timestamp: Option<i64>,
+    /// Entities.
+    pub entities: Tally,
+    /// Relationships.
+    pub relationships: Tally,
+    /// Both, by `_type`.
+    pub types: BTreeMap<String, Tally>,
+    /// What was left out, the first [`SKIPPED_LISTED`] of it.
+    pub skipped: Vec<Skipped>,
+    /// How many were left out.
+    pub skipped_total: u64,
+    /// Relationships of other scopes that were deleted with their entities, by scope.
+    pub foreign_deletions: BTreeMap<String, u64>,
+    /// Set while the job is held.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<Held>,
+    /// Set for jobs made from a mapping file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mapping: Option<MappingInfo>,
+    /// Fingerprint of the change set; `approve` applies exactly this one.
+    #[serde(default)]
+    pub plan_hash: String,
+}
+
+/// Left-out objects that a report lists by name; the rest is counted.
+pub const SKIPPED_LISTED: usize = 10_000;
+
+impl JobReport {
+    /// Whether the job changes nothing.
+    pub fn is_quiet(&self) -> bool {
+        self.entities.is_quiet()
+            && self.relationships.is_quiet()
+            && self.foreign_deletions.is_empty()
+    }
+}
