@@ -2,4 +2,5 @@
 //!
 //! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values.
 
+pub mod demo;
 pub mod graph;
