@@ -13,8 +13,11 @@ const TEAMS: [(&str, &str); 6] = [
     ("security", "Security"),
 ];
 
-/// Repositories by owning team, with their language. Those of no team are what `--orphans` finds.
-const REPOS: [(Option<&str>, &[(&str, &str)]); 7] = [
+/// The name of a repository and its main language.
+type Repo = (&'static str, &'static str);
+
+/// Repositories by owning team. Those of no team are what a search for orphans finds.
+const REPOS: [(Option<&str>, &[Repo]); 7] = [
     (
         Some("sre"),
         &[
