@@ -3,6 +3,7 @@
 //! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values,
 //! [`store`] the file, [`sync`] the jobs.
 
+pub mod demo;
 pub mod graph;
 pub mod store;
 pub mod sync;

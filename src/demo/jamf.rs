@@ -1,0 +1,61 @@
+//! Scope `jamf`: the laptops that report to device management. Who has which, Jamf does not know.
+
+use super::DemoFile;
+use super::rng::Rng;
+use super::scope_file::ScopeFile;
+
+const LAPTOPS: u32 = 70;
+
+/// Models with the letters their host names begin with.
+const MODELS: [(&str, &str); 4] = [
+    ("MacBook Pro 14", "mbp14"),
+    ("MacBook Pro 16", "mbp16"),
+    ("MacBook Air 13", "mba13"),
+    ("MacBook Air 15", "mba15"),
+];
+
+const OS_VERSIONS: [&str; 7] = ["15.5", "15.5", "15.4.1", "15.4.1", "15.3.2", "14.7.6", "13.7.1"];
+
+/// One laptop; the inventory shares its serial number with Jamf.
+pub(super) struct Laptop {
+    /// The end of the key, e.g. `laptop-001`.
+    pub(super) slug: String,
+    pub(super) serial: String,
+}
+
+/// All laptops, from `laptop-001` on.
+pub(super) fn laptops() -> Vec<Laptop> {
+    let mut rng = Rng::stream("jamf serials");
+    (1..=LAPTOPS)
+        .map(|n| Laptop { slug: format!("laptop-{n:03}"), serial: format!("C02{}", rng.serial(8)) })
+        .collect()
+}
+
+/// Makes the upload of the scope.
+pub(super) fn file(laptops: &[Laptop]) -> DemoFile {
+    let mut rng = Rng::stream("jamf");
+    let mut out = ScopeFile::new("jamf.ndjson", "jamf");
+    for laptop in laptops {
+        add_laptop(&mut out, &mut rng, laptop);
+    }
+    out.finish()
+}
+
+fn add_laptop(out: &mut ScopeFile, rng: &mut Rng, laptop: &Laptop) {
+    let (model, prefix) = rng.pick(&MODELS);
+    let last_four = &laptop.serial[laptop.serial.len() - 4..];
+    let hostname = format!("{prefix}-{}", last_four.to_lowercase());
+    let properties = vec![
+        ("hostname", hostname.as_str().into()),
+        ("serialNumber", laptop.serial.as_str().into()),
+        ("model", model.into()),
+        ("platform", "darwin".into()),
+        ("osVersion", rng.pick(&OS_VERSIONS).into()),
+        ("encrypted", rng.chance(94).into()),
+        ("managed", rng.chance(97).into()),
+        ("ramGb", rng.pick(&[16, 16, 24, 32, 64]).into()),
+        ("enrolledOn", rng.day(2024).into()),
+    ];
+    let key = format!("jamf-device:{}", laptop.slug);
+    out.entity(&key, "jamf_computer", &["Device"], &hostname, properties);
+}
