@@ -1,9 +1,14 @@
 //! Tombolo: an embedded graph database of scoped entities.
 //!
 //! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values,
-//! [`store`] the file, [`sync`] the jobs.
+//! [`store`] the file; [`sync`] the jobs; [`db`] is the facade with one method for each use case.
 
+pub mod db;
 pub mod demo;
+mod error;
 pub mod graph;
 pub mod store;
 pub mod sync;
+
+pub use db::Database;
+pub use error::Error;

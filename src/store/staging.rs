@@ -8,7 +8,8 @@
 //! ```text
 //!   file    frames, appended
 //!   frame   magic u32 | length u64 | crc32 of the payload u32 | payload
-//!   payload names | entities | relationships | length of the records u64 | records
+//!   payload batches, each with its length u64 before it
+//!   batch   names | entities | relationships | length of the records u64 | records
 //! ```
 //!
 //! A frame that a crash cut short ends the file; it was never acknowledged.
@@ -251,9 +252,15 @@ impl DurableStage {
         Ok(stage)
     }
 
-    /// Appends a batch; when this returns it is on disk.
-    pub fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let payload = batch.encode();
+    /// Appends the batches of one upload as one frame; when this returns they are on disk. After
+    /// a crash either all of them are there or none.
+    pub fn append(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let mut payload = Vec::new();
+        for batch in batches {
+            let encoded = batch.encode();
+            payload.extend_from_slice(&(encoded.len() as u64).to_le_bytes());
+            payload.extend_from_slice(&encoded);
+        }
         let mut frame = Vec::with_capacity(HEADER + payload.len());
         frame.extend_from_slice(&MAGIC.to_le_bytes());
         frame.extend_from_slice(&(payload.len() as u64).to_le_bytes());
@@ -276,11 +283,17 @@ impl DurableStage {
     ) -> Result<(), StoreError> {
         let mut frame = 0;
         self.for_each_frame(|payload, _| {
-            let batch = Batch::decode(payload, frame).ok_or_else(|| {
-                StoreError::Engine(format!("`{}`: batch {frame} is damaged", self.path.display()))
-            })?;
-            frame += 1;
-            visit(batch)
+            let mut c = Cursor(payload);
+            while !c.0.is_empty() {
+                let encoded = c.u64().and_then(|len| c.take(usize::try_from(len).ok()?));
+                let batch = encoded.and_then(|e| Batch::decode(e, frame)).ok_or_else(|| {
+                    let path = self.path.display();
+                    StoreError::Engine(format!("`{path}`: batch {frame} is damaged"))
+                })?;
+                frame += 1;
+                visit(batch)?;
+            }
+            Ok(())
         })
     }
 
@@ -354,9 +367,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.stage");
         let mut stage = DurableStage::create(&path).unwrap();
-        stage.append(&batch(3)).unwrap();
+        stage.append(&[batch(3)]).unwrap();
         let first = std::fs::metadata(&path).unwrap().len();
-        stage.append(&batch(200)).unwrap();
+        stage.append(&[batch(200)]).unwrap();
         drop(stage);
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(read(&path).len(), 2);

@@ -41,21 +41,22 @@ const PIECE: usize = 4 << 20;
 /// Faults after which reading stops; the rest of a file of the wrong kind helps nobody.
 const FAULTS_MAX: usize = 1_000;
 
-/// Reads all inputs and hands over their batches in order.
+/// Reads all inputs and hands over their batches in order; places count inputs from `first`.
 ///
 /// # Errors
 ///
 /// [`SyncError::Faults`] with every offending object, up to [`FAULTS_MAX`].
 pub fn read_inputs(
     inputs: &mut [Input<'_>],
+    first: u32,
     rules: &BatchRules,
     progress: &dyn Fn(u64),
     mut take: impl FnMut(Batch) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
-    let names = Inputs(inputs.iter().map(|input| input.name.clone()).collect());
+    let earlier = (0..first).map(|_| String::new());
+    let names = Inputs(earlier.chain(inputs.iter().map(|input| input.name.clone())).collect());
     let mut faults = Vec::new();
-    for (number, input) in inputs.iter_mut().enumerate() {
-        let number = number as u32;
+    for (number, input) in (first..).zip(inputs.iter_mut()) {
         match input.format {
             Format::Ndjson => {
                 read_lines(input, number, rules, progress, &mut faults, &mut take)?;

@@ -168,7 +168,7 @@ pub fn plan(
     snapshot: &Snapshot,
     stage: &Stage,
     inputs: &Inputs,
-    jobs: Vec<JobInput>,
+    jobs: &[JobInput],
     guarded: bool,
 ) -> Result<Plan, SyncError> {
     let mut planner = Planner {
@@ -187,18 +187,19 @@ pub fn plan(
     for job in jobs {
         let mut report = new_report(&job.spec);
         let mut pins = Vec::new();
-        let entities = planner.entities(&job.spec, job.entities, &mut report, &mut pins)?;
-        let plan = JobPlan { spec: job.spec, entities, relationships: Vec::new(), pins, report };
-        planned.push((plan, job.relationships));
+        let entities = planner.entities(&job.spec, job.entities.clone(), &mut report, &mut pins)?;
+        let plan =
+            JobPlan { spec: job.spec.clone(), entities, relationships: Vec::new(), pins, report };
+        planned.push(plan);
     }
-    planner.find_cascade(planned.iter().map(|(plan, _)| plan))?;
-    let mut jobs = Vec::with_capacity(planned.len());
-    for (mut plan, staged) in planned {
+    planner.find_cascade(planned.iter())?;
+    for (plan, job) in planned.iter_mut().zip(jobs) {
         if plan.spec.mode.takes_relationships() {
+            let staged = job.relationships.clone();
             plan.relationships = planner.relationships(&plan.spec, staged, &mut plan.report)?;
         }
-        jobs.push(plan);
     }
+    let mut jobs = planned;
     let foreign = planner.foreign(&mut jobs)?;
     let hash = fingerprint(&jobs, &foreign);
     for job in &mut jobs {

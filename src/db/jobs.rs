@@ -1,0 +1,695 @@
+//! Jobs: `sync` in one go, jobs that stay open between calls, held plans.
+//!
+//! Open and held jobs, and the reports of jobs that changed nothing, are files in the folder
+//! `<database>.jobs`: a job then costs the database file nothing until it changes the graph. The
+//! next commit takes finished reports into the database.
+//!
+//! ```text
+//!   <id>.json    the job, its state and its report
+//!   <id>.stage   what was uploaded to it, while it is open or held
+//! ```
+
+use super::{Database, Error, io, now};
+use crate::graph::DraftRelationship;
+use crate::store::staging::{Batch, DurableStage, Stage};
+use crate::store::{StoreError, Writer};
+use crate::sync::{
+    BatchBuilder, BatchRules, Input, Inputs, JobInput, JobReport, JobSpec, MappingInfo, Mode, Plan,
+    Status, SyncError, apply, job_row, plan, read_inputs,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// What `sync` is asked to do.
+#[derive(Clone, Debug)]
+pub struct SyncRequest {
+    /// The scope to write; `None` makes one job of each `_scope` in the rows.
+    pub scope: Option<String>,
+    /// Mode of the jobs.
+    pub mode: Mode,
+    /// `source`, e.g. `api`.
+    pub source: String,
+    /// Only say what would happen.
+    pub dry_run: bool,
+    /// With a repeated key the latest object wins.
+    pub ignore_duplicates: bool,
+    /// Lets the guard pass so many deletions.
+    pub allow_deletes: Option<u64>,
+    /// Delete nothing of these types.
+    pub partial_types: Vec<String>,
+    /// Refuse CROSS_SCOPE relationships whose ends lie in one scope.
+    pub same_scope_reject: bool,
+}
+
+/// A job that is to take uploads over several calls.
+#[derive(Clone, Debug)]
+pub struct JobRequest {
+    /// `source`, e.g. `api`.
+    pub source: String,
+    /// `syncMode`.
+    pub mode: Mode,
+    /// The scope to write.
+    pub scope: String,
+    /// With a repeated key the latest object wins.
+    pub ignore_duplicates: bool,
+}
+
+/// A mapping that is to run as a job.
+#[derive(Clone, Debug, Default)]
+pub struct MappingJob {
+    /// The scope that owns its relationships.
+    pub scope: String,
+    /// The mapping file.
+    pub file: String,
+    /// What the inputs that places in the drafts count are called.
+    pub inputs: Vec<String>,
+    /// Refuse relationships whose ends lie in one scope.
+    pub same_scope_reject: bool,
+    /// Lets the guard pass so many deletions.
+    pub allow_deletes: Option<u64>,
+}
+
+/// The state of a job that is not in the database file.
+#[derive(Serialize, Deserialize)]
+struct JobFile {
+    specs: Vec<JobSpec>,
+    reports: Vec<JobReport>,
+    inputs: Vec<String>,
+    same_scope_reject: bool,
+}
+
+impl JobFile {
+    fn status(&self) -> Status {
+        self.reports[0].status
+    }
+}
+
+fn check_source(source: &str, mode: Mode) -> Result<(), Error> {
+    if mode == Mode::CrossScope && source != "api" {
+        return Err(Error::usage(
+            format!("`source` must be api for a CROSS_SCOPE job, not `{source}`"),
+            "leave --source out, or set it to api",
+        ));
+    }
+    Ok(())
+}
+
+fn check_scope(scope: &str) -> Result<(), Error> {
+    crate::graph::check_name(crate::graph::NameKind::Scope, scope)
+        .map_err(|e| Error::Usage(e.to_string(), None))
+}
+
+impl Database {
+    /// Uploads inputs and finalizes them, as one job or as one job a scope, in one transaction.
+    ///
+    /// Returns the reports, in byte order of the scopes. A job may come back HELD: then nothing
+    /// has changed and [`Database::approve`] or [`Database::abort`] decides.
+    pub fn sync(
+        &self,
+        request: &SyncRequest,
+        inputs: &mut [Input<'_>],
+        progress: &dyn Fn(u64),
+    ) -> Result<Vec<JobReport>, Error> {
+        check_source(&request.source, request.mode)?;
+        if let Some(scope) = &request.scope {
+            check_scope(scope)?;
+        }
+        let rules = BatchRules {
+            mode: request.mode,
+            scope: request.scope.clone(),
+            same_scope_reject: request.same_scope_reject,
+            digest_seed: self.snapshot()?.meta().digest_seed,
+        };
+        let mut stage = Stage::spool(&self.folder_of_file());
+        let mut jobs: BTreeMap<String, JobInput> = BTreeMap::new();
+        if let Some(scope) = &request.scope {
+            jobs.insert(scope.clone(), request.job(scope));
+        }
+        let names = Inputs(inputs.iter().map(|input| input.name.clone()).collect());
+        read_inputs(inputs, 0, &rules, progress, |mut batch| {
+            Ok(distribute(&mut stage, &mut batch, &mut jobs, |scope| request.job(scope))?)
+        })?;
+        if jobs.is_empty() {
+            return Err(Error::usage(
+                "the input is empty, so there is no scope to write",
+                "name the scope with --scope",
+            ));
+        }
+        let jobs: Vec<JobInput> = jobs.into_values().collect();
+        self.run(jobs, &stage, &names, request.dry_run, request.same_scope_reject)
+    }
+
+    /// Runs the drafts of one mapping as its CROSS_SCOPE job.
+    pub fn apply_mapping(
+        &self,
+        job: MappingJob,
+        drafts: &[DraftRelationship<'_>],
+        dry_run: bool,
+    ) -> Result<JobReport, Error> {
+        let MappingJob { scope, file, inputs, same_scope_reject, allow_deletes } = job;
+        check_scope(&scope)?;
+        let rules = BatchRules {
+            mode: Mode::CrossScope,
+            scope: Some(scope.clone()),
+            same_scope_reject,
+            digest_seed: self.snapshot()?.meta().digest_seed,
+        };
+        let inputs = Inputs(inputs);
+        let mut builder = BatchBuilder::new(&rules);
+        let faults: Vec<_> =
+            drafts.iter().filter_map(|draft| builder.push_relationship(draft).err()).collect();
+        if !faults.is_empty() {
+            return Err(SyncError::faults(&inputs, faults).into());
+        }
+        let spec = JobSpec {
+            id: Uuid::now_v7(),
+            source: "api".into(),
+            mode: Mode::CrossScope,
+            scope: scope.clone(),
+            started: now(),
+            ignore_duplicates: false,
+            one_upload: true,
+            partial_types: Vec::new(),
+            allow_deletes,
+            mapping: Some(MappingInfo { file }),
+        };
+        let job = || JobInput { spec: spec.clone(), entities: vec![], relationships: vec![] };
+        let mut jobs = BTreeMap::from([(scope, job())]);
+        let mut stage = Stage::spool(&self.folder_of_file());
+        distribute(&mut stage, &mut builder.finish(), &mut jobs, |_| job())?;
+        let jobs = jobs.into_values().collect();
+        let mut reports = self.run(jobs, &stage, &inputs, dry_run, same_scope_reject)?;
+        Ok(reports.remove(0))
+    }
+
+    /// Opens a job that takes uploads over several calls, also of several processes.
+    pub fn create_job(&self, request: &JobRequest) -> Result<Uuid, Error> {
+        check_source(&request.source, request.mode)?;
+        check_scope(&request.scope)?;
+        let spec = JobSpec {
+            id: Uuid::now_v7(),
+            source: request.source.clone(),
+            mode: request.mode,
+            scope: request.scope.clone(),
+            started: now(),
+            ignore_duplicates: request.ignore_duplicates,
+            one_upload: false,
+            partial_types: Vec::new(),
+            allow_deletes: None,
+            mapping: None,
+        };
+        let id = spec.id;
+        let report = empty_report(&spec, Status::AwaitingUploads);
+        self.make_folder()?;
+        DurableStage::create(&self.stage_path(id))?;
+        self.put_job_file(&JobFile {
+            specs: vec![spec],
+            reports: vec![report],
+            inputs: Vec::new(),
+            same_scope_reject: false,
+        })?;
+        Ok(id)
+    }
+
+    /// Adds an upload to an open job; when this returns it is on disk. An upload that repeats an
+    /// earlier one whole is a retry and counts once.
+    pub fn upload(&self, id: Uuid, input: Input<'_>) -> Result<(), Error> {
+        let _turn = self.turn();
+        let mut file = self.open_job_file(id)?;
+        let rules = BatchRules {
+            mode: file.specs[0].mode,
+            scope: Some(file.specs[0].scope.clone()),
+            same_scope_reject: file.same_scope_reject,
+            digest_seed: self.snapshot()?.meta().digest_seed,
+        };
+        let mut stage = DurableStage::open(&self.stage_path(id))?;
+        let mut batches = Vec::new();
+        let name = input.name.clone();
+        read_inputs(&mut [input], file.inputs.len() as u32, &rules, &|_| {}, |batch| {
+            batches.push(batch);
+            Ok(())
+        })?;
+        stage.append(&batches)?;
+        file.inputs.push(name);
+        self.put_job_file(&file)
+    }
+
+    /// Finalizes an open job. Called again, it returns the stored report.
+    pub fn finalize(
+        &self,
+        id: Uuid,
+        partial_types: &[String],
+        allow_deletes: Option<u64>,
+    ) -> Result<JobReport, Error> {
+        if let Some(report) = self.stored_report(id)? {
+            return Ok(report);
+        }
+        let mut file = self.job_file(id)?;
+        match file.status() {
+            Status::Finished | Status::Held => return Ok(file.reports.remove(0)),
+            Status::Aborted => {
+                return Err(SyncError::State(format!("job {id} was aborted")).into());
+            }
+            Status::AwaitingUploads => {}
+        }
+        file.specs[0].partial_types = partial_types.to_vec();
+        file.specs[0].allow_deletes = allow_deletes;
+        let (stage, jobs) = self.restage(&file)?;
+        let inputs = Inputs(file.inputs.clone());
+        let mut reports = self.run(jobs, &stage, &inputs, false, file.same_scope_reject)?;
+        Ok(reports.remove(0))
+    }
+
+    /// Applies exactly the plan of a held job, and of those held with it.
+    ///
+    /// # Errors
+    ///
+    /// A usage error if the graph moved on, so that the plan would now be another one.
+    pub fn approve(&self, id: &str) -> Result<Vec<JobReport>, Error> {
+        let id = self.resolve_job(id)?;
+        let file = self.job_file(id)?;
+        if file.status() != Status::Held {
+            return Err(not_held(id, file.status()));
+        }
+        let (stage, jobs) = self.restage(&file)?;
+        let inputs = Inputs(file.inputs.clone());
+        let _turn = self.turn();
+        let snapshot = self.snapshot()?;
+        let plan = plan(&snapshot, &stage, &inputs, &jobs, false)?;
+        if plan.hash != file.reports[0].plan_hash {
+            return Err(Error::usage(
+                format!("the graph moved on since job {id} was held, so its plan is another now"),
+                format!("abort it with `tombolo job abort {id}` and sync again"),
+            ));
+        }
+        let reports = self.commit(&plan, &stage)?;
+        self.forget(&file);
+        Ok(reports)
+    }
+
+    /// Gives up an open or held job, and those held with it.
+    pub fn abort(&self, id: &str) -> Result<JobReport, Error> {
+        let id = self.resolve_job(id)?;
+        let mut file = self.job_file(id)?;
+        if !matches!(file.status(), Status::Held | Status::AwaitingUploads) {
+            return Err(not_held(id, file.status()));
+        }
+        for report in &mut file.reports {
+            report.status = Status::Aborted;
+            report.held = None;
+            report.end_timestamp = Some(now());
+        }
+        self.put_job_file(&file)?;
+        let _ = std::fs::remove_file(self.stage_path(file.specs[0].id));
+        let report = file.reports.into_iter().find(|report| report.id == id);
+        Ok(report.expect("BUG: a job file holds the job it was found by"))
+    }
+
+    /// All jobs, newest first: open and held ones, and finished ones.
+    pub fn jobs(&self) -> Result<Vec<JobReport>, Error> {
+        let snapshot = self.snapshot()?;
+        let mut all: BTreeMap<Uuid, JobReport> = BTreeMap::new();
+        for file in self.job_files()? {
+            all.extend(file.reports.into_iter().map(|report| (report.id, report)));
+        }
+        for sequence in 0..snapshot.meta().next_job {
+            if let Some(row) = snapshot.job(sequence)? {
+                all.insert(row.id, read_report(&row.report)?);
+            }
+        }
+        let mut all: Vec<JobReport> = all.into_values().collect();
+        all.sort_by_key(|r| std::cmp::Reverse((r.start_timestamp, r.id)));
+        Ok(all)
+    }
+
+    /// The job with this id, or the only one whose id begins with it.
+    pub fn job(&self, id: &str) -> Result<JobReport, Error> {
+        let id = self.resolve_job(id)?;
+        let job = self.jobs()?.into_iter().find(|job| job.id == id);
+        job.ok_or_else(|| unknown_job(&id.to_string()))
+    }
+
+    /// The sequence number and id of a stored job.
+    pub(super) fn stored_job(&self, id: Uuid) -> Result<Option<(u32, JobReport)>, Error> {
+        let snapshot = self.snapshot()?;
+        for sequence in (0..snapshot.meta().next_job).rev() {
+            if let Some(row) = snapshot.job(sequence)?
+                && row.id == id
+            {
+                return Ok(Some((sequence, read_report(&row.report)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn stored_report(&self, id: Uuid) -> Result<Option<JobReport>, Error> {
+        Ok(self.stored_job(id)?.map(|(_, report)| report))
+    }
+
+    pub(super) fn resolve_job(&self, id: &str) -> Result<Uuid, Error> {
+        if let Ok(id) = Uuid::parse_str(id) {
+            return Ok(id);
+        }
+        let jobs = self.jobs()?;
+        let found: Vec<Uuid> =
+            jobs.iter().map(|j| j.id).filter(|j| j.to_string().starts_with(id)).collect();
+        match found.as_slice() {
+            [one] if !id.is_empty() => Ok(*one),
+            [] | [_] => Err(unknown_job(id)),
+            many => Err(Error::usage(
+                format!("{} jobs have an id that begins with `{id}`", many.len()),
+                "give more of it; `tombolo job list` shows all",
+            )),
+        }
+    }
+
+    /// Plans, and applies if nothing speaks against it.
+    fn run(
+        &self,
+        jobs: Vec<JobInput>,
+        stage: &Stage,
+        inputs: &Inputs,
+        dry_run: bool,
+        same_scope_reject: bool,
+    ) -> Result<Vec<JobReport>, Error> {
+        let _turn = self.turn();
+        // Another process may commit between plan and write; then the plan is made again.
+        for last_try in [false, true] {
+            let snapshot = self.snapshot()?;
+            let plan = plan(&snapshot, stage, inputs, &jobs, true)?;
+            drop(snapshot);
+            if dry_run {
+                return Ok(reports(&plan, |report| report.dry_run = true));
+            }
+            if plan.is_held() {
+                return self.hold(plan, &jobs, stage, inputs, same_scope_reject);
+            }
+            if plan.is_empty() {
+                return self.finish_quietly(&plan);
+            }
+            match self.commit(&plan, stage) {
+                Err(Error::Store(StoreError::Changed)) if !last_try => {}
+                result => {
+                    let reports = result?;
+                    for job in &plan.jobs {
+                        self.forget_job(job.spec.id);
+                    }
+                    return Ok(reports);
+                }
+            }
+        }
+        Err(StoreError::Changed.into())
+    }
+
+    fn commit(&self, plan: &Plan, stage: &Stage) -> Result<Vec<JobReport>, Error> {
+        let now = now();
+        self.write(plan.revision, |writer, snapshot| {
+            Ok(apply(plan, stage, snapshot, writer, now)?)
+        })?;
+        Ok(reports(plan, |report| report.end_timestamp = Some(now)))
+    }
+
+    /// A job that changes nothing leaves the database file alone; its report waits beside it.
+    fn finish_quietly(&self, plan: &Plan) -> Result<Vec<JobReport>, Error> {
+        let now = now();
+        let reports = reports(plan, |report| report.end_timestamp = Some(now));
+        self.make_folder()?;
+        for (job, report) in plan.jobs.iter().zip(&reports) {
+            let file = JobFile {
+                specs: vec![job.spec.clone()],
+                reports: vec![report.clone()],
+                inputs: Vec::new(),
+                same_scope_reject: false,
+            };
+            self.put_job_file(&file)?;
+            let _ = std::fs::remove_file(self.stage_path(job.spec.id));
+        }
+        Ok(reports)
+    }
+
+    /// Keeps a job that the guard refused, with all that was uploaded to it.
+    fn hold(
+        &self,
+        plan: Plan,
+        jobs: &[JobInput],
+        stage: &Stage,
+        inputs: &Inputs,
+        same_scope_reject: bool,
+    ) -> Result<Vec<JobReport>, Error> {
+        self.make_folder()?;
+        let id = plan.jobs[0].spec.id;
+        let path = self.stage_path(id);
+        if !path.exists() {
+            let mut durable = DurableStage::create(&path)?;
+            durable.append(&staged_batches(stage, jobs)?)?;
+        }
+        let reports = reports(&plan, |_| {});
+        let specs = plan.jobs.into_iter().map(|job| job.spec).collect();
+        let inputs = inputs.0.clone();
+        self.put_job_file(&JobFile { specs, reports: reports.clone(), inputs, same_scope_reject })?;
+        Ok(reports)
+    }
+
+    /// Reads back what was uploaded to an open or held job.
+    fn restage(&self, file: &JobFile) -> Result<(Stage, Vec<JobInput>), Error> {
+        let specs: BTreeMap<&str, &JobSpec> =
+            file.specs.iter().map(|spec| (spec.scope.as_str(), spec)).collect();
+        let mut jobs: BTreeMap<String, JobInput> = BTreeMap::new();
+        for spec in &file.specs {
+            jobs.insert(spec.scope.clone(), empty_input(spec));
+        }
+        let mut stage = Stage::spool(&self.folder_of_file());
+        DurableStage::open(&self.stage_path(file.specs[0].id))?.batches(|mut batch| {
+            distribute(&mut stage, &mut batch, &mut jobs, |scope| empty_input(specs[scope]))
+        })?;
+        // The order of the specs is the order of the plan, and so part of its fingerprint.
+        let jobs = file.specs.iter().filter_map(|spec| jobs.remove(&spec.scope)).collect();
+        Ok((stage, jobs))
+    }
+
+    pub(super) fn jobs_folder(&self) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".jobs");
+        name.into()
+    }
+
+    fn make_folder(&self) -> Result<(), Error> {
+        std::fs::create_dir_all(self.jobs_folder()).map_err(io)
+    }
+
+    fn folder_of_file(&self) -> PathBuf {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
+
+    fn stage_path(&self, id: Uuid) -> PathBuf {
+        self.jobs_folder().join(format!("{id}.stage"))
+    }
+
+    fn job_path(&self, id: Uuid) -> PathBuf {
+        self.jobs_folder().join(format!("{id}.json"))
+    }
+
+    fn job_files(&self) -> Result<Vec<JobFile>, Error> {
+        let entries = match std::fs::read_dir(self.jobs_folder()) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(io(e)),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|e| e == "json") {
+                let bytes = std::fs::read(&path).map_err(io)?;
+                let file: JobFile = serde_json::from_slice(&bytes).map_err(|e| {
+                    StoreError::Engine(format!("`{}` is damaged: {e}", path.display()))
+                })?;
+                files.push(file);
+            }
+        }
+        Ok(files)
+    }
+
+    fn job_file(&self, id: Uuid) -> Result<JobFile, Error> {
+        let mut files = self.job_files()?.into_iter();
+        match files.find(|file| file.specs.iter().any(|spec| spec.id == id)) {
+            Some(file) => Ok(file),
+            None if self.stored_report(id)?.is_some() => Err(not_held(id, Status::Finished)),
+            None => Err(unknown_job(&id.to_string())),
+        }
+    }
+
+    fn open_job_file(&self, id: Uuid) -> Result<JobFile, Error> {
+        let file = self.job_file(id)?;
+        if file.status() == Status::AwaitingUploads {
+            return Ok(file);
+        }
+        Err(SyncError::State(format!("job {id} takes no more uploads")).into())
+    }
+
+    /// Writes the state of a job: whole under another name, then renamed.
+    fn put_job_file(&self, file: &JobFile) -> Result<(), Error> {
+        use std::io::Write;
+        let bytes = serde_json::to_vec(file).expect("BUG: a job file is plain JSON");
+        let folder = self.jobs_folder();
+        let mut temporary = tempfile::NamedTempFile::new_in(&folder).map_err(io)?;
+        temporary.write_all(&bytes).map_err(io)?;
+        temporary.as_file().sync_data().map_err(io)?;
+        temporary.persist(self.job_path(file.specs[0].id)).map_err(|e| io(e.error))?;
+        Ok(crate::store::sync_folder(&folder)?)
+    }
+
+    fn forget(&self, file: &JobFile) {
+        self.forget_job(file.specs[0].id);
+    }
+
+    /// Removes the files of a job that is in the database now. What cannot be removed is removed
+    /// by `gc`; the stored report goes before it.
+    fn forget_job(&self, id: Uuid) {
+        let _ = std::fs::remove_file(self.job_path(id));
+        let _ = std::fs::remove_file(self.stage_path(id));
+    }
+
+    /// Takes the reports of finished jobs into the transaction.
+    pub(super) fn fold_reports(&self, writer: &mut Writer) -> Result<(), Error> {
+        for file in self.job_files()? {
+            if !matches!(file.status(), Status::Finished | Status::Aborted) {
+                continue;
+            }
+            for report in &file.reports {
+                let sequence = writer.meta.next_job;
+                writer.meta.next_job += 1;
+                writer.put_job(sequence, &job_row(report))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_folded_reports(&self) {
+        for file in self.job_files().unwrap_or_default() {
+            if matches!(file.status(), Status::Finished | Status::Aborted) {
+                self.forget(&file);
+            }
+        }
+    }
+}
+
+impl SyncRequest {
+    fn job(&self, scope: &str) -> JobInput {
+        JobInput {
+            spec: JobSpec {
+                id: Uuid::now_v7(),
+                source: self.source.clone(),
+                mode: self.mode,
+                scope: scope.to_owned(),
+                started: now(),
+                ignore_duplicates: self.ignore_duplicates,
+                one_upload: true,
+                partial_types: self.partial_types.clone(),
+                allow_deletes: self.allow_deletes,
+                mapping: None,
+            },
+            entities: Vec::new(),
+            relationships: Vec::new(),
+        }
+    }
+}
+
+fn empty_input(spec: &JobSpec) -> JobInput {
+    JobInput { spec: spec.clone(), entities: Vec::new(), relationships: Vec::new() }
+}
+
+fn empty_report(spec: &JobSpec, status: Status) -> JobReport {
+    JobReport {
+        id: spec.id,
+        source: spec.source.clone(),
+        sync_mode: spec.mode,
+        scope: spec.scope.clone(),
+        status,
+        dry_run: false,
+        start_timestamp: spec.started,
+        end_timestamp: None,
+        entities: Default::default(),
+        relationships: Default::default(),
+        types: BTreeMap::new(),
+        skipped: Vec::new(),
+        skipped_total: 0,
+        foreign_deletions: BTreeMap::new(),
+        held: None,
+        mapping: spec.mapping.clone(),
+        plan_hash: String::new(),
+    }
+}
+
+/// Stages a batch and gives its objects to the jobs of their scopes.
+fn distribute(
+    stage: &mut Stage,
+    batch: &mut Batch,
+    jobs: &mut BTreeMap<String, JobInput>,
+    mut new: impl FnMut(&str) -> JobInput,
+) -> Result<(), StoreError> {
+    stage.append(batch)?;
+    let names = stage.names(stage.frames() - 1);
+    let mut place: Vec<Option<(Vec<_>, Vec<_>)>> = vec![None; names.len()];
+    for entity in &batch.entities {
+        place[entity.scope as usize].get_or_insert_default().0.push(*entity);
+    }
+    for relationship in &batch.relationships {
+        place[relationship.object.scope as usize].get_or_insert_default().1.push(*relationship);
+    }
+    for (scope, found) in names.iter().zip(place) {
+        if let Some((entities, relationships)) = found {
+            let job = jobs.entry(scope.clone()).or_insert_with(|| new(scope));
+            job.entities.extend(entities);
+            job.relationships.extend(relationships);
+        }
+    }
+    Ok(())
+}
+
+/// What is staged, batch by batch, with the objects that the jobs point at.
+fn staged_batches(stage: &Stage, jobs: &[JobInput]) -> Result<Vec<Batch>, StoreError> {
+    let mut batches = Vec::new();
+    for frame in 0..stage.frames() {
+        let records = stage.records(frame)?.to_vec();
+        batches.push(Batch { names: stage.names(frame).to_vec(), records, ..Batch::default() });
+    }
+    for job in jobs {
+        for entity in &job.entities {
+            batches[entity.frame as usize].entities.push(*entity);
+        }
+        for relationship in &job.relationships {
+            batches[relationship.object.frame as usize].relationships.push(*relationship);
+        }
+    }
+    Ok(batches)
+}
+
+fn reports(plan: &Plan, mut change: impl FnMut(&mut JobReport)) -> Vec<JobReport> {
+    let mut reports: Vec<JobReport> = plan.jobs.iter().map(|job| job.report.clone()).collect();
+    reports.iter_mut().for_each(&mut change);
+    reports
+}
+
+fn read_report(bytes: &[u8]) -> Result<JobReport, Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| StoreError::corrupt("jobs", &[], &e.to_string()).into())
+}
+
+fn unknown_job(id: &str) -> Error {
+    Error::usage(format!("no job `{id}`"), "`tombolo job list` shows all")
+}
+
+fn not_held(id: Uuid, status: Status) -> Error {
+    let state = match status {
+        Status::Finished => "is finished",
+        Status::Aborted => "was aborted",
+        Status::Held => "is held",
+        Status::AwaitingUploads => "is open for uploads",
+    };
+    Error::usage(format!("job {id} {state}"), format!("see `tombolo job show {id}`"))
+}

@@ -1,0 +1,368 @@
+//! Care of the file: undo, verify, compact, gc.
+
+use super::{Database, Error, now};
+use crate::graph::{Kind, Names, ObjectId};
+use crate::store::{
+    BodyPacker, EdgeEdit, Head, Identity, NO_BODY, Snapshot, Store, StoreError, Writer,
+};
+use crate::sync::{JobReport, Status, Tally, job_row};
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// What `undo` brought back.
+#[derive(Clone, Debug)]
+pub struct UndoReport {
+    /// The job under which the restoration is recorded.
+    pub job: JobReport,
+    /// Entities that live again.
+    pub restored_entities: u64,
+    /// Relationships that live again.
+    pub restored_relationships: u64,
+    /// What stays deleted, and why, a sentence each.
+    pub left: Vec<String>,
+}
+
+/// What `gc` purged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Tombstones of entities.
+    pub purged_entities: u64,
+    /// Tombstones of relationships.
+    pub purged_relationships: u64,
+    /// Lists of deletions that no undo can use any more.
+    pub purged_lists: u64,
+    /// Open jobs that nobody finalized.
+    pub abandoned: u64,
+}
+
+/// An open job without a call for this long is abandoned, in milliseconds: 24 hours.
+const ABANDONED_AFTER: i64 = 24 * 3_600_000;
+
+impl Database {
+    /// Restores exactly what one job deleted, as far as it is still deleted by it.
+    ///
+    /// A relationship comes back only if both its ends live.
+    pub fn undo(&self, id: &str) -> Result<UndoReport, Error> {
+        let id = self.resolve_job(id)?;
+        let Some((undone, old)) = self.stored_job(id)? else {
+            return Err(Error::usage(
+                format!("job {id} changed nothing, so there is nothing to undo"),
+                "`tombolo job list` shows what each job did",
+            ));
+        };
+        let _turn = self.turn();
+        let now = now();
+        let revision = self.snapshot()?.meta().revision;
+        self.write(revision, |writer, snapshot| {
+            let sequence = writer.meta.next_job;
+            writer.meta.next_job += 1;
+            let mut undo = Undo { snapshot, writer, undone, sequence, now, left: Vec::new() };
+            let entities = undo.entities()?;
+            let relationships = undo.relationships(&entities)?;
+            let left = undo.left;
+            for kind in [Kind::Entity, Kind::Relationship] {
+                writer.put_deletions(undone, kind, &[])?;
+            }
+            let restored = |n: usize| Tally { created: n as u64, ..Tally::default() };
+            let job = JobReport {
+                id: Uuid::now_v7(),
+                status: Status::Finished,
+                start_timestamp: now,
+                end_timestamp: Some(now),
+                entities: restored(entities.len()),
+                relationships: restored(relationships),
+                types: BTreeMap::new(),
+                skipped: Vec::new(),
+                skipped_total: 0,
+                foreign_deletions: BTreeMap::new(),
+                held: None,
+                plan_hash: String::new(),
+                ..old
+            };
+            writer.put_job(sequence, &job_row(&job))?;
+            Ok(UndoReport {
+                job,
+                restored_entities: entities.len() as u64,
+                restored_relationships: relationships as u64,
+                left,
+            })
+        })
+    }
+
+    /// Proves every index against its table; returns what is wrong, in words.
+    pub fn verify(&self) -> Result<Vec<String>, Error> {
+        Ok(self.snapshot()?.verify())
+    }
+
+    /// Rewrites property blocks that hold dead records and gives unused space back; returns the
+    /// size of the file before and after, in bytes.
+    pub fn compact(&self) -> Result<(u64, u64), Error> {
+        let _turn = self.turn();
+        let size = || std::fs::metadata(&self.path).map(|m| m.len()).map_err(super::io);
+        let before = size()?;
+        let snapshot = self.snapshot()?;
+        let mut stale = Vec::new();
+        for (scope, row) in snapshot.scope_rows()? {
+            let kinds = [Kind::Entity, Kind::Relationship];
+            stale.extend(
+                kinds.into_iter().filter(|&k| row.dead[k as usize] > 0).map(|k| (scope, k)),
+            );
+        }
+        let revision = snapshot.meta().revision;
+        drop(snapshot);
+        if !stale.is_empty() {
+            self.write(revision, |writer, snapshot| {
+                stale.iter().try_for_each(|&(scope, kind)| repack(writer, snapshot, scope, kind))
+            })?;
+        }
+        // The engine frees pages two commits after they were given up, and moves some each time.
+        let mut store = Store::open_writer(&self.path)?;
+        while store.shrink()? {}
+        drop(store);
+        Ok((before, size()?))
+    }
+
+    /// Purges tombstones and lists for undo older than `days`, and open jobs that were abandoned.
+    pub fn gc(&self, days: u32) -> Result<GcReport, Error> {
+        let mut report = GcReport { abandoned: self.drop_abandoned()?, ..GcReport::default() };
+        let _turn = self.turn();
+        let cutoff = now() - i64::from(days) * 24 * 3_600_000;
+        let snapshot = self.snapshot()?;
+        let revision = snapshot.meta().revision;
+        let old_relationships = tombstones(&snapshot, Kind::Relationship, cutoff)?;
+        let old_entities = tombstones(&snapshot, Kind::Entity, cutoff)?;
+        let lists = old_lists(&snapshot, cutoff)?;
+        if old_entities.is_empty() && old_relationships.is_empty() && lists.is_empty() {
+            return Ok(report);
+        }
+        drop(snapshot);
+        self.write(revision, |writer, snapshot| {
+            // Relationships first: the key of one may be made from its ends.
+            purge(writer, snapshot, Kind::Relationship, &old_relationships)?;
+            purge(writer, snapshot, Kind::Entity, &old_entities)?;
+            for &sequence in &lists {
+                for kind in [Kind::Entity, Kind::Relationship] {
+                    writer.put_deletions(sequence, kind, &[])?;
+                }
+            }
+            Ok(())
+        })?;
+        report.purged_entities = old_entities.len() as u64;
+        report.purged_relationships = old_relationships.len() as u64;
+        report.purged_lists = lists.len() as u64;
+        Ok(report)
+    }
+
+    fn drop_abandoned(&self) -> Result<u64, Error> {
+        let cutoff = now() - ABANDONED_AFTER;
+        let mut abandoned = 0;
+        for job in self.jobs()? {
+            if job.status != Status::AwaitingUploads || job.start_timestamp >= cutoff {
+                continue;
+            }
+            let stage = self.jobs_folder().join(format!("{}.stage", job.id));
+            let touched = std::fs::metadata(stage).and_then(|m| m.modified()).ok();
+            let idle = touched.and_then(|at| at.elapsed().ok());
+            if idle.is_none_or(|idle| idle.as_millis() as i64 > ABANDONED_AFTER) {
+                self.abort(&job.id.to_string())?;
+                abandoned += 1;
+            }
+        }
+        Ok(abandoned)
+    }
+}
+
+struct Undo<'u> {
+    snapshot: &'u Snapshot,
+    writer: &'u mut Writer,
+    undone: u32,
+    sequence: u32,
+    now: i64,
+    left: Vec<String>,
+}
+
+impl Undo<'_> {
+    /// The heads that the job deleted and that nobody touched since.
+    fn deleted(&self, kind: Kind) -> Result<Vec<(u32, Head)>, StoreError> {
+        let mut heads = Vec::new();
+        for number in self.snapshot.deletions(self.undone, kind)? {
+            if let Some(head) = self.snapshot.head(kind, number)?
+                && head.end != 0
+                && head.job == self.undone
+            {
+                heads.push((number, head));
+            }
+        }
+        Ok(heads)
+    }
+
+    fn entities(&mut self) -> Result<FxHashSet<u32>, StoreError> {
+        let heads = self.deleted(Kind::Entity)?;
+        let numbers = heads.iter().map(|(number, _)| *number).collect();
+        self.revive(Kind::Entity, heads)?;
+        Ok(numbers)
+    }
+
+    fn relationships(&mut self, revived: &FxHashSet<u32>) -> Result<usize, StoreError> {
+        let mut back = Vec::new();
+        for (number, head) in self.deleted(Kind::Relationship)? {
+            let lives = |end: u32| -> Result<bool, StoreError> {
+                let facts = self.snapshot.facts(Kind::Entity, end)?;
+                Ok(revived.contains(&end) || facts.is_some_and(|f| f.live))
+            };
+            if lives(head.from)? && lives(head.to)? {
+                back.push((number, head));
+            } else {
+                let key = self.snapshot.relationship_key(&head)?;
+                self.left.push(format!("relationship `{key}` stays deleted: an end is not live"));
+            }
+        }
+        let count = back.len();
+        self.revive(Kind::Relationship, back)?;
+        Ok(count)
+    }
+
+    fn revive(&mut self, kind: Kind, heads: Vec<(u32, Head)>) -> Result<(), StoreError> {
+        let mut by_scope: BTreeMap<u32, Vec<(ObjectId, Option<Identity>)>> = BTreeMap::new();
+        let mut edges: BTreeMap<u32, Vec<EdgeEdit>> = BTreeMap::new();
+        let mut live = Vec::with_capacity(heads.len());
+        for (number, head) in heads {
+            let identity = stored_identity(self.snapshot, kind, &head)?;
+            by_scope
+                .entry(head.scope)
+                .or_default()
+                .push((identity.id, Some(Identity { live: true, ..identity })));
+            if kind == Kind::Relationship {
+                edges.entry(head.scope).or_default().push(EdgeEdit {
+                    from: head.from,
+                    to: head.to,
+                    verb: head.class,
+                    relationship: number,
+                    add: true,
+                });
+            }
+            let row = self.writer.scope(head.scope)?;
+            row.counts[kind as usize].deleted -= 1;
+            row.counts[kind as usize].shift(head.type_name, head.class, 1);
+            let version = head.version.saturating_add(1);
+            let (begin, job) = (self.now, self.sequence);
+            live.push(Ok((number, Some(Head { end: 0, begin, version, job, ..head }))));
+        }
+        self.writer.edit_heads(kind, live.into_iter())?;
+        for (scope, mut edits) in by_scope {
+            edits.sort_unstable_by_key(|(id, _)| *id);
+            self.writer.edit_identity(kind, scope, &edits)?;
+            let row = self.writer.scope(scope)?;
+            row.generation += 1;
+            row.last_job = Some(self.sequence);
+        }
+        for (scope, edits) in edges {
+            self.writer.edit_adjacency(scope, &edits)?;
+        }
+        Ok(())
+    }
+}
+
+fn stored_identity(snapshot: &Snapshot, kind: Kind, head: &Head) -> Result<Identity, StoreError> {
+    let key = match kind {
+        Kind::Entity => head.key.to_string(),
+        Kind::Relationship => snapshot.relationship_key(head)?,
+    };
+    let id = ObjectId::new(kind, snapshot.name(head.scope), &key);
+    snapshot
+        .find(kind, head.scope, id)?
+        .ok_or_else(|| StoreError::corrupt("identity", &id.0, "an object has no identity"))
+}
+
+fn tombstones(snapshot: &Snapshot, kind: Kind, cutoff: i64) -> Result<Vec<u32>, StoreError> {
+    let mut old = Vec::new();
+    for number in 0..snapshot.meta().bound(kind) {
+        if snapshot.facts(kind, number)?.is_some_and(|f| !f.live)
+            && let Some(head) = snapshot.head(kind, number)?
+            && head.end < cutoff
+        {
+            old.push(number);
+        }
+    }
+    Ok(old)
+}
+
+/// Jobs before the cutoff that still have a list of deletions.
+fn old_lists(snapshot: &Snapshot, cutoff: i64) -> Result<Vec<u32>, Error> {
+    let mut lists = Vec::new();
+    for sequence in 0..snapshot.meta().next_job {
+        let kinds = [Kind::Entity, Kind::Relationship];
+        let mut has = false;
+        for kind in kinds {
+            has |= !snapshot.deletions(sequence, kind)?.is_empty();
+        }
+        if has && let Some(row) = snapshot.job(sequence)? {
+            let report: JobReport = serde_json::from_slice(&row.report)
+                .map_err(|e| StoreError::corrupt("jobs", &[], &e.to_string()))?;
+            if report.end_timestamp.is_some_and(|end| end < cutoff) {
+                lists.push(sequence);
+            }
+        }
+    }
+    Ok(lists)
+}
+
+fn purge(
+    writer: &mut Writer,
+    snapshot: &Snapshot,
+    kind: Kind,
+    numbers: &[u32],
+) -> Result<(), StoreError> {
+    let mut by_scope: BTreeMap<u32, Vec<(ObjectId, Option<Identity>)>> = BTreeMap::new();
+    for &number in numbers {
+        let Some(head) = snapshot.head(kind, number)? else { continue };
+        let identity = stored_identity(snapshot, kind, &head)?;
+        by_scope.entry(head.scope).or_default().push((identity.id, None));
+        let row = writer.scope(head.scope)?;
+        row.counts[kind as usize].deleted -= 1;
+        row.dead[kind as usize] += u64::from(head.block != NO_BODY);
+        if kind == Kind::Entity {
+            writer.put_pins(identity.id, None)?;
+        }
+    }
+    writer.edit_heads(kind, numbers.iter().map(|&number| Ok((number, None))))?;
+    for (scope, mut edits) in by_scope {
+        edits.sort_unstable_by_key(|(id, _)| *id);
+        writer.edit_identity(kind, scope, &edits)?;
+        writer.scope(scope)?.generation += 1;
+    }
+    Ok(())
+}
+
+/// Rewrites the property blocks of a scope without what is dead.
+fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> Result<(), Error> {
+    let mut heads = Vec::new();
+    for number in 0..snapshot.meta().bound(kind) {
+        if snapshot.facts(kind, number)?.is_some_and(|f| f.scope == scope)
+            && let Some(head) = snapshot.head(kind, number)?
+            && head.block != NO_BODY
+        {
+            heads.push((number, head));
+        }
+    }
+    heads.sort_unstable_by_key(|(_, head)| (head.block, head.slot));
+    let next = writer.scope(scope)?.next_block[kind as usize];
+    let mut packer = BodyPacker::new(next);
+    for (_, head) in &mut heads {
+        let record = snapshot.body_record(kind, head)?;
+        let ((block, slot), full) = packer.push(&record);
+        (head.block, head.slot) = (block, slot);
+        writer.put_bodies(kind, scope, full)?;
+    }
+    let (last, end) = packer.finish();
+    writer.put_bodies(kind, scope, last)?;
+    writer.remove_bodies(kind, scope, 0..next)?;
+    heads.sort_unstable_by_key(|(number, _)| *number);
+    let edits = heads.into_iter().map(|(number, head)| Ok((number, Some(head))));
+    writer.edit_heads(kind, edits)?;
+    let row = writer.scope(scope)?;
+    row.next_block[kind as usize] = end;
+    row.dead[kind as usize] = 0;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The facade: every use case is one method of [`Database`].
+//!
+//! A database is a path. Files are opened for the length of a call, for reading wherever that is
+//! enough, so that a job that changes nothing leaves the file untouched and questions work beside
+//! a writer in another process.
+
+mod find;
+mod jobs;
+mod maintain;
+
+pub use crate::error::Error;
+pub use jobs::{JobRequest, MappingJob, SyncRequest};
+pub use maintain::{GcReport, UndoReport};
+
+use crate::store::{Snapshot, Store, StoreError};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use uuid::Uuid;
+
+/// A database file and the folder of its open jobs beside it.
+pub struct Database {
+    path: PathBuf,
+    /// Writers of this process take turns; other processes are refused by the file's lock.
+    turn: Mutex<()>,
+    /// A store on other storage than a file, in tests that make the disk fail.
+    injected: Option<Store>,
+}
+
+impl Database {
+    /// Makes a new, empty database.
+    ///
+    /// # Errors
+    ///
+    /// A usage error if anything is at `path`.
+    pub fn create(path: &Path) -> Result<Database, Error> {
+        if path.exists() {
+            let what = format!("`{}` exists already", path.display());
+            return Err(Error::usage(what, "nothing was changed; name another file with --db"));
+        }
+        Store::create(path, Uuid::new_v4().as_u64_pair().0)?;
+        Ok(Database::at(path))
+    }
+
+    /// Opens an existing database.
+    pub fn open(path: &Path) -> Result<Database, Error> {
+        drop(Store::open_reader(path)?);
+        Ok(Database::at(path))
+    }
+
+    /// Opens a database, making it first if there is no file.
+    pub fn open_or_create(path: &Path) -> Result<Database, Error> {
+        if path.exists() { Database::open(path) } else { Database::create(path) }
+    }
+
+    /// A database on an open store; its jobs lie in `<path>.jobs`.
+    pub fn with_store(store: Store, path: &Path) -> Database {
+        Database { injected: Some(store), ..Database::at(path) }
+    }
+
+    fn at(path: &Path) -> Database {
+        Database { path: path.to_owned(), turn: Mutex::new(()), injected: None }
+    }
+
+    /// The state as of now, for any number of questions.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        match &self.injected {
+            Some(store) => Ok(store.snapshot()?),
+            None => Ok(Store::open_reader(&self.path)?.snapshot()?),
+        }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a write at `revision`; nothing of it is visible unless `write` and the commit succeed.
+    fn write<T>(
+        &self,
+        revision: u64,
+        write: impl FnOnce(&mut crate::store::Writer, &Snapshot) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let run = |store: &Store| -> Result<T, Error> {
+            let mut writer = store.begin_write(revision)?;
+            let snapshot = store.snapshot()?;
+            let value = write(&mut writer, &snapshot)?;
+            self.fold_reports(&mut writer)?;
+            writer.commit()?;
+            Ok(value)
+        };
+        let value = match &self.injected {
+            Some(store) => run(store),
+            None => run(&Store::open_writer(&self.path)?),
+        }?;
+        self.drop_folded_reports();
+        Ok(value)
+    }
+
+    /// Waits for this process's other writers.
+    fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+        // A panic in another writer left the file as it was, so its turn is simply over.
+        self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Now, in epoch milliseconds.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn io(e: std::io::Error) -> Error {
+    Error::Store(StoreError::Io(e))
+}

@@ -1,0 +1,100 @@
+//! The error of the facade: what went wrong, what to do, and the exit code it means.
+
+use crate::store::StoreError;
+use crate::sync::SyncError;
+use std::fmt;
+
+/// Any error of a use case. The graph is as it was before the call.
+#[derive(Debug)]
+pub enum Error {
+    /// The file, the disk, another process.
+    Store(StoreError),
+    /// A job, its uploads.
+    Sync(SyncError),
+    /// The caller's mistake: what, and what to do instead.
+    Usage(String, Option<String>),
+}
+
+impl Error {
+    /// A mistake of the caller with advice.
+    pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Error {
+        Error::Usage(what.into(), Some(hint.into()))
+    }
+
+    fn store(&self) -> Option<&StoreError> {
+        match self {
+            Error::Store(e) | Error::Sync(SyncError::Store(e)) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let text = match (self, self.store()) {
+            (Error::Usage(_, hint), _) => return hint.clone(),
+            (_, Some(StoreError::Missing(_))) => {
+                "make one with `tombolo init`, or load data with `tombolo sync`, \
+                 or name another with --db"
+            }
+            (_, Some(StoreError::IsDirectory(_) | StoreError::NotADatabase(..))) => {
+                "name the database file with --db; nothing was changed"
+            }
+            (_, Some(StoreError::InUse(_))) => "wait for the other command to end, then try again",
+            (_, Some(StoreError::NewerFormat { .. })) => "upgrade tombolo",
+            (_, Some(StoreError::Corrupt { .. })) => {
+                "run `tombolo verify` to see the extent; restore a copy of the file, \
+                 or load the sources again"
+            }
+            (_, Some(StoreError::Changed)) => "try again",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// The exit code of a command that ends with this error.
+    pub fn exit_code(&self) -> u8 {
+        match (self, self.store()) {
+            (_, Some(StoreError::InUse(_))) => 5,
+            (_, Some(StoreError::Corrupt { .. } | StoreError::NewerFormat { .. })) => 6,
+            (
+                _,
+                Some(
+                    StoreError::Missing(_)
+                    | StoreError::IsDirectory(_)
+                    | StoreError::NotADatabase(..),
+                ),
+            ) => 2,
+            (_, Some(_)) | (Error::Sync(SyncError::Worker), _) => 1,
+            (Error::Sync(SyncError::Read(_, e)), _)
+                if e.kind() != std::io::ErrorKind::InvalidData =>
+            {
+                1
+            }
+            _ => 2,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Store(e) => e.fmt(f),
+            Error::Sync(e) => e.fmt(f),
+            Error::Usage(what, _) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<StoreError> for Error {
+    fn from(e: StoreError) -> Error {
+        Error::Store(e)
+    }
+}
+
+impl From<SyncError> for Error {
+    fn from(e: SyncError) -> Error {
+        Error::Sync(e)
+    }
+}
