@@ -37,6 +37,8 @@ pub struct Staged {
     pub digest: u64,
     /// Scope of the job, as an index into the names of the batch.
     pub scope: u32,
+    /// `_type`, likewise; 0 if the upload does not say it.
+    pub type_name: u32,
     /// Batch, counted from 0.
     pub frame: u32,
     /// Start of the record among the records of the batch.
@@ -122,7 +124,7 @@ impl Batch {
 fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
     out.extend_from_slice(&staged.id.0);
     out.extend_from_slice(&staged.digest.to_le_bytes());
-    for n in [staged.scope, staged.offset, staged.len] {
+    for n in [staged.scope, staged.type_name, staged.offset, staged.len] {
         out.extend_from_slice(&n.to_le_bytes());
     }
 }
@@ -132,6 +134,7 @@ fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
         id: ObjectId(c.array()?),
         digest: c.u64()?,
         scope: c.u32()?,
+        type_name: c.u32()?,
         frame,
         offset: c.u32()?,
         len: c.u32()?,
@@ -337,6 +340,7 @@ mod tests {
             id: ObjectId([n; 16]),
             digest: 7,
             scope: 1,
+            type_name: 0,
             frame: 0,
             offset: 0,
             len: u32::from(n),

@@ -12,7 +12,6 @@ use crate::store::{
     BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, Snapshot, StoreError, Writer,
     take_value, write_body,
 };
-use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// Stores a plan: graph, reports and counts change together at the commit of `writer`.
@@ -83,6 +82,9 @@ fn foreign_culprit(plan: &Plan, sequences: &[u32]) -> u32 {
     sequences[at]
 }
 
+/// Heads that are in memory at a time.
+const HEADS_AT_ONCE: usize = 64 << 10;
+
 struct Step<'s> {
     stage: &'s Stage,
     snapshot: &'s Snapshot,
@@ -113,31 +115,31 @@ impl Step<'_> {
         let creates = changes.iter().filter(|c| matches!(c.action, Action::Create(_))).count();
         self.writer.take_numbers(self.kind, creates)?;
         let mut facts = self.bodies(changes)?;
-        let mut order: Vec<usize> = (0..changes.len()).collect();
-        order.sort_unstable_by_key(|&i| changes[i].number);
-        let mut heads = Vec::with_capacity(changes.len());
+        let mut order: Vec<u32> = (0..changes.len() as u32).collect();
+        order.sort_unstable_by_key(|&i| changes[i as usize].number);
         let mut edges = Vec::new();
         let mut deleted = Vec::new();
-        for i in order {
-            let change = &changes[i];
-            let before = match change.action {
-                Action::Create(_) => None,
-                _ => Some(self.snapshot.head(self.kind, change.number)?.ok_or_else(|| {
-                    let key = change.number.to_be_bytes();
-                    StoreError::corrupt("heads", &key, "an object of the plan is missing")
-                })?),
-            };
-            let head = self.head(change, facts.remove(&i), before.as_ref());
-            self.count(change, before.as_ref(), &head)?;
-            if self.kind == Kind::Relationship {
-                edge_edits(change, before.as_ref(), &head, &mut edges);
+        for piece in order.chunks(HEADS_AT_ONCE) {
+            let mut heads = Vec::with_capacity(piece.len());
+            for &i in piece {
+                let change = &changes[i as usize];
+                let before = match change.action {
+                    Action::Create(_) => None,
+                    _ => Some(self.stored_head(change.number)?),
+                };
+                let head = self.head(change, facts[i as usize].take(), before.as_ref());
+                self.count(change, before.as_ref(), &head)?;
+                if self.kind == Kind::Relationship {
+                    edge_edits(change, before.as_ref(), &head, &mut edges);
+                }
+                if change.action == Action::Delete {
+                    deleted.push(change.number);
+                }
+                heads.push(Ok((change.number, Some(head))));
             }
-            if change.action == Action::Delete {
-                deleted.push(change.number);
-            }
-            heads.push(Ok((change.number, Some(head))));
+            self.writer.edit_heads(self.kind, heads.into_iter())?;
         }
-        self.writer.edit_heads(self.kind, heads.into_iter())?;
+        drop(facts);
         self.identities(changes)?;
         if self.kind == Kind::Relationship {
             self.writer.edit_adjacency(self.scope, &edges)?;
@@ -145,15 +147,21 @@ impl Step<'_> {
         Ok(deleted)
     }
 
+    fn stored_head(&self, number: u32) -> Result<Head, StoreError> {
+        self.snapshot.head(self.kind, number)?.ok_or_else(|| {
+            StoreError::corrupt("heads", &number.to_be_bytes(), "an object of the plan is missing")
+        })
+    }
+
     /// Packs the new contents, in the order of the stage; returns the facts by change.
-    fn bodies(&mut self, changes: &[Change]) -> Result<FxHashMap<usize, Facts>, SyncError> {
+    fn bodies(&mut self, changes: &[Change]) -> Result<Vec<Option<Facts>>, SyncError> {
         let mut order: Vec<(u32, u32, usize)> = Vec::with_capacity(changes.len());
         for (i, change) in changes.iter().enumerate() {
             match &change.action {
                 Action::Delete => {}
                 Action::Create(content) | Action::Revive(content) | Action::Update(content) => {
                     let (frame, offset) = match content {
-                        Content::Staged(staged) => (staged.frame, staged.offset),
+                        Content::Staged { frame, offset, .. } => (*frame, *offset),
                         Content::Merged(_) => (u32::MAX, 0),
                     };
                     order.push((frame, offset, i));
@@ -163,8 +171,8 @@ impl Step<'_> {
         order.sort_unstable();
         let first = self.writer.scope(self.scope)?.next_block[self.kind as usize];
         let mut packer = BodyPacker::new(first);
-        let mut facts = FxHashMap::default();
-        facts.reserve(order.len());
+        let mut facts: Vec<Option<Facts>> = Vec::new();
+        facts.resize_with(changes.len(), || None);
         let mut full = Vec::new();
         for group in order.chunk_by(|a, b| a.0 == b.0) {
             let frame = group[0].0;
@@ -172,7 +180,7 @@ impl Step<'_> {
                 for &(_, _, i) in group {
                     let content = content_of(&changes[i]);
                     if let Content::Merged(merged) = content {
-                        facts.insert(i, self.merged(merged, &mut packer, &mut full));
+                        facts[i] = Some(self.merged(merged, &mut packer, &mut full));
                     }
                 }
             } else {
@@ -193,16 +201,16 @@ impl Step<'_> {
         changes: &[Change],
         packer: &mut BodyPacker,
         full: &mut Vec<(u32, Vec<u8>)>,
-        facts: &mut FxHashMap<usize, Facts>,
+        facts: &mut [Option<Facts>],
     ) -> Result<(), SyncError> {
         let records = self.stage.records(frame)?;
         let names = self.stage.names(frame);
         let numbers: Vec<u32> = names.iter().map(|name| self.writer.names.intern(name)).collect();
         let display = names.iter().position(|name| name == "displayName");
         for &(_, _, i) in group {
-            let Content::Staged(staged) = content_of(&changes[i]) else { continue };
-            let record =
-                Record::read(self.kind, &records, staged).ok_or(SyncError::damaged_stage())?;
+            let Content::Staged { offset, len, .. } = *content_of(&changes[i]) else { continue };
+            let record = Record::read(self.kind, &records, (offset, len))
+                .ok_or(SyncError::damaged_stage())?;
             let (properties, raw) = record.properties().ok_or(SyncError::damaged_stage())?;
             let (shown, rest) = split_display(&properties, display.map(|d| d as u32));
             let rest = rest.map(|(name, value)| (numbers[*name as usize], *value));
@@ -215,7 +223,7 @@ impl Step<'_> {
                 block,
                 slot,
             };
-            facts.insert(i, fact);
+            facts[i] = Some(fact);
         }
         // Blocks are handed on as they fill, so that memory holds only a few.
         self.writer.put_bodies(self.kind, self.scope, full.drain(..))?;

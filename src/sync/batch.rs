@@ -143,7 +143,7 @@ impl<'r> BatchBuilder<'r> {
         put_varint(&mut self.batch.records, class_number.into());
         let digest =
             self.put_rest(type_name, &classes, &[], &draft.properties, draft.raw_data.as_deref());
-        let staged = self.staged(id, digest, scope, offset);
+        let staged = self.staged(id, digest, (scope, type_number), offset);
         self.batch.entities.push(staged);
         Ok(())
     }
@@ -197,7 +197,7 @@ impl<'r> BatchBuilder<'r> {
             &draft.properties,
             draft.raw_data.as_deref(),
         );
-        let object = self.staged(id, digest, scope, offset);
+        let object = self.staged(id, digest, (scope, type_number), offset);
         self.batch.relationships.push(StagedRelationship { object, from, to });
         Ok(())
     }
@@ -253,9 +253,10 @@ impl<'r> BatchBuilder<'r> {
         put_varint(&mut self.batch.records, place.line.into());
     }
 
-    fn staged(&self, id: ObjectId, digest: u64, scope: u32, offset: usize) -> Staged {
+    fn staged(&self, id: ObjectId, digest: u64, names: (u32, u32), offset: usize) -> Staged {
+        let (scope, type_name) = names;
         let len = (self.batch.records.len() - offset) as u32;
-        Staged { id, digest, scope, frame: 0, offset: offset as u32, len }
+        Staged { id, digest, scope, type_name, frame: 0, offset: offset as u32, len }
     }
 
     /// Appends properties and raw data to the record and returns the digest of the content.
@@ -352,10 +353,10 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads the record of an object. `None` if it is damaged.
-    pub fn read(kind: Kind, records: &'a [u8], staged: &Staged) -> Option<Record<'a>> {
-        let start = staged.offset as usize;
-        let mut c = Cursor(records.get(start..start + staged.len as usize)?);
+    /// Reads the record at (offset, length). `None` if it is damaged.
+    pub fn read(kind: Kind, records: &'a [u8], at: (u32, u32)) -> Option<Record<'a>> {
+        let (start, len) = (at.0 as usize, at.1 as usize);
+        let mut c = Cursor(records.get(start..start + len)?);
         let place = Place { input: c.varint32()?, line: c.varint32()? };
         let key = c.text()?;
         let (type_name, class) = (c.varint32()?, c.varint32()?);

@@ -81,9 +81,22 @@ pub struct Merged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// In the stage, as uploaded.
-    Staged(Staged),
+    Staged {
+        /// Batch.
+        frame: u32,
+        /// Start of the record.
+        offset: u32,
+        /// Length of the record.
+        len: u32,
+    },
     /// Here.
     Merged(Box<Merged>),
+}
+
+impl Content {
+    fn staged(staged: &Staged) -> Content {
+        Content::Staged { frame: staged.frame, offset: staged.offset, len: staged.len }
+    }
 }
 
 /// What happens to an object.
@@ -442,7 +455,7 @@ impl Planner<'_> {
                     content_digest(seed, &merged.type_name, &merged.class, &merged.properties, raw);
                 (digest, Content::Merged(Box::new(merged)))
             }
-            None => (staged.digest, Content::Staged(*staged)),
+            None => (staged.digest, Content::staged(staged)),
         };
         let action = match known {
             None => Action::Create(content),
@@ -545,19 +558,20 @@ impl Planner<'_> {
     fn staged_content(&self, staged: &Staged) -> Result<Merged, SyncError> {
         let records = self.stage.records(staged.frame)?;
         let names = self.stage.names(staged.frame);
-        let content = Record::read(Kind::Entity, &records, staged).and_then(|record| {
-            let (properties, raw) = record.properties()?;
-            Some(Merged {
-                key: record.key.to_owned(),
-                type_name: names[record.type_name as usize].clone(),
-                class: names[record.class as usize].clone(),
-                properties: properties
-                    .into_iter()
-                    .map(|(name, value)| (names[name as usize].clone(), value.to_vec()))
-                    .collect(),
-                raw_data: raw.map(str::to_owned),
-            })
-        });
+        let content =
+            Record::read(Kind::Entity, &records, (staged.offset, staged.len)).and_then(|record| {
+                let (properties, raw) = record.properties()?;
+                Some(Merged {
+                    key: record.key.to_owned(),
+                    type_name: names[record.type_name as usize].clone(),
+                    class: names[record.class as usize].clone(),
+                    properties: properties
+                        .into_iter()
+                        .map(|(name, value)| (names[name as usize].clone(), value.to_vec()))
+                        .collect(),
+                    raw_data: raw.map(str::to_owned),
+                })
+            });
         content.ok_or(SyncError::damaged_stage())
     }
 
@@ -611,7 +625,7 @@ impl Planner<'_> {
             .collect();
         match kind {
             Kind::Entity => order.sort_unstable_by_key(|&i| match &changes[i].action {
-                Action::Create(Content::Staged(s)) => (s.frame, s.offset),
+                Action::Create(Content::Staged { frame, offset, .. }) => (*frame, *offset),
                 _ => (u32::MAX, i as u32),
             }),
             Kind::Relationship => {
@@ -706,7 +720,7 @@ impl Planner<'_> {
                     continue;
                 }
             };
-            let content = Content::Staged(staged.object);
+            let content = Content::staged(&staged.object);
             let (number, action) = match known {
                 None => (0, Action::Create(content)),
                 Some(known) if known.live => (known.number, Action::Update(content)),
@@ -813,8 +827,9 @@ impl Planner<'_> {
     ) -> Result<String, SyncError> {
         let frame = staged.object.frame;
         let records = self.stage.records(frame)?;
-        let record = Record::read(Kind::Relationship, &records, &staged.object)
-            .ok_or(SyncError::damaged_stage())?;
+        let record =
+            Record::read(Kind::Relationship, &records, (staged.object.offset, staged.object.len))
+                .ok_or(SyncError::damaged_stage())?;
         let mut reasons = Vec::new();
         for missing in missing {
             let key = record.ends[usize::from(missing.name == "to")];
@@ -878,7 +893,8 @@ impl Planner<'_> {
         let type_name = {
             let records = self.stage.records(staged.frame)?;
             let names = self.stage.names(staged.frame);
-            let record = Record::read(kind, &records, staged).ok_or(SyncError::damaged_stage())?;
+            let record = Record::read(kind, &records, (staged.offset, staged.len))
+                .ok_or(SyncError::damaged_stage())?;
             if report.skipped.len() < SKIPPED_LISTED {
                 let key = match kind {
                     Kind::Entity => record.key.to_owned(),
@@ -895,7 +911,8 @@ impl Planner<'_> {
 
     fn fault(&self, kind: Kind, staged: &Staged) -> Result<super::Fault, SyncError> {
         let records = self.stage.records(staged.frame)?;
-        let record = Record::read(kind, &records, staged).ok_or(SyncError::damaged_stage())?;
+        let record = Record::read(kind, &records, (staged.offset, staged.len))
+            .ok_or(SyncError::damaged_stage())?;
         let key = match kind {
             Kind::Entity => record.key.to_owned(),
             Kind::Relationship => record.relationship_key(self.stage.names(staged.frame)),
@@ -918,46 +935,40 @@ impl Planner<'_> {
         changes: &[Change],
         report: &mut JobReport,
     ) -> Result<(), SyncError> {
-        let mut order: Vec<&Staged> = staged.iter().collect();
-        order.sort_unstable_by_key(|s| (s.frame, s.offset));
-        let mut actions: FxHashMap<ObjectId, &Action> = FxHashMap::default();
         let mut total = Tally::default();
         let mut deleted: Vec<u32> = Vec::new();
-        for change in changes {
-            match &change.action {
-                Action::Delete => {
-                    deleted.push(change.number);
-                    total.deleted += 1;
-                }
-                Action::Update(_) => total.updated += 1,
-                Action::Create(_) | Action::Revive(_) => total.created += 1,
+        let mut by_name: FxHashMap<(u32, u32), Tally> = FxHashMap::default();
+        let mut ahead = changes.iter().peekable();
+        // Both sides ascend by id.
+        for staged in staged {
+            while let Some(change) = ahead.next_if(|change| change.id < staged.id) {
+                deleted.push(change.number);
             }
-            actions.insert(change.id, &change.action);
+            let tally = by_name.entry((staged.frame, staged.type_name)).or_default();
+            tally.uploaded += 1;
+            match ahead.next_if(|change| change.id == staged.id).map(|c| (&c.action, c.number)) {
+                None => tally.unchanged += 1,
+                Some((Action::Update(_), _)) => tally.updated += 1,
+                Some((Action::Create(_) | Action::Revive(_), _)) => tally.created += 1,
+                // Left out although uploaded: it is taken off again below, where skips are.
+                Some((Action::Delete, number)) => {
+                    tally.unchanged += 1;
+                    deleted.push(number);
+                }
+            }
         }
+        deleted.extend(ahead.map(|change| change.number));
+        total.deleted = deleted.len() as u64;
         let mut types: FxHashMap<String, Tally> = FxHashMap::default();
-        for group in order.chunk_by(|a, b| a.frame == b.frame) {
-            let names = self.stage.names(group[0].frame);
-            let records = self.stage.records(group[0].frame)?;
-            let mut local: Vec<Tally> = vec![Tally::default(); names.len()];
-            for staged in group {
-                let record =
-                    Record::read(kind, &records, staged).ok_or(SyncError::damaged_stage())?;
-                let tally = &mut local[record.type_name as usize];
-                tally.uploaded += 1;
-                match actions.get(&staged.id) {
-                    None => tally.unchanged += 1,
-                    Some(Action::Update(_)) => tally.updated += 1,
-                    Some(Action::Create(_) | Action::Revive(_)) => tally.created += 1,
-                    Some(Action::Delete) => {}
-                }
-            }
-            for (i, tally) in local.iter().enumerate().filter(|(_, t)| t.uploaded > 0) {
-                let sum = types.entry(names[i].clone()).or_default();
-                sum.uploaded += tally.uploaded;
-                sum.created += tally.created;
-                sum.updated += tally.updated;
-                sum.unchanged += tally.unchanged;
-            }
+        for ((frame, name), tally) in by_name {
+            total.created += tally.created;
+            total.updated += tally.updated;
+            let name = &self.stage.names(frame)[name as usize];
+            let sum = types.entry(name.clone()).or_default();
+            sum.uploaded += tally.uploaded;
+            sum.created += tally.created;
+            sum.updated += tally.updated;
+            sum.unchanged += tally.unchanged;
         }
         deleted.sort_unstable();
         for number in deleted {

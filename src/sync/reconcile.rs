@@ -60,6 +60,7 @@ mod tests {
             id: id(n),
             digest,
             scope: 1,
+            type_name: 0,
             frame: 0,
             offset: 0,
             len: 0,
