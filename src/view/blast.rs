@@ -1,0 +1,526 @@
+//! Blast radius: everything that the compromise or failure of some entities reaches.
+//!
+//! A breadth-first walk in which each verb says for itself whether it passes impact with the arrow,
+//! against it, both ways or not at all. Each entity is reported once, at its least distance, with
+//! the last step of one shortest chain; [`chain_to`] puts the whole chain together.
+
+use super::by_verb::ByVerb;
+use super::{Flow, Flows, GraphView, Step, Way};
+use crate::graph::{Adjacency, Direction, Edge};
+use std::convert::Infallible;
+
+/// An entity that is reached, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Number of the entity.
+    pub entity: u32,
+    /// Number of steps from the nearest root; at least 1.
+    pub distance: u32,
+    /// The entity of the step before: a root, or one that stands earlier in the answer.
+    pub from: u32,
+    /// The relationship taken from there.
+    pub relationship: u32,
+    /// Name number of its verb.
+    pub verb: u32,
+    /// [`Direction::Out`] if the relationship points from `from` to `entity`.
+    pub direction: Direction,
+}
+
+impl Reached {
+    /// The last step of the chain that reaches this entity.
+    pub fn step(&self) -> Step {
+        Step {
+            from: self.from,
+            to: self.entity,
+            relationship: self.relationship,
+            verb: self.verb,
+            direction: self.direction,
+        }
+    }
+}
+
+const OUT: u8 = 1;
+const IN: u8 = 2;
+
+const fn bit(direction: Direction) -> u8 {
+    match direction {
+        Direction::Out => OUT,
+        Direction::In => IN,
+    }
+}
+
+/// Along which relationships impact passes, and how far.
+#[derive(Clone, Debug)]
+pub struct BlastRules {
+    /// For each verb, the directions (`OUT`, `IN`) in which impact passes.
+    passes: ByVerb<u8>,
+    depth: Option<u32>,
+}
+
+impl BlastRules {
+    /// Impact passes as `flows` say. A given `way` overrides them: then every verb passes that way.
+    /// Given `verbs` (name numbers), no other verb passes. `depth` bounds the distance.
+    pub fn new(
+        flows: &Flows,
+        way: Option<Way>,
+        verbs: Option<&[u32]>,
+        depth: Option<u32>,
+    ) -> BlastRules {
+        let all = flows.0.map(|flow| match (way, flow) {
+            (Some(Way::Out), _) | (None, Flow::Forward) => OUT,
+            (Some(Way::In), _) | (None, Flow::Reverse) => IN,
+            (Some(Way::Both), _) | (None, Flow::Both) => OUT | IN,
+            (None, Flow::None) => 0,
+        });
+        let passes = match verbs {
+            None => all,
+            Some(verbs) => {
+                let mut some = ByVerb::new(0);
+                verbs.iter().for_each(|&verb| some.set(verb, all.of(verb)));
+                some
+            }
+        };
+        BlastRules { passes, depth }
+    }
+
+    /// Whether an edge with `verb` that was found looking in `direction` passes impact on.
+    pub fn pass(&self, verb: u32, direction: Direction) -> bool {
+        self.passes.of(verb) & bit(direction) != 0
+    }
+}
+
+/// The memory of which entities a walk has met, to be used again for the next walk.
+///
+/// One bit an entity. A walk leaves it clear by wiping only the words it wrote, so its cost goes
+/// with what it reaches and not with the size of the graph.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    words: Vec<u64>,
+    /// A walk began and did not get to clean up, because it panicked.
+    dirty: bool,
+}
+
+impl Scratch {
+    /// A scratch for graphs of any size; it takes memory when first used.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    fn prepare(&mut self, bound: u32) {
+        let needed = (bound as usize).div_ceil(64);
+        if std::mem::replace(&mut self.dirty, true) {
+            self.words.fill(0);
+        }
+        match self.words.len() {
+            // Fresh zeroed memory is not touched before it is used.
+            0 => self.words = vec![0; needed],
+            len if len < needed => self.words.resize(needed, 0),
+            _ => {}
+        }
+    }
+
+    /// Marks an entity and says whether it was new. Numbers beyond the bound are never new.
+    #[inline]
+    fn insert(&mut self, entity: u32) -> bool {
+        let mask = 1 << (entity % 64);
+        match self.words.get_mut(entity as usize / 64) {
+            Some(word) if *word & mask == 0 => {
+                *word |= mask;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn wipe(&mut self, roots: &[u32], reached: &[Reached]) {
+        if reached.len() >= self.words.len() {
+            self.words.fill(0);
+        } else {
+            for entity in roots.iter().copied().chain(reached.iter().map(|r| r.entity)) {
+                if let Some(word) = self.words.get_mut(entity as usize / 64) {
+                    *word = 0;
+                }
+            }
+        }
+        self.dirty = false;
+    }
+}
+
+/// A walk under way: what it has met, and what it has reached, which is its queue as well.
+struct Walk<'a> {
+    scratch: &'a mut Scratch,
+    reached: Vec<Reached>,
+}
+
+impl Walk<'_> {
+    #[inline]
+    fn meet(&mut self, from: u32, distance: u32, edge: Edge, direction: Direction) {
+        if self.scratch.insert(edge.other) {
+            self.reached.push(Reached {
+                entity: edge.other,
+                distance,
+                from,
+                relationship: edge.relationship,
+                verb: edge.verb,
+                direction,
+            });
+        }
+    }
+}
+
+/// The one breadth-first walk: `expand` is called with each entity to leave and the distance of
+/// what it meets from there.
+#[inline]
+fn walk<E>(
+    bound: u32,
+    roots: &[u32],
+    depth: Option<u32>,
+    scratch: &mut Scratch,
+    mut expand: impl FnMut(&mut Walk<'_>, u32, u32) -> Result<(), E>,
+) -> Result<Vec<Reached>, E> {
+    scratch.prepare(bound);
+    let mut walk = Walk { scratch, reached: Vec::new() };
+    // All roots are marked before the first is left, so no root is reached from another.
+    for &root in roots {
+        walk.scratch.insert(root);
+    }
+    let limit = depth.unwrap_or(u32::MAX);
+    let mut outcome = Ok(());
+    if limit > 0 {
+        outcome = roots.iter().try_for_each(|&root| expand(&mut walk, root, 1));
+    }
+    let mut next = 0;
+    while let (Ok(()), Some(&Reached { entity, distance, .. })) = (&outcome, walk.reached.get(next))
+    {
+        if distance >= limit {
+            break;
+        }
+        outcome = expand(&mut walk, entity, distance + 1);
+        next += 1;
+    }
+    let Walk { scratch, reached } = walk;
+    scratch.wipe(roots, &reached);
+    outcome.map(|()| reached)
+}
+
+/// Everything that impact reaches from `roots`, the roots themselves left out, nearest first.
+///
+/// Distances are exact. Entities at one distance stand in the order in which the walk met them,
+/// which the order of roots and edges decides: the same snapshot gives the same answer. Each step
+/// looks with the arrows first, and in a direction only if some verb passes it.
+///
+/// O(reached entities and their edges). On a [`GraphView`],
+/// [`GraphView::blast_radius`] gives the same answer sooner.
+///
+/// # Errors
+///
+/// What reading `graph` fails with; `scratch` stays fit for use.
+pub fn blast_radius<A: Adjacency>(
+    graph: &A,
+    roots: &[u32],
+    rules: &BlastRules,
+    scratch: &mut Scratch,
+) -> Result<Vec<Reached>, A::Error> {
+    let looks = [Direction::Out, Direction::In]
+        .map(|direction| (direction, rules.passes.any(|passes| passes & bit(direction) != 0)));
+    walk(graph.entity_bound(), roots, rules.depth, scratch, |walk, from, distance| {
+        for (direction, looks) in looks {
+            if looks {
+                graph.for_each_edge(from, direction, |edge| {
+                    if rules.pass(edge.verb, direction) {
+                        walk.meet(from, distance, edge, direction);
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What a direction lets through on one view.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Closed,
+    Some,
+    Open,
+}
+
+impl GraphView {
+    /// [`blast_radius`] on the arrays of this view: the same answer in the same order.
+    pub fn blast_radius(
+        &self,
+        roots: &[u32],
+        rules: &BlastRules,
+        scratch: &mut Scratch,
+    ) -> Vec<Reached> {
+        let passes: Vec<u8> = self.verbs().iter().map(|&verb| rules.passes.of(verb)).collect();
+        let gate = |bit: u8| match passes.iter().filter(|passes| *passes & bit != 0).count() {
+            0 => Gate::Closed,
+            open if open == passes.len() => Gate::Open,
+            _ => Gate::Some,
+        };
+        let gates = [(Direction::Out, gate(OUT)), (Direction::In, gate(IN))];
+        let expand = |walk: &mut Walk<'_>, from: u32, distance: u32| {
+            for (direction, gate) in gates {
+                match gate {
+                    Gate::Closed => {}
+                    Gate::Open => self.expand::<false>(walk, from, distance, direction, &passes),
+                    Gate::Some => self.expand::<true>(walk, from, distance, direction, &passes),
+                }
+            }
+            Ok(())
+        };
+        let bound = self.entity_bound();
+        let outcome: Result<_, Infallible> = walk(bound, roots, rules.depth, scratch, expand);
+        outcome.unwrap_or_else(|never| match never {})
+    }
+
+    /// Meets the neighbours of `from` in one direction. Without `CHECK` every verb passes.
+    #[inline]
+    fn expand<const CHECK: bool>(
+        &self,
+        walk: &mut Walk<'_>,
+        from: u32,
+        distance: u32,
+        direction: Direction,
+        passes: &[u8],
+    ) {
+        let half = self.half(direction);
+        let range = half.range(from);
+        let start = range.start;
+        let ends = half.others[range.clone()].iter().zip(&half.verbs[range]);
+        for (at, (&other, &verb)) in ends.enumerate() {
+            if CHECK && passes[verb as usize] & bit(direction) == 0 {
+                continue;
+            }
+            if walk.scratch.insert(other) {
+                let edge = self.edge_at(half, start + at);
+                walk.reached.push(Reached {
+                    entity: other,
+                    distance,
+                    from,
+                    relationship: edge.relationship,
+                    verb: edge.verb,
+                    direction,
+                });
+            }
+        }
+    }
+}
+
+/// The shortest chain from a root to `entity`, as the answer of a blast radius tells it; `None` if
+/// `entity` is not in the answer.
+///
+/// O(answer): one pass backwards, since every step stands after the one before it.
+pub fn chain_to(reached: &[Reached], entity: u32) -> Option<Vec<Step>> {
+    let mut chain = Vec::new();
+    let mut wanted = entity;
+    for step in reached.iter().rev().filter_map(|r| {
+        (r.entity == wanted).then(|| {
+            wanted = r.from;
+            r.step()
+        })
+    }) {
+        chain.push(step);
+    }
+    chain.reverse();
+    (!chain.is_empty()).then_some(chain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Propagation;
+    use super::super::testing::{self, Dictionary};
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// Runs both the general walk and the one on arrays, which must agree.
+    fn ask(view: &GraphView, roots: &[u32], rules: &BlastRules) -> Vec<Reached> {
+        let mut scratch = Scratch::new();
+        let general =
+            blast_radius(view, roots, rules, &mut scratch).unwrap_or_else(|never| match never {});
+        assert_eq!(view.blast_radius(roots, rules, &mut scratch), general);
+        assert!(scratch.words.iter().all(|word| *word == 0), "the scratch is left clear");
+        general
+    }
+
+    fn distances(reached: &[Reached]) -> Vec<(u32, u32)> {
+        reached.iter().map(|r| (r.entity, r.distance)).collect()
+    }
+
+    /// Verbs of the tests: 0 forward, 1 reverse, 2 both, 3 none.
+    fn flows() -> Flows {
+        let names = Dictionary(vec!["OWNS", "USES", "IS", "DENIES"]);
+        Propagation::default().resolve(&names)
+    }
+
+    fn auto(depth: Option<u32>) -> BlastRules {
+        BlastRules::new(&flows(), None, None, depth)
+    }
+
+    #[test]
+    fn a_compromised_role_reaches_buckets_and_the_applications_that_assume_it() {
+        let names = Dictionary(vec!["ALLOWS", "ASSUMES", "OWNS"]);
+        // 0 role, 1 bucket, 2 application, 3 user who owns the application
+        let view = testing::view(4, &[(0, 1, 0), (2, 0, 1), (3, 2, 2)]);
+        let flows = Propagation::default().resolve(&names);
+        let reached = ask(&view, &[0], &BlastRules::new(&flows, None, None, None));
+        assert_eq!(distances(&reached), [(1, 1), (2, 1)]);
+        assert_eq!(reached[1].direction, Direction::In);
+    }
+
+    #[test]
+    fn a_failing_database_reaches_the_application_that_uses_it() {
+        let view = testing::view(3, &[(0, 1, 1), (1, 2, 1)]);
+        assert_eq!(distances(&ask(&view, &[2], &auto(None))), [(1, 1), (0, 2)]);
+        assert_eq!(distances(&ask(&view, &[0], &auto(None))), []);
+    }
+
+    #[test]
+    fn depth_bounds_the_distance() {
+        let view = testing::view(4, &[(0, 1, 0), (1, 2, 0), (2, 3, 0)]);
+        for (depth, count) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3)] {
+            assert_eq!(ask(&view, &[0], &auto(Some(depth))).len(), count, "depth {depth}");
+        }
+    }
+
+    #[test]
+    fn a_given_way_overrides_the_flow_of_verbs() {
+        let view = testing::view(3, &[(0, 1, 3), (2, 0, 3)]);
+        assert_eq!(ask(&view, &[0], &auto(None)), []);
+        for (way, expected) in
+            [(Way::Out, vec![(1, 1)]), (Way::In, vec![(2, 1)]), (Way::Both, vec![(1, 1), (2, 1)])]
+        {
+            let rules = BlastRules::new(&flows(), Some(way), None, None);
+            assert_eq!(distances(&ask(&view, &[0], &rules)), expected);
+        }
+    }
+
+    #[test]
+    fn only_given_verbs_pass() {
+        let view = testing::view(4, &[(0, 1, 0), (2, 0, 1), (0, 3, 2)]);
+        let rules = BlastRules::new(&flows(), None, Some(&[1, 3]), None);
+        assert_eq!(distances(&ask(&view, &[0], &rules)), [(2, 1)]);
+        let rules = BlastRules::new(&flows(), None, Some(&[]), None);
+        assert_eq!(ask(&view, &[0], &rules), []);
+    }
+
+    #[test]
+    fn roots_are_never_reached() {
+        let view = testing::view(3, &[(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 2, 0)]);
+        assert_eq!(distances(&ask(&view, &[0, 1, 0], &auto(None))), [(2, 1)]);
+    }
+
+    #[test]
+    fn a_root_beyond_the_bound_reaches_nothing() {
+        let view = testing::view(1, &[]);
+        assert_eq!(ask(&view, &[7_000], &auto(None)), []);
+    }
+
+    #[test]
+    fn the_chain_leads_from_the_root_to_the_entity() {
+        let view = testing::view(4, &[(0, 1, 0), (2, 1, 1), (2, 3, 0)]);
+        let reached = ask(&view, &[0], &auto(None));
+        let chain = chain_to(&reached, 3).expect("3 is reached");
+        let steps: Vec<_> = chain.iter().map(|s| (s.from, s.to, s.direction)).collect();
+        let (out, back) = (Direction::Out, Direction::In);
+        assert_eq!(steps, [(0, 1, out), (1, 2, back), (2, 3, out)]);
+        assert_eq!(chain_to(&reached, 0), None);
+    }
+
+    /// A graph whose third reading fails.
+    struct Failing<'a>(&'a GraphView, std::cell::Cell<u32>);
+
+    impl Adjacency for Failing<'_> {
+        type Error = &'static str;
+        fn entity_bound(&self) -> u32 {
+            self.0.entity_bound()
+        }
+        fn for_each_edge(
+            &self,
+            entity: u32,
+            direction: Direction,
+            visit: impl FnMut(Edge),
+        ) -> Result<(), &'static str> {
+            self.1.set(self.1.get() + 1);
+            if self.1.get() == 3 {
+                return Err("disk on fire");
+            }
+            self.0.for_each_edge(entity, direction, visit).map_err(|never| match never {})
+        }
+    }
+
+    #[test]
+    fn a_failed_walk_leaves_the_scratch_fit_for_use() {
+        let view = testing::view(3, &[(0, 1, 0), (1, 2, 0)]);
+        let mut scratch = Scratch::new();
+        let failing = Failing(&view, Default::default());
+        assert_eq!(blast_radius(&failing, &[0], &auto(None), &mut scratch), Err("disk on fire"));
+        assert_eq!(view.blast_radius(&[0], &auto(None), &mut scratch).len(), 2);
+    }
+
+    /// Distances by relaxing every relationship until nothing changes.
+    fn naive(
+        edges: &[(u32, u32, u32)],
+        roots: &[u32],
+        pass: impl Fn(u32, Direction) -> bool,
+        depth: u32,
+    ) -> BTreeMap<u32, u32> {
+        let mut best: BTreeMap<u32, u32> = roots.iter().map(|&root| (root, 0)).collect();
+        loop {
+            let before = best.clone();
+            for &(from, to, verb) in edges {
+                for (a, b, direction) in [(from, to, Direction::Out), (to, from, Direction::In)] {
+                    let Some(&at) = best.get(&a) else { continue };
+                    if pass(verb, direction) && at < depth {
+                        let old = best.entry(b).or_insert(u32::MAX);
+                        *old = (*old).min(at + 1);
+                    }
+                }
+            }
+            if best == before {
+                best.retain(|_, distance| *distance > 0);
+                return best;
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn distances_are_shortest_and_chains_hold(
+            edges in testing::edges(),
+            roots in prop::collection::vec(0u32..12, 0..3),
+            way in prop::sample::select(vec![None, Some(Way::Out), Some(Way::In), Some(Way::Both)]),
+            verbs in prop::option::of(prop::collection::vec(0u32..5, 0..4)),
+            depth in prop::option::of(0u32..5),
+        ) {
+            let view = testing::view(12, &edges);
+            let rules = BlastRules::new(&flows(), way, verbs.as_deref(), depth);
+            let reached = ask(&view, &roots, &rules);
+            let pass = |verb: u32, direction: Direction| {
+                let along = match way {
+                    Some(way) => way.directions(),
+                    None => [Way::Out.directions(), Way::In.directions(), Way::Both.directions(),
+                        &[]][verb as usize],
+                };
+                along.contains(&direction) && super::super::passes(verbs.as_deref(), verb)
+            };
+            let expected = naive(&edges, &roots, pass, depth.unwrap_or(u32::MAX));
+            prop_assert_eq!(reached.iter().map(|r| (r.entity, r.distance)).collect::<BTreeMap<_, _>>(), expected);
+            prop_assert!(reached.is_sorted_by_key(|r| r.distance));
+            for r in &reached {
+                let chain = chain_to(&reached, r.entity).expect("reached");
+                prop_assert_eq!(chain.len() as u32, r.distance);
+                prop_assert!(roots.contains(&chain[0].from));
+                prop_assert!(chain.windows(2).all(|pair| pair[0].to == pair[1].from));
+                for step in chain {
+                    let (from, to, verb) = edges[step.relationship as usize];
+                    let ends = if step.direction == Direction::Out { (from, to) } else { (to, from) };
+                    prop_assert_eq!((step.from, step.to, step.verb), (ends.0, ends.1, verb));
+                    prop_assert!(pass(verb, step.direction));
+                }
+            }
+        }
+    }
+}

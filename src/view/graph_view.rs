@@ -1,0 +1,400 @@
+//! The whole graph in arrays: what a question that visits much of it runs on.
+//!
+//! A view is two halves, one per direction, each in compressed rows: the edges of entity `e` stand
+//! at `offsets[e]..offsets[e + 1]`, in three parallel arrays.
+//!
+//!   others         u32   number of the entity at the other end
+//!   verbs          u16   position in `verbs` of the view, which holds name numbers
+//!   relationships  u32   number of the relationship
+//!
+//! That is 20 bytes a relationship and 8 an entity, both halves together. A walk reads others and
+//! verbs in order and the relationship only of edges that lead to something new.
+//!
+//! A view is immutable and owns its arrays: it shows the state it was built from for as long as it
+//! lives, and threads may share it.
+
+use crate::graph::{Adjacency, Direction, Edge};
+use rustc_hash::FxHashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::Range;
+
+/// The graph as compact adjacency, readable in both directions.
+#[derive(Clone, Debug)]
+pub struct GraphView {
+    out: Half,
+    into: Half,
+    /// Name numbers of the verbs, by the dense numbers that the halves hold.
+    verbs: Vec<u32>,
+}
+
+/// The edges of every entity in one direction.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Half {
+    offsets: Vec<u32>,
+    pub(super) others: Vec<u32>,
+    pub(super) verbs: Vec<u16>,
+    pub(super) relationships: Vec<u32>,
+}
+
+impl Half {
+    /// Where the edges of `entity` stand; empty for a number beyond the bound.
+    #[inline]
+    pub(super) fn range(&self, entity: u32) -> Range<usize> {
+        let at = entity as usize;
+        match self.offsets.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
+            Some(&[start, end]) => start as usize..end as usize,
+            None => 0..0,
+        }
+    }
+
+    fn with_capacity(entities: u32, edges: usize) -> Half {
+        let mut offsets = Vec::with_capacity(entities as usize + 1);
+        offsets.push(0);
+        Half {
+            offsets,
+            others: Vec::with_capacity(edges),
+            verbs: Vec::with_capacity(edges),
+            relationships: Vec::with_capacity(edges),
+        }
+    }
+
+    fn push(&mut self, other: u32, verb: u16, relationship: u32) {
+        self.others.push(other);
+        self.verbs.push(verb);
+        self.relationships.push(relationship);
+    }
+
+    /// Sorts `edges` by the end that `ends` puts first, keeping the order of equal ones.
+    fn sort(bound: u32, edges: &[Compact], ends: impl Fn(&Compact) -> (u32, u32)) -> Half {
+        let mut offsets = vec![0u32; bound as usize + 1];
+        for edge in edges {
+            offsets[ends(edge).0 as usize + 1] += 1;
+        }
+        let mut total = 0;
+        for offset in &mut offsets {
+            total += *offset;
+            *offset = total;
+        }
+        let mut next = offsets.clone();
+        let mut half = Half {
+            offsets,
+            others: vec![0; edges.len()],
+            verbs: vec![0; edges.len()],
+            relationships: vec![0; edges.len()],
+        };
+        for edge in edges {
+            let (at, other) = ends(edge);
+            let slot = &mut next[at as usize];
+            half.others[*slot as usize] = other;
+            half.verbs[*slot as usize] = edge.verb;
+            half.relationships[*slot as usize] = edge.relationship;
+            *slot += 1;
+        }
+        half
+    }
+}
+
+/// A relationship while a view is built.
+struct Compact {
+    from: u32,
+    to: u32,
+    relationship: u32,
+    verb: u16,
+}
+
+/// Gives out dense verb numbers in the order in which verbs are first met.
+#[derive(Default)]
+struct VerbNumbers {
+    dense: FxHashMap<u32, u16>,
+    names: Vec<u32>,
+    /// The verb asked for last: edges of one entity mostly share theirs.
+    last: Option<(u32, u16)>,
+}
+
+impl VerbNumbers {
+    /// The dense number of `verb`, or `None` when 65,536 others came before it.
+    #[inline]
+    fn number(&mut self, verb: u32) -> Option<u16> {
+        match self.last {
+            Some((name, dense)) if name == verb => Some(dense),
+            _ => self.look_up(verb),
+        }
+    }
+
+    fn look_up(&mut self, verb: u32) -> Option<u16> {
+        let dense = match self.dense.get(&verb) {
+            Some(&dense) => dense,
+            None => {
+                let dense = u16::try_from(self.names.len()).ok()?;
+                self.names.push(verb);
+                self.dense.insert(verb, dense);
+                dense
+            }
+        };
+        self.last = Some((verb, dense));
+        Some(dense)
+    }
+}
+
+/// Why a view could not be built. `E` is what reading the graph can fail with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildError<E> {
+    /// The graph could not be read.
+    Read(E),
+    /// A relationship names an entity that is not below the bound the graph gave.
+    BeyondBound {
+        /// Number of the relationship.
+        relationship: u32,
+        /// The entity it names.
+        entity: u32,
+        /// One more than the largest entity number.
+        bound: u32,
+    },
+    /// More than 65,536 verbs: a view numbers them in 16 bits.
+    TooManyVerbs,
+    /// More than 4,294,967,295 relationships: a view counts them in 32 bits.
+    TooManyRelationships,
+}
+
+impl<E: fmt::Display> fmt::Display for BuildError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Read(error) => error.fmt(f),
+            BuildError::BeyondBound { relationship, entity, bound } => write!(
+                f,
+                "relationship number {relationship} names entity number {entity}, \
+                 but the graph has numbers below {bound} only"
+            ),
+            BuildError::TooManyVerbs => f.write_str("graph has more than 65536 verbs"),
+            BuildError::TooManyRelationships => {
+                f.write_str("graph has more than 4294967295 relationships")
+            }
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for BuildError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            BuildError::Read(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl GraphView {
+    /// Builds a view of relationships `(from, to, verb, relationship)` between entities below
+    /// `entity_bound`, in any order. Edges of one entity keep the order in which they came.
+    ///
+    /// O(entities + relationships), by counting.
+    ///
+    /// # Errors
+    ///
+    /// Everything [`BuildError`] names but [`BuildError::Read`].
+    pub fn from_edges(
+        entity_bound: u32,
+        edges: impl IntoIterator<Item = (u32, u32, u32, u32)>,
+    ) -> Result<GraphView, BuildError<Infallible>> {
+        let mut numbers = VerbNumbers::default();
+        let mut rows = Vec::new();
+        for (from, to, verb, relationship) in edges {
+            let entity = from.max(to);
+            if entity >= entity_bound {
+                let bound = entity_bound;
+                return Err(BuildError::BeyondBound { relationship, entity, bound });
+            }
+            let verb = numbers.number(verb).ok_or(BuildError::TooManyVerbs)?;
+            rows.push(Compact { from, to, relationship, verb });
+        }
+        if u32::try_from(rows.len()).is_err() {
+            return Err(BuildError::TooManyRelationships);
+        }
+        Ok(GraphView {
+            out: Half::sort(entity_bound, &rows, |edge| (edge.from, edge.to)),
+            into: Half::sort(entity_bound, &rows, |edge| (edge.to, edge.from)),
+            verbs: numbers.names,
+        })
+    }
+
+    /// Builds a view of all that `graph` shows, reading each entity once in each direction, in
+    /// ascending order: the order in which a file is read fastest.
+    ///
+    /// # Errors
+    ///
+    /// Everything [`BuildError`] names.
+    pub fn build<A: Adjacency>(graph: &A) -> Result<GraphView, BuildError<A::Error>> {
+        let mut numbers = VerbNumbers::default();
+        let out = Self::read_half(graph, Direction::Out, 0, &mut numbers)?;
+        let into = Self::read_half(graph, Direction::In, out.others.len(), &mut numbers)?;
+        Ok(GraphView { out, into, verbs: numbers.names })
+    }
+
+    fn read_half<A: Adjacency>(
+        graph: &A,
+        direction: Direction,
+        expected: usize,
+        numbers: &mut VerbNumbers,
+    ) -> Result<Half, BuildError<A::Error>> {
+        let bound = graph.entity_bound();
+        let mut half = Half::with_capacity(bound, expected);
+        let mut fault = None;
+        for entity in 0..bound {
+            let visit = |edge: Edge| match numbers.number(edge.verb) {
+                Some(verb) if edge.other < bound => half.push(edge.other, verb, edge.relationship),
+                Some(_) => {
+                    let (relationship, entity) = (edge.relationship, edge.other);
+                    fault = Some(BuildError::BeyondBound { relationship, entity, bound });
+                }
+                None => fault = Some(BuildError::TooManyVerbs),
+            };
+            graph.for_each_edge(entity, direction, visit).map_err(BuildError::Read)?;
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            let end =
+                u32::try_from(half.others.len()).map_err(|_| BuildError::TooManyRelationships)?;
+            half.offsets.push(end);
+        }
+        Ok(half)
+    }
+
+    /// One more than the largest entity number. Numbers without an entity have no edges.
+    pub fn entity_bound(&self) -> u32 {
+        (self.out.offsets.len() - 1) as u32
+    }
+
+    /// How many relationships the view holds.
+    pub fn relationship_count(&self) -> usize {
+        self.out.others.len()
+    }
+
+    /// Name numbers of the verbs in use, each once, in the order in which they were met.
+    pub fn verbs(&self) -> &[u32] {
+        &self.verbs
+    }
+
+    /// The edges of `entity` in `direction`; none for a number beyond the bound.
+    pub fn edges_of(
+        &self,
+        entity: u32,
+        direction: Direction,
+    ) -> impl ExactSizeIterator<Item = Edge> + '_ {
+        let half = self.half(direction);
+        half.range(entity).map(move |at| self.edge_at(half, at))
+    }
+
+    pub(super) fn half(&self, direction: Direction) -> &Half {
+        match direction {
+            Direction::Out => &self.out,
+            Direction::In => &self.into,
+        }
+    }
+
+    #[inline]
+    pub(super) fn edge_at(&self, half: &Half, at: usize) -> Edge {
+        Edge {
+            other: half.others[at],
+            verb: self.verbs[half.verbs[at] as usize],
+            relationship: half.relationships[at],
+        }
+    }
+}
+
+impl Adjacency for GraphView {
+    type Error = Infallible;
+
+    fn entity_bound(&self) -> u32 {
+        self.entity_bound()
+    }
+
+    #[inline]
+    fn for_each_edge(
+        &self,
+        entity: u32,
+        direction: Direction,
+        mut visit: impl FnMut(Edge),
+    ) -> Result<(), Infallible> {
+        let half = self.half(direction);
+        let range = half.range(entity);
+        let ends = half.others[range.clone()].iter().zip(&half.verbs[range.clone()]);
+        for ((&other, &verb), &relationship) in ends.zip(&half.relationships[range]) {
+            visit(Edge { other, verb: self.verbs[verb as usize], relationship });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn listed(view: &GraphView, direction: Direction) -> Vec<(u32, Edge)> {
+        let mut all = Vec::new();
+        for entity in 0..view.entity_bound() {
+            view.for_each_edge(entity, direction, |edge| all.push((entity, edge)))
+                .unwrap_or_else(|never| match never {});
+        }
+        all
+    }
+
+    #[test]
+    fn an_empty_view_has_no_edges() {
+        let view = testing::view(0, &[]);
+        assert_eq!((view.entity_bound(), view.relationship_count()), (0, 0));
+        assert_eq!(view.edges_of(7, Direction::Out).len(), 0);
+    }
+
+    #[test]
+    fn verbs_keep_their_name_numbers() {
+        let view = testing::view(3, &[(0, 1, 900), (1, 2, 7), (0, 2, 900)]);
+        assert_eq!(view.verbs(), [900, 7]);
+        let verbs: Vec<_> = view.edges_of(2, Direction::In).map(|edge| edge.verb).collect();
+        assert_eq!(verbs, [7, 900]);
+    }
+
+    #[test]
+    fn an_end_beyond_the_bound_is_refused() {
+        let error = GraphView::from_edges(2, [(0, 2, 0, 5)]).unwrap_err();
+        assert_eq!(error, BuildError::BeyondBound { relationship: 5, entity: 2, bound: 2 });
+        assert_eq!(
+            error.to_string(),
+            "relationship number 5 names entity number 2, but the graph has numbers below 2 only"
+        );
+    }
+
+    #[test]
+    fn the_verb_that_16_bits_cannot_number_is_refused() {
+        let edges = |count: u32| (0..count).map(|verb| (0, 0, verb, verb));
+        assert!(GraphView::from_edges(1, edges(65_536)).is_ok());
+        assert_eq!(GraphView::from_edges(1, edges(65_537)).unwrap_err(), BuildError::TooManyVerbs);
+    }
+
+    proptest! {
+        #[test]
+        fn both_halves_hold_the_same_relationships(edges in testing::edges()) {
+            let view = testing::view(12, &edges);
+            let mut expected = testing::rows(&edges);
+            expected.sort_unstable();
+            let mut out: Vec<_> = listed(&view, Direction::Out).into_iter()
+                .map(|(at, edge)| (at, edge.other, edge.verb, edge.relationship)).collect();
+            out.sort_unstable();
+            prop_assert_eq!(&out, &expected);
+            let mut into: Vec<_> = listed(&view, Direction::In).into_iter()
+                .map(|(at, edge)| (edge.other, at, edge.verb, edge.relationship)).collect();
+            into.sort_unstable();
+            prop_assert_eq!(&into, &expected);
+        }
+
+        #[test]
+        fn a_view_of_a_view_is_the_same(edges in testing::edges()) {
+            let view = testing::view(12, &edges);
+            let again = GraphView::build(&view).expect("a view can be read");
+            for direction in [Direction::Out, Direction::In] {
+                prop_assert_eq!(listed(&view, direction), listed(&again, direction));
+            }
+        }
+    }
+}

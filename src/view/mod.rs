@@ -1,0 +1,127 @@
+//! Questions on graphs: blast radius, ownership, shortest paths, cycles.
+//!
+//! Each question is a function over [`Adjacency`](crate::graph::Adjacency), so it runs on a
+//! snapshot of the file, which reads only the neighbourhoods it meets, as on a [`GraphView`], which
+//! holds the whole graph in arrays. One question on a cold file is best asked of the snapshot; a
+//! thousand questions, or one that visits most of the graph, pay for a view. What the verbs mean for
+//! impact and ownership stands in [`Rules`].
+//!
+//! This is the only place that names petgraph: its visit traits are implemented by views, so its
+//! algorithms run on them. Nothing here knows of files, jobs or output.
+
+mod blast;
+mod by_verb;
+mod graph_view;
+mod owners;
+mod paths;
+mod propagation;
+mod visit;
+
+pub use blast::{BlastRules, Reached, Scratch, blast_radius, chain_to};
+pub use graph_view::{BuildError, GraphView};
+pub use owners::{Found, Nearest, Owner, OwnerRules, Owners, nearest, owners};
+pub use paths::{Paths, cycles, paths};
+pub use propagation::{Flow, Flows, Ownership, Propagation, Rules, RulesError};
+pub use visit::{Filtered, Marks, ViewEdge};
+
+use crate::graph::{Direction, Edge};
+
+/// Which way a walk may take relationships.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// With the arrow only.
+    Out,
+    /// Against the arrow only.
+    In,
+    /// Either way.
+    Both,
+}
+
+impl Way {
+    /// The directions to look in from an entity, with the arrow first.
+    pub const fn directions(self) -> &'static [Direction] {
+        match self {
+            Way::Out => &[Direction::Out],
+            Way::In => &[Direction::In],
+            Way::Both => &[Direction::Out, Direction::In],
+        }
+    }
+
+    /// The way that leads back.
+    pub const fn reversed(self) -> Way {
+        match self {
+            Way::Out => Way::In,
+            Way::In => Way::Out,
+            Way::Both => Way::Both,
+        }
+    }
+}
+
+/// One step of a chain of evidence, in the order of the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Step {
+    /// The entity the step leaves.
+    pub from: u32,
+    /// The entity it arrives at.
+    pub to: u32,
+    /// Number of the relationship taken.
+    pub relationship: u32,
+    /// Name number of its verb.
+    pub verb: u32,
+    /// [`Direction::Out`] if the relationship points from `from` to `to`, [`Direction::In`] if the
+    /// step goes against its arrow.
+    pub direction: Direction,
+}
+
+impl Step {
+    /// The step that leaves `from` along `edge`, which was found looking in `direction`.
+    fn leaving(from: u32, edge: Edge, direction: Direction) -> Step {
+        Step { from, to: edge.other, relationship: edge.relationship, verb: edge.verb, direction }
+    }
+}
+
+/// Whether `verb` is among `verbs`; everything is, where no verbs are given. Lists are what a
+/// person typed, so a linear look is the quick one.
+fn passes(verbs: Option<&[u32]>, verb: u32) -> bool {
+    verbs.is_none_or(|verbs| verbs.contains(&verb))
+}
+
+#[cfg(test)]
+mod testing {
+    //! Small graphs and their numbers, shared by the tests of this module.
+
+    use super::GraphView;
+    use crate::graph::Names;
+    use proptest::prelude::*;
+
+    /// A dictionary whose numbers are positions.
+    pub struct Dictionary(pub Vec<&'static str>);
+
+    impl Names for Dictionary {
+        fn name(&self, number: u32) -> &str {
+            self.0[number as usize]
+        }
+        fn name_number(&self, text: &str) -> Option<u32> {
+            self.0.iter().position(|name| *name == text).map(|at| at as u32)
+        }
+    }
+
+    /// One relationship: from, to, verb, number.
+    pub type Row = (u32, u32, u32, u32);
+
+    /// The view of relationships numbered in the order given.
+    pub fn view(bound: u32, edges: &[(u32, u32, u32)]) -> GraphView {
+        GraphView::from_edges(bound, rows(edges)).expect("ends below the bound")
+    }
+
+    /// `edges` with their positions as relationship numbers.
+    pub fn rows(edges: &[(u32, u32, u32)]) -> Vec<Row> {
+        (0..).zip(edges).map(|(number, &(from, to, verb))| (from, to, verb, number)).collect()
+    }
+
+    /// Random relationships between a dozen entities with verbs 0 to 3: loops, parallels and
+    /// cycles are common.
+    pub fn edges() -> impl Strategy<Value = Vec<(u32, u32, u32)>> {
+        prop::collection::vec((0u32..12, 0u32..12, 0u32..4), 0..36)
+    }
+}

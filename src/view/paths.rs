@@ -1,0 +1,352 @@
+//! Shortest chains between two entities, and cycles.
+//!
+//! Paths are found in two passes: a breadth-first walk back from the goal writes each entity's
+//! distance to it, then only entities that lie on shortest paths are read again. There can be
+//! exponentially many such paths, so they are counted without being listed, and the list is capped.
+
+use super::{GraphView, Step, Way, passes};
+use crate::graph::{Adjacency, Direction};
+use petgraph::algo::kosaraju_scc;
+use rustc_hash::FxHashMap;
+
+/// The shortest paths between two entities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// Steps of each path.
+    pub length: u32,
+    /// How many there are, distinct by the entities they visit; `u64::MAX` stands for more.
+    pub total: u64,
+    /// The first of them, as many as asked for, ordered by the numbers of the entities they visit.
+    /// Of parallel relationships the step with the arrow is shown first, then the lower number.
+    pub paths: Vec<Vec<Step>>,
+}
+
+/// The shortest paths from `from` to `to`, going the given `way` over `verbs` (name numbers; all
+/// when `None`); `None` if there is none of at most `max_len` steps.
+///
+/// At most `max_paths` are listed. From an entity to itself there is one path, of no steps. A number
+/// beyond the bound of the graph has no paths.
+///
+/// # Errors
+///
+/// What reading `graph` fails with.
+pub fn paths<A: Adjacency>(
+    graph: &A,
+    from: u32,
+    to: u32,
+    way: Way,
+    verbs: Option<&[u32]>,
+    max_paths: usize,
+    max_len: Option<u32>,
+) -> Result<Option<Paths>, A::Error> {
+    let search = Search { graph, way, verbs };
+    if from.max(to) >= graph.entity_bound() {
+        return Ok(None);
+    }
+    let Some(distances) = search.distances(from, to, max_len.unwrap_or(u32::MAX))? else {
+        return Ok(None);
+    };
+    let steps = search.steps_on_paths(from, &distances)?;
+    Ok(Some(Paths {
+        length: distances.of(from).expect("BUG: the walk back reached `from`"),
+        total: count(&steps, from, to),
+        paths: list(&steps, from, to, max_paths),
+    }))
+}
+
+/// What stays the same during one search.
+struct Search<'a, A> {
+    graph: &'a A,
+    way: Way,
+    verbs: Option<&'a [u32]>,
+}
+
+/// Distances to the goal plus one, by entity number; 0 where the walk has not been. Fresh zeroed
+/// memory, so what is not met is not touched.
+struct Distances(Vec<u32>);
+
+impl Distances {
+    fn of(&self, entity: u32) -> Option<u32> {
+        self.0[entity as usize].checked_sub(1)
+    }
+}
+
+/// For each entity on a shortest path, the steps that lead on, one per next entity, in ascending
+/// order of these; and the entities in order of falling distance to the goal.
+struct Steps {
+    onward: FxHashMap<u32, Vec<Step>>,
+    order: Vec<u32>,
+}
+
+impl<A: Adjacency> Search<'_, A> {
+    /// Walks back from `to` until `from` is met; `None` if it is not met within `max_len` steps.
+    fn distances(&self, from: u32, to: u32, max_len: u32) -> Result<Option<Distances>, A::Error> {
+        let mut known = vec![0u32; self.graph.entity_bound() as usize];
+        known[to as usize] = 1;
+        let mut layer = vec![to];
+        let mut distance = 0;
+        while known[from as usize] == 0 {
+            if layer.is_empty() || distance >= max_len {
+                return Ok(None);
+            }
+            distance += 1;
+            let mut next = Vec::new();
+            for &entity in &layer {
+                for &direction in self.way.reversed().directions() {
+                    self.graph.for_each_edge(entity, direction, |edge| {
+                        let slot = &mut known[edge.other as usize];
+                        if *slot == 0 && passes(self.verbs, edge.verb) {
+                            *slot = distance + 1;
+                            next.push(edge.other);
+                        }
+                    })?;
+                }
+            }
+            layer = next;
+        }
+        Ok(Some(Distances(known)))
+    }
+
+    /// The steps of all shortest paths, found from `from` onwards.
+    fn steps_on_paths(&self, from: u32, distances: &Distances) -> Result<Steps, A::Error> {
+        let mut steps = Steps { onward: FxHashMap::default(), order: vec![from] };
+        steps.onward.insert(from, Vec::new());
+        let mut next = 0;
+        while let Some(&entity) = steps.order.get(next) {
+            next += 1;
+            let onward = self.steps_nearer(entity, distances)?;
+            for step in &onward {
+                if !steps.onward.contains_key(&step.to) {
+                    steps.onward.insert(step.to, Vec::new());
+                    steps.order.push(step.to);
+                }
+            }
+            steps.onward.insert(entity, onward);
+        }
+        Ok(steps)
+    }
+
+    /// The steps from `entity` that bring it nearer to the goal.
+    fn steps_nearer(&self, entity: u32, distances: &Distances) -> Result<Vec<Step>, A::Error> {
+        let Some(nearer) = distances.of(entity).and_then(|at| at.checked_sub(1)) else {
+            return Ok(Vec::new());
+        };
+        let mut steps = Vec::new();
+        for &direction in self.way.directions() {
+            self.graph.for_each_edge(entity, direction, |edge| {
+                if distances.of(edge.other) == Some(nearer) && passes(self.verbs, edge.verb) {
+                    steps.push(Step::leaving(entity, edge, direction));
+                }
+            })?;
+        }
+        steps.sort_unstable_by_key(|step| (step.to, step.direction, step.relationship));
+        steps.dedup_by_key(|step| step.to);
+        Ok(steps)
+    }
+}
+
+/// How many paths the steps make: each entity has as many as lead to it, summed in layer order.
+fn count(steps: &Steps, from: u32, to: u32) -> u64 {
+    let mut arriving: FxHashMap<u32, u64> = FxHashMap::from_iter([(from, 1)]);
+    for &entity in &steps.order {
+        let here = arriving.get(&entity).copied().unwrap_or(0);
+        for step in &steps.onward[&entity] {
+            let there = arriving.entry(step.to).or_insert(0);
+            *there = there.saturating_add(here);
+        }
+    }
+    arriving.get(&to).copied().unwrap_or(0)
+}
+
+/// The first `max` paths, depth first. Every step leads to the goal, so no search is in vain; the
+/// stack is ours, so long paths are no danger.
+fn list(steps: &Steps, from: u32, to: u32, max: usize) -> Vec<Vec<Step>> {
+    let mut paths = Vec::new();
+    let mut path: Vec<Step> = Vec::new();
+    let mut choices = vec![steps.onward[&from].iter()];
+    if from == to && max > 0 {
+        paths.push(Vec::new());
+    }
+    while paths.len() < max {
+        let Some(choice) = choices.last_mut() else { break };
+        match choice.next() {
+            Some(&step) => {
+                path.push(step);
+                if step.to == to {
+                    paths.push(path.clone());
+                }
+                choices.push(steps.onward[&step.to].iter());
+            }
+            None => {
+                choices.pop();
+                path.pop();
+            }
+        }
+    }
+    paths
+}
+
+/// The groups of entities that reach each other along the arrows of `verbs` (name numbers; all when
+/// `None`): more than one entity, or one with a relationship to itself.
+///
+/// Largest first, then by lowest entity; each group in ascending order. O(entities +
+/// relationships), and not recursive, unlike petgraph's Tarjan.
+pub fn cycles(view: &GraphView, verbs: Option<&[u32]>) -> Vec<Vec<u32>> {
+    let points_at_itself = |entity: u32| {
+        view.edges_of(entity, Direction::Out)
+            .any(|edge| edge.other == entity && passes(verbs, edge.verb))
+    };
+    let mut groups = kosaraju_scc(&view.filtered(verbs, Way::Out));
+    groups.retain(|group| group.len() > 1 || points_at_itself(group[0]));
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    groups.sort_unstable_by_key(|group| (std::cmp::Reverse(group.len()), group[0]));
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ask(view: &GraphView, from: u32, to: u32, way: Way, max: usize) -> Option<Paths> {
+        paths(view, from, to, way, None, max, None).unwrap_or_else(|never| match never {})
+    }
+
+    /// The entities that a path visits.
+    fn visited(from: u32, path: &[Step]) -> Vec<u32> {
+        std::iter::once(from).chain(path.iter().map(|step| step.to)).collect()
+    }
+
+    #[test]
+    fn parallel_relationships_are_one_path() {
+        let view = testing::view(3, &[(1, 2, 5), (0, 1, 5), (0, 1, 6), (0, 1, 5)]);
+        let answer = ask(&view, 0, 2, Way::Out, 9).expect("a path");
+        assert_eq!((answer.length, answer.total, answer.paths.len()), (2, 1, 1));
+        let taken: Vec<_> = answer.paths[0].iter().map(|step| step.relationship).collect();
+        assert_eq!(taken, [1, 0]);
+    }
+
+    #[test]
+    fn the_way_decides_which_arrows_count() {
+        let view = testing::view(3, &[(1, 0, 0), (1, 2, 0)]);
+        assert_eq!(ask(&view, 0, 2, Way::Out, 9), None);
+        assert_eq!(ask(&view, 0, 1, Way::In, 9).map(|paths| paths.length), Some(1));
+        let both = ask(&view, 0, 2, Way::Both, 9).expect("a path either way");
+        let directions: Vec<_> = both.paths[0].iter().map(|step| step.direction).collect();
+        assert_eq!(directions, [Direction::In, Direction::Out]);
+    }
+
+    #[test]
+    fn an_entity_is_at_itself() {
+        let view = testing::view(1, &[(0, 0, 0)]);
+        let paths = vec![Vec::new()];
+        assert_eq!(ask(&view, 0, 0, Way::Out, 9), Some(Paths { length: 0, total: 1, paths }));
+        assert_eq!(ask(&view, 0, 1, Way::Out, 9), None, "1 is beyond the bound");
+    }
+
+    #[test]
+    fn a_path_may_be_too_long() {
+        let view = testing::view(3, &[(0, 1, 0), (1, 2, 0)]);
+        for (max_len, there) in [(1, false), (2, true)] {
+            let answer = paths(&view, 0, 2, Way::Out, None, 1, Some(max_len));
+            assert_eq!(answer.is_ok_and(|answer| answer.is_some()), there);
+        }
+    }
+
+    #[test]
+    fn too_many_paths_are_counted_but_not_listed() {
+        // 70 diamonds in a row: 2 to the 70th paths.
+        let edges: Vec<_> = (0..70u32)
+            .map(|i| i * 3)
+            .flat_map(|a| [(a, a + 1, 0), (a, a + 2, 0), (a + 1, a + 3, 0), (a + 2, a + 3, 0)])
+            .collect();
+        let view = testing::view(211, &edges);
+        let answer = ask(&view, 0, 210, Way::Out, 3).expect("paths");
+        assert_eq!((answer.length, answer.total, answer.paths.len()), (140, u64::MAX, 3));
+        let short = ask(&view, 0, 30, Way::Out, 0).expect("paths");
+        assert_eq!((short.total, short.paths.len()), (1024, 0));
+    }
+
+    #[test]
+    fn cycles_come_largest_first() {
+        let view = testing::view(
+            8,
+            &[
+                (5, 6, 0),
+                (6, 5, 0),
+                (0, 1, 0),
+                (1, 2, 0),
+                (2, 0, 0),
+                (3, 3, 0),
+                (4, 5, 0),
+                (6, 7, 1),
+            ],
+        );
+        assert_eq!(cycles(&view, None), [vec![0, 1, 2], vec![5, 6], vec![3]]);
+        assert_eq!(cycles(&view, Some(&[1])), Vec::<Vec<u32>>::new());
+    }
+
+    #[test]
+    fn a_cycle_of_a_million_entities_does_not_overflow_the_stack() {
+        let count = 1_000_000;
+        let edges = (0..count).map(|from| (from, (from + 1) % count, 0, from));
+        let view = GraphView::from_edges(count, edges).expect("ends below the bound");
+        assert_eq!(cycles(&view, None).iter().map(Vec::len).collect::<Vec<_>>(), [1_000_000]);
+    }
+
+    /// Every path of the least length, by trying all of them.
+    fn naive(neighbours: &[Vec<u32>], from: u32, to: u32, max_len: u32) -> Vec<Vec<u32>> {
+        let mut layer = vec![vec![from]];
+        for _ in 0..=max_len.min(neighbours.len() as u32) {
+            let found: Vec<_> =
+                layer.iter().filter(|path| path.last() == Some(&to)).cloned().collect();
+            if !found.is_empty() {
+                return found;
+            }
+            let longer = layer.iter().flat_map(|path| {
+                let end = path[path.len() - 1] as usize;
+                let fresh = neighbours[end].iter().filter(|next| !path.contains(next));
+                fresh.map(|&next| [path.as_slice(), &[next]].concat())
+            });
+            layer = longer.collect();
+        }
+        Vec::new()
+    }
+
+    proptest! {
+        #[test]
+        fn all_shortest_paths_are_found_in_order(
+            edges in testing::edges(),
+            to in 0u32..12,
+            way in prop::sample::select(vec![Way::Out, Way::In, Way::Both]),
+            verbs in prop::option::of(prop::collection::vec(0u32..4, 1..4)),
+            max_len in prop::option::of(0u32..6),
+            max in 0usize..6,
+        ) {
+            let view = testing::view(12, &edges);
+            let mut neighbours = vec![Vec::new(); 12];
+            for &(a, b, _) in edges.iter().filter(|edge| passes(verbs.as_deref(), edge.2)) {
+                if way != Way::In { neighbours[a as usize].push(b); }
+                if way != Way::Out { neighbours[b as usize].push(a); }
+            }
+            for list in &mut neighbours {
+                list.sort_unstable();
+                list.dedup();
+            }
+            let expected = naive(&neighbours, 0, to, max_len.unwrap_or(u32::MAX));
+
+            let answer = paths(&view, 0, to, way, verbs.as_deref(), max, max_len)
+                .unwrap_or_else(|never| match never {});
+            prop_assert_eq!(answer.as_ref().map_or(0, |a| a.total), expected.len() as u64);
+            let listed = answer.map_or(Vec::new(), |answer| answer.paths);
+            let entities: Vec<_> = listed.iter().map(|path| visited(0, path)).collect();
+            prop_assert_eq!(&entities[..], &expected[..max.min(expected.len())]);
+            for step in listed.iter().flatten() {
+                let (a, b, verb) = edges[step.relationship as usize];
+                let ends = if step.direction == Direction::Out { (a, b) } else { (b, a) };
+                prop_assert_eq!((step.from, step.to, step.verb), (ends.0, ends.1, verb));
+            }
+        }
+    }
+}
