@@ -29,8 +29,12 @@ impl Random {
     }
 }
 
-const TYPES: [(&str, &str); 4] =
-    [("okta_user", "User"), ("github_repo", "CodeRepo"), ("aws_role", "AccessRole"), ("app", "Application")];
+const TYPES: [(&str, &str); 4] = [
+    ("okta_user", "User"),
+    ("github_repo", "CodeRepo"),
+    ("aws_role", "AccessRole"),
+    ("app", "Application"),
+];
 const VERBS: [&str; 5] = ["OWNS", "HAS", "USES", "ASSIGNED", "DEPLOYS"];
 
 pub fn entity_key(i: u64) -> String {

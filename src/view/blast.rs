@@ -315,13 +315,11 @@ impl GraphView {
 pub fn chain_to(reached: &[Reached], entity: u32) -> Option<Vec<Step>> {
     let mut chain = Vec::new();
     let mut wanted = entity;
-    for step in reached.iter().rev().filter_map(|r| {
-        (r.entity == wanted).then(|| {
+    for r in reached.iter().rev() {
+        if r.entity == wanted {
             wanted = r.from;
-            r.step()
-        })
-    }) {
-        chain.push(step);
+            chain.push(r.step());
+        }
     }
     chain.reverse();
     (!chain.is_empty()).then_some(chain)

@@ -1,0 +1,59 @@
+//! Building a view, and blast radii over it and straight from the file.
+
+mod common;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use tombolo::Database;
+use tombolo::graph::{Adjacency, Kind, ObjectId};
+use tombolo::view::{BlastRules, Flow, Flows, GraphView, Scratch, blast_radius};
+
+fn walk(c: &mut Criterion) {
+    for relationships in [100_000u64, 1_000_000] {
+        let things = relationships / 2;
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::create(&folder.path().join("walk.redb")).expect("a new file");
+        common::sync(&database, Some("things"), &common::entities(things));
+        let links = common::relationships(relationships, things, 0);
+        common::sync(&database, Some("links"), &links);
+        let snapshot = database.snapshot().expect("the file is sound");
+        let view = GraphView::build(&snapshot).expect("the file is sound");
+        let near = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, Some(4));
+        let all = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, None);
+        let mut random = common::Random(3);
+        let starts: Vec<u32> =
+            (0..1000).map(|_| random.below(u64::from(snapshot.entity_bound())) as u32).collect();
+        let mut scratch = Scratch::new();
+
+        let mut group = c.benchmark_group(format!("view/{relationships}"));
+        group.sample_size(10);
+        group.bench_function("build", |b| b.iter(|| GraphView::build(&snapshot).expect("sound")));
+        group.finish();
+
+        let mut group = c.benchmark_group(format!("blast_radius/{relationships}"));
+        group.sample_size(20);
+        group.bench_function("cold, 4 steps, from opening the file", |b| {
+            b.iter(|| {
+                let snapshot = database.snapshot().expect("sound");
+                let id = ObjectId::new(Kind::Entity, "things", &common::entity_key(4));
+                let found = snapshot.find(Kind::Entity, 1, id).expect("sound");
+                let root = found.map_or(starts[0], |identity| identity.number);
+                blast_radius(&snapshot, &[root], &near, &mut Scratch::new()).expect("sound").len()
+            });
+        });
+        group.bench_function("warm, 4 steps, 1,000 starts", |b| {
+            b.iter(|| {
+                for &start in &starts {
+                    black_box(view.blast_radius(&[start], &near, &mut scratch).len());
+                }
+            });
+        });
+        group.bench_function("warm, everything from the largest hub", |b| {
+            b.iter(|| view.blast_radius(&[starts[0]], &all, &mut scratch).len());
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, walk);
+criterion_main!(benches);
