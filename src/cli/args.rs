@@ -415,7 +415,7 @@ pub struct Owners {
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
     /// With --class: only what nobody owns
-    #[arg(long, requires = "class")]
+    #[arg(long, requires = "class", conflicts_with = "entities")]
     pub orphans: bool,
     /// Accept only owners of these classes, e.g. `User,Person`
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
@@ -629,6 +629,6 @@ mod tests {
             .unwrap_or_default();
         let place = |text| help.find(text).unwrap_or(usize::MAX);
         assert!(place("Examples:") < place("Usage:"), "{help}");
-        assert!(place("Usage:") < place("--mode"), "{help}");
+        assert!(place("Usage:") < place("--same-scope"), "{help}");
     }
 }

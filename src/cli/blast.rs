@@ -71,7 +71,7 @@ impl Reached {
 /// Runs the command.
 pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure> {
     let begun = Instant::now();
-    let propagation = ask::propagation(args.propagation.as_deref())?;
+    let rules = ask::rules(args.propagation.as_deref())?;
     let database = context.open()?;
     let snapshot = database.snapshot()?;
     let mut roots = Vec::new();
@@ -82,8 +82,7 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
         }
     }
     naming::known(&snapshot, "verb", &args.verb)?;
-    let walk =
-        Walk { depth: args.depth, direction: args.direction, verbs: &args.verb, propagation };
+    let walk = Walk { depth: args.depth, direction: args.direction, verbs: &args.verb, rules };
     let steps = ask::blast(&snapshot, &roots, &walk)?;
     let heads = naming::entities(&snapshot, &roots)?;
     let reached = name_all(&snapshot, &heads, steps, &filter(&snapshot, args)?)?;

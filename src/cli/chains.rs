@@ -5,7 +5,7 @@ use super::args::{Cycles, GraphFormat, Owners, PathArgs, RowFormat};
 use super::ask::{self, Owned, Step};
 use super::failure::{FAILED, Failure};
 use super::naming::{self, Link};
-use super::output::{Listing, Out, clean, counted, took};
+use super::output::{Listing, Out, clean, counted, thousands, took};
 use super::picture::{Arrow, Drawing};
 use rustc_hash::FxHashSet;
 use serde::Serialize;
@@ -232,7 +232,7 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     let to = database.find_entity(&snapshot, &args.to)?;
     naming::known(&snapshot, "verb", &args.verb)?;
     let max = if args.all { args.max } else { 1 };
-    let found = ask::paths(&snapshot, from, to, args.direction, &args.verb, max)?;
+    let (total, found) = ask::paths(&snapshot, from, to, args.direction, &args.verb, max)?;
     let chains = found.iter().map(|steps| Chain::read(&snapshot, from, steps));
     let chains: Vec<Chain> = chains.collect::<Result<_, Failure>>()?;
     let ends = (naming::entity(&snapshot, from)?, naming::entity(&snapshot, to)?);
@@ -240,12 +240,13 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     match args.output {
         GraphFormat::Table => {
             let title = format!("{} to {}", clean(&ends.0.key), clean(&ends.1.key));
-            path_text(out, &title, &chains, args, begun)?;
+            path_text(out, &title, (total, &chains), args, begun)?;
         }
         GraphFormat::Json => out.json(&json!({
             "from": ends.0,
             "to": ends.1,
             "distance": chains.first().map(|chain| chain.links.len()),
+            "total": total,
             "paths": chains.iter().map(|chain| &chain.links).collect::<Vec<_>>(),
         }))?,
         GraphFormat::Ndjson => chains.iter().try_for_each(|chain| out.ndjson(&chain.links))?,
@@ -260,7 +261,7 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
 fn path_text(
     out: &mut Out<'_>,
     title: &str,
-    chains: &[Chain],
+    (total, chains): (u64, &[Chain]),
     args: &PathArgs,
     begun: Instant,
 ) -> Result<(), Failure> {
@@ -274,15 +275,17 @@ fn path_text(
     writeln!(
         out,
         "{title}   {} of {}, {}",
-        counted(chains.len() as u64, "chain", "chains"),
+        counted(total, "shortest chain", "shortest chains"),
         counted(first.links.len() as u64, "relationship", "relationships"),
         took(begun.elapsed())
     )?;
     for chain in chains {
         writeln!(out, "  {}", chain.text())?;
     }
-    if args.all && chains.len() == args.max {
-        writeln!(out, "  … there may be more (--max {})", args.max.saturating_mul(10))?;
+    let more = total.saturating_sub(chains.len() as u64);
+    if more > 0 {
+        let flag = if args.all { format!("--max {total}") } else { "--all".to_owned() };
+        writeln!(out, "  … {} more ({flag})", thousands(more))?;
     }
     Ok(())
 }

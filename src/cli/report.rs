@@ -226,7 +226,7 @@ fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> R
     writeln!(out, "  to drop it            tombolo{db} job abort {}", report.id)?;
     match again {
         Some(again) => writeln!(out, "  to allow it at once   {again} --allow-deletes {total}")?,
-        None => writeln!(out, "  {}", clean(&held.override_hint))?,
+        None => writeln!(out, "  to allow it at once   sync again with --allow-deletes {total}")?,
     }
     Ok(())
 }
