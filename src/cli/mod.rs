@@ -154,6 +154,21 @@ fn usage(e: &clap::Error) -> ExitCode {
     ExitCode::from(if e.use_stderr() { MISTAKE } else { 0 })
 }
 
+/// Lines of one message that people see; programs see all.
+const LINES: usize = 20;
+
+/// The first lines of a message that may list a fault for each row of a file.
+fn shortened(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().collect();
+    match lines.len().saturating_sub(LINES) {
+        0 | 1 => message.to_owned(),
+        more => {
+            let first = lines[..LINES].join("\n");
+            format!("{first}\n… {more} more (--message-format json lists all)")
+        }
+    }
+}
+
 /// Prints why a command ended early and gives its exit code.
 fn tell(failure: &Failure, format: MessageFormat) -> ExitCode {
     let Failure::Fault { message, hint, code } = failure else { return ExitCode::SUCCESS };
@@ -168,10 +183,24 @@ fn tell(failure: &Failure, format: MessageFormat) -> ExitCode {
             let red = anstyle::AnsiColor::Red.on_default().bold();
             let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
             let hint = hint.as_ref().map(|hint| clean_lines(hint));
-            writeln!(stderr, "{red}error:{red:#} {}", clean_lines(message)).and_then(|()| {
-                hint.map_or(Ok(()), |hint| writeln!(stderr, "{cyan}hint:{cyan:#} {hint}"))
-            })
+            writeln!(stderr, "{red}error:{red:#} {}", clean_lines(&shortened(message))).and_then(
+                |()| hint.map_or(Ok(()), |hint| writeln!(stderr, "{cyan}hint:{cyan:#} {hint}")),
+            )
         }
     };
     ExitCode::from(*code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_for_each_row_does_not_fill_the_screen() {
+        let message = (1..=50).map(|n| format!("fault {n}")).collect::<Vec<_>>().join("\n");
+        let short = shortened(&message);
+        assert_eq!(short.lines().count(), LINES + 1);
+        assert!(short.ends_with("… 30 more (--message-format json lists all)"), "{short}");
+        assert_eq!(shortened("one fault"), "one fault");
+    }
 }

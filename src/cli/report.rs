@@ -85,11 +85,14 @@ fn headline(out: &Out<'_>, report: &JobReport) -> String {
 
 /// `60 = 58 created + 2 updated, 1 deleted`: a count and what makes it up.
 fn sum(tally: Tally) -> String {
+    let told = tally.created + tally.updated + tally.unchanged + tally.skipped;
     let parts = [
         (tally.created, "created"),
         (tally.updated, "updated"),
         (tally.unchanged, "unchanged"),
         (tally.skipped, "skipped"),
+        // With --ignore-duplicates only the last row of a key counts.
+        (tally.uploaded.saturating_sub(told), "repeated"),
     ];
     let parts: Vec<String> = parts
         .iter()
@@ -245,6 +248,8 @@ mod tests {
         let tally =
             Tally { uploaded: 1060, created: 1058, updated: 2, deleted: 3, ..Tally::default() };
         assert_eq!(sum(tally), "1 060 = 1 058 created + 2 updated, 3 deleted");
+        let twice = Tally { uploaded: 148, created: 74, ..Tally::default() };
+        assert_eq!(sum(twice), "148 = 74 created + 74 repeated");
         assert_eq!(sum(Tally::default()), "0");
     }
 }
