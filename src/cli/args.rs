@@ -1,0 +1,634 @@
+//! The command line as written: every command, its flags and its help.
+//!
+//! Nothing is decided here. The text of a value that has rules of its own (a sync mode, a type
+//! list) becomes a checked value; whether files or entities exist is asked by the commands.
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::str::FromStr;
+use tombolo::sync::Mode;
+
+/// The database file when nobody names one.
+pub const DB_DEFAULT: &str = "tombolo.redb";
+
+/// Examples come before the list of flags: most people read no further.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// An embedded graph database of scoped entities.
+#[derive(Parser)]
+#[command(
+    name = "tombolo",
+    version,
+    before_help = "\
+Examples:
+  tombolo demo                                     see it work, in a second
+  tombolo sync --scope okta okta.json              upload one scope, as one job
+  tombolo plan && tombolo apply                    bridge scopes with mapping files
+  tombolo blast-radius aws::role:billing-writer    what a compromise reaches
+  tombolo owners aws::bucket:invoices              who owns it, and by which chain
+",
+    after_help = "\
+Exit codes: 0 done, 1 failed, 2 mistake in the call, 3 changes are waiting (--exit-code),
+4 refused for safety, 5 database in use, 6 database damaged or of a newer format."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Database file
+    #[arg(long, global = true, env = "TOMBOLO_DB", default_value = DB_DEFAULT)]
+    #[arg(value_name = "PATH", hide_env_values = true)]
+    pub db: PathBuf,
+    /// Colours: only on a terminal, always or never
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
+    #[arg(value_name = "auto|always|never")]
+    pub color: Color,
+    /// Print answers and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more: ids and exact times
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// How errors are printed on standard error
+    #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human)]
+    #[arg(value_name = "human|json", hide_possible_values = true)]
+    pub message_format: MessageFormat,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MessageFormat {
+    Human,
+    Json,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Build a small company in a throw-away database and ask it three questions
+    Demo(Demo),
+    /// Create a database file
+    Init,
+    /// Upload files and finalize them, as one job
+    Sync(Sync),
+    /// List, show, approve, abort or undo sync jobs
+    Job(Job),
+    /// Validate mapping files without a database
+    Check(Check),
+    /// Show what `apply` would change
+    Plan(Plan),
+    /// Run each mapping as one CROSS_SCOPE job
+    Apply(Apply),
+    /// Show everything that a compromise or failure of an entity reaches
+    BlastRadius(BlastRadius),
+    /// Show the nearest owners of an entity, each with its chain of evidence
+    Owners(Owners),
+    /// Show the shortest chains between two entities
+    Path(PathArgs),
+    /// List entities that reach themselves again
+    Cycles(Cycles),
+    /// Show everything known about one entity
+    Get(Get),
+    /// List the scopes with their counts
+    Scopes(Listing),
+    /// Count what is in the graph, by scope, type and class
+    Stats(Listing),
+    /// Write the graph, or one scope of it, to standard output
+    Export(Export),
+    /// Check every row of the database file
+    Verify,
+    /// Give unused space back to the file system
+    Compact,
+    /// Purge tombstones and abandoned uploads
+    Gc(Gc),
+    /// Print the completion script of a shell
+    Completions(Completions),
+}
+
+/// Output of commands whose answer is one report.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReportFormat {
+    Table,
+    Json,
+}
+
+/// Output of commands whose answer is a list of rows.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowFormat {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+}
+
+/// Output of commands whose answer is a part of the graph.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GraphFormat {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+    Dot,
+    Mermaid,
+    Graphml,
+}
+
+/// Output of `export`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExportFormat {
+    Ndjson,
+    Json,
+    Dot,
+    Mermaid,
+    Graphml,
+}
+
+/// Which way along relationships a blast goes.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlastDirection {
+    /// As each verb passes harm on (the propagation table)
+    Auto,
+    /// With the arrows
+    Out,
+    /// Against the arrows
+    In,
+    /// Both ways
+    Both,
+}
+
+/// Which way along relationships a path goes.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathDirection {
+    /// With the arrows
+    Out,
+    /// Against the arrows
+    In,
+    /// Both ways
+    Both,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo demo                 in a temporary folder that is removed afterwards
+  tombolo demo --dir ./demo    in a folder to look around in
+")]
+pub struct Demo {
+    /// Folder to work in instead of a temporary one; must be empty or absent, and is kept
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Keep the temporary folder
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo sync --scope okta okta.json                  replace what scope `okta` holds
+  tombolo sync --scope okta --mode patch fix.ndjson    change single entities
+  tombolo sync export/                                 rows carry `_scope`: one job a scope
+  tombolo sync --scope okta --dry-run okta.json        what would change
+  zcat big.ndjson.gz | tombolo sync --scope aws -      from standard input (NDJSON)
+")]
+pub struct Sync {
+    /// .json .ndjson .jsonl .csv, also .gz or .zst; a folder means every such file in it; `-` is
+    /// standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Scope of the job; without it the rows' own `_scope` makes one job a scope
+    #[arg(long, short, value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// diff replaces the scope, patch merges properties, cross-scope owns relationships between
+    /// other scopes, override pins properties
+    #[arg(long, short, default_value = "diff", value_parser = Mode::from_str)]
+    #[arg(value_name = "diff|patch|cross-scope|override")]
+    pub mode: Mode,
+    /// `source` of the job
+    #[arg(long, default_value = "api", value_name = "NAME")]
+    pub source: String,
+    /// Say what would change and change nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Of rows with the same key take the last instead of refusing
+    #[arg(long)]
+    pub ignore_duplicates: bool,
+    /// Let this job delete up to N objects, whatever the delete guard says
+    #[arg(long, value_name = "N")]
+    pub allow_deletes: Option<u64>,
+    /// Types of which the upload is incomplete: nothing of them is deleted
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    pub partial_types: Vec<String>,
+    /// Whether a CROSS_SCOPE relationship may have both ends in one scope
+    #[arg(long, value_enum, default_value_t = SameScope::Allow, value_name = "allow|reject")]
+    #[arg(hide_possible_values = true)]
+    pub same_scope: SameScope,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SameScope {
+    Allow,
+    Reject,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo job list               newest first
+  tombolo job show 0198f2        an id, or enough of its beginning
+  tombolo job approve 0198f2     run a held job after all
+  tombolo job undo 0198f2        bring back what one job deleted
+")]
+pub struct Job {
+    #[command(subcommand)]
+    pub action: JobAction,
+}
+
+#[derive(Subcommand)]
+pub enum JobAction {
+    /// List jobs, newest first
+    List {
+        /// Only jobs of this scope
+        #[arg(long, short, value_name = "SCOPE")]
+        scope: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        max: usize,
+        /// Output
+        #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
+        output: RowFormat,
+    },
+    /// Show the report of a job
+    Show(JobId),
+    /// Run the very plan that a held job showed
+    Approve(JobId),
+    /// Drop a held or open job; the graph stays as it is
+    Abort(JobId),
+    /// Bring back what a job deleted
+    Undo(JobId),
+}
+
+#[derive(Args)]
+pub struct JobId {
+    /// Id of the job, or enough of its beginning
+    #[arg(value_name = "JOB")]
+    pub id: String,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo check                                  every file in mappings/
+  tombolo check mappings/okta-jamf-ownership.toml
+")]
+pub struct Check {
+    /// Mapping files, or folders of them
+    #[arg(default_value = "mappings/", value_name = "MAPPING")]
+    pub mappings: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo plan                        what `apply` would change
+  tombolo plan --details              each relationship
+  tombolo plan --unmatched            each row that made none, and why
+  tombolo plan --exit-code            exit 3 when changes wait, for CI
+")]
+pub struct Plan {
+    /// Mapping files, or folders of them
+    #[arg(default_value = "mappings/", value_name = "MAPPING")]
+    pub mappings: Vec<PathBuf>,
+    /// Show counts by type of relationship, and all of what is held back
+    #[arg(long)]
+    pub details: bool,
+    /// Show each row that makes no relationship, with the reason
+    #[arg(long)]
+    pub unmatched: bool,
+    /// Exit 3 when changes are waiting
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo apply                                   every file in mappings/
+  tombolo apply mappings/okta-jamf-ownership.toml
+")]
+pub struct Apply {
+    /// Mapping files, or folders of them
+    #[arg(default_value = "mappings/", value_name = "MAPPING")]
+    pub mappings: Vec<PathBuf>,
+    /// Show counts by type of relationship, and all of what is held back
+    #[arg(long)]
+    pub details: bool,
+    /// Show each row that made no relationship, with the reason
+    #[arg(long)]
+    pub unmatched: bool,
+    /// Let each mapping delete up to N relationships, whatever the delete guard says
+    #[arg(long, value_name = "N")]
+    pub allow_deletes: Option<u64>,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// How entities are named, for the help of every command that takes one.
+const ENTITY_HELP: &str = "\
+An ENTITY is SCOPE::KEY, or the bare key when only one live entity has it, or its _id.";
+
+#[derive(Args)]
+#[command(after_help = ENTITY_HELP, before_help = "\
+Examples:
+  tombolo blast-radius aws::role:billing-writer
+  tombolo blast-radius role:billing-writer --depth 2 --class Database
+  tombolo blast-radius okta-user:alice --direction out --verb HAS,OWNS -o json
+  tombolo blast-radius role:billing-writer -o dot | dot -Tsvg > blast.svg
+")]
+pub struct BlastRadius {
+    /// Where it starts; several start together
+    #[arg(required = true, value_name = "ENTITY")]
+    pub entities: Vec<String>,
+    /// Stop after N relationships; without it there is no bound
+    #[arg(long, short, value_name = "N")]
+    pub depth: Option<u32>,
+    /// Which way along relationships; auto asks the propagation table
+    #[arg(long, value_enum, default_value_t = BlastDirection::Auto, hide_possible_values = true)]
+    #[arg(value_name = "auto|out|in|both")]
+    pub direction: BlastDirection,
+    /// Follow only these verbs
+    #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
+    pub verb: Vec<String>,
+    /// Report only entities of these classes; the walk passes through all
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
+    pub class: Vec<String>,
+    /// Report only entities of these scopes; the walk passes through all
+    #[arg(long, short, value_name = "SCOPE,...", value_delimiter = ',')]
+    pub scope: Vec<String>,
+    /// TOML file that changes the propagation table
+    #[arg(long, value_name = "FILE")]
+    pub propagation: Option<PathBuf>,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
+    pub output: GraphFormat,
+}
+
+#[derive(Args)]
+#[command(after_help = ENTITY_HELP, before_help = "\
+Examples:
+  tombolo owners aws::s3-bucket:platform-assets
+  tombolo owners --class Database                 each database with its owners
+  tombolo owners --class Database --orphans       those that nobody owns
+")]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(false).args(["entities", "class"]))]
+pub struct Owners {
+    /// The owned
+    #[arg(value_name = "ENTITY")]
+    pub entities: Vec<String>,
+    /// Every live entity of a class instead
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
+    /// With --class: only what nobody owns
+    #[arg(long, requires = "class", conflicts_with = "entities")]
+    pub orphans: bool,
+    /// Accept only owners of these classes, e.g. `User,Person`
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
+    pub owner_class: Vec<String>,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
+    pub output: RowFormat,
+}
+
+#[derive(Args)]
+#[command(after_help = ENTITY_HELP, before_help = "\
+Examples:
+  tombolo path okta-user:alice s3-bucket:invoices
+  tombolo path okta-user:alice s3-bucket:invoices --all --max 10
+  tombolo path s3-bucket:invoices okta-user:alice --direction both
+")]
+pub struct PathArgs {
+    /// Where the chain begins
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// Where it ends
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// Show every shortest chain, not just one
+    #[arg(long)]
+    pub all: bool,
+    /// With --all: at most N chains
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub max: usize,
+    /// Which way along relationships
+    #[arg(long, value_enum, default_value_t = PathDirection::Out, hide_possible_values = true)]
+    #[arg(value_name = "out|in|both")]
+    pub direction: PathDirection,
+    /// Follow only these verbs
+    #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
+    pub verb: Vec<String>,
+    /// Exit 1 when there is no chain
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
+    pub output: GraphFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo cycles                   groups that contain themselves, roles that assume each other
+  tombolo cycles --verb ASSUMES
+")]
+pub struct Cycles {
+    /// Follow only these verbs
+    #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
+    pub verb: Vec<String>,
+    /// Exit 1 when there is a cycle
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
+    pub output: RowFormat,
+}
+
+#[derive(Args)]
+#[command(after_help = ENTITY_HELP, before_help = "\
+Examples:
+  tombolo get okta-user:alice
+  tombolo get okta::okta-user:alice -o json
+")]
+pub struct Get {
+    /// The entity
+    #[arg(value_name = "ENTITY")]
+    pub entity: String,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+#[derive(Args)]
+pub struct Listing {
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
+    pub output: RowFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo export > graph.ndjson                     `tombolo sync graph.ndjson` reads it again
+  tombolo export --scope okta -o json
+  tombolo export -o graphml > graph.graphml
+")]
+pub struct Export {
+    /// Only what this scope owns
+    #[arg(long, short, value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// Also what is soft-deleted
+    #[arg(long)]
+    pub include_deleted: bool,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ExportFormat::Ndjson)]
+    pub output: ExportFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo gc                       what was deleted more than 90 days ago
+  tombolo gc --older-than 30
+")]
+pub struct Gc {
+    /// Purge what was deleted, aborted or abandoned more than this many days ago
+    #[arg(long, default_value_t = 90, value_name = "DAYS")]
+    pub older_than: u32,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo completions bash > /etc/bash_completion.d/tombolo
+  tombolo completions zsh > \"${fpath[1]}/_tombolo\"
+")]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// The whole command line with its help as people see it.
+pub fn command() -> clap::Command {
+    templated(Cli::command())
+}
+
+fn templated(command: clap::Command) -> clap::Command {
+    command.help_template(TEMPLATE).mut_subcommands(templated)
+}
+
+/// Reads the command line of a process.
+pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        parse(line.split(' ').map(Into::into))
+    }
+
+    fn sync_mode(mode: &str) -> Result<Mode, String> {
+        match read(&format!("tombolo sync --scope s --mode {mode} f.json")) {
+            Ok(Cli { command: Command::Sync(sync), .. }) => Ok(sync.mode),
+            Ok(_) => Err("another command".into()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn modes_have_two_spellings() {
+        for mode in ["cross-scope", "CROSS_SCOPE", "Cross-Scope"] {
+            assert!(matches!(sync_mode(mode), Ok(Mode::CrossScope)), "{mode}");
+        }
+        assert!(matches!(sync_mode("DIFF"), Ok(Mode::Diff)));
+    }
+
+    #[test]
+    fn the_retired_mode_is_refused_with_advice() {
+        let message = sync_mode("CREATE_OR_UPDATE").err().unwrap_or_default();
+        assert!(message.contains("DIFF") && message.contains("PATCH"), "{message}");
+    }
+
+    #[test]
+    fn lists_split_at_commas_and_repeat() {
+        let Ok(Cli { command: Command::BlastRadius(blast), .. }) =
+            read("tombolo blast-radius a b --verb HAS,OWNS --verb USES --depth 3 -o json")
+        else {
+            panic!("not read");
+        };
+        assert_eq!(blast.entities, ["a", "b"]);
+        assert_eq!(blast.verb, ["HAS", "OWNS", "USES"]);
+        assert_eq!((blast.depth, blast.output), (Some(3), GraphFormat::Json));
+    }
+
+    #[test]
+    fn owners_takes_entities_or_a_class() {
+        assert!(read("tombolo owners a b").is_ok());
+        assert!(read("tombolo owners --class Host --orphans").is_ok());
+        assert!(read("tombolo owners").is_err());
+        assert!(read("tombolo owners a --class Host").is_err());
+        assert!(read("tombolo owners a --orphans").is_err());
+    }
+
+    #[test]
+    fn global_flags_stand_on_either_side_of_the_command() {
+        for line in ["tombolo --db x.redb scopes -q", "tombolo -q scopes --db x.redb"] {
+            let cli = read(line).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(cli.global.db, PathBuf::from("x.redb"));
+            assert!(cli.global.quiet);
+        }
+    }
+
+    #[test]
+    fn examples_come_before_the_flags() {
+        let help = command()
+            .find_subcommand_mut("sync")
+            .map(|c| c.render_help().to_string())
+            .unwrap_or_default();
+        let place = |text| help.find(text).unwrap_or(usize::MAX);
+        assert!(place("Examples:") < place("Usage:"), "{help}");
+        assert!(place("Usage:") < place("--same-scope"), "{help}");
+    }
+}

@@ -1,0 +1,72 @@
+//! The care of the file: `init`, `verify`, `compact`, `gc`.
+
+use super::Context;
+use super::args::Gc;
+use super::failure::{DAMAGED, Failure};
+use super::output::{bytes, clean, counted, took};
+use std::io::Write;
+use std::time::Instant;
+use tombolo::db::Database;
+
+/// `tombolo init`.
+pub fn init(context: &mut Context<'_>) -> Result<u8, Failure> {
+    let path = context.path().to_owned();
+    if path.exists() {
+        return Err(Failure::mistake(format!("`{}` exists already", path.display()))
+            .hint("use it as it is, or name another file with `--db PATH`"));
+    }
+    Database::create(&path)?;
+    writeln!(context.out, "+ created {}", clean(&path.display().to_string()))?;
+    let db = context.db_flag();
+    context.out.next(&format!("tombolo{db} sync --scope NAME FILE...   (or see: tombolo demo)"))?;
+    Ok(0)
+}
+
+/// `tombolo verify`: exit code 6 when anything is wrong.
+pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
+    let begun = Instant::now();
+    let problems = context.open()?.verify()?;
+    let out = &mut context.out;
+    for problem in &problems {
+        writeln!(out, "! {}", clean(problem))?;
+    }
+    let result = match problems.len() {
+        0 => "every row agrees with every other".to_owned(),
+        n => counted(n as u64, "problem", "problems"),
+    };
+    writeln!(out, "verified {}: {result}, {}", context.global.db.display(), took(begun.elapsed()))?;
+    Ok(if problems.is_empty() { 0 } else { DAMAGED })
+}
+
+/// `tombolo compact`.
+pub fn compact(context: &mut Context<'_>) -> Result<u8, Failure> {
+    let (before, after) = context.open()?.compact()?;
+    let freed = before.saturating_sub(after);
+    writeln!(
+        context.out,
+        "{}: {} before, {} after, {} given back",
+        context.global.db.display(),
+        bytes(before),
+        bytes(after),
+        bytes(freed)
+    )?;
+    Ok(0)
+}
+
+/// `tombolo gc`.
+pub fn gc(context: &mut Context<'_>, args: &Gc) -> Result<u8, Failure> {
+    let report = context.open()?.gc(args.older_than)?;
+    let db = context.db_flag();
+    let out = &mut context.out;
+    writeln!(
+        out,
+        "purged what ended more than {} ago: {}, {}, {}, {}",
+        counted(u64::from(args.older_than), "day", "days"),
+        counted(report.purged_entities, "entity", "entities"),
+        counted(report.purged_relationships, "relationship", "relationships"),
+        counted(report.purged_lists, "list of deletions", "lists of deletions"),
+        counted(report.abandoned, "abandoned upload", "abandoned uploads"),
+    )?;
+    out.next(&format!("tombolo{db} compact   (gives the space back to the file system)"))?;
+    Ok(0)
+}

@@ -1,0 +1,169 @@
+//! `tombolo demo`: a small company in a throw-away database, from empty file to answers.
+//!
+//! Every command is read and run exactly as if it had been typed, so the demo cannot show what
+//! the program does not do.
+
+use super::Context;
+use super::args::{self, DB_DEFAULT, Demo};
+use super::failure::Failure;
+use super::output::{clean, took};
+use anstyle::AnsiColor;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tombolo::demo::{Company, MAPPINGS, company};
+
+/// What the demo asks, in words and as a command.
+const QUESTIONS: [(&str, &str); 4] = [
+    (
+        "Which laptops are assigned to the members of the SRE group?",
+        "blast-radius okta-group:sre --direction out --verb HAS,OWNS --scope jamf",
+    ),
+    (
+        "Which repository deploys this bucket?",
+        "blast-radius s3-bucket:platform-assets --direction in --verb DEPLOYS",
+    ),
+    (
+        "Which applications assume this role, and what is reached if it is compromised?",
+        "blast-radius aws-iam-role:billing-writer",
+    ),
+    ("Who owns this bucket, and by which chain?", "owners s3-bucket:platform-assets"),
+];
+
+/// Runs the command.
+pub fn run(context: &mut Context<'_>, args: &Demo) -> Result<u8, Failure> {
+    let begun = Instant::now();
+    let folder = Folder::make(args)?;
+    let company = company();
+    write_files(&folder.path, &company)?;
+    let home = std::env::current_dir().map_err(|e| Failure::file(Path::new("."), "read", &e))?;
+    enter(&folder.path)?;
+    let database = context.global.db.clone();
+    context.global.db = PathBuf::from(DB_DEFAULT);
+    let result = show(context, &company);
+    context.global.db = database;
+    enter(&home)?;
+    let code = result?;
+    writeln!(context.out, "\nAll of this took {}.", took(begun.elapsed()))?;
+    farewell(context, &folder)?;
+    Ok(code)
+}
+
+fn show(context: &mut Context<'_>, company: &Company) -> Result<u8, Failure> {
+    say(context, "Five collectors upload what they see, each into its own scope.")?;
+    let mut code = 0;
+    let files: Vec<&str> = company.files.iter().map(|file| file.name).collect();
+    code = type_in(context, &format!("sync {}", files.join(" ")))?.max(code);
+    say(context, "Nobody owns the edges between them. Mapping files do: TOML, kept in git.")?;
+    for command in ["check", "plan", "apply"] {
+        code = type_in(context, command)?.max(code);
+    }
+    for (question, command) in QUESTIONS {
+        say(context, question)?;
+        code = type_in(context, command)?.max(code);
+    }
+    Ok(code)
+}
+
+/// A sentence between the commands.
+fn say(context: &mut Context<'_>, text: &str) -> Result<(), Failure> {
+    let text = context.out.bold(text);
+    Ok(writeln!(context.out, "\n{text}")?)
+}
+
+/// Shows a command as it would be typed, and runs it.
+fn type_in(context: &mut Context<'_>, command: &str) -> Result<u8, Failure> {
+    let prompt = context.out.paint(AnsiColor::Green.on_default(), "$");
+    writeln!(context.out, "\n{prompt} tombolo {command}")?;
+    let words = std::iter::once("tombolo").chain(command.split(' ')).map(Into::into);
+    let cli = args::parse(words).map_err(|e| Failure::mistake(e.to_string()))?;
+    let quiet = std::mem::replace(&mut context.out.quiet, true);
+    let result = super::run(cli.command, context);
+    context.out.quiet = quiet;
+    result
+}
+
+fn farewell(context: &mut Context<'_>, folder: &Folder) -> Result<(), Failure> {
+    let out = &mut context.out;
+    if folder.temporary {
+        writeln!(
+            out,
+            "The folder is removed again; `tombolo demo --dir DIR` keeps one to play in."
+        )?;
+        return Ok(out.next("tombolo demo --dir demo")?);
+    }
+    let path = clean(&folder.path.display().to_string()).into_owned();
+    writeln!(out, "Everything lies in {path}.")?;
+    out.next(&format!("cd {}", super::sync::quoted(&path)))?;
+    for command in [
+        "path okta-user:alice s3-bucket:platform-assets --direction both",
+        "owners --class DataStore --orphans",
+        "plan --unmatched",
+        "get okta-user:alice",
+        "export -o dot",
+    ] {
+        writeln!(out, "      tombolo {command}")?;
+    }
+    Ok(())
+}
+
+/// Where the demo works.
+struct Folder {
+    path: PathBuf,
+    /// Whether it goes away with the demo.
+    temporary: bool,
+}
+
+impl Folder {
+    /// Makes the folder asked for, which must not hold anything, or a temporary one.
+    fn make(args: &Demo) -> Result<Folder, Failure> {
+        let path = match &args.dir {
+            Some(path) => path.clone(),
+            None => std::env::temp_dir().join(format!("tombolo-demo-{}", std::process::id())),
+        };
+        std::fs::create_dir_all(&path).map_err(|e| Failure::file(&path, "create", &e))?;
+        let mut entries = std::fs::read_dir(&path).map_err(|e| Failure::file(&path, "read", &e))?;
+        if entries.next().is_some() {
+            let message = format!("the folder `{}` is not empty", path.display());
+            return Err(Failure::mistake(message).hint("name one that is empty or does not exist"));
+        }
+        // The process moves into the folder, so its name must not depend on where it stands now.
+        let path = path.canonicalize().map_err(|e| Failure::file(&path, "read", &e))?;
+        Ok(Folder { path, temporary: args.dir.is_none() && !args.keep })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.temporary {
+            // What cannot be removed lies where temporary things lie.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn enter(folder: &Path) -> Result<(), Failure> {
+    std::env::set_current_dir(folder).map_err(|e| Failure::file(folder, "enter", &e))
+}
+
+fn write_files(folder: &Path, company: &Company) -> Result<(), Failure> {
+    for file in &company.files {
+        write(&folder.join(file.name), &file.text)?;
+    }
+    let mappings = folder.join("mappings");
+    for (path, text) in MAPPINGS {
+        write(&mappings.join(path), text)?;
+    }
+    for (path, text) in &company.mapping_inputs {
+        write(&mappings.join(path), text)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let fault = |e| Failure::file(path, "write", &e);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(fault)?;
+    }
+    std::fs::write(path, text).map_err(fault)
+}

@@ -1,0 +1,147 @@
+//! Why a command ended early: what went wrong, what to do about it, and the exit code.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use tombolo::Error;
+use tombolo::store::StoreError;
+
+/// Exit code of a fault that is nobody's mistake: a disk, a network mount.
+pub const FAILED: u8 = 1;
+/// Exit code of a mistake in the call: flags, files, names.
+pub const MISTAKE: u8 = 2;
+/// Exit code of `plan --exit-code` when changes are waiting.
+pub const WAITING: u8 = 3;
+/// Exit code of what was refused for safety.
+pub const REFUSED: u8 = 4;
+/// Exit code of a database that cannot be believed.
+pub const DAMAGED: u8 = 6;
+
+/// The end of a command that did not do what it was asked for.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something to tell.
+    Fault {
+        /// What went wrong, with the value in backticks.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// The exit code.
+        code: u8,
+    },
+    /// Nobody reads our output any more (`tombolo export | head`): no reason to complain.
+    PipeClosed,
+}
+
+impl Failure {
+    /// A mistake in the call.
+    pub fn mistake(message: impl Into<String>) -> Failure {
+        Failure::Fault { message: message.into(), hint: None, code: MISTAKE }
+    }
+
+    /// A file that could not be read or written. A missing one is the caller's mistake.
+    pub fn file(path: &Path, verb: &str, e: &io::Error) -> Failure {
+        let code = match e.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory => MISTAKE,
+            _ => FAILED,
+        };
+        let message = format!("cannot {verb} `{}`: {}", path.display(), reason(e));
+        Failure::Fault { message, hint: None, code }
+    }
+
+    /// The same with advice.
+    pub fn hint(self, text: impl Into<String>) -> Failure {
+        match self {
+            Failure::Fault { message, code, .. } => {
+                Failure::Fault { message, hint: Some(text.into()), code }
+            }
+            closed => closed,
+        }
+    }
+}
+
+/// The words of an I/O error, without the number that the standard library appends.
+fn reason(e: &io::Error) -> String {
+    let text = e.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |c| c.to_lowercase().chain(letters).collect())
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Failure {
+        Failure::Fault { message: e.to_string(), hint: e.hint(), code: e.exit_code() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Failure {
+        Error::Store(e).into()
+    }
+}
+
+/// Only writing to standard output ends up here; files name their path by [`Failure::file`].
+impl From<io::Error> for Failure {
+    fn from(e: io::Error) -> Failure {
+        match e.kind() {
+            io::ErrorKind::BrokenPipe => Failure::PipeClosed,
+            _ => Failure::Fault {
+                message: format!("cannot write the answer: {}", reason(&e)),
+                hint: None,
+                code: FAILED,
+            },
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(e: serde_json::Error) -> Failure {
+        io::Error::from(e).into()
+    }
+}
+
+impl From<csv::Error> for Failure {
+    fn from(e: csv::Error) -> Failure {
+        match e.into_kind() {
+            csv::ErrorKind::Io(e) => e.into(),
+            other => Failure::from(io::Error::other(format!("{other:?}"))),
+        }
+    }
+}
+
+/// A rule of the program that its own data broke: a row that another row names is not there.
+pub fn inconsistent(what: impl Display) -> Failure {
+    Failure::Fault {
+        message: format!("the database is damaged: {what}"),
+        hint: Some("`tombolo verify` lists everything that is wrong".into()),
+        code: DAMAGED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_a_mistake_and_a_broken_disk_is_not() {
+        let code = |kind| match Failure::file(Path::new("x"), "read", &io::Error::from(kind)) {
+            Failure::Fault { code, .. } => code,
+            Failure::PipeClosed => 0,
+        };
+        assert_eq!(code(io::ErrorKind::NotFound), MISTAKE);
+        assert_eq!(code(io::ErrorKind::StorageFull), FAILED);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_fault() {
+        let closed = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(matches!(Failure::from(closed), Failure::PipeClosed));
+    }
+
+    #[test]
+    fn io_errors_are_told_in_words() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(2)), "no such file or directory");
+    }
+}

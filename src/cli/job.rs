@@ -1,0 +1,118 @@
+//! `tombolo job`: past, held and open jobs.
+
+use super::Context;
+use super::args::{JobAction, JobId, ReportFormat, RowFormat};
+use super::failure::Failure;
+use super::output::{Listing, clean, counted};
+use super::report;
+use serde_json::json;
+use std::io::Write;
+use tombolo::sync::{JobReport, Status};
+
+/// Runs the command.
+pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure> {
+    let database = context.open()?;
+    match action {
+        JobAction::List { scope, max, output } => {
+            let mut jobs = database.jobs()?;
+            jobs.retain(|job| scope.as_ref().is_none_or(|scope| *scope == job.scope));
+            list(context, &jobs, *max, *output)
+        }
+        JobAction::Show(args) => show(context, args, &[database.job(&args.id)?]),
+        JobAction::Approve(args) => show(context, args, &database.approve(&args.id)?),
+        JobAction::Abort(args) => show(context, args, &[database.abort(&args.id)?]),
+        JobAction::Undo(args) => undo(context, args, database.undo(&args.id)?),
+    }
+}
+
+/// The words that `job list` has for where a job stands.
+pub fn status(job: &JobReport) -> &'static str {
+    match job.status {
+        Status::AwaitingUploads => "open",
+        Status::Held => "held",
+        Status::Finished => "finished",
+        Status::Aborted => "aborted",
+    }
+}
+
+fn list(
+    context: &mut Context<'_>,
+    jobs: &[JobReport],
+    max: usize,
+    format: RowFormat,
+) -> Result<u8, Failure> {
+    let mut listing = Listing::new(&[
+        ("id", "JOB"),
+        ("scope", "SCOPE"),
+        ("syncMode", "MODE"),
+        ("status", "STATUS"),
+        ("created", "CREATED"),
+        ("updated", "UPDATED"),
+        ("deleted", "DELETED"),
+        ("skipped", "SKIPPED"),
+        ("time", "WHEN"),
+    ]);
+    for job in jobs.iter().take(max) {
+        let (e, r) = (job.entities, job.relationships);
+        let time = match format {
+            RowFormat::Table => json!(report::time(&context.out, job)),
+            _ => json!(job.end_timestamp.unwrap_or(job.start_timestamp)),
+        };
+        listing.row([
+            json!(job.id),
+            json!(job.scope),
+            json!(job.sync_mode),
+            json!(status(job)),
+            json!(e.created + r.created),
+            json!(e.updated + r.updated),
+            json!(e.deleted + r.deleted),
+            json!(job.skipped_total),
+            time,
+        ]);
+    }
+    listing.print(&mut context.out, format)?;
+    if jobs.len() > max && format == RowFormat::Table {
+        writeln!(context.out, "… {} older jobs (--max {})", jobs.len() - max, jobs.len())?;
+    }
+    Ok(0)
+}
+
+fn show(context: &mut Context<'_>, args: &JobId, jobs: &[JobReport]) -> Result<u8, Failure> {
+    match args.output {
+        ReportFormat::Json => report::json(&mut context.out, jobs)?,
+        ReportFormat::Table => {
+            report::print(context, jobs, None)?;
+            jobs.iter().try_for_each(|job| report::types(&mut context.out, job))?;
+        }
+    }
+    Ok(0)
+}
+
+fn undo(
+    context: &mut Context<'_>,
+    args: &JobId,
+    undone: tombolo::db::UndoReport,
+) -> Result<u8, Failure> {
+    let out = &mut context.out;
+    if args.output == ReportFormat::Json {
+        out.json(&json!({
+            "job": undone.job,
+            "restoredEntities": undone.restored_entities,
+            "restoredRelationships": undone.restored_relationships,
+            "left": undone.left,
+        }))?;
+        return Ok(0);
+    }
+    writeln!(
+        out,
+        "+ {} and {} restored in scope `{}`  job {}",
+        counted(undone.restored_entities, "entity", "entities"),
+        counted(undone.restored_relationships, "relationship", "relationships"),
+        clean(&undone.job.scope),
+        undone.job.id,
+    )?;
+    for left in &undone.left {
+        writeln!(out, "! {}", clean(left))?;
+    }
+    Ok(0)
+}

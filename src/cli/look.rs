@@ -1,0 +1,256 @@
+//! What is in the graph: `get` one entity, list the `scopes`, count with `stats`.
+
+use super::Context;
+use super::args::{Get, Listing as ListingArgs, ReportFormat, RowFormat};
+use super::failure::{Failure, inconsistent};
+use super::naming::{self, Link};
+use super::output::{Listing, Out, bytes, clean, counted, exactly, thousands, when};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Write;
+use tombolo::graph::{Adjacency, Direction, Entity, EntityHead, GraphRead, Kind, Names};
+use tombolo::store::{CLASS_SEPARATOR, ScopeRow, Snapshot};
+use tombolo::sync::JobReport;
+
+/// Neighbours of one group that people see; programs see all.
+const NEIGHBOURS: usize = 6;
+
+/// One relationship of an entity, and what is at its other end.
+#[derive(Serialize)]
+struct Neighbour {
+    direction: &'static str,
+    relationship: Link,
+    entity: EntityHead,
+}
+
+/// `tombolo get`.
+pub fn get(context: &mut Context<'_>, args: &Get) -> Result<u8, Failure> {
+    let database = context.open()?;
+    let snapshot = database.snapshot()?;
+    let number = database.find_entity(&snapshot, &args.entity)?;
+    let entity = snapshot
+        .entity(number)?
+        .ok_or_else(|| inconsistent(format_args!("entity number {number} is missing")))?;
+    let neighbours = neighbours(&snapshot, number)?;
+    let out = &mut context.out;
+    match args.output {
+        ReportFormat::Json => {
+            out.json(&json!({ "entity": entity, "relationships": neighbours }))?;
+        }
+        ReportFormat::Table => {
+            print_entity(out, &entity)?;
+            print_neighbours(out, &neighbours)?;
+        }
+    }
+    Ok(0)
+}
+
+fn neighbours(snapshot: &Snapshot, number: u32) -> Result<Vec<Neighbour>, Failure> {
+    let mut found = Vec::new();
+    for (direction, word) in [(Direction::Out, "out"), (Direction::In, "in")] {
+        let mut edges = Vec::new();
+        snapshot.for_each_edge(number, direction, |edge| edges.push(edge))?;
+        let relationships: Vec<u32> = edges.iter().map(|edge| edge.relationship).collect();
+        let others: Vec<u32> = edges.iter().map(|edge| edge.other).collect();
+        let links = naming::links(snapshot, &relationships)?;
+        let entities = naming::entities(snapshot, &others)?;
+        found.extend(links.into_iter().zip(entities).map(|(relationship, entity)| Neighbour {
+            direction: word,
+            relationship,
+            entity,
+        }));
+    }
+    found.sort_by(|a, b| {
+        let key = |n: &Neighbour| {
+            (n.direction == "in", n.relationship.class.clone(), n.entity.type_name.clone())
+        };
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.entity.scope.cmp(&b.entity.scope))
+            .then_with(|| a.entity.key.cmp(&b.entity.key))
+    });
+    Ok(found)
+}
+
+fn print_entity(out: &mut Out<'_>, entity: &Entity) -> Result<(), Failure> {
+    let metadata = &entity.metadata;
+    let deleted = metadata.end_on.map(|end| format!("   ! deleted {}", when(out, end)));
+    writeln!(
+        out,
+        "{}  (@{})  {} [{}]{}",
+        out.bold(&clean(&entity.key)),
+        clean(&entity.scope),
+        clean(&entity.type_name),
+        clean(&entity.classes.join(", ")),
+        deleted.unwrap_or_default()
+    )?;
+    let width = entity.properties.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in &entity.properties {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        writeln!(out, "  {:<width$}  {}", clean(name), clean(&text))?;
+    }
+    if let Some(raw) = &entity.raw_data {
+        writeln!(out, "  _rawData  {} (-o json shows it)", bytes(raw.len() as u64))?;
+    }
+    let (created, begun) = (when(out, metadata.created_on), when(out, metadata.begin_on));
+    writeln!(out, "\nfirst seen {created}, version {} since {begun}", metadata.version)?;
+    writeln!(out, "by job {} (source {})", metadata.job_id, clean(&metadata.source))?;
+    Ok(writeln!(out, "_id {}", entity.id)?)
+}
+
+fn print_neighbours(out: &mut Out<'_>, neighbours: &[Neighbour]) -> Result<(), Failure> {
+    let title = counted(neighbours.len() as u64, "relationship", "relationships");
+    writeln!(out, "\n{title}")?;
+    let same = |a: &Neighbour, b: &Neighbour| {
+        (a.direction, &a.relationship.class, &a.entity.type_name, &a.entity.scope)
+            == (b.direction, &b.relationship.class, &b.entity.type_name, &b.entity.scope)
+    };
+    for group in neighbours.chunk_by(same) {
+        let (first, arrow) = (&group[0], if group[0].direction == "out" { '→' } else { '←' });
+        let names: Vec<String> =
+            group.iter().take(NEIGHBOURS).map(|n| clean(&n.entity.key).into_owned()).collect();
+        let more = match group.len().saturating_sub(NEIGHBOURS) {
+            0 => String::new(),
+            more => format!(", … {} more (-o json lists all)", thousands(more as u64)),
+        };
+        writeln!(
+            out,
+            "  {} {arrow} {} @{} ({})   {}{more}",
+            clean(&first.relationship.class),
+            clean(&first.entity.type_name),
+            clean(&first.entity.scope),
+            thousands(group.len() as u64),
+            names.join(", ")
+        )?;
+    }
+    Ok(())
+}
+
+/// The scopes by name.
+fn rows(snapshot: &Snapshot) -> Result<Vec<(String, ScopeRow)>, Failure> {
+    let mut rows: Vec<(String, ScopeRow)> = snapshot
+        .scope_rows()?
+        .into_iter()
+        .map(|(number, row)| (snapshot.name(number).to_owned(), row))
+        .collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(rows)
+}
+
+/// `tombolo scopes`.
+pub fn scopes(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failure> {
+    let snapshot = context.open()?.snapshot()?;
+    let out = &mut context.out;
+    let mut listing = Listing::new(&[
+        ("scope", "SCOPE"),
+        ("entities", "ENTITIES"),
+        ("relationships", "RELATIONSHIPS"),
+        ("deleted", "DELETED"),
+        ("lastJob", "LAST JOB"),
+        ("lastChange", "CHANGED"),
+    ]);
+    for (scope, row) in rows(&snapshot)? {
+        let [entities, relationships] = &row.counts;
+        let job = match row.last_job {
+            Some(sequence) => snapshot.job(sequence)?,
+            None => None,
+        };
+        let time = job.as_ref().and_then(|job| {
+            let report: JobReport = serde_json::from_slice(&job.report).ok()?;
+            report.end_timestamp
+        });
+        let time = match args.output {
+            RowFormat::Table => json!(time.map(|time| when(out, time))),
+            _ => json!(time.map(exactly)),
+        };
+        listing.row([
+            json!(scope),
+            json!(entities.live),
+            json!(relationships.live),
+            json!(entities.deleted + relationships.deleted),
+            json!(job.map(|job| job.id)),
+            time,
+        ]);
+    }
+    listing.print(out, args.output)?;
+    Ok(0)
+}
+
+/// `tombolo stats`.
+pub fn stats(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failure> {
+    let size = std::fs::metadata(context.path()).map_or(0, |m| m.len());
+    let snapshot = context.open()?.snapshot()?;
+    let rows = rows(&snapshot)?;
+    let types = types(&snapshot, &rows);
+    let classes = classes(&snapshot, &rows);
+    let total = |kind: Kind| rows.iter().map(|(_, row)| row.count(kind).live).sum::<u64>();
+    let deleted: u64 = rows.iter().flat_map(|(_, row)| &row.counts).map(|c| c.deleted).sum();
+    let file = context.path().display().to_string();
+    let (entities, relationships) = (total(Kind::Entity), total(Kind::Relationship));
+    let out = &mut context.out;
+    match args.output {
+        RowFormat::Json => out.json(&json!({
+            "file": file,
+            "bytes": size,
+            "revision": snapshot.meta().revision,
+            "jobs": snapshot.meta().next_job,
+            "scopes": rows.len(),
+            "entities": entities,
+            "relationships": relationships,
+            "deleted": deleted,
+            "types": types.objects(),
+            "classes": classes.objects(),
+        }))?,
+        RowFormat::Table => {
+            writeln!(
+                out,
+                "{}: {}, {} and {} in {}, {}, revision {}\n",
+                clean(&file),
+                bytes(size),
+                counted(entities, "entity", "entities"),
+                counted(relationships, "relationship", "relationships"),
+                counted(rows.len() as u64, "scope", "scopes"),
+                counted(deleted, "tombstone", "tombstones"),
+                snapshot.meta().revision
+            )?;
+            types.print(out, RowFormat::Table)?;
+            writeln!(out)?;
+            classes.print(out, RowFormat::Table)?;
+        }
+        rows => types.print(out, rows)?,
+    }
+    Ok(0)
+}
+
+/// Live objects by scope, kind and type.
+fn types(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
+    let mut listing =
+        Listing::new(&[("scope", "SCOPE"), ("kind", "KIND"), ("type", "TYPE"), ("live", "LIVE")]);
+    for (scope, row) in rows {
+        for kind in [Kind::Entity, Kind::Relationship] {
+            let types: BTreeMap<&str, u64> =
+                row.count(kind).types.iter().map(|(&t, &n)| (snapshot.name(t), n)).collect();
+            for (name, n) in types {
+                listing.row([json!(scope), json!(kind.plural()), json!(name), json!(n)]);
+            }
+        }
+    }
+    listing
+}
+
+/// Live objects by class; an entity of two classes counts in both.
+fn classes(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
+    let mut listing = Listing::new(&[("kind", "KIND"), ("class", "CLASS"), ("live", "LIVE")]);
+    for kind in [Kind::Entity, Kind::Relationship] {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (&set, &n) in rows.iter().flat_map(|(_, row)| &row.count(kind).classes) {
+            let set = snapshot.name(set).split(CLASS_SEPARATOR).filter(|class| !class.is_empty());
+            set.for_each(|class| *counts.entry(class).or_default() += n);
+        }
+        for (class, n) in counts {
+            listing.row([json!(kind.plural()), json!(class), json!(n)]);
+        }
+    }
+    listing
+}

@@ -1,0 +1,206 @@
+//! The command line: arguments in, printing out. Everything between is the library's.
+//!
+//! Answers go to standard output, words about them to standard error. Each command is a function
+//! that returns its exit code, so that `demo` can call the others like a user would.
+
+mod apply;
+mod args;
+mod ask;
+mod blast;
+mod chains;
+mod checkup;
+mod demo;
+mod export;
+mod failure;
+mod job;
+mod look;
+mod mapped;
+mod naming;
+mod output;
+mod picture;
+mod report;
+mod sync;
+mod tree;
+
+use args::{Color, Command, Global, MessageFormat};
+use failure::{Failure, MISTAKE};
+use output::{Out, clean_lines};
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use tombolo::db::Database;
+
+/// What every command gets: where to print, and which database.
+pub struct Context<'a> {
+    /// Where the answer goes.
+    pub out: Out<'a>,
+    /// The flags that every command takes.
+    pub global: Global,
+    /// Whether progress may be shown on standard error.
+    pub progress: bool,
+}
+
+impl Context<'_> {
+    /// The path of the database.
+    pub fn path(&self) -> &Path {
+        &self.global.db
+    }
+
+    /// ` --db PATH` where commands in advice need it, else nothing.
+    pub fn db_flag(&self) -> String {
+        match self.path() == Path::new(args::DB_DEFAULT) {
+            true => String::new(),
+            false => format!(" --db {}", sync::quoted(&self.path().display().to_string())),
+        }
+    }
+
+    /// Opens the database, which must exist.
+    pub fn open(&self) -> Result<Database, Failure> {
+        if !self.path().exists() {
+            let message = format!("no database at `{}`", self.path().display());
+            return Err(Failure::mistake(message).hint(
+                "`tombolo init` makes an empty one, `tombolo sync FILE...` makes and fills one; \
+                 `--db PATH` or TOMBOLO_DB names another",
+            ));
+        }
+        Ok(Database::open(self.path())?)
+    }
+
+    /// Opens the database, making it if there is none.
+    pub fn open_or_create(&self) -> Result<Database, Failure> {
+        Ok(Database::open_or_create(self.path())?)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match args::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    let global = cli.global.clone();
+    match global.color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    let stdout = std::io::stdout();
+    let mut out = Out::plain(BufWriter::with_capacity(1 << 16, stdout.lock()));
+    out.terminal = stdout.is_terminal();
+    out.color = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
+    out.quiet = global.quiet;
+    out.verbose = global.verbose;
+    let progress = std::io::stderr().is_terminal() && !global.quiet;
+    let mut context = Context { out, global, progress };
+    let result = run(cli.command, &mut context);
+    let result = result.and_then(|code| {
+        context.out.flush()?;
+        Ok(code)
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            // What was found before the fault is still worth reading.
+            let _ = context.out.flush();
+            tell(&failure, context.global.message_format)
+        }
+    }
+}
+
+fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
+    match command {
+        Command::Demo(args) => demo::run(context, &args),
+        Command::Init => checkup::init(context),
+        Command::Sync(args) => sync::run(context, &args),
+        Command::Job(args) => job::run(context, &args.action),
+        Command::Check(args) => apply::check(context, &args),
+        Command::Plan(args) => apply::plan(context, &args),
+        Command::Apply(args) => apply::apply(context, &args),
+        Command::BlastRadius(args) => blast::run(context, &args),
+        Command::Owners(args) => chains::owners(context, &args),
+        Command::Path(args) => chains::path(context, &args),
+        Command::Cycles(args) => chains::cycles(context, &args),
+        Command::Get(args) => look::get(context, &args),
+        Command::Scopes(args) => look::scopes(context, &args),
+        Command::Stats(args) => look::stats(context, &args),
+        Command::Export(args) => export::run(context, &args),
+        Command::Verify => checkup::verify(context),
+        Command::Compact => checkup::compact(context),
+        Command::Gc(args) => checkup::gc(context, &args),
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut args::command(), "tombolo", &mut script);
+            context.out.write_all(&script)?;
+            Ok(0)
+        }
+    }
+}
+
+/// Prints help, or what is wrong with the command line.
+fn usage(e: &clap::Error) -> ExitCode {
+    // The flags could not be read, so this one is looked for by hand.
+    let words: Vec<String> = std::env::args().collect();
+    let json = words.iter().any(|word| word == "--message-format=json")
+        || words.windows(2).any(|pair| pair == ["--message-format", "json"]);
+    if e.use_stderr() && json {
+        let text = e.to_string();
+        let message = text.lines().next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        return tell(&Failure::mistake(message), MessageFormat::Json);
+    }
+    // A closed pipe is the only way this fails, and nobody is left to hear of it.
+    let _ = e.print();
+    ExitCode::from(if e.use_stderr() { MISTAKE } else { 0 })
+}
+
+/// Lines of one message that people see; programs see all.
+const LINES: usize = 20;
+
+/// The first lines of a message that may list a fault for each row of a file.
+fn shortened(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().collect();
+    match lines.len().saturating_sub(LINES) {
+        0 | 1 => message.to_owned(),
+        more => {
+            let first = lines[..LINES].join("\n");
+            format!("{first}\n… {more} more (--message-format json lists all)")
+        }
+    }
+}
+
+/// Prints why a command ended early and gives its exit code.
+fn tell(failure: &Failure, format: MessageFormat) -> ExitCode {
+    let Failure::Fault { message, hint, code } = failure else { return ExitCode::SUCCESS };
+    let mut stderr = anstream::stderr();
+    // Nothing is left to do when standard error is gone as well.
+    let _ = match format {
+        MessageFormat::Json => {
+            let line = serde_json::json!({ "error": message, "hint": hint, "exitCode": code });
+            writeln!(stderr, "{line}")
+        }
+        MessageFormat::Human => {
+            let red = anstyle::AnsiColor::Red.on_default().bold();
+            let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
+            let hint = hint.as_ref().map(|hint| clean_lines(hint));
+            writeln!(stderr, "{red}error:{red:#} {}", clean_lines(&shortened(message))).and_then(
+                |()| hint.map_or(Ok(()), |hint| writeln!(stderr, "{cyan}hint:{cyan:#} {hint}")),
+            )
+        }
+    };
+    ExitCode::from(*code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_for_each_row_does_not_fill_the_screen() {
+        let message = (1..=50).map(|n| format!("fault {n}")).collect::<Vec<_>>().join("\n");
+        let short = shortened(&message);
+        assert_eq!(short.lines().count(), LINES + 1);
+        assert!(short.ends_with("… 30 more (--message-format json lists all)"), "{short}");
+        assert_eq!(shortened("one fault"), "one fault");
+    }
+}

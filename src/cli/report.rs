@@ -1,0 +1,255 @@
+//! Job reports for people and programs. `sync`, `apply`, `plan` and `job` all print them here.
+
+use super::Context;
+use super::args::RowFormat;
+use super::failure::{Failure, REFUSED};
+use super::output::{Listing, Out, clean, counted, thousands, when};
+use anstyle::AnsiColor;
+use serde_json::json;
+use std::io::{self, Write};
+use tombolo::sync::{JobReport, Status, Tally};
+
+/// Skipped rows that people see; programs see all.
+const SKIPPED_SHOWN: usize = 20;
+/// Keys of a held deletion that people see.
+const DELETES_SHOWN: usize = 10;
+
+/// One report as itself, several in a list with a name.
+pub fn json(out: &mut Out<'_>, reports: &[JobReport]) -> Result<(), Failure> {
+    match reports {
+        [report] => out.json(report),
+        several => out.json(&json!({ "jobs": several })),
+    }
+}
+
+/// The exit code of jobs that ran: a held one is a refusal.
+pub fn exit_code(reports: &[JobReport]) -> u8 {
+    let held = reports.iter().any(|report| report.status == Status::Held);
+    if held { REFUSED } else { 0 }
+}
+
+/// Prints what jobs did: a line each, the counts of all in one table, then what needs attention.
+/// `again` is the command that made them, for advice on how to repeat it.
+pub fn print(
+    context: &mut Context<'_>,
+    reports: &[JobReport],
+    again: Option<&str>,
+) -> Result<(), Failure> {
+    let out = &mut context.out;
+    for report in reports {
+        writeln!(out, "{}", headline(out, report))?;
+    }
+    if reports.is_empty() {
+        writeln!(out, "no rows, so no job")?;
+    } else if !out.quiet {
+        writeln!(out)?;
+        counts(reports).print(out, RowFormat::Table)?;
+    }
+    for report in reports {
+        attention(context, report, again)?;
+    }
+    Ok(())
+}
+
+/// What a report says beside its counts: skipped rows, deletions elsewhere, why it is held.
+pub fn attention(
+    context: &mut Context<'_>,
+    report: &JobReport,
+    again: Option<&str>,
+) -> Result<(), Failure> {
+    skipped(&mut context.out, report, SKIPPED_SHOWN)?;
+    foreign(&mut context.out, report)?;
+    held(context, report, again)
+}
+
+/// `okta  DIFF  entities 60 = 58 created + 2 updated; relationships 0  job 0198…`
+fn headline(out: &Out<'_>, report: &JobReport) -> String {
+    let mut text = format!("{}  {}", out.bold(&clean(&report.scope)), report.sync_mode);
+    for (noun, tally) in [("entities", report.entities), ("relationships", report.relationships)] {
+        if tally != Tally::default() {
+            text.push_str(&format!("  {noun} {}", sum(tally)));
+        }
+    }
+    if report.is_quiet() && report.status == Status::Finished {
+        text.push_str("  = no changes");
+    }
+    text.push_str(&match (report.dry_run, report.status) {
+        (true, _) => "  (dry run: nothing has changed)".to_owned(),
+        (_, Status::Finished) => format!("  job {}", report.id),
+        (_, Status::Held) => format!("  ! held, nothing has changed  job {}", report.id),
+        (_, Status::Aborted) => format!("  aborted, nothing has changed  job {}", report.id),
+        (_, Status::AwaitingUploads) => format!("  open, takes uploads  job {}", report.id),
+    });
+    text
+}
+
+/// `60 = 58 created + 2 updated, 1 deleted`: a count and what makes it up.
+fn sum(tally: Tally) -> String {
+    let told = tally.created + tally.updated + tally.unchanged + tally.skipped;
+    let parts = [
+        (tally.created, "created"),
+        (tally.updated, "updated"),
+        (tally.unchanged, "unchanged"),
+        (tally.skipped, "skipped"),
+        // With --ignore-duplicates only the last row of a key counts.
+        (tally.uploaded.saturating_sub(told), "repeated"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{} {word}", thousands(*n)))
+        .collect();
+    let mut text = thousands(tally.uploaded);
+    if !parts.is_empty() {
+        text.push_str(&format!(" = {}", parts.join(" + ")));
+    }
+    if tally.deleted > 0 {
+        text.push_str(&format!(", {} deleted", thousands(tally.deleted)));
+    }
+    text
+}
+
+/// A row for each scope and kind.
+fn counts(reports: &[JobReport]) -> Listing {
+    let mut listing = Listing::new(&[
+        ("scope", "SCOPE"),
+        ("kind", "KIND"),
+        ("uploaded", "UPLOADED"),
+        ("created", "CREATED"),
+        ("updated", "UPDATED"),
+        ("deleted", "DELETED"),
+        ("unchanged", "UNCHANGED"),
+        ("skipped", "SKIPPED"),
+    ]);
+    for report in reports {
+        for (kind, tally) in
+            [("entities", report.entities), ("relationships", report.relationships)]
+        {
+            if tally != Tally::default() || kind == "entities" && report.is_quiet() {
+                add(&mut listing, &report.scope, kind, tally);
+            }
+        }
+    }
+    listing
+}
+
+fn add(listing: &mut Listing, scope: &str, kind: &str, t: Tally) {
+    listing.row([
+        json!(scope),
+        json!(kind),
+        json!(t.uploaded),
+        json!(t.created),
+        json!(t.updated),
+        json!(t.deleted),
+        json!(t.unchanged),
+        json!(t.skipped),
+    ]);
+}
+
+/// The counts of one report by `_type`.
+pub fn types(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
+    let mut listing = Listing::new(&[
+        ("scope", "SCOPE"),
+        ("type", "TYPE"),
+        ("uploaded", "UPLOADED"),
+        ("created", "CREATED"),
+        ("updated", "UPDATED"),
+        ("deleted", "DELETED"),
+        ("unchanged", "UNCHANGED"),
+        ("skipped", "SKIPPED"),
+    ]);
+    for (name, tally) in &report.types {
+        add(&mut listing, &report.scope, name, *tally);
+    }
+    if !listing.is_empty() {
+        writeln!(out)?;
+        listing.print(out, RowFormat::Table)?;
+    }
+    Ok(())
+}
+
+/// Prints the first `shown` rows that were left out, each with its reason.
+pub fn skipped(out: &mut Out<'_>, report: &JobReport, shown: usize) -> io::Result<()> {
+    if report.skipped_total == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n! {} skipped in scope `{}`:",
+        thousands(report.skipped_total),
+        clean(&report.scope)
+    )?;
+    for row in report.skipped.iter().take(shown) {
+        let place = row.place.as_deref().unwrap_or("-");
+        writeln!(out, "  {}  {}  {}", clean(place), clean(&row.key), clean(&row.reason))?;
+    }
+    let more = report.skipped_total.saturating_sub(report.skipped.len().min(shown) as u64);
+    if more > 0 {
+        writeln!(out, "  … {} more (-o json lists all)", thousands(more))?;
+    }
+    Ok(())
+}
+
+fn foreign(out: &mut Out<'_>, report: &JobReport) -> io::Result<()> {
+    for (scope, &n) in &report.foreign_deletions {
+        writeln!(
+            out,
+            "- {} of scope `{}` went with their entities; its own job brings them back",
+            counted(n, "relationship", "relationships"),
+            clean(scope)
+        )?;
+    }
+    Ok(())
+}
+
+/// Why a job is held, what it would delete, and the exact commands that go on from here.
+fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> Result<(), Failure> {
+    let Some(held) = &report.held else { return Ok(()) };
+    let db = context.db_flag();
+    let out = &mut context.out;
+    let title = out.paint(AnsiColor::Yellow.on_default().bold(), "! HELD");
+    writeln!(out, "\n{title}  scope `{}` stays as it is:", clean(&report.scope))?;
+    for reason in &held.reasons {
+        writeln!(out, "  {}", clean(reason))?;
+    }
+    let deletes = report.entities.deleted + report.relationships.deleted;
+    let total = deletes.max(held.deletes.len() as u64);
+    for key in held.deletes.iter().take(DELETES_SHOWN) {
+        writeln!(out, "  - {}", clean(key))?;
+    }
+    let more = total - held.deletes.len().min(DELETES_SHOWN) as u64;
+    if more > 0 {
+        writeln!(out, "  … {} more to delete (-o json lists the first 50)", thousands(more))?;
+    }
+    if report.dry_run {
+        writeln!(out, "  {}", clean(&held.override_hint))?;
+        return Ok(());
+    }
+    writeln!(out, "  to run it after all   tombolo{db} job approve {}", report.id)?;
+    writeln!(out, "  to drop it            tombolo{db} job abort {}", report.id)?;
+    match again {
+        Some(again) => writeln!(out, "  to allow it at once   {again} --allow-deletes {total}")?,
+        None => writeln!(out, "  to allow it at once   sync again with --allow-deletes {total}")?,
+    }
+    Ok(())
+}
+
+/// When a job ran, for lists.
+pub fn time(out: &Out<'_>, report: &JobReport) -> String {
+    when(out, report.end_timestamp.unwrap_or(report.start_timestamp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_count_is_followed_by_what_makes_it_up() {
+        let tally =
+            Tally { uploaded: 1060, created: 1058, updated: 2, deleted: 3, ..Tally::default() };
+        assert_eq!(sum(tally), "1 060 = 1 058 created + 2 updated, 3 deleted");
+        let twice = Tally { uploaded: 148, created: 74, ..Tally::default() };
+        assert_eq!(sum(twice), "148 = 74 created + 74 repeated");
+        assert_eq!(sum(Tally::default()), "0");
+    }
+}

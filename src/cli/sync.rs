@@ -1,0 +1,240 @@
+//! `tombolo sync`: files in, one job or one a scope, and what became of each row.
+
+use super::Context;
+use super::args::{ReportFormat, SameScope, Sync};
+use super::failure::Failure;
+use super::report;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tombolo::db::SyncRequest;
+use tombolo::sync::{Format, Input, Mode};
+
+/// Runs the command.
+pub fn run(context: &mut Context<'_>, args: &Sync) -> Result<u8, Failure> {
+    let sources = sources(&args.files)?;
+    let bar = progress(context, &sources);
+    let mut inputs: Vec<Input<'_>> = sources.into_iter().map(|s| s.input(&bar)).collect();
+    let database = context.open_or_create()?;
+    let result = database.sync(&request(args), &mut inputs, &|_| {});
+    bar.finish_and_clear();
+    let reports = result?;
+    match args.output {
+        ReportFormat::Json => report::json(&mut context.out, &reports)?,
+        ReportFormat::Table => {
+            let again = command(context, args);
+            report::print(context, &reports, Some(&again))?;
+        }
+    }
+    Ok(report::exit_code(&reports))
+}
+
+fn request(args: &Sync) -> SyncRequest {
+    SyncRequest {
+        scope: args.scope.clone(),
+        mode: args.mode,
+        source: args.source.clone(),
+        dry_run: args.dry_run,
+        ignore_duplicates: args.ignore_duplicates,
+        allow_deletes: args.allow_deletes,
+        partial_types: args.partial_types.clone(),
+        same_scope_reject: args.same_scope == SameScope::Reject,
+    }
+}
+
+/// The command as it was given, to be repeated with one more flag.
+fn command(context: &Context<'_>, args: &Sync) -> String {
+    let mut text = format!("tombolo{} sync", context.db_flag());
+    for file in &args.files {
+        text.push_str(&format!(" {}", quoted(&file.display().to_string())));
+    }
+    if let Some(scope) = &args.scope {
+        text.push_str(&format!(" --scope {}", quoted(scope)));
+    }
+    if args.mode != Mode::Diff {
+        text.push_str(&format!(" --mode {}", args.mode));
+    }
+    text
+}
+
+/// `text` as one word of a shell.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:@,+=".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", super::output::clean(text).replace('\'', "'\\''")),
+    }
+}
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// A file to upload. It is opened when its turn comes: a folder may hold more files than a
+/// process may have open.
+struct Source {
+    /// `None` is standard input.
+    path: Option<PathBuf>,
+    format: Format,
+    packing: Packing,
+    len: u64,
+}
+
+/// The files that the arguments mean, in the order given; those of a folder sorted by name.
+fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            found.push(Source {
+                path: None,
+                format: Format::Ndjson,
+                packing: Packing::Plain,
+                len: 0,
+            });
+            continue;
+        }
+        let metadata = std::fs::metadata(path).map_err(|e| Failure::file(path, "read", &e))?;
+        if metadata.is_dir() {
+            found.extend(folder(path)?);
+            continue;
+        }
+        let (format, packing) = kind(path).ok_or_else(|| {
+            Failure::mistake(format!("cannot tell what is in `{}` by its name", path.display()))
+                .hint("expected .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind")
+        })?;
+        found.push(Source { path: Some(path.clone()), format, packing, len: metadata.len() });
+    }
+    Ok(found)
+}
+
+/// Every file of a folder whose name says what is in it.
+fn folder(path: &Path) -> Result<Vec<Source>, Failure> {
+    let fault = |e: io::Error| Failure::file(path, "read", &e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        let metadata = std::fs::metadata(&path).map_err(|e| Failure::file(&path, "read", &e))?;
+        if let (Some((format, packing)), true) = (kind(&path), metadata.is_file()) {
+            found.push(Source { path: Some(path), format, packing, len: metadata.len() });
+        }
+    }
+    if found.is_empty() {
+        let message = format!("no file to upload in the folder `{}`", path.display());
+        return Err(Failure::mistake(message)
+            .hint("it needs .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind"));
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// What the name of a file says about its contents.
+fn kind(path: &Path) -> Option<(Format, Packing)> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let (name, packing) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
+        (Some(inner), _) => (inner, Packing::Gzip),
+        (_, Some(inner)) => (inner, Packing::Zstd),
+        _ => (name.as_str(), Packing::Plain),
+    };
+    let format = match name.rsplit_once('.')?.1 {
+        "json" => Format::Json,
+        "ndjson" | "jsonl" => Format::Ndjson,
+        "csv" => Format::Csv,
+        _ => return None,
+    };
+    Some((format, packing))
+}
+
+impl Source {
+    fn input(self, bar: &ProgressBar) -> Input<'static> {
+        let name = match &self.path {
+            Some(path) => path.display().to_string(),
+            None => "standard input".into(),
+        };
+        let state = State::Waiting(self.path, self.packing, bar.clone());
+        Input { name, format: self.format, reader: Box::new(Lazy(state)) }
+    }
+}
+
+/// A reader that opens its file at the first read and closes it at the end.
+struct Lazy(State);
+
+enum State {
+    Waiting(Option<PathBuf>, Packing, ProgressBar),
+    Open(Box<dyn Read + Send>),
+    Done,
+}
+
+fn open(
+    path: Option<&Path>,
+    packing: Packing,
+    bar: &ProgressBar,
+) -> io::Result<Box<dyn Read + Send>> {
+    let raw: Box<dyn Read + Send> = match path {
+        Some(path) => Box::new(bar.wrap_read(File::open(path)?)),
+        None => Box::new(bar.wrap_read(io::stdin())),
+    };
+    Ok(match packing {
+        Packing::Plain => raw,
+        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(raw))),
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::new(raw)?),
+    })
+}
+
+impl Read for Lazy {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let State::Waiting(path, packing, bar) = &self.0 {
+            self.0 = State::Open(open(path.as_deref(), *packing, bar)?);
+        }
+        let State::Open(reader) = &mut self.0 else { return Ok(0) };
+        let n = reader.read(buffer)?;
+        if n == 0 && !buffer.is_empty() {
+            self.0 = State::Done;
+        }
+        Ok(n)
+    }
+}
+
+/// A bar over the bytes of all files, or one that nobody sees.
+fn progress(context: &Context<'_>, sources: &[Source]) -> ProgressBar {
+    if !context.progress {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let bar = match sources.iter().any(|s| s.path.is_none()) {
+        true => ProgressBar::no_length(),
+        false => ProgressBar::new(sources.iter().map(|s| s.len).sum()),
+    };
+    let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}  {elapsed}");
+    bar.set_style(style.expect("BUG: the template is in order"));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_says_what_is_in_a_file() {
+        let said = |name: &str| kind(Path::new(name));
+        assert!(matches!(said("a.json"), Some((Format::Json, Packing::Plain))));
+        assert!(matches!(said("x/a.b.NDJSON"), Some((Format::Ndjson, Packing::Plain))));
+        assert!(matches!(said("a.jsonl.gz"), Some((Format::Ndjson, Packing::Gzip))));
+        assert!(matches!(said("a.csv.zst"), Some((Format::Csv, Packing::Zstd))));
+        assert!(said("a.txt").is_none());
+        assert!(said("json").is_none());
+        assert!(said("a.gz").is_none());
+    }
+
+    #[test]
+    fn advice_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted("okta.json"), "okta.json");
+        assert_eq!(quoted("a b; rm -rf"), "'a b; rm -rf'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}
