@@ -153,17 +153,20 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Reaches `other` unless it was met before. `edge` is read only if it is new: most are not.
     #[inline]
-    fn meet(&mut self, from: u32, distance: u32, edge: Edge, direction: Direction) {
-        if self.scratch.insert(edge.other) {
-            self.reached.push(Reached {
-                entity: edge.other,
-                distance,
-                from,
-                relationship: edge.relationship,
-                verb: edge.verb,
-                direction,
-            });
+    fn meet(
+        &mut self,
+        other: u32,
+        distance: u32,
+        from: u32,
+        direction: Direction,
+        edge: impl FnOnce() -> Edge,
+    ) {
+        if self.scratch.insert(other) {
+            let Edge { relationship, verb, .. } = edge();
+            let entity = other;
+            self.reached.push(Reached { entity, distance, from, relationship, verb, direction });
         }
     }
 }
@@ -228,7 +231,7 @@ pub fn blast_radius<A: Adjacency>(
             if looks {
                 graph.for_each_edge(from, direction, |edge| {
                     if rules.pass(edge.verb, direction) {
-                        walk.meet(from, distance, edge, direction);
+                        walk.meet(edge.other, distance, from, direction, || edge);
                     }
                 })?;
             }
@@ -293,17 +296,7 @@ impl GraphView {
             if CHECK && passes[verb as usize] & bit(direction) == 0 {
                 continue;
             }
-            if walk.scratch.insert(other) {
-                let edge = self.edge_at(half, start + at);
-                walk.reached.push(Reached {
-                    entity: other,
-                    distance,
-                    from,
-                    relationship: edge.relationship,
-                    verb: edge.verb,
-                    direction,
-                });
-            }
+            walk.meet(other, distance, from, direction, || self.edge_at(half, start + at));
         }
     }
 }
@@ -315,13 +308,11 @@ impl GraphView {
 pub fn chain_to(reached: &[Reached], entity: u32) -> Option<Vec<Step>> {
     let mut chain = Vec::new();
     let mut wanted = entity;
-    for step in reached.iter().rev().filter_map(|r| {
-        (r.entity == wanted).then(|| {
-            wanted = r.from;
-            r.step()
-        })
-    }) {
-        chain.push(step);
+    for last in reached.iter().rev() {
+        if last.entity == wanted {
+            wanted = last.from;
+            chain.push(last.step());
+        }
     }
     chain.reverse();
     (!chain.is_empty()).then_some(chain)

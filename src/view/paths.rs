@@ -8,6 +8,7 @@ use super::{GraphView, Step, Way, passes};
 use crate::graph::{Adjacency, Direction};
 use petgraph::algo::kosaraju_scc;
 use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
 
 /// The shortest paths between two entities.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,8 +117,8 @@ impl<A: Adjacency> Search<'_, A> {
             next += 1;
             let onward = self.steps_nearer(entity, distances)?;
             for step in &onward {
-                if !steps.onward.contains_key(&step.to) {
-                    steps.onward.insert(step.to, Vec::new());
+                if let Entry::Vacant(slot) = steps.onward.entry(step.to) {
+                    slot.insert(Vec::new());
                     steps.order.push(step.to);
                 }
             }
