@@ -119,19 +119,6 @@ impl Scratch {
         }
     }
 
-    /// Marks an entity and says whether it was new. Numbers beyond the bound are never new.
-    #[inline]
-    fn insert(&mut self, entity: u32) -> bool {
-        let mask = 1 << (entity % 64);
-        match self.words.get_mut(entity as usize / 64) {
-            Some(word) if *word & mask == 0 => {
-                *word |= mask;
-                true
-            }
-            _ => false,
-        }
-    }
-
     fn wipe(&mut self, roots: &[u32], reached: &[Reached]) {
         if reached.len() >= self.words.len() {
             self.words.fill(0);
@@ -146,26 +133,30 @@ impl Scratch {
     }
 }
 
+/// Marks an entity and says whether it was new. Numbers beyond the bound are never new.
+#[inline]
+fn mark(words: &mut [u64], entity: u32) -> bool {
+    let mask = 1 << (entity % 64);
+    match words.get_mut(entity as usize / 64) {
+        Some(word) if *word & mask == 0 => {
+            *word |= mask;
+            true
+        }
+        _ => false,
+    }
+}
+
 /// A walk under way: what it has met, and what it has reached, which is its queue as well.
 struct Walk<'a> {
-    scratch: &'a mut Scratch,
+    words: &'a mut [u64],
     reached: Vec<Reached>,
 }
 
 impl Walk<'_> {
-    /// Reaches `other` unless it was met before. `edge` is read only if it is new: most are not.
     #[inline]
-    fn meet(
-        &mut self,
-        other: u32,
-        distance: u32,
-        from: u32,
-        direction: Direction,
-        edge: impl FnOnce() -> Edge,
-    ) {
-        if self.scratch.insert(other) {
-            let Edge { relationship, verb, .. } = edge();
-            let entity = other;
+    fn meet(&mut self, from: u32, distance: u32, edge: Edge, direction: Direction) {
+        let Edge { other: entity, relationship, verb } = edge;
+        if mark(self.words, entity) {
             self.reached.push(Reached { entity, distance, from, relationship, verb, direction });
         }
     }
@@ -182,10 +173,10 @@ fn walk<E>(
     mut expand: impl FnMut(&mut Walk<'_>, u32, u32) -> Result<(), E>,
 ) -> Result<Vec<Reached>, E> {
     scratch.prepare(bound);
-    let mut walk = Walk { scratch, reached: Vec::new() };
+    let mut walk = Walk { words: &mut scratch.words, reached: Vec::new() };
     // All roots are marked before the first is left, so no root is reached from another.
     for &root in roots {
-        walk.scratch.insert(root);
+        mark(walk.words, root);
     }
     let limit = depth.unwrap_or(u32::MAX);
     let mut outcome = Ok(());
@@ -201,7 +192,7 @@ fn walk<E>(
         outcome = expand(&mut walk, entity, distance + 1);
         next += 1;
     }
-    let Walk { scratch, reached } = walk;
+    let reached = walk.reached;
     scratch.wipe(roots, &reached);
     outcome.map(|()| reached)
 }
@@ -231,7 +222,7 @@ pub fn blast_radius<A: Adjacency>(
             if looks {
                 graph.for_each_edge(from, direction, |edge| {
                     if rules.pass(edge.verb, direction) {
-                        walk.meet(edge.other, distance, from, direction, || edge);
+                        walk.meet(from, distance, edge, direction);
                     }
                 })?;
             }
@@ -291,12 +282,19 @@ impl GraphView {
         let half = self.half(direction);
         let range = half.range(from);
         let start = range.start;
+        // Slices of our own stay in registers across the loop.
+        let Walk { words, reached } = walk;
+        let words = &mut **words;
         let ends = half.others[range.clone()].iter().zip(&half.verbs[range]);
         for (at, (&other, &verb)) in ends.enumerate() {
             if CHECK && passes[verb as usize] & bit(direction) == 0 {
                 continue;
             }
-            walk.meet(other, distance, from, direction, || self.edge_at(half, start + at));
+            if mark(words, other) {
+                let Edge { relationship, verb, .. } = self.edge_at(half, start + at);
+                let entity = other;
+                reached.push(Reached { entity, distance, from, relationship, verb, direction });
+            }
         }
     }
 }
