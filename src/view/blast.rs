@@ -119,19 +119,6 @@ impl Scratch {
         }
     }
 
-    /// Marks an entity and says whether it was new. Numbers beyond the bound are never new.
-    #[inline]
-    fn insert(&mut self, entity: u32) -> bool {
-        let mask = 1 << (entity % 64);
-        match self.words.get_mut(entity as usize / 64) {
-            Some(word) if *word & mask == 0 => {
-                *word |= mask;
-                true
-            }
-            _ => false,
-        }
-    }
-
     fn wipe(&mut self, roots: &[u32], reached: &[Reached]) {
         if reached.len() >= self.words.len() {
             self.words.fill(0);
@@ -146,24 +133,31 @@ impl Scratch {
     }
 }
 
+/// Marks an entity and says whether it was new. Numbers beyond the bound are never new.
+#[inline]
+fn mark(words: &mut [u64], entity: u32) -> bool {
+    let mask = 1 << (entity % 64);
+    match words.get_mut(entity as usize / 64) {
+        Some(word) if *word & mask == 0 => {
+            *word |= mask;
+            true
+        }
+        _ => false,
+    }
+}
+
 /// A walk under way: what it has met, and what it has reached, which is its queue as well.
 struct Walk<'a> {
-    scratch: &'a mut Scratch,
+    words: &'a mut [u64],
     reached: Vec<Reached>,
 }
 
 impl Walk<'_> {
     #[inline]
     fn meet(&mut self, from: u32, distance: u32, edge: Edge, direction: Direction) {
-        if self.scratch.insert(edge.other) {
-            self.reached.push(Reached {
-                entity: edge.other,
-                distance,
-                from,
-                relationship: edge.relationship,
-                verb: edge.verb,
-                direction,
-            });
+        let Edge { other: entity, relationship, verb } = edge;
+        if mark(self.words, entity) {
+            self.reached.push(Reached { entity, distance, from, relationship, verb, direction });
         }
     }
 }
@@ -179,10 +173,10 @@ fn walk<E>(
     mut expand: impl FnMut(&mut Walk<'_>, u32, u32) -> Result<(), E>,
 ) -> Result<Vec<Reached>, E> {
     scratch.prepare(bound);
-    let mut walk = Walk { scratch, reached: Vec::new() };
+    let mut walk = Walk { words: &mut scratch.words, reached: Vec::new() };
     // All roots are marked before the first is left, so no root is reached from another.
     for &root in roots {
-        walk.scratch.insert(root);
+        mark(walk.words, root);
     }
     let limit = depth.unwrap_or(u32::MAX);
     let mut outcome = Ok(());
@@ -198,7 +192,7 @@ fn walk<E>(
         outcome = expand(&mut walk, entity, distance + 1);
         next += 1;
     }
-    let Walk { scratch, reached } = walk;
+    let reached = walk.reached;
     scratch.wipe(roots, &reached);
     outcome.map(|()| reached)
 }
@@ -288,21 +282,18 @@ impl GraphView {
         let half = self.half(direction);
         let range = half.range(from);
         let start = range.start;
+        // Slices of our own stay in registers across the loop.
+        let Walk { words, reached } = walk;
+        let words = &mut **words;
         let ends = half.others[range.clone()].iter().zip(&half.verbs[range]);
         for (at, (&other, &verb)) in ends.enumerate() {
             if CHECK && passes[verb as usize] & bit(direction) == 0 {
                 continue;
             }
-            if walk.scratch.insert(other) {
-                let edge = self.edge_at(half, start + at);
-                walk.reached.push(Reached {
-                    entity: other,
-                    distance,
-                    from,
-                    relationship: edge.relationship,
-                    verb: edge.verb,
-                    direction,
-                });
+            if mark(words, other) {
+                let Edge { relationship, verb, .. } = self.edge_at(half, start + at);
+                let entity = other;
+                reached.push(Reached { entity, distance, from, relationship, verb, direction });
             }
         }
     }
@@ -315,10 +306,10 @@ impl GraphView {
 pub fn chain_to(reached: &[Reached], entity: u32) -> Option<Vec<Step>> {
     let mut chain = Vec::new();
     let mut wanted = entity;
-    for r in reached.iter().rev() {
-        if r.entity == wanted {
-            wanted = r.from;
-            chain.push(r.step());
+    for last in reached.iter().rev() {
+        if last.entity == wanted {
+            wanted = last.from;
+            chain.push(last.step());
         }
     }
     chain.reverse();

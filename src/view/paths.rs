@@ -117,8 +117,8 @@ impl<A: Adjacency> Search<'_, A> {
             next += 1;
             let onward = self.steps_nearer(entity, distances)?;
             for step in &onward {
-                if let Entry::Vacant(new) = steps.onward.entry(step.to) {
-                    new.insert(Vec::new());
+                if let Entry::Vacant(slot) = steps.onward.entry(step.to) {
+                    slot.insert(Vec::new());
                     steps.order.push(step.to);
                 }
             }
