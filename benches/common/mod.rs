@@ -55,7 +55,7 @@ pub fn entities(count: u64) -> String {
             x % 997,
             x % 4,
             x % 11,
-            x % 2 == 0
+            x.is_multiple_of(2)
         )
         .expect("a string takes all");
     }
