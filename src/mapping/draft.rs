@@ -117,7 +117,7 @@ impl Mapping {
 
 impl<E: FnMut(&str, &str) -> Option<String>> DraftRows<'_, E> {
     /// What was read so far.
-    pub fn count(&self) -> RowCount {
+    pub fn row_count(&self) -> RowCount {
         self.count
     }
 

@@ -102,6 +102,6 @@ to           = { scope = "jamf-instance-id", key = "jamf-device:{row.device}" }
         assert_eq!(rows[1].outcome, Outcome::Duplicate(2));
         let count =
             RowCount { read: 3, linked: 1, duplicate: 1, undefined_key: 1, ..RowCount::default() };
-        assert_eq!(drafts.count(), count);
+        assert_eq!(drafts.row_count(), count);
     }
 }
