@@ -1,13 +1,15 @@
 //! Tombolo: an embedded graph database of scoped entities.
 //!
 //! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values,
-//! [`store`] the file; side by side, [`sync`] runs the jobs and [`view`] answers questions by
-//! walking; [`db`] is the facade with one method for each use case.
+//! [`store`] the file; side by side, [`sync`] runs the jobs, [`mapping`] turns files into
+//! relationships between scopes and [`view`] answers questions by walking; [`db`] is the facade
+//! with one method for each use case. [`demo`] makes up a small company to try it on.
 
 pub mod db;
 pub mod demo;
 mod error;
 pub mod graph;
+pub mod mapping;
 pub mod store;
 pub mod sync;
 pub mod view;

@@ -1,0 +1,571 @@
+//! Expressions as a tree, and the parser that builds them: recursive descent over [`super::lex`].
+//!
+//! ```text
+//! expr    = and { "or" and }          and  = not { "and" not }       not = [ "not" ] compare
+//! compare = term [ op term ]          op   = = != ^= $= ~= > >= < <= in
+//! term    = path | call | string | number | true | false | undefined | "(" expr { "," expr } ")"
+//! path    = root { "." name | "[" ( string | integer ) "]" }
+//! call    = name "(" [ expr { "," expr } ] ")"
+//! ```
+//!
+//! A word that does not fit ends the expression, so each expression gives one fault of form; names
+//! that do not exist are all reported. Which roots are known in a place is asked by the checker.
+
+use super::fault::closest;
+use super::lex::{Word, word_at};
+use crate::graph::Value;
+use std::ops::Range;
+
+/// How deep brackets may nest; the parser recurses.
+const DEPTH_MAX: usize = 64;
+
+/// What a path begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    Row,
+    Parent,
+    Doc,
+    File,
+    From,
+    To,
+    Match,
+}
+
+impl Root {
+    const ALL: [(&'static str, Root); 7] = [
+        ("row", Root::Row),
+        ("parent", Root::Parent),
+        ("doc", Root::Doc),
+        ("file", Root::File),
+        ("from", Root::From),
+        ("to", Root::To),
+        ("match", Root::Match),
+    ];
+
+    fn named(name: &str) -> Option<Root> {
+        Root::ALL.iter().find(|(n, _)| *n == name).map(|(_, root)| *root)
+    }
+}
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    Name(String),
+    Index(usize),
+}
+
+/// The functions of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Function {
+    Lower,
+    Upper,
+    Trim,
+}
+
+impl Function {
+    const ALL: [(&'static str, Function); 3] =
+        [("lower", Function::Lower), ("upper", Function::Upper), ("trim", Function::Trim)];
+
+    /// Functions of the full format that this version does not know, named apart from typing errors.
+    const LATER: [&'static str; 28] = [
+        "email",
+        "username",
+        "hostname",
+        "fqdn",
+        "serial",
+        "mac",
+        "ip",
+        "cidr",
+        "prefix_len",
+        "arn_account",
+        "arn_region",
+        "arn_service",
+        "arn_name",
+        "repo",
+        "domain",
+        "nfkc",
+        "before",
+        "after",
+        "extract",
+        "replace",
+        "split",
+        "default",
+        "lookup",
+        "date",
+        "number",
+        "bool",
+        "concat",
+        "key",
+    ];
+
+    fn named(name: &str) -> Option<Function> {
+        Function::ALL.iter().find(|(n, _)| *n == name).map(|(_, function)| *function)
+    }
+}
+
+/// The comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operator {
+    Equal,
+    NotEqual,
+    Starts,
+    Ends,
+    Contains,
+    Greater,
+    GreaterEqual,
+    Less,
+    LessEqual,
+}
+
+/// An expression with the bytes it stands on, counted in the text that was parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Expr {
+    pub kind: ExprKind,
+    pub span: Range<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum ExprKind {
+    Path(Root, Vec<Step>),
+    Call(Function, Vec<Expr>),
+    Literal(Value<'static>),
+    Undefined,
+    List(Vec<Expr>),
+    Not(Box<Expr>),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    Compare(Box<Expr>, Operator, Box<Expr>),
+    /// What stands where a fault was already reported; evaluates to undefined.
+    Faulty,
+}
+
+impl Expr {
+    /// Calls `visit` for this expression and each one inside it.
+    pub(super) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
+        visit(self);
+        match &self.kind {
+            ExprKind::Call(_, items)
+            | ExprKind::List(items)
+            | ExprKind::And(items)
+            | ExprKind::Or(items) => {
+                for item in items {
+                    item.walk(visit);
+                }
+            }
+            ExprKind::Not(inner) => inner.walk(visit),
+            ExprKind::Compare(left, _, right) => {
+                left.walk(visit);
+                right.walk(visit);
+            }
+            ExprKind::Path(..) | ExprKind::Literal(_) | ExprKind::Undefined | ExprKind::Faulty => {}
+        }
+    }
+}
+
+/// A fault inside an expression; the checker turns it into a [`super::Fault`] of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ExprFault {
+    pub code: &'static str,
+    pub message: String,
+    pub span: Range<usize>,
+    pub label: String,
+    pub help: Option<String>,
+    /// What to write instead of `span`, and what that does.
+    pub patch: Option<(String, String)>,
+}
+
+impl ExprFault {
+    pub(super) fn new(code: &'static str, message: String, span: Range<usize>) -> ExprFault {
+        ExprFault { code, message, span, label: String::new(), help: None, patch: None }
+    }
+}
+
+/// Parses a whole text as one expression. Without faults the expression is usable.
+pub(super) fn parse_condition(text: &str) -> (Expr, Vec<ExprFault>) {
+    let mut parser = Parser::new(text, 0);
+    let parsed = parser.expression().and_then(|expr| match parser.word {
+        Word::End => Ok(expr),
+        _ => Err(parser.unexpected("operator or end")),
+    });
+    let expr = parser.settle(parsed);
+    (expr, parser.faults)
+}
+
+/// Parses the expression between braces that begins at byte `from`; gives also the byte after the
+/// closing brace, or `None` if there is none.
+pub(super) fn parse_placeholder(text: &str, from: usize) -> (Expr, Option<usize>, Vec<ExprFault>) {
+    let mut parser = Parser::new(text, from);
+    let parsed = parser.expression().and_then(|expr| match parser.word {
+        // The caller reports the missing brace, at the place of the opening one.
+        Word::Symbol("}") | Word::End => Ok(expr),
+        _ => Err(parser.unexpected("operator or `}`")),
+    });
+    let closed = (parser.word == Word::Symbol("}")).then_some(parser.span.end);
+    let expr = parser.settle(parsed);
+    (expr, closed, parser.faults)
+}
+
+/// A parse that ended; the fault is boxed because it is rare and large.
+type Parsed<T> = Result<T, Box<ExprFault>>;
+
+struct Parser<'t> {
+    text: &'t str,
+    word: Word,
+    span: Range<usize>,
+    /// Where the word before the present one ended.
+    done: usize,
+    depth: usize,
+    faults: Vec<ExprFault>,
+}
+
+impl<'t> Parser<'t> {
+    fn new(text: &'t str, from: usize) -> Parser<'t> {
+        let (word, span) = word_at(text, from);
+        Parser { text, word, span, done: from, depth: 0, faults: Vec::new() }
+    }
+
+    fn settle(&mut self, parsed: Parsed<Expr>) -> Expr {
+        parsed.unwrap_or_else(|fault| {
+            let span = fault.span.clone();
+            self.faults.push(*fault);
+            Expr { kind: ExprKind::Faulty, span }
+        })
+    }
+
+    fn advance(&mut self) -> Word {
+        let (word, span) = word_at(self.text, self.span.end);
+        self.done = self.span.end;
+        self.span = span;
+        std::mem::replace(&mut self.word, word)
+    }
+
+    /// Takes the present word if it is this symbol.
+    fn symbol(&mut self, symbol: &str) -> bool {
+        let found = matches!(&self.word, Word::Symbol(s) if *s == symbol);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    /// Takes the present word if it is this keyword, in either case.
+    fn keyword(&mut self, keyword: &str) -> bool {
+        let found = matches!(&self.word, Word::Name(n) if n.eq_ignore_ascii_case(keyword));
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    fn unexpected(&self, expected: &str) -> Box<ExprFault> {
+        let found = match self.word {
+            Word::End => "the end".to_owned(),
+            _ => format!("`{}`", &self.text[self.span.clone()]),
+        };
+        let message = format!("expected {expected}, found {found}");
+        let mut fault = ExprFault::new("M0201", message, self.span.clone());
+        fault.label = "not expected here".to_owned();
+        if self.word == Word::Stray('"') {
+            fault.help = Some("strings take single quotes here".to_owned());
+        }
+        if self.word == Word::OpenText {
+            fault.message = "expected a closing `'`, found the end".to_owned();
+            fault.label = "the string begins here".to_owned();
+        }
+        Box::new(fault)
+    }
+
+    fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth == DEPTH_MAX {
+            let message = format!("brackets nest deeper than {DEPTH_MAX}");
+            return Err(Box::new(ExprFault::new("M0201", message, self.span.clone())));
+        }
+        self.depth += 1;
+        let parsed = parse(self);
+        self.depth -= 1;
+        parsed
+    }
+
+    fn expression(&mut self) -> Parsed<Expr> {
+        self.deeper(|p| {
+            p.chain("or", |p| p.chain("and", Self::negation, ExprKind::And), ExprKind::Or)
+        })
+    }
+
+    /// One or more parts with `keyword` between them.
+    fn chain(
+        &mut self,
+        keyword: &str,
+        mut part: impl FnMut(&mut Self) -> Parsed<Expr>,
+        kind: fn(Vec<Expr>) -> ExprKind,
+    ) -> Parsed<Expr> {
+        let first = part(self)?;
+        let start = first.span.start;
+        let mut parts = vec![first];
+        while self.keyword(keyword) {
+            parts.push(part(self)?);
+        }
+        Ok(match parts.len() {
+            1 => parts.remove(0),
+            _ => Expr { kind: kind(parts), span: start..self.done },
+        })
+    }
+
+    fn negation(&mut self) -> Parsed<Expr> {
+        let start = self.span.start;
+        if !self.keyword("not") {
+            return self.comparison();
+        }
+        let inner = Box::new(self.comparison()?);
+        Ok(Expr { kind: ExprKind::Not(inner), span: start..self.done })
+    }
+
+    fn comparison(&mut self) -> Parsed<Expr> {
+        let left = self.term()?;
+        let Some(operator) = self.operator() else { return Ok(left) };
+        let right = self.term()?;
+        let span = left.span.start..self.done;
+        Ok(Expr { kind: ExprKind::Compare(Box::new(left), operator, Box::new(right)), span })
+    }
+
+    fn operator(&mut self) -> Option<Operator> {
+        // `x in list` asks what `x = list` asks: is it any of them?
+        if self.keyword("in") {
+            return Some(Operator::Equal);
+        }
+        let Word::Symbol(symbol) = self.word else { return None };
+        let operator = match symbol {
+            "=" => Operator::Equal,
+            "!=" => Operator::NotEqual,
+            "^=" => Operator::Starts,
+            "$=" => Operator::Ends,
+            "~=" => Operator::Contains,
+            ">" => Operator::Greater,
+            ">=" => Operator::GreaterEqual,
+            "<" => Operator::Less,
+            "<=" => Operator::LessEqual,
+            _ => return None,
+        };
+        self.advance();
+        Some(operator)
+    }
+
+    fn term(&mut self) -> Parsed<Expr> {
+        let span = self.span.clone();
+        let kind = match &self.word {
+            Word::Name(_) => return self.named_term(),
+            Word::Symbol("(") => return self.bracketed(),
+            Word::Text(text) => ExprKind::Literal(Value::Text(text.clone().into())),
+            Word::Number(text) => match Value::number(text) {
+                Some(value) => ExprKind::Literal(value),
+                None => return Err(self.unexpected("a number that 64 bits hold exactly")),
+            },
+            _ => return Err(self.unexpected("a value")),
+        };
+        self.advance();
+        Ok(Expr { kind, span })
+    }
+
+    /// `( a )` is `a`, `( a, b )` is a list.
+    fn bracketed(&mut self) -> Parsed<Expr> {
+        let start = self.span.start;
+        self.advance();
+        let mut items = self.items()?;
+        let span = start..self.done;
+        Ok(match items.len() {
+            1 => Expr { span, ..items.remove(0) },
+            _ => Expr { kind: ExprKind::List(items), span },
+        })
+    }
+
+    /// One or more expressions and the closing bracket.
+    fn items(&mut self) -> Parsed<Vec<Expr>> {
+        let mut items = vec![self.expression()?];
+        while self.symbol(",") {
+            items.push(self.expression()?);
+        }
+        match self.symbol(")") {
+            true => Ok(items),
+            false => Err(self.unexpected("operator, `,` or `)`")),
+        }
+    }
+
+    fn named_term(&mut self) -> Parsed<Expr> {
+        let span = self.span.clone();
+        let name = &self.text[span.clone()];
+        let constant = match name.to_ascii_lowercase().as_str() {
+            "true" => Some(ExprKind::Literal(Value::Bool(true))),
+            "false" => Some(ExprKind::Literal(Value::Bool(false))),
+            "undefined" => Some(ExprKind::Undefined),
+            "and" | "or" | "not" | "in" => return Err(self.unexpected("a value")),
+            _ => None,
+        };
+        self.advance();
+        if let Some(kind) = constant {
+            return Ok(Expr { kind, span });
+        }
+        if self.symbol("(") {
+            return self.call(name, span);
+        }
+        match Root::named(name) {
+            Some(root) => self.path(root, span.start),
+            None => self.unqualified(name, span),
+        }
+    }
+
+    fn path(&mut self, root: Root, start: usize) -> Parsed<Expr> {
+        let mut steps = Vec::new();
+        loop {
+            if self.symbol(".") {
+                match self.advance_if_name() {
+                    Some(name) => steps.push(Step::Name(name)),
+                    None => return Err(self.unexpected("a name")),
+                }
+            } else if self.symbol("[") {
+                steps.push(self.index()?);
+            } else {
+                return Ok(Expr { kind: ExprKind::Path(root, steps), span: start..self.done });
+            }
+        }
+    }
+
+    fn advance_if_name(&mut self) -> Option<String> {
+        match self.word.clone() {
+            Word::Name(name) => {
+                self.advance();
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
+    fn index(&mut self) -> Parsed<Step> {
+        let step = match &self.word {
+            Word::Text(name) => Step::Name(name.clone()),
+            Word::Number(number) => match number.parse() {
+                Ok(index) => Step::Index(index),
+                Err(_) => return Err(self.unexpected("a position counted from 0")),
+            },
+            _ => return Err(self.unexpected("a string or a position")),
+        };
+        self.advance();
+        match self.symbol("]") {
+            true => Ok(step),
+            false => Err(self.unexpected("`]`")),
+        }
+    }
+
+    fn call(&mut self, name: &str, span: Range<usize>) -> Parsed<Expr> {
+        let arguments = match self.symbol(")") {
+            true => Vec::new(),
+            false => self.items()?,
+        };
+        let whole = span.start..self.done;
+        let Some(function) = Function::named(name) else {
+            self.faults.push(unknown_function(name, span));
+            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+        };
+        if arguments.len() != 1 {
+            let message = format!("`{name}` takes 1 argument, found {}", arguments.len());
+            self.faults.push(ExprFault::new("M0204", message, whole.clone()));
+            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+        }
+        Ok(Expr { kind: ExprKind::Call(function, arguments), span: whole })
+    }
+
+    /// A name that is neither root nor call. Its steps are read over, so one fault is reported.
+    fn unqualified(&mut self, name: &str, span: Range<usize>) -> Parsed<Expr> {
+        let stepped = matches!(self.word, Word::Symbol("." | "["));
+        let mut fault = ExprFault::new("M0206", format!("`{name}` is not qualified"), span.clone());
+        let similar = closest(name, Root::ALL.map(|(n, _)| n)).filter(|_| stepped);
+        match similar {
+            Some(root) => {
+                fault.patch = Some(("a root with a similar name exists".into(), root.into()));
+            }
+            None => {
+                fault.help = Some(format!(
+                    "write `row.{name}` for a column or `from.{name}` for a property"
+                ));
+            }
+        }
+        self.faults.push(fault);
+        let path = self.path(Root::Row, span.start)?;
+        Ok(Expr { kind: ExprKind::Faulty, span: path.span })
+    }
+}
+
+fn unknown_function(name: &str, span: Range<usize>) -> ExprFault {
+    let mut fault = ExprFault::new("M0203", format!("unknown function `{name}`"), span);
+    if Function::LATER.contains(&name) {
+        fault.label = "not supported by this version".to_owned();
+        fault.help = Some("functions of this version: lower, trim, upper".to_owned());
+        return fault;
+    }
+    fault.label = "not a function".to_owned();
+    match closest(name, Function::ALL.map(|(n, _)| n)) {
+        Some(similar) => {
+            let title = "a function with a similar name exists".to_owned();
+            fault.patch = Some((title, similar.to_owned()));
+        }
+        None => fault.help = Some("functions of this version: lower, trim, upper".to_owned()),
+    }
+    fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(text: &str) -> Vec<(&'static str, String)> {
+        parse_condition(text).1.into_iter().map(|f| (f.code, f.message)).collect()
+    }
+
+    #[test]
+    fn every_form_of_the_grammar_parses() {
+        for text in [
+            "row.status = ('assigned', 'loaned') and row.owner_email != undefined",
+            "NOT row['asset tag'] ^= 'C02' OR row.tags[0] IN ('a', 'b')",
+            "lower(trim(row.name)) $= '.example'",
+            "(row.a = 1 or row.b > -2.5e3) and not (row.c = TRUE)",
+            "row",
+        ] {
+            assert_eq!(codes(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn or_binds_weaker_than_and() {
+        let (expr, _) = parse_condition("row.a or row.b and row.c");
+        let ExprKind::Or(parts) = expr.kind else { panic!("not an `or`") };
+        assert!(matches!(parts[1].kind, ExprKind::And(_)));
+        assert_eq!(parts[1].span, 9..24);
+    }
+
+    #[test]
+    fn faults_have_the_words_of_the_format() {
+        let cases = [
+            ("row.a row.b", "M0201", "expected operator or end, found `row`"),
+            ("row.a = \"x\"", "M0201", "expected a value, found `\"`"),
+            ("row.a = 'x", "M0201", "expected a closing `'`, found the end"),
+            ("row.a =", "M0201", "expected a value, found the end"),
+            ("row.", "M0201", "expected a name, found the end"),
+            ("emial(row.a)", "M0203", "unknown function `emial`"),
+            ("lower()", "M0204", "`lower` takes 1 argument, found 0"),
+            ("login = 'x'", "M0206", "`login` is not qualified"),
+        ];
+        for (text, code, message) in cases {
+            assert_eq!(codes(text), [(code, message.to_owned())], "{text}");
+        }
+    }
+
+    #[test]
+    fn all_unknown_names_of_one_expression_are_reported() {
+        assert_eq!(codes("lowr(row.a) = b and upperr(c)").len(), 4);
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let text = "(".repeat(100_000);
+        assert_eq!(codes(&text), [("M0201", "brackets nest deeper than 64".to_owned())]);
+    }
+}

@@ -1,0 +1,138 @@
+//! Words of the expression language, with the bytes they stand on.
+//!
+//! Lexing never fails: what is no word becomes [`Word::Stray`], and the parser, which knows what it
+//! expected instead, makes the fault.
+
+use std::ops::Range;
+
+/// One word.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Word {
+    /// A name or keyword.
+    Name(String),
+    /// A string, without its quotes.
+    Text(String),
+    /// A string whose closing quote is missing.
+    OpenText,
+    /// A number, as written.
+    Number(String),
+    /// An operator or bracket.
+    Symbol(&'static str),
+    /// A character that begins no word.
+    Stray(char),
+    /// The end of the text.
+    End,
+}
+
+/// Longer symbols stand before their prefixes.
+const SYMBOLS: [&str; 18] = [
+    "!=", "^=", "$=", "~=", ">=", "<=", "=", ">", "<", "(", ")", "[", "]", ",", ".", "{", "}", "-",
+];
+
+/// Reads the word at or after byte `from` of `text`.
+pub(super) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
+    let rest = &text[from..];
+    let start = from + (rest.len() - rest.trim_start().len());
+    let rest = &text[start..];
+    let Some(first) = rest.chars().next() else {
+        return (Word::End, start..start);
+    };
+    if first.is_alphabetic() || first == '_' {
+        let len = length_while(rest, |c| c.is_alphanumeric() || c == '_');
+        return (Word::Name(rest[..len].to_owned()), start..start + len);
+    }
+    if first == '\'' {
+        return quoted(rest, start);
+    }
+    let digits_after_minus = rest[1.min(rest.len())..].starts_with(|c: char| c.is_ascii_digit());
+    if first.is_ascii_digit() || (first == '-' && digits_after_minus) {
+        let len = number_length(rest);
+        return (Word::Number(rest[..len].to_owned()), start..start + len);
+    }
+    match SYMBOLS.iter().find(|s| rest.starts_with(**s)) {
+        Some(symbol) => (Word::Symbol(symbol), start..start + symbol.len()),
+        None => (Word::Stray(first), start..start + first.len_utf8()),
+    }
+}
+
+fn length_while(text: &str, keep: impl Fn(char) -> bool) -> usize {
+    text.find(|c| !keep(c)).unwrap_or(text.len())
+}
+
+/// A string in single quotes; there are no escapes, `''` inside stands for one quote.
+fn quoted(rest: &str, start: usize) -> (Word, Range<usize>) {
+    let mut value = String::new();
+    let mut at = 1;
+    while let Some(len) = rest[at..].find('\'') {
+        value.push_str(&rest[at..at + len]);
+        at += len + 1;
+        // `''` alone is the empty string, not an open one.
+        if at == 2 || !rest[at..].starts_with('\'') {
+            return (Word::Text(value), start..start + at);
+        }
+        value.push('\'');
+        at += 1;
+    }
+    (Word::OpenText, start..start + rest.len())
+}
+
+/// Length of `-1.5e+3` and the like; a `.` that no digit follows belongs to what comes next.
+fn number_length(rest: &str) -> usize {
+    let digits = |from: usize| length_while(&rest[from..], |c| c.is_ascii_digit());
+    let mut len = usize::from(rest.starts_with('-'));
+    len += digits(len);
+    if rest[len..].starts_with('.') && digits(len + 1) > 0 {
+        len += 1 + digits(len + 1);
+    }
+    if rest[len..].starts_with(['e', 'E']) {
+        let sign = usize::from(rest[len + 1..].starts_with(['+', '-']));
+        if digits(len + 1 + sign) > 0 {
+            len += 1 + sign + digits(len + 1 + sign);
+        }
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<Word> {
+        let mut at = 0;
+        let mut words = Vec::new();
+        loop {
+            match word_at(text, at) {
+                (Word::End, _) => return words,
+                (word, range) => {
+                    at = range.end;
+                    words.push(word);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_condition_falls_into_words() {
+        assert_eq!(
+            words("row.n >= -1.5 and x ~= 'it''s'"),
+            [
+                Word::Name("row".into()),
+                Word::Symbol("."),
+                Word::Name("n".into()),
+                Word::Symbol(">="),
+                Word::Number("-1.5".into()),
+                Word::Name("and".into()),
+                Word::Name("x".into()),
+                Word::Symbol("~="),
+                Word::Text("it's".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn empty_and_open_strings_differ() {
+        assert_eq!(words("''"), [Word::Text(String::new())]);
+        assert_eq!(words("'abc"), [Word::OpenText]);
+        assert_eq!(words("é\" '"), [Word::Name("é".into()), Word::Stray('"'), Word::OpenText]);
+    }
+}

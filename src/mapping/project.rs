@@ -1,0 +1,95 @@
+//! The project around a mapping file: its root folder and the aliases in `tombolo.toml`.
+//!
+//! The root is the nearest folder above that holds `tombolo.toml`; without one it is the folder of
+//! the mapping, or the folder above when that one is called `mappings`. Other tables of
+//! `tombolo.toml` belong to other parts of the program and are not looked at.
+
+use super::fault::{Fault, Source};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+
+/// A project, as far as mappings need it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Project {
+    /// Absolute, without `.` and `..`.
+    pub root: PathBuf,
+    /// Alias without its `@`, and the scope it stands for.
+    pub aliases: BTreeMap<String, String>,
+    /// Whether there is a `tombolo.toml`.
+    pub has_file: bool,
+}
+
+/// The root folder of the project that `folder` (absolute) lies in.
+pub(super) fn root_of(folder: &Path) -> PathBuf {
+    let holder = folder.ancestors().find(|f| f.join("tombolo.toml").is_file());
+    let above = || match folder.file_name() {
+        Some(name) if name == "mappings" => folder.parent(),
+        _ => None,
+    };
+    holder.or_else(above).unwrap_or(folder).to_owned()
+}
+
+impl Project {
+    /// Reads the project file, if there is one.
+    pub(super) fn read(root: PathBuf, faults: &mut Vec<Fault>) -> Project {
+        let path = root.join("tombolo.toml");
+        let mut project = Project { has_file: path.is_file(), root, ..Project::default() };
+        if !project.has_file {
+            return project;
+        }
+        let shown = shown(&path);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => project.take_aliases(&Source::whole(shown, text), faults),
+            Err(error) => faults.push(Fault::error(
+                "M0101",
+                &Source::whole(shown, ""),
+                format!("cannot read the project file: {error}"),
+            )),
+        }
+        project
+    }
+
+    fn take_aliases(&mut self, source: &std::sync::Arc<Source>, faults: &mut Vec<Fault>) {
+        let table = match DeTable::parse(&source.text) {
+            Ok(table) => table,
+            Err(error) => return faults.push(super::raw::toml_fault(source, &error)),
+        };
+        let scopes = table.get_ref().iter().find(|(k, _)| k.get_ref() == "scopes");
+        let Some((_, scopes)) = scopes else { return };
+        let Some(scopes) = scopes.get_ref().as_table() else {
+            return faults.push(super::raw::wrong_kind(source, "a table", scopes));
+        };
+        for (alias, scope) in scopes.iter() {
+            match scope.get_ref() {
+                DeValue::String(text) => {
+                    self.aliases.insert(alias.get_ref().to_string(), text.to_string());
+                }
+                _ => faults.push(super::raw::wrong_kind(source, "a string", scope)),
+            }
+        }
+    }
+}
+
+/// `path` relative to the working folder where it lies inside it.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+/// `path` without `.` and with each `..` taken back, as the text says it; links are not followed.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(tidy.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                tidy.pop();
+            }
+            other => tidy.push(other),
+        }
+    }
+    tidy
+}
