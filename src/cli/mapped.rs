@@ -1,11 +1,14 @@
 //! What `check`, `plan` and `apply` need of mapping files.
 
-use super::failure::Failure;
+use super::failure::{Failure, REFUSED};
+use rustc_hash::FxHashMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use tombolo::db::MappingJob;
-use tombolo::graph::DraftRelationship;
+use tombolo::graph::{DraftEnd, DraftRelationship, GraphRead, Kind, Names, ObjectId};
 pub use tombolo::mapping::Mapping;
-use tombolo::store::Snapshot;
+use tombolo::mapping::{self, Fault, Missing, Outcome, Severity};
+use tombolo::store::{Snapshot, StoreError};
 
 /// The mapping files that were read.
 pub struct Loaded {
@@ -43,8 +46,19 @@ pub struct Drafted {
 
 /// Reads mapping files and folders of them.
 pub fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
-    let _ = paths;
-    Ok(Loaded { mappings: vec![], faults: vec![], errors: 0, warnings: 0 })
+    let loaded = mapping::load(paths);
+    let count = |severity| loaded.faults.iter().filter(|f| f.severity == severity).count() as u64;
+    Ok(Loaded {
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        faults: loaded.faults.iter().map(shown).collect(),
+        mappings: loaded.mappings,
+    })
+}
+
+fn shown(fault: &Fault) -> String {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if colour { fault.coloured() } else { fault.plain() }
 }
 
 /// The scope of a mapping.
@@ -54,7 +68,7 @@ pub fn scope(mapping: &Mapping) -> String {
 
 /// The file of a mapping.
 pub fn file(mapping: &Mapping) -> String {
-    mapping.file.clone()
+    mapping.file.display().to_string()
 }
 
 /// Reads the rows of a mapping and finds both ends of each.
@@ -62,8 +76,117 @@ pub fn draft(
     mapping: &Mapping,
     snapshot: &Snapshot,
 ) -> Result<(Drafted, Vec<DraftRelationship<'static>>), Failure> {
-    let _ = (mapping, snapshot);
-    Ok((Drafted { read: 0, rows: vec![], unmatched: vec![], inputs: vec![] }, vec![]))
+    let known = Known::read(snapshot, mapping)?;
+    let mut rows = mapping.draft_rows(|scope, key| known.type_of(scope, key));
+    let mut drafts: Vec<DraftRelationship<'static>> = Vec::new();
+    let mut missing = Vec::new();
+    let mut unmatched = Vec::new();
+    let rows_file = mapping.rows_file();
+    while let Some(row) = rows.next() {
+        let row = row.map_err(|fault| Failure::mistake(fault.plain()))?;
+        let place = format!("{rows_file}:{}", row.line);
+        match row.outcome {
+            Outcome::Draft(draft) => {
+                let ends = [known.state(&draft.from), known.state(&draft.to)];
+                if let Some(fault) = refused(mapping, &draft, &ends, &place) {
+                    return Err(fault);
+                }
+                if ends.iter().any(|end| end.is_some()) {
+                    missing.push((ends[0].is_some(), ends[1].is_some()));
+                    unmatched.push(unmatched_row(place, &ends));
+                }
+                drafts.push(*draft);
+            }
+            Outcome::UndefinedKey(reason) => {
+                unmatched.push(Unmatched { place, outcome: "undefined key", reason });
+            }
+            Outcome::Filtered | Outcome::Duplicate(_) => {}
+        }
+    }
+    let mut count = rows.row_count();
+    missing.into_iter().for_each(|(from, to)| count.missing(from, to));
+    if let Some(fault) = mapping.refuse_few_rows(count.read) {
+        return Err(Failure::Fault { message: fault.plain(), hint: None, code: REFUSED });
+    }
+    let rows = vec![
+        ("linked", count.linked),
+        ("filtered", count.filtered),
+        ("duplicate", count.duplicate),
+        ("missing from", count.missing_from),
+        ("missing to", count.missing_to),
+        ("missing both", count.missing_both),
+        ("undefined key", count.undefined_key),
+    ];
+    let drafted = Drafted { read: count.read, rows, unmatched, inputs: vec![rows_file] };
+    Ok((drafted, drafts))
+}
+
+/// Why an end cannot be had; `None` if it lives.
+type State = Option<String>;
+
+fn refused(
+    mapping: &Mapping,
+    draft: &DraftRelationship<'_>,
+    ends: &[State; 2],
+    place: &str,
+) -> Option<Failure> {
+    let strict = [&mapping.from, &mapping.to].map(|end| end.missing == Missing::Error);
+    let (_, reason) =
+        strict.iter().zip(ends).find_map(|(s, e)| Some((s, e.as_ref()?)).filter(|(s, _)| **s))?;
+    let message = format!("error[M0504]: {place}: {reason} (edge `{}`)", draft.key);
+    Some(Failure::mistake(message).hint("load the entity first, or set `missing = \"skip\"`"))
+}
+
+fn unmatched_row(place: String, ends: &[State; 2]) -> Unmatched {
+    let outcome = match ends {
+        [Some(_), Some(_)] => "missing both",
+        [Some(_), None] => "missing from",
+        _ => "missing to",
+    };
+    let reasons: Vec<&str> = ends.iter().flatten().map(String::as_str).collect();
+    Unmatched { place, outcome, reason: reasons.join("; ") }
+}
+
+/// The entities of the scopes that a mapping joins: one pass over them costs less than looking up
+/// each row.
+struct Known<'s> {
+    snapshot: &'s Snapshot,
+    entities: FxHashMap<ObjectId, (u32, bool)>,
+}
+
+impl<'s> Known<'s> {
+    fn read(snapshot: &'s Snapshot, mapping: &Mapping) -> Result<Known<'s>, StoreError> {
+        let mut entities = FxHashMap::default();
+        let mut scopes = vec![&mapping.from.scope, &mapping.to.scope];
+        scopes.dedup();
+        for scope in scopes {
+            if let Some(number) = snapshot.name_number(scope) {
+                snapshot.for_each_identity(Kind::Entity, number, |identity| {
+                    entities.insert(identity.id, (identity.number, identity.live));
+                })?;
+            }
+        }
+        Ok(Known { snapshot, entities })
+    }
+
+    fn find(&self, scope: &str, key: &str) -> Option<(u32, bool)> {
+        self.entities.get(&ObjectId::new(Kind::Entity, scope, key)).copied()
+    }
+
+    fn type_of(&self, scope: &str, key: &str) -> Option<String> {
+        let (number, _) = self.find(scope, key)?;
+        let head = self.snapshot.entity_head(number).ok()??;
+        Some(head.type_name)
+    }
+
+    fn state(&self, end: &DraftEnd<'_>) -> State {
+        let (scope, key) = (end.scope.as_deref()?, end.key.as_deref()?);
+        match self.find(scope, key) {
+            Some((_, true)) => None,
+            Some((_, false)) => Some(format!("entity `{key}` in scope `{scope}` is soft-deleted")),
+            None => Some(format!("no entity `{key}` in scope `{scope}`")),
+        }
+    }
 }
 
 /// The job of a mapping.
@@ -72,7 +195,9 @@ pub fn job(mapping: &Mapping, drafted: &Drafted, allow_deletes: Option<u64>) -> 
         scope: scope(mapping),
         file: file(mapping),
         inputs: drafted.inputs.clone(),
+        // `check` refuses such a mapping before it runs.
         same_scope_reject: false,
         allow_deletes,
+        max_delete_percent: u32::try_from(mapping.guard.max_delete_percent).ok(),
     }
 }

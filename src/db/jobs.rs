@@ -69,6 +69,8 @@ pub struct MappingJob {
     pub same_scope_reject: bool,
     /// Lets the guard pass so many deletions.
     pub allow_deletes: Option<u64>,
+    /// Share of the scope that the guard lets pass, in percent, as the mapping file says it.
+    pub max_delete_percent: Option<u32>,
 }
 
 /// The state of a job that is not in the database file.
@@ -148,7 +150,14 @@ impl Database {
         drafts: &[DraftRelationship<'_>],
         dry_run: bool,
     ) -> Result<JobReport, Error> {
-        let MappingJob { scope, file, inputs, same_scope_reject, allow_deletes } = job;
+        let MappingJob {
+            scope,
+            file,
+            inputs,
+            same_scope_reject,
+            allow_deletes,
+            max_delete_percent,
+        } = job;
         check_scope(&scope)?;
         let rules = BatchRules {
             mode: Mode::CrossScope,
@@ -173,6 +182,7 @@ impl Database {
             one_upload: true,
             partial_types: Vec::new(),
             allow_deletes,
+            max_delete_percent,
             mapping: Some(MappingInfo { file }),
         };
         let job = || JobInput { spec: spec.clone(), entities: vec![], relationships: vec![] };
@@ -198,6 +208,7 @@ impl Database {
             one_upload: false,
             partial_types: Vec::new(),
             allow_deletes: None,
+            max_delete_percent: None,
             mapping: None,
         };
         let id = spec.id;
@@ -591,6 +602,7 @@ impl SyncRequest {
                 one_upload: true,
                 partial_types: self.partial_types.clone(),
                 allow_deletes: self.allow_deletes,
+                max_delete_percent: None,
                 mapping: None,
             },
             entities: Vec::new(),

@@ -166,6 +166,10 @@ impl<'r> BatchBuilder<'r> {
         if mode == Mode::CrossScope {
             self.check_cross_scope(draft, &scope)?;
         }
+        // Drafts of a mapping did not pass the JSON reader, which refuses such lists.
+        for (name, value) in &draft.properties {
+            check_list(name, value)?;
+        }
         let id = ObjectId::new(Kind::Relationship, &scope, &draft.key);
         if let Some(given) = draft.id.filter(|given| *given != id) {
             return Err(format!(
@@ -301,6 +305,13 @@ fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
     let Some(rest) = key.strip_prefix(from).and_then(|k| k.strip_prefix('|')) else { return false };
     let Some(verb) = rest.strip_suffix(to).and_then(|k| k.strip_suffix('|')) else { return false };
     verb.bytes().eq(class.bytes().map(|b| b.to_ascii_lowercase()))
+}
+
+fn check_list(name: &str, value: &Value<'_>) -> Result<(), Wrong> {
+    let Value::List(items) = value else { return Ok(()) };
+    let flat =
+        items.iter().all(|item| item.same_family(&items[0]) && !matches!(item, Value::List(_)));
+    if flat { Ok(()) } else { Err(format!("`{name}` is a list of values of different kinds")) }
 }
 
 fn begin_content(content: &mut Vec<u8>, type_name: &str, class: &str, ends: &[ObjectId]) {

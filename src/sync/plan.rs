@@ -46,6 +46,9 @@ pub struct JobSpec {
     /// See [`Limits::allow_deletes`].
     #[serde(default)]
     pub allow_deletes: Option<u64>,
+    /// Stands in for the limit of the scope, where a mapping file sets its own.
+    #[serde(default)]
+    pub max_delete_percent: Option<u32>,
     /// The mapping file that made the job.
     #[serde(default)]
     pub mapping: Option<MappingInfo>,
@@ -1041,7 +1044,8 @@ impl Planner<'_> {
         let row = self.scope_row(&job.spec.scope)?;
         let limits = Limits {
             min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
-            max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
+            max_delete_percent: (job.spec.max_delete_percent.or(row.max_delete_percent))
+                .unwrap_or(guard::MAX_DELETE_PERCENT),
             allow_deletes: job.spec.allow_deletes,
         };
         let mut kinds = Vec::new();
