@@ -82,7 +82,7 @@ pub fn draft(
     let mut missing = Vec::new();
     let mut unmatched = Vec::new();
     let rows_file = mapping.rows_file();
-    while let Some(row) = rows.next() {
+    for row in rows.by_ref() {
         let row = row.map_err(|fault| Failure::mistake(fault.plain()))?;
         let place = format!("{rows_file}:{}", row.line);
         match row.outcome {

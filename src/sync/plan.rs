@@ -216,6 +216,10 @@ pub fn plan(
         }
     }
     let mut jobs = planned;
+    for job in &mut jobs {
+        // In the order of the input: of equal names the shorter place is the smaller line.
+        job.report.skipped.sort_by_key(|s| s.place.as_ref().map(|p| (p.len(), p.clone())));
+    }
     let foreign = planner.foreign(&mut jobs)?;
     let hash = fingerprint(&jobs, &foreign);
     for job in &mut jobs {
