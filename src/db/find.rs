@@ -17,7 +17,7 @@ impl Database {
     /// A usage error that lists the candidates of an ambiguous key, or the nearest keys of an
     /// unknown one.
     pub fn find_entity(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
-        let scopes: Vec<u32> = snapshot.scope_rows()?.into_iter().map(|(n, _)| n).collect();
+        let scopes: Vec<u32> = snapshot.scope_numbers()?.collect();
         // Keys may hold `::` themselves (ARNs do), so every cut after a known scope is tried.
         for (at, _) in name.match_indices("::") {
             let (scope, key) = (&name[..at], &name[at + 2..]);

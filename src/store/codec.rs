@@ -12,6 +12,9 @@ use std::borrow::Cow;
 /// The version of the layout of all values; a file with another one is refused.
 pub const FORMAT: u8 = 1;
 
+/// Bytes that a seal adds.
+pub const SEAL: usize = 5;
+
 /// Closes `payload` for storage under `key` of `table`.
 pub fn seal(table: &str, key: &[u8], mut payload: Vec<u8>) -> Vec<u8> {
     payload.push(FORMAT);

@@ -5,7 +5,7 @@
 
 use super::StoreError;
 use super::body;
-use super::codec::{Cursor, unseal};
+use super::codec::{Cursor, SEAL, unseal};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
 use super::identity::{Identity, IdentityRow, UNBOUNDED};
 use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
@@ -16,8 +16,8 @@ use crate::graph::{
     Relationship, Value, default_relationship_key,
 };
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
-use rustc_hash::FxHashMap;
-use std::cell::RefCell;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -69,6 +69,9 @@ pub struct Snapshot {
     head_cache: RefCell<FxHashMap<(u8, u32), Rc<Vec<u8>>>>,
     body_cache: RefCell<Option<((u8, u32, u32), Rc<Vec<u8>>)>>,
     job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
+    scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
+    /// Identity rows whose checksum this snapshot has seen to be right.
+    checked: RefCell<FxHashSet<[u8; 21]>>,
     _transaction: ReadTransaction,
 }
 
@@ -129,6 +132,8 @@ impl Snapshot {
             head_cache: RefCell::default(),
             body_cache: RefCell::default(),
             job_cache: RefCell::default(),
+            scope_cache: OnceCell::new(),
+            checked: RefCell::default(),
             _transaction: transaction,
         })
     }
@@ -151,6 +156,18 @@ impl Snapshot {
 
     /// All scopes with their rows, by ascending name number.
     pub fn scope_rows(&self) -> Result<Vec<(u32, ScopeRow)>, StoreError> {
+        Ok(self.known_scopes()?.to_vec())
+    }
+
+    /// The name numbers of all scopes, ascending.
+    pub fn scope_numbers(&self) -> Result<impl Iterator<Item = u32> + '_, StoreError> {
+        Ok(self.known_scopes()?.iter().map(|(number, _)| *number))
+    }
+
+    fn known_scopes(&self) -> Result<&[(u32, ScopeRow)], StoreError> {
+        if let Some(known) = self.scope_cache.get() {
+            return Ok(known);
+        }
         let mut rows = Vec::new();
         for row in self.scopes.iter()? {
             let (key, _) = row?;
@@ -160,7 +177,7 @@ impl Snapshot {
             let scope = self.scope_row(number)?.ok_or_else(|| missing("scopes", key.value()))?;
             rows.push((number, scope));
         }
-        Ok(rows)
+        Ok(self.scope_cache.get_or_init(|| rows))
     }
 
     /// The object with this `_id` in a scope.
@@ -176,13 +193,25 @@ impl Snapshot {
         let Some(row) = range.next_back() else { return Ok(None) };
         let (key, guard) = row?;
         let key = key.value();
-        let payload = unseal("identity", key, guard.value())?;
+        let payload = self.unseal_identity(key, guard.value())?;
         let row = IdentityRow::parse(payload)
             .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
         if row.upper != UNBOUNDED && id.0 >= row.upper {
             return Err(StoreError::corrupt("identity", key, "the next row is missing"));
         }
         Ok(row.find(id))
+    }
+
+    /// Opens an identity row. Such rows are large and searched again and again, so each is
+    /// checked once for a snapshot.
+    fn unseal_identity<'v>(&self, key: &[u8], sealed: &'v [u8]) -> Result<&'v [u8], StoreError> {
+        let known = <[u8; 21]>::try_from(key).map_err(|_| missing("identity", key))?;
+        if self.checked.borrow().contains(&known) {
+            return Ok(&sealed[..sealed.len() - SEAL]);
+        }
+        let payload = unseal("identity", key, sealed)?;
+        self.checked.borrow_mut().insert(known);
+        Ok(payload)
     }
 
     /// Calls `visit` for every object of a kind in a scope, in ascending order of `_id`.
@@ -556,7 +585,7 @@ impl GraphRead for Snapshot {
     }
 
     fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, StoreError> {
-        for (scope, _) in self.scope_rows()? {
+        for scope in self.scope_numbers()? {
             if let Some(found) = self.find(kind, scope, id)? {
                 return Ok(Some(found.number));
             }

@@ -809,7 +809,7 @@ impl Planner<'_> {
         }
         let found = if end.scope == 0 {
             let mut found = None;
-            for (scope, _) in self.snapshot.scope_rows()? {
+            for scope in self.snapshot.scope_numbers()? {
                 found = found.or(self.find_entity(scope, end.id)?);
             }
             found
@@ -873,7 +873,7 @@ impl Planner<'_> {
 
     fn elsewhere(&self, key: &str, not: &str) -> Result<Vec<String>, StoreError> {
         let mut scopes = Vec::new();
-        for (number, _) in self.snapshot.scope_rows()? {
+        for number in self.snapshot.scope_numbers()? {
             let scope = self.snapshot.name(number);
             if scope != not
                 && let Some(i) = self.snapshot.find(

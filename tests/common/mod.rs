@@ -1,0 +1,93 @@
+//! What the tests of the library share: uploads from text, and the graph as sorted lines.
+
+#![allow(dead_code)] // each test binary uses its part
+
+use std::io::Cursor;
+use tombolo::db::SyncRequest;
+use tombolo::graph::{Direction, GraphRead, Kind};
+use tombolo::store::Snapshot;
+use tombolo::sync::{Format, Input, JobReport, Mode};
+use tombolo::{Database, Error};
+
+pub fn input(text: &str) -> Input<'_> {
+    let reader = Box::new(Cursor::new(text.as_bytes()));
+    Input { name: "upload".into(), format: Format::Ndjson, reader }
+}
+
+pub fn request(scope: &str, mode: Mode) -> SyncRequest {
+    SyncRequest {
+        scope: Some(scope.into()),
+        mode,
+        source: "api".into(),
+        dry_run: false,
+        ignore_duplicates: false,
+        allow_deletes: Some(1_000_000),
+        partial_types: Vec::new(),
+        same_scope_reject: false,
+    }
+}
+
+pub fn sync(db: &Database, scope: &str, mode: Mode, text: &str) -> Result<JobReport, Error> {
+    let mut reports = db.sync(&request(scope, mode), &mut [input(text)], &|_| {})?;
+    Ok(reports.remove(0))
+}
+
+/// All live objects with their properties, a line each, in byte order. Fails like the graph.
+pub fn dump(snapshot: &Snapshot) -> Result<Vec<String>, tombolo::store::StoreError> {
+    let mut lines = Vec::new();
+    for number in 0..snapshot.meta().bound(Kind::Entity) {
+        if let Some(e) = snapshot.entity(number)?.filter(|e| !e.metadata.deleted()) {
+            let properties: Vec<_> = e.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            lines.push(format!(
+                "{}::{} {} {:?} {}",
+                e.scope,
+                e.key,
+                e.type_name,
+                e.classes,
+                properties.join(" ")
+            ));
+        }
+    }
+    for number in 0..snapshot.meta().bound(Kind::Relationship) {
+        if let Some(r) = snapshot.relationship(number)?.filter(|r| !r.metadata.deleted()) {
+            let properties: Vec<_> = r.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            lines.push(format!(
+                "{}::{} {} {}::{} -{}-> {}::{} {}",
+                r.scope,
+                r.key,
+                r.type_name,
+                r.from.scope,
+                r.from.key,
+                r.class,
+                r.to.scope,
+                r.to.key,
+                properties.join(" ")
+            ));
+        }
+    }
+    lines.sort();
+    Ok(lines)
+}
+
+/// The adjacency in one direction as sorted (from key, verb, to key).
+pub fn adjacency(snapshot: &Snapshot, direction: Direction) -> Vec<(String, String, String)> {
+    use tombolo::graph::{Adjacency, Names};
+    let name = |n| {
+        let head = snapshot.entity_head(n).unwrap().unwrap();
+        format!("{}::{}", head.scope, head.key)
+    };
+    let mut edges = Vec::new();
+    for entity in 0..snapshot.entity_bound() {
+        snapshot
+            .for_each_edge(entity, direction, |edge| {
+                let (from, to) = match direction {
+                    Direction::Out => (entity, edge.other),
+                    Direction::In => (edge.other, entity),
+                };
+                edges.push((name(from), snapshot.name(edge.verb).to_owned(), name(to)));
+            })
+            .unwrap();
+    }
+    edges.sort();
+    edges
+}
