@@ -1,0 +1,117 @@
+//! Mapping files through the command line: the five-line file, plan and apply, faults with spans.
+
+mod cli;
+
+use cli::World;
+
+const MINIMAL: &str = r#"scope        = "okta-jamf-ownership"
+rows         = { file = "data/inventory.csv" }
+relationship = { class = "OWNS", type = "user_owns_device" }
+from         = { scope = "okta-instance-id", key = "okta-user:{row.login}" }
+to           = { scope = "jamf-instance-id", key = "jamf-device:{row.device}" }
+"#;
+
+fn islands() -> World {
+    let world = World::new();
+    let user = |n: &str| {
+        format!("{{\"_key\":\"okta-user:{n}\",\"_type\":\"okta_user\",\"_class\":\"User\"}}\n")
+    };
+    world.sync("okta-instance-id", "diff", &(user("alice") + &user("bob"))).ok();
+    let laptop = |n: &str| {
+        format!("{{\"_key\":\"jamf-device:{n}\",\"_type\":\"laptop\",\"_class\":\"Device\"}}\n")
+    };
+    world.sync("jamf-instance-id", "diff", &(laptop("laptop-001") + &laptop("laptop-002"))).ok();
+    std::fs::create_dir_all(world.path("mappings/data")).unwrap();
+    world.write(
+        "mappings/data/inventory.csv",
+        "login,device\nalice,laptop-001\nbob,laptop-002\ncarol,laptop-003\n",
+    );
+    world.write("mappings/okta-jamf-ownership.toml", MINIMAL);
+    world
+}
+
+#[test]
+fn the_five_line_file_makes_the_edge_of_the_page() {
+    let world = islands();
+    let plan = world.run(&["plan"]).ok();
+    assert!(plan.out.contains("2 to create"), "{plan:?}");
+    assert!(plan.out.contains("3 read = 2 linked + 1 missing both"), "{plan:?}");
+    assert_eq!(world.run(&["plan", "--exit-code"]).code, 3);
+    world.run(&["apply"]).ok();
+    assert!(world.dump().contains("\"okta-user:alice|owns|jamf-device:laptop-001\""));
+    let again = world.run(&["plan", "--exit-code"]).ok();
+    assert!(again.out.contains("no changes"), "{again:?}");
+}
+
+#[test]
+fn removing_a_row_removes_exactly_its_edge() {
+    let world = islands();
+    world.run(&["apply"]).ok();
+    world.write("mappings/data/inventory.csv", "login,device\nalice,laptop-001\n");
+    world.run(&["apply"]).ok();
+    let dump = world.dump();
+    assert!(dump.contains("laptop-001\"") && !dump.contains("okta-user:bob|owns"), "{dump}");
+}
+
+#[test]
+fn a_source_without_rows_is_refused() {
+    let world = islands();
+    world.run(&["apply"]).ok();
+    let before = world.dump();
+    world.write("mappings/data/inventory.csv", "login,device\n");
+    let said = world.run(&["apply"]);
+    assert_eq!(said.code, 4, "{said:?}");
+    assert_eq!(world.dump(), before);
+}
+
+#[test]
+fn check_needs_no_database_and_names_every_place() {
+    let world = World::new();
+    std::fs::create_dir_all(world.path("mappings/data")).unwrap();
+    world.write("mappings/data/inventory.csv", "login,device\n");
+    let broken =
+        MINIMAL.replace("class = \"OWNS\"", "class = \"owns\"").replace("row.login", "row.logn");
+    world.write("mappings/broken.toml", format!("{broken}jion = \"x\"\n"));
+    let said = world.run(&["check"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    for words in [
+        "error[M0304]: class `owns` is not upper case",
+        "mappings/broken.toml:3:",
+        "error[M0102]: unknown key `jion`",
+        "mappings/broken.toml:6:1",
+        "error[M0401]: `data/inventory.csv` has no column `logn`",
+        "its columns: login, device",
+    ] {
+        assert!(said.err.contains(words), "`{words}` is not in {}", said.err);
+    }
+    assert!(!world.path("tombolo.redb").exists());
+}
+
+#[test]
+fn a_mapping_cannot_link_entities_of_its_own_scope() {
+    let world = islands();
+    let own = MINIMAL.replace("\"jamf-instance-id\"", "\"okta-jamf-ownership\"");
+    world.write("mappings/okta-jamf-ownership.toml", own);
+    world
+        .run(&["check"])
+        .refused(2, "error[M0302]: a mapping cannot link entities of its own scope");
+}
+
+#[test]
+fn the_shipped_mappings_are_sound() {
+    let mappings = concat!(env!("CARGO_MANIFEST_DIR"), "/mappings");
+    World::new().run(&["check", mappings]).ok();
+}
+
+#[test]
+fn the_demo_answers_its_questions() {
+    let said = World::new().run(&["demo"]).ok();
+    for words in [
+        "jamf-device:laptop-001",
+        "github-repo:platform-api",
+        "cmdb-app:billing",
+        "github-team:platform",
+    ] {
+        assert!(said.out.contains(words), "`{words}` is not in {}", said.out);
+    }
+}
