@@ -58,7 +58,8 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
 
 fn shown(fault: &Fault) -> String {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    if colour { fault.coloured() } else { fault.plain() }
+    let text = if colour { fault.coloured() } else { fault.plain() };
+    text.trim_end().to_owned()
 }
 
 /// The scope of a mapping.
