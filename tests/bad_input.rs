@@ -94,6 +94,16 @@ fn a_folder_without_data_and_a_missing_file() {
 }
 
 #[test]
+fn a_refused_first_upload_and_a_dry_run_leave_no_database_behind() {
+    let world = World::new();
+    assert_eq!(world.sync("okta", "diff", "{").code, 2);
+    assert!(!world.path("tombolo.redb").exists());
+    world.write("a.ndjson", entity("a"));
+    world.run(&["sync", "--scope", "s", "--dry-run", "a.ndjson"]).ok();
+    assert!(!world.path("tombolo.redb").exists());
+}
+
+#[test]
 fn an_empty_file_into_a_scope_with_data_is_held() {
     let world = World::new();
     world.sync("okta", "diff", &entities("u", 3)).ok();

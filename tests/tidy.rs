@@ -10,7 +10,7 @@ const FLOORS: [(&str, &[&str]); 8] = [
     ("sync", &["graph", "store"]),
     ("mapping", &["graph"]),
     ("view", &["graph"]),
-    ("demo", &[]),
+    ("demo", &["graph"]),
     ("error", &["graph", "store", "sync"]),
     ("db", &["graph", "store", "sync", "mapping", "view", "error"]),
 ];

@@ -17,9 +17,13 @@ pub fn run(context: &mut Context<'_>, args: &Sync) -> Result<u8, Failure> {
     let sources = sources(&args.files)?;
     let bar = progress(context, &sources);
     let mut inputs: Vec<Input<'_>> = sources.into_iter().map(|s| s.input(&bar)).collect();
+    let fresh = !context.path().exists();
     let database = context.open_or_create()?;
     let result = database.sync(&request(args), &mut inputs, &|_| {});
     bar.finish_and_clear();
+    if fresh && (args.dry_run || result.is_err()) {
+        database.discard_unused()?;
+    }
     let reports = result?;
     match args.output {
         ReportFormat::Json => report::json(&mut context.out, &reports)?,

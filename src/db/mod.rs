@@ -61,6 +61,20 @@ impl Database {
         Database { path: path.to_owned(), turn: Mutex::new(()), injected: None }
     }
 
+    /// Takes a new file away again if nothing was ever committed to it: after a dry run, or after
+    /// an upload that was refused, there is nothing to keep.
+    pub fn discard_unused(self) -> Result<(), Error> {
+        if self.injected.is_none()
+            && self.snapshot()?.meta().revision <= 1
+            && self.jobs()?.is_empty()
+        {
+            std::fs::remove_file(&self.path).map_err(io)?;
+            // Left behind where a job file was written and removed; an empty folder says nothing.
+            let _ = std::fs::remove_dir(self.jobs_folder());
+        }
+        Ok(())
+    }
+
     /// The state as of now, for any number of questions.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         match &self.injected {

@@ -390,8 +390,12 @@ fn value<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
     if !text.starts_with('[') {
         return scalar(raw);
     }
-    let mut list = Vec::new();
-    for (i, item) in items(raw).map_err(|e| wrong("", e))?.iter().enumerate() {
+    let items = items(raw).map_err(|e| wrong("", e))?;
+    if !items.is_empty() && items.iter().all(|item| item.get().starts_with('{')) {
+        return texts_of_objects(&items);
+    }
+    let mut list = Vec::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
         let item = scalar(item).map_err(|(path, words)| wrong(format!("[{i}]{path}"), words))?;
         if let Some(first) = list.first().filter(|first: &&Value<'_>| !item.same_family(first)) {
             let message = format!(
@@ -404,6 +408,19 @@ fn value<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
         list.push(item);
     }
     Ok(Value::List(list))
+}
+
+/// A list of nothing but objects, as public data sets have them: kept as the list of their JSON
+/// texts, so that nothing is lost and the property stays flat.
+fn texts_of_objects<'a>(items: &[&'a RawValue]) -> Result<Value<'a>, Wrong> {
+    let text = |(i, item): (usize, &&'a RawValue)| {
+        let text: &'a str = item.get();
+        match text.len() {
+            0..=STRING_MAX => Ok(Value::Text(Cow::Borrowed(text))),
+            len => Err(wrong(format!("[{i}]"), format!("object has {len} bytes of JSON"))),
+        }
+    };
+    items.iter().enumerate().map(text).collect::<Result<_, _>>().map(Value::List)
 }
 
 fn scalar<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
@@ -446,6 +463,16 @@ mod tests {
         assert_eq!(e.classes, ["User"]);
         let names: Vec<_> = e.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(names, ["n=[1,2.5]", "name=\"AA\""]);
+    }
+
+    #[test]
+    fn a_list_of_objects_is_kept_as_their_texts() {
+        let text = r#"{"_key":"k","_type":"t","_class":"C","refs":[{"a":1},{"b":[2]}]}"#;
+        let Ok(Draft::Entity(e)) = parse_object(text, Place::default(), None) else { panic!() };
+        assert_eq!(e.properties[0].1.to_string(), r#"["{\"a\":1}","{\"b\":[2]}"]"#);
+        assert!(
+            fault(r#"{"_key":"k","_type":"t","_class":"C","l":[{"a":1},2]}"#).contains(".l[0]")
+        );
     }
 
     #[test]
