@@ -7,7 +7,7 @@ use super::output::{Listing, clean, counted};
 use super::report;
 use serde_json::json;
 use std::io::Write;
-use tombolo::sync::{JobReport, Status};
+use tombolo::sync::JobReport;
 
 /// Runs the command.
 pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure> {
@@ -22,16 +22,6 @@ pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure>
         JobAction::Approve(args) => show(context, args, &database.approve(&args.id)?),
         JobAction::Abort(args) => show(context, args, &[database.abort(&args.id)?]),
         JobAction::Undo(args) => undo(context, args, database.undo(&args.id)?),
-    }
-}
-
-/// The words that `job list` has for where a job stands.
-pub fn status(job: &JobReport) -> &'static str {
-    match job.status {
-        Status::AwaitingUploads => "open",
-        Status::Held => "held",
-        Status::Finished => "finished",
-        Status::Aborted => "aborted",
     }
 }
 
@@ -62,7 +52,7 @@ fn list(
             json!(job.id),
             json!(job.scope),
             json!(job.sync_mode),
-            json!(status(job)),
+            json!(job.status),
             json!(e.created + r.created),
             json!(e.updated + r.updated),
             json!(e.deleted + r.deleted),

@@ -212,7 +212,7 @@ impl Database {
             mapping: None,
         };
         let id = spec.id;
-        let report = empty_report(&spec, Status::AwaitingUploads);
+        let report = spec.report(Status::AwaitingUploads);
         self.make_folder()?;
         DurableStage::create(&self.stage_path(id))?;
         self.put_job_file(&JobFile {
@@ -613,28 +613,6 @@ impl SyncRequest {
 
 fn empty_input(spec: &JobSpec) -> JobInput {
     JobInput { spec: spec.clone(), entities: Vec::new(), relationships: Vec::new() }
-}
-
-fn empty_report(spec: &JobSpec, status: Status) -> JobReport {
-    JobReport {
-        id: spec.id,
-        source: spec.source.clone(),
-        sync_mode: spec.mode,
-        scope: spec.scope.clone(),
-        status,
-        dry_run: false,
-        start_timestamp: spec.started,
-        end_timestamp: None,
-        entities: Default::default(),
-        relationships: Default::default(),
-        types: BTreeMap::new(),
-        skipped: Vec::new(),
-        skipped_total: 0,
-        foreign_deletions: BTreeMap::new(),
-        held: None,
-        mapping: spec.mapping.clone(),
-        plan_hash: String::new(),
-    }
 }
 
 /// Stages a batch and gives its objects to the jobs of their scopes.

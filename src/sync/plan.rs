@@ -54,6 +54,31 @@ pub struct JobSpec {
     pub mapping: Option<MappingInfo>,
 }
 
+impl JobSpec {
+    /// The report of a job to which nothing has happened yet.
+    pub fn report(&self, status: Status) -> JobReport {
+        JobReport {
+            id: self.id,
+            source: self.source.clone(),
+            sync_mode: self.mode,
+            scope: self.scope.clone(),
+            status,
+            dry_run: false,
+            start_timestamp: self.started,
+            end_timestamp: None,
+            entities: Tally::default(),
+            relationships: Tally::default(),
+            types: BTreeMap::new(),
+            skipped: Vec::new(),
+            skipped_total: 0,
+            foreign_deletions: BTreeMap::new(),
+            held: None,
+            mapping: self.mapping.clone(),
+            plan_hash: String::new(),
+        }
+    }
+}
+
 /// A job with what was uploaded to it.
 #[derive(Debug)]
 pub struct JobInput {
@@ -201,7 +226,7 @@ pub fn plan(
     };
     let mut planned = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let mut report = new_report(&job.spec);
+        let mut report = job.spec.report(Status::Finished);
         let mut pins = Vec::new();
         let entities = planner.entities(&job.spec, job.entities.clone(), &mut report, &mut pins)?;
         let plan =
@@ -230,28 +255,6 @@ pub fn plan(
     }
     hold_together(&mut jobs);
     Ok(Plan { revision: snapshot.meta().revision, jobs, foreign, hash })
-}
-
-fn new_report(spec: &JobSpec) -> JobReport {
-    JobReport {
-        id: spec.id,
-        source: spec.source.clone(),
-        sync_mode: spec.mode,
-        scope: spec.scope.clone(),
-        status: Status::Finished,
-        dry_run: false,
-        start_timestamp: spec.started,
-        end_timestamp: None,
-        entities: Tally::default(),
-        relationships: Tally::default(),
-        types: BTreeMap::new(),
-        skipped: Vec::new(),
-        skipped_total: 0,
-        foreign_deletions: BTreeMap::new(),
-        held: None,
-        mapping: spec.mapping.clone(),
-        plan_hash: String::new(),
-    }
 }
 
 /// Jobs of one plan run together or not at all.
