@@ -251,7 +251,7 @@ fn a_power_cut_keeps_what_was_acknowledged_and_mixes_nothing() {
     let base = base();
     let before = found(base.clone());
     let finalizes = finalizes();
-    for round in 0..amount("TOMBOLO_POWER_CUTS", 200) {
+    for round in 0..amount("TOMBOLO_POWER_CUTS", 2_000) {
         let (scope, mode, text) = &finalizes[round % finalizes.len()];
         let storage = Storage::holding(base.clone());
         let folder = tempfile::tempdir().unwrap();
@@ -289,7 +289,7 @@ fn a_flipped_bit_is_noticed_or_does_not_matter() {
     let base = base();
     let truth = found(base.clone());
     let (mut noticed, mut harmless) = (0, 0);
-    for _ in 0..amount("TOMBOLO_BIT_FLIPS", 400) {
+    for _ in 0..amount("TOMBOLO_BIT_FLIPS", 2_000) {
         let mut bytes = base.clone();
         let at = random.below(bytes.len());
         bytes[at] ^= 1 << random.below(8);

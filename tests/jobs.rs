@@ -138,7 +138,8 @@ fn raw_data_is_kept_in_both_shapes() {
 /// and nothing may be half there. `TOMBOLO_KILLS` sets how often.
 #[test]
 fn kill_at_any_moment_loses_nothing_acknowledged() {
-    let kills: u64 = std::env::var("TOMBOLO_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let kills: u64 =
+        std::env::var("TOMBOLO_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     let world = World::new();
     let edge = |i: usize, v: u64| {
         format!(

@@ -318,7 +318,7 @@ fn compare(db: &Database, model: &Model) {
 }
 
 fn cases() -> u32 {
-    std::env::var("TOMBOLO_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150)
+    std::env::var("TOMBOLO_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)
 }
 
 proptest! {
