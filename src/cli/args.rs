@@ -313,7 +313,7 @@ pub struct Check {
 #[command(before_help = "\
 Examples:
   tombolo plan                        what `apply` would change
-  tombolo plan --details              each relationship
+  tombolo plan --details              counts for each type
   tombolo plan --unmatched            each row that made none, and why
   tombolo plan --exit-code            exit 3 when changes wait, for CI
 ")]
