@@ -67,13 +67,17 @@ pub struct Snapshot {
     // A query comes back to the same few chunks again and again.
     neighbourhoods: RefCell<FxHashMap<(u8, u32), Rc<Neighbourhood>>>,
     head_cache: RefCell<FxHashMap<(u8, u32), Rc<Vec<u8>>>>,
-    body_cache: RefCell<Option<((u8, u32, u32), Rc<Vec<u8>>)>>,
+    body_cache: RefCell<FxHashMap<(u8, u32, u32), Rc<Vec<u8>>>>,
     job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
     /// Identity rows whose checksum this snapshot has seen to be right.
     checked: RefCell<FxHashSet<[u8; 21]>>,
     _transaction: ReadTransaction,
 }
+
+/// Unpacked blocks of bodies kept in memory, at most 256 KB each: objects in the order of their
+/// numbers come back to the same blocks again and again.
+const BODY_CACHE_MAX: usize = 256;
 
 /// Chunks of heads kept in memory before the cache starts anew; some 10 KB each.
 const HEAD_CACHE_MAX: usize = 2048;
@@ -331,15 +335,18 @@ impl Snapshot {
         }
         let key = tables::body_key(kind, head.scope, head.block);
         let at = (kind as u8, head.scope, head.block);
-        let cached =
-            self.body_cache.borrow().as_ref().filter(|(k, _)| *k == at).map(|(_, b)| Rc::clone(b));
+        let cached = self.body_cache.borrow().get(&at).map(Rc::clone);
         let raw = match cached {
             Some(raw) => raw,
             None => {
                 let raw = get(&self.bodies, tables::BODIES, "bodies", &key, body::unpack)?
                     .ok_or_else(|| missing("bodies", &key))?;
                 let raw = Rc::new(raw);
-                *self.body_cache.borrow_mut() = Some((at, Rc::clone(&raw)));
+                let mut cache = self.body_cache.borrow_mut();
+                if cache.len() >= BODY_CACHE_MAX {
+                    cache.clear();
+                }
+                cache.insert(at, Rc::clone(&raw));
                 raw
             }
         };
