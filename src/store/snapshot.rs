@@ -377,6 +377,21 @@ impl Snapshot {
         Ok((all, raw.map(str::to_owned)))
     }
 
+    /// The head of an entity with names for numbers.
+    fn named(&self, number: u32, head: Head) -> EntityHead {
+        let scope = self.names.text(head.scope).to_owned();
+        EntityHead {
+            number,
+            id: ObjectId::new(Kind::Entity, &scope, &head.key),
+            scope,
+            key: head.key.into(),
+            type_name: self.names.text(head.type_name).to_owned(),
+            classes: split_classes(self.names.text(head.class)),
+            display_name: head.display.map(String::from),
+            deleted: head.end != 0,
+        }
+    }
+
     fn metadata(&self, head: &Head) -> Result<Metadata, StoreError> {
         let (job_id, source) = self.job_name(head.job)?;
         Ok(Metadata {
@@ -562,33 +577,23 @@ impl GraphRead for Snapshot {
     fn entity(&self, number: u32) -> Result<Option<Entity>, StoreError> {
         let Some(head) = self.head(Kind::Entity, number)? else { return Ok(None) };
         let (properties, raw_data) = self.properties(Kind::Entity, &head)?;
-        let scope = self.names.text(head.scope).to_owned();
+        let metadata = self.metadata(&head)?;
+        let EntityHead { id, scope, key, type_name, classes, .. } = self.named(number, head);
         Ok(Some(Entity {
             number,
-            id: ObjectId::new(Kind::Entity, &scope, &head.key),
+            id,
             scope,
-            key: head.key.to_string(),
-            type_name: self.names.text(head.type_name).to_owned(),
-            classes: split_classes(self.names.text(head.class)),
+            key,
+            type_name,
+            classes,
             properties,
             raw_data,
-            metadata: self.metadata(&head)?,
+            metadata,
         }))
     }
 
     fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, StoreError> {
-        let Some(head) = self.head(Kind::Entity, number)? else { return Ok(None) };
-        let scope = self.names.text(head.scope).to_owned();
-        Ok(Some(EntityHead {
-            number,
-            id: ObjectId::new(Kind::Entity, &scope, &head.key),
-            scope,
-            key: head.key.to_string(),
-            type_name: self.names.text(head.type_name).to_owned(),
-            classes: split_classes(self.names.text(head.class)),
-            display_name: head.display.map(String::from),
-            deleted: head.end != 0,
-        }))
+        Ok(self.head(Kind::Entity, number)?.map(|head| self.named(number, head)))
     }
 
     fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, StoreError> {
