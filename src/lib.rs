@@ -1,14 +1,16 @@
 //! Tombolo: an embedded graph database of scoped entities.
 //!
 //! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values,
-//! [`store`] the file; side by side, [`sync`] runs the jobs, [`mapping`] turns files into
-//! relationships between scopes and [`view`] answers questions by walking; [`db`] is the facade
-//! with one method for each use case. [`demo`] makes up a small company to try it on.
+//! [`store`] the file, [`lang`] the words that people write; side by side, [`sync`] runs the jobs,
+//! [`mapping`] turns files into relationships between scopes and [`view`] answers questions by
+//! walking; [`db`] is the facade with one method for each use case. [`demo`] makes up a small
+//! company to try it on.
 
 pub mod db;
 pub mod demo;
 mod error;
 pub mod graph;
+pub mod lang;
 pub mod mapping;
 pub mod store;
 pub mod sync;

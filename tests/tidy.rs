@@ -4,15 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`.
-const FLOORS: [(&str, &[&str]); 8] = [
+const FLOORS: [(&str, &[&str]); 9] = [
     ("graph", &[]),
     ("store", &["graph"]),
     ("sync", &["graph", "store"]),
-    ("mapping", &["graph"]),
+    ("lang", &["graph"]),
+    ("mapping", &["graph", "lang"]),
     ("view", &["graph"]),
     ("demo", &["graph"]),
     ("error", &["graph", "store", "sync"]),
-    ("db", &["graph", "store", "sync", "mapping", "view", "error"]),
+    ("db", &["graph", "store", "lang", "sync", "mapping", "view", "error"]),
 ];
 
 /// Outside packages and the only folder under `src` that may name them.

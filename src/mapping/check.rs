@@ -2,12 +2,12 @@
 
 use super::data::{Columns, Data, toml_number};
 use super::expr::{Expr, ExprFault, ExprKind, Root, Step, parse_condition};
-use super::fault::{Fault, Source, closest};
 use super::project::{Project, tidy};
 use super::raw::{Field, Table, Text, toml_fault, wrong_kind};
 use super::rows::{RowSource, columns_of, data_format};
 use super::template::{Template, parse_template};
 use crate::graph::{NameKind, Value, check_name};
+use crate::lang::{Fault, Source, closest};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,12 +2,12 @@
 
 use super::check::{Mapping, Property};
 use super::eval::{EndFacts, Env, holds, render};
-use super::fault::Fault;
 use super::rows::Reader;
 use super::template::Template;
 use crate::graph::{
     DraftEnd, DraftRelationship, NameKind, Place, Value, check_name, default_relationship_key,
 };
+use crate::lang::Fault;
 use rustc_hash::FxHashMap;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_128;

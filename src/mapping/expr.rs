@@ -1,4 +1,4 @@
-//! Expressions as a tree, and the parser that builds them: recursive descent over [`super::lex`].
+//! Expressions as a tree, and the parser that builds them: recursive descent over [`crate::lang`].
 //!
 //! ```text
 //! expr    = and { "or" and }          and  = not { "and" not }       not = [ "not" ] compare
@@ -11,9 +11,9 @@
 //! A word that does not fit ends the expression, so each expression gives one fault of form; names
 //! that do not exist are all reported. Which roots are known in a place is asked by the checker.
 
-use super::fault::closest;
-use super::lex::{Word, word_at};
 use crate::graph::Value;
+use crate::lang::closest;
+use crate::lang::{Word, word_at};
 use std::ops::Range;
 
 /// How deep brackets may nest; the parser recurses.

@@ -1,8 +1,8 @@
 //! Loading: all files of one run, with all their faults.
 
 use super::check::{Mapping, check};
-use super::fault::{Fault, Source};
 use super::project::{Project, root_of, tidy};
+use crate::lang::{Fault, Source};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

@@ -8,15 +8,13 @@ mod data;
 mod draft;
 mod eval;
 mod expr;
-mod fault;
-mod lex;
 mod load;
 mod project;
 mod raw;
 mod rows;
 mod template;
 
+pub use crate::lang::{Fault, Label, Patch, Severity, Source};
 pub use check::{End, Guard, Mapping, Missing};
 pub use draft::{DraftRows, MappedRow, Outcome, RowCount};
-pub use fault::{Fault, Label, Patch, Severity, Source};
 pub use load::{Loaded, load};

@@ -4,7 +4,7 @@
 //! the mapping, or the folder above when that one is called `mappings`. Other tables of
 //! `tombolo.toml` belong to other parts of the program and are not looked at.
 
-use super::fault::{Fault, Source};
+use crate::lang::{Fault, Source};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use toml::de::{DeTable, DeValue};

@@ -4,7 +4,7 @@
 //! wrong kind. What is written wrongly is told apart from what is absent ([`Field`]), so that one
 //! fault does not bring a second one about a missing key.
 
-use super::fault::{Fault, Source, closest};
+use crate::lang::{Fault, Source, closest};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;

@@ -1,7 +1,7 @@
 //! Where rows come from: files of cells, JSON, or tables in the mapping itself.
 
 use super::data::{Columns, Data, Row};
-use super::fault::{Fault, Source};
+use crate::lang::{Fault, Source};
 use serde_json::value::RawValue;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// One word.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// A name or keyword.
     Name(String),
     /// A string, without its quotes.
@@ -30,7 +30,7 @@ const SYMBOLS: [&str; 18] = [
 ];
 
 /// Reads the word at or after byte `from` of `text`.
-pub(super) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
+pub(crate) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
     let rest = &text[from..];
     let start = from + (rest.len() - rest.trim_start().len());
     let rest = &text[start..];

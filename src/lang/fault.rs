@@ -262,7 +262,7 @@ fn clean(text: &str) -> String {
 }
 
 /// The candidate that `name` was probably meant to be.
-pub(super) fn closest<'a>(
+pub(crate) fn closest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -1,0 +1,12 @@
+//! What all texts that people write have in common: the words of expressions, and faults that
+//! point into a text.
+//!
+//! Mapping files and queries share these, so that a string, a number or a caret means the same in
+//! both. Grammars live with the language they belong to.
+
+mod fault;
+mod lex;
+
+pub(crate) use fault::closest;
+pub use fault::{Fault, Label, Patch, Severity, Source};
+pub(crate) use lex::{Word, word_at};
