@@ -13,6 +13,8 @@ pub enum Error {
     Sync(SyncError),
     /// The caller's mistake: what, and what to do instead.
     Usage(String, Option<String>),
+    /// The database is no longer the one that a plan was made for: its revision, and the plan's.
+    Moved(u64, u64),
 }
 
 impl Error {
@@ -32,6 +34,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match (self, self.store()) {
             (Error::Usage(_, hint), _) => return hint.clone(),
+            (Error::Moved(..), _) => "run `tombolo plan` again",
             (_, Some(StoreError::Missing(_))) => {
                 "make one with `tombolo init`, or load data with `tombolo sync`, \
                  or name another with --db"
@@ -65,6 +68,7 @@ impl Error {
                 ),
             ) => 2,
             (_, Some(_)) | (Error::Sync(SyncError::Worker), _) => 1,
+            (Error::Moved(..), _) => 4,
             (Error::Sync(SyncError::Read(_, e)), _)
                 if e.kind() != std::io::ErrorKind::InvalidData =>
             {
@@ -81,6 +85,10 @@ impl fmt::Display for Error {
             Error::Store(e) => e.fmt(f),
             Error::Sync(e) => e.fmt(f),
             Error::Usage(what, _) => f.write_str(what),
+            Error::Moved(now, then) => write!(
+                f,
+                "refused: the database changed since this plan (revision {now}, plan made at {then})"
+            ),
         }
     }
 }

@@ -95,6 +95,12 @@ pub enum Command {
     Plan(Plan),
     /// Run each mapping as one CROSS_SCOPE job
     Apply(Apply),
+    /// Tell why an edge exists, or why a row made none
+    Explain(Explain),
+    /// Write a first mapping file, from flags or answers
+    New(New),
+    /// Print the JSON Schema of mapping files, for editors
+    Schema,
     /// Show everything that a compromise or failure of an entity reaches
     BlastRadius(BlastRadius),
     /// Show the nearest owners of an entity, each with its chain of evidence
@@ -300,39 +306,128 @@ pub struct JobId {
 #[derive(Args)]
 #[command(before_help = "\
 Examples:
-  tombolo check                                  every file in mappings/
+  tombolo check
   tombolo check mappings/okta-jamf-ownership.toml
+  tombolo check --format github           annotations for a workflow
 ")]
 pub struct Check {
-    /// Mapping files, or folders of them
+    #[command(flatten)]
+    pub mappings: Mappings,
+    /// How faults are printed
+    #[arg(long, value_enum, default_value_t = FaultFormat::Human, hide_possible_values = true)]
+    #[arg(value_name = "human|json|github")]
+    pub format: FaultFormat,
+}
+
+/// How faults of mapping files are printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultFormat {
+    /// With the line and a caret.
+    Human,
+    /// One line of JSON each.
+    Json,
+    /// Annotations of a GitHub workflow.
+    Github,
+}
+
+/// Which mapping files a command works on.
+#[derive(Args)]
+pub struct Mappings {
+    /// Mapping files, folders of them, or scopes of mappings in mappings/
     #[arg(default_value = "mappings/", value_name = "MAPPING")]
-    pub mappings: Vec<PathBuf>,
+    pub paths: Vec<PathBuf>,
+    /// Only mappings with this label; several must all fit
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<Setting>,
+}
+
+/// What `plan` and `apply` may be told for one run.
+#[derive(Args)]
+pub struct Overrides {
+    /// Set a guard for this run, e.g. max_delete_percent=50; it is recorded with the job
+    #[arg(long = "override", value_name = "GUARD=VALUE", requires = "reason")]
+    pub overrides: Vec<Setting>,
+    /// Why a guard is overridden
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `NAME=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Before the first `=`.
+    pub name: String,
+    /// After it.
+    pub value: String,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Setting, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+                Ok(Setting { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Err("expected NAME=VALUE".into()),
+        }
+    }
+}
+
+/// How a plan is printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlanFormat {
+    Table,
+    Json,
+    Markdown,
 }
 
 #[derive(Args)]
 #[command(before_help = "\
 Examples:
   tombolo plan                        what `apply` would change
-  tombolo plan --details              counts for each type
+  tombolo plan --details              each edge, with the row it comes from
   tombolo plan --unmatched            each row that made none, and why
+  tombolo plan --impact aws::role:x   how its blast radius and owners would change
+  tombolo plan --out plan.tbl         save it; `tombolo apply plan.tbl` applies exactly that
   tombolo plan --exit-code            exit 3 when changes wait, for CI
 ")]
 pub struct Plan {
-    /// Mapping files, or folders of them
-    #[arg(default_value = "mappings/", value_name = "MAPPING")]
-    pub mappings: Vec<PathBuf>,
-    /// Show counts by type of relationship, and all of what is held back
-    #[arg(long)]
-    pub details: bool,
-    /// Show each row that makes no relationship, with the reason
-    #[arg(long)]
-    pub unmatched: bool,
+    #[command(flatten)]
+    pub mappings: Mappings,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    #[command(flatten)]
+    pub show: PlanShow,
+    /// Say how the blast radius and the owners of this entity would change
+    #[arg(long, value_name = "ENTITY")]
+    pub impact: Vec<String>,
+    /// The same for every entity of a class
+    #[arg(long, value_name = "CLASS")]
+    pub class: Vec<String>,
+    /// Save the plan to a file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Exit 3 when changes are waiting
     #[arg(long)]
     pub exit_code: bool,
+}
+
+/// What `plan` and `apply` show beside the summary.
+#[derive(Args)]
+pub struct PlanShow {
+    /// Show each edge that changes
+    #[arg(long)]
+    pub details: bool,
+    /// Show each row that makes no edge, with the reason
+    #[arg(long)]
+    pub unmatched: bool,
+    /// Do not cut long lists of --details and --unmatched
+    #[arg(long)]
+    pub all: bool,
     /// Output
-    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
-    pub output: ReportFormat,
+    #[arg(short, long, visible_alias = "format", value_enum, default_value_t = PlanFormat::Table)]
+    pub output: PlanFormat,
 }
 
 #[derive(Args)]
@@ -340,23 +435,78 @@ pub struct Plan {
 Examples:
   tombolo apply                                   every file in mappings/
   tombolo apply mappings/okta-jamf-ownership.toml
+  tombolo apply plan.tbl                          exactly a saved plan
+  tombolo apply app-iam-assumption --override max_delete_percent=50 --reason \"CHG-4411\"
 ")]
 pub struct Apply {
-    /// Mapping files, or folders of them
-    #[arg(default_value = "mappings/", value_name = "MAPPING")]
+    #[command(flatten)]
+    pub mappings: Mappings,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    #[command(flatten)]
+    pub show: PlanShow,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo explain 'okta-user:alice|owns|jamf-device:laptop-001'   why an edge exists
+  tombolo explain inventory.csv:233                               why a row made none
+")]
+pub struct Explain {
+    /// The _key or _id of an edge, or FILE:LINE of a row
+    #[arg(value_name = "EDGE|FILE:LINE")]
+    pub what: String,
+    /// Mapping files, or folders of them, that a row is looked for in
+    #[arg(long, default_value = "mappings/", value_name = "MAPPING")]
     pub mappings: Vec<PathBuf>,
-    /// Show counts by type of relationship, and all of what is held back
-    #[arg(long)]
-    pub details: bool,
-    /// Show each row that made no relationship, with the reason
-    #[arg(long)]
-    pub unmatched: bool,
-    /// Let each mapping delete up to N relationships, whatever the delete guard says
-    #[arg(long, value_name = "N")]
-    pub allow_deletes: Option<u64>,
     /// Output
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo new okta-jamf-ownership                 asks what it needs, on a terminal
+  tombolo new okta-jamf-ownership --rows data/inventory.csv --class OWNS \\
+      --from okta-instance-id --from-key 'okta-user:{row.login}' \\
+      --to jamf-instance-id --to-key 'jamf-device:{row.device}'
+")]
+pub struct New {
+    /// Scope of the mapping, and the name of its file
+    #[arg(value_name = "SCOPE")]
+    pub scope: String,
+    /// File of rows, relative to the mapping
+    #[arg(long, value_name = "FILE", conflicts_with = "join")]
+    pub rows: Option<String>,
+    /// Condition between from. and to., instead of rows
+    #[arg(long, value_name = "CONDITION")]
+    pub join: Option<String>,
+    /// Class of the edges, e.g. OWNS
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
+    /// Scope of the entities where edges start
+    #[arg(long, value_name = "SCOPE")]
+    pub from: Option<String>,
+    /// Template of their keys
+    #[arg(long, value_name = "TEMPLATE")]
+    pub from_key: Option<String>,
+    /// Scope of the entities where edges end
+    #[arg(long, value_name = "SCOPE")]
+    pub to: Option<String>,
+    /// Template of their keys
+    #[arg(long, value_name = "TEMPLATE")]
+    pub to_key: Option<String>,
+    /// Who answers for the mapping
+    #[arg(long, value_name = "NAME")]
+    pub owner: Option<String>,
+    /// One sentence
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Folder of mappings
+    #[arg(long, default_value = "mappings", value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// How entities are named, for the help of every command that takes one.

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Instant;
 use tombolo::db::Database;
 
-/// `tombolo init`.
+/// `tombolo init`: a database, and a project around it unless there is one.
 pub fn init(context: &mut Context<'_>) -> Result<u8, Failure> {
     let path = context.path().to_owned();
     if path.exists() {
@@ -17,8 +17,10 @@ pub fn init(context: &mut Context<'_>) -> Result<u8, Failure> {
     }
     Database::create(&path)?;
     writeln!(context.out, "+ created {}", clean(&path.display().to_string()))?;
+    let has_project = super::new::project(context)?;
     let db = context.db_flag();
-    context.out.next(&format!("tombolo{db} sync --scope NAME FILE...   (or see: tombolo demo)"))?;
+    let check = if has_project { "      tombolo check" } else { "" };
+    context.out.next(&format!("tombolo{db} sync --scope NAME FILE...{check}      tombolo demo"))?;
     Ok(0)
 }
 

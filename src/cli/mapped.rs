@@ -1,204 +1,312 @@
-//! What `check`, `plan` and `apply` need of mapping files.
+//! Mapping files on the command line: loaded, told apart, and each run as far as it goes.
 
-use super::failure::{Failure, REFUSED};
-use rustc_hash::FxHashMap;
+use super::Context;
+use super::args::{FaultFormat, Mappings, MessageFormat, Overrides};
+use super::failure::{Failure, MISTAKE, REFUSED};
 use std::io::IsTerminal;
-use std::path::PathBuf;
-use tombolo::db::MappingJob;
-use tombolo::graph::{DraftEnd, DraftRelationship, GraphRead, Kind, Names, ObjectId};
-pub use tombolo::mapping::Mapping;
-use tombolo::mapping::{self, Fault, Missing, Outcome, Severity};
-use tombolo::store::{Snapshot, StoreError};
+use std::time::{Instant, SystemTime};
+use tombolo::Error;
+use tombolo::db::{Database, EdgeChange, EdgeDetails, MappingJob, MappingPlan};
+use tombolo::mapping::{self, Fault, Mapping, ResolveError, Resolved, Severity};
+use tombolo::store::Snapshot;
+use tombolo::sync::{EdgeLimits, JobReport, MappingInfo};
 
 /// The mapping files that were read.
 pub struct Loaded {
-    /// Those without an error.
+    /// Those without an error that were asked for.
     pub mappings: Vec<Mapping>,
-    /// Everything that is wrong with the others, each with its place, ready to print.
-    pub faults: Vec<String>,
-    /// How many of the faults are errors.
-    pub errors: u64,
-    /// How many are warnings.
-    pub warnings: u64,
+    /// Everything that is wrong.
+    pub faults: Vec<Fault>,
+    /// Files that cannot run.
+    pub broken: Vec<String>,
+    /// How many files were read.
+    pub files: usize,
+    /// The scopes of all files.
+    pub scopes: Vec<String>,
 }
 
-/// A row that makes no relationship.
-pub struct Unmatched {
-    /// `file:line`.
-    pub place: String,
-    /// E.g. `missing to`.
-    pub outcome: &'static str,
-    /// Why.
-    pub reason: String,
-}
-
-/// What became of the rows of a mapping.
-pub struct Drafted {
-    /// Rows read.
-    pub read: u64,
-    /// How each of them ended; the counts add up to `read`.
-    pub rows: Vec<(&'static str, u64)>,
-    /// The rows that make no relationship.
-    pub unmatched: Vec<Unmatched>,
-    /// The files that the rows came from, as drafts count them.
-    pub inputs: Vec<String>,
-}
-
-/// Reads mapping files and folders of them.
-pub fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
-    let loaded = mapping::load(paths);
-    let count = |severity| loaded.faults.iter().filter(|f| f.severity == severity).count() as u64;
-    Ok(Loaded {
-        errors: count(Severity::Error),
-        warnings: count(Severity::Warning),
-        faults: loaded.faults.iter().map(shown).collect(),
-        mappings: loaded.mappings,
-    })
-}
-
-fn shown(fault: &Fault) -> String {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let text = if colour { fault.coloured() } else { fault.plain() };
-    text.trim_end().to_owned()
-}
-
-/// The scope of a mapping.
-pub fn scope(mapping: &Mapping) -> String {
-    mapping.scope.clone()
-}
-
-/// The file of a mapping.
-pub fn file(mapping: &Mapping) -> String {
-    mapping.file.display().to_string()
-}
-
-/// Reads the rows of a mapping and finds both ends of each.
-pub fn draft(
-    mapping: &Mapping,
-    snapshot: &Snapshot,
-) -> Result<(Drafted, Vec<DraftRelationship<'static>>), Failure> {
-    let known = Known::read(snapshot, mapping)?;
-    let mut rows = mapping.draft_rows(|scope, key| known.type_of(scope, key));
-    let mut drafts: Vec<DraftRelationship<'static>> = Vec::new();
-    let mut missing = Vec::new();
-    let mut unmatched = Vec::new();
-    let rows_file = mapping.rows_file();
-    for row in rows.by_ref() {
-        let row = row.map_err(|fault| Failure::mistake(fault.plain()))?;
-        let place = format!("{rows_file}:{}", row.line);
-        match row.outcome {
-            Outcome::Draft(draft) => {
-                let ends = [known.state(&draft.from), known.state(&draft.to)];
-                if let Some(fault) = refused(mapping, &draft, &ends, &place) {
-                    return Err(fault);
-                }
-                if ends.iter().any(|end| end.is_some()) {
-                    missing.push((ends[0].is_some(), ends[1].is_some()));
-                    unmatched.push(unmatched_row(place, &ends));
-                }
-                drafts.push(*draft);
-            }
-            Outcome::UndefinedKey(reason) => {
-                unmatched.push(Unmatched { place, outcome: "undefined key", reason });
-            }
-            Outcome::Filtered | Outcome::Duplicate(_) => {}
-        }
+impl Loaded {
+    /// How many faults are of this severity.
+    pub fn count(&self, severity: Severity) -> u64 {
+        self.faults.iter().filter(|fault| fault.severity == severity).count() as u64
     }
-    let mut count = rows.row_count();
-    missing.into_iter().for_each(|(from, to)| count.missing(from, to));
-    if let Some(fault) = mapping.refuse_few_rows(count.read) {
-        return Err(Failure::Fault { message: fault.plain(), hint: None, code: REFUSED });
-    }
-    let rows = vec![
-        ("linked", count.linked),
-        ("filtered", count.filtered),
-        ("duplicate", count.duplicate),
-        ("missing from", count.missing_from),
-        ("missing to", count.missing_to),
-        ("missing both", count.missing_both),
-        ("undefined key", count.undefined_key),
-    ];
-    let drafted = Drafted { read: count.read, rows, unmatched, inputs: vec![rows_file] };
-    Ok((drafted, drafts))
 }
 
-/// Why an end cannot be had; `None` if it lives.
-type State = Option<String>;
-
-fn refused(
-    mapping: &Mapping,
-    draft: &DraftRelationship<'_>,
-    ends: &[State; 2],
-    place: &str,
-) -> Option<Failure> {
-    let strict = [&mapping.from, &mapping.to].map(|end| end.missing == Missing::Error);
-    let (_, reason) =
-        strict.iter().zip(ends).find_map(|(s, e)| Some((s, e.as_ref()?)).filter(|(s, _)| **s))?;
-    let message = format!("error[M0504]: {place}: {reason} (edge `{}`)", draft.key);
-    Some(Failure::mistake(message).hint("load the entity first, or set `missing = \"skip\"`"))
-}
-
-fn unmatched_row(place: String, ends: &[State; 2]) -> Unmatched {
-    let outcome = match ends {
-        [Some(_), Some(_)] => "missing both",
-        [Some(_), None] => "missing from",
-        _ => "missing to",
+/// Reads the mapping files that the arguments name.
+pub fn load(args: &Mappings) -> Loaded {
+    let loaded = mapping::load(&args.paths);
+    let fits = |mapping: &Mapping| {
+        let has = |label: &super::args::Setting| {
+            mapping.labels.iter().any(|(n, v)| *n == label.name && *v == label.value)
+        };
+        args.label.iter().all(has)
     };
-    let reasons: Vec<&str> = ends.iter().flatten().map(String::as_str).collect();
-    Unmatched { place, outcome, reason: reasons.join("; ") }
+    let errors = loaded.faults.iter().filter(|fault| fault.severity == Severity::Error);
+    let mut broken: Vec<String> = errors.map(|fault| fault.source.file.clone()).collect();
+    broken.sort();
+    broken.dedup();
+    Loaded {
+        mappings: loaded.mappings.into_iter().filter(fits).collect(),
+        faults: loaded.faults,
+        broken,
+        files: loaded.files,
+        scopes: loaded.scopes,
+    }
 }
 
-/// The entities of the scopes that a mapping joins: one pass over them costs less than looking up
-/// each row.
-struct Known<'s> {
-    snapshot: &'s Snapshot,
-    entities: FxHashMap<ObjectId, (u32, bool)>,
+/// Prints faults: words about the answer, so they go to standard error; annotations of a workflow
+/// are read from standard output.
+pub fn tell(
+    context: &mut Context<'_>,
+    faults: &[Fault],
+    format: FaultFormat,
+) -> Result<(), Failure> {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let json = format == FaultFormat::Json || context.global.message_format == MessageFormat::Json;
+    for fault in faults {
+        if json {
+            eprintln!("{}", fault.json());
+        } else if format == FaultFormat::Github {
+            use std::io::Write;
+            writeln!(context.out, "{}", annotation(fault))?;
+        } else {
+            eprintln!("{}", if colour { fault.coloured() } else { fault.plain() });
+        }
+    }
+    Ok(())
 }
 
-impl<'s> Known<'s> {
-    fn read(snapshot: &'s Snapshot, mapping: &Mapping) -> Result<Known<'s>, StoreError> {
-        let mut entities = FxHashMap::default();
-        let mut scopes = vec![&mapping.from.scope, &mapping.to.scope];
-        scopes.dedup();
-        for scope in scopes {
-            if let Some(number) = snapshot.name_number(scope) {
-                snapshot.for_each_identity(Kind::Entity, number, |identity| {
-                    entities.insert(identity.id, (identity.number, identity.live));
-                })?;
+/// `::error file=…,line=…,col=…,title=…::message`, the way GitHub reads it from a log.
+fn annotation(fault: &Fault) -> String {
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let severity = match fault.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let (line, column) = fault.place();
+    let mut message = fault.message.clone();
+    fault.notes.iter().for_each(|note| message += &format!("\nnote: {note}"));
+    fault.helps.iter().for_each(|help| message += &format!("\nhelp: {help}"));
+    if let Some(patch) = &fault.patch {
+        message += &format!("\nhelp: {}: `{}`", patch.title, patch.replacement);
+    }
+    let (file, code) = (property(&fault.source.file), fault.code);
+    format!("::{severity} file={file},line={line},col={column},title={code}::{}", data(&message))
+}
+
+/// How far a mapping got.
+pub enum State {
+    /// It can be applied.
+    Ready,
+    /// Its file says not to.
+    Disabled,
+    /// A guard or a test objects.
+    Refused,
+    /// Its rows or the graph do not allow it.
+    Failed,
+    /// It was applied.
+    Applied(Box<JobReport>),
+    /// Something else went wrong.
+    Broken(Failure),
+}
+
+/// What became of one mapping.
+pub struct Outcome {
+    /// The mapping, with the guards of this run.
+    pub mapping: Mapping,
+    /// Its rows and edges.
+    pub resolved: Resolved,
+    /// What would change.
+    pub plan: Option<MappingPlan>,
+    /// Changed edges by name, in the order of rows, creations first, as many as were asked for.
+    pub edges: Vec<EdgeDetails>,
+    /// The job, as it would run.
+    pub job: MappingJob,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+    /// How far it got.
+    pub state: State,
+    /// How long that took, in milliseconds.
+    pub took: u128,
+}
+
+impl Outcome {
+    fn new(mapping: Mapping) -> Outcome {
+        Outcome {
+            mapping,
+            resolved: Resolved::default(),
+            plan: None,
+            edges: Vec::new(),
+            job: MappingJob::default(),
+            faults: Vec::new(),
+            state: State::Disabled,
+            took: 0,
+        }
+    }
+
+    /// The report of the job, as planned or as applied.
+    pub fn report(&self) -> Option<&JobReport> {
+        match &self.state {
+            State::Applied(report) => Some(report),
+            _ => self.plan.as_ref().map(|plan| &plan.report),
+        }
+    }
+
+    /// How many edges change.
+    pub fn changes(&self) -> usize {
+        self.plan.as_ref().map_or(0, |plan| plan.changes.len())
+    }
+
+    /// Whether it stops the command from ending well.
+    pub fn exit_code(&self) -> Option<u8> {
+        match &self.state {
+            State::Ready | State::Disabled | State::Applied(_) => None,
+            State::Refused => Some(REFUSED),
+            State::Failed => Some(MISTAKE),
+            State::Broken(Failure::Fault { code, .. }) => Some(*code),
+            State::Broken(Failure::PipeClosed) => Some(0),
+        }
+    }
+}
+
+/// What is asked of a run beside its outcome.
+pub struct Ask<'a> {
+    /// Guards that were set.
+    pub overrides: &'a Overrides,
+    /// How many changed edges to name.
+    pub details: usize,
+}
+
+/// Sets the guards of a run. They loosen what protects one mapping, so one has to be named.
+pub fn set_overrides(mappings: &mut [Mapping], args: &Overrides) -> Result<(), Failure> {
+    if args.overrides.is_empty() {
+        return Ok(());
+    }
+    let [mapping] = mappings else {
+        let message = "--override sets a guard of one mapping, and several are asked for";
+        return Err(Failure::mistake(message).hint("name the one mapping: its file or its scope"));
+    };
+    for setting in &args.overrides {
+        mapping.guard.set(&setting.name, &setting.value).map_err(Failure::mistake)?;
+    }
+    Ok(())
+}
+
+/// Resolves and plans a mapping against a snapshot.
+pub fn look(database: &Database, snapshot: &Snapshot, mapping: &Mapping, ask: &Ask<'_>) -> Outcome {
+    let begun = Instant::now();
+    let mut outcome = Outcome::new(mapping.clone());
+    if mapping.enabled {
+        outcome.state = match see(database, snapshot, &mut outcome, ask) {
+            Ok(state) => state,
+            Err(failure) => State::Broken(failure),
+        };
+    }
+    outcome.took = begun.elapsed().as_millis();
+    outcome
+}
+
+fn see(
+    database: &Database,
+    snapshot: &Snapshot,
+    outcome: &mut Outcome,
+    ask: &Ask<'_>,
+) -> Result<State, Failure> {
+    let mapping = &outcome.mapping;
+    match mapping.resolve(snapshot, SystemTime::now()) {
+        Ok(resolved) => outcome.resolved = resolved,
+        Err(ResolveError::Graph(error)) => return Err(error.into()),
+        Err(ResolveError::Faults(faults)) => {
+            // A file that is too old is refused, not wrong.
+            let old = faults.iter().all(|fault| fault.code == "M0405");
+            outcome.faults = faults;
+            return Ok(if old { State::Refused } else { State::Failed });
+        }
+    }
+    outcome.faults.append(&mut outcome.resolved.warnings);
+    let now = jiff::Timestamp::now().as_millisecond();
+    let refused = mapping.refusals(&outcome.resolved, |scope| database.last_finalize(scope), now);
+    outcome.faults.extend(refused?);
+    outcome.job = job(mapping, &outcome.resolved, ask.overrides);
+    let plan = database.plan_mapping(snapshot, &outcome.job, &outcome.resolved.drafts)?;
+    for refusal in &plan.report.refusals {
+        let fault = mapping.refuse_change(&refusal.guard, &refusal.message, &refusal.allow);
+        outcome.faults.push(fault);
+    }
+    outcome.edges = edges(snapshot, &plan, &outcome.resolved, ask.details)?;
+    outcome.plan = Some(plan);
+    let promises = mapping.promises.iter().zip(&outcome.resolved.promises);
+    outcome.faults.extend(promises.filter_map(|(p, kept)| mapping.promise_fault(p, kept)));
+    let objects = outcome.faults.iter().any(|fault| fault.severity == Severity::Error);
+    Ok(if objects { State::Refused } else { State::Ready })
+}
+
+fn edges(
+    snapshot: &Snapshot,
+    plan: &MappingPlan,
+    resolved: &Resolved,
+    limit: usize,
+) -> Result<Vec<EdgeDetails>, Error> {
+    let mut changes = plan.changes.clone();
+    changes.sort_by_key(|change| (change.action, change.draft, change.number));
+    let details = |change: &EdgeChange| change.details(snapshot, &resolved.drafts);
+    changes.iter().take(limit).map(details).collect()
+}
+
+fn job(mapping: &Mapping, resolved: &Resolved, overrides: &Overrides) -> MappingJob {
+    let guard = &mapping.guard;
+    MappingJob {
+        scope: mapping.scope.clone(),
+        mapping: MappingInfo {
+            file: mapping.file.display().to_string(),
+            digest: mapping.digest.clone(),
+            sources: resolved.digests.clone(),
+            overrides: overrides
+                .overrides
+                .iter()
+                .map(|setting| format!("{}={}", setting.name, setting.value))
+                .collect(),
+            reason: overrides.reason.clone(),
+        },
+        inputs: resolved.inputs.clone(),
+        same_scope_reject: !mapping.same_scope,
+        limits: EdgeLimits {
+            min_edges: guard.min_edges,
+            max_delete_percent: guard.max_delete_percent,
+            max_delete: guard.max_delete,
+            max_create: guard.max_create,
+        },
+    }
+}
+
+/// Another process may commit between looking and writing; then the mapping is looked at again.
+const TRIES: usize = 3;
+
+/// Runs a mapping on the graph as it is now, which an earlier one may have changed.
+pub fn run(database: &Database, mapping: &Mapping, ask: &Ask<'_>) -> Outcome {
+    let begun = Instant::now();
+    for last in (0..TRIES).rev() {
+        let snapshot = match database.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                let state = State::Broken(error.into());
+                return Outcome { state, ..Outcome::new(mapping.clone()) };
+            }
+        };
+        let mut outcome = look(database, &snapshot, mapping, ask);
+        drop(snapshot);
+        if let (State::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
+            let drafts = &outcome.resolved.drafts;
+            let hash = Some(plan.hash.as_str());
+            match database.apply_mapping(&outcome.job, drafts, plan.revision, hash) {
+                Ok(report) => outcome.state = State::Applied(Box::new(report)),
+                Err(Error::Moved(..)) if last > 0 => continue,
+                Err(error) => outcome.state = State::Broken(error.into()),
             }
         }
-        Ok(Known { snapshot, entities })
+        outcome.took = begun.elapsed().as_millis();
+        return outcome;
     }
-
-    fn find(&self, scope: &str, key: &str) -> Option<(u32, bool)> {
-        self.entities.get(&ObjectId::new(Kind::Entity, scope, key)).copied()
-    }
-
-    fn type_of(&self, scope: &str, key: &str) -> Option<String> {
-        let (number, _) = self.find(scope, key)?;
-        let head = self.snapshot.entity_head(number).ok()??;
-        Some(head.type_name)
-    }
-
-    fn state(&self, end: &DraftEnd<'_>) -> State {
-        let (scope, key) = (end.scope.as_deref()?, end.key.as_deref()?);
-        match self.find(scope, key) {
-            Some((_, true)) => None,
-            Some((_, false)) => Some(format!("entity `{key}` in scope `{scope}` is soft-deleted")),
-            None => Some(format!("no entity `{key}` in scope `{scope}`")),
-        }
-    }
-}
-
-/// The job of a mapping.
-pub fn job(mapping: &Mapping, drafted: &Drafted, allow_deletes: Option<u64>) -> MappingJob {
-    MappingJob {
-        scope: scope(mapping),
-        file: file(mapping),
-        inputs: drafted.inputs.clone(),
-        // `check` refuses such a mapping before it runs.
-        same_scope_reject: false,
-        allow_deletes,
-        max_delete_percent: u32::try_from(mapping.guard.max_delete_percent).ok(),
-    }
+    unreachable!("BUG: the last try returns")
 }

@@ -10,14 +10,18 @@ mod blast;
 mod chains;
 mod checkup;
 mod demo;
+mod explain;
 mod export;
 mod failure;
+mod impact;
 mod job;
 mod look;
 mod mapped;
 mod naming;
+mod new;
 mod output;
 mod picture;
+mod plan_text;
 mod report;
 mod sync;
 mod tree;
@@ -117,6 +121,9 @@ fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
         Command::Check(args) => apply::check(context, &args),
         Command::Plan(args) => apply::plan(context, &args),
         Command::Apply(args) => apply::apply(context, &args),
+        Command::Explain(args) => explain::run(context, &args),
+        Command::New(args) => new::run(context, &args),
+        Command::Schema => new::schema(context),
         Command::BlastRadius(args) => blast::run(context, &args),
         Command::Owners(args) => chains::owners(context, &args),
         Command::Path(args) => chains::path(context, &args),

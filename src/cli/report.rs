@@ -78,6 +78,7 @@ fn headline(out: &Out<'_>, report: &JobReport) -> String {
         (_, Status::Finished) => format!("  job {}", report.id),
         (_, Status::Held) => format!("  ! held, nothing has changed  job {}", report.id),
         (_, Status::Aborted) => format!("  aborted, nothing has changed  job {}", report.id),
+        (_, Status::Refused) => "  ! refused, nothing has changed".to_owned(),
         (_, Status::AwaitingUploads) => format!("  open, takes uploads  job {}", report.id),
     });
     text

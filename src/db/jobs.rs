@@ -10,12 +10,11 @@
 //! ```
 
 use super::{Database, Error, io, now};
-use crate::graph::DraftRelationship;
 use crate::store::staging::{Batch, DurableStage, Stage};
 use crate::store::{StoreError, Writer};
 use crate::sync::{
-    BatchBuilder, BatchRules, Input, Inputs, JobInput, JobReport, JobSpec, MappingInfo, Mode, Plan,
-    Status, SyncError, apply, job_row, plan, read_inputs,
+    BatchRules, Input, Inputs, JobInput, JobReport, JobSpec, Mode, Plan, Status, SyncError, apply,
+    job_row, plan, read_inputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,23 +55,6 @@ pub struct JobRequest {
     pub ignore_duplicates: bool,
 }
 
-/// A mapping that is to run as a job.
-#[derive(Clone, Debug, Default)]
-pub struct MappingJob {
-    /// The scope that owns its relationships.
-    pub scope: String,
-    /// The mapping file.
-    pub file: String,
-    /// What the inputs that places in the drafts count are called.
-    pub inputs: Vec<String>,
-    /// Refuse relationships whose ends lie in one scope.
-    pub same_scope_reject: bool,
-    /// Lets the guard pass so many deletions.
-    pub allow_deletes: Option<u64>,
-    /// Share of the scope that the guard lets pass, in percent, as the mapping file says it.
-    pub max_delete_percent: Option<u32>,
-}
-
 /// The state of a job that is not in the database file.
 #[derive(Serialize, Deserialize)]
 struct JobFile {
@@ -98,7 +80,7 @@ fn check_source(source: &str, mode: Mode) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_scope(scope: &str) -> Result<(), Error> {
+pub(super) fn check_scope(scope: &str) -> Result<(), Error> {
     crate::graph::check_name(crate::graph::NameKind::Scope, scope)
         .map_err(|e| Error::Usage(e.to_string(), None))
 }
@@ -143,57 +125,6 @@ impl Database {
         self.run(jobs, &stage, &names, request.dry_run, request.same_scope_reject)
     }
 
-    /// Runs the drafts of one mapping as its CROSS_SCOPE job.
-    pub fn apply_mapping(
-        &self,
-        job: MappingJob,
-        drafts: &[DraftRelationship<'_>],
-        dry_run: bool,
-    ) -> Result<JobReport, Error> {
-        let MappingJob {
-            scope,
-            file,
-            inputs,
-            same_scope_reject,
-            allow_deletes,
-            max_delete_percent,
-        } = job;
-        check_scope(&scope)?;
-        let rules = BatchRules {
-            mode: Mode::CrossScope,
-            scope: Some(scope.clone()),
-            same_scope_reject,
-            digest_seed: self.snapshot()?.meta().digest_seed,
-        };
-        let inputs = Inputs(inputs);
-        let mut builder = BatchBuilder::new(&rules);
-        let faults: Vec<_> =
-            drafts.iter().filter_map(|draft| builder.push_relationship(draft).err()).collect();
-        if !faults.is_empty() {
-            return Err(SyncError::faults(&inputs, faults).into());
-        }
-        let spec = JobSpec {
-            id: Uuid::now_v7(),
-            source: "api".into(),
-            mode: Mode::CrossScope,
-            scope: scope.clone(),
-            started: now(),
-            ignore_duplicates: false,
-            one_upload: true,
-            partial_types: Vec::new(),
-            allow_deletes,
-            max_delete_percent,
-            mapping: Some(MappingInfo { file }),
-        };
-        let job = || JobInput { spec: spec.clone(), entities: vec![], relationships: vec![] };
-        let mut jobs = BTreeMap::from([(scope, job())]);
-        let mut stage = Stage::spool(&self.folder_of_file());
-        distribute(&mut stage, &mut builder.finish(), &mut jobs, |_| job())?;
-        let jobs = jobs.into_values().collect();
-        let mut reports = self.run(jobs, &stage, &inputs, dry_run, same_scope_reject)?;
-        Ok(reports.remove(0))
-    }
-
     /// Opens a job that takes uploads over several calls, also of several processes.
     pub fn create_job(&self, request: &JobRequest) -> Result<Uuid, Error> {
         check_source(&request.source, request.mode)?;
@@ -208,7 +139,7 @@ impl Database {
             one_upload: false,
             partial_types: Vec::new(),
             allow_deletes: None,
-            max_delete_percent: None,
+            edge_limits: None,
             mapping: None,
         };
         let id = spec.id;
@@ -260,7 +191,7 @@ impl Database {
         let mut file = self.job_file(id)?;
         match file.status() {
             Status::Finished | Status::Held => return Ok(file.reports.remove(0)),
-            Status::Aborted => {
+            Status::Aborted | Status::Refused => {
                 return Err(SyncError::State(format!("job {id} was aborted")).into());
             }
             Status::AwaitingUploads => {}
@@ -394,6 +325,9 @@ impl Database {
             if dry_run {
                 return Ok(reports(&plan, |report| report.dry_run = true));
             }
+            if plan.is_refused() {
+                return Ok(reports(&plan, |_| {}));
+            }
             if plan.is_held() {
                 return self.hold(plan, &jobs, stage, inputs, same_scope_reject);
             }
@@ -414,7 +348,7 @@ impl Database {
         Err(StoreError::Changed.into())
     }
 
-    fn commit(&self, plan: &Plan, stage: &Stage) -> Result<Vec<JobReport>, Error> {
+    pub(super) fn commit(&self, plan: &Plan, stage: &Stage) -> Result<Vec<JobReport>, Error> {
         let now = now();
         self.write(plan.revision, |writer, snapshot| {
             Ok(apply(plan, stage, snapshot, writer, now)?)
@@ -423,7 +357,7 @@ impl Database {
     }
 
     /// A job that changes nothing leaves the database file alone; its report waits beside it.
-    fn finish_quietly(&self, plan: &Plan) -> Result<Vec<JobReport>, Error> {
+    pub(super) fn finish_quietly(&self, plan: &Plan) -> Result<Vec<JobReport>, Error> {
         let now = now();
         let reports = reports(plan, |report| report.end_timestamp = Some(now));
         self.make_folder()?;
@@ -490,7 +424,7 @@ impl Database {
         std::fs::create_dir_all(self.jobs_folder()).map_err(io)
     }
 
-    fn folder_of_file(&self) -> PathBuf {
+    pub(super) fn folder_of_file(&self) -> PathBuf {
         match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
@@ -560,7 +494,7 @@ impl Database {
 
     /// Removes the files of a job that is in the database now. What cannot be removed is removed
     /// by `gc`; the stored report goes before it.
-    fn forget_job(&self, id: Uuid) {
+    pub(super) fn forget_job(&self, id: Uuid) {
         let _ = std::fs::remove_file(self.job_path(id));
         let _ = std::fs::remove_file(self.stage_path(id));
     }
@@ -602,7 +536,7 @@ impl SyncRequest {
                 one_upload: true,
                 partial_types: self.partial_types.clone(),
                 allow_deletes: self.allow_deletes,
-                max_delete_percent: None,
+                edge_limits: None,
                 mapping: None,
             },
             entities: Vec::new(),
@@ -616,7 +550,7 @@ fn empty_input(spec: &JobSpec) -> JobInput {
 }
 
 /// Stages a batch and gives its objects to the jobs of their scopes.
-fn distribute(
+pub(super) fn distribute(
     stage: &mut Stage,
     batch: &mut Batch,
     jobs: &mut BTreeMap<String, JobInput>,
@@ -659,7 +593,7 @@ fn staged_batches(stage: &Stage, jobs: &[JobInput]) -> Result<Vec<Batch>, StoreE
     Ok(batches)
 }
 
-fn reports(plan: &Plan, mut change: impl FnMut(&mut JobReport)) -> Vec<JobReport> {
+pub(super) fn reports(plan: &Plan, mut change: impl FnMut(&mut JobReport)) -> Vec<JobReport> {
     let mut reports: Vec<JobReport> = plan.jobs.iter().map(|job| job.report.clone()).collect();
     reports.iter_mut().for_each(&mut change);
     reports
@@ -680,6 +614,7 @@ fn not_held(id: Uuid, status: Status) -> Error {
         Status::Aborted => "was aborted",
         Status::Held => "is held",
         Status::AwaitingUploads => "is open for uploads",
+        Status::Refused => "was refused",
     };
     Error::usage(format!("job {id} {state}"), format!("see `tombolo job show {id}`"))
 }

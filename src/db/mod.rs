@@ -7,10 +7,17 @@
 mod find;
 mod jobs;
 mod maintain;
+mod mapping_graph;
+mod mapping_jobs;
+mod planned;
+mod saved_plan;
 
 pub use crate::error::Error;
-pub use jobs::{JobRequest, MappingJob, SyncRequest};
+pub use jobs::{JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};
+pub use mapping_jobs::{EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan};
+pub use planned::Planned;
+pub use saved_plan::{PlannedJob, SavedPlan};
 
 use crate::store::{Snapshot, Store, StoreError};
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! A draft is checked for shape (names, flat values, limits) but says nothing about the graph:
 //! whether its ends exist is asked at finalize. Drafts borrow from the input they were read from.
 
-use super::{ObjectId, Value};
+use super::{ObjectId, Origin, Value};
 use std::borrow::Cow;
 
 /// Where in the input a draft stands, for messages: `line` counts from 1; for a JSON document
@@ -72,6 +72,8 @@ pub struct DraftRelationship<'a> {
     pub raw_data: Option<Cow<'a, str>>,
     /// Where it was read.
     pub place: Place,
+    /// What made it, if a mapping did.
+    pub origin: Option<Origin>,
 }
 
 /// The `_key` that a relationship has when nobody gives one: `from|verb|to`, verb in lower case.

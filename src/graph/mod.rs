@@ -7,6 +7,7 @@ mod draft;
 mod id;
 mod name;
 mod object;
+mod origin;
 mod read;
 mod value;
 
@@ -14,5 +15,6 @@ pub use draft::{DraftEnd, DraftEntity, DraftRelationship, Place, default_relatio
 pub use id::{Kind, ObjectId};
 pub use name::{InvalidName, NameKind, check_name};
 pub use object::{Entity, EntityHead, Metadata, Relationship};
+pub use origin::{ORIGIN, Origin};
 pub use read::{Adjacency, Direction, Edge, GraphRead, Names};
 pub use value::Value;

@@ -1,6 +1,6 @@
 //! Entities and relationships as the graph holds them, with their system metadata.
 
-use super::{ObjectId, Value};
+use super::{ORIGIN, ObjectId, Origin, Value};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use uuid::Uuid;
@@ -107,6 +107,8 @@ pub struct Relationship {
     pub to: EntityHead,
     /// Own properties by ascending name.
     pub properties: Vec<(String, Value<'static>)>,
+    /// `_origin`: the row that made it, for relationships of mappings.
+    pub origin: Option<Origin>,
     /// `_rawData` as the JSON text that was uploaded.
     pub raw_data: Option<String>,
     /// System metadata.
@@ -176,6 +178,9 @@ impl Serialize for Relationship {
             map.serialize_entry(&format!("_{end}EntityKey"), &head.key)?;
             map.serialize_entry(&format!("_{end}EntityScope"), &head.scope)?;
             map.serialize_entry(&format!("_{end}EntityId"), &head.id.to_string())?;
+        }
+        if let Some(origin) = &self.origin {
+            map.serialize_entry(ORIGIN, origin)?;
         }
         serialize_rest(&mut map, &self.metadata, &self.properties, self.raw_data.as_ref())?;
         map.end()

@@ -59,6 +59,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The same value, borrowing its text from this one.
+    pub fn borrowed(&self) -> Value<'_> {
+        match self {
+            Value::Text(text) => Value::Text(Cow::Borrowed(text)),
+            Value::List(items) => Value::List(items.iter().map(Value::borrowed).collect()),
+            plain => plain.clone(),
+        }
+    }
+
     /// The text of a string value.
     pub fn as_str(&self) -> Option<&str> {
         match self {

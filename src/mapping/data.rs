@@ -6,7 +6,6 @@ use crate::graph::Value;
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::fmt;
 use toml::de::DeValue;
 
@@ -29,9 +28,6 @@ pub(super) enum Row {
     Data(Data),
 }
 
-/// Positions of the columns; empty for rows that are not cells.
-pub(super) type Columns = HashMap<String, usize>;
-
 /// How deep JSON may nest; each level is one more call on the stack.
 const DEPTH_MAX: usize = 100;
 
@@ -47,14 +43,15 @@ impl Data {
         }
         match text.as_bytes().first() {
             Some(b'{') => {
-                let Members(members) = serde_json::from_str(text)?;
                 let nested =
                     |(k, v): (String, &RawValue)| Ok((k, Data::nested(v.get(), depth + 1)?));
-                Ok(Data::Object(members.into_iter().map(nested).collect::<Result<_, _>>()?))
+                Ok(Data::Object(
+                    json_members(text)?.into_iter().map(nested).collect::<Result<_, _>>()?,
+                ))
             }
             Some(b'[') => {
-                let Items(items) = serde_json::from_str(text)?;
-                let nested = items.into_iter().map(|i| Data::nested(i.get(), depth + 1));
+                let nested =
+                    json_items(text)?.into_iter().map(|i| Data::nested(i.get(), depth + 1));
                 Ok(Data::List(nested.collect::<Result<_, _>>()?))
             }
             Some(b'"') => Ok(Data::Text(serde_json::from_str(text)?)),
@@ -87,6 +84,35 @@ impl Data {
         })
     }
 
+    /// The data that a value of the graph is.
+    pub(super) fn from_value(value: Value<'static>) -> Data {
+        match value {
+            Value::Null => Data::Null,
+            Value::Bool(b) => Data::Bool(b),
+            Value::Text(text) => Data::Text(text.into_owned()),
+            Value::List(items) => Data::List(items.into_iter().map(Data::from_value).collect()),
+            number => Data::Number(number),
+        }
+    }
+
+    /// The value of the graph that says the same; none for objects and lists of lists.
+    pub(super) fn into_value(self) -> Option<Value<'static>> {
+        Some(match self {
+            Data::Null => Value::Null,
+            Data::Bool(b) => Value::Bool(b),
+            Data::Number(number) => number,
+            Data::Text(text) => Value::Text(text.into()),
+            Data::List(items) => {
+                let plain = |item: Data| match item {
+                    Data::List(_) => None,
+                    item => item.into_value(),
+                };
+                Value::List(items.into_iter().map(plain).collect::<Option<_>>()?)
+            }
+            Data::Object(_) => return None,
+        })
+    }
+
     /// The member of an object.
     pub(super) fn member(&self, name: &str) -> Option<&Data> {
         match self {
@@ -111,7 +137,16 @@ pub(super) fn toml_number(value: &DeValue<'_>) -> Option<Value<'static>> {
     }
 }
 
-/// Members of a JSON object; a name that comes twice is refused.
+/// The members of the JSON object that `text` says; a name that comes twice is refused.
+pub(super) fn json_members(text: &str) -> Result<Vec<(String, &RawValue)>, serde_json::Error> {
+    serde_json::from_str(text).map(|Members(members)| members)
+}
+
+/// The items of the JSON list that `text` says.
+pub(super) fn json_items(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
+    serde_json::from_str(text).map(|Items(items)| items)
+}
+
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 struct Items<'a>(Vec<&'a RawValue>);

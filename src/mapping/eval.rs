@@ -6,30 +6,120 @@
 //! values of different kinds is false: the text `5` is not the number 5. A list on either side of
 //! a comparison means "any of". An object is no value and counts as undefined.
 
-use super::data::{Columns, Data, Row};
-use super::expr::{Expr, ExprKind, Function, Operator, Root, Step};
+use super::candidates::{Candidate, property_name};
+use super::data::{Data, Row};
+use super::expr::{Expr, ExprKind, Operator, Root, Step};
+use super::forms::{address, network};
+use super::function::{Function, call};
+use super::rows::{Columns, RowAt};
 use super::template::{Part, Template};
 use crate::graph::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
-/// What is known of one end of the edge when its key is found.
-pub(super) struct EndFacts {
-    pub scope: String,
-    pub key: String,
-    pub type_name: Option<String>,
+/// One lookup table: keys as text, and what they stand for.
+pub(super) type Table = HashMap<String, Value<'static>>;
+
+/// The lookup tables of a mapping by name.
+pub(super) type Tables = HashMap<String, Table>;
+
+/// What all expressions of a mapping can ask, whatever the row.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'r> {
+    pub tables: &'r Tables,
+    /// Serial numbers that are filler in this organisation.
+    pub junk: &'r [String],
 }
 
-/// Everything an expression can ask for in one row.
+/// What `file` stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileFacts {
+    /// The path, for people.
+    pub shown: String,
+    /// The path as expressions see it: relative to the mapping file.
+    pub path: String,
+    /// The name without folder and extensions.
+    pub stem: String,
+}
+
+/// The alternatives that found the entities: what `match` stands for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Matched {
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// The row of an environment.
+#[derive(Clone, Copy)]
+struct RowEnv<'r> {
+    row: &'r Row,
+    parent: Option<&'r Data>,
+    doc: Option<&'r Data>,
+    columns: Option<&'r Columns>,
+    file: Option<&'r FileFacts>,
+    line: u32,
+}
+
+/// Everything an expression can ask for where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Env<'r> {
-    pub row: &'r Row,
-    pub columns: &'r Columns,
-    pub file_path: &'r str,
-    pub file_stem: &'r str,
-    pub line: u32,
-    /// `from` and `to`, once their keys are known.
-    pub ends: Option<(&'r EndFacts, &'r EndFacts)>,
+    shared: Shared<'r>,
+    row: Option<RowEnv<'r>>,
+    from: Option<&'r Candidate>,
+    to: Option<&'r Candidate>,
+    matched: Option<&'r Matched>,
+}
+
+impl<'r> Env<'r> {
+    /// Only an entity is known.
+    pub(super) fn of_end(shared: &Shared<'r>, root: Root, candidate: &'r Candidate) -> Env<'r> {
+        Env { shared: *shared, row: None, from: None, to: None, matched: None }
+            .with(root, candidate)
+    }
+
+    /// A row of a file.
+    pub(super) fn of_row(
+        shared: &Shared<'r>,
+        row: &'r RowAt,
+        columns: &'r Columns,
+        file: &'r FileFacts,
+    ) -> Env<'r> {
+        let row = RowEnv {
+            row: &row.row,
+            parent: row.parent.as_deref(),
+            doc: row.doc.as_deref(),
+            columns: Some(columns),
+            file: Some(file),
+            line: row.line,
+        };
+        Env { shared: *shared, row: Some(row), from: None, to: None, matched: None }
+    }
+
+    /// A row that stands in no file.
+    pub(super) fn of_data(shared: &Shared<'r>, row: &'r Row) -> Env<'r> {
+        let row = RowEnv { row, parent: None, doc: None, columns: None, file: None, line: 0 };
+        Env { shared: *shared, row: Some(row), from: None, to: None, matched: None }
+    }
+
+    /// The same, with the entity of an end known.
+    pub(super) fn with<'s>(&self, root: Root, candidate: &'s Candidate) -> Env<'s>
+    where
+        'r: 's,
+    {
+        match root {
+            Root::From => Env { from: Some(candidate), ..*self },
+            _ => Env { to: Some(candidate), ..*self },
+        }
+    }
+
+    /// The same, with the alternatives known.
+    pub(super) fn matched<'s>(&self, matched: &'s Matched) -> Env<'s>
+    where
+        'r: 's,
+    {
+        Env { matched: Some(matched), ..*self }
+    }
 }
 
 /// Whether the condition holds: it yields `true`, nothing else will do.
@@ -41,7 +131,13 @@ pub(super) fn holds(expr: &Expr, env: &Env<'_>) -> bool {
 pub(super) fn eval<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
     match &expr.kind {
         ExprKind::Path(root, steps) => path(*root, steps, env),
-        ExprKind::Call(function, arguments) => call(*function, eval(&arguments[0], env)?),
+        ExprKind::Call(Function::Lookup, arguments, _) => lookup(arguments, env),
+        ExprKind::Call(function, arguments, pattern) => {
+            let arguments: Vec<Option<Value<'r>>> =
+                arguments.iter().map(|argument| eval(argument, env)).collect();
+            let pattern = pattern.as_ref().map(|pattern| &*pattern.0);
+            defined(call(*function, arguments, pattern, env.shared.junk)?)
+        }
         ExprKind::Literal(value) => defined(value.clone()),
         ExprKind::Undefined | ExprKind::Faulty => None,
         ExprKind::List(items) => list(items.iter().filter_map(|i| eval(i, env))),
@@ -52,6 +148,19 @@ pub(super) fn eval<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
             Some(Value::Bool(compare(left, *operator, right, env)))
         }
     }
+}
+
+fn lookup<'r>(arguments: &'r [Expr], env: &Env<'r>) -> Option<Value<'r>> {
+    let ExprKind::Literal(Value::Text(table)) = &arguments[0].kind else { return None };
+    let table = env.shared.tables.get(table.as_ref())?;
+    let key = eval(&arguments[1], env);
+    let found = key.and_then(|key| table.get(&text_of(&key))).cloned();
+    found.or_else(|| eval(arguments.get(2)?, env))
+}
+
+/// A value as the text that stands for it in keys.
+pub(super) fn text_of(value: &Value<'_>) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A list without nesting; without items it is undefined.
@@ -77,24 +186,58 @@ fn defined(value: Value<'_>) -> Option<Value<'_>> {
 }
 
 fn path<'r>(root: Root, steps: &'r [Step], env: &Env<'r>) -> Option<Value<'r>> {
-    match (root, steps) {
-        (Root::Row, _) => match env.row {
-            Row::Cells(cells) => match steps {
-                [Step::Name(name)] => text(cells.get(*env.columns.get(name)?)?),
+    match root {
+        Root::Row => {
+            let RowEnv { row, columns, .. } = env.row?;
+            match row {
+                Row::Cells(cells) => match steps {
+                    [Step::Name(name)] => text(cells.get(*columns?.get(name)?)?),
+                    _ => None,
+                },
+                Row::Data(data) => value(steps.iter().try_fold(data, step)?),
+            }
+        }
+        Root::Parent => value(steps.iter().try_fold(env.row?.parent?, step)?),
+        Root::Doc => value(steps.iter().try_fold(env.row?.doc?, step)?),
+        Root::File => {
+            let RowEnv { file, line, .. } = env.row?;
+            match one_name(steps)? {
+                "path" => text(&file?.path),
+                "stem" => text(&file?.stem),
+                "line" => Some(Value::Int(line.into())),
                 _ => None,
-            },
-            Row::Data(data) => value(steps.iter().try_fold(data, step)?),
-        },
-        (Root::File, [Step::Name(name)]) => match name.as_str() {
-            "path" => text(env.file_path),
-            "stem" => text(env.file_stem),
-            "line" => Some(Value::Int(env.line.into())),
-            _ => None,
-        },
-        (Root::From, [Step::Name(name)]) => end(env.ends?.0, name),
-        (Root::To, [Step::Name(name)]) => end(env.ends?.1, name),
+            }
+        }
+        Root::From => property(env.from?, steps),
+        Root::To => property(env.to?, steps),
+        Root::Match => {
+            let Matched { from, to } = env.matched?;
+            match one_name(steps)? {
+                "from" => text(from.as_deref()?),
+                "to" => text(to.as_deref()?),
+                "name" => text(to.as_deref().or(from.as_deref())?),
+                _ => None,
+            }
+        }
+    }
+}
+
+fn one_name(steps: &[Step]) -> Option<&str> {
+    match steps {
+        [Step::Name(name)] => Some(name),
         _ => None,
     }
+}
+
+fn property<'r>(candidate: &'r Candidate, steps: &[Step]) -> Option<Value<'r>> {
+    defined(match steps {
+        [Step::Name(name)] => candidate.value(name)?,
+        [Step::Name(name), Step::Index(index)] => match candidate.value(name)? {
+            Value::List(items) => items.into_iter().nth(*index)?,
+            _ => return None,
+        },
+        steps => candidate.value(&property_name(steps)?)?,
+    })
 }
 
 fn text(text: &str) -> Option<Value<'_>> {
@@ -109,15 +252,6 @@ fn step<'r>(data: &'r Data, step: &Step) -> Option<&'r Data> {
     }
 }
 
-fn end<'r>(facts: &'r EndFacts, name: &str) -> Option<Value<'r>> {
-    match name {
-        "_key" => text(&facts.key),
-        "_scope" => text(&facts.scope),
-        "_type" => text(facts.type_name.as_deref()?),
-        _ => None,
-    }
-}
-
 fn value(data: &Data) -> Option<Value<'_>> {
     match data {
         Data::Null | Data::Object(_) => None,
@@ -128,33 +262,18 @@ fn value(data: &Data) -> Option<Value<'_>> {
     }
 }
 
-fn call(function: Function, argument: Value<'_>) -> Option<Value<'_>> {
-    match argument {
-        Value::Text(text) => defined(Value::Text(match function {
-            Function::Lower => text.to_lowercase().into(),
-            Function::Upper => text.to_uppercase().into(),
-            Function::Trim => text.trim().to_owned().into(),
-        })),
-        Value::List(items) => list(items.into_iter().filter_map(|i| call(function, i))),
-        // Only text has case and blanks.
-        other => Some(other),
-    }
-}
-
-fn asks_undefined(expr: &Expr) -> bool {
-    matches!(&expr.kind, ExprKind::Undefined)
-        || matches!(&expr.kind, ExprKind::Literal(Value::Text(text)) if text.is_empty())
-}
-
 fn compare<'r>(left: &'r Expr, operator: Operator, right: &'r Expr, env: &Env<'r>) -> bool {
-    let asked = match (asks_undefined(left), asks_undefined(right)) {
+    let asked = match (left.asks_undefined(), right.asks_undefined()) {
         (_, true) => Some(left),
         (true, false) => Some(right),
         (false, false) => None,
     };
     match (asked, operator) {
-        (Some(side), Operator::Equal) if !(asks_undefined(side)) => eval(side, env).is_none(),
-        (Some(side), Operator::NotEqual) if !(asks_undefined(side)) => eval(side, env).is_some(),
+        (Some(side), Operator::Equal) if !side.asks_undefined() => eval(side, env).is_none(),
+        (Some(side), Operator::NotEqual) if !side.asks_undefined() => eval(side, env).is_some(),
+        (_, Operator::In) if right.is_call_of(Function::Cidr) => {
+            any(eval(left, env), eval(right, env), inside)
+        }
         (_, Operator::NotEqual) => !any(eval(left, env), eval(right, env), equal),
         (_, operator) => any(eval(left, env), eval(right, env), |a, b| one(a, operator, b)),
     }
@@ -168,6 +287,71 @@ fn any(
 ) -> bool {
     let (Some(left), Some(right)) = (left, right) else { return false };
     items(&left).iter().any(|a| items(&right).iter().any(|b| meet(a, b)))
+}
+
+/// Whether the address or network `a` lies in the network `b`.
+fn inside(a: &Value<'_>, b: &Value<'_>) -> bool {
+    let Some((v6, first, len)) = b.as_str().and_then(network) else { return false };
+    let own = a.as_str().and_then(|a| {
+        let single = address(a).map(|(v6, bits)| (v6, bits, if v6 { 128 } else { 32 }));
+        single.or_else(|| network(a))
+    });
+    own.is_some_and(|(own_v6, bits, own_len)| {
+        let host = if v6 { 128 } else { 32 } - u32::from(len);
+        let masked = if host >= 128 { 0 } else { bits >> host << host };
+        own_v6 == v6 && own_len >= len && masked == first
+    })
+}
+
+/// Calls `visit` for a value, or for each item of a list.
+pub(super) fn each_item(value: &Value<'_>, mut visit: impl FnMut(&Value<'_>)) {
+    items(value).iter().for_each(&mut visit);
+}
+
+/// A value of `prefer`, in an order that all values share: undefined, booleans, numbers, texts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Rank {
+    Undefined,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+}
+
+impl Eq for Rank {}
+
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Rank) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Rank {
+    fn cmp(&self, other: &Rank) -> Ordering {
+        let kind = |rank: &Rank| match rank {
+            Rank::Undefined => 0,
+            Rank::Bool(_) => 1,
+            Rank::Number(_) => 2,
+            Rank::Text(_) => 3,
+        };
+        match (self, other) {
+            (Rank::Bool(a), Rank::Bool(b)) => a.cmp(b),
+            (Rank::Number(a), Rank::Number(b)) => a.total_cmp(b),
+            (Rank::Text(a), Rank::Text(b)) => a.cmp(b),
+            (a, b) => kind(a).cmp(&kind(b)),
+        }
+    }
+}
+
+/// The rank of an expression; the greatest item of a list counts.
+pub(super) fn rank(expr: &Expr, env: &Env<'_>) -> Rank {
+    let one = |value: &Value<'_>| match value {
+        Value::Null | Value::List(_) => Rank::Undefined,
+        Value::Bool(b) => Rank::Bool(*b),
+        Value::Text(text) => Rank::Text(text.to_string()),
+        number => Rank::Number(float(number).unwrap_or(0.0)),
+    };
+    let value = eval(expr, env);
+    value.as_ref().and_then(|v| items(v).iter().map(one).max()).unwrap_or(Rank::Undefined)
 }
 
 fn items<'v, 'r>(value: &'v Value<'r>) -> &'v [Value<'r>] {
@@ -184,7 +368,7 @@ fn equal(a: &Value<'_>, b: &Value<'_>) -> bool {
 fn one(a: &Value<'_>, operator: Operator, b: &Value<'_>) -> bool {
     let texts = a.as_str().zip(b.as_str());
     match operator {
-        Operator::Equal => equal(a, b),
+        Operator::Equal | Operator::In => equal(a, b),
         Operator::NotEqual => !equal(a, b),
         Operator::Starts => texts.is_some_and(|(a, b)| a.starts_with(b)),
         Operator::Ends => texts.is_some_and(|(a, b)| a.ends_with(b)),
@@ -204,7 +388,18 @@ fn order(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     if let Some((a, b)) = integer(a).zip(integer(b)) {
         return Some(a.cmp(&b));
     }
+    // A float with a whole value compares as the integer it is, so that no digit is lost.
+    if let Some((a, b)) = whole(a).zip(whole(b)) {
+        return Some(a.cmp(&b));
+    }
     float(a)?.partial_cmp(&float(b)?)
+}
+
+fn whole(value: &Value<'_>) -> Option<i128> {
+    match value {
+        Value::Float(x) => (x.fract() == 0.0 && x.abs() < 1e20).then_some(*x as i128),
+        other => integer(other),
+    }
 }
 
 fn integer(value: &Value<'_>) -> Option<i128> {
@@ -253,15 +448,14 @@ mod tests {
         let json = r#"{"name": "Alice", "n": 5, "text": "5", "empty": "", "null": null,
             "tags": ["a", "b"], "on": true, "deep": {"x": [{"y": "z"}]}, "none": []}"#;
         let row = Row::Data(Data::from_json(serde_json::from_str(json).unwrap()).unwrap());
-        let columns = Columns::new();
-        f(&Env {
-            row: &row,
-            columns: &columns,
-            file_path: "data/a.json",
-            file_stem: "a",
-            line: 7,
-            ends: None,
-        })
+        let row = RowAt { row, parent: None, doc: None, file: 0, line: 7 };
+        let file = FileFacts {
+            shown: "mappings/data/a.json".into(),
+            path: "data/a.json".into(),
+            stem: "a".into(),
+        };
+        let (tables, columns) = (Tables::new(), Columns::default());
+        f(&Env::of_row(&Shared { tables: &tables, junk: &[] }, &row, &columns, &file))
     }
 
     fn check(text: &str, expected: bool) {

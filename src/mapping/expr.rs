@@ -11,10 +11,12 @@
 //! A word that does not fit ends the expression, so each expression gives one fault of form; names
 //! that do not exist are all reported. Which roots are known in a place is asked by the checker.
 
+use super::function::Function;
 use crate::graph::Value;
-use crate::lang::closest;
-use crate::lang::{Word, word_at};
+use crate::lang::{Word, closest, word_at};
+use regex::{Regex, RegexBuilder};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// How deep brackets may nest; the parser recurses.
 const DEPTH_MAX: usize = 64;
@@ -54,55 +56,6 @@ pub(super) enum Step {
     Index(usize),
 }
 
-/// The functions of this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Function {
-    Lower,
-    Upper,
-    Trim,
-}
-
-impl Function {
-    const ALL: [(&'static str, Function); 3] =
-        [("lower", Function::Lower), ("upper", Function::Upper), ("trim", Function::Trim)];
-
-    /// Functions of the full format that this version does not know, named apart from typing errors.
-    const LATER: [&'static str; 28] = [
-        "email",
-        "username",
-        "hostname",
-        "fqdn",
-        "serial",
-        "mac",
-        "ip",
-        "cidr",
-        "prefix_len",
-        "arn_account",
-        "arn_region",
-        "arn_service",
-        "arn_name",
-        "repo",
-        "domain",
-        "nfkc",
-        "before",
-        "after",
-        "extract",
-        "replace",
-        "split",
-        "default",
-        "lookup",
-        "date",
-        "number",
-        "bool",
-        "concat",
-        "key",
-    ];
-
-    fn named(name: &str) -> Option<Function> {
-        Function::ALL.iter().find(|(n, _)| *n == name).map(|(_, function)| *function)
-    }
-}
-
 /// The comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
@@ -115,6 +68,8 @@ pub(super) enum Operator {
     GreaterEqual,
     Less,
     LessEqual,
+    /// Is it any of them; for `cidr(...)` on the right: does it lie in it.
+    In,
 }
 
 /// An expression with the bytes it stands on, counted in the text that was parsed.
@@ -127,7 +82,7 @@ pub(super) struct Expr {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ExprKind {
     Path(Root, Vec<Step>),
-    Call(Function, Vec<Expr>),
+    Call(Function, Vec<Expr>, Option<Pattern>),
     Literal(Value<'static>),
     Undefined,
     List(Vec<Expr>),
@@ -139,12 +94,87 @@ pub(super) enum ExprKind {
     Faulty,
 }
 
+/// A compiled regular expression; equal if written alike.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(pub Arc<Regex>);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
 impl Expr {
+    /// The function and its arguments, if it is a call.
+    pub(super) fn call(&self) -> Option<(Function, &[Expr])> {
+        match &self.kind {
+            ExprKind::Call(function, arguments, _) => Some((*function, arguments)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a call of `function`, or a list of nothing but such calls.
+    pub(super) fn is_call_of(&self, function: Function) -> bool {
+        match &self.kind {
+            ExprKind::Call(called, ..) => *called == function,
+            ExprKind::List(items) => items.iter().all(|item| item.is_call_of(function)),
+            _ => false,
+        }
+    }
+
+    /// Whether any part of it is such an expression.
+    pub(super) fn any(&self, is: &impl Fn(&Expr) -> bool) -> bool {
+        let mut found = false;
+        self.walk(&mut |expr| found |= is(expr));
+        found
+    }
+
+    /// Whether it names `root`.
+    pub(super) fn mentions(&self, root: Root) -> bool {
+        self.any(&|expr| matches!(&expr.kind, ExprKind::Path(of, _) if *of == root))
+    }
+
+    /// Whether it names `root` and no other.
+    pub(super) fn mentions_only(&self, root: Root) -> bool {
+        let other = |expr: &Expr| matches!(&expr.kind, ExprKind::Path(of, _) if *of != root);
+        self.mentions(root) && !self.any(&other)
+    }
+
+    /// Whether it names anything of a row or an entity, so that it is no constant.
+    pub(super) fn names_anything(&self) -> bool {
+        self.any(&|expr| matches!(expr.kind, ExprKind::Path(..)))
+    }
+
+    /// Whether it is `undefined` or the empty string, written literally.
+    pub(super) fn asks_undefined(&self) -> bool {
+        matches!(&self.kind, ExprKind::Undefined)
+            || matches!(&self.kind, ExprKind::Literal(Value::Text(text)) if text.is_empty())
+    }
+
+    /// What a condition looks at, in one word: its first identifier function, else its first
+    /// property, e.g. `serial`.
+    pub(super) fn subject(&self) -> Option<String> {
+        let (mut function, mut property): (Option<String>, Option<String>) = (None, None);
+        self.walk(&mut |expr| match &expr.kind {
+            ExprKind::Call(called, ..) if called.folds() => {
+                function.get_or_insert_with(|| called.name().to_owned());
+            }
+            ExprKind::Path(Root::From | Root::To, steps) => {
+                if let (None, Some(Step::Name(name))) = (&property, steps.last()) {
+                    property = Some(name.clone());
+                }
+            }
+            _ => {}
+        });
+        let plain = ["lower", "upper", "trim", "nfkc"];
+        function.filter(|name: &String| !plain.contains(&name.as_str())).or(property)
+    }
+
     /// Calls `visit` for this expression and each one inside it.
     pub(super) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
         visit(self);
         match &self.kind {
-            ExprKind::Call(_, items)
+            ExprKind::Call(_, items, _)
             | ExprKind::List(items)
             | ExprKind::And(items)
             | ExprKind::Or(items) => {
@@ -329,9 +359,8 @@ impl<'t> Parser<'t> {
     }
 
     fn operator(&mut self) -> Option<Operator> {
-        // `x in list` asks what `x = list` asks: is it any of them?
         if self.keyword("in") {
-            return Some(Operator::Equal);
+            return Some(Operator::In);
         }
         let Word::Symbol(symbol) = self.word else { return None };
         let operator = match symbol {
@@ -465,12 +494,45 @@ impl<'t> Parser<'t> {
             self.faults.push(unknown_function(name, span));
             return Ok(Expr { kind: ExprKind::Faulty, span: whole });
         };
-        if arguments.len() != 1 {
-            let message = format!("`{name}` takes 1 argument, found {}", arguments.len());
+        if let Some(takes) = function.wrong_count(arguments.len()) {
+            let message = format!("`{name}` takes {takes}, found {}", arguments.len());
             self.faults.push(ExprFault::new("M0204", message, whole.clone()));
             return Ok(Expr { kind: ExprKind::Faulty, span: whole });
         }
-        Ok(Expr { kind: ExprKind::Call(function, arguments), span: whole })
+        let mut pattern = None;
+        if function.takes_pattern() {
+            pattern = self.pattern(name, &arguments[1]);
+        }
+        let literal = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(Value::Text(_)));
+        if function == Function::Lookup && !literal(&arguments[0]) {
+            let message = "the first argument of `lookup` is the name of a table, in quotes";
+            let mut fault = ExprFault::new("M0204", message.to_owned(), arguments[0].span.clone());
+            fault.help = Some("e.g. `lookup('team', row.team)`".to_owned());
+            self.faults.push(fault);
+            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+        }
+        if function.takes_pattern() && pattern.is_none() {
+            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+        }
+        Ok(Expr { kind: ExprKind::Call(function, arguments, pattern), span: whole })
+    }
+
+    /// Compiles the pattern of `extract` and `replace`. Matching takes linear time.
+    fn pattern(&mut self, name: &str, expr: &Expr) -> Option<Pattern> {
+        let ExprKind::Literal(Value::Text(text)) = &expr.kind else {
+            let message = format!("the pattern of `{name}` must be a string in quotes");
+            self.faults.push(ExprFault::new("M0207", message, expr.span.clone()));
+            return None;
+        };
+        match RegexBuilder::new(text).size_limit(1 << 20).build() {
+            Ok(regex) => Some(Pattern(Arc::new(regex))),
+            Err(error) => {
+                let (words, span) = regex_fault(text, &error, expr.span.clone());
+                let message = format!("regular expression: {words}");
+                self.faults.push(ExprFault::new("M0207", message, span));
+                None
+            }
+        }
     }
 
     /// A name that is neither root nor call. Its steps are read over, so one fault is reported.
@@ -494,20 +556,41 @@ impl<'t> Parser<'t> {
     }
 }
 
+/// What is wrong with a pattern, and where in the expression.
+fn regex_fault(text: &str, error: &regex::Error, whole: Range<usize>) -> (String, Range<usize>) {
+    let parsed = regex_syntax::Parser::new().parse(text);
+    let Err(fault) = parsed else {
+        let words = match error {
+            regex::Error::CompiledTooBig(_) => "too large when compiled".to_owned(),
+            other => other.to_string().lines().last().unwrap_or_default().to_owned(),
+        };
+        return (words, whole);
+    };
+    let (words, span) = match &fault {
+        regex_syntax::Error::Parse(fault) => (fault.kind().to_string(), fault.span()),
+        regex_syntax::Error::Translate(fault) => (fault.kind().to_string(), fault.span()),
+        other => return (other.to_string(), whole),
+    };
+    // A doubled quote stands for one, so places in such a text are not those of the expression.
+    if text.contains('\'') {
+        return (words, whole);
+    }
+    let (start, end) = (span.start.offset, span.end.offset.max(span.start.offset + 1));
+    (words, whole.start + 1 + start..(whole.start + 1 + end).min(whole.end))
+}
+
 fn unknown_function(name: &str, span: Range<usize>) -> ExprFault {
     let mut fault = ExprFault::new("M0203", format!("unknown function `{name}`"), span);
-    if Function::LATER.contains(&name) {
-        fault.label = "not supported by this version".to_owned();
-        fault.help = Some("functions of this version: lower, trim, upper".to_owned());
-        return fault;
-    }
     fault.label = "not a function".to_owned();
-    match closest(name, Function::ALL.map(|(n, _)| n)) {
+    match closest(name, Function::ALL.map(|(n, ..)| n)) {
         Some(similar) => {
             let title = "a function with a similar name exists".to_owned();
             fault.patch = Some((title, similar.to_owned()));
         }
-        None => fault.help = Some("functions of this version: lower, trim, upper".to_owned()),
+        None => {
+            let names = Function::ALL.map(|(n, ..)| n).join(", ");
+            fault.help = Some(format!("functions: {names}"));
+        }
     }
     fault
 }

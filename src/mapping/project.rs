@@ -4,6 +4,7 @@
 //! the mapping, or the folder above when that one is called `mappings`. Other tables of
 //! `tombolo.toml` belong to other parts of the program and are not looked at.
 
+use super::raw::Table;
 use crate::lang::{Fault, Source};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -18,6 +19,12 @@ pub(super) struct Project {
     pub aliases: BTreeMap<String, String>,
     /// Whether there is a `tombolo.toml`.
     pub has_file: bool,
+    /// The root, for people.
+    pub shown_root: String,
+    /// Serial numbers that are filler in this organisation.
+    pub junk: Vec<String>,
+    /// The root with links followed; `None` if it cannot be read.
+    real_root: Option<PathBuf>,
 }
 
 /// The root folder of the project that `folder` (absolute) lies in.
@@ -34,13 +41,22 @@ impl Project {
     /// Reads the project file, if there is one.
     pub(super) fn read(root: PathBuf, faults: &mut Vec<Fault>) -> Project {
         let path = root.join("tombolo.toml");
-        let mut project = Project { has_file: path.is_file(), root, ..Project::default() };
+        let mut project = Project {
+            has_file: path.is_file(),
+            shown_root: match shown(&root) {
+                here if here.is_empty() => "the working folder".to_owned(),
+                other => format!("`{other}`"),
+            },
+            real_root: root.canonicalize().ok(),
+            root,
+            ..Project::default()
+        };
         if !project.has_file {
             return project;
         }
         let shown = shown(&path);
         match std::fs::read_to_string(&path) {
-            Ok(text) => project.take_aliases(&Source::whole(shown, text), faults),
+            Ok(text) => project.take(&Source::whole(shown, text), faults),
             Err(error) => faults.push(Fault::error(
                 "M0101",
                 &Source::whole(shown, ""),
@@ -50,11 +66,22 @@ impl Project {
         project
     }
 
-    fn take_aliases(&mut self, source: &std::sync::Arc<Source>, faults: &mut Vec<Fault>) {
+    /// Whether a path (absolute, tidy) lies inside the project, links followed. What does not
+    /// exist is judged by its name alone.
+    pub(super) fn holds(&self, path: &Path) -> bool {
+        let real = path.canonicalize().ok().zip(self.real_root.as_ref());
+        path.starts_with(&self.root) && real.is_none_or(|(path, root)| path.starts_with(root))
+    }
+
+    fn take(&mut self, source: &std::sync::Arc<Source>, faults: &mut Vec<Fault>) {
         let table = match DeTable::parse(&source.text) {
             Ok(table) => table,
             Err(error) => return faults.push(super::raw::toml_fault(source, &error)),
         };
+        let top = Table { span: 0..0, table: table.get_ref(), source };
+        if let Some(serial) = top.table("serial") {
+            self.junk = serial.texts("junk").into_iter().map(|text| text.value).collect();
+        }
         let scopes = table.get_ref().iter().find(|(k, _)| k.get_ref() == "scopes");
         let Some((_, scopes)) = scopes else { return };
         let Some(scopes) = scopes.get_ref().as_table() else {

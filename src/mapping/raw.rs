@@ -1,32 +1,15 @@
 //! The mapping as written: TOML values with the bytes they stand on.
 //!
-//! Reading goes on after a fault, so that one run reports every unknown key and every value of the
-//! wrong kind. What is written wrongly is told apart from what is absent ([`Field`]), so that one
-//! fault does not bring a second one about a missing key.
+//! Shapes are checked beforehand, all at once, by [`super::format`]; so reading here is lenient: a
+//! value of the wrong kind reads as absent, since its fault is reported already.
 
-use crate::lang::{Fault, Source, closest};
+use super::data::toml_number;
+use crate::graph::Value;
+use crate::lang::{Fault, Source};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// A value of a key, if it could be read.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Field<T> {
-    Absent,
-    /// Given, but faulty; the fault is reported.
-    Wrong,
-    Given(T),
-}
-
-impl<T> Field<T> {
-    pub(super) fn given(self) -> Option<T> {
-        match self {
-            Field::Given(value) => Some(value),
-            Field::Absent | Field::Wrong => None,
-        }
-    }
-}
 
 /// A string of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,71 +40,100 @@ impl Text {
 }
 
 /// A table that is being read.
-pub(super) struct Table<'a, 'i> {
-    /// `rows`, `from`, ...; empty for the top level.
-    pub name: &'static str,
+#[derive(Clone)]
+pub(super) struct Table<'a> {
     pub span: Range<usize>,
-    pub table: &'a DeTable<'i>,
+    pub table: &'a DeTable<'a>,
     pub source: &'a Arc<Source>,
 }
 
-impl<'a, 'i> Table<'a, 'i> {
+impl<'a> Table<'a> {
     /// The value of a key.
-    pub(super) fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, value)| value)
     }
 
+    /// Whether a key is there, whatever its value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// A string that stands in `value`.
+    pub(super) fn as_text(&self, value: &Spanned<DeValue<'_>>) -> Option<Text> {
+        Some(Text::new(self.source, value.get_ref().as_str()?, value.span()))
+    }
+
     /// The string of a key.
-    pub(super) fn text(&self, key: &str, faults: &mut Vec<Fault>) -> Field<Text> {
-        self.read(key, "a string", faults, |value| {
-            let text = value.get_ref().as_str()?;
-            Some(Text::new(self.source, text, value.span()))
-        })
+    pub(super) fn text(&self, key: &str) -> Option<Text> {
+        self.as_text(self.get(key)?)
     }
 
-    /// The value of a key as `take` reads it; `expected` names its kind.
-    pub(super) fn read<T>(
+    /// The value of a string key.
+    pub(super) fn plain(&self, key: &str) -> Option<String> {
+        Some(self.get(key)?.get_ref().as_str()?.to_owned())
+    }
+
+    /// The string or strings of a key.
+    pub(super) fn texts(&self, key: &str) -> Vec<Text> {
+        match self.get(key).map(|v| (v, v.get_ref())) {
+            Some((_, DeValue::Array(items))) => {
+                items.iter().filter_map(|item| self.as_text(item)).collect()
+            }
+            Some((value, _)) => self.as_text(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The boolean of a key.
+    pub(super) fn boolean(&self, key: &str) -> Option<bool> {
+        self.get(key)?.get_ref().as_bool()
+    }
+
+    /// The number of a key.
+    pub(super) fn number(&self, key: &str) -> Option<Value<'static>> {
+        toml_number(self.get(key)?.get_ref())
+    }
+
+    /// The whole number of a key.
+    pub(super) fn whole(&self, key: &str) -> Option<u64> {
+        match self.number(key)? {
+            Value::Int(i) => u64::try_from(i).ok(),
+            Value::UInt(u) => Some(u),
+            _ => None,
+        }
+    }
+
+    /// The table of a key.
+    pub(super) fn table(&self, key: &str) -> Option<Table<'a>> {
+        self.as_table(self.get(key)?)
+    }
+
+    /// A table that stands in `value`.
+    pub(super) fn as_table(&self, value: &'a Spanned<DeValue<'a>>) -> Option<Table<'a>> {
+        let table = value.get_ref().as_table()?;
+        Some(Table { span: value.span(), table, source: self.source })
+    }
+
+    /// The tables of a key.
+    pub(super) fn tables(&self, key: &str) -> Vec<Table<'a>> {
+        let items = self.get(key).and_then(|v| v.get_ref().as_array());
+        items.into_iter().flat_map(|i| i.iter()).filter_map(|i| self.as_table(i)).collect()
+    }
+
+    /// Names and values, in the order written.
+    pub(super) fn entries(
         &self,
-        key: &str,
-        expected: &str,
-        faults: &mut Vec<Fault>,
-        take: impl FnOnce(&'a Spanned<DeValue<'i>>) -> Option<T>,
-    ) -> Field<T> {
-        let Some(value) = self.get(key) else { return Field::Absent };
-        match take(value) {
-            Some(taken) => Field::Given(taken),
-            None => {
-                faults.push(wrong_kind(self.source, expected, value));
-                Field::Wrong
-            }
-        }
-    }
-
-    /// Reports each key that is neither in `allowed` nor known; keys in `later` belong to the full
-    /// format and are refused by name rather than ignored.
-    pub(super) fn refuse_unknown(&self, allowed: &[&str], later: &[&str], faults: &mut Vec<Fault>) {
-        let place = match self.name {
-            "" => "at the top level".to_owned(),
-            name => format!("in `[{name}]`"),
-        };
-        for (key, _) in self.table.iter() {
-            let name = key.get_ref().as_ref();
-            if allowed.contains(&name) {
-                continue;
-            }
-            let message = format!("unknown key `{name}` {place}");
-            let fault = Fault::error("M0102", self.source, message);
-            let all = format!("keys allowed here: {}", allowed.join(", "));
-            let similar = closest(name, allowed.iter().copied());
-            faults.push(if later.contains(&name) {
-                fault.at(key.span(), "not supported by this version").help(all)
-            } else if let Some(similar) = similar {
-                let fault = fault.at(key.span(), "not a key of this table").help(all);
-                fault.patch(format!("did you mean `{similar}`?"), key.span(), similar)
-            } else {
-                fault.at(key.span(), "not a key of this table").help(all)
-            });
-        }
+    ) -> impl Iterator<Item = (Text, &'a Spanned<DeValue<'a>>)> + use<'a> {
+        let mut entries: Vec<_> = self
+            .table
+            .iter()
+            .map(|(key, value)| {
+                let name = key.get_ref().to_string();
+                (Text { value: name, span: key.span(), inner: None }, value)
+            })
+            .collect();
+        entries.sort_by_key(|(name, _)| name.span.start);
+        entries.into_iter()
     }
 }
 

@@ -17,13 +17,17 @@ pub(super) struct Template {
 }
 
 impl Template {
+    /// The expressions between its braces.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Expr(expr, _) => Some(expr),
+            Part::Text(_) => None,
+        })
+    }
+
     /// Calls `visit` for each expression and each one inside it.
     pub(super) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
-        for part in &self.parts {
-            if let Part::Expr(expr, _) = part {
-                expr.walk(visit);
-            }
-        }
+        self.expressions().for_each(|expr| expr.walk(visit));
     }
 }
 

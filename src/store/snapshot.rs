@@ -12,8 +12,8 @@ use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes
 use super::segment::{SPAN, Segment};
 use super::tables::{self, Definition};
 use crate::graph::{
-    Adjacency, Direction, Edge, Entity, EntityHead, GraphRead, Kind, Metadata, Names, ObjectId,
-    Relationship, Value, default_relationship_key,
+    Adjacency, Direction, Edge, Entity, EntityHead, GraphRead, Kind, Metadata, Names, ORIGIN,
+    ObjectId, Origin, Relationship, Value, default_relationship_key,
 };
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -607,7 +607,11 @@ impl GraphRead for Snapshot {
 
     fn relationship(&self, number: u32) -> Result<Option<Relationship>, StoreError> {
         let Some(head) = self.head(Kind::Relationship, number)? else { return Ok(None) };
-        let (properties, raw_data) = self.properties(Kind::Relationship, &head)?;
+        let (mut properties, raw_data) = self.properties(Kind::Relationship, &head)?;
+        let origin = properties.iter().position(|(name, _)| name == ORIGIN).and_then(|at| {
+            let (_, value) = properties.remove(at);
+            Origin::from_text(value.as_str()?)
+        });
         let scope = self.names.text(head.scope).to_owned();
         let key = self.relationship_key(&head)?;
         let end = |number: u32| -> Result<EntityHead, StoreError> {
@@ -624,6 +628,7 @@ impl GraphRead for Snapshot {
             from: end(head.from)?,
             to: end(head.to)?,
             properties,
+            origin,
             raw_data,
             metadata: self.metadata(&head)?,
         }))

@@ -6,7 +6,7 @@
 use super::mode::Mode;
 use super::parse::Fault;
 use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, Kind, ObjectId, Place, Value,
+    DraftEnd, DraftEntity, DraftRelationship, Kind, ORIGIN, ObjectId, Origin, Place, Value,
     default_relationship_key,
 };
 use crate::store::staging::{Batch, Staged, StagedEnd, StagedRelationship};
@@ -141,8 +141,14 @@ impl<'r> BatchBuilder<'r> {
         put_bytes(&mut self.batch.records, draft.key.as_deref().unwrap_or("").as_bytes());
         put_varint(&mut self.batch.records, type_number.into());
         put_varint(&mut self.batch.records, class_number.into());
-        let digest =
-            self.put_rest(type_name, &classes, &[], &draft.properties, draft.raw_data.as_deref());
+        let digest = self.put_rest(
+            type_name,
+            &classes,
+            &[],
+            &draft.properties,
+            None,
+            draft.raw_data.as_deref(),
+        );
         let staged = self.staged(id, digest, (scope, type_number), offset);
         self.batch.entities.push(staged);
         Ok(())
@@ -199,6 +205,7 @@ impl<'r> BatchBuilder<'r> {
             &draft.class,
             &[from.id, to.id],
             &draft.properties,
+            draft.origin.as_ref(),
             draft.raw_data.as_deref(),
         );
         let object = self.staged(id, digest, (scope, type_number), offset);
@@ -263,19 +270,22 @@ impl<'r> BatchBuilder<'r> {
         Staged { id, digest, scope, type_name, frame: 0, offset: offset as u32, len }
     }
 
-    /// Appends properties and raw data to the record and returns the digest of the content.
+    /// Appends properties and raw data to the record and returns the digest of the content, of
+    /// which the origin is no part: a row that moves to another line changes no edge.
     fn put_rest(
         &mut self,
         type_name: &str,
         class: &str,
         ends: &[ObjectId],
         properties: &[(std::borrow::Cow<'_, str>, Value<'_>)],
+        origin: Option<&Origin>,
         raw_data: Option<&str>,
     ) -> u64 {
         let mut content = std::mem::take(&mut self.scratch);
         content.clear();
         begin_content(&mut content, type_name, class, ends);
-        put_varint(&mut self.batch.records, properties.len() as u64);
+        let count = properties.len() + usize::from(origin.is_some());
+        put_varint(&mut self.batch.records, count as u64);
         for (position, (name, value)) in properties.iter().enumerate() {
             let number = self.number(5 + position, name);
             self.values.clear();
@@ -284,6 +294,11 @@ impl<'r> BatchBuilder<'r> {
             self.batch.records.extend_from_slice(&self.values);
             put_bytes(&mut content, name.as_bytes());
             content.extend_from_slice(&self.values);
+        }
+        if let Some(origin) = origin {
+            let number = self.number(5 + properties.len(), ORIGIN);
+            put_varint(&mut self.batch.records, number.into());
+            put_value(&mut self.batch.records, &Value::Text(origin.to_text().into()));
         }
         let raw_data = raw_data.unwrap_or("");
         self.batch.records.extend_from_slice(raw_data.as_bytes());

@@ -4,6 +4,7 @@
 //! take its own protection along.
 
 use crate::graph::Kind;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Deletions up to this number are never questioned.
@@ -80,6 +81,85 @@ pub fn objections(
     reasons
 }
 
+/// What a mapping lets its job change. Unlike the limits of a scope these are in the mapping file,
+/// which people review, and a job that breaks one is refused instead of held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EdgeLimits {
+    /// So many edges must exist afterwards.
+    pub min_edges: u64,
+    /// Share of the live edges, in percent, that may go; asked once there are [`MIN_EDGES`].
+    pub max_delete_percent: f64,
+    /// So many edges may go.
+    pub max_delete: Option<u64>,
+    /// So many edges may come.
+    pub max_create: Option<u64>,
+}
+
+/// A job with fewer live edges than this may delete any share of them.
+pub const MIN_EDGES: u64 = 20;
+
+impl Default for EdgeLimits {
+    fn default() -> EdgeLimits {
+        EdgeLimits {
+            min_edges: 0,
+            max_delete_percent: f64::from(MAX_DELETE_PERCENT),
+            max_delete: None,
+            max_create: None,
+        }
+    }
+}
+
+/// A limit of a mapping that a job would break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// The guard, as the mapping file calls it.
+    pub guard: String,
+    /// What would happen, and the limit.
+    pub message: String,
+    /// A value of the guard that lets this job pass.
+    pub allow: String,
+}
+
+/// What the limits of a mapping object to; empty if the job may run. `live` counts the edges
+/// before the job.
+pub fn refusals(live: u64, created: u64, deleted: u64, limits: &EdgeLimits) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mut refuse = |guard: &str, message: String, allow: u64| {
+        let message = format!("refused: {message}");
+        refusals.push(Refusal { guard: guard.to_owned(), message, allow: allow.to_string() });
+    };
+    let percent = deleted as f64 * 100.0 / live.max(1) as f64;
+    if live >= MIN_EDGES && percent > limits.max_delete_percent {
+        let limit = limits.max_delete_percent;
+        let message = format!(
+            "{deleted} of {live} edges ({percent:.0} %) would be deleted; the limit is {limit} %"
+        );
+        refuse("max_delete_percent", message, percent.ceil() as u64);
+    }
+    if let Some(limit) = limits.max_delete.filter(|limit| deleted > *limit) {
+        refuse(
+            "max_delete",
+            format!("{deleted} edges would be deleted; the limit is {limit}"),
+            deleted,
+        );
+    }
+    if let Some(limit) = limits.max_create.filter(|limit| created > *limit) {
+        refuse(
+            "max_create",
+            format!("{created} edges would be created; the limit is {limit}"),
+            created,
+        );
+    }
+    let after = live.saturating_sub(deleted) + created;
+    if after < limits.min_edges {
+        let limit = limits.min_edges;
+        refuse("min_edges", format!("{after} edges would be left; the limit is {limit}"), after);
+    }
+    refusals
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +199,28 @@ mod tests {
     fn an_empty_upload_never_deletes() {
         assert_eq!(check(0, 1, 1, &[]), 1);
         assert_eq!(check(0, 0, 0, &[]), 0);
+    }
+
+    #[test]
+    fn a_mapping_may_not_lose_a_quarter_of_twenty_edges() {
+        let guards = |live, created, deleted, limits: &EdgeLimits| -> Vec<String> {
+            refusals(live, created, deleted, limits).into_iter().map(|r| r.guard).collect()
+        };
+        let usual = EdgeLimits::default();
+        assert_eq!(guards(19, 0, 19, &usual), [""; 0]);
+        assert_eq!(guards(20, 0, 5, &usual), [""; 0]);
+        assert_eq!(guards(20, 20, 6, &usual), ["max_delete_percent"]);
+        let strict = EdgeLimits {
+            min_edges: 10,
+            max_delete_percent: 100.0,
+            max_delete: Some(3),
+            max_create: Some(0),
+        };
+        assert_eq!(guards(10, 1, 4, &strict), ["max_delete", "max_create", "min_edges"]);
+        assert_eq!(guards(10, 0, 0, &strict), [""; 0]);
+        let told = refusals(980, 0, 412, &usual);
+        let words = "refused: 412 of 980 edges (42 %) would be deleted; the limit is 25 %";
+        assert_eq!((told[0].message.as_str(), told[0].allow.as_str()), (words, "43"));
     }
 
     #[test]

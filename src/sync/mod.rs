@@ -17,7 +17,7 @@ mod report;
 
 pub use apply::{apply, job_row};
 pub use batch::{BatchBuilder, BatchRules, Record, content_digest};
-pub use guard::{MAX_DELETE_PERCENT, MIN_DELETES};
+pub use guard::{EdgeLimits, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, Refusal};
 pub use input::{Format, Input, read_inputs};
 pub use mode::Mode;
 pub use parse::{Draft, Fault, parse_object};

@@ -44,13 +44,14 @@ pub enum Draft<'a> {
 }
 
 /// System metadata that exports carry and that says nothing to us.
-const IGNORED: [&str; 13] = [
+const IGNORED: [&str; 14] = [
     "_source",
     "_createdOn",
     "_beginOn",
     "_endOn",
     "_version",
     "_jobId",
+    "_origin",
     "_accountId",
     "_rawDataHashes",
     "_integrationInstanceId",

@@ -6,7 +6,7 @@
 //! is sound because a plan is applied at its own revision or not at all.
 
 use super::batch::{Record, content_digest};
-use super::guard::{self, Deletions, Limits};
+use super::guard::{self, Deletions, EdgeLimits, Limits};
 use super::mode::Mode;
 use super::reconcile::{Decision, reconcile};
 use super::report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What a job is, before anything is uploaded to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
     /// Id of the job.
@@ -46,9 +46,9 @@ pub struct JobSpec {
     /// See [`Limits::allow_deletes`].
     #[serde(default)]
     pub allow_deletes: Option<u64>,
-    /// Stands in for the limit of the scope, where a mapping file sets its own.
+    /// The limits of a mapping, in place of those of the scope.
     #[serde(default)]
-    pub max_delete_percent: Option<u32>,
+    pub edge_limits: Option<EdgeLimits>,
     /// The mapping file that made the job.
     #[serde(default)]
     pub mapping: Option<MappingInfo>,
@@ -73,6 +73,7 @@ impl JobSpec {
             skipped_total: 0,
             foreign_deletions: BTreeMap::new(),
             held: None,
+            refusals: Vec::new(),
             mapping: self.mapping.clone(),
             plan_hash: String::new(),
         }
@@ -196,6 +197,11 @@ impl Plan {
     /// Whether the delete guard objects.
     pub fn is_held(&self) -> bool {
         self.jobs.iter().any(|job| job.report.held.is_some())
+    }
+
+    /// Whether a guard of a mapping objects.
+    pub fn is_refused(&self) -> bool {
+        self.jobs.iter().any(|job| !job.report.refusals.is_empty())
     }
 }
 
@@ -1049,10 +1055,17 @@ impl Planner<'_> {
             return Ok(());
         }
         let row = self.scope_row(&job.spec.scope)?;
+        if let Some(limits) = &job.spec.edge_limits {
+            let (live, r) = (row.count(Kind::Relationship).live, job.report.relationships);
+            job.report.refusals = guard::refusals(live, r.created, r.deleted, limits);
+            if !job.report.refusals.is_empty() {
+                job.report.status = Status::Refused;
+            }
+            return Ok(());
+        }
         let limits = Limits {
             min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
-            max_delete_percent: (job.spec.max_delete_percent.or(row.max_delete_percent))
-                .unwrap_or(guard::MAX_DELETE_PERCENT),
+            max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
             allow_deletes: job.spec.allow_deletes,
         };
         let mut kinds = Vec::new();

@@ -1,5 +1,6 @@
 //! Job reports: what a job did, or would do, in numbers and words.
 
+use super::guard::Refusal;
 use super::mode::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub enum Status {
     Finished,
     /// Given up; nothing has changed.
     Aborted,
+    /// Refused by a guard of its mapping. Nothing has changed, and nothing waits.
+    Refused,
 }
 
 /// What became of the objects of one kind (or type).
@@ -74,6 +77,18 @@ pub struct Held {
 pub struct MappingInfo {
     /// The file, as it was given.
     pub file: String,
+    /// Digest of the text of the file.
+    #[serde(default)]
+    pub digest: String,
+    /// The files of rows that were read, each with the digest of its bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<(String, String)>,
+    /// Guards that were set for this run, as `name=value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<String>,
+    /// Why they were set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What a job did, or would do.
@@ -112,6 +127,9 @@ pub struct JobReport {
     /// Set while the job is held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held: Option<Held>,
+    /// What the guards of its mapping object to.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub refusals: Vec<Refusal>,
     /// Set for jobs made from a mapping file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapping: Option<MappingInfo>,

@@ -1,0 +1,233 @@
+//! `tombolo explain`: why an edge exists, or what became of a row.
+
+use super::Context;
+use super::args::{Explain, Mappings, ReportFormat};
+use super::failure::Failure;
+use super::mapped;
+use super::output::{Out, clean, exactly, when};
+use serde_json::json;
+use std::io::Write;
+use tombolo::db::Database;
+use tombolo::graph::{GraphRead, Kind, Names, ObjectId, Relationship};
+use tombolo::mapping::{Bucket, Mapping, ResolveError, Story, Try};
+use tombolo::store::Snapshot;
+use tombolo::sync::JobReport;
+
+/// Runs the command.
+pub fn run(context: &mut Context<'_>, args: &Explain) -> Result<u8, Failure> {
+    let database = context.open()?;
+    let snapshot = database.snapshot()?;
+    let found = edges(&snapshot, &args.what)?;
+    if !found.is_empty() {
+        return edge(context, &database, &found, args.output);
+    }
+    let row = args
+        .what
+        .rsplit_once(':')
+        .and_then(|(file, line)| Some((file, line.parse::<u32>().ok().filter(|line| *line > 0)?)));
+    match row {
+        Some((file, line)) => explain_row(context, &snapshot, args, file, line),
+        None => {
+            Err(Failure::mistake(format!("no relationship has the _key or _id `{}`", args.what))
+                .hint("`tombolo plan --details` shows edges, FILE:LINE names a row"))
+        }
+    }
+}
+
+/// The relationships with this key, one in each scope that has it, or with this id.
+fn edges(snapshot: &Snapshot, what: &str) -> Result<Vec<Relationship>, Failure> {
+    let mut found = Vec::new();
+    let given = ObjectId::parse(what);
+    for scope in snapshot.scope_numbers()? {
+        let id =
+            given.unwrap_or_else(|| ObjectId::new(Kind::Relationship, snapshot.name(scope), what));
+        if let Some(identity) = snapshot.find(Kind::Relationship, scope, id)? {
+            found.extend(snapshot.relationship(identity.number)?);
+        }
+    }
+    Ok(found)
+}
+
+fn edge(
+    context: &mut Context<'_>,
+    database: &Database,
+    found: &[Relationship],
+    output: ReportFormat,
+) -> Result<u8, Failure> {
+    let jobs = database.jobs()?;
+    let job_of = |edge: &Relationship| jobs.iter().find(|job| job.id == edge.metadata.job_id);
+    let out = &mut context.out;
+    if output == ReportFormat::Json {
+        let told: Vec<_> = found
+            .iter()
+            .map(|edge| json!({ "relationship": edge, "mapping": job_of(edge).and_then(|j| j.mapping.clone()) }))
+            .collect();
+        out.json(&json!({ "relationships": told }))?;
+        return Ok(0);
+    }
+    for (i, edge) in found.iter().enumerate() {
+        if i > 0 {
+            writeln!(out)?;
+        }
+        tell(out, edge, job_of(edge))?;
+    }
+    Ok(0)
+}
+
+fn tell(out: &mut Out<'_>, edge: &Relationship, job: Option<&JobReport>) -> Result<(), Failure> {
+    let title =
+        format!("{} -{}-> {}", clean(&edge.from.key), clean(&edge.class), clean(&edge.to.key));
+    writeln!(out, "{}", out.bold(&title))?;
+    let mut line = |name: &str, text: String| writeln!(out, "  {name:<12} {text}");
+    line("_key", clean(&edge.key).into_owned())?;
+    line("_type", clean(&edge.type_name).into_owned())?;
+    line("scope", clean(&edge.scope).into_owned())?;
+    line("from", format!("{}  (@{})", clean(&edge.from.key), clean(&edge.from.scope)))?;
+    line("to", format!("{}  (@{})", clean(&edge.to.key), clean(&edge.to.scope)))?;
+    if let Some(origin) = &edge.origin {
+        if !origin.file.is_empty() {
+            line("row", format!("{}:{}", clean(&origin.file), origin.line))?;
+        }
+        if !origin.alternative.is_empty() {
+            line("found by", clean(&origin.alternative).into_owned())?;
+        }
+    }
+    for (name, value) in &edge.properties {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        line(&clean(name), clean(&text).into_owned())?;
+    }
+    if let Some(mapping) = job.and_then(|job| job.mapping.as_ref()) {
+        line("mapping", format!("{}{}", clean(&mapping.file), since(mapping)))?;
+        if let Some(reason) = &mapping.reason {
+            let overrides = mapping.overrides.join(", ");
+            line("override", format!("{}: {}", clean(&overrides), clean(reason)))?;
+        }
+    }
+    let metadata = &edge.metadata;
+    let at = exactly(metadata.begin_on);
+    line("job", format!("{}, {at}, version {}", metadata.job_id, metadata.version))?;
+    if let Some(end) = metadata.end_on {
+        let end = when(out, end);
+        writeln!(out, "  ! it was soft-deleted {end}")?;
+    }
+    Ok(())
+}
+
+/// Whether the mapping file is still the one that made an edge.
+fn since(mapping: &tombolo::sync::MappingInfo) -> &'static str {
+    match std::fs::read(&mapping.file) {
+        _ if mapping.digest.is_empty() => "",
+        Err(_) => "  (the file is gone)",
+        Ok(bytes) if tombolo::mapping::digest(&bytes) == mapping.digest => "",
+        Ok(_) => "  (the file has changed since)",
+    }
+}
+
+fn explain_row(
+    context: &mut Context<'_>,
+    snapshot: &Snapshot,
+    args: &Explain,
+    file: &str,
+    line: u32,
+) -> Result<u8, Failure> {
+    let loaded = mapped::load(&Mappings { paths: args.mappings.clone(), label: Vec::new() });
+    let readers: Vec<&Mapping> = loaded.mappings.iter().filter(|m| m.reads_file(file)).collect();
+    if readers.is_empty() {
+        return Err(Failure::mistake(format!("no sound mapping reads a file `{file}`")).hint(
+            "name the file as the mapping does; `tombolo check` shows mappings with errors",
+        ));
+    }
+    let mut told = Vec::new();
+    for mapping in readers {
+        match mapping.explain_row(snapshot, file, line) {
+            Ok(stories) => told.extend(stories.into_iter().map(|story| (mapping, story))),
+            Err(ResolveError::Graph(error)) => return Err(error.into()),
+            Err(ResolveError::Faults(faults)) => {
+                mapped::tell(context, &faults, super::args::FaultFormat::Human)?;
+                return Err(Failure::mistake(format!("the rows of `{file}` cannot be read")));
+            }
+        }
+    }
+    if told.is_empty() {
+        return Err(Failure::mistake(format!("no row begins on line {line} of `{file}`")));
+    }
+    if args.output == ReportFormat::Json {
+        let stories: Vec<_> =
+            told.iter().map(|(mapping, story)| story_json(mapping, story)).collect();
+        context.out.json(&json!({ "rows": stories }))?;
+        return Ok(0);
+    }
+    for (mapping, story) in &told {
+        print(&mut context.out, mapping, story)?;
+    }
+    Ok(0)
+}
+
+fn print(out: &mut Out<'_>, mapping: &Mapping, story: &Story) -> Result<(), Failure> {
+    let place = out.bold(&clean(&story.place));
+    let scope = clean(&mapping.scope);
+    match (story.bucket, story.edges.len()) {
+        (Bucket::Linked | Bucket::Duplicate, 1) => {
+            writeln!(out, "{place} makes an edge of `{scope}`")?
+        }
+        (Bucket::Linked | Bucket::Duplicate, n) => {
+            writeln!(out, "{place} makes {n} edges of `{scope}`")?
+        }
+        (Bucket::Filtered, _) => {
+            writeln!(out, "{place} made no edge of `{scope}`: `where` leaves it out")?;
+        }
+        (bucket, _) => writeln!(out, "{place} made no edge of `{scope}`: {}", bucket.name())?,
+    }
+    for (end, tries) in ["from", "to"].into_iter().zip(&story.tries) {
+        for (i, attempt) in tries.iter().enumerate() {
+            print_try(out, if i == 0 { end } else { "" }, attempt)?;
+        }
+    }
+    if !story.reason.is_empty() {
+        writeln!(out, "  why   {}", clean(&story.reason))?;
+    }
+    for edge in &story.edges {
+        writeln!(out, "  edge  {}", clean(edge))?;
+    }
+    Ok(())
+}
+
+fn print_try(out: &mut Out<'_>, end: &str, attempt: &Try) -> Result<(), Failure> {
+    let name = clean(&attempt.alternative);
+    let condition = clean(&attempt.condition);
+    let looked = match &attempt.looked_for {
+        Some((_, Some(value))) => format!("   {}", clean(value)),
+        Some((_, None)) => "   undefined".to_owned(),
+        None => String::new(),
+    };
+    let found = match attempt.hits {
+        0 => "nothing".to_owned(),
+        hits => {
+            let keys: Vec<String> =
+                attempt.keys.iter().map(|key| clean(key).into_owned()).collect();
+            let more = hits - keys.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{}{more}", keys.join(", "))
+        }
+    };
+    let name = if name.is_empty() { String::new() } else { format!("{name}  ") };
+    Ok(writeln!(out, "  {end:<5} {name}{condition}{looked} -> {found}")?)
+}
+
+fn story_json(mapping: &Mapping, story: &Story) -> serde_json::Value {
+    let tries = |tries: &[Try]| -> Vec<serde_json::Value> {
+        let one = |t: &Try| {
+            json!({
+                "alternative": t.alternative, "condition": t.condition,
+                "lookedFor": t.looked_for.as_ref().map(|(what, value)| json!({ "expression": what, "value": value })),
+                "found": t.hits, "keys": t.keys,
+            })
+        };
+        tries.iter().map(one).collect()
+    };
+    json!({
+        "scope": mapping.scope, "place": story.place, "outcome": story.bucket.name(),
+        "reason": story.reason, "from": tries(&story.tries[0]), "to": tries(&story.tries[1]),
+        "relationships": story.edges,
+    })
+}

@@ -1,0 +1,214 @@
+//! First mapping files: `new` writes one from flags or answers, `init` the project around it,
+//! `schema` what editors complete them with.
+
+use super::Context;
+use super::args::{FaultFormat, Mappings, New};
+use super::failure::Failure;
+use super::mapped;
+use super::output::clean;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+/// `tombolo schema`.
+pub fn schema(context: &mut Context<'_>) -> Result<u8, Failure> {
+    context.out.write_all(tombolo::mapping::schema().as_bytes())?;
+    Ok(0)
+}
+
+/// What a question is about, for the one who answers.
+struct Question {
+    flag: &'static str,
+    text: &'static str,
+    example: &'static str,
+}
+
+const FROM: Question = Question {
+    flag: "--from",
+    text: "scope of the entities where edges start",
+    example: "okta-instance-id or @okta",
+};
+const TO: Question = Question {
+    flag: "--to",
+    text: "scope of the entities where edges end",
+    example: "jamf-instance-id or @jamf",
+};
+const CLASS: Question = Question { flag: "--class", text: "class of the edges", example: "OWNS" };
+const ROWS: Question = Question {
+    flag: "--rows",
+    text: "file that says which belong together, seen from the mapping's folder",
+    example: "data/inventory.csv",
+};
+const FROM_KEY: Question = Question {
+    flag: "--from-key",
+    text: "_key of the entity where an edge starts, from a row",
+    example: "okta-user:{row.login}",
+};
+const TO_KEY: Question = Question {
+    flag: "--to-key",
+    text: "_key of the entity where an edge ends, from a row",
+    example: "jamf-device:{row.device}",
+};
+
+/// Takes what a flag says, or asks where somebody can answer.
+struct Answers {
+    asks: bool,
+    missing: Vec<&'static Question>,
+}
+
+impl Answers {
+    fn take(
+        &mut self,
+        given: Option<&String>,
+        question: &'static Question,
+    ) -> Result<String, Failure> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        if !self.asks {
+            self.missing.push(question);
+            return Ok(String::new());
+        }
+        loop {
+            eprint!("{} (e.g. {}): ", question.text, question.example);
+            let mut line = String::new();
+            if std::io::stdin().read_line(&mut line)? == 0 {
+                return Err(Failure::mistake("no answer, so nothing was written"));
+            }
+            if !line.trim().is_empty() {
+                return Ok(line.trim().to_owned());
+            }
+        }
+    }
+}
+
+/// `tombolo new`.
+pub fn run(context: &mut Context<'_>, args: &New) -> Result<u8, Failure> {
+    let path = args.folder.join(format!("{}.toml", args.scope));
+    if path.file_stem().is_none_or(|stem| stem != args.scope.as_str()) {
+        let message = format!("the scope `{}` cannot be the name of a file", args.scope);
+        return Err(Failure::mistake(message).hint("give a scope without `/`"));
+    }
+    if path.exists() {
+        return Err(Failure::mistake(format!("`{}` exists already", path.display()))
+            .hint("nothing was changed; edit it, or choose another scope"));
+    }
+    let text = text(args)?;
+    put(&path, &text)?;
+    writeln!(context.out, "+ created {}", clean(&path.display().to_string()))?;
+    context.out.flush()?;
+    let loaded = mapped::load(&Mappings { paths: vec![path], label: Vec::new() });
+    mapped::tell(context, &loaded.faults, FaultFormat::Human)?;
+    context.out.next("tombolo check")?;
+    Ok(0)
+}
+
+fn text(args: &New) -> Result<String, Failure> {
+    let mut answers = Answers { asks: std::io::stdin().is_terminal(), missing: Vec::new() };
+    let class = answers.take(args.class.as_ref(), &CLASS)?;
+    let from = answers.take(args.from.as_ref(), &FROM)?;
+    let to = answers.take(args.to.as_ref(), &TO)?;
+    let mut rows = None;
+    if args.join.is_none() {
+        rows = Some((
+            answers.take(args.rows.as_ref(), &ROWS)?,
+            answers.take(args.from_key.as_ref(), &FROM_KEY)?,
+            answers.take(args.to_key.as_ref(), &TO_KEY)?,
+        ));
+    }
+    if !answers.missing.is_empty() {
+        let flags: Vec<&str> = answers.missing.iter().map(|question| question.flag).collect();
+        let examples: Vec<String> = answers
+            .missing
+            .iter()
+            .map(|question| format!("{} {}", question.flag, super::sync::quoted(question.example)))
+            .collect();
+        return Err(Failure::mistake(format!("missing {}", flags.join(", ")))
+            .hint(format!("e.g. {}", examples.join(" "))));
+    }
+    let mut lines = vec![format!("scope = {}", string(&args.scope))];
+    for (key, value) in [("description", &args.description), ("owner", &args.owner)] {
+        lines.extend(value.as_ref().map(|value| format!("{key} = {}", string(value))));
+    }
+    match (&args.join, &rows) {
+        (Some(join), _) => lines.push(format!("join = {}", string(join))),
+        (None, Some((file, ..))) => lines.push(format!("rows = {{ file = {} }}", string(file))),
+        (None, None) => {}
+    }
+    lines.push(format!("\n[relationship]\nclass = {}", string(&class)));
+    let keys = rows.as_ref().map(|(_, from, to)| [from, to]);
+    for (i, (table, scope)) in [("from", &from), ("to", &to)].into_iter().enumerate() {
+        lines.push(format!("\n[{table}]\nscope = {}", string(scope)));
+        lines.extend(keys.map(|keys| format!("key = {}", string(keys[i]))));
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+/// `text` as a TOML string.
+fn string(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn put(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::file(path, "write", &e);
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    // Never over a file that somebody else made in the meantime.
+    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)
+}
+
+const PROJECT: &str = r#"# The project: its root is this folder, and mappings may read files below it.
+
+# Names for scopes, used as "@okta", so that one mapping serves every environment.
+[scopes]
+okta = "okta"
+jamf = "jamf"
+
+# Serial numbers that stand for "unknown" here, beside those that everybody knows.
+[serial]
+junk = []
+"#;
+
+const MAPPING: &str = r##"#:schema ./mapping.schema.json
+scope       = "okta-jamf-ownership"
+description = "Who is assigned which laptop, from the asset inventory"
+owner       = "it-assets@example.com"
+rows        = { file = "data/inventory.csv" }
+
+[relationship]
+class = "OWNS"
+type  = "user_owns_device"
+
+[from]
+scope = "@okta"
+key   = "okta-user:{row.login}"
+
+[to]
+scope = "@jamf"
+key   = "jamf-device:{row.device}"
+
+[[example]]
+row = { login = "alice", device = "laptop-001" }
+key = "okta-user:alice|owns|jamf-device:laptop-001"
+"##;
+
+const INVENTORY: &str = "login,device\nalice,laptop-001\nbob,laptop-002\n";
+
+/// Writes the files of a new project, unless there is one.
+pub fn project(context: &mut Context<'_>) -> Result<bool, Failure> {
+    if Path::new("tombolo.toml").exists() || Path::new("mappings").exists() {
+        return Ok(false);
+    }
+    let schema = tombolo::mapping::schema();
+    for (path, text, about) in [
+        ("tombolo.toml", PROJECT, "names of scopes"),
+        ("mappings/okta-jamf-ownership.toml", MAPPING, "an example: laptops by owner"),
+        ("mappings/data/inventory.csv", INVENTORY, "its rows"),
+        ("mappings/mapping.schema.json", schema.as_str(), "for your editor"),
+    ] {
+        put(Path::new(path), text)?;
+        writeln!(context.out, "+ created {path:<34} {about}")?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,456 @@
+//! What `plan` and `apply` print: a table for people, Markdown for pull requests, JSON for
+//! programs.
+
+use super::Context;
+use super::args::{PlanFormat, PlanShow};
+use super::failure::{Failure, MISTAKE};
+use super::impact::Impact;
+use super::mapped::{Outcome, State};
+use super::output::{Out, clean, counted, thousands};
+use serde_json::{Value, json};
+use std::io::Write;
+use tombolo::db::{EdgeAction, EdgeDetails, MappedScope};
+use tombolo::mapping::{Bucket, Severity};
+use tombolo::sync::JobReport;
+
+/// Edges and rows of one mapping that are listed without `--all`.
+const LISTED: usize = 25;
+
+/// How many changed edges of each mapping are to be named.
+pub fn edges_listed(show: &PlanShow) -> usize {
+    match (show.details, show.all || show.output == PlanFormat::Json) {
+        (false, _) => 0,
+        (true, false) => LISTED,
+        (true, true) => usize::MAX,
+    }
+}
+
+/// Everything that one call of `plan` or `apply` found.
+pub struct Run<'a> {
+    /// The mappings, in the order they ran.
+    pub outcomes: Vec<Outcome>,
+    /// Files with errors.
+    pub broken: Vec<String>,
+    /// Scopes without a file.
+    pub unmanaged: Vec<MappedScope>,
+    /// What to show beside the summary.
+    pub show: &'a PlanShow,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// How blast radius and owners would change.
+    pub impact: Option<Impact>,
+}
+
+impl Run<'_> {
+    /// The first failure decides; a file with errors is one.
+    pub fn exit_code(&self) -> u8 {
+        match self.broken.is_empty() {
+            true => self.outcomes.iter().find_map(Outcome::exit_code).unwrap_or(0),
+            false => MISTAKE,
+        }
+    }
+
+    /// Whether any mapping would change something.
+    pub fn waiting(&self) -> bool {
+        let quiet = |outcome: &Outcome| outcome.report().is_none_or(JobReport::is_quiet);
+        self.outcomes.iter().any(|outcome| !quiet(outcome))
+    }
+
+    /// How many are created, updated and deleted in all, by mappings that are not refused.
+    fn sums(&self) -> [u64; 3] {
+        let mut sums = [0; 3];
+        for outcome in self.outcomes.iter().filter(|outcome| outcome.exit_code().is_none()) {
+            if let Some(report) = outcome.report() {
+                let r = report.relationships;
+                sums.iter_mut().zip([r.created, r.updated, r.deleted]).for_each(|(s, n)| *s += n);
+            }
+        }
+        sums
+    }
+
+    /// `Plan: 14 to create, 3 to update, 9 to delete; 1 mapping refused`
+    fn total(&self) -> String {
+        let [created, updated, deleted] = self.sums().map(thousands);
+        let mut text = match self.dry_run {
+            true => format!("Plan: {created} to create, {updated} to update, {deleted} to delete"),
+            false => format!("Applied: {created} created, {updated} updated, {deleted} deleted"),
+        };
+        let count = |is: fn(&State) -> bool| {
+            self.outcomes.iter().filter(|outcome| is(&outcome.state)).count() as u64
+        };
+        let refused = count(|state| matches!(state, State::Refused));
+        let failed = count(|state| matches!(state, State::Failed | State::Broken(_)));
+        let failed = failed + self.broken.len() as u64;
+        let mut separator = ';';
+        for (n, word) in [(refused, "refused"), (failed, "failed")] {
+            if n > 0 {
+                text.push_str(&format!("{separator} {} {word}", counted(n, "mapping", "mappings")));
+                separator = ',';
+            }
+        }
+        text
+    }
+}
+
+/// Prints a run as it was asked for.
+pub fn print(context: &mut Context<'_>, run: &Run<'_>) -> Result<(), Failure> {
+    let out = &mut context.out;
+    match run.show.output {
+        PlanFormat::Json => json(out, run),
+        PlanFormat::Markdown => markdown(out, run),
+        PlanFormat::Table => {
+            table(out, run)?;
+            let db = context.db_flag();
+            unmanaged(&mut context.out, run, &db)?;
+            total(&mut context.out, run)
+        }
+    }
+}
+
+fn table(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+    let names = run.outcomes.iter().map(|outcome| outcome.mapping.scope.as_str());
+    let names: Vec<String> = names
+        .chain(run.broken.iter().map(String::as_str))
+        .map(|name| clean(name).into_owned())
+        .collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let verbose = out.verbose;
+    for (outcome, name) in run.outcomes.iter().zip(&names) {
+        let took = if verbose { format!("   {} ms", outcome.took) } else { String::new() };
+        writeln!(out, "{name:<width$}  {}{took}", summary(outcome, run.dry_run))?;
+    }
+    for name in &names[run.outcomes.len()..] {
+        writeln!(out, "{name:<width$}  ! failed: the file has errors")?;
+    }
+    writeln!(out)?;
+    for (outcome, name) in run.outcomes.iter().zip(&names) {
+        if outcome.plan.is_some() {
+            writeln!(out, "{name:<width$}  {} = {}", rows_read(outcome), buckets(outcome))?;
+        }
+    }
+    for outcome in &run.outcomes {
+        listed(out, outcome, run)?;
+    }
+    if let Some(impact) = &run.impact {
+        impact.print(out)?;
+    }
+    Ok(())
+}
+
+/// `rows 1 012 read`, or what stands in for rows.
+fn rows_read(outcome: &Outcome) -> String {
+    let read = thousands(outcome.resolved.count.read());
+    match outcome.mapping.is_join() {
+        true => format!("entities {read} joined"),
+        false => format!("rows {read} read"),
+    }
+}
+
+/// `981 linked + 12 filtered + …`: every row ends in exactly one place.
+fn buckets(outcome: &Outcome) -> String {
+    let count = &outcome.resolved.count;
+    let parts: Vec<String> = Bucket::ALL
+        .into_iter()
+        .filter(|bucket| count.of(*bucket) > 0)
+        .map(|bucket| format!("{} {}", thousands(count.of(bucket)), bucket.name()))
+        .collect();
+    if parts.is_empty() { "0".to_owned() } else { parts.join(" + ") }
+}
+
+/// Why a mapping is not applied, in one line.
+fn objection(outcome: &Outcome) -> String {
+    let errors: Vec<&str> = outcome
+        .faults
+        .iter()
+        .filter(|fault| fault.severity == Severity::Error)
+        .map(|fault| fault.message.as_str())
+        .collect();
+    match errors.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    }
+}
+
+/// `~ 14 to create, 3 to update, 9 to delete, 964 unchanged`
+fn summary(outcome: &Outcome, dry_run: bool) -> String {
+    match &outcome.state {
+        State::Ready | State::Applied(_) => {}
+        State::Disabled => return "- disabled: its edges stay as they are".to_owned(),
+        State::Refused => {
+            let words = objection(outcome);
+            let words = words.strip_prefix("refused: ").unwrap_or(&words);
+            return format!("! refused: {}", clean(words));
+        }
+        State::Failed => return format!("! failed: {}", clean(&objection(outcome))),
+        State::Broken(Failure::Fault { message, .. }) => {
+            return format!("! failed: {}", clean(message));
+        }
+        State::Broken(Failure::PipeClosed) => return String::new(),
+    }
+    let Some(report) = outcome.report() else { return String::new() };
+    changes(report, dry_run)
+}
+
+fn changes(report: &JobReport, dry_run: bool) -> String {
+    let r = report.relationships;
+    if r.is_quiet() {
+        let edges = counted(r.unchanged, "relationship", "relationships");
+        return format!("= no changes   ({edges})");
+    }
+    let words = match dry_run {
+        true => ["to create", "to update", "to delete"],
+        false => ["created", "updated", "deleted"],
+    };
+    let counts = [r.created, r.updated, r.deleted];
+    let parts = counts.into_iter().zip(words).map(|(n, word)| format!("{} {word}", thousands(n)));
+    let parts: Vec<String> = parts.collect();
+    let job = if dry_run { String::new() } else { format!("   job {}", report.id) };
+    format!("~ {}, {} unchanged{job}", parts.join(", "), thousands(r.unchanged))
+}
+
+/// The line of one job of a saved plan.
+pub fn applied(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
+    Ok(writeln!(out, "{}  {}", clean(&report.scope), changes(report, false))?)
+}
+
+fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Failure> {
+    let edges = &outcome.edges;
+    let all = outcome.changes();
+    let limit = if run.show.all { usize::MAX } else { LISTED };
+    let unmatched = &outcome.resolved.unmatched;
+    let rows = if run.show.unmatched { unmatched.len() } else { 0 };
+    if edges.is_empty() && rows == 0 {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", out.bold(&clean(&outcome.mapping.scope)))?;
+    let pairs: Vec<(String, String)> = edges.iter().map(|e| (arrow(e), what(e))).collect();
+    let width = pairs.iter().map(|(arrow, _)| arrow.chars().count()).max().unwrap_or(0);
+    for (arrow, what) in pairs {
+        writeln!(out, "{}", format!("  {arrow:<width$}  {what}").trim_end())?;
+    }
+    more(out, if edges.is_empty() { 0 } else { all - edges.len() })?;
+    let shown = &unmatched[..rows.min(limit)];
+    let width = shown.iter().map(|row| clean(&row.place).chars().count()).max().unwrap_or(0);
+    for row in shown {
+        let (place, bucket) = (clean(&row.place), row.bucket.name());
+        writeln!(out, "  {place:<width$}  {bucket:<13}  {}", clean(&row.reason))?;
+    }
+    let count = &outcome.resolved.count;
+    let made_none = count.read()
+        - count.of(Bucket::Linked)
+        - count.of(Bucket::Filtered)
+        - count.of(Bucket::Duplicate);
+    more(out, if rows > 0 { (made_none as usize).saturating_sub(shown.len()) } else { 0 })
+}
+
+fn more(out: &mut Out<'_>, more: usize) -> Result<(), Failure> {
+    match more {
+        0 => Ok(()),
+        more => Ok(writeln!(out, "  … {} more (--all lists them)", thousands(more as u64))?),
+    }
+}
+
+/// `+ okta-user:alice -OWNS-> jamf-device:laptop-001`
+fn arrow(edge: &EdgeDetails) -> String {
+    let sign = match edge.action {
+        EdgeAction::Create => '+',
+        EdgeAction::Update => '~',
+        EdgeAction::Delete => '-',
+    };
+    format!("{sign} {} -{}-> {}", clean(&edge.from), clean(&edge.class), clean(&edge.to))
+}
+
+/// The row and alternative that ask for an edge, and what differs.
+fn what(edge: &EdgeDetails) -> String {
+    let mut parts = Vec::new();
+    let row = edge.origin.as_ref().filter(|origin| !origin.file.is_empty());
+    let row = row.map(|origin| format!("{}:{}", clean(&origin.file), origin.line));
+    match (edge.action, row) {
+        (EdgeAction::Delete, Some(row)) => {
+            parts.push(format!("no row asks for it any more ({row})"))
+        }
+        (EdgeAction::Delete, None) => parts.push("nothing asks for it any more".to_owned()),
+        (_, row) => parts.extend(row),
+    }
+    if edge.action != EdgeAction::Delete {
+        let alternative = edge.origin.as_ref().map_or("", |origin| origin.alternative.as_str());
+        parts.extend((!alternative.is_empty()).then(|| clean(alternative).into_owned()));
+        parts.extend(edge.properties.iter().map(|(name, before, after)| {
+            let value = |value: &Option<tombolo::graph::Value<'_>>| match value {
+                None => "(none)".to_owned(),
+                Some(value) => match value.as_str() {
+                    Some(text) => clean(text).into_owned(),
+                    None => clean(&value.to_string()).into_owned(),
+                },
+            };
+            match edge.action {
+                EdgeAction::Create => format!("{}={}", clean(name), value(after)),
+                _ => format!("{}: {} -> {}", clean(name), value(before), value(after)),
+            }
+        }));
+        if edge.action == EdgeAction::Update && edge.properties.is_empty() {
+            parts.push("other type, class or ends".to_owned());
+        }
+    }
+    parts.join("  ")
+}
+
+fn unmanaged(out: &mut Out<'_>, run: &Run<'_>, db: &str) -> Result<(), Failure> {
+    for scope in &run.unmanaged {
+        writeln!(
+            out,
+            "\n! scope `{}` is unmanaged: no mapping file has it, and it holds {} of {} (W06)\n  \
+             to remove them: tombolo{db} scopes delete --edges-of {} --reason \"...\"",
+            clean(&scope.scope),
+            counted(scope.relationships, "relationship", "relationships"),
+            clean(&scope.file),
+            super::sync::quoted(&scope.scope),
+        )?;
+    }
+    Ok(())
+}
+
+fn total(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+    Ok(writeln!(out, "\n{}.", out.bold(&run.total()))?)
+}
+
+/// A table for a pull request; everything else folded away.
+fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+    let cell = |text: &str| clean(text).replace('|', "\\|").replace('<', "&lt;");
+    writeln!(out, "### {}\n", run.total())?;
+    writeln!(out, "| mapping | create | update | delete | unchanged | rows |")?;
+    writeln!(out, "|---|---:|---:|---:|---:|---|")?;
+    for outcome in &run.outcomes {
+        let scope = cell(&outcome.mapping.scope);
+        match (&outcome.state, outcome.report()) {
+            (State::Ready | State::Applied(_), Some(report)) => {
+                let r = report.relationships;
+                let [c, u, d, same] = [r.created, r.updated, r.deleted, r.unchanged].map(thousands);
+                let rows =
+                    format!("{} = {}", thousands(outcome.resolved.count.read()), buckets(outcome));
+                writeln!(out, "| `{scope}` | {c} | {u} | {d} | {same} | {rows} |")?;
+            }
+            _ => {
+                let words = summary(outcome, run.dry_run);
+                writeln!(out, "| `{scope}` | | | | | **{}** |", cell(&words))?;
+            }
+        }
+    }
+    for file in &run.broken {
+        writeln!(out, "| `{}` | | | | | **! failed: the file has errors** |", cell(file))?;
+    }
+    for scope in &run.unmanaged {
+        let edges = counted(scope.relationships, "relationship", "relationships");
+        writeln!(
+            out,
+            "| `{}` | | | | | unmanaged: {edges} without a mapping file |",
+            cell(&scope.scope)
+        )?;
+    }
+    for outcome in &run.outcomes {
+        let scope = cell(&outcome.mapping.scope);
+        if !outcome.edges.is_empty() {
+            let title = counted(outcome.changes() as u64, "change", "changes");
+            writeln!(out, "\n<details><summary>{scope}: {title}</summary>\n\n```diff")?;
+            for edge in &outcome.edges {
+                let arrow = arrow(edge);
+                writeln!(out, "{}", format!("{arrow}  {}", what(edge)).trim_end())?;
+            }
+            more(out, outcome.changes() - outcome.edges.len())?;
+            writeln!(out, "```\n</details>")?;
+        }
+        let unmatched = &outcome.resolved.unmatched;
+        if run.show.unmatched && !unmatched.is_empty() {
+            let title = counted(unmatched.len() as u64, "unmatched row", "unmatched rows");
+            writeln!(out, "\n<details><summary>{scope}: {title}</summary>\n")?;
+            writeln!(out, "| row | ends as | why |\n|---|---|---|")?;
+            let limit = if run.show.all { usize::MAX } else { LISTED };
+            for row in unmatched.iter().take(limit) {
+                let (place, reason) = (cell(&row.place), cell(&row.reason));
+                writeln!(out, "| {place} | {} | {reason} |", row.bucket.name())?;
+            }
+            writeln!(out, "</details>")?;
+        }
+        let errors: Vec<_> = outcome.faults.iter().collect();
+        if !errors.is_empty() {
+            writeln!(out, "\n```text")?;
+            for fault in errors {
+                write!(out, "{}", fault.plain())?;
+            }
+            writeln!(out, "```")?;
+        }
+    }
+    if let Some(impact) = &run.impact {
+        writeln!(out, "\n```text")?;
+        impact.print(out)?;
+        writeln!(out, "```")?;
+    }
+    Ok(())
+}
+
+fn json(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+    let mut jobs = Vec::new();
+    for outcome in &run.outcomes {
+        jobs.push(job(outcome, run)?);
+    }
+    for file in &run.broken {
+        jobs.push(json!({ "file": file, "status": "FAILED", "error": "the file has errors" }));
+    }
+    let mut value = match jobs.len() {
+        1 => jobs.remove(0),
+        _ => json!({ "jobs": jobs }),
+    };
+    if !run.unmanaged.is_empty() {
+        value["unmanaged"] = run
+            .unmanaged
+            .iter()
+            .map(|s| json!({ "scope": s.scope, "file": s.file, "relationships": s.relationships }))
+            .collect();
+    }
+    if let Some(impact) = &run.impact {
+        value["impact"] = impact.json();
+    }
+    out.json(&value)
+}
+
+/// The job report with the account of the rows; a failure in its place.
+fn job(outcome: &Outcome, run: &Run<'_>) -> Result<Value, Failure> {
+    let mut value = match outcome.report() {
+        Some(report) => json!(report),
+        None => json!({ "scope": outcome.mapping.scope }),
+    };
+    match &outcome.state {
+        State::Ready | State::Applied(_) => {}
+        State::Disabled => value["status"] = json!("DISABLED"),
+        State::Refused => value["status"] = json!("REFUSED"),
+        State::Failed => value["status"] = json!("FAILED"),
+        State::Broken(Failure::Fault { message, hint, code }) => {
+            value["status"] = json!("FAILED");
+            value["error"] = json!(message);
+            value["hint"] = json!(hint);
+            value["exitCode"] = json!(code);
+        }
+        State::Broken(Failure::PipeClosed) => {}
+    }
+    value["file"] = json!(outcome.mapping.file.display().to_string());
+    let faults: Result<Vec<Value>, _> =
+        outcome.faults.iter().map(|fault| serde_json::from_str(&fault.json())).collect();
+    value["faults"] = json!(faults.map_err(|e| Failure::mistake(e.to_string()))?);
+    if outcome.plan.is_some() {
+        let count = &outcome.resolved.count;
+        let ends: serde_json::Map<String, Value> =
+            Bucket::ALL.iter().map(|b| (b.name().to_owned(), json!(count.of(*b)))).collect();
+        value["rows"] = json!({ "read": count.read(), "ends": ends });
+        if run.show.details {
+            value["changes"] = json!(outcome.edges);
+        }
+        value["unmatched"] = outcome
+            .resolved
+            .unmatched
+            .iter()
+            .map(|row| json!({ "place": row.place, "outcome": row.bucket.name(), "reason": row.reason }))
+            .collect();
+    }
+    Ok(value)
+}

@@ -1,0 +1,190 @@
+//! A snapshot as the graph that a mapping asks.
+
+use crate::graph::{Kind, Names, ObjectId, Value};
+use crate::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
+use crate::store::{Head, Snapshot, StoreError, read_body, split_classes};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+
+/// The system metadata that a mapping can name beside the own properties of an entity.
+const METADATA: [&str; 3] = ["_createdOn", "_beginOn", "_version"];
+
+/// Names that many entities share, each kept once.
+struct Shared<'s> {
+    snapshot: &'s Snapshot,
+    names: FxHashMap<u32, Arc<str>>,
+    classes: FxHashMap<u32, Arc<[String]>>,
+}
+
+impl Shared<'_> {
+    fn name(&mut self, number: u32) -> Arc<str> {
+        let snapshot = self.snapshot;
+        Arc::clone(self.names.entry(number).or_insert_with(|| snapshot.name(number).into()))
+    }
+
+    fn classes(&mut self, number: u32) -> Arc<[String]> {
+        let snapshot = self.snapshot;
+        let split = || split_classes(snapshot.name(number)).into();
+        Arc::clone(self.classes.entry(number).or_insert_with(split))
+    }
+}
+
+/// The properties that a mapping asked for, as the store numbers them.
+struct Asked<'s> {
+    snapshot: &'s Snapshot,
+    /// Own properties; `None` for all.
+    own: Option<FxHashSet<u32>>,
+    display: bool,
+    metadata: Vec<&'static str>,
+}
+
+impl<'s> Asked<'s> {
+    fn new(snapshot: &'s Snapshot, wanted: &Wanted) -> Asked<'s> {
+        let has = |name: &str| match wanted {
+            Wanted::All => true,
+            Wanted::Only(names) => names.contains(name),
+        };
+        let own = match wanted {
+            Wanted::All => None,
+            Wanted::Only(names) => {
+                Some(names.iter().filter_map(|name| snapshot.name_number(name)).collect())
+            }
+        };
+        let metadata = METADATA.into_iter().filter(|name| has(name)).collect();
+        Asked { snapshot, own, display: has("displayName"), metadata }
+    }
+
+    fn properties(
+        &self,
+        head: &Head,
+        shared: &mut Shared<'_>,
+    ) -> Result<Vec<(Arc<str>, Value<'static>)>, StoreError> {
+        let mut all = Vec::new();
+        if let (true, Some(display)) = (self.display, &head.display) {
+            all.push(("displayName".into(), Value::Text(display.to_string().into())));
+        }
+        for name in &self.metadata {
+            let value = match *name {
+                "_createdOn" => head.created,
+                "_beginOn" => head.begin,
+                _ => head.version.into(),
+            };
+            all.push(((*name).into(), Value::Int(value)));
+        }
+        // Bodies are compressed blocks: whoever asks for nothing in them does not wait for them.
+        if self.own.as_ref().is_some_and(FxHashSet::is_empty) {
+            return Ok(all);
+        }
+        let record = self.snapshot.body_record(Kind::Entity, head)?;
+        let (properties, _) = read_body(&record)
+            .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
+        for (name, value) in properties {
+            if self.own.as_ref().is_none_or(|own| own.contains(&name)) {
+                all.push((shared.name(name), value.into_owned()));
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl MappingGraph for Snapshot {
+    type Error = StoreError;
+
+    fn entities(
+        &self,
+        select: &Selection,
+        wanted: &Wanted,
+        visit: &mut dyn FnMut(Candidate),
+    ) -> Result<(), StoreError> {
+        let numbers = |names: &[String]| -> FxHashSet<u32> {
+            names.iter().filter_map(|name| self.name_number(name)).collect()
+        };
+        let (scopes, types) = (numbers(&select.scopes), numbers(&select.types));
+        let mut shared =
+            Shared { snapshot: self, names: FxHashMap::default(), classes: FxHashMap::default() };
+        let mut fits: FxHashMap<u32, bool> = FxHashMap::default();
+        let mut heads: Vec<Head> = Vec::new();
+        let mut damaged = None;
+        self.for_each_live(Kind::Entity, |number, chunk, row| {
+            if !scopes.contains(&chunk.scope(row))
+                || (!select.types.is_empty() && !types.contains(&chunk.type_name(row)))
+            {
+                return;
+            }
+            let class = chunk.class(row);
+            let fits = select.classes.is_empty()
+                || *fits.entry(class).or_insert_with(|| {
+                    let classes = shared.classes(class);
+                    select.classes.iter().any(|asked| classes.contains(asked))
+                });
+            match chunk.get(row) {
+                _ if !fits => {}
+                Some(head) => heads.push(head),
+                None => damaged = Some(number),
+            }
+        })?;
+        if let Some(number) = damaged {
+            return Err(StoreError::corrupt(
+                "heads",
+                &number.to_be_bytes(),
+                "a row makes no sense",
+            ));
+        }
+        let asked = Asked::new(self, wanted);
+        heads.into_iter().try_for_each(|head| {
+            let scope = shared.name(head.scope);
+            let properties = asked.properties(&head, &mut shared)?;
+            visit(Candidate {
+                id: ObjectId::new(Kind::Entity, &scope, &head.key),
+                scope,
+                type_name: shared.name(head.type_name),
+                classes: shared.classes(head.class),
+                key: head.key.into(),
+                properties,
+            });
+            Ok(())
+        })
+    }
+
+    fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, StoreError> {
+        let mut found = Whereabouts::default();
+        for number in self.scope_numbers()? {
+            let name = self.name(number);
+            let id = ObjectId::new(Kind::Entity, name, key);
+            let Some(identity) = self.find(Kind::Entity, number, id)? else { continue };
+            match (name == scope, identity.live) {
+                (true, true) => found.live = true,
+                (true, false) => {
+                    let head = self.head(Kind::Entity, identity.number)?;
+                    found.deleted_on = head.map(|head| head.end);
+                }
+                (false, true) => found.elsewhere.push(name.to_owned()),
+                (false, false) => {}
+            }
+        }
+        found.elsewhere.sort();
+        Ok(found)
+    }
+
+    fn types(&self, scope: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let Some(number) = self.name_number(scope) else { return Ok(Vec::new()) };
+        let row = self.scope_row(number)?.unwrap_or_default();
+        let types = &row.count(Kind::Entity).types;
+        let mut types: Vec<_> =
+            types.iter().map(|(name, count)| (self.name(*name).to_owned(), *count)).collect();
+        types.sort();
+        Ok(types)
+    }
+
+    fn scopes(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.scope_rows()?;
+        let holds = |row: &crate::store::ScopeRow| row.count(Kind::Entity).live > 0;
+        let mut scopes: Vec<String> = rows
+            .into_iter()
+            .filter(|(_, row)| holds(row))
+            .map(|(number, _)| self.name(number).to_owned())
+            .collect();
+        scopes.sort();
+        Ok(scopes)
+    }
+}

@@ -1,0 +1,340 @@
+//! Jobs of mapping files: planned as values that can be looked at, applied exactly or not at all.
+
+use super::jobs::{check_scope, distribute, reports};
+use super::{Database, Error, now};
+use crate::graph::{DraftRelationship, GraphRead, Kind, Names, ObjectId, Origin, Value};
+use crate::store::staging::Stage;
+use crate::store::{Snapshot, StoreError};
+use crate::sync::{
+    Action, BatchBuilder, BatchRules, EdgeLimits, Inputs, JobInput, JobReport, JobSpec,
+    MappingInfo, Mode, Plan, Status, SyncError, plan,
+};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A mapping that is to run as a job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MappingJob {
+    /// The scope that owns its relationships.
+    pub scope: String,
+    /// What is recorded of the mapping file.
+    pub mapping: MappingInfo,
+    /// What the inputs that places in the drafts count are called.
+    pub inputs: Vec<String>,
+    /// Refuse relationships whose ends lie in one scope.
+    pub same_scope_reject: bool,
+    /// How much it may change.
+    pub limits: EdgeLimits,
+}
+
+/// What a job of a mapping would change.
+#[derive(Debug)]
+pub struct MappingPlan {
+    /// The report, with what the guards object to.
+    pub report: JobReport,
+    /// The revision of the database it was made at.
+    pub revision: u64,
+    /// Fingerprint of the changes.
+    pub hash: String,
+    /// The changes, by ascending id of the relationship.
+    pub changes: Vec<EdgeChange>,
+}
+
+/// What happens to a relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EdgeAction {
+    /// It is new, or comes back from soft deletion.
+    Create,
+    /// Its type, class, ends or properties change.
+    Update,
+    /// It is soft-deleted.
+    Delete,
+}
+
+/// A change of one relationship.
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeChange {
+    /// What happens.
+    pub action: EdgeAction,
+    /// Number of the relationship; for a new one the number it would get.
+    pub number: u32,
+    /// Numbers of its ends afterwards; of no meaning for a deletion.
+    pub ends: (u32, u32),
+    /// Which of the drafts asks for it; `None` for a deletion.
+    pub draft: Option<u32>,
+}
+
+/// A change of one relationship with its names and contents.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeDetails {
+    /// What happens.
+    pub action: EdgeAction,
+    /// `_key`.
+    pub key: String,
+    /// `_class`.
+    pub class: String,
+    /// `_type`.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// `_key` of the entity it starts at.
+    pub from: String,
+    /// `_key` of the entity it ends at.
+    pub to: String,
+    /// Properties that differ: name, value before, value after.
+    pub properties: Vec<(String, Option<Value<'static>>, Option<Value<'static>>)>,
+    /// The row that asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// A scope whose edges a mapping made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedScope {
+    /// The scope.
+    pub scope: String,
+    /// The mapping file of its last job.
+    pub file: String,
+    /// Its live relationships.
+    pub relationships: u64,
+}
+
+impl EdgeChange {
+    /// Names and contents of the change.
+    pub fn details(
+        &self,
+        snapshot: &Snapshot,
+        drafts: &[DraftRelationship<'_>],
+    ) -> Result<EdgeDetails, Error> {
+        let before = match self.action {
+            EdgeAction::Create => None,
+            _ => snapshot.relationship(self.number)?,
+        };
+        let draft = self.draft.map(|draft| &drafts[draft as usize]);
+        let old = before.as_ref().map_or(&[][..], |before| &before.properties);
+        let new = draft.map_or(&[][..], |draft| &draft.properties);
+        let mut names: Vec<&str> = old.iter().map(|(name, _)| name.as_str()).collect();
+        names.extend(new.iter().map(|(name, _)| name.as_ref()));
+        names.sort_unstable();
+        names.dedup();
+        let properties = names.into_iter().filter_map(|name| {
+            let old = old.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+            let new = new.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone().into_owned());
+            (old != new).then(|| (name.to_owned(), old, new))
+        });
+        let properties = properties.collect();
+        let text = |text: &str| text.to_owned();
+        Ok(match (draft, before) {
+            (Some(draft), _) => EdgeDetails {
+                action: self.action,
+                key: text(&draft.key),
+                class: text(&draft.class),
+                type_name: text(&draft.type_name),
+                from: text(draft.from.key.as_deref().unwrap_or_default()),
+                to: text(draft.to.key.as_deref().unwrap_or_default()),
+                properties,
+                origin: draft.origin.clone(),
+            },
+            (None, Some(before)) => EdgeDetails {
+                action: self.action,
+                key: before.key,
+                class: before.class,
+                type_name: before.type_name,
+                from: before.from.key,
+                to: before.to.key,
+                // What goes goes whole; only what changes is told apart.
+                properties: Vec::new(),
+                origin: before.origin,
+            },
+            (None, None) => {
+                let key = self.number.to_be_bytes();
+                return Err(StoreError::corrupt("heads", &key, "a relationship is missing").into());
+            }
+        })
+    }
+}
+
+/// A job of a mapping with its drafts staged.
+struct StagedJob {
+    stage: Stage,
+    jobs: Vec<JobInput>,
+    inputs: Inputs,
+}
+
+impl Database {
+    /// What the job of a mapping would change, as of `snapshot`.
+    pub fn plan_mapping(
+        &self,
+        snapshot: &Snapshot,
+        job: &MappingJob,
+        drafts: &[DraftRelationship<'_>],
+    ) -> Result<MappingPlan, Error> {
+        let staged = self.stage_mapping(snapshot, job, drafts)?;
+        let plan = plan(snapshot, &staged.stage, &staged.inputs, &staged.jobs, true)?;
+        let by_id: FxHashMap<ObjectId, u32> = drafts
+            .iter()
+            .map(|draft| ObjectId::new(Kind::Relationship, &job.scope, &draft.key))
+            .zip(0..)
+            .collect();
+        let change = |change: &crate::sync::Change| EdgeChange {
+            action: match change.action {
+                Action::Create(_) | Action::Revive(_) => EdgeAction::Create,
+                Action::Update(_) => EdgeAction::Update,
+                Action::Delete => EdgeAction::Delete,
+            },
+            number: change.number,
+            ends: change.ends,
+            draft: match change.action {
+                Action::Delete => None,
+                _ => by_id.get(&change.id).copied(),
+            },
+        };
+        let changes = plan.jobs[0].relationships.iter().map(change).collect();
+        let report = reports(&plan, |report| report.dry_run = true).remove(0);
+        Ok(MappingPlan { report, revision: plan.revision, hash: plan.hash, changes })
+    }
+
+    /// Runs the job of a mapping at exactly the revision that its drafts were made for.
+    ///
+    /// `hash` asks for exactly the changes of a plan made before. The report may come back
+    /// REFUSED: then a guard of the mapping objects and nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Moved`] if the database is at another revision, or gives other changes.
+    pub fn apply_mapping(
+        &self,
+        job: &MappingJob,
+        drafts: &[DraftRelationship<'_>],
+        revision: u64,
+        hash: Option<&str>,
+    ) -> Result<JobReport, Error> {
+        let _turn = self.turn();
+        let snapshot = self.snapshot()?;
+        if snapshot.meta().revision != revision {
+            return Err(Error::Moved(snapshot.meta().revision, revision));
+        }
+        let staged = self.stage_mapping(&snapshot, job, drafts)?;
+        let plan: Plan = plan(&snapshot, &staged.stage, &staged.inputs, &staged.jobs, true)?;
+        drop(snapshot);
+        if hash.is_some_and(|hash| hash != plan.hash) {
+            return Err(Error::Moved(plan.revision, revision));
+        }
+        let mut done = if plan.is_refused() {
+            reports(&plan, |_| {})
+        } else if plan.is_empty() {
+            self.finish_quietly(&plan)?
+        } else {
+            match self.commit(&plan, &staged.stage) {
+                Err(Error::Store(StoreError::Changed)) => {
+                    let now = self.snapshot()?.meta().revision;
+                    return Err(Error::Moved(now, revision));
+                }
+                done => done?,
+            }
+        };
+        Ok(done.remove(0))
+    }
+
+    fn stage_mapping(
+        &self,
+        snapshot: &Snapshot,
+        job: &MappingJob,
+        drafts: &[DraftRelationship<'_>],
+    ) -> Result<StagedJob, Error> {
+        check_scope(&job.scope)?;
+        let rules = BatchRules {
+            mode: Mode::CrossScope,
+            scope: Some(job.scope.clone()),
+            same_scope_reject: job.same_scope_reject,
+            digest_seed: snapshot.meta().digest_seed,
+        };
+        let inputs = Inputs(job.inputs.clone());
+        let mut builder = BatchBuilder::new(&rules);
+        let faults: Vec<_> =
+            drafts.iter().filter_map(|draft| builder.push_relationship(draft).err()).collect();
+        if !faults.is_empty() {
+            return Err(SyncError::faults(&inputs, faults).into());
+        }
+        let spec = JobSpec {
+            id: Uuid::now_v7(),
+            source: "api".into(),
+            mode: Mode::CrossScope,
+            scope: job.scope.clone(),
+            started: now(),
+            ignore_duplicates: false,
+            one_upload: true,
+            partial_types: Vec::new(),
+            allow_deletes: None,
+            edge_limits: Some(job.limits.clone()),
+            mapping: Some(job.mapping.clone()),
+        };
+        let empty = || JobInput { spec: spec.clone(), entities: vec![], relationships: vec![] };
+        let mut jobs = BTreeMap::from([(job.scope.clone(), empty())]);
+        let mut stage = Stage::spool(&self.folder_of_file());
+        distribute(&mut stage, &mut builder.finish(), &mut jobs, |_| empty())?;
+        Ok(StagedJob { stage, jobs: jobs.into_values().collect(), inputs })
+    }
+
+    /// When a scope was last finalized, epoch milliseconds; jobs that changed nothing count.
+    pub fn last_finalize(&self, scope: &str) -> Result<Option<i64>, Error> {
+        let finished = |job: &JobReport| job.status == Status::Finished && job.scope == scope;
+        let jobs = self.jobs()?.into_iter().filter(finished);
+        Ok(jobs.filter_map(|job| job.end_timestamp).max())
+    }
+
+    /// The scopes whose live relationships were made by mappings, in byte order.
+    pub fn mapped_scopes(&self, snapshot: &Snapshot) -> Result<Vec<MappedScope>, Error> {
+        let mut found: BTreeMap<String, MappedScope> = BTreeMap::new();
+        // Newest first, so the first mapping of a scope is the one that made what is there.
+        for job in self.jobs()? {
+            let (Some(mapping), Status::Finished) = (&job.mapping, job.status) else { continue };
+            let relationships = match snapshot.name_number(&job.scope) {
+                Some(number) => {
+                    snapshot.scope_row(number)?.map_or(0, |row| row.count(Kind::Relationship).live)
+                }
+                None => 0,
+            };
+            let (scope, file) = (job.scope.clone(), mapping.file.clone());
+            found.entry(scope.clone()).or_insert(MappedScope { scope, file, relationships });
+        }
+        Ok(found.into_values().filter(|scope| scope.relationships > 0).collect())
+    }
+
+    /// Soft-deletes all live relationships of a scope whose edges a mapping made, as one job that
+    /// `undo` can take back.
+    ///
+    /// # Errors
+    ///
+    /// A usage error if no mapping made edges of this scope.
+    pub fn delete_edges_of(&self, scope: &str, reason: &str) -> Result<JobReport, Error> {
+        let snapshot = self.snapshot()?;
+        let known = self.mapped_scopes(&snapshot)?;
+        let Some(mapped) = known.iter().find(|known| known.scope == scope) else {
+            let names: Vec<&str> = known.iter().map(|known| known.scope.as_str()).collect();
+            let hint = match names.is_empty() {
+                true => "no scope has edges that a mapping made".to_owned(),
+                false => format!("scopes of mappings: {}", names.join(", ")),
+            };
+            return Err(Error::usage(
+                format!("scope `{scope}` has no edges that a mapping made"),
+                hint,
+            ));
+        };
+        let job = MappingJob {
+            scope: scope.to_owned(),
+            mapping: MappingInfo {
+                file: mapped.file.clone(),
+                reason: Some(reason.to_owned()),
+                ..MappingInfo::default()
+            },
+            limits: EdgeLimits { max_delete_percent: 100.0, ..EdgeLimits::default() },
+            ..MappingJob::default()
+        };
+        self.apply_mapping(&job, &[], snapshot.meta().revision, None)
+    }
+}

@@ -1,0 +1,99 @@
+//! The account of a run: each row in exactly one bucket, and those that made no edge with a reason.
+
+/// Where a row ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bucket {
+    /// It has at least one edge.
+    Linked,
+    /// `where` left it out.
+    Filtered,
+    /// All its edges were already made by earlier rows.
+    Duplicate,
+    /// No entity to start at.
+    MissingFrom,
+    /// No entity to end at.
+    MissingTo,
+    /// Neither.
+    MissingBoth,
+    /// Several entities, where only one may be.
+    Ambiguous,
+    /// All its edges break the cardinality.
+    Conflict,
+    /// A template has an undefined part, or makes no key.
+    UndefinedKey,
+}
+
+impl Bucket {
+    /// All buckets, in the order they are printed.
+    pub const ALL: [Bucket; 9] = [
+        Bucket::Linked,
+        Bucket::Filtered,
+        Bucket::Duplicate,
+        Bucket::MissingFrom,
+        Bucket::MissingTo,
+        Bucket::MissingBoth,
+        Bucket::Ambiguous,
+        Bucket::Conflict,
+        Bucket::UndefinedKey,
+    ];
+
+    /// The name of the bucket, e.g. `missing to`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bucket::Linked => "linked",
+            Bucket::Filtered => "filtered",
+            Bucket::Duplicate => "duplicate",
+            Bucket::MissingFrom => "missing from",
+            Bucket::MissingTo => "missing to",
+            Bucket::MissingBoth => "missing both",
+            Bucket::Ambiguous => "ambiguous",
+            Bucket::Conflict => "conflict",
+            Bucket::UndefinedKey => "undefined key",
+        }
+    }
+
+    /// Whether the row lacks an end.
+    pub fn is_missing(self) -> bool {
+        matches!(self, Bucket::MissingFrom | Bucket::MissingTo | Bucket::MissingBoth)
+    }
+}
+
+/// How many rows ended where. The buckets add up to [`RowCount::read`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCount([u64; 9]);
+
+impl RowCount {
+    /// Counts one row.
+    pub(super) fn add(&mut self, bucket: Bucket) {
+        self.0[bucket as usize] += 1;
+    }
+
+    /// Rows of a bucket.
+    pub fn of(&self, bucket: Bucket) -> u64 {
+        self.0[bucket as usize]
+    }
+
+    /// Rows read.
+    pub fn read(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Rows that lack an end.
+    pub fn missing(&self) -> u64 {
+        Bucket::ALL.into_iter().filter(|b| b.is_missing()).map(|b| self.of(b)).sum()
+    }
+}
+
+/// A row that made no edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmatched {
+    /// `file:line`, or the key of an entity.
+    pub place: String,
+    /// Where the row ended.
+    pub bucket: Bucket,
+    /// Why, as a sentence without a full stop.
+    pub reason: String,
+}
+
+/// Unmatched rows that are listed with their reason; the rest is counted.
+pub const UNMATCHED_LISTED: usize = 10_000;

@@ -1,0 +1,232 @@
+//! The entities that an end may be, and what a mapping asks of a graph to get them.
+
+use super::data::Data;
+use super::eval::{Env, Shared, holds};
+use super::expr::{Expr, ExprKind, Root, Step};
+use super::model::{Alternative, End, Find, Mapping, Pairs, Property, Selection};
+use super::template::Template;
+use crate::graph::{ObjectId, Value};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::sync::Arc;
+
+/// A live entity, with the properties that the mapping names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// `_id`.
+    pub id: ObjectId,
+    /// `_scope`.
+    pub scope: Arc<str>,
+    /// `_key`.
+    pub key: String,
+    /// `_type`.
+    pub type_name: Arc<str>,
+    /// `_class`, in the order given.
+    pub classes: Arc<[String]>,
+    /// Own and system properties that were asked for, where the entity has them.
+    pub properties: Vec<(Arc<str>, Value<'static>)>,
+}
+
+impl Candidate {
+    /// The entity as a row: its properties, and `_key` and its like.
+    pub(super) fn into_data(self) -> Data {
+        let system = ["_id", "_key", "_scope", "_type", "_class"].map(|name| {
+            let value = self.value(name).unwrap_or(Value::Null).into_owned();
+            (name.to_owned(), Data::from_value(value))
+        });
+        let own = self.properties.into_iter();
+        let own = own.map(|(name, value)| (name.to_string(), Data::from_value(value)));
+        Data::Object(system.into_iter().chain(own).collect())
+    }
+
+    /// The value of a property; `_key` and its like included.
+    pub(super) fn value(&self, name: &str) -> Option<Value<'_>> {
+        let text = |text: &'_ str| Some(Value::Text(text.to_owned().into()));
+        match name {
+            "_key" => Some(Value::Text(self.key.as_str().into())),
+            "_scope" => Some(Value::Text((&*self.scope).into())),
+            "_type" => Some(Value::Text((&*self.type_name).into())),
+            "_id" => text(&self.id.to_string()),
+            "_class" => Some(Value::List(
+                self.classes.iter().map(|class| Value::Text(class.as_str().into())).collect(),
+            )),
+            name => {
+                let found = self.properties.iter().find(|(n, _)| &**n == name);
+                found.map(|(_, value)| value.borrowed())
+            }
+        }
+    }
+}
+
+/// Which properties of entities a mapping reads, besides key, scope, type, class and id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of them.
+    All,
+    /// These. System metadata such as `_createdOn` may be among them.
+    Only(BTreeSet<String>),
+}
+
+/// Where an entity is that an end looked for in vain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// It is in the scope, live, but not of the type, class or condition asked for.
+    pub live: bool,
+    /// It was soft-deleted then, epoch milliseconds.
+    pub deleted_on: Option<i64>,
+    /// Other scopes that hold a live entity of this key.
+    pub elsewhere: Vec<String>,
+}
+
+/// What a mapping asks of a graph.
+pub trait MappingGraph {
+    /// What can go wrong while reading.
+    type Error: Display;
+
+    /// Calls `visit` for each live entity of the selection, in one stable order.
+    fn entities(
+        &self,
+        select: &Selection,
+        wanted: &Wanted,
+        visit: &mut dyn FnMut(Candidate),
+    ) -> Result<(), Self::Error>;
+
+    /// Where the entity with this scope and key is.
+    fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, Self::Error>;
+
+    /// The types of the live entities of a scope and how many each has, in byte order.
+    fn types(&self, scope: &str) -> Result<Vec<(String, u64)>, Self::Error>;
+
+    /// All scopes that hold entities, in byte order.
+    fn scopes(&self) -> Result<Vec<String>, Self::Error>;
+}
+
+/// The candidates of one end.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    pub candidates: Vec<Candidate>,
+    by_id: FxHashMap<ObjectId, u32>,
+    /// How many entities the selection had before `where`.
+    pub selected: u64,
+}
+
+impl Side {
+    /// The candidate with this id.
+    pub(super) fn with_id(&self, id: ObjectId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Reads the candidates of an end.
+    pub(super) fn read<G: MappingGraph>(
+        mapping: &Mapping,
+        root: Root,
+        graph: &G,
+    ) -> Result<Side, G::Error> {
+        let end = mapping.end(root);
+        let wanted = Wanted::Only(mapping.properties_of(root));
+        let shared = mapping.shared();
+        let mut side = Side::default();
+        graph.entities(&end.select, &wanted, &mut |candidate| {
+            side.selected += 1;
+            let kept = end
+                .filter
+                .as_ref()
+                .is_none_or(|filter| holds(filter, &Env::of_end(&shared, root, &candidate)));
+            if kept {
+                side.candidates.push(candidate);
+            }
+        })?;
+        if matches!(end.find, Find::Key(..) | Find::Id(..)) {
+            side.by_id =
+                side.candidates.iter().zip(0..).map(|(candidate, i)| (candidate.id, i)).collect();
+        }
+        Ok(side)
+    }
+}
+
+impl Mapping {
+    pub(super) fn end(&self, root: Root) -> &End {
+        if root == Root::From { &self.from } else { &self.to }
+    }
+
+    pub(super) fn shared(&self) -> Shared<'_> {
+        Shared { tables: &self.tables, junk: &self.junk }
+    }
+
+    /// The properties of an end that any expression of the file names.
+    fn properties_of(&self, root: Root) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        self.each_expression(&mut |expr| {
+            expr.walk(&mut |expr| {
+                if let ExprKind::Path(of, steps) = &expr.kind
+                    && *of == root
+                    && let Some(name) = property_name(steps)
+                    && !matches!(name.as_str(), "_key" | "_scope" | "_type" | "_id" | "_class")
+                {
+                    names.insert(name);
+                }
+            });
+        });
+        names
+    }
+
+    /// Whether any expression names `doc` or `parent`.
+    pub(super) fn asks_around(&self) -> bool {
+        let mut asks = false;
+        self.each_expression(&mut |expr| {
+            asks |= expr.mentions(Root::Doc) || expr.mentions(Root::Parent);
+        });
+        asks
+    }
+
+    fn each_expression<'m>(&'m self, visit: &mut impl FnMut(&'m Expr)) {
+        fn template<'m>(template: &'m Template, visit: &mut impl FnMut(&'m Expr)) {
+            template.expressions().for_each(visit);
+        }
+        fn properties<'m>(properties: &'m [(String, Property)], visit: &mut impl FnMut(&'m Expr)) {
+            for (_, property) in properties {
+                if let Property::Template(text) = property {
+                    template(text, visit);
+                }
+            }
+        }
+        fn alternatives<'m>(of: &'m [Alternative], visit: &mut impl FnMut(&'m Expr)) {
+            for alternative in of {
+                visit(&alternative.when);
+                properties(&alternative.properties, visit);
+            }
+        }
+        match &self.pairs {
+            Pairs::Join(of) => alternatives(of, visit),
+            Pairs::Rows { filter, .. } => filter.iter().for_each(&mut *visit),
+        }
+        for end in [&self.from, &self.to] {
+            end.filter.iter().chain(&end.prefer).for_each(&mut *visit);
+            match &end.find {
+                Find::Key(text, _) | Find::Id(text, _) => template(text, visit),
+                Find::Match(of) => alternatives(of, visit),
+                Find::Joined => {}
+            }
+        }
+        for text in self.edge.type_name.iter().chain(&self.edge.key) {
+            template(text, visit);
+        }
+        properties(&self.edge.properties, visit);
+        self.edge.prefer.iter().for_each(&mut *visit);
+        for promise in &self.promises {
+            if let super::model::Ask::Covers(covers) = &promise.ask {
+                covers.filter.iter().for_each(&mut *visit);
+            }
+        }
+    }
+}
+
+/// The property that steps after `from` or `to` name; `from.tag.env` is the property `tag.env`.
+pub(super) fn property_name(steps: &[Step]) -> Option<String> {
+    let names = steps.iter().map(|step| match step {
+        Step::Name(name) => Some(name.as_str()),
+        Step::Index(_) => None,
+    });
+    Some(names.collect::<Option<Vec<_>>>()?.join("."))
+}

@@ -1,0 +1,365 @@
+//! Where the pairs come from: rows, a join, and the tables that rows are looked up in.
+
+use super::expressions::{Columns, Known};
+use super::{Checker, plain_properties};
+use crate::lang::closest;
+use crate::mapping::data::{Data, Row};
+use crate::mapping::eval::{Table as LookupTable, text_of};
+use crate::mapping::expr::Root;
+use crate::mapping::model::Pairs;
+use crate::mapping::project::tidy;
+use crate::mapping::raw::{Table, Text};
+use crate::mapping::rows::{
+    FileRows, ReadOptions, Reader, RowFile, RowSource, columns_of, file_format, glob, parse_items,
+};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use toml::de::DeValue;
+
+const SOURCES: [&str; 4] = ["file", "files", "inline", "entities"];
+
+impl Checker<'_> {
+    pub(super) fn pairs(&mut self, top: &Table<'_>) -> Option<Pairs> {
+        match (top.get("rows"), top.get("join")) {
+            (Some(rows), Some(join)) => {
+                let words = "a mapping takes its pairs from `[rows]` or from `join`, not from both";
+                let fault = self.error("M0106", words).context(rows.span(), "rows are given here");
+                let fault = fault.at(join.span(), "and a join here");
+                self.push(fault);
+                // Both are looked at all the same, so that one run tells all of their faults.
+                self.rows(&top.table("rows")?);
+                self.join(top);
+                None
+            }
+            (None, None) => {
+                let fault = self.error("M0107", "nothing says which entities belong together");
+                let help = "add `[rows]` (a file, a list, entities) or `join` (a condition between `from.` and `to.`)";
+                self.push(fault.at(top.span.clone(), "").help(help));
+                None
+            }
+            (Some(_), None) => self.rows(&top.table("rows")?),
+            (None, Some(_)) => self.join(top),
+        }
+    }
+
+    fn join(&mut self, top: &Table<'_>) -> Option<Pairs> {
+        let known = Known { from: true, to: true, ..Known::default() };
+        let alternatives = self.alternatives(top, "join", known);
+        for (alternative, text) in &alternatives {
+            self.must_mention(text, &alternative.when, Root::From, "from");
+            self.must_mention(text, &alternative.when, Root::To, "to");
+        }
+        Some(Pairs::Join(alternatives.into_iter().map(|(a, _)| a).collect()))
+    }
+
+    fn rows(&mut self, table: &Table<'_>) -> Option<Pairs> {
+        let found = SOURCES.iter().filter(|key| table.has(key)).count();
+        if found != 1 {
+            let list = SOURCES.map(|s| format!("`{s}`")).join(", ");
+            let words = format!("`rows` needs exactly one of {list}; found {found}");
+            let fault = self.error("M0108", words).at(table.span.clone(), "");
+            self.push(fault.help("e.g. `rows = { file = \"data/inventory.csv\" }`"));
+            return None;
+        }
+        let of_files = table.has("file") || table.has("files");
+        for key in ["format", "items", "columns", "delimiter", "max_age"] {
+            if let Some(value) = table.get(key).filter(|_| !of_files) {
+                let words = format!("`{key}` belongs to rows from `file` or `files`");
+                let fault = self.error("M0112", words).at(value.span(), "");
+                self.push(fault.help(format!("remove `{key}`")));
+            }
+        }
+        let rows = if of_files {
+            self.file_rows(table)
+        } else if table.has("inline") {
+            self.inline(table)
+        } else {
+            let inner = table.table("entities")?;
+            let select = self.selection(&inner);
+            let filter = inner.text("where").map(|text| self.condition(&text, Known::ROW));
+            (!select.scopes.is_empty()).then_some(RowSource::Entities { select, filter })
+        };
+        if let Some(rows) = &rows {
+            self.columns = Columns {
+                names: columns_of(rows),
+                file: table.plain("file").unwrap_or_else(|| rows.shown()),
+            };
+        }
+        let filter = table.text("where").map(|text| self.condition(&text, Known::ROW));
+        let max_age = table.text("max_age").and_then(|text| self.age(&text));
+        Some(Pairs::Rows { rows: rows?, filter, span: table.span.clone(), max_age })
+    }
+
+    fn inline(&mut self, table: &Table<'_>) -> Option<RowSource> {
+        let items = table.get("inline")?.get_ref().as_array()?;
+        let row = |item: &toml::Spanned<DeValue<'_>>| {
+            let line = self.source.place(item.span().start).0 as u32;
+            Some((line, Data::from_toml(item.get_ref())?))
+        };
+        let rows: Option<Vec<_>> = items.iter().map(row).collect();
+        if rows.is_none() {
+            let fault = self.error("M0104", "64 bits cannot hold a number of these rows exactly");
+            self.push(fault.at(table.get("inline")?.span(), ""));
+        }
+        Some(RowSource::Inline { rows: rows?, shown: self.file.display().to_string() })
+    }
+
+    fn file_rows(&mut self, table: &Table<'_>) -> Option<RowSource> {
+        let given = table.text("format");
+        let mut files = Vec::new();
+        let mut whole = true;
+        if let Some(text) = table.text("file") {
+            match self.existing_file(&text) {
+                Some(path) => files.push((path, text.value.clone(), text)),
+                None => whole = false,
+            }
+        }
+        for text in table.texts("files") {
+            match self.matching_files(&text) {
+                Some(found) => {
+                    files.extend(found.into_iter().map(|(path, name)| (path, name, text.clone())));
+                }
+                None => whole = false,
+            }
+        }
+        let bytes = |path: &PathBuf| path.as_os_str().as_encoded_bytes().to_owned();
+        files.sort_by_cached_key(|(path, ..)| bytes(path));
+        files.dedup_by(|a, b| a.0 == b.0);
+        let mut row_files = Vec::new();
+        for (path, name, text) in files {
+            match file_format(&path, given.as_ref().map(|text| text.value.as_str())) {
+                Ok(format) => row_files.push(RowFile { path, name, format }),
+                Err(words) => {
+                    let fault = self.error("M0104", words).at(text.span, "");
+                    self.push(
+                        fault.help("say it with `format`: csv, tsv, json, ndjson, yaml, toml"),
+                    );
+                    return None;
+                }
+            }
+        }
+        let items = match table.text("items") {
+            None => None,
+            Some(text) => match parse_items(&text.value) {
+                Ok(items) => Some(items),
+                Err(fault) => {
+                    self.take(&text, vec![fault]);
+                    return None;
+                }
+            },
+        };
+        let delimiter = match table.text("delimiter") {
+            None => None,
+            Some(text) => match text.value.as_bytes() {
+                [one] if one.is_ascii() && !matches!(one, b'"' | b'\n' | b'\r') => Some(*one),
+                _ => {
+                    let words = format!("expected one ASCII character, found `{}`", text.value);
+                    let fault = self.error("M0104", words).at(text.span, "");
+                    self.push(fault);
+                    return None;
+                }
+            },
+        };
+        let columns = table.texts("columns");
+        let columns: Vec<String> = columns.into_iter().map(|text| text.value).collect();
+        let columns = table.has("columns").then_some(columns);
+        whole.then_some(RowSource::Files(FileRows { files: row_files, items, columns, delimiter }))
+    }
+
+    /// The path that a text of the mapping names, if it stays inside the project.
+    fn inside(&mut self, text: &Text) -> Option<PathBuf> {
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        let path = tidy(&folder.join(&text.value));
+        let absolute = tidy(&std::path::absolute(&path).ok()?);
+        if self.project.holds(&absolute) {
+            return Some(path);
+        }
+        let words = format!("path `{}` leaves the project directory", text.value);
+        let fault = self.error("M0306", words).at(text.span.clone(), "");
+        self.push(fault.help(format!("the project is {}", self.project.shown_root)));
+        None
+    }
+
+    fn existing_file(&mut self, text: &Text) -> Option<PathBuf> {
+        let path = self.inside(text)?;
+        if path.is_file() {
+            return Some(path);
+        }
+        let fault = self.error("M0305", format!("file `{}` does not exist", text.value));
+        let fault = fault.at(text.span.clone(), "").help(self.looked_in());
+        let siblings: Vec<String> = path
+            .parent()
+            .and_then(|folder| {
+                std::fs::read_dir(if folder.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    folder
+                })
+                .ok()
+            })
+            .map(|all| {
+                all.filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let similar = closest(&name, siblings.iter().map(String::as_str));
+        self.push(match similar {
+            Some(similar) => fault.help(format!("there is a file `{similar}` beside it")),
+            None => fault,
+        });
+        None
+    }
+
+    fn looked_in(&self) -> String {
+        let folder = self.file.parent().filter(|f| !f.as_os_str().is_empty());
+        let shown = folder.unwrap_or(Path::new("."));
+        format!("paths are relative to the mapping file: looked in {}", shown.display())
+    }
+
+    fn matching_files(&mut self, text: &Text) -> Option<Vec<(PathBuf, String)>> {
+        // The part before the first sign of a pattern says where the files lie.
+        let fixed = text.value.split(['*', '?', '[', '{']).next().unwrap_or_default();
+        let fixed = Text { value: fixed.to_owned(), ..text.clone() };
+        self.inside(&fixed)?;
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        let found = match glob(folder, &text.value) {
+            Ok(found) => found,
+            Err(words) => {
+                let fault = self.error("M0305", format!("pattern `{}`: {words}", text.value));
+                self.push(fault.at(text.span.clone(), ""));
+                return None;
+            }
+        };
+        if found.is_empty() {
+            let fault = self.error("M0305", format!("no file matches `{}`", text.value));
+            let fault = fault.at(text.span.clone(), "").help(self.looked_in());
+            self.push(fault);
+            return None;
+        }
+        for (path, _) in &found {
+            let absolute = tidy(&std::path::absolute(path).ok()?);
+            if !self.project.holds(&absolute) {
+                let words = format!("path `{}` leaves the project directory", path.display());
+                let fault = self.error("M0306", words).at(text.span.clone(), "");
+                self.push(fault.help(format!("the project is {}", self.project.shown_root)));
+                return None;
+            }
+        }
+        Some(found)
+    }
+
+    /// Reads the lookup tables.
+    pub(super) fn lookups(&mut self, top: &Table<'_>) {
+        let Some(all) = top.table("lookup") else { return };
+        for (name, value) in all.entries() {
+            let Some(table) = all.as_table(value) else { continue };
+            // A faulty table is known by name, so that its uses are not faults too.
+            self.tables.insert(name.value.clone(), LookupTable::default());
+            let read = match (table.table("inline"), table.text("file")) {
+                (Some(inline), None) => plain_properties(&inline).into_iter().collect(),
+                (None, Some(file)) => match self.lookup_file(&name, &table, &file) {
+                    Some(read) => read,
+                    None => continue,
+                },
+                _ => {
+                    let words =
+                        format!("`[lookup.{}]` needs either `file` or `inline`", name.value);
+                    let fault = self.error("M0108", words).at(table.span.clone(), "");
+                    self.push(fault.help(
+                        "e.g. `file = \"data/aliases.csv\"`, `key = \"alias\"`, `value = \"slug\"`",
+                    ));
+                    continue;
+                }
+            };
+            self.tables.insert(name.value, read);
+        }
+    }
+
+    fn lookup_file(&mut self, name: &Text, table: &Table<'_>, file: &Text) -> Option<LookupTable> {
+        let mut columns = Vec::new();
+        for key in ["key", "value"] {
+            match table.plain(key) {
+                Some(column) => columns.push(column),
+                None => {
+                    let fault = self.error("M0103", format!("missing `{key}`"));
+                    let fault = fault.at(table.span.clone(), "");
+                    self.push(fault.help(format!("`{key}` is a column of `{}`", file.value)));
+                }
+            }
+        }
+        let path = self.existing_file(file)?;
+        let [key, value] = columns.as_slice() else { return None };
+        let format = match file_format(&path, None) {
+            Ok(format) => format,
+            Err(words) => {
+                let fault = self.error("M0104", words).at(file.span.clone(), "");
+                self.push(fault);
+                return None;
+            }
+        };
+        let files = vec![RowFile { path, name: file.value.clone(), format }];
+        let rows =
+            RowSource::Files(FileRows { files, items: None, columns: None, delimiter: None });
+        if let Some(known) = columns_of(&rows) {
+            for (column, word) in [(key, "key"), (value, "value")] {
+                if !known.iter().any(|c| c == column) {
+                    let words = format!("`{}` has no column `{column}`", file.value);
+                    let span = table.get(word).map_or(file.span.clone(), |v| v.span());
+                    let fault = self.error("M0401", words).at(span, "used here");
+                    let fault = fault.note(format!("its columns: {}", known.join(", ")));
+                    self.push(fault);
+                    return None;
+                }
+            }
+        }
+        let options = ReadOptions { max_age: None, now: SystemTime::UNIX_EPOCH, around: false };
+        let mut reader = Reader::open(&rows, &options);
+        let mut read = LookupTable::default();
+        let mut lines: std::collections::HashMap<String, u32> = std::collections::HashMap::new();
+        while let Some(row) = reader.next() {
+            let row = match row {
+                Ok(row) => row,
+                Err(fault) => {
+                    self.push(fault);
+                    return None;
+                }
+            };
+            let cell = |column: &str| match &row.row {
+                Row::Cells(cells) => {
+                    let text = cells.get(*reader.columns().get(column)?)?;
+                    (!text.is_empty()).then(|| crate::graph::Value::Text(text.to_owned().into()))
+                }
+                Row::Data(data) => data.member(column)?.clone().into_value(),
+            };
+            let (Some(found), Some(answer)) = (cell(key), cell(value)) else { continue };
+            let found = text_of(&found);
+            let line = row.line;
+            if let Some(old) = read.get(&found).filter(|old| **old != answer) {
+                let words = format!(
+                    "lookup `{}` has the key `{found}` twice, with different values",
+                    name.value
+                );
+                let first = lines.get(&found).copied().unwrap_or_default();
+                let fault = self
+                    .error("M0307", words)
+                    .at(name.span.clone(), "")
+                    .note(format!(
+                        "{}:{first} says {}",
+                        file.value,
+                        crate::mapping::ends::in_words(old)
+                    ))
+                    .note(format!(
+                        "{}:{line} says {}",
+                        file.value,
+                        crate::mapping::ends::in_words(&answer)
+                    ));
+                self.push(fault.help("keep one of the two lines"));
+                continue;
+            }
+            lines.entry(found.clone()).or_insert(line);
+            read.insert(found, answer);
+        }
+        Some(read)
+    }
+}

@@ -1,0 +1,159 @@
+//! Guards, examples and tests: when to stop, and what must hold.
+
+use super::expressions::Known;
+use super::{Checker, plain_properties};
+use crate::graph::Value;
+use crate::mapping::age::parse_age;
+use crate::mapping::data::Data;
+use crate::mapping::model::{Ask, AtLeast, Covers, Example, Fresh, Guard, Promise};
+use crate::mapping::raw::{Table, Text};
+use std::time::Duration;
+
+impl Checker<'_> {
+    /// When to stop.
+    pub(super) fn guard(&mut self, top: &Table<'_>) -> Guard {
+        let mut guard = Guard::default();
+        let Some(table) = top.table("guard") else { return guard };
+        let percent = |key: &str| match table.number(key)? {
+            Value::Int(i) => Some(i as f64),
+            Value::Float(f) => Some(f),
+            _ => None,
+        };
+        guard.min_rows = table.whole("min_rows").unwrap_or(guard.min_rows);
+        guard.min_edges = table.whole("min_edges").unwrap_or(guard.min_edges);
+        guard.max_delete_percent =
+            percent("max_delete_percent").unwrap_or(guard.max_delete_percent);
+        guard.max_delete = table.whole("max_delete");
+        guard.max_create = table.whole("max_create");
+        guard.max_missing_percent = percent("max_missing_percent");
+        for (name, value) in table.table("fresh").iter().flat_map(Table::entries) {
+            let Some(text) = table.as_text(value) else { continue };
+            let scope = self.scope(&name);
+            let age = self.age(&text);
+            if let Some((scope, age)) = scope.zip(age) {
+                let (written, age_written) = (name.value, text.value);
+                guard.fresh.push(Fresh { scope, written, age, age_written });
+            }
+        }
+        guard
+    }
+
+    /// An age such as `36h`.
+    pub(super) fn age(&mut self, text: &Text) -> Option<Duration> {
+        let age = parse_age(&text.value);
+        if age.is_none() {
+            let words = format!("expected an age such as \"36h\", found `{}`", text.value);
+            let fault = self.error("M0104", words).at(text.span.clone(), "");
+            self.push(fault.help("a whole number and a unit: s, m, h, d or w"));
+        }
+        age
+    }
+
+    pub(super) fn examples(&mut self, top: &Table<'_>) -> Vec<Example> {
+        let tables = top.tables("example");
+        let numbered = tables.into_iter().enumerate();
+        numbered.filter_map(|(i, table)| self.example(i + 1, &table, top.has("rows"))).collect()
+    }
+
+    fn example(&mut self, number: usize, table: &Table<'_>, rows: bool) -> Option<Example> {
+        let words = match (rows, table.get("row")) {
+            (true, None) => "an example of a mapping with rows needs a `row`",
+            (false, Some(_)) => "a join has no rows, so its examples have none",
+            _ => "",
+        };
+        if !words.is_empty() {
+            let span = table.get("row").map_or(table.span.clone(), |v| v.span());
+            let fault = self.error("M0309", words).at(span, "");
+            self.push(
+                fault.help("e.g. `[[example]]` with `row = { … }`, `from = { … }`, `to = { … }`"),
+            );
+            return None;
+        }
+        let end = |key| table.table(key).map(|t| plain_properties(&t));
+        Some(Example {
+            number,
+            name: table.plain("name"),
+            row: table.get("row").and_then(|row| Data::from_toml(row.get_ref())),
+            from: end("from"),
+            to: end("to"),
+            links: table.boolean("links").unwrap_or(true),
+            key: table.plain("key"),
+            properties: end("properties").unwrap_or_default(),
+            span: table.span.clone(),
+        })
+    }
+
+    pub(super) fn promises(&mut self, top: &Table<'_>) -> Vec<Promise> {
+        let tables = top.tables("test");
+        tables.into_iter().filter_map(|table| self.promise(&table)).collect()
+    }
+
+    fn promise(&mut self, table: &Table<'_>) -> Option<Promise> {
+        let asks = ["edge", "no_edge", "covers"];
+        let given: Vec<&str> = asks.into_iter().filter(|key| table.has(key)).collect();
+        let [ask] = given.as_slice() else {
+            let list = "`edge`, `no_edge`, `covers`";
+            let words = format!("a test needs exactly one of {list}; found {}", given.len());
+            let fault = self.error("M0310", words).at(table.span.clone(), "");
+            self.push(fault.help(
+                "e.g. `edge = { from = \"okta-user:alice\", to = \"jamf-device:laptop-001\" }`",
+            ));
+            return None;
+        };
+        for key in ["where", "at_least"] {
+            if let Some(value) = table.get(key).filter(|_| *ask != "covers") {
+                let words = format!("`{key}` belongs to a test with `covers`");
+                let fault = self.error("M0310", words).at(value.span(), "");
+                self.push(fault.help(format!("add `covers`, or remove `{key}`")));
+            }
+        }
+        let (words, asked) = match *ask {
+            "covers" => self.covers(table)?,
+            key => {
+                let pair = table.table(key)?;
+                let (from, to) = (pair.plain("from")?, pair.plain("to")?);
+                let words = match key {
+                    "edge" => format!("`{from}` is linked to `{to}`"),
+                    _ => format!("`{from}` is not linked to `{to}`"),
+                };
+                (words, Ask::Edge { from, to, there: key == "edge" })
+            }
+        };
+        Some(Promise {
+            name: table.plain("name").unwrap_or(words),
+            strict: table.plain("severity").as_deref() != Some("warn"),
+            ask: asked,
+            span: table.span.clone(),
+        })
+    }
+
+    fn covers(&mut self, table: &Table<'_>) -> Option<(String, Ask)> {
+        let end = table.plain("covers")?;
+        let from = end == "from";
+        let filter = table
+            .text("where")
+            .map(|text| self.condition(&text, Known { from, to: !from, ..Known::default() }));
+        let number = |text: &str| match text.trim().strip_suffix('%') {
+            Some(percent) => {
+                let percent = percent.trim().parse::<f64>().ok()?;
+                (0.0..=100.0).contains(&percent).then_some(AtLeast::Percent(percent))
+            }
+            None => text.trim().parse().ok().map(AtLeast::Count),
+        };
+        let at_least = match (table.whole("at_least"), table.text("at_least")) {
+            (Some(count), _) => AtLeast::Count(count),
+            (None, None) => AtLeast::Percent(100.0),
+            (None, Some(text)) => match number(&text.value) {
+                Some(at_least) => at_least,
+                None => {
+                    let words = format!("expected a number or a share, found `{}`", text.value);
+                    let fault = self.error("M0104", words).at(text.span, "");
+                    self.push(fault.help("e.g. `at_least = \"95%\"` or `at_least = 20`"));
+                    return None;
+                }
+            },
+        };
+        let words = format!("entities of `{end}` have an edge");
+        Some((words, Ask::Covers(Covers { from, filter, at_least })))
+    }
+}

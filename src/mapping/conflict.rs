@@ -1,0 +1,79 @@
+//! Cardinality: edges that an end may not have together.
+//!
+//! Counted inside one job. Each group of edges that share an end which allows one is settled by
+//! `prefer` (the greatest value stays), else all of them go: which one is right is not ours to
+//! guess.
+
+use super::eval::Rank;
+use super::expr::Root;
+use super::model::Mapping;
+use crate::graph::DraftRelationship;
+use rustc_hash::FxHashMap;
+
+/// An edge that a row made.
+#[derive(Debug)]
+pub(super) struct Edge {
+    pub draft: DraftRelationship<'static>,
+    /// Candidates of `from` and `to`.
+    pub ends: (u32, u32),
+    /// The row that made it, in the order of the rows that were not filtered.
+    pub row: u32,
+    /// The value of `prefer`.
+    pub prefer: Option<Rank>,
+    /// False once it lost a conflict.
+    pub kept: bool,
+}
+
+/// Edges of one entity that break the cardinality.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Conflict {
+    /// The end that allows one edge.
+    pub end: Root,
+    /// The candidate of that end.
+    pub entity: u32,
+    /// Its edges.
+    pub edges: Vec<u32>,
+    /// Whether nothing settled it and the file says to stop.
+    pub fatal: bool,
+}
+
+/// Settles all conflicts: edges that lose are no longer kept.
+pub(super) fn settle(mapping: &Mapping, edges: &mut [Edge]) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    if mapping.edge.one_from {
+        settle_end(mapping, Root::To, edges, &mut conflicts);
+    }
+    if mapping.edge.one_to {
+        settle_end(mapping, Root::From, edges, &mut conflicts);
+    }
+    for conflict in &conflicts {
+        for &edge in &conflict.edges {
+            edges[edge as usize].kept = false;
+        }
+    }
+    conflicts
+}
+
+fn settle_end(mapping: &Mapping, end: Root, edges: &mut [Edge], conflicts: &mut Vec<Conflict>) {
+    let mut groups: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+    for (edge, i) in edges.iter().zip(0..).filter(|(edge, _)| edge.kept) {
+        let entity = if end == Root::To { edge.ends.1 } else { edge.ends.0 };
+        groups.entry(entity).or_default().push(i);
+    }
+    let mut crowded: Vec<(u32, Vec<u32>)> =
+        groups.into_iter().filter(|(_, group)| group.len() > 1).collect();
+    crowded.sort_unstable();
+    for (entity, group) in crowded {
+        let best = group.iter().map(|&e| &edges[e as usize].prefer).max().cloned().flatten();
+        let winners = group.iter().filter(|&&e| edges[e as usize].prefer == best).count();
+        let settled = mapping.edge.prefer.is_some() && winners == 1;
+        if settled {
+            for &e in &group {
+                edges[e as usize].kept = edges[e as usize].prefer == best;
+            }
+            continue;
+        }
+        let fatal = !mapping.edge.skip_conflicts;
+        conflicts.push(Conflict { end, entity, edges: group, fatal });
+    }
+}

@@ -1,0 +1,323 @@
+//! Both ends of a mapping, read and indexed, and the search for the entities of one row.
+
+use super::account::Bucket;
+use super::candidates::{MappingGraph, Side};
+use super::eval::{Env, eval, holds, rank, render};
+use super::expr::{Expr, Root};
+use super::index::Index;
+use super::model::{Alternative, Find, Mapping, Pairs};
+use super::template::Template;
+use crate::graph::{Kind, NameKind, ObjectId, Value, check_name};
+
+/// What looking for the entity of one end gave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    /// Candidates, ascending.
+    pub hits: Vec<u32>,
+    /// The alternative that found them.
+    pub alternative: Option<usize>,
+    /// Why no key could be made.
+    pub undefined: Option<String>,
+    /// How many candidates were compared for want of an index.
+    pub compared: u64,
+}
+
+/// One attempt to find an entity, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// The name or number of the alternative; empty for `key` and `id`.
+    pub alternative: String,
+    /// The condition or template, as written.
+    pub condition: String,
+    /// What was looked for, e.g. `serial(row.serial)` and its value; no value means undefined.
+    pub looked_for: Option<(String, Option<String>)>,
+    /// Keys of the entities found, at most 5 of them.
+    pub keys: Vec<String>,
+    /// How many were found.
+    pub hits: usize,
+}
+
+/// Keys that are listed of several entities.
+const LISTED: usize = 5;
+
+/// The two sides of a mapping with their indexes, ready to be asked.
+pub(super) struct Ends<'m> {
+    pub mapping: &'m Mapping,
+    pub sides: [Side; 2],
+    /// Whether an expression that finds `to` names `from`.
+    pub to_looks_at_from: bool,
+    /// The indexes of the alternatives of each end; those of a join belong to `to`.
+    indexes: [Vec<Index<'m>>; 2],
+}
+
+fn position(root: Root) -> usize {
+    usize::from(root == Root::To)
+}
+
+impl<'m> Ends<'m> {
+    pub(super) fn read<G: MappingGraph>(
+        mapping: &'m Mapping,
+        graph: &G,
+    ) -> Result<Ends<'m>, G::Error> {
+        let sides =
+            [Side::read(mapping, Root::From, graph)?, Side::read(mapping, Root::To, graph)?];
+        let indexes = [Root::From, Root::To].map(|root| {
+            let candidates = &sides[position(root)].candidates;
+            let shared = mapping.shared();
+            let alternatives = mapping.alternatives(root).iter();
+            alternatives.map(|a| Index::build(&a.when, root, candidates, &shared)).collect()
+        });
+        let to = &mapping.to;
+        let mut looks = to.prefer.as_ref().is_some_and(|e| e.mentions(Root::From));
+        match &to.find {
+            Find::Key(text, _) | Find::Id(text, _) => {
+                looks |= text.expressions().any(|e| e.mentions(Root::From));
+            }
+            Find::Match(of) => looks |= of.iter().any(|a| a.when.mentions(Root::From)),
+            Find::Joined => {}
+        }
+        Ok(Ends { mapping, sides, to_looks_at_from: looks, indexes })
+    }
+
+    pub(super) fn side(&self, root: Root) -> &Side {
+        &self.sides[position(root)]
+    }
+
+    /// Whether alternative `i` of an end looks at every candidate.
+    pub(super) fn is_scan(&self, root: Root, i: usize) -> bool {
+        self.indexes[position(root)][i].is_scan()
+    }
+
+    /// Finds the entities of an end for a row. `scratch` is only for speed.
+    pub(super) fn find(&self, root: Root, env: &Env<'_>, scratch: &mut Vec<u32>) -> Found {
+        let end = self.mapping.end(root);
+        let side = self.side(root);
+        let mut found = Found::default();
+        match &end.find {
+            Find::Key(template, _) => match name(template, env, NameKind::Key) {
+                Ok(key) => {
+                    let ids =
+                        end.select.scopes.iter().map(|s| ObjectId::new(Kind::Entity, s, &key));
+                    found.hits.extend(ids.filter_map(|id| side.with_id(id)));
+                }
+                Err(reason) => found.undefined = Some(reason),
+            },
+            Find::Id(template, _) => match id(template, env) {
+                Ok(id) => found.hits.extend(side.with_id(id)),
+                Err(reason) => found.undefined = Some(reason),
+            },
+            Find::Match(_) | Find::Joined => {
+                for i in 0..self.mapping.alternatives(root).len() {
+                    if self.is_scan(root, i) {
+                        found.compared += side.candidates.len() as u64;
+                    }
+                    self.try_alternative(root, i, env, scratch);
+                    if !scratch.is_empty() {
+                        found.hits.clone_from(scratch);
+                        found.alternative = Some(i);
+                        break;
+                    }
+                }
+            }
+        }
+        if let (2.., Some(prefer)) = (found.hits.len(), &end.prefer) {
+            let value = |c: &u32| rank(prefer, &env.with(root, &side.candidates[*c as usize]));
+            if let Some(best) = found.hits.iter().map(value).max() {
+                found.hits.retain(|c| value(c) == best);
+            }
+        }
+        found
+    }
+
+    /// Puts the candidates that meet alternative `i` into `found`.
+    fn try_alternative(&self, root: Root, i: usize, env: &Env<'_>, found: &mut Vec<u32>) {
+        let candidates = &self.side(root).candidates;
+        let when = &self.mapping.alternatives(root)[i].when;
+        self.indexes[position(root)][i].look_up(env, found);
+        found.retain(|&c| holds(when, &env.with(root, &candidates[c as usize])));
+    }
+
+    pub(super) fn key_of(&self, root: Root, candidate: u32) -> &str {
+        &self.side(root).candidates[candidate as usize].key
+    }
+
+    /// The first keys of several candidates.
+    pub(super) fn keys_of(&self, root: Root, candidates: &[u32]) -> String {
+        let mut keys: Vec<&str> =
+            candidates.iter().take(LISTED).map(|&c| self.key_of(root, c)).collect();
+        let more = format!("and {} more", candidates.len().saturating_sub(LISTED));
+        if candidates.len() > LISTED {
+            keys.push(&more);
+        }
+        keys.join(", ")
+    }
+
+    /// What was tried to find the entity of an end, in words.
+    pub(super) fn tries(&self, root: Root, env: &Env<'_>) -> Vec<Try> {
+        let end = self.mapping.end(root);
+        match &end.find {
+            Find::Key(template, span) | Find::Id(template, span) => {
+                let found = self.find(root, env, &mut Vec::new());
+                let value = render(template, env).ok().map(|value| value.to_string());
+                let written = self.mapping.source.text.get(span.clone()).unwrap_or_default();
+                let word = if matches!(end.find, Find::Key(..)) { "key" } else { "id" };
+                vec![Try {
+                    alternative: String::new(),
+                    condition: format!("{word} = {written}"),
+                    looked_for: Some((written.trim_matches(['"', '\'']).to_owned(), value)),
+                    keys: self.listed(root, &found.hits),
+                    hits: found.hits.len(),
+                }]
+            }
+            Find::Match(_) | Find::Joined => {
+                let mut tries = Vec::new();
+                let mut found = Vec::new();
+                for (i, alternative) in self.mapping.alternatives(root).iter().enumerate() {
+                    self.try_alternative(root, i, env, &mut found);
+                    let probe = self.indexes[position(root)][i].probe();
+                    let value = |probe: &Expr| {
+                        let value = eval(probe, env).map(|value| in_words(&value));
+                        (alternative.written(probe), value)
+                    };
+                    tries.push(Try {
+                        alternative: alternative.label(i),
+                        condition: alternative.text.clone(),
+                        looked_for: probe.map(value),
+                        keys: self.listed(root, &found),
+                        hits: found.len(),
+                    });
+                    if !found.is_empty() {
+                        break;
+                    }
+                }
+                tries
+            }
+        }
+    }
+
+    fn listed(&self, root: Root, hits: &[u32]) -> Vec<String> {
+        hits.iter().take(LISTED).map(|&c| self.key_of(root, c).to_owned()).collect()
+    }
+
+    /// Why a row made no edge.
+    pub(super) fn reason<G: MappingGraph>(
+        &self,
+        graph: &G,
+        env: &Env<'_>,
+        bucket: Bucket,
+        found: [&Found; 2],
+    ) -> Result<String, G::Error> {
+        let ends = [(Root::From, found[0]), (Root::To, found[1])];
+        let mut reasons = Vec::new();
+        for (root, found) in ends {
+            let table = if root == Root::From { "from" } else { "to" };
+            if let Some(undefined) = &found.undefined {
+                reasons.push(format!("{table}: {undefined}"));
+            } else if bucket == Bucket::Ambiguous && found.hits.len() > 1 {
+                let keys = self.keys_of(root, &found.hits);
+                reasons.push(format!("{} entities of `{table}`: {keys}", found.hits.len()));
+            } else if bucket.is_missing() && found.hits.is_empty() {
+                reasons.push(self.missing(graph, root, env)?);
+            }
+        }
+        Ok(reasons.join("; "))
+    }
+
+    fn missing<G: MappingGraph>(
+        &self,
+        graph: &G,
+        root: Root,
+        env: &Env<'_>,
+    ) -> Result<String, G::Error> {
+        let end = self.mapping.end(root);
+        let scopes: Vec<String> = end.select.scopes.iter().map(|s| format!("`{s}`")).collect();
+        let scopes = match scopes.as_slice() {
+            [one] => format!("scope {one}"),
+            many => format!("scopes {}", many.join(", ")),
+        };
+        if let Find::Key(template, _) = &end.find {
+            let Ok(key) = name(template, env, NameKind::Key) else { return Ok(String::new()) };
+            let mut words = format!("no entity `{key}` in {scopes}");
+            for scope in &end.select.scopes {
+                let where_it_is = graph.whereabouts(scope, &key)?;
+                if where_it_is.live {
+                    words = format!(
+                        "entity `{key}` of scope `{scope}` is not of the type, class or condition asked for"
+                    );
+                } else if let Some(on) = where_it_is.deleted_on {
+                    words = format!(
+                        "entity `{key}` in scope `{scope}` is soft-deleted since {}",
+                        day(on)
+                    );
+                } else if let [other, ..] = where_it_is.elsewhere.as_slice() {
+                    words.push_str(&format!(", but in scope `{other}`"));
+                }
+            }
+            return Ok(words);
+        }
+        let kind = match end.select.types.as_slice() {
+            [one] => format!("`{one}`"),
+            _ => "entity".to_owned(),
+        };
+        let tried: Vec<String> = self
+            .tries(root, env)
+            .into_iter()
+            .map(|attempt| match attempt.looked_for {
+                Some((what, Some(value))) => format!("{what} is {value}"),
+                Some((what, None)) => format!("{what} is undefined"),
+                None => format!("`{}` holds for none", attempt.condition),
+            })
+            .collect();
+        Ok(format!("no {kind} of {scopes} fits: {}", tried.join("; ")))
+    }
+}
+
+/// The value of a template as a name; `Err` says why it is none.
+pub(super) fn name(template: &Template, env: &Env<'_>, kind: NameKind) -> Result<String, String> {
+    let value = render(template, env).map_err(|part| format!("`{part}` is undefined"))?;
+    let text = match value {
+        Value::Text(text) => text.into_owned(),
+        other => other.to_string(),
+    };
+    check_name(kind, &text).map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
+fn id(template: &Template, env: &Env<'_>) -> Result<ObjectId, String> {
+    let value = render(template, env).map_err(|part| format!("`{part}` is undefined"))?;
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    ObjectId::parse(&text).ok_or_else(|| format!("`{text}` is no `_id`, which is a UUID"))
+}
+
+/// A value for people: texts in quotes.
+pub(super) fn in_words(value: &Value<'_>) -> String {
+    match value {
+        Value::Text(text) => format!("`{text}`"),
+        Value::List(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        other => format!("`{other}`"),
+    }
+}
+
+/// The UTC day of epoch milliseconds.
+fn day(milliseconds: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(milliseconds);
+    time.map_or_else(|_| "an unknown day".to_owned(), |t| t.strftime("%Y-%m-%d").to_string())
+}
+
+impl Alternative {
+    /// An expression of it, as written.
+    fn written(&self, expr: &Expr) -> String {
+        self.text.get(expr.span.clone()).unwrap_or_default().trim().to_owned()
+    }
+}
+
+impl Mapping {
+    /// The alternatives that find the entities of an end.
+    pub(super) fn alternatives(&self, root: Root) -> &[Alternative] {
+        match (&self.end(root).find, &self.pairs) {
+            (Find::Match(alternatives), _) => alternatives,
+            (Find::Joined, Pairs::Join(alternatives)) if root == Root::To => alternatives,
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The examples of a mapping: unit tests of its conditions and templates, without a database.
+
+use super::account::Bucket;
+use super::candidates::{Candidate, MappingGraph, Wanted, Whereabouts};
+use super::data::Row;
+use super::ends::{Ends, in_words, name};
+use super::eval::{Env, eval, holds};
+use super::expr::{Expr, ExprKind, Root};
+use super::model::{Example, Find, Mapping, Pairs, Selection};
+use super::resolver::{Resolver, Run};
+use super::rows::{Columns, RowAt};
+use crate::graph::{Kind, NameKind, ObjectId, Value};
+use crate::lang::Fault;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// The two entities of an example, as a graph.
+struct Pair {
+    from: Option<Candidate>,
+    to: Option<Candidate>,
+    /// The first call asks for `from`, the second for `to`.
+    calls: std::cell::Cell<u32>,
+}
+
+impl MappingGraph for Pair {
+    type Error = Infallible;
+
+    fn entities(
+        &self,
+        _: &Selection,
+        _: &Wanted,
+        visit: &mut dyn FnMut(Candidate),
+    ) -> Result<(), Infallible> {
+        let call = self.calls.replace(self.calls.get() + 1);
+        let entity = if call == 0 { &self.from } else { &self.to };
+        entity.iter().for_each(|entity| visit(entity.clone()));
+        Ok(())
+    }
+
+    fn whereabouts(&self, _: &str, _: &str) -> Result<Whereabouts, Infallible> {
+        Ok(Whereabouts::default())
+    }
+
+    fn types(&self, _: &str) -> Result<Vec<(String, u64)>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn scopes(&self) -> Result<Vec<String>, Infallible> {
+        Ok(Vec::new())
+    }
+}
+
+impl Mapping {
+    /// Runs the examples; a fault for each that fails.
+    pub fn check_examples(&self) -> Vec<Fault> {
+        self.examples.iter().filter_map(|example| self.check_example(example)).collect()
+    }
+
+    fn check_example(&self, example: &Example) -> Option<Fault> {
+        let pair = Pair {
+            from: self.example_entity(example, Root::From, None),
+            to: None,
+            calls: std::cell::Cell::new(0),
+        };
+        let to = self.example_entity(example, Root::To, pair.from.as_ref());
+        let pair = Pair { to, ..pair };
+        let Ok(ends) = Ends::read(self, &pair);
+        let mut resolver = Resolver::new(&ends, &pair, None);
+        let row = RowAt {
+            row: Row::Data(example.row.clone().unwrap_or(super::data::Data::Null)),
+            parent: None,
+            doc: None,
+            file: 0,
+            line: example.number as u32,
+        };
+        let ran = match self.pairs {
+            Pairs::Join(_) => resolver.join(),
+            Pairs::Rows { .. } => resolver.row(&row, &Columns::default()),
+        };
+        let Ok(()) = ran;
+        let run = resolver.finish();
+        self.verdict(example, &ends, &run, &row)
+    }
+
+    /// An entity with the properties given. An end that is found by its key needs none: the key
+    /// that the row makes is taken to exist.
+    fn example_entity(
+        &self,
+        example: &Example,
+        root: Root,
+        from: Option<&Candidate>,
+    ) -> Option<Candidate> {
+        let end = self.end(root);
+        let given = if root == Root::From { &example.from } else { &example.to };
+        let mut properties = given.clone().unwrap_or_default();
+        let mut take = |name: &str| {
+            let at = properties.iter().position(|(n, _)| n == name)?;
+            Some(properties.remove(at).1)
+        };
+        let text = |value: Value<'static>| value.as_str().map(str::to_owned);
+        let one_of = |names: &[String]| names.first().cloned().unwrap_or_default();
+        let scope = take("_scope").and_then(text).unwrap_or_else(|| one_of(&end.select.scopes));
+        let type_name = take("_type").and_then(text).unwrap_or_else(|| one_of(&end.select.types));
+        let classes = match take("_class") {
+            Some(Value::List(items)) => items.into_iter().filter_map(text).collect(),
+            Some(class) => text(class).into_iter().collect(),
+            None => end.select.classes.iter().take(1).cloned().collect(),
+        };
+        let key = match (take("_key").and_then(text), &end.find) {
+            (Some(key), _) => key,
+            (None, Find::Key(template, _)) => {
+                let row = Row::Data(example.row.clone()?);
+                let shared = self.shared();
+                let env = Env::of_data(&shared, &row);
+                let env = from.map_or(env, |from| env.with(Root::From, from));
+                name(template, &env, NameKind::Key).ok()?
+            }
+            // Without a key of its own it still is an entity.
+            (None, _) if given.is_some() => "example".to_owned(),
+            (None, _) => return None,
+        };
+        Some(Candidate {
+            id: ObjectId::new(Kind::Entity, &scope, &key),
+            scope: scope.into(),
+            key,
+            type_name: if type_name.is_empty() { "entity".into() } else { type_name.into() },
+            classes,
+            properties: properties.into_iter().map(|(n, v)| (Arc::from(n), v)).collect(),
+        })
+    }
+
+    fn verdict(&self, example: &Example, ends: &Ends<'_>, run: &Run, row: &RowAt) -> Option<Fault> {
+        let called = match &example.name {
+            Some(name) => format!("example {} (\"{name}\")", example.number),
+            None => format!("example {}", example.number),
+        };
+        let fault = |words: String| {
+            Fault::error("M0308", &self.source, format!("{called}: {words}"))
+                .at(example.span.clone(), "")
+        };
+        let edge = run.edges.iter().find(|edge| edge.kept);
+        match (edge, example.links) {
+            (None, false) => None,
+            (None, true) => {
+                let told = self.why_not(ends, row);
+                let words = match (run.count.of(Bucket::Filtered) > 0, told.split_first()) {
+                    (true, _) => "expected these to match; `where` leaves the row out".to_owned(),
+                    (_, Some((first, _))) => format!("expected these to match; {first}"),
+                    (_, None) => match run.unmatched.first() {
+                        Some(row) => format!("expected these to match; {}", row.reason),
+                        None => "expected these to match".to_owned(),
+                    },
+                };
+                let rest = told.into_iter().skip(1);
+                Some(rest.fold(fault(words), |fault, words| fault.note(words)))
+            }
+            (Some(edge), false) => {
+                let key = &edge.draft.key;
+                Some(fault(format!("expected these not to match; they make the edge `{key}`")))
+            }
+            (Some(edge), true) => {
+                let draft = &edge.draft;
+                if let Some(key) = example.key.as_ref().filter(|key| **key != draft.key) {
+                    return Some(fault(format!("expected the key `{key}`, got `{}`", draft.key)));
+                }
+                let wrong = example.properties.iter().find_map(|(name, expected)| {
+                    let got = draft.properties.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+                    (got != Some(expected)).then(|| {
+                        let got = got.map_or("nothing".to_owned(), in_words);
+                        format!("expected `{name}` to be {}, got {got}", in_words(expected))
+                    })
+                });
+                wrong.map(fault)
+            }
+        }
+    }
+
+    /// For each alternative that fails, the two values that do not meet.
+    fn why_not(&self, ends: &Ends<'_>, row: &RowAt) -> Vec<String> {
+        let shared = self.shared();
+        let env = Env::of_data(&shared, &row.row);
+        let first = |root| ends.side(root).candidates.first();
+        let mut told = Vec::new();
+        for root in [Root::From, Root::To] {
+            let Some(candidate) = first(root) else { continue };
+            let mut env = env.with(root, candidate);
+            if let (Root::To, Some(from)) = (root, first(Root::From)) {
+                env = env.with(Root::From, from);
+            }
+            let alternatives = self.alternatives(root);
+            if alternatives.iter().any(|a| holds(&a.when, &env)) {
+                continue;
+            }
+            for (i, alternative) in alternatives.iter().enumerate() {
+                let value = |side: &Expr| {
+                    eval(side, &env).map_or("undefined".to_owned(), |value| in_words(&value))
+                };
+                let Some((left, right)) = failing(&alternative.when, &env) else { continue };
+                let (left, right) = (value(left), value(right));
+                told.push(format!("alternative {} gives {left} and {right}", i + 1));
+            }
+        }
+        told
+    }
+}
+
+/// The sides of the first comparison that fails.
+fn failing<'e>(expr: &'e Expr, env: &Env<'_>) -> Option<(&'e Expr, &'e Expr)> {
+    match &expr.kind {
+        ExprKind::Compare(left, _, right) => (!holds(expr, env)).then_some((left, right)),
+        ExprKind::And(parts) | ExprKind::Or(parts) => {
+            parts.iter().find_map(|part| failing(part, env))
+        }
+        _ => None,
+    }
+}

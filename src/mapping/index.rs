@@ -1,0 +1,307 @@
+//! Indexes: how a condition finds its entities without looking at all of them.
+//!
+//! From a condition the best indexable part is taken: an `=` whose one side names only the entity
+//! looked for and whose other side does not, else `in cidr(...)`, else `^=`. What an index yields
+//! may be too much and is always asked the whole condition; it is never too little.
+
+use super::candidates::Candidate;
+use super::eval::{Env, Shared, each_item, eval};
+use super::expr::{Expr, ExprKind, Operator, Root};
+use super::forms::{address, network};
+use super::function::Function;
+use crate::graph::Value;
+use rustc_hash::FxHashMap;
+
+/// A value as a key of an index: values that compare equal have equal keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum IndexKey {
+    Text(String),
+    Whole(i128),
+    /// The bits of a number with a fraction, or too large for an integer.
+    Float(u64),
+    Bool(bool),
+}
+
+impl IndexKey {
+    pub(super) fn of(value: &Value<'_>) -> Option<IndexKey> {
+        Some(match value {
+            Value::Text(text) => IndexKey::Text(text.to_string()),
+            Value::Int(i) => IndexKey::Whole((*i).into()),
+            Value::UInt(u) => IndexKey::Whole((*u).into()),
+            Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e20 => IndexKey::Whole(*f as i128),
+            Value::Float(f) => IndexKey::Float(f.to_bits()),
+            Value::Bool(b) => IndexKey::Bool(*b),
+            Value::Null | Value::List(_) => return None,
+        })
+    }
+}
+
+/// How a condition can be looked up. Expressions are the side that names the entity looked for
+/// and the one that does not.
+#[derive(Debug)]
+enum Shape<'e> {
+    Equal {
+        target: &'e Expr,
+        probe: &'e Expr,
+    },
+    /// The network is the target's.
+    Within {
+        target: &'e Expr,
+        probe: &'e Expr,
+    },
+    /// The address is the target's.
+    Around {
+        target: &'e Expr,
+        probe: &'e Expr,
+    },
+    /// The target's text starts with the probe's.
+    StartsWith {
+        target: &'e Expr,
+        probe: &'e Expr,
+    },
+    /// The probe's text starts with the target's.
+    StartOf {
+        target: &'e Expr,
+        probe: &'e Expr,
+    },
+    Any(Vec<Shape<'e>>),
+}
+
+impl Shape<'_> {
+    /// The smaller, the fewer entities such an index usually yields.
+    fn rank(&self) -> u32 {
+        let constant = |probe: &Expr| if probe.names_anything() { 0 } else { 10 };
+        match self {
+            Shape::Equal { probe, .. } => constant(probe),
+            Shape::Within { probe, .. } | Shape::Around { probe, .. } => 1 + constant(probe),
+            Shape::StartsWith { probe, .. } | Shape::StartOf { probe, .. } => 2 + constant(probe),
+            Shape::Any(parts) => 3 + parts.iter().map(Shape::rank).max().unwrap_or(0),
+        }
+    }
+}
+
+fn shape(expr: &Expr, root: Root) -> Option<Shape<'_>> {
+    match &expr.kind {
+        ExprKind::And(parts) => {
+            parts.iter().filter_map(|part| shape(part, root)).min_by_key(Shape::rank)
+        }
+        ExprKind::Or(parts) => {
+            let parts = parts.iter().map(|part| shape(part, root));
+            Some(Shape::Any(parts.collect::<Option<_>>()?))
+        }
+        ExprKind::Compare(left, operator, right) => compared(left, *operator, right, root),
+        _ => None,
+    }
+}
+
+fn compared<'e>(
+    left: &'e Expr,
+    operator: Operator,
+    right: &'e Expr,
+    root: Root,
+) -> Option<Shape<'e>> {
+    if left.asks_undefined() || right.asks_undefined() {
+        return None;
+    }
+    let left_is_target = left.mentions_only(root) && !right.mentions(root);
+    let right_is_target = right.mentions_only(root) && !left.mentions(root);
+    let (target, probe) = match (left_is_target, right_is_target) {
+        (true, _) => (left, right),
+        (_, true) => (right, left),
+        _ => return None,
+    };
+    let networks = operator == Operator::In && right.is_call_of(Function::Cidr);
+    Some(match (operator, left_is_target) {
+        (Operator::In, true) if networks => Shape::Around { target, probe },
+        (Operator::In, false) if networks => Shape::Within { target, probe },
+        (Operator::Equal | Operator::In, _) => Shape::Equal { target, probe },
+        (Operator::Starts, true) => Shape::StartsWith { target, probe },
+        (Operator::Starts, false) => Shape::StartOf { target, probe },
+        _ => return None,
+    })
+}
+
+/// The candidates of one end by the values that a condition compares.
+#[derive(Debug)]
+pub(super) enum Index<'m> {
+    Equal(&'m Expr, FxHashMap<IndexKey, Vec<u32>>),
+    /// Networks by their length and first address.
+    Within(&'m Expr, FxHashMap<(bool, u8, u128), Vec<u32>>, Vec<(bool, u8)>),
+    /// Addresses in ascending order.
+    Around(&'m Expr, Vec<(bool, u128, u32)>),
+    /// Texts in ascending order.
+    StartsWith(&'m Expr, Vec<(String, u32)>),
+    /// Texts, and their lengths in bytes.
+    StartOf(&'m Expr, FxHashMap<String, Vec<u32>>, Vec<usize>),
+    Any(Vec<Index<'m>>),
+    /// Every candidate.
+    All(u32),
+}
+
+impl<'m> Index<'m> {
+    /// Builds the index of a condition over the candidates of `root`.
+    pub(super) fn build(
+        when: &'m Expr,
+        root: Root,
+        candidates: &[Candidate],
+        shared: &Shared<'_>,
+    ) -> Index<'m> {
+        match shape(when, root) {
+            Some(shape) => Index::of_shape(shape, root, candidates, shared),
+            None => Index::All(candidates.len() as u32),
+        }
+    }
+
+    fn of_shape(
+        shape: Shape<'m>,
+        root: Root,
+        candidates: &[Candidate],
+        shared: &Shared<'_>,
+    ) -> Index<'m> {
+        let each = |target: &Expr, take: &mut dyn FnMut(&Value<'_>, u32)| {
+            for (candidate, i) in candidates.iter().zip(0..) {
+                let value = eval(target, &Env::of_end(shared, root, candidate));
+                value.iter().for_each(|value| each_item(value, |item| take(item, i)));
+            }
+        };
+        match shape {
+            Shape::Equal { target, probe } => {
+                let mut map: FxHashMap<IndexKey, Vec<u32>> = FxHashMap::default();
+                each(target, &mut |value, i| {
+                    if let Some(key) = IndexKey::of(value) {
+                        map.entry(key).or_default().push(i);
+                    }
+                });
+                Index::Equal(probe, map)
+            }
+            Shape::Within { target, probe } => {
+                let mut map: FxHashMap<_, Vec<u32>> = FxHashMap::default();
+                each(target, &mut |value, i| {
+                    if let Some((v6, first, len)) = value.as_str().and_then(network) {
+                        map.entry((v6, len, first)).or_default().push(i);
+                    }
+                });
+                let mut lengths: Vec<_> = map.keys().map(|(v6, len, _)| (*v6, *len)).collect();
+                lengths.sort_unstable();
+                lengths.dedup();
+                Index::Within(probe, map, lengths)
+            }
+            Shape::Around { target, probe } => {
+                let mut sorted = Vec::new();
+                each(target, &mut |value, i| {
+                    if let Some((v6, first, _)) = value.as_str().and_then(any_network) {
+                        sorted.push((v6, first, i));
+                    }
+                });
+                sorted.sort_unstable();
+                Index::Around(probe, sorted)
+            }
+            Shape::StartsWith { target, probe } => {
+                let mut sorted = Vec::new();
+                each(target, &mut |value, i| {
+                    sorted.extend(value.as_str().map(|text| (text.to_owned(), i)));
+                });
+                sorted.sort_unstable();
+                Index::StartsWith(probe, sorted)
+            }
+            Shape::StartOf { target, probe } => {
+                let mut map: FxHashMap<String, Vec<u32>> = FxHashMap::default();
+                each(target, &mut |value, i| {
+                    if let Some(text) = value.as_str() {
+                        map.entry(text.to_owned()).or_default().push(i);
+                    }
+                });
+                let mut lengths: Vec<usize> = map.keys().map(String::len).collect();
+                lengths.sort_unstable();
+                lengths.dedup();
+                Index::StartOf(probe, map, lengths)
+            }
+            Shape::Any(parts) => Index::Any(
+                parts
+                    .into_iter()
+                    .map(|part| Index::of_shape(part, root, candidates, shared))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Whether it looks at every candidate.
+    pub(super) fn is_scan(&self) -> bool {
+        matches!(self, Index::All(_))
+    }
+
+    /// The expression whose value is looked up, if there is one.
+    pub(super) fn probe(&self) -> Option<&'m Expr> {
+        match self {
+            Index::Equal(probe, _)
+            | Index::Within(probe, ..)
+            | Index::Around(probe, _)
+            | Index::StartsWith(probe, _)
+            | Index::StartOf(probe, ..) => Some(probe),
+            Index::Any(_) | Index::All(_) => None,
+        }
+    }
+
+    /// Puts the candidates that may meet the condition in `env` into `found`, ascending, each once.
+    pub(super) fn look_up(&self, env: &Env<'_>, found: &mut Vec<u32>) {
+        found.clear();
+        self.collect(env, found);
+        found.sort_unstable();
+        found.dedup();
+    }
+
+    fn collect(&self, env: &Env<'_>, found: &mut Vec<u32>) {
+        let each = |probe: &Expr, take: &mut dyn FnMut(&Value<'_>)| {
+            eval(probe, env).iter().for_each(|value| each_item(value, |item| take(item)));
+        };
+        match self {
+            Index::All(count) => found.extend(0..*count),
+            Index::Any(parts) => parts.iter().for_each(|part| part.collect(env, found)),
+            Index::Equal(probe, map) => each(probe, &mut |value| {
+                let hit = IndexKey::of(value).and_then(|key| map.get(&key));
+                found.extend(hit.into_iter().flatten());
+            }),
+            Index::Within(probe, map, lengths) => each(probe, &mut |value| {
+                let Some((v6, first, own)) = value.as_str().and_then(any_network) else { return };
+                for &(_, len) in lengths.iter().filter(|(six, len)| *six == v6 && *len <= own) {
+                    let hit = map.get(&(v6, len, masked(v6, first, len)));
+                    found.extend(hit.into_iter().flatten());
+                }
+            }),
+            Index::Around(probe, sorted) => each(probe, &mut |value| {
+                let Some((v6, first, len)) = value.as_str().and_then(network) else { return };
+                let start = sorted.partition_point(|(six, a, _)| (*six, *a) < (v6, first));
+                let inside =
+                    |entry: &&(bool, u128, u32)| entry.0 == v6 && masked(v6, entry.1, len) == first;
+                found.extend(sorted[start..].iter().take_while(inside).map(|entry| entry.2));
+            }),
+            Index::StartsWith(probe, sorted) => each(probe, &mut |value| {
+                let Some(prefix) = value.as_str() else { return };
+                let start = sorted.partition_point(|(text, _)| text.as_str() < prefix);
+                let begins = |entry: &&(String, u32)| entry.0.starts_with(prefix);
+                found.extend(sorted[start..].iter().take_while(begins).map(|entry| entry.1));
+            }),
+            Index::StartOf(probe, map, lengths) => each(probe, &mut |value| {
+                let Some(text) = value.as_str() else { return };
+                for &len in lengths.iter().take_while(|len| **len <= text.len()) {
+                    let hit = text.get(..len).and_then(|start| map.get(start));
+                    found.extend(hit.into_iter().flatten());
+                }
+            }),
+        }
+    }
+}
+
+/// A network, or an address as the network that holds only itself.
+fn any_network(text: &str) -> Option<(bool, u128, u8)> {
+    match address(text) {
+        Some((v6, bits)) => Some((v6, bits, if v6 { 128 } else { 32 })),
+        None => network(text),
+    }
+}
+
+/// The first address of the network of this length around an address.
+fn masked(v6: bool, address: u128, len: u8) -> u128 {
+    let host = (if v6 { 128 } else { 32 }) - u32::from(len);
+    if host >= 128 { 0 } else { address >> host << host }
+}

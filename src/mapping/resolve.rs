@@ -1,0 +1,204 @@
+//! A mapping against a graph: what edges it asks for, and the account of its rows.
+
+use super::account::{RowCount, Unmatched};
+use super::candidates::MappingGraph;
+use super::data::{Data, Row};
+use super::ends::Ends;
+use super::expr::Root;
+use super::model::{Mapping, Pairs};
+use super::promise::Kept;
+use super::resolver::Resolver;
+use super::rows::{ReadOptions, Reader, RowSource};
+use crate::graph::DraftRelationship;
+use crate::lang::{Fault, closest};
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+/// What a mapping makes of its rows and a graph.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// The relationships that the job is to have, each key once.
+    pub drafts: Vec<DraftRelationship<'static>>,
+    /// Where the rows ended.
+    pub count: RowCount,
+    /// Rows without an edge, the first [`super::UNMATCHED_LISTED`] of them.
+    pub unmatched: Vec<Unmatched>,
+    /// What the places in the drafts count: the files of rows, or what stands in for them.
+    pub inputs: Vec<String>,
+    /// The files that were read, each with the digest of its bytes.
+    pub digests: Vec<(String, String)>,
+    /// How many candidates `from` and `to` had.
+    pub candidates: [u64; 2],
+    /// Lints that only the graph can give.
+    pub warnings: Vec<Fault>,
+    /// What became of the promises of the file.
+    pub promises: Vec<Kept>,
+}
+
+/// Why a mapping could not be resolved.
+#[derive(Debug)]
+pub enum ResolveError<E> {
+    /// The rows, the graph or the file do not allow it.
+    Faults(Vec<Fault>),
+    /// The graph could not be read.
+    Graph(E),
+}
+
+impl<E> From<E> for ResolveError<E> {
+    fn from(error: E) -> ResolveError<E> {
+        ResolveError::Graph(error)
+    }
+}
+
+impl Mapping {
+    /// Resolves the mapping against a graph.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the rows and of their ends; or the error of the graph.
+    pub fn resolve<G: MappingGraph>(
+        &self,
+        graph: &G,
+        now: SystemTime,
+    ) -> Result<Resolved, ResolveError<G::Error>> {
+        let ends = Ends::read(self, graph)?;
+        let mut resolved = Resolved {
+            candidates: [Root::From, Root::To].map(|r| ends.side(r).candidates.len() as u64),
+            ..Resolved::default()
+        };
+        let faults = self.check_selections(&ends, graph, &mut resolved.warnings)?;
+        if !faults.is_empty() {
+            return Err(ResolveError::Faults(faults));
+        }
+        let run = match &self.pairs {
+            Pairs::Join(_) => {
+                resolved.inputs = vec![self.file.display().to_string()];
+                let mut resolver = Resolver::new(&ends, graph, None);
+                resolver.join()?;
+                resolver.finish()
+            }
+            Pairs::Rows { rows, max_age, .. } => {
+                let rows = self.fetch(rows, graph)?.map_err(ResolveError::Faults)?;
+                let options = ReadOptions {
+                    max_age: self.guard.max_age.or(*max_age),
+                    now,
+                    around: self.asks_around(),
+                };
+                let mut reader = Reader::open(&rows, &options);
+                let mut resolver = Resolver::new(&ends, graph, Some(&rows));
+                while let Some(row) = reader.next() {
+                    match row {
+                        Ok(row) => resolver.row(&row, reader.columns())?,
+                        Err(fault) => resolver.fault(fault),
+                    }
+                    if resolver.is_hopeless() {
+                        break;
+                    }
+                }
+                resolved.inputs = rows.files().into_iter().map(|file| file.shown).collect();
+                resolved.digests = reader.digests();
+                resolver.finish()
+            }
+        };
+        if !run.faults.is_empty() {
+            return Err(ResolveError::Faults(run.faults));
+        }
+        resolved.count = run.count;
+        resolved.unmatched = run.unmatched;
+        resolved.promises = self.keep_promises(&ends, &run.edges);
+        resolved.drafts = run.edges.into_iter().filter(|e| e.kept).map(|e| e.draft).collect();
+        Ok(resolved)
+    }
+
+    /// Rows that come from the graph are put in the place of rows in the file.
+    pub(super) fn fetch<'s, G: MappingGraph>(
+        &self,
+        rows: &'s RowSource,
+        graph: &G,
+    ) -> Result<Result<Cow<'s, RowSource>, Vec<Fault>>, G::Error> {
+        let numbered = |rows: Vec<Data>, shown: &str| {
+            let rows = rows.into_iter().zip(1..).map(|(row, line)| (line, row)).collect();
+            Ok(Cow::Owned(RowSource::Inline { rows, shown: shown.to_owned() }))
+        };
+        match rows {
+            RowSource::Entities { select, filter } => {
+                let mut all = Vec::new();
+                graph.entities(select, &super::candidates::Wanted::All, &mut |candidate| {
+                    all.push(candidate.into_data());
+                })?;
+                if let Some(filter) = filter {
+                    let shared = self.shared();
+                    all.retain(|data| {
+                        let row = Row::Data(data.clone());
+                        super::eval::holds(filter, &super::eval::Env::of_data(&shared, &row))
+                    });
+                }
+                Ok(numbered(all, "entity"))
+            }
+            here => Ok(Ok(Cow::Borrowed(here))),
+        }
+    }
+
+    /// Scopes that are empty and types that nobody has are mistakes more often than meant.
+    fn check_selections<G: MappingGraph>(
+        &self,
+        ends: &Ends<'_>,
+        graph: &G,
+        warnings: &mut Vec<Fault>,
+    ) -> Result<Vec<Fault>, G::Error> {
+        let mut faults = Vec::new();
+        for root in [Root::From, Root::To] {
+            let end = self.end(root);
+            let nothing = ends.side(root).selected == 0;
+            let mut types: Vec<(String, u64)> = Vec::new();
+            for scope in &end.select.scopes {
+                let here = graph.types(scope)?;
+                if here.is_empty() {
+                    let words = format!("scope `{scope}` holds no entities");
+                    let known = graph.scopes()?;
+                    let help = match known.is_empty() {
+                        true => "the database is empty: `tombolo sync` loads entities".to_owned(),
+                        false => {
+                            let known: Vec<String> =
+                                known.iter().take(10).map(|s| format!("`{s}`")).collect();
+                            format!("known scopes: {} (run `tombolo scopes`)", known.join(", "))
+                        }
+                    };
+                    let at = end.scope_span.clone();
+                    match nothing {
+                        true => faults
+                            .push(Fault::error("M0501", &self.source, words).at(at, "").help(help)),
+                        false => warnings.push(
+                            Fault::warning("M0501", &self.source, words).at(at, "").help(help),
+                        ),
+                    }
+                }
+                types.extend(here);
+            }
+            let absent = |asked: &&String| !types.iter().any(|(name, _)| name == *asked);
+            if types.is_empty() {
+                continue;
+            }
+            for asked in end.select.types.iter().filter(absent) {
+                let scopes = end.select.scopes.join("`, `");
+                let words = format!("no entity in scope `{scopes}` has type `{asked}`");
+                let at = end.type_span.clone();
+                let fault = match nothing {
+                    true => Fault::error("M0502", &self.source, words),
+                    false => Fault::warning("M0502", &self.source, words),
+                };
+                let similar = closest(asked, types.iter().map(|(name, _)| name.as_str()));
+                let list = |(name, count): &(String, u64)| format!("`{name}` ({count})");
+                let fault = fault.at(at, "").help(match similar {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => {
+                        let types: Vec<String> = types.iter().take(10).map(list).collect();
+                        format!("types there: {}", types.join(", "))
+                    }
+                });
+                if nothing { faults.push(fault) } else { warnings.push(fault) }
+            }
+        }
+        Ok(faults)
+    }
+}

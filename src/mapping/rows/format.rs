@@ -1,0 +1,88 @@
+//! How a file of rows is written and packed, by its name.
+
+use std::path::Path;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mapping) enum Format {
+    /// Cells between this delimiter.
+    Cells(u8),
+    Json,
+    /// A JSON document on each line.
+    Lines,
+    Yaml,
+    Toml,
+}
+
+/// How the bytes of a file are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mapping) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// Both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mapping) struct FileFormat {
+    pub format: Format,
+    pub compression: Compression,
+}
+
+/// The format of a file, by its extensions; `given` decides instead of the inner one.
+///
+/// # Errors
+///
+/// Words about a name that says no format.
+pub(in crate::mapping) fn file_format(
+    path: &Path,
+    given: Option<&str>,
+) -> Result<FileFormat, String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let (inner, compression) = unpacked(&name);
+    let extension = inner.rsplit_once('.').map_or("", |(_, e)| e);
+    let format = match given.unwrap_or(extension) {
+        "csv" => Format::Cells(b','),
+        "tsv" => Format::Cells(b'\t'),
+        "json" => Format::Json,
+        "ndjson" | "jsonl" => Format::Lines,
+        "yaml" | "yml" => Format::Yaml,
+        "toml" => Format::Toml,
+        _ => return Err(format!("the name `{name}` does not say how its rows are written")),
+    };
+    Ok(FileFormat { format, compression })
+}
+
+/// The name of a file without folder, packing and format, e.g. `inventory` of `inventory.csv.gz`.
+pub(in crate::mapping) fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (inner, _) = unpacked(&name);
+    inner.rsplit_once('.').map_or(inner, |(stem, _)| stem).to_owned()
+}
+
+fn unpacked(name: &str) -> (&str, Compression) {
+    if let Some(inner) = name.strip_suffix(".gz") {
+        return (inner, Compression::Gzip);
+    }
+    match name.strip_suffix(".zst") {
+        Some(inner) => (inner, Compression::Zstd),
+        None => (name, Compression::None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_say_format_and_compression() {
+        let format = |name: &str, given| {
+            file_format(Path::new(name), given).map(|f| (f.format, f.compression))
+        };
+        assert_eq!(format("a/data.CSV.gz", None), Ok((Format::Cells(b','), Compression::Gzip)));
+        assert_eq!(format("x.json.zst", None), Ok((Format::Json, Compression::Zstd)));
+        assert_eq!(format("x.txt.gz", Some("tsv")), Ok((Format::Cells(b'\t'), Compression::Gzip)));
+        assert_eq!(format("x.yml", None), Ok((Format::Yaml, Compression::None)));
+        assert!(format("x.pdf", None).is_err() && format("csv", None).is_err());
+    }
+}

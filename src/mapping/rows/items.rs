@@ -1,0 +1,212 @@
+//! `items`: the path to the rows inside a document, e.g. `applications[*].iamRoles[*]`.
+
+use crate::mapping::data::Data;
+use crate::mapping::expr::ExprFault;
+use std::sync::Arc;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Name(String),
+    Each,
+}
+
+/// A path that ends in `[*]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mapping) struct Items {
+    steps: Vec<Step>,
+}
+
+/// A place in a document that knows its line.
+pub(super) trait Tree: Copy {
+    /// The line that it begins on, counted from 1.
+    fn line(self) -> u32;
+
+    /// What is inside.
+    ///
+    /// # Errors
+    ///
+    /// Words about what is wrong with it.
+    fn open(self) -> Result<Opened<Self>, String>;
+
+    /// All of it.
+    ///
+    /// # Errors
+    ///
+    /// Words about what is wrong with it.
+    fn data(self) -> Result<Data, String>;
+}
+
+/// What is inside a place of a document.
+pub(super) enum Opened<T> {
+    Plain,
+    List(Vec<T>),
+    Object(Vec<(String, T)>),
+}
+
+/// An item, and the object around its list where that is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Item {
+    pub row: Data,
+    pub line: u32,
+    pub parent: Option<Arc<Data>>,
+}
+
+/// Why a document gives no items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stray {
+    NoList(NoList),
+    /// Words about what is wrong on a line.
+    Broken(u32, String),
+}
+
+/// Where a document has no list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mapping) struct NoList {
+    /// The part of the path that found none.
+    pub path: String,
+    /// Names in the object where the path broke off.
+    pub keys: Vec<String>,
+    /// Its line.
+    pub line: u32,
+}
+
+/// Reads a path.
+///
+/// # Errors
+///
+/// What is wrong, and with which bytes of `text`.
+pub(in crate::mapping) fn parse_items(text: &str) -> Result<Items, ExprFault> {
+    let fault = |words: &str, place| ExprFault::new("M0201", words.to_owned(), place);
+    let mut steps = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        if rest.starts_with("[*]") {
+            steps.push(Step::Each);
+            at += 3;
+        } else if let Some(quoted) = rest.strip_prefix("['") {
+            let Some(end) = quoted.find("']") else {
+                return Err(fault("expected `']` after the name", at..text.len()));
+            };
+            steps.push(Step::Name(quoted[..end].to_owned()));
+            at += end + 4;
+        } else {
+            let dot = usize::from(!steps.is_empty());
+            let name = &rest[usize::from(rest.starts_with('.'))..];
+            let end = name.find(['.', '[', ']', '*', '\'', ' ']).unwrap_or(name.len());
+            if rest.starts_with('.') != (dot == 1) || end == 0 {
+                return Err(fault("expected a name, `['name']` or `[*]`", at..text.len()));
+            }
+            steps.push(Step::Name(name[..end].to_owned()));
+            at += dot + end;
+        }
+    }
+    match steps.last() {
+        Some(Step::Each) => Ok(Items { steps }),
+        _ => Err(fault("expected `[*]` at the end, for each row", 0..text.len())),
+    }
+}
+
+impl Items {
+    /// The items of a document that is a list itself.
+    pub(super) fn top() -> Items {
+        Items { steps: vec![Step::Each] }
+    }
+
+    /// The items of `document` in their order. O(items) copies.
+    pub(super) fn select<T: Tree>(&self, document: T, parents: bool) -> Result<Vec<Item>, Stray> {
+        let mut found = Vec::new();
+        self.walk(document, None, 0, parents, &mut found)?;
+        Ok(found)
+    }
+
+    fn walk<T: Tree>(
+        &self,
+        here: T,
+        around: Option<T>,
+        at: usize,
+        parents: bool,
+        found: &mut Vec<Item>,
+    ) -> Result<(), Stray> {
+        let broken = |words| Stray::Broken(here.line(), words);
+        let last = at + 1 == self.steps.len();
+        match (&self.steps[at], here.open().map_err(broken)?) {
+            (Step::Name(name), Opened::Object(members)) => {
+                match members.iter().find(|(n, _)| n == name) {
+                    // The last step is `[*]`, so there is one after a name.
+                    Some((_, inner)) => self.walk(*inner, Some(here), at + 1, parents, found),
+                    None => Err(self.none(at, here, members)),
+                }
+            }
+            (Step::Each, Opened::List(list)) if last => {
+                let parent = match around.filter(|_| parents) {
+                    Some(around) => Some(Arc::new(around.data().map_err(broken)?)),
+                    None => None,
+                };
+                for item in list {
+                    let row = item.data().map_err(|words| Stray::Broken(item.line(), words))?;
+                    found.push(Item { row, line: item.line(), parent: parent.clone() });
+                }
+                Ok(())
+            }
+            (Step::Each, Opened::List(list)) => list
+                .into_iter()
+                .try_for_each(|item| self.walk(item, around, at + 1, parents, found)),
+            (_, Opened::Object(members)) => Err(self.none(at, here, members)),
+            _ => Err(self.none(at, here, Vec::new())),
+        }
+    }
+
+    fn none<T: Tree>(&self, at: usize, here: T, members: Vec<(String, T)>) -> Stray {
+        let keys = members.into_iter().map(|(name, _)| name).collect();
+        let each = (at..self.steps.len()).find(|&i| self.steps[i] == Step::Each).unwrap_or(at);
+        let mut path = String::new();
+        for step in &self.steps[..=each] {
+            match step {
+                Step::Each => path.push_str("[*]"),
+                Step::Name(name) if name.contains(['.', '[', ']', '*', '\'', ' ']) => {
+                    path.push_str(&format!("['{name}']"));
+                }
+                Step::Name(name) if path.is_empty() => path.push_str(name),
+                Step::Name(name) => path.push_str(&format!(".{name}")),
+            }
+        }
+        Stray::NoList(NoList { path, keys, line: here.line() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(path: &str, text: &str) -> Result<Vec<Item>, Stray> {
+        let json = crate::mapping::rows::json::Document::parse(text).unwrap();
+        parse_items(path).unwrap().select(json.root(), true)
+    }
+
+    #[test]
+    fn rows_know_the_object_around_them_and_their_line() {
+        let text =
+            "{\"apps\":[\n{\"n\":\"x\",\"roles\":[\"a\",\n\"b\"]},{\"n\":\"y\",\"roles\":[]}]}";
+        let rows = items("apps[*].roles[*]", text).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((&rows[1].row, rows[1].line), (&Data::Text("b".to_owned()), 3));
+        assert_eq!(rows[1].parent.as_ref().unwrap().member("n"), Some(&Data::Text("x".to_owned())));
+    }
+
+    #[test]
+    fn a_missing_list_names_the_keys_there() {
+        let none = items("['a b'].c[*]", "{\"d\":1,\"e\":2}");
+        let keys = vec!["d".to_owned(), "e".to_owned()];
+        let path = "['a b'].c[*]".to_owned();
+        assert_eq!(none, Err(Stray::NoList(NoList { path, keys, line: 1 })));
+    }
+
+    #[test]
+    fn paths_end_in_each() {
+        assert!(parse_items("[*]").is_ok() && parse_items("a.b[*]").is_ok());
+        for wrong in ["", "a", ".a[*]", "a..b[*]", "a[*]b[*]", "a['x[*]", "a[0]"] {
+            assert!(parse_items(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! JSON as a tree that is read only where a path goes, with the lines things begin on.
+
+use super::items::{Opened, Tree};
+use crate::mapping::data::{Data, json_items, json_members};
+use serde_json::value::RawValue;
+
+/// A JSON text that is whole.
+pub(super) struct Document<'t> {
+    text: &'t str,
+    root: &'t RawValue,
+    /// The bytes that lines begin at.
+    lines: Vec<usize>,
+}
+
+impl<'t> Document<'t> {
+    /// Takes a text.
+    ///
+    /// # Errors
+    ///
+    /// The parser's own words, with its line and column.
+    pub(super) fn parse(text: &'t str) -> Result<Document<'t>, serde_json::Error> {
+        let root = serde_json::from_str(text)?;
+        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
+        Ok(Document { text, root, lines: std::iter::once(0).chain(breaks).collect() })
+    }
+
+    /// The whole document.
+    pub(super) fn root(&self) -> Place<'_> {
+        Place { document: self, value: self.root }
+    }
+}
+
+/// A value of a document.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'d> {
+    document: &'d Document<'d>,
+    value: &'d RawValue,
+}
+
+impl Tree for Place<'_> {
+    fn line(self) -> u32 {
+        let at = self.value.get().as_ptr() as usize - self.document.text.as_ptr() as usize;
+        self.document.lines.partition_point(|&start| start <= at) as u32
+    }
+
+    fn open(self) -> Result<Opened<Self>, String> {
+        let text = self.value.get();
+        let place = |value| Place { value, ..self };
+        Ok(match text.as_bytes().first() {
+            Some(b'{') => {
+                let members = json_members(text).map_err(|e| plain_words(&e))?;
+                Opened::Object(members.into_iter().map(|(n, v)| (n, place(v))).collect())
+            }
+            Some(b'[') => {
+                let items = json_items(text).map_err(|e| plain_words(&e))?;
+                Opened::List(items.into_iter().map(place).collect())
+            }
+            _ => Opened::Plain,
+        })
+    }
+
+    fn data(self) -> Result<Data, String> {
+        Data::from_json(self.value).map_err(|e| plain_words(&e))
+    }
+}
+
+/// The words of an error without the place, which counts from somewhere inside the file.
+pub(super) fn plain_words(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    words.rfind(" at line ").map_or(words.clone(), |i| words[..i].to_owned())
+}

@@ -1,0 +1,155 @@
+//! Rows: where they come from and how they are read, one after the other.
+//!
+//! Files of cells, JSON, YAML and TOML, each also packed; tables in the mapping itself; and rows
+//! that the graph gives, which [`super::resolve`] fetches. What a row means is not known here.
+
+mod files;
+mod format;
+mod items;
+mod json;
+mod reader;
+mod tree;
+
+pub(super) use files::glob;
+pub(super) use format::file_format;
+pub(super) use items::parse_items;
+pub(super) use reader::{ReadOptions, Reader, columns_of};
+
+use self::format::FileFormat;
+use self::items::Items;
+use super::data::{Data, Row};
+use super::eval::FileFacts;
+use super::expr::Expr;
+use super::model::Selection;
+use crate::graph::Place;
+use crate::lang::{Fault, Source};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Names of columns and their positions; empty for rows that are not cells.
+pub(super) type Columns = HashMap<String, usize>;
+
+/// A row and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RowAt {
+    pub row: Row,
+    /// The object around the row, where rows come from inside a document.
+    pub parent: Option<Arc<Data>>,
+    /// The document.
+    pub doc: Option<Arc<Data>>,
+    /// Which of the files.
+    pub file: usize,
+    /// The line it begins on, counted from 1; without lines the number of the row.
+    pub line: u32,
+}
+
+/// Where the rows of a mapping come from.
+#[derive(Clone, Debug)]
+pub(super) enum RowSource {
+    /// Rows with their lines, and what they stand in.
+    Inline {
+        rows: Vec<(u32, Data)>,
+        shown: String,
+    },
+    Files(FileRows),
+    /// Each of these entities is a row.
+    Entities {
+        select: Selection,
+        filter: Option<Expr>,
+    },
+}
+
+/// Files of rows, read as one.
+#[derive(Clone, Debug)]
+pub(super) struct FileRows {
+    pub files: Vec<RowFile>,
+    pub items: Option<Items>,
+    /// Names of the columns of files without a header.
+    pub columns: Option<Vec<String>>,
+    /// What stands between cells, if not what the format says.
+    pub delimiter: Option<u8>,
+}
+
+/// One file of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RowFile {
+    pub path: PathBuf,
+    /// The path seen from the folder of the mapping.
+    pub name: String,
+    pub format: FileFormat,
+}
+
+impl RowFile {
+    /// The path for people.
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// A fault in a line of the file, both counted from 1; without a column it is the whole line.
+    fn fault(&self, code: &'static str, words: String, line: u32, column: Option<usize>) -> Fault {
+        let number = line.max(1) as usize;
+        let text = files::unpack(&self.path, self.format.compression).ok().and_then(|file| {
+            let line = BufReader::new(file).split(b'\n').nth(number - 1)?.ok()?;
+            Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
+        });
+        let text = text.unwrap_or_default();
+        let range = match column {
+            None => 0..text.len(),
+            Some(column) => {
+                let mut places = text.char_indices().map(|(i, _)| i).chain([text.len()]);
+                let start = places.nth(column.max(1) - 1).unwrap_or(text.len());
+                start..places.next().unwrap_or(start)
+            }
+        };
+        Fault::error(code, &Source::line(self.shown(), text, number), words).at(range, "")
+    }
+}
+
+impl RowSource {
+    /// The files, as expressions and people see them; places in drafts count them.
+    pub(super) fn files(&self) -> Vec<FileFacts> {
+        match self {
+            RowSource::Files(rows) => rows
+                .files
+                .iter()
+                .map(|file| FileFacts {
+                    shown: file.shown(),
+                    path: file.name.clone(),
+                    stem: format::stem(&file.path),
+                })
+                .collect(),
+            other => vec![FileFacts {
+                shown: other.shown(),
+                path: other.shown(),
+                stem: format::stem(other.shown().as_ref()),
+            }],
+        }
+    }
+
+    /// What the rows stand in, for people.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            RowSource::Inline { shown, .. } => shown.clone(),
+            RowSource::Files(rows) => match rows.files.as_slice() {
+                [file] => file.shown(),
+                files => format!("{} files", files.len()),
+            },
+            RowSource::Entities { .. } => "entity".to_owned(),
+        }
+    }
+
+    /// A fault in a row.
+    pub(super) fn fault(&self, code: &'static str, words: String, place: Place) -> Fault {
+        match self {
+            RowSource::Files(rows) if (place.input as usize) < rows.files.len() => {
+                rows.files[place.input as usize].fault(code, words, place.line, None)
+            }
+            other => {
+                let source = Source::line(other.shown(), "", place.line as usize);
+                Fault::error(code, &source, words).at(0..0, "")
+            }
+        }
+    }
+}

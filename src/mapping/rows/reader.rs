@@ -1,0 +1,557 @@
+//! Reading rows from their source, with the faults of the data.
+
+use super::files::{digest, read_document, unpack};
+use super::format::Format;
+use super::items::{Item, Items, NoList, Stray, Tree};
+use super::json::{Document, plain_words};
+use super::tree::{Trouble, read_toml, read_yaml};
+use super::{Columns, FileRows, RowAt, RowFile, RowSource};
+use crate::lang::Fault;
+use crate::mapping::age::humane;
+use crate::mapping::data::Row;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// What a run asks of its rows.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::mapping) struct ReadOptions {
+    /// Files may not be older.
+    pub max_age: Option<Duration>,
+    /// The time that ages are counted from.
+    pub now: SystemTime,
+    /// Whether anything asks for `doc` or `parent`.
+    pub around: bool,
+}
+
+/// What is wrong with a file of rows.
+struct Broken {
+    code: &'static str,
+    words: String,
+    line: u32,
+    column: Option<usize>,
+    help: Option<String>,
+    /// Whether the rest of the file cannot be read.
+    ends_file: bool,
+}
+
+impl Broken {
+    /// A fault of the parser, which names the file itself.
+    fn parser(words: impl Into<String>, line: u32, column: Option<usize>) -> Broken {
+        let words = words.into();
+        Broken { code: "M0403", words, line, column, help: None, ends_file: true }
+    }
+
+    fn fault(self, file: &RowFile) -> Fault {
+        let words = match self.code {
+            "M0403" => format!("{}: {}", file.name, self.words),
+            _ => self.words,
+        };
+        let fault = file.fault(self.code, words, self.line, self.column);
+        match self.help {
+            Some(help) => fault.help(help),
+            None => fault,
+        }
+    }
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Broken {
+        Broken::parser(error.to_string(), 1, None)
+    }
+}
+
+impl From<Trouble> for Broken {
+    fn from(trouble: Trouble) -> Broken {
+        Broken::parser(trouble.words, trouble.line, Some(trouble.column))
+    }
+}
+
+/// Reads the rows of a source one after the other, file after file.
+pub(in crate::mapping) struct Reader<'s> {
+    source: &'s RowSource,
+    options: ReadOptions,
+    /// How many files were opened.
+    opened: usize,
+    open: Open,
+    /// Rows of a document that are read already.
+    pending: std::vec::IntoIter<RowAt>,
+    columns: Columns,
+    digests: Vec<(String, String)>,
+}
+
+type Cells = csv::Reader<Box<dyn Read>>;
+
+/// The file that is being read.
+enum Open {
+    None,
+    Cells { cells: Cells, width: Option<usize>, by: &'static str },
+    Lines { lines: std::io::Split<BufReader<Box<dyn Read>>>, line: u32 },
+    List,
+}
+
+/// The names of the columns, in the order of the file; `None` if rows may have any.
+pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
+    let RowSource::Files(rows) = rows else { return None };
+    if rows.files.is_empty()
+        || !rows.files.iter().all(|file| matches!(file.format.format, Format::Cells(_)))
+    {
+        return None;
+    }
+    if let Some(columns) = &rows.columns {
+        return Some(columns.clone());
+    }
+    // Of several files a column may be in any; what a file lacks is undefined in its rows.
+    let mut all: Vec<String> = Vec::new();
+    for file in &rows.files {
+        let mut cells = cells(file, rows).ok()?;
+        for name in cells.headers().ok()? {
+            if !all.iter().any(|known| known == name) {
+                all.push(name.to_owned());
+            }
+        }
+    }
+    Some(all)
+}
+
+fn cells(file: &RowFile, rows: &FileRows) -> std::io::Result<Cells> {
+    let Format::Cells(usual) = file.format.format else {
+        return Err(std::io::Error::other("not a file of cells"));
+    };
+    let mut unpacked = BufReader::new(unpack(&file.path, file.format.compression)?);
+    // Spreadsheets write a byte order mark, which would become part of the first name.
+    if unpacked.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
+        unpacked.consume(3);
+    }
+    Ok(csv::ReaderBuilder::new()
+        .delimiter(rows.delimiter.unwrap_or(usual))
+        .has_headers(rows.columns.is_none())
+        .flexible(true)
+        .from_reader(Box::new(unpacked)))
+}
+
+impl<'s> Reader<'s> {
+    pub(in crate::mapping) fn open(source: &'s RowSource, options: &ReadOptions) -> Reader<'s> {
+        Reader {
+            source,
+            options: *options,
+            opened: 0,
+            open: Open::None,
+            pending: Vec::new().into_iter(),
+            columns: Columns::default(),
+            digests: Vec::new(),
+        }
+    }
+
+    /// The columns of the file that the last row came from.
+    pub(in crate::mapping) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// The files that were read so far, each with the digest of its bytes.
+    pub(in crate::mapping) fn digests(self) -> Vec<(String, String)> {
+        self.digests
+    }
+
+    /// The next row, or a fault of the data; after a fault the rest may still be read.
+    pub(in crate::mapping) fn next(&mut self) -> Option<Result<RowAt, Fault>> {
+        let rows = match self.source {
+            RowSource::Files(rows) => rows,
+            RowSource::Inline { rows, .. } => {
+                let (line, data) = rows.get(self.opened)?;
+                self.opened += 1;
+                return Some(Ok(RowAt::plain(Row::Data(data.clone()), 0, *line)));
+            }
+            // These are fetched from the graph before they are read.
+            RowSource::Entities { .. } => return None,
+        };
+        loop {
+            if let Some(row) = self.pending.next() {
+                return Some(Ok(row));
+            }
+            let next = match self.open {
+                Open::None => {
+                    let file = rows.files.get(self.opened)?;
+                    self.opened += 1;
+                    self.open_file(file, rows).map(|()| None)
+                }
+                _ => self.next_row(rows).inspect(|row| {
+                    if row.is_none() {
+                        self.open = Open::None;
+                    }
+                }),
+            };
+            match next {
+                Ok(None) => {}
+                Ok(Some(row)) => return Some(Ok(row)),
+                Err(broken) => {
+                    if broken.ends_file {
+                        self.open = Open::None;
+                    }
+                    return Some(Err(broken.fault(&rows.files[self.opened - 1])));
+                }
+            }
+        }
+    }
+
+    fn open_file(&mut self, file: &RowFile, rows: &FileRows) -> Result<(), Broken> {
+        self.check_age(file)?;
+        self.digests.push((file.shown(), digest(&file.path)?));
+        self.open = match file.format.format {
+            Format::Cells(_) => {
+                let mut cells = cells(file, rows)?;
+                let (names, by) = match &rows.columns {
+                    Some(names) => (names.clone(), "`columns`"),
+                    None => {
+                        let header = cells.headers().map_err(|e| cell_trouble(&e))?;
+                        (header.iter().map(str::to_owned).collect(), "the header")
+                    }
+                };
+                self.columns = Columns::default();
+                for (name, i) in names.iter().zip(0..) {
+                    if self.columns.insert(name.clone(), i).is_some() && !name.is_empty() {
+                        let words = format!("the column `{name}` stands twice in {by}");
+                        return Err(Broken::parser(words, 1, None));
+                    }
+                }
+                Open::Cells { cells, width: (!names.is_empty()).then_some(names.len()), by }
+            }
+            Format::Lines => {
+                let bytes = BufReader::new(unpack(&file.path, file.format.compression)?);
+                Open::Lines { lines: bytes.split(b'\n'), line: 0 }
+            }
+            format => {
+                let text = read_document(&file.path, file.format.compression)?;
+                self.take_documents(file, rows, format, &text)?;
+                Open::List
+            }
+        };
+        Ok(())
+    }
+
+    fn check_age(&self, file: &RowFile) -> Result<(), Broken> {
+        let Some(limit) = self.options.max_age else { return Ok(()) };
+        let changed = std::fs::metadata(&file.path)?.modified()?;
+        let age = self.options.now.duration_since(changed).unwrap_or_default();
+        if age <= limit {
+            return Ok(());
+        }
+        let (name, old, limit) = (&file.name, humane(age), humane(limit));
+        Err(Broken {
+            code: "M0405",
+            words: format!("{name} is {old} old; `max_age` is {limit}"),
+            line: 1,
+            column: None,
+            help: Some(
+                "refresh the export, or run with --override max_age=4d --reason \"...\"".to_owned(),
+            ),
+            ends_file: true,
+        })
+    }
+
+    /// Takes the items of the documents of a text.
+    fn take_documents(
+        &mut self,
+        file: &RowFile,
+        rows: &FileRows,
+        format: Format,
+        text: &str,
+    ) -> Result<(), Broken> {
+        match format {
+            Format::Yaml => {
+                let mut all = Vec::new();
+                for document in &read_yaml(text)? {
+                    all.extend(self.items(document, file, rows)?);
+                }
+                self.pending = all.into_iter();
+            }
+            Format::Toml => {
+                let document = read_toml(text)?;
+                self.pending = self.items(&document, file, rows)?.into_iter();
+            }
+            _ => {
+                let mark = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+                let document = Document::parse(mark).map_err(|e| {
+                    Broken::parser(plain_words(&e), e.line() as u32, Some(e.column()))
+                })?;
+                self.pending = self.items(document.root(), file, rows)?.into_iter();
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of one document.
+    fn items<T: Tree>(
+        &self,
+        document: T,
+        file: &RowFile,
+        rows: &FileRows,
+    ) -> Result<Vec<RowAt>, Broken> {
+        let top = Items::top();
+        let items = rows.items.as_ref().unwrap_or(&top);
+        let found = items.select(document, self.options.around).map_err(|stray| match stray {
+            Stray::Broken(line, words) => Broken::parser(words, line, None),
+            Stray::NoList(none) => no_list(none, file, rows.items.is_some()),
+        })?;
+        let doc = match self.options.around {
+            true => Some(Arc::new(
+                document.data().map_err(|words| Broken::parser(words, document.line(), None))?,
+            )),
+            false => None,
+        };
+        let row = |item: Item| RowAt {
+            row: Row::Data(item.row),
+            parent: item.parent,
+            doc: doc.clone(),
+            file: self.opened - 1,
+            line: item.line,
+        };
+        Ok(found.into_iter().map(row).collect())
+    }
+
+    /// The next row of cells, or of a line; `None` at the end of the file.
+    fn next_row(&mut self, rows: &FileRows) -> Result<Option<RowAt>, Broken> {
+        let at = self.opened - 1;
+        match &mut self.open {
+            Open::None | Open::List => Ok(None),
+            Open::Cells { cells, width, by } => {
+                let mut record = csv::StringRecord::new();
+                if !cells.read_record(&mut record).map_err(|e| cell_trouble(&e))? {
+                    return Ok(None);
+                }
+                let line = record.position().map_or(0, |p| p.line() as u32);
+                let expected = *width.get_or_insert(record.len());
+                if record.len() != expected {
+                    let names = if *by == "the header" { "has" } else { "names" };
+                    let words = format!("row has {} fields, {by} {names} {expected}", record.len());
+                    let (code, help) = ("M0402", None);
+                    let column = Some(1);
+                    return Err(Broken { code, words, line, column, help, ends_file: false });
+                }
+                Ok(Some(RowAt::plain(Row::Cells(record), at, line)))
+            }
+            Open::Lines { lines, line } => loop {
+                *line += 1;
+                let Some(bytes) = lines.next() else { return Ok(None) };
+                let bytes = bytes.map_err(|e| Broken::parser(e.to_string(), *line, None))?;
+                let text = match std::str::from_utf8(&bytes) {
+                    Ok(text) => text.strip_prefix('\u{FEFF}').unwrap_or(text).trim(),
+                    Err(error) => {
+                        let words =
+                            format!("byte {} of the line is not UTF-8", error.valid_up_to());
+                        return Err(Broken {
+                            ends_file: false,
+                            ..Broken::parser(words, *line, None)
+                        });
+                    }
+                };
+                if text.is_empty() {
+                    continue;
+                }
+                let at_line = *line;
+                return self.line(text, at_line, rows);
+            },
+        }
+    }
+
+    /// The row or rows of a line of JSON.
+    fn line(&mut self, text: &str, line: u32, rows: &FileRows) -> Result<Option<RowAt>, Broken> {
+        let here = |broken: Broken| Broken { line, ends_file: false, ..broken };
+        let document = Document::parse(text)
+            .map_err(|e| here(Broken::parser(plain_words(&e), line, Some(e.column()))))?;
+        let root = document.root();
+        let RowSource::Files(FileRows { files, .. }) = self.source else { return Ok(None) };
+        if rows.items.is_none() {
+            let data = root.data().map_err(|words| here(Broken::parser(words, line, None)))?;
+            let row = RowAt::plain(Row::Data(data), self.opened - 1, line);
+            let doc = match (&row.row, self.options.around) {
+                (Row::Data(data), true) => Some(Arc::new(data.clone())),
+                _ => None,
+            };
+            return Ok(Some(RowAt { doc, ..row }));
+        }
+        let items = self.items(root, &files[self.opened - 1], rows).map_err(here)?;
+        let items: Vec<RowAt> = items.into_iter().map(|row| RowAt { line, ..row }).collect();
+        self.pending = items.into_iter();
+        // A line may have no items at all; that is not the end of the file.
+        match self.pending.next() {
+            Some(row) => Ok(Some(row)),
+            None => self.next_row(rows),
+        }
+    }
+}
+
+fn cell_trouble(error: &csv::Error) -> Broken {
+    let line = error.position().map_or(1, |p| p.line() as u32);
+    match error.kind() {
+        csv::ErrorKind::Utf8 { err, .. } => {
+            let words = format!("cell {} of the row is not UTF-8", err.field() + 1);
+            Broken { ends_file: false, ..Broken::parser(words, line, None) }
+        }
+        csv::ErrorKind::Io(error) => Broken::parser(error.to_string(), line, None),
+        _ => Broken::parser(error.to_string(), line, None),
+    }
+}
+
+fn no_list(none: NoList, file: &RowFile, asked: bool) -> Broken {
+    let words = match asked {
+        true => format!("`items` found no list at `{}` in {}", none.path, file.name),
+        false => format!("{} is no list of rows", file.name),
+    };
+    let keys = match none.keys.as_slice() {
+        [] => None,
+        keys => Some(format!("keys there: {}", keys.join(", "))),
+    };
+    let say = "say with `items` where the rows are, e.g. `items = \"resources[*]\"`";
+    let help = match (asked, keys) {
+        (true, keys) => keys,
+        (false, None) => Some(say.to_owned()),
+        (false, Some(keys)) => Some(format!("{say}; {keys}")),
+    };
+    let (code, column) = ("M0404", None);
+    Broken { code, words, line: none.line, column, help, ends_file: true }
+}
+
+impl RowAt {
+    fn plain(row: Row, file: usize, line: u32) -> RowAt {
+        RowAt { row, parent: None, doc: None, file, line }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{file_format, parse_items};
+    use super::*;
+    use crate::mapping::data::Data;
+    use std::io::Write;
+    use std::path::Path;
+
+    const AROUND: ReadOptions =
+        ReadOptions { max_age: None, now: SystemTime::UNIX_EPOCH, around: true };
+
+    fn source(folder: &Path, files: &[(&str, &[u8])], items: Option<&str>) -> RowSource {
+        let file = |(name, bytes): &(&str, &[u8])| {
+            let path = folder.join(name);
+            std::fs::write(&path, bytes).unwrap();
+            RowFile { format: file_format(&path, None).unwrap(), name: (*name).to_owned(), path }
+        };
+        RowSource::Files(FileRows {
+            files: files.iter().map(file).collect(),
+            items: items.map(|i| parse_items(i).unwrap()),
+            columns: None,
+            delimiter: None,
+        })
+    }
+
+    /// `file:line value of x`, or the fault.
+    fn read(files: &[(&str, &[u8])], items: Option<&str>) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path(), files, items);
+        let mut reader = Reader::open(&source, &AROUND);
+        let mut told = Vec::new();
+        while let Some(row) = reader.next() {
+            told.push(match row {
+                Ok(row) => {
+                    let x = match &row.row {
+                        Row::Cells(cells) => cells[reader.columns()["x"]].to_owned(),
+                        Row::Data(data) => match data.member("x") {
+                            Some(Data::Text(text)) => text.clone(),
+                            other => format!("{other:?}"),
+                        },
+                    };
+                    format!("{}:{} {x}", row.file, row.line)
+                }
+                Err(fault) => {
+                    let (line, column) = fault.place();
+                    format!("{} {line}:{column} {}", fault.code, fault.message)
+                }
+            });
+        }
+        told
+    }
+
+    #[test]
+    fn files_of_all_formats_are_read_one_after_the_other() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"a\tx\n1\tg\n").unwrap();
+        let zstd = zstd::encode_all(&b"[{\"x\":\n\"z\"},\n{\"x\":\"y\"}]"[..], 1).unwrap();
+        let files: [(&str, &[u8]); 5] = [
+            ("a.csv", b"\xEF\xBB\xBFx,y\n\"a\nb\",1\nc,2\n"),
+            ("b.tsv.gz", &gzip.finish().unwrap()),
+            ("c.json.zst", &zstd),
+            ("d.ndjson", b"{\"x\":\"n\"}\r\n\n{\"x\":\"m\"}"),
+            ("e.yaml", b"- x: p\n- x: q\n"),
+        ];
+        let expected =
+            ["0:2 a\nb", "0:4 c", "1:2 g", "2:1 z", "2:3 y", "3:1 n", "3:3 m", "4:1 p", "4:2 q"];
+        assert_eq!(read(&files, None), expected);
+    }
+
+    #[test]
+    fn items_are_found_in_each_document() {
+        let files: [(&str, &[u8]); 3] = [
+            ("a.yaml", b"r:\n- x: a\n---\nr: []\n"),
+            ("b.ndjson", b"{\"r\":[]}\n{\"r\":[{\"x\":\"b\"},{\"x\":\"c\"}]}\n"),
+            ("c.toml", b"[[r]]\nx = 'd'\n"),
+        ];
+        assert_eq!(read(&files, Some("r[*]")), ["0:2 a", "1:2 b", "1:2 c", "2:1 d"]);
+    }
+
+    #[test]
+    fn faults_say_where_and_the_rest_is_read() {
+        let files: [(&str, &[u8]); 6] = [
+            ("a.csv", b"x,y\n1,2,3\n4,5\n"),
+            ("b.csv", b"x,y\n\xFF,2\n6,7\n"),
+            ("c.json", b"[{\"x\":1},\n}"),
+            ("d.json", b"{\"rows\": []}"),
+            ("e.ndjson", b"{\n{\"x\":\"8\"}\n"),
+            ("f.csv", b"x,x\n1,2\n"),
+        ];
+        let expected = [
+            "M0402 2:1 row has 3 fields, the header has 2",
+            "0:3 4",
+            "M0403 2:1 b.csv: cell 1 of the row is not UTF-8",
+            "1:3 6",
+            "M0403 2:1 c.json: expected value",
+            "M0404 1:1 d.json is no list of rows",
+            "M0403 1:1 e.ndjson: EOF while parsing an object",
+            "4:2 8",
+            "M0403 1:1 f.csv: the column `x` stands twice in the header",
+        ];
+        assert_eq!(read(&files, None), expected);
+    }
+
+    #[test]
+    fn old_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path(), &[("a.csv", b"x\n1\n")], None);
+        let now = SystemTime::now() + Duration::from_secs(3 * 86_400);
+        let options = |hours: u64| ReadOptions {
+            max_age: Some(Duration::from_secs(hours * 3600)),
+            now,
+            around: false,
+        };
+        let fault = Reader::open(&source, &options(36)).next().unwrap().unwrap_err();
+        assert_eq!(
+            (fault.code, fault.message.as_str()),
+            ("M0405", "a.csv is 3 days old; `max_age` is 36 hours")
+        );
+        assert!(Reader::open(&source, &options(100)).next().unwrap().is_ok());
+    }
+
+    #[test]
+    fn columns_can_be_named_and_delimited() {
+        let folder = tempfile::tempdir().unwrap();
+        let RowSource::Files(rows) = source(folder.path(), &[("a.csv", b"1;2\n3;4;5\n")], None)
+        else {
+            panic!("files")
+        };
+        let columns = Some(vec!["x".to_owned(), "y".to_owned()]);
+        let source = RowSource::Files(FileRows { columns, delimiter: Some(b';'), ..rows });
+        let mut reader = Reader::open(&source, &AROUND);
+        assert_eq!(reader.next().unwrap().unwrap().line, 1);
+        assert_eq!(reader.columns()["y"], 1);
+        let fault = reader.next().unwrap().unwrap_err();
+        assert_eq!(fault.message, "row has 3 fields, `columns` names 2");
+    }
+}

@@ -1,0 +1,370 @@
+//! YAML and TOML as trees with lines.
+//!
+//! YAML is read by the core schema of YAML 1.2, with two exceptions that keep data whole: a number
+//! with a leading zero is a text, since account numbers are written so; and the merge key `<<`,
+//! which 1.2 dropped, still works. Aliases are copies, and their copies are counted.
+
+use super::items::{Opened, Tree};
+use crate::graph::Value;
+use crate::mapping::data::Data;
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use std::collections::{HashMap, HashSet};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// How deep a document may nest; each level is one more call on the stack.
+const DEPTH_MAX: usize = 100;
+
+/// How many values a document may have once aliases are copied.
+const NODES_MAX: usize = 20_000_000;
+
+/// A value and the line it begins on.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    line: u32,
+    kind: NodeKind,
+}
+
+#[derive(Clone, Debug)]
+enum NodeKind {
+    Plain(Data),
+    List(Vec<Node>),
+    Object(Vec<(String, Node)>),
+}
+
+impl Node {
+    fn size(&self) -> usize {
+        1 + match &self.kind {
+            NodeKind::Plain(_) => 0,
+            NodeKind::List(items) => items.iter().map(Node::size).sum(),
+            NodeKind::Object(members) => members.iter().map(|(_, node)| node.size()).sum(),
+        }
+    }
+
+    fn to_data(&self) -> Data {
+        match &self.kind {
+            NodeKind::Plain(data) => data.clone(),
+            NodeKind::List(items) => Data::List(items.iter().map(Node::to_data).collect()),
+            NodeKind::Object(members) => {
+                Data::Object(members.iter().map(|(n, node)| (n.clone(), node.to_data())).collect())
+            }
+        }
+    }
+}
+
+impl Tree for &Node {
+    fn line(self) -> u32 {
+        self.line
+    }
+
+    fn open(self) -> Result<Opened<Self>, String> {
+        Ok(match &self.kind {
+            NodeKind::Plain(_) => Opened::Plain,
+            NodeKind::List(items) => Opened::List(items.iter().collect()),
+            NodeKind::Object(members) => {
+                Opened::Object(members.iter().map(|(n, node)| (n.clone(), node)).collect())
+            }
+        })
+    }
+
+    fn data(self) -> Result<Data, String> {
+        Ok(self.to_data())
+    }
+}
+
+/// What is wrong with a text, and where: line and column count from 1.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub words: String,
+    pub line: u32,
+    pub column: usize,
+}
+
+/// The document that a TOML text says.
+///
+/// # Errors
+///
+/// The first trouble.
+pub(super) fn read_toml(text: &str) -> Result<Node, Trouble> {
+    let trouble = |words: &str, at: usize| {
+        let before = text.get(..at).unwrap_or(text);
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let line = before.matches('\n').count() as u32 + 1;
+        Trouble { words: words.replace('\n', ", "), line, column }
+    };
+    let table = DeTable::parse(text)
+        .map_err(|error| trouble(error.message(), error.span().map_or(0, |s| s.start)))?;
+    let breaks: Vec<usize> = text.match_indices('\n').map(|(i, _)| i).collect();
+    let line = |at: usize| breaks.partition_point(|&b| b < at) as u32 + 1;
+    table_node(table.get_ref(), 1, &line)
+        .map_err(|at| trouble("64 bits cannot hold this number exactly", at))
+}
+
+fn table_node(
+    table: &DeTable<'_>,
+    at_line: u32,
+    line: &impl Fn(usize) -> u32,
+) -> Result<Node, usize> {
+    // Members come in the order of their names; that of the file is the order of their places.
+    let mut members: Vec<_> = table.iter().collect();
+    members.sort_by_key(|(name, _)| name.span().start);
+    let member = |(name, value): (&Spanned<_>, _)| {
+        Ok((AsRef::<str>::as_ref(name.get_ref()).to_owned(), value_node(value, line)?))
+    };
+    let members = members.into_iter().map(member).collect::<Result<_, usize>>()?;
+    Ok(Node { line: at_line, kind: NodeKind::Object(members) })
+}
+
+fn value_node(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u32) -> Result<Node, usize> {
+    let start = value.span().start;
+    let kind = match value.get_ref() {
+        DeValue::Table(table) => return table_node(table, line(start), line),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| value_node(item, line));
+            NodeKind::List(items.collect::<Result<_, _>>()?)
+        }
+        plain => NodeKind::Plain(Data::from_toml(plain).ok_or(start)?),
+    };
+    Ok(Node { line: line(start), kind })
+}
+
+/// The documents of a YAML text.
+///
+/// # Errors
+///
+/// The first trouble.
+pub(super) fn read_yaml(text: &str) -> Result<Vec<Node>, Trouble> {
+    let mut reader =
+        Yaml { parser: Parser::new_from_str(text), anchors: HashMap::new(), copied: 0 };
+    let mut documents = Vec::new();
+    loop {
+        match reader.next()? {
+            (Event::StreamEnd, _) => return Ok(documents),
+            (Event::DocumentStart(_), _) => {
+                reader.anchors.clear();
+                let (event, span) = reader.next()?;
+                documents.push(reader.node(event, span, 0)?);
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Yaml<'t> {
+    parser: Parser<'t, saphyr_parser::StrInput<'t>>,
+    anchors: HashMap<usize, Node>,
+    copied: usize,
+}
+
+fn trouble(words: impl Into<String>, span: Span) -> Trouble {
+    let (line, column) = (span.start.line() as u32, span.start.col() + 1);
+    Trouble { words: words.into(), line, column }
+}
+
+impl<'t> Yaml<'t> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), Trouble> {
+        match self.parser.next_event() {
+            Some(Ok(next)) => Ok(next),
+            Some(Err(error)) => {
+                let marker = error.marker();
+                let (line, column) = (marker.line() as u32, marker.col() + 1);
+                Err(Trouble { words: error.info().to_owned(), line, column })
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Trouble> {
+        if depth > DEPTH_MAX {
+            return Err(trouble(format!("data nests deeper than {DEPTH_MAX}"), span));
+        }
+        let (kind, anchor) = match event {
+            Event::Alias(anchor) => {
+                let Some(node) = self.anchors.get(&anchor) else {
+                    return Err(trouble("an alias stands inside its own anchor", span));
+                };
+                self.copied += node.size();
+                if self.copied > NODES_MAX {
+                    return Err(trouble("the aliases make more than 20 million values", span));
+                }
+                return Ok(node.clone());
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_text = tag.is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
+                let data = match style == ScalarStyle::Plain && !is_text {
+                    true => plain_scalar(&text).ok_or_else(|| {
+                        trouble(format!("64 bits cannot hold the number {text} exactly"), span)
+                    })?,
+                    false => Data::Text(text.into_owned()),
+                };
+                (NodeKind::Plain(data), anchor)
+            }
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, span) => items.push(self.node(event, span, depth + 1)?),
+                    }
+                }
+                (NodeKind::List(items), anchor)
+            }
+            Event::MappingStart(anchor, _) => (NodeKind::Object(self.members(depth)?), anchor),
+            _ => (NodeKind::Plain(Data::Null), 0),
+        };
+        let node = Node { line: span.start.line() as u32, kind };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn members(&mut self, depth: usize) -> Result<Vec<(String, Node)>, Trouble> {
+        let mut members: Vec<(String, Node)> = Vec::new();
+        let mut names = HashSet::new();
+        let mut merged = Vec::new();
+        loop {
+            let (name, is_plain, place) = match self.next()? {
+                (Event::MappingEnd, _) => break,
+                (Event::Scalar(name, style, ..), place) => {
+                    (name.into_owned(), style == ScalarStyle::Plain, place)
+                }
+                (_, place) => return Err(trouble("a name must be a plain value", place)),
+            };
+            let (event, span) = self.next()?;
+            let node = self.node(event, span, depth + 1)?;
+            if name == "<<" && is_plain {
+                merged.push((node, place));
+            } else if names.insert(name.clone()) {
+                members.push((name, node));
+            } else {
+                return Err(trouble(format!("`{name}` stands twice in one object"), place));
+            }
+        }
+        for (node, place) in merged {
+            let sources = match node.kind {
+                NodeKind::List(items) => items,
+                _ => vec![node],
+            };
+            for source in sources {
+                let NodeKind::Object(inner) = source.kind else {
+                    return Err(trouble("`<<` takes an object or a list of objects", place));
+                };
+                members.extend(inner.into_iter().filter(|(name, _)| names.insert(name.clone())));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The value of an unquoted scalar; `None` for a number that 64 bits cannot hold.
+fn plain_scalar(text: &str) -> Option<Data> {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Some(Data::Null),
+        "true" | "True" | "TRUE" => return Some(Data::Bool(true)),
+        "false" | "False" | "FALSE" => return Some(Data::Bool(false)),
+        _ => {}
+    }
+    let radix = |prefix, radix| {
+        let digits = text.strip_prefix(prefix)?;
+        digits.chars().all(|c| c.is_digit(radix)).then(|| i64::from_str_radix(digits, radix).ok())
+    };
+    if let Some(integer) = radix("0x", 16).or_else(|| radix("0o", 8)) {
+        return integer.map(|i| Data::Number(Value::Int(i)));
+    }
+    let digits = text.trim_start_matches(['-', '+']);
+    let leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    if !looks_like_number(text) || leading_zero {
+        return Some(Data::Text(text.to_owned()));
+    }
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    match Value::number(unsigned) {
+        Some(number) => Some(Data::Number(number)),
+        // `.5` and `5.` are numbers here, though not in JSON.
+        None if digits.starts_with('.') || digits.ends_with('.') => {
+            let float = unsigned.parse::<f64>().ok().filter(|f| f.is_finite());
+            float.map(|f| Data::Number(Value::Float(f)))
+        }
+        None => None,
+    }
+}
+
+/// Sign, digits with at most one point among them, and an exponent.
+fn looks_like_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (number, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.strip_prefix(['-', '+']).unwrap_or(exponent)),
+        None => (unsigned, "0"),
+    };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    digits(whole)
+        && digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && digits(exponent)
+        && !exponent.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn yaml(text: &str) -> Result<Vec<Data>, String> {
+        let nodes = read_yaml(text).map_err(|t| format!("{}:{} {}", t.line, t.column, t.words));
+        Ok(nodes?.iter().map(Node::to_data).collect())
+    }
+
+    fn same(text: &str, json: &str) {
+        let raw: &serde_json::value::RawValue = serde_json::from_str(json).unwrap();
+        assert_eq!(yaml(text), Ok(vec![Data::from_json(raw).unwrap()]), "{text}");
+    }
+
+    #[test]
+    fn scalars_follow_the_core_schema() {
+        same(
+            "a: 5\nb: '5'\nc: yes\nd: ~\ne: True",
+            r#"{"a":5,"b":"5","c":"yes","d":null,"e":true}"#,
+        );
+        same("- 0x1F\n- 0o17\n- +3\n- 1.5\n- .5", "[31,15,3,1.5,0.5]");
+        same(
+            "- 012345678901\n- 1.2.3\n- e5\n-\n- !!str 5",
+            r#"["012345678901","1.2.3","e5",null,"5"]"#,
+        );
+        assert!(yaml("a: 123456789012345678901234567890").unwrap_err().contains("64 bits"));
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_are_copies() {
+        same(
+            "a: &x {k: 1, l: 2}\nb: *x\nc: {<<: *x, k: 3}",
+            r#"{"a":{"k":1,"l":2},"b":{"k":1,"l":2},"c":{"k":3,"l":2}}"#,
+        );
+        let bomb = (1..40).fold("a0: &a0 [x, x, x]\n".to_owned(), |text, i| {
+            let old = format!("*a{}", i - 1);
+            text + &format!("a{i}: &a{i} [{old}, {old}, {old}]\n")
+        });
+        assert!(yaml(&bomb).unwrap_err().contains("20 million"));
+        assert!(yaml("a: &x [*x]").is_err());
+    }
+
+    #[test]
+    fn troubles_have_a_place() {
+        assert_eq!(yaml("a: 1\na: 2").unwrap_err(), "2:1 `a` stands twice in one object");
+        assert!(yaml(&"[".repeat(5000)).is_err());
+        assert!(yaml("a: [1\nb: 2").unwrap_err().starts_with("2:"));
+        let toml = read_toml("a = 1\nb = [\n").unwrap_err();
+        assert_eq!((toml.line >= 2, toml.column > 0), (true, true));
+    }
+
+    #[test]
+    fn documents_and_items_know_their_lines() {
+        let nodes = read_yaml("---\na: 1\n---\nlist:\n  - x\n  - y\n").unwrap();
+        let NodeKind::Object(members) = &nodes[1].kind else { panic!("no object") };
+        let NodeKind::List(items) = &members[0].1.kind else { panic!("no list") };
+        assert_eq!(items.iter().map(|i| i.line).collect::<Vec<_>>(), [5, 6]);
+        let node = read_toml("x = 1\n[[app]]\nname = 'a'\n\n[[app]]\nname = 'b'\n").unwrap();
+        let NodeKind::Object(members) = &node.kind else { panic!("no object") };
+        let NodeKind::List(items) = &members[1].1.kind else { panic!("no list") };
+        assert_eq!(items.iter().map(|i| i.line).collect::<Vec<_>>(), [2, 5]);
+    }
+}

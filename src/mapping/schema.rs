@@ -1,0 +1,96 @@
+//! The JSON Schema of mapping files, for completion and hover text in editors.
+//!
+//! Made from the same list of keys as the check ([`super::format`]). It keeps to what schema draft
+//! 4 knows under draft 7's name, because the common TOML editor plug-ins read no more: one-value
+//! `enum` instead of `const`, no conditions. It is for typing; `check` is the judge.
+
+use super::format::{ALTERNATIVE, Key, Kind, TOP};
+use serde_json::{Map, Value, json};
+
+/// The JSON Schema of format 1, ready to print.
+pub fn schema() -> String {
+    let mut schema = table(TOP, "");
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("Tombolo mapping file, format 1");
+    let mut text = serde_json::to_string_pretty(&schema).expect("BUG: a schema is plain JSON");
+    text.push('\n');
+    text
+}
+
+fn table(keys: &[Key], name: &str) -> Value {
+    let mut properties = Map::new();
+    for key in keys {
+        let mut value = kind(key.kind, key.name);
+        value["description"] = json!(key.about);
+        properties.insert(key.name.into(), value);
+    }
+    let required: Vec<&str> = keys.iter().filter(|k| k.example.is_some()).map(|k| k.name).collect();
+    let mut schema = json!({
+        "type": "object", "additionalProperties": false, "properties": properties,
+    });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    let one_of: &[&str] = match name {
+        "rows" => &["file", "files", "inline", "entities"],
+        _ => &[],
+    };
+    if !one_of.is_empty() {
+        schema["oneOf"] = one_of.iter().map(|key| json!({ "required": [key] })).collect();
+    }
+    schema
+}
+
+fn kind(kind_of: Kind, name: &str) -> Value {
+    let text = json!({ "type": "string" });
+    match kind_of {
+        Kind::Text if name == "source" => json!({ "enum": ["api"] }),
+        Kind::Text if name == "scope" => {
+            json!({ "type": "string", "minLength": 1, "maxLength": 256 })
+        }
+        Kind::Text if name == "delimiter" => {
+            json!({ "type": "string", "minLength": 1, "maxLength": 1 })
+        }
+        Kind::Text => text,
+        Kind::Texts => json!({ "anyOf": [
+            text, { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ] }),
+        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Whole if name == "format" => json!({ "type": "integer", "enum": [1] }),
+        Kind::Whole => json!({ "type": "integer", "minimum": 0 }),
+        Kind::Percent => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
+        Kind::Amount => json!({ "type": ["string", "integer"] }),
+        Kind::Choice(choices) => json!({ "enum": choices }),
+        Kind::Table(keys) => table(keys, name),
+        Kind::Tables(keys) => json!({ "type": "array", "items": table(keys, "") }),
+        Kind::NamedTables(keys) => {
+            json!({ "type": "object", "additionalProperties": table(keys, "") })
+        }
+        Kind::NamedTexts => json!({ "type": "object", "additionalProperties": text }),
+        Kind::Properties => json!({
+            "type": "object",
+            "additionalProperties": { "type": ["string", "number", "boolean"] },
+        }),
+        Kind::Free => json!({ "type": "object" }),
+        Kind::FreeTables => json!({ "type": "array", "items": { "type": "object" } }),
+        Kind::Any => json!({}),
+        Kind::Conditions => json!({ "anyOf": [
+            text,
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": { "anyOf": [text, table(ALTERNATIVE, "")] },
+            },
+        ] }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_schema_in_the_docs_is_the_one_that_is_printed() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mapping.schema.json");
+        let stored = std::fs::read_to_string(path).unwrap();
+        assert_eq!(stored, super::schema(), "run `tombolo schema > docs/mapping.schema.json`");
+    }
+}
