@@ -111,8 +111,8 @@ pub enum Command {
     Cycles(Cycles),
     /// Show everything known about one entity
     Get(Get),
-    /// List the scopes with their counts
-    Scopes(Listing),
+    /// List the scopes with their counts, or delete the edges of one
+    Scopes(Scopes),
     /// Count what is in the graph, by scope, type and class
     Stats(Listing),
     /// Write the graph, or one scope of it, to standard output
@@ -507,6 +507,31 @@ pub struct New {
     /// Folder of mappings
     #[arg(long, default_value = "mappings", value_name = "FOLDER")]
     pub folder: PathBuf,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Scopes {
+    #[command(flatten)]
+    pub listing: Listing,
+    #[command(subcommand)]
+    pub action: Option<ScopesAction>,
+}
+
+#[derive(Subcommand)]
+pub enum ScopesAction {
+    /// Soft-delete all edges that the mapping of a scope made; `job undo` brings them back
+    Delete(DeleteEdges),
+}
+
+#[derive(Args)]
+pub struct DeleteEdges {
+    /// Scope whose edges a mapping made
+    #[arg(long, value_name = "SCOPE")]
+    pub edges_of: String,
+    /// Why; it is recorded with the job
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }
 
 /// How entities are named, for the help of every command that takes one.

@@ -1,7 +1,9 @@
 //! What is in the graph: `get` one entity, list the `scopes`, count with `stats`.
 
 use super::Context;
-use super::args::{Get, Listing as ListingArgs, ReportFormat, RowFormat};
+use super::args::{
+    DeleteEdges, Get, Listing as ListingArgs, ReportFormat, RowFormat, Scopes, ScopesAction,
+};
 use super::failure::{Failure, inconsistent};
 use super::naming::{self, Link};
 use super::output::{Listing, Out, bytes, clean, counted, exactly, thousands, when};
@@ -139,7 +141,25 @@ fn rows(snapshot: &Snapshot) -> Result<Vec<(String, ScopeRow)>, Failure> {
 }
 
 /// `tombolo scopes`.
-pub fn scopes(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failure> {
+pub fn scopes(context: &mut Context<'_>, args: &Scopes) -> Result<u8, Failure> {
+    match &args.action {
+        Some(ScopesAction::Delete(delete)) => delete_edges(context, delete),
+        None => list_scopes(context, &args.listing),
+    }
+}
+
+fn delete_edges(context: &mut Context<'_>, args: &DeleteEdges) -> Result<u8, Failure> {
+    let report = context.open()?.delete_edges_of(&args.edges_of, &args.reason)?;
+    let deleted = report.relationships.deleted;
+    let scope = clean(&args.edges_of).into_owned();
+    let edges = counted(deleted, "relationship", "relationships");
+    writeln!(context.out, "{edges} of scope `{scope}` deleted   job {}", report.id)?;
+    let db = context.db_flag();
+    context.out.next(&format!("to bring them back: tombolo{db} job undo {}", report.id))?;
+    Ok(0)
+}
+
+fn list_scopes(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failure> {
     let snapshot = context.open()?.snapshot()?;
     let out = &mut context.out;
     let mut listing = Listing::new(&[
