@@ -45,9 +45,8 @@ impl Case {
 fn cases() -> Vec<Case> {
     let rows = |text: &str| format!("rows = {text}\n");
     let to = |text: &str| format!("to = {{ scope = \"jamf\", {text} }}\n");
-    let relationship = |text: &str| {
-        format!("relationship = {{ class = \"OWNS\", type = \"owns\", {text} }}\n")
-    };
+    let relationship =
+        |text: &str| format!("relationship = {{ class = \"OWNS\", type = \"owns\", {text} }}\n");
     let more = |code, text: &str| with(code, TO, &format!("{TO}{text}"));
     vec![
         with("M0101", "\"m\"", "\"m"),
@@ -75,7 +74,8 @@ fn cases() -> Vec<Case> {
         case("M0301", [HEAD, INVENTORY, OWNS, FROM, TO].concat())
             .beside("mappings/l.toml", "scope = \"m\"\n"),
         with("M0302", "\"jamf\"", "\"m\""),
-        with("M0303", "\"okta\"", "\"@okto\"").beside("tombolo.toml", "[scopes]\nokta = \"okta\"\n"),
+        with("M0303", "\"okta\"", "\"@okto\"")
+            .beside("tombolo.toml", "[scopes]\nokta = \"okta\"\n"),
         with("M0304", "OWNS", "owns"),
         with("M0305", "inventory.csv", "inventry.csv"),
         with("M0306", "data/inventory.csv", "../../secret.csv"),
@@ -87,7 +87,8 @@ fn cases() -> Vec<Case> {
         with("M0401", "row.device", "row.devise"),
         with("M0402", "inventory.csv", "wide.csv")
             .beside("mappings/data/wide.csv", "login,device\na,1\nb,2,3\n"),
-        with("M0403", "inventory.csv", "bad.json").beside("mappings/data/bad.json", "[\n  {\"a\": }\n]"),
+        with("M0403", "inventory.csv", "bad.json")
+            .beside("mappings/data/bad.json", "[\n  {\"a\": }\n]"),
         with("M0404", INVENTORY, &rows("{ file = \"data/doc.yaml\", items = \"apps[*]\" }"))
             .beside("mappings/data/doc.yaml", "applications: []\nowner: x\n"),
         with("M0405", INVENTORY, &rows("{ file = \"data/inventory.csv\", max_age = \"36h\" }")),
@@ -109,7 +110,11 @@ fn cases() -> Vec<Case> {
         with("W02", "owner = \"it@example.com\"\n", ""),
         with("W03", "\"m\"", "\"other\""),
         more("W04", "[lookup.team]\ninline = { a = \"b\" }\n"),
-        with("W05", INVENTORY, &rows("{ file = \"data/inventory.csv\", where = \"row.login > 5\" }")),
+        with(
+            "W05",
+            INVENTORY,
+            &rows("{ file = \"data/inventory.csv\", where = \"row.login > 5\" }"),
+        ),
         with("W07", OWNS, &relationship("properties = { confidence = 0.6 }"))
             .beside("mappings/data/inventory.csv", "login,device\na,1\n"),
         with("W08", OWNS, "relationship = { class = \"OWNS\",\n type = \"owns\" }\n"),
@@ -141,7 +146,10 @@ const THREE_DAYS: Duration = Duration::from_secs(3 * 86_400);
 
 /// All faults of a case, from the check to the tests.
 fn faults(case: &Case) -> Vec<Fault> {
-    let usual = [("mappings/m.toml", case.1.as_str()), ("mappings/data/inventory.csv", "login,device\na,1\n")];
+    let usual = [
+        ("mappings/m.toml", case.1.as_str()),
+        ("mappings/data/inventory.csv", "login,device\na,1\n"),
+    ];
     for (name, text) in usual.into_iter().chain(case.2.iter().copied()) {
         std::fs::create_dir_all(Path::new(name).parent().unwrap()).unwrap();
         std::fs::write(name, text).unwrap();
