@@ -201,7 +201,7 @@ fn every_fault_says_what_where_and_what_to_do() {
         let codes: Vec<&str> = faults.iter().map(|fault| fault.code).collect();
         assert!(!own.is_empty(), "{code} is not among {codes:?}\n{}", case.1);
         for fault in faults {
-            write!(told, "{}\n", fault.plain()).unwrap();
+            writeln!(told, "{}", fault.plain()).unwrap();
         }
     }
     insta::assert_snapshot!(told);

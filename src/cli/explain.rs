@@ -133,7 +133,11 @@ fn explain_row(
     let loaded = mapped::load(&Mappings { paths: args.mappings.clone(), label: Vec::new() });
     let readers: Vec<&Mapping> = loaded.mappings.iter().filter(|m| m.reads_file(file)).collect();
     if readers.is_empty() {
-        return Err(Failure::mistake(format!("no sound mapping reads a file `{file}`")).hint(
+        let message = format!(
+            "no relationship has the _key or _id `{}`, and no sound mapping reads a file `{file}`",
+            args.what
+        );
+        return Err(Failure::mistake(message).hint(
             "name the file as the mapping does; `tombolo check` shows mappings with errors",
         ));
     }
