@@ -108,10 +108,13 @@ impl<'m> Ends<'m> {
             },
             Find::Match(_) | Find::Joined => {
                 for i in 0..self.mapping.alternatives(root).len() {
-                    if self.is_scan(root, i) {
-                        found.compared += side.candidates.len() as u64;
-                    }
-                    self.try_alternative(root, i, env, scratch);
+                    let compared = self.try_alternative(root, i, env, scratch);
+                    // What an index yields in vain is compared faster than it seems, yet a poor
+                    // index must not run all night either.
+                    found.compared += match self.is_scan(root, i) {
+                        true => compared,
+                        false => (compared - scratch.len() as u64) / 10,
+                    };
                     if !scratch.is_empty() {
                         found.hits.clone_from(scratch);
                         found.alternative = Some(i);
@@ -130,11 +133,14 @@ impl<'m> Ends<'m> {
     }
 
     /// Puts the candidates that meet alternative `i` into `found`.
-    fn try_alternative(&self, root: Root, i: usize, env: &Env<'_>, found: &mut Vec<u32>) {
+    /// Returns how many were compared.
+    fn try_alternative(&self, root: Root, i: usize, env: &Env<'_>, found: &mut Vec<u32>) -> u64 {
         let candidates = &self.side(root).candidates;
         let when = &self.mapping.alternatives(root)[i].when;
         self.indexes[position(root)][i].look_up(env, found);
+        let compared = found.len() as u64;
         found.retain(|&c| holds(when, &env.with(root, &candidates[c as usize])));
+        compared
     }
 
     pub(super) fn key_of(&self, root: Root, candidate: u32) -> &str {

@@ -1,7 +1,7 @@
 //! Indexes: how a condition finds its entities without looking at all of them.
 //!
-//! From a condition the best indexable part is taken: an `=` whose one side names only the entity
-//! looked for and whose other side does not, else `in cidr(...)`, else `^=`. What an index yields
+//! From a condition the best indexable part is taken: all `=` together whose one side names only
+//! the entity looked for and whose other side does not, else `in cidr(...)`, else `^=`. What an index yields
 //! may be too much and is always asked the whole condition; it is never too little.
 
 use super::candidates::Candidate;
@@ -10,7 +10,8 @@ use super::expr::{Expr, ExprKind, Operator, Root};
 use super::forms::{address, network};
 use super::function::Function;
 use crate::graph::Value;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::hash::BuildHasher;
 
 /// A value as a key of an index: values that compare equal have equal keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,10 +41,8 @@ impl IndexKey {
 /// and the one that does not.
 #[derive(Debug)]
 enum Shape<'e> {
-    Equal {
-        target: &'e Expr,
-        probe: &'e Expr,
-    },
+    /// Pairs of target and probe that are all equal.
+    Equal(Vec<(&'e Expr, &'e Expr)>),
     /// The network is the target's.
     Within {
         target: &'e Expr,
@@ -72,7 +71,9 @@ impl Shape<'_> {
     fn rank(&self) -> u32 {
         let constant = |probe: &Expr| if probe.names_anything() { 0 } else { 10 };
         match self {
-            Shape::Equal { probe, .. } => constant(probe),
+            Shape::Equal(pairs) => {
+                pairs.iter().map(|(_, probe)| constant(probe)).min().unwrap_or(10)
+            }
             Shape::Within { probe, .. } | Shape::Around { probe, .. } => 1 + constant(probe),
             Shape::StartsWith { probe, .. } | Shape::StartOf { probe, .. } => 2 + constant(probe),
             Shape::Any(parts) => 3 + parts.iter().map(Shape::rank).max().unwrap_or(0),
@@ -83,7 +84,17 @@ impl Shape<'_> {
 fn shape(expr: &Expr, root: Root) -> Option<Shape<'_>> {
     match &expr.kind {
         ExprKind::And(parts) => {
-            parts.iter().filter_map(|part| shape(part, root)).min_by_key(Shape::rank)
+            let mut equal = Vec::new();
+            let mut rest = Vec::new();
+            for part in parts.iter().filter_map(|part| shape(part, root)) {
+                match part {
+                    Shape::Equal(pairs) => equal.extend(pairs),
+                    other => rest.push(other),
+                }
+            }
+            // One value may be common and both together rare, so they are looked up together.
+            rest.extend((!equal.is_empty()).then_some(Shape::Equal(equal)));
+            rest.into_iter().min_by_key(Shape::rank)
         }
         ExprKind::Or(parts) => {
             let parts = parts.iter().map(|part| shape(part, root));
@@ -114,17 +125,37 @@ fn compared<'e>(
     Some(match (operator, left_is_target) {
         (Operator::In, true) if networks => Shape::Around { target, probe },
         (Operator::In, false) if networks => Shape::Within { target, probe },
-        (Operator::Equal | Operator::In, _) => Shape::Equal { target, probe },
+        (Operator::Equal | Operator::In, _) => Shape::Equal(vec![(target, probe)]),
         (Operator::Starts, true) => Shape::StartsWith { target, probe },
         (Operator::Starts, false) => Shape::StartOf { target, probe },
         _ => return None,
     })
 }
 
+/// The hashes of all combinations of the values of `exprs`, one value of each; none if one of them
+/// is undefined.
+fn hashes(exprs: &[&Expr], env: &Env<'_>) -> Vec<u64> {
+    let mut hashes = vec![0u64];
+    for expr in exprs {
+        let value = eval(expr, env);
+        let mut longer = Vec::new();
+        value.iter().for_each(|value| {
+            each_item(value, |item| {
+                if let Some(key) = IndexKey::of(item) {
+                    longer.extend(hashes.iter().map(|hash| FxBuildHasher.hash_one((hash, &key))));
+                }
+            });
+        });
+        hashes = longer;
+    }
+    hashes
+}
+
 /// The candidates of one end by the values that a condition compares.
 #[derive(Debug)]
 pub(super) enum Index<'m> {
-    Equal(&'m Expr, FxHashMap<IndexKey, Vec<u32>>),
+    /// Entities by the hash of their values, and the values that are looked for.
+    Equal(Vec<&'m Expr>, FxHashMap<u64, Vec<u32>>),
     /// Networks by their length and first address.
     Within(&'m Expr, FxHashMap<(bool, u8, u128), Vec<u32>>, Vec<(bool, u8)>),
     /// Addresses in ascending order.
@@ -165,14 +196,15 @@ impl<'m> Index<'m> {
             }
         };
         match shape {
-            Shape::Equal { target, probe } => {
-                let mut map: FxHashMap<IndexKey, Vec<u32>> = FxHashMap::default();
-                each(target, &mut |value, i| {
-                    if let Some(key) = IndexKey::of(value) {
-                        map.entry(key).or_default().push(i);
+            Shape::Equal(pairs) => {
+                let (targets, probes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+                let mut map: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
+                for (candidate, i) in candidates.iter().zip(0..) {
+                    for hash in hashes(&targets, &Env::of_end(shared, root, candidate)) {
+                        map.entry(hash).or_default().push(i);
                     }
-                });
-                Index::Equal(probe, map)
+                }
+                Index::Equal(probes, map)
             }
             Shape::Within { target, probe } => {
                 let mut map: FxHashMap<_, Vec<u32>> = FxHashMap::default();
@@ -233,8 +265,8 @@ impl<'m> Index<'m> {
     /// The expression whose value is looked up, if there is one.
     pub(super) fn probe(&self) -> Option<&'m Expr> {
         match self {
-            Index::Equal(probe, _)
-            | Index::Within(probe, ..)
+            Index::Equal(probes, _) => probes.first().copied(),
+            Index::Within(probe, ..)
             | Index::Around(probe, _)
             | Index::StartsWith(probe, _)
             | Index::StartOf(probe, ..) => Some(probe),
@@ -257,10 +289,11 @@ impl<'m> Index<'m> {
         match self {
             Index::All(count) => found.extend(0..*count),
             Index::Any(parts) => parts.iter().for_each(|part| part.collect(env, found)),
-            Index::Equal(probe, map) => each(probe, &mut |value| {
-                let hit = IndexKey::of(value).and_then(|key| map.get(&key));
-                found.extend(hit.into_iter().flatten());
-            }),
+            Index::Equal(probes, map) => {
+                for hash in hashes(probes, env) {
+                    found.extend(map.get(&hash).into_iter().flatten());
+                }
+            }
             Index::Within(probe, map, lengths) => each(probe, &mut |value| {
                 let Some((v6, first, own)) = value.as_str().and_then(any_network) else { return };
                 for &(_, len) in lengths.iter().filter(|(six, len)| *six == v6 && *len <= own) {

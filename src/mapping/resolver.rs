@@ -141,6 +141,9 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             let from = Found { hits: vec![i], ..Found::default() };
             let place = Place { input: 0, line: i + 1 };
             self.pair(&env, place, Some(i), from)?;
+            if self.is_hopeless() {
+                break;
+            }
         }
         Ok(())
     }
@@ -176,10 +179,10 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         let found = self.ends.find(root, env, &mut self.scratch);
         self.pairs = self.pairs.saturating_add(found.compared);
         if found.compared > 0 && self.pairs > PAIRS_MAX && self.pairs < u64::MAX {
-            let alternatives = self.mapping.alternatives(root).iter().enumerate();
-            let mut scan =
-                alternatives.filter(|(i, _)| self.ends.is_scan(root, *i)).map(|(_, a)| a);
-            if let Some(alternative) = scan.next_back() {
+            let alternatives = self.mapping.alternatives(root);
+            let scan = (0..alternatives.len()).rfind(|&i| self.ends.is_scan(root, i));
+            let culprit = scan.or(found.alternative).and_then(|i| alternatives.get(i));
+            if let Some(alternative) = culprit.or(alternatives.last()) {
                 self.too_many_pairs(alternative, 0);
             }
         }
