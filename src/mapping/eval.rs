@@ -134,7 +134,7 @@ pub(super) fn eval<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
         ExprKind::Call(Function::Lookup, arguments, _) => lookup(arguments, env),
         ExprKind::Call(function, arguments, pattern) => {
             let arguments: Vec<Option<Value<'r>>> =
-                arguments.iter().map(|argument| eval(argument, env)).collect();
+                arguments.iter().map(|argument| self::argument(argument, env)).collect();
             let pattern = pattern.as_ref().map(|pattern| &*pattern.0);
             defined(call(*function, arguments, pattern, env.shared.junk)?)
         }
@@ -147,6 +147,15 @@ pub(super) fn eval<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
         ExprKind::Compare(left, operator, right) => {
             Some(Value::Bool(compare(left, *operator, right, env)))
         }
+    }
+}
+
+/// An argument of a function. An empty text that is written is what it is: what to put in the
+/// place of what `replace` finds.
+fn argument<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
+    match &expr.kind {
+        ExprKind::Literal(value @ Value::Text(_)) => Some(value.borrowed()),
+        _ => eval(expr, env),
     }
 }
 
@@ -479,6 +488,9 @@ mod tests {
         check("undefined = undefined", false);
         check("row.missing = (undefined, 'x')", false);
         check("row.missing > undefined", false);
+        check("replace(row.name, 'A', '') = 'lice'", true);
+        check("default(row.missing, '') = undefined", true);
+        check("concat('', '') = undefined", true);
     }
 
     #[test]
