@@ -236,6 +236,44 @@ to = {{ scope = "jamf", match = "to.name = row.device", ambiguous = "{mode}" }}
         prop_assert_eq!(resolved.count.read(), rows.len() as u64);
     }
 
+    /// Of edges that an end may not have together none stays, and every row is accounted for.
+    #[test]
+    fn conflicts_take_all_edges_of_an_end(
+        rows in prop::collection::vec((0..4u8, 0..4u8), 0..20),
+        cardinality in prop::sample::select(vec!["one-to-one", "one-to-many", "many-to-one"]),
+    ) {
+        let text = format!(r#"scope = "m"
+owner = "x"
+rows = {{ file = "rows.csv" }}
+relationship = {{ class = "OWNS", type = "t", cardinality = "{cardinality}", conflict = "skip" }}
+from = {{ scope = "okta", key = "u:{{row.user}}" }}
+to = {{ scope = "jamf", key = "d:{{row.device}}" }}
+"#);
+        let mut csv = "user,device\n".to_owned();
+        rows.iter().for_each(|(user, device)| csv += &format!("{user},{device}\n"));
+        let mut graph = Memory::default();
+        for i in 0..4 {
+            graph = graph.with("okta", "u", &format!("u:{i}"), &[]).with("jamf", "d", &format!("d:{i}"), &[]);
+        }
+        let (_folder, mapping) = load_one(&text, &csv);
+        let resolved = resolve(&mapping, &graph).unwrap();
+        let pairs: BTreeSet<(u8, u8)> = rows.iter().copied().collect();
+        let alone = |pair: &(u8, u8)| {
+            let users = pairs.iter().filter(|other| other.1 == pair.1).count();
+            let devices = pairs.iter().filter(|other| other.0 == pair.0).count();
+            (!cardinality.starts_with("one-to") || users == 1)
+                && (!cardinality.ends_with("to-one") || devices == 1)
+        };
+        let kept = pairs.iter().filter(|pair| alone(pair));
+        let expected: BTreeSet<String> = kept.map(|(u, d)| format!("u:{u}|owns|d:{d}")).collect();
+        let count = &resolved.count;
+        prop_assert_eq!(count.of(Bucket::Linked), expected.len() as u64);
+        prop_assert_eq!(edges(&resolved), expected);
+        prop_assert_eq!(count.read(), rows.len() as u64);
+        let lost = pairs.len() as u64 - count.of(Bucket::Linked);
+        prop_assert!(count.of(Bucket::Conflict) >= lost);
+    }
+
     /// The indexes find what comparing all pairs finds.
     #[test]
     fn joins_link_what_a_plain_search_links(

@@ -1,0 +1,37 @@
+//! Any bytes as a file of rows, in each format: rows or faults, never a panic.
+
+#![no_main]
+
+#[path = "../../tests/graph_in_memory/mod.rs"]
+mod graph_in_memory;
+
+use graph_in_memory::Memory;
+use libfuzzer_sys::fuzz_target;
+use std::time::SystemTime;
+use tombolo::mapping::load;
+
+const NAMES: [&str; 8] = [
+    "r.csv", "r.tsv", "r.json", "r.ndjson", "r.yaml", "r.toml", "r.csv.gz", "r.json.zst",
+];
+
+fuzz_target!(|input: (u8, bool, &[u8])| {
+    let (format, items, bytes) = input;
+    let name = NAMES[usize::from(format) % NAMES.len()];
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("m.toml");
+    let items = if items { ", items = \"a[*].b[*]\"" } else { "" };
+    let file = format!(
+        "scope = \"m\"\nrows = {{ files = \"{name}\"{items} }}\n\
+         relationship = {{ class = \"IS\", type = \"is\" }}\n\
+         from = {{ scope = \"okta\", key = \"u:{{row['x']}}\" }}\n\
+         to = {{ scope = \"jamf\", key = \"d:{{default(parent.y, doc.z)}}\" }}\n"
+    );
+    std::fs::write(&path, file).expect("the folder can be written");
+    std::fs::write(folder.path().join(name), bytes).expect("the folder can be written");
+    let graph = Memory::default()
+        .with("okta", "user", "u:a", &[])
+        .with("jamf", "laptop", "d:1", &[]);
+    for mapping in &load(&[path]).mappings {
+        let _ = mapping.resolve(&graph, SystemTime::UNIX_EPOCH);
+    }
+});
