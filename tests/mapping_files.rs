@@ -139,7 +139,7 @@ proptest! {
         join in any::<bool>(),
         at in any::<prop::sample::Index>(),
         cut in 0..9usize,
-        insert in "[\\[\\]{}()'\"=.,a-z0-9 ^~<>!\n]{0,4}",
+        insert in "[\\[\\]{}()'\"=.,a-z0-9 ^~<>!#ä؋\u{3000}\n]{0,4}",
     ) {
         let text = broken(if join { JOIN } else { ROWS }, &at, cut, &insert);
         let folder = folder(&text, INVENTORY);

@@ -44,7 +44,7 @@ pub(crate) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
     if first == '\'' {
         return quoted(rest, start);
     }
-    let digits_after_minus = rest[1.min(rest.len())..].starts_with(|c: char| c.is_ascii_digit());
+    let digits_after_minus = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     if first.is_ascii_digit() || (first == '-' && digits_after_minus) {
         let len = number_length(rest);
         return (Word::Number(rest[..len].to_owned()), start..start + len);
@@ -127,6 +127,12 @@ mod tests {
                 Word::Text("it's".into()),
             ]
         );
+    }
+
+    #[test]
+    fn characters_of_any_width_are_words_of_their_own() {
+        assert_eq!(words("؋1"), [Word::Stray('؋'), Word::Number("1".into())]);
+        assert_eq!(words("é €"), [Word::Name("é".into()), Word::Stray('€')]);
     }
 
     #[test]

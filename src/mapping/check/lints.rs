@@ -50,7 +50,11 @@ fn needs_toml_1_1(text: &str) -> Option<usize> {
     let mut open: Vec<u8> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let rest = &text[at..];
+        // What matters is ASCII; the inside of other characters is stepped over.
+        let Some(rest) = text.get(at..) else {
+            at += 1;
+            continue;
+        };
         match bytes[at] {
             b'#' => at += rest.find('\n').unwrap_or(rest.len()).saturating_sub(1),
             quote @ (b'"' | b'\'') => {
@@ -100,5 +104,6 @@ mod tests {
         assert_eq!(needs_toml_1_1("a = { # {\n b = 1 }"), Some(9));
         assert_eq!(needs_toml_1_1("a = { b = [\n1], c = '''\n''' }"), None);
         assert_eq!(needs_toml_1_1("a = { b = 1, }"), Some(11));
+        assert_eq!(needs_toml_1_1("ä = 1 # é"), None);
     }
 }
