@@ -4,16 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("graph", &[]),
     ("store", &["graph"]),
     ("sync", &["graph", "store"]),
     ("lang", &["graph"]),
     ("mapping", &["graph", "lang"]),
+    ("query", &["graph", "lang"]),
     ("view", &["graph"]),
     ("demo", &["graph"]),
     ("error", &["graph", "store", "sync"]),
-    ("db", &["graph", "store", "lang", "sync", "mapping", "view", "error"]),
+    ("db", &["graph", "store", "lang", "sync", "mapping", "query", "view", "error"]),
 ];
 
 /// Outside packages and the only folder under `src` that may name them.

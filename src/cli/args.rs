@@ -101,6 +101,8 @@ pub enum Command {
     New(New),
     /// Print the JSON Schema of mapping files, for editors
     Schema,
+    /// Ask in J1QL
+    Query(Query),
     /// Show everything that a compromise or failure of an entity reaches
     BlastRadius(BlastRadius),
     /// Show the nearest owners of an entity, each with its chain of evidence
@@ -532,6 +534,53 @@ pub struct DeleteEdges {
     /// Why; it is recorded with the job
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo query 'FIND UserGroup WITH displayName = \"SRE\" THAT HAS User THAT OWNS Device AS d RETURN d.serialNumber'
+  tombolo query 'FIND User THAT !OWNS Device'
+  tombolo query -f who.j1ql --param team=SRE -o csv
+  tombolo query 'FIND aws_iam_role THAT RELATES TO{1,3} DataStore RETURN TREE' -o dot | dot -Tsvg > reach.svg
+  tombolo query --run unowned-buckets      a question of queries.toml
+  tombolo query --check                    all of them, against what they expect
+")]
+pub struct Query {
+    /// The query
+    #[arg(value_name = "J1QL", conflicts_with_all = ["file", "run", "check"])]
+    #[arg(required_unless_present_any = ["file", "run", "check"])]
+    pub text: Option<String>,
+    /// Read the query from a file; `-` is standard input
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["run", "check"])]
+    pub file: Option<PathBuf>,
+    /// Ask a question of the questions file by its name
+    #[arg(long, value_name = "NAME", conflicts_with = "check")]
+    pub run: Option<String>,
+    /// Ask every question that expects a number of rows; exit code 1 if one is off
+    #[arg(long)]
+    pub check: bool,
+    /// The questions file
+    #[arg(long, value_name = "FILE", default_value = "queries.toml")]
+    pub questions: PathBuf,
+    /// The value of a placeholder: JSON, or else a text
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
+    /// Only check that the query can be read; needs no database
+    #[arg(long)]
+    pub parse_only: bool,
+    /// Refuse what J1QL does not have
+    #[arg(long)]
+    pub strict: bool,
+    /// Say how the query was run, on standard error
+    #[arg(long)]
+    pub explain: bool,
+    /// Stop a query that takes longer than N seconds
+    #[arg(long, value_name = "N")]
+    pub max_seconds: Option<f64>,
+    /// Output; pictures are of RETURN TREE
+    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
+    pub output: GraphFormat,
 }
 
 /// How entities are named, for the help of every command that takes one.

@@ -7,8 +7,8 @@ use super::args::{BlastDirection, PathDirection};
 use super::failure::{Failure, inconsistent};
 use rustc_hash::FxHashSet;
 use std::path::Path;
-use tombolo::graph::{Kind, Names};
-use tombolo::store::{CLASS_SEPARATOR, Snapshot, StoreError};
+use tombolo::graph::{CLASS_SEPARATOR, Kind, Names};
+use tombolo::store::{Snapshot, StoreError};
 use tombolo::view::{self, BlastRules, BuildError, GraphView, Rules, Scratch, Way};
 
 /// An entity that a walk came to, and the relationship it came by.

@@ -9,8 +9,8 @@ use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use std::io::Write;
 use tombolo::db::{Database, Planned};
-use tombolo::graph::{Adjacency, EntityHead, GraphRead, Kind, Names};
-use tombolo::store::{CLASS_SEPARATOR, Snapshot, StoreError};
+use tombolo::graph::{Adjacency, CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names};
+use tombolo::store::{Snapshot, StoreError};
 use tombolo::view::{self, BlastRules, Rules, Scratch};
 
 /// What is asked about.

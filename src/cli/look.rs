@@ -11,8 +11,10 @@ use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
-use tombolo::graph::{Adjacency, Direction, Entity, EntityHead, GraphRead, Kind, Names};
-use tombolo::store::{CLASS_SEPARATOR, ScopeRow, Snapshot};
+use tombolo::graph::{
+    Adjacency, CLASS_SEPARATOR, Direction, Entity, EntityHead, GraphRead, Kind, Names,
+};
+use tombolo::store::{ScopeRow, Snapshot};
 use tombolo::sync::JobReport;
 
 /// Neighbours of one group that people see; programs see all.

@@ -22,6 +22,8 @@ mod new;
 mod output;
 mod picture;
 mod plan_text;
+mod query;
+mod questions;
 mod report;
 mod sync;
 mod tree;
@@ -124,6 +126,7 @@ fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
         Command::Explain(args) => explain::run(context, &args),
         Command::New(args) => new::run(context, &args),
         Command::Schema => new::schema(context),
+        Command::Query(args) => query::run(context, &args),
         Command::BlastRadius(args) => blast::run(context, &args),
         Command::Owners(args) => chains::owners(context, &args),
         Command::Path(args) => chains::path(context, &args),

@@ -2,8 +2,8 @@
 
 use super::failure::{Failure, inconsistent};
 use serde::Serialize;
-use tombolo::graph::{EntityHead, GraphRead, Kind, Names, ObjectId};
-use tombolo::store::{CLASS_SEPARATOR, Snapshot};
+use tombolo::graph::{CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names, ObjectId};
+use tombolo::store::Snapshot;
 
 /// What an answer says about a relationship: all but its properties.
 #[derive(Clone, Debug, Serialize)]

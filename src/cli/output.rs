@@ -202,7 +202,7 @@ fn cell(text: &str, cut: bool) -> String {
 /// Rows of one shape. The same rows become a table, JSON, NDJSON or CSV.
 pub struct Listing {
     /// Name in JSON and CSV, title in the table.
-    columns: &'static [(&'static str, &'static str)],
+    columns: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     rows: Vec<Vec<Value>>,
 }
 
@@ -221,13 +221,21 @@ impl Serialize for Row<'_> {
 impl Listing {
     /// No rows yet.
     pub fn new(columns: &'static [(&'static str, &'static str)]) -> Listing {
-        Listing { columns, rows: Vec::new() }
+        let columns = columns.iter().map(|(name, title)| ((*name).into(), (*title).into()));
+        Listing { columns: columns.collect(), rows: Vec::new() }
+    }
+
+    /// No rows yet of columns whose names are only known now.
+    pub fn named(columns: &[String]) -> Listing {
+        let columns = columns.iter().map(|name| (name.clone().into(), name.clone().into()));
+        Listing { columns: columns.collect(), rows: Vec::new() }
     }
 
     /// Adds a row with a value for each column.
-    pub fn row<const N: usize>(&mut self, values: [Value; N]) {
-        debug_assert_eq!(N, self.columns.len());
-        self.rows.push(values.into());
+    pub fn row(&mut self, values: impl Into<Vec<Value>>) {
+        let values = values.into();
+        debug_assert_eq!(values.len(), self.columns.len());
+        self.rows.push(values);
     }
 
     /// Whether there are no rows.
@@ -247,7 +255,7 @@ impl Listing {
             RowFormat::Json => out.json(&self.objects()),
             RowFormat::Ndjson => self.rows.iter().try_for_each(|row| out.ndjson(&Row(self, row))),
             RowFormat::Csv => {
-                let head = self.columns.iter().map(|(name, _)| (*name).to_owned());
+                let head = self.columns.iter().map(|(name, _)| name.to_string());
                 let rows = self.rows.iter().map(|row| row.iter().map(csv_value).collect());
                 csv_rows(out, std::iter::once(head.collect()).chain(rows))
             }
@@ -268,7 +276,8 @@ impl Listing {
                 (cells.fold(title, usize::max), numbers && !self.rows.is_empty())
             })
             .collect();
-        let titles: Vec<String> = self.columns.iter().map(|(_, title)| (*title).into()).collect();
+        let titles: Vec<String> =
+            self.columns.iter().map(|(_, title)| clean(title).into_owned()).collect();
         writeln!(out, "{}", out.bold(&line(&titles, &columns)))?;
         for row in &rows {
             writeln!(out, "{}", line(row, &columns))?;

@@ -54,11 +54,29 @@ pub trait Names {
     fn name_number(&self, text: &str) -> Option<u32>;
 }
 
+/// What separates the classes in the name of a class set. No class can hold a control character.
+pub const CLASS_SEPARATOR: char = '\u{1f}';
+
+/// The names of an entity as numbers of [`Names::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntityFacts {
+    /// `_scope`.
+    pub scope: u32,
+    /// `_type`.
+    pub type_name: u32,
+    /// `_class`: its name is all classes, in the order given, with [`CLASS_SEPARATOR`] between.
+    pub classes: u32,
+    /// False for a tombstone.
+    pub live: bool,
+}
+
 /// A reader of one consistent state of the graph.
 pub trait GraphRead: Adjacency + Names {
     /// The entity with this number, tombstones included.
     fn entity(&self, number: u32) -> Result<Option<Entity>, Self::Error>;
-    /// The same without its properties, which is much cheaper.
+    /// The names of an entity alone, tombstones included: the cheapest way to tell what it is.
+    fn entity_facts(&self, number: u32) -> Result<Option<EntityFacts>, Self::Error>;
+    /// The entity without its properties, which is much cheaper.
     fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, Self::Error>;
     /// The number of the entity or relationship with this `_id`, tombstones included.
     fn number_of(&self, kind: super::Kind, id: ObjectId) -> Result<Option<u32>, Self::Error>;

@@ -23,7 +23,7 @@ pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value
 pub use error::StoreError;
 pub use heads::{Head, NO_BODY};
 pub use identity::Identity;
-pub use rows::{CLASS_SEPARATOR, Counts, Dictionary, JobRow, Meta, ScopeRow, split_classes};
+pub use rows::{Counts, Dictionary, JobRow, Meta, ScopeRow, split_classes};
 pub use snapshot::{Facts, Snapshot};
 pub use writer::{EdgeEdit, Writer};
 

@@ -1,7 +1,7 @@
 //! The small rows: counters, scopes, names, jobs.
 
 use super::codec::{Cursor, put_bytes};
-use crate::graph::Kind;
+use crate::graph::{CLASS_SEPARATOR, Kind};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -194,9 +194,6 @@ impl Dictionary {
         self.number(text).unwrap_or_else(|| self.push(text))
     }
 }
-
-/// What separates the classes in the name of a class set. No class can hold a control character.
-pub const CLASS_SEPARATOR: char = '\u{1f}';
 
 /// The classes of a class set.
 pub fn split_classes(set: &str) -> Vec<String> {

@@ -12,8 +12,8 @@ use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes
 use super::segment::{SPAN, Segment};
 use super::tables::{self, Definition};
 use crate::graph::{
-    Adjacency, Direction, Edge, Entity, EntityHead, GraphRead, Kind, Metadata, Names, ORIGIN,
-    ObjectId, Origin, Relationship, Value, default_relationship_key,
+    Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind, Metadata, Names,
+    ORIGIN, ObjectId, Origin, Relationship, Value, default_relationship_key,
 };
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -589,6 +589,16 @@ impl GraphRead for Snapshot {
             properties,
             raw_data,
             metadata,
+        }))
+    }
+
+    fn entity_facts(&self, number: u32) -> Result<Option<EntityFacts>, StoreError> {
+        let facts = self.facts(Kind::Entity, number)?;
+        Ok(facts.map(|Facts { scope, type_name, class: classes, live, .. }| EntityFacts {
+            scope,
+            type_name,
+            classes,
+            live,
         }))
     }
 

@@ -6,11 +6,11 @@
 use super::mode::Mode;
 use super::parse::Fault;
 use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, Kind, ORIGIN, ObjectId, Origin, Place, Value,
-    default_relationship_key,
+    CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, Kind, ORIGIN, ObjectId, Origin,
+    Place, Value, default_relationship_key,
 };
 use crate::store::staging::{Batch, Staged, StagedEnd, StagedRelationship};
-use crate::store::{CLASS_SEPARATOR, Cursor, put_bytes, put_value, put_varint, skip_value};
+use crate::store::{Cursor, put_bytes, put_value, put_varint, skip_value};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

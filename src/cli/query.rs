@@ -1,0 +1,298 @@
+//! `tombolo query`: J1QL from the command line, a file or standard input.
+
+use super::Context;
+use super::args::{FaultFormat, GraphFormat, Query as Args, RowFormat};
+use super::failure::{Failure, MISTAKE};
+use super::mapped;
+use super::naming;
+use super::output::{Listing, Out, clean, counted, now, thousands};
+use super::picture::{Arrow, Drawing};
+use super::questions::{self, Questions};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tombolo::graph::{GraphRead, Value};
+use tombolo::lang::Source;
+use tombolo::query::{Answer, Cell, Limits, Options, Profile, Query, Stop, cell_json};
+use tombolo::store::{Snapshot, StoreError};
+
+/// Runs the command.
+pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
+    let questions = Questions::load(&args.questions, args.run.is_some() || args.check)?;
+    let mut options = Options {
+        now: now(),
+        strict: args.strict,
+        parameters: Some(parameters(&args.parameters)?),
+        smart_classes: questions.smart_classes.clone(),
+    };
+    if args.check {
+        return questions::check(context, &questions, &options);
+    }
+    let source = match &args.run {
+        Some(name) => questions.find(name)?.source(&args.questions),
+        None => source(args)?,
+    };
+    if args.parse_only {
+        // Values are given when the query is asked.
+        options.parameters = None;
+        let query = read(context, &source, &options)?;
+        mapped::tell(context, &query.lints, FaultFormat::Human)?;
+        if !context.global.quiet {
+            writeln!(context.out, "the query can be read")?;
+        }
+        return Ok(0);
+    }
+    let query = read(context, &source, &options)?;
+    if !context.global.quiet {
+        mapped::tell(context, &query.lints, FaultFormat::Human)?;
+    }
+    let snapshot = context.open()?.snapshot()?;
+    let started = Instant::now();
+    let time = args.max_seconds.map(seconds).transpose()?;
+    let (answer, profile) = ask(&snapshot, &query, Limits { time, ..Limits::default() })?;
+    if args.explain {
+        explain(&profile, &answer, started.elapsed());
+    }
+    print(&mut context.out, &snapshot, &answer, args.output)?;
+    if answer.is_empty() && !context.global.quiet {
+        warn_unknown(&snapshot, &query);
+    }
+    Ok(0)
+}
+
+fn seconds(number: f64) -> Result<Duration, Failure> {
+    Duration::try_from_secs_f64(number)
+        .map_err(|_| Failure::mistake(format!("`{number}` is no number of seconds")))
+}
+
+/// The text of the query, and what it is called in faults.
+fn source(args: &Args) -> Result<Arc<Source>, Failure> {
+    if let Some(text) = &args.text {
+        return Ok(Source::whole("query", text.as_str()));
+    }
+    let path = args.file.as_deref().unwrap_or(Path::new("-"));
+    let (name, text) = match path.as_os_str() == "-" {
+        true => {
+            let mut text = String::new();
+            let read = std::io::stdin().read_to_string(&mut text);
+            ("standard input".to_owned(), read.map(|_| text))
+        }
+        false => (path.display().to_string(), std::fs::read_to_string(path)),
+    };
+    Ok(Source::whole(name, text.map_err(|e| Failure::file(path, "read", &e))?))
+}
+
+/// `NAME=VALUE` pairs; a value that is JSON means that value, anything else a text.
+fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Value<'static>>, Failure> {
+    let pair = |pair: &String| {
+        let (name, text) = pair.split_once('=').ok_or_else(|| {
+            Failure::mistake(format!("parameter `{pair}` has no value"))
+                .hint("write --param NAME=VALUE")
+        })?;
+        let own = || Value::Text(text.to_owned().into());
+        let value = serde_json::from_str::<Json>(text).ok().and_then(value).unwrap_or_else(own);
+        Ok((name.trim().to_owned(), value))
+    };
+    pairs.iter().map(pair).collect()
+}
+
+fn value(json: Json) -> Option<Value<'static>> {
+    Some(match json {
+        Json::Bool(b) => Value::Bool(b),
+        Json::Number(n) => Value::number(&n.to_string())?,
+        Json::String(text) => Value::Text(text.into()),
+        Json::Array(items) => Value::List(items.into_iter().map(value).collect::<Option<_>>()?),
+        Json::Null | Json::Object(_) => return None,
+    })
+}
+
+/// Reads a query; its fault is printed as faults of mapping files are.
+pub fn read(
+    context: &mut Context<'_>,
+    source: &Arc<Source>,
+    options: &Options,
+) -> Result<Query, Failure> {
+    match Query::parse(source, options) {
+        Ok(query) => Ok(query),
+        Err(fault) => {
+            mapped::tell(context, std::slice::from_ref(&*fault), FaultFormat::Human)?;
+            Err(Failure::Fault {
+                message: "the query cannot be read".into(),
+                hint: None,
+                code: MISTAKE,
+            })
+        }
+    }
+}
+
+/// Asks a query.
+pub fn ask(
+    snapshot: &Snapshot,
+    query: &Query,
+    limits: Limits,
+) -> Result<(Answer, Profile), Failure> {
+    query.run(snapshot, limits).map_err(|stop: Stop<StoreError>| match stop {
+        Stop::Read(e) => e.into(),
+        Stop::Limit(what) => Failure::mistake(format!("the query was stopped: {what}"))
+            .hint("make it start at fewer entities, walk fewer steps, or add LIMIT"),
+    })
+}
+
+fn explain(profile: &Profile, answer: &Answer, time: Duration) {
+    let Profile { access, forward, candidates, tested, edges, matches } = profile;
+    let end = if *forward { "start" } else { "end" };
+    eprintln!("begins at the {end} of the pattern: {access}, {}", thousands(*candidates));
+    eprintln!("walked   {} edges, tested {} entities", thousands(*edges), thousands(*tested));
+    eprintln!(
+        "matched  {}, answers {}, {:.1} ms",
+        counted(*matches, "path", "paths"),
+        counted(answer.len() as u64, "row", "rows"),
+        time.as_secs_f64() * 1000.0
+    );
+}
+
+/// An empty answer may be due to a name that nothing has.
+fn warn_unknown(snapshot: &Snapshot, query: &Query) {
+    for (noun, name) in &query.names {
+        let asked = std::slice::from_ref(name);
+        if let Err(Failure::Fault { message, hint, .. }) = naming::known(snapshot, noun, asked) {
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            eprintln!("note: {}{}", clean(&message), clean(&hint));
+        }
+    }
+}
+
+/// Prints an answer.
+pub fn print(
+    out: &mut Out<'_>,
+    snapshot: &Snapshot,
+    answer: &Answer,
+    format: GraphFormat,
+) -> Result<(), Failure> {
+    let rows = match format {
+        GraphFormat::Json => {
+            return out.json(&json!({ "type": answer.kind(), "data": answer.json(snapshot)? }));
+        }
+        GraphFormat::Ndjson => return ndjson(out, snapshot, answer),
+        GraphFormat::Table => RowFormat::Table,
+        GraphFormat::Csv => RowFormat::Csv,
+        GraphFormat::Dot => return draw(out, snapshot, answer, Drawing::Dot),
+        GraphFormat::Mermaid => return draw(out, snapshot, answer, Drawing::Mermaid),
+        GraphFormat::Graphml => return draw(out, snapshot, answer, Drawing::Graphml),
+    };
+    let one = match answer {
+        Answer::List(entities) => {
+            entity_rows(snapshot, entities)?.print(out, rows)?;
+            ("entity", "entities")
+        }
+        Answer::Table { columns, rows: cells } => {
+            table(snapshot, columns, cells)?.print(out, rows)?;
+            ("row", "rows")
+        }
+        Answer::Tree { entities, relationships } => {
+            if rows == RowFormat::Table {
+                entity_rows(snapshot, entities)?.print(out, rows)?;
+                writeln!(out)?;
+            }
+            link_rows(snapshot, relationships)?.print(out, rows)?;
+            ("entity", "entities")
+        }
+    };
+    if rows == RowFormat::Table && !out.quiet {
+        let links = match answer {
+            Answer::Tree { relationships, .. } => {
+                format!(
+                    ", {}",
+                    counted(relationships.len() as u64, "relationship", "relationships")
+                )
+            }
+            _ => String::new(),
+        };
+        writeln!(out, "\n{}{links}", counted(answer.len() as u64, one.0, one.1))?;
+    }
+    Ok(())
+}
+
+/// Entities as rows.
+pub fn entity_rows(snapshot: &Snapshot, entities: &[u32]) -> Result<Listing, Failure> {
+    let mut listing = Listing::new(&[
+        ("_scope", "SCOPE"),
+        ("_key", "KEY"),
+        ("_type", "TYPE"),
+        ("_class", "CLASS"),
+        ("displayName", "NAME"),
+    ]);
+    for entity in naming::entities(snapshot, entities)? {
+        listing.row([
+            json!(entity.scope),
+            json!(entity.key),
+            json!(entity.type_name),
+            json!(entity.classes),
+            json!(entity.display_name),
+        ]);
+    }
+    Ok(listing)
+}
+
+fn link_rows(snapshot: &Snapshot, relationships: &[u32]) -> Result<Listing, Failure> {
+    let mut listing =
+        Listing::new(&[("from", "FROM"), ("_class", "VERB"), ("to", "TO"), ("_scope", "SCOPE")]);
+    for link in naming::links(snapshot, relationships)? {
+        let ends = naming::entities(snapshot, &[link.from, link.to])?;
+        let end = |at: usize| ends.get(at).map(|end| end.key.clone());
+        listing.row([json!(end(0)), json!(link.class), json!(end(1)), json!(link.scope)]);
+    }
+    Ok(listing)
+}
+
+/// Rows of a table; a whole object is shown by its key.
+fn table(snapshot: &Snapshot, columns: &[String], rows: &[Vec<Cell>]) -> Result<Listing, Failure> {
+    let mut listing = Listing::named(columns);
+    for cells in rows {
+        let cell = |cell: &Cell| -> Result<Json, Failure> {
+            Ok(match cell {
+                Cell::Entity(number) => json!(naming::entity(snapshot, *number)?.key),
+                Cell::Relationship(number) => {
+                    json!(snapshot.relationship(*number)?.map(|link| link.key))
+                }
+                cell => cell_json(snapshot, cell)?,
+            })
+        };
+        listing.row(cells.iter().map(cell).collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(listing)
+}
+
+fn ndjson(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), Failure> {
+    let data = answer.json(snapshot)?;
+    let lists = match &data {
+        Json::Object(tree) => vec![&tree["vertices"], &tree["edges"]],
+        data => vec![data],
+    };
+    let mut rows = lists.into_iter().filter_map(Json::as_array).flatten();
+    rows.try_for_each(|row| out.ndjson(row))
+}
+
+fn draw(
+    out: &mut Out<'_>,
+    snapshot: &Snapshot,
+    answer: &Answer,
+    drawing: Drawing,
+) -> Result<(), Failure> {
+    let Answer::Tree { entities, relationships } = answer else {
+        return Err(
+            Failure::mistake("only a tree can be drawn").hint("end the query with RETURN TREE")
+        );
+    };
+    drawing.begin(out)?;
+    for entity in naming::entities(snapshot, entities)? {
+        drawing.node(out, &entity)?;
+    }
+    for link in naming::links(snapshot, relationships)? {
+        drawing.edge(out, &Arrow::from(&link))?;
+    }
+    Ok(drawing.end(out)?)
+}

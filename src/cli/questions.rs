@@ -1,0 +1,161 @@
+//! Questions that a team keeps in a file beside its mappings, with the number of rows they expect:
+//! a question that must have no rows is a policy.
+//!
+//! ```toml
+//! [queries.unowned-buckets]
+//! about = "every bucket has an owner"
+//! query = "FIND aws_s3_bucket THAT !OWNS << (Person|Team)"
+//! expect = 0                      # or { min = 1, max = 20 }
+//!
+//! [smart_classes]
+//! Production = "(Host|Database) WITH tag.Production = true"
+//! ```
+
+use super::Context;
+use super::args::GraphFormat;
+use super::failure::{FAILED, Failure, MISTAKE};
+use super::output::clean;
+use super::query;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::sync::Arc;
+use tombolo::lang::Source;
+use tombolo::query::{Limits, Options};
+
+/// What the file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Questions {
+    /// Questions by name.
+    #[serde(default)]
+    queries: BTreeMap<String, Question>,
+    /// Smart classes by name, each a selector with a condition.
+    #[serde(default)]
+    pub smart_classes: BTreeMap<String, String>,
+}
+
+/// One question.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// What it is about, for people.
+    about: Option<String>,
+    query: toml::Spanned<String>,
+    expect: Option<Expectation>,
+}
+
+/// How many rows there should be.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+enum Expectation {
+    Exactly(u64),
+    #[serde(rename_all = "lowercase")]
+    Between(Between),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Between {
+    min: Option<u64>,
+    max: Option<u64>,
+}
+
+impl Expectation {
+    fn holds(self, rows: u64) -> bool {
+        match self {
+            Expectation::Exactly(number) => rows == number,
+            Expectation::Between(Between { min, max }) => {
+                min.is_none_or(|min| rows >= min) && max.is_none_or(|max| rows <= max)
+            }
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Expectation::Exactly(number) => number.to_string(),
+            Expectation::Between(Between { min: Some(min), max: Some(max) }) => {
+                format!("{min} to {max}")
+            }
+            Expectation::Between(Between { min: Some(min), max: None }) => {
+                format!("at least {min}")
+            }
+            Expectation::Between(Between { min: None, max: Some(max) }) => format!("at most {max}"),
+            Expectation::Between(Between { min: None, max: None }) => "any number".into(),
+        }
+    }
+}
+
+impl Question {
+    /// The query, called after the file.
+    pub fn source(&self, file: &Path) -> Arc<Source> {
+        Source::whole(file.display().to_string(), self.query.get_ref().as_str())
+    }
+}
+
+impl Questions {
+    /// Reads the file; without one there are no questions, unless it is `needed`.
+    pub fn load(path: &Path, needed: bool) -> Result<Questions, Failure> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound && !needed => {
+                return Ok(Questions::default());
+            }
+            Err(e) => return Err(Failure::file(path, "read", &e)),
+        };
+        toml::from_str(&text).map_err(|e| {
+            let source = Source::whole(path.display().to_string(), text.as_str());
+            let (line, column) = source.place(e.span().map_or(0, |span| span.start));
+            Failure::mistake(format!("{}:{line}:{column}: {}", path.display(), e.message()))
+        })
+    }
+
+    /// The question of this name.
+    pub fn find(&self, name: &str) -> Result<&Question, Failure> {
+        self.queries.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.queries.keys().map(String::as_str).collect();
+            Failure::mistake(format!("no question `{name}`"))
+                .hint(format!("questions are {}", names.join(", ")))
+        })
+    }
+}
+
+/// Asks every question that expects something; tells which are off, and lists what they found.
+pub fn check(
+    context: &mut Context<'_>,
+    questions: &Questions,
+    options: &Options,
+) -> Result<u8, Failure> {
+    let snapshot = context.open()?.snapshot()?;
+    let (mut off, mut unread, mut asked) = (0, 0, 0);
+    for (name, question) in &questions.queries {
+        let Some(expected) = question.expect else { continue };
+        asked += 1;
+        let source = Source::whole(format!("question {name}"), question.query.get_ref().as_str());
+        let Ok(read) = query::read(context, &source, options) else {
+            unread += 1;
+            continue;
+        };
+        let (answer, _) = query::ask(&snapshot, &read, Limits::default())?;
+        let rows = answer.len() as u64;
+        let holds = expected.holds(rows);
+        let mark = if holds { "=" } else { "!" };
+        let about = question.about.as_deref().map(|about| format!("   {}", clean(about)));
+        let about = about.unwrap_or_default();
+        let words = expected.words();
+        writeln!(context.out, "{mark} {}   {rows} found, {words} expected{about}", clean(name))?;
+        if !holds {
+            off += 1;
+            if !answer.is_empty() {
+                query::print(&mut context.out, &snapshot, &answer, GraphFormat::Table)?;
+            }
+        }
+    }
+    writeln!(context.out, "\n{asked} asked, {off} off, {unread} unreadable")?;
+    Ok(match (unread, off) {
+        (0, 0) => 0,
+        (0, _) => FAILED,
+        _ => MISTAKE,
+    })
+}

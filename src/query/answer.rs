@@ -1,0 +1,156 @@
+//! Answers as JSON, in the shapes that clients of the original API know.
+//!
+//! An entity is `{"id", "entity": {metadata}, "properties": {own}}`; a list is a list of these, a
+//! table a list of objects by column name, a tree `{"vertices", "edges"}`.
+//!
+//! Source: recorded answers of the public API; the tree is stated, not recorded.
+
+use super::{Answer, Cell};
+use crate::graph::{Adjacency, GraphRead, Metadata, Value};
+use serde_json::{Map, Value as Json, json};
+
+impl Answer {
+    /// `list`, `table` or `tree`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Answer::List(_) => "list",
+            Answer::Table { .. } => "table",
+            Answer::Tree { .. } => "tree",
+        }
+    }
+
+    /// How many rows, or entities of a tree.
+    pub fn len(&self) -> usize {
+        match self {
+            Answer::List(entities) | Answer::Tree { entities, .. } => entities.len(),
+            Answer::Table { rows, .. } => rows.len(),
+        }
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows, or all of a tree as one, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// What reading the graph fails with.
+    pub fn json<G: GraphRead>(&self, graph: &G) -> Result<Json, G::Error> {
+        Ok(match self {
+            Answer::List(entities) => {
+                entities.iter().map(|&number| vertex(graph, number)).collect::<Result<_, _>>()?
+            }
+            Answer::Table { columns, rows } => {
+                let row = |cells: &Vec<Cell>| -> Result<Json, G::Error> {
+                    let mut members = Map::new();
+                    for (name, cell) in columns.iter().zip(cells) {
+                        members.insert(name.clone(), cell_json(graph, cell)?);
+                    }
+                    Ok(Json::Object(members))
+                };
+                rows.iter().map(row).collect::<Result<_, _>>()?
+            }
+            Answer::Tree { entities, relationships } => {
+                let vertices: Vec<Json> = entities
+                    .iter()
+                    .map(|&number| vertex(graph, number))
+                    .collect::<Result<_, _>>()?;
+                let edges: Vec<Json> = relationships
+                    .iter()
+                    .map(|&number| edge(graph, number))
+                    .collect::<Result<_, _>>()?;
+                json!({ "vertices": vertices, "edges": edges })
+            }
+        })
+    }
+}
+
+/// A cell as JSON; undefined is null.
+///
+/// # Errors
+///
+/// What reading the graph fails with.
+pub fn cell_json<G: GraphRead>(graph: &G, cell: &Cell) -> Result<Json, <G as Adjacency>::Error> {
+    Ok(match cell {
+        Cell::Undefined => Json::Null,
+        Cell::Value(value) => plain(value),
+        Cell::Entity(number) => vertex(graph, *number)?,
+        Cell::Relationship(number) => edge(graph, *number)?,
+        Cell::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+        }
+    })
+}
+
+fn plain(value: &Value<'_>) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(b) => Json::from(*b),
+        Value::Int(i) => Json::from(*i),
+        Value::UInt(u) => Json::from(*u),
+        Value::Float(f) => Json::from(*f),
+        Value::Text(text) => Json::from(text.as_ref()),
+        Value::List(items) => items.iter().map(plain).collect(),
+    }
+}
+
+fn metadata(members: &mut Map<String, Json>, metadata: &Metadata) {
+    members.insert("_source".into(), metadata.source.clone().into());
+    members.insert("_version".into(), metadata.version.into());
+    members.insert("_deleted".into(), metadata.deleted().into());
+    members.insert("_createdOn".into(), iso(metadata.created_on));
+    members.insert("_beginOn".into(), iso(metadata.begin_on));
+}
+
+/// A time as clients of the API expect it.
+fn iso(time: i64) -> Json {
+    match jiff::Timestamp::from_millisecond(time) {
+        Ok(time) => Json::from(format!("{time:.3}")),
+        Err(_) => Json::from(time),
+    }
+}
+
+fn own(properties: &[(String, Value<'static>)]) -> Map<String, Json> {
+    let shown = properties.iter().filter(|(name, _)| name != "displayName");
+    shown.map(|(name, value)| (name.clone(), plain(value))).collect()
+}
+
+fn vertex<G: GraphRead>(graph: &G, number: u32) -> Result<Json, G::Error> {
+    let Some(entity) = graph.entity(number)? else { return Ok(Json::Null) };
+    let mut members = Map::new();
+    let id = entity.id.to_string();
+    members.insert("_id".into(), id.clone().into());
+    members.insert("_key".into(), entity.key.clone().into());
+    members.insert("_scope".into(), entity.scope.clone().into());
+    members.insert("_type".into(), json!([entity.type_name]));
+    members.insert("_class".into(), json!(entity.classes));
+    let display = entity.properties.iter().find(|(name, _)| name == "displayName");
+    if let Some((name, value)) = display {
+        members.insert(name.clone(), plain(value));
+    }
+    metadata(&mut members, &entity.metadata);
+    Ok(json!({ "id": id, "entity": members, "properties": own(&entity.properties) }))
+}
+
+fn edge<G: GraphRead>(graph: &G, number: u32) -> Result<Json, G::Error> {
+    let Some(link) = graph.relationship(number)? else { return Ok(Json::Null) };
+    let mut members = Map::new();
+    let id = link.id.to_string();
+    members.insert("_id".into(), id.clone().into());
+    members.insert("_key".into(), link.key.clone().into());
+    members.insert("_scope".into(), link.scope.clone().into());
+    members.insert("_type".into(), link.type_name.clone().into());
+    members.insert("_class".into(), link.class.clone().into());
+    members.insert("_fromEntityKey".into(), link.from.key.clone().into());
+    members.insert("_toEntityKey".into(), link.to.key.clone().into());
+    metadata(&mut members, &link.metadata);
+    Ok(json!({
+        "id": id,
+        "fromVertexId": link.from.id.to_string(),
+        "toVertexId": link.to.id.to_string(),
+        "relationship": members,
+        "properties": own(&link.properties),
+    }))
+}

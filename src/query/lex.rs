@@ -1,0 +1,183 @@
+//! Words of J1QL, with the bytes they stand on.
+//!
+//! Lexing never fails: what is no word becomes [`Word::Stray`], and the parser, which knows what it
+//! expected instead, makes the fault. A `/` divides unless the parser asks for a value there; then
+//! it opens a regular expression.
+
+use std::ops::Range;
+
+/// One word.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Word {
+    /// A name or keyword.
+    Name(String),
+    /// A string, without its quotes and escapes.
+    Text(String),
+    /// A string whose closing quote is missing.
+    OpenText,
+    /// Digits with an optional fraction, as written.
+    Number(String),
+    /// A placeholder: `{{name}}`, `${name}`, `${ param.name }` or `{name}`.
+    Hole(String),
+    /// An operator or bracket.
+    Symbol(&'static str),
+    /// A character that begins no word.
+    Stray(char),
+    /// The end of the text.
+    End,
+}
+
+/// Longer symbols stand before their prefixes.
+const SYMBOLS: [&str; 35] = [
+    "!~=", "!^=", "!$=", "!=", "~=", "^=", "$=", ">=", "<=", "=>", "==", ">>", "<<", "=", "<", ">",
+    "(", ")", "[", "]", "{", "}", ",", ".", "*", "#", "|", "!", "?", "+", "-", "/", "^", "&", ";",
+];
+
+/// Reads the word at or after byte `from` of `text`.
+pub(super) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
+    let start = skip_space(text, from);
+    let rest = &text[start..];
+    let Some(first) = rest.chars().next() else { return (Word::End, start..start) };
+    let up_to = |len: usize| start..start + len;
+    if first.is_alphabetic() || first == '_' || first == '@' {
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | ':');
+        let len = rest.find(|c| !part(c)).unwrap_or(rest.len());
+        return (Word::Name(rest[..len].to_owned()), up_to(len));
+    }
+    if first.is_ascii_digit() {
+        let len = number_length(rest);
+        return (Word::Number(rest[..len].to_owned()), up_to(len));
+    }
+    if first == '\'' || first == '"' {
+        return match quoted(rest, first) {
+            Some((value, len)) => (Word::Text(value), up_to(len)),
+            None => (Word::OpenText, start..text.len()),
+        };
+    }
+    if let Some((name, len)) = hole(rest) {
+        return (Word::Hole(name), up_to(len));
+    }
+    match SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
+        Some(symbol) => (Word::Symbol(symbol), up_to(symbol.len())),
+        None => (Word::Stray(first), up_to(first.len_utf8())),
+    }
+}
+
+/// The first byte at or after `from` that is neither space nor comment. A comment that is never
+/// closed is no comment: its `/` is what the parser stumbles over.
+fn skip_space(text: &str, from: usize) -> usize {
+    let mut at = from;
+    loop {
+        let rest = &text[at..];
+        at += rest.len() - rest.trim_start().len();
+        let Some(comment) = text[at..].strip_prefix("/*") else { return at };
+        let Some(len) = comment.find("*/") else { return at };
+        at += len + 4;
+    }
+}
+
+/// Length of a number; a `.` that no digit follows belongs to what comes next.
+fn number_length(rest: &str) -> usize {
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let whole = digits(rest);
+    match rest[whole..].strip_prefix('.').map(digits) {
+        Some(fraction) if fraction > 0 => whole + 1 + fraction,
+        _ => whole,
+    }
+}
+
+/// The value and length of the string that `rest` begins with. A backslash escapes quotes and
+/// itself; before anything else it stands for itself.
+fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
+    let mut value = String::new();
+    let mut chars = rest.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            c if c == quote => return Some((value, at + 1)),
+            '\\' => match chars.next_if(|(_, next)| matches!(next, '\'' | '"' | '\\')) {
+                Some((_, escaped)) => value.push(escaped),
+                None => value.push('\\'),
+            },
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+/// The name and length of the placeholder that `rest` begins with. `{1,3}` is none.
+fn hole(rest: &str) -> Option<(String, usize)> {
+    let (open, close) = [("{{", "}}"), ("${", "}"), ("{", "}")]
+        .into_iter()
+        .find(|(open, _)| rest.starts_with(open))?;
+    let inside = &rest[open.len()..];
+    let len = inside.find(close)?;
+    let name = inside[..len].trim();
+    let fits = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && !name.contains(['{', '}', '\n', '(', '=']);
+    let name = name.strip_prefix("param.").unwrap_or(name);
+    fits.then(|| (name.to_owned(), open.len() + len + close.len()))
+}
+
+/// The pattern, flags and length of the regular expression that `rest` begins with.
+pub(super) fn regex(rest: &str) -> Option<(&str, &str, usize)> {
+    let inside = rest.strip_prefix('/')?;
+    let mut escaped = false;
+    let mut class = false;
+    let end = inside.char_indices().find_map(|(at, c)| {
+        let ends = c == '/' && !escaped && !class;
+        class = (class || c == '[' && !escaped) && !(c == ']' && !escaped);
+        escaped = c == '\\' && !escaped;
+        ends.then_some(at)
+    })?;
+    let after = &inside[end + 1..];
+    let flags = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+    Some((&inside[..end], &after[..flags], end + 2 + flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> String {
+        let (mut at, mut words) = (0, Vec::new());
+        loop {
+            let (word, range) = word_at(text, at);
+            if word == Word::End {
+                return words.join(" ");
+            }
+            words.push(text[range.clone()].to_owned());
+            at = range.end;
+        }
+    }
+
+    #[test]
+    fn dates_and_operators_need_no_space() {
+        assert_eq!(words("date.now-24hours"), "date . now - 24 hours");
+        assert_eq!(words("a!~='x'>>b<=1.5days"), "a !~= 'x' >> b <= 1.5 days");
+        assert_eq!(words("a /* no > word */ . b"), "a . b");
+    }
+
+    #[test]
+    fn strings_escape_quotes_and_keep_other_backslashes() {
+        let text = |source| word_at(source, 0).0;
+        assert_eq!(text(r#"'it\'s'"#), Word::Text("it's".into()));
+        assert_eq!(text(r#""a\d\\""#), Word::Text(r"a\d\".into()));
+        assert_eq!(text("'open"), Word::OpenText);
+    }
+
+    #[test]
+    fn placeholders_have_four_spellings_and_a_quantifier_is_none() {
+        let hole = |source| word_at(source, 0).0;
+        assert_eq!(hole("{{a b}}"), Word::Hole("a b".into()));
+        assert_eq!(hole("${x}"), Word::Hole("x".into()));
+        assert_eq!(hole("${ param.x }"), Word::Hole("x".into()));
+        assert_eq!(hole("{1,3}"), Word::Symbol("{"));
+        assert_eq!(hole("{,3}"), Word::Symbol("{"));
+    }
+
+    #[test]
+    fn a_slash_in_a_class_or_behind_a_backslash_does_not_end_a_regex() {
+        assert_eq!(regex(r"/a[/]\/b/i AND"), Some((r"a[/]\/b", "i", 10)));
+        assert_eq!(regex("/open"), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! J1QL: the query language, from text to rows.
+//!
+//! A text becomes a query as written (`lex`, `parse`, `syntax`), then a query as meant (`check`);
+//! `matching` finds the matches of its pattern in any graph that can be read, `run` makes an answer
+//! of them. What an answer looks like as JSON stands in `answer`; tables for people are printed
+//! elsewhere.
+//!
+//! Where the language leaves something open, `docs/decisions.md` says how it is read here.
+
+mod answer;
+mod cell;
+mod check;
+mod date;
+mod lex;
+mod matching;
+mod parse;
+mod read;
+mod run;
+mod syntax;
+
+pub use answer::cell_json;
+pub use cell::Cell;
+
+use crate::graph::{GraphRead, Value};
+use crate::lang::{Fault, Source};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a query is read.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What `date.now` means, in epoch milliseconds.
+    pub now: i64,
+    /// Whether to refuse what J1QL does not have.
+    pub strict: bool,
+    /// Values of placeholders; `None` accepts a query whose placeholders have none, for a check.
+    pub parameters: Option<BTreeMap<String, Value<'static>>>,
+    /// Smart classes by name, each a selector with a condition: `(Host|Device) WITH active = true`.
+    pub smart_classes: BTreeMap<String, String>,
+}
+
+/// What a query may cost before it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Time from beginning to end.
+    pub time: Option<Duration>,
+    /// Rows, groups or objects held at once.
+    pub rows: u64,
+    /// Edges walked.
+    pub steps: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { time: None, rows: 10_000_000, steps: 1_000_000_000 }
+    }
+}
+
+/// A query that was read and checked.
+#[derive(Clone, Debug)]
+pub struct Query {
+    checked: check::Checked,
+    /// Classes, types and verbs that it names, each with its kind: `class`, `type` or `verb`.
+    pub names: Vec<(&'static str, String)>,
+    /// What is allowed but odd.
+    pub lints: Vec<Fault>,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Entities by number, each once.
+    List(Vec<u32>),
+    /// Rows of cells.
+    Table {
+        /// The names of the columns, each once.
+        columns: Vec<String>,
+        /// As many cells a row as there are columns.
+        rows: Vec<Vec<Cell>>,
+    },
+    /// Everything on the matched paths, by ascending number.
+    Tree {
+        /// Entities.
+        entities: Vec<u32>,
+        /// Relationships.
+        relationships: Vec<u32>,
+    },
+}
+
+/// How a query was run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// How the entities were found that matching began at.
+    pub access: String,
+    /// Whether it began at the start of the pattern, not at its end.
+    pub forward: bool,
+    /// How many entities it began at.
+    pub candidates: u64,
+    /// Tests of an entity against a selector.
+    pub tested: u64,
+    /// Edges walked, and entities begun at.
+    pub edges: u64,
+    /// Matches of the pattern that WHERE let through.
+    pub matches: u64,
+}
+
+/// Why a query has no answer. `E` is what reading the graph can fail with.
+#[derive(Clone, Debug)]
+pub enum Stop<E> {
+    /// The graph could not be read.
+    Read(E),
+    /// It costs too much: what there was too much of. Nothing of the answer is shown.
+    Limit(String),
+}
+
+impl<E> From<E> for Stop<E> {
+    fn from(e: E) -> Stop<E> {
+        Stop::Read(e)
+    }
+}
+
+impl Query {
+    /// Reads and checks a query.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, which points into `source`.
+    pub fn parse(source: &Arc<Source>, options: &Options) -> Result<Query, Box<Fault>> {
+        let written = parse::parse(source, options.now, options.strict)?;
+        let mut lints = Vec::new();
+        let checked = check::check(&written, source, options, &mut lints)?;
+        let mut names = Vec::new();
+        check::names(&checked, &mut names);
+        Ok(Query { checked, names, lints })
+    }
+
+    /// Answers the query.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] says which limit it met, or how reading failed.
+    pub fn run<G: GraphRead>(
+        &self,
+        graph: &G,
+        limits: Limits,
+    ) -> Result<(Answer, Profile), Stop<G::Error>> {
+        run::run(&read::Reader::new(graph, limits), &self.checked)
+    }
+}

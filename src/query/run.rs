@@ -1,0 +1,494 @@
+//! From matches to an answer: optional groups settled, WHERE, then a list, a tree or a table with
+//! its groups, order and limits.
+
+use super::cell::Cell;
+use super::check::{Aggregate, AggregateKind, Checked, Of, Output, Step, Table, Term};
+use super::matching::{self, Flow};
+use super::read::{Hops, NONE, Reader, Row, Sight, from_number};
+use super::{Answer, Profile, Stop};
+use crate::graph::{GraphRead, Value};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+/// Runs a query.
+pub(super) fn run<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+) -> Result<(Answer, Profile), Stop<G::Error>> {
+    let mut profile = Profile::default();
+    let answer = match &query.output {
+        Output::List { order } => Answer::List(list(reader, query, order, &mut profile)?),
+        Output::Tree => tree(reader, query, &mut profile)?,
+        Output::Table(table) => {
+            let rows = rows_of(reader, query, table, &mut profile)?;
+            Answer::Table { columns: table.names.clone(), rows }
+        }
+    };
+    profile.tested = reader.tested.get();
+    profile.edges = reader.steps();
+    Ok((answer, profile))
+}
+
+/// The rows of a query that has columns.
+pub(super) fn table_rows<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
+    match &query.output {
+        Output::Table(table) => rows_of(reader, query, table, &mut Profile::default()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Calls `sink` with every match that WHERE lets through.
+fn matches<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+    once: bool,
+    settle: bool,
+    profile: &mut Profile,
+    mut sink: impl FnMut(&Row) -> Result<Flow, Stop<G::Error>>,
+) -> Result<(), Stop<G::Error>> {
+    let plan = matching::plan(reader, query)?;
+    profile.access.clone_from(&plan.access);
+    profile.forward = plan.forward();
+    profile.candidates = plan.candidates() as u64;
+    let mut found = 0;
+    let mut pass = |row: &Row| -> Result<Flow, Stop<G::Error>> {
+        let sight = Sight { row: Some(row), ..Sight::default() };
+        if let Some(filter) = &query.filter
+            && !reader.test(filter, &sight)?
+        {
+            return Ok(Flow::Continue(()));
+        }
+        found += 1;
+        sink(row)
+    };
+    if settle && optional(&query.ops) {
+        let mut rows = Vec::new();
+        matching::rows(reader, query, &plan, false, |row| {
+            reader.room(rows.len())?;
+            rows.push(row.clone());
+            Ok(Flow::Continue(()))
+        })?;
+        for row in settled(rows, &query.unnamed) {
+            if pass(&row)?.is_break() {
+                break;
+            }
+        }
+    } else {
+        // A match that WHERE refuses says nothing about the next one.
+        let once = once && plan.forward() && query.filter.is_none();
+        matching::rows(reader, query, &plan, once, pass)?;
+    }
+    profile.matches = found;
+    Ok(())
+}
+
+fn optional(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Group { steps, least, .. } => *least == 0 || optional(steps),
+        _ => false,
+    })
+}
+
+/// Drops each row that another one equals in everything it binds and binds more: an optional group
+/// was left out of it although it is there.
+fn settled(rows: Vec<Row>, unnamed: &[usize]) -> Vec<Row> {
+    type Mask = (Vec<bool>, Vec<bool>);
+    let mask = |row: &Row| -> Mask {
+        let entity = |(slot, &number): (usize, &u32)| number != NONE && !unnamed.contains(&slot);
+        (
+            row.entities.iter().enumerate().map(entity).collect(),
+            row.hops.iter().map(|hops| *hops != Hops::None).collect(),
+        )
+    };
+    let project = |row: &Row, mask: &Mask| -> Row {
+        let entity = |(&number, &bound): (&u32, &bool)| if bound { number } else { NONE };
+        let hops = |(hops, &bound): (&Hops, &bool)| if bound { hops.clone() } else { Hops::None };
+        Row {
+            entities: row.entities.iter().zip(&mask.0).map(entity).collect(),
+            hops: row.hops.iter().zip(&mask.1).map(hops).collect(),
+        }
+    };
+    let within = |small: &Mask, large: &Mask| {
+        let below = |a: &[bool], b: &[bool]| a.iter().zip(b).all(|(a, b)| !a || *b);
+        small != large && below(&small.0, &large.0) && below(&small.1, &large.1)
+    };
+    let mut by_mask: FxHashMap<Mask, Vec<usize>> = FxHashMap::default();
+    for (at, row) in rows.iter().enumerate() {
+        by_mask.entry(mask(row)).or_default().push(at);
+    }
+    let mut dropped = vec![false; rows.len()];
+    for (small, members) in &by_mask {
+        let larger = by_mask.iter().filter(|(large, _)| within(small, large));
+        let covered: FxHashSet<Row> = larger
+            .flat_map(|(_, members)| members.iter().map(|&at| project(&rows[at], small)))
+            .collect();
+        for &at in members {
+            dropped[at] = covered.contains(&project(&rows[at], small));
+        }
+    }
+    let mut dropped = dropped.into_iter();
+    rows.into_iter().filter(|_| !dropped.next().unwrap_or(false)).collect()
+}
+
+/// Keeps what SKIP and LIMIT leave.
+fn page<T>(mut all: Vec<T>, query: &Checked) -> Vec<T> {
+    let skip = usize::try_from(query.skip).unwrap_or(usize::MAX).min(all.len());
+    all.drain(..skip);
+    if let Some(limit) = query.limit {
+        all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    all
+}
+
+/// How many rows are enough.
+fn enough(query: &Checked) -> usize {
+    let sum = query.limit.map(|limit| limit.saturating_add(query.skip));
+    sum.map_or(usize::MAX, |sum| usize::try_from(sum).unwrap_or(usize::MAX))
+}
+
+fn more(have: usize, enough: usize) -> Flow {
+    if have >= enough { Flow::Break(()) } else { Flow::Continue(()) }
+}
+
+/// Undefined cells stand last, whichever way the others are sorted.
+fn compare(a: &Cell, b: &Cell, descending: bool) -> Ordering {
+    match (a.is_undefined(), b.is_undefined()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (false, false) if descending => b.order(a),
+        (false, false) => a.order(b),
+    }
+}
+
+fn list<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+    order: &[(Term, bool)],
+    profile: &mut Profile,
+) -> Result<Vec<u32>, Stop<G::Error>> {
+    let (mut seen, mut found) = (FxHashSet::default(), Vec::new());
+    let enough = if order.is_empty() { enough(query) } else { usize::MAX };
+    if enough == 0 {
+        return Ok(Vec::new());
+    }
+    let once = query.reached.is_empty();
+    matches(reader, query, once, false, profile, |row| {
+        let sight = Sight { row: Some(row), ..Sight::default() };
+        for slot in std::iter::once(&0).chain(&query.reached) {
+            let number = row.entities[*slot];
+            if number != NONE && found.len() < enough && seen.insert(number) {
+                let keys = order.iter().map(|(term, _)| reader.term(term, &sight));
+                found.push((number, keys.collect::<Result<Vec<_>, _>>()?));
+                reader.room(found.len())?;
+            }
+        }
+        Ok(more(found.len(), enough))
+    })?;
+    match order.is_empty() {
+        true => found.sort_by_key(|(number, _)| *number),
+        false => found.sort_by(|a, b| {
+            let each = order.iter().zip(a.1.iter().zip(&b.1));
+            each.map(|((_, descending), (a, b))| compare(a, b, *descending))
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal)
+                .then(a.0.cmp(&b.0))
+        }),
+    }
+    Ok(page(found.into_iter().map(|(number, _)| number).collect(), query))
+}
+
+fn tree<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+    profile: &mut Profile,
+) -> Result<Answer, Stop<G::Error>> {
+    let (mut entities, mut relationships) = (BTreeSet::new(), BTreeSet::new());
+    let (mut rows, enough) = (0, enough(query));
+    if enough > 0 {
+        matches(reader, query, false, false, profile, |row| {
+            rows += 1;
+            if rows as u64 > query.skip {
+                entities.extend(row.entities.iter().filter(|&&number| number != NONE));
+                relationships.extend(row.hops.iter().flat_map(Hops::numbers));
+                reader.room(entities.len() + relationships.len())?;
+            }
+            Ok(more(rows, enough))
+        })?;
+    }
+    // The chains of quantified steps go through entities that have no slot.
+    for &number in &relationships {
+        if let Some(link) = reader.relationship(number)? {
+            entities.extend([link.from.number, link.to.number]);
+        }
+    }
+    Ok(Answer::Tree {
+        entities: entities.into_iter().collect(),
+        relationships: relationships.into_iter().collect(),
+    })
+}
+
+fn rows_of<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+    table: &Table,
+    profile: &mut Profile,
+) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
+    let sorted = table.order.is_empty() && table.having.is_none();
+    let enough = if sorted && table.aggregates.is_empty() { enough(query) } else { usize::MAX };
+    let (mut rows, mut seen) = (Vec::new(), FxHashSet::default());
+    let mut groups = Groups::new(table);
+    let shown = table.names.len();
+    if enough > 0 {
+        matches(reader, query, false, true, profile, |row| {
+            for turns in turns(reader, table, row)? {
+                let sight = Sight { row: Some(row), turns: &turns, ..Sight::default() };
+                if !table.aggregates.is_empty() {
+                    groups.add(reader, table, &sight)?;
+                    reader.room(groups.groups.len())?;
+                    continue;
+                }
+                let cells = table.columns.iter().map(|term| reader.term(term, &sight));
+                let cells = cells.collect::<Result<Vec<_>, _>>()?;
+                if !query.unique || seen.insert(identity(&cells[..shown])) {
+                    rows.push(cells);
+                    reader.room(rows.len())?;
+                }
+            }
+            Ok(more(rows.len(), enough))
+        })?;
+    }
+    if !table.aggregates.is_empty() {
+        rows = groups.rows(reader, table)?;
+        if query.unique {
+            rows.retain(|cells| seen.insert(identity(&cells[..shown])));
+        }
+    }
+    if let Some(having) = &table.having {
+        let mut kept = Vec::new();
+        for cells in rows {
+            if reader.test(having, &Sight { columns: &cells, ..Sight::default() })? {
+                kept.push(cells);
+            }
+        }
+        rows = kept;
+    }
+    rows.sort_by(|a, b| {
+        let each = table.order.iter().map(|&(at, descending)| compare(&a[at], &b[at], descending));
+        each.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    });
+    let mut rows = page(rows, query);
+    rows.iter_mut().for_each(|cells| cells.truncate(shown));
+    Ok(rows)
+}
+
+fn identity(cells: &[Cell]) -> String {
+    let mut text = String::new();
+    cells.iter().for_each(|cell| cell.identity(&mut text));
+    text
+}
+
+/// What the unwound lists of a row are in turn: every combination of their items.
+fn turns<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    table: &Table,
+    row: &Row,
+) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
+    let sight = Sight { row: Some(row), ..Sight::default() };
+    let mut all = vec![Vec::new()];
+    for term in &table.unwinds {
+        let items = match reader.term(term, &sight)? {
+            Cell::Value(Value::List(items)) if !items.is_empty() => {
+                items.into_iter().map(Cell::Value).collect()
+            }
+            Cell::Value(Value::List(_)) => vec![Cell::Undefined],
+            cell => vec![cell],
+        };
+        let mut product = Vec::with_capacity(all.len() * items.len());
+        for turn in &all {
+            for item in &items {
+                let mut longer: Vec<Cell> = turn.clone();
+                longer.push(item.clone());
+                product.push(longer);
+            }
+        }
+        reader.room(product.len())?;
+        all = product;
+    }
+    Ok(all)
+}
+
+/// Rows that are equal in the columns without aggregates, in the order they were first met.
+struct Groups {
+    /// Columns that hold no aggregate: together they are the key.
+    plain: Vec<usize>,
+    numbers: FxHashMap<String, usize>,
+    groups: Vec<(Vec<Cell>, Vec<State>)>,
+}
+
+/// One aggregate of one group.
+#[derive(Default)]
+struct State {
+    /// What was counted; an entity by number, anything else by its text.
+    entities: FxHashSet<u32>,
+    texts: FxHashSet<String>,
+    rows: u64,
+    sum: f64,
+    values: u64,
+    extreme: Option<Cell>,
+}
+
+impl Groups {
+    fn new(table: &Table) -> Groups {
+        let plain = (0..table.columns.len()).filter(|&at| !aggregated(&table.columns[at]));
+        let mut groups =
+            Groups { plain: plain.collect(), numbers: FxHashMap::default(), groups: Vec::new() };
+        // Without a key there is one group, even of nothing.
+        if groups.plain.is_empty() && !table.aggregates.is_empty() {
+            groups.numbers.insert(String::new(), 0);
+            groups.groups.push((Vec::new(), states(table)));
+        }
+        groups
+    }
+
+    fn add<G: GraphRead>(
+        &mut self,
+        reader: &Reader<'_, G>,
+        table: &Table,
+        sight: &Sight<'_>,
+    ) -> Result<(), Stop<G::Error>> {
+        let key = self.plain.iter().map(|&at| reader.term(&table.columns[at], sight));
+        let key = key.collect::<Result<Vec<_>, _>>()?;
+        let number = match self.numbers.entry(identity(&key)) {
+            std::collections::hash_map::Entry::Occupied(known) => *known.get(),
+            std::collections::hash_map::Entry::Vacant(new) => {
+                self.groups.push((key, states(table)));
+                *new.insert(self.groups.len() - 1)
+            }
+        };
+        for (aggregate, state) in table.aggregates.iter().zip(&mut self.groups[number].1) {
+            state.add(reader, aggregate, sight)?;
+        }
+        Ok(())
+    }
+
+    fn rows<G: GraphRead>(
+        self,
+        reader: &Reader<'_, G>,
+        table: &Table,
+    ) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
+        let mut rows = Vec::with_capacity(self.groups.len());
+        for (key, states) in self.groups {
+            let aggregates: Vec<Cell> =
+                table.aggregates.iter().zip(states).map(|(a, state)| state.cell(a.kind)).collect();
+            let mut plain = key.into_iter();
+            let mut cells = Vec::with_capacity(table.columns.len());
+            for (at, term) in table.columns.iter().enumerate() {
+                cells.push(match self.plain.contains(&at) {
+                    true => plain.next().unwrap_or(Cell::Undefined),
+                    false => {
+                        reader.term(term, &Sight { aggregates: &aggregates, ..Sight::default() })?
+                    }
+                });
+            }
+            rows.push(cells);
+        }
+        Ok(rows)
+    }
+}
+
+fn states(table: &Table) -> Vec<State> {
+    table.aggregates.iter().map(|_| State::default()).collect()
+}
+
+fn aggregated(term: &Term) -> bool {
+    match term {
+        Term::Aggregate(_) => true,
+        Term::Call(_, terms) => terms.iter().any(aggregated),
+        Term::Minus(term) => aggregated(term),
+        Term::Binary(left, _, right) => aggregated(left) || aggregated(right),
+        _ => false,
+    }
+}
+
+impl State {
+    fn add<G: GraphRead>(
+        &mut self,
+        reader: &Reader<'_, G>,
+        aggregate: &Aggregate,
+        sight: &Sight<'_>,
+    ) -> Result<(), Stop<G::Error>> {
+        self.rows += 1;
+        if aggregate.kind == AggregateKind::Rows {
+            return Ok(());
+        }
+        let cell = reader.term(&aggregate.argument, sight)?;
+        if cell.is_undefined() {
+            return Ok(());
+        }
+        let text = |cell: &Cell| {
+            let mut text = String::new();
+            cell.identity(&mut text);
+            text
+        };
+        match (aggregate.kind, &cell) {
+            (AggregateKind::Count, Cell::Entity(number)) => {
+                self.entities.insert(*number);
+            }
+            (AggregateKind::Count, _) => {
+                self.texts.insert(text(&cell));
+            }
+            (AggregateKind::Sum | AggregateKind::Average, _) => {
+                if let Some(number) = cell.number()
+                    && self.first(aggregate, sight)
+                {
+                    self.sum += number;
+                    self.values += 1;
+                }
+            }
+            (AggregateKind::Least | AggregateKind::Greatest, _) => {
+                let wanted = match aggregate.kind {
+                    AggregateKind::Least => Ordering::Less,
+                    _ => Ordering::Greater,
+                };
+                let better = |best: &Cell| cell.order(best) == wanted;
+                if self.extreme.as_ref().is_none_or(better) {
+                    self.extreme = Some(cell);
+                }
+            }
+            (AggregateKind::Rows, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the selectors of the argument are bound like this for the first time: rows that
+    /// differ elsewhere add nothing.
+    fn first(&mut self, aggregate: &Aggregate, sight: &Sight<'_>) -> bool {
+        let Some(row) = sight.row else { return true };
+        let bound = |of: &Of| match of {
+            Of::Entity(slot) => format!("{};", row.entities[*slot]),
+            Of::Relationship(slot) => format!("{:?};", row.hops[*slot]),
+            Of::Subject => String::new(),
+        };
+        self.texts.insert(aggregate.over.iter().map(bound).collect())
+    }
+
+    fn cell(self, kind: AggregateKind) -> Cell {
+        match kind {
+            AggregateKind::Count => {
+                Cell::Value(Value::Int((self.entities.len() + self.texts.len()) as i64))
+            }
+            AggregateKind::Rows => Cell::Value(Value::Int(self.rows as i64)),
+            AggregateKind::Sum => from_number(self.sum),
+            AggregateKind::Average if self.values == 0 => Cell::Undefined,
+            AggregateKind::Average => from_number(self.sum / self.values as f64),
+            AggregateKind::Least | AggregateKind::Greatest => {
+                self.extreme.unwrap_or(Cell::Undefined)
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A query as written: names are still names, and nothing is checked beyond the grammar.
+//!
+//! Every part keeps the bytes it stands on, so that later faults can point at it.
+
+use crate::graph::Value;
+use regex::Regex;
+use std::ops::Range;
+
+/// Bytes of the query text.
+pub(super) type Span = Range<usize>;
+
+/// A whole query.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    pub unique: bool,
+    pub start: EntityPattern,
+    pub elements: Vec<Element>,
+    pub filter: Option<Cond>,
+    pub returns: Returns,
+    pub having: Option<Cond>,
+    pub order: Vec<Sort>,
+    pub skip: Option<u64>,
+    pub limit: Option<u64>,
+    /// From the first word to the last.
+    pub span: Span,
+}
+
+/// A name with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub text: String,
+    pub span: Span,
+}
+
+/// `(User|Person) IN SCOPE 'okta' WITH active = true AS u`.
+#[derive(Clone, Debug)]
+pub(super) struct EntityPattern {
+    /// Any of these.
+    pub alternatives: Vec<Alternative>,
+    pub scope: Option<Text>,
+    pub with: Option<Cond>,
+    pub alias: Option<Named>,
+}
+
+/// One way to be selected.
+#[derive(Clone, Debug)]
+pub(super) enum Alternative {
+    /// `*`
+    Any,
+    /// A class if it begins with a capital, else a type.
+    Name(Named),
+    /// Full text.
+    Text(Text),
+    /// `#Name`
+    Smart(Named),
+    /// `#Name Class`
+    SmartOf(Named, Named),
+}
+
+/// A string that may hold placeholders.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub text: String,
+    /// Whether the whole of it is one placeholder, whose name `text` is.
+    pub hole: bool,
+    pub span: Span,
+}
+
+/// What can follow an entity.
+#[derive(Clone, Debug)]
+pub(super) enum Element {
+    Step(Step),
+    /// `( ... )?` is `{0,1}`, `( ... ){1,3}` a repeated chain.
+    Group {
+        elements: Vec<Element>,
+        least: u32,
+        most: u32,
+        alias: Option<Named>,
+    },
+    /// `!( ... )`: the chain must not be there.
+    Not(Vec<Element>),
+}
+
+/// Which way along relationships.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrow {
+    Both,
+    /// `>>`
+    Out,
+    /// `<<`
+    In,
+}
+
+/// `THAT !(HAS|OWNS){1,3} >> AS r target`.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub negated: bool,
+    pub nearest: bool,
+    /// Upper case; empty means any.
+    pub verbs: Vec<Named>,
+    pub repeat: Option<(u32, u32)>,
+    pub via: Option<Box<EntityPattern>>,
+    pub arrow: Arrow,
+    pub scope: Option<Text>,
+    pub alias: Option<Named>,
+    pub target: EntityPattern,
+}
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub(super) enum Cond {
+    Or(Vec<Cond>),
+    And(Vec<Cond>),
+    Not(Box<Cond>),
+    Compare(Box<Compare>),
+}
+
+/// `left op right`.
+#[derive(Clone, Debug)]
+pub(super) struct Compare {
+    pub left: Expr,
+    pub op: Op,
+    /// The whole comparison is the opposite of `op`.
+    pub negated: bool,
+    pub right: Right,
+}
+
+/// What is compared, without negation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Equal,
+    Contains,
+    Begins,
+    Ends,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// The right side of a comparison.
+#[derive(Clone, Debug)]
+pub(super) enum Right {
+    Or(Vec<Right>),
+    And(Vec<Right>),
+    Value(Expr),
+    Pattern(Regex),
+    Query(Box<Query>),
+}
+
+/// `RETURN ...`, or none.
+#[derive(Clone, Debug)]
+pub(super) enum Returns {
+    /// No RETURN: the entities that the query starts at.
+    List,
+    Tree,
+    Columns(Vec<Column>),
+}
+
+/// A returned column.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub expr: Expr,
+    pub name: Option<Named>,
+}
+
+/// A value, computed from selectors and literals.
+#[derive(Clone, Debug)]
+pub(super) struct Expr {
+    pub kind: ExprKind,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum ExprKind {
+    Number(Value<'static>),
+    Text(Text),
+    Bool(bool),
+    Undefined,
+    /// A fixed time in epoch milliseconds.
+    Time(i64),
+    /// `a`, `a.b`, `tag.x` or `[tag.x]`, by parts; what it means depends on where it stands.
+    Path(Vec<String>),
+    /// `a.*`
+    All(String),
+    Call {
+        name: Named,
+        arguments: Vec<Expr>,
+    },
+    /// `count(*)`
+    Rows,
+    Minus(Box<Expr>),
+    Binary(Box<Expr>, Math, Box<Expr>),
+}
+
+/// Arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Math {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Power,
+}
+
+/// `ORDER BY expr DESC`.
+#[derive(Clone, Debug)]
+pub(super) struct Sort {
+    pub expr: Expr,
+    pub descending: bool,
+}
