@@ -566,7 +566,7 @@ pub struct Query {
     /// The value of a placeholder: JSON, or else a text
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub parameters: Vec<String>,
-    /// Only check that the query can be read; needs no database
+    /// Only check the grammar of the query; needs no database
     #[arg(long)]
     pub parse_only: bool,
     /// Refuse what J1QL does not have

@@ -15,14 +15,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tombolo::graph::{GraphRead, Value};
-use tombolo::lang::Source;
+use tombolo::lang::{Fault, Source};
 use tombolo::query::{Answer, Cell, Limits, Options, Profile, Query, Stop, cell_json};
 use tombolo::store::{Snapshot, StoreError};
 
 /// Runs the command.
 pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
     let questions = Questions::load(&args.questions, args.run.is_some() || args.check)?;
-    let mut options = Options {
+    let options = Options {
         now: now(),
         strict: args.strict,
         parameters: Some(parameters(&args.parameters)?),
@@ -36,14 +36,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         None => source(args)?,
     };
     if args.parse_only {
-        // Values are given when the query is asked.
-        options.parameters = None;
-        let query = read(context, &source, &options)?;
-        mapped::tell(context, &query.lints, FaultFormat::Human)?;
-        if !context.global.quiet {
-            writeln!(context.out, "the query can be read")?;
-        }
-        return Ok(0);
+        return parse_only(context, &source, options);
     }
     let query = read(context, &source, &options)?;
     if !context.global.quiet {
@@ -109,6 +102,40 @@ fn value(json: Json) -> Option<Value<'static>> {
     })
 }
 
+/// Tells whether the grammar allows the query; what is wrong with its names is told as well.
+fn parse_only(
+    context: &mut Context<'_>,
+    source: &Arc<Source>,
+    mut options: Options,
+) -> Result<u8, Failure> {
+    // Values are given when the query is asked.
+    options.parameters = None;
+    if let Err(fault) = Query::grammar(source, &options) {
+        return Err(unread(context, &fault)?);
+    }
+    let words = match Query::parse(source, &options) {
+        Ok(query) => {
+            mapped::tell(context, &query.lints, FaultFormat::Human)?;
+            "the query can be read"
+        }
+        Err(fault) => {
+            mapped::tell(context, std::slice::from_ref(&*fault), FaultFormat::Human)?;
+            "the grammar allows the query, but it cannot be asked"
+        }
+    };
+    if !context.global.quiet {
+        writeln!(context.out, "{words}")?;
+    }
+    Ok(0)
+}
+
+/// Prints the fault of a query; gives what the command ends with.
+fn unread(context: &mut Context<'_>, fault: &Fault) -> Result<Failure, Failure> {
+    mapped::tell(context, std::slice::from_ref(fault), FaultFormat::Human)?;
+    let message = "the query cannot be read".into();
+    Ok(Failure::Fault { message, hint: None, code: MISTAKE })
+}
+
 /// Reads a query; its fault is printed as faults of mapping files are.
 pub fn read(
     context: &mut Context<'_>,
@@ -117,14 +144,7 @@ pub fn read(
 ) -> Result<Query, Failure> {
     match Query::parse(source, options) {
         Ok(query) => Ok(query),
-        Err(fault) => {
-            mapped::tell(context, std::slice::from_ref(&*fault), FaultFormat::Human)?;
-            Err(Failure::Fault {
-                message: "the query cannot be read".into(),
-                hint: None,
-                code: MISTAKE,
-            })
-        }
+        Err(fault) => Err(unread(context, &fault)?),
     }
 }
 

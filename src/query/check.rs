@@ -660,6 +660,12 @@ impl Checker<'_> {
     }
 
     fn path(&self, parts: &[String], at: &Span, place: &Place<'_>) -> Checks<Term> {
+        let mut filled = Vec::with_capacity(parts.len());
+        for part in parts {
+            let text = written::Text { text: part.clone(), hole: false, span: at.clone() };
+            filled.push(self.filled(&text)?);
+        }
+        let parts = filled.as_slice();
         if place.subject {
             return Ok(Term::Property(Of::Subject, parts.join(".")));
         }
@@ -800,8 +806,14 @@ impl Checker<'_> {
         for column in columns {
             let key = self.key(&column.expr.span);
             let name = column.name.as_ref().map_or_else(|| key.clone(), |name| name.text.clone());
-            if table.names.contains(&name) {
+            if let Some(first) = table.names.iter().position(|known| *known == name) {
                 let at = column.name.as_ref().map_or(&column.expr.span, |name| &name.span);
+                if keys[first] == key {
+                    let message = format!("column `{name}` is returned twice, and shown once");
+                    self.lints
+                        .push(Fault::warning("QW04", self.source, message).at(at.clone(), ""));
+                    continue;
+                }
                 let fault = self.fault("Q0206", format!("second column `{name}`"), at);
                 return Err(Box::new(fault.help("give one of them another name with `AS`")));
             }

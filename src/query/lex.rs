@@ -17,7 +17,7 @@ pub(super) enum Word {
     OpenText,
     /// Digits with an optional fraction, as written.
     Number(String),
-    /// A placeholder: `{{name}}`, `${name}`, `${ param.name }` or `{name}`.
+    /// A placeholder: `{{name}}`, `${name}`, `${ param.name }`, `$name` or `{name}`.
     Hole(String),
     /// An operator or bracket.
     Symbol(&'static str),
@@ -106,6 +106,10 @@ fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
 
 /// The name and length of the placeholder that `rest` begins with. `{1,3}` is none.
 fn hole(rest: &str) -> Option<(String, usize)> {
+    if let Some(name) = rest.strip_prefix('$').filter(|name| !name.starts_with('{')) {
+        let len = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+        return (len > 0).then(|| (name[..len].to_owned(), 1 + len));
+    }
     let (open, close) = [("{{", "}}"), ("${", "}"), ("{", "}")]
         .into_iter()
         .find(|(open, _)| rest.starts_with(open))?;
@@ -166,11 +170,12 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_have_four_spellings_and_a_quantifier_is_none() {
+    fn placeholders_have_many_spellings_and_a_quantifier_is_none() {
         let hole = |source| word_at(source, 0).0;
         assert_eq!(hole("{{a b}}"), Word::Hole("a b".into()));
         assert_eq!(hole("${x}"), Word::Hole("x".into()));
         assert_eq!(hole("${ param.x }"), Word::Hole("x".into()));
+        assert_eq!(hole("$x_1)"), Word::Hole("x_1".into()));
         assert_eq!(hole("{1,3}"), Word::Symbol("{"));
         assert_eq!(hole("{,3}"), Word::Symbol("{"));
     }

@@ -135,6 +135,15 @@ impl Query {
         Ok(Query { checked, names, lints })
     }
 
+    /// Reads a query without asking what its names mean: whether the grammar allows it.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, which points into `source`.
+    pub fn grammar(source: &Arc<Source>, options: &Options) -> Result<(), Box<Fault>> {
+        parse::parse(source, options.now, options.strict).map(|_| ())
+    }
+
     /// Answers the query.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ const DEPTH_MAX: u32 = 50;
 const REPEAT_MAX: u32 = 100;
 
 /// Words that begin the next part of a query and so can be neither alias nor selector.
-const CLAUSES: [&str; 11] =
-    ["FIND", "THAT", "WITH", "WHERE", "RETURN", "HAVING", "ORDER", "SKIP", "LIMIT", "AS", "UNIQUE"];
+const CLAUSES: [&str; 10] =
+    ["FIND", "THAT", "WITH", "WHERE", "RETURN", "HAVING", "ORDER", "SKIP", "LIMIT", "AS"];
 
 type Parsed<T> = Result<T, Box<Fault>>;
 
@@ -123,18 +123,29 @@ impl Parser<'_> {
         let (line, column) = self.source.place(span.start);
         let one_line = format!("Unexpected token \"{quoted}\" at line {line} column {column}");
         let fault = match word {
-            Word::End => self.fault("Q0101", format!("the query ends, expected {expected}"), span),
+            Word::End => {
+                let message = format!("the query ends, expected {expected}");
+                return Box::new(self.fault("Q0101", message, span));
+            }
             Word::OpenText => {
                 let fault = self.fault("Q0102", "string is not closed", span);
                 return Box::new(fault.help("end it with the quote it began with"));
             }
             Word::Stray('\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}') => {
-                let fault =
-                    self.fault("Q0104", format!("`{quoted}` is no quote here"), span.clone());
-                let fault = fault.patch("use a straight quote", span, "'");
-                return Box::new(
-                    fault.note("editors and chats turn straight quotes into curly ones"),
-                );
+                let curly = |c: char| ('\u{2018}'..='\u{201f}').contains(&c);
+                let inside = &self.text[span.end..];
+                // The whole string is mended at once, if it ends on this line.
+                let close = inside.char_indices().find(|(_, c)| curly(*c) || *c == '\n');
+                let (range, mended) = match close {
+                    Some((len, c)) if curly(c) => {
+                        let end = span.end + len + c.len_utf8();
+                        (span.start..end, format!("'{}'", &inside[..len]))
+                    }
+                    _ => (span.clone(), "'".to_owned()),
+                };
+                self.fault("Q0104", format!("`{quoted}` is no quote here"), span)
+                    .note("editors and chats turn straight quotes into curly ones")
+                    .patch("use straight quotes", range, mended)
             }
             Word::Symbol("=>") => self
                 .fault("Q0101", "unknown operator `=>`".to_string(), span.clone())
@@ -145,18 +156,40 @@ impl Parser<'_> {
             _ => {
                 let message = format!("unexpected `{quoted}`, expected {expected}");
                 let fault = self.fault("Q0101", message, span.clone());
-                match word {
-                    Word::Name(name) => match closest(&name, CLAUSES) {
-                        Some(near) if !near.eq_ignore_ascii_case(&name) => {
-                            fault.patch(format!("did you mean `{near}`?"), span, near)
-                        }
-                        _ => fault,
-                    },
-                    _ => fault,
-                }
+                self.advise(fault, &word, span)
             }
         };
         Box::new(fault.note(one_line))
+    }
+
+    /// Adds what is known about a word that people write in such a place.
+    fn advise(&self, fault: Fault, word: &Word, at: Span) -> Fault {
+        let Word::Name(name) = word else {
+            return match word {
+                Word::Symbol("=" | "!=" | ">" | "<" | "~=") => {
+                    fault.help("a condition stands behind WITH, as in `User WITH active = true`")
+                }
+                Word::Symbol("&") => fault.help("write AND"),
+                _ => fault,
+            };
+        };
+        match closest(name, CLAUSES) {
+            Some(near) if near.eq_ignore_ascii_case(name) => {}
+            Some(near) => return fault.patch(format!("did you mean `{near}`?"), at, near),
+            // A verb where the next step should begin.
+            None if name.chars().all(|c| c.is_uppercase() || c == '_') && name.len() > 3 => {
+                let step = format!("THAT {name}");
+                return fault.patch("a step begins with THAT", at, step);
+            }
+            None => {}
+        }
+        match name.to_ascii_uppercase().as_str() {
+            "WITH" => fault.help("join conditions with AND or OR; WITH stands once, before AS"),
+            "AND" | "OR" => {
+                fault.help("the condition of WITH ends at AS: write `WITH a = 1 AND b = 2 AS name`")
+            }
+            _ => fault,
+        }
     }
 
     /// Refuses what J1QL does not have where only J1QL is wanted.
@@ -869,6 +902,11 @@ impl Parser<'_> {
             Word::Number(digits) => {
                 self.next();
                 Ok(digits)
+            }
+            // Filled in where names are resolved: no property is called like this.
+            Word::Hole(name) => {
+                self.next();
+                Ok(format!("{{{{{name}}}}}"))
             }
             Word::Symbol("[") => {
                 let (_, open) = self.next();

@@ -1,0 +1,213 @@
+//! A whole graph in plain vectors that can be read like a database.
+
+#![allow(dead_code)] // each test binary uses its part
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use tombolo::graph::{
+    Adjacency, CLASS_SEPARATOR, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind,
+    Metadata, Names, ObjectId, Relationship, Value,
+};
+
+/// Entities and relationships by number.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub entities: Vec<Entity>,
+    pub relationships: Vec<Relationship>,
+    names: Vec<String>,
+    numbers: HashMap<String, u32>,
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        created_on: 1_700_000_000_000,
+        begin_on: 1_700_000_000_000,
+        end_on: None,
+        version: 1,
+        job_id: Default::default(),
+        source: "api".into(),
+    }
+}
+
+/// JSON as a property.
+pub fn value(json: &serde_json::Value) -> Value<'static> {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => Value::number(&n.to_string()).expect("a number that can be held"),
+        Json::String(text) => Value::Text(text.clone().into()),
+        Json::Array(items) => Value::List(items.iter().map(value).collect()),
+        Json::Object(_) => panic!("a property is flat"),
+    }
+}
+
+fn properties(json: &serde_json::Value) -> Vec<(String, Value<'static>)> {
+    let members = json.as_object().into_iter().flatten();
+    let mut all: Vec<_> = members.map(|(name, json)| (name.clone(), value(json))).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+impl Graph {
+    fn name_it(&mut self, text: &str) -> u32 {
+        let next = self.names.len() as u32;
+        let number = *self.numbers.entry(text.to_owned()).or_insert(next);
+        if number == next {
+            self.names.push(text.to_owned());
+        }
+        number
+    }
+
+    /// Adds an entity; gives its number.
+    pub fn entity(
+        &mut self,
+        scope: &str,
+        key: &str,
+        type_name: &str,
+        classes: &[&str],
+        json: serde_json::Value,
+    ) -> u32 {
+        let number = self.entities.len() as u32;
+        for name in [scope, type_name, &classes.join(&CLASS_SEPARATOR.to_string())] {
+            self.name_it(name);
+        }
+        self.entities.push(Entity {
+            number,
+            id: ObjectId::new(Kind::Entity, scope, key),
+            scope: scope.into(),
+            key: key.into(),
+            type_name: type_name.into(),
+            classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+            properties: properties(&json),
+            raw_data: None,
+            metadata: metadata(),
+        });
+        number
+    }
+
+    /// Adds a relationship; its key is its number.
+    pub fn link(&mut self, scope: &str, from: u32, verb: &str, to: u32, json: serde_json::Value) {
+        let number = self.relationships.len() as u32;
+        self.name_it(verb);
+        self.name_it(scope);
+        let key = format!("r{number}");
+        let head =
+            |graph: &Graph, at: u32| graph.entity_head(at).expect("infallible").expect("an end");
+        let (from, to) = (head(self, from), head(self, to));
+        self.relationships.push(Relationship {
+            number,
+            id: ObjectId::new(Kind::Relationship, scope, &key),
+            scope: scope.into(),
+            key,
+            type_name: verb.to_lowercase(),
+            class: verb.into(),
+            from,
+            to,
+            properties: properties(&json),
+            origin: None,
+            raw_data: None,
+            metadata: metadata(),
+        });
+    }
+}
+
+impl Adjacency for Graph {
+    type Error = Infallible;
+
+    fn entity_bound(&self) -> u32 {
+        self.entities.len() as u32
+    }
+
+    fn for_each_edge(
+        &self,
+        entity: u32,
+        direction: Direction,
+        mut visit: impl FnMut(Edge),
+    ) -> Result<(), Infallible> {
+        for link in &self.relationships {
+            let (this, other) = match direction {
+                Direction::Out => (link.from.number, link.to.number),
+                Direction::In => (link.to.number, link.from.number),
+            };
+            if this == entity {
+                visit(Edge { other, verb: self.numbers[&link.class], relationship: link.number });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Names for Graph {
+    fn name(&self, number: u32) -> &str {
+        &self.names[number as usize]
+    }
+
+    fn name_number(&self, text: &str) -> Option<u32> {
+        self.numbers.get(text).copied()
+    }
+}
+
+impl GraphRead for Graph {
+    fn entity(&self, number: u32) -> Result<Option<Entity>, Infallible> {
+        Ok(self.entities.get(number as usize).cloned())
+    }
+
+    fn entity_facts(&self, number: u32) -> Result<Option<EntityFacts>, Infallible> {
+        let facts = |entity: &Entity| EntityFacts {
+            scope: self.numbers[&entity.scope],
+            type_name: self.numbers[&entity.type_name],
+            classes: self.numbers[&entity.classes.join(&CLASS_SEPARATOR.to_string())],
+            live: true,
+        };
+        Ok(self.entities.get(number as usize).map(facts))
+    }
+
+    fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, Infallible> {
+        let head = |entity: &Entity| EntityHead {
+            number,
+            id: entity.id,
+            scope: entity.scope.clone(),
+            key: entity.key.clone(),
+            type_name: entity.type_name.clone(),
+            classes: entity.classes.clone(),
+            display_name: entity
+                .properties
+                .iter()
+                .find(|(name, _)| name == "displayName")
+                .and_then(|(_, value)| value.as_str().map(str::to_owned)),
+            deleted: false,
+        };
+        Ok(self.entities.get(number as usize).map(head))
+    }
+
+    fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, Infallible> {
+        Ok(match kind {
+            Kind::Entity => self.entities.iter().find(|e| e.id == id).map(|e| e.number),
+            Kind::Relationship => self.relationships.iter().find(|r| r.id == id).map(|r| r.number),
+        })
+    }
+
+    fn relationship(&self, number: u32) -> Result<Option<Relationship>, Infallible> {
+        Ok(self.relationships.get(number as usize).cloned())
+    }
+
+    fn entities_with(
+        &self,
+        type_name: Option<&str>,
+        class: Option<&str>,
+    ) -> Result<Vec<u32>, Infallible> {
+        let fits = |entity: &&Entity| {
+            type_name.is_none_or(|name| entity.type_name == name)
+                && class.is_none_or(|name| entity.classes.iter().any(|class| class == name))
+        };
+        Ok(self.entities.iter().filter(fits).map(|entity| entity.number).collect())
+    }
+
+    fn scopes(&self) -> Result<Vec<String>, Infallible> {
+        let mut scopes: Vec<String> = self.entities.iter().map(|e| e.scope.clone()).collect();
+        scopes.sort();
+        scopes.dedup();
+        Ok(scopes)
+    }
+}

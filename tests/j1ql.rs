@@ -1,0 +1,583 @@
+//! What J1QL means, fact by fact, on graphs small enough to see the answer.
+
+mod graph_of_parts;
+
+use graph_of_parts::{Graph, value};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use tombolo::lang::Source;
+use tombolo::query::{Answer, Limits, Options, Query, Stop};
+
+fn options() -> Options {
+    Options {
+        now: 1_700_000_000_000,
+        parameters: Some(BTreeMap::from([
+            ("who".to_owned(), value(&json!("alice"))),
+            ("both".to_owned(), value(&json!(["alice", "bob"]))),
+        ])),
+        smart_classes: BTreeMap::from([(
+            "Active".to_owned(),
+            "(User|Device) WITH active = true".to_owned(),
+        )]),
+        ..Options::default()
+    }
+}
+
+fn parsed(text: &str, options: &Options) -> Query {
+    let source = Source::whole("query", text);
+    Query::parse(&source, options).unwrap_or_else(|fault| panic!("{}", fault.plain()))
+}
+
+fn ask(graph: &Graph, text: &str) -> Answer {
+    parsed(text, &options()).run(graph, Limits::default()).expect("memory can be read").0
+}
+
+/// The answer in short: keys of a list, rows of a table as objects, keys of both kinds of a tree.
+fn answer(graph: &Graph, text: &str) -> Json {
+    let found = ask(graph, text);
+    let json = found.json(graph).expect("memory can be read");
+    let keys = |list: &Json, kind: &str| -> Json {
+        list.as_array().into_iter().flatten().map(|vertex| vertex[kind]["_key"].clone()).collect()
+    };
+    match found {
+        Answer::List(_) => keys(&json, "entity"),
+        Answer::Table { .. } => json,
+        Answer::Tree { .. } => {
+            json!([keys(&json["vertices"], "entity"), keys(&json["edges"], "relationship")])
+        }
+    }
+}
+
+#[track_caller]
+fn check(graph: &Graph, text: &str, expected: Json) {
+    assert_eq!(answer(graph, text), expected, "{text}");
+}
+
+#[track_caller]
+fn same(graph: &Graph, one: &str, other: &str) {
+    assert_eq!(answer(graph, one), answer(graph, other), "{one}\n{other}");
+}
+
+/// The code and message of the fault of a query.
+fn fault(text: &str) -> String {
+    match Query::parse(&Source::whole("query", text), &options()) {
+        Ok(_) => panic!("`{text}` can be read"),
+        Err(fault) => format!("{} {}", fault.code, fault.message),
+    }
+}
+
+/// Two users, a group, two laptops, a role; alice OWNS both laptops, bob is in the group alone.
+fn office() -> Graph {
+    let mut graph = Graph::default();
+    let alice = graph.entity(
+        "okta",
+        "alice",
+        "okta_user",
+        &["User"],
+        json!({
+            "displayName": "Alice", "email": ["a@x.example", "alice@x.example"], "active": true,
+            "tag.Production": "true", "logins": 3, "createdOn": 1_699_990_000_000i64,
+        }),
+    );
+    let bob = graph.entity(
+        "okta",
+        "bob",
+        "okta_user",
+        &["User"],
+        json!({
+            "displayName": "Bob", "active": false, "logins": 10, "tags": ["Night"],
+        }),
+    );
+    let sre =
+        graph.entity("okta", "sre", "okta_group", &["UserGroup"], json!({ "displayName": "SRE" }));
+    let one = graph.entity(
+        "jamf",
+        "laptop-1",
+        "laptop",
+        &["Device", "Host"],
+        json!({
+            "serial": "C01", "owner": "alice", "empty": "", "none": [],
+        }),
+    );
+    let two =
+        graph.entity("jamf", "laptop-2", "laptop", &["Device", "Host"], json!({ "serial": "C02" }));
+    let role = graph.entity("aws", "role", "aws_iam_role", &["AccessRole"], json!({ "mfa": null }));
+    graph.link("okta", sre, "HAS", alice, json!({}));
+    graph.link("okta", sre, "HAS", bob, json!({}));
+    graph.link("own", alice, "OWNS", one, json!({ "since": 2020 }));
+    graph.link("own", alice, "OWNS", two, json!({ "since": 2024 }));
+    graph.link("aws", sre, "ASSIGNED", role, json!({}));
+    graph
+}
+
+#[test]
+fn shorthand_lists_have_the_truth_table_of_the_documentation() {
+    let columns = [
+        "= 'fruit'",
+        "= 'nut'",
+        "= ('fruit' AND 'nut')",
+        "= ('fruit' OR 'nut')",
+        "!= 'fruit'",
+        "!= 'nut'",
+        "!= ('fruit' AND 'nut')",
+        "!= ('fruit' OR 'nut')",
+    ];
+    let rows = [
+        (json!(["fruit"]), "TFFTFTTF"),
+        (json!(["nut"]), "FTFTTFTF"),
+        (json!(["fruit", "nut"]), "TTTTFFFF"),
+        (json!(["other"]), "FFFFTTTT"),
+        (json!(["other", "plain"]), "FFFFTTTT"),
+        (json!(null), "FFFFTTTT"),
+    ];
+    for (value, expected) in rows {
+        let mut graph = Graph::default();
+        graph.entity("s", "it", "food", &["Food"], json!({ "kind": value }));
+        for (column, expected) in columns.iter().zip(expected.chars()) {
+            let list = if expected == 'T' { json!(["it"]) } else { json!([]) };
+            check(&graph, &format!("FIND food WITH kind {column}"), list);
+        }
+    }
+}
+
+#[test]
+fn documented_equivalences_hold() {
+    let graph = office();
+    for (one, other) in [
+        ("FIND User", "FIND * WITH _class = 'User'"),
+        ("FIND okta_user", "FIND * WITH _type = 'okta_user'"),
+        (
+            "FIND (Host|Device) WITH serial = 'C01'",
+            "FIND * WITH (_class = 'Host' OR _class = 'Device') AND serial = 'C01'",
+        ),
+        ("FIND User THAT OWNS TO Device", "FIND User THAT OWNS Device"),
+        ("FIND User THAT OWNS >> Device RETURN TREE", "find Device that owns << User return tree"),
+        (
+            "FIND User AS u THAT OWNS Device AS d RETURN u.active AS a, d.serial AS b",
+            "FIND User THAT OWNS Device RETURN User.active AS a, Device.serial AS b",
+        ),
+        ("FIND User WITH logins != (3 OR 4)", "FIND User WITH logins != 3 AND logins != 4"),
+        ("FIND User WITH logins = (3 OR 4)", "FIND User WITH logins IN (3, 4)"),
+        ("FIND User WITH !(logins = 3)", "FIND User WITH NOT (logins = 3)"),
+    ] {
+        same(&graph, one, other);
+    }
+}
+
+#[test]
+fn negated_operators_match_what_is_not_there() {
+    let graph = office();
+    check(&graph, "FIND * WITH active != true AND _scope = 'okta'", json!(["bob", "sre"]));
+    check(&graph, "FIND User WITH email !~= 'alice'", json!(["bob"]));
+    check(&graph, "FIND User WITH email = undefined", json!(["bob"]));
+    check(&graph, "FIND aws_iam_role WITH mfa = undefined", json!(["role"]));
+    check(&graph, "FIND Device WITH empty = undefined", json!(["laptop-2"]));
+    check(&graph, "FIND Device WITH none != undefined", json!(["laptop-1"]));
+    check(&graph, "FIND User WITH logins = '3'", json!([]));
+}
+
+#[test]
+fn texts_lists_patterns_numbers_and_dates_compare() {
+    let graph = office();
+    check(&graph, "FIND User WITH email = 'alice@x.example'", json!(["alice"]));
+    check(&graph, "FIND User WITH email ^= 'ali'", json!(["alice"]));
+    check(&graph, "FIND User WITH email $= ('x.example' OR 'y.example')", json!(["alice"]));
+    check(&graph, "FIND User WITH displayName = /^BO/i", json!(["bob"]));
+    check(&graph, "FIND User WITH displayName ~= /^BO/", json!([]));
+    check(&graph, "FIND User WITH logins >= 3 AND logins < 10", json!(["alice"]));
+    check(&graph, "FIND User WITH createdOn > date.now - 1 day", json!(["alice"]));
+    check(&graph, "FIND User WITH date.now-24hours < createdOn", json!(["alice"]));
+    check(&graph, "FIND User WITH createdOn > date(2023-11-14T21:00:00Z)", json!([]));
+    check(&graph, "FIND User WITH tag.Production = true", json!(["alice"]));
+    check(&graph, "FIND User WITH [tag.Production] = 'true'", json!(["alice"]));
+}
+
+#[test]
+fn and_binds_tighter_than_or() {
+    let graph = office();
+    let text = "FIND User WITH logins = 3 OR logins = 10 AND active = true";
+    check(&graph, text, json!(["alice"]));
+    check(&graph, "FIND User WITH (logins = 3 OR logins = 10) AND active = false", json!(["bob"]));
+}
+
+#[test]
+fn rows_are_one_a_path_and_a_list_is_one_an_entity() {
+    let graph = office();
+    check(&graph, "FIND User THAT OWNS Device", json!(["alice"]));
+    let row = json!({ "User.displayName": "Alice" });
+    check(&graph, "FIND User THAT OWNS Device RETURN User.displayName", json!([row, row]));
+    check(&graph, "FIND UNIQUE User THAT OWNS Device RETURN User.displayName", json!([row]));
+}
+
+#[test]
+fn a_step_goes_both_ways_unless_an_arrow_says_which() {
+    let mut graph = Graph::default();
+    let a = graph.entity("s", "a", "role", &["Role"], json!({}));
+    let b = graph.entity("s", "b", "role", &["Role"], json!({}));
+    graph.link("s", a, "TRUSTS", b, json!({}));
+    let pair = |x: &str, y: &str| json!({ "x._key": x, "y._key": y });
+    let tail = "role AS y RETURN x._key, y._key";
+    check(
+        &graph,
+        &format!("FIND role AS x THAT TRUSTS {tail}"),
+        json!([pair("a", "b"), pair("b", "a")]),
+    );
+    check(&graph, &format!("FIND role AS x THAT TRUSTS >> {tail}"), json!([pair("a", "b")]));
+    check(&graph, &format!("FIND role AS x THAT TRUSTS << {tail}"), json!([pair("b", "a")]));
+}
+
+#[test]
+fn no_entity_stands_twice_on_one_path() {
+    // Who shares a group with somebody is somebody else.
+    let row = |x: &str, y: &str| json!({ "a._key": x, "b._key": y });
+    check(
+        &office(),
+        "FIND User AS a THAT HAS UserGroup THAT HAS User AS b RETURN a._key, b._key",
+        json!([row("alice", "bob"), row("bob", "alice")]),
+    );
+}
+
+#[test]
+fn whatever_follows_a_negated_step_belongs_to_it() {
+    let graph = office();
+    check(&graph, "FIND User THAT !OWNS Device", json!(["bob"]));
+    check(&graph, "FIND User THAT !(OWNS|USES) Device WITH serial = 'C02'", json!(["bob"]));
+    // Bob is in a group, but in none that is assigned another role.
+    let chain = "FIND User THAT !HAS << UserGroup THAT ASSIGNED AccessRole WITH _key = 'other'";
+    check(&graph, chain, json!(["alice", "bob"]));
+    check(&graph, "FIND User THAT !(THAT HAS << UserGroup THAT ASSIGNED AccessRole)", json!([]));
+    // What is counted under the name of what is not there is the entity before it.
+    check(&graph, "FIND User THAT !OWNS Device AS d RETURN count(d) AS n", json!([{ "n": 1 }]));
+}
+
+#[test]
+fn an_optional_group_is_left_out_only_where_it_is_not_there() {
+    let graph = office();
+    check(
+        &graph,
+        "FIND User AS u (THAT OWNS Device AS d)? RETURN u._key, d._key",
+        json!([
+            { "u._key": "alice", "d._key": "laptop-1" },
+            { "u._key": "alice", "d._key": "laptop-2" },
+            { "u._key": "bob", "d._key": null },
+        ]),
+    );
+    check(
+        &graph,
+        "FIND okta_user WITH _key = 'alice' (THAT OWNS Device)? AS any RETURN any._key",
+        json!([{ "any._key": "alice" }, { "any._key": "laptop-1" }, { "any._key": "laptop-2" }]),
+    );
+    check(
+        &graph,
+        "FIND User (THAT HAS UserGroup)? THAT ASSIGNED AccessRole",
+        json!(["alice", "bob"]),
+    );
+    check(&graph, "FIND User WITH _key = 'bob' (THAT HAS UserGroup)?", json!(["bob", "sre"]));
+}
+
+#[test]
+fn counts_are_of_what_is_distinct_and_group_by_the_plain_columns() {
+    let mut teams = Graph::default();
+    for (team, lead) in [("team1", "alice"), ("team2", "bob"), ("team3", "alice")] {
+        teams.entity("s", team, "bitbucket_team", &["Team"], json!({ "lead": lead }));
+    }
+    check(
+        &teams,
+        "FIND bitbucket_team AS team RETURN COUNT(team.lead)",
+        json!([{ "count(team.lead)": 2 }]),
+    );
+    let graph = office();
+    check(
+        &graph,
+        "FIND * AS e RETURN e._scope AS scope, count(e) AS n ORDER BY n DESC, scope",
+        json!([
+            { "scope": "okta", "n": 3 }, { "scope": "jamf", "n": 2 }, { "scope": "aws", "n": 1 },
+        ]),
+    );
+    check(&graph, "FIND Nothing AS x RETURN count(x)", json!([{ "count(x)": 0 }]));
+    // Alice has two laptops, yet her logins count once.
+    check(
+        &graph,
+        "FIND User AS u THAT RELATES TO * RETURN sum(u.logins) AS s, avg(u.logins) AS a, max(u.logins) AS m",
+        json!([{ "s": 13, "a": 6.5, "m": 10 }]),
+    );
+    check(
+        &graph,
+        "FIND User AS u THAT RELATES TO * RETURN u._key AS who, count(*) AS n HAVING n > 1",
+        json!([{ "who": "alice", "n": 3 }]),
+    );
+}
+
+#[test]
+fn unwind_gives_a_row_for_each_item() {
+    let graph = office();
+    check(
+        &graph,
+        "FIND laptop AS a RETURN UNWIND(a._class) AS class, COUNT(a) AS total",
+        json!([{ "class": "Device", "total": 2 }, { "class": "Host", "total": 2 }]),
+    );
+}
+
+#[test]
+fn functions_and_arithmetic() {
+    let graph = office();
+    check(
+        &graph,
+        "FIND User AS u RETURN u.logins * 2 + 1 AS a, u.logins / 0 AS b, -u.logins ^ 2 AS c, \
+         coalesce(u.missing, 'none') AS d, concat(u._key, '-', u.missing, u.logins) AS e, \
+         merge(u.tags, u._key) AS f, round(u.logins / 4) AS g ORDER BY u.logins DESC LIMIT 1",
+        json!([{
+            "a": 21, "b": null, "c": 100, "d": "none", "e": "bob-10", "f": ["Night", "bob"], "g": 3,
+        }]),
+    );
+}
+
+#[test]
+fn where_sees_whole_paths_and_relationships() {
+    let graph = office();
+    check(
+        &graph,
+        "FIND User THAT OWNS AS r Device AS d WHERE r.since > 2021 RETURN d._key",
+        json!([{ "d._key": "laptop-2" }]),
+    );
+    check(&graph, "FIND User THAT OWNS Device WHERE owns.since < 2021", json!(["alice"]));
+    check(
+        &graph,
+        "FIND User AS u THAT OWNS Device AS d WHERE d.owner = u._key RETURN d._key",
+        json!([{ "d._key": "laptop-1" }]),
+    );
+    check(&graph, "FIND User AS u THAT HAS << * AS g WHERE g.x = u.y", json!([]));
+    check(
+        &graph,
+        "FIND User THAT OWNS AS r Device WHERE r._scope = 'own' AND r._fromEntityKey = 'alice'",
+        json!(["alice"]),
+    );
+}
+
+#[test]
+fn queries_inside_queries_are_sets_of_values() {
+    let graph = office();
+    check(&graph, "FIND User WITH _key = (FIND Device RETURN Device.owner)", json!(["alice"]));
+    check(&graph, "FIND User WITH _key != (FIND Device RETURN Device.owner)", json!(["bob"]));
+    check(
+        &graph,
+        "FIND User WITH _key != (FIND Nothing RETURN Nothing.owner)",
+        json!(["alice", "bob"]),
+    );
+    assert!(fault("FIND User WITH _key = (FIND Device)").starts_with("Q0208"));
+}
+
+#[test]
+fn full_text_and_smart_classes() {
+    let graph = office();
+    check(&graph, "FIND 'ALICE x.example'", json!(["alice"]));
+    check(&graph, "\"alice\" WITH _class = 'Device'", json!(["laptop-1"]));
+    check(&graph, "FIND #Night", json!(["bob"]));
+    check(&graph, "FIND #Production User", json!(["alice"]));
+    check(&graph, "FIND #Active THAT OWNS Device", json!(["alice"]));
+    check(&graph, "FIND #CriticalAsset", json!([]));
+}
+
+#[test]
+fn parameters_fill_placeholders_and_lists_mean_any() {
+    let graph = office();
+    for text in ["{{who}}", "${who}", "${ param.who }", "'{{who}}'", "$who"] {
+        check(&graph, &format!("FIND User WITH _key = {text}"), json!(["alice"]));
+    }
+    check(&graph, "FIND User WITH _key = ${both}", json!(["alice", "bob"]));
+    assert_eq!(fault("FIND User WITH _key = ${nobody}"), "Q0207 parameter `nobody` has no value");
+}
+
+#[test]
+fn quantified_steps_reach_each_entity_once_at_its_least_distance() {
+    let mut graph = Graph::default();
+    let n: Vec<u32> = (0..5)
+        .map(|i| graph.entity("s", &format!("n{i}"), "g", &["G"], json!({ "i": i })))
+        .collect();
+    for (from, to) in [(0, 1), (1, 2), (2, 0), (2, 3), (3, 4), (0, 2)] {
+        graph.link("s", n[from], "HAS", n[to], json!({}));
+    }
+    let from = "FIND g WITH i = 0 THAT HAS";
+    let to = ">> AS r g AS x RETURN x._key AS k, DEPTH(r) AS d ORDER BY k";
+    let row = |k: &str, d: u32| json!({ "k": k, "d": d });
+    check(
+        &graph,
+        &format!("{from}{{1,3}} {to}"),
+        json!([row("n1", 1), row("n2", 1), row("n3", 2), row("n4", 3)]),
+    );
+    check(&graph, &format!("{from}{{2}} {to}"), json!([row("n3", 2)]));
+    check(
+        &graph,
+        &format!("{from}{{0,1}} {to}"),
+        json!([row("n0", 0), row("n1", 1), row("n2", 1)]),
+    );
+    check(
+        &graph,
+        &format!("{from}{{1,3}} VIA g WITH i != 2 {to}"),
+        json!([row("n1", 1), row("n2", 1)]),
+    );
+    check(
+        &graph,
+        "FIND g WITH i = 0 THAT HAS{2} >> g RETURN TREE",
+        json!([["n0", "n2", "n3"], ["r3", "r5"]]),
+    );
+    // A chain in brackets is walked path by path.
+    check(
+        &graph,
+        "FIND g WITH i = 0 (THAT HAS >> g){3} AS x RETURN x._key",
+        json!([{ "x._key": "n3" }, { "x._key": "n4" }]),
+    );
+    check(
+        &graph,
+        "FIND g WITH i = 4 THAT NEAREST HAS{1,4} << g WITH i < 3 AS o RETURN o._key",
+        json!([{ "o._key": "n2" }]),
+    );
+}
+
+#[test]
+fn scopes_of_entities_and_of_relationships() {
+    let graph = office();
+    check(&graph, "FIND * IN SCOPE 'jamf'", json!(["laptop-1", "laptop-2"]));
+    check(&graph, "FIND User THAT RELATES TO IN SCOPE 'own' *", json!(["alice"]));
+    check(
+        &graph,
+        "FIND User THAT OWNS Device WHERE User._scope != Device._scope",
+        json!(["alice"]),
+    );
+}
+
+#[test]
+fn order_puts_undefined_last_and_pages() {
+    let graph = office();
+    let by =
+        |tail: &str| answer(&graph, &format!("FIND (User|UserGroup) AS u ORDER BY u.logins{tail}"));
+    assert_eq!(by(""), json!(["alice", "bob", "sre"]));
+    assert_eq!(by(" DESC"), json!(["bob", "alice", "sre"]));
+    assert_eq!(by(" DESC SKIP 1 LIMIT 1"), json!(["alice"]));
+}
+
+#[test]
+fn strict_refuses_what_j1ql_has_not() {
+    let strict = Options { strict: true, ..options() };
+    for text in [
+        "FIND User THAT HAS{1,3} Group",
+        "FIND User IN SCOPE 'okta'",
+        "FIND User THAT NEAREST OWNS{1,2} Person",
+        "FIND User (THAT HAS Group){1,2}",
+        "FIND User THAT !(THAT HAS Group)",
+    ] {
+        let fault = Query::parse(&Source::whole("query", text), &strict).expect_err(text);
+        assert_eq!(fault.code, "Q0110", "{text}");
+        parsed(text, &options());
+    }
+}
+
+#[test]
+fn a_query_that_costs_too_much_is_stopped_without_an_answer() {
+    let graph = office();
+    let query = parsed("FIND * AS a THAT RELATES TO * AS b RETURN a._key, b._key", &options());
+    let stop = |limits| query.run(&graph, limits).expect_err("too much");
+    assert!(matches!(stop(Limits { rows: 2, ..Limits::default() }), Stop::Limit(_)));
+    assert!(matches!(stop(Limits { steps: 3, ..Limits::default() }), Stop::Limit(_)));
+}
+
+#[test]
+fn a_limit_stops_the_walk_early() {
+    let mut graph = Graph::default();
+    for i in 0..1000 {
+        graph.entity("s", &format!("n{i}"), "g", &["G"], json!({}));
+    }
+    let (found, profile) =
+        parsed("FIND g LIMIT 3", &options()).run(&graph, Limits::default()).expect("memory");
+    assert_eq!((found.len(), profile.tested), (3, 3));
+}
+
+#[test]
+fn matching_begins_at_the_end_that_is_named_by_its_key() {
+    let graph = office();
+    let query = parsed("FIND User THAT OWNS Device WITH _key = 'laptop-2'", &options());
+    let (found, profile) = query.run(&graph, Limits::default()).expect("memory");
+    assert_eq!(found, Answer::List(vec![0]));
+    assert_eq!(
+        (profile.forward, profile.candidates, profile.access.as_str()),
+        (false, 1, "by _key")
+    );
+}
+
+#[test]
+fn words_of_the_language_are_names_where_they_can_only_be_names() {
+    let graph = office();
+    for text in [
+        "FIND User THAT LIMITS Device",
+        "FIND User AS value RETURN value.active AS count",
+        "FIND Unique",
+        "FIND UNIQUE User RETURN User.x",
+        "FIND User WITH date = 3",
+        "FIND User THAT ALLOWS AS allows * AS any",
+        "FIND User WITH tag.Production = true (THAT OWNS Device)?",
+        "FIND User /* a comment */ LIMIT 2",
+    ] {
+        ask(&graph, text);
+    }
+}
+
+/// The exact words of the faults that people make most.
+#[test]
+fn faults_say_what_was_expected() {
+    let mut all = String::new();
+    for text in [
+        "FIND User THATS OWNS Device",
+        "FIND Device AS dev WITH name ~= 'TEST'",
+        "FIND User THAT >> HAS Device",
+        "FIND User AS u THAT IS? Person AS p",
+        "FIND User RETURN u.name",
+        "FIND User AS usr RETURN urs.name",
+        "FIND User WHERE active = true",
+        "FIND User AS a THAT HAS User AS a",
+        "FIND User THAT HAS User RETURN User.name",
+        "FIND User WITH n => 3",
+        "FIND User WITH n == 3",
+        "FIND User WITH name = “Alice”",
+        "FIND User WITH name = 'Alice",
+        "FIND User WITH name = /ali",
+        "FIND User WITH name = /a(?=b)/",
+        "FIND User WITH name = /a/g",
+        "FIND User WITH name LIKE 'a%'",
+        "FIND User WITH a = 1 AS u AND b = 2",
+        "FIND User WITH a = 1 WITH b = 2",
+        "FIND User OWNS Device",
+        "FIND User THAT OWNS Device THAT open = true",
+        "FIND User WITH createdOn > date.now - 3 fortnights",
+        "FIND User WITH createdOn > date(yesterday)",
+        "FIND User RETURN lenght(User.name)",
+        "FIND User RETURN User.a AS x, User.b AS x",
+        "FIND User RETURN count(User) HAVING m > 3",
+        "FIND User AS u RETURN count(u) ORDER BY u.name",
+        "FIND User THAT HAS{3,1} Group",
+        "FIND User THAT HAS{1,} Group",
+        "FIND User (THAT HAS Group)",
+        "FIND User LIMIT many",
+        "FIND",
+        "",
+    ] {
+        all.push_str(&format!("## {text}\n"));
+        match Query::parse(&Source::whole("query", text), &options()) {
+            Ok(_) => panic!("`{text}` can be read"),
+            Err(fault) => all.push_str(&fault.plain()),
+        }
+        all.push('\n');
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn no_nesting_exhausts_the_stack() {
+    for open in ["(", "!(", "a = (", "-"] {
+        let text = format!("FIND User WITH {}", open.repeat(20_000));
+        assert!(fault(&text).starts_with("Q01"), "{open}");
+    }
+    let text = format!("FIND User RETURN {}1", "-(".repeat(20_000));
+    assert!(fault(&text).starts_with("Q01"));
+    let text = format!("FIND User {}", "(THAT HAS User ".repeat(4_000));
+    assert!(fault(&text).starts_with("Q01"));
+}
