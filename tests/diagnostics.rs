@@ -77,6 +77,7 @@ fn cases() -> Vec<Case> {
         with("M0303", "\"okta\"", "\"@okto\"")
             .beside("tombolo.toml", "[scopes]\nokta = \"okta\"\n"),
         with("M0304", "OWNS", "owns"),
+        with("M0211", INVENTORY, &rows("{ query = \"FIND User THATS HAS Device\" }")),
         with("M0305", "inventory.csv", "inventry.csv"),
         with("M0306", "data/inventory.csv", "../../secret.csv"),
         with("M0307", "{row.login}", "{lookup('t', row.login)}")

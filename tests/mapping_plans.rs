@@ -321,6 +321,50 @@ fn a_broken_promise_stops_the_job_before_it_writes() {
 }
 
 #[test]
+fn queries_give_rows_and_ask_the_graph_as_planned() {
+    let world = company();
+    world.run(&["apply"]).ok();
+    // Who owns a laptop is asked of what the first mapping made.
+    let mapping = r#"scope = "backups"
+owner = "it@example.com"
+
+[rows]
+query = "FIND okta_user AS u THAT OWNS laptop AS d RETURN u._key AS user, d._key AS device"
+where = "row.user ~= 'u:1'"
+
+[relationship]
+class = "BACKS"
+type = "user_backs_device"
+
+[from]
+scope = "okta"
+key = "{row.user}"
+
+[to]
+scope = "jamf"
+key = "{row.device}"
+
+[[test]]
+name = "nobody whose number begins with 1 is without a backup"
+query = "FIND okta_user WITH _key ^= 'u:1' THAT !BACKS laptop"
+
+[[test]]
+query = "FIND okta_user THAT BACKS AS b laptop WHERE b._scope = 'backups' RETURN b._key"
+expect = "> 10"
+"#;
+    world.write("mappings/backups.toml", mapping);
+    world.run(&["check"]).ok();
+    let report = world.run(&["plan", "backups", "-o", "json"]).ok().json();
+    assert_eq!(report["relationships"]["created"], 11, "{report}");
+    world.write("mappings/backups.toml", mapping.replace("\"> 10\"", "10"));
+    world.run(&["apply", "backups"]).refused(4, "the query has 11 rows, expected 10");
+    world.write("mappings/backups.toml", mapping);
+    world.run(&["apply", "backups"]).ok();
+    let said = world.run(&["query", "FIND okta_user THAT BACKS laptop"]).ok();
+    assert!(said.out.ends_with("\n11 entities\n"), "{}", said.out);
+}
+
+#[test]
 fn a_stale_scope_is_not_believed() {
     let world = company();
     world.write(

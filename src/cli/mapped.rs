@@ -6,8 +6,9 @@ use super::failure::{Failure, MISTAKE, REFUSED};
 use std::io::IsTerminal;
 use std::time::{Instant, SystemTime};
 use tombolo::Error;
-use tombolo::db::{Database, EdgeChange, EdgeDetails, MappingJob, MappingPlan};
+use tombolo::db::{Database, EdgeChange, EdgeDetails, MappingJob, MappingPlan, Planned};
 use tombolo::mapping::{self, Fault, Mapping, ResolveError, Resolved, Severity};
+use tombolo::query::{Limits, Stop};
 use tombolo::store::Snapshot;
 use tombolo::sync::{EdgeLimits, JobReport, MappingInfo};
 
@@ -235,6 +236,18 @@ fn see(
         outcome.faults.push(fault);
     }
     outcome.edges = edges(snapshot, &plan, &outcome.resolved, ask.details)?;
+    for (promise, kept) in mapping.promises.iter().zip(&mut outcome.resolved.promises) {
+        if let mapping::Ask::Query { query, .. } = &promise.ask {
+            let mut planned = Planned::new(snapshot);
+            planned.add(&plan, &outcome.resolved.drafts)?;
+            let rows = match query.rows(&planned, Limits::default()) {
+                Ok(rows) => Ok(rows),
+                Err(Stop::Limit(what)) => Err(what),
+                Err(Stop::Read(error)) => return Err(error.into()),
+            };
+            *kept = mapping::asked(&promise.ask, rows);
+        }
+    }
     outcome.plan = Some(plan);
     let promises = mapping.promises.iter().zip(&outcome.resolved.promises);
     outcome.faults.extend(promises.filter_map(|(p, kept)| mapping.promise_fault(p, kept)));

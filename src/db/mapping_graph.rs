@@ -2,6 +2,7 @@
 
 use crate::graph::{Kind, Names, ObjectId, Value};
 use crate::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
+use crate::query::{Limits, Query, QueryRow, Stop};
 use crate::store::{Head, Snapshot, StoreError, read_body, split_classes};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -144,6 +145,14 @@ impl MappingGraph for Snapshot {
             });
             Ok(())
         })
+    }
+
+    fn ask(&self, query: &Query) -> Result<Result<Vec<QueryRow>, String>, StoreError> {
+        match query.rows(self, Limits::default()) {
+            Ok(rows) => Ok(Ok(rows)),
+            Err(Stop::Limit(what)) => Ok(Err(what)),
+            Err(Stop::Read(e)) => Err(e),
+        }
     }
 
     fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, StoreError> {

@@ -1,7 +1,10 @@
 //! The graph as it would be once planned jobs are applied: a snapshot with the changes over it.
 
 use super::mapping_jobs::{EdgeAction, MappingPlan};
-use crate::graph::{Adjacency, Direction, DraftRelationship, Edge, Names};
+use crate::graph::{
+    Adjacency, Direction, DraftRelationship, Edge, Entity, EntityFacts, EntityHead, GraphRead,
+    Kind, Metadata, Names, ObjectId, Origin, Relationship, Value,
+};
 use crate::store::{Snapshot, StoreError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -12,6 +15,8 @@ pub struct Planned<'s> {
     gone: FxHashSet<u32>,
     /// New and changed edges, by direction and entity.
     edges: [FxHashMap<u32, Vec<Edge>>; 2],
+    /// What new and changed relationships say.
+    drafts: FxHashMap<u32, Draft>,
     /// Names that only the plan uses; their numbers follow those of the snapshot.
     names: Vec<String>,
     next: u32,
@@ -22,7 +27,14 @@ impl<'s> Planned<'s> {
     pub fn new(base: &'s Snapshot) -> Planned<'s> {
         let next = base.meta().bound(crate::graph::Kind::Relationship);
         let edges = [FxHashMap::default(), FxHashMap::default()];
-        Planned { base, gone: FxHashSet::default(), edges, names: Vec::new(), next }
+        Planned {
+            base,
+            gone: FxHashSet::default(),
+            edges,
+            drafts: FxHashMap::default(),
+            names: Vec::new(),
+            next,
+        }
     }
 
     /// Lays the changes of a plan over it. Plans of different mappings touch different edges.
@@ -44,8 +56,10 @@ impl<'s> Planned<'s> {
                 }
             };
             let Some(draft) = change.draft else { continue };
-            let verb = self.number(&drafts[draft as usize].class);
+            let draft = &drafts[draft as usize];
+            let verb = self.number(&draft.class);
             let (from, to) = change.ends;
+            self.drafts.insert(relationship, Draft::new(&plan.report.scope, draft, change.ends));
             for (direction, entity, other) in
                 [(Direction::Out, from, to), (Direction::In, to, from)]
             {
@@ -62,6 +76,99 @@ impl<'s> Planned<'s> {
         }
         self.names.push(name.to_owned());
         self.base.dictionary().count() + self.names.len() as u32 - 1
+    }
+}
+
+/// What a planned relationship says.
+struct Draft {
+    scope: String,
+    key: String,
+    type_name: String,
+    class: String,
+    ends: (u32, u32),
+    properties: Vec<(String, Value<'static>)>,
+    origin: Option<Origin>,
+}
+
+impl Draft {
+    fn new(scope: &str, draft: &DraftRelationship<'_>, ends: (u32, u32)) -> Draft {
+        let own = draft.properties.iter();
+        let mut properties: Vec<(String, Value<'static>)> =
+            own.map(|(name, value)| (name.to_string(), value.clone().into_owned())).collect();
+        properties.sort_by(|a, b| a.0.cmp(&b.0));
+        Draft {
+            scope: scope.to_owned(),
+            key: draft.key.to_string(),
+            type_name: draft.type_name.to_string(),
+            class: draft.class.to_string(),
+            ends,
+            properties,
+            origin: draft.origin.clone(),
+        }
+    }
+}
+
+impl GraphRead for Planned<'_> {
+    fn entity(&self, number: u32) -> Result<Option<Entity>, StoreError> {
+        self.base.entity(number)
+    }
+
+    fn entity_facts(&self, number: u32) -> Result<Option<EntityFacts>, StoreError> {
+        self.base.entity_facts(number)
+    }
+
+    fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, StoreError> {
+        self.base.entity_head(number)
+    }
+
+    /// Of relationships only those that are stored already can be found by their id.
+    fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, StoreError> {
+        self.base.number_of(kind, id)
+    }
+
+    fn relationship(&self, number: u32) -> Result<Option<Relationship>, StoreError> {
+        let Some(draft) = self.drafts.get(&number) else { return self.base.relationship(number) };
+        let heads = (self.base.entity_head(draft.ends.0)?, self.base.entity_head(draft.ends.1)?);
+        let (Some(from), Some(to)) = heads else { return Ok(None) };
+        let before = match self.gone.contains(&number) {
+            true => self.base.relationship(number)?,
+            false => None,
+        };
+        let now = super::now();
+        let new = || Metadata {
+            created_on: now,
+            begin_on: now,
+            end_on: None,
+            version: 1,
+            job_id: uuid::Uuid::nil(),
+            source: "api".to_owned(),
+        };
+        Ok(Some(Relationship {
+            number,
+            id: ObjectId::new(Kind::Relationship, &draft.scope, &draft.key),
+            scope: draft.scope.clone(),
+            key: draft.key.clone(),
+            type_name: draft.type_name.clone(),
+            class: draft.class.clone(),
+            from,
+            to,
+            properties: draft.properties.clone(),
+            origin: draft.origin.clone(),
+            raw_data: None,
+            metadata: before.map_or_else(new, |before| before.metadata),
+        }))
+    }
+
+    fn entities_with(
+        &self,
+        type_name: Option<&str>,
+        class: Option<&str>,
+    ) -> Result<Vec<u32>, StoreError> {
+        self.base.entities_with(type_name, class)
+    }
+
+    fn scopes(&self) -> Result<Vec<String>, StoreError> {
+        self.base.scopes()
     }
 }
 

@@ -6,6 +6,7 @@ use super::expr::{Expr, ExprKind, Root, Step};
 use super::model::{Alternative, End, Find, Mapping, Pairs, Property, Selection};
 use super::template::Template;
 use crate::graph::{ObjectId, Value};
+use crate::query::{Query, QueryRow};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -97,6 +98,9 @@ pub trait MappingGraph {
 
     /// The types of the live entities of a scope and how many each has, in byte order.
     fn types(&self, scope: &str) -> Result<Vec<(String, u64)>, Self::Error>;
+
+    /// The rows of the answer to a query, each as names and values; or what there was too much of.
+    fn ask(&self, query: &Query) -> Result<Result<Vec<QueryRow>, String>, Self::Error>;
 
     /// All scopes that hold entities, in byte order.
     fn scopes(&self) -> Result<Vec<String>, Self::Error>;

@@ -11,6 +11,7 @@ use super::resolver::{Resolver, Run};
 use super::rows::{Columns, RowAt};
 use crate::graph::{Kind, NameKind, ObjectId, Value};
 use crate::lang::Fault;
+use crate::query::{Query, QueryRow};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ impl MappingGraph for Pair {
 
     fn types(&self, _: &str) -> Result<Vec<(String, u64)>, Infallible> {
         Ok(Vec::new())
+    }
+
+    fn ask(&self, _: &Query) -> Result<Result<Vec<QueryRow>, String>, Self::Error> {
+        Ok(Err("an example has no graph to ask".to_owned()))
     }
 
     fn scopes(&self) -> Result<Vec<String>, Infallible> {

@@ -131,6 +131,7 @@ pub(super) const ROWS: &[Key] = &[
     key("file", Kind::Text, "One file, relative to this mapping."),
     key("files", Kind::Texts, "Globs, relative to this mapping; read in byte order of path."),
     key("inline", Kind::FreeTables, "The rows themselves."),
+    key("query", Kind::Text, "J1QL: each row of its answer is a row."),
     key("entities", Kind::Table(ENTITIES), "Each of these entities is a row."),
     key(
         "format",
@@ -255,6 +256,8 @@ pub(super) const TEST: &[Key] = &[
     ),
     key("edge", Kind::Table(PAIR), "This edge must be planned."),
     key("no_edge", Kind::Table(PAIR), "This edge must not be planned."),
+    key("query", Kind::Text, "J1QL, asked of the graph as planned."),
+    key("expect", Kind::Amount, "How many rows it must have: a number, or e.g. > 0. Default 0."),
     key("covers", Kind::Choice(&["from", "to"]), "Entities of this end must have an edge."),
     key("where", Kind::Text, "Which of them."),
     key("at_least", Kind::Amount, "How many: a number, or a share such as 95%. Default 100%."),

@@ -39,7 +39,7 @@ pub use candidates::{Candidate, MappingGraph, Wanted, Whereabouts};
 pub use ends::Try;
 pub use load::{Loaded, load};
 pub use model::{Ask, End, Fresh, Guard, Mapping, Promise, Selection};
-pub use promise::Kept;
+pub use promise::{Kept, asked};
 pub use refusal::OVERRIDES;
 pub use resolve::{ResolveError, Resolved};
 pub use resolver::PAIRS_MAX;

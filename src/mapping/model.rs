@@ -10,6 +10,7 @@ use super::rows::RowSource;
 use super::template::Template;
 use crate::graph::Value;
 use crate::lang::Source;
+use crate::query::Query;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -241,6 +242,16 @@ pub enum Ask {
     },
     /// Entities of an end have an edge.
     Covers(Covers),
+    /// A query has so many rows. Only who has the whole graph as planned can tell, by
+    /// [`Mapping::asked`].
+    Query {
+        /// The query.
+        query: Box<Query>,
+        /// Least and most rows, where there is a bound.
+        rows: (Option<u64>, Option<u64>),
+        /// The number of rows, as written.
+        expect: String,
+    },
 }
 
 /// See [`Ask::Covers`].
@@ -259,6 +270,14 @@ pub(super) enum AtLeast {
 }
 
 impl Mapping {
+    /// Where the rows are asked for.
+    pub(super) fn rows_span(&self) -> Range<usize> {
+        match &self.pairs {
+            Pairs::Rows { span, .. } => span.clone(),
+            Pairs::Join(_) => 0..0,
+        }
+    }
+
     /// Whether the pairs come from the graph alone.
     pub fn is_join(&self) -> bool {
         matches!(self.pairs, Pairs::Join(_))

@@ -7,6 +7,7 @@ use super::expr::Root;
 use super::model::{Ask, AtLeast, Covers, Mapping, Promise};
 use crate::graph::Value;
 use crate::lang::Fault;
+use crate::query::QueryRow;
 
 /// Offenders that are listed.
 const LISTED: usize = 5;
@@ -37,6 +38,7 @@ impl Mapping {
         let keep = |promise: &Promise| match &promise.ask {
             Ask::Edge { from, to, there } => edge(ends, edges, from, to, *there),
             Ask::Covers(covers) => self.covers(ends, edges, covers),
+            Ask::Query { .. } => Kept::Yes,
         };
         self.promises.iter().map(keep).collect()
     }
@@ -94,6 +96,30 @@ impl Mapping {
                     false => fault.note(offenders.join(", ")),
                 })
             }
+        }
+    }
+}
+
+/// What becomes of a promise about a query that has these rows.
+pub fn asked(ask: &Ask, rows: Result<Vec<QueryRow>, String>) -> Kept {
+    let Ask::Query { rows: (least, most), expect, .. } = ask else { return Kept::Yes };
+    match rows {
+        Err(why) => Kept::No(format!("the query was stopped: {why}"), Vec::new()),
+        Ok(rows) => {
+            let count = rows.len() as u64;
+            if least.is_none_or(|least| count >= least) && most.is_none_or(|most| count <= most) {
+                return Kept::Yes;
+            }
+            let name = |row: QueryRow| {
+                let key = row.iter().find(|(name, _)| name == "_key").or_else(|| row.first());
+                key.map_or_else(String::new, |(_, value)| match value {
+                    Value::Text(text) => text.to_string(),
+                    other => other.to_string(),
+                })
+            };
+            let unit = if count == 1 { "row" } else { "rows" };
+            let words = format!("the query has {count} {unit}, expected {expect}");
+            Kept::No(words, offenders(count, rows.into_iter().map(name)))
         }
     }
 }

@@ -11,6 +11,7 @@ use super::resolver::Resolver;
 use super::rows::{ReadOptions, Reader, RowSource};
 use crate::graph::DraftRelationship;
 use crate::lang::{Fault, closest};
+use crate::query::QueryRow;
 use std::borrow::Cow;
 use std::time::SystemTime;
 
@@ -121,6 +122,21 @@ impl Mapping {
             Ok(Cow::Owned(RowSource::Inline { rows, shown: shown.to_owned() }))
         };
         match rows {
+            RowSource::Query(query) => match graph.ask(query)? {
+                Ok(rows) => {
+                    let row = |members: QueryRow| {
+                        let member = |(name, value)| (name, Data::from_value(value));
+                        Data::Object(members.into_iter().map(member).collect())
+                    };
+                    Ok(numbered(rows.into_iter().map(row).collect(), "query"))
+                }
+                Err(why) => {
+                    let words = format!("the query of `rows` was stopped: {why}");
+                    let fault = Fault::error("M0506", &self.source, words);
+                    let fault = fault.at(self.rows_span(), "");
+                    Ok(Err(vec![fault.help("add conditions or `LIMIT` to the query")]))
+                }
+            },
             RowSource::Entities { select, filter } => {
                 let mut all = Vec::new();
                 graph.entities(select, &super::candidates::Wanted::All, &mut |candidate| {

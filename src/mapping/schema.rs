@@ -32,7 +32,7 @@ fn table(keys: &[Key], name: &str) -> Value {
         schema["required"] = json!(required);
     }
     let one_of: &[&str] = match name {
-        "rows" => &["file", "files", "inline", "entities"],
+        "rows" => &["file", "files", "inline", "query", "entities"],
         _ => &[],
     };
     if !one_of.is_empty() {

@@ -67,6 +67,9 @@ pub struct Query {
     pub lints: Vec<Fault>,
 }
 
+/// A row of an answer: names and values. A whole entity is its `_key`.
+pub type QueryRow = Vec<(String, Value<'static>)>;
+
 /// The answer to a query.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -144,6 +147,19 @@ impl Query {
         parse::parse(source, options.now, options.strict).map(|_| ())
     }
 
+    /// The names of the columns of a query that returns some.
+    pub fn columns(&self) -> Option<&[String]> {
+        match &self.checked.output {
+            check::Output::Table(table) => Some(&table.names),
+            _ => None,
+        }
+    }
+
+    /// Whether it answers with a tree, which has no rows.
+    pub fn is_tree(&self) -> bool {
+        matches!(self.checked.output, check::Output::Tree)
+    }
+
     /// Answers the query.
     ///
     /// # Errors
@@ -155,5 +171,35 @@ impl Query {
         limits: Limits,
     ) -> Result<(Answer, Profile), Stop<G::Error>> {
         run::run(&read::Reader::new(graph, limits), &self.checked)
+    }
+
+    /// Answers the query with rows: the columns of a table, or all properties of the entities of a
+    /// list or tree.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Query::run`].
+    pub fn rows<G: GraphRead>(
+        &self,
+        graph: &G,
+        limits: Limits,
+    ) -> Result<Vec<QueryRow>, Stop<G::Error>> {
+        let reader = read::Reader::new(graph, limits);
+        let (answer, _) = run::run(&reader, &self.checked)?;
+        let (columns, rows) = match answer {
+            Answer::Table { columns, rows } => (columns, rows),
+            Answer::List(entities) | Answer::Tree { entities, .. } => {
+                return entities.into_iter().map(|number| reader.members(number)).collect();
+            }
+        };
+        let row = |cells: Vec<Cell>| {
+            columns
+                .iter()
+                .cloned()
+                .zip(cells)
+                .map(|(name, cell)| Ok((name, reader.flat(cell)?)))
+                .collect()
+        };
+        rows.into_iter().map(row).collect()
     }
 }

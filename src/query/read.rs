@@ -4,7 +4,7 @@
 use super::cell::{self, Cell};
 use super::check::{Checked, EntityTest, Function, Kind, Of, Slot, Term, Test, Values};
 use super::syntax::{Math, Op};
-use super::{Limits, Stop, run};
+use super::{Limits, QueryRow, Stop, run};
 use crate::graph::{CLASS_SEPARATOR, Entity, GraphRead, Relationship, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell as Shared, RefCell};
@@ -282,6 +282,31 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         }
         members.extend(properties.unwrap_or_default());
         Ok(Cell::Object(members))
+    }
+
+    /// All properties of an entity.
+    pub fn members(&self, number: u32) -> Reads<QueryRow, G> {
+        let sight = Sight { subject: Some(number), ..Sight::default() };
+        Ok(match self.all(Of::Subject, &sight)? {
+            Cell::Object(members) => members,
+            _ => Vec::new(),
+        })
+    }
+
+    /// A cell as one value.
+    pub fn flat(&self, cell: Cell) -> Reads<Value<'static>, G> {
+        Ok(match cell {
+            Cell::Value(value) => value,
+            Cell::Entity(number) => match self.entity_property(number, "_key")? {
+                Cell::Value(key) => key,
+                _ => Value::Null,
+            },
+            Cell::Relationship(number) => match self.relationship_property(number, "_key")? {
+                Cell::Value(key) => key,
+                _ => Value::Null,
+            },
+            Cell::Undefined | Cell::Object(_) => Value::Null,
+        })
     }
 
     /// The value of a term.

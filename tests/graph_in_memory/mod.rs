@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tombolo::graph::{Kind, ObjectId, Value};
 use tombolo::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
+use tombolo::query::{Query, QueryRow};
 
 /// Live entities, in the order they were added.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +78,10 @@ impl MappingGraph for Memory {
         }
         types.sort();
         Ok(types)
+    }
+
+    fn ask(&self, _: &Query) -> Result<Result<Vec<QueryRow>, String>, Infallible> {
+        Ok(Err("these entities have no relationships to walk".into()))
     }
 
     fn scopes(&self) -> Result<Vec<String>, Infallible> {

@@ -2,7 +2,7 @@
 
 use super::expressions::{Columns, Known};
 use super::{Checker, plain_properties};
-use crate::lang::closest;
+use crate::lang::{Fault, Source, closest};
 use crate::mapping::data::{Data, Row};
 use crate::mapping::eval::{Table as LookupTable, text_of};
 use crate::mapping::expr::Root;
@@ -12,11 +12,13 @@ use crate::mapping::raw::{Table, Text};
 use crate::mapping::rows::{
     FileRows, ReadOptions, Reader, RowFile, RowSource, columns_of, file_format, glob, parse_items,
 };
+use crate::query::{Options, Query};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use toml::de::DeValue;
 
-const SOURCES: [&str; 4] = ["file", "files", "inline", "entities"];
+const SOURCES: [&str; 5] = ["file", "files", "inline", "query", "entities"];
 
 impl Checker<'_> {
     pub(super) fn pairs(&mut self, top: &Table<'_>) -> Option<Pairs> {
@@ -73,6 +75,8 @@ impl Checker<'_> {
             self.file_rows(table)
         } else if table.has("inline") {
             self.inline(table)
+        } else if let Some(text) = table.text("query") {
+            self.query(&text).map(|query| RowSource::Query(Box::new(query)))
         } else {
             let inner = table.table("entities")?;
             let select = self.selection(&inner);
@@ -88,6 +92,40 @@ impl Checker<'_> {
         let filter = table.text("where").map(|text| self.condition(&text, Known::ROW));
         let max_age = table.text("max_age").and_then(|text| self.age(&text));
         Some(Pairs::Rows { rows: rows?, filter, span: table.span.clone(), max_age })
+    }
+
+    /// A query whose answer has rows.
+    fn query(&mut self, text: &Text) -> Option<Query> {
+        let query = self.read_query(text)?;
+        if query.is_tree() {
+            let fault = self.error("M0211", "a tree has no rows").at(text.span.clone(), "");
+            self.push(fault.help("end the query with `RETURN alias.property, ...`"));
+            return None;
+        }
+        Some(query)
+    }
+
+    /// Reads a query; its fault becomes a fault of the mapping, at its place in the file.
+    pub(super) fn read_query(&mut self, text: &Text) -> Option<Query> {
+        let options = Options {
+            now: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |time| time.as_millis() as i64),
+            parameters: Some(BTreeMap::new()),
+            ..Options::default()
+        };
+        match Query::parse(&Source::whole("query", text.value.as_str()), &options) {
+            Ok(query) => Some(query),
+            Err(found) => {
+                let place = found.labels.first().map_or(0..0, |label| label.range.clone());
+                let fault = self.error("M0211", format!("query: {}", found.message));
+                let fault = fault.at(text.place(&place), "");
+                let edit = found.patch.iter().map(|patch| patch.title.clone());
+                let helps: Vec<String> = found.helps.iter().cloned().chain(edit).collect();
+                self.push(helps.into_iter().fold(fault, Fault::help));
+                None
+            }
+        }
     }
 
     fn inline(&mut self, table: &Table<'_>) -> Option<RowSource> {

@@ -89,10 +89,10 @@ impl Checker<'_> {
     }
 
     fn promise(&mut self, table: &Table<'_>) -> Option<Promise> {
-        let asks = ["edge", "no_edge", "covers"];
+        let asks = ["edge", "no_edge", "covers", "query"];
         let given: Vec<&str> = asks.into_iter().filter(|key| table.has(key)).collect();
         let [ask] = given.as_slice() else {
-            let list = "`edge`, `no_edge`, `covers`";
+            let list = "`edge`, `no_edge`, `covers`, `query`";
             let words = format!("a test needs exactly one of {list}; found {}", given.len());
             let fault = self.error("M0310", words).at(table.span.clone(), "");
             self.push(fault.help(
@@ -100,15 +100,16 @@ impl Checker<'_> {
             ));
             return None;
         };
-        for key in ["where", "at_least"] {
-            if let Some(value) = table.get(key).filter(|_| *ask != "covers") {
-                let words = format!("`{key}` belongs to a test with `covers`");
+        for (key, home) in [("where", "covers"), ("at_least", "covers"), ("expect", "query")] {
+            if let Some(value) = table.get(key).filter(|_| *ask != home) {
+                let words = format!("`{key}` belongs to a test with `{home}`");
                 let fault = self.error("M0310", words).at(value.span(), "");
-                self.push(fault.help(format!("add `covers`, or remove `{key}`")));
+                self.push(fault.help(format!("add `{home}`, or remove `{key}`")));
             }
         }
         let (words, asked) = match *ask {
             "covers" => self.covers(table)?,
+            "query" => self.query_promise(table)?,
             key => {
                 let pair = table.table(key)?;
                 let (from, to) = (pair.plain("from")?, pair.plain("to")?);
@@ -125,6 +126,38 @@ impl Checker<'_> {
             ask: asked,
             span: table.span.clone(),
         })
+    }
+
+    fn query_promise(&mut self, table: &Table<'_>) -> Option<(String, Ask)> {
+        let text = table.text("query")?;
+        let query = self.read_query(&text);
+        let bounds = |text: &str| -> Option<(Option<u64>, Option<u64>)> {
+            let text = text.trim();
+            let digits = text.trim_start_matches(['>', '<', '=']);
+            let number: u64 = digits.trim().parse().ok()?;
+            Some(match &text[..text.len() - digits.len()] {
+                "" | "=" => (Some(number), Some(number)),
+                ">" => (Some(number.checked_add(1)?), None),
+                ">=" => (Some(number), None),
+                "<" => (None, Some(number.checked_sub(1)?)),
+                "<=" => (None, Some(number)),
+                _ => return None,
+            })
+        };
+        let expect = match (table.whole("expect"), table.plain("expect")) {
+            (Some(number), _) => number.to_string(),
+            (None, Some(text)) => text,
+            (None, None) => "0".to_owned(),
+        };
+        let Some(rows) = bounds(&expect) else {
+            let words = format!("expected a number of rows, found `{expect}`");
+            let at = table.get("expect").map_or(text.span, |value| value.span());
+            let fault = self.error("M0104", words).at(at, "");
+            self.push(fault.help("e.g. `expect = 0` or `expect = \"> 0\"`"));
+            return None;
+        };
+        let ask = Ask::Query { query: Box::new(query?), rows, expect: expect.trim().to_owned() };
+        Some((text.value, ask))
     }
 
     fn covers(&mut self, table: &Table<'_>) -> Option<(String, Ask)> {

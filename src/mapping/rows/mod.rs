@@ -23,6 +23,7 @@ use super::expr::Expr;
 use super::model::Selection;
 use crate::graph::Place;
 use crate::lang::{Fault, Source};
+use crate::query::Query;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ pub(super) enum RowSource {
         shown: String,
     },
     Files(FileRows),
+    /// Each row of its answer is a row.
+    Query(Box<Query>),
     /// Each of these entities is a row.
     Entities {
         select: Selection,
@@ -136,6 +139,7 @@ impl RowSource {
                 [file] => file.shown(),
                 files => format!("{} files", files.len()),
             },
+            RowSource::Query(_) => "query".to_owned(),
             RowSource::Entities { .. } => "entity".to_owned(),
         }
     }

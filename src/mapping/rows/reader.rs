@@ -92,7 +92,11 @@ enum Open {
 
 /// The names of the columns, in the order of the file; `None` if rows may have any.
 pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
-    let RowSource::Files(rows) = rows else { return None };
+    let rows = match rows {
+        RowSource::Files(rows) => rows,
+        RowSource::Query(query) => return query.columns().map(<[String]>::to_vec),
+        RowSource::Inline { .. } | RowSource::Entities { .. } => return None,
+    };
     if rows.files.is_empty()
         || !rows.files.iter().all(|file| matches!(file.format.format, Format::Cells(_)))
     {
@@ -163,7 +167,8 @@ impl<'s> Reader<'s> {
                 return Some(Ok(RowAt::plain(Row::Data(data.clone()), 0, *line)));
             }
             // These are fetched from the graph before they are read.
-            RowSource::Entities { .. } => return None,
+            // Rows of the graph are fetched before any are read.
+            RowSource::Entities { .. } | RowSource::Query(_) => return None,
         };
         loop {
             if let Some(row) = self.pending.next() {
