@@ -78,6 +78,8 @@ pub(super) struct Hop {
     pub repeat: Option<(u32, u32)>,
     pub via: Option<EntityTest>,
     pub nearest: bool,
+    /// Matched from its target to its left entity.
+    pub backward: bool,
 }
 
 /// A condition.
@@ -488,6 +490,7 @@ impl Checker<'_> {
             repeat: step.repeat,
             via,
             nearest: step.nearest,
+            backward: false,
         };
         Ok((hop, to))
     }

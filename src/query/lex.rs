@@ -129,7 +129,7 @@ pub(super) fn regex(rest: &str) -> Option<(&str, &str, usize)> {
     let mut class = false;
     let end = inside.char_indices().find_map(|(at, c)| {
         let ends = c == '/' && !escaped && !class;
-        class = (class || c == '[' && !escaped) && !(c == ']' && !escaped);
+        class = (class || c == '[' && !escaped) && (c != ']' || escaped);
         escaped = c == '\\' && !escaped;
         ends.then_some(at)
     })?;

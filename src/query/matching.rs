@@ -73,7 +73,8 @@ pub(super) fn plan<'q, G: GraphRead>(
         .ops
         .iter()
         .map(|step| match step {
-            Step::Hop(hop) if hop.repeat.is_none() => Some(&**hop),
+            // What constrains the way from the left cannot be tested from the right.
+            Step::Hop(hop) if hop.via.is_none() && !hop.nearest => Some(&**hop),
             _ => None,
         })
         .collect();
@@ -104,7 +105,13 @@ pub(super) fn plan<'q, G: GraphRead>(
             Arrow::In => Arrow::Out,
             Arrow::Both => Arrow::Both,
         };
-        steps.push(Step::Hop(Box::new(Hop { target, to, arrow, ..(*hop).clone() })));
+        steps.push(Step::Hop(Box::new(Hop {
+            target,
+            to,
+            arrow,
+            backward: true,
+            ..(*hop).clone()
+        })));
     }
     let slot = hops[hops.len() - 1].to;
     Ok(Plan { start: last.clone(), slot, steps: steps.into(), candidates, access })
@@ -429,7 +436,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                     continue;
                 }
                 met = true;
-                let hops = Hops::Many(chain(&came, other));
+                let hops = Hops::Many(chain(&came, other, hop.backward));
                 if self.bind(other, hop, hops, rest, sink)?.is_break() {
                     return Ok(Flow::Break(()));
                 }
@@ -443,14 +450,16 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
     }
 }
 
-/// The relationships that led to `to`, from the first to the last.
-fn chain(came: &FxHashMap<u32, (u32, u32)>, to: u32) -> Rc<[u32]> {
+/// The relationships that led to `to`, in the order of the pattern.
+fn chain(came: &FxHashMap<u32, (u32, u32)>, to: u32, backward: bool) -> Rc<[u32]> {
     let mut relationships = Vec::new();
     let mut at = to;
     while let Some(&(from, relationship)) = came.get(&at) {
         relationships.push(relationship);
         at = from;
     }
-    relationships.reverse();
+    if !backward {
+        relationships.reverse();
+    }
     relationships.into()
 }

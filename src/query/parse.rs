@@ -371,8 +371,8 @@ impl Parser<'_> {
 
     /// Whether a name begins the next part of the query.
     fn continues(&self, name: &str) -> bool {
-        let is = |word: &&str| word.eq_ignore_ascii_case(name);
-        CLAUSES.iter().any(|word| is(&word)) || ["OR", "IN"].iter().any(|word| is(&word))
+        let mut words = CLAUSES.iter().chain(&["OR", "IN"]);
+        words.any(|word| word.eq_ignore_ascii_case(name))
     }
 
     fn name(&mut self, expected: &str) -> Parsed<Named> {
@@ -538,7 +538,7 @@ impl Parser<'_> {
             ));
         }
         let step = Step { negated, nearest, verbs, repeat, via, arrow, scope, alias, target };
-        Ok(Element::Step(step))
+        Ok(Element::Step(Box::new(step)))
     }
 
     /// Whether `!` here is followed by a chain in brackets, not by a list of verbs.

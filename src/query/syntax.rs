@@ -69,7 +69,7 @@ pub(super) struct Text {
 /// What can follow an entity.
 #[derive(Clone, Debug)]
 pub(super) enum Element {
-    Step(Step),
+    Step(Box<Step>),
     /// `( ... )?` is `{0,1}`, `( ... ){1,3}` a repeated chain.
     Group {
         elements: Vec<Element>,
