@@ -482,6 +482,21 @@ fn a_query_that_costs_too_much_is_stopped_without_an_answer() {
 }
 
 #[test]
+fn a_path_without_end_is_stopped_before_the_stack_ends() {
+    let mut graph = Graph::default();
+    let n: Vec<u32> =
+        (0..2000).map(|i| graph.entity("s", &format!("n{i}"), "g", &["G"], json!({}))).collect();
+    n.windows(2).for_each(|pair| graph.link("s", pair[0], "NEXT", pair[1], json!({})));
+    let far = parsed(
+        "FIND g WITH _key = 'n0' ((THAT NEXT >> g){100}){19} AS x RETURN x._key",
+        &options(),
+    );
+    assert!(matches!(far.run(&graph, Limits::default()), Err(Stop::Limit(_))));
+    let empty = parsed("FIND g WITH _key = 'n0' (((THAT !PREV g){100}){100}){100}", &options());
+    assert!(matches!(empty.run(&graph, Limits::default()), Err(Stop::Limit(_))));
+}
+
+#[test]
 fn a_limit_stops_the_walk_early() {
     let mut graph = Graph::default();
     for i in 0..1000 {
@@ -580,4 +595,14 @@ fn no_nesting_exhausts_the_stack() {
     assert!(fault(&text).starts_with("Q01"));
     let text = format!("FIND User {}", "(THAT HAS User ".repeat(4_000));
     assert!(fault(&text).starts_with("Q01"));
+    for chain in ["1 + ", "2 * "] {
+        let text = format!("FIND User RETURN {}1", chain.repeat(15_000));
+        assert!(fault(&text).starts_with("Q0107"));
+    }
+    let text = format!("FIND User {}", "THAT A B ".repeat(7_000));
+    assert!(fault(&text).starts_with("Q0107"));
+    let long = format!("FIND User {}", "THAT HAS User ".repeat(200));
+    check(&office(), &long, json!([]));
+    let deep = format!("FIND User WITH {}a = 1{}", "(".repeat(49), ")".repeat(49));
+    check(&office(), &deep, json!([]));
 }

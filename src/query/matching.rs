@@ -13,6 +13,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+/// Longest path: each step is a few calls deeper on the stack.
+const DEPTH_MAX: u32 = 1000;
+
 /// Whether to go on looking.
 pub(super) type Flow = ControlFlow<()>;
 type Found<G> = Result<Flow, Stop<<G as Adjacency>::Error>>;
@@ -227,6 +230,7 @@ pub(super) fn rows<G: GraphRead>(
             hops: vec![Hops::None; query.relationship_slots],
         },
         path: Vec::new(),
+        depth: 0,
         verbs: FxHashMap::default(),
     };
     for &number in &plan.candidates {
@@ -256,6 +260,8 @@ struct Matcher<'r, 'g, G: GraphRead> {
     row: Row,
     /// Entities of the row in the order they were met: none is met twice.
     path: Vec<u32>,
+    /// Calls of [`Matcher::go`] inside each other.
+    depth: u32,
     /// Numbers of the verbs of each step; by address, which is stable while matching.
     verbs: FxHashMap<*const Hop, Option<Rc<[u32]>>>,
 }
@@ -263,6 +269,16 @@ struct Matcher<'r, 'g, G: GraphRead> {
 impl<G: GraphRead> Matcher<'_, '_, G> {
     /// Matches what is left from the entity `at`.
     fn go(&mut self, at: u32, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
+        if self.depth >= DEPTH_MAX {
+            return Err(Stop::Limit(format!("it follows paths of more than {DEPTH_MAX} steps")));
+        }
+        self.depth += 1;
+        let flow = self.step(at, rest, sink);
+        self.depth -= 1;
+        flow
+    }
+
+    fn step(&mut self, at: u32, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
         let Some((step, steps)) = rest.steps.split_first() else {
             return match rest.then {
                 Some(then) => self.group(at, then.group, then.rounds + 1, then.after, sink),

@@ -15,6 +15,8 @@ use std::sync::Arc;
 const LENGTH_MAX: usize = 1 << 16;
 /// Deepest nesting of brackets.
 const DEPTH_MAX: u32 = 50;
+/// Most steps of a query, and most operators in one sum: each is a call deeper on the stack.
+const CHAIN_MAX: usize = 200;
 /// Largest upper bound of a quantifier.
 const REPEAT_MAX: u32 = 100;
 
@@ -199,6 +201,17 @@ impl Parser<'_> {
                 self.fault("Q0110", format!("{what} is not J1QL"), at)
                     .help("leave out --strict to use it here; other engines cannot read it"),
             )),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a chain that is too long.
+    fn room(&self, count: usize, what: &str) -> Parsed<()> {
+        match count > CHAIN_MAX {
+            true => {
+                let message = format!("more than {CHAIN_MAX} {what} in a row");
+                Err(Box::new(self.fault("Q0107", message, self.here())))
+            }
             false => Ok(()),
         }
     }
@@ -396,6 +409,7 @@ impl Parser<'_> {
     fn elements(&mut self) -> Parsed<Vec<Element>> {
         let mut elements = Vec::new();
         loop {
+            self.room(elements.len(), "steps")?;
             if self.is_keyword("THAT") {
                 elements.push(self.step()?);
             } else if self.is_symbol("(") && self.group_follows() {
@@ -974,7 +988,8 @@ impl Parser<'_> {
 
     fn sum(&mut self) -> Parsed<Expr> {
         let mut left = self.product()?;
-        loop {
+        for count in 0.. {
+            self.room(count, "terms")?;
             let math = match self.peek() {
                 Word::Symbol("+") => Math::Add,
                 Word::Symbol("-") => Math::Subtract,
@@ -983,11 +998,13 @@ impl Parser<'_> {
             self.next();
             left = binary(left, math, self.product()?);
         }
+        Ok(left)
     }
 
     fn product(&mut self) -> Parsed<Expr> {
         let mut left = self.power()?;
-        loop {
+        for count in 0.. {
+            self.room(count, "factors")?;
             let math = match self.peek() {
                 Word::Symbol("*") => Math::Multiply,
                 Word::Symbol("/") => Math::Divide,
@@ -996,6 +1013,7 @@ impl Parser<'_> {
             self.next();
             left = binary(left, math, self.power()?);
         }
+        Ok(left)
     }
 
     fn power(&mut self) -> Parsed<Expr> {
