@@ -2,14 +2,14 @@
 //! should cost ten times the first. `resolve` reads the entities, builds the indexes, finds the
 //! ends and makes the drafts; nothing is planned or written.
 
+#[allow(dead_code)] // only the upload is needed here
+mod common;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::fmt::Write;
-use std::io::Cursor;
 use std::time::SystemTime;
 use tombolo::Database;
-use tombolo::db::SyncRequest;
 use tombolo::mapping::{Mapping, load};
-use tombolo::sync::{Format, Input, Mode};
 
 /// A name and the join, which links each entity of `from` to one of `to`.
 const JOINS: [(&str, &str); 5] = [
@@ -19,22 +19,6 @@ const JOINS: [(&str, &str); 5] = [
     ("cidr", "ip(to.ip) in cidr(from.net)"),
     ("regex", "lower(extract(from.note, 'repo:([A-Za-z0-9_.-]+)')) = lower(to.repo)"),
 ];
-
-fn upload(database: &Database, scope: &str, text: &str) {
-    let request = SyncRequest {
-        scope: Some(scope.into()),
-        mode: Mode::Diff,
-        source: "api".into(),
-        dry_run: false,
-        ignore_duplicates: false,
-        allow_deletes: None,
-        partial_types: Vec::new(),
-        same_scope_reject: false,
-    };
-    let reader = Box::new(Cursor::new(text.as_bytes()));
-    let input = Input { name: scope.into(), format: Format::Ndjson, reader };
-    database.sync(&request, &mut [input], &|_| {}).expect("the upload is sound");
-}
 
 fn database(folder: &std::path::Path, count: u32) -> Database {
     let database = Database::create(&folder.join(format!("{count}.redb"))).expect("a new file");
@@ -64,8 +48,8 @@ fn database(folder: &std::path::Path, count: u32) -> Database {
         )
         .expect("memory");
     }
-    upload(&database, "from", &from);
-    upload(&database, "to", &to);
+    common::sync(&database, Some("from"), &from);
+    common::sync(&database, Some("to"), &to);
     database
 }
 

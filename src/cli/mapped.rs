@@ -236,10 +236,13 @@ fn see(
         outcome.faults.push(fault);
     }
     outcome.edges = edges(snapshot, &plan, &outcome.resolved, ask.details)?;
+    let asks = |promise: &mapping::Promise| matches!(promise.ask, mapping::Ask::Query { .. });
+    let mut planned = Planned::new(snapshot);
+    if mapping.promises.iter().any(asks) {
+        planned.add(&plan, &outcome.resolved.drafts)?;
+    }
     for (promise, kept) in mapping.promises.iter().zip(&mut outcome.resolved.promises) {
         if let mapping::Ask::Query { query, .. } = &promise.ask {
-            let mut planned = Planned::new(snapshot);
-            planned.add(&plan, &outcome.resolved.drafts)?;
             let rows = match query.rows(&planned, Limits::default()) {
                 Ok(rows) => Ok(rows),
                 Err(Stop::Limit(what)) => Err(what),

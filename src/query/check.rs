@@ -250,6 +250,17 @@ struct Checker<'a> {
     smart: Vec<String>,
 }
 
+/// What a condition can see.
+#[derive(Clone, Copy)]
+enum Sees<'n> {
+    /// WITH: the properties of one entity.
+    Subject,
+    /// WHERE: the selectors of the whole path.
+    Path,
+    /// HAVING: the columns, by name and by text.
+    Columns { names: &'n [String], keys: &'n [String] },
+}
+
 /// What may stand in an expression.
 struct Place<'t> {
     /// Where a bare property belongs to, in WITH.
@@ -269,7 +280,7 @@ impl Checker<'_> {
         self.name_entity(&query.start, 0)?;
         let ops = self.steps(&query.elements, 0)?;
         let filter = match &query.filter {
-            Some(cond) => Some(self.test(cond, false, "WHERE")?),
+            Some(cond) => Some(self.test(cond, Sees::Path)?),
             None => None,
         };
         let only_groups = !query.elements.is_empty()
@@ -302,7 +313,7 @@ impl Checker<'_> {
             None => None,
         };
         let with = match &pattern.with {
-            Some(cond) => Some(self.test(cond, true, "WITH")?),
+            Some(cond) => Some(self.test(cond, Sees::Subject)?),
             None => None,
         };
         Ok(EntityTest { any, scope, with })
@@ -541,38 +552,52 @@ impl Checker<'_> {
         Box::new(fault.note(note))
     }
 
-    fn test(&mut self, cond: &Cond, subject: bool, clause: &'static str) -> Checks<Test> {
+    fn test(&mut self, cond: &Cond, sees: Sees<'_>) -> Checks<Test> {
         let all = |checker: &mut Self, conds: &[Cond]| {
-            conds.iter().map(|c| checker.test(c, subject, clause)).collect::<Checks<Vec<_>>>()
+            conds.iter().map(|c| checker.test(c, sees)).collect::<Checks<Vec<_>>>()
         };
         Ok(match cond {
             Cond::Or(conds) => Test::Or(all(self, conds)?),
             Cond::And(conds) => Test::And(all(self, conds)?),
-            Cond::Not(cond) => Test::Not(Box::new(self.test(cond, subject, clause)?)),
+            Cond::Not(cond) => Test::Not(Box::new(self.test(cond, sees)?)),
             Cond::Compare(compare) => {
-                let left = self.term(&compare.left, &mut Place { subject, table: None, clause })?;
-                let right = self.values(&compare.right, subject, clause)?;
+                let left = self.compared(&compare.left, sees)?;
+                let right = self.values(&compare.right, sees)?;
                 Test::Compare { left, op: compare.op, negated: compare.negated, right }
             }
         })
     }
 
-    fn values(&mut self, right: &Right, subject: bool, clause: &'static str) -> Checks<Values> {
+    /// One side of a comparison.
+    fn compared(&mut self, expr: &Expr, sees: Sees<'_>) -> Checks<Term> {
+        let (subject, clause) = match sees {
+            Sees::Subject => (true, "WITH"),
+            Sees::Path => (false, "WHERE"),
+            Sees::Columns { names, keys } => return self.having_term(expr, names, keys),
+        };
+        self.term(expr, &mut Place { subject, table: None, clause })
+    }
+
+    fn values(&mut self, right: &Right, sees: Sees<'_>) -> Checks<Values> {
         let all = |checker: &mut Self, rights: &[Right]| {
-            rights.iter().map(|r| checker.values(r, subject, clause)).collect::<Checks<Vec<_>>>()
+            rights.iter().map(|r| checker.values(r, sees)).collect::<Checks<Vec<_>>>()
         };
         Ok(match right {
             Right::Or(rights) => Values::Or(all(self, rights)?),
             Right::And(rights) => Values::And(all(self, rights)?),
             Right::Pattern(regex) => Values::Pattern(regex.clone()),
             Right::Value(expr) => {
-                match self.term(expr, &mut Place { subject, table: None, clause })? {
+                match self.compared(expr, sees)? {
                     // A parameter may be a list: any of its values.
                     Term::Value(Value::List(items)) => Values::Or(
                         items.into_iter().map(|item| Values::Term(Term::Value(item))).collect(),
                     ),
                     term => Values::Term(term),
                 }
+            }
+            Right::Query(query) if matches!(sees, Sees::Columns { .. }) => {
+                let message = "a query cannot stand in HAVING";
+                return Err(Box::new(self.fault("Q0208", message, &query.span)));
             }
             Right::Query(query) => {
                 let checked = check(query, self.source, self.options, self.lints)?;
@@ -827,7 +852,8 @@ impl Checker<'_> {
             keys.push(key);
         }
         if let Some(cond) = &query.having {
-            table.having = Some(self.having(cond, &table.names, &keys)?);
+            let sees = Sees::Columns { names: &table.names, keys: &keys };
+            table.having = Some(self.test(cond, sees)?);
         }
         for sort in &query.order {
             let at = self.sort_column(&sort.expr, &mut table, &keys)?;
@@ -862,41 +888,6 @@ impl Checker<'_> {
     fn column(&self, span: &Span, names: &[String], keys: &[String]) -> Option<usize> {
         let key = self.key(span);
         names.iter().position(|name| *name == key).or_else(|| keys.iter().position(|k| *k == key))
-    }
-
-    fn having(&self, cond: &Cond, names: &[String], keys: &[String]) -> Checks<Test> {
-        let all = |conds: &[Cond]| {
-            conds.iter().map(|c| self.having(c, names, keys)).collect::<Checks<Vec<_>>>()
-        };
-        Ok(match cond {
-            Cond::Or(conds) => Test::Or(all(conds)?),
-            Cond::And(conds) => Test::And(all(conds)?),
-            Cond::Not(cond) => Test::Not(Box::new(self.having(cond, names, keys)?)),
-            Cond::Compare(compare) => {
-                let left = self.having_term(&compare.left, names, keys)?;
-                let right = self.having_values(&compare.right, names, keys)?;
-                Test::Compare { left, op: compare.op, negated: compare.negated, right }
-            }
-        })
-    }
-
-    fn having_values(&self, right: &Right, names: &[String], keys: &[String]) -> Checks<Values> {
-        let all = |rights: &[Right]| {
-            rights.iter().map(|r| self.having_values(r, names, keys)).collect::<Checks<Vec<_>>>()
-        };
-        Ok(match right {
-            Right::Or(rights) => Values::Or(all(rights)?),
-            Right::And(rights) => Values::And(all(rights)?),
-            Right::Pattern(regex) => Values::Pattern(regex.clone()),
-            Right::Value(expr) => Values::Term(self.having_term(expr, names, keys)?),
-            Right::Query(query) => {
-                return Err(Box::new(self.fault(
-                    "Q0208",
-                    "a query cannot stand in HAVING",
-                    &query.span,
-                )));
-            }
-        })
     }
 
     fn having_term(&self, expr: &Expr, names: &[String], keys: &[String]) -> Checks<Term> {

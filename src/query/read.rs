@@ -116,31 +116,11 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     pub fn entity(&self, number: u32) -> Reads<Option<Rc<Entity>>, G> {
-        if let Some(known) = self.entities.borrow().get(&number) {
-            return Ok(Some(Rc::clone(known)));
-        }
-        let Some(entity) = self.graph.entity(number)? else { return Ok(None) };
-        let entity = Rc::new(entity);
-        let mut cache = self.entities.borrow_mut();
-        if cache.len() >= CACHE_MAX {
-            cache.clear();
-        }
-        cache.insert(number, Rc::clone(&entity));
-        Ok(Some(entity))
+        Ok(cached(&self.entities, number, || self.graph.entity(number))?)
     }
 
     pub fn relationship(&self, number: u32) -> Reads<Option<Rc<Relationship>>, G> {
-        if let Some(known) = self.relationships.borrow().get(&number) {
-            return Ok(Some(Rc::clone(known)));
-        }
-        let Some(relationship) = self.graph.relationship(number)? else { return Ok(None) };
-        let relationship = Rc::new(relationship);
-        let mut cache = self.relationships.borrow_mut();
-        if cache.len() >= CACHE_MAX {
-            cache.clear();
-        }
-        cache.insert(number, Rc::clone(&relationship));
-        Ok(Some(relationship))
+        Ok(cached(&self.relationships, number, || self.graph.relationship(number))?)
     }
 
     fn classes(&self, set: u32) -> impl Iterator<Item = &str> {
@@ -512,6 +492,24 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         }
         Ok(words.iter().all(|word| texts.iter().any(|text| text.contains(word))))
     }
+}
+
+/// The object of this number from `cache`, or else read into it.
+fn cached<T, E>(
+    cache: &RefCell<FxHashMap<u32, Rc<T>>>,
+    number: u32,
+    read: impl FnOnce() -> Result<Option<T>, E>,
+) -> Result<Option<Rc<T>>, E> {
+    if let Some(known) = cache.borrow().get(&number) {
+        return Ok(Some(Rc::clone(known)));
+    }
+    let Some(object) = read()?.map(Rc::new) else { return Ok(None) };
+    let mut cache = cache.borrow_mut();
+    if cache.len() >= CACHE_MAX {
+        cache.clear();
+    }
+    cache.insert(number, Rc::clone(&object));
+    Ok(Some(object))
 }
 
 fn text(text: &str) -> Value<'static> {
