@@ -434,6 +434,112 @@ fn quantified_steps_reach_each_entity_once_at_its_least_distance() {
     );
 }
 
+/// Two ways of two relationships from `a` to `d`, one of three, and a direct one that was refused.
+fn diamond() -> Graph {
+    let mut graph = Graph::default();
+    let key = |graph: &mut Graph, key, class| graph.entity("s", key, "node", &[class], json!({}));
+    let a = key(&mut graph, "a", "Start");
+    let b = key(&mut graph, "b", "Way");
+    let c = key(&mut graph, "c", "Way");
+    let e = key(&mut graph, "e", "Way");
+    let d = key(&mut graph, "d", "End");
+    graph.link("s", a, "USES", e, json!({}));
+    graph.link("s", e, "USES", c, json!({}));
+    graph.link("s", a, "USES", c, json!({}));
+    graph.link("s", c, "USES", d, json!({}));
+    graph.link("s", a, "USES", b, json!({}));
+    graph.link("s", b, "USES", d, json!({}));
+    graph
+}
+
+#[test]
+fn shortest_keeps_the_fewest_relationships_between_two_ends() {
+    let graph = diamond();
+    let tree = |text: &str| format!("FIND {text} Start THAT USES{{1,4}} >> End RETURN TREE");
+    // Ties go to the lower relationships, at whichever end matching could begin.
+    check(&graph, &tree("SHORTEST"), json!([["a", "c", "d"], ["r2", "r3"]]));
+    let both = json!([["a", "b", "c", "d"], ["r2", "r3", "r4", "r5"]]);
+    check(&graph, &tree("SHORTEST ALL"), both);
+    // Over several steps the sum counts, and only of what WHERE lets through.
+    let steps = "Start THAT USES{1,2} >> AS r Way AS w THAT USES >> End";
+    check(
+        &graph,
+        &format!("FIND SHORTEST {steps} RETURN w._key AS way, DEPTH(r) AS hops"),
+        json!([{ "way": "c", "hops": 1 }]),
+    );
+    check(
+        &graph,
+        &format!("FIND SHORTEST {steps} WHERE w._key != 'c' RETURN w._key AS way"),
+        json!([{ "way": "b" }]),
+    );
+    check(
+        &graph,
+        &format!("FIND SHORTEST ALL {steps} RETURN w._key AS way ORDER BY way"),
+        json!([{ "way": "b" }, { "way": "c" }]),
+    );
+    // A class may have that name.
+    check(&graph, "FIND Shortest", json!([]));
+    check(&graph, "FIND Shortest THAT USES End", json!([]));
+    assert!(fault("FIND SHORTEST Start THAT USES >> End").starts_with("Q0209"));
+}
+
+#[test]
+fn matches_joins_by_value_without_a_relationship() {
+    let mut graph = office();
+    let person =
+        |graph: &mut Graph, key: &str, json| graph.entity("hr", key, "person", &["Person"], json);
+    person(&mut graph, "p-alice", json!({ "email": "alice@x.example", "floor": 3 }));
+    person(&mut graph, "p-other", json!({ "email": "other@x.example", "floor": 10 }));
+    person(&mut graph, "p-none", json!({}));
+    let pairs = json!([{ "u": "alice", "p": "p-alice" }]);
+    let join = "FIND User AS u THAT MATCHES Person AS p ON u.email = p.email";
+    check(&graph, &format!("{join} RETURN u._key AS u, p._key AS p"), pairs.clone());
+    let other_way = "FIND User THAT MATCHES Person ON Person.email = User.email \
+         RETURN User._key AS u, Person._key AS p";
+    check(&graph, other_way, pairs);
+    // It is a step like any other: more can follow, be asked, or be missing.
+    check(
+        &graph,
+        "FIND Person AS p THAT MATCHES User AS u ON p.email = u.email AND p.floor = u.logins \
+         THAT OWNS Device AS d RETURN p._key AS p, d.serial AS d ORDER BY d",
+        json!([{ "p": "p-alice", "d": "C01" }, { "p": "p-alice", "d": "C02" }]),
+    );
+    check(
+        &graph,
+        "FIND Person AS p THAT !MATCHES User AS u ON p.email = u.email",
+        json!(["p-other", "p-none"]),
+    );
+    check(
+        &graph,
+        "FIND User AS u THAT MATCHES Person AS p ON u.logins = p.floor RETURN count(p) AS n",
+        json!([{ "n": 2 }]),
+    );
+    // Nothing equals what is not there.
+    check(&graph, "FIND User AS u THAT MATCHES * AS x ON u.nothing = x.nothing", json!([]));
+    // Without ON it is a relationship's name.
+    check(&graph, "FIND User THAT MATCHES Person", json!([]));
+    assert!(fault("FIND User AS u THAT MATCHES Person AS p ON u.a > p.a").starts_with("Q0212"));
+    assert!(
+        fault("FIND User AS u THAT MATCHES{1,2} Person AS p ON u.a = p.a").starts_with("Q0101")
+    );
+}
+
+#[test]
+fn deleted_entities_are_found_when_asked_for() {
+    let mut graph = office();
+    graph.entities[1].metadata.end_on = Some(1_700_000_000_001);
+    check(&graph, "FIND User", json!(["alice"]));
+    let options = Options { include_deleted: true, ..options() };
+    for text in ["FIND User", "FIND User WITH _key = ('alice' OR 'bob')"] {
+        let query = parsed(text, &options);
+        let (found, _) = query.run(&graph, Limits::default()).expect("memory can be read");
+        assert_eq!(found, Answer::List(vec![0, 1]), "{text}");
+    }
+    let query = parsed("FIND * WITH _deleted = true", &options);
+    let (found, _) = query.run(&graph, Limits::default()).expect("memory can be read");
+    assert_eq!(found, Answer::List(vec![1]));
+}
+
 #[test]
 fn scopes_of_entities_and_of_relationships() {
     let graph = office();
@@ -465,6 +571,8 @@ fn strict_refuses_what_j1ql_has_not() {
         "FIND User THAT NEAREST OWNS{1,2} Person",
         "FIND User (THAT HAS Group){1,2}",
         "FIND User THAT !(THAT HAS Group)",
+        "FIND SHORTEST User THAT HAS{1,2} Group",
+        "FIND User AS u THAT MATCHES Person AS p ON u.email = p.email",
     ] {
         let fault = Query::parse(&Source::whole("query", text), &strict).expect_err(text);
         assert_eq!(fault.code, "Q0110", "{text}");

@@ -157,6 +157,19 @@ pub enum GraphFormat {
     Graphml,
 }
 
+/// Output of `query`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerFormat {
+    Table,
+    Tree,
+    Json,
+    Ndjson,
+    Csv,
+    Dot,
+    Mermaid,
+    Graphml,
+}
+
 /// Output of `export`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExportFormat {
@@ -578,9 +591,12 @@ pub struct Query {
     /// Stop a query that takes longer than N seconds
     #[arg(long, value_name = "N")]
     pub max_seconds: Option<f64>,
+    /// Also begin at entities that were deleted and are not yet vacuumed
+    #[arg(long)]
+    pub include_deleted: bool,
     /// Output; pictures are of RETURN TREE
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[arg(short, long, value_enum, default_value_t = AnswerFormat::Table)]
+    pub output: AnswerFormat,
 }
 
 /// How entities are named, for the help of every command that takes one.

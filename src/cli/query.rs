@@ -1,20 +1,22 @@
 //! `tombolo query`: J1QL from the command line, a file or standard input.
 
 use super::Context;
-use super::args::{FaultFormat, GraphFormat, Query as Args, RowFormat};
+use super::args::{AnswerFormat, FaultFormat, Query as Args, RowFormat};
 use super::failure::{Failure, MISTAKE};
 use super::mapped;
-use super::naming;
+use super::naming::{self, Link};
 use super::output::{Listing, Out, clean, counted, now, thousands};
 use super::picture::{Arrow, Drawing};
 use super::questions::{self, Questions};
+use super::tree::{Node, Tree};
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tombolo::graph::{GraphRead, Value};
+use tombolo::graph::{EntityHead, GraphRead, Value};
 use tombolo::lang::{Fault, Source};
 use tombolo::query::{Answer, Cell, Limits, Options, Profile, Query, Stop, cell_json};
 use tombolo::store::{Snapshot, StoreError};
@@ -27,6 +29,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         strict: args.strict,
         parameters: Some(parameters(&args.parameters)?),
         smart_classes: questions.smart_classes.clone(),
+        include_deleted: args.include_deleted,
     };
     if args.check {
         return questions::check(context, &questions, &options);
@@ -190,18 +193,19 @@ pub fn print(
     out: &mut Out<'_>,
     snapshot: &Snapshot,
     answer: &Answer,
-    format: GraphFormat,
+    format: AnswerFormat,
 ) -> Result<(), Failure> {
     let rows = match format {
-        GraphFormat::Json => {
+        AnswerFormat::Json => {
             return out.json(&json!({ "type": answer.kind(), "data": answer.json(snapshot)? }));
         }
-        GraphFormat::Ndjson => return ndjson(out, snapshot, answer),
-        GraphFormat::Table => RowFormat::Table,
-        GraphFormat::Csv => RowFormat::Csv,
-        GraphFormat::Dot => return draw(out, snapshot, answer, Drawing::Dot),
-        GraphFormat::Mermaid => return draw(out, snapshot, answer, Drawing::Mermaid),
-        GraphFormat::Graphml => return draw(out, snapshot, answer, Drawing::Graphml),
+        AnswerFormat::Ndjson => return ndjson(out, snapshot, answer),
+        AnswerFormat::Table => RowFormat::Table,
+        AnswerFormat::Tree => return tree(out, snapshot, answer),
+        AnswerFormat::Csv => RowFormat::Csv,
+        AnswerFormat::Dot => return draw(out, snapshot, answer, Drawing::Dot),
+        AnswerFormat::Mermaid => return draw(out, snapshot, answer, Drawing::Mermaid),
+        AnswerFormat::Graphml => return draw(out, snapshot, answer, Drawing::Graphml),
     };
     let one = match answer {
         Answer::List(entities) => {
@@ -212,7 +216,7 @@ pub fn print(
             table(snapshot, columns, cells)?.print(out, rows)?;
             ("row", "rows")
         }
-        Answer::Tree { entities, relationships } => {
+        Answer::Tree { entities, relationships, .. } => {
             if rows == RowFormat::Table {
                 entity_rows(snapshot, entities)?.print(out, rows)?;
                 writeln!(out)?;
@@ -286,6 +290,80 @@ fn table(snapshot: &Snapshot, columns: &[String], rows: &[Vec<Cell>]) -> Result<
     Ok(listing)
 }
 
+/// A tree from where the pattern begins: each entity below the one that it was first met from.
+fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), Failure> {
+    let Answer::Tree { starts, entities, relationships } = answer else {
+        return Err(Failure::mistake("only a tree can be shown as a tree")
+            .hint("end the query with RETURN TREE"));
+    };
+    let heads: FxHashMap<u32, EntityHead> =
+        naming::entities(snapshot, entities)?.into_iter().map(|head| (head.number, head)).collect();
+    let links = naming::links(snapshot, relationships)?;
+    let mut touching: FxHashMap<u32, Vec<&Link>> = FxHashMap::default();
+    for link in &links {
+        touching.entry(link.from).or_default().push(link);
+        touching.entry(link.to).or_default().push(link);
+    }
+    let mut nodes = Vec::new();
+    let mut seen: FxHashSet<u32> = starts.iter().copied().collect();
+    let mut roots = starts.clone();
+    let mut queue: VecDeque<u32> = starts.iter().copied().collect();
+    let mut rest = entities.iter();
+    loop {
+        let Some(at) = queue.pop_front() else {
+            // What no relationship joins to the start stands as a tree of its own.
+            match rest.find(|&&number| seen.insert(number)) {
+                Some(&number) => {
+                    roots.push(number);
+                    queue.push_back(number);
+                    continue;
+                }
+                None => break,
+            }
+        };
+        for link in touching.get(&at).into_iter().flatten() {
+            let forward = link.from == at;
+            let other = if forward { link.to } else { link.from };
+            let (Some(head), Some(above)) = (heads.get(&other), heads.get(&at)) else { continue };
+            if !seen.insert(other) {
+                continue;
+            }
+            let kind = match head.scope == above.scope {
+                true => head.type_name.clone(),
+                false => format!("{} @{}", head.type_name, head.scope),
+            };
+            nodes.push(Node {
+                number: other,
+                parent: at,
+                name: head.key.clone(),
+                kind,
+                verb: link.class.clone(),
+                forward,
+                reported: true,
+            });
+            queue.push_back(other);
+        }
+    }
+    let mut tree = Tree::new(&nodes);
+    for root in &roots {
+        if let Some(head) = heads.get(root) {
+            writeln!(out, "{}  {}", clean(&head.key), clean(&head.type_name))?;
+            tree.print(out, *root)?;
+        }
+    }
+    // Two relationships may lead to one entity, which hangs below one of them.
+    let left_out = relationships.len() - nodes.len();
+    if tree.not_drawn() + left_out > 0 && !out.quiet {
+        writeln!(
+            out,
+            "… not drawn: {}, {}; -o csv lists all relationships",
+            counted(tree.not_drawn() as u64, "entity", "entities"),
+            counted(left_out as u64, "further relationship", "further relationships"),
+        )?;
+    }
+    Ok(())
+}
+
 fn ndjson(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), Failure> {
     let data = answer.json(snapshot)?;
     let lists = match &data {
@@ -302,7 +380,7 @@ fn draw(
     answer: &Answer,
     drawing: Drawing,
 ) -> Result<(), Failure> {
-    let Answer::Tree { entities, relationships } = answer else {
+    let Answer::Tree { entities, relationships, .. } = answer else {
         return Err(
             Failure::mistake("only a tree can be drawn").hint("end the query with RETURN TREE")
         );

@@ -12,7 +12,7 @@
 //! ```
 
 use super::Context;
-use super::args::GraphFormat;
+use super::args::AnswerFormat;
 use super::failure::{FAILED, Failure, MISTAKE};
 use super::output::clean;
 use super::query;
@@ -148,7 +148,7 @@ pub fn check(
         if !holds {
             off += 1;
             if !answer.is_empty() {
-                query::print(&mut context.out, &snapshot, &answer, GraphFormat::Table)?;
+                query::print(&mut context.out, &snapshot, &answer, AnswerFormat::Table)?;
             }
         }
     }

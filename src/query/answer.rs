@@ -52,7 +52,7 @@ impl Answer {
                 };
                 rows.iter().map(row).collect::<Result<_, _>>()?
             }
-            Answer::Tree { entities, relationships } => {
+            Answer::Tree { entities, relationships, .. } => {
                 let vertices: Vec<Json> = entities
                     .iter()
                     .map(|&number| vertex(graph, number))

@@ -158,6 +158,17 @@ fn equal_tags(left: &Value<'_>, right: &Value<'_>) -> bool {
     said(left).is_some() && said(left) == said(right)
 }
 
+/// Texts of which equal values share one: where to look for what may equal `value`.
+pub(super) fn join_keys(value: &Value<'static>) -> Vec<String> {
+    let key = |value: &Value<'static>| match value {
+        Value::Text(text) => text.to_string(),
+        // Tags are kept as texts.
+        Value::Bool(b) => b.to_string(),
+        other => number(other).map_or_else(|| other.to_string(), |number| number.to_string()),
+    };
+    items(value).iter().map(key).collect()
+}
+
 /// Whether any item of `left` has a match.
 pub(super) fn matches(left: &Value<'static>, pattern: &Regex) -> bool {
     items(left).iter().any(|item| item.as_str().is_some_and(|text| pattern.is_match(text)))

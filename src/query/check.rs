@@ -19,6 +19,9 @@ pub(super) type Slot = usize;
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
     pub unique: bool,
+    pub shortest: Option<Shortest>,
+    /// Whether entities that were deleted are found as well.
+    pub deleted: bool,
     /// What the entity in slot 0 must be.
     pub start: EntityTest,
     pub ops: Vec<Step>,
@@ -33,6 +36,15 @@ pub(super) struct Checked {
     pub unnamed: Vec<Slot>,
     /// Frontiers of the groups, for lists of a query that has nothing but optional groups.
     pub reached: Vec<Slot>,
+}
+
+/// Which of the paths between two ends are kept: those of the fewest relationships.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shortest {
+    /// Every such path, not one.
+    pub all: bool,
+    /// The slot of the last entity.
+    pub end: Slot,
 }
 
 /// What an entity must be.
@@ -62,6 +74,19 @@ pub(super) enum Step {
     Hop(Box<Hop>),
     Group { steps: Vec<Step>, least: u32, most: u32, frontier: Slot },
     Not(Vec<Step>),
+    Join(Box<Join>),
+}
+
+/// An entity found by its values, not by a relationship.
+#[derive(Clone, Debug)]
+pub(super) struct Join {
+    pub target: EntityTest,
+    pub to: Slot,
+    /// The property of the target that a value known before it must equal.
+    pub property: String,
+    pub value: Term,
+    /// The whole condition.
+    pub on: Test,
 }
 
 /// A relationship, or several in a row, and the entity it leads to.
@@ -78,6 +103,8 @@ pub(super) struct Hop {
     pub repeat: Option<(u32, u32)>,
     pub via: Option<EntityTest>,
     pub nearest: bool,
+    /// Every shortest chain of a quantified step, not one.
+    pub every: bool,
     /// Matched from its target to its left entity.
     pub backward: bool,
 }
@@ -222,6 +249,7 @@ pub(super) fn check(
         names: Vec::new(),
         entities: 1,
         relationships: 0,
+        every: query.shortest.as_ref().is_some_and(|shortest| shortest.all),
         unnamed: Vec::new(),
         reached: Vec::new(),
         smart: Vec::new(),
@@ -244,6 +272,8 @@ struct Checker<'a> {
     names: Vec<Name>,
     entities: usize,
     relationships: usize,
+    /// Whether all shortest paths are asked for.
+    every: bool,
     unnamed: Vec<Slot>,
     reached: Vec<Slot>,
     /// Smart classes that are being looked into: a definition may not lead to itself.
@@ -283,6 +313,7 @@ impl Checker<'_> {
             Some(cond) => Some(self.test(cond, Sees::Path)?),
             None => None,
         };
+        let shortest = self.shortest(query, &ops)?;
         let only_groups = !query.elements.is_empty()
             && query.elements.iter().all(|e| matches!(e, Element::Group { .. }));
         let output = self.output(query)?;
@@ -291,8 +322,15 @@ impl Checker<'_> {
                 Fault::warning("QW02", self.source, "`UNIQUE` does nothing without `RETURN`");
             self.lints.push(lint.at(query.span.clone(), ""));
         }
+        if shortest.is_some() && matches!(output, Output::List { .. }) {
+            let lint =
+                Fault::warning("QW05", self.source, "`SHORTEST` does nothing without `RETURN`");
+            self.lints.push(lint.at(query.span.clone(), ""));
+        }
         Ok(Checked {
             unique: query.unique,
+            shortest,
+            deleted: self.options.include_deleted,
             start,
             ops,
             filter,
@@ -304,6 +342,29 @@ impl Checker<'_> {
             unnamed: std::mem::take(&mut self.unnamed),
             reached: if only_groups { std::mem::take(&mut self.reached) } else { Vec::new() },
         })
+    }
+
+    fn shortest(&self, query: &written::Query, ops: &[Step]) -> Checks<Option<Shortest>> {
+        let Some(shortest) = &query.shortest else { return Ok(None) };
+        let many = |step: &Step| match step {
+            Step::Hop(hop) => hop.repeat.is_some(),
+            Step::Group { most, .. } => *most > 1,
+            _ => false,
+        };
+        if !ops.iter().any(many) {
+            let fault =
+                self.fault("Q0209", "`SHORTEST` needs a step of varying length", &shortest.span);
+            return Err(Box::new(
+                fault.help("give the verbs a quantifier: `THAT RELATES TO{1,8} >> DataStore`"),
+            ));
+        }
+        let end = ops.iter().rev().find_map(|step| match step {
+            Step::Hop(hop) => Some(hop.to),
+            Step::Group { frontier, .. } => Some(*frontier),
+            Step::Join(join) => Some(join.to),
+            Step::Not(_) => None,
+        });
+        Ok(end.map(|end| Shortest { all: shortest.all, end }))
     }
 
     fn entity(&mut self, pattern: &EntityPattern) -> Checks<EntityTest> {
@@ -368,6 +429,7 @@ impl Checker<'_> {
             names: Vec::new(),
             entities: 1,
             relationships: 0,
+            every: false,
             unnamed: Vec::new(),
             reached: Vec::new(),
             smart,
@@ -445,9 +507,43 @@ impl Checker<'_> {
                     let inner = self.steps(elements, from)?;
                     steps.push(Step::Not(inner));
                 }
+                Element::Matches { negated, target, on, span } => {
+                    let join = self.join(target, on, span)?;
+                    let to = join.to;
+                    let join = Step::Join(Box::new(join));
+                    if *negated {
+                        let mut rest = vec![join];
+                        rest.extend(self.steps(&elements[i + 1..], to)?);
+                        steps.push(Step::Not(rest));
+                        return Ok(steps);
+                    }
+                    from = to;
+                    steps.push(join);
+                }
             }
         }
         Ok(steps)
+    }
+
+    /// `MATCHES target ON ...`; one equality must say where to look.
+    fn join(&mut self, target: &EntityPattern, on: &Cond, span: &Span) -> Checks<Join> {
+        let test = self.entity(target)?;
+        let to = self.entities;
+        self.entities += 1;
+        self.name_entity(target, to)?;
+        let on = self.test(on, Sees::Path)?;
+        match key_of(&on, to) {
+            Some((property, value)) => Ok(Join { target: test, to, property, value, on }),
+            None => {
+                let message = "`ON` does not say which property of the target equals what";
+                let fault = self.fault("Q0212", message, span);
+                Err(Box::new(
+                    fault.help(
+                        "as in `FIND User AS u THAT MATCHES Person AS p ON u.email = p.email`",
+                    ),
+                ))
+            }
+        }
     }
 
     /// A step and the slot of its target. An alias on the target of a negated step means the entity
@@ -501,6 +597,7 @@ impl Checker<'_> {
             repeat: step.repeat,
             via,
             nearest: step.nearest,
+            every: self.every,
             backward: false,
         };
         Ok((hop, to))
@@ -956,12 +1053,37 @@ pub(super) fn names(query: &Checked, found: &mut Vec<(&'static str, String)>) {
                     found.extend(verbs.map(|verb| ("verb", verb.clone())));
                     entity(&hop.target, found);
                 }
+                Step::Join(join) => entity(&join.target, found),
                 Step::Group { steps: inner, .. } | Step::Not(inner) => steps(inner, found),
             }
         }
     }
     entity(&query.start, found);
     steps(&query.ops, found);
+}
+
+/// The property of the entity in slot `to` that a condition says equals another value.
+fn key_of(test: &Test, to: Slot) -> Option<(String, Term)> {
+    match test {
+        Test::And(tests) => tests.iter().find_map(|test| key_of(test, to)),
+        Test::Compare { left, op: Op::Equal, negated: false, right: Values::Term(right) } => {
+            let asks = |term: &Term| {
+                let mut found = Vec::new();
+                selectors(term, &mut found);
+                found.contains(&Of::Entity(to))
+            };
+            match (left, right) {
+                (Term::Property(Of::Entity(slot), name), value)
+                | (value, Term::Property(Of::Entity(slot), name))
+                    if *slot == to && !asks(value) =>
+                {
+                    Some((name.clone(), value.clone()))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 /// The selectors that a term asks, each once.

@@ -5,8 +5,9 @@
 //! whatever path led to it.
 
 use super::Stop;
-use super::check::{Checked, EntityTest, Hop, Kind, Of, Slot, Step, Term, Test, Values};
-use super::read::{Hops, NONE, Reader, Row};
+use super::cell;
+use super::check::{Checked, EntityTest, Hop, Join, Kind, Of, Slot, Step, Term, Test, Values};
+use super::read::{Hops, NONE, Reader, Row, Sight};
 use super::syntax::{Arrow, Op};
 use crate::graph::{Adjacency, Direction, Edge, GraphRead, Kind as ObjectKind, ObjectId, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -69,8 +70,13 @@ pub(super) fn plan<'q, G: GraphRead>(
         candidates,
         access,
     };
-    if let Some(found) = by_key(reader, &query.start)? {
+    if let Some(found) = by_key(reader, &query.start, query.deleted)? {
         return Ok(forward(found));
+    }
+    if query.deleted {
+        // Nothing leads to what was deleted, so it is only found by beginning at it.
+        let bound = reader.graph.entity_bound();
+        return Ok(forward(((0..bound).collect(), "all entities, the deleted too".to_owned())));
     }
     let hops: Option<Vec<&Hop>> = query
         .ops
@@ -81,11 +87,13 @@ pub(super) fn plan<'q, G: GraphRead>(
             _ => None,
         })
         .collect();
-    let Some(hops) = hops.filter(|hops| !hops.is_empty()) else {
+    // Which of several shortest paths is kept must not depend on the end that was begun at.
+    let hops = hops.filter(|hops| !hops.is_empty() && query.shortest.is_none());
+    let Some(hops) = hops else {
         return Ok(forward(by_kind(reader, &query.start)?));
     };
     let last = &hops[hops.len() - 1].target;
-    let (candidates, access) = match by_key(reader, last)? {
+    let (candidates, access) = match by_key(reader, last, false)? {
         Some(found) => found,
         None => {
             let there = by_kind(reader, &query.start)?;
@@ -151,6 +159,7 @@ fn wanted<'t>(test: &'t Test, property: &str) -> Option<Vec<&'t str>> {
 fn by_key<G: GraphRead>(
     reader: &Reader<'_, G>,
     test: &EntityTest,
+    deleted: bool,
 ) -> Result<Option<(Vec<u32>, String)>, Stop<G::Error>> {
     let Some(with) = &test.with else { return Ok(None) };
     let mut found = Vec::new();
@@ -175,7 +184,7 @@ fn by_key<G: GraphRead>(
     found.dedup();
     let mut live = Vec::with_capacity(found.len());
     for number in found {
-        if reader.graph.entity_facts(number)?.is_some_and(|facts| facts.live) {
+        if reader.graph.entity_facts(number)?.is_some_and(|facts| facts.live || deleted) {
             live.push(number);
         }
     }
@@ -232,6 +241,7 @@ pub(super) fn rows<G: GraphRead>(
         path: Vec::new(),
         depth: 0,
         verbs: FxHashMap::default(),
+        joins: FxHashMap::default(),
     };
     for &number in &plan.candidates {
         reader.work(1)?;
@@ -255,6 +265,9 @@ pub(super) fn rows<G: GraphRead>(
     Ok(())
 }
 
+/// How each entity was reached: its least distance, and the entities and relationships before it.
+type Came = FxHashMap<u32, (u32, Vec<(u32, u32)>)>;
+
 struct Matcher<'r, 'g, G: GraphRead> {
     reader: &'r Reader<'g, G>,
     row: Row,
@@ -264,6 +277,8 @@ struct Matcher<'r, 'g, G: GraphRead> {
     depth: u32,
     /// Numbers of the verbs of each step; by address, which is stable while matching.
     verbs: FxHashMap<*const Hop, Option<Rc<[u32]>>>,
+    /// What each join may lead to, by value; by address as well.
+    joins: FxHashMap<*const Join, Rc<FxHashMap<String, Vec<u32>>>>,
 }
 
 impl<G: GraphRead> Matcher<'_, '_, G> {
@@ -290,6 +305,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             Step::Hop(hop) if hop.repeat.is_some() => self.far(at, hop, rest, sink),
             Step::Hop(hop) => self.near(at, hop, rest, sink),
             Step::Group { .. } => self.group(at, step, 0, rest, sink),
+            Step::Join(join) => self.join(join, rest, sink),
             Step::Not(steps) => match self.exists(at, steps)? {
                 true => Ok(Flow::Continue(())),
                 false => self.go(at, rest, sink),
@@ -395,6 +411,68 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         Ok(Flow::Continue(()))
     }
 
+    /// What a join may lead to, by the values of its property.
+    fn joined(&mut self, join: &Join) -> Result<Rc<FxHashMap<String, Vec<u32>>>, Stop<G::Error>> {
+        let address = std::ptr::from_ref(join);
+        if let Some(known) = self.joins.get(&address) {
+            return Ok(Rc::clone(known));
+        }
+        let candidates = match by_key(self.reader, &join.target, false)? {
+            Some((candidates, _)) => candidates,
+            None => by_kind(self.reader, &join.target)?.0,
+        };
+        let mut index: FxHashMap<String, Vec<u32>> = FxHashMap::default();
+        for number in candidates {
+            self.reader.work(1)?;
+            if !self.reader.fits(number, &join.target)? {
+                continue;
+            }
+            let sight = Sight { subject: Some(number), ..Sight::default() };
+            let value = self.reader.property(Of::Subject, &join.property, &sight)?;
+            for key in value.value().map(cell::join_keys).unwrap_or_default() {
+                let found = index.entry(key).or_default();
+                if found.last() != Some(&number) {
+                    found.push(number);
+                }
+            }
+            self.reader.room(index.len())?;
+        }
+        let index = Rc::new(index);
+        self.joins.insert(address, Rc::clone(&index));
+        Ok(index)
+    }
+
+    /// Goes on with every entity whose values say that it is meant.
+    fn join(&mut self, join: &Join, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
+        let index = self.joined(join)?;
+        let sight = Sight { row: Some(&self.row), ..Sight::default() };
+        let value = self.reader.term(&join.value, &sight)?;
+        let keys = value.value().map(cell::join_keys).unwrap_or_default();
+        let mut others: Vec<u32> =
+            keys.iter().filter_map(|key| index.get(key)).flatten().copied().collect();
+        others.sort_unstable();
+        others.dedup();
+        for other in others {
+            self.reader.work(1)?;
+            if self.path.contains(&other) {
+                continue;
+            }
+            let before = std::mem::replace(&mut self.row.entities[join.to], other);
+            let sight = Sight { row: Some(&self.row), ..Sight::default() };
+            let mut flow = Flow::Continue(());
+            if self.reader.test(&join.on, &sight)? {
+                self.path.push(other);
+                flow = self.go(other, rest, sink)?;
+                self.path.pop();
+            }
+            self.row.entities[join.to] = before;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::Continue(()))
+    }
+
     /// Goes on with `other` as the target of `hop`.
     fn bind(
         &mut self,
@@ -426,7 +504,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                 return Ok(Flow::Continue(()));
             }
         }
-        let mut came: FxHashMap<u32, (u32, u32)> = FxHashMap::default();
+        let mut came = Came::default();
         let mut seen: FxHashSet<u32> = FxHashSet::from_iter([at]);
         let mut frontier = vec![at];
         for depth in 1..=most {
@@ -441,8 +519,13 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                 }
                 for edge in self.edges(from, hop)? {
                     if seen.insert(edge.other) {
-                        came.insert(edge.other, (from, edge.relationship));
+                        came.insert(edge.other, (depth, vec![(from, edge.relationship)]));
                         next.push(edge.other);
+                    } else if let Some((least, ways)) = came.get_mut(&edge.other)
+                        && hop.every
+                        && *least == depth
+                    {
+                        ways.push((from, edge.relationship));
                     }
                 }
             }
@@ -452,9 +535,14 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                     continue;
                 }
                 met = true;
-                let hops = Hops::Many(chain(&came, other, hop.backward));
-                if self.bind(other, hop, hops, rest, sink)?.is_break() {
-                    return Ok(Flow::Break(()));
+                for mut chain in self.chains(&came, other)? {
+                    if !hop.backward {
+                        chain.reverse();
+                    }
+                    let hops = Hops::Many(chain.into());
+                    if self.bind(other, hop, hops, rest, sink)?.is_break() {
+                        return Ok(Flow::Break(()));
+                    }
                 }
             }
             if next.is_empty() || hop.nearest && met {
@@ -464,18 +552,22 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         }
         Ok(Flow::Continue(()))
     }
-}
 
-/// The relationships that led to `to`, in the order of the pattern.
-fn chain(came: &FxHashMap<u32, (u32, u32)>, to: u32, backward: bool) -> Rc<[u32]> {
-    let mut relationships = Vec::new();
-    let mut at = to;
-    while let Some(&(from, relationship)) = came.get(&at) {
-        relationships.push(relationship);
-        at = from;
+    /// The chains of relationships that led to `to`, the last relationship first.
+    fn chains(&self, came: &Came, to: u32) -> Result<Vec<Vec<u32>>, Stop<G::Error>> {
+        let (mut open, mut whole) = (vec![(to, Vec::new())], Vec::new());
+        while let Some((at, chain)) = open.pop() {
+            let Some((_, ways)) = came.get(&at) else {
+                whole.push(chain);
+                continue;
+            };
+            self.reader.room(open.len() + whole.len() + ways.len())?;
+            for &(from, relationship) in ways.iter().rev() {
+                let mut longer = chain.clone();
+                longer.push(relationship);
+                open.push((from, longer));
+            }
+        }
+        Ok(whole)
     }
-    if !backward {
-        relationships.reverse();
-    }
-    relationships.into()
 }

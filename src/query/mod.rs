@@ -38,6 +38,9 @@ pub struct Options {
     pub parameters: Option<BTreeMap<String, Value<'static>>>,
     /// Smart classes by name, each a selector with a condition: `(Host|Device) WITH active = true`.
     pub smart_classes: BTreeMap<String, String>,
+    /// Whether entities that were deleted are found as well. Steps still lead along live
+    /// relationships alone, so that a deleted entity can only be what a query begins at.
+    pub include_deleted: bool,
 }
 
 /// What a query may cost before it is stopped.
@@ -84,6 +87,8 @@ pub enum Answer {
     },
     /// Everything on the matched paths, by ascending number.
     Tree {
+        /// The entities that fit the start of the pattern: where a reader begins.
+        starts: Vec<u32>,
         /// Entities.
         entities: Vec<u32>,
         /// Relationships.

@@ -232,18 +232,20 @@ impl Parser<'_> {
         if !self.eat_keyword("FIND") && !matches!(self.peek(), Word::Text(_)) {
             return Err(self.unexpected("`FIND`"));
         }
-        // A class may be called Unique: it is the modifier only if a selector follows.
-        let unique = self.is_keyword("UNIQUE")
-            && match self.second() {
-                Word::Name(name) => !CLAUSES.iter().any(|c| c.eq_ignore_ascii_case(&name)),
-                Word::Text(_) | Word::Hole(_) | Word::Symbol("*" | "(" | "#") => true,
-                _ => false,
-            };
-        if unique {
-            self.next();
-        }
+        let unique = self.modifier("UNIQUE");
+        let at = self.here();
+        let shortest = match self.modifier("SHORTEST") {
+            true => {
+                let all = self.modifier("ALL");
+                let span = self.since(at.start);
+                self.extension("`SHORTEST`", span.clone())?;
+                Some(Shortest { all, span })
+            }
+            false => None,
+        };
         let mut query = Query {
             unique,
+            shortest,
             start: self.entity()?,
             elements: self.elements()?,
             filter: None,
@@ -257,6 +259,21 @@ impl Parser<'_> {
         while self.clause(&mut query)? {}
         query.span = self.since(start);
         Ok(query)
+    }
+
+    /// Eats a word before the selector. A class may have that name too: it is the modifier only if
+    /// a selector follows.
+    fn modifier(&mut self, word: &str) -> bool {
+        let found = self.is_keyword(word)
+            && match self.second() {
+                Word::Name(name) => !self.continues(&name),
+                Word::Text(_) | Word::Hole(_) | Word::Symbol("*" | "(" | "#") => true,
+                _ => false,
+            };
+        if found {
+            self.next();
+        }
+        found
     }
 
     /// One of the clauses after the pattern; false if none stands here.
@@ -550,6 +567,21 @@ impl Parser<'_> {
             return Err(Box::new(
                 fault.help("give the verbs a quantifier: `THAT NEAREST OWNS{1,5} << Person`"),
             ));
+        }
+        // A relationship may be called MATCHES too: it is the join only if `ON` follows.
+        let joins = matches!(verbs.as_slice(), [verb] if verb.text.eq_ignore_ascii_case("MATCHES"));
+        if joins && self.is_keyword("ON") {
+            let span = self.since(start);
+            self.extension("`MATCHES ... ON`", span.clone())?;
+            if repeat.is_some() || arrow != Arrow::Both || scope.is_some() || alias.is_some() {
+                let fault = self.fault("Q0101", "`MATCHES ... ON` follows no relationship", span);
+                return Err(Box::new(
+                    fault.help("leave out quantifier, arrow, scope and the alias of the step"),
+                ));
+            }
+            self.next();
+            let on = self.cond()?;
+            return Ok(Element::Matches { negated, target, on, span });
         }
         let step = Step { negated, nearest, verbs, repeat, via, arrow, scope, alias, target };
         Ok(Element::Step(Box::new(step)))

@@ -176,7 +176,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// A property; of several hops the list of all that have it.
-    fn property(&self, of: Of, name: &str, sight: &Sight<'_>) -> Reads<Cell, G> {
+    pub fn property(&self, of: Of, name: &str, sight: &Sight<'_>) -> Reads<Cell, G> {
         match (of, sight.row) {
             (Of::Subject, _) => self.entity_property(sight.subject.unwrap_or(NONE), name),
             (Of::Entity(slot), Some(row)) => self.entity_property(row.entities[slot], name),

@@ -2,7 +2,7 @@
 //! its groups, order and limits.
 
 use super::cell::Cell;
-use super::check::{Aggregate, AggregateKind, Checked, Of, Output, Step, Table, Term};
+use super::check::{Aggregate, AggregateKind, Checked, Of, Output, Shortest, Step, Table, Term};
 use super::matching::{self, Flow};
 use super::read::{Hops, NONE, Reader, Row, Sight, from_number};
 use super::{Answer, Profile, Stop};
@@ -65,14 +65,21 @@ fn matches<G: GraphRead>(
         found += 1;
         sink(row)
     };
-    if settle && optional(&query.ops) {
+    let optional = optional(&query.ops);
+    if settle && optional || query.shortest.is_some() {
         let mut rows = Vec::new();
         matching::rows(reader, query, &plan, false, |row| {
             reader.room(rows.len())?;
             rows.push(row.clone());
             Ok(Flow::Continue(()))
         })?;
-        for row in settled(rows, &query.unnamed) {
+        if optional {
+            rows = settled(rows, &query.unnamed);
+        }
+        if let Some(kept) = &query.shortest {
+            rows = shortest(reader, query, rows, kept)?;
+        }
+        for row in rows {
             if pass(&row)?.is_break() {
                 break;
             }
@@ -84,6 +91,41 @@ fn matches<G: GraphRead>(
     }
     profile.matches = found;
     Ok(())
+}
+
+/// Of the rows that WHERE lets through, those of the fewest relationships between their ends. The
+/// pairs of ends stand in the order in which they were met.
+fn shortest<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+    rows: Vec<Row>,
+    kept: &Shortest,
+) -> Result<Vec<Row>, Stop<G::Error>> {
+    let way = |row: &Row| {
+        let way: Vec<u32> = row.hops.iter().flat_map(Hops::numbers).copied().collect();
+        (way.len(), way)
+    };
+    let mut numbers = FxHashMap::default();
+    let mut best: Vec<Vec<Row>> = Vec::new();
+    for row in rows {
+        if let Some(filter) = &query.filter
+            && !reader.test(filter, &Sight { row: Some(&row), ..Sight::default() })?
+        {
+            continue;
+        }
+        let at = *numbers.entry((row.entities[0], row.entities[kept.end])).or_insert(best.len());
+        if at == best.len() {
+            best.push(vec![row]);
+            continue;
+        }
+        let (new, known) = (way(&row), way(&best[at][0]));
+        if kept.all && new.0 == known.0 {
+            best[at].push(row);
+        } else if new < known && (new.0 < known.0 || !kept.all) {
+            best[at] = vec![row];
+        }
+    }
+    Ok(best.into_iter().flatten().collect())
 }
 
 fn optional(steps: &[Step]) -> bool {
@@ -208,11 +250,13 @@ fn tree<G: GraphRead>(
     profile: &mut Profile,
 ) -> Result<Answer, Stop<G::Error>> {
     let (mut entities, mut relationships) = (BTreeSet::new(), BTreeSet::new());
+    let mut starts = BTreeSet::new();
     let (mut rows, enough) = (0, enough(query));
     if enough > 0 {
         matches(reader, query, false, false, profile, |row| {
             rows += 1;
             if rows as u64 > query.skip {
+                starts.insert(row.entities[0]);
                 entities.extend(row.entities.iter().filter(|&&number| number != NONE));
                 relationships.extend(row.hops.iter().flat_map(Hops::numbers));
                 reader.room(entities.len() + relationships.len())?;
@@ -227,6 +271,7 @@ fn tree<G: GraphRead>(
         }
     }
     Ok(Answer::Tree {
+        starts: starts.into_iter().collect(),
         entities: entities.into_iter().collect(),
         relationships: relationships.into_iter().collect(),
     })

@@ -13,6 +13,7 @@ pub(super) type Span = Range<usize>;
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     pub unique: bool,
+    pub shortest: Option<Shortest>,
     pub start: EntityPattern,
     pub elements: Vec<Element>,
     pub filter: Option<Cond>,
@@ -22,6 +23,14 @@ pub(super) struct Query {
     pub skip: Option<u64>,
     pub limit: Option<u64>,
     /// From the first word to the last.
+    pub span: Span,
+}
+
+/// `FIND SHORTEST`: one path of the fewest relationships for each pair of ends.
+#[derive(Clone, Debug)]
+pub(super) struct Shortest {
+    /// `SHORTEST ALL`: every such path.
+    pub all: bool,
     pub span: Span,
 }
 
@@ -79,6 +88,13 @@ pub(super) enum Element {
     },
     /// `!( ... )`: the chain must not be there.
     Not(Vec<Element>),
+    /// `THAT MATCHES Person AS p ON u.email = p.email`: entities of equal values, no relationship.
+    Matches {
+        negated: bool,
+        target: EntityPattern,
+        on: Cond,
+        span: Span,
+    },
 }
 
 /// Which way along relationships.

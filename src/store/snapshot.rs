@@ -52,6 +52,17 @@ pub struct Facts {
     pub live: bool,
 }
 
+/// What is known of the facts of one chunk of heads.
+enum ChunkFacts {
+    /// Rows read one by one so far.
+    Asked(u32),
+    /// All of them, by row; `None` is absent.
+    Known(Box<[Option<Facts>]>),
+}
+
+/// Rows of a chunk that are read one by one before all are taken out of its columns at once.
+const ASKED_MAX: u32 = 16;
+
 /// One consistent state of the database.
 pub struct Snapshot {
     meta: Meta,
@@ -67,6 +78,7 @@ pub struct Snapshot {
     // A query comes back to the same few chunks again and again.
     neighbourhoods: RefCell<FxHashMap<(u8, u32), Rc<Neighbourhood>>>,
     head_cache: RefCell<FxHashMap<(u8, u32), Rc<Vec<u8>>>>,
+    fact_cache: RefCell<FxHashMap<(u8, u32), ChunkFacts>>,
     body_cache: RefCell<FxHashMap<(u8, u32, u32), Rc<Vec<u8>>>>,
     job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
@@ -134,6 +146,7 @@ impl Snapshot {
             deletions: open(tables::DELETIONS)?,
             neighbourhoods: RefCell::default(),
             head_cache: RefCell::default(),
+            fact_cache: RefCell::default(),
             body_cache: RefCell::default(),
             job_cache: RefCell::default(),
             scope_cache: OnceCell::new(),
@@ -297,13 +310,38 @@ impl Snapshot {
 
     /// The names and ends of an object, without its text, which is much cheaper than its head.
     pub fn facts(&self, kind: Kind, number: u32) -> Result<Option<Facts>, StoreError> {
-        self.with_chunk(kind, number, |chunk, row| Facts {
+        let facts = |chunk: &HeadChunk<'_>, row: usize| Facts {
             scope: chunk.scope(row),
             type_name: chunk.type_name(row),
             class: chunk.class(row),
             ends: chunk.ends(row),
             live: chunk.live(row),
-        })
+        };
+        let at = (kind as u8, number / CHUNK);
+        let many = match self.fact_cache.borrow_mut().entry(at).or_insert(ChunkFacts::Asked(0)) {
+            ChunkFacts::Known(all) => {
+                return Ok(all.get((number % CHUNK) as usize).copied().flatten());
+            }
+            ChunkFacts::Asked(count) => {
+                *count += 1;
+                *count > ASKED_MAX
+            }
+        };
+        if !many {
+            return self.with_chunk(kind, number, facts);
+        }
+        let all = self.with_chunk(kind, number, |chunk, _| {
+            let row = |row| chunk.present(row).then(|| facts(chunk, row));
+            (0..chunk.len()).map(row).collect::<Box<[_]>>()
+        })?;
+        let Some(all) = all else { return Ok(None) };
+        let found = all.get((number % CHUNK) as usize).copied().flatten();
+        let mut cache = self.fact_cache.borrow_mut();
+        if cache.len() >= HEAD_CACHE_MAX {
+            cache.clear();
+        }
+        cache.insert(at, ChunkFacts::Known(all));
+        Ok(found)
     }
 
     /// Calls `visit` with the number and chunk row of every live object, in ascending order.

@@ -158,7 +158,7 @@ impl GraphRead for Graph {
             scope: self.numbers[&entity.scope],
             type_name: self.numbers[&entity.type_name],
             classes: self.numbers[&entity.classes.join(&CLASS_SEPARATOR.to_string())],
-            live: true,
+            live: !entity.metadata.deleted(),
         };
         Ok(self.entities.get(number as usize).map(facts))
     }
@@ -198,7 +198,8 @@ impl GraphRead for Graph {
         class: Option<&str>,
     ) -> Result<Vec<u32>, Infallible> {
         let fits = |entity: &&Entity| {
-            type_name.is_none_or(|name| entity.type_name == name)
+            !entity.metadata.deleted()
+                && type_name.is_none_or(|name| entity.type_name == name)
                 && class.is_none_or(|name| entity.classes.iter().any(|class| class == name))
         };
         Ok(self.entities.iter().filter(fits).map(|entity| entity.number).collect())
