@@ -13,6 +13,8 @@ pub enum Error {
     Sync(SyncError),
     /// The caller's mistake: what, and what to do instead.
     Usage(String, Option<String>),
+    /// There is no job with this id.
+    UnknownJob(String),
     /// The database is no longer the one that a plan was made for: its revision, and the plan's.
     Moved(u64, u64),
 }
@@ -34,6 +36,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match (self, self.store()) {
             (Error::Usage(_, hint), _) => return hint.clone(),
+            (Error::UnknownJob(_), _) => "`tombolo job list` shows all",
             (Error::Moved(..), _) => "run `tombolo plan` again",
             (_, Some(StoreError::Missing(_))) => {
                 "make one with `tombolo init`, or load data with `tombolo sync`, \
@@ -85,6 +88,7 @@ impl fmt::Display for Error {
             Error::Store(e) => e.fmt(f),
             Error::Sync(e) => e.fmt(f),
             Error::Usage(what, _) => f.write_str(what),
+            Error::UnknownJob(id) => write!(f, "no job `{id}`"),
             Error::Moved(now, then) => write!(
                 f,
                 "refused: the database changed since this plan (revision {now}, plan made at {then})"

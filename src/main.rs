@@ -1,5 +1,6 @@
-//! The `tombolo` program: see `cli` for what it does, the `tombolo` library for what it stands on.
+//! The `tombolo` program: see `cli` for what it does, `api` for the server, the `tombolo` library for what it stands on.
 
+mod api;
 mod cli;
 
 fn main() -> std::process::ExitCode {

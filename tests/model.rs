@@ -8,7 +8,7 @@ use common::{adjacency, dump, input, sync};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tombolo::Database;
-use tombolo::db::JobRequest;
+use tombolo::db::{FinalizeRequest, JobRequest};
 use tombolo::graph::Direction;
 use tombolo::sync::{Mode, Tally};
 
@@ -357,6 +357,7 @@ proptest! {
         sync(&whole, "a", Mode::Diff, &rows.concat()).unwrap();
         let parts = Database::create(&folder.path().join("parts.redb")).unwrap();
         let request = JobRequest {
+            id: None,
             source: "api".into(),
             mode: Mode::Diff,
             scope: "a".into(),
@@ -368,9 +369,9 @@ proptest! {
         for batch in batches.iter().chain(batches.iter().take(repeated)) {
             parts.upload(job, input(batch)).unwrap();
         }
-        let report = parts.finalize(job, &[], None).unwrap();
+        let report = parts.finalize(job, &FinalizeRequest::default()).unwrap();
         prop_assert_eq!(dump(&parts.snapshot().unwrap()).unwrap(), dump(&whole.snapshot().unwrap()).unwrap());
-        prop_assert_eq!(parts.finalize(job, &[], None).unwrap(), report, "again is the same");
+        prop_assert_eq!(parts.finalize(job, &FinalizeRequest::default()).unwrap(), report, "again is the same");
         prop_assert!(parts.upload(job, input(&rows[0])).is_err(), "a finished job takes nothing");
     }
 }

@@ -119,6 +119,12 @@ pub enum Command {
     Stats(Listing),
     /// Write the graph, or one scope of it, to standard output
     Export(Export),
+    /// Serve the database over HTTP
+    Serve(Serve),
+    /// Make, list and revoke the tokens of the server
+    Token(Token),
+    /// Upload files to a server and finalize them, as one job
+    Push(Push),
     /// Check every row of the database file
     Verify,
     /// Give unused space back to the file system
@@ -597,6 +603,144 @@ pub struct Query {
     /// Output; pictures are of RETURN TREE
     #[arg(short, long, value_enum, default_value_t = AnswerFormat::Table)]
     pub output: AnswerFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo serve                                  on 127.0.0.1:7474, for this machine only
+  tombolo serve --port 0                         on a free port, which is printed
+  tombolo token create ci --right write:ci-* && tombolo serve --address 0.0.0.0 \\
+      --host-name graph.example.com --tls-cert cert.pem --tls-key key.pem
+")]
+pub struct Serve {
+    /// Address to listen on; any other than loopback needs a token
+    #[arg(long, default_value = "127.0.0.1")]
+    pub address: std::net::IpAddr,
+    /// Port; 0 takes a free one
+    #[arg(long, default_value_t = 7474)]
+    pub port: u16,
+    /// A name by which clients call this server, beside localhost
+    #[arg(long, value_name = "NAME")]
+    pub host_name: Vec<String>,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen on another address without TLS, because a proxy in front has it
+    #[arg(long)]
+    pub behind_proxy: bool,
+    /// Folder of the mapping files that may be planned and applied
+    #[arg(long, value_name = "DIR", default_value = "mappings")]
+    pub mappings: PathBuf,
+    /// Connections at once
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_connections: usize,
+    /// Open and held jobs at once
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub max_open_jobs: u64,
+    /// Mebibytes that open and held jobs may take on disk
+    #[arg(long, value_name = "N", default_value_t = 65536)]
+    pub max_staged: u64,
+    /// Seconds that one query may take
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub max_seconds: u64,
+    /// How the log is written to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    pub log: LogFormat,
+}
+
+/// How the log of the server is written.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    Json,
+    Text,
+    Off,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo token create okta-collector --right write:okta-* --days 90
+  tombolo token create dashboard --right read
+  tombolo token list
+  tombolo token revoke 5f1c
+")]
+pub struct Token {
+    #[command(subcommand)]
+    pub action: TokenAction,
+}
+
+#[derive(Subcommand)]
+pub enum TokenAction {
+    /// Make a token; it is shown once
+    Create(TokenCreate),
+    /// List the tokens, without their texts
+    List(Listing),
+    /// Take a token back, at once
+    Revoke(TokenRevoke),
+}
+
+#[derive(Args)]
+pub struct TokenCreate {
+    /// What it is for
+    pub name: String,
+    /// What it allows: read, write:SCOPE (a pattern such as okta-*) or admin
+    #[arg(long, value_name = "RIGHT", required = true)]
+    pub right: Vec<crate::api::tokens::Right>,
+    /// Days until it ends; never, unless told
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: Option<u32>,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+#[derive(Args)]
+pub struct TokenRevoke {
+    /// Its id, or the beginning of it
+    pub id: String,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo push http://127.0.0.1:7474 --scope okta okta.json
+  tombolo push https://graph.example.com --scope okta --dry-run okta/    the token from TOMBOLO_TOKEN
+")]
+pub struct Push {
+    /// The server
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Files (.json, .ndjson, .csv, also .gz or .zst) or folders of them
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Scope of the job
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: String,
+    /// Mode of the job
+    #[arg(long, default_value_t = Mode::Diff, value_name = "MODE")]
+    pub mode: Mode,
+    /// The token
+    #[arg(long, env = "TOMBOLO_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// With a repeated key the latest object wins
+    #[arg(long)]
+    pub ignore_duplicates: bool,
+    /// Delete nothing of these types
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
+    pub partial_types: Vec<String>,
+    /// Let the guard pass so many deletions
+    #[arg(long, value_name = "N")]
+    pub allow_deletes: Option<u64>,
+    /// Only say what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
 }
 
 /// How entities are named, for the help of every command that takes one.

@@ -22,14 +22,18 @@ mod new;
 mod output;
 mod picture;
 mod plan_text;
+mod push;
 mod query;
 mod questions;
 mod report;
+mod serve;
 mod sync;
+mod token;
 mod tree;
 
+pub use failure::{Failure, MISTAKE, REFUSED};
+
 use args::{Color, Command, Global, MessageFormat};
-use failure::{Failure, MISTAKE};
 use output::{Out, clean_lines};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -114,6 +118,30 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs a command for the server and gives its exit code and what it prints. `words` are those
+/// behind the program's name.
+///
+/// # Errors
+///
+/// Whatever the command ends with, and words that are no command.
+pub fn answer(database: &Path, words: Vec<String>) -> Result<(u8, Vec<u8>), Failure> {
+    let global = ["tombolo".into(), "--quiet".into(), "--db".into(), database.into()];
+    let all = global.into_iter().chain(words.into_iter().map(std::ffi::OsString::from));
+    let cli = args::parse(all).map_err(|e| {
+        let text = e.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        Failure::mistake(line.strip_prefix("error: ").unwrap_or(line))
+    })?;
+    let mut bytes = Vec::new();
+    let mut out = Out::plain(&mut bytes);
+    out.quiet = true;
+    let mut context = Context { out, global: cli.global, progress: false };
+    let code = run(cli.command, &mut context)?;
+    context.out.flush()?;
+    drop(context);
+    Ok((code, bytes))
+}
+
 fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
     match command {
         Command::Demo(args) => demo::run(context, &args),
@@ -135,6 +163,9 @@ fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
         Command::Scopes(args) => look::scopes(context, &args),
         Command::Stats(args) => look::stats(context, &args),
         Command::Export(args) => export::run(context, &args),
+        Command::Serve(args) => serve::run(context, &args),
+        Command::Token(args) => token::run(context, &args.action),
+        Command::Push(args) => push::run(context, &args),
         Command::Verify => checkup::verify(context),
         Command::Compact => checkup::compact(context),
         Command::Gc(args) => checkup::gc(context, &args),

@@ -82,16 +82,16 @@ enum Packing {
 
 /// A file to upload. It is opened when its turn comes: a folder may hold more files than a
 /// process may have open.
-struct Source {
+pub struct Source {
     /// `None` is standard input.
     path: Option<PathBuf>,
-    format: Format,
+    pub format: Format,
     packing: Packing,
     len: u64,
 }
 
 /// The files that the arguments mean, in the order given; those of a folder sorted by name.
-fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
+pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
     let mut found = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
@@ -155,11 +155,21 @@ fn kind(path: &Path) -> Option<(Format, Packing)> {
 }
 
 impl Source {
-    fn input(self, bar: &ProgressBar) -> Input<'static> {
-        let name = match &self.path {
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        match &self.path {
             Some(path) => path.display().to_string(),
             None => "standard input".into(),
-        };
+        }
+    }
+
+    /// What is in it, unpacked.
+    pub fn reader(self) -> impl Read + Send {
+        Lazy(State::Waiting(self.path, self.packing, ProgressBar::hidden()))
+    }
+
+    fn input(self, bar: &ProgressBar) -> Input<'static> {
+        let name = self.name();
         let state = State::Waiting(self.path, self.packing, bar.clone());
         Input { name, format: self.format, reader: Box::new(Lazy(state)) }
     }

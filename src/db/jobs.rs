@@ -10,15 +10,17 @@
 //! ```
 
 use super::{Database, Error, io, now};
+use crate::graph::{Kind, ObjectId};
 use crate::store::staging::{Batch, DurableStage, Stage};
 use crate::store::{StoreError, Writer};
 use crate::sync::{
-    BatchRules, Input, Inputs, JobInput, JobReport, JobSpec, Mode, Plan, Status, SyncError, apply,
-    job_row, plan, read_inputs,
+    BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Mode, Plan, Status, SyncError,
+    apply, job_row, plan, read_inputs,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 /// What `sync` is asked to do.
@@ -45,6 +47,8 @@ pub struct SyncRequest {
 /// A job that is to take uploads over several calls.
 #[derive(Clone, Debug)]
 pub struct JobRequest {
+    /// The id, where the caller has one already.
+    pub id: Option<Uuid>,
     /// `source`, e.g. `api`.
     pub source: String,
     /// `syncMode`.
@@ -55,6 +59,56 @@ pub struct JobRequest {
     pub ignore_duplicates: bool,
 }
 
+/// How a job is finalized.
+#[derive(Clone, Debug, Default)]
+pub struct FinalizeRequest {
+    /// Delete nothing of these types.
+    pub partial_types: Vec<String>,
+    /// Lets the guard pass so many deletions.
+    pub allow_deletes: Option<u64>,
+    /// Only say what would happen; the job stays open.
+    pub dry_run: bool,
+}
+
+/// Single objects of one scope to be made, changed or deleted in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    /// The scope to write.
+    pub scope: String,
+    /// `source` of the job, e.g. `api`.
+    pub source: String,
+    /// A JSON document with `entities` and `relationships`, as an upload has them.
+    pub objects: String,
+    /// What is deleted.
+    pub deletes: Vec<(Kind, ObjectId)>,
+}
+
+/// Open jobs by id. The lock of a job is held while it is appended to or finalized, so that
+/// uploads to one job do not wait for the finalize of another.
+pub(super) type OpenJobs = Mutex<HashMap<Uuid, Arc<Mutex<Option<OpenStage>>>>>;
+
+/// The stage of an open job, kept so that an upload need not read all earlier ones.
+pub(super) struct OpenStage {
+    stage: DurableStage,
+    /// Length of its file after the last append: another length means another writer.
+    length: u64,
+    /// Entities and relationships in it, repetitions included.
+    objects: (u64, u64),
+}
+
+impl OpenStage {
+    fn count(&mut self, batch: &Batch) {
+        self.objects.0 += batch.entities.len() as u64;
+        self.objects.1 += batch.relationships.len() as u64;
+    }
+
+    fn counted(&self, mut file: JobFile) -> JobReport {
+        let mut report = file.reports.remove(0);
+        (report.entities.uploaded, report.relationships.uploaded) = self.objects;
+        report
+    }
+}
+
 /// The state of a job that is not in the database file.
 #[derive(Serialize, Deserialize)]
 struct JobFile {
@@ -62,9 +116,22 @@ struct JobFile {
     reports: Vec<JobReport>,
     inputs: Vec<String>,
     same_scope_reject: bool,
+    /// What the uploads name for deletion.
+    #[serde(default)]
+    deletes: Vec<(Kind, ObjectId)>,
 }
 
 impl JobFile {
+    fn new(specs: Vec<JobSpec>, reports: Vec<JobReport>) -> JobFile {
+        JobFile {
+            specs,
+            reports,
+            inputs: Vec::new(),
+            same_scope_reject: false,
+            deletes: Vec::new(),
+        }
+    }
+
     fn status(&self) -> Status {
         self.reports[0].status
     }
@@ -130,7 +197,7 @@ impl Database {
         check_source(&request.source, request.mode)?;
         check_scope(&request.scope)?;
         let spec = JobSpec {
-            id: Uuid::now_v7(),
+            id: request.id.unwrap_or_else(Uuid::now_v7),
             source: request.source.clone(),
             mode: request.mode,
             scope: request.scope.clone(),
@@ -145,46 +212,98 @@ impl Database {
         let id = spec.id;
         let report = spec.report(Status::AwaitingUploads);
         self.make_folder()?;
+        if self.job_path(id).exists() || self.stored_report(id)?.is_some() {
+            return Err(Error::usage(format!("there is a job {id} already"), "leave the id out"));
+        }
         DurableStage::create(&self.stage_path(id))?;
-        self.put_job_file(&JobFile {
-            specs: vec![spec],
-            reports: vec![report],
-            inputs: Vec::new(),
-            same_scope_reject: false,
-        })?;
+        let mut file = JobFile::new(vec![spec], vec![report]);
+        file.inputs.push("an upload".to_owned());
+        self.put_job_file(&file)?;
         Ok(id)
     }
 
     /// Adds an upload to an open job; when this returns it is on disk. An upload that repeats an
-    /// earlier one whole is a retry and counts once.
-    pub fn upload(&self, id: Uuid, input: Input<'_>) -> Result<(), Error> {
-        let _turn = self.turn();
-        let mut file = self.open_job_file(id)?;
-        let rules = BatchRules {
-            mode: file.specs[0].mode,
-            scope: Some(file.specs[0].scope.clone()),
-            same_scope_reject: file.same_scope_reject,
-            digest_seed: self.snapshot()?.meta().digest_seed,
+    /// earlier one whole is a retry and counts once. Returns what was uploaded so far.
+    ///
+    /// # Errors
+    ///
+    /// Every object that cannot be taken, with nothing of the upload kept; a job that is not open.
+    pub fn upload(&self, id: Uuid, input: Input<'_>) -> Result<JobReport, Error> {
+        let slot = self.slot(id);
+        let rules = {
+            let _slot = lock(&slot);
+            let file = self.open_job_file(id)?;
+            BatchRules {
+                mode: file.specs[0].mode,
+                scope: Some(file.specs[0].scope.clone()),
+                same_scope_reject: file.same_scope_reject,
+                digest_seed: self.snapshot()?.meta().digest_seed,
+            }
         };
-        let mut stage = DurableStage::open(&self.stage_path(id))?;
+        // Read side by side with other uploads: only the appending takes turns.
         let mut batches = Vec::new();
-        let name = input.name.clone();
-        read_inputs(&mut [input], file.inputs.len() as u32, &rules, &|_| {}, |batch| {
+        read_inputs(&mut [input], 0, &rules, &|_| {}, |batch| {
             batches.push(batch);
             Ok(())
         })?;
-        stage.append(&batches)?;
-        file.inputs.push(name);
+        let mut slot = lock(&slot);
+        let file = self.open_job_file(id)?;
+        let open = self.open_stage(id, &mut slot)?;
+        open.stage.append(&batches)?;
+        open.length = open.stage.len()?;
+        batches.iter().for_each(|batch| open.count(batch));
+        Ok(open.counted(file))
+    }
+
+    /// A job that is open, with what was uploaded to it so far.
+    pub fn open_job(&self, id: Uuid) -> Result<JobReport, Error> {
+        let slot = self.slot(id);
+        let mut slot = lock(&slot);
+        let file = self.open_job_file(id)?;
+        Ok(self.open_stage(id, &mut slot)?.counted(file))
+    }
+
+    /// Names objects for deletion when the job is finalized; when this returns it is on disk.
+    pub fn upload_deletes(&self, id: Uuid, deletes: &[(Kind, ObjectId)]) -> Result<(), Error> {
+        let slot = self.slot(id);
+        let _slot = lock(&slot);
+        let mut file = self.open_job_file(id)?;
+        file.deletes.extend_from_slice(deletes);
         self.put_job_file(&file)
     }
 
-    /// Finalizes an open job. Called again, it returns the stored report.
-    pub fn finalize(
+    /// The lock of a job and what is kept of it.
+    fn slot(&self, id: Uuid) -> Arc<Mutex<Option<OpenStage>>> {
+        let mut open = lock(&self.open);
+        Arc::clone(open.entry(id).or_default())
+    }
+
+    fn open_stage<'s>(
         &self,
         id: Uuid,
-        partial_types: &[String],
-        allow_deletes: Option<u64>,
-    ) -> Result<JobReport, Error> {
+        slot: &'s mut Option<OpenStage>,
+    ) -> Result<&'s mut OpenStage, Error> {
+        let path = self.stage_path(id);
+        let length = std::fs::metadata(&path).map_err(io)?.len();
+        if slot.as_ref().is_none_or(|open| open.length != length) {
+            let stage = DurableStage::open(&path)?;
+            let mut open = OpenStage { length: stage.len()?, stage, objects: (0, 0) };
+            let mut all = (0, 0);
+            open.stage.batches(|batch| {
+                all.0 += batch.entities.len() as u64;
+                all.1 += batch.relationships.len() as u64;
+                Ok(())
+            })?;
+            open.objects = all;
+            *slot = Some(open);
+        }
+        Ok(slot.as_mut().expect("BUG: it was just filled"))
+    }
+
+    /// Finalizes an open job. Called again, it returns the stored report.
+    pub fn finalize(&self, id: Uuid, request: &FinalizeRequest) -> Result<JobReport, Error> {
+        let slot = self.slot(id);
+        let mut slot = lock(&slot);
         if let Some(report) = self.stored_report(id)? {
             return Ok(report);
         }
@@ -196,12 +315,73 @@ impl Database {
             }
             Status::AwaitingUploads => {}
         }
-        file.specs[0].partial_types = partial_types.to_vec();
-        file.specs[0].allow_deletes = allow_deletes;
+        file.specs[0].partial_types.clone_from(&request.partial_types);
+        file.specs[0].allow_deletes = request.allow_deletes;
         let (stage, jobs) = self.restage(&file)?;
         let inputs = Inputs(file.inputs.clone());
-        let mut reports = self.run(jobs, &stage, &inputs, false, file.same_scope_reject)?;
+        let mut reports =
+            self.run(jobs, &stage, &inputs, request.dry_run, file.same_scope_reject)?;
+        if !request.dry_run {
+            *slot = None;
+            lock(&self.open).remove(&id);
+        }
         Ok(reports.remove(0))
+    }
+
+    /// Makes, changes and deletes single objects of a scope in one transaction, as a job of its
+    /// own.
+    ///
+    /// # Errors
+    ///
+    /// Every object that cannot be taken, and every relationship without live ends; then nothing
+    /// has changed.
+    pub fn edit(&self, edit: &Edit) -> Result<JobReport, Error> {
+        check_scope(&edit.scope)?;
+        let spec = JobSpec {
+            id: Uuid::now_v7(),
+            source: edit.source.clone(),
+            mode: Mode::CreateOrUpdate,
+            scope: edit.scope.clone(),
+            started: now(),
+            ignore_duplicates: false,
+            one_upload: true,
+            partial_types: Vec::new(),
+            allow_deletes: None,
+            edge_limits: None,
+            mapping: None,
+        };
+        let rules = BatchRules {
+            mode: spec.mode,
+            scope: Some(edit.scope.clone()),
+            same_scope_reject: false,
+            digest_seed: self.snapshot()?.meta().digest_seed,
+        };
+        let mut job = empty_input(&spec);
+        job.deletes.clone_from(&edit.deletes);
+        let mut stage = Stage::spool(&self.folder_of_file());
+        let mut jobs = BTreeMap::from([(edit.scope.clone(), job)]);
+        let input = Input {
+            name: "the request".to_owned(),
+            format: Format::Json,
+            reader: Box::new(edit.objects.as_bytes()),
+        };
+        let names = Inputs(vec![input.name.clone()]);
+        if !edit.objects.is_empty() {
+            read_inputs(&mut [input], 0, &rules, &|_| {}, |mut batch| {
+                Ok(distribute(&mut stage, &mut batch, &mut jobs, |_| empty_input(&spec))?)
+            })?;
+        }
+        let jobs: Vec<JobInput> = jobs.into_values().collect();
+        let dry = self.run(jobs.clone(), &stage, &names, true, false)?;
+        if let Some(skipped) = dry.iter().find_map(|report| report.skipped.first()) {
+            return Err(SyncError::Faults(vec![format!(
+                "_key `{}`: {}",
+                skipped.key, skipped.reason
+            )])
+            .into());
+        }
+        let done = self.run(jobs, &stage, &names, false, false)?;
+        Ok(done.into_iter().next().expect("BUG: one job has one report"))
     }
 
     /// Applies exactly the plan of a held job, and of those held with it.
@@ -234,6 +414,8 @@ impl Database {
     /// Gives up an open or held job, and those held with it.
     pub fn abort(&self, id: &str) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
+        let slot = self.slot(id);
+        let mut slot = lock(&slot);
         let mut file = self.job_file(id)?;
         if !matches!(file.status(), Status::Held | Status::AwaitingUploads) {
             return Err(not_held(id, file.status()));
@@ -244,6 +426,8 @@ impl Database {
             report.end_timestamp = Some(now());
         }
         self.put_job_file(&file)?;
+        *slot = None;
+        lock(&self.open).remove(&id);
         let _ = std::fs::remove_file(self.stage_path(file.specs[0].id));
         let report = file.reports.into_iter().find(|report| report.id == id);
         Ok(report.expect("BUG: a job file holds the job it was found by"))
@@ -269,6 +453,11 @@ impl Database {
     /// The job with this id, or the only one whose id begins with it.
     pub fn job(&self, id: &str) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
+        if let Ok(file) = self.job_file(id)
+            && let Some(report) = file.reports.into_iter().find(|report| report.id == id)
+        {
+            return Ok(report);
+        }
         let job = self.jobs()?.into_iter().find(|job| job.id == id);
         job.ok_or_else(|| unknown_job(&id.to_string()))
     }
@@ -362,12 +551,7 @@ impl Database {
         let reports = reports(plan, |report| report.end_timestamp = Some(now));
         self.make_folder()?;
         for (job, report) in plan.jobs.iter().zip(&reports) {
-            let file = JobFile {
-                specs: vec![job.spec.clone()],
-                reports: vec![report.clone()],
-                inputs: Vec::new(),
-                same_scope_reject: false,
-            };
+            let file = JobFile::new(vec![job.spec.clone()], vec![report.clone()]);
             self.put_job_file(&file)?;
             let _ = std::fs::remove_file(self.stage_path(job.spec.id));
         }
@@ -393,7 +577,15 @@ impl Database {
         let reports = reports(&plan, |_| {});
         let specs = plan.jobs.into_iter().map(|job| job.spec).collect();
         let inputs = inputs.0.clone();
-        self.put_job_file(&JobFile { specs, reports: reports.clone(), inputs, same_scope_reject })?;
+        let deletes = jobs.iter().flat_map(|job| job.deletes.iter().copied()).collect();
+        let reports_kept = reports.clone();
+        self.put_job_file(&JobFile {
+            specs,
+            reports: reports_kept,
+            inputs,
+            same_scope_reject,
+            deletes,
+        })?;
         Ok(reports)
     }
 
@@ -403,7 +595,9 @@ impl Database {
             file.specs.iter().map(|spec| (spec.scope.as_str(), spec)).collect();
         let mut jobs: BTreeMap<String, JobInput> = BTreeMap::new();
         for spec in &file.specs {
-            jobs.insert(spec.scope.clone(), empty_input(spec));
+            let mut job = empty_input(spec);
+            job.deletes.clone_from(&file.deletes);
+            jobs.insert(spec.scope.clone(), job);
         }
         let mut stage = Stage::spool(&self.folder_of_file());
         DurableStage::open(&self.stage_path(file.specs[0].id))?.batches(|mut batch| {
@@ -412,6 +606,25 @@ impl Database {
         // The order of the specs is the order of the plan, and so part of its fingerprint.
         let jobs = file.specs.iter().filter_map(|spec| jobs.remove(&spec.scope)).collect();
         Ok((stage, jobs))
+    }
+
+    /// What open and held jobs take on disk: how many uploads wait, and their bytes.
+    pub fn staged(&self) -> Result<(u64, u64), Error> {
+        let entries = match std::fs::read_dir(self.jobs_folder()) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((0, 0)),
+            Err(e) => return Err(io(e)),
+        };
+        let mut staged = (0, 0);
+        for entry in entries {
+            let entry = entry.map_err(io)?;
+            if entry.path().extension().is_some_and(|e| e == "stage") {
+                // A job that ends in between takes nothing any more.
+                staged.0 += 1;
+                staged.1 += entry.metadata().map_or(0, |metadata| metadata.len());
+            }
+        }
+        Ok(staged)
     }
 
     pub(super) fn jobs_folder(&self) -> PathBuf {
@@ -460,6 +673,12 @@ impl Database {
     }
 
     fn job_file(&self, id: Uuid) -> Result<JobFile, Error> {
+        // Nearly always the file of that name; a job that is held with others lies in theirs.
+        if let Ok(bytes) = std::fs::read(self.job_path(id))
+            && let Ok(file) = serde_json::from_slice(&bytes)
+        {
+            return Ok(file);
+        }
         let mut files = self.job_files()?.into_iter();
         match files.find(|file| file.specs.iter().any(|spec| spec.id == id)) {
             Some(file) => Ok(file),
@@ -541,12 +760,23 @@ impl SyncRequest {
             },
             entities: Vec::new(),
             relationships: Vec::new(),
+            deletes: Vec::new(),
         }
     }
 }
 
 fn empty_input(spec: &JobSpec) -> JobInput {
-    JobInput { spec: spec.clone(), entities: Vec::new(), relationships: Vec::new() }
+    JobInput {
+        spec: spec.clone(),
+        entities: Vec::new(),
+        relationships: Vec::new(),
+        deletes: Vec::new(),
+    }
+}
+
+/// Locks; a panic elsewhere left files as they were, so what a lock guards is still good.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stages a batch and gives its objects to the jobs of their scopes.
@@ -605,7 +835,7 @@ fn read_report(bytes: &[u8]) -> Result<JobReport, Error> {
 }
 
 fn unknown_job(id: &str) -> Error {
-    Error::usage(format!("no job `{id}`"), "`tombolo job list` shows all")
+    Error::UnknownJob(id.to_owned())
 }
 
 fn not_held(id: Uuid, status: Status) -> Error {

@@ -273,7 +273,12 @@ impl Database {
             edge_limits: Some(job.limits.clone()),
             mapping: Some(job.mapping.clone()),
         };
-        let empty = || JobInput { spec: spec.clone(), entities: vec![], relationships: vec![] };
+        let empty = || JobInput {
+            spec: spec.clone(),
+            entities: vec![],
+            relationships: vec![],
+            deletes: vec![],
+        };
         let mut jobs = BTreeMap::from([(job.scope.clone(), empty())]);
         let mut stage = Stage::spool(&self.folder_of_file());
         distribute(&mut stage, &mut builder.finish(), &mut jobs, |_| empty())?;

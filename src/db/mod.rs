@@ -13,7 +13,7 @@ mod planned;
 mod saved_plan;
 
 pub use crate::error::Error;
-pub use jobs::{JobRequest, SyncRequest};
+pub use jobs::{Edit, FinalizeRequest, JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};
 pub use mapping_jobs::{EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan};
 pub use planned::Planned;
@@ -29,6 +29,8 @@ pub struct Database {
     path: PathBuf,
     /// Writers of this process take turns; other processes are refused by the file's lock.
     turn: Mutex<()>,
+    /// The open jobs that this process has seen; each takes one call at a time.
+    open: jobs::OpenJobs,
     /// A store on other storage than a file, in tests that make the disk fail.
     injected: Option<Store>,
 }
@@ -65,7 +67,12 @@ impl Database {
     }
 
     fn at(path: &Path) -> Database {
-        Database { path: path.to_owned(), turn: Mutex::new(()), injected: None }
+        Database {
+            path: path.to_owned(),
+            turn: Mutex::new(()),
+            open: Default::default(),
+            injected: None,
+        }
     }
 
     /// Takes a new file away again if nothing was ever committed to it: after a dry run, or after

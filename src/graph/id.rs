@@ -4,12 +4,14 @@
 //! comes back gets its old `_id`, and the store can find an object by `_id` without an index of
 //! its own: the identity table is sorted by it.
 
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use std::fmt;
 use uuid::Uuid;
 
 /// Whether an object is an entity or a relationship.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Kind {
     /// A node of the graph.
@@ -32,8 +34,21 @@ impl Kind {
 const NAMESPACE: Uuid = Uuid::from_u128(0x18d7_26e8_40bf_5ee9_be41_bb71_8a44_9afd);
 
 /// The global `_id` of an entity or relationship.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "Uuid", from = "Uuid")]
 pub struct ObjectId(pub [u8; 16]);
+
+impl From<Uuid> for ObjectId {
+    fn from(id: Uuid) -> ObjectId {
+        ObjectId(id.into_bytes())
+    }
+}
+
+impl From<ObjectId> for Uuid {
+    fn from(id: ObjectId) -> Uuid {
+        Uuid::from_bytes(id.0)
+    }
+}
 
 impl ObjectId {
     /// The id of the object with `key` in `scope`.

@@ -279,6 +279,11 @@ impl DurableStage {
         Ok(())
     }
 
+    /// Length of the file in bytes.
+    pub fn len(&self) -> Result<u64, StoreError> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// Hands over each batch in the order of the uploads.
     pub fn batches(
         &self,

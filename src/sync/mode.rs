@@ -7,7 +7,10 @@
 //! | DIFF | entities, relationships | create | replace if different | soft delete |
 //! | PATCH | entities | create if complete | merge | keep |
 //! | CROSS_SCOPE | relationships | create if both ends are live | replace if different | soft delete |
+//! | CREATE_OR_UPDATE | entities, relationships | create if complete | merge entities, replace relationships | keep |
 //! | OVERRIDE | existing entities | refuse | pin the given properties | keep |
+//!
+//! Objects that an upload names for deletion are deleted in every mode that takes their kind.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -21,6 +24,9 @@ pub enum Mode {
     Diff,
     /// The upload changes the given properties and nothing else.
     Patch,
+    /// The upload creates or changes what it names and leaves the rest: how single objects are
+    /// edited, and what old clients still open.
+    CreateOrUpdate,
     /// The upload is the complete set of relationships that the scope owns between other scopes.
     CrossScope,
     /// The upload pins property values over what the owning scope says.
@@ -30,7 +36,7 @@ pub enum Mode {
 impl Mode {
     /// Whether relationships can be uploaded.
     pub fn takes_relationships(self) -> bool {
-        matches!(self, Mode::Diff | Mode::CrossScope)
+        matches!(self, Mode::Diff | Mode::CrossScope | Mode::CreateOrUpdate)
     }
 
     /// Whether entities can be uploaded.
@@ -49,6 +55,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Mode::Diff => "DIFF",
             Mode::Patch => "PATCH",
+            Mode::CreateOrUpdate => "CREATE_OR_UPDATE",
             Mode::CrossScope => "CROSS_SCOPE",
             Mode::Override => "OVERRIDE",
         })
@@ -65,11 +72,10 @@ impl FromStr for Mode {
             "PATCH" => Ok(Mode::Patch),
             "CROSS_SCOPE" => Ok(Mode::CrossScope),
             "OVERRIDE" => Ok(Mode::Override),
-            "CREATE_OR_UPDATE" => Err("CREATE_OR_UPDATE is retired; use PATCH to change some \
-                                       properties, or DIFF to upload the whole scope"
-                .into()),
+            "CREATE_OR_UPDATE" => Ok(Mode::CreateOrUpdate),
             _ => Err(format!(
-                "unknown sync mode `{text}`, expected DIFF, PATCH, CROSS_SCOPE or OVERRIDE"
+                "unknown sync mode `{text}`, expected DIFF, PATCH, CROSS_SCOPE, OVERRIDE or \
+                 CREATE_OR_UPDATE"
             )),
         }
     }

@@ -81,7 +81,7 @@ impl JobSpec {
 }
 
 /// A job with what was uploaded to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct JobInput {
     /// The job.
     pub spec: JobSpec,
@@ -89,6 +89,8 @@ pub struct JobInput {
     pub entities: Vec<Staged>,
     /// Its relationships, in any order.
     pub relationships: Vec<StagedRelationship>,
+    /// What it names for deletion.
+    pub deletes: Vec<(Kind, ObjectId)>,
 }
 
 /// Contents put together from stored and uploaded ones.
@@ -234,16 +236,15 @@ pub fn plan(
     for job in jobs {
         let mut report = job.spec.report(Status::Finished);
         let mut pins = Vec::new();
-        let entities = planner.entities(&job.spec, job.entities.clone(), &mut report, &mut pins)?;
+        let entities = planner.entities(job, &mut report, &mut pins)?;
         let plan =
             JobPlan { spec: job.spec.clone(), entities, relationships: Vec::new(), pins, report };
         planned.push(plan);
     }
     planner.find_cascade(planned.iter())?;
     for (plan, job) in planned.iter_mut().zip(jobs) {
-        if plan.spec.mode.takes_relationships() {
-            let staged = job.relationships.clone();
-            plan.relationships = planner.relationships(&plan.spec, staged, &mut plan.report)?;
+        if plan.spec.mode.takes_relationships() || !job.deletes.is_empty() {
+            plan.relationships = planner.relationships(job, &mut plan.report)?;
         }
     }
     let mut jobs = planned;
@@ -364,11 +365,11 @@ impl Planner<'_> {
 
     fn entities(
         &mut self,
-        spec: &JobSpec,
-        mut staged: Vec<Staged>,
+        job: &JobInput,
         report: &mut JobReport,
         pins: &mut Vec<(ObjectId, Option<Vec<u8>>)>,
     ) -> Result<Vec<Change>, SyncError> {
+        let (spec, mut staged) = (&job.spec, job.entities.clone());
         report.entities.uploaded = staged.len() as u64;
         if !spec.mode.takes_entities() {
             return Ok(Vec::new());
@@ -392,6 +393,7 @@ impl Planner<'_> {
         if !faults.is_empty() {
             return Err(SyncError::faults(self.inputs, faults));
         }
+        self.named_deletes(job, Kind::Entity, &staged, &mut changes)?;
         self.number_creates(Kind::Entity, &mut changes);
         for change in &changes {
             match change.action {
@@ -406,6 +408,55 @@ impl Planner<'_> {
         }
         self.tally(spec, Kind::Entity, &staged, &changes, report)?;
         Ok(changes)
+    }
+
+    /// Adds the deletions that the upload asks for by name; what it uploads as well, stays.
+    fn named_deletes(
+        &mut self,
+        job: &JobInput,
+        kind: Kind,
+        staged: &[Staged],
+        changes: &mut Vec<Change>,
+    ) -> Result<(), SyncError> {
+        let Some(scope) = self.scope_number(&job.spec.scope) else { return Ok(()) };
+        let mut ids: Vec<ObjectId> =
+            job.deletes.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect();
+        if kind == Kind::Relationship && !job.spec.mode.deletes() {
+            ids.extend(self.cascade_of(scope)?);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let known: FxHashSet<ObjectId> = match ids.is_empty() {
+            true => return Ok(()),
+            false => changes.iter().map(|change| change.id).collect(),
+        };
+        for id in ids {
+            let uploaded = staged.binary_search_by_key(&id, |staged| staged.id).is_ok();
+            if uploaded || known.contains(&id) {
+                continue;
+            }
+            if let Some(found) = self.snapshot.find(kind, scope, id)?
+                && found.live
+            {
+                self.cascade.remove(&found.number);
+                changes.push(change(found.number, id, found.digest, Action::Delete));
+            }
+        }
+        changes.sort_unstable_by_key(|change| change.id);
+        Ok(())
+    }
+
+    /// The relationships of a scope that go with entities that this plan deletes.
+    fn cascade_of(&self, scope: u32) -> Result<Vec<ObjectId>, StoreError> {
+        let mut ids = Vec::new();
+        for &number in &self.cascade {
+            let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
+            if head.scope == scope {
+                let key = self.snapshot.relationship_key(&head)?;
+                ids.push(ObjectId::new(Kind::Relationship, self.snapshot.name(scope), &key));
+            }
+        }
+        Ok(ids)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -435,7 +486,7 @@ impl Planner<'_> {
         let live = known.filter(|known| known.live);
         let content = match spec.mode {
             Mode::Diff | Mode::CrossScope => self.pinned(staged)?,
-            Mode::Patch => match self.patched(staged, known, live)? {
+            Mode::Patch | Mode::CreateOrUpdate => match self.patched(staged, known, live)? {
                 Ok(content) => content,
                 Err(reason) => {
                     self.skip(report, Kind::Entity, staged, reason)?;
@@ -680,13 +731,14 @@ impl Planner<'_> {
 
     fn relationships(
         &mut self,
-        spec: &JobSpec,
-        mut staged: Vec<StagedRelationship>,
+        job: &JobInput,
         report: &mut JobReport,
     ) -> Result<Vec<Change>, SyncError> {
+        let (spec, mut staged) = (&job.spec, job.relationships.clone());
         report.relationships.uploaded = staged.len() as u64;
         fold_duplicates(self, Kind::Relationship, spec, &mut staged, |s| &s.object)?;
-        let stored = self.stored(Kind::Relationship, spec, &[])?;
+        let objects: Vec<Staged> = staged.iter().map(|s| s.object).collect();
+        let stored = self.stored(Kind::Relationship, spec, &objects)?;
         let mut decisions = Vec::new();
         let mut same = 0;
         let cascade = &self.cascade;
@@ -748,9 +800,9 @@ impl Planner<'_> {
             let (id, digest) = (staged.object.id, staged.object.digest);
             changes.push(Change { number, id, digest, ends, action });
         }
+        self.named_deletes(job, Kind::Relationship, &objects, &mut changes)?;
         changes.sort_unstable_by_key(|change| change.id);
         self.number_creates(Kind::Relationship, &mut changes);
-        let objects: Vec<Staged> = staged.into_iter().map(|s| s.object).collect();
         self.tally(spec, Kind::Relationship, &objects, &changes, report)?;
         Ok(changes)
     }

@@ -10,6 +10,8 @@ mod json;
 mod reader;
 mod tree;
 
+pub use tree::yaml_documents;
+
 pub(super) use files::glob;
 pub(super) use format::file_format;
 pub(super) use items::parse_items;

@@ -41,6 +41,20 @@ impl Node {
         }
     }
 
+    fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.kind {
+            NodeKind::Plain(Data::Bool(b)) => Json::Bool(*b),
+            NodeKind::Plain(Data::Number(n)) => serde_json::json!(n),
+            NodeKind::Plain(Data::Text(text)) => Json::String(text.clone()),
+            NodeKind::Plain(_) => Json::Null,
+            NodeKind::List(items) => items.iter().map(Node::to_json).collect(),
+            NodeKind::Object(members) => {
+                members.iter().map(|(name, node)| (name.clone(), node.to_json())).collect()
+            }
+        }
+    }
+
     fn to_data(&self) -> Data {
         match &self.kind {
             NodeKind::Plain(data) => data.clone(),
@@ -134,8 +148,12 @@ fn value_node(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u32) -> Res
 ///
 /// The first trouble.
 pub(super) fn read_yaml(text: &str) -> Result<Vec<Node>, Trouble> {
-    let mut reader =
-        Yaml { parser: Parser::new_from_str(text), anchors: HashMap::new(), copied: 0 };
+    read_yaml_within(text, NODES_MAX)
+}
+
+fn read_yaml_within(text: &str, copies_max: usize) -> Result<Vec<Node>, Trouble> {
+    let parser = Parser::new_from_str(text);
+    let mut reader = Yaml { parser, anchors: HashMap::new(), copied: 0, copies_max };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -150,10 +168,22 @@ pub(super) fn read_yaml(text: &str) -> Result<Vec<Node>, Trouble> {
     }
 }
 
+/// The documents of a YAML text as JSON, for uploads: aliases make at most a million values.
+///
+/// # Errors
+///
+/// The first trouble, with line and column.
+pub fn yaml_documents(text: &str) -> Result<Vec<String>, String> {
+    let nodes = read_yaml_within(text, 1_000_000)
+        .map_err(|trouble| format!("{}:{}: {}", trouble.line, trouble.column, trouble.words))?;
+    Ok(nodes.iter().map(|node| node.to_json().to_string()).collect())
+}
+
 struct Yaml<'t> {
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
     anchors: HashMap<usize, Node>,
     copied: usize,
+    copies_max: usize,
 }
 
 fn trouble(words: impl Into<String>, span: Span) -> Trouble {
@@ -184,8 +214,10 @@ impl<'t> Yaml<'t> {
                     return Err(trouble("an alias stands inside its own anchor", span));
                 };
                 self.copied += node.size();
-                if self.copied > NODES_MAX {
-                    return Err(trouble("the aliases make more than 20 million values", span));
+                if self.copied > self.copies_max {
+                    let millions = self.copies_max / 1_000_000;
+                    let words = format!("the aliases make more than {millions} million values");
+                    return Err(trouble(words, span));
                 }
                 return Ok(node.clone());
             }

@@ -1,0 +1,167 @@
+//! Errors as clients read them: `{"error": {"code", "message", "hint"}}` and a status.
+//!
+//! Source: wire contract, section 6.
+
+use crate::cli::Failure;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tombolo::Error;
+use tombolo::store::StoreError;
+use tombolo::sync::SyncError;
+
+/// Lines of a message that lists many faults.
+const LINES: usize = 50;
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub struct Fault {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+    /// Whether what follows on the connection cannot be trusted.
+    close: bool,
+}
+
+impl Fault {
+    /// A fault of the caller.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Fault {
+        Fault { status, code, message: message.into(), hint: None, close: false }
+    }
+
+    /// A mistake in the request.
+    pub fn bad(message: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
+    }
+
+    /// The same with advice.
+    pub fn hint(self, text: impl Into<String>) -> Fault {
+        Fault { hint: Some(text.into()), ..self }
+    }
+
+    /// The same, and the connection ends.
+    pub fn close(self) -> Fault {
+        Fault { close: true, ..self }
+    }
+
+    /// The same under another code, if it is the caller's fault.
+    pub fn coded(self, code: &'static str) -> Fault {
+        match self.status {
+            StatusCode::BAD_REQUEST => Fault { code, ..self },
+            _ => self,
+        }
+    }
+
+    /// What went wrong, in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What cannot happen unless this program is wrong.
+    pub fn internal(what: &str) -> Fault {
+        tracing::error!(what, "internal error");
+        Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal server error")
+    }
+}
+
+fn shortened(message: String) -> String {
+    let count = message.lines().count();
+    if count <= LINES {
+        return message;
+    }
+    let first: Vec<&str> = message.lines().take(LINES).collect();
+    format!("{}\n… {} more", first.join("\n"), count - LINES)
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let mut error = json!({ "code": self.code, "message": shortened(self.message) });
+        if let Some(hint) = self.hint {
+            error["hint"] = hint.into();
+        }
+        let mut response = (self.status, Json(json!({ "error": error }))).into_response();
+        let headers = response.headers_mut();
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(e: Error) -> Fault {
+        use StatusCode as S;
+        let store = match &e {
+            Error::Store(store) | Error::Sync(SyncError::Store(store)) => Some(store),
+            _ => None,
+        };
+        let (status, code) = match (&e, store) {
+            (_, Some(StoreError::Io(io))) if io.kind() == std::io::ErrorKind::StorageFull => {
+                (S::INSUFFICIENT_STORAGE, "DISK_FULL")
+            }
+            (_, Some(StoreError::InUse(_) | StoreError::Changed)) => {
+                (S::SERVICE_UNAVAILABLE, "DATABASE_IN_USE")
+            }
+            (_, Some(StoreError::Corrupt { .. })) => (S::INTERNAL_SERVER_ERROR, "DATABASE_DAMAGED"),
+            (_, Some(_)) => (S::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE"),
+            (Error::Sync(SyncError::State(_)), _) => (S::CONFLICT, "JOB_NOT_AWAITING_UPLOADS"),
+            (Error::Sync(SyncError::Faults(_)), _) => (S::BAD_REQUEST, "VALIDATION_FAILED"),
+            (Error::Sync(SyncError::Read(..)), _) | (Error::Usage(..), _) => {
+                (S::BAD_REQUEST, "BAD_REQUEST")
+            }
+            (Error::UnknownJob(_), _) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
+            (Error::Moved(..), _) => (S::CONFLICT, "PLAN_IS_STALE"),
+            (Error::Store(_) | Error::Sync(_), _) => (S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+        };
+        let message = match &e {
+            Error::Sync(SyncError::Faults(faults)) => {
+                let each: Vec<String> = faults.iter().map(|f| format!("- Error in {f}")).collect();
+                format!("{} validation error(s):\n{}", faults.len(), each.join("\n"))
+            }
+            // Paths of this machine are for its log.
+            _ if store.is_some() => {
+                tracing::error!(error = %e, code, "storage");
+                "the database cannot do this now".to_owned()
+            }
+            _ => e.to_string(),
+        };
+        let hint = if store.is_some() { None } else { e.hint() };
+        Fault { status, code, message, hint, close: false }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(e: StoreError) -> Fault {
+        Error::Store(e).into()
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Fault {
+        let Failure::Fault { message, hint, code } = failure else {
+            return Fault::internal("a pipe was closed");
+        };
+        let (status, name) = match code {
+            crate::cli::MISTAKE if message.starts_with("no ") => {
+                (StatusCode::NOT_FOUND, "NOT_FOUND")
+            }
+            crate::cli::MISTAKE => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+            crate::cli::REFUSED => (StatusCode::CONFLICT, "REFUSED"),
+            5 => (StatusCode::SERVICE_UNAVAILABLE, "DATABASE_IN_USE"),
+            _ => {
+                tracing::error!(message, "internal error");
+                let message = "Internal server error";
+                return Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message);
+            }
+        };
+        Fault { status, code: name, message, hint, close: false }
+    }
+}

@@ -1,0 +1,913 @@
+//! GraphQL as JupiterOne's query clients speak it: `queryV1` and the editing of single objects.
+//!
+//! An operation may come alone or in a list, and the answer then has the same form. What the
+//! schema does not know is a GraphQL error with status 200. Long answers are kept for a while and
+//! fetched page by page, so that all pages are of one state of the graph.
+//!
+//! Source: wire contract, section 7.
+
+use super::fault::Fault;
+use super::{App, Caller, blocking, body};
+use async_graphql::{
+    Context, EmptySubscription, Enum, InputObject, Json as Scalar, Object, Schema, SimpleObject,
+};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde_json::{Map, Value as Json_, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tombolo::db::Edit;
+use tombolo::graph::{Entity, GraphRead, Kind, ObjectId, Relationship, Value};
+use tombolo::lang::Source;
+use tombolo::query::{self, Answer, Options, Query, Stop};
+use tombolo::store::Snapshot;
+use uuid::Uuid;
+
+/// Rows of a page.
+const PAGE: usize = 250;
+/// How long an answer is kept for its next page.
+const KEPT: Duration = Duration::from_secs(300);
+/// Rows of all answers that are kept.
+const KEPT_ROWS: usize = 2_000_000;
+/// Operations in one request.
+const BATCH_MAX: usize = 50;
+/// Scope of objects that are made one by one and name none.
+const SCOPE: &str = "api";
+
+type Result<T> = std::result::Result<T, async_graphql::Error>;
+
+/// The routes for callers with a token.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/graphql", post(answer))
+        .route("/", post(answer))
+        .route("/rules/graphql", post(answer))
+}
+
+/// Deferred answers: clients fetch them without headers, so the path is its own key.
+pub fn open_routes() -> Router<Arc<App>> {
+    Router::new().route("/deferred/{id}", get(deferred))
+}
+
+/// An answer that was not taken whole.
+struct Kept {
+    id: Uuid,
+    since: Instant,
+    kind: &'static str,
+    rows: Arc<Vec<Json_>>,
+}
+
+/// The answers that wait for a next page.
+#[derive(Default)]
+pub struct Results(Mutex<VecDeque<Kept>>);
+
+impl Results {
+    fn keep(&self, kind: &'static str, rows: Arc<Vec<Json_>>) -> Uuid {
+        let id = Uuid::new_v4();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push_back(Kept { id, since: Instant::now(), kind, rows });
+        let total = |all: &VecDeque<Kept>| all.iter().map(|kept| kept.rows.len()).sum::<usize>();
+        while all.front().is_some_and(|kept| kept.since.elapsed() > KEPT)
+            || all.len() > 1 && total(&all) > KEPT_ROWS
+        {
+            all.pop_front();
+        }
+        id
+    }
+
+    fn find(&self, id: Uuid) -> Option<(&'static str, Arc<Vec<Json_>>)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.iter().find(|kept| kept.id == id && kept.since.elapsed() <= KEPT)?;
+        Some((kept.kind, Arc::clone(&kept.rows)))
+    }
+}
+
+type Shapes = Schema<Questions, Edits, EmptySubscription>;
+
+fn schema() -> &'static Shapes {
+    static SCHEMA: std::sync::OnceLock<Shapes> = std::sync::OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        Schema::build(Questions, Edits, EmptySubscription)
+            .limit_depth(20)
+            .limit_complexity(2_000)
+            .finish()
+    })
+}
+
+/// Where the caller sees this server.
+struct Base(String);
+
+async fn answer(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> std::result::Result<Json<Json_>, Fault> {
+    let asked: Json_ = body::json(&app, &headers, body).await?;
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto").filter(|s| *s == "https").unwrap_or("http");
+    let base = format!("{scheme}://{}", text(header::HOST.as_str()).unwrap_or("127.0.0.1"));
+    let many = match asked {
+        Json_::Array(many) if many.len() > BATCH_MAX => {
+            let message = format!("at most {BATCH_MAX} operations are taken at once");
+            return Err(Fault::bad(message));
+        }
+        Json_::Array(many) => {
+            let mut answers = Vec::with_capacity(many.len());
+            for one in many {
+                answers.push(operation(&app, &caller, &base, one).await);
+            }
+            return Ok(Json(Json_::Array(answers)));
+        }
+        one => one,
+    };
+    Ok(Json(operation(&app, &caller, &base, many).await))
+}
+
+async fn operation(app: &Arc<App>, caller: &Caller, base: &str, asked: Json_) -> Json_ {
+    let Json_::Object(mut asked) = asked else {
+        return json!({ "errors": [{ "message": "an operation is an object with `query`" }] });
+    };
+    let Some(Json_::String(query)) = asked.remove("query") else {
+        return json!({ "errors": [{ "message": "the operation has no `query`" }] });
+    };
+    let variables = asked.remove("variables").unwrap_or_default();
+    let mut request = async_graphql::Request::new(query)
+        .variables(async_graphql::Variables::from_json(variables))
+        .data(Arc::clone(app))
+        .data(caller.clone())
+        .data(Base(base.to_owned()));
+    if let Some(Json_::String(name)) = asked.remove("operationName") {
+        request = request.operation_name(name);
+    }
+    let response = schema().execute(request).await;
+    serde_json::to_value(response)
+        .unwrap_or_else(|_| json!({ "errors": [{ "message": "Internal server error" }] }))
+}
+
+async fn deferred(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> std::result::Result<Json<Json_>, Fault> {
+    let found = Uuid::parse_str(&id).ok().and_then(|id| app.results.find(id));
+    let Some((kind, rows)) = found else {
+        let message = "this answer is no longer kept; ask again";
+        return Err(Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", message));
+    };
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let url = format!("http://{}/deferred/{id}", host.unwrap_or("127.0.0.1"));
+    Ok(Json(json!({ "status": "COMPLETED", "type": kind, "url": url, "data": data(kind, &rows) })))
+}
+
+/// The rows of an answer; a tree is its only row.
+fn data(kind: &str, rows: &[Json_]) -> Json_ {
+    match (kind, rows) {
+        ("tree", [tree]) => tree.clone(),
+        _ => Json_::Array(rows.to_vec()),
+    }
+}
+
+/// A fault in the words of GraphQL.
+fn told(fault: Fault) -> async_graphql::Error {
+    async_graphql::Error::new(fault.message().to_owned())
+}
+
+fn parts<'c>(context: &Context<'c>) -> Result<(&'c Arc<App>, &'c Caller)> {
+    Ok((context.data()?, context.data()?))
+}
+
+/// A query as it comes in over HTTP.
+pub struct Asked {
+    pub query: String,
+    pub parameters: Option<Json_>,
+    pub include_deleted: bool,
+    pub strict: bool,
+}
+
+/// Parses and answers a query: its type and its rows.
+pub fn ask(app: &App, asked: &Asked) -> std::result::Result<(&'static str, Vec<Json_>), Fault> {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in asked.parameters.iter().filter_map(Json_::as_object).flatten() {
+        let value = parameter(value).ok_or_else(|| {
+            Fault::bad(format!("the variable `{name}` is neither a text, number, boolean nor list"))
+        })?;
+        parameters.insert(name.clone(), value);
+    }
+    let options = Options {
+        now: super::now(),
+        strict: asked.strict,
+        parameters: Some(parameters),
+        include_deleted: asked.include_deleted,
+        ..Options::default()
+    };
+    let source = Source::whole("query", asked.query.as_str());
+    let query = Query::parse(&source, &options)
+        .map_err(|fault| Fault::new(StatusCode::BAD_REQUEST, "BAD_QUERY", fault.plain()))?;
+    let limits = query::Limits {
+        time: Some(app.limits.query_time),
+        rows: app.limits.query_rows,
+        ..query::Limits::default()
+    };
+    let snapshot = app.database.snapshot()?;
+    let (answer, _) = query.run(&snapshot, limits).map_err(|stop| match stop {
+        Stop::Read(e) => Fault::from(e),
+        Stop::Limit(what) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Fault::new(status, "QUERY_TOO_COSTLY", format!("the query was stopped: {what}"))
+                .hint("make it start at fewer entities, walk fewer steps, or add LIMIT")
+        }
+    })?;
+    let kind = answer.kind();
+    let rows = match (answer.json(&snapshot)?, &answer) {
+        (Json_::Array(rows), Answer::List(_) | Answer::Table { .. }) => rows,
+        (tree, _) => vec![tree],
+    };
+    Ok((kind, rows))
+}
+
+fn parameter(json: &Json_) -> Option<Value<'static>> {
+    Some(match json {
+        Json_::Bool(b) => Value::Bool(*b),
+        Json_::Number(n) => Value::number(&n.to_string())?,
+        Json_::String(text) => Value::Text(text.clone().into()),
+        Json_::Array(items) => Value::List(items.iter().map(parameter).collect::<Option<_>>()?),
+        Json_::Null | Json_::Object(_) => return None,
+    })
+}
+
+/// Whether an answer may come later.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+enum DeferredResponseOption {
+    Disabled,
+    Enabled,
+    Force,
+}
+
+/// How a deferred answer is written. There is but one way.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+enum DeferredResponseFormat {
+    Json,
+    Csv,
+}
+
+/// What PY and others send beside a query.
+#[derive(InputObject)]
+#[graphql(rename_fields = "camelCase")]
+struct QueryV1Flags {
+    variable_result_size: Option<bool>,
+    compute_properties: Option<bool>,
+    row_metadata: Option<bool>,
+}
+
+/// Where raw data came from.
+#[derive(InputObject)]
+#[graphql(rename_fields = "camelCase")]
+struct EntityIngestionAddress {
+    source: Option<String>,
+    integration_instance_id: Option<String>,
+    entity_key: Option<String>,
+    entity_type: Option<String>,
+    scope: Option<String>,
+}
+
+/// An answer of `queryV1`.
+#[derive(SimpleObject)]
+struct QueryV1Response {
+    r#type: Option<String>,
+    data: Option<Scalar<Json_>>,
+    cursor: Option<String>,
+    url: Option<String>,
+    total_count: Option<i64>,
+}
+
+/// Raw data by name.
+#[derive(SimpleObject)]
+#[graphql(rename_fields = "camelCase")]
+struct RawPayload {
+    name: String,
+    content_type: String,
+    data: Option<Scalar<Json_>>,
+}
+
+/// The raw data of an entity.
+#[derive(SimpleObject)]
+#[graphql(rename_fields = "camelCase")]
+struct RawData {
+    entity_id: String,
+    status: String,
+    message: Option<String>,
+    collected_at: Option<i64>,
+    payload: Vec<RawPayload>,
+}
+
+struct Questions;
+
+#[Object]
+impl Questions {
+    /// Asks in J1QL.
+    #[graphql(name = "queryV1")]
+    #[allow(clippy::too_many_arguments)]
+    async fn query_v1(
+        &self,
+        context: &Context<'_>,
+        query: String,
+        variables: Option<Scalar<Json_>>,
+        cursor: Option<String>,
+        include_deleted: Option<bool>,
+        deferred_response: Option<DeferredResponseOption>,
+        #[graphql(name = "deferredFormat")] _deferred_format: Option<DeferredResponseFormat>,
+        #[graphql(name = "scopeFilters")] scope_filters: Option<Vec<Scalar<Json_>>>,
+        #[graphql(name = "flags")] _flags: Option<QueryV1Flags>,
+        limit: Option<i32>,
+        #[graphql(name = "dryRun")] _dry_run: Option<bool>,
+        #[graphql(name = "remember")] _remember: Option<bool>,
+        #[graphql(name = "returnAsTree")] _tree: Option<bool>,
+    ) -> Result<QueryV1Response> {
+        let (app, caller) = parts(context)?;
+        caller.reads().map_err(told)?;
+        if scope_filters.is_some_and(|filters| !filters.is_empty()) {
+            return Err("scopeFilters are not supported; use IN SCOPE in the query".into());
+        }
+        let size = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, 10_000);
+        if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
+            return next_page(app, &cursor, size);
+        }
+        let asked = Asked {
+            query,
+            parameters: variables.map(|variables| variables.0),
+            include_deleted: include_deleted == Some(true),
+            strict: false,
+        };
+        let (kind, rows) = blocking(app, move |app| ask(app, &asked)).await.map_err(told)?;
+        let rows = Arc::new(rows);
+        if matches!(deferred_response, Some(DeferredResponseOption::Force)) {
+            let id = app.results.keep(kind, rows);
+            let url = format!("{}/deferred/{id}", context.data::<Base>()?.0);
+            return Ok(QueryV1Response {
+                r#type: Some("deferred".into()),
+                data: None,
+                cursor: None,
+                url: Some(url),
+                total_count: None,
+            });
+        }
+        Ok(page(app, kind, &rows, 0, size, None))
+    }
+
+    /// The raw data of an entity.
+    #[graphql(name = "entityRawDataV2")]
+    async fn entity_raw_data(
+        &self,
+        context: &Context<'_>,
+        entity_id: async_graphql::ID,
+        #[graphql(name = "address")] _address: EntityIngestionAddress,
+    ) -> Result<RawData> {
+        let (app, caller) = parts(context)?;
+        caller.reads().map_err(told)?;
+        let id = object_id(&entity_id)?;
+        let found = blocking(app, move |app| {
+            let snapshot = app.database.snapshot()?;
+            entity(&snapshot, id)
+        })
+        .await
+        .map_err(told)?;
+        let collected = found.metadata.begin_on;
+        let payload = found.raw_data.as_deref().map(raw_payload).unwrap_or_default();
+        Ok(RawData {
+            entity_id: id.to_string(),
+            status: if payload.is_empty() { "NOT_FOUND".into() } else { "FOUND".into() },
+            message: None,
+            collected_at: Some(collected),
+            payload,
+        })
+    }
+}
+
+/// Raw data in either of the shapes that it is uploaded in.
+fn raw_payload(text: &str) -> Vec<RawPayload> {
+    let of = |name: &str, content_type: &str, data: Json_| RawPayload {
+        name: name.to_owned(),
+        content_type: content_type.to_owned(),
+        data: Some(Scalar(data)),
+    };
+    match serde_json::from_str::<Json_>(text).unwrap_or_default() {
+        Json_::Array(items) => items
+            .iter()
+            .map(|item| {
+                let name = item["name"].as_str().unwrap_or("default");
+                of(name, "application/json", item["rawData"].clone())
+            })
+            .collect(),
+        Json_::Object(members) => members
+            .iter()
+            .map(|(name, item)| {
+                let kind = item["contentType"].as_str().unwrap_or("application/json");
+                of(name, kind, item["body"].clone())
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn page(
+    app: &App,
+    kind: &'static str,
+    rows: &Arc<Vec<Json_>>,
+    start: usize,
+    size: usize,
+    id: Option<Uuid>,
+) -> QueryV1Response {
+    let end = (start + size).min(rows.len());
+    let cursor = (kind != "tree" && end < rows.len()).then(|| {
+        let id = id.unwrap_or_else(|| app.results.keep(kind, Arc::clone(rows)));
+        format!("{id}:{end}")
+    });
+    QueryV1Response {
+        r#type: Some(kind.to_owned()),
+        data: Some(Scalar(data(kind, rows.get(start..end).unwrap_or_default()))),
+        cursor,
+        url: None,
+        total_count: (kind != "tree").then_some(rows.len() as i64),
+    }
+}
+
+fn next_page(app: &App, cursor: &str, size: usize) -> Result<QueryV1Response> {
+    let place = cursor
+        .split_once(':')
+        .and_then(|(id, start)| Some((Uuid::parse_str(id).ok()?, start.parse().ok()?)));
+    let Some((id, start)) = place else { return Err("this is no cursor of ours".into()) };
+    match app.results.find(id) {
+        Some((kind, rows)) => Ok(page(app, kind, &rows, start, size, Some(id))),
+        None => Err("the cursor has expired; ask the query again".into()),
+    }
+}
+
+fn object_id(text: &str) -> Result<ObjectId> {
+    ObjectId::parse(text).ok_or_else(|| format!("`{text}` is not the form of an id").into())
+}
+
+fn no_such(what: &str, id: ObjectId) -> Fault {
+    Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("no {what} with the id {id}"))
+}
+
+/// The live entity with this id.
+fn entity(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Entity, Fault> {
+    let found = match snapshot.number_of(Kind::Entity, id)? {
+        Some(number) => snapshot.entity(number)?,
+        None => None,
+    };
+    found.filter(|e| !e.metadata.deleted()).ok_or_else(|| no_such("entity", id))
+}
+
+fn relationship(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Relationship, Fault> {
+    let found = match snapshot.number_of(Kind::Relationship, id)? {
+        Some(number) => snapshot.relationship(number)?,
+        None => None,
+    };
+    found.filter(|link| !link.metadata.deleted()).ok_or_else(|| no_such("relationship", id))
+}
+
+/// What clients read of an entity.
+#[derive(Clone, SimpleObject)]
+struct GraphEntity {
+    #[graphql(name = "_id")]
+    id: String,
+    #[graphql(name = "_key")]
+    key: String,
+    #[graphql(name = "_type")]
+    type_name: Vec<String>,
+    #[graphql(name = "_class")]
+    class: Vec<String>,
+    #[graphql(name = "_scope")]
+    scope: String,
+    #[graphql(name = "_deleted")]
+    deleted: bool,
+    #[graphql(name = "_endOn")]
+    end_on: Option<i64>,
+    #[graphql(name = "displayName")]
+    display_name: Option<String>,
+}
+
+#[derive(SimpleObject)]
+struct Vertex {
+    id: String,
+    entity: GraphEntity,
+    properties: Scalar<Json_>,
+}
+
+#[derive(SimpleObject)]
+struct EntityResult {
+    entity: GraphEntity,
+    vertex: Vertex,
+}
+
+/// An entity with all its members in one scalar.
+#[derive(SimpleObject)]
+struct WholeEntity {
+    entity: Scalar<Json_>,
+}
+
+/// What clients read of a relationship.
+#[derive(Clone, SimpleObject)]
+struct GraphRelationship {
+    #[graphql(name = "_id")]
+    id: String,
+    #[graphql(name = "_key")]
+    key: String,
+    #[graphql(name = "_type")]
+    type_name: String,
+    #[graphql(name = "_class")]
+    class: String,
+    #[graphql(name = "_scope")]
+    scope: String,
+    #[graphql(name = "_fromEntityId")]
+    from_id: String,
+    #[graphql(name = "_toEntityId")]
+    to_id: String,
+    #[graphql(name = "displayName")]
+    display_name: Option<String>,
+}
+
+#[derive(SimpleObject)]
+#[graphql(rename_fields = "camelCase")]
+struct Edge {
+    id: String,
+    to_vertex_id: String,
+    from_vertex_id: String,
+    relationship: GraphRelationship,
+    properties: Scalar<Json_>,
+}
+
+#[derive(SimpleObject)]
+struct RelationshipResult {
+    relationship: GraphRelationship,
+    edge: Edge,
+}
+
+#[derive(SimpleObject)]
+struct RawDataResult {
+    status: String,
+}
+
+fn properties(all: &[(String, Value<'static>)]) -> Scalar<Json_> {
+    Scalar(all.iter().map(|(name, value)| (name.clone(), json!(value))).collect())
+}
+
+fn display_name(all: &[(String, Value<'static>)]) -> Option<String> {
+    let found = all.iter().find(|(name, _)| name == "displayName");
+    found.and_then(|(_, value)| value.as_str()).map(str::to_owned)
+}
+
+fn entity_result(entity: &Entity, deleted_on: Option<i64>) -> EntityResult {
+    let shown = GraphEntity {
+        id: entity.id.to_string(),
+        key: entity.key.clone(),
+        type_name: vec![entity.type_name.clone()],
+        class: entity.classes.clone(),
+        scope: entity.scope.clone(),
+        deleted: deleted_on.is_some(),
+        end_on: deleted_on,
+        display_name: display_name(&entity.properties),
+    };
+    let vertex = Vertex {
+        id: shown.id.clone(),
+        entity: shown.clone(),
+        properties: properties(&entity.properties),
+    };
+    EntityResult { entity: shown, vertex }
+}
+
+fn relationship_result(link: &Relationship) -> RelationshipResult {
+    let shown = GraphRelationship {
+        id: link.id.to_string(),
+        key: link.key.clone(),
+        type_name: link.type_name.clone(),
+        class: link.class.clone(),
+        scope: link.scope.clone(),
+        from_id: link.from.id.to_string(),
+        to_id: link.to.id.to_string(),
+        display_name: display_name(&link.properties),
+    };
+    let edge = Edge {
+        id: shown.id.clone(),
+        to_vertex_id: shown.to_id.clone(),
+        from_vertex_id: shown.from_id.clone(),
+        relationship: shown.clone(),
+        properties: properties(&link.properties),
+    };
+    RelationshipResult { relationship: shown, edge }
+}
+
+/// An object with the properties that a caller gives, and with what must not be among them.
+fn object(
+    given: Option<Scalar<Json_>>,
+    own: &[(&str, Json_)],
+) -> std::result::Result<Map<String, Json_>, Fault> {
+    let mut members = match given.map(|given| given.0) {
+        None | Some(Json_::Null) => Map::new(),
+        Some(Json_::Object(members)) => members,
+        Some(_) => return Err(Fault::bad("`properties` must be an object")),
+    };
+    // A scope may be named; whatever else the system owns is given as an argument.
+    members.retain(|name, _| !name.starts_with('_') || name == "_rawData");
+    members.extend(own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    Ok(members)
+}
+
+/// The scope that new objects name, or the one for those that name none.
+fn scope_of(given: Option<&Scalar<Json_>>) -> String {
+    let named = given.and_then(|given| given.0.get("_scope")).and_then(Json_::as_str);
+    named.unwrap_or(SCOPE).to_owned()
+}
+
+fn edit(app: &App, caller: &Caller, edit: &Edit) -> std::result::Result<(), Fault> {
+    if !caller.rights.write(&edit.scope) {
+        return Err(super::not_allowed(&format!("write:{}", edit.scope)));
+    }
+    app.patiently(|| app.database.edit(edit))?;
+    Ok(())
+}
+
+fn objects(kind: &str, object: Map<String, Json_>) -> String {
+    json!({ kind: [object] }).to_string()
+}
+
+/// A time in epoch milliseconds, as clients declare it. Ours are the ones that count.
+struct Long;
+
+#[async_graphql::Scalar(name = "Long")]
+impl async_graphql::ScalarType for Long {
+    fn parse(_: async_graphql::Value) -> async_graphql::InputValueResult<Long> {
+        Ok(Long)
+    }
+
+    fn to_value(&self) -> async_graphql::Value {
+        async_graphql::Value::Null
+    }
+}
+
+struct Edits;
+
+#[Object]
+#[allow(clippy::too_many_arguments)]
+impl Edits {
+    /// Makes an entity, or changes the one that has this key.
+    async fn create_entity(
+        &self,
+        context: &Context<'_>,
+        entity_key: String,
+        entity_type: String,
+        entity_class: Vec<String>,
+        properties: Option<Scalar<Json_>>,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+    ) -> Result<EntityResult> {
+        let (app, caller) = parts(context)?;
+        let caller = caller.clone();
+        blocking(app, move |app| {
+            let scope = scope_of(properties.as_ref());
+            let id = ObjectId::new(Kind::Entity, &scope, &entity_key);
+            let own = [
+                ("_key", json!(entity_key)),
+                ("_type", json!(entity_type)),
+                ("_class", json!(entity_class)),
+            ];
+            let objects = objects("entities", object(properties, &own)?);
+            let change = Edit { scope, source: "api".into(), objects, deletes: Vec::new() };
+            edit(app, &caller, &change)?;
+            Ok(entity_result(&entity(&app.database.snapshot()?, id)?, None))
+        })
+        .await
+        .map_err(told)
+    }
+
+    /// Changes properties of an entity.
+    async fn update_entity(
+        &self,
+        context: &Context<'_>,
+        entity_id: String,
+        properties: Option<Scalar<Json_>>,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+    ) -> Result<EntityResult> {
+        update(context, &entity_id, properties).await
+    }
+
+    /// Changes properties of the entity that has the `_id` in `entity`.
+    #[graphql(name = "updateEntityV2")]
+    async fn update_entity_v2(
+        &self,
+        context: &Context<'_>,
+        entity: Scalar<Json_>,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+    ) -> Result<WholeEntity> {
+        let Some(id) = entity.0["_id"].as_str().map(str::to_owned) else {
+            return Err("`entity` has no `_id`".into());
+        };
+        let changed = update(context, &id, Some(entity)).await?;
+        let mut shown = changed.vertex.properties.0;
+        shown["_id"] = json!(changed.entity.id);
+        shown["_key"] = json!(changed.entity.key);
+        shown["_type"] = json!(changed.entity.type_name);
+        shown["_class"] = json!(changed.entity.class);
+        shown["_scope"] = json!(changed.entity.scope);
+        Ok(WholeEntity { entity: Scalar(shown) })
+    }
+
+    /// Deletes an entity and its relationships. It stays as a tombstone until `gc`, also when the
+    /// caller asks for more.
+    async fn delete_entity(
+        &self,
+        context: &Context<'_>,
+        entity_id: String,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+        #[graphql(name = "hardDelete")] _hard_delete: Option<bool>,
+    ) -> Result<EntityResult> {
+        delete(context, &entity_id).await
+    }
+
+    /// Deletes an entity and its relationships; as `deleteEntity`, with another answer.
+    #[graphql(name = "deleteEntityV2")]
+    async fn delete_entity_v2(
+        &self,
+        context: &Context<'_>,
+        entity_id: String,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+        #[graphql(name = "hardDelete")] _hard_delete: Option<bool>,
+    ) -> Result<WholeEntity> {
+        let gone = delete(context, &entity_id).await?.entity;
+        Ok(WholeEntity {
+            entity: Scalar(json!({
+                "_id": gone.id,
+                "_key": gone.key,
+                "_type": gone.type_name,
+                "_class": gone.class,
+                "_scope": gone.scope,
+                "_deleted": true,
+                "_endOn": gone.end_on,
+                "displayName": gone.display_name,
+            })),
+        })
+    }
+
+    /// Makes a relationship, or changes the one that has this key.
+    async fn create_relationship(
+        &self,
+        context: &Context<'_>,
+        relationship_key: String,
+        relationship_type: String,
+        relationship_class: String,
+        from_entity_id: String,
+        to_entity_id: String,
+        properties: Option<Scalar<Json_>>,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+    ) -> Result<RelationshipResult> {
+        let (app, caller) = parts(context)?;
+        let (caller, from, to) =
+            (caller.clone(), object_id(&from_entity_id)?, object_id(&to_entity_id)?);
+        blocking(app, move |app| {
+            let scope = scope_of(properties.as_ref());
+            let own = [
+                ("_key", json!(relationship_key)),
+                ("_type", json!(relationship_type)),
+                ("_class", json!(relationship_class.to_uppercase())),
+                ("_fromEntityId", json!(from.to_string())),
+                ("_toEntityId", json!(to.to_string())),
+            ];
+            let id = ObjectId::new(Kind::Relationship, &scope, &relationship_key);
+            let objects = objects("relationships", object(properties, &own)?);
+            let change = Edit { scope, source: "api".into(), objects, deletes: Vec::new() };
+            edit(app, &caller, &change)?;
+            Ok(relationship_result(&relationship(&app.database.snapshot()?, id)?))
+        })
+        .await
+        .map_err(told)
+    }
+
+    /// Changes properties of a relationship.
+    async fn update_relationship(
+        &self,
+        context: &Context<'_>,
+        relationship_id: String,
+        #[graphql(name = "fromEntityId")] _from: Option<String>,
+        #[graphql(name = "toEntityId")] _to: Option<String>,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+        properties: Option<Scalar<Json_>>,
+    ) -> Result<RelationshipResult> {
+        let (app, caller) = parts(context)?;
+        let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
+        blocking(app, move |app| {
+            let known = relationship(&app.database.snapshot()?, id)?;
+            let kept = known.properties.iter().map(|(name, value)| (name.as_str(), json!(value)));
+            let mut members: Map<String, Json_> =
+                kept.map(|(name, value)| (name.to_owned(), value)).collect();
+            members.extend(object(properties, &[])?);
+            for (name, value) in [
+                ("_key", json!(known.key)),
+                ("_type", json!(known.type_name)),
+                ("_class", json!(known.class)),
+                ("_fromEntityId", json!(known.from.id.to_string())),
+                ("_toEntityId", json!(known.to.id.to_string())),
+            ] {
+                members.insert(name.to_owned(), value);
+            }
+            let change = Edit {
+                scope: known.scope,
+                source: "api".into(),
+                objects: objects("relationships", members),
+                deletes: Vec::new(),
+            };
+            edit(app, &caller, &change)?;
+            Ok(relationship_result(&relationship(&app.database.snapshot()?, id)?))
+        })
+        .await
+        .map_err(told)
+    }
+
+    /// Deletes a relationship.
+    async fn delete_relationship(
+        &self,
+        context: &Context<'_>,
+        relationship_id: String,
+        #[graphql(name = "fromEntityId")] _from: Option<String>,
+        #[graphql(name = "toEntityId")] _to: Option<String>,
+        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+    ) -> Result<RelationshipResult> {
+        let (app, caller) = parts(context)?;
+        let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
+        blocking(app, move |app| {
+            let known = relationship(&app.database.snapshot()?, id)?;
+            let change = Edit {
+                scope: known.scope.clone(),
+                source: "api".into(),
+                objects: String::new(),
+                deletes: vec![(Kind::Relationship, id)],
+            };
+            edit(app, &caller, &change)?;
+            Ok(relationship_result(&known))
+        })
+        .await
+        .map_err(told)
+    }
+
+    /// Sets the raw data of an entity.
+    async fn upsert_entity_raw_data(
+        &self,
+        context: &Context<'_>,
+        entity_id: String,
+        #[graphql(name = "source")] _source: String,
+        raw_data: Vec<Scalar<Json_>>,
+    ) -> Result<RawDataResult> {
+        let raw: Vec<Json_> = raw_data
+            .into_iter()
+            .map(|item| json!({ "name": item.0["name"], "rawData": item.0["data"] }))
+            .collect();
+        let properties = Some(Scalar(json!({ "_rawData": raw })));
+        update(context, &entity_id, properties).await?;
+        Ok(RawDataResult { status: "success".into() })
+    }
+}
+
+async fn update(
+    context: &Context<'_>,
+    entity_id: &str,
+    properties: Option<Scalar<Json_>>,
+) -> Result<EntityResult> {
+    let (app, caller) = parts(context)?;
+    let (caller, id) = (caller.clone(), object_id(entity_id)?);
+    blocking(app, move |app| {
+        let known = entity(&app.database.snapshot()?, id)?;
+        let own = [("_key", json!(known.key))];
+        let change = Edit {
+            scope: known.scope,
+            source: "api".into(),
+            objects: objects("entities", object(properties, &own)?),
+            deletes: Vec::new(),
+        };
+        edit(app, &caller, &change)?;
+        Ok(entity_result(&entity(&app.database.snapshot()?, id)?, None))
+    })
+    .await
+    .map_err(told)
+}
+
+async fn delete(context: &Context<'_>, entity_id: &str) -> Result<EntityResult> {
+    let (app, caller) = parts(context)?;
+    let (caller, id) = (caller.clone(), object_id(entity_id)?);
+    blocking(app, move |app| {
+        let known = entity(&app.database.snapshot()?, id)?;
+        let change = Edit {
+            scope: known.scope.clone(),
+            source: "api".into(),
+            objects: String::new(),
+            deletes: vec![(Kind::Entity, id)],
+        };
+        edit(app, &caller, &change)?;
+        Ok(entity_result(&known, Some(super::now())))
+    })
+    .await
+    .map_err(told)
+}

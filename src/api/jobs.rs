@@ -1,0 +1,535 @@
+//! The persister API: sync jobs as JupiterOne's collectors drive them.
+//!
+//! Paths, fields, counters and states are those of the original, so that clients need no patch;
+//! what we add rides along in fields of its own, which every known client ignores. A finalize ends
+//! inside its call.
+//!
+//! Source: wire contract, sections 0 to 6.
+
+use super::body::{self, Shape};
+use super::fault::Fault;
+use super::tokens::Rights;
+use super::{App, Caller, blocking};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json_, json};
+use std::sync::Arc;
+use tombolo::Error;
+use tombolo::db::{FinalizeRequest, JobRequest};
+use tombolo::graph::{Kind, ObjectId};
+use tombolo::sync::{Format, Input, JobReport, Mode, Status};
+use uuid::Uuid;
+
+/// Where the routes stand.
+pub const ROOT: &str = "/persister/synchronization/jobs";
+
+type Answer = Result<Json<Json_>, Fault>;
+
+/// The routes of the persister API.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route(ROOT, post(create))
+        .route(&format!("{ROOT}/"), post(create))
+        .route(&format!("{ROOT}/{{id}}"), get(status))
+        .route(&format!("{ROOT}/{{id}}/entities"), post(entities))
+        .route(&format!("{ROOT}/{{id}}/relationships"), post(relationships))
+        .route(&format!("{ROOT}/{{id}}/upload"), post(upload))
+        .route(&format!("{ROOT}/{{id}}/finalize"), post(finalize))
+        .route(&format!("{ROOT}/{{id}}/abort"), post(abort))
+        .route(&format!("{ROOT}/{{id}}/events"), post(events))
+}
+
+/// A job as clients read it.
+pub fn job_json(report: &JobReport, account: &str) -> Json_ {
+    let mut job = Map::new();
+    let integration = report.source.starts_with("integration-");
+    let done = matches!(report.status, Status::Finished | Status::Aborted | Status::Refused);
+    let status = match report.status {
+        Status::AwaitingUploads => "AWAITING_UPLOADS",
+        Status::Held => "HELD",
+        Status::Finished => "FINISHED",
+        Status::Aborted => "ABORTED",
+        Status::Refused => "ERROR_BAD_DATA",
+    };
+    let mut put = |name: &str, value: Json_| job.insert(name.to_owned(), value);
+    put("id", json!(report.id));
+    put("source", json!(report.source));
+    put("accountId", json!(account));
+    put("syncMode", json!(report.sync_mode));
+    put("status", json!(status));
+    put("done", json!(done));
+    put("startTimestamp", json!(report.start_timestamp));
+    put("endTimestamp", json!(report.end_timestamp));
+    let scope = if integration { "integrationInstanceId" } else { "scope" };
+    put(scope, json!(report.scope));
+    if integration {
+        put("integrationJobId", json!(report.id));
+    }
+    for (name, tally) in [("Entities", report.entities), ("Relationships", report.relationships)] {
+        put(&format!("num{name}Uploaded"), json!(tally.uploaded));
+        put(&format!("num{name}Created"), json!(tally.created));
+        put(&format!("num{name}Updated"), json!(tally.updated));
+        put(&format!("num{name}Deleted"), json!(tally.deleted));
+        put(&format!("num{name}Unchanged"), json!(tally.unchanged));
+    }
+    for name in ["Entity", "Relationship"] {
+        let skipped = match name {
+            "Entity" => report.entities.skipped,
+            _ => report.relationships.skipped,
+        };
+        put(&format!("num{name}CreateErrors"), json!(skipped));
+        put(&format!("num{name}UpdateErrors"), json!(0));
+        put(&format!("num{name}DeleteErrors"), json!(0));
+        for what in ["Uploaded", "Created", "Updated", "Deleted"] {
+            put(&format!("num{name}RawDataEntries{what}"), json!(0));
+        }
+        for what in ["Create", "Update", "Delete"] {
+            put(&format!("num{name}RawDataEntry{what}Errors"), json!(0));
+        }
+    }
+    for what in ["Created", "Updated", "Deleted", "CreateErrors", "UpdateErrors", "DeleteErrors"] {
+        let name = match what.strip_suffix("Errors") {
+            Some(what) => format!("numMappedRelationship{what}Errors"),
+            None => format!("numMappedRelationships{what}"),
+        };
+        put(&name, json!(0));
+    }
+    put("dryRun", json!(report.dry_run));
+    put("report", json!(report));
+    Json_::Object(job)
+}
+
+/// What a job is made with. A `null` says as much as nothing.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Create {
+    source: Option<String>,
+    scope: Option<String>,
+    sync_mode: Option<String>,
+    integration_instance_id: Option<String>,
+    integration_job_id: Option<String>,
+    ignore_duplicates: Option<bool>,
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let asked: Create = body::json(&app, &headers, body).await?;
+    let request = job_request(asked)?;
+    if !caller.rights.write(&request.scope) {
+        return Err(forbidden());
+    }
+    let account = caller.account;
+    blocking(&app, move |app| {
+        let (count, _) = app.database.staged()?;
+        if count >= app.limits.open_jobs {
+            let message = format!("{count} jobs are open; finalize or abort some");
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return Err(Fault::new(status, "TOO_MANY_OPEN_JOBS", message));
+        }
+        let id = app.database.create_job(&request)?;
+        tracing::info!(job = %id, scope = request.scope, mode = %request.mode, "job created");
+        Ok(Json(json!({ "job": job_json(&app.database.open_job(id)?, &account) })))
+    })
+    .await
+}
+
+fn job_request(asked: Create) -> Result<JobRequest, Fault> {
+    let source = asked.source.unwrap_or_else(|| "api".to_owned());
+    let mode = match asked.sync_mode.as_deref() {
+        None | Some("") => Mode::Diff,
+        Some(text) => text.parse().map_err(|e: String| Fault::bad(format!("`syncMode`: {e}")))?,
+    };
+    let known = [
+        "api",
+        "integration-managed",
+        "integration-external",
+        "system-internal",
+        "sample-data",
+        "powerup-managed",
+    ];
+    if !known.contains(&source.as_str()) {
+        let message = format!("unknown source `{source}`, expected {}", known.join(", "));
+        return Err(Fault::bad(message));
+    }
+    let nonempty = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let (scope, instance) = (nonempty(asked.scope), nonempty(asked.integration_instance_id));
+    let scope = match (source.starts_with("integration-"), scope, instance) {
+        (true, None, Some(instance)) => instance,
+        (true, _, None) => {
+            return Err(Fault::bad(format!("`integrationInstanceId` is required for {source}")));
+        }
+        (true, Some(_), Some(_)) => {
+            return Err(Fault::bad(format!("`scope` is not allowed for {source}"))
+                .hint("the integrationInstanceId is the scope"));
+        }
+        (false, Some(scope), _) => scope,
+        (false, None, _) => {
+            return Err(Fault::bad("`scope` is required")
+                .hint("name the scope that the job writes, as in \"scope\": \"okta\""));
+        }
+    };
+    // A job id that is no UUID still names one job: clients find it again by the id we answer.
+    let id = nonempty(asked.integration_job_id).map(|text| {
+        Uuid::parse_str(&text)
+            .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
+    });
+    Ok(JobRequest {
+        id,
+        source,
+        mode,
+        scope,
+        ignore_duplicates: asked.ignore_duplicates == Some(true),
+    })
+}
+
+/// Says no more than that: whether there is such a scope is nobody's business.
+fn forbidden() -> Fault {
+    Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", "the token does not allow this")
+}
+
+/// The job of a path, if this caller may see it.
+fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
+    let unknown = || Fault::from(Error::UnknownJob(id.to_owned()));
+    let uuid = Uuid::parse_str(id).map_err(|_| unknown())?;
+    let report = app.database.job(id)?;
+    if !rights.write(&report.scope) && !rights.read() {
+        return Err(unknown());
+    }
+    match report.status {
+        // It may be finalized in between.
+        Status::AwaitingUploads => Ok(app.database.open_job(uuid).unwrap_or(report)),
+        _ => Ok(report),
+    }
+}
+
+/// The job of a path, if this caller may write to it.
+fn own_job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
+    let report = job(app, id, rights)?;
+    if rights.write(&report.scope) { Ok(report) } else { Err(forbidden()) }
+}
+
+async fn status(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    blocking(&app, move |app| {
+        let report = job(app, &id, &caller.rights)?;
+        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+    })
+    .await
+}
+
+/// What an upload may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Entities,
+    Relationships,
+    Both,
+}
+
+async fn entities(
+    app: State<Arc<App>>,
+    caller: Extension<Caller>,
+    path: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    take(app, caller, path, headers, body, Part::Entities).await
+}
+
+async fn relationships(
+    app: State<Arc<App>>,
+    caller: Extension<Caller>,
+    path: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    take(app, caller, path, headers, body, Part::Relationships).await
+}
+
+async fn upload(
+    app: State<Arc<App>>,
+    caller: Extension<Caller>,
+    path: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    take(app, caller, path, headers, body, Part::Both).await
+}
+
+/// The members of an upload, still as text.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Members<'a> {
+    #[serde(borrow)]
+    entities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    relationships: Option<&'a RawValue>,
+    delete_entities: Option<Vec<Named>>,
+    delete_relationships: Option<Vec<Named>>,
+}
+
+/// An object named for deletion.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "_id")]
+    id: Option<ObjectId>,
+    #[serde(rename = "_key")]
+    key: Option<String>,
+}
+
+async fn take(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+    part: Part,
+) -> Answer {
+    let sent = body::read(body).await?;
+    blocking(&app, move |app| {
+        let report = own_job(app, &id, &caller.rights)?;
+        let (_, staged) = app.database.staged()?;
+        if staged >= app.limits.staged_bytes {
+            let message = "open jobs hold as many bytes as they may; finalize or abort some";
+            let status = StatusCode::INSUFFICIENT_STORAGE;
+            return Err(Fault::new(status, "TOO_MUCH_STAGED", message));
+        }
+        let shape = body::shape(&headers)?;
+        let bytes = body::unpack(sent, &headers)?;
+        app.metrics.received(bytes.bytes.len());
+        let report = match shape {
+            Shape::Json => json_upload(app, &report, &bytes.bytes, part)?,
+            Shape::Yaml => {
+                let json = super::yaml::to_json(&bytes.bytes)?;
+                json_upload(app, &report, json.as_bytes(), part)?
+            }
+            Shape::Ndjson => put(app, &report, Format::Ndjson, &bytes.bytes, part)?,
+            Shape::Csv => put(app, &report, Format::Csv, &bytes.bytes, part)?,
+        };
+        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+    })
+    .await
+}
+
+fn json_upload(app: &App, job: &JobReport, bytes: &[u8], part: Part) -> Result<JobReport, Fault> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if part == Part::Both && bytes.trim_ascii_start().starts_with(b"[") {
+        return put(app, job, Format::Json, bytes, part);
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(Fault::bad("the body is empty, expected `{\"entities\": [...]}`"));
+    }
+    let members: Members<'_> = serde_json::from_slice(bytes)
+        .map_err(|e| Fault::bad(format!("the body is no JSON object of an upload: {e}")))?;
+    for (name, code, value) in [
+        ("entities", "ENTITY_IS_NOT_ARRAY", members.entities),
+        ("relationships", "RELATIONSHIP_IS_NOT_ARRAY", members.relationships),
+    ] {
+        if value.is_some_and(|value| !value.get().starts_with('[')) {
+            let message = format!("\"{name}\" should be an array");
+            return Err(Fault::new(StatusCode::BAD_REQUEST, code, message));
+        }
+    }
+    let (entities, relationships) = (members.entities, members.relationships);
+    match part {
+        Part::Entities if entities.is_none() => {
+            return Err(Fault::new(
+                StatusCode::BAD_REQUEST,
+                "ENTITY_IS_NOT_ARRAY",
+                "\"entities\" should be an array",
+            ));
+        }
+        Part::Relationships if relationships.is_none() => {
+            return Err(Fault::new(
+                StatusCode::BAD_REQUEST,
+                "RELATIONSHIP_IS_NOT_ARRAY",
+                "\"relationships\" should be an array",
+            ));
+        }
+        _ => {}
+    }
+    let mut deletes = Vec::new();
+    for (kind, list) in [
+        (Kind::Entity, members.delete_entities),
+        (Kind::Relationship, members.delete_relationships),
+    ] {
+        for named in list.unwrap_or_default() {
+            deletes.push((
+                kind,
+                match (named.id, named.key) {
+                    (Some(id), _) => id,
+                    (None, Some(key)) => ObjectId::new(kind, &job.scope, &key),
+                    (None, None) => {
+                        return Err(Fault::bad("an object to delete has neither `_id` nor `_key`"));
+                    }
+                },
+            ));
+        }
+    }
+    if entities.is_none() && relationships.is_none() && deletes.is_empty() {
+        return Err(Fault::bad(
+            "the body has none of `entities`, `relationships`, `deleteEntities`, \
+             `deleteRelationships`",
+        ));
+    }
+    if !deletes.is_empty() && matches!(job.sync_mode, Mode::CrossScope | Mode::Override) {
+        return Err(Fault::bad(format!("{} jobs take no delete lists", job.sync_mode)));
+    }
+    let list = |value: Option<&RawValue>| value.map_or("[]", RawValue::get).to_owned();
+    let text =
+        format!("{{\"entities\":{},\"relationships\":{}}}", list(entities), list(relationships));
+    let report = put(app, job, Format::Json, text.as_bytes(), part)?;
+    if !deletes.is_empty() {
+        app.database.upload_deletes(job.id, &deletes)?;
+    }
+    Ok(report)
+}
+
+fn put(
+    app: &App,
+    job: &JobReport,
+    format: Format,
+    bytes: &[u8],
+    part: Part,
+) -> Result<JobReport, Fault> {
+    let input = Input { name: String::new(), format, reader: Box::new(bytes) };
+    let code = match part {
+        Part::Relationships => "RELATIONSHIP_UPLOAD_FAILED_VALIDATION",
+        _ => "ENTITY_UPLOAD_FAILED_VALIDATION",
+    };
+    app.database.upload(job.id, input).map_err(|e| Fault::from(e).coded(code))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Finalize {
+    partial_datasets: Option<Partial>,
+    allow_deletes: Option<u64>,
+    dry_run: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+struct Partial {
+    types: Option<Vec<String>>,
+}
+
+async fn finalize(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let asked: Finalize = body::json(&app, &headers, body).await?;
+    let request = FinalizeRequest {
+        partial_types: asked.partial_datasets.and_then(|p| p.types).unwrap_or_default(),
+        allow_deletes: asked.allow_deletes,
+        dry_run: asked.dry_run == Some(true),
+    };
+    blocking(&app, move |app| {
+        let job = own_job(app, &id, &caller.rights)?;
+        let begun = std::time::Instant::now();
+        let report = app.patiently(|| app.database.finalize(job.id, &request))?;
+        app.metrics.finalized(begun.elapsed());
+        tracing::info!(
+            job = %report.id,
+            scope = report.scope,
+            status = ?report.status,
+            created = report.entities.created + report.relationships.created,
+            updated = report.entities.updated + report.relationships.updated,
+            deleted = report.entities.deleted + report.relationships.deleted,
+            skipped = report.skipped_total,
+            "job finalized"
+        );
+        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+    })
+    .await
+}
+
+#[derive(Default, Deserialize)]
+struct Abort {
+    reason: Option<String>,
+}
+
+async fn abort(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let asked: Abort = body::json(&app, &headers, body).await?;
+    blocking(&app, move |app| {
+        let job = own_job(app, &id, &caller.rights)?;
+        let report = match job.status {
+            Status::Aborted => job,
+            Status::Finished | Status::Refused => {
+                let message = format!("job {id} has ended already");
+                let status = StatusCode::CONFLICT;
+                return Err(Fault::new(status, "JOB_NOT_AWAITING_UPLOADS", message));
+            }
+            Status::AwaitingUploads | Status::Held => app.database.abort(&id)?,
+        };
+        tracing::info!(job = %report.id, reason = asked.reason, "job aborted");
+        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+    })
+    .await
+}
+
+#[derive(Default, Deserialize)]
+struct Events {
+    events: Option<Vec<Event>>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    name: Option<String>,
+    description: Option<String>,
+}
+
+/// Most events of one call.
+const EVENTS_MAX: usize = 1_000;
+
+/// Events go to the log: nothing depends on them, and they may come after the end of their job.
+async fn events(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let asked: Events = body::json(&app, &headers, body).await?;
+    blocking(&app, move |app| {
+        let job = own_job(app, &id, &caller.rights)?;
+        let events = asked.events.unwrap_or_default();
+        if events.len() > EVENTS_MAX {
+            return Err(Fault::bad(format!("at most {EVENTS_MAX} events are taken at once")));
+        }
+        let now = super::now();
+        let kept: Vec<Json_> = events
+            .into_iter()
+            .map(|event| {
+                tracing::info!(job = %job.id, name = event.name, description = event.description, "event");
+                json!({
+                    "id": Uuid::new_v4(),
+                    "name": event.name,
+                    "description": event.description,
+                    "createDate": now,
+                })
+            })
+            .collect();
+        Ok(Json(json!({ "events": kept })))
+    })
+    .await
+}

@@ -1,0 +1,315 @@
+//! The HTTP face: `tombolo serve`.
+//!
+//! Three doors to the same use cases: the persister API that existing collectors speak (`jobs`),
+//! GraphQL as their query clients speak it (`graphql`), and our own REST (`rest`), which answers
+//! what the commands of the same name print with `-o json`. Who may come in stands in `tokens`,
+//! how much may come in `body` and `listen`.
+//!
+//! Handlers are async only at the edges: whatever touches the database runs on blocking threads.
+
+mod body;
+mod fault;
+mod graphql;
+mod jobs;
+mod listen;
+mod metrics;
+mod rest;
+pub mod tokens;
+mod yaml;
+
+pub use listen::tls;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use fault::Fault;
+use metrics::Metrics;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokens::{Right, Rights, Tokens};
+use tokio::net::TcpListener;
+use tombolo::db::Database;
+use uuid::Uuid;
+
+/// What strangers may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait.
+    pub connections: usize,
+    /// Jobs that are open or held.
+    pub open_jobs: u64,
+    /// Bytes that those hold on disk.
+    pub staged_bytes: u64,
+    /// Time of one query.
+    pub query_time: Duration,
+    /// Rows of one query.
+    pub query_rows: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 1_024,
+            open_jobs: 1_000,
+            staged_bytes: 64 << 30,
+            query_time: Duration::from_secs(30),
+            query_rows: 1_000_000,
+        }
+    }
+}
+
+/// How the server is run.
+pub struct Settings {
+    /// Names that a `Host` header may give beside those of this machine's loopback.
+    pub hosts: Vec<String>,
+    /// Where mapping files lie.
+    pub mappings: PathBuf,
+    /// What strangers may use up.
+    pub limits: Limits,
+    /// Whether anyone may do anything when there are no tokens: on loopback only.
+    pub open: bool,
+}
+
+/// What every handler shares.
+pub struct App {
+    database: Database,
+    tokens: Tokens,
+    metrics: Metrics,
+    limits: Limits,
+    hosts: Vec<String>,
+    mappings: PathBuf,
+    open: bool,
+    results: graphql::Results,
+}
+
+impl App {
+    /// Tries again for a while when another process writes to the database at this moment.
+    fn patiently<T>(
+        &self,
+        mut act: impl FnMut() -> Result<T, tombolo::Error>,
+    ) -> Result<T, tombolo::Error> {
+        use tombolo::Error;
+        use tombolo::store::StoreError;
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            match act() {
+                Err(Error::Store(StoreError::InUse(_))) if Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Who calls.
+#[derive(Clone, Debug)]
+struct Caller {
+    rights: Rights,
+    /// The account that the client names; we have but one, whatever it is called.
+    account: String,
+}
+
+impl Caller {
+    fn reads(&self) -> Result<(), Fault> {
+        if self.rights.read() { Ok(()) } else { Err(not_allowed("read")) }
+    }
+
+    fn administers(&self) -> Result<(), Fault> {
+        if self.rights.admin() { Ok(()) } else { Err(not_allowed("admin")) }
+    }
+}
+
+fn not_allowed(right: &str) -> Fault {
+    let message = format!("the token does not have the right `{right}`");
+    Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+}
+
+/// Now, in epoch milliseconds.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Runs what touches the database where it may block.
+async fn blocking<T: Send + 'static>(
+    app: &Arc<App>,
+    act: impl FnOnce(&App) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let app = Arc::clone(app);
+    let span = tracing::Span::current();
+    match tokio::task::spawn_blocking(move || span.in_scope(|| act(&app))).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::internal("a handler panicked")),
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers with a request id, counts and logs. No header and no body is ever logged.
+async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "(none)".to_owned());
+    let id = Uuid::new_v4().to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", id);
+    let mut response = {
+        use tracing::Instrument;
+        next.run(request).instrument(span.clone()).await
+    };
+    let (status, time) = (response.status().as_u16(), begun.elapsed());
+    app.metrics.answered(method.as_str(), &route, status, time);
+    let ms = time.as_secs_f64() * 1000.0;
+    span.in_scope(|| tracing::info!(%method, route, status, ms, "answered"));
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The id of a request in the log.
+#[derive(Clone)]
+struct RequestId(#[allow(dead_code)] String);
+
+/// Lets in who may come in: the right host, no page of another site, a token where there are any.
+async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    match caller(&app, request.method(), request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(fault) => fault.into_response(),
+    }
+}
+
+fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The name in a `Host` header or origin, without its port.
+fn host_name(text: &str) -> &str {
+    match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inside, _)) => inside,
+        None => text.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn known_host(app: &App, text: &str) -> bool {
+    let name = host_name(text);
+    let local = ["localhost", "127.0.0.1", "::1"].contains(&name);
+    local || app.hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+}
+
+fn check_host(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
+    let host = text(headers, header::HOST).unwrap_or_default();
+    if known_host(app, host) {
+        return Ok(());
+    }
+    // A page whose name was pointed at this machine may not reach it under that name.
+    let message = "this server does not go by that name";
+    Err(Fault::new(StatusCode::MISDIRECTED_REQUEST, "UNKNOWN_HOST", message)
+        .hint("name it with `tombolo serve --host-name NAME`"))
+}
+
+fn caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Caller, Fault> {
+    check_host(app, headers)?;
+    let account = text(headers, "jupiterone-account").or(text(headers, "lifeomic-account"));
+    let account = account.unwrap_or("tombolo").chars().take(100).collect();
+    let bearer = text(headers, header::AUTHORIZATION)
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let unreadable = |e: std::io::Error| {
+        tracing::error!(error = %e, "the tokens cannot be read");
+        Fault::internal("tokens")
+    };
+    if app.open && app.tokens.all().map_err(unreadable)?.is_empty() {
+        // Without tokens a browser could be sent here by any page; none of ours runs in one.
+        let foreign = text(headers, header::ORIGIN).is_some_and(|origin| {
+            !known_host(app, origin.split_once("://").map_or("", |(_, host)| host))
+        });
+        let site = text(headers, "sec-fetch-site");
+        if foreign || method != Method::GET && matches!(site, Some("cross-site" | "same-site")) {
+            let message = "pages of other sites may not call this server";
+            return Err(Fault::new(StatusCode::FORBIDDEN, "CROSS_SITE", message));
+        }
+        return Ok(Caller { rights: Rights(vec![Right::Admin]), account });
+    }
+    let rights = match bearer {
+        Some(token) => app.tokens.check(token, now()).map_err(unreadable)?,
+        None => None,
+    };
+    match rights {
+        Some(rights) => Ok(Caller { rights, account }),
+        None => {
+            let message = "a valid token is needed: Authorization: Bearer tmb_...";
+            Err(Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+                .hint("`tombolo token create NAME --right read` makes one"))
+        }
+    }
+}
+
+async fn no_such_route() -> Fault {
+    Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", "no such path")
+        .hint("GET /openapi.json lists all")
+}
+
+async fn no_such_method() -> Fault {
+    Fault::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "no such method on this path")
+}
+
+/// Host, and nothing else: for what holds no data, or is its own key.
+async fn host_only(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match check_host(&app, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(fault) => fault.into_response(),
+    }
+}
+
+fn router(app: &Arc<App>) -> Router {
+    let guarded = Router::new()
+        .merge(jobs::routes())
+        .merge(graphql::routes())
+        .merge(rest::routes())
+        .layer(from_fn_with_state(Arc::clone(app), admit));
+    let open = Router::new()
+        .merge(rest::open_routes())
+        .merge(graphql::open_routes())
+        .layer(from_fn_with_state(Arc::clone(app), host_only));
+    Router::new()
+        .merge(guarded)
+        .merge(open)
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(Arc::clone(app), observe))
+        .with_state(Arc::clone(app))
+}
+
+/// Serves a database until `stop` is done.
+pub async fn serve(
+    database: Database,
+    listener: TcpListener,
+    settings: Settings,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    stop: impl Future<Output = ()>,
+) {
+    let tokens = Tokens::of(database.path());
+    let app = Arc::new(App {
+        database,
+        tokens,
+        metrics: Metrics::new(),
+        limits: settings.limits,
+        hosts: settings.hosts,
+        mappings: settings.mappings,
+        open: settings.open,
+        results: graphql::Results::default(),
+    });
+    listen::serve(listener, router(&app), Arc::clone(&app), tls, stop).await;
+}

@@ -1,0 +1,593 @@
+//! Our own REST under `/v1`, health, metrics and the OpenAPI document.
+//!
+//! A question is answered by the command of the same name, with its `-o json`: there is one answer
+//! to it, whichever way it is asked.
+
+use super::fault::Fault;
+use super::graphql::{self, Asked};
+use super::jobs::job_json;
+use super::{App, Caller, blocking, body};
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use serde::Deserialize;
+use serde_json::{Value as Json_, json};
+use std::sync::Arc;
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+type Answer = Result<Json<Json_>, Fault>;
+type Raw = Result<Response, Fault>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tombolo",
+        description = "Questions about a graph of scoped entities, its jobs and its mappings. \
+                       Collectors push with the persister API under \
+                       /persister/synchronization/jobs, query clients ask at /graphql.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    paths(
+        blast_radius, owners, path, entity, scopes, stats, cycles, query, all_jobs, one_job,
+        approve, abort, plan, apply, health, ready, metrics
+    ),
+    components(schemas(Problem, ProblemDetail, QueryBody, ApproveBody, MappingsBody)),
+    security(("bearer" = []))
+)]
+struct Document;
+
+/// Why a request has no answer.
+#[derive(ToSchema)]
+#[allow(dead_code)] // only its shape is published
+struct Problem {
+    error: ProblemDetail,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct ProblemDetail {
+    /// A name for programs.
+    code: String,
+    /// What went wrong, for people.
+    message: String,
+    /// What to do about it.
+    hint: Option<String>,
+}
+
+/// The routes for callers with a token.
+pub fn routes() -> Router<Arc<App>> {
+    use axum::routing::post;
+    Router::new()
+        .route("/v1/blast-radius", get(blast_radius))
+        .route("/v1/owners", get(owners))
+        .route("/v1/path", get(path))
+        .route("/v1/entity", get(entity))
+        .route("/v1/scopes", get(scopes))
+        .route("/v1/stats", get(stats))
+        .route("/v1/cycles", get(cycles))
+        .route("/v1/query", post(query))
+        .route("/v1/jobs", get(all_jobs))
+        .route("/v1/jobs/{id}", get(one_job))
+        .route("/v1/jobs/{id}/approve", post(approve))
+        .route("/v1/jobs/{id}/abort", post(abort))
+        .route("/v1/mappings/plan", post(plan))
+        .route("/v1/mappings/apply", post(apply))
+        .route("/metrics", get(metrics))
+}
+
+/// The routes that need no token.
+pub fn open_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/openapi.json", get(openapi))
+}
+
+async fn openapi() -> Json<Json_> {
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    document["components"]["securitySchemes"]["bearer"] =
+        json!({ "type": "http", "scheme": "bearer" });
+    Json(document)
+}
+
+/// The words of a command, put together so that no value can be taken for a flag.
+struct Words {
+    flags: Vec<String>,
+    names: Vec<String>,
+}
+
+impl Words {
+    fn of(command: &str) -> Words {
+        Words { flags: vec![command.to_owned(), "--output=json".to_owned()], names: Vec::new() }
+    }
+
+    fn flag(mut self, name: &str, value: Option<impl ToString>) -> Words {
+        self.flags.extend(value.map(|value| format!("--{name}={}", value.to_string())));
+        self
+    }
+
+    fn on(mut self, name: &str, set: Option<bool>) -> Words {
+        if set == Some(true) {
+            self.flags.push(format!("--{name}"));
+        }
+        self
+    }
+
+    fn name(mut self, name: String) -> Words {
+        self.names.push(name);
+        self
+    }
+
+    fn all(self) -> Vec<String> {
+        let mut all = self.flags;
+        if !self.names.is_empty() {
+            all.push("--".to_owned());
+            all.extend(self.names);
+        }
+        all
+    }
+}
+
+/// Answers with what a command prints.
+async fn command(app: &Arc<App>, words: Words) -> Raw {
+    let bytes = blocking(app, move |app| {
+        let (_, bytes) = crate::cli::answer(app.database.path(), words.all())?;
+        Ok(bytes)
+    })
+    .await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// A query string, or why it cannot be read.
+type Asks<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+
+fn read<T>(asks: Asks<T>) -> Result<T, Fault> {
+    match asks {
+        Ok(Query(asks)) => Ok(asks),
+        Err(e) => Err(Fault::bad(e.body_text())),
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct BlastRadius {
+    /// SCOPE::KEY, a key that one live entity has, or an `_id`.
+    entity: String,
+    /// At most so many relationships.
+    depth: Option<u32>,
+    /// auto, out, in or both.
+    direction: Option<String>,
+    /// Only these verbs, separated by commas.
+    verb: Option<String>,
+    /// Report only these classes, separated by commas.
+    class: Option<String>,
+    /// Report only these scopes, separated by commas.
+    scope: Option<String>,
+}
+
+/// Everything that a compromise or failure of an entity reaches.
+#[utoipa::path(get, path = "/v1/blast-radius", params(BlastRadius), responses(
+    (status = 200, description = "What is reached, by distance", body = Json_),
+    (status = 400, description = "A mistake in the request", body = Problem),
+    (status = 404, description = "No such entity", body = Problem),
+))]
+async fn blast_radius(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    asks: Asks<BlastRadius>,
+) -> Raw {
+    caller.reads()?;
+    let asks = read(asks)?;
+    let words = Words::of("blast-radius")
+        .flag("depth", asks.depth)
+        .flag("direction", asks.direction)
+        .flag("verb", asks.verb)
+        .flag("class", asks.class)
+        .flag("scope", asks.scope)
+        .name(asks.entity);
+    command(&app, words).await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Owners {
+    /// SCOPE::KEY, a key that one live entity has, or an `_id`.
+    entity: Option<String>,
+    /// Every live entity of a class instead.
+    class: Option<String>,
+    /// With `class`: only what nobody owns.
+    orphans: Option<bool>,
+    /// Accept only owners of these classes, separated by commas.
+    owner_class: Option<String>,
+}
+
+/// The nearest owners of an entity, each with its chain of evidence.
+#[utoipa::path(get, path = "/v1/owners", params(Owners), responses(
+    (status = 200, description = "The owners that tie at the least distance", body = Json_),
+    (status = 400, description = "A mistake in the request", body = Problem),
+    (status = 404, description = "No such entity", body = Problem),
+))]
+async fn owners(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    asks: Asks<Owners>,
+) -> Raw {
+    caller.reads()?;
+    let asks = read(asks)?;
+    let mut words = Words::of("owners")
+        .flag("class", asks.class)
+        .flag("owner-class", asks.owner_class)
+        .on("orphans", asks.orphans);
+    if let Some(entity) = asks.entity {
+        words = words.name(entity);
+    }
+    command(&app, words).await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Chains {
+    /// Where the chain begins.
+    from: String,
+    /// Where it ends.
+    to: String,
+    /// out, in or both.
+    direction: Option<String>,
+    /// Only these verbs, separated by commas.
+    verb: Option<String>,
+    /// Every shortest chain, not one.
+    all: Option<bool>,
+    /// With `all`: at most so many.
+    max: Option<u32>,
+}
+
+/// The shortest chains between two entities.
+#[utoipa::path(get, path = "/v1/path", params(Chains), responses(
+    (status = 200, description = "The chains", body = Json_),
+    (status = 400, description = "A mistake in the request", body = Problem),
+    (status = 404, description = "No such entity", body = Problem),
+))]
+async fn path(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    asks: Asks<Chains>,
+) -> Raw {
+    caller.reads()?;
+    let asks = read(asks)?;
+    let words = Words::of("path")
+        .flag("direction", asks.direction)
+        .flag("verb", asks.verb)
+        .flag("max", asks.max.map(|max| max.min(1_000)))
+        .on("all", asks.all)
+        .name(asks.from)
+        .name(asks.to);
+    command(&app, words).await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Entity {
+    /// SCOPE::KEY, a key that one live entity has, or an `_id`.
+    entity: String,
+}
+
+/// One entity with its relationships.
+#[utoipa::path(get, path = "/v1/entity", params(Entity), responses(
+    (status = 200, description = "The entity", body = Json_),
+    (status = 400, description = "A mistake in the request", body = Problem),
+    (status = 404, description = "No such entity", body = Problem),
+))]
+async fn entity(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    asks: Asks<Entity>,
+) -> Raw {
+    caller.reads()?;
+    command(&app, Words::of("get").name(read(asks)?.entity)).await
+}
+
+/// The scopes with their counts.
+#[utoipa::path(get, path = "/v1/scopes", responses(
+    (status = 200, description = "Scopes, entities and relationships of each", body = Json_),
+))]
+async fn scopes(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
+    caller.reads()?;
+    command(&app, Words::of("scopes")).await
+}
+
+/// Counts by scope, type and class.
+#[utoipa::path(get, path = "/v1/stats", responses(
+    (status = 200, description = "Counts", body = Json_),
+))]
+async fn stats(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
+    caller.reads()?;
+    command(&app, Words::of("stats")).await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Cycles {
+    /// Only these verbs, separated by commas.
+    verb: Option<String>,
+}
+
+/// Entities that reach themselves again.
+#[utoipa::path(get, path = "/v1/cycles", params(Cycles), responses(
+    (status = 200, description = "The circles", body = Json_),
+    (status = 400, description = "A mistake in the request", body = Problem),
+    (status = 404, description = "No such verb", body = Problem),
+))]
+async fn cycles(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    asks: Asks<Cycles>,
+) -> Raw {
+    caller.reads()?;
+    command(&app, Words::of("cycles").flag("verb", read(asks)?.verb)).await
+}
+
+/// A question in J1QL.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct QueryBody {
+    /// The query.
+    query: String,
+    /// Values of its placeholders, by name.
+    params: Option<Json_>,
+    /// Whether to begin at deleted entities as well.
+    include_deleted: Option<bool>,
+    /// Whether to refuse what J1QL does not have.
+    strict: Option<bool>,
+}
+
+/// Asks in J1QL.
+#[utoipa::path(post, path = "/v1/query", request_body = QueryBody, responses(
+    (status = 200, description = "Type and rows", body = Json_),
+    (status = 400, description = "The query cannot be read", body = Problem),
+    (status = 422, description = "The query costs too much", body = Problem),
+))]
+async fn query(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    caller.reads()?;
+    let asked: QueryBody = body::json(&app, &headers, body).await?;
+    let asked = Asked {
+        query: asked.query,
+        parameters: asked.params,
+        include_deleted: asked.include_deleted == Some(true),
+        strict: asked.strict == Some(true),
+    };
+    let (kind, mut rows) = blocking(&app, move |app| graphql::ask(app, &asked)).await?;
+    let data = match kind {
+        "tree" => rows.pop().unwrap_or_default(),
+        _ => Json_::Array(rows),
+    };
+    Ok(Json(json!({ "type": kind, "data": data })))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Jobs {
+    /// Only jobs of this scope.
+    scope: Option<String>,
+    /// Only jobs in this state, e.g. HELD.
+    status: Option<String>,
+    /// At most so many, 100 unless told.
+    limit: Option<u32>,
+}
+
+/// The jobs, newest first; `status=HELD` lists what waits for approval.
+#[utoipa::path(get, path = "/v1/jobs", params(Jobs), responses(
+    (status = 200, description = "Jobs as the persister API gives them", body = Json_),
+    (status = 400, description = "A mistake in the request", body = Problem),
+))]
+async fn all_jobs(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    asks: Asks<Jobs>,
+) -> Answer {
+    caller.reads()?;
+    let asks = read(asks)?;
+    blocking(&app, move |app| {
+        let limit = asks.limit.unwrap_or(100).min(1_000) as usize;
+        let jobs: Vec<Json_> = app
+            .database
+            .jobs()?
+            .iter()
+            .filter(|job| asks.scope.as_ref().is_none_or(|scope| job.scope == *scope))
+            .map(|job| job_json(job, &caller.account))
+            .filter(|job| asks.status.as_ref().is_none_or(|status| job["status"] == **status))
+            .take(limit)
+            .collect();
+        Ok(Json(json!({ "jobs": jobs })))
+    })
+    .await
+}
+
+/// One job.
+#[utoipa::path(get, path = "/v1/jobs/{id}", params(("id" = String, Path, description = "Id of the job")), responses(
+    (status = 200, description = "The job", body = Json_),
+    (status = 404, description = "No such job", body = Problem),
+))]
+async fn one_job(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    caller.reads()?;
+    blocking(&app, move |app| {
+        let job = app.database.job(&whole_id(&id)?)?;
+        Ok(Json(json!({ "job": job_json(&job, &caller.account) })))
+    })
+    .await
+}
+
+/// An id in a path is whole: a beginning that fits by chance must not approve anything.
+fn whole_id(id: &str) -> Result<String, Fault> {
+    match uuid::Uuid::parse_str(id) {
+        Ok(id) => Ok(id.to_string()),
+        Err(_) => Err(tombolo::Error::UnknownJob(id.to_owned()).into()),
+    }
+}
+
+/// What is approved.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ApproveBody {
+    /// The fingerprint of the plan that was looked at; another plan is refused.
+    plan_hash: Option<String>,
+}
+
+/// Applies exactly the plan of a held job. Needs the right admin.
+#[utoipa::path(post, path = "/v1/jobs/{id}/approve", request_body = ApproveBody,
+    params(("id" = String, Path, description = "Id of the job")), responses(
+    (status = 200, description = "The jobs that were held together", body = Json_),
+    (status = 400, description = "The job is not held, or the graph moved on", body = Problem),
+    (status = 404, description = "No such job", body = Problem),
+    (status = 409, description = "Another plan was looked at", body = Problem),
+))]
+async fn approve(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    caller.administers()?;
+    let asked: ApproveBody = body::json(&app, &headers, body).await?;
+    blocking(&app, move |app| {
+        let id = whole_id(&id)?;
+        let held = app.database.job(&id)?;
+        if asked.plan_hash.is_some_and(|hash| hash != held.plan_hash) {
+            let message = "the job holds another plan than the one that was looked at";
+            return Err(Fault::new(StatusCode::CONFLICT, "PLAN_IS_STALE", message));
+        }
+        let reports = app.patiently(|| app.database.approve(&id))?;
+        tracing::info!(job = id, "held job approved");
+        let jobs: Vec<Json_> = reports.iter().map(|r| job_json(r, &caller.account)).collect();
+        Ok(Json(json!({ "jobs": jobs })))
+    })
+    .await
+}
+
+/// Gives up an open or held job. Needs the right admin.
+#[utoipa::path(post, path = "/v1/jobs/{id}/abort", params(("id" = String, Path, description = "Id of the job")), responses(
+    (status = 200, description = "The job", body = Json_),
+    (status = 400, description = "The job has ended", body = Problem),
+    (status = 404, description = "No such job", body = Problem),
+))]
+async fn abort(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    caller.administers()?;
+    blocking(&app, move |app| {
+        let report = app.database.abort(&whole_id(&id)?)?;
+        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+    })
+    .await
+}
+
+/// Which mappings.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MappingsBody {
+    /// Scopes of mappings; all of the folder if none are named.
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
+async fn mappings(app: &Arc<App>, what: &str, headers: &HeaderMap, body: Body) -> Raw {
+    let asked: MappingsBody = body::json(app, headers, body).await?;
+    let mut words = Words::of(what);
+    let folder = app.mappings.display().to_string();
+    if asked.scopes.is_empty() {
+        words = words.name(folder);
+    } else {
+        for scope in asked.scopes {
+            // A name must stay inside the folder, whatever it holds.
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            if scope.is_empty() || !scope.chars().all(plain) {
+                return Err(Fault::bad(format!("`{scope}` is not the scope of a mapping")));
+            }
+            words = words.name(app.mappings.join(format!("{scope}.toml")).display().to_string());
+        }
+    }
+    command(app, words).await
+}
+
+/// What applying mappings would change.
+#[utoipa::path(post, path = "/v1/mappings/plan", request_body = MappingsBody, responses(
+    (status = 200, description = "The plan", body = Json_),
+    (status = 400, description = "A mapping has faults", body = Problem),
+    (status = 409, description = "A guard refuses", body = Problem),
+))]
+async fn plan(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Raw {
+    caller.reads()?;
+    mappings(&app, "plan", &headers, body).await
+}
+
+/// Runs mappings as CROSS_SCOPE jobs. Needs the right admin.
+#[utoipa::path(post, path = "/v1/mappings/apply", request_body = MappingsBody, responses(
+    (status = 200, description = "The jobs", body = Json_),
+    (status = 400, description = "A mapping has faults", body = Problem),
+    (status = 409, description = "A guard refuses", body = Problem),
+))]
+async fn apply(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Raw {
+    caller.administers()?;
+    mappings(&app, "apply", &headers, body).await
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/health", security(()), responses(
+    (status = 200, description = "It does", body = Json_),
+))]
+async fn health() -> Json<Json_> {
+    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// Whether the database can be read.
+#[utoipa::path(get, path = "/ready", security(()), responses(
+    (status = 200, description = "It can", body = Json_),
+    (status = 503, description = "It cannot now", body = Problem),
+))]
+async fn ready(State(app): State<Arc<App>>) -> Answer {
+    blocking(&app, |app| {
+        app.database.snapshot()?;
+        Ok(Json(json!({ "status": "ready" })))
+    })
+    .await
+}
+
+/// Counters for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "OpenMetrics text", body = String),
+))]
+async fn metrics(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
+    caller.reads()?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response())
+}

@@ -1,0 +1,114 @@
+//! `tombolo serve`: the HTTP server, from its flags to its end.
+
+use super::Context;
+use super::args::{LogFormat, Serve};
+use super::failure::{FAILED, Failure};
+use crate::api::tokens::Tokens;
+use crate::api::{self, Limits, Settings};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Threads that may wait for the disk at once.
+const BLOCKING_THREADS: usize = 64;
+
+/// Runs the command: until SIGINT or SIGTERM.
+pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
+    let database = context.open_or_create()?;
+    let tokens = Tokens::of(database.path());
+    let tokens = tokens.all().map_err(|e| Failure::file(database.path(), "read tokens of", &e))?;
+    guard_address(args, tokens.is_empty())?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificates), Some(key)) => {
+            let tls = api::tls(certificates, key);
+            Some(tls.map_err(|e| Failure::file(certificates, "use", &e))?)
+        }
+        _ => None,
+    };
+    log(args.log);
+    let settings = Settings {
+        hosts: args.host_name.clone(),
+        mappings: args.mappings.clone(),
+        limits: Limits {
+            connections: args.max_connections.max(1),
+            open_jobs: args.max_open_jobs,
+            staged_bytes: args.max_staged << 20,
+            query_time: Duration::from_secs(args.max_seconds),
+            ..Limits::default()
+        },
+        open: args.address.is_loopback(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    runtime.block_on(async {
+        let listener = TcpListener::bind(SocketAddr::new(args.address, args.port)).await;
+        let listener = listener.map_err(|e| Failure::Fault {
+            message: format!("cannot listen on {}:{}: {e}", args.address, args.port),
+            hint: Some("another server may be there; `--port 0` takes a free port".into()),
+            code: FAILED,
+        })?;
+        let address = listener.local_addr()?;
+        writeln!(context.out, "listening on {scheme}://{address}")?;
+        context.out.flush()?;
+        api::serve(database, listener, settings, tls, stopped()).await;
+        Ok::<(), Failure>(())
+    })?;
+    // A question that still runs has nobody to answer to.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    Ok(0)
+}
+
+/// What stands open to a network asks who is there, and does not shout the answer about.
+fn guard_address(args: &Serve, no_tokens: bool) -> Result<(), Failure> {
+    if args.address.is_loopback() {
+        return Ok(());
+    }
+    if no_tokens {
+        let message =
+            format!("{} can be reached from outside, and there is no token", args.address);
+        return Err(Failure::mistake(message).hint(
+            "make one first: tombolo token create NAME --right read; \
+             or listen on 127.0.0.1",
+        ));
+    }
+    if args.tls_cert.is_none() && !args.behind_proxy {
+        let message = format!("{} would send tokens in the clear", args.address);
+        return Err(Failure::mistake(message)
+            .hint("give --tls-cert and --tls-key, or --behind-proxy if a proxy in front has TLS"));
+    }
+    Ok(())
+}
+
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let end = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut end) => {
+                end.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = end => {}
+    }
+    tracing::info!("stopping");
+}
+
+/// The log goes to standard error; RUST_LOG chooses what is told, `info` unless told.
+fn log(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second server in one process, as in tests, keeps the log of the first.
+    let _ = match format {
+        LogFormat::Json => builder.json().with_target(false).try_init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
+        LogFormat::Off => Ok(()),
+    };
+}
