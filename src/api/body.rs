@@ -145,7 +145,8 @@ pub fn shape(headers: &HeaderMap) -> Result<Shape, Fault> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Shape::Json) };
     let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
     match text.split(';').next().unwrap_or_default().trim() {
-        "" | "application/json" | "text/plain" | "application/octet-stream" => Ok(Shape::Json),
+        // What curl says of `-d` unless told.
+        "" | "application/json" | "application/x-www-form-urlencoded" => Ok(Shape::Json),
         "application/x-ndjson" | "application/ndjson" => Ok(Shape::Ndjson),
         "text/csv" => Ok(Shape::Csv),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Shape::Yaml),

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json_, json};
 use std::sync::Arc;
 use tombolo::Error;
-use tombolo::db::{FinalizeRequest, JobRequest};
+use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, check_mapped};
 use tombolo::graph::{Kind, ObjectId};
 use tombolo::sync::{Format, Input, JobReport, Mode, Status};
 use uuid::Uuid;
@@ -92,13 +92,13 @@ pub fn job_json(report: &JobReport, account: &str) -> Json_ {
             put(&format!("num{name}RawDataEntry{what}Errors"), json!(0));
         }
     }
-    for what in ["Created", "Updated", "Deleted", "CreateErrors", "UpdateErrors", "DeleteErrors"] {
-        let name = match what.strip_suffix("Errors") {
-            Some(what) => format!("numMappedRelationship{what}Errors"),
-            None => format!("numMappedRelationships{what}"),
-        };
-        put(&name, json!(0));
-    }
+    let mapped = report.mapped_relationships.unwrap_or_default();
+    put("numMappedRelationshipsCreated", json!(mapped.created));
+    put("numMappedRelationshipsUpdated", json!(mapped.updated));
+    put("numMappedRelationshipsDeleted", json!(mapped.deleted));
+    put("numMappedRelationshipCreateErrors", json!(mapped.skipped));
+    put("numMappedRelationshipUpdateErrors", json!(0));
+    put("numMappedRelationshipDeleteErrors", json!(0));
     put("dryRun", json!(report.dry_run));
     put("report", json!(report));
     Json_::Object(job)
@@ -386,14 +386,73 @@ fn json_upload(app: &App, job: &JobReport, bytes: &[u8], part: Part) -> Result<J
     if !deletes.is_empty() && matches!(job.sync_mode, Mode::CrossScope | Mode::Override) {
         return Err(Fault::bad(format!("{} jobs take no delete lists", job.sync_mode)));
     }
-    let list = |value: Option<&RawValue>| value.map_or("[]", RawValue::get).to_owned();
-    let text =
-        format!("{{\"entities\":{},\"relationships\":{}}}", list(entities), list(relationships));
-    let report = put(app, job, Format::Json, text.as_bytes(), part)?;
+    let (relationships, mapped) = split_mapped(job, relationships)?;
+    let text = format!(
+        "{{\"entities\":{},\"relationships\":{relationships}}}",
+        entities.map_or("[]", RawValue::get),
+    );
+    let input =
+        Input { name: String::new(), format: Format::Json, reader: Box::new(text.as_bytes()) };
+    let report = app
+        .database
+        .upload_with(job.id, input, &mapped)
+        .map_err(|e| Fault::from(e).coded(validation_code(part)))?;
     if !deletes.is_empty() {
         app.database.upload_deletes(job.id, &deletes)?;
     }
     Ok(report)
+}
+
+/// Whether an end is described.
+#[derive(Deserialize)]
+struct Described<'a> {
+    #[serde(rename = "_mapping", borrow)]
+    mapping: Option<&'a RawValue>,
+}
+
+fn validation_code(part: Part) -> &'static str {
+    match part {
+        Part::Relationships => "RELATIONSHIP_UPLOAD_FAILED_VALIDATION",
+        _ => "ENTITY_UPLOAD_FAILED_VALIDATION",
+    }
+}
+
+/// The list of relationships without those that describe an end instead of naming it, and those.
+fn split_mapped(
+    job: &JobReport,
+    relationships: Option<&RawValue>,
+) -> Result<(String, Vec<MappedRelationship>), Fault> {
+    let Some(list) = relationships else { return Ok(("[]".to_owned(), Vec::new())) };
+    // Most lists have none, and are not read twice.
+    if memchr::memmem::find(list.get().as_bytes(), b"\"_mapping\"").is_none() {
+        return Ok((list.get().to_owned(), Vec::new()));
+    }
+    let refused = |faults: Vec<String>| {
+        let message = format!("{} validation error(s):\n{}", faults.len(), faults.join("\n"));
+        let code = "RELATIONSHIP_UPLOAD_FAILED_VALIDATION";
+        Fault::new(StatusCode::BAD_REQUEST, code, message)
+    };
+    let items: Vec<&RawValue> = serde_json::from_str(list.get())
+        .map_err(|e| Fault::bad(format!("`relationships`: {e}")))?;
+    let (mut plain, mut mapped, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for (i, item) in items.into_iter().enumerate() {
+        let described = serde_json::from_str::<Described<'_>>(item.get());
+        if described.is_ok_and(|described| described.mapping.is_none()) {
+            plain.push(item.get());
+            continue;
+        }
+        match serde_json::from_str::<MappedRelationship>(item.get()) {
+            Ok(one) => match check_mapped(&one, job.sync_mode) {
+                Ok(()) => mapped.push(one),
+                Err(e) => faults.push(format!("- Error in relationships[{i}]{e}")),
+            },
+            Err(e) => faults.push(format!("- Error in relationships[{i}] (reason={e})")),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok((format!("[{}]", plain.join(",")), mapped)),
+        false => Err(refused(faults)),
+    }
 }
 
 fn put(
@@ -404,11 +463,7 @@ fn put(
     part: Part,
 ) -> Result<JobReport, Fault> {
     let input = Input { name: String::new(), format, reader: Box::new(bytes) };
-    let code = match part {
-        Part::Relationships => "RELATIONSHIP_UPLOAD_FAILED_VALIDATION",
-        _ => "ENTITY_UPLOAD_FAILED_VALIDATION",
-    };
-    app.database.upload(job.id, input).map_err(|e| Fault::from(e).coded(code))
+    app.database.upload(job.id, input).map_err(|e| Fault::from(e).coded(validation_code(part)))
 }
 
 #[derive(Default, Deserialize)]

@@ -208,6 +208,7 @@ impl Database {
             allow_deletes: None,
             edge_limits: None,
             mapping: None,
+            mapped_for: None,
         };
         let id = spec.id;
         let report = spec.report(Status::AwaitingUploads);
@@ -229,6 +230,16 @@ impl Database {
     ///
     /// Every object that cannot be taken, with nothing of the upload kept; a job that is not open.
     pub fn upload(&self, id: Uuid, input: Input<'_>) -> Result<JobReport, Error> {
+        self.upload_with(id, input, &[])
+    }
+
+    /// The same with mapped relationships, which passed [`super::check_mapped`].
+    pub fn upload_with(
+        &self,
+        id: Uuid,
+        input: Input<'_>,
+        mapped: &[super::MappedRelationship],
+    ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
         let rules = {
             let _slot = lock(&slot);
@@ -252,6 +263,10 @@ impl Database {
         open.stage.append(&batches)?;
         open.length = open.stage.len()?;
         batches.iter().for_each(|batch| open.count(batch));
+        if !mapped.is_empty() {
+            self.append_mapped(id, mapped)?;
+            open.objects.1 += mapped.len() as u64;
+        }
         Ok(open.counted(file))
     }
 
@@ -294,6 +309,7 @@ impl Database {
                 all.1 += batch.relationships.len() as u64;
                 Ok(())
             })?;
+            all.1 += self.mapped_of(id)?.len() as u64;
             open.objects = all;
             *slot = Some(open);
         }
@@ -317,7 +333,10 @@ impl Database {
         }
         file.specs[0].partial_types.clone_from(&request.partial_types);
         file.specs[0].allow_deletes = request.allow_deletes;
-        let (stage, jobs) = self.restage(&file)?;
+        let (mut stage, mut jobs) = self.restage(&file)?;
+        let mapped = self.mapped_of(id)?;
+        let job = self.mapped_job(&jobs[0], &mapped, &mut stage)?;
+        jobs.extend(job);
         let inputs = Inputs(file.inputs.clone());
         let mut reports =
             self.run(jobs, &stage, &inputs, request.dry_run, file.same_scope_reject)?;
@@ -349,6 +368,7 @@ impl Database {
             allow_deletes: None,
             edge_limits: None,
             mapping: None,
+            mapped_for: None,
         };
         let rules = BatchRules {
             mode: spec.mode,
@@ -429,6 +449,7 @@ impl Database {
         *slot = None;
         lock(&self.open).remove(&id);
         let _ = std::fs::remove_file(self.stage_path(file.specs[0].id));
+        self.forget_mapped(id);
         let report = file.reports.into_iter().find(|report| report.id == id);
         Ok(report.expect("BUG: a job file holds the job it was found by"))
     }
@@ -554,6 +575,7 @@ impl Database {
             let file = JobFile::new(vec![job.spec.clone()], vec![report.clone()]);
             self.put_job_file(&file)?;
             let _ = std::fs::remove_file(self.stage_path(job.spec.id));
+            self.forget_mapped(job.spec.id);
         }
         Ok(reports)
     }
@@ -570,9 +592,14 @@ impl Database {
         self.make_folder()?;
         let id = plan.jobs[0].spec.id;
         let path = self.stage_path(id);
-        if !path.exists() {
-            let mut durable = DurableStage::create(&path)?;
-            durable.append(&staged_batches(stage, jobs)?)?;
+        if !path.exists() || jobs.len() > 1 {
+            // Beside the uploads also what their mapped relationships became, which is what is
+            // approved. It takes the place of the uploads whole.
+            let new = path.with_extension("held");
+            let _ = std::fs::remove_file(&new);
+            DurableStage::create(&new)?.append(&staged_batches(stage, jobs)?)?;
+            std::fs::rename(&new, &path).map_err(io)?;
+            crate::store::sync_folder(&self.jobs_folder())?;
         }
         let reports = reports(&plan, |_| {});
         let specs = plan.jobs.into_iter().map(|job| job.spec).collect();
@@ -716,6 +743,7 @@ impl Database {
     pub(super) fn forget_job(&self, id: Uuid) {
         let _ = std::fs::remove_file(self.job_path(id));
         let _ = std::fs::remove_file(self.stage_path(id));
+        self.forget_mapped(id);
     }
 
     /// Takes the reports of finished jobs into the transaction.
@@ -757,6 +785,7 @@ impl SyncRequest {
                 allow_deletes: self.allow_deletes,
                 edge_limits: None,
                 mapping: None,
+                mapped_for: None,
             },
             entities: Vec::new(),
             relationships: Vec::new(),

@@ -272,6 +272,7 @@ impl Database {
             allow_deletes: None,
             edge_limits: Some(job.limits.clone()),
             mapping: Some(job.mapping.clone()),
+            mapped_for: None,
         };
         let empty = || JobInput {
             spec: spec.clone(),

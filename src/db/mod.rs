@@ -7,6 +7,7 @@
 mod find;
 mod jobs;
 mod maintain;
+mod mapper;
 mod mapping_graph;
 mod mapping_jobs;
 mod planned;
@@ -15,6 +16,7 @@ mod saved_plan;
 pub use crate::error::Error;
 pub use jobs::{Edit, FinalizeRequest, JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};
+pub use mapper::{MappedRelationship, check_mapped, mapped_scope};
 pub use mapping_jobs::{EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan};
 pub use planned::Planned;
 pub use saved_plan::{PlannedJob, SavedPlan};

@@ -227,8 +227,8 @@ fn relationship<'a>(members: &Members<'a>, place: Place) -> Result<DraftRelation
             "_rawData" => draft.raw_data = Some(raw_data(raw)?),
             "_deleted" => not_deleted(raw)?,
             "_mapping" => {
-                let message = "relationships with `_mapping` are not supported; \
-                               name both ends by key and scope, or by id";
+                let message = "relationships with `_mapping` are taken from collectors, by \
+                               `tombolo serve`; here name both ends by key and scope, or by id";
                 return Err(wrong("._mapping", message));
             }
             "_fromEntitySource" | "_toEntitySource" => {}

@@ -52,6 +52,9 @@ pub struct JobSpec {
     /// The mapping file that made the job.
     #[serde(default)]
     pub mapping: Option<MappingInfo>,
+    /// The job whose mapped relationships this one writes, in the same plan.
+    #[serde(default)]
+    pub mapped_for: Option<Uuid>,
 }
 
 impl JobSpec {
@@ -75,6 +78,7 @@ impl JobSpec {
             held: None,
             refusals: Vec::new(),
             mapping: self.mapping.clone(),
+            mapped_relationships: None,
             plan_hash: String::new(),
         }
     }
@@ -261,6 +265,15 @@ pub fn plan(
         }
     }
     hold_together(&mut jobs);
+    let mapped: Vec<(Uuid, Tally)> = jobs
+        .iter()
+        .filter_map(|job| Some((job.spec.mapped_for?, job.report.relationships)))
+        .collect();
+    for (id, tally) in mapped {
+        if let Some(job) = jobs.iter_mut().find(|job| job.spec.id == id) {
+            job.report.mapped_relationships = Some(tally);
+        }
+    }
     Ok(Plan { revision: snapshot.meta().revision, jobs, foreign, hash })
 }
 

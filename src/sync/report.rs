@@ -133,6 +133,9 @@ pub struct JobReport {
     /// Set for jobs made from a mapping file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapping: Option<MappingInfo>,
+    /// What its mapped relationships became, in a scope of their own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mapped_relationships: Option<Tally>,
     /// Fingerprint of the change set; `approve` applies exactly this one.
     #[serde(default)]
     pub plan_hash: String,

@@ -1,0 +1,615 @@
+//! Mapped relationships: those whose other end is described instead of named.
+//!
+//! A collector uploads `_mapping` where it knows only facts of the target, an e-mail address say.
+//! When its job is finalized, every live entity that the facts fit gets a relationship; where none
+//! does, the target is made from the facts, unless the collector says otherwise. What comes of
+//! that belongs to a scope of its own, `mapped:SCOPE`, which is reconciled in the same transaction
+//! as the job: a mapping that is no longer uploaded takes its relationships with it, and a made
+//! target goes when nothing maps to it or when another scope brings the real one.
+//!
+//! Source: wire contract, section 4, mapped relationships.
+
+use super::jobs::distribute;
+use super::{Database, Error, io, now};
+use crate::graph::{
+    DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, ObjectId, Value,
+};
+use crate::store::staging::Stage;
+use crate::store::{Cursor, Snapshot, StoreError, split_classes, take_value};
+use crate::sync::{
+    BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, MIN_DELETES, Mode, Record, SyncError,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// Which way a mapped relationship goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum MappedDirection {
+    /// From the source to the target.
+    #[default]
+    Forward,
+    /// From the target to the source.
+    Reverse,
+}
+
+/// One alternative of `targetFilterKeys`: names that must all fit, or a single one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FilterKeys {
+    /// All of these.
+    All(Vec<String>),
+    /// This one.
+    One(String),
+}
+
+impl FilterKeys {
+    fn names(&self) -> Vec<String> {
+        match self {
+            FilterKeys::All(names) => names.clone(),
+            FilterKeys::One(name) => vec![name.clone()],
+        }
+    }
+}
+
+/// What `_mapping` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetFacts {
+    /// `_key` of the source, in the scope of the job.
+    pub source_entity_key: String,
+    /// Which way the relationship goes.
+    #[serde(default)]
+    pub relationship_direction: MappedDirection,
+    /// Alternatives, of which one must fit; `[["_type", "_key"]]` unless given.
+    #[serde(default = "default_keys")]
+    pub target_filter_keys: Vec<FilterKeys>,
+    /// The facts: flat members, as an upload of an entity has them.
+    pub target_entity: Map<String, Json>,
+    /// Whether no target is made where none is found.
+    #[serde(default)]
+    pub skip_target_creation: bool,
+}
+
+fn default_keys() -> Vec<FilterKeys> {
+    vec![FilterKeys::All(vec!["_type".into(), "_key".into()])]
+}
+
+/// A relationship with `_mapping`, as uploaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MappedRelationship {
+    /// `_key` of the mapping.
+    #[serde(rename = "_key")]
+    pub key: String,
+    /// `_type`.
+    #[serde(rename = "_type")]
+    pub type_name: String,
+    /// `_class`: the verb.
+    #[serde(rename = "_class")]
+    pub class: String,
+    /// Where its target is.
+    #[serde(rename = "_mapping")]
+    pub mapping: TargetFacts,
+    /// Its own properties, and what else it says.
+    #[serde(flatten)]
+    pub properties: Map<String, Json>,
+}
+
+/// The scope of what the mapped relationships of a scope became.
+pub fn mapped_scope(scope: &str) -> String {
+    format!("mapped:{scope}")
+}
+
+/// An entity that facts fitted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Target {
+    scope: String,
+    key: String,
+}
+
+/// An entity as the search sees it.
+struct Seen {
+    scope: String,
+    key: String,
+    type_name: String,
+    classes: Vec<String>,
+    properties: Vec<(String, Value<'static>)>,
+}
+
+/// Where to look: by the names of an alternative and the values under them.
+type Found = HashMap<Vec<String>, Vec<Target>>;
+
+fn text(json: &Json) -> Option<String> {
+    match json {
+        Json::Null => None,
+        Json::Array(items) if items.len() == 1 => text(&items[0]),
+        other => Some(other.to_string()),
+    }
+}
+
+/// The classes that facts ask for.
+fn classes_of(facts: &Map<String, Json>) -> Vec<String> {
+    match facts.get("_class") {
+        Some(Json::String(class)) => vec![class.clone()],
+        Some(Json::Array(items)) => {
+            items.iter().filter_map(Json::as_str).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The values of facts under the names of an alternative, apart from `_class`; `None` if one is
+/// not there, so that the alternative fits nothing.
+fn wanted(facts: &Map<String, Json>, names: &[String]) -> Option<Vec<String>> {
+    let named = names.iter().filter(|name| *name != "_class");
+    named.map(|name| facts.get(name).and_then(text)).collect()
+}
+
+impl Seen {
+    fn values(&self, names: &[String]) -> Option<Vec<String>> {
+        let quoted = |text: &str| Json::from(text).to_string();
+        let value = |name: &String| match name.as_str() {
+            "_type" => Some(quoted(&self.type_name)),
+            "_key" => Some(quoted(&self.key)),
+            "_scope" => Some(quoted(&self.scope)),
+            name => {
+                let (_, value) = self.properties.iter().find(|(known, _)| known == name)?;
+                match value {
+                    Value::Null => None,
+                    Value::List(items) if items.len() == 1 => Some(items[0].to_string()),
+                    value => Some(value.to_string()),
+                }
+            }
+        };
+        names.iter().filter(|name| *name != "_class").map(value).collect()
+    }
+
+    fn has(&self, classes: &[String]) -> bool {
+        classes.iter().all(|class| self.classes.contains(class))
+    }
+
+    fn target(&self) -> Target {
+        Target { scope: self.scope.clone(), key: self.key.clone() }
+    }
+}
+
+/// What the graph will hold beside the mapped scope once the job is finalized.
+struct Search<'s> {
+    snapshot: &'s Snapshot,
+    spec: &'s JobSpec,
+    ours: String,
+    uploaded: Vec<Seen>,
+    indexes: HashMap<(Vec<String>, Vec<String>), Found>,
+}
+
+impl Search<'_> {
+    /// Whether a stored entity will still be there.
+    fn stays(&self, scope: &str, type_name: &str) -> bool {
+        scope != self.spec.scope || self.spec.partial_types.iter().any(|kept| kept == type_name)
+    }
+
+    fn seen(&self, number: u32) -> Result<Option<Seen>, StoreError> {
+        let Some(entity) = self.snapshot.entity(number)? else { return Ok(None) };
+        let stays = !entity.metadata.deleted() && self.stays(&entity.scope, &entity.type_name);
+        Ok(stays.then_some(Seen {
+            scope: entity.scope,
+            key: entity.key,
+            type_name: entity.type_name,
+            classes: entity.classes,
+            properties: entity.properties,
+        }))
+    }
+
+    /// All that one alternative fits.
+    fn find(
+        &mut self,
+        facts: &Map<String, Json>,
+        names: &[String],
+    ) -> Result<Vec<Target>, StoreError> {
+        let Some(values) = wanted(facts, names) else { return Ok(Vec::new()) };
+        let by_class = names.iter().any(|name| name == "_class");
+        let classes = if by_class { classes_of(facts) } else { Vec::new() };
+        if names.is_empty() || by_class && classes.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(key) =
+            names.iter().find(|name| *name == "_key").and_then(|_| facts["_key"].as_str())
+        {
+            return self.by_key(key, names, &values, &classes);
+        }
+        let index = (names.to_vec(), classes);
+        if !self.indexes.contains_key(&index) {
+            let found = self.index(&index.0, &index.1)?;
+            self.indexes.insert(index.clone(), found);
+        }
+        Ok(self.indexes[&index].get(&values).cloned().unwrap_or_default())
+    }
+
+    fn by_key(
+        &self,
+        key: &str,
+        names: &[String],
+        values: &[String],
+        classes: &[String],
+    ) -> Result<Vec<Target>, StoreError> {
+        let fits = |seen: &Seen| seen.has(classes) && seen.values(names).as_deref() == Some(values);
+        let mut found: Vec<Target> = self
+            .uploaded
+            .iter()
+            .filter(|seen| seen.key == key && fits(seen))
+            .map(Seen::target)
+            .collect();
+        for scope in self.snapshot.scopes()? {
+            let id = ObjectId::new(Kind::Entity, &scope, key);
+            if let Some(number) = self.snapshot.number_of(Kind::Entity, id)?
+                && let Some(seen) = self.seen(number)?
+                && fits(&seen)
+            {
+                found.push(seen.target());
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Every entity of the classes, by its values under the names.
+    fn index(&self, names: &[String], classes: &[String]) -> Result<Found, StoreError> {
+        let class = classes.first().map(String::as_str);
+        let mut found = Found::new();
+        let mut add = |seen: &Seen| {
+            if let Some(values) = seen.values(names).filter(|_| seen.has(classes)) {
+                found.entry(values).or_default().push(seen.target());
+            }
+        };
+        for number in self.snapshot.entities_with(None, class)? {
+            if let Some(seen) = self.seen(number)? {
+                add(&seen);
+            }
+        }
+        self.uploaded.iter().for_each(&mut add);
+        Ok(found)
+    }
+}
+
+/// The entities of a job, read back from its stage.
+fn uploaded(stage: &Stage, job: &JobInput) -> Result<Vec<Seen>, Error> {
+    let damaged = || Error::Store(StoreError::Engine("a staged batch is damaged".into()));
+    let mut all = Vec::with_capacity(job.entities.len());
+    for staged in &job.entities {
+        let records = stage.records(staged.frame)?;
+        let names = stage.names(staged.frame);
+        let at = (staged.offset, staged.len);
+        let record = Record::read(Kind::Entity, &records, at).ok_or_else(damaged)?;
+        let (properties, _) = record.properties().ok_or_else(damaged)?;
+        let properties = properties.into_iter().map(|(name, bytes)| {
+            let value = take_value(&mut Cursor(bytes))?;
+            Some((names[name as usize].clone(), value.into_owned()))
+        });
+        all.push(Seen {
+            scope: job.spec.scope.clone(),
+            key: record.key.to_owned(),
+            type_name: names[record.type_name as usize].clone(),
+            classes: split_classes(&names[record.class as usize]),
+            properties: properties.collect::<Option<_>>().ok_or_else(damaged)?,
+        });
+    }
+    Ok(all)
+}
+
+impl Database {
+    fn mapped_path(&self, id: Uuid) -> PathBuf {
+        self.jobs_folder().join(format!("{id}.mapped"))
+    }
+
+    /// Keeps mapped relationships of an open job; when this returns they are on disk.
+    pub(super) fn append_mapped(
+        &self,
+        id: Uuid,
+        mapped: &[MappedRelationship],
+    ) -> Result<(), Error> {
+        let mut lines = Vec::new();
+        for one in mapped {
+            serde_json::to_writer(&mut lines, one).expect("BUG: a mapping is plain JSON");
+            lines.push(b'\n');
+        }
+        let path = self.mapped_path(id);
+        let mut file =
+            std::fs::File::options().create(true).append(true).open(&path).map_err(io)?;
+        let before = file.metadata().map_err(io)?.len();
+        let written = file.write_all(&lines).and_then(|()| file.sync_data());
+        if let Err(e) = written {
+            // Half a line in the middle would spoil every later one.
+            let _ = file.set_len(before);
+            return Err(io(e));
+        }
+        Ok(crate::store::sync_folder(&self.jobs_folder())?)
+    }
+
+    /// What was kept of an open job, each `_key` once and the latest of it.
+    pub(super) fn mapped_of(&self, id: Uuid) -> Result<Vec<MappedRelationship>, Error> {
+        let bytes = match std::fs::read(self.mapped_path(id)) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(io(e)),
+        };
+        let mut all: BTreeMap<String, MappedRelationship> = BTreeMap::new();
+        for line in bytes.split_inclusive(|&b| b == b'\n') {
+            // A crash can leave half of a line that was never acknowledged.
+            let Some(line) = line.strip_suffix(b"\n") else { continue };
+            let one: MappedRelationship = serde_json::from_slice(line)
+                .map_err(|e| StoreError::Engine(format!("a mapped relationship: {e}")))?;
+            all.insert(one.key.clone(), one);
+        }
+        Ok(all.into_values().collect())
+    }
+
+    pub(super) fn forget_mapped(&self, id: Uuid) {
+        let _ = std::fs::remove_file(self.mapped_path(id));
+    }
+
+    /// The job of the mapped scope that goes with a job, if there is anything to do.
+    pub(super) fn mapped_job(
+        &self,
+        job: &JobInput,
+        mapped: &[MappedRelationship],
+        stage: &mut Stage,
+    ) -> Result<Option<JobInput>, Error> {
+        let snapshot = self.snapshot()?;
+        let ours = mapped_scope(&job.spec.scope);
+        let row = match snapshot.name_number(&ours) {
+            Some(number) => snapshot.scope_row(number)?.unwrap_or_default(),
+            None => Default::default(),
+        };
+        let live = row.count(Kind::Entity).live + row.count(Kind::Relationship).live;
+        if job.spec.mode != Mode::Diff || mapped.is_empty() && live == 0 {
+            return Ok(None);
+        }
+        let mut partial_types = job.spec.partial_types.clone();
+        if !partial_types.is_empty() {
+            // Relationships that stay need their targets.
+            let types = row.count(Kind::Entity).types.keys();
+            partial_types.extend(types.map(|number| snapshot.name(*number).to_owned()));
+        }
+        let spec = JobSpec {
+            id: Uuid::now_v7(),
+            source: "system-mapper".into(),
+            mode: Mode::Diff,
+            scope: ours.clone(),
+            started: now(),
+            ignore_duplicates: true,
+            one_upload: true,
+            partial_types,
+            // Nothing mapped any more is no empty upload: the job itself may have brought much.
+            allow_deletes: Some(job.spec.allow_deletes.unwrap_or(0).max(MIN_DELETES)),
+            edge_limits: None,
+            mapping: None,
+            mapped_for: Some(job.spec.id),
+        };
+        let mut search = Search {
+            snapshot: &snapshot,
+            spec: &job.spec,
+            ours: ours.clone(),
+            uploaded: uploaded(stage, job)?,
+            indexes: HashMap::new(),
+        };
+        let mut made = Made::default();
+        let mut links = Vec::new();
+        for one in mapped {
+            for target in targets(&mut search, one, &mut made)? {
+                links.push(link(one, &job.spec.scope, &target)?);
+            }
+        }
+        let rules = BatchRules {
+            mode: Mode::Diff,
+            scope: Some(ours.clone()),
+            same_scope_reject: false,
+            digest_seed: snapshot.meta().digest_seed,
+        };
+        let mut builder = BatchBuilder::new(&rules);
+        let mut faults = Vec::new();
+        for (key, facts) in &made.entities {
+            faults.extend(builder.push_entity(&entity(key, facts)?).err());
+        }
+        for link in &links {
+            faults.extend(builder.push_relationship(link).err());
+        }
+        if !faults.is_empty() {
+            return Err(SyncError::faults(&Inputs::default(), faults).into());
+        }
+        let empty = || JobInput {
+            spec: spec.clone(),
+            entities: Vec::new(),
+            relationships: Vec::new(),
+            deletes: Vec::new(),
+        };
+        let mut jobs = BTreeMap::from([(ours, empty())]);
+        distribute(stage, &mut builder.finish(), &mut jobs, |_| empty())?;
+        Ok(jobs.into_values().next())
+    }
+}
+
+/// Targets that are made, and where to find them again.
+#[derive(Default)]
+struct Made {
+    entities: BTreeMap<String, Map<String, Json>>,
+    by_values: HashMap<(Vec<String>, Vec<String>, Vec<String>), String>,
+}
+
+/// The targets of one mapping, of which those of our own scope are made anew.
+fn targets(
+    search: &mut Search<'_>,
+    one: &MappedRelationship,
+    made: &mut Made,
+) -> Result<Vec<Target>, Error> {
+    let facts = &one.mapping.target_entity;
+    let alternatives: Vec<Vec<String>> =
+        one.mapping.target_filter_keys.iter().map(FilterKeys::names).collect();
+    let mut found = BTreeSet::new();
+    for names in &alternatives {
+        found.extend(search.find(facts, names)?);
+    }
+    let ours = search.ours.clone();
+    if found.iter().any(|target| target.scope != ours) {
+        found.retain(|target| target.scope != ours);
+        return Ok(found.into_iter().collect());
+    }
+    // The values under each alternative, by which a later mapping finds the same target.
+    let places: Vec<_> = alternatives
+        .iter()
+        .filter_map(|names| Some((names.clone(), wanted(facts, names)?, classes_of(facts))))
+        .collect();
+    let again = places.iter().find_map(|place| made.by_values.get(place)).cloned();
+    let known = again.or_else(|| found.pop_first().map(|target| target.key));
+    let key = match known {
+        Some(key) => key,
+        None if one.mapping.skip_target_creation => return Ok(Vec::new()),
+        None => match facts.get("_key").and_then(Json::as_str) {
+            Some(key) => key.to_owned(),
+            None => {
+                let values =
+                    places.first().map(|(_, values, _)| values.join(",")).unwrap_or_default();
+                format!(
+                    "{}:{values}",
+                    facts.get("_type").and_then(Json::as_str).unwrap_or("mapped")
+                )
+            }
+        },
+    };
+    for place in places {
+        made.by_values.insert(place, key.clone());
+    }
+    made.entities.entry(key.clone()).or_default().extend(facts.clone());
+    Ok(vec![Target { scope: ours, key }])
+}
+
+fn value(name: &str, json: &Json) -> Result<Value<'static>, Error> {
+    let wrong = || Error::usage(format!("`{name}` is neither a scalar nor a list of scalars"), "");
+    Ok(match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => Value::number(&n.to_string()).ok_or_else(wrong)?,
+        Json::String(text) => Value::Text(text.clone().into()),
+        Json::Array(items) => {
+            Value::List(items.iter().map(|item| value(name, item)).collect::<Result<_, _>>()?)
+        }
+        Json::Object(_) => return Err(wrong()),
+    })
+}
+
+/// The members that are properties, in order.
+fn properties(
+    members: &Map<String, Json>,
+) -> Result<Vec<(std::borrow::Cow<'static, str>, Value<'static>)>, Error> {
+    let mut all = Vec::new();
+    for (name, json) in members.iter().filter(|(name, _)| !name.starts_with('_')) {
+        all.push((name.clone().into(), value(name, json)?));
+    }
+    all.sort_by(|a: &(std::borrow::Cow<'_, str>, _), b| a.0.cmp(&b.0));
+    Ok(all)
+}
+
+fn entity(key: &str, facts: &Map<String, Json>) -> Result<DraftEntity<'static>, Error> {
+    let mut classes = classes_of(facts);
+    if classes.is_empty() {
+        classes.push("Record".to_owned());
+    }
+    let type_name = facts.get("_type").and_then(Json::as_str).unwrap_or("mapped_entity");
+    Ok(DraftEntity {
+        key: Some(key.to_owned().into()),
+        type_name: Some(type_name.to_owned().into()),
+        classes: classes.into_iter().map(Into::into).collect(),
+        properties: properties(facts)?,
+        ..DraftEntity::default()
+    })
+}
+
+fn link(
+    one: &MappedRelationship,
+    scope: &str,
+    target: &Target,
+) -> Result<DraftRelationship<'static>, Error> {
+    let end = |key: &str, scope: &str| DraftEnd {
+        key: Some(key.to_owned().into()),
+        scope: Some(scope.to_owned().into()),
+        id: None,
+    };
+    let source = end(&one.mapping.source_entity_key, scope);
+    let target_end = end(&target.key, &target.scope);
+    let (from, to) = match one.mapping.relationship_direction {
+        MappedDirection::Forward => (source, target_end),
+        MappedDirection::Reverse => (target_end, source),
+    };
+    Ok(DraftRelationship {
+        key: format!("{}|{}|{}", one.key, target.scope, target.key).into(),
+        type_name: one.type_name.clone().into(),
+        class: one.class.clone().into(),
+        from,
+        to,
+        properties: properties(&one.properties)?,
+        ..DraftRelationship::default()
+    })
+}
+
+/// Checks a mapped relationship as far as it can be without the graph.
+///
+/// # Errors
+///
+/// What is wrong, with its path below the relationship.
+pub fn check_mapped(one: &MappedRelationship, mode: Mode) -> Result<(), String> {
+    use crate::graph::{NameKind, check_name};
+    if mode != Mode::Diff {
+        return Err(format!("._mapping (reason={mode} jobs take no mapped relationships)"));
+    }
+    let named = |path: &str, kind, text: &str| {
+        check_name(kind, text).map_err(|e| format!("{path} (reason={e})"))
+    };
+    named("._key", NameKind::Key, &one.key)?;
+    named("._type", NameKind::Type, &one.type_name)?;
+    named("._class", NameKind::Class, &one.class)?;
+    named("._mapping.sourceEntityKey", NameKind::Key, &one.mapping.source_entity_key)?;
+    let ends = ["_fromEntityKey", "_fromEntityId", "_toEntityKey", "_toEntityId"];
+    if let Some(end) = ends.iter().find(|end| one.properties.contains_key(**end)) {
+        return Err(format!(".{end} (reason=a relationship has `_mapping` or ends, not both)"));
+    }
+    let facts = &one.mapping.target_entity;
+    for (path, members) in
+        [("", &one.properties), ("._mapping.targetEntity", &one.mapping.target_entity)]
+    {
+        for (name, json) in members {
+            if path.is_empty() && name.starts_with('_') {
+                continue;
+            }
+            let scalar = |json: &Json| !json.is_object() && !json.is_array();
+            let flat = match json {
+                Json::Array(items) => items.iter().all(scalar),
+                json => scalar(json),
+            };
+            if !flat {
+                return Err(format!(
+                    "{path}.{name} (reason=Expected string | number | boolean or a list of one \
+                     of them but was object)"
+                ));
+            }
+            if !name.starts_with('_') {
+                named(&format!("{path}.{name}"), NameKind::Property, name)?;
+            }
+        }
+    }
+    for (name, kind) in [("_type", NameKind::Type), ("_key", NameKind::Key)] {
+        if let Some(text) = facts.get(name).and_then(Json::as_str) {
+            named(&format!("._mapping.targetEntity.{name}"), kind, text)?;
+        }
+    }
+    for class in classes_of(facts) {
+        named("._mapping.targetEntity._class", NameKind::Class, &class)?;
+    }
+    if one.mapping.target_filter_keys.is_empty() {
+        return Err("._mapping.targetFilterKeys (reason=it has no alternative)".into());
+    }
+    Ok(())
+}
