@@ -146,6 +146,7 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
     let source = asked.source.unwrap_or_else(|| "api".to_owned());
     let mode = match asked.sync_mode.as_deref() {
         None | Some("") => Mode::Diff,
+        Some("CREATE_OR_UPDATE") => Mode::CreateOrUpdate,
         Some(text) => text.parse().map_err(|e: String| Fault::bad(format!("`syncMode`: {e}")))?,
     };
     let known = [

@@ -261,7 +261,7 @@ impl Database {
         let file = self.open_job_file(id)?;
         let open = self.open_stage(id, &mut slot)?;
         open.stage.append(&batches)?;
-        open.length = open.stage.len()?;
+        open.length = open.stage.bytes()?;
         batches.iter().for_each(|batch| open.count(batch));
         if !mapped.is_empty() {
             self.append_mapped(id, mapped)?;
@@ -302,7 +302,7 @@ impl Database {
         let length = std::fs::metadata(&path).map_err(io)?.len();
         if slot.as_ref().is_none_or(|open| open.length != length) {
             let stage = DurableStage::open(&path)?;
-            let mut open = OpenStage { length: stage.len()?, stage, objects: (0, 0) };
+            let mut open = OpenStage { length: stage.bytes()?, stage, objects: (0, 0) };
             let mut all = (0, 0);
             open.stage.batches(|batch| {
                 all.0 += batch.entities.len() as u64;
@@ -715,9 +715,11 @@ impl Database {
     }
 
     fn open_job_file(&self, id: Uuid) -> Result<JobFile, Error> {
-        let file = self.job_file(id)?;
-        if file.status() == Status::AwaitingUploads {
-            return Ok(file);
+        match self.job_file(id) {
+            Ok(file) if file.status() == Status::AwaitingUploads => return Ok(file),
+            // It ended, or is in the database by now.
+            Ok(_) | Err(Error::Usage(..)) => {}
+            Err(e) => return Err(e),
         }
         Err(SyncError::State(format!("job {id} takes no more uploads")).into())
     }

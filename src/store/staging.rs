@@ -280,7 +280,7 @@ impl DurableStage {
     }
 
     /// Length of the file in bytes.
-    pub fn len(&self) -> Result<u64, StoreError> {
+    pub fn bytes(&self) -> Result<u64, StoreError> {
         Ok(self.file.metadata()?.len())
     }
 

@@ -72,10 +72,12 @@ impl FromStr for Mode {
             "PATCH" => Ok(Mode::Patch),
             "CROSS_SCOPE" => Ok(Mode::CrossScope),
             "OVERRIDE" => Ok(Mode::Override),
-            "CREATE_OR_UPDATE" => Ok(Mode::CreateOrUpdate),
+            // Old clients still open such jobs over HTTP; people are not led there.
+            "CREATE_OR_UPDATE" => Err("CREATE_OR_UPDATE is retired; use PATCH to change some \
+                                       properties, or DIFF to upload the whole scope"
+                .into()),
             _ => Err(format!(
-                "unknown sync mode `{text}`, expected DIFF, PATCH, CROSS_SCOPE, OVERRIDE or \
-                 CREATE_OR_UPDATE"
+                "unknown sync mode `{text}`, expected DIFF, PATCH, CROSS_SCOPE or OVERRIDE"
             )),
         }
     }
