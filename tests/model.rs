@@ -358,6 +358,7 @@ proptest! {
         let parts = Database::create(&folder.path().join("parts.redb")).unwrap();
         let request = JobRequest {
             id: None,
+            any_scope: false,
             source: "api".into(),
             mode: Mode::Diff,
             scope: "a".into(),

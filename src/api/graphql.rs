@@ -7,6 +7,7 @@
 //! Source: wire contract, section 7.
 
 use super::fault::Fault;
+use super::jobs::SCOPE;
 use super::{App, Caller, blocking, body};
 use async_graphql::{
     Context, EmptySubscription, Enum, InputObject, Json as Scalar, Object, Schema, SimpleObject,
@@ -35,8 +36,6 @@ const KEPT: Duration = Duration::from_secs(300);
 const KEPT_ROWS: usize = 2_000_000;
 /// Operations in one request.
 const BATCH_MAX: usize = 50;
-/// Scope of objects that are made one by one and name none.
-const SCOPE: &str = "api";
 
 type Result<T> = std::result::Result<T, async_graphql::Error>;
 

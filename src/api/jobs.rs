@@ -21,12 +21,15 @@ use serde_json::{Map, Value as Json_, json};
 use std::sync::Arc;
 use tombolo::Error;
 use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, check_mapped};
-use tombolo::graph::{Kind, ObjectId};
+use tombolo::graph::{GraphRead, Kind, ObjectId};
 use tombolo::sync::{Format, Input, JobReport, Mode, Status};
 use uuid::Uuid;
 
 /// Where the routes stand.
 pub const ROOT: &str = "/persister/synchronization/jobs";
+
+/// The scope of what is made without one.
+pub const SCOPE: &str = "api";
 
 type Answer = Result<Json<Json_>, Fault>;
 
@@ -163,6 +166,7 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
     }
     let nonempty = |text: Option<String>| text.filter(|text| !text.is_empty());
     let (scope, instance) = (nonempty(asked.scope), nonempty(asked.integration_instance_id));
+    let mut any_scope = false;
     let scope = match (source.starts_with("integration-"), scope, instance) {
         (true, None, Some(instance)) => instance,
         (true, _, None) => {
@@ -173,6 +177,11 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
                 .hint("the integrationInstanceId is the scope"));
         }
         (false, Some(scope), _) => scope,
+        // One client has no way to name a scope: its rows say, or their ids do.
+        (false, None, _) if mode == Mode::Patch => {
+            any_scope = true;
+            SCOPE.to_owned()
+        }
         (false, None, _) => {
             return Err(Fault::bad("`scope` is required")
                 .hint("name the scope that the job writes, as in \"scope\": \"okta\""));
@@ -189,6 +198,7 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
         mode,
         scope,
         ignore_duplicates: asked.ignore_duplicates == Some(true),
+        any_scope,
     })
 }
 
@@ -310,10 +320,10 @@ async fn take(
         let bytes = body::unpack(sent, &headers)?;
         app.metrics.received(bytes.bytes.len());
         let report = match shape {
-            Shape::Json => json_upload(app, &report, &bytes.bytes, part)?,
+            Shape::Json => json_upload(app, &report, &caller.rights, &bytes.bytes, part)?,
             Shape::Yaml => {
                 let json = super::yaml::to_json(&bytes.bytes)?;
-                json_upload(app, &report, json.as_bytes(), part)?
+                json_upload(app, &report, &caller.rights, json.as_bytes(), part)?
             }
             Shape::Ndjson => put(app, &report, Format::Ndjson, &bytes.bytes, part)?,
             Shape::Csv => put(app, &report, Format::Csv, &bytes.bytes, part)?,
@@ -323,7 +333,13 @@ async fn take(
     .await
 }
 
-fn json_upload(app: &App, job: &JobReport, bytes: &[u8], part: Part) -> Result<JobReport, Fault> {
+fn json_upload(
+    app: &App,
+    job: &JobReport,
+    rights: &Rights,
+    bytes: &[u8],
+    part: Part,
+) -> Result<JobReport, Fault> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if part == Part::Both && bytes.trim_ascii_start().starts_with(b"[") {
         return put(app, job, Format::Json, bytes, part);
@@ -388,10 +404,12 @@ fn json_upload(app: &App, job: &JobReport, bytes: &[u8], part: Part) -> Result<J
         return Err(Fault::bad(format!("{} jobs take no delete lists", job.sync_mode)));
     }
     let (relationships, mapped) = split_mapped(job, relationships)?;
-    let text = format!(
-        "{{\"entities\":{},\"relationships\":{relationships}}}",
-        entities.map_or("[]", RawValue::get),
-    );
+    let entities = match (entities, job.any_scope) {
+        (None, _) => "[]".to_owned(),
+        (Some(list), false) => list.get().to_owned(),
+        (Some(list), true) => with_scopes(app, rights, list)?,
+    };
+    let text = format!("{{\"entities\":{entities},\"relationships\":{relationships}}}");
     let input =
         Input { name: String::new(), format: Format::Json, reader: Box::new(text.as_bytes()) };
     let report = app
@@ -402,6 +420,67 @@ fn json_upload(app: &App, job: &JobReport, bytes: &[u8], part: Part) -> Result<J
         app.database.upload_deletes(job.id, &deletes)?;
     }
     Ok(report)
+}
+
+/// What says which scope an entity is of.
+#[derive(Deserialize)]
+struct Whose {
+    #[serde(rename = "_scope")]
+    scope: Option<String>,
+    #[serde(rename = "_id")]
+    id: Option<ObjectId>,
+    #[serde(rename = "_key")]
+    key: Option<String>,
+}
+
+/// The list with the scope of each entity in it: the one it names, else that of its `_id`, else
+/// the only one in which its key lives, else ours.
+fn with_scopes(app: &App, rights: &Rights, list: &RawValue) -> Result<String, Fault> {
+    let snapshot = app.database.snapshot()?;
+    let items: Vec<&RawValue> =
+        serde_json::from_str(list.get()).map_err(|e| Fault::bad(format!("`entities`: {e}")))?;
+    let mut scoped = Vec::with_capacity(items.len());
+    for (i, item) in items.into_iter().enumerate() {
+        let whose: Whose = serde_json::from_str(item.get())
+            .map_err(|e| Fault::bad(format!("entities[{i}]: {e}")))?;
+        let named = whose.scope.is_some();
+        let scope = match (whose.scope, whose.id, whose.key) {
+            (Some(scope), ..) => scope,
+            (None, Some(id), _) => match snapshot.number_of(Kind::Entity, id)? {
+                Some(number) => snapshot.entity_head(number)?.map(|head| head.scope),
+                None => None,
+            }
+            .ok_or_else(|| Fault::bad(format!("entities[{i}]: no entity has the `_id` {id}")))?,
+            (None, None, Some(key)) => {
+                let mut homes = Vec::new();
+                for scope in snapshot.scopes()? {
+                    let id = ObjectId::new(Kind::Entity, &scope, &key);
+                    if let Some(number) = snapshot.number_of(Kind::Entity, id)?
+                        && snapshot.entity_facts(number)?.is_some_and(|facts| facts.live)
+                    {
+                        homes.push(scope);
+                    }
+                }
+                if homes.len() > 1 {
+                    let message = format!("entities[{i}]: `{key}` lives in {}", homes.join(", "));
+                    return Err(Fault::bad(message).hint("name the one that is meant by `_scope`"));
+                }
+                homes.pop().unwrap_or_else(|| SCOPE.to_owned())
+            }
+            (None, None, None) => {
+                return Err(Fault::bad(format!("entities[{i}] has neither `_key` nor `_id`")));
+            }
+        };
+        if !rights.write(&scope) {
+            return Err(forbidden());
+        }
+        scoped.push(match named {
+            true => item.get().to_owned(),
+            // An object that said who it is has at least one member behind its bracket.
+            false => format!("{{\"_scope\":{},{}", json!(scope), &item.get()[1..]),
+        });
+    }
+    Ok(format!("[{}]", scoped.join(",")))
 }
 
 /// Whether an end is described.

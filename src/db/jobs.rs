@@ -57,6 +57,8 @@ pub struct JobRequest {
     pub scope: String,
     /// With a repeated key the latest object wins.
     pub ignore_duplicates: bool,
+    /// Each row names its scope, as only a PATCH may; `scope` is then the job's in name only.
+    pub any_scope: bool,
 }
 
 /// How a job is finalized.
@@ -209,6 +211,7 @@ impl Database {
             edge_limits: None,
             mapping: None,
             mapped_for: None,
+            any_scope: request.any_scope && request.mode == Mode::Patch,
         };
         let id = spec.id;
         let report = spec.report(Status::AwaitingUploads);
@@ -244,9 +247,10 @@ impl Database {
         let rules = {
             let _slot = lock(&slot);
             let file = self.open_job_file(id)?;
+            let spec = &file.specs[0];
             BatchRules {
-                mode: file.specs[0].mode,
-                scope: Some(file.specs[0].scope.clone()),
+                mode: spec.mode,
+                scope: (!spec.any_scope).then(|| spec.scope.clone()),
                 same_scope_reject: file.same_scope_reject,
                 digest_seed: self.snapshot()?.meta().digest_seed,
             }
@@ -344,7 +348,14 @@ impl Database {
             *slot = None;
             lock(&self.open).remove(&id);
         }
-        Ok(reports.remove(0))
+        let mut report = reports.remove(0);
+        for other in reports.iter().filter(|_| report.any_scope) {
+            report.entities.add(&other.entities);
+            report.relationships.add(&other.relationships);
+            report.skipped.extend_from_slice(&other.skipped);
+            report.skipped_total += other.skipped_total;
+        }
+        Ok(report)
     }
 
     /// Makes, changes and deletes single objects of a scope in one transaction, as a job of its
@@ -369,6 +380,7 @@ impl Database {
             edge_limits: None,
             mapping: None,
             mapped_for: None,
+            any_scope: false,
         };
         let rules = BatchRules {
             mode: spec.mode,
@@ -628,11 +640,20 @@ impl Database {
         }
         let mut stage = Stage::spool(&self.folder_of_file());
         DurableStage::open(&self.stage_path(file.specs[0].id))?.batches(|mut batch| {
-            distribute(&mut stage, &mut batch, &mut jobs, |scope| empty_input(specs[scope]))
+            distribute(&mut stage, &mut batch, &mut jobs, |scope| match specs.get(scope) {
+                Some(spec) => empty_input(spec),
+                None => empty_input(&JobSpec {
+                    id: Uuid::now_v7(),
+                    scope: scope.to_owned(),
+                    ..file.specs[0].clone()
+                }),
+            })
         })?;
         // The order of the specs is the order of the plan, and so part of its fingerprint.
-        let jobs = file.specs.iter().filter_map(|spec| jobs.remove(&spec.scope)).collect();
-        Ok((stage, jobs))
+        let mut all: Vec<JobInput> =
+            file.specs.iter().filter_map(|spec| jobs.remove(&spec.scope)).collect();
+        all.extend(jobs.into_values());
+        Ok((stage, all))
     }
 
     /// What open and held jobs take on disk: how many uploads wait, and their bytes.
@@ -788,6 +809,7 @@ impl SyncRequest {
                 edge_limits: None,
                 mapping: None,
                 mapped_for: None,
+                any_scope: false,
             },
             entities: Vec::new(),
             relationships: Vec::new(),

@@ -389,6 +389,7 @@ impl Database {
             edge_limits: None,
             mapping: None,
             mapped_for: Some(job.spec.id),
+            any_scope: false,
         };
         let mut search = Search {
             snapshot: &snapshot,

@@ -273,6 +273,7 @@ impl Database {
             edge_limits: Some(job.limits.clone()),
             mapping: Some(job.mapping.clone()),
             mapped_for: None,
+            any_scope: false,
         };
         let empty = || JobInput {
             spec: spec.clone(),

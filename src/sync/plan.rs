@@ -55,6 +55,9 @@ pub struct JobSpec {
     /// The job whose mapped relationships this one writes, in the same plan.
     #[serde(default)]
     pub mapped_for: Option<Uuid>,
+    /// Each row names its scope; `scope` is that of none.
+    #[serde(default)]
+    pub any_scope: bool,
 }
 
 impl JobSpec {
@@ -79,6 +82,7 @@ impl JobSpec {
             refusals: Vec::new(),
             mapping: self.mapping.clone(),
             mapped_relationships: None,
+            any_scope: self.any_scope,
             plan_hash: String::new(),
         }
     }

@@ -41,6 +41,16 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds the counts of another.
+    pub fn add(&mut self, other: &Tally) {
+        self.uploaded += other.uploaded;
+        self.created += other.created;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.unchanged += other.unchanged;
+        self.skipped += other.skipped;
+    }
+
     /// Whether nothing would change.
     pub fn is_quiet(&self) -> bool {
         self.created + self.updated + self.deleted == 0
@@ -133,6 +143,9 @@ pub struct JobReport {
     /// Set for jobs made from a mapping file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapping: Option<MappingInfo>,
+    /// Whether each row named its scope.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub any_scope: bool,
     /// What its mapped relationships became, in a scope of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapped_relationships: Option<Tally>,
