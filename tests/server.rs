@@ -474,6 +474,53 @@ fn a_token_allows_what_it_says_and_nothing_else() {
 }
 
 #[test]
+fn a_patch_without_a_scope_finds_each_object_where_it_lives() {
+    let server = Server::start();
+    server.sync("one", &users(2));
+    server.sync("two", &json!({ "entities": [user("x"), user("u0")] }));
+    let id = |query: &str| server.ask(query)[0]["id"].clone();
+    let job = server.job(&json!({ "source": "api", "syncMode": "PATCH" }));
+    let entities = format!("{job}/entities");
+    let two_homes = json!({ "entities": [{ "_key": "u0", "n": 1 }] });
+    let refused = server.post(&entities, &two_homes);
+    assert!(refused.status == 400 && refused.text.contains("one, two"), "{}", refused.text);
+    let patch = json!({ "entities": [
+        { "_id": id("FIND User IN SCOPE 'one' WITH _key = 'u0'"), "n": 1 },
+        { "_key": "x", "n": 2 },
+        { "_key": "u0", "_scope": "two", "n": 3 },
+        { "_key": "new", "_type": "t", "_class": "User", "n": 4 },
+    ] });
+    server.post(&entities, &patch).ok();
+    let gone = json!({ "deleteEntities": [{ "_id": id("FIND User WITH _key = 'u1'") }] });
+    server.post(&format!("{job}/upload"), &gone).ok();
+    let done = server.post(&format!("{job}/finalize"), &json!({})).ok();
+    let count = |name: &str| done["job"][format!("numEntities{name}")].clone();
+    let counts = (count("Updated"), count("Created"), count("Deleted"));
+    assert_eq!(counts, (json!(3), json!(1), json!(1)), "{done}");
+    let rows = server.ask("FIND User AS u RETURN u._scope AS s, u._key AS k, u.n AS n ORDER BY n");
+    let row = |s: &str, k: &str, n: u64| json!({ "s": s, "k": k, "n": n });
+    let all =
+        json!([row("one", "u0", 1), row("two", "x", 2), row("two", "u0", 3), row("api", "new", 4)]);
+    assert_eq!(rows, all);
+}
+
+#[test]
+fn a_backup_is_a_database_while_the_server_runs() {
+    let server = Server::start();
+    server.sync("okta", &users(30));
+    let folder = server.folder.path();
+    let output = tombolo(folder, &["backup", "copy.redb"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    server.sync("jamf", &users(5));
+    let count = ["query", "FIND User RETURN count(User) AS n", "-o", "json", "--db", "copy.redb"];
+    let said: Json = serde_json::from_slice(&tombolo(folder, &count).stdout).unwrap();
+    assert_eq!(said["data"], json!([{ "n": 30 }]));
+    assert!(tombolo(folder, &["verify", "--db", "copy.redb"]).status.success());
+    let again = tombolo(folder, &["backup", "copy.redb"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
+}
+
+#[test]
 fn another_address_needs_a_token_and_tls() {
     let folder = tempfile::tempdir().unwrap();
     let serve = |flags: &[&str]| {

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json_, json};
 use std::sync::Arc;
 use tombolo::Error;
-use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, check_mapped};
+use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, check_mapped, scope_of};
 use tombolo::graph::{GraphRead, Kind, ObjectId};
 use tombolo::sync::{Format, Input, JobReport, Mode, Status};
 use uuid::Uuid;
@@ -402,6 +402,15 @@ fn json_upload(
     }
     if !deletes.is_empty() && matches!(job.sync_mode, Mode::CrossScope | Mode::Override) {
         return Err(Fault::bad(format!("{} jobs take no delete lists", job.sync_mode)));
+    }
+    if job.any_scope && !deletes.is_empty() {
+        let snapshot = app.database.snapshot()?;
+        for (kind, id) in &deletes {
+            let scope = scope_of(&snapshot, *kind, *id)?;
+            if scope.is_some_and(|scope| !rights.write(&scope)) {
+                return Err(forbidden());
+            }
+        }
     }
     let (relationships, mapped) = split_mapped(job, relationships)?;
     let entities = match (entities, job.any_scope) {

@@ -127,6 +127,8 @@ pub enum Command {
     Push(Push),
     /// Check every row of the database file
     Verify,
+    /// Copy the database, also while it is served
+    Backup(Backup),
     /// Give unused space back to the file system
     Compact,
     /// Purge tombstones and abandoned uploads
@@ -875,6 +877,17 @@ pub struct Get {
     /// Output
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo backup tombolo-2026-11-25.redb      one state of the graph, a database like any other
+")]
+pub struct Backup {
+    /// The new file; open and held jobs are no part of it
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 #[derive(Args)]

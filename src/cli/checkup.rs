@@ -1,7 +1,7 @@
-//! The care of the file: `init`, `verify`, `compact`, `gc`.
+//! The care of the file: `init`, `verify`, `backup`, `compact`, `gc`.
 
 use super::Context;
-use super::args::Gc;
+use super::args::{Backup, Gc};
 use super::failure::{DAMAGED, Failure};
 use super::output::{bytes, clean, counted, took};
 use std::io::Write;
@@ -38,6 +38,14 @@ pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
     };
     writeln!(out, "verified {}: {result}, {}", context.global.db.display(), took(begun.elapsed()))?;
     Ok(if problems.is_empty() { 0 } else { DAMAGED })
+}
+
+/// `tombolo backup`.
+pub fn backup(context: &mut Context<'_>, args: &Backup) -> Result<u8, Failure> {
+    let size = context.open()?.backup(&args.file)?;
+    let name = clean(&args.file.display().to_string()).into_owned();
+    writeln!(context.out, "+ {name}, {}", bytes(size))?;
+    Ok(0)
 }
 
 /// `tombolo compact`.

@@ -167,6 +167,7 @@ fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
         Command::Token(args) => token::run(context, &args.action),
         Command::Push(args) => push::run(context, &args),
         Command::Verify => checkup::verify(context),
+        Command::Backup(args) => checkup::backup(context, &args),
         Command::Compact => checkup::compact(context),
         Command::Gc(args) => checkup::gc(context, &args),
         Command::Completions(args) => {

@@ -10,9 +10,9 @@
 //! ```
 
 use super::{Database, Error, io, now};
-use crate::graph::{Kind, ObjectId};
+use crate::graph::{GraphRead, Kind, Names, ObjectId};
 use crate::store::staging::{Batch, DurableStage, Stage};
-use crate::store::{StoreError, Writer};
+use crate::store::{Snapshot, StoreError, Writer};
 use crate::sync::{
     BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Mode, Plan, Status, SyncError,
     apply, job_row, plan, read_inputs,
@@ -649,6 +649,19 @@ impl Database {
                 }),
             })
         })?;
+        if file.specs[0].any_scope {
+            // Each is deleted where it lives.
+            let snapshot = self.snapshot()?;
+            for (kind, id) in &file.deletes {
+                let Some(scope) = scope_of(&snapshot, *kind, *id)? else { continue };
+                let spec =
+                    JobSpec { id: Uuid::now_v7(), scope: scope.clone(), ..file.specs[0].clone() };
+                let job = jobs.entry(scope).or_insert_with(|| empty_input(&spec));
+                if !job.deletes.contains(&(*kind, *id)) {
+                    job.deletes.push((*kind, *id));
+                }
+            }
+        }
         // The order of the specs is the order of the plan, and so part of its fingerprint.
         let mut all: Vec<JobInput> =
             file.specs.iter().filter_map(|spec| jobs.remove(&spec.scope)).collect();
@@ -816,6 +829,16 @@ impl SyncRequest {
             deletes: Vec::new(),
         }
     }
+}
+
+/// The scope that owns an object.
+pub fn scope_of(
+    snapshot: &Snapshot,
+    kind: Kind,
+    id: ObjectId,
+) -> Result<Option<String>, StoreError> {
+    let Some(number) = snapshot.number_of(kind, id)? else { return Ok(None) };
+    Ok(snapshot.facts(kind, number)?.map(|facts| snapshot.name(facts.scope).to_owned()))
 }
 
 fn empty_input(spec: &JobSpec) -> JobInput {

@@ -8,6 +8,7 @@ use crate::store::{
 use crate::sync::{JobReport, Status, Tally, job_row};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
+use std::path::Path;
 use uuid::Uuid;
 
 /// What `undo` brought back.
@@ -93,6 +94,41 @@ impl Database {
     /// Proves every index against its table; returns what is wrong, in words.
     pub fn verify(&self) -> Result<Vec<String>, Error> {
         Ok(self.snapshot()?.verify())
+    }
+
+    /// Copies the database to a new file, beside readers and with other writers waiting: the copy is
+    /// one state of the graph. Open and held jobs are no part of it. Returns its size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// A usage error if anything is at `to`; nothing is left there unless the copy is whole.
+    pub fn backup(&self, to: &Path) -> Result<u64, Error> {
+        let what = || format!("`{}` exists already", to.display());
+        let exists = || Error::usage(what(), "nothing was changed; name another file");
+        if to.exists() {
+            return Err(exists());
+        }
+        let folder = match to.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let _turn = self.turn();
+        // Nobody commits while this is open.
+        let writer = Store::open_writer(&self.path)?;
+        let mut copy = tempfile::NamedTempFile::new_in(folder).map_err(super::io)?;
+        let mut file = std::fs::File::open(&self.path).map_err(super::io)?;
+        let size = std::io::copy(&mut file, &mut copy).map_err(super::io)?;
+        drop(writer);
+        copy.as_file().sync_all().map_err(super::io)?;
+        let copy = copy.persist_noclobber(to).map_err(|e| match e.error.kind() {
+            std::io::ErrorKind::AlreadyExists => exists(),
+            _ => super::io(e.error),
+        })?;
+        drop(copy);
+        crate::store::sync_folder(folder)?;
+        // What cannot be read back is no backup.
+        drop(Store::open_reader(to)?.snapshot()?);
+        Ok(size)
     }
 
     /// Rewrites property blocks that hold dead records and gives unused space back; returns the
