@@ -43,6 +43,10 @@ impl<'a> Value<'a> {
             return Some(Value::UInt(u));
         }
         let float = text.parse::<f64>().ok().filter(|f| f.is_finite())?;
+        // Every decimal of 15 digits survives the way through a float and back.
+        if text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            return Some(Value::Float(float));
+        }
         (decimal(text) == decimal(&format!("{float:e}"))).then_some(Value::Float(float))
     }
 

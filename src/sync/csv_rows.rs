@@ -9,6 +9,7 @@ use super::SyncError;
 use super::batch::{BatchBuilder, BatchRules};
 use super::input::{Input, push};
 use super::parse::Fault;
+use super::parse::ObjectReader;
 use crate::graph::{Place, Value};
 use crate::store::staging::Batch;
 
@@ -51,7 +52,8 @@ pub fn read(
         let line = row.position().map_or(0, csv::Position::line);
         let text = object(&headers, &row);
         let place = Place { input: number, line: line as u32 };
-        faults.extend(push(&mut builder, &text, place, None).err());
+        let mut reader = ObjectReader::default();
+        faults.extend(push(&mut builder, &mut reader, &text, place, None).err());
         rows += 1;
         if rows == ROWS_PER_BATCH {
             rows = 0;

@@ -4,7 +4,7 @@
 //! next one is read. What is in memory is bounded by the pieces in flight, not by the file.
 
 use super::batch::{BatchBuilder, BatchRules};
-use super::parse::{Draft, Fault, json_words, parse_object};
+use super::parse::{Draft, Fault, ObjectReader, json_words};
 use super::{Inputs, SyncError};
 use crate::graph::{Kind, Place};
 use crate::store::staging::Batch;
@@ -205,6 +205,7 @@ impl PieceReader<'_, '_> {
 /// Checks and packs the lines of a piece.
 fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> Packed {
     let mut builder = BatchBuilder::new(rules);
+    let mut reader = ObjectReader::default();
     let mut faults = Vec::new();
     let lines = piece.bytes.split_inclusive(|&b| b == b'\n');
     for (line, bytes) in (piece.first_line..).zip(lines) {
@@ -215,7 +216,9 @@ fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> Packed {
             continue;
         }
         match std::str::from_utf8(bytes) {
-            Ok(text) => faults.extend(push(&mut builder, text, place, None).err()),
+            Ok(text) => {
+                faults.extend(push(&mut builder, &mut reader, text, place, None).err());
+            }
             Err(e) => faults.push(Fault {
                 place,
                 column: e.valid_up_to() as u32 + 1,
@@ -232,13 +235,14 @@ fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> Packed {
 }
 
 /// Checks and packs one object.
-pub fn push(
+pub fn push<'a>(
     builder: &mut BatchBuilder<'_>,
-    text: &str,
+    reader: &mut ObjectReader<'a>,
+    text: &'a str,
     place: Place,
     expected: Option<Kind>,
 ) -> Result<(), Fault> {
-    match parse_object(text, place, expected)? {
+    match reader.read(text, place, expected)? {
         Draft::Entity(draft) => builder.push_entity(&draft),
         Draft::Relationship(draft) => builder.push_relationship(&draft),
     }
@@ -305,7 +309,8 @@ impl<'r, F: FnMut(Batch) -> Result<(), SyncError>> Document<'_, 'r, F> {
         let place = Place { input: self.input, line: 0 };
         let rules = self.rules;
         let builder = self.builder.get_or_insert_with(|| BatchBuilder::new(rules));
-        if let Err(mut fault) = push(builder, raw.get(), place, expected) {
+        let mut reader = ObjectReader::default();
+        if let Err(mut fault) = push(builder, &mut reader, raw.get(), place, expected) {
             fault.path = format!("{list}[{}]{}", self.position, fault.path);
             self.faults.push(fault);
         }

@@ -14,13 +14,14 @@ mod parse;
 mod plan;
 mod reconcile;
 mod report;
+mod scan;
 
 pub use apply::{apply, job_row};
 pub use batch::{BatchBuilder, BatchRules, Record, content_digest};
 pub use guard::{EdgeLimits, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, Refusal};
 pub use input::{Format, Input, read_inputs};
 pub use mode::Mode;
-pub use parse::{Draft, Fault, parse_object};
+pub use parse::{Draft, Fault, ObjectReader};
 pub use plan::{Action, Change, JobInput, JobPlan, JobSpec, Plan, plan};
 pub use report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
 

@@ -4,6 +4,7 @@
 //! through. Numbers keep their text until [`Value::number`] has seen that it can be held exactly,
 //! and a name that stands twice in one object is refused, which plain JSON readers do not notice.
 
+use super::scan::{Members, Scanner};
 use crate::graph::{
     DraftEnd, DraftEntity, DraftRelationship, NameKind, ObjectId, Place, Value, check_name,
 };
@@ -61,9 +62,6 @@ const IGNORED: [&str; 14] = [
     "_integrationName",
 ];
 
-/// Members of an object, names and values still as written.
-type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
-
 struct Object<'v, 'a>(&'v mut Members<'a>);
 
 impl<'a> DeserializeSeed<'a> for Object<'_, 'a> {
@@ -83,7 +81,7 @@ impl<'a> Visitor<'a> for Object<'_, 'a> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key_seed(Text)? {
-            self.0.push((name, map.next_value()?));
+            self.0.push((name, map.next_value::<&'a RawValue>()?.get()));
         }
         Ok(())
     }
@@ -119,7 +117,7 @@ impl<'a> Visitor<'a> for Text {
 struct Items;
 
 impl<'a> Visitor<'a> for Items {
-    type Value = Vec<&'a RawValue>;
+    type Value = Vec<&'a str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
@@ -127,8 +125,8 @@ impl<'a> Visitor<'a> for Items {
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
+        while let Some(item) = seq.next_element::<&'a RawValue>()? {
+            items.push(item.get());
         }
         Ok(items)
     }
@@ -141,40 +139,55 @@ fn wrong(path: impl Into<String>, message: impl Into<String>) -> Wrong {
     (path.into(), message.into())
 }
 
-/// Reads the object that is `text`.
-///
-/// `expected` is given where the surrounding document says what it must be; otherwise an object
-/// with any of the members that name an end is a relationship.
-pub fn parse_object(
-    text: &str,
-    place: Place,
-    expected: Option<crate::graph::Kind>,
-) -> Result<Draft<'_>, Fault> {
-    let fault = |column, path, key, message| Fault { place, column, path, key, message };
-    if text.len() > OBJECT_MAX {
-        let message = format!("object has {} bytes, at most {OBJECT_MAX} are allowed", text.len());
-        return Err(fault(0, String::new(), None, message));
-    }
-    let mut members = Vec::with_capacity(24);
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let read = Object(&mut members).deserialize(&mut reader).and_then(|()| reader.end());
-    if let Err(e) = read {
-        let message = json_words(&e);
-        return Err(fault(e.column() as u32, String::new(), None, message));
-    }
-    members.sort_by(|a, b| a.0.cmp(&b.0));
-    let key = || {
-        let (_, raw) = members.iter().find(|(name, _)| name == "_key")?;
-        text_of(raw).ok().map(Cow::into_owned)
-    };
-    let parsed = match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(wrong(member_path(&pair[0].0), "this name stands twice in the object")),
-        None if is_relationship(&members, expected) => {
-            relationship(&members, place).map(Draft::Relationship)
+/// Reads objects one after the other; what it learns of their shape speeds up the next.
+#[derive(Default)]
+pub struct ObjectReader<'a> {
+    scanner: Scanner<'a>,
+    members: Members<'a>,
+}
+
+impl<'a> ObjectReader<'a> {
+    /// Reads the object that is `text`.
+    ///
+    /// `expected` is given where the surrounding document says what it must be; otherwise an object
+    /// with any of the members that name an end is a relationship.
+    pub fn read(
+        &mut self,
+        text: &'a str,
+        place: Place,
+        expected: Option<crate::graph::Kind>,
+    ) -> Result<Draft<'a>, Fault> {
+        let fault = |column, path, key, message| Fault { place, column, path, key, message };
+        if text.len() > OBJECT_MAX {
+            let message =
+                format!("object has {} bytes, at most {OBJECT_MAX} are allowed", text.len());
+            return Err(fault(0, String::new(), None, message));
         }
-        None => entity(&members, place).map(Draft::Entity),
-    };
-    parsed.map_err(|(path, message)| fault(0, path, key(), message))
+        let mut twice = None;
+        let members = &mut self.members;
+        if !self.scanner.scan(text, members) {
+            let mut reader = serde_json::Deserializer::from_str(text);
+            let read = Object(members).deserialize(&mut reader).and_then(|()| reader.end());
+            if let Err(e) = read {
+                let message = json_words(&e);
+                return Err(fault(e.column() as u32, String::new(), None, message));
+            }
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            twice = members.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| &pair[0].0);
+        }
+        let key = || {
+            let (_, raw) = members.iter().find(|(name, _)| name == "_key")?;
+            text_of(raw).ok().map(Cow::into_owned)
+        };
+        let parsed = match twice {
+            Some(name) => Err(wrong(member_path(name), "this name stands twice in the object")),
+            None if is_relationship(members, expected) => {
+                relationship(members, place).map(Draft::Relationship)
+            }
+            None => entity(members, place).map(Draft::Entity),
+        };
+        parsed.map_err(|(path, message)| fault(0, path, key(), message))
+    }
 }
 
 /// The words of a JSON error without its position, which is given apart.
@@ -215,9 +228,8 @@ fn entity<'a>(members: &Members<'a>, place: Place) -> Result<DraftEntity<'a>, Wr
 
 fn relationship<'a>(members: &Members<'a>, place: Place) -> Result<DraftRelationship<'a>, Wrong> {
     let mut draft = DraftRelationship { place, ..DraftRelationship::default() };
-    let mut missing = vec!["_key", "_type", "_class"];
+    draft.properties.reserve(members.len());
     for (name, raw) in members {
-        missing.retain(|m| m != name);
         match name.as_ref() {
             "_key" => draft.key = named(NameKind::Key, name, raw)?,
             "_scope" => draft.scope = Some(named(NameKind::Scope, name, raw)?),
@@ -240,7 +252,9 @@ fn relationship<'a>(members: &Members<'a>, place: Place) -> Result<DraftRelation
             },
         }
     }
-    if let Some(name) = missing.first() {
+    // Names are never empty, so what is empty was not given.
+    let needed = [("_key", &draft.key), ("_type", &draft.type_name), ("_class", &draft.class)];
+    if let Some((name, _)) = needed.iter().find(|(_, given)| given.is_empty()) {
         return Err(wrong("", format!("relationship has no `{name}`")));
     }
     for (end, name) in [(&draft.from, "from"), (&draft.to, "to")] {
@@ -279,12 +293,13 @@ fn member_path(name: &str) -> String {
     if plain { format!(".{name}") } else { format!("[{name:?}]") }
 }
 
-fn text_of<'a>(raw: &&'a RawValue) -> Result<Cow<'a, str>, String> {
-    let text: &'a str = raw.get();
-    match text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
-        Some(_) => serde_json::from_str::<String>(text).map(Cow::Owned).map_err(|e| json_words(&e)),
-        None => Err(format!("expected a string, found {}", describe(text))),
+fn text_of(raw: &str) -> Result<Cow<'_, str>, String> {
+    match raw.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+        Some(inner) if memchr::memchr(b'\\', inner.as_bytes()).is_none() => {
+            Ok(Cow::Borrowed(inner))
+        }
+        Some(_) => serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|e| json_words(&e)),
+        None => Err(format!("expected a string, found {}", describe(raw))),
     }
 }
 
@@ -299,19 +314,15 @@ fn describe(raw: &str) -> &'static str {
     }
 }
 
-fn named<'a>(kind: NameKind, name: &str, raw: &&'a RawValue) -> Result<Cow<'a, str>, Wrong> {
+fn named<'a>(kind: NameKind, name: &str, raw: &'a str) -> Result<Cow<'a, str>, Wrong> {
     let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
     check_name(kind, &text).map_err(|e| wrong(member_path(name), e.to_string()))?;
     Ok(text)
 }
 
 /// A name, or a list of exactly one, as query results of the original give `_type` and `_class`.
-fn named_or_first<'a>(
-    kind: NameKind,
-    name: &str,
-    raw: &&'a RawValue,
-) -> Result<Cow<'a, str>, Wrong> {
-    if !raw.get().starts_with('[') {
+fn named_or_first<'a>(kind: NameKind, name: &str, raw: &'a str) -> Result<Cow<'a, str>, Wrong> {
+    if !raw.starts_with('[') {
         return named(kind, name, raw);
     }
     match items(raw).map_err(|e| wrong(member_path(name), e))?.as_slice() {
@@ -323,8 +334,8 @@ fn named_or_first<'a>(
     }
 }
 
-fn classes<'a>(name: &str, raw: &&'a RawValue) -> Result<Vec<Cow<'a, str>>, Wrong> {
-    if !raw.get().starts_with('[') {
+fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, Wrong> {
+    if !raw.starts_with('[') {
         return Ok(vec![named(NameKind::Class, name, raw)?]);
     }
     let list = items(raw).map_err(|e| wrong(member_path(name), e))?;
@@ -341,20 +352,19 @@ fn classes<'a>(name: &str, raw: &&'a RawValue) -> Result<Vec<Cow<'a, str>>, Wron
     Ok(classes)
 }
 
-fn items<'a>(raw: &&'a RawValue) -> Result<Vec<&'a RawValue>, String> {
-    let text: &'a str = raw.get();
-    serde_json::Deserializer::from_str(text).deserialize_seq(Items).map_err(|e| json_words(&e))
+fn items<'a>(raw: &'a str) -> Result<Vec<&'a str>, String> {
+    serde_json::Deserializer::from_str(raw).deserialize_seq(Items).map_err(|e| json_words(&e))
 }
 
-fn id(name: &str, raw: &&RawValue) -> Result<ObjectId, Wrong> {
+fn id(name: &str, raw: &str) -> Result<ObjectId, Wrong> {
     let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
     ObjectId::parse(&text).ok_or_else(|| {
         wrong(member_path(name), format!("`{text}` is not the form of an id (a UUID)"))
     })
 }
 
-fn not_deleted(raw: &&RawValue) -> Result<(), Wrong> {
-    match raw.get() {
+fn not_deleted(raw: &str) -> Result<(), Wrong> {
+    match raw {
         "false" | "null" => Ok(()),
         // Loading it would bring a deleted object back to life.
         "true" => Err(wrong("._deleted", "the object is a tombstone; leave deleted objects out")),
@@ -363,12 +373,11 @@ fn not_deleted(raw: &&RawValue) -> Result<(), Wrong> {
 }
 
 /// Raw data in one of its two shapes: a list of `{name, rawData}`, or a map of bodies by name.
-fn raw_data<'a>(raw: &&'a RawValue) -> Result<Cow<'a, str>, Wrong> {
-    let text: &'a str = raw.get();
-    match text.as_bytes().first() {
-        Some(b'[' | b'{' | b'n') => Ok(Cow::Borrowed(text)),
+fn raw_data<'a>(raw: &'a str) -> Result<Cow<'a, str>, Wrong> {
+    match raw.as_bytes().first() {
+        Some(b'[' | b'{' | b'n') => Ok(Cow::Borrowed(raw)),
         _ => {
-            let found = describe(text);
+            let found = describe(raw);
             Err(wrong("._rawData", format!("expected a list or an object, found {found}")))
         }
     }
@@ -376,7 +385,7 @@ fn raw_data<'a>(raw: &&'a RawValue) -> Result<Cow<'a, str>, Wrong> {
 
 fn property<'a>(
     name: &Cow<'a, str>,
-    raw: &&'a RawValue,
+    raw: &'a str,
 ) -> Result<Option<(Cow<'a, str>, Value<'a>)>, Wrong> {
     if name.starts_with('_') && IGNORED.contains(&name.as_ref()) {
         return Ok(None);
@@ -386,13 +395,12 @@ fn property<'a>(
     Ok(Some((name.clone(), value)))
 }
 
-fn value<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
-    let text: &'a str = raw.get();
-    if !text.starts_with('[') {
+fn value<'a>(raw: &'a str) -> Result<Value<'a>, Wrong> {
+    if !raw.starts_with('[') {
         return scalar(raw);
     }
     let items = items(raw).map_err(|e| wrong("", e))?;
-    if !items.is_empty() && items.iter().all(|item| item.get().starts_with('{')) {
+    if !items.is_empty() && items.iter().all(|item| item.starts_with('{')) {
         return texts_of_objects(&items);
     }
     let mut list = Vec::with_capacity(items.len());
@@ -413,20 +421,16 @@ fn value<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
 
 /// A list of nothing but objects, as public data sets have them: kept as the list of their JSON
 /// texts, so that nothing is lost and the property stays flat.
-fn texts_of_objects<'a>(items: &[&'a RawValue]) -> Result<Value<'a>, Wrong> {
-    let text = |(i, item): (usize, &&'a RawValue)| {
-        let text: &'a str = item.get();
-        match text.len() {
-            0..=STRING_MAX => Ok(Value::Text(Cow::Borrowed(text))),
-            len => Err(wrong(format!("[{i}]"), format!("object has {len} bytes of JSON"))),
-        }
+fn texts_of_objects<'a>(items: &[&'a str]) -> Result<Value<'a>, Wrong> {
+    let text = |(i, item): (usize, &&'a str)| match item.len() {
+        0..=STRING_MAX => Ok(Value::Text(Cow::Borrowed(*item))),
+        len => Err(wrong(format!("[{i}]"), format!("object has {len} bytes of JSON"))),
     };
     items.iter().enumerate().map(text).collect::<Result<_, _>>().map(Value::List)
 }
 
-fn scalar<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
-    let text: &'a str = raw.get();
-    match text.as_bytes().first() {
+fn scalar<'a>(raw: &'a str) -> Result<Value<'a>, Wrong> {
+    match raw.as_bytes().first() {
         Some(b'"') => {
             let text = text_of(raw).map_err(|e| wrong("", e))?;
             if text.len() > STRING_MAX {
@@ -441,8 +445,8 @@ fn scalar<'a>(raw: &&'a RawValue) -> Result<Value<'a>, Wrong> {
         Some(b'n') => Ok(Value::Null),
         Some(b'{') => Err(wrong("", "properties are flat: an object cannot be a value")),
         Some(b'[') => Err(wrong("", "properties are flat: a list cannot hold a list")),
-        _ => Value::number(text).ok_or_else(|| {
-            wrong("", format!("the number {text} cannot be held exactly in 64 bits"))
+        _ => Value::number(raw).ok_or_else(|| {
+            wrong("", format!("the number {raw} cannot be held exactly in 64 bits"))
         }),
     }
 }
@@ -452,14 +456,17 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> String {
-        let fault = parse_object(text, Place::default(), None).expect_err(text);
+        let fault = ObjectReader::default().read(text, Place::default(), None).expect_err(text);
         format!("{} {} {}", fault.key.unwrap_or("-".into()), fault.path, fault.message)
     }
 
     #[test]
     fn an_entity_is_read_with_its_properties_in_order() {
         let text = r#"{"name":"A\u0041","_class":"User","_key":"u:1","_type":"user","n":[1,2.5],"_version":7}"#;
-        let Ok(Draft::Entity(e)) = parse_object(text, Place::default(), None) else { panic!() };
+        let Ok(Draft::Entity(e)) = ObjectReader::default().read(text, Place::default(), None)
+        else {
+            panic!()
+        };
         assert_eq!(e.key.as_deref(), Some("u:1"));
         assert_eq!(e.classes, ["User"]);
         let names: Vec<_> = e.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -469,7 +476,10 @@ mod tests {
     #[test]
     fn a_list_of_objects_is_kept_as_their_texts() {
         let text = r#"{"_key":"k","_type":"t","_class":"C","refs":[{"a":1},{"b":[2]}]}"#;
-        let Ok(Draft::Entity(e)) = parse_object(text, Place::default(), None) else { panic!() };
+        let Ok(Draft::Entity(e)) = ObjectReader::default().read(text, Place::default(), None)
+        else {
+            panic!()
+        };
         assert_eq!(e.properties[0].1.to_string(), r#"["{\"a\":1}","{\"b\":[2]}"]"#);
         assert!(
             fault(r#"{"_key":"k","_type":"t","_class":"C","l":[{"a":1},2]}"#).contains(".l[0]")
@@ -479,7 +489,8 @@ mod tests {
     #[test]
     fn an_object_with_an_end_is_a_relationship() {
         let text = r#"{"_key":"k","_type":"t","_class":"OWNS","_fromEntityKey":"a","_toEntityKey":"b","_toEntityScope":"s"}"#;
-        let Ok(Draft::Relationship(r)) = parse_object(text, Place::default(), None) else {
+        let Ok(Draft::Relationship(r)) = ObjectReader::default().read(text, Place::default(), None)
+        else {
             panic!()
         };
         assert_eq!(r.to.scope.as_deref(), Some("s"));

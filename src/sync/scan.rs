@@ -1,0 +1,307 @@
+//! The members of one JSON object, found in one pass over its text.
+//!
+//! An upload is millions of small flat objects with the same few sequences of names, so what costs
+//! is not the grammar but what is done once for each member: allocating, sorting, comparing. The
+//! scan borrows everything, and the order of the names is worked out once for each *shape*, the
+//! sequence of names of an object. It understands a part of JSON only: whatever it does not is
+//! left to the JSON library, which either reads it or says what is wrong with it. So nothing is
+//! accepted here that the library would refuse, and no message is made here.
+
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Members of an object, names and values still as written.
+pub type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
+
+/// Shapes that are remembered; an upload rarely mixes more.
+const SHAPES_MAX: usize = 16;
+
+/// A sequence of names, and where each stands in ascending order.
+struct Shape {
+    names: Vec<Box<str>>,
+    order: Vec<u16>,
+}
+
+/// Reads objects one after the other and remembers their shapes.
+#[derive(Default)]
+pub struct Scanner<'a> {
+    written: Vec<(&'a str, &'a str)>,
+    shapes: Vec<Shape>,
+    last: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// Puts the members of the object that is `text` into `members`, in ascending order of their
+    /// names. False where the JSON library has to look at the text; `members` is then empty.
+    pub fn scan(&mut self, text: &'a str, members: &mut Members<'a>) -> bool {
+        members.clear();
+        self.written.clear();
+        if scan(text, &mut self.written).is_none() {
+            return false;
+        }
+        if !self.find_shape() {
+            return false;
+        }
+        let shape = &self.shapes[self.last];
+        let by_name = shape.order.iter().map(|&at| self.written[usize::from(at)]);
+        members.extend(by_name.map(|(name, value)| (Cow::Borrowed(name), value)));
+        true
+    }
+
+    /// Makes `last` the shape of what was written. False if a name stands twice.
+    fn find_shape(&mut self) -> bool {
+        let written = &self.written;
+        let fits = |shape: &Shape| {
+            shape.names.len() == written.len()
+                && shape.names.iter().zip(written).all(|(known, (name, _))| **known == **name)
+        };
+        if !self.shapes.get(self.last).is_some_and(fits) {
+            self.last = match self.shapes.iter().position(fits) {
+                Some(at) => at,
+                None => {
+                    let Some(shape) = Shape::of(written) else { return false };
+                    if self.shapes.len() == SHAPES_MAX {
+                        self.shapes.clear();
+                    }
+                    self.shapes.push(shape);
+                    self.shapes.len() - 1
+                }
+            };
+        }
+        true
+    }
+}
+
+impl Shape {
+    fn of(written: &[(&str, &str)]) -> Option<Shape> {
+        let mut order: Vec<u16> = (0..u16::try_from(written.len()).ok()?).collect();
+        order.sort_by_key(|&at| written[usize::from(at)].0);
+        let name = |at: u16| written[usize::from(at)].0;
+        if order.windows(2).any(|pair| name(pair[0]) == name(pair[1])) {
+            return None;
+        }
+        Some(Shape { names: written.iter().map(|(name, _)| Box::from(*name)).collect(), order })
+    }
+}
+
+/// All members of the object that is `text`; `None` at the first thing that is not understood.
+fn scan<'a>(text: &'a str, members: &mut Vec<(&'a str, &'a str)>) -> Option<()> {
+    let bytes = text.as_bytes();
+    let mut at = skip_space(bytes, 0);
+    at = expect(bytes, at, b'{')?;
+    at = skip_space(bytes, at);
+    if bytes.get(at) == Some(&b'}') {
+        return (skip_space(bytes, at + 1) == bytes.len()).then_some(());
+    }
+    loop {
+        at = expect(bytes, at, b'"')?;
+        let end = plain_string_end(bytes, at)?;
+        let name = &text[at..end];
+        at = skip_space(bytes, end + 1);
+        at = expect(bytes, at, b':')?;
+        at = skip_space(bytes, at);
+        let end = value_end(text, at)?;
+        members.push((name, &text[at..end]));
+        at = skip_space(bytes, end);
+        match bytes.get(at)? {
+            b',' => at = skip_space(bytes, at + 1),
+            b'}' => return (skip_space(bytes, at + 1) == bytes.len()).then_some(()),
+            _ => return None,
+        }
+    }
+}
+
+fn expect(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
+    (*bytes.get(at)? == byte).then_some(at + 1)
+}
+
+#[inline]
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the closing quote of a string stands whose contents begin at `at`; `None` if it has
+/// escapes or control characters, or does not end.
+#[inline]
+fn plain_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    // Eight bytes at a time: the classic tests for a byte below n and for a byte equal to one.
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        let quote = has_zero(word ^ (ONES * u64::from(b'"')));
+        let escape = has_zero(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let found = quote | escape | control;
+        if found != 0 {
+            // The lowest bit that is set is exact: what is wrong above it comes from a borrow.
+            at += found.trailing_zeros() as usize / 8;
+            return (bytes[at] == b'"').then_some(at);
+        }
+        at += 8;
+    }
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' | 0..0x20 => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Where the value that begins at `at` ends.
+fn value_end(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    match bytes.get(at)? {
+        b'"' => match plain_string_end(bytes, at + 1) {
+            Some(end) => Some(end + 1),
+            None => library_end(text, at),
+        },
+        b't' => bytes[at..].starts_with(b"true").then_some(at + 4),
+        b'f' => bytes[at..].starts_with(b"false").then_some(at + 5),
+        b'n' => bytes[at..].starts_with(b"null").then_some(at + 4),
+        b'-' | b'0'..=b'9' => number_end(bytes, at),
+        _ => library_end(text, at),
+    }
+}
+
+/// Plain numbers: a sign, digits without a leading zero, a fraction.
+fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let digits = |mut at: usize| {
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        at
+    };
+    at += usize::from(bytes[at] == b'-');
+    let whole = digits(at);
+    if whole == at || (bytes[at] == b'0' && whole > at + 1) {
+        return None;
+    }
+    let mut end = whole;
+    if bytes.get(end) == Some(&b'.') {
+        end = digits(whole + 1);
+        if end == whole + 1 {
+            return None;
+        }
+    }
+    // An exponent, or anything else that cannot follow a number.
+    match bytes.get(end) {
+        Some(b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r') | None => Some(end),
+        Some(_) => None,
+    }
+}
+
+/// Lets the library find the end of a value, which it checks on the way.
+fn library_end(text: &str, at: usize) -> Option<usize> {
+    let mut stream = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&RawValue>();
+    stream.next()?.ok()?;
+    Some(at + stream.byte_offset())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+
+    fn scanned(text: &str) -> Option<Vec<(String, String)>> {
+        let mut members = Vec::new();
+        let whole = Scanner::default().scan(text, &mut members);
+        whole.then(|| members.iter().map(|(n, v)| (n.to_string(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn plain_objects_are_read_in_the_order_of_their_names() {
+        let pairs = |text: &str| {
+            let members = scanned(text).expect(text);
+            members.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(pairs(r#"{"b":1,"a":"x","c":[1, 2]}"#), r#"a="x" b=1 c=[1, 2]"#);
+        assert_eq!(
+            pairs(" { \"longer-name\" : -1.5 , \"a\":{\"b\":[]} } "),
+            "a={\"b\":[]} longer-name=-1.5"
+        );
+        assert_eq!(
+            pairs(r#"{"e":"a\"b","t":true,"n":null,"f":false}"#),
+            r#"e="a\"b" f=false n=null t=true"#
+        );
+        assert_eq!(pairs("{}"), "");
+    }
+
+    #[test]
+    fn whatever_else_is_left_to_the_library() {
+        for text in [
+            "",
+            "[]",
+            "{",
+            "{}x",
+            "{\"a\":1,}",
+            "{\"a\":01}",
+            "{\"a\":1e5}",
+            "{\"a\":1.}",
+            "{\"a\":-}",
+            "{\"a\":tru}",
+            "{\"a\":\"\u{1}\"}",
+            "{\"a\":\"\\x\"}",
+            "{\"a\\u0041\":1}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":1 2}",
+            "{\"a\":[1,]}",
+            "{\"a\":truefalse}",
+            "{a:1}",
+            "{\"a\":nullx}",
+        ] {
+            assert_eq!(scanned(text), None, "{text}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,20}".prop_map(Value::from),
+        ];
+        let value = leaf.prop_recursive(2, 8, 4, |leaf| {
+            prop_oneof![
+                prop::collection::vec(leaf.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c\"]{1,3}", leaf, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        });
+        let object = prop::collection::btree_map("[a-z_é]{1,9}", value, 0..8);
+        (object, any::<bool>()).prop_map(|(object, pretty)| match pretty {
+            true => serde_json::to_string_pretty(&object).expect("JSON"),
+            false => serde_json::to_string(&object).expect("JSON"),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_the_library_reads(text in json(), cut: prop::sample::Index, byte: Option<u8>) {
+            // Whole objects, and the same with one byte changed or cut off there.
+            let mut bytes = text.clone().into_bytes();
+            let at = cut.index(bytes.len());
+            match byte {
+                Some(byte) => bytes[at] = byte,
+                None => bytes.truncate(at),
+            }
+            let broken = String::from_utf8_lossy(&bytes).into_owned();
+            for text in [&text, &broken] {
+                let Some(members) = scanned(text) else { continue };
+                let theirs: BTreeMap<String, &RawValue> = serde_json::from_str(text)
+                    .map_err(|e| TestCaseError::fail(format!("{text}: {e}")))?;
+                let theirs: Vec<(String, String)> =
+                    theirs.into_iter().map(|(n, v)| (n, v.get().to_owned())).collect();
+                prop_assert_eq!(members, theirs);
+            }
+        }
+    }
+}
