@@ -5,7 +5,7 @@ use super::args::{ReportFormat, SameScope, Sync};
 use super::failure::Failure;
 use super::report;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,17 @@ use tombolo::sync::{Format, Input, Mode};
 pub fn run(context: &mut Context<'_>, args: &Sync) -> Result<u8, Failure> {
     let sources = sources(&args.files)?;
     let bar = progress(context, &sources);
-    let mut inputs: Vec<Input<'_>> = sources.into_iter().map(|s| s.input(&bar)).collect();
+    let twice = sources.iter().all(|source| source.again);
+    let inputs = || -> Vec<Input<'static>> {
+        bar.set_position(0);
+        sources.iter().map(|source| source.input(&bar)).collect()
+    };
     let fresh = !context.path().exists();
     let database = context.open_or_create()?;
-    let result = database.sync(&request(args), &mut inputs, &|_| {});
+    let result = match twice {
+        true => database.sync_again(&request(args), &inputs, &|_| {}),
+        false => database.sync(&request(args), &mut inputs(), &|_| {}),
+    };
     bar.finish_and_clear();
     if fresh && (args.dry_run || result.is_err()) {
         database.discard_unused()?;
@@ -88,6 +95,8 @@ pub struct Source {
     pub format: Format,
     packing: Packing,
     len: u64,
+    /// Whether it can be read again, as a pipe cannot.
+    again: bool,
 }
 
 /// The files that the arguments mean, in the order given; those of a folder sorted by name.
@@ -100,6 +109,7 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
                 format: Format::Ndjson,
                 packing: Packing::Plain,
                 len: 0,
+                again: false,
             });
             continue;
         }
@@ -112,7 +122,7 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
             Failure::mistake(format!("cannot tell what is in `{}` by its name", path.display()))
                 .hint("expected .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind")
         })?;
-        found.push(Source { path: Some(path.clone()), format, packing, len: metadata.len() });
+        found.push(Source::file(path.clone(), format, packing, &metadata));
     }
     Ok(found)
 }
@@ -125,7 +135,7 @@ fn folder(path: &Path) -> Result<Vec<Source>, Failure> {
         let path = entry.map_err(fault)?.path();
         let metadata = std::fs::metadata(&path).map_err(|e| Failure::file(&path, "read", &e))?;
         if let (Some((format, packing)), true) = (kind(&path), metadata.is_file()) {
-            found.push(Source { path: Some(path), format, packing, len: metadata.len() });
+            found.push(Source::file(path, format, packing, &metadata));
         }
     }
     if found.is_empty() {
@@ -155,6 +165,10 @@ fn kind(path: &Path) -> Option<(Format, Packing)> {
 }
 
 impl Source {
+    fn file(path: PathBuf, format: Format, packing: Packing, metadata: &Metadata) -> Source {
+        Source { path: Some(path), format, packing, len: metadata.len(), again: metadata.is_file() }
+    }
+
     /// What messages call it.
     pub fn name(&self) -> String {
         match &self.path {
@@ -168,9 +182,9 @@ impl Source {
         Lazy(State::Waiting(self.path, self.packing, ProgressBar::hidden()))
     }
 
-    fn input(self, bar: &ProgressBar) -> Input<'static> {
+    fn input(&self, bar: &ProgressBar) -> Input<'static> {
         let name = self.name();
-        let state = State::Waiting(self.path, self.packing, bar.clone());
+        let state = State::Waiting(self.path.clone(), self.packing, bar.clone());
         Input { name, format: self.format, reader: Box::new(Lazy(state)) }
     }
 }

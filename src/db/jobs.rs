@@ -14,8 +14,8 @@ use crate::graph::{GraphRead, Kind, Names, ObjectId};
 use crate::store::staging::{Batch, DurableStage, Stage};
 use crate::store::{Snapshot, StoreError, Writer};
 use crate::sync::{
-    BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Mode, Plan, Status, SyncError,
-    apply, job_row, plan, read_inputs,
+    BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Known, Mode, Plan, Status,
+    SyncError, apply, job_row, plan, read_inputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -165,20 +165,56 @@ impl Database {
         inputs: &mut [Input<'_>],
         progress: &dyn Fn(u64),
     ) -> Result<Vec<JobReport>, Error> {
+        self.sync_knowing(request, inputs, None, progress)
+    }
+
+    /// The same for inputs that can be read twice, which `open` gives anew each time: lines that
+    /// the scope knows already are passed over, so that an upload costs what is new in it.
+    pub fn sync_again(
+        &self,
+        request: &SyncRequest,
+        open: &dyn Fn() -> Vec<Input<'static>>,
+        progress: &dyn Fn(u64),
+    ) -> Result<Vec<JobReport>, Error> {
+        let mut inputs = open();
+        let lines = inputs.iter().all(|input| input.format == Format::Ndjson);
+        let may_know = lines && request.mode.deletes() && !request.same_scope_reject;
+        let known = match &request.scope {
+            Some(scope) if may_know => Known::read(&self.snapshot()?, scope)?,
+            _ => None,
+        };
+        if let Some(known) = known {
+            match self.sync_knowing(request, &mut inputs, Some(known), progress) {
+                Err(Error::Sync(SyncError::Reread)) => inputs = open(),
+                done => return done,
+            }
+        }
+        self.sync_knowing(request, &mut inputs, None, progress)
+    }
+
+    fn sync_knowing(
+        &self,
+        request: &SyncRequest,
+        inputs: &mut [Input<'_>],
+        known: Option<Known>,
+        progress: &dyn Fn(u64),
+    ) -> Result<Vec<JobReport>, Error> {
         check_source(&request.source, request.mode)?;
         if let Some(scope) = &request.scope {
             check_scope(scope)?;
         }
+        let known = known.map(Arc::new);
         let rules = BatchRules {
             mode: request.mode,
             scope: request.scope.clone(),
             same_scope_reject: request.same_scope_reject,
             digest_seed: self.snapshot()?.meta().digest_seed,
+            known: known.clone(),
         };
         let mut stage = Stage::spool(&self.folder_of_file());
         let mut jobs: BTreeMap<String, JobInput> = BTreeMap::new();
         if let Some(scope) = &request.scope {
-            jobs.insert(scope.clone(), request.job(scope));
+            jobs.insert(scope.clone(), JobInput { known, ..request.job(scope) });
         }
         let names = Inputs(inputs.iter().map(|input| input.name.clone()).collect());
         read_inputs(inputs, 0, &rules, progress, |mut batch| {
@@ -253,6 +289,7 @@ impl Database {
                 scope: (!spec.any_scope).then(|| spec.scope.clone()),
                 same_scope_reject: file.same_scope_reject,
                 digest_seed: self.snapshot()?.meta().digest_seed,
+                known: None,
             }
         };
         // Read side by side with other uploads: only the appending takes turns.
@@ -387,8 +424,9 @@ impl Database {
             scope: Some(edit.scope.clone()),
             same_scope_reject: false,
             digest_seed: self.snapshot()?.meta().digest_seed,
+            known: None,
         };
-        let mut job = empty_input(&spec);
+        let mut job = JobInput::new(spec.clone());
         job.deletes.clone_from(&edit.deletes);
         let mut stage = Stage::spool(&self.folder_of_file());
         let mut jobs = BTreeMap::from([(edit.scope.clone(), job)]);
@@ -400,7 +438,7 @@ impl Database {
         let names = Inputs(vec![input.name.clone()]);
         if !edit.objects.is_empty() {
             read_inputs(&mut [input], 0, &rules, &|_| {}, |mut batch| {
-                Ok(distribute(&mut stage, &mut batch, &mut jobs, |_| empty_input(&spec))?)
+                Ok(distribute(&mut stage, &mut batch, &mut jobs, |_| JobInput::new(spec.clone()))?)
             })?;
         }
         let jobs: Vec<JobInput> = jobs.into_values().collect();
@@ -427,11 +465,11 @@ impl Database {
         if file.status() != Status::Held {
             return Err(not_held(id, file.status()));
         }
-        let (stage, jobs) = self.restage(&file)?;
+        let (stage, mut jobs) = self.restage(&file)?;
         let inputs = Inputs(file.inputs.clone());
         let _turn = self.turn();
         let snapshot = self.snapshot()?;
-        let plan = plan(&snapshot, &stage, &inputs, &jobs, false)?;
+        let plan = plan(&snapshot, &stage, &inputs, &mut jobs, false)?;
         if plan.hash != file.reports[0].plan_hash {
             return Err(Error::usage(
                 format!("the graph moved on since job {id} was held, so its plan is another now"),
@@ -532,7 +570,7 @@ impl Database {
     /// Plans, and applies if nothing speaks against it.
     fn run(
         &self,
-        jobs: Vec<JobInput>,
+        mut jobs: Vec<JobInput>,
         stage: &Stage,
         inputs: &Inputs,
         dry_run: bool,
@@ -542,7 +580,7 @@ impl Database {
         // Another process may commit between plan and write; then the plan is made again.
         for last_try in [false, true] {
             let snapshot = self.snapshot()?;
-            let plan = plan(&snapshot, stage, inputs, &jobs, true)?;
+            let plan = plan(&snapshot, stage, inputs, &mut jobs, true)?;
             drop(snapshot);
             if dry_run {
                 return Ok(reports(&plan, |report| report.dry_run = true));
@@ -551,6 +589,10 @@ impl Database {
                 return Ok(reports(&plan, |_| {}));
             }
             if plan.is_held() {
+                if jobs.iter().any(|job| job.known.is_some()) {
+                    // What is held has to be kept whole.
+                    return Err(SyncError::Reread.into());
+                }
                 return self.hold(plan, &jobs, stage, inputs, same_scope_reject);
             }
             if plan.is_empty() {
@@ -634,15 +676,15 @@ impl Database {
             file.specs.iter().map(|spec| (spec.scope.as_str(), spec)).collect();
         let mut jobs: BTreeMap<String, JobInput> = BTreeMap::new();
         for spec in &file.specs {
-            let mut job = empty_input(spec);
+            let mut job = JobInput::new(spec.clone());
             job.deletes.clone_from(&file.deletes);
             jobs.insert(spec.scope.clone(), job);
         }
         let mut stage = Stage::spool(&self.folder_of_file());
         DurableStage::open(&self.stage_path(file.specs[0].id))?.batches(|mut batch| {
             distribute(&mut stage, &mut batch, &mut jobs, |scope| match specs.get(scope) {
-                Some(spec) => empty_input(spec),
-                None => empty_input(&JobSpec {
+                Some(spec) => JobInput::new((*spec).clone()),
+                None => JobInput::new(JobSpec {
                     id: Uuid::now_v7(),
                     scope: scope.to_owned(),
                     ..file.specs[0].clone()
@@ -656,7 +698,7 @@ impl Database {
                 let Some(scope) = scope_of(&snapshot, *kind, *id)? else { continue };
                 let spec =
                     JobSpec { id: Uuid::now_v7(), scope: scope.clone(), ..file.specs[0].clone() };
-                let job = jobs.entry(scope).or_insert_with(|| empty_input(&spec));
+                let job = jobs.entry(scope).or_insert_with(|| JobInput::new(spec.clone()));
                 if !job.deletes.contains(&(*kind, *id)) {
                     job.deletes.push((*kind, *id));
                 }
@@ -808,26 +850,21 @@ impl Database {
 
 impl SyncRequest {
     fn job(&self, scope: &str) -> JobInput {
-        JobInput {
-            spec: JobSpec {
-                id: Uuid::now_v7(),
-                source: self.source.clone(),
-                mode: self.mode,
-                scope: scope.to_owned(),
-                started: now(),
-                ignore_duplicates: self.ignore_duplicates,
-                one_upload: true,
-                partial_types: self.partial_types.clone(),
-                allow_deletes: self.allow_deletes,
-                edge_limits: None,
-                mapping: None,
-                mapped_for: None,
-                any_scope: false,
-            },
-            entities: Vec::new(),
-            relationships: Vec::new(),
-            deletes: Vec::new(),
-        }
+        JobInput::new(JobSpec {
+            id: Uuid::now_v7(),
+            source: self.source.clone(),
+            mode: self.mode,
+            scope: scope.to_owned(),
+            started: now(),
+            ignore_duplicates: self.ignore_duplicates,
+            one_upload: true,
+            partial_types: self.partial_types.clone(),
+            allow_deletes: self.allow_deletes,
+            edge_limits: None,
+            mapping: None,
+            mapped_for: None,
+            any_scope: false,
+        })
     }
 }
 
@@ -839,15 +876,6 @@ pub fn scope_of(
 ) -> Result<Option<String>, StoreError> {
     let Some(number) = snapshot.number_of(kind, id)? else { return Ok(None) };
     Ok(snapshot.facts(kind, number)?.map(|facts| snapshot.name(facts.scope).to_owned()))
-}
-
-fn empty_input(spec: &JobSpec) -> JobInput {
-    JobInput {
-        spec: spec.clone(),
-        entities: Vec::new(),
-        relationships: Vec::new(),
-        deletes: Vec::new(),
-    }
 }
 
 /// Locks; a panic elsewhere left files as they were, so what a lock guards is still good.

@@ -410,24 +410,20 @@ impl Database {
             scope: Some(ours.clone()),
             same_scope_reject: false,
             digest_seed: snapshot.meta().digest_seed,
+            known: None,
         };
         let mut builder = BatchBuilder::new(&rules);
         let mut faults = Vec::new();
         for (key, facts) in &made.entities {
-            faults.extend(builder.push_entity(&entity(key, facts)?).err());
+            faults.extend(builder.push_entity(&entity(key, facts)?, None).err());
         }
         for link in &links {
-            faults.extend(builder.push_relationship(link).err());
+            faults.extend(builder.push_relationship(link, None).err());
         }
         if !faults.is_empty() {
             return Err(SyncError::faults(&Inputs::default(), faults).into());
         }
-        let empty = || JobInput {
-            spec: spec.clone(),
-            entities: Vec::new(),
-            relationships: Vec::new(),
-            deletes: Vec::new(),
-        };
+        let empty = || JobInput::new(spec.clone());
         let mut jobs = BTreeMap::from([(ours, empty())]);
         distribute(stage, &mut builder.finish(), &mut jobs, |_| empty())?;
         Ok(jobs.into_values().next())

@@ -173,8 +173,8 @@ impl Database {
         job: &MappingJob,
         drafts: &[DraftRelationship<'_>],
     ) -> Result<MappingPlan, Error> {
-        let staged = self.stage_mapping(snapshot, job, drafts)?;
-        let plan = plan(snapshot, &staged.stage, &staged.inputs, &staged.jobs, true)?;
+        let mut staged = self.stage_mapping(snapshot, job, drafts)?;
+        let plan = plan(snapshot, &staged.stage, &staged.inputs, &mut staged.jobs, true)?;
         let by_id: FxHashMap<ObjectId, u32> = drafts
             .iter()
             .map(|draft| ObjectId::new(Kind::Relationship, &job.scope, &draft.key))
@@ -218,8 +218,8 @@ impl Database {
         if snapshot.meta().revision != revision {
             return Err(Error::Moved(snapshot.meta().revision, revision));
         }
-        let staged = self.stage_mapping(&snapshot, job, drafts)?;
-        let plan: Plan = plan(&snapshot, &staged.stage, &staged.inputs, &staged.jobs, true)?;
+        let mut staged = self.stage_mapping(&snapshot, job, drafts)?;
+        let plan: Plan = plan(&snapshot, &staged.stage, &staged.inputs, &mut staged.jobs, true)?;
         drop(snapshot);
         if hash.is_some_and(|hash| hash != plan.hash) {
             return Err(Error::Moved(plan.revision, revision));
@@ -252,11 +252,14 @@ impl Database {
             scope: Some(job.scope.clone()),
             same_scope_reject: job.same_scope_reject,
             digest_seed: snapshot.meta().digest_seed,
+            known: None,
         };
         let inputs = Inputs(job.inputs.clone());
         let mut builder = BatchBuilder::new(&rules);
-        let faults: Vec<_> =
-            drafts.iter().filter_map(|draft| builder.push_relationship(draft).err()).collect();
+        let faults: Vec<_> = drafts
+            .iter()
+            .filter_map(|draft| builder.push_relationship(draft, None).err())
+            .collect();
         if !faults.is_empty() {
             return Err(SyncError::faults(&inputs, faults).into());
         }
@@ -275,12 +278,7 @@ impl Database {
             mapped_for: None,
             any_scope: false,
         };
-        let empty = || JobInput {
-            spec: spec.clone(),
-            entities: vec![],
-            relationships: vec![],
-            deletes: vec![],
-        };
+        let empty = || JobInput::new(spec.clone());
         let mut jobs = BTreeMap::from([(job.scope.clone(), empty())]);
         let mut stage = Stage::spool(&self.folder_of_file());
         distribute(&mut stage, &mut builder.finish(), &mut jobs, |_| empty())?;

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 
 /// Whether an object is an entity or a relationship.
@@ -34,9 +35,17 @@ impl Kind {
 const NAMESPACE: Uuid = Uuid::from_u128(0x18d7_26e8_40bf_5ee9_be41_bb71_8a44_9afd);
 
 /// The global `_id` of an entity or relationship.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "Uuid", from = "Uuid")]
 pub struct ObjectId(pub [u8; 16]);
+
+impl Hash for ObjectId {
+    /// An id is a hash already; its first half is enough.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
 
 impl From<Uuid> for ObjectId {
     fn from(id: Uuid) -> ObjectId {

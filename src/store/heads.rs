@@ -55,46 +55,87 @@ pub struct Head {
 /// The block number of an object without properties.
 pub const NO_BODY: u32 = u32::MAX;
 
-/// Writes the rows of one chunk; `None` stands for an absent row.
-pub fn encode(rows: &[Option<Head>]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(rows.len() * 24);
-    out.extend_from_slice(&(rows.len() as u16).to_le_bytes());
-    let absent = Head::default();
-    let each = |f: &dyn Fn(&Head) -> u64| -> Vec<u64> {
-        rows.iter().map(|row| f(row.as_ref().unwrap_or(&absent))).collect()
-    };
-    put_column(&mut out, &rows.iter().map(|r| u64::from(r.is_some())).collect::<Vec<_>>());
-    let getters: [&dyn Fn(&Head) -> u64; COLUMNS - 1] = [
-        &|h| h.scope.into(),
-        &|h| h.type_name.into(),
-        &|h| h.class.into(),
-        &|h| h.from.into(),
-        &|h| h.to.into(),
-        &|h| h.created as u64,
-        &|h| h.begin as u64,
-        &|h| h.end as u64,
-        &|h| h.version.into(),
-        &|h| h.job.into(),
-        &|h| h.block.into(),
-        &|h| h.slot.into(),
-    ];
-    for get in getters {
-        put_column(&mut out, &each(get));
+/// The number that a row has in a column; an absent row has zeros.
+fn number(column: usize, head: Option<&Head>) -> u64 {
+    let Some(h) = head else { return 0 };
+    match column {
+        0 => 1,
+        1 => h.scope.into(),
+        2 => h.type_name.into(),
+        3 => h.class.into(),
+        4 => h.from.into(),
+        5 => h.to.into(),
+        6 => h.created as u64,
+        7 => h.begin as u64,
+        8 => h.end as u64,
+        9 => h.version.into(),
+        10 => h.job.into(),
+        11 => h.block.into(),
+        _ => h.slot.into(),
     }
-    put_texts(&mut out, rows.iter().map(|r| r.as_ref().map_or("", |h| &h.key)));
-    // A display text is stored behind one marker byte, so that an empty one differs from none.
-    let displays: Vec<String> = rows
-        .iter()
-        .map(|r| match r.as_ref().and_then(|h| h.display.as_ref()) {
-            Some(text) => format!("={text}"),
-            None => String::new(),
-        })
-        .collect();
-    put_texts(&mut out, displays.iter().map(String::as_str));
-    out
 }
 
-fn put_texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str> + Clone) {
+/// Writes a chunk anew with other heads in some rows, which ascend; `None` makes a row absent.
+/// `None` if the stored chunk is damaged.
+pub fn rewrite(stored: Option<HeadChunk<'_>>, edits: &[(usize, Option<&Head>)]) -> Option<Vec<u8>> {
+    let old = stored.as_ref().map_or(0, HeadChunk::len);
+    let rows = edits.last().map_or(0, |(row, _)| row + 1).max(old);
+    let mut out = Vec::with_capacity(rows * 24);
+    out.extend_from_slice(&(rows as u16).to_le_bytes());
+    let mut values = Vec::with_capacity(rows);
+    for column in 0..COLUMNS {
+        values.clear();
+        if let Some(stored) = &stored {
+            stored.columns[column].unpack(old, &mut values);
+        }
+        values.resize(rows, 0);
+        for (row, head) in edits {
+            values[*row] = number(column, *head);
+        }
+        put_column(&mut out, &values);
+    }
+    let key = |head: &Head, out: &mut Vec<u8>| out.extend_from_slice(head.key.as_bytes());
+    rewrite_texts(&mut out, stored.as_ref().map(|s| &s.keys), old, edits, rows, key)?;
+    // A display text is stored behind one marker byte, so that an empty one differs from none.
+    let display = |head: &Head, out: &mut Vec<u8>| {
+        if let Some(display) = &head.display {
+            out.push(b'=');
+            out.extend_from_slice(display.as_bytes());
+        }
+    };
+    rewrite_texts(&mut out, stored.as_ref().map(|s| &s.displays), old, edits, rows, display)?;
+    Some(out)
+}
+
+fn rewrite_texts(
+    out: &mut Vec<u8>,
+    stored: Option<&Texts<'_>>,
+    old: usize,
+    edits: &[(usize, Option<&Head>)],
+    rows: usize,
+    put: impl Fn(&Head, &mut Vec<u8>),
+) -> Option<()> {
+    let mut bytes = Vec::new();
+    let mut ends = Vec::with_capacity(rows);
+    let mut edits = edits.iter().peekable();
+    for row in 0..rows {
+        let mut edited = None;
+        while let Some((_, head)) = edits.next_if(|(at, _)| *at == row) {
+            edited = Some(*head);
+        }
+        match (edited, stored) {
+            (Some(Some(head)), _) => put(head, &mut bytes),
+            (None, Some(stored)) if row < old => stored.append(row, &mut bytes)?,
+            _ => {}
+        }
+        ends.push(bytes.len());
+    }
+    let text = |row: usize| &bytes[if row == 0 { 0 } else { ends[row - 1] }..ends[row]];
+    put_texts(out, (0..rows).map(text));
+    Some(())
+}
+
+fn put_texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a [u8]> + Clone) {
     let prefix = common_prefix(texts.clone());
     put_bytes(out, prefix);
     let mut end = 0;
@@ -107,14 +148,14 @@ fn put_texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str> + Clone
         .collect();
     put_column(out, &ends);
     for text in texts.filter(|text| !text.is_empty()) {
-        out.extend_from_slice(&text.as_bytes()[prefix.len()..]);
+        out.extend_from_slice(&text[prefix.len()..]);
     }
 }
 
 /// The bytes that all texts begin with, empty ones aside; shorter by one than the shortest text,
 /// so that no text but an empty one has an empty suffix.
-fn common_prefix<'a>(texts: impl Iterator<Item = &'a str>) -> &'a [u8] {
-    let mut texts = texts.filter(|t| !t.is_empty()).map(str::as_bytes);
+fn common_prefix<'a>(texts: impl Iterator<Item = &'a [u8]>) -> &'a [u8] {
+    let mut texts = texts.filter(|t| !t.is_empty());
     let Some(first) = texts.next() else { return &[] };
     let mut len = first.len() - 1;
     for text in texts {
@@ -142,12 +183,20 @@ impl<'a> Texts<'a> {
     }
 
     fn get(&self, row: usize) -> Option<String> {
+        let mut text = Vec::new();
+        self.append(row, &mut text)?;
+        String::from_utf8(text).ok()
+    }
+
+    /// Appends the text of a row.
+    fn append(&self, row: usize, out: &mut Vec<u8>) -> Option<()> {
         let start = if row == 0 { 0 } else { self.ends.get(row - 1) as usize };
         let suffix = self.suffixes.get(start..self.ends.get(row) as usize)?;
-        if suffix.is_empty() {
-            return Some(String::new());
+        if !suffix.is_empty() {
+            out.extend_from_slice(self.prefix);
+            out.extend_from_slice(suffix);
         }
-        String::from_utf8([self.prefix, suffix].concat()).ok()
+        Some(())
     }
 }
 
@@ -233,13 +282,6 @@ impl<'a> HeadChunk<'a> {
             display: display.strip_prefix('=').map(Into::into),
         })
     }
-
-    /// All rows, for a chunk that is about to be rewritten.
-    pub fn to_rows(self) -> Option<Vec<Option<Head>>> {
-        (0..self.rows)
-            .map(|row| if self.present(row) { self.get(row).map(Some) } else { Some(None) })
-            .collect()
-    }
 }
 
 #[cfg(test)]
@@ -262,17 +304,43 @@ mod tests {
         }))
     }
 
+    fn encode(rows: &[Option<Head>]) -> Vec<u8> {
+        let edits: Vec<_> = rows.iter().map(Option::as_ref).enumerate().collect();
+        rewrite(None, &edits).expect("nothing is stored")
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Vec<Option<Head>>> {
+        let chunk = HeadChunk::parse(bytes)?;
+        let row = |row| if chunk.present(row) { chunk.get(row).map(Some) } else { Some(None) };
+        (0..chunk.len()).map(row).collect()
+    }
+
     proptest! {
         #[test]
         fn heads_come_back_as_they_were(rows in prop::collection::vec(heads(), 0..50)) {
             let bytes = encode(&rows);
-            let chunk = HeadChunk::parse(&bytes).expect("whole");
-            prop_assert_eq!(chunk.to_rows().expect("whole"), rows);
+            prop_assert_eq!(decode(&bytes).expect("whole"), rows);
+        }
+
+        #[test]
+        fn a_chunk_takes_other_heads_in_some_rows(
+            mut rows in prop::collection::vec(heads(), 0..50),
+            edits in prop::collection::btree_map(0..60usize, heads(), 0..20),
+        ) {
+            let bytes = encode(&rows);
+            let stored = HeadChunk::parse(&bytes).expect("whole");
+            let list: Vec<_> = edits.iter().map(|(row, head)| (*row, head.as_ref())).collect();
+            let bytes = rewrite(Some(stored), &list).expect("whole");
+            for (row, head) in edits {
+                rows.resize(rows.len().max(row + 1), None);
+                rows[row] = head;
+            }
+            prop_assert_eq!(decode(&bytes).expect("whole"), rows);
         }
 
         #[test]
         fn rubbish_is_no_chunk_and_no_panic(bytes: Vec<u8>) {
-            let _ = HeadChunk::parse(&bytes).and_then(|c| c.to_rows());
+            let _ = decode(&bytes);
         }
     }
 }

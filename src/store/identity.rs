@@ -16,7 +16,9 @@ use crate::graph::ObjectId;
 pub struct Identity {
     /// `_id`.
     pub id: ObjectId,
-    /// Digest of type, classes, ends, properties and raw data, keyed by a secret of the database.
+    /// Digest of the text that the object was last read from or, where it was put together by us,
+    /// of its type, classes, ends, properties and raw data; keyed by a secret of the database. Equal
+    /// digests are equal contents, but not the other way round.
     pub digest: u64,
     /// Dense number.
     pub number: u32,

@@ -17,11 +17,10 @@
 use super::StoreError;
 use super::codec::{Cursor, put_bytes, put_varint};
 use crate::graph::ObjectId;
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const MAGIC: u32 = 0x6c62_6d54;
 const HEADER: usize = 16;
@@ -35,6 +34,8 @@ pub struct Staged {
     pub id: ObjectId,
     /// Content digest.
     pub digest: u64,
+    /// Digest of the text that the object was read from; the content digest if there was none.
+    pub spelling: u64,
     /// Scope of the job, as an index into the names of the batch.
     pub scope: u32,
     /// `_type`, likewise; 0 if the upload does not say it.
@@ -65,6 +66,18 @@ pub struct StagedRelationship {
     pub from: StagedEnd,
     /// Where it ends.
     pub to: StagedEnd,
+}
+
+impl AsRef<Staged> for Staged {
+    fn as_ref(&self) -> &Staged {
+        self
+    }
+}
+
+impl AsRef<Staged> for StagedRelationship {
+    fn as_ref(&self) -> &Staged {
+        &self.object
+    }
 }
 
 /// A batch of checked drafts, packed.
@@ -124,6 +137,7 @@ impl Batch {
 fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
     out.extend_from_slice(&staged.id.0);
     out.extend_from_slice(&staged.digest.to_le_bytes());
+    out.extend_from_slice(&staged.spelling.to_le_bytes());
     for n in [staged.scope, staged.type_name, staged.offset, staged.len] {
         out.extend_from_slice(&n.to_le_bytes());
     }
@@ -133,6 +147,7 @@ fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
     Some(Staged {
         id: ObjectId(c.array()?),
         digest: c.u64()?,
+        spelling: c.u64()?,
         scope: c.u32()?,
         type_name: c.u32()?,
         frame,
@@ -142,7 +157,7 @@ fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
 }
 
 enum Records {
-    Memory(Rc<Vec<u8>>),
+    Memory(Arc<Vec<u8>>),
     File { start: u64, len: usize },
 }
 
@@ -155,7 +170,7 @@ pub struct Stage {
     names: Vec<Vec<String>>,
     records: Vec<Records>,
     // Readers go through a stage frame by frame.
-    last: RefCell<Option<(u32, Rc<Vec<u8>>)>>,
+    last: Mutex<Option<(u32, Arc<Vec<u8>>)>>,
 }
 
 impl Stage {
@@ -168,7 +183,7 @@ impl Stage {
             in_memory: 0,
             names: Vec::new(),
             records: Vec::new(),
-            last: RefCell::new(None),
+            last: Mutex::new(None),
         }
     }
 
@@ -181,7 +196,7 @@ impl Stage {
         self.names.push(std::mem::take(&mut batch.names));
         if self.in_memory + records.len() <= MEMORY_MAX {
             self.in_memory += records.len();
-            self.records.push(Records::Memory(Rc::new(records)));
+            self.records.push(Records::Memory(Arc::new(records)));
             return Ok(());
         }
         if self.file.is_none() {
@@ -201,22 +216,23 @@ impl Stage {
     }
 
     /// The records of a batch.
-    pub fn records(&self, frame: u32) -> Result<Rc<Vec<u8>>, StoreError> {
+    pub fn records(&self, frame: u32) -> Result<Arc<Vec<u8>>, StoreError> {
         let (start, len) = match &self.records[frame as usize] {
-            Records::Memory(records) => return Ok(Rc::clone(records)),
+            Records::Memory(records) => return Ok(Arc::clone(records)),
             Records::File { start, len } => (*start, *len),
         };
-        if let Some((last, records)) = &*self.last.borrow()
-            && *last == frame
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, records)) = &*last
+            && *known == frame
         {
-            return Ok(Rc::clone(records));
+            return Ok(Arc::clone(records));
         }
         let mut records = vec![0; len];
         let mut file = self.file.as_ref().expect("BUG: spilled records have a file");
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(&mut records)?;
-        let records = Rc::new(records);
-        *self.last.borrow_mut() = Some((frame, Rc::clone(&records)));
+        let records = Arc::new(records);
+        *last = Some((frame, Arc::clone(&records)));
         Ok(records)
     }
 
@@ -344,6 +360,7 @@ mod tests {
         let staged = Staged {
             id: ObjectId([n; 16]),
             digest: 7,
+            spelling: 8,
             scope: 1,
             type_name: 0,
             frame: 0,

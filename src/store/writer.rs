@@ -12,6 +12,7 @@ use super::segment::{self, SPAN, Segment};
 use super::snapshot::scope_list;
 use super::tables::{self, Definition};
 use crate::graph::{Direction, Edge, Kind, ObjectId};
+use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
 
@@ -119,26 +120,29 @@ impl Writer {
         edits: impl Iterator<Item = Result<(u32, Option<Head>), StoreError>>,
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::HEADS)?;
-        let mut open: Option<(u32, Vec<Option<Head>>)> = None;
-        for edit in edits {
-            let (number, head) = edit?;
-            let chunk = number / CHUNK;
-            if open.as_ref().is_none_or(|(c, _)| *c != chunk) {
-                if let Some((chunk, rows)) = open.take() {
+        let mut edits = edits.peekable();
+        while edits.peek().is_some() {
+            // So many chunks at a time: enough for all cores, few enough for memory.
+            let mut chunks: Vec<HeadEdits> = Vec::with_capacity(CHUNKS_AT_ONCE);
+            while let Some(edit) = edits.peek() {
+                let chunk = edit.as_ref().map_or(0, |(number, _)| number / CHUNK);
+                if chunks.last().is_none_or(|last| last.chunk != chunk) {
+                    if chunks.len() == CHUNKS_AT_ONCE {
+                        break;
+                    }
                     let key = tables::head_key(kind, chunk);
-                    put(&mut table, tables::HEADS, &key, heads::encode(&rows))?;
+                    let stored = stored(&table, tables::HEADS, &key)?;
+                    chunks.push(HeadEdits { chunk, stored, edits: Vec::new() });
                 }
-                open = Some((chunk, head_rows(&table, kind, chunk)?));
+                let (number, head) = edits.next().expect("BUG: it was peeked at")?;
+                let last = chunks.last_mut().expect("BUG: just pushed");
+                last.edits.push(((number % CHUNK) as usize, head));
             }
-            let (_, rows) = open.as_mut().expect("BUG: just opened");
-            let row = (number % CHUNK) as usize;
-            if rows.len() <= row {
-                rows.resize(row + 1, None);
+            let written: Vec<Result<Vec<u8>, StoreError>> =
+                chunks.par_iter().map(|chunk| chunk.rewrite(kind)).collect();
+            for (chunk, sealed) in chunks.iter().zip(written) {
+                table.insert(&tables::head_key(kind, chunk.chunk)[..], &sealed?[..])?;
             }
-            rows[row] = head;
-        }
-        if let Some((chunk, rows)) = open {
-            put(&mut table, tables::HEADS, &tables::head_key(kind, chunk), heads::encode(&rows))?;
         }
         Ok(())
     }
@@ -148,7 +152,7 @@ impl Writer {
         let mut table = self.transaction.open_table(tables::ADJACENCY)?;
         for direction in [Direction::Out, Direction::In] {
             let mut ordered: Vec<(u32, Edge, bool)> = edits
-                .iter()
+                .par_iter()
                 .map(|e| {
                     let (at, other) = match direction {
                         Direction::Out => (e.from, e.to),
@@ -157,9 +161,33 @@ impl Writer {
                     (at, Edge { other, verb: e.verb, relationship: e.relationship }, e.add)
                 })
                 .collect();
-            ordered.sort_unstable();
-            for group in ordered.chunk_by(|a, b| a.0 / SPAN == b.0 / SPAN) {
-                edit_segment(&mut table, direction, group[0].0 / SPAN, scope, group)?;
+            ordered.par_sort_unstable();
+            let groups: Vec<&[(u32, Edge, bool)]> =
+                ordered.chunk_by(|a, b| a.0 / SPAN == b.0 / SPAN).collect();
+            for groups in groups.chunks(SEGMENTS_AT_ONCE) {
+                let mut segments = Vec::with_capacity(groups.len());
+                for edits in groups {
+                    let key = tables::adjacency_key(direction, edits[0].0 / SPAN, scope);
+                    let stored = stored(&table, tables::ADJACENCY, &key)?;
+                    segments.push(SegmentEdits { key, stored, edits });
+                }
+                let written: Vec<Result<Option<Vec<u8>>, StoreError>> =
+                    segments.par_iter().map(SegmentEdits::rewrite).collect();
+                for (segment, sealed) in segments.iter().zip(written) {
+                    let sealed = sealed?;
+                    match &sealed {
+                        Some(sealed) => {
+                            table.insert(&segment.key[..], &sealed[..])?;
+                        }
+                        None => {
+                            table.remove(&segment.key[..])?;
+                        }
+                    }
+                    if segment.stored.is_some() != sealed.is_some() {
+                        let chunk = segment.edits[0].0 / SPAN;
+                        list_segment(&mut table, direction, chunk, scope, sealed.is_some())?;
+                    }
+                }
             }
         }
         Ok(())
@@ -328,63 +356,88 @@ fn put_identity_rows(
     Ok(())
 }
 
-fn head_rows(
+/// Chunks of heads that are rewritten side by side.
+const CHUNKS_AT_ONCE: usize = 64;
+
+/// Segments of adjacency that are rewritten side by side.
+const SEGMENTS_AT_ONCE: usize = 512;
+
+/// A stored value, still sealed.
+fn stored(
     table: &Table<'_, Bytes, Bytes>,
-    kind: Kind,
+    definition: Definition,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    debug_assert_eq!(table.name(), definition.name());
+    Ok(table.get(key)?.map(|guard| guard.value().to_vec()))
+}
+
+/// A chunk of heads as stored, and what becomes of its rows.
+struct HeadEdits {
     chunk: u32,
-) -> Result<Vec<Option<Head>>, StoreError> {
-    let key = tables::head_key(kind, chunk);
-    match table.get(&key[..])? {
-        Some(guard) => HeadChunk::parse(unseal("heads", &key, guard.value())?)
-            .and_then(|chunk| chunk.to_rows())
-            .ok_or_else(|| StoreError::corrupt("heads", &key, "contents make no sense")),
-        None => Ok(Vec::new()),
+    stored: Option<Vec<u8>>,
+    edits: Vec<(usize, Option<Head>)>,
+}
+
+impl HeadEdits {
+    /// The chunk with the edits, sealed.
+    fn rewrite(&self, kind: Kind) -> Result<Vec<u8>, StoreError> {
+        let key = tables::head_key(kind, self.chunk);
+        let damaged = || StoreError::corrupt("heads", &key, "contents make no sense");
+        let stored = match &self.stored {
+            Some(sealed) => {
+                Some(HeadChunk::parse(unseal("heads", &key, sealed)?).ok_or_else(damaged)?)
+            }
+            None => None,
+        };
+        let edits: Vec<_> = self.edits.iter().map(|(row, head)| (*row, head.as_ref())).collect();
+        let payload = heads::rewrite(stored, &edits).ok_or_else(damaged)?;
+        Ok(seal("heads", &key, payload))
     }
 }
 
-/// Rewrites one segment with the edits of its chunk, which ascend by (entity, edge).
-fn edit_segment(
-    table: &mut Table<'_, Bytes, Bytes>,
-    direction: Direction,
-    chunk: u32,
-    scope: u32,
-    edits: &[(u32, Edge, bool)],
-) -> Result<(), StoreError> {
-    let key = tables::adjacency_key(direction, chunk, scope);
-    let stored = match table.get(&key[..])? {
-        Some(guard) => Segment::parse(unseal("adjacency", &key, guard.value())?)
-            .map(|segment| segment.to_edges())
-            .ok_or_else(|| StoreError::corrupt("adjacency", &key, "contents make no sense"))?,
-        None => Vec::new(),
-    };
-    let existed = !stored.is_empty();
-    let mut edges = Vec::with_capacity(stored.len() + edits.len());
-    let mut stored = stored.into_iter().peekable();
-    for &(entity, edge, add) in edits {
-        let at = (entity % SPAN, edge);
-        while let Some(kept) = stored.next_if(|kept| *kept < at) {
-            edges.push(kept);
+/// A segment as stored, and its edits, which ascend by (entity, edge).
+struct SegmentEdits<'e> {
+    key: [u8; 9],
+    stored: Option<Vec<u8>>,
+    edits: &'e [(u32, Edge, bool)],
+}
+
+impl SegmentEdits<'_> {
+    /// The segment with the edits, sealed; `None` if nothing is left of it.
+    fn rewrite(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = &self.key;
+        let stored = match &self.stored {
+            Some(sealed) => Segment::parse(unseal("adjacency", key, sealed)?)
+                .map(|segment| segment.to_edges())
+                .ok_or_else(|| StoreError::corrupt("adjacency", key, "contents make no sense"))?,
+            None => Vec::new(),
+        };
+        let mut edges = Vec::with_capacity(stored.len() + self.edits.len());
+        let mut stored = stored.into_iter().peekable();
+        for &(entity, edge, add) in self.edits {
+            let at = (entity % SPAN, edge);
+            while let Some(kept) = stored.next_if(|kept| *kept < at) {
+                edges.push(kept);
+            }
+            let found = stored.next_if(|kept| *kept == at).is_some();
+            // An edge that is taken away and added again sorts as (false, true): the last one
+            // counts.
+            let repeated = edges.last() == Some(&at);
+            if !add && !found && !repeated {
+                let what = "an edge to remove is missing";
+                return Err(StoreError::corrupt("adjacency", key, what));
+            }
+            if add && !repeated {
+                edges.push(at);
+            }
         }
-        let found = stored.next_if(|kept| *kept == at).is_some();
-        // An edge that is taken away and added again sorts as (false, true): the last one counts.
-        let repeated = edges.last() == Some(&at);
-        if !add && !found && !repeated {
-            return Err(StoreError::corrupt("adjacency", &key, "an edge to remove is missing"));
+        edges.extend(stored);
+        if edges.is_empty() {
+            return Ok(None);
         }
-        if add && !repeated {
-            edges.push(at);
-        }
+        Ok(Some(seal("adjacency", key, segment::encode(&edges))))
     }
-    edges.extend(stored);
-    if edges.is_empty() {
-        table.remove(&key[..])?;
-    } else {
-        put(table, tables::ADJACENCY, &key, segment::encode(&edges))?;
-    }
-    if existed == edges.is_empty() {
-        list_segment(table, direction, chunk, scope, !edges.is_empty())?;
-    }
-    Ok(())
 }
 
 /// Enters a scope into the list of a chunk, or strikes it.

@@ -9,9 +9,11 @@ use super::plan::{Action, Change, Content, JobPlan, Merged, Plan};
 use crate::graph::{Kind, ObjectId};
 use crate::store::staging::Stage;
 use crate::store::{
-    BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, Snapshot, StoreError, Writer,
-    take_value, write_body,
+    BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, ScopeRow, Snapshot, StoreError,
+    Writer, take_value, write_body,
 };
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// Stores a plan: graph, reports and counts change together at the commit of `writer`.
@@ -96,13 +98,44 @@ struct Step<'s> {
 }
 
 /// The new facts of an object before they are joined with what was stored.
+#[derive(Clone, Copy, Default)]
 struct Facts {
-    key: Box<str>,
     type_name: u32,
     class: u32,
-    display: Option<Box<str>>,
     block: u32,
     slot: u32,
+    /// Position in the texts, counted from 1; 0 for neither key nor display name, as most
+    /// relationships have it.
+    texts: u32,
+}
+
+/// The key, empty where it is not to be stored, and the display name of an object.
+type Texts = (Box<str>, Option<Box<str>>);
+
+/// The new contents of all changes of a step.
+struct Contents {
+    /// By change; nothing for a deletion.
+    facts: Vec<Option<Facts>>,
+    texts: Vec<Texts>,
+}
+
+impl Contents {
+    fn put(&mut self, change: usize, mut facts: Facts, texts: Texts) {
+        if !texts.0.is_empty() || texts.1.is_some() {
+            self.texts.push(texts);
+            facts.texts = self.texts.len() as u32;
+        }
+        self.facts[change] = Some(facts);
+    }
+
+    fn take(&mut self, change: usize) -> Option<(Facts, Texts)> {
+        let facts = self.facts[change].take()?;
+        let texts = match facts.texts {
+            0 => Texts::default(),
+            at => std::mem::take(&mut self.texts[at as usize - 1]),
+        };
+        Some((facts, texts))
+    }
 }
 
 impl Step<'_> {
@@ -114,21 +147,23 @@ impl Step<'_> {
         self.writer.scope(self.scope)?.generation += 1;
         let creates = changes.iter().filter(|c| matches!(c.action, Action::Create(_))).count();
         self.writer.take_numbers(self.kind, creates)?;
-        let mut facts = self.bodies(changes)?;
-        let mut order: Vec<u32> = (0..changes.len() as u32).collect();
-        order.sort_unstable_by_key(|&i| changes[i as usize].number);
+        let mut contents = self.contents(changes)?;
+        let mut order: Vec<(u32, u32)> =
+            changes.iter().zip(0..).map(|(change, i)| (change.number, i)).collect();
+        order.par_sort_unstable();
         let mut edges = Vec::new();
         let mut deleted = Vec::new();
+        let mut counts = Shifts::default();
         for piece in order.chunks(HEADS_AT_ONCE) {
             let mut heads = Vec::with_capacity(piece.len());
-            for &i in piece {
+            for &(_, i) in piece {
                 let change = &changes[i as usize];
                 let before = match change.action {
                     Action::Create(_) => None,
                     _ => Some(self.stored_head(change.number)?),
                 };
-                let head = self.head(change, facts[i as usize].take(), before.as_ref());
-                self.count(change, before.as_ref(), &head)?;
+                let head = self.head(change, contents.take(i as usize), before.as_ref());
+                counts.count(change, before.as_ref(), &head);
                 if self.kind == Kind::Relationship {
                     edge_edits(change, before.as_ref(), &head, &mut edges);
                 }
@@ -139,7 +174,8 @@ impl Step<'_> {
             }
             self.writer.edit_heads(self.kind, heads.into_iter())?;
         }
-        drop(facts);
+        drop(contents);
+        counts.apply(self.writer.scope(self.scope)?, self.kind);
         self.identities(changes)?;
         if self.kind == Kind::Relationship {
             self.writer.edit_adjacency(self.scope, &edges)?;
@@ -153,113 +189,77 @@ impl Step<'_> {
         })
     }
 
-    /// Packs the new contents, in the order of the stage; returns the facts by change.
-    fn bodies(&mut self, changes: &[Change]) -> Result<Vec<Option<Facts>>, SyncError> {
-        let mut order: Vec<(u32, u32, usize)> = Vec::with_capacity(changes.len());
-        for (i, change) in changes.iter().enumerate() {
+    /// Packs the new contents, in the order of the stage.
+    fn contents(&mut self, changes: &[Change]) -> Result<Contents, SyncError> {
+        let mut contents = Contents { facts: vec![None; changes.len()], texts: Vec::new() };
+        let mut frames: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.stage.frames() as usize];
+        let mut merged = Vec::new();
+        for (change, i) in changes.iter().zip(0..) {
             match &change.action {
                 Action::Delete => {}
                 Action::Create(content) | Action::Revive(content) | Action::Update(content) => {
-                    let (frame, offset) = match content {
-                        Content::Staged { frame, offset, .. } => (*frame, *offset),
-                        Content::Merged(_) => (u32::MAX, 0),
-                    };
-                    order.push((frame, offset, i));
+                    match content {
+                        Content::Staged { frame, offset, .. } => {
+                            frames[*frame as usize].push((*offset, i));
+                        }
+                        Content::Merged(merge) => merged.push((i as usize, merge)),
+                    }
                 }
             }
         }
-        order.sort_unstable();
-        let first = self.writer.scope(self.scope)?.next_block[self.kind as usize];
-        let mut packer = BodyPacker::new(first);
-        let mut facts: Vec<Option<Facts>> = Vec::new();
-        facts.resize_with(changes.len(), || None);
-        let mut full = Vec::new();
-        for group in order.chunk_by(|a, b| a.0 == b.0) {
-            let frame = group[0].0;
-            if frame == u32::MAX {
-                for &(_, _, i) in group {
-                    let content = content_of(&changes[i]);
-                    if let Content::Merged(merged) = content {
-                        facts[i] = Some(self.merged(merged, &mut packer, &mut full));
+        let work: Vec<FrameWork> = (0..)
+            .zip(frames)
+            .filter(|(_, order)| !order.is_empty())
+            .map(|(frame, order)| {
+                let names = self.stage.names(frame);
+                let numbers = names.iter().map(|name| self.writer.names.intern(name)).collect();
+                let display = names.iter().position(|name| name == "displayName");
+                FrameWork { frame, order, numbers, display: display.map(|d| d as u32) }
+            })
+            .collect();
+        let row = self.writer.scope(self.scope)?;
+        let mut next = row.next_block[self.kind as usize];
+        // Each core packs a run of frames; what is packed waits for no more than one round.
+        let (stage, kind) = (self.stage, self.kind);
+        for round in runs(work) {
+            let packed: Vec<Result<Packed, SyncError>> =
+                round.into_par_iter().map(|run| pack(stage, kind, run, changes)).collect();
+            for packed in packed {
+                let Packed { facts, blocks } = packed?;
+                for (change, mut fact, texts) in facts {
+                    if fact.block != NO_BODY {
+                        fact.block += next;
                     }
+                    contents.put(change as usize, fact, texts);
                 }
-            } else {
-                self.frame(frame, group, changes, &mut packer, &mut full, &mut facts)?;
+                let count = blocks.len() as u32;
+                self.writer.put_bodies(self.kind, self.scope, (next..).zip(blocks))?;
+                next += count;
             }
+        }
+        let mut packer = BodyPacker::new(next);
+        let mut full = Vec::new();
+        for (change, merged) in merged {
+            let (facts, texts) = self.merged(merged, &mut packer, &mut full);
+            contents.put(change, facts, texts);
         }
         let (last, next) = packer.finish();
         full.extend(last);
         self.writer.put_bodies(self.kind, self.scope, full)?;
         self.writer.scope(self.scope)?.next_block[self.kind as usize] = next;
-        Ok(facts)
-    }
-
-    fn frame(
-        &mut self,
-        frame: u32,
-        group: &[(u32, u32, usize)],
-        changes: &[Change],
-        packer: &mut BodyPacker,
-        full: &mut Vec<(u32, Vec<u8>)>,
-        facts: &mut [Option<Facts>],
-    ) -> Result<(), SyncError> {
-        let records = self.stage.records(frame)?;
-        let names = self.stage.names(frame);
-        let numbers: Vec<u32> = names.iter().map(|name| self.writer.names.intern(name)).collect();
-        let display = names.iter().position(|name| name == "displayName");
-        for &(_, _, i) in group {
-            let Content::Staged { offset, len, .. } = *content_of(&changes[i]) else { continue };
-            let record = Record::read(self.kind, &records, (offset, len))
-                .ok_or(SyncError::damaged_stage())?;
-            let (properties, raw) = record.properties().ok_or(SyncError::damaged_stage())?;
-            let (shown, rest) = split_display(&properties, display.map(|d| d as u32));
-            let rest = rest.map(|(name, value)| (numbers[*name as usize], *value));
-            let (block, slot) = push_body(packer, full, rest.collect(), raw);
-            let fact = Facts {
-                key: record.key.into(),
-                type_name: numbers[record.type_name as usize],
-                class: numbers[record.class as usize],
-                display: shown,
-                block,
-                slot,
-            };
-            facts[i] = Some(fact);
-        }
-        // Blocks are handed on as they fill, so that memory holds only a few.
-        self.writer.put_bodies(self.kind, self.scope, full.drain(..))?;
-        Ok(())
-    }
-
-    fn merged(
-        &mut self,
-        merged: &Merged,
-        packer: &mut BodyPacker,
-        full: &mut Vec<(u32, Vec<u8>)>,
-    ) -> Facts {
-        let properties: Vec<(u32, &[u8])> = merged
-            .properties
-            .iter()
-            .map(|(name, value)| (self.writer.names.intern(name), value.as_slice()))
-            .collect();
-        let display = self.writer.names.number("displayName");
-        let (shown, rest) = split_display(&properties, display);
-        let rest: Vec<(u32, &[u8])> = rest.copied().collect();
-        let (block, slot) = push_body(packer, full, rest, merged.raw_data.as_deref());
-        Facts {
-            key: merged.key.as_str().into(),
-            type_name: self.writer.names.intern(&merged.type_name),
-            class: self.writer.names.intern(&merged.class),
-            display: shown,
-            block,
-            slot,
-        }
+        Ok(contents)
     }
 
     /// The head after a change.
-    fn head(&self, change: &Change, facts: Option<Facts>, before: Option<&Head>) -> Head {
+    fn head(
+        &self,
+        change: &Change,
+        content: Option<(Facts, Texts)>,
+        before: Option<&Head>,
+    ) -> Head {
         let (sequence, now) = (self.sequence, self.now);
-        match (facts, before) {
-            (Some(facts), before) => Head {
+        match (content, before) {
+            (Some((facts, (key, display))), before) => Head {
                 scope: self.scope,
                 type_name: facts.type_name,
                 class: facts.class,
@@ -274,12 +274,12 @@ impl Step<'_> {
                 slot: facts.slot,
                 // A patch may name an entity by its id.
                 key: match before {
-                    Some(before) if facts.key.is_empty() && self.kind == Kind::Entity => {
+                    Some(before) if key.is_empty() && self.kind == Kind::Entity => {
                         before.key.clone()
                     }
-                    _ => facts.key,
+                    _ => key,
                 },
-                display: facts.display,
+                display,
             },
             (None, before) => {
                 let before = before.expect("BUG: what has no contents was stored before");
@@ -288,31 +288,24 @@ impl Step<'_> {
         }
     }
 
-    /// Keeps the counts of the scope and of its dead records.
-    fn count(
+    fn merged(
         &mut self,
-        change: &Change,
-        before: Option<&Head>,
-        after: &Head,
-    ) -> Result<(), StoreError> {
-        let kind = self.kind as usize;
-        let row = self.writer.scope(self.scope)?;
-        if let Some(before) = before {
-            if before.end == 0 {
-                row.counts[kind].shift(before.type_name, before.class, -1);
-            } else {
-                row.counts[kind].deleted -= 1;
-            }
-            if before.block != NO_BODY && change.action != Action::Delete {
-                row.dead[kind] += 1;
-            }
-        }
-        if after.end == 0 {
-            row.counts[kind].shift(after.type_name, after.class, 1);
-        } else {
-            row.counts[kind].deleted += 1;
-        }
-        Ok(())
+        merged: &Merged,
+        packer: &mut BodyPacker,
+        full: &mut Vec<(u32, Vec<u8>)>,
+    ) -> (Facts, Texts) {
+        let properties: Vec<(u32, &[u8])> = merged
+            .properties
+            .iter()
+            .map(|(name, value)| (self.writer.names.intern(name), value.as_slice()))
+            .collect();
+        let display = self.writer.names.number("displayName");
+        let (shown, rest) = split_display(&properties, display);
+        let rest: Vec<(u32, &[u8])> = rest.copied().collect();
+        let (block, slot) = push_body(packer, full, rest, merged.raw_data.as_deref());
+        let type_name = self.writer.names.intern(&merged.type_name);
+        let class = self.writer.names.intern(&merged.class);
+        (Facts { type_name, class, block, slot, texts: 0 }, (merged.key.as_str().into(), shown))
     }
 
     fn identities(&mut self, changes: &[Change]) -> Result<(), StoreError> {
@@ -325,6 +318,115 @@ impl Step<'_> {
             })
             .collect();
         self.writer.edit_identity(self.kind, self.scope, &edits)
+    }
+}
+
+/// The changes whose contents lie in one frame, and what its names are in the database.
+struct FrameWork {
+    frame: u32,
+    /// Offset in the frame and index of the change.
+    order: Vec<(u32, u32)>,
+    numbers: Vec<u32>,
+    display: Option<u32>,
+}
+
+/// What a run of frames became: facts by change, and blocks.
+struct Packed {
+    facts: Vec<(u32, Facts, Texts)>,
+    blocks: Vec<Vec<u8>>,
+}
+
+/// Frames in one run: enough that a block which is not full at its end weighs little.
+const FRAMES_IN_RUN: usize = 16;
+
+/// Frames in rounds of as many runs as there are cores.
+fn runs(work: Vec<FrameWork>) -> Vec<Vec<Vec<FrameWork>>> {
+    let cores = rayon::current_num_threads();
+    let len = work.len().div_ceil(cores).clamp(1, FRAMES_IN_RUN);
+    let mut rounds: Vec<Vec<Vec<FrameWork>>> = Vec::new();
+    for frame in work {
+        let full = |run: &Vec<FrameWork>| run.len() == len;
+        if rounds.last().is_none_or(|r| r.len() == cores && r.last().is_some_and(full)) {
+            rounds.push(Vec::new());
+        }
+        let round = rounds.last_mut().expect("BUG: there is a round");
+        if round.last().is_none_or(full) {
+            round.push(Vec::new());
+        }
+        round.last_mut().expect("BUG: there is a run").push(frame);
+    }
+    rounds
+}
+
+/// Packs the contents of a run of frames into blocks numbered from 0.
+fn pack(
+    stage: &Stage,
+    kind: Kind,
+    run: Vec<FrameWork>,
+    changes: &[Change],
+) -> Result<Packed, SyncError> {
+    let mut packer = BodyPacker::new(0);
+    let mut full = Vec::new();
+    let mut facts = Vec::with_capacity(run.iter().map(|work| work.order.len()).sum());
+    for FrameWork { frame, mut order, numbers, display } in run {
+        let records = stage.records(frame)?;
+        order.sort_unstable();
+        for (_, i) in order {
+            let Content::Staged { offset, len, .. } = *content_of(&changes[i as usize]) else {
+                continue;
+            };
+            let record =
+                Record::read(kind, &records, (offset, len)).ok_or(SyncError::damaged_stage())?;
+            let (properties, raw) = record.properties().ok_or(SyncError::damaged_stage())?;
+            let (shown, rest) = split_display(&properties, display);
+            let rest = rest.map(|(name, value)| (numbers[*name as usize], *value));
+            let (block, slot) = push_body(&mut packer, &mut full, rest.collect(), raw);
+            let type_name = numbers[record.type_name as usize];
+            let class = numbers[record.class as usize];
+            facts.push((
+                i,
+                Facts { type_name, class, block, slot, texts: 0 },
+                (record.key.into(), shown),
+            ));
+        }
+    }
+    full.extend(packer.finish().0);
+    Ok(Packed { facts, blocks: full.into_iter().map(|(_, block)| block).collect() })
+}
+
+/// What changes in the counts of a scope, gathered by type and class: there are few of them and
+/// many objects.
+#[derive(Default)]
+struct Shifts {
+    live: FxHashMap<(u32, u32), i64>,
+    deleted: i64,
+    dead: u64,
+}
+
+impl Shifts {
+    fn count(&mut self, change: &Change, before: Option<&Head>, after: &Head) {
+        if let Some(before) = before {
+            if before.end == 0 {
+                *self.live.entry((before.type_name, before.class)).or_default() -= 1;
+            } else {
+                self.deleted -= 1;
+            }
+            self.dead += u64::from(before.block != NO_BODY && change.action != Action::Delete);
+        }
+        if after.end == 0 {
+            *self.live.entry((after.type_name, after.class)).or_default() += 1;
+        } else {
+            self.deleted += 1;
+        }
+    }
+
+    fn apply(self, row: &mut ScopeRow, kind: Kind) {
+        let counts = &mut row.counts[kind as usize];
+        for ((type_name, class), by) in self.live.into_iter().filter(|(_, by)| *by != 0) {
+            counts.shift(type_name, class, by);
+        }
+        counts.deleted = counts.deleted.saturating_add_signed(self.deleted);
+        row.dead[kind as usize] += self.dead;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything that can be said about a draft without the graph is said here. What needs the graph
 //! (whether an end exists) waits for finalize, because batches come in any order.
 
+use super::known::{Known, spelling};
 use super::mode::Mode;
 use super::parse::Fault;
 use crate::graph::{
@@ -12,6 +13,8 @@ use crate::graph::{
 use crate::store::staging::{Batch, Staged, StagedEnd, StagedRelationship};
 use crate::store::{Cursor, put_bytes, put_value, put_varint, skip_value};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What a batch must agree with.
@@ -25,6 +28,8 @@ pub struct BatchRules {
     pub same_scope_reject: bool,
     /// Seed of content digests.
     pub digest_seed: u64,
+    /// What the scope holds already; lines of it are passed over.
+    pub known: Option<Arc<Known>>,
 }
 
 /// Packs drafts into a batch.
@@ -40,6 +45,13 @@ pub struct BatchBuilder<'r> {
 
 type Wrong = String;
 
+impl BatchRules {
+    /// See [`spelling`].
+    pub fn spelling(&self, text: &[u8]) -> u64 {
+        spelling(text, self.mode, self.digest_seed)
+    }
+}
+
 impl<'r> BatchBuilder<'r> {
     /// Starts an empty batch.
     pub fn new(rules: &'r BatchRules) -> BatchBuilder<'r> {
@@ -52,6 +64,11 @@ impl<'r> BatchBuilder<'r> {
             scratch: Vec::new(),
             values: Vec::new(),
         }
+    }
+
+    /// What the batch agrees with.
+    pub fn rules(&self) -> &'r BatchRules {
+        self.rules
     }
 
     /// The batch so far.
@@ -82,7 +99,10 @@ impl<'r> BatchBuilder<'r> {
     }
 
     /// The scope of the job that a row belongs to.
-    fn scope<'s>(&'s self, row: Option<&'s str>) -> Result<&'s str, Wrong> {
+    fn scope<'s>(&self, row: Option<&'s str>) -> Result<&'s str, Wrong>
+    where
+        'r: 's,
+    {
         match (self.rules.scope.as_deref(), row) {
             (Some(job), Some(row)) if job != row => Err(format!(
                 "`_scope` is `{row}`, but the job writes the scope `{job}`; a row cannot change it"
@@ -97,19 +117,24 @@ impl<'r> BatchBuilder<'r> {
     /// # Errors
     ///
     /// The fault with place and key, when the mode does not take this entity.
-    pub fn push_entity(&mut self, draft: &DraftEntity<'_>) -> Result<(), Fault> {
-        self.entity(draft).map_err(|message| fault(draft.place, draft.key.as_deref(), message))
+    pub fn push_entity(
+        &mut self,
+        draft: &DraftEntity<'_>,
+        spelling: Option<u64>,
+    ) -> Result<(), Fault> {
+        self.entity(draft, spelling)
+            .map_err(|message| fault(draft.place, draft.key.as_deref(), message))
     }
 
-    fn entity(&mut self, draft: &DraftEntity<'_>) -> Result<(), Wrong> {
+    fn entity(&mut self, draft: &DraftEntity<'_>, spelling: Option<u64>) -> Result<(), Wrong> {
         let mode = self.rules.mode;
         if mode == Mode::CrossScope {
             return Err("Entities cannot be uploaded in CROSS_SCOPE mode".into());
         }
-        let scope = self.scope(draft.scope.as_deref())?.to_owned();
+        let scope = self.scope(draft.scope.as_deref())?;
         let id = match (draft.key.as_deref(), draft.id) {
             (Some(key), given) => {
-                let id = ObjectId::new(Kind::Entity, &scope, key);
+                let id = ObjectId::new(Kind::Entity, scope, key);
                 match given.filter(|given| *given != id) {
                     Some(given) => {
                         return Err(format!(
@@ -132,8 +157,11 @@ impl<'r> BatchBuilder<'r> {
             }
         }
         let type_name = draft.type_name.as_deref().unwrap_or("");
-        let classes = draft.classes.join(&CLASS_SEPARATOR.to_string());
-        let scope = self.number(0, &scope);
+        let classes = match draft.classes.as_slice() {
+            [one] => Cow::Borrowed(one.as_ref()),
+            many => Cow::Owned(many.join(&CLASS_SEPARATOR.to_string())),
+        };
+        let scope = self.number(0, scope);
         let type_number = self.number(1, type_name);
         let class_number = self.number(2, &classes);
         let offset = self.batch.records.len();
@@ -149,7 +177,7 @@ impl<'r> BatchBuilder<'r> {
             None,
             draft.raw_data.as_deref(),
         );
-        let staged = self.staged(id, digest, (scope, type_number), offset);
+        let staged = self.staged(id, (digest, spelling), (scope, type_number), offset);
         self.batch.entities.push(staged);
         Ok(())
     }
@@ -159,32 +187,41 @@ impl<'r> BatchBuilder<'r> {
     /// # Errors
     ///
     /// The fault with place and key, when the mode does not take this relationship.
-    pub fn push_relationship(&mut self, draft: &DraftRelationship<'_>) -> Result<(), Fault> {
-        self.relationship(draft).map_err(|message| fault(draft.place, Some(&draft.key), message))
+    pub fn push_relationship(
+        &mut self,
+        draft: &DraftRelationship<'_>,
+        spelling: Option<u64>,
+    ) -> Result<(), Fault> {
+        self.relationship(draft, spelling)
+            .map_err(|message| fault(draft.place, Some(&draft.key), message))
     }
 
-    fn relationship(&mut self, draft: &DraftRelationship<'_>) -> Result<(), Wrong> {
+    fn relationship(
+        &mut self,
+        draft: &DraftRelationship<'_>,
+        spelling: Option<u64>,
+    ) -> Result<(), Wrong> {
         let mode = self.rules.mode;
         if !mode.takes_relationships() {
             return Err(format!("Relationships cannot be uploaded in {mode} mode"));
         }
-        let scope = self.scope(draft.scope.as_deref())?.to_owned();
+        let scope = self.scope(draft.scope.as_deref())?;
         if mode == Mode::CrossScope {
-            self.check_cross_scope(draft, &scope)?;
+            self.check_cross_scope(draft, scope)?;
         }
         // Drafts of a mapping did not pass the JSON reader, which refuses such lists.
         for (name, value) in &draft.properties {
             check_list(name, value)?;
         }
-        let id = ObjectId::new(Kind::Relationship, &scope, &draft.key);
+        let id = ObjectId::new(Kind::Relationship, scope, &draft.key);
         if let Some(given) = draft.id.filter(|given| *given != id) {
             return Err(format!(
                 "`_id` is {given}, but scope `{scope}` and `_key` give {id}; leave `_id` out"
             ));
         }
-        let from = self.end("from", &draft.from, &scope)?;
-        let to = self.end("to", &draft.to, &scope)?;
-        let scope = self.number(0, &scope);
+        let from = self.end("from", &draft.from, scope)?;
+        let to = self.end("to", &draft.to, scope)?;
+        let scope = self.number(0, scope);
         let type_number = self.number(1, &draft.type_name);
         let class_number = self.number(2, &draft.class);
         let from_key = draft.from.key.as_deref().unwrap_or("");
@@ -208,7 +245,7 @@ impl<'r> BatchBuilder<'r> {
             draft.origin.as_ref(),
             draft.raw_data.as_deref(),
         );
-        let object = self.staged(id, digest, (scope, type_number), offset);
+        let object = self.staged(id, (digest, spelling), (scope, type_number), offset);
         self.batch.relationships.push(StagedRelationship { object, from, to });
         Ok(())
     }
@@ -264,10 +301,17 @@ impl<'r> BatchBuilder<'r> {
         put_varint(&mut self.batch.records, place.line.into());
     }
 
-    fn staged(&self, id: ObjectId, digest: u64, names: (u32, u32), offset: usize) -> Staged {
+    fn staged(
+        &self,
+        id: ObjectId,
+        digests: (u64, Option<u64>),
+        names: (u32, u32),
+        offset: usize,
+    ) -> Staged {
         let (scope, type_name) = names;
+        let (digest, spelling) = (digests.0, digests.1.unwrap_or(digests.0));
         let len = (self.batch.records.len() - offset) as u32;
-        Staged { id, digest, scope, type_name, frame: 0, offset: offset as u32, len }
+        Staged { id, digest, spelling, scope, type_name, frame: 0, offset: offset as u32, len }
     }
 
     /// Appends properties and raw data to the record and returns the digest of the content, of
@@ -277,7 +321,7 @@ impl<'r> BatchBuilder<'r> {
         type_name: &str,
         class: &str,
         ends: &[ObjectId],
-        properties: &[(std::borrow::Cow<'_, str>, Value<'_>)],
+        properties: &[(Cow<'_, str>, Value<'_>)],
         origin: Option<&Origin>,
         raw_data: Option<&str>,
     ) -> u64 {
@@ -349,11 +393,12 @@ pub fn content_digest(
     seed: u64,
     type_name: &str,
     class: &str,
+    ends: &[ObjectId],
     properties: &[(String, Vec<u8>)],
     raw_data: Option<&str>,
 ) -> u64 {
     let mut content = Vec::new();
-    begin_content(&mut content, type_name, class, &[]);
+    begin_content(&mut content, type_name, class, ends);
     for (name, value) in properties {
         put_bytes(&mut content, name.as_bytes());
         content.extend_from_slice(value);

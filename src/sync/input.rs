@@ -73,10 +73,13 @@ pub fn read_inputs(
 
 struct Piece {
     first_line: u32,
+    /// A buffer that begins with the piece.
     bytes: Vec<u8>,
+    len: usize,
 }
 
-type Packed = (Batch, Vec<Fault>);
+/// What became of a piece, and its buffer, to be used again: new memory costs more than reading.
+type Packed = (Batch, Vec<Fault>, Vec<u8>);
 
 fn read_lines(
     input: &mut Input<'_>,
@@ -99,30 +102,32 @@ fn read_lines(
         drop(pieces);
         // Results come back in the order of the pieces, whoever is done first.
         let mut waiting: std::collections::VecDeque<Receiver<Packed>> = Default::default();
-        let mut collect = |receiver: Receiver<Packed>| -> Result<bool, SyncError> {
-            let (batch, found) = receiver.recv().map_err(|_| SyncError::worker_lost())?;
+        let mut collect = |receiver: Receiver<Packed>, used: &mut Vec<Vec<u8>>| {
+            let (batch, found, buffer) = receiver.recv().map_err(|_| SyncError::worker_lost())?;
+            used.push(buffer);
             faults.extend(found);
             if faults.is_empty() {
                 take(batch)?;
             }
-            Ok(faults.len() < FAULTS_MAX)
+            Ok::<bool, SyncError>(faults.len() < FAULTS_MAX)
         };
-        let mut reader = PieceReader { input, rest: Vec::new(), line: 1, done: false };
+        let mut reader =
+            PieceReader { input, rest: Vec::new(), used: Vec::new(), line: 1, done: false };
         while let Some(piece) = reader.next(&name)? {
-            progress(piece.bytes.len() as u64);
+            progress(piece.len as u64);
             let (sender, receiver) = sync_channel(1);
             to_workers.send((piece, sender)).map_err(|_| SyncError::worker_lost())?;
             waiting.push_back(receiver);
             if waiting.len() > threads
                 && let Some(receiver) = waiting.pop_front()
-                && !collect(receiver)?
+                && !collect(receiver, &mut reader.used)?
             {
                 return Ok(());
             }
         }
         drop(to_workers);
         for receiver in waiting {
-            if !collect(receiver)? {
+            if !collect(receiver, &mut reader.used)? {
                 break;
             }
         }
@@ -142,82 +147,86 @@ fn work(
         };
         let Ok((piece, reply)) = next else { return };
         // The reader may have stopped at a fault; then nobody waits for this batch.
-        let _ = reply.send(pack(&piece, number, rules));
+        let (batch, faults) = pack(&piece, number, rules);
+        let _ = reply.send((batch, faults, piece.bytes));
     }
 }
 
 /// Cuts a stream into pieces that end with a line.
 struct PieceReader<'i, 'a> {
     input: &'i mut Input<'a>,
+    /// What was read behind the last whole line.
     rest: Vec<u8>,
+    /// Buffers whose pieces are done with.
+    used: Vec<Vec<u8>>,
     line: u32,
     done: bool,
 }
 
 impl PieceReader<'_, '_> {
     fn next(&mut self, name: &str) -> Result<Option<Piece>, SyncError> {
-        let mut bytes = std::mem::take(&mut self.rest);
+        let mut bytes = self.used.pop().unwrap_or_default();
+        let mut len = self.rest.len();
+        // Buffers keep their length, so that each is cleared once and not for every piece.
+        if bytes.len() < len + PIECE {
+            bytes.resize(len + PIECE + PIECE / 16, 0);
+        }
+        bytes[..len].copy_from_slice(&self.rest);
+        self.rest.clear();
         let mut searched = 0;
         let cut = loop {
-            if !self.done && bytes.len() < PIECE {
-                self.fill(&mut bytes, name)?;
+            while !self.done && len < bytes.len() {
+                match self.input.reader.read(&mut bytes[len..]) {
+                    Ok(0) => self.done = true,
+                    Ok(n) => len += n,
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(SyncError::read(name, e)),
+                }
             }
             if self.done {
-                break bytes.len();
+                break len;
             }
-            if let Some(at) = memchr::memrchr(b'\n', &bytes[searched..]) {
+            if let Some(at) = memchr::memrchr(b'\n', &bytes[searched..len]) {
                 break searched + at + 1;
             }
             // A line longer than a piece: read on, it will be refused for its size.
-            searched = bytes.len();
-            let more = bytes.len() + PIECE;
-            bytes.reserve(more - bytes.len());
-            self.read_some(&mut bytes, PIECE, name)?;
+            searched = len;
+            bytes.resize(len + PIECE, 0);
         };
-        self.rest = bytes.split_off(cut);
-        if bytes.is_empty() {
+        self.rest.extend_from_slice(&bytes[cut..len]);
+        if cut == 0 {
             return Ok(None);
         }
         let first_line = self.line;
-        self.line += memchr::memchr_iter(b'\n', &bytes).count() as u32;
-        Ok(Some(Piece { first_line, bytes }))
-    }
-
-    fn fill(&mut self, bytes: &mut Vec<u8>, name: &str) -> Result<(), SyncError> {
-        bytes.reserve((PIECE + PIECE / 4).saturating_sub(bytes.len()));
-        while !self.done && bytes.len() < PIECE {
-            self.read_some(bytes, PIECE - bytes.len(), name)?;
-        }
-        Ok(())
-    }
-
-    fn read_some(&mut self, bytes: &mut Vec<u8>, n: usize, name: &str) -> Result<(), SyncError> {
-        let before = bytes.len();
-        (&mut self.input.reader)
-            .take(n as u64)
-            .read_to_end(bytes)
-            .map_err(|e| SyncError::read(name, e))?;
-        self.done = bytes.len() - before < n;
-        Ok(())
+        self.line += memchr::memchr_iter(b'\n', &bytes[..cut]).count() as u32;
+        Ok(Some(Piece { first_line, bytes, len: cut }))
     }
 }
 
 /// Checks and packs the lines of a piece.
-fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> Packed {
+fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
     let mut builder = BatchBuilder::new(rules);
     let mut reader = ObjectReader::default();
     let mut faults = Vec::new();
-    let lines = piece.bytes.split_inclusive(|&b| b == b'\n');
-    for (line, bytes) in (piece.first_line..).zip(lines) {
+    let text = &piece.bytes[..piece.len];
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
+    for (line, end) in (piece.first_line..).zip(ends) {
         let place = Place { input, line };
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bytes = &text[start..end];
+        start = end + 1;
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let spelling = rules.spelling(bytes);
+        if rules.known.as_ref().is_some_and(|known| known.mark(spelling)) {
+            continue;
+        }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         match std::str::from_utf8(bytes) {
             Ok(text) => {
-                faults.extend(push(&mut builder, &mut reader, text, place, None).err());
+                let pushed = push_spelled(&mut builder, &mut reader, text, spelling, place, None);
+                faults.extend(pushed.err());
             }
             Err(e) => faults.push(Fault {
                 place,
@@ -242,9 +251,21 @@ pub fn push<'a>(
     place: Place,
     expected: Option<Kind>,
 ) -> Result<(), Fault> {
+    let spelling = builder.rules().spelling(text.as_bytes());
+    push_spelled(builder, reader, text, spelling, place, expected)
+}
+
+fn push_spelled<'a>(
+    builder: &mut BatchBuilder<'_>,
+    reader: &mut ObjectReader<'a>,
+    text: &'a str,
+    spelling: u64,
+    place: Place,
+    expected: Option<Kind>,
+) -> Result<(), Fault> {
     match reader.read(text, place, expected)? {
-        Draft::Entity(draft) => builder.push_entity(&draft),
-        Draft::Relationship(draft) => builder.push_relationship(&draft),
+        Draft::Entity(draft) => builder.push_entity(&draft, Some(spelling)),
+        Draft::Relationship(draft) => builder.push_relationship(&draft, Some(spelling)),
     }
 }
 

@@ -9,6 +9,7 @@ mod batch;
 mod csv_rows;
 mod guard;
 mod input;
+mod known;
 mod mode;
 mod parse;
 mod plan;
@@ -20,6 +21,7 @@ pub use apply::{apply, job_row};
 pub use batch::{BatchBuilder, BatchRules, Record, content_digest};
 pub use guard::{EdgeLimits, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, Refusal};
 pub use input::{Format, Input, read_inputs};
+pub use known::Known;
 pub use mode::Mode;
 pub use parse::{Draft, Fault, ObjectReader};
 pub use plan::{Action, Change, JobInput, JobPlan, JobSpec, Plan, plan};
@@ -57,6 +59,8 @@ pub enum SyncError {
     Store(StoreError),
     /// A thread of ours died.
     Worker,
+    /// Lines were passed over as unchanged, and now each has to be looked at; see [`Known`].
+    Reread,
 }
 
 impl SyncError {
@@ -107,6 +111,7 @@ impl fmt::Display for SyncError {
             SyncError::Read(name, e) => write!(f, "cannot read `{name}`: {e}"),
             SyncError::Store(e) => e.fmt(f),
             SyncError::Worker => f.write_str("a reading thread ended unexpectedly"),
+            SyncError::Reread => f.write_str("the upload has to be read again in full"),
         }
     }
 }

@@ -7,16 +7,19 @@
 
 use super::batch::{Record, content_digest};
 use super::guard::{self, Deletions, EdgeLimits, Limits};
+use super::known::Known;
 use super::mode::Mode;
 use super::reconcile::{Decision, reconcile};
 use super::report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
 use super::{Inputs, SyncError};
-use crate::graph::{Adjacency, Direction, GraphRead, Kind, Names, ObjectId};
+use crate::graph::{Adjacency, Direction, GraphRead, Kind, Names, ORIGIN, ObjectId};
 use crate::store::staging::{Stage, Staged, StagedEnd, StagedRelationship};
 use crate::store::{Cursor, Identity, ScopeRow, Snapshot, StoreError, put_value, read_body};
+use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a job is, before anything is uploaded to it.
@@ -99,6 +102,24 @@ pub struct JobInput {
     pub relationships: Vec<StagedRelationship>,
     /// What it names for deletion.
     pub deletes: Vec<(Kind, ObjectId)>,
+    /// What the scope held already, with what of it was uploaded unchanged.
+    pub known: Option<Arc<Known>>,
+    /// Entities and relationships that came again and were folded away when this was planned.
+    pub folded: [u64; 2],
+}
+
+impl JobInput {
+    /// A job to which nothing was uploaded.
+    pub fn new(spec: JobSpec) -> JobInput {
+        JobInput {
+            spec,
+            entities: Vec::new(),
+            relationships: Vec::new(),
+            deletes: Vec::new(),
+            known: None,
+            folded: [0, 0],
+        }
+    }
 }
 
 /// Contents put together from stored and uploaded ones.
@@ -215,7 +236,8 @@ impl Plan {
     }
 }
 
-/// Makes the plan of `jobs` against a snapshot.
+/// Makes the plan of `jobs` against a snapshot. What was uploaded is sorted on the way, and
+/// repetitions are folded away.
 ///
 /// # Errors
 ///
@@ -225,7 +247,7 @@ pub fn plan(
     snapshot: &Snapshot,
     stage: &Stage,
     inputs: &Inputs,
-    jobs: &[JobInput],
+    jobs: &mut [JobInput],
     guarded: bool,
 ) -> Result<Plan, SyncError> {
     let mut planner = Planner {
@@ -241,7 +263,7 @@ pub fn plan(
         has_pins: snapshot.has_pins()?,
     };
     let mut planned = Vec::with_capacity(jobs.len());
-    for job in jobs {
+    for job in jobs.iter_mut() {
         let mut report = job.spec.report(Status::Finished);
         let mut pins = Vec::new();
         let entities = planner.entities(job, &mut report, &mut pins)?;
@@ -250,7 +272,7 @@ pub fn plan(
         planned.push(plan);
     }
     planner.find_cascade(planned.iter())?;
-    for (plan, job) in planned.iter_mut().zip(jobs) {
+    for (plan, job) in planned.iter_mut().zip(jobs.iter_mut()) {
         if plan.spec.mode.takes_relationships() || !job.deletes.is_empty() {
             plan.relationships = planner.relationships(job, &mut plan.report)?;
         }
@@ -295,19 +317,25 @@ fn hold_together(jobs: &mut [JobPlan]) {
 
 fn fingerprint(jobs: &[JobPlan], foreign: &BTreeMap<u32, Vec<Change>>) -> String {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    let mut bytes = Vec::new();
     let mut add = |scope: &str, kind: Kind, changes: &[Change]| {
         hasher.update(scope.as_bytes());
         hasher.update(&[0, kind as u8]);
-        for change in changes {
-            let tag = match change.action {
-                Action::Create(_) => 1,
-                Action::Revive(_) => 2,
-                Action::Update(_) => 3,
-                Action::Delete => 4,
-            };
-            hasher.update(&[tag]);
-            hasher.update(&change.id.0);
-            hasher.update(&change.digest.to_le_bytes());
+        // In pieces: the hasher is slow with a few bytes at a time.
+        for changes in changes.chunks(1024) {
+            bytes.clear();
+            for change in changes {
+                let tag = match change.action {
+                    Action::Create(_) => 1,
+                    Action::Revive(_) => 2,
+                    Action::Update(_) => 3,
+                    Action::Delete => 4,
+                };
+                bytes.push(tag);
+                bytes.extend_from_slice(&change.id.0);
+                bytes.extend_from_slice(&change.digest.to_le_bytes());
+            }
+            hasher.update(&bytes);
         }
     };
     for job in jobs {
@@ -362,12 +390,16 @@ impl Planner<'_> {
 
     /// The stored side of the reconcile pass: all of the scope where what is absent will be
     /// deleted, else only what is staged.
-    fn stored(
+    fn stored<T: AsRef<Staged>>(
         &self,
         kind: Kind,
-        spec: &JobSpec,
-        staged: &[Staged],
-    ) -> Result<Vec<Identity>, StoreError> {
+        job: &JobInput,
+        staged: &[T],
+    ) -> Result<Vec<Identity>, SyncError> {
+        let spec = &job.spec;
+        if let Some(known) = &job.known {
+            return self.not_seen(kind, spec, known, staged);
+        }
         let mut stored = Vec::new();
         let Some(scope) = self.scope_number(&spec.scope) else { return Ok(stored) };
         if spec.mode.deletes() {
@@ -375,24 +407,84 @@ impl Planner<'_> {
             return Ok(stored);
         }
         for staged in staged {
-            stored.extend(self.snapshot.find(kind, scope, staged.id)?);
+            stored.extend(self.snapshot.find(kind, scope, staged.as_ref().id)?);
         }
         Ok(stored)
     }
 
+    /// The stored side without what was uploaded unchanged.
+    fn not_seen<T: AsRef<Staged>>(
+        &self,
+        kind: Kind,
+        spec: &JobSpec,
+        known: &Known,
+        staged: &[T],
+    ) -> Result<Vec<Identity>, SyncError> {
+        if !known.holds(self.scope_row(&spec.scope)?.generation) || self.has_pins {
+            return Err(SyncError::Reread);
+        }
+        let mut rest = Vec::new();
+        let mut staged = staged.iter().map(AsRef::as_ref).peekable();
+        for (identity, seen) in known.identities(kind) {
+            while staged.next_if(|staged| staged.id < identity.id).is_some() {}
+            // Twice in the upload in two spellings, or about to lose an end.
+            let other = staged.peek().is_some_and(|staged| staged.id == identity.id)
+                || kind == Kind::Relationship && self.cascade.contains(&identity.number);
+            match seen {
+                true if other => return Err(SyncError::Reread),
+                true => {}
+                false => rest.push(identity),
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Counts what was uploaded unchanged: all that is live, less what was not named.
+    fn count_seen(
+        &self,
+        kind: Kind,
+        spec: &JobSpec,
+        known: &Known,
+        report: &mut JobReport,
+    ) -> Result<(), StoreError> {
+        let row = self.scope_row(&spec.scope)?;
+        let mut types = row.count(kind).types.clone();
+        let mut total = 0;
+        for (identity, seen) in known.identities(kind).filter(|(identity, _)| identity.live) {
+            if seen {
+                total += 1;
+            } else if let Some(facts) = self.snapshot.facts(kind, identity.number)?
+                && let Some(count) = types.get_mut(&facts.type_name)
+            {
+                *count = count.saturating_sub(1);
+            }
+        }
+        for (number, count) in types.into_iter().filter(|(_, count)| *count > 0) {
+            let tally = report.types.entry(self.snapshot.name(number).to_owned()).or_default();
+            tally.uploaded += count;
+            tally.unchanged += count;
+        }
+        let tally = report.of(kind);
+        tally.uploaded += total;
+        tally.unchanged += total;
+        Ok(())
+    }
+
     fn entities(
         &mut self,
-        job: &JobInput,
+        job: &mut JobInput,
         report: &mut JobReport,
         pins: &mut Vec<(ObjectId, Option<Vec<u8>>)>,
     ) -> Result<Vec<Change>, SyncError> {
-        let (spec, mut staged) = (&job.spec, job.entities.clone());
-        report.entities.uploaded = staged.len() as u64;
-        if !spec.mode.takes_entities() {
+        if !job.spec.mode.takes_entities() {
+            report.entities.uploaded = job.entities.len() as u64;
             return Ok(Vec::new());
         }
-        fold_duplicates(self, Kind::Entity, spec, &mut staged, |s| s)?;
-        let stored = self.stored(Kind::Entity, spec, &staged)?;
+        job.folded[0] += fold_duplicates(self, Kind::Entity, &job.spec, &mut job.entities)?;
+        let job = &*job;
+        let (spec, staged) = (&job.spec, &job.entities);
+        report.entities.uploaded = staged.len() as u64 + job.folded[0];
+        let stored = self.stored(Kind::Entity, job, staged)?;
         let mut decisions = Vec::new();
         let mut same = 0;
         let careful = self.has_pins || !spec.mode.deletes();
@@ -402,16 +494,20 @@ impl Planner<'_> {
             decision => decisions.push(decision),
         });
         report.entities.unchanged = same;
+        if let Some(known) = &job.known {
+            self.count_seen(Kind::Entity, spec, known, report)?;
+        }
         let mut changes = Vec::with_capacity(decisions.len());
         let mut faults = Vec::new();
         for decision in decisions {
-            self.entity(spec, &staged, decision, report, pins, &mut changes, &mut faults)?;
+            self.entity(spec, staged, decision, report, pins, &mut changes, &mut faults)?;
         }
         if !faults.is_empty() {
             return Err(SyncError::faults(self.inputs, faults));
         }
-        self.named_deletes(job, Kind::Entity, &staged, &mut changes)?;
+        self.named_deletes(job, Kind::Entity, staged, &mut changes)?;
         self.number_creates(Kind::Entity, &mut changes);
+        self.created.reserve(changes.len());
         for change in &changes {
             match change.action {
                 Action::Delete => {
@@ -423,16 +519,16 @@ impl Planner<'_> {
                 }
             }
         }
-        self.tally(spec, Kind::Entity, &staged, &changes, report)?;
+        self.tally(spec, Kind::Entity, staged, &changes, report)?;
         Ok(changes)
     }
 
     /// Adds the deletions that the upload asks for by name; what it uploads as well, stays.
-    fn named_deletes(
+    fn named_deletes<T: AsRef<Staged>>(
         &mut self,
         job: &JobInput,
         kind: Kind,
-        staged: &[Staged],
+        staged: &[T],
         changes: &mut Vec<Change>,
     ) -> Result<(), SyncError> {
         let Some(scope) = self.scope_number(&job.spec.scope) else { return Ok(()) };
@@ -448,7 +544,7 @@ impl Planner<'_> {
             false => changes.iter().map(|change| change.id).collect(),
         };
         for id in ids {
-            let uploaded = staged.binary_search_by_key(&id, |staged| staged.id).is_ok();
+            let uploaded = staged.binary_search_by_key(&id, |staged| staged.as_ref().id).is_ok();
             if uploaded || known.contains(&id) {
                 continue;
             }
@@ -517,7 +613,10 @@ impl Planner<'_> {
                     if self.snapshot.pins(staged.id)? != pin {
                         pins.push((staged.id, pin.clone()));
                     }
-                    self.with_pins(self.stored_content(known.number)?, pin.as_deref())?
+                    self.with_pins(
+                        self.stored_content(Kind::Entity, known.number)?,
+                        pin.as_deref(),
+                    )?
                 }
                 None => {
                     let mut fault = self.fault(Kind::Entity, staged)?;
@@ -531,26 +630,28 @@ impl Planner<'_> {
                 }
             },
         };
-        let (digest, content) = match content {
+        let (digest, stored, content) = match content {
             Some(merged) => {
-                let seed = self.snapshot.meta().digest_seed;
-                let raw = merged.raw_data.as_deref();
-                let digest =
-                    content_digest(seed, &merged.type_name, &merged.class, &merged.properties, raw);
-                (digest, Content::Merged(Box::new(merged)))
+                let digest = self.digest_of(&merged, &[]);
+                (digest, digest, Content::Merged(Box::new(merged)))
             }
-            None => (staged.digest, Content::staged(staged)),
+            None => (staged.digest, staged.spelling, Content::staged(staged)),
         };
         let action = match known {
             None => Action::Create(content),
             Some(known) if !known.live => Action::Revive(content),
-            Some(known) if known.digest != digest => Action::Update(content),
+            Some(known)
+                if known.digest != stored
+                    && self.stored_digest(Kind::Entity, known.number)? != digest =>
+            {
+                Action::Update(content)
+            }
             Some(_) => {
                 report.entities.unchanged += 1;
                 return Ok(());
             }
         };
-        changes.push(change(known.map_or(0, |k| k.number), staged.id, digest, action));
+        changes.push(change(known.map_or(0, |k| k.number), staged.id, stored, action));
         Ok(())
     }
 
@@ -624,7 +725,7 @@ impl Planner<'_> {
             let pin = self.snapshot.pins(staged.id)?;
             return Ok(Ok(self.with_pins(patch, pin.as_deref())?));
         };
-        let mut content = self.stored_content(known_live.number)?;
+        let mut content = self.stored_content(Kind::Entity, known_live.number)?;
         if !patch.type_name.is_empty() {
             content.type_name = patch.type_name;
         }
@@ -659,11 +760,11 @@ impl Planner<'_> {
         content.ok_or(SyncError::damaged_stage())
     }
 
-    fn stored_content(&self, number: u32) -> Result<Merged, SyncError> {
-        let head = self.snapshot.head(Kind::Entity, number)?.ok_or_else(|| {
-            StoreError::corrupt("heads", &number.to_be_bytes(), "an entity is missing")
+    fn stored_content(&self, kind: Kind, number: u32) -> Result<Merged, SyncError> {
+        let head = self.snapshot.head(kind, number)?.ok_or_else(|| {
+            StoreError::corrupt("heads", &number.to_be_bytes(), "an object is missing")
         })?;
-        let record = self.snapshot.body_record(Kind::Entity, &head)?;
+        let record = self.snapshot.body_record(kind, &head)?;
         let (properties, raw) = read_body(&record)
             .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
         let dictionary = self.snapshot.dictionary();
@@ -690,6 +791,30 @@ impl Planner<'_> {
         })
     }
 
+    fn digest_of(&self, content: &Merged, ends: &[ObjectId]) -> u64 {
+        let seed = self.snapshot.meta().digest_seed;
+        let raw = content.raw_data.as_deref();
+        content_digest(seed, &content.type_name, &content.class, ends, &content.properties, raw)
+    }
+
+    /// The digest of the content of a stored object, for one that is written in another way.
+    fn stored_digest(&self, kind: Kind, number: u32) -> Result<u64, SyncError> {
+        let mut content = self.stored_content(kind, number)?;
+        let mut ends = Vec::new();
+        if kind == Kind::Relationship {
+            content.properties.retain(|(name, _)| name != ORIGIN);
+            if let Some(facts) = self.snapshot.facts(kind, number)? {
+                for end in [facts.ends.0, facts.ends.1] {
+                    let entity = self.snapshot.entity_head(end)?.ok_or_else(|| {
+                        StoreError::corrupt("heads", &end.to_be_bytes(), "an end is missing")
+                    })?;
+                    ends.push(entity.id);
+                }
+            }
+        }
+        Ok(self.digest_of(&content, &ends))
+    }
+
     fn is_partial(&self, spec: &JobSpec, kind: Kind, number: u32) -> Result<bool, StoreError> {
         if spec.partial_types.is_empty() {
             return Ok(false);
@@ -704,20 +829,22 @@ impl Planner<'_> {
     /// Gives new objects their numbers: entities as they were uploaded, which keeps neighbours in
     /// the file together; relationships by their ends, which keeps adjacency columns narrow.
     fn number_creates(&mut self, kind: Kind, changes: &mut [Change]) {
-        let mut order: Vec<usize> = (0..changes.len())
-            .filter(|&i| matches!(changes[i].action, Action::Create(_)))
+        // Changes ascend by id, so their index breaks ties as their id would.
+        let mut order: Vec<((u32, u32), u32)> = changes
+            .iter()
+            .zip(0..)
+            .filter_map(|(change, i)| match (&change.action, kind) {
+                (Action::Create(_), Kind::Relationship) => Some((change.ends, i)),
+                (Action::Create(Content::Staged { frame, offset, .. }), Kind::Entity) => {
+                    Some(((*frame, *offset), i))
+                }
+                (Action::Create(_), Kind::Entity) => Some(((u32::MAX, i), i)),
+                _ => None,
+            })
             .collect();
-        match kind {
-            Kind::Entity => order.sort_unstable_by_key(|&i| match &changes[i].action {
-                Action::Create(Content::Staged { frame, offset, .. }) => (*frame, *offset),
-                _ => (u32::MAX, i as u32),
-            }),
-            Kind::Relationship => {
-                order.sort_unstable_by_key(|&i| (changes[i].ends, changes[i].id));
-            }
-        }
-        for i in order {
-            changes[i].number = self.next[kind as usize];
+        order.par_sort_unstable();
+        for (_, i) in order {
+            changes[i as usize].number = self.next[kind as usize];
             self.next[kind as usize] += 1;
         }
     }
@@ -748,30 +875,49 @@ impl Planner<'_> {
 
     fn relationships(
         &mut self,
-        job: &JobInput,
+        job: &mut JobInput,
         report: &mut JobReport,
     ) -> Result<Vec<Change>, SyncError> {
-        let (spec, mut staged) = (&job.spec, job.relationships.clone());
-        report.relationships.uploaded = staged.len() as u64;
-        fold_duplicates(self, Kind::Relationship, spec, &mut staged, |s| &s.object)?;
-        let objects: Vec<Staged> = staged.iter().map(|s| s.object).collect();
-        let stored = self.stored(Kind::Relationship, spec, &objects)?;
+        job.folded[1] +=
+            fold_duplicates(self, Kind::Relationship, &job.spec, &mut job.relationships)?;
+        let job = &*job;
+        let (spec, staged) = (&job.spec, &job.relationships);
+        report.relationships.uploaded = staged.len() as u64 + job.folded[1];
+        let stored = self.stored(Kind::Relationship, job, staged)?;
         let mut decisions = Vec::new();
         let mut same = 0;
         let cascade = &self.cascade;
         reconcile(
             stored.into_iter(),
-            staged.iter().map(|s| &s.object),
+            staged.iter().map(AsRef::as_ref),
             |decision| match decision {
                 // A live relationship has live ends, unless this very plan deletes one.
                 Decision::Same(_, known) if !cascade.contains(&known.number) => same += 1,
                 decision => decisions.push(decision),
             },
         );
-        report.relationships.unchanged = same;
-        self.read_scopes_of_ends(&staged, &decisions)?;
-        let mut changes = Vec::with_capacity(decisions.len());
+        let mut kept = Vec::with_capacity(decisions.len());
         for decision in decisions {
+            match decision {
+                Decision::Change(i, known)
+                    if !cascade.contains(&known.number)
+                        && self.stored_digest(Kind::Relationship, known.number)?
+                            == staged[i].object.digest =>
+                {
+                    same += 1;
+                }
+                decision => kept.push(decision),
+            }
+        }
+        let decisions = kept;
+        report.relationships.unchanged = same;
+        if let Some(known) = &job.known {
+            self.count_seen(Kind::Relationship, spec, known, report)?;
+        }
+        self.read_scopes_of_ends(staged, &decisions)?;
+        let found = self.find_ends(staged, &decisions);
+        let mut changes = Vec::with_capacity(decisions.len());
+        for (decision, found) in decisions.into_iter().zip(found) {
             let (i, known) = match decision {
                 Decision::Create(i) => (i, None),
                 Decision::Revive(i, known)
@@ -787,9 +933,13 @@ impl Planner<'_> {
                 }
             };
             let staged = &staged[i];
+            let mut resolve = |name, end, found: Option<u32>| match found {
+                Some(number) => Ok(Ok(number)),
+                None => self.resolve(name, staged, end),
+            };
             let ends = match (
-                self.resolve("from", staged, staged.from)?,
-                self.resolve("to", staged, staged.to)?,
+                resolve("from", staged.from, found.0)?,
+                resolve("to", staged.to, found.1)?,
             ) {
                 (Ok(from), Ok(to)) => (from, to),
                 (from, to) => {
@@ -814,13 +964,13 @@ impl Planner<'_> {
             if let Some(known) = known {
                 self.cascade.remove(&known.number);
             }
-            let (id, digest) = (staged.object.id, staged.object.digest);
+            let (id, digest) = (staged.object.id, staged.object.spelling);
             changes.push(Change { number, id, digest, ends, action });
         }
-        self.named_deletes(job, Kind::Relationship, &objects, &mut changes)?;
+        self.named_deletes(job, Kind::Relationship, staged, &mut changes)?;
         changes.sort_unstable_by_key(|change| change.id);
         self.number_creates(Kind::Relationship, &mut changes);
-        self.tally(spec, Kind::Relationship, &objects, &changes, report)?;
+        self.tally(spec, Kind::Relationship, staged, &changes, report)?;
         Ok(changes)
     }
 
@@ -867,6 +1017,31 @@ impl Planner<'_> {
             self.scope_maps.insert(scope, map);
         }
         Ok(())
+    }
+
+    /// The numbers of the ends that are in memory already, live, for each decision.
+    fn find_ends(
+        &self,
+        staged: &[StagedRelationship],
+        decisions: &[Decision],
+    ) -> Vec<(Option<u32>, Option<u32>)> {
+        let (created, deleted) = (&self.created, &self.deleted);
+        let maps: Vec<_> = self.scope_maps.values().collect();
+        let find = |end: &StagedEnd| {
+            let stored = || {
+                let (number, live) = maps.iter().find_map(|map| map.get(&end.id))?;
+                (*live && !deleted.contains(number)).then_some(*number)
+            };
+            created.get(&end.id).copied().or_else(stored)
+        };
+        let ends = |decision: &Decision| match decision {
+            Decision::Create(i)
+            | Decision::Revive(i, _)
+            | Decision::Change(i, _)
+            | Decision::Same(i, _) => (find(&staged[*i].from), find(&staged[*i].to)),
+            Decision::Absent(_) => (None, None),
+        };
+        decisions.par_iter().map(ends).collect()
     }
 
     fn find_entity(&self, scope: u32, id: ObjectId) -> Result<Option<(u32, bool)>, StoreError> {
@@ -1012,11 +1187,11 @@ impl Planner<'_> {
     }
 
     /// Counts created, updated and deleted objects, in all and by type.
-    fn tally(
+    fn tally<T: AsRef<Staged>>(
         &self,
         spec: &JobSpec,
         kind: Kind,
-        staged: &[Staged],
+        staged: &[T],
         changes: &[Change],
         report: &mut JobReport,
     ) -> Result<(), SyncError> {
@@ -1025,7 +1200,7 @@ impl Planner<'_> {
         let mut by_name: FxHashMap<(u32, u32), Tally> = FxHashMap::default();
         let mut ahead = changes.iter().peekable();
         // Both sides ascend by id.
-        for staged in staged {
+        for staged in staged.iter().map(AsRef::as_ref) {
             while let Some(change) = ahead.next_if(|change| change.id < staged.id) {
                 deleted.push(change.number);
             }
@@ -1216,24 +1391,26 @@ fn overlay(under: &mut Vec<(String, Vec<u8>)>, over: Vec<(String, Vec<u8>)>) {
     }
 }
 
-/// Sorts staged objects by id and leaves each id once.
+/// Sorts staged objects by id and leaves each id once; returns how many others there were.
 ///
 /// The repetition of a whole batch is a retry and folds away; any other repeated key is an error
 /// naming both places, unless the job takes the latest.
-fn fold_duplicates<T: Copy>(
+fn fold_duplicates<T: AsRef<Staged> + Copy + Send>(
     planner: &Planner<'_>,
     kind: Kind,
     spec: &JobSpec,
     staged: &mut Vec<T>,
-    object: impl Fn(&T) -> &Staged,
-) -> Result<(), SyncError> {
-    staged.sort_unstable_by_key(|s| {
-        let s = object(s);
+) -> Result<u64, SyncError> {
+    staged.par_sort_unstable_by_key(|s| {
+        let s = s.as_ref();
         (s.id, s.frame, s.offset)
     });
+    let same = |pair: &[T]| pair[0].as_ref().id == pair[1].as_ref().id;
     let mut faults = Vec::new();
-    for pair in staged.windows(2).filter(|pair| object(&pair[0]).id == object(&pair[1]).id) {
-        let (first, second) = (object(&pair[0]), object(&pair[1]));
+    let mut repeated = 0;
+    for pair in staged.windows(2).filter(|pair| same(pair)) {
+        repeated += 1;
+        let (first, second) = (pair[0].as_ref(), pair[1].as_ref());
         let retry =
             !spec.one_upload && first.frame != second.frame && first.digest == second.digest;
         if spec.ignore_duplicates || retry {
@@ -1252,14 +1429,11 @@ fn fold_duplicates<T: Copy>(
     if !faults.is_empty() {
         return Err(SyncError::faults(planner.inputs, faults));
     }
-    // The latest wins: of equal ids the last one stays.
-    let mut kept: Vec<T> = Vec::with_capacity(staged.len());
-    for s in staged.drain(..) {
-        match kept.last_mut() {
-            Some(last) if object(last).id == object(&s).id => *last = s,
-            _ => kept.push(s),
-        }
+    if repeated > 0 {
+        // The latest wins: of equal ids the last one stays.
+        staged.reverse();
+        staged.dedup_by_key(|s| s.as_ref().id);
+        staged.reverse();
     }
-    *staged = kept;
-    Ok(())
+    Ok(repeated)
 }

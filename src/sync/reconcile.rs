@@ -12,7 +12,7 @@ pub enum Decision {
     Create(usize),
     /// In the upload, and a tombstone in the graph.
     Revive(usize, Identity),
-    /// In both, with different contents.
+    /// In both, written in another way: perhaps with different contents.
     Change(usize, Identity),
     /// In both, with equal contents.
     Same(usize, Identity),
@@ -36,7 +36,7 @@ pub fn reconcile<'s>(
         decide(match stored.next_if(|s| s.id == staged.id) {
             None => Decision::Create(i),
             Some(known) if !known.live => Decision::Revive(i, known),
-            Some(known) if known.digest != staged.digest => Decision::Change(i, known),
+            Some(known) if known.digest != staged.spelling => Decision::Change(i, known),
             Some(known) => Decision::Same(i, known),
         });
     }
@@ -58,7 +58,8 @@ mod tests {
             .map(|(n, digest, live)| Identity { id: id(n), digest, number: n.into(), live });
         let staged = [(0, 0), (2, 20), (3, 31), (4, 40), (9, 9)].map(|(n, digest)| Staged {
             id: id(n),
-            digest,
+            digest: 0,
+            spelling: digest,
             scope: 1,
             type_name: 0,
             frame: 0,

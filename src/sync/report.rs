@@ -2,6 +2,7 @@
 
 use super::guard::Refusal;
 use super::mode::Mode;
+use crate::graph::Kind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -158,6 +159,14 @@ pub struct JobReport {
 pub const SKIPPED_LISTED: usize = 10_000;
 
 impl JobReport {
+    /// The counts of a kind.
+    pub fn of(&mut self, kind: Kind) -> &mut Tally {
+        match kind {
+            Kind::Entity => &mut self.entities,
+            Kind::Relationship => &mut self.relationships,
+        }
+    }
+
     /// Whether the job changes nothing.
     pub fn is_quiet(&self) -> bool {
         self.entities.is_quiet()

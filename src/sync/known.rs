@@ -1,0 +1,119 @@
+//! What a scope holds already, found by how it was written.
+//!
+//! Collectors upload the whole of their scope again and again, and most of it is the same text as
+//! the last time. With each object its *spelling* is stored, a digest of the text that it was read
+//! from. A line whose spelling is known is an object that is unchanged: it need not be read. What
+//! is not known is read as usual, so this changes how much work an upload is, never what it does;
+//! wherever it would (a repeated line, a job that is held, a scope that another job changed
+//! meanwhile) the upload is read again in full, which [`SyncError::Reread`] asks for.
+//!
+//! [`SyncError::Reread`]: super::SyncError::Reread
+
+use super::Mode;
+use crate::graph::{Kind, Names};
+use crate::store::{Identity, Snapshot, StoreError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Apart from the seed of content digests, so that no content has the digest of a spelling.
+const SPELLING: u64 = 0x7370_656c_6c69_6e67;
+
+/// The digest of an object as it is written, which is also that of its content: equal texts are
+/// equal objects. Texts of CROSS_SCOPE jobs have digests of their own, since that mode asks more
+/// of a relationship than the others do.
+pub fn spelling(text: &[u8], mode: Mode, digest_seed: u64) -> u64 {
+    let apart = if mode == Mode::CrossScope { !SPELLING } else { SPELLING };
+    xxh3_64_with_seed(text, digest_seed ^ apart)
+}
+
+/// A slot of the table: a spelling, and the index of its identity times two, plus its kind. All in
+/// one place, since looking elsewhere is what costs.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    spelling: u64,
+    at: u32,
+}
+
+/// Marks an empty slot.
+const FREE: u32 = u32::MAX;
+
+/// The live objects of one scope by their spelling, and which of them an upload has named.
+#[derive(Debug)]
+pub struct Known {
+    generation: u64,
+    sides: [Side; 2],
+    /// Open addressing.
+    table: Vec<Slot>,
+    repeated: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Side {
+    identities: Vec<Identity>,
+    seen: Vec<AtomicBool>,
+}
+
+impl Known {
+    /// Reads what is known of a scope; `None` if the upload has to be read whatever is known:
+    /// nothing is live there, or entities have pins.
+    pub fn read(snapshot: &Snapshot, scope: &str) -> Result<Option<Known>, StoreError> {
+        let Some(number) = snapshot.name_number(scope) else { return Ok(None) };
+        let Some(row) = snapshot.scope_row(number)? else { return Ok(None) };
+        let live = row.count(Kind::Entity).live + row.count(Kind::Relationship).live;
+        if live == 0 || live > u64::from(u32::MAX / 8) || snapshot.has_pins()? {
+            return Ok(None);
+        }
+        let read = |kind| -> Result<Side, StoreError> {
+            let mut identities = Vec::with_capacity(row.count(kind).live as usize);
+            snapshot.for_each_identity(kind, number, |identity| identities.push(identity))?;
+            let seen = std::iter::repeat_with(|| AtomicBool::new(false));
+            Ok(Side { seen: seen.take(identities.len()).collect(), identities })
+        };
+        let sides = [read(Kind::Entity)?, read(Kind::Relationship)?];
+        let free = Slot { spelling: 0, at: FREE };
+        let mut table = vec![free; (live as usize * 2).next_power_of_two()];
+        let mask = table.len() - 1;
+        for (kind, side) in sides.iter().enumerate() {
+            for (i, identity) in side.identities.iter().enumerate().filter(|(_, i)| i.live) {
+                let mut slot = identity.digest as usize & mask;
+                while table[slot].at != FREE {
+                    slot = (slot + 1) & mask;
+                }
+                table[slot] = Slot { spelling: identity.digest, at: (i * 2 + kind) as u32 };
+            }
+        }
+        let repeated = AtomicBool::new(false);
+        Ok(Some(Known { generation: row.generation, sides, table, repeated }))
+    }
+
+    /// Whether a live object is written like this; it then counts as uploaded.
+    pub fn mark(&self, spelling: u64) -> bool {
+        let mask = self.table.len() - 1;
+        let mut slot = spelling as usize & mask;
+        while self.table[slot].at != FREE {
+            let found = self.table[slot];
+            if found.spelling == spelling {
+                let side = &self.sides[found.at as usize % 2];
+                if side.seen[found.at as usize / 2].swap(true, Ordering::Relaxed) {
+                    self.repeated.store(true, Ordering::Relaxed);
+                }
+                return true;
+            }
+            slot = (slot + 1) & mask;
+        }
+        false
+    }
+
+    /// Whether what was marked may be taken as unchanged: no line came twice, and the scope is at
+    /// the generation that was read.
+    pub(super) fn holds(&self, generation: u64) -> bool {
+        self.generation == generation && !self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// The objects of a kind by ascending id, each with whether it was marked.
+    pub(super) fn identities(&self, kind: Kind) -> impl Iterator<Item = (Identity, bool)> + '_ {
+        let side = &self.sides[kind as usize];
+        let seen = side.seen.iter().map(|seen| seen.load(Ordering::Relaxed));
+        side.identities.iter().copied().zip(seen)
+    }
+}
