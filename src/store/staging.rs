@@ -32,9 +32,7 @@ const MEMORY_MAX: usize = 32 << 20;
 pub struct Staged {
     /// `_id`, from the scope of the job and the key.
     pub id: ObjectId,
-    /// Content digest.
-    pub digest: u64,
-    /// Digest of the text that the object was read from; the content digest if there was none.
+    /// Digest of the text that the object was read from, or of its content if there was none.
     pub spelling: u64,
     /// Scope of the job, as an index into the names of the batch.
     pub scope: u32,
@@ -136,7 +134,6 @@ impl Batch {
 
 fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
     out.extend_from_slice(&staged.id.0);
-    out.extend_from_slice(&staged.digest.to_le_bytes());
     out.extend_from_slice(&staged.spelling.to_le_bytes());
     for n in [staged.scope, staged.type_name, staged.offset, staged.len] {
         out.extend_from_slice(&n.to_le_bytes());
@@ -146,7 +143,6 @@ fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
 fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
     Some(Staged {
         id: ObjectId(c.array()?),
-        digest: c.u64()?,
         spelling: c.u64()?,
         scope: c.u32()?,
         type_name: c.u32()?,
@@ -359,7 +355,6 @@ mod tests {
     fn batch(n: u8) -> Batch {
         let staged = Staged {
             id: ObjectId([n; 16]),
-            digest: 7,
             spelling: 8,
             scope: 1,
             type_name: 0,

@@ -3,17 +3,20 @@
 //! Everything that can be said about a draft without the graph is said here. What needs the graph
 //! (whether an end exists) waits for finalize, because batches come in any order.
 
+use super::direct::Layout;
 use super::known::{Known, spelling};
 use super::mode::Mode;
-use super::parse::Fault;
+use super::parse::{Draft, Fault, OBJECT_MAX, parse_members};
+use super::scan::Scanner;
 use crate::graph::{
-    CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, Kind, ORIGIN, ObjectId, Origin,
-    Place, Value, default_relationship_key,
+    CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, Kind, NameKind, ORIGIN, ObjectId,
+    Origin, Place, Value, check_name, default_relationship_key,
 };
 use crate::store::staging::{Batch, Staged, StagedEnd, StagedRelationship};
 use crate::store::{Cursor, put_bytes, put_value, put_varint, skip_value};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -35,7 +38,12 @@ pub struct BatchRules {
 /// Packs drafts into a batch.
 pub struct BatchBuilder<'r> {
     rules: &'r BatchRules,
-    batch: Batch,
+    pub(super) batch: Batch,
+    pub(super) scanner: Scanner,
+    /// By shape of the scanner, for its epoch: how objects of the shape are packed, and as which
+    /// kind they are expected.
+    layouts: FxHashMap<(usize, Option<Kind>), Option<Rc<Layout>>>,
+    epoch: u64,
     numbers: FxHashMap<String, u32>,
     // Rows mostly have the same names at the same positions, so a guess saves a lookup.
     guesses: Vec<u32>,
@@ -59,6 +67,9 @@ impl<'r> BatchBuilder<'r> {
         BatchBuilder {
             rules,
             batch,
+            scanner: Scanner::default(),
+            layouts: FxHashMap::default(),
+            epoch: 0,
             numbers: FxHashMap::default(),
             guesses: Vec::new(),
             scratch: Vec::new(),
@@ -69,6 +80,57 @@ impl<'r> BatchBuilder<'r> {
     /// What the batch agrees with.
     pub fn rules(&self) -> &'r BatchRules {
         self.rules
+    }
+
+    /// Checks and packs the object that is `text`; see [`parse_members`].
+    ///
+    /// # Errors
+    ///
+    /// The fault with place and key, when the text is no object that this mode takes.
+    pub fn push_text(
+        &mut self,
+        text: &str,
+        place: Place,
+        expected: Option<Kind>,
+    ) -> Result<(), Fault> {
+        self.push_spelled(text, self.rules.spelling(text.as_bytes()), place, expected)
+    }
+
+    /// The same, where the spelling is known.
+    pub fn push_spelled(
+        &mut self,
+        text: &str,
+        spelling: u64,
+        place: Place,
+        expected: Option<Kind>,
+    ) -> Result<(), Fault> {
+        let scanned = text.len() <= OBJECT_MAX && self.scanner.scan(text);
+        if scanned && self.pack_direct(text, spelling, place, expected).is_some() {
+            return Ok(());
+        }
+        let members = scanned.then(|| self.scanner.members(text));
+        match parse_members(text, members, place, expected)? {
+            Draft::Entity(draft) => self.push_entity(&draft, Some(spelling)),
+            Draft::Relationship(draft) => self.push_relationship(&draft, Some(spelling)),
+        }
+    }
+
+    /// The layout of the object that was scanned last, if it has one.
+    pub(super) fn layout(&mut self, expected: Option<Kind>) -> Option<Rc<Layout>> {
+        let (_, shape, epoch) = self.scanner.shape();
+        if epoch != self.epoch {
+            self.layouts.clear();
+            self.epoch = epoch;
+        }
+        if let Some(known) = self.layouts.get(&(shape, expected)) {
+            return known.clone();
+        }
+        // The shape is borrowed from the scanner while names are interned beside it.
+        let scanner = std::mem::take(&mut self.scanner);
+        let made = Layout::of(scanner.shape().0, expected, |name| self.intern(name)).map(Rc::new);
+        self.scanner = scanner;
+        self.layouts.insert((shape, expected), made.clone());
+        made
     }
 
     /// The batch so far.
@@ -82,20 +144,33 @@ impl<'r> BatchBuilder<'r> {
         {
             return guess;
         }
-        let number = match self.numbers.get(name) {
-            Some(&number) => number,
-            None => {
-                let number = self.batch.names.len() as u32;
-                self.batch.names.push(name.to_owned());
-                self.numbers.insert(name.to_owned(), number);
-                number
-            }
-        };
+        let number = self.intern(name);
         if self.guesses.len() <= position {
             self.guesses.resize(position + 1, 0);
         }
         self.guesses[position] = number;
         number
+    }
+
+    fn intern(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.batch.names.len() as u32;
+        self.batch.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+
+    /// The number of a name that is checked unless it is the same as the last time; `None` if it
+    /// may not stand there.
+    pub(super) fn checked(&mut self, position: usize, kind: NameKind, name: &str) -> Option<u32> {
+        let guess = self.guesses.get(position).copied();
+        if let Some(guess) = guess.filter(|guess| self.batch.names[*guess as usize] == name) {
+            return Some(guess);
+        }
+        check_name(kind, name).ok()?;
+        Some(self.number(position, name))
     }
 
     /// The scope of the job that a row belongs to.
@@ -164,12 +239,10 @@ impl<'r> BatchBuilder<'r> {
         let scope = self.number(0, scope);
         let type_number = self.number(1, type_name);
         let class_number = self.number(2, &classes);
-        let offset = self.batch.records.len();
-        self.put_place(draft.place);
-        put_bytes(&mut self.batch.records, draft.key.as_deref().unwrap_or("").as_bytes());
-        put_varint(&mut self.batch.records, type_number.into());
-        put_varint(&mut self.batch.records, class_number.into());
-        let digest = self.put_rest(
+        let offset = self.begin_record(draft.place);
+        self.put_entity_head(draft.key.as_deref().unwrap_or(""), type_number, class_number);
+        let spelling = self.put_rest(
+            spelling,
             type_name,
             &classes,
             &[],
@@ -177,7 +250,7 @@ impl<'r> BatchBuilder<'r> {
             None,
             draft.raw_data.as_deref(),
         );
-        let staged = self.staged(id, (digest, spelling), (scope, type_number), offset);
+        let staged = self.staged(id, spelling, (scope, type_number), offset);
         self.batch.entities.push(staged);
         Ok(())
     }
@@ -226,18 +299,11 @@ impl<'r> BatchBuilder<'r> {
         let class_number = self.number(2, &draft.class);
         let from_key = draft.from.key.as_deref().unwrap_or("");
         let to_key = draft.to.key.as_deref().unwrap_or("");
-        let derived = !from_key.is_empty()
-            && !to_key.is_empty()
-            && is_default_key(&draft.key, from_key, &draft.class, to_key);
-        let offset = self.batch.records.len();
-        self.put_place(draft.place);
-        let records = &mut self.batch.records;
-        put_bytes(records, if derived { b"" } else { draft.key.as_bytes() });
-        put_varint(records, type_number.into());
-        put_varint(records, class_number.into());
-        put_bytes(records, from_key.as_bytes());
-        put_bytes(records, to_key.as_bytes());
-        let digest = self.put_rest(
+        let offset = self.begin_record(draft.place);
+        let ends = [from_key, to_key];
+        self.put_relationship_head(&draft.key, &draft.class, type_number, class_number, ends);
+        let spelling = self.put_rest(
+            spelling,
             &draft.type_name,
             &draft.class,
             &[from.id, to.id],
@@ -245,7 +311,7 @@ impl<'r> BatchBuilder<'r> {
             draft.origin.as_ref(),
             draft.raw_data.as_deref(),
         );
-        let object = self.staged(id, (digest, spelling), (scope, type_number), offset);
+        let object = self.staged(id, spelling, (scope, type_number), offset);
         self.batch.relationships.push(StagedRelationship { object, from, to });
         Ok(())
     }
@@ -296,28 +362,71 @@ impl<'r> BatchBuilder<'r> {
         self.number(if name == "from" { 3 } else { 4 }, scope)
     }
 
-    fn put_place(&mut self, place: Place) {
+    /// Begins a record and returns where it begins.
+    pub(super) fn begin_record(&mut self, place: Place) -> usize {
+        let offset = self.batch.records.len();
         put_varint(&mut self.batch.records, place.input.into());
         put_varint(&mut self.batch.records, place.line.into());
+        offset
     }
 
-    fn staged(
+    /// Takes a record back that was begun at `offset`.
+    pub(super) fn cut_record(&mut self, offset: usize) {
+        self.batch.records.truncate(offset);
+    }
+
+    pub(super) fn put_entity_head(&mut self, key: &str, type_name: u32, class: u32) {
+        let records = &mut self.batch.records;
+        put_bytes(records, key.as_bytes());
+        put_varint(records, type_name.into());
+        put_varint(records, class.into());
+    }
+
+    /// A key that is made from the ends again is not kept.
+    pub(super) fn put_relationship_head(
+        &mut self,
+        key: &str,
+        verb: &str,
+        type_name: u32,
+        class: u32,
+        [from, to]: [&str; 2],
+    ) {
+        let derived = !from.is_empty() && !to.is_empty() && is_default_key(key, from, verb, to);
+        let records = &mut self.batch.records;
+        put_bytes(records, if derived { b"" } else { key.as_bytes() });
+        put_varint(records, type_name.into());
+        put_varint(records, class.into());
+        put_bytes(records, from.as_bytes());
+        put_bytes(records, to.as_bytes());
+    }
+
+    pub(super) fn put_count(&mut self, properties: usize) {
+        put_varint(&mut self.batch.records, properties as u64);
+    }
+
+    pub(super) fn put_name(&mut self, name: u32) {
+        put_varint(&mut self.batch.records, name.into());
+    }
+
+    pub(super) fn staged(
         &self,
         id: ObjectId,
-        digests: (u64, Option<u64>),
+        spelling: u64,
         names: (u32, u32),
         offset: usize,
     ) -> Staged {
         let (scope, type_name) = names;
-        let (digest, spelling) = (digests.0, digests.1.unwrap_or(digests.0));
         let len = (self.batch.records.len() - offset) as u32;
-        Staged { id, digest, spelling, scope, type_name, frame: 0, offset: offset as u32, len }
+        Staged { id, spelling, scope, type_name, frame: 0, offset: offset as u32, len }
     }
 
-    /// Appends properties and raw data to the record and returns the digest of the content, of
-    /// which the origin is no part: a row that moves to another line changes no edge.
+    /// Appends properties and raw data to the record and returns the spelling or, where there is
+    /// none, the digest of the content, of which the origin is no part: a row that moves to another
+    /// line changes no edge.
+    #[allow(clippy::too_many_arguments)]
     fn put_rest(
         &mut self,
+        spelling: Option<u64>,
         type_name: &str,
         class: &str,
         ends: &[ObjectId],
@@ -329,7 +438,7 @@ impl<'r> BatchBuilder<'r> {
         content.clear();
         begin_content(&mut content, type_name, class, ends);
         let count = properties.len() + usize::from(origin.is_some());
-        put_varint(&mut self.batch.records, count as u64);
+        self.put_count(count);
         for (position, (name, value)) in properties.iter().enumerate() {
             let number = self.number(5 + position, name);
             self.values.clear();
@@ -346,9 +455,10 @@ impl<'r> BatchBuilder<'r> {
         }
         let raw_data = raw_data.unwrap_or("");
         self.batch.records.extend_from_slice(raw_data.as_bytes());
-        let digest = end_content(&mut content, raw_data, self.rules.digest_seed);
+        let digest = || end_content(&mut content, raw_data, self.rules.digest_seed);
+        let spelling = spelling.unwrap_or_else(digest);
         self.scratch = content;
-        digest
+        spelling
     }
 }
 
@@ -385,16 +495,16 @@ fn end_content(content: &mut Vec<u8>, raw_data: &str, seed: u64) -> u64 {
     xxh3_64_with_seed(content, seed)
 }
 
-/// The digest of content that was put together from a stored object.
+/// The digest of the content of an object.
 ///
-/// Equal to what a [`BatchBuilder`] gives the same content; `properties` ascend by name and carry
-/// their encoded values.
-pub fn content_digest(
+/// Equal to what a [`BatchBuilder`] gives the same content where it has no text; `properties`
+/// ascend by name and carry their encoded values.
+pub fn content_digest<'a>(
     seed: u64,
     type_name: &str,
     class: &str,
     ends: &[ObjectId],
-    properties: &[(String, Vec<u8>)],
+    properties: impl Iterator<Item = (&'a str, &'a [u8])>,
     raw_data: Option<&str>,
 ) -> u64 {
     let mut content = Vec::new();

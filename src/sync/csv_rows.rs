@@ -7,9 +7,8 @@
 
 use super::SyncError;
 use super::batch::{BatchBuilder, BatchRules};
-use super::input::{Input, push};
+use super::input::Input;
 use super::parse::Fault;
-use super::parse::ObjectReader;
 use crate::graph::{Place, Value};
 use crate::store::staging::Batch;
 
@@ -52,8 +51,7 @@ pub fn read(
         let line = row.position().map_or(0, csv::Position::line);
         let text = object(&headers, &row);
         let place = Place { input: number, line: line as u32 };
-        let mut reader = ObjectReader::default();
-        faults.extend(push(&mut builder, &mut reader, &text, place, None).err());
+        faults.extend(builder.push_text(&text, place, None).err());
         rows += 1;
         if rows == ROWS_PER_BATCH {
             rows = 0;

@@ -4,7 +4,7 @@
 //! next one is read. What is in memory is bounded by the pieces in flight, not by the file.
 
 use super::batch::{BatchBuilder, BatchRules};
-use super::parse::{Draft, Fault, ObjectReader, json_words};
+use super::parse::{Fault, json_words};
 use super::{Inputs, SyncError};
 use crate::graph::{Kind, Place};
 use crate::store::staging::Batch;
@@ -206,7 +206,6 @@ impl PieceReader<'_, '_> {
 /// Checks and packs the lines of a piece.
 fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
     let mut builder = BatchBuilder::new(rules);
-    let mut reader = ObjectReader::default();
     let mut faults = Vec::new();
     let text = &piece.bytes[..piece.len];
     let mut start = 0;
@@ -225,8 +224,7 @@ fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
         }
         match std::str::from_utf8(bytes) {
             Ok(text) => {
-                let pushed = push_spelled(&mut builder, &mut reader, text, spelling, place, None);
-                faults.extend(pushed.err());
+                faults.extend(builder.push_spelled(text, spelling, place, None).err());
             }
             Err(e) => faults.push(Fault {
                 place,
@@ -241,32 +239,6 @@ fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
         }
     }
     (builder.finish(), faults)
-}
-
-/// Checks and packs one object.
-pub fn push<'a>(
-    builder: &mut BatchBuilder<'_>,
-    reader: &mut ObjectReader<'a>,
-    text: &'a str,
-    place: Place,
-    expected: Option<Kind>,
-) -> Result<(), Fault> {
-    let spelling = builder.rules().spelling(text.as_bytes());
-    push_spelled(builder, reader, text, spelling, place, expected)
-}
-
-fn push_spelled<'a>(
-    builder: &mut BatchBuilder<'_>,
-    reader: &mut ObjectReader<'a>,
-    text: &'a str,
-    spelling: u64,
-    place: Place,
-    expected: Option<Kind>,
-) -> Result<(), Fault> {
-    match reader.read(text, place, expected)? {
-        Draft::Entity(draft) => builder.push_entity(&draft, Some(spelling)),
-        Draft::Relationship(draft) => builder.push_relationship(&draft, Some(spelling)),
-    }
 }
 
 /// Reads a JSON document object by object, without holding it.
@@ -330,8 +302,7 @@ impl<'r, F: FnMut(Batch) -> Result<(), SyncError>> Document<'_, 'r, F> {
         let place = Place { input: self.input, line: 0 };
         let rules = self.rules;
         let builder = self.builder.get_or_insert_with(|| BatchBuilder::new(rules));
-        let mut reader = ObjectReader::default();
-        if let Err(mut fault) = push(builder, &mut reader, raw.get(), place, expected) {
+        if let Err(mut fault) = builder.push_text(raw.get(), place, expected) {
             fault.path = format!("{list}[{}]{}", self.position, fault.path);
             self.faults.push(fault);
         }

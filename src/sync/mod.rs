@@ -7,6 +7,7 @@
 mod apply;
 mod batch;
 mod csv_rows;
+mod direct;
 mod guard;
 mod input;
 mod known;
@@ -23,7 +24,7 @@ pub use guard::{EdgeLimits, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, Refusal}
 pub use input::{Format, Input, read_inputs};
 pub use known::Known;
 pub use mode::Mode;
-pub use parse::{Draft, Fault, ObjectReader};
+pub use parse::{Draft, Fault};
 pub use plan::{Action, Change, JobInput, JobPlan, JobSpec, Plan, plan};
 pub use report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
 

@@ -4,9 +4,9 @@
 //! through. Numbers keep their text until [`Value::number`] has seen that it can be held exactly,
 //! and a name that stands twice in one object is refused, which plain JSON readers do not notice.
 
-use super::scan::{Members, Scanner};
+use super::scan::Members;
 use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, NameKind, ObjectId, Place, Value, check_name,
+    DraftEnd, DraftEntity, DraftRelationship, Kind, NameKind, ObjectId, Place, Value, check_name,
 };
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -45,7 +45,7 @@ pub enum Draft<'a> {
 }
 
 /// System metadata that exports carry and that says nothing to us.
-const IGNORED: [&str; 14] = [
+pub const IGNORED: [&str; 14] = [
     "_source",
     "_createdOn",
     "_beginOn",
@@ -139,55 +139,48 @@ fn wrong(path: impl Into<String>, message: impl Into<String>) -> Wrong {
     (path.into(), message.into())
 }
 
-/// Reads objects one after the other; what it learns of their shape speeds up the next.
-#[derive(Default)]
-pub struct ObjectReader<'a> {
-    scanner: Scanner<'a>,
-    members: Members<'a>,
-}
-
-impl<'a> ObjectReader<'a> {
-    /// Reads the object that is `text`.
-    ///
-    /// `expected` is given where the surrounding document says what it must be; otherwise an object
-    /// with any of the members that name an end is a relationship.
-    pub fn read(
-        &mut self,
-        text: &'a str,
-        place: Place,
-        expected: Option<crate::graph::Kind>,
-    ) -> Result<Draft<'a>, Fault> {
-        let fault = |column, path, key, message| Fault { place, column, path, key, message };
-        if text.len() > OBJECT_MAX {
-            let message =
-                format!("object has {} bytes, at most {OBJECT_MAX} are allowed", text.len());
-            return Err(fault(0, String::new(), None, message));
-        }
-        let mut twice = None;
-        let members = &mut self.members;
-        if !self.scanner.scan(text, members) {
+/// Reads the object that is `text`, whose members are known unless the JSON library has to find
+/// them.
+///
+/// `expected` is given where the surrounding document says what it must be; otherwise an object
+/// with any of the members that name an end is a relationship.
+pub fn parse_members<'a>(
+    text: &'a str,
+    members: Option<Members<'a>>,
+    place: Place,
+    expected: Option<Kind>,
+) -> Result<Draft<'a>, Fault> {
+    let fault = |column, path, key, message| Fault { place, column, path, key, message };
+    if text.len() > OBJECT_MAX {
+        let message = format!("object has {} bytes, at most {OBJECT_MAX} are allowed", text.len());
+        return Err(fault(0, String::new(), None, message));
+    }
+    let members = match members {
+        Some(members) => members,
+        None => {
+            let mut members = Vec::with_capacity(24);
             let mut reader = serde_json::Deserializer::from_str(text);
-            let read = Object(members).deserialize(&mut reader).and_then(|()| reader.end());
+            let read = Object(&mut members).deserialize(&mut reader).and_then(|()| reader.end());
             if let Err(e) = read {
                 let message = json_words(&e);
                 return Err(fault(e.column() as u32, String::new(), None, message));
             }
             members.sort_by(|a, b| a.0.cmp(&b.0));
-            twice = members.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| &pair[0].0);
+            members
         }
-        let key = || {
-            let (_, raw) = members.iter().find(|(name, _)| name == "_key")?;
-            text_of(raw).ok().map(Cow::into_owned)
-        };
-        let parsed = match twice {
-            Some(name) => Err(wrong(member_path(name), "this name stands twice in the object")),
-            None if is_relationship(members, expected) => {
-                relationship(members, place).map(Draft::Relationship)
-            }
-            None => entity(members, place).map(Draft::Entity),
-        };
-        parsed.map_err(|(path, message)| fault(0, path, key(), message))
-    }
+    };
+    let key = || {
+        let (_, raw) = members.iter().find(|(name, _)| name == "_key")?;
+        text_of(raw).ok().map(Cow::into_owned)
+    };
+    let parsed = match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(wrong(member_path(&pair[0].0), "this name stands twice in the object")),
+        None if is_relationship(members.iter().map(|(name, _)| name.as_ref()), expected) => {
+            relationship(&members, place).map(Draft::Relationship)
+        }
+        None => entity(&members, place).map(Draft::Entity),
+    };
+    parsed.map_err(|(path, message)| fault(0, path, key(), message))
 }
 
 /// The words of a JSON error without its position, which is given apart.
@@ -199,11 +192,15 @@ pub fn json_words(e: &serde_json::Error) -> String {
     }
 }
 
-fn is_relationship(members: &Members<'_>, expected: Option<crate::graph::Kind>) -> bool {
+/// Whether an object with these names is a relationship.
+pub fn is_relationship<'n>(
+    mut names: impl Iterator<Item = &'n str>,
+    expected: Option<Kind>,
+) -> bool {
     let ends = ["_fromEntityKey", "_fromEntityId", "_toEntityKey", "_toEntityId", "_mapping"];
     match expected {
-        Some(kind) => kind == crate::graph::Kind::Relationship,
-        None => members.iter().any(|(name, _)| ends.contains(&name.as_ref())),
+        Some(kind) => kind == Kind::Relationship,
+        None => names.any(|name| ends.contains(&name)),
     }
 }
 
@@ -456,17 +453,14 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> String {
-        let fault = ObjectReader::default().read(text, Place::default(), None).expect_err(text);
+        let fault = read(text).expect_err(text);
         format!("{} {} {}", fault.key.unwrap_or("-".into()), fault.path, fault.message)
     }
 
     #[test]
     fn an_entity_is_read_with_its_properties_in_order() {
         let text = r#"{"name":"A\u0041","_class":"User","_key":"u:1","_type":"user","n":[1,2.5],"_version":7}"#;
-        let Ok(Draft::Entity(e)) = ObjectReader::default().read(text, Place::default(), None)
-        else {
-            panic!()
-        };
+        let Ok(Draft::Entity(e)) = read(text) else { panic!() };
         assert_eq!(e.key.as_deref(), Some("u:1"));
         assert_eq!(e.classes, ["User"]);
         let names: Vec<_> = e.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -476,10 +470,7 @@ mod tests {
     #[test]
     fn a_list_of_objects_is_kept_as_their_texts() {
         let text = r#"{"_key":"k","_type":"t","_class":"C","refs":[{"a":1},{"b":[2]}]}"#;
-        let Ok(Draft::Entity(e)) = ObjectReader::default().read(text, Place::default(), None)
-        else {
-            panic!()
-        };
+        let Ok(Draft::Entity(e)) = read(text) else { panic!() };
         assert_eq!(e.properties[0].1.to_string(), r#"["{\"a\":1}","{\"b\":[2]}"]"#);
         assert!(
             fault(r#"{"_key":"k","_type":"t","_class":"C","l":[{"a":1},2]}"#).contains(".l[0]")
@@ -489,10 +480,7 @@ mod tests {
     #[test]
     fn an_object_with_an_end_is_a_relationship() {
         let text = r#"{"_key":"k","_type":"t","_class":"OWNS","_fromEntityKey":"a","_toEntityKey":"b","_toEntityScope":"s"}"#;
-        let Ok(Draft::Relationship(r)) = ObjectReader::default().read(text, Place::default(), None)
-        else {
-            panic!()
-        };
+        let Ok(Draft::Relationship(r)) = read(text) else { panic!() };
         assert_eq!(r.to.scope.as_deref(), Some("s"));
     }
 

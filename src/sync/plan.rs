@@ -480,7 +480,7 @@ impl Planner<'_> {
             report.entities.uploaded = job.entities.len() as u64;
             return Ok(Vec::new());
         }
-        job.folded[0] += fold_duplicates(self, Kind::Entity, &job.spec, &mut job.entities)?;
+        job.folded[0] += fold_duplicates(self, &job.spec, &mut job.entities)?;
         let job = &*job;
         let (spec, staged) = (&job.spec, &job.entities);
         report.entities.uploaded = staged.len() as u64 + job.folded[0];
@@ -630,19 +630,20 @@ impl Planner<'_> {
                 }
             },
         };
-        let (digest, stored, content) = match content {
+        let (spelling, digest, content) = match content {
             Some(merged) => {
                 let digest = self.digest_of(&merged, &[]);
-                (digest, digest, Content::Merged(Box::new(merged)))
+                (digest, Some(digest), Content::Merged(Box::new(merged)))
             }
-            None => (staged.digest, staged.spelling, Content::staged(staged)),
+            None => (staged.spelling, None, Content::staged(staged)),
         };
         let action = match known {
             None => Action::Create(content),
             Some(known) if !known.live => Action::Revive(content),
             Some(known)
-                if known.digest != stored
-                    && self.stored_digest(Kind::Entity, known.number)? != digest =>
+                if known.digest != spelling
+                    && self.stored_digest(Kind::Entity, known.number)?
+                        != digest.map_or_else(|| self.uploaded_digest(staged), Ok)? =>
             {
                 Action::Update(content)
             }
@@ -651,7 +652,7 @@ impl Planner<'_> {
                 return Ok(());
             }
         };
-        changes.push(change(known.map_or(0, |k| k.number), staged.id, stored, action));
+        changes.push(change(known.map_or(0, |k| k.number), staged.id, spelling, action));
         Ok(())
     }
 
@@ -661,7 +662,7 @@ impl Planner<'_> {
             return Ok(None);
         }
         match self.snapshot.pins(staged.id)? {
-            Some(pin) => self.with_pins(self.staged_content(staged)?, Some(&pin)),
+            Some(pin) => self.with_pins(self.staged_content(Kind::Entity, staged)?, Some(&pin)),
             None => Ok(None),
         }
     }
@@ -691,7 +692,7 @@ impl Planner<'_> {
     /// What an OVERRIDE upload pins, as a record of the table; `None` for no properties, which
     /// takes the pins away.
     fn pin_record(&self, staged: &Staged) -> Result<Option<Vec<u8>>, SyncError> {
-        let content = self.staged_content(staged)?;
+        let content = self.staged_content(Kind::Entity, staged)?;
         if content.properties.is_empty() {
             return Ok(None);
         }
@@ -711,7 +712,7 @@ impl Planner<'_> {
         known: Option<Identity>,
         live: Option<Identity>,
     ) -> Result<Result<Option<Merged>, String>, SyncError> {
-        let patch = self.staged_content(staged)?;
+        let patch = self.staged_content(Kind::Entity, staged)?;
         let Some(known_live) = live else {
             if patch.key.is_empty() {
                 return Ok(Err("no live entity of this scope has this `_id`".into()));
@@ -740,11 +741,11 @@ impl Planner<'_> {
         Ok(Ok(self.with_pins(content, pin.as_deref())?))
     }
 
-    fn staged_content(&self, staged: &Staged) -> Result<Merged, SyncError> {
+    fn staged_content(&self, kind: Kind, staged: &Staged) -> Result<Merged, SyncError> {
         let records = self.stage.records(staged.frame)?;
         let names = self.stage.names(staged.frame);
         let content =
-            Record::read(Kind::Entity, &records, (staged.offset, staged.len)).and_then(|record| {
+            Record::read(kind, &records, (staged.offset, staged.len)).and_then(|record| {
                 let (properties, raw) = record.properties()?;
                 Some(Merged {
                     key: record.key.to_owned(),
@@ -794,15 +795,24 @@ impl Planner<'_> {
     fn digest_of(&self, content: &Merged, ends: &[ObjectId]) -> u64 {
         let seed = self.snapshot.meta().digest_seed;
         let raw = content.raw_data.as_deref();
-        content_digest(seed, &content.type_name, &content.class, ends, &content.properties, raw)
+        let properties = content.properties.iter();
+        let properties = properties
+            .filter(|(name, _)| name != ORIGIN)
+            .map(|(name, value)| (name.as_str(), value.as_slice()));
+        content_digest(seed, &content.type_name, &content.class, ends, properties, raw)
+    }
+
+    /// The digest of the content of an uploaded object.
+    fn uploaded_digest<T: Uploaded>(&self, uploaded: &T) -> Result<u64, SyncError> {
+        let content = self.staged_content(T::KIND, uploaded.as_ref())?;
+        Ok(self.digest_of(&content, &uploaded.ends()))
     }
 
     /// The digest of the content of a stored object, for one that is written in another way.
     fn stored_digest(&self, kind: Kind, number: u32) -> Result<u64, SyncError> {
-        let mut content = self.stored_content(kind, number)?;
+        let content = self.stored_content(kind, number)?;
         let mut ends = Vec::new();
         if kind == Kind::Relationship {
-            content.properties.retain(|(name, _)| name != ORIGIN);
             if let Some(facts) = self.snapshot.facts(kind, number)? {
                 for end in [facts.ends.0, facts.ends.1] {
                     let entity = self.snapshot.entity_head(end)?.ok_or_else(|| {
@@ -878,8 +888,7 @@ impl Planner<'_> {
         job: &mut JobInput,
         report: &mut JobReport,
     ) -> Result<Vec<Change>, SyncError> {
-        job.folded[1] +=
-            fold_duplicates(self, Kind::Relationship, &job.spec, &mut job.relationships)?;
+        job.folded[1] += fold_duplicates(self, &job.spec, &mut job.relationships)?;
         let job = &*job;
         let (spec, staged) = (&job.spec, &job.relationships);
         report.relationships.uploaded = staged.len() as u64 + job.folded[1];
@@ -902,7 +911,7 @@ impl Planner<'_> {
                 Decision::Change(i, known)
                     if !cascade.contains(&known.number)
                         && self.stored_digest(Kind::Relationship, known.number)?
-                            == staged[i].object.digest =>
+                            == self.uploaded_digest(&staged[i])? =>
                 {
                     same += 1;
                 }
@@ -1391,13 +1400,36 @@ fn overlay(under: &mut Vec<(String, Vec<u8>)>, over: Vec<(String, Vec<u8>)>) {
     }
 }
 
+/// Staged objects of either kind.
+trait Uploaded: AsRef<Staged> + Copy + Send {
+    const KIND: Kind;
+
+    /// Ids of the ends of a relationship.
+    fn ends(&self) -> Vec<ObjectId>;
+}
+
+impl Uploaded for Staged {
+    const KIND: Kind = Kind::Entity;
+
+    fn ends(&self) -> Vec<ObjectId> {
+        Vec::new()
+    }
+}
+
+impl Uploaded for StagedRelationship {
+    const KIND: Kind = Kind::Relationship;
+
+    fn ends(&self) -> Vec<ObjectId> {
+        vec![self.from.id, self.to.id]
+    }
+}
+
 /// Sorts staged objects by id and leaves each id once; returns how many others there were.
 ///
 /// The repetition of a whole batch is a retry and folds away; any other repeated key is an error
 /// naming both places, unless the job takes the latest.
-fn fold_duplicates<T: AsRef<Staged> + Copy + Send>(
+fn fold_duplicates<T: Uploaded>(
     planner: &Planner<'_>,
-    kind: Kind,
     spec: &JobSpec,
     staged: &mut Vec<T>,
 ) -> Result<u64, SyncError> {
@@ -1411,13 +1443,18 @@ fn fold_duplicates<T: AsRef<Staged> + Copy + Send>(
     for pair in staged.windows(2).filter(|pair| same(pair)) {
         repeated += 1;
         let (first, second) = (pair[0].as_ref(), pair[1].as_ref());
-        let retry =
-            !spec.one_upload && first.frame != second.frame && first.digest == second.digest;
-        if spec.ignore_duplicates || retry {
+        if spec.ignore_duplicates {
             continue;
         }
-        let earlier = planner.fault(kind, first)?;
-        let mut fault = planner.fault(kind, second)?;
+        if !spec.one_upload
+            && first.frame != second.frame
+            && (first.spelling == second.spelling
+                || planner.uploaded_digest(&pair[0])? == planner.uploaded_digest(&pair[1])?)
+        {
+            continue;
+        }
+        let earlier = planner.fault(T::KIND, first)?;
+        let mut fault = planner.fault(T::KIND, second)?;
         let place =
             planner.inputs.place(earlier.place).unwrap_or_else(|| "an earlier batch".into());
         fault.message = format!(

@@ -58,7 +58,6 @@ mod tests {
             .map(|(n, digest, live)| Identity { id: id(n), digest, number: n.into(), live });
         let staged = [(0, 0), (2, 20), (3, 31), (4, 40), (9, 9)].map(|(n, digest)| Staged {
             id: id(n),
-            digest: 0,
             spelling: digest,
             scope: 1,
             type_name: 0,

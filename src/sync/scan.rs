@@ -7,85 +7,135 @@
 //! left to the JSON library, which either reads it or says what is wrong with it. So nothing is
 //! accepted here that the library would refuse, and no message is made here.
 
+use rustc_hash::{FxHashMap, FxHasher};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 
 /// Members of an object, names and values still as written.
 pub type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
 
-/// Shapes that are remembered; an upload rarely mixes more.
-const SHAPES_MAX: usize = 16;
+/// Shapes that are remembered before all are forgotten.
+const SHAPES_MAX: usize = 1024;
+
+/// Where a name and its value stand in the text.
+#[derive(Clone, Copy)]
+pub struct Member {
+    name: (u32, u32),
+    value: (u32, u32),
+    /// Whether the value is a string without escapes.
+    pub plain: bool,
+}
+
+impl Member {
+    fn name<'a>(&self, text: &'a str) -> &'a str {
+        &text[self.name.0 as usize..self.name.1 as usize]
+    }
+
+    /// The value as it stands in the text that was scanned.
+    pub fn value<'a>(&self, text: &'a str) -> &'a str {
+        &text[self.value.0 as usize..self.value.1 as usize]
+    }
+}
 
 /// A sequence of names, and where each stands in ascending order.
-struct Shape {
+pub struct Shape {
     names: Vec<Box<str>>,
     order: Vec<u16>,
 }
 
 /// Reads objects one after the other and remembers their shapes.
 #[derive(Default)]
-pub struct Scanner<'a> {
-    written: Vec<(&'a str, &'a str)>,
+pub struct Scanner {
+    written: Vec<Member>,
     shapes: Vec<Shape>,
+    by_names: FxHashMap<u64, usize>,
     last: usize,
+    epoch: u64,
 }
 
-impl<'a> Scanner<'a> {
-    /// Puts the members of the object that is `text` into `members`, in ascending order of their
-    /// names. False where the JSON library has to look at the text; `members` is then empty.
-    pub fn scan(&mut self, text: &'a str, members: &mut Members<'a>) -> bool {
-        members.clear();
+impl Scanner {
+    /// Finds the members of the object that is `text`. False where the JSON library has to look at
+    /// it.
+    pub fn scan(&mut self, text: &str) -> bool {
         self.written.clear();
-        if scan(text, &mut self.written).is_none() {
-            return false;
-        }
-        if !self.find_shape() {
-            return false;
-        }
-        let shape = &self.shapes[self.last];
-        let by_name = shape.order.iter().map(|&at| self.written[usize::from(at)]);
-        members.extend(by_name.map(|(name, value)| (Cow::Borrowed(name), value)));
-        true
+        u32::try_from(text.len()).is_ok()
+            && scan(text, &mut self.written).is_some()
+            && self.find_shape(text)
+    }
+
+    /// The members of the object that was scanned, in ascending order of their names.
+    pub fn members<'a>(&self, text: &'a str) -> Members<'a> {
+        let member = |&at: &u16| {
+            let member = &self.written[usize::from(at)];
+            (Cow::Borrowed(member.name(text)), member.value(text))
+        };
+        self.shapes[self.last].order.iter().map(member).collect()
+    }
+
+    /// The members of the object that was scanned, as they were written.
+    pub fn written(&self) -> &[Member] {
+        &self.written
+    }
+
+    /// The shape of the object that was scanned, and a number that it has for as long as the
+    /// second one, the epoch, stays the same.
+    pub fn shape(&self) -> (&Shape, usize, u64) {
+        (&self.shapes[self.last], self.last, self.epoch)
     }
 
     /// Makes `last` the shape of what was written. False if a name stands twice.
-    fn find_shape(&mut self) -> bool {
+    fn find_shape(&mut self, text: &str) -> bool {
         let written = &self.written;
         let fits = |shape: &Shape| {
             shape.names.len() == written.len()
-                && shape.names.iter().zip(written).all(|(known, (name, _))| **known == **name)
+                && shape.names.iter().zip(written).all(|(known, m)| **known == *m.name(text))
         };
-        if !self.shapes.get(self.last).is_some_and(fits) {
-            self.last = match self.shapes.iter().position(fits) {
-                Some(at) => at,
-                None => {
-                    let Some(shape) = Shape::of(written) else { return false };
-                    if self.shapes.len() == SHAPES_MAX {
-                        self.shapes.clear();
-                    }
-                    self.shapes.push(shape);
-                    self.shapes.len() - 1
-                }
-            };
+        if self.shapes.get(self.last).is_some_and(fits) {
+            return true;
         }
+        let mut hasher = FxHasher::default();
+        written.iter().for_each(|member| member.name(text).hash(&mut hasher));
+        let hash = hasher.finish();
+        if let Some(&known) = self.by_names.get(&hash)
+            && fits(&self.shapes[known])
+        {
+            self.last = known;
+            return true;
+        }
+        let Some(shape) = Shape::of(text, written) else { return false };
+        if self.shapes.len() == SHAPES_MAX {
+            self.shapes.clear();
+            self.by_names.clear();
+            self.epoch += 1;
+        }
+        self.last = self.shapes.len();
+        self.shapes.push(shape);
+        self.by_names.insert(hash, self.last);
         true
     }
 }
 
 impl Shape {
-    fn of(written: &[(&str, &str)]) -> Option<Shape> {
+    fn of(text: &str, written: &[Member]) -> Option<Shape> {
+        let name = |at: u16| written[usize::from(at)].name(text);
         let mut order: Vec<u16> = (0..u16::try_from(written.len()).ok()?).collect();
-        order.sort_by_key(|&at| written[usize::from(at)].0);
-        let name = |at: u16| written[usize::from(at)].0;
+        order.sort_by_key(|&at| name(at));
         if order.windows(2).any(|pair| name(pair[0]) == name(pair[1])) {
             return None;
         }
-        Some(Shape { names: written.iter().map(|(name, _)| Box::from(*name)).collect(), order })
+        let names = written.iter().map(|member| Box::from(member.name(text))).collect();
+        Some(Shape { names, order })
+    }
+
+    /// The names in ascending order, each with its position among the members as written.
+    pub fn ascending(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.order.iter().map(|&at| (&*self.names[usize::from(at)], at))
     }
 }
 
 /// All members of the object that is `text`; `None` at the first thing that is not understood.
-fn scan<'a>(text: &'a str, members: &mut Vec<(&'a str, &'a str)>) -> Option<()> {
+fn scan(text: &str, members: &mut Vec<Member>) -> Option<()> {
     let bytes = text.as_bytes();
     let mut at = skip_space(bytes, 0);
     at = expect(bytes, at, b'{')?;
@@ -96,12 +146,12 @@ fn scan<'a>(text: &'a str, members: &mut Vec<(&'a str, &'a str)>) -> Option<()> 
     loop {
         at = expect(bytes, at, b'"')?;
         let end = plain_string_end(bytes, at)?;
-        let name = &text[at..end];
+        let name = (at as u32, end as u32);
         at = skip_space(bytes, end + 1);
         at = expect(bytes, at, b':')?;
         at = skip_space(bytes, at);
-        let end = value_end(text, at)?;
-        members.push((name, &text[at..end]));
+        let (end, plain) = value_end(text, at)?;
+        members.push(Member { name, value: (at as u32, end as u32), plain });
         at = skip_space(bytes, end);
         match bytes.get(at)? {
             b',' => at = skip_space(bytes, at + 1),
@@ -153,20 +203,23 @@ fn plain_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Where the value that begins at `at` ends.
-fn value_end(text: &str, at: usize) -> Option<usize> {
+/// Where the value that begins at `at` ends, and whether it is a string without escapes.
+#[inline]
+fn value_end(text: &str, at: usize) -> Option<(usize, bool)> {
     let bytes = text.as_bytes();
-    match bytes.get(at)? {
-        b'"' => match plain_string_end(bytes, at + 1) {
-            Some(end) => Some(end + 1),
-            None => library_end(text, at),
-        },
+    if bytes.get(at)? == &b'"'
+        && let Some(end) = plain_string_end(bytes, at + 1)
+    {
+        return Some((end + 1, true));
+    }
+    let end = match bytes.get(at)? {
         b't' => bytes[at..].starts_with(b"true").then_some(at + 4),
         b'f' => bytes[at..].starts_with(b"false").then_some(at + 5),
         b'n' => bytes[at..].starts_with(b"null").then_some(at + 4),
         b'-' | b'0'..=b'9' => number_end(bytes, at),
         _ => library_end(text, at),
-    }
+    }?;
+    Some((end, false))
 }
 
 /// Plain numbers: a sign, digits without a leading zero, a fraction.
@@ -211,9 +264,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn scanned(text: &str) -> Option<Vec<(String, String)>> {
-        let mut members = Vec::new();
-        let whole = Scanner::default().scan(text, &mut members);
-        whole.then(|| members.iter().map(|(n, v)| (n.to_string(), (*v).to_owned())).collect())
+        let mut scanner = Scanner::default();
+        let read = |(name, value): (Cow<'_, str>, &str)| (name.into_owned(), value.to_owned());
+        scanner.scan(text).then(|| scanner.members(text).into_iter().map(read).collect())
     }
 
     #[test]
