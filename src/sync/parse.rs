@@ -452,6 +452,14 @@ fn scalar<'a>(raw: &'a str) -> Result<Value<'a>, Wrong> {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Draft<'_>, Fault> {
+        let mut scanner = super::super::scan::Scanner::default();
+        let scanned = scanner.scan(text).then(|| scanner.members(text));
+        let read = parse_members(text, scanned, Place::default(), None);
+        assert_eq!(read, parse_members(text, None, Place::default(), None));
+        read
+    }
+
     fn fault(text: &str) -> String {
         let fault = read(text).expect_err(text);
         format!("{} {} {}", fault.key.unwrap_or("-".into()), fault.path, fault.message)
