@@ -281,6 +281,29 @@ fn mapped_relationships_find_or_make_their_targets() {
 }
 
 #[test]
+fn half_a_mapped_relationship_that_a_crash_left_spoils_no_other() {
+    let server = Server::start();
+    let host = json!({ "_key": "h", "_type": "host", "_class": "Host" });
+    let job = server.job(&json!({ "source": "api", "scope": "hosts" }));
+    let upload = |server: &Server, body: Json| server.post(&format!("{job}/upload"), &body).ok();
+    let one = |key: &str| json!([mapped(key, "h", &format!("{key}@x"), json!({}))]);
+    upload(&server, json!({ "entities": [host], "relationships": one("m1") }));
+    let folder = server.kill();
+    let jobs = folder.path().join("tombolo.redb.jobs");
+    let files: Vec<_> = std::fs::read_dir(jobs).unwrap().map(|file| file.unwrap().path()).collect();
+    let file =
+        files.iter().find(|path| std::fs::read(path).unwrap().starts_with(b"{\"_key\":\"m1\""));
+    let file = file.unwrap_or_else(|| panic!("{files:?}"));
+    let mut all = std::fs::read(file).unwrap();
+    all.extend_from_slice(b"{\"_key\":\"half");
+    std::fs::write(file, all).unwrap();
+    let server = Server::in_folder(folder, &[]);
+    upload(&server, json!({ "relationships": one("m2") }));
+    let done = server.post(&format!("{job}/finalize"), &json!({})).ok();
+    assert_eq!(done["job"]["numMappedRelationshipsCreated"], 2, "{done}");
+}
+
+#[test]
 fn bad_requests_are_told_what_is_wrong_and_change_nothing() {
     let server = Server::start();
     let job = server.job(&json!({ "source": "api", "scope": "okta" }));
