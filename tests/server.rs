@@ -57,6 +57,44 @@ fn the_requests_of_the_cross_scope_page_work_as_printed() {
     assert_eq!(done["job"]["numRelationshipsCreated"], 1);
     let rows = server.ask("FIND User AS u THAT OWNS Device AS d RETURN u._key AS u, d._key AS d");
     assert_eq!(rows, json!([{ "u": "okta-user:alice", "d": "jamf-device:laptop-001" }]));
+    // The other example of the page, with a finalize that has no body and no length.
+    for (scope, key, kind, class) in [
+        ("github-instance-id", "github-repo:platform-api", "github_repo", "CodeRepo"),
+        ("aws-instance-id", "s3-bucket:platform-assets", "aws_s3_bucket", "DataStore"),
+    ] {
+        let entity = json!({ "_key": key, "_type": kind, "_class": class });
+        server.sync(scope, &json!({ "entities": [entity] }));
+    }
+    let printed = |path: &str, body: &str| {
+        let length = match body {
+            "" => String::new(),
+            _ => format!("Content-Length: {}\r\n", body.len()),
+        };
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        let answer = server.raw(format!("{head}{length}\r\n{body}").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let body = answer.split_once("\r\n\r\n").expect("a body").1;
+        serde_json::from_str::<Json>(body).expect("JSON")
+    };
+    let create = "{\n\"source\": \"api\",\n\"syncMode\": \"CROSS_SCOPE\",\n\"scope\": \"repo-deployment-edges\"\n}";
+    let made = printed(JOBS, create);
+    let job = format!("{JOBS}/{}", made["job"]["id"].as_str().unwrap());
+    let upload = r#"{
+"relationships": [
+{
+"_key": "github-repo:platform-api|deploys|s3-bucket:platform-assets",
+"_type": "repo_deploys_bucket",
+"_class": "DEPLOYS",
+"_fromEntityKey": "github-repo:platform-api",
+"_toEntityKey": "s3-bucket:platform-assets",
+"_fromEntityScope": "github-instance-id",
+"_toEntityScope": "aws-instance-id"
+}
+]
+}"#;
+    printed(&format!("{job}/upload"), upload);
+    let done = printed(&format!("{job}/finalize"), "");
+    assert_eq!(done["job"]["numRelationshipsCreated"], 1);
     // And what it says is refused, is refused in its words.
     let job = server.job(&json!({ "source": "api", "syncMode": "CROSS_SCOPE", "scope": "x" }));
     let refused = server.post(&format!("{job}/upload"), &json!({ "entities": [user("a")] }));
@@ -240,6 +278,29 @@ fn mapped_relationships_find_or_make_their_targets() {
     assert!(refused.text.contains("relationships[0]._mapping.targetEntity._rawData"));
     let output = tombolo(server.folder.path(), &["verify"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn half_a_mapped_relationship_that_a_crash_left_spoils_no_other() {
+    let server = Server::start();
+    let host = json!({ "_key": "h", "_type": "host", "_class": "Host" });
+    let job = server.job(&json!({ "source": "api", "scope": "hosts" }));
+    let upload = |server: &Server, body: Json| server.post(&format!("{job}/upload"), &body).ok();
+    let one = |key: &str| json!([mapped(key, "h", &format!("{key}@x"), json!({}))]);
+    upload(&server, json!({ "entities": [host], "relationships": one("m1") }));
+    let folder = server.kill();
+    let jobs = folder.path().join("tombolo.redb.jobs");
+    let files: Vec<_> = std::fs::read_dir(jobs).unwrap().map(|file| file.unwrap().path()).collect();
+    let file =
+        files.iter().find(|path| std::fs::read(path).unwrap().starts_with(b"{\"_key\":\"m1\""));
+    let file = file.unwrap_or_else(|| panic!("{files:?}"));
+    let mut all = std::fs::read(file).unwrap();
+    all.extend_from_slice(b"{\"_key\":\"half");
+    std::fs::write(file, all).unwrap();
+    let server = Server::in_folder(folder, &[]);
+    upload(&server, json!({ "relationships": one("m2") }));
+    let done = server.post(&format!("{job}/finalize"), &json!({})).ok();
+    assert_eq!(done["job"]["numMappedRelationshipsCreated"], 2, "{done}");
 }
 
 #[test]
@@ -651,6 +712,8 @@ fn rest_answers_what_the_commands_print() {
     for path in ["/v1/blast-radius", "/v1/query", "/v1/jobs/{id}/approve", "/v1/mappings/plan"] {
         assert!(document["paths"].get(path).is_some(), "{path}");
     }
+    let content = &document["paths"]["/metrics"]["get"]["responses"]["200"]["content"];
+    assert!(content.get("application/openmetrics-text").is_some(), "{content}");
     let metrics = server.get("/metrics");
     assert!(metrics.text.contains("tombolo_http_requests_total"), "{}", metrics.text);
     server.get("/ready").ok();
@@ -754,4 +817,30 @@ fn what_was_acknowledged_survives_a_kill() {
     let output = tombolo(server.folder.path(), &["verify"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(server.stop(), Some(0), "asked to stop, it stops in order");
+}
+
+#[test]
+fn tls_serves_what_http_does_and_says_so() {
+    let tls = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/tls");
+    let file = |name: &str| tls.join(name).display().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--tls-cert", &file("certificate.pem"), "--tls-key", &file("key.pem")];
+    let server = Server::in_folder(folder, &flags);
+    let config = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(config).build().into();
+    let query =
+        json!({ "query": "{ queryV1(query: \"FIND User\", deferredResponse: FORCE) { url } }" });
+    let url = format!("https://{}/graphql", server.address);
+    let mut answer = agent.post(&url).send(query.to_string()).expect("an answer");
+    let answer: Json = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+    let later = answer["data"]["queryV1"]["url"].as_str().expect("a URL");
+    assert!(later.starts_with("https://"), "{later}");
+    assert_eq!(agent.get(later).call().expect("an answer").status(), 200);
+    // What speaks in the clear is not served, and keeps nobody waiting.
+    let plain = server.raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(!plain.contains("200 OK"), "{plain}");
+    assert_eq!(
+        agent.get(&url.replace("graphql", "health")).call().expect("an answer").status(),
+        200
+    );
 }

@@ -20,10 +20,22 @@ pub const UNPACKED_MAX: usize = 64 << 20;
 const RATIO_FREE: usize = 8 << 20;
 /// Most that one byte may unpack to.
 const RATIO_MAX: usize = 200;
+/// Bytes that are unpacked at a time.
+const PIECE: usize = 1 << 20;
+/// Largest window of zstd, as a power of two.
+const WINDOW_LOG_MAX: u32 = 27;
+/// Largest body of what is no upload, after unpacking: what it says becomes a tree in memory.
+const SMALL_MAX: usize = 4 << 20;
 /// Bytes of bodies that may be in memory at once.
 const HELD_MAX: usize = 512 << 20;
-/// Longest time a body may take to arrive.
-pub const BODY_TIME: Duration = Duration::from_secs(60);
+/// Longest time without a byte of a body.
+const PAUSE: Duration = Duration::from_secs(30);
+/// Longest time for all of a body.
+const BODY_TIME: Duration = Duration::from_secs(300);
+/// What is read of a body that is refused, so that its sender gets to see the answer.
+const DRAINED_MAX: usize = 64 << 20;
+/// Longest time for that.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// Bytes of bodies in memory.
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -59,29 +71,63 @@ fn too_large(what: &str, max: usize) -> Fault {
 
 /// Reads a whole body as it was sent.
 pub async fn read(body: Body) -> Result<Bytes, Fault> {
+    read_up_to(body, SENT_MAX).await
+}
+
+async fn read_up_to(mut body: Body, max: usize) -> Result<Bytes, Fault> {
     let mut read = Bytes { bytes: Vec::new(), held: 0 };
-    let mut body = body;
     let all = async {
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = tokio::time::timeout(PAUSE, body.frame())
+            .await
+            .map_err(|_| too_slow(&format!("sent nothing for {} s", PAUSE.as_secs())))?
+        {
             let frame =
                 frame.map_err(|e| Fault::bad(format!("the body cannot be read: {e}")).close())?;
             let Ok(data) = frame.into_data() else { continue };
-            if read.bytes.len() + data.len() > SENT_MAX {
-                return Err(too_large("has", SENT_MAX));
+            if read.bytes.len() + data.len() > max {
+                return Err(too_large("has", max));
             }
             read.hold(data.len())?;
             read.bytes.extend_from_slice(&data);
         }
         Ok(())
     };
-    match tokio::time::timeout(BODY_TIME, all).await {
-        Ok(result) => result?,
-        Err(_) => {
-            let message = format!("the body took longer than {} s", BODY_TIME.as_secs());
-            return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", message).close());
+    let result = match tokio::time::timeout(BODY_TIME, all).await {
+        Ok(result) => result,
+        Err(_) => Err(too_slow(&format!("took longer than {} s", BODY_TIME.as_secs()))),
+    };
+    match result {
+        Ok(()) => Ok(read),
+        Err(fault) => {
+            drop(read);
+            drain(axum::extract::Request::new(body)).await;
+            Err(fault)
         }
     }
-    Ok(read)
+}
+
+fn too_slow(what: &str) -> Fault {
+    Fault::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", format!("the body {what}")).close()
+}
+
+/// Reads what is left of a refused request and forgets it, within limits.
+pub async fn drain(request: axum::extract::Request) {
+    // Who asks before sending has sent nothing.
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let mut body = request.into_body();
+    let all = async {
+        let mut left = DRAINED_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, |data| data.len());
+            match left.checked_sub(read) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, all).await;
 }
 
 /// Unpacks a body as its `Content-Encoding` says.
@@ -91,17 +137,22 @@ pub async fn read(body: Body) -> Result<Bytes, Fault> {
 /// What cannot be unpacked is the client's fault, and the connection ends: one client repeats a
 /// packed body with the length of another, so that what follows on the wire is no request.
 /// Source: wire contract, section 5.
-pub fn unpack(mut sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
+pub fn unpack(sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
+    unpack_up_to(sent, headers, UNPACKED_MAX)
+}
+
+fn unpack_up_to(sent: Bytes, headers: &HeaderMap, max: usize) -> Result<Bytes, Fault> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
-    let bytes = std::mem::take(&mut sent.bytes);
-    let unpacked = match encoding.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("identity" | "") => {
-            sent.bytes = bytes;
-            return Ok(sent);
-        }
-        Some("gzip" | "x-gzip") => limited(flate2::read::MultiGzDecoder::new(&bytes[..]), &bytes),
-        Some("zstd") => match zstd::stream::read::Decoder::new(&bytes[..]) {
-            Ok(decoder) => limited(decoder, &bytes),
+    let bytes = &sent.bytes[..];
+    match encoding.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("identity" | "") => Ok(sent),
+        Some("gzip" | "x-gzip") => limited(flate2::read::MultiGzDecoder::new(bytes), bytes, max),
+        Some("zstd") => match zstd::stream::read::Decoder::new(bytes) {
+            // A window as large as the body may be, and no larger.
+            Ok(mut decoder) => {
+                decoder.window_log_max(WINDOW_LOG_MAX).map_err(|e| broken(&e))?;
+                limited(decoder, bytes, max)
+            }
             Err(e) => Err(broken(&e)),
         },
         Some(other) => {
@@ -109,10 +160,7 @@ pub fn unpack(mut sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             Err(Fault::new(status, "UNSUPPORTED_ENCODING", message).close())
         }
-    }?;
-    sent.hold(unpacked.len())?;
-    sent.bytes = unpacked;
-    Ok(sent)
+    }
 }
 
 fn broken(e: &std::io::Error) -> Fault {
@@ -120,14 +168,24 @@ fn broken(e: &std::io::Error) -> Fault {
     Fault::new(StatusCode::BAD_REQUEST, "BROKEN_ENCODING", message).close()
 }
 
-fn limited(mut from: impl Read, packed: &[u8]) -> Result<Vec<u8>, Fault> {
+/// Unpacks piece by piece, so that what many unpack at once is counted before it is there.
+fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<Bytes, Fault> {
     let ratio = packed.len().saturating_mul(RATIO_MAX).max(RATIO_FREE);
-    let max = UNPACKED_MAX.min(ratio);
-    let mut bytes = Vec::new();
-    match (&mut from).take(max as u64 + 1).read_to_end(&mut bytes) {
-        Ok(_) if bytes.len() > max => Err(too_large("unpacks to", max)),
-        Ok(_) => Ok(bytes),
-        Err(e) => Err(broken(&e)),
+    let mut unpacked = Bytes { bytes: Vec::new(), held: 0 };
+    loop {
+        unpacked.hold(PIECE)?;
+        match (&mut from).take(PIECE as u64).read_to_end(&mut unpacked.bytes) {
+            Ok(0) => return Ok(unpacked),
+            Ok(_) if unpacked.bytes.len() > max => return Err(too_large("unpacks to", max)),
+            Ok(_) if unpacked.bytes.len() > ratio => {
+                let message = format!("the body unpacks to more than {RATIO_MAX} times its size");
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                let fault = Fault::new(status, "RequestEntityTooLargeException", message);
+                return Err(fault.hint("send it unpacked, or in smaller batches").close());
+            }
+            Ok(_) => {}
+            Err(e) => return Err(broken(&e)),
+        }
     }
 }
 
@@ -166,12 +224,16 @@ pub async fn json<T: serde::de::DeserializeOwned + Default>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Fault> {
-    let bytes = unpack(read(body).await?, headers)?;
-    app.metrics.received(bytes.bytes.len());
-    if bytes.bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(&bytes.bytes).map_err(|e| Fault::bad(format!("the body: {e}")))
+    let sent = read_up_to(body, SMALL_MAX).await?;
+    // Milliseconds at most; other tasks go on elsewhere.
+    tokio::task::block_in_place(|| {
+        let bytes = unpack_up_to(sent, headers, SMALL_MAX)?;
+        app.metrics.received(bytes.bytes.len());
+        if bytes.bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(T::default());
+        }
+        serde_json::from_slice(&bytes.bytes).map_err(|e| Fault::bad(format!("the body: {e}")))
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Source: wire contract, section 7.
 
 use super::fault::Fault;
+use super::gate::Work;
 use super::jobs::SCOPE;
 use super::{App, Caller, blocking, body};
 use async_graphql::{
@@ -19,7 +20,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Map, Value as Json_, json};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tombolo::db::Edit;
 use tombolo::graph::{Entity, GraphRead, Kind, ObjectId, Relationship, Value};
@@ -33,7 +34,9 @@ const PAGE: usize = 250;
 /// How long an answer is kept for its next page.
 const KEPT: Duration = Duration::from_secs(300);
 /// Rows of all answers that are kept.
-const KEPT_ROWS: usize = 2_000_000;
+const KEPT_ROWS: usize = 500_000;
+/// Rows, groups or objects that one query may hold while it looks for its answer.
+const HELD_ROWS: u64 = 4_000_000;
 /// Operations in one request.
 const BATCH_MAX: usize = 50;
 
@@ -65,22 +68,29 @@ struct Kept {
 pub struct Results(Mutex<VecDeque<Kept>>);
 
 impl Results {
+    /// The answers that are still young enough.
+    fn fresh(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while all.front().is_some_and(|kept| kept.since.elapsed() > KEPT) {
+            all.pop_front();
+        }
+        all
+    }
+
     fn keep(&self, kind: &'static str, rows: Arc<Vec<Json_>>) -> Uuid {
         let id = Uuid::new_v4();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.fresh();
         all.push_back(Kept { id, since: Instant::now(), kind, rows });
         let total = |all: &VecDeque<Kept>| all.iter().map(|kept| kept.rows.len()).sum::<usize>();
-        while all.front().is_some_and(|kept| kept.since.elapsed() > KEPT)
-            || all.len() > 1 && total(&all) > KEPT_ROWS
-        {
+        while all.len() > 1 && total(&all) > KEPT_ROWS {
             all.pop_front();
         }
         id
     }
 
     fn find(&self, id: Uuid) -> Option<(&'static str, Arc<Vec<Json_>>)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = all.iter().find(|kept| kept.id == id && kept.since.elapsed() <= KEPT)?;
+        let all = self.fresh();
+        let kept = all.iter().find(|kept| kept.id == id)?;
         Some((kept.kind, Arc::clone(&kept.rows)))
     }
 }
@@ -92,6 +102,7 @@ fn schema() -> &'static Shapes {
     SCHEMA.get_or_init(|| {
         Schema::build(Questions, Edits, EmptySubscription)
             .limit_depth(20)
+            .limit_directives(50)
             .limit_complexity(2_000)
             .finish()
     })
@@ -100,16 +111,21 @@ fn schema() -> &'static Shapes {
 /// Where the caller sees this server.
 struct Base(String);
 
+fn base_url(app: &App, headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto").filter(|s| *s == "https").unwrap_or(app.scheme);
+    format!("{scheme}://{}", text(header::HOST.as_str()).unwrap_or("127.0.0.1"))
+}
+
 async fn answer(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
 ) -> std::result::Result<Json<Json_>, Fault> {
+    drop(app.results.fresh());
     let asked: Json_ = body::json(&app, &headers, body).await?;
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = text("x-forwarded-proto").filter(|s| *s == "https").unwrap_or("http");
-    let base = format!("{scheme}://{}", text(header::HOST.as_str()).unwrap_or("127.0.0.1"));
+    let base = base_url(&app, &headers);
     let many = match asked {
         Json_::Array(many) if many.len() > BATCH_MAX => {
             let message = format!("at most {BATCH_MAX} operations are taken at once");
@@ -158,8 +174,7 @@ async fn deferred(
         let message = "this answer is no longer kept; ask again";
         return Err(Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", message));
     };
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let url = format!("http://{}/deferred/{id}", host.unwrap_or("127.0.0.1"));
+    let url = format!("{}/deferred/{id}", base_url(&app, &headers));
     Ok(Json(json!({ "status": "COMPLETED", "type": kind, "url": url, "data": data(kind, &rows) })))
 }
 
@@ -209,7 +224,7 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<(&'static str, Vec<J
         .map_err(|fault| Fault::new(StatusCode::BAD_REQUEST, "BAD_QUERY", fault.plain()))?;
     let limits = query::Limits {
         time: Some(app.limits.query_time),
-        rows: app.limits.query_rows,
+        rows: HELD_ROWS,
         ..query::Limits::default()
     };
     let snapshot = app.database.snapshot()?;
@@ -222,6 +237,16 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<(&'static str, Vec<J
         }
     })?;
     let kind = answer.kind();
+    let count = match &answer {
+        Answer::List(entities) | Answer::Tree { entities, .. } => entities.len(),
+        Answer::Table { rows, .. } => rows.len(),
+    };
+    if count > app.limits.answer_rows {
+        let most = app.limits.answer_rows;
+        let message = format!("the answer has {count} rows, and {most} are given at once");
+        return Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message)
+            .hint("add LIMIT and SKIP, or ask for less; `tombolo serve --max-rows` raises it"));
+    }
     let rows = match (answer.json(&snapshot)?, &answer) {
         (Json_::Array(rows), Answer::List(_) | Answer::Table { .. }) => rows,
         (tree, _) => vec![tree],
@@ -309,7 +334,8 @@ struct Questions;
 #[Object]
 impl Questions {
     /// Asks in J1QL.
-    #[graphql(name = "queryV1")]
+    // A query may be repeated under other names, but not a thousand times in one operation.
+    #[graphql(name = "queryV1", complexity = "50 + child_complexity")]
     #[allow(clippy::too_many_arguments)]
     async fn query_v1(
         &self,
@@ -342,7 +368,8 @@ impl Questions {
             include_deleted: include_deleted == Some(true),
             strict: false,
         };
-        let (kind, rows) = blocking(app, move |app| ask(app, &asked)).await.map_err(told)?;
+        let (kind, rows) =
+            blocking(app, Work::Read, move |app| ask(app, &asked)).await.map_err(told)?;
         let rows = Arc::new(rows);
         if matches!(deferred_response, Some(DeferredResponseOption::Force)) {
             let id = app.results.keep(kind, rows);
@@ -369,7 +396,7 @@ impl Questions {
         let (app, caller) = parts(context)?;
         caller.reads().map_err(told)?;
         let id = object_id(&entity_id)?;
-        let found = blocking(app, move |app| {
+        let found = blocking(app, Work::Read, move |app| {
             let snapshot = app.database.snapshot()?;
             entity(&snapshot, id)
         })
@@ -667,7 +694,7 @@ impl Edits {
     ) -> Result<EntityResult> {
         let (app, caller) = parts(context)?;
         let caller = caller.clone();
-        blocking(app, move |app| {
+        blocking(app, Work::Commit, move |app| {
             let scope = scope_of(properties.as_ref());
             let id = ObjectId::new(Kind::Entity, &scope, &entity_key);
             let own = [
@@ -767,7 +794,7 @@ impl Edits {
         let (app, caller) = parts(context)?;
         let (caller, from, to) =
             (caller.clone(), object_id(&from_entity_id)?, object_id(&to_entity_id)?);
-        blocking(app, move |app| {
+        blocking(app, Work::Commit, move |app| {
             let scope = scope_of(properties.as_ref());
             let own = [
                 ("_key", json!(relationship_key)),
@@ -798,7 +825,7 @@ impl Edits {
     ) -> Result<RelationshipResult> {
         let (app, caller) = parts(context)?;
         let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
-        blocking(app, move |app| {
+        blocking(app, Work::Commit, move |app| {
             let known = relationship(&app.database.snapshot()?, id)?;
             let kept = known.properties.iter().map(|(name, value)| (name.as_str(), json!(value)));
             let mut members: Map<String, Json_> =
@@ -837,7 +864,7 @@ impl Edits {
     ) -> Result<RelationshipResult> {
         let (app, caller) = parts(context)?;
         let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
-        blocking(app, move |app| {
+        blocking(app, Work::Commit, move |app| {
             let known = relationship(&app.database.snapshot()?, id)?;
             let change = Edit {
                 scope: known.scope.clone(),
@@ -877,7 +904,7 @@ async fn update(
 ) -> Result<EntityResult> {
     let (app, caller) = parts(context)?;
     let (caller, id) = (caller.clone(), object_id(entity_id)?);
-    blocking(app, move |app| {
+    blocking(app, Work::Commit, move |app| {
         let known = entity(&app.database.snapshot()?, id)?;
         let own = [("_key", json!(known.key))];
         let change = Edit {
@@ -896,7 +923,7 @@ async fn update(
 async fn delete(context: &Context<'_>, entity_id: &str) -> Result<EntityResult> {
     let (app, caller) = parts(context)?;
     let (caller, id) = (caller.clone(), object_id(entity_id)?);
-    blocking(app, move |app| {
+    blocking(app, Work::Commit, move |app| {
         let known = entity(&app.database.snapshot()?, id)?;
         let change = Edit {
             scope: known.scope.clone(),

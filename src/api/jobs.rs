@@ -8,6 +8,7 @@
 
 use super::body::{self, Shape};
 use super::fault::Fault;
+use super::gate::Work;
 use super::tokens::Rights;
 use super::{App, Caller, blocking};
 use axum::body::Body;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use tombolo::Error;
 use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, check_mapped, scope_of};
 use tombolo::graph::{GraphRead, Kind, ObjectId};
-use tombolo::sync::{Format, Input, JobReport, Mode, Status};
+use tombolo::sync::{Format, Input, JobReport, Mode, Status, SyncError};
 use uuid::Uuid;
 
 /// Where the routes stand.
@@ -45,6 +46,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route(&format!("{ROOT}/{{id}}/finalize"), post(finalize))
         .route(&format!("{ROOT}/{{id}}/abort"), post(abort))
         .route(&format!("{ROOT}/{{id}}/events"), post(events))
+        .route(&format!("{ROOT}/{{id}}/uploadUrl"), post(upload_url))
 }
 
 /// A job as clients read it.
@@ -131,8 +133,20 @@ async fn create(
         return Err(forbidden());
     }
     let account = caller.account;
-    blocking(&app, move |app| {
-        let (count, _) = app.database.staged()?;
+    // Creating takes turns with others that name the same job, as a retry does.
+    let alone = match request.id {
+        Some(id) => Some(app.gates.alone(&id.to_string()).await?),
+        None => None,
+    };
+    blocking(&app, Work::Upload, move |app| {
+        let _alone = alone;
+        if let Some(report) = made_before(app, &request)? {
+            return Ok(Json(json!({ "job": job_json(&report, &account) })));
+        }
+        let (mut count, _) = app.database.staged()?;
+        if count >= app.limits.open_jobs && app.database.drop_abandoned()? > 0 {
+            count = app.database.staged()?.0;
+        }
         if count >= app.limits.open_jobs {
             let message = format!("{count} jobs are open; finalize or abort some");
             let status = StatusCode::TOO_MANY_REQUESTS;
@@ -143,6 +157,16 @@ async fn create(
         Ok(Json(json!({ "job": job_json(&app.database.open_job(id)?, &account) })))
     })
     .await
+}
+
+/// The open job that this very request made before, when its answer was lost.
+fn made_before(app: &App, request: &JobRequest) -> Result<Option<JobReport>, Fault> {
+    let Some(id) = request.id else { return Ok(None) };
+    let Ok(report) = app.database.open_job(id) else { return Ok(None) };
+    let same = report.scope == request.scope
+        && report.source == request.source
+        && report.sync_mode == request.mode;
+    Ok(same.then_some(report))
 }
 
 fn job_request(asked: Create) -> Result<JobRequest, Fault> {
@@ -217,7 +241,11 @@ fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
     }
     match report.status {
         // It may be finalized in between.
-        Status::AwaitingUploads => Ok(app.database.open_job(uuid).unwrap_or(report)),
+        Status::AwaitingUploads => match app.database.open_job(uuid) {
+            Ok(report) => Ok(report),
+            Err(Error::Sync(SyncError::State(_))) => Ok(app.database.job(id)?),
+            Err(e) => Err(e.into()),
+        },
         _ => Ok(report),
     }
 }
@@ -233,7 +261,15 @@ async fn status(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    blocking(&app, move |app| {
+    // A finalize that is under way is told of, not waited for.
+    if let Some(report) = app.gates.finalized_now(&id)
+        && (caller.rights.write(&report.scope) || caller.rights.read())
+    {
+        let mut job = job_json(&report, &caller.account);
+        job["status"] = json!("FINALIZING_ENTITIES");
+        return Ok(Json(json!({ "job": job })));
+    }
+    blocking(&app, Work::Read, move |app| {
         let report = job(app, &id, &caller.rights)?;
         Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
     })
@@ -308,7 +344,9 @@ async fn take(
     part: Part,
 ) -> Answer {
     let sent = body::read(body).await?;
-    blocking(&app, move |app| {
+    let shared = app.gates.shared(&id).await?;
+    blocking(&app, Work::Upload, move |app| {
+        let _shared = shared;
         let report = own_job(app, &id, &caller.rights)?;
         let (_, staged) = app.database.staged()?;
         if staged >= app.limits.staged_bytes {
@@ -325,8 +363,8 @@ async fn take(
                 let json = super::yaml::to_json(&bytes.bytes)?;
                 json_upload(app, &report, &caller.rights, json.as_bytes(), part)?
             }
-            Shape::Ndjson => put(app, &report, Format::Ndjson, &bytes.bytes, part)?,
-            Shape::Csv => put(app, &report, Format::Csv, &bytes.bytes, part)?,
+            Shape::Ndjson => put(app, &report, &caller.rights, Format::Ndjson, &bytes.bytes, part)?,
+            Shape::Csv => put(app, &report, &caller.rights, Format::Csv, &bytes.bytes, part)?,
         };
         Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
     })
@@ -342,7 +380,7 @@ fn json_upload(
 ) -> Result<JobReport, Fault> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if part == Part::Both && bytes.trim_ascii_start().starts_with(b"[") {
-        return put(app, job, Format::Json, bytes, part);
+        return put(app, job, rights, Format::Json, bytes, part);
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Fault::bad("the body is empty, expected `{\"entities\": [...]}`"));
@@ -421,10 +459,7 @@ fn json_upload(
     let text = format!("{{\"entities\":{entities},\"relationships\":{relationships}}}");
     let input =
         Input { name: String::new(), format: Format::Json, reader: Box::new(text.as_bytes()) };
-    let report = app
-        .database
-        .upload_with(job.id, input, &mapped)
-        .map_err(|e| Fault::from(e).coded(validation_code(part)))?;
+    let report = append(app, job, rights, input, &mapped, part)?;
     if !deletes.is_empty() {
         app.database.upload_deletes(job.id, &deletes)?;
     }
@@ -547,12 +582,35 @@ fn split_mapped(
 fn put(
     app: &App,
     job: &JobReport,
+    rights: &Rights,
     format: Format,
     bytes: &[u8],
     part: Part,
 ) -> Result<JobReport, Fault> {
     let input = Input { name: String::new(), format, reader: Box::new(bytes) };
-    app.database.upload(job.id, input).map_err(|e| Fault::from(e).coded(validation_code(part)))
+    append(app, job, rights, input, &[], part)
+}
+
+/// Adds objects to a job. Where each names its own scope, the caller must be allowed all of them,
+/// in whatever form they came.
+fn append(
+    app: &App,
+    job: &JobReport,
+    rights: &Rights,
+    input: Input<'_>,
+    mapped: &[MappedRelationship],
+    part: Part,
+) -> Result<JobReport, Fault> {
+    let mut foreign = false;
+    let mut may = |scope: &str| {
+        foreign |= !rights.write(scope);
+        !foreign
+    };
+    let result = app.database.upload_with(job.id, input, mapped, &mut may);
+    match foreign {
+        true => Err(forbidden()),
+        false => result.map_err(|e| Fault::from(e).coded(validation_code(part))),
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -581,8 +639,14 @@ async fn finalize(
         allow_deletes: asked.allow_deletes,
         dry_run: asked.dry_run == Some(true),
     };
-    blocking(&app, move |app| {
+    let (known, rights) = (id.clone(), caller.rights.clone());
+    // Who may not finalize the job must not keep its uploads waiting either.
+    blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
+    let alone = app.gates.alone(&id).await?;
+    blocking(&app, Work::Commit, move |app| {
+        let _alone = alone;
         let job = own_job(app, &id, &caller.rights)?;
+        let _finalizing = app.gates.finalizing(&job);
         let begun = std::time::Instant::now();
         let report = app.patiently(|| app.database.finalize(job.id, &request))?;
         app.metrics.finalized(begun.elapsed());
@@ -614,7 +678,11 @@ async fn abort(
     body: Body,
 ) -> Answer {
     let asked: Abort = body::json(&app, &headers, body).await?;
-    blocking(&app, move |app| {
+    let (known, rights) = (id.clone(), caller.rights.clone());
+    blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
+    let alone = app.gates.alone(&id).await?;
+    blocking(&app, Work::Upload, move |app| {
+        let _alone = alone;
         let job = own_job(app, &id, &caller.rights)?;
         let report = match job.status {
             Status::Aborted => job,
@@ -625,7 +693,7 @@ async fn abort(
             }
             Status::AwaitingUploads | Status::Held => app.database.abort(&id)?,
         };
-        tracing::info!(job = %report.id, reason = asked.reason, "job aborted");
+        tracing::info!(job = %report.id, reason = asked.reason.map(shortened), "job aborted");
         Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
     })
     .await
@@ -642,6 +710,23 @@ struct Event {
     description: Option<String>,
 }
 
+/// Characters of a text that the log keeps.
+const LOGGED_MAX: usize = 1_000;
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(LOGGED_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// There is no store to sign a URL for: objects come through the doors above.
+async fn upload_url() -> Fault {
+    let message = "there are no upload URLs here";
+    Fault::new(StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
+        .hint("send the objects to /upload, /entities or /relationships")
+}
+
 /// Most events of one call.
 const EVENTS_MAX: usize = 1_000;
 
@@ -654,8 +739,11 @@ async fn events(
     body: Body,
 ) -> Answer {
     let asked: Events = body::json(&app, &headers, body).await?;
-    blocking(&app, move |app| {
-        let job = own_job(app, &id, &caller.rights)?;
+    blocking(&app, Work::Read, move |app| {
+        let job = match app.gates.finalized_now(&id) {
+            Some(job) if caller.rights.write(&job.scope) => job,
+            _ => own_job(app, &id, &caller.rights)?,
+        };
         let events = asked.events.unwrap_or_default();
         if events.len() > EVENTS_MAX {
             return Err(Fault::bad(format!("at most {EVENTS_MAX} events are taken at once")));
@@ -664,7 +752,13 @@ async fn events(
         let kept: Vec<Json_> = events
             .into_iter()
             .map(|event| {
-                tracing::info!(job = %job.id, name = event.name, description = event.description, "event");
+                let (name, description) = (event.name.clone(), event.description.clone());
+                tracing::info!(
+                    job = %job.id,
+                    name = name.map(shortened),
+                    description = description.map(shortened),
+                    "event"
+                );
                 json!({
                     "id": Uuid::new_v4(),
                     "name": event.name,

@@ -12,10 +12,14 @@ use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -29,6 +33,10 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const HEAD_MAX: usize = 64 << 10;
 /// Most headers of a request.
 const HEADERS_MAX: usize = 100;
+/// Longest time that a client takes no byte of its answer.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+/// Longest time that is waited for the other side to close as well.
+const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Time that requests under way are given when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(30);
 
@@ -83,12 +91,10 @@ pub async fn serve(
         let (router, app, tls) = (router.clone(), Arc::clone(&app), tls.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
-            app.metrics.connections.inc();
+            let _counted = (Counted::new(app), permit);
             if let Err(e) = connection(stream, router, tls, watcher).await {
                 tracing::debug!(%peer, error = %e, "connection");
             }
-            app.metrics.connections.dec();
-            drop(permit);
         });
     }
     drop(listener);
@@ -116,10 +122,130 @@ async fn connection(
         .max_headers(HEADERS_MAX);
     match tls {
         Some(tls) => {
-            let stream = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await??;
+            let accepted = tls.accept(Patient::new(stream));
+            let stream = tokio::time::timeout(HANDSHAKE_TIME, accepted).await??;
             watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await?;
         }
-        None => watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await?,
+        None => {
+            let stream = TokioIo::new(Patient::new(stream));
+            watcher.watch(http.serve_connection(stream, service)).await?;
+        }
     }
     Ok(())
+}
+
+/// A stream whose other side has to take what is written within a time, so that nobody keeps a
+/// connection and an answer in memory by not reading it.
+struct Patient {
+    stream: TcpStream,
+    /// When waiting for the other side ends, while it does not read.
+    end: Option<Pin<Box<Sleep>>>,
+    /// The same, once we have said all.
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn new(stream: TcpStream) -> Patient {
+        Patient { stream, end: None, linger: None }
+    }
+
+    /// Passes on what a write came to, or that it took too long.
+    fn within_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.end = None;
+            return result;
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIME)));
+        match end.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.within_time(context, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.within_time(context, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(context);
+        self.within_time(context, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            let result = Pin::new(&mut self.stream).poll_shutdown(context);
+            match self.within_time(context, result) {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+        }
+        // A connection that is dropped with bytes unread is reset, and the other side may then
+        // lose the answer that says why. So what still comes is read and forgotten.
+        let this = &mut *self;
+        let linger = this.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_TIME)));
+        if linger.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut bytes = [0; 4096];
+        for _ in 0..64 {
+            let mut into = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut this.stream).poll_read(context, &mut into) {
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Counts a connection as long as it lives, however it ends.
+struct Counted(Arc<App>);
+
+impl Counted {
+    fn new(app: Arc<App>) -> Counted {
+        app.metrics.connections.inc();
+        Counted(app)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.connections.dec();
+    }
 }

@@ -9,6 +9,7 @@
 
 mod body;
 mod fault;
+mod gate;
 mod graphql;
 mod jobs;
 mod listen;
@@ -17,6 +18,7 @@ mod rest;
 pub mod tokens;
 mod yaml;
 
+pub use gate::THREADS;
 pub use listen::tls;
 
 use axum::Router;
@@ -25,6 +27,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use fault::Fault;
+use gate::{Gates, Threads, Work};
 use metrics::Metrics;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,18 +48,18 @@ pub struct Limits {
     pub staged_bytes: u64,
     /// Time of one query.
     pub query_time: Duration,
-    /// Rows of one query.
-    pub query_rows: u64,
+    /// Rows of one answer.
+    pub answer_rows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connections: 1_024,
+            connections: 512,
             open_jobs: 1_000,
             staged_bytes: 64 << 30,
             query_time: Duration::from_secs(30),
-            query_rows: 1_000_000,
+            answer_rows: 250_000,
         }
     }
 }
@@ -82,7 +85,11 @@ pub struct App {
     hosts: Vec<String>,
     mappings: PathBuf,
     open: bool,
+    /// `http` or `https`, as clients see this server unless a proxy says otherwise.
+    scheme: &'static str,
     results: graphql::Results,
+    threads: Threads,
+    gates: Gates,
 }
 
 impl App {
@@ -133,25 +140,61 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Runs what touches the database where it may block.
+/// Runs what touches the database where it may block, once a thread is free for such work.
 async fn blocking<T: Send + 'static>(
     app: &Arc<App>,
+    work: Work,
     act: impl FnOnce(&App) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
     let app = Arc::clone(app);
     let span = tracing::Span::current();
-    match tokio::task::spawn_blocking(move || span.in_scope(|| act(&app))).await {
+    // A caller who hangs up while waiting here costs nothing more.
+    let permit = app.threads.permit(work).await;
+    let run = move || {
+        let result = span.in_scope(|| act(&app));
+        drop(permit);
+        result
+    };
+    match tokio::task::spawn_blocking(run).await {
         Ok(result) => result,
         Err(_) => Err(Fault::internal("a handler panicked")),
     }
 }
 
+/// A panic in a handler is an answer like any other fault of ours, and the process lives.
+async fn unpanicked(next: Next, request: Request) -> Response {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let mut answering = std::pin::pin!(next.run(request));
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(_) => std::task::Poll::Ready(Fault::internal("a handler panicked").into_response()),
+        }
+    })
+    .await
+}
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Answers with a request id, counts and logs. No header and no body is ever logged.
+/// The name of a method, for the log and the counters; strangers invent methods as they like.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "(other)",
+    }
+}
+
+/// Answers with a request id, counts and logs. No header is ever logged, and of bodies only the
+/// events of jobs and the reasons of aborts.
 async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let method = request.method().clone();
+    let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "(none)".to_owned());
     let id = Uuid::new_v4().to_string();
@@ -159,12 +202,12 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let span = tracing::info_span!("request", id);
     let mut response = {
         use tracing::Instrument;
-        next.run(request).instrument(span.clone()).await
+        unpanicked(next, request).instrument(span.clone()).await
     };
     let (status, time) = (response.status().as_u16(), begun.elapsed());
-    app.metrics.answered(method.as_str(), &route, status, time);
+    app.metrics.answered(method, &route, status, time);
     let ms = time.as_secs_f64() * 1000.0;
-    span.in_scope(|| tracing::info!(%method, route, status, ms, "answered"));
+    span.in_scope(|| tracing::info!(method, route, status, ms, "answered"));
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
@@ -185,7 +228,11 @@ async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(fault) => fault.into_response(),
+        Err(fault) => {
+            // Who still sends when the connection ends would not see why.
+            body::drain(request).await;
+            fault.into_response()
+        }
     }
 }
 
@@ -209,7 +256,7 @@ fn known_host(app: &App, text: &str) -> bool {
 
 fn check_host(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
     let host = text(headers, header::HOST).unwrap_or_default();
-    if known_host(app, host) {
+    if headers.get_all(header::HOST).iter().count() == 1 && known_host(app, host) {
         return Ok(());
     }
     // A page whose name was pointed at this machine may not reach it under that name.
@@ -309,7 +356,10 @@ pub async fn serve(
         hosts: settings.hosts,
         mappings: settings.mappings,
         open: settings.open,
+        scheme: if tls.is_some() { "https" } else { "http" },
         results: graphql::Results::default(),
+        threads: Threads::new(),
+        gates: Gates::default(),
     });
     listen::serve(listener, router(&app), Arc::clone(&app), tls, stop).await;
 }

@@ -4,6 +4,7 @@
 //! to it, whichever way it is asked.
 
 use super::fault::Fault;
+use super::gate::Work;
 use super::graphql::{self, Asked};
 use super::jobs::job_json;
 use super::{App, Caller, blocking, body};
@@ -16,6 +17,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
+use tombolo::sync::Status;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 type Answer = Result<Json<Json_>, Fault>;
@@ -132,9 +134,9 @@ impl Words {
 }
 
 /// Answers with what a command prints.
-async fn command(app: &Arc<App>, words: Words) -> Raw {
-    let bytes = blocking(app, move |app| {
-        let (_, bytes) = crate::cli::answer(app.database.path(), words.all())?;
+async fn command(app: &Arc<App>, work: Work, words: Words) -> Raw {
+    let bytes = blocking(app, work, move |app| {
+        let (_, bytes) = crate::cli::answer(&app.database, words.all())?;
         Ok(bytes)
     })
     .await?;
@@ -189,7 +191,7 @@ async fn blast_radius(
         .flag("class", asks.class)
         .flag("scope", asks.scope)
         .name(asks.entity);
-    command(&app, words).await
+    command(&app, Work::Read, words).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -226,7 +228,7 @@ async fn owners(
     if let Some(entity) = asks.entity {
         words = words.name(entity);
     }
-    command(&app, words).await
+    command(&app, Work::Read, words).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -267,7 +269,7 @@ async fn path(
         .on("all", asks.all)
         .name(asks.from)
         .name(asks.to);
-    command(&app, words).await
+    command(&app, Work::Read, words).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -290,7 +292,7 @@ async fn entity(
     asks: Asks<Entity>,
 ) -> Raw {
     caller.reads()?;
-    command(&app, Words::of("get").name(read(asks)?.entity)).await
+    command(&app, Work::Read, Words::of("get").name(read(asks)?.entity)).await
 }
 
 /// The scopes with their counts.
@@ -299,7 +301,7 @@ async fn entity(
 ))]
 async fn scopes(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
     caller.reads()?;
-    command(&app, Words::of("scopes")).await
+    command(&app, Work::Read, Words::of("scopes")).await
 }
 
 /// Counts by scope, type and class.
@@ -308,7 +310,7 @@ async fn scopes(State(app): State<Arc<App>>, Extension(caller): Extension<Caller
 ))]
 async fn stats(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
     caller.reads()?;
-    command(&app, Words::of("stats")).await
+    command(&app, Work::Read, Words::of("stats")).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -331,7 +333,7 @@ async fn cycles(
     asks: Asks<Cycles>,
 ) -> Raw {
     caller.reads()?;
-    command(&app, Words::of("cycles").flag("verb", read(asks)?.verb)).await
+    command(&app, Work::Read, Words::of("cycles").flag("verb", read(asks)?.verb)).await
 }
 
 /// A question in J1QL.
@@ -368,7 +370,7 @@ async fn query(
         include_deleted: asked.include_deleted == Some(true),
         strict: asked.strict == Some(true),
     };
-    let (kind, mut rows) = blocking(&app, move |app| graphql::ask(app, &asked)).await?;
+    let (kind, mut rows) = blocking(&app, Work::Read, move |app| graphql::ask(app, &asked)).await?;
     let data = match kind {
         "tree" => rows.pop().unwrap_or_default(),
         _ => Json_::Array(rows),
@@ -400,7 +402,7 @@ async fn all_jobs(
 ) -> Answer {
     caller.reads()?;
     let asks = read(asks)?;
-    blocking(&app, move |app| {
+    blocking(&app, Work::Read, move |app| {
         let limit = asks.limit.unwrap_or(100).min(1_000) as usize;
         let jobs: Vec<Json_> = app
             .database
@@ -427,7 +429,7 @@ async fn one_job(
     Path(id): Path<String>,
 ) -> Answer {
     caller.reads()?;
-    blocking(&app, move |app| {
+    blocking(&app, Work::Read, move |app| {
         let job = app.database.job(&whole_id(&id)?)?;
         Ok(Json(json!({ "job": job_json(&job, &caller.account) })))
     })
@@ -467,14 +469,20 @@ async fn approve(
 ) -> Answer {
     caller.administers()?;
     let asked: ApproveBody = body::json(&app, &headers, body).await?;
-    blocking(&app, move |app| {
+    let alone = app.gates.alone(&id).await?;
+    blocking(&app, Work::Commit, move |app| {
+        let _alone = alone;
         let id = whole_id(&id)?;
         let held = app.database.job(&id)?;
         if asked.plan_hash.is_some_and(|hash| hash != held.plan_hash) {
             let message = "the job holds another plan than the one that was looked at";
             return Err(Fault::new(StatusCode::CONFLICT, "PLAN_IS_STALE", message));
         }
-        let reports = app.patiently(|| app.database.approve(&id))?;
+        // Asked again, because the answer was lost: what was approved has happened.
+        let reports = match held.status {
+            Status::Finished => vec![held],
+            _ => app.patiently(|| app.database.approve(&id))?,
+        };
         tracing::info!(job = id, "held job approved");
         let jobs: Vec<Json_> = reports.iter().map(|r| job_json(r, &caller.account)).collect();
         Ok(Json(json!({ "jobs": jobs })))
@@ -494,7 +502,9 @@ async fn abort(
     Path(id): Path<String>,
 ) -> Answer {
     caller.administers()?;
-    blocking(&app, move |app| {
+    let alone = app.gates.alone(&id).await?;
+    blocking(&app, Work::Upload, move |app| {
+        let _alone = alone;
         let report = app.database.abort(&whole_id(&id)?)?;
         Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
     })
@@ -513,6 +523,7 @@ struct MappingsBody {
 async fn mappings(app: &Arc<App>, what: &str, headers: &HeaderMap, body: Body) -> Raw {
     let asked: MappingsBody = body::json(app, headers, body).await?;
     let mut words = Words::of(what);
+    let work = if what == "apply" { Work::Commit } else { Work::Read };
     let folder = app.mappings.display().to_string();
     if asked.scopes.is_empty() {
         words = words.name(folder);
@@ -526,7 +537,7 @@ async fn mappings(app: &Arc<App>, what: &str, headers: &HeaderMap, body: Body) -
             words = words.name(app.mappings.join(format!("{scope}.toml")).display().to_string());
         }
     }
-    command(app, words).await
+    command(app, work, words).await
 }
 
 /// What applying mappings would change.
@@ -575,7 +586,7 @@ async fn health() -> Json<Json_> {
     (status = 503, description = "It cannot now", body = Problem),
 ))]
 async fn ready(State(app): State<Arc<App>>) -> Answer {
-    blocking(&app, |app| {
+    blocking(&app, Work::Read, |app| {
         app.database.snapshot()?;
         Ok(Json(json!({ "status": "ready" })))
     })
@@ -584,7 +595,8 @@ async fn ready(State(app): State<Arc<App>>) -> Answer {
 
 /// Counters for Prometheus.
 #[utoipa::path(get, path = "/metrics", responses(
-    (status = 200, description = "OpenMetrics text", body = String),
+    (status = 200, description = "OpenMetrics text", body = String,
+        content_type = "application/openmetrics-text"),
 ))]
 async fn metrics(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
     caller.reads()?;

@@ -184,6 +184,7 @@ impl Tokens {
             expires_on,
             digest: digest(&text),
         };
+        let _turn = self.turn()?;
         let mut all = self.all()?;
         all.push(token.clone());
         self.put(&all)?;
@@ -192,6 +193,7 @@ impl Tokens {
 
     /// Takes a token back; gives it, or `None` if the start of an id fits none or several.
     pub fn revoke(&self, id: &str) -> io::Result<Option<Token>> {
+        let _turn = self.turn()?;
         let mut all = self.all()?;
         let fits = |token: &Token| !id.is_empty() && token.id.to_string().starts_with(id);
         if all.iter().filter(|token| fits(token)).count() != 1 {
@@ -203,11 +205,23 @@ impl Tokens {
         Ok(token)
     }
 
-    fn put(&self, tokens: &[Token]) -> io::Result<()> {
-        let folder = match self.path.parent() {
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
-        };
+        }
+    }
+
+    /// Waits for others who change the tokens, so that none of them brings back a revoked one.
+    /// The turn ends with the file.
+    fn turn(&self) -> io::Result<File> {
+        let folder = File::open(self.folder())?;
+        folder.lock()?;
+        Ok(folder)
+    }
+
+    fn put(&self, tokens: &[Token]) -> io::Result<()> {
+        let folder = self.folder();
         // Only the owner may read what a temporary file holds.
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         serde_json::to_writer_pretty(&mut file, tokens)?;

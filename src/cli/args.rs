@@ -638,7 +638,7 @@ pub struct Serve {
     #[arg(long, value_name = "DIR", default_value = "mappings")]
     pub mappings: PathBuf,
     /// Connections at once
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = 512)]
     pub max_connections: usize,
     /// Open and held jobs at once
     #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -649,6 +649,9 @@ pub struct Serve {
     /// Seconds that one query may take
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub max_seconds: u64,
+    /// Rows that one answer may have
+    #[arg(long, value_name = "N", default_value_t = 250_000)]
+    pub max_rows: usize,
     /// How the log is written to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log: LogFormat,

@@ -48,6 +48,8 @@ pub struct Context<'a> {
     pub global: Global,
     /// Whether progress may be shown on standard error.
     pub progress: bool,
+    /// A database that is open already, where the command runs inside a server.
+    pub database: Option<Database>,
 }
 
 impl Context<'_> {
@@ -73,7 +75,10 @@ impl Context<'_> {
                  `--db PATH` or TOMBOLO_DB names another",
             ));
         }
-        Ok(Database::open(self.path())?)
+        match &self.database {
+            Some(database) => Ok(database.again()),
+            None => Ok(Database::open(self.path())?),
+        }
     }
 
     /// Opens the database, making it if there is none.
@@ -102,7 +107,7 @@ pub fn main() -> ExitCode {
     out.quiet = global.quiet;
     out.verbose = global.verbose;
     let progress = std::io::stderr().is_terminal() && !global.quiet;
-    let mut context = Context { out, global, progress };
+    let mut context = Context { out, global, progress, database: None };
     let result = run(cli.command, &mut context);
     let result = result.and_then(|code| {
         context.out.flush()?;
@@ -118,14 +123,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command for the server and gives its exit code and what it prints. `words` are those
-/// behind the program's name.
+/// Runs a command for the server on a database that it has open, and gives its exit code and what
+/// it prints. `words` are those behind the program's name.
 ///
 /// # Errors
 ///
 /// Whatever the command ends with, and words that are no command.
-pub fn answer(database: &Path, words: Vec<String>) -> Result<(u8, Vec<u8>), Failure> {
-    let global = ["tombolo".into(), "--quiet".into(), "--db".into(), database.into()];
+pub fn answer(database: &Database, words: Vec<String>) -> Result<(u8, Vec<u8>), Failure> {
+    let path = database.path().into();
+    let global = ["tombolo".into(), "--quiet".into(), "--db".into(), path];
     let all = global.into_iter().chain(words.into_iter().map(std::ffi::OsString::from));
     let cli = args::parse(all).map_err(|e| {
         let text = e.to_string();
@@ -135,7 +141,8 @@ pub fn answer(database: &Path, words: Vec<String>) -> Result<(u8, Vec<u8>), Fail
     let mut bytes = Vec::new();
     let mut out = Out::plain(&mut bytes);
     out.quiet = true;
-    let mut context = Context { out, global: cli.global, progress: false };
+    let database = Some(database.again());
+    let mut context = Context { out, global: cli.global, progress: false, database };
     let code = run(cli.command, &mut context)?;
     context.out.flush()?;
     drop(context);

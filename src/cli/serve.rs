@@ -10,12 +10,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Threads that may wait for the disk at once.
-const BLOCKING_THREADS: usize = 64;
-
 /// Runs the command: until SIGINT or SIGTERM.
 pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
-    let database = context.open_or_create()?;
+    let database = context.open_or_create()?.kept_open();
     let tokens = Tokens::of(database.path());
     let tokens = tokens.all().map_err(|e| Failure::file(database.path(), "read tokens of", &e))?;
     guard_address(args, tokens.is_empty())?;
@@ -35,13 +32,13 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
             open_jobs: args.max_open_jobs,
             staged_bytes: args.max_staged << 20,
             query_time: Duration::from_secs(args.max_seconds),
-            ..Limits::default()
+            answer_rows: args.max_rows,
         },
         open: args.address.is_loopback(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(api::THREADS)
         .build()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     runtime.block_on(async {

@@ -89,6 +89,14 @@ pub struct Edit {
 /// uploads to one job do not wait for the finalize of another.
 pub(super) type OpenJobs = Mutex<HashMap<Uuid, Arc<Mutex<Option<OpenStage>>>>>;
 
+/// Where the reports of finished jobs stand in the database, as far as it was read.
+#[derive(Default)]
+pub(super) struct StoredJobs {
+    /// The first sequence number that was not read.
+    next: u32,
+    sequences: HashMap<Uuid, u32>,
+}
+
 /// The stage of an open job, kept so that an upload need not read all earlier ones.
 pub(super) struct OpenStage {
     stage: DurableStage,
@@ -252,9 +260,13 @@ impl Database {
         let id = spec.id;
         let report = spec.report(Status::AwaitingUploads);
         self.make_folder()?;
+        let slot = self.slot(id);
+        let _slot = lock(&slot);
         if self.job_path(id).exists() || self.stored_report(id)?.is_some() {
             return Err(Error::usage(format!("there is a job {id} already"), "leave the id out"));
         }
+        // A crash can leave a stage without the job that it was made for.
+        let _ = std::fs::remove_file(self.stage_path(id));
         DurableStage::create(&self.stage_path(id))?;
         let mut file = JobFile::new(vec![spec], vec![report]);
         file.inputs.push("an upload".to_owned());
@@ -269,15 +281,17 @@ impl Database {
     ///
     /// Every object that cannot be taken, with nothing of the upload kept; a job that is not open.
     pub fn upload(&self, id: Uuid, input: Input<'_>) -> Result<JobReport, Error> {
-        self.upload_with(id, input, &[])
+        self.upload_with(id, input, &[], &mut |_| true)
     }
 
-    /// The same with mapped relationships, which passed [`super::check_mapped`].
+    /// The same with mapped relationships, which passed [`super::check_mapped`]. Where each object
+    /// names its own scope, nothing is kept unless `may` allows them all.
     pub fn upload_with(
         &self,
         id: Uuid,
         input: Input<'_>,
         mapped: &[super::MappedRelationship],
+        may: &mut dyn FnMut(&str) -> bool,
     ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
         let rules = {
@@ -298,6 +312,14 @@ impl Database {
             batches.push(batch);
             Ok(())
         })?;
+        if rules.scope.is_none()
+            && let Some(scope) = batches.iter().flat_map(scopes_of).find(|scope| !may(scope))
+        {
+            return Err(Error::usage(
+                format!("the scope `{scope}` may not be written"),
+                "nothing was taken",
+            ));
+        }
         let mut slot = lock(&slot);
         let file = self.open_job_file(id)?;
         let open = self.open_stage(id, &mut slot)?;
@@ -339,6 +361,12 @@ impl Database {
         id: Uuid,
         slot: &'s mut Option<OpenStage>,
     ) -> Result<&'s mut OpenStage, Error> {
+        if slot.is_none() && self.stored_report(id)?.is_some() {
+            // A crash came between the commit and the end of its files.
+            self.forget_job(id);
+            lock(&self.open).remove(&id);
+            return Err(SyncError::State(format!("job {id} takes no more uploads")).into());
+        }
         let path = self.stage_path(id);
         let length = std::fs::metadata(&path).map_err(io)?.len();
         if slot.as_ref().is_none_or(|open| open.length != length) {
@@ -362,14 +390,19 @@ impl Database {
         let slot = self.slot(id);
         let mut slot = lock(&slot);
         if let Some(report) = self.stored_report(id)? {
-            return Ok(report);
+            lock(&self.open).remove(&id);
+            return match report.status {
+                Status::Aborted => Err(was_aborted(id)),
+                _ => Ok(report),
+            };
         }
         let mut file = self.job_file(id)?;
         match file.status() {
-            Status::Finished | Status::Held => return Ok(file.reports.remove(0)),
-            Status::Aborted | Status::Refused => {
-                return Err(SyncError::State(format!("job {id} was aborted")).into());
+            Status::Finished | Status::Held => {
+                lock(&self.open).remove(&id);
+                return Ok(file.reports.remove(0));
             }
+            Status::Aborted | Status::Refused => return Err(was_aborted(id)),
             Status::AwaitingUploads => {}
         }
         file.specs[0].partial_types.clone_from(&request.partial_types);
@@ -461,6 +494,9 @@ impl Database {
     /// A usage error if the graph moved on, so that the plan would now be another one.
     pub fn approve(&self, id: &str) -> Result<Vec<JobReport>, Error> {
         let id = self.resolve_job(id)?;
+        // Whoever aborts it meanwhile waits, and is told how it ended.
+        let slot = self.slot(self.job_file(id)?.specs[0].id);
+        let _slot = lock(&slot);
         let file = self.job_file(id)?;
         if file.status() != Status::Held {
             return Err(not_held(id, file.status()));
@@ -495,8 +531,16 @@ impl Database {
             report.held = None;
             report.end_timestamp = Some(now());
         }
-        self.put_job_file(&file)?;
         *slot = None;
+        match self.put_job_file(&file) {
+            // On a full disk what the job held makes room for the word that it is gone.
+            Err(Error::Store(StoreError::Io(e))) if e.kind() == std::io::ErrorKind::StorageFull => {
+                let _ = std::fs::remove_file(self.stage_path(file.specs[0].id));
+                self.forget_mapped(id);
+                self.put_job_file(&file)?;
+            }
+            result => result?,
+        }
         lock(&self.open).remove(&id);
         let _ = std::fs::remove_file(self.stage_path(file.specs[0].id));
         self.forget_mapped(id);
@@ -506,11 +550,12 @@ impl Database {
 
     /// All jobs, newest first: open and held ones, and finished ones.
     pub fn jobs(&self) -> Result<Vec<JobReport>, Error> {
-        let snapshot = self.snapshot()?;
         let mut all: BTreeMap<Uuid, JobReport> = BTreeMap::new();
         for file in self.job_files()? {
             all.extend(file.reports.into_iter().map(|report| (report.id, report)));
         }
+        // Taken after the files: what ends in between is in one of them or in both.
+        let snapshot = self.snapshot()?;
         for sequence in 0..snapshot.meta().next_job {
             if let Some(row) = snapshot.job(sequence)? {
                 all.insert(row.id, read_report(&row.report)?);
@@ -529,21 +574,29 @@ impl Database {
         {
             return Ok(report);
         }
-        let job = self.jobs()?.into_iter().find(|job| job.id == id);
-        job.ok_or_else(|| unknown_job(&id.to_string()))
+        self.stored_report(id)?.ok_or_else(|| unknown_job(&id.to_string()))
     }
 
     /// The sequence number and id of a stored job.
     pub(super) fn stored_job(&self, id: Uuid) -> Result<Option<(u32, JobReport)>, Error> {
         let snapshot = self.snapshot()?;
-        for sequence in (0..snapshot.meta().next_job).rev() {
-            if let Some(row) = snapshot.job(sequence)?
-                && row.id == id
-            {
-                return Ok(Some((sequence, read_report(&row.report)?)));
-            }
+        let mut stored = lock(&self.stored);
+        let next = snapshot.meta().next_job;
+        if next < stored.next {
+            *stored = StoredJobs::default();
         }
-        Ok(None)
+        for sequence in stored.next..next {
+            if let Some(row) = snapshot.job(sequence)? {
+                stored.sequences.insert(row.id, sequence);
+            }
+            stored.next = sequence + 1;
+        }
+        let Some(sequence) = stored.sequences.get(&id).copied() else { return Ok(None) };
+        drop(stored);
+        match snapshot.job(sequence)? {
+            Some(row) if row.id == id => Ok(Some((sequence, read_report(&row.report)?))),
+            _ => Ok(None),
+        }
     }
 
     fn stored_report(&self, id: Uuid) -> Result<Option<JobReport>, Error> {
@@ -765,7 +818,12 @@ impl Database {
         for entry in entries {
             let path = entry.map_err(io)?.path();
             if path.extension().is_some_and(|e| e == "json") {
-                let bytes = std::fs::read(&path).map_err(io)?;
+                let bytes = match std::fs::read(&path) {
+                    Ok(bytes) => bytes,
+                    // It ended in between, and is in the database.
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                    Err(e) => return Err(io(e)),
+                };
                 let file: JobFile = serde_json::from_slice(&bytes).map_err(|e| {
                     StoreError::Engine(format!("`{}` is damaged: {e}", path.display()))
                 })?;
@@ -794,7 +852,9 @@ impl Database {
         match self.job_file(id) {
             Ok(file) if file.status() == Status::AwaitingUploads => return Ok(file),
             // It ended, or is in the database by now.
-            Ok(_) | Err(Error::Usage(..)) => {}
+            Ok(_) | Err(Error::Usage(..)) => {
+                lock(&self.open).remove(&id);
+            }
             Err(e) => return Err(e),
         }
         Err(SyncError::State(format!("job {id} takes no more uploads")).into())
@@ -824,8 +884,10 @@ impl Database {
         self.forget_mapped(id);
     }
 
-    /// Takes the reports of finished jobs into the transaction.
-    pub(super) fn fold_reports(&self, writer: &mut Writer) -> Result<(), Error> {
+    /// Takes the reports of finished jobs into the transaction; gives their jobs. What ends while
+    /// it runs waits for the next one.
+    pub(super) fn fold_reports(&self, writer: &mut Writer) -> Result<Vec<Uuid>, Error> {
+        let mut folded = Vec::new();
         for file in self.job_files()? {
             if !matches!(file.status(), Status::Finished | Status::Aborted) {
                 continue;
@@ -835,16 +897,9 @@ impl Database {
                 writer.meta.next_job += 1;
                 writer.put_job(sequence, &job_row(report))?;
             }
+            folded.push(file.specs[0].id);
         }
-        Ok(())
-    }
-
-    pub(super) fn drop_folded_reports(&self) {
-        for file in self.job_files().unwrap_or_default() {
-            if matches!(file.status(), Status::Finished | Status::Aborted) {
-                self.forget(&file);
-            }
-        }
+        Ok(folded)
     }
 }
 
@@ -876,6 +931,16 @@ pub fn scope_of(
 ) -> Result<Option<String>, StoreError> {
     let Some(number) = snapshot.number_of(kind, id)? else { return Ok(None) };
     Ok(snapshot.facts(kind, number)?.map(|facts| snapshot.name(facts.scope).to_owned()))
+}
+
+/// The scopes that the objects of a batch are of.
+fn scopes_of(batch: &Batch) -> impl Iterator<Item = &str> {
+    let entities = batch.entities.iter().map(|entity| entity.scope);
+    let relationships = batch.relationships.iter().map(|link| link.object.scope);
+    let mut all: Vec<u32> = entities.chain(relationships).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.into_iter().map(|scope| batch.names[scope as usize].as_str())
 }
 
 /// Locks; a panic elsewhere left files as they were, so what a lock guards is still good.
@@ -936,6 +1001,10 @@ pub(super) fn reports(plan: &Plan, mut change: impl FnMut(&mut JobReport)) -> Ve
 fn read_report(bytes: &[u8]) -> Result<JobReport, Error> {
     serde_json::from_slice(bytes)
         .map_err(|e| StoreError::corrupt("jobs", &[], &e.to_string()).into())
+}
+
+fn was_aborted(id: Uuid) -> Error {
+    SyncError::State(format!("job {id} was aborted")).into()
 }
 
 fn unknown_job(id: &str) -> Error {

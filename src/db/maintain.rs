@@ -9,6 +9,7 @@ use crate::sync::{JobReport, Status, Tally, job_row};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// What `undo` brought back.
@@ -39,6 +40,9 @@ pub struct GcReport {
 
 /// An open job without a call for this long is abandoned, in milliseconds: 24 hours.
 const ABANDONED_AFTER: i64 = 24 * 3_600_000;
+
+/// How long a backup waits for a writer in another process.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Database {
     /// Restores exactly what one job deleted, as far as it is still deleted by it.
@@ -114,7 +118,7 @@ impl Database {
         };
         let _turn = self.turn();
         // Nobody commits while this is open.
-        let writer = Store::open_writer(&self.path)?;
+        let writer = self.writer_when_free()?;
         let mut copy = tempfile::NamedTempFile::new_in(folder).map_err(super::io)?;
         let mut file = std::fs::File::open(&self.path).map_err(super::io)?;
         let size = std::io::copy(&mut file, &mut copy).map_err(super::io)?;
@@ -129,6 +133,19 @@ impl Database {
         // What cannot be read back is no backup.
         drop(Store::open_reader(to)?.snapshot()?);
         Ok(size)
+    }
+
+    /// Waits for a writer in another process, such as a server, which is done soon.
+    fn writer_when_free(&self) -> Result<Store, StoreError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match Store::open_writer(&self.path) {
+                Err(StoreError::InUse(_)) if Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Rewrites property blocks that hold dead records and gives unused space back; returns the
@@ -190,7 +207,8 @@ impl Database {
         Ok(report)
     }
 
-    fn drop_abandoned(&self) -> Result<u64, Error> {
+    /// Aborts open jobs that nobody called for a day; gives their number.
+    pub fn drop_abandoned(&self) -> Result<u64, Error> {
         let cutoff = now() - ABANDONED_AFTER;
         let mut abandoned = 0;
         for job in self.jobs()? {

@@ -22,9 +22,30 @@ use crate::sync::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use uuid::Uuid;
+
+/// Cuts off half a line that a crash left behind, which the next one would be glued to; gives the
+/// length.
+fn whole_lines(file: &mut File) -> std::io::Result<u64> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::Start(length - 1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last == [b'\n'] {
+        return Ok(length);
+    }
+    let mut all = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut all)?;
+    let whole = memchr::memrchr(b'\n', &all).map_or(0, |end| end as u64 + 1);
+    file.set_len(whole)?;
+    Ok(whole)
+}
 
 /// Which way a mapped relationship goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -319,8 +340,8 @@ impl Database {
         }
         let path = self.mapped_path(id);
         let mut file =
-            std::fs::File::options().create(true).append(true).open(&path).map_err(io)?;
-        let before = file.metadata().map_err(io)?.len();
+            File::options().create(true).append(true).read(true).open(&path).map_err(io)?;
+        let before = whole_lines(&mut file).map_err(io)?;
         let written = file.write_all(&lines).and_then(|()| file.sync_data());
         if let Err(e) = written {
             // Half a line in the middle would spoil every later one.

@@ -23,7 +23,7 @@ pub use saved_plan::{PlannedJob, SavedPlan};
 
 use crate::store::{Snapshot, Store, StoreError};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 /// A database file and the folder of its open jobs beside it.
@@ -33,8 +33,12 @@ pub struct Database {
     turn: Mutex<()>,
     /// The open jobs that this process has seen; each takes one call at a time.
     open: jobs::OpenJobs,
+    /// A store that is kept open for reading between calls, where there are many of them.
+    reader: Option<Arc<Reader>>,
     /// A store on other storage than a file, in tests that make the disk fail.
     injected: Option<Store>,
+    /// Where the reports of finished jobs stand.
+    stored: Mutex<jobs::StoredJobs>,
 }
 
 impl Database {
@@ -73,8 +77,20 @@ impl Database {
             path: path.to_owned(),
             turn: Mutex::new(()),
             open: Default::default(),
+            stored: Default::default(),
+            reader: None,
             injected: None,
         }
+    }
+
+    /// The same database, whose file stays open for reading between calls.
+    pub fn kept_open(self) -> Database {
+        Database { reader: Some(Arc::default()), ..self }
+    }
+
+    /// Another handle on the same file; it shares what is kept open.
+    pub fn again(&self) -> Database {
+        Database { reader: self.reader.clone(), ..Database::at(&self.path) }
     }
 
     /// Takes a new file away again if nothing was ever committed to it: after a dry run, or after
@@ -95,7 +111,10 @@ impl Database {
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         match &self.injected {
             Some(store) => Ok(store.snapshot()?),
-            None => Ok(Store::open_reader(&self.path)?.snapshot()?),
+            None => match &self.reader {
+                Some(reader) => Ok(reader.snapshot(&self.path)?),
+                None => Ok(Store::open_reader(&self.path)?.snapshot()?),
+            },
         }
     }
 
@@ -110,19 +129,21 @@ impl Database {
         revision: u64,
         write: impl FnOnce(&mut crate::store::Writer, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let run = |store: &Store| -> Result<T, Error> {
+        let run = |store: &Store| -> Result<(T, Vec<Uuid>), Error> {
             let mut writer = store.begin_write(revision)?;
             let snapshot = store.snapshot()?;
             let value = write(&mut writer, &snapshot)?;
-            self.fold_reports(&mut writer)?;
+            let folded = self.fold_reports(&mut writer)?;
             writer.commit()?;
-            Ok(value)
+            Ok((value, folded))
         };
-        let value = match &self.injected {
+        let (value, folded) = match &self.injected {
             Some(store) => run(store),
             None => run(&Store::open_writer(&self.path)?),
         }?;
-        self.drop_folded_reports();
+        for job in folded {
+            self.forget_job(job);
+        }
         Ok(value)
     }
 
@@ -130,6 +151,48 @@ impl Database {
     fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
         // A panic in another writer left the file as it was, so its turn is simply over.
         self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Which file a path names: another one may take its place while ours is open.
+type FileIdentity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(path: &Path) -> std::io::Result<FileIdentity> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Without an identity nothing can be kept open.
+#[cfg(not(unix))]
+fn identity(_: &Path) -> std::io::Result<FileIdentity> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// A store that is kept open for reading. It follows the commits of writers in any process; after
+/// an error, or when another file has taken its place, it is opened anew.
+#[derive(Default)]
+struct Reader(Mutex<Option<(FileIdentity, Arc<Store>)>>);
+
+impl Reader {
+    fn snapshot(&self, path: &Path) -> Result<Snapshot, StoreError> {
+        let Ok(identity) = identity(path) else { return Store::open_reader(path)?.snapshot() };
+        let store = {
+            let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match &*kept {
+                Some((known, store)) if *known == identity => Arc::clone(store),
+                _ => {
+                    let store = Arc::new(Store::open_reader(path)?);
+                    *kept = Some((identity, Arc::clone(&store)));
+                    store
+                }
+            }
+        };
+        store.snapshot().or_else(|_| {
+            *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+            Store::open_reader(path)?.snapshot()
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 // The Node client, which knows one address: it is told ours before it begins. Argument: the server.
-const { JupiterOneClient } = require('@jupiterone/jupiterone-client-nodejs');
+// Early releases export the class itself, later ones by its name.
+const exported = require('@jupiterone/jupiterone-client-nodejs');
+const JupiterOneClient = exported.JupiterOneClient ?? exported;
 
 const base = process.argv[2];
 

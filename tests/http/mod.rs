@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod proxy;
+
 use serde_json::Value as Json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -52,8 +54,14 @@ impl Server {
     }
 
     pub fn in_folder(folder: tempfile::TempDir, flags: &[&str]) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tombolo"))
-            .args(["serve", "--port", "0", "--log", "off"])
+        let command = Command::new(env!("CARGO_BIN_EXE_tombolo"));
+        Server::run(folder, command, &[&["--log", "off"], flags].concat())
+    }
+
+    /// Starts a server by a command that takes the words after `tombolo`.
+    pub fn run(folder: tempfile::TempDir, mut command: Command, flags: &[&str]) -> Server {
+        let mut child = command
+            .args(["serve", "--port", "0"])
             .args(flags)
             .current_dir(folder.path())
             .env_remove("TOMBOLO_DB")
@@ -74,6 +82,23 @@ impl Server {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Memory of the process in MiB, where the system tells.
+    pub fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? >> 10)
+    }
+
+    /// The number of the process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the process to end by itself; gives its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
     }
 
     /// Ends the process without a word; gives the folder.
@@ -100,6 +125,17 @@ impl Server {
     }
 
     pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.try_call(method, path, headers, body).expect("the server answers")
+    }
+
+    /// The same, where the server may be gone.
+    pub fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Reply, ureq::Error> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)));
@@ -111,11 +147,10 @@ impl Server {
         let mut response = match method {
             "GET" => agent.run(request.body(()).expect("a request")),
             _ => agent.run(request.body(body).expect("a request")),
-        }
-        .expect("the server answers");
-        let text = response.body_mut().read_to_string().expect("a body of text");
+        }?;
+        let text = response.body_mut().with_config().limit(256 << 20).read_to_string()?;
         let json = serde_json::from_str(&text).unwrap_or_default();
-        Reply { status: response.status().as_u16(), json, text }
+        Ok(Reply { status: response.status().as_u16(), json, text })
     }
 
     /// Sends bytes as they are; gives all that comes back until the server hangs up.

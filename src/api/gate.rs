@@ -1,0 +1,119 @@
+//! Who waits for whom, without holding a thread.
+//!
+//! Threads that may block are few. What waits long (a finalize for the one before it, an upload
+//! for the finalize of its own job) waits here, as a task; and each kind of work has threads of
+//! its own, so that neither slow questions nor a queue of finalizes can take those of the others.
+
+use super::fault::Fault;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit};
+use tokio::sync::{RwLock, Semaphore};
+use tombolo::sync::JobReport;
+use uuid::Uuid;
+
+/// Threads that may answer questions at once.
+const READS: usize = 32;
+/// Threads that may take uploads at once.
+const UPLOADS: usize = 16;
+/// Threads that may change the graph: one commits while another one reads what it will.
+const COMMITS: usize = 2;
+/// All threads that may block, with some to spare.
+pub const THREADS: usize = READS + UPLOADS + COMMITS + 14;
+
+/// What a thread is needed for.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// A question.
+    Read,
+    /// What changes an open job and nothing else.
+    Upload,
+    /// What changes the graph.
+    Commit,
+}
+
+/// The threads of each kind of work.
+pub struct Threads {
+    reads: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
+    commits: Arc<Semaphore>,
+}
+
+impl Threads {
+    /// All of them free.
+    pub fn new() -> Threads {
+        let of = |count| Arc::new(Semaphore::new(count));
+        Threads { reads: of(READS), uploads: of(UPLOADS), commits: of(COMMITS) }
+    }
+
+    /// Waits for a thread, first come, first served.
+    pub async fn permit(&self, work: Work) -> OwnedSemaphorePermit {
+        let threads = match work {
+            Work::Read => &self.reads,
+            Work::Upload => &self.uploads,
+            Work::Commit => &self.commits,
+        };
+        let permit = Arc::clone(threads).acquire_owned().await;
+        permit.expect("BUG: nobody closes the semaphores")
+    }
+}
+
+/// Gates that are kept before those that nobody uses are let go.
+const KEPT: usize = 1_024;
+
+/// Jobs that are called right now: uploads share a job, a finalize has it alone.
+#[derive(Default)]
+pub struct Gates {
+    jobs: Mutex<HashMap<Uuid, Arc<RwLock<()>>>>,
+    /// Jobs that are finalized at this moment, as they were when that began.
+    finalizing: Mutex<HashMap<Uuid, JobReport>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gates {
+    fn of(&self, id: &str) -> Result<Arc<RwLock<()>>, Fault> {
+        let unknown = || Fault::from(tombolo::Error::UnknownJob(id.to_owned()));
+        let id = Uuid::parse_str(id).map_err(|_| unknown())?;
+        let mut jobs = lock(&self.jobs);
+        if jobs.len() > KEPT {
+            jobs.retain(|_, gate| Arc::strong_count(gate) > 1);
+        }
+        Ok(Arc::clone(jobs.entry(id).or_default()))
+    }
+
+    /// Waits while the job is finalized.
+    pub async fn shared(&self, id: &str) -> Result<OwnedRwLockReadGuard<()>, Fault> {
+        Ok(self.of(id)?.read_owned().await)
+    }
+
+    /// Waits for all others who call the job.
+    pub async fn alone(&self, id: &str) -> Result<OwnedRwLockWriteGuard<()>, Fault> {
+        Ok(self.of(id)?.write_owned().await)
+    }
+
+    /// Says of a job that it is being finalized, as long as the result lives.
+    pub fn finalizing(&self, report: &JobReport) -> Finalizing<'_> {
+        lock(&self.finalizing).insert(report.id, report.clone());
+        Finalizing { gates: self, id: report.id }
+    }
+
+    /// The job, if it is finalized at this moment.
+    pub fn finalized_now(&self, id: &str) -> Option<JobReport> {
+        lock(&self.finalizing).get(&Uuid::parse_str(id).ok()?).cloned()
+    }
+}
+
+/// A job that is being finalized.
+pub struct Finalizing<'g> {
+    gates: &'g Gates,
+    id: Uuid,
+}
+
+impl Drop for Finalizing<'_> {
+    fn drop(&mut self) {
+        lock(&self.gates.finalizing).remove(&self.id);
+    }
+}
