@@ -8,7 +8,7 @@
 //! A head names its block and slot. An update appends a new record and leaves the old one dead;
 //! `compact` rewrites the blocks of a scope once half of what they hold is dead.
 
-use super::codec::{Cursor, put_bytes, put_varint, take_value};
+use super::codec::{Cursor, put_bytes, put_varint, skip_value, take_value};
 use crate::graph::Value;
 
 /// Compressed size that blocks aim at: just below one 64 KiB page of the engine.
@@ -76,13 +76,20 @@ pub fn unpack(payload: &[u8]) -> Option<Vec<u8>> {
     zstd::bulk::decompress(cursor.0, len).ok().filter(|raw| raw.len() == len)
 }
 
-/// The record at `slot` of an unpacked block.
-pub fn record(raw: &[u8], slot: u32) -> Option<&[u8]> {
+/// Where each record of an unpacked block starts, by slot. `None` if the block is damaged.
+pub fn starts(raw: &[u8]) -> Option<Vec<u32>> {
     let mut cursor = Cursor(raw);
-    for _ in 0..slot {
+    let mut starts = Vec::new();
+    while !cursor.0.is_empty() {
+        starts.push((raw.len() - cursor.0.len()) as u32);
         cursor.bytes()?;
     }
-    cursor.bytes()
+    Some(starts)
+}
+
+/// The record that starts at `start` of an unpacked block.
+pub fn record(raw: &[u8], start: u32) -> Option<&[u8]> {
+    Cursor(raw.get(start as usize..)?).bytes()
 }
 
 /// Properties by name number, in the order stored, and raw data.
@@ -97,6 +104,19 @@ pub fn read(record: &[u8]) -> Option<Body<'_>> {
     }
     let raw = std::str::from_utf8(cursor.0).ok()?;
     Some((properties, (!raw.is_empty()).then_some(raw)))
+}
+
+/// The property of this name number in a record, stepping over the others; the inner `None` says
+/// that there is none, the outer one that the record is damaged.
+pub fn find(record: &[u8], name: u32) -> Option<Option<Value<'_>>> {
+    let mut cursor = Cursor(record);
+    for _ in 0..cursor.varint()? {
+        if cursor.varint32()? == name {
+            return Some(Some(take_value(&mut cursor)?));
+        }
+        skip_value(&mut cursor)?;
+    }
+    Some(None)
 }
 
 /// Writes a record: properties by name number, each value already encoded.
@@ -134,7 +154,8 @@ mod tests {
         assert_eq!(next, 7 + blocks.len() as u32);
         for (i, (block, slot)) in places.into_iter().enumerate() {
             let raw = unpack(&blocks[(block - 7) as usize].1).expect("whole");
-            let text = record(&raw, slot).expect("there");
+            let start = starts(&raw).expect("whole")[slot as usize];
+            let text = record(&raw, start).expect("there");
             assert!(text.starts_with(format!("record {i} ").as_bytes()));
         }
     }
