@@ -183,11 +183,7 @@ impl GraphRead for Planned<'_> {
         self.base.counts()
     }
 
-    fn entity_value(
-        &self,
-        number: u32,
-        name: &str,
-    ) -> Result<Option<Value<'static>>, StoreError> {
+    fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, StoreError> {
         self.base.entity_value(number, name)
     }
 
@@ -195,11 +191,7 @@ impl GraphRead for Planned<'_> {
         self.base.entity_keyed(scope, key)
     }
 
-    fn entities_hashed(
-        &self,
-        name: &str,
-        hashes: &[u64],
-    ) -> Result<Option<Vec<u32>>, StoreError> {
+    fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, StoreError> {
         self.base.entities_hashed(name, hashes)
     }
 }

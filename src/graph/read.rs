@@ -151,11 +151,7 @@ pub trait GraphRead: Adjacency + Names {
 
     /// One property of an entity, tombstones included: its own or of the system (`_key`,
     /// `_createdOn` ...). `None` if it is absent; a null may be either.
-    fn entity_value(
-        &self,
-        number: u32,
-        name: &str,
-    ) -> Result<Option<Value<'static>>, Self::Error> {
+    fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, Self::Error> {
         Ok(self.entity(number)?.and_then(|entity| entity.value(name)))
     }
 
@@ -171,11 +167,7 @@ pub trait GraphRead: Adjacency + Names {
     /// Numbers, ascending, among which are all live entities whose property `name` has or lists a
     /// value with one of these [hashes](Value::equality_hashes). Others may be among them, so each is
     /// still to be looked at. `None` if there is no quicker way than to look at all entities.
-    fn entities_hashed(
-        &self,
-        name: &str,
-        hashes: &[u64],
-    ) -> Result<Option<Vec<u32>>, Self::Error> {
+    fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, Self::Error> {
         let _ = (name, hashes);
         Ok(None)
     }

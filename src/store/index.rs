@@ -103,24 +103,30 @@ impl Folder {
             head.extend_from_slice(&page[0].0.to_le_bytes());
         }
         let head = seal("index", &seal_key(meta, scope, property), head);
-        let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
-        let mut out = std::io::BufWriter::with_capacity(1 << 18, file.as_file_mut());
-        out.write_all(&(head.len() as u32).to_le_bytes())?;
-        out.write_all(&head)?;
-        for (number, page) in entries.chunks(PAGE_ENTRIES).enumerate() {
-            let mut bytes = Vec::with_capacity(PAGE);
-            for (hash, entity) in page {
-                bytes.extend_from_slice(&hash.to_le_bytes());
-                bytes.extend_from_slice(&entity.to_le_bytes());
-            }
-            bytes.extend_from_slice(&checksum(number, &bytes).to_le_bytes());
-            out.write_all(&bytes)?;
+        let temporary = self.0.join(format!("{}.new", Uuid::new_v4()));
+        let written = put(&temporary, &head, entries)
+            .and_then(|()| std::fs::rename(&temporary, self.file(meta, scope, property, "idx")));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
         }
-        out.flush()?;
-        drop(out);
-        file.persist(self.file(meta, scope, property, "idx")).map_err(|e| e.error)?;
-        Ok(())
+        written
     }
+}
+
+fn put(path: &Path, head: &[u8], entries: &[Entry]) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::with_capacity(1 << 18, File::create_new(path)?);
+    out.write_all(&(head.len() as u32).to_le_bytes())?;
+    out.write_all(head)?;
+    for (number, page) in entries.chunks(PAGE_ENTRIES).enumerate() {
+        let mut bytes = Vec::with_capacity(PAGE);
+        for (hash, entity) in page {
+            bytes.extend_from_slice(&hash.to_le_bytes());
+            bytes.extend_from_slice(&entity.to_le_bytes());
+        }
+        bytes.extend_from_slice(&checksum(number, &bytes).to_le_bytes());
+        out.write_all(&bytes)?;
+    }
+    out.flush()
 }
 
 fn seal_key(meta: Meta, scope: &str, property: &str) -> Vec<u8> {

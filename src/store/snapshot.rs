@@ -895,10 +895,11 @@ impl GraphRead for Snapshot {
     ) -> Result<(), S> {
         for chunk in 0..self.meta.bound(Kind::Entity).div_ceil(CHUNK) {
             let payload = self.head_chunk(Kind::Entity, chunk)?;
-            let rows = HeadChunk::parse(&payload).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
-                let key = tables::head_key(Kind::Entity, chunk);
-                StoreError::corrupt("heads", &key, "contents make no sense")
-            })?;
+            let rows =
+                HeadChunk::parse(&payload).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
+                    let key = tables::head_key(Kind::Entity, chunk);
+                    StoreError::corrupt("heads", &key, "contents make no sense")
+                })?;
             let passing = Rc::new(Passing { chunk, payload, rows });
             *self.passing.borrow_mut() = Some(Rc::clone(&passing));
             for (row, placed) in passing.rows.iter().enumerate() {
@@ -927,11 +928,7 @@ impl GraphRead for Snapshot {
         Ok(self.known_scopes()?.iter().map(counts).collect())
     }
 
-    fn entity_value(
-        &self,
-        number: u32,
-        name: &str,
-    ) -> Result<Option<Value<'static>>, StoreError> {
+    fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, StoreError> {
         const KIND: Kind = Kind::Entity;
         if number >= self.meta.bound(KIND) {
             return Ok(None);
@@ -959,7 +956,8 @@ impl GraphRead for Snapshot {
             return self.system_value(&head, name);
         }
         if name == "displayName"
-            && let Some(Some(text)) = self.head_text(KIND, number, |chunk, row| chunk.display(row))?
+            && let Some(Some(text)) =
+                self.head_text(KIND, number, |chunk, row| chunk.display(row))?
         {
             return Ok(Some(Value::Text(text.into())));
         }
@@ -1015,11 +1013,7 @@ impl GraphRead for Snapshot {
         Ok(self.find(Kind::Entity, number, id)?.map(|found| found.number))
     }
 
-    fn entities_hashed(
-        &self,
-        name: &str,
-        hashes: &[u64],
-    ) -> Result<Option<Vec<u32>>, StoreError> {
+    fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, StoreError> {
         super::index::find(self, name, hashes)
     }
 }
