@@ -276,6 +276,21 @@ fn an_optional_group_is_left_out_only_where_it_is_not_there() {
 }
 
 #[test]
+fn where_is_asked_of_optional_groups_that_are_there() {
+    let graph = office();
+    // Alice owns a laptop since 2020: the row without it is no way around WHERE.
+    let text = "FIND User AS u (THAT OWNS AS r Device AS d)? WHERE r.since != 2020";
+    check(
+        &graph,
+        &format!("{text} RETURN u._key AS u, d._key AS d"),
+        json!([{ "u": "alice", "d": "laptop-2" }, { "u": "bob", "d": null }]),
+    );
+    let text = "FIND UserGroup (THAT ASSIGNED AS r AccessRole)? WHERE r._class != 'ASSIGNED'";
+    check(&graph, text, json!([]));
+    check(&graph, &format!("{text} RETURN TREE"), json!([[], []]));
+}
+
+#[test]
 fn counts_are_of_what_is_distinct_and_group_by_the_plain_columns() {
     let mut teams = Graph::default();
     for (team, lead) in [("team1", "alice"), ("team2", "bob"), ("team3", "alice")] {

@@ -67,7 +67,9 @@ fn describe(plan: &Plan, profile: &mut Profile) {
     }
 }
 
-/// Calls `sink` with every match that WHERE lets through.
+/// Calls `sink` with every match that WHERE lets through. With `settle`, optional groups are left
+/// out of a row only where they are not there; what is asked of whole rows needs that, what only
+/// collects the entities of all rows does not.
 fn matches<G: GraphRead>(
     reader: &Reader<'_, G>,
     query: &Checked,
@@ -244,7 +246,7 @@ fn list<G: GraphRead>(
     }
     let once = query.reached.is_empty();
     let plan = plan::plan(reader, query)?;
-    matches(reader, query, &plan, once, false, profile, |row| {
+    matches(reader, query, &plan, once, plan.filter.is_some(), profile, |row| {
         let sight = Sight { row: Some(row), ..Sight::default() };
         for slot in std::iter::once(&0).chain(&query.reached) {
             let number = row.entities[*slot];
@@ -279,7 +281,7 @@ fn tree<G: GraphRead>(
     let (mut rows, enough) = (0, page_end(query));
     if enough > 0 {
         let plan = plan::plan(reader, query)?;
-        matches(reader, query, &plan, false, false, profile, |row| {
+        matches(reader, query, &plan, false, plan.filter.is_some(), profile, |row| {
             rows += 1;
             if rows as u64 > query.skip {
                 starts.insert(row.entities[0]);
