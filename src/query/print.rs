@@ -311,10 +311,10 @@ fn path(parts: &[String]) -> String {
     let part = |(at, part): (usize, &String)| {
         let said = |word: &&str| word.eq_ignore_ascii_case(part);
         let keyword = at == 0
-            && (CLAUSES.iter().any(|word| said(&word))
+            && (CLAUSES.iter().any(said)
                 || ["OR", "AND", "IN", "NOT", "DATE", "TRUE", "FALSE", "UNDEFINED", "NULL"]
                     .iter()
-                    .any(|word| said(&word)));
+                    .any(said));
         let number = at > 0 && !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         match is_name(part) && !keyword || number || part.starts_with("{{") {
             true => part.clone(),
