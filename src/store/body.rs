@@ -65,15 +65,39 @@ impl BodyPacker {
     }
 }
 
-/// Unpacks a block. `None` if it is damaged.
-pub fn unpack(payload: &[u8]) -> Option<Vec<u8>> {
-    let mut cursor = Cursor(payload);
-    let len = cursor.u32()? as usize;
-    // A record can be larger than a block is meant to be, but never larger than an upload may be.
-    if len > 64 << 20 {
-        return None;
+/// Longest block: a record can be larger than a block is meant to be, but never larger than an
+/// upload may be.
+const RAW_END: usize = 64 << 20;
+
+/// Unpacks blocks, one after the other in the same memory: fresh pages cost as much as unpacking.
+#[derive(Default)]
+pub struct Unpacker {
+    context: Option<zstd::bulk::Decompressor<'static>>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Unpacker {
+    /// The records of a block. `None` if it is damaged.
+    pub fn unpack(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        let mut cursor = Cursor(payload);
+        let len = cursor.u32()? as usize;
+        if len > RAW_END {
+            return None;
+        }
+        if self.context.is_none() {
+            self.context = Some(zstd::bulk::Decompressor::new().ok()?);
+        }
+        let mut raw = self.spare.pop().unwrap_or_default();
+        raw.clear();
+        raw.reserve(len);
+        let written = self.context.as_mut()?.decompress_to_buffer(cursor.0, &mut raw).ok()?;
+        (written == len && raw.len() == len).then_some(raw)
     }
-    zstd::bulk::decompress(cursor.0, len).ok().filter(|raw| raw.len() == len)
+
+    /// Takes memory for a later block.
+    pub fn give_back(&mut self, raw: Vec<u8>) {
+        self.spare.push(raw);
+    }
 }
 
 /// Where each record of an unpacked block starts, by slot. `None` if the block is damaged.
@@ -152,11 +176,13 @@ mod tests {
         blocks.extend(last);
         assert!(blocks.len() > 1);
         assert_eq!(next, 7 + blocks.len() as u32);
+        let mut unpacker = Unpacker::default();
         for (i, (block, slot)) in places.into_iter().enumerate() {
-            let raw = unpack(&blocks[(block - 7) as usize].1).expect("whole");
+            let raw = unpacker.unpack(&blocks[(block - 7) as usize].1).expect("whole");
             let start = starts(&raw).expect("whole")[slot as usize];
             let text = record(&raw, start).expect("there");
             assert!(text.starts_with(format!("record {i} ").as_bytes()));
+            unpacker.give_back(raw);
         }
     }
 }

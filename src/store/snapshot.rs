@@ -97,8 +97,8 @@ struct Block {
 }
 
 impl Block {
-    fn unpack(payload: &[u8]) -> Option<Block> {
-        let raw = body::unpack(payload)?;
+    fn unpack(payload: &[u8], unpacker: &mut body::Unpacker) -> Option<Block> {
+        let raw = unpacker.unpack(payload)?;
         let starts = body::starts(&raw)?;
         Some(Block { raw, starts })
     }
@@ -133,6 +133,7 @@ pub struct Snapshot {
     body_cache: RefCell<FxHashMap<BlockPlace, Rc<Block>>>,
     /// The block that was asked for last, and the chunk of a scan: both are asked for again at once.
     last_block: RefCell<Option<(BlockPlace, Rc<Block>)>>,
+    unpacker: RefCell<body::Unpacker>,
     passing: RefCell<Option<Rc<Passing>>>,
     /// Where derived indexes of properties lie, if they may.
     pub(super) indexes: Option<super::index::Folder>,
@@ -146,6 +147,9 @@ pub struct Snapshot {
 /// Unpacked blocks of bodies kept in memory, at most 256 KB each: objects in the order of their
 /// numbers come back to the same blocks again and again.
 const BODY_CACHE_MAX: usize = 256;
+
+/// Such blocks while a scan goes through them in order: it comes back to the last few alone.
+const SCAN_CACHE_MAX: usize = 8;
 
 /// Chunks of heads kept in memory before the cache starts anew; some 10 KB each.
 const HEAD_CACHE_MAX: usize = 2048;
@@ -205,6 +209,7 @@ impl Snapshot {
             fact_cache: RefCell::default(),
             body_cache: RefCell::default(),
             last_block: RefCell::default(),
+            unpacker: RefCell::default(),
             passing: RefCell::default(),
             indexes: None,
             job_cache: RefCell::default(),
@@ -457,13 +462,24 @@ impl Snapshot {
             Some(found) => found,
             None => {
                 let key = tables::body_key(kind, scope, block);
-                let found = get(&self.bodies, tables::BODIES, "bodies", &key, Block::unpack)?
+                let mut unpacker = self.unpacker.borrow_mut();
+                let mut cache = self.body_cache.borrow_mut();
+                let max = match &*self.passing.borrow() {
+                    Some(_) => SCAN_CACHE_MAX,
+                    None => BODY_CACHE_MAX,
+                };
+                if cache.len() >= max {
+                    *self.last_block.borrow_mut() = None;
+                    for (_, old) in cache.drain() {
+                        if let Ok(old) = Rc::try_unwrap(old) {
+                            unpacker.give_back(old.raw);
+                        }
+                    }
+                }
+                let read = |payload: &[u8]| Block::unpack(payload, &mut unpacker);
+                let found = get(&self.bodies, tables::BODIES, "bodies", &key, read)?
                     .ok_or_else(|| missing("bodies", &key))?;
                 let found = Rc::new(found);
-                let mut cache = self.body_cache.borrow_mut();
-                if cache.len() >= BODY_CACHE_MAX {
-                    cache.clear();
-                }
                 cache.insert(at, Rc::clone(&found));
                 found
             }
@@ -586,6 +602,30 @@ impl Snapshot {
             job_id,
             source,
         })
+    }
+
+    /// Calls `visit` with the live entities of a chunk. Fails with `None` where it breaks off.
+    fn scan_chunk<S: From<StoreError>>(
+        &self,
+        chunk: u32,
+        visit: &mut impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
+    ) -> Result<(), Option<S>> {
+        let failed = |e: StoreError| Some(S::from(e));
+        let payload = self.head_chunk(Kind::Entity, chunk).map_err(failed)?;
+        let rows = HeadChunk::parse(&payload).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
+            let key = tables::head_key(Kind::Entity, chunk);
+            failed(StoreError::corrupt("heads", &key, "contents make no sense"))
+        })?;
+        let passing = Rc::new(Passing { chunk, payload, rows });
+        *self.passing.borrow_mut() = Some(Rc::clone(&passing));
+        for (row, placed) in passing.rows.iter().enumerate() {
+            let Some(Placed { facts, .. }) = placed else { continue };
+            let number = chunk * CHUNK + row as u32;
+            if facts.live && visit(number, entity_facts(facts)).map_err(Some)?.is_break() {
+                return Err(None);
+            }
+        }
+        Ok(())
     }
 
     /// A property of the system that a head tells.
@@ -893,25 +933,13 @@ impl GraphRead for Snapshot {
         &self,
         mut visit: impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
     ) -> Result<(), S> {
-        for chunk in 0..self.meta.bound(Kind::Entity).div_ceil(CHUNK) {
-            let payload = self.head_chunk(Kind::Entity, chunk)?;
-            let rows =
-                HeadChunk::parse(&payload).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
-                    let key = tables::head_key(Kind::Entity, chunk);
-                    StoreError::corrupt("heads", &key, "contents make no sense")
-                })?;
-            let passing = Rc::new(Passing { chunk, payload, rows });
-            *self.passing.borrow_mut() = Some(Rc::clone(&passing));
-            for (row, placed) in passing.rows.iter().enumerate() {
-                if let Some(Placed { facts, .. }) = placed
-                    && facts.live
-                    && visit(chunk * CHUNK + row as u32, entity_facts(facts))?.is_break()
-                {
-                    return Ok(());
-                }
-            }
+        let result = (0..self.meta.bound(Kind::Entity).div_ceil(CHUNK))
+            .try_for_each(|chunk| self.scan_chunk(chunk, &mut visit));
+        *self.passing.borrow_mut() = None;
+        match result {
+            Err(Some(stop)) => Err(stop),
+            Ok(()) | Err(None) => Ok(()),
         }
-        Ok(())
     }
 
     fn counts(&self) -> Result<Vec<ScopeCounts>, StoreError> {
