@@ -276,6 +276,21 @@ fn an_optional_group_is_left_out_only_where_it_is_not_there() {
 }
 
 #[test]
+fn where_is_asked_of_optional_groups_that_are_there() {
+    let graph = office();
+    // Alice owns a laptop since 2020: the row without it is no way around WHERE.
+    let text = "FIND User AS u (THAT OWNS AS r Device AS d)? WHERE r.since != 2020";
+    check(
+        &graph,
+        &format!("{text} RETURN u._key AS u, d._key AS d"),
+        json!([{ "u": "alice", "d": "laptop-2" }, { "u": "bob", "d": null }]),
+    );
+    let text = "FIND UserGroup (THAT ASSIGNED AS r AccessRole)? WHERE r._class != 'ASSIGNED'";
+    check(&graph, text, json!([]));
+    check(&graph, &format!("{text} RETURN TREE"), json!([[], []]));
+}
+
+#[test]
 fn counts_are_of_what_is_distinct_and_group_by_the_plain_columns() {
     let mut teams = Graph::default();
     for (team, lead) in [("team1", "alice"), ("team2", "bob"), ("team3", "alice")] {
@@ -616,6 +631,128 @@ fn a_limit_stops_the_walk_early() {
 }
 
 #[test]
+fn matching_begins_in_the_middle_where_that_is_named_by_its_key() {
+    let graph = office();
+    let query =
+        parsed("FIND UserGroup THAT HAS User WITH _key = 'alice' THAT OWNS Device", &options());
+    let (found, profile) = query.run(&graph, Limits::default()).expect("memory");
+    assert_eq!(found, Answer::List(vec![2]));
+    let way: Vec<(&str, u64)> =
+        profile.entities.iter().map(|entity| (entity.selector.as_str(), entity.met)).collect();
+    assert_eq!(way, [("User WITH ...", 1), ("UserGroup", 1), ("Device", 2)]);
+    assert_eq!((profile.forward, profile.access.as_str()), (false, "by _key"));
+}
+
+#[test]
+fn what_where_says_of_one_entity_is_a_way_to_it() {
+    let graph = office();
+    let text = "FIND UserGroup THAT HAS User AS u THAT OWNS AS r Device \
+         WHERE u._key = 'alice' AND r.since > 2020 RETURN Device._key AS d";
+    check(&graph, text, json!([{ "d": "laptop-2" }]));
+    let query = parsed(text, &options());
+    let (_, profile) = query.run(&graph, Limits::default()).expect("memory");
+    // The relationship is tested before anything is made of it.
+    assert_eq!((profile.access.as_str(), profile.entities[2].met), ("by _key", 1));
+    let planned = query.plan(&graph).expect("memory");
+    assert_eq!((planned.access.as_str(), planned.edges), ("by _key", 0));
+}
+
+#[test]
+fn counts_of_whole_kinds_are_read_not_counted() {
+    let graph = office();
+    let (found, profile) = parsed("FIND * AS e RETURN e._type AS t, count(e) AS n", &options())
+        .run(&graph, Limits::default())
+        .expect("memory");
+    assert_eq!((found.len(), profile.tested, profile.access.as_str()), (4, 0, "stored counts"));
+    let count = |text: &str, n: i64| check(&graph, text, json!([{ "n": n }]));
+    count("FIND User RETURN count(User) AS n", 2);
+    count("FIND (okta_user|laptop) AS e RETURN count(e) AS n", 4);
+    count("FIND (Device|Host) AS e RETURN count(*) AS n", 2);
+    count("FIND * IN SCOPE 'jamf' AS e RETURN count(e) AS n", 2);
+    count("FIND Nothing RETURN count(Nothing) AS n", 0);
+    count("FIND User WITH active = true RETURN count(User) AS n", 1);
+    check(&graph, "FIND Nothing AS e RETURN e._type, count(e)", json!([]));
+}
+
+#[test]
+fn verbs_of_a_list_have_their_own_ways() {
+    let graph = office();
+    let steps = |verbs: &str| {
+        format!("FIND * WITH _key = 'alice' THAT {verbs} * AS a RETURN a._key AS k ORDER BY k")
+    };
+    let keys = |verbs: &str, keys: &[&str]| {
+        let rows: Vec<Json> = keys.iter().map(|key| json!({ "k": key })).collect();
+        check(&graph, &steps(verbs), json!(rows));
+    };
+    keys("(OWNS >> | HAS <<)", &["laptop-1", "laptop-2", "sre"]);
+    keys("(OWNS << | HAS <<)", &["sre"]);
+    keys("(!HAS | * >>)", &["laptop-1", "laptop-2"]);
+    keys("(OWNS | HAS) >>", &["laptop-1", "laptop-2"]);
+    keys("(HAS << | RELATES TO >>)", &["laptop-1", "laptop-2", "sre"]);
+    let options = Options {
+        smart_verbs: BTreeMap::from([("Reach".to_owned(), "HAS << | * >>".to_owned())]),
+        ..options()
+    };
+    let found = parsed(&steps("#Reach{1,2}"), &options).run(&graph, Limits::default());
+    assert_eq!(found.expect("memory").0.len(), 4, "both laptops, the group, and its role");
+    assert!(fault("FIND User THAT #Reach Device").starts_with("Q0213"));
+}
+
+#[test]
+fn the_last_of_several_relationships_may_have_to_be_a_certain_one() {
+    let mut graph = office();
+    let lead = graph.entity("hr", "lead", "person", &["Person"], json!({}));
+    // Alice holds the laptop, the group holds alice, the lead owns the group and manages nobody.
+    graph.link("hr", lead, "OWNS", 2, json!({}));
+    let owners = |by: &str| {
+        answer(
+            &graph,
+            &format!(
+                "FIND laptop WITH _key = 'laptop-1' \
+                 THAT NEAREST (HAS|OWNS){{1,5}}{by} << (Person|UserGroup) AS o \
+                 RETURN o._key AS o"
+            ),
+        )
+    };
+    assert_eq!(owners(""), json!([{ "o": "sre" }]));
+    assert_eq!(owners(" BY OWNS"), json!([{ "o": "lead" }]));
+    check(
+        &graph,
+        "FIND laptop WITH _key = 'laptop-1' THAT (HAS|OWNS){1,5} BY OWNS << AS r * AS o \
+         RETURN o._key AS o, DEPTH(r) AS n ORDER BY n",
+        json!([{ "o": "alice", "n": 1 }, { "o": "lead", "n": 3 }]),
+    );
+}
+
+#[test]
+fn spellings_that_people_try_are_read_or_explained() {
+    let graph = office();
+    let alice = json!(["alice"]);
+    for text in [
+        "find User with NOT active != true;;",
+        "FIND User WITH _key IN ['alice', 'nobody']",
+        "FIND User WITH _key NOT IN ('bob') ;",
+        "FIND\u{a0}User\u{feff} WITH _key = 'alice'",
+        "FIND User WITH createdOn < date.now() - 1 hour",
+        "/* who */ FIND /* all */ User /**/ WITH _key = 'alice' /* end */",
+        "FIND User WITH limit = undefined AND order = undefined AND _key = 'alice'",
+    ] {
+        check(&graph, text, alice.clone());
+    }
+    for (text, help) in [
+        ("FIND User|Person", "`(User|Person)`"),
+        ("FIND User WITH a = 'x' OR 'y'", "stand in brackets"),
+        ("FIND User WITH a <> 1", "write `!=`"),
+        ("FIND User WITH a IS NULL", "`= undefined` is absent"),
+        ("FIND User UNION FIND Device", "ask two queries"),
+        ("FIND User RETURN User.a GROUP BY User.a", "are the group"),
+    ] {
+        let fault = Query::parse(&Source::whole("query", text), &options()).expect_err(text);
+        assert!(fault.plain().contains(help), "{text}: {}", fault.plain());
+    }
+}
+
+#[test]
 fn matching_begins_at_the_end_that_is_named_by_its_key() {
     let graph = office();
     let query = parsed("FIND User THAT OWNS Device WITH _key = 'laptop-2'", &options());
@@ -713,4 +850,66 @@ fn no_nesting_exhausts_the_stack() {
     check(&office(), &long, json!([]));
     let deep = format!("FIND User WITH {}a = 1{}", "(".repeat(49), ")".repeat(49));
     check(&office(), &deep, json!([]));
+}
+
+#[test]
+fn a_formatted_query_is_the_same_query() {
+    for (text, formatted) in [
+        ("find   User", "FIND User"),
+        (
+            "find unique (A|b) as x that has TO >> as r * return x.a as 'the A', Count( x ) limit 3",
+            "FIND UNIQUE (A|b) AS x THAT HAS >> AS r * RETURN x.a AS 'the A', count(x) LIMIT 3",
+        ),
+        (
+            "FIND #Active User WITH a=(1 or 'it\\'s') and (b=true or c!~=/x\\/y/i) and not d=undefined",
+            "FIND #Active User WITH a = (1 OR 'it\\'s') AND (b = true OR c !~= /x\\/y/i) AND !(d = undefined)",
+        ),
+        (
+            "FIND A WITH [tag.a-b]>date.now-7days AND x < date( 2024-05-01 )+1 day (that (X|Y<<) B)? as z",
+            "FIND A WITH [tag.a-b] > date.now - 7 days AND x < date(2024-05-01) + 1 day\n  (THAT (X|Y <<) B)? AS z",
+        ),
+        (
+            "FIND A RETURN (A.x+1)*2^-A.y AS v ORDER BY v desc, A.z SKIP 2",
+            "FIND A RETURN (A.x + 1) * 2 ^ -A.y AS v ORDER BY v DESC, A.z SKIP 2",
+        ),
+    ] {
+        let print = |text: &str| {
+            Query::formatted(&Source::whole("query", text), &options())
+                .unwrap_or_else(|fault| panic!("{}", fault.plain()))
+        };
+        assert_eq!(print(text), formatted);
+        assert_eq!(print(formatted), formatted, "printed again");
+    }
+}
+
+#[test]
+fn a_condition_ends_where_an_alias_a_step_or_a_group_begins() {
+    let graph = office();
+    let pairs = json!([{ "u": "alice", "d": "laptop-1" }, { "u": "alice", "d": "laptop-2" }]);
+    for text in [
+        "FIND User WITH active = true AS u THAT OWNS Device AS d RETURN u._key AS u, d._key AS d",
+        "FIND User WITH active=true AS u (THAT OWNS Device AS d)? RETURN u._key AS u, d._key AS d",
+        "FIND User WITH (active = true) AS u THAT OWNS (Device|Host) AS d RETURN u._key AS u, d._key AS d",
+    ] {
+        check(&graph, text, pairs.clone());
+    }
+    check(&graph, "FIND User WITH active = true THAT OWNS Device", json!(["alice"]));
+    assert!(fault("FIND User WHERE active = true").starts_with("Q0203"));
+    assert!(fault("FIND User AS u WITH active = true").starts_with("Q0105"));
+}
+
+#[test]
+fn what_is_odd_is_told_and_allowed() {
+    let graph = office();
+    let query = parsed("FIND UNIQUE User", &options());
+    assert_eq!(query.lints.iter().map(|lint| lint.code).collect::<Vec<_>>(), ["QW02"]);
+    same(&graph, "FIND UNIQUE User", "FIND User");
+    let query = parsed("FIND User AS u THAT !OWNS Device AS d RETURN d._key", &options());
+    assert_eq!(query.lints.iter().map(|lint| lint.code).collect::<Vec<_>>(), ["QW03"]);
+    // Two leads over three rows are two: counts are of what is distinct.
+    check(
+        &graph,
+        "FIND User AS u THAT OWNS Device AS d RETURN count(u) AS users, count(d) AS devices",
+        json!([{ "users": 1, "devices": 2 }]),
+    );
 }

@@ -308,6 +308,14 @@ fn distance(world: &World, from: usize, to: usize, verbs: &[usize], arrow: u8) -
 
 /// The rows that the query must have, as sorted texts.
 fn expected(world: &World, pattern: &Pattern) -> Vec<String> {
+    expected_where(world, pattern, |_| true)
+}
+
+fn expected_where(
+    world: &World,
+    pattern: &Pattern,
+    passes: impl Fn(&Binding) -> bool,
+) -> Vec<String> {
     let mut rows = Vec::new();
     for start in 0..world.nodes.len() {
         if world.fits(start, &pattern.start) {
@@ -328,7 +336,8 @@ fn expected(world: &World, pattern: &Pattern) -> Vec<String> {
         let shown: Binding = row.iter().map(|(name, text)| (name.clone(), depth(text))).collect();
         format!("{shown:?}")
     };
-    let mut texts: Vec<String> = rows.iter().filter(|row| !covered(row)).map(shown).collect();
+    let mut texts: Vec<String> =
+        rows.iter().filter(|row| !covered(row) && passes(row)).map(shown).collect();
     texts.sort();
     texts
 }
@@ -359,6 +368,64 @@ fn actual(graph: &Graph, text: &str) -> Vec<String> {
     let mut texts: Vec<String> = rows.iter().map(row).collect();
     texts.sort();
     texts
+}
+
+/// A part of WHERE: what is asked, of which two positions, and a number.
+type Part = (u8, usize, usize, i64);
+
+/// The text of the parts over the positions that `columns` name, and whether a row passes them.
+fn filter<'w>(
+    world: &'w World,
+    pattern: &Pattern,
+    parts: &[Part],
+) -> (String, impl Fn(&Binding) -> bool + 'w) {
+    let mut columns = vec!["e0._key AS e0".to_owned()];
+    text_of_all(&pattern.elements, true, &mut Counter(0), &mut columns);
+    let of = |start: &str| -> Vec<String> {
+        let plain = columns.iter().filter_map(|column| column.split_once("._key"));
+        plain.map(|(name, _)| name.to_owned()).filter(|name| name.starts_with(start)).collect()
+    };
+    let (entities, links) = (of("e"), of("r"));
+    let mut texts = Vec::new();
+    let mut asked = Vec::new();
+    for &(what, a, b, x) in parts {
+        let one = entities[a % entities.len()].clone();
+        let two = entities[b % entities.len()].clone();
+        let (text, what, one, two) = match what {
+            0 => (format!("{one}.x > {x}"), 0, one, two),
+            1 => (format!("{one}.x = {x}"), 1, one, two),
+            2 => (format!("{one}.x != {x}"), 2, one, two),
+            3 => (format!("{one}.x = {two}.x"), 3, one, two),
+            4 => (format!("{one}._key = 'n{x}'"), 4, one, two),
+            _ if links.is_empty() => (format!("{one}.x = undefined"), 6, one, two),
+            _ => {
+                let link = links[a % links.len()].clone();
+                (format!("{link}._key != 'r{x}'"), 5, link, two)
+            }
+        };
+        texts.push(text);
+        asked.push((what, one, two, x));
+    }
+    let passes = move |row: &Binding| {
+        let node = |name: &String| -> Vec<i64> {
+            let number = row.get(name).and_then(|key| key[1..].parse::<usize>().ok());
+            number.and_then(|at| world.nodes[at].x.clone()).unwrap_or_default()
+        };
+        let absent = |name: &String| {
+            let number = row.get(name).and_then(|key| key[1..].parse::<usize>().ok());
+            number.is_none_or(|at| world.nodes[at].x.is_none())
+        };
+        asked.iter().all(|(what, one, two, x)| match what {
+            0 => node(one).iter().any(|own| own > x),
+            1 => node(one).contains(x),
+            2 => !node(one).contains(x),
+            3 => node(one).iter().any(|own| node(two).contains(own)),
+            4 => row.get(one) == Some(&format!("n{x}")),
+            5 => row.get(one) != Some(&format!("r{x}")),
+            _ => absent(one),
+        })
+    };
+    (texts.join(" AND "), passes)
 }
 
 fn world() -> impl Strategy<Value = World> {
@@ -436,6 +503,14 @@ proptest! {
         let graph = world.graph();
         let text = text(&pattern);
         prop_assert_eq!(actual(&graph, &text), expected(&world, &pattern), "{}", text);
+        // What is printed means the same, and is printed the same.
+        let print = |text: &str| {
+            Query::formatted(&Source::whole("query", text), &Options::default())
+                .unwrap_or_else(|fault| panic!("{}", fault.plain()))
+        };
+        let printed = print(&text);
+        prop_assert_eq!(&print(&printed), &printed);
+        prop_assert_eq!(actual(&graph, &printed), expected(&world, &pattern), "{}", printed);
     }
 
     #[test]
@@ -461,5 +536,100 @@ proptest! {
             let (Cell::Value(key), Cell::Value(n)) = (&row[0], &row[1]) else { unreachable!() };
             prop_assert_eq!(n, &Value::Int(last[&key.to_string()].len() as i64), "{}", &counted);
         }
+    }
+
+    #[test]
+    fn no_index_and_no_early_test_changes_the_rows(
+        world in world(),
+        pattern in pattern(),
+        parts in prop::collection::vec((0..6u8, 0..9usize, 0..9usize, 0..4i64), 0..4),
+        limit in 0..6usize,
+    ) {
+        let mut graph = world.graph();
+        graph.indexed = true;
+        let (filter, passes) = filter(&world, &pattern, &parts);
+        let text = match filter.as_str() {
+            "" => text(&pattern),
+            filter => text(&pattern).replace(" RETURN ", &format!(" WHERE {filter} RETURN ")),
+        };
+        let rows = expected_where(&world, &pattern, passes);
+        prop_assert_eq!(&actual(&graph, &text), &rows, "{}", &text);
+        // A page is as many of the rows as it can hold, in whatever order they are found.
+        let page = actual(&graph, &format!("{text} LIMIT {limit}"));
+        prop_assert_eq!(page.len(), limit.min(rows.len()), "{}", &text);
+        let mut rest = rows.clone();
+        for row in &page {
+            let at = rest.iter().position(|known| known == row);
+            prop_assert!(at.is_some(), "{} is no row of {}", row, &text);
+            rest.remove(at.unwrap_or_default());
+        }
+        // The best rows are the best of all.
+        let sorted = format!("{text} ORDER BY e0");
+        let (_, all) = ask(&graph, &sorted);
+        let (_, best) = ask(&graph, &format!("{sorted} LIMIT {limit}"));
+        let first = |rows: &[Vec<Cell>]| -> Vec<Cell> {
+            rows.iter().take(limit).map(|row| row[0].clone()).collect()
+        };
+        prop_assert_eq!(first(&best), first(&all), "{}", &text);
+        // A list is the entities that the rows begin at.
+        let (pattern_text, _) = text.split_once(" RETURN ").unwrap_or((&text, ""));
+        let starts: std::collections::BTreeSet<String> = all
+            .iter()
+            .map(|row| match &row[0] {
+                Cell::Value(Value::Text(key)) => key.to_string(),
+                other => panic!("no key: {other:?}"),
+            })
+            .collect();
+        let only_groups = !pattern.elements.is_empty()
+            && pattern.elements.iter().all(|e| matches!(e, Element::Optional(_)));
+        if !only_groups {
+            let options = Options { parameters: Some(BTreeMap::new()), ..Options::default() };
+            let query = Query::parse(&Source::whole("query", pattern_text), &options)
+                .unwrap_or_else(|fault| panic!("{}", fault.plain()));
+            let Answer::List(list) = query.run(&graph, Limits::default()).expect("memory").0 else {
+                panic!("not a list")
+            };
+            let keys = list.iter().map(|number| format!("n{number}")).collect();
+            prop_assert_eq!(starts, keys, "{}", pattern_text);
+        }
+    }
+
+    #[test]
+    fn counts_are_those_of_every_entity(
+        world in world(),
+        target in target(),
+        columns in prop::sample::subsequence(vec!["_scope", "_type", "_class", "x"], 0..=4),
+    ) {
+        let mut graph = world.graph();
+        graph.indexed = true;
+        let selector = text_of(&target, Some(0));
+        let shown: String = columns.iter().map(|column| format!("e0.{column}, ")).collect();
+        let text = format!("FIND {selector} RETURN {shown}count(e0) AS n, count(e0) * 2 AS twice");
+        let mut expected: BTreeMap<String, i64> = BTreeMap::new();
+        if columns.is_empty() {
+            expected.insert(String::new(), 0);
+        }
+        for (at, entity) in graph.entities.iter().enumerate() {
+            if world.fits(at, &target) {
+                let key = columns.iter().map(|column| format!("{:?};", entity.value(column)));
+                *expected.entry(key.collect()).or_default() += 1;
+            }
+        }
+        let (_, rows) = ask(&graph, &text);
+        let mut found: BTreeMap<String, i64> = BTreeMap::new();
+        for row in rows {
+            let (key, counts) = row.split_at(columns.len());
+            let value = |cell: &Cell| match cell {
+                Cell::Value(value) => Some(value.clone()),
+                _ => None,
+            };
+            let key = key.iter().map(|cell| format!("{:?};", value(cell))).collect();
+            let [Cell::Value(Value::Int(n)), Cell::Value(Value::Int(twice))] = counts else {
+                panic!("no counts: {counts:?}")
+            };
+            prop_assert_eq!(n * 2, *twice);
+            prop_assert_eq!(found.insert(key, *n), None, "{} has a group twice", &text);
+        }
+        prop_assert_eq!(found, expected, "{}", &text);
     }
 }

@@ -104,3 +104,99 @@ fn questions_are_policies() {
     world.write("queries.toml", questions.replace("about", "abuot"));
     world.run(&["query", "--check"]).refused(2, "queries.toml:2:1");
 }
+
+/// The demo company, its mappings applied.
+fn company() -> World {
+    let world = World::new();
+    let company = tombolo::demo::company();
+    let mut arguments = vec!["sync"];
+    for file in &company.files {
+        world.write(file.name, &file.text);
+        arguments.push(file.name);
+    }
+    world.run(&arguments).ok();
+    std::fs::create_dir_all(world.path("mappings/data")).expect("folders made");
+    for (path, text) in tombolo::demo::MAPPINGS {
+        world.write(&format!("mappings/{path}"), text);
+    }
+    for (path, text) in &company.mapping_inputs {
+        world.write(&format!("mappings/{path}"), text);
+    }
+    world.run(&["apply"]).ok();
+    world
+}
+
+/// Texts of some columns of each row, sorted.
+fn rows(list: &serde_json::Value, columns: [&str; 3]) -> Vec<String> {
+    let text = |row: &serde_json::Value| -> String {
+        columns.iter().map(|column| format!("{} ", row[column])).collect()
+    };
+    let mut rows: Vec<String> = list.as_array().expect("rows").iter().map(text).collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn blast_radius_and_owners_are_queries() {
+    let world = company();
+    let entities = world.run(&["query", "FIND *", "-o", "json"]).ok().json();
+    let entities = entities["data"].as_array().expect("a list");
+    assert!(entities.len() > 200, "the demo has hundreds of entities");
+    let (mut reached, mut owned) = (0, 0);
+    // Each seventh, and those that the demo asks of.
+    for entity in entities.iter().step_by(7).map(|vertex| &vertex["entity"]) {
+        let (key, scope) = (entity["_key"].as_str().expect("text"), &entity["_scope"]);
+        let name = format!("{}::{key}", scope.as_str().expect("text"));
+        let ask = |steps: &str| {
+            let text = format!(
+                "FIND * IN SCOPE '{}' WITH _key = '{key}' {steps}",
+                scope.as_str().expect("text")
+            );
+            world.run(&["query", &text, "-o", "json"]).ok().json()["data"].clone()
+        };
+        let blast = world.run(&["blast-radius", &name, "-o", "json"]).ok().json();
+        let query = ask("THAT #Impact{1,100} AS r * AS hit \
+             RETURN hit._key AS _key, hit._scope AS _scope, DEPTH(r) AS distance");
+        let columns = ["_key", "_scope", "distance"];
+        assert_eq!(rows(&query, columns), rows(&blast["reached"], columns), "{name}");
+        reached += query.as_array().expect("rows").len();
+        let owners = world.run(&["owners", &name, "-o", "json"]).ok().json();
+        let query = ask("THAT NEAREST (#Owning|#Containing){1,100} BY #Owning << \
+             (Person|User|UserGroup|Team|Group) AS owner \
+             RETURN owner._key AS _key, owner._scope AS _scope, owner._type AS _type");
+        let columns = ["_key", "_scope", "_type"];
+        assert_eq!(rows(&query, columns), rows(&owners["owners"], columns), "{name}");
+        owned += query.as_array().expect("rows").len();
+    }
+    assert!(reached > 100 && owned > 10, "{reached} reached, {owned} owners");
+}
+
+#[test]
+fn a_query_is_explained_before_and_after_and_printed_in_one_way() {
+    let world = office();
+    let text = "FIND User THAT OWNS Device WITH _key = 'mac' RETURN User._key AS k";
+    let said = world.run(&["query", text, "--explain", "-o", "csv"]).ok();
+    assert_eq!(said.out, "k\nalice\n");
+    let lines: Vec<&str> = said.err.lines().collect();
+    assert_eq!(lines[0], "begins at `Device WITH ...`");
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["expected", "met"]);
+    assert!(lines[2].contains("1         1  Device WITH ...  by _key"), "{said:?}");
+    assert!(lines[3].contains("1  User             OWNS"), "{said:?}");
+    let said = world.run(&["query", text, "--explain=plan"]).ok();
+    assert!(said.out.contains("begins at `Device WITH ...`"), "{said:?}");
+    assert!(!said.out.contains("alice") && !said.out.contains("met"), "{said:?}");
+    let said = world.run(&["query", "--format", "find User that owns Device return tree"]).ok();
+    assert_eq!(said.out, "FIND User THAT OWNS Device RETURN TREE\n");
+    world.run(&["query", "--format", "FIND"]).refused(2, "the query ends");
+}
+
+#[test]
+fn sets_of_verbs_are_kept_with_the_questions() {
+    let world = office();
+    let questions = "[smart_verbs]\nHolding = \"OWNS >> | * <<\"\n\
+        [queries.held]\nquery = \"FIND User THAT #Holding Device\"\nexpect = 1\n";
+    world.write("queries.toml", questions);
+    world.run(&["query", "--check"]).ok();
+    world.run(&["query", "FIND User THAT #Holding Device", "--strict"]).refused(2, "is not J1QL");
+    world.run(&["query", "FIND User THAT #Held Device"]).refused(2, "sets are Containing, Holding");
+}

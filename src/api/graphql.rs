@@ -217,6 +217,7 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<(&'static str, Vec<J
         strict: asked.strict,
         parameters: Some(parameters),
         include_deleted: asked.include_deleted,
+        smart_verbs: tombolo::view::Rules::default().verb_sets(),
         ..Options::default()
     };
     let source = Source::whole("query", asked.query.as_str());

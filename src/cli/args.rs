@@ -165,6 +165,15 @@ pub enum GraphFormat {
     Graphml,
 }
 
+/// When a query is explained.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExplainWhen {
+    /// Once it was run
+    Run,
+    /// Instead of running it
+    Plan,
+}
+
 /// Output of `query`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AnswerFormat {
@@ -590,12 +599,16 @@ pub struct Query {
     /// Only check the grammar of the query; needs no database
     #[arg(long)]
     pub parse_only: bool,
+    /// Print the query as this project writes it, without asking it; needs no database
+    #[arg(long, conflicts_with_all = ["parse_only", "check"])]
+    pub format: bool,
     /// Refuse what J1QL does not have
     #[arg(long)]
     pub strict: bool,
-    /// Say how the query was run, on standard error
-    #[arg(long)]
-    pub explain: bool,
+    /// Say how the query was run, on standard error; `=plan` how it would be, without running it
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "run")]
+    pub explain: Option<ExplainWhen>,
     /// Stop a query that takes longer than N seconds
     #[arg(long, value_name = "N")]
     pub max_seconds: Option<f64>,

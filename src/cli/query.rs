@@ -1,7 +1,7 @@
 //! `tombolo query`: J1QL from the command line, a file or standard input.
 
 use super::Context;
-use super::args::{AnswerFormat, FaultFormat, Query as Args, RowFormat};
+use super::args::{AnswerFormat, ExplainWhen, FaultFormat, Query as Args, RowFormat};
 use super::failure::{Failure, MISTAKE};
 use super::mapped;
 use super::naming::{self, Link};
@@ -29,6 +29,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         strict: args.strict,
         parameters: Some(parameters(&args.parameters)?),
         smart_classes: questions.smart_classes.clone(),
+        smart_verbs: questions.verb_sets(),
         include_deleted: args.include_deleted,
     };
     if args.check {
@@ -41,16 +42,36 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
     if args.parse_only {
         return parse_only(context, &source, options);
     }
+    if args.format {
+        return match Query::formatted(&source, &options) {
+            Ok(text) => {
+                writeln!(context.out, "{text}")?;
+                Ok(0)
+            }
+            Err(fault) => Err(unread(context, &fault)?),
+        };
+    }
     let query = read(context, &source, &options)?;
     if !context.global.quiet {
         mapped::tell(context, &query.lints, FaultFormat::Human)?;
     }
     let snapshot = context.open()?.snapshot()?;
+    if args.explain == Some(ExplainWhen::Plan) {
+        let profile = query.plan(&snapshot).map_err(stopped)?;
+        write!(context.out, "{}", plan_lines(&profile, false))?;
+        return Ok(0);
+    }
     let started = Instant::now();
     let time = args.max_seconds.map(seconds).transpose()?;
     let (answer, profile) = ask(&snapshot, &query, Limits { time, ..Limits::default() })?;
-    if args.explain {
-        explain(&profile, &answer, started.elapsed());
+    if args.explain.is_some() {
+        let time = started.elapsed().as_secs_f64() * 1000.0;
+        let mut err = std::io::stderr().lock();
+        writeln!(err, "{}", plan_lines(&profile, true).trim_end())?;
+        let Profile { tested, edges, matches, .. } = profile;
+        writeln!(err, "walked {} edges, tested {} entities", thousands(edges), thousands(tested))?;
+        let (matches, rows) = (counted(matches, "path", "paths"), answer.len() as u64);
+        writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
     }
     print(&mut context.out, &snapshot, &answer, args.output)?;
     if answer.is_empty() && !context.global.quiet {
@@ -157,24 +178,39 @@ pub fn ask(
     query: &Query,
     limits: Limits,
 ) -> Result<(Answer, Profile), Failure> {
-    query.run(snapshot, limits).map_err(|stop: Stop<StoreError>| match stop {
+    query.run(snapshot, limits).map_err(stopped)
+}
+
+fn stopped(stop: Stop<StoreError>) -> Failure {
+    match stop {
         Stop::Read(e) => e.into(),
         Stop::Limit(what) => Failure::mistake(format!("the query was stopped: {what}"))
             .hint("make it start at fewer entities, walk fewer steps, or add LIMIT"),
-    })
+    }
 }
 
-fn explain(profile: &Profile, answer: &Answer, time: Duration) {
-    let Profile { access, forward, candidates, tested, edges, matches } = profile;
-    let end = if *forward { "start" } else { "end" };
-    eprintln!("begins at the {end} of the pattern: {access}, {}", thousands(*candidates));
-    eprintln!("walked   {} edges, tested {} entities", thousands(*edges), thousands(*tested));
-    eprintln!(
-        "matched  {}, answers {}, {:.1} ms",
-        counted(*matches, "path", "paths"),
-        counted(answer.len() as u64, "row", "rows"),
-        time.as_secs_f64() * 1000.0
-    );
+/// The entities of the pattern in the order they are matched, with what is expected and, once it
+/// has run, what was met.
+fn plan_lines(profile: &Profile, run: bool) -> String {
+    let mut lines = match (profile.entities.len(), profile.forward) {
+        (0, _) => return "nothing has to be matched\n".to_owned(),
+        (1, _) => format!("reads by {}\n", profile.access.trim_start_matches("by ")),
+        (_, true) => "begins at the start of the pattern\n".to_owned(),
+        (_, false) => format!("begins at `{}`\n", clean(&profile.entities[0].selector)),
+    };
+    let names: Vec<String> = profile.entities.iter().map(|e| clean(&e.selector).into()).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    lines.push_str(if run { "  expected       met\n" } else { "  expected\n" });
+    for (entity, name) in profile.entities.iter().zip(&names) {
+        let met = match run {
+            true => format!("{:>10}", thousands(entity.met)),
+            false => String::new(),
+        };
+        let expected = thousands(entity.expected);
+        let way = clean(&entity.way);
+        lines.push_str(&format!("{expected:>10}{met}  {name:<width$}  {way}\n"));
+    }
+    lines
 }
 
 /// An empty answer may be due to a name that nothing has.

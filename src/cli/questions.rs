@@ -9,6 +9,9 @@
 //!
 //! [smart_classes]
 //! Production = "(Host|Database) WITH tag.Production = true"
+//!
+//! [smart_verbs]
+//! Access = "ALLOWS >> | ASSIGNED | USES <<"
 //! ```
 
 use super::Context;
@@ -23,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tombolo::lang::Source;
 use tombolo::query::{Limits, Options};
+use tombolo::view::Rules;
 
 /// What the file says.
 #[derive(Debug, Default, Deserialize)]
@@ -34,6 +38,9 @@ pub struct Questions {
     /// Smart classes by name, each a selector with a condition.
     #[serde(default)]
     pub smart_classes: BTreeMap<String, String>,
+    /// Sets of verbs by name.
+    #[serde(default)]
+    smart_verbs: BTreeMap<String, String>,
 }
 
 /// One question.
@@ -109,6 +116,13 @@ impl Questions {
             let (line, column) = source.place(e.span().map_or(0, |span| span.start));
             Failure::mistake(format!("{}:{line}:{column}: {}", path.display(), e.message()))
         })
+    }
+
+    /// The sets of verbs of this file, and those that every database knows.
+    pub fn verb_sets(&self) -> BTreeMap<String, String> {
+        let mut sets = Rules::default().verb_sets();
+        sets.extend(self.smart_verbs.clone());
+        sets
     }
 
     /// The question of this name.

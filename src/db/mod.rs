@@ -111,11 +111,21 @@ impl Database {
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         match &self.injected {
             Some(store) => Ok(store.snapshot()?),
-            None => match &self.reader {
-                Some(reader) => Ok(reader.snapshot(&self.path)?),
-                None => Ok(Store::open_reader(&self.path)?.snapshot()?),
-            },
+            None => {
+                let snapshot = match &self.reader {
+                    Some(reader) => reader.snapshot(&self.path)?,
+                    None => Store::open_reader(&self.path)?.snapshot()?,
+                };
+                Ok(snapshot.with_indexes(self.index_folder()))
+            }
         }
+    }
+
+    /// Where derived indexes lie: only ever a shorter way to what the file says.
+    fn index_folder(&self) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".index");
+        name.into()
     }
 
     /// Where the file is.

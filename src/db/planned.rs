@@ -3,10 +3,11 @@
 use super::mapping_jobs::{EdgeAction, MappingPlan};
 use crate::graph::{
     Adjacency, Direction, DraftRelationship, Edge, Entity, EntityFacts, EntityHead, GraphRead,
-    Kind, Metadata, Names, ObjectId, Origin, Relationship, Value,
+    Kind, Metadata, Names, ObjectId, Origin, Relationship, ScopeCounts, Value,
 };
 use crate::store::{Snapshot, StoreError};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::ops::ControlFlow;
 
 /// A snapshot with the changes of mappings over it. Entities are as they are.
 pub struct Planned<'s> {
@@ -169,6 +170,29 @@ impl GraphRead for Planned<'_> {
 
     fn scopes(&self) -> Result<Vec<String>, StoreError> {
         self.base.scopes()
+    }
+
+    fn scan<S: From<StoreError>>(
+        &self,
+        visit: impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
+    ) -> Result<(), S> {
+        self.base.scan(visit)
+    }
+
+    fn counts(&self) -> Result<Vec<ScopeCounts>, StoreError> {
+        self.base.counts()
+    }
+
+    fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, StoreError> {
+        self.base.entity_value(number, name)
+    }
+
+    fn entity_keyed(&self, scope: &str, key: &str) -> Result<Option<u32>, StoreError> {
+        self.base.entity_keyed(scope, key)
+    }
+
+    fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, StoreError> {
+        self.base.entities_hashed(name, hashes)
     }
 }
 

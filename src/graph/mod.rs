@@ -16,5 +16,7 @@ pub use id::{Kind, ObjectId};
 pub use name::{InvalidName, NameKind, check_name};
 pub use object::{Entity, EntityHead, Metadata, Relationship};
 pub use origin::{ORIGIN, Origin};
-pub use read::{Adjacency, CLASS_SEPARATOR, Direction, Edge, EntityFacts, GraphRead, Names};
+pub use read::{
+    Adjacency, CLASS_SEPARATOR, Direction, Edge, EntityFacts, GraphRead, Names, ScopeCounts,
+};
 pub use value::Value;

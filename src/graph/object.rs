@@ -29,6 +29,31 @@ impl Metadata {
     }
 }
 
+impl Metadata {
+    /// The property of the system with this name; `None` if there is none, or it is absent.
+    pub fn value(&self, name: &str) -> Option<Value<'static>> {
+        Some(match name {
+            "_source" => text(&self.source),
+            "_createdOn" => Value::Int(self.created_on),
+            "_beginOn" => Value::Int(self.begin_on),
+            "_endOn" => Value::Int(self.end_on?),
+            "_version" => Value::Int(self.version.into()),
+            "_deleted" => Value::Bool(self.deleted()),
+            "_jobId" => text(&self.job_id.to_string()),
+            _ => return None,
+        })
+    }
+}
+
+fn text(text: &str) -> Value<'static> {
+    Value::Text(text.to_owned().into())
+}
+
+fn own(properties: &[(String, Value<'static>)], name: &str) -> Option<Value<'static>> {
+    let at = properties.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+    Some(properties[at].1.clone())
+}
+
 /// An entity as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entity {
@@ -50,6 +75,20 @@ pub struct Entity {
     pub raw_data: Option<String>,
     /// System metadata.
     pub metadata: Metadata,
+}
+
+impl Entity {
+    /// A property, own or of the system.
+    pub fn value(&self, name: &str) -> Option<Value<'static>> {
+        match name {
+            "_id" => Some(text(&self.id.to_string())),
+            "_key" => Some(text(&self.key)),
+            "_scope" => Some(text(&self.scope)),
+            "_type" => Some(text(&self.type_name)),
+            "_class" => Some(Value::List(self.classes.iter().map(|class| text(class)).collect())),
+            _ => self.metadata.value(name).or_else(|| own(&self.properties, name)),
+        }
+    }
 }
 
 /// What lists of entities show: everything of an entity but its properties.
@@ -113,6 +152,26 @@ pub struct Relationship {
     pub raw_data: Option<String>,
     /// System metadata.
     pub metadata: Metadata,
+}
+
+impl Relationship {
+    /// A property, own or of the system, those of its ends included (`_fromEntityKey` ...).
+    pub fn value(&self, name: &str) -> Option<Value<'static>> {
+        match name {
+            "_id" => Some(text(&self.id.to_string())),
+            "_key" => Some(text(&self.key)),
+            "_scope" => Some(text(&self.scope)),
+            "_type" => Some(text(&self.type_name)),
+            "_class" => Some(text(&self.class)),
+            "_fromEntityKey" => Some(text(&self.from.key)),
+            "_toEntityKey" => Some(text(&self.to.key)),
+            "_fromEntityId" => Some(text(&self.from.id.to_string())),
+            "_toEntityId" => Some(text(&self.to.id.to_string())),
+            "_fromEntityScope" => Some(text(&self.from.scope)),
+            "_toEntityScope" => Some(text(&self.to.scope)),
+            _ => self.metadata.value(name).or_else(|| own(&self.properties, name)),
+        }
+    }
 }
 
 impl Serialize for Value<'_> {

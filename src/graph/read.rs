@@ -3,7 +3,9 @@
 //! A snapshot of the database file and the memory model of the tests both implement it, so
 //! queries, views and mappings never name the store.
 
-use super::{Entity, EntityHead, ObjectId, Relationship};
+use super::{Entity, EntityHead, ObjectId, Relationship, Value};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// Which way along a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +60,7 @@ pub trait Names {
 pub const CLASS_SEPARATOR: char = '\u{1f}';
 
 /// The names of an entity as numbers of [`Names::name`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntityFacts {
     /// `_scope`.
     pub scope: u32,
@@ -70,7 +72,26 @@ pub struct EntityFacts {
     pub live: bool,
 }
 
+/// How many live objects a scope holds, by names as numbers of [`Names::name`]. A name without any
+/// is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeCounts {
+    /// `_scope`.
+    pub scope: u32,
+    /// Live entities.
+    pub entities: u64,
+    /// Live entities by type.
+    pub types: BTreeMap<u32, u64>,
+    /// Live entities by class set, see [`EntityFacts::classes`].
+    pub classes: BTreeMap<u32, u64>,
+    /// Live relationships by verb, for estimates; may be empty.
+    pub verbs: BTreeMap<u32, u64>,
+}
+
 /// A reader of one consistent state of the graph.
+///
+/// Some questions have a slow answer here, made of the others; a reader that knows a faster way
+/// gives the same answer.
 pub trait GraphRead: Adjacency + Names {
     /// The entity with this number, tombstones included.
     fn entity(&self, number: u32) -> Result<Option<Entity>, Self::Error>;
@@ -90,4 +111,64 @@ pub trait GraphRead: Adjacency + Names {
     ) -> Result<Vec<u32>, Self::Error>;
     /// The scopes that hold anything, in byte order.
     fn scopes(&self) -> Result<Vec<String>, Self::Error>;
+
+    /// The number of the entity with this key in a scope, tombstones included.
+    fn entity_keyed(&self, scope: &str, key: &str) -> Result<Option<u32>, Self::Error> {
+        let kind = super::Kind::Entity;
+        self.number_of(kind, ObjectId::new(kind, scope, key))
+    }
+
+    /// Calls `visit` with each live entity, by ascending number, until it breaks off or fails.
+    fn scan<S: From<Self::Error>>(
+        &self,
+        mut visit: impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
+    ) -> Result<(), S> {
+        for number in 0..self.entity_bound() {
+            if let Some(facts) = self.entity_facts(number)?.filter(|facts| facts.live)
+                && visit(number, facts)?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The live objects of each scope that has any, counted exactly, by ascending scope number.
+    fn counts(&self) -> Result<Vec<ScopeCounts>, Self::Error> {
+        let mut scopes: BTreeMap<u32, ScopeCounts> = BTreeMap::new();
+        for number in 0..self.entity_bound() {
+            let Some(facts) = self.entity_facts(number)?.filter(|facts| facts.live) else {
+                continue;
+            };
+            let counts = scopes.entry(facts.scope).or_default();
+            counts.scope = facts.scope;
+            counts.entities += 1;
+            *counts.types.entry(facts.type_name).or_default() += 1;
+            *counts.classes.entry(facts.classes).or_default() += 1;
+        }
+        Ok(scopes.into_values().collect())
+    }
+
+    /// One property of an entity, tombstones included: its own or of the system (`_key`,
+    /// `_createdOn` ...). `None` if it is absent; a null may be either.
+    fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, Self::Error> {
+        Ok(self.entity(number)?.and_then(|entity| entity.value(name)))
+    }
+
+    /// One property of a relationship, as [`GraphRead::entity_value`].
+    fn relationship_value(
+        &self,
+        number: u32,
+        name: &str,
+    ) -> Result<Option<Value<'static>>, Self::Error> {
+        Ok(self.relationship(number)?.and_then(|link| link.value(name)))
+    }
+
+    /// Numbers, ascending, among which are all live entities whose property `name` has or lists a
+    /// value with one of these [hashes](Value::equality_hashes). Others may be among them, so each is
+    /// still to be looked at. `None` if there is no quicker way than to look at all entities.
+    fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, Self::Error> {
+        let _ = (name, hashes);
+        Ok(None)
+    }
 }

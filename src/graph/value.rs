@@ -80,6 +80,24 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Hashes of the items of a list, or of the value alone, such that values which are equal in a
+    /// query have a common one. A boolean hashes as its word, since tags are kept as texts; numbers
+    /// hash as floats, so large integers may share a hash. Nulls have none.
+    pub fn equality_hashes(&self, visit: &mut impl FnMut(u64)) {
+        use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+        let number = |f: f64| xxh3_64_with_seed(&(f + 0.0).to_bits().to_le_bytes(), 1);
+        match self {
+            Value::Null => {}
+            Value::Bool(true) => visit(xxh3_64(b"true")),
+            Value::Bool(false) => visit(xxh3_64(b"false")),
+            Value::Int(i) => visit(number(*i as f64)),
+            Value::UInt(u) => visit(number(*u as f64)),
+            Value::Float(f) => visit(number(*f)),
+            Value::Text(text) => visit(xxh3_64(text.as_bytes())),
+            Value::List(items) => items.iter().for_each(|item| item.equality_hashes(visit)),
+        }
+    }
+
     /// Whether two items may stand in one list.
     pub fn same_family(&self, other: &Value<'_>) -> bool {
         self.family() == other.family()

@@ -50,11 +50,11 @@ impl Cell {
         use std::fmt::Write;
         // Writing to a string cannot fail.
         let _ = match self {
-            Cell::Undefined | Cell::Value(Value::Null) => write!(into, "u;"),
-            Cell::Value(Value::Float(f)) if f.fract() == 0.0 && f.abs() < 1e15 => {
-                write!(into, "v{};", *f as i64)
+            Cell::Undefined => write!(into, "u;"),
+            Cell::Value(value) => {
+                put(value, into);
+                Ok(())
             }
-            Cell::Value(value) => write!(into, "v{value};"),
             Cell::Entity(number) => write!(into, "e{number};"),
             Cell::Relationship(number) => write!(into, "r{number};"),
             Cell::Object(members) => members
@@ -87,6 +87,27 @@ impl Cell {
             }),
         }
     }
+}
+
+/// Appends the identity of a value: a text with its length, so that none reads as two others.
+fn put(value: &Value<'_>, into: &mut String) {
+    use std::fmt::Write;
+    let _ = match value {
+        Value::Null => write!(into, "u;"),
+        Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e15 => write!(into, "v{};", *f as i64),
+        Value::Text(text) => {
+            let _ = write!(into, "t{}:", text.len());
+            into.push_str(text);
+            Ok(())
+        }
+        Value::List(items) => {
+            into.push('[');
+            items.iter().for_each(|item| put(item, into));
+            into.push(']');
+            Ok(())
+        }
+        plain => write!(into, "v{plain};"),
+    };
 }
 
 fn number(value: &Value<'_>) -> Option<f64> {
@@ -156,17 +177,6 @@ fn equal_tags(left: &Value<'_>, right: &Value<'_>) -> bool {
         _ => None,
     };
     said(left).is_some() && said(left) == said(right)
-}
-
-/// Texts of which equal values share one: where to look for what may equal `value`.
-pub(super) fn join_keys(value: &Value<'static>) -> Vec<String> {
-    let key = |value: &Value<'static>| match value {
-        Value::Text(text) => text.to_string(),
-        // Tags are kept as texts.
-        Value::Bool(b) => b.to_string(),
-        other => number(other).map_or_else(|| other.to_string(), |number| number.to_string()),
-    };
-    items(value).iter().map(key).collect()
 }
 
 /// Whether any item of `left` has a match.

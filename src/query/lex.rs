@@ -69,11 +69,16 @@ fn skip_space(text: &str, from: usize) -> usize {
     let mut at = from;
     loop {
         let rest = &text[at..];
-        at += rest.len() - rest.trim_start().len();
+        at += rest.len() - rest.trim_start_matches(space).len();
         let Some(comment) = text[at..].strip_prefix("/*") else { return at };
         let Some(len) = comment.find("*/") else { return at };
         at += len + 4;
     }
+}
+
+/// Whether a character only separates words; pasted text has marks that nobody sees.
+fn space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
 }
 
 /// Length of a number; a `.` that no digit follows belongs to what comes next.

@@ -5,12 +5,13 @@
 //! whatever path led to it.
 
 use super::Stop;
-use super::cell;
-use super::check::{Checked, EntityTest, Hop, Join, Kind, Of, Slot, Step, Term, Test, Values};
-use super::read::{Hops, NONE, Reader, Row, Sight};
-use super::syntax::{Arrow, Op};
-use crate::graph::{Adjacency, Direction, Edge, GraphRead, Kind as ObjectKind, ObjectId, Value};
+use super::meant::{Checked, EntityTest, Hop, Join, Of, Slot, Step, Verb};
+use super::plan::{self, Access, Plan};
+use super::read::{Hops, NONE, Reader, Row, Selected, Sight};
+use super::syntax::Arrow;
+use crate::graph::{Adjacency, Direction, Edge, EntityFacts, GraphRead, Names};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::Cell as Counter;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -21,28 +22,6 @@ const DEPTH_MAX: u32 = 1000;
 pub(super) type Flow = ControlFlow<()>;
 type Found<G> = Result<Flow, Stop<<G as Adjacency>::Error>>;
 type Sink<'s, G> = dyn FnMut(&Row) -> Found<G> + 's;
-
-/// Where matching begins, and the way from there.
-pub(super) struct Plan<'q> {
-    start: EntityTest,
-    slot: Slot,
-    steps: std::borrow::Cow<'q, [Step]>,
-    candidates: Vec<u32>,
-    /// For people: how the candidates were found.
-    pub access: String,
-}
-
-impl Plan<'_> {
-    /// How many entities matching begins at.
-    pub fn candidates(&self) -> usize {
-        self.candidates.len()
-    }
-
-    /// Whether the pattern is matched from its start.
-    pub fn forward(&self) -> bool {
-        self.slot == 0
-    }
-}
 
 /// What is still to be matched after the steps at hand.
 #[derive(Clone, Copy)]
@@ -58,180 +37,53 @@ struct Then<'a> {
     after: Rest<'a>,
 }
 
-/// Chooses the end of the pattern to begin at: the one that fewer entities fit.
-pub(super) fn plan<'q, G: GraphRead>(
+/// Calls `visit` with each entity that `access` leads to.
+pub(super) fn each<G: GraphRead>(
     reader: &Reader<'_, G>,
-    query: &'q Checked,
-) -> Result<Plan<'q>, Stop<G::Error>> {
-    let forward = |(candidates, access)| Plan {
-        start: query.start.clone(),
-        slot: 0,
-        steps: query.ops.as_slice().into(),
-        candidates,
-        access,
-    };
-    if let Some(found) = by_key(reader, &query.start, query.deleted)? {
-        return Ok(forward(found));
-    }
-    if query.deleted {
-        // Nothing leads to what was deleted, so it is only found by beginning at it.
-        let bound = reader.graph.entity_bound();
-        return Ok(forward(((0..bound).collect(), "all entities, the deleted too".to_owned())));
-    }
-    let hops: Option<Vec<&Hop>> = query
-        .ops
-        .iter()
-        .map(|step| match step {
-            // What constrains the way from the left cannot be tested from the right.
-            Step::Hop(hop) if hop.via.is_none() && !hop.nearest => Some(&**hop),
-            _ => None,
-        })
-        .collect();
-    // Which of several shortest paths is kept must not depend on the end that was begun at.
-    let hops = hops.filter(|hops| !hops.is_empty() && query.shortest.is_none());
-    let Some(hops) = hops else {
-        return Ok(forward(by_kind(reader, &query.start)?));
-    };
-    let last = &hops[hops.len() - 1].target;
-    let (candidates, access) = match by_key(reader, last, false)? {
-        Some(found) => found,
-        None => {
-            let there = by_kind(reader, &query.start)?;
-            let here = by_kind(reader, last)?;
-            // Beginning at the start can stop at the first match of each entity, so a tie is its.
-            if here.0.len() * 4 >= there.0.len() {
-                return Ok(forward(there));
-            }
-            here
+    access: &Access,
+    mut visit: impl FnMut(u32, EntityFacts) -> Found<G>,
+) -> Result<(), Stop<G::Error>> {
+    let mut of_number = |number: u32| -> Found<G> {
+        match reader.graph.entity_facts(number)? {
+            Some(facts) => visit(number, facts),
+            None => Ok(Flow::Continue(())),
         }
     };
-    let mut steps = Vec::with_capacity(hops.len());
-    for (i, hop) in hops.iter().enumerate().rev() {
-        let (target, to) = match i.checked_sub(1) {
-            Some(before) => (hops[before].target.clone(), hops[before].to),
-            None => (query.start.clone(), 0),
-        };
-        let arrow = match hop.arrow {
-            Arrow::Out => Arrow::In,
-            Arrow::In => Arrow::Out,
-            Arrow::Both => Arrow::Both,
-        };
-        steps.push(Step::Hop(Box::new(Hop {
-            target,
-            to,
-            arrow,
-            backward: true,
-            ..(*hop).clone()
-        })));
-    }
-    let slot = hops[hops.len() - 1].to;
-    Ok(Plan { start: last.clone(), slot, steps: steps.into(), candidates, access })
-}
-
-/// The texts that a property must equal one of, if a condition says so.
-fn wanted<'t>(test: &'t Test, property: &str) -> Option<Vec<&'t str>> {
-    fn texts<'t>(values: &'t Values, found: &mut Vec<&'t str>) -> bool {
-        match values {
-            Values::Or(all) => all.iter().all(|values| texts(values, found)),
-            Values::Term(Term::Value(Value::Text(text))) => {
-                found.push(text);
-                true
+    match access {
+        Access::Listed(numbers) => {
+            for &number in numbers {
+                if of_number(number)?.is_break() {
+                    break;
+                }
             }
-            _ => false,
+            Ok(())
         }
-    }
-    match test {
-        Test::And(tests) => tests.iter().find_map(|test| wanted(test, property)),
-        Test::Compare {
-            left: Term::Property(Of::Subject, name),
-            op: Op::Equal,
-            negated: false,
-            right,
-        } if name == property => {
-            let mut found = Vec::new();
-            texts(right, &mut found).then_some(found)
-        }
-        _ => None,
-    }
-}
-
-/// Entities named by their key or id, of which there are few.
-fn by_key<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    test: &EntityTest,
-    deleted: bool,
-) -> Result<Option<(Vec<u32>, String)>, Stop<G::Error>> {
-    let Some(with) = &test.with else { return Ok(None) };
-    let mut found = Vec::new();
-    let mut add = |id| -> Result<(), Stop<G::Error>> {
-        found.extend(reader.graph.number_of(ObjectKind::Entity, id)?);
-        Ok(())
-    };
-    let access = if let Some(ids) = wanted(with, "_id") {
-        ids.iter().filter_map(|id| ObjectId::parse(id)).try_for_each(&mut add)?;
-        "by _id"
-    } else if let Some(keys) = wanted(with, "_key") {
-        for scope in reader.graph.scopes()? {
-            for key in &keys {
-                add(ObjectId::new(ObjectKind::Entity, &scope, key))?;
+        Access::Everything => {
+            for number in 0..reader.graph.entity_bound() {
+                if of_number(number)?.is_break() {
+                    break;
+                }
             }
+            Ok(())
         }
-        "by _key"
-    } else {
-        return Ok(None);
-    };
-    found.sort_unstable();
-    found.dedup();
-    let mut live = Vec::with_capacity(found.len());
-    for number in found {
-        if reader.graph.entity_facts(number)?.is_some_and(|facts| facts.live || deleted) {
-            live.push(number);
-        }
-    }
-    Ok(Some((live, access.to_owned())))
-}
-
-/// All live entities of the classes and types that a selector names.
-fn by_kind<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    test: &EntityTest,
-) -> Result<(Vec<u32>, String), Stop<G::Error>> {
-    let mut found = Vec::new();
-    let mut names = Vec::new();
-    for kind in &test.any {
-        match kind {
-            Kind::Class(class) => {
-                found.extend(reader.graph.entities_with(None, Some(class))?);
-                names.push(format!("class {class}"));
+        Access::Scan => reader.graph.scan(|number, facts| {
+            if number.is_multiple_of(4096) {
+                reader.time()?;
             }
-            Kind::Type(name) => {
-                found.extend(reader.graph.entities_with(Some(name), None)?);
-                names.push(format!("type {name}"));
-            }
-            Kind::All(tests) if !tests.is_empty() => {
-                let (more, name) = by_kind(reader, &tests[0])?;
-                found.extend(more);
-                names.push(name);
-            }
-            _ => return Ok((reader.graph.entities_with(None, None)?, "all entities".to_owned())),
-        }
+            visit(number, facts)
+        }),
     }
-    if test.any.len() > 1 {
-        found.sort_unstable();
-        found.dedup();
-    }
-    Ok((found, names.join(", ")))
 }
 
 /// Calls `sink` with every match, or until it has enough. With `once`, one match of each entity
-/// that matching begins at is enough.
+/// that matching begins at is enough. Gives the number of entities begun at.
 pub(super) fn rows<G: GraphRead>(
     reader: &Reader<'_, G>,
     query: &Checked,
-    plan: &Plan<'_>,
+    plan: &Plan,
     once: bool,
     mut sink: impl FnMut(&Row) -> Found<G>,
-) -> Result<(), Stop<G::Error>> {
+) -> Result<u64, Stop<G::Error>> {
     let mut matcher = Matcher {
         reader,
         row: Row {
@@ -240,14 +92,23 @@ pub(super) fn rows<G: GraphRead>(
         },
         path: Vec::new(),
         depth: 0,
-        verbs: FxHashMap::default(),
+        met: &plan.met,
+        kinds: FxHashMap::default(),
+        ways: FxHashMap::default(),
         joins: FxHashMap::default(),
     };
-    for &number in &plan.candidates {
-        reader.work(1)?;
-        if !reader.fits(number, &plan.start)? {
-            continue;
+    let mut candidates = 0;
+    each(reader, &plan.access, |number, facts| {
+        let selected = matcher.selected(facts, &plan.start);
+        if selected == Selected::No || !facts.live && !query.deleted {
+            return Ok(Flow::Continue(()));
         }
+        candidates += 1;
+        reader.work(1)?;
+        if !reader.fits(number, &plan.start, selected)? {
+            return Ok(Flow::Continue(()));
+        }
+        matcher.met(plan.slot);
         matcher.row.entities[plan.slot] = number;
         matcher.path.push(number);
         let mut stop = false;
@@ -258,11 +119,51 @@ pub(super) fn rows<G: GraphRead>(
         };
         let _ = matcher.go(number, Rest { steps: &plan.steps, then: None }, &mut each)?;
         matcher.path.pop();
-        if stop {
-            break;
+        Ok(if stop { Flow::Break(()) } else { Flow::Continue(()) })
+    })?;
+    Ok(candidates)
+}
+
+/// Which ways a step follows the relationships of each verb.
+struct Ways {
+    /// By verb number, ascending.
+    verbs: Vec<(u32, Way)>,
+    others: Way,
+}
+
+/// With the arrow, against it.
+type Way = [bool; 2];
+
+impl Ways {
+    fn new(names: &impl Names, verbs: Option<&[Verb]>, step: Arrow) -> Ways {
+        let way = |arrow| [arrow != Arrow::In, arrow != Arrow::Out];
+        let Some(verbs) = verbs else { return Ways { verbs: Vec::new(), others: way(step) } };
+        let mut ways = Ways { verbs: Vec::new(), others: [false, false] };
+        for verb in verbs {
+            let way = match verb.never {
+                true => [false, false],
+                false => way(verb.arrow.unwrap_or(step)),
+            };
+            if verb.name.is_empty() {
+                ways.others = way;
+                continue;
+            }
+            for name in [verb.name.clone(), verb.name.to_lowercase()] {
+                ways.verbs.extend(names.name_number(&name).map(|number| (number, way)));
+            }
+        }
+        // Of a verb that is named twice the first mention counts.
+        ways.verbs.sort_by_key(|(number, _)| *number);
+        ways.verbs.dedup_by_key(|(number, _)| *number);
+        ways
+    }
+
+    fn of(&self, verb: u32) -> Way {
+        match self.verbs.binary_search_by_key(&verb, |(number, _)| *number) {
+            Ok(at) => self.verbs[at].1,
+            Err(_) => self.others,
         }
     }
-    Ok(())
 }
 
 /// How each entity was reached: its least distance, and the entities and relationships before it.
@@ -275,13 +176,33 @@ struct Matcher<'r, 'g, G: GraphRead> {
     path: Vec<u32>,
     /// Calls of [`Matcher::go`] inside each other.
     depth: u32,
-    /// Numbers of the verbs of each step; by address, which is stable while matching.
-    verbs: FxHashMap<*const Hop, Option<Rc<[u32]>>>,
-    /// What each join may lead to, by value; by address as well.
-    joins: FxHashMap<*const Join, Rc<FxHashMap<String, Vec<u32>>>>,
+    /// How often each slot was filled.
+    met: &'r [Counter<u64>],
+    /// What is known of selectors and kinds of entities; by address, which is stable while matching.
+    kinds: FxHashMap<(*const EntityTest, EntityFacts), Selected>,
+    /// Which way each step goes, and how its last relationship must be.
+    ways: FxHashMap<*const Hop, Rc<(Ways, Option<Ways>)>>,
+    /// What each join may lead to, by the hash of a value.
+    joins: FxHashMap<*const Join, Rc<FxHashMap<u64, Vec<u32>>>>,
 }
 
 impl<G: GraphRead> Matcher<'_, '_, G> {
+    fn met(&self, slot: Slot) {
+        self.met[slot].set(self.met[slot].get() + 1);
+    }
+
+    fn selected(&mut self, facts: EntityFacts, test: &EntityTest) -> Selected {
+        let reader = self.reader;
+        let known = self.kinds.entry((std::ptr::from_ref(test), facts));
+        *known.or_insert_with(|| reader.selected(&facts, test))
+    }
+
+    fn fits(&mut self, number: u32, test: &EntityTest) -> Result<bool, Stop<G::Error>> {
+        let Some(facts) = self.reader.graph.entity_facts(number)? else { return Ok(false) };
+        let selected = self.selected(facts, test);
+        self.reader.fits(number, test, selected)
+    }
+
     /// Matches what is left from the entity `at`.
     fn go(&mut self, at: u32, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
         if self.depth >= DEPTH_MAX {
@@ -304,6 +225,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         match step {
             Step::Hop(hop) if hop.repeat.is_some() => self.far(at, hop, rest, sink),
             Step::Hop(hop) => self.near(at, hop, rest, sink),
+            Step::From(slot) => self.go(self.row.entities[*slot], rest, sink),
             Step::Group { .. } => self.group(at, step, 0, rest, sink),
             Step::Join(join) => self.join(join, rest, sink),
             Step::Not(steps) => match self.exists(at, steps)? {
@@ -356,40 +278,40 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         result.map(|_| found)
     }
 
-    /// The edges of `at` that a step may take. A self-loop is one edge.
-    fn edges(&mut self, at: u32, hop: &Hop) -> Result<Vec<Edge>, Stop<G::Error>> {
+    fn ways(&mut self, hop: &Hop) -> Rc<(Ways, Option<Ways>)> {
         let graph = self.reader.graph;
-        let verbs = self.verbs.entry(std::ptr::from_ref(hop)).or_insert_with(|| {
-            let number = |verb: &String| {
-                [verb.clone(), verb.to_lowercase()]
-                    .into_iter()
-                    .filter_map(|v| graph.name_number(&v))
-            };
-            hop.verbs.as_ref().map(|verbs| verbs.iter().flat_map(number).collect())
+        let known = self.ways.entry(std::ptr::from_ref(hop)).or_insert_with(|| {
+            let by = hop.by.as_deref().map(|by| Ways::new(graph, Some(by), hop.arrow));
+            Rc::new((Ways::new(graph, hop.verbs.as_deref(), hop.arrow), by))
         });
-        let (verbs, mut edges, mut seen) = (verbs.clone(), Vec::new(), 0);
-        let fits = |edge: &Edge| verbs.as_ref().is_none_or(|verbs| verbs.contains(&edge.verb));
-        for direction in [Direction::Out, Direction::In] {
-            let (skip, loops) = match (hop.arrow, direction) {
-                (Arrow::Out, Direction::In) | (Arrow::In, Direction::Out) => (true, false),
-                (Arrow::Both, Direction::In) => (false, false),
-                _ => (false, true),
-            };
-            if !skip {
-                graph.for_each_edge(at, direction, |edge| {
-                    seen += 1;
-                    if fits(&edge) && (loops || edge.other != at) {
-                        edges.push(edge);
-                    }
-                })?;
+        Rc::clone(known)
+    }
+
+    /// The edges of `at` that a step may take. A self-loop is one edge.
+    fn edges(&mut self, at: u32, hop: &Hop, ways: &Ways) -> Result<Vec<Edge>, Stop<G::Error>> {
+        let (mut edges, mut seen) = (Vec::new(), 0);
+        let all = ways.others[0] || !ways.verbs.is_empty();
+        let back = ways.others[1] || ways.verbs.iter().any(|(_, way)| way[1]);
+        for (direction, asked) in [(Direction::Out, all), (Direction::In, back)] {
+            if !asked {
+                continue;
             }
+            self.reader.graph.for_each_edge(at, direction, |edge| {
+                seen += 1;
+                let way = ways.of(edge.verb);
+                // Either direction shows a loop.
+                let again = direction == Direction::In && way[0] && edge.other == at;
+                if way[direction as usize] && !again {
+                    edges.push(edge);
+                }
+            })?;
         }
         self.reader.work(seen)?;
         if let Some(scope) = &hop.scope {
             let mut kept = Vec::new();
             for edge in edges {
-                let link = self.reader.relationship(edge.relationship)?;
-                if link.is_some_and(|link| link.scope == *scope) {
+                let own = self.reader.graph.relationship_value(edge.relationship, "_scope")?;
+                if own.is_some_and(|own| own.as_str() == Some(scope)) {
                     kept.push(edge);
                 }
             }
@@ -399,8 +321,9 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
     }
 
     fn near(&mut self, at: u32, hop: &Hop, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
-        for edge in self.edges(at, hop)? {
-            if self.path.contains(&edge.other) || !self.reader.fits(edge.other, &hop.target)? {
+        let ways = self.ways(hop);
+        for edge in self.edges(at, hop, &ways.0)? {
+            if self.path.contains(&edge.other) || !self.fits(edge.other, &hop.target)? {
                 continue;
             }
             let hops = Hops::One(edge.relationship);
@@ -412,31 +335,34 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
     }
 
     /// What a join may lead to, by the values of its property.
-    fn joined(&mut self, join: &Join) -> Result<Rc<FxHashMap<String, Vec<u32>>>, Stop<G::Error>> {
+    fn joined(&mut self, join: &Join) -> Result<Rc<FxHashMap<u64, Vec<u32>>>, Stop<G::Error>> {
         let address = std::ptr::from_ref(join);
         if let Some(known) = self.joins.get(&address) {
             return Ok(Rc::clone(known));
         }
-        let candidates = match by_key(self.reader, &join.target, false)? {
-            Some((candidates, _)) => candidates,
-            None => by_kind(self.reader, &join.target)?.0,
-        };
-        let mut index: FxHashMap<String, Vec<u32>> = FxHashMap::default();
-        for number in candidates {
-            self.reader.work(1)?;
-            if !self.reader.fits(number, &join.target)? {
-                continue;
+        let reader = self.reader;
+        let access = plan::access(reader, &join.target)?;
+        let mut index: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
+        each(reader, &access, |number, facts| {
+            let selected = self.selected(facts, &join.target);
+            if selected == Selected::No || !facts.live {
+                return Ok(Flow::Continue(()));
             }
-            let sight = Sight { subject: Some(number), ..Sight::default() };
-            let value = self.reader.property(Of::Subject, &join.property, &sight)?;
-            for key in value.value().map(cell::join_keys).unwrap_or_default() {
-                let found = index.entry(key).or_default();
-                if found.last() != Some(&number) {
-                    found.push(number);
-                }
+            reader.work(1)?;
+            if reader.fits(number, &join.target, selected)? {
+                let sight = Sight { subject: Some(number), ..Sight::default() };
+                let value = reader.property(Of::Subject, &join.property, &sight)?;
+                let mut add = |hash| {
+                    let found = index.entry(hash).or_default();
+                    if found.last() != Some(&number) {
+                        found.push(number);
+                    }
+                };
+                value.value().into_iter().for_each(|value| value.equality_hashes(&mut add));
+                reader.room(index.len())?;
             }
-            self.reader.room(index.len())?;
-        }
+            Ok(Flow::Continue(()))
+        })?;
         let index = Rc::new(index);
         self.joins.insert(address, Rc::clone(&index));
         Ok(index)
@@ -447,9 +373,9 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         let index = self.joined(join)?;
         let sight = Sight { row: Some(&self.row), ..Sight::default() };
         let value = self.reader.term(&join.value, &sight)?;
-        let keys = value.value().map(cell::join_keys).unwrap_or_default();
-        let mut others: Vec<u32> =
-            keys.iter().filter_map(|key| index.get(key)).flatten().copied().collect();
+        let mut others: Vec<u32> = Vec::new();
+        let mut add = |hash| others.extend(index.get(&hash).into_iter().flatten());
+        value.value().into_iter().for_each(|value| value.equality_hashes(&mut add));
         others.sort_unstable();
         others.dedup();
         for other in others {
@@ -484,9 +410,18 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
     ) -> Found<G> {
         let entity = std::mem::replace(&mut self.row.entities[hop.to], other);
         let before = std::mem::replace(&mut self.row.hops[hop.relationship], hops);
-        self.path.push(other);
-        let flow = self.go(other, rest, sink);
-        self.path.pop();
+        let mut holds = true;
+        for check in &hop.checks {
+            let sight = Sight { row: Some(&self.row), ..Sight::default() };
+            holds = holds && self.reader.test(check, &sight)?;
+        }
+        let mut flow = Ok(Flow::Continue(()));
+        if holds {
+            self.met(hop.to);
+            self.path.push(other);
+            flow = self.go(other, rest, sink);
+            self.path.pop();
+        }
         self.row.entities[hop.to] = entity;
         self.row.hops[hop.relationship] = before;
         flow
@@ -495,7 +430,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
     /// A quantified step: each entity once, at its least distance, by one shortest chain.
     fn far(&mut self, at: u32, hop: &Hop, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
         let (least, most) = hop.repeat.unwrap_or((1, 1));
-        if least == 0 && self.reader.fits(at, &hop.target)? {
+        if least == 0 && self.fits(at, &hop.target)? {
             let none = Hops::Many(Rc::from([]));
             if self.bind(at, hop, none, rest, sink)?.is_break() {
                 return Ok(Flow::Break(()));
@@ -504,20 +439,31 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                 return Ok(Flow::Continue(()));
             }
         }
+        let ways = self.ways(hop);
         let mut came = Came::default();
         let mut seen: FxHashSet<u32> = FxHashSet::from_iter([at]);
+        // What the last relationship led to so far, where that has to be a certain one.
+        let mut ended: FxHashSet<u32> = FxHashSet::from_iter([at]);
         let mut frontier = vec![at];
         for depth in 1..=most {
             let mut next = Vec::new();
+            let mut ends = Vec::new();
             for &from in &frontier {
                 let passes = match &hop.via {
-                    Some(via) if from != at => self.reader.fits(from, via)?,
+                    Some(via) if from != at => self.fits(from, via)?,
                     _ => true,
                 };
                 if !passes {
                     continue;
                 }
-                for edge in self.edges(from, hop)? {
+                if let Some(by) = &ways.1
+                    && depth >= least
+                {
+                    let last = self.edges(from, hop, by)?.into_iter();
+                    let new = last.filter(|edge| !ended.contains(&edge.other));
+                    ends.extend(new.map(|edge| (edge.other, from, edge.relationship)));
+                }
+                for edge in self.edges(from, hop, &ways.0)? {
                     if seen.insert(edge.other) {
                         came.insert(edge.other, (depth, vec![(from, edge.relationship)]));
                         next.push(edge.other);
@@ -529,13 +475,29 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                     }
                 }
             }
+            let mut targets: Vec<(u32, Vec<Vec<u32>>)> = Vec::new();
+            if ways.1.is_some() {
+                for (other, from, relationship) in ends {
+                    if hop.every || ended.insert(other) {
+                        let mut chains = self.chains(&came, from)?;
+                        chains.iter_mut().for_each(|chain| chain.insert(0, relationship));
+                        targets.push((other, chains));
+                    }
+                }
+                ended.extend(targets.iter().map(|(other, _)| *other));
+            } else if depth >= least {
+                targets.extend(next.iter().map(|&other| (other, Vec::new())));
+            }
             let mut met = false;
-            for &other in next.iter().filter(|_| depth >= least) {
-                if self.path.contains(&other) || !self.reader.fits(other, &hop.target)? {
+            for (other, mut chains) in targets {
+                if self.path.contains(&other) || !self.fits(other, &hop.target)? {
                     continue;
                 }
                 met = true;
-                for mut chain in self.chains(&came, other)? {
+                if ways.1.is_none() {
+                    chains = self.chains(&came, other)?;
+                }
+                for mut chain in chains {
                     if !hop.backward {
                         chain.reverse();
                     }

@@ -13,10 +13,14 @@ mod check;
 mod date;
 mod lex;
 mod matching;
+mod meant;
 mod parse;
+mod plan;
+mod print;
 mod read;
 mod run;
 mod syntax;
+mod tally;
 
 pub use answer::cell_json;
 pub use cell::Cell;
@@ -38,6 +42,8 @@ pub struct Options {
     pub parameters: Option<BTreeMap<String, Value<'static>>>,
     /// Smart classes by name, each a selector with a condition: `(Host|Device) WITH active = true`.
     pub smart_classes: BTreeMap<String, String>,
+    /// Sets of verbs by name, as they stand in a list: `OWNS >> | USES << | !MONITORS | * >>`.
+    pub smart_verbs: BTreeMap<String, String>,
     /// Whether entities that were deleted are found as well. Steps still lead along live
     /// relationships alone, so that a deleted entity can only be what a query begins at.
     pub include_deleted: bool,
@@ -63,7 +69,7 @@ impl Default for Limits {
 /// A query that was read and checked.
 #[derive(Clone, Debug)]
 pub struct Query {
-    checked: check::Checked,
+    checked: meant::Checked,
     /// Classes, types and verbs that it names, each with its kind: `class`, `type` or `verb`.
     pub names: Vec<(&'static str, String)>,
     /// What is allowed but odd.
@@ -96,9 +102,24 @@ pub enum Answer {
     },
 }
 
+/// One entity of a pattern, in the order of matching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedEntity {
+    /// Its selector.
+    pub selector: String,
+    /// How it is found, or by which verbs it is reached from the one before it.
+    pub way: String,
+    /// How many are expected, over all matches.
+    pub expected: u64,
+    /// How often one was met; 0 before the query has run.
+    pub met: u64,
+}
+
 /// How a query was run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
+    /// The entities of the plain steps that the pattern begins with, in the order of matching.
+    pub entities: Vec<PlannedEntity>,
     /// How the entities were found that matching began at.
     pub access: String,
     /// Whether it began at the start of the pattern, not at its end.
@@ -152,17 +173,27 @@ impl Query {
         parse::parse(source, options.now, options.strict).map(|_| ())
     }
 
+    /// The query as this project writes it. Comments are lost.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, which points into `source`.
+    pub fn formatted(source: &Arc<Source>, options: &Options) -> Result<String, Box<Fault>> {
+        let written = parse::parse(source, options.now, options.strict)?;
+        Ok(print::print(&written, &source.text))
+    }
+
     /// The names of the columns of a query that returns some.
     pub fn columns(&self) -> Option<&[String]> {
         match &self.checked.output {
-            check::Output::Table(table) => Some(&table.names),
+            meant::Output::Table(table) => Some(&table.names),
             _ => None,
         }
     }
 
     /// Whether it answers with a tree, which has no rows.
     pub fn is_tree(&self) -> bool {
-        matches!(self.checked.output, check::Output::Tree)
+        matches!(self.checked.output, meant::Output::Tree)
     }
 
     /// Answers the query.
@@ -176,6 +207,15 @@ impl Query {
         limits: Limits,
     ) -> Result<(Answer, Profile), Stop<G::Error>> {
         run::run(&read::Reader::new(graph, limits), &self.checked)
+    }
+
+    /// How the query would be run, with what is expected, without running it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Query::run`].
+    pub fn plan<G: GraphRead>(&self, graph: &G) -> Result<Profile, Stop<G::Error>> {
+        run::planned(&read::Reader::new(graph, Limits::default()), &self.checked)
     }
 
     /// Answers the query with rows: the columns of a table, or all properties of the entities of a

@@ -2,10 +2,10 @@
 //! conditions on them.
 
 use super::cell::{self, Cell};
-use super::check::{Checked, EntityTest, Function, Kind, Of, Slot, Term, Test, Values};
+use super::meant::{Checked, EntityTest, Function, Kind, Of, Slot, Term, Test, Values};
 use super::syntax::{Math, Op};
 use super::{Limits, QueryRow, Stop, run};
-use crate::graph::{CLASS_SEPARATOR, Entity, GraphRead, Relationship, Value};
+use crate::graph::{CLASS_SEPARATOR, Entity, EntityFacts, GraphRead, Relationship, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell as Shared, RefCell};
 use std::rc::Rc;
@@ -34,6 +34,21 @@ impl Hops {
             Hops::One(number) => std::slice::from_ref(number),
             Hops::Many(numbers) => numbers,
         }
+    }
+}
+
+/// Whether an entity is of the kinds and in the scope that a selector names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Selected {
+    No,
+    /// Its properties have to be looked at.
+    Unknown,
+    Yes,
+}
+
+impl From<bool> for Selected {
+    fn from(yes: bool) -> Selected {
+        if yes { Selected::Yes } else { Selected::No }
     }
 }
 
@@ -98,7 +113,8 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         if before >> 12 != now >> 12 { self.time() } else { Ok(()) }
     }
 
-    fn time(&self) -> Reads<(), G> {
+    /// Stops a query whose time is over.
+    pub fn time(&self) -> Reads<(), G> {
         match self.limits.time {
             Some(limit) if self.started.elapsed() > limit => {
                 Err(Stop::Limit(format!("it took longer than {} s", limit.as_secs_f64())))
@@ -123,56 +139,15 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(cached(&self.relationships, number, || self.graph.relationship(number))?)
     }
 
-    fn classes(&self, set: u32) -> impl Iterator<Item = &str> {
-        self.graph.name(set).split(CLASS_SEPARATOR).filter(|class| !class.is_empty())
-    }
-
     fn entity_property(&self, number: u32, name: &str) -> Reads<Cell, G> {
-        if number == NONE {
-            return Ok(Cell::Undefined);
+        match number {
+            NONE => Ok(Cell::Undefined),
+            number => Ok(cell_of(self.graph.entity_value(number, name)?)),
         }
-        if matches!(name, "_type" | "_class" | "_scope") {
-            let Some(facts) = self.graph.entity_facts(number)? else { return Ok(Cell::Undefined) };
-            return Ok(Cell::Value(match name {
-                "_type" => text(self.graph.name(facts.type_name)),
-                "_scope" => text(self.graph.name(facts.scope)),
-                _ => Value::List(self.classes(facts.classes).map(text).collect()),
-            }));
-        }
-        if matches!(name, "_id" | "_key" | "displayName") {
-            let Some(head) = self.graph.entity_head(number)? else { return Ok(Cell::Undefined) };
-            return Ok(match name {
-                "_id" => Cell::Value(text(&head.id.to_string())),
-                "_key" => Cell::Value(text(&head.key)),
-                _ => head.display_name.as_deref().map_or(Cell::Undefined, |t| Cell::Value(text(t))),
-            });
-        }
-        let Some(entity) = self.entity(number)? else { return Ok(Cell::Undefined) };
-        Ok(metadata(&entity.metadata, name).unwrap_or_else(|| property(&entity.properties, name)))
     }
 
     fn relationship_property(&self, number: u32, name: &str) -> Reads<Cell, G> {
-        let Some(link) = self.relationship(number)? else { return Ok(Cell::Undefined) };
-        let own = match name {
-            "_id" => Some(link.id.to_string()),
-            "_key" => Some(link.key.clone()),
-            "_type" => Some(link.type_name.clone()),
-            "_class" => Some(link.class.clone()),
-            "_scope" => Some(link.scope.clone()),
-            "_fromEntityKey" => Some(link.from.key.clone()),
-            "_toEntityKey" => Some(link.to.key.clone()),
-            "_fromEntityId" => Some(link.from.id.to_string()),
-            "_toEntityId" => Some(link.to.id.to_string()),
-            "_fromEntityScope" => Some(link.from.scope.clone()),
-            "_toEntityScope" => Some(link.to.scope.clone()),
-            _ => None,
-        };
-        Ok(match own {
-            Some(own) => Cell::Value(text(&own)),
-            None => {
-                metadata(&link.metadata, name).unwrap_or_else(|| property(&link.properties, name))
-            }
-        })
+        Ok(cell_of(self.graph.relationship_value(number, name)?))
     }
 
     /// A property; of several hops the list of all that have it.
@@ -384,6 +359,9 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Ok(left.value().is_some_and(|left| cell::matches(left, pattern)))
             }
             Values::Term(Term::Undefined) => Ok(op == Op::Equal && left.is_undefined()),
+            Values::Term(Term::Value(right)) => {
+                Ok(left.value().is_some_and(|left| cell::holds(left, op, right, tag)))
+            }
             Values::Term(term) => {
                 let right = match self.term(term, sight)? {
                     Cell::Entity(number) => self.entity_property(number, "_id")?,
@@ -433,41 +411,74 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(values)
     }
 
-    /// Whether an entity is what a pattern asks for.
-    pub fn fits(&self, number: u32, test: &EntityTest) -> Reads<bool, G> {
-        self.tested.set(self.tested.get() + 1);
-        let Some(facts) = self.graph.entity_facts(number)? else { return Ok(false) };
-        let in_scope =
-            test.scope.as_ref().is_none_or(|scope| self.graph.name(facts.scope) == scope);
-        if !in_scope {
-            return Ok(false);
+    /// What an entity's names alone tell about a selector.
+    pub fn selected(&self, facts: &EntityFacts, test: &EntityTest) -> Selected {
+        let graph = self.graph;
+        if test.scope.as_ref().is_some_and(|scope| graph.name(facts.scope) != scope) {
+            return Selected::No;
         }
-        let mut selected = false;
+        let each = test.any.iter().map(|kind| self.of_kind(facts, kind));
+        each.max().unwrap_or(Selected::No)
+    }
+
+    fn of_kind(&self, facts: &EntityFacts, kind: &Kind) -> Selected {
+        let graph = self.graph;
+        match kind {
+            Kind::Any => Selected::Yes,
+            Kind::Class(class) => {
+                let mut classes = graph.name(facts.classes).split(CLASS_SEPARATOR);
+                Selected::from(classes.any(|known| known == class))
+            }
+            Kind::Type(name) => Selected::from(graph.name(facts.type_name) == name),
+            Kind::Words(_) => Selected::Unknown,
+            Kind::All(tests) => {
+                let each = |test: &EntityTest| match &test.with {
+                    Some(_) => self.selected(facts, test).min(Selected::Unknown),
+                    None => self.selected(facts, test),
+                };
+                tests.iter().map(each).min().unwrap_or(Selected::Yes)
+            }
+        }
+    }
+
+    /// Whether an entity is what a pattern asks for; `selected` is what its names alone told.
+    pub fn fits(&self, number: u32, test: &EntityTest, selected: Selected) -> Reads<bool, G> {
+        self.tested.set(self.tested.get() + 1);
+        let fits = match selected {
+            Selected::No => false,
+            Selected::Yes => true,
+            Selected::Unknown => self.is_one(number, test)?,
+        };
+        match &test.with {
+            Some(with) if fits => {
+                self.test(with, &Sight { subject: Some(number), ..Sight::default() })
+            }
+            _ => Ok(fits),
+        }
+    }
+
+    /// Whether a selector means an entity, where its names alone do not tell.
+    fn is_one(&self, number: u32, test: &EntityTest) -> Reads<bool, G> {
+        let Some(facts) = self.graph.entity_facts(number)? else { return Ok(false) };
         for kind in &test.any {
-            selected = match kind {
-                Kind::Any => true,
-                Kind::Class(class) => self.classes(facts.classes).any(|known| known == class),
-                Kind::Type(name) => self.graph.name(facts.type_name) == name,
-                Kind::Words(words) => self.has_words(number, words)?,
-                Kind::All(tests) => {
+            let is = match (kind, self.of_kind(&facts, kind)) {
+                (_, Selected::No) => false,
+                (_, Selected::Yes) => true,
+                (Kind::Words(words), _) => self.has_words(number, words)?,
+                (Kind::All(tests), _) => {
                     let mut all = true;
                     for test in tests {
-                        all = all && self.fits(number, test)?;
+                        all = all && self.fits(number, test, self.selected(&facts, test))?;
                     }
                     all
                 }
+                _ => false,
             };
-            if selected {
-                break;
+            if is {
+                return Ok(true);
             }
         }
-        if !selected {
-            return Ok(false);
-        }
-        match &test.with {
-            Some(with) => self.test(with, &Sight { subject: Some(number), ..Sight::default() }),
-            None => Ok(true),
-        }
+        Ok(false)
     }
 
     /// Full text: each word is part of some value of the entity, whatever the case.
@@ -512,34 +523,12 @@ fn cached<T, E>(
     Ok(Some(object))
 }
 
-fn text(text: &str) -> Value<'static> {
-    Value::Text(text.to_owned().into())
-}
-
-fn property(properties: &[(String, Value<'static>)], name: &str) -> Cell {
-    match properties.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
-        Ok(at) => match &properties[at].1 {
-            Value::Null => Cell::Undefined,
-            value => Cell::Value(value.clone()),
-        },
-        Err(_) => Cell::Undefined,
+/// Null says as little as nothing.
+fn cell_of(value: Option<Value<'static>>) -> Cell {
+    match value {
+        None | Some(Value::Null) => Cell::Undefined,
+        Some(value) => Cell::Value(value),
     }
-}
-
-fn metadata(metadata: &crate::graph::Metadata, name: &str) -> Option<Cell> {
-    Some(Cell::Value(match name {
-        "_source" => text(&metadata.source),
-        "_createdOn" => Value::Int(metadata.created_on),
-        "_beginOn" => Value::Int(metadata.begin_on),
-        "_endOn" => match metadata.end_on {
-            Some(end) => Value::Int(end),
-            None => return Some(Cell::Undefined),
-        },
-        "_version" => Value::Int(metadata.version.into()),
-        "_deleted" => Value::Bool(metadata.deleted()),
-        "_jobId" => text(&metadata.job_id.to_string()),
-        _ => return None,
-    }))
 }
 
 /// What is not a number, or has no result that is one, is undefined.

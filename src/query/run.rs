@@ -2,10 +2,12 @@
 //! its groups, order and limits.
 
 use super::cell::Cell;
-use super::check::{Aggregate, AggregateKind, Checked, Of, Output, Shortest, Step, Table, Term};
 use super::matching::{self, Flow};
+use super::meant::{Aggregate, AggregateKind, Checked, Of, Output, Shortest, Step, Table, Term};
+use super::plan::{self, Place, Plan};
 use super::read::{Hops, NONE, Reader, Row, Sight, from_number};
-use super::{Answer, Profile, Stop};
+use super::tally;
+use super::{Answer, PlannedEntity, Profile, Stop};
 use crate::graph::{GraphRead, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cmp::Ordering;
@@ -41,23 +43,46 @@ pub(super) fn table_rows<G: GraphRead>(
     }
 }
 
-/// Calls `sink` with every match that WHERE lets through.
+/// How a query would be run.
+pub(super) fn planned<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+) -> Result<Profile, Stop<G::Error>> {
+    let mut profile = Profile::default();
+    describe(&plan::plan(reader, query)?, &mut profile);
+    Ok(profile)
+}
+
+fn describe(plan: &Plan, profile: &mut Profile) {
+    let entity = |place: &Place| PlannedEntity {
+        selector: place.selector.clone(),
+        way: place.way.clone(),
+        expected: place.estimate.ceil() as u64,
+        met: plan.met[place.slot].get(),
+    };
+    profile.entities = plan.places.iter().map(entity).collect();
+    profile.forward = plan.forward();
+    if let Some(first) = profile.entities.first() {
+        profile.access.clone_from(&first.way);
+    }
+}
+
+/// Calls `sink` with every match that WHERE lets through. With `settle`, optional groups are left
+/// out of a row only where they are not there; what is asked of whole rows needs that, what only
+/// collects the entities of all rows does not.
 fn matches<G: GraphRead>(
     reader: &Reader<'_, G>,
     query: &Checked,
+    plan: &Plan,
     once: bool,
     settle: bool,
     profile: &mut Profile,
     mut sink: impl FnMut(&Row) -> Result<Flow, Stop<G::Error>>,
 ) -> Result<(), Stop<G::Error>> {
-    let plan = matching::plan(reader, query)?;
-    profile.access.clone_from(&plan.access);
-    profile.forward = plan.forward();
-    profile.candidates = plan.candidates() as u64;
     let mut found = 0;
     let mut pass = |row: &Row| -> Result<Flow, Stop<G::Error>> {
         let sight = Sight { row: Some(row), ..Sight::default() };
-        if let Some(filter) = &query.filter
+        if let Some(filter) = &plan.filter
             && !reader.test(filter, &sight)?
         {
             return Ok(Flow::Continue(()));
@@ -68,7 +93,7 @@ fn matches<G: GraphRead>(
     let optional = optional(&query.ops);
     if settle && optional || query.shortest.is_some() {
         let mut rows = Vec::new();
-        matching::rows(reader, query, &plan, false, |row| {
+        profile.candidates = matching::rows(reader, query, plan, false, |row| {
             reader.room(rows.len())?;
             rows.push(row.clone());
             Ok(Flow::Continue(()))
@@ -86,10 +111,11 @@ fn matches<G: GraphRead>(
         }
     } else {
         // A match that WHERE refuses says nothing about the next one.
-        let once = once && plan.forward() && query.filter.is_none();
-        matching::rows(reader, query, &plan, once, pass)?;
+        let once = once && plan.forward() && plan.filter.is_none();
+        profile.candidates = matching::rows(reader, query, plan, once, pass)?;
     }
     profile.matches = found;
+    describe(plan, profile);
     Ok(())
 }
 
@@ -186,8 +212,8 @@ fn page<T>(mut all: Vec<T>, query: &Checked) -> Vec<T> {
     all
 }
 
-/// How many rows are enough.
-fn enough(query: &Checked) -> usize {
+/// Where the page ends that SKIP and LIMIT ask for: how many rows are enough.
+fn page_end(query: &Checked) -> usize {
     let sum = query.limit.map(|limit| limit.saturating_add(query.skip));
     sum.map_or(usize::MAX, |sum| usize::try_from(sum).unwrap_or(usize::MAX))
 }
@@ -214,12 +240,13 @@ fn list<G: GraphRead>(
     profile: &mut Profile,
 ) -> Result<Vec<u32>, Stop<G::Error>> {
     let (mut seen, mut found) = (FxHashSet::default(), Vec::new());
-    let enough = if order.is_empty() { enough(query) } else { usize::MAX };
+    let enough = if order.is_empty() { page_end(query) } else { usize::MAX };
     if enough == 0 {
         return Ok(Vec::new());
     }
     let once = query.reached.is_empty();
-    matches(reader, query, once, false, profile, |row| {
+    let plan = plan::plan(reader, query)?;
+    matches(reader, query, &plan, once, plan.filter.is_some(), profile, |row| {
         let sight = Sight { row: Some(row), ..Sight::default() };
         for slot in std::iter::once(&0).chain(&query.reached) {
             let number = row.entities[*slot];
@@ -251,9 +278,10 @@ fn tree<G: GraphRead>(
 ) -> Result<Answer, Stop<G::Error>> {
     let (mut entities, mut relationships) = (BTreeSet::new(), BTreeSet::new());
     let mut starts = BTreeSet::new();
-    let (mut rows, enough) = (0, enough(query));
+    let (mut rows, enough) = (0, page_end(query));
     if enough > 0 {
-        matches(reader, query, false, false, profile, |row| {
+        let plan = plan::plan(reader, query)?;
+        matches(reader, query, &plan, false, plan.filter.is_some(), profile, |row| {
             rows += 1;
             if rows as u64 > query.skip {
                 starts.insert(row.entities[0]);
@@ -284,12 +312,25 @@ fn rows_of<G: GraphRead>(
     profile: &mut Profile,
 ) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
     let sorted = table.order.is_empty() && table.having.is_none();
-    let enough = if sorted && table.aggregates.is_empty() { enough(query) } else { usize::MAX };
+    let enough = if sorted && table.aggregates.is_empty() { page_end(query) } else { usize::MAX };
     let (mut rows, mut seen) = (Vec::new(), FxHashSet::default());
-    let mut groups = Groups::new(table);
     let shown = table.names.len();
-    if enough > 0 {
-        matches(reader, query, false, true, profile, |row| {
+    let plan = plan::plan(reader, query)?;
+    if let Some(counted) = tally::rows(reader, query, table, &plan, profile)? {
+        let way = std::mem::take(&mut profile.access);
+        describe(&plan, profile);
+        if !way.is_empty() {
+            profile.access = way;
+        }
+        rows = counted;
+    } else if enough > 0 {
+        let mut groups = Groups::new(table);
+        // Of rows that are sorted only so many can be shown as a page holds.
+        let best = match table.having {
+            None if table.aggregates.is_empty() && !table.order.is_empty() => page_end(query),
+            _ => usize::MAX,
+        };
+        matches(reader, query, &plan, false, true, profile, |row| {
             for turns in turns(reader, table, row)? {
                 let sight = Sight { row: Some(row), turns: &turns, ..Sight::default() };
                 if !table.aggregates.is_empty() {
@@ -304,14 +345,20 @@ fn rows_of<G: GraphRead>(
                     reader.room(rows.len())?;
                 }
             }
+            if rows.len() / 2 > best.max(512) {
+                sort(&mut rows, table);
+                rows.truncate(best);
+            }
             Ok(more(rows.len(), enough))
         })?;
-    }
-    if !table.aggregates.is_empty() {
-        rows = groups.rows(reader, table)?;
-        if query.unique {
-            rows.retain(|cells| seen.insert(identity(&cells[..shown])));
+        if !table.aggregates.is_empty() {
+            rows = groups.rows(reader, table)?;
         }
+    } else if !table.aggregates.is_empty() {
+        rows = Groups::new(table).rows(reader, table)?;
+    }
+    if !table.aggregates.is_empty() && query.unique {
+        rows.retain(|cells| seen.insert(identity(&cells[..shown])));
     }
     if let Some(having) = &table.having {
         let mut kept = Vec::new();
@@ -322,13 +369,19 @@ fn rows_of<G: GraphRead>(
         }
         rows = kept;
     }
-    rows.sort_by(|a, b| {
-        let each = table.order.iter().map(|&(at, descending)| compare(&a[at], &b[at], descending));
-        each.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-    });
+    sort(&mut rows, table);
     let mut rows = page(rows, query);
     rows.iter_mut().for_each(|cells| cells.truncate(shown));
     Ok(rows)
+}
+
+/// Sorts rows as asked; those that are equal in that stay as they were.
+fn sort(rows: &mut [Vec<Cell>], table: &Table) {
+    rows.sort_by(|a, b| {
+        let mut each =
+            table.order.iter().map(|&(at, descending)| compare(&a[at], &b[at], descending));
+        each.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    });
 }
 
 fn identity(cells: &[Cell]) -> String {
@@ -368,11 +421,14 @@ fn turns<G: GraphRead>(
 }
 
 /// Rows that are equal in the columns without aggregates, in the order they were first met.
+#[derive(Default)]
 struct Groups {
     /// Columns that hold no aggregate: together they are the key.
     plain: Vec<usize>,
     numbers: FxHashMap<String, usize>,
     groups: Vec<(Vec<Cell>, Vec<State>)>,
+    /// The identity of the key at hand.
+    text: String,
 }
 
 /// One aggregate of one group.
@@ -390,8 +446,7 @@ struct State {
 impl Groups {
     fn new(table: &Table) -> Groups {
         let plain = (0..table.columns.len()).filter(|&at| !aggregated(&table.columns[at]));
-        let mut groups =
-            Groups { plain: plain.collect(), numbers: FxHashMap::default(), groups: Vec::new() };
+        let mut groups = Groups { plain: plain.collect(), ..Groups::default() };
         // Without a key there is one group, even of nothing.
         if groups.plain.is_empty() && !table.aggregates.is_empty() {
             groups.numbers.insert(String::new(), 0);
@@ -406,13 +461,19 @@ impl Groups {
         table: &Table,
         sight: &Sight<'_>,
     ) -> Result<(), Stop<G::Error>> {
-        let key = self.plain.iter().map(|&at| reader.term(&table.columns[at], sight));
-        let key = key.collect::<Result<Vec<_>, _>>()?;
-        let number = match self.numbers.entry(identity(&key)) {
-            std::collections::hash_map::Entry::Occupied(known) => *known.get(),
-            std::collections::hash_map::Entry::Vacant(new) => {
+        let mut key = Vec::with_capacity(self.plain.len());
+        self.text.clear();
+        for &at in &self.plain {
+            let cell = reader.term(&table.columns[at], sight)?;
+            cell.identity(&mut self.text);
+            key.push(cell);
+        }
+        let number = match self.numbers.get(self.text.as_str()) {
+            Some(known) => *known,
+            None => {
                 self.groups.push((key, states(table)));
-                *new.insert(self.groups.len() - 1)
+                self.numbers.insert(self.text.clone(), self.groups.len() - 1);
+                self.groups.len() - 1
             }
         };
         for (aggregate, state) in table.aggregates.iter().zip(&mut self.groups[number].1) {
@@ -450,7 +511,8 @@ fn states(table: &Table) -> Vec<State> {
     table.aggregates.iter().map(|_| State::default()).collect()
 }
 
-fn aggregated(term: &Term) -> bool {
+/// Whether an aggregate stands in a term.
+pub(super) fn aggregated(term: &Term) -> bool {
     match term {
         Term::Aggregate(_) => true,
         Term::Call(_, terms) => terms.iter().any(aggregated),

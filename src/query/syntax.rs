@@ -107,14 +107,40 @@ pub(super) enum Arrow {
     In,
 }
 
+impl Arrow {
+    /// The same way seen from the other end.
+    pub fn turned(self) -> Arrow {
+        match self {
+            Arrow::Both => Arrow::Both,
+            Arrow::Out => Arrow::In,
+            Arrow::In => Arrow::Out,
+        }
+    }
+}
+
+/// One of the verbs of a step.
+#[derive(Clone, Debug)]
+pub(super) enum Verb {
+    /// `HAS`, `USES <<`; without an arrow of its own it follows that of the step.
+    Named(Named, Option<Arrow>),
+    /// `* >>`: all that are not named.
+    Others(Option<Arrow>),
+    /// `!MONITORS`: not this one.
+    Never(Named),
+    /// `#Impact`: verbs that are defined elsewhere.
+    Smart(Named),
+}
+
 /// `THAT !(HAS|OWNS){1,3} >> AS r target`.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub negated: bool,
     pub nearest: bool,
-    /// Upper case; empty means any.
-    pub verbs: Vec<Named>,
+    /// Empty means any.
+    pub verbs: Vec<Verb>,
     pub repeat: Option<(u32, u32)>,
+    /// What the last relationship must be; empty means any of the verbs.
+    pub by: Vec<Verb>,
     pub via: Option<Box<EntityPattern>>,
     pub arrow: Arrow,
     pub scope: Option<Text>,
@@ -160,7 +186,8 @@ pub(super) enum Right {
     Or(Vec<Right>),
     And(Vec<Right>),
     Value(Expr),
-    Pattern(Regex),
+    /// And where it stands, with its slashes and flags.
+    Pattern(Regex, Span),
     Query(Box<Query>),
 }
 

@@ -8,7 +8,7 @@
 //! A head names its block and slot. An update appends a new record and leaves the old one dead;
 //! `compact` rewrites the blocks of a scope once half of what they hold is dead.
 
-use super::codec::{Cursor, put_bytes, put_varint, take_value};
+use super::codec::{Cursor, put_bytes, put_varint, skip_value, take_value};
 use crate::graph::Value;
 
 /// Compressed size that blocks aim at: just below one 64 KiB page of the engine.
@@ -65,24 +65,55 @@ impl BodyPacker {
     }
 }
 
-/// Unpacks a block. `None` if it is damaged.
-pub fn unpack(payload: &[u8]) -> Option<Vec<u8>> {
-    let mut cursor = Cursor(payload);
-    let len = cursor.u32()? as usize;
-    // A record can be larger than a block is meant to be, but never larger than an upload may be.
-    if len > 64 << 20 {
-        return None;
-    }
-    zstd::bulk::decompress(cursor.0, len).ok().filter(|raw| raw.len() == len)
+/// Longest block: a record can be larger than a block is meant to be, but never larger than an
+/// upload may be.
+const RAW_END: usize = 64 << 20;
+
+/// Unpacks blocks, one after the other in the same memory: fresh pages cost as much as unpacking.
+#[derive(Default)]
+pub struct Unpacker {
+    context: Option<zstd::bulk::Decompressor<'static>>,
+    spare: Vec<Vec<u8>>,
 }
 
-/// The record at `slot` of an unpacked block.
-pub fn record(raw: &[u8], slot: u32) -> Option<&[u8]> {
+impl Unpacker {
+    /// The records of a block. `None` if it is damaged.
+    pub fn unpack(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+        let mut cursor = Cursor(payload);
+        let len = cursor.u32()? as usize;
+        if len > RAW_END {
+            return None;
+        }
+        if self.context.is_none() {
+            self.context = Some(zstd::bulk::Decompressor::new().ok()?);
+        }
+        let mut raw = self.spare.pop().unwrap_or_default();
+        raw.clear();
+        raw.reserve(len);
+        let written = self.context.as_mut()?.decompress_to_buffer(cursor.0, &mut raw).ok()?;
+        (written == len && raw.len() == len).then_some(raw)
+    }
+
+    /// Takes memory for a later block.
+    pub fn give_back(&mut self, raw: Vec<u8>) {
+        self.spare.push(raw);
+    }
+}
+
+/// Where each record of an unpacked block starts, by slot. `None` if the block is damaged.
+pub fn starts(raw: &[u8]) -> Option<Vec<u32>> {
     let mut cursor = Cursor(raw);
-    for _ in 0..slot {
+    let mut starts = Vec::new();
+    while !cursor.0.is_empty() {
+        starts.push((raw.len() - cursor.0.len()) as u32);
         cursor.bytes()?;
     }
-    cursor.bytes()
+    Some(starts)
+}
+
+/// The record that starts at `start` of an unpacked block.
+pub fn record(raw: &[u8], start: u32) -> Option<&[u8]> {
+    Cursor(raw.get(start as usize..)?).bytes()
 }
 
 /// Properties by name number, in the order stored, and raw data.
@@ -97,6 +128,19 @@ pub fn read(record: &[u8]) -> Option<Body<'_>> {
     }
     let raw = std::str::from_utf8(cursor.0).ok()?;
     Some((properties, (!raw.is_empty()).then_some(raw)))
+}
+
+/// The property of this name number in a record, stepping over the others; the inner `None` says
+/// that there is none, the outer one that the record is damaged.
+pub fn find(record: &[u8], name: u32) -> Option<Option<Value<'_>>> {
+    let mut cursor = Cursor(record);
+    for _ in 0..cursor.varint()? {
+        if cursor.varint32()? == name {
+            return Some(Some(take_value(&mut cursor)?));
+        }
+        skip_value(&mut cursor)?;
+    }
+    Some(None)
 }
 
 /// Writes a record: properties by name number, each value already encoded.
@@ -132,10 +176,13 @@ mod tests {
         blocks.extend(last);
         assert!(blocks.len() > 1);
         assert_eq!(next, 7 + blocks.len() as u32);
+        let mut unpacker = Unpacker::default();
         for (i, (block, slot)) in places.into_iter().enumerate() {
-            let raw = unpack(&blocks[(block - 7) as usize].1).expect("whole");
-            let text = record(&raw, slot).expect("there");
+            let raw = unpacker.unpack(&blocks[(block - 7) as usize].1).expect("whole");
+            let start = starts(&raw).expect("whole")[slot as usize];
+            let text = record(&raw, start).expect("there");
             assert!(text.starts_with(format!("record {i} ").as_bytes()));
+            unpacker.give_back(raw);
         }
     }
 }

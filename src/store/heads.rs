@@ -258,6 +258,29 @@ impl<'a> HeadChunk<'a> {
         (self.columns[4].get32(row), self.columns[5].get32(row))
     }
 
+    /// Block and slot of the properties of a present row; the block may be [`NO_BODY`].
+    pub fn body(&self, row: usize) -> (u32, u32) {
+        (self.columns[11].get32(row), self.columns[12].get32(row))
+    }
+
+    /// Sequence number of the job that last changed a present row.
+    pub fn job(&self, row: usize) -> u32 {
+        self.columns[10].get32(row)
+    }
+
+    /// The key of a present row. `None` if its text is damaged.
+    pub fn key(&self, row: usize) -> Option<String> {
+        self.keys.get(row)
+    }
+
+    /// The property `displayName` of a present row, where it is a string. `None` if its text is
+    /// damaged.
+    pub fn display(&self, row: usize) -> Option<Option<String>> {
+        let mut display = self.displays.get(row)?;
+        let some = display.starts_with('=');
+        Some(some.then(|| display.split_off(1)))
+    }
+
     /// All of a row. `None` if it is absent or its text is damaged.
     pub fn get(&self, row: usize) -> Option<Head> {
         if !self.present(row) {

@@ -11,6 +11,7 @@ mod column;
 mod error;
 mod heads;
 mod identity;
+mod index;
 mod rows;
 mod segment;
 mod snapshot;

@@ -13,11 +13,12 @@ use super::segment::{SPAN, Segment};
 use super::tables::{self, Definition};
 use crate::graph::{
     Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind, Metadata, Names,
-    ORIGIN, ObjectId, Origin, Relationship, Value, default_relationship_key,
+    ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value, default_relationship_key,
 };
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{OnceCell, RefCell};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -57,8 +58,58 @@ enum ChunkFacts {
     /// Rows read one by one so far.
     Asked(u32),
     /// All of them, by row; `None` is absent.
-    Known(Box<[Option<Facts>]>),
+    Known(Box<[Option<Placed>]>),
 }
+
+/// The facts of an object, and where its properties lie.
+#[derive(Clone, Copy)]
+struct Placed {
+    facts: Facts,
+    block: u32,
+    slot: u32,
+}
+
+impl Placed {
+    fn read(chunk: &HeadChunk<'_>, row: usize) -> Placed {
+        let facts = Facts {
+            scope: chunk.scope(row),
+            type_name: chunk.type_name(row),
+            class: chunk.class(row),
+            ends: chunk.ends(row),
+            live: chunk.live(row),
+        };
+        let (block, slot) = chunk.body(row);
+        Placed { facts, block, slot }
+    }
+}
+
+/// The chunk of entities that a scan has come to: what is asked of its rows meanwhile is at hand.
+struct Passing {
+    chunk: u32,
+    payload: Rc<Vec<u8>>,
+    rows: Vec<Option<Placed>>,
+}
+
+/// An unpacked block of bodies, with the place of each record.
+struct Block {
+    raw: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Block {
+    fn unpack(payload: &[u8], unpacker: &mut body::Unpacker) -> Option<Block> {
+        let raw = unpacker.unpack(payload)?;
+        let starts = body::starts(&raw)?;
+        Some(Block { raw, starts })
+    }
+
+    fn record(&self, slot: u32) -> Option<&[u8]> {
+        body::record(&self.raw, *self.starts.get(slot as usize)?)
+    }
+}
+
+/// Kind, scope and number of a block of bodies.
+type BlockPlace = (u8, u32, u32);
 
 /// Rows of a chunk that are read one by one before all are taken out of its columns at once.
 const ASKED_MAX: u32 = 16;
@@ -79,7 +130,13 @@ pub struct Snapshot {
     neighbourhoods: RefCell<FxHashMap<(u8, u32), Rc<Neighbourhood>>>,
     head_cache: RefCell<FxHashMap<(u8, u32), Rc<Vec<u8>>>>,
     fact_cache: RefCell<FxHashMap<(u8, u32), ChunkFacts>>,
-    body_cache: RefCell<FxHashMap<(u8, u32, u32), Rc<Vec<u8>>>>,
+    body_cache: RefCell<FxHashMap<BlockPlace, Rc<Block>>>,
+    /// The block that was asked for last, and the chunk of a scan: both are asked for again at once.
+    last_block: RefCell<Option<(BlockPlace, Rc<Block>)>>,
+    unpacker: RefCell<body::Unpacker>,
+    passing: RefCell<Option<Rc<Passing>>>,
+    /// Where derived indexes of properties lie, if they may.
+    pub(super) indexes: Option<super::index::Folder>,
     job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
     /// Identity rows whose checksum this snapshot has seen to be right.
@@ -90,6 +147,9 @@ pub struct Snapshot {
 /// Unpacked blocks of bodies kept in memory, at most 256 KB each: objects in the order of their
 /// numbers come back to the same blocks again and again.
 const BODY_CACHE_MAX: usize = 256;
+
+/// Such blocks while a scan goes through them in order: it comes back to the last few alone.
+const SCAN_CACHE_MAX: usize = 8;
 
 /// Chunks of heads kept in memory before the cache starts anew; some 10 KB each.
 const HEAD_CACHE_MAX: usize = 2048;
@@ -148,11 +208,22 @@ impl Snapshot {
             head_cache: RefCell::default(),
             fact_cache: RefCell::default(),
             body_cache: RefCell::default(),
+            last_block: RefCell::default(),
+            unpacker: RefCell::default(),
+            passing: RefCell::default(),
+            indexes: None,
             job_cache: RefCell::default(),
             scope_cache: OnceCell::new(),
             checked: RefCell::default(),
             _transaction: transaction,
         })
+    }
+
+    /// Lets lookups by property keep indexes in `folder`, which is made when first needed. Whatever
+    /// happens to it changes no answer, only how long it takes.
+    pub fn with_indexes(mut self, folder: std::path::PathBuf) -> Snapshot {
+        self.indexes = Some(super::index::Folder::new(folder));
+        self
     }
 
     /// Counters of the file.
@@ -263,6 +334,12 @@ impl Snapshot {
 
     /// The rows that lie in one chunk of heads, as an owned copy of the payload.
     fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Vec<u8>>, StoreError> {
+        if kind == Kind::Entity
+            && let Some(passing) = &*self.passing.borrow()
+            && passing.chunk == chunk
+        {
+            return Ok(Rc::clone(&passing.payload));
+        }
         if let Some(payload) = self.head_cache.borrow().get(&(kind as u8, chunk)) {
             return Ok(Rc::clone(payload));
         }
@@ -310,32 +387,31 @@ impl Snapshot {
 
     /// The names and ends of an object, without its text, which is much cheaper than its head.
     pub fn facts(&self, kind: Kind, number: u32) -> Result<Option<Facts>, StoreError> {
-        let facts = |chunk: &HeadChunk<'_>, row: usize| Facts {
-            scope: chunk.scope(row),
-            type_name: chunk.type_name(row),
-            class: chunk.class(row),
-            ends: chunk.ends(row),
-            live: chunk.live(row),
-        };
+        Ok(self.placed(kind, number)?.map(|placed| placed.facts))
+    }
+
+    fn placed(&self, kind: Kind, number: u32) -> Result<Option<Placed>, StoreError> {
+        let row = (number % CHUNK) as usize;
+        if kind == Kind::Entity
+            && let Some(passing) = &*self.passing.borrow()
+            && passing.chunk == number / CHUNK
+        {
+            return Ok(passing.rows.get(row).copied().flatten());
+        }
         let at = (kind as u8, number / CHUNK);
         let many = match self.fact_cache.borrow_mut().entry(at).or_insert(ChunkFacts::Asked(0)) {
-            ChunkFacts::Known(all) => {
-                return Ok(all.get((number % CHUNK) as usize).copied().flatten());
-            }
+            ChunkFacts::Known(all) => return Ok(all.get(row).copied().flatten()),
             ChunkFacts::Asked(count) => {
                 *count += 1;
                 *count > ASKED_MAX
             }
         };
         if !many {
-            return self.with_chunk(kind, number, facts);
+            return self.with_chunk(kind, number, Placed::read);
         }
-        let all = self.with_chunk(kind, number, |chunk, _| {
-            let row = |row| chunk.present(row).then(|| facts(chunk, row));
-            (0..chunk.len()).map(row).collect::<Box<[_]>>()
-        })?;
+        let all = self.with_chunk(kind, number, |chunk, _| unpacked(chunk).into_boxed_slice())?;
         let Some(all) = all else { return Ok(None) };
-        let found = all.get((number % CHUNK) as usize).copied().flatten();
+        let found = all.get(row).copied().flatten();
         let mut cache = self.fact_cache.borrow_mut();
         if cache.len() >= HEAD_CACHE_MAX {
             cache.clear();
@@ -371,26 +447,112 @@ impl Snapshot {
             body::write(&mut empty, 0, std::iter::empty(), None);
             return Ok(empty);
         }
-        let key = tables::body_key(kind, head.scope, head.block);
-        let at = (kind as u8, head.scope, head.block);
+        self.with_record(kind, (head.scope, head.block, head.slot), <[u8]>::to_vec)
+    }
+
+    fn block(&self, kind: Kind, scope: u32, block: u32) -> Result<Rc<Block>, StoreError> {
+        let at = (kind as u8, scope, block);
+        if let Some((last, block)) = &*self.last_block.borrow()
+            && *last == at
+        {
+            return Ok(Rc::clone(block));
+        }
         let cached = self.body_cache.borrow().get(&at).map(Rc::clone);
-        let raw = match cached {
-            Some(raw) => raw,
+        let found = match cached {
+            Some(found) => found,
             None => {
-                let raw = get(&self.bodies, tables::BODIES, "bodies", &key, body::unpack)?
-                    .ok_or_else(|| missing("bodies", &key))?;
-                let raw = Rc::new(raw);
+                let key = tables::body_key(kind, scope, block);
+                let mut unpacker = self.unpacker.borrow_mut();
                 let mut cache = self.body_cache.borrow_mut();
-                if cache.len() >= BODY_CACHE_MAX {
-                    cache.clear();
+                let max = match &*self.passing.borrow() {
+                    Some(_) => SCAN_CACHE_MAX,
+                    None => BODY_CACHE_MAX,
+                };
+                if cache.len() >= max {
+                    *self.last_block.borrow_mut() = None;
+                    for (_, old) in cache.drain() {
+                        if let Ok(old) = Rc::try_unwrap(old) {
+                            unpacker.give_back(old.raw);
+                        }
+                    }
                 }
-                cache.insert(at, Rc::clone(&raw));
-                raw
+                let read = |payload: &[u8]| Block::unpack(payload, &mut unpacker);
+                let found = get(&self.bodies, tables::BODIES, "bodies", &key, read)?
+                    .ok_or_else(|| missing("bodies", &key))?;
+                let found = Rc::new(found);
+                cache.insert(at, Rc::clone(&found));
+                found
             }
         };
-        body::record(&raw, head.slot)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| StoreError::corrupt("bodies", &key, "record is missing"))
+        *self.last_block.borrow_mut() = Some((at, Rc::clone(&found)));
+        Ok(found)
+    }
+
+    /// Calls `read` with the record of an object at (scope, block, slot).
+    fn with_record<R>(
+        &self,
+        kind: Kind,
+        (scope, block, slot): (u32, u32, u32),
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, StoreError> {
+        let found = self.block(kind, scope, block)?;
+        found.record(slot).map(read).ok_or_else(|| {
+            let key = tables::body_key(kind, scope, block);
+            StoreError::corrupt("bodies", &key, "record is missing")
+        })
+    }
+
+    /// One property of a body, by its name number; the others are stepped over. `visit` is not
+    /// called if there is none of this name.
+    pub(super) fn visit_property(
+        &self,
+        kind: Kind,
+        (scope, block, slot): (u32, u32, u32),
+        name: u32,
+        visit: impl FnOnce(Value<'_>),
+    ) -> Result<(), StoreError> {
+        if block == NO_BODY {
+            return Ok(());
+        }
+        let whole = self.with_record(kind, (scope, block, slot), |record| {
+            if let Some(value) = body::find(record, name)? {
+                visit(value);
+            }
+            Some(())
+        })?;
+        whole.ok_or_else(|| {
+            let key = tables::body_key(kind, scope, block);
+            StoreError::corrupt("bodies", &key, "record makes no sense")
+        })
+    }
+
+    fn own_value(
+        &self,
+        kind: Kind,
+        placed: &Placed,
+        name: &str,
+    ) -> Result<Option<Value<'static>>, StoreError> {
+        let Some(name) = self.names.number(name) else { return Ok(None) };
+        let place = (placed.facts.scope, placed.block, placed.slot);
+        let mut found = None;
+        self.visit_property(kind, place, name, |value| found = Some(value.into_owned()))?;
+        Ok(found)
+    }
+
+    /// The text of one column of a head, which `read` takes from its chunk.
+    fn head_text<R>(
+        &self,
+        kind: Kind,
+        number: u32,
+        read: impl FnOnce(&HeadChunk<'_>, usize) -> Option<R>,
+    ) -> Result<Option<R>, StoreError> {
+        match self.with_chunk(kind, number, read)? {
+            Some(None) => {
+                let key = tables::head_key(kind, number / CHUNK);
+                Err(StoreError::corrupt("heads", &key, "contents make no sense"))
+            }
+            found => Ok(found.flatten()),
+        }
     }
 
     /// Properties (with `displayName`, by ascending name) and raw data of an object.
@@ -442,6 +604,43 @@ impl Snapshot {
         })
     }
 
+    /// Calls `visit` with the live entities of a chunk. Fails with `None` where it breaks off.
+    fn scan_chunk<S: From<StoreError>>(
+        &self,
+        chunk: u32,
+        visit: &mut impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
+    ) -> Result<(), Option<S>> {
+        let failed = |e: StoreError| Some(S::from(e));
+        let payload = self.head_chunk(Kind::Entity, chunk).map_err(failed)?;
+        let rows = HeadChunk::parse(&payload).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
+            let key = tables::head_key(Kind::Entity, chunk);
+            failed(StoreError::corrupt("heads", &key, "contents make no sense"))
+        })?;
+        let passing = Rc::new(Passing { chunk, payload, rows });
+        *self.passing.borrow_mut() = Some(Rc::clone(&passing));
+        for (row, placed) in passing.rows.iter().enumerate() {
+            let Some(Placed { facts, .. }) = placed else { continue };
+            let number = chunk * CHUNK + row as u32;
+            if facts.live && visit(number, entity_facts(facts)).map_err(Some)?.is_break() {
+                return Err(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// A property of the system that a head tells.
+    fn system_value(&self, head: &Head, name: &str) -> Result<Option<Value<'static>>, StoreError> {
+        Ok(match name {
+            "_createdOn" => Some(Value::Int(head.created)),
+            "_beginOn" => Some(Value::Int(head.begin)),
+            "_endOn" => (head.end != 0).then_some(Value::Int(head.end)),
+            "_version" => Some(Value::Int(head.version.into())),
+            "_deleted" => Some(Value::Bool(head.end != 0)),
+            "_source" | "_jobId" => self.metadata(head)?.value(name),
+            _ => None,
+        })
+    }
+
     fn job_name(&self, sequence: u32) -> Result<(Uuid, String), StoreError> {
         if let Some(known) = self.job_cache.borrow().get(&sequence) {
             return Ok(known.clone());
@@ -451,6 +650,12 @@ impl Snapshot {
         let known = (job.id, job.source);
         self.job_cache.borrow_mut().insert(sequence, known.clone());
         Ok(known)
+    }
+
+    /// The id of the stored job with this sequence number.
+    pub(super) fn job_id(&self, sequence: u32) -> Result<Option<Uuid>, StoreError> {
+        let key = tables::number_key(sequence);
+        get(&self.jobs, tables::JOBS, "jobs", &key, |p| Some(Uuid::from_bytes(*p.first_chunk()?)))
     }
 
     /// The stored job with this sequence number.
@@ -576,6 +781,21 @@ impl Snapshot {
     }
 }
 
+/// All rows of a chunk; `None` is absent.
+fn unpacked(chunk: &HeadChunk<'_>) -> Vec<Option<Placed>> {
+    let row = |row| chunk.present(row).then(|| Placed::read(chunk, row));
+    (0..chunk.len()).map(row).collect()
+}
+
+fn entity_facts(facts: &Facts) -> EntityFacts {
+    let Facts { scope, type_name, class: classes, live, .. } = *facts;
+    EntityFacts { scope, type_name, classes, live }
+}
+
+fn owned(text: &str) -> Value<'static> {
+    Value::Text(text.to_owned().into())
+}
+
 /// Reads the list of scopes that have a segment in a chunk.
 pub(super) fn scope_list(payload: &[u8]) -> Option<Vec<u32>> {
     let mut c = Cursor(payload);
@@ -631,13 +851,7 @@ impl GraphRead for Snapshot {
     }
 
     fn entity_facts(&self, number: u32) -> Result<Option<EntityFacts>, StoreError> {
-        let facts = self.facts(Kind::Entity, number)?;
-        Ok(facts.map(|Facts { scope, type_name, class: classes, live, .. }| EntityFacts {
-            scope,
-            type_name,
-            classes,
-            live,
-        }))
+        Ok(self.facts(Kind::Entity, number)?.as_ref().map(entity_facts))
     }
 
     fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, StoreError> {
@@ -713,5 +927,121 @@ impl GraphRead for Snapshot {
             rows.into_iter().map(|(n, _)| self.names.text(n).to_owned()).collect();
         scopes.sort();
         Ok(scopes)
+    }
+
+    fn scan<S: From<StoreError>>(
+        &self,
+        mut visit: impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
+    ) -> Result<(), S> {
+        let result = (0..self.meta.bound(Kind::Entity).div_ceil(CHUNK))
+            .try_for_each(|chunk| self.scan_chunk(chunk, &mut visit));
+        *self.passing.borrow_mut() = None;
+        match result {
+            Err(Some(stop)) => Err(stop),
+            Ok(()) | Err(None) => Ok(()),
+        }
+    }
+
+    fn counts(&self) -> Result<Vec<ScopeCounts>, StoreError> {
+        let counts = |(scope, row): &(u32, ScopeRow)| {
+            let [entities, relationships] = &row.counts;
+            ScopeCounts {
+                scope: *scope,
+                entities: entities.live,
+                types: entities.types.clone(),
+                classes: entities.classes.clone(),
+                verbs: relationships.classes.clone(),
+            }
+        };
+        Ok(self.known_scopes()?.iter().map(counts).collect())
+    }
+
+    fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, StoreError> {
+        const KIND: Kind = Kind::Entity;
+        if number >= self.meta.bound(KIND) {
+            return Ok(None);
+        }
+        if name.starts_with('_') {
+            if matches!(name, "_type" | "_class" | "_scope") {
+                return Ok(self.facts(KIND, number)?.map(|facts| match name {
+                    "_type" => owned(self.names.text(facts.type_name)),
+                    "_scope" => owned(self.names.text(facts.scope)),
+                    _ => {
+                        let classes = split_classes(self.names.text(facts.class));
+                        Value::List(classes.into_iter().map(|c| Value::Text(c.into())).collect())
+                    }
+                }));
+            }
+            if name == "_key" {
+                let key = self.head_text(KIND, number, |chunk, row| chunk.key(row))?;
+                return Ok(key.map(|key| Value::Text(key.into())));
+            }
+            if name == "_id" {
+                let head = self.entity_head(number)?;
+                return Ok(head.map(|head| owned(&head.id.to_string())));
+            }
+            let Some(head) = self.head(KIND, number)? else { return Ok(None) };
+            return self.system_value(&head, name);
+        }
+        if name == "displayName"
+            && let Some(Some(text)) =
+                self.head_text(KIND, number, |chunk, row| chunk.display(row))?
+        {
+            return Ok(Some(Value::Text(text.into())));
+        }
+        match self.placed(KIND, number)? {
+            Some(placed) => self.own_value(KIND, &placed, name),
+            None => Ok(None),
+        }
+    }
+
+    fn relationship_value(
+        &self,
+        number: u32,
+        name: &str,
+    ) -> Result<Option<Value<'static>>, StoreError> {
+        const KIND: Kind = Kind::Relationship;
+        let Some(placed) = self.placed(KIND, number)? else { return Ok(None) };
+        let (from, to) = placed.facts.ends;
+        Ok(match name {
+            "_type" => Some(owned(self.names.text(placed.facts.type_name))),
+            "_class" => Some(owned(self.names.text(placed.facts.class))),
+            "_scope" => Some(owned(self.names.text(placed.facts.scope))),
+            "_fromEntityKey" => self.entity_value(from, "_key")?,
+            "_toEntityKey" => self.entity_value(to, "_key")?,
+            "_fromEntityId" => self.entity_value(from, "_id")?,
+            "_toEntityId" => self.entity_value(to, "_id")?,
+            "_fromEntityScope" => self.entity_value(from, "_scope")?,
+            "_toEntityScope" => self.entity_value(to, "_scope")?,
+            _ if name.starts_with('_') => {
+                let Some(head) = self.head(KIND, number)? else { return Ok(None) };
+                if !matches!(name, "_key" | "_id") {
+                    return self.system_value(&head, name);
+                }
+                let key = self.relationship_key(&head)?;
+                Some(match name {
+                    "_key" => Value::Text(key.into()),
+                    _ => {
+                        let id = ObjectId::new(KIND, self.names.text(head.scope), &key);
+                        owned(&id.to_string())
+                    }
+                })
+            }
+            "displayName" => match self.head_text(KIND, number, |chunk, row| chunk.display(row))? {
+                Some(Some(text)) => Some(Value::Text(text.into())),
+                _ => self.own_value(KIND, &placed, name)?,
+            },
+            _ => self.own_value(KIND, &placed, name)?,
+        })
+    }
+
+    fn entity_keyed(&self, scope: &str, key: &str) -> Result<Option<u32>, StoreError> {
+        let Some(number) = self.names.number(scope) else { return Ok(None) };
+        let id = ObjectId::new(Kind::Entity, scope, key);
+        Ok(self.find(Kind::Entity, number, id)?.map(|found| found.number))
+    }
+
+    fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, StoreError> {
+        super::index::find(self, name, hashes)
     }
 }

@@ -319,6 +319,32 @@ pub struct Rules {
     pub ownership: Ownership,
 }
 
+impl Rules {
+    /// The verbs as sets that a query can follow: `Impact` the way impact passes, `Owning` and
+    /// `Containing` along the arrow.
+    pub fn verb_sets(&self) -> BTreeMap<String, String> {
+        let arrow = |flow, verb: &str| match flow {
+            Flow::Forward => format!("{verb} >>"),
+            Flow::Reverse => format!("{verb} <<"),
+            Flow::Both => verb.to_owned(),
+            Flow::None => format!("!{verb}"),
+        };
+        let default = self.propagation.default_flow();
+        let named = self.propagation.verbs().filter(|(_, flow)| *flow != default);
+        let mut impact: Vec<String> = named.map(|(verb, flow)| arrow(flow, verb)).collect();
+        if default != Flow::None {
+            impact.push(arrow(default, "*"));
+        }
+        [
+            ("Impact", impact.join(" | ")),
+            ("Owning", self.ownership.owning.join(" | ")),
+            ("Containing", self.ownership.through.join(" | ")),
+        ]
+        .map(|(name, verbs)| (name.to_owned(), verbs))
+        .into()
+    }
+}
+
 /// Why a rules file is refused, and where. Its `Display` is one line, lower case, without a full
 /// stop, and begins with the place: `3:8: ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,157 @@
+//! What a query answers with: the columns of a table, what they are called, and their order.
+
+use super::super::lex;
+use super::super::meant::*;
+use super::super::syntax::{self as written, Expr, ExprKind, Returns, Span};
+use super::{Checker, Checks, Place, Sees};
+use crate::graph::Value;
+use crate::lang::Fault;
+
+impl Checker<'_> {
+    pub(super) fn output(&mut self, query: &written::Query) -> Checks<Output> {
+        let columns = match &query.returns {
+            Returns::List | Returns::Tree => {
+                if let Some(sort) = query.order.first()
+                    && let Returns::Tree = query.returns
+                {
+                    return Err(Box::new(self.fault(
+                        "Q0206",
+                        "a tree has no order",
+                        &sort.expr.span,
+                    )));
+                }
+                if query.having.is_some() {
+                    return Err(Box::new(self.fault(
+                        "Q0206",
+                        "`HAVING` needs `RETURN` columns",
+                        &query.span,
+                    )));
+                }
+                if let Returns::Tree = query.returns {
+                    return Ok(Output::Tree);
+                }
+                let mut order = Vec::new();
+                for sort in &query.order {
+                    let mut place = Place { subject: false, table: None, clause: "ORDER BY" };
+                    order.push((self.term(&sort.expr, &mut place)?, sort.descending));
+                }
+                return Ok(Output::List { order });
+            }
+            Returns::Columns(columns) => columns,
+        };
+        let mut table = Table {
+            names: Vec::new(),
+            columns: Vec::new(),
+            aggregates: Vec::new(),
+            unwinds: Vec::new(),
+            having: None,
+            order: Vec::new(),
+        };
+        let mut keys = Vec::new();
+        for column in columns {
+            let key = self.key(&column.expr.span);
+            let name = column.name.as_ref().map_or_else(|| key.clone(), |name| name.text.clone());
+            if let Some(first) = table.names.iter().position(|known| *known == name) {
+                let at = column.name.as_ref().map_or(&column.expr.span, |name| &name.span);
+                if keys[first] == key {
+                    let message = format!("column `{name}` is returned twice, and shown once");
+                    self.lints
+                        .push(Fault::warning("QW04", self.source, message).at(at.clone(), ""));
+                    continue;
+                }
+                let fault = self.fault("Q0206", format!("second column `{name}`"), at);
+                return Err(Box::new(fault.help("give one of them another name with `AS`")));
+            }
+            let mut place = Place { subject: false, table: Some(&mut table), clause: "RETURN" };
+            let term = self.term(&column.expr, &mut place)?;
+            table.columns.push(term);
+            table.names.push(name);
+            keys.push(key);
+        }
+        if let Some(cond) = &query.having {
+            let sees = Sees::Columns { names: &table.names, keys: &keys };
+            table.having = Some(self.test(cond, sees)?);
+        }
+        for sort in &query.order {
+            let at = self.sort_column(&sort.expr, &mut table, &keys)?;
+            table.order.push((at, sort.descending));
+        }
+        Ok(Output::Table(Box::new(table)))
+    }
+
+    /// The text of an expression without spaces that mean nothing: what its column is called.
+    pub(super) fn key(&self, span: &Span) -> String {
+        let (mut key, mut at) = (String::new(), span.start);
+        while at < span.end {
+            let (word, range) = lex::word_at(&self.source.text, at);
+            if range.is_empty() {
+                break;
+            }
+            let written = &self.source.text[range.clone()];
+            let called =
+                matches!(lex::word_at(&self.source.text, range.end).0, lex::Word::Symbol("("));
+            match word {
+                lex::Word::Name(name) if called => key.push_str(&name.to_lowercase()),
+                lex::Word::Symbol(s @ ("+" | "-" | "/" | "^")) => key.push_str(&format!(" {s} ")),
+                lex::Word::Symbol("*") if !key.ends_with(['.', '(']) => key.push_str(" * "),
+                lex::Word::Symbol(",") => key.push_str(", "),
+                _ => key.push_str(written),
+            }
+            at = range.end;
+        }
+        key
+    }
+
+    pub(super) fn column(&self, span: &Span, names: &[String], keys: &[String]) -> Option<usize> {
+        let key = self.key(span);
+        names.iter().position(|name| *name == key).or_else(|| keys.iter().position(|k| *k == key))
+    }
+
+    pub(super) fn having_term(
+        &self,
+        expr: &Expr,
+        names: &[String],
+        keys: &[String],
+    ) -> Checks<Term> {
+        Ok(match &expr.kind {
+            ExprKind::Number(number) => Term::Value(number.clone()),
+            ExprKind::Bool(value) => Term::Value(Value::Bool(*value)),
+            ExprKind::Time(time) => Term::Value(Value::Int(*time)),
+            ExprKind::Undefined => Term::Undefined,
+            ExprKind::Text(text) => self.text(text)?,
+            _ => match self.column(&expr.span, names, keys) {
+                Some(at) => Term::Column(at),
+                None => {
+                    let message = format!("`{}` is no column", self.key(&expr.span));
+                    let fault = self.fault("Q0206", message, &expr.span);
+                    let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+                    return Err(Box::new(fault.help(format!("columns are {}", quoted.join(", ")))));
+                }
+            },
+        })
+    }
+
+    /// The column to sort by, which may have to be added.
+    pub(super) fn sort_column(
+        &mut self,
+        expr: &Expr,
+        table: &mut Table,
+        keys: &[String],
+    ) -> Checks<usize> {
+        if let Some(at) = self.column(&expr.span, &table.names, keys) {
+            return Ok(at);
+        }
+        let grouped = !table.aggregates.is_empty();
+        let before = table.aggregates.len();
+        let mut place = Place { subject: false, table: Some(&mut *table), clause: "ORDER BY" };
+        let term = self.term(expr, &mut place)?;
+        if grouped && table.aggregates.len() == before {
+            let message =
+                format!("rows are grouped, so `{}` must be a column", self.key(&expr.span));
+            let fault = self.fault("Q0206", message, &expr.span);
+            return Err(Box::new(fault.help("add it to RETURN, or sort by one of its columns")));
+        }
+        table.columns.push(term);
+        Ok(table.columns.len() - 1)
+    }
+}

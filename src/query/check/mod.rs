@@ -1,0 +1,516 @@
+//! From a query as written to a query as meant: selectors become slots, names are resolved,
+//! placeholders filled in, aggregates told apart. All that can be wrong with a query without
+//! looking at data is found here.
+
+mod columns;
+mod terms;
+
+use super::meant::*;
+use super::syntax::{
+    self as written, Alternative, Cond, Element, EntityPattern, Named, Op, Returns, Span,
+};
+use super::{Options, parse};
+use crate::graph::Value;
+use crate::lang::{Fault, Source};
+use std::sync::Arc;
+
+/// The definition of a critical asset, as documented by JupiterOne.
+const CRITICAL_ASSET: &str = "(Application|CodeRepo|DataStore|Function|Host|Logs) \
+     WITH tag.Production = true AND classification = 'critical'";
+
+type Checks<T> = Result<T, Box<Fault>>;
+
+/// Checks a query; what is odd but allowed is added to `lints`.
+pub(super) fn check(
+    query: &written::Query,
+    source: &Arc<Source>,
+    options: &Options,
+    lints: &mut Vec<Fault>,
+) -> Checks<Checked> {
+    let mut checker = Checker {
+        source,
+        options,
+        lints,
+        names: Vec::new(),
+        entities: 1,
+        relationships: 0,
+        every: query.shortest.as_ref().is_some_and(|shortest| shortest.all),
+        unnamed: Vec::new(),
+        reached: Vec::new(),
+        smart: Vec::new(),
+    };
+    checker.query(query)
+}
+
+/// A name that a row can be asked by.
+struct Name {
+    text: String,
+    of: Of,
+    explicit: bool,
+    span: Span,
+}
+
+struct Checker<'a> {
+    source: &'a Arc<Source>,
+    options: &'a Options,
+    lints: &'a mut Vec<Fault>,
+    names: Vec<Name>,
+    entities: usize,
+    relationships: usize,
+    /// Whether all shortest paths are asked for.
+    every: bool,
+    unnamed: Vec<Slot>,
+    reached: Vec<Slot>,
+    /// Smart classes that are being looked into: a definition may not lead to itself.
+    smart: Vec<String>,
+}
+
+/// What a condition can see.
+#[derive(Clone, Copy)]
+enum Sees<'n> {
+    /// WITH: the properties of one entity.
+    Subject,
+    /// WHERE: the selectors of the whole path.
+    Path,
+    /// HAVING: the columns, by name and by text.
+    Columns { names: &'n [String], keys: &'n [String] },
+}
+
+/// What may stand in an expression.
+struct Place<'t> {
+    /// Where a bare property belongs to, in WITH.
+    subject: bool,
+    /// Aggregates and lists found so far, where they are allowed.
+    table: Option<&'t mut Table>,
+    clause: &'static str,
+}
+
+impl Checker<'_> {
+    fn fault(&self, code: &'static str, message: impl Into<String>, at: &Span) -> Fault {
+        Fault::error(code, self.source, message).at(at.clone(), "")
+    }
+
+    fn query(&mut self, query: &written::Query) -> Checks<Checked> {
+        let start = self.entity(&query.start)?;
+        self.name_entity(&query.start, 0)?;
+        let ops = self.steps(&query.elements, 0)?;
+        let filter = match &query.filter {
+            Some(cond) => Some(self.test(cond, Sees::Path)?),
+            None => None,
+        };
+        let shortest = self.shortest(query, &ops)?;
+        let only_groups = !query.elements.is_empty()
+            && query.elements.iter().all(|e| matches!(e, Element::Group { .. }));
+        let output = self.output(query)?;
+        if query.unique && !matches!(output, Output::Table(_)) {
+            let lint =
+                Fault::warning("QW02", self.source, "`UNIQUE` does nothing without `RETURN`");
+            self.lints.push(lint.at(query.span.clone(), ""));
+        }
+        if shortest.is_some() && matches!(output, Output::List { .. }) {
+            let lint =
+                Fault::warning("QW05", self.source, "`SHORTEST` does nothing without `RETURN`");
+            self.lints.push(lint.at(query.span.clone(), ""));
+        }
+        Ok(Checked {
+            unique: query.unique,
+            shortest,
+            deleted: self.options.include_deleted,
+            start,
+            ops,
+            filter,
+            output,
+            skip: query.skip.unwrap_or(0),
+            limit: query.limit,
+            entity_slots: self.entities,
+            relationship_slots: self.relationships,
+            unnamed: std::mem::take(&mut self.unnamed),
+            reached: if only_groups { std::mem::take(&mut self.reached) } else { Vec::new() },
+        })
+    }
+
+    fn shortest(&self, query: &written::Query, ops: &[Step]) -> Checks<Option<Shortest>> {
+        let Some(shortest) = &query.shortest else { return Ok(None) };
+        let many = |step: &Step| match step {
+            Step::Hop(hop) => hop.repeat.is_some(),
+            Step::Group { most, .. } => *most > 1,
+            _ => false,
+        };
+        if !ops.iter().any(many) {
+            let fault =
+                self.fault("Q0209", "`SHORTEST` needs a step of varying length", &shortest.span);
+            return Err(Box::new(
+                fault.help("give the verbs a quantifier: `THAT RELATES TO{1,8} >> DataStore`"),
+            ));
+        }
+        let end = ops.iter().rev().find_map(|step| match step {
+            Step::Hop(hop) => Some(hop.to),
+            Step::Group { frontier, .. } => Some(*frontier),
+            Step::Join(join) => Some(join.to),
+            Step::Not(_) | Step::From(_) => None,
+        });
+        Ok(end.map(|end| Shortest { all: shortest.all, end }))
+    }
+
+    fn entity(&mut self, pattern: &EntityPattern) -> Checks<EntityTest> {
+        let any = pattern.alternatives.iter().map(|a| self.kind(a)).collect::<Checks<_>>()?;
+        let scope = match &pattern.scope {
+            Some(text) => Some(self.filled(text)?),
+            None => None,
+        };
+        let with = match &pattern.with {
+            Some(cond) => Some(self.test(cond, Sees::Subject)?),
+            None => None,
+        };
+        Ok(EntityTest { any, scope, with })
+    }
+
+    fn kind(&mut self, alternative: &Alternative) -> Checks<Kind> {
+        Ok(match alternative {
+            Alternative::Any => Kind::Any,
+            Alternative::Name(name) => named(&name.text),
+            Alternative::Text(text) => {
+                let text = self.filled(text)?.to_lowercase();
+                Kind::Words(text.split_whitespace().map(str::to_owned).collect())
+            }
+            Alternative::Smart(name) => self.smart(name)?,
+            Alternative::SmartOf(name, of) => {
+                let of = EntityTest { any: vec![named(&of.text)], scope: None, with: None };
+                let smart = EntityTest { any: vec![self.smart(name)?], scope: None, with: None };
+                Kind::All(vec![of, smart])
+            }
+        })
+    }
+
+    /// A smart class: as defined, or everything that is tagged with its name.
+    fn smart(&mut self, name: &Named) -> Checks<Kind> {
+        let defined = self.options.smart_classes.get(&name.text).map(String::as_str);
+        let built_in = (name.text == "CriticalAsset").then_some(CRITICAL_ASSET);
+        let Some(definition) = defined.or(built_in) else {
+            let text = Value::Text(name.text.clone().into());
+            let equal = |property: String, value| Test::Compare {
+                left: Term::Property(Of::Subject, property),
+                op: Op::Equal,
+                negated: false,
+                right: Values::Term(Term::Value(value)),
+            };
+            let tagged = equal(format!("tag.{}", name.text), Value::Bool(true));
+            let with = Some(Test::Or(vec![equal("tags".into(), text), tagged]));
+            return Ok(Kind::All(vec![EntityTest { any: vec![Kind::Any], scope: None, with }]));
+        };
+        if self.smart.contains(&name.text) {
+            let message = format!("smart class `{}` is defined by itself", name.text);
+            return Err(Box::new(self.fault("Q0211", message, &name.span)));
+        }
+        let source =
+            Source::whole(format!("smart class {}", name.text), format!("FIND {definition}"));
+        let query = parse::parse(&source, self.options.now, false)?;
+        let outer = self.source;
+        let smart = self.smart.iter().chain([&name.text]).cloned().collect();
+        let entity = Checker {
+            source: &source,
+            options: self.options,
+            lints: self.lints,
+            names: Vec::new(),
+            entities: 1,
+            relationships: 0,
+            every: false,
+            unnamed: Vec::new(),
+            reached: Vec::new(),
+            smart,
+        }
+        .entity(&query.start);
+        if !query.elements.is_empty()
+            || query.filter.is_some()
+            || !matches!(query.returns, Returns::List)
+        {
+            let message =
+                format!("smart class `{}` is more than a selector with a condition", name.text);
+            return Err(Box::new(Fault::error("Q0211", outer, message).at(name.span.clone(), "")));
+        }
+        Ok(Kind::All(vec![entity?]))
+    }
+
+    fn name_entity(&mut self, pattern: &EntityPattern, slot: Slot) -> Checks<()> {
+        match (&pattern.alias, pattern.alternatives.as_slice()) {
+            (Some(alias), _) => self.add_name(alias, Of::Entity(slot)),
+            (None, [Alternative::Name(name) | Alternative::SmartOf(_, name)]) => {
+                self.add_default(name.text.clone(), Of::Entity(slot), &name.span);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn add_default(&mut self, text: String, of: Of, span: &Span) {
+        self.names.push(Name { text, of, explicit: false, span: span.clone() });
+    }
+
+    fn add_name(&mut self, alias: &Named, of: Of) -> Checks<()> {
+        let twice = |name: &&Name| name.explicit && name.text == alias.text;
+        if let Some(first) = self.names.iter().find(twice) {
+            let message = format!("ambiguous selector `{}`", alias.text);
+            let fault = self.fault("Q0202", message, &alias.span);
+            return Err(Box::new(fault.context(first.span.clone(), "named first here")));
+        }
+        let (text, span) = (alias.text.clone(), alias.span.clone());
+        self.names.push(Name { text, of, explicit: true, span });
+        Ok(())
+    }
+
+    /// Resolves what follows the entity in slot `from`.
+    fn steps(&mut self, elements: &[Element], mut from: Slot) -> Checks<Vec<Step>> {
+        let mut steps = Vec::new();
+        for (i, element) in elements.iter().enumerate() {
+            match element {
+                // Whatever follows a negated step belongs to what must not be there.
+                Element::Step(step) if step.negated => {
+                    let mut rest = vec![Step::Hop(Box::new(self.hop(step, Some(from))?.0))];
+                    let to = self.entities - 1;
+                    rest.extend(self.steps(&elements[i + 1..], to)?);
+                    steps.push(Step::Not(rest));
+                    return Ok(steps);
+                }
+                Element::Step(step) => {
+                    let (hop, to) = self.hop(step, None)?;
+                    from = to;
+                    steps.push(Step::Hop(Box::new(hop)));
+                }
+                Element::Group { elements, least, most, alias, .. } => {
+                    let inner = self.steps(elements, from)?;
+                    let frontier = self.entities;
+                    self.entities += 1;
+                    match alias {
+                        Some(alias) => self.add_name(alias, Of::Entity(frontier))?,
+                        None => self.unnamed.push(frontier),
+                    }
+                    self.reached.push(frontier);
+                    from = frontier;
+                    steps.push(Step::Group { steps: inner, least: *least, most: *most, frontier });
+                }
+                Element::Not(elements) => {
+                    let inner = self.steps(elements, from)?;
+                    steps.push(Step::Not(inner));
+                }
+                Element::Matches { negated, target, on, span } => {
+                    let join = self.join(target, on, span)?;
+                    let to = join.to;
+                    let join = Step::Join(Box::new(join));
+                    if *negated {
+                        let mut rest = vec![join];
+                        rest.extend(self.steps(&elements[i + 1..], to)?);
+                        steps.push(Step::Not(rest));
+                        return Ok(steps);
+                    }
+                    from = to;
+                    steps.push(join);
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    /// `MATCHES target ON ...`; one equality must say where to look.
+    fn join(&mut self, target: &EntityPattern, on: &Cond, span: &Span) -> Checks<Join> {
+        let test = self.entity(target)?;
+        let to = self.entities;
+        self.entities += 1;
+        self.name_entity(target, to)?;
+        let on = self.test(on, Sees::Path)?;
+        match key_of(&on, to) {
+            Some((property, value)) => Ok(Join { target: test, to, property, value, on }),
+            None => {
+                let message = "`ON` does not say which property of the target equals what";
+                let fault = self.fault("Q0212", message, span);
+                Err(Box::new(
+                    fault.help(
+                        "as in `FIND User AS u THAT MATCHES Person AS p ON u.email = p.email`",
+                    ),
+                ))
+            }
+        }
+    }
+
+    /// A step and the slot of its target. An alias on the target of a negated step means the entity
+    /// the step is tested on, `anchor`: queries that count what has no such neighbour rely on it.
+    fn hop(&mut self, step: &written::Step, anchor: Option<Slot>) -> Checks<(Hop, Slot)> {
+        let target = self.entity(&step.target)?;
+        let via = match &step.via {
+            Some(via) => Some(self.entity(via)?),
+            None => None,
+        };
+        let (relationship, to) = (self.relationships, self.entities);
+        self.relationships += 1;
+        self.entities += 1;
+        match (&step.alias, step.verbs.as_slice()) {
+            (Some(alias), _) => self.add_name(alias, Of::Relationship(relationship))?,
+            (None, [written::Verb::Named(verb, _)]) => {
+                let verb_name = verb.text.to_uppercase();
+                self.add_default(verb_name, Of::Relationship(relationship), &verb.span);
+            }
+            _ => {}
+        }
+        match (anchor, &step.target.alias) {
+            (None, _) => self.name_entity(&step.target, to)?,
+            (Some(anchor), Some(alias)) => {
+                if self.options.strict {
+                    let message = format!("`{}` names what is not there", alias.text);
+                    return Err(Box::new(self.fault("Q0202", message, &alias.span)));
+                }
+                let message = format!(
+                    "`{}` names the target of a negated step and so means the entity before it",
+                    alias.text
+                );
+                let lint = Fault::warning("QW03", self.source, message);
+                self.lints.push(lint.at(alias.span.clone(), ""));
+                self.add_name(alias, Of::Entity(anchor))?;
+            }
+            (Some(_), None) => {}
+        }
+        let scope = match &step.scope {
+            Some(text) => Some(self.filled(text)?),
+            None => None,
+        };
+        let verbs = self.verbs(&step.verbs)?;
+        let by = self.verbs(&step.by)?;
+        let hop = Hop {
+            verbs: (!verbs.is_empty()).then_some(verbs),
+            by: (!by.is_empty()).then_some(by),
+            arrow: step.arrow,
+            scope,
+            relationship,
+            target,
+            to,
+            repeat: step.repeat,
+            via,
+            nearest: step.nearest,
+            every: self.every,
+            backward: false,
+            checks: Vec::new(),
+        };
+        Ok((hop, to))
+    }
+
+    /// Verbs as meant: sets in place of their names.
+    fn verbs(&self, written: &[written::Verb]) -> Checks<Vec<Verb>> {
+        let mut verbs = Vec::with_capacity(written.len());
+        for verb in written {
+            match verb {
+                written::Verb::Named(name, arrow) => {
+                    let name = name.text.to_uppercase();
+                    verbs.push(Verb { name, arrow: *arrow, never: false });
+                }
+                written::Verb::Others(arrow) => {
+                    verbs.push(Verb { name: String::new(), arrow: *arrow, never: false });
+                }
+                written::Verb::Never(name) => {
+                    verbs.push(Verb { name: name.text.to_uppercase(), arrow: None, never: true });
+                }
+                written::Verb::Smart(name) => {
+                    let sets = &self.options.smart_verbs;
+                    let Some(definition) = sets.get(&name.text) else {
+                        let message = format!("no set of verbs is called `{}`", name.text);
+                        let fault = self.fault("Q0213", message, &name.span);
+                        let known: Vec<&str> = sets.keys().map(String::as_str).collect();
+                        return Err(Box::new(match known.is_empty() {
+                            true => fault.help("sets are defined in the questions file"),
+                            false => fault.help(format!("sets are {}", known.join(", "))),
+                        }));
+                    };
+                    let place = format!("set of verbs {}", name.text);
+                    let inner = parse::verbs(&Source::whole(place, definition.as_str()))?;
+                    if inner.iter().any(|verb| matches!(verb, written::Verb::Smart(_))) {
+                        let message = format!("set of verbs `{}` names another set", name.text);
+                        return Err(Box::new(self.fault("Q0213", message, &name.span)));
+                    }
+                    verbs.extend(self.verbs(&inner)?);
+                }
+            }
+        }
+        Ok(verbs)
+    }
+}
+
+/// A class if it begins with a capital, else a type.
+fn named(name: &str) -> Kind {
+    match name.starts_with(char::is_uppercase) {
+        true => Kind::Class(name.to_owned()),
+        false => Kind::Type(name.to_owned()),
+    }
+}
+
+/// The classes, types and verbs that a query names.
+pub(super) fn names(query: &Checked, found: &mut Vec<(&'static str, String)>) {
+    fn entity(test: &EntityTest, found: &mut Vec<(&'static str, String)>) {
+        for kind in &test.any {
+            match kind {
+                Kind::Class(name) => found.push(("class", name.clone())),
+                Kind::Type(name) => found.push(("type", name.clone())),
+                _ => {}
+            }
+        }
+    }
+    fn steps(all: &[Step], found: &mut Vec<(&'static str, String)>) {
+        for step in all {
+            match step {
+                Step::Hop(hop) => {
+                    // A set of verbs names more than any one graph has.
+                    let verbs = hop.verbs.iter().flatten().filter(|verb| verb.asked());
+                    found.extend(verbs.map(|verb| ("verb", verb.name.clone())));
+                    entity(&hop.target, found);
+                }
+                Step::Join(join) => entity(&join.target, found),
+                Step::Group { steps: inner, .. } | Step::Not(inner) => steps(inner, found),
+                Step::From(_) => {}
+            }
+        }
+    }
+    entity(&query.start, found);
+    steps(&query.ops, found);
+}
+
+/// The property of the entity in slot `to` that a condition says equals another value.
+fn key_of(test: &Test, to: Slot) -> Option<(String, Term)> {
+    match test {
+        Test::And(tests) => tests.iter().find_map(|test| key_of(test, to)),
+        Test::Compare { left, op: Op::Equal, negated: false, right: Values::Term(right) } => {
+            let asks = |term: &Term| {
+                let mut found = Vec::new();
+                selectors(term, &mut found);
+                found.contains(&Of::Entity(to))
+            };
+            match (left, right) {
+                (Term::Property(Of::Entity(slot), name), value)
+                | (value, Term::Property(Of::Entity(slot), name))
+                    if *slot == to && !asks(value) =>
+                {
+                    Some((name.clone(), value.clone()))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The selectors that a term asks, each once.
+pub(super) fn selectors(term: &Term, found: &mut Vec<Of>) {
+    match term {
+        Term::Property(of, _) | Term::Whole(of) | Term::All(of) => {
+            if !found.contains(of) {
+                found.push(*of);
+            }
+        }
+        Term::Call(_, terms) => terms.iter().for_each(|term| selectors(term, found)),
+        Term::Minus(term) => selectors(term, found),
+        Term::Binary(left, _, right) => {
+            selectors(left, found);
+            selectors(right, found);
+        }
+        Term::Undefined
+        | Term::Value(_)
+        | Term::Unwind(_)
+        | Term::Aggregate(_)
+        | Term::Column(_) => {}
+    }
+}

@@ -1,0 +1,234 @@
+//! A query as meant: names are slots of a row, placeholders are filled in, and all of it can be run.
+//!
+//! `check` makes it of a query as written (`syntax`), `plan` and `matching` run it.
+
+use super::syntax::{Arrow, Math, Op};
+use crate::graph::Value;
+use regex::Regex;
+use std::sync::Arc;
+
+/// Position of an entity in a row.
+pub(super) type Slot = usize;
+
+/// A query that can be run.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    pub unique: bool,
+    pub shortest: Option<Shortest>,
+    /// Whether entities that were deleted are found as well.
+    pub deleted: bool,
+    /// What the entity in slot 0 must be.
+    pub start: EntityTest,
+    pub ops: Vec<Step>,
+    pub filter: Option<Test>,
+    pub output: Output,
+    pub skip: u64,
+    pub limit: Option<u64>,
+    /// Numbers of slots for entities and for relationships.
+    pub entity_slots: usize,
+    pub relationship_slots: usize,
+    /// Frontiers of groups that have no name: they tell no two rows apart.
+    pub unnamed: Vec<Slot>,
+    /// Frontiers of the groups, for lists of a query that has nothing but optional groups.
+    pub reached: Vec<Slot>,
+}
+
+/// Which of the paths between two ends are kept: those of the fewest relationships.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shortest {
+    /// Every such path, not one.
+    pub all: bool,
+    /// The slot of the last entity.
+    pub end: Slot,
+}
+
+/// What an entity must be.
+#[derive(Clone, Debug)]
+pub(super) struct EntityTest {
+    /// One of these.
+    pub any: Vec<Kind>,
+    pub scope: Option<String>,
+    pub with: Option<Test>,
+}
+
+/// One way for an entity to fit a selector.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Any,
+    Class(String),
+    Type(String),
+    /// Each word, in lower case, is part of some property.
+    Words(Vec<String>),
+    /// All of these.
+    All(Vec<EntityTest>),
+}
+
+/// What can follow an entity in a pattern.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Hop(Box<Hop>),
+    /// Go on from the entity in this slot: steps before it led another way.
+    From(Slot),
+    Group {
+        steps: Vec<Step>,
+        least: u32,
+        most: u32,
+        frontier: Slot,
+    },
+    Not(Vec<Step>),
+    Join(Box<Join>),
+}
+
+/// An entity found by its values, not by a relationship.
+#[derive(Clone, Debug)]
+pub(super) struct Join {
+    pub target: EntityTest,
+    pub to: Slot,
+    /// The property of the target that a value known before it must equal.
+    pub property: String,
+    pub value: Term,
+    /// The whole condition.
+    pub on: Test,
+}
+
+/// A relationship, or several in a row, and the entity it leads to.
+#[derive(Clone, Debug)]
+pub(super) struct Hop {
+    /// `None` means any.
+    pub verbs: Option<Vec<Verb>>,
+    /// What the last relationship of several must be, if not just any of the verbs.
+    pub by: Option<Vec<Verb>>,
+    pub arrow: Arrow,
+    pub scope: Option<String>,
+    pub relationship: Slot,
+    pub target: EntityTest,
+    pub to: Slot,
+    /// Least and most relationships; `None` for a plain step.
+    pub repeat: Option<(u32, u32)>,
+    pub via: Option<EntityTest>,
+    pub nearest: bool,
+    /// Every shortest chain of a quantified step, not one.
+    pub every: bool,
+    /// Matched from its target to its left entity.
+    pub backward: bool,
+    /// What WHERE says of what is known once the step is made.
+    pub checks: Vec<Test>,
+}
+
+/// A verb that a step may follow, or not.
+#[derive(Clone, Debug)]
+pub(super) struct Verb {
+    /// Upper case; empty for all verbs that are not named.
+    pub name: String,
+    /// Which way, if not that of the step.
+    pub arrow: Option<Arrow>,
+    /// Whether it is not followed at all.
+    pub never: bool,
+}
+
+impl Verb {
+    /// Whether it stands there because a query looks for it.
+    pub(super) fn asked(&self) -> bool {
+        !self.name.is_empty() && self.arrow.is_none() && !self.never
+    }
+}
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub(super) enum Test {
+    Or(Vec<Test>),
+    And(Vec<Test>),
+    Not(Box<Test>),
+    Compare { left: Term, op: Op, negated: bool, right: Values },
+}
+
+/// What the left side is compared with.
+#[derive(Clone, Debug)]
+pub(super) enum Values {
+    Or(Vec<Values>),
+    And(Vec<Values>),
+    Term(Term),
+    Pattern(Regex),
+    /// The values of the only column of a query. Shared, so that its answer is known by its place.
+    Query(Arc<Checked>),
+}
+
+/// Whose property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Of {
+    /// The entity that a WITH tests.
+    Subject,
+    Entity(Slot),
+    Relationship(Slot),
+}
+
+/// A value, computed from a row.
+#[derive(Clone, Debug)]
+pub(super) enum Term {
+    Undefined,
+    Value(Value<'static>),
+    Property(Of, String),
+    Whole(Of),
+    All(Of),
+    Call(Function, Vec<Term>),
+    /// Number of a list whose items take turns.
+    Unwind(usize),
+    Aggregate(usize),
+    Column(usize),
+    Minus(Box<Term>),
+    Binary(Box<Term>, Math, Box<Term>),
+}
+
+/// Functions of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Function {
+    Abs,
+    Sqrt,
+    Ceil,
+    Floor,
+    Round,
+    Coalesce,
+    Concat,
+    Merge,
+    Depth,
+}
+
+/// Functions of many rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AggregateKind {
+    Count,
+    Rows,
+    Sum,
+    Average,
+    Least,
+    Greatest,
+}
+
+/// One call of an aggregate function.
+#[derive(Clone, Debug)]
+pub(super) struct Aggregate {
+    pub kind: AggregateKind,
+    pub argument: Term,
+    /// The selectors in the argument: each combination counts once.
+    pub over: Vec<Of>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub(super) enum Output {
+    List { order: Vec<(Term, bool)> },
+    Tree,
+    Table(Box<Table>),
+}
+
+/// A table: columns, of which the last ones may only be there to sort by.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub names: Vec<String>,
+    pub columns: Vec<Term>,
+    pub aggregates: Vec<Aggregate>,
+    pub unwinds: Vec<Term>,
+    pub having: Option<Test>,
+    /// Column and whether descending.
+    pub order: Vec<(usize, bool)>,
+}

@@ -1,0 +1,215 @@
+//! Conditions: what stands behind WITH, WHERE, HAVING and ON.
+
+use super::super::lex::{self, Word};
+use super::super::syntax::*;
+use super::{Parsed, Parser, one_or};
+
+impl Parser<'_> {
+    pub(super) fn cond(&mut self) -> Parsed<Cond> {
+        self.nested(|parser| {
+            let mut any = vec![parser.conj()?];
+            while parser.eat_keyword("OR") {
+                any.push(parser.conj()?);
+            }
+            Ok(one_or(any, Cond::Or))
+        })
+    }
+
+    pub(super) fn conj(&mut self) -> Parsed<Cond> {
+        let mut all = vec![self.prim()?];
+        while self.eat_keyword("AND") {
+            all.push(self.prim()?);
+        }
+        Ok(one_or(all, Cond::And))
+    }
+
+    pub(super) fn prim(&mut self) -> Parsed<Cond> {
+        let negated = self.eat_symbol("!")
+            || self.is_keyword("NOT") && {
+                self.next();
+                true
+            };
+        if negated && !self.is_symbol("(") {
+            // `NOT a = 1` is the opposite of one comparison.
+            let compare = Cond::Compare(Box::new(self.compare()?));
+            return Ok(Cond::Not(Box::new(compare)));
+        }
+        if self.is_symbol("(") {
+            self.expect_symbol("(")?;
+            let inner = self.cond()?;
+            if !self.eat_symbol(")") {
+                return Err(self.unexpected("`AND`, `OR` or `)`"));
+            }
+            return Ok(match negated {
+                true => Cond::Not(Box::new(inner)),
+                false => inner,
+            });
+        }
+        self.compare().map(|compare| Cond::Compare(Box::new(compare)))
+    }
+
+    pub(super) fn compare(&mut self) -> Parsed<Compare> {
+        let left = match self.peek() {
+            Word::Name(name) if !self.continues(&name) || self.compared() => self.operand()?,
+            Word::Symbol("[") => self.operand()?,
+            Word::Text(_) => {
+                let fault = *self.unexpected("a property name");
+                return Err(Box::new(
+                    fault
+                        .help("several values of one property stand in brackets: `= ('a' OR 'b')`"),
+                ));
+            }
+            _ => return Err(self.unexpected("a property name")),
+        };
+        let (op, negated) = match self.peek() {
+            Word::Symbol("=") => (Op::Equal, false),
+            Word::Symbol("!=") => (Op::Equal, true),
+            Word::Symbol("~=") => (Op::Contains, false),
+            Word::Symbol("!~=") => (Op::Contains, true),
+            Word::Symbol("^=") => (Op::Begins, false),
+            Word::Symbol("!^=") => (Op::Begins, true),
+            Word::Symbol("$=") => (Op::Ends, false),
+            Word::Symbol("!$=") => (Op::Ends, true),
+            Word::Symbol("<") if matches!(self.second(), Word::Symbol(">")) => {
+                let start = self.here().start;
+                let end = lex::word_at(self.text, self.here().end).1.end;
+                let fault = self.fault("Q0101", "unknown operator `<>`", start..end);
+                return Err(Box::new(fault.patch("write `!=`", start..end, "!=")));
+            }
+            Word::Symbol("<") => (Op::Less, false),
+            Word::Symbol("<=") => (Op::LessOrEqual, false),
+            Word::Symbol(">") => (Op::Greater, false),
+            Word::Symbol(">=") => (Op::GreaterOrEqual, false),
+            Word::Name(word) if word.eq_ignore_ascii_case("IN") => {
+                self.next();
+                let right = self.one_of()?;
+                return Ok(Compare { left, op: Op::Equal, negated: false, right });
+            }
+            Word::Name(word)
+                if word.eq_ignore_ascii_case("NOT")
+                    && matches!(self.second(), Word::Name(w) if w.eq_ignore_ascii_case("IN")) =>
+            {
+                self.next();
+                self.next();
+                let right = self.one_of()?;
+                return Ok(Compare { left, op: Op::Equal, negated: true, right });
+            }
+            Word::Name(word) if word.eq_ignore_ascii_case("LIKE") => {
+                let fault = self.fault("Q0101", "there is no `LIKE`", self.here());
+                return Err(Box::new(fault.help(
+                    "`~=` contains, `^=` begins with, `$=` ends with, `= /pattern/` matches",
+                )));
+            }
+            _ => return Err(self.unexpected("`=`, `!=`, `~=`, `^=`, `$=`, `<`, `<=`, `>` or `>=`")),
+        };
+        self.next();
+        let right = self.right(op == Op::Equal)?;
+        Ok(Compare { left, op, negated, right })
+    }
+
+    /// Whether a word is a property after all, since an operator follows it: `limit > 5`.
+    pub(super) fn compared(&self) -> bool {
+        const OPERATORS: [&str; 12] =
+            ["=", "!=", "~=", "!~=", "^=", "!^=", "$=", "!$=", "<", "<=", ">", ">="];
+        matches!(self.second(), Word::Symbol(symbol) if OPERATORS.contains(&symbol))
+    }
+
+    /// The list of `IN ('a', 'b')`, in round or square brackets.
+    pub(super) fn one_of(&mut self) -> Parsed<Right> {
+        if self.eat_symbol("[") {
+            let mut values = vec![self.right_atom()?];
+            while self.eat_symbol(",") {
+                values.push(self.right_atom()?);
+            }
+            self.expect_symbol("]")?;
+            return Ok(Right::Or(values));
+        }
+        self.expect_symbol("(")?;
+        let mut values = vec![self.right_atom()?];
+        while self.eat_symbol(",") {
+            values.push(self.right_atom()?);
+        }
+        self.expect_symbol(")")?;
+        Ok(Right::Or(values))
+    }
+
+    pub(super) fn right(&mut self, may_ask: bool) -> Parsed<Right> {
+        if !self.is_symbol("(") {
+            return self.right_atom();
+        }
+        self.nested(|parser| {
+            parser.next();
+            let right = match parser.is_keyword("FIND") {
+                true if may_ask => Right::Query(Box::new(parser.query()?)),
+                true => {
+                    let fault =
+                        parser.fault("Q0208", "a query can only follow `=` or `!=`", parser.here());
+                    return Err(Box::new(fault));
+                }
+                false => parser.list()?,
+            };
+            match parser.eat_symbol(")") {
+                true => Ok(right),
+                false => Err(parser.unexpected("`AND`, `OR` or `)`")),
+            }
+        })
+    }
+
+    pub(super) fn list(&mut self) -> Parsed<Right> {
+        let mut any = vec![self.list_and()?];
+        while self.eat_keyword("OR") || self.eat_symbol(",") || self.eat_symbol("|") {
+            any.push(self.list_and()?);
+        }
+        Ok(one_or(any, Right::Or))
+    }
+
+    pub(super) fn list_and(&mut self) -> Parsed<Right> {
+        let mut all = vec![self.right(false)?];
+        while self.eat_keyword("AND") {
+            all.push(self.right(false)?);
+        }
+        Ok(one_or(all, Right::And))
+    }
+
+    pub(super) fn right_atom(&mut self) -> Parsed<Right> {
+        if self.is_symbol("/") {
+            return self.pattern();
+        }
+        match self.peek() {
+            Word::Name(name) if self.continues(&name) => return Err(self.unexpected("a value")),
+            Word::Name(_) | Word::Text(_) | Word::Number(_) | Word::Hole(_) => {}
+            Word::Symbol("-" | "[") => {}
+            _ => return Err(self.unexpected("a value")),
+        }
+        self.operand().map(Right::Value)
+    }
+
+    pub(super) fn pattern(&mut self) -> Parsed<Right> {
+        let start = self.here().start;
+        let Some((pattern, flags, len)) = lex::regex(&self.text[start..]) else {
+            let fault =
+                self.fault("Q0103", "regular expression is not closed", start..self.text.len());
+            return Err(Box::new(fault.help("end it with `/`; inside it write `\\/`")));
+        };
+        let span = start..start + len;
+        if let Some(bad) = flags.chars().find(|c| *c != 'i') {
+            let at = span.end - flags.len()..span.end;
+            let fault = self.fault("Q0109", format!("unknown flag `{bad}`"), at);
+            return Err(Box::new(fault.help("`i` ignores case; there are no others")));
+        }
+        let regex = regex::RegexBuilder::new(pattern)
+            .case_insensitive(!flags.is_empty())
+            .size_limit(1 << 22)
+            .build()
+            .map_err(|e| {
+                let why = e.to_string();
+                let why = why.lines().last().unwrap_or_default();
+                let why = why.strip_prefix("error: ").unwrap_or(why).to_owned();
+                let fault = self.fault("Q0109", format!("regular expression: {why}"), span.clone());
+                Box::new(fault.note("matching takes linear time, so look-around and back-references are not allowed"))
+            })?;
+        self.at = span.end;
+        self.last = span.end;
+        Ok(Right::Pattern(regex, span))
+    }
+}

@@ -1,0 +1,374 @@
+//! The pattern of a query: entities, and the steps, groups and joins that follow them.
+
+use super::super::lex::{self, Word};
+use super::super::syntax::*;
+use super::{Parsed, Parser};
+
+/// Largest upper bound of a quantifier.
+const REPEAT_MAX: u32 = 100;
+
+impl Parser<'_> {
+    pub(super) fn entity(&mut self) -> Parsed<EntityPattern> {
+        let alternatives = match self.eat_symbol("(") {
+            true => {
+                let mut all = vec![self.alternative()?];
+                while self.eat_symbol("|") || self.eat_keyword("OR") {
+                    all.push(self.alternative()?);
+                }
+                self.expect_symbol(")")?;
+                all
+            }
+            false => vec![self.alternative()?],
+        };
+        let scope = self.in_scope()?;
+        let with = match self.eat_keyword("WITH") {
+            true => Some(self.cond()?),
+            false => None,
+        };
+        let alias = self.alias()?;
+        if let Some(alias) = &alias
+            && with.is_none()
+            && self.is_keyword("WITH")
+        {
+            let at = self.here();
+            let (line, column) = self.source.place(at.start);
+            let fault = self
+                .fault("Q0105", "`AS` stands before `WITH`", at.clone())
+                .context(alias.span.clone(), "move this behind the condition")
+                .note(format!("Unexpected token \"WITH\" at line {line} column {column}"))
+                .help(format!("write `WITH ... AS {}`", alias.text));
+            return Err(Box::new(fault));
+        }
+        Ok(EntityPattern { alternatives, scope, with, alias })
+    }
+
+    pub(super) fn in_scope(&mut self) -> Parsed<Option<Text>> {
+        let scoped = self.is_keyword("IN")
+            && matches!(self.second(), Word::Name(name) if name.eq_ignore_ascii_case("SCOPE"));
+        if !scoped {
+            return Ok(None);
+        }
+        let start = self.here();
+        self.next();
+        self.next();
+        self.extension("`IN SCOPE`", self.since(start.start))?;
+        self.text_value("the name of a scope in quotes").map(Some)
+    }
+
+    pub(super) fn text_value(&mut self, expected: &str) -> Parsed<Text> {
+        match self.peek() {
+            Word::Text(_) | Word::Hole(_) => {
+                let (word, span) = self.next();
+                match word {
+                    Word::Hole(text) => Ok(Text { text, hole: true, span }),
+                    Word::Text(text) => Ok(Text { text, hole: false, span }),
+                    _ => Err(self.unexpected(expected)),
+                }
+            }
+            _ => Err(self.unexpected(expected)),
+        }
+    }
+
+    pub(super) fn alternative(&mut self) -> Parsed<Alternative> {
+        match self.peek() {
+            Word::Symbol("*") => {
+                self.next();
+                Ok(Alternative::Any)
+            }
+            Word::Text(_) | Word::Hole(_) => self.text_value("a selector").map(Alternative::Text),
+            Word::Symbol("#") => {
+                self.next();
+                let smart = self.name("the name of a smart class")?;
+                let of = matches!(self.peek(), Word::Name(name) if !self.continues(&name));
+                match of {
+                    true => Ok(Alternative::SmartOf(smart, self.name("a class or type")?)),
+                    false => Ok(Alternative::Smart(smart)),
+                }
+            }
+            _ => self.name("a class, a type, `*`, a text in quotes or `(`").map(Alternative::Name),
+        }
+    }
+
+    pub(super) fn alias(&mut self) -> Parsed<Option<Named>> {
+        match self.eat_keyword("AS") {
+            true => self.name("an alias").map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Steps and groups, as many as stand here.
+    pub(super) fn elements(&mut self) -> Parsed<Vec<Element>> {
+        let mut elements = Vec::new();
+        loop {
+            self.room(elements.len(), "steps")?;
+            if self.is_keyword("THAT") {
+                elements.push(self.step()?);
+            } else if self.is_symbol("(") && self.group_follows() {
+                elements.push(self.group()?);
+            } else {
+                return Ok(elements);
+            }
+        }
+    }
+
+    /// Whether the bracket here opens a group: `THAT` follows it, or another such bracket.
+    pub(super) fn group_follows(&self) -> bool {
+        let mut at = self.at;
+        loop {
+            let (word, span) = lex::word_at(self.text, at);
+            match word {
+                Word::Symbol("(") => at = span.end,
+                Word::Name(name) => return name.eq_ignore_ascii_case("THAT"),
+                _ => return false,
+            }
+        }
+    }
+
+    pub(super) fn group(&mut self) -> Parsed<Element> {
+        let elements = self.nested(|parser| {
+            parser.expect_symbol("(")?;
+            let elements = parser.elements()?;
+            if elements.is_empty() {
+                return Err(parser.unexpected("`THAT`"));
+            }
+            match parser.eat_symbol(")") {
+                true => Ok(elements),
+                false => Err(parser.unexpected("`THAT` or `)`")),
+            }
+        })?;
+        let (least, most) = match self.eat_symbol("?") {
+            true => (0, 1),
+            false => match self.quantifier()? {
+                Some(bounds) => bounds,
+                None => return Err(self.unexpected("`?` or `{1,3}` after a group in brackets")),
+            },
+        };
+        let alias = self.alias()?;
+        Ok(Element::Group { elements, least, most, alias })
+    }
+
+    /// `{2}`, `{1,4}`, `{,4}`.
+    pub(super) fn quantifier(&mut self) -> Parsed<Option<(u32, u32)>> {
+        if !self.is_symbol("{") {
+            return Ok(None);
+        }
+        let start = self.here().start;
+        self.next();
+        let bound = |parser: &mut Self| match parser.peek() {
+            Word::Number(digits) => {
+                let at = parser.here();
+                let number = digits.parse::<u32>().ok().filter(|n| *n <= REPEAT_MAX);
+                parser.next();
+                number.map(Some).ok_or_else(|| {
+                    let message = format!("`{digits}` is no bound from 0 to {REPEAT_MAX}");
+                    Box::new(parser.fault("Q0108", message, at))
+                })
+            }
+            _ => Ok(None),
+        };
+        let least = bound(self)?;
+        let most = match self.eat_symbol(",") {
+            true => bound(self)?,
+            false => least,
+        };
+        let Some(most) = most else {
+            return Err(self.unexpected("the upper bound, as in `{1,4}`"));
+        };
+        self.expect_symbol("}")?;
+        let span = self.since(start);
+        self.extension("a quantifier", span.clone())?;
+        let least = least.unwrap_or(1);
+        if least > most || most == 0 {
+            let message = format!("`{}` asks for nothing", &self.text[span.clone()]);
+            return Err(Box::new(self.fault("Q0108", message, span)));
+        }
+        Ok(Some((least, most)))
+    }
+
+    pub(super) fn step(&mut self) -> Parsed<Element> {
+        let start = self.here().start;
+        self.next();
+        if self.is_symbol("!") && self.negated_chain_follows() {
+            self.next();
+            let at = self.here();
+            self.extension("a negated chain in brackets", at)?;
+            return self.nested(|parser| {
+                parser.expect_symbol("(")?;
+                let elements = parser.elements()?;
+                parser.expect_symbol(")")?;
+                Ok(Element::Not(elements))
+            });
+        }
+        let negated = self.eat_symbol("!");
+        let nearest = self.nearest()?;
+        if self.is_symbol(">>") || self.is_symbol("<<") {
+            let at = self.here();
+            let fault = self.fault("Q0106", "the arrow stands before the verb", at);
+            return Err(Box::new(fault.help("write it after the verb: `THAT HAS >> Device`")));
+        }
+        let verbs = self.verbs()?;
+        if self.is_symbol("?") {
+            let fault = self.fault("Q0101", "a verb cannot be optional by itself", self.here());
+            return Err(Box::new(
+                fault.help("put the whole step in brackets: `(THAT IS Person)?`"),
+            ));
+        }
+        self.eat_keyword("TO");
+        let repeat = self.quantifier()?;
+        let by = self.by(repeat.is_some())?;
+        let via = match self.is_keyword("VIA")
+            && !matches!(self.second(), Word::Name(n) if self.continues(&n))
+        {
+            true if repeat.is_some() => {
+                self.next();
+                Some(Box::new(self.entity()?))
+            }
+            _ => None,
+        };
+        let arrow = match self.peek() {
+            Word::Symbol(">>") => Arrow::Out,
+            Word::Symbol("<<") => Arrow::In,
+            _ => Arrow::Both,
+        };
+        if arrow != Arrow::Both {
+            self.next();
+        }
+        let scope = self.in_scope()?;
+        let alias = self.alias()?;
+        let target = self.entity()?;
+        if nearest && repeat.is_none() {
+            let span = self.since(start);
+            let fault = self.fault("Q0101", "`NEAREST` needs to know how far to look", span);
+            return Err(Box::new(
+                fault.help("give the verbs a quantifier: `THAT NEAREST OWNS{1,5} << Person`"),
+            ));
+        }
+        // A relationship may be called MATCHES too: it is the join only if `ON` follows.
+        let joins = matches!(
+            verbs.as_slice(),
+            [Verb::Named(verb, None)] if verb.text.eq_ignore_ascii_case("MATCHES")
+        );
+        if joins && self.is_keyword("ON") {
+            let span = self.since(start);
+            self.extension("`MATCHES ... ON`", span.clone())?;
+            if repeat.is_some() || arrow != Arrow::Both || scope.is_some() || alias.is_some() {
+                let fault = self.fault("Q0101", "`MATCHES ... ON` follows no relationship", span);
+                return Err(Box::new(
+                    fault.help("leave out quantifier, arrow, scope and the alias of the step"),
+                ));
+            }
+            self.next();
+            let on = self.cond()?;
+            return Ok(Element::Matches { negated, target, on, span });
+        }
+        let step = Step { negated, nearest, verbs, repeat, by, via, arrow, scope, alias, target };
+        Ok(Element::Step(Box::new(step)))
+    }
+
+    /// Whether `!` here is followed by a chain in brackets, not by a list of verbs.
+    pub(super) fn negated_chain_follows(&self) -> bool {
+        let (_, bang) = lex::word_at(self.text, self.at);
+        let (word, bracket) = lex::word_at(self.text, bang.end);
+        let (inside, _) = lex::word_at(self.text, bracket.end);
+        word == Word::Symbol("(")
+            && matches!(inside, Word::Name(name) if name.eq_ignore_ascii_case("THAT"))
+    }
+
+    /// `NEAREST` before the verbs; a verb may have that name too.
+    pub(super) fn nearest(&mut self) -> Parsed<bool> {
+        let follows = match self.second() {
+            Word::Symbol("(") => true,
+            Word::Name(_) => {
+                let after = lex::word_at(self.text, self.here().end).1.end;
+                matches!(lex::word_at(self.text, after).0, Word::Symbol("{"))
+            }
+            _ => false,
+        };
+        if !self.is_keyword("NEAREST") || !follows {
+            return Ok(false);
+        }
+        let at = self.here();
+        self.extension("`NEAREST`", at)?;
+        self.next();
+        Ok(true)
+    }
+
+    pub(super) fn verbs(&mut self) -> Parsed<Vec<Verb>> {
+        if self.eat_symbol("(") {
+            let verbs = self.verb_list()?;
+            self.expect_symbol(")")?;
+            return Ok(verbs);
+        }
+        if self.is_symbol("#") {
+            return Ok(vec![self.verb()?]);
+        }
+        let verb = self.name("a verb such as `HAS`, or `RELATES TO`")?;
+        match verb.text.eq_ignore_ascii_case("RELATES") {
+            true => Ok(Vec::new()),
+            false => Ok(vec![Verb::Named(verb, None)]),
+        }
+    }
+
+    /// `HAS | USES << | !MONITORS | * >>`.
+    pub(super) fn verb_list(&mut self) -> Parsed<Vec<Verb>> {
+        let mut verbs = vec![self.verb()?];
+        while self.eat_symbol("|") || self.eat_keyword("OR") || self.eat_symbol(",") {
+            verbs.push(self.verb()?);
+        }
+        Ok(verbs)
+    }
+
+    /// One of the verbs in a list.
+    pub(super) fn verb(&mut self) -> Parsed<Verb> {
+        let start = self.here().start;
+        let arrow = |parser: &mut Self| -> Parsed<Option<Arrow>> {
+            let arrow = match parser.peek() {
+                Word::Symbol(">>") => Arrow::Out,
+                Word::Symbol("<<") => Arrow::In,
+                _ => return Ok(None),
+            };
+            let at = parser.here();
+            parser.next();
+            parser.extension("an arrow inside a list of verbs", at)?;
+            Ok(Some(arrow))
+        };
+        if self.eat_symbol("#") {
+            let name = self.name("the name of a set of verbs")?;
+            self.extension("a set of verbs", self.since(start))?;
+            return Ok(Verb::Smart(name));
+        }
+        if self.eat_symbol("!") {
+            let verb = self.name("a verb")?;
+            self.extension("`!` inside a list of verbs", self.since(start))?;
+            return Ok(Verb::Never(verb));
+        }
+        if self.eat_symbol("*") {
+            let span = self.since(start);
+            self.extension("`*` as a verb", span)?;
+            return Ok(Verb::Others(arrow(self)?));
+        }
+        let verb = self.name("a verb")?;
+        if verb.text.eq_ignore_ascii_case("RELATES") && self.eat_keyword("TO") {
+            return Ok(Verb::Others(arrow(self)?));
+        }
+        // `TO` behind a verb is noise.
+        self.eat_keyword("TO");
+        Ok(Verb::Named(verb, arrow(self)?))
+    }
+
+    /// `BY OWNS` after a quantifier: the last relationship.
+    pub(super) fn by(&mut self, repeated: bool) -> Parsed<Vec<Verb>> {
+        let follows = match self.second() {
+            Word::Symbol("(" | "#") => true,
+            Word::Name(name) => !self.continues(&name),
+            _ => false,
+        };
+        if !repeated || !self.is_keyword("BY") || !follows {
+            return Ok(Vec::new());
+        }
+        let at = self.here();
+        self.extension("`BY`", at)?;
+        self.next();
+        self.verbs()
+    }
+}

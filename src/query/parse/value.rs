@@ -1,0 +1,185 @@
+//! Values: literals, dates with their offsets, and paths.
+
+use super::super::date;
+use super::super::lex::{self, Word};
+use super::super::syntax::*;
+use super::{Parsed, Parser};
+use crate::graph::Value;
+
+impl Parser<'_> {
+    /// A value of a comparison: no arithmetic but that of dates.
+    pub(super) fn operand(&mut self) -> Parsed<Expr> {
+        let start = self.here().start;
+        let minus = self.eat_symbol("-");
+        let mut expr = self.atom()?;
+        if minus {
+            expr = self.negative(expr, start)?;
+        }
+        Ok(expr)
+    }
+
+    pub(super) fn negative(&mut self, expr: Expr, start: usize) -> Parsed<Expr> {
+        let span = self.since(start);
+        match &expr.kind {
+            ExprKind::Number(_) => {
+                let digits = format!("-{}", &self.text[expr.span.clone()]);
+                let number = self.number(&digits, span.clone())?;
+                Ok(Expr { kind: ExprKind::Number(number), span })
+            }
+            _ => Ok(Expr { kind: ExprKind::Minus(Box::new(expr)), span }),
+        }
+    }
+
+    pub(super) fn number(&self, digits: &str, at: Span) -> Parsed<Value<'static>> {
+        Value::number(digits).ok_or_else(|| {
+            let message = format!("number `{digits}` cannot be held exactly in 64 bits");
+            Box::new(self.fault("Q0108", message, at))
+        })
+    }
+
+    /// A literal, a date with its offset, or a path.
+    pub(super) fn atom(&mut self) -> Parsed<Expr> {
+        let start = self.here().start;
+        let kind = match self.peek() {
+            Word::Number(digits) => {
+                let (_, at) = self.next();
+                ExprKind::Number(self.number(&digits, at)?)
+            }
+            Word::Text(_) | Word::Hole(_) => ExprKind::Text(self.text_value("a value")?),
+            Word::Name(name) if name.eq_ignore_ascii_case("date") && self.date_follows() => {
+                ExprKind::Time(self.date()?)
+            }
+            Word::Name(name) if name.eq_ignore_ascii_case("true") => {
+                self.next();
+                ExprKind::Bool(true)
+            }
+            Word::Name(name) if name.eq_ignore_ascii_case("false") => {
+                self.next();
+                ExprKind::Bool(false)
+            }
+            Word::Name(name)
+                if ["undefined", "null"].iter().any(|word| word.eq_ignore_ascii_case(&name)) =>
+            {
+                self.next();
+                ExprKind::Undefined
+            }
+            Word::Name(_) | Word::Symbol("[") => return self.path(),
+            _ => return Err(self.unexpected("a value")),
+        };
+        Ok(Expr { kind, span: self.since(start) })
+    }
+
+    /// Whether `date` here is `date.now` or `date(...)` and not a property.
+    pub(super) fn date_follows(&self) -> bool {
+        let (word, span) = lex::word_at(self.text, self.here().end);
+        match word {
+            Word::Symbol("(") => true,
+            Word::Symbol(".") => matches!(
+                lex::word_at(self.text, span.end).0,
+                Word::Name(name) if name.eq_ignore_ascii_case("now")
+            ),
+            _ => false,
+        }
+    }
+
+    pub(super) fn date(&mut self) -> Parsed<i64> {
+        self.next();
+        let time = match self.eat_symbol("(") {
+            true => {
+                let start = self.here().start;
+                let len = self.text[start..].find(')').unwrap_or(self.text.len() - start);
+                let written = self.text[start..start + len].trim();
+                let at = start..start + written.len();
+                self.at = start + len;
+                self.last = self.at;
+                self.expect_symbol(")")?;
+                date::parse(written.trim_matches(['\'', '"'])).ok_or_else(|| {
+                    let fault = self.fault("Q0108", format!("`{written}` is no date"), at);
+                    Box::new(
+                        fault.help("write ISO 8601, from `2024` to `2024-05-01T12:00:00.000Z`"),
+                    )
+                })?
+            }
+            false => {
+                self.next();
+                self.next();
+                // `date.now()` is the same.
+                if self.is_symbol("(") && matches!(self.second(), Word::Symbol(")")) {
+                    self.next();
+                    self.next();
+                }
+                self.now
+            }
+        };
+        let sign = match self.peek() {
+            Word::Symbol("+") => 1,
+            Word::Symbol("-") => -1,
+            _ => return Ok(time),
+        };
+        // `date.now - a.createdOn` is arithmetic of RETURN, not an offset.
+        let Word::Number(digits) = self.second() else { return Ok(time) };
+        let number_end = lex::word_at(self.text, self.here().end).1.end;
+        let (Word::Name(unit), unit_at) = lex::word_at(self.text, number_end) else {
+            return Ok(time);
+        };
+        let start = self.here().start;
+        self.at = unit_at.end;
+        self.last = unit_at.end;
+        let Some(unit) = date::unit(&unit) else {
+            let fault = self.fault("Q0108", format!("unknown unit of time `{unit}`"), unit_at);
+            return Err(Box::new(fault.help(format!("units are {}", date::UNITS))));
+        };
+        date::shift(time, sign, &digits, unit).ok_or_else(|| {
+            let at = start..unit_at.end;
+            Box::new(self.fault(
+                "Q0108",
+                format!("`{}` leads to no date", &self.text[at.clone()]),
+                at,
+            ))
+        })
+    }
+
+    /// `a.b.[c-d]`; brackets hold a name as it is.
+    pub(super) fn path(&mut self) -> Parsed<Expr> {
+        let start = self.here().start;
+        let mut parts = vec![self.part()?];
+        while self.eat_symbol(".") {
+            if self.eat_symbol("*") {
+                let [alias] = parts.as_slice() else { return Err(self.unexpected("a property")) };
+                let kind = ExprKind::All(alias.clone());
+                return Ok(Expr { kind, span: self.since(start) });
+            }
+            parts.push(self.part()?);
+        }
+        Ok(Expr { kind: ExprKind::Path(parts), span: self.since(start) })
+    }
+
+    pub(super) fn part(&mut self) -> Parsed<String> {
+        match self.peek() {
+            Word::Name(name) => {
+                self.next();
+                Ok(name)
+            }
+            Word::Number(digits) => {
+                self.next();
+                Ok(digits)
+            }
+            // Filled in where names are resolved: no property is called like this.
+            Word::Hole(name) => {
+                self.next();
+                Ok(format!("{{{{{name}}}}}"))
+            }
+            Word::Symbol("[") => {
+                let (_, open) = self.next();
+                let inside = &self.text[open.end..];
+                let Some(len) = inside.find(']') else {
+                    return Err(Box::new(self.fault("Q0102", "`[` is not closed", open)));
+                };
+                self.at = open.end + len + 1;
+                self.last = self.at;
+                Ok(inside[..len].trim().to_owned())
+            }
+            _ => Err(self.unexpected("a property name")),
+        }
+    }
+}

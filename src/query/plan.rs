@@ -1,0 +1,583 @@
+//! The plan: where in the pattern matching begins, how the entities there are found, and in which
+//! order the steps follow.
+//!
+//! The plain steps a pattern begins with can be matched from any of their entities: first back to
+//! the start, then on to where they end. What follows them (groups, negated steps, joins, steps
+//! that constrain their way) comes last, as written. WHERE is taken apart: what it says of these
+//! entities and relationships is tested as soon as they are known.
+
+use super::Stop;
+use super::check::selectors;
+use super::meant::{Checked, EntityTest, Hop, Kind, Of, Output, Slot, Step, Term, Test, Values};
+use super::read::Reader;
+use super::syntax::{Arrow, Op};
+use crate::graph::{CLASS_SEPARATOR, GraphRead, ObjectId, ScopeCounts, Value};
+use std::cell::Cell;
+
+/// From this many entities on, few of a class or type are looked up rather than passed by.
+const MANY: f64 = 65_536.0;
+/// A kind is rare if fewer than one entity in so many is of it.
+const RARE: f64 = 64.0;
+/// A way in by key that is so narrow is taken without comparing it with others.
+const FEW: usize = 64;
+
+/// A query as it will be matched.
+pub(super) struct Plan {
+    /// What matching begins at.
+    pub start: EntityTest,
+    pub slot: Slot,
+    pub access: Access,
+    pub steps: Vec<Step>,
+    /// What of WHERE is tested on whole rows.
+    pub filter: Option<Test>,
+    /// For people: the entities of the plain steps, in the order they are matched.
+    pub places: Vec<Place>,
+    /// How often each slot was filled.
+    pub met: Vec<Cell<u64>>,
+}
+
+/// How the entities are found that matching begins at.
+pub(super) enum Access {
+    /// These alone can fit.
+    Listed(Vec<u32>),
+    /// All live entities.
+    Scan,
+    /// All entities, the deleted too.
+    Everything,
+}
+
+/// An entity of the plain steps.
+pub(super) struct Place {
+    pub slot: Slot,
+    /// Its selector, in the words of the query.
+    pub selector: String,
+    /// How it is found or reached.
+    pub way: String,
+    /// How many are expected.
+    pub estimate: f64,
+}
+
+impl Plan {
+    /// Whether the pattern is matched from its start.
+    pub fn forward(&self) -> bool {
+        self.slot == 0
+    }
+}
+
+/// A way to the entities of one place.
+struct Way {
+    access: Access,
+    words: String,
+    /// How many have to be looked at, and how many of them are expected to fit.
+    looked_at: f64,
+    fitting: f64,
+}
+
+impl Way {
+    /// In about the time that passing one entity by takes.
+    fn cost(&self) -> f64 {
+        let looking = match self.access {
+            Access::Listed(_) => 5.0 * self.looked_at,
+            _ => self.looked_at,
+        };
+        looking + 50.0 * self.fitting
+    }
+}
+
+/// Makes the plan of a query.
+pub(super) fn plan<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+) -> Result<Plan, Stop<G::Error>> {
+    let stored = Stored { counts: reader.graph.counts()? };
+    // Which of several shortest paths is kept must not depend on where matching began, and nothing
+    // leads to what was deleted.
+    let fixed = query.shortest.is_some() || query.deleted;
+    let hops: Vec<&Hop> = query
+        .ops
+        .iter()
+        .map_while(|step| match step {
+            // What constrains the way from the left cannot be tested from the right.
+            Step::Hop(hop) if hop.via.is_none() && !hop.nearest && !fixed => Some(&**hop),
+            _ => None,
+        })
+        .collect();
+    let mut tests = vec![query.start.clone()];
+    tests.extend(hops.iter().map(|hop| hop.target.clone()));
+    let mut slots = vec![0];
+    slots.extend(hops.iter().map(|hop| hop.to));
+    let (filter, checks) = match query.shortest {
+        Some(_) => (query.filter.clone(), Vec::new()),
+        None => push_down(query.filter.as_ref(), &mut tests, &slots, &hops),
+    };
+    let (at, way) = choose(reader, query, &stored, &tests)?;
+    let mut steps = Vec::with_capacity(query.ops.len() + 1);
+    let mut places = vec![Place {
+        slot: slots[at],
+        selector: words(&tests[at]),
+        way: way.words,
+        estimate: way.fitting,
+    }];
+    let mut rows = way.fitting;
+    for i in (0..at).rev() {
+        let turned = turn(hops[i], tests[i].clone(), slots[i]);
+        rows *= stored.reached(reader, &turned);
+        places.push(place(&turned, rows));
+        steps.push(Step::Hop(Box::new(turned)));
+    }
+    if at > 0 && at < query.ops.len() {
+        steps.push(Step::From(slots[at]));
+    }
+    for i in at..hops.len() {
+        let hop = Hop { target: tests[i + 1].clone(), ..hops[i].clone() };
+        rows *= stored.reached(reader, &hop);
+        places.push(place(&hop, rows));
+        steps.push(Step::Hop(Box::new(hop)));
+    }
+    let mut known = vec![Of::Entity(slots[at])];
+    let mut waiting = checks;
+    for step in &mut steps {
+        let Step::Hop(hop) = step else { continue };
+        known.extend([Of::Entity(hop.to), Of::Relationship(hop.relationship)]);
+        let ready = |(_, of): &mut (Test, Vec<Of>)| of.iter().all(|of| known.contains(of));
+        hop.checks.extend(waiting.extract_if(.., ready).map(|(test, _)| test));
+    }
+    steps.extend(query.ops[hops.len()..].iter().cloned());
+    Ok(Plan {
+        start: tests.swap_remove(at),
+        slot: slots[at],
+        access: way.access,
+        steps,
+        filter,
+        places,
+        met: vec![Cell::new(0); query.entity_slots],
+    })
+}
+
+fn place(hop: &Hop, rows: f64) -> Place {
+    let verbs = match &hop.verbs {
+        Some(verbs) => verbs.iter().map(|verb| verb.name.as_str()).collect::<Vec<_>>().join("|"),
+        None => "RELATES TO".to_owned(),
+    };
+    let repeat = hop.repeat.map_or(String::new(), |(least, most)| format!("{{{least},{most}}}"));
+    let way = match hop.arrow {
+        Arrow::Out => format!("{verbs}{repeat} >>"),
+        Arrow::In => format!("{verbs}{repeat} <<"),
+        Arrow::Both => format!("{verbs}{repeat}"),
+    };
+    Place { slot: hop.to, selector: words(&hop.target), way, estimate: rows }
+}
+
+/// The same step from its target to its left entity.
+fn turn(hop: &Hop, target: EntityTest, to: Slot) -> Hop {
+    let verbs = hop.verbs.as_ref().map(|verbs| {
+        verbs
+            .iter()
+            .map(|verb| super::meant::Verb { arrow: verb.arrow.map(Arrow::turned), ..verb.clone() })
+            .collect()
+    });
+    Hop { verbs, target, to, arrow: hop.arrow.turned(), backward: true, ..hop.clone() }
+}
+
+/// Takes WHERE apart: what it says of one entity of the plain steps joins the test of that entity;
+/// what it says of several, or of relationships, is given with its selectors; the rest remains.
+fn push_down(
+    filter: Option<&Test>,
+    tests: &mut [EntityTest],
+    slots: &[Slot],
+    hops: &[&Hop],
+) -> (Option<Test>, Vec<(Test, Vec<Of>)>) {
+    let parts = match filter {
+        None => Vec::new(),
+        Some(Test::And(parts)) => parts.clone(),
+        Some(test) => vec![test.clone()],
+    };
+    let (mut rest, mut several) = (Vec::new(), Vec::new());
+    for part in parts {
+        let mut asked = Vec::new();
+        asked_by(&part, &mut asked);
+        let plain = |of: &Of| match of {
+            Of::Entity(slot) => slots.contains(slot),
+            Of::Relationship(slot) => hops.iter().any(|hop| hop.relationship == *slot),
+            Of::Subject => false,
+        };
+        match asked.as_slice() {
+            [Of::Entity(slot)] if slots.contains(slot) => {
+                let at = slots.iter().position(|known| known == slot).unwrap_or(0);
+                let mut part = part;
+                of_subject(&mut part);
+                tests[at].with = Some(match tests[at].with.take() {
+                    None => part,
+                    Some(Test::And(mut all)) => {
+                        all.push(part);
+                        Test::And(all)
+                    }
+                    Some(with) => Test::And(vec![with, part]),
+                });
+            }
+            [] => rest.push(part),
+            _ if asked.iter().all(plain) => several.push((part, asked)),
+            _ => rest.push(part),
+        }
+    }
+    let rest = match rest.len() {
+        0 => None,
+        1 => rest.pop(),
+        _ => Some(Test::And(rest)),
+    };
+    (rest, several)
+}
+
+/// The selectors that a condition asks, each once.
+fn asked_by(test: &Test, found: &mut Vec<Of>) {
+    fn values(right: &Values, found: &mut Vec<Of>) {
+        match right {
+            Values::Or(all) | Values::And(all) => all.iter().for_each(|one| values(one, found)),
+            Values::Term(term) => selectors(term, found),
+            Values::Pattern(_) | Values::Query(_) => {}
+        }
+    }
+    match test {
+        Test::Or(tests) | Test::And(tests) => tests.iter().for_each(|test| asked_by(test, found)),
+        Test::Not(test) => asked_by(test, found),
+        Test::Compare { left, right, .. } => {
+            selectors(left, found);
+            values(right, found);
+        }
+    }
+}
+
+/// Makes a condition on the only entity that it asks one on the entity that is tested.
+fn of_subject(test: &mut Test) {
+    fn term(one: &mut Term) {
+        match one {
+            Term::Property(of, _) | Term::Whole(of) | Term::All(of) => *of = Of::Subject,
+            Term::Call(_, terms) => terms.iter_mut().for_each(term),
+            Term::Minus(inner) => term(inner),
+            Term::Binary(left, _, right) => {
+                term(left);
+                term(right);
+            }
+            _ => {}
+        }
+    }
+    fn values(right: &mut Values) {
+        match right {
+            Values::Or(all) | Values::And(all) => all.iter_mut().for_each(values),
+            Values::Term(one) => term(one),
+            Values::Pattern(_) | Values::Query(_) => {}
+        }
+    }
+    match test {
+        Test::Or(tests) | Test::And(tests) => tests.iter_mut().for_each(of_subject),
+        Test::Not(test) => of_subject(test),
+        Test::Compare { left, right, .. } => {
+            term(left);
+            values(right);
+        }
+    }
+}
+
+/// The place to begin at: the one that costs least, or the start where it makes little difference,
+/// since from there a list needs one match of each entity.
+fn choose<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+    stored: &Stored,
+    tests: &[EntityTest],
+) -> Result<(usize, Way), Stop<G::Error>> {
+    let mut best: Option<(usize, Way)> = None;
+    for (at, test) in tests.iter().enumerate() {
+        if let Some(way) = by_key(reader, test, query.deleted)?
+            && best.as_ref().is_none_or(|(_, known)| way.looked_at < known.looked_at)
+        {
+            best = Some((at, way));
+        }
+    }
+    if let Some(best) = best.take_if(|(_, way)| way.looked_at <= FEW as f64 || query.deleted) {
+        return Ok(best);
+    }
+    if query.deleted {
+        let looked_at = f64::from(reader.graph.entity_bound());
+        let words = "all entities, the deleted too".to_owned();
+        return Ok((0, Way { access: Access::Everything, words, looked_at, fitting: looked_at }));
+    }
+    let list = matches!(query.output, Output::List { .. });
+    for (at, test) in tests.iter().enumerate() {
+        let way = by_value(reader, stored, test)?;
+        let loss = if at > 0 && list { 4.0 } else { 1.0 };
+        if best.as_ref().is_none_or(|(_, known)| way.cost() * loss < known.cost()) {
+            best = Some((at, way));
+        }
+    }
+    let (at, mut way) = best.expect("BUG: a pattern has a start");
+    let total = stored.entities(None);
+    if let Access::Scan = way.access
+        && total >= MANY
+        && stored.kinds(reader, &tests[at]) * RARE / 4.0 < total
+        && let Some(listed) = listed_by_kind(reader, &tests[at])?
+    {
+        way.access = Access::Listed(listed);
+    }
+    Ok((at, way))
+}
+
+/// How to find the entities that may fit one selector.
+pub(super) fn access<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    test: &EntityTest,
+) -> Result<Access, Stop<G::Error>> {
+    if let Some(way) = by_key(reader, test, false)? {
+        return Ok(way.access);
+    }
+    let stored = Stored { counts: reader.graph.counts()? };
+    Ok(by_value(reader, &stored, test)?.access)
+}
+
+/// Entities named by their key or id, of which there are few.
+fn by_key<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    test: &EntityTest,
+    deleted: bool,
+) -> Result<Option<Way>, Stop<G::Error>> {
+    let Some(with) = &test.with else { return Ok(None) };
+    let texts = |name: &str| -> Option<Vec<&str>> {
+        let values = wanted(with, name)?;
+        values.into_iter().map(Value::as_str).collect()
+    };
+    let graph = reader.graph;
+    let mut found = Vec::new();
+    let words = if let Some(ids) = texts("_id") {
+        for id in ids.into_iter().filter_map(ObjectId::parse) {
+            found.extend(graph.number_of(crate::graph::Kind::Entity, id)?);
+        }
+        "by _id"
+    } else if let Some(keys) = texts("_key") {
+        let scopes = match &test.scope {
+            Some(scope) => vec![scope.clone()],
+            None => graph.scopes()?,
+        };
+        for scope in scopes {
+            for key in &keys {
+                found.extend(graph.entity_keyed(&scope, key)?);
+            }
+        }
+        "by _key"
+    } else {
+        return Ok(None);
+    };
+    found.sort_unstable();
+    found.dedup();
+    let mut live = Vec::with_capacity(found.len());
+    for number in found {
+        if graph.entity_facts(number)?.is_some_and(|facts| facts.live || deleted) {
+            live.push(number);
+        }
+    }
+    let looked_at = live.len() as f64;
+    let words = words.to_owned();
+    Ok(Some(Way { access: Access::Listed(live), words, looked_at, fitting: looked_at }))
+}
+
+/// All entities of the kinds asked for, or those with a value that the condition names.
+fn by_value<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    stored: &Stored,
+    test: &EntityTest,
+) -> Result<Way, Stop<G::Error>> {
+    let kinds = stored.kinds(reader, test);
+    let share = test.with.as_ref().map_or(1.0, share);
+    let scan = Way {
+        access: Access::Scan,
+        words: kind_words(test),
+        looked_at: stored.entities(None) / 50.0 + 5.0 * kinds,
+        fitting: kinds * share,
+    };
+    // Of a rare kind few entities are passed by anyway.
+    let rare = kinds * RARE < stored.entities(None);
+    let Some(with) = test.with.as_ref().filter(|_| !rare) else { return Ok(scan) };
+    let mut named = Vec::new();
+    equalities(with, &mut named);
+    for (name, values) in named {
+        let mut hashes = Vec::new();
+        values.iter().for_each(|value| value.equality_hashes(&mut |hash| hashes.push(hash)));
+        hashes.sort_unstable();
+        hashes.dedup();
+        if let Some(found) = reader.graph.entities_hashed(name, &hashes)? {
+            let looked_at = found.len() as f64;
+            let fitting = looked_at.min(kinds);
+            let words = format!("by {name}");
+            return Ok(Way { access: Access::Listed(found), words, looked_at, fitting });
+        }
+    }
+    Ok(scan)
+}
+
+/// Entities of classes and types by lookup. `None` if that is not possible for all of them.
+fn listed_by_kind<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    test: &EntityTest,
+) -> Result<Option<Vec<u32>>, Stop<G::Error>> {
+    let mut found = Vec::new();
+    for kind in &test.any {
+        let (property, name) = match kind {
+            Kind::Class(name) => ("_class", name),
+            Kind::Type(name) => ("_type", name),
+            _ => return Ok(None),
+        };
+        let mut hashes = Vec::new();
+        Value::Text(name.as_str().into()).equality_hashes(&mut |hash| hashes.push(hash));
+        match reader.graph.entities_hashed(property, &hashes)? {
+            Some(more) => found.extend(more),
+            None => return Ok(None),
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(Some(found))
+}
+
+/// The values that a property must equal one of, if a condition says so.
+fn wanted<'t>(test: &'t Test, property: &str) -> Option<Vec<&'t Value<'static>>> {
+    let mut named = Vec::new();
+    equalities(test, &mut named);
+    named.into_iter().find(|(name, _)| *name == property).map(|(_, values)| values)
+}
+
+/// The properties that must equal one of some values, wherever the condition holds.
+fn equalities<'t>(test: &'t Test, found: &mut Vec<(&'t str, Vec<&'t Value<'static>>)>) {
+    fn values<'t>(right: &'t Values, found: &mut Vec<&'t Value<'static>>) -> bool {
+        match right {
+            Values::Or(all) => all.iter().all(|one| values(one, found)),
+            // All of them must be there, so looking for one is enough.
+            Values::And(all) => all.first().is_some_and(|one| values(one, found)),
+            Values::Term(Term::Value(Value::Null | Value::List(_))) => false,
+            Values::Term(Term::Value(value)) => {
+                found.push(value);
+                true
+            }
+            _ => false,
+        }
+    }
+    match test {
+        Test::And(tests) => tests.iter().for_each(|test| equalities(test, found)),
+        Test::Compare {
+            left: Term::Property(Of::Subject, name),
+            op: Op::Equal,
+            negated: false,
+            right,
+        } => {
+            let mut wanted = Vec::new();
+            if values(right, &mut wanted) {
+                found.push((name, wanted));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A guess at which part of some entities fits a condition: it decides between plans, not answers.
+fn share(test: &Test) -> f64 {
+    match test {
+        Test::And(tests) => tests.iter().map(share).product(),
+        Test::Or(tests) => tests.iter().map(share).sum::<f64>().min(1.0),
+        Test::Not(test) => 1.0 - share(test),
+        Test::Compare { op, negated, right, .. } => {
+            let part = match (op, right) {
+                (Op::Equal, Values::Term(Term::Undefined)) => 0.3,
+                (Op::Equal | Op::Begins | Op::Ends, Values::Term(_)) => 0.05,
+                (Op::Equal, Values::Or(all)) => (0.05 * all.len() as f64).min(0.5),
+                (Op::Equal, _) => 0.1,
+                _ => 0.3,
+            };
+            if *negated { 1.0 - part } else { part }
+        }
+    }
+}
+
+fn kind_words(test: &EntityTest) -> String {
+    let name = |kind: &Kind| match kind {
+        Kind::Class(name) => format!("class {name}"),
+        Kind::Type(name) => format!("type {name}"),
+        _ => "all entities".to_owned(),
+    };
+    let mut names: Vec<String> = test.any.iter().map(name).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+/// A selector in the words of the query.
+fn words(test: &EntityTest) -> String {
+    let name = |kind: &Kind| match kind {
+        Kind::Any => "*".to_owned(),
+        Kind::Class(name) | Kind::Type(name) => name.clone(),
+        Kind::Words(words) => format!("'{}'", words.join(" ")),
+        Kind::All(tests) => tests.iter().map(words).collect::<Vec<_>>().join(" "),
+    };
+    let names = test.any.iter().map(name).collect::<Vec<_>>().join("|");
+    let scope = test.scope.as_ref().map_or(String::new(), |scope| format!(" IN SCOPE '{scope}'"));
+    let with = if test.with.is_some() { " WITH ..." } else { "" };
+    format!("{names}{scope}{with}")
+}
+
+/// What the counts of the database say about how many there are.
+struct Stored {
+    counts: Vec<ScopeCounts>,
+}
+
+impl Stored {
+    fn entities(&self, scope: Option<u32>) -> f64 {
+        let counts = self.counts.iter().filter(|c| scope.is_none_or(|scope| c.scope == scope));
+        counts.map(|counts| counts.entities).sum::<u64>() as f64
+    }
+
+    /// How many entities are of the kinds and in the scope that are asked for.
+    fn kinds<G: GraphRead>(&self, reader: &Reader<'_, G>, test: &EntityTest) -> f64 {
+        let graph = reader.graph;
+        let scope = test.scope.as_ref().map(|scope| graph.name_number(scope).unwrap_or(u32::MAX));
+        let counts = || self.counts.iter().filter(|c| scope.is_none_or(|scope| c.scope == scope));
+        let each = |kind: &Kind| match kind {
+            Kind::Any => self.entities(scope),
+            Kind::Words(words) => self.entities(scope) * 0.1_f64.powi(words.len().min(9) as i32),
+            Kind::Type(name) => {
+                let number = graph.name_number(name).unwrap_or(u32::MAX);
+                counts().filter_map(|c| c.types.get(&number)).sum::<u64>() as f64
+            }
+            Kind::Class(name) => {
+                let has = |set: u32| graph.name(set).split(CLASS_SEPARATOR).any(|c| c == name);
+                let sets = counts().flat_map(|counts| &counts.classes);
+                sets.filter(|(set, _)| has(**set)).map(|(_, n)| n).sum::<u64>() as f64
+            }
+            Kind::All(tests) => {
+                let parts = tests
+                    .iter()
+                    .map(|test| self.kinds(reader, test) * test.with.as_ref().map_or(1.0, share));
+                parts.fold(self.entities(scope), f64::min)
+            }
+        };
+        test.any.iter().map(each).sum::<f64>().min(self.entities(scope))
+    }
+
+    /// How many targets one entity is expected to reach by a step.
+    fn reached<G: GraphRead>(&self, reader: &Reader<'_, G>, hop: &Hop) -> f64 {
+        let total = self.entities(None).max(1.0);
+        let edges = match &hop.verbs {
+            None => self.counts.iter().flat_map(|c| c.verbs.values()).sum::<u64>() as f64,
+            Some(verbs) => {
+                let number = |verb: &super::meant::Verb| reader.graph.name_number(&verb.name);
+                let each = verbs.iter().filter_map(number);
+                each.map(|verb| {
+                    self.counts.iter().filter_map(|c| c.verbs.get(&verb)).sum::<u64>() as f64
+                })
+                .sum()
+            }
+        };
+        let ways = if hop.arrow == Arrow::Both { 2.0 } else { 1.0 };
+        let (least, most) = hop.repeat.unwrap_or((1, 1));
+        let degree = edges * ways / total;
+        let met: f64 = (least..=most.min(20)).map(|n| degree.powi(n as i32)).sum();
+        let target = &hop.target;
+        let part = self.kinds(reader, target) * target.with.as_ref().map_or(1.0, share) / total;
+        met.min(total) * part
+    }
+}

@@ -1,0 +1,325 @@
+//! A query printed the way this project writes it: keywords in capitals, one blank between words,
+//! noise words left out, a line for each step and clause where one line is too long.
+//!
+//! What is printed means what was read, and printing it again changes nothing. Comments are lost.
+
+use super::lex::{self, Word};
+use super::parse::CLAUSES;
+use super::syntax::*;
+
+/// The longest query that is put on one line.
+const LINE: usize = 90;
+
+/// Prints a query that was read from `text`.
+pub(super) fn print(query: &Query, text: &str) -> String {
+    let printer = Printer { text };
+    let parts = printer.query(query);
+    let line = parts.join(" ");
+    match line.chars().count() <= LINE {
+        true => line,
+        false => parts.join("\n  "),
+    }
+}
+
+struct Printer<'t> {
+    text: &'t str,
+}
+
+/// Joins what `each` prints.
+fn list<T>(all: &[T], between: &str, each: impl FnMut(&T) -> String) -> String {
+    all.iter().map(each).collect::<Vec<_>>().join(between)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+fn is_name(text: &str) -> bool {
+    let (word, span) = lex::word_at(text, 0);
+    matches!(word, Word::Name(_)) && span.len() == text.len()
+}
+
+impl Printer<'_> {
+    /// The start of the pattern, then each step and clause.
+    fn query(&self, query: &Query) -> Vec<String> {
+        let mut first = "FIND ".to_owned();
+        if query.unique {
+            first.push_str("UNIQUE ");
+        }
+        if let Some(shortest) = &query.shortest {
+            first.push_str(if shortest.all { "SHORTEST ALL " } else { "SHORTEST " });
+        }
+        first.push_str(&self.entity(&query.start));
+        let mut parts = vec![first];
+        parts.extend(query.elements.iter().map(|element| self.element(element)));
+        if let Some(filter) = &query.filter {
+            parts.push(format!("WHERE {}", self.cond(filter)));
+        }
+        match &query.returns {
+            Returns::List => {}
+            Returns::Tree => parts.push("RETURN TREE".to_owned()),
+            Returns::Columns(columns) => {
+                parts.push(format!("RETURN {}", list(columns, ", ", |c| self.column(c))));
+            }
+        }
+        if let Some(having) = &query.having {
+            parts.push(format!("HAVING {}", self.cond(having)));
+        }
+        if !query.order.is_empty() {
+            let sort = |sort: &Sort| {
+                let way = if sort.descending { " DESC" } else { "" };
+                format!("{}{way}", self.expr(&sort.expr, 0))
+            };
+            parts.push(format!("ORDER BY {}", list(&query.order, ", ", sort)));
+        }
+        parts.extend(query.skip.map(|skip| format!("SKIP {skip}")));
+        parts.extend(query.limit.map(|limit| format!("LIMIT {limit}")));
+        parts
+    }
+
+    fn entity(&self, entity: &EntityPattern) -> String {
+        let alternative = |alternative: &Alternative| match alternative {
+            Alternative::Any => "*".to_owned(),
+            Alternative::Name(name) => name.text.clone(),
+            Alternative::Text(text) => self.string(text),
+            Alternative::Smart(name) => format!("#{}", name.text),
+            Alternative::SmartOf(name, of) => format!("#{} {}", name.text, of.text),
+        };
+        let mut out = match entity.alternatives.as_slice() {
+            [one] => alternative(one),
+            all => format!("({})", list(all, "|", alternative)),
+        };
+        if let Some(scope) = &entity.scope {
+            out.push_str(&format!(" IN SCOPE {}", self.string(scope)));
+        }
+        if let Some(with) = &entity.with {
+            out.push_str(&format!(" WITH {}", self.cond(with)));
+        }
+        out + &alias(entity.alias.as_ref())
+    }
+
+    fn element(&self, element: &Element) -> String {
+        match element {
+            Element::Step(step) => self.step(step),
+            Element::Group { elements, least, most, alias: name } => {
+                let times = match (least, most) {
+                    (0, 1) => "?".to_owned(),
+                    (least, most) => quantifier(*least, *most),
+                };
+                let inside = list(elements, " ", |element| self.element(element));
+                format!("({inside}){times}{}", alias(name.as_ref()))
+            }
+            Element::Not(elements) => {
+                format!("THAT !({})", list(elements, " ", |element| self.element(element)))
+            }
+            Element::Matches { negated, target, on, .. } => {
+                let not = if *negated { "!" } else { "" };
+                format!("THAT {not}MATCHES {} ON {}", self.entity(target), self.cond(on))
+            }
+        }
+    }
+
+    fn step(&self, step: &Step) -> String {
+        let mut out = "THAT ".to_owned();
+        if step.negated {
+            out.push('!');
+        }
+        if step.nearest {
+            out.push_str("NEAREST ");
+        }
+        // Without brackets NEAREST could not be told from a verb.
+        out.push_str(&verbs(&step.verbs, step.nearest));
+        if let Some((least, most)) = step.repeat {
+            out.push_str(&quantifier(least, most));
+        }
+        if !step.by.is_empty() {
+            out.push_str(&format!(" BY {}", verbs(&step.by, true)));
+        }
+        if let Some(via) = &step.via {
+            out.push_str(&format!(" VIA {}", self.entity(via)));
+        }
+        out.push_str(arrow(step.arrow));
+        if let Some(scope) = &step.scope {
+            out.push_str(&format!(" IN SCOPE {}", self.string(scope)));
+        }
+        format!("{out}{} {}", alias(step.alias.as_ref()), self.entity(&step.target))
+    }
+
+    fn cond(&self, cond: &Cond) -> String {
+        match cond {
+            Cond::Or(all) => list(all, " OR ", |cond| match cond {
+                Cond::Or(_) => format!("({})", self.cond(cond)),
+                _ => self.cond(cond),
+            }),
+            Cond::And(all) => list(all, " AND ", |cond| match cond {
+                Cond::Or(_) | Cond::And(_) => format!("({})", self.cond(cond)),
+                _ => self.cond(cond),
+            }),
+            Cond::Not(cond) => format!("!({})", self.cond(cond)),
+            Cond::Compare(compare) => self.compare(compare),
+        }
+    }
+
+    fn compare(&self, compare: &Compare) -> String {
+        let op = match compare.op {
+            Op::Equal => "=",
+            Op::Contains => "~=",
+            Op::Begins => "^=",
+            Op::Ends => "$=",
+            Op::Less => "<",
+            Op::LessOrEqual => "<=",
+            Op::Greater => ">",
+            Op::GreaterOrEqual => ">=",
+        };
+        let not = if compare.negated { "!" } else { "" };
+        let right = match &compare.right {
+            list @ (Right::Or(_) | Right::And(_)) => format!("({})", self.right(list)),
+            one => self.right(one),
+        };
+        format!("{} {not}{op} {right}", self.expr(&compare.left, 0))
+    }
+
+    fn right(&self, right: &Right) -> String {
+        match right {
+            Right::Or(all) => list(all, " OR ", |one| match one {
+                Right::Or(_) => format!("({})", self.right(one)),
+                _ => self.right(one),
+            }),
+            Right::And(all) => list(all, " AND ", |one| match one {
+                Right::Or(_) | Right::And(_) => format!("({})", self.right(one)),
+                _ => self.right(one),
+            }),
+            Right::Value(expr) => self.expr(expr, 0),
+            Right::Pattern(_, span) => self.text[span.clone()].to_owned(),
+            Right::Query(query) => format!("({})", self.query(query).join(" ")),
+        }
+    }
+
+    fn column(&self, column: &Column) -> String {
+        let expr = self.expr(&column.expr, 0);
+        match &column.name {
+            None => expr,
+            Some(name) if is_name(&name.text) => format!("{expr} AS {}", name.text),
+            Some(name) => format!("{expr} AS {}", quoted(&name.text)),
+        }
+    }
+
+    /// `around` is how tightly what stands around it binds: 1 sums, 2 products, 3 powers.
+    fn expr(&self, expr: &Expr, around: u8) -> String {
+        match &expr.kind {
+            ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Undefined => {
+                self.text[expr.span.clone()].to_lowercase().split_whitespace().collect()
+            }
+            ExprKind::Time(_) => self.time(&expr.span),
+            ExprKind::Text(text) => self.string(text),
+            ExprKind::Path(parts) => path(parts),
+            ExprKind::All(alias) => format!("{alias}.*"),
+            ExprKind::Rows => "*".to_owned(),
+            ExprKind::Call { name, arguments } => {
+                format!("{}({})", name.text, list(arguments, ", ", |one| self.expr(one, 0)))
+            }
+            ExprKind::Minus(inner) => format!("-{}", self.expr(inner, 4)),
+            ExprKind::Binary(left, math, right) => {
+                let (sign, binds) = match math {
+                    Math::Add => ("+", 1),
+                    Math::Subtract => ("-", 1),
+                    Math::Multiply => ("*", 2),
+                    Math::Divide => ("/", 2),
+                    Math::Power => ("^", 3),
+                };
+                // Sums and products begin at the left, powers at the right.
+                let (before, after) = if binds == 3 { (4, 3) } else { (binds, binds + 1) };
+                let (left, right) = (self.expr(left, before), self.expr(right, after));
+                let out = format!("{left} {sign} {right}");
+                if binds < around { format!("({out})") } else { out }
+            }
+        }
+    }
+
+    /// A date as written, with the blanks it should have.
+    fn time(&self, span: &Span) -> String {
+        let written = &self.text[span.clone()];
+        let open = written.find('(').filter(|open| written[..*open].trim().len() == 4);
+        let (mut out, mut at) = match open.and_then(|open| Some((open, written.find(')')?))) {
+            Some((open, close)) => {
+                (format!("date({})", written[open + 1..close].trim()), close + 1)
+            }
+            None => ("date.now".to_owned(), 0),
+        };
+        let mut offset = open.is_some();
+        loop {
+            let (word, range) = lex::word_at(written, at);
+            offset |= matches!(word, Word::Symbol("+" | "-"));
+            match word {
+                Word::End => return out,
+                _ if offset => out.push_str(&format!(" {}", &written[range.clone()])),
+                _ => {}
+            }
+            at = range.end;
+        }
+    }
+
+    fn string(&self, text: &Text) -> String {
+        match text.hole {
+            true => format!("{{{{{}}}}}", text.text),
+            false => quoted(&text.text),
+        }
+    }
+}
+
+fn alias(name: Option<&Named>) -> String {
+    name.map_or(String::new(), |name| format!(" AS {}", name.text))
+}
+
+fn quantifier(least: u32, most: u32) -> String {
+    match least == most {
+        true => format!("{{{least}}}"),
+        false => format!("{{{least},{most}}}"),
+    }
+}
+
+fn arrow(arrow: Arrow) -> &'static str {
+    match arrow {
+        Arrow::Out => " >>",
+        Arrow::In => " <<",
+        Arrow::Both => "",
+    }
+}
+
+fn verbs(all: &[Verb], bracket: bool) -> String {
+    let own = |way: &Option<Arrow>| way.map_or("", arrow);
+    let verb = |verb: &Verb| match verb {
+        Verb::Named(name, way) => format!("{}{}", name.text.to_uppercase(), own(way)),
+        Verb::Others(way) => format!("*{}", own(way)),
+        Verb::Never(name) => format!("!{}", name.text.to_uppercase()),
+        Verb::Smart(name) => format!("#{}", name.text),
+    };
+    match all {
+        [] => "RELATES TO".to_owned(),
+        [one @ Verb::Smart(_)] => verb(one),
+        [one @ Verb::Named(name, None)]
+            if !bracket && !name.text.eq_ignore_ascii_case("RELATES") =>
+        {
+            verb(one)
+        }
+        all => format!("({})", list(all, "|", verb)),
+    }
+}
+
+/// A path; a part that is no plain name stands in brackets.
+fn path(parts: &[String]) -> String {
+    let part = |(at, part): (usize, &String)| {
+        let said = |word: &&str| word.eq_ignore_ascii_case(part);
+        let keyword = at == 0
+            && (CLAUSES.iter().any(said)
+                || ["OR", "AND", "IN", "NOT", "DATE", "TRUE", "FALSE", "UNDEFINED", "NULL"]
+                    .iter()
+                    .any(said));
+        let number = at > 0 && !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        match is_name(part) && !keyword || number || part.starts_with("{{") {
+            true => part.clone(),
+            false => format!("[{part}]"),
+        }
+    };
+    parts.iter().enumerate().map(part).collect::<Vec<_>>().join(".")
+}

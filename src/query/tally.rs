@@ -1,0 +1,220 @@
+//! Counting entities by what their names alone tell: scope, type and class.
+//!
+//! `FIND * AS e RETURN e._type, count(e)` needs no entity: the database knows how many of each type
+//! there are. Where it does not (type and class together, or a condition), entities are counted as
+//! they are passed by, without making rows of them.
+
+use super::matching;
+use super::meant::{AggregateKind, Checked, EntityTest, Kind, Of, Table, Term};
+use super::plan::{Access, Plan};
+use super::read::{Reader, Selected, Sight};
+use super::{Cell, Profile, Stop};
+use crate::graph::{CLASS_SEPARATOR, EntityFacts, GraphRead, Value};
+use rustc_hash::FxHashMap;
+use std::ops::ControlFlow;
+
+/// What a column shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Scope,
+    Type,
+    Class,
+    /// Made of counts.
+    Count,
+}
+
+/// Groups by the numbers of their names; 0 for what is not shown.
+#[derive(Default)]
+struct Tally {
+    numbers: FxHashMap<[u32; 3], usize>,
+    groups: Vec<([u32; 3], u64)>,
+}
+
+impl Tally {
+    fn add(&mut self, group: [u32; 3], count: u64) {
+        let next = self.groups.len();
+        let at = *self.numbers.entry(group).or_insert(next);
+        if at == next {
+            self.groups.push((group, 0));
+        }
+        self.groups[at].1 += count;
+    }
+}
+
+/// The rows of a query that only counts entities so, each once. `None` if it asks for more.
+pub(super) fn rows<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    query: &Checked,
+    table: &Table,
+    plan: &Plan,
+    profile: &mut Profile,
+) -> Result<Option<Vec<Vec<Cell>>>, Stop<G::Error>> {
+    let Some(shown) = shown(query, table, plan) else { return Ok(None) };
+    let shows = |what| shown.contains(&what);
+    let of_facts = |facts: &EntityFacts| {
+        let one = |what, number| if shows(what) { number } else { 0 };
+        [
+            one(Shown::Scope, facts.scope),
+            one(Shown::Type, facts.type_name),
+            one(Shown::Class, facts.classes),
+        ]
+    };
+    let mut tally = Tally::default();
+    if shown.iter().all(|what| *what == Shown::Count) {
+        // Without a key there is one group, even of nothing.
+        tally.add([0; 3], 0);
+    }
+    if let (Some(by), Access::Scan) = (by_counts(&plan.start, &shown), &plan.access) {
+        profile.access = "stored counts".to_owned();
+        profile.candidates = 0;
+        count_stored(reader, &plan.start, by, |facts, count| {
+            plan.met[0].set(plan.met[0].get() + count);
+            tally.add(of_facts(&facts), count);
+        })?;
+    } else {
+        let mut known: FxHashMap<EntityFacts, (Selected, [u32; 3])> = FxHashMap::default();
+        matching::each(reader, &plan.access, |number, facts| {
+            let (selected, group) = *known
+                .entry(facts)
+                .or_insert_with(|| (reader.selected(&facts, &plan.start), of_facts(&facts)));
+            if selected == Selected::No || !facts.live {
+                return Ok(ControlFlow::Continue(()));
+            }
+            profile.candidates += 1;
+            reader.work(1)?;
+            if reader.fits(number, &plan.start, selected)? {
+                plan.met[0].set(plan.met[0].get() + 1);
+                tally.add(group, 1);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    profile.matches = plan.met[0].get();
+    let mut rows = Vec::with_capacity(tally.groups.len());
+    for (group, count) in tally.groups {
+        reader.room(rows.len())?;
+        let count = Cell::Value(Value::Int(count as i64));
+        let aggregates = vec![count; table.aggregates.len()];
+        let mut cells = Vec::with_capacity(table.columns.len());
+        for (term, what) in table.columns.iter().zip(&shown) {
+            let text = |number| Value::Text(reader.graph.name(number).to_owned().into());
+            cells.push(match what {
+                Shown::Scope => Cell::Value(text(group[0])),
+                Shown::Type => Cell::Value(text(group[1])),
+                Shown::Class => {
+                    let classes = reader.graph.name(group[2]).split(CLASS_SEPARATOR);
+                    let classes = classes.filter(|class| !class.is_empty());
+                    let texts = classes.map(|class| Value::Text(class.to_owned().into()));
+                    Cell::Value(Value::List(texts.collect()))
+                }
+                Shown::Count => {
+                    reader.term(term, &Sight { aggregates: &aggregates, ..Sight::default() })?
+                }
+            });
+        }
+        rows.push(cells);
+    }
+    Ok(Some(rows))
+}
+
+/// What each column shows, if names and counts are all that they show.
+fn shown(query: &Checked, table: &Table, plan: &Plan) -> Option<Vec<Shown>> {
+    let one_entity = query.ops.is_empty()
+        && plan.filter.is_none()
+        && !query.deleted
+        && query.shortest.is_none()
+        && table.unwinds.is_empty();
+    let counts = table.aggregates.iter().all(|aggregate| match aggregate.kind {
+        AggregateKind::Rows => true,
+        AggregateKind::Count => matches!(aggregate.argument, Term::Whole(Of::Entity(0))),
+        _ => false,
+    });
+    if !one_entity || !counts || table.aggregates.is_empty() {
+        return None;
+    }
+    let column = |term: &Term| match term {
+        Term::Property(Of::Entity(0), name) => match name.as_str() {
+            "_scope" => Some(Shown::Scope),
+            "_type" => Some(Shown::Type),
+            "_class" => Some(Shown::Class),
+            _ => None,
+        },
+        term => of_counts(term).then_some(Shown::Count),
+    };
+    table.columns.iter().map(column).collect()
+}
+
+/// Whether a term is made of aggregates and constants, with at least one aggregate.
+fn of_counts(term: &Term) -> bool {
+    fn asks_more(term: &Term) -> bool {
+        match term {
+            Term::Property(..) | Term::Whole(_) | Term::All(_) | Term::Unwind(_) => true,
+            Term::Call(_, terms) => terms.iter().any(asks_more),
+            Term::Minus(term) => asks_more(term),
+            Term::Binary(left, _, right) => asks_more(left) || asks_more(right),
+            _ => false,
+        }
+    }
+    super::run::aggregated(term) && !asks_more(term)
+}
+
+/// By which of their names the stored counts tell entities apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Nothing,
+    Type,
+    Class,
+}
+
+/// Whether the stored counts answer exactly, and which of them.
+fn by_counts(test: &EntityTest, shown: &[Shown]) -> Option<By> {
+    if test.with.is_some() {
+        return None;
+    }
+    let mut types = shown.contains(&Shown::Type);
+    let mut classes = shown.contains(&Shown::Class);
+    for kind in &test.any {
+        match kind {
+            Kind::Any => {}
+            Kind::Type(_) => types = true,
+            Kind::Class(_) => classes = true,
+            _ => return None,
+        }
+    }
+    match (types, classes) {
+        (false, false) => Some(By::Nothing),
+        (true, false) => Some(By::Type),
+        (false, true) => Some(By::Class),
+        (true, true) => None,
+    }
+}
+
+/// Calls `visit` with the names that the counts tell apart and how many entities have them.
+fn count_stored<G: GraphRead>(
+    reader: &Reader<'_, G>,
+    test: &EntityTest,
+    by: By,
+    mut visit: impl FnMut(EntityFacts, u64),
+) -> Result<(), Stop<G::Error>> {
+    let unknown = EntityFacts { scope: 0, type_name: 0, classes: 0, live: true };
+    for counts in reader.graph.counts()? {
+        let scope = EntityFacts { scope: counts.scope, ..unknown };
+        let all: Vec<(EntityFacts, u64)> = match by {
+            By::Nothing => vec![(scope, counts.entities)],
+            By::Type => {
+                let each = counts.types.into_iter();
+                each.map(|(type_name, n)| (EntityFacts { type_name, ..scope }, n)).collect()
+            }
+            By::Class => {
+                let each = counts.classes.into_iter();
+                each.map(|(classes, n)| (EntityFacts { classes, ..scope }, n)).collect()
+            }
+        };
+        for (facts, count) in all {
+            if count > 0 && reader.selected(&facts, test) == Selected::Yes {
+                visit(facts, count);
+            }
+        }
+    }
+    Ok(())
+}
