@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use uuid::Uuid;
@@ -35,9 +36,22 @@ impl Kind {
 const NAMESPACE: Uuid = Uuid::from_u128(0x18d7_26e8_40bf_5ee9_be41_bb71_8a44_9afd);
 
 /// The global `_id` of an entity or relationship.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Uuid", from = "Uuid")]
 pub struct ObjectId(pub [u8; 16]);
+
+impl Ord for ObjectId {
+    /// The order of the bytes, compared as one number.
+    fn cmp(&self, other: &ObjectId) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for ObjectId {
+    fn partial_cmp(&self, other: &ObjectId) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Hash for ObjectId {
     /// An id is a hash already; its first half is enough.

@@ -77,7 +77,23 @@ impl<'a> Segment<'a> {
 
     /// All edges with their rows, for a segment that is about to be rewritten.
     pub fn to_edges(self) -> Vec<(u32, Edge)> {
-        (0..SPAN).flat_map(|row| self.edges(row).map(move |edge| (row, edge))).collect()
+        let unpack = |column: &Column<'_>, rows| {
+            let mut values = Vec::with_capacity(rows);
+            column.unpack(rows, &mut values);
+            values
+        };
+        let ends = unpack(&self.ends, SPAN as usize);
+        let [others, verbs, relationships] = self.columns.map(|c| unpack(&c, self.len));
+        let mut edges = Vec::with_capacity(self.len);
+        for (row, end) in (0..).zip(ends) {
+            while edges.len() < (end as usize).min(self.len) {
+                let at = edges.len();
+                let [other, verb, relationship] =
+                    [others[at], verbs[at], relationships[at]].map(|value| value as u32);
+                edges.push((row, Edge { other, verb, relationship }));
+            }
+        }
+        edges
     }
 }
 

@@ -290,6 +290,39 @@ impl Snapshot {
         Ok(row.find(id))
     }
 
+    /// The objects with these `_id`s, which ascend, in a scope: each row is read once.
+    pub fn find_many(
+        &self,
+        kind: Kind,
+        scope: u32,
+        ids: impl Iterator<Item = ObjectId>,
+        mut found: impl FnMut(Option<Identity>),
+    ) -> Result<(), StoreError> {
+        let mut ids = ids.peekable();
+        while let Some(&first) = ids.peek() {
+            let low = tables::identity_key(kind, scope, &[0; 16]);
+            let wanted = tables::identity_key(kind, scope, &first.0);
+            let mut range = self.identity.range::<&[u8]>(&low[..]..=&wanted[..])?;
+            let Some(row) = range.next_back() else {
+                ids.for_each(|_| found(None));
+                return Ok(());
+            };
+            let (key, guard) = row?;
+            let key = key.value();
+            let payload = self.unseal_identity(key, guard.value())?;
+            let row = IdentityRow::parse(payload)
+                .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
+            if row.upper != UNBOUNDED && first.0 >= row.upper {
+                return Err(StoreError::corrupt("identity", key, "the next row is missing"));
+            }
+            let here = |id: &ObjectId| row.upper == UNBOUNDED || id.0 < row.upper;
+            while let Some(id) = ids.next_if(here) {
+                found(row.find(id));
+            }
+        }
+        Ok(())
+    }
+
     /// Opens an identity row. Such rows are large and searched again and again, so each is
     /// checked once for a snapshot.
     fn unseal_identity<'v>(&self, key: &[u8], sealed: &'v [u8]) -> Result<&'v [u8], StoreError> {

@@ -6,11 +6,11 @@
 use super::SyncError;
 use super::batch::Record;
 use super::plan::{Action, Change, Content, JobPlan, Merged, Plan};
-use crate::graph::{Kind, ObjectId};
+use crate::graph::{Kind, ObjectId, Value};
 use crate::store::staging::Stage;
 use crate::store::{
     BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, ScopeRow, Snapshot, StoreError,
-    Writer, take_value, write_body,
+    Writer, put_varint, take_value, write_body,
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -128,13 +128,99 @@ impl Contents {
         self.facts[change] = Some(facts);
     }
 
-    fn take(&mut self, change: usize) -> Option<(Facts, Texts)> {
-        let facts = self.facts[change].take()?;
+    fn get(&self, change: usize) -> Option<(Facts, Texts)> {
+        let facts = self.facts[change]?;
         let texts = match facts.texts {
             0 => Texts::default(),
-            at => std::mem::take(&mut self.texts[at as usize - 1]),
+            at => self.texts[at as usize - 1].clone(),
         };
         Some((facts, texts))
+    }
+}
+
+/// What is equal in all heads of a step.
+struct Heads {
+    kind: Kind,
+    scope: u32,
+    sequence: u32,
+    now: i64,
+}
+
+/// What a part of the changes of a step became.
+struct Made {
+    heads: Vec<(u32, Option<Head>)>,
+    edges: Vec<EdgeEdit>,
+    deleted: Vec<u32>,
+    counts: Shifts,
+}
+
+impl Heads {
+    /// Makes the heads of changes, given as (number, index) in ascending order.
+    fn make(
+        &self,
+        part: &[(u32, u32)],
+        changes: &[Change],
+        contents: &Contents,
+        stored: &FxHashMap<u32, Head>,
+    ) -> Made {
+        let mut made = Made {
+            heads: Vec::with_capacity(part.len()),
+            edges: Vec::new(),
+            deleted: Vec::new(),
+            counts: Shifts::default(),
+        };
+        for &(number, i) in part {
+            let change = &changes[i as usize];
+            let before = stored.get(&number);
+            let head = self.head(change, contents.get(i as usize), before);
+            made.counts.count(change, before, &head);
+            if self.kind == Kind::Relationship {
+                edge_edits(change, before, &head, &mut made.edges);
+            }
+            if change.action == Action::Delete {
+                made.deleted.push(number);
+            }
+            made.heads.push((number, Some(head)));
+        }
+        made
+    }
+
+    /// The head after a change.
+    fn head(
+        &self,
+        change: &Change,
+        content: Option<(Facts, Texts)>,
+        before: Option<&Head>,
+    ) -> Head {
+        let (sequence, now) = (self.sequence, self.now);
+        match (content, before) {
+            (Some((facts, (key, display))), before) => Head {
+                scope: self.scope,
+                type_name: facts.type_name,
+                class: facts.class,
+                from: change.ends.0,
+                to: change.ends.1,
+                created: before.map_or(now, |b| b.created),
+                begin: now,
+                end: 0,
+                version: before.map_or(1, |b| b.version.saturating_add(1)),
+                job: sequence,
+                block: facts.block,
+                slot: facts.slot,
+                // A patch may name an entity by its id.
+                key: match before {
+                    Some(before) if key.is_empty() && self.kind == Kind::Entity => {
+                        before.key.clone()
+                    }
+                    _ => key,
+                },
+                display,
+            },
+            (None, before) => {
+                let before = before.expect("BUG: what has no contents was stored before");
+                Head { end: now, job: sequence, ..before.clone() }
+            }
+        }
     }
 }
 
@@ -147,7 +233,7 @@ impl Step<'_> {
         self.writer.scope(self.scope)?.generation += 1;
         let creates = changes.iter().filter(|c| matches!(c.action, Action::Create(_))).count();
         self.writer.take_numbers(self.kind, creates)?;
-        let mut contents = self.contents(changes)?;
+        let contents = self.contents(changes)?;
         let mut order: Vec<(u32, u32)> =
             changes.iter().zip(0..).map(|(change, i)| (change.number, i)).collect();
         order.par_sort_unstable();
@@ -155,24 +241,31 @@ impl Step<'_> {
         let mut deleted = Vec::new();
         let mut counts = Shifts::default();
         for piece in order.chunks(HEADS_AT_ONCE) {
-            let mut heads = Vec::with_capacity(piece.len());
-            for &(_, i) in piece {
-                let change = &changes[i as usize];
-                let before = match change.action {
-                    Action::Create(_) => None,
-                    _ => Some(self.stored_head(change.number)?),
-                };
-                let head = self.head(change, contents.take(i as usize), before.as_ref());
-                counts.count(change, before.as_ref(), &head);
-                if self.kind == Kind::Relationship {
-                    edge_edits(change, before.as_ref(), &head, &mut edges);
+            // What was stored is read here; a snapshot is not shared between threads.
+            let mut stored = FxHashMap::default();
+            for &(number, i) in piece {
+                if !matches!(changes[i as usize].action, Action::Create(_)) {
+                    stored.insert(number, self.stored_head(number)?);
                 }
-                if change.action == Action::Delete {
-                    deleted.push(change.number);
-                }
-                heads.push(Ok((change.number, Some(head))));
             }
-            self.writer.edit_heads(self.kind, heads.into_iter())?;
+            let step = Heads {
+                kind: self.kind,
+                scope: self.scope,
+                sequence: self.sequence,
+                now: self.now,
+            };
+            let made: Vec<Made> = piece
+                .par_chunks(HEADS_AT_ONCE / 16)
+                .map(|part| step.make(part, changes, &contents, &stored))
+                .collect();
+            let mut heads = Vec::with_capacity(made.len());
+            for part in made {
+                edges.extend(part.edges);
+                deleted.extend(part.deleted);
+                counts.add(part.counts);
+                heads.push(part.heads);
+            }
+            self.writer.edit_heads(self.kind, heads.into_iter().flatten().map(Ok))?;
         }
         drop(contents);
         counts.apply(self.writer.scope(self.scope)?, self.kind);
@@ -248,44 +341,6 @@ impl Step<'_> {
         self.writer.put_bodies(self.kind, self.scope, full)?;
         self.writer.scope(self.scope)?.next_block[self.kind as usize] = next;
         Ok(contents)
-    }
-
-    /// The head after a change.
-    fn head(
-        &self,
-        change: &Change,
-        content: Option<(Facts, Texts)>,
-        before: Option<&Head>,
-    ) -> Head {
-        let (sequence, now) = (self.sequence, self.now);
-        match (content, before) {
-            (Some((facts, (key, display))), before) => Head {
-                scope: self.scope,
-                type_name: facts.type_name,
-                class: facts.class,
-                from: change.ends.0,
-                to: change.ends.1,
-                created: before.map_or(now, |b| b.created),
-                begin: now,
-                end: 0,
-                version: before.map_or(1, |b| b.version.saturating_add(1)),
-                job: sequence,
-                block: facts.block,
-                slot: facts.slot,
-                // A patch may name an entity by its id.
-                key: match before {
-                    Some(before) if key.is_empty() && self.kind == Kind::Entity => {
-                        before.key.clone()
-                    }
-                    _ => key,
-                },
-                display,
-            },
-            (None, before) => {
-                let before = before.expect("BUG: what has no contents was stored before");
-                Head { end: now, job: sequence, ..before.clone() }
-            }
-        }
     }
 
     fn merged(
@@ -368,6 +423,7 @@ fn pack(
     let mut packer = BodyPacker::new(0);
     let mut full = Vec::new();
     let mut facts = Vec::with_capacity(run.iter().map(|work| work.order.len()).sum());
+    let (mut properties, mut body) = (Vec::new(), Vec::new());
     for FrameWork { frame, mut order, numbers, display } in run {
         let records = stage.records(frame)?;
         order.sort_unstable();
@@ -377,10 +433,33 @@ fn pack(
             };
             let record =
                 Record::read(kind, &records, (offset, len)).ok_or(SyncError::damaged_stage())?;
-            let (properties, raw) = record.properties().ok_or(SyncError::damaged_stage())?;
-            let (shown, rest) = split_display(&properties, display);
-            let rest = rest.map(|(name, value)| (numbers[*name as usize], *value));
-            let (block, slot) = push_body(&mut packer, &mut full, rest.collect(), raw);
+            properties.clear();
+            let (mut count, mut shown) = (0, None);
+            let raw = record
+                .for_each_property(|name, value| {
+                    // A `displayName` that is text lives in the head, where lists of entities
+                    // find it.
+                    if Some(name) == display
+                        && let Some(Value::Text(text)) = take_value(&mut Cursor(value))
+                    {
+                        shown = Some(Box::from(text.as_ref()));
+                        return;
+                    }
+                    count += 1;
+                    put_varint(&mut properties, numbers[name as usize].into());
+                    properties.extend_from_slice(value);
+                })
+                .ok_or(SyncError::damaged_stage())?;
+            let (mut block, mut slot) = (NO_BODY, 0);
+            if count > 0 || !raw.is_empty() {
+                body.clear();
+                put_varint(&mut body, count);
+                body.extend_from_slice(&properties);
+                body.extend_from_slice(raw.as_bytes());
+                let (place, closed) = packer.push(&body);
+                (block, slot) = place;
+                full.extend(closed);
+            }
             let type_name = numbers[record.type_name as usize];
             let class = numbers[record.class as usize];
             facts.push((
@@ -418,6 +497,14 @@ impl Shifts {
         } else {
             self.deleted += 1;
         }
+    }
+
+    fn add(&mut self, other: Shifts) {
+        for (of, by) in other.live {
+            *self.live.entry(of).or_default() += by;
+        }
+        self.deleted += other.deleted;
+        self.dead += other.dead;
     }
 
     fn apply(self, row: &mut ScopeRow, kind: Kind) {

@@ -560,6 +560,16 @@ impl<'a> Record<'a> {
         Some((properties, (!raw.is_empty()).then_some(raw)))
     }
 
+    /// Visits each property as (name index, encoded value); returns the raw data, empty if there is
+    /// none. `None` if the record is damaged.
+    pub fn for_each_property(&self, mut visit: impl FnMut(u32, &'a [u8])) -> Option<&'a str> {
+        let mut c = self.rest;
+        for _ in 0..self.count {
+            visit(c.varint32()?, skip_value(&mut c)?);
+        }
+        std::str::from_utf8(c.0).ok()
+    }
+
     /// The key of a relationship, made from its ends where it is not given.
     pub fn relationship_key(&self, names: &[String]) -> String {
         if self.key.is_empty() {

@@ -258,8 +258,7 @@ pub fn plan(
         created: FxHashMap::default(),
         deleted: FxHashSet::default(),
         cascade: FxHashSet::default(),
-        scope_maps: FxHashMap::default(),
-        frame_scopes: FxHashMap::default(),
+        frame_names: vec![None; stage.frames() as usize],
         has_pins: snapshot.has_pins()?,
     };
     let mut planned = Vec::with_capacity(jobs.len());
@@ -366,15 +365,10 @@ struct Planner<'p> {
     deleted: FxHashSet<u32>,
     /// Relationships that touch those.
     cascade: FxHashSet<u32>,
-    /// Identities of whole scopes, read when many ends lie there.
-    scope_maps: FxHashMap<u32, FxHashMap<ObjectId, (u32, bool)>>,
-    /// Name numbers of the scopes that a batch names.
-    frame_scopes: FxHashMap<(u32, u32), Option<u32>>,
+    /// Name numbers of the names of a batch, by batch, where they were asked for.
+    frame_names: Vec<Option<Box<[Option<u32>]>>>,
     has_pins: bool,
 }
-
-/// So many single lookups cost as much as reading one scope whole.
-const LOOKUPS_PER_SCOPE: usize = 500;
 
 impl Planner<'_> {
     fn scope_number(&self, scope: &str) -> Option<u32> {
@@ -923,8 +917,7 @@ impl Planner<'_> {
         if let Some(known) = &job.known {
             self.count_seen(Kind::Relationship, spec, known, report)?;
         }
-        self.read_scopes_of_ends(staged, &decisions)?;
-        let found = self.find_ends(staged, &decisions);
+        let found = self.find_ends(staged, &decisions)?;
         let mut changes = Vec::with_capacity(decisions.len());
         for (decision, found) in decisions.into_iter().zip(found) {
             let (i, known) = match decision {
@@ -947,8 +940,8 @@ impl Planner<'_> {
                 None => self.resolve(name, staged, end),
             };
             let ends = match (
-                resolve("from", staged.from, found.0)?,
-                resolve("to", staged.to, found.1)?,
+                resolve("from", staged.from, found[0])?,
+                resolve("to", staged.to, found[1])?,
             ) {
                 (Ok(from), Ok(to)) => (from, to),
                 (from, to) => {
@@ -985,79 +978,65 @@ impl Planner<'_> {
 
     fn end_scope(&mut self, frame: u32, scope: u32) -> Option<u32> {
         let (snapshot, stage) = (self.snapshot, self.stage);
-        *self
-            .frame_scopes
-            .entry((frame, scope))
-            .or_insert_with(|| snapshot.name_number(&stage.names(frame)[scope as usize]))
+        let numbers = self.frame_names[frame as usize].get_or_insert_with(|| {
+            stage.names(frame).iter().map(|name| snapshot.name_number(name)).collect()
+        });
+        numbers[scope as usize]
     }
 
-    /// Reads the identities of scopes in which so many ends lie that this is cheaper.
-    fn read_scopes_of_ends(
+    /// The numbers of the ends that are live, for each decision; none where an end has to be looked
+    /// at more closely.
+    fn find_ends(
         &mut self,
         staged: &[StagedRelationship],
         decisions: &[Decision],
-    ) -> Result<(), StoreError> {
-        let mut wanted: FxHashMap<u32, usize> = FxHashMap::default();
-        for decision in decisions {
-            let (Decision::Create(i)
-            | Decision::Revive(i, _)
-            | Decision::Change(i, _)
-            | Decision::Same(i, _)) = decision
-            else {
-                continue;
-            };
-            for end in [staged[*i].from, staged[*i].to] {
-                if end.scope != 0
-                    && !self.created.contains_key(&end.id)
-                    && let Some(scope) = self.end_scope(staged[*i].object.frame, end.scope)
-                {
-                    *wanted.entry(scope).or_default() += 1;
-                }
-            }
-        }
-        for (scope, lookups) in wanted {
-            if lookups < LOOKUPS_PER_SCOPE || self.scope_maps.contains_key(&scope) {
-                continue;
-            }
-            let mut map = FxHashMap::default();
-            self.snapshot.for_each_identity(Kind::Entity, scope, |identity| {
-                map.insert(identity.id, (identity.number, identity.live));
-            })?;
-            self.scope_maps.insert(scope, map);
-        }
-        Ok(())
-    }
-
-    /// The numbers of the ends that are in memory already, live, for each decision.
-    fn find_ends(
-        &self,
-        staged: &[StagedRelationship],
-        decisions: &[Decision],
-    ) -> Vec<(Option<u32>, Option<u32>)> {
-        let (created, deleted) = (&self.created, &self.deleted);
-        let maps: Vec<_> = self.scope_maps.values().collect();
-        let find = |end: &StagedEnd| {
-            let stored = || {
-                let (number, live) = maps.iter().find_map(|map| map.get(&end.id))?;
-                (*live && !deleted.contains(number)).then_some(*number)
-            };
-            created.get(&end.id).copied().or_else(stored)
-        };
-        let ends = |decision: &Decision| match decision {
+    ) -> Result<Vec<[Option<u32>; 2]>, StoreError> {
+        let of = |decision: &Decision| match decision {
             Decision::Create(i)
             | Decision::Revive(i, _)
             | Decision::Change(i, _)
-            | Decision::Same(i, _) => (find(&staged[*i].from), find(&staged[*i].to)),
-            Decision::Absent(_) => (None, None),
+            | Decision::Same(i, _) => Some(&staged[*i]),
+            Decision::Absent(_) => None,
         };
-        decisions.par_iter().map(ends).collect()
+        let created = &self.created;
+        let find = |decision| match of(decision) {
+            Some(staged) => [staged.from, staged.to].map(|end| created.get(&end.id).copied()),
+            None => [None, None],
+        };
+        let mut found: Vec<[Option<u32>; 2]> = match created.is_empty() {
+            true => vec![[None, None]; decisions.len()],
+            false => decisions.par_iter().map(find).collect(),
+        };
+        // What is not new is looked up scope by scope in the order of the file.
+        let mut wanted: FxHashMap<u32, Vec<(ObjectId, u32)>> = FxHashMap::default();
+        for ((decision, found), i) in decisions.iter().zip(&found).zip(0..) {
+            let Some(staged) = of(decision) else { continue };
+            for ((end, found), side) in [staged.from, staged.to].iter().zip(found).zip(0..) {
+                if found.is_none()
+                    && end.scope != 0
+                    && let Some(scope) = self.end_scope(staged.object.frame, end.scope)
+                {
+                    wanted.entry(scope).or_default().push((end.id, i * 2 + side));
+                }
+            }
+        }
+        for (scope, mut wanted) in wanted {
+            wanted.par_sort_unstable();
+            let mut at = wanted.iter().map(|(_, at)| *at as usize);
+            let ids = wanted.iter().map(|(id, _)| *id);
+            let deleted = &self.deleted;
+            self.snapshot.find_many(Kind::Entity, scope, ids, |identity| {
+                let live = identity.filter(|i| i.live && !deleted.contains(&i.number));
+                if let (Some(at), Some(live)) = (at.next(), live) {
+                    found[at / 2][at % 2] = Some(live.number);
+                }
+            })?;
+        }
+        Ok(found)
     }
 
     fn find_entity(&self, scope: u32, id: ObjectId) -> Result<Option<(u32, bool)>, StoreError> {
-        match self.scope_maps.get(&scope) {
-            Some(map) => Ok(map.get(&id).copied()),
-            None => Ok(self.snapshot.find(Kind::Entity, scope, id)?.map(|i| (i.number, i.live))),
-        }
+        Ok(self.snapshot.find(Kind::Entity, scope, id)?.map(|i| (i.number, i.live)))
     }
 
     fn resolve(
