@@ -4,13 +4,13 @@
 
 mod common;
 
-use common::{adjacency, dump, input, sync};
+use common::{adjacency, dump, input, sync, sync_again};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use tombolo::Database;
 use tombolo::db::{FinalizeRequest, JobRequest};
 use tombolo::graph::Direction;
-use tombolo::sync::{Mode, Tally};
+use tombolo::sync::{JobReport, Mode, Tally};
+use tombolo::{Database, Error};
 
 const SCOPES: [&str; 3] = ["a", "b", "c"];
 const BRIDGES: [&str; 2] = ["x", "y"];
@@ -182,6 +182,17 @@ fn link_row(key: &str, from: &Name, to: &Name, v: i64) -> String {
     )
 }
 
+/// Uploads the whole of a scope, from a source that can be read twice or not, and with the same
+/// objects written in one way or another: none of it makes a difference.
+fn upload(db: &Database, scope: &str, mode: Mode, text: &str) -> Result<JobReport, Error> {
+    let spaced = text.replace("\":", "\": ");
+    let text = if text.len().is_multiple_of(3) { &spaced } else { text };
+    match text.len() % 2 {
+        0 => sync(db, scope, mode, text),
+        _ => sync_again(db, scope, mode, text),
+    }
+}
+
 /// Runs one step on both sides and compares what was said about it.
 fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String, Model)>) {
     match step {
@@ -204,7 +215,7 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             }
             let text: String = rows.into_values().collect();
             let before = model.clone();
-            let report = sync(db, scope, Mode::Diff, &text);
+            let report = upload(db, scope, Mode::Diff, &text);
             if text.is_empty() {
                 // Nothing to reconcile against is no error; the guard was told to let it pass.
                 assert!(report.is_ok(), "{report:?}");
@@ -279,7 +290,7 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             }
             let before = model.clone();
             let text: String = rows.into_values().collect();
-            let report = sync(db, scope, Mode::CrossScope, &text).unwrap();
+            let report = upload(db, scope, Mode::CrossScope, &text).unwrap();
             assert_eq!(report.entities, Tally::default());
             assert_eq!(report.relationships, model.put_links(scope, wanted));
             *last = Some((report.id.to_string(), before));

@@ -32,6 +32,23 @@ pub fn sync(db: &Database, scope: &str, mode: Mode, text: &str) -> Result<JobRep
     Ok(reports.remove(0))
 }
 
+/// The same from a source that can be read twice, so that known lines are passed over.
+pub fn sync_again(db: &Database, scope: &str, mode: Mode, text: &str) -> Result<JobReport, Error> {
+    sync_again_with(db, &request(scope, mode), text)
+}
+
+pub fn sync_again_with(
+    db: &Database,
+    request: &SyncRequest,
+    text: &str,
+) -> Result<JobReport, Error> {
+    let open = || {
+        let reader = Box::new(Cursor::new(text.to_owned().into_bytes()));
+        vec![Input { name: "upload".into(), format: Format::Ndjson, reader }]
+    };
+    Ok(db.sync_again(request, &open, &|_| {})?.remove(0))
+}
+
 /// All live objects with their properties, a line each, in byte order. Fails like the graph.
 pub fn dump(snapshot: &Snapshot) -> Result<Vec<String>, tombolo::store::StoreError> {
     let mut lines = Vec::new();
