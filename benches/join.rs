@@ -2,7 +2,6 @@
 //! should cost ten times the first. `resolve` reads the entities, builds the indexes, finds the
 //! ends and makes the drafts; nothing is planned or written.
 
-#[allow(dead_code)] // only the upload is needed here
 mod common;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

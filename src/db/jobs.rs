@@ -178,10 +178,10 @@ impl Database {
 
     /// The same for inputs that can be read twice, which `open` gives anew each time: lines that
     /// the scope knows already are passed over, so that an upload costs what is new in it.
-    pub fn sync_again(
+    pub fn sync_again<'i>(
         &self,
         request: &SyncRequest,
-        open: &dyn Fn() -> Vec<Input<'static>>,
+        open: &dyn Fn() -> Vec<Input<'i>>,
         progress: &dyn Fn(u64),
     ) -> Result<Vec<JobReport>, Error> {
         let mut inputs = open();
