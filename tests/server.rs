@@ -151,6 +151,17 @@ fn a_job_lives_and_ends_as_clients_expect() {
         (&json!("ABORTED"), &json!(true))
     );
     assert_eq!(server.post(&format!("{job}/abort"), &json!({})).ok()["job"]["status"], "ABORTED");
+    // An integration may say that it was set up wrongly.
+    let job = server.job(&json!({ "source": "api", "scope": "okta" }));
+    let abort = format!("{job}/abort");
+    let unknown = server.post(&abort, &json!({ "terminalStatus": "GONE" }));
+    assert!(unknown.status == 400 && unknown.text.contains("`GONE`"), "{}", unknown.text);
+    let invalid = "ABORTED_DUE_TO_INVALID_CONFIGURATION";
+    let aborted = server.post(&abort, &json!({ "terminalStatus": invalid })).ok();
+    assert_eq!(
+        (&aborted["job"]["status"], &aborted["job"]["done"]),
+        (&json!(invalid), &json!(true))
+    );
     assert_eq!(server.post(&format!("{job}/entities"), &users(1)).status, 409);
     assert_eq!(server.post(&format!("{job}/finalize"), &json!({})).status, 409);
     assert_eq!(server.ask("FIND User RETURN count(User) AS n"), json!([{ "n": 4 }]));

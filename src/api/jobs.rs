@@ -49,6 +49,9 @@ pub fn routes() -> Router<Arc<App>> {
         .route(&format!("{ROOT}/{{id}}/uploadUrl"), post(upload_url))
 }
 
+/// The end of a job that an integration gives up because it is set up wrongly.
+const INVALID_CONFIGURATION: &str = "ABORTED_DUE_TO_INVALID_CONFIGURATION";
+
 /// A job as clients read it.
 pub fn job_json(report: &JobReport, account: &str) -> Json_ {
     let mut job = Map::new();
@@ -58,6 +61,7 @@ pub fn job_json(report: &JobReport, account: &str) -> Json_ {
         Status::AwaitingUploads => "AWAITING_UPLOADS",
         Status::Held => "HELD",
         Status::Finished => "FINISHED",
+        Status::Aborted if report.invalid_configuration => INVALID_CONFIGURATION,
         Status::Aborted => "ABORTED",
         Status::Refused => "ERROR_BAD_DATA",
     };
@@ -666,8 +670,10 @@ async fn finalize(
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Abort {
     reason: Option<String>,
+    terminal_status: Option<String>,
 }
 
 async fn abort(
@@ -678,6 +684,16 @@ async fn abort(
     body: Body,
 ) -> Answer {
     let asked: Abort = body::json(&app, &headers, body).await?;
+    let invalid_configuration = match asked.terminal_status.as_deref() {
+        None | Some("ABORTED") => false,
+        Some(INVALID_CONFIGURATION) => true,
+        Some(other) => {
+            return Err(Fault::bad(format!(
+                "unknown terminalStatus `{}`, expected ABORTED or {INVALID_CONFIGURATION}",
+                shortened(other.to_owned())
+            )));
+        }
+    };
     let (known, rights) = (id.clone(), caller.rights.clone());
     blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
     let alone = app.gates.alone(&id).await?;
@@ -691,7 +707,9 @@ async fn abort(
                 let status = StatusCode::CONFLICT;
                 return Err(Fault::new(status, "JOB_NOT_AWAITING_UPLOADS", message));
             }
-            Status::AwaitingUploads | Status::Held => app.database.abort(&id)?,
+            Status::AwaitingUploads | Status::Held => {
+                app.database.abort_as(&id, invalid_configuration)?
+            }
         };
         tracing::info!(job = %report.id, reason = asked.reason.map(shortened), "job aborted");
         Ok(Json(json!({ "job": job_json(&report, &caller.account) })))

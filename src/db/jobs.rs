@@ -519,6 +519,11 @@ impl Database {
 
     /// Gives up an open or held job, and those held with it.
     pub fn abort(&self, id: &str) -> Result<JobReport, Error> {
+        self.abort_as(id, false)
+    }
+
+    /// The same, saying whether it is for a collector that is set up wrongly.
+    pub fn abort_as(&self, id: &str, invalid_configuration: bool) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
         let slot = self.slot(id);
         let mut slot = lock(&slot);
@@ -528,6 +533,7 @@ impl Database {
         }
         for report in &mut file.reports {
             report.status = Status::Aborted;
+            report.invalid_configuration = invalid_configuration;
             report.held = None;
             report.end_timestamp = Some(now());
         }

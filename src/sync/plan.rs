@@ -86,6 +86,7 @@ impl JobSpec {
             mapping: self.mapping.clone(),
             mapped_relationships: None,
             any_scope: self.any_scope,
+            invalid_configuration: false,
             plan_hash: String::new(),
         }
     }

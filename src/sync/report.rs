@@ -147,6 +147,9 @@ pub struct JobReport {
     /// Whether each row named its scope.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub any_scope: bool,
+    /// Whether it was aborted because the collector is set up wrongly, as integrations may say.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub invalid_configuration: bool,
     /// What its mapped relationships became, in a scope of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapped_relationships: Option<Tally>,
