@@ -5,6 +5,7 @@ mod common;
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use tombolo::Database;
+use tombolo::db::Keys;
 use tombolo::graph::{Adjacency, Kind, ObjectId};
 use tombolo::view::{BlastRules, Flow, Flows, GraphView, Scratch, blast_radius};
 
@@ -43,15 +44,25 @@ fn walk(c: &mut Criterion) {
                 blast_radius(&snapshot, &[root], &near, &mut Scratch::new()).expect("sound").len()
             });
         });
+        let keys: Vec<String> =
+            starts.iter().map(|&start| common::entity_key(u64::from(start))).collect();
+        let index = Keys::build(&snapshot).expect("sound");
+        group.bench_function("1,000 keys, one search each", |b| {
+            b.iter(|| {
+                for key in &keys {
+                    black_box(index.find(&snapshot, key).expect("every key is there"));
+                }
+            });
+        });
         group.bench_function("warm, 4 steps, 1,000 starts", |b| {
             b.iter(|| {
                 for &start in &starts {
-                    black_box(view.blast_radius(&[start], &near, &mut scratch).len());
+                    black_box(view.reach(&[start], &near, &mut scratch).len());
                 }
             });
         });
         group.bench_function("warm, everything from the largest hub", |b| {
-            b.iter(|| view.blast_radius(&[hub], &all, &mut scratch).len());
+            b.iter(|| view.reach(&[hub], &all, &mut scratch).len());
         });
         group.finish();
     }

@@ -4,6 +4,7 @@
 //! list) becomes a checked value; whether files or entities exist is asked by the commands.
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use tombolo::sync::Mode;
@@ -965,8 +966,43 @@ fn templated(command: clap::Command) -> clap::Command {
 }
 
 /// Reads the command line of a process.
-pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, clap::Error> {
+///
+/// To describe every command takes as long as a short answer. So a question is first read with none
+/// but its own command described; if that fails in any way, help included, all of them are.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(cli) = question(&args) {
+        return Ok(cli);
+    }
     Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+}
+
+/// Reads a command line that asks the graph something. `None` if it does not, or not properly.
+fn question(args: &[OsString]) -> Option<Cli> {
+    match args.iter().find_map(|arg| arg.to_str().filter(|arg| QUESTIONS.contains(arg)))? {
+        "blast-radius" => alone("blast-radius", args, Command::BlastRadius),
+        "owners" => alone("owners", args, Command::Owners),
+        "path" => alone("path", args, Command::Path),
+        "query" => alone("query", args, Command::Query),
+        _ => alone("get", args, Command::Get),
+    }
+}
+
+const QUESTIONS: [&str; 5] = ["blast-radius", "owners", "path", "query", "get"];
+
+/// Reads a command line as that of the one command `name`. What is read so has that command as its
+/// first word that is no flag, so with all commands known it means the same.
+fn alone<A: Args>(
+    name: &'static str,
+    args: &[OsString],
+    command: impl FnOnce(A) -> Command,
+) -> Option<Cli> {
+    let one = A::augment_args(clap::Command::new(name));
+    let all = Global::augment_args(clap::Command::new("tombolo"));
+    let matches = all.subcommand_required(true).subcommand(one).try_get_matches_from(args).ok()?;
+    let (_, own) = matches.subcommand()?;
+    let command = command(A::from_arg_matches(own).ok()?);
+    Some(Cli { global: Global::from_arg_matches(&matches).ok()?, command })
 }
 
 #[cfg(test)]
@@ -988,6 +1024,41 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn a_question_alone_is_what_it_is_among_all_commands() {
+        let flags = |cli: &Cli| {
+            let Global { db, quiet, verbose, .. } = &cli.global;
+            (db.clone(), *quiet, *verbose)
+        };
+        for line in [
+            "tombolo blast-radius okta::sre --depth 4 -o json",
+            "tombolo --db other.redb -q blast-radius sre",
+            "tombolo blast-radius sre --db other.redb --verbose",
+            "tombolo owners blast-radius --db path",
+            "tombolo path a b -v",
+            "tombolo get a",
+            "tombolo query FIND",
+        ] {
+            let args: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            let all = command().try_get_matches_from(&args).and_then(|m| Cli::from_arg_matches(&m));
+            let (all, one) = (all.expect(line), question(&args).expect(line));
+            assert_eq!(flags(&one), flags(&all), "{line}");
+            let same = std::mem::discriminant(&one.command) == std::mem::discriminant(&all.command);
+            assert!(same, "{line}");
+        }
+        for line in [
+            "tombolo --db blast-radius scopes",
+            "tombolo explain owners",
+            "tombolo help get",
+            "tombolo get --help",
+            "tombolo get",
+            "tombolo --version",
+        ] {
+            let args: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            assert!(question(&args).is_none(), "{line}");
+        }
     }
 
     #[test]

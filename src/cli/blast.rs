@@ -72,8 +72,7 @@ impl Reached {
 pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure> {
     let begun = Instant::now();
     let rules = ask::rules(args.propagation.as_deref())?;
-    let database = context.open()?;
-    let snapshot = database.snapshot()?;
+    let (database, snapshot) = context.look()?;
     let mut roots = Vec::new();
     for name in &args.entities {
         let root = database.find_entity(&snapshot, name)?;

@@ -86,8 +86,7 @@ struct OwnersAnswer {
 
 /// `tombolo owners`.
 pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
-    let database = context.open()?;
-    let snapshot = database.snapshot()?;
+    let (database, snapshot) = context.look()?;
     let entities = owned_entities(&database, &snapshot, args)?;
     naming::known(&snapshot, "class", &args.owner_class)?;
     let mut answers = Vec::new();
@@ -226,8 +225,7 @@ fn owners_summary(
 /// `tombolo path`.
 pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     let begun = Instant::now();
-    let database = context.open()?;
-    let snapshot = database.snapshot()?;
+    let (database, snapshot) = context.look()?;
     let from = database.find_entity(&snapshot, &args.from)?;
     let to = database.find_entity(&snapshot, &args.to)?;
     naming::known(&snapshot, "verb", &args.verb)?;
@@ -342,7 +340,7 @@ const MEMBERS: usize = 6;
 
 /// `tombolo cycles`.
 pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
-    let snapshot = context.open()?.snapshot()?;
+    let (_, snapshot) = context.look()?;
     naming::known(&snapshot, "verb", &args.verb)?;
     let found = ask::cycles(&snapshot, &args.verb)?;
     let cycles = found.iter().map(|members| naming::entities(&snapshot, members));

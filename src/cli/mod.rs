@@ -39,6 +39,7 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use tombolo::db::Database;
+use tombolo::store::Snapshot;
 
 /// What every command gets: where to print, and which database.
 pub struct Context<'a> {
@@ -68,6 +69,23 @@ impl Context<'_> {
 
     /// Opens the database, which must exist.
     pub fn open(&self) -> Result<Database, Failure> {
+        self.must_exist()?;
+        match &self.database {
+            Some(database) => Ok(database.again()),
+            None => Ok(Database::open(self.path())?),
+        }
+    }
+
+    /// Opens the database, which must exist, and takes a snapshot of it.
+    pub fn look(&self) -> Result<(Database, Snapshot), Failure> {
+        self.must_exist()?;
+        match &self.database {
+            Some(database) => Ok((database.again(), database.snapshot()?)),
+            None => Ok(Database::open_at(self.path())?),
+        }
+    }
+
+    fn must_exist(&self) -> Result<(), Failure> {
         if !self.path().exists() {
             let message = format!("no database at `{}`", self.path().display());
             return Err(Failure::mistake(message).hint(
@@ -75,10 +93,7 @@ impl Context<'_> {
                  `--db PATH` or TOMBOLO_DB names another",
             ));
         }
-        match &self.database {
-            Some(database) => Ok(database.again()),
-            None => Ok(Database::open(self.path())?),
-        }
+        Ok(())
     }
 
     /// Opens the database, making it if there is none.

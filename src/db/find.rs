@@ -1,13 +1,100 @@
 //! Naming entities: `SCOPE::KEY`, a bare key, or an `_id`.
+//!
+//! There is no index of bare keys in the file: ids are computed from scope and key, so a bare key
+//! is one search in each scope that has live entities. [`Keys`] is such an index in memory, for
+//! those who ask of one snapshot many times.
 
 use super::{Database, Error};
 use crate::graph::{GraphRead, Kind, Names, ObjectId};
 use crate::store::Snapshot;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Keys offered for one that is unknown.
 const OFFERED: usize = 5;
 /// Candidates listed for one that is ambiguous.
 const CANDIDATES: usize = 20;
+
+/// Every live entity of a snapshot by its key: eight to sixteen bytes of memory for each, and a
+/// pass over all heads to build it, which pays from some thousand questions on.
+///
+/// It holds places and hashes. Keys themselves stay in the file, where each answer is checked.
+pub struct Keys {
+    /// Open addressing with linear probing: the upper half is part of the hash, the lower half one
+    /// more than the number of the entity; 0 is free.
+    slots: Box<[u64]>,
+    seed: u64,
+}
+
+impl Keys {
+    /// Reads the keys of all live entities.
+    ///
+    /// # Errors
+    ///
+    /// What reading fails with.
+    pub fn build(snapshot: &Snapshot) -> Result<Keys, Error> {
+        let mut live = 0;
+        for (_, row) in snapshot.scope_rows()? {
+            live += row.count(Kind::Entity).live as usize;
+        }
+        // A secret seed, so that nobody can prepare keys that all fall into one place.
+        let seed = snapshot.meta().digest_seed;
+        let mut keys = Keys { slots: vec![0; (live * 2).next_power_of_two()].into(), seed };
+        let mut room = live;
+        snapshot.for_each_entity_key(|number, key| {
+            if let Some(left) = room.checked_sub(1) {
+                room = left;
+                keys.insert(number, key);
+            }
+        })?;
+        Ok(keys)
+    }
+
+    /// The first place of a key, and what its slot has in the upper half.
+    fn place(&self, key: &[u8]) -> (usize, u64) {
+        let hash = xxh3_64_with_seed(key, self.seed);
+        (hash as usize & (self.slots.len() - 1), hash & !u64::from(u32::MAX))
+    }
+
+    fn insert(&mut self, number: u32, key: &[u8]) {
+        let (mut at, tag) = self.place(key);
+        while self.slots[at] != 0 {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        self.slots[at] = tag | u64::from(number + 1);
+    }
+
+    /// The entities that may have this key.
+    fn candidates(&self, key: &str) -> impl Iterator<Item = u32> + '_ {
+        let (first, tag) = self.place(key.as_bytes());
+        let wrap = self.slots.len() - 1;
+        (0..self.slots.len())
+            .map(move |step| self.slots[(first + step) & wrap])
+            .take_while(|slot| *slot != 0)
+            .filter(move |slot| slot & !u64::from(u32::MAX) == tag)
+            .map(|slot| slot as u32 - 1)
+    }
+
+    /// [`Database::find_entity`] in the same snapshot, mostly without a search.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Database::find_entity`].
+    pub fn find(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
+        // What can be more than a bare key is read the one right way.
+        if !name.contains("::") && ObjectId::parse(name).is_none() {
+            let mut found = Vec::new();
+            for number in self.candidates(name) {
+                if snapshot.has_key(number, name)? {
+                    found.push(number);
+                }
+            }
+            if let [number] = found.as_slice() {
+                return Ok(*number);
+            }
+        }
+        find(snapshot, name)
+    }
+}
 
 impl Database {
     /// The number of the live entity that `name` names in a snapshot.
@@ -17,40 +104,44 @@ impl Database {
     /// A usage error that lists the candidates of an ambiguous key, or the nearest keys of an
     /// unknown one.
     pub fn find_entity(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
-        let scopes: Vec<u32> = snapshot.scope_numbers()?.collect();
-        // Keys may hold `::` themselves (ARNs do), so every cut after a known scope is tried.
-        for (at, _) in name.match_indices("::") {
-            let (scope, key) = (&name[..at], &name[at + 2..]);
-            if let Some(number) = snapshot.name_number(scope).filter(|n| scopes.contains(n))
-                && let Some(found) = live(snapshot, number, key)?
-            {
-                return Ok(found);
-            }
+        find(snapshot, name)
+    }
+}
+
+fn find(snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
+    let scopes: Vec<u32> = snapshot.entity_scopes()?.collect();
+    // Keys may hold `::` themselves (ARNs do), so every cut after a known scope is tried.
+    for (at, _) in name.match_indices("::") {
+        let (scope, key) = (&name[..at], &name[at + 2..]);
+        if let Some(number) = snapshot.name_number(scope).filter(|n| scopes.contains(n))
+            && let Some(found) = live(snapshot, number, key)?
+        {
+            return Ok(found);
         }
-        if let Some(id) = ObjectId::parse(name) {
-            for &scope in &scopes {
-                if let Some(found) = snapshot.find(Kind::Entity, scope, id)?.filter(|f| f.live) {
-                    return Ok(found.number);
-                }
-            }
-        }
-        let mut found = Vec::new();
+    }
+    if let Some(id) = ObjectId::parse(name) {
         for &scope in &scopes {
-            if let Some(number) = live(snapshot, scope, name)? {
-                found.push((snapshot.name(scope).to_owned(), number));
+            if let Some(found) = snapshot.find(Kind::Entity, scope, id)?.filter(|f| f.live) {
+                return Ok(found.number);
             }
         }
-        match found.as_slice() {
-            [(_, number)] => Ok(*number),
-            [] => Err(unknown(snapshot, name)?),
-            many => {
-                let mut names: Vec<String> =
-                    many.iter().map(|(scope, _)| format!("{scope}::{name}")).collect();
-                names.sort();
-                names.truncate(CANDIDATES);
-                let what = format!("`{name}` is the key of {} entities", many.len());
-                Err(Error::usage(what, format!("name one of: {}", names.join(", "))))
-            }
+    }
+    let mut found = Vec::new();
+    for &scope in &scopes {
+        if let Some(number) = live(snapshot, scope, name)? {
+            found.push((snapshot.name(scope).to_owned(), number));
+        }
+    }
+    match found.as_slice() {
+        [(_, number)] => Ok(*number),
+        [] => Err(unknown(snapshot, name)?),
+        many => {
+            let mut names: Vec<String> =
+                many.iter().map(|(scope, _)| format!("{scope}::{name}")).collect();
+            names.sort();
+            names.truncate(CANDIDATES);
+            let what = format!("`{name}` is the key of {} entities", many.len());
+            Err(Error::usage(what, format!("name one of: {}", names.join(", "))))
         }
     }
 }
@@ -91,4 +182,68 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
         true => Error::usage(what, "name it SCOPE::KEY; `tombolo scopes` lists the scopes"),
         false => Error::usage(what, format!("the nearest are: {}", names.join(", "))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::SyncRequest;
+    use crate::sync::{Format, Input, Mode};
+    use std::io::Cursor;
+
+    /// A database with these entities: scope and keys.
+    fn graph(scopes: &[(&str, &[&str])]) -> (tempfile::TempDir, Database) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::create(&folder.path().join("graph.redb")).expect("a new file");
+        for (scope, keys) in scopes {
+            let line = |key: &&str| {
+                serde_json::json!({"_key": key, "_type": "t", "_class": "User"}).to_string() + "\n"
+            };
+            let text: String = keys.iter().map(line).collect();
+            let request = SyncRequest {
+                scope: Some((*scope).into()),
+                mode: Mode::Diff,
+                source: "api".into(),
+                dry_run: false,
+                ignore_duplicates: false,
+                allow_deletes: Some(100),
+                partial_types: Vec::new(),
+                same_scope_reject: false,
+            };
+            let reader = Box::new(Cursor::new(text.into_bytes()));
+            let input = Input { name: "test".into(), format: Format::Ndjson, reader };
+            database.sync(&request, &mut [input], &|_| {}).expect("a good upload");
+        }
+        (folder, database)
+    }
+
+    #[test]
+    fn keys_in_memory_find_what_a_search_finds() {
+        let (_folder, database) = graph(&[
+            ("okta", &["alice", "bob", "both", "gone", "arn::x"]),
+            ("okta", &["alice", "bob", "both", "arn::x"]),
+            ("jamf", &["laptop", "both"]),
+        ]);
+        let snapshot = database.snapshot().expect("sound");
+        let keys = Keys::build(&snapshot).expect("sound");
+        let id = ObjectId::new(Kind::Entity, "okta", "bob").to_string();
+        for name in ["alice", "bob", "laptop", "arn::x", "jamf::both", &id] {
+            let found = keys.find(&snapshot, name).expect(name);
+            assert_eq!(database.find_entity(&snapshot, name).expect(name), found);
+            let key = snapshot.entity_head(found).expect("sound").expect("there").key;
+            assert!(name.ends_with(&key) || name == id, "{name} is {key}");
+        }
+        for name in ["both", "gone", "nobody", "", "jamf::alice"] {
+            let fault = keys.find(&snapshot, name).map_err(|e| e.to_string());
+            assert!(fault.is_err(), "{name}");
+            assert_eq!(fault, database.find_entity(&snapshot, name).map_err(|e| e.to_string()));
+        }
+    }
+
+    #[test]
+    fn an_empty_graph_has_no_keys() {
+        let (_folder, database) = graph(&[]);
+        let snapshot = database.snapshot().expect("sound");
+        assert!(Keys::build(&snapshot).expect("sound").find(&snapshot, "x").is_err());
+    }
 }

@@ -14,6 +14,7 @@ mod planned;
 mod saved_plan;
 
 pub use crate::error::Error;
+pub use find::Keys;
 pub use jobs::{Edit, FinalizeRequest, JobRequest, SyncRequest, scope_of};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MappedRelationship, check_mapped, mapped_scope};
@@ -60,6 +61,13 @@ impl Database {
     pub fn open(path: &Path) -> Result<Database, Error> {
         drop(Store::open_reader(path)?);
         Ok(Database::at(path))
+    }
+
+    /// Opens an existing database to ask it something: the state as of now, from the one time that
+    /// the file is opened.
+    pub fn open_at(path: &Path) -> Result<(Database, Snapshot), Error> {
+        let snapshot = Store::open_reader(path)?.snapshot()?;
+        Ok((Database::at(path), snapshot))
     }
 
     /// Opens a database, making it first if there is no file.

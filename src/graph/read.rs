@@ -46,6 +46,28 @@ pub trait Adjacency {
         direction: Direction,
         visit: impl FnMut(Edge),
     ) -> Result<(), Self::Error>;
+
+    /// A number of relationships that is not much exceeded, to make room for them.
+    fn relationships_expected(&self) -> usize {
+        0
+    }
+
+    /// Calls `out` for each live edge with its arrow and `into` for each against it, each with the
+    /// entity it is seen from, by ascending entity and in the order of
+    /// [`Adjacency::for_each_edge`]. The two may be called on two threads.
+    fn for_each_edge_both_ways(
+        &self,
+        mut out: impl FnMut(u32, Edge) + Send,
+        mut into: impl FnMut(u32, Edge) + Send,
+    ) -> Result<(), Self::Error> {
+        let all = 0..self.entity_bound();
+        all.clone().try_for_each(|entity| {
+            self.for_each_edge(entity, Direction::Out, |edge| out(entity, edge))
+        })?;
+        all.into_iter().try_for_each(|entity| {
+            self.for_each_edge(entity, Direction::In, |edge| into(entity, edge))
+        })
+    }
 }
 
 /// Numbers of names: scopes, types, classes (verbs too) and property names share one dictionary.

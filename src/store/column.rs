@@ -117,9 +117,17 @@ impl<'a> Column<'a> {
             Column::Constant(base) => base,
             Column::Step(base, step) => base.wrapping_add(step.wrapping_mul(row as u64)),
             Column::Packed(base, width, bytes) => {
-                let mut word = [0; 8];
-                word[..width].copy_from_slice(&bytes[row * width..(row + 1) * width]);
-                base.wrapping_add(u64::from_le_bytes(word))
+                let at = row * width;
+                // A whole word of which the rest is cut off, unless it would end behind the column.
+                let value = match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+                    Some(word) => u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * width)),
+                    None => {
+                        let mut word = [0; 8];
+                        word[..width].copy_from_slice(&bytes[at..at + width]);
+                        u64::from_le_bytes(word)
+                    }
+                };
+                base.wrapping_add(value)
             }
             Column::Sparse(base, rows, values) => match search(rows, row as u32) {
                 Some(i) => {
@@ -155,6 +163,31 @@ impl<'a> Column<'a> {
                         out[start + row] = u64::from_le_bytes(*value);
                     }
                 }
+            }
+        }
+    }
+
+    /// Fills `out` with the values of the first `rows` rows as numbers of something, which always
+    /// fit 32 bits.
+    pub fn unpack32(&self, rows: usize, out: &mut Vec<u32>) {
+        fn widen<const WIDTH: usize>(base: u64, bytes: &[u8], rows: usize, out: &mut Vec<u32>) {
+            out.extend(bytes.as_chunks::<WIDTH>().0.iter().take(rows).map(|value| {
+                let mut word = [0; 4];
+                word[..WIDTH].copy_from_slice(value);
+                (base as u32).wrapping_add(u32::from_le_bytes(word))
+            }));
+        }
+        out.clear();
+        match *self {
+            Column::Constant(base) => out.resize(rows, base as u32),
+            Column::Packed(base, 1, bytes) => widen::<1>(base, bytes, rows, out),
+            Column::Packed(base, 2, bytes) => widen::<2>(base, bytes, rows, out),
+            Column::Packed(base, 3, bytes) => widen::<3>(base, bytes, rows, out),
+            Column::Packed(base, 4, bytes) => widen::<4>(base, bytes, rows, out),
+            _ => {
+                let mut values = Vec::new();
+                self.unpack(rows, &mut values);
+                out.extend(values.into_iter().map(|value| value as u32));
             }
         }
     }
@@ -210,7 +243,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn columns_come_back_as_they_were(values: Vec<u64>) {
+        fn columns_come_back_as_they_were(
+            bits in 0..64u32,
+            values in prop::collection::vec(any::<u64>(), 0..100),
+        ) {
+            let values: Vec<u64> = values.into_iter().map(|v| v >> bits).collect();
             let mut bytes = Vec::new();
             put_column(&mut bytes, &values);
             let column = Column::take(&mut Cursor(&bytes), values.len()).expect("whole");
@@ -219,7 +256,10 @@ mod tests {
             }
             let mut all = Vec::new();
             column.unpack(values.len(), &mut all);
-            prop_assert_eq!(all, values);
+            prop_assert_eq!(&all, &values);
+            let mut low = vec![7];
+            column.unpack32(values.len(), &mut low);
+            prop_assert_eq!(low, values.iter().map(|&v| v as u32).collect::<Vec<_>>());
         }
     }
 }

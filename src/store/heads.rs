@@ -281,6 +281,11 @@ impl<'a> HeadChunk<'a> {
         Some(some.then(|| display.split_off(1)))
     }
 
+    /// Appends the key of a present row. `None` if it is damaged.
+    pub fn append_key(&self, row: usize, out: &mut Vec<u8>) -> Option<()> {
+        self.keys.append(row, out)
+    }
+
     /// All of a row. `None` if it is absent or its text is damaged.
     pub fn get(&self, row: usize) -> Option<Head> {
         if !self.present(row) {

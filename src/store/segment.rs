@@ -12,6 +12,7 @@
 use super::codec::Cursor;
 use super::column::{Column, put_column};
 use crate::graph::Edge;
+use std::ops::Range;
 
 /// Entities in one segment.
 pub const SPAN: u32 = 256;
@@ -46,6 +47,15 @@ pub struct Segment<'a> {
 impl<'a> Segment<'a> {
     /// Finds the columns of a segment. `None` if it is damaged.
     pub fn parse(payload: &'a [u8]) -> Option<Segment<'a>> {
+        let segment = Segment::open(payload)?;
+        let ends = &segment.ends;
+        let ordered = (1..SPAN as usize).all(|row| ends.get(row - 1) <= ends.get(row));
+        (ordered && ends.get(SPAN as usize - 1) == segment.len as u64).then_some(segment)
+    }
+
+    /// [`Segment::parse`] without a look at all rows: what is wrong with one shows when it is asked
+    /// for by [`Segment::row`].
+    pub fn open(payload: &'a [u8]) -> Option<Segment<'a>> {
         let mut cursor = Cursor(payload);
         let len = cursor.u32()? as usize;
         let ends = Column::take(&mut cursor, SPAN as usize)?;
@@ -53,25 +63,42 @@ impl<'a> Segment<'a> {
         for column in &mut columns {
             *column = Column::take(&mut cursor, len)?;
         }
-        let ordered = (1..SPAN as usize).all(|row| ends.get(row - 1) <= ends.get(row));
-        let whole = ordered && ends.get(SPAN as usize - 1) == len as u64 && cursor.0.is_empty();
-        whole.then_some(Segment { len, ends, columns })
+        cursor.0.is_empty().then_some(Segment { len, ends, columns })
     }
 
-    /// Number of edges.
-    pub fn len(&self) -> usize {
-        self.len
+    /// Where the edges of the entity at `row` (its number modulo [`SPAN`]) stand.
+    #[inline]
+    fn range(&self, row: u32) -> Range<u64> {
+        let row = row as usize;
+        let start = if row == 0 { 0 } else { self.ends.get(row - 1) };
+        start..self.ends.get(row)
     }
 
-    /// The edges of the entity at `row` (its number modulo [`SPAN`]).
+    /// The edges of the entity at `row`. `None` if the row is damaged.
+    pub fn row(self, row: u32) -> Option<impl Iterator<Item = Edge> + 'a> {
+        let Range { start, end } = self.range(row);
+        (start <= end && end <= self.len as u64).then(|| self.edges(row))
+    }
+
+    /// The edges of the entity at `row` of a segment that was found whole.
     #[inline]
     pub fn edges(self, row: u32) -> impl Iterator<Item = Edge> + 'a {
-        let row = row as usize;
-        let start = if row == 0 { 0 } else { self.ends.get(row - 1) as usize };
-        (start..self.ends.get(row) as usize).map(move |at| Edge {
+        let Range { start, end } = self.range(row);
+        (start as usize..end as usize).map(move |at| Edge {
             other: self.columns[0].get32(at),
             verb: self.columns[1].get32(at),
             relationship: self.columns[2].get32(at),
+        })
+    }
+
+    /// Unpacks all edges; room that `into` has is used again. `None` if the segment is damaged.
+    pub fn unpack(&self, into: &mut Unpacked) -> Option<()> {
+        self.ends.unpack32(SPAN as usize, &mut into.ends);
+        let whole = into.ends.is_sorted() && into.ends.last().copied() == Some(self.len as u32);
+        whole.then(|| {
+            for (column, values) in self.columns.iter().zip(&mut into.columns) {
+                column.unpack32(self.len, values);
+            }
         })
     }
 
@@ -97,6 +124,30 @@ impl<'a> Segment<'a> {
     }
 }
 
+/// All edges of a segment in memory.
+#[derive(Default)]
+pub struct Unpacked {
+    ends: Vec<u32>,
+    columns: [Vec<u32>; 3],
+}
+
+impl Unpacked {
+    /// The edges of the entity at `row`.
+    #[inline]
+    pub fn edges(&self, row: u32) -> impl ExactSizeIterator<Item = Edge> + '_ {
+        let row = row as usize;
+        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
+        let range = start..self.ends[row] as usize;
+        let [others, verbs, relationships] = &self.columns;
+        let edges = others[range.clone()].iter().zip(&verbs[range.clone()]);
+        edges.zip(&relationships[range]).map(|((&other, &verb), &relationship)| Edge {
+            other,
+            verb,
+            relationship,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,12 +163,24 @@ mod tests {
                 .map(|(row, other, verb, relationship)| (row, Edge { other, verb, relationship }))
                 .collect();
             let bytes = encode(&edges);
-            prop_assert_eq!(Segment::parse(&bytes).expect("whole").to_edges(), edges);
+            let segment = Segment::parse(&bytes).expect("whole");
+            let mut unpacked = Unpacked::default();
+            segment.unpack(&mut unpacked).expect("whole");
+            for row in 0..SPAN {
+                let one: Vec<Edge> = segment.row(row).expect("whole").collect();
+                prop_assert_eq!(&one, &unpacked.edges(row).collect::<Vec<_>>());
+                prop_assert_eq!(one, segment.edges(row).collect::<Vec<_>>());
+            }
+            prop_assert_eq!(segment.to_edges(), edges);
         }
 
         #[test]
         fn rubbish_is_no_segment_and_no_panic(bytes: Vec<u8>) {
             let _ = Segment::parse(&bytes).map(|s| s.to_edges());
+            if let Some(segment) = Segment::open(&bytes) {
+                let _ = segment.unpack(&mut Unpacked::default());
+                (0..SPAN).for_each(|row| { let _ = segment.row(row).map(Iterator::count); });
+            }
         }
     }
 }

@@ -9,13 +9,13 @@ use super::codec::{Cursor, SEAL, unseal};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
 use super::identity::{Identity, IdentityRow, UNBOUNDED};
 use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
-use super::segment::{SPAN, Segment};
+use super::segment::{SPAN, Segment, Unpacked};
 use super::tables::{self, Definition};
 use crate::graph::{
     Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind, Metadata, Names,
     ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value, default_relationship_key,
 };
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{OnceCell, RefCell};
 use std::ops::ControlFlow;
@@ -23,6 +23,19 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// A value as it lies in a page of the engine.
+type Guard = AccessGuard<'static, &'static [u8]>;
+
+/// A value whose seal was found whole, still in its page.
+struct Opened(Guard);
+
+impl Opened {
+    fn payload(&self) -> &[u8] {
+        let sealed = self.0.value();
+        &sealed[..sealed.len() - SEAL]
+    }
+}
 
 /// The edges of [`SPAN`] entities in one direction, of all scopes.
 struct Neighbourhood {
@@ -52,6 +65,18 @@ pub struct Facts {
     /// False for a tombstone.
     pub live: bool,
 }
+
+/// What is known of the edges of [`SPAN`] entities in one direction.
+enum Near {
+    /// Entities read one by one so far.
+    Asked(u32),
+    /// All of them.
+    Known(Rc<Neighbourhood>),
+}
+
+/// Entities of a neighbourhood that are read one by one before all are: a walk that starts in a
+/// large graph comes to most neighbourhoods once.
+const NEAR_ASKED_MAX: u32 = 8;
 
 /// What is known of the facts of one chunk of heads.
 enum ChunkFacts {
@@ -86,7 +111,7 @@ impl Placed {
 /// The chunk of entities that a scan has come to: what is asked of its rows meanwhile is at hand.
 struct Passing {
     chunk: u32,
-    payload: Rc<Vec<u8>>,
+    opened: Rc<Opened>,
     rows: Vec<Option<Placed>>,
 }
 
@@ -127,8 +152,8 @@ pub struct Snapshot {
     scopes: Table,
     deletions: Table,
     // A query comes back to the same few chunks again and again.
-    neighbourhoods: RefCell<FxHashMap<(u8, u32), Rc<Neighbourhood>>>,
-    head_cache: RefCell<FxHashMap<(u8, u32), Rc<Vec<u8>>>>,
+    neighbourhoods: RefCell<FxHashMap<(u8, u32), Near>>,
+    head_cache: RefCell<FxHashMap<(u8, u32), Rc<Opened>>>,
     fact_cache: RefCell<FxHashMap<(u8, u32), ChunkFacts>>,
     body_cache: RefCell<FxHashMap<BlockPlace, Rc<Block>>>,
     /// The block that was asked for last, and the chunk of a scan: both are asked for again at once.
@@ -151,7 +176,7 @@ const BODY_CACHE_MAX: usize = 256;
 /// Such blocks while a scan goes through them in order: it comes back to the last few alone.
 const SCAN_CACHE_MAX: usize = 8;
 
-/// Chunks of heads kept in memory before the cache starts anew; some 10 KB each.
+/// Chunks of heads kept in memory before the cache starts anew; their pages are 16 KiB mostly.
 const HEAD_CACHE_MAX: usize = 2048;
 
 fn get<R>(
@@ -240,6 +265,12 @@ impl Snapshot {
     pub fn scope_row(&self, scope: u32) -> Result<Option<ScopeRow>, StoreError> {
         let key = tables::number_key(scope);
         get(&self.scopes, tables::SCOPES, "scopes", &key, |p| serde_json::from_slice(p).ok())
+    }
+
+    /// The name numbers of the scopes that have live entities, ascending.
+    pub fn entity_scopes(&self) -> Result<impl Iterator<Item = u32> + '_, StoreError> {
+        let live = |row: &ScopeRow| row.count(Kind::Entity).live > 0;
+        Ok(self.known_scopes()?.iter().filter(move |(_, row)| live(row)).map(|(number, _)| *number))
     }
 
     /// All scopes with their rows, by ascending name number.
@@ -365,27 +396,27 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The rows that lie in one chunk of heads, as an owned copy of the payload.
-    fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Vec<u8>>, StoreError> {
+    /// The rows that lie in one chunk of heads.
+    fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Opened>, StoreError> {
         if kind == Kind::Entity
             && let Some(passing) = &*self.passing.borrow()
             && passing.chunk == chunk
         {
-            return Ok(Rc::clone(&passing.payload));
+            return Ok(Rc::clone(&passing.opened));
         }
-        if let Some(payload) = self.head_cache.borrow().get(&(kind as u8, chunk)) {
-            return Ok(Rc::clone(payload));
+        if let Some(known) = self.head_cache.borrow().get(&(kind as u8, chunk)) {
+            return Ok(Rc::clone(known));
         }
         let key = tables::head_key(kind, chunk);
-        let payload = get(&self.heads, tables::HEADS, "heads", &key, |p| Some(p.to_vec()))?
-            .ok_or_else(|| missing("heads", &key))?;
-        let payload = Rc::new(payload);
+        let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
+        unseal("heads", &key, guard.value())?;
+        let opened = Rc::new(Opened(guard));
         let mut cache = self.head_cache.borrow_mut();
         if cache.len() >= HEAD_CACHE_MAX {
             cache.clear();
         }
-        cache.insert((kind as u8, chunk), Rc::clone(&payload));
-        Ok(payload)
+        cache.insert((kind as u8, chunk), Rc::clone(&opened));
+        Ok(opened)
     }
 
     fn with_chunk<R>(
@@ -397,9 +428,9 @@ impl Snapshot {
         if number >= self.meta.bound(kind) {
             return Ok(None);
         }
-        let payload = self.head_chunk(kind, number / CHUNK)?;
+        let opened = self.head_chunk(kind, number / CHUNK)?;
         let key = tables::head_key(kind, number / CHUNK);
-        let chunk = HeadChunk::parse(&payload)
+        let chunk = HeadChunk::parse(opened.payload())
             .ok_or_else(|| StoreError::corrupt("heads", &key, "contents make no sense"))?;
         let row = (number % CHUNK) as usize;
         Ok(chunk.present(row).then(|| read(&chunk, row)))
@@ -471,6 +502,41 @@ impl Snapshot {
             .ok_or_else(|| missing("heads", &key))?;
         }
         Ok(())
+    }
+
+    /// Calls `visit` with the number and the key of every live entity, in ascending order.
+    pub fn for_each_entity_key(&self, mut visit: impl FnMut(u32, &[u8])) -> Result<(), StoreError> {
+        let mut text = Vec::new();
+        let mut damaged = None;
+        self.for_each_live(Kind::Entity, |number, chunk, row| {
+            text.clear();
+            match chunk.append_key(row, &mut text) {
+                Some(()) => visit(number, &text),
+                None => damaged = Some(number),
+            }
+        })?;
+        match damaged {
+            Some(number) => {
+                let key = tables::head_key(Kind::Entity, number / CHUNK);
+                Err(StoreError::corrupt("heads", &key, "contents make no sense"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the entity with this number has this key.
+    pub fn has_key(&self, entity: u32, key: &str) -> Result<bool, StoreError> {
+        let mut text = Vec::with_capacity(key.len());
+        let whole =
+            self.with_chunk(Kind::Entity, entity, |chunk, row| chunk.append_key(row, &mut text))?;
+        match whole {
+            Some(Some(())) => Ok(text == key.as_bytes()),
+            Some(None) => {
+                let key = tables::head_key(Kind::Entity, entity / CHUNK);
+                Err(StoreError::corrupt("heads", &key, "contents make no sense"))
+            }
+            None => Ok(false),
+        }
     }
 
     /// The body record of an object, as bytes that [`body::read`] understands.
@@ -644,12 +710,13 @@ impl Snapshot {
         visit: &mut impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
     ) -> Result<(), Option<S>> {
         let failed = |e: StoreError| Some(S::from(e));
-        let payload = self.head_chunk(Kind::Entity, chunk).map_err(failed)?;
-        let rows = HeadChunk::parse(&payload).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
-            let key = tables::head_key(Kind::Entity, chunk);
-            failed(StoreError::corrupt("heads", &key, "contents make no sense"))
-        })?;
-        let passing = Rc::new(Passing { chunk, payload, rows });
+        let opened = self.head_chunk(Kind::Entity, chunk).map_err(failed)?;
+        let rows =
+            HeadChunk::parse(opened.payload()).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
+                let key = tables::head_key(Kind::Entity, chunk);
+                failed(StoreError::corrupt("heads", &key, "contents make no sense"))
+            })?;
+        let passing = Rc::new(Passing { chunk, opened, rows });
         *self.passing.borrow_mut() = Some(Rc::clone(&passing));
         for (row, placed) in passing.rows.iter().enumerate() {
             let Some(Placed { facts, .. }) = placed else { continue };
@@ -731,17 +798,62 @@ impl Snapshot {
         Ok(self.pins.iter()?.next().is_some())
     }
 
-    fn neighbourhood(
+    fn for_each_edge_near(
+        &self,
+        entity: u32,
+        direction: Direction,
+        visit: impl FnMut(Edge),
+    ) -> Result<(), StoreError> {
+        let (chunk, at) = (entity / SPAN, (direction as u8, entity / SPAN));
+        let known = match self.neighbourhoods.borrow_mut().entry(at).or_insert(Near::Asked(0)) {
+            Near::Known(known) => Some(Rc::clone(known)),
+            Near::Asked(count) => {
+                *count += 1;
+                if *count <= NEAR_ASKED_MAX {
+                    None
+                } else {
+                    Some(Rc::new(self.read_neighbourhood(direction, chunk)?))
+                }
+            }
+        };
+        let Some(known) = known else {
+            self.read_edges(direction, entity)?.into_iter().for_each(visit);
+            return Ok(());
+        };
+        known.edges(entity).iter().copied().for_each(visit);
+        self.neighbourhoods.borrow_mut().insert(at, Near::Known(known));
+        Ok(())
+    }
+
+    /// Reads the edges of one entity and no others.
+    fn read_edges(&self, direction: Direction, entity: u32) -> Result<Vec<Edge>, StoreError> {
+        let mut edges = Vec::new();
+        let segments = self.for_each_segment(direction, entity / SPAN, |payload| {
+            edges.extend(Segment::open(payload)?.row(entity % SPAN)?);
+            Some(())
+        })?;
+        if segments > 1 {
+            edges.sort_unstable();
+        }
+        Ok(edges)
+    }
+
+    /// Calls `visit` for each segment of a chunk, by ascending scope, and returns how many there
+    /// are. `visit` returns `None` if the segment is damaged.
+    fn for_each_segment(
         &self,
         direction: Direction,
         chunk: u32,
-    ) -> Result<Rc<Neighbourhood>, StoreError> {
-        if let Some(known) = self.neighbourhoods.borrow().get(&(direction as u8, chunk)) {
-            return Ok(Rc::clone(known));
+        mut visit: impl FnMut(&[u8]) -> Option<()>,
+    ) -> Result<usize, StoreError> {
+        let first = tables::adjacency_key(direction, chunk, 0);
+        let last = tables::adjacency_key(direction, chunk, u32::MAX);
+        let mut list = SegmentList::default();
+        for row in self.adjacency.range::<&[u8]>(&first[..]..=&last[..])? {
+            let (key, guard) = row?;
+            list.row(key.value(), guard.value(), &mut visit)?;
         }
-        let built = Rc::new(self.read_neighbourhood(direction, chunk)?);
-        self.neighbourhoods.borrow_mut().insert((direction as u8, chunk), Rc::clone(&built));
-        Ok(built)
+        list.finish()
     }
 
     fn read_neighbourhood(
@@ -749,47 +861,17 @@ impl Snapshot {
         direction: Direction,
         chunk: u32,
     ) -> Result<Neighbourhood, StoreError> {
-        let first = tables::adjacency_key(direction, chunk, 0);
-        let last = tables::adjacency_key(direction, chunk, u32::MAX);
-        let mut guards = Vec::new();
-        for row in self.adjacency.range::<&[u8]>(&first[..]..=&last[..])? {
-            let (key, guard) = row?;
-            guards.push((
-                <[u8; 9]>::try_from(key.value()).map_err(|_| missing("adjacency", &first))?,
-                guard,
-            ));
-        }
-        let mut scopes = Vec::new();
         let mut segments = Vec::new();
-        for (i, (key, guard)) in guards.iter().enumerate() {
-            let payload = unseal("adjacency", key, guard.value())?;
-            if i == 0 && *key == first {
-                scopes = scope_list(payload)
-                    .ok_or_else(|| StoreError::corrupt("adjacency", key, "list makes no sense"))?;
-                continue;
-            }
-            if scopes.get(segments.len())
-                != Some(&u32::from_be_bytes([key[5], key[6], key[7], key[8]]))
-            {
-                return Err(StoreError::corrupt("adjacency", key, "segment is not in the list"));
-            }
-            segments.push(
-                Segment::parse(payload).ok_or_else(|| {
-                    StoreError::corrupt("adjacency", key, "contents make no sense")
-                })?,
-            );
-        }
-        if segments.len() != scopes.len() {
-            return Err(StoreError::corrupt("adjacency", &first, "a segment is missing"));
-        }
+        self.for_each_segment(direction, chunk, |payload| {
+            let mut unpacked = Unpacked::default();
+            Segment::open(payload)?.unpack(&mut unpacked)?;
+            segments.push(unpacked);
+            Some(())
+        })?;
         let mut ends = Vec::with_capacity(SPAN as usize);
-        let mut edges = Vec::with_capacity(segments.iter().map(Segment::len).sum());
+        let mut edges = Vec::new();
         for row in 0..SPAN {
-            let start = edges.len();
-            segments.iter().for_each(|s| edges.extend(s.edges(row)));
-            if segments.len() > 1 {
-                edges[start..].sort_unstable();
-            }
+            merge(&segments, row, &mut edges);
             ends.push(edges.len() as u32);
         }
         Ok(Neighbourhood { ends, edges })
@@ -835,6 +917,113 @@ pub(super) fn scope_list(payload: &[u8]) -> Option<Vec<u32>> {
     (0..c.u32()?).map(|_| c.u32()).collect()
 }
 
+/// The rows of one chunk of adjacency as they come: the list of scopes, then a segment for each.
+#[derive(Default)]
+struct SegmentList {
+    /// Key of the row with the list.
+    first: [u8; 9],
+    scopes: Vec<u32>,
+    seen: usize,
+}
+
+impl SegmentList {
+    /// Takes the next row; `visit` gets the contents of segments.
+    fn row(
+        &mut self,
+        key: &[u8],
+        sealed: &[u8],
+        visit: impl FnOnce(&[u8]) -> Option<()>,
+    ) -> Result<(), StoreError> {
+        let known = <[u8; 9]>::try_from(key).map_err(|_| missing("adjacency", key))?;
+        let corrupt = |detail| StoreError::corrupt("adjacency", key, detail);
+        let payload = unseal("adjacency", key, sealed)?;
+        if known[5..] == [0; 4] {
+            self.first = known;
+            self.scopes = scope_list(payload).ok_or_else(|| corrupt("list makes no sense"))?;
+            return Ok(());
+        }
+        let scope = u32::from_be_bytes([key[5], key[6], key[7], key[8]]);
+        if self.scopes.get(self.seen) != Some(&scope) {
+            return Err(corrupt("segment is not in the list"));
+        }
+        self.seen += 1;
+        visit(payload).ok_or_else(|| corrupt("contents make no sense"))
+    }
+
+    /// How many segments there were, which is how many there should be.
+    fn finish(self) -> Result<usize, StoreError> {
+        if self.seen != self.scopes.len() {
+            return Err(StoreError::corrupt("adjacency", &self.first, "a segment is missing"));
+        }
+        Ok(self.seen)
+    }
+}
+
+/// Appends the edges that any of `segments` has at `row`, in order.
+fn merge(segments: &[Unpacked], row: u32, edges: &mut Vec<Edge>) {
+    let start = edges.len();
+    let mut parts = 0;
+    for segment in segments {
+        let before = edges.len();
+        edges.extend(segment.edges(row));
+        parts += u32::from(edges.len() > before);
+    }
+    if parts > 1 {
+        edges[start..].sort_unstable();
+    }
+}
+
+/// Reads all edges in one direction by one pass over the table.
+fn read_adjacency(
+    table: &Table,
+    direction: Direction,
+    bound: u32,
+    mut visit: impl FnMut(u32, Edge),
+) -> Result<(), StoreError> {
+    let first = tables::adjacency_key(direction, 0, 0);
+    let last = tables::adjacency_key(direction, u32::MAX, u32::MAX);
+    let mut segments: Vec<Unpacked> = Vec::new();
+    let mut edges = Vec::new();
+    let mut emit = |chunk: u32, segments: &[Unpacked]| {
+        for row in 0..SPAN {
+            edges.clear();
+            merge(segments, row, &mut edges);
+            edges.iter().for_each(|&edge| visit(chunk * SPAN + row, edge));
+        }
+    };
+    let mut list = SegmentList::default();
+    let mut now = 0;
+    for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
+        let (key, guard) = row?;
+        let key = key.value();
+        let chunk = match key.get(1..5).and_then(|chunk| chunk.first_chunk()) {
+            Some(chunk) => u32::from_be_bytes(*chunk),
+            None => return Err(missing("adjacency", key)),
+        };
+        if chunk >= bound.div_ceil(SPAN) {
+            return Err(StoreError::corrupt("adjacency", key, "there are no such entities"));
+        }
+        if chunk != now {
+            let count = std::mem::take(&mut list).finish()?;
+            emit(now, &segments[..count]);
+            now = chunk;
+        }
+        let at = list.seen;
+        list.row(key, guard.value(), |payload| {
+            if at == segments.len() {
+                segments.push(Unpacked::default());
+            }
+            Segment::open(payload)?.unpack(&mut segments[at])
+        })?;
+    }
+    let count = list.finish()?;
+    emit(now, &segments[..count]);
+    Ok(())
+}
+
+/// Below this many entities a second thread takes longer to start than to read.
+const THREADS_FROM: u32 = 20_000;
+
 impl Adjacency for Snapshot {
     type Error = StoreError;
 
@@ -848,9 +1037,29 @@ impl Adjacency for Snapshot {
         direction: Direction,
         visit: impl FnMut(Edge),
     ) -> Result<(), StoreError> {
-        let near = self.neighbourhood(direction, entity / SPAN)?;
-        near.edges(entity).iter().copied().for_each(visit);
-        Ok(())
+        self.for_each_edge_near(entity, direction, visit)
+    }
+
+    fn relationships_expected(&self) -> usize {
+        self.meta.bound(Kind::Relationship) as usize
+    }
+
+    fn for_each_edge_both_ways(
+        &self,
+        out: impl FnMut(u32, Edge) + Send,
+        into: impl FnMut(u32, Edge) + Send,
+    ) -> Result<(), StoreError> {
+        let (table, bound) = (&self.adjacency, self.meta.bound(Kind::Entity));
+        if bound < THREADS_FROM {
+            read_adjacency(table, Direction::Out, bound, out)?;
+            return read_adjacency(table, Direction::In, bound, into);
+        }
+        std::thread::scope(|threads| {
+            let other = threads.spawn(|| read_adjacency(table, Direction::In, bound, into));
+            let with = read_adjacency(table, Direction::Out, bound, out);
+            let against = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            with.and(against)
+        })
     }
 }
 

@@ -7,7 +7,6 @@
 use super::by_verb::ByVerb;
 use super::{Flow, Flows, GraphView, Step, Way};
 use crate::graph::{Adjacency, Direction, Edge};
-use std::convert::Infallible;
 
 /// An entity that is reached, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +88,19 @@ impl BlastRules {
     }
 }
 
-/// The memory of which entities a walk has met, to be used again for the next walk.
+/// The memory of a walk, to be used again for the next one: which entities it has met, and for a
+/// walk on a [`GraphView`] the queue.
 ///
-/// One bit an entity. A walk leaves it clear by wiping only the words it wrote, so its cost goes
-/// with what it reaches and not with the size of the graph.
+/// One bit an entity, and eight bytes for each that is reached. A walk leaves the bits clear by
+/// wiping only the words it wrote, so its cost goes with what it reaches and not with the size of
+/// the graph.
 #[derive(Debug, Default)]
 pub struct Scratch {
     words: Vec<u64>,
+    /// What the last walk on a view has met, in order; see [`Met`].
+    queue: Vec<Met>,
+    /// How many entries of `queue` lie within each distance, from 1 on.
+    levels: Vec<u32>,
     /// A walk began and did not get to clean up, because it panicked.
     dirty: bool,
 }
@@ -119,17 +124,50 @@ impl Scratch {
         }
     }
 
-    fn wipe(&mut self, roots: &[u32], reached: &[Reached]) {
-        if reached.len() >= self.words.len() {
+    /// Makes room for all entities and for the one place behind them that [`expand`] writes to
+    /// without keeping it.
+    fn prepare_queue(&mut self, bound: u32) {
+        let needed = bound as usize + 1;
+        if self.queue.len() < needed {
+            self.queue = vec![0; needed];
+        }
+        self.levels.clear();
+    }
+
+    fn wipe(&mut self, met: impl ExactSizeIterator<Item = u32>) {
+        if met.len() >= self.words.len() {
             self.words.fill(0);
         } else {
-            for entity in roots.iter().copied().chain(reached.iter().map(|r| r.entity)) {
+            for entity in met {
                 if let Some(word) = self.words.get_mut(entity as usize / 64) {
                     *word = 0;
                 }
             }
         }
         self.dirty = false;
+    }
+
+    fn wipe_roots(&mut self, roots: &[u32]) {
+        for &root in roots {
+            if let Some(word) = self.words.get_mut(root as usize / 64) {
+                *word = 0;
+            }
+        }
+    }
+}
+
+/// An entity that a walk on a view has met, in the low half, and above it the position of the edge
+/// that led there among the edges of its direction, with [`AGAINST`] set if it was met against the
+/// arrow. Integers, because zeroed memory for these costs nothing until it is used.
+type Met = u64;
+
+/// Marks a position among the edges that are looked at against the arrow.
+const AGAINST: u32 = 1 << 31;
+
+const fn side(direction: Direction) -> u32 {
+    match direction {
+        Direction::Out => 0,
+        Direction::In => AGAINST,
     }
 }
 
@@ -193,7 +231,8 @@ fn walk<E>(
         next += 1;
     }
     let reached = walk.reached;
-    scratch.wipe(roots, &reached);
+    scratch.wipe_roots(roots);
+    scratch.wipe(reached.iter().map(|r| r.entity));
     outcome.map(|()| reached)
 }
 
@@ -239,6 +278,9 @@ enum Gate {
     Open,
 }
 
+/// How far ahead of the entity that is left its successors are looked at; see [`Half::touch`].
+const AHEAD: usize = 12;
+
 impl GraphView {
     /// [`blast_radius`] on the arrays of this view: the same answer in the same order.
     pub fn blast_radius(
@@ -247,6 +289,17 @@ impl GraphView {
         rules: &BlastRules,
         scratch: &mut Scratch,
     ) -> Vec<Reached> {
+        self.reach(roots, rules, scratch).iter().collect()
+    }
+
+    /// [`GraphView::blast_radius`] as it lies in `scratch`: relationships and verbs are looked up
+    /// only when they are asked for, so counting what is reached never reads them.
+    pub fn reach<'a>(
+        &'a self,
+        roots: &'a [u32],
+        rules: &BlastRules,
+        scratch: &'a mut Scratch,
+    ) -> Reach<'a> {
         let passes: Vec<u8> = self.verbs().iter().map(|&verb| rules.passes.of(verb)).collect();
         let gate = |bit: u8| match passes.iter().filter(|passes| *passes & bit != 0).count() {
             0 => Gate::Closed,
@@ -254,48 +307,141 @@ impl GraphView {
             _ => Gate::Some,
         };
         let gates = [(Direction::Out, gate(OUT)), (Direction::In, gate(IN))];
-        let expand = |walk: &mut Walk<'_>, from: u32, distance: u32| {
+        scratch.prepare(self.entity_bound());
+        scratch.prepare_queue(self.entity_bound());
+        for &root in roots {
+            mark(&mut scratch.words, root);
+        }
+        let (words, queue) = (&mut scratch.words[..], &mut scratch.queue[..]);
+        let mut len = 0;
+        let mut expand = |from: u32, queue: &mut [Met], mut len: usize| {
             for (direction, gate) in gates {
-                match gate {
-                    Gate::Closed => {}
-                    Gate::Open => self.expand::<false>(walk, from, distance, direction, &passes),
-                    Gate::Some => self.expand::<true>(walk, from, distance, direction, &passes),
-                }
+                len = match gate {
+                    Gate::Closed => len,
+                    Gate::Open => self.expand::<false>(from, direction, &passes, words, queue, len),
+                    Gate::Some => self.expand::<true>(from, direction, &passes, words, queue, len),
+                };
             }
-            Ok(())
+            len
         };
-        let bound = self.entity_bound();
-        let outcome: Result<_, Infallible> = walk(bound, roots, rules.depth, scratch, expand);
-        outcome.unwrap_or_else(|never| match never {})
+        let limit = rules.depth.unwrap_or(u32::MAX);
+        if limit > 0 {
+            for &root in roots {
+                len = expand(root, queue, len);
+            }
+        }
+        let (mut next, mut depth, mut touched) = (0, 1, 0u32);
+        while next < len {
+            let end = len;
+            scratch.levels.push(end as u32);
+            if depth >= limit {
+                break;
+            }
+            while next < end {
+                if let Some(&later) = queue[..len].get(next + AHEAD) {
+                    for (direction, gate) in gates {
+                        if gate != Gate::Closed {
+                            touched ^= self.half(direction).touch(later as u32);
+                        }
+                    }
+                }
+                len = expand(queue[next] as u32, queue, len);
+                next += 1;
+            }
+            depth += 1;
+        }
+        std::hint::black_box(touched);
+        scratch.wipe_roots(roots);
+        // The queue is borrowed while the words are wiped.
+        let queue = std::mem::take(&mut scratch.queue);
+        scratch.wipe(queue[..len].iter().map(|&met| met as u32));
+        scratch.queue = queue;
+        Reach { view: self, roots, met: &scratch.queue[..len], levels: &scratch.levels }
     }
 
-    /// Meets the neighbours of `from` in one direction. Without `CHECK` every verb passes.
+    /// Meets the neighbours of `from` in one direction and returns the new length of the queue.
+    /// Without `CHECK` every verb passes.
+    ///
+    /// Whether a neighbour is new is a coin toss that no branch predictor wins, so there is no
+    /// branch: each neighbour is written to the end of the queue, which then grows by one or not.
     #[inline]
     fn expand<const CHECK: bool>(
         &self,
-        walk: &mut Walk<'_>,
         from: u32,
-        distance: u32,
         direction: Direction,
         passes: &[u8],
-    ) {
+        words: &mut [u64],
+        queue: &mut [Met],
+        mut len: usize,
+    ) -> usize {
         let half = self.half(direction);
         let range = half.range(from);
-        let start = range.start;
-        // Slices of our own stay in registers across the loop.
-        let Walk { words, reached } = walk;
-        let words = &mut **words;
-        let ends = half.others[range.clone()].iter().zip(&half.verbs[range]);
-        for (at, (&other, &verb)) in ends.enumerate() {
-            if CHECK && passes[verb as usize] & bit(direction) == 0 {
-                continue;
-            }
-            if mark(words, other) {
-                let Edge { relationship, verb, .. } = self.edge_at(half, start + at);
-                let entity = other;
-                reached.push(Reached { entity, distance, from, relationship, verb, direction });
-            }
+        let side = side(direction);
+        let verbs = if CHECK { &half.verbs[range.clone()] } else { &[] };
+        for (i, &other) in half.others[range.clone()].iter().enumerate() {
+            let pass = !CHECK || passes[verbs[i] as usize] & bit(direction) != 0;
+            // Every number is below the bound, as was seen when the view was built.
+            let word = &mut words[other as usize / 64];
+            let mask = u64::from(pass) << (other % 64);
+            let fresh = !*word & mask != 0;
+            *word |= mask;
+            let at = (range.start + i) as u32 | side;
+            queue[len] = u64::from(at) << 32 | u64::from(other);
+            len += usize::from(fresh);
         }
+        len
+    }
+}
+
+/// What a walk on a view has reached, nearest first, in the order of the walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach<'a> {
+    view: &'a GraphView,
+    roots: &'a [u32],
+    met: &'a [Met],
+    levels: &'a [u32],
+}
+
+impl<'a> Reach<'a> {
+    /// How many entities are reached.
+    pub fn len(&self) -> usize {
+        self.met.len()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.met.is_empty()
+    }
+
+    /// The numbers of the entities.
+    pub fn entities(&self) -> impl ExactSizeIterator<Item = u32> + 'a {
+        self.met.iter().map(|&met| met as u32)
+    }
+
+    /// How many entities there are at each distance, from 1 on; none of the counts is 0.
+    pub fn by_distance(&self) -> impl Iterator<Item = (u32, usize)> + 'a {
+        let starts = std::iter::once(0).chain(self.levels.iter().copied());
+        let counts = starts.zip(self.levels).map(|(start, end)| (end - start) as usize);
+        (1..).zip(counts)
+    }
+
+    /// Each entity with the last step of its chain.
+    pub fn iter(&self) -> impl Iterator<Item = Reached> + 'a {
+        let Reach { view, roots, met, levels } = *self;
+        let distances = (1..).zip(levels).scan(0, |start, (distance, &end)| {
+            Some(std::iter::repeat_n(distance, (end - std::mem::replace(start, end)) as usize))
+        });
+        // What was met first was met from what was left first, so parents ascend in this order.
+        let mut left = roots.iter().copied().chain(self.entities()).peekable();
+        met.iter().zip(distances.flatten()).filter_map(move |(&met, distance)| {
+            let (entity, at) = (met as u32, (met >> 32) as u32);
+            let direction = if at & AGAINST == 0 { Direction::Out } else { Direction::In };
+            let (half, at) = (view.half(direction), (at & !AGAINST) as usize);
+            while left.next_if(|&from| !half.range(from).contains(&at)).is_some() {}
+            let from = *left.peek()?;
+            let Edge { relationship, verb, .. } = view.edge_at(half, at);
+            Some(Reached { entity, distance, from, relationship, verb, direction })
+        })
     }
 }
 
@@ -330,6 +476,12 @@ mod tests {
         let general =
             blast_radius(view, roots, rules, &mut scratch).unwrap_or_else(|never| match never {});
         assert_eq!(view.blast_radius(roots, rules, &mut scratch), general);
+        let reach = view.reach(roots, rules, &mut scratch);
+        assert!(reach.entities().eq(general.iter().map(|r| r.entity)));
+        for (distance, count) in reach.by_distance() {
+            assert_eq!(general.iter().filter(|r| r.distance == distance).count(), count);
+        }
+        assert_eq!(reach.by_distance().map(|(_, count)| count).sum::<usize>(), reach.len());
         assert!(scratch.words.iter().all(|word| *word == 0), "the scratch is left clear");
         general
     }

@@ -48,21 +48,12 @@ impl Half {
         }
     }
 
-    fn with_capacity(entities: u32, edges: usize) -> Half {
-        let mut offsets = Vec::with_capacity(entities as usize + 1);
-        offsets.push(0);
-        Half {
-            offsets,
-            others: Vec::with_capacity(edges),
-            verbs: Vec::with_capacity(edges),
-            relationships: Vec::with_capacity(edges),
-        }
-    }
-
-    fn push(&mut self, other: u32, verb: u16, relationship: u32) {
-        self.others.push(other);
-        self.verbs.push(verb);
-        self.relationships.push(relationship);
+    /// Reads where the edges of an entity stand and the first of them, for no other use than to
+    /// have both near when a walk comes there soon: the memory of a large view is far away.
+    #[inline]
+    pub(super) fn touch(&self, entity: u32) -> u32 {
+        let start = self.offsets.get(entity as usize).map_or(0, |&start| start as usize);
+        self.others.get(start).copied().unwrap_or(0)
     }
 
     /// Sorts `edges` by the end that `ends` puts first, keeping the order of equal ones.
@@ -106,36 +97,104 @@ struct Compact {
 /// Gives out dense verb numbers in the order in which verbs are first met.
 #[derive(Default)]
 struct VerbNumbers {
-    dense: FxHashMap<u32, u16>,
+    /// The dense number of verbs with small name numbers, or [`VerbNumbers::NONE`].
+    near: Vec<u32>,
+    /// Those of all others.
+    far: FxHashMap<u32, u16>,
     names: Vec<u32>,
-    /// The verb asked for last: edges of one entity mostly share theirs.
-    last: Option<(u32, u16)>,
 }
 
 impl VerbNumbers {
+    const NONE: u32 = u32::MAX;
+    /// Name numbers from here on are far.
+    const FAR: u32 = 1 << 16;
+
     /// The dense number of `verb`, or `None` when 65,536 others came before it.
     #[inline]
     fn number(&mut self, verb: u32) -> Option<u16> {
-        match self.last {
-            Some((name, dense)) if name == verb => Some(dense),
+        match self.near.get(verb as usize) {
+            Some(&dense) if dense != Self::NONE => Some(dense as u16),
             _ => self.look_up(verb),
         }
     }
 
+    #[cold]
     fn look_up(&mut self, verb: u32) -> Option<u16> {
-        let dense = match self.dense.get(&verb) {
-            Some(&dense) => dense,
-            None => {
-                let dense = u16::try_from(self.names.len()).ok()?;
-                self.names.push(verb);
-                self.dense.insert(verb, dense);
-                dense
-            }
-        };
-        self.last = Some((verb, dense));
+        if let Some(&dense) = self.far.get(&verb) {
+            return Some(dense);
+        }
+        let dense = u16::try_from(self.names.len()).ok()?;
+        self.names.push(verb);
+        if verb >= Self::FAR {
+            self.far.insert(verb, dense);
+        } else {
+            let needed = verb as usize + 1;
+            self.near.resize(self.near.len().max(needed), Self::NONE);
+            self.near[verb as usize] = dense.into();
+        }
         Some(dense)
     }
 }
+
+/// One half of a view while it is read, entity by entity.
+struct Reading {
+    half: Half,
+    numbers: VerbNumbers,
+    bound: u32,
+    fault: Option<BuildError<Infallible>>,
+}
+
+impl Reading {
+    fn new(bound: u32, expected: usize) -> Reading {
+        let half = Half {
+            offsets: Vec::with_capacity(bound as usize + 1),
+            others: Vec::with_capacity(expected),
+            verbs: Vec::with_capacity(expected),
+            relationships: Vec::with_capacity(expected),
+        };
+        Reading { half, numbers: VerbNumbers::default(), bound, fault: None }
+    }
+
+    /// Takes the next edge of `entity`, which does not descend.
+    #[inline]
+    fn push(&mut self, entity: u32, edge: Edge) {
+        if edge.other >= self.bound {
+            let (relationship, entity) = (edge.relationship, edge.other);
+            self.fault = Some(BuildError::BeyondBound { relationship, entity, bound: self.bound });
+            return;
+        }
+        let Some(verb) = self.numbers.number(edge.verb) else {
+            self.fault = Some(BuildError::TooManyVerbs);
+            return;
+        };
+        self.begin(entity);
+        self.half.others.push(edge.other);
+        self.half.verbs.push(verb);
+        self.half.relationships.push(edge.relationship);
+    }
+
+    /// Notes where the edges of all entities up to `entity` begin.
+    #[inline]
+    fn begin(&mut self, entity: u32) {
+        while self.half.offsets.len() <= entity as usize {
+            self.half.offsets.push(self.half.others.len() as u32);
+        }
+    }
+
+    fn finish(mut self) -> Result<(Half, VerbNumbers), BuildError<Infallible>> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if self.half.others.len() > RELATIONSHIPS_MAX {
+            return Err(BuildError::TooManyRelationships);
+        }
+        self.begin(self.bound);
+        Ok((self.half, self.numbers))
+    }
+}
+
+/// The most relationships of a view: a walk marks the direction in the top bit of a position.
+const RELATIONSHIPS_MAX: usize = (1 << 31) - 1;
 
 /// Why a view could not be built. `E` is what reading the graph can fail with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,8 +212,22 @@ pub enum BuildError<E> {
     },
     /// More than 65,536 verbs: a view numbers them in 16 bits.
     TooManyVerbs,
-    /// More than 4,294,967,295 relationships: a view counts them in 32 bits.
+    /// More than 2,147,483,647 relationships: a view counts them in 31 bits.
     TooManyRelationships,
+}
+
+impl<E> BuildError<E> {
+    /// What is wrong with a graph that can be read.
+    fn of_graph(error: BuildError<Infallible>) -> BuildError<E> {
+        match error {
+            BuildError::Read(never) => match never {},
+            BuildError::BeyondBound { relationship, entity, bound } => {
+                BuildError::BeyondBound { relationship, entity, bound }
+            }
+            BuildError::TooManyVerbs => BuildError::TooManyVerbs,
+            BuildError::TooManyRelationships => BuildError::TooManyRelationships,
+        }
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for BuildError<E> {
@@ -168,7 +241,7 @@ impl<E: fmt::Display> fmt::Display for BuildError<E> {
             ),
             BuildError::TooManyVerbs => f.write_str("graph has more than 65536 verbs"),
             BuildError::TooManyRelationships => {
-                f.write_str("graph has more than 4294967295 relationships")
+                f.write_str("graph has more than 2147483647 relationships")
             }
         }
     }
@@ -207,7 +280,7 @@ impl GraphView {
             let verb = numbers.number(verb).ok_or(BuildError::TooManyVerbs)?;
             rows.push(Compact { from, to, relationship, verb });
         }
-        if u32::try_from(rows.len()).is_err() {
+        if rows.len() > RELATIONSHIPS_MAX {
             return Err(BuildError::TooManyRelationships);
         }
         Ok(GraphView {
@@ -217,46 +290,34 @@ impl GraphView {
         })
     }
 
-    /// Builds a view of all that `graph` shows, reading each entity once in each direction, in
-    /// ascending order: the order in which a file is read fastest.
+    /// Builds a view of all that `graph` shows, reading it once in each direction, in ascending
+    /// order: the order in which a file is read fastest. A graph that can do so reads both
+    /// directions at the same time.
     ///
     /// # Errors
     ///
     /// Everything [`BuildError`] names.
     pub fn build<A: Adjacency>(graph: &A) -> Result<GraphView, BuildError<A::Error>> {
-        let mut numbers = VerbNumbers::default();
-        let out = Self::read_half(graph, Direction::Out, 0, &mut numbers)?;
-        let into = Self::read_half(graph, Direction::In, out.others.len(), &mut numbers)?;
-        Ok(GraphView { out, into, verbs: numbers.names })
-    }
-
-    fn read_half<A: Adjacency>(
-        graph: &A,
-        direction: Direction,
-        expected: usize,
-        numbers: &mut VerbNumbers,
-    ) -> Result<Half, BuildError<A::Error>> {
-        let bound = graph.entity_bound();
-        let mut half = Half::with_capacity(bound, expected);
-        let mut fault = None;
-        for entity in 0..bound {
-            let visit = |edge: Edge| match numbers.number(edge.verb) {
-                Some(verb) if edge.other < bound => half.push(edge.other, verb, edge.relationship),
-                Some(_) => {
-                    let (relationship, entity) = (edge.relationship, edge.other);
-                    fault = Some(BuildError::BeyondBound { relationship, entity, bound });
-                }
-                None => fault = Some(BuildError::TooManyVerbs),
-            };
-            graph.for_each_edge(entity, direction, visit).map_err(BuildError::Read)?;
-            if let Some(fault) = fault {
-                return Err(fault);
-            }
-            let end =
-                u32::try_from(half.others.len()).map_err(|_| BuildError::TooManyRelationships)?;
-            half.offsets.push(end);
+        let (bound, expected) = (graph.entity_bound(), graph.relationships_expected());
+        let mut out = Reading::new(bound, expected);
+        let mut into = Reading::new(bound, expected);
+        graph
+            .for_each_edge_both_ways(
+                |entity, edge| out.push(entity, edge),
+                |entity, edge| into.push(entity, edge),
+            )
+            .map_err(BuildError::Read)?;
+        let whole = |reading: Reading| reading.finish().map_err(BuildError::of_graph);
+        let (out, mut numbers) = whole(out)?;
+        let (mut into, theirs) = whole(into)?;
+        // Each half has met the verbs in its own order.
+        let dense: Option<Vec<u16>> =
+            theirs.names.iter().map(|&verb| numbers.number(verb)).collect();
+        let dense = dense.ok_or(BuildError::TooManyVerbs)?;
+        if !dense.iter().copied().eq(0..dense.len() as u16) {
+            into.verbs.iter_mut().for_each(|verb| *verb = dense[*verb as usize]);
         }
-        Ok(half)
+        Ok(GraphView { out, into, verbs: numbers.names })
     }
 
     /// One more than the largest entity number. Numbers without an entity have no edges.

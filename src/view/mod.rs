@@ -17,7 +17,7 @@ mod paths;
 mod propagation;
 mod visit;
 
-pub use blast::{BlastRules, Reached, Scratch, blast_radius, chain_to};
+pub use blast::{BlastRules, Reach, Reached, Scratch, blast_radius, chain_to};
 pub use graph_view::{BuildError, GraphView};
 pub use owners::{Found, Nearest, Owner, OwnerRules, Owners, nearest, owners};
 pub use paths::{Paths, cycles, paths};
