@@ -306,19 +306,9 @@ impl Snapshot {
         scope: u32,
         id: ObjectId,
     ) -> Result<Option<Identity>, StoreError> {
-        let first = tables::identity_key(kind, scope, &[0; 16]);
-        let wanted = tables::identity_key(kind, scope, &id.0);
-        let mut range = self.identity.range::<&[u8]>(&first[..]..=&wanted[..])?;
-        let Some(row) = range.next_back() else { return Ok(None) };
-        let (key, guard) = row?;
-        let key = key.value();
-        let payload = self.unseal_identity(key, guard.value())?;
-        let row = IdentityRow::parse(payload)
-            .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
-        if row.upper != UNBOUNDED && id.0 >= row.upper {
-            return Err(StoreError::corrupt("identity", key, "the next row is missing"));
-        }
-        Ok(row.find(id))
+        let mut found = None;
+        self.find_many(kind, scope, std::iter::once(id), |identity| found = identity)?;
+        Ok(found)
     }
 
     /// The objects with these `_id`s, which ascend, in a scope: each row is read once.
