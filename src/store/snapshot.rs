@@ -86,7 +86,7 @@ enum ChunkFacts {
 }
 
 /// Rows of a chunk that are read one by one before all are taken out of its columns at once.
-const ASKED_MAX: u32 = 16;
+const ASKED_MAX: u32 = 32;
 
 /// One consistent state of the database.
 pub struct Snapshot {
@@ -102,7 +102,7 @@ pub struct Snapshot {
     deletions: Table,
     // A query comes back to the same few chunks again and again.
     neighbourhoods: RefCell<FxHashMap<(u8, u32), Near>>,
-    head_cache: RefCell<FxHashMap<(u8, u32), Rc<Opened>>>,
+    head_cache: RefCell<HeadCache>,
     fact_cache: RefCell<FxHashMap<(u8, u32), ChunkFacts>>,
     body_cache: RefCell<FxHashMap<(u8, u32, u32), Rc<Vec<u8>>>>,
     job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
@@ -118,6 +118,34 @@ const BODY_CACHE_MAX: usize = 256;
 
 /// Chunks of heads kept in memory before the cache starts anew; their pages are 16 KiB mostly.
 const HEAD_CACHE_MAX: usize = 2048;
+
+/// Chunks of heads in memory: the last of each kind, and those that were asked for a second time
+/// after others. An answer reads its heads in the order of their numbers, each chunk once.
+#[derive(Default)]
+struct HeadCache {
+    last: [Option<(u32, Rc<Opened>)>; 2],
+    once: FxHashSet<(u8, u32)>,
+    kept: FxHashMap<(u8, u32), Rc<Opened>>,
+}
+
+impl HeadCache {
+    fn find(&self, kind: Kind, chunk: u32) -> Option<Rc<Opened>> {
+        match &self.last[kind as usize] {
+            Some((number, opened)) if *number == chunk => Some(Rc::clone(opened)),
+            _ => self.kept.get(&(kind as u8, chunk)).map(Rc::clone),
+        }
+    }
+
+    fn keep(&mut self, kind: Kind, chunk: u32, opened: &Rc<Opened>) {
+        if !self.once.insert((kind as u8, chunk)) {
+            if self.kept.len() >= HEAD_CACHE_MAX {
+                self.kept.clear();
+            }
+            self.kept.insert((kind as u8, chunk), Rc::clone(opened));
+        }
+        self.last[kind as usize] = Some((chunk, Rc::clone(opened)));
+    }
+}
 
 fn get<R>(
     table: &Table,
@@ -294,18 +322,14 @@ impl Snapshot {
 
     /// The rows that lie in one chunk of heads.
     fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Opened>, StoreError> {
-        if let Some(known) = self.head_cache.borrow().get(&(kind as u8, chunk)) {
-            return Ok(Rc::clone(known));
+        if let Some(known) = self.head_cache.borrow().find(kind, chunk) {
+            return Ok(known);
         }
         let key = tables::head_key(kind, chunk);
         let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
         unseal("heads", &key, guard.value())?;
         let opened = Rc::new(Opened(guard));
-        let mut cache = self.head_cache.borrow_mut();
-        if cache.len() >= HEAD_CACHE_MAX {
-            cache.clear();
-        }
-        cache.insert((kind as u8, chunk), Rc::clone(&opened));
+        self.head_cache.borrow_mut().keep(kind, chunk, &opened);
         Ok(opened)
     }
 
@@ -362,8 +386,14 @@ impl Snapshot {
             return self.with_chunk(kind, number, facts);
         }
         let all = self.with_chunk(kind, number, |chunk, _| {
-            let row = |row| chunk.present(row).then(|| facts(chunk, row));
-            (0..chunk.len()).map(row).collect::<Box<[_]>>()
+            let row = |([scope, type_name, class, from, to], live): ([u32; 5], bool)| Facts {
+                scope,
+                type_name,
+                class,
+                ends: (from, to),
+                live,
+            };
+            chunk.facts().map(|facts| facts.map(row)).collect::<Box<[_]>>()
         })?;
         let Some(all) = all else { return Ok(None) };
         let found = all.get((number % CHUNK) as usize).copied().flatten();
@@ -537,6 +567,14 @@ impl Snapshot {
         };
         let (from, to) = (end(head.from)?, end(head.to)?);
         Ok(default_relationship_key(&from.key, self.names.text(head.class), &to.key))
+    }
+
+    /// [`Snapshot::relationship_key`] for those who know the keys of its ends already.
+    pub fn relationship_key_between(&self, head: &Head, from: &str, to: &str) -> String {
+        match head.key.is_empty() {
+            true => default_relationship_key(from, self.names.text(head.class), to),
+            false => head.key.to_string(),
+        }
     }
 
     /// What the job with this sequence number deleted.
