@@ -15,8 +15,8 @@ use std::error::Error;
 use std::time::Instant;
 use tombolo::Database;
 use tombolo::db::Keys;
-use tombolo::graph::{GraphRead, Names};
-use tombolo::store::Snapshot;
+use tombolo::graph::{Kind, Names};
+use tombolo::store::{Snapshot, split_classes};
 use tombolo::view::{BlastRules, Flow, Flows, GraphView, Scratch, Way, nearest};
 
 const STEPS: u32 = 4;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("expected DATABASE QUESTIONS.json ANSWERS.json".into());
     };
     let begun = Instant::now();
-    let (_, snapshot) = Database::open_at(database.as_ref())?;
+    let snapshot = Database::open(database.as_ref())?.snapshot()?;
     let opened = begun.elapsed().as_secs_f64();
     let view = GraphView::build(&snapshot).map_err(|e| e.to_string())?;
     let viewed = begun.elapsed().as_secs_f64();
@@ -86,35 +86,43 @@ fn blast(graph: &Graph, questions: &Value) -> Result<Value, Box<dyn Error>> {
     Ok(Latencies(times).summary(wrong))
 }
 
-/// Who can own, and along which verbs.
+/// Which class sets can own, and along which verbs.
 struct Ownership {
     verbs: Vec<u32>,
     users: Vec<bool>,
 }
 
 impl Ownership {
-    fn read(graph: &Graph) -> Result<Ownership, Box<dyn Error>> {
-        let Graph { snapshot, view, .. } = graph;
-        let mut users = vec![false; view.entity_bound() as usize];
-        for entity in snapshot.entities_with(None, Some("User"))? {
-            users[entity as usize] = true;
-        }
+    fn of(snapshot: &Snapshot) -> Ownership {
+        let is_user =
+            |set: u32| split_classes(snapshot.name(set)).iter().any(|class| class == "User");
         let verbs = ["OWNS", "HAS"].iter().filter_map(|verb| snapshot.name_number(verb)).collect();
-        Ok(Ownership { verbs, users })
+        Ownership { verbs, users: (0..snapshot.dictionary().count()).map(is_user).collect() }
     }
 
     /// Steps to the nearest owner, 0 for none.
     fn distance(&self, graph: &Graph, key: &str) -> Result<u32, Box<dyn Error>> {
         let start = graph.keys.find(&graph.snapshot, key)?;
-        let accept = |entity: u32| Ok(self.users[entity as usize]);
+        // The view itself cannot fail, so what fails beside it is kept aside.
+        let mut fault = None;
+        let accept = |entity: u32| {
+            let facts = graph.snapshot.facts(Kind::Entity, entity).unwrap_or_else(|e| {
+                fault = Some(e);
+                None
+            });
+            Ok(facts.is_some_and(|facts| self.users[facts.class as usize]))
+        };
         let Ok(found) =
             nearest(&graph.view, start, Way::In, Some(&self.verbs), accept, Some(STEPS));
-        Ok(found.map_or(0, |found| found.distance))
+        match fault {
+            Some(e) => Err(e.into()),
+            None => Ok(found.map_or(0, |found| found.distance)),
+        }
     }
 }
 
 fn owner(graph: &Graph, questions: &Value) -> Result<Value, Box<dyn Error>> {
-    let ownership = Ownership::read(graph)?;
+    let ownership = Ownership::of(&graph.snapshot);
     let (mut times, mut wrong) = (Vec::new(), 0);
     for (i, key) in keys(questions, "owners").iter().enumerate() {
         let begun = Instant::now();
@@ -128,7 +136,7 @@ fn owner(graph: &Graph, questions: &Value) -> Result<Value, Box<dyn Error>> {
 fn owner_batch(graph: &Graph, questions: &Value) -> Result<Value, Box<dyn Error>> {
     let keys = keys(questions, "owners");
     let begun = Instant::now();
-    let ownership = Ownership::read(graph)?;
+    let ownership = Ownership::of(&graph.snapshot);
     let found: Result<Vec<u32>, _> =
         keys.iter().map(|key| ownership.distance(graph, key)).collect();
     let seconds = begun.elapsed().as_secs_f64();

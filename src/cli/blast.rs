@@ -139,8 +139,10 @@ fn name_all(
         }
     }
     let numbers = |of: fn(&Step) -> u32| kept.iter().map(|(s, _)| of(s)).collect::<Vec<u32>>();
-    let links = naming::links(snapshot, &numbers(|step| step.relationship))?;
     let entities = naming::entities(snapshot, &numbers(|step| step.entity))?;
+    let known = roots.iter().chain(&entities);
+    let keys: FxHashMap<u32, &str> = known.map(|e| (e.number, e.key.as_str())).collect();
+    let links = naming::links_between(snapshot, &numbers(|step| step.relationship), &keys)?;
     let ids: FxHashMap<u32, String> = roots
         .iter()
         .chain(entities.iter().filter(|entity| needed.contains(&entity.number)))

@@ -76,12 +76,12 @@ impl Context<'_> {
         }
     }
 
-    /// Opens the database, which must exist, and takes a snapshot of it.
+    /// Opens the database, which must exist, for one short question.
     pub fn look(&self) -> Result<(Database, Snapshot), Failure> {
         self.must_exist()?;
         match &self.database {
             Some(database) => Ok((database.again(), database.snapshot()?)),
-            None => Ok(Database::open_at(self.path())?),
+            None => Ok(Database::open_briefly(self.path())?),
         }
     }
 

@@ -1,9 +1,10 @@
 //! From numbers to names: the heads of entities and relationships that answers consist of.
 
 use super::failure::{Failure, inconsistent};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use tombolo::graph::{CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names, ObjectId};
-use tombolo::store::Snapshot;
+use tombolo::store::{Head, Snapshot};
 
 /// What an answer says about a relationship: all but its properties.
 #[derive(Clone, Debug, Serialize)]
@@ -38,14 +39,22 @@ pub fn entity(snapshot: &Snapshot, number: u32) -> Result<EntityHead, Failure> {
         .ok_or_else(|| inconsistent(format_args!("entity number {number} is missing")))
 }
 
+fn link_head(snapshot: &Snapshot, number: u32) -> Result<Head, Failure> {
+    snapshot
+        .head(Kind::Relationship, number)?
+        .ok_or_else(|| inconsistent(format_args!("relationship number {number} is missing")))
+}
+
 /// The head of a relationship that the graph itself named.
 pub fn link(snapshot: &Snapshot, number: u32) -> Result<Link, Failure> {
-    let head = snapshot
-        .head(Kind::Relationship, number)?
-        .ok_or_else(|| inconsistent(format_args!("relationship number {number} is missing")))?;
+    let head = link_head(snapshot, number)?;
     let key = snapshot.relationship_key(&head)?;
+    Ok(named(snapshot, &head, key))
+}
+
+fn named(snapshot: &Snapshot, head: &Head, key: String) -> Link {
     let scope = snapshot.name(head.scope).to_owned();
-    Ok(Link {
+    Link {
         id: ObjectId::new(Kind::Relationship, &scope, &key).to_string(),
         key,
         type_name: snapshot.name(head.type_name).to_owned(),
@@ -53,13 +62,29 @@ pub fn link(snapshot: &Snapshot, number: u32) -> Result<Link, Failure> {
         scope,
         from: head.from,
         to: head.to,
-    })
+    }
 }
 
 /// The heads of many relationships in the order asked for. They are read in number order, so that
 /// each block of the file is read once.
 pub fn links(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<Link>, Failure> {
     in_number_order(numbers, |number| link(snapshot, number))
+}
+
+/// [`links`] between entities whose keys are known, which saves reading the heads of the ends again.
+pub fn links_between(
+    snapshot: &Snapshot,
+    numbers: &[u32],
+    keys: &FxHashMap<u32, &str>,
+) -> Result<Vec<Link>, Failure> {
+    in_number_order(numbers, |number| {
+        let head = link_head(snapshot, number)?;
+        let key = match (keys.get(&head.from), keys.get(&head.to)) {
+            (Some(from), Some(to)) => snapshot.relationship_key_between(&head, from, to),
+            _ => snapshot.relationship_key(&head)?,
+        };
+        Ok(named(snapshot, &head, key))
+    })
 }
 
 /// The heads of many entities in the order asked for, read in number order.

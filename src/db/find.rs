@@ -14,6 +14,9 @@ const OFFERED: usize = 5;
 /// Candidates listed for one that is ambiguous.
 const CANDIDATES: usize = 20;
 
+/// Keys that are put into a table together.
+const TOGETHER: usize = 64;
+
 /// Every live entity of a snapshot by its key: eight to sixteen bytes of memory for each, and a
 /// pass over all heads to build it, which pays from some thousand questions on.
 ///
@@ -40,12 +43,17 @@ impl Keys {
         let seed = snapshot.meta().digest_seed;
         let mut keys = Keys { slots: vec![0; (live * 2).next_power_of_two()].into(), seed };
         let mut room = live;
+        let mut pending = Vec::with_capacity(TOGETHER);
         snapshot.for_each_entity_key(|number, key| {
             if let Some(left) = room.checked_sub(1) {
                 room = left;
-                keys.insert(number, key);
+                pending.push((number, keys.place(key)));
+                if pending.len() == TOGETHER {
+                    keys.insert(&mut pending);
+                }
             }
         })?;
+        keys.insert(&mut pending);
         Ok(keys)
     }
 
@@ -55,12 +63,17 @@ impl Keys {
         (hash as usize & (self.slots.len() - 1), hash & !u64::from(u32::MAX))
     }
 
-    fn insert(&mut self, number: u32, key: &[u8]) {
-        let (mut at, tag) = self.place(key);
-        while self.slots[at] != 0 {
-            at = (at + 1) & (self.slots.len() - 1);
+    /// Puts numbers with their places into the table. The places are far apart, so all are read
+    /// before the first is written: their ways through memory overlap.
+    fn insert(&mut self, pending: &mut Vec<(u32, (usize, u64))>) {
+        let touched = pending.iter().fold(0, |all, (_, (at, _))| all ^ self.slots[*at]);
+        std::hint::black_box(touched);
+        for (number, (mut at, tag)) in pending.drain(..) {
+            while self.slots[at] != 0 {
+                at = (at + 1) & (self.slots.len() - 1);
+            }
+            self.slots[at] = tag | u64::from(number + 1);
         }
-        self.slots[at] = tag | u64::from(number + 1);
     }
 
     /// The entities that may have this key.

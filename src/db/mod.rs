@@ -63,10 +63,10 @@ impl Database {
         Ok(Database::at(path))
     }
 
-    /// Opens an existing database to ask it something: the state as of now, from the one time that
-    /// the file is opened.
-    pub fn open_at(path: &Path) -> Result<(Database, Snapshot), Error> {
-        let snapshot = Store::open_reader(path)?.snapshot()?;
+    /// Opens an existing database to ask it one short question: the state as of now, from the one
+    /// time that the file is opened, with a small cache.
+    pub fn open_briefly(path: &Path) -> Result<(Database, Snapshot), Error> {
+        let snapshot = Store::open_briefly(path)?.snapshot()?;
         Ok((Database::at(path), snapshot))
     }
 

@@ -281,6 +281,24 @@ impl<'a> HeadChunk<'a> {
         Some(some.then(|| display.split_off(1)))
     }
 
+    /// What [`HeadChunk::scope`] and its likes say of every row, column by column, which is quicker
+    /// than row by row: scope, type, class, both ends, block and slot, and whether the row is live;
+    /// `None` if it is absent.
+    pub fn facts(&self) -> impl Iterator<Item = Option<([u32; 7], bool)>> {
+        let [present, end] = [0, 8].map(|column| self.unpacked(column));
+        let facts = [1, 2, 3, 4, 5, 11, 12].map(|column| self.unpacked(column));
+        (0..self.rows).map(move |row| {
+            let row_facts = || (facts.each_ref().map(|f| f[row] as u32), end[row] == 0);
+            (present[row] == 1).then(row_facts)
+        })
+    }
+
+    fn unpacked(&self, column: usize) -> Vec<u64> {
+        let mut values = Vec::with_capacity(self.rows);
+        self.columns[column].unpack(self.rows, &mut values);
+        values
+    }
+
     /// Appends the key of a present row. `None` if it is damaged.
     pub fn append_key(&self, row: usize, out: &mut Vec<u8>) -> Option<()> {
         self.keys.append(row, out)

@@ -35,6 +35,10 @@ use std::path::{Path, PathBuf};
 /// transaction, so it is set here rather than left at the engine's 1 GiB.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// The same for one short question, which reads most pages once: little more memory is touched than
+/// one page after the other takes.
+const CACHE_BYTES_BRIEF: usize = 512 << 10;
+
 /// An open database file.
 pub enum Store {
     /// Reads beside a writer in another process.
@@ -44,8 +48,12 @@ pub enum Store {
 }
 
 fn builder() -> Builder {
+    with_cache(CACHE_BYTES)
+}
+
+fn with_cache(bytes: usize) -> Builder {
     let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder.set_cache_size(bytes).set_concurrency_mode(ConcurrencyMode::SingleWriter);
     builder
 }
 
@@ -84,12 +92,24 @@ impl Store {
     /// Opens an existing file for reading. A file that a crash left behind is repaired first,
     /// which takes milliseconds.
     pub fn open_reader(path: &Path) -> Result<Store, StoreError> {
+        Store::open_reader_with(path, CACHE_BYTES)
+    }
+
+    /// [`Store::open_reader`] to ask one short question.
+    pub fn open_briefly(path: &Path) -> Result<Store, StoreError> {
+        Store::open_reader_with(path, CACHE_BYTES_BRIEF)
+    }
+
+    fn open_reader_with(path: &Path, cache: usize) -> Result<Store, StoreError> {
         check_path(path)?;
-        match builder().open_read_only(path) {
+        match with_cache(cache).open_read_only(path) {
             Ok(database) => Ok(Store::Reader(database)),
             Err(redb::DatabaseError::RepairAborted) => {
                 drop(Store::open_writer(path)?);
-                builder().open_read_only(path).map(Store::Reader).map_err(|e| opening(path, e))
+                with_cache(cache)
+                    .open_read_only(path)
+                    .map(Store::Reader)
+                    .map_err(|e| opening(path, e))
             }
             Err(e) => Err(opening(path, e)),
         }

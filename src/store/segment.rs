@@ -179,7 +179,7 @@ mod tests {
             let _ = Segment::parse(&bytes).map(|s| s.to_edges());
             if let Some(segment) = Segment::open(&bytes) {
                 let _ = segment.unpack(&mut Unpacked::default());
-                (0..SPAN).for_each(|row| { let _ = segment.row(row).map(Iterator::count); });
+                let _ = (0..SPAN).filter_map(|row| segment.row(row)?.take(1000).last()).count();
             }
         }
     }

@@ -137,7 +137,7 @@ impl Block {
 type BlockPlace = (u8, u32, u32);
 
 /// Rows of a chunk that are read one by one before all are taken out of its columns at once.
-const ASKED_MAX: u32 = 16;
+const ASKED_MAX: u32 = 32;
 
 /// One consistent state of the database.
 pub struct Snapshot {
@@ -153,7 +153,7 @@ pub struct Snapshot {
     deletions: Table,
     // A query comes back to the same few chunks again and again.
     neighbourhoods: RefCell<FxHashMap<(u8, u32), Near>>,
-    head_cache: RefCell<FxHashMap<(u8, u32), Rc<Opened>>>,
+    head_cache: RefCell<HeadCache>,
     fact_cache: RefCell<FxHashMap<(u8, u32), ChunkFacts>>,
     body_cache: RefCell<FxHashMap<BlockPlace, Rc<Block>>>,
     /// The block that was asked for last, and the chunk of a scan: both are asked for again at once.
@@ -178,6 +178,34 @@ const SCAN_CACHE_MAX: usize = 8;
 
 /// Chunks of heads kept in memory before the cache starts anew; their pages are 16 KiB mostly.
 const HEAD_CACHE_MAX: usize = 2048;
+
+/// Chunks of heads in memory: the last of each kind, and those that were asked for a second time
+/// after others. An answer reads its heads in the order of their numbers, each chunk once.
+#[derive(Default)]
+struct HeadCache {
+    last: [Option<(u32, Rc<Opened>)>; 2],
+    once: FxHashSet<(u8, u32)>,
+    kept: FxHashMap<(u8, u32), Rc<Opened>>,
+}
+
+impl HeadCache {
+    fn find(&self, kind: Kind, chunk: u32) -> Option<Rc<Opened>> {
+        match &self.last[kind as usize] {
+            Some((number, opened)) if *number == chunk => Some(Rc::clone(opened)),
+            _ => self.kept.get(&(kind as u8, chunk)).map(Rc::clone),
+        }
+    }
+
+    fn keep(&mut self, kind: Kind, chunk: u32, opened: &Rc<Opened>) {
+        if !self.once.insert((kind as u8, chunk)) {
+            if self.kept.len() >= HEAD_CACHE_MAX {
+                self.kept.clear();
+            }
+            self.kept.insert((kind as u8, chunk), Rc::clone(opened));
+        }
+        self.last[kind as usize] = Some((chunk, Rc::clone(opened)));
+    }
+}
 
 fn get<R>(
     table: &Table,
@@ -394,18 +422,14 @@ impl Snapshot {
         {
             return Ok(Rc::clone(&passing.opened));
         }
-        if let Some(known) = self.head_cache.borrow().get(&(kind as u8, chunk)) {
-            return Ok(Rc::clone(known));
+        if let Some(known) = self.head_cache.borrow().find(kind, chunk) {
+            return Ok(known);
         }
         let key = tables::head_key(kind, chunk);
         let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
         unseal("heads", &key, guard.value())?;
         let opened = Rc::new(Opened(guard));
-        let mut cache = self.head_cache.borrow_mut();
-        if cache.len() >= HEAD_CACHE_MAX {
-            cache.clear();
-        }
-        cache.insert((kind as u8, chunk), Rc::clone(&opened));
+        self.head_cache.borrow_mut().keep(kind, chunk, &opened);
         Ok(opened)
     }
 
@@ -768,6 +792,14 @@ impl Snapshot {
         Ok(default_relationship_key(&from.key, self.names.text(head.class), &to.key))
     }
 
+    /// [`Snapshot::relationship_key`] for those who know the keys of its ends already.
+    pub fn relationship_key_between(&self, head: &Head, from: &str, to: &str) -> String {
+        match head.key.is_empty() {
+            true => default_relationship_key(from, self.names.text(head.class), to),
+            false => head.key.to_string(),
+        }
+    }
+
     /// What the job with this sequence number deleted.
     pub fn deletions(&self, sequence: u32, kind: Kind) -> Result<Vec<u32>, StoreError> {
         let key = tables::deletion_key(sequence, kind);
@@ -888,8 +920,11 @@ impl Snapshot {
 
 /// All rows of a chunk; `None` is absent.
 fn unpacked(chunk: &HeadChunk<'_>) -> Vec<Option<Placed>> {
-    let row = |row| chunk.present(row).then(|| Placed::read(chunk, row));
-    (0..chunk.len()).map(row).collect()
+    let placed = |(facts, live): ([u32; 7], bool)| {
+        let [scope, type_name, class, from, to, block, slot] = facts;
+        Placed { facts: Facts { scope, type_name, class, ends: (from, to), live }, block, slot }
+    };
+    chunk.facts().map(|facts| facts.map(placed)).collect()
 }
 
 fn entity_facts(facts: &Facts) -> EntityFacts {

@@ -349,7 +349,7 @@ fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, Wrong> {
     Ok(classes)
 }
 
-fn items<'a>(raw: &'a str) -> Result<Vec<&'a str>, String> {
+fn items(raw: &str) -> Result<Vec<&str>, String> {
     serde_json::Deserializer::from_str(raw).deserialize_seq(Items).map_err(|e| json_words(&e))
 }
 

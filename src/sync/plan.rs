@@ -807,14 +807,14 @@ impl Planner<'_> {
     fn stored_digest(&self, kind: Kind, number: u32) -> Result<u64, SyncError> {
         let content = self.stored_content(kind, number)?;
         let mut ends = Vec::new();
-        if kind == Kind::Relationship {
-            if let Some(facts) = self.snapshot.facts(kind, number)? {
-                for end in [facts.ends.0, facts.ends.1] {
-                    let entity = self.snapshot.entity_head(end)?.ok_or_else(|| {
-                        StoreError::corrupt("heads", &end.to_be_bytes(), "an end is missing")
-                    })?;
-                    ends.push(entity.id);
-                }
+        if kind == Kind::Relationship
+            && let Some(facts) = self.snapshot.facts(kind, number)?
+        {
+            for end in [facts.ends.0, facts.ends.1] {
+                let entity = self.snapshot.entity_head(end)?.ok_or_else(|| {
+                    StoreError::corrupt("heads", &end.to_be_bytes(), "an end is missing")
+                })?;
+                ends.push(entity.id);
             }
         }
         Ok(self.digest_of(&content, &ends))

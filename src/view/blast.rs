@@ -5,6 +5,7 @@
 //! the last step of one shortest chain; [`chain_to`] puts the whole chain together.
 
 use super::by_verb::ByVerb;
+use super::graph_view::Half;
 use super::{Flow, Flows, GraphView, Step, Way};
 use crate::graph::{Adjacency, Direction, Edge};
 
@@ -124,7 +125,7 @@ impl Scratch {
         }
     }
 
-    /// Makes room for all entities and for the one place behind them that [`expand`] writes to
+    /// Makes room for all entities and for the one place behind them that [`Half::meet`] writes to
     /// without keeping it.
     fn prepare_queue(&mut self, bound: u32) {
         let needed = bound as usize + 1;
@@ -278,8 +279,9 @@ enum Gate {
     Open,
 }
 
-/// How far ahead of the entity that is left its successors are looked at; see [`Half::touch`].
-const AHEAD: usize = 12;
+/// How many entities a walk on a view leaves together: as many reads of far memory are under way
+/// at once, instead of one after the other.
+const BLOCK: usize = 32;
 
 impl GraphView {
     /// [`blast_radius`] on the arrays of this view: the same answer in the same order.
@@ -307,50 +309,62 @@ impl GraphView {
             _ => Gate::Some,
         };
         let gates = [(Direction::Out, gate(OUT)), (Direction::In, gate(IN))];
+        let open = gates.iter().filter(|(_, gate)| *gate != Gate::Closed);
+        let looks: Vec<(Direction, Gate)> = open.copied().collect();
         scratch.prepare(self.entity_bound());
         scratch.prepare_queue(self.entity_bound());
         for &root in roots {
             mark(&mut scratch.words, root);
         }
         let (words, queue) = (&mut scratch.words[..], &mut scratch.queue[..]);
-        let mut len = 0;
-        let mut expand = |from: u32, queue: &mut [Met], mut len: usize| {
-            for (direction, gate) in gates {
-                len = match gate {
-                    Gate::Closed => len,
-                    Gate::Open => self.expand::<false>(from, direction, &passes, words, queue, len),
-                    Gate::Some => self.expand::<true>(from, direction, &passes, words, queue, len),
-                };
+        let limit = rules.depth.unwrap_or(u32::MAX);
+        let (mut len, mut next, mut depth) = (0, 0, 0);
+        // Where the edges of the entities of a block stand, by direction.
+        let mut ranges = [[(0, 0); BLOCK]; 2];
+        let mut leave = |block: &[u32], queue: &mut [Met], mut len: usize| {
+            let mut touched = 0;
+            for (&(direction, _), ranges) in looks.iter().zip(&mut ranges) {
+                let half = self.half(direction);
+                for (&from, range) in block.iter().zip(ranges.iter_mut()) {
+                    *range = half.bounds(from);
+                }
+                for &(start, _) in &ranges[..block.len()] {
+                    touched ^= half.touch(start);
+                }
+            }
+            std::hint::black_box(touched);
+            for i in 0..block.len() {
+                for (&(direction, gate), ranges) in looks.iter().zip(&ranges) {
+                    let half = self.half(direction);
+                    let side = (side(direction), bit(direction));
+                    let passes = (gate == Gate::Some).then_some(&passes[..]);
+                    len = half.meet(ranges[i], side, passes, words, queue, len);
+                }
             }
             len
         };
-        let limit = rules.depth.unwrap_or(u32::MAX);
         if limit > 0 {
-            for &root in roots {
-                len = expand(root, queue, len);
+            for roots in roots.chunks(BLOCK) {
+                len = leave(roots, queue, len);
             }
         }
-        let (mut next, mut depth, mut touched) = (0, 1, 0u32);
         while next < len {
+            depth += 1;
             let end = len;
             scratch.levels.push(end as u32);
             if depth >= limit {
                 break;
             }
             while next < end {
-                if let Some(&later) = queue[..len].get(next + AHEAD) {
-                    for (direction, gate) in gates {
-                        if gate != Gate::Closed {
-                            touched ^= self.half(direction).touch(later as u32);
-                        }
-                    }
+                let mut block = [0; BLOCK];
+                let count = BLOCK.min(end - next);
+                for (from, met) in block.iter_mut().zip(&queue[next..next + count]) {
+                    *from = *met as u32;
                 }
-                len = expand(queue[next] as u32, queue, len);
-                next += 1;
+                len = leave(&block[..count], queue, len);
+                next += count;
             }
-            depth += 1;
         }
-        std::hint::black_box(touched);
         scratch.wipe_roots(roots);
         // The queue is borrowed while the words are wiped.
         let queue = std::mem::take(&mut scratch.queue);
@@ -358,36 +372,40 @@ impl GraphView {
         scratch.queue = queue;
         Reach { view: self, roots, met: &scratch.queue[..len], levels: &scratch.levels }
     }
+}
 
-    /// Meets the neighbours of `from` in one direction and returns the new length of the queue.
-    /// Without `CHECK` every verb passes.
+impl Half {
+    /// Meets the other ends of the edges in `range`, of the verbs that `passes` let through, and
+    /// returns the new length of the queue.
     ///
-    /// Whether a neighbour is new is a coin toss that no branch predictor wins, so there is no
-    /// branch: each neighbour is written to the end of the queue, which then grows by one or not.
+    /// Whether an entity is new is a coin toss that no branch predictor wins, so there is no
+    /// branch: each is written to the end of the queue, which then grows by one or not.
     #[inline]
-    fn expand<const CHECK: bool>(
+    fn meet(
         &self,
-        from: u32,
-        direction: Direction,
-        passes: &[u8],
+        (start, end): (u32, u32),
+        (side, bit): (u32, u8),
+        passes: Option<&[u8]>,
         words: &mut [u64],
         queue: &mut [Met],
         mut len: usize,
     ) -> usize {
-        let half = self.half(direction);
-        let range = half.range(from);
-        let side = side(direction);
-        let verbs = if CHECK { &half.verbs[range.clone()] } else { &[] };
-        for (i, &other) in half.others[range.clone()].iter().enumerate() {
-            let pass = !CHECK || passes[verbs[i] as usize] & bit(direction) != 0;
+        let mut meet = |other: u32, at: u32, pass: bool| {
             // Every number is below the bound, as was seen when the view was built.
             let word = &mut words[other as usize / 64];
             let mask = u64::from(pass) << (other % 64);
             let fresh = !*word & mask != 0;
             *word |= mask;
-            let at = (range.start + i) as u32 | side;
-            queue[len] = u64::from(at) << 32 | u64::from(other);
+            queue[len] = u64::from(at | side) << 32 | u64::from(other);
             len += usize::from(fresh);
+        };
+        let range = start as usize..end as usize;
+        let others = self.others[range.clone()].iter().zip(start..);
+        match passes {
+            None => others.for_each(|(&other, at)| meet(other, at, true)),
+            Some(passes) => others
+                .zip(&self.verbs[range])
+                .for_each(|((&o, at), &verb)| meet(o, at, passes[verb as usize] & bit != 0)),
         }
         len
     }

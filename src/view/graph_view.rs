@@ -7,8 +7,8 @@
 //!   verbs          u16   position in `verbs` of the view, which holds name numbers
 //!   relationships  u32   number of the relationship
 //!
-//! That is 20 bytes a relationship and 8 an entity, both halves together. A walk reads others and
-//! verbs in order and the relationship only of edges that lead to something new.
+//! That is 20 bytes a relationship and 8 an entity, both halves together. A walk reads others
+//! in order, verbs if not all of them pass, and relationships when its answer is read.
 //!
 //! A view is immutable and owns its arrays: it shows the state it was built from for as long as it
 //! lives, and threads may share it.
@@ -41,19 +41,24 @@ impl Half {
     /// Where the edges of `entity` stand; empty for a number beyond the bound.
     #[inline]
     pub(super) fn range(&self, entity: u32) -> Range<usize> {
-        let at = entity as usize;
-        match self.offsets.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
-            Some(&[start, end]) => start as usize..end as usize,
-            None => 0..0,
+        let (start, end) = self.bounds(entity);
+        start as usize..end as usize
+    }
+
+    /// [`Half::range`] in the 32 bits that it is held in.
+    #[inline]
+    pub(super) fn bounds(&self, entity: u32) -> (u32, u32) {
+        match self.offsets.get(entity as usize..).and_then(|rest| rest.first_chunk::<2>()) {
+            Some(&[start, end]) => (start, end),
+            None => (0, 0),
         }
     }
 
-    /// Reads where the edges of an entity stand and the first of them, for no other use than to
-    /// have both near when a walk comes there soon: the memory of a large view is far away.
+    /// Reads one edge, for no other use than to have it near when a walk comes there soon: the
+    /// memory of a large view is far away.
     #[inline]
-    pub(super) fn touch(&self, entity: u32) -> u32 {
-        let start = self.offsets.get(entity as usize).map_or(0, |&start| start as usize);
-        self.others.get(start).copied().unwrap_or(0)
+    pub(super) fn touch(&self, at: u32) -> u32 {
+        self.others.get(at as usize).copied().unwrap_or(0)
     }
 
     /// Sorts `edges` by the end that `ends` puts first, keeping the order of equal ones.
