@@ -17,7 +17,7 @@ const CANDIDATES: usize = 20;
 /// Keys that are put into a table together.
 const TOGETHER: usize = 64;
 
-/// Every live entity of a snapshot by its key: eight to sixteen bytes of memory for each, and a
+/// Every live entity of a snapshot by its key: 16 to 32 bytes of memory for each, and a
 /// pass over all heads to build it, which pays from some thousand questions on.
 ///
 /// It holds places and hashes. Keys themselves stay in the file, where each answer is checked.

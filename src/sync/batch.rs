@@ -165,7 +165,8 @@ impl<'r> BatchBuilder<'r> {
     /// The number of a name that is checked unless it is the same as the last time; `None` if it
     /// may not stand there.
     pub(super) fn checked(&mut self, position: usize, kind: NameKind, name: &str) -> Option<u32> {
-        let guess = self.guesses.get(position).copied();
+        // The empty text is at 0, and no name.
+        let guess = self.guesses.get(position).copied().filter(|guess| *guess != 0);
         if let Some(guess) = guess.filter(|guess| self.batch.names[*guess as usize] == name) {
             return Some(guess);
         }

@@ -300,6 +300,23 @@ mod tests {
         })
     }
 
+    /// Once, no name at all was taken for the one that a position is guessed to have.
+    #[test]
+    fn an_empty_scope_is_refused_by_both_ways() {
+        let rules = BatchRules {
+            mode: Mode::Diff,
+            scope: None,
+            same_scope_reject: false,
+            digest_seed: 7,
+            known: None,
+        };
+        let line = r#"{"_key":"k","_type":"t","_class":"C","_fromEntityKey":"a","_toEntityKey":"b","_fromEntityScope":"x","_toEntityScope":"y","_scope":""}"#;
+        for direct in [true, false] {
+            let fault = batch(&rules, &[line.to_owned()], direct).unwrap_err();
+            assert!(fault.contains("scope is empty"), "{fault}");
+        }
+    }
+
     proptest! {
         #[test]
         fn both_ways_write_the_same(
