@@ -947,7 +947,11 @@ impl Planner<'_> {
                 (Ok(from), Ok(to)) => (from, to),
                 (from, to) => {
                     let missing: Vec<_> = [from.err(), to.err()].into_iter().flatten().collect();
-                    let reason = self.missing_reason(staged, &missing)?;
+                    // Finding out why costs more than all else, and only the first are listed.
+                    let reason = match report.skipped.len() {
+                        ..SKIPPED_LISTED => self.missing_reason(staged, &missing)?,
+                        _ => String::new(),
+                    };
                     self.skip(report, Kind::Relationship, &staged.object, reason)?;
                     report.relationships.skipped += 1;
                     if let Some(known) = known.filter(|known| known.live) {
