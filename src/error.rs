@@ -46,7 +46,9 @@ impl Error {
                 "name the database file with --db; nothing was changed"
             }
             (_, Some(StoreError::InUse(_))) => "wait for the other command to end, then try again",
-            (_, Some(StoreError::NewerFormat { .. })) => "upgrade tombolo",
+            (_, Some(StoreError::OtherFormat { .. })) => {
+                "use the version of tombolo that wrote it, or load it anew"
+            }
             (_, Some(StoreError::Corrupt { .. })) => {
                 "run `tombolo verify` to see the extent; restore a copy of the file, \
                  or load the sources again"
@@ -61,7 +63,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match (self, self.store()) {
             (_, Some(StoreError::InUse(_))) => 5,
-            (_, Some(StoreError::Corrupt { .. } | StoreError::NewerFormat { .. })) => 6,
+            (_, Some(StoreError::Corrupt { .. } | StoreError::OtherFormat { .. })) => 6,
             (
                 _,
                 Some(

@@ -1,7 +1,7 @@
 //! Care of the file: undo, verify, compact, gc.
 
 use super::{Database, Error, now};
-use crate::graph::{Kind, Names, ObjectId};
+use crate::graph::{IdHash, Kind, Names, ObjectId};
 use crate::store::{
     BodyPacker, EdgeEdit, Head, Identity, NO_BODY, Snapshot, Store, StoreError, Writer,
 };
@@ -278,8 +278,8 @@ impl Undo<'_> {
     }
 
     fn revive(&mut self, kind: Kind, heads: Vec<(u32, Head)>) -> Result<(), StoreError> {
-        let mut by_scope: BTreeMap<u32, Vec<(ObjectId, Option<Identity>)>> = BTreeMap::new();
-        let mut edges: BTreeMap<u32, Vec<EdgeEdit>> = BTreeMap::new();
+        let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<Identity>)>> = BTreeMap::new();
+        let mut edges = Vec::new();
         let mut live = Vec::with_capacity(heads.len());
         for (number, head) in heads {
             let identity = stored_identity(self.snapshot, kind, &head)?;
@@ -288,7 +288,7 @@ impl Undo<'_> {
                 .or_default()
                 .push((identity.id, Some(Identity { live: true, ..identity })));
             if kind == Kind::Relationship {
-                edges.entry(head.scope).or_default().push(EdgeEdit {
+                edges.push(EdgeEdit {
                     from: head.from,
                     to: head.to,
                     verb: head.class,
@@ -311,21 +311,15 @@ impl Undo<'_> {
             row.generation += 1;
             row.last_job = Some(self.sequence);
         }
-        for (scope, edits) in edges {
-            self.writer.edit_adjacency(scope, &edits)?;
-        }
-        Ok(())
+        self.writer.edit_adjacency(&edges)
     }
 }
 
 fn stored_identity(snapshot: &Snapshot, kind: Kind, head: &Head) -> Result<Identity, StoreError> {
-    let key = match kind {
-        Kind::Entity => head.key.to_string(),
-        Kind::Relationship => snapshot.relationship_key(head)?,
-    };
+    let key = snapshot.key_of(kind, head)?;
     let id = ObjectId::new(kind, snapshot.name(head.scope), &key);
     snapshot
-        .find(kind, head.scope, id)?
+        .find_hash(kind, head.scope, snapshot.hashed(id))?
         .ok_or_else(|| StoreError::corrupt("identity", &id.0, "an object has no identity"))
 }
 
@@ -368,7 +362,7 @@ fn purge(
     kind: Kind,
     numbers: &[u32],
 ) -> Result<(), StoreError> {
-    let mut by_scope: BTreeMap<u32, Vec<(ObjectId, Option<Identity>)>> = BTreeMap::new();
+    let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<Identity>)>> = BTreeMap::new();
     for &number in numbers {
         let Some(head) = snapshot.head(kind, number)? else { continue };
         let identity = stored_identity(snapshot, kind, &head)?;
@@ -377,7 +371,7 @@ fn purge(
         row.counts[kind as usize].deleted -= 1;
         row.dead[kind as usize] += u64::from(head.block != NO_BODY);
         if kind == Kind::Entity {
-            writer.put_pins(identity.id, None)?;
+            writer.put_pins(head.scope, identity.id, None)?;
         }
     }
     writer.edit_heads(kind, numbers.iter().map(|&number| Ok((number, None))))?;

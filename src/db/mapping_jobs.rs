@@ -2,7 +2,7 @@
 
 use super::jobs::{check_scope, distribute, reports};
 use super::{Database, Error, now};
-use crate::graph::{DraftRelationship, GraphRead, Kind, Names, ObjectId, Origin, Value};
+use crate::graph::{DraftRelationship, GraphRead, IdHash, Kind, Names, ObjectId, Origin, Value};
 use crate::store::staging::Stage;
 use crate::store::{Snapshot, StoreError};
 use crate::sync::{
@@ -175,9 +175,10 @@ impl Database {
     ) -> Result<MappingPlan, Error> {
         let mut staged = self.stage_mapping(snapshot, job, drafts)?;
         let plan = plan(snapshot, &staged.stage, &staged.inputs, &mut staged.jobs, true)?;
-        let by_id: FxHashMap<ObjectId, u32> = drafts
+        let by_id: FxHashMap<IdHash, u32> = drafts
             .iter()
             .map(|draft| ObjectId::new(Kind::Relationship, &job.scope, &draft.key))
+            .map(|id| snapshot.hashed(id))
             .zip(0..)
             .collect();
         let change = |change: &crate::sync::Change| EdgeChange {

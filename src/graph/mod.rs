@@ -12,7 +12,7 @@ mod read;
 mod value;
 
 pub use draft::{DraftEnd, DraftEntity, DraftRelationship, Place, default_relationship_key};
-pub use id::{Kind, ObjectId};
+pub use id::{IdHash, Kind, ObjectId};
 pub use name::{InvalidName, NameKind, check_name};
 pub use object::{Entity, EntityHead, Metadata, Relationship};
 pub use origin::{ORIGIN, Origin};

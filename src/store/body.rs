@@ -12,10 +12,10 @@ use super::codec::{Cursor, put_bytes, put_varint, skip_value, take_value};
 use crate::graph::Value;
 
 /// Compressed size that blocks aim at: just below one 64 KiB page of the engine.
-const TARGET: usize = 60_000;
+const TARGET: usize = 63_000;
 /// Raw size beyond which a block is closed, whatever it compresses to, so that reading one record
 /// stays below a fraction of a millisecond.
-const RAW_MAX: usize = 256 << 10;
+const RAW_MAX: usize = 288 << 10;
 const RAW_MIN: usize = 48 << 10;
 /// Level 1: five times faster than level 3 for a tenth more space on such records.
 const LEVEL: i32 = 1;

@@ -5,7 +5,7 @@
 
 use super::rows::Counts;
 use super::{Snapshot, StoreError};
-use crate::graph::{Direction, Edge, Kind, ObjectId};
+use crate::graph::{Direction, Edge, IdHash, Kind, ObjectId};
 use rustc_hash::FxHashMap;
 
 /// Problems listed at most; the rest is only counted.
@@ -71,7 +71,7 @@ impl Snapshot {
         kind: Kind,
         counts: &mut FxHashMap<(u32, Kind), Counts>,
         problems: &mut Problems,
-    ) -> FxHashMap<u32, (u32, ObjectId, bool)> {
+    ) -> FxHashMap<u32, (u32, IdHash, bool)> {
         let mut expected = FxHashMap::default();
         for number in 0..self.meta().bound(kind) {
             let Some(Some(head)) = problems.keep(self.head(kind, number)) else { continue };
@@ -86,13 +86,9 @@ impl Snapshot {
             if record.is_some_and(|r| super::read_body(&r).is_none()) {
                 problems.add(format!("{} {number}: its properties make no sense", kind.plural()));
             }
-            let key = match kind {
-                Kind::Entity => Some(head.key.to_string()),
-                Kind::Relationship => problems.keep(self.relationship_key(&head)),
-            };
-            if let Some(key) = key {
+            if let Some(key) = problems.keep(self.key_of(kind, &head)) {
                 let id = ObjectId::new(kind, self.dictionary().text(head.scope), &key);
-                expected.insert(number, (head.scope, id, live));
+                expected.insert(number, (head.scope, self.hashed(id), live));
             }
         }
         expected
@@ -100,8 +96,8 @@ impl Snapshot {
 
     fn verify_identities(
         &self,
-        entities: &FxHashMap<u32, (u32, ObjectId, bool)>,
-        relationships: &FxHashMap<u32, (u32, ObjectId, bool)>,
+        entities: &FxHashMap<u32, (u32, IdHash, bool)>,
+        relationships: &FxHashMap<u32, (u32, IdHash, bool)>,
         problems: &mut Problems,
     ) {
         for (kind, expected) in [(Kind::Entity, entities), (Kind::Relationship, relationships)] {
@@ -118,8 +114,9 @@ impl Snapshot {
                 problems.keep(walked);
                 for entry in wrong {
                     let number = entry.number;
-                    let id = entry.id;
-                    problems.add(format!("identity {id} and {} {number} disagree", kind.plural()));
+                    let id = entry.id.0;
+                    problems
+                        .add(format!("identity {id:016x} and {} {number} disagree", kind.plural()));
                 }
             }
             if seen != expected.len() {

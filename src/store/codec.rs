@@ -10,7 +10,7 @@ use crate::graph::Value;
 use std::borrow::Cow;
 
 /// The version of the layout of all values; a file with another one is refused.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// Bytes that a seal adds.
 pub const SEAL: usize = 5;
@@ -27,8 +27,8 @@ pub fn seal(table: &str, key: &[u8], mut payload: Vec<u8>) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// [`StoreError::Corrupt`] if the checksum disagrees, [`StoreError::NewerFormat`] if the value was
-/// written by a later version.
+/// [`StoreError::Corrupt`] if the checksum disagrees, [`StoreError::OtherFormat`] if the value was
+/// written by another version.
 pub fn unseal<'a>(
     table: &'static str,
     key: &[u8],
@@ -42,7 +42,7 @@ pub fn unseal<'a>(
     }
     match payload.split_last() {
         Some((&FORMAT, payload)) => Ok(payload),
-        Some((&format, _)) => Err(StoreError::NewerFormat { found: format, known: FORMAT }),
+        Some((&format, _)) => Err(StoreError::OtherFormat { found: format, known: FORMAT }),
         None => Err(corrupt("value is empty")),
     }
 }

@@ -5,39 +5,41 @@
 //! stored as the cheapest of:
 //!
 //! ```text
-//!   0 constant  base u64
-//!   1 step      base u64 | step u64                 row i is base + i * step
-//!   2 packed    base u64 | width u8 | width * rows  row i is base + the little-endian integer at i
-//!   3 sparse    base u64 | n u32 | n * row u32 | n * value u64    base, but for n rows
+//!   0 constant  base                               row i is base
+//!   1 step      base | step                        row i is base + i * step
+//!   2 packed    base | width u8 | width bits * rows    row i is base + the bits at i * width
+//!   3 sparse    base | n u32 | n * row u32 | n * value u64    base, but for n rows
 //! ```
+//!
+//! Base and step are varints. Bits fill bytes from the lowest on, and the last byte with zeros.
 //!
 //! Reading one row costs one addition (or a binary search in a sparse column), so a cold query
 //! decodes nothing that it does not ask for.
 
-use super::codec::Cursor;
+use super::codec::{Cursor, put_varint};
 
 /// Appends the best form of `values` (fewer than 2^32 of them).
 pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
     let base = values.first().copied().unwrap_or(0);
     if values.iter().all(|&v| v == base) {
         out.push(0);
-        out.extend_from_slice(&base.to_le_bytes());
+        put_varint(out, base);
         return;
     }
     let step = values[1].wrapping_sub(base);
     if values.windows(2).all(|w| w[1].wrapping_sub(w[0]) == step) {
         out.push(1);
-        out.extend_from_slice(&base.to_le_bytes());
-        out.extend_from_slice(&step.to_le_bytes());
+        put_varint(out, base);
+        put_varint(out, step);
         return;
     }
     let (min, max) = values.iter().fold((u64::MAX, 0), |(lo, hi), &v| (lo.min(v), hi.max(v)));
-    let width = (8 - (max - min).leading_zeros() as usize / 8).max(1);
+    let width = width_of(max - min);
     let common = majority(values);
     let exceptions = values.iter().filter(|&&v| v != common).count();
-    if exceptions * 12 + 4 < values.len() * width {
+    if exceptions * 12 + 4 < packed_len(values.len(), width) {
         out.push(3);
-        out.extend_from_slice(&common.to_le_bytes());
+        put_varint(out, common);
         out.extend_from_slice(&(exceptions as u32).to_le_bytes());
         let rows = || values.iter().enumerate().filter(|&(_, &v)| v != common);
         rows().for_each(|(row, _)| out.extend_from_slice(&(row as u32).to_le_bytes()));
@@ -45,17 +47,38 @@ pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
         return;
     }
     out.push(2);
-    out.extend_from_slice(&min.to_le_bytes());
+    put_varint(out, min);
     out.push(width as u8);
-    // Whole words, each overlapped by the next, are faster than copies of a few bytes.
     let start = out.len();
-    let end = start + values.len() * width;
+    let end = start + packed_len(values.len(), width);
     out.resize(end + 8, 0);
     for (i, v) in values.iter().enumerate() {
-        let at = start + i * width;
-        out[at..at + 8].copy_from_slice(&(v - min).to_le_bytes());
+        let bit = i * width;
+        let at = start + bit / 8;
+        if let Some(word) = out[at..].first_chunk_mut() {
+            *word = (u64::from_le_bytes(*word) | (v - min) << (bit % 8)).to_le_bytes();
+        }
     }
     out.truncate(end);
+}
+
+/// Bits that values from 0 to `range` take. A value is read as one word from the byte that it
+/// begins in, so a width is at most 56, or 64.
+pub fn width_of(range: u64) -> usize {
+    match 64 - range.leading_zeros() as usize {
+        57.. => 64,
+        width => width.max(1),
+    }
+}
+
+/// Bytes that `rows` values of `width` bits take.
+fn packed_len(rows: usize, width: usize) -> usize {
+    (rows * width).div_ceil(8)
+}
+
+/// The lowest `width` bits.
+fn mask(width: usize) -> u64 {
+    u64::MAX >> (64 - width)
 }
 
 /// The value that more than half of the rows hold, if there is one; otherwise any value.
@@ -77,7 +100,7 @@ pub enum Column<'a> {
     Constant(u64),
     /// Row `i` is the first plus `i` times the second.
     Step(u64, u64),
-    /// Differences to a base, each `width` bytes.
+    /// Differences to a base, each so many bits wide.
     Packed(u64, usize, &'a [u8]),
     /// A base with exceptions: rows (u32 each), then values (u64 each).
     Sparse(u64, &'a [u8], &'a [u8]),
@@ -87,16 +110,17 @@ impl<'a> Column<'a> {
     /// Reads the column of `rows` rows at the cursor. `None` if it is damaged.
     pub fn take(cursor: &mut Cursor<'a>, rows: usize) -> Option<Column<'a>> {
         let form = cursor.u8()?;
-        let base = cursor.u64()?;
+        let base = cursor.varint()?;
         Some(match form {
             0 => Column::Constant(base),
-            1 => Column::Step(base, cursor.u64()?),
+            1 => Column::Step(base, cursor.varint()?),
             2 => {
                 let width = usize::from(cursor.u8()?);
-                if !(1..=8).contains(&width) {
+                if !matches!(width, 1..=56 | 64) {
                     return None;
                 }
-                Column::Packed(base, width, cursor.take(rows.checked_mul(width)?)?)
+                let bits = rows.checked_mul(width)?;
+                Column::Packed(base, width, cursor.take(bits.div_ceil(8))?)
             }
             3 => {
                 let n = cursor.u32()? as usize;
@@ -117,17 +141,13 @@ impl<'a> Column<'a> {
             Column::Constant(base) => base,
             Column::Step(base, step) => base.wrapping_add(step.wrapping_mul(row as u64)),
             Column::Packed(base, width, bytes) => {
-                let at = row * width;
+                let bit = row * width;
                 // A whole word of which the rest is cut off, unless it would end behind the column.
-                let value = match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-                    Some(word) => u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * width)),
-                    None => {
-                        let mut word = [0; 8];
-                        word[..width].copy_from_slice(&bytes[at..at + width]);
-                        u64::from_le_bytes(word)
-                    }
+                let word = match bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) {
+                    Some(word) => u64::from_le_bytes(*word),
+                    None => last_word(bytes, bit / 8),
                 };
-                base.wrapping_add(value)
+                base.wrapping_add(word >> (bit % 8) & mask(width))
             }
             Column::Sparse(base, rows, values) => match search(rows, row as u32) {
                 Some(i) => {
@@ -148,11 +168,7 @@ impl<'a> Column<'a> {
                 out.extend((0..rows as u64).map(|i| base.wrapping_add(step.wrapping_mul(i))));
             }
             Column::Packed(base, width, bytes) => {
-                out.extend(bytes.chunks_exact(width).take(rows).map(|value| {
-                    let mut word = [0; 8];
-                    word[..width].copy_from_slice(value);
-                    base.wrapping_add(u64::from_le_bytes(word))
-                }));
+                out.extend(unpacked(width, bytes, rows).map(|value| base.wrapping_add(value)));
             }
             Column::Sparse(base, at, values) => {
                 let start = out.len();
@@ -170,20 +186,11 @@ impl<'a> Column<'a> {
     /// Fills `out` with the values of the first `rows` rows as numbers of something, which always
     /// fit 32 bits.
     pub fn unpack32(&self, rows: usize, out: &mut Vec<u32>) {
-        fn widen<const WIDTH: usize>(base: u64, bytes: &[u8], rows: usize, out: &mut Vec<u32>) {
-            out.extend(bytes.as_chunks::<WIDTH>().0.iter().take(rows).map(|value| {
-                let mut word = [0; 4];
-                word[..WIDTH].copy_from_slice(value);
-                (base as u32).wrapping_add(u32::from_le_bytes(word))
-            }));
-        }
         out.clear();
         match *self {
             Column::Constant(base) => out.resize(rows, base as u32),
-            Column::Packed(base, 1, bytes) => widen::<1>(base, bytes, rows, out),
-            Column::Packed(base, 2, bytes) => widen::<2>(base, bytes, rows, out),
-            Column::Packed(base, 3, bytes) => widen::<3>(base, bytes, rows, out),
-            Column::Packed(base, 4, bytes) => widen::<4>(base, bytes, rows, out),
+            Column::Packed(base, width, bytes) => out
+                .extend(unpacked(width, bytes, rows).map(|value| base.wrapping_add(value) as u32)),
             _ => {
                 let mut values = Vec::new();
                 self.unpack(rows, &mut values);
@@ -197,6 +204,28 @@ impl<'a> Column<'a> {
     pub fn get32(&self, row: usize) -> u32 {
         self.get(row) as u32
     }
+}
+
+/// The word at `at`, of which the column holds but the first bytes.
+#[cold]
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    let rest = &bytes[at..];
+    word[..rest.len()].copy_from_slice(rest);
+    u64::from_le_bytes(word)
+}
+
+/// The first `rows` values of a packed column, as differences to its base.
+fn unpacked(width: usize, bytes: &[u8], rows: usize) -> impl Iterator<Item = u64> {
+    let mask = mask(width);
+    (0..rows).map(move |row| {
+        let bit = row * width;
+        let word = match bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) {
+            Some(word) => u64::from_le_bytes(*word),
+            None => last_word(bytes, bit / 8),
+        };
+        word >> (bit % 8) & mask
+    })
 }
 
 fn search(rows: &[u8], row: u32) -> Option<usize> {

@@ -14,8 +14,8 @@ pub enum StoreError {
     NotADatabase(PathBuf, String),
     /// Another process has the database open for writing.
     InUse(PathBuf),
-    /// The file was written by a later version of the program.
-    NewerFormat {
+    /// The file was written by another version of the program.
+    OtherFormat {
         /// The format that the file has.
         found: u8,
         /// The format that this program knows.
@@ -59,8 +59,8 @@ impl fmt::Display for StoreError {
             StoreError::InUse(path) => {
                 write!(f, "`{}` is in use by another process", path.display())
             }
-            StoreError::NewerFormat { found, known } => {
-                write!(f, "the database has format {found}, this program knows up to {known}")
+            StoreError::OtherFormat { found, known } => {
+                write!(f, "the database has format {found}, this program reads format {known}")
             }
             StoreError::Corrupt { table, key, detail } => {
                 write!(f, "the database is damaged: table `{table}`, key {key}: {detail}")

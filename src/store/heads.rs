@@ -14,8 +14,8 @@
 use super::codec::{Cursor, put_bytes};
 use super::column::{Column, put_column};
 
-/// Numbers in one chunk.
-pub const CHUNK: u32 = 1024;
+/// Numbers in one chunk: so many that it takes one or two pages of the engine.
+pub const CHUNK: u32 = 512;
 
 const COLUMNS: usize = 13;
 

@@ -1,21 +1,25 @@
-//! The identity table: for each scope, its objects by `_id` with the digest of their content.
+//! The identity table: for each scope, its objects by the hash of their `_id`, each with the digest
+//! of its content and its number.
+//!
+//! Tiles (see `tiles.rs`) of the space `kind u8 | scope u32`, bounded by the hash, big-endian:
 //!
 //! ```text
-//!   key    kind u8 | scope u32 | lower bound of the ids in this row, 16 bytes
-//!   value  upper bound, 16 bytes (all 0xFF: none) | entries
-//!   entry  id 16 bytes | content digest u64 | number u32, top bit set for a tombstone
+//!   contents  n varint | column of n hashes | n * content digest u64
+//!             | column of n (number times two, plus one for a tombstone)
 //! ```
 //!
-//! The rows of a scope tile the space of ids without a gap: the upper bound of a row is the key of
-//! the next. So a search that lands in the wrong row, or misses one that is lost, is noticed.
+//! The `_id` itself is not kept: it is made from scope and key, which lie in the heads.
 
-use crate::graph::ObjectId;
+use super::codec::{Cursor, put_varint};
+use super::column::{Column, put_column};
+use super::tiles::Entry;
+use crate::graph::IdHash;
 
 /// One object: what reconciling needs to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// `_id`.
-    pub id: ObjectId,
+    /// Hash of its `_id`; in one scope and kind, each is there once.
+    pub id: IdHash,
     /// Digest of the text that the object was last read from or, where it was put together by us,
     /// of its type, classes, ends, properties and raw data; keyed by a secret of the database. Equal
     /// digests are equal contents, but not the other way round.
@@ -26,87 +30,128 @@ pub struct Identity {
     pub live: bool,
 }
 
-const ENTRY: usize = 28;
-const DELETED: u32 = 1 << 31;
+/// Numbers are below this, as they are stored beside a bit.
+pub const NUMBER_END: u32 = 1 << 31;
 
-/// Numbers are below this, since the top bit marks tombstones.
-pub const NUMBER_END: u32 = DELETED;
-
-/// Entries a row is filled with at most. 2,300 entries are 64,400 bytes: one 64 KiB page of the
-/// engine with room for its header.
-pub const ROW_MAX: usize = 2_300;
-
-/// The upper bound that stands for "no bound".
-pub const UNBOUNDED: [u8; 16] = [0xFF; 16];
-
-/// Writes a row.
-pub fn encode(upper: &[u8; 16], entries: &[Identity]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + entries.len() * ENTRY + 5);
-    out.extend_from_slice(upper);
-    for entry in entries {
-        out.extend_from_slice(&entry.id.0);
-        out.extend_from_slice(&entry.digest.to_le_bytes());
-        let number = entry.number | if entry.live { 0 } else { DELETED };
-        out.extend_from_slice(&number.to_le_bytes());
+impl Identity {
+    fn packed(&self) -> u64 {
+        u64::from(self.number) * 2 + u64::from(!self.live)
     }
-    out
 }
 
-/// A row as it lies in the file.
+impl Entry<8> for Identity {
+    const TABLE: &'static str = "identity";
+    const FIXED: usize = 8;
+
+    fn at(&self) -> [u8; 8] {
+        self.id.0.to_be_bytes()
+    }
+
+    fn columns(&self) -> [u64; 4] {
+        [self.id.0, self.packed(), 0, 0]
+    }
+
+    fn encode(entries: &[Identity], out: &mut Vec<u8>) {
+        put_varint(out, entries.len() as u64);
+        let mut values: Vec<u64> = entries.iter().map(|entry| entry.id.0).collect();
+        put_column(out, &values);
+        entries.iter().for_each(|entry| out.extend_from_slice(&entry.digest.to_le_bytes()));
+        values.clear();
+        values.extend(entries.iter().map(Identity::packed));
+        put_column(out, &values);
+    }
+}
+
+/// The contents of a tile as they lie in the file.
 #[derive(Clone, Copy)]
 pub struct IdentityRow<'a> {
-    /// Every id in the row is below this, unless it is [`UNBOUNDED`].
-    pub upper: [u8; 16],
-    entries: &'a [u8],
+    len: usize,
+    hashes: Column<'a>,
+    digests: &'a [[u8; 8]],
+    numbers: Column<'a>,
+}
+
+impl Default for IdentityRow<'_> {
+    /// A tile without entries.
+    fn default() -> Self {
+        let nothing = Column::Constant(0);
+        IdentityRow { len: 0, hashes: nothing, digests: &[], numbers: nothing }
+    }
 }
 
 impl<'a> IdentityRow<'a> {
-    /// Reads a row. `None` if it is damaged.
-    pub fn parse(payload: &'a [u8]) -> Option<IdentityRow<'a>> {
-        let (upper, entries) = payload.split_first_chunk::<16>()?;
-        (entries.len() % ENTRY == 0).then_some(IdentityRow { upper: *upper, entries })
+    /// Finds the columns of a tile. `None` if it is damaged.
+    pub fn parse(contents: &'a [u8]) -> Option<IdentityRow<'a>> {
+        let mut cursor = Cursor(contents);
+        let len = cursor.varint32()? as usize;
+        let hashes = Column::take(&mut cursor, len)?;
+        let digests = cursor.take(len.checked_mul(8)?)?.as_chunks().0;
+        let numbers = Column::take(&mut cursor, len)?;
+        cursor.0.is_empty().then_some(IdentityRow { len, hashes, digests, numbers })
     }
 
-    /// Number of entries.
-    pub fn len(&self) -> usize {
-        self.entries.len() / ENTRY
-    }
-
-    /// The entry at `i`.
-    pub fn get(&self, i: usize) -> Identity {
-        let bytes = &self.entries[i * ENTRY..(i + 1) * ENTRY];
-        let mut id = [0; 16];
-        id.copy_from_slice(&bytes[..16]);
-        let mut digest = [0; 8];
-        digest.copy_from_slice(&bytes[16..24]);
-        let mut number = [0; 4];
-        number.copy_from_slice(&bytes[24..]);
-        let number = u32::from_le_bytes(number);
+    fn get(&self, i: usize) -> Identity {
+        let packed = self.numbers.get(i);
         Identity {
-            id: ObjectId(id),
-            digest: u64::from_le_bytes(digest),
-            number: number & !DELETED,
-            live: number & DELETED == 0,
+            id: IdHash(self.hashes.get(i)),
+            digest: u64::from_le_bytes(self.digests[i]),
+            number: (packed / 2) as u32,
+            live: packed % 2 == 0,
         }
     }
 
-    /// All entries, in ascending order of id.
+    /// All entries, in ascending order of their hashes.
     pub fn iter(self) -> impl Iterator<Item = Identity> + 'a {
-        (0..self.len()).map(move |i| self.get(i))
+        (0..self.len).map(move |i| self.get(i))
     }
 
-    /// The entry of `id`.
-    pub fn find(&self, id: ObjectId) -> Option<Identity> {
-        let (mut lo, mut hi) = (0, self.len());
+    /// The entry with this hash.
+    pub fn find(&self, id: IdHash) -> Option<Identity> {
+        let (mut lo, mut hi) = (0, self.len);
         while lo < hi {
             let mid = (lo + hi) / 2;
-            let entry = self.get(mid);
-            match entry.id.cmp(&id) {
-                std::cmp::Ordering::Equal => return Some(entry),
-                std::cmp::Ordering::Less => lo = mid + 1,
-                std::cmp::Ordering::Greater => hi = mid,
+            if self.hashes.get(mid) < id.0 { lo = mid + 1 } else { hi = mid }
+        }
+        (lo < self.len && self.hashes.get(lo) == id.0).then(|| self.get(lo))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn identities_come_back_as_they_were(
+            hashes in prop::collection::btree_set(any::<u64>(), 0..300),
+            digest: u64,
+            number in 0..NUMBER_END,
+        ) {
+            let entry = |(i, hash): (u32, u64)| Identity {
+                id: IdHash(hash),
+                digest: digest.wrapping_mul(u64::from(i) + 1),
+                number: number ^ i,
+                live: i % 3 > 0,
+            };
+            let entries: Vec<Identity> = (0..).zip(hashes).map(entry).collect();
+            let mut bytes = Vec::new();
+            Identity::encode(&entries, &mut bytes);
+            let row = IdentityRow::parse(&bytes).expect("whole");
+            prop_assert_eq!(row.iter().collect::<Vec<_>>(), &entries[..]);
+            for entry in &entries {
+                prop_assert_eq!(row.find(entry.id), Some(*entry));
+                let next = IdHash(entry.id.0.wrapping_add(1));
+                let known = entries.iter().find(|e| e.id == next).copied();
+                prop_assert_eq!(row.find(next), known);
             }
         }
-        None
+
+        #[test]
+        fn rubbish_is_no_tile_and_no_panic(bytes: Vec<u8>) {
+            if let Some(row) = IdentityRow::parse(&bytes) {
+                let _ = (row.iter().last(), row.find(IdHash(7)));
+            }
+        }
     }
 }

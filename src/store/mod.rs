@@ -17,6 +17,7 @@ mod segment;
 mod snapshot;
 pub mod staging;
 mod tables;
+mod tiles;
 mod writer;
 
 pub use body::{BodyPacker, read as read_body, write as write_body};
@@ -140,8 +141,10 @@ impl Store {
         name.push(format!(".new-{}", std::process::id()));
         let temporary = folder.join(name);
         let result = (|| {
-            let database = builder().create(&temporary).map_err(|e| opening(path, e))?;
+            let mut database = builder().create(&temporary).map_err(|e| opening(path, e))?;
             initialise(&database, digest_seed)?;
+            // What lies behind the room moves into the gaps before it.
+            database.compact()?;
             drop(database);
             // `hard_link` refuses to replace a file that appeared meanwhile; `rename` would not.
             std::fs::hard_link(&temporary, path)?;
@@ -213,6 +216,7 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
     for table in tables::ALL {
         transaction.open_table(table)?;
     }
+    transaction.open_table(tables::META)?.insert(tables::ROOM_KEY, &[0; tables::ROOM][..])?;
     let meta = Meta { revision: 0, digest_seed, next_number: [0, 0], next_job: 0, names: 0 };
     let mut names = Dictionary::default();
     names.push("");
@@ -226,4 +230,19 @@ pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     #[cfg(not(unix))]
     let _ = folder;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_ends_at_a_power_of_two_of_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.redb");
+        Store::create(&path, 1).unwrap();
+        let len = std::fs::metadata(&path).unwrap().len();
+        // One page is the header of the engine.
+        assert!((len / 4096 - 1).is_power_of_two(), "{len} bytes");
+    }
 }

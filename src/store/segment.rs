@@ -1,150 +1,125 @@
-//! Adjacency segments: the live edges of [`SPAN`] neighbouring entities that one scope owns.
+//! Adjacency segments: the live edges of all scopes in one direction, in the order of the entities
+//! that they leave (or enter) and then of other end, verb and relationship.
+//!
+//! Segments are tiles (see `tiles.rs`) of the space `direction u8`, bounded by where an edge stands:
+//! `entity u32 | other u32 | verb u32 | relationship u32`, big-endian.
 //!
 //! ```text
-//!   edges u32 | column of SPAN end offsets | columns of the edges: other, verb, relationship
+//!   contents  edges u32 | columns: entity, other, verb, relationship
 //! ```
 //!
-//! The edges of one entity lie side by side in ascending (other, verb, relationship). A finalize
-//! rewrites only the segments of its own scope; a reader merges the segments of all scopes, which
-//! lie side by side in the file. The row of scope 0 lists the scopes that have a segment, so that
-//! a lost row is noticed.
+//! The edges of an entity lie side by side, mostly in one segment; those of a hub fill many.
 
 use super::codec::Cursor;
 use super::column::{Column, put_column};
+use super::tiles::{ENTRIES_MAX, Entry};
 use crate::graph::Edge;
 use std::ops::Range;
 
-/// Entities in one segment.
-pub const SPAN: u32 = 256;
+/// An edge where it stands: the number of the entity, and the edge as seen from there.
+pub type Standing = (u32, Edge);
 
-/// Writes the edges of a segment: pairs of (entity number modulo [`SPAN`], edge), sorted.
-pub fn encode(edges: &[(u32, Edge)]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 + edges.len() * 9);
-    out.extend_from_slice(&(edges.len() as u32).to_le_bytes());
-    let mut at = 0;
-    let ends: Vec<u64> = (0..SPAN)
-        .map(|row| {
-            at += edges[at..].iter().take_while(|(r, _)| *r == row).count();
-            at as u64
-        })
-        .collect();
-    put_column(&mut out, &ends);
-    let getters: [fn(&Edge) -> u32; 3] = [|e| e.other, |e| e.verb, |e| e.relationship];
-    for get in getters {
-        put_column(&mut out, &edges.iter().map(|(_, e)| u64::from(get(e))).collect::<Vec<_>>());
+/// Where the edges of an entity begin and end: nothing of it is below or above.
+pub fn bounds(entity: u32) -> [[u8; 16]; 2] {
+    let [mut first, mut last] = [[0; 16], [0xFF; 16]];
+    first[..4].copy_from_slice(&entity.to_be_bytes());
+    last[..4].copy_from_slice(&entity.to_be_bytes());
+    [first, last]
+}
+
+fn numbers((entity, edge): &Standing) -> [u32; 4] {
+    [*entity, edge.other, edge.verb, edge.relationship]
+}
+
+impl Entry<16> for Standing {
+    const TABLE: &'static str = "adjacency";
+    const FIXED: usize = 0;
+
+    fn at(&self) -> [u8; 16] {
+        let mut at = [0; 16];
+        for (bytes, number) in at.as_chunks_mut::<4>().0.iter_mut().zip(numbers(self)) {
+            *bytes = number.to_be_bytes();
+        }
+        at
     }
-    out
+
+    fn columns(&self) -> [u64; 4] {
+        numbers(self).map(u64::from)
+    }
+
+    fn encode(edges: &[Standing], out: &mut Vec<u8>) {
+        out.extend_from_slice(&(edges.len() as u32).to_le_bytes());
+        let mut values = Vec::with_capacity(edges.len());
+        for column in 0..4 {
+            values.clear();
+            values.extend(edges.iter().map(|edge| u64::from(numbers(edge)[column])));
+            put_column(out, &values);
+        }
+    }
 }
 
 /// A segment as it lies in the file.
 #[derive(Clone, Copy)]
 pub struct Segment<'a> {
     len: usize,
-    ends: Column<'a>,
-    columns: [Column<'a>; 3],
+    columns: [Column<'a>; 4],
 }
 
 impl<'a> Segment<'a> {
     /// Finds the columns of a segment. `None` if it is damaged.
-    pub fn parse(payload: &'a [u8]) -> Option<Segment<'a>> {
-        let segment = Segment::open(payload)?;
-        let ends = &segment.ends;
-        let ordered = (1..SPAN as usize).all(|row| ends.get(row - 1) <= ends.get(row));
-        (ordered && ends.get(SPAN as usize - 1) == segment.len as u64).then_some(segment)
-    }
-
-    /// [`Segment::parse`] without a look at all rows: what is wrong with one shows when it is asked
-    /// for by [`Segment::row`].
-    pub fn open(payload: &'a [u8]) -> Option<Segment<'a>> {
-        let mut cursor = Cursor(payload);
+    pub fn parse(contents: &'a [u8]) -> Option<Segment<'a>> {
+        let mut cursor = Cursor(contents);
         let len = cursor.u32()? as usize;
-        let ends = Column::take(&mut cursor, SPAN as usize)?;
-        let mut columns = [Column::Constant(0); 3];
+        if len > ENTRIES_MAX {
+            return None;
+        }
+        let mut columns = [Column::Constant(0); 4];
         for column in &mut columns {
             *column = Column::take(&mut cursor, len)?;
         }
-        cursor.0.is_empty().then_some(Segment { len, ends, columns })
+        cursor.0.is_empty().then_some(Segment { len, columns })
     }
 
-    /// Where the edges of the entity at `row` (its number modulo [`SPAN`]) stand.
-    #[inline]
-    fn range(&self, row: u32) -> Range<u64> {
-        let row = row as usize;
-        let start = if row == 0 { 0 } else { self.ends.get(row - 1) };
-        start..self.ends.get(row)
-    }
-
-    /// The edges of the entity at `row`. `None` if the row is damaged.
-    pub fn row(self, row: u32) -> Option<impl Iterator<Item = Edge> + 'a> {
-        let Range { start, end } = self.range(row);
-        (start <= end && end <= self.len as u64).then(|| self.edges(row))
-    }
-
-    /// The edges of the entity at `row` of a segment that was found whole.
-    #[inline]
-    pub fn edges(self, row: u32) -> impl Iterator<Item = Edge> + 'a {
-        let Range { start, end } = self.range(row);
-        (start as usize..end as usize).map(move |at| Edge {
-            other: self.columns[0].get32(at),
-            verb: self.columns[1].get32(at),
-            relationship: self.columns[2].get32(at),
-        })
-    }
-
-    /// Unpacks all edges; room that `into` has is used again. `None` if the segment is damaged.
-    pub fn unpack(&self, into: &mut Unpacked) -> Option<()> {
-        self.ends.unpack32(SPAN as usize, &mut into.ends);
-        let whole = into.ends.is_sorted() && into.ends.last().copied() == Some(self.len as u32);
-        whole.then(|| {
-            for (column, values) in self.columns.iter().zip(&mut into.columns) {
-                column.unpack32(self.len, values);
-            }
-        })
-    }
-
-    /// All edges with their rows, for a segment that is about to be rewritten.
-    pub fn to_edges(self) -> Vec<(u32, Edge)> {
-        let unpack = |column: &Column<'_>, rows| {
-            let mut values = Vec::with_capacity(rows);
-            column.unpack(rows, &mut values);
-            values
-        };
-        let ends = unpack(&self.ends, SPAN as usize);
-        let [others, verbs, relationships] = self.columns.map(|c| unpack(&c, self.len));
-        let mut edges = Vec::with_capacity(self.len);
-        for (row, end) in (0..).zip(ends) {
-            while edges.len() < (end as usize).min(self.len) {
-                let at = edges.len();
-                let [other, verb, relationship] =
-                    [others[at], verbs[at], relationships[at]].map(|value| value as u32);
-                edges.push((row, Edge { other, verb, relationship }));
-            }
+    /// The first edge that stands at this entity or behind it.
+    fn start(&self, entity: u32) -> usize {
+        let (mut lo, mut hi) = (0, self.len);
+        while lo < hi {
+            let mid = (lo + hi) / 2;
+            if self.columns[0].get32(mid) < entity { lo = mid + 1 } else { hi = mid }
         }
-        edges
+        lo
     }
-}
 
-/// All edges of a segment in memory.
-#[derive(Default)]
-pub struct Unpacked {
-    ends: Vec<u32>,
-    columns: [Vec<u32>; 3],
-}
+    /// The edges of the entities in `range`, in order.
+    pub fn of(self, range: Range<u32>) -> impl Iterator<Item = Standing> + 'a {
+        let edge = move |at| {
+            let [entity, other, verb, relationship] = self.columns.map(|c| c.get32(at));
+            (entity, Edge { other, verb, relationship })
+        };
+        (self.start(range.start)..self.len)
+            .map(edge)
+            .take_while(move |(entity, _)| range.contains(entity))
+    }
 
-impl Unpacked {
-    /// The edges of the entity at `row`.
-    #[inline]
-    pub fn edges(&self, row: u32) -> impl ExactSizeIterator<Item = Edge> + '_ {
-        let row = row as usize;
-        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
-        let range = start..self.ends[row] as usize;
-        let [others, verbs, relationships] = &self.columns;
-        let edges = others[range.clone()].iter().zip(&verbs[range.clone()]);
-        edges.zip(&relationships[range]).map(|((&other, &verb), &relationship)| Edge {
-            other,
-            verb,
-            relationship,
-        })
+    /// Calls `visit` for every edge in order; memory that `columns` has is used again. `None` if the
+    /// edges are not in order, so the segment is damaged.
+    pub fn for_each(
+        &self,
+        columns: &mut [Vec<u32>; 4],
+        mut visit: impl FnMut(u32, Edge),
+    ) -> Option<()> {
+        for (column, values) in self.columns.iter().zip(&mut *columns) {
+            column.unpack32(self.len, values);
+        }
+        let [entities, others, verbs, relationships] = columns;
+        if !entities.is_sorted() {
+            return None;
+        }
+        let edges = others.iter().zip(verbs.iter()).zip(relationships.iter());
+        for (&entity, ((&other, &verb), &relationship)) in entities.iter().zip(edges) {
+            visit(entity, Edge { other, verb, relationship });
+        }
+        Some(())
     }
 }
 
@@ -156,30 +131,32 @@ mod tests {
     proptest! {
         #[test]
         fn segments_come_back_as_they_were(
-            edges in prop::collection::btree_set((0..SPAN, any::<u32>(), 0..4u32, 0..9u32), 0..200)
+            edges in prop::collection::btree_set((0..90u32, any::<u32>(), 0..4u32, 0..9u32), 0..200)
         ) {
-            let edges: Vec<(u32, Edge)> = edges
+            let edges: Vec<Standing> = edges
                 .into_iter()
-                .map(|(row, other, verb, relationship)| (row, Edge { other, verb, relationship }))
+                .map(|(at, other, verb, relationship)| (at, Edge { other, verb, relationship }))
                 .collect();
-            let bytes = encode(&edges);
+            let mut bytes = Vec::new();
+            Standing::encode(&edges, &mut bytes);
             let segment = Segment::parse(&bytes).expect("whole");
-            let mut unpacked = Unpacked::default();
-            segment.unpack(&mut unpacked).expect("whole");
-            for row in 0..SPAN {
-                let one: Vec<Edge> = segment.row(row).expect("whole").collect();
-                prop_assert_eq!(&one, &unpacked.edges(row).collect::<Vec<_>>());
-                prop_assert_eq!(one, segment.edges(row).collect::<Vec<_>>());
+            let mut all = Vec::new();
+            segment.for_each(&mut Default::default(), |at, edge| all.push((at, edge)));
+            prop_assert_eq!(&all, &edges);
+            for entity in 0..91 {
+                let one: Vec<Standing> = segment.of(entity..entity + 1).collect();
+                let known: Vec<Standing> =
+                    edges.iter().copied().filter(|(at, _)| *at == entity).collect();
+                prop_assert_eq!(one, known);
             }
-            prop_assert_eq!(segment.to_edges(), edges);
+            prop_assert_eq!(segment.of(20..60).count(), all.iter().filter(|(at, _)| (20..60).contains(at)).count());
         }
 
         #[test]
         fn rubbish_is_no_segment_and_no_panic(bytes: Vec<u8>) {
-            let _ = Segment::parse(&bytes).map(|s| s.to_edges());
-            if let Some(segment) = Segment::open(&bytes) {
-                let _ = segment.unpack(&mut Unpacked::default());
-                let _ = (0..SPAN).filter_map(|row| segment.row(row)?.take(1000).last()).count();
+            if let Some(segment) = Segment::parse(&bytes) {
+                let _ = segment.of(3..9).take(1000).last();
+                let _ = segment.for_each(&mut Default::default(), |_, _| {});
             }
         }
     }

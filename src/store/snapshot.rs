@@ -7,18 +7,19 @@ use super::StoreError;
 use super::body;
 use super::codec::{Cursor, SEAL, unseal};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
-use super::identity::{Identity, IdentityRow, UNBOUNDED};
+use super::identity::{Identity, IdentityRow};
 use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
-use super::segment::{SPAN, Segment, Unpacked};
+use super::segment::{self, Segment, Standing};
 use super::tables::{self, Definition};
+use super::tiles::{self, Tile};
 use crate::graph::{
-    Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind, Metadata, Names,
-    ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value, default_relationship_key,
+    Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, IdHash, Kind, Metadata,
+    Names, ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value, default_relationship_key,
 };
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{OnceCell, RefCell};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -36,6 +37,9 @@ impl Opened {
         &sealed[..sealed.len() - SEAL]
     }
 }
+
+/// Entities of one neighbourhood.
+const SPAN: u32 = 256;
 
 /// The edges of [`SPAN`] entities in one direction, of all scopes.
 struct Neighbourhood {
@@ -164,8 +168,6 @@ pub struct Snapshot {
     pub(super) indexes: Option<super::index::Folder>,
     job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
-    /// Identity rows whose checksum this snapshot has seen to be right.
-    checked: RefCell<FxHashSet<[u8; 21]>>,
     _transaction: ReadTransaction,
 }
 
@@ -267,7 +269,6 @@ impl Snapshot {
             indexes: None,
             job_cache: RefCell::default(),
             scope_cache: OnceCell::new(),
-            checked: RefCell::default(),
             _transaction: transaction,
         })
     }
@@ -327,6 +328,11 @@ impl Snapshot {
         Ok(self.scope_cache.get_or_init(|| rows))
     }
 
+    /// The hash by which an `_id` is found.
+    pub fn hashed(&self, id: ObjectId) -> IdHash {
+        id.hashed(self.meta.digest_seed)
+    }
+
     /// The object with this `_id` in a scope.
     pub fn find(
         &self,
@@ -334,84 +340,67 @@ impl Snapshot {
         scope: u32,
         id: ObjectId,
     ) -> Result<Option<Identity>, StoreError> {
+        let Some(found) = self.find_hash(kind, scope, self.hashed(id))? else { return Ok(None) };
+        let head = self
+            .head(kind, found.number)?
+            .ok_or_else(|| missing("heads", &tables::head_key(kind, found.number / CHUNK)))?;
+        let key = self.key_of(kind, &head)?;
+        Ok((ObjectId::new(kind, self.names.text(scope), &key) == id).then_some(found))
+    }
+
+    /// The object of which the `_id` has this hash, in a scope.
+    pub fn find_hash(
+        &self,
+        kind: Kind,
+        scope: u32,
+        id: IdHash,
+    ) -> Result<Option<Identity>, StoreError> {
         let mut found = None;
         self.find_many(kind, scope, std::iter::once(id), |identity| found = identity)?;
         Ok(found)
     }
 
-    /// The objects with these `_id`s, which ascend, in a scope: each row is read once.
+    /// The objects with these hashes, which ascend, in a scope: each row is read once.
     pub fn find_many(
         &self,
         kind: Kind,
         scope: u32,
-        ids: impl Iterator<Item = ObjectId>,
+        ids: impl Iterator<Item = IdHash>,
         mut found: impl FnMut(Option<Identity>),
     ) -> Result<(), StoreError> {
+        let space = tables::identity_space(kind, scope);
         let mut ids = ids.peekable();
         while let Some(&first) = ids.peek() {
-            let low = tables::identity_key(kind, scope, &[0; 16]);
-            let wanted = tables::identity_key(kind, scope, &first.0);
-            let mut range = self.identity.range::<&[u8]>(&low[..]..=&wanted[..])?;
-            let Some(row) = range.next_back() else {
+            let at = first.0.to_be_bytes();
+            let mut any = false;
+            tiles::around(&self.identity, "identity", &space, [&at, &at], |tile| {
+                let row = IdentityRow::parse(tile.contents)?;
+                while let Some(id) = ids.next_if(|id| tile.reaches(&id.0.to_be_bytes())) {
+                    found(row.find(id));
+                }
+                any = true;
+                Some(())
+            })?;
+            if !any {
                 ids.for_each(|_| found(None));
                 return Ok(());
-            };
-            let (key, guard) = row?;
-            let key = key.value();
-            let payload = self.unseal_identity(key, guard.value())?;
-            let row = IdentityRow::parse(payload)
-                .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
-            if row.upper != UNBOUNDED && first.0 >= row.upper {
-                return Err(StoreError::corrupt("identity", key, "the next row is missing"));
-            }
-            let here = |id: &ObjectId| row.upper == UNBOUNDED || id.0 < row.upper;
-            while let Some(id) = ids.next_if(here) {
-                found(row.find(id));
             }
         }
         Ok(())
     }
 
-    /// Opens an identity row. Such rows are large and searched again and again, so each is
-    /// checked once for a snapshot.
-    fn unseal_identity<'v>(&self, key: &[u8], sealed: &'v [u8]) -> Result<&'v [u8], StoreError> {
-        let known = <[u8; 21]>::try_from(key).map_err(|_| missing("identity", key))?;
-        if self.checked.borrow().contains(&known) {
-            return Ok(&sealed[..sealed.len() - SEAL]);
-        }
-        let payload = unseal("identity", key, sealed)?;
-        self.checked.borrow_mut().insert(known);
-        Ok(payload)
-    }
-
-    /// Calls `visit` for every object of a kind in a scope, in ascending order of `_id`.
+    /// Calls `visit` for every object of a kind in a scope, in ascending order of hashes.
     pub fn for_each_identity(
         &self,
         kind: Kind,
         scope: u32,
         mut visit: impl FnMut(Identity),
     ) -> Result<(), StoreError> {
-        let first = tables::identity_key(kind, scope, &[0; 16]);
-        let last = tables::identity_key(kind, scope, &UNBOUNDED);
-        let mut expected = [0; 16];
-        let mut any = false;
-        for row in self.identity.range::<&[u8]>(&first[..]..=&last[..])? {
-            let (key, guard) = row?;
-            let key = key.value();
-            let payload = unseal("identity", key, guard.value())?;
-            let row = IdentityRow::parse(payload)
-                .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
-            if key[5..] != expected {
-                return Err(StoreError::corrupt("identity", key, "the row before is missing"));
-            }
-            expected = row.upper;
-            any = true;
-            row.iter().for_each(&mut visit);
-        }
-        if any && expected != UNBOUNDED {
-            return Err(StoreError::corrupt("identity", &last, "the last row is missing"));
-        }
-        Ok(())
+        let space = tables::identity_space(kind, scope);
+        tiles::all(&self.identity, "identity", &space, |tile: &Tile<'_, 8>| {
+            IdentityRow::parse(tile.contents)?.iter().for_each(&mut visit);
+            Some(())
+        })
     }
 
     /// The rows that lie in one chunk of heads.
@@ -777,6 +766,14 @@ impl Snapshot {
         get(&self.jobs, tables::JOBS, "jobs", &tables::number_key(sequence), JobRow::decode)
     }
 
+    /// The key of an object.
+    pub fn key_of(&self, kind: Kind, head: &Head) -> Result<String, StoreError> {
+        match kind {
+            Kind::Entity => Ok(head.key.to_string()),
+            Kind::Relationship => self.relationship_key(head),
+        }
+    }
+
     /// The key of a relationship, made from its ends where it is not stored.
     pub fn relationship_key(&self, head: &Head) -> Result<String, StoreError> {
         if !head.key.is_empty() {
@@ -811,8 +808,8 @@ impl Snapshot {
     }
 
     /// The pinned properties of an entity, as a body record.
-    pub fn pins(&self, id: ObjectId) -> Result<Option<Vec<u8>>, StoreError> {
-        get(&self.pins, tables::PINS, "pins", &id.0, |p| Some(p.to_vec()))
+    pub fn pins(&self, scope: u32, id: IdHash) -> Result<Option<Vec<u8>>, StoreError> {
+        get(&self.pins, tables::PINS, "pins", &tables::pin_key(scope, id), |p| Some(p.to_vec()))
     }
 
     /// Whether any entity has pins.
@@ -849,33 +846,29 @@ impl Snapshot {
 
     /// Reads the edges of one entity and no others.
     fn read_edges(&self, direction: Direction, entity: u32) -> Result<Vec<Edge>, StoreError> {
+        let edges = self.read_range(direction, entity..entity + 1)?;
+        Ok(edges.into_iter().map(|(_, edge)| edge).collect())
+    }
+
+    /// The edges of neighbouring entities, in order.
+    fn read_range(
+        &self,
+        direction: Direction,
+        range: Range<u32>,
+    ) -> Result<Vec<Standing>, StoreError> {
+        let [[from, _], [_, to]] = [range.start, range.end - 1].map(segment::bounds);
         let mut edges = Vec::new();
-        let segments = self.for_each_segment(direction, entity / SPAN, |payload| {
-            edges.extend(Segment::open(payload)?.row(entity % SPAN)?);
+        let mut segments = 0;
+        tiles::around(&self.adjacency, "adjacency", &[direction as u8], [&from, &to], |tile| {
+            edges.extend(Segment::parse(tile.contents)?.of(range.clone()));
+            segments += 1;
             Some(())
         })?;
         if segments > 1 {
+            // They came from the last to the first.
             edges.sort_unstable();
         }
         Ok(edges)
-    }
-
-    /// Calls `visit` for each segment of a chunk, by ascending scope, and returns how many there
-    /// are. `visit` returns `None` if the segment is damaged.
-    fn for_each_segment(
-        &self,
-        direction: Direction,
-        chunk: u32,
-        mut visit: impl FnMut(&[u8]) -> Option<()>,
-    ) -> Result<usize, StoreError> {
-        let first = tables::adjacency_key(direction, chunk, 0);
-        let last = tables::adjacency_key(direction, chunk, u32::MAX);
-        let mut list = SegmentList::default();
-        for row in self.adjacency.range::<&[u8]>(&first[..]..=&last[..])? {
-            let (key, guard) = row?;
-            list.row(key.value(), guard.value(), &mut visit)?;
-        }
-        list.finish()
     }
 
     fn read_neighbourhood(
@@ -883,20 +876,15 @@ impl Snapshot {
         direction: Direction,
         chunk: u32,
     ) -> Result<Neighbourhood, StoreError> {
-        let mut segments = Vec::new();
-        self.for_each_segment(direction, chunk, |payload| {
-            let mut unpacked = Unpacked::default();
-            Segment::open(payload)?.unpack(&mut unpacked)?;
-            segments.push(unpacked);
-            Some(())
-        })?;
+        let first = chunk * SPAN;
+        let standing = self.read_range(direction, first..first + SPAN)?;
         let mut ends = Vec::with_capacity(SPAN as usize);
-        let mut edges = Vec::new();
-        for row in 0..SPAN {
-            merge(&segments, row, &mut edges);
-            ends.push(edges.len() as u32);
+        let mut end = 0;
+        for entity in first..first + SPAN {
+            end += standing[end..].iter().take_while(|(at, _)| *at == entity).count();
+            ends.push(end as u32);
         }
-        Ok(Neighbourhood { ends, edges })
+        Ok(Neighbourhood { ends, edges: standing.into_iter().map(|(_, edge)| edge).collect() })
     }
 
     /// All live edges in one direction, entity by entity in ascending order.
@@ -905,16 +893,9 @@ impl Snapshot {
     pub fn for_each_edge_of_all(
         &self,
         direction: Direction,
-        mut visit: impl FnMut(u32, Edge),
+        visit: impl FnMut(u32, Edge),
     ) -> Result<(), StoreError> {
-        let bound = self.meta.bound(Kind::Entity);
-        for chunk in 0..bound.div_ceil(SPAN) {
-            let near = self.read_neighbourhood(direction, chunk)?;
-            for entity in chunk * SPAN..bound.min((chunk + 1) * SPAN) {
-                near.edges(entity).iter().for_each(|&edge| visit(entity, edge));
-            }
-        }
-        Ok(())
+        read_adjacency(&self.adjacency, direction, self.meta.bound(Kind::Entity), visit)
     }
 }
 
@@ -936,68 +917,6 @@ fn owned(text: &str) -> Value<'static> {
     Value::Text(text.to_owned().into())
 }
 
-/// Reads the list of scopes that have a segment in a chunk.
-pub(super) fn scope_list(payload: &[u8]) -> Option<Vec<u32>> {
-    let mut c = Cursor(payload);
-    (0..c.u32()?).map(|_| c.u32()).collect()
-}
-
-/// The rows of one chunk of adjacency as they come: the list of scopes, then a segment for each.
-#[derive(Default)]
-struct SegmentList {
-    /// Key of the row with the list.
-    first: [u8; 9],
-    scopes: Vec<u32>,
-    seen: usize,
-}
-
-impl SegmentList {
-    /// Takes the next row; `visit` gets the contents of segments.
-    fn row(
-        &mut self,
-        key: &[u8],
-        sealed: &[u8],
-        visit: impl FnOnce(&[u8]) -> Option<()>,
-    ) -> Result<(), StoreError> {
-        let known = <[u8; 9]>::try_from(key).map_err(|_| missing("adjacency", key))?;
-        let corrupt = |detail| StoreError::corrupt("adjacency", key, detail);
-        let payload = unseal("adjacency", key, sealed)?;
-        if known[5..] == [0; 4] {
-            self.first = known;
-            self.scopes = scope_list(payload).ok_or_else(|| corrupt("list makes no sense"))?;
-            return Ok(());
-        }
-        let scope = u32::from_be_bytes([key[5], key[6], key[7], key[8]]);
-        if self.scopes.get(self.seen) != Some(&scope) {
-            return Err(corrupt("segment is not in the list"));
-        }
-        self.seen += 1;
-        visit(payload).ok_or_else(|| corrupt("contents make no sense"))
-    }
-
-    /// How many segments there were, which is how many there should be.
-    fn finish(self) -> Result<usize, StoreError> {
-        if self.seen != self.scopes.len() {
-            return Err(StoreError::corrupt("adjacency", &self.first, "a segment is missing"));
-        }
-        Ok(self.seen)
-    }
-}
-
-/// Appends the edges that any of `segments` has at `row`, in order.
-fn merge(segments: &[Unpacked], row: u32, edges: &mut Vec<Edge>) {
-    let start = edges.len();
-    let mut parts = 0;
-    for segment in segments {
-        let before = edges.len();
-        edges.extend(segment.edges(row));
-        parts += u32::from(edges.len() > before);
-    }
-    if parts > 1 {
-        edges[start..].sort_unstable();
-    }
-}
-
 /// Reads all edges in one direction by one pass over the table.
 fn read_adjacency(
     table: &Table,
@@ -1005,45 +924,17 @@ fn read_adjacency(
     bound: u32,
     mut visit: impl FnMut(u32, Edge),
 ) -> Result<(), StoreError> {
-    let first = tables::adjacency_key(direction, 0, 0);
-    let last = tables::adjacency_key(direction, u32::MAX, u32::MAX);
-    let mut segments: Vec<Unpacked> = Vec::new();
-    let mut edges = Vec::new();
-    let mut emit = |chunk: u32, segments: &[Unpacked]| {
-        for row in 0..SPAN {
-            edges.clear();
-            merge(segments, row, &mut edges);
-            edges.iter().for_each(|&edge| visit(chunk * SPAN + row, edge));
-        }
-    };
-    let mut list = SegmentList::default();
-    let mut now = 0;
-    for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
-        let (key, guard) = row?;
-        let key = key.value();
-        let chunk = match key.get(1..5).and_then(|chunk| chunk.first_chunk()) {
-            Some(chunk) => u32::from_be_bytes(*chunk),
-            None => return Err(missing("adjacency", key)),
-        };
-        if chunk >= bound.div_ceil(SPAN) {
-            return Err(StoreError::corrupt("adjacency", key, "there are no such entities"));
-        }
-        if chunk != now {
-            let count = std::mem::take(&mut list).finish()?;
-            emit(now, &segments[..count]);
-            now = chunk;
-        }
-        let at = list.seen;
-        list.row(key, guard.value(), |payload| {
-            if at == segments.len() {
-                segments.push(Unpacked::default());
+    let mut columns = Default::default();
+    let mut known = true;
+    tiles::all(table, "adjacency", &[direction as u8], |tile: &Tile<'_, 16>| {
+        Segment::parse(tile.contents)?.for_each(&mut columns, |entity, edge| {
+            known &= entity < bound;
+            if known {
+                visit(entity, edge);
             }
-            Segment::open(payload)?.unpack(&mut segments[at])
         })?;
-    }
-    let count = list.finish()?;
-    emit(now, &segments[..count]);
-    Ok(())
+        known.then_some(())
+    })
 }
 
 /// Below this many entities a second thread takes longer to start than to read.

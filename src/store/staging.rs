@@ -16,13 +16,13 @@
 
 use super::StoreError;
 use super::codec::{Cursor, put_bytes, put_varint};
-use crate::graph::ObjectId;
+use crate::graph::IdHash;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-const MAGIC: u32 = 0x6c62_6d54;
+const MAGIC: u32 = 0x326c_6d54;
 const HEADER: usize = 16;
 /// A spool stays in memory up to this size.
 const MEMORY_MAX: usize = 32 << 20;
@@ -30,8 +30,8 @@ const MEMORY_MAX: usize = 32 << 20;
 /// One staged object: what reconciling needs, and where the rest of it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// `_id`, from the scope of the job and the key.
-    pub id: ObjectId,
+    /// Hash of the `_id`, which comes from the scope of the job and the key.
+    pub id: IdHash,
     /// Digest of the text that the object was read from, or of its content if there was none.
     pub spelling: u64,
     /// Scope of the job, as an index into the names of the batch.
@@ -51,8 +51,8 @@ pub struct Staged {
 pub struct StagedEnd {
     /// Scope as an index into the names of the batch; 0 if only the id is known.
     pub scope: u32,
-    /// `_id` of the entity.
-    pub id: ObjectId,
+    /// Hash of the `_id` of the entity.
+    pub id: IdHash,
 }
 
 /// A staged relationship.
@@ -103,7 +103,7 @@ impl Batch {
             put_staged(&mut out, &relationship.object);
             for end in [relationship.from, relationship.to] {
                 out.extend_from_slice(&end.scope.to_le_bytes());
-                out.extend_from_slice(&end.id.0);
+                out.extend_from_slice(&end.id.0.to_le_bytes());
             }
         }
         out.extend_from_slice(&(self.records.len() as u64).to_le_bytes());
@@ -122,7 +122,7 @@ impl Batch {
         }
         for _ in 0..c.varint()? {
             let object = take_staged(&mut c, frame)?;
-            let mut end = || Some(StagedEnd { scope: c.u32()?, id: ObjectId(c.array()?) });
+            let mut end = || Some(StagedEnd { scope: c.u32()?, id: IdHash(c.u64()?) });
             let (from, to) = (end()?, end()?);
             batch.relationships.push(StagedRelationship { object, from, to });
         }
@@ -133,7 +133,7 @@ impl Batch {
 }
 
 fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
-    out.extend_from_slice(&staged.id.0);
+    out.extend_from_slice(&staged.id.0.to_le_bytes());
     out.extend_from_slice(&staged.spelling.to_le_bytes());
     for n in [staged.scope, staged.type_name, staged.offset, staged.len] {
         out.extend_from_slice(&n.to_le_bytes());
@@ -142,7 +142,7 @@ fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
 
 fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
     Some(Staged {
-        id: ObjectId(c.array()?),
+        id: IdHash(c.u64()?),
         spelling: c.u64()?,
         scope: c.u32()?,
         type_name: c.u32()?,
@@ -354,7 +354,7 @@ mod tests {
 
     fn batch(n: u8) -> Batch {
         let staged = Staged {
-            id: ObjectId([n; 16]),
+            id: IdHash(n.into()),
             spelling: 8,
             scope: 1,
             type_name: 0,
@@ -362,7 +362,7 @@ mod tests {
             offset: 0,
             len: u32::from(n),
         };
-        let end = StagedEnd { scope: 1, id: ObjectId([9; 16]) };
+        let end = StagedEnd { scope: 1, id: IdHash(9) };
         Batch {
             names: vec![String::new(), "okta".into()],
             entities: vec![staged],

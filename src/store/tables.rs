@@ -7,16 +7,16 @@
 //!   meta        "meta"                                counters and the digest secret
 //!   names       chunk u32                             256 names each: scopes, types, classes, properties
 //!   scopes      name number u32                       counts, generation, guard (JSON)
-//!   identity    kind u8 | scope u32 | lower bound     ids, digests and numbers, see identity.rs
+//!   identity    kind u8 | scope u32 | lower bound u64 hashes, digests and numbers, see identity.rs
 //!   heads       kind u8 | chunk u32                   fixed facts by number, see heads.rs
 //!   bodies      kind u8 | scope u32 | block u32       properties, see body.rs
-//!   adjacency   direction u8 | chunk u32 | scope u32  edges, see segment.rs
+//!   adjacency   direction u8 | lower bound 16 bytes   edges, see segment.rs
 //!   jobs        sequence number u32                   job id, source and report
 //!   deletions   job sequence u32 | kind u8            numbers that the job deleted, for undo
-//!   pins        entity id 16 bytes                    properties pinned by OVERRIDE
+//!   pins        scope u32 | hash of the entity id u64 properties pinned by OVERRIDE
 //! ```
 
-use crate::graph::{Direction, Kind};
+use crate::graph::{IdHash, Kind};
 use redb::TableDefinition;
 
 /// All tables have keys and values of bytes: the encodings are ours, not the engine's.
@@ -40,6 +40,16 @@ pub const ALL: [Definition; 10] =
 /// The only key of `meta`.
 pub const META_KEY: &[u8] = b"meta";
 
+/// Key of what keeps room in a new file: it ends where the file ends, at a power of two of pages,
+/// and goes with the first commit.
+///
+/// The engine doubles a file that is full, and fills what does not make up a power of two first. A
+/// file that began as one has all that a first load leaves free at its end, where it is given back.
+pub const ROOM_KEY: &[u8] = b"room";
+
+/// Length of that value: 32 pages of 4 KiB, in their own page of the engine behind the 32 before.
+pub const ROOM: usize = 130_000;
+
 /// Key of the tables that are numbered in one sequence.
 pub fn number_key(number: u32) -> [u8; 4] {
     number.to_be_bytes()
@@ -53,12 +63,10 @@ pub fn head_key(kind: Kind, chunk: u32) -> [u8; 5] {
 
 /// Key of a block of bodies.
 pub fn body_key(kind: Kind, scope: u32, block: u32) -> [u8; 9] {
-    triple_key(kind as u8, scope, block)
-}
-
-/// Key of an adjacency segment.
-pub fn adjacency_key(direction: Direction, chunk: u32, scope: u32) -> [u8; 9] {
-    triple_key(direction as u8, chunk, scope)
+    let mut key = [kind as u8; 9];
+    key[1..5].copy_from_slice(&scope.to_be_bytes());
+    key[5..].copy_from_slice(&block.to_be_bytes());
+    key
 }
 
 /// Key of the list of what a job deleted.
@@ -67,19 +75,15 @@ pub fn deletion_key(job: u32, kind: Kind) -> [u8; 5] {
     [a, b, c, d, kind as u8]
 }
 
-/// Key of an identity row.
-pub fn identity_key(kind: Kind, scope: u32, lower: &[u8; 16]) -> [u8; 21] {
-    let mut key = [0; 21];
-    key[0] = kind as u8;
-    key[1..5].copy_from_slice(&scope.to_be_bytes());
-    key[5..].copy_from_slice(lower);
-    key
+/// The space of the identities of one kind in one scope.
+pub fn identity_space(kind: Kind, scope: u32) -> [u8; 5] {
+    head_key(kind, scope)
 }
 
-fn triple_key(first: u8, second: u32, third: u32) -> [u8; 9] {
-    let mut key = [0; 9];
-    key[0] = first;
-    key[1..5].copy_from_slice(&second.to_be_bytes());
-    key[5..].copy_from_slice(&third.to_be_bytes());
+/// Key of the pinned properties of an entity.
+pub fn pin_key(scope: u32, id: IdHash) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&scope.to_be_bytes());
+    key[4..].copy_from_slice(&id.0.to_be_bytes());
     key
 }

@@ -6,12 +6,12 @@
 use super::StoreError;
 use super::codec::{seal, unseal};
 use super::heads::{self, CHUNK, Head, HeadChunk};
-use super::identity::{self, Identity, IdentityRow, ROW_MAX, UNBOUNDED};
+use super::identity::{self, Identity, IdentityRow};
 use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow};
-use super::segment::{self, SPAN, Segment};
-use super::snapshot::scope_list;
+use super::segment::{Segment, Standing};
 use super::tables::{self, Definition};
-use crate::graph::{Direction, Edge, Kind, ObjectId};
+use super::tiles::{self, Entry};
+use crate::graph::{Direction, Edge, IdHash, Kind};
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
@@ -91,26 +91,23 @@ impl Writer {
         Ok(self.scopes.get_mut(&scope).expect("BUG: just inserted"))
     }
 
-    /// Puts (`Some`) or removes (`None`) identities; `edits` ascend by id, each id once.
+    /// Puts (`Some`) or removes (`None`) identities; `edits` ascend by hash, each hash once.
     pub fn edit_identity(
         &mut self,
         kind: Kind,
         scope: u32,
-        edits: &[(ObjectId, Option<Identity>)],
+        edits: &[(IdHash, Option<Identity>)],
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::IDENTITY)?;
-        let mut rest = edits;
-        while let Some((first, _)) = rest.first() {
-            let (lower, upper, entries) = identity_row(&table, kind, scope, *first)?;
-            let here = match upper {
-                UNBOUNDED => rest.len(),
-                upper => rest.partition_point(|(id, _)| id.0 < upper),
+        let space = tables::identity_space(kind, scope);
+        let at = |(id, _): &(IdHash, Option<Identity>)| id.0.to_be_bytes();
+        tiles::edit(&mut table, tables::IDENTITY, &space, edits, at, |contents, edits| {
+            let stored = match contents {
+                Some(contents) => IdentityRow::parse(contents).ok_or("contents make no sense")?,
+                None => IdentityRow::default(),
             };
-            let merged = merge_identities(entries, &rest[..here]);
-            rest = &rest[here..];
-            put_identity_rows(&mut table, kind, scope, lower, upper, &merged)?;
-        }
-        Ok(())
+            Ok(merge_identities(stored, edits))
+        })
     }
 
     /// Replaces heads; numbers ascend. `None` makes the row absent.
@@ -147,48 +144,24 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds and removes edges that `scope` owns, in both directions.
-    pub fn edit_adjacency(&mut self, scope: u32, edits: &[EdgeEdit]) -> Result<(), StoreError> {
+    /// Adds and removes edges, in both directions.
+    pub fn edit_adjacency(&mut self, edits: &[EdgeEdit]) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::ADJACENCY)?;
         for direction in [Direction::Out, Direction::In] {
-            let mut ordered: Vec<(u32, Edge, bool)> = edits
+            let mut ordered: Vec<(Standing, bool)> = edits
                 .par_iter()
                 .map(|e| {
                     let (at, other) = match direction {
                         Direction::Out => (e.from, e.to),
                         Direction::In => (e.to, e.from),
                     };
-                    (at, Edge { other, verb: e.verb, relationship: e.relationship }, e.add)
+                    ((at, Edge { other, verb: e.verb, relationship: e.relationship }), e.add)
                 })
                 .collect();
             ordered.par_sort_unstable();
-            let groups: Vec<&[(u32, Edge, bool)]> =
-                ordered.chunk_by(|a, b| a.0 / SPAN == b.0 / SPAN).collect();
-            for groups in groups.chunks(SEGMENTS_AT_ONCE) {
-                let mut segments = Vec::with_capacity(groups.len());
-                for edits in groups {
-                    let key = tables::adjacency_key(direction, edits[0].0 / SPAN, scope);
-                    let stored = stored(&table, tables::ADJACENCY, &key)?;
-                    segments.push(SegmentEdits { key, stored, edits });
-                }
-                let written: Vec<Result<Option<Vec<u8>>, StoreError>> =
-                    segments.par_iter().map(SegmentEdits::rewrite).collect();
-                for (segment, sealed) in segments.iter().zip(written) {
-                    let sealed = sealed?;
-                    match &sealed {
-                        Some(sealed) => {
-                            table.insert(&segment.key[..], &sealed[..])?;
-                        }
-                        None => {
-                            table.remove(&segment.key[..])?;
-                        }
-                    }
-                    if segment.stored.is_some() != sealed.is_some() {
-                        let chunk = segment.edits[0].0 / SPAN;
-                        list_segment(&mut table, direction, chunk, scope, sealed.is_some())?;
-                    }
-                }
-            }
+            let space = [direction as u8];
+            let at = |(standing, _): &(Standing, bool)| standing.at();
+            tiles::edit(&mut table, tables::ADJACENCY, &space, &ordered, at, merge_edges)?;
         }
         Ok(())
     }
@@ -246,12 +219,18 @@ impl Writer {
     }
 
     /// Stores the pinned properties of an entity as a body record; `None` removes them.
-    pub fn put_pins(&mut self, id: ObjectId, record: Option<Vec<u8>>) -> Result<(), StoreError> {
+    pub fn put_pins(
+        &mut self,
+        scope: u32,
+        id: IdHash,
+        record: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::PINS)?;
+        let key = tables::pin_key(scope, id);
         match record {
-            Some(record) => put(&mut table, tables::PINS, &id.0, record)?,
+            Some(record) => put(&mut table, tables::PINS, &key, record)?,
             None => {
-                table.remove(&id.0[..])?;
+                table.remove(&key[..])?;
             }
         }
         Ok(())
@@ -274,6 +253,9 @@ impl Writer {
             }
             let mut table = self.transaction.open_table(tables::META)?;
             put(&mut table, tables::META, tables::META_KEY, self.meta.encode())?;
+            if self.meta.revision > 1 {
+                table.remove(tables::ROOM_KEY)?;
+            }
         }
         self.transaction.commit()?;
         Ok(())
@@ -292,37 +274,12 @@ impl Writer {
     }
 }
 
-type IdentityTile = ([u8; 16], [u8; 16], Vec<Identity>);
-
-/// The identity row that holds `id`, or would.
-fn identity_row(
-    table: &Table<'_, Bytes, Bytes>,
-    kind: Kind,
-    scope: u32,
-    id: ObjectId,
-) -> Result<IdentityTile, StoreError> {
-    let first = tables::identity_key(kind, scope, &[0; 16]);
-    let wanted = tables::identity_key(kind, scope, &id.0);
-    let mut range = table.range::<&[u8]>(&first[..]..=&wanted[..])?;
-    let Some(row) = range.next_back() else { return Ok(([0; 16], UNBOUNDED, Vec::new())) };
-    let (key, guard) = row?;
-    let key = key.value();
-    let row = IdentityRow::parse(unseal("identity", key, guard.value())?)
-        .ok_or_else(|| StoreError::corrupt("identity", key, "contents make no sense"))?;
-    if row.upper != UNBOUNDED && id.0 >= row.upper {
-        return Err(StoreError::corrupt("identity", key, "the next row is missing"));
-    }
-    let mut lower = [0; 16];
-    lower.copy_from_slice(&key[5..]);
-    Ok((lower, row.upper, row.iter().collect()))
-}
-
 fn merge_identities(
-    stored: Vec<Identity>,
-    edits: &[(ObjectId, Option<Identity>)],
+    stored: IdentityRow<'_>,
+    edits: &[(IdHash, Option<Identity>)],
 ) -> Vec<Identity> {
-    let mut merged = Vec::with_capacity(stored.len() + edits.len());
-    let mut stored = stored.into_iter().peekable();
+    let mut merged = Vec::with_capacity(edits.len() + 256);
+    let mut stored = stored.iter().peekable();
     for (id, put) in edits {
         while let Some(entry) = stored.next_if(|entry| entry.id < *id) {
             merged.push(entry);
@@ -334,33 +291,41 @@ fn merge_identities(
     merged
 }
 
-/// Stores the entries of one tile, cut into even rows where they are too many for one.
-fn put_identity_rows(
-    table: &mut Table<'_, Bytes, Bytes>,
-    kind: Kind,
-    scope: u32,
-    lower: [u8; 16],
-    upper: [u8; 16],
-    entries: &[Identity],
-) -> Result<(), StoreError> {
-    let rows = entries.len().div_ceil(ROW_MAX).max(1);
-    let size = entries.len().div_ceil(rows).max(1);
-    let starts: Vec<usize> = (0..rows).map(|i| i * size).collect();
-    for (i, &start) in starts.iter().enumerate() {
-        let end = entries.len().min(start + size);
-        let lower = if i == 0 { lower } else { entries[start].id.0 };
-        let upper = if i + 1 == rows { upper } else { entries[end].id.0 };
-        let key = tables::identity_key(kind, scope, &lower);
-        put(table, tables::IDENTITY, &key, identity::encode(&upper, &entries[start..end]))?;
+/// The edges of a segment after edits, which ascend by (standing, whether to add it).
+fn merge_edges(
+    contents: Option<&[u8]>,
+    edits: &[(Standing, bool)],
+) -> Result<Vec<Standing>, &'static str> {
+    let mut stored = Vec::new();
+    if let Some(contents) = contents {
+        Segment::parse(contents)
+            .and_then(|segment| {
+                segment.for_each(&mut Default::default(), |at, edge| stored.push((at, edge)))
+            })
+            .ok_or("contents make no sense")?;
     }
-    Ok(())
+    let mut edges: Vec<Standing> = Vec::with_capacity(stored.len() + edits.len());
+    let mut stored = stored.into_iter().peekable();
+    for &(at, add) in edits {
+        while let Some(kept) = stored.next_if(|kept| *kept < at) {
+            edges.push(kept);
+        }
+        let found = stored.next_if(|kept| *kept == at).is_some();
+        // An edge that is taken away and added again sorts as (false, true): the last one counts.
+        let repeated = edges.last() == Some(&at);
+        if !add && !found && !repeated {
+            return Err("an edge to remove is missing");
+        }
+        if add && !repeated {
+            edges.push(at);
+        }
+    }
+    edges.extend(stored);
+    Ok(edges)
 }
 
 /// Chunks of heads that are rewritten side by side.
 const CHUNKS_AT_ONCE: usize = 64;
-
-/// Segments of adjacency that are rewritten side by side.
-const SEGMENTS_AT_ONCE: usize = 512;
 
 /// A stored value, still sealed.
 fn stored(
@@ -394,76 +359,4 @@ impl HeadEdits {
         let payload = heads::rewrite(stored, &edits).ok_or_else(damaged)?;
         Ok(seal("heads", &key, payload))
     }
-}
-
-/// A segment as stored, and its edits, which ascend by (entity, edge).
-struct SegmentEdits<'e> {
-    key: [u8; 9],
-    stored: Option<Vec<u8>>,
-    edits: &'e [(u32, Edge, bool)],
-}
-
-impl SegmentEdits<'_> {
-    /// The segment with the edits, sealed; `None` if nothing is left of it.
-    fn rewrite(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let key = &self.key;
-        let stored = match &self.stored {
-            Some(sealed) => Segment::parse(unseal("adjacency", key, sealed)?)
-                .map(|segment| segment.to_edges())
-                .ok_or_else(|| StoreError::corrupt("adjacency", key, "contents make no sense"))?,
-            None => Vec::new(),
-        };
-        let mut edges = Vec::with_capacity(stored.len() + self.edits.len());
-        let mut stored = stored.into_iter().peekable();
-        for &(entity, edge, add) in self.edits {
-            let at = (entity % SPAN, edge);
-            while let Some(kept) = stored.next_if(|kept| *kept < at) {
-                edges.push(kept);
-            }
-            let found = stored.next_if(|kept| *kept == at).is_some();
-            // An edge that is taken away and added again sorts as (false, true): the last one
-            // counts.
-            let repeated = edges.last() == Some(&at);
-            if !add && !found && !repeated {
-                let what = "an edge to remove is missing";
-                return Err(StoreError::corrupt("adjacency", key, what));
-            }
-            if add && !repeated {
-                edges.push(at);
-            }
-        }
-        edges.extend(stored);
-        if edges.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(seal("adjacency", key, segment::encode(&edges))))
-    }
-}
-
-/// Enters a scope into the list of a chunk, or strikes it.
-fn list_segment(
-    table: &mut Table<'_, Bytes, Bytes>,
-    direction: Direction,
-    chunk: u32,
-    scope: u32,
-    present: bool,
-) -> Result<(), StoreError> {
-    let key = tables::adjacency_key(direction, chunk, 0);
-    let mut scopes = match table.get(&key[..])? {
-        Some(guard) => scope_list(unseal("adjacency", &key, guard.value())?)
-            .ok_or_else(|| StoreError::corrupt("adjacency", &key, "list makes no sense"))?,
-        None => Vec::new(),
-    };
-    scopes.retain(|&s| s != scope);
-    if present {
-        scopes.push(scope);
-        scopes.sort_unstable();
-    }
-    if scopes.is_empty() {
-        table.remove(&key[..])?;
-        return Ok(());
-    }
-    let mut payload = (scopes.len() as u32).to_le_bytes().to_vec();
-    scopes.iter().for_each(|s| payload.extend_from_slice(&s.to_le_bytes()));
-    put(table, tables::ADJACENCY, &key, payload)
 }

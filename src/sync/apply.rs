@@ -6,7 +6,7 @@
 use super::SyncError;
 use super::batch::Record;
 use super::plan::{Action, Change, Content, JobPlan, Merged, Plan};
-use crate::graph::{Kind, ObjectId, Value};
+use crate::graph::{IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
     BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, ScopeRow, Snapshot, StoreError,
@@ -36,6 +36,8 @@ pub fn apply(
         writer.put_job(sequence, &job_row(&report))?;
     }
     let mut deletions: BTreeMap<(u32, Kind), Vec<u32>> = BTreeMap::new();
+    // Segments hold the edges of all scopes, so those of all jobs are stored at once.
+    let mut edges = Vec::new();
     for kind in [Kind::Entity, Kind::Relationship] {
         for (job, &sequence) in plan.jobs.iter().zip(&sequences) {
             let changes = match kind {
@@ -45,7 +47,7 @@ pub fn apply(
             let scope = writer.names.intern(&job.spec.scope);
             writer.scope(scope)?.last_job = Some(sequence);
             let mut step = Step { stage, snapshot, writer, kind, scope, sequence, now };
-            let deleted = step.store(changes)?;
+            let deleted = step.store(changes, &mut edges)?;
             deletions.entry((sequence, kind)).or_default().extend(deleted);
         }
     }
@@ -53,16 +55,18 @@ pub fn apply(
         let sequence = foreign_culprit(plan, &sequences);
         let kind = Kind::Relationship;
         let mut step = Step { stage, snapshot, writer, kind, scope, sequence, now };
-        let deleted = step.store(changes)?;
+        let deleted = step.store(changes, &mut edges)?;
         deletions.entry((sequence, kind)).or_default().extend(deleted);
     }
     for ((sequence, kind), mut numbers) in deletions {
         numbers.sort_unstable();
         writer.put_deletions(sequence, kind, &numbers)?;
     }
+    writer.edit_adjacency(&edges)?;
     for job in &plan.jobs {
+        let scope = writer.names.intern(&job.spec.scope);
         for (id, pin) in &job.pins {
-            writer.put_pins(*id, pin.clone())?;
+            writer.put_pins(scope, *id, pin.clone())?;
         }
     }
     Ok(())
@@ -225,8 +229,13 @@ impl Heads {
 }
 
 impl Step<'_> {
-    /// Stores the changes of one kind in one scope; returns the numbers that were deleted.
-    fn store(&mut self, changes: &[Change]) -> Result<Vec<u32>, SyncError> {
+    /// Stores the changes of one kind in one scope; returns the numbers that were deleted, and adds
+    /// what becomes of edges to `edges`.
+    fn store(
+        &mut self,
+        changes: &[Change],
+        edges: &mut Vec<EdgeEdit>,
+    ) -> Result<Vec<u32>, SyncError> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -237,7 +246,6 @@ impl Step<'_> {
         let mut order: Vec<(u32, u32)> =
             changes.iter().zip(0..).map(|(change, i)| (change.number, i)).collect();
         order.par_sort_unstable();
-        let mut edges = Vec::new();
         let mut deleted = Vec::new();
         let mut counts = Shifts::default();
         for piece in order.chunks(HEADS_AT_ONCE) {
@@ -270,9 +278,6 @@ impl Step<'_> {
         drop(contents);
         counts.apply(self.writer.scope(self.scope)?, self.kind);
         self.identities(changes)?;
-        if self.kind == Kind::Relationship {
-            self.writer.edit_adjacency(self.scope, &edges)?;
-        }
         Ok(deleted)
     }
 
@@ -364,7 +369,7 @@ impl Step<'_> {
     }
 
     fn identities(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let edits: Vec<(ObjectId, Option<Identity>)> = changes
+        let edits: Vec<(IdHash, Option<Identity>)> = changes
             .iter()
             .map(|change| {
                 let live = change.action != Action::Delete;

@@ -9,8 +9,8 @@ use super::mode::Mode;
 use super::parse::{Draft, Fault, OBJECT_MAX, parse_members};
 use super::scan::Scanner;
 use crate::graph::{
-    CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, Kind, NameKind, ORIGIN, ObjectId,
-    Origin, Place, Value, check_name, default_relationship_key,
+    CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, IdHash, Kind, NameKind, ORIGIN,
+    ObjectId, Origin, Place, Value, check_name, default_relationship_key,
 };
 use crate::store::staging::{Batch, Staged, StagedEnd, StagedRelationship};
 use crate::store::{Cursor, put_bytes, put_value, put_varint, skip_value};
@@ -57,6 +57,11 @@ impl BatchRules {
     /// See [`spelling`].
     pub fn spelling(&self, text: &[u8]) -> u64 {
         spelling(text, self.mode, self.digest_seed)
+    }
+
+    /// The hash by which the store finds an `_id`.
+    pub fn hashed(&self, id: ObjectId) -> IdHash {
+        id.hashed(self.digest_seed)
     }
 }
 
@@ -251,7 +256,7 @@ impl<'r> BatchBuilder<'r> {
             None,
             draft.raw_data.as_deref(),
         );
-        let staged = self.staged(id, spelling, (scope, type_number), offset);
+        let staged = self.staged(self.rules.hashed(id), spelling, (scope, type_number), offset);
         self.batch.entities.push(staged);
         Ok(())
     }
@@ -298,10 +303,9 @@ impl<'r> BatchBuilder<'r> {
         let scope = self.number(0, scope);
         let type_number = self.number(1, &draft.type_name);
         let class_number = self.number(2, &draft.class);
-        let from_key = draft.from.key.as_deref().unwrap_or("");
-        let to_key = draft.to.key.as_deref().unwrap_or("");
         let offset = self.begin_record(draft.place);
-        let ends = [from_key, to_key];
+        let ends = [&draft.from, &draft.to].map(end_text);
+        let ends = ends.each_ref().map(AsRef::as_ref);
         self.put_relationship_head(&draft.key, &draft.class, type_number, class_number, ends);
         let spelling = self.put_rest(
             spelling,
@@ -312,7 +316,7 @@ impl<'r> BatchBuilder<'r> {
             draft.origin.as_ref(),
             draft.raw_data.as_deref(),
         );
-        let object = self.staged(id, spelling, (scope, type_number), offset);
+        let object = self.staged(self.rules.hashed(id), spelling, (scope, type_number), offset);
         self.batch.relationships.push(StagedRelationship { object, from, to });
         Ok(())
     }
@@ -346,7 +350,7 @@ impl<'r> BatchBuilder<'r> {
         let Some(key) = end.key.as_deref() else {
             let id = end.id.ok_or_else(|| format!("`{name}` end has neither key nor id"))?;
             let scope = end.scope.as_deref().map_or(0, |scope| self.end_scope(name, scope));
-            return Ok(StagedEnd { scope, id });
+            return Ok(StagedEnd { scope, id: self.rules.hashed(id) });
         };
         let scope = end.scope.as_deref().unwrap_or(job);
         let id = ObjectId::new(Kind::Entity, scope, key);
@@ -356,7 +360,7 @@ impl<'r> BatchBuilder<'r> {
                  where both are given they must agree"
             ));
         }
-        Ok(StagedEnd { scope: self.end_scope(name, scope), id })
+        Ok(StagedEnd { scope: self.end_scope(name, scope), id: self.rules.hashed(id) })
     }
 
     fn end_scope(&mut self, name: &str, scope: &str) -> u32 {
@@ -392,7 +396,7 @@ impl<'r> BatchBuilder<'r> {
         class: u32,
         [from, to]: [&str; 2],
     ) {
-        let derived = !from.is_empty() && !to.is_empty() && is_default_key(key, from, verb, to);
+        let derived = is_default_key(key, from, verb, to);
         let records = &mut self.batch.records;
         put_bytes(records, if derived { b"" } else { key.as_bytes() });
         put_varint(records, type_name.into());
@@ -411,7 +415,7 @@ impl<'r> BatchBuilder<'r> {
 
     pub(super) fn staged(
         &self,
-        id: ObjectId,
+        id: IdHash,
         spelling: u64,
         names: (u32, u32),
         offset: usize,
@@ -430,7 +434,7 @@ impl<'r> BatchBuilder<'r> {
         spelling: Option<u64>,
         type_name: &str,
         class: &str,
-        ends: &[ObjectId],
+        ends: &[IdHash],
         properties: &[(Cow<'_, str>, Value<'_>)],
         origin: Option<&Origin>,
         raw_data: Option<&str>,
@@ -467,6 +471,16 @@ fn fault(place: Place, key: Option<&str>, message: String) -> Fault {
     Fault { place, column: 0, path: String::new(), key: key.map(str::to_owned), message }
 }
 
+/// How a record says which entity an end is: its key or, where only that is known, the id behind a
+/// character that no key has.
+fn end_text<'a>(end: &'a DraftEnd<'_>) -> Cow<'a, str> {
+    match (end.key.as_deref(), end.id) {
+        (Some(key), _) => Cow::Borrowed(key),
+        (None, Some(id)) => Cow::Owned(format!("\0{id}")),
+        (None, None) => Cow::Borrowed(""),
+    }
+}
+
 /// Whether a key is the one that nobody has to give, without building that one.
 fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
     if key.len() != from.len() + class.len() + to.len() + 2 || !class.is_ascii() {
@@ -484,10 +498,10 @@ fn check_list(name: &str, value: &Value<'_>) -> Result<(), Wrong> {
     if flat { Ok(()) } else { Err(format!("`{name}` is a list of values of different kinds")) }
 }
 
-fn begin_content(content: &mut Vec<u8>, type_name: &str, class: &str, ends: &[ObjectId]) {
+fn begin_content(content: &mut Vec<u8>, type_name: &str, class: &str, ends: &[IdHash]) {
     put_bytes(content, type_name.as_bytes());
     put_bytes(content, class.as_bytes());
-    ends.iter().for_each(|id| content.extend_from_slice(&id.0));
+    ends.iter().for_each(|id| content.extend_from_slice(&id.0.to_le_bytes()));
 }
 
 fn end_content(content: &mut Vec<u8>, raw_data: &str, seed: u64) -> u64 {
@@ -504,7 +518,7 @@ pub fn content_digest<'a>(
     seed: u64,
     type_name: &str,
     class: &str,
-    ends: &[ObjectId],
+    ends: &[IdHash],
     properties: impl Iterator<Item = (&'a str, &'a [u8])>,
     raw_data: Option<&str>,
 ) -> u64 {
@@ -527,7 +541,7 @@ pub struct Record<'a> {
     pub type_name: u32,
     /// Class set, or verb.
     pub class: u32,
-    /// Keys of the ends, empty for an entity or where only the id is known.
+    /// Keys of the ends, or a NUL and the id where only that is known; empty for an entity.
     pub ends: [&'a str; 2],
     /// Number of properties.
     pub count: usize,

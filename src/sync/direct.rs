@@ -9,7 +9,7 @@ use super::batch::BatchBuilder;
 use super::mode::Mode;
 use super::parse::{IGNORED, PROPERTIES_MAX, STRING_MAX, is_relationship};
 use super::scan::{Member, Shape};
-use crate::graph::{Kind, NameKind, ObjectId, Place, Value, check_name};
+use crate::graph::{IdHash, Kind, NameKind, ObjectId, Place, Value, check_name};
 use crate::store::put_value;
 use crate::store::staging::{StagedEnd, StagedRelationship};
 use std::borrow::Cow;
@@ -132,7 +132,7 @@ impl BatchBuilder<'_> {
             self.cut_record(offset);
             return None;
         }
-        let id = ObjectId::new(layout.kind, scope, key);
+        let id = rules.hashed(ObjectId::new(layout.kind, scope, key));
         let object = self.staged(id, spelling, (scope_number, type_number), offset);
         match ends {
             None => self.batch.entities.push(object),
@@ -151,7 +151,7 @@ impl BatchBuilder<'_> {
         ends: &[(Position, Option<Position>); 2],
     ) -> Option<[(&'t str, StagedEnd); 2]> {
         let rules = self.rules();
-        let mut found = [("", None, StagedEnd { scope: 0, id: ObjectId([0; 16]) }); 2];
+        let mut found = [("", None, StagedEnd { scope: 0, id: IdHash(0) }); 2];
         for (i, (key, scope)) in ends.iter().enumerate() {
             let key = plain(&self.scanner.written()[usize::from(*key)], text)?;
             check_name(NameKind::Key, key).ok()?;
@@ -161,7 +161,7 @@ impl BatchBuilder<'_> {
             };
             let scope = given.unwrap_or(job);
             let number = self.checked(3 + i, NameKind::Scope, scope)?;
-            let id = ObjectId::new(Kind::Entity, scope, key);
+            let id = rules.hashed(ObjectId::new(Kind::Entity, scope, key));
             found[i] = (key, given, StagedEnd { scope: number, id });
         }
         let [(from, from_scope, from_end), (to, to_scope, to_end)] = found;
@@ -238,7 +238,7 @@ mod tests {
             let (properties, raw) = record.properties().expect("whole");
             let properties: Vec<_> = properties.iter().map(|(n, v)| (name(*n), *v)).collect();
             format!(
-                "{} {} {} {} {:?} {} {} {:?} {properties:?} {raw:?}",
+                "{:?} {} {} {} {:?} {} {} {:?} {properties:?} {raw:?}",
                 staged.id,
                 staged.spelling,
                 name(staged.scope),

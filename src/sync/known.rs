@@ -110,7 +110,7 @@ impl Known {
         self.generation == generation && !self.repeated.load(Ordering::Relaxed)
     }
 
-    /// The objects of a kind by ascending id, each with whether it was marked.
+    /// The objects of a kind by ascending hash of their id, each with whether it was marked.
     pub(super) fn identities(&self, kind: Kind) -> impl Iterator<Item = (Identity, bool)> + '_ {
         let side = &self.sides[kind as usize];
         let seen = side.seen.iter().map(|seen| seen.load(Ordering::Relaxed));

@@ -17,6 +17,8 @@ mod plan;
 mod reconcile;
 mod report;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{apply, job_row};
 pub use batch::{BatchBuilder, BatchRules, Record, content_digest};

@@ -12,9 +12,9 @@ use super::mode::Mode;
 use super::reconcile::{Decision, reconcile};
 use super::report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
 use super::{Inputs, SyncError};
-use crate::graph::{Adjacency, Direction, GraphRead, Kind, Names, ORIGIN, ObjectId};
+use crate::graph::{Adjacency, Direction, GraphRead, IdHash, Kind, Names, ORIGIN, ObjectId};
 use crate::store::staging::{Stage, Staged, StagedEnd, StagedRelationship};
-use crate::store::{Cursor, Identity, ScopeRow, Snapshot, StoreError, put_value, read_body};
+use crate::store::{Cursor, Head, Identity, ScopeRow, Snapshot, StoreError, put_value, read_body};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -178,8 +178,8 @@ pub enum Action {
 pub struct Change {
     /// Dense number, the coming one for a new object.
     pub number: u32,
-    /// `_id`.
-    pub id: ObjectId,
+    /// Hash of the `_id`.
+    pub id: IdHash,
     /// Digest of the contents after the change.
     pub digest: u64,
     /// Numbers of the ends of a relationship after the change; 0 for an entity.
@@ -193,12 +193,12 @@ pub struct Change {
 pub struct JobPlan {
     /// The job.
     pub spec: JobSpec,
-    /// Changes of entities, ascending by id.
+    /// Changes of entities, ascending by hash.
     pub entities: Vec<Change>,
-    /// Changes of relationships, ascending by id.
+    /// Changes of relationships, ascending by hash.
     pub relationships: Vec<Change>,
     /// Pins to store or remove, by entity.
-    pub pins: Vec<(ObjectId, Option<Vec<u8>>)>,
+    pub pins: Vec<(IdHash, Option<Vec<u8>>)>,
     /// The report as it will be stored.
     pub report: JobReport,
 }
@@ -332,7 +332,7 @@ fn fingerprint(jobs: &[JobPlan], foreign: &BTreeMap<u32, Vec<Change>>) -> String
                     Action::Delete => 4,
                 };
                 bytes.push(tag);
-                bytes.extend_from_slice(&change.id.0);
+                bytes.extend_from_slice(&change.id.0.to_le_bytes());
                 bytes.extend_from_slice(&change.digest.to_le_bytes());
             }
             hasher.update(&bytes);
@@ -361,7 +361,7 @@ struct Planner<'p> {
     inputs: &'p Inputs,
     next: [u32; 2],
     /// Entities that this plan brings to life.
-    created: FxHashMap<ObjectId, u32>,
+    created: FxHashMap<IdHash, u32>,
     /// Entities that this plan deletes.
     deleted: FxHashSet<u32>,
     /// Relationships that touch those.
@@ -402,7 +402,7 @@ impl Planner<'_> {
             return Ok(stored);
         }
         for staged in staged {
-            stored.extend(self.snapshot.find(kind, scope, staged.as_ref().id)?);
+            stored.extend(self.snapshot.find_hash(kind, scope, staged.as_ref().id)?);
         }
         Ok(stored)
     }
@@ -469,7 +469,7 @@ impl Planner<'_> {
         &mut self,
         job: &mut JobInput,
         report: &mut JobReport,
-        pins: &mut Vec<(ObjectId, Option<Vec<u8>>)>,
+        pins: &mut Vec<(IdHash, Option<Vec<u8>>)>,
     ) -> Result<Vec<Change>, SyncError> {
         if !job.spec.mode.takes_entities() {
             report.entities.uploaded = job.entities.len() as u64;
@@ -492,11 +492,16 @@ impl Planner<'_> {
         if let Some(known) = &job.known {
             self.count_seen(Kind::Entity, spec, known, report)?;
         }
+        if careful {
+            sort_as_staged(&mut decisions, staged);
+        }
+        self.check_keys(&mut decisions, staged)?;
         let mut changes = Vec::with_capacity(decisions.len());
         let mut faults = Vec::new();
         for decision in decisions {
             self.entity(spec, staged, decision, report, pins, &mut changes, &mut faults)?;
         }
+        changes.par_sort_unstable_by_key(|change| change.id);
         if !faults.is_empty() {
             return Err(SyncError::faults(self.inputs, faults));
         }
@@ -518,6 +523,68 @@ impl Planner<'_> {
         Ok(changes)
     }
 
+    /// Makes sure that what was found by its hash has the key that was uploaded, and sorts decisions
+    /// as they were staged if the contents of any have to be compared.
+    fn check_keys<T: Uploaded>(
+        &self,
+        decisions: &mut [Decision],
+        staged: &[T],
+    ) -> Result<(), SyncError> {
+        let found = |decision: &Decision| match *decision {
+            Decision::Revive(i, known) | Decision::Change(i, known) => Some((i, known)),
+            _ => None,
+        };
+        if !decisions.iter().any(|decision| found(decision).is_some()) {
+            return Ok(());
+        }
+        sort_as_staged(decisions, staged);
+        for (i, known) in decisions.iter().filter_map(found) {
+            let staged = staged[i].as_ref();
+            let key = self.uploaded_key(T::KIND, staged)?;
+            let head = self.stored_head(T::KIND, known.number)?;
+            let stored = self.snapshot.key_of(T::KIND, &head)?;
+            // A patch may name an entity by its id alone.
+            if !key.is_empty() && key != stored {
+                let fault = self.collision(T::KIND, staged, &stored)?;
+                return Err(SyncError::faults(self.inputs, vec![fault]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Two keys of one scope have the same hash, so the second cannot be told from the first.
+    fn collision(
+        &self,
+        kind: Kind,
+        staged: &Staged,
+        other: &str,
+    ) -> Result<super::Fault, SyncError> {
+        let mut fault = self.fault(kind, staged)?;
+        fault.message = format!(
+            "this `_key` has the same 64-bit hash as `{other}` in this database, which happens to \
+             one upload in billions; rename one of them, or load the data into a new database, \
+             whose hashes are others"
+        );
+        Ok(fault)
+    }
+
+    fn stored_head(&self, kind: Kind, number: u32) -> Result<Head, StoreError> {
+        self.snapshot.head(kind, number)?.ok_or_else(|| {
+            StoreError::corrupt("heads", &number.to_be_bytes(), "an object is missing")
+        })
+    }
+
+    /// The key of an uploaded object; empty for a patch that names it by id.
+    fn uploaded_key(&self, kind: Kind, staged: &Staged) -> Result<String, SyncError> {
+        let records = self.stage.records(staged.frame)?;
+        let record = Record::read(kind, &records, (staged.offset, staged.len))
+            .ok_or(SyncError::damaged_stage())?;
+        Ok(match kind {
+            Kind::Entity => record.key.to_owned(),
+            Kind::Relationship => record.relationship_key(self.stage.names(staged.frame)),
+        })
+    }
+
     /// Adds the deletions that the upload asks for by name; what it uploads as well, stays.
     fn named_deletes<T: AsRef<Staged>>(
         &mut self,
@@ -534,20 +601,21 @@ impl Planner<'_> {
         }
         ids.sort_unstable();
         ids.dedup();
-        let known: FxHashSet<ObjectId> = match ids.is_empty() {
+        let known: FxHashSet<IdHash> = match ids.is_empty() {
             true => return Ok(()),
             false => changes.iter().map(|change| change.id).collect(),
         };
         for id in ids {
-            let uploaded = staged.binary_search_by_key(&id, |staged| staged.as_ref().id).is_ok();
-            if uploaded || known.contains(&id) {
+            let hash = self.snapshot.hashed(id);
+            let uploaded = staged.binary_search_by_key(&hash, |staged| staged.as_ref().id).is_ok();
+            if uploaded || known.contains(&hash) {
                 continue;
             }
             if let Some(found) = self.snapshot.find(kind, scope, id)?
                 && found.live
             {
                 self.cascade.remove(&found.number);
-                changes.push(change(found.number, id, found.digest, Action::Delete));
+                changes.push(change(found.number, hash, found.digest, Action::Delete));
             }
         }
         changes.sort_unstable_by_key(|change| change.id);
@@ -574,7 +642,7 @@ impl Planner<'_> {
         staged: &[Staged],
         decision: Decision,
         report: &mut JobReport,
-        pins: &mut Vec<(ObjectId, Option<Vec<u8>>)>,
+        pins: &mut Vec<(IdHash, Option<Vec<u8>>)>,
         changes: &mut Vec<Change>,
         faults: &mut Vec<super::Fault>,
     ) -> Result<(), SyncError> {
@@ -593,8 +661,8 @@ impl Planner<'_> {
         let staged = &staged[i];
         let live = known.filter(|known| known.live);
         let content = match spec.mode {
-            Mode::Diff | Mode::CrossScope => self.pinned(staged)?,
-            Mode::Patch | Mode::CreateOrUpdate => match self.patched(staged, known, live)? {
+            Mode::Diff | Mode::CrossScope => self.pinned(spec, staged)?,
+            Mode::Patch | Mode::CreateOrUpdate => match self.patched(spec, staged, known, live)? {
                 Ok(content) => content,
                 Err(reason) => {
                     self.skip(report, Kind::Entity, staged, reason)?;
@@ -605,7 +673,7 @@ impl Planner<'_> {
             Mode::Override => match live {
                 Some(known) => {
                     let pin = self.pin_record(staged)?;
-                    if self.snapshot.pins(staged.id)? != pin {
+                    if self.pins(spec, staged.id)? != pin {
                         pins.push((staged.id, pin.clone()));
                     }
                     self.with_pins(
@@ -652,12 +720,19 @@ impl Planner<'_> {
     }
 
     /// The uploaded contents with the pins of the entity over them; `None` if it has none.
-    fn pinned(&self, staged: &Staged) -> Result<Option<Merged>, SyncError> {
+    fn pinned(&self, spec: &JobSpec, staged: &Staged) -> Result<Option<Merged>, SyncError> {
         if !self.has_pins {
             return Ok(None);
         }
-        match self.snapshot.pins(staged.id)? {
+        match self.pins(spec, staged.id)? {
             Some(pin) => self.with_pins(self.staged_content(Kind::Entity, staged)?, Some(&pin)),
+            None => Ok(None),
+        }
+    }
+
+    fn pins(&self, spec: &JobSpec, id: IdHash) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.scope_number(&spec.scope) {
+            Some(scope) => self.snapshot.pins(scope, id),
             None => Ok(None),
         }
     }
@@ -703,6 +778,7 @@ impl Planner<'_> {
     /// Stored contents with the patch over them, or why there can be none.
     fn patched(
         &self,
+        spec: &JobSpec,
         staged: &Staged,
         known: Option<Identity>,
         live: Option<Identity>,
@@ -718,7 +794,7 @@ impl Planner<'_> {
                     "the entity {state}, and to create it `_type` and `_class` are needed"
                 )));
             }
-            let pin = self.snapshot.pins(staged.id)?;
+            let pin = self.pins(spec, staged.id)?;
             return Ok(Ok(self.with_pins(patch, pin.as_deref())?));
         };
         let mut content = self.stored_content(Kind::Entity, known_live.number)?;
@@ -732,7 +808,7 @@ impl Planner<'_> {
             content.raw_data = patch.raw_data;
         }
         overlay(&mut content.properties, patch.properties);
-        let pin = self.snapshot.pins(staged.id)?;
+        let pin = self.pins(spec, staged.id)?;
         Ok(Ok(self.with_pins(content, pin.as_deref())?))
     }
 
@@ -757,9 +833,7 @@ impl Planner<'_> {
     }
 
     fn stored_content(&self, kind: Kind, number: u32) -> Result<Merged, SyncError> {
-        let head = self.snapshot.head(kind, number)?.ok_or_else(|| {
-            StoreError::corrupt("heads", &number.to_be_bytes(), "an object is missing")
-        })?;
+        let head = self.stored_head(kind, number)?;
         let record = self.snapshot.body_record(kind, &head)?;
         let (properties, raw) = read_body(&record)
             .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
@@ -787,7 +861,7 @@ impl Planner<'_> {
         })
     }
 
-    fn digest_of(&self, content: &Merged, ends: &[ObjectId]) -> u64 {
+    fn digest_of(&self, content: &Merged, ends: &[IdHash]) -> u64 {
         let seed = self.snapshot.meta().digest_seed;
         let raw = content.raw_data.as_deref();
         let properties = content.properties.iter();
@@ -814,7 +888,7 @@ impl Planner<'_> {
                 let entity = self.snapshot.entity_head(end)?.ok_or_else(|| {
                     StoreError::corrupt("heads", &end.to_be_bytes(), "an end is missing")
                 })?;
-                ends.push(entity.id);
+                ends.push(self.snapshot.hashed(entity.id));
             }
         }
         Ok(self.digest_of(&content, &ends))
@@ -900,6 +974,7 @@ impl Planner<'_> {
                 decision => decisions.push(decision),
             },
         );
+        self.check_keys(&mut decisions, staged)?;
         let mut kept = Vec::with_capacity(decisions.len());
         for decision in decisions {
             match decision {
@@ -975,7 +1050,7 @@ impl Planner<'_> {
             changes.push(Change { number, id, digest, ends, action });
         }
         self.named_deletes(job, Kind::Relationship, staged, &mut changes)?;
-        changes.sort_unstable_by_key(|change| change.id);
+        changes.par_sort_unstable_by_key(|change| change.id);
         self.number_creates(Kind::Relationship, &mut changes);
         self.tally(spec, Kind::Relationship, staged, &changes, report)?;
         Ok(changes)
@@ -1013,7 +1088,7 @@ impl Planner<'_> {
             false => decisions.par_iter().map(find).collect(),
         };
         // What is not new is looked up scope by scope in the order of the file.
-        let mut wanted: FxHashMap<u32, Vec<(ObjectId, u32)>> = FxHashMap::default();
+        let mut wanted: FxHashMap<u32, Vec<(IdHash, u32)>> = FxHashMap::default();
         for ((decision, found), i) in decisions.iter().zip(&found).zip(0..) {
             let Some(staged) = of(decision) else { continue };
             for ((end, found), side) in [staged.from, staged.to].iter().zip(found).zip(0..) {
@@ -1040,10 +1115,6 @@ impl Planner<'_> {
         Ok(found)
     }
 
-    fn find_entity(&self, scope: u32, id: ObjectId) -> Result<Option<(u32, bool)>, StoreError> {
-        Ok(self.snapshot.find(Kind::Entity, scope, id)?.map(|i| (i.number, i.live)))
-    }
-
     fn resolve(
         &mut self,
         name: &'static str,
@@ -1056,18 +1127,18 @@ impl Planner<'_> {
         let found = if end.scope == 0 {
             let mut found = None;
             for scope in self.snapshot.scope_numbers()? {
-                found = found.or(self.find_entity(scope, end.id)?);
+                found = found.or(self.snapshot.find_hash(Kind::Entity, scope, end.id)?);
             }
             found
         } else {
             match self.end_scope(staged.object.frame, end.scope) {
-                Some(scope) => self.find_entity(scope, end.id)?,
+                Some(scope) => self.snapshot.find_hash(Kind::Entity, scope, end.id)?,
                 None => None,
             }
         };
         Ok(match found {
-            Some((number, true)) if !self.deleted.contains(&number) => Ok(number),
-            Some((number, _)) => Err(MissingEnd { name, end, tombstone: Some(number) }),
+            Some(found) if found.live && !self.deleted.contains(&found.number) => Ok(found.number),
+            Some(found) => Err(MissingEnd { name, end, tombstone: Some(found.number) }),
             None => Err(MissingEnd { name, end, tombstone: None }),
         })
     }
@@ -1087,13 +1158,14 @@ impl Planner<'_> {
         for missing in missing {
             let key = record.ends[usize::from(missing.name == "to")];
             let scope = &self.stage.names(frame)[missing.end.scope as usize];
-            let what = match (key, scope.as_str()) {
-                ("", "") => format!("entity with id {}", missing.end.id),
-                ("", scope) => format!("entity with id {} in scope `{scope}`", missing.end.id),
-                (key, scope) => format!("entity `{key}` in scope `{scope}`"),
+            let id = key.strip_prefix('\0');
+            let what = match (id, scope.as_str()) {
+                (Some(id), "") => format!("entity with id {id}"),
+                (Some(id), scope) => format!("entity with id {id} in scope `{scope}`"),
+                (None, scope) => format!("entity `{key}` in scope `{scope}`"),
             };
             let state = self.missing_state(missing)?;
-            let elsewhere = if key.is_empty() { Vec::new() } else { self.elsewhere(key, scope)? };
+            let elsewhere = if id.is_some() { Vec::new() } else { self.elsewhere(key, scope)? };
             let also = match elsewhere.as_slice() {
                 [] => String::new(),
                 scopes => format!("; the same key lives in scope {}", scopes.join(", ")),
@@ -1166,15 +1238,11 @@ impl Planner<'_> {
         let records = self.stage.records(staged.frame)?;
         let record = Record::read(kind, &records, (staged.offset, staged.len))
             .ok_or(SyncError::damaged_stage())?;
-        let key = match kind {
-            Kind::Entity => record.key.to_owned(),
-            Kind::Relationship => record.relationship_key(self.stage.names(staged.frame)),
-        };
         Ok(super::Fault {
             place: record.place,
             column: 0,
             path: String::new(),
-            key: Some(key),
+            key: Some(self.uploaded_key(kind, staged)?),
             message: String::new(),
         })
     }
@@ -1260,12 +1328,13 @@ impl Planner<'_> {
             let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
             let scope = self.snapshot.name(head.scope);
             let key = self.snapshot.relationship_key(&head)?;
-            let id = ObjectId::new(Kind::Relationship, scope, &key);
+            let id = self.snapshot.hashed(ObjectId::new(Kind::Relationship, scope, &key));
             let digest = self
                 .snapshot
-                .find(Kind::Relationship, head.scope, id)?
+                .find_hash(Kind::Relationship, head.scope, id)?
                 .ok_or_else(|| {
-                    StoreError::corrupt("identity", &id.0, "a relationship has no identity")
+                    let key = id.0.to_be_bytes();
+                    StoreError::corrupt("identity", &key, "a relationship has no identity")
                 })?
                 .digest;
             foreign.entry(head.scope).or_default().push(change(number, id, digest, Action::Delete));
@@ -1370,7 +1439,7 @@ impl Planner<'_> {
     }
 }
 
-fn change(number: u32, id: ObjectId, digest: u64, action: Action) -> Change {
+fn change(number: u32, id: IdHash, digest: u64, action: Action) -> Change {
     Change { number, id, digest, ends: (0, 0), action }
 }
 
@@ -1385,17 +1454,17 @@ fn overlay(under: &mut Vec<(String, Vec<u8>)>, over: Vec<(String, Vec<u8>)>) {
 }
 
 /// Staged objects of either kind.
-trait Uploaded: AsRef<Staged> + Copy + Send {
+trait Uploaded: AsRef<Staged> + Copy + Send + Sync {
     const KIND: Kind;
 
-    /// Ids of the ends of a relationship.
-    fn ends(&self) -> Vec<ObjectId>;
+    /// Hashes of the ids of the ends of a relationship.
+    fn ends(&self) -> Vec<IdHash>;
 }
 
 impl Uploaded for Staged {
     const KIND: Kind = Kind::Entity;
 
-    fn ends(&self) -> Vec<ObjectId> {
+    fn ends(&self) -> Vec<IdHash> {
         Vec::new()
     }
 }
@@ -1403,9 +1472,24 @@ impl Uploaded for Staged {
 impl Uploaded for StagedRelationship {
     const KIND: Kind = Kind::Relationship;
 
-    fn ends(&self) -> Vec<ObjectId> {
+    fn ends(&self) -> Vec<IdHash> {
         vec![self.from.id, self.to.id]
     }
+}
+
+/// Sorts decisions in the order in which their objects were staged, what was not staged first: so
+/// each batch, and mostly each block of the file, is read once.
+fn sort_as_staged<T: Uploaded>(decisions: &mut [Decision], staged: &[T]) {
+    decisions.par_sort_unstable_by_key(|decision| match decision {
+        Decision::Absent(known) => (None, known.number),
+        Decision::Create(i)
+        | Decision::Revive(i, _)
+        | Decision::Change(i, _)
+        | Decision::Same(i, _) => {
+            let staged = staged[*i].as_ref();
+            (Some(staged.frame), staged.offset)
+        }
+    });
 }
 
 /// Sorts staged objects by id and leaves each id once; returns how many others there were.
@@ -1427,6 +1511,14 @@ fn fold_duplicates<T: Uploaded>(
     for pair in staged.windows(2).filter(|pair| same(pair)) {
         repeated += 1;
         let (first, second) = (pair[0].as_ref(), pair[1].as_ref());
+        if first.spelling != second.spelling {
+            let [one, other] =
+                [planner.uploaded_key(T::KIND, first)?, planner.uploaded_key(T::KIND, second)?];
+            if one != other && !one.is_empty() && !other.is_empty() {
+                faults.push(planner.collision(T::KIND, second, &one)?);
+                continue;
+            }
+        }
         if spec.ignore_duplicates {
             continue;
         }

@@ -46,10 +46,10 @@ pub fn reconcile<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::ObjectId;
+    use crate::graph::IdHash;
 
-    fn id(n: u8) -> ObjectId {
-        ObjectId([n; 16])
+    fn id(n: u8) -> IdHash {
+        IdHash(n.into())
     }
 
     #[test]

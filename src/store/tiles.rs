@@ -1,0 +1,266 @@
+//! Tiles: sorted entries, cut into rows of a table that follow each other without a gap.
+//!
+//! ```text
+//!   key      space | lower bound of the entries, N bytes
+//!   payload  upper bound, N bytes (all 0xFF: none) | contents
+//! ```
+//!
+//! A *space* is what is sorted by itself: the objects of one kind in one scope, the edges in one
+//! direction. The first tile of a space begins at all zeros, and the upper bound of each is the key
+//! of the next. So a search that lands in the wrong row, or misses one that is lost, is noticed, and
+//! an edit rewrites the few tiles that it falls into. What the contents are is the business of
+//! `identity` and `segment`.
+
+use super::StoreError;
+use super::codec::{seal, unseal};
+use super::column::width_of;
+use super::tables::Definition;
+use rayon::prelude::*;
+use redb::{ReadableTable, Table, TableHandle};
+
+type Bytes = &'static [u8];
+
+/// Contents that a tile is filled with at most: one page of the engine, 4 KiB, less its header,
+/// key and seal. A question reads few tiles and little of each, so they are small.
+const CONTENTS_MAX: usize = 4_000;
+
+/// Entries that such contents can hold: each takes a bit in each of four columns at least.
+pub const ENTRIES_MAX: usize = CONTENTS_MAX * 2;
+
+/// Tiles that are rewritten side by side.
+const AT_ONCE: usize = 512;
+
+/// The upper bound that stands for "no bound". No entry has it.
+const fn unbounded<const N: usize>() -> [u8; N] {
+    [0xFF; N]
+}
+
+/// One tile as it lies in the file.
+pub struct Tile<'a, const N: usize> {
+    /// Key of the row.
+    pub key: &'a [u8],
+    /// What all entries are below; `None` if there is no bound.
+    pub upper: Option<&'a [u8; N]>,
+    /// The entries.
+    pub contents: &'a [u8],
+}
+
+impl<'a, const N: usize> Tile<'a, N> {
+    fn open(name: &'static str, key: &'a [u8], sealed: &'a [u8]) -> Result<Self, StoreError> {
+        let payload = unseal(name, key, sealed)?;
+        match payload.split_first_chunk() {
+            Some((upper, contents)) if key.len() >= N => {
+                let upper = (*upper != unbounded()).then_some(upper);
+                Ok(Tile { key, upper, contents })
+            }
+            _ => Err(StoreError::corrupt(name, key, "contents make no sense")),
+        }
+    }
+
+    fn lower(&self) -> [u8; N] {
+        *self.key.last_chunk().expect("BUG: `open` looked at the length")
+    }
+
+    /// Whether an entry at `at`, which is not below the lower bound, belongs here.
+    pub fn reaches(&self, at: &[u8; N]) -> bool {
+        self.upper.is_none_or(|upper| at < upper)
+    }
+}
+
+fn key<const N: usize>(space: &[u8], bound: &[u8; N]) -> Vec<u8> {
+    [space, bound].concat()
+}
+
+/// Calls `visit` for the tiles that hold what lies between `from` and `to`, both included, the last
+/// one first; `visit` returns `None` where contents are damaged.
+pub fn around<const N: usize>(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    name: &'static str,
+    space: &[u8],
+    [from, to]: [&[u8; N]; 2],
+    mut visit: impl FnMut(&Tile<'_, N>) -> Option<()>,
+) -> Result<(), StoreError> {
+    let (first, last) = (key(space, &[0; N]), key(space, to));
+    let mut next: Option<[u8; N]> = None;
+    let mut range = table.range::<&[u8]>(&first[..]..=&last[..])?;
+    while let Some(row) = range.next_back() {
+        let (key, guard) = row?;
+        let tile = Tile::open(name, key.value(), guard.value())?;
+        let whole = match &next {
+            None => tile.reaches(to),
+            Some(next) => tile.upper == Some(next),
+        };
+        if !whole {
+            return Err(StoreError::corrupt(name, tile.key, "the next row is missing"));
+        }
+        visit(&tile)
+            .ok_or_else(|| StoreError::corrupt(name, tile.key, "contents make no sense"))?;
+        let lower = tile.lower();
+        if lower <= *from {
+            return Ok(());
+        }
+        next = Some(lower);
+    }
+    let last = key(space, &unbounded::<N>());
+    match table.range::<&[u8]>(&first[..]..=&last[..])?.next() {
+        None => Ok(()),
+        Some(_) => Err(StoreError::corrupt(name, &first, "the first row is missing")),
+    }
+}
+
+/// Calls `visit` for every tile of a space in order; `visit` returns `None` where contents are
+/// damaged.
+pub fn all<const N: usize>(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    name: &'static str,
+    space: &[u8],
+    mut visit: impl FnMut(&Tile<'_, N>) -> Option<()>,
+) -> Result<(), StoreError> {
+    let (first, last) = (key(space, &[0; N]), key(space, &unbounded::<N>()));
+    let mut expected = Some([0; N]);
+    let mut any = false;
+    for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
+        let (key, guard) = row?;
+        let tile = Tile::open(name, key.value(), guard.value())?;
+        if expected != Some(tile.lower()) {
+            return Err(StoreError::corrupt(name, tile.key, "the row before is missing"));
+        }
+        visit(&tile)
+            .ok_or_else(|| StoreError::corrupt(name, tile.key, "contents make no sense"))?;
+        expected = tile.upper.copied();
+        any = true;
+    }
+    if any && expected.is_some() {
+        return Err(StoreError::corrupt(name, &last, "the last row is missing"));
+    }
+    Ok(())
+}
+
+/// A tile that is about to be rewritten, with its edits.
+struct Edited<'e, const N: usize, E> {
+    lower: [u8; N],
+    upper: Option<[u8; N]>,
+    contents: Option<Vec<u8>>,
+    edits: &'e [E],
+}
+
+/// Merges `edits`, which ascend by `at`, into the tiles of a space.
+///
+/// `merge` gets the contents of a tile, if there are any, and its edits, and returns all entries
+/// that are to be there; `None` if the contents are damaged or do not have what is edited.
+pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
+    table: &mut Table<'_, Bytes, Bytes>,
+    definition: Definition,
+    space: &[u8],
+    edits: &[E],
+    at: impl Fn(&E) -> [u8; N],
+    merge: impl Fn(Option<&[u8]>, &[E]) -> Result<Vec<T>, &'static str> + Sync,
+) -> Result<(), StoreError> {
+    debug_assert_eq!(table.name(), definition.name());
+    let name = T::TABLE;
+    let mut rest = edits;
+    while !rest.is_empty() {
+        let mut tiles: Vec<Edited<'_, N, E>> = Vec::new();
+        while tiles.len() < AT_ONCE
+            && let Some(first) = rest.first()
+        {
+            let wanted = at(first);
+            let mut tile = Edited { lower: [0; N], upper: None, contents: None, edits: rest };
+            around(table, name, space, [&wanted, &wanted], |found| {
+                tile.lower = found.lower();
+                tile.upper = found.upper.copied();
+                tile.contents = Some(found.contents.to_vec());
+                Some(())
+            })?;
+            let here = match &tile.upper {
+                None => rest.len(),
+                Some(upper) => rest.partition_point(|edit| at(edit) < *upper),
+            };
+            (tile.edits, rest) = rest.split_at(here);
+            tiles.push(tile);
+        }
+        let written: Vec<Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>> = tiles
+            .par_iter()
+            .map(|tile| {
+                let entries = merge(tile.contents.as_deref(), tile.edits).map_err(|detail| {
+                    StoreError::corrupt(name, &key(space, &tile.lower), detail)
+                })?;
+                Ok(rows(space, tile.lower, tile.upper, &entries))
+            })
+            .collect();
+        for rows in written {
+            for (key, sealed) in rows? {
+                table.insert(&key[..], &sealed[..])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What tiles are made of.
+pub trait Entry<const N: usize>: Sync {
+    /// The table that holds such tiles.
+    const TABLE: &'static str;
+    /// Bytes of an entry beside its columns.
+    const FIXED: usize;
+
+    /// Where it stands.
+    fn at(&self) -> [u8; N];
+
+    /// What it has in each column; as many as are used, then zeros.
+    fn columns(&self) -> [u64; 4];
+
+    /// Writes the contents of a tile.
+    fn encode(entries: &[Self], out: &mut Vec<u8>)
+    where
+        Self: Sized;
+}
+
+/// The rows, sealed, of the entries of one tile, cut into several where they do not fit one.
+fn rows<const N: usize, T: Entry<N>>(
+    space: &[u8],
+    lower: [u8; N],
+    upper: Option<[u8; N]>,
+    entries: &[T],
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut starts = cut(entries);
+    if let [_, second] = &mut starts[..] {
+        // What has outgrown its row will grow again: both halves get room.
+        *second = entries.len() / 2;
+    }
+    let row = |i: usize| {
+        let start = starts[i];
+        let (end, upper) = match starts.get(i + 1) {
+            Some(&end) => (end, entries[end].at()),
+            None => (entries.len(), upper.unwrap_or(unbounded())),
+        };
+        let lower = if i == 0 { lower } else { entries[start].at() };
+        let key = key(space, &lower);
+        let mut payload = Vec::with_capacity(CONTENTS_MAX + 64);
+        payload.extend_from_slice(&upper);
+        T::encode(&entries[start..end], &mut payload);
+        let sealed = seal(T::TABLE, &key, payload);
+        (key, sealed)
+    };
+    (0..starts.len()).into_par_iter().map(row).collect()
+}
+
+/// Where each row begins, if every one takes as many entries as fit a page; one row at least.
+fn cut<const N: usize, T: Entry<N>>(entries: &[T]) -> Vec<usize> {
+    let mut starts = vec![0];
+    let mut ranges = [(u64::MAX, 0); 4];
+    for (i, entry) in entries.iter().enumerate() {
+        let values = entry.columns();
+        for ((low, high), value) in ranges.iter_mut().zip(values) {
+            (*low, *high) = ((*low).min(value), (*high).max(value));
+        }
+        let rows = i - starts[starts.len() - 1] + 1;
+        let size: usize =
+            ranges.iter().map(|(low, high)| (rows * width_of(high - low)).div_ceil(8) + 12).sum();
+        if size + rows * T::FIXED > CONTENTS_MAX && rows > 1 {
+            starts.push(i);
+            ranges = values.map(|value| (value, value));
+        }
+    }
+    starts
+}
