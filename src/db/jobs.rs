@@ -673,9 +673,7 @@ impl Database {
 
     pub(super) fn commit(&self, plan: &Plan, stage: &Stage) -> Result<Vec<JobReport>, Error> {
         let now = now();
-        self.write(plan.revision, |writer, snapshot| {
-            Ok(apply(plan, stage, snapshot, writer, now)?)
-        })?;
+        self.write(plan.revision, |writer, _| Ok(apply(plan, stage, writer, now)?))?;
         Ok(reports(plan, |report| report.end_timestamp = Some(now)))
     }
 

@@ -301,9 +301,9 @@ impl Undo<'_> {
             row.counts[kind as usize].shift(head.type_name, head.class, 1);
             let version = head.version.saturating_add(1);
             let (begin, job) = (self.now, self.sequence);
-            live.push(Ok((number, Some(Head { end: 0, begin, version, job, ..head }))));
+            live.push((number, Some(Head { end: 0, begin, version, job, ..head })));
         }
-        self.writer.edit_heads(kind, live.into_iter())?;
+        self.writer.edit_heads(kind, &live)?;
         for (scope, mut edits) in by_scope {
             edits.sort_unstable_by_key(|(id, _)| *id);
             self.writer.edit_identity(kind, scope, &edits)?;
@@ -374,7 +374,8 @@ fn purge(
             writer.put_pins(head.scope, identity.id, None)?;
         }
     }
-    writer.edit_heads(kind, numbers.iter().map(|&number| Ok((number, None))))?;
+    let absent: Vec<(u32, Option<Head>)> = numbers.iter().map(|&number| (number, None)).collect();
+    writer.edit_heads(kind, &absent)?;
     for (scope, mut edits) in by_scope {
         edits.sort_unstable_by_key(|(id, _)| *id);
         writer.edit_identity(kind, scope, &edits)?;
@@ -407,8 +408,8 @@ fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> R
     writer.put_bodies(kind, scope, last)?;
     writer.remove_bodies(kind, scope, 0..next)?;
     heads.sort_unstable_by_key(|(number, _)| *number);
-    let edits = heads.into_iter().map(|(number, head)| Ok((number, Some(head))));
-    writer.edit_heads(kind, edits)?;
+    let edits: Vec<_> = heads.into_iter().map(|(number, head)| (number, Some(head))).collect();
+    writer.edit_heads(kind, &edits)?;
     let row = writer.scope(scope)?;
     row.next_block[kind as usize] = end;
     row.dead[kind as usize] = 0;

@@ -21,7 +21,8 @@ use super::codec::{Cursor, put_varint};
 /// Appends the best form of `values` (fewer than 2^32 of them).
 pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
     let base = values.first().copied().unwrap_or(0);
-    if values.iter().all(|&v| v == base) {
+    let (min, max) = values.iter().fold((base, base), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    if min == max {
         out.push(0);
         put_varint(out, base);
         return;
@@ -33,11 +34,11 @@ pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
         put_varint(out, step);
         return;
     }
-    let (min, max) = values.iter().fold((u64::MAX, 0), |(lo, hi), &v| (lo.min(v), hi.max(v)));
     let width = width_of(max - min);
-    let common = majority(values);
+    let packed = packed_len(values.len(), width);
+    let common = frequent(values);
     let exceptions = values.iter().filter(|&&v| v != common).count();
-    if exceptions * 12 + 4 < packed_len(values.len(), width) {
+    if exceptions * 12 + 4 < packed {
         out.push(3);
         put_varint(out, common);
         out.extend_from_slice(&(exceptions as u32).to_le_bytes());
@@ -49,16 +50,22 @@ pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
     out.push(2);
     put_varint(out, min);
     out.push(width as u8);
-    let start = out.len();
-    let end = start + packed_len(values.len(), width);
-    out.resize(end + 8, 0);
-    for (i, v) in values.iter().enumerate() {
-        let bit = i * width;
-        let at = start + bit / 8;
-        if let Some(word) = out[at..].first_chunk_mut() {
-            *word = (u64::from_le_bytes(*word) | (v - min) << (bit % 8)).to_le_bytes();
+    let end = out.len() + packed;
+    out.reserve(packed + 8);
+    // What does not make up a word yet, and how many bits it is.
+    let (mut word, mut filled) = (0u64, 0);
+    for v in values {
+        let v = v - min;
+        word |= v << filled;
+        filled += width;
+        if filled >= 64 {
+            out.extend_from_slice(&word.to_le_bytes());
+            filled -= 64;
+            // Nothing is left of a value that filled its word to the brim.
+            word = v.checked_shr((width - filled) as u32).unwrap_or(0);
         }
     }
+    out.extend_from_slice(&word.to_le_bytes());
     out.truncate(end);
 }
 
@@ -81,16 +88,10 @@ fn mask(width: usize) -> u64 {
     u64::MAX >> (64 - width)
 }
 
-/// The value that more than half of the rows hold, if there is one; otherwise any value.
-fn majority(values: &[u64]) -> u64 {
-    let (mut candidate, mut votes) = (0, 0usize);
-    for &v in values {
-        if votes == 0 {
-            candidate = v;
-        }
-        if v == candidate { votes += 1 } else { votes -= 1 }
-    }
-    candidate
+/// The value that most rows hold, if almost all of them do; otherwise any value.
+fn frequent(values: &[u64]) -> u64 {
+    let [a, b, c] = [1, 2, 3].map(|quarter| values[values.len() * quarter / 4]);
+    if a == c { a } else { b }
 }
 
 /// A column as it lies in the file.

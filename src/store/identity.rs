@@ -43,10 +43,12 @@ impl Entry<8> for Identity {
     const TABLE: &'static str = "identity";
     const FIXED: usize = 8;
 
+    #[inline]
     fn at(&self) -> [u8; 8] {
         self.id.0.to_be_bytes()
     }
 
+    #[inline]
     fn columns(&self) -> [u64; 4] {
         [self.id.0, self.packed(), 0, 0]
     }

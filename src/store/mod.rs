@@ -27,18 +27,21 @@ pub use heads::{Head, NO_BODY};
 pub use identity::Identity;
 pub use rows::{Counts, Dictionary, JobRow, Meta, ScopeRow, split_classes};
 pub use snapshot::{Facts, Snapshot};
-pub use writer::{EdgeEdit, Writer};
+pub use writer::{EdgeEdit, StoredHeads, Writer};
 
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
 use std::path::{Path, PathBuf};
 
-/// Memory that the engine may use for pages, in bytes. It bounds the memory of a write
-/// transaction, so it is set here rather than left at the engine's 1 GiB.
+/// Memory that the engine may use for pages, in bytes, where the file is read.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// The same where it is written: it bounds the memory of a write transaction, which comes to most
+/// pages once.
+const CACHE_BYTES_WRITING: usize = 32 << 20;
 
 /// The same for one short question, which reads most pages once: little more memory is touched than
 /// one page after the other takes.
-const CACHE_BYTES_BRIEF: usize = 512 << 10;
+const CACHE_BYTES_BRIEF: usize = 128 << 10;
 
 /// An open database file.
 pub enum Store {
@@ -49,7 +52,7 @@ pub enum Store {
 }
 
 fn builder() -> Builder {
-    with_cache(CACHE_BYTES)
+    with_cache(CACHE_BYTES_WRITING)
 }
 
 fn with_cache(bytes: usize) -> Builder {

@@ -27,6 +27,7 @@ pub fn bounds(entity: u32) -> [[u8; 16]; 2] {
     [first, last]
 }
 
+#[inline]
 fn numbers((entity, edge): &Standing) -> [u32; 4] {
     [*entity, edge.other, edge.verb, edge.relationship]
 }
@@ -35,6 +36,7 @@ impl Entry<16> for Standing {
     const TABLE: &'static str = "adjacency";
     const FIXED: usize = 0;
 
+    #[inline]
     fn at(&self) -> [u8; 16] {
         let mut at = [0; 16];
         for (bytes, number) in at.as_chunks_mut::<4>().0.iter_mut().zip(numbers(self)) {
@@ -43,6 +45,7 @@ impl Entry<16> for Standing {
         at
     }
 
+    #[inline]
     fn columns(&self) -> [u64; 4] {
         numbers(self).map(u64::from)
     }
@@ -50,9 +53,11 @@ impl Entry<16> for Standing {
     fn encode(edges: &[Standing], out: &mut Vec<u8>) {
         out.extend_from_slice(&(edges.len() as u32).to_le_bytes());
         let mut values = Vec::with_capacity(edges.len());
-        for column in 0..4 {
+        let columns: [fn(&Standing) -> u32; 4] =
+            [|e| e.0, |e| e.1.other, |e| e.1.verb, |e| e.1.relationship];
+        for column in columns {
             values.clear();
-            values.extend(edges.iter().map(|edge| u64::from(numbers(edge)[column])));
+            values.extend(edges.iter().map(|edge| u64::from(column(edge))));
             put_column(out, &values);
         }
     }

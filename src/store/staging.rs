@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const MAGIC: u32 = 0x326c_6d54;
 const HEADER: usize = 16;
 /// A spool stays in memory up to this size.
-const MEMORY_MAX: usize = 32 << 20;
+const MEMORY_MAX: usize = 8 << 20;
 
 /// One staged object: what reconciling needs, and where the rest of it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

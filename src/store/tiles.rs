@@ -247,20 +247,48 @@ fn rows<const N: usize, T: Entry<N>>(
 
 /// Where each row begins, if every one takes as many entries as fit a page; one row at least.
 fn cut<const N: usize, T: Entry<N>>(entries: &[T]) -> Vec<usize> {
+    let all = entries.iter().fold(Ranges::default(), |ranges, entry| ranges.with(entry.columns()));
+    if all.size(entries.len(), T::FIXED) <= CONTENTS_MAX {
+        return vec![0];
+    }
     let mut starts = vec![0];
-    let mut ranges = [(u64::MAX, 0); 4];
+    let mut start = 0;
+    let mut ranges = Ranges::default();
     for (i, entry) in entries.iter().enumerate() {
-        let values = entry.columns();
-        for ((low, high), value) in ranges.iter_mut().zip(values) {
-            (*low, *high) = ((*low).min(value), (*high).max(value));
-        }
-        let rows = i - starts[starts.len() - 1] + 1;
-        let size: usize =
-            ranges.iter().map(|(low, high)| (rows * width_of(high - low)).div_ceil(8) + 12).sum();
-        if size + rows * T::FIXED > CONTENTS_MAX && rows > 1 {
+        ranges = ranges.with(entry.columns());
+        if i > start && ranges.size(i - start + 1, T::FIXED) > CONTENTS_MAX {
             starts.push(i);
-            ranges = values.map(|value| (value, value));
+            start = i;
+            ranges = Ranges::default().with(entry.columns());
         }
     }
     starts
+}
+
+/// The least and the greatest value of each column.
+struct Ranges([(u64, u64); 4]);
+
+impl Default for Ranges {
+    fn default() -> Ranges {
+        Ranges([(u64::MAX, 0); 4])
+    }
+}
+
+impl Ranges {
+    #[inline]
+    fn with(mut self, values: [u64; 4]) -> Ranges {
+        for ((low, high), value) in self.0.iter_mut().zip(values) {
+            (*low, *high) = ((*low).min(value), (*high).max(value));
+        }
+        self
+    }
+
+    /// Bytes that the contents with so many rows take at most.
+    fn size(&self, rows: usize, fixed: usize) -> usize {
+        let columns = self
+            .0
+            .iter()
+            .map(|(low, high)| (rows * width_of(high.saturating_sub(*low))).div_ceil(8) + 12);
+        columns.sum::<usize>() + rows * fixed
+    }
 }

@@ -15,6 +15,7 @@ use crate::graph::{Direction, Edge, IdHash, Kind};
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// An edge that appears or disappears: from, to, verb, relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,54 +115,87 @@ impl Writer {
     pub fn edit_heads(
         &mut self,
         kind: Kind,
-        edits: impl Iterator<Item = Result<(u32, Option<Head>), StoreError>>,
+        edits: &[(u32, Option<Head>)],
     ) -> Result<(), StoreError> {
+        let make = |_, edits: &[(u32, Option<Head>)], _: &StoredHeads<'_>| {
+            Ok((edits.iter().map(|(_, head)| head.clone()).collect(), ()))
+        };
+        self.rewrite_heads(kind, edits, |(number, _)| *number, make)?;
+        Ok(())
+    }
+
+    /// Replaces heads by what `make` makes of edits, chunk by chunk on all cores; numbers ascend.
+    ///
+    /// `make` gets the edits of one chunk, the position of their first, and the heads that are
+    /// stored there, and returns a head for each (`None` makes the row absent) and whatever else is
+    /// to come back, which comes in order.
+    pub fn rewrite_heads<E: Sync, M: Send>(
+        &mut self,
+        kind: Kind,
+        edits: &[E],
+        number: impl Fn(&E) -> u32 + Sync,
+        make: impl Fn(usize, &[E], &StoredHeads<'_>) -> Result<(Vec<Option<Head>>, M), StoreError>
+        + Sync,
+    ) -> Result<Vec<M>, StoreError> {
         let mut table = self.transaction.open_table(tables::HEADS)?;
-        let mut edits = edits.peekable();
-        while edits.peek().is_some() {
-            // So many chunks at a time: enough for all cores, few enough for memory.
-            let mut chunks: Vec<HeadEdits> = Vec::with_capacity(CHUNKS_AT_ONCE);
-            while let Some(edit) = edits.peek() {
-                let chunk = edit.as_ref().map_or(0, |(number, _)| number / CHUNK);
-                if chunks.last().is_none_or(|last| last.chunk != chunk) {
-                    if chunks.len() == CHUNKS_AT_ONCE {
-                        break;
-                    }
-                    let key = tables::head_key(kind, chunk);
-                    let stored = stored(&table, tables::HEADS, &key)?;
-                    chunks.push(HeadEdits { chunk, stored, edits: Vec::new() });
-                }
-                let (number, head) = edits.next().expect("BUG: it was peeked at")?;
-                let last = chunks.last_mut().expect("BUG: just pushed");
-                last.edits.push(((number % CHUNK) as usize, head));
+        let parts: Vec<&[E]> =
+            edits.chunk_by(|a, b| number(a) / CHUNK == number(b) / CHUNK).collect();
+        let (mut all, mut start) = (Vec::with_capacity(parts.len()), 0);
+        for parts in parts.chunks(CHUNKS_AT_ONCE) {
+            let mut chunks = Vec::with_capacity(parts.len());
+            for part in parts {
+                let key = tables::head_key(kind, number(&part[0]) / CHUNK);
+                let stored = table.get(&key[..])?.map(|guard| guard.value().to_vec());
+                chunks.push((key, stored, start, *part));
+                start += part.len();
             }
-            let written: Vec<Result<Vec<u8>, StoreError>> =
-                chunks.par_iter().map(|chunk| chunk.rewrite(kind)).collect();
-            for (chunk, sealed) in chunks.iter().zip(written) {
-                table.insert(&tables::head_key(kind, chunk.chunk)[..], &sealed?[..])?;
+            let rewrite = |(key, stored, start, part): &([u8; 5], Option<Vec<u8>>, usize, &[E])| {
+                let damaged = || StoreError::corrupt("heads", key, "contents make no sense");
+                let chunk = match stored {
+                    Some(sealed) => {
+                        Some(HeadChunk::parse(unseal("heads", key, sealed)?).ok_or_else(damaged)?)
+                    }
+                    None => None,
+                };
+                let (heads, more) = make(*start, part, &StoredHeads(chunk))?;
+                let row = |edit| (number(edit) % CHUNK) as usize;
+                let rows: Vec<(usize, Option<&Head>)> =
+                    part.iter().map(row).zip(heads.iter().map(Option::as_ref)).collect();
+                let payload = heads::rewrite(chunk, &rows).ok_or_else(damaged)?;
+                Ok((seal("heads", key, payload), more))
+            };
+            let written: Vec<Result<(Vec<u8>, M), StoreError>> =
+                chunks.par_iter().map(rewrite).collect();
+            for ((key, ..), written) in chunks.iter().zip(written) {
+                let (sealed, more) = written?;
+                table.insert(&key[..], &sealed[..])?;
+                all.push(more);
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Adds and removes edges, in both directions.
     pub fn edit_adjacency(&mut self, edits: &[EdgeEdit]) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::ADJACENCY)?;
         for direction in [Direction::Out, Direction::In] {
-            let mut ordered: Vec<(Standing, bool)> = edits
-                .par_iter()
-                .map(|e| {
-                    let (at, other) = match direction {
-                        Direction::Out => (e.from, e.to),
-                        Direction::In => (e.to, e.from),
-                    };
-                    ((at, Edge { other, verb: e.verb, relationship: e.relationship }), e.add)
-                })
-                .collect();
-            ordered.par_sort_unstable();
+            let standing = |e: &EdgeEdit| {
+                let (at, other) = match direction {
+                    Direction::Out => (e.from, e.to),
+                    Direction::In => (e.to, e.from),
+                };
+                ((at, Edge { other, verb: e.verb, relationship: e.relationship }), e.add)
+            };
             let space = [direction as u8];
             let at = |(standing, _): &(Standing, bool)| standing.at();
-            tiles::edit(&mut table, tables::ADJACENCY, &space, &ordered, at, merge_edges)?;
+            // A piece at a time: the edits are many and their order takes as much memory again.
+            for piece in pieces(edits.iter().map(|edit| standing(edit).0.0)) {
+                let here = |edit: &(Standing, bool)| piece.contains(&edit.0.0);
+                let mut ordered: Vec<(Standing, bool)> =
+                    edits.par_iter().map(standing).filter(here).collect();
+                ordered.par_sort_unstable();
+                tiles::edit(&mut table, tables::ADJACENCY, &space, &ordered, at, merge_edges)?;
+            }
         }
         Ok(())
     }
@@ -291,6 +325,30 @@ fn merge_identities(
     merged
 }
 
+/// Edits of adjacency that are put in order at a time, about.
+const PIECE: usize = 256 << 10;
+
+/// Ranges of entities, ascending, each with about [`PIECE`] of the edits that stand at `entities`,
+/// or with more of one neighbourhood.
+fn pieces(entities: impl Iterator<Item = u32> + Clone) -> Vec<RangeInclusive<u32>> {
+    /// Neighbours that stay in one piece.
+    const TOGETHER: u32 = 4096;
+    let Some(last) = entities.clone().max() else { return Vec::new() };
+    let mut counts = vec![0; (last / TOGETHER) as usize + 1];
+    entities.for_each(|entity| counts[(entity / TOGETHER) as usize] += 1);
+    let mut pieces = Vec::new();
+    let (mut start, mut count) = (0, 0);
+    for (neighbours, edits) in (0..).zip(counts) {
+        count += edits;
+        let end = neighbours * TOGETHER + (TOGETHER - 1);
+        if count >= PIECE || end >= last {
+            pieces.push(start..=end);
+            (start, count) = (end.saturating_add(1), 0);
+        }
+    }
+    pieces
+}
+
 /// The edges of a segment after edits, which ascend by (standing, whether to add it).
 fn merge_edges(
     contents: Option<&[u8]>,
@@ -327,36 +385,34 @@ fn merge_edges(
 /// Chunks of heads that are rewritten side by side.
 const CHUNKS_AT_ONCE: usize = 64;
 
-/// A stored value, still sealed.
-fn stored(
-    table: &Table<'_, Bytes, Bytes>,
-    definition: Definition,
-    key: &[u8],
-) -> Result<Option<Vec<u8>>, StoreError> {
-    debug_assert_eq!(table.name(), definition.name());
-    Ok(table.get(key)?.map(|guard| guard.value().to_vec()))
+/// The heads that are stored in one chunk.
+pub struct StoredHeads<'a>(Option<HeadChunk<'a>>);
+
+impl StoredHeads<'_> {
+    /// The head of an object whose number lies in the chunk, if there is one.
+    pub fn get(&self, number: u32) -> Option<Head> {
+        self.0?.get((number % CHUNK) as usize)
+    }
 }
 
-/// A chunk of heads as stored, and what becomes of its rows.
-struct HeadEdits {
-    chunk: u32,
-    stored: Option<Vec<u8>>,
-    edits: Vec<(usize, Option<Head>)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl HeadEdits {
-    /// The chunk with the edits, sealed.
-    fn rewrite(&self, kind: Kind) -> Result<Vec<u8>, StoreError> {
-        let key = tables::head_key(kind, self.chunk);
-        let damaged = || StoreError::corrupt("heads", &key, "contents make no sense");
-        let stored = match &self.stored {
-            Some(sealed) => {
-                Some(HeadChunk::parse(unseal("heads", &key, sealed)?).ok_or_else(damaged)?)
+    #[test]
+    fn pieces_cover_every_entity_once_and_ascend() {
+        for (count, last) in [(1, 0), (1, u32::MAX / 2), (3 * PIECE, 9_999), (3 * PIECE, 500_000)] {
+            let entities = (0..count).map(|i| (i as u64 * u64::from(last) / count as u64) as u32);
+            let entities = entities.chain([last]);
+            let pieces = pieces(entities.clone());
+            assert!(pieces.windows(2).all(|w| *w[0].end() + 1 == *w[1].start()));
+            assert!(pieces[0].contains(&0) && pieces[pieces.len() - 1].contains(&last));
+            assert!(pieces.len() <= 1 + count / PIECE, "{} pieces", pieces.len());
+            for piece in &pieces {
+                let held = entities.clone().filter(|entity| piece.contains(entity)).count();
+                assert!(held <= 2 * PIECE || piece.end() - piece.start() < 4096, "{held} edits");
             }
-            None => None,
-        };
-        let edits: Vec<_> = self.edits.iter().map(|(row, head)| (*row, head.as_ref())).collect();
-        let payload = heads::rewrite(stored, &edits).ok_or_else(damaged)?;
-        Ok(seal("heads", &key, payload))
+        }
+        assert!(pieces(std::iter::empty()).is_empty());
     }
 }

@@ -9,8 +9,8 @@ use super::plan::{Action, Change, Content, JobPlan, Merged, Plan};
 use crate::graph::{IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
-    BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, ScopeRow, Snapshot, StoreError,
-    Writer, put_varint, take_value, write_body,
+    BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, ScopeRow, StoreError,
+    StoredHeads, Writer, put_varint, take_value, write_body,
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -18,14 +18,8 @@ use std::collections::BTreeMap;
 
 /// Stores a plan: graph, reports and counts change together at the commit of `writer`.
 ///
-/// `snapshot` is the state that the plan was made for; `now` is epoch milliseconds.
-pub fn apply(
-    plan: &Plan,
-    stage: &Stage,
-    snapshot: &Snapshot,
-    writer: &mut Writer,
-    now: i64,
-) -> Result<(), SyncError> {
+/// `writer` starts from the state that the plan was made for; `now` is epoch milliseconds.
+pub fn apply(plan: &Plan, stage: &Stage, writer: &mut Writer, now: i64) -> Result<(), SyncError> {
     let mut sequences = Vec::with_capacity(plan.jobs.len());
     for job in &plan.jobs {
         let sequence = writer.meta.next_job;
@@ -46,7 +40,7 @@ pub fn apply(
             };
             let scope = writer.names.intern(&job.spec.scope);
             writer.scope(scope)?.last_job = Some(sequence);
-            let mut step = Step { stage, snapshot, writer, kind, scope, sequence, now };
+            let mut step = Step { stage, writer, kind, scope, sequence, now };
             let deleted = step.store(changes, &mut edges)?;
             deletions.entry((sequence, kind)).or_default().extend(deleted);
         }
@@ -54,7 +48,7 @@ pub fn apply(
     for (&scope, changes) in &plan.foreign {
         let sequence = foreign_culprit(plan, &sequences);
         let kind = Kind::Relationship;
-        let mut step = Step { stage, snapshot, writer, kind, scope, sequence, now };
+        let mut step = Step { stage, writer, kind, scope, sequence, now };
         let deleted = step.store(changes, &mut edges)?;
         deletions.entry((sequence, kind)).or_default().extend(deleted);
     }
@@ -88,12 +82,8 @@ fn foreign_culprit(plan: &Plan, sequences: &[u32]) -> u32 {
     sequences[at]
 }
 
-/// Heads that are in memory at a time.
-const HEADS_AT_ONCE: usize = 64 << 10;
-
 struct Step<'s> {
     stage: &'s Stage,
-    snapshot: &'s Snapshot,
     writer: &'s mut Writer,
     kind: Kind,
     scope: u32,
@@ -116,24 +106,66 @@ struct Facts {
 /// The key, empty where it is not to be stored, and the display name of an object.
 type Texts = (Box<str>, Option<Box<str>>);
 
+/// A change in the order of numbers, with all that storing most of them takes: the changes
+/// themselves lie in another order, and to look there is what costs.
+#[derive(Clone, Copy)]
+struct Ordered {
+    number: u32,
+    /// Index of the change.
+    change: u32,
+    ends: (u32, u32),
+    what: What,
+    frame: u32,
+    offset: u32,
+    len: u32,
+}
+
+/// What a change does and where its new contents are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Create,
+    /// Revive or update.
+    Change,
+    Delete,
+}
+
+impl Ordered {
+    fn new(change: &Change, index: u32) -> Ordered {
+        let what = match &change.action {
+            Action::Create(_) => What::Create,
+            Action::Revive(_) | Action::Update(_) => What::Change,
+            Action::Delete => What::Delete,
+        };
+        let (frame, offset, len) = match content(change) {
+            Some(Content::Staged { frame, offset, len }) => (*frame, *offset, *len),
+            Some(Content::Merged(_)) | None => (NO_FRAME, 0, 0),
+        };
+        let (number, ends) = (change.number, change.ends);
+        Ordered { number, change: index, ends, what, frame, offset, len }
+    }
+}
+
+/// Stands for the frame of contents that are not staged.
+const NO_FRAME: u32 = u32::MAX;
+
 /// The new contents of all changes of a step.
 struct Contents {
-    /// By change; nothing for a deletion.
+    /// By position in the order of numbers; nothing for a deletion.
     facts: Vec<Option<Facts>>,
     texts: Vec<Texts>,
 }
 
 impl Contents {
-    fn put(&mut self, change: usize, mut facts: Facts, texts: Texts) {
+    fn put(&mut self, at: usize, mut facts: Facts, texts: Texts) {
         if !texts.0.is_empty() || texts.1.is_some() {
             self.texts.push(texts);
             facts.texts = self.texts.len() as u32;
         }
-        self.facts[change] = Some(facts);
+        self.facts[at] = Some(facts);
     }
 
-    fn get(&self, change: usize) -> Option<(Facts, Texts)> {
-        let facts = self.facts[change]?;
+    fn get(&self, at: usize) -> Option<(Facts, Texts)> {
+        let facts = self.facts[at]?;
         let texts = match facts.texts {
             0 => Texts::default(),
             at => self.texts[at as usize - 1].clone(),
@@ -150,49 +182,52 @@ struct Heads {
     now: i64,
 }
 
-/// What a part of the changes of a step became.
+/// What the changes of one chunk of heads became, beside the heads.
+#[derive(Default)]
 struct Made {
-    heads: Vec<(u32, Option<Head>)>,
     edges: Vec<EdgeEdit>,
     deleted: Vec<u32>,
     counts: Shifts,
 }
 
 impl Heads {
-    /// Makes the heads of changes, given as (number, index) in ascending order.
+    /// Makes the heads of changes in the order of numbers, of which the first is at `start`.
     fn make(
         &self,
-        part: &[(u32, u32)],
-        changes: &[Change],
+        start: usize,
+        changes: &[Ordered],
         contents: &Contents,
-        stored: &FxHashMap<u32, Head>,
-    ) -> Made {
-        let mut made = Made {
-            heads: Vec::with_capacity(part.len()),
-            edges: Vec::new(),
-            deleted: Vec::new(),
-            counts: Shifts::default(),
-        };
-        for &(number, i) in part {
-            let change = &changes[i as usize];
-            let before = stored.get(&number);
-            let head = self.head(change, contents.get(i as usize), before);
-            made.counts.count(change, before, &head);
+        stored: &StoredHeads<'_>,
+    ) -> Result<(Vec<Option<Head>>, Made), StoreError> {
+        let mut heads = Vec::with_capacity(changes.len());
+        let mut made = Made::default();
+        for (change, at) in changes.iter().zip(start..) {
+            let before = match change.what {
+                What::Create => None,
+                What::Change | What::Delete => {
+                    Some(stored.get(change.number).ok_or_else(|| {
+                        let number = change.number.to_be_bytes();
+                        StoreError::corrupt("heads", &number, "an object of the plan is missing")
+                    })?)
+                }
+            };
+            let head = self.head(change, contents.get(at), before.as_ref());
+            made.counts.count(change, before.as_ref(), &head);
             if self.kind == Kind::Relationship {
-                edge_edits(change, before, &head, &mut made.edges);
+                edge_edits(change, before.as_ref(), &head, &mut made.edges);
             }
-            if change.action == Action::Delete {
-                made.deleted.push(number);
+            if change.what == What::Delete {
+                made.deleted.push(change.number);
             }
-            made.heads.push((number, Some(head)));
+            heads.push(Some(head));
         }
-        made
+        Ok((heads, made))
     }
 
     /// The head after a change.
     fn head(
         &self,
-        change: &Change,
+        change: &Ordered,
         content: Option<(Facts, Texts)>,
         before: Option<&Head>,
     ) -> Head {
@@ -242,67 +277,40 @@ impl Step<'_> {
         self.writer.scope(self.scope)?.generation += 1;
         let creates = changes.iter().filter(|c| matches!(c.action, Action::Create(_))).count();
         self.writer.take_numbers(self.kind, creates)?;
-        let contents = self.contents(changes)?;
-        let mut order: Vec<(u32, u32)> =
-            changes.iter().zip(0..).map(|(change, i)| (change.number, i)).collect();
-        order.par_sort_unstable();
+        let mut ordered: Vec<Ordered> =
+            changes.par_iter().enumerate().map(|(i, c)| Ordered::new(c, i as u32)).collect();
+        ordered.par_sort_unstable_by_key(|change| change.number);
+        let contents = self.contents(changes, &ordered)?;
+        let step =
+            Heads { kind: self.kind, scope: self.scope, sequence: self.sequence, now: self.now };
+        let make = |start, part: &[Ordered], stored: &StoredHeads<'_>| {
+            step.make(start, part, &contents, stored)
+        };
+        let made = self.writer.rewrite_heads(self.kind, &ordered, |change| change.number, make)?;
         let mut deleted = Vec::new();
         let mut counts = Shifts::default();
-        for piece in order.chunks(HEADS_AT_ONCE) {
-            // What was stored is read here; a snapshot is not shared between threads.
-            let mut stored = FxHashMap::default();
-            for &(number, i) in piece {
-                if !matches!(changes[i as usize].action, Action::Create(_)) {
-                    stored.insert(number, self.stored_head(number)?);
-                }
-            }
-            let step = Heads {
-                kind: self.kind,
-                scope: self.scope,
-                sequence: self.sequence,
-                now: self.now,
-            };
-            let made: Vec<Made> = piece
-                .par_chunks(HEADS_AT_ONCE / 16)
-                .map(|part| step.make(part, changes, &contents, &stored))
-                .collect();
-            let mut heads = Vec::with_capacity(made.len());
-            for part in made {
-                edges.extend(part.edges);
-                deleted.extend(part.deleted);
-                counts.add(part.counts);
-                heads.push(part.heads);
-            }
-            self.writer.edit_heads(self.kind, heads.into_iter().flatten().map(Ok))?;
+        for made in made {
+            edges.extend(made.edges);
+            deleted.extend(made.deleted);
+            counts.add(made.counts);
         }
-        drop(contents);
+        drop((contents, ordered));
         counts.apply(self.writer.scope(self.scope)?, self.kind);
         self.identities(changes)?;
         Ok(deleted)
     }
 
-    fn stored_head(&self, number: u32) -> Result<Head, StoreError> {
-        self.snapshot.head(self.kind, number)?.ok_or_else(|| {
-            StoreError::corrupt("heads", &number.to_be_bytes(), "an object of the plan is missing")
-        })
-    }
-
     /// Packs the new contents, in the order of the stage.
-    fn contents(&mut self, changes: &[Change]) -> Result<Contents, SyncError> {
-        let mut contents = Contents { facts: vec![None; changes.len()], texts: Vec::new() };
-        let mut frames: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.stage.frames() as usize];
+    fn contents(&mut self, changes: &[Change], ordered: &[Ordered]) -> Result<Contents, SyncError> {
+        let mut contents = Contents { facts: vec![None; ordered.len()], texts: Vec::new() };
+        let mut frames: Vec<Vec<Place>> = vec![Vec::new(); self.stage.frames() as usize];
         let mut merged = Vec::new();
-        for (change, i) in changes.iter().zip(0..) {
-            match &change.action {
-                Action::Delete => {}
-                Action::Create(content) | Action::Revive(content) | Action::Update(content) => {
-                    match content {
-                        Content::Staged { frame, offset, .. } => {
-                            frames[*frame as usize].push((*offset, i));
-                        }
-                        Content::Merged(merge) => merged.push((i as usize, merge)),
-                    }
-                }
+        for (change, at) in ordered.iter().zip(0..) {
+            if change.frame != NO_FRAME {
+                let Ordered { offset, len, .. } = *change;
+                frames[change.frame as usize].push(Place { offset, len, at });
+            } else if let Some(Content::Merged(merge)) = content(&changes[change.change as usize]) {
+                merged.push((at as usize, merge));
             }
         }
         let work: Vec<FrameWork> = (0..)
@@ -321,14 +329,14 @@ impl Step<'_> {
         let (stage, kind) = (self.stage, self.kind);
         for round in runs(work) {
             let packed: Vec<Result<Packed, SyncError>> =
-                round.into_par_iter().map(|run| pack(stage, kind, run, changes)).collect();
+                round.into_par_iter().map(|run| pack(stage, kind, run)).collect();
             for packed in packed {
                 let Packed { facts, blocks } = packed?;
-                for (change, mut fact, texts) in facts {
+                for (at, mut fact, texts) in facts {
                     if fact.block != NO_BODY {
                         fact.block += next;
                     }
-                    contents.put(change as usize, fact, texts);
+                    contents.put(at as usize, fact, texts);
                 }
                 let count = blocks.len() as u32;
                 self.writer.put_bodies(self.kind, self.scope, (next..).zip(blocks))?;
@@ -337,9 +345,9 @@ impl Step<'_> {
         }
         let mut packer = BodyPacker::new(next);
         let mut full = Vec::new();
-        for (change, merged) in merged {
+        for (at, merged) in merged {
             let (facts, texts) = self.merged(merged, &mut packer, &mut full);
-            contents.put(change, facts, texts);
+            contents.put(at, facts, texts);
         }
         let (last, next) = packer.finish();
         full.extend(last);
@@ -384,13 +392,20 @@ impl Step<'_> {
 /// The changes whose contents lie in one frame, and what its names are in the database.
 struct FrameWork {
     frame: u32,
-    /// Offset in the frame and index of the change.
-    order: Vec<(u32, u32)>,
+    order: Vec<Place>,
     numbers: Vec<u32>,
     display: Option<u32>,
 }
 
-/// What a run of frames became: facts by change, and blocks.
+/// Where contents lie in their frame, and the position of their change in the order of numbers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    offset: u32,
+    len: u32,
+    at: u32,
+}
+
+/// What a run of frames became: facts by position in the order of numbers, and blocks.
 struct Packed {
     facts: Vec<(u32, Facts, Texts)>,
     blocks: Vec<Vec<u8>>,
@@ -419,12 +434,7 @@ fn runs(work: Vec<FrameWork>) -> Vec<Vec<Vec<FrameWork>>> {
 }
 
 /// Packs the contents of a run of frames into blocks numbered from 0.
-fn pack(
-    stage: &Stage,
-    kind: Kind,
-    run: Vec<FrameWork>,
-    changes: &[Change],
-) -> Result<Packed, SyncError> {
+fn pack(stage: &Stage, kind: Kind, run: Vec<FrameWork>) -> Result<Packed, SyncError> {
     let mut packer = BodyPacker::new(0);
     let mut full = Vec::new();
     let mut facts = Vec::with_capacity(run.iter().map(|work| work.order.len()).sum());
@@ -432,10 +442,7 @@ fn pack(
     for FrameWork { frame, mut order, numbers, display } in run {
         let records = stage.records(frame)?;
         order.sort_unstable();
-        for (_, i) in order {
-            let Content::Staged { offset, len, .. } = *content_of(&changes[i as usize]) else {
-                continue;
-            };
+        for Place { offset, len, at } in order {
             let record =
                 Record::read(kind, &records, (offset, len)).ok_or(SyncError::damaged_stage())?;
             properties.clear();
@@ -468,7 +475,7 @@ fn pack(
             let type_name = numbers[record.type_name as usize];
             let class = numbers[record.class as usize];
             facts.push((
-                i,
+                at,
                 Facts { type_name, class, block, slot, texts: 0 },
                 (record.key.into(), shown),
             ));
@@ -488,14 +495,14 @@ struct Shifts {
 }
 
 impl Shifts {
-    fn count(&mut self, change: &Change, before: Option<&Head>, after: &Head) {
+    fn count(&mut self, change: &Ordered, before: Option<&Head>, after: &Head) {
         if let Some(before) = before {
             if before.end == 0 {
                 *self.live.entry((before.type_name, before.class)).or_default() -= 1;
             } else {
                 self.deleted -= 1;
             }
-            self.dead += u64::from(before.block != NO_BODY && change.action != Action::Delete);
+            self.dead += u64::from(before.block != NO_BODY && change.what != What::Delete);
         }
         if after.end == 0 {
             *self.live.entry((after.type_name, after.class)).or_default() += 1;
@@ -522,10 +529,12 @@ impl Shifts {
     }
 }
 
-fn content_of(change: &Change) -> &Content {
+fn content(change: &Change) -> Option<&Content> {
     match &change.action {
-        Action::Create(content) | Action::Revive(content) | Action::Update(content) => content,
-        Action::Delete => unreachable!("BUG: a deletion has no contents"),
+        Action::Create(content) | Action::Revive(content) | Action::Update(content) => {
+            Some(content)
+        }
+        Action::Delete => None,
     }
 }
 
@@ -566,7 +575,7 @@ fn push_body(
 }
 
 /// The edges that a change of a relationship takes away and adds.
-fn edge_edits(change: &Change, before: Option<&Head>, after: &Head, edits: &mut Vec<EdgeEdit>) {
+fn edge_edits(change: &Ordered, before: Option<&Head>, after: &Head, edits: &mut Vec<EdgeEdit>) {
     let edit = |head: &Head, add| EdgeEdit {
         from: head.from,
         to: head.to,

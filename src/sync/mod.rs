@@ -6,6 +6,7 @@
 
 mod apply;
 mod batch;
+mod created;
 mod csv_rows;
 mod direct;
 mod guard;

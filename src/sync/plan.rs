@@ -6,6 +6,7 @@
 //! is sound because a plan is applied at its own revision or not at all.
 
 use super::batch::{Record, content_digest};
+use super::created::Created;
 use super::guard::{self, Deletions, EdgeLimits, Limits};
 use super::known::Known;
 use super::mode::Mode;
@@ -256,7 +257,7 @@ pub fn plan(
         stage,
         inputs,
         next: [snapshot.meta().bound(Kind::Entity), snapshot.meta().bound(Kind::Relationship)],
-        created: FxHashMap::default(),
+        created: Created::default(),
         deleted: FxHashSet::default(),
         cascade: FxHashSet::default(),
         frame_names: vec![None; stage.frames() as usize],
@@ -361,7 +362,7 @@ struct Planner<'p> {
     inputs: &'p Inputs,
     next: [u32; 2],
     /// Entities that this plan brings to life.
-    created: FxHashMap<IdHash, u32>,
+    created: Created,
     /// Entities that this plan deletes.
     deleted: FxHashSet<u32>,
     /// Relationships that touch those.
@@ -507,17 +508,18 @@ impl Planner<'_> {
         }
         self.named_deletes(job, Kind::Entity, staged, &mut changes)?;
         self.number_creates(Kind::Entity, &mut changes);
-        self.created.reserve(changes.len());
-        for change in &changes {
-            match change.action {
-                Action::Delete => {
-                    self.deleted.insert(change.number);
-                }
-                Action::Update(_) => {}
-                Action::Create(_) | Action::Revive(_) => {
-                    self.created.insert(change.id, change.number);
-                }
-            }
+        let deleted = changes.iter().filter(|change| change.action == Action::Delete);
+        self.deleted.extend(deleted.map(|change| change.number));
+        let born =
+            |change: &&Change| matches!(change.action, Action::Create(_) | Action::Revive(_));
+        let born = changes.iter().filter(born).map(|change| (change.id, change.number));
+        if !self.created.extend(born) {
+            return Err(SyncError::State(format!(
+                "a new entity of scope `{}` has the same 64-bit hash as one of another scope in this \
+                 database, which happens to one upload in billions; load the data into a new \
+                 database, whose hashes are others",
+                spec.scope
+            )));
         }
         self.tally(spec, Kind::Entity, staged, &changes, report)?;
         Ok(changes)
@@ -975,20 +977,27 @@ impl Planner<'_> {
             },
         );
         self.check_keys(&mut decisions, staged)?;
-        let mut kept = Vec::with_capacity(decisions.len());
-        for decision in decisions {
-            match decision {
-                Decision::Change(i, known)
-                    if !cascade.contains(&known.number)
-                        && self.stored_digest(Kind::Relationship, known.number)?
-                            == self.uploaded_digest(&staged[i])? =>
-                {
-                    same += 1;
-                }
-                decision => kept.push(decision),
+        let mut failure = None;
+        decisions.retain(|decision| match *decision {
+            Decision::Change(i, known) if !cascade.contains(&known.number) && failure.is_none() => {
+                let digests = self
+                    .stored_digest(Kind::Relationship, known.number)
+                    .and_then(|stored| Ok((stored, self.uploaded_digest(&staged[i])?)));
+                let equal = match digests {
+                    Ok((stored, uploaded)) => stored == uploaded,
+                    Err(e) => {
+                        failure = Some(e);
+                        false
+                    }
+                };
+                same += u64::from(equal);
+                !equal
             }
+            _ => true,
+        });
+        if let Some(e) = failure {
+            return Err(e);
         }
-        let decisions = kept;
         report.relationships.unchanged = same;
         if let Some(known) = &job.known {
             self.count_seen(Kind::Relationship, spec, known, report)?;
@@ -1079,14 +1088,21 @@ impl Planner<'_> {
             Decision::Absent(_) => None,
         };
         let created = &self.created;
-        let find = |decision| match of(decision) {
-            Some(staged) => [staged.from, staged.to].map(|end| created.get(&end.id).copied()),
-            None => [None, None],
-        };
-        let mut found: Vec<[Option<u32>; 2]> = match created.is_empty() {
-            true => vec![[None, None]; decisions.len()],
-            false => decisions.par_iter().map(find).collect(),
-        };
+        let mut found = vec![[None, None]; decisions.len()];
+        if !created.is_empty() {
+            // All of a few are on their way from memory before the first is looked at.
+            let find = |(decisions, found): (&[Decision], &mut [[Option<u32>; 2]])| {
+                let touch =
+                    |s: &StagedRelationship| created.touch(s.from.id) ^ created.touch(s.to.id);
+                std::hint::black_box(decisions.iter().filter_map(of).fold(0, |x, s| x ^ touch(s)));
+                for (decision, found) in decisions.iter().zip(found) {
+                    if let Some(staged) = of(decision) {
+                        *found = [staged.from, staged.to].map(|end| created.get(end.id));
+                    }
+                }
+            };
+            decisions.par_chunks(16).zip(found.par_chunks_mut(16)).for_each(find);
+        }
         // What is not new is looked up scope by scope in the order of the file.
         let mut wanted: FxHashMap<u32, Vec<(IdHash, u32)>> = FxHashMap::default();
         for ((decision, found), i) in decisions.iter().zip(&found).zip(0..) {
@@ -1121,7 +1137,7 @@ impl Planner<'_> {
         staged: &StagedRelationship,
         end: StagedEnd,
     ) -> Result<Result<u32, MissingEnd>, StoreError> {
-        if let Some(&number) = self.created.get(&end.id) {
+        if let Some(number) = self.created.get(end.id) {
             return Ok(Ok(number));
         }
         let found = if end.scope == 0 {
@@ -1258,14 +1274,25 @@ impl Planner<'_> {
     ) -> Result<(), SyncError> {
         let mut total = Tally::default();
         let mut deleted: Vec<u32> = Vec::new();
-        let mut by_name: FxHashMap<(u32, u32), Tally> = FxHashMap::default();
+        // By batch and name in it, one batch after the other.
+        let names = (0..self.stage.frames()).map(|frame| self.stage.names(frame));
+        let mut end = 0;
+        let starts: Vec<usize> = names
+            .clone()
+            .map(|names| {
+                end += names.len();
+                end - names.len()
+            })
+            .collect();
+        let mut by_name = vec![Tally::default(); end];
         let mut ahead = changes.iter().peekable();
         // Both sides ascend by id.
         for staged in staged.iter().map(AsRef::as_ref) {
             while let Some(change) = ahead.next_if(|change| change.id < staged.id) {
                 deleted.push(change.number);
             }
-            let tally = by_name.entry((staged.frame, staged.type_name)).or_default();
+            let at = starts[staged.frame as usize] + staged.type_name as usize;
+            let tally = &mut by_name[at];
             tally.uploaded += 1;
             match ahead.next_if(|change| change.id == staged.id).map(|c| (&c.action, c.number)) {
                 None => tally.unchanged += 1,
@@ -1281,10 +1308,10 @@ impl Planner<'_> {
         deleted.extend(ahead.map(|change| change.number));
         total.deleted = deleted.len() as u64;
         let mut types: FxHashMap<String, Tally> = FxHashMap::default();
-        for ((frame, name), tally) in by_name {
+        let tallies = names.flatten().zip(by_name).filter(|(_, tally)| tally.uploaded > 0);
+        for (name, tally) in tallies {
             total.created += tally.created;
             total.updated += tally.updated;
-            let name = &self.stage.names(frame)[name as usize];
             let sum = types.entry(name.clone()).or_default();
             sum.uploaded += tally.uploaded;
             sum.created += tally.created;

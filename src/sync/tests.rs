@@ -64,7 +64,7 @@ impl Bench {
         let inputs = Inputs::default();
         let plan = plan(&snapshot, &stage, &inputs, &mut [job], false)?;
         let mut writer = self.store.begin_write(plan.revision)?;
-        apply(&plan, &stage, &snapshot, &mut writer, 1)?;
+        apply(&plan, &stage, &mut writer, 1)?;
         writer.commit()?;
         Ok(())
     }
