@@ -1,13 +1,15 @@
-//! Building a view, and blast radii over it and straight from the file.
+//! Building a view; blast radii and nearest owners over it; opening the file, and one question
+//! straight from it, also as the whole process that asks it.
 
 mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
+use std::process::{Command, Stdio};
 use tombolo::Database;
 use tombolo::db::Keys;
-use tombolo::graph::{Adjacency, Kind, ObjectId};
-use tombolo::view::{BlastRules, Flow, Flows, GraphView, Scratch, blast_radius};
+use tombolo::graph::{Adjacency, GraphRead, Kind, Names, ObjectId};
+use tombolo::view::{BlastRules, Flow, Flows, GraphView, Scratch, Way, blast_radius, nearest};
 
 fn walk(c: &mut Criterion) {
     for relationships in [100_000u64, 1_000_000] {
@@ -63,6 +65,53 @@ fn walk(c: &mut Criterion) {
         });
         group.bench_function("warm, everything from the largest hub", |b| {
             b.iter(|| view.reach(&[hub], &all, &mut scratch).len());
+        });
+        group.bench_function("cold, 4 steps, whole process", |b| {
+            let key = common::entity_key(things / 2);
+            b.iter(|| {
+                let status = Command::new(env!("CARGO_BIN_EXE_tombolo"))
+                    .arg("--db")
+                    .arg(database.path())
+                    .args(["blast-radius", &key, "--depth", "4", "--direction", "out"])
+                    .args(["-o", "json"])
+                    .stdout(Stdio::null())
+                    .status();
+                assert!(status.expect("it runs").success());
+            });
+        });
+        group.finish();
+
+        let mut group = c.benchmark_group(format!("open/{relationships}"));
+        group.bench_function("to the first answer", |b| {
+            let key = common::entity_key(things / 2);
+            b.iter(|| {
+                let (_, snapshot) = Database::open_briefly(database.path()).expect("sound");
+                snapshot.entity_keyed("things", &key).expect("sound").expect("it is there")
+            });
+        });
+        group.finish();
+
+        let mut group = c.benchmark_group(format!("owners/{relationships}"));
+        group.sample_size(20);
+        let verbs: Vec<u32> =
+            ["OWNS", "HAS"].iter().filter_map(|verb| snapshot.name_number(verb)).collect();
+        let user = snapshot.name_number("User");
+        let owner = |key: &str| {
+            let start = index.find(&snapshot, key).expect("every key is there");
+            let accept = |entity: u32| {
+                let facts = snapshot.facts(Kind::Entity, entity).expect("sound");
+                Ok(facts.is_some_and(|facts| Some(facts.class) == user))
+            };
+            nearest(&view, start, Way::In, Some(&verbs), accept, Some(4))
+                .expect("views do not fail")
+        };
+        // One question after the other is also what a batch is: a view keeps nothing of them.
+        group.bench_function("warm, nearest of 1,000 entities", |b| {
+            b.iter(|| {
+                for key in &keys {
+                    black_box(owner(key).is_some());
+                }
+            });
         });
         group.finish();
     }

@@ -22,7 +22,7 @@ pub use mapping_jobs::{EdgeAction, EdgeChange, EdgeDetails, MappedScope, Mapping
 pub use planned::Planned;
 pub use saved_plan::{PlannedJob, SavedPlan};
 
-use crate::store::{Snapshot, Store, StoreError};
+use crate::store::{Snapshot, Store, StoreError, WriteBehind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -157,7 +157,11 @@ impl Database {
         };
         let (value, folded) = match &self.injected {
             Some(store) => run(store),
-            None => run(&Store::open_writer(&self.path)?),
+            None => {
+                let store = Store::open_writer(&self.path)?;
+                let _behind = WriteBehind::start(&self.path);
+                run(&store)
+            }
         }?;
         for job in folded {
             self.forget_job(job);

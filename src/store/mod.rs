@@ -4,6 +4,7 @@
 //! transaction, staging of uploads, and the check of it all. What does not: any decision about
 //! what should be in the graph. `sync` decides; the store keeps.
 
+mod behind;
 mod body;
 mod check;
 mod codec;
@@ -20,6 +21,7 @@ mod tables;
 mod tiles;
 mod writer;
 
+pub use behind::WriteBehind;
 pub use body::{BodyPacker, read as read_body, write as write_body};
 pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value};
 pub use error::StoreError;

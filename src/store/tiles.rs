@@ -247,48 +247,56 @@ fn rows<const N: usize, T: Entry<N>>(
 
 /// Where each row begins, if every one takes as many entries as fit a page; one row at least.
 fn cut<const N: usize, T: Entry<N>>(entries: &[T]) -> Vec<usize> {
-    let all = entries.iter().fold(Ranges::default(), |ranges, entry| ranges.with(entry.columns()));
-    if all.size(entries.len(), T::FIXED) <= CONTENTS_MAX {
-        return vec![0];
-    }
     let mut starts = vec![0];
-    let mut start = 0;
-    let mut ranges = Ranges::default();
+    let mut row = Fit::new(T::FIXED);
     for (i, entry) in entries.iter().enumerate() {
-        ranges = ranges.with(entry.columns());
-        if i > start && ranges.size(i - start + 1, T::FIXED) > CONTENTS_MAX {
+        row.add(entry.columns());
+        if row.size() > CONTENTS_MAX && row.entries > 1 {
             starts.push(i);
-            start = i;
-            ranges = Ranges::default().with(entry.columns());
+            row = Fit::new(T::FIXED);
+            row.add(entry.columns());
         }
     }
     starts
 }
 
-/// The least and the greatest value of each column.
-struct Ranges([(u64, u64); 4]);
-
-impl Default for Ranges {
-    fn default() -> Ranges {
-        Ranges([(u64::MAX, 0); 4])
-    }
+/// How much the contents of a row take at most, while entries are added.
+struct Fit {
+    fixed: usize,
+    entries: usize,
+    /// The least and the greatest value of each column.
+    ranges: [(u64, u64); 4],
+    widths: [usize; 4],
+    /// Bits of an entry in all columns.
+    bits: usize,
 }
 
-impl Ranges {
-    #[inline]
-    fn with(mut self, values: [u64; 4]) -> Ranges {
-        for ((low, high), value) in self.0.iter_mut().zip(values) {
-            (*low, *high) = ((*low).min(value), (*high).max(value));
-        }
-        self
+impl Fit {
+    fn new(fixed: usize) -> Fit {
+        Fit { fixed, entries: 0, ranges: [(u64::MAX, 0); 4], widths: [1; 4], bits: 4 }
     }
 
-    /// Bytes that the contents with so many rows take at most.
-    fn size(&self, rows: usize, fixed: usize) -> usize {
-        let columns = self
-            .0
-            .iter()
-            .map(|(low, high)| (rows * width_of(high.saturating_sub(*low))).div_ceil(8) + 12);
-        columns.sum::<usize>() + rows * fixed
+    #[inline]
+    fn add(&mut self, values: [u64; 4]) {
+        self.entries += 1;
+        for column in 0..4 {
+            let (low, high) = &mut self.ranges[column];
+            (*low, *high) = ((*low).min(values[column]), (*high).max(values[column]));
+            let range = *high - *low;
+            let width = &mut self.widths[column];
+            // Rarely: most values lie where others do.
+            if *width < 64 && range >> *width > 0 {
+                self.bits -= *width;
+                *width = width_of(range);
+                self.bits += *width;
+            }
+        }
+    }
+
+    #[inline]
+    fn size(&self) -> usize {
+        /// Length, form and base of each column, and what its last byte has no use for.
+        const AROUND: usize = 5 + 4 * 13;
+        AROUND + self.entries * self.fixed + (self.entries * self.bits).div_ceil(8)
     }
 }
