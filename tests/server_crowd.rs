@@ -348,8 +348,10 @@ fn slow_job(server: &Server, scope: &str) -> String {
         for i in 0..6 {
             let job = &job;
             threads.spawn(move || {
-                let sent = batch("slow", i, 10_000, 1);
-                server.post(&format!("{job}/entities"), &sent).ok();
+                for part in 0..4 {
+                    let sent = batch("slow", i * 4 + part, 10_000, 1);
+                    server.post(&format!("{job}/entities"), &sent).ok();
+                }
             });
         }
     });
@@ -391,7 +393,7 @@ fn reads_and_uploads_go_on_while_a_job_is_finalized() {
         }
         assert!(turns > 1 && told, "{turns} turns of reading and uploading meanwhile");
         let done = finalize.join().expect("it ends");
-        assert_eq!(done["job"]["numEntitiesCreated"], 60_000);
+        assert_eq!(done["job"]["numEntitiesCreated"], 240_000);
         for other in others {
             assert_eq!(other.join().expect("it ends"), "FINISHED");
         }
@@ -399,7 +401,7 @@ fn reads_and_uploads_go_on_while_a_job_is_finalized() {
         assert!(uploaded.as_u64() >= Some(last as u64));
     });
     // At once after the acknowledgement everybody sees it.
-    assert_eq!(state(server, "slow").0, 60_000);
+    assert_eq!(state(server, "slow").0, 240_000);
 }
 
 #[test]
@@ -418,7 +420,7 @@ fn a_server_that_is_asked_to_stop_ends_what_it_began() {
     assert_eq!(server.ended(), Some(0));
     let folder = server.kill();
     let again = Server::in_folder(folder, &[]);
-    assert_eq!(state(&again, "slow").0, 60_000);
+    assert_eq!(state(&again, "slow").0, 240_000);
 }
 
 #[test]

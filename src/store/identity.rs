@@ -98,7 +98,7 @@ impl<'a> IdentityRow<'a> {
             id: IdHash(self.hashes.get(i)),
             digest: u64::from_le_bytes(self.digests[i]),
             number: (packed / 2) as u32,
-            live: packed % 2 == 0,
+            live: packed.is_multiple_of(2),
         }
     }
 

@@ -279,11 +279,10 @@ impl Fit {
     #[inline]
     fn add(&mut self, values: [u64; 4]) {
         self.entries += 1;
-        for column in 0..4 {
-            let (low, high) = &mut self.ranges[column];
-            (*low, *high) = ((*low).min(values[column]), (*high).max(values[column]));
+        let columns = self.ranges.iter_mut().zip(&mut self.widths).zip(values);
+        for (((low, high), width), value) in columns {
+            (*low, *high) = ((*low).min(value), (*high).max(value));
             let range = *high - *low;
-            let width = &mut self.widths[column];
             // Rarely: most values lie where others do.
             if *width < 64 && range >> *width > 0 {
                 self.bits -= *width;
