@@ -14,7 +14,6 @@
 use super::StoreError;
 use super::codec::{seal, unseal};
 use super::column::width_of;
-use super::tables::Definition;
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle};
 
@@ -147,16 +146,15 @@ struct Edited<'e, const N: usize, E> {
 /// Merges `edits`, which ascend by `at`, into the tiles of a space.
 ///
 /// `merge` gets the contents of a tile, if there are any, and its edits, and returns all entries
-/// that are to be there; `None` if the contents are damaged or do not have what is edited.
+/// that are to be there, or what is wrong with the contents.
 pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     table: &mut Table<'_, Bytes, Bytes>,
-    definition: Definition,
     space: &[u8],
     edits: &[E],
     at: impl Fn(&E) -> [u8; N],
     merge: impl Fn(Option<&[u8]>, &[E]) -> Result<Vec<T>, &'static str> + Sync,
 ) -> Result<(), StoreError> {
-    debug_assert_eq!(table.name(), definition.name());
+    debug_assert_eq!(table.name(), T::TABLE);
     let name = T::TABLE;
     let mut rest = edits;
     while !rest.is_empty() {

@@ -102,7 +102,7 @@ impl Writer {
         let mut table = self.transaction.open_table(tables::IDENTITY)?;
         let space = tables::identity_space(kind, scope);
         let at = |(id, _): &(IdHash, Option<Identity>)| id.0.to_be_bytes();
-        tiles::edit(&mut table, tables::IDENTITY, &space, edits, at, |contents, edits| {
+        tiles::edit(&mut table, &space, edits, at, |contents, edits| {
             let stored = match contents {
                 Some(contents) => IdentityRow::parse(contents).ok_or("contents make no sense")?,
                 None => IdentityRow::default(),
@@ -194,7 +194,7 @@ impl Writer {
                 let mut ordered: Vec<(Standing, bool)> =
                     edits.par_iter().map(standing).filter(here).collect();
                 ordered.par_sort_unstable();
-                tiles::edit(&mut table, tables::ADJACENCY, &space, &ordered, at, merge_edges)?;
+                tiles::edit(&mut table, &space, &ordered, at, merge_edges)?;
             }
         }
         Ok(())
@@ -398,6 +398,170 @@ impl StoredHeads<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Adjacency;
+    use crate::store::{Snapshot, Store};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// A store in memory with numbers for so many entities, at revision 2.
+    fn store(entities: u32) -> Store {
+        let store = Store::with_backend(redb::backends::InMemoryBackend::new(), 7).unwrap();
+        let mut writer = store.begin_write(1).unwrap();
+        writer.take_numbers(Kind::Entity, entities as usize).unwrap();
+        writer.commit().unwrap();
+        store
+    }
+
+    /// Numbers that look random and are the same each time.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888);
+            (self.0 >> 33) % n
+        }
+    }
+
+    type Model = BTreeSet<(u32, u32, u32, u32)>;
+
+    fn check_edges(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
+        for direction in [Direction::Out, Direction::In] {
+            let mut expected: Vec<Standing> = model
+                .iter()
+                .map(|&(from, to, verb, relationship)| match direction {
+                    Direction::Out => (from, Edge { other: to, verb, relationship }),
+                    Direction::In => (to, Edge { other: from, verb, relationship }),
+                })
+                .collect();
+            expected.sort_unstable();
+            let mut all = Vec::new();
+            snapshot.for_each_edge_of_all(direction, |at, edge| all.push((at, edge))).unwrap();
+            prop_assert_eq!(&all, &expected);
+            for entity in (0..4000).step_by(97).chain([0, 1, 2, 3999]) {
+                let mut one = Vec::new();
+                snapshot.for_each_edge(entity, direction, |edge| one.push((entity, edge))).unwrap();
+                let known = expected.iter().filter(|(at, _)| *at == entity).copied();
+                prop_assert_eq!(one, known.collect::<Vec<_>>());
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn edges_are_found_whatever_was_added_and_removed(
+            rounds in prop::collection::vec((0..3usize, 0..2500u32, any::<u64>()), 1..6),
+        ) {
+            let store = store(4000);
+            let mut model = Model::new();
+            for (revision, (shape, count, seed)) in (2..).zip(rounds) {
+                let mut random = Random(seed);
+                // A hub, a crowd, and edges spread thinly.
+                let sources = [1, 40, 4000][shape];
+                let gone: Vec<_> =
+                    model.iter().filter(|_| random.below(3) == 0).copied().collect();
+                let come: Vec<_> = (0..count)
+                    .map(|i| {
+                        let (from, to) = (random.below(sources) as u32, random.below(4000) as u32);
+                        (from, to, random.below(4) as u32, (revision as u32) * 10_000 + i)
+                    })
+                    .collect();
+                let edit = |add| {
+                    move |&(from, to, verb, relationship): &(u32, u32, u32, u32)| EdgeEdit {
+                        from, to, verb, relationship, add,
+                    }
+                };
+                let edits: Vec<EdgeEdit> =
+                    gone.iter().map(edit(false)).chain(come.iter().map(edit(true))).collect();
+                let mut writer = store.begin_write(revision).unwrap();
+                writer.edit_adjacency(&edits).unwrap();
+                writer.commit().unwrap();
+                gone.iter().for_each(|edge| { model.remove(edge); });
+                model.extend(come);
+                check_edges(&store.snapshot().unwrap(), &model)?;
+            }
+        }
+
+        #[test]
+        fn identities_are_found_whatever_was_put_and_removed(
+            rounds in prop::collection::vec((0..2000u32, any::<u64>()), 1..5),
+        ) {
+            let store = store(1);
+            let mut model: BTreeMap<IdHash, Identity> = BTreeMap::new();
+            for (revision, (count, seed)) in (2..).zip(rounds) {
+                let mut random = Random(seed);
+                let mut edits: BTreeMap<IdHash, Option<Identity>> = BTreeMap::new();
+                for id in model.keys().filter(|_| random.below(3) == 0) {
+                    edits.insert(*id, None);
+                }
+                for number in 0..count {
+                    let id = IdHash(random.below(1 << 31) << 33 | random.below(1 << 31));
+                    let (digest, live) = (random.below(1 << 30), random.below(2) == 0);
+                    edits.insert(id, Some(Identity { id, digest, number, live }));
+                }
+                let mut writer = store.begin_write(revision).unwrap();
+                let ordered: Vec<_> = edits.iter().map(|(id, put)| (*id, *put)).collect();
+                writer.edit_identity(Kind::Entity, 3, &ordered).unwrap();
+                writer.commit().unwrap();
+                for (id, put) in edits {
+                    match put {
+                        Some(identity) => model.insert(id, identity),
+                        None => model.remove(&id),
+                    };
+                }
+                let snapshot = store.snapshot().unwrap();
+                let mut all = Vec::new();
+                snapshot.for_each_identity(Kind::Entity, 3, |identity| all.push(identity)).unwrap();
+                prop_assert_eq!(&all, &model.values().copied().collect::<Vec<_>>());
+                for id in model.keys().step_by(37) {
+                    let next = IdHash(id.0 + 1);
+                    for id in [*id, next] {
+                        let found = snapshot.find_hash(Kind::Entity, 3, id).unwrap();
+                        prop_assert_eq!(found, model.get(&id).copied());
+                    }
+                }
+                prop_assert_eq!(snapshot.find_hash(Kind::Relationship, 3, IdHash(9)).unwrap(), None);
+                prop_assert_eq!(snapshot.find_hash(Kind::Entity, 2, IdHash(9)).unwrap(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_row_of_adjacency_is_noticed_wherever_it_was() {
+        let edits: Vec<EdgeEdit> = (0..4000)
+            .map(|i| EdgeEdit { from: i % 400, to: i, verb: 1, relationship: i * 7, add: true })
+            .collect();
+        let fresh = || {
+            let store = store(4000);
+            let mut writer = store.begin_write(2).unwrap();
+            writer.edit_adjacency(&edits).unwrap();
+            writer.commit().unwrap();
+            store
+        };
+        let rows = |store: &Store| -> Vec<Vec<u8>> {
+            let writer = store.begin_write(3).unwrap();
+            let table = writer.transaction.open_table(tables::ADJACENCY).unwrap();
+            table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
+        };
+        let keys = rows(&fresh());
+        assert!(keys.len() > 6, "{} rows", keys.len());
+        for key in keys {
+            let store = fresh();
+            let writer = store.begin_write(3).unwrap();
+            writer.transaction.open_table(tables::ADJACENCY).unwrap().remove(&key[..]).unwrap();
+            writer.commit().unwrap();
+            let snapshot = store.snapshot().unwrap();
+            let of = |direction| snapshot.for_each_edge_of_all(direction, |_, _| {});
+            assert!(of(Direction::Out).is_err() || of(Direction::In).is_err());
+            let one = |entity| {
+                let both = [Direction::Out, Direction::In];
+                both.into_iter().any(|d| snapshot.for_each_edge(entity, d, |_| {}).is_err())
+            };
+            assert!((0..4000).any(one), "no question met the lost row");
+        }
+    }
 
     #[test]
     fn pieces_cover_every_entity_once_and_ascend() {
