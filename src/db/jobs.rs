@@ -244,18 +244,9 @@ impl Database {
         check_scope(&request.scope)?;
         let spec = JobSpec {
             id: request.id.unwrap_or_else(Uuid::now_v7),
-            source: request.source.clone(),
-            mode: request.mode,
-            scope: request.scope.clone(),
-            started: now(),
             ignore_duplicates: request.ignore_duplicates,
-            one_upload: false,
-            partial_types: Vec::new(),
-            allow_deletes: None,
-            edge_limits: None,
-            mapping: None,
-            mapped_for: None,
             any_scope: request.any_scope && request.mode == Mode::Patch,
+            ..JobSpec::new(&request.source, request.mode, &request.scope, now())
         };
         let id = spec.id;
         let report = spec.report(Status::AwaitingUploads);
@@ -438,19 +429,8 @@ impl Database {
     pub fn edit(&self, edit: &Edit) -> Result<JobReport, Error> {
         check_scope(&edit.scope)?;
         let spec = JobSpec {
-            id: Uuid::now_v7(),
-            source: edit.source.clone(),
-            mode: Mode::CreateOrUpdate,
-            scope: edit.scope.clone(),
-            started: now(),
-            ignore_duplicates: false,
             one_upload: true,
-            partial_types: Vec::new(),
-            allow_deletes: None,
-            edge_limits: None,
-            mapping: None,
-            mapped_for: None,
-            any_scope: false,
+            ..JobSpec::new(&edit.source, Mode::CreateOrUpdate, &edit.scope, now())
         };
         let rules = BatchRules {
             mode: spec.mode,
@@ -910,19 +890,11 @@ impl Database {
 impl SyncRequest {
     fn job(&self, scope: &str) -> JobInput {
         JobInput::new(JobSpec {
-            id: Uuid::now_v7(),
-            source: self.source.clone(),
-            mode: self.mode,
-            scope: scope.to_owned(),
-            started: now(),
             ignore_duplicates: self.ignore_duplicates,
             one_upload: true,
             partial_types: self.partial_types.clone(),
             allow_deletes: self.allow_deletes,
-            edge_limits: None,
-            mapping: None,
-            mapped_for: None,
-            any_scope: false,
+            ..JobSpec::new(&self.source, self.mode, scope, now())
         })
     }
 }

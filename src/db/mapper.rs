@@ -397,20 +397,13 @@ impl Database {
             partial_types.extend(types.map(|number| snapshot.name(*number).to_owned()));
         }
         let spec = JobSpec {
-            id: Uuid::now_v7(),
-            source: "system-mapper".into(),
-            mode: Mode::Diff,
-            scope: ours.clone(),
-            started: now(),
             ignore_duplicates: true,
             one_upload: true,
             partial_types,
             // Nothing mapped any more is no empty upload: the job itself may have brought much.
             allow_deletes: Some(job.spec.allow_deletes.unwrap_or(0).max(MIN_DELETES)),
-            edge_limits: None,
-            mapping: None,
             mapped_for: Some(job.spec.id),
-            any_scope: false,
+            ..JobSpec::new("system-mapper", Mode::Diff, &ours, now())
         };
         let mut search = Search {
             snapshot: &snapshot,

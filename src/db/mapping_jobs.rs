@@ -12,7 +12,6 @@ use crate::sync::{
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// A mapping that is to run as a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -265,19 +264,10 @@ impl Database {
             return Err(SyncError::faults(&inputs, faults).into());
         }
         let spec = JobSpec {
-            id: Uuid::now_v7(),
-            source: "api".into(),
-            mode: Mode::CrossScope,
-            scope: job.scope.clone(),
-            started: now(),
-            ignore_duplicates: false,
             one_upload: true,
-            partial_types: Vec::new(),
-            allow_deletes: None,
             edge_limits: Some(job.limits.clone()),
             mapping: Some(job.mapping.clone()),
-            mapped_for: None,
-            any_scope: false,
+            ..JobSpec::new("api", Mode::CrossScope, &job.scope, now())
         };
         let empty = || JobInput::new(spec.clone());
         let mut jobs = BTreeMap::from([(job.scope.clone(), empty())]);

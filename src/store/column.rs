@@ -141,15 +141,7 @@ impl<'a> Column<'a> {
         match *self {
             Column::Constant(base) => base,
             Column::Step(base, step) => base.wrapping_add(step.wrapping_mul(row as u64)),
-            Column::Packed(base, width, bytes) => {
-                let bit = row * width;
-                // A whole word of which the rest is cut off, unless it would end behind the column.
-                let word = match bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) {
-                    Some(word) => u64::from_le_bytes(*word),
-                    None => last_word(bytes, bit / 8),
-                };
-                base.wrapping_add(word >> (bit % 8) & mask(width))
-            }
+            Column::Packed(base, width, bytes) => base.wrapping_add(packed_at(bytes, width, row)),
             Column::Sparse(base, rows, values) => match search(rows, row as u32) {
                 Some(i) => {
                     let mut word = [0; 8];
@@ -200,6 +192,18 @@ impl<'a> Column<'a> {
         }
     }
 
+    /// The first of `rows` rows, which ascend, whose value is not below `value`; `rows` if there is
+    /// none.
+    #[inline]
+    pub fn first_from(&self, rows: usize, value: u64) -> usize {
+        let (mut lo, mut hi) = (0, rows);
+        while lo < hi {
+            let mid = (lo + hi) / 2;
+            if self.get(mid) < value { lo = mid + 1 } else { hi = mid }
+        }
+        lo
+    }
+
     /// The value at `row` as a number of something, which always fits 32 bits.
     #[inline]
     pub fn get32(&self, row: usize) -> u32 {
@@ -216,17 +220,21 @@ fn last_word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(word)
 }
 
+/// The value at `row` of a packed column, as the difference to its base.
+#[inline]
+fn packed_at(bytes: &[u8], width: usize, row: usize) -> u64 {
+    let bit = row * width;
+    // A whole word of which the rest is cut off, unless it would end behind the column.
+    let word = match bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) {
+        Some(word) => u64::from_le_bytes(*word),
+        None => last_word(bytes, bit / 8),
+    };
+    word >> (bit % 8) & mask(width)
+}
+
 /// The first `rows` values of a packed column, as differences to its base.
 fn unpacked(width: usize, bytes: &[u8], rows: usize) -> impl Iterator<Item = u64> {
-    let mask = mask(width);
-    (0..rows).map(move |row| {
-        let bit = row * width;
-        let word = match bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) {
-            Some(word) => u64::from_le_bytes(*word),
-            None => last_word(bytes, bit / 8),
-        };
-        word >> (bit % 8) & mask
-    })
+    (0..rows).map(move |row| packed_at(bytes, width, row))
 }
 
 fn search(rows: &[u8], row: u32) -> Option<usize> {

@@ -109,12 +109,8 @@ impl<'a> IdentityRow<'a> {
 
     /// The entry with this hash.
     pub fn find(&self, id: IdHash) -> Option<Identity> {
-        let (mut lo, mut hi) = (0, self.len);
-        while lo < hi {
-            let mid = (lo + hi) / 2;
-            if self.hashes.get(mid) < id.0 { lo = mid + 1 } else { hi = mid }
-        }
-        (lo < self.len && self.hashes.get(lo) == id.0).then(|| self.get(lo))
+        let at = self.hashes.first_from(self.len, id.0);
+        (at < self.len && self.hashes.get(at) == id.0).then(|| self.get(at))
     }
 }
 

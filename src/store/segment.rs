@@ -85,23 +85,13 @@ impl<'a> Segment<'a> {
         cursor.0.is_empty().then_some(Segment { len, columns })
     }
 
-    /// The first edge that stands at this entity or behind it.
-    fn start(&self, entity: u32) -> usize {
-        let (mut lo, mut hi) = (0, self.len);
-        while lo < hi {
-            let mid = (lo + hi) / 2;
-            if self.columns[0].get32(mid) < entity { lo = mid + 1 } else { hi = mid }
-        }
-        lo
-    }
-
     /// The edges of the entities in `range`, in order.
     pub fn of(self, range: Range<u32>) -> impl Iterator<Item = Standing> + 'a {
         let edge = move |at| {
             let [entity, other, verb, relationship] = self.columns.map(|c| c.get32(at));
             (entity, Edge { other, verb, relationship })
         };
-        (self.start(range.start)..self.len)
+        (self.columns[0].first_from(self.len, range.start.into())..self.len)
             .map(edge)
             .take_while(move |(entity, _)| range.contains(entity))
     }

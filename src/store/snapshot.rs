@@ -171,14 +171,14 @@ pub struct Snapshot {
     _transaction: ReadTransaction,
 }
 
-/// Unpacked blocks of bodies kept in memory, at most 256 KB each: objects in the order of their
+/// Unpacked blocks of bodies kept in memory, at most 288 KiB each: objects in the order of their
 /// numbers come back to the same blocks again and again.
 const BODY_CACHE_MAX: usize = 256;
 
 /// Such blocks while a scan goes through them in order: it comes back to the last few alone.
 const SCAN_CACHE_MAX: usize = 8;
 
-/// Chunks of heads kept in memory before the cache starts anew; their pages are 16 KiB mostly.
+/// Chunks of heads kept in memory before the cache starts anew; their pages are 4 KiB mostly.
 const HEAD_CACHE_MAX: usize = 2048;
 
 /// Chunks of heads in memory: the last of each kind, and those that were asked for a second time

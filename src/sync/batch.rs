@@ -585,9 +585,10 @@ impl<'a> Record<'a> {
         std::str::from_utf8(c.0).ok()
     }
 
-    /// The key of a relationship, made from its ends where it is not given.
-    pub fn relationship_key(&self, names: &[String]) -> String {
-        if self.key.is_empty() {
+    /// The key: of a relationship made from its ends where it is not given, of an entity that is
+    /// named by its id alone empty. `names` are those of the batch.
+    pub fn full_key(&self, kind: Kind, names: &[String]) -> String {
+        if kind == Kind::Relationship && self.key.is_empty() {
             let class = &names[self.class as usize];
             return default_relationship_key(self.ends[0], class, self.ends[1]);
         }

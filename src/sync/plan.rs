@@ -65,6 +65,25 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// A new job that is like most: nothing is restricted, nothing allowed beyond the rule.
+    pub fn new(source: &str, mode: Mode, scope: &str, started: i64) -> JobSpec {
+        JobSpec {
+            id: Uuid::now_v7(),
+            source: source.to_owned(),
+            mode,
+            scope: scope.to_owned(),
+            started,
+            ignore_duplicates: false,
+            one_upload: false,
+            partial_types: Vec::new(),
+            allow_deletes: None,
+            edge_limits: None,
+            mapping: None,
+            mapped_for: None,
+            any_scope: false,
+        }
+    }
+
     /// The report of a job to which nothing has happened yet.
     pub fn report(&self, status: Status) -> JobReport {
         JobReport {
@@ -581,10 +600,7 @@ impl Planner<'_> {
         let records = self.stage.records(staged.frame)?;
         let record = Record::read(kind, &records, (staged.offset, staged.len))
             .ok_or(SyncError::damaged_stage())?;
-        Ok(match kind {
-            Kind::Entity => record.key.to_owned(),
-            Kind::Relationship => record.relationship_key(self.stage.names(staged.frame)),
-        })
+        Ok(record.full_key(kind, self.stage.names(staged.frame)))
     }
 
     /// Adds the deletions that the upload asks for by name; what it uploads as well, stays.
@@ -977,27 +993,20 @@ impl Planner<'_> {
             },
         );
         self.check_keys(&mut decisions, staged)?;
-        let mut failure = None;
-        decisions.retain(|decision| match *decision {
-            Decision::Change(i, known) if !cascade.contains(&known.number) && failure.is_none() => {
-                let digests = self
-                    .stored_digest(Kind::Relationship, known.number)
-                    .and_then(|stored| Ok((stored, self.uploaded_digest(&staged[i])?)));
-                let equal = match digests {
-                    Ok((stored, uploaded)) => stored == uploaded,
-                    Err(e) => {
-                        failure = Some(e);
-                        false
-                    }
-                };
-                same += u64::from(equal);
-                !equal
+        let mut kept = 0;
+        for at in 0..decisions.len() {
+            if let Decision::Change(i, known) = decisions[at]
+                && !self.cascade.contains(&known.number)
+                && self.stored_digest(Kind::Relationship, known.number)?
+                    == self.uploaded_digest(&staged[i])?
+            {
+                same += 1;
+                continue;
             }
-            _ => true,
-        });
-        if let Some(e) = failure {
-            return Err(e);
+            decisions[kept] = decisions[at];
+            kept += 1;
         }
+        decisions.truncate(kept);
         report.relationships.unchanged = same;
         if let Some(known) = &job.known {
             self.count_seen(Kind::Relationship, spec, known, report)?;
@@ -1237,10 +1246,7 @@ impl Planner<'_> {
             let record = Record::read(kind, &records, (staged.offset, staged.len))
                 .ok_or(SyncError::damaged_stage())?;
             if report.skipped.len() < SKIPPED_LISTED {
-                let key = match kind {
-                    Kind::Entity => record.key.to_owned(),
-                    Kind::Relationship => record.relationship_key(names),
-                };
+                let key = record.full_key(kind, names);
                 let place = self.inputs.place(record.place);
                 report.skipped.push(Skipped { key, place, reason });
             }
@@ -1454,10 +1460,7 @@ impl Planner<'_> {
             let deletes = changes.iter().filter(|c| c.action == Action::Delete);
             for change in deletes.take(50 - keys.len()) {
                 if let Some(head) = self.snapshot.head(kind, change.number)? {
-                    keys.push(match kind {
-                        Kind::Entity => head.key.to_string(),
-                        Kind::Relationship => self.snapshot.relationship_key(&head)?,
-                    });
+                    keys.push(self.snapshot.key_of(kind, &head)?);
                 }
             }
         }

@@ -4,7 +4,6 @@ use super::{BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, Mode, SyncError
 use crate::graph::{IdHash, Kind, Place};
 use crate::store::Store;
 use crate::store::staging::Stage;
-use uuid::Uuid;
 
 const SEED: u64 = 7;
 
@@ -44,19 +43,8 @@ impl Bench {
         let mut stage = Stage::spool(self.folder.path());
         stage.append(&mut batch)?;
         let mut job = JobInput::new(JobSpec {
-            id: Uuid::now_v7(),
-            source: "test".into(),
-            mode: Mode::Diff,
-            scope: "s".into(),
-            started: 0,
             ignore_duplicates: latest,
-            one_upload: false,
-            partial_types: Vec::new(),
-            allow_deletes: None,
-            edge_limits: None,
-            mapping: None,
-            mapped_for: None,
-            any_scope: false,
+            ..JobSpec::new("test", Mode::Diff, "s", 0)
         });
         job.entities = batch.entities;
         job.relationships = batch.relationships;
