@@ -4,6 +4,7 @@ mod cli;
 
 use cli::{World, entities, entity};
 use std::time::Duration;
+use tombolo::store::Store;
 
 #[test]
 fn a_mass_deletion_is_held_and_approve_applies_exactly_it() {
@@ -64,6 +65,53 @@ fn undo_restores_exactly_what_one_job_deleted() {
     assert_eq!(report["relationships"]["deleted"], 1);
     world.run(&["job", "undo", report["id"].as_str().unwrap()]).ok();
     assert_eq!(keys(world.dump()), before);
+    world.run(&["verify"]).ok();
+}
+
+#[test]
+fn few_changed_edges_lie_beside_the_others_until_compact() {
+    let world = World::new();
+    // A chain, of which the first edges skip some entities.
+    let rows = |changed: usize| {
+        let edge = |i| {
+            let to = if i < changed { i + 50 } else { i + 1 };
+            format!(
+                "{{\"_key\":\"e{i}\",\"_type\":\"t\",\"_class\":\"HAS\",\
+                 \"_fromEntityKey\":\"u{i}\",\"_toEntityKey\":\"u{to}\"}}\n"
+            )
+        };
+        entities("u", 400) + &(0..320).map(edge).collect::<String>()
+    };
+    let edges = || {
+        let store = Store::open_reader(&world.path("tombolo.redb")).unwrap();
+        let [with, against] = store.snapshot().unwrap().meta().edges;
+        assert_eq!(with, against);
+        (with.base, with.delta)
+    };
+    let reached = || {
+        let said = world.run(&["blast-radius", "u2", "--depth", "400", "-o", "json"]).ok();
+        said.out.matches("\"u").count()
+    };
+    let mut seen = Vec::new();
+    for changed in [0, 4, 1, 4] {
+        world.sync("okta", "diff", &rows(changed)).ok();
+        world.run(&["verify"]).ok();
+        seen.push((edges(), reached()));
+    }
+    assert_eq!(
+        seen.iter().map(|(edges, _)| *edges).collect::<Vec<_>>(),
+        [
+            (320, 0),
+            (320, 8),
+            // Eight and six would be more than a 32nd.
+            (320, 0),
+            (320, 6),
+        ]
+    );
+    assert_ne!(seen[0].1, seen[1].1);
+    assert_eq!(seen[1].1, seen[3].1);
+    world.run(&["compact"]).ok();
+    assert_eq!((edges(), reached()), ((320, 0), seen[3].1));
     world.run(&["verify"]).ok();
 }
 

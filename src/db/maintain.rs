@@ -148,8 +148,8 @@ impl Database {
         }
     }
 
-    /// Rewrites property blocks that hold dead records and gives unused space back; returns the
-    /// size of the file before and after, in bytes.
+    /// Rewrites property blocks that hold dead records, merges deltas of adjacency and gives unused
+    /// space back; returns the size of the file before and after, in bytes.
     pub fn compact(&self) -> Result<(u64, u64), Error> {
         let _turn = self.turn();
         let size = || std::fs::metadata(&self.path).map(|m| m.len()).map_err(super::io);
@@ -162,11 +162,15 @@ impl Database {
                 kinds.into_iter().filter(|&k| row.dead[k as usize] > 0).map(|k| (scope, k)),
             );
         }
-        let revision = snapshot.meta().revision;
+        let meta = snapshot.meta();
         drop(snapshot);
-        if !stale.is_empty() {
-            self.write(revision, |writer, snapshot| {
-                stale.iter().try_for_each(|&(scope, kind)| repack(writer, snapshot, scope, kind))
+        let deltas = meta.edges.iter().any(|counts| counts.delta > 0);
+        if !stale.is_empty() || deltas {
+            self.write(meta.revision, |writer, snapshot| {
+                stale
+                    .iter()
+                    .try_for_each(|&(scope, kind)| repack(writer, snapshot, scope, kind))?;
+                Ok(writer.merge_adjacency()?)
             })?;
         }
         // The engine frees pages two commits after they were given up, and moves some each time.

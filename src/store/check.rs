@@ -32,7 +32,8 @@ impl Snapshot {
     ///
     /// Checks: each head has its identity and each identity its head, with the same id and state;
     /// each body can be read; each live relationship stands between live entities and in the
-    /// adjacency of both, once, and nothing else does; counts agree; jobs can be read.
+    /// adjacency of both, once, and nothing else does, and deltas fit their bases; counts agree; jobs
+    /// can be read.
     pub fn verify(&self) -> Vec<String> {
         let mut problems = Problems { listed: Vec::new(), more: 0 };
         let mut counts: FxHashMap<(u32, Kind), Counts> = FxHashMap::default();
@@ -149,6 +150,7 @@ impl Snapshot {
                 }
             }
             live.sort_unstable();
+            problems.keep(self.verify_delta(direction));
             let mut stored = Vec::with_capacity(live.len());
             problems.keep(self.for_each_edge_of_all(direction, |at, edge| stored.push((at, edge))));
             if stored != live {

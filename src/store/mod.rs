@@ -9,6 +9,7 @@ mod body;
 mod check;
 mod codec;
 mod column;
+mod edges;
 mod error;
 mod heads;
 mod identity;
@@ -27,7 +28,8 @@ pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value
 pub use error::StoreError;
 pub use heads::{Head, NO_BODY};
 pub use identity::Identity;
-pub use rows::{Counts, Dictionary, JobRow, Meta, ScopeRow, split_classes};
+pub use rows::{Counts, Dictionary, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
+pub use segment::Standing;
 pub use snapshot::{Facts, Snapshot};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
@@ -222,7 +224,14 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
         transaction.open_table(table)?;
     }
     transaction.open_table(tables::META)?.insert(tables::ROOM_KEY, &[0; tables::ROOM][..])?;
-    let meta = Meta { revision: 0, digest_seed, next_number: [0, 0], next_job: 0, names: 0 };
+    let meta = Meta {
+        revision: 0,
+        digest_seed,
+        next_number: [0, 0],
+        next_job: 0,
+        names: 0,
+        edges: Default::default(),
+    };
     let mut names = Dictionary::default();
     names.push("");
     Writer::new(transaction, meta, names).commit()

@@ -8,6 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// How many edges are stored in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EdgeCounts {
+    /// Edges of the base.
+    pub base: u32,
+    /// Entries of the delta.
+    pub delta: u32,
+}
+
 /// Counters of the whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -21,6 +30,8 @@ pub struct Meta {
     pub next_job: u32,
     /// How many names there are.
     pub names: u32,
+    /// The edges with the arrows, and those against them.
+    pub edges: [EdgeCounts; 2],
 }
 
 impl Meta {
@@ -30,10 +41,13 @@ impl Meta {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(40);
+        let mut out = Vec::with_capacity(64);
         out.extend_from_slice(&self.revision.to_le_bytes());
         out.extend_from_slice(&self.digest_seed.to_le_bytes());
         for n in [self.next_number[0], self.next_number[1], self.next_job, self.names] {
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        for n in self.edges.iter().flat_map(|counts| [counts.base, counts.delta]) {
             out.extend_from_slice(&n.to_le_bytes());
         }
         out
@@ -41,14 +55,20 @@ impl Meta {
 
     pub(super) fn decode(payload: &[u8]) -> Option<Meta> {
         let mut c = Cursor(payload);
-        Some(Meta {
+        let meta = Meta {
             revision: c.u64()?,
             digest_seed: c.u64()?,
             next_number: [c.u32()?, c.u32()?],
             next_job: c.u32()?,
             names: c.u32()?,
-        })
+            edges: [edge_counts(&mut c)?, edge_counts(&mut c)?],
+        };
+        c.0.is_empty().then_some(meta)
     }
+}
+
+fn edge_counts(c: &mut Cursor<'_>) -> Option<EdgeCounts> {
+    Some(EdgeCounts { base: c.u32()?, delta: c.u32()? })
 }
 
 /// Live and deleted objects of one kind in one scope.

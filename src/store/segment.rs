@@ -8,7 +8,8 @@
 //!   contents  edges u32 | columns: entity, other, verb, relationship
 //! ```
 //!
-//! The edges of an entity lie side by side, mostly in one segment; those of a hub fill many.
+//! The edges of an entity lie side by side, mostly in one segment; those of a hub fill many. What was
+//! edited lately lies beside them, see `edges.rs`.
 
 use super::codec::Cursor;
 use super::column::{Column, put_column};
@@ -51,15 +52,20 @@ impl Entry<16> for Standing {
     }
 
     fn encode(edges: &[Standing], out: &mut Vec<u8>) {
-        out.extend_from_slice(&(edges.len() as u32).to_le_bytes());
-        let mut values = Vec::with_capacity(edges.len());
-        let columns: [fn(&Standing) -> u32; 4] =
-            [|e| e.0, |e| e.1.other, |e| e.1.verb, |e| e.1.relationship];
-        for column in columns {
-            values.clear();
-            values.extend(edges.iter().map(|edge| u64::from(column(edge))));
-            put_column(out, &values);
-        }
+        put_segment(edges, out);
+    }
+}
+
+/// Writes the contents of a segment.
+pub fn put_segment<T: Entry<16>>(entries: &[T], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+    let mut values = Vec::with_capacity(entries.len());
+    let columns: [fn(&T) -> u64; 4] =
+        [|e| e.columns()[0], |e| e.columns()[1], |e| e.columns()[2], |e| e.columns()[3]];
+    for column in columns {
+        values.clear();
+        values.extend(entries.iter().map(column));
+        put_column(out, &values);
     }
 }
 
@@ -83,6 +89,16 @@ impl<'a> Segment<'a> {
             *column = Column::take(&mut cursor, len)?;
         }
         cursor.0.is_empty().then_some(Segment { len, columns })
+    }
+
+    /// How many edges it has.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The last entity that has edges here, if any has.
+    pub fn last(&self) -> Option<u32> {
+        Some(self.columns[0].get32(self.len.checked_sub(1)?))
     }
 
     /// The edges of the entities in `range`, in order.

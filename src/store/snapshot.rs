@@ -6,10 +6,11 @@
 use super::StoreError;
 use super::body;
 use super::codec::{Cursor, SEAL, unseal};
+use super::edges::{self, Change};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
 use super::identity::{Identity, IdentityRow};
-use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
-use super::segment::{self, Segment, Standing};
+use super::rows::{Dictionary, EdgeCounts, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
+use super::segment::Standing;
 use super::tables::{self, Definition};
 use super::tiles::{self, Tile};
 use crate::graph::{
@@ -18,7 +19,7 @@ use crate::graph::{
 };
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
 use uuid::Uuid;
@@ -81,6 +82,18 @@ enum Near {
 /// Entities of a neighbourhood that are read one by one before all are: a walk that starts in a
 /// large graph comes to most neighbourhoods once.
 const NEAR_ASKED_MAX: u32 = 8;
+
+/// What is known of the delta of one direction.
+#[derive(Default)]
+struct LazyDelta {
+    /// Reads around an entity so far.
+    asked: Cell<u32>,
+    whole: OnceCell<Vec<Change>>,
+}
+
+/// A delta is read whole when it was asked for once for so many entries: to read them takes about as
+/// long then as was spent on asking.
+const DELTA_ASKED: u32 = 256;
 
 /// What is known of the facts of one chunk of heads.
 enum ChunkFacts {
@@ -157,6 +170,8 @@ pub struct Snapshot {
     deletions: Table,
     // A query comes back to the same few chunks again and again.
     neighbourhoods: RefCell<FxHashMap<(u8, u32), Near>>,
+    /// The deltas of both directions, once they were asked for often.
+    deltas: [LazyDelta; 2],
     head_cache: RefCell<HeadCache>,
     fact_cache: RefCell<FxHashMap<(u8, u32), ChunkFacts>>,
     body_cache: RefCell<FxHashMap<BlockPlace, Rc<Block>>>,
@@ -260,6 +275,7 @@ impl Snapshot {
             scopes: open(tables::SCOPES)?,
             deletions: open(tables::DELETIONS)?,
             neighbourhoods: RefCell::default(),
+            deltas: Default::default(),
             head_cache: RefCell::default(),
             fact_cache: RefCell::default(),
             body_cache: RefCell::default(),
@@ -856,19 +872,26 @@ impl Snapshot {
         direction: Direction,
         range: Range<u32>,
     ) -> Result<Vec<Standing>, StoreError> {
-        let [[from, _], [_, to]] = [range.start, range.end - 1].map(segment::bounds);
-        let mut edges = Vec::new();
-        let mut segments = 0;
-        tiles::around(&self.adjacency, "adjacency", &[direction as u8], [&from, &to], |tile| {
-            edges.extend(Segment::parse(tile.contents)?.of(range.clone()));
-            segments += 1;
-            Some(())
-        })?;
-        if segments > 1 {
-            // They came from the last to the first.
-            edges.sort_unstable();
+        let counts = self.meta.edges[direction as usize];
+        let base = edges::base_near(&self.adjacency, direction, counts, range.clone())?;
+        if counts.delta == 0 {
+            return Ok(base);
         }
-        Ok(edges)
+        let delta = &self.deltas[direction as usize];
+        delta.asked.set(delta.asked.get().saturating_add(1));
+        let read;
+        let changes = match delta.whole.get() {
+            Some(whole) => whole,
+            None if counts.delta / DELTA_ASKED < delta.asked.get() => {
+                let whole = edges::delta(&self.adjacency, direction, counts)?;
+                delta.whole.get_or_init(|| whole)
+            }
+            None => {
+                read = edges::delta_near(&self.adjacency, direction, range.clone())?;
+                &read
+            }
+        };
+        edges::overlaid(direction, base, edges::of(changes, range))
     }
 
     fn read_neighbourhood(
@@ -895,7 +918,17 @@ impl Snapshot {
         direction: Direction,
         visit: impl FnMut(u32, Edge),
     ) -> Result<(), StoreError> {
-        read_adjacency(&self.adjacency, direction, self.meta.bound(Kind::Entity), visit)
+        read_adjacency(&self.adjacency, direction, &self.meta, visit)
+    }
+
+    /// Proves that there is no delta where the counters say so: whoever reads edges does not look.
+    pub(super) fn verify_delta(&self, direction: Direction) -> Result<(), StoreError> {
+        match self.meta.edges[direction as usize] {
+            counts @ EdgeCounts { delta: 0, .. } => {
+                edges::delta(&self.adjacency, direction, counts).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -921,20 +954,11 @@ fn owned(text: &str) -> Value<'static> {
 fn read_adjacency(
     table: &Table,
     direction: Direction,
-    bound: u32,
-    mut visit: impl FnMut(u32, Edge),
+    meta: &Meta,
+    visit: impl FnMut(u32, Edge),
 ) -> Result<(), StoreError> {
-    let mut columns = Default::default();
-    let mut known = true;
-    tiles::all(table, "adjacency", &[direction as u8], |tile: &Tile<'_, 16>| {
-        Segment::parse(tile.contents)?.for_each(&mut columns, |entity, edge| {
-            known &= entity < bound;
-            if known {
-                visit(entity, edge);
-            }
-        })?;
-        known.then_some(())
-    })
+    let counts = meta.edges[direction as usize];
+    edges::all(table, direction, counts, meta.bound(Kind::Entity), visit)
 }
 
 /// Below this many entities a second thread takes longer to start than to read.
@@ -965,14 +989,14 @@ impl Adjacency for Snapshot {
         out: impl FnMut(u32, Edge) + Send,
         into: impl FnMut(u32, Edge) + Send,
     ) -> Result<(), StoreError> {
-        let (table, bound) = (&self.adjacency, self.meta.bound(Kind::Entity));
-        if bound < THREADS_FROM {
-            read_adjacency(table, Direction::Out, bound, out)?;
-            return read_adjacency(table, Direction::In, bound, into);
+        let (table, meta) = (&self.adjacency, &self.meta);
+        if meta.bound(Kind::Entity) < THREADS_FROM {
+            read_adjacency(table, Direction::Out, meta, out)?;
+            return read_adjacency(table, Direction::In, meta, into);
         }
         std::thread::scope(|threads| {
-            let other = threads.spawn(|| read_adjacency(table, Direction::In, bound, into));
-            let with = read_adjacency(table, Direction::Out, bound, out);
+            let other = threads.spawn(|| read_adjacency(table, Direction::In, meta, into));
+            let with = read_adjacency(table, Direction::Out, meta, out);
             let against = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             with.and(against)
         })

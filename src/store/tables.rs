@@ -10,13 +10,13 @@
 //!   identity    kind u8 | scope u32 | lower bound u64 hashes, digests and numbers, see identity.rs
 //!   heads       kind u8 | chunk u32                   fixed facts by number, see heads.rs
 //!   bodies      kind u8 | scope u32 | block u32       properties, see body.rs
-//!   adjacency   direction u8 | lower bound 16 bytes   edges, see segment.rs
+//!   adjacency   direction u8 | lower bound 16 bytes   edges, see segment.rs and edges.rs
 //!   jobs        sequence number u32                   job id, source and report
 //!   deletions   job sequence u32 | kind u8            numbers that the job deleted, for undo
 //!   pins        scope u32 | hash of the entity id u64 properties pinned by OVERRIDE
 //! ```
 
-use crate::graph::{IdHash, Kind};
+use crate::graph::{Direction, IdHash, Kind};
 use redb::TableDefinition;
 
 /// All tables have keys and values of bytes: the encodings are ours, not the engine's.
@@ -78,6 +78,16 @@ pub fn deletion_key(job: u32, kind: Kind) -> [u8; 5] {
 /// The space of the identities of one kind in one scope.
 pub fn identity_space(kind: Kind, scope: u32) -> [u8; 5] {
     head_key(kind, scope)
+}
+
+/// The space of the edges in one direction: the base.
+pub fn base_space(direction: Direction) -> [u8; 1] {
+    [direction as u8]
+}
+
+/// The space of what has changed since the base was written: the delta.
+pub fn delta_space(direction: Direction) -> [u8; 1] {
+    [direction as u8 | 0x80]
 }
 
 /// Key of the pinned properties of an entity.

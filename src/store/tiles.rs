@@ -9,7 +9,7 @@
 //! direction. The first tile of a space begins at all zeros, and the upper bound of each is the key
 //! of the next. So a search that lands in the wrong row, or misses one that is lost, is noticed, and
 //! an edit rewrites the few tiles that it falls into. What the contents are is the business of
-//! `identity` and `segment`.
+//! `identity`, `segment` and `edges`.
 
 use super::StoreError;
 use super::codec::{seal, unseal};
@@ -132,6 +132,25 @@ pub fn all<const N: usize>(
     if any && expected.is_some() {
         return Err(StoreError::corrupt(name, &last, "the last row is missing"));
     }
+    Ok(())
+}
+
+/// Whether a space has no tile.
+pub fn is_empty<const N: usize>(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    space: &[u8],
+) -> Result<bool, StoreError> {
+    let (first, last) = (key(space, &[0; N]), key(space, &unbounded::<N>()));
+    Ok(table.range::<&[u8]>(&first[..]..=&last[..])?.next().is_none())
+}
+
+/// Removes all tiles of a space.
+pub fn clear<const N: usize>(
+    table: &mut Table<'_, Bytes, Bytes>,
+    space: &[u8],
+) -> Result<(), StoreError> {
+    let (first, last) = (key(space, &[0; N]), key(space, &unbounded::<N>()));
+    table.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, _| false)?;
     Ok(())
 }
 

@@ -1,0 +1,482 @@
+//! The edges of one direction: a base and a small delta, edited and read as one.
+//!
+//! A re-upload changes a few edges everywhere, and to store each where it belongs rewrites nearly
+//! every segment. So few edits go to a *delta*: the edges that came since the base was written, and
+//! those of the base that went. A delta that outgrows its share is merged into the base and begins
+//! anew.
+//!
+//! Both are segments (see `segment.rs`) in a space of their own:
+//!
+//! ```text
+//!   base   direction u8         columns entity, other, verb, relationship
+//!   delta  direction u8 | 0x80  the same, but relationship * 2, plus 1 for an edge that went
+//! ```
+//!
+//! An edge stands in the delta once at most; one that came is not in the base, and one that went is.
+//! What breaks this, and a number of entries that the counters do not know, is damage. The counters
+//! also say where there is no delta, which then costs nothing.
+
+use super::StoreError;
+use super::rows::EdgeCounts;
+use super::segment::{self, Segment, Standing, put_segment};
+use super::tables::{base_space, delta_space};
+use super::tiles::{self, Entry, Tile};
+use crate::graph::{Direction, Edge};
+use redb::{ReadableTable, Table};
+use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+type Bytes = &'static [u8];
+
+/// An edge of the delta, or an edit: whether it came (true) or went.
+pub type Change = (Standing, bool);
+
+/// The base has so many edges at least for each entry of its delta.
+///
+/// Sum, of a million edges of which each upload changes 4,000: straight into the base that is 14 MB
+/// of segments each time. A delta of 31,000 entries takes 0.4 MB in both directions, and to merge it is
+/// 21 MB once in eight uploads. A larger one would save a part of the latter, but a question about
+/// one entity reads the delta page by page beside the base, and a pass over all edges reads it first.
+const SHARE: usize = 32;
+
+const NAME: &str = <Standing as Entry<16>>::TABLE;
+
+const TO_ADD: &str = "an edge to add is there already";
+const TO_REMOVE: &str = "an edge to remove is missing";
+const NO_SENSE: &str = "contents make no sense";
+
+impl Entry<16> for Change {
+    const TABLE: &'static str = NAME;
+    const FIXED: usize = 0;
+
+    #[inline]
+    fn at(&self) -> [u8; 16] {
+        self.0.at()
+    }
+
+    #[inline]
+    fn columns(&self) -> [u64; 4] {
+        let [entity, other, verb, relationship] = self.0.columns();
+        [entity, other, verb, relationship * 2 + u64::from(!self.1)]
+    }
+
+    fn encode(changes: &[Change], out: &mut Vec<u8>) {
+        put_segment(changes, out);
+    }
+}
+
+/// An entry of a delta as its columns tell it.
+fn change((entity, edge): Standing) -> Change {
+    let came = edge.relationship.is_multiple_of(2);
+    ((entity, Edge { relationship: edge.relationship / 2, ..edge }), came)
+}
+
+/// Appends all entries of a tile of a delta. `None` if it is damaged.
+fn append(contents: &[u8], changes: &mut Vec<Change>) -> Option<()> {
+    let columns = &mut Default::default();
+    Segment::parse(contents)?.for_each(columns, |at, edge| changes.push(change((at, edge))))
+}
+
+/// Fails if a space that has `entries` has no row.
+fn expect_rows(empty: bool, space: &[u8], entries: u32) -> Result<(), StoreError> {
+    match empty && entries > 0 {
+        true => Err(StoreError::corrupt(NAME, space, "all rows are missing")),
+        false => Ok(()),
+    }
+}
+
+/// Fails if another number of entries was `read` from a space than its counter says.
+fn expect_count(read: usize, space: &[u8], entries: u32) -> Result<(), StoreError> {
+    match read == entries as usize {
+        true => Ok(()),
+        false => Err(StoreError::corrupt(NAME, space, "the number of its entries is wrong")),
+    }
+}
+
+/// The edges of neighbouring entities in the base, in order.
+pub fn base_near(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    direction: Direction,
+    counts: EdgeCounts,
+    range: Range<u32>,
+) -> Result<Vec<Standing>, StoreError> {
+    let space = base_space(direction);
+    let (edges, empty) = near(table, &space, range)?;
+    expect_rows(empty, &space, counts.base)?;
+    Ok(edges)
+}
+
+/// What the delta has of neighbouring entities, in order. Only for a delta that has entries.
+pub fn delta_near(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    direction: Direction,
+    range: Range<u32>,
+) -> Result<Vec<Change>, StoreError> {
+    let space = delta_space(direction);
+    let (entries, empty) = near(table, &space, range)?;
+    expect_rows(empty, &space, 1)?;
+    Ok(entries.into_iter().map(change).collect())
+}
+
+/// What a space has of neighbouring entities, in order, and whether it has no row at all.
+fn near(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    space: &[u8],
+    range: Range<u32>,
+) -> Result<(Vec<Standing>, bool), StoreError> {
+    let [[from, _], [_, to]] = [range.start, range.end - 1].map(segment::bounds);
+    let mut entries = Vec::new();
+    let mut rows = 0;
+    tiles::around(table, NAME, space, [&from, &to], |tile| {
+        entries.extend(Segment::parse(tile.contents)?.of(range.clone()));
+        rows += 1;
+        Some(())
+    })?;
+    if rows > 1 {
+        // They came from the last to the first.
+        entries.sort_unstable();
+    }
+    Ok((entries, rows == 0))
+}
+
+/// The whole delta, in order.
+pub fn delta(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    direction: Direction,
+    counts: EdgeCounts,
+) -> Result<Vec<Change>, StoreError> {
+    let space = delta_space(direction);
+    let mut changes = Vec::new();
+    tiles::all(table, NAME, &space, |tile: &Tile<'_, 16>| append(tile.contents, &mut changes))?;
+    expect_count(changes.len(), &space, counts.delta)?;
+    Ok(changes)
+}
+
+/// Those of `changes`, which are in order, that belong to the entities in `range`.
+pub fn of(changes: &[Change], range: Range<u32>) -> &[Change] {
+    let from = |entity| changes.partition_point(|((at, _), _)| *at < entity);
+    changes.get(from(range.start)..from(range.end)).unwrap_or_default()
+}
+
+/// The edges of a range of entities: what the base has of them, with the changes of the delta.
+pub fn overlaid(
+    direction: Direction,
+    base: Vec<Standing>,
+    changes: &[Change],
+) -> Result<Vec<Standing>, StoreError> {
+    if changes.is_empty() {
+        return Ok(base);
+    }
+    let mut edges = Vec::with_capacity(base.len() + changes.len());
+    let mut visit = |entity, edge| edges.push((entity, edge));
+    let mut overlay = Overlay::new(changes);
+    base.into_iter().for_each(|(entity, edge)| overlay.pass(entity, edge, &mut visit));
+    overlay.finish(&mut visit).map_err(|detail| no_fit(direction, detail))?;
+    Ok(edges)
+}
+
+fn no_fit(direction: Direction, detail: &str) -> StoreError {
+    StoreError::corrupt(NAME, &delta_space(direction), detail)
+}
+
+/// Calls `visit` for all edges in order, by one pass over the base; all entities are below `bound`.
+pub fn all(
+    table: &impl ReadableTable<Bytes, Bytes>,
+    direction: Direction,
+    counts: EdgeCounts,
+    bound: u32,
+    mut visit: impl FnMut(u32, Edge),
+) -> Result<(), StoreError> {
+    let changes = match counts.delta {
+        0 => Vec::new(),
+        _ => delta(table, direction, counts)?,
+    };
+    if changes.last().is_some_and(|((entity, _), _)| *entity >= bound) {
+        return Err(no_fit(direction, NO_SENSE));
+    }
+    let mut overlay = Overlay::new(&changes);
+    let space = base_space(direction);
+    let mut columns = Default::default();
+    let mut edges = 0;
+    tiles::all(table, NAME, &space, |tile: &Tile<'_, 16>| {
+        let segment = Segment::parse(tile.contents)?;
+        edges += segment.len();
+        if segment.last().is_some_and(|entity| entity >= bound) {
+            return None;
+        }
+        segment.for_each(&mut columns, |entity, edge| overlay.pass(entity, edge, &mut visit))
+    })?;
+    expect_count(edges, &space, counts.base)?;
+    overlay.finish(&mut visit).map_err(|detail| no_fit(direction, detail))
+}
+
+/// Changes that are laid over the edges of a base, while these come in order.
+struct Overlay<'c> {
+    /// What is still to be met.
+    changes: &'c [Change],
+    /// The entity of the first of them.
+    entity: u32,
+    fault: Option<&'static str>,
+}
+
+impl<'c> Overlay<'c> {
+    fn new(changes: &'c [Change]) -> Overlay<'c> {
+        let ordered = changes.is_sorted_by(|a, b| a.0 < b.0);
+        let mut overlay = Overlay { changes, entity: 0, fault: (!ordered).then_some(NO_SENSE) };
+        overlay.step(0);
+        overlay
+    }
+
+    fn step(&mut self, by: usize) {
+        self.changes = &self.changes[by..];
+        self.entity = self.changes.first().map_or(u32::MAX, |((entity, _), _)| *entity);
+    }
+
+    /// Takes the next edge of the base; calls `visit` for it, unless it went, and for the edges before
+    /// it that came.
+    #[inline]
+    fn pass(&mut self, entity: u32, edge: Edge, visit: &mut impl FnMut(u32, Edge)) {
+        // Nearly always.
+        if entity < self.entity || !self.meet((entity, edge), visit) {
+            visit(entity, edge);
+        }
+    }
+
+    /// Takes the changes up to an edge of the base; whether it went.
+    fn meet(&mut self, at: Standing, visit: &mut impl FnMut(u32, Edge)) -> bool {
+        while let Some(&(next, came)) = self.changes.first()
+            && next <= at
+        {
+            self.step(1);
+            match (next == at, came) {
+                (true, false) => return true,
+                (true, true) => self.fault = Some(TO_ADD),
+                (false, true) => visit(next.0, next.1),
+                (false, false) => self.fault = Some(TO_REMOVE),
+            }
+        }
+        false
+    }
+
+    /// Ends the base; says how it and the changes do not fit each other.
+    fn finish(mut self, visit: &mut impl FnMut(u32, Edge)) -> Result<(), &'static str> {
+        for &((entity, edge), came) in self.changes {
+            match came {
+                true => visit(entity, edge),
+                false => self.fault = Some(TO_REMOVE),
+            }
+        }
+        self.fault.map_or(Ok(()), Err)
+    }
+}
+
+/// Adds and removes edges: `total` of them, in sorted pieces that follow each other.
+pub fn edit(
+    table: &mut Table<'_, Bytes, Bytes>,
+    direction: Direction,
+    counts: &mut EdgeCounts,
+    total: usize,
+    pieces: impl Iterator<Item = Result<Vec<Change>, StoreError>>,
+) -> Result<(), StoreError> {
+    // A row that is made where all are lost would hide that.
+    let (base, delta) = (base_space(direction), delta_space(direction));
+    expect_rows(tiles::is_empty::<16>(table, &base)?, &base, counts.base)?;
+    expect_rows(tiles::is_empty::<16>(table, &delta)?, &delta, counts.delta)?;
+    if counts.delta as usize + total > counts.base as usize / SHARE {
+        return merge(table, direction, counts, pieces);
+    }
+    keep(table, direction, counts, pieces)?;
+    if cfg!(debug_assertions) {
+        // Nobody looks whether the base has what is to be removed and lacks what is to be added.
+        all(table, direction, *counts, u32::MAX, |_, _| {})?;
+    }
+    Ok(())
+}
+
+/// Puts edits into the delta.
+fn keep(
+    table: &mut Table<'_, Bytes, Bytes>,
+    direction: Direction,
+    counts: &mut EdgeCounts,
+    pieces: impl Iterator<Item = Result<Vec<Change>, StoreError>>,
+) -> Result<(), StoreError> {
+    let space = delta_space(direction);
+    for piece in pieces {
+        let piece = piece?;
+        debug_assert!(piece.is_sorted());
+        let grown = AtomicI64::new(0);
+        tiles::edit(table, &space, &piece, Entry::at, |contents, edits| {
+            let mut stored = Vec::new();
+            contents.map_or(Some(()), |all| append(all, &mut stored)).ok_or(NO_SENSE)?;
+            let changes = compose(&stored, edits)?;
+            grown.fetch_add(changes.len() as i64 - stored.len() as i64, Ordering::Relaxed);
+            Ok(changes)
+        })?;
+        counts.delta = shifted(counts.delta, grown.into_inner(), &space)?;
+    }
+    if counts.delta == 0 {
+        // Proves that nothing is left before it goes.
+        delta(table, direction, *counts)?;
+        tiles::clear::<16>(table, &space)?;
+    }
+    Ok(())
+}
+
+/// Puts edits, and all that the delta has, into the base; the delta is empty then.
+pub fn merge(
+    table: &mut Table<'_, Bytes, Bytes>,
+    direction: Direction,
+    counts: &mut EdgeCounts,
+    pieces: impl Iterator<Item = Result<Vec<Change>, StoreError>>,
+) -> Result<(), StoreError> {
+    let changes = delta(table, direction, *counts)?;
+    if counts.delta > 0 {
+        counts.delta = 0;
+        tiles::clear::<16>(table, &delta_space(direction))?;
+    }
+    let space = base_space(direction);
+    let mut rest = &changes[..];
+    // What comes behind the last piece is merged with a piece that is empty.
+    for piece in pieces.map(Some).chain([None]) {
+        let piece = piece.transpose()?;
+        debug_assert!(piece.is_none() || piece.as_ref().is_some_and(|piece| piece.is_sorted()));
+        let (here, edits) = match &piece {
+            None => (rest.len(), &[][..]),
+            Some(piece) => {
+                let last = piece.last().map(|(at, _)| *at);
+                (rest.partition_point(|(at, _)| Some(*at) <= last), &piece[..])
+            }
+        };
+        let (before, after) = rest.split_at(here);
+        rest = after;
+        let all = compose(before, edits).map_err(|detail| no_fit(direction, detail))?;
+        tiles::edit(table, &space, &all, Entry::at, apply)?;
+        let came = all.iter().filter(|(_, came)| *came).count() as i64;
+        counts.base = shifted(counts.base, came * 2 - all.len() as i64, &space)?;
+    }
+    Ok(())
+}
+
+fn shifted(count: u32, by: i64, space: &[u8]) -> Result<u32, StoreError> {
+    u32::try_from(i64::from(count) + by)
+        .map_err(|_| StoreError::corrupt(NAME, space, "the number of its entries is wrong"))
+}
+
+/// The changes of a delta after edits, which ascend by (standing, whether to add it). An edge that
+/// came and goes leaves nothing behind, nor does one that went and comes again.
+fn compose(stored: &[Change], edits: &[Change]) -> Result<Vec<Change>, &'static str> {
+    let mut changes: Vec<Change> = Vec::with_capacity(stored.len() + edits.len());
+    let mut stored = stored.iter().copied().peekable();
+    for &(at, add) in edits {
+        while let Some(kept) = stored.next_if(|kept| kept.0 <= at) {
+            changes.push(kept);
+        }
+        match changes.last() {
+            Some(&(last, came)) if last == at => {
+                if came == add {
+                    return Err(if add { TO_ADD } else { TO_REMOVE });
+                }
+                changes.pop();
+            }
+            _ => changes.push((at, add)),
+        }
+    }
+    changes.extend(stored);
+    Ok(changes)
+}
+
+/// The edges of a segment of the base after changes.
+fn apply(contents: Option<&[u8]>, changes: &[Change]) -> Result<Vec<Standing>, &'static str> {
+    let mut edges = Vec::with_capacity(changes.len() + 1024);
+    let mut visit = |entity, edge| edges.push((entity, edge));
+    let mut overlay = Overlay::new(changes);
+    if let Some(contents) = contents {
+        let pass = |entity, edge| overlay.pass(entity, edge, &mut visit);
+        Segment::parse(contents)
+            .and_then(|segment| segment.for_each(&mut Default::default(), pass))
+            .ok_or(NO_SENSE)?;
+    }
+    overlay.finish(&mut visit)?;
+    Ok(edges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// Edges that collide often.
+    fn standings() -> impl Strategy<Value = BTreeSet<Standing>> {
+        let standing = (0..4u32, 0..3u32, 0..2u32, 0..4u32);
+        let made = standing
+            .prop_map(|(at, other, verb, relationship)| (at, Edge { other, verb, relationship }));
+        prop::collection::btree_set(made, 0..60)
+    }
+
+    /// What leads from one set of edges to the other.
+    fn between(from: &BTreeSet<Standing>, to: &BTreeSet<Standing>) -> Vec<Change> {
+        from.symmetric_difference(to).map(|at| (*at, to.contains(at))).collect()
+    }
+
+    fn laid_over(base: &BTreeSet<Standing>, changes: &[Change]) -> Option<Vec<Standing>> {
+        overlaid(Direction::Out, base.iter().copied().collect(), changes).ok()
+    }
+
+    proptest! {
+        #[test]
+        fn a_base_with_its_changes_is_what_was_meant(
+            base in standings(),
+            then in standings(),
+            now in standings(),
+        ) {
+            let (first, second) = (between(&base, &then), between(&then, &now));
+            let now: Vec<Standing> = now.into_iter().collect();
+            prop_assert_eq!(laid_over(&base, &first).unwrap(), then.into_iter().collect::<Vec<_>>());
+            let both = compose(&first, &second).unwrap();
+            prop_assert_eq!(&both, &between(&base, &now.iter().copied().collect()));
+            prop_assert_eq!(&laid_over(&base, &both).unwrap(), &now);
+            let (mut contents, all): (_, Vec<Standing>) = (Vec::new(), base.into_iter().collect());
+            Standing::encode(&all, &mut contents);
+            prop_assert_eq!(&apply(Some(&contents), &both).unwrap(), &now);
+        }
+
+        #[test]
+        fn changes_that_do_not_fit_the_base_are_damage(
+            base in standings(),
+            now in standings(),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let mut changes = between(&base, &now);
+            prop_assume!(!changes.is_empty());
+            let at = at.index(changes.len());
+            changes[at].1 ^= true;
+            prop_assert_eq!(laid_over(&base, &changes), None);
+            changes[at].1 ^= true;
+            changes.insert(at, changes[at]);
+            prop_assert_eq!(laid_over(&base, &changes), None);
+        }
+
+        #[test]
+        fn changes_come_back_as_they_were(edges in standings(), seed: u64) {
+            let came = |i| seed >> (i % 64) & 1 == 0;
+            let changes: Vec<Change> =
+                edges.iter().enumerate().map(|(i, at)| (*at, came(i))).collect();
+            let (mut contents, mut back) = (Vec::new(), Vec::new());
+            Change::encode(&changes, &mut contents);
+            append(&contents, &mut back).unwrap();
+            prop_assert_eq!(&back, &changes);
+            prop_assert_eq!(of(&changes, 1..3), &back[..]
+                .iter().copied().filter(|(at, _)| (1..3).contains(&at.0)).collect::<Vec<_>>()[..]);
+        }
+    }
+
+    #[test]
+    fn an_edge_that_goes_and_comes_again_is_no_change() {
+        let at = (3, Edge { other: 1, verb: 1, relationship: 9 });
+        assert_eq!(compose(&[], &[(at, false), (at, true)]), Ok(vec![]));
+        assert_eq!(compose(&[(at, true)], &[(at, false), (at, true)]), Ok(vec![(at, true)]));
+        assert_eq!(compose(&[(at, false)], &[(at, false), (at, true)]), Err(TO_REMOVE));
+        assert_eq!(compose(&[(at, true)], &[(at, true)]), Err(TO_ADD));
+    }
+}
