@@ -11,11 +11,11 @@
 
 use super::{Database, Error, io, now};
 use crate::graph::{GraphRead, Kind, Names, ObjectId};
-use crate::store::staging::{Batch, DurableStage, Stage};
+use crate::store::staging::{Batch, DurableStage};
 use crate::store::{Snapshot, StoreError, Writer};
 use crate::sync::{
     BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Known, Mode, Plan, Status,
-    SyncError, apply, job_row, plan, read_inputs,
+    SyncError, Uploads, apply, job_row, plan, read_inputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -219,23 +219,22 @@ impl Database {
             digest_seed: self.snapshot()?.meta().digest_seed,
             known: known.clone(),
         };
-        let mut stage = Stage::spool(&self.folder_of_file());
-        let mut jobs: BTreeMap<String, JobInput> = BTreeMap::new();
+        let mut uploads = Uploads::new(&self.folder_of_file());
         if let Some(scope) = &request.scope {
-            jobs.insert(scope.clone(), JobInput { known, ..request.job(scope) });
+            uploads.add(JobInput { known, ..request.job(scope) });
         }
         let names = Inputs(inputs.iter().map(|input| input.name.clone()).collect());
-        read_inputs(inputs, 0, &rules, progress, |mut batch| {
-            Ok(distribute(&mut stage, &mut batch, &mut jobs, |scope| request.job(scope))?)
+        read_inputs(inputs, 0, &rules, progress, |batch| {
+            Ok(uploads.append(batch, |scope| request.job(scope))?)
         })?;
-        if jobs.is_empty() {
+        if uploads.jobs().is_empty() {
             return Err(Error::usage(
                 "the input is empty, so there is no scope to write",
                 "name the scope with --scope",
             ));
         }
-        let jobs: Vec<JobInput> = jobs.into_values().collect();
-        self.run(jobs, &stage, &names, request.dry_run, request.same_scope_reject)
+        uploads.sort_jobs(0);
+        self.run(&uploads, &names, request.dry_run, request.same_scope_reject)
     }
 
     /// Opens a job that takes uploads over several calls, also of several processes.
@@ -398,13 +397,10 @@ impl Database {
         }
         file.specs[0].partial_types.clone_from(&request.partial_types);
         file.specs[0].allow_deletes = request.allow_deletes;
-        let (mut stage, mut jobs) = self.restage(&file)?;
-        let mapped = self.mapped_of(id)?;
-        let job = self.mapped_job(&jobs[0], &mapped, &mut stage)?;
-        jobs.extend(job);
+        let mut uploads = self.restage(&file)?;
+        self.add_mapped_job(&mut uploads, &self.mapped_of(id)?)?;
         let inputs = Inputs(file.inputs.clone());
-        let mut reports =
-            self.run(jobs, &stage, &inputs, request.dry_run, file.same_scope_reject)?;
+        let mut reports = self.run(&uploads, &inputs, request.dry_run, file.same_scope_reject)?;
         if !request.dry_run {
             *slot = None;
             lock(&self.open).remove(&id);
@@ -441,8 +437,8 @@ impl Database {
         };
         let mut job = JobInput::new(spec.clone());
         job.deletes.clone_from(&edit.deletes);
-        let mut stage = Stage::spool(&self.folder_of_file());
-        let mut jobs = BTreeMap::from([(edit.scope.clone(), job)]);
+        let mut uploads = Uploads::new(&self.folder_of_file());
+        uploads.add(job);
         let input = Input {
             name: "the request".to_owned(),
             format: Format::Json,
@@ -450,12 +446,11 @@ impl Database {
         };
         let names = Inputs(vec![input.name.clone()]);
         if !edit.objects.is_empty() {
-            read_inputs(&mut [input], 0, &rules, &|_| {}, |mut batch| {
-                Ok(distribute(&mut stage, &mut batch, &mut jobs, |_| JobInput::new(spec.clone()))?)
+            read_inputs(&mut [input], 0, &rules, &|_| {}, |batch| {
+                Ok(uploads.append(batch, |_| JobInput::new(spec.clone()))?)
             })?;
         }
-        let jobs: Vec<JobInput> = jobs.into_values().collect();
-        let dry = self.run(jobs.clone(), &stage, &names, true, false)?;
+        let dry = self.run(&uploads, &names, true, false)?;
         if let Some(skipped) = dry.iter().find_map(|report| report.skipped.first()) {
             return Err(SyncError::Faults(vec![format!(
                 "_key `{}`: {}",
@@ -463,7 +458,7 @@ impl Database {
             )])
             .into());
         }
-        let done = self.run(jobs, &stage, &names, false, false)?;
+        let done = self.run(&uploads, &names, false, false)?;
         Ok(done.into_iter().next().expect("BUG: one job has one report"))
     }
 
@@ -481,18 +476,18 @@ impl Database {
         if file.status() != Status::Held {
             return Err(not_held(id, file.status()));
         }
-        let (stage, mut jobs) = self.restage(&file)?;
+        let uploads = self.restage(&file)?;
         let inputs = Inputs(file.inputs.clone());
         let _turn = self.turn();
         let snapshot = self.snapshot()?;
-        let plan = plan(&snapshot, &stage, &inputs, &mut jobs, false)?;
+        let mut plan = plan(&snapshot, &uploads, &inputs, false)?;
         if plan.hash != file.reports[0].plan_hash {
             return Err(Error::usage(
                 format!("the graph moved on since job {id} was held, so its plan is another now"),
                 format!("abort it with `tombolo job abort {id}` and sync again"),
             ));
         }
-        let reports = self.commit(&plan, &stage)?;
+        let reports = self.commit(&mut plan, &uploads)?;
         self.forget(&file);
         Ok(reports)
     }
@@ -609,8 +604,7 @@ impl Database {
     /// Plans, and applies if nothing speaks against it.
     fn run(
         &self,
-        mut jobs: Vec<JobInput>,
-        stage: &Stage,
+        uploads: &Uploads,
         inputs: &Inputs,
         dry_run: bool,
         same_scope_reject: bool,
@@ -619,7 +613,7 @@ impl Database {
         // Another process may commit between plan and write; then the plan is made again.
         for last_try in [false, true] {
             let snapshot = self.snapshot()?;
-            let plan = plan(&snapshot, stage, inputs, &mut jobs, true)?;
+            let mut plan = plan(&snapshot, uploads, inputs, true)?;
             drop(snapshot);
             if dry_run {
                 return Ok(reports(&plan, |report| report.dry_run = true));
@@ -628,16 +622,16 @@ impl Database {
                 return Ok(reports(&plan, |_| {}));
             }
             if plan.is_held() {
-                if jobs.iter().any(|job| job.known.is_some()) {
+                if uploads.jobs().iter().any(|job| job.known.is_some()) {
                     // What is held has to be kept whole.
                     return Err(SyncError::Reread.into());
                 }
-                return self.hold(plan, &jobs, stage, inputs, same_scope_reject);
+                return self.hold(plan, uploads, inputs, same_scope_reject);
             }
             if plan.is_empty() {
                 return self.finish_quietly(&plan);
             }
-            match self.commit(&plan, stage) {
+            match self.commit(&mut plan, uploads) {
                 Err(Error::Store(StoreError::Changed)) if !last_try => {}
                 result => {
                     let reports = result?;
@@ -651,9 +645,13 @@ impl Database {
         Err(StoreError::Changed.into())
     }
 
-    pub(super) fn commit(&self, plan: &Plan, stage: &Stage) -> Result<Vec<JobReport>, Error> {
+    pub(super) fn commit(
+        &self,
+        plan: &mut Plan,
+        uploads: &Uploads,
+    ) -> Result<Vec<JobReport>, Error> {
         let now = now();
-        self.write(plan.revision, |writer, _| Ok(apply(plan, stage, writer, now)?))?;
+        self.write(plan.revision, |writer, _| Ok(apply(plan, uploads, writer, now)?))?;
         Ok(reports(plan, |report| report.end_timestamp = Some(now)))
     }
 
@@ -675,27 +673,29 @@ impl Database {
     fn hold(
         &self,
         plan: Plan,
-        jobs: &[JobInput],
-        stage: &Stage,
+        uploads: &Uploads,
         inputs: &Inputs,
         same_scope_reject: bool,
     ) -> Result<Vec<JobReport>, Error> {
         self.make_folder()?;
         let id = plan.jobs[0].spec.id;
         let path = self.stage_path(id);
-        if !path.exists() || jobs.len() > 1 {
+        if !path.exists() || uploads.jobs().len() > 1 {
             // Beside the uploads also what their mapped relationships became, which is what is
             // approved. It takes the place of the uploads whole.
             let new = path.with_extension("held");
             let _ = std::fs::remove_file(&new);
-            DurableStage::create(&new)?.append(&staged_batches(stage, jobs)?)?;
+            let mut kept = DurableStage::create(&new)?;
+            for frame in 0..uploads.stage().frames() {
+                kept.append(&[uploads.stage().batch(frame)?])?;
+            }
             std::fs::rename(&new, &path).map_err(io)?;
             crate::store::sync_folder(&self.jobs_folder())?;
         }
         let reports = reports(&plan, |_| {});
         let specs = plan.jobs.into_iter().map(|job| job.spec).collect();
         let inputs = inputs.0.clone();
-        let deletes = jobs.iter().flat_map(|job| job.deletes.iter().copied()).collect();
+        let deletes = uploads.jobs().iter().flat_map(|job| job.deletes.iter().copied()).collect();
         let reports_kept = reports.clone();
         self.put_job_file(&JobFile {
             specs,
@@ -708,44 +708,36 @@ impl Database {
     }
 
     /// Reads back what was uploaded to an open or held job.
-    fn restage(&self, file: &JobFile) -> Result<(Stage, Vec<JobInput>), Error> {
-        let specs: BTreeMap<&str, &JobSpec> =
-            file.specs.iter().map(|spec| (spec.scope.as_str(), spec)).collect();
-        let mut jobs: BTreeMap<String, JobInput> = BTreeMap::new();
+    fn restage(&self, file: &JobFile) -> Result<Uploads, Error> {
+        let mut uploads = Uploads::new(&self.folder_of_file());
         for spec in &file.specs {
             let mut job = JobInput::new(spec.clone());
             job.deletes.clone_from(&file.deletes);
-            jobs.insert(spec.scope.clone(), job);
+            uploads.add(job);
         }
-        let mut stage = Stage::spool(&self.folder_of_file());
-        DurableStage::open(&self.stage_path(file.specs[0].id))?.batches(|mut batch| {
-            distribute(&mut stage, &mut batch, &mut jobs, |scope| match specs.get(scope) {
-                Some(spec) => JobInput::new((*spec).clone()),
-                None => JobInput::new(JobSpec {
-                    id: Uuid::now_v7(),
-                    scope: scope.to_owned(),
-                    ..file.specs[0].clone()
-                }),
-            })
-        })?;
+        let new = |scope: &str| {
+            let (id, scope) = (Uuid::now_v7(), scope.to_owned());
+            JobInput::new(JobSpec { id, scope, ..file.specs[0].clone() })
+        };
+        DurableStage::open(&self.stage_path(file.specs[0].id))?
+            .batches(|batch| uploads.append(batch, new))?;
         if file.specs[0].any_scope {
             // Each is deleted where it lives.
             let snapshot = self.snapshot()?;
             for (kind, id) in &file.deletes {
                 let Some(scope) = scope_of(&snapshot, *kind, *id)? else { continue };
-                let spec =
-                    JobSpec { id: Uuid::now_v7(), scope: scope.clone(), ..file.specs[0].clone() };
-                let job = jobs.entry(scope).or_insert_with(|| JobInput::new(spec.clone()));
+                if uploads.job_mut(&scope).is_none() {
+                    uploads.add(new(&scope));
+                }
+                let job = uploads.job_mut(&scope).expect("BUG: just added");
                 if !job.deletes.contains(&(*kind, *id)) {
                     job.deletes.push((*kind, *id));
                 }
             }
         }
-        // The order of the specs is the order of the plan, and so part of its fingerprint.
-        let mut all: Vec<JobInput> =
-            file.specs.iter().filter_map(|spec| jobs.remove(&spec.scope)).collect();
-        all.extend(jobs.into_values());
-        Ok((stage, all))
+        // The order of the specs is the order of the plan.
+        uploads.sort_jobs(file.specs.len());
+        Ok(uploads)
     }
 
     /// What open and held jobs take on disk: how many uploads wait, and their bytes.
@@ -922,50 +914,6 @@ fn scopes_of(batch: &Batch) -> impl Iterator<Item = &str> {
 /// Locks; a panic elsewhere left files as they were, so what a lock guards is still good.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Stages a batch and gives its objects to the jobs of their scopes.
-pub(super) fn distribute(
-    stage: &mut Stage,
-    batch: &mut Batch,
-    jobs: &mut BTreeMap<String, JobInput>,
-    mut new: impl FnMut(&str) -> JobInput,
-) -> Result<(), StoreError> {
-    stage.append(batch)?;
-    let names = stage.names(stage.frames() - 1);
-    let mut place: Vec<Option<(Vec<_>, Vec<_>)>> = vec![None; names.len()];
-    for entity in &batch.entities {
-        place[entity.scope as usize].get_or_insert_default().0.push(*entity);
-    }
-    for relationship in &batch.relationships {
-        place[relationship.object.scope as usize].get_or_insert_default().1.push(*relationship);
-    }
-    for (scope, found) in names.iter().zip(place) {
-        if let Some((entities, relationships)) = found {
-            let job = jobs.entry(scope.clone()).or_insert_with(|| new(scope));
-            job.entities.extend(entities);
-            job.relationships.extend(relationships);
-        }
-    }
-    Ok(())
-}
-
-/// What is staged, batch by batch, with the objects that the jobs point at.
-fn staged_batches(stage: &Stage, jobs: &[JobInput]) -> Result<Vec<Batch>, StoreError> {
-    let mut batches = Vec::new();
-    for frame in 0..stage.frames() {
-        let records = stage.records(frame)?.to_vec();
-        batches.push(Batch { names: stage.names(frame).to_vec(), records, ..Batch::default() });
-    }
-    for job in jobs {
-        for entity in &job.entities {
-            batches[entity.frame as usize].entities.push(*entity);
-        }
-        for relationship in &job.relationships {
-            batches[relationship.object.frame as usize].relationships.push(*relationship);
-        }
-    }
-    Ok(batches)
 }
 
 pub(super) fn reports(plan: &Plan, mut change: impl FnMut(&mut JobReport)) -> Vec<JobReport> {

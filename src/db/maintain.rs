@@ -9,6 +9,7 @@ use crate::sync::{JobReport, Status, Tally, job_row};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -401,21 +402,21 @@ fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> R
     }
     heads.sort_unstable_by_key(|(_, head)| (head.block, head.slot));
     let next = writer.scope(scope)?.next_block[kind as usize];
-    let mut packer = BodyPacker::new(next);
+    let counter = AtomicU32::new(next);
+    let mut packer = BodyPacker::default();
     for (_, head) in &mut heads {
         let record = snapshot.body_record(kind, head)?;
-        let ((block, slot), full) = packer.push(&record);
+        let ((block, slot), full) = packer.push(&record, &counter);
         (head.block, head.slot) = (block, slot);
         writer.put_bodies(kind, scope, full)?;
     }
-    let (last, end) = packer.finish();
-    writer.put_bodies(kind, scope, last)?;
+    writer.put_bodies(kind, scope, packer.close())?;
     writer.remove_bodies(kind, scope, 0..next)?;
     heads.sort_unstable_by_key(|(number, _)| *number);
     let edits: Vec<_> = heads.into_iter().map(|(number, head)| (number, Some(head))).collect();
     writer.edit_heads(kind, &edits)?;
     let row = writer.scope(scope)?;
-    row.next_block[kind as usize] = end;
+    row.next_block[kind as usize] = counter.into_inner();
     row.dead[kind as usize] = 0;
     Ok(())
 }

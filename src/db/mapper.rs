@@ -9,15 +9,14 @@
 //!
 //! Source: wire contract, section 4, mapped relationships.
 
-use super::jobs::distribute;
 use super::{Database, Error, io, now};
 use crate::graph::{
     DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, ObjectId, Value,
 };
-use crate::store::staging::Stage;
 use crate::store::{Cursor, Snapshot, StoreError, split_classes, take_value};
 use crate::sync::{
     BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, MIN_DELETES, Mode, Record, SyncError,
+    Uploads,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -297,27 +296,30 @@ impl Search<'_> {
     }
 }
 
-/// The entities of a job, read back from its stage.
-fn uploaded(stage: &Stage, job: &JobInput) -> Result<Vec<Seen>, Error> {
+/// The entities of the first job, read back from the stage.
+fn uploaded(uploads: &Uploads) -> Result<Vec<Seen>, Error> {
     let damaged = || Error::Store(StoreError::Engine("a staged batch is damaged".into()));
-    let mut all = Vec::with_capacity(job.entities.len());
-    for staged in &job.entities {
-        let records = stage.records(staged.frame)?;
-        let names = stage.names(staged.frame);
-        let at = (staged.offset, staged.len);
-        let record = Record::read(Kind::Entity, &records, at).ok_or_else(damaged)?;
-        let (properties, _) = record.properties().ok_or_else(damaged)?;
-        let properties = properties.into_iter().map(|(name, bytes)| {
-            let value = take_value(&mut Cursor(bytes))?;
-            Some((names[name as usize].clone(), value.into_owned()))
-        });
-        all.push(Seen {
-            scope: job.spec.scope.clone(),
-            key: record.key.to_owned(),
-            type_name: names[record.type_name as usize].clone(),
-            classes: split_classes(&names[record.class as usize]),
-            properties: properties.collect::<Option<_>>().ok_or_else(damaged)?,
-        });
+    let (stage, scope) = (uploads.stage(), &uploads.jobs()[0].spec.scope);
+    let mut all = Vec::new();
+    for frame in 0..stage.frames() {
+        let (records, names) = (stage.records(frame)?, stage.names(frame));
+        let of_job = stage.entities(frame)?.into_iter();
+        for staged in of_job.filter(|staged| names[staged.scope as usize] == *scope) {
+            let at = (staged.offset, staged.len);
+            let record = Record::read(Kind::Entity, &records, at).ok_or_else(damaged)?;
+            let (properties, _) = record.properties().ok_or_else(damaged)?;
+            let properties = properties.into_iter().map(|(name, bytes)| {
+                let value = take_value(&mut Cursor(bytes))?;
+                Some((names[name as usize].clone(), value.into_owned()))
+            });
+            all.push(Seen {
+                scope: scope.clone(),
+                key: record.key.to_owned(),
+                type_name: names[record.type_name as usize].clone(),
+                classes: split_classes(&names[record.class as usize]),
+                properties: properties.collect::<Option<_>>().ok_or_else(damaged)?,
+            });
+        }
     }
     Ok(all)
 }
@@ -373,24 +375,24 @@ impl Database {
         let _ = std::fs::remove_file(self.mapped_path(id));
     }
 
-    /// The job of the mapped scope that goes with a job, if there is anything to do.
-    pub(super) fn mapped_job(
+    /// Adds the job of the mapped scope that goes with the first job, if there is anything to do.
+    pub(super) fn add_mapped_job(
         &self,
-        job: &JobInput,
+        uploads: &mut Uploads,
         mapped: &[MappedRelationship],
-        stage: &mut Stage,
-    ) -> Result<Option<JobInput>, Error> {
+    ) -> Result<(), Error> {
         let snapshot = self.snapshot()?;
-        let ours = mapped_scope(&job.spec.scope);
+        let job = uploads.jobs()[0].spec.clone();
+        let ours = mapped_scope(&job.scope);
         let row = match snapshot.name_number(&ours) {
             Some(number) => snapshot.scope_row(number)?.unwrap_or_default(),
             None => Default::default(),
         };
         let live = row.count(Kind::Entity).live + row.count(Kind::Relationship).live;
-        if job.spec.mode != Mode::Diff || mapped.is_empty() && live == 0 {
-            return Ok(None);
+        if job.mode != Mode::Diff || mapped.is_empty() && live == 0 {
+            return Ok(());
         }
-        let mut partial_types = job.spec.partial_types.clone();
+        let mut partial_types = job.partial_types.clone();
         if !partial_types.is_empty() {
             // Relationships that stay need their targets.
             let types = row.count(Kind::Entity).types.keys();
@@ -401,22 +403,22 @@ impl Database {
             one_upload: true,
             partial_types,
             // Nothing mapped any more is no empty upload: the job itself may have brought much.
-            allow_deletes: Some(job.spec.allow_deletes.unwrap_or(0).max(MIN_DELETES)),
-            mapped_for: Some(job.spec.id),
+            allow_deletes: Some(job.allow_deletes.unwrap_or(0).max(MIN_DELETES)),
+            mapped_for: Some(job.id),
             ..JobSpec::new("system-mapper", Mode::Diff, &ours, now())
         };
         let mut search = Search {
             snapshot: &snapshot,
-            spec: &job.spec,
+            spec: &job,
             ours: ours.clone(),
-            uploaded: uploaded(stage, job)?,
+            uploaded: uploaded(uploads)?,
             indexes: HashMap::new(),
         };
         let mut made = Made::default();
         let mut links = Vec::new();
         for one in mapped {
             for target in targets(&mut search, one, &mut made)? {
-                links.push(link(one, &job.spec.scope, &target)?);
+                links.push(link(one, &job.scope, &target)?);
             }
         }
         let rules = BatchRules {
@@ -437,10 +439,8 @@ impl Database {
         if !faults.is_empty() {
             return Err(SyncError::faults(&Inputs::default(), faults).into());
         }
-        let empty = || JobInput::new(spec.clone());
-        let mut jobs = BTreeMap::from([(ours, empty())]);
-        distribute(stage, &mut builder.finish(), &mut jobs, |_| empty())?;
-        Ok(jobs.into_values().next())
+        uploads.add(JobInput::new(spec.clone()));
+        Ok(uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?)
     }
 }
 

@@ -1,13 +1,12 @@
 //! Jobs of mapping files: planned as values that can be looked at, applied exactly or not at all.
 
-use super::jobs::{check_scope, distribute, reports};
+use super::jobs::{check_scope, reports};
 use super::{Database, Error, now};
 use crate::graph::{DraftRelationship, GraphRead, IdHash, Kind, Names, ObjectId, Origin, Value};
-use crate::store::staging::Stage;
 use crate::store::{Snapshot, StoreError};
 use crate::sync::{
     Action, BatchBuilder, BatchRules, EdgeLimits, Inputs, JobInput, JobReport, JobSpec,
-    MappingInfo, Mode, Plan, Status, SyncError, plan,
+    MappingInfo, Mode, Status, SyncError, Uploads, plan,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -159,8 +158,7 @@ impl EdgeChange {
 
 /// A job of a mapping with its drafts staged.
 struct StagedJob {
-    stage: Stage,
-    jobs: Vec<JobInput>,
+    uploads: Uploads,
     inputs: Inputs,
 }
 
@@ -172,8 +170,8 @@ impl Database {
         job: &MappingJob,
         drafts: &[DraftRelationship<'_>],
     ) -> Result<MappingPlan, Error> {
-        let mut staged = self.stage_mapping(snapshot, job, drafts)?;
-        let plan = plan(snapshot, &staged.stage, &staged.inputs, &mut staged.jobs, true)?;
+        let staged = self.stage_mapping(snapshot, job, drafts)?;
+        let plan = plan(snapshot, &staged.uploads, &staged.inputs, true)?;
         let by_id: FxHashMap<IdHash, u32> = drafts
             .iter()
             .map(|draft| ObjectId::new(Kind::Relationship, &job.scope, &draft.key))
@@ -182,8 +180,8 @@ impl Database {
             .collect();
         let change = |change: &crate::sync::Change| EdgeChange {
             action: match change.action {
-                Action::Create(_) | Action::Revive(_) => EdgeAction::Create,
-                Action::Update(_) => EdgeAction::Update,
+                Action::Create | Action::Revive => EdgeAction::Create,
+                Action::Update => EdgeAction::Update,
                 Action::Delete => EdgeAction::Delete,
             },
             number: change.number,
@@ -193,7 +191,7 @@ impl Database {
                 _ => by_id.get(&change.id).copied(),
             },
         };
-        let changes = plan.jobs[0].relationships.iter().map(change).collect();
+        let changes = plan.changes_of(0, Kind::Relationship)?.iter().map(change).collect();
         let report = reports(&plan, |report| report.dry_run = true).remove(0);
         Ok(MappingPlan { report, revision: plan.revision, hash: plan.hash, changes })
     }
@@ -218,8 +216,8 @@ impl Database {
         if snapshot.meta().revision != revision {
             return Err(Error::Moved(snapshot.meta().revision, revision));
         }
-        let mut staged = self.stage_mapping(&snapshot, job, drafts)?;
-        let plan: Plan = plan(&snapshot, &staged.stage, &staged.inputs, &mut staged.jobs, true)?;
+        let staged = self.stage_mapping(&snapshot, job, drafts)?;
+        let mut plan = plan(&snapshot, &staged.uploads, &staged.inputs, true)?;
         drop(snapshot);
         if hash.is_some_and(|hash| hash != plan.hash) {
             return Err(Error::Moved(plan.revision, revision));
@@ -229,7 +227,7 @@ impl Database {
         } else if plan.is_empty() {
             self.finish_quietly(&plan)?
         } else {
-            match self.commit(&plan, &staged.stage) {
+            match self.commit(&mut plan, &staged.uploads) {
                 Err(Error::Store(StoreError::Changed)) => {
                     let now = self.snapshot()?.meta().revision;
                     return Err(Error::Moved(now, revision));
@@ -269,11 +267,10 @@ impl Database {
             mapping: Some(job.mapping.clone()),
             ..JobSpec::new("api", Mode::CrossScope, &job.scope, now())
         };
-        let empty = || JobInput::new(spec.clone());
-        let mut jobs = BTreeMap::from([(job.scope.clone(), empty())]);
-        let mut stage = Stage::spool(&self.folder_of_file());
-        distribute(&mut stage, &mut builder.finish(), &mut jobs, |_| empty())?;
-        Ok(StagedJob { stage, jobs: jobs.into_values().collect(), inputs })
+        let mut uploads = Uploads::new(&self.folder_of_file());
+        uploads.add(JobInput::new(spec.clone()));
+        uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
+        Ok(StagedJob { uploads, inputs })
     }
 
     /// When a scope was last finalized, epoch milliseconds; jobs that changed nothing count.

@@ -10,6 +10,7 @@
 
 use super::codec::{Cursor, put_bytes, put_varint, skip_value, take_value};
 use crate::graph::Value;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Compressed size that blocks aim at: just below one 64 KiB page of the engine.
 const TARGET: usize = 63_000;
@@ -20,7 +21,8 @@ const RAW_MIN: usize = 48 << 10;
 /// Level 1: five times faster than level 3 for a tenth more space on such records.
 const LEVEL: i32 = 1;
 
-/// Packs records into blocks.
+/// Packs records into blocks. Several may pack blocks of one scope side by side: each takes its
+/// numbers from the one counter.
 pub struct BodyPacker {
     block: u32,
     slot: u32,
@@ -28,29 +30,31 @@ pub struct BodyPacker {
     limit: usize,
 }
 
-impl BodyPacker {
-    /// Starts with an empty block numbered `first`.
-    pub fn new(first: u32) -> BodyPacker {
-        BodyPacker { block: first, slot: 0, raw: Vec::with_capacity(RAW_MAX), limit: 128 << 10 }
+impl Default for BodyPacker {
+    fn default() -> Self {
+        BodyPacker { block: 0, slot: 0, raw: Vec::with_capacity(RAW_MAX), limit: 128 << 10 }
     }
+}
 
-    /// Takes a record; returns its place, and a block to store where one became full.
-    pub fn push(&mut self, record: &[u8]) -> ((u32, u32), Option<(u32, Vec<u8>)>) {
-        let full = (self.raw.len() + record.len() > self.limit && !self.raw.is_empty())
-            .then(|| self.close());
+impl BodyPacker {
+    /// Takes a record; returns its place, and a block to store where one became full. `next` is the
+    /// number of the next block that anybody begins.
+    pub fn push(&mut self, record: &[u8], next: &AtomicU32) -> ((u32, u32), Option<Block>) {
+        let full = (self.raw.len() + record.len() > self.limit).then(|| self.close()).flatten();
+        if self.raw.is_empty() {
+            self.block = next.fetch_add(1, Ordering::Relaxed);
+        }
         put_bytes(&mut self.raw, record);
         let place = (self.block, self.slot);
         self.slot += 1;
         (place, full)
     }
 
-    /// The last block, if it holds anything, and the number of the next one.
-    pub fn finish(mut self) -> (Option<(u32, Vec<u8>)>, u32) {
-        let last = (!self.raw.is_empty()).then(|| self.close());
-        (last, self.block)
-    }
-
-    fn close(&mut self) -> (u32, Vec<u8>) {
+    /// The block that was begun, if it holds anything.
+    pub fn close(&mut self) -> Option<Block> {
+        if self.raw.is_empty() {
+            return None;
+        }
         let mut out = Vec::with_capacity(TARGET + 4096);
         out.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
         let packed =
@@ -60,10 +64,12 @@ impl BodyPacker {
         out.extend_from_slice(&packed);
         self.raw.clear();
         self.slot = 0;
-        self.block += 1;
-        (self.block - 1, out)
+        Some((self.block, out))
     }
 }
+
+/// A finished block with its number.
+pub type Block = (u32, Vec<u8>);
 
 /// Longest block: a record can be larger than a block is meant to be, but never larger than an
 /// upload may be.
@@ -164,15 +170,18 @@ mod tests {
 
     #[test]
     fn records_are_found_by_block_and_slot() {
-        let mut packer = BodyPacker::new(7);
+        let mut packer = BodyPacker::default();
+        let next = AtomicU32::new(7);
         let mut blocks = Vec::new();
         let mut places = Vec::new();
         for i in 0..5_000u32 {
-            let (place, full) = packer.push(format!("record {i} {}", "x".repeat(60)).as_bytes());
+            let (place, full) =
+                packer.push(format!("record {i} {}", "x".repeat(60)).as_bytes(), &next);
             places.push(place);
             blocks.extend(full);
         }
-        let (last, next) = packer.finish();
+        let last = packer.close();
+        let next = next.into_inner();
         blocks.extend(last);
         assert!(blocks.len() > 1);
         assert_eq!(next, 7 + blocks.len() as u32);

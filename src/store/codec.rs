@@ -56,6 +56,7 @@ fn checksum(table: &str, key: &[u8], payload: &[u8]) -> u32 {
 }
 
 /// Appends `n` in LEB128: seven bits a byte, low bits first.
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
@@ -65,6 +66,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut n: u64) {
 }
 
 /// Appends a length and the bytes.
+#[inline]
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -76,6 +78,7 @@ pub struct Cursor<'a>(pub &'a [u8]);
 
 impl<'a> Cursor<'a> {
     /// The next `len` bytes.
+    #[inline]
     pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
@@ -83,26 +86,31 @@ impl<'a> Cursor<'a> {
     }
 
     /// A fixed number of bytes as an array.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
     /// A little-endian 32-bit integer.
+    #[inline]
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
     /// A little-endian 64-bit integer.
+    #[inline]
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// One byte.
+    #[inline]
     pub fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[b]| b)
     }
 
     /// What [`put_varint`] wrote.
+    #[inline]
     pub fn varint(&mut self) -> Option<u64> {
         let mut n = 0;
         for shift in (0..64).step_by(7) {
@@ -116,17 +124,20 @@ impl<'a> Cursor<'a> {
     }
 
     /// A varint that must fit 32 bits.
+    #[inline]
     pub fn varint32(&mut self) -> Option<u32> {
         self.varint()?.try_into().ok()
     }
 
     /// What [`put_bytes`] wrote.
+    #[inline]
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = self.varint()?;
         self.take(usize::try_from(len).ok()?)
     }
 
     /// Bytes that must be text.
+    #[inline]
     pub fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }

@@ -60,6 +60,10 @@ impl Entry<16> for Change {
         [entity, other, verb, relationship * 2 + u64::from(!self.1)]
     }
 
+    fn last(contents: &[u8]) -> Option<[u8; 16]> {
+        Some(change(Segment::parse(contents)?.last()?).at())
+    }
+
     fn encode(changes: &[Change], out: &mut Vec<u8>) {
         put_segment(changes, out);
     }
@@ -201,7 +205,7 @@ pub fn all(
     tiles::all(table, NAME, &space, |tile: &Tile<'_, 16>| {
         let segment = Segment::parse(tile.contents)?;
         edges += segment.len();
-        if segment.last().is_some_and(|entity| entity >= bound) {
+        if segment.last().is_some_and(|(entity, _)| entity >= bound) {
             return None;
         }
         segment.for_each(&mut columns, |entity, edge| overlay.pass(entity, edge, &mut visit))

@@ -53,6 +53,11 @@ impl Entry<8> for Identity {
         [self.id.0, self.packed(), 0, 0]
     }
 
+    fn last(contents: &[u8]) -> Option<[u8; 8]> {
+        let row = IdentityRow::parse(contents)?;
+        Some(row.get(row.len.checked_sub(1)?).at())
+    }
+
     fn encode(entries: &[Identity], out: &mut Vec<u8>) {
         put_varint(out, entries.len() as u64);
         let mut values: Vec<u64> = entries.iter().map(|entry| entry.id.0).collect();

@@ -17,13 +17,14 @@ mod index;
 mod rows;
 mod segment;
 mod snapshot;
+mod spill;
 pub mod staging;
 mod tables;
 mod tiles;
 mod writer;
 
 pub use behind::WriteBehind;
-pub use body::{BodyPacker, read as read_body, write as write_body};
+pub use body::{Block, BodyPacker, read as read_body, write as write_body};
 pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value};
 pub use error::StoreError;
 pub use heads::{Head, NO_BODY};
@@ -31,6 +32,7 @@ pub use identity::Identity;
 pub use rows::{Counts, Dictionary, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
 pub use segment::Standing;
 pub use snapshot::{Facts, Snapshot};
+pub use spill::{Buckets, Packed};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};

@@ -51,6 +51,10 @@ impl Entry<16> for Standing {
         numbers(self).map(u64::from)
     }
 
+    fn last(contents: &[u8]) -> Option<[u8; 16]> {
+        Some(Segment::parse(contents)?.last()?.at())
+    }
+
     fn encode(edges: &[Standing], out: &mut Vec<u8>) {
         put_segment(edges, out);
     }
@@ -96,9 +100,11 @@ impl<'a> Segment<'a> {
         self.len
     }
 
-    /// The last entity that has edges here, if any has.
-    pub fn last(&self) -> Option<u32> {
-        Some(self.columns[0].get32(self.len.checked_sub(1)?))
+    /// The last edge, if there is any.
+    pub fn last(&self) -> Option<Standing> {
+        let at = self.len.checked_sub(1)?;
+        let [entity, other, verb, relationship] = self.columns.map(|c| c.get32(at));
+        Some((entity, Edge { other, verb, relationship }))
     }
 
     /// The edges of the entities in `range`, in order.

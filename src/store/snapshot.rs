@@ -20,7 +20,7 @@ use crate::graph::{
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
 use uuid::Uuid;
 
@@ -417,6 +417,27 @@ impl Snapshot {
             IdentityRow::parse(tile.contents)?.iter().for_each(&mut visit);
             Some(())
         })
+    }
+
+    /// Adds the objects of a kind in a scope whose hashes lie in a range, in ascending order.
+    pub fn identities_between(
+        &self,
+        kind: Kind,
+        scope: u32,
+        range: RangeInclusive<IdHash>,
+        found: &mut Vec<Identity>,
+    ) -> Result<(), StoreError> {
+        let space = tables::identity_space(kind, scope);
+        let [from, to] = [range.start(), range.end()].map(|id| id.0.to_be_bytes());
+        let start = found.len();
+        tiles::around(&self.identity, "identity", &space, [&from, &to], |tile| {
+            let row = IdentityRow::parse(tile.contents)?;
+            found.extend(row.iter().filter(|identity| range.contains(&identity.id)));
+            Some(())
+        })?;
+        // Tiles came from the last to the first.
+        found[start..].sort_unstable_by_key(|identity| identity.id);
+        Ok(())
     }
 
     /// The rows that lie in one chunk of heads.

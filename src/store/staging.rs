@@ -16,9 +16,10 @@
 
 use super::StoreError;
 use super::codec::{Cursor, put_bytes, put_varint};
-use crate::graph::IdHash;
+use crate::graph::{IdHash, Kind};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -99,13 +100,7 @@ impl Batch {
         put_varint(&mut out, self.entities.len() as u64);
         self.entities.iter().for_each(|entity| put_staged(&mut out, entity));
         put_varint(&mut out, self.relationships.len() as u64);
-        for relationship in &self.relationships {
-            put_staged(&mut out, &relationship.object);
-            for end in [relationship.from, relationship.to] {
-                out.extend_from_slice(&end.scope.to_le_bytes());
-                out.extend_from_slice(&end.id.0.to_le_bytes());
-            }
-        }
+        self.relationships.iter().for_each(|one| put_relationship(&mut out, one));
         out.extend_from_slice(&(self.records.len() as u64).to_le_bytes());
         out.extend_from_slice(&self.records);
         out
@@ -121,15 +116,32 @@ impl Batch {
             batch.entities.push(take_staged(&mut c, frame)?);
         }
         for _ in 0..c.varint()? {
-            let object = take_staged(&mut c, frame)?;
-            let mut end = || Some(StagedEnd { scope: c.u32()?, id: IdHash(c.u64()?) });
-            let (from, to) = (end()?, end()?);
-            batch.relationships.push(StagedRelationship { object, from, to });
+            batch.relationships.push(take_relationship(&mut c, frame)?);
         }
         let len = c.u64()?;
         batch.records = c.take(usize::try_from(len).ok()?)?.to_vec();
         Some(batch)
     }
+}
+
+/// Bytes of a staged entity.
+const ENTITY: usize = 32;
+/// Bytes of a staged relationship.
+const RELATIONSHIP: usize = ENTITY + 2 * 12;
+
+fn put_relationship(out: &mut Vec<u8>, relationship: &StagedRelationship) {
+    put_staged(out, &relationship.object);
+    for end in [relationship.from, relationship.to] {
+        out.extend_from_slice(&end.scope.to_le_bytes());
+        out.extend_from_slice(&end.id.0.to_le_bytes());
+    }
+}
+
+fn take_relationship(c: &mut Cursor<'_>, frame: u32) -> Option<StagedRelationship> {
+    let object = take_staged(c, frame)?;
+    let mut end = || Some(StagedEnd { scope: c.u32()?, id: IdHash(c.u64()?) });
+    let (from, to) = (end()?, end()?);
+    Some(StagedRelationship { object, from, to })
 }
 
 fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
@@ -152,19 +164,28 @@ fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
     })
 }
 
-enum Records {
+/// Bytes of a spool.
+enum Bytes {
     Memory(Arc<Vec<u8>>),
     File { start: u64, len: usize },
+}
+
+struct Frame {
+    names: Vec<String>,
+    /// How many entities and relationships there are.
+    counts: [u32; 2],
+    /// The staged entities, then the staged relationships.
+    objects: Bytes,
+    records: Bytes,
 }
 
 /// The batches of one upload.
 pub struct Stage {
     folder: PathBuf,
-    file: Option<File>,
+    file: Mutex<Option<File>>,
     end: u64,
     in_memory: usize,
-    names: Vec<Vec<String>>,
-    records: Vec<Records>,
+    frames: Vec<Frame>,
     // Readers go through a stage frame by frame.
     last: Mutex<Option<(u32, Arc<Vec<u8>>)>>,
 }
@@ -174,67 +195,140 @@ impl Stage {
     pub fn spool(folder: &Path) -> Stage {
         Stage {
             folder: folder.to_owned(),
-            file: None,
+            file: Mutex::new(None),
             end: 0,
             in_memory: 0,
-            names: Vec::new(),
-            records: Vec::new(),
+            frames: Vec::new(),
             last: Mutex::new(None),
         }
     }
 
-    /// Adds a batch; its objects learn their frame.
-    pub fn append(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        let frame = self.names.len() as u32;
-        batch.entities.iter_mut().for_each(|e| e.frame = frame);
-        batch.relationships.iter_mut().for_each(|r| r.object.frame = frame);
-        let records = std::mem::take(&mut batch.records);
-        self.names.push(std::mem::take(&mut batch.names));
-        if self.in_memory + records.len() <= MEMORY_MAX {
-            self.in_memory += records.len();
-            self.records.push(Records::Memory(Arc::new(records)));
-            return Ok(());
-        }
-        if self.file.is_none() {
-            self.file = Some(tempfile::tempfile_in(&self.folder)?);
-        }
-        let file = self.file.as_mut().expect("BUG: just made");
-        file.seek(SeekFrom::Start(self.end))?;
-        file.write_all(&records)?;
-        self.records.push(Records::File { start: self.end, len: records.len() });
-        self.end += records.len() as u64;
+    /// Adds a batch.
+    pub fn append(&mut self, batch: Batch) -> Result<(), StoreError> {
+        let Batch { names, entities, relationships, records } = batch;
+        let len = entities.len() * ENTITY + relationships.len() * RELATIONSHIP;
+        let mut objects = Vec::with_capacity(len);
+        entities.iter().for_each(|entity| put_staged(&mut objects, entity));
+        relationships.iter().for_each(|one| put_relationship(&mut objects, one));
+        let counts = [entities.len() as u32, relationships.len() as u32];
+        let (objects, records) = (self.keep(objects)?, self.keep(records)?);
+        self.frames.push(Frame { names, counts, objects, records });
         Ok(())
+    }
+
+    fn keep(&mut self, bytes: Vec<u8>) -> Result<Bytes, StoreError> {
+        if self.in_memory + bytes.len() <= MEMORY_MAX {
+            self.in_memory += bytes.len();
+            return Ok(Bytes::Memory(Arc::new(bytes)));
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            *file = Some(tempfile::tempfile_in(&self.folder)?);
+        }
+        let file = file.as_mut().expect("BUG: just made");
+        file.seek(SeekFrom::Start(self.end))?;
+        file.write_all(&bytes)?;
+        let kept = Bytes::File { start: self.end, len: bytes.len() };
+        self.end += bytes.len() as u64;
+        Ok(kept)
+    }
+
+    /// Some of the bytes that were kept.
+    fn read(&self, bytes: &Bytes, range: Range<usize>) -> Result<Vec<u8>, StoreError> {
+        match bytes {
+            Bytes::Memory(bytes) => Ok(bytes[range].to_vec()),
+            Bytes::File { start, .. } => {
+                let mut read = vec![0; range.len()];
+                let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+                let file = file.as_mut().expect("BUG: what was spilled has a file");
+                file.seek(SeekFrom::Start(start + range.start as u64))?;
+                file.read_exact(&mut read)?;
+                Ok(read)
+            }
+        }
     }
 
     /// The names of a batch.
     pub fn names(&self, frame: u32) -> &[String] {
-        &self.names[frame as usize]
+        &self.frames[frame as usize].names
+    }
+
+    /// How many objects of a kind a batch has.
+    pub fn count(&self, kind: Kind, frame: u32) -> u32 {
+        self.frames[frame as usize].counts[kind as usize]
+    }
+
+    /// The entities of a batch, in the order of the upload.
+    pub fn entities(&self, frame: u32) -> Result<Vec<Staged>, StoreError> {
+        let [entities, _] = self.frames[frame as usize].counts.map(|count| count as usize);
+        let bytes = self.read(&self.frames[frame as usize].objects, 0..entities * ENTITY)?;
+        let mut c = Cursor(&bytes);
+        Ok((0..entities).map_while(|_| take_staged(&mut c, frame)).collect())
+    }
+
+    /// The relationships of a batch, in the order of the upload.
+    pub fn relationships(&self, frame: u32) -> Result<Vec<StagedRelationship>, StoreError> {
+        let [entities, relationships] =
+            self.frames[frame as usize].counts.map(|count| count as usize);
+        let start = entities * ENTITY;
+        let range = start..start + relationships * RELATIONSHIP;
+        let bytes = self.read(&self.frames[frame as usize].objects, range)?;
+        let mut c = Cursor(&bytes);
+        Ok((0..relationships).map_while(|_| take_relationship(&mut c, frame)).collect())
+    }
+
+    /// One entity of a batch, counted from 0.
+    pub fn entity(&self, frame: u32, i: u32) -> Result<Staged, StoreError> {
+        let start = i as usize * ENTITY;
+        let bytes = self.read(&self.frames[frame as usize].objects, start..start + ENTITY)?;
+        Ok(take_staged(&mut Cursor(&bytes), frame).expect("BUG: as long as an entity"))
+    }
+
+    /// One relationship of a batch, counted from 0.
+    pub fn relationship(&self, frame: u32, i: u32) -> Result<StagedRelationship, StoreError> {
+        let entities = self.count(Kind::Entity, frame) as usize * ENTITY;
+        let start = entities + i as usize * RELATIONSHIP;
+        let bytes = self.read(&self.frames[frame as usize].objects, start..start + RELATIONSHIP)?;
+        Ok(take_relationship(&mut Cursor(&bytes), frame).expect("BUG: as long as a relationship"))
     }
 
     /// The records of a batch.
     pub fn records(&self, frame: u32) -> Result<Arc<Vec<u8>>, StoreError> {
-        let (start, len) = match &self.records[frame as usize] {
-            Records::Memory(records) => return Ok(Arc::clone(records)),
-            Records::File { start, len } => (*start, *len),
+        let records = &self.frames[frame as usize].records;
+        let len = match records {
+            Bytes::Memory(records) => return Ok(Arc::clone(records)),
+            Bytes::File { len, .. } => *len,
         };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, records)) = &*last
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, records)) = &*last()
             && *known == frame
         {
             return Ok(Arc::clone(records));
         }
-        let mut records = vec![0; len];
-        let mut file = self.file.as_ref().expect("BUG: spilled records have a file");
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut records)?;
-        let records = Arc::new(records);
-        *last = Some((frame, Arc::clone(&records)));
+        let records = Arc::new(self.read(records, 0..len)?);
+        *last() = Some((frame, Arc::clone(&records)));
         Ok(records)
+    }
+
+    /// The record of one object: nothing around it is read.
+    pub fn record(&self, staged: &Staged) -> Result<Vec<u8>, StoreError> {
+        let start = staged.offset as usize;
+        self.read(&self.frames[staged.frame as usize].records, start..start + staged.len as usize)
+    }
+
+    /// A whole batch.
+    pub fn batch(&self, frame: u32) -> Result<Batch, StoreError> {
+        Ok(Batch {
+            names: self.names(frame).to_vec(),
+            entities: self.entities(frame)?,
+            relationships: self.relationships(frame)?,
+            records: self.records(frame)?.to_vec(),
+        })
     }
 
     /// How many batches there are.
     pub fn frames(&self) -> u32 {
-        self.names.len() as u32
+        self.frames.len() as u32
     }
 }
 
@@ -405,11 +499,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut stage = Stage::spool(folder.path());
         for n in 0..5u8 {
-            stage.append(&mut Batch { records: vec![n; 10 << 20], ..Batch::default() }).unwrap();
+            let entities = vec![batch(n).entities[0]; 3];
+            let records = vec![n; 10 << 20];
+            let relationships = batch(n).relationships;
+            stage.append(Batch { entities, relationships, records, names: vec![] }).unwrap();
         }
-        assert!(stage.file.is_some());
-        for n in 0..5u8 {
-            assert!(stage.records(n.into()).unwrap().iter().all(|&b| b == n));
+        assert!(stage.file.lock().unwrap().is_some());
+        for n in 0..5u32 {
+            let whole = stage.batch(n).unwrap();
+            assert!(whole.records.iter().all(|&b| u32::from(b) == n));
+            assert_eq!((whole.entities.len(), whole.relationships.len()), (3, 1));
+            assert!(whole.entities.iter().all(|entity| entity.frame == n));
+            assert_eq!(stage.entity(n, 2).unwrap(), whole.entities[2]);
+            assert_eq!(stage.relationship(n, 0).unwrap(), whole.relationships[0]);
+            assert_eq!(stage.record(&whole.entities[0]).unwrap(), vec![n as u8; n as usize]);
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the spool has no name");
     }

@@ -170,7 +170,7 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     table: &mut Table<'_, Bytes, Bytes>,
     space: &[u8],
     edits: &[E],
-    at: impl Fn(&E) -> [u8; N],
+    at: impl Fn(&E) -> [u8; N] + Sync,
     merge: impl Fn(Option<&[u8]>, &[E]) -> Result<Vec<T>, &'static str> + Sync,
 ) -> Result<(), StoreError> {
     debug_assert_eq!(table.name(), T::TABLE);
@@ -199,10 +199,11 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
         let written: Vec<Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>> = tiles
             .par_iter()
             .map(|tile| {
-                let entries = merge(tile.contents.as_deref(), tile.edits).map_err(|detail| {
+                let merged = merged(tile, &at, &merge);
+                let merged = merged.map_err(|detail| {
                     StoreError::corrupt(name, &key(space, &tile.lower), detail)
                 })?;
-                Ok(rows(space, tile.lower, tile.upper, &entries))
+                Ok(rows_of(space, tile.lower, tile.upper, &merged))
             })
             .collect();
         for rows in written {
@@ -214,8 +215,49 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     Ok(())
 }
 
+/// Edits of one tile that are merged by one thread.
+const SPLIT: usize = if cfg!(test) { 128 } else { 16 << 10 };
+
+/// The entries of a tile after its edits, in one run or, where many edits follow behind all that is
+/// there, as in a first load, in several.
+fn merged<const N: usize, E: Sync, T: Entry<N>>(
+    tile: &Edited<'_, N, E>,
+    at: &(impl Fn(&E) -> [u8; N] + Sync),
+    merge: &(impl Fn(Option<&[u8]>, &[E]) -> Result<Vec<T>, &'static str> + Sync),
+) -> Result<Vec<Vec<T>>, &'static str> {
+    let contents = tile.contents.as_deref();
+    let behind = |next| contents.and_then(T::last).is_none_or(|last| last < at(next));
+    if !tile.edits.get(SPLIT).is_some_and(behind) {
+        return Ok(vec![merge(contents, tile.edits)?]);
+    }
+    let runs = tile.edits.par_chunks(SPLIT).enumerate();
+    runs.map(|(i, edits)| merge(contents.filter(|_| i == 0), edits)).collect()
+}
+
+/// The rows, sealed, of runs of entries that follow each other and make up one tile.
+fn rows_of<const N: usize, T: Entry<N>>(
+    space: &[u8],
+    lower: [u8; N],
+    upper: Option<[u8; N]>,
+    runs: &[Vec<T>],
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    // Only the first may be empty: there is one row at least.
+    let runs: Vec<&Vec<T>> = runs
+        .iter()
+        .enumerate()
+        .filter(|(i, run)| *i == 0 || !run.is_empty())
+        .map(|(_, r)| r)
+        .collect();
+    let run = |i: usize| {
+        let lower = if i == 0 { lower } else { runs[i][0].at() };
+        let upper = runs.get(i + 1).map_or(upper, |next| Some(next[0].at()));
+        rows(space, lower, upper, runs[i])
+    };
+    (0..runs.len()).into_par_iter().flat_map(run).collect()
+}
+
 /// What tiles are made of.
-pub trait Entry<const N: usize>: Sync {
+pub trait Entry<const N: usize>: Send + Sync {
     /// The table that holds such tiles.
     const TABLE: &'static str;
     /// Bytes of an entry beside its columns.
@@ -226,6 +268,9 @@ pub trait Entry<const N: usize>: Sync {
 
     /// What it has in each column; as many as are used, then zeros.
     fn columns(&self) -> [u64; 4];
+
+    /// Where the last entry of such contents stands; `None` if there is none, or they are damaged.
+    fn last(contents: &[u8]) -> Option<[u8; N]>;
 
     /// Writes the contents of a tile.
     fn encode(entries: &[Self], out: &mut Vec<u8>)

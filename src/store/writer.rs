@@ -16,7 +16,6 @@ use crate::graph::{Direction, Edge, IdHash, Kind};
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 /// An edge that appears or disappears: from, to, verb, relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,16 +190,9 @@ impl Writer {
                 };
                 ((at, Edge { other, verb: e.verb, relationship: e.relationship }), e.add)
             };
-            // A piece at a time: the edits are many and their order takes as much memory again.
-            let ordered = |piece: RangeInclusive<u32>| {
-                let here = |edit: &(Standing, bool)| piece.contains(&edit.0.0);
-                let mut ordered: Vec<(Standing, bool)> =
-                    edits.par_iter().map(standing).filter(here).collect();
-                ordered.par_sort_unstable();
-                Ok(ordered)
-            };
-            let pieces = pieces(edits.iter().map(|edit| standing(edit).0.0));
-            self.edit_adjacency_of(direction, edits.len(), pieces.into_iter().map(ordered))?;
+            let mut ordered: Vec<(Standing, bool)> = edits.iter().map(standing).collect();
+            ordered.par_sort_unstable();
+            self.edit_adjacency_of(direction, edits.len(), std::iter::once(Ok(ordered)))?;
         }
         Ok(())
     }
@@ -359,30 +351,6 @@ fn merge_identities(
     }
     merged.extend(stored);
     merged
-}
-
-/// Edits of adjacency that are put in order at a time, about.
-const PIECE: usize = 256 << 10;
-
-/// Ranges of entities, ascending, each with about [`PIECE`] of the edits that stand at `entities`,
-/// or with more of one neighbourhood.
-fn pieces(entities: impl Iterator<Item = u32> + Clone) -> Vec<RangeInclusive<u32>> {
-    /// Neighbours that stay in one piece.
-    const TOGETHER: u32 = 4096;
-    let Some(last) = entities.clone().max() else { return Vec::new() };
-    let mut counts = vec![0; (last / TOGETHER) as usize + 1];
-    entities.for_each(|entity| counts[(entity / TOGETHER) as usize] += 1);
-    let mut pieces = Vec::new();
-    let (mut start, mut count) = (0, 0);
-    for (neighbours, edits) in (0..).zip(counts) {
-        count += edits;
-        let end = neighbours * TOGETHER + (TOGETHER - 1);
-        if count >= PIECE || end >= last {
-            pieces.push(start..=end);
-            (start, count) = (end.saturating_add(1), 0);
-        }
-    }
-    pieces
 }
 
 /// Chunks of heads that are rewritten side by side.
@@ -794,22 +762,5 @@ mod tests {
         snapshot.verify_delta(Direction::Out).unwrap();
         let mut writer = store.begin_write(5).unwrap();
         assert!(writer.merge_adjacency().is_err());
-    }
-
-    #[test]
-    fn pieces_cover_every_entity_once_and_ascend() {
-        for (count, last) in [(1, 0), (1, u32::MAX / 2), (3 * PIECE, 9_999), (3 * PIECE, 500_000)] {
-            let entities = (0..count).map(|i| (i as u64 * u64::from(last) / count as u64) as u32);
-            let entities = entities.chain([last]);
-            let pieces = pieces(entities.clone());
-            assert!(pieces.windows(2).all(|w| *w[0].end() + 1 == *w[1].start()));
-            assert!(pieces[0].contains(&0) && pieces[pieces.len() - 1].contains(&last));
-            assert!(pieces.len() <= 1 + count / PIECE, "{} pieces", pieces.len());
-            for piece in &pieces {
-                let held = entities.clone().filter(|entity| piece.contains(entity)).count();
-                assert!(held <= 2 * PIECE || piece.end() - piece.start() < 4096, "{held} edits");
-            }
-        }
-        assert!(pieces(std::iter::empty()).is_empty());
     }
 }

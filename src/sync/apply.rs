@@ -1,62 +1,81 @@
 //! Applying: a plan becomes heads, identities, edges and blocks in one write transaction.
 //!
-//! Nothing is decided here. Objects are taken scope by scope and, inside a scope, in the order of
-//! the stage, so that each batch is read once and memory holds the heads of one scope at most.
+//! Nothing is decided here. Changes are taken in the order of the stage, so that each batch is read
+//! once, and put down in buckets in whatever other order is needed: new relationships by the entity
+//! where they begin, which gives them their numbers and keeps adjacency columns narrow, identities
+//! by hash, edges by entity. Memory holds one window, or one bucket, of each at a time.
 
 use super::SyncError;
+use super::ahead::{ahead, all_ahead};
 use super::batch::Record;
-use super::plan::{Action, Change, Content, JobPlan, Merged, Plan};
-use crate::graph::{IdHash, Kind, Value};
+use super::change::{Action, Change, Place, Plan};
+use super::compare::{HELD, Parts};
+use super::job::Uploads;
+use crate::graph::{Direction, Edge, IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
-    BodyPacker, Cursor, EdgeEdit, Head, Identity, JobRow, NO_BODY, ScopeRow, StoreError,
-    StoredHeads, Writer, put_varint, take_value, write_body,
+    Block, BodyPacker, Buckets, Cursor, Dictionary, EdgeEdit, Head, Identity, JobRow, NO_BODY,
+    ScopeRow, StoreError, StoredHeads, Writer, put_bytes, put_varint, take_value,
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Stores a plan: graph, reports and counts change together at the commit of `writer`.
+/// Stores a plan: graph, reports and counts change together at the commit of `writer`. The changes
+/// are taken out of the plan.
 ///
 /// `writer` starts from the state that the plan was made for; `now` is epoch milliseconds.
-pub fn apply(plan: &Plan, stage: &Stage, writer: &mut Writer, now: i64) -> Result<(), SyncError> {
-    let mut sequences = Vec::with_capacity(plan.jobs.len());
+pub fn apply(
+    plan: &mut Plan,
+    uploads: &Uploads,
+    writer: &mut Writer,
+    now: i64,
+) -> Result<(), SyncError> {
+    let mut owners = Vec::with_capacity(plan.jobs.len() + plan.foreign.len());
     for job in &plan.jobs {
         let sequence = writer.meta.next_job;
         writer.meta.next_job += 1;
-        sequences.push(sequence);
         let mut report = job.report.clone();
         report.end_timestamp = Some(now);
         writer.put_job(sequence, &job_row(&report))?;
+        let scope = writer.names.intern(&job.spec.scope);
+        writer.scope(scope)?.last_job = Some(sequence);
+        owners.push(Owner::new(scope, sequence));
     }
     let mut deletions: BTreeMap<(u32, Kind), Vec<u32>> = BTreeMap::new();
-    // Segments hold the edges of all scopes, so those of all jobs are stored at once.
-    let mut edges = Vec::new();
-    for kind in [Kind::Entity, Kind::Relationship] {
-        for (job, &sequence) in plan.jobs.iter().zip(&sequences) {
-            let changes = match kind {
-                Kind::Entity => &job.entities,
-                Kind::Relationship => &job.relationships,
-            };
-            let scope = writer.names.intern(&job.spec.scope);
-            writer.scope(scope)?.last_job = Some(sequence);
-            let mut step = Step { stage, writer, kind, scope, sequence, now };
-            let deleted = step.store(changes, &mut edges)?;
-            deletions.entry((sequence, kind)).or_default().extend(deleted);
+    let mut deletes: [Vec<(u32, Vec<Change>)>; 2] = Default::default();
+    for (job, at) in plan.jobs.iter_mut().zip(0..) {
+        for (all, mine) in deletes.iter_mut().zip(&mut job.deletes) {
+            all.push((at, std::mem::take(mine)));
         }
     }
-    for (&scope, changes) in &plan.foreign {
-        let sequence = foreign_culprit(plan, &sequences);
-        let kind = Kind::Relationship;
-        let mut step = Step { stage, writer, kind, scope, sequence, now };
-        let deleted = step.store(changes, &mut edges)?;
-        deletions.entry((sequence, kind)).or_default().extend(deleted);
+    let culprit = foreign_culprit(&deletes[Kind::Entity as usize]);
+    for (scope, changes) in std::mem::take(&mut plan.foreign) {
+        deletes[Kind::Relationship as usize].push((owners.len() as u32, changes));
+        owners.push(Owner::new(scope, owners[culprit].sequence));
     }
+    let mut storing = Storing::new(plan, uploads, writer, owners, now);
+    for (kind, deletes) in [Kind::Entity, Kind::Relationship].into_iter().zip(deletes) {
+        storing.begin(kind, plan)?;
+        for (owner, changes) in deletes {
+            let sequence = storing.owners[owner as usize].sequence;
+            let gone = deletions.entry((sequence, kind)).or_default();
+            gone.extend(changes.iter().map(|change| change.number));
+            storing.delete(kind, owner, changes)?;
+        }
+        storing.changes(kind, plan)?;
+        storing.number_fresh()?;
+        storing.finish(kind)?;
+    }
+    storing.adjacency()?;
     for ((sequence, kind), mut numbers) in deletions {
         numbers.sort_unstable();
         writer.put_deletions(sequence, kind, &numbers)?;
     }
-    writer.edit_adjacency(&edges)?;
     for job in &plan.jobs {
         let scope = writer.names.intern(&job.spec.scope);
         for (id, pin) in &job.pins {
@@ -76,105 +95,157 @@ pub fn job_row(report: &super::JobReport) -> JobRow {
 }
 
 /// The job to which foreign deletions are written down: the first that deletes entities.
-fn foreign_culprit(plan: &Plan, sequences: &[u32]) -> u32 {
-    let deletes = |job: &JobPlan| job.entities.iter().any(|c| c.action == Action::Delete);
-    let at = plan.jobs.iter().position(deletes).unwrap_or(0);
-    sequences[at]
+fn foreign_culprit(deletes: &[(u32, Vec<Change>)]) -> usize {
+    deletes.iter().position(|(_, changes)| !changes.is_empty()).unwrap_or(0)
 }
 
-struct Step<'s> {
-    stage: &'s Stage,
-    writer: &'s mut Writer,
-    kind: Kind,
+/// Who changes objects: a job of the plan, or the scope of others whose relationships go with its
+/// entities.
+struct Owner {
     scope: u32,
+    /// Sequence number of the job.
     sequence: u32,
-    now: i64,
+    /// Number of the first new object of the kind that is stored.
+    first: u32,
+    /// First bucket of its new relationships, and how many there are.
+    fresh: (usize, usize),
+    /// Number of the next block of the kind that is stored.
+    next_block: AtomicU32,
 }
 
-/// The new facts of an object before they are joined with what was stored.
-#[derive(Clone, Copy, Default)]
+impl Owner {
+    fn new(scope: u32, sequence: u32) -> Owner {
+        let next_block = AtomicU32::new(0);
+        Owner { scope, sequence, first: 0, fresh: (0, 0), next_block }
+    }
+}
+
+/// Where the head of an object is to point, and what it says.
+#[derive(Clone, Copy, Debug)]
 struct Facts {
     type_name: u32,
     class: u32,
     block: u32,
     slot: u32,
-    /// Position in the texts, counted from 1; 0 for neither key nor display name, as most
-    /// relationships have it.
-    texts: u32,
 }
 
-/// The key, empty where it is not to be stored, and the display name of an object.
-type Texts = (Box<str>, Option<Box<str>>);
-
-/// A change in the order of numbers, with all that storing most of them takes: the changes
-/// themselves lie in another order, and to look there is what costs.
-#[derive(Clone, Copy)]
-struct Ordered {
+/// A change with all that its head takes.
+#[derive(Clone, Debug)]
+struct Settled {
+    /// Position of the owner.
+    owner: u32,
     number: u32,
-    /// Index of the change.
-    change: u32,
+    id: IdHash,
+    digest: u64,
     ends: (u32, u32),
-    what: What,
-    frame: u32,
-    offset: u32,
-    len: u32,
+    action: Action,
+    /// The new contents; `None` for a deletion.
+    facts: Option<Facts>,
+    /// Empty where it is not to be stored.
+    key: Box<str>,
+    display: Option<Box<str>>,
 }
 
-/// What a change does and where its new contents are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Create,
-    /// Revive or update.
-    Change,
-    Delete,
-}
-
-impl Ordered {
-    fn new(change: &Change, index: u32) -> Ordered {
-        let what = match &change.action {
-            Action::Create(_) => What::Create,
-            Action::Revive(_) | Action::Update(_) => What::Change,
-            Action::Delete => What::Delete,
-        };
-        let (frame, offset, len) = match content(change) {
-            Some(Content::Staged { frame, offset, len }) => (*frame, *offset, *len),
-            Some(Content::Merged(_)) | None => (NO_FRAME, 0, 0),
-        };
-        let (number, ends) = (change.number, change.ends);
-        Ordered { number, change: index, ends, what, frame, offset, len }
+impl Settled {
+    fn new(change: &Change) -> Settled {
+        let Change { job: owner, number, id, digest, ends, action, .. } = *change;
+        let (facts, key, display) = (None, Box::default(), None);
+        Settled { owner, number, id, digest, ends, action, facts, key, display }
     }
 }
 
-/// Stands for the frame of contents that are not staged.
-const NO_FRAME: u32 = u32::MAX;
-
-/// The new contents of all changes of a step.
-struct Contents {
-    /// By position in the order of numbers; nothing for a deletion.
-    facts: Vec<Option<Facts>>,
-    texts: Vec<Texts>,
-}
-
-impl Contents {
-    fn put(&mut self, at: usize, mut facts: Facts, texts: Texts) {
-        if !texts.0.is_empty() || texts.1.is_some() {
-            self.texts.push(texts);
-            facts.texts = self.texts.len() as u32;
+/// As it is packed, this is a new relationship that has no number yet.
+impl crate::store::Packed for Settled {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.0.to_le_bytes());
+        out.extend_from_slice(&self.digest.to_le_bytes());
+        let Facts { type_name, class, block, slot } =
+            self.facts.expect("BUG: what is new has contents");
+        // One more, so that no block takes one byte and not five.
+        let block = block.wrapping_add(1);
+        for n in [self.owner, self.ends.0, self.ends.1, type_name, class, block, slot] {
+            put_varint(out, n.into());
         }
-        self.facts[at] = Some(facts);
+        put_bytes(out, self.key.as_bytes());
+        match &self.display {
+            None => out.push(0),
+            Some(text) => {
+                out.push(1);
+                put_bytes(out, text.as_bytes());
+            }
+        }
     }
 
-    fn get(&self, at: usize) -> Option<(Facts, Texts)> {
-        let facts = self.facts[at]?;
-        let texts = match facts.texts {
-            0 => Texts::default(),
-            at => self.texts[at as usize - 1].clone(),
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        let (id, digest, owner) = (IdHash(c.u64()?), c.u64()?, c.varint32()?);
+        let ends = (c.varint32()?, c.varint32()?);
+        let (type_name, class) = (c.varint32()?, c.varint32()?);
+        let (block, slot) = (c.varint32()?.wrapping_sub(1), c.varint32()?);
+        let key = c.text()?.into();
+        let display = match c.u8()? {
+            0 => None,
+            _ => Some(c.text()?.into()),
         };
-        Some((facts, texts))
+        let facts = Some(Facts { type_name, class, block, slot });
+        let action = Action::Create;
+        Some(Settled { owner, number: 0, id, digest, ends, action, facts, key, display })
     }
 }
 
-/// What is equal in all heads of a step.
+/// An identity on its way into the order of hashes.
+struct Identified {
+    owner: u32,
+    identity: Identity,
+}
+
+impl crate::store::Packed for Identified {
+    fn put(&self, out: &mut Vec<u8>) {
+        let Identity { id, digest, number, live } = self.identity;
+        out.extend_from_slice(&id.0.to_le_bytes());
+        out.extend_from_slice(&digest.to_le_bytes());
+        put_varint(out, u64::from(number) * 2 + u64::from(live));
+        put_varint(out, self.owner.into());
+    }
+
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        let (id, digest, packed) = (IdHash(c.u64()?), c.u64()?, c.varint()?);
+        let (number, live) = ((packed / 2) as u32, packed % 2 == 1);
+        Some(Identified { owner: c.varint32()?, identity: Identity { id, digest, number, live } })
+    }
+}
+
+/// An edge as seen from one of its ends, and whether it is added, as one number: entity, other,
+/// verb, relationship and addition from the highest bits to the lowest, which is the order of edges
+/// in a segment, removals before additions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turned(u128);
+
+impl Turned {
+    fn new(entity: u32, edge: Edge, add: bool) -> Turned {
+        let Edge { other, verb, relationship } = edge;
+        let last = u128::from(relationship) << 1 | u128::from(add);
+        let first = u128::from(entity) << 96 | u128::from(other) << 64;
+        Turned(first | u128::from(verb) << 32 | last)
+    }
+
+    fn edit(self) -> ((u32, Edge), bool) {
+        let [entity, other, verb] = [96, 64, 32].map(|shift| (self.0 >> shift) as u32);
+        let last = self.0 as u32;
+        ((entity, Edge { other, verb, relationship: last >> 1 }), last & 1 == 1)
+    }
+}
+
+impl crate::store::Packed for Turned {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_le_bytes());
+    }
+
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        Some(Turned(c.array().map(u128::from_le_bytes)?))
+    }
+}
+
+/// What is equal in all heads of an owner.
 struct Heads {
     kind: Kind,
     scope: u32,
@@ -186,38 +257,32 @@ struct Heads {
 #[derive(Default)]
 struct Made {
     edges: Vec<EdgeEdit>,
-    deleted: Vec<u32>,
-    counts: Shifts,
+    shifts: Shifts,
 }
 
 impl Heads {
-    /// Makes the heads of changes in the order of numbers, of which the first is at `start`.
+    /// Makes the heads of changes in the order of numbers.
     fn make(
         &self,
-        start: usize,
-        changes: &[Ordered],
-        contents: &Contents,
+        changes: &[Settled],
         stored: &StoredHeads<'_>,
     ) -> Result<(Vec<Option<Head>>, Made), StoreError> {
         let mut heads = Vec::with_capacity(changes.len());
         let mut made = Made::default();
-        for (change, at) in changes.iter().zip(start..) {
-            let before = match change.what {
-                What::Create => None,
-                What::Change | What::Delete => {
+        for change in changes {
+            let before = match change.action {
+                Action::Create => None,
+                Action::Revive | Action::Update | Action::Delete => {
                     Some(stored.get(change.number).ok_or_else(|| {
                         let number = change.number.to_be_bytes();
                         StoreError::corrupt("heads", &number, "an object of the plan is missing")
                     })?)
                 }
             };
-            let head = self.head(change, contents.get(at), before.as_ref());
-            made.counts.count(change, before.as_ref(), &head);
+            let head = self.head(change, before.as_ref());
+            made.shifts.count(change, before.as_ref(), &head);
             if self.kind == Kind::Relationship {
                 edge_edits(change, before.as_ref(), &head, &mut made.edges);
-            }
-            if change.what == What::Delete {
-                made.deleted.push(change.number);
             }
             heads.push(Some(head));
         }
@@ -225,15 +290,10 @@ impl Heads {
     }
 
     /// The head after a change.
-    fn head(
-        &self,
-        change: &Ordered,
-        content: Option<(Facts, Texts)>,
-        before: Option<&Head>,
-    ) -> Head {
+    fn head(&self, change: &Settled, before: Option<&Head>) -> Head {
         let (sequence, now) = (self.sequence, self.now);
-        match (content, before) {
-            (Some((facts, (key, display))), before) => Head {
+        match (change.facts, before) {
+            (Some(facts), before) => Head {
                 scope: self.scope,
                 type_name: facts.type_name,
                 class: facts.class,
@@ -248,12 +308,12 @@ impl Heads {
                 slot: facts.slot,
                 // A patch may name an entity by its id.
                 key: match before {
-                    Some(before) if key.is_empty() && self.kind == Kind::Entity => {
+                    Some(before) if change.key.is_empty() && self.kind == Kind::Entity => {
                         before.key.clone()
                     }
-                    _ => key,
+                    _ => change.key.clone(),
                 },
-                display,
+                display: change.display.clone(),
             },
             (None, before) => {
                 let before = before.expect("BUG: what has no contents was stored before");
@@ -263,226 +323,469 @@ impl Heads {
     }
 }
 
-impl Step<'_> {
-    /// Stores the changes of one kind in one scope; returns the numbers that were deleted, and adds
-    /// what becomes of edges to `edges`.
-    fn store(
-        &mut self,
-        changes: &[Change],
-        edges: &mut Vec<EdgeEdit>,
-    ) -> Result<Vec<u32>, SyncError> {
-        if changes.is_empty() {
-            return Ok(Vec::new());
+/// A plan on its way into the file.
+struct Storing<'s> {
+    stage: &'s Stage,
+    folder: &'s Path,
+    writer: &'s mut Writer,
+    owners: Arc<[Owner]>,
+    /// By owner: what changes in the counts of its scope; `None` if nothing of this kind was
+    /// stored.
+    shifts: Vec<Option<Shifts>>,
+    now: i64,
+    /// By hash.
+    parts: Parts,
+    identities: Buckets<Identified>,
+    /// Changes whose heads are to be stored next.
+    pending: Vec<Settled>,
+    /// New relationships by owner and the entity where they begin.
+    fresh: Buckets<Settled>,
+    /// Edges by entity, in either direction.
+    edges: [Buckets<Turned>; 2],
+    /// One more than the greatest number of an entity.
+    entities: u32,
+}
+
+/// Buckets of edges in one direction.
+const EDGES: usize = 64;
+/// Records that are stored as one piece, about.
+const PIECE: usize = 128 << 10;
+/// New relationships in a bucket, about.
+const FRESH: u32 = if cfg!(test) { 8 } else { 16 << 10 };
+/// Buckets of them that are stored in one go.
+const FRESH_AT_ONCE: usize = 4;
+/// Changes whose heads are stored in one go, about.
+const PENDING: usize = if cfg!(test) { 8 } else { 48 << 10 };
+/// Owners whose blocks stay open from window to window, so that fewer of them are short.
+const OPEN: usize = 32;
+
+impl<'s> Storing<'s> {
+    fn new(
+        plan: &Plan,
+        uploads: &'s Uploads,
+        writer: &'s mut Writer,
+        owners: Vec<Owner>,
+        now: i64,
+    ) -> Storing<'s> {
+        let folder = uploads.folder();
+        let parts = Parts::of(plan.changes.iter().map(|of| of.records() as u64).sum());
+        let edges = || Buckets::new(folder, EDGES, HELD);
+        Storing {
+            stage: uploads.stage(),
+            folder,
+            writer,
+            shifts: std::iter::repeat_with(|| None).take(owners.len()).collect(),
+            owners: owners.into(),
+            now,
+            parts,
+            identities: Buckets::new(folder, parts.count(), HELD),
+            pending: Vec::new(),
+            fresh: Buckets::new(folder, 0, HELD),
+            edges: [edges(), edges()],
+            entities: 0,
         }
-        self.writer.scope(self.scope)?.generation += 1;
-        let creates = changes.iter().filter(|c| matches!(c.action, Action::Create(_))).count();
-        self.writer.take_numbers(self.kind, creates)?;
-        let mut ordered: Vec<Ordered> =
-            changes.par_iter().enumerate().map(|(i, c)| Ordered::new(c, i as u32)).collect();
-        ordered.par_sort_unstable_by_key(|change| change.number);
-        let contents = self.contents(changes, &ordered)?;
-        let step =
-            Heads { kind: self.kind, scope: self.scope, sequence: self.sequence, now: self.now };
-        let make = |start, part: &[Ordered], stored: &StoredHeads<'_>| {
-            step.make(start, part, &contents, stored)
+    }
+
+    /// Begins with a kind: its new objects get their numbers.
+    fn begin(&mut self, kind: Kind, plan: &Plan) -> Result<(), SyncError> {
+        let mut buckets = 0;
+        let owners = Arc::get_mut(&mut self.owners).expect("BUG: nobody packs between kinds");
+        for (owner, job) in owners.iter_mut().zip(&plan.jobs) {
+            let created = job.created[kind as usize];
+            owner.first = self.writer.take_numbers(kind, created as usize)?;
+            *owner.next_block.get_mut() = self.writer.scope(owner.scope)?.next_block[kind as usize];
+            if kind == Kind::Relationship {
+                let ranges = created.div_ceil(FRESH).min(EDGES as u32) as usize;
+                owner.fresh = (buckets, ranges);
+                buckets += ranges;
+            }
+        }
+        if kind == Kind::Relationship {
+            self.entities = self.writer.meta.bound(Kind::Entity);
+            self.fresh = Buckets::new(self.folder, buckets, HELD);
+        }
+        Ok(())
+    }
+
+    /// Deletes objects of an owner.
+    fn delete(&mut self, kind: Kind, owner: u32, changes: Vec<Change>) -> Result<(), SyncError> {
+        for change in changes {
+            self.pending.push(Settled::new(&Change { job: owner, ..change }));
+            if self.pending.len() == PENDING {
+                self.store_pending(kind)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what has gathered, each chunk of heads once.
+    fn store_pending(&mut self, kind: Kind) -> Result<(), SyncError> {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.par_sort_unstable_by_key(|change| {
+            u64::from(change.owner) << 32 | u64::from(change.number)
+        });
+        self.store(kind, &pending)?;
+        pending.clear();
+        self.pending = pending;
+        Ok(())
+    }
+
+    /// Stores the changes of a kind but for deletions, window by window; new relationships are kept
+    /// back until they can be numbered.
+    fn changes(&mut self, kind: Kind, plan: &mut Plan) -> Result<(), SyncError> {
+        let mut changes =
+            std::mem::replace(&mut plan.changes[kind as usize], Buckets::new(self.folder, 0, 0));
+        let windows = changes.count();
+        let mut lanes: Vec<Lane> =
+            std::iter::repeat_with(Lane::default).take(rayon::current_num_threads()).collect();
+        // New names are met while packing, and nothing else asks for them meanwhile.
+        let mut names = std::mem::take(&mut self.writer.names);
+        let owners = Arc::clone(&self.owners);
+        let packing = Packing {
+            kind,
+            stages: [self.stage, &plan.merged],
+            owners: &owners,
+            entities: self.entities,
+            empty: self.fresh.apart(),
         };
-        let made = self.writer.rewrite_heads(self.kind, &ordered, |change| change.number, make)?;
-        let mut deleted = Vec::new();
-        let mut counts = Shifts::default();
-        for made in made {
-            edges.extend(made.edges);
-            deleted.extend(made.deleted);
-            counts.add(made.counts);
-        }
-        drop((contents, ordered));
-        counts.apply(self.writer.scope(self.scope)?, self.kind);
-        self.identities(changes)?;
-        Ok(deleted)
-    }
-
-    /// Packs the new contents, in the order of the stage.
-    fn contents(&mut self, changes: &[Change], ordered: &[Ordered]) -> Result<Contents, SyncError> {
-        let mut contents = Contents { facts: vec![None; ordered.len()], texts: Vec::new() };
-        let mut frames: Vec<Vec<Place>> = vec![Vec::new(); self.stage.frames() as usize];
-        let mut merged = Vec::new();
-        for (change, at) in ordered.iter().zip(0..) {
-            if change.frame != NO_FRAME {
-                let Ordered { offset, len, .. } = *change;
-                frames[change.frame as usize].push(Place { offset, len, at });
-            } else if let Some(Content::Merged(merge)) = content(&changes[change.change as usize]) {
-                merged.push((at as usize, merge));
+        let pack = |window: usize| {
+            let changes = changes.take(window)?;
+            let frames = packing.frames(&changes, &mut names);
+            let of_lane = changes.len().div_ceil(lanes.len()).max(1);
+            let packed: Vec<Result<Packed, SyncError>> = lanes
+                .par_iter_mut()
+                .zip(changes.par_chunks(of_lane))
+                .map(|(lane, changes)| packing.pack(lane, changes, &frames))
+                .collect();
+            let mut packed = packed.into_iter().collect::<Result<Vec<Packed>, SyncError>>()?;
+            if owners.len() > OPEN || window + 1 == windows {
+                let closed = lanes.par_iter_mut().flat_map_iter(Lane::close).collect();
+                packed.push(Packed { blocks: closed, ..Packed::new(&packing.empty) });
             }
-        }
-        let work: Vec<FrameWork> = (0..)
-            .zip(frames)
-            .filter(|(_, order)| !order.is_empty())
-            .map(|(frame, order)| {
-                let names = self.stage.names(frame);
-                let numbers = names.iter().map(|name| self.writer.names.intern(name)).collect();
-                let display = names.iter().position(|name| name == "displayName");
-                FrameWork { frame, order, numbers, display: display.map(|d| d as u32) }
-            })
-            .collect();
-        let row = self.writer.scope(self.scope)?;
-        let mut next = row.next_block[self.kind as usize];
-        // Each core packs a run of frames; what is packed waits for no more than one round.
-        let (stage, kind) = (self.stage, self.kind);
-        for round in runs(work) {
-            let packed: Vec<Result<Packed, SyncError>> =
-                round.into_par_iter().map(|run| pack(stage, kind, run)).collect();
+            Ok(packed)
+        };
+        let done = ahead(windows, pack, |packed| {
             for packed in packed {
-                let Packed { facts, blocks } = packed?;
-                for (at, mut fact, texts) in facts {
-                    if fact.block != NO_BODY {
-                        fact.block += next;
-                    }
-                    contents.put(at as usize, fact, texts);
+                for (owner, block) in packed.blocks {
+                    let scope = self.owners[owner as usize].scope;
+                    self.writer.put_bodies(kind, scope, [block])?;
                 }
-                let count = blocks.len() as u32;
-                self.writer.put_bodies(self.kind, self.scope, (next..).zip(blocks))?;
-                next += count;
+                self.fresh.absorb(packed.fresh)?;
+                self.pending.extend(packed.others);
+            }
+            if self.pending.len() >= PENDING { self.store_pending(kind) } else { Ok(()) }
+        });
+        drop(packing);
+        self.writer.names = names;
+        done?;
+        self.store_pending(kind)
+    }
+
+    /// Numbers new relationships in the order of their ends, and stores them.
+    fn number_fresh(&mut self) -> Result<(), SyncError> {
+        let mut fresh = std::mem::replace(&mut self.fresh, Buckets::new(self.folder, 0, 0));
+        let owners = Arc::clone(&self.owners);
+        let mut steps = Vec::new();
+        for owner in owners.iter() {
+            let (first, ranges) = owner.fresh;
+            for start in (first..first + ranges).step_by(FRESH_AT_ONCE) {
+                let next = (start == first).then_some(owner.first);
+                steps.push((start..(start + FRESH_AT_ONCE).min(first + ranges), next));
             }
         }
-        let mut packer = BodyPacker::new(next);
-        let mut full = Vec::new();
-        for (at, merged) in merged {
-            let (facts, texts) = self.merged(merged, &mut packer, &mut full);
-            contents.put(at, facts, texts);
+        let mut next = 0;
+        let number = |step: usize| {
+            let (range, first): (Range<usize>, Option<u32>) = steps[step].clone();
+            next = first.unwrap_or(next);
+            let mut sorted = fresh.take_all(range)?;
+            sorted.par_iter_mut().for_each(|fresh| {
+                // Less is moved where only what decides is sorted.
+                let ends = |(from, to)| u64::from(from) << 32 | u64::from(to);
+                let order = fresh.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
+                let mut order: Vec<((u64, u64), u32)> = order.collect();
+                order.sort_unstable();
+                let mut from: Vec<Option<Settled>> = fresh.drain(..).map(Some).collect();
+                let order = order.into_iter().map(|(_, at)| at as usize);
+                fresh.extend(order.filter_map(|at| from[at].take()));
+            });
+            let mut sorted: Vec<Settled> = sorted.into_iter().flatten().collect();
+            for change in &mut sorted {
+                change.number = next;
+                next += 1;
+            }
+            Ok(sorted)
+        };
+        ahead(steps.len(), number, |fresh| self.store(Kind::Relationship, &fresh))
+    }
+
+    /// Stores heads, which ascend by owner and number, and puts down what else becomes of them.
+    fn store(&mut self, kind: Kind, changes: &[Settled]) -> Result<(), SyncError> {
+        for changes in changes.chunk_by(|a, b| a.owner == b.owner) {
+            let owner = &self.owners[changes[0].owner as usize];
+            let Owner { scope, sequence, .. } = *owner;
+            let heads = Heads { kind, scope, sequence, now: self.now };
+            let make = |_, part: &[Settled], stored: &StoredHeads<'_>| heads.make(part, stored);
+            let made = self.writer.rewrite_heads(kind, changes, |change| change.number, make)?;
+            let shifts = self.shifts[changes[0].owner as usize].get_or_insert_default();
+            made.iter().for_each(|made| shifts.add(&made.shifts));
+            self.put_edges(&made)?;
+            let (parts, identities) = (self.parts, &self.identities);
+            let identified: Vec<Result<Buckets<Identified>, StoreError>> = changes
+                .par_chunks(AT_ONCE)
+                .map(|changes| {
+                    let mut apart = identities.apart();
+                    for change in changes {
+                        let live = change.action != Action::Delete;
+                        let Settled { owner, id, digest, number, .. } = *change;
+                        let identity = Identity { id, digest, number, live };
+                        apart.push(parts.part(id), &Identified { owner, identity })?;
+                    }
+                    Ok(apart)
+                })
+                .collect();
+            identified.into_iter().try_for_each(|apart| self.identities.absorb(apart?))?;
         }
-        let (last, next) = packer.finish();
-        full.extend(last);
-        self.writer.put_bodies(self.kind, self.scope, full)?;
-        self.writer.scope(self.scope)?.next_block[self.kind as usize] = next;
-        Ok(contents)
+        Ok(())
     }
 
-    fn merged(
-        &mut self,
-        merged: &Merged,
-        packer: &mut BodyPacker,
-        full: &mut Vec<(u32, Vec<u8>)>,
-    ) -> (Facts, Texts) {
-        let properties: Vec<(u32, &[u8])> = merged
-            .properties
-            .iter()
-            .map(|(name, value)| (self.writer.names.intern(name), value.as_slice()))
-            .collect();
-        let display = self.writer.names.number("displayName");
-        let (shown, rest) = split_display(&properties, display);
-        let rest: Vec<(u32, &[u8])> = rest.copied().collect();
-        let (block, slot) = push_body(packer, full, rest, merged.raw_data.as_deref());
-        let type_name = self.writer.names.intern(&merged.type_name);
-        let class = self.writer.names.intern(&merged.class);
-        (Facts { type_name, class, block, slot, texts: 0 }, (merged.key.as_str().into(), shown))
-    }
-
-    fn identities(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let edits: Vec<(IdHash, Option<Identity>)> = changes
-            .iter()
-            .map(|change| {
-                let live = change.action != Action::Delete;
-                let (id, digest, number) = (change.id, change.digest, change.number);
-                (id, Some(Identity { id, digest, number, live }))
+    /// Puts edges down, as seen from both of their ends.
+    fn put_edges(&mut self, made: &[Made]) -> Result<(), StoreError> {
+        let (entities, [out, into]) = (self.entities, &self.edges);
+        let turned: Vec<Result<[Buckets<Turned>; 2], StoreError>> = made
+            .par_chunks(16)
+            .map(|made| {
+                let [mut out, mut into] = [out.apart(), into.apart()];
+                for edit in made.iter().flat_map(|made| &made.edges) {
+                    let EdgeEdit { from, to, verb, relationship, add } = *edit;
+                    let at = |entity| range_of(entity, EDGES, entities);
+                    let turned = |other| Edge { other, verb, relationship };
+                    out.push(at(from), &Turned::new(from, turned(to), add))?;
+                    into.push(at(to), &Turned::new(to, turned(from), add))?;
+                }
+                Ok([out, into])
             })
             .collect();
-        self.writer.edit_identity(self.kind, self.scope, &edits)
+        for turned in turned {
+            for (all, turned) in self.edges.iter_mut().zip(turned?) {
+                all.absorb(turned)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a kind: identities and counts.
+    fn finish(&mut self, kind: Kind) -> Result<(), SyncError> {
+        let Storing { identities, owners, writer, .. } = self;
+        let count = identities.count();
+        let at_once = at_once(identities);
+        let sort = |step: usize| {
+            let range = step * at_once..count.min((step + 1) * at_once);
+            let mut parts = identities.take_all(range)?;
+            parts.par_iter_mut().for_each(|part| {
+                part.sort_unstable_by_key(|one| {
+                    u128::from(one.owner) << 64 | u128::from(one.identity.id.0)
+                });
+            });
+            let mut by_owner: BTreeMap<u32, Vec<(IdHash, Option<Identity>)>> = BTreeMap::new();
+            for part in parts {
+                for part in part.chunk_by(|a, b| a.owner == b.owner) {
+                    let edits = by_owner.entry(part[0].owner).or_default();
+                    edits.extend(part.iter().map(|one| (one.identity.id, Some(one.identity))));
+                }
+            }
+            Ok(by_owner)
+        };
+        ahead(count.div_ceil(at_once), sort, |by_owner| {
+            for (owner, edits) in by_owner {
+                writer.edit_identity(kind, owners[owner as usize].scope, &edits)?;
+            }
+            Ok(())
+        })?;
+        for (owner, shifts) in owners.iter().zip(&mut self.shifts) {
+            let Some(shifts) = shifts.take() else { continue };
+            let row = writer.scope(owner.scope)?;
+            row.generation += 1;
+            shifts.apply(row, kind);
+            let next = owner.next_block.load(Ordering::Relaxed);
+            row.next_block[kind as usize] = row.next_block[kind as usize].max(next);
+        }
+        Ok(())
+    }
+
+    /// Stores the edges.
+    fn adjacency(self) -> Result<(), StoreError> {
+        let Storing { writer, edges, .. } = self;
+        for (direction, mut edges) in [Direction::Out, Direction::In].into_iter().zip(edges) {
+            let total = edges.records();
+            if total == 0 {
+                continue;
+            }
+            let at_once = at_once(&edges);
+            let sort = |step: usize| {
+                let range = step * at_once..EDGES.min((step + 1) * at_once);
+                let mut piece = edges.take_all(range)?;
+                piece.par_iter_mut().for_each(|bucket| bucket.sort_unstable());
+                Ok(piece.into_iter().flatten().map(Turned::edit).collect())
+            };
+            all_ahead(EDGES.div_ceil(at_once), sort, |pieces| {
+                writer.edit_adjacency_of(direction, total, pieces)
+            })?;
+        }
+        Ok(())
     }
 }
 
-/// The changes whose contents lie in one frame, and what its names are in the database.
-struct FrameWork {
-    frame: u32,
-    order: Vec<Place>,
+/// How many buckets make a piece.
+fn at_once<T: crate::store::Packed>(buckets: &Buckets<T>) -> usize {
+    let count = buckets.count();
+    (PIECE * count).checked_div(buckets.records()).unwrap_or(count).clamp(1, count)
+}
+
+/// Changes that are put down by one thread at a time.
+const AT_ONCE: usize = 8 << 10;
+
+/// Which of `ranges` equal ranges of entities an entity lies in.
+fn range_of(entity: u32, ranges: usize, entities: u32) -> usize {
+    (u64::from(entity) * ranges as u64 / u64::from(entities.max(1))) as usize
+}
+
+/// What the names of a batch are in the database.
+struct Names {
     numbers: Vec<u32>,
+    /// Which of them is `displayName`.
     display: Option<u32>,
 }
 
-/// Where contents lie in their frame, and the position of their change in the order of numbers.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    offset: u32,
-    len: u32,
-    at: u32,
+/// The blocks that one core is filling, by owner.
+#[derive(Default)]
+struct Lane(BTreeMap<u32, BodyPacker>);
+
+impl Lane {
+    /// Ends all blocks.
+    fn close(&mut self) -> Vec<(u32, Block)> {
+        let packers = std::mem::take(&mut self.0).into_iter();
+        packers.filter_map(|(owner, mut packer)| Some((owner, packer.close()?))).collect()
+    }
 }
 
-/// What a run of frames became: facts by position in the order of numbers, and blocks.
+/// What packing the contents of changes takes.
+struct Packing<'p> {
+    kind: Kind,
+    /// Batches as uploaded, and merged ones.
+    stages: [&'p Stage; 2],
+    owners: &'p [Owner],
+    entities: u32,
+    empty: Buckets<Settled>,
+}
+
+/// By whether a batch is a merged one, and its number.
+type Frames = FxHashMap<(bool, u32), Names>;
+
+/// What some changes of a window became.
 struct Packed {
-    facts: Vec<(u32, Facts, Texts)>,
-    blocks: Vec<Vec<u8>>,
+    /// Blocks by owner.
+    blocks: Vec<(u32, Block)>,
+    fresh: Buckets<Settled>,
+    others: Vec<Settled>,
 }
 
-/// Frames in one run: enough that a block which is not full at its end weighs little.
-const FRAMES_IN_RUN: usize = 16;
-
-/// Frames in rounds of as many runs as there are cores.
-fn runs(work: Vec<FrameWork>) -> Vec<Vec<Vec<FrameWork>>> {
-    let cores = rayon::current_num_threads();
-    let len = work.len().div_ceil(cores).clamp(1, FRAMES_IN_RUN);
-    let mut rounds: Vec<Vec<Vec<FrameWork>>> = Vec::new();
-    for frame in work {
-        let full = |run: &Vec<FrameWork>| run.len() == len;
-        if rounds.last().is_none_or(|r| r.len() == cores && r.last().is_some_and(full)) {
-            rounds.push(Vec::new());
-        }
-        let round = rounds.last_mut().expect("BUG: there is a round");
-        if round.last().is_none_or(full) {
-            round.push(Vec::new());
-        }
-        round.last_mut().expect("BUG: there is a run").push(frame);
+impl Packed {
+    fn new(empty: &Buckets<Settled>) -> Packed {
+        Packed { blocks: Vec::new(), fresh: empty.apart(), others: Vec::new() }
     }
-    rounds
 }
 
-/// Packs the contents of a run of frames into blocks numbered from 0.
-fn pack(stage: &Stage, kind: Kind, run: Vec<FrameWork>) -> Result<Packed, SyncError> {
-    let mut packer = BodyPacker::new(0);
-    let mut full = Vec::new();
-    let mut facts = Vec::with_capacity(run.iter().map(|work| work.order.len()).sum());
-    let (mut properties, mut body) = (Vec::new(), Vec::new());
-    for FrameWork { frame, mut order, numbers, display } in run {
-        let records = stage.records(frame)?;
-        order.sort_unstable();
-        for Place { offset, len, at } in order {
-            let record =
-                Record::read(kind, &records, (offset, len)).ok_or(SyncError::damaged_stage())?;
-            properties.clear();
-            let (mut count, mut shown) = (0, None);
-            let raw = record
-                .for_each_property(|name, value| {
-                    // A `displayName` that is text lives in the head, where lists of entities
-                    // find it.
-                    if Some(name) == display
-                        && let Some(Value::Text(text)) = take_value(&mut Cursor(value))
-                    {
-                        shown = Some(Box::from(text.as_ref()));
-                        return;
+impl Packing<'_> {
+    /// The batches that changes have their contents in.
+    fn frames(&self, changes: &[Change], names: &mut Dictionary) -> Frames {
+        let mut frames = Frames::default();
+        for change in changes {
+            let Place { merged, frame, .. } = change.place;
+            frames.entry((merged, frame)).or_insert_with(|| {
+                let of_frame = self.stages[usize::from(merged)].names(frame);
+                let display = of_frame.iter().position(|name| name == "displayName");
+                Names {
+                    numbers: of_frame.iter().map(|name| names.intern(name)).collect(),
+                    display: display.map(|at| at as u32),
+                }
+            });
+        }
+        frames
+    }
+
+    /// Packs the contents of changes into the blocks of a lane.
+    fn pack(
+        &self,
+        lane: &mut Lane,
+        changes: &[Change],
+        frames: &Frames,
+    ) -> Result<Packed, SyncError> {
+        let mut packed = Packed::new(&self.empty);
+        let mut order: Vec<&Change> = changes.iter().collect();
+        order.sort_unstable_by_key(|change| change.place.order());
+        let (mut properties, mut body) = (Vec::new(), Vec::new());
+        for alike in order
+            .chunk_by(|a, b| (a.place.merged, a.place.frame) == (b.place.merged, b.place.frame))
+        {
+            let Place { merged, frame, .. } = alike[0].place;
+            let records = self.stages[usize::from(merged)].records(frame)?;
+            let Names { numbers, display } = &frames[&(merged, frame)];
+            for change in alike {
+                let Place { offset, len, .. } = change.place;
+                let record = Record::read(self.kind, &records, (offset, len))
+                    .ok_or(SyncError::damaged_stage())?;
+                properties.clear();
+                let (mut count, mut shown) = (0, None);
+                let raw = record
+                    .for_each_property(|name, value| {
+                        // A `displayName` that is text lives in the head, where lists of entities
+                        // find it.
+                        if Some(name) == *display
+                            && let Some(Value::Text(text)) = take_value(&mut Cursor(value))
+                        {
+                            shown = Some(Box::from(text.as_ref()));
+                            return;
+                        }
+                        count += 1;
+                        put_varint(&mut properties, numbers[name as usize].into());
+                        properties.extend_from_slice(value);
+                    })
+                    .ok_or(SyncError::damaged_stage())?;
+                let (mut block, mut slot) = (NO_BODY, 0);
+                let owner = &self.owners[change.job as usize];
+                if count > 0 || !raw.is_empty() {
+                    body.clear();
+                    put_varint(&mut body, count);
+                    body.extend_from_slice(&properties);
+                    body.extend_from_slice(raw.as_bytes());
+                    let packer = lane.0.entry(change.job).or_default();
+                    let (place, full) = packer.push(&body, &owner.next_block);
+                    (block, slot) = place;
+                    packed.blocks.extend(full.map(|full| (change.job, full)));
+                }
+                let type_name = numbers[record.type_name as usize];
+                let class = numbers[record.class as usize];
+                let mut settled = Settled {
+                    facts: Some(Facts { type_name, class, block, slot }),
+                    key: record.key.into(),
+                    display: shown,
+                    ..Settled::new(change)
+                };
+                match (change.action, self.kind) {
+                    (Action::Create, Kind::Relationship) => {
+                        let (first, ranges) = owner.fresh;
+                        let at = first + range_of(change.ends.0, ranges, self.entities);
+                        packed.fresh.push(at, &settled)?;
+                        continue;
                     }
-                    count += 1;
-                    put_varint(&mut properties, numbers[name as usize].into());
-                    properties.extend_from_slice(value);
-                })
-                .ok_or(SyncError::damaged_stage())?;
-            let (mut block, mut slot) = (NO_BODY, 0);
-            if count > 0 || !raw.is_empty() {
-                body.clear();
-                put_varint(&mut body, count);
-                body.extend_from_slice(&properties);
-                body.extend_from_slice(raw.as_bytes());
-                let (place, closed) = packer.push(&body);
-                (block, slot) = place;
-                full.extend(closed);
+                    (Action::Create, Kind::Entity) => settled.number += owner.first,
+                    _ => {}
+                }
+                packed.others.push(settled);
             }
-            let type_name = numbers[record.type_name as usize];
-            let class = numbers[record.class as usize];
-            facts.push((
-                at,
-                Facts { type_name, class, block, slot, texts: 0 },
-                (record.key.into(), shown),
-            ));
         }
+        Ok(packed)
     }
-    full.extend(packer.finish().0);
-    Ok(Packed { facts, blocks: full.into_iter().map(|(_, block)| block).collect() })
 }
 
 /// What changes in the counts of a scope, gathered by type and class: there are few of them and
@@ -495,14 +798,14 @@ struct Shifts {
 }
 
 impl Shifts {
-    fn count(&mut self, change: &Ordered, before: Option<&Head>, after: &Head) {
+    fn count(&mut self, change: &Settled, before: Option<&Head>, after: &Head) {
         if let Some(before) = before {
             if before.end == 0 {
                 *self.live.entry((before.type_name, before.class)).or_default() -= 1;
             } else {
                 self.deleted -= 1;
             }
-            self.dead += u64::from(before.block != NO_BODY && change.what != What::Delete);
+            self.dead += u64::from(before.block != NO_BODY && change.action != Action::Delete);
         }
         if after.end == 0 {
             *self.live.entry((after.type_name, after.class)).or_default() += 1;
@@ -511,8 +814,8 @@ impl Shifts {
         }
     }
 
-    fn add(&mut self, other: Shifts) {
-        for (of, by) in other.live {
+    fn add(&mut self, other: &Shifts) {
+        for (&of, by) in &other.live {
             *self.live.entry(of).or_default() += by;
         }
         self.deleted += other.deleted;
@@ -529,53 +832,8 @@ impl Shifts {
     }
 }
 
-fn content(change: &Change) -> Option<&Content> {
-    match &change.action {
-        Action::Create(content) | Action::Revive(content) | Action::Update(content) => {
-            Some(content)
-        }
-        Action::Delete => None,
-    }
-}
-
-type Property<'a> = (u32, &'a [u8]);
-
-/// Takes a `displayName` that is text out of the properties: it lives in the head, where lists of
-/// entities find it.
-fn split_display<'p, 'a>(
-    properties: &'p [Property<'a>],
-    display: Option<u32>,
-) -> (Option<Box<str>>, impl Iterator<Item = &'p Property<'a>> + use<'p, 'a>) {
-    let found = properties.iter().position(|(name, _)| Some(*name) == display).and_then(|at| {
-        let value = take_value(&mut Cursor(properties[at].1))?;
-        Some((at, Box::from(value.as_str()?)))
-    });
-    let (at, text) = match found {
-        Some((at, text)) => (at, Some(text)),
-        None => (usize::MAX, None),
-    };
-    let rest = properties.iter().enumerate().filter(move |(i, _)| *i != at).map(|(_, p)| p);
-    (text, rest)
-}
-
-fn push_body(
-    packer: &mut BodyPacker,
-    full: &mut Vec<(u32, Vec<u8>)>,
-    properties: Vec<Property<'_>>,
-    raw: Option<&str>,
-) -> (u32, u32) {
-    if properties.is_empty() && raw.is_none() {
-        return (NO_BODY, 0);
-    }
-    let mut record = Vec::with_capacity(128);
-    write_body(&mut record, properties.len(), properties.into_iter(), raw);
-    let (place, closed) = packer.push(&record);
-    full.extend(closed);
-    place
-}
-
 /// The edges that a change of a relationship takes away and adds.
-fn edge_edits(change: &Ordered, before: Option<&Head>, after: &Head, edits: &mut Vec<EdgeEdit>) {
+fn edge_edits(change: &Settled, before: Option<&Head>, after: &Head, edits: &mut Vec<EdgeEdit>) {
     let edit = |head: &Head, add| EdgeEdit {
         from: head.from,
         to: head.to,

@@ -47,9 +47,14 @@ pub struct BatchBuilder<'r> {
     numbers: FxHashMap<String, u32>,
     // Rows mostly have the same names at the same positions, so a guess saves a lookup.
     guesses: Vec<u32>,
+    /// Names that were checked for their position, at places that their texts give.
+    recent: [(usize, u32); RECENT],
     scratch: Vec<u8>,
     values: Vec<u8>,
 }
+
+/// Names that are kept near.
+const RECENT: usize = 128;
 
 type Wrong = String;
 
@@ -77,6 +82,7 @@ impl<'r> BatchBuilder<'r> {
             epoch: 0,
             numbers: FxHashMap::default(),
             guesses: Vec::new(),
+            recent: [(0, 0); RECENT],
             scratch: Vec::new(),
             values: Vec::new(),
         }
@@ -170,13 +176,19 @@ impl<'r> BatchBuilder<'r> {
     /// The number of a name that is checked unless it is the same as the last time; `None` if it
     /// may not stand there.
     pub(super) fn checked(&mut self, position: usize, kind: NameKind, name: &str) -> Option<u32> {
+        let bytes = name.as_bytes();
+        let (last, middle) = (bytes.last()?, bytes[bytes.len() / 2]);
+        let hash = position * 17 + bytes.len() * 7 + usize::from(*last) + usize::from(middle) * 3;
+        let slot = hash % RECENT;
         // The empty text is at 0, and no name.
-        let guess = self.guesses.get(position).copied().filter(|guess| *guess != 0);
-        if let Some(guess) = guess.filter(|guess| self.batch.names[*guess as usize] == name) {
-            return Some(guess);
+        let (of, number) = self.recent[slot];
+        if number != 0 && of == position && self.batch.names[number as usize] == name {
+            return Some(number);
         }
         check_name(kind, name).ok()?;
-        Some(self.number(position, name))
+        let number = self.intern(name);
+        self.recent[slot] = (position, number);
+        Some(number)
     }
 
     /// The scope of the job that a row belongs to.
@@ -541,8 +553,7 @@ pub struct Record<'a> {
     pub type_name: u32,
     /// Class set, or verb.
     pub class: u32,
-    /// Keys of the ends, or a NUL and the id where only that is known; empty for an entity.
-    pub ends: [&'a str; 2],
+    ends: [&'a [u8]; 2],
     /// Number of properties.
     pub count: usize,
     rest: Cursor<'a>,
@@ -557,11 +568,16 @@ impl<'a> Record<'a> {
         let key = c.text()?;
         let (type_name, class) = (c.varint32()?, c.varint32()?);
         let ends = match kind {
-            Kind::Entity => ["", ""],
-            Kind::Relationship => [c.text()?, c.text()?],
+            Kind::Entity => [&[][..], &[][..]],
+            Kind::Relationship => [c.bytes()?, c.bytes()?],
         };
         let count = c.varint()? as usize;
         Some(Record { place, key, type_name, class, ends, count, rest: c })
+    }
+
+    /// Keys of the ends, or a NUL and the id where only that is known; empty for an entity.
+    pub fn ends(&self) -> [Cow<'a, str>; 2] {
+        self.ends.map(String::from_utf8_lossy)
     }
 
     /// Properties as (name index, encoded value), then the raw data.
@@ -590,7 +606,8 @@ impl<'a> Record<'a> {
     pub fn full_key(&self, kind: Kind, names: &[String]) -> String {
         if kind == Kind::Relationship && self.key.is_empty() {
             let class = &names[self.class as usize];
-            return default_relationship_key(self.ends[0], class, self.ends[1]);
+            let [from, to] = self.ends();
+            return default_relationship_key(&from, class, &to);
         }
         self.key.to_owned()
     }

@@ -1,17 +1,14 @@
-//! The entities that a plan brings to life, by the hash of their id.
+//! The entities of one part of the space of hashes that a plan brings to life, by the hash of their
+//! id.
 //!
-//! A load looks up both ends of every relationship here, at random places of a table that is larger
-//! than any cache: what such a look costs is the way to memory. Hashes are keyed and spread evenly,
-//! so the first bits of one are its place, filling the table in the order of hashes goes through
-//! memory in order, and a look is one access, which can be begun ahead of time.
+//! A load looks up both ends of every relationship here. Hashes are keyed and spread evenly, so the
+//! last bits of one are its place; the first ones are alike in all of a part.
 
 use crate::graph::IdHash;
 
 /// Numbers of entities by the hashes of their ids: open addressing, at most half full.
-#[derive(Default)]
 pub struct Created {
     slots: Vec<Slot>,
-    len: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -24,62 +21,37 @@ struct Slot {
 const FREE: u32 = u32::MAX;
 
 impl Created {
-    /// Adds entities, whose hashes ascend. False if two have the same hash.
-    #[must_use]
-    pub fn extend(&mut self, entities: impl Iterator<Item = (IdHash, u32)> + Clone) -> bool {
-        let count = entities.clone().count();
-        self.len += count;
-        if self.len * 2 > self.slots.len() {
-            let free = Slot { id: IdHash(0), number: FREE };
-            let slots = vec![free; (self.len * 2).next_power_of_two().max(16)];
-            let before = std::mem::replace(&mut self.slots, slots);
-            let taken = before.into_iter().filter(|slot| slot.number != FREE);
-            taken.for_each(|slot| {
-                self.insert(slot);
-            });
+    /// A table of entities. `None` if two have the same hash.
+    pub fn new(entities: impl ExactSizeIterator<Item = (IdHash, u32)>) -> Option<Created> {
+        let free = Slot { id: IdHash(0), number: FREE };
+        let count = (entities.len() * 2 + 1).next_power_of_two();
+        let mut created = Created { slots: vec![free; count] };
+        for (id, number) in entities {
+            let at = created.find(id);
+            if created.slots[at].number != FREE {
+                return None;
+            }
+            created.slots[at] = Slot { id, number };
         }
-        entities.fold(true, |apart, (id, number)| self.insert(Slot { id, number }) && apart)
+        Some(created)
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    fn place(&self, id: IdHash) -> usize {
-        (id.0 >> (64 - self.slots.len().trailing_zeros())) as usize
-    }
-
-    fn insert(&mut self, slot: Slot) -> bool {
-        let mut at = self.place(slot.id);
-        let mut apart = true;
-        while self.slots[at].number != FREE {
-            apart &= self.slots[at].id != slot.id;
-            at = (at + 1) & (self.slots.len() - 1);
+    /// The slot of an entity, or the one where it would be.
+    #[inline]
+    fn find(&self, id: IdHash) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = id.0 as usize & mask;
+        while self.slots[at].number != FREE && self.slots[at].id != id {
+            at = (at + 1) & mask;
         }
-        self.slots[at] = slot;
-        apart
-    }
-
-    /// Reads where an entity would be, for no other use than to have it near for [`Created::get`].
-    /// There must be some.
-    pub fn touch(&self, id: IdHash) -> u64 {
-        self.slots[self.place(id)].id.0
+        at
     }
 
     /// The number of an entity.
+    #[inline]
     pub fn get(&self, id: IdHash) -> Option<u32> {
-        if self.slots.is_empty() {
-            return None;
-        }
-        let mut at = self.place(id);
-        while self.slots[at].number != FREE {
-            if self.slots[at].id == id {
-                return Some(self.slots[at].number);
-            }
-            at = (at + 1) & (self.slots.len() - 1);
-        }
-        None
+        let slot = self.slots[self.find(id)];
+        (slot.number != FREE).then_some(slot.number)
     }
 }
 
@@ -91,27 +63,25 @@ mod tests {
     proptest! {
         #[test]
         fn all_that_was_added_is_found_and_nothing_else(
-            parts in prop::collection::vec(prop::collection::vec(any::<u64>(), 0..40), 0..6),
+            ids in prop::collection::btree_set(any::<u64>(), 0..200),
             crowded: bool,
         ) {
-            let mut created = Created::default();
+            let ids: Vec<u64> =
+                ids.into_iter().map(|id| if crowded { id << 32 } else { id }).collect();
             let mut known = std::collections::BTreeMap::new();
-            for part in parts {
-                let mut ids: Vec<u64> =
-                    part.into_iter().map(|id| if crowded { u64::MAX - id % 99 } else { id }).collect();
-                ids.sort_unstable();
-                ids.dedup();
-                ids.retain(|id| !known.contains_key(id));
-                let first = known.len() as u32;
-                let numbered = ids.iter().map(|id| IdHash(*id)).zip(first..);
-                prop_assert!(created.extend(numbered.clone()));
-                known.extend(numbered.map(|(id, number)| (id.0, number)));
+            for (id, number) in ids.into_iter().zip(0..) {
+                known.entry(id).or_insert(number);
             }
+            let entities: Vec<(IdHash, u32)> =
+                known.iter().map(|(id, number)| (IdHash(*id), *number)).collect();
+            let created = Created::new(entities.iter().copied()).expect("all differ");
             for (id, number) in &known {
                 prop_assert_eq!(created.get(IdHash(*id)), Some(*number));
                 let next = id.wrapping_add(1);
                 prop_assert_eq!(created.get(IdHash(next)), known.get(&next).copied());
-                prop_assert!(!created.extend(std::iter::once((IdHash(*id), 7))));
+                let again: Vec<_> =
+                    entities.iter().copied().chain([(IdHash(*id), 7)]).collect();
+                prop_assert!(Created::new(again.into_iter()).is_none());
             }
         }
     }

@@ -246,7 +246,7 @@ mod tests {
                 record.place,
                 record.key,
                 name(record.class),
-                record.ends
+                record.ends()
             )
         };
         let entities = batch.entities.iter().map(|e| record(Kind::Entity, e));

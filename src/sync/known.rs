@@ -10,8 +10,9 @@
 //! [`SyncError::Reread`]: super::SyncError::Reread
 
 use super::Mode;
-use crate::graph::{Kind, Names};
+use crate::graph::{IdHash, Kind, Names};
 use crate::store::{Identity, Snapshot, StoreError};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -110,10 +111,16 @@ impl Known {
         self.generation == generation && !self.repeated.load(Ordering::Relaxed)
     }
 
-    /// The objects of a kind by ascending hash of their id, each with whether it was marked.
-    pub(super) fn identities(&self, kind: Kind) -> impl Iterator<Item = (Identity, bool)> + '_ {
+    /// The objects of a kind in a range of hashes, ascending, each with whether it was marked.
+    pub(super) fn identities(
+        &self,
+        kind: Kind,
+        range: RangeInclusive<IdHash>,
+    ) -> impl Iterator<Item = (Identity, bool)> + '_ {
         let side = &self.sides[kind as usize];
-        let seen = side.seen.iter().map(|seen| seen.load(Ordering::Relaxed));
-        side.identities.iter().copied().zip(seen)
+        let start = side.identities.partition_point(|identity| identity.id < *range.start());
+        let end = side.identities.partition_point(|identity| identity.id <= *range.end());
+        let seen = side.seen[start..end].iter().map(|seen| seen.load(Ordering::Relaxed));
+        side.identities[start..end].iter().copied().zip(seen)
     }
 }

@@ -4,13 +4,19 @@
 //! The store does not know of jobs, and nothing here names the engine: a job stages batches, is
 //! planned against a snapshot and handed to a writer as finished facts.
 
+mod ahead;
 mod apply;
 mod batch;
+mod change;
+mod compare;
+mod contents;
 mod created;
 mod csv_rows;
 mod direct;
+mod ends;
 mod guard;
 mod input;
+mod job;
 mod known;
 mod mode;
 mod parse;
@@ -23,12 +29,14 @@ mod tests;
 
 pub use apply::{apply, job_row};
 pub use batch::{BatchBuilder, BatchRules, Record, content_digest};
+pub use change::{Action, Change, JobPlan, Plan};
 pub use guard::{EdgeLimits, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, Refusal};
 pub use input::{Format, Input, read_inputs};
+pub use job::{JobInput, JobSpec, Uploads};
 pub use known::Known;
 pub use mode::Mode;
 pub use parse::{Draft, Fault};
-pub use plan::{Action, Change, JobInput, JobPlan, JobSpec, Plan, plan};
+pub use plan::plan;
 pub use report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
 
 use crate::graph::Place;

@@ -4,261 +4,35 @@
 //! jobs first, then the relationships, whose ends may be entities that the same plan creates. It
 //! reads a snapshot and writes nothing; numbers are given out as the writer will give them, which
 //! is sound because a plan is applied at its own revision or not at all.
+//!
+//! Each kind is gone through twice. `compare` goes through the hashes and says what is the same,
+//! what is there in another form and what is gone. Here what is left is decided in the order of the
+//! stage, so that each batch is read once: what is plainly new on all cores, the rest one by one.
 
-use super::batch::{Record, content_digest};
-use super::created::Created;
-use super::guard::{self, Deletions, EdgeLimits, Limits};
+use super::ahead::ahead;
+use super::batch::Record;
+use super::change::{Action, Change, Fingerprint, JobPlan, Place, Plan};
+use super::compare::{Bits, Compared, HELD, How, Met, Parts};
+use super::contents::{Contents, Merged, Merges};
+use super::ends::{Born, Found};
+use super::guard::{self, Deletions, Limits};
+use super::job::{JobInput, JobSpec, Uploads};
 use super::known::Known;
 use super::mode::Mode;
-use super::reconcile::{Decision, reconcile};
-use super::report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
+use super::report::{Held, JobReport, SKIPPED_LISTED, Skipped, Status, Tally};
 use super::{Inputs, SyncError};
-use crate::graph::{Adjacency, Direction, GraphRead, IdHash, Kind, Names, ORIGIN, ObjectId};
-use crate::store::staging::{Stage, Staged, StagedEnd, StagedRelationship};
-use crate::store::{Cursor, Head, Identity, ScopeRow, Snapshot, StoreError, put_value, read_body};
+use crate::graph::{Adjacency, Direction, IdHash, Kind, Names, ObjectId};
+use crate::store::staging::{Stage, Staged, StagedRelationship};
+use crate::store::{Buckets, Packed, ScopeRow, Snapshot, StoreError};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What a job is, before anything is uploaded to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct JobSpec {
-    /// Id of the job.
-    pub id: Uuid,
-    /// `source`, e.g. `api`.
-    pub source: String,
-    /// `syncMode`.
-    pub mode: Mode,
-    /// The scope that the job writes.
-    pub scope: String,
-    /// When the job began, epoch milliseconds.
-    pub started: i64,
-    /// With a repeated key the latest object wins, instead of an error.
-    #[serde(default)]
-    pub ignore_duplicates: bool,
-    /// The batches of the stage are pieces of one upload, not uploads of their own, so that a
-    /// repeated object is never the retry of a batch.
-    #[serde(default)]
-    pub one_upload: bool,
-    /// Nothing of these types is deleted (`partialDatasets`).
-    #[serde(default)]
-    pub partial_types: Vec<String>,
-    /// See [`Limits::allow_deletes`].
-    #[serde(default)]
-    pub allow_deletes: Option<u64>,
-    /// The limits of a mapping, in place of those of the scope.
-    #[serde(default)]
-    pub edge_limits: Option<EdgeLimits>,
-    /// The mapping file that made the job.
-    #[serde(default)]
-    pub mapping: Option<MappingInfo>,
-    /// The job whose mapped relationships this one writes, in the same plan.
-    #[serde(default)]
-    pub mapped_for: Option<Uuid>,
-    /// Each row names its scope; `scope` is that of none.
-    #[serde(default)]
-    pub any_scope: bool,
-}
-
-impl JobSpec {
-    /// A new job that is like most: nothing is restricted, nothing allowed beyond the rule.
-    pub fn new(source: &str, mode: Mode, scope: &str, started: i64) -> JobSpec {
-        JobSpec {
-            id: Uuid::now_v7(),
-            source: source.to_owned(),
-            mode,
-            scope: scope.to_owned(),
-            started,
-            ignore_duplicates: false,
-            one_upload: false,
-            partial_types: Vec::new(),
-            allow_deletes: None,
-            edge_limits: None,
-            mapping: None,
-            mapped_for: None,
-            any_scope: false,
-        }
-    }
-
-    /// The report of a job to which nothing has happened yet.
-    pub fn report(&self, status: Status) -> JobReport {
-        JobReport {
-            id: self.id,
-            source: self.source.clone(),
-            sync_mode: self.mode,
-            scope: self.scope.clone(),
-            status,
-            dry_run: false,
-            start_timestamp: self.started,
-            end_timestamp: None,
-            entities: Tally::default(),
-            relationships: Tally::default(),
-            types: BTreeMap::new(),
-            skipped: Vec::new(),
-            skipped_total: 0,
-            foreign_deletions: BTreeMap::new(),
-            held: None,
-            refusals: Vec::new(),
-            mapping: self.mapping.clone(),
-            mapped_relationships: None,
-            any_scope: self.any_scope,
-            invalid_configuration: false,
-            plan_hash: String::new(),
-        }
-    }
-}
-
-/// A job with what was uploaded to it.
-#[derive(Clone, Debug)]
-pub struct JobInput {
-    /// The job.
-    pub spec: JobSpec,
-    /// Its entities, in any order.
-    pub entities: Vec<Staged>,
-    /// Its relationships, in any order.
-    pub relationships: Vec<StagedRelationship>,
-    /// What it names for deletion.
-    pub deletes: Vec<(Kind, ObjectId)>,
-    /// What the scope held already, with what of it was uploaded unchanged.
-    pub known: Option<Arc<Known>>,
-    /// Entities and relationships that came again and were folded away when this was planned.
-    pub folded: [u64; 2],
-}
-
-impl JobInput {
-    /// A job to which nothing was uploaded.
-    pub fn new(spec: JobSpec) -> JobInput {
-        JobInput {
-            spec,
-            entities: Vec::new(),
-            relationships: Vec::new(),
-            deletes: Vec::new(),
-            known: None,
-            folded: [0, 0],
-        }
-    }
-}
-
-/// Contents put together from stored and uploaded ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merged {
-    /// `_key`.
-    pub key: String,
-    /// `_type`.
-    pub type_name: String,
-    /// Class set.
-    pub class: String,
-    /// Properties by ascending name, values encoded.
-    pub properties: Vec<(String, Vec<u8>)>,
-    /// Raw data.
-    pub raw_data: Option<String>,
-}
-
-/// Where the new contents of an object are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// In the stage, as uploaded.
-    Staged {
-        /// Batch.
-        frame: u32,
-        /// Start of the record.
-        offset: u32,
-        /// Length of the record.
-        len: u32,
-    },
-    /// Here.
-    Merged(Box<Merged>),
-}
-
-impl Content {
-    fn staged(staged: &Staged) -> Content {
-        Content::Staged { frame: staged.frame, offset: staged.offset, len: staged.len }
-    }
-}
-
-/// What happens to an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// A new object.
-    Create(Content),
-    /// A tombstone comes back.
-    Revive(Content),
-    /// Live, with other contents.
-    Update(Content),
-    /// Becomes a tombstone.
-    Delete,
-}
-
-/// One change of the change set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Dense number, the coming one for a new object.
-    pub number: u32,
-    /// Hash of the `_id`.
-    pub id: IdHash,
-    /// Digest of the contents after the change.
-    pub digest: u64,
-    /// Numbers of the ends of a relationship after the change; 0 for an entity.
-    pub ends: (u32, u32),
-    /// What happens.
-    pub action: Action,
-}
-
-/// The part of a plan that belongs to one job.
-#[derive(Debug)]
-pub struct JobPlan {
-    /// The job.
-    pub spec: JobSpec,
-    /// Changes of entities, ascending by hash.
-    pub entities: Vec<Change>,
-    /// Changes of relationships, ascending by hash.
-    pub relationships: Vec<Change>,
-    /// Pins to store or remove, by entity.
-    pub pins: Vec<(IdHash, Option<Vec<u8>>)>,
-    /// The report as it will be stored.
-    pub report: JobReport,
-}
-
-/// A change set of jobs that are finalized together.
-#[derive(Debug)]
-pub struct Plan {
-    /// The revision of the graph that it was made for.
-    pub revision: u64,
-    /// The jobs.
-    pub jobs: Vec<JobPlan>,
-    /// Relationships of scopes without a job in this plan that go with their entities, by name
-    /// number of the scope; the first job of the plan is said to have deleted them.
-    pub foreign: BTreeMap<u32, Vec<Change>>,
-    /// Fingerprint of all changes.
-    pub hash: String,
-}
-
-impl Plan {
-    /// Whether it changes nothing.
-    pub fn is_empty(&self) -> bool {
-        self.foreign.is_empty()
-            && self.jobs.iter().all(|job| {
-                job.entities.is_empty() && job.relationships.is_empty() && job.pins.is_empty()
-            })
-    }
-
-    /// Whether the delete guard objects.
-    pub fn is_held(&self) -> bool {
-        self.jobs.iter().any(|job| job.report.held.is_some())
-    }
-
-    /// Whether a guard of a mapping objects.
-    pub fn is_refused(&self) -> bool {
-        self.jobs.iter().any(|job| !job.report.refusals.is_empty())
-    }
-}
-
-/// Makes the plan of `jobs` against a snapshot. What was uploaded is sorted on the way, and
-/// repetitions are folded away.
+/// Makes the plan of all that was uploaded, against a snapshot. Repetitions are folded away.
 ///
 /// # Errors
 ///
@@ -266,61 +40,60 @@ impl Plan {
 /// store errors.
 pub fn plan(
     snapshot: &Snapshot,
-    stage: &Stage,
+    uploads: &Uploads,
     inputs: &Inputs,
-    jobs: &mut [JobInput],
     guarded: bool,
 ) -> Result<Plan, SyncError> {
-    let mut planner = Planner {
-        snapshot,
-        stage,
-        inputs,
-        next: [snapshot.meta().bound(Kind::Entity), snapshot.meta().bound(Kind::Relationship)],
-        created: Created::default(),
-        deleted: FxHashSet::default(),
-        cascade: FxHashSet::default(),
-        frame_names: vec![None; stage.frames() as usize],
-        has_pins: snapshot.has_pins()?,
-    };
+    let mut planner = Planner::new(snapshot, uploads, inputs)?;
+    let named = planner.named(Kind::Entity)?;
+    let mut compared = planner.compare::<Staged>(&named)?;
+    let parts =
+        Parts::of(planner.windows.iter().map(|windows| u64::from(windows.total)).sum::<u64>());
+    let (entities, born) = planner.entities(&mut compared, parts)?;
+    planner.finish_kind(Kind::Entity, &compared, named)?;
+    planner.find_cascade()?;
+    let named = planner.named(Kind::Relationship)?;
+    let mut compared = planner.compare::<StagedRelationship>(&named)?;
+    let relationships = planner.relationships(&mut compared, parts, born)?;
+    planner.finish_kind(Kind::Relationship, &compared, named)?;
+    let foreign = planner.foreign()?;
+    let Planner { jobs, merges, mut fingerprint, .. } = planner;
     let mut planned = Vec::with_capacity(jobs.len());
-    for job in jobs.iter_mut() {
-        let mut report = job.spec.report(Status::Finished);
-        let mut pins = Vec::new();
-        let entities = planner.entities(job, &mut report, &mut pins)?;
-        let plan =
-            JobPlan { spec: job.spec.clone(), entities, relationships: Vec::new(), pins, report };
-        planned.push(plan);
-    }
-    planner.find_cascade(planned.iter())?;
-    for (plan, job) in planned.iter_mut().zip(jobs.iter_mut()) {
-        if plan.spec.mode.takes_relationships() || !job.deletes.is_empty() {
-            plan.relationships = planner.relationships(job, &mut plan.report)?;
-        }
-    }
-    let mut jobs = planned;
-    for job in &mut jobs {
+    for job in jobs {
+        let Job { input, mut report, created, deletes, pins, .. } = job;
         // In the order of the input: of equal names the shorter place is the smaller line.
-        job.report.skipped.sort_by_key(|s| s.place.as_ref().map(|p| (p.len(), p.clone())));
+        report.skipped.sort_by_key(|s| s.place.as_ref().map(|p| (p.len(), p.clone())));
+        planned.push(JobPlan { spec: input.spec.clone(), created, deletes, pins, report });
     }
-    let foreign = planner.foreign(&mut jobs)?;
-    let hash = fingerprint(&jobs, &foreign);
-    for job in &mut jobs {
+    for (scope, changes) in &foreign {
+        let seed = Fingerprint::seed(snapshot.name(*scope), Kind::Relationship);
+        changes.iter().for_each(|change| fingerprint.add(seed, change));
+    }
+    let hash = fingerprint.text();
+    for job in &mut planned {
         job.report.plan_hash.clone_from(&hash);
         if guarded {
-            planner.guard(job)?;
+            guard(snapshot, job)?;
         }
     }
-    hold_together(&mut jobs);
-    let mapped: Vec<(Uuid, Tally)> = jobs
+    hold_together(&mut planned);
+    let mapped: Vec<(Uuid, Tally)> = planned
         .iter()
         .filter_map(|job| Some((job.spec.mapped_for?, job.report.relationships)))
         .collect();
     for (id, tally) in mapped {
-        if let Some(job) = jobs.iter_mut().find(|job| job.spec.id == id) {
+        if let Some(job) = planned.iter_mut().find(|job| job.spec.id == id) {
             job.report.mapped_relationships = Some(tally);
         }
     }
-    Ok(Plan { revision: snapshot.meta().revision, jobs, foreign, hash })
+    Ok(Plan {
+        revision: snapshot.meta().revision,
+        jobs: planned,
+        changes: [entities, relationships],
+        merged: merges.finish()?,
+        foreign,
+        hash,
+    })
 }
 
 /// Jobs of one plan run together or not at all.
@@ -335,137 +108,351 @@ fn hold_together(jobs: &mut [JobPlan]) {
     }
 }
 
-fn fingerprint(jobs: &[JobPlan], foreign: &BTreeMap<u32, Vec<Change>>) -> String {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    let mut bytes = Vec::new();
-    let mut add = |scope: &str, kind: Kind, changes: &[Change]| {
-        hasher.update(scope.as_bytes());
-        hasher.update(&[0, kind as u8]);
-        // In pieces: the hasher is slow with a few bytes at a time.
-        for changes in changes.chunks(1024) {
-            bytes.clear();
-            for change in changes {
-                let tag = match change.action {
-                    Action::Create(_) => 1,
-                    Action::Revive(_) => 2,
-                    Action::Update(_) => 3,
-                    Action::Delete => 4,
-                };
-                bytes.push(tag);
-                bytes.extend_from_slice(&change.id.0.to_le_bytes());
-                bytes.extend_from_slice(&change.digest.to_le_bytes());
+/// Staged objects of either kind.
+pub(super) trait Uploaded: AsRef<Staged> + Copy + Send + Sync {
+    const KIND: Kind;
+
+    /// Hashes of the ids of the ends of a relationship.
+    fn ends(&self) -> Vec<IdHash>;
+
+    /// All of a batch.
+    fn of_frame(stage: &Stage, frame: u32) -> Result<Vec<Self>, StoreError>;
+
+    /// One of a batch.
+    fn at(stage: &Stage, frame: u32, i: u32) -> Result<Self, StoreError>;
+}
+
+impl Uploaded for Staged {
+    const KIND: Kind = Kind::Entity;
+
+    fn ends(&self) -> Vec<IdHash> {
+        Vec::new()
+    }
+
+    fn of_frame(stage: &Stage, frame: u32) -> Result<Vec<Self>, StoreError> {
+        stage.entities(frame)
+    }
+
+    fn at(stage: &Stage, frame: u32, i: u32) -> Result<Self, StoreError> {
+        stage.entity(frame, i)
+    }
+}
+
+impl Uploaded for StagedRelationship {
+    const KIND: Kind = Kind::Relationship;
+
+    fn ends(&self) -> Vec<IdHash> {
+        vec![self.from.id, self.to.id]
+    }
+
+    fn of_frame(stage: &Stage, frame: u32) -> Result<Vec<Self>, StoreError> {
+        stage.relationships(frame)
+    }
+
+    fn at(stage: &Stage, frame: u32, i: u32) -> Result<Self, StoreError> {
+        stage.relationship(frame, i)
+    }
+}
+
+/// Objects of a window, about: what is decided and stored in one go.
+const WINDOW: u32 = if cfg!(test) { 16 } else { 64 << 10 };
+
+/// The staged objects of one kind, in runs of batches.
+pub(super) struct Windows {
+    /// Batches of each window.
+    frames: Vec<Range<u32>>,
+    /// Position of the first object of each window.
+    firsts: Vec<u32>,
+    /// Position of the first object of each batch.
+    starts: Vec<u32>,
+    /// How many objects there are.
+    pub(super) total: u32,
+}
+
+impl Windows {
+    fn of_stage(stage: &Stage, kind: Kind) -> Result<Windows, SyncError> {
+        let (mut frames, mut firsts): (Vec<Range<u32>>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut starts = Vec::with_capacity(stage.frames() as usize);
+        let mut total: u32 = 0;
+        for frame in 0..stage.frames() {
+            match frames.last_mut().zip(firsts.last()) {
+                Some((frames, first)) if total - first < WINDOW => frames.end = frame + 1,
+                _ => {
+                    frames.push(frame..frame + 1);
+                    firsts.push(total);
+                }
             }
-            hasher.update(&bytes);
+            starts.push(total);
+            // Positions are kept beside a bit.
+            total = total
+                .checked_add(stage.count(kind, frame))
+                .filter(|total| *total < 1 << 31)
+                .ok_or_else(|| SyncError::State("an upload takes at most 2^31 objects".into()))?;
         }
-    };
-    for job in jobs {
-        add(&job.spec.scope, Kind::Entity, &job.entities);
-        add(&job.spec.scope, Kind::Relationship, &job.relationships);
+        Ok(Windows { frames, firsts, starts, total })
     }
-    for (scope, changes) in foreign {
-        add(&scope.to_string(), Kind::Relationship, changes);
+
+    /// Empty buckets, one for each window.
+    pub(super) fn buckets<T: Packed>(&self, folder: &std::path::Path) -> Buckets<T> {
+        Buckets::new(folder, self.frames.len(), HELD)
     }
-    format!("{:032x}", hasher.digest128())
+
+    /// The positions of the objects of a window.
+    fn objects(&self, window: usize) -> Range<u32> {
+        self.firsts[window]..self.firsts.get(window + 1).copied().unwrap_or(self.total)
+    }
+
+    /// The position of the first object of a batch.
+    pub(super) fn first_of(&self, frame: u32) -> u32 {
+        self.starts[frame as usize]
+    }
+
+    /// The window of a position.
+    pub(super) fn of(&self, ordinal: u32) -> usize {
+        self.firsts.partition_point(|first| *first <= ordinal) - 1
+    }
+
+    /// The batch of a position, and the position in it.
+    pub(super) fn place(&self, ordinal: u32) -> (u32, u32) {
+        let frame = self.starts.partition_point(|start| *start <= ordinal) - 1;
+        (frame as u32, ordinal - self.starts[frame])
+    }
 }
 
-/// Why an end cannot be had.
-struct MissingEnd {
-    name: &'static str,
-    end: StagedEnd,
-    tombstone: Option<u32>,
+/// A job while it is planned.
+pub(super) struct Job<'p> {
+    pub(super) input: &'p JobInput,
+    /// Name number of its scope, if the graph knows it.
+    pub(super) scope: Option<u32>,
+    /// Whether equal contents may come out as others.
+    pub(super) careful: bool,
+    pub(super) report: JobReport,
+    /// Objects made so far, of either kind.
+    pub(super) created: [u32; 2],
+    deletes: [Vec<Change>; 2],
+    pins: Vec<(IdHash, Option<Vec<u8>>)>,
+    /// See [`Fingerprint::seed`], of either kind.
+    seeds: [u64; 2],
 }
 
-struct Planner<'p> {
-    snapshot: &'p Snapshot,
+pub(super) struct Planner<'p> {
+    pub(super) snapshot: &'p Snapshot,
+    pub(super) inputs: &'p Inputs,
+    pub(super) folder: PathBuf,
     stage: &'p Stage,
-    inputs: &'p Inputs,
-    next: [u32; 2],
-    /// Entities that this plan brings to life.
-    created: Created,
+    pub(super) jobs: Vec<Job<'p>>,
+    /// By batch and name in it: the position of the job that writes the scope of that name.
+    pub(super) jobs_of: Arc<[Box<[u32]>]>,
+    /// Of either kind.
+    pub(super) windows: Arc<[Windows; 2]>,
     /// Entities that this plan deletes.
-    deleted: FxHashSet<u32>,
+    pub(super) deleted: FxHashSet<u32>,
     /// Relationships that touch those.
-    cascade: FxHashSet<u32>,
-    /// Name numbers of the names of a batch, by batch, where they were asked for.
-    frame_names: Vec<Option<Box<[Option<u32>]>>>,
-    has_pins: bool,
+    pub(super) cascade: FxHashSet<u32>,
+    pub(super) has_pins: bool,
+    merges: Merges,
+    fingerprint: Fingerprint,
 }
 
-impl Planner<'_> {
-    fn scope_number(&self, scope: &str) -> Option<u32> {
-        self.snapshot.name_number(scope)
+/// All hashes.
+const ALL: RangeInclusive<IdHash> = IdHash(0)..=IdHash(u64::MAX);
+
+/// Stands for the position of a job where a name is no scope of any.
+const NO_JOB: u32 = u32::MAX;
+
+/// What the staged objects of one batch become that takes no look into the graph.
+struct Plain<T> {
+    /// New ones.
+    changes: Vec<Change>,
+    fingerprint: Fingerprint,
+    /// Those to be looked at, with how they met a stored one and the ends that were found.
+    rest: Vec<(T, Option<Met>, Ends)>,
+    /// By position of the job and type.
+    tallies: FxHashMap<(u32, u32), Tally>,
+    /// By position of the job: how many it has made before this batch.
+    firsts: FxHashMap<u32, u32>,
+}
+
+/// The ends of a relationship that were found.
+type Ends = [Option<u32>; 2];
+
+/// What becomes of an object that was looked at.
+enum Outcome {
+    Changed(Change),
+    Unchanged,
+    Fault(Box<super::Fault>),
+    Skipped,
+    /// Skipped, and deleted for it.
+    Withdrawn(Change),
+}
+
+impl<'p> Planner<'p> {
+    fn new(
+        snapshot: &'p Snapshot,
+        uploads: &'p Uploads,
+        inputs: &'p Inputs,
+    ) -> Result<Planner<'p>, SyncError> {
+        let has_pins = snapshot.has_pins()?;
+        let job = |input: &'p JobInput| {
+            let spec = &input.spec;
+            let seed = |kind| Fingerprint::seed(&spec.scope, kind);
+            Job {
+                input,
+                scope: snapshot.name_number(&spec.scope),
+                careful: has_pins || !spec.mode.deletes(),
+                report: spec.report(Status::Finished),
+                created: [0, 0],
+                deletes: [Vec::new(), Vec::new()],
+                pins: Vec::new(),
+                seeds: [seed(Kind::Entity), seed(Kind::Relationship)],
+            }
+        };
+        let jobs: Vec<Job<'p>> = uploads.jobs().iter().map(job).collect();
+        let scopes = jobs.iter().map(|job| job.input.spec.scope.as_str()).zip(0..);
+        let scopes: FxHashMap<&str, u32> = scopes.collect();
+        let stage = uploads.stage();
+        let jobs_of = |frame| {
+            let names = stage.names(frame).iter();
+            names.map(|name| scopes.get(name.as_str()).copied().unwrap_or(NO_JOB)).collect()
+        };
+        let folder = uploads.folder().to_owned();
+        let windows = [Kind::Entity, Kind::Relationship];
+        let [entities, relationships] = windows.map(|kind| Windows::of_stage(stage, kind));
+        Ok(Planner {
+            snapshot,
+            inputs,
+            stage,
+            jobs,
+            jobs_of: (0..stage.frames()).map(jobs_of).collect(),
+            windows: Arc::new([entities?, relationships?]),
+            deleted: FxHashSet::default(),
+            cascade: FxHashSet::default(),
+            has_pins,
+            merges: Merges::new(&folder),
+            fingerprint: Fingerprint::default(),
+            folder,
+        })
     }
 
-    fn scope_row(&self, scope: &str) -> Result<ScopeRow, StoreError> {
-        match self.scope_number(scope) {
+    pub(super) fn stage(&self) -> &'p Stage {
+        self.stage
+    }
+
+    pub(super) fn contents(&self) -> Contents<'p> {
+        Contents { snapshot: self.snapshot, stage: self.stage }
+    }
+
+    pub(super) fn scope_row(&self, job: usize) -> Result<ScopeRow, StoreError> {
+        match self.jobs[job].scope {
             Some(number) => Ok(self.snapshot.scope_row(number)?.unwrap_or_default()),
             None => Ok(ScopeRow::default()),
         }
     }
 
-    /// The stored side of the reconcile pass: all of the scope where what is absent will be
-    /// deleted, else only what is staged.
-    fn stored<T: AsRef<Staged>>(
-        &self,
-        kind: Kind,
-        job: &JobInput,
-        staged: &[T],
-    ) -> Result<Vec<Identity>, SyncError> {
-        let spec = &job.spec;
-        if let Some(known) = &job.known {
-            return self.not_seen(kind, spec, known, staged);
-        }
-        let mut stored = Vec::new();
-        let Some(scope) = self.scope_number(&spec.scope) else { return Ok(stored) };
-        if spec.mode.deletes() {
-            self.snapshot.for_each_identity(kind, scope, |identity| stored.push(identity))?;
-            return Ok(stored);
-        }
-        for staged in staged {
-            stored.extend(self.snapshot.find_hash(kind, scope, staged.as_ref().id)?);
-        }
-        Ok(stored)
+    /// Name numbers of the names of a batch.
+    pub(super) fn name_numbers(&self, frame: u32) -> Box<[Option<u32>]> {
+        let names = self.stage.names(frame).iter();
+        names.map(|name| self.snapshot.name_number(name)).collect()
     }
 
-    /// The stored side without what was uploaded unchanged.
-    fn not_seen<T: AsRef<Staged>>(
-        &self,
-        kind: Kind,
-        spec: &JobSpec,
-        known: &Known,
-        staged: &[T],
-    ) -> Result<Vec<Identity>, SyncError> {
-        if !known.holds(self.scope_row(&spec.scope)?.generation) || self.has_pins {
-            return Err(SyncError::Reread);
+    /// Puts a deletion down.
+    pub(super) fn delete(&mut self, kind: Kind, change: Change) {
+        if kind == Kind::Entity {
+            self.deleted.insert(change.number);
         }
-        let mut rest = Vec::new();
-        let mut staged = staged.iter().map(AsRef::as_ref).peekable();
-        for (identity, seen) in known.identities(kind) {
-            while staged.next_if(|staged| staged.id < identity.id).is_some() {}
-            // Twice in the upload in two spellings, or about to lose an end.
-            let other = staged.peek().is_some_and(|staged| staged.id == identity.id)
-                || kind == Kind::Relationship && self.cascade.contains(&identity.number);
-            match seen {
-                true if other => return Err(SyncError::Reread),
-                true => {}
-                false => rest.push(identity),
+        let job = &mut self.jobs[change.job as usize];
+        self.fingerprint.add(job.seeds[kind as usize], &change);
+        job.deletes[kind as usize].push(change);
+    }
+
+    /// The objects that jobs delete by their names, where what they upload says nothing else.
+    fn named(&self, kind: Kind) -> Result<FxHashSet<(u32, IdHash)>, SyncError> {
+        let mut named = FxHashSet::default();
+        for (job, at) in self.jobs.iter().zip(0..) {
+            let JobInput { spec, deletes, .. } = job.input;
+            let Some(scope) = job.scope else { continue };
+            if kind == Kind::Entity && !spec.mode.takes_entities() {
+                continue;
+            }
+            let ids = deletes.iter().filter(|(of, _)| *of == kind);
+            named.extend(ids.map(|(_, id)| (at, self.snapshot.hashed(*id))));
+            let cascades = spec.mode.takes_relationships() || !deletes.is_empty();
+            if kind == Kind::Relationship && !spec.mode.deletes() && cascades {
+                named.extend(self.cascade_of(scope)?.into_iter().map(|id| (at, id)));
             }
         }
-        Ok(rest)
+        Ok(named)
+    }
+
+    /// The relationships of a scope that go with entities that this plan deletes.
+    fn cascade_of(&self, scope: u32) -> Result<Vec<IdHash>, StoreError> {
+        let mut ids = Vec::new();
+        for &number in &self.cascade {
+            let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
+            if head.scope == scope {
+                let key = self.snapshot.relationship_key(&head)?;
+                let id = ObjectId::new(Kind::Relationship, self.snapshot.name(scope), &key);
+                ids.push(self.snapshot.hashed(id));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Adds the deletions by name, and counts what was deleted and what was passed over.
+    fn finish_kind(
+        &mut self,
+        kind: Kind,
+        compared: &Compared,
+        mut named: FxHashSet<(u32, IdHash)>,
+    ) -> Result<(), SyncError> {
+        // What is uploaded as well, stays.
+        named.retain(|named| !compared.kept.contains(named));
+        for (job, at) in self.jobs.iter().zip(0..) {
+            job.deletes[kind as usize].iter().for_each(|change| {
+                named.remove(&(at, change.id));
+            });
+        }
+        for (job, id) in named {
+            let Some(scope) = self.jobs[job as usize].scope else { continue };
+            if let Some(found) = self.snapshot.find_hash(kind, scope, id)?
+                && found.live
+            {
+                if kind == Kind::Relationship {
+                    self.cascade.remove(&found.number);
+                }
+                self.delete(kind, Change::delete(job, found.number, id, found.digest));
+            }
+        }
+        for job in 0..self.jobs.len() {
+            if let Some(known) = &self.jobs[job].input.known
+                && (kind == Kind::Relationship || self.jobs[job].input.spec.mode.takes_entities())
+            {
+                self.count_seen(kind, job, known)?;
+            }
+            let Job { report, deletes, .. } = &mut self.jobs[job];
+            let deletes = &mut deletes[kind as usize];
+            report.of(kind).deleted = deletes.len() as u64;
+            deletes.sort_unstable_by_key(|change| change.number);
+            for change in &*deletes {
+                if let Some(facts) = self.snapshot.facts(kind, change.number)? {
+                    let name = self.snapshot.name(facts.type_name);
+                    if !report.types.contains_key(name) {
+                        report.types.insert(name.to_owned(), Tally::default());
+                    }
+                    report.types.get_mut(name).expect("BUG: it is there").deleted += 1;
+                }
+            }
+            deletes.sort_unstable_by_key(|change| change.id);
+        }
+        Ok(())
     }
 
     /// Counts what was uploaded unchanged: all that is live, less what was not named.
-    fn count_seen(
-        &self,
-        kind: Kind,
-        spec: &JobSpec,
-        known: &Known,
-        report: &mut JobReport,
-    ) -> Result<(), StoreError> {
-        let row = self.scope_row(&spec.scope)?;
+    fn count_seen(&mut self, kind: Kind, job: usize, known: &Known) -> Result<(), StoreError> {
+        let row = self.scope_row(job)?;
         let mut types = row.count(kind).types.clone();
         let mut total = 0;
-        for (identity, seen) in known.identities(kind).filter(|(identity, _)| identity.live) {
+        for (identity, seen) in known.identities(kind, ALL).filter(|(identity, _)| identity.live) {
             if seen {
                 total += 1;
             } else if let Some(facts) = self.snapshot.facts(kind, identity.number)?
@@ -474,6 +461,7 @@ impl Planner<'_> {
                 *count = count.saturating_sub(1);
             }
         }
+        let report = &mut self.jobs[job].report;
         for (number, count) in types.into_iter().filter(|(_, count)| *count > 0) {
             let tally = report.types.entry(self.snapshot.name(number).to_owned()).or_default();
             tally.uploaded += count;
@@ -485,96 +473,203 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Decides what becomes of the entities; gives their changes by window, and by part those that
+    /// come to life.
     fn entities(
         &mut self,
-        job: &mut JobInput,
-        report: &mut JobReport,
-        pins: &mut Vec<(IdHash, Option<Vec<u8>>)>,
-    ) -> Result<Vec<Change>, SyncError> {
-        if !job.spec.mode.takes_entities() {
-            report.entities.uploaded = job.entities.len() as u64;
-            return Ok(Vec::new());
-        }
-        job.folded[0] += fold_duplicates(self, &job.spec, &mut job.entities)?;
-        let job = &*job;
-        let (spec, staged) = (&job.spec, &job.entities);
-        report.entities.uploaded = staged.len() as u64 + job.folded[0];
-        let stored = self.stored(Kind::Entity, job, staged)?;
-        let mut decisions = Vec::new();
-        let mut same = 0;
-        let careful = self.has_pins || !spec.mode.deletes();
-        reconcile(stored.into_iter(), staged.iter(), |decision| match decision {
-            // Nothing to do, unless pins or a merge decide what the contents are.
-            Decision::Same(..) if !careful => same += 1,
-            decision => decisions.push(decision),
-        });
-        report.entities.unchanged = same;
-        if let Some(known) = &job.known {
-            self.count_seen(Kind::Entity, spec, known, report)?;
-        }
-        if careful {
-            sort_as_staged(&mut decisions, staged);
-        }
-        self.check_keys(&mut decisions, staged)?;
-        let mut changes = Vec::with_capacity(decisions.len());
+        compared: &mut Compared,
+        parts: Parts,
+    ) -> Result<(Buckets<Change>, Buckets<Born>), SyncError> {
+        let mut born = Buckets::new(&self.folder, parts.count(), HELD);
+        let one = |planner: &mut Self, at, staged: &Staged, met, _| planner.entity(at, staged, met);
+        let changes = self.decide::<Staged>(compared, None, Some((parts, &mut born)), one)?;
+        Ok((changes, born))
+    }
+
+    /// Decides what becomes of the relationships; gives their changes by window.
+    fn relationships(
+        &mut self,
+        compared: &mut Compared,
+        parts: Parts,
+        born: Buckets<Born>,
+    ) -> Result<Buckets<Change>, SyncError> {
+        let found = match self.windows[Kind::Relationship as usize].total {
+            0 => None,
+            _ => Some(self.find_ends(compared, parts, born)?),
+        };
+        self.decide(compared, found, None, Self::relationship)
+    }
+
+    /// Decides what becomes of the objects of a kind, window by window. `one` looks at what is not
+    /// plainly new; what comes to life is put down in `born`.
+    fn decide<T: Uploaded>(
+        &mut self,
+        compared: &mut Compared,
+        mut found: Option<Buckets<Found>>,
+        mut born: Option<(Parts, &mut Buckets<Born>)>,
+        one: impl Fn(&mut Self, u32, &T, Option<Met>, Ends) -> Result<Outcome, SyncError>,
+    ) -> Result<Buckets<Change>, SyncError> {
+        let kind = T::KIND;
+        let (jobs_of, all) = (Arc::clone(&self.jobs_of), Arc::clone(&self.windows));
+        let windows = &all[kind as usize];
+        let mut changes = windows.buckets(&self.folder);
         let mut faults = Vec::new();
-        for decision in decisions {
-            self.entity(spec, staged, decision, report, pins, &mut changes, &mut faults)?;
-        }
-        changes.par_sort_unstable_by_key(|change| change.id);
+        let side = Side {
+            stage: self.stage,
+            jobs_of: &jobs_of,
+            windows,
+            same: &compared.same,
+            folded: &compared.folded,
+            careful: self.jobs.iter().map(|job| job.careful && kind == Kind::Entity).collect(),
+            seeds: self.jobs.iter().map(|job| job.seeds[kind as usize]).collect(),
+        };
+        let met = &mut compared.met;
+        let sort_out = |window: usize| {
+            let mut met = met.take(window)?;
+            met.sort_unstable_by_key(|met| met.ordinal);
+            let range = windows.objects(window);
+            let mut ends = Vec::new();
+            if let Some(found) = &mut found {
+                ends.resize(range.len(), Ends::default());
+                for Found { at, number } in found.take(window)? {
+                    ends[(at / 2 - range.start) as usize][at as usize % 2] = Some(number);
+                }
+            }
+            let frames = windows.frames[window].clone().into_par_iter();
+            let plain = frames.map(|frame| side.plain::<T>(frame, &met, &ends, range.start));
+            Ok((window, plain.collect::<Vec<_>>()))
+        };
+        ahead(windows.frames.len(), sort_out, |(window, sorted)| {
+            let frames = windows.frames[window].clone();
+            let mut plain = Vec::with_capacity(sorted.len());
+            for (sorted, frame) in sorted.into_iter().zip(frames) {
+                let mut sorted: Plain<T> = sorted?;
+                self.fingerprint.join(sorted.fingerprint);
+                for ((job, type_name), tally) in std::mem::take(&mut sorted.tallies) {
+                    let of = &mut self.jobs[job as usize];
+                    of.report.of(kind).created += tally.created;
+                    // New objects are numbered in the order of the stage, which keeps neighbours
+                    // in the file together.
+                    sorted.firsts.entry(job).or_insert(of.created[kind as usize]);
+                    of.created[kind as usize] += tally.created as u32;
+                    self.tally(job, frame, type_name).add(&tally);
+                }
+                plain.push((sorted, frame));
+            }
+            let packed: Vec<Result<_, StoreError>> = plain
+                .par_iter_mut()
+                .map(|(plain, _)| {
+                    let mut packed = (
+                        changes.apart(),
+                        born.as_ref().map(|(parts, born)| (*parts, born.apart())),
+                    );
+                    for change in &mut plain.changes {
+                        if kind == Kind::Entity {
+                            let next = plain.firsts.get_mut(&change.job);
+                            let next = next.expect("BUG: it was counted");
+                            change.number = *next;
+                            *next += 1;
+                        }
+                        if let Some((parts, born)) = &mut packed.1 {
+                            born.push(parts.part(change.id), &Born::of(change))?;
+                        }
+                        packed.0.push(window, change)?;
+                    }
+                    Ok(packed)
+                })
+                .collect();
+            for packed in packed {
+                let packed = packed?;
+                changes.absorb(packed.0)?;
+                if let (Some((_, born)), Some((_, new))) = (&mut born, packed.1) {
+                    born.absorb(new)?;
+                }
+            }
+            let rest = plain.into_iter().flat_map(|(plain, _)| plain.rest);
+            for (staged, met, ends) in rest {
+                let object = *staged.as_ref();
+                let job = self.jobs_of[object.frame as usize][object.scope as usize];
+                let outcome = one(self, job, &staged, met, ends)?;
+                let tally = |planner: &mut Self, count: fn(&mut Tally)| {
+                    count(planner.jobs[job as usize].report.of(kind));
+                    count(planner.tally(job, object.frame, object.type_name));
+                };
+                match outcome {
+                    Outcome::Changed(mut change) => {
+                        match change.action {
+                            Action::Update => tally(self, |tally| tally.updated += 1),
+                            _ => tally(self, |tally| tally.created += 1),
+                        }
+                        let of = &mut self.jobs[job as usize];
+                        if change.action == Action::Create {
+                            let created = &mut of.created[kind as usize];
+                            if kind == Kind::Entity {
+                                change.number = *created;
+                            }
+                            *created += 1;
+                        }
+                        self.fingerprint.add(of.seeds[kind as usize], &change);
+                        if let Some((parts, born)) = &mut born
+                            && change.action != Action::Update
+                        {
+                            born.push(parts.part(change.id), &Born::of(&change))?;
+                        }
+                        changes.push(window, &change)?;
+                    }
+                    Outcome::Unchanged => tally(self, |tally| tally.unchanged += 1),
+                    Outcome::Skipped => tally(self, |tally| tally.skipped += 1),
+                    Outcome::Withdrawn(change) => {
+                        tally(self, |tally| tally.skipped += 1);
+                        self.delete(kind, change);
+                    }
+                    Outcome::Fault(fault) => faults.push(*fault),
+                }
+            }
+            Ok(())
+        })?;
         if !faults.is_empty() {
             return Err(SyncError::faults(self.inputs, faults));
         }
-        self.named_deletes(job, Kind::Entity, staged, &mut changes)?;
-        self.number_creates(Kind::Entity, &mut changes);
-        let deleted = changes.iter().filter(|change| change.action == Action::Delete);
-        self.deleted.extend(deleted.map(|change| change.number));
-        let born =
-            |change: &&Change| matches!(change.action, Action::Create(_) | Action::Revive(_));
-        let born = changes.iter().filter(born).map(|change| (change.id, change.number));
-        if !self.created.extend(born) {
-            return Err(SyncError::State(format!(
-                "a new entity of scope `{}` has the same 64-bit hash as one of another scope in this \
-                 database, which happens to one upload in billions; load the data into a new \
-                 database, whose hashes are others",
-                spec.scope
-            )));
-        }
-        self.tally(spec, Kind::Entity, staged, &changes, report)?;
         Ok(changes)
     }
 
-    /// Makes sure that what was found by its hash has the key that was uploaded, and sorts decisions
-    /// as they were staged if the contents of any have to be compared.
-    fn check_keys<T: Uploaded>(
-        &self,
-        decisions: &mut [Decision],
-        staged: &[T],
-    ) -> Result<(), SyncError> {
-        let found = |decision: &Decision| match *decision {
-            Decision::Revive(i, known) | Decision::Change(i, known) => Some((i, known)),
-            _ => None,
-        };
-        if !decisions.iter().any(|decision| found(decision).is_some()) {
-            return Ok(());
-        }
-        sort_as_staged(decisions, staged);
-        for (i, known) in decisions.iter().filter_map(found) {
-            let staged = staged[i].as_ref();
-            let key = self.uploaded_key(T::KIND, staged)?;
-            let head = self.stored_head(T::KIND, known.number)?;
-            let stored = self.snapshot.key_of(T::KIND, &head)?;
-            // A patch may name an entity by its id alone.
-            if !key.is_empty() && key != stored {
-                let fault = self.collision(T::KIND, staged, &stored)?;
-                return Err(SyncError::faults(self.inputs, vec![fault]));
+    /// The counts of a type in the report of a job.
+    fn tally(&mut self, job: u32, frame: u32, type_name: u32) -> &mut Tally {
+        let name = &self.stage.names(frame)[type_name as usize];
+        let job = &mut self.jobs[job as usize];
+        // A patch may leave the type out; it is then counted without one.
+        let mode;
+        let name = match name.is_empty() {
+            true => {
+                mode = format!("({})", job.input.spec.mode);
+                &mode
             }
+            false => name,
+        };
+        if !job.report.types.contains_key(name) {
+            job.report.types.insert(name.clone(), Tally::default());
+        }
+        job.report.types.get_mut(name).expect("BUG: it is there")
+    }
+
+    /// Makes sure that what was found by its hash has the key that was uploaded.
+    fn check_key(&self, kind: Kind, staged: &Staged, met: Option<Met>) -> Result<(), SyncError> {
+        let Some(Met { how: How::Revive | How::Change, number, .. }) = met else { return Ok(()) };
+        let key = self
+            .contents()
+            .with_record(kind, staged, |record, names| record.full_key(kind, names))?;
+        let head = self.contents().stored_head(kind, number)?;
+        let stored = self.snapshot.key_of(kind, &head)?;
+        // A patch may name an entity by its id alone.
+        if !key.is_empty() && key != stored {
+            let fault = self.collision(kind, staged, &stored)?;
+            return Err(SyncError::faults(self.inputs, vec![fault]));
         }
         Ok(())
     }
 
     /// Two keys of one scope have the same hash, so the second cannot be told from the first.
-    fn collision(
+    pub(super) fn collision(
         &self,
         kind: Kind,
         staged: &Staged,
@@ -589,233 +684,103 @@ impl Planner<'_> {
         Ok(fault)
     }
 
-    fn stored_head(&self, kind: Kind, number: u32) -> Result<Head, StoreError> {
-        self.snapshot.head(kind, number)?.ok_or_else(|| {
-            StoreError::corrupt("heads", &number.to_be_bytes(), "an object is missing")
-        })
-    }
-
-    /// The key of an uploaded object; empty for a patch that names it by id.
-    fn uploaded_key(&self, kind: Kind, staged: &Staged) -> Result<String, SyncError> {
-        let records = self.stage.records(staged.frame)?;
-        let record = Record::read(kind, &records, (staged.offset, staged.len))
-            .ok_or(SyncError::damaged_stage())?;
-        Ok(record.full_key(kind, self.stage.names(staged.frame)))
-    }
-
-    /// Adds the deletions that the upload asks for by name; what it uploads as well, stays.
-    fn named_deletes<T: AsRef<Staged>>(
-        &mut self,
-        job: &JobInput,
-        kind: Kind,
-        staged: &[T],
-        changes: &mut Vec<Change>,
-    ) -> Result<(), SyncError> {
-        let Some(scope) = self.scope_number(&job.spec.scope) else { return Ok(()) };
-        let mut ids: Vec<ObjectId> =
-            job.deletes.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect();
-        if kind == Kind::Relationship && !job.spec.mode.deletes() {
-            ids.extend(self.cascade_of(scope)?);
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        let known: FxHashSet<IdHash> = match ids.is_empty() {
-            true => return Ok(()),
-            false => changes.iter().map(|change| change.id).collect(),
-        };
-        for id in ids {
-            let hash = self.snapshot.hashed(id);
-            let uploaded = staged.binary_search_by_key(&hash, |staged| staged.as_ref().id).is_ok();
-            if uploaded || known.contains(&hash) {
-                continue;
-            }
-            if let Some(found) = self.snapshot.find(kind, scope, id)?
-                && found.live
-            {
-                self.cascade.remove(&found.number);
-                changes.push(change(found.number, hash, found.digest, Action::Delete));
-            }
-        }
-        changes.sort_unstable_by_key(|change| change.id);
-        Ok(())
-    }
-
-    /// The relationships of a scope that go with entities that this plan deletes.
-    fn cascade_of(&self, scope: u32) -> Result<Vec<ObjectId>, StoreError> {
-        let mut ids = Vec::new();
-        for &number in &self.cascade {
-            let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
-            if head.scope == scope {
-                let key = self.snapshot.relationship_key(&head)?;
-                ids.push(ObjectId::new(Kind::Relationship, self.snapshot.name(scope), &key));
-            }
-        }
-        Ok(ids)
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn entity(
-        &mut self,
-        spec: &JobSpec,
-        staged: &[Staged],
-        decision: Decision,
-        report: &mut JobReport,
-        pins: &mut Vec<(IdHash, Option<Vec<u8>>)>,
-        changes: &mut Vec<Change>,
-        faults: &mut Vec<super::Fault>,
-    ) -> Result<(), SyncError> {
-        let (i, known) = match decision {
-            Decision::Create(i) => (i, None),
-            Decision::Revive(i, known) | Decision::Change(i, known) | Decision::Same(i, known) => {
-                (i, Some(known))
-            }
-            Decision::Absent(known) => {
-                if spec.mode.deletes() && !self.is_partial(spec, Kind::Entity, known.number)? {
-                    changes.push(change(known.number, known.id, known.digest, Action::Delete));
-                }
-                return Ok(());
-            }
-        };
-        let staged = &staged[i];
-        let live = known.filter(|known| known.live);
-        let content = match spec.mode {
-            Mode::Diff | Mode::CrossScope => self.pinned(spec, staged)?,
-            Mode::Patch | Mode::CreateOrUpdate => match self.patched(spec, staged, known, live)? {
-                Ok(content) => content,
-                Err(reason) => {
-                    self.skip(report, Kind::Entity, staged, reason)?;
-                    report.entities.skipped += 1;
-                    return Ok(());
-                }
+    /// An entity that is there already, or whose contents are put together.
+    fn entity(&mut self, at: u32, staged: &Staged, met: Option<Met>) -> Result<Outcome, SyncError> {
+        self.check_key(Kind::Entity, staged, met)?;
+        let known = met.map(|met| met.identity(staged.id));
+        let live = known.filter(|known| known.live).map(|known| known.number);
+        let JobSpec { mode, scope, .. } = &self.jobs[at as usize].input.spec;
+        let contents = self.contents();
+        let merged = match mode {
+            Mode::Diff | Mode::CrossScope => match self.pins(at, staged.id)? {
+                Some(pin) => Some(contents.uploaded(Kind::Entity, staged)?.with_pins(Some(&pin))?),
+                None => None,
             },
-            Mode::Override => match live {
-                Some(known) => {
-                    let pin = self.pin_record(staged)?;
-                    if self.pins(spec, staged.id)? != pin {
-                        pins.push((staged.id, pin.clone()));
+            Mode::Patch | Mode::CreateOrUpdate => {
+                match self.patched(at, staged, known.is_some(), live)? {
+                    Ok(content) => Some(content),
+                    Err(reason) => {
+                        self.skip(at, Kind::Entity, staged, reason)?;
+                        return Ok(Outcome::Skipped);
                     }
-                    self.with_pins(
-                        self.stored_content(Kind::Entity, known.number)?,
-                        pin.as_deref(),
-                    )?
+                }
+            }
+            Mode::Override => match live {
+                Some(number) => {
+                    let pin = contents.pin_record(staged)?;
+                    if self.pins(at, staged.id)? != pin {
+                        self.jobs[at as usize].pins.push((staged.id, pin.clone()));
+                    }
+                    Some(contents.stored(Kind::Entity, number)?.with_pins(pin.as_deref())?)
                 }
                 None => {
                     let mut fault = self.fault(Kind::Entity, staged)?;
-                    let scope = &spec.scope;
                     fault.message = format!(
                         "OVERRIDE pins properties of existing entities, and scope `{scope}` has \
                          no live entity with this key"
                     );
-                    faults.push(fault);
-                    return Ok(());
+                    return Ok(Outcome::Fault(Box::new(fault)));
                 }
             },
         };
-        let (spelling, digest, content) = match content {
-            Some(merged) => {
-                let digest = self.digest_of(&merged, &[]);
-                (digest, Some(digest), Content::Merged(Box::new(merged)))
-            }
-            None => (staged.spelling, None, Content::staged(staged)),
-        };
+        let merged = merged.map(|merged| (contents.digest(&merged, &[]), merged));
+        let digest = merged.as_ref().map_or(staged.spelling, |(digest, _)| *digest);
         let action = match known {
-            None => Action::Create(content),
-            Some(known) if !known.live => Action::Revive(content),
-            Some(known)
-                if known.digest != spelling
-                    && self.stored_digest(Kind::Entity, known.number)?
-                        != digest.map_or_else(|| self.uploaded_digest(staged), Ok)? =>
-            {
-                Action::Update(content)
-            }
-            Some(_) => {
-                report.entities.unchanged += 1;
-                return Ok(());
+            None => Action::Create,
+            Some(known) if !known.live => Action::Revive,
+            Some(known) => {
+                let uploaded = || match &merged {
+                    Some((digest, _)) => Ok(*digest),
+                    None => contents.uploaded_digest(Kind::Entity, staged, &[]),
+                };
+                if known.digest == digest
+                    || contents.stored_digest(Kind::Entity, known.number)? == uploaded()?
+                {
+                    return Ok(Outcome::Unchanged);
+                }
+                Action::Update
             }
         };
-        changes.push(change(known.map_or(0, |k| k.number), staged.id, spelling, action));
-        Ok(())
+        let place = match merged {
+            Some((_, merged)) => self.merges.add(&merged)?,
+            None => Place::of(staged),
+        };
+        let number = known.map_or(0, |known| known.number);
+        let (job, id, ends) = (at, staged.id, (0, 0));
+        Ok(Outcome::Changed(Change { job, number, id, digest, ends, action, place }))
     }
 
-    /// The uploaded contents with the pins of the entity over them; `None` if it has none.
-    fn pinned(&self, spec: &JobSpec, staged: &Staged) -> Result<Option<Merged>, SyncError> {
-        if !self.has_pins {
-            return Ok(None);
-        }
-        match self.pins(spec, staged.id)? {
-            Some(pin) => self.with_pins(self.staged_content(Kind::Entity, staged)?, Some(&pin)),
-            None => Ok(None),
-        }
-    }
-
-    fn pins(&self, spec: &JobSpec, id: IdHash) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.scope_number(&spec.scope) {
+    /// The pins of an entity.
+    fn pins(&self, job: u32, id: IdHash) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.jobs[job as usize].scope.filter(|_| self.has_pins) {
             Some(scope) => self.snapshot.pins(scope, id),
             None => Ok(None),
         }
     }
 
-    fn with_pins(
-        &self,
-        mut content: Merged,
-        pin: Option<&[u8]>,
-    ) -> Result<Option<Merged>, SyncError> {
-        if let Some(pin) = pin {
-            let mut c = Cursor(pin);
-            let read = (|| {
-                let mut pinned = Vec::new();
-                for _ in 0..c.varint()? {
-                    let name = c.text()?.to_owned();
-                    pinned.push((name, c.bytes()?.to_vec()));
-                }
-                Some(pinned)
-            })();
-            let pinned =
-                read.ok_or_else(|| StoreError::corrupt("pins", &[], "contents make no sense"))?;
-            overlay(&mut content.properties, pinned);
-        }
-        Ok(Some(content))
-    }
-
-    /// What an OVERRIDE upload pins, as a record of the table; `None` for no properties, which
-    /// takes the pins away.
-    fn pin_record(&self, staged: &Staged) -> Result<Option<Vec<u8>>, SyncError> {
-        let content = self.staged_content(Kind::Entity, staged)?;
-        if content.properties.is_empty() {
-            return Ok(None);
-        }
-        let mut out = Vec::new();
-        crate::store::put_varint(&mut out, content.properties.len() as u64);
-        for (name, value) in &content.properties {
-            crate::store::put_bytes(&mut out, name.as_bytes());
-            crate::store::put_bytes(&mut out, value);
-        }
-        Ok(Some(out))
-    }
-
     /// Stored contents with the patch over them, or why there can be none.
     fn patched(
         &self,
-        spec: &JobSpec,
+        at: u32,
         staged: &Staged,
-        known: Option<Identity>,
-        live: Option<Identity>,
-    ) -> Result<Result<Option<Merged>, String>, SyncError> {
-        let patch = self.staged_content(Kind::Entity, staged)?;
-        let Some(known_live) = live else {
+        known: bool,
+        live: Option<u32>,
+    ) -> Result<Result<Merged, String>, SyncError> {
+        let patch = self.contents().uploaded(Kind::Entity, staged)?;
+        let pin = self.pins(at, staged.id)?;
+        let Some(number) = live else {
             if patch.key.is_empty() {
                 return Ok(Err("no live entity of this scope has this `_id`".into()));
             }
             if patch.type_name.is_empty() || patch.class.is_empty() {
-                let state = if known.is_some() { "is deleted" } else { "does not exist" };
+                let state = if known { "is deleted" } else { "does not exist" };
                 return Ok(Err(format!(
                     "the entity {state}, and to create it `_type` and `_class` are needed"
                 )));
             }
-            let pin = self.pins(spec, staged.id)?;
-            return Ok(Ok(self.with_pins(patch, pin.as_deref())?));
+            return Ok(Ok(patch.with_pins(pin.as_deref())?));
         };
-        let mut content = self.stored_content(Kind::Entity, known_live.number)?;
+        let mut content = self.contents().stored(Kind::Entity, number)?;
         if !patch.type_name.is_empty() {
             content.type_name = patch.type_name;
         }
@@ -825,94 +790,71 @@ impl Planner<'_> {
         if patch.raw_data.is_some() {
             content.raw_data = patch.raw_data;
         }
-        overlay(&mut content.properties, patch.properties);
-        let pin = self.pins(spec, staged.id)?;
-        Ok(Ok(self.with_pins(content, pin.as_deref())?))
+        content.overlay(patch.properties);
+        Ok(Ok(content.with_pins(pin.as_deref())?))
     }
 
-    fn staged_content(&self, kind: Kind, staged: &Staged) -> Result<Merged, SyncError> {
-        let records = self.stage.records(staged.frame)?;
-        let names = self.stage.names(staged.frame);
-        let content =
-            Record::read(kind, &records, (staged.offset, staged.len)).and_then(|record| {
-                let (properties, raw) = record.properties()?;
-                Some(Merged {
-                    key: record.key.to_owned(),
-                    type_name: names[record.type_name as usize].clone(),
-                    class: names[record.class as usize].clone(),
-                    properties: properties
-                        .into_iter()
-                        .map(|(name, value)| (names[name as usize].clone(), value.to_vec()))
-                        .collect(),
-                    raw_data: raw.map(str::to_owned),
-                })
-            });
-        content.ok_or(SyncError::damaged_stage())
-    }
-
-    fn stored_content(&self, kind: Kind, number: u32) -> Result<Merged, SyncError> {
-        let head = self.stored_head(kind, number)?;
-        let record = self.snapshot.body_record(kind, &head)?;
-        let (properties, raw) = read_body(&record)
-            .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
-        let dictionary = self.snapshot.dictionary();
-        let encode = |value: &crate::graph::Value<'_>| {
-            let mut out = Vec::new();
-            put_value(&mut out, value);
-            out
-        };
-        let mut all: Vec<(String, Vec<u8>)> = properties
-            .iter()
-            .map(|(name, value)| (dictionary.text(*name).to_owned(), encode(value)))
-            .collect();
-        if let Some(display) = &head.display {
-            let value = crate::graph::Value::Text(display.as_ref().into());
-            all.push(("displayName".into(), encode(&value)));
-        }
-        all.sort();
-        Ok(Merged {
-            key: head.key.to_string(),
-            type_name: dictionary.text(head.type_name).to_owned(),
-            class: dictionary.text(head.class).to_owned(),
-            properties: all,
-            raw_data: raw.map(str::to_owned),
-        })
-    }
-
-    fn digest_of(&self, content: &Merged, ends: &[IdHash]) -> u64 {
-        let seed = self.snapshot.meta().digest_seed;
-        let raw = content.raw_data.as_deref();
-        let properties = content.properties.iter();
-        let properties = properties
-            .filter(|(name, _)| name != ORIGIN)
-            .map(|(name, value)| (name.as_str(), value.as_slice()));
-        content_digest(seed, &content.type_name, &content.class, ends, properties, raw)
-    }
-
-    /// The digest of the content of an uploaded object.
-    fn uploaded_digest<T: Uploaded>(&self, uploaded: &T) -> Result<u64, SyncError> {
-        let content = self.staged_content(T::KIND, uploaded.as_ref())?;
-        Ok(self.digest_of(&content, &uploaded.ends()))
-    }
-
-    /// The digest of the content of a stored object, for one that is written in another way.
-    fn stored_digest(&self, kind: Kind, number: u32) -> Result<u64, SyncError> {
-        let content = self.stored_content(kind, number)?;
-        let mut ends = Vec::new();
-        if kind == Kind::Relationship
-            && let Some(facts) = self.snapshot.facts(kind, number)?
+    /// A relationship that is there already, or whose ends were not both found.
+    fn relationship(
+        &mut self,
+        at: u32,
+        staged: &StagedRelationship,
+        met: Option<Met>,
+        found: Ends,
+    ) -> Result<Outcome, SyncError> {
+        let kind = Kind::Relationship;
+        let object = &staged.object;
+        self.check_key(kind, object, met)?;
+        let known = met.map(|met| met.identity(object.id));
+        if let Some(Met { how: How::Change, number, .. }) = met
+            && !self.cascade.contains(&number)
+            && self.contents().stored_digest(kind, number)?
+                == self.contents().uploaded_digest(kind, object, &staged.ends())?
         {
-            for end in [facts.ends.0, facts.ends.1] {
-                let entity = self.snapshot.entity_head(end)?.ok_or_else(|| {
-                    StoreError::corrupt("heads", &end.to_be_bytes(), "an end is missing")
-                })?;
-                ends.push(self.snapshot.hashed(entity.id));
-            }
+            return Ok(Outcome::Unchanged);
         }
-        Ok(self.digest_of(&content, &ends))
+        if let Some(known) = known {
+            self.cascade.remove(&known.number);
+        }
+        let resolve = |name, end, found: Option<u32>| match found {
+            Some(number) => Ok(Ok(number)),
+            None => self.resolve(name, staged, end),
+        };
+        let from = resolve("from", staged.from, found[0])?;
+        let to = resolve("to", staged.to, found[1])?;
+        let ends = match (from, to) {
+            (Ok(from), Ok(to)) => (from, to),
+            (from, to) => {
+                let missing: Vec<_> = [from.err(), to.err()].into_iter().flatten().collect();
+                // Finding out why costs more than all else, and only the first are listed.
+                let reason = match self.jobs[at as usize].report.skipped.len() {
+                    ..SKIPPED_LISTED => self.missing_reason(staged, &missing)?,
+                    _ => String::new(),
+                };
+                self.skip(at, kind, object, reason)?;
+                return Ok(match known.filter(|known| known.live) {
+                    Some(known) => {
+                        Outcome::Withdrawn(Change::delete(at, known.number, known.id, known.digest))
+                    }
+                    None => Outcome::Skipped,
+                });
+            }
+        };
+        let (number, action) = match known {
+            None => (0, Action::Create),
+            Some(known) if known.live => (known.number, Action::Update),
+            Some(known) => (known.number, Action::Revive),
+        };
+        let (id, digest, place) = (object.id, object.spelling, Place::of(object));
+        Ok(Outcome::Changed(Change { job: at, number, id, digest, ends, action, place }))
     }
 
-    fn is_partial(&self, spec: &JobSpec, kind: Kind, number: u32) -> Result<bool, StoreError> {
+    pub(super) fn is_partial(
+        &self,
+        spec: &JobSpec,
+        kind: Kind,
+        number: u32,
+    ) -> Result<bool, StoreError> {
         if spec.partial_types.is_empty() {
             return Ok(false);
         }
@@ -923,463 +865,79 @@ impl Planner<'_> {
         }))
     }
 
-    /// Gives new objects their numbers: entities as they were uploaded, which keeps neighbours in
-    /// the file together; relationships by their ends, which keeps adjacency columns narrow.
-    fn number_creates(&mut self, kind: Kind, changes: &mut [Change]) {
-        // Changes ascend by id, so their index breaks ties as their id would.
-        let mut order: Vec<((u32, u32), u32)> = changes
-            .iter()
-            .zip(0..)
-            .filter_map(|(change, i)| match (&change.action, kind) {
-                (Action::Create(_), Kind::Relationship) => Some((change.ends, i)),
-                (Action::Create(Content::Staged { frame, offset, .. }), Kind::Entity) => {
-                    Some(((*frame, *offset), i))
-                }
-                (Action::Create(_), Kind::Entity) => Some(((u32::MAX, i), i)),
-                _ => None,
-            })
-            .collect();
-        order.par_sort_unstable();
-        for (_, i) in order {
-            changes[i as usize].number = self.next[kind as usize];
-            self.next[kind as usize] += 1;
-        }
-    }
-
     /// Finds the live relationships that touch a deleted entity, whoever owns them.
-    fn find_cascade<'j>(
-        &mut self,
-        plans: impl Iterator<Item = &'j JobPlan>,
-    ) -> Result<(), StoreError> {
-        for plan in plans {
-            let mut numbers: Vec<u32> = plan
-                .entities
-                .iter()
-                .filter(|change| change.action == Action::Delete)
-                .map(|change| change.number)
-                .collect();
-            numbers.sort_unstable();
-            for number in numbers {
-                for direction in [Direction::Out, Direction::In] {
-                    self.snapshot.for_each_edge(number, direction, |edge| {
-                        self.cascade.insert(edge.relationship);
-                    })?;
-                }
+    fn find_cascade(&mut self) -> Result<(), StoreError> {
+        let mut numbers: Vec<u32> = self.deleted.iter().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            for direction in [Direction::Out, Direction::In] {
+                self.snapshot.for_each_edge(number, direction, |edge| {
+                    self.cascade.insert(edge.relationship);
+                })?;
             }
         }
         Ok(())
     }
 
-    fn relationships(
-        &mut self,
-        job: &mut JobInput,
-        report: &mut JobReport,
-    ) -> Result<Vec<Change>, SyncError> {
-        job.folded[1] += fold_duplicates(self, &job.spec, &mut job.relationships)?;
-        let job = &*job;
-        let (spec, staged) = (&job.spec, &job.relationships);
-        report.relationships.uploaded = staged.len() as u64 + job.folded[1];
-        let stored = self.stored(Kind::Relationship, job, staged)?;
-        let mut decisions = Vec::new();
-        let mut same = 0;
-        let cascade = &self.cascade;
-        reconcile(
-            stored.into_iter(),
-            staged.iter().map(AsRef::as_ref),
-            |decision| match decision {
-                // A live relationship has live ends, unless this very plan deletes one.
-                Decision::Same(_, known) if !cascade.contains(&known.number) => same += 1,
-                decision => decisions.push(decision),
-            },
-        );
-        self.check_keys(&mut decisions, staged)?;
-        let mut kept = 0;
-        for at in 0..decisions.len() {
-            if let Decision::Change(i, known) = decisions[at]
-                && !self.cascade.contains(&known.number)
-                && self.stored_digest(Kind::Relationship, known.number)?
-                    == self.uploaded_digest(&staged[i])?
-            {
-                same += 1;
-                continue;
-            }
-            decisions[kept] = decisions[at];
-            kept += 1;
-        }
-        decisions.truncate(kept);
-        report.relationships.unchanged = same;
-        if let Some(known) = &job.known {
-            self.count_seen(Kind::Relationship, spec, known, report)?;
-        }
-        let found = self.find_ends(staged, &decisions)?;
-        let mut changes = Vec::with_capacity(decisions.len());
-        for (decision, found) in decisions.into_iter().zip(found) {
-            let (i, known) = match decision {
-                Decision::Create(i) => (i, None),
-                Decision::Revive(i, known)
-                | Decision::Change(i, known)
-                | Decision::Same(i, known) => (i, Some(known)),
-                Decision::Absent(known) => {
-                    let number = known.number;
-                    let gone = self.cascade.remove(&number);
-                    if gone || !self.is_partial(spec, Kind::Relationship, number)? {
-                        changes.push(change(number, known.id, known.digest, Action::Delete));
-                    }
-                    continue;
-                }
-            };
-            let staged = &staged[i];
-            let mut resolve = |name, end, found: Option<u32>| match found {
-                Some(number) => Ok(Ok(number)),
-                None => self.resolve(name, staged, end),
-            };
-            let ends = match (
-                resolve("from", staged.from, found[0])?,
-                resolve("to", staged.to, found[1])?,
-            ) {
-                (Ok(from), Ok(to)) => (from, to),
-                (from, to) => {
-                    let missing: Vec<_> = [from.err(), to.err()].into_iter().flatten().collect();
-                    // Finding out why costs more than all else, and only the first are listed.
-                    let reason = match report.skipped.len() {
-                        ..SKIPPED_LISTED => self.missing_reason(staged, &missing)?,
-                        _ => String::new(),
-                    };
-                    self.skip(report, Kind::Relationship, &staged.object, reason)?;
-                    report.relationships.skipped += 1;
-                    if let Some(known) = known.filter(|known| known.live) {
-                        self.cascade.remove(&known.number);
-                        let (number, id) = (known.number, known.id);
-                        changes.push(change(number, id, known.digest, Action::Delete));
-                    }
-                    continue;
-                }
-            };
-            let content = Content::staged(&staged.object);
-            let (number, action) = match known {
-                None => (0, Action::Create(content)),
-                Some(known) if known.live => (known.number, Action::Update(content)),
-                Some(known) => (known.number, Action::Revive(content)),
-            };
-            if let Some(known) = known {
-                self.cascade.remove(&known.number);
-            }
-            let (id, digest) = (staged.object.id, staged.object.spelling);
-            changes.push(Change { number, id, digest, ends, action });
-        }
-        self.named_deletes(job, Kind::Relationship, staged, &mut changes)?;
-        changes.par_sort_unstable_by_key(|change| change.id);
-        self.number_creates(Kind::Relationship, &mut changes);
-        self.tally(spec, Kind::Relationship, staged, &changes, report)?;
-        Ok(changes)
-    }
-
-    fn end_scope(&mut self, frame: u32, scope: u32) -> Option<u32> {
-        let (snapshot, stage) = (self.snapshot, self.stage);
-        let numbers = self.frame_names[frame as usize].get_or_insert_with(|| {
-            stage.names(frame).iter().map(|name| snapshot.name_number(name)).collect()
-        });
-        numbers[scope as usize]
-    }
-
-    /// The numbers of the ends that are live, for each decision; none where an end has to be looked
-    /// at more closely.
-    fn find_ends(
-        &mut self,
-        staged: &[StagedRelationship],
-        decisions: &[Decision],
-    ) -> Result<Vec<[Option<u32>; 2]>, StoreError> {
-        let of = |decision: &Decision| match decision {
-            Decision::Create(i)
-            | Decision::Revive(i, _)
-            | Decision::Change(i, _)
-            | Decision::Same(i, _) => Some(&staged[*i]),
-            Decision::Absent(_) => None,
-        };
-        let created = &self.created;
-        let mut found = vec![[None, None]; decisions.len()];
-        if !created.is_empty() {
-            // All of a few are on their way from memory before the first is looked at.
-            let find = |(decisions, found): (&[Decision], &mut [[Option<u32>; 2]])| {
-                let touch =
-                    |s: &StagedRelationship| created.touch(s.from.id) ^ created.touch(s.to.id);
-                std::hint::black_box(decisions.iter().filter_map(of).fold(0, |x, s| x ^ touch(s)));
-                for (decision, found) in decisions.iter().zip(found) {
-                    if let Some(staged) = of(decision) {
-                        *found = [staged.from, staged.to].map(|end| created.get(end.id));
-                    }
-                }
-            };
-            decisions.par_chunks(16).zip(found.par_chunks_mut(16)).for_each(find);
-        }
-        // What is not new is looked up scope by scope in the order of the file.
-        let mut wanted: FxHashMap<u32, Vec<(IdHash, u32)>> = FxHashMap::default();
-        for ((decision, found), i) in decisions.iter().zip(&found).zip(0..) {
-            let Some(staged) = of(decision) else { continue };
-            for ((end, found), side) in [staged.from, staged.to].iter().zip(found).zip(0..) {
-                if found.is_none()
-                    && end.scope != 0
-                    && let Some(scope) = self.end_scope(staged.object.frame, end.scope)
-                {
-                    wanted.entry(scope).or_default().push((end.id, i * 2 + side));
-                }
-            }
-        }
-        for (scope, mut wanted) in wanted {
-            wanted.par_sort_unstable();
-            let mut at = wanted.iter().map(|(_, at)| *at as usize);
-            let ids = wanted.iter().map(|(id, _)| *id);
-            let deleted = &self.deleted;
-            self.snapshot.find_many(Kind::Entity, scope, ids, |identity| {
-                let live = identity.filter(|i| i.live && !deleted.contains(&i.number));
-                if let (Some(at), Some(live)) = (at.next(), live) {
-                    found[at / 2][at % 2] = Some(live.number);
-                }
-            })?;
-        }
-        Ok(found)
-    }
-
-    fn resolve(
-        &mut self,
-        name: &'static str,
-        staged: &StagedRelationship,
-        end: StagedEnd,
-    ) -> Result<Result<u32, MissingEnd>, StoreError> {
-        if let Some(number) = self.created.get(end.id) {
-            return Ok(Ok(number));
-        }
-        let found = if end.scope == 0 {
-            let mut found = None;
-            for scope in self.snapshot.scope_numbers()? {
-                found = found.or(self.snapshot.find_hash(Kind::Entity, scope, end.id)?);
-            }
-            found
-        } else {
-            match self.end_scope(staged.object.frame, end.scope) {
-                Some(scope) => self.snapshot.find_hash(Kind::Entity, scope, end.id)?,
-                None => None,
-            }
-        };
-        Ok(match found {
-            Some(found) if found.live && !self.deleted.contains(&found.number) => Ok(found.number),
-            Some(found) => Err(MissingEnd { name, end, tombstone: Some(found.number) }),
-            None => Err(MissingEnd { name, end, tombstone: None }),
-        })
-    }
-
-    /// Says for each missing end whether it was never seen, is deleted, or lives elsewhere.
-    fn missing_reason(
-        &self,
-        staged: &StagedRelationship,
-        missing: &[MissingEnd],
-    ) -> Result<String, SyncError> {
-        let frame = staged.object.frame;
-        let records = self.stage.records(frame)?;
-        let record =
-            Record::read(Kind::Relationship, &records, (staged.object.offset, staged.object.len))
-                .ok_or(SyncError::damaged_stage())?;
-        let mut reasons = Vec::new();
-        for missing in missing {
-            let key = record.ends[usize::from(missing.name == "to")];
-            let scope = &self.stage.names(frame)[missing.end.scope as usize];
-            let id = key.strip_prefix('\0');
-            let what = match (id, scope.as_str()) {
-                (Some(id), "") => format!("entity with id {id}"),
-                (Some(id), scope) => format!("entity with id {id} in scope `{scope}`"),
-                (None, scope) => format!("entity `{key}` in scope `{scope}`"),
-            };
-            let state = self.missing_state(missing)?;
-            let elsewhere = if id.is_some() { Vec::new() } else { self.elsewhere(key, scope)? };
-            let also = match elsewhere.as_slice() {
-                [] => String::new(),
-                scopes => format!("; the same key lives in scope {}", scopes.join(", ")),
-            };
-            reasons.push(format!("`{}` {what} {state}{also}", missing.name));
-        }
-        Ok(reasons.join(" and "))
-    }
-
-    fn missing_state(&self, missing: &MissingEnd) -> Result<String, StoreError> {
-        let Some(number) = missing.tombstone else { return Ok("was never seen".into()) };
-        if self.deleted.contains(&number) {
-            return Ok("is soft-deleted by this job".into());
-        }
-        let entity = self.snapshot.entity(number)?;
-        let Some(metadata) = entity.map(|entity| entity.metadata) else {
-            return Ok("was never seen".into());
-        };
-        let when = jiff::Timestamp::from_millisecond(metadata.end_on.unwrap_or_default())
-            .map_or_else(|_| "an unknown time".into(), |t| format!("{t:.0}"));
-        Ok(format!("was soft-deleted at {when} by job {}", metadata.job_id))
-    }
-
-    fn elsewhere(&self, key: &str, not: &str) -> Result<Vec<String>, StoreError> {
-        let mut scopes = Vec::new();
-        for number in self.snapshot.scope_numbers()? {
-            let scope = self.snapshot.name(number);
-            if scope != not
-                && let Some(i) = self.snapshot.find(
-                    Kind::Entity,
-                    number,
-                    ObjectId::new(Kind::Entity, scope, key),
-                )?
-                && i.live
-            {
-                scopes.push(format!("`{scope}`"));
-            }
-        }
-        Ok(scopes)
-    }
-
+    /// Lists an object that is left out.
     fn skip(
-        &self,
-        report: &mut JobReport,
+        &mut self,
+        at: u32,
         kind: Kind,
         staged: &Staged,
         reason: String,
     ) -> Result<(), SyncError> {
-        report.skipped_total += 1;
-        let type_name = {
-            let records = self.stage.records(staged.frame)?;
-            let names = self.stage.names(staged.frame);
-            let record = Record::read(kind, &records, (staged.offset, staged.len))
-                .ok_or(SyncError::damaged_stage())?;
-            if report.skipped.len() < SKIPPED_LISTED {
-                let key = record.full_key(kind, names);
-                let place = self.inputs.place(record.place);
-                report.skipped.push(Skipped { key, place, reason });
-            }
-            names[record.type_name as usize].clone()
-        };
-        report.types.entry(type_name).or_default().skipped += 1;
+        let job = &mut self.jobs[at as usize];
+        job.report.skipped_total += 1;
+        if job.report.skipped.len() < SKIPPED_LISTED {
+            let contents = Contents { snapshot: self.snapshot, stage: self.stage };
+            let (key, place) = contents.with_record(kind, staged, |record, names| {
+                (record.full_key(kind, names), self.inputs.place(record.place))
+            })?;
+            job.report.skipped.push(Skipped { key, place, reason });
+        }
         Ok(())
     }
 
-    fn fault(&self, kind: Kind, staged: &Staged) -> Result<super::Fault, SyncError> {
-        let records = self.stage.records(staged.frame)?;
-        let record = Record::read(kind, &records, (staged.offset, staged.len))
-            .ok_or(SyncError::damaged_stage())?;
+    /// A fault of a staged object, to which the message is still to be given.
+    pub(super) fn fault(&self, kind: Kind, staged: &Staged) -> Result<super::Fault, SyncError> {
+        let record = self.stage.record(staged)?;
+        let record = Record::read(kind, &record, (0, staged.len));
+        let record = record.ok_or(SyncError::damaged_stage())?;
         Ok(super::Fault {
             place: record.place,
             column: 0,
             path: String::new(),
-            key: Some(self.uploaded_key(kind, staged)?),
+            key: Some(record.full_key(kind, self.stage.names(staged.frame))),
             message: String::new(),
         })
     }
 
-    /// Counts created, updated and deleted objects, in all and by type.
-    fn tally<T: AsRef<Staged>>(
-        &self,
-        spec: &JobSpec,
-        kind: Kind,
-        staged: &[T],
-        changes: &[Change],
-        report: &mut JobReport,
-    ) -> Result<(), SyncError> {
-        let mut total = Tally::default();
-        let mut deleted: Vec<u32> = Vec::new();
-        // By batch and name in it, one batch after the other.
-        let names = (0..self.stage.frames()).map(|frame| self.stage.names(frame));
-        let mut end = 0;
-        let starts: Vec<usize> = names
-            .clone()
-            .map(|names| {
-                end += names.len();
-                end - names.len()
-            })
-            .collect();
-        let mut by_name = vec![Tally::default(); end];
-        let mut ahead = changes.iter().peekable();
-        // Both sides ascend by id.
-        for staged in staged.iter().map(AsRef::as_ref) {
-            while let Some(change) = ahead.next_if(|change| change.id < staged.id) {
-                deleted.push(change.number);
-            }
-            let at = starts[staged.frame as usize] + staged.type_name as usize;
-            let tally = &mut by_name[at];
-            tally.uploaded += 1;
-            match ahead.next_if(|change| change.id == staged.id).map(|c| (&c.action, c.number)) {
-                None => tally.unchanged += 1,
-                Some((Action::Update(_), _)) => tally.updated += 1,
-                Some((Action::Create(_) | Action::Revive(_), _)) => tally.created += 1,
-                // Left out although uploaded: it is taken off again below, where skips are.
-                Some((Action::Delete, number)) => {
-                    tally.unchanged += 1;
-                    deleted.push(number);
-                }
-            }
-        }
-        deleted.extend(ahead.map(|change| change.number));
-        total.deleted = deleted.len() as u64;
-        let mut types: FxHashMap<String, Tally> = FxHashMap::default();
-        let tallies = names.flatten().zip(by_name).filter(|(_, tally)| tally.uploaded > 0);
-        for (name, tally) in tallies {
-            total.created += tally.created;
-            total.updated += tally.updated;
-            let sum = types.entry(name.clone()).or_default();
-            sum.uploaded += tally.uploaded;
-            sum.created += tally.created;
-            sum.updated += tally.updated;
-            sum.unchanged += tally.unchanged;
-        }
-        deleted.sort_unstable();
-        for number in deleted {
-            if let Some(facts) = self.snapshot.facts(kind, number)? {
-                let name = self.snapshot.name(facts.type_name).to_owned();
-                types.entry(name).or_default().deleted += 1;
-            }
-        }
-        for (name, tally) in types {
-            // A patch may leave the type out; it is then counted without one.
-            let name = if name.is_empty() { format!("({})", spec.mode) } else { name };
-            let sum = report.types.entry(name).or_default();
-            sum.uploaded += tally.uploaded;
-            sum.created += tally.created;
-            sum.updated += tally.updated;
-            sum.deleted += tally.deleted;
-            // What was skipped was counted by its type where it happened.
-            sum.unchanged += tally.unchanged.saturating_sub(sum.skipped);
-        }
-        let sum = match kind {
-            Kind::Entity => &mut report.entities,
-            Kind::Relationship => &mut report.relationships,
-        };
-        sum.created = total.created;
-        sum.updated = total.updated;
-        sum.deleted = total.deleted;
-        Ok(())
-    }
-
     /// What is left of the cascade after all jobs took theirs: relationships of other scopes.
-    fn foreign(&mut self, jobs: &mut [JobPlan]) -> Result<BTreeMap<u32, Vec<Change>>, SyncError> {
+    fn foreign(&mut self) -> Result<BTreeMap<u32, Vec<Change>>, SyncError> {
         let mut foreign: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
         let mut left: Vec<u32> = self.cascade.iter().copied().collect();
         left.sort_unstable();
+        let mut culprits: FxHashMap<u32, u32> = FxHashMap::default();
+        for change in self.jobs.iter().rev().flat_map(|job| &job.deletes[Kind::Entity as usize]) {
+            culprits.insert(change.number, change.job);
+        }
         for number in left {
             let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
             let scope = self.snapshot.name(head.scope);
             let key = self.snapshot.relationship_key(&head)?;
             let id = self.snapshot.hashed(ObjectId::new(Kind::Relationship, scope, &key));
-            let digest = self
-                .snapshot
-                .find_hash(Kind::Relationship, head.scope, id)?
-                .ok_or_else(|| {
-                    let key = id.0.to_be_bytes();
-                    StoreError::corrupt("identity", &key, "a relationship has no identity")
-                })?
-                .digest;
-            foreign.entry(head.scope).or_default().push(change(number, id, digest, Action::Delete));
-            let culprit = jobs
-                .iter_mut()
-                .find(|job| {
-                    job.entities.iter().any(|c| {
-                        c.action == Action::Delete && (c.number == head.from || c.number == head.to)
-                    })
-                })
-                .map(|job| &mut job.report.foreign_deletions);
-            if let Some(counts) = culprit {
+            let found = self.snapshot.find_hash(Kind::Relationship, head.scope, id)?;
+            let found = found.ok_or_else(|| {
+                let key = id.0.to_be_bytes();
+                StoreError::corrupt("identity", &key, "a relationship has no identity")
+            })?;
+            let ends = [head.from, head.to].into_iter();
+            let culprit = ends.filter_map(|end| culprits.get(&end)).min().copied();
+            let change = Change::delete(culprit.unwrap_or(0), number, id, found.digest);
+            foreign.entry(head.scope).or_default().push(change);
+            if let Some(culprit) = culprit {
+                let counts = &mut self.jobs[culprit as usize].report.foreign_deletions;
                 *counts.entry(scope.to_owned()).or_default() += 1;
             }
         }
@@ -1388,195 +946,156 @@ impl Planner<'_> {
         }
         Ok(foreign)
     }
+}
 
-    fn guard(&self, job: &mut JobPlan) -> Result<(), SyncError> {
-        if !job.spec.mode.deletes() {
-            return Ok(());
-        }
-        let row = self.scope_row(&job.spec.scope)?;
-        if let Some(limits) = &job.spec.edge_limits {
-            let (live, r) = (row.count(Kind::Relationship).live, job.report.relationships);
-            job.report.refusals = guard::refusals(live, r.created, r.deleted, limits);
-            if !job.report.refusals.is_empty() {
-                job.report.status = Status::Refused;
-            }
-            return Ok(());
-        }
-        let limits = Limits {
-            min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
-            max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
-            allow_deletes: job.spec.allow_deletes,
+/// What is needed to sort a batch out, without a look into the graph.
+struct Side<'s> {
+    stage: &'s Stage,
+    jobs_of: &'s [Box<[u32]>],
+    windows: &'s Windows,
+    same: &'s Bits,
+    folded: &'s Bits,
+    /// By job: whether nothing of it is plain.
+    careful: Vec<bool>,
+    /// By job.
+    seeds: Vec<u64>,
+}
+
+impl Side<'_> {
+    /// Sorts out what is plainly new or the same in a batch, and what is not. `met` ascend by
+    /// position, and `ends` are those of relationships from position `first` on.
+    fn plain<T: Uploaded>(
+        &self,
+        frame: u32,
+        met: &[Met],
+        ends: &[Ends],
+        first: u32,
+    ) -> Result<Plain<T>, StoreError> {
+        let objects = T::of_frame(self.stage, frame)?;
+        let mut plain = Plain {
+            changes: Vec::with_capacity(objects.len()),
+            fingerprint: Fingerprint::default(),
+            rest: Vec::new(),
+            tallies: FxHashMap::default(),
+            firsts: FxHashMap::default(),
         };
-        let mut kinds = Vec::new();
-        let mut total = 0;
-        for (kind, changes) in
-            [(Kind::Entity, &job.entities), (Kind::Relationship, &job.relationships)]
-        {
-            let counts = row.count(kind);
-            let mut deletions = Deletions { live: counts.live, ..Deletions::default() };
-            for change in changes {
-                match change.action {
-                    Action::Delete => {
-                        deletions.deleted += 1;
-                        if let Some(facts) = self.snapshot.facts(kind, change.number)? {
-                            let before = counts.types.get(&facts.type_name).copied().unwrap_or(0);
-                            let name = self.snapshot.name(facts.type_name).to_owned();
-                            let entry = deletions.types.entry(name).or_insert((before, before));
-                            entry.1 = entry.1.saturating_sub(1);
-                        }
-                    }
-                    _ => continue,
-                }
-            }
-            for (name, (_, after)) in &mut deletions.types {
-                *after += job.report.types.get(name).map_or(0, |tally| tally.created);
-            }
-            total += deletions.deleted;
-            kinds.push((kind, deletions));
-        }
-        let uploaded = job.report.entities.uploaded + job.report.relationships.uploaded;
-        let reasons = guard::objections(&job.spec.scope, uploaded, &kinds, limits);
-        if !reasons.is_empty() {
-            job.report.status = Status::Held;
-            job.report.held = Some(Held {
-                reasons,
-                deletes: self.first_deletes(job)?,
-                override_hint: format!(
-                    "if this is meant: tombolo job approve {id}, or sync again with \
-                     --allow-deletes {total}; if not: tombolo job abort {id}",
-                    id = job.spec.id
-                ),
-            });
-        }
-        Ok(())
-    }
-
-    /// The first 50 keys that would go.
-    fn first_deletes(&self, job: &JobPlan) -> Result<Vec<String>, StoreError> {
-        let mut keys = Vec::new();
-        for (kind, changes) in
-            [(Kind::Entity, &job.entities), (Kind::Relationship, &job.relationships)]
-        {
-            let deletes = changes.iter().filter(|c| c.action == Action::Delete);
-            for change in deletes.take(50 - keys.len()) {
-                if let Some(head) = self.snapshot.head(kind, change.number)? {
-                    keys.push(self.snapshot.key_of(kind, &head)?);
-                }
-            }
-        }
-        keys.sort();
-        Ok(keys)
-    }
-}
-
-fn change(number: u32, id: IdHash, digest: u64, action: Action) -> Change {
-    Change { number, id, digest, ends: (0, 0), action }
-}
-
-/// Lays `over` onto `under`; both ascend by name, and so does the result.
-fn overlay(under: &mut Vec<(String, Vec<u8>)>, over: Vec<(String, Vec<u8>)>) {
-    for (name, value) in over {
-        match under.binary_search_by(|(n, _)| n.as_str().cmp(&name)) {
-            Ok(i) => under[i].1 = value,
-            Err(i) => under.insert(i, (name, value)),
-        }
-    }
-}
-
-/// Staged objects of either kind.
-trait Uploaded: AsRef<Staged> + Copy + Send + Sync {
-    const KIND: Kind;
-
-    /// Hashes of the ids of the ends of a relationship.
-    fn ends(&self) -> Vec<IdHash>;
-}
-
-impl Uploaded for Staged {
-    const KIND: Kind = Kind::Entity;
-
-    fn ends(&self) -> Vec<IdHash> {
-        Vec::new()
-    }
-}
-
-impl Uploaded for StagedRelationship {
-    const KIND: Kind = Kind::Relationship;
-
-    fn ends(&self) -> Vec<IdHash> {
-        vec![self.from.id, self.to.id]
-    }
-}
-
-/// Sorts decisions in the order in which their objects were staged, what was not staged first: so
-/// each batch, and mostly each block of the file, is read once.
-fn sort_as_staged<T: Uploaded>(decisions: &mut [Decision], staged: &[T]) {
-    decisions.par_sort_unstable_by_key(|decision| match decision {
-        Decision::Absent(known) => (None, known.number),
-        Decision::Create(i)
-        | Decision::Revive(i, _)
-        | Decision::Change(i, _)
-        | Decision::Same(i, _) => {
-            let staged = staged[*i].as_ref();
-            (Some(staged.frame), staged.offset)
-        }
-    });
-}
-
-/// Sorts staged objects by id and leaves each id once; returns how many others there were.
-///
-/// The repetition of a whole batch is a retry and folds away; any other repeated key is an error
-/// naming both places, unless the job takes the latest.
-fn fold_duplicates<T: Uploaded>(
-    planner: &Planner<'_>,
-    spec: &JobSpec,
-    staged: &mut Vec<T>,
-) -> Result<u64, SyncError> {
-    staged.par_sort_unstable_by_key(|s| {
-        let s = s.as_ref();
-        (s.id, s.frame, s.offset)
-    });
-    let same = |pair: &[T]| pair[0].as_ref().id == pair[1].as_ref().id;
-    let mut faults = Vec::new();
-    let mut repeated = 0;
-    for pair in staged.windows(2).filter(|pair| same(pair)) {
-        repeated += 1;
-        let (first, second) = (pair[0].as_ref(), pair[1].as_ref());
-        if first.spelling != second.spelling {
-            let [one, other] =
-                [planner.uploaded_key(T::KIND, first)?, planner.uploaded_key(T::KIND, second)?];
-            if one != other && !one.is_empty() && !other.is_empty() {
-                faults.push(planner.collision(T::KIND, second, &one)?);
+        let start = self.windows.starts[frame as usize];
+        let at = met.partition_point(|met| met.ordinal < start);
+        let mut met = met[at..].iter().copied().peekable();
+        // Neighbours are mostly of one type.
+        let (mut of, mut tally) = ((0, 0), Tally::default());
+        for (staged, ordinal) in objects.into_iter().zip(start..) {
+            let object = staged.as_ref();
+            let job = self.jobs_of[frame as usize][object.scope as usize];
+            if self.folded.get(ordinal) {
                 continue;
             }
+            if of != (job, object.type_name) {
+                if tally != Tally::default() {
+                    plain.tallies.entry(of).or_default().add(&tally);
+                }
+                (of, tally) = ((job, object.type_name), Tally::default());
+            }
+            tally.uploaded += 1;
+            if self.same.get(ordinal) {
+                tally.unchanged += 1;
+                continue;
+            }
+            let met = met.next_if(|met| met.ordinal == ordinal);
+            let found = ends.get((ordinal - first) as usize).copied().unwrap_or_default();
+            let ends = match (T::KIND, found) {
+                (Kind::Entity, _) => Some((0, 0)),
+                (Kind::Relationship, [Some(from), Some(to)]) => Some((from, to)),
+                (Kind::Relationship, _) => None,
+            };
+            match ends.filter(|_| met.is_none() && !self.careful[job as usize]) {
+                Some(ends) => {
+                    tally.created += 1;
+                    let (id, digest, place) = (object.id, object.spelling, Place::of(object));
+                    let action = Action::Create;
+                    let change = Change { job, number: 0, id, digest, ends, action, place };
+                    plain.fingerprint.add(self.seeds[job as usize], &change);
+                    plain.changes.push(change);
+                }
+                None => plain.rest.push((staged, met, found)),
+            }
         }
-        if spec.ignore_duplicates {
-            continue;
+        if tally != Tally::default() {
+            plain.tallies.entry(of).or_default().add(&tally);
         }
-        if !spec.one_upload
-            && first.frame != second.frame
-            && (first.spelling == second.spelling
-                || planner.uploaded_digest(&pair[0])? == planner.uploaded_digest(&pair[1])?)
-        {
-            continue;
+        Ok(plain)
+    }
+}
+
+/// Asks the guard about the deletions of a job.
+fn guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), SyncError> {
+    if !job.spec.mode.deletes() {
+        return Ok(());
+    }
+    let row = match snapshot.name_number(&job.spec.scope) {
+        Some(number) => snapshot.scope_row(number)?.unwrap_or_default(),
+        None => ScopeRow::default(),
+    };
+    if let Some(limits) = &job.spec.edge_limits {
+        let (live, r) = (row.count(Kind::Relationship).live, job.report.relationships);
+        job.report.refusals = guard::refusals(live, r.created, r.deleted, limits);
+        if !job.report.refusals.is_empty() {
+            job.report.status = Status::Refused;
         }
-        let earlier = planner.fault(T::KIND, first)?;
-        let mut fault = planner.fault(T::KIND, second)?;
-        let place =
-            planner.inputs.place(earlier.place).unwrap_or_else(|| "an earlier batch".into());
-        fault.message = format!(
-            "this `_key` stands twice in the upload, first at {place}; leave one out, or let the \
-             latest win with --ignore-duplicates"
-        );
-        faults.push(fault);
+        return Ok(());
     }
-    if !faults.is_empty() {
-        return Err(SyncError::faults(planner.inputs, faults));
+    let limits = Limits {
+        min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
+        max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
+        allow_deletes: job.spec.allow_deletes,
+    };
+    let mut kinds = Vec::new();
+    let mut total = 0;
+    for (kind, changes) in [Kind::Entity, Kind::Relationship].into_iter().zip(&job.deletes) {
+        let counts = row.count(kind);
+        let deleted = changes.len() as u64;
+        let mut deletions = Deletions { live: counts.live, deleted, types: BTreeMap::new() };
+        for change in changes {
+            if let Some(facts) = snapshot.facts(kind, change.number)? {
+                let before = counts.types.get(&facts.type_name).copied().unwrap_or(0);
+                let name = snapshot.name(facts.type_name).to_owned();
+                let entry = deletions.types.entry(name).or_insert((before, before));
+                entry.1 = entry.1.saturating_sub(1);
+            }
+        }
+        for (name, (_, after)) in &mut deletions.types {
+            *after += job.report.types.get(name).map_or(0, |tally| tally.created);
+        }
+        total += deletions.deleted;
+        kinds.push((kind, deletions));
     }
-    if repeated > 0 {
-        // The latest wins: of equal ids the last one stays.
-        staged.reverse();
-        staged.dedup_by_key(|s| s.as_ref().id);
-        staged.reverse();
+    let uploaded = job.report.entities.uploaded + job.report.relationships.uploaded;
+    let reasons = guard::objections(&job.spec.scope, uploaded, &kinds, limits);
+    if !reasons.is_empty() {
+        job.report.status = Status::Held;
+        job.report.held = Some(Held {
+            reasons,
+            deletes: first_deletes(snapshot, job)?,
+            override_hint: format!(
+                "if this is meant: tombolo job approve {id}, or sync again with \
+                 --allow-deletes {total}; if not: tombolo job abort {id}",
+                id = job.spec.id
+            ),
+        });
     }
-    Ok(repeated)
+    Ok(())
+}
+
+/// The first 50 keys that would go.
+fn first_deletes(snapshot: &Snapshot, job: &JobPlan) -> Result<Vec<String>, StoreError> {
+    let mut keys = Vec::new();
+    for (kind, changes) in [Kind::Entity, Kind::Relationship].into_iter().zip(&job.deletes) {
+        for change in &changes[..changes.len().min(50 - keys.len())] {
+            if let Some(head) = snapshot.head(kind, change.number)? {
+                keys.push(snapshot.key_of(kind, &head)?);
+            }
+        }
+    }
+    keys.sort();
+    Ok(keys)
 }

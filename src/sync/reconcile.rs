@@ -2,8 +2,8 @@
 //!
 //! Pure, without disk or clock, so that a case is one line of test.
 
+use crate::graph::IdHash;
 use crate::store::Identity;
-use crate::store::staging::Staged;
 
 /// What becomes of one object. Indices point into the staged objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,23 +20,24 @@ pub enum Decision {
     Absent(Identity),
 }
 
-/// Compares both sides, each in strictly ascending order of id, in one pass over each.
-pub fn reconcile<'s>(
+/// Compares both sides, each in strictly ascending order of id, in one pass over each. Of what is
+/// staged the id and the spelling count.
+pub fn reconcile(
     stored: impl Iterator<Item = Identity>,
-    staged: impl Iterator<Item = &'s Staged>,
+    staged: impl Iterator<Item = (IdHash, u64)>,
     mut decide: impl FnMut(Decision),
 ) {
     let mut stored = stored.peekable();
-    for (i, staged) in staged.enumerate() {
-        while let Some(before) = stored.next_if(|s| s.id < staged.id) {
+    for (i, (id, spelling)) in staged.enumerate() {
+        while let Some(before) = stored.next_if(|s| s.id < id) {
             if before.live {
                 decide(Decision::Absent(before));
             }
         }
-        decide(match stored.next_if(|s| s.id == staged.id) {
+        decide(match stored.next_if(|s| s.id == id) {
             None => Decision::Create(i),
             Some(known) if !known.live => Decision::Revive(i, known),
-            Some(known) if known.digest != staged.spelling => Decision::Change(i, known),
+            Some(known) if known.digest != spelling => Decision::Change(i, known),
             Some(known) => Decision::Same(i, known),
         });
     }
@@ -46,7 +47,6 @@ pub fn reconcile<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::IdHash;
 
     fn id(n: u8) -> IdHash {
         IdHash(n.into())
@@ -56,17 +56,9 @@ mod tests {
     fn each_column_of_the_table_has_its_decision() {
         let stored = [(1, 10, true), (2, 20, true), (3, 30, true), (4, 40, false), (6, 60, false)]
             .map(|(n, digest, live)| Identity { id: id(n), digest, number: n.into(), live });
-        let staged = [(0, 0), (2, 20), (3, 31), (4, 40), (9, 9)].map(|(n, digest)| Staged {
-            id: id(n),
-            spelling: digest,
-            scope: 1,
-            type_name: 0,
-            frame: 0,
-            offset: 0,
-            len: 0,
-        });
+        let staged = [(0, 0), (2, 20), (3, 31), (4, 40), (9, 9)].map(|(n, digest)| (id(n), digest));
         let mut decisions = Vec::new();
-        reconcile(stored.into_iter(), staged.iter(), |d| decisions.push(d));
+        reconcile(stored.into_iter(), staged.into_iter(), |d| decisions.push(d));
         assert_eq!(
             decisions,
             [

@@ -1,9 +1,13 @@
-//! Tests of planning that need what no upload can bring about: two keys with one hash.
+//! Tests of planning and applying that need what no upload can bring about: two keys with one hash,
+//! and parts, windows and buckets of a few objects, so that small jobs fill many.
 
-use super::{BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, Mode, SyncError, apply, plan};
-use crate::graph::{IdHash, Kind, Place};
-use crate::store::Store;
-use crate::store::staging::Stage;
+use super::{
+    BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, Mode, SyncError, Uploads, apply, plan,
+};
+use crate::graph::{Adjacency, Direction, GraphRead, IdHash, Kind, Place, Value};
+use crate::store::{Snapshot, Store};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const SEED: u64 = 7;
 
@@ -40,19 +44,19 @@ impl Bench {
                 batch.relationships.iter_mut().for_each(|r| r.object.id = IdHash(hash));
             }
         }
-        let mut stage = Stage::spool(self.folder.path());
-        stage.append(&mut batch)?;
-        let mut job = JobInput::new(JobSpec {
-            ignore_duplicates: latest,
-            ..JobSpec::new("test", Mode::Diff, "s", 0)
-        });
-        job.entities = batch.entities;
-        job.relationships = batch.relationships;
+        let job = || {
+            JobInput::new(JobSpec {
+                ignore_duplicates: latest,
+                ..JobSpec::new("test", Mode::Diff, "s", 0)
+            })
+        };
+        let mut uploads = Uploads::new(self.folder.path());
+        uploads.add(job());
+        uploads.append(batch, |_| job())?;
         let snapshot = self.store.snapshot()?;
-        let inputs = Inputs::default();
-        let plan = plan(&snapshot, &stage, &inputs, &mut [job], false)?;
+        let mut plan = plan(&snapshot, &uploads, &Inputs::default(), false)?;
         let mut writer = self.store.begin_write(plan.revision)?;
-        apply(&plan, &stage, &mut writer, 1)?;
+        apply(&mut plan, &uploads, &mut writer, 1)?;
         writer.commit()?;
         Ok(())
     }
@@ -96,4 +100,146 @@ fn a_relationship_with_the_hash_of_a_stored_one_is_refused() {
     refused(bench.sync(&[A, B, BA], Kind::Relationship, 5, false));
     bench.sync(&[A, B], Kind::Relationship, 5, false).expect("deleted");
     refused(bench.sync(&[A, B, BA], Kind::Relationship, 5, false));
+}
+
+const SCOPES: [&str; 3] = ["a", "b", "c"];
+
+/// Things by scope and key with their value, and links by scope and key with both ends and a value.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct World {
+    things: BTreeMap<(usize, usize), i64>,
+    links: BTreeMap<(usize, usize), ([(usize, usize); 2], i64)>,
+}
+
+fn thing((scope, key): &(usize, usize), value: i64) -> String {
+    let scope = SCOPES[*scope];
+    // Some have a name of their own, and some no property at all.
+    let name = if key % 3 == 0 { format!(r#","displayName":"the {key}""#) } else { String::new() };
+    let value = if key % 7 == 0 { String::new() } else { format!(r#","v":{value}"#) };
+    format!(
+        r#"{{"_key":"k{key}","_scope":"{scope}","_type":"t{}","_class":"C"{name}{value}}}"#,
+        key % 2
+    )
+}
+
+fn link((scope, key): &(usize, usize), ends: &[(usize, usize); 2], value: i64) -> String {
+    let scope = SCOPES[*scope];
+    let [(from_scope, from), (to_scope, to)] = ends;
+    let [from_scope, to_scope] = [SCOPES[*from_scope], SCOPES[*to_scope]];
+    format!(
+        r#"{{"_key":"l{key}","_scope":"{scope}","_type":"u","_class":"HAS","_fromEntityKey":"k{from}","_fromEntityScope":"{from_scope}","_toEntityKey":"k{to}","_toEntityScope":"{to_scope}","v":{value}}}"#
+    )
+}
+
+impl World {
+    /// Without links whose ends are missing.
+    fn sound(mut self) -> World {
+        let World { things, links } = &mut self;
+        links.retain(|_, (ends, _)| ends.iter().all(|end| things.contains_key(end)));
+        self
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let things = self.things.iter().map(|(at, value)| thing(at, *value));
+        things.chain(self.links.iter().map(|(at, (ends, v))| link(at, ends, *v))).collect()
+    }
+
+    /// What the graph holds, told by its own means.
+    fn of(snapshot: &Snapshot) -> World {
+        let number = |text: &str| text[1..].parse::<usize>().expect("a number");
+        let scope = |name: &str| SCOPES.iter().position(|scope| *scope == name).expect("known");
+        let value = |properties: &[(String, Value<'_>)]| {
+            let found = properties.iter().find(|(name, _)| name == "v");
+            found.map_or(0, |(_, value)| match value {
+                Value::Int(value) => *value,
+                other => panic!("{other:?}"),
+            })
+        };
+        let mut world = World::default();
+        for at in snapshot.entities_with(None, None).expect("read") {
+            let entity = snapshot.entity(at).expect("read").expect("there");
+            let key = (scope(&entity.scope), number(&entity.key));
+            world.things.insert(key, value(&entity.properties));
+            snapshot
+                .for_each_edge(at, Direction::Out, |edge| {
+                    let one =
+                        snapshot.relationship(edge.relationship).expect("read").expect("there");
+                    let ends = [one.from, one.to].map(|end| (scope(&end.scope), number(&end.key)));
+                    let key = (scope(&one.scope), number(&one.key));
+                    world.links.insert(key, (ends, value(&one.properties)));
+                })
+                .expect("read");
+        }
+        world
+    }
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let at = (0..SCOPES.len(), 0..150usize);
+    let things = prop::collection::btree_map(at.clone(), 0..3i64, 0..200);
+    let links = prop::collection::btree_map(at.clone(), ([at.clone(), at], 0..3i64), 0..300);
+    (things, links).prop_map(|(mut things, links)| {
+        things.iter_mut().for_each(|((_, key), value)| *value *= i64::from(key % 7 > 0));
+        World { things, links }.sound()
+    })
+}
+
+impl Bench {
+    /// One job for each scope, lines in batches of `size`; shuffled by `seed`.
+    fn upload(&self, mode: Mode, mut lines: Vec<String>, size: usize, seed: u64) {
+        let shuffled = |line: &String| xxhash_rust::xxh3::xxh3_64_with_seed(line.as_bytes(), seed);
+        lines.sort_by_key(shuffled);
+        let rules = BatchRules {
+            mode,
+            scope: None,
+            same_scope_reject: false,
+            digest_seed: SEED,
+            known: None,
+        };
+        let job = |scope: &str| JobInput::new(JobSpec::new("test", mode, scope, 0));
+        let mut uploads = Uploads::new(self.folder.path());
+        SCOPES.iter().for_each(|scope| uploads.add(job(scope)));
+        for lines in lines.chunks(size) {
+            let mut builder = BatchBuilder::new(&rules);
+            for (line, text) in (1..).zip(lines) {
+                builder.push_text(text, Place { input: 0, line }, None).expect("a sound line");
+            }
+            uploads.append(builder.finish(), job).expect("staged");
+        }
+        let snapshot = self.store.snapshot().expect("read");
+        let mut plan = plan(&snapshot, &uploads, &Inputs::default(), false).expect("planned");
+        if !plan.is_empty() {
+            let mut writer = self.store.begin_write(plan.revision).expect("begun");
+            apply(&mut plan, &uploads, &mut writer, 1).expect("applied");
+            writer.commit().expect("committed");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_uploaded_in_many_small_parts_is_what_is_there(
+        worlds in prop::collection::vec((world(), any::<bool>()), 1..4),
+        size in 1..60usize,
+        seed: u64,
+    ) {
+        let bench = bench();
+        let mut known = World::default();
+        for (world, whole) in worlds {
+            let lines = world.lines();
+            if whole {
+                bench.upload(Mode::Diff, lines, size, seed);
+                known = world;
+            } else {
+                bench.upload(Mode::CreateOrUpdate, lines, size, seed);
+                known.things.extend(world.things);
+                known.links.extend(world.links);
+            }
+            let snapshot = bench.store.snapshot().expect("read");
+            prop_assert_eq!(snapshot.verify(), Vec::<String>::new());
+            prop_assert_eq!(&World::of(&snapshot), &known);
+        }
+    }
 }

@@ -1,0 +1,267 @@
+//! Buckets: records on their way from one order to another, without all of them in memory.
+//!
+//! What a plan works with comes in the order of an upload and is needed in the order of hashes, of
+//! batches or of entities. Records go into numbered buckets, each of which is small enough to be
+//! sorted in memory when its turn comes. What is more than a set number of bytes goes to a file
+//! that vanishes with the process; a small job never touches it.
+
+use super::StoreError;
+use super::codec::Cursor;
+use rayon::prelude::*;
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What can be put into buckets.
+pub trait Packed: Sized {
+    /// Appends the record.
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Takes a record from the front. `None` if it is damaged.
+    fn take(c: &mut Cursor<'_>) -> Option<Self>;
+}
+
+/// Bytes that a run of records begins with room for.
+const GROWTH: usize = 2 << 10;
+/// Bytes of a run that short ones are joined in.
+const RUN: usize = 32 << 10;
+/// Bytes that most records fit.
+const RECORD: usize = 128;
+
+#[derive(Default)]
+struct Bucket {
+    /// What is not in the file, in runs.
+    runs: Vec<Vec<u8>>,
+    /// What is: start and length, in order.
+    spilled: Vec<(u64, usize)>,
+    records: usize,
+}
+
+impl Bucket {
+    /// Adds a run: a long one as it is, of short ones many in one, which leaves less room unused.
+    fn append(&mut self, run: Vec<u8>) {
+        match self.runs.last_mut() {
+            Some(last) if last.capacity() - last.len() >= run.len() => last.extend_from_slice(&run),
+            _ if run.len() >= RUN / 2 => self.runs.push(run),
+            last => {
+                let len = last.map_or(0, |last| last.len());
+                let mut joined = Vec::with_capacity((len * 2).clamp(run.len(), RUN));
+                joined.extend_from_slice(&run);
+                self.runs.push(joined);
+            }
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.runs.iter().map(Vec::len).sum()
+    }
+}
+
+/// Records by number of a bucket, each bucket in the order of pushing.
+pub struct Buckets<T> {
+    folder: PathBuf,
+    file: Mutex<Option<File>>,
+    end: u64,
+    buckets: Vec<Bucket>,
+    /// Bytes in memory.
+    held: usize,
+    /// Bytes that may be held before they are spilled.
+    most: usize,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Packed> Buckets<T> {
+    /// `count` empty buckets, of which `most` bytes stay in memory; what is more is spilled into
+    /// `folder`.
+    pub fn new(folder: &Path, count: usize, most: usize) -> Buckets<T> {
+        Buckets {
+            folder: folder.to_owned(),
+            file: Mutex::new(None),
+            end: 0,
+            buckets: std::iter::repeat_with(Bucket::default).take(count).collect(),
+            held: 0,
+            most,
+            of: PhantomData,
+        }
+    }
+
+    /// How many buckets there are.
+    pub fn count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// How many records there are in all buckets.
+    pub fn records(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.records).sum()
+    }
+
+    /// Adds a record to a bucket.
+    pub fn push(&mut self, bucket: usize, record: &T) -> Result<(), StoreError> {
+        let bucket = &mut self.buckets[bucket];
+        if bucket.runs.is_empty() {
+            bucket.runs.push(Vec::new());
+        }
+        let run = bucket.runs.last_mut().expect("BUG: there is one");
+        let before = run.len();
+        if run.capacity() - before < RECORD {
+            // By half, where a vector would double: there are many, and they are large together.
+            run.reserve_exact((before / 2).max(GROWTH));
+        }
+        record.put(run);
+        bucket.records += 1;
+        self.held += run.len() - before;
+        if self.held > self.most {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    fn spill(&mut self) -> Result<(), StoreError> {
+        let mut file = lock(&self.file);
+        if file.is_none() {
+            *file = Some(tempfile::tempfile_in(&self.folder)?);
+        }
+        let file = file.as_mut().expect("BUG: just made");
+        file.seek(SeekFrom::Start(self.end))?;
+        let mut file = BufWriter::with_capacity(256 << 10, file);
+        for bucket in self.buckets.iter_mut().filter(|bucket| !bucket.runs.is_empty()) {
+            let len = bucket.held();
+            for run in std::mem::take(&mut bucket.runs) {
+                file.write_all(&run)?;
+            }
+            bucket.spilled.push((self.end, len));
+            self.end += len as u64;
+        }
+        file.flush()?;
+        self.held = 0;
+        Ok(())
+    }
+
+    /// Empty buckets for a thread to fill by itself; see [`Buckets::absorb`].
+    pub fn apart(&self) -> Buckets<T> {
+        Buckets::new(&self.folder, self.buckets.len(), usize::MAX)
+    }
+
+    /// Adds what others hold behind what is here, bucket by bucket.
+    pub fn absorb(&mut self, others: Buckets<T>) -> Result<(), StoreError> {
+        debug_assert!(others.end == 0, "buckets that are filled apart stay in memory");
+        for (bucket, other) in self.buckets.iter_mut().zip(others.buckets) {
+            other.runs.into_iter().for_each(|run| bucket.append(run));
+            bucket.records += other.records;
+        }
+        self.held += others.held;
+        if self.held > self.most {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    /// Takes all records out of a bucket, in the order in which they were pushed.
+    pub fn take(&mut self, bucket: usize) -> Result<Vec<T>, StoreError> {
+        let all = self.load(bucket)?;
+        let bucket = std::mem::take(&mut self.buckets[bucket]);
+        self.held -= bucket.held();
+        Ok(all)
+    }
+
+    /// The same for several buckets, side by side.
+    pub fn take_all(&mut self, buckets: Range<usize>) -> Result<Vec<Vec<T>>, StoreError>
+    where
+        T: Send,
+    {
+        let this = &*self;
+        let all = buckets.clone().into_par_iter().map(|bucket| this.load(bucket)).collect();
+        for bucket in &mut self.buckets[buckets] {
+            self.held -= std::mem::take(bucket).held();
+        }
+        all
+    }
+
+    /// The records of a bucket, in the order in which they were pushed.
+    pub fn load(&self, bucket: usize) -> Result<Vec<T>, StoreError> {
+        let bucket = &self.buckets[bucket];
+        let mut all = Vec::with_capacity(bucket.records);
+        let mut read = |bytes: &[u8]| {
+            let mut c = Cursor(bytes);
+            while !c.0.is_empty() {
+                let record = T::take(&mut c);
+                all.push(record.ok_or_else(|| {
+                    StoreError::Engine("a record in a temporary file is damaged".into())
+                })?);
+            }
+            Ok::<(), StoreError>(())
+        };
+        let mut bytes = Vec::new();
+        for &(start, len) in &bucket.spilled {
+            bytes.resize(len, 0);
+            let mut file = lock(&self.file);
+            let file = file.as_mut().expect("BUG: what was spilled has a file");
+            file.seek(SeekFrom::Start(start))?;
+            file.read_exact(&mut bytes)?;
+            read(&bytes)?;
+        }
+        bucket.runs.iter().try_for_each(|run| read(run))?;
+        Ok(all)
+    }
+}
+
+/// A panic elsewhere leaves the file as it was: each use of it seeks first.
+fn lock(file: &Mutex<Option<File>>) -> MutexGuard<'_, Option<File>> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::{put_bytes, put_varint};
+    use super::*;
+    use proptest::prelude::*;
+
+    impl Packed for (u32, Vec<u8>) {
+        fn put(&self, out: &mut Vec<u8>) {
+            put_varint(out, self.0.into());
+            put_bytes(out, &self.1);
+        }
+
+        fn take(c: &mut Cursor<'_>) -> Option<Self> {
+            Some((c.varint32()?, c.bytes()?.to_vec()))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_bucket_gives_back_what_it_got_in_order(
+            records in prop::collection::vec((0..5usize, any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)), 0..200),
+            most in 0..500usize,
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut buckets = Buckets::new(folder.path(), 5, most);
+            for (i, records) in records.chunks(20).enumerate() {
+                let mut apart = buckets.apart();
+                for (bucket, number, bytes) in records {
+                    let to = if i % 2 == 0 { &mut buckets } else { &mut apart };
+                    to.push(*bucket, &(*number, bytes.clone())).expect("pushed");
+                }
+                buckets.absorb(apart).expect("absorbed");
+            }
+            prop_assert_eq!(buckets.records(), records.len());
+            prop_assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 0);
+            for bucket in 0..5 {
+                let known: Vec<(u32, Vec<u8>)> = records
+                    .iter()
+                    .filter(|(at, ..)| *at == bucket)
+                    .map(|(_, number, bytes)| (*number, bytes.clone()))
+                    .collect();
+                prop_assert_eq!(&buckets.load(bucket).expect("loaded"), &known);
+                if bucket == 4 {
+                    prop_assert_eq!(buckets.take_all(4..5).expect("taken"), vec![known]);
+                } else {
+                    prop_assert_eq!(buckets.take(bucket).expect("taken"), known);
+                }
+                prop_assert_eq!(buckets.load(bucket).expect("loaded").len(), 0);
+            }
+        }
+    }
+}

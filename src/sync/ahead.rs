@@ -1,0 +1,85 @@
+//! Working ahead: what all cores can do for the next step goes on while one thread ends the last.
+
+use super::SyncError;
+use std::sync::mpsc::sync_channel;
+
+/// Calls `produce` for each step and `consume` for what it made, in order; the next step is made
+/// while the last is consumed. What waits is one step at most.
+///
+/// # Errors
+///
+/// The first of either side.
+pub fn ahead<P: Send>(
+    steps: usize,
+    produce: impl FnMut(usize) -> Result<P, SyncError> + Send,
+    mut consume: impl FnMut(P) -> Result<(), SyncError>,
+) -> Result<(), SyncError> {
+    all_ahead(steps, produce, |made| {
+        for product in made {
+            consume(product?)?;
+        }
+        Ok(())
+    })
+}
+
+/// The same for one consumer of all steps.
+pub fn all_ahead<P: Send, E: Send, R>(
+    steps: usize,
+    mut produce: impl FnMut(usize) -> Result<P, E> + Send,
+    consume: impl FnOnce(&mut dyn Iterator<Item = Result<P, E>>) -> R,
+) -> R {
+    if steps <= 1 {
+        // A thread would take longer to start.
+        return consume(&mut (0..steps).map(produce));
+    }
+    std::thread::scope(|scope| {
+        let (to, made) = sync_channel(0);
+        scope.spawn(move || {
+            for step in 0..steps {
+                let product = produce(step);
+                let failed = product.is_err();
+                // Nobody waits for it once consuming has failed.
+                if to.send(product).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        consume(&mut made.into_iter())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(steps: usize, produced: Option<usize>, consumed: Option<usize>) -> (Vec<usize>, bool) {
+        let mut seen = Vec::new();
+        let fail = |at: usize, wrong: Option<usize>| match wrong == Some(at) {
+            true => Err(SyncError::Worker),
+            false => Ok(at),
+        };
+        let result = ahead(
+            steps,
+            |at| fail(at, produced),
+            |at| {
+                seen.push(fail(at, consumed)?);
+                Ok(())
+            },
+        );
+        (seen, result.is_ok())
+    }
+
+    #[test]
+    fn steps_come_in_order_and_the_first_fault_ends_them() {
+        for steps in [0, 1, 2, 50] {
+            assert_eq!(run(steps, None, None), ((0..steps).collect(), true));
+        }
+        for steps in [1, 2, 50] {
+            let last = steps - 1;
+            assert_eq!(run(steps, Some(last), None), ((0..last).collect(), false));
+            assert_eq!(run(steps, None, Some(last)), ((0..last).collect(), false));
+            assert_eq!(run(steps, Some(0), None), (vec![], false));
+            assert_eq!(run(steps, None, Some(0)), (vec![], false));
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! Comparing: what was uploaded against what the scopes hold, in the order of hashes.
+//!
+//! The space of hashes is cut into parts that are compared one by one, several side by side, so
+//! that memory holds a few parts and not the upload. What comes of it is put down in the order of
+//! the stage, in which everything after it works.
+
+use super::SyncError;
+use super::ahead::ahead;
+use super::change::Change;
+use super::job::JobInput;
+use super::plan::{Planner, Uploaded};
+use super::reconcile::{Decision, reconcile};
+use crate::graph::{IdHash, Kind};
+use crate::store::staging::{Stage, Staged};
+use crate::store::{Buckets, Cursor, Identity, Packed, StoreError};
+use rayon::prelude::*;
+use rustc_hash::FxHashSet;
+use std::ops::RangeInclusive;
+
+/// Bytes that one kind of temporary records may take in memory. Tests spill and cut at once.
+pub const HELD: usize = if cfg!(test) { 2 << 10 } else { 16 << 20 };
+
+/// The space of hashes, cut into parts of equal size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    bits: u32,
+}
+
+impl Parts {
+    /// As many parts as `records` need to be sorted in a processor's cache, within limits.
+    pub fn of(records: u64) -> Parts {
+        /// Records of a part.
+        const PART: u64 = if cfg!(test) { 8 } else { 16 << 10 };
+        /// 64 parts: each has a buffer of its own.
+        const BITS_MAX: u32 = 6;
+        let bits = (records / PART).next_power_of_two().trailing_zeros();
+        Parts { bits: bits.min(BITS_MAX) }
+    }
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        1 << self.bits
+    }
+
+    /// The part that a hash falls into.
+    #[inline]
+    pub fn part(self, id: IdHash) -> usize {
+        id.0.checked_shr(64 - self.bits).unwrap_or(0) as usize
+    }
+
+    /// The hashes of a part.
+    pub fn range(self, part: usize) -> RangeInclusive<IdHash> {
+        let low = (part as u64).checked_shl(64 - self.bits).unwrap_or(0);
+        let rest = u64::MAX.checked_shr(self.bits).unwrap_or(0);
+        IdHash(low)..=IdHash(low | rest)
+    }
+}
+
+/// What comparing needs of a staged object.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    id: IdHash,
+    spelling: u64,
+    /// Position of the job in the plan.
+    job: u32,
+    /// Position among all staged objects of the kind.
+    ordinal: u32,
+}
+
+impl Key {
+    /// By job, hash and ordinal, as one number: sorting compares little else.
+    fn order(&self) -> u128 {
+        u128::from(self.job) << 96 | u128::from(self.id.0) << 32 | u128::from(self.ordinal)
+    }
+}
+
+impl Packed for Key {
+    #[inline]
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.spelling.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.job.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.ordinal.to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+
+    #[inline]
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        Some(Key { id: IdHash(c.u64()?), spelling: c.u64()?, job: c.u32()?, ordinal: c.u32()? })
+    }
+}
+
+/// How an uploaded object met a stored one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// A tombstone.
+    Revive,
+    /// Written in another way: perhaps with other contents.
+    Change,
+    /// Equal.
+    Same,
+}
+
+/// An uploaded object that the graph holds already and that is to be looked at more closely.
+#[derive(Clone, Copy, Debug)]
+pub struct Met {
+    /// Position among all staged objects of the kind.
+    pub ordinal: u32,
+    /// How it met.
+    pub how: How,
+    /// Number of the stored object.
+    pub number: u32,
+    /// Its digest.
+    pub digest: u64,
+}
+
+impl Packed for Met {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.how as u8);
+        out.extend_from_slice(&self.ordinal.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.digest.to_le_bytes());
+    }
+
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        let how = match c.u8()? {
+            0 => How::Revive,
+            1 => How::Change,
+            2 => How::Same,
+            _ => return None,
+        };
+        Some(Met { how, ordinal: c.u32()?, number: c.u32()?, digest: c.u64()? })
+    }
+}
+
+impl Met {
+    /// The stored object, whose id has this hash.
+    pub fn identity(&self, id: IdHash) -> Identity {
+        let live = self.how != How::Revive;
+        Identity { id, digest: self.digest, number: self.number, live }
+    }
+}
+
+/// A set of positions.
+#[derive(Default)]
+pub struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(len: u32) -> Bits {
+        Bits(vec![0; (len as usize).div_ceil(64)])
+    }
+
+    fn set(&mut self, at: u32) {
+        self.0[at as usize / 64] |= 1 << (at % 64);
+    }
+
+    /// Whether a position is in the set.
+    #[inline]
+    pub fn get(&self, at: u32) -> bool {
+        self.0[at as usize / 64] >> (at % 64) & 1 == 1
+    }
+}
+
+/// What comparing found, by position among the staged objects. What is in none of these is new.
+pub struct Compared {
+    /// Equal to what is stored.
+    pub same: Bits,
+    /// Repetitions of an object that comes later.
+    pub folded: Bits,
+    /// To be looked at, in buckets by window.
+    pub met: Buckets<Met>,
+    /// Objects that were uploaded although the job, at this position, may delete them by name.
+    pub kept: FxHashSet<(u32, IdHash)>,
+}
+
+/// What became of one part.
+#[derive(Default)]
+struct Outcome {
+    same: Vec<u32>,
+    folded: Vec<u32>,
+    met: Vec<Met>,
+    absent: Vec<(u32, Identity)>,
+    /// Neighbours with one hash.
+    repeated: Vec<[Key; 2]>,
+    kept: Vec<(u32, IdHash)>,
+    /// By job: uploaded, folded and equal ones.
+    counts: Vec<[u64; 3]>,
+}
+
+impl Planner<'_> {
+    /// Compares all that was staged of a kind; what is stored and was not uploaded is put down for
+    /// deletion where the mode deletes it.
+    ///
+    /// `named` are the objects that are to be deleted by name.
+    pub(super) fn compare<T: Uploaded>(
+        &mut self,
+        named: &FxHashSet<(u32, IdHash)>,
+    ) -> Result<Compared, SyncError> {
+        let kind = T::KIND;
+        let total = self.windows[kind as usize].total;
+        let mut expected = u64::from(total);
+        for job in 0..self.jobs.len() {
+            expected += self.stored_count(kind, job)?;
+        }
+        let parts = Parts::of(expected);
+        let mut keys = self.keys::<T>(parts)?;
+        let mut compared = Compared {
+            same: Bits::new(total),
+            folded: Bits::new(total),
+            met: self.windows[kind as usize].buckets(&self.folder),
+            kept: FxHashSet::default(),
+        };
+        let mut faults = Vec::new();
+        let careful: Vec<bool> =
+            self.jobs.iter().map(|job| kind == Kind::Entity && job.careful).collect();
+        let at_once = 2 * rayon::current_num_threads();
+        let sort = |step: usize| {
+            let range = step * at_once..parts.count().min((step + 1) * at_once);
+            let mut sorted = keys.take_all(range.clone())?;
+            sorted.par_iter_mut().for_each(|keys| keys.sort_unstable_by_key(Key::order));
+            Ok(range.zip(sorted).collect::<Vec<_>>())
+        };
+        ahead(parts.count().div_ceil(at_once), sort, |sorted| {
+            let mut sides = Vec::with_capacity(sorted.len());
+            for (part, keys) in sorted {
+                let mut stored = Vec::with_capacity(self.jobs.len());
+                let mut rest = &keys[..];
+                for job in 0..self.jobs.len() {
+                    let (here, after) =
+                        rest.split_at(rest.partition_point(|key| key.job as usize == job));
+                    rest = after;
+                    stored.push(self.stored(kind, job, parts.range(part), here)?);
+                }
+                sides.push((keys, stored));
+            }
+            let cascade = &self.cascade;
+            let outcomes: Vec<Outcome> = sides
+                .into_par_iter()
+                .map(|(keys, stored)| compare_part(kind, keys, stored, named, &careful, cascade))
+                .collect();
+            outcomes
+                .into_iter()
+                .try_for_each(|outcome| self.settle::<T>(outcome, &mut compared, &mut faults))
+        })?;
+        if !faults.is_empty() {
+            return Err(SyncError::faults(self.inputs, faults));
+        }
+        Ok(compared)
+    }
+
+    /// The keys of all that was staged of a kind, by part.
+    fn keys<T: Uploaded>(&self, parts: Parts) -> Result<Buckets<Key>, SyncError> {
+        let mut keys = Buckets::new(&self.folder, parts.count(), HELD);
+        let empty = keys.apart();
+        let (stage, jobs_of) = (self.stage(), &self.jobs_of);
+        let windows = &self.windows[T::KIND as usize];
+        let of_frame = |frame: u32| {
+            let mut keys = empty.apart();
+            let staged = T::of_frame(stage, frame)?;
+            for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
+                let Staged { id, spelling, scope, .. } = *staged.as_ref();
+                let job = jobs_of[frame as usize][scope as usize];
+                keys.push(parts.part(id), &Key { id, spelling, job, ordinal })?;
+            }
+            Ok(keys)
+        };
+        by_frames(stage, of_frame, |found| Ok(keys.absorb(found)?))?;
+        Ok(keys)
+    }
+
+    /// How many objects the stored side of a job may have.
+    fn stored_count(&self, kind: Kind, job: usize) -> Result<u64, StoreError> {
+        let job = &self.jobs[job];
+        match job.scope {
+            Some(scope) if job.input.spec.mode.deletes() => {
+                let row = self.snapshot.scope_row(scope)?.unwrap_or_default();
+                Ok(row.count(kind).live + row.count(kind).deleted)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// The stored side of a job in a range of hashes: all of the scope where what is absent will be
+    /// deleted, else only what is staged. `staged` ascend by hash.
+    fn stored(
+        &self,
+        kind: Kind,
+        job: usize,
+        range: RangeInclusive<IdHash>,
+        staged: &[Key],
+    ) -> Result<Vec<Identity>, SyncError> {
+        let JobInput { spec, known, .. } = self.jobs[job].input;
+        let takes = match kind {
+            Kind::Entity => spec.mode.takes_entities(),
+            Kind::Relationship => true,
+        };
+        let mut stored = Vec::new();
+        if !takes {
+            return Ok(stored);
+        }
+        if let Some(known) = known {
+            let row = self.scope_row(job)?;
+            if !known.holds(row.generation) || self.has_pins {
+                return Err(SyncError::Reread);
+            }
+            let mut staged = staged.iter().peekable();
+            for (identity, seen) in known.identities(kind, range) {
+                while staged.next_if(|staged| staged.id < identity.id).is_some() {}
+                // Twice in the upload in two spellings, or about to lose an end.
+                let other = staged.peek().is_some_and(|staged| staged.id == identity.id)
+                    || kind == Kind::Relationship && self.cascade.contains(&identity.number);
+                match seen {
+                    true if other => return Err(SyncError::Reread),
+                    true => {}
+                    false => stored.push(identity),
+                }
+            }
+            return Ok(stored);
+        }
+        let Some(scope) = self.jobs[job].scope else { return Ok(stored) };
+        if spec.mode.deletes() {
+            self.snapshot.identities_between(kind, scope, range, &mut stored)?;
+            return Ok(stored);
+        }
+        let ids = staged.iter().map(|staged| staged.id);
+        self.snapshot.find_many(kind, scope, ids, |found| stored.extend(found))?;
+        // A repeated one was found twice.
+        stored.dedup_by_key(|identity| identity.id);
+        Ok(stored)
+    }
+
+    /// Takes over what became of a part.
+    fn settle<T: Uploaded>(
+        &mut self,
+        outcome: Outcome,
+        compared: &mut Compared,
+        faults: &mut Vec<super::Fault>,
+    ) -> Result<(), SyncError> {
+        let Outcome { same, folded, met, absent, repeated, kept, counts } = outcome;
+        for [first, second] in repeated {
+            faults.extend(self.repeated::<T>(first, second)?);
+        }
+        same.into_iter().for_each(|at| compared.same.set(at));
+        folded.into_iter().for_each(|at| compared.folded.set(at));
+        for met in met {
+            let window = self.windows[T::KIND as usize].of(met.ordinal);
+            compared.met.push(window, &met)?;
+        }
+        compared.kept.extend(kept);
+        for (at, identity) in absent {
+            let job = &self.jobs[at as usize];
+            let gone = T::KIND == Kind::Relationship && self.cascade.remove(&identity.number);
+            if gone || !self.is_partial(&job.input.spec, T::KIND, identity.number)? {
+                let Identity { id, digest, number, .. } = identity;
+                self.delete(T::KIND, Change::delete(at, number, id, digest));
+            }
+        }
+        for (job, [uploaded, _, same]) in self.jobs.iter_mut().zip(counts) {
+            let tally = job.report.of(T::KIND);
+            tally.uploaded += uploaded;
+            tally.unchanged += same;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with two objects that have one hash, the second of which is the later one.
+    ///
+    /// The repetition of a whole batch is a retry and folds away; any other repeated key is an error
+    /// naming both places, unless the job takes the latest.
+    fn repeated<T: Uploaded>(
+        &self,
+        first: Key,
+        second: Key,
+    ) -> Result<Option<super::Fault>, SyncError> {
+        let spec = &self.jobs[first.job as usize].input.spec;
+        let spelled_alike = first.spelling == second.spelling;
+        let windows = &self.windows[T::KIND as usize];
+        let [one, other] = [first.ordinal, second.ordinal].map(|ordinal| windows.place(ordinal));
+        let retry = !spec.one_upload && one.0 != other.0;
+        // Nothing has to be read to know that.
+        if spelled_alike && (spec.ignore_duplicates || retry) {
+            return Ok(None);
+        }
+        let one = T::at(self.stage(), one.0, one.1)?;
+        let other = T::at(self.stage(), other.0, other.1)?;
+        if !spelled_alike {
+            let keys = [one.as_ref(), other.as_ref()]
+                .map(|staged| self.contents().uploaded_key(T::KIND, staged));
+            let [first, second] = keys;
+            let (first, second) = (first?, second?);
+            if first != second && !first.is_empty() && !second.is_empty() {
+                return Ok(Some(self.collision(T::KIND, other.as_ref(), &first)?));
+            }
+        }
+        if spec.ignore_duplicates {
+            return Ok(None);
+        }
+        let digest = |one: &T| self.contents().uploaded_digest(T::KIND, one.as_ref(), &one.ends());
+        if retry && digest(&one)? == digest(&other)? {
+            return Ok(None);
+        }
+        let earlier = self.fault(T::KIND, one.as_ref())?;
+        let mut fault = self.fault(T::KIND, other.as_ref())?;
+        let place = self.inputs.place(earlier.place).unwrap_or_else(|| "an earlier batch".into());
+        fault.message = format!(
+            "this `_key` stands twice in the upload, first at {place}; leave one out, or let the \
+             latest win with --ignore-duplicates"
+        );
+        Ok(Some(fault))
+    }
+}
+
+/// Goes through all batches, several at a time: `of_frame` runs on all cores, what it made is taken
+/// in order.
+pub fn by_frames<P: Send>(
+    stage: &Stage,
+    of_frame: impl Fn(u32) -> Result<P, StoreError> + Sync,
+    mut take: impl FnMut(P) -> Result<(), SyncError>,
+) -> Result<(), SyncError> {
+    let at_once = 2 * rayon::current_num_threads() as u32;
+    let make = |step: usize| {
+        let first = step as u32 * at_once;
+        let frames = first..stage.frames().min(first + at_once);
+        Ok(frames.into_par_iter().map(&of_frame).collect::<Vec<_>>())
+    };
+    let steps = stage.frames().div_ceil(at_once) as usize;
+    ahead(steps, make, |made| made.into_iter().try_for_each(|made| take(made?)))
+}
+
+/// Compares one part: `keys` ascend by job, hash and ordinal, and `stored` has a side for each job.
+fn compare_part(
+    kind: Kind,
+    mut keys: Vec<Key>,
+    stored: Vec<Vec<Identity>>,
+    named: &FxHashSet<(u32, IdHash)>,
+    careful: &[bool],
+    cascade: &FxHashSet<u32>,
+) -> Outcome {
+    let mut outcome = Outcome { counts: vec![[0; 3]; stored.len()], ..Outcome::default() };
+    keys.iter().for_each(|key| outcome.counts[key.job as usize][0] += 1);
+    for pair in keys.windows(2) {
+        if (pair[0].job, pair[0].id) == (pair[1].job, pair[1].id) {
+            outcome.repeated.push([pair[0], pair[1]]);
+            outcome.folded.push(pair[0].ordinal);
+        }
+    }
+    if !outcome.repeated.is_empty() {
+        // The latest wins: of equal ids the last one stays.
+        keys.reverse();
+        keys.dedup_by_key(|key| (key.job, key.id));
+        keys.reverse();
+    }
+    if !named.is_empty() {
+        let found = keys.iter().map(|key| (key.job, key.id));
+        outcome.kept.extend(found.filter(|found| named.contains(found)));
+    }
+    let mut rest = &keys[..];
+    for (job, stored) in stored.into_iter().enumerate() {
+        let (here, after) = rest.split_at(rest.partition_point(|key| key.job as usize == job));
+        rest = after;
+        let staged = here.iter().map(|key| (key.id, key.spelling));
+        reconcile(stored.into_iter(), staged, |decision| {
+            let (i, how, stored) = match decision {
+                Decision::Create(_) => return,
+                Decision::Absent(stored) => return outcome.absent.push((job as u32, stored)),
+                Decision::Revive(i, stored) => (i, How::Revive, stored),
+                Decision::Change(i, stored) => (i, How::Change, stored),
+                Decision::Same(i, stored) => (i, How::Same, stored),
+            };
+            let ordinal = here[i].ordinal;
+            // Pins or a merge may decide what the contents are, and a live relationship has live
+            // ends unless this very plan deletes one.
+            let settled = match kind {
+                Kind::Entity => !careful[job],
+                Kind::Relationship => !cascade.contains(&stored.number),
+            };
+            if how == How::Same && settled {
+                outcome.same.push(ordinal);
+                outcome.counts[job][2] += 1;
+            } else {
+                let Identity { number, digest, .. } = stored;
+                outcome.met.push(Met { ordinal, how, number, digest });
+            }
+        });
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_all_hashes_once() {
+        for records in [0, 1, 40, 40_000, 200_000, 1 << 40] {
+            let parts = Parts::of(records);
+            let mut next = Some(0);
+            for part in 0..parts.count() {
+                let range = parts.range(part);
+                assert_eq!(Some(range.start().0), next);
+                assert_eq!((parts.part(*range.start()), parts.part(*range.end())), (part, part));
+                next = range.end().0.checked_add(1);
+            }
+            assert_eq!(next, None);
+        }
+    }
+}

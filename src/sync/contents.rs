@@ -1,0 +1,266 @@
+//! Contents: what an object says, read back from the stage or from the graph, to be compared or to
+//! be laid over each other. Only what is not plainly new or plainly the same gets here.
+
+use super::SyncError;
+use super::batch::{Record, content_digest};
+use super::change::Place;
+use crate::graph::{GraphRead, IdHash, Kind, ORIGIN, Value};
+use crate::store::staging::{Batch, Stage, Staged};
+use crate::store::{
+    Cursor, Head, Snapshot, StoreError, put_bytes, put_value, put_varint, read_body,
+};
+use rustc_hash::FxHashMap;
+use std::path::Path;
+
+/// Contents put together from stored and uploaded ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// `_key`.
+    pub key: String,
+    /// `_type`.
+    pub type_name: String,
+    /// Class set.
+    pub class: String,
+    /// Properties by ascending name, values encoded.
+    pub properties: Vec<(String, Vec<u8>)>,
+    /// Raw data.
+    pub raw_data: Option<String>,
+}
+
+/// Reads contents of either side.
+#[derive(Clone, Copy)]
+pub struct Contents<'c> {
+    /// The graph as it is.
+    pub snapshot: &'c Snapshot,
+    /// What was uploaded.
+    pub stage: &'c Stage,
+}
+
+impl Contents<'_> {
+    /// Reads the record of a staged object.
+    pub fn with_record<R>(
+        self,
+        kind: Kind,
+        staged: &Staged,
+        read: impl FnOnce(&Record<'_>, &[String]) -> R,
+    ) -> Result<R, SyncError> {
+        let records = self.stage.records(staged.frame)?;
+        let record = Record::read(kind, &records, (staged.offset, staged.len))
+            .ok_or(SyncError::damaged_stage())?;
+        Ok(read(&record, self.stage.names(staged.frame)))
+    }
+
+    /// The key of an uploaded object; empty for a patch that names it by id.
+    pub fn uploaded_key(self, kind: Kind, staged: &Staged) -> Result<String, SyncError> {
+        let record = self.stage.record(staged)?;
+        let record = Record::read(kind, &record, (0, staged.len));
+        let record = record.ok_or(SyncError::damaged_stage())?;
+        Ok(record.full_key(kind, self.stage.names(staged.frame)))
+    }
+
+    /// What an uploaded object says.
+    pub fn uploaded(self, kind: Kind, staged: &Staged) -> Result<Merged, SyncError> {
+        let content = self.with_record(kind, staged, |record, names| {
+            let (properties, raw) = record.properties()?;
+            Some(Merged {
+                key: record.key.to_owned(),
+                type_name: names[record.type_name as usize].clone(),
+                class: names[record.class as usize].clone(),
+                properties: properties
+                    .into_iter()
+                    .map(|(name, value)| (names[name as usize].clone(), value.to_vec()))
+                    .collect(),
+                raw_data: raw.map(str::to_owned),
+            })
+        })?;
+        content.ok_or(SyncError::damaged_stage())
+    }
+
+    /// The head of an object that a plan met in the graph.
+    pub fn stored_head(self, kind: Kind, number: u32) -> Result<Head, StoreError> {
+        self.snapshot.head(kind, number)?.ok_or_else(|| {
+            StoreError::corrupt("heads", &number.to_be_bytes(), "an object is missing")
+        })
+    }
+
+    /// What a stored object says.
+    pub fn stored(self, kind: Kind, number: u32) -> Result<Merged, SyncError> {
+        let head = self.stored_head(kind, number)?;
+        let record = self.snapshot.body_record(kind, &head)?;
+        let (properties, raw) = read_body(&record)
+            .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
+        let dictionary = self.snapshot.dictionary();
+        let encode = |value: &Value<'_>| {
+            let mut out = Vec::new();
+            put_value(&mut out, value);
+            out
+        };
+        let mut all: Vec<(String, Vec<u8>)> = properties
+            .iter()
+            .map(|(name, value)| (dictionary.text(*name).to_owned(), encode(value)))
+            .collect();
+        if let Some(display) = &head.display {
+            all.push(("displayName".into(), encode(&Value::Text(display.as_ref().into()))));
+        }
+        all.sort();
+        Ok(Merged {
+            key: head.key.to_string(),
+            type_name: dictionary.text(head.type_name).to_owned(),
+            class: dictionary.text(head.class).to_owned(),
+            properties: all,
+            raw_data: raw.map(str::to_owned),
+        })
+    }
+
+    /// The digest of contents; `ends` are the ids of those of a relationship.
+    pub fn digest(self, content: &Merged, ends: &[IdHash]) -> u64 {
+        let seed = self.snapshot.meta().digest_seed;
+        let raw = content.raw_data.as_deref();
+        let properties = content.properties.iter();
+        let properties = properties
+            .filter(|(name, _)| name != ORIGIN)
+            .map(|(name, value)| (name.as_str(), value.as_slice()));
+        content_digest(seed, &content.type_name, &content.class, ends, properties, raw)
+    }
+
+    /// The digest of what an uploaded object says.
+    pub fn uploaded_digest(
+        self,
+        kind: Kind,
+        staged: &Staged,
+        ends: &[IdHash],
+    ) -> Result<u64, SyncError> {
+        Ok(self.digest(&self.uploaded(kind, staged)?, ends))
+    }
+
+    /// The digest of what a stored object says, for one that is written in another way.
+    pub fn stored_digest(self, kind: Kind, number: u32) -> Result<u64, SyncError> {
+        let content = self.stored(kind, number)?;
+        let mut ends = Vec::new();
+        if kind == Kind::Relationship
+            && let Some(facts) = self.snapshot.facts(kind, number)?
+        {
+            for end in [facts.ends.0, facts.ends.1] {
+                let entity = self.snapshot.entity_head(end)?.ok_or_else(|| {
+                    StoreError::corrupt("heads", &end.to_be_bytes(), "an end is missing")
+                })?;
+                ends.push(self.snapshot.hashed(entity.id));
+            }
+        }
+        Ok(self.digest(&content, &ends))
+    }
+
+    /// What an OVERRIDE upload pins, as a record of the table; `None` for no properties, which
+    /// takes the pins away.
+    pub fn pin_record(self, staged: &Staged) -> Result<Option<Vec<u8>>, SyncError> {
+        let content = self.uploaded(Kind::Entity, staged)?;
+        if content.properties.is_empty() {
+            return Ok(None);
+        }
+        let mut out = Vec::new();
+        put_varint(&mut out, content.properties.len() as u64);
+        for (name, value) in &content.properties {
+            put_bytes(&mut out, name.as_bytes());
+            put_bytes(&mut out, value);
+        }
+        Ok(Some(out))
+    }
+}
+
+impl Merged {
+    /// The same with the pins of the record `pin` over it.
+    pub fn with_pins(mut self, pin: Option<&[u8]>) -> Result<Merged, SyncError> {
+        if let Some(pin) = pin {
+            let mut c = Cursor(pin);
+            let read = (|| {
+                let mut pinned = Vec::new();
+                for _ in 0..c.varint()? {
+                    let name = c.text()?.to_owned();
+                    pinned.push((name, c.bytes()?.to_vec()));
+                }
+                Some(pinned)
+            })();
+            let pinned =
+                read.ok_or_else(|| StoreError::corrupt("pins", &[], "contents make no sense"))?;
+            self.overlay(pinned);
+        }
+        Ok(self)
+    }
+
+    /// Lays properties over those that are there; both ascend by name, and so does the result.
+    pub fn overlay(&mut self, over: Vec<(String, Vec<u8>)>) {
+        for (name, value) in over {
+            match self.properties.binary_search_by(|(n, _)| n.as_str().cmp(&name)) {
+                Ok(i) => self.properties[i].1 = value,
+                Err(i) => self.properties.insert(i, (name, value)),
+            }
+        }
+    }
+}
+
+/// Contents that were put together, as batches of their own.
+pub struct Merges {
+    stage: Stage,
+    batch: Batch,
+    numbers: FxHashMap<String, u32>,
+}
+
+/// Bytes of records that make a batch of merged contents.
+const BATCH: usize = if cfg!(test) { 256 } else { 1 << 20 };
+
+impl Merges {
+    /// None yet; what grows is spilled into `folder`.
+    pub fn new(folder: &Path) -> Merges {
+        Merges { stage: Stage::spool(folder), batch: new_batch(), numbers: FxHashMap::default() }
+    }
+
+    /// Keeps contents of an entity and says where.
+    pub fn add(&mut self, merged: &Merged) -> Result<Place, StoreError> {
+        if self.batch.records.len() > BATCH {
+            self.close()?;
+        }
+        let (type_name, class) = (self.intern(&merged.type_name), self.intern(&merged.class));
+        let names: Vec<u32> = merged.properties.iter().map(|(name, _)| self.intern(name)).collect();
+        let (frame, out) = (self.stage.frames(), &mut self.batch.records);
+        let offset = out.len();
+        // No place in an input.
+        out.extend_from_slice(&[0, 0]);
+        put_bytes(out, merged.key.as_bytes());
+        for n in [type_name, class, names.len() as u32] {
+            put_varint(out, n.into());
+        }
+        for (name, (_, value)) in names.iter().zip(&merged.properties) {
+            put_varint(out, (*name).into());
+            out.extend_from_slice(value);
+        }
+        out.extend_from_slice(merged.raw_data.as_deref().unwrap_or("").as_bytes());
+        let (len, offset) = ((out.len() - offset) as u32, offset as u32);
+        Ok(Place { merged: true, frame, offset, len })
+    }
+
+    fn intern(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.batch.names.len() as u32;
+        self.batch.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.numbers.clear();
+        self.stage.append(std::mem::replace(&mut self.batch, new_batch()))
+    }
+
+    /// All that was kept.
+    pub fn finish(mut self) -> Result<Stage, StoreError> {
+        self.close()?;
+        Ok(self.stage)
+    }
+}
+
+/// Names begin with the empty one.
+fn new_batch() -> Batch {
+    Batch { names: vec![String::new()], ..Batch::default() }
+}

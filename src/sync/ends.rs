@@ -1,0 +1,323 @@
+//! Ends: the entities that relationships begin and end at, found by the hash of their id.
+//!
+//! An end is an entity that the same plan brings to life, or a live one that is stored. Both sides
+//! go through the parts of the space of hashes: what is looked up at random then lies in a table
+//! that fits a processor's cache, however large the upload is. What is not found that simply is
+//! looked at alone, where it is said why.
+
+use super::SyncError;
+use super::ahead::ahead;
+use super::change::{Action, Change};
+use super::compare::{Compared, HELD, Parts, by_frames};
+use super::created::Created;
+use super::plan::Planner;
+use crate::graph::{GraphRead, IdHash, Kind, Names, ObjectId};
+use crate::store::staging::{StagedEnd, StagedRelationship};
+use crate::store::{Buckets, Cursor, Packed, StoreError};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+
+/// An entity that the plan brings to life.
+#[derive(Clone, Copy, Debug)]
+pub struct Born {
+    /// Hash of its id.
+    pub id: IdHash,
+    /// Its number or, for a new one, which of the new ones of its job it is.
+    pub number: u32,
+    /// Position of the job of a new one, [`STORED`] for one that comes back.
+    pub job: u32,
+}
+
+/// Stands for the job of an entity that has its number already.
+const STORED: u32 = u32::MAX;
+
+impl Born {
+    /// The entity that a change brings to life.
+    pub fn of(change: &Change) -> Born {
+        let Change { id, number, job, action, .. } = *change;
+        Born { id, number, job: if action == Action::Create { job } else { STORED } }
+    }
+}
+
+impl Packed for Born {
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.number.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.job.to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        Some(Born { id: IdHash(c.u64()?), number: c.u32()?, job: c.u32()? })
+    }
+}
+
+/// An end that is looked for.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    id: IdHash,
+    /// Position of the relationship among all staged ones times two, plus one for `to`.
+    at: u32,
+    /// Name number of the scope, or [`NOWHERE`].
+    scope: u32,
+}
+
+/// Stands for a scope that the graph does not know, or that is not given.
+const NOWHERE: u32 = u32::MAX;
+
+impl Packed for End {
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.at.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.scope.to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        Some(End { id: IdHash(c.u64()?), at: c.u32()?, scope: c.u32()? })
+    }
+}
+
+/// An end that was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// As in [`End`].
+    pub at: u32,
+    /// Number of the entity.
+    pub number: u32,
+}
+
+impl Packed for Found {
+    fn put(&self, out: &mut Vec<u8>) {
+        let packed = u64::from(self.at) << 32 | u64::from(self.number);
+        out.extend_from_slice(&packed.to_le_bytes());
+    }
+
+    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        let packed = c.u64()?;
+        Some(Found { at: (packed >> 32) as u32, number: packed as u32 })
+    }
+}
+
+/// Why an end cannot be had.
+pub struct MissingEnd {
+    name: &'static str,
+    end: StagedEnd,
+    tombstone: Option<u32>,
+}
+
+impl Planner<'_> {
+    /// Finds the ends of all staged relationships that may change anything, by window. `born` are
+    /// the entities that the plan brings to life, by part.
+    pub(super) fn find_ends(
+        &mut self,
+        compared: &Compared,
+        parts: Parts,
+        mut born: Buckets<Born>,
+    ) -> Result<Buckets<Found>, SyncError> {
+        let mut ends = self.ends(compared, parts)?;
+        let windows = &self.windows[Kind::Relationship as usize];
+        let mut found = windows.buckets(&self.folder);
+        let mut firsts = Vec::with_capacity(self.jobs.len());
+        let mut first = self.snapshot.meta().bound(Kind::Entity);
+        for job in &self.jobs {
+            firsts.push(first);
+            first += job.created[Kind::Entity as usize];
+        }
+        let at_once = 2 * rayon::current_num_threads();
+        let empty = found.apart();
+        let look_up = |step: usize| {
+            let range = step * at_once..parts.count().min((step + 1) * at_once);
+            let sides = (born.take_all(range.clone())?, ends.take_all(range)?);
+            let done: Vec<Result<(Buckets<Found>, Vec<End>), SyncError>> = sides
+                .into_par_iter()
+                .map(|(born, ends)| {
+                    let number = |born: &Born| match born.job {
+                        STORED => born.number,
+                        job => firsts[job as usize] + born.number,
+                    };
+                    let created = born.iter().map(|born| (born.id, number(born)));
+                    let created = Created::new(created).ok_or_else(two_new)?;
+                    let (mut found, mut rest) = (empty.apart(), Vec::new());
+                    for end in ends {
+                        match created.get(end.id) {
+                            Some(number) => {
+                                let window = windows.of(end.at / 2);
+                                found.push(window, &Found { at: end.at, number })?;
+                            }
+                            None => rest.push(end),
+                        }
+                    }
+                    Ok((found, rest))
+                })
+                .collect();
+            Ok(done)
+        };
+        ahead(parts.count().div_ceil(at_once), look_up, |done| {
+            for done in done {
+                let (new, rest) = done?;
+                found.absorb(new)?;
+                self.find_stored(rest, |one| found.push(windows.of(one.at / 2), &one))?;
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The ends of all staged relationships that may change anything, by part.
+    fn ends(&self, compared: &Compared, parts: Parts) -> Result<Buckets<End>, SyncError> {
+        let mut ends = Buckets::new(&self.folder, parts.count(), HELD);
+        let empty = ends.apart();
+        let stage = self.stage();
+        let windows = &self.windows[Kind::Relationship as usize];
+        let numbers: Vec<Box<[Option<u32>]>> =
+            (0..stage.frames()).map(|frame| self.name_numbers(frame)).collect();
+        let of_frame = |frame: u32| {
+            let mut ends = empty.apart();
+            let numbers = &numbers[frame as usize];
+            let staged = stage.relationships(frame)?;
+            for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
+                if compared.same.get(ordinal) || compared.folded.get(ordinal) {
+                    continue;
+                }
+                for (end, side) in [staged.from, staged.to].iter().zip(0..) {
+                    let scope = numbers[end.scope as usize].filter(|_| end.scope != 0);
+                    let (at, scope) = (ordinal * 2 + side, scope.unwrap_or(NOWHERE));
+                    ends.push(parts.part(end.id), &End { id: end.id, at, scope })?;
+                }
+            }
+            Ok(ends)
+        };
+        by_frames(stage, of_frame, |found| Ok(ends.absorb(found)?))?;
+        Ok(ends)
+    }
+
+    /// Looks ends up that are not new, scope by scope in the order of the file.
+    fn find_stored(
+        &self,
+        ends: Vec<End>,
+        mut found: impl FnMut(Found) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut wanted: FxHashMap<u32, Vec<End>> = FxHashMap::default();
+        for end in ends.into_iter().filter(|end| end.scope != NOWHERE) {
+            wanted.entry(end.scope).or_default().push(end);
+        }
+        for (scope, mut wanted) in wanted {
+            wanted.sort_unstable_by_key(|end| end.id);
+            let mut at = wanted.iter().map(|end| end.at);
+            let ids = wanted.iter().map(|end| end.id);
+            let mut numbers = Vec::with_capacity(wanted.len());
+            self.snapshot.find_many(Kind::Entity, scope, ids, |identity| {
+                let live = identity.filter(|i| i.live && !self.deleted.contains(&i.number));
+                if let (Some(at), Some(live)) = (at.next(), live) {
+                    numbers.push(Found { at, number: live.number });
+                }
+            })?;
+            numbers.into_iter().try_for_each(&mut found)?;
+        }
+        Ok(())
+    }
+
+    /// Looks one end up that was not found among all others.
+    pub(super) fn resolve(
+        &self,
+        name: &'static str,
+        staged: &StagedRelationship,
+        end: StagedEnd,
+    ) -> Result<Result<u32, MissingEnd>, StoreError> {
+        let found = if end.scope == 0 {
+            let mut found = None;
+            for scope in self.snapshot.scope_numbers()? {
+                found = found.or(self.snapshot.find_hash(Kind::Entity, scope, end.id)?);
+            }
+            found
+        } else {
+            let scope = &self.stage().names(staged.object.frame)[end.scope as usize];
+            match self.snapshot.name_number(scope) {
+                Some(scope) => self.snapshot.find_hash(Kind::Entity, scope, end.id)?,
+                None => None,
+            }
+        };
+        Ok(match found {
+            Some(found) if found.live && !self.deleted.contains(&found.number) => Ok(found.number),
+            Some(found) => Err(MissingEnd { name, end, tombstone: Some(found.number) }),
+            None => Err(MissingEnd { name, end, tombstone: None }),
+        })
+    }
+
+    /// Says for each missing end whether it was never seen, is deleted, or lives elsewhere.
+    pub(super) fn missing_reason(
+        &self,
+        staged: &StagedRelationship,
+        missing: &[MissingEnd],
+    ) -> Result<String, SyncError> {
+        let keys =
+            self.contents().with_record(Kind::Relationship, &staged.object, |record, _| {
+                record.ends().map(Cow::into_owned)
+            })?;
+        let mut reasons = Vec::new();
+        for missing in missing {
+            let key = &keys[usize::from(missing.name == "to")];
+            let scope = &self.stage().names(staged.object.frame)[missing.end.scope as usize];
+            let id = key.strip_prefix('\0');
+            let what = match (id, scope.as_str()) {
+                (Some(id), "") => format!("entity with id {id}"),
+                (Some(id), scope) => format!("entity with id {id} in scope `{scope}`"),
+                (None, scope) => format!("entity `{key}` in scope `{scope}`"),
+            };
+            let state = self.missing_state(missing)?;
+            let elsewhere = if id.is_some() { Vec::new() } else { self.elsewhere(key, scope)? };
+            let also = match elsewhere.as_slice() {
+                [] => String::new(),
+                scopes => format!("; the same key lives in scope {}", scopes.join(", ")),
+            };
+            reasons.push(format!("`{}` {what} {state}{also}", missing.name));
+        }
+        Ok(reasons.join(" and "))
+    }
+
+    fn missing_state(&self, missing: &MissingEnd) -> Result<String, StoreError> {
+        let Some(number) = missing.tombstone else { return Ok("was never seen".into()) };
+        if self.deleted.contains(&number) {
+            return Ok("is soft-deleted by this job".into());
+        }
+        let entity = self.snapshot.entity(number)?;
+        let Some(metadata) = entity.map(|entity| entity.metadata) else {
+            return Ok("was never seen".into());
+        };
+        let when = jiff::Timestamp::from_millisecond(metadata.end_on.unwrap_or_default())
+            .map_or_else(|_| "an unknown time".into(), |t| format!("{t:.0}"));
+        Ok(format!("was soft-deleted at {when} by job {}", metadata.job_id))
+    }
+
+    fn elsewhere(&self, key: &str, not: &str) -> Result<Vec<String>, StoreError> {
+        let mut scopes = Vec::new();
+        for number in self.snapshot.scope_numbers()? {
+            let scope = self.snapshot.name(number);
+            if scope != not
+                && let Some(i) = self.snapshot.find(
+                    Kind::Entity,
+                    number,
+                    ObjectId::new(Kind::Entity, scope, key),
+                )?
+                && i.live
+            {
+                scopes.push(format!("`{scope}`"));
+            }
+        }
+        Ok(scopes)
+    }
+}
+
+/// An end is taken by its hash alone, so new entities of two scopes may not share one.
+fn two_new() -> SyncError {
+    SyncError::State(
+        "two new entities of different scopes have the same 64-bit hash in this database, which \
+         happens to one upload in billions; load the data into a new database, whose hashes are \
+         others"
+            .into(),
+    )
+}
