@@ -384,10 +384,7 @@ impl Database {
         let snapshot = self.snapshot()?;
         let job = uploads.jobs()[0].spec.clone();
         let ours = mapped_scope(&job.scope);
-        let row = match snapshot.name_number(&ours) {
-            Some(number) => snapshot.scope_row(number)?.unwrap_or_default(),
-            None => Default::default(),
-        };
+        let row = snapshot.scope_row_of(&ours)?;
         let live = row.count(Kind::Entity).live + row.count(Kind::Relationship).live;
         if job.mode != Mode::Diff || mapped.is_empty() && live == 0 {
             return Ok(());

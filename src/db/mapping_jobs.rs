@@ -2,7 +2,7 @@
 
 use super::jobs::{check_scope, reports};
 use super::{Database, Error, now};
-use crate::graph::{DraftRelationship, GraphRead, IdHash, Kind, Names, ObjectId, Origin, Value};
+use crate::graph::{DraftRelationship, GraphRead, IdHash, Kind, ObjectId, Origin, Value};
 use crate::store::{Snapshot, StoreError};
 use crate::sync::{
     Action, BatchBuilder, BatchRules, EdgeLimits, Inputs, JobInput, JobReport, JobSpec,
@@ -286,12 +286,8 @@ impl Database {
         // Newest first, so the first mapping of a scope is the one that made what is there.
         for job in self.jobs()? {
             let (Some(mapping), Status::Finished) = (&job.mapping, job.status) else { continue };
-            let relationships = match snapshot.name_number(&job.scope) {
-                Some(number) => {
-                    snapshot.scope_row(number)?.map_or(0, |row| row.count(Kind::Relationship).live)
-                }
-                None => 0,
-            };
+            let row = snapshot.scope_row_of(&job.scope)?;
+            let relationships = row.count(Kind::Relationship).live;
             let (scope, file) = (job.scope.clone(), mapping.file.clone());
             found.entry(scope.clone()).or_insert(MappedScope { scope, file, relationships });
         }

@@ -312,6 +312,14 @@ impl Snapshot {
         get(&self.scopes, tables::SCOPES, "scopes", &key, |p| serde_json::from_slice(p).ok())
     }
 
+    /// The row of a scope, by its name; that of a new scope where nothing is stored.
+    pub fn scope_row_of(&self, scope: &str) -> Result<ScopeRow, StoreError> {
+        match self.name_number(scope) {
+            Some(number) => Ok(self.scope_row(number)?.unwrap_or_default()),
+            None => Ok(ScopeRow::default()),
+        }
+    }
+
     /// The name numbers of the scopes that have live entities, ascending.
     pub fn entity_scopes(&self) -> Result<impl Iterator<Item = u32> + '_, StoreError> {
         let live = |row: &ScopeRow| row.count(Kind::Entity).live > 0;

@@ -9,11 +9,61 @@ use super::StoreError;
 use super::codec::Cursor;
 use rayon::prelude::*;
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+/// What does not stay in memory: a file without a name, made when it is needed, which vanishes with
+/// the process.
+pub struct Overflow {
+    folder: PathBuf,
+    file: Mutex<Option<File>>,
+    end: u64,
+}
+
+impl Overflow {
+    /// No file yet; it will be in `folder`.
+    pub fn new(folder: &Path) -> Overflow {
+        Overflow { folder: folder.to_owned(), file: Mutex::new(None), end: 0 }
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    /// Appends bytes and says where they begin.
+    pub fn append<'b>(
+        &mut self,
+        pieces: impl Iterator<Item = &'b [u8]>,
+    ) -> Result<u64, StoreError> {
+        let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let file = match file {
+            Some(file) => file,
+            None => file.insert(tempfile::tempfile_in(&self.folder)?),
+        };
+        let start = self.end;
+        file.seek(SeekFrom::Start(start))?;
+        for piece in pieces {
+            file.write_all(piece)?;
+            self.end += piece.len() as u64;
+        }
+        Ok(start)
+    }
+
+    /// So many bytes from a place on where they were appended.
+    pub fn read(&self, start: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; len];
+        // A panic elsewhere leaves the file as it was: each use of it seeks first.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_mut().expect("BUG: what was appended has a file");
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
 
 /// What can be put into buckets.
 pub trait Packed: Sized {
@@ -62,9 +112,7 @@ impl Bucket {
 
 /// Records by number of a bucket, each bucket in the order of pushing.
 pub struct Buckets<T> {
-    folder: PathBuf,
-    file: Mutex<Option<File>>,
-    end: u64,
+    overflow: Overflow,
     buckets: Vec<Bucket>,
     /// Bytes in memory.
     held: usize,
@@ -78,9 +126,7 @@ impl<T: Packed> Buckets<T> {
     /// `folder`.
     pub fn new(folder: &Path, count: usize, most: usize) -> Buckets<T> {
         Buckets {
-            folder: folder.to_owned(),
-            file: Mutex::new(None),
-            end: 0,
+            overflow: Overflow::new(folder),
             buckets: std::iter::repeat_with(Bucket::default).take(count).collect(),
             held: 0,
             most,
@@ -120,34 +166,24 @@ impl<T: Packed> Buckets<T> {
     }
 
     fn spill(&mut self) -> Result<(), StoreError> {
-        let mut file = lock(&self.file);
-        if file.is_none() {
-            *file = Some(tempfile::tempfile_in(&self.folder)?);
-        }
-        let file = file.as_mut().expect("BUG: just made");
-        file.seek(SeekFrom::Start(self.end))?;
-        let mut file = BufWriter::with_capacity(256 << 10, file);
         for bucket in self.buckets.iter_mut().filter(|bucket| !bucket.runs.is_empty()) {
-            let len = bucket.held();
-            for run in std::mem::take(&mut bucket.runs) {
-                file.write_all(&run)?;
-            }
-            bucket.spilled.push((self.end, len));
-            self.end += len as u64;
+            let runs = std::mem::take(&mut bucket.runs);
+            let len = runs.iter().map(Vec::len).sum();
+            let start = self.overflow.append(runs.iter().map(Vec::as_slice))?;
+            bucket.spilled.push((start, len));
         }
-        file.flush()?;
         self.held = 0;
         Ok(())
     }
 
     /// Empty buckets for a thread to fill by itself; see [`Buckets::absorb`].
     pub fn apart(&self) -> Buckets<T> {
-        Buckets::new(&self.folder, self.buckets.len(), usize::MAX)
+        Buckets::new(&self.overflow.folder, self.buckets.len(), usize::MAX)
     }
 
     /// Adds what others hold behind what is here, bucket by bucket.
     pub fn absorb(&mut self, others: Buckets<T>) -> Result<(), StoreError> {
-        debug_assert!(others.end == 0, "buckets that are filled apart stay in memory");
+        debug_assert!(others.overflow.is_empty(), "buckets that are filled apart stay in memory");
         for (bucket, other) in self.buckets.iter_mut().zip(others.buckets) {
             other.runs.into_iter().for_each(|run| bucket.append(run));
             bucket.records += other.records;
@@ -194,23 +230,12 @@ impl<T: Packed> Buckets<T> {
             }
             Ok::<(), StoreError>(())
         };
-        let mut bytes = Vec::new();
         for &(start, len) in &bucket.spilled {
-            bytes.resize(len, 0);
-            let mut file = lock(&self.file);
-            let file = file.as_mut().expect("BUG: what was spilled has a file");
-            file.seek(SeekFrom::Start(start))?;
-            file.read_exact(&mut bytes)?;
-            read(&bytes)?;
+            read(&self.overflow.read(start, len)?)?;
         }
         bucket.runs.iter().try_for_each(|run| read(run))?;
         Ok(all)
     }
-}
-
-/// A panic elsewhere leaves the file as it was: each use of it seeks first.
-fn lock(file: &Mutex<Option<File>>) -> MutexGuard<'_, Option<File>> {
-    file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 
 use super::StoreError;
 use super::codec::{Cursor, put_bytes, put_varint};
+use super::spill::Overflow;
 use crate::graph::{IdHash, Kind};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -93,6 +94,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// An empty batch.
+    pub fn new() -> Batch {
+        Batch { names: vec![String::new()], ..Batch::default() }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.records.len() + self.entities.len() * 48 + 4096);
         put_varint(&mut out, self.names.len() as u64);
@@ -181,9 +187,7 @@ struct Frame {
 
 /// The batches of one upload.
 pub struct Stage {
-    folder: PathBuf,
-    file: Mutex<Option<File>>,
-    end: u64,
+    overflow: Overflow,
     in_memory: usize,
     frames: Vec<Frame>,
     // Readers go through a stage frame by frame.
@@ -194,9 +198,7 @@ impl Stage {
     /// An empty spool that spills into `folder` when it grows.
     pub fn spool(folder: &Path) -> Stage {
         Stage {
-            folder: folder.to_owned(),
-            file: Mutex::new(None),
-            end: 0,
+            overflow: Overflow::new(folder),
             in_memory: 0,
             frames: Vec::new(),
             last: Mutex::new(None),
@@ -221,16 +223,8 @@ impl Stage {
             self.in_memory += bytes.len();
             return Ok(Bytes::Memory(Arc::new(bytes)));
         }
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if file.is_none() {
-            *file = Some(tempfile::tempfile_in(&self.folder)?);
-        }
-        let file = file.as_mut().expect("BUG: just made");
-        file.seek(SeekFrom::Start(self.end))?;
-        file.write_all(&bytes)?;
-        let kept = Bytes::File { start: self.end, len: bytes.len() };
-        self.end += bytes.len() as u64;
-        Ok(kept)
+        let start = self.overflow.append(std::iter::once(&bytes[..]))?;
+        Ok(Bytes::File { start, len: bytes.len() })
     }
 
     /// Some of the bytes that were kept.
@@ -238,12 +232,7 @@ impl Stage {
         match bytes {
             Bytes::Memory(bytes) => Ok(bytes[range].to_vec()),
             Bytes::File { start, .. } => {
-                let mut read = vec![0; range.len()];
-                let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-                let file = file.as_mut().expect("BUG: what was spilled has a file");
-                file.seek(SeekFrom::Start(start + range.start as u64))?;
-                file.read_exact(&mut read)?;
-                Ok(read)
+                self.overflow.read(start + range.start as u64, range.len())
             }
         }
     }
@@ -504,7 +493,7 @@ mod tests {
             let relationships = batch(n).relationships;
             stage.append(Batch { entities, relationships, records, names: vec![] }).unwrap();
         }
-        assert!(stage.file.lock().unwrap().is_some());
+        assert!(!stage.overflow.is_empty());
         for n in 0..5u32 {
             let whole = stage.batch(n).unwrap();
             assert!(whole.records.iter().all(|&b| u32::from(b) == n));

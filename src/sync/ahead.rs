@@ -1,6 +1,7 @@
 //! Working ahead: what all cores can do for the next step goes on while one thread ends the last.
 
 use super::SyncError;
+use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 
 /// Calls `produce` for each step and `consume` for what it made, in order; the next step is made
@@ -9,9 +10,9 @@ use std::sync::mpsc::sync_channel;
 /// # Errors
 ///
 /// The first of either side.
-pub fn ahead<P: Send>(
-    steps: usize,
-    produce: impl FnMut(usize) -> Result<P, SyncError> + Send,
+pub fn ahead<S, P: Send>(
+    steps: impl ExactSizeIterator<Item = S> + Send,
+    produce: impl FnMut(S) -> Result<P, SyncError> + Send,
     mut consume: impl FnMut(P) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
     all_ahead(steps, produce, |made| {
@@ -23,19 +24,19 @@ pub fn ahead<P: Send>(
 }
 
 /// The same for one consumer of all steps.
-pub fn all_ahead<P: Send, E: Send, R>(
-    steps: usize,
-    mut produce: impl FnMut(usize) -> Result<P, E> + Send,
+pub fn all_ahead<S, P: Send, E: Send, R>(
+    steps: impl ExactSizeIterator<Item = S> + Send,
+    mut produce: impl FnMut(S) -> Result<P, E> + Send,
     consume: impl FnOnce(&mut dyn Iterator<Item = Result<P, E>>) -> R,
 ) -> R {
-    if steps <= 1 {
+    if steps.len() <= 1 {
         // A thread would take longer to start.
-        return consume(&mut (0..steps).map(produce));
+        return consume(&mut steps.map(produce));
     }
     std::thread::scope(|scope| {
         let (to, made) = sync_channel(0);
         scope.spawn(move || {
-            for step in 0..steps {
+            for step in steps {
                 let product = produce(step);
                 let failed = product.is_err();
                 // Nobody waits for it once consuming has failed.
@@ -46,6 +47,16 @@ pub fn all_ahead<P: Send, E: Send, R>(
         });
         consume(&mut made.into_iter())
     })
+}
+
+/// The numbers below `count`, `at_once` in a step.
+pub fn several(count: usize, at_once: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Send {
+    (0..count.div_ceil(at_once)).map(move |step| step * at_once..count.min((step + 1) * at_once))
+}
+
+/// As many as keep all cores at work while one waits for another.
+pub fn for_all_cores() -> usize {
+    2 * rayon::current_num_threads()
 }
 
 #[cfg(test)]
@@ -59,7 +70,7 @@ mod tests {
             false => Ok(at),
         };
         let result = ahead(
-            steps,
+            0..steps,
             |at| fail(at, produced),
             |at| {
                 seen.push(fail(at, consumed)?);
@@ -67,6 +78,18 @@ mod tests {
             },
         );
         (seen, result.is_ok())
+    }
+
+    #[test]
+    fn several_at_once_are_all_in_the_end() {
+        for (count, at_once) in [(0, 3), (1, 3), (3, 3), (7, 3), (9, 1)] {
+            let steps: Vec<Range<usize>> = several(count, at_once).collect();
+            assert!(steps.iter().all(|step| (1..=at_once).contains(&step.len())));
+            assert_eq!(
+                steps.into_iter().flatten().collect::<Vec<_>>(),
+                (0..count).collect::<Vec<_>>()
+            );
+        }
     }
 
     #[test]

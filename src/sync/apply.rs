@@ -6,7 +6,7 @@
 //! by hash, edges by entity. Memory holds one window, or one bucket, of each at a time.
 
 use super::SyncError;
-use super::ahead::{ahead, all_ahead};
+use super::ahead::{ahead, all_ahead, several};
 use super::batch::Record;
 use super::change::{Action, Change, Place, Plan};
 use super::compare::{HELD, Parts};
@@ -15,7 +15,7 @@ use crate::graph::{Direction, Edge, IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
     Block, BodyPacker, Buckets, Cursor, Dictionary, EdgeEdit, Head, Identity, JobRow, NO_BODY,
-    ScopeRow, StoreError, StoredHeads, Writer, put_bytes, put_varint, take_value,
+    Packed, ScopeRow, StoreError, StoredHeads, Writer, put_bytes, put_varint, take_value,
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -155,7 +155,7 @@ impl Settled {
 }
 
 /// As it is packed, this is a new relationship that has no number yet.
-impl crate::store::Packed for Settled {
+impl Packed for Settled {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.0.to_le_bytes());
         out.extend_from_slice(&self.digest.to_le_bytes());
@@ -198,7 +198,7 @@ struct Identified {
     identity: Identity,
 }
 
-impl crate::store::Packed for Identified {
+impl Packed for Identified {
     fn put(&self, out: &mut Vec<u8>) {
         let Identity { id, digest, number, live } = self.identity;
         out.extend_from_slice(&id.0.to_le_bytes());
@@ -235,7 +235,7 @@ impl Turned {
     }
 }
 
-impl crate::store::Packed for Turned {
+impl Packed for Turned {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0.to_le_bytes());
     }
@@ -452,19 +452,19 @@ impl<'s> Storing<'s> {
             let changes = changes.take(window)?;
             let frames = packing.frames(&changes, &mut names);
             let of_lane = changes.len().div_ceil(lanes.len()).max(1);
-            let packed: Vec<Result<Packed, SyncError>> = lanes
+            let packed: Vec<Result<Filled, SyncError>> = lanes
                 .par_iter_mut()
                 .zip(changes.par_chunks(of_lane))
                 .map(|(lane, changes)| packing.pack(lane, changes, &frames))
                 .collect();
-            let mut packed = packed.into_iter().collect::<Result<Vec<Packed>, SyncError>>()?;
+            let mut packed = packed.into_iter().collect::<Result<Vec<Filled>, SyncError>>()?;
             if owners.len() > OPEN || window + 1 == windows {
                 let closed = lanes.par_iter_mut().flat_map_iter(Lane::close).collect();
-                packed.push(Packed { blocks: closed, ..Packed::new(&packing.empty) });
+                packed.push(Filled { blocks: closed, ..Filled::new(&packing.empty) });
             }
             Ok(packed)
         };
-        let done = ahead(windows, pack, |packed| {
+        let done = ahead(0..windows, pack, |packed| {
             for packed in packed {
                 for (owner, block) in packed.blocks {
                     let scope = self.owners[owner as usize].scope;
@@ -494,8 +494,7 @@ impl<'s> Storing<'s> {
             }
         }
         let mut next = 0;
-        let number = |step: usize| {
-            let (range, first): (Range<usize>, Option<u32>) = steps[step].clone();
+        let number = |(range, first): (Range<usize>, Option<u32>)| {
             next = first.unwrap_or(next);
             let mut sorted = fresh.take_all(range)?;
             sorted.par_iter_mut().for_each(|fresh| {
@@ -515,7 +514,7 @@ impl<'s> Storing<'s> {
             }
             Ok(sorted)
         };
-        ahead(steps.len(), number, |fresh| self.store(Kind::Relationship, &fresh))
+        ahead(steps.into_iter(), number, |fresh| self.store(Kind::Relationship, &fresh))
     }
 
     /// Stores heads, which ascend by owner and number, and puts down what else becomes of them.
@@ -576,10 +575,8 @@ impl<'s> Storing<'s> {
     /// Ends a kind: identities and counts.
     fn finish(&mut self, kind: Kind) -> Result<(), SyncError> {
         let Storing { identities, owners, writer, .. } = self;
-        let count = identities.count();
-        let at_once = at_once(identities);
-        let sort = |step: usize| {
-            let range = step * at_once..count.min((step + 1) * at_once);
+        let steps = pieces(identities);
+        let sort = |range: Range<usize>| {
             let mut parts = identities.take_all(range)?;
             parts.par_iter_mut().for_each(|part| {
                 part.sort_unstable_by_key(|one| {
@@ -595,7 +592,7 @@ impl<'s> Storing<'s> {
             }
             Ok(by_owner)
         };
-        ahead(count.div_ceil(at_once), sort, |by_owner| {
+        ahead(steps, sort, |by_owner| {
             for (owner, edits) in by_owner {
                 writer.edit_identity(kind, owners[owner as usize].scope, &edits)?;
             }
@@ -620,25 +617,25 @@ impl<'s> Storing<'s> {
             if total == 0 {
                 continue;
             }
-            let at_once = at_once(&edges);
-            let sort = |step: usize| {
-                let range = step * at_once..EDGES.min((step + 1) * at_once);
+            let steps = pieces(&edges);
+            let sort = |range: Range<usize>| {
                 let mut piece = edges.take_all(range)?;
                 piece.par_iter_mut().for_each(|bucket| bucket.sort_unstable());
                 Ok(piece.into_iter().flatten().map(Turned::edit).collect())
             };
-            all_ahead(EDGES.div_ceil(at_once), sort, |pieces| {
-                writer.edit_adjacency_of(direction, total, pieces)
-            })?;
+            all_ahead(steps, sort, |pieces| writer.edit_adjacency_of(direction, total, pieces))?;
         }
         Ok(())
     }
 }
 
-/// How many buckets make a piece.
-fn at_once<T: crate::store::Packed>(buckets: &Buckets<T>) -> usize {
+/// All buckets, as many in a step as make a piece.
+fn pieces<T: Packed>(
+    buckets: &Buckets<T>,
+) -> impl ExactSizeIterator<Item = Range<usize>> + Send + use<T> {
     let count = buckets.count();
-    (PIECE * count).checked_div(buckets.records()).unwrap_or(count).clamp(1, count)
+    let at_once = (PIECE * count).checked_div(buckets.records()).unwrap_or(count);
+    several(count, at_once.clamp(1, count))
 }
 
 /// Changes that are put down by one thread at a time.
@@ -682,16 +679,16 @@ struct Packing<'p> {
 type Frames = FxHashMap<(bool, u32), Names>;
 
 /// What some changes of a window became.
-struct Packed {
+struct Filled {
     /// Blocks by owner.
     blocks: Vec<(u32, Block)>,
     fresh: Buckets<Settled>,
     others: Vec<Settled>,
 }
 
-impl Packed {
-    fn new(empty: &Buckets<Settled>) -> Packed {
-        Packed { blocks: Vec::new(), fresh: empty.apart(), others: Vec::new() }
+impl Filled {
+    fn new(empty: &Buckets<Settled>) -> Filled {
+        Filled { blocks: Vec::new(), fresh: empty.apart(), others: Vec::new() }
     }
 }
 
@@ -719,8 +716,8 @@ impl Packing<'_> {
         lane: &mut Lane,
         changes: &[Change],
         frames: &Frames,
-    ) -> Result<Packed, SyncError> {
-        let mut packed = Packed::new(&self.empty);
+    ) -> Result<Filled, SyncError> {
+        let mut packed = Filled::new(&self.empty);
         let mut order: Vec<&Change> = changes.iter().collect();
         order.sort_unstable_by_key(|change| change.place.order());
         let (mut properties, mut body) = (Vec::new(), Vec::new());

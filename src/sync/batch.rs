@@ -44,13 +44,45 @@ pub struct BatchBuilder<'r> {
     /// kind they are expected.
     layouts: FxHashMap<(usize, Option<Kind>), Option<Rc<Layout>>>,
     epoch: u64,
-    numbers: FxHashMap<String, u32>,
+    numbers: NameNumbers,
     // Rows mostly have the same names at the same positions, so a guess saves a lookup.
     guesses: Vec<u32>,
     /// Names that were checked for their position, at places that their texts give.
     recent: [(usize, u32); RECENT],
     scratch: Vec<u8>,
     values: Vec<u8>,
+}
+
+/// The numbers of the names of a batch while it is made.
+#[derive(Default)]
+pub(super) struct NameNumbers(FxHashMap<String, u32>);
+
+impl NameNumbers {
+    /// The number of a name, which the batch gets if it is new.
+    pub(super) fn of(&mut self, name: &str, batch: &mut Batch) -> u32 {
+        if let Some(&number) = self.0.get(name) {
+            return number;
+        }
+        let number = batch.names.len() as u32;
+        batch.names.push(name.to_owned());
+        self.0.insert(name.to_owned(), number);
+        number
+    }
+}
+
+/// Begins a record and returns where it begins.
+pub(super) fn begin_record(records: &mut Vec<u8>, place: Place) -> usize {
+    let offset = records.len();
+    put_varint(records, place.input.into());
+    put_varint(records, place.line.into());
+    offset
+}
+
+/// Goes on with what an entity is; properties and raw data follow.
+pub(super) fn put_entity_head(records: &mut Vec<u8>, key: &str, type_name: u32, class: u32) {
+    put_bytes(records, key.as_bytes());
+    put_varint(records, type_name.into());
+    put_varint(records, class.into());
 }
 
 /// Names that are kept near.
@@ -73,14 +105,14 @@ impl BatchRules {
 impl<'r> BatchBuilder<'r> {
     /// Starts an empty batch.
     pub fn new(rules: &'r BatchRules) -> BatchBuilder<'r> {
-        let batch = Batch { names: vec![String::new()], ..Batch::default() };
+        let batch = Batch::new();
         BatchBuilder {
             rules,
             batch,
             scanner: Scanner::default(),
             layouts: FxHashMap::default(),
             epoch: 0,
-            numbers: FxHashMap::default(),
+            numbers: NameNumbers::default(),
             guesses: Vec::new(),
             recent: [(0, 0); RECENT],
             scratch: Vec::new(),
@@ -164,13 +196,7 @@ impl<'r> BatchBuilder<'r> {
     }
 
     fn intern(&mut self, name: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(name) {
-            return number;
-        }
-        let number = self.batch.names.len() as u32;
-        self.batch.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
+        self.numbers.of(name, &mut self.batch)
     }
 
     /// The number of a name that is checked unless it is the same as the last time; `None` if it
@@ -381,10 +407,7 @@ impl<'r> BatchBuilder<'r> {
 
     /// Begins a record and returns where it begins.
     pub(super) fn begin_record(&mut self, place: Place) -> usize {
-        let offset = self.batch.records.len();
-        put_varint(&mut self.batch.records, place.input.into());
-        put_varint(&mut self.batch.records, place.line.into());
-        offset
+        begin_record(&mut self.batch.records, place)
     }
 
     /// Takes a record back that was begun at `offset`.
@@ -393,10 +416,7 @@ impl<'r> BatchBuilder<'r> {
     }
 
     pub(super) fn put_entity_head(&mut self, key: &str, type_name: u32, class: u32) {
-        let records = &mut self.batch.records;
-        put_bytes(records, key.as_bytes());
-        put_varint(records, type_name.into());
-        put_varint(records, class.into());
+        put_entity_head(&mut self.batch.records, key, type_name, class);
     }
 
     /// A key that is made from the ends again is not kept.

@@ -23,7 +23,7 @@ pub enum Action {
 }
 
 /// Where new contents are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// Whether they were put together from stored and uploaded ones, so that they lie among the
     /// merged batches of the plan and not among the uploaded ones.

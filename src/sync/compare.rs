@@ -5,7 +5,7 @@
 //! the stage, in which everything after it works.
 
 use super::SyncError;
-use super::ahead::ahead;
+use super::ahead::{ahead, for_all_cores, several};
 use super::change::Change;
 use super::job::JobInput;
 use super::plan::{Planner, Uploaded};
@@ -15,7 +15,7 @@ use crate::store::staging::{Stage, Staged};
 use crate::store::{Buckets, Cursor, Identity, Packed, StoreError};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// Bytes that one kind of temporary records may take in memory. Tests spill and cut at once.
 pub const HELD: usize = if cfg!(test) { 2 << 10 } else { 16 << 20 };
@@ -184,8 +184,8 @@ struct Outcome {
     /// Neighbours with one hash.
     repeated: Vec<[Key; 2]>,
     kept: Vec<(u32, IdHash)>,
-    /// By job: uploaded, folded and equal ones.
-    counts: Vec<[u64; 3]>,
+    /// By job: uploaded and equal ones.
+    counts: Vec<[u64; 2]>,
 }
 
 impl Planner<'_> {
@@ -200,8 +200,20 @@ impl Planner<'_> {
         let kind = T::KIND;
         let total = self.windows[kind as usize].total;
         let mut expected = u64::from(total);
-        for job in 0..self.jobs.len() {
-            expected += self.stored_count(kind, job)?;
+        for job in &self.jobs {
+            let JobInput { spec, known, .. } = job.input;
+            if !spec.mode.deletes() && known.is_none() {
+                // Only what is uploaded is looked up.
+                continue;
+            }
+            let row = self.snapshot.scope_row_of(&spec.scope)?;
+            expected += row.count(kind).live + row.count(kind).deleted;
+            if spec.mode.compares(kind)
+                && let Some(known) = known
+                && (!known.holds(row.generation) || self.has_pins)
+            {
+                return Err(SyncError::Reread);
+            }
         }
         let parts = Parts::of(expected);
         let mut keys = self.keys::<T>(parts)?;
@@ -211,17 +223,14 @@ impl Planner<'_> {
             met: self.windows[kind as usize].buckets(&self.folder),
             kept: FxHashSet::default(),
         };
-        let mut faults = Vec::new();
         let careful: Vec<bool> =
             self.jobs.iter().map(|job| kind == Kind::Entity && job.careful).collect();
-        let at_once = 2 * rayon::current_num_threads();
-        let sort = |step: usize| {
-            let range = step * at_once..parts.count().min((step + 1) * at_once);
+        let sort = |range: Range<usize>| {
             let mut sorted = keys.take_all(range.clone())?;
             sorted.par_iter_mut().for_each(|keys| keys.sort_unstable_by_key(Key::order));
             Ok(range.zip(sorted).collect::<Vec<_>>())
         };
-        ahead(parts.count().div_ceil(at_once), sort, |sorted| {
+        ahead(several(parts.count(), for_all_cores()), sort, |sorted| {
             let mut sides = Vec::with_capacity(sorted.len());
             for (part, keys) in sorted {
                 let mut stored = Vec::with_capacity(self.jobs.len());
@@ -239,13 +248,9 @@ impl Planner<'_> {
                 .into_par_iter()
                 .map(|(keys, stored)| compare_part(kind, keys, stored, named, &careful, cascade))
                 .collect();
-            outcomes
-                .into_iter()
-                .try_for_each(|outcome| self.settle::<T>(outcome, &mut compared, &mut faults))
+            outcomes.into_iter().try_for_each(|outcome| self.settle::<T>(outcome, &mut compared))
         })?;
-        if !faults.is_empty() {
-            return Err(SyncError::faults(self.inputs, faults));
-        }
+        self.refuse()?;
         Ok(compared)
     }
 
@@ -269,18 +274,6 @@ impl Planner<'_> {
         Ok(keys)
     }
 
-    /// How many objects the stored side of a job may have.
-    fn stored_count(&self, kind: Kind, job: usize) -> Result<u64, StoreError> {
-        let job = &self.jobs[job];
-        match job.scope {
-            Some(scope) if job.input.spec.mode.deletes() => {
-                let row = self.snapshot.scope_row(scope)?.unwrap_or_default();
-                Ok(row.count(kind).live + row.count(kind).deleted)
-            }
-            _ => Ok(0),
-        }
-    }
-
     /// The stored side of a job in a range of hashes: all of the scope where what is absent will be
     /// deleted, else only what is staged. `staged` ascend by hash.
     fn stored(
@@ -291,19 +284,11 @@ impl Planner<'_> {
         staged: &[Key],
     ) -> Result<Vec<Identity>, SyncError> {
         let JobInput { spec, known, .. } = self.jobs[job].input;
-        let takes = match kind {
-            Kind::Entity => spec.mode.takes_entities(),
-            Kind::Relationship => true,
-        };
         let mut stored = Vec::new();
-        if !takes {
+        if !spec.mode.compares(kind) {
             return Ok(stored);
         }
         if let Some(known) = known {
-            let row = self.scope_row(job)?;
-            if !known.holds(row.generation) || self.has_pins {
-                return Err(SyncError::Reread);
-            }
             let mut staged = staged.iter().peekable();
             for (identity, seen) in known.identities(kind, range) {
                 while staged.next_if(|staged| staged.id < identity.id).is_some() {}
@@ -335,11 +320,11 @@ impl Planner<'_> {
         &mut self,
         outcome: Outcome,
         compared: &mut Compared,
-        faults: &mut Vec<super::Fault>,
     ) -> Result<(), SyncError> {
         let Outcome { same, folded, met, absent, repeated, kept, counts } = outcome;
         for [first, second] in repeated {
-            faults.extend(self.repeated::<T>(first, second)?);
+            let fault = self.repeated::<T>(first, second)?;
+            self.faults.extend(fault);
         }
         same.into_iter().for_each(|at| compared.same.set(at));
         folded.into_iter().for_each(|at| compared.folded.set(at));
@@ -356,7 +341,7 @@ impl Planner<'_> {
                 self.delete(T::KIND, Change::delete(at, number, id, digest));
             }
         }
-        for (job, [uploaded, _, same]) in self.jobs.iter_mut().zip(counts) {
+        for (job, [uploaded, same]) in self.jobs.iter_mut().zip(counts) {
             let tally = job.report.of(T::KIND);
             tally.uploaded += uploaded;
             tally.unchanged += same;
@@ -418,13 +403,11 @@ pub fn by_frames<P: Send>(
     of_frame: impl Fn(u32) -> Result<P, StoreError> + Sync,
     mut take: impl FnMut(P) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
-    let at_once = 2 * rayon::current_num_threads() as u32;
-    let make = |step: usize| {
-        let first = step as u32 * at_once;
-        let frames = first..stage.frames().min(first + at_once);
+    let make = |frames: Range<usize>| {
+        let frames = frames.start as u32..frames.end as u32;
         Ok(frames.into_par_iter().map(&of_frame).collect::<Vec<_>>())
     };
-    let steps = stage.frames().div_ceil(at_once) as usize;
+    let steps = several(stage.frames() as usize, for_all_cores());
     ahead(steps, make, |made| made.into_iter().try_for_each(|made| take(made?)))
 }
 
@@ -437,7 +420,7 @@ fn compare_part(
     careful: &[bool],
     cascade: &FxHashSet<u32>,
 ) -> Outcome {
-    let mut outcome = Outcome { counts: vec![[0; 3]; stored.len()], ..Outcome::default() };
+    let mut outcome = Outcome { counts: vec![[0; 2]; stored.len()], ..Outcome::default() };
     keys.iter().for_each(|key| outcome.counts[key.job as usize][0] += 1);
     for pair in keys.windows(2) {
         if (pair[0].job, pair[0].id) == (pair[1].job, pair[1].id) {
@@ -477,7 +460,7 @@ fn compare_part(
             };
             if how == How::Same && settled {
                 outcome.same.push(ordinal);
-                outcome.counts[job][2] += 1;
+                outcome.counts[job][1] += 1;
             } else {
                 let Identity { number, digest, .. } = stored;
                 outcome.met.push(Met { ordinal, how, number, digest });

@@ -2,14 +2,13 @@
 //! be laid over each other. Only what is not plainly new or plainly the same gets here.
 
 use super::SyncError;
-use super::batch::{Record, content_digest};
+use super::batch::{NameNumbers, Record, begin_record, content_digest, put_entity_head};
 use super::change::Place;
-use crate::graph::{GraphRead, IdHash, Kind, ORIGIN, Value};
+use crate::graph::{self, GraphRead, IdHash, Kind, ORIGIN, Value};
 use crate::store::staging::{Batch, Stage, Staged};
 use crate::store::{
     Cursor, Head, Snapshot, StoreError, put_bytes, put_value, put_varint, read_body,
 };
-use rustc_hash::FxHashMap;
 use std::path::Path;
 
 /// Contents put together from stored and uploaded ones.
@@ -202,7 +201,7 @@ impl Merged {
 pub struct Merges {
     stage: Stage,
     batch: Batch,
-    numbers: FxHashMap<String, u32>,
+    numbers: NameNumbers,
 }
 
 /// Bytes of records that make a batch of merged contents.
@@ -211,7 +210,7 @@ const BATCH: usize = if cfg!(test) { 256 } else { 1 << 20 };
 impl Merges {
     /// None yet; what grows is spilled into `folder`.
     pub fn new(folder: &Path) -> Merges {
-        Merges { stage: Stage::spool(folder), batch: new_batch(), numbers: FxHashMap::default() }
+        Merges { stage: Stage::spool(folder), batch: Batch::new(), numbers: NameNumbers::default() }
     }
 
     /// Keeps contents of an entity and says where.
@@ -219,16 +218,14 @@ impl Merges {
         if self.batch.records.len() > BATCH {
             self.close()?;
         }
-        let (type_name, class) = (self.intern(&merged.type_name), self.intern(&merged.class));
-        let names: Vec<u32> = merged.properties.iter().map(|(name, _)| self.intern(name)).collect();
+        let mut number = |name: &str| self.numbers.of(name, &mut self.batch);
+        let (type_name, class) = (number(&merged.type_name), number(&merged.class));
+        let names: Vec<u32> = merged.properties.iter().map(|(name, _)| number(name)).collect();
         let (frame, out) = (self.stage.frames(), &mut self.batch.records);
-        let offset = out.len();
         // No place in an input.
-        out.extend_from_slice(&[0, 0]);
-        put_bytes(out, merged.key.as_bytes());
-        for n in [type_name, class, names.len() as u32] {
-            put_varint(out, n.into());
-        }
+        let offset = begin_record(out, graph::Place::default());
+        put_entity_head(out, &merged.key, type_name, class);
+        put_varint(out, names.len() as u64);
         for (name, (_, value)) in names.iter().zip(&merged.properties) {
             put_varint(out, (*name).into());
             out.extend_from_slice(value);
@@ -238,19 +235,9 @@ impl Merges {
         Ok(Place { merged: true, frame, offset, len })
     }
 
-    fn intern(&mut self, name: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(name) {
-            return number;
-        }
-        let number = self.batch.names.len() as u32;
-        self.batch.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
-    }
-
     fn close(&mut self) -> Result<(), StoreError> {
-        self.numbers.clear();
-        self.stage.append(std::mem::replace(&mut self.batch, new_batch()))
+        self.numbers = NameNumbers::default();
+        self.stage.append(std::mem::replace(&mut self.batch, Batch::new()))
     }
 
     /// All that was kept.
@@ -258,9 +245,4 @@ impl Merges {
         self.close()?;
         Ok(self.stage)
     }
-}
-
-/// Names begin with the empty one.
-fn new_batch() -> Batch {
-    Batch { names: vec![String::new()], ..Batch::default() }
 }

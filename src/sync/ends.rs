@@ -6,7 +6,7 @@
 //! looked at alone, where it is said why.
 
 use super::SyncError;
-use super::ahead::ahead;
+use super::ahead::{ahead, for_all_cores, several};
 use super::change::{Action, Change};
 use super::compare::{Compared, HELD, Parts, by_frames};
 use super::created::Created;
@@ -17,6 +17,7 @@ use crate::store::{Buckets, Cursor, Packed, StoreError};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// An entity that the plan brings to life.
 #[derive(Clone, Copy, Debug)]
@@ -127,10 +128,8 @@ impl Planner<'_> {
             firsts.push(first);
             first += job.created[Kind::Entity as usize];
         }
-        let at_once = 2 * rayon::current_num_threads();
         let empty = found.apart();
-        let look_up = |step: usize| {
-            let range = step * at_once..parts.count().min((step + 1) * at_once);
+        let look_up = |range: Range<usize>| {
             let sides = (born.take_all(range.clone())?, ends.take_all(range)?);
             let done: Vec<Result<(Buckets<Found>, Vec<End>), SyncError>> = sides
                 .into_par_iter()
@@ -156,7 +155,7 @@ impl Planner<'_> {
                 .collect();
             Ok(done)
         };
-        ahead(parts.count().div_ceil(at_once), look_up, |done| {
+        ahead(several(parts.count(), for_all_cores()), look_up, |done| {
             for done in done {
                 let (new, rest) = done?;
                 found.absorb(new)?;

@@ -12,6 +12,7 @@
 //!
 //! Objects that an upload names for deletion are deleted in every mode that takes their kind.
 
+use crate::graph::Kind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +43,12 @@ impl Mode {
     /// Whether entities can be uploaded.
     pub fn takes_entities(self) -> bool {
         self != Mode::CrossScope
+    }
+
+    /// Whether a job looks at the objects of a kind in its scope: at relationships always, which go
+    /// with their entities.
+    pub fn compares(self, kind: Kind) -> bool {
+        kind == Kind::Relationship || self.takes_entities()
     }
 
     /// Whether what is not uploaded is deleted.

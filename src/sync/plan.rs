@@ -23,12 +23,12 @@ use super::report::{Held, JobReport, SKIPPED_LISTED, Skipped, Status, Tally};
 use super::{Inputs, SyncError};
 use crate::graph::{Adjacency, Direction, IdHash, Kind, Names, ObjectId};
 use crate::store::staging::{Stage, Staged, StagedRelationship};
-use crate::store::{Buckets, Packed, ScopeRow, Snapshot, StoreError};
+use crate::store::{Buckets, Packed, Snapshot, StoreError};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -193,7 +193,7 @@ impl Windows {
     }
 
     /// Empty buckets, one for each window.
-    pub(super) fn buckets<T: Packed>(&self, folder: &std::path::Path) -> Buckets<T> {
+    pub(super) fn buckets<T: Packed>(&self, folder: &Path) -> Buckets<T> {
         Buckets::new(folder, self.frames.len(), HELD)
     }
 
@@ -250,6 +250,8 @@ pub(super) struct Planner<'p> {
     /// Relationships that touch those.
     pub(super) cascade: FxHashSet<u32>,
     pub(super) has_pins: bool,
+    /// What is wrong with the upload, found so far.
+    pub(super) faults: Vec<super::Fault>,
     merges: Merges,
     fingerprint: Fingerprint,
 }
@@ -280,7 +282,6 @@ type Ends = [Option<u32>; 2];
 enum Outcome {
     Changed(Change),
     Unchanged,
-    Fault(Box<super::Fault>),
     Skipped,
     /// Skipped, and deleted for it.
     Withdrawn(Change),
@@ -328,6 +329,7 @@ impl<'p> Planner<'p> {
             deleted: FxHashSet::default(),
             cascade: FxHashSet::default(),
             has_pins,
+            faults: Vec::new(),
             merges: Merges::new(&folder),
             fingerprint: Fingerprint::default(),
             folder,
@@ -342,17 +344,18 @@ impl<'p> Planner<'p> {
         Contents { snapshot: self.snapshot, stage: self.stage }
     }
 
-    pub(super) fn scope_row(&self, job: usize) -> Result<ScopeRow, StoreError> {
-        match self.jobs[job].scope {
-            Some(number) => Ok(self.snapshot.scope_row(number)?.unwrap_or_default()),
-            None => Ok(ScopeRow::default()),
-        }
-    }
-
     /// Name numbers of the names of a batch.
     pub(super) fn name_numbers(&self, frame: u32) -> Box<[Option<u32>]> {
         let names = self.stage.names(frame).iter();
         names.map(|name| self.snapshot.name_number(name)).collect()
+    }
+
+    /// Fails if anything is wrong with the upload.
+    pub(super) fn refuse(&mut self) -> Result<(), SyncError> {
+        match std::mem::take(&mut self.faults) {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(SyncError::faults(self.inputs, faults)),
+        }
     }
 
     /// Puts a deletion down.
@@ -371,7 +374,7 @@ impl<'p> Planner<'p> {
         for (job, at) in self.jobs.iter().zip(0..) {
             let JobInput { spec, deletes, .. } = job.input;
             let Some(scope) = job.scope else { continue };
-            if kind == Kind::Entity && !spec.mode.takes_entities() {
+            if !spec.mode.compares(kind) {
                 continue;
             }
             let ids = deletes.iter().filter(|(of, _)| *of == kind);
@@ -425,7 +428,7 @@ impl<'p> Planner<'p> {
         }
         for job in 0..self.jobs.len() {
             if let Some(known) = &self.jobs[job].input.known
-                && (kind == Kind::Relationship || self.jobs[job].input.spec.mode.takes_entities())
+                && self.jobs[job].input.spec.mode.compares(kind)
             {
                 self.count_seen(kind, job, known)?;
             }
@@ -435,11 +438,7 @@ impl<'p> Planner<'p> {
             deletes.sort_unstable_by_key(|change| change.number);
             for change in &*deletes {
                 if let Some(facts) = self.snapshot.facts(kind, change.number)? {
-                    let name = self.snapshot.name(facts.type_name);
-                    if !report.types.contains_key(name) {
-                        report.types.insert(name.to_owned(), Tally::default());
-                    }
-                    report.types.get_mut(name).expect("BUG: it is there").deleted += 1;
+                    report.of_type(self.snapshot.name(facts.type_name)).deleted += 1;
                 }
             }
             deletes.sort_unstable_by_key(|change| change.id);
@@ -449,7 +448,7 @@ impl<'p> Planner<'p> {
 
     /// Counts what was uploaded unchanged: all that is live, less what was not named.
     fn count_seen(&mut self, kind: Kind, job: usize, known: &Known) -> Result<(), StoreError> {
-        let row = self.scope_row(job)?;
+        let row = self.snapshot.scope_row_of(&self.jobs[job].input.spec.scope)?;
         let mut types = row.count(kind).types.clone();
         let mut total = 0;
         for (identity, seen) in known.identities(kind, ALL).filter(|(identity, _)| identity.live) {
@@ -463,7 +462,7 @@ impl<'p> Planner<'p> {
         }
         let report = &mut self.jobs[job].report;
         for (number, count) in types.into_iter().filter(|(_, count)| *count > 0) {
-            let tally = report.types.entry(self.snapshot.name(number).to_owned()).or_default();
+            let tally = report.of_type(self.snapshot.name(number));
             tally.uploaded += count;
             tally.unchanged += count;
         }
@@ -513,7 +512,6 @@ impl<'p> Planner<'p> {
         let (jobs_of, all) = (Arc::clone(&self.jobs_of), Arc::clone(&self.windows));
         let windows = &all[kind as usize];
         let mut changes = windows.buckets(&self.folder);
-        let mut faults = Vec::new();
         let side = Side {
             stage: self.stage,
             jobs_of: &jobs_of,
@@ -539,7 +537,7 @@ impl<'p> Planner<'p> {
             let plain = frames.map(|frame| side.plain::<T>(frame, &met, &ends, range.start));
             Ok((window, plain.collect::<Vec<_>>()))
         };
-        ahead(windows.frames.len(), sort_out, |(window, sorted)| {
+        ahead(0..windows.frames.len(), sort_out, |(window, sorted)| {
             let frames = windows.frames[window].clone();
             let mut plain = Vec::with_capacity(sorted.len());
             for (sorted, frame) in sorted.into_iter().zip(frames) {
@@ -554,11 +552,11 @@ impl<'p> Planner<'p> {
                     of.created[kind as usize] += tally.created as u32;
                     self.tally(job, frame, type_name).add(&tally);
                 }
-                plain.push((sorted, frame));
+                plain.push(sorted);
             }
             let packed: Vec<Result<_, StoreError>> = plain
                 .par_iter_mut()
-                .map(|(plain, _)| {
+                .map(|plain| {
                     let mut packed = (
                         changes.apart(),
                         born.as_ref().map(|(parts, born)| (*parts, born.apart())),
@@ -585,52 +583,59 @@ impl<'p> Planner<'p> {
                     born.absorb(new)?;
                 }
             }
-            let rest = plain.into_iter().flat_map(|(plain, _)| plain.rest);
-            for (staged, met, ends) in rest {
-                let object = *staged.as_ref();
+            for (staged, met, ends) in plain.into_iter().flat_map(|plain| plain.rest) {
+                let object = staged.as_ref();
                 let job = self.jobs_of[object.frame as usize][object.scope as usize];
                 let outcome = one(self, job, &staged, met, ends)?;
-                let tally = |planner: &mut Self, count: fn(&mut Tally)| {
-                    count(planner.jobs[job as usize].report.of(kind));
-                    count(planner.tally(job, object.frame, object.type_name));
-                };
-                match outcome {
-                    Outcome::Changed(mut change) => {
-                        match change.action {
-                            Action::Update => tally(self, |tally| tally.updated += 1),
-                            _ => tally(self, |tally| tally.created += 1),
-                        }
-                        let of = &mut self.jobs[job as usize];
-                        if change.action == Action::Create {
-                            let created = &mut of.created[kind as usize];
-                            if kind == Kind::Entity {
-                                change.number = *created;
-                            }
-                            *created += 1;
-                        }
-                        self.fingerprint.add(of.seeds[kind as usize], &change);
-                        if let Some((parts, born)) = &mut born
-                            && change.action != Action::Update
-                        {
-                            born.push(parts.part(change.id), &Born::of(&change))?;
-                        }
-                        changes.push(window, &change)?;
-                    }
-                    Outcome::Unchanged => tally(self, |tally| tally.unchanged += 1),
-                    Outcome::Skipped => tally(self, |tally| tally.skipped += 1),
-                    Outcome::Withdrawn(change) => {
-                        tally(self, |tally| tally.skipped += 1);
-                        self.delete(kind, change);
-                    }
-                    Outcome::Fault(fault) => faults.push(*fault),
+                let Some(change) = self.settled(kind, job, object, outcome) else { continue };
+                if let Some((parts, born)) = &mut born
+                    && change.action != Action::Update
+                {
+                    born.push(parts.part(change.id), &Born::of(&change))?;
                 }
+                changes.push(window, &change)?;
             }
             Ok(())
         })?;
-        if !faults.is_empty() {
-            return Err(SyncError::faults(self.inputs, faults));
-        }
+        self.refuse()?;
         Ok(changes)
+    }
+
+    /// Counts what became of an object that was looked at; gives a change that is no deletion, with
+    /// the number of a new entity.
+    fn settled(
+        &mut self,
+        kind: Kind,
+        job: u32,
+        object: &Staged,
+        outcome: Outcome,
+    ) -> Option<Change> {
+        let count: fn(&mut Tally) = match &outcome {
+            Outcome::Changed(Change { action: Action::Update, .. }) => |tally| tally.updated += 1,
+            Outcome::Changed(_) => |tally| tally.created += 1,
+            Outcome::Unchanged => |tally| tally.unchanged += 1,
+            Outcome::Skipped | Outcome::Withdrawn(_) => |tally| tally.skipped += 1,
+        };
+        count(self.jobs[job as usize].report.of(kind));
+        count(self.tally(job, object.frame, object.type_name));
+        let mut change = match outcome {
+            Outcome::Changed(change) => change,
+            Outcome::Withdrawn(change) => {
+                self.delete(kind, change);
+                return None;
+            }
+            Outcome::Unchanged | Outcome::Skipped => return None,
+        };
+        let of = &mut self.jobs[job as usize];
+        if change.action == Action::Create {
+            let created = &mut of.created[kind as usize];
+            if kind == Kind::Entity {
+                change.number = *created;
+            }
+            *created += 1;
+        }
+        self.fingerprint.add(of.seeds[kind as usize], &change);
+        Some(change)
     }
 
     /// The counts of a type in the report of a job.
@@ -638,18 +643,10 @@ impl<'p> Planner<'p> {
         let name = &self.stage.names(frame)[type_name as usize];
         let job = &mut self.jobs[job as usize];
         // A patch may leave the type out; it is then counted without one.
-        let mode;
-        let name = match name.is_empty() {
-            true => {
-                mode = format!("({})", job.input.spec.mode);
-                &mode
-            }
-            false => name,
-        };
-        if !job.report.types.contains_key(name) {
-            job.report.types.insert(name.clone(), Tally::default());
+        match name.is_empty() {
+            true => job.report.of_type(&format!("({})", job.input.spec.mode)),
+            false => job.report.of_type(name),
         }
-        job.report.types.get_mut(name).expect("BUG: it is there")
     }
 
     /// Makes sure that what was found by its hash has the key that was uploaded.
@@ -719,7 +716,9 @@ impl<'p> Planner<'p> {
                         "OVERRIDE pins properties of existing entities, and scope `{scope}` has \
                          no live entity with this key"
                     );
-                    return Ok(Outcome::Fault(Box::new(fault)));
+                    // The plan fails, whatever is counted.
+                    self.faults.push(fault);
+                    return Ok(Outcome::Skipped);
                 }
             },
         };
@@ -887,10 +886,10 @@ impl<'p> Planner<'p> {
         staged: &Staged,
         reason: String,
     ) -> Result<(), SyncError> {
+        let contents = self.contents();
         let job = &mut self.jobs[at as usize];
         job.report.skipped_total += 1;
         if job.report.skipped.len() < SKIPPED_LISTED {
-            let contents = Contents { snapshot: self.snapshot, stage: self.stage };
             let (key, place) = contents.with_record(kind, staged, |record, names| {
                 (record.full_key(kind, names), self.inputs.place(record.place))
             })?;
@@ -1032,10 +1031,7 @@ fn guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), SyncError> {
     if !job.spec.mode.deletes() {
         return Ok(());
     }
-    let row = match snapshot.name_number(&job.spec.scope) {
-        Some(number) => snapshot.scope_row(number)?.unwrap_or_default(),
-        None => ScopeRow::default(),
-    };
+    let row = snapshot.scope_row_of(&job.spec.scope)?;
     if let Some(limits) = &job.spec.edge_limits {
         let (live, r) = (row.count(Kind::Relationship).live, job.report.relationships);
         job.report.refusals = guard::refusals(live, r.created, r.deleted, limits);

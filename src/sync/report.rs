@@ -170,6 +170,15 @@ impl JobReport {
         }
     }
 
+    /// The counts of a type.
+    pub fn of_type(&mut self, name: &str) -> &mut Tally {
+        // Nearly always it is there, and then its name need not be made.
+        if !self.types.contains_key(name) {
+            self.types.insert(name.to_owned(), Tally::default());
+        }
+        self.types.get_mut(name).expect("BUG: it is there")
+    }
+
     /// Whether the job changes nothing.
     pub fn is_quiet(&self) -> bool {
         self.entities.is_quiet()
