@@ -7,7 +7,7 @@ use super::args::{BlastDirection, PathDirection};
 use super::failure::{Failure, inconsistent};
 use rustc_hash::FxHashSet;
 use std::path::Path;
-use tombolo::graph::{CLASS_SEPARATOR, Kind, Names};
+use tombolo::graph::{CLASS_SEPARATOR, Direction, Kind, Names};
 use tombolo::store::{Snapshot, StoreError};
 use tombolo::view::{self, BlastRules, BuildError, GraphView, Rules, Scratch, Way};
 
@@ -18,10 +18,27 @@ pub struct Step {
     pub entity: u32,
     /// Number of the relationship.
     pub relationship: u32,
+    /// Number of the label of the relationship, or [`Edge::UNLABELLED`](tombolo::graph::Edge).
+    pub label: u32,
+    /// Whether the relationship points here; it points back otherwise.
+    pub onward: bool,
     /// Number of the entity before it.
     pub from: u32,
     /// Relationships between it and the start.
     pub distance: u32,
+}
+
+impl Step {
+    fn new(step: &view::Step, distance: u32) -> Step {
+        let view::Step { from, to: entity, relationship, label, direction, .. } = *step;
+        let onward = direction == Direction::Out;
+        Step { entity, relationship, label, onward, from, distance }
+    }
+
+    /// The entities that the relationship points from and to.
+    pub fn ends(&self) -> (u32, u32) {
+        if self.onward { (self.from, self.entity) } else { (self.entity, self.from) }
+    }
 }
 
 /// How a blast goes.
@@ -77,13 +94,7 @@ pub fn blast(snapshot: &Snapshot, roots: &[u32], walk: &Walk<'_>) -> Result<Vec<
     let verbs = numbers(snapshot, walk.verbs);
     let rules = BlastRules::new(&flows, way, verbs.as_deref(), walk.depth);
     let reached = view::blast_radius(snapshot, roots, &rules, &mut Scratch::new())?;
-    let step = |r: view::Reached| Step {
-        entity: r.entity,
-        relationship: r.relationship,
-        from: r.from,
-        distance: r.distance,
-    };
-    Ok(reached.into_iter().map(step).collect())
+    Ok(reached.iter().map(|reached| Step::new(&reached.step(), reached.distance)).collect())
 }
 
 /// With more questions than this, reading all edges at once is cheaper.
@@ -144,15 +155,7 @@ fn owned(entity: u32, found: Option<view::Owners>) -> Owned {
 
 /// The steps of a chain, counted from its start.
 fn steps(chain: &[view::Step]) -> Vec<Step> {
-    (1u32..)
-        .zip(chain)
-        .map(|(distance, step)| Step {
-            entity: step.to,
-            relationship: step.relationship,
-            from: step.from,
-            distance,
-        })
-        .collect()
+    (1u32..).zip(chain).map(|(distance, step)| Step::new(step, distance)).collect()
 }
 
 /// All edges in memory.

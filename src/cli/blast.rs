@@ -138,11 +138,11 @@ fn name_all(
             kept.push((step, reported));
         }
     }
-    let numbers = |of: fn(&Step) -> u32| kept.iter().map(|(s, _)| of(s)).collect::<Vec<u32>>();
-    let entities = naming::entities(snapshot, &numbers(|step| step.entity))?;
+    let numbers: Vec<u32> = kept.iter().map(|(step, _)| step.entity).collect();
+    let entities = naming::entities(snapshot, &numbers)?;
     let known = roots.iter().chain(&entities);
     let keys: FxHashMap<u32, &str> = known.map(|e| (e.number, e.key.as_str())).collect();
-    let links = naming::links_between(snapshot, &numbers(|step| step.relationship), &keys)?;
+    let links = naming::links_of(snapshot, kept.iter().map(|(step, _)| step), &keys)?;
     let ids: FxHashMap<u32, String> = roots
         .iter()
         .chain(entities.iter().filter(|entity| needed.contains(&entity.number)))

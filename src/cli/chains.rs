@@ -32,16 +32,15 @@ struct Chain {
 impl Chain {
     /// Names the steps that lead away from `first`.
     fn read(snapshot: &Snapshot, first: u32, steps: &[Step]) -> Result<Chain, Failure> {
-        let links = steps.iter().map(|step| {
-            Ok(ChainLink {
-                relationship: naming::link(snapshot, step.relationship)?,
-                entity: naming::entity(snapshot, step.entity)?,
-            })
-        });
-        Ok(Chain {
-            first: naming::entity(snapshot, first)?,
-            links: links.collect::<Result<_, Failure>>()?,
-        })
+        let first = naming::entity(snapshot, first)?;
+        let entities = steps.iter().map(|step| naming::entity(snapshot, step.entity));
+        let entities = entities.collect::<Result<Vec<EntityHead>, Failure>>()?;
+        let known = std::iter::once(&first).chain(&entities);
+        let keys = known.map(|e| (e.number, e.key.as_str())).collect();
+        let relationships = naming::links_of(snapshot, steps, &keys)?.into_iter();
+        let links = relationships.zip(entities);
+        let links = links.map(|(relationship, entity)| ChainLink { relationship, entity });
+        Ok(Chain { links: links.collect(), first })
     }
 
     fn text(&self) -> String {

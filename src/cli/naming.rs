@@ -1,10 +1,13 @@
 //! From numbers to names: the heads of entities and relationships that answers consist of.
 
+use super::ask::Step;
 use super::failure::{Failure, inconsistent};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use tombolo::graph::{CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names, ObjectId};
-use tombolo::store::{Head, Snapshot};
+use tombolo::graph::{
+    CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names, ObjectId, default_relationship_key,
+};
+use tombolo::store::{Head, Label, Snapshot};
 
 /// What an answer says about a relationship: all but its properties.
 #[derive(Clone, Debug, Serialize)]
@@ -49,19 +52,19 @@ fn link_head(snapshot: &Snapshot, number: u32) -> Result<Head, Failure> {
 pub fn link(snapshot: &Snapshot, number: u32) -> Result<Link, Failure> {
     let head = link_head(snapshot, number)?;
     let key = snapshot.relationship_key(&head)?;
-    Ok(named(snapshot, &head, key))
+    Ok(named(snapshot, &Label::of(&head), key, (head.from, head.to)))
 }
 
-fn named(snapshot: &Snapshot, head: &Head, key: String) -> Link {
-    let scope = snapshot.name(head.scope).to_owned();
+fn named(snapshot: &Snapshot, label: &Label, key: String, (from, to): (u32, u32)) -> Link {
+    let scope = snapshot.name(label.scope).to_owned();
     Link {
         id: ObjectId::new(Kind::Relationship, &scope, &key).to_string(),
         key,
-        type_name: snapshot.name(head.type_name).to_owned(),
-        class: snapshot.name(head.class).to_owned(),
+        type_name: snapshot.name(label.type_name).to_owned(),
+        class: snapshot.name(label.verb).to_owned(),
         scope,
-        from: head.from,
-        to: head.to,
+        from,
+        to,
     }
 }
 
@@ -71,20 +74,31 @@ pub fn links(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<Link>, Failure>
     in_number_order(numbers, |number| link(snapshot, number))
 }
 
-/// [`links`] between entities whose keys are known, which saves reading the heads of the ends again.
-pub fn links_between(
+/// The relationships that steps take, between entities whose keys are known. Most are named by their
+/// labels, so that their heads are not read.
+pub fn links_of<'s>(
     snapshot: &Snapshot,
-    numbers: &[u32],
+    steps: impl IntoIterator<Item = &'s Step>,
     keys: &FxHashMap<u32, &str>,
 ) -> Result<Vec<Link>, Failure> {
-    in_number_order(numbers, |number| {
-        let head = link_head(snapshot, number)?;
-        let key = match (keys.get(&head.from), keys.get(&head.to)) {
-            (Some(from), Some(to)) => snapshot.relationship_key_between(&head, from, to),
-            _ => snapshot.relationship_key(&head)?,
-        };
-        Ok(named(snapshot, &head, key))
-    })
+    let mut links = Vec::new();
+    let mut unnamed = Vec::new();
+    for (at, step) in steps.into_iter().enumerate() {
+        let (from, to) = step.ends();
+        let label = snapshot.labels().get(step.label).filter(|label| label.derived_key);
+        match (label, keys.get(&from), keys.get(&to)) {
+            (Some(label), Some(from_key), Some(to_key)) => {
+                let key = default_relationship_key(from_key, snapshot.name(label.verb), to_key);
+                links.push((at, named(snapshot, label, key, (from, to))));
+            }
+            _ => unnamed.push((at, step.relationship)),
+        }
+    }
+    let numbers: Vec<u32> = unnamed.iter().map(|(_, number)| *number).collect();
+    let others = self::links(snapshot, &numbers)?;
+    links.extend(unnamed.into_iter().map(|(at, _)| at).zip(others));
+    links.sort_unstable_by_key(|(at, _)| *at);
+    Ok(links.into_iter().map(|(_, link)| link).collect())
 }
 
 /// The heads of many entities in the order asked for, read in number order.

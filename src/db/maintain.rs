@@ -3,7 +3,7 @@
 use super::{Database, Error, now};
 use crate::graph::{IdHash, Kind, Names, ObjectId};
 use crate::store::{
-    BodyPacker, EdgeEdit, Head, Identity, NO_BODY, Snapshot, Store, StoreError, Writer,
+    BodyPacker, EdgeEdit, Head, Identity, Label, NO_BODY, Snapshot, Store, StoreError, Writer,
 };
 use crate::sync::{JobReport, Status, Tally, job_row};
 use rustc_hash::FxHashSet;
@@ -296,7 +296,7 @@ impl Undo<'_> {
                 edges.push(EdgeEdit {
                     from: head.from,
                     to: head.to,
-                    verb: head.class,
+                    label: self.writer.labels.intern(Label::of(&head)),
                     relationship: number,
                     add: true,
                 });

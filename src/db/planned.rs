@@ -65,7 +65,7 @@ impl<'s> Planned<'s> {
                 [(Direction::Out, from, to), (Direction::In, to, from)]
             {
                 let edges = self.edges[direction as usize].entry(entity).or_default();
-                edges.push(Edge { other, verb, relationship });
+                edges.push(Edge { other, verb, relationship, label: Edge::UNLABELLED });
             }
         }
         Ok(())

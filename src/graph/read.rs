@@ -26,6 +26,14 @@ pub struct Edge {
     pub verb: u32,
     /// Number of the relationship.
     pub relationship: u32,
+    /// Number of its label, by which the graph that showed the edge tells more of it without looking
+    /// it up; [`Edge::UNLABELLED`] where there is none.
+    pub label: u32,
+}
+
+impl Edge {
+    /// The label of edges of graphs that have no labels.
+    pub const UNLABELLED: u32 = u32::MAX;
 }
 
 /// The neighbourhood of entities, by dense number: all that a walk needs.

@@ -3,8 +3,10 @@
 //! It returns what is wrong in words rather than stopping at the first fault, so that the extent
 //! of a damage can be seen.
 
+use super::labels::Label;
 use super::rows::Counts;
-use super::{Snapshot, StoreError};
+use super::segment::Standing;
+use super::{Snapshot, StoreError, StoredEdge};
 use crate::graph::{Direction, Edge, IdHash, Kind, ObjectId};
 use rustc_hash::FxHashMap;
 
@@ -128,8 +130,8 @@ impl Snapshot {
     }
 
     fn verify_adjacency(&self, problems: &mut Problems) {
-        let mut live: Vec<(u32, Edge)> = Vec::new();
-        let mut dangling = Vec::new();
+        let mut live: Vec<Standing> = Vec::new();
+        let (mut dangling, mut unlabelled) = (Vec::new(), Vec::new());
         let mut alive = vec![false; self.meta().bound(Kind::Entity) as usize];
         problems.keep(self.for_each_live(Kind::Entity, |n, _, _| alive[n as usize] = true));
         let walked = self.for_each_live(Kind::Relationship, |relationship, chunk, row| {
@@ -137,11 +139,23 @@ impl Snapshot {
             if [from, to].iter().any(|&end| !alive.get(end as usize).copied().unwrap_or(false)) {
                 dangling.push(relationship);
             }
-            live.push((from, Edge { other: to, verb: chunk.class(row), relationship }));
+            let label = Label {
+                scope: chunk.scope(row),
+                type_name: chunk.type_name(row),
+                verb: chunk.class(row),
+                derived_key: chunk.key(row).is_some_and(|key| key.is_empty()),
+            };
+            match self.labels().number(label) {
+                Some(label) => live.push((from, StoredEdge { other: to, label, relationship })),
+                None => unlabelled.push(relationship),
+            }
         });
         problems.keep(walked);
         for number in dangling {
             problems.add(format!("relationship {number} has an end that is not live"));
+        }
+        for number in unlabelled {
+            problems.add(format!("relationship {number} has no label"));
         }
         for direction in [Direction::Out, Direction::In] {
             if direction == Direction::In {
@@ -152,7 +166,11 @@ impl Snapshot {
             live.sort_unstable();
             problems.keep(self.verify_delta(direction));
             let mut stored = Vec::with_capacity(live.len());
-            problems.keep(self.for_each_edge_of_all(direction, |at, edge| stored.push((at, edge))));
+            let walked = self.for_each_edge_of_all(direction, |at, edge| {
+                let Edge { other, label, relationship, .. } = edge;
+                stored.push((at, StoredEdge { other, label, relationship }));
+            });
+            problems.keep(walked);
             if stored != live {
                 let differ = live.iter().zip(&stored).take_while(|(a, b)| a == b).count();
                 let at = live.get(differ).or(stored.get(differ)).map_or(0, |(at, _)| *at);

@@ -10,7 +10,7 @@ use crate::graph::Value;
 use std::borrow::Cow;
 
 /// The version of the layout of all values; a file with another one is refused.
-pub const FORMAT: u8 = 3;
+pub const FORMAT: u8 = 4;
 
 /// Bytes that a seal adds.
 pub const SEAL: usize = 5;

@@ -8,7 +8,7 @@
 //! Both are segments (see `segment.rs`) in a space of their own:
 //!
 //! ```text
-//!   base   direction u8         columns entity, other, verb, relationship
+//!   base   direction u8         columns entity, other, label, relationship
 //!   delta  direction u8 | 0x80  the same, but relationship * 2, plus 1 for an edge that went
 //! ```
 //!
@@ -18,10 +18,10 @@
 
 use super::StoreError;
 use super::rows::EdgeCounts;
-use super::segment::{self, Segment, Standing, put_segment};
+use super::segment::{self, Segment, Standing, StoredEdge, put_segment};
 use super::tables::{base_space, delta_space};
 use super::tiles::{self, Entry, Tile};
-use crate::graph::{Direction, Edge};
+use crate::graph::Direction;
 use redb::{ReadableTable, Table};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -56,8 +56,8 @@ impl Entry<16> for Change {
 
     #[inline]
     fn columns(&self) -> [u64; 4] {
-        let [entity, other, verb, relationship] = self.0.columns();
-        [entity, other, verb, relationship * 2 + u64::from(!self.1)]
+        let [entity, other, label, relationship] = self.0.columns();
+        [entity, other, label, relationship * 2 + u64::from(!self.1)]
     }
 
     fn last(contents: &[u8]) -> Option<[u8; 16]> {
@@ -72,7 +72,7 @@ impl Entry<16> for Change {
 /// An entry of a delta as its columns tell it.
 fn change((entity, edge): Standing) -> Change {
     let came = edge.relationship.is_multiple_of(2);
-    ((entity, Edge { relationship: edge.relationship / 2, ..edge }), came)
+    ((entity, StoredEdge { relationship: edge.relationship / 2, ..edge }), came)
 }
 
 /// Appends all entries of a tile of a delta. `None` if it is damaged.
@@ -189,7 +189,7 @@ pub fn all(
     direction: Direction,
     counts: EdgeCounts,
     bound: u32,
-    mut visit: impl FnMut(u32, Edge),
+    mut visit: impl FnMut(u32, StoredEdge),
 ) -> Result<(), StoreError> {
     let changes = match counts.delta {
         0 => Vec::new(),
@@ -239,7 +239,7 @@ impl<'c> Overlay<'c> {
     /// Takes the next edge of the base; calls `visit` for it, unless it went, and for the edges before
     /// it that came.
     #[inline]
-    fn pass(&mut self, entity: u32, edge: Edge, visit: &mut impl FnMut(u32, Edge)) {
+    fn pass(&mut self, entity: u32, edge: StoredEdge, visit: &mut impl FnMut(u32, StoredEdge)) {
         // Nearly always.
         if entity < self.entity || !self.meet((entity, edge), visit) {
             visit(entity, edge);
@@ -247,7 +247,7 @@ impl<'c> Overlay<'c> {
     }
 
     /// Takes the changes up to an edge of the base; whether it went.
-    fn meet(&mut self, at: Standing, visit: &mut impl FnMut(u32, Edge)) -> bool {
+    fn meet(&mut self, at: Standing, visit: &mut impl FnMut(u32, StoredEdge)) -> bool {
         while let Some(&(next, came)) = self.changes.first()
             && next <= at
         {
@@ -263,7 +263,7 @@ impl<'c> Overlay<'c> {
     }
 
     /// Ends the base; says how it and the changes do not fit each other.
-    fn finish(mut self, visit: &mut impl FnMut(u32, Edge)) -> Result<(), &'static str> {
+    fn finish(mut self, visit: &mut impl FnMut(u32, StoredEdge)) -> Result<(), &'static str> {
         for &((entity, edge), came) in self.changes {
             match came {
                 true => visit(entity, edge),
@@ -413,8 +413,9 @@ mod tests {
     /// Edges that collide often.
     fn standings() -> impl Strategy<Value = BTreeSet<Standing>> {
         let standing = (0..4u32, 0..3u32, 0..2u32, 0..4u32);
-        let made = standing
-            .prop_map(|(at, other, verb, relationship)| (at, Edge { other, verb, relationship }));
+        let made = standing.prop_map(|(at, other, label, relationship)| {
+            (at, StoredEdge { other, label, relationship })
+        });
         prop::collection::btree_set(made, 0..60)
     }
 
@@ -477,7 +478,7 @@ mod tests {
 
     #[test]
     fn an_edge_that_goes_and_comes_again_is_no_change() {
-        let at = (3, Edge { other: 1, verb: 1, relationship: 9 });
+        let at = (3, StoredEdge { other: 1, label: 1, relationship: 9 });
         assert_eq!(compose(&[], &[(at, false), (at, true)]), Ok(vec![]));
         assert_eq!(compose(&[(at, true)], &[(at, false), (at, true)]), Ok(vec![(at, true)]));
         assert_eq!(compose(&[(at, false)], &[(at, false), (at, true)]), Err(TO_REMOVE));

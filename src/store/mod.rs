@@ -14,6 +14,7 @@ mod error;
 mod heads;
 mod identity;
 mod index;
+mod labels;
 mod rows;
 mod segment;
 mod snapshot;
@@ -29,8 +30,9 @@ pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value
 pub use error::StoreError;
 pub use heads::{Head, NO_BODY};
 pub use identity::Identity;
+pub use labels::{Label, Labels};
 pub use rows::{Counts, Dictionary, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
-pub use segment::Standing;
+pub use segment::{Standing, StoredEdge};
 pub use snapshot::{Facts, Snapshot};
 pub use spill::{Buckets, Packed};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
@@ -207,7 +209,8 @@ impl Store {
         if snapshot.meta().revision != revision {
             return Err(StoreError::Changed);
         }
-        Ok(Writer::new(transaction, snapshot.meta(), snapshot.dictionary().clone()))
+        let (names, labels) = (snapshot.dictionary().clone(), snapshot.labels().clone());
+        Ok(Writer::new(transaction, snapshot.meta(), names, labels))
     }
 
     /// Gives unused space back to the file system.
@@ -232,11 +235,12 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
         next_number: [0, 0],
         next_job: 0,
         names: 0,
+        labels: 0,
         edges: Default::default(),
     };
     let mut names = Dictionary::default();
     names.push("");
-    Writer::new(transaction, meta, names).commit()
+    Writer::new(transaction, meta, names, Labels::default()).commit()
 }
 
 /// Makes a rename or a new name in a folder durable.

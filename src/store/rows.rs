@@ -1,9 +1,8 @@
 //! The small rows: counters, scopes, names, jobs.
 
-use super::codec::{Cursor, put_bytes};
+use super::codec::{Cursor, put_bytes, put_varint};
 use crate::graph::{CLASS_SEPARATOR, Kind};
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -30,6 +29,8 @@ pub struct Meta {
     pub next_job: u32,
     /// How many names there are.
     pub names: u32,
+    /// How many labels of relationships there are.
+    pub labels: u32,
     /// The edges with the arrows, and those against them.
     pub edges: [EdgeCounts; 2],
 }
@@ -44,7 +45,8 @@ impl Meta {
         let mut out = Vec::with_capacity(64);
         out.extend_from_slice(&self.revision.to_le_bytes());
         out.extend_from_slice(&self.digest_seed.to_le_bytes());
-        for n in [self.next_number[0], self.next_number[1], self.next_job, self.names] {
+        let [entities, relationships] = self.next_number;
+        for n in [entities, relationships, self.next_job, self.names, self.labels] {
             out.extend_from_slice(&n.to_le_bytes());
         }
         for n in self.edges.iter().flat_map(|counts| [counts.base, counts.delta]) {
@@ -61,6 +63,7 @@ impl Meta {
             next_number: [c.u32()?, c.u32()?],
             next_job: c.u32()?,
             names: c.u32()?,
+            labels: c.u32()?,
             edges: [edge_counts(&mut c)?, edge_counts(&mut c)?],
         };
         c.0.is_empty().then_some(meta)
@@ -72,7 +75,7 @@ fn edge_counts(c: &mut Cursor<'_>) -> Option<EdgeCounts> {
 }
 
 /// Live and deleted objects of one kind in one scope.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Live objects.
     pub live: u64,
@@ -96,10 +99,29 @@ impl Counts {
             }
         }
     }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.live);
+        put_varint(out, self.deleted);
+        for map in [&self.types, &self.classes] {
+            put_varint(out, map.len() as u64);
+            for (&name, &count) in map {
+                put_varint(out, name.into());
+                put_varint(out, count);
+            }
+        }
+    }
+
+    fn decode(c: &mut Cursor<'_>) -> Option<Counts> {
+        let (live, deleted) = (c.varint()?, c.varint()?);
+        let mut map =
+            || (0..c.varint()?).map(|_| Some((c.varint32()?, c.varint()?))).collect::<Option<_>>();
+        Some(Counts { live, deleted, types: map()?, classes: map()? })
+    }
 }
 
 /// What the store keeps for each scope.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeRow {
     /// Raised by every commit that touches the scope.
     pub generation: u64,
@@ -121,6 +143,43 @@ impl ScopeRow {
     /// The counts of a kind.
     pub fn count(&self, kind: Kind) -> &Counts {
         &self.counts[kind as usize]
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        put_varint(&mut out, self.generation);
+        self.counts.iter().for_each(|counts| counts.encode(&mut out));
+        let [entities, relationships] = self.next_block;
+        for n in [entities.into(), relationships.into(), self.dead[0], self.dead[1]] {
+            put_varint(&mut out, n);
+        }
+        let (last_job, percent) = (self.last_job.map(u64::from), self.max_delete_percent);
+        for option in [last_job, percent.map(u64::from), self.min_deletes] {
+            put_varint(&mut out, option.is_some().into());
+            option.into_iter().for_each(|n| put_varint(&mut out, n));
+        }
+        out
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Option<ScopeRow> {
+        fn optional<T: TryFrom<u64>>(c: &mut Cursor<'_>) -> Option<Option<T>> {
+            match c.varint()? {
+                0 => Some(None),
+                1 => Some(Some(c.varint()?.try_into().ok()?)),
+                _ => None,
+            }
+        }
+        let mut c = Cursor(payload);
+        let row = ScopeRow {
+            generation: c.varint()?,
+            counts: [Counts::decode(&mut c)?, Counts::decode(&mut c)?],
+            next_block: [c.varint32()?, c.varint32()?],
+            dead: [c.varint()?, c.varint()?],
+            last_job: optional(&mut c)?,
+            max_delete_percent: optional(&mut c)?,
+            min_deletes: optional(&mut c)?,
+        };
+        c.0.is_empty().then_some(row)
     }
 }
 
@@ -218,4 +277,37 @@ impl Dictionary {
 /// The classes of a class set.
 pub fn split_classes(set: &str) -> Vec<String> {
     set.split(CLASS_SEPARATOR).filter(|c| !c.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counts() -> impl Strategy<Value = Counts> {
+        let map = || prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..4);
+        (any::<u64>(), any::<u64>(), map(), map())
+            .prop_map(|(live, deleted, types, classes)| Counts { live, deleted, types, classes })
+    }
+
+    proptest! {
+        #[test]
+        fn rows_of_scopes_come_back(
+            generation: u64,
+            counts in [counts(), counts()],
+            next_block: [u32; 2],
+            dead: [u64; 2],
+            last_job: Option<u32>,
+            max_delete_percent: Option<u32>,
+            min_deletes: Option<u64>,
+            cut: prop::sample::Index,
+        ) {
+            let row = ScopeRow {
+                generation, counts, next_block, dead, last_job, max_delete_percent, min_deletes,
+            };
+            let bytes = row.encode();
+            prop_assert_eq!(ScopeRow::decode(&bytes[..cut.index(bytes.len())]), None);
+            prop_assert_eq!(ScopeRow::decode(&bytes), Some(row));
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! Adjacency segments: the live edges of all scopes in one direction, in the order of the entities
-//! that they leave (or enter) and then of other end, verb and relationship.
+//! that they leave (or enter) and then of other end, label and relationship.
 //!
 //! Segments are tiles (see `tiles.rs`) of the space `direction u8`, bounded by where an edge stands:
-//! `entity u32 | other u32 | verb u32 | relationship u32`, big-endian.
+//! `entity u32 | other u32 | label u32 | relationship u32`, big-endian.
 //!
 //! ```text
-//!   contents  edges u32 | columns: entity, other, verb, relationship
+//!   contents  edges u32 | columns: entity, other, label, relationship
 //! ```
 //!
 //! The edges of an entity lie side by side, mostly in one segment; those of a hub fill many. What was
@@ -14,11 +14,21 @@
 use super::codec::Cursor;
 use super::column::{Column, put_column};
 use super::tiles::{ENTRIES_MAX, Entry};
-use crate::graph::Edge;
 use std::ops::Range;
 
+/// An edge as it is stored, seen from one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoredEdge {
+    /// Number of the entity at the other end.
+    pub other: u32,
+    /// Number of the label, see `labels.rs`.
+    pub label: u32,
+    /// Number of the relationship.
+    pub relationship: u32,
+}
+
 /// An edge where it stands: the number of the entity, and the edge as seen from there.
-pub type Standing = (u32, Edge);
+pub type Standing = (u32, StoredEdge);
 
 /// Where the edges of an entity begin and end: nothing of it is below or above.
 pub fn bounds(entity: u32) -> [[u8; 16]; 2] {
@@ -30,7 +40,7 @@ pub fn bounds(entity: u32) -> [[u8; 16]; 2] {
 
 #[inline]
 fn numbers((entity, edge): &Standing) -> [u32; 4] {
-    [*entity, edge.other, edge.verb, edge.relationship]
+    [*entity, edge.other, edge.label, edge.relationship]
 }
 
 impl Entry<16> for Standing {
@@ -103,15 +113,15 @@ impl<'a> Segment<'a> {
     /// The last edge, if there is any.
     pub fn last(&self) -> Option<Standing> {
         let at = self.len.checked_sub(1)?;
-        let [entity, other, verb, relationship] = self.columns.map(|c| c.get32(at));
-        Some((entity, Edge { other, verb, relationship }))
+        let [entity, other, label, relationship] = self.columns.map(|c| c.get32(at));
+        Some((entity, StoredEdge { other, label, relationship }))
     }
 
     /// The edges of the entities in `range`, in order.
     pub fn of(self, range: Range<u32>) -> impl Iterator<Item = Standing> + 'a {
         let edge = move |at| {
-            let [entity, other, verb, relationship] = self.columns.map(|c| c.get32(at));
-            (entity, Edge { other, verb, relationship })
+            let [entity, other, label, relationship] = self.columns.map(|c| c.get32(at));
+            (entity, StoredEdge { other, label, relationship })
         };
         (self.columns[0].first_from(self.len, range.start.into())..self.len)
             .map(edge)
@@ -123,18 +133,18 @@ impl<'a> Segment<'a> {
     pub fn for_each(
         &self,
         columns: &mut [Vec<u32>; 4],
-        mut visit: impl FnMut(u32, Edge),
+        mut visit: impl FnMut(u32, StoredEdge),
     ) -> Option<()> {
         for (column, values) in self.columns.iter().zip(&mut *columns) {
             column.unpack32(self.len, values);
         }
-        let [entities, others, verbs, relationships] = columns;
+        let [entities, others, labels, relationships] = columns;
         if !entities.is_sorted() {
             return None;
         }
-        let edges = others.iter().zip(verbs.iter()).zip(relationships.iter());
-        for (&entity, ((&other, &verb), &relationship)) in entities.iter().zip(edges) {
-            visit(entity, Edge { other, verb, relationship });
+        let edges = others.iter().zip(labels.iter()).zip(relationships.iter());
+        for (&entity, ((&other, &label), &relationship)) in entities.iter().zip(edges) {
+            visit(entity, StoredEdge { other, label, relationship });
         }
         Some(())
     }
@@ -152,7 +162,7 @@ mod tests {
         ) {
             let edges: Vec<Standing> = edges
                 .into_iter()
-                .map(|(at, other, verb, relationship)| (at, Edge { other, verb, relationship }))
+                .map(|(at, other, label, relationship)| (at, StoredEdge { other, label, relationship }))
                 .collect();
             let mut bytes = Vec::new();
             Standing::encode(&edges, &mut bytes);

@@ -9,8 +9,9 @@ use super::codec::{Cursor, SEAL, unseal};
 use super::edges::{self, Change};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
 use super::identity::{Identity, IdentityRow};
+use super::labels::{LABELS_CHUNK, Labels};
 use super::rows::{Dictionary, EdgeCounts, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
-use super::segment::Standing;
+use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles::{self, Tile};
 use crate::graph::{
@@ -160,6 +161,7 @@ const ASKED_MAX: u32 = 32;
 pub struct Snapshot {
     meta: Meta,
     names: Dictionary,
+    labels: Labels,
     identity: Table,
     heads: Table,
     bodies: Table,
@@ -263,9 +265,20 @@ impl Snapshot {
         if names.count() != meta.names {
             return Err(StoreError::corrupt("names", &[], "names were lost"));
         }
+        let table = open(tables::LABELS)?;
+        let mut labels = Labels::default();
+        for chunk in 0..meta.labels.div_ceil(LABELS_CHUNK) {
+            let key = tables::number_key(chunk);
+            get(&table, tables::LABELS, "labels", &key, |payload| labels.extend(payload))?
+                .ok_or_else(|| missing("labels", &key))?;
+        }
+        if labels.count() != meta.labels {
+            return Err(StoreError::corrupt("labels", &[], "labels were lost"));
+        }
         Ok(Snapshot {
             meta,
             names,
+            labels,
             identity: open(tables::IDENTITY)?,
             heads: open(tables::HEADS)?,
             bodies: open(tables::BODIES)?,
@@ -306,10 +319,15 @@ impl Snapshot {
         &self.names
     }
 
+    /// The labels of relationships.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
     /// The row of a scope, by name number.
     pub fn scope_row(&self, scope: u32) -> Result<Option<ScopeRow>, StoreError> {
         let key = tables::number_key(scope);
-        get(&self.scopes, tables::SCOPES, "scopes", &key, |p| serde_json::from_slice(p).ok())
+        get(&self.scopes, tables::SCOPES, "scopes", &key, ScopeRow::decode)
     }
 
     /// The row of a scope, by its name; that of a new scope where nothing is stored.
@@ -342,12 +360,12 @@ impl Snapshot {
         }
         let mut rows = Vec::new();
         for row in self.scopes.iter()? {
-            let (key, _) = row?;
-            let number = u32::from_be_bytes(
-                key.value().try_into().map_err(|_| missing("scopes", key.value()))?,
-            );
-            let scope = self.scope_row(number)?.ok_or_else(|| missing("scopes", key.value()))?;
-            rows.push((number, scope));
+            let (key, sealed) = row?;
+            let (key, damaged) = (key.value(), "contents make no sense");
+            let number = key.try_into().map(u32::from_be_bytes).ok();
+            let scope = ScopeRow::decode(unseal("scopes", key, sealed.value())?);
+            let row = number.zip(scope);
+            rows.push(row.ok_or_else(|| StoreError::corrupt("scopes", key, damaged))?);
         }
         Ok(self.scope_cache.get_or_init(|| rows))
     }
@@ -834,14 +852,6 @@ impl Snapshot {
         Ok(default_relationship_key(&from.key, self.names.text(head.class), &to.key))
     }
 
-    /// [`Snapshot::relationship_key`] for those who know the keys of its ends already.
-    pub fn relationship_key_between(&self, head: &Head, from: &str, to: &str) -> String {
-        match head.key.is_empty() {
-            true => default_relationship_key(from, self.names.text(head.class), to),
-            false => head.key.to_string(),
-        }
-    }
-
     /// What the job with this sequence number deleted.
     pub fn deletions(&self, sequence: u32, kind: Kind) -> Result<Vec<u32>, StoreError> {
         let key = tables::deletion_key(sequence, kind);
@@ -892,7 +902,7 @@ impl Snapshot {
     /// Reads the edges of one entity and no others.
     fn read_edges(&self, direction: Direction, entity: u32) -> Result<Vec<Edge>, StoreError> {
         let edges = self.read_range(direction, entity..entity + 1)?;
-        Ok(edges.into_iter().map(|(_, edge)| edge).collect())
+        Ok(edges.into_iter().map(|(_, edge)| shown(&self.labels, edge)).collect())
     }
 
     /// The edges of neighbouring entities, in order.
@@ -936,7 +946,8 @@ impl Snapshot {
             end += standing[end..].iter().take_while(|(at, _)| *at == entity).count();
             ends.push(end as u32);
         }
-        Ok(Neighbourhood { ends, edges: standing.into_iter().map(|(_, edge)| edge).collect() })
+        let edges = standing.into_iter().map(|(_, edge)| shown(&self.labels, edge)).collect();
+        Ok(Neighbourhood { ends, edges })
     }
 
     /// All live edges in one direction, entity by entity in ascending order.
@@ -947,7 +958,7 @@ impl Snapshot {
         direction: Direction,
         visit: impl FnMut(u32, Edge),
     ) -> Result<(), StoreError> {
-        read_adjacency(&self.adjacency, direction, &self.meta, visit)
+        read_adjacency(&self.adjacency, direction, &self.meta, &self.labels, visit)
     }
 
     /// Proves that there is no delta where the counters say so: whoever reads edges does not look.
@@ -979,14 +990,23 @@ fn owned(text: &str) -> Value<'static> {
     Value::Text(text.to_owned().into())
 }
 
+/// A stored edge as a walk sees it. A label that is not known has no verb, and `verify` reports it.
+#[inline]
+fn shown(labels: &Labels, edge: StoredEdge) -> Edge {
+    let StoredEdge { other, label, relationship } = edge;
+    Edge { other, verb: labels.get(label).map_or(0, |label| label.verb), relationship, label }
+}
+
 /// Reads all edges in one direction by one pass over the table.
 fn read_adjacency(
     table: &Table,
     direction: Direction,
     meta: &Meta,
-    visit: impl FnMut(u32, Edge),
+    labels: &Labels,
+    mut visit: impl FnMut(u32, Edge),
 ) -> Result<(), StoreError> {
     let counts = meta.edges[direction as usize];
+    let visit = |entity, edge| visit(entity, shown(labels, edge));
     edges::all(table, direction, counts, meta.bound(Kind::Entity), visit)
 }
 
@@ -1018,14 +1038,14 @@ impl Adjacency for Snapshot {
         out: impl FnMut(u32, Edge) + Send,
         into: impl FnMut(u32, Edge) + Send,
     ) -> Result<(), StoreError> {
-        let (table, meta) = (&self.adjacency, &self.meta);
+        let (table, meta, labels) = (&self.adjacency, &self.meta, &self.labels);
         if meta.bound(Kind::Entity) < THREADS_FROM {
-            read_adjacency(table, Direction::Out, meta, out)?;
-            return read_adjacency(table, Direction::In, meta, into);
+            read_adjacency(table, Direction::Out, meta, labels, out)?;
+            return read_adjacency(table, Direction::In, meta, labels, into);
         }
         std::thread::scope(|threads| {
-            let other = threads.spawn(|| read_adjacency(table, Direction::In, meta, into));
-            let with = read_adjacency(table, Direction::Out, meta, out);
+            let other = threads.spawn(|| read_adjacency(table, Direction::In, meta, labels, into));
+            let with = read_adjacency(table, Direction::Out, meta, labels, out);
             let against = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             with.and(against)
         })

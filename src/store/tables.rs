@@ -6,7 +6,8 @@
 //!   table       key                                   value (sealed, see codec.rs)
 //!   meta        "meta"                                counters and the digest secret
 //!   names       chunk u32                             256 names each: scopes, types, classes, properties
-//!   scopes      name number u32                       counts, generation, guard (JSON)
+//!   labels      chunk u32                             256 labels of relationships each, see labels.rs
+//!   scopes      name number u32                       counts, generation, guard
 //!   identity    kind u8 | scope u32 | lower bound u64 hashes, digests and numbers, see identity.rs
 //!   heads       kind u8 | chunk u32                   fixed facts by number, see heads.rs
 //!   bodies      kind u8 | scope u32 | block u32       properties, see body.rs
@@ -24,6 +25,7 @@ pub type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 pub const META: Definition = TableDefinition::new("meta");
 pub const NAMES: Definition = TableDefinition::new("names");
+pub const LABELS: Definition = TableDefinition::new("labels");
 pub const SCOPES: Definition = TableDefinition::new("scopes");
 pub const IDENTITY: Definition = TableDefinition::new("identity");
 pub const HEADS: Definition = TableDefinition::new("heads");
@@ -34,8 +36,8 @@ pub const DELETIONS: Definition = TableDefinition::new("deletions");
 pub const PINS: Definition = TableDefinition::new("pins");
 
 /// The names of all tables, in the order in which they are created and checked.
-pub const ALL: [Definition; 10] =
-    [META, NAMES, SCOPES, IDENTITY, HEADS, BODIES, ADJACENCY, JOBS, DELETIONS, PINS];
+pub const ALL: [Definition; 11] =
+    [META, NAMES, LABELS, SCOPES, IDENTITY, HEADS, BODIES, ADJACENCY, JOBS, DELETIONS, PINS];
 
 /// The only key of `meta`.
 pub const META_KEY: &[u8] = b"meta";

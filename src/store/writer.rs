@@ -8,24 +8,25 @@ use super::codec::{seal, unseal};
 use super::edges;
 use super::heads::{self, CHUNK, Head, HeadChunk};
 use super::identity::{self, Identity, IdentityRow};
+use super::labels::{LABELS_CHUNK, Labels};
 use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow};
-use super::segment::Standing;
+use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles;
-use crate::graph::{Direction, Edge, IdHash, Kind};
+use crate::graph::{Direction, IdHash, Kind};
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 use std::collections::BTreeMap;
 
-/// An edge that appears or disappears: from, to, verb, relationship.
+/// An edge that appears or disappears: from, to, label, relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EdgeEdit {
     /// Number of the entity where it starts.
     pub from: u32,
     /// Number of the entity where it ends.
     pub to: u32,
-    /// Name number of the verb.
-    pub verb: u32,
+    /// Number of the label.
+    pub label: u32,
     /// Number of the relationship.
     pub relationship: u32,
     /// True to add it, false to take it away.
@@ -39,7 +40,10 @@ pub struct Writer {
     pub meta: Meta,
     /// The dictionary as it will be after the commit.
     pub names: Dictionary,
+    /// The labels of relationships as they will be after the commit.
+    pub labels: Labels,
     stored_names: u32,
+    stored_labels: u32,
     scopes: BTreeMap<u32, ScopeRow>,
 }
 
@@ -56,9 +60,15 @@ fn put(
 }
 
 impl Writer {
-    pub(super) fn new(transaction: WriteTransaction, meta: Meta, names: Dictionary) -> Writer {
-        let stored_names = meta.names;
-        Writer { transaction, meta, names, stored_names, scopes: BTreeMap::new() }
+    pub(super) fn new(
+        transaction: WriteTransaction,
+        meta: Meta,
+        names: Dictionary,
+        labels: Labels,
+    ) -> Writer {
+        let (stored_names, stored_labels) = (meta.names, meta.labels);
+        let scopes = BTreeMap::new();
+        Writer { transaction, meta, names, labels, stored_names, stored_labels, scopes }
     }
 
     /// Gives out `count` consecutive numbers and returns the first.
@@ -83,8 +93,8 @@ impl Writer {
             let table = self.transaction.open_table(tables::SCOPES)?;
             let key = tables::number_key(scope);
             let row = match table.get(&key[..])? {
-                Some(guard) => serde_json::from_slice(unseal("scopes", &key, guard.value())?)
-                    .map_err(|e| StoreError::corrupt("scopes", &key, &e.to_string()))?,
+                Some(guard) => ScopeRow::decode(unseal("scopes", &key, guard.value())?)
+                    .ok_or_else(|| StoreError::corrupt("scopes", &key, "contents make no sense"))?,
                 None => ScopeRow::default(),
             };
             self.scopes.insert(scope, row);
@@ -130,7 +140,7 @@ impl Writer {
     /// stored there, and returns a head for each (`None` makes the row absent) and whatever else is
     /// to come back, which comes in order.
     pub fn rewrite_heads<E: Sync, M: Send>(
-        &mut self,
+        &self,
         kind: Kind,
         edits: &[E],
         number: impl Fn(&E) -> u32 + Sync,
@@ -188,7 +198,7 @@ impl Writer {
                     Direction::Out => (e.from, e.to),
                     Direction::In => (e.to, e.from),
                 };
-                ((at, Edge { other, verb: e.verb, relationship: e.relationship }), e.add)
+                ((at, StoredEdge { other, label: e.label, relationship: e.relationship }), e.add)
             };
             let mut ordered: Vec<(Standing, bool)> = edits.iter().map(standing).collect();
             ordered.par_sort_unstable();
@@ -306,12 +316,13 @@ impl Writer {
     pub fn commit(mut self) -> Result<(), StoreError> {
         self.meta.revision += 1;
         self.meta.names = self.names.count();
+        self.meta.labels = self.labels.count();
         self.put_names()?;
+        self.put_labels()?;
         {
             let mut table = self.transaction.open_table(tables::SCOPES)?;
             for (scope, row) in &self.scopes {
-                let payload = serde_json::to_vec(row).expect("BUG: a scope row is plain JSON");
-                put(&mut table, tables::SCOPES, &tables::number_key(*scope), payload)?;
+                put(&mut table, tables::SCOPES, &tables::number_key(*scope), row.encode())?;
             }
             let mut table = self.transaction.open_table(tables::META)?;
             put(&mut table, tables::META, tables::META_KEY, self.meta.encode())?;
@@ -331,6 +342,18 @@ impl Writer {
         for chunk in self.stored_names / NAMES_CHUNK..self.names.count().div_ceil(NAMES_CHUNK) {
             let key = tables::number_key(chunk);
             put(&mut table, tables::NAMES, &key, self.names.encode_chunk(chunk))?;
+        }
+        Ok(())
+    }
+
+    fn put_labels(&mut self) -> Result<(), StoreError> {
+        if self.labels.count() == self.stored_labels {
+            return Ok(());
+        }
+        let mut table = self.transaction.open_table(tables::LABELS)?;
+        for chunk in self.stored_labels / LABELS_CHUNK..self.labels.count().div_ceil(LABELS_CHUNK) {
+            let key = tables::number_key(chunk);
+            put(&mut table, tables::LABELS, &key, self.labels.encode_chunk(chunk))?;
         }
         Ok(())
     }
@@ -369,7 +392,7 @@ impl StoredHeads<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Adjacency;
+    use crate::graph::{Adjacency, Edge};
     use crate::store::{Snapshot, Store};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
@@ -396,7 +419,7 @@ mod tests {
     type Model = BTreeSet<(u32, u32, u32, u32)>;
 
     fn edit(add: bool) -> impl Fn(&(u32, u32, u32, u32)) -> EdgeEdit {
-        move |&(from, to, verb, relationship)| EdgeEdit { from, to, verb, relationship, add }
+        move |&(from, to, label, relationship)| EdgeEdit { from, to, label, relationship, add }
     }
 
     fn commit(store: &Store, revision: u64, edits: &[EdgeEdit]) {
@@ -408,8 +431,8 @@ mod tests {
     /// So many edges between 4,000 entities, numbered from `first` on.
     fn thin(random: &mut Random, count: u32, first: u32) -> Vec<(u32, u32, u32, u32)> {
         let mut edge = |i| {
-            let [from, to, verb] = [4000, 4000, 4].map(|n| random.below(n) as u32);
-            (from, to, verb, first + i)
+            let [from, to, label] = [4000, 4000, 4].map(|n| random.below(n) as u32);
+            (from, to, label, first + i)
         };
         (0..count).map(&mut edge).collect()
     }
@@ -419,6 +442,10 @@ mod tests {
         let writer = store.begin_write(revision).unwrap();
         let table = writer.transaction.open_table(tables::ADJACENCY).unwrap();
         table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
+    }
+
+    fn stored(edge: Edge) -> StoredEdge {
+        StoredEdge { other: edge.other, label: edge.label, relationship: edge.relationship }
     }
 
     fn counts(store: &Store) -> crate::store::EdgeCounts {
@@ -431,18 +458,22 @@ mod tests {
         for direction in [Direction::Out, Direction::In] {
             let mut expected: Vec<Standing> = model
                 .iter()
-                .map(|&(from, to, verb, relationship)| match direction {
-                    Direction::Out => (from, Edge { other: to, verb, relationship }),
-                    Direction::In => (to, Edge { other: from, verb, relationship }),
+                .map(|&(from, to, label, relationship)| match direction {
+                    Direction::Out => (from, StoredEdge { other: to, label, relationship }),
+                    Direction::In => (to, StoredEdge { other: from, label, relationship }),
                 })
                 .collect();
             expected.sort_unstable();
             let mut all = Vec::new();
-            snapshot.for_each_edge_of_all(direction, |at, edge| all.push((at, edge))).unwrap();
+            snapshot
+                .for_each_edge_of_all(direction, |at, edge| all.push((at, stored(edge))))
+                .unwrap();
             prop_assert_eq!(&all, &expected);
             for entity in (0..4000).step_by(97).chain([0, 1, 2, 3999]) {
                 let mut one = Vec::new();
-                snapshot.for_each_edge(entity, direction, |edge| one.push((entity, edge))).unwrap();
+                snapshot
+                    .for_each_edge(entity, direction, |edge| one.push((entity, stored(edge))))
+                    .unwrap();
                 let known = expected.iter().filter(|(at, _)| *at == entity).copied();
                 prop_assert_eq!(one, known.collect::<Vec<_>>());
             }
@@ -600,7 +631,7 @@ mod tests {
             let snapshot = store.snapshot().unwrap();
             let mut half = model.clone();
             others.iter().filter(|edit| edit.add).for_each(|e| {
-                half.remove(&(e.from, e.to, e.verb, e.relationship));
+                half.remove(&(e.from, e.to, e.label, e.relationship));
             });
             half.extend(come.iter().filter(|edge| edge.0 >= 2500));
             check_edges(&snapshot, &half).unwrap();
@@ -627,9 +658,9 @@ mod tests {
             let mut writer = store.begin_write(4).unwrap();
             for direction in [Direction::Out, Direction::In] {
                 let standing =
-                    |&(from, to, verb, relationship): &(u32, u32, u32, u32)| match direction {
-                        Direction::Out => (from, Edge { other: to, verb, relationship }),
-                        Direction::In => (to, Edge { other: from, verb, relationship }),
+                    |&(from, to, label, relationship): &(u32, u32, u32, u32)| match direction {
+                        Direction::Out => (from, StoredEdge { other: to, label, relationship }),
+                        Direction::In => (to, StoredEdge { other: from, label, relationship }),
                     };
                 let gone = gone.iter().map(|edge| (standing(edge), false));
                 let mut edits: Vec<_> =

@@ -11,11 +11,12 @@ use super::batch::Record;
 use super::change::{Action, Change, Place, Plan};
 use super::compare::{HELD, Parts};
 use super::job::Uploads;
-use crate::graph::{Direction, Edge, IdHash, Kind, Value};
+use crate::graph::{Direction, IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
-    Block, BodyPacker, Buckets, Cursor, Dictionary, EdgeEdit, Head, Identity, JobRow, NO_BODY,
-    Packed, ScopeRow, StoreError, StoredHeads, Writer, put_bytes, put_varint, take_value,
+    Block, BodyPacker, Buckets, Cursor, Dictionary, EdgeEdit, Head, Identity, JobRow, Label,
+    Labels, NO_BODY, Packed, ScopeRow, StoreError, StoredEdge, StoredHeads, Writer, put_bytes,
+    put_varint, take_value,
 };
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -215,23 +216,23 @@ impl Packed for Identified {
 }
 
 /// An edge as seen from one of its ends, and whether it is added, as one number: entity, other,
-/// verb, relationship and addition from the highest bits to the lowest, which is the order of edges
+/// label, relationship and addition from the highest bits to the lowest, which is the order of edges
 /// in a segment, removals before additions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turned(u128);
 
 impl Turned {
-    fn new(entity: u32, edge: Edge, add: bool) -> Turned {
-        let Edge { other, verb, relationship } = edge;
+    fn new(entity: u32, edge: StoredEdge, add: bool) -> Turned {
+        let StoredEdge { other, label, relationship } = edge;
         let last = u128::from(relationship) << 1 | u128::from(add);
         let first = u128::from(entity) << 96 | u128::from(other) << 64;
-        Turned(first | u128::from(verb) << 32 | last)
+        Turned(first | u128::from(label) << 32 | last)
     }
 
-    fn edit(self) -> ((u32, Edge), bool) {
-        let [entity, other, verb] = [96, 64, 32].map(|shift| (self.0 >> shift) as u32);
+    fn edit(self) -> ((u32, StoredEdge), bool) {
+        let [entity, other, label] = [96, 64, 32].map(|shift| (self.0 >> shift) as u32);
         let last = self.0 as u32;
-        ((entity, Edge { other, verb, relationship: last >> 1 }), last & 1 == 1)
+        ((entity, StoredEdge { other, label, relationship: last >> 1 }), last & 1 == 1)
     }
 }
 
@@ -246,11 +247,13 @@ impl Packed for Turned {
 }
 
 /// What is equal in all heads of an owner.
-struct Heads {
+struct Heads<'l> {
     kind: Kind,
     scope: u32,
     sequence: u32,
     now: i64,
+    /// Those of all relationships, before the change and after it.
+    labels: &'l Labels,
 }
 
 /// What the changes of one chunk of heads became, beside the heads.
@@ -260,7 +263,7 @@ struct Made {
     shifts: Shifts,
 }
 
-impl Heads {
+impl Heads<'_> {
     /// Makes the heads of changes in the order of numbers.
     fn make(
         &self,
@@ -282,7 +285,7 @@ impl Heads {
             let head = self.head(change, before.as_ref());
             made.shifts.count(change, before.as_ref(), &head);
             if self.kind == Kind::Relationship {
-                edge_edits(change, before.as_ref(), &head, &mut made.edges);
+                self.edge_edits(change, before.as_ref(), &head, &mut made.edges)?;
             }
             heads.push(Some(head));
         }
@@ -320,6 +323,33 @@ impl Heads {
                 Head { end: now, job: sequence, ..before.clone() }
             }
         }
+    }
+
+    /// The edges that a change of a relationship takes away and adds.
+    fn edge_edits(
+        &self,
+        change: &Settled,
+        before: Option<&Head>,
+        after: &Head,
+        edits: &mut Vec<EdgeEdit>,
+    ) -> Result<(), StoreError> {
+        let edit = |head: &Head, add| {
+            let (from, to, relationship) = (head.from, head.to, change.number);
+            match self.labels.number(Label::of(head)) {
+                Some(label) => Ok(EdgeEdit { from, to, label, relationship, add }),
+                None => Err(StoreError::corrupt("labels", &[], "the label of an edge is missing")),
+            }
+        };
+        let before = before.filter(|b| b.end == 0).map(|b| edit(b, false)).transpose()?;
+        let after = (after.end == 0).then(|| edit(after, true)).transpose()?;
+        if let (Some(b), Some(a)) = (&before, &after)
+            && (b.from, b.to, b.label) == (a.from, a.to, a.label)
+        {
+            return Ok(());
+        }
+        edits.extend(before);
+        edits.extend(after);
+        Ok(())
     }
 }
 
@@ -520,9 +550,12 @@ impl<'s> Storing<'s> {
     /// Stores heads, which ascend by owner and number, and puts down what else becomes of them.
     fn store(&mut self, kind: Kind, changes: &[Settled]) -> Result<(), SyncError> {
         for changes in changes.chunk_by(|a, b| a.owner == b.owner) {
-            let owner = &self.owners[changes[0].owner as usize];
-            let Owner { scope, sequence, .. } = *owner;
-            let heads = Heads { kind, scope, sequence, now: self.now };
+            let Owner { scope, sequence, .. } = self.owners[changes[0].owner as usize];
+            if kind == Kind::Relationship {
+                self.label_new(scope, changes);
+            }
+            let labels = &self.writer.labels;
+            let heads = Heads { kind, scope, sequence, now: self.now, labels };
             let make = |_, part: &[Settled], stored: &StoredHeads<'_>| heads.make(part, stored);
             let made = self.writer.rewrite_heads(kind, changes, |change| change.number, make)?;
             let shifts = self.shifts[changes[0].owner as usize].get_or_insert_default();
@@ -547,6 +580,22 @@ impl<'s> Storing<'s> {
         Ok(())
     }
 
+    /// Gives labels to relationships of a scope whose likes there were none of, in an order that the
+    /// same plan has each time.
+    fn label_new(&mut self, scope: u32, changes: &[Settled]) {
+        let labels = &self.writer.labels;
+        let new = |change: &Settled| {
+            let Facts { type_name, class: verb, .. } = change.facts?;
+            let label = Label { scope, type_name, verb, derived_key: change.key.is_empty() };
+            labels.number(label).is_none().then_some(label)
+        };
+        let mut new: Vec<Label> = changes.par_iter().filter_map(new).collect();
+        new.sort_unstable();
+        new.into_iter().for_each(|label| {
+            self.writer.labels.intern(label);
+        });
+    }
+
     /// Puts edges down, as seen from both of their ends.
     fn put_edges(&mut self, made: &[Made]) -> Result<(), StoreError> {
         let (entities, [out, into]) = (self.entities, &self.edges);
@@ -555,9 +604,9 @@ impl<'s> Storing<'s> {
             .map(|made| {
                 let [mut out, mut into] = [out.apart(), into.apart()];
                 for edit in made.iter().flat_map(|made| &made.edges) {
-                    let EdgeEdit { from, to, verb, relationship, add } = *edit;
+                    let EdgeEdit { from, to, label, relationship, add } = *edit;
                     let at = |entity| range_of(entity, EDGES, entities);
-                    let turned = |other| Edge { other, verb, relationship };
+                    let turned = |other| StoredEdge { other, label, relationship };
                     out.push(at(from), &Turned::new(from, turned(to), add))?;
                     into.push(at(to), &Turned::new(to, turned(from), add))?;
                 }
@@ -827,24 +876,4 @@ impl Shifts {
         counts.deleted = counts.deleted.saturating_add_signed(self.deleted);
         row.dead[kind as usize] += self.dead;
     }
-}
-
-/// The edges that a change of a relationship takes away and adds.
-fn edge_edits(change: &Settled, before: Option<&Head>, after: &Head, edits: &mut Vec<EdgeEdit>) {
-    let edit = |head: &Head, add| EdgeEdit {
-        from: head.from,
-        to: head.to,
-        verb: head.class,
-        relationship: change.number,
-        add,
-    };
-    let before = before.filter(|b| b.end == 0).map(|b| edit(b, false));
-    let after = (after.end == 0).then(|| edit(after, true));
-    if let (Some(b), Some(a)) = (&before, &after)
-        && (b.from, b.to, b.verb) == (a.from, a.to, a.verb)
-    {
-        return;
-    }
-    edits.extend(before);
-    edits.extend(after);
 }

@@ -4,7 +4,10 @@
 use super::{
     BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, Mode, SyncError, Uploads, apply, plan,
 };
-use crate::graph::{Adjacency, Direction, GraphRead, IdHash, Kind, Place, Value};
+use crate::graph::{
+    Adjacency, Direction, Edge, GraphRead, IdHash, Kind, Names, Place, Relationship, Value,
+    default_relationship_key,
+};
 use crate::store::{Snapshot, Store};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -126,8 +129,10 @@ fn link((scope, key): &(usize, usize), ends: &[(usize, usize); 2], value: i64) -
     let scope = SCOPES[*scope];
     let [(from_scope, from), (to_scope, to)] = ends;
     let [from_scope, to_scope] = [SCOPES[*from_scope], SCOPES[*to_scope]];
+    // Type and verb go with the value, so an update may change either.
+    let (type_name, verb) = (value % 2, ["HAS", "HAS", "OWNS"][value as usize]);
     format!(
-        r#"{{"_key":"l{key}","_scope":"{scope}","_type":"u","_class":"HAS","_fromEntityKey":"k{from}","_fromEntityScope":"{from_scope}","_toEntityKey":"k{to}","_toEntityScope":"{to_scope}","v":{value}}}"#
+        r#"{{"_key":"l{key}","_scope":"{scope}","_type":"u{type_name}","_class":"{verb}","_fromEntityKey":"k{from}","_fromEntityScope":"{from_scope}","_toEntityKey":"k{to}","_toEntityScope":"{to_scope}","v":{value}}}"#
     )
 }
 
@@ -164,6 +169,7 @@ impl World {
                 .for_each_edge(at, Direction::Out, |edge| {
                     let one =
                         snapshot.relationship(edge.relationship).expect("read").expect("there");
+                    check_label(snapshot, edge, &one);
                     let ends = [one.from, one.to].map(|end| (scope(&end.scope), number(&end.key)));
                     let key = (scope(&one.scope), number(&one.key));
                     world.links.insert(key, (ends, value(&one.properties)));
@@ -172,6 +178,16 @@ impl World {
         }
         world
     }
+}
+
+/// What an edge says of its relationship by itself is so.
+fn check_label(snapshot: &Snapshot, edge: Edge, one: &Relationship) {
+    let label = snapshot.labels().get(edge.label).expect("known");
+    let told = [label.scope, label.type_name, label.verb].map(|name| snapshot.name(name));
+    assert_eq!(told, [&one.scope, &one.type_name, &one.class].map(String::as_str));
+    assert_eq!(snapshot.name(edge.verb), one.class);
+    let key = default_relationship_key(&one.from.key, &one.class, &one.to.key);
+    assert_eq!(label.derived_key, one.key == key);
 }
 
 fn world() -> impl Strategy<Value = World> {
@@ -214,6 +230,39 @@ impl Bench {
             writer.commit().expect("committed");
         }
     }
+}
+
+#[test]
+fn an_edge_gets_another_label_with_what_it_says() {
+    let bench = bench();
+    let ends = [A, B].map(|line| line.replacen('{', r#"{"_scope":"a","#, 1));
+    let link = |type_name: &str, verb: &str, value: u32| {
+        format!(
+            r#"{{"_key":"a|has|b","_scope":"a","_type":"{type_name}","_class":"{verb}","_fromEntityKey":"a","_toEntityKey":"b","v":{value}}}"#
+        )
+    };
+    // The key is made from the ends with one verb only; the last upload changes a value alone.
+    let steps =
+        [("t", "HAS", 1), ("u", "HAS", 1), ("u", "OWNS", 1), ("t", "HAS", 1), ("t", "HAS", 2)];
+    let mut labels = Vec::new();
+    for (type_name, verb, value) in steps {
+        let mut lines = ends.to_vec();
+        lines.push(link(type_name, verb, value));
+        bench.upload(Mode::Diff, lines, 9, 0);
+        let snapshot = bench.store.snapshot().expect("read");
+        assert_eq!(snapshot.verify(), Vec::<String>::new());
+        for direction in [Direction::Out, Direction::In] {
+            let mut edges = Vec::new();
+            snapshot.for_each_edge_of_all(direction, |_, edge| edges.push(edge)).expect("read");
+            let [edge] = edges[..] else { panic!("{edges:?}") };
+            let one = snapshot.relationship(edge.relationship).expect("read").expect("there");
+            assert_eq!((&one.type_name[..], &one.class[..]), (type_name, verb));
+            check_label(&snapshot, edge, &one);
+            labels.push(edge.label);
+        }
+    }
+    assert_eq!(labels, [0, 0, 1, 1, 2, 2, 0, 0, 0, 0]);
+    assert_eq!(bench.store.snapshot().expect("read").labels().count(), 3);
 }
 
 proptest! {

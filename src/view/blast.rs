@@ -22,6 +22,8 @@ pub struct Reached {
     pub relationship: u32,
     /// Name number of its verb.
     pub verb: u32,
+    /// Number of its label, where the graph has labels: see [`Edge::label`].
+    pub label: u32,
     /// [`Direction::Out`] if the relationship points from `from` to `entity`.
     pub direction: Direction,
 }
@@ -34,6 +36,7 @@ impl Reached {
             to: self.entity,
             relationship: self.relationship,
             verb: self.verb,
+            label: self.label,
             direction: self.direction,
         }
     }
@@ -194,9 +197,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     #[inline]
     fn meet(&mut self, from: u32, distance: u32, edge: Edge, direction: Direction) {
-        let Edge { other: entity, relationship, verb } = edge;
+        let Edge { other: entity, relationship, verb, label } = edge;
         if mark(self.words, entity) {
-            self.reached.push(Reached { entity, distance, from, relationship, verb, direction });
+            let how = Reached { entity, distance, from, relationship, verb, label, direction };
+            self.reached.push(how);
         }
     }
 }
@@ -457,8 +461,8 @@ impl<'a> Reach<'a> {
             let (half, at) = (view.half(direction), (at & !AGAINST) as usize);
             while left.next_if(|&from| !half.range(from).contains(&at)).is_some() {}
             let from = *left.peek()?;
-            let Edge { relationship, verb, .. } = view.edge_at(half, at);
-            Some(Reached { entity, distance, from, relationship, verb, direction })
+            let Edge { relationship, verb, label, .. } = view.edge_at(half, at);
+            Some(Reached { entity, distance, from, relationship, verb, label, direction })
         })
     }
 }

@@ -363,6 +363,7 @@ impl GraphView {
             other: half.others[at],
             verb: self.verbs[half.verbs[at] as usize],
             relationship: half.relationships[at],
+            label: Edge::UNLABELLED,
         }
     }
 }
@@ -385,7 +386,8 @@ impl Adjacency for GraphView {
         let range = half.range(entity);
         let ends = half.others[range.clone()].iter().zip(&half.verbs[range.clone()]);
         for ((&other, &verb), &relationship) in ends.zip(&half.relationships[range]) {
-            visit(Edge { other, verb: self.verbs[verb as usize], relationship });
+            let (verb, label) = (self.verbs[verb as usize], Edge::UNLABELLED);
+            visit(Edge { other, verb, relationship, label });
         }
         Ok(())
     }

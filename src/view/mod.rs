@@ -68,6 +68,8 @@ pub struct Step {
     pub relationship: u32,
     /// Name number of its verb.
     pub verb: u32,
+    /// Number of its label, where the graph has labels: see [`Edge::label`].
+    pub label: u32,
     /// [`Direction::Out`] if the relationship points from `from` to `to`, [`Direction::In`] if the
     /// step goes against its arrow.
     pub direction: Direction,
@@ -76,7 +78,8 @@ pub struct Step {
 impl Step {
     /// The step that leaves `from` along `edge`, which was found looking in `direction`.
     fn leaving(from: u32, edge: Edge, direction: Direction) -> Step {
-        Step { from, to: edge.other, relationship: edge.relationship, verb: edge.verb, direction }
+        let Edge { other: to, verb, relationship, label } = edge;
+        Step { from, to, relationship, verb, label, direction }
     }
 }
 

@@ -148,6 +148,7 @@ fn arriving(entity: u32, edge: Edge) -> Step {
         to: entity,
         relationship: edge.relationship,
         verb: edge.verb,
+        label: edge.label,
         direction: Direction::Out,
     }
 }

@@ -133,7 +133,8 @@ impl Adjacency for Graph {
                 Direction::In => (link.to.number, link.from.number),
             };
             if this == entity {
-                visit(Edge { other, verb: self.numbers[&link.class], relationship: link.number });
+                let (verb, label) = (self.numbers[&link.class], Edge::UNLABELLED);
+                visit(Edge { other, verb, relationship: link.number, label });
             }
         }
         Ok(())
