@@ -89,12 +89,11 @@ impl ObjectId {
     /// The hashed name is the kind as one byte (`e` or `r`), the scope, a NUL and the key; neither
     /// scope nor key can hold a NUL, so different objects have different names.
     pub fn new(kind: Kind, scope: &str, key: &str) -> ObjectId {
-        let letter: &[u8] = match kind {
-            Kind::Entity => b"e",
-            Kind::Relationship => b"r",
+        let letter = match kind {
+            Kind::Entity => b'e',
+            Kind::Relationship => b'r',
         };
-        let bytes =
-            sha1_start(&[NAMESPACE.as_bytes(), letter, scope.as_bytes(), &[0], key.as_bytes()]);
+        let bytes = sha1_start(letter, scope.as_bytes(), key.as_bytes());
         ObjectId(uuid::Builder::from_sha1_bytes(bytes).into_uuid().into_bytes())
     }
 
@@ -110,23 +109,25 @@ impl ObjectId {
     }
 }
 
-/// The first 16 bytes of the SHA-1 of `parts`, one after the other.
-fn sha1_start(parts: &[&[u8]]) -> [u8; 16] {
+/// The first 16 bytes of the SHA-1 of namespace, letter, scope, NUL and key.
+fn sha1_start(letter: u8, scope: &[u8], key: &[u8]) -> [u8; 16] {
     const START: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-    let len: usize = parts.iter().map(|part| part.len()).sum();
+    const FIRST: usize = 17;
+    let (scope_end, len) = (FIRST + scope.len(), FIRST + scope.len() + 1 + key.len());
+    let mut first = [letter; FIRST];
+    first[..16].copy_from_slice(NAMESPACE.as_bytes());
     let mut out = [0; 16];
     // Names are short and there are millions of them: two blocks need no hasher that buffers.
     let mut buffer = [0; 128];
     if len + 9 > buffer.len() {
+        let parts = [&first, scope, &[0], key];
         let hasher = parts.iter().fold(Sha1::new(), |hasher, part| hasher.chain_update(part));
         out.copy_from_slice(&hasher.finalize()[..16]);
         return out;
     }
-    let mut at = 0;
-    for part in parts {
-        buffer[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
+    buffer[..FIRST].copy_from_slice(&first);
+    buffer[FIRST..scope_end].copy_from_slice(scope);
+    buffer[scope_end + 1..len].copy_from_slice(key);
     buffer[len] = 0x80;
     let used = if len + 9 <= 64 { 64 } else { 128 };
     buffer[used - 8..used].copy_from_slice(&(8 * len as u64).to_be_bytes());

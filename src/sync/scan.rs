@@ -42,6 +42,22 @@ impl Member {
 pub struct Shape {
     names: Vec<Box<str>>,
     order: Vec<u16>,
+    frame: Frame,
+}
+
+/// What stands around the values of an object: in the next one it is the same, mostly, so it is
+/// compared and not read.
+struct Frame {
+    /// What stands before each value, its name included.
+    before: Vec<Before>,
+    /// What stands behind the last one.
+    end: Box<[u8]>,
+}
+
+struct Before {
+    text: Box<[u8]>,
+    /// Where the name stands in it.
+    name: (u32, u32),
 }
 
 /// Reads objects one after the other and remembers their shapes.
@@ -63,7 +79,7 @@ impl Scanner {
         }
         self.written.clear();
         if let Some(shape) = self.shapes.get(self.last)
-            && scan_as(text, shape, &mut self.written).is_some()
+            && scan_framed(text, &shape.frame, &mut self.written).is_some()
         {
             return true;
         }
@@ -98,7 +114,11 @@ impl Scanner {
             shape.names.len() == written.len()
                 && shape.names.iter().zip(written).all(|(known, m)| **known == *m.name(text))
         };
-        if self.shapes.get(self.last).is_some_and(fits) {
+        if let Some(shape) = self.shapes.get_mut(self.last)
+            && fits(shape)
+        {
+            // The names are known and what stands between them is not.
+            shape.frame = Frame::of(text, written);
             return true;
         }
         let mut hasher = FxHasher::default();
@@ -123,6 +143,20 @@ impl Scanner {
     }
 }
 
+impl Frame {
+    /// The frame of an object whose members were found.
+    fn of(text: &str, written: &[Member]) -> Frame {
+        let mut at = 0;
+        let before = written.iter().map(|member| {
+            let start = std::mem::replace(&mut at, member.value.1);
+            let text = text[start as usize..member.value.0 as usize].as_bytes().into();
+            Before { text, name: (member.name.0 - start, member.name.1 - start) }
+        });
+        let before = before.collect();
+        Frame { before, end: text[at as usize..].as_bytes().into() }
+    }
+}
+
 impl Shape {
     fn of(text: &str, written: &[Member]) -> Option<Shape> {
         let name = |at: u16| written[usize::from(at)].name(text);
@@ -132,7 +166,7 @@ impl Shape {
             return None;
         }
         let names = written.iter().map(|member| Box::from(member.name(text))).collect();
-        Some(Shape { names, order })
+        Some(Shape { names, order, frame: Frame::of(text, written) })
     }
 
     /// The names in ascending order, each with its position among the members as written.
@@ -168,28 +202,34 @@ fn scan(text: &str, members: &mut Vec<Member>) -> Option<()> {
     }
 }
 
-/// The same for a text that probably has the names of the one before: these are compared, not looked
-/// for. `None` if it has others, too.
-fn scan_as(text: &str, shape: &Shape, members: &mut Vec<Member>) -> Option<()> {
+/// The same for a text that probably has the frame of the one before. `None` if it has another, too.
+fn scan_framed(text: &str, frame: &Frame, members: &mut Vec<Member>) -> Option<()> {
     let bytes = text.as_bytes();
-    let mut at = skip_space(bytes, 0);
-    at = skip_space(bytes, expect(bytes, at, b'{')?);
-    for (known, left) in shape.names.iter().zip((0..shape.names.len()).rev()) {
-        at = expect(bytes, at, b'"')?;
-        let name = (at as u32, (at + known.len()) as u32);
-        at = bytes.get(at..)?.strip_prefix(known.as_bytes()).map(|_| at + known.len())?;
-        at = skip_space(bytes, expect(bytes, at, b'"')?);
-        at = skip_space(bytes, expect(bytes, at, b':')?);
+    let mut at = 0;
+    for before in &frame.before {
+        if !begins(&bytes[at..], &before.text) {
+            return None;
+        }
+        let name = (at as u32 + before.name.0, at as u32 + before.name.1);
+        at += before.text.len();
         let (end, plain) = value_end(text, at)?;
         members.push(Member { name, value: (at as u32, end as u32), plain });
-        at = skip_space(bytes, end);
-        match (bytes.get(at)?, left) {
-            (b',', 1..) => at = skip_space(bytes, at + 1),
-            (b'}', 0) => return (skip_space(bytes, at + 1) == bytes.len()).then_some(()),
-            _ => return None,
-        }
+        at = end;
     }
-    None
+    (bytes[at..] == *frame.end).then_some(())
+}
+
+/// Whether `bytes` begin with `known`, which is short: a call would take longer.
+#[inline]
+fn begins(bytes: &[u8], known: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..known.len()) else { return false };
+    match (bytes.last_chunk::<8>(), known.last_chunk::<8>()) {
+        (Some(last), Some(known_last)) => {
+            let mut eights = bytes.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
+            last == known_last && eights.all(|(a, b)| a == b)
+        }
+        _ => bytes.iter().zip(known).all(|(a, b)| a == b),
+    }
 }
 
 fn expect(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
