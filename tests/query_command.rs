@@ -200,3 +200,65 @@ fn sets_of_verbs_are_kept_with_the_questions() {
     world.run(&["query", "FIND User THAT #Holding Device", "--strict"]).refused(2, "is not J1QL");
     world.run(&["query", "FIND User THAT #Held Device"]).refused(2, "sets are Containing, Holding");
 }
+
+/// All that stands under `relationship` anywhere in an answer.
+fn relationships(json: &serde_json::Value, found: &mut Vec<serde_json::Value>) {
+    match json {
+        serde_json::Value::Object(members) => members.iter().for_each(|(name, value)| {
+            if name == "relationship" {
+                found.push(value.clone());
+            }
+            relationships(value, found);
+        }),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| relationships(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_relationship_has_one_name_whatever_the_question() {
+    let world = office();
+    // Keys that are made from the ends and others, of two types, with and against the walk.
+    let link = |key: &str, kind: &str, verb: &str, from: &str, to: &str| {
+        format!(
+            "{{\"_key\":\"{key}\",\"_type\":\"{kind}\",\"_class\":\"{verb}\",\"_fromEntityKey\":\"{from}\",\"_fromEntityScope\":\"office\",\"_toEntityKey\":\"{to}\",\"_toEntityScope\":\"office\"}}\n"
+        )
+    };
+    let rows = [
+        link("alice|manages|bob", "manages", "MANAGES", "alice", "bob"),
+        link("mac|trusts|bob", "trusts", "TRUSTS", "mac", "bob"),
+        link("x", "trusts", "TRUSTS", "bob", "mac"),
+    ];
+    world.sync("bridges", "cross-scope", &rows.concat()).ok();
+    let mut known = Vec::new();
+    for entity in ["alice", "bob", "mac"] {
+        relationships(&world.run(&["get", entity, "-o", "json"]).ok().json(), &mut known);
+    }
+    let count = |known: &[serde_json::Value], question: &[&str]| {
+        let mut named = Vec::new();
+        let mut arguments = question.to_vec();
+        arguments.extend(["-o", "json"]);
+        relationships(&world.run(&arguments).ok().json(), &mut named);
+        for relationship in &named {
+            assert!(known.contains(relationship), "{relationship} is not among {known:#?}");
+        }
+        named.len()
+    };
+    for _ in 0..2 {
+        assert_eq!(count(&known, &["blast-radius", "alice", "--direction", "both"]), 2);
+        assert_eq!(
+            count(&known, &["blast-radius", "bob", "--direction", "in", "--verb", "TRUSTS"]),
+            1
+        );
+        assert_eq!(count(&known, &["blast-radius", "bob", "--direction", "out"]), 1);
+        assert_eq!(count(&known, &["path", "bob", "mac", "--direction", "in"]), 1);
+        assert_eq!(count(&known, &["owners", "mac"]), 1);
+        // The type alone is another now.
+        known.clear();
+        let other = rows.concat().replace("\"_type\":\"trusts\"", "\"_type\":\"relies\"");
+        world.sync("bridges", "cross-scope", &other).ok();
+        for entity in ["alice", "bob", "mac"] {
+            relationships(&world.run(&["get", entity, "-o", "json"]).ok().json(), &mut known);
+        }
+    }
+}

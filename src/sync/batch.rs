@@ -85,8 +85,8 @@ pub(super) fn put_entity_head(records: &mut Vec<u8>, key: &str, type_name: u32, 
     put_varint(records, class.into());
 }
 
-/// Names that are kept near.
-const RECENT: usize = 128;
+/// Names that are kept near; a power of two.
+const RECENT: usize = 256;
 
 type Wrong = String;
 
@@ -203,9 +203,10 @@ impl<'r> BatchBuilder<'r> {
     /// may not stand there.
     pub(super) fn checked(&mut self, position: usize, kind: NameKind, name: &str) -> Option<u32> {
         let bytes = name.as_bytes();
-        let (last, middle) = (bytes.last()?, bytes[bytes.len() / 2]);
-        let hash = position * 17 + bytes.len() * 7 + usize::from(*last) + usize::from(middle) * 3;
-        let slot = hash % RECENT;
+        let some =
+            [*bytes.first()?, *bytes.last()?, bytes[bytes.len() / 2], bytes[bytes.len() / 3]];
+        let mixed = u32::from_le_bytes(some) ^ ((position * 64 + bytes.len()) as u32) << 5;
+        let slot = mixed.wrapping_mul(0x9E37_79B1) as usize >> (u32::BITS - RECENT.ilog2());
         // The empty text is at 0, and no name.
         let (of, number) = self.recent[slot];
         if number != 0 && of == position && self.batch.names[number as usize] == name {
