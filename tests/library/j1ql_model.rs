@@ -1,9 +1,7 @@
 //! The planner against the plainest evaluator there can be: every binding of every position, by
 //! nested loops over all relationships, on random graphs and random queries.
 
-mod graph_of_parts;
-
-use graph_of_parts::Graph;
+use crate::graph_of_parts::Graph;
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;

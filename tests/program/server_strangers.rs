@@ -1,9 +1,7 @@
 //! What strangers may send: bodies that are broken, huge or lying, requests that are none, tokens
 //! that are not theirs. Whatever it is, the answer says what is wrong, and the server goes on.
 
-mod http;
-
-use http::{JOBS, Server, gzip, tombolo};
+use crate::http::{JOBS, Server, gzip, tombolo};
 use serde_json::{Value as Json, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;

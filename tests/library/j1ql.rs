@@ -1,8 +1,6 @@
 //! What J1QL means, fact by fact, on graphs small enough to see the answer.
 
-mod graph_of_parts;
-
-use graph_of_parts::{Graph, value};
+use crate::graph_of_parts::{Graph, value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use tombolo::lang::Source;

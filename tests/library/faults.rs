@@ -4,9 +4,7 @@
 //! The randomness of each test comes from one printed seed; `TEST_SEED` replays it,
 //! `TOMBOLO_POWER_CUTS` and `TOMBOLO_BIT_FLIPS` set the amounts.
 
-mod common;
-
-use common::{adjacency, dump, sync};
+use crate::common::{adjacency, dump, sync};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,6 @@
 //! Jobs through the command line: the guard, held plans, undo, modes, retries, kill -9.
 
-mod cli;
-
-use cli::{World, entities, entity};
+use crate::cli::{World, entities, entity};
 use std::time::Duration;
 use tombolo::store::Store;
 

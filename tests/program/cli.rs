@@ -1,7 +1,5 @@
 //! What the tests through the binary share: a folder with a database, and a way to run commands.
 
-#![allow(dead_code)] // each test binary uses its part
-
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

@@ -1,8 +1,6 @@
 //! Uploads whose lines the scope knows: passed over, and yet as if each had been read.
 
-mod common;
-
-use common::{dump, request, sync, sync_again, sync_again_with};
+use crate::common::{dump, request, sync, sync_again, sync_again_with};
 use std::fmt::Write;
 use tombolo::Database;
 use tombolo::db::SyncRequest;

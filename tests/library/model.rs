@@ -2,9 +2,7 @@
 //!
 //! `TOMBOLO_CASES` sets how many sequences are run; a failure prints its seed and shrinks.
 
-mod common;
-
-use common::{adjacency, dump, input, sync, sync_again};
+use crate::common::{adjacency, dump, input, sync, sync_again};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tombolo::db::{FinalizeRequest, JobRequest};

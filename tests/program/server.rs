@@ -1,9 +1,7 @@
 //! `tombolo serve` from the outside: what collectors, query clients and people send, and what
 //! strangers might.
 
-mod http;
-
-use http::{JOBS, Server, gzip, tombolo};
+use crate::http::{JOBS, Server, gzip, tombolo};
 use serde_json::{Value as Json, json};
 
 fn user(key: &str) -> Json {

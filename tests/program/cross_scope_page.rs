@@ -1,8 +1,6 @@
 //! Every sentence of the original CROSS_SCOPE page, through the command line.
 
-mod cli;
-
-use cli::{World, entity};
+use crate::cli::{Said, World, entity};
 use serde_json::json;
 
 /// The upload of the page's first example, as printed there.
@@ -26,7 +24,7 @@ fn islands() -> World {
     world
 }
 
-fn cross(world: &World, document: &str) -> cli::Said {
+fn cross(world: &World, document: &str) -> Said {
     world.write("upload.json", document);
     let mode = ["--mode", "CROSS_SCOPE", "--source", "api"];
     let mut arguments = vec!["sync", "--scope", SCOPE, "-o", "json"];

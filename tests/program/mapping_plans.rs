@@ -1,9 +1,7 @@
 //! `plan` and `apply` through the binary: guards, saved plans, several mappings, provenance,
 //! impact, and what each prints.
 
-mod cli;
-
-use cli::{Said, World};
+use crate::cli::{Said, World, entity};
 use serde_json::Value;
 
 const MAPPING: &str = r#"scope = "owners"
@@ -166,7 +164,7 @@ fn a_saved_plan_is_applied_exactly_or_not_at_all() {
     world.write("mappings/data/owners.csv", rows(39));
     world.run(&["plan", "--out", "plan.tbl"]).ok();
     let before = world.dump();
-    world.sync("other", "diff", &cli::entity("x")).ok();
+    world.sync("other", "diff", &entity("x")).ok();
     let said = world.run(&["apply", "plan.tbl"]).refused(4, "plan made at");
     assert!(said.err.contains("run `tombolo plan` again"), "{said:?}");
     assert_eq!(relationships(&world), 40);
@@ -387,7 +385,7 @@ fn new_and_init_write_files_that_are_sound() {
     world.run(&["check"]).ok();
     world.run(&[&flags[..], &["from.a = to.b"]].concat()).refused(2, "exists already");
     let printed = world.run(&["schema"]).ok().out;
-    let shipped = include_str!("../docs/mapping.schema.json");
+    let shipped = include_str!("../../docs/mapping.schema.json");
     assert_eq!(printed, shipped);
 }
 

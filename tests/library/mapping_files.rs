@@ -1,9 +1,7 @@
 //! Mapping files of any kind, also broken ones: no panic, every row in exactly one bucket, and the
 //! edges that a plain search over all pairs finds.
 
-mod graph_in_memory;
-
-use graph_in_memory::Memory;
+use crate::graph_in_memory::Memory;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::time::SystemTime;

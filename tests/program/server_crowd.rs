@@ -1,9 +1,7 @@
 //! Many callers at once: concurrent jobs, repeated calls, kills under load, slow finalizes, full
 //! disks. Each has a short version; longer ones run by environment variables.
 
-mod http;
-
-use http::{JOBS, Server, tombolo};
+use crate::http::{JOBS, Server, tombolo};
 use serde_json::{Value as Json, json};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

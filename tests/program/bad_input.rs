@@ -1,8 +1,6 @@
 //! Bad input, through the command line: a clear error with its place, exit code 2, no change.
 
-mod cli;
-
-use cli::{World, entities, entity};
+use crate::cli::{World, entities, entity};
 
 /// Uploads `text` over a small scope; it must be refused with `words` and change nothing.
 fn check(text: impl AsRef<[u8]>, words: &[&str]) {

@@ -1,7 +1,5 @@
 //! What the tests of the library share: uploads from text, and the graph as sorted lines.
 
-#![allow(dead_code)] // each test binary uses its part
-
 use std::io::Cursor;
 use tombolo::db::SyncRequest;
 use tombolo::graph::{Direction, GraphRead, Kind};

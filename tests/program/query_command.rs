@@ -1,8 +1,6 @@
 //! `query` through the binary: where the text comes from, what is printed, and exit codes.
 
-mod cli;
-
-use cli::World;
+use crate::cli::World;
 
 fn office() -> World {
     let world = World::new();

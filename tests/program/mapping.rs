@@ -1,8 +1,6 @@
 //! Mapping files through the command line: the five-line file, plan and apply, faults with spans.
 
-mod cli;
-
-use cli::World;
+use crate::cli::World;
 
 const MINIMAL: &str = r#"scope        = "okta-jamf-ownership"
 rows         = { file = "data/inventory.csv" }

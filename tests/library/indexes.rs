@@ -1,9 +1,7 @@
 //! Derived indexes may only make a lookup faster: after any jobs, whatever lies in their folder,
 //! queries answer as a look at every entity does.
 
-mod common;
-
-use common::sync;
+use crate::common::sync;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write;

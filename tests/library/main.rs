@@ -1,0 +1,19 @@
+//! Tests of the library from outside, linked once: they call it and start no other program. Tests
+//! that start `tombolo` are in `tests/program`, so that time limits of a server are not met by the
+//! load of random jobs; `tests/diagnostics.rs` changes its current directory and is alone.
+
+mod common;
+#[path = "../graph_in_memory/mod.rs"]
+mod graph_in_memory;
+#[path = "../graph_of_parts/mod.rs"]
+mod graph_of_parts;
+
+mod demo_data;
+mod faults;
+mod indexes;
+mod j1ql;
+mod j1ql_model;
+mod known_lines;
+mod mapping_files;
+mod model;
+mod tidy;

@@ -1,0 +1,17 @@
+//! Tests of the program `tombolo`, linked once: each starts it in a folder of its own and looks at
+//! what it prints, answers and leaves behind. Tests of what the library does by itself are in
+//! `tests/library`; those that need clients from registries in `tests/real_clients.rs`.
+
+mod cli;
+#[path = "../http/mod.rs"]
+mod http;
+
+mod bad_input;
+mod cross_scope_page;
+mod jobs;
+mod mapping;
+mod mapping_plans;
+mod query_command;
+mod server;
+mod server_crowd;
+mod server_strangers;
