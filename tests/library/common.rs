@@ -7,6 +7,12 @@ use tombolo::store::Snapshot;
 use tombolo::sync::{Format, Input, JobReport, Mode};
 use tombolo::{Database, Error};
 
+/// A folder for tests that make thousands of small databases: on a disk in memory, where the system
+/// has one, since nearly all of their time would go into waiting for real disks.
+pub fn fleeting() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
+}
+
 pub fn input(text: &str) -> Input<'_> {
     let reader = Box::new(Cursor::new(text.as_bytes()));
     Input { name: "upload".into(), format: Format::Ndjson, reader }

@@ -2,7 +2,7 @@
 //!
 //! `TOMBOLO_CASES` sets how many sequences are run; a failure prints its seed and shrinks.
 
-use crate::common::{adjacency, dump, input, sync, sync_again};
+use crate::common::{adjacency, dump, fleeting, input, sync, sync_again};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tombolo::db::{FinalizeRequest, JobRequest};
@@ -338,7 +338,7 @@ proptest! {
 
     #[test]
     fn random_jobs_do_to_the_graph_what_they_do_to_plain_maps(steps in steps()) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = fleeting();
         let db = Database::create(&folder.path().join("t.redb")).unwrap();
         let mut model = Model::default();
         let mut last = None;
@@ -361,7 +361,7 @@ proptest! {
                 link_row(&format!("l{i}"), &name(i), &name((i + 1) % 6), 1)
             }))
             .collect();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = fleeting();
         let whole = Database::create(&folder.path().join("whole.redb")).unwrap();
         sync(&whole, "a", Mode::Diff, &rows.concat()).unwrap();
         let parts = Database::create(&folder.path().join("parts.redb")).unwrap();
