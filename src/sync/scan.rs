@@ -146,14 +146,15 @@ impl Scanner {
 impl Frame {
     /// The frame of an object whose members were found.
     fn of(text: &str, written: &[Member]) -> Frame {
+        let text = text.as_bytes();
         let mut at = 0;
         let before = written.iter().map(|member| {
             let start = std::mem::replace(&mut at, member.value.1);
-            let text = text[start as usize..member.value.0 as usize].as_bytes().into();
+            let text = text[start as usize..member.value.0 as usize].into();
             Before { text, name: (member.name.0 - start, member.name.1 - start) }
         });
         let before = before.collect();
-        Frame { before, end: text[at as usize..].as_bytes().into() }
+        Frame { before, end: text[at as usize..].into() }
     }
 }
 
