@@ -11,10 +11,9 @@
 
 use super::codec::{Cursor, put_varint};
 use super::heads::Head;
+use super::rows::{Numbered, of_chunk};
+use super::tables::{self, Definition};
 use rustc_hash::FxHashMap;
-
-/// Labels in one row of the table.
-pub const LABELS_CHUNK: u32 = 256;
 
 /// What relationships that are alike have in common; names are name numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,9 +47,14 @@ pub struct Labels {
     numbers: FxHashMap<Label, u32>,
 }
 
-impl Labels {
-    /// Adds the labels of one row. `None` if it is damaged.
-    pub(super) fn extend(&mut self, payload: &[u8]) -> Option<()> {
+impl Numbered for Labels {
+    const TABLE: (Definition, &'static str) = (tables::LABELS, "labels");
+
+    fn count(&self) -> u32 {
+        Labels::count(self)
+    }
+
+    fn extend(&mut self, payload: &[u8]) -> Option<()> {
         let mut c = Cursor(payload);
         while !c.0.is_empty() {
             let (scope, type_name, packed) = (c.varint32()?, c.varint32()?, c.varint()?);
@@ -60,23 +64,23 @@ impl Labels {
         Some(())
     }
 
-    fn push(&mut self, label: Label) -> u32 {
-        let number = self.count();
-        self.labels.push(label);
-        self.numbers.insert(label, number);
-        number
-    }
-
-    /// The payload of the row that holds the labels from `chunk * LABELS_CHUNK` on.
-    pub(super) fn encode_chunk(&self, chunk: u32) -> Vec<u8> {
-        let rest = &self.labels[(chunk * LABELS_CHUNK) as usize..];
+    fn encode_chunk(&self, chunk: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        for label in &rest[..rest.len().min(LABELS_CHUNK as usize)] {
+        for label in of_chunk(&self.labels, chunk) {
             put_varint(&mut out, label.scope.into());
             put_varint(&mut out, label.type_name.into());
             put_varint(&mut out, u64::from(label.verb) * 2 + u64::from(label.derived_key));
         }
         out
+    }
+}
+
+impl Labels {
+    fn push(&mut self, label: Label) -> u32 {
+        let number = self.count();
+        self.labels.push(label);
+        self.numbers.insert(label, number);
+        number
     }
 
     /// How many labels there are.

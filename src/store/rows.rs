@@ -1,6 +1,7 @@
 //! The small rows: counters, scopes, names, jobs.
 
 use super::codec::{Cursor, put_bytes, put_varint};
+use super::tables::{self, Definition};
 use crate::graph::{CLASS_SEPARATOR, Kind};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -214,8 +215,29 @@ impl JobRow {
     }
 }
 
-/// Names in one row of the table.
-pub(super) const NAMES_CHUNK: u32 = 256;
+/// What has numbers that are given out once, stored in rows of [`NUMBERED_CHUNK`].
+pub(super) trait Numbered: Default {
+    /// Its table, and what messages call it.
+    const TABLE: (Definition, &'static str);
+
+    /// How many there are.
+    fn count(&self) -> u32;
+
+    /// Adds what one row holds. `None` if it is damaged.
+    fn extend(&mut self, payload: &[u8]) -> Option<()>;
+
+    /// The payload of the row that holds what has the numbers from `chunk * NUMBERED_CHUNK` on.
+    fn encode_chunk(&self, chunk: u32) -> Vec<u8>;
+}
+
+/// Numbers in one row of such a table.
+pub(super) const NUMBERED_CHUNK: u32 = 256;
+
+/// Those that one row holds.
+pub(super) fn of_chunk<T>(all: &[T], chunk: u32) -> &[T] {
+    let rest = &all[(chunk * NUMBERED_CHUNK) as usize..];
+    &rest[..rest.len().min(NUMBERED_CHUNK as usize)]
+}
 
 /// The dictionary: number to text and back. Number 0 is the empty text, so it never names anything.
 #[derive(Clone, Default)]
@@ -224,9 +246,14 @@ pub struct Dictionary {
     numbers: FxHashMap<Arc<str>, u32>,
 }
 
-impl Dictionary {
-    /// Adds the names of one row.
-    pub(super) fn extend(&mut self, payload: &[u8]) -> Option<()> {
+impl Numbered for Dictionary {
+    const TABLE: (Definition, &'static str) = (tables::NAMES, "names");
+
+    fn count(&self) -> u32 {
+        Dictionary::count(self)
+    }
+
+    fn extend(&mut self, payload: &[u8]) -> Option<()> {
         let mut c = Cursor(payload);
         while !c.0.is_empty() {
             self.push(c.text()?);
@@ -234,23 +261,20 @@ impl Dictionary {
         Some(())
     }
 
+    fn encode_chunk(&self, chunk: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        of_chunk(&self.texts, chunk).iter().for_each(|text| put_bytes(&mut out, text.as_bytes()));
+        out
+    }
+}
+
+impl Dictionary {
     pub(super) fn push(&mut self, text: &str) -> u32 {
         let number = self.texts.len() as u32;
         let text: Arc<str> = text.into();
         self.texts.push(Arc::clone(&text));
         self.numbers.insert(text, number);
         number
-    }
-
-    /// The payload of the row that holds the names from `chunk * NAMES_CHUNK` on.
-    pub(super) fn encode_chunk(&self, chunk: u32) -> Vec<u8> {
-        let start = (chunk * NAMES_CHUNK) as usize;
-        let end = (start + NAMES_CHUNK as usize).min(self.texts.len());
-        let mut out = Vec::new();
-        for text in &self.texts[start..end] {
-            put_bytes(&mut out, text.as_bytes());
-        }
-        out
     }
 
     /// How many names there are, the empty text included.

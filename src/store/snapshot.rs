@@ -9,8 +9,10 @@ use super::codec::{Cursor, SEAL, unseal};
 use super::edges::{self, Change};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
 use super::identity::{Identity, IdentityRow};
-use super::labels::{LABELS_CHUNK, Labels};
-use super::rows::{Dictionary, EdgeCounts, JobRow, Meta, NAMES_CHUNK, ScopeRow, split_classes};
+use super::labels::Labels;
+use super::rows::{
+    Dictionary, EdgeCounts, JobRow, Meta, NUMBERED_CHUNK, Numbered, ScopeRow, split_classes,
+};
 use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles::{self, Tile};
@@ -250,31 +252,29 @@ fn missing(table: &'static str, key: &[u8]) -> StoreError {
     StoreError::corrupt(table, key, "row is missing")
 }
 
+/// Reads all of what has numbers below `count`.
+fn numbered<T: Numbered>(transaction: &ReadTransaction, count: u32) -> Result<T, StoreError> {
+    let (definition, name) = T::TABLE;
+    let table = transaction.open_table(definition)?;
+    let mut all = T::default();
+    for chunk in 0..count.div_ceil(NUMBERED_CHUNK) {
+        let key = tables::number_key(chunk);
+        get(&table, definition, name, &key, |payload| all.extend(payload))?
+            .ok_or_else(|| missing(name, &key))?;
+    }
+    match all.count() == count {
+        true => Ok(all),
+        false => Err(StoreError::corrupt(name, &[], &format!("{name} were lost"))),
+    }
+}
+
 impl Snapshot {
     pub(super) fn new(transaction: ReadTransaction) -> Result<Snapshot, StoreError> {
         let open = |definition| transaction.open_table(definition);
         let meta = get(&open(tables::META)?, tables::META, "meta", tables::META_KEY, Meta::decode)?
             .ok_or_else(|| missing("meta", tables::META_KEY))?;
-        let table = open(tables::NAMES)?;
-        let mut names = Dictionary::default();
-        for chunk in 0..meta.names.div_ceil(NAMES_CHUNK) {
-            let key = tables::number_key(chunk);
-            get(&table, tables::NAMES, "names", &key, |payload| names.extend(payload))?
-                .ok_or_else(|| missing("names", &key))?;
-        }
-        if names.count() != meta.names {
-            return Err(StoreError::corrupt("names", &[], "names were lost"));
-        }
-        let table = open(tables::LABELS)?;
-        let mut labels = Labels::default();
-        for chunk in 0..meta.labels.div_ceil(LABELS_CHUNK) {
-            let key = tables::number_key(chunk);
-            get(&table, tables::LABELS, "labels", &key, |payload| labels.extend(payload))?
-                .ok_or_else(|| missing("labels", &key))?;
-        }
-        if labels.count() != meta.labels {
-            return Err(StoreError::corrupt("labels", &[], "labels were lost"));
-        }
+        let names = numbered(&transaction, meta.names)?;
+        let labels = numbered(&transaction, meta.labels)?;
         Ok(Snapshot {
             meta,
             names,

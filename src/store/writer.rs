@@ -8,8 +8,8 @@ use super::codec::{seal, unseal};
 use super::edges;
 use super::heads::{self, CHUNK, Head, HeadChunk};
 use super::identity::{self, Identity, IdentityRow};
-use super::labels::{LABELS_CHUNK, Labels};
-use super::rows::{Dictionary, JobRow, Meta, NAMES_CHUNK, ScopeRow};
+use super::labels::Labels;
+use super::rows::{Dictionary, JobRow, Meta, NUMBERED_CHUNK, Numbered, ScopeRow};
 use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles;
@@ -317,8 +317,8 @@ impl Writer {
         self.meta.revision += 1;
         self.meta.names = self.names.count();
         self.meta.labels = self.labels.count();
-        self.put_names()?;
-        self.put_labels()?;
+        put_numbered(&self.transaction, &self.names, self.stored_names)?;
+        put_numbered(&self.transaction, &self.labels, self.stored_labels)?;
         {
             let mut table = self.transaction.open_table(tables::SCOPES)?;
             for (scope, row) in &self.scopes {
@@ -333,30 +333,23 @@ impl Writer {
         self.transaction.commit()?;
         Ok(())
     }
+}
 
-    fn put_names(&mut self) -> Result<(), StoreError> {
-        if self.names.count() == self.stored_names {
-            return Ok(());
-        }
-        let mut table = self.transaction.open_table(tables::NAMES)?;
-        for chunk in self.stored_names / NAMES_CHUNK..self.names.count().div_ceil(NAMES_CHUNK) {
-            let key = tables::number_key(chunk);
-            put(&mut table, tables::NAMES, &key, self.names.encode_chunk(chunk))?;
-        }
-        Ok(())
+/// Stores the rows of what has numbers beyond the `stored` ones.
+fn put_numbered<T: Numbered>(
+    transaction: &WriteTransaction,
+    all: &T,
+    stored: u32,
+) -> Result<(), StoreError> {
+    if all.count() == stored {
+        return Ok(());
     }
-
-    fn put_labels(&mut self) -> Result<(), StoreError> {
-        if self.labels.count() == self.stored_labels {
-            return Ok(());
-        }
-        let mut table = self.transaction.open_table(tables::LABELS)?;
-        for chunk in self.stored_labels / LABELS_CHUNK..self.labels.count().div_ceil(LABELS_CHUNK) {
-            let key = tables::number_key(chunk);
-            put(&mut table, tables::LABELS, &key, self.labels.encode_chunk(chunk))?;
-        }
-        Ok(())
+    let (definition, _) = T::TABLE;
+    let mut table = transaction.open_table(definition)?;
+    for chunk in stored / NUMBERED_CHUNK..all.count().div_ceil(NUMBERED_CHUNK) {
+        put(&mut table, definition, &tables::number_key(chunk), all.encode_chunk(chunk))?;
     }
+    Ok(())
 }
 
 fn merge_identities(
