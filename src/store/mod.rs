@@ -22,6 +22,7 @@ mod spill;
 pub mod staging;
 mod tables;
 mod tiles;
+mod unrepaired;
 mod writer;
 
 pub use behind::WriteBehind;
@@ -39,6 +40,7 @@ pub use writer::{EdgeEdit, StoredHeads, Writer};
 
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
 use std::path::{Path, PathBuf};
+use unrepaired::Unrepaired;
 
 /// Memory that the engine may use for pages, in bytes, where the file is read.
 const CACHE_BYTES: usize = 64 << 20;
@@ -102,26 +104,33 @@ fn opening(path: &Path, e: redb::DatabaseError) -> StoreError {
 
 impl Store {
     /// Opens an existing file for reading. A file that a crash left behind is repaired first,
-    /// which takes milliseconds.
+    /// which takes some waits for the disk.
     pub fn open_reader(path: &Path) -> Result<Store, StoreError> {
-        Store::open_reader_with(path, CACHE_BYTES)
-    }
-
-    /// [`Store::open_reader`] to ask one short question.
-    pub fn open_briefly(path: &Path) -> Result<Store, StoreError> {
-        Store::open_reader_with(path, CACHE_BYTES_BRIEF)
-    }
-
-    fn open_reader_with(path: &Path, cache: usize) -> Result<Store, StoreError> {
         check_path(path)?;
-        match with_cache(cache).open_read_only(path) {
+        let open = || with_cache(CACHE_BYTES).open_read_only(path).map(Store::Reader);
+        open().or_else(|e| match e {
+            redb::DatabaseError::RepairAborted => {
+                drop(Store::open_writer(path)?);
+                open().map_err(|e| opening(path, e))
+            }
+            e => Err(opening(path, e)),
+        })
+    }
+
+    /// [`Store::open_reader`] to ask one short question. A file that a crash left behind is read as
+    /// it is, and the repair left to the next writer.
+    pub fn open_briefly(path: &Path) -> Result<Store, StoreError> {
+        check_path(path)?;
+        let builder = with_cache(CACHE_BYTES_BRIEF);
+        match builder.open_read_only(path) {
             Ok(database) => Ok(Store::Reader(database)),
             Err(redb::DatabaseError::RepairAborted) => {
-                drop(Store::open_writer(path)?);
-                with_cache(cache)
-                    .open_read_only(path)
-                    .map(Store::Reader)
-                    .map_err(|e| opening(path, e))
+                let file = Unrepaired::new(std::fs::File::open(path)?);
+                // Only what cannot be read so needs the repair.
+                match file.and_then(|file| builder.open_read_only_with_backend(file)) {
+                    Ok(database) => Ok(Store::Reader(database)),
+                    Err(_) => Store::open_reader(path),
+                }
             }
             Err(e) => Err(opening(path, e)),
         }
@@ -165,15 +174,13 @@ impl Store {
         result
     }
 
-    /// Opens a database on storage of another kind, making it if that is empty. For tests that
-    /// make the disk fail.
+    /// Opens a database on storage of another kind, making it if that is empty; its locks have to
+    /// work. For tests that make the disk fail.
     pub fn with_backend(
         backend: impl redb::StorageBackend,
         digest_seed: u64,
     ) -> Result<Store, StoreError> {
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = builder.create_with_backend(backend)?;
+        let database = with_cache(CACHE_BYTES).create_with_backend(backend)?;
         let fresh = {
             let transaction = database.begin_read()?;
             transaction.list_tables()?.next().is_none()

@@ -390,9 +390,13 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    /// A store in memory with numbers for so many entities, at revision 2.
+    /// A store with numbers for so many entities, at revision 2. Its file has no name any more, and
+    /// lies in memory where the system has a disk there.
     fn store(entities: u32) -> Store {
-        let store = Store::with_backend(redb::backends::InMemoryBackend::new(), 7).unwrap();
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let path = folder.path().join("t.redb");
+        Store::create(&path, 7).unwrap();
+        let store = Store::open_writer(&path).unwrap();
         let mut writer = store.begin_write(1).unwrap();
         writer.take_numbers(Kind::Entity, entities as usize).unwrap();
         writer.commit().unwrap();

@@ -5,8 +5,10 @@
 //! `TOMBOLO_POWER_CUTS` and `TOMBOLO_BIT_FLIPS` set the amounts.
 
 use crate::common::{adjacency, dump, fleeting, sync};
+use redb::BackendError;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use tombolo::Database;
 use tombolo::graph::{Direction, Kind, Names, ObjectId};
@@ -135,6 +137,32 @@ impl redb::StorageBackend for Storage {
             Some(_) => Err(eio()),
         })
     }
+
+    // Nobody else has this disk.
+
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn query_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(false)
+    }
 }
 
 struct Random(u64);
@@ -205,12 +233,26 @@ fn finalizes() -> Vec<(&'static str, Mode, String)> {
     ]
 }
 
-/// What a database on these bytes holds. It must open and be sound.
+/// What a database on these bytes holds. It must open and be sound, and one question about it must
+/// find the same without a repair.
 fn found(bytes: Vec<u8>) -> Vec<String> {
+    let asked = dump(&asked(&bytes).expect("opens")).expect("reads");
     let store = Store::with_backend(Storage::holding(bytes), 7).expect("reopens");
     let snapshot = store.snapshot().expect("reads");
     assert_eq!(snapshot.verify(), Vec::<String>::new());
-    dump(&snapshot).expect("reads")
+    let found = dump(&snapshot).expect("reads");
+    assert!(asked == found, "read as it is, the file holds something else than repaired");
+    found
+}
+
+/// A file of these bytes, opened for one question.
+fn asked(bytes: &[u8]) -> Result<Snapshot, StoreError> {
+    let folder = fleeting();
+    let path = folder.path().join("t.redb");
+    std::fs::write(&path, bytes).expect("writes");
+    let snapshot = Store::open_briefly(&path)?.snapshot()?;
+    assert!(std::fs::read(&path).expect("reads") == bytes, "a question changes the file");
+    Ok(snapshot)
 }
 
 #[test]
@@ -285,6 +327,55 @@ fn a_power_cut_keeps_what_was_acknowledged_and_mixes_nothing() {
         assert!(left == before || left == *after, "round {round}: {mode} cut at {k} is mixed");
         assert!(result.is_err() || left == *after, "round {round}: {mode} acknowledged and lost");
     }
+}
+
+#[test]
+fn a_question_reads_what_a_killed_writer_left_as_it_is() {
+    // The flags of the engine: a writer has the file open or died, the newest commit was made in
+    // two phases, and that it is the newest may not be durable.
+    const AT: usize = 9;
+    const RECOVERY: u8 = 2;
+    const TWO_PHASES: u8 = 4;
+    const UNFLUSHED: u8 = 8;
+    let folder = fleeting();
+    let path = folder.path().join("t.redb");
+    Store::create(&path, 7).unwrap();
+    let upload = |db: &Database, v| {
+        let things: String = (0..2_000).map(|i| thing(i, v)).collect();
+        sync(db, "a", Mode::Diff, &things).unwrap();
+    };
+    let now = |db: &Database| dump(&db.snapshot().unwrap()).unwrap();
+    let (newest, killed) = {
+        let db = Database::with_store(Store::open_writer(&path).unwrap(), &path);
+        upload(&db, 0);
+        upload(&db, 1);
+        (now(&db), std::fs::read(&path).unwrap())
+    };
+    assert_eq!(killed[AT] & (RECOVERY | TWO_PHASES | UNFLUSHED), RECOVERY | TWO_PHASES);
+    let db = Database::open(&path).unwrap();
+    let leave = |flags: u8| {
+        let mut bytes = killed.clone();
+        bytes[AT] = flags;
+        std::fs::write(&path, &bytes).unwrap();
+        bytes
+    };
+    for more in [0, UNFLUSHED] {
+        let left = leave(killed[AT] | more);
+        let snapshot = Store::open_briefly(&path).unwrap().snapshot().unwrap();
+        assert!(dump(&snapshot).unwrap() == newest);
+        assert!(std::fs::read(&path).unwrap() == left, "a question changes the file");
+        // A writer that comes meanwhile repairs the file, and keeps what is being read.
+        for v in 2..6 {
+            upload(&db, v);
+        }
+        assert!(now(&db) != newest);
+        assert!(dump(&snapshot).unwrap() == newest);
+    }
+    // Which commit is whole is now for the engine to find out.
+    leave(killed[AT] & !TWO_PHASES);
+    let snapshot = Store::open_briefly(&path).unwrap().snapshot().unwrap();
+    assert!(dump(&snapshot).unwrap() == newest);
+    assert_eq!(std::fs::read(&path).unwrap()[AT] & RECOVERY, 0);
 }
 
 /// All that questions are answered from: objects, both directions of adjacency, counts, lookups.

@@ -203,6 +203,9 @@ fn kill_at_any_moment_loses_nothing_acknowledged() {
     world.write("upload.ndjson", generation(1));
     world.run(&["sync", "--scope", "s", "upload.ndjson"]).ok();
     let whole = began.elapsed();
+    // Asked while the file is as the killed writer left it.
+    let question = || world.run(&["blast-radius", "u7", "--depth", "4", "-o", "json"]).ok().out;
+    let answer = question();
     let mut acknowledged = 1;
     let mut seed = 0x9E37_79B9_7F4A_7C15u64;
     for version in 2..2 + kills {
@@ -218,6 +221,7 @@ fn kill_at_any_moment_loses_nothing_acknowledged() {
         std::thread::sleep(Duration::from_nanos(seed % (whole.as_nanos() as u64 * 5 / 4)));
         let _ = child.kill();
         let ended = child.wait().unwrap();
+        assert_eq!(question(), answer);
         let dump = world.dump();
         let first: serde_json::Value = serde_json::from_str(dump.lines().next().unwrap()).unwrap();
         let found = first["v"].as_u64().unwrap();

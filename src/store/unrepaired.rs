@@ -1,0 +1,103 @@
+//! Reading a file as a killed writer left it: what a repair would find, without the repair.
+//!
+//! A writer that dies leaves a mark in the file, and the engine refuses to read a marked file before
+//! it is repaired: half a dozen waits for the disk, though for a file whose last commit was made in
+//! two phases, as ours are, there is nothing to do but to take the mark away. Here it is taken away
+//! from what is read. The file stays as it is until somebody writes.
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+use std::io;
+use std::ops::Bound;
+
+/// Where the engine keeps its flags: <https://github.com/cberner/redb/blob/master/docs/design.md>,
+/// "god byte".
+const FLAGS_AT: u64 = 9;
+/// A writer has the file open, or died.
+const RECOVERY_REQUIRED: u8 = 2;
+/// The newest commit was durable before it was named the newest, so it is whole.
+const TWO_PHASE_COMMIT: u8 = 4;
+/// That it was named the newest may not be durable.
+const PRIMARY_UNFLUSHED: u8 = 8;
+
+/// A file that no living writer has open, for reading. It takes and respects locks as any reader:
+/// a writer that comes keeps what is being read.
+#[derive(Debug)]
+pub struct Unrepaired(FileBackend);
+
+impl Unrepaired {
+    /// Of a file that is open for reading.
+    pub fn new(file: std::fs::File) -> Result<Unrepaired, redb::DatabaseError> {
+        Ok(Unrepaired(FileBackend::new(file)?))
+    }
+
+    /// The flags as they are after a repair; as they stand if it takes more than to change them.
+    fn repaired(&self, flags: u8) -> io::Result<u8> {
+        if flags & TWO_PHASE_COMMIT == 0 {
+            return Ok(flags);
+        }
+        if flags & PRIMARY_UNFLUSHED != 0 {
+            // An acknowledged commit may still have this flag after a power cut, so it has to be
+            // answered from; and what is answered from must not go with the next power cut.
+            self.0.sync_data()?;
+        }
+        Ok(flags & !(RECOVERY_REQUIRED | PRIMARY_UNFLUSHED))
+    }
+}
+
+impl StorageBackend for Unrepaired {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)?;
+        let at = FLAGS_AT.checked_sub(offset).and_then(|at| out.get_mut(usize::try_from(at).ok()?));
+        if let Some(flags) = at {
+            *flags = self.repaired(*flags)?;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
+        self.0.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
+        self.0.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
+        self.0.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
+        self.0.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
+        self.0.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
+        self.0.query_lock_range(start, end)
+    }
+}
+
+type Locked<T> = Result<T, redb::BackendError>;
