@@ -376,12 +376,13 @@ struct Storing<'s> {
     entities: u32,
 }
 
-/// Buckets of edges in one direction.
-const EDGES: usize = 64;
+/// Buckets of edges in one direction, and of new relationships of an owner, at most: each has a
+/// buffer of its own.
+const BUCKETS: u32 = 256;
 /// Records that are stored as one piece, about.
 const PIECE: usize = 128 << 10;
-/// New relationships in a bucket, about.
-const FRESH: u32 = if cfg!(test) { 8 } else { 16 << 10 };
+/// New relationships or edges in a bucket, about.
+const BUCKET: u32 = if cfg!(test) { 8 } else { 16 << 10 };
 /// Buckets of them that are stored in one go.
 const FRESH_AT_ONCE: usize = 4;
 /// Changes whose heads are stored in one go, about.
@@ -398,8 +399,11 @@ impl<'s> Storing<'s> {
         now: i64,
     ) -> Storing<'s> {
         let folder = uploads.folder();
-        let parts = Parts::of(plan.changes.iter().map(|of| of.records() as u64).sum());
-        let edges = || Buckets::new(folder, EDGES, HELD);
+        let records = |of: &Buckets<Change>| of.records() as u64;
+        let parts = Parts::of(plan.changes.iter().map(records).sum());
+        // Edges also go where no relationship comes.
+        let ranges = buckets_of(records(&plan.changes[Kind::Relationship as usize])).max(1);
+        let edges = || Buckets::new(folder, ranges, HELD);
         Storing {
             stage: uploads.stage(),
             folder,
@@ -425,7 +429,7 @@ impl<'s> Storing<'s> {
             owner.first = self.writer.take_numbers(kind, created as usize)?;
             *owner.next_block.get_mut() = self.writer.scope(owner.scope)?.next_block[kind as usize];
             if kind == Kind::Relationship {
-                let ranges = created.div_ceil(FRESH).min(EDGES as u32) as usize;
+                let ranges = buckets_of(created.into());
                 owner.fresh = (buckets, ranges);
                 buckets += ranges;
             }
@@ -537,12 +541,13 @@ impl<'s> Storing<'s> {
                 let order = order.into_iter().map(|(_, at)| at as usize);
                 fresh.extend(order.filter_map(|at| from[at].take()));
             });
-            let mut sorted: Vec<Settled> = sorted.into_iter().flatten().collect();
-            for change in &mut sorted {
+            let mut all = Vec::with_capacity(sorted.iter().map(Vec::len).sum());
+            for mut change in sorted.into_iter().flatten() {
                 change.number = next;
                 next += 1;
+                all.push(change);
             }
-            Ok(sorted)
+            Ok(all)
         };
         ahead(steps.into_iter(), number, |fresh| self.store(Kind::Relationship, &fresh))
     }
@@ -599,13 +604,14 @@ impl<'s> Storing<'s> {
     /// Puts edges down, as seen from both of their ends.
     fn put_edges(&mut self, made: &[Made]) -> Result<(), StoreError> {
         let (entities, [out, into]) = (self.entities, &self.edges);
+        let ranges = out.count();
         let turned: Vec<Result<[Buckets<Turned>; 2], StoreError>> = made
             .par_chunks(16)
             .map(|made| {
                 let [mut out, mut into] = [out.apart(), into.apart()];
                 for edit in made.iter().flat_map(|made| &made.edges) {
                     let EdgeEdit { from, to, label, relationship, add } = *edit;
-                    let at = |entity| range_of(entity, EDGES, entities);
+                    let at = |entity| range_of(entity, ranges, entities);
                     let turned = |other| StoredEdge { other, label, relationship };
                     out.push(at(from), &Turned::new(from, turned(to), add))?;
                     into.push(at(to), &Turned::new(to, turned(from), add))?;
@@ -689,6 +695,11 @@ fn pieces<T: Packed>(
 
 /// Changes that are put down by one thread at a time.
 const AT_ONCE: usize = 8 << 10;
+
+/// How many buckets so many records need.
+fn buckets_of(records: u64) -> usize {
+    records.div_ceil(BUCKET.into()).min(BUCKETS.into()) as usize
+}
 
 /// Which of `ranges` equal ranges of entities an entity lies in.
 fn range_of(entity: u32, ranges: usize, entities: u32) -> usize {

@@ -31,8 +31,8 @@ impl Parts {
     pub fn of(records: u64) -> Parts {
         /// Records of a part.
         const PART: u64 = if cfg!(test) { 8 } else { 16 << 10 };
-        /// 64 parts: each has a buffer of its own.
-        const BITS_MAX: u32 = 6;
+        /// 256 parts: each has a buffer of its own.
+        const BITS_MAX: u32 = 8;
         let bits = (records / PART).next_power_of_two().trailing_zeros();
         Parts { bits: bits.min(BITS_MAX) }
     }
