@@ -15,6 +15,7 @@ mod heads;
 mod identity;
 mod index;
 mod labels;
+mod pipeline;
 mod rows;
 mod segment;
 mod snapshot;

@@ -14,8 +14,10 @@
 use super::StoreError;
 use super::codec::{seal, unseal};
 use super::column::width_of;
+use super::pipeline::pipeline;
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle};
+use std::collections::VecDeque;
 
 type Bytes = &'static [u8];
 
@@ -25,9 +27,6 @@ const CONTENTS_MAX: usize = 4_000;
 
 /// Entries that such contents can hold: each takes a bit in each of four columns at least.
 pub const ENTRIES_MAX: usize = CONTENTS_MAX * 2;
-
-/// Tiles that are rewritten side by side.
-const AT_ONCE: usize = 512;
 
 /// The upper bound that stands for "no bound". No entry has it.
 const fn unbounded<const N: usize>() -> [u8; N] {
@@ -176,84 +175,75 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     debug_assert_eq!(table.name(), T::TABLE);
     let name = T::TABLE;
     let mut rest = edits;
-    while !rest.is_empty() {
-        let mut tiles: Vec<Edited<'_, N, E>> = Vec::new();
-        while tiles.len() < AT_ONCE
-            && let Some(first) = rest.first()
-        {
-            let wanted = at(first);
-            let mut tile = Edited { lower: [0; N], upper: None, contents: None, edits: rest };
-            around(table, name, space, [&wanted, &wanted], |found| {
-                tile.lower = found.lower();
-                tile.upper = found.upper.copied();
-                tile.contents = Some(found.contents.to_vec());
-                Some(())
-            })?;
-            let here = match &tile.upper {
-                None => rest.len(),
-                Some(upper) => rest.partition_point(|edit| at(edit) < *upper),
-            };
-            (tile.edits, rest) = rest.split_at(here);
-            tiles.push(tile);
-        }
-        let written: Vec<Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>> = tiles
-            .par_iter()
-            .map(|tile| {
-                let merged = merged(tile, &at, &merge);
-                let merged = merged.map_err(|detail| {
-                    StoreError::corrupt(name, &key(space, &tile.lower), detail)
+    let mut waiting = VecDeque::new();
+    let gather = |table: &mut Table<'_, Bytes, Bytes>| {
+        let (mut group, mut edits) = (Vec::new(), 0);
+        while group.len() < TILES_AT_ONCE && edits < EDITS_AT_ONCE {
+            if let (true, Some(first)) = (waiting.is_empty(), rest.first()) {
+                let wanted = at(first);
+                let mut tile = Edited { lower: [0; N], upper: None, contents: None, edits: rest };
+                around(table, name, space, [&wanted, &wanted], |found| {
+                    tile.lower = found.lower();
+                    tile.upper = found.upper.copied();
+                    tile.contents = Some(found.contents.to_vec());
+                    Some(())
                 })?;
-                Ok(rows_of(space, tile.lower, tile.upper, &merged))
-            })
-            .collect();
-        for rows in written {
-            for (key, sealed) in rows? {
-                table.insert(&key[..], &sealed[..])?;
+                let here = match &tile.upper {
+                    None => rest.len(),
+                    Some(upper) => rest.partition_point(|edit| at(edit) < *upper),
+                };
+                (tile.edits, rest) = rest.split_at(here);
+                waiting.extend(split::<N, E, T>(tile, &at));
             }
+            let Some(tile) = waiting.pop_front() else { break };
+            edits += tile.edits.len();
+            group.push(tile);
         }
-    }
-    Ok(())
-}
-
-/// Edits of one tile that are merged by one thread.
-const SPLIT: usize = if cfg!(test) { 128 } else { 16 << 10 };
-
-/// The entries of a tile after its edits, in one run or, where many edits follow behind all that is
-/// there, as in a first load, in several.
-fn merged<const N: usize, E: Sync, T: Entry<N>>(
-    tile: &Edited<'_, N, E>,
-    at: &(impl Fn(&E) -> [u8; N] + Sync),
-    merge: &(impl Fn(Option<&[u8]>, &[E]) -> Result<Vec<T>, &'static str> + Sync),
-) -> Result<Vec<Vec<T>>, &'static str> {
-    let contents = tile.contents.as_deref();
-    let behind = |next| contents.and_then(T::last).is_none_or(|last| last < at(next));
-    if !tile.edits.get(SPLIT).is_some_and(behind) {
-        return Ok(vec![merge(contents, tile.edits)?]);
-    }
-    let runs = tile.edits.par_chunks(SPLIT).enumerate();
-    runs.map(|(i, edits)| merge(contents.filter(|_| i == 0), edits)).collect()
-}
-
-/// The rows, sealed, of runs of entries that follow each other and make up one tile.
-fn rows_of<const N: usize, T: Entry<N>>(
-    space: &[u8],
-    lower: [u8; N],
-    upper: Option<[u8; N]>,
-    runs: &[Vec<T>],
-) -> Vec<(Vec<u8>, Vec<u8>)> {
-    // Only the first may be empty: there is one row at least.
-    let runs: Vec<&Vec<T>> = runs
-        .iter()
-        .enumerate()
-        .filter(|(i, run)| *i == 0 || !run.is_empty())
-        .map(|(_, r)| r)
-        .collect();
-    let run = |i: usize| {
-        let lower = if i == 0 { lower } else { runs[i][0].at() };
-        let upper = runs.get(i + 1).map_or(upper, |next| Some(next[0].at()));
-        rows(space, lower, upper, runs[i])
+        Ok(group)
     };
-    (0..runs.len()).into_par_iter().flat_map(run).collect()
+    let make = |Edited { lower, upper, contents, edits }: Edited<'_, N, E>| {
+        let merged = merge(contents.as_deref(), edits)
+            .map_err(|detail| StoreError::corrupt(name, &key(space, &lower), detail))?;
+        Ok(rows(space, lower, upper, &merged))
+    };
+    pipeline(table, gather, make, |table, rows| {
+        for (key, sealed) in rows {
+            table.insert(&key[..], &sealed[..])?;
+        }
+        Ok(())
+    })
+}
+
+/// Tiles that are rewritten side by side, at most.
+const TILES_AT_ONCE: usize = 128;
+/// Edits in them, about.
+const EDITS_AT_ONCE: usize = 4 * SPLIT;
+/// Edits of one tile that are merged by one thread.
+const SPLIT: usize = if cfg!(test) { 128 } else { 8 << 10 };
+
+/// A tile as it is or, where many edits follow behind all that is there, as in a first load, cut into
+/// several that follow each other.
+fn split<'e, const N: usize, E, T: Entry<N>>(
+    tile: Edited<'e, N, E>,
+    at: &impl Fn(&E) -> [u8; N],
+) -> Vec<Edited<'e, N, E>> {
+    let Edited { lower, upper, contents, edits: mut rest } = tile;
+    let last = contents.as_deref().and_then(T::last);
+    let mut tiles = vec![Edited { lower, upper, contents, edits: rest }];
+    while let Some(next) = rest.get(SPLIT).map(at)
+        && last.is_none_or(|last| last < next)
+    {
+        // What happens in one place stays together.
+        let (here, behind) = rest.split_at(rest.partition_point(|edit| at(edit) < next));
+        if here.is_empty() {
+            break;
+        }
+        let before = tiles.last_mut().expect("BUG: it began with one");
+        (before.upper, before.edits) = (Some(next), here);
+        tiles.push(Edited { lower: next, upper, contents: None, edits: behind });
+        rest = behind;
+    }
+    tiles
 }
 
 /// What tiles are made of.

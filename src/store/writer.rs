@@ -9,6 +9,7 @@ use super::edges;
 use super::heads::{self, CHUNK, Head, HeadChunk};
 use super::identity::{self, Identity, IdentityRow};
 use super::labels::Labels;
+use super::pipeline::pipeline;
 use super::rows::{Dictionary, JobRow, Meta, NUMBERED_CHUNK, Numbered, ScopeRow};
 use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
@@ -148,40 +149,39 @@ impl Writer {
         + Sync,
     ) -> Result<Vec<M>, StoreError> {
         let mut table = self.transaction.open_table(tables::HEADS)?;
-        let parts: Vec<&[E]> =
-            edits.chunk_by(|a, b| number(a) / CHUNK == number(b) / CHUNK).collect();
-        let (mut all, mut start) = (Vec::with_capacity(parts.len()), 0);
-        for parts in parts.chunks(CHUNKS_AT_ONCE) {
-            let mut chunks = Vec::with_capacity(parts.len());
-            for part in parts {
+        let mut parts = edits.chunk_by(|a, b| number(a) / CHUNK == number(b) / CHUNK);
+        let (mut all, mut start) = (Vec::with_capacity(parts.size_hint().0), 0);
+        type Chunk<'e, E> = ([u8; 5], Option<Vec<u8>>, usize, &'e [E]);
+        let gather = |table: &mut Table<'_, &[u8], &[u8]>| {
+            let mut chunks = Vec::with_capacity(CHUNKS_AT_ONCE);
+            for part in parts.by_ref().take(CHUNKS_AT_ONCE) {
                 let key = tables::head_key(kind, number(&part[0]) / CHUNK);
                 let stored = table.get(&key[..])?.map(|guard| guard.value().to_vec());
-                chunks.push((key, stored, start, *part));
+                chunks.push((key, stored, start, part));
                 start += part.len();
             }
-            let rewrite = |(key, stored, start, part): &([u8; 5], Option<Vec<u8>>, usize, &[E])| {
-                let damaged = || StoreError::corrupt("heads", key, "contents make no sense");
-                let chunk = match stored {
-                    Some(sealed) => {
-                        Some(HeadChunk::parse(unseal("heads", key, sealed)?).ok_or_else(damaged)?)
-                    }
-                    None => None,
-                };
-                let (heads, more) = make(*start, part, &StoredHeads(chunk))?;
-                let row = |edit| (number(edit) % CHUNK) as usize;
-                let rows: Vec<(usize, Option<&Head>)> =
-                    part.iter().map(row).zip(heads.iter().map(Option::as_ref)).collect();
-                let payload = heads::rewrite(chunk, &rows).ok_or_else(damaged)?;
-                Ok((seal("heads", key, payload), more))
+            Ok(chunks)
+        };
+        let rewrite = |(key, stored, start, part): Chunk<'_, E>| {
+            let damaged = || StoreError::corrupt("heads", &key, "contents make no sense");
+            let chunk = match &stored {
+                Some(sealed) => {
+                    Some(HeadChunk::parse(unseal("heads", &key, sealed)?).ok_or_else(damaged)?)
+                }
+                None => None,
             };
-            let written: Vec<Result<(Vec<u8>, M), StoreError>> =
-                chunks.par_iter().map(rewrite).collect();
-            for ((key, ..), written) in chunks.iter().zip(written) {
-                let (sealed, more) = written?;
-                table.insert(&key[..], &sealed[..])?;
-                all.push(more);
-            }
-        }
+            let (heads, more) = make(start, part, &StoredHeads(chunk))?;
+            let row = |edit| (number(edit) % CHUNK) as usize;
+            let rows: Vec<(usize, Option<&Head>)> =
+                part.iter().map(row).zip(heads.iter().map(Option::as_ref)).collect();
+            let payload = heads::rewrite(chunk, &rows).ok_or_else(damaged)?;
+            Ok((key, seal("heads", &key, payload), more))
+        };
+        pipeline(&mut table, gather, rewrite, |table, (key, sealed, more)| {
+            table.insert(&key[..], &sealed[..])?;
+            all.push(more);
+            Ok(())
+        })?;
         Ok(all)
     }
 
@@ -370,7 +370,7 @@ fn merge_identities(
 }
 
 /// Chunks of heads that are rewritten side by side.
-const CHUNKS_AT_ONCE: usize = 64;
+const CHUNKS_AT_ONCE: usize = 16;
 
 /// The heads that are stored in one chunk.
 pub struct StoredHeads<'a>(Option<HeadChunk<'a>>);

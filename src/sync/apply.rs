@@ -229,7 +229,7 @@ impl Turned {
         Turned(first | u128::from(label) << 32 | last)
     }
 
-    fn edit(self) -> ((u32, StoredEdge), bool) {
+    fn edit(&self) -> ((u32, StoredEdge), bool) {
         let [entity, other, label] = [96, 64, 32].map(|shift| (self.0 >> shift) as u32);
         let last = self.0 as u32;
         ((entity, StoredEdge { other, label, relationship: last >> 1 }), last & 1 == 1)
@@ -482,15 +482,27 @@ impl<'s> Storing<'s> {
             entities: self.entities,
             empty: self.fresh.apart(),
         };
-        let pack = |window: usize| {
+        let mut load = |window: usize| {
             let changes = changes.take(window)?;
             let frames = packing.frames(&changes, &mut names);
+            Ok::<_, SyncError>((changes, frames))
+        };
+        let mut next = None;
+        let pack = |window: usize| {
+            let (changes, frames) = match next.take() {
+                Some(loaded) => loaded,
+                None => load(window)?,
+            };
             let of_lane = changes.len().div_ceil(lanes.len()).max(1);
-            let packed: Vec<Result<Filled, SyncError>> = lanes
-                .par_iter_mut()
-                .zip(changes.par_chunks(of_lane))
-                .map(|(lane, changes)| packing.pack(lane, changes, &frames))
-                .collect();
+            let mut packed: Vec<Result<Filled, SyncError>> = Vec::new();
+            next = rayon::in_place_scope(|all| {
+                all.spawn(|_| {
+                    let lanes = lanes.par_iter_mut().zip(changes.par_chunks(of_lane));
+                    let pack = |(lane, changes)| packing.pack(lane, changes, &frames);
+                    packed = lanes.map(pack).collect();
+                });
+                (window + 1 < windows).then(|| load(window + 1)).transpose()
+            })?;
             let mut packed = packed.into_iter().collect::<Result<Vec<Filled>, SyncError>>()?;
             if owners.len() > OPEN || window + 1 == windows {
                 let closed = lanes.par_iter_mut().flat_map_iter(Lane::close).collect();
@@ -530,26 +542,38 @@ impl<'s> Storing<'s> {
         let mut next = 0;
         let number = |(range, first): (Range<usize>, Option<u32>)| {
             next = first.unwrap_or(next);
-            let mut sorted = fresh.take_all(range)?;
-            sorted.par_iter_mut().for_each(|fresh| {
+            let buckets = fresh.take_all(range)?;
+            let mut numbered = Vec::with_capacity(buckets.len());
+            for bucket in buckets {
+                let first = next;
+                next += bucket.len() as u32;
+                numbered.push((first, bucket));
+            }
+            numbered.par_iter_mut().for_each(|(first, bucket)| {
                 // Less is moved where only what decides is sorted.
                 let ends = |(from, to)| u64::from(from) << 32 | u64::from(to);
-                let order = fresh.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
+                let order = bucket.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
                 let mut order: Vec<((u64, u64), u32)> = order.collect();
                 order.sort_unstable();
-                let mut from: Vec<Option<Settled>> = fresh.drain(..).map(Some).collect();
+                let mut from: Vec<Option<Settled>> = bucket.drain(..).map(Some).collect();
                 let order = order.into_iter().map(|(_, at)| at as usize);
-                fresh.extend(order.filter_map(|at| from[at].take()));
+                bucket.extend(
+                    order
+                        .filter_map(|at| from[at].take())
+                        .zip(*first..)
+                        .map(|(change, number)| Settled { number, ..change }),
+                );
             });
-            let mut all = Vec::with_capacity(sorted.iter().map(Vec::len).sum());
-            for mut change in sorted.into_iter().flatten() {
-                change.number = next;
-                next += 1;
-                all.push(change);
-            }
+            let mut all = Vec::with_capacity(numbered.iter().map(|(_, bucket)| bucket.len()).sum());
+            numbered.iter_mut().for_each(|(_, bucket)| all.append(bucket));
             Ok(all)
         };
-        ahead(steps.into_iter(), number, |fresh| self.store(Kind::Relationship, &fresh))
+        ahead(steps.into_iter(), number, |fresh| {
+            self.store(Kind::Relationship, &fresh)?;
+            // Each has texts of its own to be freed.
+            rayon::spawn(move || drop(fresh));
+            Ok(())
+        })
     }
 
     /// Stores heads, which ascend by owner and number, and puts down what else becomes of them.
@@ -559,27 +583,31 @@ impl<'s> Storing<'s> {
             if kind == Kind::Relationship {
                 self.label_new(scope, changes);
             }
-            let labels = &self.writer.labels;
-            let heads = Heads { kind, scope, sequence, now: self.now, labels };
+            let (parts, identities) = (self.parts, &self.identities);
+            let identify = |changes: &[Settled]| {
+                let mut apart = identities.apart();
+                for change in changes {
+                    let live = change.action != Action::Delete;
+                    let Settled { owner, id, digest, number, .. } = *change;
+                    let identity = Identity { id, digest, number, live };
+                    apart.push(parts.part(id), &Identified { owner, identity })?;
+                }
+                Ok(apart)
+            };
+            let writer = &*self.writer;
+            let heads = Heads { kind, scope, sequence, now: self.now, labels: &writer.labels };
             let make = |_, part: &[Settled], stored: &StoredHeads<'_>| heads.make(part, stored);
-            let made = self.writer.rewrite_heads(kind, changes, |change| change.number, make)?;
+            let mut identified: Vec<Result<Buckets<Identified>, StoreError>> = Vec::new();
+            let made = rayon::in_place_scope(|spare| {
+                // The engine takes heads from one thread.
+                spare.spawn(|_| {
+                    identified = changes.par_chunks(AT_ONCE).map(identify).collect();
+                });
+                writer.rewrite_heads(kind, changes, |change| change.number, make)
+            })?;
             let shifts = self.shifts[changes[0].owner as usize].get_or_insert_default();
             made.iter().for_each(|made| shifts.add(&made.shifts));
             self.put_edges(&made)?;
-            let (parts, identities) = (self.parts, &self.identities);
-            let identified: Vec<Result<Buckets<Identified>, StoreError>> = changes
-                .par_chunks(AT_ONCE)
-                .map(|changes| {
-                    let mut apart = identities.apart();
-                    for change in changes {
-                        let live = change.action != Action::Delete;
-                        let Settled { owner, id, digest, number, .. } = *change;
-                        let identity = Identity { id, digest, number, live };
-                        apart.push(parts.part(id), &Identified { owner, identity })?;
-                    }
-                    Ok(apart)
-                })
-                .collect();
             identified.into_iter().try_for_each(|apart| self.identities.absorb(apart?))?;
         }
         Ok(())
@@ -619,12 +647,13 @@ impl<'s> Storing<'s> {
                 Ok([out, into])
             })
             .collect();
+        let mut apart = [Vec::new(), Vec::new()];
         for turned in turned {
-            for (all, turned) in self.edges.iter_mut().zip(turned?) {
-                all.absorb(turned)?;
-            }
+            apart.iter_mut().zip(turned?).for_each(|(apart, turned)| apart.push(turned));
         }
-        Ok(())
+        self.edges.par_iter_mut().zip(apart).try_for_each(|(all, apart)| {
+            apart.into_iter().try_for_each(|turned| all.absorb(turned))
+        })
     }
 
     /// Ends a kind: identities and counts.
@@ -676,7 +705,9 @@ impl<'s> Storing<'s> {
             let sort = |range: Range<usize>| {
                 let mut piece = edges.take_all(range)?;
                 piece.par_iter_mut().for_each(|bucket| bucket.sort_unstable());
-                Ok(piece.into_iter().flatten().map(Turned::edit).collect())
+                let mut edits = Vec::with_capacity(piece.iter().map(Vec::len).sum());
+                piece.iter().for_each(|bucket| edits.extend(bucket.iter().map(Turned::edit)));
+                Ok(edits)
             };
             all_ahead(steps, sort, |pieces| writer.edit_adjacency_of(direction, total, pieces))?;
         }
