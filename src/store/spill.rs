@@ -65,15 +65,6 @@ impl Overflow {
     }
 }
 
-impl Drop for Overflow {
-    fn drop(&mut self) {
-        // To give back what it takes on the disk is work that nobody has to wait for.
-        if let Some(file) = self.file.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            rayon::spawn(move || drop(file));
-        }
-    }
-}
-
 /// What can be put into buckets.
 pub trait Packed: Sized {
     /// Appends the record.

@@ -568,12 +568,7 @@ impl<'s> Storing<'s> {
             numbered.iter_mut().for_each(|(_, bucket)| all.append(bucket));
             Ok(all)
         };
-        ahead(steps.into_iter(), number, |fresh| {
-            self.store(Kind::Relationship, &fresh)?;
-            // Each has texts of its own to be freed.
-            rayon::spawn(move || drop(fresh));
-            Ok(())
-        })
+        ahead(steps.into_iter(), number, |fresh| self.store(Kind::Relationship, &fresh))
     }
 
     /// Stores heads, which ascend by owner and number, and puts down what else becomes of them.
