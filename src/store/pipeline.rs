@@ -46,14 +46,13 @@ mod tests {
 
     /// Puts the members of groups of these sizes; the one that says so fails where it is made.
     fn run(sizes: &[usize], fault: Option<usize>) -> (Vec<usize>, bool) {
-        let (mut sizes, mut next) = (sizes.iter(), 0);
+        let (mut sizes, mut gathered) = (sizes.iter(), 0..0);
         let mut put = Vec::new();
         let gather = |put: &mut Vec<usize>| {
-            // Of what was gathered at most one group is not put yet.
-            assert!(put.is_sorted());
-            let first = next;
-            next += sizes.next().copied().unwrap_or(0);
-            Ok((first..next).collect())
+            // Only the last group is still to be put.
+            assert_eq!(put.len(), gathered.start);
+            gathered = gathered.end..gathered.end + sizes.next().copied().unwrap_or(0);
+            Ok(gathered.clone().collect())
         };
         let make = |at| match fault == Some(at) {
             true => Err(StoreError::Changed),
