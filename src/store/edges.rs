@@ -353,23 +353,10 @@ pub fn merge(
         };
         let (before, after) = rest.split_at(here);
         rest = after;
-        let grown = AtomicI64::new(0);
-        let composed;
-        let edits = match before {
-            // Nothing to do but what each tile does for itself.
-            [] => edits,
-            before => {
-                composed = compose(before, edits).map_err(|detail| no_fit(direction, detail))?;
-                &composed
-            }
-        };
-        tiles::edit(table, &space, edits, Entry::at, |contents, edits| {
-            let changes = compose(&[], edits)?;
-            let came = changes.iter().filter(|(_, came)| *came).count() as i64;
-            grown.fetch_add(came * 2 - changes.len() as i64, Ordering::Relaxed);
-            apply(contents, &changes)
-        })?;
-        counts.base = shifted(counts.base, grown.into_inner(), &space)?;
+        let all = compose(before, edits).map_err(|detail| no_fit(direction, detail))?;
+        tiles::edit(table, &space, &all, Entry::at, apply)?;
+        let came = all.iter().filter(|(_, came)| *came).count() as i64;
+        counts.base = shifted(counts.base, came * 2 - all.len() as i64, &space)?;
     }
     Ok(())
 }

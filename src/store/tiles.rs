@@ -227,6 +227,9 @@ fn split<'e, const N: usize, E, T: Entry<N>>(
     tile: Edited<'e, N, E>,
     at: &impl Fn(&E) -> [u8; N],
 ) -> Vec<Edited<'e, N, E>> {
+    if tile.edits.len() <= SPLIT {
+        return vec![tile];
+    }
     let Edited { lower, upper, contents, edits: mut rest } = tile;
     let last = contents.as_deref().and_then(T::last);
     let mut tiles = vec![Edited { lower, upper, contents, edits: rest }];

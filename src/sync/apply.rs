@@ -229,7 +229,7 @@ impl Turned {
         Turned(first | u128::from(label) << 32 | last)
     }
 
-    fn edit(&self) -> ((u32, StoredEdge), bool) {
+    fn edit(self) -> ((u32, StoredEdge), bool) {
         let [entity, other, label] = [96, 64, 32].map(|shift| (self.0 >> shift) as u32);
         let last = self.0 as u32;
         ((entity, StoredEdge { other, label, relationship: last >> 1 }), last & 1 == 1)
@@ -376,14 +376,9 @@ struct Storing<'s> {
     entities: u32,
 }
 
-/// Buckets of edges in one direction, and of new relationships of an owner, at most: each has a
-/// buffer of its own.
-const BUCKETS: u32 = 256;
 /// Records that are stored as one piece, about.
 const PIECE: usize = 128 << 10;
-/// New relationships or edges in a bucket, about.
-const BUCKET: u32 = if cfg!(test) { 8 } else { 16 << 10 };
-/// Buckets of them that are stored in one go.
+/// Buckets of new relationships that are stored in one go.
 const FRESH_AT_ONCE: usize = 4;
 /// Changes whose heads are stored in one go, about.
 const PENDING: usize = if cfg!(test) { 8 } else { 48 << 10 };
@@ -401,8 +396,7 @@ impl<'s> Storing<'s> {
         let folder = uploads.folder();
         let records = |of: &Buckets<Change>| of.records() as u64;
         let parts = Parts::of(plan.changes.iter().map(records).sum());
-        // Edges also go where no relationship comes.
-        let ranges = buckets_of(records(&plan.changes[Kind::Relationship as usize])).max(1);
+        let ranges = Parts::of(records(&plan.changes[Kind::Relationship as usize])).count();
         let edges = || Buckets::new(folder, ranges, HELD);
         Storing {
             stage: uploads.stage(),
@@ -429,7 +423,7 @@ impl<'s> Storing<'s> {
             owner.first = self.writer.take_numbers(kind, created as usize)?;
             *owner.next_block.get_mut() = self.writer.scope(owner.scope)?.next_block[kind as usize];
             if kind == Kind::Relationship {
-                let ranges = buckets_of(created.into());
+                let ranges = if created == 0 { 0 } else { Parts::of(created.into()).count() };
                 owner.fresh = (buckets, ranges);
                 buckets += ranges;
             }
@@ -482,27 +476,15 @@ impl<'s> Storing<'s> {
             entities: self.entities,
             empty: self.fresh.apart(),
         };
-        let mut load = |window: usize| {
+        let pack = |window: usize| {
             let changes = changes.take(window)?;
             let frames = packing.frames(&changes, &mut names);
-            Ok::<_, SyncError>((changes, frames))
-        };
-        let mut next = None;
-        let pack = |window: usize| {
-            let (changes, frames) = match next.take() {
-                Some(loaded) => loaded,
-                None => load(window)?,
-            };
             let of_lane = changes.len().div_ceil(lanes.len()).max(1);
-            let mut packed: Vec<Result<Filled, SyncError>> = Vec::new();
-            next = rayon::in_place_scope(|all| {
-                all.spawn(|_| {
-                    let lanes = lanes.par_iter_mut().zip(changes.par_chunks(of_lane));
-                    let pack = |(lane, changes)| packing.pack(lane, changes, &frames);
-                    packed = lanes.map(pack).collect();
-                });
-                (window + 1 < windows).then(|| load(window + 1)).transpose()
-            })?;
+            let packed: Vec<Result<Filled, SyncError>> = lanes
+                .par_iter_mut()
+                .zip(changes.par_chunks(of_lane))
+                .map(|(lane, changes)| packing.pack(lane, changes, &frames))
+                .collect();
             let mut packed = packed.into_iter().collect::<Result<Vec<Filled>, SyncError>>()?;
             if owners.len() > OPEN || window + 1 == windows {
                 let closed = lanes.par_iter_mut().flat_map_iter(Lane::close).collect();
@@ -542,30 +524,23 @@ impl<'s> Storing<'s> {
         let mut next = 0;
         let number = |(range, first): (Range<usize>, Option<u32>)| {
             next = first.unwrap_or(next);
-            let buckets = fresh.take_all(range)?;
-            let mut numbered = Vec::with_capacity(buckets.len());
-            for bucket in buckets {
-                let first = next;
-                next += bucket.len() as u32;
-                numbered.push((first, bucket));
-            }
-            numbered.par_iter_mut().for_each(|(first, bucket)| {
+            let mut sorted = fresh.take_all(range)?;
+            sorted.par_iter_mut().for_each(|fresh| {
                 // Less is moved where only what decides is sorted.
                 let ends = |(from, to)| u64::from(from) << 32 | u64::from(to);
-                let order = bucket.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
+                let order = fresh.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
                 let mut order: Vec<((u64, u64), u32)> = order.collect();
                 order.sort_unstable();
-                let mut from: Vec<Option<Settled>> = bucket.drain(..).map(Some).collect();
+                let mut from: Vec<Option<Settled>> = fresh.drain(..).map(Some).collect();
                 let order = order.into_iter().map(|(_, at)| at as usize);
-                bucket.extend(
-                    order
-                        .filter_map(|at| from[at].take())
-                        .zip(*first..)
-                        .map(|(change, number)| Settled { number, ..change }),
-                );
+                fresh.extend(order.filter_map(|at| from[at].take()));
             });
-            let mut all = Vec::with_capacity(numbered.iter().map(|(_, bucket)| bucket.len()).sum());
-            numbered.iter_mut().for_each(|(_, bucket)| all.append(bucket));
+            let mut all = Vec::with_capacity(sorted.iter().map(Vec::len).sum());
+            for mut change in sorted.into_iter().flatten() {
+                change.number = next;
+                next += 1;
+                all.push(change);
+            }
             Ok(all)
         };
         ahead(steps.into_iter(), number, |fresh| self.store(Kind::Relationship, &fresh))
@@ -700,9 +675,7 @@ impl<'s> Storing<'s> {
             let sort = |range: Range<usize>| {
                 let mut piece = edges.take_all(range)?;
                 piece.par_iter_mut().for_each(|bucket| bucket.sort_unstable());
-                let mut edits = Vec::with_capacity(piece.iter().map(Vec::len).sum());
-                piece.iter().for_each(|bucket| edits.extend(bucket.iter().map(Turned::edit)));
-                Ok(edits)
+                Ok(piece.into_iter().flatten().map(Turned::edit).collect())
             };
             all_ahead(steps, sort, |pieces| writer.edit_adjacency_of(direction, total, pieces))?;
         }
@@ -721,11 +694,6 @@ fn pieces<T: Packed>(
 
 /// Changes that are put down by one thread at a time.
 const AT_ONCE: usize = 8 << 10;
-
-/// How many buckets so many records need.
-fn buckets_of(records: u64) -> usize {
-    records.div_ceil(BUCKET.into()).min(BUCKETS.into()) as usize
-}
 
 /// Which of `ranges` equal ranges of entities an entity lies in.
 fn range_of(entity: u32, ranges: usize, entities: u32) -> usize {
