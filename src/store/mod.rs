@@ -16,6 +16,7 @@ mod identity;
 mod index;
 mod labels;
 mod pipeline;
+mod rewrites;
 mod rows;
 mod segment;
 mod snapshot;
@@ -39,7 +40,9 @@ pub use snapshot::{Facts, Snapshot};
 pub use spill::{Buckets, Packed};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
+use redb::backends::FileBackend;
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
+use rewrites::Rewrites;
 use std::path::{Path, PathBuf};
 use unrepaired::Unrepaired;
 
@@ -61,6 +64,29 @@ pub enum Store {
     /// Reads and writes; excludes other writers.
     Writer(Database),
 }
+
+/// The locks of storage that lies over other storage are those of the other.
+macro_rules! locks_of {
+    ($inner:tt: $($method:ident -> $locked:ty),*) => {
+        $(fn $method(
+            &self,
+            start: std::ops::Bound<u64>,
+            end: std::ops::Bound<u64>,
+        ) -> Result<$locked, redb::BackendError> {
+            self.$inner.$method(start, end)
+        })*
+    };
+    ($inner:tt) => {
+        crate::store::locks_of!($inner:
+            try_lock_range -> bool,
+            try_lock_shared_range -> bool,
+            lock_range -> (),
+            lock_shared_range -> (),
+            unlock_range -> (),
+            query_lock_range -> bool);
+    };
+}
+use locks_of;
 
 fn builder() -> Builder {
     with_cache(CACHE_BYTES_WRITING)
@@ -140,7 +166,11 @@ impl Store {
     /// Opens an existing file for reading and writing.
     pub fn open_writer(path: &Path) -> Result<Store, StoreError> {
         check_path(path)?;
-        builder().open(path).map(Store::Writer).map_err(|e| opening(path, e))
+        let file = std::fs::File::options().read(true).write(true).open(path)?;
+        FileBackend::new(file)
+            .and_then(|file| builder().create_with_backend(Rewrites::new(file)))
+            .map(Store::Writer)
+            .map_err(|e| opening(path, e))
     }
 
     /// Makes a new database file: complete under a temporary name first, so that no crash can
@@ -176,12 +206,13 @@ impl Store {
     }
 
     /// Opens a database on storage of another kind, making it if that is empty; its locks have to
-    /// work. For tests that make the disk fail.
+    /// work. The engine gets so little memory that it writes pages before a transaction ends. For
+    /// tests that make the disk fail.
     pub fn with_backend(
         backend: impl redb::StorageBackend,
         digest_seed: u64,
     ) -> Result<Store, StoreError> {
-        let database = with_cache(CACHE_BYTES).create_with_backend(backend)?;
+        let database = with_cache(CACHE_BYTES_BRIEF).create_with_backend(Rewrites::new(backend))?;
         let fresh = {
             let transaction = database.begin_read()?;
             transaction.list_tables()?.next().is_none()

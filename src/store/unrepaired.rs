@@ -8,7 +8,6 @@
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use std::io;
-use std::ops::Bound;
 
 /// Where the engine keeps its flags: <https://github.com/cberner/redb/blob/master/docs/design.md>,
 /// "god byte".
@@ -75,29 +74,5 @@ impl StorageBackend for Unrepaired {
         self.0.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
-        self.0.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
-        self.0.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
-        self.0.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
-        self.0.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
-        self.0.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
-        self.0.query_lock_range(start, end)
-    }
+    super::locks_of!(0);
 }
-
-type Locked<T> = Result<T, redb::BackendError>;

@@ -1,0 +1,169 @@
+//! Leaving out the writes that change nothing.
+//!
+//! A transaction that does not fit the engine's memory writes pages out before its end. To commit,
+//! the engine reads these again for their checksums, and then writes every one of them once more as
+//! it is: of a large load that is all of the file, and the disk has to be waited for twice. Here a
+//! page that was read since it was written last is compared with what the file holds, and written
+//! only if it differs. Nothing is remembered that an answer could depend on: which pages are worth
+//! the comparison is a guess, and the comparison is of the bytes.
+
+use redb::StorageBackend;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Pages that are looked after at a time: more than the engine holds before it writes them.
+const SLOTS: usize = if cfg!(test) { 16 } else { 1 << 15 };
+
+/// Bytes of the smallest page.
+const PAGE: u64 = 4096;
+
+/// Storage that leaves out writes which change nothing.
+#[derive(Debug)]
+pub struct Rewrites<B> {
+    inner: B,
+    /// Where something was read and not written since, plus one; each place has one slot.
+    read: Box<[AtomicU64]>,
+}
+
+impl<B> Rewrites<B> {
+    /// Over other storage, of which nobody else changes anything meanwhile.
+    pub fn new(inner: B) -> Rewrites<B> {
+        Rewrites { inner, read: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    fn slot(&self, offset: u64) -> &AtomicU64 {
+        &self.read[(offset / PAGE) as usize % SLOTS]
+    }
+}
+
+impl<B: StorageBackend> StorageBackend for Rewrites<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.slot(offset).store(offset + 1, Ordering::Relaxed);
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.slot(offset).swap(0, Ordering::Relaxed) == offset + 1 {
+            let mut stored = vec![0; data.len()];
+            if self.inner.read(offset, &mut stored).is_ok() && stored == data {
+                return Ok(());
+            }
+        }
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    super::locks_of!(inner);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use redb::backends::InMemoryBackend;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Memory that counts how often it is written to.
+    #[derive(Debug, Default)]
+    struct Counted {
+        memory: InMemoryBackend,
+        writes: AtomicUsize,
+    }
+
+    impl StorageBackend for Counted {
+        fn len(&self) -> io::Result<u64> {
+            self.memory.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.memory.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.memory.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.memory.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.writes.fetch_add(1, Ordering::Relaxed);
+            self.memory.write(offset, data)
+        }
+    }
+
+    fn page(value: u8, pages: usize) -> Vec<u8> {
+        vec![value; pages * PAGE as usize]
+    }
+
+    #[test]
+    fn what_was_read_and_is_written_as_it_is_is_left_out() {
+        let storage = Rewrites::new(Counted::default());
+        storage.set_len(8 * PAGE).unwrap();
+        let writes = || storage.inner.writes.load(Ordering::Relaxed);
+        let read = |offset| storage.read(offset, &mut page(0, 2)).unwrap();
+        storage.write(PAGE, &page(1, 2)).unwrap();
+        read(PAGE);
+        storage.write(PAGE, &page(1, 2)).unwrap();
+        assert_eq!(writes(), 1);
+        read(PAGE);
+        storage.write(PAGE, &page(2, 2)).unwrap();
+        assert_eq!(writes(), 2);
+        // Of what was not read it is not known that it pays to compare.
+        storage.write(PAGE, &page(2, 2)).unwrap();
+        assert_eq!(writes(), 3);
+    }
+
+    proptest! {
+        /// Places that share a slot, pages of several sizes over each other, cut and grown.
+        #[test]
+        fn storage_holds_what_was_written(
+            steps in prop::collection::vec((0usize..12, 1usize..4, 0u8..2, 0u8..8), 1..200)
+        ) {
+            const NEAR: u64 = 4;
+            let storage = Rewrites::new(InMemoryBackend::new());
+            let plain = InMemoryBackend::new();
+            let long = (SLOTS as u64 + 2 * NEAR) * PAGE;
+            for each in [&storage as &dyn StorageBackend, &plain] {
+                each.set_len(long).unwrap();
+            }
+            for (place, pages, value, step) in steps {
+                // The first places, and those that have the same slots.
+                let place = place as u64;
+                let at = (place % NEAR + if place < NEAR { 0 } else { SLOTS as u64 }) * PAGE;
+                let mut found = [page(0, pages), page(0, pages)];
+                for (each, found) in [&storage as &dyn StorageBackend, &plain].iter().zip(&mut found) {
+                    match step {
+                        0 => {
+                            each.set_len(long - NEAR * PAGE).unwrap();
+                            each.set_len(long).unwrap();
+                        }
+                        1..4 => each.write(at, &page(value, pages)).unwrap(),
+                        _ => each.read(at, found).unwrap(),
+                    }
+                }
+                prop_assert_eq!(&found[0], &found[1]);
+            }
+            let mut found = [vec![0; long as usize], vec![0; long as usize]];
+            storage.read(0, &mut found[0]).unwrap();
+            plain.read(0, &mut found[1]).unwrap();
+            prop_assert!(found[0] == found[1]);
+        }
+    }
+}
