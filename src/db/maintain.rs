@@ -406,11 +406,11 @@ fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> R
     let mut packer = BodyPacker::default();
     for (_, head) in &mut heads {
         let record = snapshot.body_record(kind, head)?;
-        let ((block, slot), full) = packer.push(&record, &counter);
+        let ((block, slot), full) = packer.push(scope, &record, &counter);
         (head.block, head.slot) = (block, slot);
         writer.put_bodies(kind, scope, full)?;
     }
-    writer.put_bodies(kind, scope, packer.close())?;
+    writer.put_bodies(kind, scope, packer.close().into_iter().map(|(_, block)| block))?;
     writer.remove_bodies(kind, scope, 0..next)?;
     heads.sort_unstable_by_key(|(number, _)| *number);
     let edits: Vec<_> = heads.into_iter().map(|(number, head)| (number, Some(head))).collect();

@@ -10,6 +10,7 @@
 
 use super::codec::{Cursor, put_bytes, put_varint, skip_value, take_value};
 use crate::graph::Value;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Compressed size that blocks aim at: just below one 64 KiB page of the engine.
@@ -21,50 +22,89 @@ const RAW_MIN: usize = 48 << 10;
 /// Level 1: five times faster than level 3 for a tenth more space on such records.
 const LEVEL: i32 = 1;
 
-/// Packs records into blocks. Several may pack blocks of one scope side by side: each takes its
-/// numbers from the one counter.
+/// Packs records into blocks, of which it has one begun for each owner. Several may pack blocks of
+/// one owner side by side: each takes its numbers from the one counter.
+#[derive(Default)]
 pub struct BodyPacker {
+    begun: BTreeMap<u32, Begun>,
+    compressor: Compressor,
+}
+
+/// A block that is not full.
+struct Begun {
     block: u32,
     slot: u32,
     raw: Vec<u8>,
     limit: usize,
 }
 
-impl Default for BodyPacker {
-    fn default() -> Self {
-        BodyPacker { block: 0, slot: 0, raw: Vec::with_capacity(RAW_MAX), limit: 128 << 10 }
-    }
-}
-
 impl BodyPacker {
     /// Takes a record; returns its place, and a block to store where one became full. `next` is the
-    /// number of the next block that anybody begins.
-    pub fn push(&mut self, record: &[u8], next: &AtomicU32) -> ((u32, u32), Option<Block>) {
-        let full = (self.raw.len() + record.len() > self.limit).then(|| self.close()).flatten();
-        if self.raw.is_empty() {
-            self.block = next.fetch_add(1, Ordering::Relaxed);
+    /// number of the next block that anybody begins for this owner.
+    pub fn push(
+        &mut self,
+        owner: u32,
+        record: &[u8],
+        next: &AtomicU32,
+    ) -> ((u32, u32), Option<Block>) {
+        let begun = self.begun.entry(owner).or_insert_with(|| Begun {
+            block: 0,
+            slot: 0,
+            raw: Vec::with_capacity(RAW_MAX),
+            limit: 128 << 10,
+        });
+        let full = begun.raw.len() + record.len() > begun.limit;
+        let full = full.then(|| begun.end(&mut self.compressor)).flatten();
+        if begun.raw.is_empty() {
+            begun.block = next.fetch_add(1, Ordering::Relaxed);
         }
-        put_bytes(&mut self.raw, record);
-        let place = (self.block, self.slot);
-        self.slot += 1;
+        put_bytes(&mut begun.raw, record);
+        let place = (begun.block, begun.slot);
+        begun.slot += 1;
         (place, full)
     }
 
-    /// The block that was begun, if it holds anything.
-    pub fn close(&mut self) -> Option<Block> {
+    /// The blocks that were begun, by owner.
+    pub fn close(&mut self) -> Vec<(u32, Block)> {
+        let begun = std::mem::take(&mut self.begun).into_iter();
+        begun.filter_map(|(owner, mut b)| Some((owner, b.end(&mut self.compressor)?))).collect()
+    }
+}
+
+impl Begun {
+    /// The block, if it holds anything; then another can be begun.
+    fn end(&mut self, compressor: &mut Compressor) -> Option<Block> {
         if self.raw.is_empty() {
             return None;
         }
-        let mut out = Vec::with_capacity(TARGET + 4096);
+        let packed = compressor.compress(&self.raw);
+        let mut out = Vec::with_capacity(4 + packed.len());
         out.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
-        let packed =
-            zstd::bulk::compress(&self.raw, LEVEL).expect("BUG: zstd compresses any bytes");
+        out.extend_from_slice(packed);
         // The next block of like records will compress alike.
         self.limit = (self.raw.len() * TARGET / packed.len().max(1)).clamp(RAW_MIN, RAW_MAX);
-        out.extend_from_slice(&packed);
         self.raw.clear();
         self.slot = 0;
         Some((self.block, out))
+    }
+}
+
+/// Compresses one block after the other in the same memory: its tables are larger than a block.
+#[derive(Default)]
+struct Compressor {
+    context: Option<zstd::bulk::Compressor<'static>>,
+    packed: Vec<u8>,
+}
+
+impl Compressor {
+    fn compress(&mut self, raw: &[u8]) -> &[u8] {
+        let new = || zstd::bulk::Compressor::new(LEVEL).expect("BUG: zstd knows this level");
+        let context = self.context.get_or_insert_with(new);
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        let written = context.compress_to_buffer(raw, &mut self.packed);
+        written.expect("BUG: zstd compresses any bytes");
+        &self.packed
     }
 }
 
@@ -169,25 +209,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_found_by_block_and_slot() {
+    fn records_are_found_by_owner_block_and_slot() {
         let mut packer = BodyPacker::default();
-        let next = AtomicU32::new(7);
-        let mut blocks = Vec::new();
+        let next = [7, 70].map(AtomicU32::new);
+        let mut blocks = BTreeMap::new();
         let mut places = Vec::new();
-        for i in 0..5_000u32 {
-            let (place, full) =
-                packer.push(format!("record {i} {}", "x".repeat(60)).as_bytes(), &next);
-            places.push(place);
-            blocks.extend(full);
+        for i in 0..10_000u32 {
+            let owner = u32::from(i % 3 == 0);
+            let text = format!("record {i} {}", "x".repeat(60));
+            let (place, full) = packer.push(owner, text.as_bytes(), &next[owner as usize]);
+            places.push((owner, place));
+            blocks.extend(full.map(|(block, payload)| ((owner, block), payload)));
         }
         let last = packer.close();
-        let next = next.into_inner();
-        blocks.extend(last);
-        assert!(blocks.len() > 1);
-        assert_eq!(next, 7 + blocks.len() as u32);
+        assert_eq!(last.iter().map(|(owner, _)| *owner).collect::<Vec<_>>(), [0, 1]);
+        blocks.extend(last.into_iter().map(|(owner, (block, payload))| ((owner, block), payload)));
+        assert!(packer.close().is_empty());
+        let numbers = |owner: u32, first: u32, next: u32| (first..next).map(move |b| (owner, b));
+        let [first, second] = next.map(AtomicU32::into_inner);
+        assert!(first > 8 && second > 71, "several blocks each");
+        assert!(blocks.keys().copied().eq(numbers(0, 7, first).chain(numbers(1, 70, second))));
         let mut unpacker = Unpacker::default();
-        for (i, (block, slot)) in places.into_iter().enumerate() {
-            let raw = unpacker.unpack(&blocks[(block - 7) as usize].1).expect("whole");
+        for (i, (owner, (block, slot))) in places.into_iter().enumerate() {
+            let raw = unpacker.unpack(&blocks[&(owner, block)]).expect("whole");
             let start = starts(&raw).expect("whole")[slot as usize];
             let text = record(&raw, start).expect("there");
             assert!(text.starts_with(format!("record {i} ").as_bytes()));

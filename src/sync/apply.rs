@@ -464,8 +464,9 @@ impl<'s> Storing<'s> {
         let mut changes =
             std::mem::replace(&mut plan.changes[kind as usize], Buckets::new(self.folder, 0, 0));
         let windows = changes.count();
-        let mut lanes: Vec<Lane> =
-            std::iter::repeat_with(Lane::default).take(rayon::current_num_threads()).collect();
+        let mut lanes: Vec<BodyPacker> = std::iter::repeat_with(BodyPacker::default)
+            .take(rayon::current_num_threads())
+            .collect();
         // New names are met while packing, and nothing else asks for them meanwhile.
         let mut names = std::mem::take(&mut self.writer.names);
         let owners = Arc::clone(&self.owners);
@@ -487,7 +488,7 @@ impl<'s> Storing<'s> {
                 .collect();
             let mut packed = packed.into_iter().collect::<Result<Vec<Filled>, SyncError>>()?;
             if owners.len() > OPEN || window + 1 == windows {
-                let closed = lanes.par_iter_mut().flat_map_iter(Lane::close).collect();
+                let closed = lanes.par_iter_mut().flat_map_iter(BodyPacker::close).collect();
                 packed.push(Filled { blocks: closed, ..Filled::new(&packing.empty) });
             }
             Ok(packed)
@@ -707,18 +708,6 @@ struct Names {
     display: Option<u32>,
 }
 
-/// The blocks that one core is filling, by owner.
-#[derive(Default)]
-struct Lane(BTreeMap<u32, BodyPacker>);
-
-impl Lane {
-    /// Ends all blocks.
-    fn close(&mut self) -> Vec<(u32, Block)> {
-        let packers = std::mem::take(&mut self.0).into_iter();
-        packers.filter_map(|(owner, mut packer)| Some((owner, packer.close()?))).collect()
-    }
-}
-
 /// What packing the contents of changes takes.
 struct Packing<'p> {
     kind: Kind,
@@ -767,7 +756,7 @@ impl Packing<'_> {
     /// Packs the contents of changes into the blocks of a lane.
     fn pack(
         &self,
-        lane: &mut Lane,
+        lane: &mut BodyPacker,
         changes: &[Change],
         frames: &Frames,
     ) -> Result<Filled, SyncError> {
@@ -784,7 +773,7 @@ impl Packing<'_> {
             for change in alike {
                 let Place { offset, len, .. } = change.place;
                 let record = Record::read(self.kind, &records, (offset, len))
-                    .ok_or(SyncError::damaged_stage())?;
+                    .ok_or_else(SyncError::damaged_stage)?;
                 properties.clear();
                 let (mut count, mut shown) = (0, None);
                 let raw = record
@@ -801,7 +790,7 @@ impl Packing<'_> {
                         put_varint(&mut properties, numbers[name as usize].into());
                         properties.extend_from_slice(value);
                     })
-                    .ok_or(SyncError::damaged_stage())?;
+                    .ok_or_else(SyncError::damaged_stage)?;
                 let (mut block, mut slot) = (NO_BODY, 0);
                 let owner = &self.owners[change.job as usize];
                 if count > 0 || !raw.is_empty() {
@@ -809,8 +798,7 @@ impl Packing<'_> {
                     put_varint(&mut body, count);
                     body.extend_from_slice(&properties);
                     body.extend_from_slice(raw.as_bytes());
-                    let packer = lane.0.entry(change.job).or_default();
-                    let (place, full) = packer.push(&body, &owner.next_block);
+                    let (place, full) = lane.push(change.job, &body, &owner.next_block);
                     (block, slot) = place;
                     packed.blocks.extend(full.map(|full| (change.job, full)));
                 }

@@ -516,9 +516,10 @@ fn end_text<'a>(end: &'a DraftEnd<'_>) -> Cow<'a, str> {
 
 /// Whether a key is the one that nobody has to give, without building that one.
 fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
-    if key.len() != from.len() + class.len() + to.len() + 2 || !class.is_ascii() {
+    if !class.is_ascii() {
         return key == default_relationship_key(from, class, to);
     }
+    // What is left between the ends must be the verb, to the last byte.
     let Some(rest) = key.strip_prefix(from).and_then(|k| k.strip_prefix('|')) else { return false };
     let Some(verb) = rest.strip_suffix(to).and_then(|k| k.strip_suffix('|')) else { return false };
     verb.bytes().eq(class.bytes().map(|b| b.to_ascii_lowercase()))

@@ -45,7 +45,7 @@ impl Contents<'_> {
     ) -> Result<R, SyncError> {
         let records = self.stage.records(staged.frame)?;
         let record = Record::read(kind, &records, (staged.offset, staged.len))
-            .ok_or(SyncError::damaged_stage())?;
+            .ok_or_else(SyncError::damaged_stage)?;
         Ok(read(&record, self.stage.names(staged.frame)))
     }
 
@@ -53,7 +53,7 @@ impl Contents<'_> {
     pub fn uploaded_key(self, kind: Kind, staged: &Staged) -> Result<String, SyncError> {
         let record = self.stage.record(staged)?;
         let record = Record::read(kind, &record, (0, staged.len));
-        let record = record.ok_or(SyncError::damaged_stage())?;
+        let record = record.ok_or_else(SyncError::damaged_stage)?;
         Ok(record.full_key(kind, self.stage.names(staged.frame)))
     }
 
@@ -72,7 +72,7 @@ impl Contents<'_> {
                 raw_data: raw.map(str::to_owned),
             })
         })?;
-        content.ok_or(SyncError::damaged_stage())
+        content.ok_or_else(SyncError::damaged_stage)
     }
 
     /// The head of an object that a plan met in the graph.

@@ -902,7 +902,7 @@ impl<'p> Planner<'p> {
     pub(super) fn fault(&self, kind: Kind, staged: &Staged) -> Result<super::Fault, SyncError> {
         let record = self.stage.record(staged)?;
         let record = Record::read(kind, &record, (0, staged.len));
-        let record = record.ok_or(SyncError::damaged_stage())?;
+        let record = record.ok_or_else(SyncError::damaged_stage)?;
         Ok(super::Fault {
             place: record.place,
             column: 0,
