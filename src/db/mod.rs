@@ -205,7 +205,7 @@ impl Reader {
             match &*kept {
                 Some((known, store)) if *known == identity => Arc::clone(store),
                 _ => {
-                    let store = Arc::new(Store::open_reader(path)?);
+                    let store = Arc::new(Store::open_kept(path)?);
                     *kept = Some((identity, Arc::clone(&store)));
                     store
                 }

@@ -130,9 +130,20 @@ fn opening(path: &Path, e: redb::DatabaseError) -> StoreError {
 }
 
 impl Store {
-    /// Opens an existing file for reading. A file that a crash left behind is repaired first,
-    /// which takes some waits for the disk.
+    /// Opens an existing file for reading. A file that a killed writer left behind is read as it is,
+    /// and the repair left to the next writer, unless only a repair can tell what it holds.
     pub fn open_reader(path: &Path) -> Result<Store, StoreError> {
+        Store::open_as_it_is(path, CACHE_BYTES)
+    }
+
+    /// [`Store::open_reader`] to ask one short question.
+    pub fn open_briefly(path: &Path) -> Result<Store, StoreError> {
+        Store::open_as_it_is(path, CACHE_BYTES_BRIEF)
+    }
+
+    /// [`Store::open_reader`] for long, beside writers that come and go: a file that a killed writer
+    /// left behind is repaired first, which takes some waits for the disk.
+    pub fn open_kept(path: &Path) -> Result<Store, StoreError> {
         check_path(path)?;
         let open = || with_cache(CACHE_BYTES).open_read_only(path).map(Store::Reader);
         open().or_else(|e| match e {
@@ -144,11 +155,9 @@ impl Store {
         })
     }
 
-    /// [`Store::open_reader`] to ask one short question. A file that a crash left behind is read as
-    /// it is, and the repair left to the next writer.
-    pub fn open_briefly(path: &Path) -> Result<Store, StoreError> {
+    fn open_as_it_is(path: &Path, cache: usize) -> Result<Store, StoreError> {
         check_path(path)?;
-        let builder = with_cache(CACHE_BYTES_BRIEF);
+        let builder = with_cache(cache);
         match builder.open_read_only(path) {
             Ok(database) => Ok(Store::Reader(database)),
             Err(redb::DatabaseError::RepairAborted) => {
@@ -156,7 +165,7 @@ impl Store {
                 // Only what cannot be read so needs the repair.
                 match file.and_then(|file| builder.open_read_only_with_backend(file)) {
                     Ok(database) => Ok(Store::Reader(database)),
-                    Err(_) => Store::open_reader(path),
+                    Err(_) => Store::open_kept(path),
                 }
             }
             Err(e) => Err(opening(path, e)),

@@ -221,8 +221,10 @@ fn kill_at_any_moment_loses_nothing_acknowledged() {
         std::thread::sleep(Duration::from_nanos(seed % (whole.as_nanos() as u64 * 5 / 4)));
         let _ = child.kill();
         let ended = child.wait().unwrap();
+        let left = std::fs::read(world.path("tombolo.redb")).unwrap();
         assert_eq!(question(), answer);
         let dump = world.dump();
+        assert!(std::fs::read(world.path("tombolo.redb")).unwrap() == left, "reading writes");
         let first: serde_json::Value = serde_json::from_str(dump.lines().next().unwrap()).unwrap();
         let found = first["v"].as_u64().unwrap();
         assert!(found == version || found == acknowledged, "{found} after {version}");
