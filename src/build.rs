@@ -16,8 +16,8 @@ fn main() {
     {
         println!("cargo::rustc-link-arg-bins=-no-pie");
         // What a question runs lies side by side: the system reads and maps code in pieces of 64 KB,
-        // and these were strewn over 16 MB. Made with the compiler's own linker, which understands
-        // such a script; one that somebody chose may not.
+        // and these were strewn over 16 MB. The linker that comes with the compiler understands such
+        // a script, and so does that of GNU; one that somebody chose may not.
         let chosen = std::env::var("RUSTC_LINKER").is_ok()
             || std::env::var("CARGO_ENCODED_RUSTFLAGS")
                 .is_ok_and(|flags| flags.contains("linker") || flags.contains("fuse-ld"));

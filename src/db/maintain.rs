@@ -131,8 +131,9 @@ impl Database {
         })?;
         drop(copy);
         crate::store::sync_folder(folder)?;
-        // What cannot be read back is no backup.
-        drop(Store::open_reader(to)?.snapshot()?);
+        // What cannot be read back is no backup. The copy has the mark of our own writer, which had
+        // the file open; it goes.
+        drop(Store::open_kept(to)?.snapshot()?);
         Ok(size)
     }
 

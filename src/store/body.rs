@@ -67,7 +67,8 @@ impl BodyPacker {
     /// The blocks that were begun, by owner.
     pub fn close(&mut self) -> Vec<(u32, Block)> {
         let begun = std::mem::take(&mut self.begun).into_iter();
-        begun.filter_map(|(owner, mut b)| Some((owner, b.end(&mut self.compressor)?))).collect()
+        let mut end = |mut block: Begun| block.end(&mut self.compressor);
+        begun.filter_map(|(owner, block)| Some((owner, end(block)?))).collect()
     }
 }
 

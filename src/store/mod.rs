@@ -65,7 +65,7 @@ pub enum Store {
     Writer(Database),
 }
 
-/// The locks of storage that lies over other storage are those of the other.
+/// Passes the locks of storage on to the storage below.
 macro_rules! locks_of {
     ($inner:tt: $($method:ident -> $locked:ty),*) => {
         $(fn $method(
@@ -141,8 +141,9 @@ impl Store {
         Store::open_as_it_is(path, CACHE_BYTES_BRIEF)
     }
 
-    /// [`Store::open_reader`] for long, beside writers that come and go: a file that a killed writer
-    /// left behind is repaired first, which takes some waits for the disk.
+    /// [`Store::open_reader`] for long, beside writers that come and go. A file that a killed writer
+    /// left behind is repaired first, which takes some waits for the disk: as it is, each look at a
+    /// commit that is not known to be durable would take one.
     pub fn open_kept(path: &Path) -> Result<Store, StoreError> {
         check_path(path)?;
         let open = || with_cache(CACHE_BYTES).open_read_only(path).map(Store::Reader);

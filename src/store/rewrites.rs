@@ -1,15 +1,19 @@
 //! Leaving out the writes that change nothing.
 //!
 //! A transaction that does not fit the engine's memory writes pages out before its end. To commit,
-//! the engine reads these again for their checksums, and then writes every one of them once more as
-//! it is: of a large load that is all of the file, and the disk has to be waited for twice. Here a
-//! page that was read since it was written last is compared with what the file holds, and written
-//! only if it differs. Nothing is remembered that an answer could depend on: which pages are worth
-//! the comparison is a guess, and the comparison is of the bytes.
+//! the engine reads these again for their checksums, and then writes each of them once more, the
+//! leaves as they are: of a large load that is nearly all of the file, and the disk has to be waited
+//! for twice. Here a page that was read since it was written last is compared with what the file
+//! holds, and written only if it differs. Nothing is remembered that an answer could depend on: which
+//! pages are worth the comparison is a guess, and the comparison is of the bytes.
+//!
+//! What is left out is as durable as what is written: it was written before through the same open
+//! file, so it is on disk, or the next sync takes it there, or that sync tells that it cannot, even
+//! if somebody else's sync was told first.
 
 use redb::StorageBackend;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Pages that are looked after at a time: more than the engine holds before it writes them.
 const SLOTS: usize = if cfg!(test) { 16 } else { 1 << 15 };
@@ -21,18 +25,23 @@ const PAGE: u64 = 4096;
 #[derive(Debug)]
 pub struct Rewrites<B> {
     inner: B,
-    /// Where something was read and not written since, plus one; each place has one slot.
-    read: Box<[AtomicU64]>,
+    /// Where something was read and not written since, plus one; each place has one slot. Zeros at
+    /// first, so that a small job touches little of it.
+    read: Mutex<Vec<u64>>,
 }
 
 impl<B> Rewrites<B> {
     /// Over other storage, of which nobody else changes anything meanwhile.
     pub fn new(inner: B) -> Rewrites<B> {
-        Rewrites { inner, read: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+        Rewrites { inner, read: Mutex::new(vec![0; SLOTS]) }
     }
 
-    fn slot(&self, offset: u64) -> &AtomicU64 {
-        &self.read[(offset / PAGE) as usize % SLOTS]
+    /// Puts down whether the page at `offset` was `read` now or written; tells whether it had been
+    /// read before.
+    fn mark(&self, offset: u64, read: bool) -> bool {
+        let mut slots = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = &mut slots[(offset / PAGE) as usize % SLOTS];
+        std::mem::replace(slot, if read { offset + 1 } else { 0 }) == offset + 1
     }
 }
 
@@ -42,7 +51,7 @@ impl<B: StorageBackend> StorageBackend for Rewrites<B> {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.slot(offset).store(offset + 1, Ordering::Relaxed);
+        self.mark(offset, true);
         self.inner.read(offset, out)
     }
 
@@ -55,7 +64,7 @@ impl<B: StorageBackend> StorageBackend for Rewrites<B> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        if self.slot(offset).swap(0, Ordering::Relaxed) == offset + 1 {
+        if self.mark(offset, false) {
             let mut stored = vec![0; data.len()];
             if self.inner.read(offset, &mut stored).is_ok() && stored == data {
                 return Ok(());
@@ -76,7 +85,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use redb::backends::InMemoryBackend;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Memory that counts how often it is written to.
     #[derive(Debug, Default)]

@@ -37,6 +37,8 @@ struct Disk {
     /// Sectors written since.
     dirty: BTreeMap<usize, ()>,
     operations: u64,
+    /// Bytes written in all.
+    written: usize,
     fail_at: Option<(u64, Failing)>,
 }
 
@@ -55,6 +57,7 @@ impl Disk {
 
     fn write(&mut self, offset: usize, data: &[u8]) {
         self.bytes[offset..offset + data.len()].copy_from_slice(data);
+        self.written += data.len();
         for sector in offset / SECTOR..=(offset + data.len() - 1) / SECTOR {
             self.dirty.insert(sector, ());
         }
@@ -359,9 +362,11 @@ fn a_question_reads_what_a_killed_writer_left_as_it_is() {
         std::fs::write(&path, &bytes).unwrap();
         bytes
     };
-    for more in [0, UNFLUSHED] {
+    type Open = fn(&std::path::Path) -> Result<Store, StoreError>;
+    let opens: [Open; 2] = [Store::open_briefly, Store::open_reader];
+    for (more, open) in [0, UNFLUSHED].into_iter().flat_map(|more| opens.map(|open| (more, open))) {
         let left = leave(killed[AT] | more);
-        let snapshot = Store::open_briefly(&path).unwrap().snapshot().unwrap();
+        let snapshot = open(&path).unwrap().snapshot().unwrap();
         assert!(dump(&snapshot).unwrap() == newest);
         assert!(std::fs::read(&path).unwrap() == left, "a question changes the file");
         // A writer that comes meanwhile repairs the file, and keeps what is being read.
@@ -371,11 +376,29 @@ fn a_question_reads_what_a_killed_writer_left_as_it_is() {
         assert!(now(&db) != newest);
         assert!(dump(&snapshot).unwrap() == newest);
     }
+    // What is kept open is repaired first.
+    leave(killed[AT]);
+    let kept = Store::open_kept(&path).unwrap();
+    assert!(dump(&kept.snapshot().unwrap()).unwrap() == newest);
+    assert_eq!(std::fs::read(&path).unwrap()[AT] & RECOVERY, 0);
+    drop(kept);
     // Which commit is whole is now for the engine to find out.
     leave(killed[AT] & !TWO_PHASES);
     let snapshot = Store::open_briefly(&path).unwrap().snapshot().unwrap();
     assert!(dump(&snapshot).unwrap() == newest);
     assert_eq!(std::fs::read(&path).unwrap()[AT] & RECOVERY, 0);
+}
+
+#[test]
+fn a_load_that_does_not_fit_memory_writes_a_page_about_once() {
+    let storage = Storage::default();
+    let folder = fleeting();
+    let db = database(&storage, folder.path());
+    let before = storage.with(|disk| disk.written);
+    let things: String = (0..40_000).map(|i| thing(i, i)).collect();
+    sync(&db, "a", Mode::Diff, &things).unwrap();
+    let (written, size) = storage.with(|disk| (disk.written - before, disk.bytes.len()));
+    assert!(written < size * 5 / 4, "{written} bytes written for a file of {size}");
 }
 
 /// All that questions are answered from: objects, both directions of adjacency, counts, lookups.

@@ -581,6 +581,8 @@ fn a_backup_is_a_database_while_the_server_runs() {
     let folder = server.folder.path();
     let output = tombolo(folder, &["backup", "copy.redb"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Byte 9 holds the flags of the engine, and 2 says that a writer has the file open or died.
+    assert_eq!(std::fs::read(folder.join("copy.redb")).unwrap()[9] & 2, 0);
     server.sync("jamf", &users(5));
     let count = ["query", "FIND User RETURN count(User) AS n", "-o", "json", "--db", "copy.redb"];
     let said: Json = serde_json::from_slice(&tombolo(folder, &count).stdout).unwrap();
