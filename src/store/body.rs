@@ -53,8 +53,8 @@ impl BodyPacker {
             raw: Vec::with_capacity(RAW_MAX),
             limit: 128 << 10,
         });
-        let full = begun.raw.len() + record.len() > begun.limit;
-        let full = full.then(|| begun.end(&mut self.compressor)).flatten();
+        let full = !begun.raw.is_empty() && begun.raw.len() + record.len() > begun.limit;
+        let full = full.then(|| begun.end(&mut self.compressor));
         if begun.raw.is_empty() {
             begun.block = next.fetch_add(1, Ordering::Relaxed);
         }
@@ -67,17 +67,13 @@ impl BodyPacker {
     /// The blocks that were begun, by owner.
     pub fn close(&mut self) -> Vec<(u32, Block)> {
         let begun = std::mem::take(&mut self.begun).into_iter();
-        let mut end = |mut block: Begun| block.end(&mut self.compressor);
-        begun.filter_map(|(owner, block)| Some((owner, end(block)?))).collect()
+        begun.map(|(owner, mut block)| (owner, block.end(&mut self.compressor))).collect()
     }
 }
 
 impl Begun {
-    /// The block, if it holds anything; then another can be begun.
-    fn end(&mut self, compressor: &mut Compressor) -> Option<Block> {
-        if self.raw.is_empty() {
-            return None;
-        }
+    /// The block as it is stored; then another can be begun.
+    fn end(&mut self, compressor: &mut Compressor) -> Block {
         let packed = compressor.compress(&self.raw);
         let mut out = Vec::with_capacity(4 + packed.len());
         out.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
@@ -86,7 +82,7 @@ impl Begun {
         self.limit = (self.raw.len() * TARGET / packed.len().max(1)).clamp(RAW_MIN, RAW_MAX);
         self.raw.clear();
         self.slot = 0;
-        Some((self.block, out))
+        (self.block, out)
     }
 }
 

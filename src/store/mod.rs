@@ -145,30 +145,34 @@ impl Store {
     /// left behind is repaired first, which takes some waits for the disk: as it is, each look at a
     /// commit that is not known to be durable would take one.
     pub fn open_kept(path: &Path) -> Result<Store, StoreError> {
-        check_path(path)?;
-        let open = || with_cache(CACHE_BYTES).open_read_only(path).map(Store::Reader);
-        open().or_else(|e| match e {
-            redb::DatabaseError::RepairAborted => {
-                drop(Store::open_writer(path)?);
-                open().map_err(|e| opening(path, e))
-            }
-            e => Err(opening(path, e)),
+        Store::open_unless_killed(path, CACHE_BYTES, |builder| {
+            drop(Store::open_writer(path)?);
+            builder.open_read_only(path).map(Store::Reader).map_err(|e| opening(path, e))
         })
     }
 
     fn open_as_it_is(path: &Path, cache: usize) -> Result<Store, StoreError> {
+        Store::open_unless_killed(path, cache, |builder| {
+            let file = Unrepaired::new(std::fs::File::open(path)?);
+            // Only what cannot be read so needs the repair.
+            match file.and_then(|file| builder.open_read_only_with_backend(file)) {
+                Ok(database) => Ok(Store::Reader(database)),
+                Err(_) => Store::open_kept(path),
+            }
+        })
+    }
+
+    /// Opens a file for reading; `killed` does, where a killed writer left it behind.
+    fn open_unless_killed(
+        path: &Path,
+        cache: usize,
+        killed: impl FnOnce(&Builder) -> Result<Store, StoreError>,
+    ) -> Result<Store, StoreError> {
         check_path(path)?;
         let builder = with_cache(cache);
         match builder.open_read_only(path) {
             Ok(database) => Ok(Store::Reader(database)),
-            Err(redb::DatabaseError::RepairAborted) => {
-                let file = Unrepaired::new(std::fs::File::open(path)?);
-                // Only what cannot be read so needs the repair.
-                match file.and_then(|file| builder.open_read_only_with_backend(file)) {
-                    Ok(database) => Ok(Store::Reader(database)),
-                    Err(_) => Store::open_kept(path),
-                }
-            }
+            Err(redb::DatabaseError::RepairAborted) => killed(&builder),
             Err(e) => Err(opening(path, e)),
         }
     }
