@@ -651,7 +651,11 @@ impl Database {
         uploads: &Uploads,
     ) -> Result<Vec<JobReport>, Error> {
         let now = now();
-        self.write(plan.revision, |writer, _| Ok(apply(plan, uploads, writer, now)?))?;
+        self.write(plan.revision, |writer, _| {
+            apply(plan, uploads, writer, now)?;
+            uploads.stage().free();
+            Ok(())
+        })?;
         Ok(reports(plan, |report| report.end_timestamp = Some(now)))
     }
 

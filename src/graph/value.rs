@@ -31,6 +31,9 @@ impl<'a> Value<'a> {
     /// exactly: `0.1` and `1e30` can be held (printing them gives the same decimal), `2^64` and
     /// `1e400` cannot.
     pub fn number(text: &str) -> Option<Value<'static>> {
+        if let Some(short) = short_number(text) {
+            return Some(short);
+        }
         if let Ok(i) = text.parse::<i64>() {
             // `-0` is the float minus zero; as an integer it would lose its sign.
             return Some(if i == 0 && text.starts_with('-') {
@@ -43,10 +46,6 @@ impl<'a> Value<'a> {
             return Some(Value::UInt(u));
         }
         let float = text.parse::<f64>().ok().filter(|f| f.is_finite())?;
-        // Every decimal of 15 digits survives the way through a float and back.
-        if text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-            return Some(Value::Float(float));
-        }
         (decimal(text) == decimal(&format!("{float:e}"))).then_some(Value::Float(float))
     }
 
@@ -145,6 +144,31 @@ impl fmt::Display for Value<'_> {
     }
 }
 
+/// The number that a short `text` of digits, perhaps with a point among them, says: nearly all of
+/// those in uploads. `None` for any other.
+fn short_number(text: &str) -> Option<Value<'static>> {
+    /// Powers of ten that floats hold exactly.
+    const TENS: [f64; 15] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+    let bytes = text.as_bytes();
+    if bytes.len() > 16 || !bytes.first()?.is_ascii_digit() {
+        return None;
+    }
+    let (mut digits, mut point) = (0, None);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => digits = digits * 10 + i64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let Some(point) = point else { return Some(Value::Int(digits)) };
+    // At most 15 digits, which are exact as a float, and so is the power of ten: one division
+    // rounds as reading does, and every decimal of 15 digits survives the way there and back.
+    let behind = bytes.len() - point - 1;
+    (behind > 0).then(|| Value::Float(digits as f64 / TENS[behind]))
+}
+
 /// Sign, significant digits and power of ten of a decimal number, so that `1.50`, `15e-1` and
 /// `1.5` compare equal.
 fn decimal(text: &str) -> (bool, String, i64) {
@@ -170,6 +194,25 @@ fn decimal(text: &str) -> (bool, String, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn short_numbers_are_read_as_the_library_reads_them(text in "[0-9]{1,16}|[0-9.]{1,17}") {
+            match short_number(&text) {
+                Some(Value::Int(int)) => prop_assert_eq!(text.parse::<i64>(), Ok(int)),
+                Some(Value::Float(float)) => {
+                    prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(float.to_bits()));
+                    prop_assert_eq!(decimal(&text), decimal(&format!("{float:e}")));
+                }
+                short => {
+                    let odd = text.starts_with('.') || text.ends_with('.');
+                    let plain = text.matches('.').count() < 2 && text.len() < 17 && !odd;
+                    prop_assert!(short.is_none() && !plain, "{}", text);
+                }
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_exact_or_refused() {

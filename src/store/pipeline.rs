@@ -1,79 +1,176 @@
-//! Rows are made on all cores while those made before are handed to the engine, which takes them
-//! from one thread.
+//! Things are made on all cores while those made before are put where they belong, by one thread:
+//! the engine takes rows from one only.
 
-use super::StoreError;
-use rayon::prelude::*;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
-/// Takes group after group from `gather`, until one is empty; makes a row, or what stands for some,
-/// of each member on all cores, and puts them in the order of the members. A group is made while the
-/// one before it is put, so gathering it must not depend on that.
+/// Batches that are handed out in parts, and go when the last part is done with.
+pub struct Batches<I, B> {
+    batches: I,
+    current: Option<(Arc<B>, usize)>,
+}
+
+impl<E, B, I: Iterator<Item = Result<B, E>>> Batches<I, B> {
+    /// None is begun yet.
+    pub fn new(batches: I) -> Batches<I, B> {
+        Batches { batches, current: None }
+    }
+
+    /// The next batch that has more than was taken of it, and how much was; `None` at the end.
+    pub fn rest(&mut self, len: impl Fn(&B) -> usize) -> Result<Option<(Arc<B>, usize)>, E> {
+        loop {
+            match &self.current {
+                Some((batch, taken)) if *taken < len(batch) => {
+                    return Ok(Some((Arc::clone(batch), *taken)));
+                }
+                _ => {
+                    self.current = match self.batches.next().transpose()? {
+                        Some(batch) => Some((Arc::new(batch), 0)),
+                        None => return Ok(None),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says how much is taken of that batch by now.
+    pub fn take_to(&mut self, end: usize) {
+        if let Some((_, taken)) = &mut self.current {
+            *taken = end;
+        }
+    }
+}
+
+/// What is made next.
+pub enum Next<G> {
+    /// This.
+    Group(G),
+    /// It depends on what may not have been put: ask again when all has.
+    Wait,
+    /// Nothing.
+    End,
+}
+
+/// Takes group after group from `gather`, makes something of each on one of all cores, and puts what
+/// was made in the order of the groups. Up to `most` groups for each core are under way at a time, so
+/// gathering one must not depend on those before it being put.
 ///
 /// # Errors
 ///
 /// The first of any of the three; what was put stays.
-pub fn pipeline<S, G: Send, R: Send>(
+pub fn pipeline<S, G: Send, R: Send, E: Send>(
     state: &mut S,
-    mut gather: impl FnMut(&mut S) -> Result<Vec<G>, StoreError>,
-    make: impl Fn(G) -> Result<R, StoreError> + Sync,
-    mut put: impl FnMut(&mut S, R) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut made: Vec<Result<R, StoreError>> = Vec::new();
-    loop {
-        let mut group = gather(state)?;
-        let mut next = Vec::new();
-        let ended = group.is_empty();
-        if made.is_empty() && group.len() == 1 {
-            // Small jobs have one row; waking another thread takes longer.
-            next.extend(group.pop().map(&make));
-        } else {
-            rayon::in_place_scope(|scope| {
-                if !ended {
-                    scope.spawn(|_| next = group.into_par_iter().map(&make).collect());
-                }
-                made.drain(..).try_for_each(|row| put(state, row?))
-            })?;
-        }
-        if ended {
-            return Ok(());
-        }
-        made = next;
+    most: usize,
+    mut gather: impl FnMut(&mut S) -> Result<Next<G>, E>,
+    make: impl Fn(G) -> Result<R, E> + Sync,
+    mut put: impl FnMut(&mut S, R) -> Result<(), E>,
+) -> Result<(), E> {
+    let Next::Group(first) = gather(state)? else { return Ok(()) };
+    let mut next = gather(state)?;
+    if let Next::End = next {
+        // Small jobs have one row; waking another thread takes longer.
+        return put(state, make(first)?);
     }
+    let most = most * rayon::current_num_threads();
+    let make = &make;
+    rayon::in_place_scope(|scope| {
+        let begin = |group| {
+            let (to, made) = sync_channel(1);
+            // Nobody waits for it once another has failed.
+            scope.spawn(move |_| drop(to.send(make(group))));
+            made
+        };
+        let mut under_way = VecDeque::from([begin(first)]);
+        loop {
+            while under_way.len() < most
+                && let Next::Group(group) = next
+            {
+                under_way.push_back(begin(group));
+                next = gather(state)?;
+            }
+            let Some(made) = under_way.pop_front() else {
+                match next {
+                    Next::End => return Ok(()),
+                    _ => next = gather(state)?,
+                }
+                continue;
+            };
+            // Where making panicked, the scope goes on with the panic when it ends.
+            let Ok(made) = made.recv() else { return Ok(()) };
+            put(state, made?)?;
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Puts the members of groups of these sizes; the one that says so fails where it is made.
-    fn run(sizes: &[usize], fault: Option<usize>) -> (Vec<usize>, bool) {
-        let (mut sizes, mut gathered) = (sizes.iter(), 0..0);
+    /// Puts the numbers below `count`; every `waits`th waits for all before it, and the one that says
+    /// so fails where it is made.
+    fn run(count: usize, most: usize, waits: usize, fault: Option<usize>) -> (Vec<usize>, bool) {
+        let (mut gathered, mut waited) = (0, false);
         let mut put = Vec::new();
         let gather = |put: &mut Vec<usize>| {
-            // Only the last group is still to be put.
-            assert_eq!(put.len(), gathered.start);
-            gathered = gathered.end..gathered.end + sizes.next().copied().unwrap_or(0);
-            Ok(gathered.clone().collect())
+            assert!(gathered - put.len() <= most * rayon::current_num_threads());
+            if gathered == count {
+                return Ok(Next::End);
+            }
+            if gathered > 0 && gathered % waits == 0 {
+                if !std::mem::replace(&mut waited, true) {
+                    return Ok(Next::Wait);
+                }
+                assert_eq!(put.len(), gathered, "not all before it was put");
+            }
+            waited = false;
+            gathered += 1;
+            Ok(Next::Group(gathered - 1))
         };
-        let make = |at| match fault == Some(at) {
-            true => Err(StoreError::Changed),
-            false => Ok(at),
-        };
+        let make = |at| if fault == Some(at) { Err("fault") } else { Ok(at) };
         let put_one = |put: &mut Vec<usize>, at| {
             put.push(at);
             Ok(())
         };
-        let result = pipeline(&mut put, gather, make, put_one);
+        let result = pipeline(&mut put, most, gather, make, put_one);
         (put, result.is_ok())
     }
 
     #[test]
-    fn members_are_put_in_order_and_the_first_fault_ends_it() {
-        for sizes in [&[][..], &[1], &[1, 1, 1], &[7], &[5, 1, 1, 60, 2]] {
-            let all = sizes.iter().sum();
-            assert_eq!(run(sizes, None), ((0..all).collect(), true));
-            for fault in 0..all {
-                assert_eq!(run(sizes, Some(fault)), ((0..fault).collect(), false));
+    fn groups_are_put_in_order_and_the_first_fault_ends_it() {
+        for count in [0, 1, 2, 3, 70] {
+            for (most, waits) in [(1, 1000), (2, 1), (3, 7), (100, 20)] {
+                assert_eq!(run(count, most, waits, None), ((0..count).collect(), true));
+                for fault in 0..count {
+                    let done = run(count, most, waits, Some(fault));
+                    assert_eq!(done, ((0..fault).collect(), false));
+                }
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_put_ends_it() {
+        let mut numbers = 0..50;
+        let gather = |_: &mut usize| Ok(numbers.next().map_or(Next::End, Next::Group));
+        let mut put = 0;
+        let result = pipeline(&mut put, 2, gather, Ok, |put, at| {
+            *put += 1;
+            if at == 20 { Err("full") } else { Ok(()) }
+        });
+        assert_eq!((put, result), (21, Err("full")));
+    }
+
+    #[test]
+    fn batches_are_handed_out_whole() {
+        let source = [vec![1, 2, 3], vec![], vec![4], vec![5, 6]].map(Ok::<_, ()>);
+        let mut batches = Batches::new(source.into_iter());
+        let mut seen = Vec::new();
+        while let Some((batch, taken)) = batches.rest(Vec::len).unwrap() {
+            let end = batch.len().min(taken + 2);
+            seen.extend_from_slice(&batch[taken..end]);
+            batches.take_to(end);
+        }
+        assert_eq!(seen, [1, 2, 3, 4, 5, 6]);
     }
 }

@@ -55,13 +55,31 @@ impl Overflow {
 
     /// So many bytes from a place on where they were appended.
     pub fn read(&self, start: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = vec![0; len];
+        let mut bytes = Vec::with_capacity(len);
         // A panic elsewhere leaves the file as it was: each use of it seeks first.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let file = file.as_mut().expect("BUG: what was appended has a file");
         file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
+        // Read where nothing was written before, not even zeros.
+        match file.take(len as u64).read_to_end(&mut bytes)? {
+            read if read == len => Ok(bytes),
+            _ => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+        }
+    }
+
+    /// Gives the file back to the system, beside whatever else goes on: it takes as long as reading
+    /// it. Nothing can be read any more.
+    pub fn free(&self) {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(file) = file {
+            rayon::spawn(move || drop(file));
+        }
+    }
+}
+
+impl Drop for Overflow {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 

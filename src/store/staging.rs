@@ -319,6 +319,11 @@ impl Stage {
     pub fn frames(&self) -> u32 {
         self.frames.len() as u32
     }
+
+    /// Frees what is in a file; nothing is read any more.
+    pub fn free(&self) {
+        self.overflow.free();
+    }
 }
 
 /// A stage that survives a crash: an append-only file.

@@ -14,7 +14,8 @@
 use super::StoreError;
 use super::codec::{seal, unseal};
 use super::column::width_of;
-use super::pipeline::pipeline;
+use super::pipeline::{Next, pipeline};
+use super::runs::{Row, Runs};
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle};
 use std::collections::VecDeque;
@@ -176,13 +177,13 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     let name = T::TABLE;
     let mut rest = edits;
     let mut waiting = VecDeque::new();
-    let gather = |table: &mut Table<'_, Bytes, Bytes>| {
+    let gather = |runs: &mut Runs<'_, '_>| {
         let (mut group, mut edits) = (Vec::new(), 0);
         while group.len() < TILES_AT_ONCE && edits < EDITS_AT_ONCE {
             if let (true, Some(first)) = (waiting.is_empty(), rest.first()) {
                 let wanted = at(first);
                 let mut tile = Edited { lower: [0; N], upper: None, contents: None, edits: rest };
-                around(table, name, space, [&wanted, &wanted], |found| {
+                around(runs.table, name, space, [&wanted, &wanted], |found| {
                     tile.lower = found.lower();
                     tile.upper = found.upper.copied();
                     tile.contents = Some(found.contents.to_vec());
@@ -199,25 +200,30 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
             edits += tile.edits.len();
             group.push(tile);
         }
-        Ok(group)
+        Ok(if group.is_empty() { Next::End } else { Next::Group(group) })
     };
-    let make = |Edited { lower, upper, contents, edits }: Edited<'_, N, E>| {
-        let merged = merge(contents.as_deref(), edits)
-            .map_err(|detail| StoreError::corrupt(name, &key(space, &lower), detail))?;
-        Ok(rows(space, lower, upper, &merged))
-    };
-    pipeline(table, gather, make, |table, rows| {
-        for (key, sealed) in rows {
-            table.insert(&key[..], &sealed[..])?;
+    let make = |group: Vec<Edited<'_, N, E>>| {
+        let mut made = Vec::with_capacity(group.len());
+        for Edited { lower, upper, contents, edits } in group {
+            let merged = merge(contents.as_deref(), edits)
+                .map_err(|detail| StoreError::corrupt(name, &key(space, &lower), detail))?;
+            made.extend(rows(space, lower, upper, &merged, contents.is_none()));
         }
-        Ok(())
-    })
+        Ok(made)
+    };
+    let mut runs = Runs::new(table);
+    pipeline(&mut runs, 8, gather, make, |runs, rows: Vec<Row>| {
+        rows.into_iter().try_for_each(|row| runs.put(row))
+    })?;
+    runs.end()
 }
 
-/// Tiles that are rewritten side by side, at most.
-const TILES_AT_ONCE: usize = 128;
+/// Tiles that are rewritten by one thread in one go, at most.
+const TILES_AT_ONCE: usize = 16;
 /// Edits in them, about.
-const EDITS_AT_ONCE: usize = 4 * SPLIT;
+const EDITS_AT_ONCE: usize = SPLIT;
+/// Rows that are made by one thread.
+const MANY: usize = if cfg!(test) { 3 } else { 64 };
 /// Edits of one tile that are merged by one thread.
 const SPLIT: usize = if cfg!(test) { 128 } else { 8 << 10 };
 
@@ -271,13 +277,15 @@ pub trait Entry<const N: usize>: Send + Sync {
         Self: Sized;
 }
 
-/// The rows, sealed, of the entries of one tile, cut into several where they do not fit one.
+/// The rows, sealed, of the entries of one tile, which has none yet if it is `new`; several where
+/// they do not fit one.
 fn rows<const N: usize, T: Entry<N>>(
     space: &[u8],
     lower: [u8; N],
     upper: Option<[u8; N]>,
     entries: &[T],
-) -> Vec<(Vec<u8>, Vec<u8>)> {
+    new: bool,
+) -> Vec<Row> {
     let mut starts = cut(entries);
     if let [_, second] = &mut starts[..] {
         // What has outgrown its row will grow again: both halves get room.
@@ -295,8 +303,11 @@ fn rows<const N: usize, T: Entry<N>>(
         payload.extend_from_slice(&upper);
         T::encode(&entries[start..end], &mut payload);
         let sealed = seal(T::TABLE, &key, payload);
-        (key, sealed)
+        Row { key, sealed, new: new || i > 0 }
     };
+    if starts.len() <= MANY {
+        return (0..starts.len()).map(row).collect();
+    }
     (0..starts.len()).into_par_iter().map(row).collect()
 }
 

@@ -9,15 +9,19 @@ use super::edges;
 use super::heads::{self, CHUNK, Head, HeadChunk};
 use super::identity::{self, Identity, IdentityRow};
 use super::labels::Labels;
-use super::pipeline::pipeline;
+use super::pipeline::{Batches, Next, pipeline};
 use super::rows::{Dictionary, JobRow, Meta, NUMBERED_CHUNK, Numbered, ScopeRow};
+use super::runs::{Row, Runs};
 use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles;
 use crate::graph::{Direction, IdHash, Kind};
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// An edge that appears or disappears: from, to, label, relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,61 +132,87 @@ impl Writer {
         kind: Kind,
         edits: &[(u32, Option<Head>)],
     ) -> Result<(), StoreError> {
-        let make = |_, edits: &[(u32, Option<Head>)], _: &StoredHeads<'_>| {
-            Ok((edits.iter().map(|(_, head)| head.clone()).collect(), ()))
+        let make = |edits: &[(u32, Option<Head>)], _: &StoredHeads<'_>, (): &mut ()| {
+            Ok(edits.iter().map(|(_, head)| head.clone()).collect())
         };
-        self.rewrite_heads(kind, edits, |(number, _)| *number, make)?;
-        Ok(())
+        let batches = std::iter::once(Ok(edits));
+        self.rewrite_heads(kind, batches, |(number, _)| *number, || (), make, Ok)
     }
 
-    /// Replaces heads by what `make` makes of edits, chunk by chunk on all cores; numbers ascend.
+    /// Replaces heads by what `make` makes of edits, on all cores: it gets the edits of one chunk and
+    /// the heads that are stored there, and returns a head for each (`None` makes the row absent).
     ///
-    /// `make` gets the edits of one chunk, the position of their first, and the heads that are
-    /// stored there, and returns a head for each (`None` makes the row absent) and whatever else is
-    /// to come back, which comes in order.
-    pub fn rewrite_heads<E: Sync, M: Send>(
+    /// Numbers ascend within a batch; a batch that begins where another ended waits until that one
+    /// is stored. What else comes of edits is gathered in what `begin` gives, one of which serves for
+    /// some chunks, and goes to `take` in the order of the batches.
+    pub fn rewrite_heads<E: Sync, B: Borrow<[E]> + Send + Sync, M: Send>(
         &self,
         kind: Kind,
-        edits: &[E],
+        batches: impl Iterator<Item = Result<B, StoreError>>,
         number: impl Fn(&E) -> u32 + Sync,
-        make: impl Fn(usize, &[E], &StoredHeads<'_>) -> Result<(Vec<Option<Head>>, M), StoreError>
-        + Sync,
-    ) -> Result<Vec<M>, StoreError> {
+        begin: impl Fn() -> M + Sync,
+        make: impl Fn(&[E], &StoredHeads<'_>, &mut M) -> Result<Vec<Option<Head>>, StoreError> + Sync,
+        mut take: impl FnMut(M) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::HEADS)?;
-        let mut parts = edits.chunk_by(|a, b| number(a) / CHUNK == number(b) / CHUNK);
-        let (mut all, mut start) = (Vec::with_capacity(parts.size_hint().0), 0);
-        type Chunk<'e, E> = ([u8; 5], Option<Vec<u8>>, usize, &'e [E]);
-        let gather = |table: &mut Table<'_, &[u8], &[u8]>| {
-            let mut chunks = Vec::with_capacity(CHUNKS_AT_ONCE);
-            for part in parts.by_ref().take(CHUNKS_AT_ONCE) {
-                let key = tables::head_key(kind, number(&part[0]) / CHUNK);
-                let stored = table.get(&key[..])?.map(|guard| guard.value().to_vec());
-                chunks.push((key, stored, start, part));
-                start += part.len();
-            }
-            Ok(chunks)
-        };
-        let rewrite = |(key, stored, start, part): Chunk<'_, E>| {
-            let damaged = || StoreError::corrupt("heads", &key, "contents make no sense");
-            let chunk = match &stored {
-                Some(sealed) => {
-                    Some(HeadChunk::parse(unseal("heads", &key, sealed)?).ok_or_else(damaged)?)
-                }
-                None => None,
+        let mut runs = Runs::new(&mut table);
+        let chunk_of = |edit: &E| number(edit) / CHUNK;
+        let mut batches = Batches::new(batches);
+        // One more than the last chunk that was gathered.
+        let (mut gathered, mut waited) = (0, false);
+        let gather = |runs: &mut Runs<'_, '_>| {
+            let Some((edits, mut at)) = batches.rest(|edits| edits.borrow().len())? else {
+                return Ok(Next::End);
             };
-            let (heads, more) = make(start, part, &StoredHeads(chunk))?;
-            let row = |edit| (number(edit) % CHUNK) as usize;
-            let rows: Vec<(usize, Option<&Head>)> =
-                part.iter().map(row).zip(heads.iter().map(Option::as_ref)).collect();
-            let payload = heads::rewrite(chunk, &rows).ok_or_else(damaged)?;
-            Ok((key, seal("heads", &key, payload), more))
+            let all: &[E] = (*edits).borrow();
+            if chunk_of(&all[at]) < gathered {
+                if !std::mem::replace(&mut waited, true) {
+                    return Ok(Next::Wait);
+                }
+                runs.end()?;
+            }
+            waited = false;
+            let mut chunks = Vec::with_capacity(CHUNKS_AT_ONCE);
+            while chunks.len() < CHUNKS_AT_ONCE && at < all.len() {
+                let chunk = chunk_of(&all[at]);
+                let start = at;
+                at += all[at..].partition_point(|edit| chunk_of(edit) == chunk);
+                let key = tables::head_key(kind, chunk);
+                let stored = runs.table.get(&key[..])?.map(|guard| guard.value().to_vec());
+                chunks.push((key, stored, start..at));
+                gathered = chunk + 1;
+            }
+            batches.take_to(at);
+            Ok(Next::Group((edits, chunks)))
         };
-        pipeline(&mut table, gather, rewrite, |table, (key, sealed, more)| {
-            table.insert(&key[..], &sealed[..])?;
-            all.push(more);
-            Ok(())
+        type Chunk = ([u8; 5], Option<Vec<u8>>, Range<usize>);
+        let rewrite = |(edits, chunks): (Arc<B>, Vec<Chunk>)| {
+            let mut more = begin();
+            let mut rows = Vec::with_capacity(chunks.len());
+            for (key, stored, part) in chunks {
+                let part = &(*edits).borrow()[part];
+                let damaged = || StoreError::corrupt("heads", &key, "contents make no sense");
+                let chunk = match &stored {
+                    Some(sealed) => {
+                        Some(HeadChunk::parse(unseal("heads", &key, sealed)?).ok_or_else(damaged)?)
+                    }
+                    None => None,
+                };
+                let heads = make(part, &StoredHeads(chunk), &mut more)?;
+                let row = |edit| (number(edit) % CHUNK) as usize;
+                let edited: Vec<(usize, Option<&Head>)> =
+                    part.iter().map(row).zip(heads.iter().map(Option::as_ref)).collect();
+                let payload = heads::rewrite(chunk, &edited).ok_or_else(damaged)?;
+                let (sealed, new) = (seal("heads", &key, payload), stored.is_none());
+                rows.push(Row { key: key.to_vec(), sealed, new });
+            }
+            Ok((rows, more))
+        };
+        pipeline(&mut runs, 2, gather, rewrite, |runs, (rows, more)| {
+            rows.into_iter().try_for_each(|row| runs.put(row))?;
+            take(more)
         })?;
-        Ok(all)
+        runs.end()
     }
 
     /// Adds and removes edges, in both directions.
@@ -369,8 +399,8 @@ fn merge_identities(
     merged
 }
 
-/// Chunks of heads that are rewritten side by side.
-const CHUNKS_AT_ONCE: usize = 16;
+/// Chunks of heads that are rewritten in one go.
+const CHUNKS_AT_ONCE: usize = if cfg!(test) { 2 } else { 16 };
 
 /// The heads that are stored in one chunk.
 pub struct StoredHeads<'a>(Option<HeadChunk<'a>>);

@@ -14,17 +14,18 @@ use super::job::Uploads;
 use crate::graph::{Direction, IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
-    Block, BodyPacker, Buckets, Cursor, Dictionary, EdgeEdit, Head, Identity, JobRow, Label,
-    Labels, NO_BODY, Packed, ScopeRow, StoreError, StoredEdge, StoredHeads, Writer, put_bytes,
-    put_varint, take_value,
+    Batches, Block, BodyPacker, Buckets, Cursor, Dictionary, HEAD_CHUNK, Head, Identity, JobRow,
+    Label, Labels, NO_BODY, Next, Packed, ScopeRow, StoreError, StoredEdge, StoredHeads, Writer,
+    pipeline, put_bytes, put_varint, take_value,
 };
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Stores a plan: graph, reports and counts change together at the commit of `writer`. The changes
 /// are taken out of the plan.
@@ -153,6 +154,13 @@ impl Settled {
         let (facts, key, display) = (None, Box::default(), None);
         Settled { owner, number, id, digest, ends, action, facts, key, display }
     }
+
+    /// The label of a relationship that has contents.
+    fn label(&self, owner: &Owner) -> Option<Label> {
+        let Facts { type_name, class: verb, .. } = self.facts?;
+        let derived_key = self.key.is_empty();
+        Some(Label { scope: owner.scope, type_name, verb, derived_key })
+    }
 }
 
 /// As it is packed, this is a new relationship that has no number yet.
@@ -246,21 +254,23 @@ impl Packed for Turned {
     }
 }
 
-/// What is equal in all heads of an owner.
+/// What the heads of a kind are made with.
 struct Heads<'l> {
     kind: Kind,
-    scope: u32,
-    sequence: u32,
+    owners: &'l [Owner],
     now: i64,
     /// Those of all relationships, before the change and after it.
     labels: &'l Labels,
+    parts: Parts,
+    entities: u32,
 }
 
-/// What the changes of one chunk of heads became, beside the heads.
-#[derive(Default)]
+/// What some changes became, beside heads.
 struct Made {
-    edges: Vec<EdgeEdit>,
-    shifts: Shifts,
+    identities: Buckets<Identified>,
+    edges: [Buckets<Turned>; 2],
+    /// By owner, in the order of the changes.
+    shifts: Vec<(u32, Shifts)>,
 }
 
 impl Heads<'_> {
@@ -269,9 +279,9 @@ impl Heads<'_> {
         &self,
         changes: &[Settled],
         stored: &StoredHeads<'_>,
-    ) -> Result<(Vec<Option<Head>>, Made), StoreError> {
+        made: &mut Made,
+    ) -> Result<Vec<Option<Head>>, StoreError> {
         let mut heads = Vec::with_capacity(changes.len());
-        let mut made = Made::default();
         for change in changes {
             let before = match change.action {
                 Action::Create => None,
@@ -283,21 +293,25 @@ impl Heads<'_> {
                 }
             };
             let head = self.head(change, before.as_ref());
-            made.shifts.count(change, before.as_ref(), &head);
+            made.shifts_of(change.owner).count(change, before.as_ref(), &head);
             if self.kind == Kind::Relationship {
                 self.edge_edits(change, before.as_ref(), &head, &mut made.edges)?;
             }
+            let Settled { owner, id, digest, number, .. } = *change;
+            let identity = Identity { id, digest, number, live: head.end == 0 };
+            made.identities.push(self.parts.part(id), &Identified { owner, identity })?;
             heads.push(Some(head));
         }
-        Ok((heads, made))
+        Ok(heads)
     }
 
     /// The head after a change.
     fn head(&self, change: &Settled, before: Option<&Head>) -> Head {
-        let (sequence, now) = (self.sequence, self.now);
+        let Owner { scope, sequence, .. } = self.owners[change.owner as usize];
+        let now = self.now;
         match (change.facts, before) {
             (Some(facts), before) => Head {
-                scope: self.scope,
+                scope,
                 type_name: facts.type_name,
                 class: facts.class,
                 from: change.ends.0,
@@ -325,31 +339,43 @@ impl Heads<'_> {
         }
     }
 
-    /// The edges that a change of a relationship takes away and adds.
+    /// Puts down the edges that a change of a relationship takes away and adds, as seen from both of
+    /// their ends.
     fn edge_edits(
         &self,
         change: &Settled,
         before: Option<&Head>,
         after: &Head,
-        edits: &mut Vec<EdgeEdit>,
+        [out, into]: &mut [Buckets<Turned>; 2],
     ) -> Result<(), StoreError> {
-        let edit = |head: &Head, add| {
-            let (from, to, relationship) = (head.from, head.to, change.number);
-            match self.labels.number(Label::of(head)) {
-                Some(label) => Ok(EdgeEdit { from, to, label, relationship, add }),
-                None => Err(StoreError::corrupt("labels", &[], "the label of an edge is missing")),
-            }
+        let edge = |head: &Head| match self.labels.number(Label::of(head)) {
+            Some(label) => Ok((head.from, head.to, label)),
+            None => Err(StoreError::corrupt("labels", &[], "the label of an edge is missing")),
         };
-        let before = before.filter(|b| b.end == 0).map(|b| edit(b, false)).transpose()?;
-        let after = (after.end == 0).then(|| edit(after, true)).transpose()?;
-        if let (Some(b), Some(a)) = (&before, &after)
-            && (b.from, b.to, b.label) == (a.from, a.to, a.label)
-        {
+        let before = before.filter(|b| b.end == 0).map(edge).transpose()?;
+        let after = (after.end == 0).then(|| edge(after)).transpose()?;
+        if before == after {
             return Ok(());
         }
-        edits.extend(before);
-        edits.extend(after);
+        let ranges = out.count();
+        let at = |entity| range_of(entity, ranges, self.entities);
+        for (edge, add) in [(before, false), (after, true)] {
+            let Some((from, to, label)) = edge else { continue };
+            let turned = |other| StoredEdge { other, label, relationship: change.number };
+            out.push(at(from), &Turned::new(from, turned(to), add))?;
+            into.push(at(to), &Turned::new(to, turned(from), add))?;
+        }
         Ok(())
+    }
+}
+
+impl Made {
+    fn shifts_of(&mut self, owner: u32) -> &mut Shifts {
+        if self.shifts.last().is_none_or(|(last, _)| *last != owner) {
+            self.shifts.push((owner, Shifts::default()));
+        }
+        let (_, shifts) = self.shifts.last_mut().expect("BUG: one was just pushed");
+        shifts
     }
 }
 
@@ -382,7 +408,11 @@ const PIECE: usize = 128 << 10;
 const FRESH_AT_ONCE: usize = 4;
 /// Changes whose heads are stored in one go, about.
 const PENDING: usize = if cfg!(test) { 8 } else { 48 << 10 };
-/// Owners whose blocks stay open from window to window, so that fewer of them are short.
+/// Changes whose contents are packed in one go, at least.
+const BATCH: usize = if cfg!(test) { 4 } else { 24 << 10 };
+/// Types whose labels are kept near while packing.
+const TYPES: usize = 128;
+/// Owners whose blocks stay open from batch to batch, so that fewer of them are short.
 const OPEN: usize = 32;
 
 impl<'s> Storing<'s> {
@@ -446,27 +476,30 @@ impl<'s> Storing<'s> {
         Ok(())
     }
 
-    /// Stores what has gathered, each chunk of heads once.
+    /// Stores what has gathered.
     fn store_pending(&mut self, kind: Kind) -> Result<(), SyncError> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.par_sort_unstable_by_key(|change| {
             u64::from(change.owner) << 32 | u64::from(change.number)
         });
-        self.store(kind, &pending)?;
+        if kind == Kind::Relationship {
+            let owners = &self.owners;
+            let label = |change: &Settled| change.label(&owners[change.owner as usize]);
+            self.label_new(pending.iter().filter_map(label).collect());
+        }
+        let by_owner = pending.chunk_by(|a, b| a.owner == b.owner);
+        self.store(kind, by_owner.map(Ok))?;
         pending.clear();
         self.pending = pending;
         Ok(())
     }
 
-    /// Stores the changes of a kind but for deletions, window by window; new relationships are kept
-    /// back until they can be numbered.
+    /// Stores the changes of a kind but for deletions, batch by batch; new relationships are kept back
+    /// until they can be numbered.
     fn changes(&mut self, kind: Kind, plan: &mut Plan) -> Result<(), SyncError> {
         let mut changes =
             std::mem::replace(&mut plan.changes[kind as usize], Buckets::new(self.folder, 0, 0));
         let windows = changes.count();
-        let mut lanes: Vec<BodyPacker> = std::iter::repeat_with(BodyPacker::default)
-            .take(rayon::current_num_threads())
-            .collect();
         // New names are met while packing, and nothing else asks for them meanwhile.
         let mut names = std::mem::take(&mut self.writer.names);
         let owners = Arc::clone(&self.owners);
@@ -476,38 +509,55 @@ impl<'s> Storing<'s> {
             owners: &owners,
             entities: self.entities,
             empty: self.fresh.apart(),
+            packers: Mutex::default(),
         };
-        let pack = |window: usize| {
-            let changes = changes.take(window)?;
+        let window = |window: usize| {
+            let mut changes = changes.take(window)?;
+            changes.sort_unstable_by_key(|change| change.place.order());
             let frames = packing.frames(&changes, &mut names);
-            let of_lane = changes.len().div_ceil(lanes.len()).max(1);
-            let packed: Vec<Result<Filled, SyncError>> = lanes
-                .par_iter_mut()
-                .zip(changes.par_chunks(of_lane))
-                .map(|(lane, changes)| packing.pack(lane, changes, &frames))
-                .collect();
-            let mut packed = packed.into_iter().collect::<Result<Vec<Filled>, SyncError>>()?;
-            if owners.len() > OPEN || window + 1 == windows {
-                let closed = lanes.par_iter_mut().flat_map_iter(BodyPacker::close).collect();
-                packed.push(Filled { blocks: closed, ..Filled::new(&packing.empty) });
-            }
-            Ok(packed)
+            Ok::<_, SyncError>(Window { changes, frames })
         };
-        let done = ahead(0..windows, pack, |packed| {
-            for packed in packed {
-                for (owner, block) in packed.blocks {
-                    let scope = self.owners[owner as usize].scope;
-                    self.writer.put_bodies(kind, scope, [block])?;
-                }
-                self.fresh.absorb(packed.fresh)?;
-                self.pending.extend(packed.others);
-            }
-            if self.pending.len() >= PENDING { self.store_pending(kind) } else { Ok(()) }
+        let done = all_ahead(0..windows, window, |windows| {
+            let mut windows = Batches::new(windows);
+            let gather = |_: &mut Self| {
+                let Some((window, from)) = windows.rest(|window: &Window| window.changes.len())?
+                else {
+                    return Ok(Next::End);
+                };
+                let to = window.part(from, packing.at_least());
+                windows.take_to(to);
+                Ok(Next::Group((window, from..to)))
+            };
+            let pack = |(window, part): (Arc<Window>, Range<usize>)| {
+                packing.pack(&window.changes[part], &window.frames)
+            };
+            pipeline(self, 2, gather, pack, |storing, filled| storing.put_filled(kind, filled))
         });
+        let closed = match &done {
+            Ok(()) => packing.close(),
+            Err(_) => Vec::new(),
+        };
         drop(packing);
         self.writer.names = names;
         done?;
+        self.put_blocks(kind, closed)?;
         self.store_pending(kind)
+    }
+
+    /// Puts down what some changes became.
+    fn put_filled(&mut self, kind: Kind, filled: Filled) -> Result<(), SyncError> {
+        self.put_blocks(kind, filled.blocks)?;
+        self.label_new(filled.labels);
+        self.fresh.absorb(filled.fresh)?;
+        self.pending.extend(filled.others);
+        if self.pending.len() >= PENDING { self.store_pending(kind) } else { Ok(()) }
+    }
+
+    fn put_blocks(&mut self, kind: Kind, blocks: Vec<(u32, Block)>) -> Result<(), StoreError> {
+        blocks.into_iter().try_for_each(|(owner, block)| {
+            let scope = self.owners[owner as usize].scope;
+            self.writer.put_bodies(kind, scope, [block])
+        })
     }
 
     /// Numbers new relationships in the order of their ends, and stores them.
@@ -516,115 +566,93 @@ impl<'s> Storing<'s> {
         let owners = Arc::clone(&self.owners);
         let mut steps = Vec::new();
         for owner in owners.iter() {
-            let (first, ranges) = owner.fresh;
-            for start in (first..first + ranges).step_by(FRESH_AT_ONCE) {
-                let next = (start == first).then_some(owner.first);
-                steps.push((start..(start + FRESH_AT_ONCE).min(first + ranges), next));
+            let (start, ranges) = owner.fresh;
+            let end = start + ranges;
+            for start in (start..end).step_by(FRESH_AT_ONCE) {
+                let range = start..(start + FRESH_AT_ONCE).min(end);
+                let first = (start == owner.fresh.0).then_some(owner.first);
+                let last = range.end == end;
+                steps.push((range, first, last));
             }
         }
         let mut next = 0;
-        let number = |(range, first): (Range<usize>, Option<u32>)| {
+        // What does not fill its chunk of heads yet.
+        let mut rest: Vec<Settled> = Vec::new();
+        let number = |(range, first, last): (Range<usize>, Option<u32>, bool)| {
             next = first.unwrap_or(next);
-            let mut sorted = fresh.take_all(range)?;
-            sorted.par_iter_mut().for_each(|fresh| {
-                // Less is moved where only what decides is sorted.
-                let ends = |(from, to)| u64::from(from) << 32 | u64::from(to);
-                let order = fresh.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
-                let mut order: Vec<((u64, u64), u32)> = order.collect();
-                order.sort_unstable();
-                let mut from: Vec<Option<Settled>> = fresh.drain(..).map(Some).collect();
-                let order = order.into_iter().map(|(_, at)| at as usize);
-                fresh.extend(order.filter_map(|at| from[at].take()));
-            });
-            let mut all = Vec::with_capacity(sorted.iter().map(Vec::len).sum());
-            for mut change in sorted.into_iter().flatten() {
-                change.number = next;
-                next += 1;
-                all.push(change);
+            let mut buckets = Vec::with_capacity(range.len());
+            for bucket in fresh.take_all(range)? {
+                let first = next;
+                next += bucket.len() as u32;
+                buckets.push((bucket, first));
             }
-            Ok(all)
-        };
-        ahead(steps.into_iter(), number, |fresh| self.store(Kind::Relationship, &fresh))
-    }
-
-    /// Stores heads, which ascend by owner and number, and puts down what else becomes of them.
-    fn store(&mut self, kind: Kind, changes: &[Settled]) -> Result<(), SyncError> {
-        for changes in changes.chunk_by(|a, b| a.owner == b.owner) {
-            let Owner { scope, sequence, .. } = self.owners[changes[0].owner as usize];
-            if kind == Kind::Relationship {
-                self.label_new(scope, changes);
-            }
-            let (parts, identities) = (self.parts, &self.identities);
-            let identify = |changes: &[Settled]| {
-                let mut apart = identities.apart();
-                for change in changes {
-                    let live = change.action != Action::Delete;
-                    let Settled { owner, id, digest, number, .. } = *change;
-                    let identity = Identity { id, digest, number, live };
-                    apart.push(parts.part(id), &Identified { owner, identity })?;
+            let buckets: Vec<Vec<Settled>> =
+                buckets.into_par_iter().map(|(bucket, first)| numbered(bucket, first)).collect();
+            let mut batches = Vec::with_capacity(2 * buckets.len() + 1);
+            for mut changes in buckets {
+                let Some(first) = changes.first().map(|change| change.number) else { continue };
+                let missing = (first.next_multiple_of(HEAD_CHUNK) - first) as usize;
+                let from = missing.min(changes.len());
+                rest.extend_from_slice(&changes[..from]);
+                if from == missing {
+                    batches.push(Numbered { changes: std::mem::take(&mut rest), from: 0 });
+                    let whole = (changes.len() - from) / HEAD_CHUNK as usize * HEAD_CHUNK as usize;
+                    rest = changes.split_off(from + whole);
+                    batches.push(Numbered { changes, from });
                 }
-                Ok(apart)
-            };
-            let writer = &*self.writer;
-            let heads = Heads { kind, scope, sequence, now: self.now, labels: &writer.labels };
-            let make = |_, part: &[Settled], stored: &StoredHeads<'_>| heads.make(part, stored);
-            let mut identified: Vec<Result<Buckets<Identified>, StoreError>> = Vec::new();
-            let made = rayon::in_place_scope(|spare| {
-                // The engine takes heads from one thread.
-                spare.spawn(|_| {
-                    identified = changes.par_chunks(AT_ONCE).map(identify).collect();
-                });
-                writer.rewrite_heads(kind, changes, |change| change.number, make)
-            })?;
-            let shifts = self.shifts[changes[0].owner as usize].get_or_insert_default();
-            made.iter().for_each(|made| shifts.add(&made.shifts));
-            self.put_edges(&made)?;
-            identified.into_iter().try_for_each(|apart| self.identities.absorb(apart?))?;
-        }
+            }
+            if last {
+                batches.push(Numbered { changes: std::mem::take(&mut rest), from: 0 });
+            }
+            Ok(batches)
+        };
+        all_ahead(steps.into_iter(), number, |steps| {
+            let batches = steps.flat_map(|batches| match batches {
+                Ok(batches) => batches.into_iter().map(Ok).collect(),
+                Err(e) => vec![Err(e)],
+            });
+            self.store(Kind::Relationship, batches)
+        })?;
         Ok(())
     }
 
-    /// Gives labels to relationships of a scope whose likes there were none of, in an order that the
-    /// same plan has each time.
-    fn label_new(&mut self, scope: u32, changes: &[Settled]) {
-        let labels = &self.writer.labels;
-        let new = |change: &Settled| {
-            let Facts { type_name, class: verb, .. } = change.facts?;
-            let label = Label { scope, type_name, verb, derived_key: change.key.is_empty() };
-            labels.number(label).is_none().then_some(label)
+    /// Stores heads, which ascend by number in each batch, and puts down what else becomes of them.
+    fn store<B: Borrow<[Settled]> + Send + Sync>(
+        &mut self,
+        kind: Kind,
+        batches: impl Iterator<Item = Result<B, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let (parts, entities) = (self.parts, self.entities);
+        let (owners, labels) = (&*self.owners, &self.writer.labels);
+        let heads = Heads { kind, owners, now: self.now, labels, parts, entities };
+        let empty = (self.identities.apart(), self.edges.each_ref().map(Buckets::apart));
+        let begin = || {
+            let (identities, edges) = (empty.0.apart(), empty.1.each_ref().map(Buckets::apart));
+            Made { identities, edges, shifts: Vec::new() }
         };
-        let mut new: Vec<Label> = changes.par_iter().filter_map(new).collect();
-        new.sort_unstable();
-        new.into_iter().for_each(|label| {
-            self.writer.labels.intern(label);
-        });
+        let number = |change: &Settled| change.number;
+        let make = |changes: &[Settled], stored: &StoredHeads<'_>, made: &mut Made| {
+            heads.make(changes, stored, made)
+        };
+        let (identities, edges, shifts) = (&mut self.identities, &mut self.edges, &mut self.shifts);
+        self.writer.rewrite_heads(kind, batches, number, begin, make, |made| {
+            for (owner, more) in made.shifts {
+                shifts[owner as usize].get_or_insert_default().add(&more);
+            }
+            identities.absorb(made.identities)?;
+            edges.iter_mut().zip(made.edges).try_for_each(|(edges, made)| edges.absorb(made))
+        })
     }
 
-    /// Puts edges down, as seen from both of their ends.
-    fn put_edges(&mut self, made: &[Made]) -> Result<(), StoreError> {
-        let (entities, [out, into]) = (self.entities, &self.edges);
-        let ranges = out.count();
-        let turned: Vec<Result<[Buckets<Turned>; 2], StoreError>> = made
-            .par_chunks(16)
-            .map(|made| {
-                let [mut out, mut into] = [out.apart(), into.apart()];
-                for edit in made.iter().flat_map(|made| &made.edges) {
-                    let EdgeEdit { from, to, label, relationship, add } = *edit;
-                    let at = |entity| range_of(entity, ranges, entities);
-                    let turned = |other| StoredEdge { other, label, relationship };
-                    out.push(at(from), &Turned::new(from, turned(to), add))?;
-                    into.push(at(to), &Turned::new(to, turned(from), add))?;
-                }
-                Ok([out, into])
-            })
-            .collect();
-        let mut apart = [Vec::new(), Vec::new()];
-        for turned in turned {
-            apart.iter_mut().zip(turned?).for_each(|(apart, turned)| apart.push(turned));
-        }
-        self.edges.par_iter_mut().zip(apart).try_for_each(|(all, apart)| {
-            apart.into_iter().try_for_each(|turned| all.absorb(turned))
-        })
+    /// Gives numbers to labels that relationships get, in an order that the same plan has each time.
+    fn label_new(&mut self, met: FxHashSet<Label>) {
+        let labels = &mut self.writer.labels;
+        let mut new: Vec<Label> =
+            met.into_iter().filter(|label| labels.number(*label).is_none()).collect();
+        new.sort_unstable();
+        new.into_iter().for_each(|label| {
+            labels.intern(label);
+        });
     }
 
     /// Ends a kind: identities and counts.
@@ -693,8 +721,32 @@ fn pieces<T: Packed>(
     several(count, at_once.clamp(1, count))
 }
 
-/// Changes that are put down by one thread at a time.
-const AT_ONCE: usize = 8 << 10;
+/// New relationships in the order of their numbers, of which those before `from` are taken already.
+struct Numbered {
+    changes: Vec<Settled>,
+    from: usize,
+}
+
+impl Borrow<[Settled]> for Numbered {
+    fn borrow(&self) -> &[Settled] {
+        &self.changes[self.from..]
+    }
+}
+
+/// New relationships in the order of their ends, with numbers from `first` on.
+fn numbered(fresh: Vec<Settled>, first: u32) -> Vec<Settled> {
+    // Less is moved where only what decides is sorted.
+    let ends = |(from, to)| u64::from(from) << 32 | u64::from(to);
+    let order = fresh.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
+    let mut order: Vec<((u64, u64), u32)> = order.collect();
+    order.sort_unstable();
+    let mut fresh: Vec<Option<Settled>> = fresh.into_iter().map(Some).collect();
+    let number = |((_, at), number): ((_, u32), u32)| {
+        let change = fresh[at as usize].take().expect("BUG: each stands once in the order");
+        Settled { number, ..change }
+    };
+    order.into_iter().zip(first..).map(number).collect()
+}
 
 /// Which of `ranges` equal ranges of entities an entity lies in.
 fn range_of(entity: u32, ranges: usize, entities: u32) -> usize {
@@ -716,58 +768,103 @@ struct Packing<'p> {
     owners: &'p [Owner],
     entities: u32,
     empty: Buckets<Settled>,
+    /// Those that nobody packs with.
+    packers: Mutex<Vec<BodyPacker>>,
 }
 
 /// By whether a batch is a merged one, and its number.
 type Frames = FxHashMap<(bool, u32), Names>;
+
+/// Changes in the order of the batches where their contents are.
+struct Window {
+    changes: Vec<Change>,
+    frames: Frames,
+}
+
+impl Window {
+    /// Where a part that begins at `from` ends: at the end of a batch, which is read once then.
+    fn part(&self, from: usize, at_least: usize) -> usize {
+        let mut to = from;
+        while let Some(next) = self.changes.get(to)
+            && to - from < at_least
+        {
+            let batch = next.place.batch();
+            to += self.changes[to..].partition_point(|change| change.place.batch() == batch);
+        }
+        to
+    }
+}
 
 /// What some changes of a window became.
 struct Filled {
     /// Blocks by owner.
     blocks: Vec<(u32, Block)>,
     fresh: Buckets<Settled>,
+    /// Labels of those.
+    labels: FxHashSet<Label>,
     others: Vec<Settled>,
 }
 
 impl Filled {
     fn new(empty: &Buckets<Settled>) -> Filled {
-        Filled { blocks: Vec::new(), fresh: empty.apart(), others: Vec::new() }
+        Filled {
+            blocks: Vec::new(),
+            fresh: empty.apart(),
+            labels: FxHashSet::default(),
+            others: Vec::new(),
+        }
     }
 }
 
 impl Packing<'_> {
-    /// The batches that changes have their contents in.
+    /// The batches that changes, which lie batch by batch, have their contents in.
     fn frames(&self, changes: &[Change], names: &mut Dictionary) -> Frames {
         let mut frames = Frames::default();
-        for change in changes {
-            let Place { merged, frame, .. } = change.place;
-            frames.entry((merged, frame)).or_insert_with(|| {
-                let of_frame = self.stages[usize::from(merged)].names(frame);
-                let display = of_frame.iter().position(|name| name == "displayName");
-                Names {
-                    numbers: of_frame.iter().map(|name| names.intern(name)).collect(),
-                    display: display.map(|at| at as u32),
-                }
-            });
+        for alike in changes.chunk_by(|a, b| a.place.batch() == b.place.batch()) {
+            let (merged, frame) = alike[0].place.batch();
+            let of_frame = self.stages[usize::from(merged)].names(frame);
+            let display = of_frame.iter().position(|name| name == "displayName");
+            let numbers = of_frame.iter().map(|name| names.intern(name)).collect();
+            frames.insert((merged, frame), Names { numbers, display: display.map(|at| at as u32) });
         }
         frames
     }
 
-    /// Packs the contents of changes into the blocks of a lane.
-    fn pack(
+    /// Changes that are packed in one go, at least; the more there are, the fewer short blocks.
+    fn at_least(&self) -> usize {
+        if self.owners.len() > OPEN { 4 * BATCH } else { BATCH }
+    }
+
+    /// The blocks that were begun.
+    fn close(&self) -> Vec<(u32, Block)> {
+        let mut packers = self.packers.lock().unwrap_or_else(PoisonError::into_inner);
+        packers.par_iter_mut().flat_map_iter(BodyPacker::close).collect()
+    }
+
+    /// Packs the contents of changes, which lie batch by batch.
+    fn pack(&self, changes: &[Change], frames: &Frames) -> Result<Filled, SyncError> {
+        let packers = || self.packers.lock().unwrap_or_else(PoisonError::into_inner);
+        // There are as many as threads that pack.
+        let mut packer = packers().pop().unwrap_or_default();
+        let mut packed = self.pack_with(&mut packer, changes, frames)?;
+        if self.owners.len() > OPEN {
+            packed.blocks.extend(packer.close());
+        }
+        packers().push(packer);
+        Ok(packed)
+    }
+
+    fn pack_with(
         &self,
-        lane: &mut BodyPacker,
+        packer: &mut BodyPacker,
         changes: &[Change],
         frames: &Frames,
     ) -> Result<Filled, SyncError> {
         let mut packed = Filled::new(&self.empty);
-        let mut order: Vec<&Change> = changes.iter().collect();
-        order.sort_unstable_by_key(|change| change.place.order());
         let (mut properties, mut body) = (Vec::new(), Vec::new());
-        for alike in order
-            .chunk_by(|a, b| (a.place.merged, a.place.frame) == (b.place.merged, b.place.frame))
-        {
-            let Place { merged, frame, .. } = alike[0].place;
+        let mut met = [None; TYPES];
+        for alike in changes.chunk_by(|a, b| a.place.batch() == b.place.batch()) {
+            let (merged, frame) = alike[0].place.batch();
             let records = self.stages[usize::from(merged)].records(frame)?;
             let Names { numbers, display } = &frames[&(merged, frame)];
             for change in alike {
@@ -798,7 +895,7 @@ impl Packing<'_> {
                     put_varint(&mut body, count);
                     body.extend_from_slice(&properties);
                     body.extend_from_slice(raw.as_bytes());
-                    let (place, full) = lane.push(change.job, &body, &owner.next_block);
+                    let (place, full) = packer.push(change.job, &body, &owner.next_block);
                     (block, slot) = place;
                     packed.blocks.extend(full.map(|full| (change.job, full)));
                 }
@@ -815,6 +912,12 @@ impl Packing<'_> {
                         let (first, ranges) = owner.fresh;
                         let at = first + range_of(change.ends.0, ranges, self.entities);
                         packed.fresh.push(at, &settled)?;
+                        let label = settled.label(owner);
+                        let met = &mut met[type_name as usize % TYPES];
+                        if *met != label {
+                            *met = label;
+                            packed.labels.extend(label);
+                        }
                         continue;
                     }
                     (Action::Create, Kind::Entity) => settled.number += owner.first,

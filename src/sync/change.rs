@@ -37,6 +37,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// The batch: whether it is a merged one, and its number.
+    pub fn batch(&self) -> (bool, u32) {
+        (self.merged, self.frame)
+    }
+
     /// By batch and start, those of merged contents last, as one number.
     pub fn order(&self) -> u128 {
         u128::from(self.merged) << 64 | u128::from(self.frame) << 32 | u128::from(self.offset)

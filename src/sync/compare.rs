@@ -12,7 +12,7 @@ use super::plan::{Planner, Uploaded};
 use super::reconcile::{Decision, reconcile};
 use crate::graph::{IdHash, Kind};
 use crate::store::staging::{Stage, Staged};
-use crate::store::{Buckets, Cursor, Identity, Packed, StoreError};
+use crate::store::{Buckets, Cursor, Identity, Next, Packed, StoreError, pipeline};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::ops::{Range, RangeInclusive};
@@ -403,12 +403,10 @@ pub fn by_frames<P: Send>(
     of_frame: impl Fn(u32) -> Result<P, StoreError> + Sync,
     mut take: impl FnMut(P) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
-    let make = |frames: Range<usize>| {
-        let frames = frames.start as u32..frames.end as u32;
-        Ok(frames.into_par_iter().map(&of_frame).collect::<Vec<_>>())
-    };
-    let steps = several(stage.frames() as usize, for_all_cores());
-    ahead(steps, make, |made| made.into_iter().try_for_each(|made| take(made?)))
+    let mut frames = 0..stage.frames();
+    let gather = |_: &mut ()| Ok(frames.next().map_or(Next::End, Next::Group));
+    let of_frame = |frame| Ok(of_frame(frame)?);
+    pipeline(&mut (), 4, gather, of_frame, |(), made| take(made))
 }
 
 /// Compares one part: `keys` ascend by job, hash and ordinal, and `stored` has a side for each job.

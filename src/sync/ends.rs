@@ -6,18 +6,15 @@
 //! looked at alone, where it is said why.
 
 use super::SyncError;
-use super::ahead::{ahead, for_all_cores, several};
 use super::change::{Action, Change};
 use super::compare::{Compared, HELD, Parts, by_frames};
 use super::created::Created;
 use super::plan::Planner;
 use crate::graph::{GraphRead, IdHash, Kind, Names, ObjectId};
 use crate::store::staging::{StagedEnd, StagedRelationship};
-use crate::store::{Buckets, Cursor, Packed, StoreError};
-use rayon::prelude::*;
+use crate::store::{Buckets, Cursor, Next, Packed, StoreError, pipeline};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
-use std::ops::Range;
 
 /// An entity that the plan brings to life.
 #[derive(Clone, Copy, Debug)]
@@ -117,9 +114,9 @@ impl Planner<'_> {
         &mut self,
         compared: &Compared,
         parts: Parts,
-        mut born: Buckets<Born>,
+        born: Buckets<Born>,
     ) -> Result<Buckets<Found>, SyncError> {
-        let mut ends = self.ends(compared, parts)?;
+        let ends = self.ends(compared, parts)?;
         let windows = &self.windows[Kind::Relationship as usize];
         let mut found = windows.buckets(&self.folder);
         let mut firsts = Vec::with_capacity(self.jobs.len());
@@ -129,38 +126,31 @@ impl Planner<'_> {
             first += job.created[Kind::Entity as usize];
         }
         let empty = found.apart();
-        let look_up = |range: Range<usize>| {
-            let sides = (born.take_all(range.clone())?, ends.take_all(range)?);
-            let done: Vec<Result<(Buckets<Found>, Vec<End>), SyncError>> = sides
-                .into_par_iter()
-                .map(|(born, ends)| {
-                    let number = |born: &Born| match born.job {
-                        STORED => born.number,
-                        job => firsts[job as usize] + born.number,
-                    };
-                    let created = born.iter().map(|born| (born.id, number(born)));
-                    let created = Created::new(created).ok_or_else(two_new)?;
-                    let (mut found, mut rest) = (empty.apart(), Vec::new());
-                    for end in ends {
-                        match created.get(end.id) {
-                            Some(number) => {
-                                let window = windows.of(end.at / 2);
-                                found.push(window, &Found { at: end.at, number })?;
-                            }
-                            None => rest.push(end),
-                        }
+        let mut all = 0..parts.count();
+        let gather = |_: &mut _| Ok(all.next().map_or(Next::End, Next::Group));
+        let look_up = |part| {
+            let number = |born: &Born| match born.job {
+                STORED => born.number,
+                job => firsts[job as usize] + born.number,
+            };
+            let born = born.load(part)?;
+            let created = born.iter().map(|born| (born.id, number(born)));
+            let created = Created::new(created).ok_or_else(two_new)?;
+            let (mut found, mut rest) = (empty.apart(), Vec::new());
+            for end in ends.load(part)? {
+                match created.get(end.id) {
+                    Some(number) => {
+                        let window = windows.of(end.at / 2);
+                        found.push(window, &Found { at: end.at, number })?;
                     }
-                    Ok((found, rest))
-                })
-                .collect();
-            Ok(done)
-        };
-        ahead(several(parts.count(), for_all_cores()), look_up, |done| {
-            for done in done {
-                let (new, rest) = done?;
-                found.absorb(new)?;
-                self.find_stored(rest, |one| found.push(windows.of(one.at / 2), &one))?;
+                    None => rest.push(end),
+                }
             }
+            Ok::<_, SyncError>((found, rest))
+        };
+        pipeline(&mut found, 4, gather, look_up, |found, (new, rest)| {
+            found.absorb(new)?;
+            self.find_stored(rest, |one| found.push(windows.of(one.at / 2), &one))?;
             Ok(())
         })?;
         Ok(found)
