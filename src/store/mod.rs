@@ -39,7 +39,7 @@ pub use pipeline::{Batches, Next, pipeline};
 pub use rows::{Counts, Dictionary, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
 pub use segment::{Standing, StoredEdge};
 pub use snapshot::{Facts, Snapshot};
-pub use spill::{Buckets, Packed};
+pub use spill::{Buckets, Packed, SharedBuckets};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
 use redb::backends::FileBackend;

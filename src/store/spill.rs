@@ -92,10 +92,12 @@ pub trait Packed: Sized {
     fn take(c: &mut Cursor<'_>) -> Option<Self>;
 }
 
-/// Bytes that a run of records begins with room for.
-const GROWTH: usize = 2 << 10;
-/// Bytes of a run that short ones are joined in.
-const RUN: usize = 32 << 10;
+/// Bytes of the first run of records, of which each is twice as long as the one before it.
+const FIRST_RUN: usize = 2 << 10;
+/// Bytes of the longest run.
+const RUN: usize = 64 << 10;
+/// Bytes of a run that others are not copied behind.
+const LONG: usize = 8 << 10;
 /// Bytes that most records fit.
 const RECORD: usize = 128;
 
@@ -111,16 +113,21 @@ struct Bucket {
 impl Bucket {
     /// Adds a run: a long one as it is, of short ones many in one, which leaves less room unused.
     fn append(&mut self, run: Vec<u8>) {
-        match self.runs.last_mut() {
-            Some(last) if last.capacity() - last.len() >= run.len() => last.extend_from_slice(&run),
-            _ if run.len() >= RUN / 2 => self.runs.push(run),
-            last => {
-                let len = last.map_or(0, |last| last.len());
-                let mut joined = Vec::with_capacity((len * 2).clamp(run.len(), RUN));
-                joined.extend_from_slice(&run);
-                self.runs.push(joined);
-            }
+        if run.len() >= LONG {
+            self.runs.push(run);
+        } else {
+            self.room(run.len()).extend_from_slice(&run);
         }
+    }
+
+    /// A run that has room for so many bytes. None is ever moved to get it.
+    #[inline]
+    fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
+        if self.runs.last().is_none_or(|run| run.capacity() - run.len() < bytes) {
+            let next = self.runs.last().map_or(FIRST_RUN, |run| (run.capacity() * 2).min(RUN));
+            self.runs.push(Vec::with_capacity(next.max(bytes)));
+        }
+        self.runs.last_mut().expect("BUG: there is one")
     }
 
     fn held(&self) -> usize {
@@ -165,18 +172,11 @@ impl<T: Packed> Buckets<T> {
     /// Adds a record to a bucket.
     pub fn push(&mut self, bucket: usize, record: &T) -> Result<(), StoreError> {
         let bucket = &mut self.buckets[bucket];
-        if bucket.runs.is_empty() {
-            bucket.runs.push(Vec::new());
-        }
-        let run = bucket.runs.last_mut().expect("BUG: there is one");
+        let run = bucket.room(RECORD);
         let before = run.len();
-        if run.capacity() - before < RECORD {
-            // By half, where a vector would double: there are many, and they are large together.
-            run.reserve_exact((before / 2).max(GROWTH));
-        }
         record.put(run);
-        bucket.records += 1;
         self.held += run.len() - before;
+        bucket.records += 1;
         if self.held > self.most {
             self.spill()?;
         }
@@ -192,6 +192,12 @@ impl<T: Packed> Buckets<T> {
         }
         self.held = 0;
         Ok(())
+    }
+
+    /// The same buckets for many threads to fill.
+    pub fn shared(self) -> SharedBuckets<T> {
+        let share = self.most / SHARE;
+        SharedBuckets { whole: Mutex::new(self), share, apart: Mutex::default() }
     }
 
     /// Empty buckets for a thread to fill by itself; see [`Buckets::absorb`].
@@ -256,6 +262,47 @@ impl<T: Packed> Buckets<T> {
     }
 }
 
+/// Buckets that many threads fill: each fills some apart, and adds these to the whole when they hold
+/// their share. In which order records come into a bucket is then left open.
+pub struct SharedBuckets<T> {
+    whole: Mutex<Buckets<T>>,
+    /// Bytes that are held apart, at most.
+    share: usize,
+    /// Those that nobody fills just now.
+    apart: Mutex<Vec<Buckets<T>>>,
+}
+
+/// What part of all bytes in memory is held apart by one thread.
+const SHARE: usize = 8;
+
+impl<T: Packed> SharedBuckets<T> {
+    /// Lets `fill` add records, beside other threads.
+    pub fn fill<R, E: From<StoreError>>(
+        &self,
+        fill: impl FnOnce(&mut Buckets<T>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let apart = || self.apart.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = || self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = apart().pop();
+        let mut mine = known.unwrap_or_else(|| whole().apart());
+        let done = fill(&mut mine)?;
+        if mine.held < self.share {
+            apart().push(mine);
+        } else {
+            whole().absorb(mine)?;
+        }
+        Ok(done)
+    }
+
+    /// All buckets, when they are filled.
+    pub fn whole(self) -> Result<Buckets<T>, StoreError> {
+        let mut whole = self.whole.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let apart = self.apart.into_inner().unwrap_or_else(PoisonError::into_inner);
+        apart.into_iter().try_for_each(|apart| whole.absorb(apart))?;
+        Ok(whole)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::codec::{put_bytes, put_varint};
@@ -304,6 +351,37 @@ mod tests {
                     prop_assert_eq!(buckets.take(bucket).expect("taken"), known);
                 }
                 prop_assert_eq!(buckets.load(bucket).expect("loaded").len(), 0);
+            }
+        }
+
+        #[test]
+        fn many_threads_fill_what_one_would(
+            records in prop::collection::vec((0..5usize, any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)), 0..400),
+            most in 0..4000usize,
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let shared = Buckets::new(folder.path(), 5, most).shared();
+            records
+                .par_chunks(7)
+                .try_for_each(|records| {
+                    shared.fill(|buckets| {
+                        let mut push = |(bucket, number, bytes): &(usize, u32, Vec<u8>)| {
+                            buckets.push(*bucket, &(*number, bytes.clone()))
+                        };
+                        records.iter().try_for_each(&mut push)
+                    })
+                })
+                .expect("filled");
+            let buckets = shared.whole().expect("whole");
+            prop_assert_eq!(buckets.records(), records.len());
+            for bucket in 0..5 {
+                let mut found = buckets.load(bucket).expect("loaded");
+                let of_bucket = records.iter().filter(|(at, ..)| *at == bucket);
+                let mut known: Vec<(u32, Vec<u8>)> =
+                    of_bucket.map(|(_, number, bytes)| (*number, bytes.clone())).collect();
+                found.sort_unstable();
+                known.sort_unstable();
+                prop_assert_eq!(found, known);
             }
         }
     }

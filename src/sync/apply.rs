@@ -15,8 +15,8 @@ use crate::graph::{Direction, IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
     Batches, Block, BodyPacker, Buckets, Cursor, Dictionary, HEAD_CHUNK, Head, Identity, JobRow,
-    Label, Labels, NO_BODY, Next, Packed, ScopeRow, StoreError, StoredEdge, StoredHeads, Writer,
-    pipeline, put_bytes, put_varint, take_value,
+    Label, Labels, NO_BODY, Next, Packed, ScopeRow, SharedBuckets, StoreError, StoredEdge,
+    StoredHeads, Writer, pipeline, put_bytes, put_varint, take_value,
 };
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -69,8 +69,8 @@ pub fn apply(
             gone.extend(changes.iter().map(|change| change.number));
             storing.delete(kind, owner, changes)?;
         }
-        storing.changes(kind, plan)?;
-        storing.number_fresh()?;
+        let fresh = storing.changes(kind, plan)?;
+        storing.number(fresh)?;
         storing.finish(kind)?;
     }
     storing.adjacency()?;
@@ -263,15 +263,13 @@ struct Heads<'l> {
     labels: &'l Labels,
     parts: Parts,
     entities: u32,
+    /// What else is made of each change.
+    identities: &'l SharedBuckets<Identified>,
+    edges: &'l [SharedBuckets<Turned>; 2],
 }
 
-/// What some changes became, beside heads.
-struct Made {
-    identities: Buckets<Identified>,
-    edges: [Buckets<Turned>; 2],
-    /// By owner, in the order of the changes.
-    shifts: Vec<(u32, Shifts)>,
-}
+/// What changes by owner, in the order of the changes.
+type ShiftsByOwner = Vec<(u32, Shifts)>;
 
 impl Heads<'_> {
     /// Makes the heads of changes in the order of numbers.
@@ -279,7 +277,28 @@ impl Heads<'_> {
         &self,
         changes: &[Settled],
         stored: &StoredHeads<'_>,
-        made: &mut Made,
+        shifts: &mut ShiftsByOwner,
+    ) -> Result<Vec<Option<Head>>, StoreError> {
+        let [out, into] = self.edges;
+        self.identities.fill(|identities| {
+            if self.kind == Kind::Entity {
+                return self.make_into(changes, stored, shifts, identities, None);
+            }
+            out.fill(|out| {
+                into.fill(|into| {
+                    self.make_into(changes, stored, shifts, identities, Some([out, into]))
+                })
+            })
+        })
+    }
+
+    fn make_into(
+        &self,
+        changes: &[Settled],
+        stored: &StoredHeads<'_>,
+        shifts: &mut ShiftsByOwner,
+        identities: &mut Buckets<Identified>,
+        mut edges: Option<[&mut Buckets<Turned>; 2]>,
     ) -> Result<Vec<Option<Head>>, StoreError> {
         let mut heads = Vec::with_capacity(changes.len());
         for change in changes {
@@ -293,13 +312,17 @@ impl Heads<'_> {
                 }
             };
             let head = self.head(change, before.as_ref());
-            made.shifts_of(change.owner).count(change, before.as_ref(), &head);
-            if self.kind == Kind::Relationship {
-                self.edge_edits(change, before.as_ref(), &head, &mut made.edges)?;
+            if shifts.last().is_none_or(|(last, _)| *last != change.owner) {
+                shifts.push((change.owner, Shifts::default()));
+            }
+            let (_, of_owner) = shifts.last_mut().expect("BUG: one was just pushed");
+            of_owner.count(change, before.as_ref(), &head);
+            if let Some(edges) = &mut edges {
+                self.edge_edits(change, before.as_ref(), &head, edges)?;
             }
             let Settled { owner, id, digest, number, .. } = *change;
             let identity = Identity { id, digest, number, live: head.end == 0 };
-            made.identities.push(self.parts.part(id), &Identified { owner, identity })?;
+            identities.push(self.parts.part(id), &Identified { owner, identity })?;
             heads.push(Some(head));
         }
         Ok(heads)
@@ -346,7 +369,7 @@ impl Heads<'_> {
         change: &Settled,
         before: Option<&Head>,
         after: &Head,
-        [out, into]: &mut [Buckets<Turned>; 2],
+        [out, into]: &mut [&mut Buckets<Turned>; 2],
     ) -> Result<(), StoreError> {
         let edge = |head: &Head| match self.labels.number(Label::of(head)) {
             Some(label) => Ok((head.from, head.to, label)),
@@ -369,16 +392,6 @@ impl Heads<'_> {
     }
 }
 
-impl Made {
-    fn shifts_of(&mut self, owner: u32) -> &mut Shifts {
-        if self.shifts.last().is_none_or(|(last, _)| *last != owner) {
-            self.shifts.push((owner, Shifts::default()));
-        }
-        let (_, shifts) = self.shifts.last_mut().expect("BUG: one was just pushed");
-        shifts
-    }
-}
-
 /// A plan on its way into the file.
 struct Storing<'s> {
     stage: &'s Stage,
@@ -391,13 +404,11 @@ struct Storing<'s> {
     now: i64,
     /// By hash.
     parts: Parts,
-    identities: Buckets<Identified>,
+    identities: SharedBuckets<Identified>,
     /// Changes whose heads are to be stored next.
     pending: Vec<Settled>,
-    /// New relationships by owner and the entity where they begin.
-    fresh: Buckets<Settled>,
     /// Edges by entity, in either direction.
-    edges: [Buckets<Turned>; 2],
+    edges: [SharedBuckets<Turned>; 2],
     /// One more than the greatest number of an entity.
     entities: u32,
 }
@@ -427,7 +438,7 @@ impl<'s> Storing<'s> {
         let records = |of: &Buckets<Change>| of.records() as u64;
         let parts = Parts::of(plan.changes.iter().map(records).sum());
         let ranges = Parts::of(records(&plan.changes[Kind::Relationship as usize])).count();
-        let edges = || Buckets::new(folder, ranges, HELD);
+        let edges = || Buckets::new(folder, ranges, HELD).shared();
         Storing {
             stage: uploads.stage(),
             folder,
@@ -436,9 +447,8 @@ impl<'s> Storing<'s> {
             owners: owners.into(),
             now,
             parts,
-            identities: Buckets::new(folder, parts.count(), HELD),
+            identities: Buckets::new(folder, parts.count(), HELD).shared(),
             pending: Vec::new(),
-            fresh: Buckets::new(folder, 0, HELD),
             edges: [edges(), edges()],
             entities: 0,
         }
@@ -460,7 +470,6 @@ impl<'s> Storing<'s> {
         }
         if kind == Kind::Relationship {
             self.entities = self.writer.meta.bound(Kind::Entity);
-            self.fresh = Buckets::new(self.folder, buckets, HELD);
         }
         Ok(())
     }
@@ -495,20 +504,22 @@ impl<'s> Storing<'s> {
     }
 
     /// Stores the changes of a kind but for deletions, batch by batch; new relationships are kept back
-    /// until they can be numbered.
-    fn changes(&mut self, kind: Kind, plan: &mut Plan) -> Result<(), SyncError> {
+    /// until they can be numbered, and come back by owner and the entity where they begin.
+    fn changes(&mut self, kind: Kind, plan: &mut Plan) -> Result<Buckets<Settled>, SyncError> {
         let mut changes =
             std::mem::replace(&mut plan.changes[kind as usize], Buckets::new(self.folder, 0, 0));
         let windows = changes.count();
         // New names are met while packing, and nothing else asks for them meanwhile.
         let mut names = std::mem::take(&mut self.writer.names);
         let owners = Arc::clone(&self.owners);
+        let ranges = owners.iter().map(|owner| owner.fresh.0 + owner.fresh.1).max();
+        let fresh = Buckets::new(self.folder, ranges.unwrap_or(0), HELD).shared();
         let packing = Packing {
             kind,
             stages: [self.stage, &plan.merged],
             owners: &owners,
             entities: self.entities,
-            empty: self.fresh.apart(),
+            fresh: &fresh,
             packers: Mutex::default(),
         };
         let window = |window: usize| {
@@ -541,14 +552,14 @@ impl<'s> Storing<'s> {
         self.writer.names = names;
         done?;
         self.put_blocks(kind, closed)?;
-        self.store_pending(kind)
+        self.store_pending(kind)?;
+        Ok(fresh.whole()?)
     }
 
     /// Puts down what some changes became.
     fn put_filled(&mut self, kind: Kind, filled: Filled) -> Result<(), SyncError> {
         self.put_blocks(kind, filled.blocks)?;
         self.label_new(filled.labels);
-        self.fresh.absorb(filled.fresh)?;
         self.pending.extend(filled.others);
         if self.pending.len() >= PENDING { self.store_pending(kind) } else { Ok(()) }
     }
@@ -561,8 +572,7 @@ impl<'s> Storing<'s> {
     }
 
     /// Numbers new relationships in the order of their ends, and stores them.
-    fn number_fresh(&mut self) -> Result<(), SyncError> {
-        let mut fresh = std::mem::replace(&mut self.fresh, Buckets::new(self.folder, 0, 0));
+    fn number(&mut self, mut fresh: Buckets<Settled>) -> Result<(), SyncError> {
         let owners = Arc::clone(&self.owners);
         let mut steps = Vec::new();
         for owner in owners.iter() {
@@ -624,23 +634,19 @@ impl<'s> Storing<'s> {
     ) -> Result<(), StoreError> {
         let (parts, entities) = (self.parts, self.entities);
         let (owners, labels) = (&*self.owners, &self.writer.labels);
-        let heads = Heads { kind, owners, now: self.now, labels, parts, entities };
-        let empty = (self.identities.apart(), self.edges.each_ref().map(Buckets::apart));
-        let begin = || {
-            let (identities, edges) = (empty.0.apart(), empty.1.each_ref().map(Buckets::apart));
-            Made { identities, edges, shifts: Vec::new() }
-        };
+        let (identities, edges) = (&self.identities, &self.edges);
+        let now = self.now;
+        let heads = Heads { kind, owners, now, labels, parts, entities, identities, edges };
         let number = |change: &Settled| change.number;
-        let make = |changes: &[Settled], stored: &StoredHeads<'_>, made: &mut Made| {
-            heads.make(changes, stored, made)
+        let make = |changes: &[Settled], stored: &StoredHeads<'_>, shifts: &mut ShiftsByOwner| {
+            heads.make(changes, stored, shifts)
         };
-        let (identities, edges, shifts) = (&mut self.identities, &mut self.edges, &mut self.shifts);
-        self.writer.rewrite_heads(kind, batches, number, begin, make, |made| {
-            for (owner, more) in made.shifts {
-                shifts[owner as usize].get_or_insert_default().add(&more);
+        let all = &mut self.shifts;
+        self.writer.rewrite_heads(kind, batches, number, Vec::new, make, |shifts| {
+            for (owner, more) in shifts {
+                all[owner as usize].get_or_insert_default().add(&more);
             }
-            identities.absorb(made.identities)?;
-            edges.iter_mut().zip(made.edges).try_for_each(|(edges, made)| edges.absorb(made))
+            Ok(())
         })
     }
 
@@ -657,8 +663,10 @@ impl<'s> Storing<'s> {
 
     /// Ends a kind: identities and counts.
     fn finish(&mut self, kind: Kind) -> Result<(), SyncError> {
-        let Storing { identities, owners, writer, .. } = self;
-        let steps = pieces(identities);
+        let empty = Buckets::new(self.folder, self.parts.count(), HELD).shared();
+        let mut identities = std::mem::replace(&mut self.identities, empty).whole()?;
+        let Storing { owners, writer, .. } = self;
+        let steps = pieces(&identities);
         let sort = |range: Range<usize>| {
             let mut parts = identities.take_all(range)?;
             parts.par_iter_mut().for_each(|part| {
@@ -695,7 +703,8 @@ impl<'s> Storing<'s> {
     /// Stores the edges.
     fn adjacency(self) -> Result<(), StoreError> {
         let Storing { writer, edges, .. } = self;
-        for (direction, mut edges) in [Direction::Out, Direction::In].into_iter().zip(edges) {
+        for (direction, edges) in [Direction::Out, Direction::In].into_iter().zip(edges) {
+            let mut edges = edges.whole()?;
             let total = edges.records();
             if total == 0 {
                 continue;
@@ -767,7 +776,8 @@ struct Packing<'p> {
     stages: [&'p Stage; 2],
     owners: &'p [Owner],
     entities: u32,
-    empty: Buckets<Settled>,
+    /// New relationships.
+    fresh: &'p SharedBuckets<Settled>,
     /// Those that nobody packs with.
     packers: Mutex<Vec<BodyPacker>>,
 }
@@ -795,25 +805,14 @@ impl Window {
     }
 }
 
-/// What some changes of a window became.
+/// What some changes became.
+#[derive(Default)]
 struct Filled {
     /// Blocks by owner.
     blocks: Vec<(u32, Block)>,
-    fresh: Buckets<Settled>,
-    /// Labels of those.
+    /// Labels of new relationships.
     labels: FxHashSet<Label>,
     others: Vec<Settled>,
-}
-
-impl Filled {
-    fn new(empty: &Buckets<Settled>) -> Filled {
-        Filled {
-            blocks: Vec::new(),
-            fresh: empty.apart(),
-            labels: FxHashSet::default(),
-            others: Vec::new(),
-        }
-    }
 }
 
 impl Packing<'_> {
@@ -846,7 +845,8 @@ impl Packing<'_> {
         let packers = || self.packers.lock().unwrap_or_else(PoisonError::into_inner);
         // There are as many as threads that pack.
         let mut packer = packers().pop().unwrap_or_default();
-        let mut packed = self.pack_with(&mut packer, changes, frames)?;
+        let mut packed =
+            self.fresh.fill(|fresh| self.pack_with(&mut packer, fresh, changes, frames))?;
         if self.owners.len() > OPEN {
             packed.blocks.extend(packer.close());
         }
@@ -857,10 +857,11 @@ impl Packing<'_> {
     fn pack_with(
         &self,
         packer: &mut BodyPacker,
+        fresh: &mut Buckets<Settled>,
         changes: &[Change],
         frames: &Frames,
     ) -> Result<Filled, SyncError> {
-        let mut packed = Filled::new(&self.empty);
+        let mut packed = Filled::default();
         let (mut properties, mut body) = (Vec::new(), Vec::new());
         let mut met = [None; TYPES];
         for alike in changes.chunk_by(|a, b| a.place.batch() == b.place.batch()) {
@@ -911,7 +912,7 @@ impl Packing<'_> {
                     (Action::Create, Kind::Relationship) => {
                         let (first, ranges) = owner.fresh;
                         let at = first + range_of(change.ends.0, ranges, self.entities);
-                        packed.fresh.push(at, &settled)?;
+                        fresh.push(at, &settled)?;
                         let label = settled.label(owner);
                         let met = &mut met[type_name as usize % TYPES];
                         if *met != label {

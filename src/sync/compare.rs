@@ -11,8 +11,8 @@ use super::job::JobInput;
 use super::plan::{Planner, Uploaded};
 use super::reconcile::{Decision, reconcile};
 use crate::graph::{IdHash, Kind};
-use crate::store::staging::{Stage, Staged};
-use crate::store::{Buckets, Cursor, Identity, Next, Packed, StoreError, pipeline};
+use crate::store::staging::Staged;
+use crate::store::{Buckets, Cursor, Identity, Packed, StoreError};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::ops::{Range, RangeInclusive};
@@ -256,22 +256,21 @@ impl Planner<'_> {
 
     /// The keys of all that was staged of a kind, by part.
     fn keys<T: Uploaded>(&self, parts: Parts) -> Result<Buckets<Key>, SyncError> {
-        let mut keys = Buckets::new(&self.folder, parts.count(), HELD);
-        let empty = keys.apart();
+        let keys = Buckets::new(&self.folder, parts.count(), HELD).shared();
         let (stage, jobs_of) = (self.stage(), &self.jobs_of);
         let windows = &self.windows[T::KIND as usize];
-        let of_frame = |frame: u32| {
-            let mut keys = empty.apart();
+        (0..stage.frames()).into_par_iter().try_for_each(|frame| {
             let staged = T::of_frame(stage, frame)?;
-            for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
-                let Staged { id, spelling, scope, .. } = *staged.as_ref();
-                let job = jobs_of[frame as usize][scope as usize];
-                keys.push(parts.part(id), &Key { id, spelling, job, ordinal })?;
-            }
-            Ok(keys)
-        };
-        by_frames(stage, of_frame, |found| Ok(keys.absorb(found)?))?;
-        Ok(keys)
+            keys.fill(|keys| {
+                for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
+                    let Staged { id, spelling, scope, .. } = *staged.as_ref();
+                    let job = jobs_of[frame as usize][scope as usize];
+                    keys.push(parts.part(id), &Key { id, spelling, job, ordinal })?;
+                }
+                Ok::<_, StoreError>(())
+            })
+        })?;
+        Ok(keys.whole()?)
     }
 
     /// The stored side of a job in a range of hashes: all of the scope where what is absent will be
@@ -394,19 +393,6 @@ impl Planner<'_> {
         );
         Ok(Some(fault))
     }
-}
-
-/// Goes through all batches, several at a time: `of_frame` runs on all cores, what it made is taken
-/// in order.
-pub fn by_frames<P: Send>(
-    stage: &Stage,
-    of_frame: impl Fn(u32) -> Result<P, StoreError> + Sync,
-    mut take: impl FnMut(P) -> Result<(), SyncError>,
-) -> Result<(), SyncError> {
-    let mut frames = 0..stage.frames();
-    let gather = |_: &mut ()| Ok(frames.next().map_or(Next::End, Next::Group));
-    let of_frame = |frame| Ok(of_frame(frame)?);
-    pipeline(&mut (), 4, gather, of_frame, |(), made| take(made))
 }
 
 /// Compares one part: `keys` ascend by job, hash and ordinal, and `stored` has a side for each job.

@@ -7,12 +7,13 @@
 
 use super::SyncError;
 use super::change::{Action, Change};
-use super::compare::{Compared, HELD, Parts, by_frames};
+use super::compare::{Compared, HELD, Parts};
 use super::created::Created;
 use super::plan::Planner;
 use crate::graph::{GraphRead, IdHash, Kind, Names, ObjectId};
 use crate::store::staging::{StagedEnd, StagedRelationship};
 use crate::store::{Buckets, Cursor, Next, Packed, StoreError, pipeline};
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 
@@ -118,70 +119,73 @@ impl Planner<'_> {
     ) -> Result<Buckets<Found>, SyncError> {
         let ends = self.ends(compared, parts)?;
         let windows = &self.windows[Kind::Relationship as usize];
-        let mut found = windows.buckets(&self.folder);
         let mut firsts = Vec::with_capacity(self.jobs.len());
         let mut first = self.snapshot.meta().bound(Kind::Entity);
         for job in &self.jobs {
             firsts.push(first);
             first += job.created[Kind::Entity as usize];
         }
-        let empty = found.apart();
+        let number = |born: &Born| match born.job {
+            STORED => born.number,
+            job => firsts[job as usize] + born.number,
+        };
+        let found = windows.buckets(&self.folder).shared();
         let mut all = 0..parts.count();
-        let gather = |_: &mut _| Ok(all.next().map_or(Next::End, Next::Group));
+        let gather = |_: &mut ()| Ok(all.next().map_or(Next::End, Next::Group));
         let look_up = |part| {
-            let number = |born: &Born| match born.job {
-                STORED => born.number,
-                job => firsts[job as usize] + born.number,
-            };
             let born = born.load(part)?;
             let created = born.iter().map(|born| (born.id, number(born)));
             let created = Created::new(created).ok_or_else(two_new)?;
-            let (mut found, mut rest) = (empty.apart(), Vec::new());
-            for end in ends.load(part)? {
-                match created.get(end.id) {
-                    Some(number) => {
-                        let window = windows.of(end.at / 2);
-                        found.push(window, &Found { at: end.at, number })?;
+            let ends = ends.load(part)?;
+            found.fill(|found| {
+                let mut rest = Vec::new();
+                for end in ends {
+                    match created.get(end.id) {
+                        Some(number) => {
+                            let window = windows.of(end.at / 2);
+                            found.push(window, &Found { at: end.at, number })?;
+                        }
+                        None => rest.push(end),
                     }
-                    None => rest.push(end),
                 }
-            }
-            Ok::<_, SyncError>((found, rest))
+                Ok::<_, SyncError>(rest)
+            })
         };
-        pipeline(&mut found, 4, gather, look_up, |found, (new, rest)| {
-            found.absorb(new)?;
-            self.find_stored(rest, |one| found.push(windows.of(one.at / 2), &one))?;
+        pipeline(&mut (), 4, gather, look_up, |(), rest| {
+            // Snapshots are read by one thread.
+            found.fill(|found| {
+                self.find_stored(rest, |one| found.push(windows.of(one.at / 2), &one))
+            })?;
             Ok(())
         })?;
-        Ok(found)
+        Ok(found.whole()?)
     }
 
     /// The ends of all staged relationships that may change anything, by part.
     fn ends(&self, compared: &Compared, parts: Parts) -> Result<Buckets<End>, SyncError> {
-        let mut ends = Buckets::new(&self.folder, parts.count(), HELD);
-        let empty = ends.apart();
+        let ends = Buckets::new(&self.folder, parts.count(), HELD).shared();
         let stage = self.stage();
         let windows = &self.windows[Kind::Relationship as usize];
         let numbers: Vec<Box<[Option<u32>]>> =
             (0..stage.frames()).map(|frame| self.name_numbers(frame)).collect();
-        let of_frame = |frame: u32| {
-            let mut ends = empty.apart();
+        (0..stage.frames()).into_par_iter().try_for_each(|frame| {
             let numbers = &numbers[frame as usize];
             let staged = stage.relationships(frame)?;
-            for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
-                if compared.same.get(ordinal) || compared.folded.get(ordinal) {
-                    continue;
+            ends.fill(|ends| {
+                for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
+                    if compared.same.get(ordinal) || compared.folded.get(ordinal) {
+                        continue;
+                    }
+                    for (end, side) in [staged.from, staged.to].iter().zip(0..) {
+                        let scope = numbers[end.scope as usize].filter(|_| end.scope != 0);
+                        let (at, scope) = (ordinal * 2 + side, scope.unwrap_or(NOWHERE));
+                        ends.push(parts.part(end.id), &End { id: end.id, at, scope })?;
+                    }
                 }
-                for (end, side) in [staged.from, staged.to].iter().zip(0..) {
-                    let scope = numbers[end.scope as usize].filter(|_| end.scope != 0);
-                    let (at, scope) = (ordinal * 2 + side, scope.unwrap_or(NOWHERE));
-                    ends.push(parts.part(end.id), &End { id: end.id, at, scope })?;
-                }
-            }
-            Ok(ends)
-        };
-        by_frames(stage, of_frame, |found| Ok(ends.absorb(found)?))?;
-        Ok(ends)
+                Ok::<_, StoreError>(())
+            })
+        })?;
+        Ok(ends.whole()?)
     }
 
     /// Looks ends up that are not new, scope by scope in the order of the file.

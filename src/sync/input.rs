@@ -38,6 +38,8 @@ pub struct Input<'a> {
 
 /// Bytes of input that one batch is made from.
 const PIECE: usize = 4 << 20;
+/// Bytes that are read at once, so that their lines are counted while they are near the processor.
+const READ: usize = 256 << 10;
 /// Faults after which reading stops; the rest of a file of the wrong kind helps nobody.
 const FAULTS_MAX: usize = 1_000;
 
@@ -173,12 +175,18 @@ impl PieceReader<'_, '_> {
         }
         bytes[..len].copy_from_slice(&self.rest);
         self.rest.clear();
-        let mut searched = 0;
+        let (mut searched, mut lines) = (0, 0);
         let cut = loop {
             while !self.done && len < bytes.len() {
-                match self.input.reader.read(&mut bytes[len..]) {
+                let end = bytes.len().min(len + READ);
+                match self.input.reader.read(&mut bytes[len..end]) {
                     Ok(0) => self.done = true,
-                    Ok(n) => len += n,
+                    Ok(n) => {
+                        // What was not read here has no end of a line.
+                        let read = &bytes[len..len + n];
+                        lines += memchr::memchr_iter(b'\n', read).count() as u32;
+                        len += n;
+                    }
                     Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                     Err(e) => return Err(SyncError::read(name, e)),
                 }
@@ -198,7 +206,7 @@ impl PieceReader<'_, '_> {
             return Ok(None);
         }
         let first_line = self.line;
-        self.line += memchr::memchr_iter(b'\n', &bytes[..cut]).count() as u32;
+        self.line += lines;
         Ok(Some(Piece { first_line, bytes, len: cut }))
     }
 }

@@ -537,6 +537,9 @@ impl<'p> Planner<'p> {
             let plain = frames.map(|frame| side.plain::<T>(frame, &met, &ends, range.start));
             Ok((window, plain.collect::<Vec<_>>()))
         };
+        // There are many types, and each stands in many batches.
+        let mut created: FxHashMap<(u32, &str), Tally> = FxHashMap::default();
+        let stage = self.stage;
         ahead(0..windows.frames.len(), sort_out, |(window, sorted)| {
             let frames = windows.frames[window].clone();
             let mut plain = Vec::with_capacity(sorted.len());
@@ -550,7 +553,8 @@ impl<'p> Planner<'p> {
                     // in the file together.
                     sorted.firsts.entry(job).or_insert(of.created[kind as usize]);
                     of.created[kind as usize] += tally.created as u32;
-                    self.tally(job, frame, type_name).add(&tally);
+                    let name = stage.names(frame)[type_name as usize].as_str();
+                    created.entry((job, name)).or_default().add(&tally);
                 }
                 plain.push(sorted);
             }
@@ -597,6 +601,9 @@ impl<'p> Planner<'p> {
             }
             Ok(())
         })?;
+        for ((job, name), tally) in created {
+            self.tally_of(job, name).add(&tally);
+        }
         self.refuse()?;
         Ok(changes)
     }
@@ -640,7 +647,12 @@ impl<'p> Planner<'p> {
 
     /// The counts of a type in the report of a job.
     fn tally(&mut self, job: u32, frame: u32, type_name: u32) -> &mut Tally {
-        let name = &self.stage.names(frame)[type_name as usize];
+        let stage = self.stage;
+        self.tally_of(job, &stage.names(frame)[type_name as usize])
+    }
+
+    /// The same by the name of the type.
+    fn tally_of(&mut self, job: u32, name: &str) -> &mut Tally {
         let job = &mut self.jobs[job as usize];
         // A patch may leave the type out; it is then counted without one.
         match name.is_empty() {
