@@ -53,26 +53,35 @@ pub enum Next<G> {
 }
 
 /// Takes group after group from `gather`, makes something of each on one of all cores, and puts what
-/// was made in the order of the groups. Up to `most` groups for each core are under way at a time, so
+/// was made in the order of the groups. A group for each core and `more` are under way at a time, so
 /// gathering one must not depend on those before it being put.
+///
+/// Waits for what is made, so it is not for a thread of the pool that makes it.
 ///
 /// # Errors
 ///
-/// The first of any of the three; what was put stays.
+/// The first of any of the three that is met; what was put stays.
 pub fn pipeline<S, G: Send, R: Send, E: Send>(
     state: &mut S,
-    most: usize,
+    more: usize,
     mut gather: impl FnMut(&mut S) -> Result<Next<G>, E>,
     make: impl Fn(G) -> Result<R, E> + Sync,
     mut put: impl FnMut(&mut S, R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let Next::Group(first) = gather(state)? else { return Ok(()) };
+    debug_assert!(rayon::current_thread_index().is_none(), "it would wait for itself");
+    let first = loop {
+        match gather(state)? {
+            Next::Group(first) => break first,
+            Next::Wait => {}
+            Next::End => return Ok(()),
+        }
+    };
     let mut next = gather(state)?;
     if let Next::End = next {
         // Small jobs have one row; waking another thread takes longer.
         return put(state, make(first)?);
     }
-    let most = most * rayon::current_num_threads();
+    let most = rayon::current_num_threads() + more;
     let make = &make;
     rayon::in_place_scope(|scope| {
         let begin = |group| {
@@ -91,9 +100,11 @@ pub fn pipeline<S, G: Send, R: Send, E: Send>(
             }
             let Some(made) = under_way.pop_front() else {
                 match next {
+                    Next::Group(group) => under_way.push_back(begin(group)),
+                    Next::Wait => {}
                     Next::End => return Ok(()),
-                    _ => next = gather(state)?,
                 }
+                next = gather(state)?;
                 continue;
             };
             // Where making panicked, the scope goes on with the panic when it ends.
@@ -109,11 +120,11 @@ mod tests {
 
     /// Puts the numbers below `count`; every `waits`th waits for all before it, and the one that says
     /// so fails where it is made.
-    fn run(count: usize, most: usize, waits: usize, fault: Option<usize>) -> (Vec<usize>, bool) {
+    fn run(count: usize, more: usize, waits: usize, fault: Option<usize>) -> (Vec<usize>, bool) {
         let (mut gathered, mut waited) = (0, false);
         let mut put = Vec::new();
         let gather = |put: &mut Vec<usize>| {
-            assert!(gathered - put.len() <= most * rayon::current_num_threads());
+            assert!(gathered - put.len() <= more + rayon::current_num_threads());
             if gathered == count {
                 return Ok(Next::End);
             }
@@ -132,17 +143,17 @@ mod tests {
             put.push(at);
             Ok(())
         };
-        let result = pipeline(&mut put, most, gather, make, put_one);
+        let result = pipeline(&mut put, more, gather, make, put_one);
         (put, result.is_ok())
     }
 
     #[test]
     fn groups_are_put_in_order_and_the_first_fault_ends_it() {
         for count in [0, 1, 2, 3, 70] {
-            for (most, waits) in [(1, 1000), (2, 1), (3, 7), (100, 20)] {
-                assert_eq!(run(count, most, waits, None), ((0..count).collect(), true));
+            for (more, waits) in [(0, 1000), (2, 1), (3, 7), (100, 20)] {
+                assert_eq!(run(count, more, waits, None), ((0..count).collect(), true));
                 for fault in 0..count {
-                    let done = run(count, most, waits, Some(fault));
+                    let done = run(count, more, waits, Some(fault));
                     assert_eq!(done, ((0..fault).collect(), false));
                 }
             }

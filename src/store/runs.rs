@@ -20,14 +20,14 @@ pub struct Row {
 }
 
 /// A table that takes rows in ascending order of their keys. What is read from it meanwhile may lack
-/// the last ones; after [`Runs::end`] all are there.
+/// the last ones; after [`Runs::end`], without which they are lost, all are there.
 pub struct Runs<'r, 't> {
     /// The table as it was before the rows that wait.
     pub table: &'r mut Table<'t, Bytes, Bytes>,
     waiting: Vec<Row>,
 }
 
-/// Rows that are put down in one go, at most: half a megabyte.
+/// Rows that are put down in one go, at most: half a megabyte of pages.
 const MOST: usize = if cfg!(test) { 7 } else { 128 };
 /// Fewer are put down one by one.
 const FEW: usize = 4;

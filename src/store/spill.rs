@@ -58,7 +58,8 @@ impl Overflow {
         let mut bytes = Vec::with_capacity(len);
         // A panic elsewhere leaves the file as it was: each use of it seeks first.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = file.as_mut().expect("BUG: what was appended has a file");
+        let freed = || StoreError::Engine("a temporary file was freed before its end".into());
+        let file = file.as_mut().ok_or_else(freed)?;
         file.seek(SeekFrom::Start(start))?;
         // Read where nothing was written before, not even zeros.
         match file.take(len as u64).read_to_end(&mut bytes)? {
@@ -120,7 +121,7 @@ impl Bucket {
         }
     }
 
-    /// A run that has room for so many bytes. None is ever moved to get it.
+    /// A run that has room for so many bytes; none is moved to get it.
     #[inline]
     fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
         if self.runs.last().is_none_or(|run| run.capacity() - run.len() < bytes) {
@@ -262,17 +263,17 @@ impl<T: Packed> Buckets<T> {
     }
 }
 
-/// Buckets that many threads fill: each fills some apart, and adds these to the whole when they hold
-/// their share. In which order records come into a bucket is then left open.
+/// Buckets that many threads fill: each fills some apart, and adds these to the whole once they hold
+/// their share. In which order records come into a bucket, and out of it, is then left open.
 pub struct SharedBuckets<T> {
     whole: Mutex<Buckets<T>>,
-    /// Bytes that are held apart, at most.
+    /// Bytes that are held apart before they are added.
     share: usize,
     /// Those that nobody fills just now.
     apart: Mutex<Vec<Buckets<T>>>,
 }
 
-/// What part of all bytes in memory is held apart by one thread.
+/// What part of all bytes that may be held are worth adding.
 const SHARE: usize = 8;
 
 impl<T: Packed> SharedBuckets<T> {

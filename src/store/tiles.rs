@@ -212,7 +212,7 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
         Ok(made)
     };
     let mut runs = Runs::new(table);
-    pipeline(&mut runs, 8, gather, make, |runs, rows: Vec<Row>| {
+    pipeline(&mut runs, 14, gather, make, |runs, rows: Vec<Row>| {
         rows.into_iter().try_for_each(|row| runs.put(row))
     })?;
     runs.end()

@@ -142,8 +142,8 @@ impl Writer {
     /// Replaces heads by what `make` makes of edits, on all cores: it gets the edits of one chunk and
     /// the heads that are stored there, and returns a head for each (`None` makes the row absent).
     ///
-    /// Numbers ascend within a batch; a batch that begins where another ended waits until that one
-    /// is stored. What else comes of edits is gathered in what `begin` gives, one of which serves for
+    /// Numbers ascend within a batch; one that begins in the last chunk of the batch before it, or
+    /// before that chunk, waits until all before it is stored. What else comes of edits is gathered in what `begin` gives, one of which serves for
     /// some chunks, and goes to `take` in the order of the batches.
     pub fn rewrite_heads<E: Sync, B: Borrow<[E]> + Send + Sync, M: Send>(
         &self,
@@ -550,6 +550,57 @@ mod tests {
                 come.iter().for_each(|edge| { lost.remove(edge); });
                 model.extend(come);
                 check_edges(&store.snapshot().unwrap(), &model)?;
+            }
+        }
+
+        #[test]
+        fn heads_are_what_the_last_batch_made_of_them(
+            cut in 1..8000u32,
+            more in prop::collection::vec((0..6000u32, 1..700u32, 1..9u32, any::<bool>()), 0..12),
+        ) {
+            // All are made first, in two batches that mostly share a chunk.
+            let mut batches = vec![(0, cut, 1, true), (cut, 8000 - cut, 1, true)];
+            batches.extend(more);
+            let store = store(8000);
+            let mut writer = store.begin_write(2).unwrap();
+            let mut model: BTreeMap<u32, Head> = BTreeMap::new();
+            let numbers = |&(start, count, step, _): &(u32, u32, u32, bool)| {
+                (start..(start + count * step).min(8000)).step_by(step as usize).collect::<Vec<_>>()
+            };
+            // A batch gives heads the next version, or takes them away.
+            let edits = |batch: &(u32, u32, u32, bool)| {
+                numbers(batch).into_iter().map(|number| (number, batch.3)).collect::<Vec<_>>()
+            };
+            let version = |head: Option<Head>| head.map_or(1, |head| head.version + 1);
+            let all = batches.iter().map(|batch| Ok(edits(batch)));
+            let make = |edits: &[(u32, bool)], stored: &StoredHeads<'_>, seen: &mut Vec<u32>| {
+                seen.extend(edits.iter().map(|(number, _)| number));
+                let head = |&(number, put): &(u32, bool)| {
+                    let version = version(stored.get(number));
+                    put.then(|| Head { version, created: 1, key: "k".into(), ..Head::default() })
+                };
+                Ok(edits.iter().map(head).collect())
+            };
+            let mut seen = Vec::new();
+            let take = |more| {
+                seen.extend::<Vec<u32>>(more);
+                Ok(())
+            };
+            writer.rewrite_heads(Kind::Entity, all, |edit| edit.0, Vec::new, make, take).unwrap();
+            writer.commit().unwrap();
+            prop_assert_eq!(seen, batches.iter().flat_map(numbers).collect::<Vec<_>>());
+            for batch in &batches {
+                for (number, put) in edits(batch) {
+                    let version = version(model.remove(&number));
+                    if put {
+                        let key = "k".into();
+                        model.insert(number, Head { version, created: 1, key, ..Head::default() });
+                    }
+                }
+            }
+            let snapshot = store.snapshot().unwrap();
+            for number in 0..8000 {
+                prop_assert_eq!(snapshot.head(Kind::Entity, number).unwrap(), model.remove(&number));
             }
         }
 

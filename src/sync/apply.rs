@@ -3,7 +3,7 @@
 //! Nothing is decided here. Changes are taken in the order of the stage, so that each batch is read
 //! once, and put down in buckets in whatever other order is needed: new relationships by the entity
 //! where they begin, which gives them their numbers and keeps adjacency columns narrow, identities
-//! by hash, edges by entity. Memory holds one window, or one bucket, of each at a time.
+//! by hash, edges by entity. Memory holds a few batches, or buckets, of each at a time.
 
 use super::SyncError;
 use super::ahead::{ahead, all_ahead, several};
@@ -415,11 +415,11 @@ struct Storing<'s> {
 
 /// Records that are stored as one piece, about.
 const PIECE: usize = 128 << 10;
-/// Buckets of new relationships that are stored in one go.
-const FRESH_AT_ONCE: usize = 4;
+/// New relationships that are numbered in one go, about.
+const FRESH_AT_ONCE: usize = if cfg!(test) { 8 } else { 64 << 10 };
 /// Changes whose heads are stored in one go, about.
 const PENDING: usize = if cfg!(test) { 8 } else { 48 << 10 };
-/// Changes whose contents are packed in one go, at least.
+/// Changes whose contents are packed in one go, to twice as many.
 const BATCH: usize = if cfg!(test) { 4 } else { 24 << 10 };
 /// Types whose labels are kept near while packing.
 const TYPES: usize = 128;
@@ -488,16 +488,13 @@ impl<'s> Storing<'s> {
     /// Stores what has gathered.
     fn store_pending(&mut self, kind: Kind) -> Result<(), SyncError> {
         let mut pending = std::mem::take(&mut self.pending);
-        pending.par_sort_unstable_by_key(|change| {
-            u64::from(change.owner) << 32 | u64::from(change.number)
-        });
+        pending.par_sort_unstable_by_key(|change| change.number);
         if kind == Kind::Relationship {
             let owners = &self.owners;
             let label = |change: &Settled| change.label(&owners[change.owner as usize]);
             self.label_new(pending.iter().filter_map(label).collect());
         }
-        let by_owner = pending.chunk_by(|a, b| a.owner == b.owner);
-        self.store(kind, by_owner.map(Ok))?;
+        self.store(kind, std::iter::once(Ok(&pending[..])))?;
         pending.clear();
         self.pending = pending;
         Ok(())
@@ -535,7 +532,7 @@ impl<'s> Storing<'s> {
                 else {
                     return Ok(Next::End);
                 };
-                let to = window.part(from, packing.at_least());
+                let to = window.part(from);
                 windows.take_to(to);
                 Ok(Next::Group((window, from..to)))
             };
@@ -573,23 +570,14 @@ impl<'s> Storing<'s> {
 
     /// Numbers new relationships in the order of their ends, and stores them.
     fn number(&mut self, mut fresh: Buckets<Settled>) -> Result<(), SyncError> {
-        let owners = Arc::clone(&self.owners);
-        let mut steps = Vec::new();
-        for owner in owners.iter() {
-            let (start, ranges) = owner.fresh;
-            let end = start + ranges;
-            for start in (start..end).step_by(FRESH_AT_ONCE) {
-                let range = start..(start + FRESH_AT_ONCE).min(end);
-                let first = (start == owner.fresh.0).then_some(owner.first);
-                let last = range.end == end;
-                steps.push((range, first, last));
-            }
-        }
-        let mut next = 0;
+        // Owners have consecutive numbers, in the order of their buckets.
+        let mut next = self.owners.first().map_or(0, |owner| owner.first);
+        let all = fresh.count();
+        let steps = pieces(&fresh, FRESH_AT_ONCE);
         // What does not fill its chunk of heads yet.
         let mut rest: Vec<Settled> = Vec::new();
-        let number = |(range, first, last): (Range<usize>, Option<u32>, bool)| {
-            next = first.unwrap_or(next);
+        let number = |range: Range<usize>| {
+            let last = range.end == all;
             let mut buckets = Vec::with_capacity(range.len());
             for bucket in fresh.take_all(range)? {
                 let first = next;
@@ -605,18 +593,18 @@ impl<'s> Storing<'s> {
                 let from = missing.min(changes.len());
                 rest.extend_from_slice(&changes[..from]);
                 if from == missing {
-                    batches.push(Numbered { changes: std::mem::take(&mut rest), from: 0 });
+                    batches.push(Fresh { changes: std::mem::take(&mut rest), from: 0 });
                     let whole = (changes.len() - from) / HEAD_CHUNK as usize * HEAD_CHUNK as usize;
                     rest = changes.split_off(from + whole);
-                    batches.push(Numbered { changes, from });
+                    batches.push(Fresh { changes, from });
                 }
             }
             if last {
-                batches.push(Numbered { changes: std::mem::take(&mut rest), from: 0 });
+                batches.push(Fresh { changes: std::mem::take(&mut rest), from: 0 });
             }
             Ok(batches)
         };
-        all_ahead(steps.into_iter(), number, |steps| {
+        all_ahead(steps, number, |steps| {
             let batches = steps.flat_map(|batches| match batches {
                 Ok(batches) => batches.into_iter().map(Ok).collect(),
                 Err(e) => vec![Err(e)],
@@ -666,7 +654,7 @@ impl<'s> Storing<'s> {
         let empty = Buckets::new(self.folder, self.parts.count(), HELD).shared();
         let mut identities = std::mem::replace(&mut self.identities, empty).whole()?;
         let Storing { owners, writer, .. } = self;
-        let steps = pieces(&identities);
+        let steps = pieces(&identities, PIECE);
         let sort = |range: Range<usize>| {
             let mut parts = identities.take_all(range)?;
             parts.par_iter_mut().for_each(|part| {
@@ -709,7 +697,7 @@ impl<'s> Storing<'s> {
             if total == 0 {
                 continue;
             }
-            let steps = pieces(&edges);
+            let steps = pieces(&edges, PIECE);
             let sort = |range: Range<usize>| {
                 let mut piece = edges.take_all(range)?;
                 piece.par_iter_mut().for_each(|bucket| bucket.sort_unstable());
@@ -721,22 +709,23 @@ impl<'s> Storing<'s> {
     }
 }
 
-/// All buckets, as many in a step as make a piece.
+/// All buckets, as many in a step as hold so many records, about.
 fn pieces<T: Packed>(
     buckets: &Buckets<T>,
+    records: usize,
 ) -> impl ExactSizeIterator<Item = Range<usize>> + Send + use<T> {
     let count = buckets.count();
-    let at_once = (PIECE * count).checked_div(buckets.records()).unwrap_or(count);
-    several(count, at_once.clamp(1, count))
+    let at_once = (records * count).checked_div(buckets.records()).unwrap_or(count);
+    several(count, at_once.clamp(1, count.max(1)))
 }
 
 /// New relationships in the order of their numbers, of which those before `from` are taken already.
-struct Numbered {
+struct Fresh {
     changes: Vec<Settled>,
     from: usize,
 }
 
-impl Borrow<[Settled]> for Numbered {
+impl Borrow<[Settled]> for Fresh {
     fn borrow(&self) -> &[Settled] {
         &self.changes[self.from..]
     }
@@ -792,16 +781,17 @@ struct Window {
 }
 
 impl Window {
-    /// Where a part that begins at `from` ends: at the end of a batch, which is read once then.
-    fn part(&self, from: usize, at_least: usize) -> usize {
+    /// Where a part that begins at `from` ends: where a batch does, which is then read once, unless it
+    /// is a very large one.
+    fn part(&self, from: usize) -> usize {
         let mut to = from;
         while let Some(next) = self.changes.get(to)
-            && to - from < at_least
+            && to - from < BATCH
         {
             let batch = next.place.batch();
             to += self.changes[to..].partition_point(|change| change.place.batch() == batch);
         }
-        to
+        if to - from > 2 * BATCH { from + BATCH } else { to }
     }
 }
 
@@ -827,11 +817,6 @@ impl Packing<'_> {
             frames.insert((merged, frame), Names { numbers, display: display.map(|at| at as u32) });
         }
         frames
-    }
-
-    /// Changes that are packed in one go, at least; the more there are, the fewer short blocks.
-    fn at_least(&self) -> usize {
-        if self.owners.len() > OPEN { 4 * BATCH } else { BATCH }
     }
 
     /// The blocks that were begun.

@@ -151,7 +151,7 @@ impl Planner<'_> {
                 Ok::<_, SyncError>(rest)
             })
         };
-        pipeline(&mut (), 4, gather, look_up, |(), rest| {
+        pipeline(&mut (), 6, gather, look_up, |(), rest| {
             // Snapshots are read by one thread.
             found.fill(|found| {
                 self.find_stored(rest, |one| found.push(windows.of(one.at / 2), &one))
