@@ -562,7 +562,7 @@ mod tests {
             let mut batches = vec![(0, cut, 1, true), (cut, 8000 - cut, 1, true)];
             batches.extend(more);
             let store = store(8000);
-            let mut writer = store.begin_write(2).unwrap();
+            let writer = store.begin_write(2).unwrap();
             let mut model: BTreeMap<u32, Head> = BTreeMap::new();
             let numbers = |&(start, count, step, _): &(u32, u32, u32, bool)| {
                 (start..(start + count * step).min(8000)).step_by(step as usize).collect::<Vec<_>>()
