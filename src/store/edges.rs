@@ -19,14 +19,12 @@
 use super::StoreError;
 use super::rows::EdgeCounts;
 use super::segment::{self, Segment, Standing, StoredEdge, put_segment};
-use super::tables::{base_space, delta_space};
+use super::tables::{Bytes, base_space, delta_space};
 use super::tiles::{self, Entry, Tile};
 use crate::graph::Direction;
 use redb::{ReadableTable, Table};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
-
-type Bytes = &'static [u8];
 
 /// An edge of the delta, or an edit: whether it came (true) or went.
 pub type Change = (Standing, bool);

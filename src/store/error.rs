@@ -113,5 +113,6 @@ through_engine_error!(
     redb::TransactionError,
     redb::CommitError,
     redb::DatabaseError,
-    redb::CompactionError
+    redb::CompactionError,
+    redb::CursorError
 );

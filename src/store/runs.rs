@@ -4,10 +4,9 @@
 //! takes longer than the row itself. A load has nothing but such rows.
 
 use super::StoreError;
+use super::tables::Bytes;
 use redb::{CursorError, Table};
 use std::ops::Bound;
-
-type Bytes = &'static [u8];
 
 /// A row, sealed.
 pub struct Row {
@@ -63,8 +62,7 @@ impl<'r, 't> Runs<'r, 't> {
                     Ok(()) => put += 1,
                     // Another row lies between, or is this one.
                     Err(CursorError::UnorderedKey) => break,
-                    Err(CursorError::Storage(e)) => return Err(e.into()),
-                    Err(e) => return Err(redb::Error::from(e).into()),
+                    Err(e) => return Err(e.into()),
                 }
             }
             cursor.close()?;

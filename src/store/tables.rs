@@ -21,7 +21,10 @@ use crate::graph::{Direction, IdHash, Kind};
 use redb::TableDefinition;
 
 /// All tables have keys and values of bytes: the encodings are ours, not the engine's.
-pub type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+pub type Definition = TableDefinition<'static, Bytes, Bytes>;
+
+/// What keys and values are.
+pub type Bytes = &'static [u8];
 
 pub const META: Definition = TableDefinition::new("meta");
 pub const NAMES: Definition = TableDefinition::new("names");

@@ -16,11 +16,10 @@ use super::codec::{seal, unseal};
 use super::column::width_of;
 use super::pipeline::{Next, pipeline};
 use super::runs::{Row, Runs};
+use super::tables::Bytes;
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle};
 use std::collections::VecDeque;
-
-type Bytes = &'static [u8];
 
 /// Contents that a tile is filled with at most: one page of the engine, 4 KiB, less its header,
 /// key and seal. A question reads few tiles and little of each, so they are small.

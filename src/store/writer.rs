@@ -13,7 +13,7 @@ use super::pipeline::{Batches, Next, pipeline};
 use super::rows::{Dictionary, JobRow, Meta, NUMBERED_CHUNK, Numbered, ScopeRow};
 use super::runs::{Row, Runs};
 use super::segment::{Standing, StoredEdge};
-use super::tables::{self, Definition};
+use super::tables::{self, Bytes, Definition};
 use super::tiles;
 use crate::graph::{Direction, IdHash, Kind};
 use rayon::prelude::*;
@@ -51,8 +51,6 @@ pub struct Writer {
     stored_labels: u32,
     scopes: BTreeMap<u32, ScopeRow>,
 }
-
-type Bytes = &'static [u8];
 
 fn put(
     table: &mut Table<'_, Bytes, Bytes>,
@@ -143,8 +141,9 @@ impl Writer {
     /// the heads that are stored there, and returns a head for each (`None` makes the row absent).
     ///
     /// Numbers ascend within a batch; one that begins in the last chunk of the batch before it, or
-    /// before that chunk, waits until all before it is stored. What else comes of edits is gathered in what `begin` gives, one of which serves for
-    /// some chunks, and goes to `take` in the order of the batches.
+    /// before that chunk, waits until all before it is stored. What else comes of edits is gathered
+    /// in what `begin` gives, one of which serves for some chunks, and goes to `take` in the order of
+    /// the batches.
     pub fn rewrite_heads<E: Sync, B: Borrow<[E]> + Send + Sync, M: Send>(
         &self,
         kind: Kind,

@@ -490,9 +490,9 @@ impl<'s> Storing<'s> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.par_sort_unstable_by_key(|change| change.number);
         if kind == Kind::Relationship {
-            let owners = &self.owners;
+            let owners = Arc::clone(&self.owners);
             let label = |change: &Settled| change.label(&owners[change.owner as usize]);
-            self.label_new(pending.iter().filter_map(label).collect());
+            self.label_new(pending.iter().filter_map(label));
         }
         self.store(kind, std::iter::once(Ok(&pending[..])))?;
         pending.clear();
@@ -541,14 +541,10 @@ impl<'s> Storing<'s> {
             };
             pipeline(self, 2, gather, pack, |storing, filled| storing.put_filled(kind, filled))
         });
-        let closed = match &done {
-            Ok(()) => packing.close(),
-            Err(_) => Vec::new(),
-        };
+        let closed = done.map(|()| packing.close());
         drop(packing);
         self.writer.names = names;
-        done?;
-        self.put_blocks(kind, closed)?;
+        self.put_blocks(kind, closed?)?;
         self.store_pending(kind)?;
         Ok(fresh.whole()?)
     }
@@ -639,7 +635,7 @@ impl<'s> Storing<'s> {
     }
 
     /// Gives numbers to labels that relationships get, in an order that the same plan has each time.
-    fn label_new(&mut self, met: FxHashSet<Label>) {
+    fn label_new(&mut self, met: impl IntoIterator<Item = Label>) {
         let labels = &mut self.writer.labels;
         let mut new: Vec<Label> =
             met.into_iter().filter(|label| labels.number(*label).is_none()).collect();
@@ -785,14 +781,19 @@ impl Window {
     /// is a very large one.
     fn part(&self, from: usize) -> usize {
         let mut to = from;
-        while let Some(next) = self.changes.get(to)
-            && to - from < BATCH
-        {
-            let batch = next.place.batch();
-            to += self.changes[to..].partition_point(|change| change.place.batch() == batch);
+        for alike in by_batch(&self.changes[from..]) {
+            to += alike.len();
+            if to - from >= BATCH {
+                break;
+            }
         }
         if to - from > 2 * BATCH { from + BATCH } else { to }
     }
+}
+
+/// Changes that lie batch by batch, cut where a batch ends.
+fn by_batch(changes: &[Change]) -> impl Iterator<Item = &[Change]> {
+    changes.chunk_by(|a, b| a.place.batch() == b.place.batch())
 }
 
 /// What some changes became.
@@ -809,7 +810,7 @@ impl Packing<'_> {
     /// The batches that changes, which lie batch by batch, have their contents in.
     fn frames(&self, changes: &[Change], names: &mut Dictionary) -> Frames {
         let mut frames = Frames::default();
-        for alike in changes.chunk_by(|a, b| a.place.batch() == b.place.batch()) {
+        for alike in by_batch(changes) {
             let (merged, frame) = alike[0].place.batch();
             let of_frame = self.stages[usize::from(merged)].names(frame);
             let display = of_frame.iter().position(|name| name == "displayName");
@@ -849,7 +850,7 @@ impl Packing<'_> {
         let mut packed = Filled::default();
         let (mut properties, mut body) = (Vec::new(), Vec::new());
         let mut met = [None; TYPES];
-        for alike in changes.chunk_by(|a, b| a.place.batch() == b.place.batch()) {
+        for alike in by_batch(changes) {
             let (merged, frame) = alike[0].place.batch();
             let records = self.stages[usize::from(merged)].records(frame)?;
             let Names { numbers, display } = &frames[&(merged, frame)];
