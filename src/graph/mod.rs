@@ -9,6 +9,7 @@ mod name;
 mod object;
 mod origin;
 mod read;
+mod spelling;
 mod value;
 
 pub use draft::{DraftEnd, DraftEntity, DraftRelationship, Place, default_relationship_key};
@@ -19,4 +20,5 @@ pub use origin::{ORIGIN, Origin};
 pub use read::{
     Adjacency, CLASS_SEPARATOR, Direction, Edge, EntityFacts, GraphRead, Names, ScopeCounts,
 };
+pub use spelling::{fold_name, fold_verb, same_name, same_verb};
 pub use value::Value;
