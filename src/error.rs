@@ -42,9 +42,14 @@ impl Error {
                 "make one with `tombolo init`, or load data with `tombolo sync`, \
                  or name another with --db"
             }
-            (_, Some(StoreError::IsDirectory(_) | StoreError::NotADatabase(..))) => {
-                "name the database file with --db; nothing was changed"
-            }
+            (
+                _,
+                Some(
+                    StoreError::IsDirectory(_)
+                    | StoreError::NotADatabase(..)
+                    | StoreError::OtherProgram,
+                ),
+            ) => "name the database file with --db; nothing was changed",
             (_, Some(StoreError::InUse(_))) => "wait for the other command to end, then try again",
             (_, Some(StoreError::OtherFormat { .. })) => {
                 "use the version of tombolo that wrote it, or load it anew"
@@ -69,7 +74,8 @@ impl Error {
                 Some(
                     StoreError::Missing(_)
                     | StoreError::IsDirectory(_)
-                    | StoreError::NotADatabase(..),
+                    | StoreError::NotADatabase(..)
+                    | StoreError::OtherProgram,
                 ),
             ) => 2,
             (_, Some(_)) | (Error::Sync(SyncError::Worker), _) => 1,

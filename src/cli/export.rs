@@ -1,7 +1,8 @@
 //! `tombolo export`: the graph, or one scope of it, to standard output.
 //!
-//! Objects are written as they are read, in number order. NDJSON and JSON are what `sync` reads:
-//! entities first, then relationships with the scopes of their ends.
+//! Objects are written as they are read, in the order in which they are stored: that of their numbers,
+//! unless there are so many that properties have to be read in several parts. NDJSON and JSON are what
+//! `sync` reads: entities first, then relationships with the scopes of their ends.
 
 use super::Context;
 use super::args::{Export, ExportFormat};
@@ -41,7 +42,20 @@ pub fn run(context: &mut Context<'_>, args: &Export) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Calls `visit` for the chosen objects of a kind, by ascending number.
+/// Calls `visit` for the chosen objects of a kind, in the order in which they are stored.
+fn each_stored(
+    snapshot: &Snapshot,
+    kind: Kind,
+    choice: &Choice,
+    mut visit: impl FnMut(u32) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    snapshot.for_each_stored(kind, choice.scope, |number, chunk, row| {
+        let chosen = choice.deleted || chunk.live(row);
+        if chosen { visit(number) } else { Ok(()) }
+    })
+}
+
+/// Calls `visit` for the heads of the chosen objects of a kind, by ascending number.
 fn each(
     snapshot: &Snapshot,
     kind: Kind,
@@ -73,7 +87,7 @@ fn object(snapshot: &Snapshot, kind: Kind, number: u32, out: &mut Out<'_>) -> Re
 
 fn ndjson(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
     for kind in [Kind::Entity, Kind::Relationship] {
-        each(snapshot, kind, choice, |number, _| {
+        each_stored(snapshot, kind, choice, |number| {
             object(snapshot, kind, number, out)?;
             Ok(writeln!(out)?)
         })?;
@@ -85,7 +99,7 @@ fn json(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), F
     for (kind, open) in [(Kind::Entity, "{"), (Kind::Relationship, ",")] {
         write!(out, "{open}\"{}\":[", kind.plural())?;
         let mut separator = "\n";
-        each(snapshot, kind, choice, |number, _| {
+        each_stored(snapshot, kind, choice, |number| {
             write!(out, "{separator}")?;
             separator = ",\n";
             object(snapshot, kind, number, out)

@@ -51,6 +51,19 @@ impl Failure {
         Failure::Fault { message, hint: None, code }
     }
 
+    /// The same, with the name of the database where it is the database that is damaged.
+    pub fn of_file(self, path: &Path) -> Failure {
+        match self {
+            Failure::Fault { message, hint, code: DAMAGED } => {
+                let path = path.display().to_string();
+                let named = message.contains(&path);
+                let message = if named { message } else { format!("`{path}`: {message}") };
+                Failure::Fault { message, hint, code: DAMAGED }
+            }
+            other => other,
+        }
+    }
+
     /// The same with advice.
     pub fn hint(self, text: impl Into<String>) -> Failure {
         match self {

@@ -69,19 +69,23 @@ impl Context<'_> {
 
     /// Opens the database, which must exist.
     pub fn open(&self) -> Result<Database, Failure> {
-        self.must_exist()?;
         match &self.database {
             Some(database) => Ok(database.again()),
-            None => Ok(Database::open(self.path())?),
+            None => {
+                self.must_exist()?;
+                Ok(Database::open(self.path())?)
+            }
         }
     }
 
     /// Opens the database, which must exist, for one short question.
     pub fn look(&self) -> Result<(Database, Snapshot), Failure> {
-        self.must_exist()?;
         match &self.database {
             Some(database) => Ok((database.again(), database.snapshot()?)),
-            None => Ok(Database::open_briefly(self.path())?),
+            None => {
+                self.must_exist()?;
+                Ok(Database::open_briefly(self.path())?)
+            }
         }
     }
 
@@ -123,7 +127,7 @@ pub fn main() -> ExitCode {
     out.verbose = global.verbose;
     let progress = std::io::stderr().is_terminal() && !global.quiet;
     let mut context = Context { out, global, progress, database: None };
-    let result = run(cli.command, &mut context);
+    let result = run_guarded(cli.command, &mut context);
     let result = result.and_then(|code| {
         context.out.flush()?;
         Ok(code)
@@ -133,8 +137,20 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             // What was found before the fault is still worth reading.
             let _ = context.out.flush();
-            tell(&failure, context.global.message_format)
+            tell(&failure.of_file(context.path()), context.global.message_format)
         }
+    }
+}
+
+/// Runs a command. A panic in the storage engine, which a file made for it can cause, is damage; one
+/// of ours goes on.
+fn run_guarded(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(command, context))) {
+        Ok(result) => result,
+        Err(panic) => match tombolo::store::engine_panicked() {
+            Some(damage) => Err(damage.into()),
+            None => std::panic::resume_unwind(panic),
+        },
     }
 }
 
@@ -158,7 +174,7 @@ pub fn answer(database: &Database, words: Vec<String>) -> Result<(u8, Vec<u8>), 
     out.quiet = true;
     let database = Some(database.again());
     let mut context = Context { out, global: cli.global, progress: false, database };
-    let code = run(cli.command, &mut context)?;
+    let code = run_guarded(cli.command, &mut context)?;
     context.out.flush()?;
     drop(context);
     Ok((code, bytes))

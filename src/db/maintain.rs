@@ -3,14 +3,14 @@
 use super::{Database, Error, now};
 use crate::graph::{IdHash, Kind, Names, ObjectId};
 use crate::store::{
-    BodyPacker, EdgeEdit, Head, Identity, Label, NO_BODY, Snapshot, Store, StoreError, Writer,
+    BodyPacker, EdgeEdit, Head, Identity, Label, NO_BODY, Snapshot, Store, StoreError, StoredHeads,
+    Writer,
 };
 use crate::sync::{JobReport, Status, Tally, job_row};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// What `undo` brought back.
@@ -37,13 +37,15 @@ pub struct GcReport {
     pub purged_lists: u64,
     /// Open jobs that nobody finalized.
     pub abandoned: u64,
+    /// Files that a killed `backup` or `init` left beside the database.
+    pub leftovers: u64,
 }
 
 /// An open job without a call for this long is abandoned, in milliseconds: 24 hours.
 const ABANDONED_AFTER: i64 = 24 * 3_600_000;
 
-/// How long a backup waits for a writer in another process.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Damaged pages that `verify` lists.
+const PAGES_LISTED: usize = 50;
 
 impl Database {
     /// Restores exactly what one job deleted, as far as it is still deleted by it.
@@ -98,11 +100,21 @@ impl Database {
 
     /// Proves every index against its table; returns what is wrong, in words.
     pub fn verify(&self) -> Result<Vec<String>, Error> {
-        Ok(self.snapshot()?.verify())
+        let mut problems = self.snapshot()?.verify();
+        if !problems.is_empty() && self.injected.is_none() {
+            // The engine gives a file up at the first page that is damaged; here is the extent.
+            let (pages, all) = crate::store::damaged_pages(&self.path)?;
+            if !pages.is_empty() {
+                problems.push(format!("{} of {all} pages are damaged", pages.len()));
+                problems.extend(pages.into_iter().take(PAGES_LISTED));
+            }
+        }
+        Ok(problems)
     }
 
-    /// Copies the database to a new file, beside readers and with other writers waiting: the copy is
-    /// one state of the graph. Open and held jobs are no part of it. Returns its size in bytes.
+    /// Copies the database to a new file, beside readers and writers: the copy is the state of the
+    /// graph as of now. Nothing is written but the copy. Open and held jobs are no part of it. Returns
+    /// its size in bytes.
     ///
     /// # Errors
     ///
@@ -110,44 +122,13 @@ impl Database {
     pub fn backup(&self, to: &Path) -> Result<u64, Error> {
         let what = || format!("`{}` exists already", to.display());
         let exists = || Error::usage(what(), "nothing was changed; name another file");
-        if to.exists() {
+        if to.symlink_metadata().is_ok() {
             return Err(exists());
         }
-        let folder = match to.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let _turn = self.turn();
-        // Nobody commits while this is open.
-        let writer = self.writer_when_free()?;
-        let mut copy = tempfile::NamedTempFile::new_in(folder).map_err(super::io)?;
-        let mut file = std::fs::File::open(&self.path).map_err(super::io)?;
-        let size = std::io::copy(&mut file, &mut copy).map_err(super::io)?;
-        drop(writer);
-        copy.as_file().sync_all().map_err(super::io)?;
-        let copy = copy.persist_noclobber(to).map_err(|e| match e.error.kind() {
-            std::io::ErrorKind::AlreadyExists => exists(),
-            _ => super::io(e.error),
-        })?;
-        drop(copy);
-        crate::store::sync_folder(folder)?;
-        // What cannot be read back is no backup. The copy has the mark of our own writer, which had
-        // the file open; it goes.
-        drop(Store::open_kept(to)?.snapshot()?);
-        Ok(size)
-    }
-
-    /// Waits for a writer in another process, such as a server, which is done soon.
-    fn writer_when_free(&self) -> Result<Store, StoreError> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match Store::open_writer(&self.path) {
-                Err(StoreError::InUse(_)) if Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                result => return result,
-            }
-        }
+        Store::copy(&self.snapshot()?, to).map_err(|e| match e {
+            StoreError::Io(e) if e.kind() == std::io::ErrorKind::AlreadyExists => exists(),
+            e => e.into(),
+        })
     }
 
     /// Rewrites property blocks that hold dead records, merges deltas of adjacency and gives unused
@@ -184,7 +165,9 @@ impl Database {
 
     /// Purges tombstones and lists for undo older than `days`, and open jobs that were abandoned.
     pub fn gc(&self, days: u32) -> Result<GcReport, Error> {
-        let mut report = GcReport { abandoned: self.drop_abandoned()?, ..GcReport::default() };
+        let abandoned = self.drop_abandoned()?;
+        let leftovers = crate::store::sweep(&self.path).map_err(super::io)?;
+        let mut report = GcReport { abandoned, leftovers, ..GcReport::default() };
         let _turn = self.turn();
         let cutoff = now() - i64::from(days) * 24 * 3_600_000;
         let snapshot = self.snapshot()?;
@@ -331,14 +314,11 @@ fn stored_identity(snapshot: &Snapshot, kind: Kind, head: &Head) -> Result<Ident
 
 fn tombstones(snapshot: &Snapshot, kind: Kind, cutoff: i64) -> Result<Vec<u32>, StoreError> {
     let mut old = Vec::new();
-    for number in 0..snapshot.meta().bound(kind) {
-        if snapshot.facts(kind, number)?.is_some_and(|f| !f.live)
-            && let Some(head) = snapshot.head(kind, number)?
-            && head.end < cutoff
-        {
+    snapshot.for_each_row(kind, |number, chunk, row| {
+        if !chunk.live(row) && chunk.end(row) < cutoff {
             old.push(number);
         }
-    }
+    })?;
     Ok(old)
 }
 
@@ -390,32 +370,39 @@ fn purge(
     Ok(())
 }
 
-/// Rewrites the property blocks of a scope without what is dead.
+/// Rewrites the property blocks of a scope without what is dead, in the order in which they are stored.
 fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> Result<(), Error> {
-    let mut heads = Vec::new();
-    for number in 0..snapshot.meta().bound(kind) {
-        if snapshot.facts(kind, number)?.is_some_and(|f| f.scope == scope)
-            && let Some(head) = snapshot.head(kind, number)?
-            && head.block != NO_BODY
-        {
-            heads.push((number, head));
+    let mut places: Vec<(u32, u32, u32)> = Vec::new();
+    snapshot.for_each_row(kind, |number, chunk, row| {
+        let (block, slot) = chunk.body(row);
+        if chunk.scope(row) == scope && block != NO_BODY {
+            places.push((block, slot, number));
         }
-    }
-    heads.sort_unstable_by_key(|(_, head)| (head.block, head.slot));
+    })?;
+    places.sort_unstable();
     let next = writer.scope(scope)?.next_block[kind as usize];
     let counter = AtomicU32::new(next);
     let mut packer = BodyPacker::default();
-    for (_, head) in &mut heads {
-        let record = snapshot.body_record(kind, head)?;
-        let ((block, slot), full) = packer.push(scope, &record, &counter);
-        (head.block, head.slot) = (block, slot);
+    for (block, slot, _) in &mut places {
+        let head = Head { scope, block: *block, slot: *slot, ..Head::default() };
+        let record = snapshot.body_record(kind, &head)?;
+        let ((new_block, new_slot), full) = packer.push(scope, &record, &counter);
+        (*block, *slot) = (new_block, new_slot);
         writer.put_bodies(kind, scope, full)?;
     }
     writer.put_bodies(kind, scope, packer.close().into_iter().map(|(_, block)| block))?;
     writer.remove_bodies(kind, scope, 0..next)?;
-    heads.sort_unstable_by_key(|(number, _)| *number);
-    let edits: Vec<_> = heads.into_iter().map(|(number, head)| (number, Some(head))).collect();
-    writer.edit_heads(kind, &edits)?;
+    places.sort_unstable_by_key(|(_, _, number)| *number);
+    let lost = || StoreError::corrupt("heads", &scope.to_be_bytes(), "an object is missing");
+    let make = |places: &[(u32, u32, u32)], stored: &StoredHeads<'_>, _: &mut ()| {
+        let moved = |&(block, slot, number): &(u32, u32, u32)| {
+            let head = stored.get(number).ok_or_else(lost)?;
+            Ok(Some(Head { block, slot, ..head }))
+        };
+        places.iter().map(moved).collect()
+    };
+    let batches = std::iter::once(Ok(&places[..]));
+    writer.rewrite_heads(kind, batches, |(_, _, number)| *number, || (), make, Ok)?;
     let row = writer.scope(scope)?;
     row.next_block[kind as usize] = counter.into_inner();
     row.dead[kind as usize] = 0;

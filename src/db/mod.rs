@@ -57,16 +57,17 @@ impl Database {
         Ok(Database::at(path))
     }
 
-    /// Opens an existing database.
+    /// Opens an existing database. Not a byte of it is written before it is known to be one that this
+    /// version reads, nor by anything that only asks.
     pub fn open(path: &Path) -> Result<Database, Error> {
-        drop(Store::open_reader(path)?);
+        Store::open_briefly(path)?.check().map_err(|e| e.at(path))?;
         Ok(Database::at(path))
     }
 
     /// Opens an existing database to ask it one short question: the state as of now, from the one
     /// time that the file is opened, with a small cache.
     pub fn open_briefly(path: &Path) -> Result<(Database, Snapshot), Error> {
-        let snapshot = Store::open_briefly(path)?.snapshot()?;
+        let snapshot = Store::open_briefly(path)?.snapshot().map_err(|e| e.at(path))?;
         Ok((Database::at(path), snapshot))
     }
 
@@ -121,7 +122,9 @@ impl Database {
             Some(store) => Ok(store.snapshot()?),
             None => {
                 let snapshot = match &self.reader {
-                    Some(reader) => reader.snapshot(&self.path)?,
+                    Some(reader) => {
+                        reader.snapshot(&self.path).map_err(StoreError::of_open_file)?
+                    }
                     None => Store::open_reader(&self.path)?.snapshot()?,
                 };
                 Ok(snapshot.with_indexes(self.index_folder()))
@@ -192,8 +195,10 @@ fn identity(_: &Path) -> std::io::Result<FileIdentity> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// A store that is kept open for reading. It follows the commits of writers in any process; after
-/// an error, or when another file has taken its place, it is opened anew.
+/// A store that is kept open for reading. It follows the commits of writers in any process. It is opened
+/// anew when another file has its name, and after any error: also when the file itself was overwritten,
+/// by a state that does not follow from the one before. What a question reads belongs to one commit, to
+/// the bit (see `store/pages.rs`), whatever happens to the file meanwhile; otherwise it fails.
 #[derive(Default)]
 struct Reader(Mutex<Option<(FileIdentity, Arc<Store>)>>);
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const TARGET: usize = 63_000;
 /// Raw size beyond which a block is closed, whatever it compresses to, so that reading one record
 /// stays below a fraction of a millisecond.
-const RAW_MAX: usize = 288 << 10;
+pub const RAW_MAX: usize = 288 << 10;
 const RAW_MIN: usize = 48 << 10;
 /// Level 1: five times faster than level 3 for a tenth more space on such records.
 const LEVEL: i32 = 1;
@@ -112,6 +112,9 @@ pub type Block = (u32, Vec<u8>);
 /// upload may be.
 const RAW_END: usize = 64 << 20;
 
+/// Memory of so many blocks waits for later ones.
+const SPARE_MAX: usize = 2;
+
 /// Unpacks blocks, one after the other in the same memory: fresh pages cost as much as unpacking.
 #[derive(Default)]
 pub struct Unpacker {
@@ -139,7 +142,9 @@ impl Unpacker {
 
     /// Takes memory for a later block.
     pub fn give_back(&mut self, raw: Vec<u8>) {
-        self.spare.push(raw);
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(raw);
+        }
     }
 }
 

@@ -2,13 +2,21 @@
 //!
 //! It returns what is wrong in words rather than stopping at the first fault, so that the extent
 //! of a damage can be seen.
+//!
+//! Each table is gone through in its own order, once. What two tables must agree on is added up on
+//! both sides, by keyed hashes of 128 bits, so that memory does not grow with the graph; only where
+//! the sums differ are both sides put side by side.
 
+use super::body;
+use super::heads::{CHUNK, HeadChunk, NO_BODY};
 use super::labels::Label;
 use super::rows::Counts;
 use super::segment::Standing;
 use super::{Snapshot, StoreError, StoredEdge};
-use crate::graph::{Direction, Edge, IdHash, Kind, ObjectId};
+use crate::graph::{Direction, Edge, Kind, ObjectId};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Problems listed at most; the rest is only counted.
 const LISTED: usize = 50;
@@ -25,8 +33,62 @@ impl Problems {
 
     /// Keeps the error of a step as a problem and goes on.
     fn keep<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
-        result.map_err(|e| self.add(e.to_string())).ok()
+        let told = |e| match e {
+            // What made it so is in the list.
+            StoreError::GivenUp if !self.listed.is_empty() => {}
+            e => self.add(e.to_string()),
+        };
+        result.map_err(told).ok()
     }
+}
+
+/// How many there are of something, and the sum of their hashes: equal for equal sets, and for no
+/// others that anybody comes across, as the hashes are keyed by the secret of the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    count: u64,
+    hashes: u128,
+}
+
+impl Sum {
+    fn add(&mut self, seed: u64, numbers: [u32; 5]) {
+        let mut bytes = [0; 20];
+        for (bytes, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+            *bytes = number.to_le_bytes();
+        }
+        self.count += 1;
+        self.hashes = self.hashes.wrapping_add(xxh3_128_with_seed(&bytes, seed));
+    }
+}
+
+/// What the identity table says of an object: scope, hash of the id, number, whether it lives.
+fn identity_numbers(scope: u32, id: u64, number: u32, live: bool) -> [u32; 5] {
+    [scope, (id >> 32) as u32, id as u32, number, live.into()]
+}
+
+fn edge_numbers(direction: Direction, (at, edge): Standing) -> [u32; 5] {
+    [direction as u32, at, edge.other, edge.label, edge.relationship]
+}
+
+/// An edge as it stands in one direction.
+fn standing(direction: Direction, (from, to): (u32, u32), label: u32, number: u32) -> Standing {
+    let (at, other) = match direction {
+        Direction::Out => (from, to),
+        Direction::In => (to, from),
+    };
+    (at, StoredEdge { other, label, relationship: number })
+}
+
+/// What a pass over the heads of a kind found.
+#[derive(Default)]
+struct Heads {
+    counts: FxHashMap<u32, Counts>,
+    /// What the identity table must hold.
+    identities: Sum,
+    /// What adjacency must hold in each direction.
+    edges: [Sum; 2],
+    /// The last slot that is named of each block, by scope and block.
+    slots: BTreeMap<(u32, u32), u32>,
 }
 
 impl Snapshot {
@@ -34,149 +96,242 @@ impl Snapshot {
     ///
     /// Checks: each head has its identity and each identity its head, with the same id and state;
     /// each body can be read; each live relationship stands between live entities and in the
-    /// adjacency of both, once, and nothing else does, and deltas fit their bases; counts agree; jobs
-    /// can be read.
+    /// adjacency of both, once, and nothing else does, and deltas fit their bases; counts agree; jobs,
+    /// lists of deletions and pins can be read.
     pub fn verify(&self) -> Vec<String> {
         let mut problems = Problems { listed: Vec::new(), more: 0 };
-        let mut counts: FxHashMap<(u32, Kind), Counts> = FxHashMap::default();
-        let entities = self.verify_heads(Kind::Entity, &mut counts, &mut problems);
-        let relationships = self.verify_heads(Kind::Relationship, &mut counts, &mut problems);
-        self.verify_identities(&entities, &relationships, &mut problems);
-        self.verify_adjacency(&mut problems);
-        if let Some(rows) = problems.keep(self.scope_rows()) {
-            for (scope, row) in rows {
-                for kind in [Kind::Entity, Kind::Relationship] {
-                    let counted = counts.remove(&(scope, kind)).unwrap_or_default();
-                    if *row.count(kind) != counted {
-                        let name = self.dictionary().text(scope);
-                        let kind = kind.plural();
-                        problems.add(format!("scope `{name}`: the counts of {kind} are wrong"));
-                    }
-                }
-            }
+        let mut alive = vec![false; self.meta().bound(Kind::Entity) as usize];
+        let entities = self.verify_heads(Kind::Entity, &mut alive, &mut problems);
+        let relationships = self.verify_heads(Kind::Relationship, &mut alive, &mut problems);
+        drop(alive);
+        for (kind, heads) in [(Kind::Entity, &entities), (Kind::Relationship, &relationships)] {
+            self.verify_bodies(kind, &heads.slots, &mut problems);
+            self.verify_identities(kind, heads.identities, &mut problems);
         }
-        for (scope, kind) in counts.into_keys() {
-            let name = self.dictionary().text(scope);
-            problems.add(format!("scope `{name}` has {} but no row", kind.plural()));
+        for direction in [Direction::Out, Direction::In] {
+            let sum = relationships.edges[direction as usize];
+            self.verify_adjacency(direction, sum, &mut problems);
         }
+        self.verify_counts([entities.counts, relationships.counts], &mut problems);
         for job in 0..self.meta().next_job {
             problems.keep(self.job(job));
+            for kind in [Kind::Entity, Kind::Relationship] {
+                problems.keep(self.deletions(job, kind));
+            }
         }
+        problems.keep(self.for_each_pin(|_, _| {}));
         if problems.more > 0 {
             problems.listed.push(format!("and {} more", problems.more));
         }
         problems.listed
     }
 
-    /// Reads every head and body; returns what the identity table must hold: scope, id, live.
-    fn verify_heads(
-        &self,
-        kind: Kind,
-        counts: &mut FxHashMap<(u32, Kind), Counts>,
-        problems: &mut Problems,
-    ) -> FxHashMap<u32, (u32, IdHash, bool)> {
-        let mut expected = FxHashMap::default();
-        for number in 0..self.meta().bound(kind) {
-            let Some(Some(head)) = problems.keep(self.head(kind, number)) else { continue };
-            let live = head.end == 0;
-            let count = counts.entry((head.scope, kind)).or_default();
-            if live {
-                count.shift(head.type_name, head.class, 1)
-            } else {
-                count.deleted += 1
-            }
-            let record = problems.keep(self.body_record(kind, &head));
-            if record.is_some_and(|r| super::read_body(&r).is_none()) {
-                problems.add(format!("{} {number}: its properties make no sense", kind.plural()));
-            }
-            if let Some(key) = problems.keep(self.key_of(kind, &head)) {
-                let id = ObjectId::new(kind, self.dictionary().text(head.scope), &key);
-                expected.insert(number, (head.scope, self.hashed(id), live));
-            }
-        }
-        expected
-    }
-
-    fn verify_identities(
-        &self,
-        entities: &FxHashMap<u32, (u32, IdHash, bool)>,
-        relationships: &FxHashMap<u32, (u32, IdHash, bool)>,
-        problems: &mut Problems,
-    ) {
-        for (kind, expected) in [(Kind::Entity, entities), (Kind::Relationship, relationships)] {
-            let mut seen = 0;
-            let rows = problems.keep(self.scope_rows()).unwrap_or_default();
-            for (scope, _) in rows {
-                let mut wrong = Vec::new();
-                let walked = self.for_each_identity(kind, scope, |entry| {
-                    seen += 1;
-                    if expected.get(&entry.number) != Some(&(scope, entry.id, entry.live)) {
-                        wrong.push(entry);
-                    }
-                });
-                problems.keep(walked);
-                for entry in wrong {
-                    let number = entry.number;
-                    let id = entry.id.0;
-                    problems
-                        .add(format!("identity {id:016x} and {} {number} disagree", kind.plural()));
+    /// Goes through the heads of a kind; `alive` is filled by entities, and asked by relationships.
+    fn verify_heads(&self, kind: Kind, alive: &mut [bool], problems: &mut Problems) -> Heads {
+        let mut heads = Heads::default();
+        for chunk in 0..self.meta().bound(kind).div_ceil(CHUNK) {
+            let Some(opened) = problems.keep(self.head_chunk(kind, chunk)) else { continue };
+            let Some(rows) = HeadChunk::parse(opened.payload()) else {
+                problems.add(format!("{} from {} make no sense", kind.plural(), chunk * CHUNK));
+                continue;
+            };
+            for row in 0..rows.len() {
+                let number = chunk * CHUNK + row as u32;
+                if rows.present(row) {
+                    self.verify_head(kind, number, (&rows, row), &mut heads, alive, problems);
                 }
             }
-            if seen != expected.len() {
-                let (have, kind) = (expected.len(), kind.plural());
-                problems.add(format!("{have} {kind} but {seen} identities"));
+        }
+        heads
+    }
+
+    fn verify_head(
+        &self,
+        kind: Kind,
+        number: u32,
+        (rows, row): (&HeadChunk<'_>, usize),
+        heads: &mut Heads,
+        alive: &mut [bool],
+        problems: &mut Problems,
+    ) {
+        let (Some(head), true) = (rows.get(row), number < self.meta().bound(kind)) else {
+            return problems.add(format!("{} {number}: its text makes no sense", kind.plural()));
+        };
+        let (seed, live) = (self.meta().digest_seed, head.end == 0);
+        let count = heads.counts.entry(head.scope).or_default();
+        if live {
+            count.shift(head.type_name, head.class, 1);
+        } else {
+            count.deleted += 1;
+        }
+        if head.block != NO_BODY {
+            let last = heads.slots.entry((head.scope, head.block)).or_default();
+            *last = head.slot.max(*last);
+        }
+        if let Some(key) = problems.keep(self.key_of(kind, &head)) {
+            let id = ObjectId::new(kind, self.dictionary().text(head.scope), &key);
+            let id = self.hashed(id).0;
+            heads.identities.add(seed, identity_numbers(head.scope, id, number, live));
+        }
+        match kind {
+            Kind::Entity => alive[number as usize] = live,
+            Kind::Relationship if live => {
+                let ends = (head.from, head.to);
+                let lives = |end: u32| alive.get(end as usize).copied().unwrap_or(false);
+                if !lives(ends.0) || !lives(ends.1) {
+                    problems.add(format!("relationship {number} has an end that is not live"));
+                }
+                let Some(label) = self.labels().number(Label::of(&head)) else {
+                    return problems.add(format!("relationship {number} has no label"));
+                };
+                for direction in [Direction::Out, Direction::In] {
+                    let edge = standing(direction, ends, label, number);
+                    heads.edges[direction as usize].add(seed, edge_numbers(direction, edge));
+                }
+            }
+            Kind::Relationship => {}
+        }
+    }
+
+    /// Reads every record of the blocks that heads name, each block once.
+    fn verify_bodies(
+        &self,
+        kind: Kind,
+        slots: &BTreeMap<(u32, u32), u32>,
+        problems: &mut Problems,
+    ) {
+        let mut unpacker = body::Unpacker::default();
+        for (&(scope, block), &last) in slots {
+            let read = self.with_block(kind, scope, block, |payload| {
+                let raw = unpacker.unpack(payload)?;
+                let starts = body::starts(&raw)?;
+                let senseless = starts
+                    .iter()
+                    .position(|&at| body::record(&raw, at).and_then(body::read).is_none());
+                unpacker.give_back(raw);
+                Some((starts.len(), senseless))
+            });
+            let Some((records, senseless)) = problems.keep(read) else { continue };
+            let place = || {
+                let scope = self.dictionary().text(scope);
+                format!("block {block} of the {} of scope `{scope}`", kind.plural())
+            };
+            if let Some(slot) = senseless {
+                problems.add(format!("{}: record {slot} makes no sense", place()));
+            }
+            if last as usize >= records {
+                problems.add(format!("{} has {records} records, not {}", place(), last + 1));
             }
         }
     }
 
-    fn verify_adjacency(&self, problems: &mut Problems) {
-        let mut live: Vec<Standing> = Vec::new();
-        let (mut dangling, mut unlabelled) = (Vec::new(), Vec::new());
-        let mut alive = vec![false; self.meta().bound(Kind::Entity) as usize];
-        problems.keep(self.for_each_live(Kind::Entity, |n, _, _| alive[n as usize] = true));
-        let walked = self.for_each_live(Kind::Relationship, |relationship, chunk, row| {
-            let (from, to) = chunk.ends(row);
-            if [from, to].iter().any(|&end| !alive.get(end as usize).copied().unwrap_or(false)) {
-                dangling.push(relationship);
+    fn verify_identities(&self, kind: Kind, expected: Sum, problems: &mut Problems) {
+        let seed = self.meta().digest_seed;
+        let mut stored = Sum::default();
+        for (scope, _) in problems.keep(self.scope_rows()).unwrap_or_default() {
+            let walked = self.for_each_identity(kind, scope, |entry| {
+                let numbers = identity_numbers(scope, entry.id.0, entry.number, entry.live);
+                stored.add(seed, numbers);
+            });
+            problems.keep(walked);
+        }
+        if stored != expected {
+            self.compare_identities(kind, expected.count, stored.count, problems);
+        }
+    }
+
+    /// Puts identities and heads side by side, to say which differ.
+    fn compare_identities(&self, kind: Kind, expected: u64, stored: u64, problems: &mut Problems) {
+        let plural = kind.plural();
+        let mut differ = 0;
+        for (scope, _) in self.scope_rows().unwrap_or_default() {
+            let mut all = Vec::new();
+            // What cannot be read was told before.
+            let _ = self.for_each_identity(kind, scope, |entry| all.push(entry));
+            all.sort_unstable_by_key(|entry| entry.number);
+            for entry in all {
+                let (number, id) = (entry.number, entry.id.0);
+                let head = self.head(kind, number).ok().flatten();
+                let agrees = head.is_some_and(|head| {
+                    let key = self.key_of(kind, &head).ok();
+                    let name = self.dictionary().text(head.scope);
+                    let id = key.map(|key| self.hashed(ObjectId::new(kind, name, &key)));
+                    head.scope == scope && id == Some(entry.id) && (head.end == 0) == entry.live
+                });
+                if !agrees {
+                    differ += 1;
+                    problems.add(format!("identity {id:016x} and {plural} {number} disagree"));
+                }
             }
+        }
+        if expected != stored || differ == 0 {
+            problems.add(format!("{expected} {plural} but {stored} identities"));
+        }
+    }
+
+    fn verify_adjacency(&self, direction: Direction, expected: Sum, problems: &mut Problems) {
+        problems.keep(self.verify_delta(direction));
+        let seed = self.meta().digest_seed;
+        let (mut stored, mut last, mut ordered) = (Sum::default(), None, true);
+        let walked = self.for_each_edge_of_all(direction, |at, edge| {
+            let Edge { other, label, relationship, .. } = edge;
+            let edge = (at, StoredEdge { other, label, relationship });
+            ordered &= last < Some(edge);
+            last = Some(edge);
+            stored.add(seed, edge_numbers(direction, edge));
+        });
+        problems.keep(walked);
+        if !ordered {
+            problems.add(format!("adjacency ({direction:?}) is not in order"));
+        }
+        if stored != expected {
+            let at = self.first_difference(direction);
+            problems.add(format!(
+                "adjacency ({direction:?}) differs from the relationships, first at entity {at}"
+            ));
+        }
+    }
+
+    /// The first entity of which adjacency and the relationships say different things.
+    fn first_difference(&self, direction: Direction) -> u32 {
+        let mut live: Vec<Standing> = Vec::new();
+        // What cannot be read was told before.
+        let _ = self.for_each_live(Kind::Relationship, |number, chunk, row| {
             let label = Label {
                 scope: chunk.scope(row),
                 type_name: chunk.type_name(row),
                 verb: chunk.class(row),
                 derived_key: chunk.key(row).is_some_and(|key| key.is_empty()),
             };
-            match self.labels().number(label) {
-                Some(label) => live.push((from, StoredEdge { other: to, label, relationship })),
-                None => unlabelled.push(relationship),
-            }
+            let label = self.labels().number(label).unwrap_or(Edge::UNLABELLED);
+            live.push(standing(direction, chunk.ends(row), label, number));
         });
-        problems.keep(walked);
-        for number in dangling {
-            problems.add(format!("relationship {number} has an end that is not live"));
-        }
-        for number in unlabelled {
-            problems.add(format!("relationship {number} has no label"));
-        }
-        for direction in [Direction::Out, Direction::In] {
-            if direction == Direction::In {
-                for (at, edge) in &mut live {
-                    std::mem::swap(at, &mut edge.other);
+        live.sort_unstable();
+        let mut stored = Vec::with_capacity(live.len());
+        let _ = self.for_each_edge_of_all(direction, |at, edge| {
+            let Edge { other, label, relationship, .. } = edge;
+            stored.push((at, StoredEdge { other, label, relationship }));
+        });
+        let differ = live.iter().zip(&stored).take_while(|(a, b)| a == b).count();
+        live.get(differ).or(stored.get(differ)).map_or(0, |(at, _)| *at)
+    }
+
+    fn verify_counts(&self, mut counts: [FxHashMap<u32, Counts>; 2], problems: &mut Problems) {
+        let kinds = [Kind::Entity, Kind::Relationship];
+        for (scope, row) in problems.keep(self.scope_rows()).unwrap_or_default() {
+            for kind in kinds {
+                let counted = counts[kind as usize].remove(&scope).unwrap_or_default();
+                if *row.count(kind) != counted {
+                    let name = self.dictionary().text(scope);
+                    let kind = kind.plural();
+                    problems.add(format!("scope `{name}`: the counts of {kind} are wrong"));
                 }
             }
-            live.sort_unstable();
-            problems.keep(self.verify_delta(direction));
-            let mut stored = Vec::with_capacity(live.len());
-            let walked = self.for_each_edge_of_all(direction, |at, edge| {
-                let Edge { other, label, relationship, .. } = edge;
-                stored.push((at, StoredEdge { other, label, relationship }));
-            });
-            problems.keep(walked);
-            if stored != live {
-                let differ = live.iter().zip(&stored).take_while(|(a, b)| a == b).count();
-                let at = live.get(differ).or(stored.get(differ)).map_or(0, |(at, _)| *at);
-                problems.add(format!(
-                    "adjacency ({direction:?}) differs from the relationships, first at entity {at}"
-                ));
+        }
+        for (kind, counts) in kinds.into_iter().zip(counts) {
+            for scope in counts.into_keys() {
+                let name = self.dictionary().text(scope);
+                problems.add(format!("scope `{name}` has {} but no row", kind.plural()));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! What can go wrong below the graph: the disk, the file, another process.
 
+use super::pages::DamagedPage;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error of the store. After any of them the graph is as it was before the call.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub enum StoreError {
     IsDirectory(PathBuf),
     /// The file exists but is not a Tombolo database.
     NotADatabase(PathBuf, String),
+    /// The file holds tables of another program.
+    OtherProgram,
     /// Another process has the database open for writing.
     InUse(PathBuf),
     /// The file was written by another version of the program.
@@ -30,6 +33,8 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A fault was found in the file before, and it is not read any further.
+    GivenUp,
     /// The graph changed between planning and applying, twice in a row or under a saved plan.
     Changed,
     /// The operating system refused to read or write.
@@ -44,7 +49,45 @@ impl StoreError {
         let key = key.iter().map(|b| format!("{b:02x}")).collect();
         StoreError::Corrupt { table, key, detail: detail.to_owned() }
     }
+
+    /// The same, of a file that was a database when it was opened: that it is none any more is no
+    /// mistake of whoever asks, and its path is not for them.
+    pub fn of_open_file(self) -> StoreError {
+        match self {
+            StoreError::Missing(_) => StoreError::engine_damaged("the file was taken away"),
+            StoreError::IsDirectory(_)
+            | StoreError::NotADatabase(..)
+            | StoreError::OtherProgram
+            | StoreError::OtherFormat { .. } => {
+                StoreError::engine_damaged("the file was replaced by something else")
+            }
+            other => other,
+        }
+    }
+
+    /// The same, of a file that has a name.
+    pub fn at(self, path: &Path) -> StoreError {
+        match self {
+            StoreError::OtherProgram => {
+                StoreError::NotADatabase(path.to_owned(), "it belongs to another program".into())
+            }
+            other => other,
+        }
+    }
+
+    /// Damage below tables and keys.
+    pub(super) fn engine_damaged(detail: impl Into<String>) -> StoreError {
+        StoreError::Corrupt { table: ENGINE, key: String::new(), detail: detail.into() }
+    }
+
+    /// Whether an I/O error tells of a page that is not what it must be.
+    pub(super) fn is_damaged_page(e: &std::io::Error) -> bool {
+        e.get_ref().is_some_and(|e| e.is::<DamagedPage>())
+    }
 }
+
+/// Stands for the table where what is damaged lies below tables.
+const ENGINE: &str = "(engine)";
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,11 +99,21 @@ impl fmt::Display for StoreError {
             StoreError::NotADatabase(path, why) => {
                 write!(f, "`{}` is not a Tombolo database: {why}", path.display())
             }
+            StoreError::OtherProgram => {
+                f.write_str("the file is not a Tombolo database: it belongs to another program")
+            }
+            StoreError::GivenUp => f.write_str("the file was given up after an earlier fault"),
             StoreError::InUse(path) => {
                 write!(f, "`{}` is in use by another process", path.display())
             }
             StoreError::OtherFormat { found, known } => {
                 write!(f, "the database has format {found}, this program reads format {known}")
+            }
+            StoreError::Corrupt { table: ENGINE, detail, .. } => {
+                write!(f, "the database is damaged: {detail}")
+            }
+            StoreError::Corrupt { table, key, detail } if key.is_empty() => {
+                write!(f, "the database is damaged: table `{table}`: {detail}")
             }
             StoreError::Corrupt { table, key, detail } => {
                 write!(f, "the database is damaged: table `{table}`, key {key}: {detail}")
@@ -84,15 +137,16 @@ impl From<std::io::Error> for StoreError {
 impl From<redb::Error> for StoreError {
     fn from(e: redb::Error) -> StoreError {
         match e {
-            redb::Error::Io(e) => StoreError::Io(e),
-            redb::Error::Corrupted(detail) => {
-                StoreError::Corrupt { table: "(engine)", key: String::new(), detail }
+            redb::Error::Io(e) if StoreError::is_damaged_page(&e) => {
+                StoreError::engine_damaged(e.to_string())
             }
-            redb::Error::TableDoesNotExist(table) => StoreError::Corrupt {
-                table: "(engine)",
-                key: String::new(),
-                detail: format!("table `{table}` is missing"),
-            },
+            redb::Error::Io(e) => StoreError::Io(e),
+            redb::Error::PreviousIo => StoreError::GivenUp,
+            redb::Error::TableDoesNotExist(table) => {
+                StoreError::engine_damaged(format!("table `{table}` is missing"))
+            }
+            redb::Error::Corrupted(detail) => StoreError::engine_damaged(detail),
+            redb::Error::LockPoisoned(_) => super::guard::panicked(),
             other => StoreError::Engine(other.to_string()),
         }
     }

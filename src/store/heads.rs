@@ -268,6 +268,11 @@ impl<'a> HeadChunk<'a> {
         self.columns[10].get32(row)
     }
 
+    /// `_endOn` of a present row; 0 while live.
+    pub fn end(&self, row: usize) -> i64 {
+        self.columns[8].get(row) as i64
+    }
+
     /// The key of a present row. `None` if its text is damaged.
     pub fn key(&self, row: usize) -> Option<String> {
         self.keys.get(row)
@@ -291,6 +296,21 @@ impl<'a> HeadChunk<'a> {
             let row_facts = || (facts.each_ref().map(|f| f[row] as u32), end[row] == 0);
             (present[row] == 1).then(row_facts)
         })
+    }
+
+    /// For every row 1 if it holds an object, else 0.
+    pub fn all_present(&self) -> Vec<u64> {
+        self.unpacked(0)
+    }
+
+    /// [`HeadChunk::scope`] of every row.
+    pub fn all_scopes(&self) -> Vec<u64> {
+        self.unpacked(1)
+    }
+
+    /// The blocks of [`HeadChunk::body`] of every row.
+    pub fn all_blocks(&self) -> Vec<u64> {
+        self.unpacked(11)
     }
 
     fn unpacked(&self, column: usize) -> Vec<u64> {

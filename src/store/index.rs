@@ -302,25 +302,23 @@ fn known(snapshot: &Snapshot, stamp: Stamp) -> Result<bool, StoreError> {
     Ok(snapshot.job_id(stamp.job)? == Some(stamp.job_id))
 }
 
-/// Reads the property of what is new in the stale scopes, in one pass over all heads.
+/// Reads the property of what is new in the stale scopes, in one pass over all heads, in the order in
+/// which properties are stored.
 fn read(snapshot: &Snapshot, property: &str, stale: &mut [Stale]) -> Result<(), StoreError> {
     let places: FxHashMap<u32, usize> =
         stale.iter().enumerate().map(|(at, scope)| (scope.scope, at)).collect();
     let mut hashed = Hashed { snapshot, property, names: FxHashMap::default() };
-    let mut failed = None;
-    snapshot.for_each_live(Kind::Entity, |number, chunk, row| {
-        let Some(&at) = places.get(&chunk.scope(row)) else { return };
+    snapshot.for_each_stored(Kind::Entity, None, |number, chunk, row| {
+        let Some(&at) = places.get(&chunk.scope(row)).filter(|_| chunk.live(row)) else {
+            return Ok(());
+        };
         let scope = &mut stale[at];
         if scope.old.as_ref().is_some_and(|(_, job)| chunk.job(row) <= *job) {
             scope.kept.insert(number);
-            return;
+            return Ok(());
         }
-        let mut add = |hash| scope.new.push((hash, number));
-        if let Err(e) = hashed.row(chunk, row, &mut add) {
-            failed = Some(e);
-        }
-    })?;
-    failed.map_or(Ok(()), Err)
+        hashed.row(chunk, row, &mut |hash| scope.new.push((hash, number)))
+    })
 }
 
 /// Hashes of one property of entities.

@@ -6,15 +6,19 @@
 
 mod behind;
 mod body;
+mod cache;
 mod check;
 mod codec;
 mod column;
 mod edges;
 mod error;
+mod guard;
 mod heads;
 mod identity;
 mod index;
 mod labels;
+mod pages;
+mod partial;
 mod pipeline;
 mod rewrites;
 mod rows;
@@ -32,9 +36,11 @@ pub use behind::WriteBehind;
 pub use body::{Block, BodyPacker, read as read_body, write as write_body};
 pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value};
 pub use error::StoreError;
+pub use guard::{engine_panicked, guarded};
 pub use heads::{CHUNK as HEAD_CHUNK, Head, NO_BODY};
 pub use identity::Identity;
 pub use labels::{Label, Labels};
+pub use partial::sweep;
 pub use pipeline::{Batches, Next, pipeline};
 pub use rows::{Counts, Dictionary, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
 pub use segment::{Standing, StoredEdge};
@@ -42,10 +48,12 @@ pub use snapshot::{Facts, Snapshot};
 pub use spill::{Buckets, Packed, SharedBuckets};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
+use pages::Proven;
+use partial::Partial;
 use redb::backends::FileBackend;
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
 use rewrites::Rewrites;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use unrepaired::Unrepaired;
 
 /// Memory that the engine may use for pages, in bytes, where the file is read.
@@ -119,21 +127,32 @@ fn check_path(path: &Path) -> Result<(), StoreError> {
 fn opening(path: &Path, e: redb::DatabaseError) -> StoreError {
     match e {
         redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.to_owned()),
+        redb::DatabaseError::RepairAborted => StoreError::engine_damaged(
+            "a writer was killed, and the file does not tell which commit is whole",
+        ),
+        redb::DatabaseError::UpgradeRequired(version) => StoreError::NotADatabase(
+            path.to_owned(),
+            format!("it has version {version} of the engine's format"),
+        ),
         redb::DatabaseError::Storage(redb::StorageError::Io(e))
-            if e.kind() == std::io::ErrorKind::InvalidData =>
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ) && !StoreError::is_damaged_page(&e) =>
         {
             StoreError::NotADatabase(path.to_owned(), e.to_string())
-        }
-        redb::DatabaseError::Storage(redb::StorageError::Corrupted(detail)) => {
-            StoreError::Corrupt { table: "(engine)", key: String::new(), detail }
         }
         other => other.into(),
     }
 }
 
+fn open_file(path: &Path) -> Result<FileBackend, redb::DatabaseError> {
+    FileBackend::new(std::fs::File::open(path).map_err(redb::StorageError::Io)?)
+}
+
 impl Store {
     /// Opens an existing file for reading. A file that a killed writer left behind is read as it is,
-    /// and the repair left to the next writer, unless only a repair can tell what it holds.
+    /// and the repair left to the next writer: nothing is ever written.
     pub fn open_reader(path: &Path) -> Result<Store, StoreError> {
         Store::open_as_it_is(path, CACHE_BYTES)
     }
@@ -147,46 +166,85 @@ impl Store {
     /// left behind is repaired first, which takes some waits for the disk: as it is, each look at a
     /// commit that is not known to be durable would take one.
     pub fn open_kept(path: &Path) -> Result<Store, StoreError> {
-        Store::open_unless_killed(path, CACHE_BYTES, |builder| {
-            drop(Store::open_writer(path)?);
-            builder.open_read_only(path).map(Store::Reader).map_err(|e| opening(path, e))
+        check_path(path)?;
+        guarded(|| match Store::open_whole(path, CACHE_BYTES) {
+            Err(redb::DatabaseError::RepairAborted) => {
+                drop(Store::open_writer(path)?);
+                Store::open_whole(path, CACHE_BYTES).map_err(|e| opening(path, e))
+            }
+            other => other.map_err(|e| opening(path, e)),
         })
     }
 
     fn open_as_it_is(path: &Path, cache: usize) -> Result<Store, StoreError> {
-        Store::open_unless_killed(path, cache, |builder| {
-            let file = Unrepaired::new(std::fs::File::open(path)?);
-            // Only what cannot be read so needs the repair.
-            match file.and_then(|file| builder.open_read_only_with_backend(file)) {
-                Ok(database) => Ok(Store::Reader(database)),
-                Err(_) => Store::open_kept(path),
+        check_path(path)?;
+        guarded(|| match Store::open_whole(path, cache) {
+            Err(redb::DatabaseError::RepairAborted) => {
+                Store::open_unrepaired(path, cache, Unrepaired::new)
             }
+            other => other.map_err(|e| opening(path, e)),
         })
     }
 
-    /// Opens a file for reading; `killed` does, where a killed writer left it behind.
-    fn open_unless_killed(
+    /// Opens a file that no killed writer left behind.
+    fn open_whole(path: &Path, cache: usize) -> Result<Store, redb::DatabaseError> {
+        let storage = Proven::new(open_file(path)?);
+        with_cache(cache).open_read_only_with_backend(storage).map(Store::Reader)
+    }
+
+    /// Opens a file that one did, with `read` for what stands between it and the engine.
+    fn open_unrepaired(
         path: &Path,
         cache: usize,
-        killed: impl FnOnce(&Builder) -> Result<Store, StoreError>,
+        read: impl FnOnce(Proven<FileBackend>) -> Unrepaired<Proven<FileBackend>>,
     ) -> Result<Store, StoreError> {
-        check_path(path)?;
-        let builder = with_cache(cache);
-        match builder.open_read_only(path) {
-            Ok(database) => Ok(Store::Reader(database)),
-            Err(redb::DatabaseError::RepairAborted) => killed(&builder),
-            Err(e) => Err(opening(path, e)),
-        }
+        open_file(path)
+            .map(|file| read(Proven::new(file)))
+            .and_then(|storage| with_cache(cache).open_read_only_with_backend(storage))
+            .map(Store::Reader)
+            .map_err(|e| opening(path, e))
     }
 
     /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// Before a byte is written, if the file is no database, has another format or cannot be read.
     pub fn open_writer(path: &Path) -> Result<Store, StoreError> {
         check_path(path)?;
-        let file = std::fs::File::options().read(true).write(true).open(path)?;
-        FileBackend::new(file)
-            .and_then(|file| builder().create_with_backend(Rewrites::new(file)))
-            .map(Store::Writer)
-            .map_err(|e| opening(path, e))
+        guarded(|| {
+            let known = match Store::open_whole(path, CACHE_BYTES_BRIEF) {
+                Err(redb::DatabaseError::RepairAborted) => {
+                    // The engine is about to find out which commit is whole; that it is ours and can
+                    // be read can be told of either.
+                    Store::open_unrepaired(path, CACHE_BYTES_BRIEF, Unrepaired::at_any_rate)?
+                }
+                other => other.map_err(|e| opening(path, e))?,
+            };
+            known.check().map_err(|e| e.at(path))?;
+            drop(known);
+            let file = std::fs::File::options().read(true).write(true).open(path)?;
+            FileBackend::new(file)
+                .and_then(|file| builder().create_with_backend(Proven::new(Rewrites::new(file))))
+                .map(Store::Writer)
+                .map_err(|e| opening(path, e))
+        })
+    }
+
+    /// Looks whether this is a database that we can read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OtherFormat`], or what is wrong.
+    pub fn check(&self) -> Result<(), StoreError> {
+        guarded(|| Snapshot::meta_of(&self.begin_read()?).map(drop))
+    }
+
+    fn begin_read(&self) -> Result<redb::ReadTransaction, StoreError> {
+        Ok(match self {
+            Store::Reader(database) => database.begin_read()?,
+            Store::Writer(database) => database.begin_read()?,
+        })
     }
 
     /// Makes a new database file: complete under a temporary name first, so that no crash can
@@ -200,25 +258,37 @@ impl Store {
             let e = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "file already exists");
             return Err(StoreError::Io(e));
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".new-{}", std::process::id()));
-        let temporary = folder.join(name);
-        let result = (|| {
-            let mut database = builder().create(&temporary).map_err(|e| opening(path, e))?;
-            initialise(&database, digest_seed)?;
-            // What lies behind the room moves into the gaps before it.
-            database.compact()?;
-            drop(database);
-            // `hard_link` refuses to replace a file that appeared meanwhile; `rename` would not.
-            std::fs::hard_link(&temporary, path)?;
-            sync_folder(&folder)
-        })();
-        let _ = std::fs::remove_file(&temporary);
-        result
+        let partial = Partial::beside(path)?;
+        let storage = partial.storage().map_err(|e| opening(path, e))?;
+        let mut database = builder().create_with_backend(storage).map_err(|e| opening(path, e))?;
+        initialise(&database, digest_seed)?;
+        // What lies behind the room moves into the gaps before it.
+        database.compact()?;
+        drop(database);
+        Ok(partial.place(path)?)
+    }
+
+    /// Writes what a snapshot shows to a new file: a database like any other, without what is unused
+    /// or dead in the old one. Each value is looked at on the way. Gives its size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] of kind `AlreadyExists` if there is anything at `path`; after any error
+    /// nothing is left there.
+    pub fn copy(snapshot: &Snapshot, path: &Path) -> Result<u64, StoreError> {
+        partial::sweep(path)?;
+        let partial = Partial::beside(path)?;
+        let storage = partial.storage().map_err(|e| opening(path, e))?;
+        let mut database = builder().create_with_backend(storage).map_err(|e| opening(path, e))?;
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        snapshot.copy_to(&transaction)?;
+        transaction.commit()?;
+        database.compact()?;
+        drop(database);
+        let size = partial.len()?;
+        partial.place(path)?;
+        Ok(size)
     }
 
     /// Opens a database on storage of another kind, making it if that is empty; its locks have to
@@ -228,7 +298,8 @@ impl Store {
         backend: impl redb::StorageBackend,
         digest_seed: u64,
     ) -> Result<Store, StoreError> {
-        let database = with_cache(CACHE_BYTES_BRIEF).create_with_backend(Rewrites::new(backend))?;
+        let storage = Proven::new(Rewrites::new(backend));
+        let database = guarded(|| Ok(with_cache(CACHE_BYTES_BRIEF).create_with_backend(storage)?))?;
         let fresh = {
             let transaction = database.begin_read()?;
             transaction.list_tables()?.next().is_none()
@@ -241,11 +312,7 @@ impl Store {
 
     /// The state as of now.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let transaction = match self {
-            Store::Reader(database) => database.begin_read()?,
-            Store::Writer(database) => database.begin_read()?,
-        };
-        Snapshot::new(transaction)
+        guarded(|| Snapshot::new(self.begin_read()?))
     }
 
     /// Starts the write transaction, waiting for another one in this process to end.
@@ -257,7 +324,7 @@ impl Store {
         let Store::Writer(database) = self else {
             return Err(StoreError::Engine("the database is open for reading only".into()));
         };
-        let mut transaction = database.begin_write()?;
+        let mut transaction = guarded(|| Ok(database.begin_write()?))?;
         transaction.set_quick_repair(true);
         // The writer excludes all others, so a snapshot taken now is the state it starts from.
         let snapshot = self.snapshot()?;
@@ -271,7 +338,7 @@ impl Store {
     /// Gives unused space back to the file system.
     pub fn shrink(&mut self) -> Result<bool, StoreError> {
         match self {
-            Store::Writer(database) => Ok(database.compact()?),
+            Store::Writer(database) => guarded(|| Ok(database.compact()?)),
             Store::Reader(_) => Ok(false),
         }
     }
@@ -296,6 +363,17 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
     let mut names = Dictionary::default();
     names.push("");
     Writer::new(transaction, meta, names, Labels::default()).commit()
+}
+
+/// What is wrong with the pages of a file, in words, and how many there are in its newest state. For
+/// a file that nobody writes meanwhile.
+pub fn damaged_pages(path: &Path) -> Result<(Vec<String>, u64), StoreError> {
+    let file = open_file(path).map_err(|e| opening(path, e))?;
+    let size = redb::StorageBackend::len(&file)?;
+    let read = |offset, out: &mut [u8]| redb::StorageBackend::read(&file, offset, out);
+    let mut found = Vec::new();
+    let pages = pages::walk(size, read, |page| found.push(page.to_string()))?;
+    Ok((found, pages))
 }
 
 /// Makes a rename or a new name in a folder durable.

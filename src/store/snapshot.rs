@@ -5,6 +5,7 @@
 
 use super::StoreError;
 use super::body;
+use super::cache::Cache;
 use super::codec::{Cursor, SEAL, unseal};
 use super::edges::{self, Change};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
@@ -20,7 +21,7 @@ use crate::graph::{
     Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, IdHash, Kind, Metadata,
     Names, ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value, default_relationship_key,
 };
-use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::{ControlFlow, Range, RangeInclusive};
@@ -33,10 +34,10 @@ type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Guard = AccessGuard<'static, &'static [u8]>;
 
 /// A value whose seal was found whole, still in its page.
-struct Opened(Guard);
+pub(super) struct Opened(Guard);
 
 impl Opened {
-    fn payload(&self) -> &[u8] {
+    pub(super) fn payload(&self) -> &[u8] {
         let sealed = self.0.value();
         &sealed[..sealed.len() - SEAL]
     }
@@ -74,12 +75,16 @@ pub struct Facts {
     pub live: bool,
 }
 
-/// What is known of the edges of [`SPAN`] entities in one direction.
-enum Near {
-    /// Entities read one by one so far.
-    Asked(u32),
-    /// All of them.
-    Known(Rc<Neighbourhood>),
+impl Neighbourhood {
+    fn bytes(&self) -> usize {
+        size_of_val(&self.ends[..]) + size_of_val(&self.edges[..])
+    }
+}
+
+/// Neighbourhoods that are known whole, and how many entities were read one by one of others.
+struct Near {
+    asked: FxHashMap<(u8, u32), u32>,
+    known: Cache<(u8, u32), Rc<Neighbourhood>>,
 }
 
 /// Entities of a neighbourhood that are read one by one before all are: a walk that starts in a
@@ -98,12 +103,11 @@ struct LazyDelta {
 /// long then as was spent on asking.
 const DELTA_ASKED: u32 = 256;
 
-/// What is known of the facts of one chunk of heads.
-enum ChunkFacts {
-    /// Rows read one by one so far.
-    Asked(u32),
-    /// All of them, by row; `None` is absent.
-    Known(Box<[Option<Placed>]>),
+/// The facts of chunks of heads of which all are known, by row (`None` is absent), and how many rows
+/// were read one by one of others.
+struct ChunkFacts {
+    asked: FxHashMap<(u8, u32), u32>,
+    known: Cache<(u8, u32), Rc<[Option<Placed>]>>,
 }
 
 /// The facts of an object, and where its properties lie.
@@ -151,6 +155,10 @@ impl Block {
     fn record(&self, slot: u32) -> Option<&[u8]> {
         body::record(&self.raw, *self.starts.get(slot as usize)?)
     }
+
+    fn bytes(&self) -> usize {
+        self.raw.capacity() + size_of_val(&self.starts[..])
+    }
 }
 
 /// Kind, scope and number of a block of bodies.
@@ -173,44 +181,44 @@ pub struct Snapshot {
     scopes: Table,
     deletions: Table,
     // A query comes back to the same few chunks again and again.
-    neighbourhoods: RefCell<FxHashMap<(u8, u32), Near>>,
+    near: RefCell<Near>,
     /// The deltas of both directions, once they were asked for often.
     deltas: [LazyDelta; 2],
-    head_cache: RefCell<HeadCache>,
-    fact_cache: RefCell<FxHashMap<(u8, u32), ChunkFacts>>,
-    body_cache: RefCell<FxHashMap<BlockPlace, Rc<Block>>>,
+    heads_kept: RefCell<HeadCache>,
+    facts_kept: RefCell<ChunkFacts>,
+    bodies_kept: RefCell<Cache<BlockPlace, Rc<Block>>>,
     /// The block that was asked for last, and the chunk of a scan: both are asked for again at once.
     last_block: RefCell<Option<(BlockPlace, Rc<Block>)>>,
     unpacker: RefCell<body::Unpacker>,
     passing: RefCell<Option<Rc<Passing>>>,
     /// Where derived indexes of properties lie, if they may.
     pub(super) indexes: Option<super::index::Folder>,
-    job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
+    jobs_kept: RefCell<Cache<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
-    _transaction: ReadTransaction,
+    transaction: ReadTransaction,
 }
 
-/// Unpacked blocks of bodies kept in memory, at most 288 KiB each: objects in the order of their
-/// numbers come back to the same blocks again and again.
-const BODY_CACHE_MAX: usize = 256;
+/// Memory that what a snapshot has read may take, in bytes, unless it is told otherwise.
+const MEMORY: usize = 128 << 20;
 
-/// Such blocks while a scan goes through them in order: it comes back to the last few alone.
-const SCAN_CACHE_MAX: usize = 8;
+/// Bytes of blocks that are kept until one is asked for that had to go: about eight of them. Objects
+/// are stored in the order of their numbers, mostly, and a pass in that order is quicker in memory that
+/// was used just before.
+const BODIES_FIRST: usize = 8 * body::RAW_MAX;
 
-/// Chunks of heads kept in memory before the cache starts anew; their pages are 4 KiB mostly.
-const HEAD_CACHE_MAX: usize = 2048;
+/// What is kept of the names of jobs, in bytes.
+const JOBS_MEMORY: usize = 1 << 20;
 
 /// Chunks of heads in memory: the last of each kind, and those that were asked for a second time
 /// after others. An answer reads its heads in the order of their numbers, each chunk once.
-#[derive(Default)]
 struct HeadCache {
     last: [Option<(u32, Rc<Opened>)>; 2],
     once: FxHashSet<(u8, u32)>,
-    kept: FxHashMap<(u8, u32), Rc<Opened>>,
+    kept: Cache<(u8, u32), Rc<Opened>>,
 }
 
 impl HeadCache {
-    fn find(&self, kind: Kind, chunk: u32) -> Option<Rc<Opened>> {
+    fn find(&mut self, kind: Kind, chunk: u32) -> Option<Rc<Opened>> {
         match &self.last[kind as usize] {
             Some((number, opened)) if *number == chunk => Some(Rc::clone(opened)),
             _ => self.kept.get(&(kind as u8, chunk)).map(Rc::clone),
@@ -218,13 +226,41 @@ impl HeadCache {
     }
 
     fn keep(&mut self, kind: Kind, chunk: u32, opened: &Rc<Opened>) {
-        if !self.once.insert((kind as u8, chunk)) {
-            if self.kept.len() >= HEAD_CACHE_MAX {
-                self.kept.clear();
-            }
-            self.kept.insert((kind as u8, chunk), Rc::clone(opened));
+        let at = (kind as u8, chunk);
+        if !self.once.insert(at) {
+            let bytes = opened.0.value().len();
+            self.kept.make_room(&at, bytes, |_, _| {});
+            self.kept.insert(at, Rc::clone(opened), bytes);
         }
         self.last[kind as usize] = Some((chunk, Rc::clone(opened)));
+    }
+}
+
+/// The caches of a snapshot, empty: of `memory` bytes, each gets its share.
+struct Caches {
+    near: Near,
+    heads: HeadCache,
+    facts: ChunkFacts,
+    bodies: Cache<BlockPlace, Rc<Block>>,
+}
+
+impl Caches {
+    fn new(memory: usize) -> Caches {
+        let eighths = |n: usize| memory / 8 * n;
+        let heads = eighths(1);
+        Caches {
+            near: Near { asked: FxHashMap::default(), known: Cache::new(eighths(2), eighths(2)) },
+            heads: HeadCache {
+                last: [None, None],
+                once: FxHashSet::default(),
+                kept: Cache::new(heads, heads),
+            },
+            facts: ChunkFacts {
+                asked: FxHashMap::default(),
+                known: Cache::new(eighths(2), eighths(2)),
+            },
+            bodies: Cache::new(BODIES_FIRST, eighths(3)),
+        }
     }
 }
 
@@ -270,11 +306,11 @@ fn numbered<T: Numbered>(transaction: &ReadTransaction, count: u32) -> Result<T,
 
 impl Snapshot {
     pub(super) fn new(transaction: ReadTransaction) -> Result<Snapshot, StoreError> {
+        let meta = Snapshot::meta_of(&transaction)?;
         let open = |definition| transaction.open_table(definition);
-        let meta = get(&open(tables::META)?, tables::META, "meta", tables::META_KEY, Meta::decode)?
-            .ok_or_else(|| missing("meta", tables::META_KEY))?;
         let names = numbered(&transaction, meta.names)?;
         let labels = numbered(&transaction, meta.labels)?;
+        let caches = Caches::new(MEMORY);
         Ok(Snapshot {
             meta,
             names,
@@ -287,19 +323,36 @@ impl Snapshot {
             pins: open(tables::PINS)?,
             scopes: open(tables::SCOPES)?,
             deletions: open(tables::DELETIONS)?,
-            neighbourhoods: RefCell::default(),
+            near: RefCell::new(caches.near),
             deltas: Default::default(),
-            head_cache: RefCell::default(),
-            fact_cache: RefCell::default(),
-            body_cache: RefCell::default(),
+            heads_kept: RefCell::new(caches.heads),
+            facts_kept: RefCell::new(caches.facts),
+            bodies_kept: RefCell::new(caches.bodies),
             last_block: RefCell::default(),
             unpacker: RefCell::default(),
             passing: RefCell::default(),
             indexes: None,
-            job_cache: RefCell::default(),
+            jobs_kept: RefCell::new(Cache::new(JOBS_MEMORY, JOBS_MEMORY)),
             scope_cache: OnceCell::new(),
-            _transaction: transaction,
+            transaction,
         })
+    }
+
+    /// The counters of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OtherFormat`] for a file of another version, also of other programs.
+    pub(super) fn meta_of(transaction: &ReadTransaction) -> Result<Meta, StoreError> {
+        let table = transaction.open_table(tables::META).map_err(|e| match e {
+            redb::TableError::TableDoesNotExist(_)
+            | redb::TableError::TableTypeMismatch { .. }
+            | redb::TableError::TableIsMultimap(_)
+            | redb::TableError::TypeDefinitionChanged { .. } => StoreError::OtherProgram,
+            e => e.into(),
+        })?;
+        get(&table, tables::META, "meta", tables::META_KEY, Meta::decode)?
+            .ok_or_else(|| missing("meta", tables::META_KEY))
     }
 
     /// Lets lookups by property keep indexes in `folder`, which is made when first needed. Whatever
@@ -307,6 +360,20 @@ impl Snapshot {
     pub fn with_indexes(mut self, folder: std::path::PathBuf) -> Snapshot {
         self.indexes = Some(super::index::Folder::new(folder));
         self
+    }
+
+    /// Lets what was read and may be asked for again take so many bytes of memory, about: less is
+    /// slower. What is kept so far goes.
+    pub fn with_memory(self, bytes: usize) -> Snapshot {
+        let Caches { near, heads, facts, bodies } = Caches::new(bytes);
+        Snapshot {
+            near: RefCell::new(near),
+            heads_kept: RefCell::new(heads),
+            facts_kept: RefCell::new(facts),
+            bodies_kept: RefCell::new(bodies),
+            last_block: RefCell::default(),
+            ..self
+        }
     }
 
     /// Counters of the file.
@@ -322,6 +389,25 @@ impl Snapshot {
     /// The labels of relationships.
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// Puts all rows into the tables of a new file.
+    pub(super) fn copy_to(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        for definition in tables::ALL {
+            let name = tables::name(definition);
+            let from = self.transaction.open_table(definition)?;
+            let mut to = transaction.open_table(definition)?;
+            for row in from.iter()? {
+                let (key, sealed) = row?;
+                let key = key.value();
+                if name == "meta" && key == tables::ROOM_KEY {
+                    continue;
+                }
+                unseal(name, key, sealed.value())?;
+                to.insert(key, sealed.value())?;
+            }
+        }
+        Ok(())
     }
 
     /// The row of a scope, by name number.
@@ -467,21 +553,21 @@ impl Snapshot {
     }
 
     /// The rows that lie in one chunk of heads.
-    fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Opened>, StoreError> {
+    pub(super) fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Opened>, StoreError> {
         if kind == Kind::Entity
             && let Some(passing) = &*self.passing.borrow()
             && passing.chunk == chunk
         {
             return Ok(Rc::clone(&passing.opened));
         }
-        if let Some(known) = self.head_cache.borrow().find(kind, chunk) {
+        if let Some(known) = self.heads_kept.borrow_mut().find(kind, chunk) {
             return Ok(known);
         }
         let key = tables::head_key(kind, chunk);
         let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
         unseal("heads", &key, guard.value())?;
         let opened = Rc::new(Opened(guard));
-        self.head_cache.borrow_mut().keep(kind, chunk, &opened);
+        self.heads_kept.borrow_mut().keep(kind, chunk, &opened);
         Ok(opened)
     }
 
@@ -529,24 +615,27 @@ impl Snapshot {
             return Ok(passing.rows.get(row).copied().flatten());
         }
         let at = (kind as u8, number / CHUNK);
-        let many = match self.fact_cache.borrow_mut().entry(at).or_insert(ChunkFacts::Asked(0)) {
-            ChunkFacts::Known(all) => return Ok(all.get(row).copied().flatten()),
-            ChunkFacts::Asked(count) => {
-                *count += 1;
-                *count > ASKED_MAX
+        {
+            let mut kept = self.facts_kept.borrow_mut();
+            if let Some(all) = kept.known.get(&at) {
+                return Ok(all.get(row).copied().flatten());
             }
-        };
-        if !many {
-            return self.with_chunk(kind, number, Placed::read);
+            let asked = kept.asked.entry(at).or_default();
+            *asked += 1;
+            if *asked <= ASKED_MAX {
+                drop(kept);
+                return self.with_chunk(kind, number, Placed::read);
+            }
         }
-        let all = self.with_chunk(kind, number, |chunk, _| unpacked(chunk).into_boxed_slice())?;
+        let all = self.with_chunk(kind, number, |chunk, _| Rc::<[_]>::from(unpacked(chunk)))?;
         let Some(all) = all else { return Ok(None) };
         let found = all.get(row).copied().flatten();
-        let mut cache = self.fact_cache.borrow_mut();
-        if cache.len() >= HEAD_CACHE_MAX {
-            cache.clear();
-        }
-        cache.insert(at, ChunkFacts::Known(all));
+        let ChunkFacts { asked, known } = &mut *self.facts_kept.borrow_mut();
+        let bytes = size_of_val(&all[..]);
+        known.make_room(&at, bytes, |gone, _| {
+            asked.remove(&gone);
+        });
+        known.insert(at, all, bytes);
         Ok(found)
     }
 
@@ -556,16 +645,75 @@ impl Snapshot {
         kind: Kind,
         mut visit: impl FnMut(u32, &HeadChunk<'_>, usize),
     ) -> Result<(), StoreError> {
+        self.for_each_row(kind, |number, rows, row| {
+            if rows.live(row) {
+                visit(number, rows, row);
+            }
+        })
+    }
+
+    /// The same with tombstones.
+    pub fn for_each_row(
+        &self,
+        kind: Kind,
+        mut visit: impl FnMut(u32, &HeadChunk<'_>, usize),
+    ) -> Result<(), StoreError> {
         for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
             let key = tables::head_key(kind, chunk);
             get(&self.heads, tables::HEADS, "heads", &key, |payload| {
                 let rows = HeadChunk::parse(payload)?;
-                for row in (0..rows.len()).filter(|&row| rows.live(row)) {
+                for row in (0..rows.len()).filter(|&row| rows.present(row)) {
                     visit(chunk * CHUNK + row as u32, &rows, row);
                 }
                 Some(())
             })?
             .ok_or_else(|| missing("heads", &key))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with the number and chunk row of every object, tombstones included, of one scope
+    /// or of all, in an order in which each block of properties is read once: by ascending number
+    /// where the blocks of all of them fit in memory, otherwise so in each of several passes over the
+    /// heads. The order is the same each time.
+    pub fn for_each_stored<E: From<StoreError>>(
+        &self,
+        kind: Kind,
+        scope: Option<u32>,
+        mut visit: impl FnMut(u32, &HeadChunk<'_>, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut blocks = 0;
+        let mut firsts: FxHashMap<u32, u64> = FxHashMap::default();
+        for (number, row) in self.known_scopes()? {
+            if scope.is_none_or(|scope| scope == *number) {
+                firsts.insert(*number, blocks);
+                blocks += u64::from(row.next_block[kind as usize]);
+            }
+        }
+        let together = (self.bodies_kept.borrow().budget() / body::RAW_MAX).max(1) as u64;
+        for pass in 0..blocks.div_ceil(together).max(1) {
+            for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
+                let opened = self.head_chunk(kind, chunk)?;
+                let rows = HeadChunk::parse(opened.payload()).ok_or_else(|| {
+                    let key = tables::head_key(kind, chunk);
+                    StoreError::corrupt("heads", &key, "contents make no sense")
+                })?;
+                let (present, scopes) = (rows.all_present(), rows.all_scopes());
+                let bodies = rows.all_blocks();
+                for row in (0..rows.len()).filter(|&row| present[row] == 1) {
+                    // Of a scope without a row the counters know nothing; `verify` tells.
+                    let first = firsts.get(&(scopes[row] as u32)).copied();
+                    let Some(first) = first.or(scope.is_none().then_some(0)) else { continue };
+                    let block = match bodies[row] as u32 {
+                        NO_BODY => 0,
+                        block => first + u64::from(block),
+                    };
+                    let its = (block / together).min(blocks.div_ceil(together).saturating_sub(1));
+                    if its == pass {
+                        visit(chunk * CHUNK + row as u32, &rows, row)?;
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -622,35 +770,41 @@ impl Snapshot {
         {
             return Ok(Rc::clone(block));
         }
-        let cached = self.body_cache.borrow().get(&at).map(Rc::clone);
-        let found = match cached {
-            Some(found) => found,
+        let mut kept = self.bodies_kept.borrow_mut();
+        let found = match kept.get(&at) {
+            Some(found) => Rc::clone(found),
             None => {
                 let key = tables::body_key(kind, scope, block);
                 let mut unpacker = self.unpacker.borrow_mut();
-                let mut cache = self.body_cache.borrow_mut();
-                let max = match &*self.passing.borrow() {
-                    Some(_) => SCAN_CACHE_MAX,
-                    None => BODY_CACHE_MAX,
-                };
-                if cache.len() >= max {
-                    *self.last_block.borrow_mut() = None;
-                    for (_, old) in cache.drain() {
-                        if let Ok(old) = Rc::try_unwrap(old) {
-                            unpacker.give_back(old.raw);
-                        }
+                *self.last_block.borrow_mut() = None;
+                kept.make_room(&at, body::RAW_MAX, |_, old| {
+                    if let Ok(old) = Rc::try_unwrap(old) {
+                        unpacker.give_back(old.raw);
                     }
-                }
+                });
                 let read = |payload: &[u8]| Block::unpack(payload, &mut unpacker);
                 let found = get(&self.bodies, tables::BODIES, "bodies", &key, read)?
                     .ok_or_else(|| missing("bodies", &key))?;
                 let found = Rc::new(found);
-                cache.insert(at, Rc::clone(&found));
+                kept.insert(at, Rc::clone(&found), found.bytes());
                 found
             }
         };
         *self.last_block.borrow_mut() = Some((at, Rc::clone(&found)));
         Ok(found)
+    }
+
+    /// What `read` makes of a stored block of bodies; it returns `None` where contents are damaged.
+    pub(super) fn with_block<R>(
+        &self,
+        kind: Kind,
+        scope: u32,
+        block: u32,
+        read: impl FnOnce(&[u8]) -> Option<R>,
+    ) -> Result<R, StoreError> {
+        let key = tables::body_key(kind, scope, block);
+        get(&self.bodies, tables::BODIES, "bodies", &key, read)?
+            .ok_or_else(|| missing("bodies", &key))
     }
 
     /// Calls `read` with the record of an object at (scope, block, slot).
@@ -808,13 +962,16 @@ impl Snapshot {
     }
 
     fn job_name(&self, sequence: u32) -> Result<(Uuid, String), StoreError> {
-        if let Some(known) = self.job_cache.borrow().get(&sequence) {
+        if let Some(known) = self.jobs_kept.borrow_mut().get(&sequence) {
             return Ok(known.clone());
         }
         let key = tables::number_key(sequence);
         let job = self.job(sequence)?.ok_or_else(|| missing("jobs", &key))?;
         let known = (job.id, job.source);
-        self.job_cache.borrow_mut().insert(sequence, known.clone());
+        let mut kept = self.jobs_kept.borrow_mut();
+        let bytes = size_of_val(&known) + known.1.len();
+        kept.make_room(&sequence, bytes, |_, _| {});
+        kept.insert(sequence, known.clone(), bytes);
         Ok(known)
     }
 
@@ -842,14 +999,15 @@ impl Snapshot {
         if !head.key.is_empty() {
             return Ok(head.key.to_string());
         }
-        let end = |number| -> Result<Head, StoreError> {
-            self.head(Kind::Entity, number)?.ok_or_else(|| {
+        let end = |number| -> Result<String, StoreError> {
+            let key = self.head_text(Kind::Entity, number, |chunk, row| chunk.key(row))?;
+            key.ok_or_else(|| {
                 let key = tables::head_key(Kind::Entity, number / CHUNK);
                 StoreError::corrupt("heads", &key, "the end of a relationship is missing")
             })
         };
         let (from, to) = (end(head.from)?, end(head.to)?);
-        Ok(default_relationship_key(&from.key, self.names.text(head.class), &to.key))
+        Ok(default_relationship_key(&from, self.names.text(head.class), &to))
     }
 
     /// What the job with this sequence number deleted.
@@ -867,6 +1025,19 @@ impl Snapshot {
         get(&self.pins, tables::PINS, "pins", &tables::pin_key(scope, id), |p| Some(p.to_vec()))
     }
 
+    /// Calls `visit` with the scope and record of all pins.
+    pub(super) fn for_each_pin(&self, mut visit: impl FnMut(u32, &[u8])) -> Result<(), StoreError> {
+        for row in self.pins.iter()? {
+            let (key, sealed) = row?;
+            let key = key.value();
+            let record = unseal("pins", key, sealed.value())?;
+            let scope = key.first_chunk().map(|scope| u32::from_be_bytes(*scope));
+            let scope = scope.ok_or_else(|| StoreError::corrupt("pins", key, "key is short"))?;
+            visit(scope, record);
+        }
+        Ok(())
+    }
+
     /// Whether any entity has pins.
     pub fn has_pins(&self) -> Result<bool, StoreError> {
         Ok(self.pins.iter()?.next().is_some())
@@ -879,23 +1050,35 @@ impl Snapshot {
         visit: impl FnMut(Edge),
     ) -> Result<(), StoreError> {
         let (chunk, at) = (entity / SPAN, (direction as u8, entity / SPAN));
-        let known = match self.neighbourhoods.borrow_mut().entry(at).or_insert(Near::Asked(0)) {
-            Near::Known(known) => Some(Rc::clone(known)),
-            Near::Asked(count) => {
-                *count += 1;
-                if *count <= NEAR_ASKED_MAX {
+        let known = {
+            let mut near = self.near.borrow_mut();
+            match near.known.get(&at) {
+                Some(known) => Some(Rc::clone(known)),
+                None => {
+                    let asked = near.asked.entry(at).or_default();
+                    *asked += 1;
+                    if *asked <= NEAR_ASKED_MAX {
+                        drop(near);
+                        self.read_edges(direction, entity)?.into_iter().for_each(visit);
+                        return Ok(());
+                    }
                     None
-                } else {
-                    Some(Rc::new(self.read_neighbourhood(direction, chunk)?))
                 }
             }
         };
-        let Some(known) = known else {
-            self.read_edges(direction, entity)?.into_iter().for_each(visit);
-            return Ok(());
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let read = Rc::new(self.read_neighbourhood(direction, chunk)?);
+                let Near { asked, known } = &mut *self.near.borrow_mut();
+                known.make_room(&at, read.bytes(), |gone, _| {
+                    asked.remove(&gone);
+                });
+                known.insert(at, Rc::clone(&read), read.bytes());
+                read
+            }
         };
         known.edges(entity).iter().copied().for_each(visit);
-        self.neighbourhoods.borrow_mut().insert(at, Near::Known(known));
         Ok(())
     }
 
@@ -1047,7 +1230,11 @@ impl Adjacency for Snapshot {
             let other = threads.spawn(|| read_adjacency(table, Direction::In, meta, labels, into));
             let with = read_adjacency(table, Direction::Out, meta, labels, out);
             let against = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            with.and(against)
+            match (with, against) {
+                // It is the other one that found the fault.
+                (Err(StoreError::GivenUp), Err(fault)) => Err(fault),
+                (with, against) => with.and(against),
+            }
         })
     }
 }

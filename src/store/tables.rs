@@ -42,6 +42,25 @@ pub const PINS: Definition = TableDefinition::new("pins");
 pub const ALL: [Definition; 11] =
     [META, NAMES, LABELS, SCOPES, IDENTITY, HEADS, BODIES, ADJACENCY, JOBS, DELETIONS, PINS];
 
+/// The name of one of [`ALL`].
+pub fn name(definition: Definition) -> &'static str {
+    const NAMES: [&str; ALL.len()] = [
+        "meta",
+        "names",
+        "labels",
+        "scopes",
+        "identity",
+        "heads",
+        "bodies",
+        "adjacency",
+        "jobs",
+        "deletions",
+        "pins",
+    ];
+    let named = |name: &&&str| **name == redb::TableHandle::name(&definition);
+    NAMES.iter().find(named).expect("BUG: all tables have names")
+}
+
 /// The only key of `meta`.
 pub const META_KEY: &[u8] = b"meta";
 

@@ -1,0 +1,418 @@
+//! Proving pages: what is read is what the commit that is being read wrote, to the bit.
+//!
+//! The engine keeps the checksum of each page in the page above it, up to the header, but looks at
+//! them in repairs alone. So a copy that was taken while somebody wrote, a file that was replaced in
+//! place below a server, a page that a disk lost or mixed up could answer with what belongs to another
+//! state, or make the engine panic. Here each page is compared with what the page above it says before
+//! the engine sees it. Values are sealed one by one beside (see `codec.rs`); that tells a wrong value,
+//! and this an old one.
+//!
+//! The layout is that of <https://github.com/cberner/redb/blob/master/docs/design.md>, version 3:
+//!
+//! ```text
+//!   header   magic 9 B | flags u8 | 2 B | page size u32 | region header pages u32 | pages of a region u32
+//!            | at 64 and 192 a slot: version u8 | user root? u8 | system root? u8 | 5 B | user root 32 B
+//!              | system root 32 B | 32 B | transaction u64 | 8 B | checksum u128
+//!   root     page u64 | checksum u128 | length u64
+//!   page     number: order u5 | 19 bits | region u20 | index u20, from the highest bit on
+//!   branch   2 u8 | u8 | keys u16 | 4 B | checksum u128 of each child | page u64 of each child
+//!            | end of each key u32, unless keys have a width | keys
+//!   leaf     1 u8 | u8 | pairs u16 | end of each key u32 and of each value u32, unless they have a width
+//!            | keys | values
+//!   table    kind u8 | length u64 | root? u8 | root | key width? u8 | u32 | value width? u8 | u32 | ...
+//! ```
+
+use super::unrepaired::{FLAGS_AT, PRIMARY, RECOVERY_REQUIRED};
+use redb::StorageBackend;
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What a read fails with where a page is not what it must be.
+#[derive(Debug)]
+pub struct DamagedPage {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub detail: &'static str,
+}
+
+impl fmt::Display for DamagedPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.offset == 0 {
+            return write!(f, "its header: {}", self.detail);
+        }
+        write!(f, "the page at byte {}: {}", self.offset, self.detail)
+    }
+}
+
+impl std::error::Error for DamagedPage {}
+
+const HEADER: usize = 320;
+/// What every file of the engine begins with.
+pub(super) const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+const PAGE: u64 = 4096;
+const SLOTS: [usize; 2] = [64, 192];
+const SLOT: usize = 128;
+const SLOT_SUM: usize = SLOT - 16;
+const VERSION: u8 = 3;
+const LEAF: u8 = 1;
+const BRANCH: u8 = 2;
+/// What stands for the checksum of a page that a transaction has changed and not committed.
+const DEFERRED: u128 = 999;
+/// The largest page, in powers of two of [`PAGE`]: 4 GiB.
+const ORDER_MAX: u64 = 20;
+
+/// What kind of tree a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Tree {
+    /// Its values are tables, with roots of their own.
+    of_tables: bool,
+    key_width: Option<u32>,
+    value_width: Option<u32>,
+}
+
+const TABLES: Tree = Tree { of_tables: true, key_width: None, value_width: None };
+
+/// A page as the one above it tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Below {
+    pub(super) offset: u64,
+    pub(super) len: u64,
+    checksum: u128,
+    tree: Tree,
+}
+
+/// Where pages lie.
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    region_header: u64,
+    region: u64,
+}
+
+impl Geometry {
+    /// Offset and length of a page; `None` if there can be no such page.
+    fn place(self, number: u64) -> Option<(u64, u64)> {
+        let order = number >> 59;
+        if order > ORDER_MAX {
+            return None;
+        }
+        let (index, region) = (number & (0xF_FFFF >> order), number >> 20 & 0xF_FFFF);
+        let len = PAGE << order;
+        Some((PAGE + region * self.region + self.region_header + index * len, len))
+    }
+
+    fn below(self, root: &[u8], tree: Tree) -> Option<Below> {
+        let (offset, len) = self.place(u64_at(root, 0)?)?;
+        Some(Below { offset, len, checksum: u128_at(root, 8)?, tree })
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?).into())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?) as usize)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u128_at(bytes: &[u8], at: usize) -> Option<u128> {
+    Some(u128::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The header of a file, as far as pages are proven by it.
+struct Header {
+    geometry: Geometry,
+    /// Nobody has the file open for writing, or was killed, and yet it names an older commit as the
+    /// newest.
+    turned_back: bool,
+    /// Of each slot that is whole: transaction, checksum, roots.
+    slots: Vec<(u64, u128, Vec<Below>)>,
+}
+
+impl Header {
+    /// `None` if this is no header that we know; the engine says so itself.
+    fn parse(bytes: &[u8]) -> Option<Header> {
+        if !bytes.starts_with(MAGIC) || u32_at(bytes, 12)? as u64 != PAGE {
+            return None;
+        }
+        let (header, pages) = (u32_at(bytes, 16)? as u64, u32_at(bytes, 20)? as u64);
+        let geometry = Geometry { region_header: header * PAGE, region: (header + pages) * PAGE };
+        let slot = |at: usize| {
+            let slot = bytes.get(at..at + SLOT)?;
+            let checksum = u128_at(slot, SLOT_SUM)?;
+            if slot[0] != VERSION || xxh3_128(&slot[..SLOT_SUM]) != checksum {
+                return None;
+            }
+            let root = |there: usize, at: usize| match slot[there] {
+                0 => None,
+                _ => geometry.below(&slot[at..at + 32], TABLES),
+            };
+            let roots = root(1, 8).into_iter().chain(root(2, 40)).collect();
+            Some((u64_at(slot, 104)?, checksum, roots))
+        };
+        let slots = SLOTS.map(slot);
+        let flags = *bytes.get(FLAGS_AT as usize)?;
+        let [named, other] = match flags & PRIMARY {
+            0 => [&slots[0], &slots[1]],
+            _ => [&slots[1], &slots[0]],
+        };
+        let newer = |other: &(u64, _, _)| named.as_ref().is_some_and(|named| other.0 > named.0);
+        let turned_back = flags & RECOVERY_REQUIRED == 0 && other.as_ref().is_some_and(newer);
+        Some(Header { geometry, turned_back, slots: slots.into_iter().flatten().collect() })
+    }
+}
+
+/// Whether a page is the one that was meant; if so, `visit` gets all that it tells of others, with
+/// `None` for a page that may be changed by whoever writes now.
+fn prove(
+    page: &[u8],
+    checksum: u128,
+    tree: Tree,
+    geometry: Geometry,
+    visit: &mut impl FnMut(Below, bool),
+) -> Option<()> {
+    match *page.first()? {
+        LEAF => {
+            let pairs = u16_at(page, 2)?;
+            let last = pairs.checked_sub(1)?;
+            let ends = |width: Option<u32>| if width.is_none() { 4 * pairs } else { 0 };
+            let values_at = 4 + ends(tree.key_width);
+            let keys_at = values_at + ends(tree.value_width);
+            let keys_end = match tree.key_width {
+                Some(width) => keys_at.checked_add((width as usize).checked_mul(pairs)?)?,
+                None => u32_at(page, 4 + 4 * last)?,
+            };
+            let end = match tree.value_width {
+                Some(width) => keys_end.checked_add((width as usize).checked_mul(pairs)?)?,
+                None => u32_at(page, values_at + 4 * last)?,
+            };
+            if xxh3_128(page.get(..end)?) != checksum {
+                return None;
+            }
+            if !tree.of_tables {
+                return Some(());
+            }
+            let mut start = keys_end;
+            for pair in 0..pairs {
+                let end = u32_at(page, values_at + 4 * pair)?;
+                table(page.get(start..end)?, geometry, visit)?;
+                start = end;
+            }
+            Some(())
+        }
+        BRANCH => {
+            let keys = u16_at(page, 2)?;
+            let last = keys.checked_sub(1)?;
+            let (pages_at, ends_at) = (8 + 16 * (keys + 1), 8 + 24 * (keys + 1));
+            let end = match tree.key_width {
+                Some(width) => ends_at.checked_add((width as usize).checked_mul(keys)?)?,
+                None => u32_at(page, ends_at + 4 * last)?,
+            };
+            if xxh3_128(page.get(..end)?) != checksum {
+                return None;
+            }
+            for child in 0..=keys {
+                let checksum = u128_at(page, 8 + 16 * child)?;
+                let (offset, len) = geometry.place(u64_at(page, pages_at + 8 * child)?)?;
+                visit(Below { offset, len, checksum, tree }, checksum != DEFERRED);
+            }
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+/// Tells the root of a table from its definition.
+fn table(definition: &[u8], geometry: Geometry, visit: &mut impl FnMut(Below, bool)) -> Option<()> {
+    let width = |at: usize| match definition.get(at)? {
+        0 => Some(None),
+        _ => Some(Some(u32_at(definition, at + 1)? as u32)),
+    };
+    let tree = Tree { of_tables: false, key_width: width(42)?, value_width: width(47)? };
+    if *definition.get(9)? != 0 {
+        let root = geometry.below(definition.get(10..42)?, tree)?;
+        visit(root, root.checksum != DEFERRED);
+    }
+    Some(())
+}
+
+/// Storage that gives out pages which are what they must be, and errors for others.
+#[derive(Debug)]
+pub struct Proven<B> {
+    inner: B,
+    known: Mutex<Known>,
+}
+
+/// What pages that were read tell of others.
+#[derive(Debug, Default)]
+struct Known {
+    geometry: Option<Geometry>,
+    /// Transactions and checksums of the slots of the header.
+    slots: Vec<(u64, u128)>,
+    pages: FxHashMap<u64, (u64, [u64; 2], Tree)>,
+}
+
+impl Known {
+    fn learn(&mut self, below: Below, settled: bool) {
+        if settled {
+            let sum = [below.checksum as u64, (below.checksum >> 64) as u64];
+            self.pages.insert(below.offset, (below.len, sum, below.tree));
+        } else {
+            self.pages.remove(&below.offset);
+        }
+    }
+
+    /// Takes over a header that was read; says what is wrong with it.
+    fn header(&mut self, bytes: &[u8]) -> Option<&'static str> {
+        let Some(header) = Header::parse(bytes) else { return self.geometry.map(|_| REPLACED) };
+        let newest = |slots: &[(u64, u128)]| slots.iter().map(|(id, _)| *id).max();
+        let slots: Vec<(u64, u128)> =
+            header.slots.iter().map(|(id, checksum, _)| (*id, *checksum)).collect();
+        let other = |(id, sum): &(u64, u128)| {
+            self.slots.iter().any(|(known, known_sum)| known == id && known_sum != sum)
+        };
+        if slots.iter().any(other) || newest(&slots) < newest(&self.slots) {
+            return Some(REPLACED);
+        }
+        if header.turned_back {
+            return Some(TURNED_BACK);
+        }
+        self.geometry = Some(header.geometry);
+        self.slots = slots;
+        for (_, _, roots) in header.slots {
+            roots.into_iter().for_each(|root| self.learn(root, true));
+        }
+        None
+    }
+}
+
+impl<B> Proven<B> {
+    /// Over other storage.
+    pub fn new(inner: B) -> Proven<B> {
+        Proven { inner, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn damaged(offset: u64, detail: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, DamagedPage { offset, detail })
+}
+
+const NOT_MEANT: &str = "it is not the one that the rest of the file means";
+const REPLACED: &str = "the file was replaced by another state while it was open";
+const TURNED_BACK: &str = "it names an older commit as the newest";
+const CUT_OFF: &str = "the file ends before it";
+
+impl<B: StorageBackend> StorageBackend for Proven<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof if offset > 0 => damaged(offset, CUT_OFF),
+            _ => e,
+        })?;
+        if offset == 0 {
+            let wrong = if out.len() < HEADER { None } else { self.known().header(out) };
+            return wrong.map_or(Ok(()), |detail| Err(damaged(0, detail)));
+        }
+        let (geometry, expected) = {
+            let known = self.known();
+            (known.geometry, known.pages.get(&offset).copied())
+        };
+        let (Some(geometry), Some((len, [low, high], tree))) = (geometry, expected) else {
+            return Ok(());
+        };
+        let mut told = Vec::new();
+        let checksum = u128::from(high) << 64 | u128::from(low);
+        let whole = (len == out.len() as u64)
+            .then(|| prove(out, checksum, tree, geometry, &mut |page, set| told.push((page, set))));
+        if whole.flatten().is_none() {
+            return Err(damaged(offset, NOT_MEANT));
+        }
+        if !told.is_empty() {
+            let mut known = self.known();
+            known.pages.reserve(told.len());
+            told.into_iter().for_each(|(page, settled)| known.learn(page, settled));
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if offset > 0 {
+            let mut known = self.known();
+            for page in (offset..offset + data.len() as u64).step_by(PAGE as usize) {
+                known.pages.remove(&page);
+            }
+        }
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    super::locks_of!(inner);
+}
+
+/// Goes through all pages of the newest state of a file of `size` bytes, from the header down, whatever is wrong with
+/// them; gives what is, and how many pages there are. What lies below a damaged page is not seen.
+pub fn walk(
+    size: u64,
+    mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+    mut found: impl FnMut(DamagedPage),
+) -> io::Result<u64> {
+    let mut header = [0; HEADER];
+    read(0, &mut header)?;
+    let Some(Header { geometry, slots, .. }) = Header::parse(&header) else {
+        found(DamagedPage { offset: 0, detail: "it is no header" });
+        return Ok(1);
+    };
+    let Some((_, _, mut open)) = slots.into_iter().max_by_key(|(id, ..)| *id) else {
+        found(DamagedPage { offset: 0, detail: "no commit in it is whole" });
+        return Ok(1);
+    };
+    let (mut pages, mut bytes) = (1, Vec::new());
+    while let Some(Below { offset, len, checksum, tree }) = open.pop() {
+        pages += 1;
+        if offset.checked_add(len).is_none_or(|end| end > size) {
+            found(DamagedPage { offset, detail: CUT_OFF });
+            continue;
+        }
+        bytes.clear();
+        bytes.resize(len as usize, 0);
+        match read(offset, &mut bytes) {
+            Ok(()) => {
+                let whole =
+                    prove(&bytes, checksum, tree, geometry, &mut |below, _| open.push(below));
+                if whole.is_none() {
+                    found(DamagedPage { offset, detail: NOT_MEANT });
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                found(DamagedPage { offset, detail: CUT_OFF });
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(pages)
+}
