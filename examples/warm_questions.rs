@@ -97,7 +97,7 @@ impl Ownership {
         let is_user =
             |set: u32| split_classes(snapshot.name(set)).iter().any(|class| class == "User");
         let verbs = ["OWNS", "HAS"].iter().filter_map(|verb| snapshot.name_number(verb)).collect();
-        Ownership { verbs, users: (0..snapshot.dictionary().count()).map(is_user).collect() }
+        Ownership { verbs, users: (0..snapshot.meta().next_name).map(is_user).collect() }
     }
 
     /// Steps to the nearest owner, 0 for none.

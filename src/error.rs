@@ -58,6 +58,10 @@ impl Error {
                 "run `tombolo verify` to see the extent; restore a copy of the file, \
                  or load the sources again"
             }
+            (_, Some(StoreError::NamesFull { .. })) => {
+                "put what differs from object to object into values, not into names; \
+                 `tombolo gc` takes away names that nothing has any more"
+            }
             (_, Some(StoreError::Changed)) => "try again",
             _ => return None,
         };
@@ -75,7 +79,8 @@ impl Error {
                     StoreError::Missing(_)
                     | StoreError::IsDirectory(_)
                     | StoreError::NotADatabase(..)
-                    | StoreError::OtherProgram,
+                    | StoreError::OtherProgram
+                    | StoreError::NamesFull { .. },
                 ),
             ) => 2,
             (_, Some(_)) | (Error::Sync(SyncError::Worker), _) => 1,

@@ -111,6 +111,7 @@ impl From<Error> for Fault {
                 (S::SERVICE_UNAVAILABLE, "DATABASE_IN_USE")
             }
             (_, Some(StoreError::Corrupt { .. })) => (S::INTERNAL_SERVER_ERROR, "DATABASE_DAMAGED"),
+            (_, Some(StoreError::NamesFull { .. })) => (S::UNPROCESSABLE_ENTITY, "TOO_MANY_NAMES"),
             (_, Some(_)) => (S::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE"),
             (Error::Sync(SyncError::State(_)), _) => (S::CONFLICT, "JOB_NOT_AWAITING_UPLOADS"),
             (Error::Sync(SyncError::Faults(_)), _) => (S::BAD_REQUEST, "VALIDATION_FAILED"),
@@ -126,6 +127,8 @@ impl From<Error> for Fault {
                 let each: Vec<String> = faults.iter().map(|f| format!("- Error in {f}")).collect();
                 format!("{} validation error(s):\n{}", faults.len(), each.join("\n"))
             }
+            // What the caller brought is the caller's to know.
+            _ if status == S::UNPROCESSABLE_ENTITY => e.to_string(),
             // Paths of this machine are for its log.
             _ if store.is_some() => {
                 tracing::error!(error = %e, code, "storage");
@@ -133,7 +136,8 @@ impl From<Error> for Fault {
             }
             _ => e.to_string(),
         };
-        let hint = if store.is_some() { None } else { e.hint() };
+        let told = store.is_none() || status == S::UNPROCESSABLE_ENTITY;
+        let hint = if told { e.hint() } else { None };
         Fault { status, code, message, hint, close: false }
     }
 }

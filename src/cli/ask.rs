@@ -111,7 +111,9 @@ pub fn owners(
         ownership.classes = classes.to_vec();
     }
     let rules = ownership.resolve(snapshot);
-    let can_own: FxHashSet<u32> = (0..snapshot.dictionary().count())
+    let can_own: FxHashSet<u32> = snapshot
+        .words()
+        .numbers()
         .filter(|&set| ownership.can_own(snapshot.name(set).split(CLASS_SEPARATOR)))
         .collect();
     let is_owner = |entity: u32| -> Result<bool, StoreError> {

@@ -102,7 +102,7 @@ fn filter(snapshot: &Snapshot, args: &BlastRadius) -> Result<Filter, Failure> {
     let wanted = |set: &u32| {
         split_classes(snapshot.name(*set)).iter().any(|class| args.class.contains(class))
     };
-    let class_sets = (0..snapshot.dictionary().count()).filter(wanted).collect();
+    let class_sets = snapshot.words().numbers().filter(wanted).collect();
     Ok(Filter {
         scopes: Some(scopes?).filter(|_| !args.scope.is_empty()),
         class_sets: Some(class_sets).filter(|_| !args.class.is_empty()),

@@ -66,6 +66,13 @@ pub fn compact(context: &mut Context<'_>) -> Result<u8, Failure> {
 /// `tombolo gc`.
 pub fn gc(context: &mut Context<'_>, args: &Gc) -> Result<u8, Failure> {
     let report = context.open()?.gc(args.older_than)?;
+    let names = match report.swept.names {
+        0 => String::new(),
+        n => format!(
+            ", {}",
+            counted(n, "name that nothing had any more", "names that nothing had any more")
+        ),
+    };
     let left = match report.leftovers {
         0 => String::new(),
         n => format!(", {}", counted(n, "file of a killed backup", "files of killed backups")),
@@ -74,7 +81,7 @@ pub fn gc(context: &mut Context<'_>, args: &Gc) -> Result<u8, Failure> {
     let out = &mut context.out;
     writeln!(
         out,
-        "purged what ended more than {} ago: {}, {}, {}, {}{left}",
+        "purged what ended more than {} ago: {}, {}, {}, {}{names}{left}",
         counted(u64::from(args.older_than), "day", "days"),
         counted(report.purged_entities, "entity", "entities"),
         counted(report.purged_relationships, "relationship", "relationships"),

@@ -126,7 +126,7 @@ impl<'g, G: Adjacency<Error = StoreError> + Names> Sight<'g, G> {
             snapshot,
             blast: BlastRules::new(&flows, None, None, None),
             owning: rules.ownership.resolve(graph),
-            owners: (0..snapshot.dictionary().count()).filter(can_own).collect(),
+            owners: snapshot.words().numbers().filter(can_own).collect(),
         }
     }
 

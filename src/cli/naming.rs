@@ -141,8 +141,7 @@ pub fn known(snapshot: &Snapshot, noun: &str, asked: &[String]) -> Result<(), Fa
         if snapshot.name_number(name).is_some() || in_a_class_set(snapshot, name) {
             continue;
         }
-        let dictionary = snapshot.dictionary();
-        let texts = (0..dictionary.count()).map(|number| dictionary.text(number));
+        let texts = snapshot.words().iter().map(|(text, _)| text);
         let near = nearest(name, texts.flat_map(|text| text.split(CLASS_SEPARATOR)));
         let fault = Failure::mistake(format!("no {noun} `{name}` in this database"));
         return Err(match near {
@@ -155,9 +154,7 @@ pub fn known(snapshot: &Snapshot, noun: &str, asked: &[String]) -> Result<(), Fa
 
 /// Classes are named in sets, each set being one name.
 fn in_a_class_set(snapshot: &Snapshot, name: &str) -> bool {
-    let dictionary = snapshot.dictionary();
-    (0..dictionary.count())
-        .any(|number| dictionary.text(number).split(CLASS_SEPARATOR).any(|class| class == name))
+    snapshot.words().iter().any(|(text, _)| text.split(CLASS_SEPARATOR).any(|class| class == name))
 }
 
 /// The most similar of `names`, if any is similar.

@@ -4,7 +4,7 @@ use super::{Database, Error, now};
 use crate::graph::{IdHash, Kind, Names, ObjectId};
 use crate::store::{
     BodyPacker, EdgeEdit, Head, Identity, Label, NO_BODY, Snapshot, Store, StoreError, StoredHeads,
-    Writer,
+    Swept, Writer,
 };
 use crate::sync::{JobReport, Status, Tally, job_row};
 use rustc_hash::FxHashSet;
@@ -39,10 +39,16 @@ pub struct GcReport {
     pub abandoned: u64,
     /// Files that a killed `backup` or `init` left beside the database.
     pub leftovers: u64,
+    /// Names, labels and scopes that nothing has any more.
+    pub swept: Swept,
 }
 
 /// An open job without a call for this long is abandoned, in milliseconds: 24 hours.
 const ABANDONED_AFTER: i64 = 24 * 3_600_000;
+
+/// So few names cost nothing, and so few objects are quickly looked through.
+const FEW_NAMES: u32 = 512;
+const FEW_OBJECTS: u32 = 100_000;
 
 /// Damaged pages that `verify` lists.
 const PAGES_LISTED: usize = 50;
@@ -156,6 +162,7 @@ impl Database {
                 Ok(writer.merge_adjacency()?)
             })?;
         }
+        self.sweep()?;
         // The engine frees pages two commits after they were given up, and moves some each time.
         let mut store = Store::open_writer(&self.path)?;
         while store.shrink()? {}
@@ -176,6 +183,8 @@ impl Database {
         let old_entities = tombstones(&snapshot, Kind::Entity, cutoff)?;
         let lists = old_lists(&snapshot, cutoff)?;
         if old_entities.is_empty() && old_relationships.is_empty() && lists.is_empty() {
+            drop(snapshot);
+            report.swept = self.sweep()?;
             return Ok(report);
         }
         drop(snapshot);
@@ -193,7 +202,25 @@ impl Database {
         report.purged_entities = old_entities.len() as u64;
         report.purged_relationships = old_relationships.len() as u64;
         report.purged_lists = lists.len() as u64;
+        report.swept = self.sweep()?;
         Ok(report)
+    }
+
+    /// Takes away names, labels and scopes that nothing has any more. To find out what is in use takes
+    /// a pass over all objects, which many objects with few names are spared.
+    fn sweep(&self) -> Result<Swept, Error> {
+        let snapshot = self.snapshot()?;
+        let meta = snapshot.meta();
+        let objects = [Kind::Entity, Kind::Relationship].map(|kind| meta.bound(kind));
+        if meta.names.max(meta.labels) < FEW_NAMES && objects.iter().sum::<u32>() > FEW_OBJECTS {
+            return Ok(Swept::default());
+        }
+        let used = snapshot.in_use()?;
+        drop(snapshot);
+        if used.is_all() {
+            return Ok(Swept::default());
+        }
+        self.write(meta.revision, |writer, _| Ok(writer.sweep(&used)?))
     }
 
     /// Aborts open jobs that nobody called for a day; gives their number.

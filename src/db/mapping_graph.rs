@@ -14,6 +14,7 @@ const METADATA: [&str; 3] = ["_createdOn", "_beginOn", "_version"];
 struct Shared<'s> {
     snapshot: &'s Snapshot,
     names: FxHashMap<u32, Arc<str>>,
+    properties: FxHashMap<u32, Arc<str>>,
     classes: FxHashMap<u32, Arc<[String]>>,
 }
 
@@ -21,6 +22,16 @@ impl Shared<'_> {
     fn name(&mut self, number: u32) -> Arc<str> {
         let snapshot = self.snapshot;
         Arc::clone(self.names.entry(number).or_insert_with(|| snapshot.name(number).into()))
+    }
+
+    /// The name of a property.
+    fn property(&mut self, number: u32) -> Result<Arc<str>, StoreError> {
+        if let Some(known) = self.properties.get(&number) {
+            return Ok(Arc::clone(known));
+        }
+        let name: Arc<str> = self.snapshot.with_name(number, |name| name.into())?;
+        self.properties.insert(number, Arc::clone(&name));
+        Ok(name)
     }
 
     fn classes(&mut self, number: u32) -> Arc<[String]> {
@@ -40,7 +51,7 @@ struct Asked<'s> {
 }
 
 impl<'s> Asked<'s> {
-    fn new(snapshot: &'s Snapshot, wanted: &Wanted) -> Asked<'s> {
+    fn new(snapshot: &'s Snapshot, wanted: &Wanted) -> Result<Asked<'s>, StoreError> {
         let has = |name: &str| match wanted {
             Wanted::All => true,
             Wanted::Only(names) => names.contains(name),
@@ -48,11 +59,15 @@ impl<'s> Asked<'s> {
         let own = match wanted {
             Wanted::All => None,
             Wanted::Only(names) => {
-                Some(names.iter().filter_map(|name| snapshot.name_number(name)).collect())
+                let mut numbers = FxHashSet::default();
+                for name in names {
+                    numbers.extend(snapshot.property_number(name)?);
+                }
+                Some(numbers)
             }
         };
         let metadata = METADATA.into_iter().filter(|name| has(name)).collect();
-        Asked { snapshot, own, display: has("displayName"), metadata }
+        Ok(Asked { snapshot, own, display: has("displayName"), metadata })
     }
 
     fn properties(
@@ -81,7 +96,7 @@ impl<'s> Asked<'s> {
             .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
         for (name, value) in properties {
             if self.own.as_ref().is_none_or(|own| own.contains(&name)) {
-                all.push((shared.name(name), value.into_owned()));
+                all.push((shared.property(name)?, value.into_owned()));
             }
         }
         Ok(all)
@@ -101,8 +116,12 @@ impl MappingGraph for Snapshot {
             names.iter().filter_map(|name| self.name_number(name)).collect()
         };
         let (scopes, types) = (numbers(&select.scopes), numbers(&select.types));
-        let mut shared =
-            Shared { snapshot: self, names: FxHashMap::default(), classes: FxHashMap::default() };
+        let mut shared = Shared {
+            snapshot: self,
+            names: FxHashMap::default(),
+            properties: FxHashMap::default(),
+            classes: FxHashMap::default(),
+        };
         let mut fits: FxHashMap<u32, bool> = FxHashMap::default();
         let mut heads: Vec<Head> = Vec::new();
         let mut damaged = None;
@@ -131,7 +150,7 @@ impl MappingGraph for Snapshot {
                 "a row makes no sense",
             ));
         }
-        let asked = Asked::new(self, wanted);
+        let asked = Asked::new(self, wanted)?;
         heads.into_iter().try_for_each(|head| {
             let scope = shared.name(head.scope);
             let properties = asked.properties(&head, &mut shared)?;

@@ -76,7 +76,7 @@ impl<'s> Planned<'s> {
             return number;
         }
         self.names.push(name.to_owned());
-        self.base.dictionary().count() + self.names.len() as u32 - 1
+        self.base.meta().next_name + self.names.len() as u32 - 1
     }
 }
 
@@ -222,7 +222,7 @@ impl Adjacency for Planned<'_> {
 
 impl Names for Planned<'_> {
     fn name(&self, number: u32) -> &str {
-        match number.checked_sub(self.base.dictionary().count()) {
+        match number.checked_sub(self.base.meta().next_name) {
             Some(new) => &self.names[new as usize],
             None => self.base.name(number),
         }
@@ -232,6 +232,6 @@ impl Names for Planned<'_> {
         let new = || self.names.iter().position(|name| name == text);
         self.base
             .name_number(text)
-            .or_else(|| new().map(|at| self.base.dictionary().count() + at as u32))
+            .or_else(|| new().map(|at| self.base.meta().next_name + at as u32))
     }
 }

@@ -78,7 +78,7 @@ pub trait Adjacency {
     }
 }
 
-/// Numbers of names: scopes, types, classes (verbs too) and property names share one dictionary.
+/// Numbers of words: the names of scopes, types, class sets and verbs.
 pub trait Names {
     /// The text of a number that this graph gave out.
     fn name(&self, number: u32) -> &str;

@@ -8,7 +8,7 @@
 //! A head names its block and slot. An update appends a new record and leaves the old one dead;
 //! `compact` rewrites the blocks of a scope once half of what they hold is dead.
 
-use super::codec::{Cursor, put_bytes, put_varint, skip_value, take_value};
+use super::codec::{Cursor, becomes, put_bytes, put_varint, skip_value, take_value};
 use crate::graph::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -127,7 +127,7 @@ impl Unpacker {
     pub fn unpack(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let mut cursor = Cursor(payload);
         let len = cursor.u32()? as usize;
-        if len > RAW_END {
+        if len > RAW_END || !becomes(cursor.0, len) {
             return None;
         }
         if self.context.is_none() {
@@ -189,6 +189,16 @@ pub fn find(record: &[u8], name: u32) -> Option<Option<Value<'_>>> {
         skip_value(&mut cursor)?;
     }
     Some(None)
+}
+
+/// Calls `visit` with the name numbers of the properties in a record. `None` if it is damaged.
+pub fn for_each_name(record: &[u8], mut visit: impl FnMut(u32)) -> Option<()> {
+    let mut cursor = Cursor(record);
+    for _ in 0..cursor.varint()? {
+        visit(cursor.varint32()?);
+        skip_value(&mut cursor)?;
+    }
+    Some(())
 }
 
 /// Writes a record: properties by name number, each value already encoded.

@@ -14,12 +14,15 @@ use super::rows::Counts;
 use super::segment::Standing;
 use super::{Snapshot, StoreError, StoredEdge};
 use crate::graph::{Direction, Edge, Kind, ObjectId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Problems listed at most; the rest is only counted.
 const LISTED: usize = 50;
+
+/// More records than any block has.
+const SLOTS_MAX: usize = 64 << 20;
 
 struct Problems {
     listed: Vec<String>,
@@ -87,8 +90,8 @@ struct Heads {
     identities: Sum,
     /// What adjacency must hold in each direction.
     edges: [Sum; 2],
-    /// The last slot that is named of each block, by scope and block.
-    slots: BTreeMap<(u32, u32), u32>,
+    /// The slots that are named of each block, by scope and block, a bit each.
+    slots: BTreeMap<(u32, u32), Vec<u64>>,
 }
 
 impl Snapshot {
@@ -104,8 +107,9 @@ impl Snapshot {
         let entities = self.verify_heads(Kind::Entity, &mut alive, &mut problems);
         let relationships = self.verify_heads(Kind::Relationship, &mut alive, &mut problems);
         drop(alive);
+        let names = self.verify_names(&mut problems);
         for (kind, heads) in [(Kind::Entity, &entities), (Kind::Relationship, &relationships)] {
-            self.verify_bodies(kind, &heads.slots, &mut problems);
+            self.verify_bodies(kind, &heads.slots, &names, &mut problems);
             self.verify_identities(kind, heads.identities, &mut problems);
         }
         for direction in [Direction::Out, Direction::In] {
@@ -165,11 +169,16 @@ impl Snapshot {
             count.deleted += 1;
         }
         if head.block != NO_BODY {
-            let last = heads.slots.entry((head.scope, head.block)).or_default();
-            *last = head.slot.max(*last);
+            let slots = heads.slots.entry((head.scope, head.block)).or_default();
+            let word = head.slot as usize / 64;
+            if word >= SLOTS_MAX / 64 {
+                return problems.add(format!("{} {number}: no block is so long", kind.plural()));
+            }
+            slots.resize(slots.len().max(word + 1), 0);
+            slots[word] |= 1 << (head.slot % 64);
         }
         if let Some(key) = problems.keep(self.key_of(kind, &head)) {
-            let id = ObjectId::new(kind, self.dictionary().text(head.scope), &key);
+            let id = ObjectId::new(kind, self.words().text(head.scope), &key);
             let id = self.hashed(id).0;
             heads.identities.add(seed, identity_numbers(head.scope, id, number, live));
         }
@@ -197,32 +206,74 @@ impl Snapshot {
     fn verify_bodies(
         &self,
         kind: Kind,
-        slots: &BTreeMap<(u32, u32), u32>,
+        slots: &BTreeMap<(u32, u32), Vec<u64>>,
+        names: &FxHashSet<u32>,
         problems: &mut Problems,
     ) {
         let mut unpacker = body::Unpacker::default();
-        for (&(scope, block), &last) in slots {
+        for (&(scope, block), slots) in slots {
+            let is_named =
+                |slot: usize| slots.get(slot / 64).is_some_and(|w| w >> (slot % 64) & 1 == 1);
+            let last =
+                slots.len() * 64 - 1 - slots.last().map_or(0, |w| w.leading_zeros()) as usize;
             let read = self.with_block(kind, scope, block, |payload| {
                 let raw = unpacker.unpack(payload)?;
                 let starts = body::starts(&raw)?;
-                let senseless = starts
-                    .iter()
-                    .position(|&at| body::record(&raw, at).and_then(body::read).is_none());
+                let makes_sense = |(slot, &at): (usize, &u32)| {
+                    let record = body::record(&raw, at)?;
+                    body::read(record)?;
+                    // What is dead may use names that were dropped.
+                    let mut known = true;
+                    body::for_each_name(record, |name| known &= names.contains(&name))?;
+                    (known || !is_named(slot)).then_some(())
+                };
+                let senseless =
+                    starts.iter().enumerate().position(|record| makes_sense(record).is_none());
                 unpacker.give_back(raw);
                 Some((starts.len(), senseless))
             });
             let Some((records, senseless)) = problems.keep(read) else { continue };
             let place = || {
-                let scope = self.dictionary().text(scope);
+                let scope = self.words().text(scope);
                 format!("block {block} of the {} of scope `{scope}`", kind.plural())
             };
             if let Some(slot) = senseless {
                 problems.add(format!("{}: record {slot} makes no sense", place()));
             }
-            if last as usize >= records {
+            if last >= records {
                 problems.add(format!("{} has {records} records, not {}", place(), last + 1));
             }
         }
+    }
+
+    /// Proves that each name has its number, and each number its name; gives the numbers.
+    fn verify_names(&self, problems: &mut Problems) -> FxHashSet<u32> {
+        let (mut numbers, mut wrong) = (FxHashSet::default(), Vec::new());
+        let next = self.meta().next_name;
+        let mut words = self.words().count();
+        let walked = self.for_each_name(|number, name| {
+            numbers.insert(number);
+            let found = self.property_number(name);
+            if number >= next || !matches!(found, Ok(Some(found)) if found == number) {
+                wrong.push(number);
+            }
+            let word = self.words().text(number);
+            words -= u32::from(!word.is_empty() && word == name);
+        });
+        problems.keep(walked);
+        for number in wrong {
+            problems.add(format!("name {number} is not found by its text"));
+        }
+        if words > 0 {
+            problems
+                .add(format!("{words} names of scopes, types or classes are not among the names"));
+        }
+        let counted = problems.keep(self.count_name_numbers()).unwrap_or_default();
+        let (names, known) = (numbers.len() as u64, u64::from(self.meta().names));
+        if names != counted || names != known {
+            problems.add(format!("{names} names, {counted} numbers of names, and {known} counted"));
+        }
+        numbers
     }
 
     fn verify_identities(&self, kind: Kind, expected: Sum, problems: &mut Problems) {
@@ -254,7 +305,7 @@ impl Snapshot {
                 let head = self.head(kind, number).ok().flatten();
                 let agrees = head.is_some_and(|head| {
                     let key = self.key_of(kind, &head).ok();
-                    let name = self.dictionary().text(head.scope);
+                    let name = self.words().text(head.scope);
                     let id = key.map(|key| self.hashed(ObjectId::new(kind, name, &key)));
                     head.scope == scope && id == Some(entry.id) && (head.end == 0) == entry.live
                 });
@@ -322,7 +373,7 @@ impl Snapshot {
             for kind in kinds {
                 let counted = counts[kind as usize].remove(&scope).unwrap_or_default();
                 if *row.count(kind) != counted {
-                    let name = self.dictionary().text(scope);
+                    let name = self.words().text(scope);
                     let kind = kind.plural();
                     problems.add(format!("scope `{name}`: the counts of {kind} are wrong"));
                 }
@@ -330,7 +381,7 @@ impl Snapshot {
         }
         for (kind, counts) in kinds.into_iter().zip(counts) {
             for scope in counts.into_keys() {
-                let name = self.dictionary().text(scope);
+                let name = self.words().text(scope);
                 problems.add(format!("scope `{name}` has {} but no row", kind.plural()));
             }
         }

@@ -10,7 +10,7 @@ use crate::graph::Value;
 use std::borrow::Cow;
 
 /// The version of the layout of all values; a file with another one is refused.
-pub const FORMAT: u8 = 4;
+pub const FORMAT: u8 = 5;
 
 /// Bytes that a seal adds.
 pub const SEAL: usize = 5;
@@ -184,8 +184,15 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
     }
 }
 
+/// Lists in lists that a value may be made of: none of ours has any in it.
+const DEPTH: u32 = 8;
+
 /// Reads what [`put_value`] wrote.
 pub fn take_value<'a>(cursor: &mut Cursor<'a>) -> Option<Value<'a>> {
+    take_nested(cursor, DEPTH)
+}
+
+fn take_nested<'a>(cursor: &mut Cursor<'a>, depth: u32) -> Option<Value<'a>> {
     Some(match cursor.u8()? {
         NULL => Value::Null,
         FALSE => Value::Bool(false),
@@ -198,10 +205,10 @@ pub fn take_value<'a>(cursor: &mut Cursor<'a>) -> Option<Value<'a>> {
         FLOAT => Value::Float(f64::from_le_bytes(cursor.array()?)),
         TEXT => Value::Text(Cow::Borrowed(cursor.text()?)),
         LIST => {
-            let len = cursor.varint()?;
+            let depth = depth.checked_sub(1)?;
             let mut items = Vec::new();
-            for _ in 0..len {
-                items.push(take_value(cursor)?);
+            for _ in 0..cursor.varint()? {
+                items.push(take_nested(cursor, depth)?);
             }
             Value::List(items)
         }
@@ -212,6 +219,11 @@ pub fn take_value<'a>(cursor: &mut Cursor<'a>) -> Option<Value<'a>> {
 /// Steps over one value and returns its bytes, tag included.
 pub fn skip_value<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
     let start = cursor.0;
+    skip_nested(cursor, DEPTH)?;
+    Some(&start[..start.len() - cursor.0.len()])
+}
+
+fn skip_nested(cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
     match cursor.u8()? {
         NULL | FALSE | TRUE => {}
         INT | UINT => {
@@ -224,13 +236,20 @@ pub fn skip_value<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
             cursor.bytes()?;
         }
         LIST => {
+            let depth = depth.checked_sub(1)?;
             for _ in 0..cursor.varint()? {
-                skip_value(cursor)?;
+                skip_nested(cursor, depth)?;
             }
         }
         _ => return None,
     }
-    Some(&start[..start.len() - cursor.0.len()])
+    Some(())
+}
+
+/// Whether compressed bytes say of themselves that they become `len`: so nobody makes room for what
+/// never comes.
+pub fn becomes(packed: &[u8], len: usize) -> bool {
+    zstd::zstd_safe::get_frame_content_size(packed).ok().flatten() == Some(len as u64)
 }
 
 #[cfg(test)]

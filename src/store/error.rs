@@ -37,6 +37,15 @@ pub enum StoreError {
     GivenUp,
     /// The graph changed between planning and applying, twice in a row or under a saved plan.
     Changed,
+    /// There are so many names that more are refused.
+    NamesFull {
+        /// The scope of the job that brings them, where it is known.
+        scope: Option<String>,
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The operating system refused to read or write.
     Io(std::io::Error),
     /// Anything else that the engine reports.
@@ -48,6 +57,21 @@ impl StoreError {
     pub fn corrupt(table: &'static str, key: &[u8], detail: &str) -> StoreError {
         let key = key.iter().map(|b| format!("{b:02x}")).collect();
         StoreError::Corrupt { table, key, detail: detail.to_owned() }
+    }
+
+    /// Too many of some names.
+    pub(super) fn names_full(what: &'static str, limit: usize) -> StoreError {
+        StoreError::NamesFull { scope: None, what, limit }
+    }
+
+    /// The same, brought by a job of this scope.
+    pub fn of_scope(self, name: &str) -> StoreError {
+        match self {
+            StoreError::NamesFull { scope: None, what, limit } => {
+                StoreError::NamesFull { scope: Some(name.to_owned()), what, limit }
+            }
+            other => other,
+        }
     }
 
     /// The same, of a file that was a database when it was opened: that it is none any more is no
@@ -117,6 +141,12 @@ impl fmt::Display for StoreError {
             }
             StoreError::Corrupt { table, key, detail } => {
                 write!(f, "the database is damaged: table `{table}`, key {key}: {detail}")
+            }
+            StoreError::NamesFull { scope, what, limit } => {
+                if let Some(scope) = scope {
+                    write!(f, "scope `{scope}`: ")?;
+                }
+                write!(f, "more than {limit} {what}")
             }
             StoreError::Changed => f.write_str("the graph changed while the job was planned"),
             StoreError::Io(e) => write!(f, "{e}"),

@@ -214,6 +214,9 @@ impl<'a> HeadChunk<'a> {
     pub fn parse(payload: &'a [u8]) -> Option<HeadChunk<'a>> {
         let mut cursor = Cursor(payload);
         let rows = usize::from(u16::from_le_bytes(cursor.array()?));
+        if rows > CHUNK as usize {
+            return None;
+        }
         let mut columns = [Column::Constant(0); COLUMNS];
         for column in &mut columns {
             *column = Column::take(&mut cursor, rows)?;

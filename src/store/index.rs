@@ -234,7 +234,7 @@ pub(super) fn find(
         return Ok(None);
     }
     let own = !property.starts_with('_') && property != "displayName";
-    if own && snapshot.name_number(property).is_none() {
+    if own && snapshot.property_number(property)?.is_none() {
         return Ok(Some(Vec::new()));
     }
     let scopes = snapshot.scope_rows()?;
@@ -349,7 +349,7 @@ impl Hashed<'_> {
                         return Ok(());
                     }
                 }
-                let Some(name) = self.snapshot.name_number(property) else { return Ok(()) };
+                let Some(name) = self.snapshot.property_number(property)? else { return Ok(()) };
                 let (block, slot) = chunk.body(row);
                 let place = (chunk.scope(row), block, slot);
                 let visit = |value: Value<'_>| value.equality_hashes(add);

@@ -2,18 +2,19 @@
 //!
 //! Many relationships share a few combinations of scope, type and verb. Each combination has a number
 //! that stands with every edge in adjacency, so that a walk knows the verb, and an answer the name of a
-//! relationship, without its head. Labels are given out once and never change; one that no
-//! relationship has any more stays.
+//! relationship, without its head. A label never changes while a relationship has it; `gc` takes those
+//! away that none has any more, and their numbers are given out again.
 //!
 //! ```text
-//!   row   up to 256 * (scope varint, type varint, verb varint * 2, plus 1 for a derived key)
+//!   row   up to 256 * (scope varint, type varint, verb varint * 2, plus 1 for a derived key); scope 0
+//!         stands for none
 //! ```
 
 use super::codec::{Cursor, put_varint};
 use super::heads::Head;
-use super::rows::{Numbered, of_chunk};
-use super::tables::{self, Definition};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// What relationships that are alike have in common; names are name numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,68 +41,129 @@ impl Label {
     }
 }
 
+/// How many labels a database holds: they are read by each question.
+pub const LABELS_MAX: usize = 100_000;
+
+/// Labels in one row.
+const CHUNK: usize = 256;
+
+/// The label that stands for none: number 0 is the name of nothing.
+const NONE: Label = Label { scope: 0, type_name: 0, verb: 0, derived_key: false };
+
 /// All labels: from number to label and back.
 #[derive(Clone, Default)]
 pub struct Labels {
     labels: Vec<Label>,
-    numbers: FxHashMap<Label, u32>,
+    /// Made when the number of a label is first asked for.
+    known: OnceLock<Known>,
+    /// Rows that are no longer as they are stored.
+    changed: BTreeSet<u32>,
 }
 
-impl Numbered for Labels {
-    const TABLE: (Definition, &'static str) = (tables::LABELS, "labels");
+#[derive(Clone, Default)]
+struct Known {
+    numbers: FxHashMap<Label, u32>,
+    /// Numbers of none, descending.
+    free: Vec<u32>,
+}
 
-    fn count(&self) -> u32 {
-        Labels::count(self)
-    }
-
-    fn extend(&mut self, payload: &[u8]) -> Option<()> {
+impl Labels {
+    /// Adds what a row holds. `None` if it is damaged.
+    pub(super) fn extend(&mut self, payload: &[u8]) -> Option<()> {
         let mut c = Cursor(payload);
         while !c.0.is_empty() {
             let (scope, type_name, packed) = (c.varint32()?, c.varint32()?, c.varint()?);
             let verb = u32::try_from(packed / 2).ok()?;
-            self.push(Label { scope, type_name, verb, derived_key: packed % 2 == 1 });
+            self.labels.push(Label { scope, type_name, verb, derived_key: packed % 2 == 1 });
         }
         Some(())
     }
 
-    fn encode_chunk(&self, chunk: u32) -> Vec<u8> {
+    /// How many rows so many labels take.
+    pub(super) fn row_count(labels: u32) -> u32 {
+        labels.div_ceil(CHUNK as u32)
+    }
+
+    /// The rows that have changed, with their payloads.
+    pub(super) fn changed_rows(&self) -> impl Iterator<Item = (u32, Vec<u8>)> + '_ {
+        self.changed.iter().map(|&row| (row, self.encode_row(row)))
+    }
+
+    fn encode_row(&self, row: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        for label in of_chunk(&self.labels, chunk) {
+        for label in self.labels.chunks(CHUNK).nth(row as usize).unwrap_or_default() {
             put_varint(&mut out, label.scope.into());
             put_varint(&mut out, label.type_name.into());
             put_varint(&mut out, u64::from(label.verb) * 2 + u64::from(label.derived_key));
         }
         out
     }
-}
 
-impl Labels {
-    fn push(&mut self, label: Label) -> u32 {
-        let number = self.count();
-        self.labels.push(label);
-        self.numbers.insert(label, number);
-        number
+    fn known(&self) -> &Known {
+        self.known.get_or_init(|| {
+            let mut known = Known::default();
+            for (number, label) in (0..).zip(&self.labels) {
+                if *label == NONE {
+                    known.free.push(number);
+                } else {
+                    known.numbers.insert(*label, number);
+                }
+            }
+            known.free.reverse();
+            known
+        })
     }
 
-    /// How many labels there are.
+    /// How many numbers there are.
     pub fn count(&self) -> u32 {
         self.labels.len() as u32
+    }
+
+    /// How many of them are numbers of a label.
+    pub fn in_use(&self) -> usize {
+        self.known().numbers.len()
     }
 
     /// The label with a number.
     #[inline]
     pub fn get(&self, number: u32) -> Option<&Label> {
-        self.labels.get(number as usize)
+        self.labels.get(number as usize).filter(|label| **label != NONE)
     }
 
     /// The number of a label.
     pub fn number(&self, label: Label) -> Option<u32> {
-        self.numbers.get(&label).copied()
+        self.known().numbers.get(&label).copied()
     }
 
     /// The number of a label, given out now if it has none.
     pub fn intern(&mut self, label: Label) -> u32 {
-        self.number(label).unwrap_or_else(|| self.push(label))
+        if let Some(number) = self.number(label) {
+            return number;
+        }
+        let next = self.count();
+        let known = self.known.get_mut().expect("BUG: it was just asked");
+        let number = known.free.pop().unwrap_or(next);
+        known.numbers.insert(label, number);
+        match self.labels.get_mut(number as usize) {
+            Some(free) => *free = label,
+            None => self.labels.push(label),
+        }
+        self.changed.insert(number / CHUNK as u32);
+        number
+    }
+
+    /// Takes labels away that are not `used`; gives how many.
+    pub(super) fn retain(&mut self, used: impl Fn(u32) -> bool) -> u64 {
+        self.known = OnceLock::new();
+        let mut taken = 0;
+        for (number, label) in (0..).zip(&mut self.labels) {
+            if *label != NONE && !used(number) {
+                *label = NONE;
+                self.changed.insert(number / CHUNK as u32);
+                taken += 1;
+            }
+        }
+        taken
     }
 }
 
@@ -114,7 +176,7 @@ mod tests {
         let mut labels = Labels::default();
         for i in 0..600 {
             let label = Label {
-                scope: i % 7,
+                scope: 1 + i % 7,
                 type_name: i * 1000,
                 verb: u32::MAX - i % 3,
                 derived_key: i % 2 == 0,
@@ -122,15 +184,28 @@ mod tests {
             assert_eq!(labels.intern(label), i);
             assert_eq!(labels.intern(label), i);
         }
-        let mut read = Labels::default();
-        for chunk in 0..3 {
-            assert_eq!(read.extend(&labels.encode_chunk(chunk)), Some(()));
-        }
+        let read_back = |labels: &Labels| {
+            let mut read = Labels::default();
+            let rows: Vec<(u32, Vec<u8>)> = labels.changed_rows().collect();
+            assert_eq!(rows.len() as u32, Labels::row_count(labels.count()));
+            rows.iter().for_each(|(_, row)| assert_eq!(read.extend(row), Some(())));
+            read
+        };
+        let read = read_back(&labels);
         assert_eq!(read.labels, labels.labels);
         assert_eq!(read.number(labels.labels[599]), Some(599));
         assert_eq!(read.get(600), None);
         // Half a row is noticed.
-        let row = labels.encode_chunk(0);
+        let row = labels.encode_row(0);
         assert_eq!(Labels::default().extend(&row[..row.len() - 1]), None);
+        // What is taken away leaves its number to others.
+        let gone = labels.labels[300];
+        assert_eq!(labels.retain(|number| number != 300 && number != 4), 2);
+        let mut read = read_back(&labels);
+        assert_eq!((read.number(gone), read.get(300), read.in_use()), (None, None, 598));
+        let new = Label { scope: 9999, ..gone };
+        assert_eq!([read.intern(new), read.intern(gone)], [4, 300]);
+        assert_eq!(read.intern(Label { scope: 9998, ..gone }), 600);
+        assert_eq!(read.get(4), Some(&new));
     }
 }

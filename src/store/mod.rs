@@ -12,11 +12,14 @@ mod codec;
 mod column;
 mod edges;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod heads;
 mod identity;
 mod index;
 mod labels;
+mod names;
 mod pages;
 mod partial;
 mod pipeline;
@@ -27,6 +30,7 @@ mod segment;
 mod snapshot;
 mod spill;
 pub mod staging;
+mod sweep;
 mod tables;
 mod tiles;
 mod unrepaired;
@@ -40,12 +44,14 @@ pub use guard::{engine_panicked, guarded};
 pub use heads::{CHUNK as HEAD_CHUNK, Head, NO_BODY};
 pub use identity::Identity;
 pub use labels::{Label, Labels};
+pub use names::{NAMES_MAX, NEW_NAMES_MAX, NameBook, SCOPE_WORDS_MAX, WORDS_MAX, Words};
 pub use partial::sweep;
 pub use pipeline::{Batches, Next, pipeline};
-pub use rows::{Counts, Dictionary, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
+pub use rows::{Counts, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
 pub use segment::{Standing, StoredEdge};
 pub use snapshot::{Facts, Snapshot};
 pub use spill::{Buckets, Packed, SharedBuckets};
+pub use sweep::{InUse, Swept};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
 use pages::Proven;
@@ -331,8 +337,9 @@ impl Store {
         if snapshot.meta().revision != revision {
             return Err(StoreError::Changed);
         }
-        let (names, labels) = (snapshot.dictionary().clone(), snapshot.labels().clone());
-        Ok(Writer::new(transaction, snapshot.meta(), names, labels))
+        let (words, labels) = (snapshot.words().clone(), snapshot.labels().clone());
+        let names = snapshot.name_book()?;
+        Ok(Writer::new(transaction, snapshot.meta(), names, words, labels))
     }
 
     /// Gives unused space back to the file system.
@@ -356,13 +363,14 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
         digest_seed,
         next_number: [0, 0],
         next_job: 0,
+        next_name: 1,
         names: 0,
+        words: 0,
         labels: 0,
         edges: Default::default(),
     };
-    let mut names = Dictionary::default();
-    names.push("");
-    Writer::new(transaction, meta, names, Labels::default()).commit()
+    let names = NameBook::new(None, meta.next_name, meta.names);
+    Writer::new(transaction, meta, names, Words::default(), Labels::default()).commit()
 }
 
 /// What is wrong with the pages of a file, in words, and how many there are in its newest state. For

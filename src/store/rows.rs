@@ -1,11 +1,8 @@
-//! The small rows: counters, scopes, names, jobs.
+//! The small rows: counters, scopes, jobs.
 
-use super::codec::{Cursor, put_bytes, put_varint};
-use super::tables::{self, Definition};
+use super::codec::{Cursor, becomes, put_bytes, put_varint};
 use crate::graph::{CLASS_SEPARATOR, Kind};
-use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// How many edges are stored in one direction.
@@ -28,9 +25,13 @@ pub struct Meta {
     pub next_number: [u32; 2],
     /// The next sequence number of a job.
     pub next_job: u32,
+    /// The next number of a name, so one more than the largest given out.
+    pub next_name: u32,
     /// How many names there are.
     pub names: u32,
-    /// How many labels of relationships there are.
+    /// How many of them are words, see `names.rs`.
+    pub words: u32,
+    /// The next number of a label of relationships.
     pub labels: u32,
     /// The edges with the arrows, and those against them.
     pub edges: [EdgeCounts; 2],
@@ -43,11 +44,12 @@ impl Meta {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(64);
+        let mut out = Vec::with_capacity(72);
         out.extend_from_slice(&self.revision.to_le_bytes());
         out.extend_from_slice(&self.digest_seed.to_le_bytes());
-        let [entities, relationships] = self.next_number;
-        for n in [entities, relationships, self.next_job, self.names, self.labels] {
+        let ([entities, relationships], jobs) = (self.next_number, self.next_job);
+        let [next_name, names, words] = [self.next_name, self.names, self.words];
+        for n in [entities, relationships, jobs, next_name, names, words, self.labels] {
             out.extend_from_slice(&n.to_le_bytes());
         }
         for n in self.edges.iter().flat_map(|counts| [counts.base, counts.delta]) {
@@ -63,7 +65,9 @@ impl Meta {
             digest_seed: c.u64()?,
             next_number: [c.u32()?, c.u32()?],
             next_job: c.u32()?,
+            next_name: c.u32()?,
             names: c.u32()?,
+            words: c.u32()?,
             labels: c.u32()?,
             edges: [edge_counts(&mut c)?, edge_counts(&mut c)?],
         };
@@ -141,6 +145,19 @@ pub struct ScopeRow {
 }
 
 impl ScopeRow {
+    /// Whether the scope holds nothing and nothing is set for it.
+    pub fn is_bare(&self) -> bool {
+        self.counts.iter().all(|counts| *counts == Counts::default())
+            && self.max_delete_percent.is_none()
+            && self.min_deletes.is_none()
+    }
+
+    /// The name numbers of its types, classes and verbs.
+    pub(super) fn words(&self) -> impl Iterator<Item = u32> + '_ {
+        let maps = self.counts.iter().flat_map(|counts| [&counts.types, &counts.classes]);
+        maps.flat_map(BTreeMap::keys).copied()
+    }
+
     /// The counts of a kind.
     pub fn count(&self, kind: Kind) -> &Counts {
         &self.counts[kind as usize]
@@ -184,6 +201,9 @@ impl ScopeRow {
     }
 }
 
+/// Bytes of the longest report.
+const REPORT_MAX: usize = 64 << 20;
+
 /// A finished job as stored. The report is JSON that the store does not look into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
@@ -210,91 +230,11 @@ impl JobRow {
         let id = Uuid::from_bytes(c.array()?);
         let source = c.text()?.to_owned();
         let len = c.u32()? as usize;
+        if len > REPORT_MAX || !becomes(c.0, len) {
+            return None;
+        }
         let report = zstd::bulk::decompress(c.0, len).ok().filter(|r| r.len() == len)?;
         Some(JobRow { id, source, report })
-    }
-}
-
-/// What has numbers that are given out once, stored in rows of [`NUMBERED_CHUNK`].
-pub(super) trait Numbered: Default {
-    /// Its table, and what messages call it.
-    const TABLE: (Definition, &'static str);
-
-    /// How many there are.
-    fn count(&self) -> u32;
-
-    /// Adds what one row holds. `None` if it is damaged.
-    fn extend(&mut self, payload: &[u8]) -> Option<()>;
-
-    /// The payload of the row that holds what has the numbers from `chunk * NUMBERED_CHUNK` on.
-    fn encode_chunk(&self, chunk: u32) -> Vec<u8>;
-}
-
-/// Numbers in one row of such a table.
-pub(super) const NUMBERED_CHUNK: u32 = 256;
-
-/// Those that one row holds.
-pub(super) fn of_chunk<T>(all: &[T], chunk: u32) -> &[T] {
-    let rest = &all[(chunk * NUMBERED_CHUNK) as usize..];
-    &rest[..rest.len().min(NUMBERED_CHUNK as usize)]
-}
-
-/// The dictionary: number to text and back. Number 0 is the empty text, so it never names anything.
-#[derive(Clone, Default)]
-pub struct Dictionary {
-    texts: Vec<Arc<str>>,
-    numbers: FxHashMap<Arc<str>, u32>,
-}
-
-impl Numbered for Dictionary {
-    const TABLE: (Definition, &'static str) = (tables::NAMES, "names");
-
-    fn count(&self) -> u32 {
-        Dictionary::count(self)
-    }
-
-    fn extend(&mut self, payload: &[u8]) -> Option<()> {
-        let mut c = Cursor(payload);
-        while !c.0.is_empty() {
-            self.push(c.text()?);
-        }
-        Some(())
-    }
-
-    fn encode_chunk(&self, chunk: u32) -> Vec<u8> {
-        let mut out = Vec::new();
-        of_chunk(&self.texts, chunk).iter().for_each(|text| put_bytes(&mut out, text.as_bytes()));
-        out
-    }
-}
-
-impl Dictionary {
-    pub(super) fn push(&mut self, text: &str) -> u32 {
-        let number = self.texts.len() as u32;
-        let text: Arc<str> = text.into();
-        self.texts.push(Arc::clone(&text));
-        self.numbers.insert(text, number);
-        number
-    }
-
-    /// How many names there are, the empty text included.
-    pub fn count(&self) -> u32 {
-        self.texts.len() as u32
-    }
-
-    /// The text of a number, or the empty text if there is none.
-    pub fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", |t| t)
-    }
-
-    /// The number of a text.
-    pub fn number(&self, text: &str) -> Option<u32> {
-        self.numbers.get(text).copied()
-    }
-
-    /// The number of a text, given out now if it has none.
-    pub fn intern(&mut self, text: &str) -> u32 {
-        self.number(text).unwrap_or_else(|| self.push(text))
     }
 }
 

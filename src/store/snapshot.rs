@@ -11,9 +11,8 @@ use super::edges::{self, Change};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
 use super::identity::{Identity, IdentityRow};
 use super::labels::Labels;
-use super::rows::{
-    Dictionary, EdgeCounts, JobRow, Meta, NUMBERED_CHUNK, Numbered, ScopeRow, split_classes,
-};
+use super::names::{self, NameBook, NameChunk, Words};
+use super::rows::{EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
 use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles::{self, Tile};
@@ -28,7 +27,7 @@ use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
 use uuid::Uuid;
 
-type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+pub(super) type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// A value as it lies in a page of the engine.
 type Guard = AccessGuard<'static, &'static [u8]>;
@@ -170,7 +169,7 @@ const ASKED_MAX: u32 = 32;
 /// One consistent state of the database.
 pub struct Snapshot {
     meta: Meta,
-    names: Dictionary,
+    words: Words,
     labels: Labels,
     identity: Table,
     heads: Table,
@@ -193,6 +192,13 @@ pub struct Snapshot {
     passing: RefCell<Option<Rc<Passing>>>,
     /// Where derived indexes of properties lie, if they may.
     pub(super) indexes: Option<super::index::Folder>,
+    /// The tables of names, once a name of a property was asked for.
+    names: OnceCell<Table>,
+    name_numbers: OnceCell<Table>,
+    names_kept: RefCell<Cache<u32, Rc<NameChunk>>>,
+    last_names: RefCell<Option<(u32, Rc<NameChunk>)>>,
+    /// What was asked for by text.
+    numbers_kept: RefCell<FxHashMap<Box<str>, Option<u32>>>,
     jobs_kept: RefCell<Cache<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
     transaction: ReadTransaction,
@@ -205,6 +211,10 @@ const MEMORY: usize = 128 << 20;
 /// are stored in the order of their numbers, mostly, and a pass in that order is quicker in memory that
 /// was used just before.
 const BODIES_FIRST: usize = 8 * body::RAW_MAX;
+
+/// What is kept of the names of properties, in bytes, and how many numbers of them.
+const NAMES_MEMORY: usize = 4 << 20;
+const NUMBERS_MAX: usize = 10_000;
 
 /// What is kept of the names of jobs, in bytes.
 const JOBS_MEMORY: usize = 1 << 20;
@@ -288,18 +298,27 @@ fn missing(table: &'static str, key: &[u8]) -> StoreError {
     StoreError::corrupt(table, key, "row is missing")
 }
 
-/// Reads all of what has numbers below `count`.
-fn numbered<T: Numbered>(transaction: &ReadTransaction, count: u32) -> Result<T, StoreError> {
-    let (definition, name) = T::TABLE;
+/// Reads all rows of a table that has `rows`, from the first on; `add` returns `None` where one is
+/// damaged.
+fn numbered(
+    transaction: &ReadTransaction,
+    definition: Definition,
+    name: &'static str,
+    rows: u32,
+    mut add: impl FnMut(&[u8]) -> Option<()>,
+) -> Result<(), StoreError> {
     let table = transaction.open_table(definition)?;
-    let mut all = T::default();
-    for chunk in 0..count.div_ceil(NUMBERED_CHUNK) {
+    for chunk in 0..rows {
         let key = tables::number_key(chunk);
-        get(&table, definition, name, &key, |payload| all.extend(payload))?
-            .ok_or_else(|| missing(name, &key))?;
+        get(&table, definition, name, &key, &mut add)?.ok_or_else(|| missing(name, &key))?;
     }
-    match all.count() == count {
-        true => Ok(all),
+    Ok(())
+}
+
+/// Fails if other than `expected` things were `read` from a table.
+fn expect(read: u32, expected: u32, name: &'static str) -> Result<(), StoreError> {
+    match read == expected {
+        true => Ok(()),
         false => Err(StoreError::corrupt(name, &[], &format!("{name} were lost"))),
     }
 }
@@ -308,12 +327,17 @@ impl Snapshot {
     pub(super) fn new(transaction: ReadTransaction) -> Result<Snapshot, StoreError> {
         let meta = Snapshot::meta_of(&transaction)?;
         let open = |definition| transaction.open_table(definition);
-        let names = numbered(&transaction, meta.names)?;
-        let labels = numbered(&transaction, meta.labels)?;
+        let (mut words, mut labels) = (Words::default(), Labels::default());
+        let rows = Words::row_count(meta.words);
+        numbered(&transaction, tables::WORDS, "words", rows, |row| words.extend(row))?;
+        expect(words.count(), meta.words, "words")?;
+        let rows = Labels::row_count(meta.labels);
+        numbered(&transaction, tables::LABELS, "labels", rows, |row| labels.extend(row))?;
+        expect(labels.count(), meta.labels, "labels")?;
         let caches = Caches::new(MEMORY);
         Ok(Snapshot {
             meta,
-            names,
+            words,
             labels,
             identity: open(tables::IDENTITY)?,
             heads: open(tables::HEADS)?,
@@ -332,6 +356,11 @@ impl Snapshot {
             unpacker: RefCell::default(),
             passing: RefCell::default(),
             indexes: None,
+            names: OnceCell::new(),
+            name_numbers: OnceCell::new(),
+            names_kept: RefCell::new(Cache::new(NAMES_MEMORY, NAMES_MEMORY)),
+            last_names: RefCell::default(),
+            numbers_kept: RefCell::default(),
             jobs_kept: RefCell::new(Cache::new(JOBS_MEMORY, JOBS_MEMORY)),
             scope_cache: OnceCell::new(),
             transaction,
@@ -381,9 +410,102 @@ impl Snapshot {
         self.meta
     }
 
-    /// The dictionary of names.
-    pub fn dictionary(&self) -> &Dictionary {
-        &self.names
+    /// The names of scopes, types, classes and verbs.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// The names as a writer begins with them.
+    pub(super) fn name_book(&self) -> Result<NameBook, StoreError> {
+        let stored = self.transaction.open_table(tables::NAME_NUMBERS)?;
+        Ok(NameBook::new(Some(stored), self.meta.next_name, self.meta.names))
+    }
+
+    fn opened<'t>(
+        &self,
+        table: &'t OnceCell<Table>,
+        definition: Definition,
+    ) -> Result<&'t Table, StoreError> {
+        match table.get() {
+            Some(table) => Ok(table),
+            None => {
+                let opened = self.transaction.open_table(definition)?;
+                Ok(table.get_or_init(|| opened))
+            }
+        }
+    }
+
+    /// The number of a name, of properties as well, if anything is or was called so.
+    pub fn property_number(&self, text: &str) -> Result<Option<u32>, StoreError> {
+        if let Some(&known) = self.numbers_kept.borrow().get(text) {
+            return Ok(known);
+        }
+        let table = self.opened(&self.name_numbers, tables::NAME_NUMBERS)?;
+        let number = names::number_of(table, text)?;
+        let mut kept = self.numbers_kept.borrow_mut();
+        if kept.len() == NUMBERS_MAX {
+            kept.clear();
+        }
+        kept.insert(text.into(), number);
+        Ok(number)
+    }
+
+    /// What `read` makes of the name with a number, of properties as well.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if there is none: whatever has a number has a name.
+    pub fn with_name<R>(&self, number: u32, read: impl FnOnce(&str) -> R) -> Result<R, StoreError> {
+        let at = number / names::NAMES_CHUNK;
+        let last = self.last_names.borrow().as_ref().filter(|(last, _)| *last == at).cloned();
+        let chunk = match last {
+            Some((_, chunk)) => chunk,
+            None => {
+                let kept = self.names_kept.borrow_mut().get(&at).map(Rc::clone);
+                let chunk = match kept {
+                    Some(chunk) => chunk,
+                    None => self.read_names(at)?,
+                };
+                *self.last_names.borrow_mut() = Some((at, Rc::clone(&chunk)));
+                chunk
+            }
+        };
+        let key = names::chunk_key(number);
+        let named = chunk.text(number).map(read);
+        named.ok_or_else(|| StoreError::corrupt("names", &key, "a name is missing"))
+    }
+
+    fn read_names(&self, at: u32) -> Result<Rc<NameChunk>, StoreError> {
+        let key = tables::number_key(at);
+        let table = self.opened(&self.names, tables::NAMES)?;
+        let chunk = get(table, tables::NAMES, "names", &key, NameChunk::parse)?
+            .ok_or_else(|| missing("names", &key))?;
+        let (chunk, mut kept) = (Rc::new(chunk), self.names_kept.borrow_mut());
+        kept.make_room(&at, chunk.bytes(), |_, _| {});
+        kept.insert(at, Rc::clone(&chunk), chunk.bytes());
+        Ok(chunk)
+    }
+
+    /// Calls `visit` with all names and their numbers, in the order of these.
+    pub(super) fn for_each_name(&self, mut visit: impl FnMut(u32, &str)) -> Result<(), StoreError> {
+        for row in self.opened(&self.names, tables::NAMES)?.iter()? {
+            let (key, sealed) = row?;
+            let key = key.value();
+            let damaged = || StoreError::corrupt("names", key, "contents make no sense");
+            let first = key.try_into().map(u32::from_be_bytes).ok();
+            let first = first.and_then(|chunk| chunk.checked_mul(names::NAMES_CHUNK));
+            let chunk = NameChunk::parse(unseal("names", key, sealed.value())?);
+            let (first, chunk) = first.zip(chunk).ok_or_else(damaged)?;
+            let named = (first..).zip(chunk.iter()).filter(|(_, name)| !name.is_empty());
+            named.for_each(|(number, name)| visit(number, name));
+        }
+        Ok(())
+    }
+
+    /// How many names have a number by which they are found.
+    pub(super) fn count_name_numbers(&self) -> Result<u64, StoreError> {
+        let table = self.opened(&self.name_numbers, tables::NAME_NUMBERS)?;
+        Ok(redb::ReadableTableMetadata::len(table)?)
     }
 
     /// The labels of relationships.
@@ -473,7 +595,7 @@ impl Snapshot {
             .head(kind, found.number)?
             .ok_or_else(|| missing("heads", &tables::head_key(kind, found.number / CHUNK)))?;
         let key = self.key_of(kind, &head)?;
-        Ok((ObjectId::new(kind, self.names.text(scope), &key) == id).then_some(found))
+        Ok((ObjectId::new(kind, self.words.text(scope), &key) == id).then_some(found))
     }
 
     /// The object of which the `_id` has this hash, in a scope.
@@ -808,7 +930,7 @@ impl Snapshot {
     }
 
     /// Calls `read` with the record of an object at (scope, block, slot).
-    fn with_record<R>(
+    pub(super) fn with_record<R>(
         &self,
         kind: Kind,
         (scope, block, slot): (u32, u32, u32),
@@ -851,7 +973,7 @@ impl Snapshot {
         placed: &Placed,
         name: &str,
     ) -> Result<Option<Value<'static>>, StoreError> {
-        let Some(name) = self.names.number(name) else { return Ok(None) };
+        let Some(name) = self.property_number(name)? else { return Ok(None) };
         let place = (placed.facts.scope, placed.block, placed.slot);
         let mut found = None;
         self.visit_property(kind, place, name, |value| found = Some(value.into_owned()))?;
@@ -885,10 +1007,10 @@ impl Snapshot {
             let key = tables::body_key(kind, head.scope, head.block);
             StoreError::corrupt("bodies", &key, "record makes no sense")
         })?;
-        let mut all: Vec<(String, Value<'static>)> = properties
-            .into_iter()
-            .map(|(name, value)| (self.names.text(name).to_owned(), value.into_owned()))
-            .collect();
+        let mut all: Vec<(String, Value<'static>)> = Vec::with_capacity(properties.len() + 1);
+        for (name, value) in properties {
+            all.push((self.with_name(name, str::to_owned)?, value.into_owned()));
+        }
         if let Some(display) = &head.display {
             all.push(("displayName".into(), Value::Text(display.to_string().into())));
         }
@@ -898,14 +1020,14 @@ impl Snapshot {
 
     /// The head of an entity with names for numbers.
     fn named(&self, number: u32, head: Head) -> EntityHead {
-        let scope = self.names.text(head.scope).to_owned();
+        let scope = self.words.text(head.scope).to_owned();
         EntityHead {
             number,
             id: ObjectId::new(Kind::Entity, &scope, &head.key),
             scope,
             key: head.key.into(),
-            type_name: self.names.text(head.type_name).to_owned(),
-            classes: split_classes(self.names.text(head.class)),
+            type_name: self.words.text(head.type_name).to_owned(),
+            classes: split_classes(self.words.text(head.class)),
             display_name: head.display.map(String::from),
             deleted: head.end != 0,
         }
@@ -1007,7 +1129,7 @@ impl Snapshot {
             })
         };
         let (from, to) = (end(head.from)?, end(head.to)?);
-        Ok(default_relationship_key(&from, self.names.text(head.class), &to))
+        Ok(default_relationship_key(&from, self.words.text(head.class), &to))
     }
 
     /// What the job with this sequence number deleted.
@@ -1241,11 +1363,11 @@ impl Adjacency for Snapshot {
 
 impl Names for Snapshot {
     fn name(&self, number: u32) -> &str {
-        self.names.text(number)
+        self.words.text(number)
     }
 
     fn name_number(&self, text: &str) -> Option<u32> {
-        self.names.number(text)
+        self.words.number(text)
     }
 }
 
@@ -1292,7 +1414,7 @@ impl GraphRead for Snapshot {
             let (_, value) = properties.remove(at);
             Origin::from_text(value.as_str()?)
         });
-        let scope = self.names.text(head.scope).to_owned();
+        let scope = self.words.text(head.scope).to_owned();
         let key = self.relationship_key(&head)?;
         let end = |number: u32| -> Result<EntityHead, StoreError> {
             let key = tables::head_key(Kind::Entity, number / CHUNK);
@@ -1303,8 +1425,8 @@ impl GraphRead for Snapshot {
             id: ObjectId::new(Kind::Relationship, &scope, &key),
             scope,
             key,
-            type_name: self.names.text(head.type_name).to_owned(),
-            class: self.names.text(head.class).to_owned(),
+            type_name: self.words.text(head.type_name).to_owned(),
+            class: self.words.text(head.class).to_owned(),
             from: end(head.from)?,
             to: end(head.to)?,
             properties,
@@ -1319,7 +1441,7 @@ impl GraphRead for Snapshot {
         type_name: Option<&str>,
         class: Option<&str>,
     ) -> Result<Vec<u32>, StoreError> {
-        let type_number = type_name.map(|t| self.names.number(t).unwrap_or(0));
+        let type_number = type_name.map(|t| self.words.number(t).unwrap_or(0));
         let mut has_class: FxHashMap<u32, bool> = FxHashMap::default();
         let mut found = Vec::new();
         self.for_each_live(Kind::Entity, |number, chunk, row| {
@@ -1328,7 +1450,7 @@ impl GraphRead for Snapshot {
             }
             let Some(class) = class else { return found.push(number) };
             let set = chunk.class(row);
-            let names = &self.names;
+            let names = &self.words;
             if *has_class
                 .entry(set)
                 .or_insert_with(|| split_classes(names.text(set)).iter().any(|c| c == class))
@@ -1342,7 +1464,7 @@ impl GraphRead for Snapshot {
     fn scopes(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.scope_rows()?;
         let mut scopes: Vec<String> =
-            rows.into_iter().map(|(n, _)| self.names.text(n).to_owned()).collect();
+            rows.into_iter().map(|(n, _)| self.words.text(n).to_owned()).collect();
         scopes.sort();
         Ok(scopes)
     }
@@ -1382,10 +1504,10 @@ impl GraphRead for Snapshot {
         if name.starts_with('_') {
             if matches!(name, "_type" | "_class" | "_scope") {
                 return Ok(self.facts(KIND, number)?.map(|facts| match name {
-                    "_type" => owned(self.names.text(facts.type_name)),
-                    "_scope" => owned(self.names.text(facts.scope)),
+                    "_type" => owned(self.words.text(facts.type_name)),
+                    "_scope" => owned(self.words.text(facts.scope)),
                     _ => {
-                        let classes = split_classes(self.names.text(facts.class));
+                        let classes = split_classes(self.words.text(facts.class));
                         Value::List(classes.into_iter().map(|c| Value::Text(c.into())).collect())
                     }
                 }));
@@ -1422,9 +1544,9 @@ impl GraphRead for Snapshot {
         let Some(placed) = self.placed(KIND, number)? else { return Ok(None) };
         let (from, to) = placed.facts.ends;
         Ok(match name {
-            "_type" => Some(owned(self.names.text(placed.facts.type_name))),
-            "_class" => Some(owned(self.names.text(placed.facts.class))),
-            "_scope" => Some(owned(self.names.text(placed.facts.scope))),
+            "_type" => Some(owned(self.words.text(placed.facts.type_name))),
+            "_class" => Some(owned(self.words.text(placed.facts.class))),
+            "_scope" => Some(owned(self.words.text(placed.facts.scope))),
             "_fromEntityKey" => self.entity_value(from, "_key")?,
             "_toEntityKey" => self.entity_value(to, "_key")?,
             "_fromEntityId" => self.entity_value(from, "_id")?,
@@ -1440,7 +1562,7 @@ impl GraphRead for Snapshot {
                 Some(match name {
                     "_key" => Value::Text(key.into()),
                     _ => {
-                        let id = ObjectId::new(KIND, self.names.text(head.scope), &key);
+                        let id = ObjectId::new(KIND, self.words.text(head.scope), &key);
                         owned(&id.to_string())
                     }
                 })
@@ -1454,7 +1576,7 @@ impl GraphRead for Snapshot {
     }
 
     fn entity_keyed(&self, scope: &str, key: &str) -> Result<Option<u32>, StoreError> {
-        let Some(number) = self.names.number(scope) else { return Ok(None) };
+        let Some(number) = self.words.number(scope) else { return Ok(None) };
         let id = ObjectId::new(Kind::Entity, scope, key);
         Ok(self.find(Kind::Entity, number, id)?.map(|found| found.number))
     }

@@ -5,7 +5,9 @@
 //! ```text
 //!   table       key                                   value (sealed, see codec.rs)
 //!   meta        "meta"                                counters and the digest secret
-//!   names       chunk u32                             256 names each: scopes, types, classes, properties
+//!   names       chunk u32                             256 names each, see names.rs
+//!   name_numbers  text of a name                      its number
+//!   words       chunk u32                             names of scopes, types, classes and verbs
 //!   labels      chunk u32                             256 labels of relationships each, see labels.rs
 //!   scopes      name number u32                       counts, generation, guard
 //!   identity    kind u8 | scope u32 | lower bound u64 hashes, digests and numbers, see identity.rs
@@ -28,6 +30,8 @@ pub type Bytes = &'static [u8];
 
 pub const META: Definition = TableDefinition::new("meta");
 pub const NAMES: Definition = TableDefinition::new("names");
+pub const NAME_NUMBERS: Definition = TableDefinition::new("name_numbers");
+pub const WORDS: Definition = TableDefinition::new("words");
 pub const LABELS: Definition = TableDefinition::new("labels");
 pub const SCOPES: Definition = TableDefinition::new("scopes");
 pub const IDENTITY: Definition = TableDefinition::new("identity");
@@ -39,14 +43,29 @@ pub const DELETIONS: Definition = TableDefinition::new("deletions");
 pub const PINS: Definition = TableDefinition::new("pins");
 
 /// The names of all tables, in the order in which they are created and checked.
-pub const ALL: [Definition; 11] =
-    [META, NAMES, LABELS, SCOPES, IDENTITY, HEADS, BODIES, ADJACENCY, JOBS, DELETIONS, PINS];
+pub const ALL: [Definition; 13] = [
+    META,
+    NAMES,
+    NAME_NUMBERS,
+    WORDS,
+    LABELS,
+    SCOPES,
+    IDENTITY,
+    HEADS,
+    BODIES,
+    ADJACENCY,
+    JOBS,
+    DELETIONS,
+    PINS,
+];
 
 /// The name of one of [`ALL`].
 pub fn name(definition: Definition) -> &'static str {
     const NAMES: [&str; ALL.len()] = [
         "meta",
         "names",
+        "name_numbers",
+        "words",
         "labels",
         "scopes",
         "identity",

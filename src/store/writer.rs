@@ -8,9 +8,10 @@ use super::codec::{seal, unseal};
 use super::edges;
 use super::heads::{self, CHUNK, Head, HeadChunk};
 use super::identity::{self, Identity, IdentityRow};
-use super::labels::Labels;
+use super::labels::{LABELS_MAX, Labels};
+use super::names::{self, NameBook, NameChunk, Words};
 use super::pipeline::{Batches, Next, pipeline};
-use super::rows::{Dictionary, JobRow, Meta, NUMBERED_CHUNK, Numbered, ScopeRow};
+use super::rows::{JobRow, Meta, ScopeRow};
 use super::runs::{Row, Runs};
 use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Bytes, Definition};
@@ -43,16 +44,16 @@ pub struct Writer {
     transaction: WriteTransaction,
     /// Counters as they will be after the commit.
     pub meta: Meta,
-    /// The dictionary as it will be after the commit.
-    pub names: Dictionary,
+    /// The names as they will be after the commit.
+    pub names: NameBook,
+    /// Those of scopes, types, classes and verbs, as they are stored.
+    pub(super) words: Words,
     /// The labels of relationships as they will be after the commit.
     pub labels: Labels,
-    stored_names: u32,
-    stored_labels: u32,
     scopes: BTreeMap<u32, ScopeRow>,
 }
 
-fn put(
+pub(super) fn put(
     table: &mut Table<'_, Bytes, Bytes>,
     definition: Definition,
     key: &[u8],
@@ -66,12 +67,33 @@ impl Writer {
     pub(super) fn new(
         transaction: WriteTransaction,
         meta: Meta,
-        names: Dictionary,
+        names: NameBook,
+        words: Words,
         labels: Labels,
     ) -> Writer {
-        let (stored_names, stored_labels) = (meta.names, meta.labels);
-        let scopes = BTreeMap::new();
-        Writer { transaction, meta, names, labels, stored_names, stored_labels, scopes }
+        Writer { transaction, meta, names, words, labels, scopes: BTreeMap::new() }
+    }
+
+    /// A table of the transaction.
+    pub(super) fn table(
+        &self,
+        definition: Definition,
+    ) -> Result<Table<'_, Bytes, Bytes>, StoreError> {
+        Ok(self.transaction.open_table(definition)?)
+    }
+
+    /// Takes the row of a scope away, which has nothing any more.
+    pub(super) fn drop_scope(&mut self, scope: u32) -> Result<(), StoreError> {
+        self.scopes.remove(&scope);
+        for kind in [Kind::Entity, Kind::Relationship] {
+            let mut identity = self.table(tables::IDENTITY)?;
+            tiles::clear::<8>(&mut identity, &tables::identity_space(kind, scope))?;
+            let [first, last] = [0, u32::MAX].map(|block| tables::body_key(kind, scope, block));
+            let mut bodies = self.table(tables::BODIES)?;
+            bodies.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, _| false)?;
+        }
+        self.table(tables::SCOPES)?.remove(&tables::number_key(scope)[..])?;
+        Ok(())
     }
 
     /// Gives out `count` consecutive numbers and returns the first.
@@ -344,10 +366,9 @@ impl Writer {
     /// On any error nothing has changed.
     pub fn commit(mut self) -> Result<(), StoreError> {
         self.meta.revision += 1;
-        self.meta.names = self.names.count();
-        self.meta.labels = self.labels.count();
-        put_numbered(&self.transaction, &self.names, self.stored_names)?;
-        put_numbered(&self.transaction, &self.labels, self.stored_labels)?;
+        self.put_names()?;
+        self.put_words()?;
+        self.put_labels()?;
         {
             let mut table = self.transaction.open_table(tables::SCOPES)?;
             for (scope, row) in &self.scopes {
@@ -364,21 +385,129 @@ impl Writer {
     }
 }
 
-/// Stores the rows of what has numbers beyond the `stored` ones.
-fn put_numbered<T: Numbered>(
-    transaction: &WriteTransaction,
-    all: &T,
-    stored: u32,
-) -> Result<(), StoreError> {
-    if all.count() == stored {
-        return Ok(());
+impl Writer {
+    /// The names of a chunk as they are stored.
+    pub(super) fn name_chunk(&self, key: &[u8]) -> Result<Option<NameChunk>, StoreError> {
+        let table = self.table(tables::NAMES)?;
+        let Some(guard) = table.get(key)? else { return Ok(None) };
+        let chunk = NameChunk::parse(unseal("names", key, guard.value())?);
+        let damaged = || StoreError::corrupt("names", key, "contents make no sense");
+        Ok(Some(chunk.ok_or_else(damaged)?))
     }
-    let (definition, _) = T::TABLE;
-    let mut table = transaction.open_table(definition)?;
-    for chunk in stored / NUMBERED_CHUNK..all.count().div_ceil(NUMBERED_CHUNK) {
-        put(&mut table, definition, &tables::number_key(chunk), all.encode_chunk(chunk))?;
+
+    /// Stores the names that are new.
+    fn put_names(&mut self) -> Result<(), StoreError> {
+        let first = self.meta.next_name;
+        let new = self.names.new_names();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let count = new.len() as u32;
+        let (mut rest, mut number) = (new, first);
+        while !rest.is_empty() {
+            let key = names::chunk_key(number);
+            let before = (number % names::NAMES_CHUNK) as usize;
+            let here = rest.len().min(names::NAMES_CHUNK as usize - before);
+            let (here, behind) = rest.split_at(here);
+            let stored = self.name_chunk(&key)?;
+            // Those of a chunk that went because all of its names did are empty.
+            let old = stored.iter().flat_map(NameChunk::iter).chain(std::iter::repeat(""));
+            let all = old.take(before).chain(here.iter().map(|name| &**name));
+            let payload = names::encode_chunk(all);
+            put(&mut self.table(tables::NAMES)?, tables::NAMES, &key, payload)?;
+            (rest, number) = (behind, number + here.len() as u32);
+        }
+        let mut numbers: Vec<(&str, u32)> = new.iter().map(|name| &**name).zip(first..).collect();
+        numbers.sort_unstable();
+        let mut table = self.table(tables::NAME_NUMBERS)?;
+        for (name, number) in numbers {
+            let payload = names::number_payload(number);
+            put(&mut table, tables::NAME_NUMBERS, name.as_bytes(), payload)?;
+        }
+        drop(table);
+        self.meta.next_name += count;
+        self.meta.names += count;
+        Ok(())
     }
-    Ok(())
+
+    /// Stores the words that are new: what the scopes that were touched are called, and what they
+    /// count.
+    fn put_words(&mut self) -> Result<(), StoreError> {
+        let mut new: BTreeMap<String, u32> = BTreeMap::new();
+        for (&scope, row) in &self.scopes {
+            let before = new.len();
+            for number in row.words().chain([scope]) {
+                if number != 0 && self.words.text(number).is_empty() {
+                    new.insert(self.name(number)?, number);
+                }
+            }
+            if new.len() == before {
+                continue;
+            }
+            let many = |words: usize| words > names::SCOPE_WORDS_MAX;
+            if row.counts.iter().any(|of| many(of.types.len()) || many(of.classes.len())) {
+                let what = "types, class sets or verbs in one scope";
+                let full = StoreError::names_full(what, names::SCOPE_WORDS_MAX);
+                return Err(full.of_scope(&self.name(scope)?));
+            }
+            if self.words.count() as usize + new.len() > names::WORDS_MAX {
+                let what = "scopes, types, class sets and verbs in the database";
+                let full = StoreError::names_full(what, names::WORDS_MAX);
+                return Err(full.of_scope(&self.name(scope)?));
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut all: Vec<(&str, u32)> = self.words.iter().collect();
+        all.extend(new.iter().map(|(text, number)| (text.as_str(), *number)));
+        all.sort_unstable();
+        let words = Words::new(all.into_iter());
+        self.replace_words(words)
+    }
+
+    /// Stores these words instead of those that are there.
+    pub(super) fn replace_words(&mut self, words: Words) -> Result<(), StoreError> {
+        let mut table = self.table(tables::WORDS)?;
+        for (chunk, payload) in (0..).zip(words.rows()) {
+            put(&mut table, tables::WORDS, &tables::number_key(chunk), payload)?;
+        }
+        for chunk in Words::row_count(words.count())..Words::row_count(self.meta.words) {
+            table.remove(&tables::number_key(chunk)[..])?;
+        }
+        drop(table);
+        self.meta.words = words.count();
+        self.words = words;
+        Ok(())
+    }
+
+    /// The text of a name, new or stored.
+    fn name(&self, number: u32) -> Result<String, StoreError> {
+        if let Some(text) = self.names.text(number) {
+            return Ok(text.to_owned());
+        }
+        let key = names::chunk_key(number);
+        let chunk = self.name_chunk(&key)?;
+        let text = chunk.as_ref().and_then(|chunk| chunk.text(number)).map(str::to_owned);
+        text.ok_or_else(|| StoreError::corrupt("names", &key, "a name is missing"))
+    }
+
+    fn put_labels(&mut self) -> Result<(), StoreError> {
+        self.meta.labels = self.labels.count();
+        let mut changed = self.labels.changed_rows().peekable();
+        if changed.peek().is_none() {
+            return Ok(());
+        }
+        if self.labels.in_use() > LABELS_MAX {
+            let what = "combinations of scope, type and verb of relationships in the database";
+            return Err(StoreError::names_full(what, LABELS_MAX));
+        }
+        let mut table = self.table(tables::LABELS)?;
+        for (row, payload) in changed {
+            put(&mut table, tables::LABELS, &tables::number_key(row), payload)?;
+        }
+        Ok(())
+    }
 }
 
 fn merge_identities(

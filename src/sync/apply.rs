@@ -14,9 +14,9 @@ use super::job::Uploads;
 use crate::graph::{Direction, IdHash, Kind, Value};
 use crate::store::staging::Stage;
 use crate::store::{
-    Batches, Block, BodyPacker, Buckets, Cursor, Dictionary, HEAD_CHUNK, Head, Identity, JobRow,
-    Label, Labels, NO_BODY, Next, Packed, ScopeRow, SharedBuckets, StoreError, StoredEdge,
-    StoredHeads, Writer, pipeline, put_bytes, put_varint, take_value,
+    Batches, Block, BodyPacker, Buckets, Cursor, HEAD_CHUNK, Head, Identity, JobRow, Label, Labels,
+    NO_BODY, NameBook, Next, Packed, ScopeRow, SharedBuckets, StoreError, StoredEdge, StoredHeads,
+    Writer, pipeline, put_bytes, put_varint, take_value,
 };
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -38,13 +38,14 @@ pub fn apply(
     now: i64,
 ) -> Result<(), SyncError> {
     let mut owners = Vec::with_capacity(plan.jobs.len() + plan.foreign.len());
-    for job in &plan.jobs {
+    for (job, at) in plan.jobs.iter().zip(0..) {
         let sequence = writer.meta.next_job;
         writer.meta.next_job += 1;
         let mut report = job.report.clone();
         report.end_timestamp = Some(now);
         writer.put_job(sequence, &job_row(&report))?;
-        let scope = writer.names.intern(&job.spec.scope);
+        let name = &job.spec.scope;
+        let scope = writer.names.intern(name, at).map_err(|e| e.of_scope(name))?;
         writer.scope(scope)?.last_job = Some(sequence);
         owners.push(Owner::new(scope, sequence));
     }
@@ -78,8 +79,8 @@ pub fn apply(
         numbers.sort_unstable();
         writer.put_deletions(sequence, kind, &numbers)?;
     }
-    for job in &plan.jobs {
-        let scope = writer.names.intern(&job.spec.scope);
+    for (job, at) in plan.jobs.iter().zip(0..) {
+        let scope = writer.names.intern(&job.spec.scope, at)?;
         for (id, pin) in &job.pins {
             writer.put_pins(scope, *id, pin.clone())?;
         }
@@ -508,6 +509,7 @@ impl<'s> Storing<'s> {
         let windows = changes.count();
         // New names are met while packing, and nothing else asks for them meanwhile.
         let mut names = std::mem::take(&mut self.writer.names);
+        let scopes: Vec<&str> = plan.jobs.iter().map(|job| job.spec.scope.as_str()).collect();
         let owners = Arc::clone(&self.owners);
         let ranges = owners.iter().map(|owner| owner.fresh.0 + owner.fresh.1).max();
         let fresh = Buckets::new(self.folder, ranges.unwrap_or(0), HELD).shared();
@@ -522,7 +524,7 @@ impl<'s> Storing<'s> {
         let window = |window: usize| {
             let mut changes = changes.take(window)?;
             changes.sort_unstable_by_key(|change| change.place.order());
-            let frames = packing.frames(&changes, &mut names);
+            let frames = packing.frames(&changes, &mut names, &scopes)?;
             Ok::<_, SyncError>(Window { changes, frames })
         };
         let done = all_ahead(0..windows, window, |windows| {
@@ -808,16 +810,26 @@ struct Filled {
 
 impl Packing<'_> {
     /// The batches that changes, which lie batch by batch, have their contents in.
-    fn frames(&self, changes: &[Change], names: &mut Dictionary) -> Frames {
+    fn frames(
+        &self,
+        changes: &[Change],
+        names: &mut NameBook,
+        scopes: &[&str],
+    ) -> Result<Frames, StoreError> {
         let mut frames = Frames::default();
         for alike in by_batch(changes) {
             let (merged, frame) = alike[0].place.batch();
             let of_frame = self.stages[usize::from(merged)].names(frame);
             let display = of_frame.iter().position(|name| name == "displayName");
-            let numbers = of_frame.iter().map(|name| names.intern(name)).collect();
+            // Most batches are of one job; what they name is charged to the first in them.
+            let job = alike[0].job;
+            let scope = scopes.get(job as usize).copied().unwrap_or_default();
+            let numbers: Result<_, StoreError> =
+                of_frame.iter().map(|name| names.intern(name, job)).collect();
+            let numbers = numbers.map_err(|e| e.of_scope(scope))?;
             frames.insert((merged, frame), Names { numbers, display: display.map(|at| at as u32) });
         }
-        frames
+        Ok(frames)
     }
 
     /// The blocks that were begun.

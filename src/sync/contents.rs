@@ -88,24 +88,24 @@ impl Contents<'_> {
         let record = self.snapshot.body_record(kind, &head)?;
         let (properties, raw) = read_body(&record)
             .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
-        let dictionary = self.snapshot.dictionary();
+        let words = self.snapshot.words();
         let encode = |value: &Value<'_>| {
             let mut out = Vec::new();
             put_value(&mut out, value);
             out
         };
-        let mut all: Vec<(String, Vec<u8>)> = properties
-            .iter()
-            .map(|(name, value)| (dictionary.text(*name).to_owned(), encode(value)))
-            .collect();
+        let mut all: Vec<(String, Vec<u8>)> = Vec::with_capacity(properties.len() + 1);
+        for (name, value) in &properties {
+            all.push((self.snapshot.with_name(*name, str::to_owned)?, encode(value)));
+        }
         if let Some(display) = &head.display {
             all.push(("displayName".into(), encode(&Value::Text(display.as_ref().into()))));
         }
         all.sort();
         Ok(Merged {
             key: head.key.to_string(),
-            type_name: dictionary.text(head.type_name).to_owned(),
-            class: dictionary.text(head.class).to_owned(),
+            type_name: words.text(head.type_name).to_owned(),
+            class: words.text(head.class).to_owned(),
             properties: all,
             raw_data: raw.map(str::to_owned),
         })

@@ -11,7 +11,7 @@ use std::io::{Error, ErrorKind};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use tombolo::Database;
-use tombolo::graph::{Direction, Kind, Names, ObjectId};
+use tombolo::graph::{Direction, GraphRead, Kind, Names, ObjectId};
 use tombolo::store::{Snapshot, Store, StoreError};
 use tombolo::sync::Mode;
 
@@ -37,6 +37,7 @@ struct Disk {
     /// Sectors written since.
     dirty: BTreeMap<usize, ()>,
     operations: u64,
+    reads: u64,
     /// Bytes written in all.
     written: usize,
     fail_at: Option<(u64, Failing)>,
@@ -91,6 +92,7 @@ impl redb::StorageBackend for Storage {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         self.with(|disk| {
+            disk.reads += 1;
             let start = offset as usize;
             match disk.bytes.get(start..start + out.len()) {
                 Some(bytes) => {
@@ -402,6 +404,36 @@ fn a_load_that_does_not_fit_memory_writes_a_page_about_once() {
     sync(&db, "a", Mode::Diff, &things).unwrap();
     let (written, size) = storage.with(|disk| (disk.written - before, disk.bytes.len()));
     assert!(written < size * 5 / 4, "{written} bytes written for a file of {size}");
+}
+
+#[test]
+fn a_question_reads_as_much_whatever_others_call_their_properties() {
+    let reads = |names: usize| {
+        let storage = Storage::default();
+        let folder = fleeting();
+        let db = database(&storage, folder.path());
+        let row = |i: usize| {
+            let tags: String =
+                (i * 500..(i + 1) * 500).map(|n| format!(",\"tag.{n}\":{n}")).collect();
+            format!("{{\"_key\":\"j{i}\",\"_type\":\"t\",\"_class\":\"C\"{tags}}}\n")
+        };
+        sync(&db, "b", Mode::Diff, &(0..names / 500).map(row).collect::<String>()).unwrap();
+        sync(&db, "a", Mode::Diff, &(0..50).map(|i| thing(i, i)).collect::<String>()).unwrap();
+        drop(db);
+        // With nothing in the memory of the engine yet.
+        let store = Store::with_backend(storage.clone(), 7).unwrap();
+        let before = storage.with(|disk| disk.reads);
+        let snapshot = store.snapshot().unwrap();
+        let id = ObjectId::new(Kind::Entity, "a", "k7");
+        let number = snapshot.number_of(Kind::Entity, id).unwrap().expect("it is there");
+        let entity = snapshot.entity(number).unwrap().expect("it is there");
+        assert_eq!(entity.properties.len(), 2);
+        assert!(snapshot.entity_value(number, "note").unwrap().is_some());
+        storage.with(|disk| disk.reads) - before
+    };
+    let (few, many) = (reads(500), reads(40_000));
+    // A table that is larger may be a page or two deeper.
+    assert!(many <= few + 8, "{few} reads where there are few names, {many} where there are many");
 }
 
 /// All that questions are answered from: objects, both directions of adjacency, counts, lookups.

@@ -16,4 +16,5 @@ mod j1ql_model;
 mod known_lines;
 mod mapping_files;
 mod model;
+mod names;
 mod tidy;

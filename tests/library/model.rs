@@ -58,6 +58,9 @@ enum Step {
         links: Vec<(usize, usize, usize, usize, usize, i64)>,
     },
     UndoLast,
+    /// Names that nothing has go; tombstones stay.
+    Sweep,
+    Compact,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -75,6 +78,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..BRIDGES.len(), prop::collection::vec(cross, 0..5))
             .prop_map(|(bridge, links)| Step::Cross { bridge, links }),
         1 => Just(Step::UndoLast),
+        1 => Just(Step::Sweep),
+        1 => Just(Step::Compact),
     ];
     prop::collection::vec(step, 1..14)
 }
@@ -292,6 +297,12 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             assert_eq!(report.entities, Tally::default());
             assert_eq!(report.relationships, model.put_links(scope, wanted));
             *last = Some((report.id.to_string(), before));
+        }
+        Step::Sweep => {
+            db.gc(30).unwrap();
+        }
+        Step::Compact => {
+            db.compact().unwrap();
         }
         Step::UndoLast => {
             let Some((id, before)) = last.take() else { return };

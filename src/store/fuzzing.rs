@@ -1,0 +1,263 @@
+//! What fuzz targets call: each reads arbitrary bytes as one kind of stored value, to its end.
+//!
+//! None may panic, or take much more memory than it was given bytes: rows of a tile are limited by its
+//! size, those of a chunk by their number, and a block says truly how long it becomes. The targets are
+//! in `fuzz/`; on any compiler the tests below do the same with whole values that were changed a bit.
+
+use super::body::{self, Unpacker};
+use super::codec::{Cursor, skip_value, take_value, unseal};
+use super::column::Column;
+use super::heads::HeadChunk;
+use super::identity::IdentityRow;
+use super::labels::Labels;
+use super::names::{NameChunk, Words};
+use super::rows::{JobRow, Meta, ScopeRow};
+use super::segment::Segment;
+use crate::graph::IdHash;
+use std::hint::black_box;
+
+/// A reader of arbitrary bytes.
+pub type Reader = fn(&[u8]);
+
+/// All of them, by name.
+pub const READERS: [(&str, Reader); 6] = [
+    ("heads", heads),
+    ("tiles", tiles),
+    ("columns", columns),
+    ("bodies", bodies),
+    ("rows", rows),
+    ("pages", pages),
+];
+
+/// A chunk of heads.
+pub fn heads(bytes: &[u8]) {
+    let Some(chunk) = HeadChunk::parse(bytes) else { return };
+    for row in 0..chunk.len() {
+        black_box((chunk.get(row), chunk.key(row), chunk.display(row), chunk.live(row)));
+        black_box((chunk.ends(row), chunk.body(row), chunk.job(row), chunk.end(row)));
+    }
+    black_box(chunk.facts().count());
+}
+
+/// The contents of tiles: identities, and edges of a base or a delta.
+pub fn tiles(bytes: &[u8]) {
+    if let Some(row) = IdentityRow::parse(bytes) {
+        black_box((row.iter().last(), row.find(IdHash(1 << 40))));
+    }
+    if let Some(segment) = Segment::parse(bytes) {
+        black_box((segment.last(), segment.of(3..900).last()));
+        black_box(segment.for_each(&mut Default::default(), |entity, edge| {
+            black_box((entity, edge));
+        }));
+    }
+}
+
+/// A column; the first byte says of how many rows.
+pub fn columns(bytes: &[u8]) {
+    let Some((&rows, bytes)) = bytes.split_first() else { return };
+    let rows = usize::from(rows);
+    let Some(column) = Column::take(&mut Cursor(bytes), rows) else { return };
+    for row in 0..rows {
+        black_box(column.get(row));
+    }
+    let (mut all, mut low) = (Vec::new(), Vec::new());
+    column.unpack(rows, &mut all);
+    column.unpack32(rows, &mut low);
+    assert_eq!((all.len(), low.len()), (rows, rows));
+    black_box(column.first_from(rows, 1 << 20));
+}
+
+/// A block of bodies, a record, and a value.
+pub fn bodies(bytes: &[u8]) {
+    if let Some(raw) = Unpacker::default().unpack(bytes) {
+        for start in body::starts(&raw).unwrap_or_default() {
+            body::record(&raw, start).into_iter().for_each(record);
+        }
+    }
+    record(bytes);
+    let cut = |after: Cursor<'_>| bytes.len() - after.0.len();
+    let (mut stepped, mut read) = (Cursor(bytes), Cursor(bytes));
+    let (step, value) = (skip_value(&mut stepped), take_value(&mut read));
+    // Stepping looks at no text.
+    if value.is_some() {
+        assert_eq!(step.map(<[u8]>::len), Some(cut(read)));
+    }
+}
+
+fn record(record: &[u8]) {
+    black_box((body::read(record), body::find(record, 7)));
+    let named = body::for_each_name(record, |name| {
+        black_box(name);
+    });
+    black_box(named);
+}
+
+/// The small rows, and seals.
+pub fn rows(bytes: &[u8]) {
+    black_box((Meta::decode(bytes), ScopeRow::decode(bytes), JobRow::decode(bytes)));
+    black_box(Labels::default().extend(bytes));
+    black_box(Words::default().extend(bytes));
+    if let Some(chunk) = NameChunk::parse(bytes) {
+        black_box((chunk.iter().count(), chunk.text(255)));
+    }
+    black_box(unseal("meta", b"meta", bytes).is_ok());
+}
+
+/// A whole file, page by page.
+pub fn pages(bytes: &[u8]) {
+    let read = |offset: u64, out: &mut [u8]| {
+        let there = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)?.get(..out.len()));
+        match there {
+            Some(there) => {
+                out.copy_from_slice(there);
+                Ok(())
+            }
+            None => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
+    };
+    let found = |page| {
+        black_box(page);
+    };
+    let _ = black_box(super::pages::walk(bytes.len() as u64, read, found));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Value;
+    use crate::store::heads::{Head, rewrite};
+    use crate::store::identity::Identity;
+    use crate::store::labels::Label;
+    use crate::store::segment::{Standing, StoredEdge};
+    use crate::store::tiles::Entry;
+    use crate::store::{BodyPacker, Counts, names, put_value};
+    use proptest::prelude::*;
+    use std::sync::atomic::AtomicU32;
+
+    fn texts() -> impl Iterator<Item = String> {
+        (0..40).map(|i| format!("name {}", i * 7919 % 613))
+    }
+
+    /// Whole values of every kind.
+    fn whole() -> Vec<(Reader, Vec<u8>)> {
+        let head = |i: u32| Head {
+            scope: i % 3,
+            type_name: 900 - i,
+            from: i * i,
+            begin: 1_700_000_000_000 + i64::from(i),
+            key: format!("key:{i}").into(),
+            display: i.is_multiple_of(2).then(|| format!("display {i}").into()),
+            ..Head::default()
+        };
+        let some: Vec<Head> = (0..60).map(head).collect();
+        let edits: Vec<_> = some.iter().map(Some).enumerate().collect();
+        let mut all: Vec<(Reader, Vec<u8>)> = vec![(heads, rewrite(None, &edits).unwrap())];
+        let identity = |i: u32| Identity {
+            id: IdHash(u64::from(i) << 32),
+            digest: u64::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            number: i * 3,
+            live: !i.is_multiple_of(5),
+        };
+        let mut bytes = Vec::new();
+        Identity::encode(&(0..90).map(identity).collect::<Vec<_>>(), &mut bytes);
+        all.push((tiles, std::mem::take(&mut bytes)));
+        let edge =
+            |i: u32| (i / 4, StoredEdge { other: i * 77 % 1000, label: i % 4, relationship: i });
+        let edges: Vec<Standing> = (0..200).map(edge).collect();
+        Standing::encode(&edges, &mut bytes);
+        all.push((tiles, std::mem::take(&mut bytes)));
+        for values in [vec![7; 100], (0..100).collect(), (0..100u64).map(|i| i * i).collect()] {
+            bytes.push(100);
+            crate::store::column::put_column(&mut bytes, &values);
+            all.push((columns, std::mem::take(&mut bytes)));
+        }
+        let value =
+            Value::List(vec![Value::Int(-7), Value::Text("text".into()), Value::Float(0.5)]);
+        put_value(&mut bytes, &value);
+        all.push((bodies, bytes.clone()));
+        let mut record = Vec::new();
+        body::write(&mut record, 2, [(3, &bytes[..]), (700, &bytes[..])].into_iter(), Some("{}"));
+        all.push((bodies, record.clone()));
+        let (mut packer, next) = (BodyPacker::default(), AtomicU32::new(0));
+        (0..50).for_each(|_| drop(packer.push(1, &record, &next)));
+        all.extend(packer.close().into_iter().map(|(_, (_, block))| (bodies as Reader, block)));
+        let mut counts = Counts::default();
+        (0..30).for_each(|i| counts.shift(i, 99 - i, 1));
+        let row =
+            ScopeRow { counts: [counts.clone(), counts], last_job: Some(7), ..ScopeRow::default() };
+        all.push((rows, row.encode()));
+        let job = JobRow { id: uuid::Uuid::nil(), source: "api".into(), report: vec![b'x'; 900] };
+        all.push((rows, job.encode()));
+        let mut labels = Labels::default();
+        for i in 1..300 {
+            labels.intern(Label {
+                scope: i,
+                type_name: i * 2,
+                verb: 4,
+                derived_key: i.is_multiple_of(2),
+            });
+        }
+        all.extend(labels.changed_rows().map(|(_, row)| (rows as Reader, row)));
+        let texts: Vec<String> = texts().collect();
+        all.push((rows, names::encode_chunk(texts.iter().map(String::as_str))));
+        let mut sorted: Vec<&str> = texts.iter().map(String::as_str).collect();
+        sorted.sort_unstable();
+        all.extend(
+            Words::new(sorted.into_iter().zip(1..)).rows().into_iter().map(|r| (rows as Reader, r)),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.redb");
+        crate::store::Store::create(&path, 1).unwrap();
+        all.push((pages, std::fs::read(path).unwrap()));
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn whole_values_that_were_changed_a_bit_are_read_without_a_panic(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), 0..6u8, any::<u8>()), 1..6),
+        ) {
+            for (read, mut bytes) in whole() {
+                read(&bytes);
+                for (at, how, byte) in &edits {
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    let at = at.index(bytes.len());
+                    match how {
+                        0 => bytes[at] = *byte,
+                        1 => bytes[at] ^= 1 << (byte % 8),
+                        2 => bytes.truncate(at),
+                        3 => bytes.insert(at, *byte),
+                        4 => bytes[at] = 0xFF,
+                        _ => bytes[at..].iter_mut().take(9).for_each(|b| *b = *byte),
+                    }
+                }
+                read(&bytes);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            READERS.iter().for_each(|(_, read)| read(&bytes));
+        }
+    }
+
+    #[test]
+    fn lists_in_lists_without_end_are_no_value() {
+        for deep in [[7, 1].repeat(1 << 20), vec![7; 1 << 20]] {
+            READERS.iter().for_each(|(_, read)| read(&deep));
+        }
+    }
+
+    #[test]
+    fn what_claims_to_become_long_takes_no_memory() {
+        let small = zstd::bulk::compress(b"short", 1).unwrap();
+        let claim = [&(60u32 << 20).to_le_bytes()[..], &small].concat();
+        assert_eq!(Unpacker::default().unpack(&claim), None);
+        let job = [&[0; 16][..], &[0], &u32::MAX.to_le_bytes(), &small].concat();
+        assert_eq!(JobRow::decode(&job), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! Sweeping: names, labels and scopes that nothing has any more are taken away.
+//!
+//! What is in use is what a pass over all objects meets, tombstones included, since an undo brings
+//! them back. It is made of one snapshot, and holds for a writer that begins at its revision.
+
+use super::body;
+use super::heads::NO_BODY;
+use super::labels::Label;
+use super::names::{self, Words};
+use super::tables;
+use super::writer::put;
+use super::{Snapshot, StoreError, Writer};
+use crate::graph::Kind;
+use redb::ReadableTable;
+use rustc_hash::FxHashSet;
+
+/// What was swept away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Names of scopes, types, classes, verbs and properties.
+    pub names: u64,
+    /// Combinations of scope, type and verb.
+    pub labels: u64,
+    /// Scopes that held nothing, and for which nothing was set.
+    pub scopes: u64,
+}
+
+/// What is in use, by number.
+pub struct InUse {
+    names: FxHashSet<u32>,
+    words: FxHashSet<u32>,
+    labels: FxHashSet<u32>,
+    bare: Vec<u32>,
+    /// What sweeping would take away.
+    unused: Swept,
+}
+
+impl InUse {
+    /// Whether there is nothing to sweep.
+    pub fn is_all(&self) -> bool {
+        self.unused == Swept::default()
+    }
+}
+
+impl Snapshot {
+    /// What objects use of names, labels and scopes.
+    pub fn in_use(&self) -> Result<InUse, StoreError> {
+        let mut used = InUse {
+            names: FxHashSet::default(),
+            words: FxHashSet::default(),
+            labels: FxHashSet::default(),
+            bare: Vec::new(),
+            unused: Swept::default(),
+        };
+        for kind in [Kind::Entity, Kind::Relationship] {
+            self.add_used(kind, &mut used)?;
+        }
+        for (scope, row) in self.scope_rows()? {
+            if row.is_bare() {
+                used.bare.push(scope);
+            } else {
+                used.words.insert(scope);
+            }
+        }
+        used.names.extend(&used.words);
+        let mut unused = 0;
+        self.for_each_name(|number, _| unused += u64::from(!used.names.contains(&number)))?;
+        used.unused = Swept {
+            names: unused,
+            labels: (self.labels().in_use() - used.labels.len()) as u64,
+            scopes: used.bare.len() as u64,
+        };
+        Ok(used)
+    }
+
+    fn add_used(&self, kind: Kind, used: &mut InUse) -> Result<(), StoreError> {
+        let InUse { names, words, labels, .. } = used;
+        let mut last = None;
+        self.for_each_stored(kind, None, |number, chunk, row| {
+            let label = Label {
+                scope: chunk.scope(row),
+                type_name: chunk.type_name(row),
+                verb: chunk.class(row),
+                derived_key: chunk.key(row).is_some_and(|key| key.is_empty()),
+            };
+            let at = (label, chunk.live(row));
+            if last != Some(at) {
+                last = Some(at);
+                words.extend([label.scope, label.type_name, label.verb]);
+                if kind == Kind::Relationship && chunk.live(row) {
+                    let missing = || {
+                        let key = number.to_be_bytes();
+                        StoreError::corrupt("labels", &key, "a relationship has no label")
+                    };
+                    labels.insert(self.labels().number(label).ok_or_else(missing)?);
+                }
+            }
+            let (block, slot) = chunk.body(row);
+            if block == NO_BODY {
+                return Ok(());
+            }
+            self.with_record(kind, (label.scope, block, slot), |record| {
+                body::for_each_name(record, |name| {
+                    names.insert(name);
+                })
+            })?
+            .ok_or_else(|| {
+                let key = tables::body_key(kind, label.scope, block);
+                StoreError::corrupt("bodies", &key, "record makes no sense")
+            })
+        })
+    }
+}
+
+impl Writer {
+    /// Takes away what is not in use. The writer begins at the revision that `used` was made of, and
+    /// gives out no names.
+    pub fn sweep(&mut self, used: &InUse) -> Result<Swept, StoreError> {
+        debug_assert!(self.names.new_names().is_empty());
+        let labels = self.labels.retain(|number| used.labels.contains(&number));
+        if labels > 0 {
+            // No edge that went has such a label any more.
+            self.merge_adjacency()?;
+        }
+        for &scope in &used.bare {
+            self.drop_scope(scope)?;
+        }
+        let words = self.words.clone();
+        let kept = Words::new(words.iter().filter(|(_, number)| used.words.contains(number)));
+        if kept.count() < words.count() {
+            self.replace_words(kept)?;
+        }
+        let names = self.drop_names(&used.names)?;
+        self.meta.names -= names.len() as u32;
+        Ok(Swept { names: names.len() as u64, labels, scopes: used.bare.len() as u64 })
+    }
+
+    /// Rewrites the chunks of names without those that are not used; gives these.
+    fn drop_names(&self, used: &FxHashSet<u32>) -> Result<Vec<String>, StoreError> {
+        let mut dropped = Vec::new();
+        let mut table = self.table(tables::NAMES)?;
+        let mut keys: Vec<[u8; 4]> = Vec::new();
+        for row in table.iter()? {
+            let (key, _) = row?;
+            let damaged = || StoreError::corrupt("names", &[], "a key has another length");
+            keys.push(key.value().try_into().map_err(|_| damaged())?);
+        }
+        drop(table);
+        for key in keys {
+            let Some(chunk) = self.name_chunk(&key)? else { continue };
+            let first = u32::from_be_bytes(key) * names::NAMES_CHUNK;
+            let before = dropped.len();
+            let mut any = false;
+            let kept: Vec<&str> = (first..)
+                .zip(chunk.iter())
+                .map(|(number, name)| match used.contains(&number) {
+                    true => {
+                        any |= !name.is_empty();
+                        name
+                    }
+                    false => {
+                        dropped.extend((!name.is_empty()).then(|| name.to_owned()));
+                        ""
+                    }
+                })
+                .collect();
+            if dropped.len() == before {
+                continue;
+            }
+            table = self.table(tables::NAMES)?;
+            if any {
+                let payload = names::encode_chunk(kept.into_iter());
+                put(&mut table, tables::NAMES, &key, payload)?;
+            } else {
+                table.remove(&key[..])?;
+            }
+            drop(table);
+        }
+        let mut numbers = self.table(tables::NAME_NUMBERS)?;
+        for name in &dropped {
+            numbers.remove(name.as_bytes())?;
+        }
+        drop(numbers);
+        Ok(dropped)
+    }
+}
