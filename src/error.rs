@@ -45,7 +45,16 @@ impl Error {
             (_, Some(StoreError::IsDirectory(_) | StoreError::NotADatabase(..))) => {
                 "name the database file with --db; nothing was changed"
             }
-            (_, Some(StoreError::InUse(_))) => "wait for the other command to end, then try again",
+            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..))) => {
+                "wait for the other command to end, then try again; --wait 5m waits longer"
+            }
+            (_, Some(StoreError::NotOurs(..))) => {
+                "look at what is in it; delete it, or make it yours: chown, chmod go-w"
+            }
+            (_, Some(StoreError::DamagedFile(..))) => {
+                "nothing was changed; `tombolo job abort ID` gives the job up, \
+                 `tombolo job clear` deletes what is no job; then upload again"
+            }
             (_, Some(StoreError::OtherFormat { .. })) => {
                 "use the version of tombolo that wrote it, or load it anew"
             }
@@ -62,8 +71,16 @@ impl Error {
     /// The exit code of a command that ends with this error.
     pub fn exit_code(&self) -> u8 {
         match (self, self.store()) {
-            (_, Some(StoreError::InUse(_))) => 5,
-            (_, Some(StoreError::Corrupt { .. } | StoreError::OtherFormat { .. })) => 6,
+            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..))) => 5,
+            (_, Some(StoreError::NotOurs(..))) => 4,
+            (
+                _,
+                Some(
+                    StoreError::Corrupt { .. }
+                    | StoreError::OtherFormat { .. }
+                    | StoreError::DamagedFile(..),
+                ),
+            ) => 6,
             (
                 _,
                 Some(

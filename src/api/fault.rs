@@ -107,12 +107,16 @@ impl From<Error> for Fault {
             (_, Some(StoreError::Io(io))) if io.kind() == std::io::ErrorKind::StorageFull => {
                 (S::INSUFFICIENT_STORAGE, "DISK_FULL")
             }
-            (_, Some(StoreError::InUse(_) | StoreError::Changed)) => {
+            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..) | StoreError::Changed)) => {
                 (S::SERVICE_UNAVAILABLE, "DATABASE_IN_USE")
             }
+            (_, Some(StoreError::DamagedFile(..))) => (S::INTERNAL_SERVER_ERROR, "JOB_DAMAGED"),
             (_, Some(StoreError::Corrupt { .. })) => (S::INTERNAL_SERVER_ERROR, "DATABASE_DAMAGED"),
             (_, Some(_)) => (S::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE"),
             (Error::Sync(SyncError::State(_)), _) => (S::CONFLICT, "JOB_NOT_AWAITING_UPLOADS"),
+            (Error::Sync(SyncError::TooMuchStaged { .. }), _) => {
+                (S::INSUFFICIENT_STORAGE, "TOO_MUCH_STAGED")
+            }
             (Error::Sync(SyncError::Faults(_)), _) => (S::BAD_REQUEST, "VALIDATION_FAILED"),
             (Error::Sync(SyncError::Read(..)), _) | (Error::Usage(..), _) => {
                 (S::BAD_REQUEST, "BAD_REQUEST")
@@ -125,6 +129,11 @@ impl From<Error> for Fault {
             Error::Sync(SyncError::Faults(faults)) => {
                 let each: Vec<String> = faults.iter().map(|f| format!("- Error in {f}")).collect();
                 format!("{} validation error(s):\n{}", faults.len(), each.join("\n"))
+            }
+            _ if code == "JOB_DAMAGED" => {
+                tracing::error!(error = %e, code, "storage");
+                "what is kept of the job is damaged; nothing was changed: abort it, upload again"
+                    .to_owned()
             }
             // Paths of this machine are for its log.
             _ if store.is_some() => {

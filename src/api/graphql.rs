@@ -656,7 +656,7 @@ fn edit(app: &App, caller: &Caller, edit: &Edit) -> std::result::Result<(), Faul
     if !caller.rights.write(&edit.scope) {
         return Err(super::not_allowed(&format!("write:{}", edit.scope)));
     }
-    app.patiently(|| app.database.edit(edit))?;
+    app.database.edit(edit)?;
     Ok(())
 }
 

@@ -21,7 +21,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json_, json};
 use std::sync::Arc;
 use tombolo::Error;
-use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, check_mapped, scope_of};
+use tombolo::db::{
+    Extras, FinalizeRequest, JobRequest, MappedRelationship, check_mapped, scope_of,
+};
 use tombolo::graph::{GraphRead, Kind, ObjectId};
 use tombolo::sync::{Format, Input, JobReport, Mode, Status, SyncError};
 use uuid::Uuid;
@@ -235,17 +237,23 @@ fn forbidden() -> Fault {
     Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", "the token does not allow this")
 }
 
-/// The job of a path, if this caller may see it.
-fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
+/// The job of a path as it was made or ended, if this caller may see it.
+fn job_file(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
     let unknown = || Fault::from(Error::UnknownJob(id.to_owned()));
-    let uuid = Uuid::parse_str(id).map_err(|_| unknown())?;
+    Uuid::parse_str(id).map_err(|_| unknown())?;
     let report = app.database.job(id)?;
     if !rights.write(&report.scope) && !rights.read() {
         return Err(unknown());
     }
+    Ok(report)
+}
+
+/// The same with what was uploaded so far.
+fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
+    let report = job_file(app, id, rights)?;
     match report.status {
         // It may be finalized in between.
-        Status::AwaitingUploads => match app.database.open_job(uuid) {
+        Status::AwaitingUploads => match app.database.open_job(report.id) {
             Ok(report) => Ok(report),
             Err(Error::Sync(SyncError::State(_))) => Ok(app.database.job(id)?),
             Err(e) => Err(e.into()),
@@ -254,9 +262,9 @@ fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
     }
 }
 
-/// The job of a path, if this caller may write to it.
+/// The job of a path, if this caller may write to it; nothing of its uploads is read.
 fn own_job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
-    let report = job(app, id, rights)?;
+    let report = job_file(app, id, rights)?;
     if rights.write(&report.scope) { Ok(report) } else { Err(forbidden()) }
 }
 
@@ -352,11 +360,10 @@ async fn take(
     blocking(&app, Work::Upload, move |app| {
         let _shared = shared;
         let report = own_job(app, &id, &caller.rights)?;
-        let (_, staged) = app.database.staged()?;
-        if staged >= app.limits.staged_bytes {
-            let message = "open jobs hold as many bytes as they may; finalize or abort some";
-            let status = StatusCode::INSUFFICIENT_STORAGE;
-            return Err(Fault::new(status, "TOO_MUCH_STAGED", message));
+        // Told before anything is read; how much the upload itself takes is counted at its end.
+        let ((_, staged), max) = (app.database.staged()?, app.limits.staged_bytes);
+        if staged >= max {
+            return Err(Error::Sync(SyncError::TooMuchStaged { staged, more: 0, max }).into());
         }
         let shape = body::shape(&headers)?;
         let bytes = body::unpack(sent, &headers)?;
@@ -463,11 +470,8 @@ fn json_upload(
     let text = format!("{{\"entities\":{entities},\"relationships\":{relationships}}}");
     let input =
         Input { name: String::new(), format: Format::Json, reader: Box::new(text.as_bytes()) };
-    let report = append(app, job, rights, input, &mapped, part)?;
-    if !deletes.is_empty() {
-        app.database.upload_deletes(job.id, &deletes)?;
-    }
-    Ok(report)
+    let extras = Extras { mapped: &mapped, deletes: &deletes, staged_max: None };
+    append(app, job, rights, input, extras, part)
 }
 
 /// What says which scope an entity is of.
@@ -592,7 +596,7 @@ fn put(
     part: Part,
 ) -> Result<JobReport, Fault> {
     let input = Input { name: String::new(), format, reader: Box::new(bytes) };
-    append(app, job, rights, input, &[], part)
+    append(app, job, rights, input, Extras::default(), part)
 }
 
 /// Adds objects to a job. Where each names its own scope, the caller must be allowed all of them,
@@ -602,7 +606,7 @@ fn append(
     job: &JobReport,
     rights: &Rights,
     input: Input<'_>,
-    mapped: &[MappedRelationship],
+    extras: Extras<'_>,
     part: Part,
 ) -> Result<JobReport, Fault> {
     let mut foreign = false;
@@ -610,7 +614,8 @@ fn append(
         foreign |= !rights.write(scope);
         !foreign
     };
-    let result = app.database.upload_with(job.id, input, mapped, &mut may);
+    let extras = Extras { staged_max: Some(app.limits.staged_bytes), ..extras };
+    let result = app.database.upload_with(job.id, input, &extras, &mut may);
     match foreign {
         true => Err(forbidden()),
         false => result.map_err(|e| Fault::from(e).coded(validation_code(part))),
@@ -650,9 +655,11 @@ async fn finalize(
     blocking(&app, Work::Commit, move |app| {
         let _alone = alone;
         let job = own_job(app, &id, &caller.rights)?;
-        let _finalizing = app.gates.finalizing(&job);
+        // What was uploaded is told meanwhile, where it can be.
+        let shown = app.database.open_job(job.id).unwrap_or_else(|_| job.clone());
+        let _finalizing = app.gates.finalizing(&shown);
         let begun = std::time::Instant::now();
-        let report = app.patiently(|| app.database.finalize(job.id, &request))?;
+        let report = app.database.finalize(job.id, &request)?;
         app.metrics.finalized(begun.elapsed());
         tracing::info!(
             job = %report.id,

@@ -92,26 +92,6 @@ pub struct App {
     gates: Gates,
 }
 
-impl App {
-    /// Tries again for a while when another process writes to the database at this moment.
-    fn patiently<T>(
-        &self,
-        mut act: impl FnMut() -> Result<T, tombolo::Error>,
-    ) -> Result<T, tombolo::Error> {
-        use tombolo::Error;
-        use tombolo::store::StoreError;
-        let end = Instant::now() + Duration::from_secs(10);
-        loop {
-            match act() {
-                Err(Error::Store(StoreError::InUse(_))) if Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                result => return result,
-            }
-        }
-    }
-}
-
 /// Who calls.
 #[derive(Clone, Debug)]
 struct Caller {

@@ -481,7 +481,7 @@ async fn approve(
         // Asked again, because the answer was lost: what was approved has happened.
         let reports = match held.status {
             Status::Finished => vec![held],
-            _ => app.patiently(|| app.database.approve(&id))?,
+            _ => app.database.approve(&id)?,
         };
         tracing::info!(job = id, "held job approved");
         let jobs: Vec<Json_> = reports.iter().map(|r| job_json(r, &caller.account)).collect();

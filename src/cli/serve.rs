@@ -9,10 +9,12 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tombolo::store::Waiting;
 
 /// Runs the command: until SIGINT or SIGTERM.
 pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
-    let database = context.open_or_create()?.kept_open();
+    let waiting = Waiting::new(context.global.wait, |line| tracing::info!("{line}"));
+    let database = context.open_or_create()?.waiting(waiting).kept_open();
     let tokens = Tokens::of(database.path());
     let tokens = tokens.all().map_err(|e| Failure::file(database.path(), "read tokens of", &e))?;
     guard_address(args, tokens.is_empty())?;

@@ -1,5 +1,7 @@
 //! Care of the file: undo, verify, compact, gc.
 
+use super::job_files::Ending;
+use super::retention::{OldReports, old_reports};
 use super::{Database, Error, now};
 use crate::graph::{IdHash, Kind, Names, ObjectId};
 use crate::store::{
@@ -10,7 +12,7 @@ use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What `undo` brought back.
@@ -37,13 +39,14 @@ pub struct GcReport {
     pub purged_lists: u64,
     /// Open jobs that nobody finalized.
     pub abandoned: u64,
+    /// Reports of jobs.
+    pub purged_reports: u64,
+    /// Reports of which only the numbers were kept, since an object names the job.
+    pub shortened_reports: u64,
 }
 
-/// An open job without a call for this long is abandoned, in milliseconds: 24 hours.
-const ABANDONED_AFTER: i64 = 24 * 3_600_000;
-
-/// How long a backup waits for a writer in another process.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// An open job without a call for this long is abandoned: a day.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 impl Database {
     /// Restores exactly what one job deleted, as far as it is still deleted by it.
@@ -59,8 +62,7 @@ impl Database {
         };
         let _turn = self.turn();
         let now = now();
-        let revision = self.snapshot()?.meta().revision;
-        self.write(revision, |writer, snapshot| {
+        self.write(|writer, snapshot| {
             let sequence = writer.meta.next_job;
             writer.meta.next_job += 1;
             let mut undo = Undo { snapshot, writer, undone, sequence, now, left: Vec::new() };
@@ -96,9 +98,14 @@ impl Database {
         })
     }
 
-    /// Proves every index against its table; returns what is wrong, in words.
+    /// Proves every index against its table, and reads all that is kept of open and held jobs; returns
+    /// what is wrong, in words.
     pub fn verify(&self) -> Result<Vec<String>, Error> {
-        Ok(self.snapshot()?.verify())
+        let mut problems = self.snapshot()?.verify();
+        problems.extend(self.check_jobs()?);
+        let damaged = self.stray_job_files()?.into_iter().filter(|stray| stray.damage);
+        problems.extend(damaged.map(|stray| format!("job file `{}`: {}", stray.name, stray.why)));
+        Ok(problems)
     }
 
     /// Copies the database to a new file, beside readers and with other writers waiting: the copy is
@@ -119,7 +126,7 @@ impl Database {
         };
         let _turn = self.turn();
         // Nobody commits while this is open.
-        let writer = self.writer_when_free()?;
+        let writer = self.writer()?;
         let mut copy = tempfile::NamedTempFile::new_in(folder).map_err(super::io)?;
         let mut file = std::fs::File::open(&self.path).map_err(super::io)?;
         let size = std::io::copy(&mut file, &mut copy).map_err(super::io)?;
@@ -137,38 +144,15 @@ impl Database {
         Ok(size)
     }
 
-    /// Waits for a writer in another process, such as a server, which is done soon.
-    fn writer_when_free(&self) -> Result<Store, StoreError> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match Store::open_writer(&self.path) {
-                Err(StoreError::InUse(_)) if Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                result => return result,
-            }
-        }
-    }
-
     /// Rewrites property blocks that hold dead records, merges deltas of adjacency and gives unused
     /// space back; returns the size of the file before and after, in bytes.
     pub fn compact(&self) -> Result<(u64, u64), Error> {
         let _turn = self.turn();
         let size = || std::fs::metadata(&self.path).map(|m| m.len()).map_err(super::io);
         let before = size()?;
-        let snapshot = self.snapshot()?;
-        let mut stale = Vec::new();
-        for (scope, row) in snapshot.scope_rows()? {
-            let kinds = [Kind::Entity, Kind::Relationship];
-            stale.extend(
-                kinds.into_iter().filter(|&k| row.dead[k as usize] > 0).map(|k| (scope, k)),
-            );
-        }
-        let meta = snapshot.meta();
-        drop(snapshot);
-        let deltas = meta.edges.iter().any(|counts| counts.delta > 0);
-        if !stale.is_empty() || deltas {
-            self.write(meta.revision, |writer, snapshot| {
+        if work_to_compact(&self.snapshot()?)?.is_some() {
+            self.write(|writer, snapshot| {
+                let stale = work_to_compact(snapshot)?.unwrap_or_default();
                 stale
                     .iter()
                     .try_for_each(|&(scope, kind)| repack(writer, snapshot, scope, kind))?;
@@ -176,61 +160,117 @@ impl Database {
             })?;
         }
         // The engine frees pages two commits after they were given up, and moves some each time.
-        let mut store = Store::open_writer(&self.path)?;
-        while store.shrink()? {}
-        drop(store);
+        if let Some(mut store) = self.writer()? {
+            while store.shrink()? {}
+        }
         Ok((before, size()?))
     }
 
-    /// Purges tombstones and lists for undo older than `days`, and open jobs that were abandoned.
-    pub fn gc(&self, days: u32) -> Result<GcReport, Error> {
+    /// Purges tombstones and lists for undo older than `days`, reports of jobs older than
+    /// `report_days`, open jobs that were abandoned, and what crashes left of others.
+    pub fn gc(&self, days: u32, report_days: u32) -> Result<GcReport, Error> {
         let mut report = GcReport { abandoned: self.drop_abandoned()?, ..GcReport::default() };
+        self.sweep_jobs()?;
         let _turn = self.turn();
-        let cutoff = now() - i64::from(days) * 24 * 3_600_000;
-        let snapshot = self.snapshot()?;
-        let revision = snapshot.meta().revision;
-        let old_relationships = tombstones(&snapshot, Kind::Relationship, cutoff)?;
-        let old_entities = tombstones(&snapshot, Kind::Entity, cutoff)?;
-        let lists = old_lists(&snapshot, cutoff)?;
-        if old_entities.is_empty() && old_relationships.is_empty() && lists.is_empty() {
+        let ago = |days: u32| now() - i64::from(days) * 24 * 3_600_000;
+        let (cutoff, report_cutoff) = (ago(days), ago(report_days));
+        let garbage = |snapshot: &Snapshot| -> Result<Garbage, Error> {
+            Ok(Garbage {
+                relationships: tombstones(snapshot, Kind::Relationship, cutoff)?,
+                entities: tombstones(snapshot, Kind::Entity, cutoff)?,
+                lists: old_lists(snapshot, cutoff)?,
+                reports: old_reports(snapshot, report_cutoff)?,
+            })
+        };
+        if garbage(&self.snapshot()?)?.is_empty() {
             return Ok(report);
         }
-        drop(snapshot);
-        self.write(revision, |writer, snapshot| {
+        let garbage = self.write(|writer, snapshot| {
+            let garbage = garbage(snapshot)?;
             // Relationships first: the key of one may be made from its ends.
-            purge(writer, snapshot, Kind::Relationship, &old_relationships)?;
-            purge(writer, snapshot, Kind::Entity, &old_entities)?;
-            for &sequence in &lists {
+            purge(writer, snapshot, Kind::Relationship, &garbage.relationships)?;
+            purge(writer, snapshot, Kind::Entity, &garbage.entities)?;
+            for &sequence in &garbage.lists {
                 for kind in [Kind::Entity, Kind::Relationship] {
                     writer.put_deletions(sequence, kind, &[])?;
                 }
             }
-            Ok(())
+            garbage.reports.remove(writer)?;
+            Ok(garbage)
         })?;
-        report.purged_entities = old_entities.len() as u64;
-        report.purged_relationships = old_relationships.len() as u64;
-        report.purged_lists = lists.len() as u64;
+        report.purged_entities = garbage.entities.len() as u64;
+        report.purged_relationships = garbage.relationships.len() as u64;
+        report.purged_lists = garbage.lists.len() as u64;
+        report.purged_reports = garbage.reports.removed.len() as u64;
+        report.shortened_reports = garbage.reports.shortened.len() as u64;
         Ok(report)
     }
 
     /// Aborts open jobs that nobody called for a day; gives their number.
+    ///
+    /// How long that is no clock says, which may be set: a job whose age cannot be told is not
+    /// abandoned.
     pub fn drop_abandoned(&self) -> Result<u64, Error> {
-        let cutoff = now() - ABANDONED_AFTER;
         let mut abandoned = 0;
-        for job in self.jobs()? {
-            if job.status != Status::AwaitingUploads || job.start_timestamp >= cutoff {
+        for file in self.job_files()? {
+            if file.status() != Status::AwaitingUploads {
                 continue;
             }
-            let stage = self.jobs_folder().join(format!("{}.stage", job.id));
-            let touched = std::fs::metadata(stage).and_then(|m| m.modified()).ok();
-            let idle = touched.and_then(|at| at.elapsed().ok());
-            if idle.is_none_or(|idle| idle.as_millis() as i64 > ABANDONED_AFTER) {
-                self.abort(&job.id.to_string())?;
-                abandoned += 1;
+            let stage = self.job_path(file.id(), Ending::Stage);
+            let idle = match self.lock_record(file.id()).unwrap_or_default().idle() {
+                Some(idle) => Some(idle),
+                // The system was started anew since, or tells no time that nobody sets.
+                None => idle_by_clock(&stage, file.reports[0].start_timestamp),
+            };
+            if idle.is_some_and(|idle| idle > ABANDONED_AFTER) {
+                match self.abort(&file.id().to_string()) {
+                    Ok(_) => abandoned += 1,
+                    // It was called, or ended, in between.
+                    Err(Error::Usage(..) | Error::UnknownJob(_)) => {}
+                    Err(e) => return Err(e),
+                }
             }
         }
         Ok(abandoned)
     }
+}
+
+/// How long ago a stage was written to, and its job begun, if the clock says that both are past.
+fn idle_by_clock(stage: &Path, started: i64) -> Option<Duration> {
+    let begun = u64::try_from(now() - started).ok().map(Duration::from_millis)?;
+    match std::fs::metadata(stage) {
+        Ok(metadata) => Some(metadata.modified().ok()?.elapsed().ok()?.min(begun)),
+        Err(_) => Some(begun),
+    }
+}
+
+/// What nobody needs any more.
+struct Garbage {
+    relationships: Vec<u32>,
+    entities: Vec<u32>,
+    lists: Vec<u32>,
+    reports: OldReports,
+}
+
+impl Garbage {
+    fn is_empty(&self) -> bool {
+        self.relationships.is_empty()
+            && self.entities.is_empty()
+            && self.lists.is_empty()
+            && self.reports.removed.is_empty()
+            && self.reports.shortened.is_empty()
+    }
+}
+
+/// The scopes whose blocks hold dead records; `None` if there is nothing to compact.
+fn work_to_compact(snapshot: &Snapshot) -> Result<Option<Vec<(u32, Kind)>>, StoreError> {
+    let mut stale = Vec::new();
+    for (scope, row) in snapshot.scope_rows()? {
+        let kinds = [Kind::Entity, Kind::Relationship];
+        stale.extend(kinds.into_iter().filter(|&k| row.dead[k as usize] > 0).map(|k| (scope, k)));
+    }
+    let deltas = snapshot.meta().edges.iter().any(|counts| counts.delta > 0);
+    Ok((!stale.is_empty() || deltas).then_some(stale))
 }
 
 struct Undo<'u> {

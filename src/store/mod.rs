@@ -14,8 +14,11 @@ mod error;
 mod heads;
 mod identity;
 mod index;
+pub mod job_lock;
+pub mod job_stage;
 mod labels;
 mod pipeline;
+pub mod private;
 mod rewrites;
 mod rows;
 mod runs;
@@ -26,6 +29,7 @@ pub mod staging;
 mod tables;
 mod tiles;
 mod unrepaired;
+mod waiting;
 mod writer;
 
 pub use behind::WriteBehind;
@@ -40,6 +44,7 @@ pub use rows::{Counts, Dictionary, EdgeCounts, JobRow, Meta, ScopeRow, split_cla
 pub use segment::{Standing, StoredEdge};
 pub use snapshot::{Facts, Snapshot};
 pub use spill::{Buckets, Packed, SharedBuckets};
+pub use waiting::{WAIT, Waiting};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
 use redb::backends::FileBackend;
@@ -208,7 +213,12 @@ impl Store {
         name.push(format!(".new-{}", std::process::id()));
         let temporary = folder.join(name);
         let result = (|| {
-            let mut database = builder().create(&temporary).map_err(|e| opening(path, e))?;
+            // One of this name is what a killed process with our number left.
+            let _ = std::fs::remove_file(&temporary);
+            let file = FileBackend::new(private::create_new(&temporary)?);
+            let mut database = file
+                .and_then(|file| builder().create_with_backend(file))
+                .map_err(|e| opening(path, e))?;
             initialise(&database, digest_seed)?;
             // What lies behind the room moves into the gaps before it.
             database.compact()?;

@@ -570,6 +570,22 @@ impl Snapshot {
         Ok(())
     }
 
+    /// The sequence numbers of the jobs that changed an object of a kind last, tombstones included.
+    pub fn last_jobs(&self, kind: Kind) -> Result<FxHashSet<u32>, StoreError> {
+        let mut jobs = FxHashSet::default();
+        for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
+            let key = tables::head_key(kind, chunk);
+            get(&self.heads, tables::HEADS, "heads", &key, |payload| {
+                let rows = HeadChunk::parse(payload)?;
+                // A row that is absent says job 0, which costs no more than to keep that.
+                jobs.extend((0..rows.len()).map(|row| rows.job(row)));
+                Some(())
+            })?
+            .ok_or_else(|| missing("heads", &key))?;
+        }
+        Ok(jobs)
+    }
+
     /// Calls `visit` with the number and the key of every live entity, in ascending order.
     pub fn for_each_entity_key(&self, mut visit: impl FnMut(u32, &[u8])) -> Result<(), StoreError> {
         let mut text = Vec::new();

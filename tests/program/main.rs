@@ -11,6 +11,7 @@ mod cross_scope_page;
 mod jobs;
 mod mapping;
 mod mapping_plans;
+mod processes;
 mod query_command;
 mod server;
 mod server_crowd;
