@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tombolo::db::{Extras, FinalizeRequest, JobRequest, MappedRelationship};
-use tombolo::graph::{Kind, ObjectId};
+use tombolo::graph::{GraphRead, Kind, ObjectId};
 use tombolo::sync::{Mode, Status};
 use tombolo::{Database, Error};
 use uuid::Uuid;

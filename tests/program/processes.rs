@@ -246,7 +246,7 @@ impl Arena {
             if self.over() {
                 return;
             }
-            let copy = format!("copy-{round}.redb");
+            let copy = format!("{what}-{round}.redb");
             let rows = self.world.path(&format!("{what}.ndjson"));
             let rows_name = format!("{what}.ndjson");
             let words: Vec<&str> = match what {
