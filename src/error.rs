@@ -15,6 +15,8 @@ pub enum Error {
     Usage(String, Option<String>),
     /// There is no job with this id.
     UnknownJob(String),
+    /// The caller has no right to it.
+    Forbidden(String),
     /// The database is no longer the one that a plan was made for: its revision, and the plan's.
     Moved(u64, u64),
 }
@@ -50,7 +52,16 @@ impl Error {
                     | StoreError::OtherProgram,
                 ),
             ) => "name the database file with --db; nothing was changed",
-            (_, Some(StoreError::InUse(_))) => "wait for the other command to end, then try again",
+            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..))) => {
+                "wait for the other command to end, then try again; --wait 5m waits longer"
+            }
+            (_, Some(StoreError::NotOurs(..))) => {
+                "look at what is in it; delete it, or make it yours: chown, chmod go-w"
+            }
+            (_, Some(StoreError::DamagedFile(..))) => {
+                "nothing was changed; `tombolo job abort ID` gives the job up, \
+                 `tombolo job clear` deletes what is no job; then upload again"
+            }
             (_, Some(StoreError::OtherFormat { .. })) => {
                 "use the version of tombolo that wrote it, or load it anew"
             }
@@ -71,8 +82,16 @@ impl Error {
     /// The exit code of a command that ends with this error.
     pub fn exit_code(&self) -> u8 {
         match (self, self.store()) {
-            (_, Some(StoreError::InUse(_))) => 5,
-            (_, Some(StoreError::Corrupt { .. } | StoreError::OtherFormat { .. })) => 6,
+            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..))) => 5,
+            (_, Some(StoreError::NotOurs(..))) => 4,
+            (
+                _,
+                Some(
+                    StoreError::Corrupt { .. }
+                    | StoreError::OtherFormat { .. }
+                    | StoreError::DamagedFile(..),
+                ),
+            ) => 6,
             (
                 _,
                 Some(
@@ -100,7 +119,7 @@ impl fmt::Display for Error {
         match self {
             Error::Store(e) => e.fmt(f),
             Error::Sync(e) => e.fmt(f),
-            Error::Usage(what, _) => f.write_str(what),
+            Error::Usage(what, _) | Error::Forbidden(what) => f.write_str(what),
             Error::UnknownJob(id) => write!(f, "no job `{id}`"),
             Error::Moved(now, then) => write!(
                 f,

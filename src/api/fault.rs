@@ -107,18 +107,23 @@ impl From<Error> for Fault {
             (_, Some(StoreError::Io(io))) if io.kind() == std::io::ErrorKind::StorageFull => {
                 (S::INSUFFICIENT_STORAGE, "DISK_FULL")
             }
-            (_, Some(StoreError::InUse(_) | StoreError::Changed)) => {
+            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..) | StoreError::Changed)) => {
                 (S::SERVICE_UNAVAILABLE, "DATABASE_IN_USE")
             }
+            (_, Some(StoreError::DamagedFile(..))) => (S::INTERNAL_SERVER_ERROR, "JOB_DAMAGED"),
             (_, Some(StoreError::Corrupt { .. })) => (S::INTERNAL_SERVER_ERROR, "DATABASE_DAMAGED"),
             (_, Some(StoreError::NamesFull { .. })) => (S::UNPROCESSABLE_ENTITY, "TOO_MANY_NAMES"),
             (_, Some(_)) => (S::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE"),
             (Error::Sync(SyncError::State(_)), _) => (S::CONFLICT, "JOB_NOT_AWAITING_UPLOADS"),
+            (Error::Sync(SyncError::TooMuchStaged { .. }), _) => {
+                (S::INSUFFICIENT_STORAGE, "TOO_MUCH_STAGED")
+            }
             (Error::Sync(SyncError::Faults(_)), _) => (S::BAD_REQUEST, "VALIDATION_FAILED"),
             (Error::Sync(SyncError::Read(..)), _) | (Error::Usage(..), _) => {
                 (S::BAD_REQUEST, "BAD_REQUEST")
             }
             (Error::UnknownJob(_), _) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
+            (Error::Forbidden(_), _) => (S::FORBIDDEN, "FORBIDDEN"),
             (Error::Moved(..), _) => (S::CONFLICT, "PLAN_IS_STALE"),
             (Error::Store(_) | Error::Sync(_), _) => (S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
         };
@@ -129,6 +134,11 @@ impl From<Error> for Fault {
             }
             // What the caller brought is the caller's to know.
             _ if status == S::UNPROCESSABLE_ENTITY => e.to_string(),
+            _ if code == "JOB_DAMAGED" => {
+                tracing::error!(error = %e, code, "storage");
+                "what is kept of the job is damaged; nothing was changed: abort it, upload again"
+                    .to_owned()
+            }
             // Paths of this machine are for its log.
             _ if store.is_some() => {
                 tracing::error!(error = %e, code, "storage");

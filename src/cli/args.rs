@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 use tombolo::sync::Mode;
 
 /// The database file when nobody names one.
@@ -34,7 +35,8 @@ Examples:
 ",
     after_help = "\
 Exit codes: 0 done, 1 failed, 2 mistake in the call, 3 changes are waiting (--exit-code),
-4 refused for safety, 5 database in use, 6 database damaged or of a newer format."
+4 refused for safety, 5 database in use for longer than --wait, 6 database or job damaged or of a
+newer format."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -55,6 +57,10 @@ pub struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
     #[arg(value_name = "auto|always|never")]
     pub color: Color,
+    /// How long to wait for other commands that write to the database; 0 is not at all
+    #[arg(long, global = true, env = "TOMBOLO_WAIT", default_value = "60s", value_parser = time)]
+    #[arg(value_name = "TIME", hide_env_values = true)]
+    pub wait: Duration,
     /// Print answers and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -65,6 +71,21 @@ pub struct Global {
     #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human)]
     #[arg(value_name = "human|json", hide_possible_values = true)]
     pub message_format: MessageFormat,
+}
+
+/// A time such as `90s`, `5m` or `1h`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => 0,
+    };
+    match digits.parse::<u32>() {
+        Ok(n) if seconds > 0 => Ok(Duration::from_secs(u64::from(n) * seconds)),
+        _ => Err("expected a time such as 90s, 5m or 0".to_owned()),
+    }
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,7 +153,7 @@ pub enum Command {
     Backup(Backup),
     /// Give unused space back to the file system
     Compact,
-    /// Purge tombstones and abandoned uploads
+    /// Purge tombstones, abandoned uploads and old reports
     Gc(Gc),
     /// Print the completion script of a shell
     Completions(Completions),
@@ -296,6 +317,7 @@ Examples:
   tombolo job show 0198f2        an id, or enough of its beginning
   tombolo job approve 0198f2     run a held job after all
   tombolo job undo 0198f2        bring back what one job deleted
+  tombolo job clear              delete what is damaged beside the database
 ")]
 pub struct Job {
     #[command(subcommand)]
@@ -324,6 +346,24 @@ pub enum JobAction {
     Abort(JobId),
     /// Bring back what a job deleted
     Undo(JobId),
+    /// Delete damaged job files, uploads without a job, and foreign files from the folder of jobs
+    Clear(JobClear),
+}
+
+#[derive(Args)]
+#[command(before_help = "\
+Examples:
+  tombolo job clear --dry-run     what is there that is no job, or no whole one
+  tombolo job clear               delete all of that; the graph stays as it is
+  tombolo job clear notes.json    only this file
+")]
+pub struct JobClear {
+    /// Names of files, or ids of jobs; all that is no job unless given
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Say what would be deleted and delete nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
 }
 
 #[derive(Args)]
@@ -630,13 +670,13 @@ Examples:
       --host-name graph.example.com --tls-cert cert.pem --tls-key key.pem
 ")]
 pub struct Serve {
-    /// Address to listen on; any other than loopback needs a token
+    /// Address to listen on; any other than loopback needs a token and TLS
     #[arg(long, default_value = "127.0.0.1")]
     pub address: std::net::IpAddr,
     /// Port; 0 takes a free one
     #[arg(long, default_value_t = 7474)]
     pub port: u16,
-    /// A name by which clients call this server, beside localhost
+    /// A name by which clients call this server, beside localhost; needs a token
     #[arg(long, value_name = "NAME")]
     pub host_name: Vec<String>,
     /// Certificate chain, PEM
@@ -645,7 +685,7 @@ pub struct Serve {
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Listen on another address without TLS, because a proxy in front has it
+    /// A proxy in front lets others in and has TLS; needs a token, also on loopback
     #[arg(long)]
     pub behind_proxy: bool,
     /// Folder of the mapping files that may be planned and applied
@@ -684,6 +724,7 @@ pub enum LogFormat {
 Examples:
   tombolo token create okta-collector --right write:okta-* --days 90
   tombolo token create dashboard --right read
+  tombolo token create operator --right read --right approve
   tombolo token list
   tombolo token revoke 5f1c
 ")]
@@ -700,15 +741,18 @@ pub enum TokenAction {
     List(Listing),
     /// Take a token back, at once
     Revoke(TokenRevoke),
+    /// Open a database that had tokens: a server on 127.0.0.1 then lets in anyone on this machine
+    AllowAnonymous,
 }
 
 #[derive(Args)]
 pub struct TokenCreate {
     /// What it is for
     pub name: String,
-    /// What it allows: read, write:SCOPE (a pattern such as okta-*) or admin
+    /// What it allows: read, write:SCOPE (a pattern such as okta-*), approve:SCOPE or approve
+    /// (deletions that the guard holds), or admin
     #[arg(long, value_name = "RIGHT", required = true)]
-    pub right: Vec<crate::api::tokens::Right>,
+    pub right: Vec<tombolo::db::Right>,
     /// Days until it ends; never, unless told
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub days: Option<u32>,
@@ -943,6 +987,10 @@ pub struct Gc {
     /// Purge what was deleted, aborted or abandoned more than this many days ago
     #[arg(long, default_value_t = 90, value_name = "DAYS")]
     pub older_than: u32,
+    /// Drop reports of jobs that ended more than this many days ago, apart from the last of each
+    /// scope and those that an undo needs
+    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    pub reports_older_than: u32,
 }
 
 #[derive(Args)]

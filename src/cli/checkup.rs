@@ -27,7 +27,9 @@ pub fn init(context: &mut Context<'_>) -> Result<u8, Failure> {
 /// `tombolo verify`: exit code 6 when anything is wrong.
 pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
     let begun = Instant::now();
-    let problems = context.open()?.verify()?;
+    let database = context.open()?;
+    let problems = database.verify()?;
+    super::job::note(context, &database)?;
     let out = &mut context.out;
     for problem in &problems {
         writeln!(out, "! {}", clean(problem))?;
@@ -42,7 +44,10 @@ pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
 
 /// `tombolo backup`.
 pub fn backup(context: &mut Context<'_>, args: &Backup) -> Result<u8, Failure> {
-    let size = context.open()?.backup(&args.file)?;
+    let database = context.open()?;
+    // The copy has the tokens that are in the file, so all have to be.
+    super::token::take_over(context, &database)?;
+    let size = database.backup(&args.file)?;
     let name = clean(&args.file.display().to_string()).into_owned();
     writeln!(context.out, "+ {name}, {}", bytes(size))?;
     Ok(0)
@@ -65,7 +70,7 @@ pub fn compact(context: &mut Context<'_>) -> Result<u8, Failure> {
 
 /// `tombolo gc`.
 pub fn gc(context: &mut Context<'_>, args: &Gc) -> Result<u8, Failure> {
-    let report = context.open()?.gc(args.older_than)?;
+    let report = context.open()?.gc(args.older_than, args.reports_older_than)?;
     let names = match report.swept.names {
         0 => String::new(),
         n => format!(
@@ -88,6 +93,15 @@ pub fn gc(context: &mut Context<'_>, args: &Gc) -> Result<u8, Failure> {
         counted(report.purged_lists, "list of deletions", "lists of deletions"),
         counted(report.abandoned, "abandoned upload", "abandoned uploads"),
     )?;
+    if report.purged_reports + report.shortened_reports > 0 {
+        writeln!(
+            out,
+            "dropped {} of jobs that ended more than {} ago, and shortened {}",
+            counted(report.purged_reports, "report", "reports"),
+            counted(u64::from(args.reports_older_than), "day", "days"),
+            report.shortened_reports,
+        )?;
+    }
     out.next(&format!("tombolo{db} compact   (gives the space back to the file system)"))?;
     Ok(0)
 }

@@ -1,12 +1,13 @@
 //! `tombolo job`: past, held and open jobs.
 
 use super::Context;
-use super::args::{JobAction, JobId, ReportFormat, RowFormat};
-use super::failure::Failure;
-use super::output::{Listing, clean, counted};
+use super::args::{JobAction, JobClear, JobId, ReportFormat, RowFormat};
+use super::failure::{FAILED, Failure};
+use super::output::{Listing, bytes, clean, counted};
 use super::report;
 use serde_json::json;
 use std::io::Write;
+use tombolo::db::Database;
 use tombolo::sync::JobReport;
 
 /// Runs the command.
@@ -16,13 +17,50 @@ pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure>
         JobAction::List { scope, max, output } => {
             let mut jobs = database.jobs()?;
             jobs.retain(|job| scope.as_ref().is_none_or(|scope| *scope == job.scope));
-            list(context, &jobs, *max, *output)
+            let code = list(context, &jobs, *max, *output)?;
+            note(context, &database)?;
+            Ok(code)
         }
         JobAction::Show(args) => show(context, args, &[database.job(&args.id)?]),
         JobAction::Approve(args) => show(context, args, &database.approve(&args.id)?),
         JobAction::Abort(args) => show(context, args, &[database.abort(&args.id)?]),
         JobAction::Undo(args) => undo(context, args, database.undo(&args.id)?),
+        JobAction::Clear(args) => clear(context, args, &database),
     }
+}
+
+/// Tells of what lies in the folder of jobs and is none, on standard error: it is no row.
+pub fn note(context: &Context<'_>, database: &Database) -> Result<(), Failure> {
+    for stray in database.stray_job_files()? {
+        // Nothing is left to do when standard error is gone.
+        let _ = writeln!(
+            anstream::stderr(),
+            "note: `{}` in the folder of jobs: {}; `tombolo{} job clear {}` deletes it",
+            clean(&stray.name),
+            clean(&stray.why),
+            context.db_flag(),
+            super::sync::quoted(&stray.name),
+        );
+    }
+    Ok(())
+}
+
+/// `tombolo job clear`: exit code 1 when something could not be deleted.
+fn clear(context: &mut Context<'_>, args: &JobClear, database: &Database) -> Result<u8, Failure> {
+    let strays = database.clear_jobs(&args.names, args.dry_run)?;
+    let out = &mut context.out;
+    for stray in &strays {
+        let (name, size) = (clean(&stray.name), bytes(stray.bytes));
+        match &stray.left {
+            Some(why) => writeln!(out, "! {name}  {size}  is still there: {}", clean(why))?,
+            None => writeln!(out, "- {name}  {size}  {}", clean(&stray.why))?,
+        }
+    }
+    let gone = strays.iter().filter(|stray| stray.left.is_none());
+    let deleted = if args.dry_run { "would be deleted" } else { "deleted" };
+    let (count, sum) = (gone.clone().count() as u64, gone.map(|stray| stray.bytes).sum());
+    writeln!(out, "{}, {} {deleted}", counted(count, "stray", "strays"), bytes(sum))?;
+    Ok(if strays.iter().any(|stray| stray.left.is_some()) { FAILED } else { 0 })
 }
 
 fn list(

@@ -39,7 +39,7 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use tombolo::db::Database;
-use tombolo::store::Snapshot;
+use tombolo::store::{Snapshot, Waiting};
 
 /// What every command gets: where to print, and which database.
 pub struct Context<'a> {
@@ -73,7 +73,7 @@ impl Context<'_> {
             Some(database) => Ok(database.again()),
             None => {
                 self.must_exist()?;
-                Ok(Database::open(self.path())?)
+                Ok(Database::open(self.path())?.waiting(self.waiting()))
             }
         }
     }
@@ -89,6 +89,18 @@ impl Context<'_> {
         }
     }
 
+    /// How long other processes are waited for. What takes longer than a moment is told on standard
+    /// error, unless only answers are wanted.
+    pub fn waiting(&self) -> Waiting {
+        let quiet = self.global.quiet;
+        Waiting::new(self.global.wait, move |line| {
+            if !quiet {
+                // Nothing is left to do when standard error is gone.
+                let _ = writeln!(anstream::stderr(), "{}", clean_lines(line));
+            }
+        })
+    }
+
     fn must_exist(&self) -> Result<(), Failure> {
         if !self.path().exists() {
             let message = format!("no database at `{}`", self.path().display());
@@ -102,7 +114,7 @@ impl Context<'_> {
 
     /// Opens the database, making it if there is none.
     pub fn open_or_create(&self) -> Result<Database, Failure> {
-        Ok(Database::open_or_create(self.path())?)
+        Ok(Database::open_or_create(self.path())?.waiting(self.waiting()))
     }
 }
 

@@ -1,23 +1,23 @@
 //! Jobs: `sync` in one go, jobs that stay open between calls, held plans.
 //!
 //! Open and held jobs, and the reports of jobs that changed nothing, are files in the folder
-//! `<database>.jobs`: a job then costs the database file nothing until it changes the graph. The
-//! next commit takes finished reports into the database.
+//! `<database>.jobs` (`job_files`): a job then costs the database file nothing until it changes the
+//! graph. The next commit takes finished reports into the database.
 //!
-//! ```text
-//!   <id>.json    the job, its state and its report
-//!   <id>.stage   what was uploaded to it, while it is open or held
-//! ```
+//! Whoever changes the state of a job holds its lock, in whatever process, and reads the state under
+//! it. What a caller is told is what was committed.
 
-use super::{Database, Error, io, now};
-use crate::graph::{GraphRead, Kind, Names, ObjectId};
-use crate::store::staging::{Batch, DurableStage};
-use crate::store::{Snapshot, StoreError, Writer};
+use super::job_files::{Ending, JobFile, Kept};
+use super::{Database, Error, Rights, mapper, now};
+use crate::graph::{Kind, ObjectId};
+use crate::store::job_lock::{JobLock, StageEnd};
+use crate::store::job_stage::{JobStage, Part, Upload};
+use crate::store::staging::Batch;
+use crate::store::{Snapshot, Store, StoreError};
 use crate::sync::{
     BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Known, Mode, Plan, Status,
-    SyncError, Uploads, apply, job_row, plan, read_inputs,
+    SyncError, Uploads, apply, plan, read_inputs,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,7 +57,8 @@ pub struct JobRequest {
     pub scope: String,
     /// With a repeated key the latest object wins.
     pub ignore_duplicates: bool,
-    /// Each row names its scope, as only a PATCH may; `scope` is then the job's in name only.
+    /// Each row names its scope, as only modes may that delete nothing by themselves; `scope` is then
+    /// the job's in name only.
     pub any_scope: bool,
 }
 
@@ -85,67 +86,70 @@ pub struct Edit {
     pub deletes: Vec<(Kind, ObjectId)>,
 }
 
-/// Open jobs by id. The lock of a job is held while it is appended to or finalized, so that
-/// uploads to one job do not wait for the finalize of another.
-pub(super) type OpenJobs = Mutex<HashMap<Uuid, Arc<Mutex<Option<OpenStage>>>>>;
+/// What an upload brings beside objects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'u> {
+    /// Mapped relationships, which passed [`super::check_mapped`].
+    pub mapped: &'u [super::MappedRelationship],
+    /// What is to be deleted when the job is finalized.
+    pub deletes: &'u [(Kind, ObjectId)],
+    /// The rights of who says so: whoever finalizes the job, nothing is deleted that they do not
+    /// allow. `None` for those of whoever has the file in hand.
+    pub deleter: Option<&'u Rights>,
+    /// How many bytes open and held jobs may take on disk with this upload.
+    pub staged_max: Option<u64>,
+}
+
+/// Open jobs by id, as this process knows them. Its threads take turns here; other processes by the
+/// lock of the job.
+pub(super) type OpenJobs = Mutex<HashMap<Uuid, Arc<Mutex<Option<JobStage>>>>>;
 
 /// Where the reports of finished jobs stand in the database, as far as it was read.
 #[derive(Default)]
 pub(super) struct StoredJobs {
+    /// The database that was read, by its secret.
+    of: u64,
     /// The first sequence number that was not read.
     next: u32,
     sequences: HashMap<Uuid, u32>,
 }
 
-/// The stage of an open job, kept so that an upload need not read all earlier ones.
-pub(super) struct OpenStage {
-    stage: DurableStage,
-    /// Length of its file after the last append: another length means another writer.
-    length: u64,
-    /// Entities and relationships in it, repetitions included.
-    objects: (u64, u64),
+/// The report of an open job with what was uploaded so far.
+fn counted(stage: &JobStage, mut file: JobFile) -> JobReport {
+    let mut report = file.reports.remove(0);
+    let counts = stage.counts();
+    (report.entities.uploaded, report.relationships.uploaded) =
+        (counts.entities, counts.relationships);
+    report
 }
 
-impl OpenStage {
-    fn count(&mut self, batch: &Batch) {
-        self.objects.0 += batch.entities.len() as u64;
-        self.objects.1 += batch.relationships.len() as u64;
-    }
-
-    fn counted(&self, mut file: JobFile) -> JobReport {
-        let mut report = file.reports.remove(0);
-        (report.entities.uploaded, report.relationships.uploaded) = self.objects;
-        report
-    }
-}
-
-/// The state of a job that is not in the database file.
-#[derive(Serialize, Deserialize)]
-struct JobFile {
-    specs: Vec<JobSpec>,
-    reports: Vec<JobReport>,
-    inputs: Vec<String>,
+/// Jobs that are to be planned and applied together.
+struct Run<'r> {
+    uploads: &'r Uploads,
+    inputs: &'r Inputs,
+    dry_run: bool,
     same_scope_reject: bool,
-    /// What the uploads name for deletion.
-    #[serde(default)]
-    deletes: Vec<(Kind, ObjectId)>,
+    /// The end of the stage that the uploads are in already.
+    stage: Option<StageEnd>,
+    /// What whoever asks for it may do; `None` for everything.
+    rights: Option<&'r Rights>,
 }
 
-impl JobFile {
-    fn new(specs: Vec<JobSpec>, reports: Vec<JobReport>) -> JobFile {
-        JobFile {
-            specs,
-            reports,
-            inputs: Vec::new(),
-            same_scope_reject: false,
-            deletes: Vec::new(),
-        }
-    }
-
-    fn status(&self) -> Status {
-        self.reports[0].status
+impl<'r> Run<'r> {
+    fn new(uploads: &'r Uploads, inputs: &'r Inputs, dry_run: bool) -> Run<'r> {
+        Run { uploads, inputs, dry_run, same_scope_reject: false, stage: None, rights: None }
     }
 }
+
+/// What was read back of a job.
+struct Restaged {
+    uploads: Uploads,
+    mapped: Vec<super::MappedRelationship>,
+    end: StageEnd,
+}
+
+/// So often another process may commit between plan and write before it is kept out.
+const TRIES: usize = 3;
 
 fn check_source(source: &str, mode: Mode) -> Result<(), Error> {
     if mode == Mode::CrossScope && source != "api" {
@@ -234,7 +238,8 @@ impl Database {
             ));
         }
         uploads.sort_jobs(0);
-        self.run(&uploads, &names, request.dry_run, request.same_scope_reject)
+        let same_scope_reject = request.same_scope_reject;
+        self.run(&Run { same_scope_reject, ..Run::new(&uploads, &names, request.dry_run) })
     }
 
     /// Opens a job that takes uploads over several calls, also of several processes.
@@ -244,23 +249,29 @@ impl Database {
         let spec = JobSpec {
             id: request.id.unwrap_or_else(Uuid::now_v7),
             ignore_duplicates: request.ignore_duplicates,
-            any_scope: request.any_scope && request.mode == Mode::Patch,
+            any_scope: request.any_scope
+                && matches!(request.mode, Mode::Patch | Mode::CreateOrUpdate),
             ..JobSpec::new(&request.source, request.mode, &request.scope, now())
         };
         let id = spec.id;
         let report = spec.report(Status::AwaitingUploads);
         self.make_folder()?;
         let slot = self.slot(id);
-        let _slot = lock(&slot);
-        if self.job_path(id).exists() || self.stored_report(id)?.is_some() {
+        let mut slot = lock(&slot);
+        let _lock = self.lock_job(id)?;
+        if self.job_path(id, Ending::Json).exists() || self.stored_report(id)?.is_some() {
             return Err(Error::usage(format!("there is a job {id} already"), "leave the id out"));
         }
         // A crash can leave a stage without the job that it was made for.
-        let _ = std::fs::remove_file(self.stage_path(id));
-        DurableStage::create(&self.stage_path(id))?;
+        self.forget_uploads(id);
+        *slot = Some(JobStage::create(&self.job_path(id, Ending::Stage), id)?);
         let mut file = JobFile::new(vec![spec], vec![report]);
         file.inputs.push("an upload".to_owned());
-        self.put_job_file(&file)?;
+        if let Err(e) = self.put_job_file(&file) {
+            *slot = None;
+            self.forget_uploads(id);
+            return Err(e);
+        }
         Ok(id)
     }
 
@@ -271,21 +282,19 @@ impl Database {
     ///
     /// Every object that cannot be taken, with nothing of the upload kept; a job that is not open.
     pub fn upload(&self, id: Uuid, input: Input<'_>) -> Result<JobReport, Error> {
-        self.upload_with(id, input, &[], &mut |_| true)
+        self.upload_with(id, input, &Extras::default(), &mut |_| true)
     }
 
-    /// The same with mapped relationships, which passed [`super::check_mapped`]. Where each object
-    /// names its own scope, nothing is kept unless `may` allows them all.
+    /// The same with more than objects, of which all is kept or nothing. Where each object names its
+    /// own scope, nothing is kept unless `may` allows them all.
     pub fn upload_with(
         &self,
         id: Uuid,
         input: Input<'_>,
-        mapped: &[super::MappedRelationship],
+        extras: &Extras<'_>,
         may: &mut dyn FnMut(&str) -> bool,
     ) -> Result<JobReport, Error> {
-        let slot = self.slot(id);
         let rules = {
-            let _slot = lock(&slot);
             let file = self.open_job_file(id)?;
             let spec = &file.specs[0];
             BatchRules {
@@ -310,17 +319,57 @@ impl Database {
                 "nothing was taken",
             ));
         }
+        let mapped = mapper::lines(extras.mapped);
+        let upload = Upload {
+            batches: &batches,
+            mapped: &mapped,
+            mapped_count: extras.mapped.len() as u64,
+            deletes: extras.deletes,
+        };
+        self.append(id, &upload, extras.deleter, extras.staged_max)
+    }
+
+    /// Appends an upload to an open job and writes down that it is acknowledged.
+    fn append(
+        &self,
+        id: Uuid,
+        upload: &Upload<'_>,
+        deleter: Option<&Rights>,
+        staged_max: Option<u64>,
+    ) -> Result<JobReport, Error> {
+        let slot = self.slot(id);
         let mut slot = lock(&slot);
-        let file = self.open_job_file(id)?;
-        let open = self.open_stage(id, &mut slot)?;
-        open.stage.append(&batches)?;
-        open.length = open.stage.bytes()?;
-        batches.iter().for_each(|batch| open.count(batch));
-        if !mapped.is_empty() {
-            self.append_mapped(id, mapped)?;
-            open.objects.1 += mapped.len() as u64;
+        let job = self.lock_job(id)?;
+        let mut file = self.open_job_file(id)?;
+        let record = job.record()?.unwrap_or_default();
+        if record.finalizing {
+            // Whoever finalized it may have ended between the commit and the end of its files.
+            *slot = None;
         }
-        Ok(open.counted(file))
+        let stage = self.open_stage(id, record.acknowledged, &mut slot)?;
+        if let Some(max) = staged_max {
+            let (_, staged) = self.staged()?;
+            let more = upload.bytes();
+            if staged.saturating_add(more) > max {
+                return Err(SyncError::TooMuchStaged { staged, more, max }.into());
+            }
+        }
+        if let Some(rights) = deleter.filter(|_| !upload.deletes.is_empty())
+            && !file.deleters.contains(rights)
+        {
+            // Before the names themselves, so that a crash leaves none without it.
+            file.deleters.push(rights.clone());
+            self.put_job_file(&file)?;
+        }
+        let before = stage.end();
+        if !upload.is_empty() {
+            stage.append(upload)?;
+        }
+        if let Err(e) = job.acknowledge(stage.end()) {
+            stage.take_back(before);
+            return Err(e.into());
+        }
+        Ok(counted(stage, file))
     }
 
     /// A job that is open, with what was uploaded to it so far.
@@ -328,79 +377,109 @@ impl Database {
         let slot = self.slot(id);
         let mut slot = lock(&slot);
         let file = self.open_job_file(id)?;
-        Ok(self.open_stage(id, &mut slot)?.counted(file))
+        // Read before the stage, which only grows meanwhile.
+        let acknowledged = self.lock_record(id)?.acknowledged;
+        match self.open_stage(id, acknowledged, &mut slot) {
+            Ok(stage) => Ok(counted(stage, file)),
+            // It may have ended meanwhile.
+            Err(e) => Err(self.open_job_file(id).err().unwrap_or(e)),
+        }
     }
 
     /// Names objects for deletion when the job is finalized; when this returns it is on disk.
     pub fn upload_deletes(&self, id: Uuid, deletes: &[(Kind, ObjectId)]) -> Result<(), Error> {
-        let slot = self.slot(id);
-        let _slot = lock(&slot);
-        let mut file = self.open_job_file(id)?;
-        file.deletes.extend_from_slice(deletes);
-        self.put_job_file(&file)
+        self.append(id, &Upload { deletes, ..Upload::default() }, None, None).map(drop)
     }
 
     /// The lock of a job and what is kept of it.
-    fn slot(&self, id: Uuid) -> Arc<Mutex<Option<OpenStage>>> {
+    fn slot(&self, id: Uuid) -> Arc<Mutex<Option<JobStage>>> {
         let mut open = lock(&self.open);
         Arc::clone(open.entry(id).or_default())
     }
 
+    /// The stage of an open job, read up to its end.
     fn open_stage<'s>(
         &self,
         id: Uuid,
-        slot: &'s mut Option<OpenStage>,
-    ) -> Result<&'s mut OpenStage, Error> {
-        if slot.is_none() && self.stored_report(id)?.is_some() {
-            // A crash came between the commit and the end of its files.
-            self.forget_job(id);
-            lock(&self.open).remove(&id);
-            return Err(SyncError::State(format!("job {id} takes no more uploads")).into());
+        acknowledged: StageEnd,
+        slot: &'s mut Option<JobStage>,
+    ) -> Result<&'s mut JobStage, Error> {
+        if slot.as_ref().is_none_or(|stage| !stage.is_there()) {
+            if self.stored_report(id)?.is_some() {
+                // A crash came between the commit and the end of its files.
+                self.forget_job(id);
+                lock(&self.open).remove(&id);
+                return Err(SyncError::State(format!("job {id} takes no more uploads")).into());
+            }
+            *slot = Some(JobStage::open(&self.job_path(id, Ending::Stage), id)?);
         }
-        let path = self.stage_path(id);
-        let length = std::fs::metadata(&path).map_err(io)?.len();
-        if slot.as_ref().is_none_or(|open| open.length != length) {
-            let stage = DurableStage::open(&path)?;
-            let mut open = OpenStage { length: stage.bytes()?, stage, objects: (0, 0) };
-            let mut all = (0, 0);
-            open.stage.batches(|batch| {
-                all.0 += batch.entities.len() as u64;
-                all.1 += batch.relationships.len() as u64;
-                Ok(())
-            })?;
-            all.1 += self.mapped_of(id)?.len() as u64;
-            open.objects = all;
-            *slot = Some(open);
-        }
-        Ok(slot.as_mut().expect("BUG: it was just filled"))
+        let stage = slot.as_mut().expect("BUG: it was just filled");
+        stage.catch_up(acknowledged)?;
+        Ok(stage)
     }
 
     /// Finalizes an open job. Called again, it returns the stored report.
     pub fn finalize(&self, id: Uuid, request: &FinalizeRequest) -> Result<JobReport, Error> {
+        self.finalize_as(id, request, &Rights::everything())
+    }
+
+    /// The same for a caller with these rights: every object that would change has to be within
+    /// them, and every one that was named for deletion within those of who named it as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], and the job stays open.
+    pub fn finalize_as(
+        &self,
+        id: Uuid,
+        request: &FinalizeRequest,
+        rights: &Rights,
+    ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
         let mut slot = lock(&slot);
-        if let Some(report) = self.stored_report(id)? {
+        let stored = || match self.stored_report(id)? {
+            Some(report) if report.status == Status::Aborted => Err(was_aborted(id)),
+            report => Ok(report),
+        };
+        if let Some(report) = stored()? {
             lock(&self.open).remove(&id);
-            return match report.status {
-                Status::Aborted => Err(was_aborted(id)),
-                _ => Ok(report),
-            };
+            return Ok(report);
+        }
+        self.job_file(id)?;
+        let job = self.lock_job(id)?;
+        if let Some(report) = stored()? {
+            // Another process was faster, and may have ended before it removed the files.
+            self.forget_job(id);
+            lock(&self.open).remove(&id);
+            return Ok(report);
         }
         let mut file = self.job_file(id)?;
+        if file.status() != Status::AwaitingUploads {
+            lock(&self.open).remove(&id);
+        }
         match file.status() {
-            Status::Finished | Status::Held => {
-                lock(&self.open).remove(&id);
-                return Ok(file.reports.remove(0));
-            }
+            Status::Finished | Status::Held => return Ok(file.reports.remove(0)),
             Status::Aborted | Status::Refused => return Err(was_aborted(id)),
             Status::AwaitingUploads => {}
         }
         file.specs[0].partial_types.clone_from(&request.partial_types);
         file.specs[0].allow_deletes = request.allow_deletes;
-        let mut uploads = self.restage(&file)?;
-        self.add_mapped_job(&mut uploads, &self.mapped_of(id)?)?;
+        rights.allow_override(&file.specs[0].scope, request.allow_deletes)?;
+        let mut read = self.restage(&file, &job)?;
+        rights.allow_jobs(&specs(read.uploads.jobs()))?;
+        file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
+        rights.allow_mapping(read.mapped.len())?;
+        self.add_mapped_job(&mut read.uploads, &read.mapped)?;
         let inputs = Inputs(file.inputs.clone());
-        let mut reports = self.run(&uploads, &inputs, request.dry_run, file.same_scope_reject)?;
+        if !request.dry_run {
+            job.set_finalizing()?;
+        }
+        let mut reports = self.run(&Run {
+            same_scope_reject: file.same_scope_reject,
+            stage: Some(read.end),
+            rights: Some(rights),
+            ..Run::new(&read.uploads, &inputs, request.dry_run)
+        })?;
         if !request.dry_run {
             *slot = None;
             lock(&self.open).remove(&id);
@@ -423,7 +502,19 @@ impl Database {
     /// Every object that cannot be taken, and every relationship without live ends; then nothing
     /// has changed.
     pub fn edit(&self, edit: &Edit) -> Result<JobReport, Error> {
+        self.edit_as(edit, &Rights::everything())
+    }
+
+    /// The same for a caller with these rights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] as well.
+    pub fn edit_as(&self, edit: &Edit, rights: &Rights) -> Result<JobReport, Error> {
         check_scope(&edit.scope)?;
+        if !rights.write(&edit.scope) {
+            return Err(rights.refuse("write", &edit.scope));
+        }
         let spec = JobSpec {
             one_upload: true,
             ..JobSpec::new(&edit.source, Mode::CreateOrUpdate, &edit.scope, now())
@@ -450,15 +541,17 @@ impl Database {
                 Ok(uploads.append(batch, |_| JobInput::new(spec.clone()))?)
             })?;
         }
-        let dry = self.run(&uploads, &names, true, false)?;
+        let rights_of = Some(rights);
+        let dry = self.run(&Run { rights: rights_of, ..Run::new(&uploads, &names, true) })?;
         if let Some(skipped) = dry.iter().find_map(|report| report.skipped.first()) {
+            let skipped = skipped.clone().told_to(rights.read());
             return Err(SyncError::Faults(vec![format!(
                 "_key `{}`: {}",
                 skipped.key, skipped.reason
             )])
             .into());
         }
-        let done = self.run(&uploads, &names, false, false)?;
+        let done = self.run(&Run { rights: rights_of, ..Run::new(&uploads, &names, false) })?;
         Ok(done.into_iter().next().expect("BUG: one job has one report"))
     }
 
@@ -468,63 +561,98 @@ impl Database {
     ///
     /// A usage error if the graph moved on, so that the plan would now be another one.
     pub fn approve(&self, id: &str) -> Result<Vec<JobReport>, Error> {
+        self.approve_as(id, &Rights::everything())
+    }
+
+    /// The same for a caller with these rights, which have to cover all jobs that are held together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] as well; then the job is still held.
+    pub fn approve_as(&self, id: &str, rights: &Rights) -> Result<Vec<JobReport>, Error> {
         let id = self.resolve_job(id)?;
-        // Whoever aborts it meanwhile waits, and is told how it ended.
-        let slot = self.slot(self.job_file(id)?.specs[0].id);
+        let first = self.job_file(id)?.id();
+        let slot = self.slot(first);
         let _slot = lock(&slot);
-        let file = self.job_file(id)?;
+        // Whoever aborts it meanwhile waits, and is told how it ended.
+        let job = self.lock_job(first)?;
+        let file = self.going_on(id, first)?;
         if file.status() != Status::Held {
             return Err(not_held(id, file.status()));
         }
-        let uploads = self.restage(&file)?;
+        let read = self.restage(&file, &job)?;
+        rights.allow_approval(&specs(read.uploads.jobs()))?;
         let inputs = Inputs(file.inputs.clone());
         let _turn = self.turn();
-        let snapshot = self.snapshot()?;
-        let mut plan = plan(&snapshot, &uploads, &inputs, false)?;
+        // What is looked at is what is written: nobody else writes in between.
+        let store = self.writer()?;
+        let snapshot = self.snapshot_of(store.as_ref())?;
+        let mut plan = plan(&snapshot, &read.uploads, &inputs, false)?;
+        drop(snapshot);
         if plan.hash != file.reports[0].plan_hash {
             return Err(Error::usage(
                 format!("the graph moved on since job {id} was held, so its plan is another now"),
                 format!("abort it with `tombolo job abort {id}` and sync again"),
             ));
         }
-        let reports = self.commit(&mut plan, &uploads)?;
-        self.forget(&file);
+        job.set_finalizing()?;
+        let reports = self.commit_in(store, &mut plan, &read.uploads)?;
+        self.forget_job(first);
         Ok(reports)
+    }
+
+    /// The file of a job that is open or held, read under its lock.
+    fn going_on(&self, id: Uuid, first: Uuid) -> Result<JobFile, Error> {
+        if self.stored_report(first)?.is_some() {
+            // A crash came between the commit and the end of its files.
+            self.forget_job(first);
+            lock(&self.open).remove(&first);
+            return Err(not_held(id, Status::Finished));
+        }
+        self.job_file(first)
     }
 
     /// Gives up an open or held job, and those held with it.
     pub fn abort(&self, id: &str) -> Result<JobReport, Error> {
-        self.abort_as(id, false)
+        self.abort_as(id, false, &Rights::everything())
     }
 
-    /// The same, saying whether it is for a collector that is set up wrongly.
-    pub fn abort_as(&self, id: &str, invalid_configuration: bool) -> Result<JobReport, Error> {
+    /// The same for a caller with these rights, which have to cover all jobs that are held together,
+    /// saying whether it is for a collector that is set up wrongly.
+    pub fn abort_as(
+        &self,
+        id: &str,
+        invalid_configuration: bool,
+        rights: &Rights,
+    ) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
-        let slot = self.slot(id);
+        let first = self.job_file(id)?.id();
+        let slot = self.slot(first);
         let mut slot = lock(&slot);
-        let mut file = self.job_file(id)?;
+        let _lock = self.lock_job(first)?;
+        let mut file = self.going_on(id, first)?;
         if !matches!(file.status(), Status::Held | Status::AwaitingUploads) {
             return Err(not_held(id, file.status()));
         }
+        rights.allow_jobs(&file.specs.iter().collect::<Vec<_>>())?;
         for report in &mut file.reports {
             report.status = Status::Aborted;
             report.invalid_configuration = invalid_configuration;
             report.held = None;
             report.end_timestamp = Some(now());
         }
+        file.kept = None;
         *slot = None;
         match self.put_job_file(&file) {
             // On a full disk what the job held makes room for the word that it is gone.
             Err(Error::Store(StoreError::Io(e))) if e.kind() == std::io::ErrorKind::StorageFull => {
-                let _ = std::fs::remove_file(self.stage_path(file.specs[0].id));
-                self.forget_mapped(id);
+                self.forget_uploads(first);
                 self.put_job_file(&file)?;
             }
             result => result?,
         }
-        lock(&self.open).remove(&id);
-        let _ = std::fs::remove_file(self.stage_path(file.specs[0].id));
-        self.forget_mapped(id);
+        lock(&self.open).remove(&first);
+        self.forget_uploads(first);
         let report = file.reports.into_iter().find(|report| report.id == id);
         Ok(report.expect("BUG: a job file holds the job it was found by"))
     }
@@ -550,21 +678,36 @@ impl Database {
     /// The job with this id, or the only one whose id begins with it.
     pub fn job(&self, id: &str) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
-        if let Ok(file) = self.job_file(id)
-            && let Some(report) = file.reports.into_iter().find(|report| report.id == id)
-        {
+        // Of what a crash left, the database is right.
+        if let Some(report) = self.stored_report(id)? {
             return Ok(report);
         }
-        self.stored_report(id)?.ok_or_else(|| unknown_job(&id.to_string()))
+        let ended = match self.job_file(id) {
+            Ok(file) => {
+                let report = file.reports.into_iter().find(|report| report.id == id);
+                return report.ok_or_else(|| unknown_job(&id.to_string()));
+            }
+            Err(e) => e,
+        };
+        // It may have been taken into the database in between.
+        self.stored_report(id)?.ok_or(ended)
     }
 
-    /// The sequence number and id of a stored job.
+    /// The sequence number and report of a stored job.
     pub(super) fn stored_job(&self, id: Uuid) -> Result<Option<(u32, JobReport)>, Error> {
-        let snapshot = self.snapshot()?;
+        self.stored_in(&self.snapshot()?, id)
+    }
+
+    /// The same as of a snapshot.
+    pub(super) fn stored_in(
+        &self,
+        snapshot: &Snapshot,
+        id: Uuid,
+    ) -> Result<Option<(u32, JobReport)>, Error> {
         let mut stored = lock(&self.stored);
-        let next = snapshot.meta().next_job;
-        if next < stored.next {
-            *stored = StoredJobs::default();
+        let (next, of) = (snapshot.meta().next_job, snapshot.meta().digest_seed);
+        if next < stored.next || of != stored.of {
+            *stored = StoredJobs { of, ..StoredJobs::default() };
         }
         for sequence in stored.next..next {
             if let Some(row) = snapshot.job(sequence)? {
@@ -602,20 +745,20 @@ impl Database {
     }
 
     /// Plans, and applies if nothing speaks against it.
-    fn run(
-        &self,
-        uploads: &Uploads,
-        inputs: &Inputs,
-        dry_run: bool,
-        same_scope_reject: bool,
-    ) -> Result<Vec<JobReport>, Error> {
+    fn run(&self, run: &Run<'_>) -> Result<Vec<JobReport>, Error> {
+        let uploads = run.uploads;
         let _turn = self.turn();
-        // Another process may commit between plan and write; then the plan is made again.
-        for last_try in [false, true] {
-            let snapshot = self.snapshot()?;
-            let mut plan = plan(&snapshot, uploads, inputs, true)?;
+        // Another process may commit between plan and write; then the plan is made again, at last
+        // while all others are kept out.
+        for last_try in (0..TRIES).map(|attempt| attempt + 1 == TRIES) {
+            let store = if last_try && !run.dry_run { self.writer()? } else { None };
+            let snapshot = self.snapshot_of(store.as_ref())?;
+            let mut plan = plan(&snapshot, uploads, run.inputs, true)?;
+            if let Some(rights) = run.rights {
+                rights.allow_mapped(&snapshot, &plan)?;
+            }
             drop(snapshot);
-            if dry_run {
+            if run.dry_run {
                 return Ok(reports(&plan, |report| report.dry_run = true));
             }
             if plan.is_refused() {
@@ -626,12 +769,13 @@ impl Database {
                     // What is held has to be kept whole.
                     return Err(SyncError::Reread.into());
                 }
-                return self.hold(plan, uploads, inputs, same_scope_reject);
+                return self.hold(plan, run);
             }
             if plan.is_empty() {
+                drop(store);
                 return self.finish_quietly(&plan);
             }
-            match self.commit(&mut plan, uploads) {
+            match self.commit_in(store, &mut plan, uploads) {
                 Err(Error::Store(StoreError::Changed)) if !last_try => {}
                 result => {
                     let reports = result?;
@@ -650,8 +794,18 @@ impl Database {
         plan: &mut Plan,
         uploads: &Uploads,
     ) -> Result<Vec<JobReport>, Error> {
+        self.commit_in(None, plan, uploads)
+    }
+
+    /// The same in a store that is open for writing.
+    fn commit_in(
+        &self,
+        store: Option<Store>,
+        plan: &mut Plan,
+        uploads: &Uploads,
+    ) -> Result<Vec<JobReport>, Error> {
         let now = now();
-        self.write(plan.revision, |writer, _| {
+        self.write_in(store, Some(plan.revision), |writer, _| {
             apply(plan, uploads, writer, now)?;
             uploads.stage().free();
             Ok(())
@@ -667,73 +821,111 @@ impl Database {
         for (job, report) in plan.jobs.iter().zip(&reports) {
             let file = JobFile::new(vec![job.spec.clone()], vec![report.clone()]);
             self.put_job_file(&file)?;
-            let _ = std::fs::remove_file(self.stage_path(job.spec.id));
-            self.forget_mapped(job.spec.id);
+            self.forget_uploads(job.spec.id);
         }
+        self.fold_many()?;
         Ok(reports)
     }
 
     /// Keeps a job that the guard refused, with all that was uploaded to it.
-    fn hold(
-        &self,
-        plan: Plan,
-        uploads: &Uploads,
-        inputs: &Inputs,
-        same_scope_reject: bool,
-    ) -> Result<Vec<JobReport>, Error> {
+    fn hold(&self, plan: Plan, run: &Run<'_>) -> Result<Vec<JobReport>, Error> {
+        let uploads = run.uploads;
         self.make_folder()?;
         let id = plan.jobs[0].spec.id;
-        let path = self.stage_path(id);
-        if !path.exists() || uploads.jobs().len() > 1 {
-            // Beside the uploads also what their mapped relationships became, which is what is
-            // approved. It takes the place of the uploads whole.
-            let new = path.with_extension("held");
-            let _ = std::fs::remove_file(&new);
-            let mut kept = DurableStage::create(&new)?;
-            for frame in 0..uploads.stage().frames() {
-                kept.append(&[uploads.stage().batch(frame)?])?;
-            }
-            std::fs::rename(&new, &path).map_err(io)?;
-            crate::store::sync_folder(&self.jobs_folder())?;
-        }
         let reports = reports(&plan, |_| {});
-        let specs = plan.jobs.into_iter().map(|job| job.spec).collect();
-        let inputs = inputs.0.clone();
-        let deletes = uploads.jobs().iter().flat_map(|job| job.deletes.iter().copied()).collect();
-        let reports_kept = reports.clone();
-        self.put_job_file(&JobFile {
-            specs,
-            reports: reports_kept,
-            inputs,
-            same_scope_reject,
-            deletes,
-        })?;
+        let mut file =
+            JobFile::new(plan.jobs.into_iter().map(|job| job.spec).collect(), reports.clone());
+        file.inputs.clone_from(&run.inputs.0);
+        file.same_scope_reject = run.same_scope_reject;
+        match run.stage {
+            Some(end) if uploads.jobs().len() == 1 => {
+                file.kept = Some(Kept::new(false, end));
+                self.put_job_file(&file)?;
+            }
+            stage => {
+                // The lock of an open job is held already; nobody else knows a new one.
+                let _lock = if stage.is_none() { Some(self.lock_job(id)?) } else { None };
+                // Beside the uploads also what their mapped relationships became, which is what
+                // is approved.
+                file.kept = Some(Kept::new(true, self.keep_held(id, uploads)?));
+                self.put_job_file(&file)?;
+                let _ = std::fs::remove_file(self.job_path(id, Ending::Stage));
+            }
+        }
         Ok(reports)
     }
 
-    /// Reads back what was uploaded to an open or held job.
-    fn restage(&self, file: &JobFile) -> Result<Uploads, Error> {
-        let mut uploads = Uploads::new(&self.folder_of_file());
-        for spec in &file.specs {
-            let mut job = JobInput::new(spec.clone());
-            job.deletes.clone_from(&file.deletes);
-            uploads.add(job);
+    /// Writes all that a held job would write; gives the end of it.
+    fn keep_held(&self, id: Uuid, uploads: &Uploads) -> Result<StageEnd, Error> {
+        let path = self.job_path(id, Ending::Held);
+        let _ = std::fs::remove_file(&path);
+        let written = (|| {
+            let mut held = JobStage::create(&path, id)?;
+            for frame in 0..uploads.stage().frames() {
+                let batches = &[uploads.stage().batch(frame)?];
+                held.write(&Upload { batches, ..Upload::default() })?;
+            }
+            let deletes: Vec<_> =
+                uploads.jobs().iter().flat_map(|job| job.deletes.iter().copied()).collect();
+            if !deletes.is_empty() {
+                held.write(&Upload { deletes: &deletes, ..Upload::default() })?;
+            }
+            held.sync()?;
+            Ok(held.end())
+        })();
+        if written.is_err() {
+            let _ = std::fs::remove_file(&path);
         }
+        written
+    }
+
+    /// Reads back what was uploaded to an open or held job, whose lock is held: all of it, or it is
+    /// an error.
+    fn restage(&self, file: &JobFile, job: &JobLock) -> Result<Restaged, Error> {
+        not_of_an_earlier_version(file)?;
+        let mut uploads = Uploads::new(&self.folder_of_file());
+        file.specs.iter().for_each(|spec| uploads.add(JobInput::new(spec.clone())));
         let new = |scope: &str| {
             let (id, scope) = (Uuid::now_v7(), scope.to_owned());
             JobInput::new(JobSpec { id, scope, ..file.specs[0].clone() })
         };
-        DurableStage::open(&self.stage_path(file.specs[0].id))?
-            .batches(|batch| uploads.append(batch, new))?;
+        let (mut mapped, mut deletes) = (Vec::new(), Vec::new());
+        let mut visit = |part| {
+            match part {
+                Part::Batch(batch) => uploads.append(batch, new)?,
+                Part::Mapped(lines) => mapped.extend_from_slice(&lines),
+                Part::Deletes(more) => deletes.extend(more),
+            }
+            Ok(())
+        };
+        let id = file.id();
+        let end = match &file.kept {
+            Some(kept) => {
+                let ending = if kept.held { Ending::Held } else { Ending::Stage };
+                JobStage::open(&self.job_path(id, ending), id)?.parts_to(kept.end(), &mut visit)?;
+                kept.end()
+            }
+            None => {
+                let acknowledged = job.record()?.unwrap_or_default().acknowledged;
+                let mut stage = JobStage::open(&self.job_path(id, Ending::Stage), id)?;
+                stage.parts(acknowledged, &mut visit)?;
+                stage.end()
+            }
+        };
+        let named = file.specs.iter().map(|spec| &spec.scope);
+        for scope in named {
+            let job = uploads.job_mut(scope).expect("BUG: each of them was added");
+            job.deletes.clone_from(&deletes);
+        }
         if file.specs[0].any_scope {
             // Each is deleted where it lives.
-            let snapshot = self.snapshot()?;
-            for (kind, id) in &file.deletes {
-                let Some(scope) = scope_of(&snapshot, *kind, *id)? else { continue };
-                if uploads.job_mut(&scope).is_none() {
-                    uploads.add(new(&scope));
+            let owners = self.snapshot()?.scopes_of(&deletes)?;
+            for (kind, id) in &deletes {
+                let Some(scope) = owners.get(&(*kind, *id)) else { continue };
+                if uploads.job_mut(scope).is_none() {
+                    uploads.add(new(scope));
                 }
-                let job = uploads.job_mut(&scope).expect("BUG: just added");
+                let job = uploads.job_mut(scope).expect("BUG: just added");
                 if !job.deletes.contains(&(*kind, *id)) {
                     job.deletes.push((*kind, *id));
                 }
@@ -741,36 +933,43 @@ impl Database {
         }
         // The order of the specs is the order of the plan.
         uploads.sort_jobs(file.specs.len());
-        Ok(uploads)
+        Ok(Restaged { uploads, mapped: mapper::from_lines(&mapped)?, end })
     }
 
-    /// What open and held jobs take on disk: how many uploads wait, and their bytes.
-    pub fn staged(&self) -> Result<(u64, u64), Error> {
-        let entries = match std::fs::read_dir(self.jobs_folder()) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((0, 0)),
-            Err(e) => return Err(io(e)),
-        };
-        let mut staged = (0, 0);
-        for entry in entries {
-            let entry = entry.map_err(io)?;
-            if entry.path().extension().is_some_and(|e| e == "stage") {
-                // A job that ends in between takes nothing any more.
-                staged.0 += 1;
-                staged.1 += entry.metadata().map_or(0, |metadata| metadata.len());
+    /// Reads all that is kept of open and held jobs; gives what is wrong, in words.
+    pub(super) fn check_jobs(&self) -> Result<Vec<String>, Error> {
+        let mut problems = Vec::new();
+        for file in self.job_files()? {
+            let open = matches!(file.status(), Status::AwaitingUploads | Status::Held);
+            if !open || file.earlier {
+                continue;
+            }
+            let id = file.id();
+            let read = || -> Result<(), StoreError> {
+                let none = &mut |_| Ok(());
+                match &file.kept {
+                    Some(kept) => {
+                        let ending = if kept.held { Ending::Held } else { Ending::Stage };
+                        JobStage::open(&self.job_path(id, ending), id)?.parts_to(kept.end(), none)
+                    }
+                    None => {
+                        let acknowledged = self.lock_record(id)?.acknowledged;
+                        JobStage::open(&self.job_path(id, Ending::Stage), id)?
+                            .parts(acknowledged, none)
+                    }
+                }
+            };
+            if let Err(e) = read() {
+                // It may have ended meanwhile.
+                let now = self.read_job_file(id).ok().flatten();
+                if now.is_some_and(|now| now.status() == file.status())
+                    && self.stored_report(id)?.is_none()
+                {
+                    problems.push(format!("job {id}: {e}"));
+                }
             }
         }
-        Ok(staged)
-    }
-
-    pub(super) fn jobs_folder(&self) -> PathBuf {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(".jobs");
-        name.into()
-    }
-
-    fn make_folder(&self) -> Result<(), Error> {
-        std::fs::create_dir_all(self.jobs_folder()).map_err(io)
+        Ok(problems)
     }
 
     pub(super) fn folder_of_file(&self) -> PathBuf {
@@ -780,57 +979,28 @@ impl Database {
         }
     }
 
-    fn stage_path(&self, id: Uuid) -> PathBuf {
-        self.jobs_folder().join(format!("{id}.stage"))
-    }
-
-    fn job_path(&self, id: Uuid) -> PathBuf {
-        self.jobs_folder().join(format!("{id}.json"))
-    }
-
-    fn job_files(&self) -> Result<Vec<JobFile>, Error> {
-        let entries = match std::fs::read_dir(self.jobs_folder()) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(io(e)),
-        };
-        let mut files = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|e| e == "json") {
-                let bytes = match std::fs::read(&path) {
-                    Ok(bytes) => bytes,
-                    // It ended in between, and is in the database.
-                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                    Err(e) => return Err(io(e)),
-                };
-                let file: JobFile = serde_json::from_slice(&bytes).map_err(|e| {
-                    StoreError::Engine(format!("`{}` is damaged: {e}", path.display()))
-                })?;
-                files.push(file);
-            }
-        }
-        Ok(files)
-    }
-
+    /// The file that a job is in.
     fn job_file(&self, id: Uuid) -> Result<JobFile, Error> {
         // Nearly always the file of that name; a job that is held with others lies in theirs.
-        if let Ok(bytes) = std::fs::read(self.job_path(id))
-            && let Ok(file) = serde_json::from_slice(&bytes)
-        {
+        if let Some(file) = self.read_job_file(id)? {
             return Ok(file);
         }
         let mut files = self.job_files()?.into_iter();
         match files.find(|file| file.specs.iter().any(|spec| spec.id == id)) {
             Some(file) => Ok(file),
-            None if self.stored_report(id)?.is_some() => Err(not_held(id, Status::Finished)),
-            None => Err(unknown_job(&id.to_string())),
+            None => match self.stored_report(id)? {
+                Some(report) => Err(not_held(id, report.status)),
+                None => Err(unknown_job(&id.to_string())),
+            },
         }
     }
 
     fn open_job_file(&self, id: Uuid) -> Result<JobFile, Error> {
         match self.job_file(id) {
-            Ok(file) if file.status() == Status::AwaitingUploads => return Ok(file),
+            Ok(file) if file.status() == Status::AwaitingUploads => {
+                not_of_an_earlier_version(&file)?;
+                return Ok(file);
+            }
             // It ended, or is in the database by now.
             Ok(_) | Err(Error::Usage(..)) => {
                 lock(&self.open).remove(&id);
@@ -839,47 +1009,16 @@ impl Database {
         }
         Err(SyncError::State(format!("job {id} takes no more uploads")).into())
     }
+}
 
-    /// Writes the state of a job: whole under another name, then renamed.
-    fn put_job_file(&self, file: &JobFile) -> Result<(), Error> {
-        use std::io::Write;
-        let bytes = serde_json::to_vec(file).expect("BUG: a job file is plain JSON");
-        let folder = self.jobs_folder();
-        let mut temporary = tempfile::NamedTempFile::new_in(&folder).map_err(io)?;
-        temporary.write_all(&bytes).map_err(io)?;
-        temporary.as_file().sync_data().map_err(io)?;
-        temporary.persist(self.job_path(file.specs[0].id)).map_err(|e| io(e.error))?;
-        Ok(crate::store::sync_folder(&folder)?)
-    }
-
-    fn forget(&self, file: &JobFile) {
-        self.forget_job(file.specs[0].id);
-    }
-
-    /// Removes the files of a job that is in the database now. What cannot be removed is removed
-    /// by `gc`; the stored report goes before it.
-    pub(super) fn forget_job(&self, id: Uuid) {
-        let _ = std::fs::remove_file(self.job_path(id));
-        let _ = std::fs::remove_file(self.stage_path(id));
-        self.forget_mapped(id);
-    }
-
-    /// Takes the reports of finished jobs into the transaction; gives their jobs. What ends while
-    /// it runs waits for the next one.
-    pub(super) fn fold_reports(&self, writer: &mut Writer) -> Result<Vec<Uuid>, Error> {
-        let mut folded = Vec::new();
-        for file in self.job_files()? {
-            if !matches!(file.status(), Status::Finished | Status::Aborted) {
-                continue;
-            }
-            for report in &file.reports {
-                let sequence = writer.meta.next_job;
-                writer.meta.next_job += 1;
-                writer.put_job(sequence, &job_row(report))?;
-            }
-            folded.push(file.specs[0].id);
-        }
-        Ok(folded)
+/// What an earlier version kept has no proof that it is all that was acknowledged.
+fn not_of_an_earlier_version(file: &JobFile) -> Result<(), Error> {
+    match file.earlier {
+        false => Ok(()),
+        true => Err(Error::usage(
+            format!("job {} was begun with an earlier version of tombolo", file.id()),
+            format!("abort it with `tombolo job abort {}` and upload again", file.id()),
+        )),
     }
 }
 
@@ -895,14 +1034,9 @@ impl SyncRequest {
     }
 }
 
-/// The scope that owns an object.
-pub fn scope_of(
-    snapshot: &Snapshot,
-    kind: Kind,
-    id: ObjectId,
-) -> Result<Option<String>, StoreError> {
-    let Some(number) = snapshot.number_of(kind, id)? else { return Ok(None) };
-    Ok(snapshot.facts(kind, number)?.map(|facts| snapshot.name(facts.scope).to_owned()))
+/// What the jobs are.
+fn specs(jobs: &[JobInput]) -> Vec<&JobSpec> {
+    jobs.iter().map(|job| &job.spec).collect()
 }
 
 /// The scopes that the objects of a batch are of.

@@ -1,5 +1,7 @@
 //! Care of the file: undo, verify, compact, gc.
 
+use super::job_files::Ending;
+use super::retention::{OldReports, old_reports};
 use super::{Database, Error, now};
 use crate::graph::{IdHash, Kind, Names, ObjectId};
 use crate::store::{
@@ -11,6 +13,7 @@ use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What `undo` brought back.
@@ -41,10 +44,14 @@ pub struct GcReport {
     pub leftovers: u64,
     /// Names, labels and scopes that nothing has any more.
     pub swept: Swept,
+    /// Reports of jobs.
+    pub purged_reports: u64,
+    /// Reports of which only the numbers were kept, since an object names the job.
+    pub shortened_reports: u64,
 }
 
-/// An open job without a call for this long is abandoned, in milliseconds: 24 hours.
-const ABANDONED_AFTER: i64 = 24 * 3_600_000;
+/// An open job without a call for this long is abandoned: a day.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// So few names cost nothing, and so few objects are quickly looked through.
 const FEW_NAMES: u32 = 512;
@@ -67,8 +74,7 @@ impl Database {
         };
         let _turn = self.turn();
         let now = now();
-        let revision = self.snapshot()?.meta().revision;
-        self.write(revision, |writer, snapshot| {
+        self.write(|writer, snapshot| {
             let sequence = writer.meta.next_job;
             writer.meta.next_job += 1;
             let mut undo = Undo { snapshot, writer, undone, sequence, now, left: Vec::new() };
@@ -104,7 +110,8 @@ impl Database {
         })
     }
 
-    /// Proves every index against its table; returns what is wrong, in words.
+    /// Proves every index against its table, and reads all that is kept of open and held jobs; returns
+    /// what is wrong, in words.
     pub fn verify(&self) -> Result<Vec<String>, Error> {
         let mut problems = self.snapshot()?.verify();
         if !problems.is_empty() && self.injected.is_none() {
@@ -115,6 +122,9 @@ impl Database {
                 problems.extend(pages.into_iter().take(PAGES_LISTED));
             }
         }
+        problems.extend(self.check_jobs()?);
+        let damaged = self.stray_job_files()?.into_iter().filter(|stray| stray.damage);
+        problems.extend(damaged.map(|stray| format!("job file `{}`: {}", stray.name, stray.why)));
         Ok(problems)
     }
 
@@ -143,19 +153,9 @@ impl Database {
         let _turn = self.turn();
         let size = || std::fs::metadata(&self.path).map(|m| m.len()).map_err(super::io);
         let before = size()?;
-        let snapshot = self.snapshot()?;
-        let mut stale = Vec::new();
-        for (scope, row) in snapshot.scope_rows()? {
-            let kinds = [Kind::Entity, Kind::Relationship];
-            stale.extend(
-                kinds.into_iter().filter(|&k| row.dead[k as usize] > 0).map(|k| (scope, k)),
-            );
-        }
-        let meta = snapshot.meta();
-        drop(snapshot);
-        let deltas = meta.edges.iter().any(|counts| counts.delta > 0);
-        if !stale.is_empty() || deltas {
-            self.write(meta.revision, |writer, snapshot| {
+        if work_to_compact(&self.snapshot()?)?.is_some() {
+            self.write(|writer, snapshot| {
+                let stale = work_to_compact(snapshot)?.unwrap_or_default();
                 stale
                     .iter()
                     .try_for_each(|&(scope, kind)| repack(writer, snapshot, scope, kind))?;
@@ -164,44 +164,52 @@ impl Database {
         }
         self.sweep()?;
         // The engine frees pages two commits after they were given up, and moves some each time.
-        let mut store = Store::open_writer(&self.path)?;
-        while store.shrink()? {}
-        drop(store);
+        if let Some(mut store) = self.writer()? {
+            while store.shrink()? {}
+        }
         Ok((before, size()?))
     }
 
-    /// Purges tombstones and lists for undo older than `days`, and open jobs that were abandoned.
-    pub fn gc(&self, days: u32) -> Result<GcReport, Error> {
+    /// Purges tombstones and lists for undo older than `days`, reports of jobs older than
+    /// `report_days`, open jobs that were abandoned, and what crashes left of others.
+    pub fn gc(&self, days: u32, report_days: u32) -> Result<GcReport, Error> {
         let abandoned = self.drop_abandoned()?;
         let leftovers = crate::store::sweep(&self.path).map_err(super::io)?;
         let mut report = GcReport { abandoned, leftovers, ..GcReport::default() };
+        self.sweep_jobs()?;
         let _turn = self.turn();
-        let cutoff = now() - i64::from(days) * 24 * 3_600_000;
-        let snapshot = self.snapshot()?;
-        let revision = snapshot.meta().revision;
-        let old_relationships = tombstones(&snapshot, Kind::Relationship, cutoff)?;
-        let old_entities = tombstones(&snapshot, Kind::Entity, cutoff)?;
-        let lists = old_lists(&snapshot, cutoff)?;
-        if old_entities.is_empty() && old_relationships.is_empty() && lists.is_empty() {
-            drop(snapshot);
+        let ago = |days: u32| now() - i64::from(days) * 24 * 3_600_000;
+        let (cutoff, report_cutoff) = (ago(days), ago(report_days));
+        let garbage = |snapshot: &Snapshot| -> Result<Garbage, Error> {
+            Ok(Garbage {
+                relationships: tombstones(snapshot, Kind::Relationship, cutoff)?,
+                entities: tombstones(snapshot, Kind::Entity, cutoff)?,
+                lists: old_lists(snapshot, cutoff)?,
+                reports: old_reports(snapshot, report_cutoff)?,
+            })
+        };
+        if garbage(&self.snapshot()?)?.is_empty() {
             report.swept = self.sweep()?;
             return Ok(report);
         }
-        drop(snapshot);
-        self.write(revision, |writer, snapshot| {
+        let garbage = self.write(|writer, snapshot| {
+            let garbage = garbage(snapshot)?;
             // Relationships first: the key of one may be made from its ends.
-            purge(writer, snapshot, Kind::Relationship, &old_relationships)?;
-            purge(writer, snapshot, Kind::Entity, &old_entities)?;
-            for &sequence in &lists {
+            purge(writer, snapshot, Kind::Relationship, &garbage.relationships)?;
+            purge(writer, snapshot, Kind::Entity, &garbage.entities)?;
+            for &sequence in &garbage.lists {
                 for kind in [Kind::Entity, Kind::Relationship] {
                     writer.put_deletions(sequence, kind, &[])?;
                 }
             }
-            Ok(())
+            garbage.reports.remove(writer)?;
+            Ok(garbage)
         })?;
-        report.purged_entities = old_entities.len() as u64;
-        report.purged_relationships = old_relationships.len() as u64;
-        report.purged_lists = lists.len() as u64;
+        report.purged_entities = garbage.entities.len() as u64;
+        report.purged_relationships = garbage.relationships.len() as u64;
+        report.purged_lists = garbage.lists.len() as u64;
+        report.purged_reports = garbage.reports.removed.len() as u64;
+        report.shortened_reports = garbage.reports.shortened.len() as u64;
         report.swept = self.sweep()?;
         Ok(report)
     }
@@ -220,27 +228,74 @@ impl Database {
         if used.is_all() {
             return Ok(Swept::default());
         }
-        self.write(meta.revision, |writer, _| Ok(writer.sweep(&used)?))
+        self.write_in(None, Some(meta.revision), |writer, _| Ok(writer.sweep(&used)?))
     }
 
     /// Aborts open jobs that nobody called for a day; gives their number.
+    ///
+    /// How long that is no clock says, which may be set: a job whose age cannot be told is not
+    /// abandoned.
     pub fn drop_abandoned(&self) -> Result<u64, Error> {
-        let cutoff = now() - ABANDONED_AFTER;
         let mut abandoned = 0;
-        for job in self.jobs()? {
-            if job.status != Status::AwaitingUploads || job.start_timestamp >= cutoff {
+        for file in self.job_files()? {
+            if file.status() != Status::AwaitingUploads {
                 continue;
             }
-            let stage = self.jobs_folder().join(format!("{}.stage", job.id));
-            let touched = std::fs::metadata(stage).and_then(|m| m.modified()).ok();
-            let idle = touched.and_then(|at| at.elapsed().ok());
-            if idle.is_none_or(|idle| idle.as_millis() as i64 > ABANDONED_AFTER) {
-                self.abort(&job.id.to_string())?;
-                abandoned += 1;
+            let stage = self.job_path(file.id(), Ending::Stage);
+            let idle = match self.lock_record(file.id()).unwrap_or_default().idle() {
+                Some(idle) => Some(idle),
+                // The system was started anew since, or tells no time that nobody sets.
+                None => idle_by_clock(&stage, file.reports[0].start_timestamp),
+            };
+            if idle.is_some_and(|idle| idle > ABANDONED_AFTER) {
+                match self.abort(&file.id().to_string()) {
+                    Ok(_) => abandoned += 1,
+                    // It was called, or ended, in between.
+                    Err(Error::Usage(..) | Error::UnknownJob(_)) => {}
+                    Err(e) => return Err(e),
+                }
             }
         }
         Ok(abandoned)
     }
+}
+
+/// How long ago a stage was written to, and its job begun, if the clock says that both are past.
+fn idle_by_clock(stage: &Path, started: i64) -> Option<Duration> {
+    let begun = u64::try_from(now() - started).ok().map(Duration::from_millis)?;
+    match std::fs::metadata(stage) {
+        Ok(metadata) => Some(metadata.modified().ok()?.elapsed().ok()?.min(begun)),
+        Err(_) => Some(begun),
+    }
+}
+
+/// What nobody needs any more.
+struct Garbage {
+    relationships: Vec<u32>,
+    entities: Vec<u32>,
+    lists: Vec<u32>,
+    reports: OldReports,
+}
+
+impl Garbage {
+    fn is_empty(&self) -> bool {
+        self.relationships.is_empty()
+            && self.entities.is_empty()
+            && self.lists.is_empty()
+            && self.reports.removed.is_empty()
+            && self.reports.shortened.is_empty()
+    }
+}
+
+/// The scopes whose blocks hold dead records; `None` if there is nothing to compact.
+fn work_to_compact(snapshot: &Snapshot) -> Result<Option<Vec<(u32, Kind)>>, StoreError> {
+    let mut stale = Vec::new();
+    for (scope, row) in snapshot.scope_rows()? {
+        let kinds = [Kind::Entity, Kind::Relationship];
+        stale.extend(kinds.into_iter().filter(|&k| row.dead[k as usize] > 0).map(|k| (scope, k)));
+    }
+    let deltas = snapshot.meta().edges.iter().any(|counts| counts.delta > 0);
+    Ok((!stale.is_empty() || deltas).then_some(stale))
 }
 
 struct Undo<'u> {

@@ -9,41 +9,38 @@
 //!
 //! Source: wire contract, section 4, mapped relationships.
 
-use super::{Database, Error, io, now};
-use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, ObjectId, Value,
-};
+use super::rights::MAPPER;
+use super::{Database, Error, now};
+use crate::graph::{DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, Value};
 use crate::store::{Cursor, Snapshot, StoreError, split_classes, take_value};
 use crate::sync::{
     BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, MIN_DELETES, Mode, Record, SyncError,
     Uploads,
 };
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
-use uuid::Uuid;
 
-/// Cuts off half a line that a crash left behind, which the next one would be glued to; gives the
-/// length.
-fn whole_lines(file: &mut File) -> std::io::Result<u64> {
-    let length = file.seek(SeekFrom::End(0))?;
-    let mut last = [b'\n'];
-    if length > 0 {
-        file.seek(SeekFrom::Start(length - 1))?;
-        file.read_exact(&mut last)?;
+/// Mapped relationships as they lie in the stage of a job: JSON documents, one a line.
+pub(super) fn lines(mapped: &[MappedRelationship]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for one in mapped {
+        serde_json::to_writer(&mut lines, one).expect("BUG: a mapping is plain JSON");
+        lines.push(b'\n');
     }
-    if last == [b'\n'] {
-        return Ok(length);
+    lines
+}
+
+/// The mapped relationships in such lines, each `_key` once and the latest of it.
+pub(super) fn from_lines(lines: &[u8]) -> Result<Vec<MappedRelationship>, Error> {
+    let mut all: BTreeMap<String, MappedRelationship> = BTreeMap::new();
+    for line in lines.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        let one: MappedRelationship = serde_json::from_slice(line)
+            .map_err(|e| StoreError::Engine(format!("a mapped relationship: {e}")))?;
+        all.insert(one.key.clone(), one);
     }
-    let mut all = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.read_to_end(&mut all)?;
-    let whole = memchr::memrchr(b'\n', &all).map_or(0, |end| end as u64 + 1);
-    file.set_len(whole)?;
-    Ok(whole)
+    Ok(all.into_values().collect())
 }
 
 /// Which way a mapped relationship goes.
@@ -203,6 +200,8 @@ struct Search<'s> {
     spec: &'s JobSpec,
     ours: String,
     uploaded: Vec<Seen>,
+    /// Where each `_key` lives that facts name, in all scopes.
+    homes: FxHashMap<String, Vec<u32>>,
     indexes: HashMap<(Vec<String>, Vec<String>), Found>,
 }
 
@@ -263,10 +262,8 @@ impl Search<'_> {
             .filter(|seen| seen.key == key && fits(seen))
             .map(Seen::target)
             .collect();
-        for scope in self.snapshot.scopes()? {
-            let id = ObjectId::new(Kind::Entity, &scope, key);
-            if let Some(number) = self.snapshot.number_of(Kind::Entity, id)?
-                && let Some(seen) = self.seen(number)?
+        for &number in self.homes.get(key).into_iter().flatten() {
+            if let Some(seen) = self.seen(number)?
                 && fits(&seen)
             {
                 found.push(seen.target());
@@ -294,6 +291,13 @@ impl Search<'_> {
         self.uploaded.iter().for_each(&mut add);
         Ok(found)
     }
+}
+
+/// The `_key` by which a target is looked for, if it is.
+fn key_of(one: &MappedRelationship) -> Option<&str> {
+    let mut alternatives = one.mapping.target_filter_keys.iter();
+    let by_key = alternatives.any(|names| names.names().iter().any(|name| name == "_key"));
+    one.mapping.target_entity.get("_key").filter(|_| by_key)?.as_str()
 }
 
 /// The entities of the first job, read back from the stage.
@@ -325,56 +329,6 @@ fn uploaded(uploads: &Uploads) -> Result<Vec<Seen>, Error> {
 }
 
 impl Database {
-    fn mapped_path(&self, id: Uuid) -> PathBuf {
-        self.jobs_folder().join(format!("{id}.mapped"))
-    }
-
-    /// Keeps mapped relationships of an open job; when this returns they are on disk.
-    pub(super) fn append_mapped(
-        &self,
-        id: Uuid,
-        mapped: &[MappedRelationship],
-    ) -> Result<(), Error> {
-        let mut lines = Vec::new();
-        for one in mapped {
-            serde_json::to_writer(&mut lines, one).expect("BUG: a mapping is plain JSON");
-            lines.push(b'\n');
-        }
-        let path = self.mapped_path(id);
-        let mut file =
-            File::options().create(true).append(true).read(true).open(&path).map_err(io)?;
-        let before = whole_lines(&mut file).map_err(io)?;
-        let written = file.write_all(&lines).and_then(|()| file.sync_data());
-        if let Err(e) = written {
-            // Half a line in the middle would spoil every later one.
-            let _ = file.set_len(before);
-            return Err(io(e));
-        }
-        Ok(crate::store::sync_folder(&self.jobs_folder())?)
-    }
-
-    /// What was kept of an open job, each `_key` once and the latest of it.
-    pub(super) fn mapped_of(&self, id: Uuid) -> Result<Vec<MappedRelationship>, Error> {
-        let bytes = match std::fs::read(self.mapped_path(id)) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(io(e)),
-        };
-        let mut all: BTreeMap<String, MappedRelationship> = BTreeMap::new();
-        for line in bytes.split_inclusive(|&b| b == b'\n') {
-            // A crash can leave half of a line that was never acknowledged.
-            let Some(line) = line.strip_suffix(b"\n") else { continue };
-            let one: MappedRelationship = serde_json::from_slice(line)
-                .map_err(|e| StoreError::Engine(format!("a mapped relationship: {e}")))?;
-            all.insert(one.key.clone(), one);
-        }
-        Ok(all.into_values().collect())
-    }
-
-    pub(super) fn forget_mapped(&self, id: Uuid) {
-        let _ = std::fs::remove_file(self.mapped_path(id));
-    }
-
     /// Adds the job of the mapped scope that goes with the first job, if there is anything to do.
     pub(super) fn add_mapped_job(
         &self,
@@ -402,13 +356,14 @@ impl Database {
             // Nothing mapped any more is no empty upload: the job itself may have brought much.
             allow_deletes: Some(job.allow_deletes.unwrap_or(0).max(MIN_DELETES)),
             mapped_for: Some(job.id),
-            ..JobSpec::new("system-mapper", Mode::Diff, &ours, now())
+            ..JobSpec::new(MAPPER, Mode::Diff, &ours, now())
         };
         let mut search = Search {
             snapshot: &snapshot,
             spec: &job,
             ours: ours.clone(),
             uploaded: uploaded(uploads)?,
+            homes: snapshot.entities_with_keys(mapped.iter().filter_map(key_of))?,
             indexes: HashMap::new(),
         };
         let mut made = Made::default();

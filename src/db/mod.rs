@@ -4,25 +4,32 @@
 //! enough, so that a job that changes nothing leaves the file untouched and questions work beside
 //! a writer in another process.
 
+mod access;
 mod find;
+mod job_files;
 mod jobs;
 mod maintain;
 mod mapper;
 mod mapping_graph;
 mod mapping_jobs;
 mod planned;
+mod retention;
+mod rights;
 mod saved_plan;
 
 pub use crate::error::Error;
+pub use access::{Access, Token};
 pub use find::Keys;
-pub use jobs::{Edit, FinalizeRequest, JobRequest, SyncRequest, scope_of};
+pub use job_files::Stray;
+pub use jobs::{Edit, Extras, FinalizeRequest, JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MappedRelationship, check_mapped, mapped_scope};
 pub use mapping_jobs::{EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan};
 pub use planned::Planned;
+pub use rights::{Right, Rights, Scopes};
 pub use saved_plan::{PlannedJob, SavedPlan};
 
-use crate::store::{Snapshot, Store, StoreError, WriteBehind};
+use crate::store::{Snapshot, Store, StoreError, Waiting, WriteBehind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -30,8 +37,10 @@ use uuid::Uuid;
 /// A database file and the folder of its open jobs beside it.
 pub struct Database {
     path: PathBuf,
-    /// Writers of this process take turns; other processes are refused by the file's lock.
+    /// Writers of this process take turns; other processes are waited for, as they hold the locks of
+    /// the file or of a job.
     turn: Mutex<()>,
+    waiting: Waiting,
     /// The open jobs that this process has seen; each takes one call at a time.
     open: jobs::OpenJobs,
     /// A store that is kept open for reading between calls, where there are many of them.
@@ -85,6 +94,7 @@ impl Database {
         Database {
             path: path.to_owned(),
             turn: Mutex::new(()),
+            waiting: Waiting::default(),
             open: Default::default(),
             stored: Default::default(),
             reader: None,
@@ -99,7 +109,13 @@ impl Database {
 
     /// Another handle on the same file; it shares what is kept open.
     pub fn again(&self) -> Database {
-        Database { reader: self.reader.clone(), ..Database::at(&self.path) }
+        let waiting = self.waiting.clone();
+        Database { reader: self.reader.clone(), waiting, ..Database::at(&self.path) }
+    }
+
+    /// The same database, whose calls wait so long for other processes: a minute, unless told.
+    pub fn waiting(self, waiting: Waiting) -> Database {
+        Database { waiting, ..self }
     }
 
     /// Takes a new file away again if nothing was ever committed to it: after a dry run, or after
@@ -108,6 +124,7 @@ impl Database {
         if self.injected.is_none()
             && self.snapshot()?.meta().revision <= 1
             && self.jobs()?.is_empty()
+            && self.access_row()?.is_none()
         {
             std::fs::remove_file(&self.path).map_err(io)?;
             // Left behind where a job file was written and removed; an empty folder says nothing.
@@ -121,14 +138,31 @@ impl Database {
         match &self.injected {
             Some(store) => Ok(store.snapshot()?),
             None => {
-                let snapshot = match &self.reader {
-                    Some(reader) => {
-                        reader.snapshot(&self.path).map_err(StoreError::of_open_file)?
-                    }
-                    None => Store::open_reader(&self.path)?.snapshot()?,
-                };
+                // Only where a writer was killed another one may be about to repair the file.
+                let snapshot = self.waiting.while_in_use(&self.path, || match &self.reader {
+                    Some(reader) => reader.snapshot(&self.path).map_err(StoreError::of_open_file),
+                    None => Store::open_reader(&self.path)?.snapshot(),
+                })?;
                 Ok(snapshot.with_indexes(self.index_folder()))
             }
+        }
+    }
+
+    /// Opens the file for writing, waiting for other processes; `None` where the store is open
+    /// anyway. All others are kept out until it is dropped.
+    fn writer(&self) -> Result<Option<Store>, Error> {
+        if self.injected.is_some() {
+            return Ok(None);
+        }
+        let open = || Store::open_writer(&self.path);
+        Ok(Some(self.waiting.while_in_use(&self.path, open)?))
+    }
+
+    /// The state as of now, seen from a store that is open for writing if there is one.
+    fn snapshot_of(&self, store: Option<&Store>) -> Result<Snapshot, Error> {
+        match store {
+            Some(store) => Ok(store.snapshot()?),
+            None => self.snapshot(),
         }
     }
 
@@ -144,27 +178,48 @@ impl Database {
         &self.path
     }
 
-    /// Runs a write at `revision`; nothing of it is visible unless `write` and the commit succeed.
+    /// Runs a write; nothing of it is visible unless `write` and the commit succeed.
     fn write<T>(
         &self,
-        revision: u64,
+        write: impl FnOnce(&mut crate::store::Writer, &Snapshot) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.write_in(None, None, write)
+    }
+
+    /// The same at `revision`, and in a store that is open for writing, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Changed`] if the graph is no longer at `revision`.
+    fn write_in<T>(
+        &self,
+        store: Option<Store>,
+        revision: Option<u64>,
         write: impl FnOnce(&mut crate::store::Writer, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let run = |store: &Store| -> Result<(T, Vec<Uuid>), Error> {
+            let revision = match revision {
+                Some(revision) => revision,
+                None => store.snapshot()?.meta().revision,
+            };
             let mut writer = store.begin_write(revision)?;
             let snapshot = store.snapshot()?;
             let value = write(&mut writer, &snapshot)?;
-            let folded = self.fold_reports(&mut writer)?;
+            let folded = self.fold_reports(&mut writer, &snapshot)?;
             writer.commit()?;
             Ok((value, folded))
         };
-        let (value, folded) = match &self.injected {
-            Some(store) => run(store),
-            None => {
-                let store = Store::open_writer(&self.path)?;
+        let store = match store {
+            Some(store) => Some(store),
+            None => self.writer()?,
+        };
+        let (value, folded) = match (&self.injected, store) {
+            (Some(store), _) => run(store),
+            (None, Some(store)) => {
                 let _behind = WriteBehind::start(&self.path);
                 run(&store)
             }
+            (None, None) => unreachable!("BUG: a file is opened for writing"),
         }?;
         for job in folded {
             self.forget_job(job);
@@ -204,7 +259,16 @@ struct Reader(Mutex<Option<(FileIdentity, Arc<Store>)>>);
 
 impl Reader {
     fn snapshot(&self, path: &Path) -> Result<Snapshot, StoreError> {
-        let Ok(identity) = identity(path) else { return Store::open_reader(path)?.snapshot() };
+        self.ask(path, Store::snapshot)
+    }
+
+    /// Asks the store that is kept, or one that is opened for it.
+    fn ask<T>(
+        &self,
+        path: &Path,
+        ask: impl Fn(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Ok(identity) = identity(path) else { return ask(&Store::open_reader(path)?) };
         let store = {
             let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match &*kept {
@@ -216,9 +280,9 @@ impl Reader {
                 }
             }
         };
-        store.snapshot().or_else(|_| {
+        ask(&store).or_else(|_| {
             *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-            Store::open_reader(path)?.snapshot()
+            ask(&Store::open_reader(path)?)
         })
     }
 }

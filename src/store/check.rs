@@ -124,6 +124,7 @@ impl Snapshot {
             }
         }
         problems.keep(self.for_each_pin(|_, _| {}));
+        problems.keep(self.access());
         if problems.more > 0 {
             problems.listed.push(format!("and {} more", problems.more));
         }

@@ -17,6 +17,13 @@ pub enum StoreError {
     OtherProgram,
     /// Another process has the database open for writing.
     InUse(PathBuf),
+    /// The same after it was waited for: the file, and who has it.
+    InUseBy(PathBuf, String),
+    /// A file or folder beside the database that somebody else owns or may write to, and why it is
+    /// not believed.
+    NotOurs(PathBuf, String),
+    /// A file beside the database that does not hold what it must: which, and what is wrong.
+    DamagedFile(PathBuf, String),
     /// The file was written by another version of the program.
     OtherFormat {
         /// The format that the file has.
@@ -129,6 +136,15 @@ impl fmt::Display for StoreError {
             StoreError::GivenUp => f.write_str("the file was given up after an earlier fault"),
             StoreError::InUse(path) => {
                 write!(f, "`{}` is in use by another process", path.display())
+            }
+            StoreError::InUseBy(path, by) => {
+                write!(f, "`{}` is in use by {by}", path.display())
+            }
+            StoreError::NotOurs(path, why) => {
+                write!(f, "`{}` is not used: {why}", path.display())
+            }
+            StoreError::DamagedFile(path, what) => {
+                write!(f, "`{}` is damaged: {what}", path.display())
             }
             StoreError::OtherFormat { found, known } => {
                 write!(f, "the database has format {found}, this program reads format {known}")

@@ -20,7 +20,7 @@
 use super::codec::{Cursor, seal, unseal};
 use super::heads::HeadChunk;
 use super::snapshot::Snapshot;
-use super::{Meta, ScopeRow, StoreError, split_classes};
+use super::{Meta, ScopeRow, StoreError, private, split_classes};
 use crate::graph::{Kind, Names, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fs::File;
@@ -76,7 +76,7 @@ impl Folder {
         if mark.exists() {
             return true;
         }
-        let _ = std::fs::create_dir_all(&self.0).and_then(|()| File::create(mark));
+        let _ = private::make_folder(&self.0).and_then(|()| private::create_new(&mark));
         false
     }
 
@@ -93,7 +93,7 @@ impl Folder {
         stamp: Stamp,
         entries: &[Entry],
     ) -> std::io::Result<()> {
-        std::fs::create_dir_all(&self.0)?;
+        private::make_folder(&self.0)?;
         let mut head = Vec::with_capacity(48 + entries.len() / PAGE_ENTRIES * 8);
         head.extend_from_slice(&stamp.generation.to_le_bytes());
         head.extend_from_slice(&stamp.job.to_le_bytes());
@@ -114,7 +114,7 @@ impl Folder {
 }
 
 fn put(path: &Path, head: &[u8], entries: &[Entry]) -> std::io::Result<()> {
-    let mut out = std::io::BufWriter::with_capacity(1 << 18, File::create_new(path)?);
+    let mut out = std::io::BufWriter::with_capacity(1 << 18, private::create_new(path)?);
     out.write_all(&(head.len() as u32).to_le_bytes())?;
     out.write_all(head)?;
     for (number, page) in entries.chunks(PAGE_ENTRIES).enumerate() {

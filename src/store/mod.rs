@@ -4,6 +4,7 @@
 //! transaction, staging of uploads, and the check of it all. What does not: any decision about
 //! what should be in the graph. `sync` decides; the store keeps.
 
+mod access;
 mod behind;
 mod body;
 mod cache;
@@ -18,11 +19,14 @@ mod guard;
 mod heads;
 mod identity;
 mod index;
+pub mod job_lock;
+pub mod job_stage;
 mod labels;
 mod names;
 mod pages;
 mod partial;
 mod pipeline;
+pub mod private;
 mod rewrites;
 mod rows;
 mod runs;
@@ -34,6 +38,8 @@ mod sweep;
 mod tables;
 mod tiles;
 mod unrepaired;
+mod waiting;
+mod whereabouts;
 mod writer;
 
 pub use behind::WriteBehind;
@@ -52,6 +58,7 @@ pub use segment::{Standing, StoredEdge};
 pub use snapshot::{Facts, Snapshot};
 pub use spill::{Buckets, Packed, SharedBuckets};
 pub use sweep::{InUse, Swept};
+pub use waiting::{WAIT, Waiting};
 pub use writer::{EdgeEdit, StoredHeads, Writer};
 
 use pages::Proven;

@@ -405,6 +405,11 @@ impl Snapshot {
         }
     }
 
+    /// What it is read by.
+    pub(super) fn transaction(&self) -> &ReadTransaction {
+        &self.transaction
+    }
+
     /// Counters of the file.
     pub fn meta(&self) -> Meta {
         self.meta
@@ -529,7 +534,7 @@ impl Snapshot {
                 to.insert(key, sealed.value())?;
             }
         }
-        Ok(())
+        super::access::copy(&self.transaction, transaction)
     }
 
     /// The row of a scope, by name number.
@@ -562,7 +567,7 @@ impl Snapshot {
         Ok(self.known_scopes()?.iter().map(|(number, _)| *number))
     }
 
-    fn known_scopes(&self) -> Result<&[(u32, ScopeRow)], StoreError> {
+    pub(super) fn known_scopes(&self) -> Result<&[(u32, ScopeRow)], StoreError> {
         if let Some(known) = self.scope_cache.get() {
             return Ok(known);
         }
@@ -838,6 +843,22 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+
+    /// The sequence numbers of the jobs that changed an object of a kind last, tombstones included.
+    pub fn last_jobs(&self, kind: Kind) -> Result<FxHashSet<u32>, StoreError> {
+        let mut jobs = FxHashSet::default();
+        for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
+            let key = tables::head_key(kind, chunk);
+            get(&self.heads, tables::HEADS, "heads", &key, |payload| {
+                let rows = HeadChunk::parse(payload)?;
+                // A row that is absent says job 0, which costs no more than to keep that.
+                jobs.extend((0..rows.len()).map(|row| rows.job(row)));
+                Some(())
+            })?
+            .ok_or_else(|| missing("heads", &key))?;
+        }
+        Ok(jobs)
     }
 
     /// Calls `visit` with the number and the key of every live entity, in ascending order.

@@ -2,30 +2,21 @@
 //!
 //! A write transaction blocks every other writer for its whole length, so uploads never touch the
 //! database: they go to a stage, batch by batch, and finalize reads them from there. A *spool*
-//! holds what one command reads and vanishes with the process; a *durable* stage is a file whose
-//! batches are on disk before they are acknowledged and that survives a crash.
+//! holds what one command reads and vanishes with the process; the stage of a job that takes uploads
+//! over several calls is a file of its own (`job_stage`).
 //!
 //! ```text
-//!   file    frames, appended
-//!   frame   magic u32 | length u64 | crc32 of the payload u32 | payload
-//!   payload batches, each with its length u64 before it
 //!   batch   names | entities | relationships | length of the records u64 | records
 //! ```
-//!
-//! A frame that a crash cut short ends the file; it was never acknowledged.
 
 use super::StoreError;
 use super::codec::{Cursor, put_bytes, put_varint};
 use super::spill::Overflow;
 use crate::graph::{IdHash, Kind};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-const MAGIC: u32 = 0x326c_6d54;
-const HEADER: usize = 16;
 /// A spool stays in memory up to this size.
 const MEMORY_MAX: usize = 8 << 20;
 
@@ -99,20 +90,30 @@ impl Batch {
         Batch { names: vec![String::new()], ..Batch::default() }
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.records.len() + self.entities.len() * 48 + 4096);
-        put_varint(&mut out, self.names.len() as u64);
-        self.names.iter().for_each(|name| put_bytes(&mut out, name.as_bytes()));
-        put_varint(&mut out, self.entities.len() as u64);
-        self.entities.iter().for_each(|entity| put_staged(&mut out, entity));
-        put_varint(&mut out, self.relationships.len() as u64);
-        self.relationships.iter().for_each(|one| put_relationship(&mut out, one));
-        out.extend_from_slice(&(self.records.len() as u64).to_le_bytes());
-        out.extend_from_slice(&self.records);
-        out
+    /// About how many bytes it takes in the stage of a job.
+    pub(super) fn bytes(&self) -> usize {
+        let names = self.names.iter().map(|name| name.len() + 2).sum::<usize>();
+        let objects = self.entities.len() * ENTITY + self.relationships.len() * RELATIONSHIP;
+        names + objects + self.records.len()
     }
 
-    fn decode(payload: &[u8], frame: u32) -> Option<Batch> {
+    /// Appends the batch as it lies in the stage of a job.
+    pub(super) fn encode_into(&self, out: &mut Vec<u8>) {
+        let objects = self.entities.len() * ENTITY + self.relationships.len() * RELATIONSHIP;
+        out.reserve(self.records.len() + objects + 4096);
+        put_varint(out, self.names.len() as u64);
+        self.names.iter().for_each(|name| put_bytes(out, name.as_bytes()));
+        put_varint(out, self.entities.len() as u64);
+        self.entities.iter().for_each(|entity| put_staged(out, entity));
+        put_varint(out, self.relationships.len() as u64);
+        self.relationships.iter().for_each(|one| put_relationship(out, one));
+        out.extend_from_slice(&(self.records.len() as u64).to_le_bytes());
+        out.extend_from_slice(&self.records);
+    }
+
+    /// Reads back what [`Batch::encode_into`] wrote. `None` if it is not that, or names what it
+    /// does not hold.
+    pub(super) fn decode(payload: &[u8], frame: u32) -> Option<Batch> {
         let mut c = Cursor(payload);
         let mut batch = Batch::default();
         for _ in 0..c.varint()? {
@@ -126,7 +127,22 @@ impl Batch {
         }
         let len = c.u64()?;
         batch.records = c.take(usize::try_from(len).ok()?)?.to_vec();
-        Some(batch)
+        (c.0.is_empty() && batch.names_what_it_holds()).then_some(batch)
+    }
+
+    fn names_what_it_holds(&self) -> bool {
+        let (names, records) = (self.names.len(), self.records.len() as u64);
+        let object = |staged: &Staged| {
+            (staged.scope as usize) < names
+                && (staged.type_name as usize) < names
+                && u64::from(staged.offset) + u64::from(staged.len) <= records
+        };
+        let end = |end: StagedEnd| (end.scope as usize) < names;
+        self.entities.iter().all(object)
+            && self
+                .relationships
+                .iter()
+                .all(|one| object(&one.object) && end(one.from) && end(one.to))
     }
 }
 
@@ -339,116 +355,6 @@ impl Stage {
     }
 }
 
-/// A stage that survives a crash: an append-only file.
-pub struct DurableStage {
-    path: PathBuf,
-    file: File,
-}
-
-impl DurableStage {
-    /// Makes an empty stage at `path`.
-    pub fn create(path: &Path) -> Result<DurableStage, StoreError> {
-        let file = File::options().read(true).append(true).create_new(true).open(path)?;
-        if let Some(folder) = path.parent() {
-            super::sync_folder(folder)?;
-        }
-        Ok(DurableStage { path: path.to_owned(), file })
-    }
-
-    /// Opens a stage and cuts off what a crash left unfinished at its end.
-    pub fn open(path: &Path) -> Result<DurableStage, StoreError> {
-        let file = File::options().read(true).append(true).open(path)?;
-        let stage = DurableStage { path: path.to_owned(), file };
-        let mut whole = 0;
-        stage.for_each_frame(|_, end| {
-            whole = end;
-            Ok(())
-        })?;
-        stage.file.set_len(whole)?;
-        Ok(stage)
-    }
-
-    /// Appends the batches of one upload as one frame; when this returns they are on disk. After
-    /// a crash either all of them are there or none.
-    pub fn append(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        let mut payload = Vec::new();
-        for batch in batches {
-            let encoded = batch.encode();
-            payload.extend_from_slice(&(encoded.len() as u64).to_le_bytes());
-            payload.extend_from_slice(&encoded);
-        }
-        let mut frame = Vec::with_capacity(HEADER + payload.len());
-        frame.extend_from_slice(&MAGIC.to_le_bytes());
-        frame.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-        frame.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
-        frame.extend_from_slice(&payload);
-        let before = self.file.metadata()?.len();
-        let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
-        if let Err(e) = written {
-            // Half a frame in the middle would hide every later one.
-            let _ = self.file.set_len(before);
-            return Err(e.into());
-        }
-        Ok(())
-    }
-
-    /// Length of the file in bytes.
-    pub fn bytes(&self) -> Result<u64, StoreError> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    /// Hands over each batch in the order of the uploads.
-    pub fn batches(
-        &self,
-        mut visit: impl FnMut(Batch) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut frame = 0;
-        self.for_each_frame(|payload, _| {
-            let mut c = Cursor(payload);
-            while !c.0.is_empty() {
-                let encoded = c.u64().and_then(|len| c.take(usize::try_from(len).ok()?));
-                let batch = encoded.and_then(|e| Batch::decode(e, frame)).ok_or_else(|| {
-                    let path = self.path.display();
-                    StoreError::Engine(format!("`{path}`: batch {frame} is damaged"))
-                })?;
-                frame += 1;
-                visit(batch)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn for_each_frame(
-        &self,
-        mut visit: impl FnMut(&[u8], u64) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(0))?;
-        let mut reader = std::io::BufReader::new(file);
-        let size = self.file.metadata()?.len();
-        let mut end = 0;
-        let mut payload = Vec::new();
-        loop {
-            let mut header = [0; HEADER];
-            if reader.read_exact(&mut header).is_err() {
-                return Ok(());
-            }
-            let mut c = Cursor(&header);
-            let (magic, len, crc) = (c.u32(), c.u64().unwrap_or(u64::MAX), c.u32());
-            if magic != Some(MAGIC) || len > size.saturating_sub(end + HEADER as u64) {
-                return Ok(());
-            }
-            payload.resize(len as usize, 0);
-            reader.read_exact(&mut payload)?;
-            if crc != Some(crc32fast::hash(&payload)) {
-                return Ok(());
-            }
-            end += HEADER as u64 + len;
-            visit(&payload, end)?;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -472,32 +378,26 @@ mod tests {
         }
     }
 
-    fn read(path: &Path) -> Vec<Vec<u8>> {
-        let mut all = Vec::new();
-        let stage = DurableStage::open(path).unwrap();
-        stage
-            .batches(|b| {
-                all.push(b.records);
-                Ok(())
-            })
-            .unwrap();
-        all
-    }
-
     #[test]
-    fn a_stage_cut_anywhere_keeps_the_batches_before_the_cut() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("job.stage");
-        let mut stage = DurableStage::create(&path).unwrap();
-        stage.append(&[batch(3)]).unwrap();
-        let first = std::fs::metadata(&path).unwrap().len();
-        stage.append(&[batch(200)]).unwrap();
-        drop(stage);
-        let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(read(&path).len(), 2);
+    fn a_batch_comes_back_or_is_refused() {
+        let mut bytes = Vec::new();
+        batch(3).encode_into(&mut bytes);
+        assert_eq!(Batch::decode(&bytes, 0), Some(batch(3)));
         for cut in 0..bytes.len() {
-            std::fs::write(&path, &bytes[..cut]).unwrap();
-            assert_eq!(read(&path).len(), usize::from(cut as u64 >= first), "cut at {cut}");
+            assert_eq!(Batch::decode(&bytes[..cut], 0), None);
+        }
+        assert_eq!(Batch::decode(&[&bytes[..], &[0]].concat(), 0), None);
+        let strays: [fn(&mut Batch); 4] = [
+            |batch| batch.entities[0].scope = 2,
+            |batch| batch.entities[0].type_name = 9,
+            |batch| batch.relationships[0].object.len = 4,
+            |batch| batch.relationships[0].to.scope = u32::MAX,
+        ];
+        for stray in strays {
+            let (mut wrong, mut bytes) = (batch(3), Vec::new());
+            stray(&mut wrong);
+            wrong.encode_into(&mut bytes);
+            assert_eq!(Batch::decode(&bytes, 0), None);
         }
     }
 

@@ -323,6 +323,13 @@ impl Writer {
         put(&mut table, tables::JOBS, &tables::number_key(sequence), row.encode())
     }
 
+    /// Removes a stored job, which nothing may name any more.
+    pub fn remove_job(&mut self, sequence: u32) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(tables::JOBS)?;
+        table.remove(&tables::number_key(sequence)[..])?;
+        Ok(())
+    }
+
     /// Stores what a job deleted; an empty list removes the row.
     pub fn put_deletions(
         &mut self,

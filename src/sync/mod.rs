@@ -71,6 +71,15 @@ pub enum SyncError {
     Store(StoreError),
     /// A thread of ours died.
     Worker,
+    /// Open and held jobs would hold more bytes than they may.
+    TooMuchStaged {
+        /// Bytes that they hold.
+        staged: u64,
+        /// Bytes of the upload.
+        more: u64,
+        /// Bytes that they may hold.
+        max: u64,
+    },
     /// Lines were passed over as unchanged, and now each has to be looked at; see [`Known`].
     Reread,
 }
@@ -123,6 +132,11 @@ impl fmt::Display for SyncError {
             SyncError::Read(name, e) => write!(f, "cannot read `{name}`: {e}"),
             SyncError::Store(e) => e.fmt(f),
             SyncError::Worker => f.write_str("a reading thread ended unexpectedly"),
+            SyncError::TooMuchStaged { staged, more, max } => write!(
+                f,
+                "open jobs hold {staged} of {max} bytes, and the upload has {more}; \
+                 finalize or abort some"
+            ),
             SyncError::Reread => f.write_str("the upload has to be read again in full"),
         }
     }

@@ -177,7 +177,7 @@ fn act(world: &World, act: &Act, remembered: &Path) {
             std::fs::copy(remembered, &world.path).expect("copied");
         }
         Act::Gc => {
-            world.db.gc(0).expect("sound");
+            world.db.gc(0, 365).expect("sound");
         }
         Act::Compact => {
             world.db.compact().expect("sound");

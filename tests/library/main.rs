@@ -13,6 +13,7 @@ mod faults;
 mod indexes;
 mod j1ql;
 mod j1ql_model;
+mod job_files;
 mod known_lines;
 mod mapping_files;
 mod model;

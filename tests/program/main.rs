@@ -6,13 +6,17 @@ mod cli;
 #[path = "../http/mod.rs"]
 mod http;
 
+mod authorization;
 mod bad_input;
 mod cross_scope_page;
 mod damage;
 mod jobs;
 mod mapping;
 mod mapping_plans;
+mod processes;
 mod query_command;
+mod rights;
 mod server;
 mod server_crowd;
 mod server_strangers;
+mod tokens;

@@ -1,0 +1,629 @@
+//! The stage of a job that takes uploads over several calls: an append-only file that survives a
+//! crash, and that no upload leaves again without somebody hearing of it.
+//!
+//! ```text
+//!   file    frames, one for each upload
+//!   frame   magic u32 | crc32 u32 over the job id and the rest of the header
+//!           | number u64 from 1 | length of the payload u64 | chain before u64 | chain after u64
+//!           | entities u64 | relationships u64 | deletions u64, all up to and with this frame
+//!           | payload
+//!   payload parts: kind u8 | length u64 | contents
+//!             1 a batch; 2 mapped relationships, JSON, one a line;
+//!             3 deletions: kind u8 | id 16 B
+//! ```
+//!
+//! The chain is XXH3 of the payload, seeded with the chain before it; it begins with that of the job
+//! id. So a frame proves all before it, and those of another job prove nothing here.
+//!
+//! A frame is on the disk before it is acknowledged, and what is acknowledged stands beside the
+//! stage (`job_lock`). Whatever is not whole up to there is damage. Behind it there may be frames
+//! whose acknowledgement did not come that far, which count, and the beginning of one that a crash
+//! cut short, which does not: nothing of the job goes on behind it. Only who holds the lock of the job appends, or cuts that off.
+
+use super::codec::Cursor;
+use super::job_lock::{StageEnd, is_at};
+use super::staging::Batch;
+use super::{StoreError, private};
+use crate::graph::{Kind, ObjectId};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+const MAGIC: u32 = 0x336c_6d54;
+const HEADER: usize = 64;
+
+const BATCH: u8 = 1;
+const MAPPED: u8 = 2;
+const DELETES: u8 = 3;
+/// Bytes of a deletion.
+const DELETE: usize = 17;
+/// So much of a stage is looked through at once.
+const WINDOW: u64 = 1 << 20;
+
+/// One upload: what becomes one frame, whole or not at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Upload<'u> {
+    /// Objects.
+    pub batches: &'u [Batch],
+    /// Mapped relationships: JSON documents, each with a line feed behind it.
+    pub mapped: &'u [u8],
+    /// How many of those there are.
+    pub mapped_count: u64,
+    /// What is named for deletion.
+    pub deletes: &'u [(Kind, ObjectId)],
+}
+
+impl Upload<'_> {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        let objects = |batch: &Batch| batch.entities.len() + batch.relationships.len();
+        self.batches.iter().all(|batch| objects(batch) == 0)
+            && self.mapped.is_empty()
+            && self.deletes.is_empty()
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        let batch = |batch: &Batch| batch.bytes() as u64;
+        let batches = self.batches.iter().map(batch).sum::<u64>();
+        HEADER as u64 + batches + (self.mapped.len() + self.deletes.len() * DELETE) as u64
+    }
+}
+
+/// A part of an upload, read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Objects.
+    Batch(Batch),
+    /// Mapped relationships, as they were given.
+    Mapped(Vec<u8>),
+    /// What is named for deletion.
+    Deletes(Vec<(Kind, ObjectId)>),
+}
+
+/// How many objects a stage holds, repetitions included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageCounts {
+    /// Entities.
+    pub entities: u64,
+    /// Relationships, mapped ones included.
+    pub relationships: u64,
+    /// Named deletions.
+    pub deletes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    number: u64,
+    length: u64,
+    before: u64,
+    after: u64,
+    counts: StageCounts,
+}
+
+impl Header {
+    fn encode(&self, job: Uuid) -> [u8; HEADER] {
+        let counts = self.counts;
+        let numbers = [
+            self.number,
+            self.length,
+            self.before,
+            self.after,
+            counts.entities,
+            counts.relationships,
+            counts.deletes,
+        ];
+        let mut bytes = [0; HEADER];
+        for (place, n) in bytes[8..].chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&n.to_le_bytes());
+        }
+        bytes[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        let crc = checksum(job, &bytes);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; HEADER], job: Uuid) -> Option<Header> {
+        let mut c = Cursor(bytes);
+        let (magic, crc) = (c.u32()?, c.u32()?);
+        let (number, length, before, after) = (c.u64()?, c.u64()?, c.u64()?, c.u64()?);
+        let (entities, relationships, deletes) = (c.u64()?, c.u64()?, c.u64()?);
+        let counts = StageCounts { entities, relationships, deletes };
+        let whole = magic == MAGIC && crc == checksum(job, bytes);
+        whole.then_some(Header { number, length, before, after, counts })
+    }
+}
+
+/// Of a header, beside the place of the checksum itself.
+fn checksum(job: Uuid, header: &[u8; HEADER]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(job.as_bytes());
+    hasher.update(&header[..4]);
+    hasher.update(&header[8..]);
+    hasher.finalize()
+}
+
+/// Why there is no whole frame at a place.
+enum NoFrame {
+    Damaged(&'static str),
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for NoFrame {
+    fn from(e: std::io::Error) -> NoFrame {
+        NoFrame::Io(e)
+    }
+}
+
+/// The stage of a job, as far as it was read or written.
+pub struct JobStage {
+    path: PathBuf,
+    job: Uuid,
+    file: File,
+    end: StageEnd,
+    counts: StageCounts,
+}
+
+impl JobStage {
+    /// Makes an empty stage.
+    pub fn create(path: &Path, job: Uuid) -> Result<JobStage, StoreError> {
+        Ok(JobStage::of(private::create_new(path)?, path, job))
+    }
+
+    /// Opens a stage, of which nothing is read yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::DamagedFile`] if there is none.
+    pub fn open(path: &Path, job: Uuid) -> Result<JobStage, StoreError> {
+        let regular = |metadata: std::fs::Metadata| metadata.is_file();
+        if path.symlink_metadata().is_ok_and(|metadata| !regular(metadata)) {
+            return Err(StoreError::DamagedFile(path.to_owned(), "it is no file".to_owned()));
+        }
+        match File::options().read(true).write(true).open(path) {
+            Ok(file) => Ok(JobStage::of(file, path, job)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let what = "it is missing, with all that was uploaded to the job".to_owned();
+                Err(StoreError::DamagedFile(path.to_owned(), what))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn of(file: File, path: &Path, job: Uuid) -> JobStage {
+        let path = path.to_owned();
+        let mut stage =
+            JobStage { path, job, file, end: StageEnd::default(), counts: StageCounts::default() };
+        stage.rewind();
+        stage
+    }
+
+    fn rewind(&mut self) {
+        self.end = StageEnd { frames: 0, length: 0, chain: xxh3_64(self.job.as_bytes()) };
+        self.counts = StageCounts::default();
+    }
+
+    /// Whether the path still names this very file.
+    pub fn is_there(&self) -> bool {
+        is_at(&self.file, &self.path)
+    }
+
+    /// How far it was read or written.
+    pub fn end(&self) -> StageEnd {
+        self.end
+    }
+
+    /// What lies before that end.
+    pub fn counts(&self) -> StageCounts {
+        self.counts
+    }
+
+    /// Reads on from where it was read to, up to the last whole frame.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::DamagedFile`] if not all is there that was acknowledged.
+    pub fn catch_up(&mut self, acknowledged: StageEnd) -> Result<(), StoreError> {
+        self.read_on(acknowledged, None, &mut |_| Ok(()))
+    }
+
+    /// Reads all of it, and hands over each part in the order of the uploads.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::DamagedFile`] if not all is there that was acknowledged.
+    pub fn parts(
+        &mut self,
+        acknowledged: StageEnd,
+        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.rewind();
+        self.read_on(acknowledged, None, visit)
+    }
+
+    /// The same for a stage that is complete: what lies behind `end` was never part of it.
+    pub fn parts_to(
+        &mut self,
+        end: StageEnd,
+        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.rewind();
+        self.read_on(end, Some(end.length), visit)
+    }
+
+    fn read_on(
+        &mut self,
+        acknowledged: StageEnd,
+        stop: Option<u64>,
+        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let size = self.file.metadata()?.len();
+        if size < acknowledged.length {
+            let (there, all) = (size, acknowledged.length);
+            return Err(self.damaged(&format!("{there} of {all} acknowledged bytes are there")));
+        }
+        if size < self.end.length {
+            // Somebody took back what was never acknowledged.
+            self.rewind();
+        }
+        self.check_end(acknowledged)?;
+        let mut reader = std::io::BufReader::with_capacity(1 << 16, &self.file);
+        reader.seek(SeekFrom::Start(self.end.length))?;
+        let mut payload = Vec::new();
+        while self.end.length < stop.unwrap_or(size) {
+            let header = match self.frame(&mut reader, size, &mut payload) {
+                Ok(header) => header,
+                Err(NoFrame::Io(e)) => return Err(e.into()),
+                Err(NoFrame::Damaged(what)) => {
+                    let told = self.end.length < acknowledged.length;
+                    if !told && !self.goes_on(self.end.length + 1, size)? {
+                        break;
+                    }
+                    let frame = self.end.frames + 1;
+                    return Err(self.damaged(&format!("upload {frame}: {what}")));
+                }
+            };
+            let next = StageEnd {
+                frames: header.number,
+                length: self.end.length + HEADER as u64 + header.length,
+                chain: header.after,
+            };
+            self.visit_payload(&payload, &header, visit)?;
+            (self.end, self.counts) = (next, header.counts);
+            self.check_end(acknowledged)?;
+        }
+        if self.end.frames < acknowledged.frames {
+            let (there, all) = (self.end.frames, acknowledged.frames);
+            return Err(self.damaged(&format!("{there} of {all} acknowledged uploads are there")));
+        }
+        Ok(())
+    }
+
+    /// Where the acknowledged end is reached, it must be the very same.
+    fn check_end(&self, acknowledged: StageEnd) -> Result<(), StoreError> {
+        let other = acknowledged.frames > 0
+            && self.end.frames == acknowledged.frames
+            && self.end != acknowledged;
+        match other {
+            true => Err(self.damaged("its uploads are not those that were acknowledged")),
+            false => Ok(()),
+        }
+    }
+
+    /// The frame at the end as far as it is known.
+    fn frame(
+        &self,
+        reader: &mut impl Read,
+        size: u64,
+        payload: &mut Vec<u8>,
+    ) -> Result<Header, NoFrame> {
+        let room = (size - self.end.length).checked_sub(HEADER as u64);
+        let room = room.ok_or(NoFrame::Damaged("it is cut short"))?;
+        let mut header = [0; HEADER];
+        reader.read_exact(&mut header)?;
+        let header = Header::decode(&header, self.job)
+            .ok_or(NoFrame::Damaged("its header does not pass its checksum"))?;
+        if header.number != self.end.frames + 1 || header.before != self.end.chain {
+            return Err(NoFrame::Damaged("it does not follow the one before it"));
+        }
+        if header.length > room {
+            return Err(NoFrame::Damaged("it is cut short"));
+        }
+        payload.clear();
+        reader.take(header.length).read_to_end(payload)?;
+        if payload.len() as u64 == header.length
+            && xxh3_64_with_seed(payload, header.before) == header.after
+        {
+            return Ok(header);
+        }
+        Err(NoFrame::Damaged("its contents do not pass their checksum"))
+    }
+
+    /// Whether a frame of this job begins somewhere behind a place: then what lies there was
+    /// acknowledged, or nobody would have gone on.
+    fn goes_on(&self, from: u64, size: u64) -> Result<bool, StoreError> {
+        let mut reader = &self.file;
+        reader.seek(SeekFrom::Start(from))?;
+        let mut left = reader.take(size.saturating_sub(from));
+        let mut window = Vec::new();
+        loop {
+            let read = (&mut left).take(WINDOW).read_to_end(&mut window)?;
+            for at in memchr::memmem::find_iter(&window, &MAGIC.to_le_bytes()) {
+                if let Some(header) = window[at..].first_chunk::<HEADER>()
+                    && Header::decode(header, self.job).is_some()
+                {
+                    return Ok(true);
+                }
+            }
+            if read == 0 {
+                return Ok(false);
+            }
+            // A header may stand across the border.
+            window.drain(..window.len().saturating_sub(HEADER - 1));
+        }
+    }
+
+    fn visit_payload(
+        &self,
+        payload: &[u8],
+        header: &Header,
+        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut c = Cursor(payload);
+        while !c.0.is_empty() {
+            let part = take_part(&mut c).ok_or_else(|| {
+                self.damaged(&format!("upload {}: its contents make no sense", header.number))
+            })?;
+            visit(part)?;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, what: &str) -> StoreError {
+        StoreError::DamagedFile(self.path.clone(), what.to_owned())
+    }
+
+    /// Appends an upload behind the end as it is known; when this returns it is on disk. After a
+    /// crash either all of it is there or nothing.
+    ///
+    /// The caller holds the lock of the job, and has caught up.
+    pub fn append(&mut self, upload: &Upload<'_>) -> Result<(), StoreError> {
+        let before = self.end;
+        let written = self.write(upload).and_then(|()| Ok(self.file.sync_data()?));
+        if written.is_err() {
+            self.take_back(before);
+        }
+        written
+    }
+
+    /// Takes back what was appended behind `end` and never acknowledged.
+    pub fn take_back(&mut self, end: StageEnd) {
+        // If it stays, it is there whole, or is cut off by the next one who appends.
+        let _ = self.file.set_len(end.length);
+        self.rewind();
+    }
+
+    /// The same without waiting for the disk: [`JobStage::sync`] does.
+    pub fn write(&mut self, upload: &Upload<'_>) -> Result<(), StoreError> {
+        let mut frame = vec![0; HEADER];
+        put_parts(&mut frame, upload);
+        let payload = &frame[HEADER..];
+        let counts = StageCounts {
+            entities: self.counts.entities
+                + upload.batches.iter().map(|b| b.entities.len() as u64).sum::<u64>(),
+            relationships: self.counts.relationships
+                + upload.mapped_count
+                + upload.batches.iter().map(|b| b.relationships.len() as u64).sum::<u64>(),
+            deletes: self.counts.deletes + upload.deletes.len() as u64,
+        };
+        let header = Header {
+            number: self.end.frames + 1,
+            length: payload.len() as u64,
+            before: self.end.chain,
+            after: xxh3_64_with_seed(payload, self.end.chain),
+            counts,
+        };
+        frame[..HEADER].copy_from_slice(&header.encode(self.job));
+        if self.file.metadata()?.len() != self.end.length {
+            // The beginning of a frame that nobody was told of.
+            self.file.set_len(self.end.length)?;
+        }
+        self.file.seek(SeekFrom::Start(self.end.length))?;
+        self.file.write_all(&frame)?;
+        let length = self.end.length + frame.len() as u64;
+        self.end = StageEnd { frames: header.number, length, chain: header.after };
+        self.counts = counts;
+        Ok(())
+    }
+
+    /// Waits until all that was written is on disk.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        Ok(self.file.sync_data()?)
+    }
+}
+
+fn put_parts(out: &mut Vec<u8>, upload: &Upload<'_>) {
+    let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
+        out.push(kind);
+        let at = out.len();
+        out.extend_from_slice(&[0; 8]);
+        put(out);
+        let length = (out.len() - at - 8) as u64;
+        out[at..at + 8].copy_from_slice(&length.to_le_bytes());
+    };
+    for batch in upload.batches {
+        part(BATCH, &mut |out| batch.encode_into(out));
+    }
+    if !upload.mapped.is_empty() {
+        part(MAPPED, &mut |out| out.extend_from_slice(upload.mapped));
+    }
+    if !upload.deletes.is_empty() {
+        part(DELETES, &mut |out| {
+            for (kind, id) in upload.deletes {
+                out.push(*kind as u8);
+                out.extend_from_slice(&id.0);
+            }
+        });
+    }
+}
+
+fn take_part(c: &mut Cursor<'_>) -> Option<Part> {
+    let kind = c.u8()?;
+    let length = usize::try_from(c.u64()?).ok()?;
+    let contents = c.take(length)?;
+    Some(match kind {
+        // The stage that it goes to numbers it.
+        BATCH => Part::Batch(Batch::decode(contents, 0)?),
+        MAPPED => Part::Mapped(contents.to_vec()),
+        DELETES => {
+            let (deletes, []) = contents.as_chunks::<DELETE>() else { return None };
+            let one = |bytes: &[u8; DELETE]| {
+                let kind = match bytes[0] {
+                    0 => Kind::Entity,
+                    1 => Kind::Relationship,
+                    _ => return None,
+                };
+                Some((kind, ObjectId(bytes[1..].try_into().ok()?)))
+            };
+            Part::Deletes(deletes.iter().map(one).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: Uuid = Uuid::from_u128(7);
+
+    fn batch(n: u8) -> Batch {
+        let mut batch = Batch::new();
+        batch.names.push(format!("scope-{n}"));
+        batch.records = vec![n; n.into()];
+        batch
+    }
+
+    /// Three uploads; gives the file and the end after each.
+    fn three(path: &Path) -> [StageEnd; 4] {
+        let _ = std::fs::remove_file(path);
+        let mut stage = JobStage::create(path, JOB).unwrap();
+        let mut ends = [StageEnd::default(); 4];
+        for n in 1..4u8 {
+            let deletes = vec![(Kind::Relationship, ObjectId([n; 16])); n.into()];
+            let upload = Upload {
+                batches: &[batch(n), batch(9)],
+                mapped: b"{}\n",
+                mapped_count: 1,
+                deletes: &deletes,
+            };
+            stage.append(&upload).unwrap();
+            ends[usize::from(n)] = stage.end();
+        }
+        assert_eq!((stage.counts().relationships, stage.counts().deletes), (3, 6));
+        ends
+    }
+
+    /// Reads all; gives how many uploads there are.
+    fn read(path: &Path, acknowledged: StageEnd) -> Result<u64, StoreError> {
+        let mut stage = JobStage::open(path, JOB)?;
+        let mut parts = Vec::new();
+        stage.parts(acknowledged, &mut |part| {
+            parts.push(part);
+            Ok(())
+        })?;
+        assert_eq!(parts.len() as u64, stage.end().frames * 4, "whole uploads");
+        for (part, n) in parts.iter().step_by(4).zip(1..) {
+            assert_eq!(*part, Part::Batch(batch(n)));
+        }
+        Ok(stage.end().frames)
+    }
+
+    #[test]
+    fn a_stage_cut_anywhere_has_what_was_acknowledged_or_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.stage");
+        let ends = three(&path);
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in 0..=bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let whole = ends.iter().filter(|end| end.length as usize <= cut).count() as u64 - 1;
+            for acknowledged in ends {
+                match read(&path, acknowledged) {
+                    Ok(found) => assert!(found == whole && found >= acknowledged.frames),
+                    Err(StoreError::DamagedFile(..)) => assert!(whole < acknowledged.frames),
+                    Err(e) => panic!("{e}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_wherever_it_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.stage");
+        let ends = three(&path);
+        let bytes = std::fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &bad).unwrap();
+            let before = ends.iter().filter(|end| end.length as usize <= at).count() as u64 - 1;
+            for acknowledged in ends {
+                // Without a word beside it, the last one may never have been acknowledged.
+                let last = before == 2 && acknowledged.frames < 3;
+                match read(&path, acknowledged) {
+                    Ok(found) => assert!(found == before && last, "byte {at}"),
+                    Err(StoreError::DamagedFile(..)) => assert!(!last, "byte {at}"),
+                    Err(e) => panic!("{e}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_of_other_jobs_and_other_times_prove_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.stage");
+        let ends = three(&path);
+        let whole = std::fs::read(&path).unwrap();
+        let mut other = JobStage::open(&path, Uuid::from_u128(8)).unwrap();
+        assert!(other.catch_up(ends[3]).is_err());
+        other.catch_up(StageEnd::default()).unwrap();
+        assert_eq!(other.end().frames, 0);
+        // The same job, with other contents of the same length.
+        let mut changed = JobStage::open(&path, JOB).unwrap();
+        changed.take_back(ends[2]);
+        changed.catch_up(ends[2]).unwrap();
+        changed.append(&Upload { batches: &[batch(5), batch(7)], ..Upload::default() }).unwrap();
+        assert!(JobStage::open(&path, JOB).unwrap().catch_up(ends[3]).is_err());
+        // A frame that stands twice, or in another place.
+        let second = &whole[ends[1].length as usize..ends[2].length as usize];
+        let first = &whole[..ends[1].length as usize];
+        for bytes in [[first, second, second].concat(), [second, first].concat()] {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(read(&path, ends[3]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_was_never_acknowledged_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.stage");
+        let ends = three(&path);
+        let bytes = std::fs::read(&path).unwrap();
+        let torn = [&bytes[..], &bytes[..100]].concat();
+        std::fs::write(&path, torn).unwrap();
+        assert_eq!(read(&path, ends[3]).unwrap(), 3);
+        let mut stage = JobStage::open(&path, JOB).unwrap();
+        stage.catch_up(ends[3]).unwrap();
+        stage.append(&Upload { batches: &[batch(2)], ..Upload::default() }).unwrap();
+        let end = stage.end();
+        let mut again = JobStage::open(&path, JOB).unwrap();
+        again.catch_up(end).unwrap();
+        assert_eq!(again.end(), end);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), end.length);
+    }
+}
