@@ -191,11 +191,16 @@ impl Tokens {
         Ok((token, text))
     }
 
-    /// Takes a token back; gives it, or `None` if the start of an id fits none or several.
+    /// Takes a token back; gives it, or `None` if the start or end of an id fits none or several.
     pub fn revoke(&self, id: &str) -> io::Result<Option<Token>> {
         let _turn = self.turn()?;
         let mut all = self.all()?;
-        let fits = |token: &Token| !id.is_empty() && token.id.to_string().starts_with(id);
+        let asked = id.trim().to_lowercase();
+        let fits = |token: &Token| {
+            let id = token.id.to_string();
+            let end = asked.len() >= 4 && id.ends_with(&asked);
+            end || !asked.is_empty() && id.starts_with(&asked)
+        };
         if all.iter().filter(|token| fits(token)).count() != 1 {
             return Ok(None);
         }

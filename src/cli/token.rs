@@ -18,7 +18,8 @@ pub fn run(context: &mut Context<'_>, action: &TokenAction) -> Result<u8, Failur
         TokenAction::List(args) => list(context, &tokens, args.output),
         TokenAction::Revoke(args) => match tokens.revoke(&args.id)? {
             Some(token) => {
-                writeln!(context.out, "revoked {}  {}", token.id, clean(&token.name))?;
+                let id = context.out.id(token.id);
+                writeln!(context.out, "revoked {id}  {}", clean(&token.name))?;
                 Ok(0)
             }
             None => Err(Failure::mistake(format!("no one token `{}`", args.id))
@@ -40,7 +41,8 @@ fn create(context: &mut Context<'_>, tokens: &Tokens, args: &TokenCreate) -> Res
             writeln!(out, "{text}")?;
             if !out.quiet {
                 let end = token.expires_on.map_or("never".to_owned(), |end| when(out, end));
-                writeln!(out, "\nid      {}\nends    {end}", token.id)?;
+                let id = out.id(token.id);
+                writeln!(out, "\nid      {id}\nends    {end}")?;
                 writeln!(
                     out,
                     "It is shown this once; clients send it as `Authorization: Bearer`."
@@ -72,7 +74,11 @@ fn list(context: &mut Context<'_>, tokens: &Tokens, output: RowFormat) -> Result
             None => json!(null),
         };
         let rights = json!(token.rights);
-        listing.row([json!(token.id), json!(token.name), rights, time(token.created_on), end]);
+        let id = match output {
+            RowFormat::Table => json!(context.out.id(token.id)),
+            _ => json!(token.id),
+        };
+        listing.row([id, json!(token.name), rights, time(token.created_on), end]);
     }
     listing.print(&mut context.out, output)?;
     if output == RowFormat::Table && !context.out.quiet {

@@ -14,7 +14,7 @@ mod planned;
 mod saved_plan;
 
 pub use crate::error::Error;
-pub use find::Keys;
+pub use find::{Keys, NAMING};
 pub use jobs::{Edit, FinalizeRequest, JobRequest, SyncRequest, scope_of};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MappedRelationship, check_mapped, mapped_scope};
