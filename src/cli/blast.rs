@@ -281,7 +281,7 @@ fn table(
     }
     let counts: Vec<String> =
         counts.iter().map(|(hop, &n)| format!("{hop}: {}", thousands(n))).collect();
-    writeln!(out, "by distance   {}", counts.join("   "))?;
+    out.line("", &format!("by distance   {}", counts.join("   ")), "  ")?;
     let nodes = nodes(roots, reached);
     let mut tree = Tree::new(&nodes);
     for root in roots {
@@ -293,11 +293,12 @@ fn table(
     }
     match tree.not_drawn() {
         0 => Ok(()),
-        n => Ok(writeln!(
-            out,
-            "… {} not drawn: -o csv lists all, --depth N and --class C narrow it",
-            counted(n as u64, "entity", "entities")
-        )?),
+        n => {
+            let count = counted(n as u64, "entity", "entities");
+            let text =
+                format!("… {count} not drawn: -o csv lists all, --depth N and --class C narrow it");
+            Ok(out.line("", &text, "  ")?)
+        }
     }
 }
 

@@ -8,6 +8,9 @@ use unicode_width::UnicodeWidthChar;
 
 /// The narrowest terminal that is written for; on a narrower one lines run over.
 const NARROWEST: usize = 24;
+/// A blank between words that stay on one line if a line can hold them. A control character, so no
+/// clean text has it.
+const GLUE: char = '\u{1}';
 /// Columns that are left for text beside any indent.
 const ROOM: usize = 16;
 /// A word that is too long for a line is broken after one of these, if one is near.
@@ -56,7 +59,7 @@ fn letters(text: &str) -> Letters<'_> {
 }
 
 fn columns_of(c: char) -> usize {
-    c.width().unwrap_or(0)
+    if c == GLUE { 1 } else { c.width().unwrap_or(0) }
 }
 
 /// The columns that `text` takes.
@@ -187,6 +190,17 @@ impl<'a> Filling<'a> {
     }
 }
 
+/// `text` as one item of a list: its words stay on one line if a line can hold them. Only for texts
+/// that are laid out afterwards.
+pub fn together(text: &str) -> String {
+    text.replace(' ', GLUE.encode_utf8(&mut [0; 4]))
+}
+
+/// `start` and then `text` on one line.
+pub fn joined(start: &str, text: &str) -> String {
+    format!("{start}{}", text.replace(GLUE, " "))
+}
+
 /// `start` and then `text`, broken at blanks so that no line is wider than `max`; each line after
 /// the first begins with `indent`. Only a word that is longer than a whole line is broken.
 pub fn wrapped(start: &str, text: &str, indent: &str, max: usize) -> String {
@@ -207,10 +221,16 @@ pub fn wrapped(start: &str, text: &str, indent: &str, max: usize) -> String {
         if word.is_empty() {
             break;
         }
-        filling.word(blanks.len(), word);
+        if !word.contains(GLUE) || width(word) + width(indent) <= max {
+            filling.word(blanks.len(), word);
+        } else {
+            for (at, part) in word.split(GLUE).enumerate() {
+                filling.word(if at == 0 { blanks.len() } else { 1 }, part);
+            }
+        }
         rest = left;
     }
-    filling.out
+    filling.out.replace(GLUE, " ")
 }
 
 /// The first `max` columns of an indent.
@@ -263,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn items_stay_together_where_a_line_can_hold_them() {
+        let items = ["Alice Smith (1)", "Bob Jones (2)", "Somebody with a name of some length (3)"];
+        let text = items.map(together).join(", ");
+        assert_eq!(
+            wrapped("", &text, "  ", 24),
+            "Alice Smith (1),\n  Bob Jones (2),\n  Somebody with a name\n  of some length (3)"
+        );
+        assert_eq!(joined("- ", &text), format!("- {}", items.join(", ")));
+    }
+
+    #[test]
     fn a_word_longer_than_a_line_breaks_at_a_seam() {
         assert_eq!(
             wrapped("", "x arn:aws:iam::1/role/long-one", " ", 19),
@@ -279,11 +310,13 @@ mod tests {
         fn no_line_is_wider_than_asked_and_nothing_is_lost(
             text in words(),
             styled in any::<bool>(),
+            item in any::<bool>(),
             indent in 0usize..60,
             max in NARROWEST..140,
         ) {
             let indent = "│".repeat(indent);
             let shown = if styled { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.clone() };
+            let shown = if item { together(&shown) } else { shown };
             let lines = wrapped("├─ ", &shown, &indent, max);
             for line in lines.split('\n') {
                 prop_assert!(width(line) <= max, "{} > {max}: {line}", width(line));

@@ -5,7 +5,7 @@ use super::args::{
     DeleteEdges, Get, Listing as ListingArgs, ReportFormat, RowFormat, Scopes, ScopesAction,
 };
 use super::failure::{Failure, inconsistent};
-use super::layout::{padded, width};
+use super::layout::{padded, together, width};
 use super::naming::{self, Link};
 use super::output::{Listing, Out, bytes, clean, counted, exactly, thousands, when};
 use serde::Serialize;
@@ -107,9 +107,10 @@ fn print_entity(out: &mut Out<'_>, entity: &Entity) -> Result<(), Failure> {
         writeln!(out, "  _rawData  {} (-o json shows it)", bytes(raw.len() as u64))?;
     }
     let (created, begun) = (when(out, metadata.created_on), when(out, metadata.begin_on));
-    writeln!(out, "\nfirst seen {created}, version {} since {begun}", metadata.version)?;
     let (job, id) = (out.id(metadata.job_id), out.id(entity.id));
-    writeln!(out, "by job {job} (source {})", clean(&metadata.source))?;
+    let version = metadata.version;
+    out.line("\n", &format!("first seen {created}, version {version} since {begun}"), "  ")?;
+    out.line("", &format!("by job {job} (source {})", clean(&metadata.source)), "  ")?;
     Ok(writeln!(out, "_id {id}")?)
 }
 
@@ -122,8 +123,11 @@ fn print_neighbours(out: &mut Out<'_>, neighbours: &[Neighbour]) -> Result<(), F
     };
     for group in neighbours.chunk_by(same) {
         let (first, arrow) = (&group[0], if group[0].direction == "out" { '→' } else { '←' });
-        let names: Vec<String> =
-            group.iter().take(NEIGHBOURS).map(|n| naming::shown(out, &n.entity)).collect();
+        let names: Vec<String> = group
+            .iter()
+            .take(NEIGHBOURS)
+            .map(|n| together(&naming::shown(out, &n.entity)))
+            .collect();
         let more = match group.len().saturating_sub(NEIGHBOURS) {
             0 => String::new(),
             more => format!(", … {} more (-o json lists all)", thousands(more as u64)),

@@ -118,7 +118,7 @@ impl<'a> Out<'a> {
     pub fn line(&mut self, start: &str, text: &str, indent: &str) -> io::Result<()> {
         match self.width {
             Some(width) => writeln!(self, "{}", layout::wrapped(start, text, indent, width)),
-            None => writeln!(self, "{start}{text}"),
+            None => writeln!(self, "{}", layout::joined(start, text)),
         }
     }
 

