@@ -4,7 +4,6 @@ use super::Context;
 use super::args::{Cycles, GraphFormat, Owners, PathArgs, RowFormat};
 use super::ask::{self, Owned, Step};
 use super::failure::{FAILED, Failure};
-use super::layout::{padded, width};
 use super::naming::{self, Link};
 use super::output::{Listing, Out, clean, counted, thousands, took};
 use super::picture::Drawing;
@@ -170,20 +169,19 @@ fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> 
     };
     let owners = counted(answer.owners.len() as u64, "owner", "owners");
     out.line("", &format!("{title}   {owners} at distance {distance}"), "  ")?;
-    let names: Vec<String> = answer.owners.iter().map(|o| naming::shown(out, &o.entity)).collect();
-    let columns = names.iter().map(|name| width(name)).max().unwrap_or(0).min(NAME_MAX);
-    for (owner, name) in answer.owners.iter().zip(&names) {
-        let chain = owner.evidence(|entity| naming::shown(out, entity));
+    for owner in &answer.owners {
+        let EntityHead { display_name, key, number, .. } = &owner.entity;
+        // The chain begins with the owner, who is the answer.
+        let chain = owner.evidence(|entity| match entity.number == *number {
+            true => naming::title(out, display_name.as_deref(), key),
+            false => naming::shown(out, entity),
+        });
         let type_name = clean(&owner.entity.type_name);
-        let name = padded(name, columns, false);
-        let text = format!("{name}  {type_name}   {chain}   (by {})", owner.scopes());
+        let text = format!("{chain}   ({type_name}, by {})", owner.scopes());
         out.line("  ", &text, "      ")?;
     }
     Ok(())
 }
-
-/// Names wider than this do not push what stands beside others to the right.
-const NAME_MAX: usize = 32;
 
 /// A row for each owner, and one for each entity without. People see names, programs keys.
 fn owner_rows(answers: &[OwnersAnswer], format: RowFormat) -> Listing {

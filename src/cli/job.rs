@@ -36,10 +36,10 @@ fn list(
         ("scope", "SCOPE"),
         ("syncMode", "MODE"),
         ("status", "STATUS"),
-        ("created", "CREATED"),
-        ("updated", "UPDATED"),
-        ("deleted", "DELETED"),
-        ("skipped", "SKIPPED"),
+        ("created", "NEW"),
+        ("updated", "UPD"),
+        ("deleted", "DEL"),
+        ("skipped", "SKIP"),
         ("time", "WHEN"),
     ])
     .counting(&["created", "updated", "deleted", "skipped"]);

@@ -389,8 +389,7 @@ mod tests {
             for line in table.lines() {
                 prop_assert!(width(line) <= columns, "{line}");
             }
-            let rest = table.lines().filter(|line| line.starts_with("… ") || line.starts_with("  "));
-            prop_assert!(table.lines().count() >= rows.len() + 1, "{}", rest.count());
+            prop_assert!(table.lines().count() > rows.len());
         }
     }
 }
