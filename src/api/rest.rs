@@ -158,13 +158,14 @@ fn read<T>(asks: Asks<T>) -> Result<T, Fault> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct BlastRadius {
-    /// SCOPE::KEY, a key that one live entity has, or an `_id`.
+    /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
+    /// displayName, arn, email, hostname, name or serialNumber.
     entity: String,
     /// At most so many relationships.
     depth: Option<u32>,
     /// auto, out, in or both.
     direction: Option<String>,
-    /// Only these verbs, separated by commas.
+    /// Only these verbs, separated by commas; `!VERB` is all but that.
     verb: Option<String>,
     /// Report only these classes, separated by commas.
     class: Option<String>,
@@ -199,7 +200,8 @@ async fn blast_radius(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Owners {
-    /// SCOPE::KEY, a key that one live entity has, or an `_id`.
+    /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
+    /// displayName, arn, email, hostname, name or serialNumber.
     entity: Option<String>,
     /// Every live entity of a class instead.
     class: Option<String>,
@@ -242,8 +244,10 @@ struct Chains {
     to: String,
     /// out, in or both.
     direction: Option<String>,
-    /// Only these verbs, separated by commas.
+    /// Only these verbs, separated by commas; `!VERB` is all but that.
     verb: Option<String>,
+    /// Through this entity.
+    via: Option<String>,
     /// Every shortest chain, not one.
     all: Option<bool>,
     /// With `all`: at most so many.
@@ -266,6 +270,7 @@ async fn path(
     let words = Words::of("path")
         .flag("direction", asks.direction)
         .flag("verb", asks.verb)
+        .flag("via", asks.via)
         .flag("max", asks.max.map(|max| max.min(1_000)))
         .on("all", asks.all)
         .name(asks.from)
@@ -277,7 +282,8 @@ async fn path(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Entity {
-    /// SCOPE::KEY, a key that one live entity has, or an `_id`.
+    /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
+    /// displayName, arn, email, hostname, name or serialNumber.
     entity: String,
 }
 
@@ -318,7 +324,7 @@ async fn stats(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Cycles {
-    /// Only these verbs, separated by commas.
+    /// Only these verbs, separated by commas; `!VERB` is all but that.
     verb: Option<String>,
 }
 

@@ -236,7 +236,7 @@ fn undo<'r>(
     let db = context.db_flag();
     let undo: Vec<String> = reports
         .filter(|report| report.relationships.deleted > 0)
-        .map(|report| format!("tombolo{db} job undo {}", report.id))
+        .map(|report| format!("tombolo{db} job undo {}", context.out.id(report.id)))
         .collect();
     match undo.is_empty() {
         true => Ok(()),

@@ -3,6 +3,7 @@
 //! Nothing is decided here. The text of a value that has rules of its own (a sync mode, a type
 //! list) becomes a checked value; whether files or entities exist is asked by the commands.
 
+use super::help;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use tombolo::sync::Mode;
 /// The database file when nobody names one.
 pub const DB_DEFAULT: &str = "tombolo.redb";
 
-/// Examples come before the list of flags: most people read no further.
+/// What follows the list of flags is in `help.rs`.
 const TEMPLATE: &str = "\
 {about-with-newline}
 {before-help}{usage-heading} {usage}
@@ -32,11 +33,7 @@ Examples:
   tombolo plan && tombolo apply                    bridge scopes with mapping files
   tombolo blast-radius aws::role:billing-writer    what a compromise reaches
   tombolo owners aws::bucket:invoices              who owns it, and by which chain
-",
-    after_help = "\
-Exit codes: 0 done, 1 failed, 2 mistake in the call, 3 changes are waiting (--exit-code),
-4 refused for safety, 5 database in use for longer than --wait, 6 database or job damaged or of a
-newer format."
+"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -47,7 +44,6 @@ pub struct Cli {
 
 /// Flags that every command takes.
 #[derive(Args, Clone)]
-#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Database file
     #[arg(long, global = true, env = "TOMBOLO_DB", default_value = DB_DEFAULT)]
@@ -64,9 +60,12 @@ pub struct Global {
     /// Print answers and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more: ids and exact times
+    /// Print more: whole ids and exact times
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// Guard texts of CSV that a spreadsheet would take for formulas
+    #[arg(long, global = true)]
+    pub spreadsheet_safe: bool,
     /// How errors are printed on standard error
     #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human)]
     #[arg(value_name = "human|json", hide_possible_values = true)]
@@ -244,11 +243,6 @@ pub enum PathDirection {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo demo                 in a temporary folder that is removed afterwards
-  tombolo demo --dir ./demo    in a folder to look around in
-")]
 pub struct Demo {
     /// Folder to work in instead of a temporary one; must be empty or absent, and is kept
     #[arg(long, value_name = "DIR")]
@@ -259,14 +253,6 @@ pub struct Demo {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo sync --scope okta okta.json                  replace what scope `okta` holds
-  tombolo sync --scope okta --mode patch fix.ndjson    change single entities
-  tombolo sync export/                                 rows carry `_scope`: one job a scope
-  tombolo sync --scope okta --dry-run okta.json        what would change
-  zcat big.ndjson.gz | tombolo sync --scope aws -      from standard input (NDJSON)
-")]
 pub struct Sync {
     /// .json .ndjson .jsonl .csv, also .gz or .zst; a folder means every such file in it; `-` is
     /// standard input
@@ -311,14 +297,6 @@ pub enum SameScope {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo job list               newest first
-  tombolo job show 0198f2        an id, or enough of its beginning
-  tombolo job approve 0198f2     run a held job after all
-  tombolo job undo 0198f2        bring back what one job deleted
-  tombolo job clear              delete what is damaged beside the database
-")]
 pub struct Job {
     #[command(subcommand)]
     pub action: JobAction,
@@ -351,12 +329,6 @@ pub enum JobAction {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo job clear --dry-run     what is there that is no job, or no whole one
-  tombolo job clear               delete all of that; the graph stays as it is
-  tombolo job clear notes.json    only this file
-")]
 pub struct JobClear {
     /// Names of files, or ids of jobs; all that is no job unless given
     #[arg(value_name = "NAME")]
@@ -368,7 +340,7 @@ pub struct JobClear {
 
 #[derive(Args)]
 pub struct JobId {
-    /// Id of the job, or enough of its beginning
+    /// Id of the job, or enough of its end or beginning
     #[arg(value_name = "JOB")]
     pub id: String,
     /// Output
@@ -377,12 +349,6 @@ pub struct JobId {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo check
-  tombolo check mappings/okta-jamf-ownership.toml
-  tombolo check --format github           annotations for a workflow
-")]
 pub struct Check {
     #[command(flatten)]
     pub mappings: Mappings,
@@ -456,15 +422,6 @@ pub enum PlanFormat {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo plan                        what `apply` would change
-  tombolo plan --details              each edge, with the row it comes from
-  tombolo plan --unmatched            each row that made none, and why
-  tombolo plan --impact aws::role:x   how its blast radius and owners would change
-  tombolo plan --out plan.tbl         save it; `tombolo apply plan.tbl` applies exactly that
-  tombolo plan --exit-code            exit 3 when changes wait, for CI
-")]
 pub struct Plan {
     #[command(flatten)]
     pub mappings: Mappings,
@@ -504,13 +461,6 @@ pub struct PlanShow {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo apply                                   every file in mappings/
-  tombolo apply mappings/okta-jamf-ownership.toml
-  tombolo apply plan.tbl                          exactly a saved plan
-  tombolo apply app-iam-assumption --override max_delete_percent=50 --reason \"CHG-4411\"
-")]
 pub struct Apply {
     #[command(flatten)]
     pub mappings: Mappings,
@@ -521,11 +471,6 @@ pub struct Apply {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo explain 'okta-user:alice|owns|jamf-device:laptop-001'   why an edge exists
-  tombolo explain inventory.csv:233                               why a row made none
-")]
 pub struct Explain {
     /// The _key or _id of an edge, or FILE:LINE of a row
     #[arg(value_name = "EDGE|FILE:LINE")]
@@ -539,13 +484,6 @@ pub struct Explain {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo new okta-jamf-ownership                 asks what it needs, on a terminal
-  tombolo new okta-jamf-ownership --rows data/inventory.csv --class OWNS \\
-      --from okta-instance-id --from-key 'okta-user:{row.login}' \\
-      --to jamf-instance-id --to-key 'jamf-device:{row.device}'
-")]
 pub struct New {
     /// Scope of the mapping, and the name of its file
     #[arg(value_name = "SCOPE")]
@@ -608,15 +546,6 @@ pub struct DeleteEdges {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo query 'FIND UserGroup WITH displayName = \"SRE\" THAT HAS User THAT OWNS Device AS d RETURN d.serialNumber'
-  tombolo query 'FIND User THAT !OWNS Device'
-  tombolo query -f who.j1ql --param team=SRE -o csv
-  tombolo query 'FIND aws_iam_role THAT RELATES TO{1,3} DataStore RETURN TREE' -o dot | dot -Tsvg > reach.svg
-  tombolo query --run unowned-buckets      a question of queries.toml
-  tombolo query --check                    all of them, against what they expect
-")]
 pub struct Query {
     /// The query
     #[arg(value_name = "J1QL", conflicts_with_all = ["file", "run", "check"])]
@@ -662,13 +591,6 @@ pub struct Query {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo serve                                  on 127.0.0.1:7474, for this machine only
-  tombolo serve --port 0                         on a free port, which is printed
-  tombolo token create ci --right write:ci-* && tombolo serve --address 0.0.0.0 \\
-      --host-name graph.example.com --tls-cert cert.pem --tls-key key.pem
-")]
 pub struct Serve {
     /// Address to listen on; any other than loopback needs a token and TLS
     #[arg(long, default_value = "127.0.0.1")]
@@ -720,14 +642,6 @@ pub enum LogFormat {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo token create okta-collector --right write:okta-* --days 90
-  tombolo token create dashboard --right read
-  tombolo token create operator --right read --right approve
-  tombolo token list
-  tombolo token revoke 5f1c
-")]
 pub struct Token {
     #[command(subcommand)]
     pub action: TokenAction,
@@ -763,16 +677,11 @@ pub struct TokenCreate {
 
 #[derive(Args)]
 pub struct TokenRevoke {
-    /// Its id, or the beginning of it
+    /// Its id, or enough of its end or beginning
     pub id: String,
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo push http://127.0.0.1:7474 --scope okta okta.json
-  tombolo push https://graph.example.com --scope okta --dry-run okta/    the token from TOMBOLO_TOKEN
-")]
 pub struct Push {
     /// The server
     #[arg(value_name = "URL")]
@@ -806,18 +715,7 @@ pub struct Push {
     pub output: ReportFormat,
 }
 
-/// How entities are named, for the help of every command that takes one.
-const ENTITY_HELP: &str = "\
-An ENTITY is SCOPE::KEY, or the bare key when only one live entity has it, or its _id.";
-
 #[derive(Args)]
-#[command(after_help = ENTITY_HELP, before_help = "\
-Examples:
-  tombolo blast-radius aws::role:billing-writer
-  tombolo blast-radius role:billing-writer --depth 2 --class Database
-  tombolo blast-radius okta-user:alice --direction out --verb HAS,OWNS -o json
-  tombolo blast-radius role:billing-writer -o dot | dot -Tsvg > blast.svg
-")]
 pub struct BlastRadius {
     /// Where it starts; several start together
     #[arg(required = true, value_name = "ENTITY")]
@@ -829,7 +727,7 @@ pub struct BlastRadius {
     #[arg(long, value_enum, default_value_t = BlastDirection::Auto, hide_possible_values = true)]
     #[arg(value_name = "auto|out|in|both")]
     pub direction: BlastDirection,
-    /// Follow only these verbs
+    /// Follow only these verbs; `!VERB` follows all but that
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
     /// Report only entities of these classes; the walk passes through all
@@ -847,12 +745,6 @@ pub struct BlastRadius {
 }
 
 #[derive(Args)]
-#[command(after_help = ENTITY_HELP, before_help = "\
-Examples:
-  tombolo owners aws::s3-bucket:platform-assets
-  tombolo owners --class Database                 each database with its owners
-  tombolo owners --class Database --orphans       those that nobody owns
-")]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(false).args(["entities", "class"]))]
 pub struct Owners {
     /// The owned
@@ -873,12 +765,6 @@ pub struct Owners {
 }
 
 #[derive(Args)]
-#[command(after_help = ENTITY_HELP, before_help = "\
-Examples:
-  tombolo path okta-user:alice s3-bucket:invoices
-  tombolo path okta-user:alice s3-bucket:invoices --all --max 10
-  tombolo path s3-bucket:invoices okta-user:alice --direction both
-")]
 pub struct PathArgs {
     /// Where the chain begins
     #[arg(value_name = "FROM")]
@@ -886,6 +772,9 @@ pub struct PathArgs {
     /// Where it ends
     #[arg(value_name = "TO")]
     pub to: String,
+    /// Go through this entity; several in their order
+    #[arg(long, value_name = "ENTITY")]
+    pub via: Vec<String>,
     /// Show every shortest chain, not just one
     #[arg(long)]
     pub all: bool,
@@ -896,7 +785,7 @@ pub struct PathArgs {
     #[arg(long, value_enum, default_value_t = PathDirection::Out, hide_possible_values = true)]
     #[arg(value_name = "out|in|both")]
     pub direction: PathDirection,
-    /// Follow only these verbs
+    /// Follow only these verbs; `!VERB` follows all but that
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
     /// Exit 1 when there is no chain
@@ -908,13 +797,8 @@ pub struct PathArgs {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo cycles                   groups that contain themselves, roles that assume each other
-  tombolo cycles --verb ASSUMES
-")]
 pub struct Cycles {
-    /// Follow only these verbs
+    /// Follow only these verbs; `!VERB` follows all but that
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
     /// Exit 1 when there is a cycle
@@ -926,11 +810,6 @@ pub struct Cycles {
 }
 
 #[derive(Args)]
-#[command(after_help = ENTITY_HELP, before_help = "\
-Examples:
-  tombolo get okta-user:alice
-  tombolo get okta::okta-user:alice -o json
-")]
 pub struct Get {
     /// The entity
     #[arg(value_name = "ENTITY")]
@@ -941,10 +820,6 @@ pub struct Get {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo backup tombolo-2026-11-25.redb      one state of the graph, a database like any other
-")]
 pub struct Backup {
     /// The new file; open and held jobs are no part of it
     #[arg(value_name = "FILE")]
@@ -959,12 +834,6 @@ pub struct Listing {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo export > graph.ndjson                     `tombolo sync graph.ndjson` reads it again
-  tombolo export --scope okta -o json
-  tombolo export -o graphml > graph.graphml
-")]
 pub struct Export {
     /// Only what this scope owns
     #[arg(long, short, value_name = "SCOPE")]
@@ -978,11 +847,6 @@ pub struct Export {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo gc                       what was deleted more than 90 days ago
-  tombolo gc --older-than 30
-")]
 pub struct Gc {
     /// Purge what was deleted, aborted or abandoned more than this many days ago
     #[arg(long, default_value_t = 90, value_name = "DAYS")]
@@ -994,11 +858,6 @@ pub struct Gc {
 }
 
 #[derive(Args)]
-#[command(before_help = "\
-Examples:
-  tombolo completions bash > /etc/bash_completion.d/tombolo
-  tombolo completions zsh > \"${fpath[1]}/_tombolo\"
-")]
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
@@ -1006,7 +865,18 @@ pub struct Completions {
 
 /// The whole command line with its help as people see it.
 pub fn command() -> clap::Command {
-    templated(Cli::command())
+    help::finished(templated(Cli::command()))
+}
+
+/// The same with every flag in sight, for shells that complete them.
+pub fn complete() -> clap::Command {
+    Cli::command()
+}
+
+/// The flags that every command takes.
+#[cfg(test)]
+pub fn global() -> clap::Command {
+    Global::augment_args(clap::Command::new("tombolo"))
 }
 
 fn templated(command: clap::Command) -> clap::Command {
@@ -1151,16 +1021,5 @@ mod tests {
             assert_eq!(cli.global.db, PathBuf::from("x.redb"));
             assert!(cli.global.quiet);
         }
-    }
-
-    #[test]
-    fn examples_come_before_the_flags() {
-        let help = command()
-            .find_subcommand_mut("sync")
-            .map(|c| c.render_help().to_string())
-            .unwrap_or_default();
-        let place = |text| help.find(text).unwrap_or(usize::MAX);
-        assert!(place("Examples:") < place("Usage:"), "{help}");
-        assert!(place("Usage:") < place("--same-scope"), "{help}");
     }
 }

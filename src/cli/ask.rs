@@ -5,6 +5,7 @@
 
 use super::args::{BlastDirection, PathDirection};
 use super::failure::{Failure, inconsistent};
+use super::naming;
 use rustc_hash::FxHashSet;
 use std::path::Path;
 use tombolo::graph::{CLASS_SEPARATOR, Direction, Kind, Names};
@@ -47,8 +48,8 @@ pub struct Walk<'a> {
     pub depth: Option<u32>,
     /// Which way along them.
     pub direction: BlastDirection,
-    /// Only these verbs; all if empty.
-    pub verbs: &'a [String],
+    /// Only these verbs.
+    pub verbs: &'a Verbs,
     /// What `auto` goes by.
     pub rules: Rules,
 }
@@ -76,10 +77,45 @@ pub fn rules(file: Option<&Path>) -> Result<Rules, Failure> {
     })
 }
 
-/// The numbers of verbs; `None` stands for all.
-fn numbers(snapshot: &Snapshot, verbs: &[String]) -> Option<Vec<u32>> {
-    let numbers = verbs.iter().filter_map(|verb| snapshot.name_number(verb)).collect();
-    Some(numbers).filter(|_| !verbs.is_empty())
+/// The verbs that a question may follow, by number; `None` stands for all.
+#[derive(Clone, Debug, Default)]
+pub struct Verbs(pub Option<Vec<u32>>);
+
+/// The verbs that were asked for, in every spelling: those named, or all but those named with `!`.
+///
+/// # Errors
+///
+/// A name that no relationship has.
+pub fn verbs(snapshot: &Snapshot, asked: &[String]) -> Result<Verbs, Failure> {
+    if asked.is_empty() {
+        return Ok(Verbs(None));
+    }
+    let (except, only): (Vec<&String>, Vec<&String>) =
+        asked.iter().partition(|verb| verb.starts_with('!'));
+    let except: Vec<String> = except.iter().map(|verb| verb[1..].trim().to_owned()).collect();
+    let only: Vec<String> = only.into_iter().cloned().collect();
+    let except = naming::spellings(snapshot, "verb", &except)?;
+    let mut taken = match only.is_empty() {
+        true => naming::verbs(snapshot)?,
+        false => naming::spellings(snapshot, "verb", &only)?,
+    };
+    taken.retain(|verb| !except.contains(verb));
+    Ok(Verbs(Some(taken.iter().filter_map(|verb| snapshot.name_number(verb)).collect())))
+}
+
+/// The verbs that a path may take: those asked for, but none that says that there is no way, unless
+/// it was named. Gives those that were left out as well.
+pub fn passable(snapshot: &Snapshot, asked: &[String]) -> Result<(Verbs, Vec<String>), Failure> {
+    let denials: Vec<String> = match asked.iter().all(|verb| verb.starts_with('!')) {
+        true => naming::verbs(snapshot)?.into_iter().filter(|verb| view::denies(verb)).collect(),
+        false => Vec::new(),
+    };
+    if denials.is_empty() {
+        return Ok((verbs(snapshot, asked)?, denials));
+    }
+    let all: Vec<String> =
+        asked.iter().cloned().chain(denials.iter().map(|verb| format!("!{verb}"))).collect();
+    Ok((verbs(snapshot, &all)?, denials))
 }
 
 /// Everything that is reached from `roots`, each entity once, by a shortest chain.
@@ -91,8 +127,7 @@ pub fn blast(snapshot: &Snapshot, roots: &[u32], walk: &Walk<'_>) -> Result<Vec<
         BlastDirection::Both => Some(Way::Both),
     };
     let flows = walk.rules.propagation.resolve(snapshot);
-    let verbs = numbers(snapshot, walk.verbs);
-    let rules = BlastRules::new(&flows, way, verbs.as_deref(), walk.depth);
+    let rules = BlastRules::new(&flows, way, walk.verbs.0.as_deref(), walk.depth);
     let reached = view::blast_radius(snapshot, roots, &rules, &mut Scratch::new())?;
     Ok(reached.iter().map(|reached| Step::new(&reached.step(), reached.distance)).collect())
 }
@@ -168,13 +203,13 @@ fn graph(snapshot: &Snapshot) -> Result<GraphView, Failure> {
     })
 }
 
-/// The shortest chains between two entities: how many there are, and the first `max` of them.
+/// The shortest chains through `stops`, from the first to the last: how many there are, and the first
+/// `max` of them. Each is shortest between one stop and the next.
 pub fn paths(
     snapshot: &Snapshot,
-    from: u32,
-    to: u32,
+    stops: &[u32],
     direction: PathDirection,
-    verbs: &[String],
+    verbs: &Verbs,
     max: usize,
 ) -> Result<(u64, Vec<Vec<Step>>), Failure> {
     let way = match direction {
@@ -182,15 +217,35 @@ pub fn paths(
         PathDirection::In => Way::In,
         PathDirection::Both => Way::Both,
     };
-    let verbs = numbers(snapshot, verbs);
-    let found = view::paths(snapshot, from, to, way, verbs.as_deref(), max, None)?;
-    Ok(found.map_or((0, Vec::new()), |found| {
-        (found.total, found.paths.iter().map(|path| steps(path)).collect())
-    }))
+    let mut total = 1u64;
+    let mut chains: Vec<Vec<view::Step>> = vec![Vec::new()];
+    for leg in stops.windows(2) {
+        let found = view::paths(snapshot, leg[0], leg[1], way, verbs.0.as_deref(), max, None)?;
+        let Some(found) = found else { return Ok((0, Vec::new())) };
+        total = total.saturating_mul(found.total);
+        let longer = chains
+            .iter()
+            .flat_map(|chain| found.paths.iter().map(move |leg| [chain.as_slice(), leg].concat()));
+        chains = longer.take(max).collect();
+    }
+    Ok((total, chains.iter().map(|chain| steps(chain)).collect()))
+}
+
+/// Entities that reach each other in a circle.
+pub struct Cycle {
+    /// Their numbers, ascending.
+    pub members: Vec<u32>,
+    /// A shortest chain from one of them back to itself.
+    pub chain: Vec<Step>,
 }
 
 /// The sets of entities that reach each other in a circle, the largest first.
-pub fn cycles(snapshot: &Snapshot, verbs: &[String]) -> Result<Vec<Vec<u32>>, Failure> {
-    let verbs = numbers(snapshot, verbs);
-    Ok(view::cycles(&graph(snapshot)?, verbs.as_deref()))
+pub fn cycles(snapshot: &Snapshot, verbs: &Verbs) -> Result<Vec<Cycle>, Failure> {
+    let verbs = verbs.0.as_deref();
+    let graph = graph(snapshot)?;
+    let cycle = |members: Vec<u32>| {
+        let chain = steps(&view::shortest_cycle(&graph, &members, verbs));
+        Cycle { members, chain }
+    };
+    Ok(view::cycles(&graph, verbs).into_iter().map(cycle).collect())
 }

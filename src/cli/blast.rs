@@ -8,8 +8,8 @@ use super::args::{BlastRadius, GraphFormat, RowFormat};
 use super::ask::{self, Step, Walk};
 use super::failure::Failure;
 use super::naming::{self, Link};
-use super::output::{Listing, Out, clean, counted, thousands, took};
-use super::picture::{Arrow, Drawing};
+use super::output::{Listing, Out, counted, thousands, took};
+use super::picture::Drawing;
 use super::tree::{Node, Tree};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
@@ -80,12 +80,12 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
             roots.push(root);
         }
     }
-    naming::known(&snapshot, "verb", &args.verb)?;
-    let walk = Walk { depth: args.depth, direction: args.direction, verbs: &args.verb, rules };
+    let verbs = ask::verbs(&snapshot, &args.verb)?;
+    let walk = Walk { depth: args.depth, direction: args.direction, verbs: &verbs, rules };
     let steps = ask::blast(&snapshot, &roots, &walk)?;
     let heads = naming::entities(&snapshot, &roots)?;
     let reached = name_all(&snapshot, &heads, steps, &filter(&snapshot, args)?)?;
-    print(&mut context.out, args.output, &heads, &reached, begun.elapsed())?;
+    print(&mut context.out, &snapshot, args.output, &heads, &reached, begun.elapsed())?;
     Ok(0)
 }
 
@@ -96,12 +96,11 @@ struct Filter {
 }
 
 fn filter(snapshot: &Snapshot, args: &BlastRadius) -> Result<Filter, Failure> {
-    naming::known(snapshot, "class", &args.class)?;
+    let classes = naming::spellings(snapshot, "class", &args.class)?;
     let scopes: Result<FxHashSet<u32>, Failure> =
         args.scope.iter().map(|name| naming::scope(snapshot, name)).collect();
-    let wanted = |set: &u32| {
-        split_classes(snapshot.name(*set)).iter().any(|class| args.class.contains(class))
-    };
+    let wanted =
+        |set: &u32| split_classes(snapshot.name(*set)).iter().any(|class| classes.contains(class));
     let class_sets = snapshot.words().numbers().filter(wanted).collect();
     Ok(Filter {
         scopes: Some(scopes?).filter(|_| !args.scope.is_empty()),
@@ -172,6 +171,7 @@ fn name_all(
 
 fn print(
     out: &mut Out<'_>,
+    snapshot: &Snapshot,
     format: GraphFormat,
     roots: &[EntityHead],
     reached: &[Reached],
@@ -182,9 +182,9 @@ fn print(
         GraphFormat::Json => json(out, roots, reached),
         GraphFormat::Ndjson => answer(reached).try_for_each(|r| out.ndjson(&r.line())),
         GraphFormat::Csv => rows(reached).print(out, RowFormat::Csv),
-        GraphFormat::Dot => draw(out, Drawing::Dot, roots, reached),
-        GraphFormat::Mermaid => draw(out, Drawing::Mermaid, roots, reached),
-        GraphFormat::Graphml => draw(out, Drawing::Graphml, roots, reached),
+        GraphFormat::Dot => draw(out, snapshot, Drawing::Dot, roots, reached),
+        GraphFormat::Mermaid => draw(out, snapshot, Drawing::Mermaid, roots, reached),
+        GraphFormat::Graphml => draw(out, snapshot, Drawing::Graphml, roots, reached),
     }
 }
 
@@ -245,18 +245,15 @@ fn rows(reached: &[Reached]) -> Listing {
 /// The picture also shows what is only on the way: an arrow needs both ends.
 fn draw(
     out: &mut Out<'_>,
+    snapshot: &Snapshot,
     drawing: Drawing,
     roots: &[EntityHead],
     reached: &[Reached],
 ) -> Result<(), Failure> {
-    drawing.begin(out)?;
-    for entity in roots.iter().chain(reached.iter().map(|r| &r.entity)) {
-        drawing.node(out, entity)?;
-    }
-    for r in reached {
-        drawing.edge(out, &Arrow::from(&r.link))?;
-    }
-    Ok(drawing.end(out)?)
+    let entities: Vec<&EntityHead> =
+        roots.iter().chain(reached.iter().map(|r| &r.entity)).collect();
+    let links: Vec<&Link> = reached.iter().map(|r| &r.link).collect();
+    drawing.draw(out, snapshot, &entities, &links)
 }
 
 fn table(
@@ -268,41 +265,40 @@ fn table(
     let total = answer(reached).count() as u64;
     let counts = by_distance(reached);
     let scopes: FxHashSet<&str> = answer(reached).map(|r| r.entity.scope.as_str()).collect();
-    let names: Vec<String> = roots
-        .iter()
-        .map(|r| format!("{}  (@{})", out.bold(&clean(&r.key)), clean(&r.scope)))
-        .collect();
+    let names: Vec<String> = roots.iter().map(|root| naming::heading(out, root)).collect();
     let hops = u64::from(counts.keys().next_back().copied().unwrap_or(0));
-    writeln!(
-        out,
+    let summary = format!(
         "{}   {} in {}, {}, {}",
         names.join(" + "),
         counted(total, "entity", "entities"),
         counted(hops, "hop", "hops"),
         counted(scopes.len() as u64, "scope", "scopes"),
         took(time)
-    )?;
+    );
+    out.line("", &summary, "  ")?;
     if total == 0 {
         return Ok(writeln!(out, "= nothing is reached")?);
     }
     let counts: Vec<String> =
         counts.iter().map(|(hop, &n)| format!("{hop}: {}", thousands(n))).collect();
-    writeln!(out, "by distance   {}", counts.join("   "))?;
+    out.line("", &format!("by distance   {}", counts.join("   ")), "  ")?;
     let nodes = nodes(roots, reached);
     let mut tree = Tree::new(&nodes);
     for root in roots {
         if roots.len() > 1 {
-            writeln!(out, "{}", clean(&root.key))?;
+            let name = naming::shown(out, root);
+            out.line("", &name, "  ")?;
         }
         tree.print(out, root.number)?;
     }
     match tree.not_drawn() {
         0 => Ok(()),
-        n => Ok(writeln!(
-            out,
-            "… {} not drawn: -o csv lists all, --depth N and --class C narrow it",
-            counted(n as u64, "entity", "entities")
-        )?),
+        n => {
+            let count = counted(n as u64, "entity", "entities");
+            let text =
+                format!("… {count} not drawn: -o csv lists all, --depth N and --class C narrow it");
+            Ok(out.line("", &text, "  ")?)
+        }
     }
 }
 
@@ -323,11 +319,13 @@ fn nodes(roots: &[EntityHead], reached: &[Reached]) -> Vec<Node> {
             Node {
                 number: r.entity.number,
                 parent: r.from,
-                name: r.entity.key.clone(),
+                key: r.entity.key.clone(),
+                display: r.entity.display_name.clone(),
                 kind,
                 verb: r.link.class.clone(),
                 forward: r.link.from == r.from,
                 reported: r.reported,
+                mark: None,
             }
         })
         .collect()

@@ -6,7 +6,7 @@ use super::ask::{self, Owned, Step};
 use super::failure::{FAILED, Failure};
 use super::naming::{self, Link};
 use super::output::{Listing, Out, clean, counted, thousands, took};
-use super::picture::{Arrow, Drawing};
+use super::picture::Drawing;
 use rustc_hash::FxHashSet;
 use serde::Serialize;
 use serde_json::json;
@@ -43,8 +43,9 @@ impl Chain {
         Ok(Chain { links: links.collect(), first })
     }
 
-    fn text(&self) -> String {
-        text(&self.first, &self.links)
+    /// For people.
+    fn shown(&self, out: &Out<'_>) -> String {
+        text(&self.first, &self.links, |entity| naming::shown(out, entity))
     }
 
     fn entities(&self) -> impl Iterator<Item = &EntityHead> {
@@ -52,9 +53,9 @@ impl Chain {
     }
 }
 
-/// `alice -OWNS-> laptop <-HAS- site`, for people.
-fn text(first: &EntityHead, links: &[ChainLink]) -> String {
-    let mut text = clean(&first.key).into_owned();
+/// `alice -OWNS-> laptop <-HAS- site`.
+fn text(first: &EntityHead, links: &[ChainLink], name: impl Fn(&EntityHead) -> String) -> String {
+    let mut text = name(first);
     let mut at = first.number;
     for ChainLink { relationship, entity } in links {
         let verb = clean(&relationship.class);
@@ -62,7 +63,7 @@ fn text(first: &EntityHead, links: &[ChainLink]) -> String {
             true => format!(" -{verb}-> "),
             false => format!(" <-{verb}- "),
         });
-        text.push_str(&clean(&entity.key));
+        text.push_str(&name(entity));
         at = entity.number;
     }
     text
@@ -87,9 +88,9 @@ struct OwnersAnswer {
 pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
     let (database, snapshot) = context.look()?;
     let entities = owned_entities(&database, &snapshot, args)?;
-    naming::known(&snapshot, "class", &args.owner_class)?;
+    let owner_classes = naming::spellings(&snapshot, "class", &args.owner_class)?;
     let mut answers = Vec::new();
-    for owned in ask::owners(&snapshot, &entities, &args.owner_class)? {
+    for owned in ask::owners(&snapshot, &entities, &owner_classes)? {
         if !args.orphans || owned.owners.is_empty() {
             answers.push(name_owners(&snapshot, owned)?);
         }
@@ -99,9 +100,9 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
         (RowFormat::Json, [answer]) if args.class.is_none() => out.json(answer)?,
         (RowFormat::Json, all) => out.json(&json!({ "answers": all }))?,
         (RowFormat::Ndjson, all) => all.iter().try_for_each(|answer| out.ndjson(answer))?,
-        (RowFormat::Csv, all) => owner_rows(all).print(out, RowFormat::Csv)?,
+        (RowFormat::Csv, all) => owner_rows(all, RowFormat::Csv).print(out, RowFormat::Csv)?,
         (RowFormat::Table, all) if args.class.is_some() => {
-            owner_rows(all).print(out, RowFormat::Table)?;
+            owner_rows(all, RowFormat::Table).print(out, RowFormat::Table)?;
             owners_summary(out, args, entities.len(), all)?;
         }
         (RowFormat::Table, all) => {
@@ -120,8 +121,13 @@ fn owned_entities(
         let find = |name: &String| Ok(database.find_entity(snapshot, name)?);
         return args.entities.iter().map(find).collect();
     };
-    naming::known(snapshot, "class", std::slice::from_ref(class))?;
-    Ok(snapshot.entities_with(None, Some(class))?)
+    let mut found = Vec::new();
+    for class in naming::spellings(snapshot, "class", std::slice::from_ref(class))? {
+        found.extend(snapshot.entities_with(None, Some(&class))?);
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 fn name_owners(snapshot: &Snapshot, owned: Owned) -> Result<OwnersAnswer, Failure> {
@@ -139,9 +145,9 @@ fn name_owners(snapshot: &Snapshot, owned: Owned) -> Result<OwnersAnswer, Failur
 }
 
 impl Owner {
-    /// The chain for people.
-    fn evidence(&self) -> String {
-        text(&self.entity, &self.chain)
+    /// The chain, each entity by what `name` calls it.
+    fn evidence(&self, name: impl Fn(&EntityHead) -> String) -> String {
+        text(&self.entity, &self.chain, name)
     }
 
     /// The scopes whose jobs own the relationships of the chain.
@@ -157,28 +163,28 @@ impl Owner {
 }
 
 fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> {
-    let title = out.bold(&clean(&answer.entity.key));
-    write!(out, "{title}  (@{})   ", clean(&answer.entity.scope))?;
+    let title = naming::heading(out, &answer.entity);
     let Some(distance) = answer.distance.filter(|_| !answer.owners.is_empty()) else {
-        return Ok(writeln!(out, "= no owner")?);
+        return Ok(out.line("", &format!("{title}   = no owner"), "  ")?);
     };
-    writeln!(
-        out,
-        "{} at distance {distance}",
-        counted(answer.owners.len() as u64, "owner", "owners")
-    )?;
-    let width = answer.owners.iter().map(|o| clean(&o.entity.key).chars().count()).max();
-    let width = width.unwrap_or(0);
+    let owners = counted(answer.owners.len() as u64, "owner", "owners");
+    out.line("", &format!("{title}   {owners} at distance {distance}"), "  ")?;
     for owner in &answer.owners {
-        let (chain, scopes) = (owner.evidence(), owner.scopes());
-        let (key, type_name) = (clean(&owner.entity.key), clean(&owner.entity.type_name));
-        writeln!(out, "  {key:<width$}  {type_name}   {chain}   (by {scopes})")?;
+        let EntityHead { display_name, key, number, .. } = &owner.entity;
+        // The chain begins with the owner, who is the answer.
+        let chain = owner.evidence(|entity| match entity.number == *number {
+            true => naming::title(out, display_name.as_deref(), key),
+            false => naming::shown(out, entity),
+        });
+        let type_name = clean(&owner.entity.type_name);
+        let text = format!("{chain}   ({type_name}, by {})", owner.scopes());
+        out.line("  ", &text, "      ")?;
     }
     Ok(())
 }
 
-/// A row for each owner, and one for each entity without.
-fn owner_rows(answers: &[OwnersAnswer]) -> Listing {
+/// A row for each owner, and one for each entity without. People see names, programs keys.
+fn owner_rows(answers: &[OwnersAnswer], format: RowFormat) -> Listing {
     let mut listing = Listing::new(&[
         ("scope", "SCOPE"),
         ("key", "ENTITY"),
@@ -187,21 +193,24 @@ fn owner_rows(answers: &[OwnersAnswer]) -> Listing {
         ("owner", "OWNER"),
         ("chain", "CHAIN"),
     ]);
+    let name = |entity: &EntityHead| match format {
+        RowFormat::Table => naming::label(entity.display_name.as_deref(), &entity.key),
+        _ => entity.key.clone(),
+    };
     for OwnersAnswer { entity, distance, owners } in answers {
-        let (scope, key) = (json!(entity.scope), json!(entity.key));
+        let (scope, key) = (json!(entity.scope), json!(name(entity)));
         if owners.is_empty() {
             listing.row([scope, key, json!(null), json!(null), json!(null), json!(null)]);
             continue;
         }
         for owner in owners {
-            let (owner_scope, owner_key) = (&owner.entity.scope, &owner.entity.key);
             listing.row([
                 scope.clone(),
                 key.clone(),
                 json!(distance),
-                json!(owner_scope),
-                json!(owner_key),
-                json!(owner.evidence()),
+                json!(owner.entity.scope),
+                json!(name(&owner.entity)),
+                json!(owner.evidence(name)),
             ]);
         }
     }
@@ -225,32 +234,47 @@ fn owners_summary(
 pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     let begun = Instant::now();
     let (database, snapshot) = context.look()?;
-    let from = database.find_entity(&snapshot, &args.from)?;
-    let to = database.find_entity(&snapshot, &args.to)?;
-    naming::known(&snapshot, "verb", &args.verb)?;
+    let names = std::iter::once(&args.from).chain(&args.via).chain([&args.to]);
+    let stops = names.map(|name| Ok(database.find_entity(&snapshot, name)?));
+    let stops = stops.collect::<Result<Vec<u32>, Failure>>()?;
+    let (verbs, denials) = ask::passable(&snapshot, &args.verb)?;
     let max = if args.all { args.max } else { 1 };
-    let (total, found) = ask::paths(&snapshot, from, to, args.direction, &args.verb, max)?;
-    let chains = found.iter().map(|steps| Chain::read(&snapshot, from, steps));
+    let (total, found) = ask::paths(&snapshot, &stops, args.direction, &verbs, max)?;
+    let chains = found.iter().map(|steps| Chain::read(&snapshot, stops[0], steps));
     let chains: Vec<Chain> = chains.collect::<Result<_, Failure>>()?;
-    let ends = (naming::entity(&snapshot, from)?, naming::entity(&snapshot, to)?);
+    let ends = naming::entities(&snapshot, &stops)?;
+    let (from, via, to) = (&ends[0], &ends[1..ends.len() - 1], &ends[ends.len() - 1]);
     let out = &mut context.out;
     match args.output {
         GraphFormat::Table => {
-            let title = format!("{} to {}", clean(&ends.0.key), clean(&ends.1.key));
+            let through = via.iter().map(|stop| format!(" by {}", naming::shown(out, stop)));
+            let through: String = through.collect();
+            let title =
+                format!("{} to {}{through}", naming::shown(out, from), naming::shown(out, to));
             path_text(out, &title, (total, &chains), args, begun)?;
+            if chains.is_empty() && !denials.is_empty() && !out.quiet {
+                let verbs = clean(&denials.join(", ")).into_owned();
+                writeln!(out, "not followed: {verbs}, unless --verb names it")?;
+            }
         }
-        GraphFormat::Json => out.json(&json!({
-            "from": ends.0,
-            "to": ends.1,
-            "distance": chains.first().map(|chain| chain.links.len()),
-            "total": total,
-            "paths": chains.iter().map(|chain| &chain.links).collect::<Vec<_>>(),
-        }))?,
+        GraphFormat::Json => {
+            let mut answer = json!({
+                "from": from,
+                "to": to,
+                "distance": chains.first().map(|chain| chain.links.len()),
+                "total": total,
+                "paths": chains.iter().map(|chain| &chain.links).collect::<Vec<_>>(),
+            });
+            if !via.is_empty() {
+                answer["via"] = json!(via);
+            }
+            out.json(&answer)?;
+        }
         GraphFormat::Ndjson => chains.iter().try_for_each(|chain| out.ndjson(&chain.links))?,
         GraphFormat::Csv => path_rows(&chains).print(out, RowFormat::Csv)?,
-        GraphFormat::Dot => draw(out, Drawing::Dot, &chains)?,
-        GraphFormat::Mermaid => draw(out, Drawing::Mermaid, &chains)?,
-        GraphFormat::Graphml => draw(out, Drawing::Graphml, &chains)?,
+        GraphFormat::Dot => draw(out, &snapshot, Drawing::Dot, &chains)?,
+        GraphFormat::Mermaid => draw(out, &snapshot, Drawing::Mermaid, &chains)?,
+        GraphFormat::Graphml => draw(out, &snapshot, Drawing::Graphml, &chains)?,
     }
     Ok(if args.exit_code && chains.is_empty() { FAILED } else { 0 })
 }
@@ -263,21 +287,19 @@ fn path_text(
     begun: Instant,
 ) -> Result<(), Failure> {
     let Some(first) = chains.first() else {
-        writeln!(out, "{title}   = no chain, {}", took(begun.elapsed()))?;
+        out.line("", &format!("{title}   = no chain, {}", took(begun.elapsed())), "  ")?;
         if args.direction != super::args::PathDirection::Both {
             out.next("--direction both also goes against the arrows")?;
         }
         return Ok(());
     };
-    writeln!(
-        out,
-        "{title}   {} of {}, {}",
-        counted(total, "shortest chain", "shortest chains"),
-        counted(first.links.len() as u64, "relationship", "relationships"),
-        took(begun.elapsed())
-    )?;
+    let chain_count = counted(total, "shortest chain", "shortest chains");
+    let length = counted(first.links.len() as u64, "relationship", "relationships");
+    let summary = format!("{title}   {chain_count} of {length}, {}", took(begun.elapsed()));
+    out.line("", &summary, "  ")?;
     for chain in chains {
-        writeln!(out, "  {}", chain.text())?;
+        let chain = chain.shown(out);
+        out.line("  ", &chain, "      ")?;
     }
     let more = total.saturating_sub(chains.len() as u64);
     if more > 0 {
@@ -317,66 +339,77 @@ fn path_rows(chains: &[Chain]) -> Listing {
 }
 
 /// All chains in one picture; what they share is drawn once.
-fn draw(out: &mut Out<'_>, drawing: Drawing, chains: &[Chain]) -> Result<(), Failure> {
+fn draw(
+    out: &mut Out<'_>,
+    snapshot: &Snapshot,
+    drawing: Drawing,
+    chains: &[Chain],
+) -> Result<(), Failure> {
     let mut seen: FxHashSet<u32> = FxHashSet::default();
     let mut drawn: FxHashSet<&str> = FxHashSet::default();
-    drawing.begin(out)?;
-    for entity in chains.iter().flat_map(Chain::entities) {
-        if seen.insert(entity.number) {
-            drawing.node(out, entity)?;
-        }
-    }
-    for link in chains.iter().flat_map(|chain| &chain.links) {
-        if drawn.insert(&link.relationship.id) {
-            drawing.edge(out, &Arrow::from(&link.relationship))?;
-        }
-    }
-    Ok(drawing.end(out)?)
+    let entities = chains.iter().flat_map(Chain::entities);
+    let entities: Vec<&EntityHead> = entities.filter(|e| seen.insert(e.number)).collect();
+    let links = chains.iter().flat_map(|chain| &chain.links).map(|link| &link.relationship);
+    let links: Vec<&Link> = links.filter(|link| drawn.insert(&link.id)).collect();
+    drawing.draw(out, snapshot, &entities, &links)
 }
 
-/// Members of a cycle that people see; programs see all.
-const MEMBERS: usize = 6;
+/// A cycle by name.
+struct Circle {
+    members: Vec<EntityHead>,
+    chain: Chain,
+}
 
 /// `tombolo cycles`.
 pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
     let (_, snapshot) = context.look()?;
-    naming::known(&snapshot, "verb", &args.verb)?;
-    let found = ask::cycles(&snapshot, &args.verb)?;
-    let cycles = found.iter().map(|members| naming::entities(&snapshot, members));
-    let cycles: Vec<Vec<EntityHead>> = cycles.collect::<Result<_, Failure>>()?;
+    let verbs = ask::verbs(&snapshot, &args.verb)?;
+    let mut cycles = Vec::new();
+    for cycle in ask::cycles(&snapshot, &verbs)? {
+        let first = cycle.chain.first().map_or(cycle.members[0], |step| step.from);
+        cycles.push(Circle {
+            members: naming::entities(&snapshot, &cycle.members)?,
+            chain: Chain::read(&snapshot, first, &cycle.chain)?,
+        });
+    }
     let out = &mut context.out;
+    let members = cycles.iter().map(|cycle| &cycle.members);
     match args.output {
         RowFormat::Table => cycles_text(out, &cycles)?,
-        RowFormat::Json => out.json(&json!({ "total": cycles.len(), "cycles": cycles }))?,
-        RowFormat::Ndjson => cycles.iter().try_for_each(|cycle| out.ndjson(cycle))?,
+        RowFormat::Json => out.json(&json!({
+            "total": cycles.len(),
+            "cycles": members.collect::<Vec<_>>(),
+            "chains": cycles.iter().map(|cycle| &cycle.chain.links).collect::<Vec<_>>(),
+        }))?,
+        RowFormat::Ndjson => members.into_iter().try_for_each(|cycle| out.ndjson(cycle))?,
         RowFormat::Csv => cycle_rows(&cycles).print(out, RowFormat::Csv)?,
     }
     Ok(if args.exit_code && !cycles.is_empty() { FAILED } else { 0 })
 }
 
-fn cycles_text(out: &mut Out<'_>, cycles: &[Vec<EntityHead>]) -> Result<(), Failure> {
+/// Each cycle by its size and its shortest chain, which tells how it closes.
+fn cycles_text(out: &mut Out<'_>, cycles: &[Circle]) -> Result<(), Failure> {
     if cycles.is_empty() {
         return Ok(writeln!(out, "= no cycles")?);
     }
     writeln!(out, "{}", counted(cycles.len() as u64, "cycle", "cycles"))?;
-    for cycle in cycles {
-        let names: Vec<String> =
-            cycle.iter().take(MEMBERS).map(|e| clean(&e.key).into_owned()).collect();
-        let more = match cycle.len().saturating_sub(MEMBERS) {
+    for Circle { members, chain } in cycles {
+        let size = counted(members.len() as u64, "entity", "entities");
+        let more = match members.len().saturating_sub(chain.links.len()) {
             0 => String::new(),
-            more => format!(", … {more} more"),
+            more => format!("   … {} more (-o json lists all)", thousands(more as u64)),
         };
-        let size = counted(cycle.len() as u64, "entity", "entities");
-        writeln!(out, "  {size}   {}{more}", names.join(", "))?;
+        let text = format!("{size}   {}{more}", chain.shown(out));
+        out.line("  ", &text, "      ")?;
     }
     Ok(())
 }
 
-fn cycle_rows(cycles: &[Vec<EntityHead>]) -> Listing {
+fn cycle_rows(cycles: &[Circle]) -> Listing {
     let mut listing =
         Listing::new(&[("cycle", "CYCLE"), ("scope", "SCOPE"), ("key", "KEY"), ("type", "TYPE")]);
     for (number, cycle) in cycles.iter().enumerate() {
-        for entity in cycle {
+        for entity in &cycle.members {
             listing.row([
                 json!(number + 1),
                 json!(entity.scope),

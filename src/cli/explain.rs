@@ -4,6 +4,7 @@ use super::Context;
 use super::args::{Explain, Mappings, ReportFormat};
 use super::failure::Failure;
 use super::mapped;
+use super::naming;
 use super::output::{Out, clean, exactly, when};
 use serde_json::json;
 use std::io::Write;
@@ -75,15 +76,16 @@ fn edge(
 }
 
 fn tell(out: &mut Out<'_>, edge: &Relationship, job: Option<&JobReport>) -> Result<(), Failure> {
-    let title =
-        format!("{} -{}-> {}", clean(&edge.from.key), clean(&edge.class), clean(&edge.to.key));
-    writeln!(out, "{}", out.bold(&title))?;
-    let mut line = |name: &str, text: String| writeln!(out, "  {name:<12} {text}");
+    let (from, to) = (naming::shown(out, &edge.from), naming::shown(out, &edge.to));
+    out.line("", &format!("{from} -{}-> {to}", out.bold(&clean(&edge.class))), "  ")?;
+    let job_id = out.id(edge.metadata.job_id);
+    let indent = " ".repeat(15);
+    let mut line = |name: &str, text: String| out.line(&format!("  {name:<12} "), &text, &indent);
     line("_key", clean(&edge.key).into_owned())?;
     line("_type", clean(&edge.type_name).into_owned())?;
     line("scope", clean(&edge.scope).into_owned())?;
-    line("from", format!("{}  (@{})", clean(&edge.from.key), clean(&edge.from.scope)))?;
-    line("to", format!("{}  (@{})", clean(&edge.to.key), clean(&edge.to.scope)))?;
+    line("from", format!("{from}  (@{})", clean(&edge.from.scope)))?;
+    line("to", format!("{to}  (@{})", clean(&edge.to.scope)))?;
     if let Some(origin) = &edge.origin {
         if !origin.file.is_empty() {
             line("row", format!("{}:{}", clean(&origin.file), origin.line))?;
@@ -105,10 +107,10 @@ fn tell(out: &mut Out<'_>, edge: &Relationship, job: Option<&JobReport>) -> Resu
     }
     let metadata = &edge.metadata;
     let at = exactly(metadata.begin_on);
-    line("job", format!("{}, {at}, version {}", metadata.job_id, metadata.version))?;
+    line("job", format!("{job_id}, {at}, version {}", metadata.version))?;
     if let Some(end) = metadata.end_on {
-        let end = when(out, end);
-        writeln!(out, "  ! it was soft-deleted {end}")?;
+        let (sign, end) = (out.sign('!'), when(out, end));
+        writeln!(out, "  {sign} it was soft-deleted {end}")?;
     }
     Ok(())
 }

@@ -7,11 +7,13 @@
 use super::Context;
 use super::args::{Export, ExportFormat};
 use super::failure::{Failure, inconsistent};
+use super::graphml::{self, Attributes};
+use super::mermaid::Types;
 use super::naming;
 use super::output::Out;
-use super::picture::{Arrow, Drawing};
+use super::picture::{self, Drawing};
 use std::io::Write;
-use tombolo::graph::{GraphRead, Kind};
+use tombolo::graph::{GraphRead, Kind, Names};
 use tombolo::store::{Head, Snapshot};
 
 /// What is exported.
@@ -35,9 +37,9 @@ pub fn run(context: &mut Context<'_>, args: &Export) -> Result<u8, Failure> {
     match args.output {
         ExportFormat::Ndjson => ndjson(&snapshot, &choice, out)?,
         ExportFormat::Json => json(&snapshot, &choice, out)?,
-        ExportFormat::Dot => draw(&snapshot, &choice, Drawing::Dot, out)?,
-        ExportFormat::Mermaid => draw(&snapshot, &choice, Drawing::Mermaid, out)?,
-        ExportFormat::Graphml => draw(&snapshot, &choice, Drawing::Graphml, out)?,
+        ExportFormat::Dot => dot(&snapshot, &choice, out)?,
+        ExportFormat::Mermaid => mermaid(&snapshot, &choice, out)?,
+        ExportFormat::Graphml => graphml(&snapshot, &choice, out)?,
     }
     Ok(0)
 }
@@ -109,14 +111,9 @@ fn json(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), F
     Ok(writeln!(out, "}}")?)
 }
 
-/// Nodes, then edges. An end that lies outside the chosen scope is drawn too: an arrow to nothing
-/// would be dropped by most programs.
-fn draw(
-    snapshot: &Snapshot,
-    choice: &Choice,
-    drawing: Drawing,
-    out: &mut Out<'_>,
-) -> Result<(), Failure> {
+/// The numbers of the entities to draw, ascending. An end that lies outside the chosen scope is
+/// drawn too: an arrow to nothing would be dropped by most programs.
+fn drawn(snapshot: &Snapshot, choice: &Choice) -> Result<Vec<u32>, Failure> {
     let mut wanted = vec![false; snapshot.meta().bound(Kind::Entity) as usize];
     each(snapshot, Kind::Relationship, choice, |_, head| {
         for end in [head.from, head.to] {
@@ -130,26 +127,71 @@ fn draw(
         wanted[number as usize] = true;
         Ok(())
     })?;
-    drawing.begin(out)?;
-    for number in (0u32..).zip(&wanted).filter(|(_, wanted)| **wanted).map(|(number, _)| number) {
-        drawing.node(out, &naming::entity(snapshot, number)?)?;
-    }
-    each(snapshot, Kind::Relationship, choice, |number, _| {
-        let link = naming::link(snapshot, number)?;
-        Ok(drawing.edge(out, &Arrow::from(&link))?)
-    })?;
-    Ok(drawing.end(out)?)
+    let numbers = (0u32..).zip(wanted).filter(|(_, wanted)| *wanted).map(|(number, _)| number);
+    Ok(numbers.collect())
 }
 
-impl<'a> From<&'a naming::Link> for Arrow<'a> {
-    fn from(link: &'a naming::Link) -> Arrow<'a> {
-        Arrow {
-            from: link.from,
-            to: link.to,
-            class: &link.class,
-            type_name: &link.type_name,
-            scope: &link.scope,
-            key: &link.key,
-        }
+/// Nodes, then edges, as they are read.
+fn dot(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
+    picture::dot_begin(out)?;
+    for number in drawn(snapshot, choice)? {
+        picture::dot_node(out, &naming::entity(snapshot, number)?)?;
     }
+    each(snapshot, Kind::Relationship, choice, |number, _| {
+        Ok(picture::dot_edge(out, &naming::link(snapshot, number)?)?)
+    })?;
+    Ok(picture::dot_end(out)?)
+}
+
+/// The same, but properties have to be declared before the first node.
+fn graphml(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
+    let entities = drawn(snapshot, choice)?;
+    let mut attributes = Attributes::default();
+    for &number in &entities {
+        attributes.note(Kind::Entity, &graphml::entity(snapshot, number)?.properties);
+    }
+    each(snapshot, Kind::Relationship, choice, |number, _| {
+        attributes.note(Kind::Relationship, &graphml::link(snapshot, number)?.properties);
+        Ok(())
+    })?;
+    attributes.begin(out)?;
+    for number in entities {
+        attributes.node(out, &graphml::entity(snapshot, number)?)?;
+    }
+    each(snapshot, Kind::Relationship, choice, |number, _| {
+        Ok(attributes.edge(out, &graphml::link(snapshot, number)?)?)
+    })?;
+    Ok(graphml::end(out)?)
+}
+
+/// More objects than this are counted by type as they are read: no flowchart could show them.
+const FLOWCHART: usize = 20_000;
+
+fn mermaid(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
+    let numbers = drawn(snapshot, choice)?;
+    let mut links = Vec::new();
+    each(snapshot, Kind::Relationship, choice, |number, _| {
+        links.push(number);
+        Ok(())
+    })?;
+    if numbers.len() + links.len() <= FLOWCHART {
+        let entities = naming::entities(snapshot, &numbers)?;
+        let links = naming::links(snapshot, &links)?;
+        let entities: Vec<_> = entities.iter().collect();
+        return Drawing::Mermaid.draw(out, snapshot, &entities, &links.iter().collect::<Vec<_>>());
+    }
+    let kind = |number: u32| -> Result<(String, String), Failure> {
+        let missing = || inconsistent(format_args!("entity number {number} is missing"));
+        let facts = snapshot.facts(Kind::Entity, number)?.ok_or_else(missing)?;
+        Ok((snapshot.name(facts.scope).to_owned(), snapshot.name(facts.type_name).to_owned()))
+    };
+    let mut types = Types::default();
+    for number in numbers {
+        types.entities(kind(number)?, 1);
+    }
+    each(snapshot, Kind::Relationship, choice, |_, head| {
+        types.link(&kind(head.from)?, snapshot.name(head.class), &kind(head.to)?);
+        Ok(())
+    })?;
+    types.draw(out)
 }

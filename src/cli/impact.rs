@@ -4,7 +4,7 @@
 use super::failure::Failure;
 use super::mapped::{Outcome, State};
 use super::naming;
-use super::output::{Out, clean, counted, thousands};
+use super::output::{Out, counted, thousands};
 use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -210,9 +210,9 @@ impl Impact {
     }
 }
 
-fn names(heads: &[EntityHead]) -> String {
+fn names(out: &Out<'_>, heads: &[EntityHead]) -> String {
     let mut names: Vec<String> =
-        heads.iter().take(NAMED).map(|head| clean(&head.key).into_owned()).collect();
+        heads.iter().take(NAMED).map(|head| naming::shown(out, head)).collect();
     match heads.len().saturating_sub(NAMED) {
         0 => {}
         more => names.push(format!("… {} more", thousands(more as u64))),
@@ -222,24 +222,20 @@ fn names(heads: &[EntityHead]) -> String {
 
 impl Change {
     fn print(&self, out: &mut Out<'_>) -> Result<(), Failure> {
-        let (key, scope) = (clean(&self.entity.key), clean(&self.entity.scope));
+        let heading = naming::heading(out, &self.entity);
         let (was, is) = (self.reached.0 as u64, self.reached.1 as u64);
-        writeln!(
-            out,
-            "  {}  (@{scope})   reaches {} -> {}",
-            out.bold(&key),
-            thousands(was),
-            thousands(is)
-        )?;
+        writeln!(out, "  {heading}   reaches {} -> {}", thousands(was), thousands(is))?;
         for (sign, heads) in [('+', &self.gained), ('-', &self.lost)] {
             if !heads.is_empty() {
-                writeln!(out, "    {sign} {} {}", thousands(heads.len() as u64), names(heads))?;
+                let names = names(out, heads);
+                let text = format!("{} {} {names}", out.sign(sign), thousands(heads.len() as u64));
+                out.line("    ", &text, "        ")?;
             }
         }
         let (before, after) = &self.owners;
         if before != after {
             let nobody = |text: String| if text.is_empty() { "nobody".to_owned() } else { text };
-            let (before, after) = (nobody(names(before)), nobody(names(after)));
+            let (before, after) = (nobody(names(out, before)), nobody(names(out, after)));
             writeln!(out, "    owner: {before} -> {after}")?;
         }
         Ok(())

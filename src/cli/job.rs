@@ -74,20 +74,25 @@ fn list(
         ("scope", "SCOPE"),
         ("syncMode", "MODE"),
         ("status", "STATUS"),
-        ("created", "CREATED"),
-        ("updated", "UPDATED"),
-        ("deleted", "DELETED"),
-        ("skipped", "SKIPPED"),
+        ("created", "NEW"),
+        ("updated", "UPD"),
+        ("deleted", "DEL"),
+        ("skipped", "SKIP"),
         ("time", "WHEN"),
-    ]);
+    ])
+    .counting(&["created", "updated", "deleted", "skipped"]);
     for job in jobs.iter().take(max) {
         let (e, r) = (job.entities, job.relationships);
         let time = match format {
             RowFormat::Table => json!(report::time(&context.out, job)),
             _ => json!(job.end_timestamp.unwrap_or(job.start_timestamp)),
         };
+        let id = match format {
+            RowFormat::Table => context.out.id(job.id),
+            _ => job.id.to_string(),
+        };
         listing.row([
-            json!(job.id),
+            json!(id),
             json!(job.scope),
             json!(job.sync_mode),
             json!(job.status),
@@ -131,16 +136,17 @@ fn undo(
         }))?;
         return Ok(0);
     }
+    let (sign, id) = (out.sign('+'), out.id(undone.job.id));
     writeln!(
         out,
-        "+ {} and {} restored in scope `{}`  job {}",
+        "{sign} {} and {} restored in scope `{}`  job {id}",
         counted(undone.restored_entities, "entity", "entities"),
         counted(undone.restored_relationships, "relationship", "relationships"),
         clean(&undone.job.scope),
-        undone.job.id,
     )?;
     for left in &undone.left {
-        writeln!(out, "! {}", clean(left))?;
+        let sign = out.sign('!');
+        writeln!(out, "{sign} {}", clean(left))?;
     }
     Ok(0)
 }

@@ -5,6 +5,7 @@ use super::args::{
     DeleteEdges, Get, Listing as ListingArgs, ReportFormat, RowFormat, Scopes, ScopesAction,
 };
 use super::failure::{Failure, inconsistent};
+use super::layout::{padded, together, width};
 use super::naming::{self, Link};
 use super::output::{Listing, Out, bytes, clean, counted, exactly, thousands, when};
 use serde::Serialize;
@@ -19,6 +20,8 @@ use tombolo::sync::JobReport;
 
 /// Neighbours of one group that people see; programs see all.
 const NEIGHBOURS: usize = 6;
+/// Names of properties wider than this do not push the others' values to the right.
+const NAME_MAX: usize = 32;
 
 /// One relationship of an entity, and what is at its other end.
 #[derive(Serialize)]
@@ -79,28 +82,36 @@ fn neighbours(snapshot: &Snapshot, number: u32) -> Result<Vec<Neighbour>, Failur
 
 fn print_entity(out: &mut Out<'_>, entity: &Entity) -> Result<(), Failure> {
     let metadata = &entity.metadata;
-    let deleted = metadata.end_on.map(|end| format!("   ! deleted {}", when(out, end)));
-    writeln!(
-        out,
+    let deleted =
+        metadata.end_on.map(|end| format!("   {} deleted {}", out.sign('!'), when(out, end)));
+    let property = |name: &str| entity.properties.iter().find(|(known, _)| known == name);
+    let name = property("displayName").and_then(|(_, value)| value.as_str());
+    let heading = format!(
         "{}  (@{})  {} [{}]{}",
-        out.bold(&clean(&entity.key)),
+        naming::title(out, name, &entity.key),
         clean(&entity.scope),
         clean(&entity.type_name),
         clean(&entity.classes.join(", ")),
         deleted.unwrap_or_default()
-    )?;
-    let width = entity.properties.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    for (name, value) in &entity.properties {
+    );
+    out.line("", &heading, "  ")?;
+    let names: Vec<String> =
+        entity.properties.iter().map(|(name, _)| clean(name).into_owned()).collect();
+    let columns = names.iter().map(|name| width(name)).max().unwrap_or(0).min(NAME_MAX);
+    for ((_, value), name) in entity.properties.iter().zip(&names) {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        writeln!(out, "  {:<width$}  {}", clean(name), clean(&text))?;
+        let start = format!("  {}  ", padded(name, columns, false));
+        out.line(&start, &clean(&text), &" ".repeat(columns + 4))?;
     }
     if let Some(raw) = &entity.raw_data {
         writeln!(out, "  _rawData  {} (-o json shows it)", bytes(raw.len() as u64))?;
     }
     let (created, begun) = (when(out, metadata.created_on), when(out, metadata.begin_on));
-    writeln!(out, "\nfirst seen {created}, version {} since {begun}", metadata.version)?;
-    writeln!(out, "by job {} (source {})", metadata.job_id, clean(&metadata.source))?;
-    Ok(writeln!(out, "_id {}", entity.id)?)
+    let (job, id) = (out.id(metadata.job_id), out.id(entity.id));
+    let version = metadata.version;
+    out.line("\n", &format!("first seen {created}, version {version} since {begun}"), "  ")?;
+    out.line("", &format!("by job {job} (source {})", clean(&metadata.source)), "  ")?;
+    Ok(writeln!(out, "_id {id}")?)
 }
 
 fn print_neighbours(out: &mut Out<'_>, neighbours: &[Neighbour]) -> Result<(), Failure> {
@@ -112,21 +123,24 @@ fn print_neighbours(out: &mut Out<'_>, neighbours: &[Neighbour]) -> Result<(), F
     };
     for group in neighbours.chunk_by(same) {
         let (first, arrow) = (&group[0], if group[0].direction == "out" { '→' } else { '←' });
-        let names: Vec<String> =
-            group.iter().take(NEIGHBOURS).map(|n| clean(&n.entity.key).into_owned()).collect();
+        let names: Vec<String> = group
+            .iter()
+            .take(NEIGHBOURS)
+            .map(|n| together(&naming::shown(out, &n.entity)))
+            .collect();
         let more = match group.len().saturating_sub(NEIGHBOURS) {
             0 => String::new(),
             more => format!(", … {} more (-o json lists all)", thousands(more as u64)),
         };
-        writeln!(
-            out,
-            "  {} {arrow} {} @{} ({})   {}{more}",
+        let text = format!(
+            "{} {arrow} {} @{} ({})   {}{more}",
             clean(&first.relationship.class),
             clean(&first.entity.type_name),
             clean(&first.entity.scope),
             thousands(group.len() as u64),
             names.join(", ")
-        )?;
+        );
+        out.line("  ", &text, "      ")?;
     }
     Ok(())
 }
@@ -155,9 +169,11 @@ fn delete_edges(context: &mut Context<'_>, args: &DeleteEdges) -> Result<u8, Fai
     let deleted = report.relationships.deleted;
     let scope = clean(&args.edges_of).into_owned();
     let edges = counted(deleted, "relationship", "relationships");
-    writeln!(context.out, "{edges} of scope `{scope}` deleted   job {}", report.id)?;
+    let id = context.out.id(report.id);
+    let sign = context.out.sign('-');
+    writeln!(context.out, "{sign} {edges} of scope `{scope}` deleted   job {id}")?;
     let db = context.db_flag();
-    context.out.next(&format!("to bring them back: tombolo{db} job undo {}", report.id))?;
+    context.out.next(&format!("to bring them back: tombolo{db} job undo {id}"))?;
     Ok(0)
 }
 
@@ -171,7 +187,8 @@ fn list_scopes(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Fail
         ("deleted", "DELETED"),
         ("lastJob", "LAST JOB"),
         ("lastChange", "CHANGED"),
-    ]);
+    ])
+    .counting(&["entities", "relationships", "deleted"]);
     for (scope, row) in rows(&snapshot)? {
         let [entities, relationships] = &row.counts;
         let job = match row.last_job {
@@ -191,7 +208,10 @@ fn list_scopes(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Fail
             json!(entities.live),
             json!(relationships.live),
             json!(entities.deleted + relationships.deleted),
-            json!(job.map(|job| job.id)),
+            json!(job.map(|job| match args.output {
+                RowFormat::Table => out.id(job.id),
+                _ => job.id.to_string(),
+            })),
             time,
         ]);
     }
@@ -248,7 +268,8 @@ pub fn stats(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failur
 /// Live objects by scope, kind and type.
 fn types(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
     let mut listing =
-        Listing::new(&[("scope", "SCOPE"), ("kind", "KIND"), ("type", "TYPE"), ("live", "LIVE")]);
+        Listing::new(&[("scope", "SCOPE"), ("kind", "KIND"), ("type", "TYPE"), ("live", "LIVE")])
+            .counting(&["live"]);
     for (scope, row) in rows {
         for kind in [Kind::Entity, Kind::Relationship] {
             let types: BTreeMap<&str, u64> =
@@ -263,7 +284,8 @@ fn types(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
 
 /// Live objects by class; an entity of two classes counts in both.
 fn classes(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
-    let mut listing = Listing::new(&[("kind", "KIND"), ("class", "CLASS"), ("live", "LIVE")]);
+    let mut listing =
+        Listing::new(&[("kind", "KIND"), ("class", "CLASS"), ("live", "LIVE")]).counting(&["live"]);
     for kind in [Kind::Entity, Kind::Relationship] {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (&set, &n) in rows.iter().flat_map(|(_, row)| &row.count(kind).classes) {

@@ -13,10 +13,15 @@ mod demo;
 mod explain;
 mod export;
 mod failure;
+mod graphml;
+mod help;
 mod impact;
 mod job;
+mod layout;
+mod listing;
 mod look;
 mod mapped;
+mod mermaid;
 mod naming;
 mod new;
 mod output;
@@ -134,9 +139,12 @@ pub fn main() -> ExitCode {
     let stdout = std::io::stdout();
     let mut out = Out::plain(BufWriter::with_capacity(1 << 16, stdout.lock()));
     out.terminal = stdout.is_terminal();
+    out.width = layout::columns(out.terminal);
+    output::group_digits(out.terminal);
     out.color = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
     out.quiet = global.quiet;
     out.verbose = global.verbose;
+    out.spreadsheet_safe = global.spreadsheet_safe;
     let progress = std::io::stderr().is_terminal() && !global.quiet;
     let mut context = Context { out, global, progress, database: None };
     let result = run_guarded(cli.command, &mut context);
@@ -222,7 +230,7 @@ fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
         Command::Gc(args) => checkup::gc(context, &args),
         Command::Completions(args) => {
             let mut script = Vec::new();
-            clap_complete::generate(args.shell, &mut args::command(), "tombolo", &mut script);
+            clap_complete::generate(args.shell, &mut args::complete(), "tombolo", &mut script);
             context.out.write_all(&script)?;
             Ok(0)
         }

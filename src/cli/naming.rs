@@ -1,11 +1,16 @@
-//! From numbers to names: the heads of entities and relationships that answers consist of.
+//! From numbers to names: the heads of entities and relationships that answers consist of, and how
+//! people see them.
 
 use super::ask::Step;
 use super::failure::{Failure, inconsistent};
+use super::output::{KEY, Out, clean};
+use anstyle::Style;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use tombolo::graph::{
     CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names, ObjectId, default_relationship_key,
+    same_name, same_verb,
 };
 use tombolo::store::{Head, Label, Snapshot};
 
@@ -27,12 +32,63 @@ pub struct Link {
     /// `_scope`: the scope of the job that owns it.
     #[serde(rename = "_scope")]
     pub scope: String,
+    /// Its number.
+    #[serde(skip)]
+    pub number: u32,
     /// Number of the entity it starts at.
     #[serde(skip)]
     pub from: u32,
     /// Number of the entity it ends at.
     #[serde(skip)]
     pub to: u32,
+}
+
+/// Names of a kind that are listed where one is unknown.
+const LISTED: usize = 12;
+
+/// What people call an entity: its `displayName`, where that is more than its key.
+pub fn display<'a>(name: Option<&'a str>, key: &str) -> Option<&'a str> {
+    name.filter(|name| *name != key && !name.trim().is_empty())
+}
+
+/// `Alice Smith (okta-user:00u1a2b3)`: the name of an entity and its key, or the key alone where
+/// that is all it has.
+pub fn called(out: &Out<'_>, name: Option<&str>, key: &str) -> String {
+    styled(out, Style::new(), name, key)
+}
+
+/// The same for an entity.
+pub fn shown(out: &Out<'_>, entity: &EntityHead) -> String {
+    called(out, entity.display_name.as_deref(), &entity.key)
+}
+
+/// The same with its scope, at the head of an answer: `Alice Smith (okta-user:1)  (@okta)`.
+pub fn heading(out: &Out<'_>, entity: &EntityHead) -> String {
+    let title = title(out, entity.display_name.as_deref(), &entity.key);
+    format!("{title}  (@{})", clean(&entity.scope))
+}
+
+/// The name and key alone, at the head of an answer.
+pub fn title(out: &Out<'_>, name: Option<&str>, key: &str) -> String {
+    styled(out, Style::new().bold(), name, key)
+}
+
+fn styled(out: &Out<'_>, style: Style, name: Option<&str>, key: &str) -> String {
+    match display(name, key) {
+        Some(name) => {
+            let key = out.paint(KEY, &format!("({})", clean(key)));
+            format!("{} {key}", out.paint(style, &clean(name)))
+        }
+        None => out.paint(style, &clean(key)),
+    }
+}
+
+/// The same as plain text, for a cell of a table or a drawing.
+pub fn label(name: Option<&str>, key: &str) -> String {
+    match display(name, key) {
+        Some(name) => format!("{name} ({key})"),
+        None => key.to_owned(),
+    }
 }
 
 /// The head of an entity that the graph itself named.
@@ -52,10 +108,16 @@ fn link_head(snapshot: &Snapshot, number: u32) -> Result<Head, Failure> {
 pub fn link(snapshot: &Snapshot, number: u32) -> Result<Link, Failure> {
     let head = link_head(snapshot, number)?;
     let key = snapshot.relationship_key(&head)?;
-    Ok(named(snapshot, &Label::of(&head), key, (head.from, head.to)))
+    Ok(named(snapshot, number, &Label::of(&head), key, (head.from, head.to)))
 }
 
-fn named(snapshot: &Snapshot, label: &Label, key: String, (from, to): (u32, u32)) -> Link {
+fn named(
+    snapshot: &Snapshot,
+    number: u32,
+    label: &Label,
+    key: String,
+    (from, to): (u32, u32),
+) -> Link {
     let scope = snapshot.name(label.scope).to_owned();
     Link {
         id: ObjectId::new(Kind::Relationship, &scope, &key).to_string(),
@@ -63,6 +125,7 @@ fn named(snapshot: &Snapshot, label: &Label, key: String, (from, to): (u32, u32)
         type_name: snapshot.name(label.type_name).to_owned(),
         class: snapshot.name(label.verb).to_owned(),
         scope,
+        number,
         from,
         to,
     }
@@ -89,7 +152,8 @@ pub fn links_of<'s>(
         match (label, keys.get(&from), keys.get(&to)) {
             (Some(label), Some(from_key), Some(to_key)) => {
                 let key = default_relationship_key(from_key, snapshot.name(label.verb), to_key);
-                links.push((at, named(snapshot, label, key, (from, to))));
+                let number = step.relationship;
+                links.push((at, named(snapshot, number, label, key, (from, to))));
             }
             _ => unnamed.push((at, step.relationship)),
         }
@@ -134,27 +198,119 @@ pub fn scope(snapshot: &Snapshot, name: &str) -> Result<u32, Failure> {
     }
 }
 
-/// The verbs, classes or types among `asked` must be names that the graph uses somewhere: a
-/// misspelt filter would look like an empty answer.
+/// The verbs, classes or types among `asked` must be names that the graph uses so: a misspelt filter,
+/// or one of another kind, would look like an empty answer.
 pub fn known(snapshot: &Snapshot, noun: &str, asked: &[String]) -> Result<(), Failure> {
-    for name in asked {
-        if snapshot.name_number(name).is_some() || in_a_class_set(snapshot, name) {
-            continue;
-        }
-        let texts = snapshot.words().iter().map(|(text, _)| text);
-        let near = nearest(name, texts.flat_map(|text| text.split(CLASS_SEPARATOR)));
-        let fault = Failure::mistake(format!("no {noun} `{name}` in this database"));
-        return Err(match near {
-            Some(near) => fault.hint(format!("did you mean `{near}`?")),
-            None => fault.hint("`tombolo stats` lists what there is"),
-        });
-    }
-    Ok(())
+    spellings(snapshot, noun, asked).map(|_| ())
 }
 
-/// Classes are named in sets, each set being one name.
-fn in_a_class_set(snapshot: &Snapshot, name: &str) -> bool {
-    snapshot.words().iter().any(|(text, _)| text.split(CLASS_SEPARATOR).any(|class| class == name))
+/// The names of live objects that `asked` means, as they are stored: verbs and classes in each of
+/// their spellings, types letter by letter. `noun` is `verb`, `class` or `type`.
+///
+/// # Errors
+///
+/// A name that nothing has, or only something of another kind.
+pub fn spellings(
+    snapshot: &Snapshot,
+    noun: &str,
+    asked: &[String],
+) -> Result<Vec<String>, Failure> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let used = UsedNames::read(snapshot)?;
+    let mut found = Vec::new();
+    for name in asked {
+        let same = used.of(noun).keys().filter(|known| used.same(noun, known, name));
+        let before = found.len();
+        found.extend(same.map(|known| (*known).to_owned()));
+        if found.len() == before {
+            return Err(used.unknown(noun, name));
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// The verbs of live relationships, each spelling for itself.
+pub fn verbs(snapshot: &Snapshot) -> Result<Vec<String>, Failure> {
+    let used = UsedNames::read(snapshot)?;
+    Ok(used.verbs.keys().map(|verb| (*verb).to_owned()).collect())
+}
+
+/// The names that live objects have, each with how many have it.
+struct UsedNames<'s> {
+    verbs: BTreeMap<&'s str, u64>,
+    classes: BTreeMap<&'s str, u64>,
+    types: BTreeMap<&'s str, u64>,
+}
+
+impl<'s> UsedNames<'s> {
+    fn read(snapshot: &'s Snapshot) -> Result<UsedNames<'s>, Failure> {
+        let [mut verbs, mut classes, mut types] = [const { BTreeMap::new() }; 3];
+        for (_, row) in snapshot.scope_rows()? {
+            for (&set, &n) in &row.count(Kind::Entity).classes {
+                let set = snapshot.name(set).split(CLASS_SEPARATOR).filter(|c| !c.is_empty());
+                set.for_each(|class| *classes.entry(class).or_default() += n);
+            }
+            for (&verb, &n) in &row.count(Kind::Relationship).classes {
+                *verbs.entry(snapshot.name(verb)).or_default() += n;
+            }
+            for (&name, &n) in row.counts.iter().flat_map(|counts| &counts.types) {
+                *types.entry(snapshot.name(name)).or_default() += n;
+            }
+        }
+        let mut used = UsedNames { verbs, classes, types };
+        for map in [&mut used.verbs, &mut used.classes, &mut used.types] {
+            map.retain(|_, n| *n > 0);
+        }
+        Ok(used)
+    }
+
+    fn of(&self, noun: &str) -> &BTreeMap<&'s str, u64> {
+        match noun {
+            "verb" => &self.verbs,
+            "class" => &self.classes,
+            _ => &self.types,
+        }
+    }
+
+    fn same(&self, noun: &str, known: &str, asked: &str) -> bool {
+        match noun {
+            "verb" => same_verb(known, asked),
+            "class" => same_name(known, asked),
+            _ => known == asked,
+        }
+    }
+
+    /// Says of what other kind a name is, or what is nearest to it, or what there is.
+    fn unknown(&self, noun: &str, name: &str) -> Failure {
+        let mut message = format!("no {noun} `{name}` in this database");
+        for other in ["class", "verb", "type"] {
+            let known = self.of(other).keys().find(|known| self.same(other, known, name));
+            if let Some(known) = known.filter(|_| other != noun) {
+                message.push_str(&format!("; `{known}` is a {other}"));
+                break;
+            }
+        }
+        let fault = Failure::mistake(message);
+        if let Some(near) = nearest(name, self.of(noun).keys().copied()) {
+            return fault.hint(format!("did you mean `{near}`?"));
+        }
+        let mut most: Vec<(&str, u64)> = self.of(noun).iter().map(|(n, c)| (*n, *c)).collect();
+        most.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        let names: Vec<&str> = most.iter().take(LISTED).map(|(name, _)| *name).collect();
+        let plural = if noun == "class" { "classes".to_owned() } else { format!("{noun}s") };
+        match names.is_empty() {
+            true => fault.hint(format!("it has no {plural} at all")),
+            false => fault.hint(format!(
+                "{plural} here are {}{}",
+                names.join(", "),
+                if most.len() > LISTED { ", …; `tombolo stats` lists all" } else { "" }
+            )),
+        }
+    }
 }
 
 /// The most similar of `names`, if any is similar.
@@ -177,6 +333,20 @@ mod tests {
         assert_eq!(nearest("owns", names()), Some("OWNS"));
         assert_eq!(nearest("DEPLOY", names()), Some("DEPLOYS"));
         assert_eq!(nearest("xyz", names()), None);
+    }
+
+    #[test]
+    fn a_name_stands_before_its_key_and_alone_where_they_are_one() {
+        let mut out = Out::plain(Vec::new());
+        assert_eq!(called(&out, Some("Alice Smith"), "okta:1"), "Alice Smith (okta:1)");
+        assert_eq!(called(&out, Some("okta:1"), "okta:1"), "okta:1");
+        assert_eq!(called(&out, Some("  "), "okta:1"), "okta:1");
+        assert_eq!(called(&out, None, "okta:1"), "okta:1");
+        assert_eq!(called(&out, Some("a\u{1b}[2J"), "b\n"), "a\\u{1b}[2J (b\\n)");
+        assert_eq!(label(Some("Alice"), "k"), "Alice (k)");
+        out.color = true;
+        let title = title(&out, Some("Alice"), "k");
+        assert_eq!(title, "\u{1b}[1mAlice\u{1b}[0m \u{1b}[2m(k)\u{1b}[0m");
     }
 
     #[test]

@@ -1,25 +1,39 @@
-//! Printing: text for people, JSON, NDJSON and CSV for programs; the same facts in each.
+//! Printing: where answers go, how they may look, and the words that all of them share.
 //!
-//! Text for people never lets data steer the terminal: every cell goes through [`clean`]. Tables
-//! are plain and the same on every machine; only on a terminal are wide cells cut.
+//! Text for people never lets data steer the terminal: every text goes through [`clean`]. What
+//! programs read (JSON, NDJSON, CSV) is exact. Tables are made in `listing.rs`.
 
-use super::args::RowFormat;
 use super::failure::Failure;
+use super::layout;
+pub use super::listing::Listing;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
-use serde_json::Value;
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// What was added, made or is right.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// What was changed, waits or deserves a look.
+pub const NOTICE: Style = AnsiColor::Yellow.on_default();
+/// What was removed, refused or is wrong.
+pub const BAD: Style = AnsiColor::Red.on_default();
+/// Keys and ids beside names.
+pub const KEY: Style = Style::new().dimmed();
 
 /// Where answers go, and how they may look.
 pub struct Out<'a> {
     writer: Box<dyn Write + 'a>,
     /// Whether a terminal reads it.
     pub terminal: bool,
+    /// The columns that lines may take; `None` where nobody says.
+    pub width: Option<usize>,
     /// Whether colours are wanted.
     pub color: bool,
+    /// Whether texts of CSV are guarded against being taken for formulas.
+    pub spreadsheet_safe: bool,
     /// Whether to leave out everything but the answer.
     pub quiet: bool,
     /// Whether to show ids and exact times.
@@ -32,7 +46,9 @@ impl<'a> Out<'a> {
         Out {
             writer: Box::new(writer),
             terminal: false,
+            width: None,
             color: false,
+            spreadsheet_safe: false,
             quiet: false,
             verbose: false,
         }
@@ -60,9 +76,49 @@ impl<'a> Out<'a> {
 
     /// `text` in `style` where colours are wanted.
     pub fn paint(&self, style: Style, text: &str) -> String {
-        match self.color {
+        match self.color && !style.is_plain() {
             true => format!("{style}{text}{style:#}"),
             false => text.to_owned(),
+        }
+    }
+
+    /// The sign of a change or a state in its colour: `+` added, `~` changed, `-` removed, `!` refused,
+    /// held or wrong, `=` as it was. The sign itself says it, so nothing rests on the colour.
+    pub fn sign(&self, sign: char) -> String {
+        let style = match sign {
+            '+' => GOOD,
+            '~' => NOTICE,
+            '-' | '!' => BAD,
+            _ => return sign.to_string(),
+        };
+        self.paint(style, sign.encode_utf8(&mut [0; 4]))
+    }
+
+    /// `text`, its first character being a [sign](Out::sign).
+    pub fn signed(&self, text: &str) -> String {
+        let mut rest = text.chars();
+        match rest.next() {
+            Some(sign) => self.sign(sign) + rest.as_str(),
+            None => String::new(),
+        }
+    }
+
+    /// An id for people: its last characters, or all of it with `--verbose`. The first ones of a job
+    /// id are a time, which ids of one day share.
+    pub fn id(&self, id: impl Display) -> String {
+        let id = id.to_string();
+        match self.verbose {
+            true => id,
+            false => short_id(&id).to_owned(),
+        }
+    }
+
+    /// Writes a line: `start`, then `text`. Where it is wider than the terminal it is broken at blanks,
+    /// and what follows is indented by `indent`.
+    pub fn line(&mut self, start: &str, text: &str, indent: &str) -> io::Result<()> {
+        match self.width {
+            Some(width) => writeln!(self, "{}", layout::wrapped(start, text, indent, width)),
+            None => writeln!(self, "{}", layout::joined(start, text)),
         }
     }
 
@@ -113,8 +169,30 @@ pub fn clean_lines(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
-/// `n` with its thousands apart: `1 012`.
+/// The last characters of an id, by which people may name it.
+pub fn short_id(id: &str) -> &str {
+    id.len().checked_sub(tombolo::graph::SHORT_ID).and_then(|at| id.get(at..)).unwrap_or(id)
+}
+
+/// Whether counts are read by people, who want their thousands apart.
+static GROUPING: AtomicBool = AtomicBool::new(false);
+
+/// Says once, at the start, whether counts are read by people: a number with blanks in it is of no
+/// use to a program, whatever it stands in.
+pub fn group_digits(on: bool) {
+    GROUPING.store(on, Ordering::Relaxed);
+}
+
+/// A count; on a terminal with its thousands apart: `1 012`. Never for data, of which every digit is
+/// as it was uploaded.
 pub fn thousands(n: u64) -> String {
+    match GROUPING.load(Ordering::Relaxed) {
+        true => grouped(n),
+        false => n.to_string(),
+    }
+}
+
+fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -187,174 +265,9 @@ fn ago(milliseconds: i64) -> String {
     }
 }
 
-/// Cells longer than this are cut, on a terminal.
-const CELL_MAX: usize = 60;
-
-/// `text` as it goes into a cell.
-fn cell(text: &str, cut: bool) -> String {
-    let text = clean(text);
-    if !cut || text.chars().count() <= CELL_MAX {
-        return text.into_owned();
-    }
-    text.chars().take(CELL_MAX - 1).chain(['…']).collect()
-}
-
-/// Rows of one shape. The same rows become a table, JSON, NDJSON or CSV.
-pub struct Listing {
-    /// Name in JSON and CSV, title in the table.
-    columns: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    rows: Vec<Vec<Value>>,
-}
-
-struct Row<'a>(&'a Listing, &'a [Value]);
-
-impl Serialize for Row<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.1.len()))?;
-        for ((name, _), value) in self.0.columns.iter().zip(self.1) {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-impl Listing {
-    /// No rows yet.
-    pub fn new(columns: &'static [(&'static str, &'static str)]) -> Listing {
-        let columns = columns.iter().map(|(name, title)| ((*name).into(), (*title).into()));
-        Listing { columns: columns.collect(), rows: Vec::new() }
-    }
-
-    /// No rows yet of columns whose names are only known now.
-    pub fn named(columns: &[String]) -> Listing {
-        let columns = columns.iter().map(|name| (name.clone().into(), name.clone().into()));
-        Listing { columns: columns.collect(), rows: Vec::new() }
-    }
-
-    /// Adds a row with a value for each column.
-    pub fn row(&mut self, values: impl Into<Vec<Value>>) {
-        let values = values.into();
-        debug_assert_eq!(values.len(), self.columns.len());
-        self.rows.push(values);
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The rows as JSON objects, to stand inside a larger document.
-    pub fn objects(&self) -> impl Serialize + '_ {
-        self.rows.iter().map(|row| Row(self, row)).collect::<Vec<_>>()
-    }
-
-    /// Writes the rows in `format`.
-    pub fn print(&self, out: &mut Out<'_>, format: RowFormat) -> Result<(), Failure> {
-        match format {
-            RowFormat::Table => self.table(out),
-            RowFormat::Json => out.json(&self.objects()),
-            RowFormat::Ndjson => self.rows.iter().try_for_each(|row| out.ndjson(&Row(self, row))),
-            RowFormat::Csv => {
-                let head = self.columns.iter().map(|(name, _)| name.to_string());
-                let rows = self.rows.iter().map(|row| row.iter().map(csv_value).collect());
-                csv_rows(out, std::iter::once(head.collect()).chain(rows))
-            }
-        }
-    }
-
-    /// Columns of numbers stand right, all others left; two blanks between them.
-    fn table(&self, out: &mut Out<'_>) -> Result<(), Failure> {
-        let cut = out.terminal;
-        let text = |value: &Value| cell(&table_value(value), cut);
-        let rows: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(text).collect()).collect();
-        let columns: Vec<(usize, bool)> = (0..self.columns.len())
-            .map(|i| {
-                let cells = rows.iter().map(|row| row[i].chars().count());
-                let title = self.columns[i].1.chars().count();
-                let numbers = self.rows.iter().all(|row| row[i].is_number() || row[i].is_null());
-                (cells.fold(title, usize::max), numbers && !self.rows.is_empty())
-            })
-            .collect();
-        let titles: Vec<String> =
-            self.columns.iter().map(|(_, title)| clean(title).into_owned()).collect();
-        writeln!(out, "{}", out.bold(&line(&titles, &columns)))?;
-        for row in &rows {
-            writeln!(out, "{}", line(row, &columns))?;
-        }
-        Ok(())
-    }
-}
-
-/// One line of a table; no blanks at its end.
-fn line(cells: &[String], columns: &[(usize, bool)]) -> String {
-    let mut text = String::new();
-    for (cell, &(width, right)) in cells.iter().zip(columns) {
-        match right {
-            true => text.push_str(&format!("{cell:>width$}  ")),
-            false => text.push_str(&format!("{cell:<width$}  ")),
-        }
-    }
-    text.truncate(text.trim_end().len());
-    text
-}
-
-fn table_value(value: &Value) -> String {
-    match value {
-        Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(table_value).collect::<Vec<_>>().join(", "),
-        Value::Number(n) => n.as_u64().map_or_else(|| n.to_string(), thousands),
-        other => other.to_string(),
-    }
-}
-
-fn csv_value(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(csv_value).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    }
-}
-
-/// `text` as a cell of CSV that no spreadsheet takes for a formula.
-fn harmless(text: &str) -> Cow<'_, str> {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => Cow::Owned(format!("'{text}")),
-        false => Cow::Borrowed(text),
-    }
-}
-
-/// Writes rows of CSV, the first of them the names.
-pub fn csv_rows(
-    out: &mut Out<'_>,
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> Result<(), Failure> {
-    let mut writer = csv::Writer::from_writer(out);
-    for row in rows {
-        writer.write_record(row.iter().map(|cell| harmless(cell).into_owned()))?;
-    }
-    Ok(writer.flush()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn printed(listing: &Listing, format: RowFormat) -> String {
-        let mut bytes = Vec::new();
-        listing.print(&mut Out::plain(&mut bytes), format).expect("memory takes every byte");
-        String::from_utf8(bytes).expect("text")
-    }
-
-    fn sample() -> Listing {
-        let mut listing = Listing::new(&[("key", "KEY"), ("n", "COUNT")]);
-        listing.row([json!("a"), json!(1012)]);
-        listing.row([json!("=SUM(A1)\u{1b}[2J"), json!(null)]);
-        listing
-    }
 
     #[test]
     fn data_cannot_steer_the_terminal() {
@@ -368,47 +281,33 @@ mod tests {
     }
 
     #[test]
-    fn tables_put_numbers_right_and_names_left() {
-        assert_eq!(
-            printed(&sample(), RowFormat::Table),
-            "KEY                COUNT\n\
-             a                  1 012\n\
-             =SUM(A1)\\u{1b}[2J      -\n"
-        );
-    }
-
-    #[test]
-    fn an_empty_table_is_its_titles() {
-        let listing = Listing::new(&[("key", "KEY"), ("n", "COUNT")]);
-        assert_eq!(printed(&listing, RowFormat::Table), "KEY  COUNT\n");
-    }
-
-    #[test]
-    fn json_keeps_the_order_of_columns() {
-        assert_eq!(
-            printed(&sample(), RowFormat::Ndjson),
-            "{\"key\":\"a\",\"n\":1012}\n{\"key\":\"=SUM(A1)\\u001b[2J\",\"n\":null}\n"
-        );
-        assert!(printed(&sample(), RowFormat::Json).starts_with("[{\"key\":\"a\","));
-    }
-
-    #[test]
-    fn no_cell_of_csv_is_a_formula() {
-        for text in ["=1", "+1", "-1", "@x", "\tx", "\rx"] {
-            assert_eq!(harmless(text), format!("'{text}"));
-        }
-        assert_eq!(harmless("a=1"), "a=1");
-        assert!(printed(&sample(), RowFormat::Csv).contains("\n'=SUM(A1)"));
-    }
-
-    #[test]
     fn numbers_are_readable() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_012), "1 012");
-        assert_eq!(thousands(25_000_000), "25 000 000");
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_012), "1 012");
+        assert_eq!(grouped(25_000_000), "25 000 000");
+        assert_eq!(thousands(1_012), "1012", "a program reads it until told otherwise");
         assert_eq!(counted(1, "entity", "entities"), "1 entity");
         assert_eq!(bytes(4 << 20), "4.0 MiB");
+    }
+
+    #[test]
+    fn ids_are_short_unless_asked_for() {
+        let mut out = Out::plain(Vec::new());
+        let id = "0198f2aa-0000-7000-8000-00001a2b3c4d";
+        assert_eq!(out.id(id), "1a2b3c4d");
+        out.verbose = true;
+        assert_eq!(out.id(id), id);
+        assert_eq!(short_id("abc"), "abc");
+    }
+
+    #[test]
+    fn a_sign_says_what_its_colour_says() {
+        let mut out = Out::plain(Vec::new());
+        assert_eq!(out.signed("+ made"), "+ made");
+        out.color = true;
+        assert_eq!(out.signed("+ made"), "\u{1b}[32m+\u{1b}[0m made");
+        assert_eq!(out.signed("= same"), "= same");
     }
 
     #[test]
@@ -418,12 +317,5 @@ mod tests {
         assert_eq!(ago(9 * 86_400_000), "9 d ago");
         assert_eq!(exactly(0), "1970-01-01T00:00:00Z");
         assert_eq!(took(Duration::from_millis(1234)), "1.2 s");
-    }
-
-    #[test]
-    fn wide_cells_are_cut_on_a_terminal_only() {
-        let long = "x".repeat(200);
-        assert_eq!(cell(&long, false).len(), 200);
-        assert_eq!(cell(&long, true).chars().count(), CELL_MAX);
     }
 }

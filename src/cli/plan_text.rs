@@ -5,7 +5,9 @@ use super::Context;
 use super::args::{PlanFormat, PlanShow};
 use super::failure::{Failure, MISTAKE};
 use super::impact::Impact;
+use super::layout::{padded, width};
 use super::mapped::{Outcome, State};
+use super::naming;
 use super::output::{Out, clean, counted, thousands};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -15,6 +17,9 @@ use tombolo::sync::JobReport;
 
 /// Edges and rows of one mapping that are listed without `--all`.
 const LISTED: usize = 25;
+
+/// Edges wider than this do not push what stands beside others to the right.
+const ARROW_MAX: usize = 64;
 
 /// How many changed edges of each mapping are to be named.
 pub fn edges_listed(show: &PlanShow) -> usize {
@@ -97,7 +102,14 @@ pub fn print(context: &mut Context<'_>, run: &Run<'_>) -> Result<(), Failure> {
     let out = &mut context.out;
     match run.show.output {
         PlanFormat::Json => json(out, run),
-        PlanFormat::Markdown => markdown(out, run),
+        PlanFormat::Markdown => {
+            // It is for a page, wherever it is read first.
+            let (color, width) = (out.color, out.width);
+            (out.color, out.width) = (false, None);
+            let result = markdown(out, run);
+            (out.color, out.width) = (color, width);
+            result
+        }
         PlanFormat::Table => {
             table(out, run)?;
             let db = context.db_flag();
@@ -113,19 +125,22 @@ fn table(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
         .chain(run.broken.iter().map(String::as_str))
         .map(|name| clean(name).into_owned())
         .collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let columns = names.iter().map(|name| width(name)).max().unwrap_or(0);
+    let names: Vec<String> = names.iter().map(|name| padded(name, columns, false)).collect();
     let verbose = out.verbose;
     for (outcome, name) in run.outcomes.iter().zip(&names) {
         let took = if verbose { format!("   {} ms", outcome.took) } else { String::new() };
-        writeln!(out, "{name:<width$}  {}{took}", summary(outcome, run.dry_run))?;
+        let summary = out.signed(&summary(out, outcome, run.dry_run));
+        writeln!(out, "{name}  {summary}{took}")?;
     }
     for name in &names[run.outcomes.len()..] {
-        writeln!(out, "{name:<width$}  ! failed: the file has errors")?;
+        let sign = out.sign('!');
+        writeln!(out, "{name}  {sign} failed: the file has errors")?;
     }
     writeln!(out)?;
     for (outcome, name) in run.outcomes.iter().zip(&names) {
         if outcome.plan.is_some() {
-            writeln!(out, "{name:<width$}  {} = {}", rows_read(outcome), buckets(outcome))?;
+            writeln!(out, "{name}  {} = {}", rows_read(outcome), buckets(outcome))?;
         }
     }
     for outcome in &run.outcomes {
@@ -173,7 +188,7 @@ fn objection(outcome: &Outcome) -> String {
 }
 
 /// `~ 14 to create, 3 to update, 9 to delete, 964 unchanged`
-fn summary(outcome: &Outcome, dry_run: bool) -> String {
+fn summary(out: &Out<'_>, outcome: &Outcome, dry_run: bool) -> String {
     match &outcome.state {
         State::Ready | State::Applied(_) => {}
         State::Disabled => return "- disabled: its edges stay as they are".to_owned(),
@@ -189,10 +204,10 @@ fn summary(outcome: &Outcome, dry_run: bool) -> String {
         State::Broken(Failure::PipeClosed) => return String::new(),
     }
     let Some(report) = outcome.report() else { return String::new() };
-    changes(report, dry_run)
+    changes(out, report, dry_run)
 }
 
-fn changes(report: &JobReport, dry_run: bool) -> String {
+fn changes(out: &Out<'_>, report: &JobReport, dry_run: bool) -> String {
     let r = report.relationships;
     if r.is_quiet() {
         let edges = counted(r.unchanged, "relationship", "relationships");
@@ -205,13 +220,14 @@ fn changes(report: &JobReport, dry_run: bool) -> String {
     let counts = [r.created, r.updated, r.deleted];
     let parts = counts.into_iter().zip(words).map(|(n, word)| format!("{} {word}", thousands(n)));
     let parts: Vec<String> = parts.collect();
-    let job = if dry_run { String::new() } else { format!("   job {}", report.id) };
+    let job = if dry_run { String::new() } else { format!("   job {}", out.id(report.id)) };
     format!("~ {}, {} unchanged{job}", parts.join(", "), thousands(r.unchanged))
 }
 
 /// The line of one job of a saved plan.
 pub fn applied(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
-    Ok(writeln!(out, "{}  {}", clean(&report.scope), changes(report, false))?)
+    let changes = out.signed(&changes(out, report, false));
+    Ok(writeln!(out, "{}  {changes}", clean(&report.scope))?)
 }
 
 fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Failure> {
@@ -224,17 +240,18 @@ fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Fai
         return Ok(());
     }
     writeln!(out, "\n{}", out.bold(&clean(&outcome.mapping.scope)))?;
-    let pairs: Vec<(String, String)> = edges.iter().map(|e| (arrow(e), what(e))).collect();
-    let width = pairs.iter().map(|(arrow, _)| arrow.chars().count()).max().unwrap_or(0);
+    let pairs: Vec<(String, String)> = edges.iter().map(|e| (arrow(out, e), what(e))).collect();
+    let columns = pairs.iter().map(|(arrow, _)| width(arrow)).max().unwrap_or(0).min(ARROW_MAX);
     for (arrow, what) in pairs {
-        writeln!(out, "{}", format!("  {arrow:<width$}  {what}").trim_end())?;
+        let line = format!("{}  {what}", padded(&arrow, columns, false));
+        out.line("  ", line.trim_end(), "      ")?;
     }
     more(out, if edges.is_empty() { 0 } else { all - edges.len() })?;
     let shown = &unmatched[..rows.min(limit)];
-    let width = shown.iter().map(|row| clean(&row.place).chars().count()).max().unwrap_or(0);
+    let columns = shown.iter().map(|row| width(&clean(&row.place))).max().unwrap_or(0);
     for row in shown {
-        let (place, bucket) = (clean(&row.place), row.bucket.name());
-        writeln!(out, "  {place:<width$}  {bucket:<13}  {}", clean(&row.reason))?;
+        let (place, bucket) = (padded(&clean(&row.place), columns, false), row.bucket.name());
+        out.line("  ", &format!("{place}  {bucket:<13}  {}", clean(&row.reason)), "      ")?;
     }
     let count = &outcome.resolved.count;
     let made_none = count.read()
@@ -251,14 +268,16 @@ fn more(out: &mut Out<'_>, more: usize) -> Result<(), Failure> {
     }
 }
 
-/// `+ okta-user:alice -OWNS-> jamf-device:laptop-001`
-fn arrow(edge: &EdgeDetails) -> String {
+/// `+ Alice Smith (okta-user:alice) -OWNS-> jamf-device:laptop-001`
+fn arrow(out: &Out<'_>, edge: &EdgeDetails) -> String {
     let sign = match edge.action {
         EdgeAction::Create => '+',
         EdgeAction::Update => '~',
         EdgeAction::Delete => '-',
     };
-    format!("{sign} {} -{}-> {}", clean(&edge.from), clean(&edge.class), clean(&edge.to))
+    let from = naming::called(out, edge.from_name.as_deref(), &edge.from);
+    let to = naming::called(out, edge.to_name.as_deref(), &edge.to);
+    format!("{} {from} -{}-> {to}", out.sign(sign), clean(&edge.class))
 }
 
 /// The row and alternative that ask for an edge, and what differs.
@@ -298,9 +317,10 @@ fn what(edge: &EdgeDetails) -> String {
 
 fn unmanaged(out: &mut Out<'_>, run: &Run<'_>, db: &str) -> Result<(), Failure> {
     for scope in &run.unmanaged {
+        let sign = out.sign('!');
         writeln!(
             out,
-            "\n! scope `{}` is unmanaged: no mapping file has it, and it holds {} of {} (W06)\n  \
+            "\n{sign} scope `{}` is unmanaged: no mapping file has it, and it holds {} of {} (W06)\n  \
              to remove them: tombolo{db} scopes delete --edges-of {} --reason \"...\"",
             clean(&scope.scope),
             counted(scope.relationships, "relationship", "relationships"),
@@ -332,7 +352,7 @@ fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
                 writeln!(out, "| `{scope}` | {c} | {u} | {d} | {same} | {rows} |")?;
             }
             _ => {
-                let words = summary(outcome, run.dry_run);
+                let words = summary(out, outcome, run.dry_run);
                 writeln!(out, "| `{scope}` | | | | | **{}** |", cell(&words))?;
             }
         }
@@ -354,7 +374,7 @@ fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
             let title = counted(outcome.changes() as u64, "change", "changes");
             writeln!(out, "\n<details><summary>{scope}: {title}</summary>\n\n```diff")?;
             for edge in &outcome.edges {
-                let arrow = arrow(edge);
+                let arrow = arrow(out, edge);
                 writeln!(out, "{}", format!("{arrow}  {}", what(edge)).trim_end())?;
             }
             more(out, outcome.changes() - outcome.edges.len())?;

@@ -6,7 +6,7 @@ use super::failure::{Failure, MISTAKE};
 use super::mapped;
 use super::naming::{self, Link};
 use super::output::{Listing, Out, clean, counted, now, thousands};
-use super::picture::{Arrow, Drawing};
+use super::picture::Drawing;
 use super::questions::{self, Questions};
 use super::tree::{Node, Tree};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -245,19 +245,19 @@ pub fn print(
     };
     let one = match answer {
         Answer::List(entities) => {
-            entity_rows(snapshot, entities)?.print(out, rows)?;
+            entity_rows(snapshot, entities, rows)?.print(out, rows)?;
             ("entity", "entities")
         }
         Answer::Table { columns, rows: cells } => {
-            table(snapshot, columns, cells)?.print(out, rows)?;
+            table(snapshot, columns, cells, rows)?.print(out, rows)?;
             ("row", "rows")
         }
         Answer::Tree { entities, relationships, .. } => {
             if rows == RowFormat::Table {
-                entity_rows(snapshot, entities)?.print(out, rows)?;
+                entity_rows(snapshot, entities, rows)?.print(out, rows)?;
                 writeln!(out)?;
             }
-            link_rows(snapshot, relationships)?.print(out, rows)?;
+            link_rows(snapshot, relationships, rows)?.print(out, rows)?;
             ("entity", "entities")
         }
     };
@@ -276,8 +276,16 @@ pub fn print(
     Ok(())
 }
 
-/// Entities as rows.
-pub fn entity_rows(snapshot: &Snapshot, entities: &[u32]) -> Result<Listing, Failure> {
+/// Entities as rows; for people what they are called comes first.
+pub fn entity_rows(
+    snapshot: &Snapshot,
+    entities: &[u32],
+    format: RowFormat,
+) -> Result<Listing, Failure> {
+    let entities = naming::entities(snapshot, entities)?;
+    if format == RowFormat::Table {
+        return Ok(named_rows(&entities));
+    }
     let mut listing = Listing::new(&[
         ("_scope", "SCOPE"),
         ("_key", "KEY"),
@@ -285,7 +293,7 @@ pub fn entity_rows(snapshot: &Snapshot, entities: &[u32]) -> Result<Listing, Fai
         ("_class", "CLASS"),
         ("displayName", "NAME"),
     ]);
-    for entity in naming::entities(snapshot, entities)? {
+    for entity in entities {
         listing.row([
             json!(entity.scope),
             json!(entity.key),
@@ -297,24 +305,65 @@ pub fn entity_rows(snapshot: &Snapshot, entities: &[u32]) -> Result<Listing, Fai
     Ok(listing)
 }
 
-fn link_rows(snapshot: &Snapshot, relationships: &[u32]) -> Result<Listing, Failure> {
+fn named_rows(entities: &[EntityHead]) -> Listing {
+    let mut listing = Listing::new(&[
+        ("displayName", "NAME"),
+        ("_key", "KEY"),
+        ("_type", "TYPE"),
+        ("_class", "CLASS"),
+        ("_scope", "SCOPE"),
+    ])
+    .keys(&["_key"]);
+    for entity in entities {
+        let name = naming::display(entity.display_name.as_deref(), &entity.key);
+        listing.row([
+            json!(name.unwrap_or(&entity.key)),
+            json!(name.map_or("", |_| &entity.key)),
+            json!(entity.type_name),
+            json!(entity.classes),
+            json!(entity.scope),
+        ]);
+    }
+    listing
+}
+
+fn link_rows(
+    snapshot: &Snapshot,
+    relationships: &[u32],
+    format: RowFormat,
+) -> Result<Listing, Failure> {
     let mut listing =
         Listing::new(&[("from", "FROM"), ("_class", "VERB"), ("to", "TO"), ("_scope", "SCOPE")]);
     for link in naming::links(snapshot, relationships)? {
         let ends = naming::entities(snapshot, &[link.from, link.to])?;
-        let end = |at: usize| ends.get(at).map(|end| end.key.clone());
+        let end = |at: usize| ends.get(at).map(|end| cell_name(end, format));
         listing.row([json!(end(0)), json!(link.class), json!(end(1)), json!(link.scope)]);
     }
     Ok(listing)
 }
 
-/// Rows of a table; a whole object is shown by its key.
-fn table(snapshot: &Snapshot, columns: &[String], rows: &[Vec<Cell>]) -> Result<Listing, Failure> {
+/// An entity in a cell: for people by its name, for programs by its key.
+fn cell_name(entity: &EntityHead, format: RowFormat) -> String {
+    match format {
+        RowFormat::Table => naming::label(entity.display_name.as_deref(), &entity.key),
+        _ => entity.key.clone(),
+    }
+}
+
+/// Rows of a table.
+fn table(
+    snapshot: &Snapshot,
+    columns: &[String],
+    rows: &[Vec<Cell>],
+    format: RowFormat,
+) -> Result<Listing, Failure> {
     let mut listing = Listing::named(columns);
     for cells in rows {
         let cell = |cell: &Cell| -> Result<Json, Failure> {
             Ok(match cell {
-                Cell::Entity(number) => json!(naming::entity(snapshot, *number)?.key),
+                Cell::Entity(number) => {
+                    json!(cell_name(&naming::entity(snapshot, *number)?, format))
+                }
                 Cell::Relationship(number) => {
                     json!(snapshot.relationship(*number)?.map(|link| link.key))
                 }
@@ -371,11 +420,13 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
             nodes.push(Node {
                 number: other,
                 parent: at,
-                name: head.key.clone(),
+                key: head.key.clone(),
+                display: head.display_name.clone(),
                 kind,
                 verb: link.class.clone(),
                 forward,
                 reported: true,
+                mark: None,
             });
             queue.push_back(other);
         }
@@ -383,7 +434,8 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
     let mut tree = Tree::new(&nodes);
     for root in &roots {
         if let Some(head) = heads.get(root) {
-            writeln!(out, "{}  {}", clean(&head.key), clean(&head.type_name))?;
+            let name = naming::title(out, head.display_name.as_deref(), &head.key);
+            out.line("", &format!("{name}  {}", clean(&head.type_name)), "  ")?;
             tree.print(out, *root)?;
         }
     }
@@ -421,12 +473,8 @@ fn draw(
             Failure::mistake("only a tree can be drawn").hint("end the query with RETURN TREE")
         );
     };
-    drawing.begin(out)?;
-    for entity in naming::entities(snapshot, entities)? {
-        drawing.node(out, &entity)?;
-    }
-    for link in naming::links(snapshot, relationships)? {
-        drawing.edge(out, &Arrow::from(&link))?;
-    }
-    Ok(drawing.end(out)?)
+    let entities = naming::entities(snapshot, entities)?;
+    let links = naming::links(snapshot, relationships)?;
+    let (entities, links): (Vec<_>, Vec<_>) = (entities.iter().collect(), links.iter().collect());
+    drawing.draw(out, snapshot, &entities, &links)
 }

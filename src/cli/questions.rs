@@ -154,7 +154,7 @@ pub fn check(
         let (answer, _) = query::ask(&snapshot, &read, Limits::default())?;
         let rows = answer.len() as u64;
         let holds = expected.holds(rows);
-        let mark = if holds { "=" } else { "!" };
+        let mark = context.out.sign(if holds { '=' } else { '!' });
         let about = question.about.as_deref().map(|about| format!("   {}", clean(about)));
         let about = about.unwrap_or_default();
         let words = expected.words();

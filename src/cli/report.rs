@@ -3,8 +3,7 @@
 use super::Context;
 use super::args::RowFormat;
 use super::failure::{Failure, REFUSED};
-use super::output::{Listing, Out, clean, counted, thousands, when};
-use anstyle::AnsiColor;
+use super::output::{BAD, Listing, NOTICE, Out, clean, counted, thousands, when};
 use serde_json::json;
 use std::io::{self, Write};
 use tombolo::sync::{JobReport, Status, Tally};
@@ -73,13 +72,17 @@ fn headline(out: &Out<'_>, report: &JobReport) -> String {
     if report.is_quiet() && report.status == Status::Finished {
         text.push_str("  = no changes");
     }
+    let id = out.id(report.id);
+    let held = || out.paint(NOTICE, "! held");
     text.push_str(&match (report.dry_run, report.status) {
         (true, _) => "  (dry run: nothing has changed)".to_owned(),
-        (_, Status::Finished) => format!("  job {}", report.id),
-        (_, Status::Held) => format!("  ! held, nothing has changed  job {}", report.id),
-        (_, Status::Aborted) => format!("  aborted, nothing has changed  job {}", report.id),
-        (_, Status::Refused) => "  ! refused, nothing has changed".to_owned(),
-        (_, Status::AwaitingUploads) => format!("  open, takes uploads  job {}", report.id),
+        (_, Status::Finished) => format!("  job {id}"),
+        (_, Status::Held) => format!("  {}, nothing has changed  job {id}", held()),
+        (_, Status::Aborted) => format!("  aborted, nothing has changed  job {id}"),
+        (_, Status::Refused) => {
+            format!("  {}, nothing has changed", out.paint(BAD, "! refused"))
+        }
+        (_, Status::AwaitingUploads) => format!("  open, takes uploads  job {id}"),
     });
     text
 }
@@ -110,6 +113,9 @@ fn sum(tally: Tally) -> String {
     text
 }
 
+/// Columns of counts.
+const COUNTS: [&str; 6] = ["uploaded", "created", "updated", "deleted", "unchanged", "skipped"];
+
 /// A row for each scope and kind.
 fn counts(reports: &[JobReport]) -> Listing {
     let mut listing = Listing::new(&[
@@ -121,7 +127,8 @@ fn counts(reports: &[JobReport]) -> Listing {
         ("deleted", "DELETED"),
         ("unchanged", "UNCHANGED"),
         ("skipped", "SKIPPED"),
-    ]);
+    ])
+    .counting(&COUNTS);
     for report in reports {
         for (kind, tally) in
             [("entities", report.entities), ("relationships", report.relationships)]
@@ -158,7 +165,8 @@ pub fn types(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
         ("deleted", "DELETED"),
         ("unchanged", "UNCHANGED"),
         ("skipped", "SKIPPED"),
-    ]);
+    ])
+    .counting(&COUNTS);
     for (name, tally) in &report.types {
         add(&mut listing, &report.scope, name, *tally);
     }
@@ -174,9 +182,10 @@ pub fn skipped(out: &mut Out<'_>, report: &JobReport, shown: usize) -> io::Resul
     if report.skipped_total == 0 {
         return Ok(());
     }
+    let sign = out.sign('!');
     writeln!(
         out,
-        "\n! {} skipped in scope `{}`:",
+        "\n{sign} {} skipped in scope `{}`:",
         thousands(report.skipped_total),
         clean(&report.scope)
     )?;
@@ -193,9 +202,10 @@ pub fn skipped(out: &mut Out<'_>, report: &JobReport, shown: usize) -> io::Resul
 
 fn foreign(out: &mut Out<'_>, report: &JobReport) -> io::Result<()> {
     for (scope, &n) in &report.foreign_deletions {
+        let sign = out.sign('-');
         writeln!(
             out,
-            "- {} of scope `{}` went with their entities; its own job brings them back",
+            "{sign} {} of scope `{}` went with their entities; its own job brings them back",
             counted(n, "relationship", "relationships"),
             clean(scope)
         )?;
@@ -208,7 +218,7 @@ fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> R
     let Some(held) = &report.held else { return Ok(()) };
     let db = context.db_flag();
     let out = &mut context.out;
-    let title = out.paint(AnsiColor::Yellow.on_default().bold(), "! HELD");
+    let title = out.paint(NOTICE.bold(), "! HELD");
     writeln!(out, "\n{title}  scope `{}` stays as it is:", clean(&report.scope))?;
     for reason in &held.reasons {
         writeln!(out, "  {}", clean(reason))?;
@@ -216,7 +226,8 @@ fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> R
     let deletes = report.entities.deleted + report.relationships.deleted;
     let total = deletes.max(held.deletes.len() as u64);
     for key in held.deletes.iter().take(DELETES_SHOWN) {
-        writeln!(out, "  - {}", clean(key))?;
+        let sign = out.sign('-');
+        writeln!(out, "  {sign} {}", clean(key))?;
     }
     let more = total - held.deletes.len().min(DELETES_SHOWN) as u64;
     if more > 0 {
@@ -226,8 +237,9 @@ fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> R
         writeln!(out, "  {}", clean(&held.override_hint))?;
         return Ok(());
     }
-    writeln!(out, "  to run it after all   tombolo{db} job approve {}", report.id)?;
-    writeln!(out, "  to drop it            tombolo{db} job abort {}", report.id)?;
+    let id = out.id(report.id);
+    writeln!(out, "  to run it after all   tombolo{db} job approve {id}")?;
+    writeln!(out, "  to drop it            tombolo{db} job abort {id}")?;
     match again {
         Some(again) => writeln!(out, "  to allow it at once   {again} --allow-deletes {total}")?,
         None => writeln!(out, "  to allow it at once   sync again with --allow-deletes {total}")?,
@@ -248,7 +260,7 @@ mod tests {
     fn every_count_is_followed_by_what_makes_it_up() {
         let tally =
             Tally { uploaded: 1060, created: 1058, updated: 2, deleted: 3, ..Tally::default() };
-        assert_eq!(sum(tally), "1 060 = 1 058 created + 2 updated, 3 deleted");
+        assert_eq!(sum(tally), "1060 = 1058 created + 2 updated, 3 deleted");
         let twice = Tally { uploaded: 148, created: 74, ..Tally::default() };
         assert_eq!(sum(twice), "148 = 74 created + 74 repeated");
         assert_eq!(sum(Tally::default()), "0");

@@ -19,7 +19,8 @@ pub fn run(context: &mut Context<'_>, action: &TokenAction) -> Result<u8, Failur
         TokenAction::List(args) => list(context, &database, args.output),
         TokenAction::Revoke(args) => match database.revoke_token(&args.id)? {
             Some(token) => {
-                writeln!(context.out, "revoked {}  {}", token.id, clean(&token.name))?;
+                let id = context.out.id(token.id);
+                writeln!(context.out, "revoked {id}  {}", clean(&token.name))?;
                 if database.access()?.tokens.is_empty() && !context.out.quiet {
                     writeln!(
                         context.out,
@@ -71,7 +72,8 @@ fn create(
             writeln!(out, "{text}")?;
             if !out.quiet {
                 let end = token.expires_on.map_or("never".to_owned(), |end| when(out, end));
-                writeln!(out, "\nid      {}\nends    {end}", token.id)?;
+                let id = out.id(token.id);
+                writeln!(out, "\nid      {id}\nends    {end}")?;
                 writeln!(
                     out,
                     "It is shown this once; clients send it as `Authorization: Bearer`."
@@ -104,7 +106,11 @@ fn list(context: &mut Context<'_>, database: &Database, output: RowFormat) -> Re
             None => json!(null),
         };
         let rights = json!(token.rights);
-        listing.row([json!(token.id), json!(token.name), rights, time(token.created_on), end]);
+        let id = match output {
+            RowFormat::Table => json!(context.out.id(token.id)),
+            _ => json!(token.id),
+        };
+        listing.row([id, json!(token.name), rights, time(token.created_on), end]);
     }
     listing.print(&mut context.out, output)?;
     if output == RowFormat::Table && !context.out.quiet {

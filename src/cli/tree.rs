@@ -1,50 +1,66 @@
 //! A walk drawn as a tree of text: what was reached, below what it was reached from.
 //!
 //! Siblings that were reached the same way stand together, six of them by name and the rest as a
-//! count; a chain without branches stays on one line. What is not drawn is always counted.
+//! count; a chain without branches is one entry, long ones folded in the middle. Lines keep to the
+//! width of the terminal and break between words. What is not drawn is always counted.
 
+use super::layout::{together, width};
+use super::naming;
 use super::output::{Out, clean, thousands};
+use anstyle::Style;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
 /// Siblings of one group that are named.
 const SIBLINGS: usize = 6;
-/// Lines of one tree.
-const LINES: usize = 80;
-/// Links of a chain that stand on one line.
-const CHAIN: usize = 3;
+/// Entries of one tree.
+const ENTRIES: usize = 80;
+/// Links of a chain that are shown whole.
+const CHAIN: usize = 5;
+/// Links at each end of a longer chain that are shown.
+const CHAIN_ENDS: usize = 2;
+/// A list of names that takes more lines than this is no list but a column.
+const LIST_LINES: usize = 3;
+/// Columns that are left for an entry beside its indent; what is deeper is counted.
+const ROOM: usize = 32;
 
 /// An entity in the tree.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Node {
     /// Its number.
     pub number: u32,
     /// Number of the entity above it.
     pub parent: u32,
-    /// What it is called.
-    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// What people call it.
+    pub display: Option<String>,
     /// Its type, with its scope where that differs from the one above.
     pub kind: String,
     /// The verb that leads here.
     pub verb: String,
     /// Whether the verb points at it (else at the entity above).
     pub forward: bool,
+    /// What is special about how it was reached, in a word and in the colour of that.
+    pub mark: Option<(&'static str, Style)>,
     /// Whether it is part of the answer, or stands here only because others hang below it.
     pub reported: bool,
 }
 
 impl Node {
-    fn title(&self) -> String {
-        match self.reported {
-            true => clean(&self.name).into_owned(),
-            false => format!("({})", clean(&self.name)),
-        }
+    fn title(&self, out: &Out<'_>) -> String {
+        let name = naming::called(out, self.display.as_deref(), &self.key);
+        if self.reported { name } else { format!("({name})") }
     }
 
-    fn step(&self) -> String {
+    fn step(&self, out: &Out<'_>) -> String {
         let arrow = if self.forward { '→' } else { '←' };
-        format!("{} {arrow} {}", clean(&self.verb), clean(&self.kind))
+        let step = format!("{} {arrow} {}", clean(&self.verb), clean(&self.kind));
+        match self.mark {
+            Some((word, style)) => format!("{step} {}", out.paint(style, &format!("[{word}]"))),
+            None => step,
+        }
     }
 }
 
@@ -52,7 +68,7 @@ impl Node {
 pub struct Tree<'a> {
     nodes: &'a [Node],
     below: FxHashMap<u32, Vec<usize>>,
-    lines: usize,
+    entries: usize,
     drawn: usize,
 }
 
@@ -63,7 +79,7 @@ impl<'a> Tree<'a> {
         for (i, node) in nodes.iter().enumerate() {
             below.entry(node.parent).or_default().push(i);
         }
-        Tree { nodes, below, lines: 0, drawn: 0 }
+        Tree { nodes, below, entries: 0, drawn: 0 }
     }
 
     /// Draws what hangs below `root`.
@@ -80,129 +96,192 @@ impl<'a> Tree<'a> {
         self.below.get(&number).map_or(&[], Vec::as_slice)
     }
 
+    /// How many reported nodes hang below an entity, however deep.
+    fn count_below(&self, number: u32) -> usize {
+        let mut open = vec![number];
+        let mut count = 0;
+        while let Some(number) = open.pop() {
+            for node in self.children(number).iter().map(|&i| &self.nodes[i]) {
+                count += usize::from(node.reported);
+                open.push(node.number);
+            }
+        }
+        count
+    }
+
     /// The children of an entity, together by the way they were reached.
-    fn groups(&self, number: u32) -> Vec<(String, Vec<usize>)> {
+    fn groups(&self, out: &Out<'_>, number: u32) -> Vec<(String, Vec<usize>)> {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for &i in self.children(number) {
-            groups.entry(self.nodes[i].step()).or_default().push(i);
+            groups.entry(self.nodes[i].step(out)).or_default().push(i);
         }
         groups.into_iter().collect()
     }
 
     fn level(&mut self, out: &mut Out<'_>, number: u32, indent: &str) -> io::Result<()> {
-        let groups = self.groups(number);
+        if self.children(number).is_empty() || self.entries >= ENTRIES {
+            return Ok(());
+        }
+        if out.width.is_some_and(|columns| width(indent) + ROOM > columns) {
+            let more = thousands(self.count_below(number) as u64);
+            return self.entry(out, &branch(indent, true), &format!("… {more} more below"));
+        }
+        let groups = self.groups(out, number);
         let count = groups.len();
         for (at, (step, members)) in groups.into_iter().enumerate() {
-            if self.lines >= LINES {
+            if self.entries >= ENTRIES {
                 return Ok(());
             }
-            let (branch, inner) = branch(indent, at + 1 == count);
+            let branch = branch(indent, at + 1 == count);
             let leaves = members.iter().all(|&i| self.children(self.nodes[i].number).is_empty());
             match members.as_slice() {
-                [only] => self.chain(out, *only, &format!("{branch}{step}  "), &inner)?,
-                _ if leaves => self.leaves(out, &members, &format!("{branch}{step}"))?,
-                _ => self.siblings(out, &members, &format!("{branch}{step}"), &inner)?,
+                [only] => self.chain(out, *only, &branch, &format!("{step}  "))?,
+                _ if leaves && self.short(out, &members) => {
+                    self.leaves(out, &members, &branch, &step)?;
+                }
+                _ => self.siblings(out, &members, &branch, &step)?,
             }
         }
         Ok(())
     }
 
-    /// One node, and on the same line what follows without a choice.
+    /// One node, and in the same entry what follows without a choice.
     fn chain(
         &mut self,
         out: &mut Out<'_>,
         first: usize,
-        start: &str,
-        indent: &str,
+        branch: &Branch,
+        step: &str,
     ) -> io::Result<()> {
-        let mut text = format!("{start}{}", self.name(first));
+        let mut links = vec![first];
         let mut last = first;
-        for _ in 0..CHAIN {
-            let [next] = *self.children(self.nodes[last].number) else { break };
-            text.push_str(&format!("   {} {}", self.nodes[next].step(), self.name(next)));
+        while let [next] = *self.children(self.nodes[last].number) {
+            links.push(next);
             last = next;
         }
-        self.line(out, &text)?;
-        self.level(out, self.nodes[last].number, indent)
+        let folded = match links.len() > CHAIN {
+            true => CHAIN_ENDS..links.len() - CHAIN_ENDS,
+            false => 0..0,
+        };
+        let mut text = format!("{step}{}", self.name(out, first));
+        for (at, &link) in links.iter().enumerate().skip(1) {
+            if at == folded.start && !folded.is_empty() {
+                text.push_str(&format!("   … {} more …", thousands(folded.len() as u64)));
+            }
+            if !folded.contains(&at) {
+                let (step, name) = (together(&self.nodes[link].step(out)), self.name(out, link));
+                text.push_str(&format!("   {step} {name}"));
+            }
+        }
+        self.entry(out, branch, &text)?;
+        self.level(out, self.nodes[last].number, &branch.inner)
     }
 
-    /// Nodes with nothing below them, on one line.
-    fn leaves(&mut self, out: &mut Out<'_>, members: &[usize], start: &str) -> io::Result<()> {
-        let names: Vec<String> = members.iter().take(SIBLINGS).map(|&i| self.name(i)).collect();
-        let mut text =
-            format!("{start} ({})   {}", thousands(members.len() as u64), names.join(", "));
+    /// Whether the names of nodes can be read in one entry.
+    fn short(&self, out: &Out<'_>, members: &[usize]) -> bool {
+        let Some(columns) = out.width else { return true };
+        let names = members.iter().take(SIBLINGS).map(|&i| width(&self.nodes[i].title(out)) + 2);
+        names.sum::<usize>() <= columns * LIST_LINES
+    }
+
+    /// Nodes with nothing below them, in one entry.
+    fn leaves(
+        &mut self,
+        out: &mut Out<'_>,
+        members: &[usize],
+        branch: &Branch,
+        step: &str,
+    ) -> io::Result<()> {
+        let names: Vec<String> =
+            members.iter().take(SIBLINGS).map(|&i| self.name(out, i)).collect();
+        let count = thousands(members.len() as u64);
+        let mut text = format!("{step} ({count})   {}", names.join(", "));
         if members.len() > SIBLINGS {
             text.push_str(&format!(", … {} more", thousands((members.len() - SIBLINGS) as u64)));
         }
-        self.line(out, &text)
+        self.entry(out, branch, &text)
     }
 
-    /// Nodes of which some have more below them, each on its line.
+    /// Nodes of which some have more below them, each in its entry.
     fn siblings(
         &mut self,
         out: &mut Out<'_>,
         members: &[usize],
-        start: &str,
-        indent: &str,
+        above: &Branch,
+        step: &str,
     ) -> io::Result<()> {
-        self.line(out, &format!("{start} ({})", thousands(members.len() as u64)))?;
+        self.entry(out, above, &format!("{step} ({})", thousands(members.len() as u64)))?;
         // Those with something below them say more, so they come first.
         let mut ordered = members.to_vec();
         ordered.sort_by_key(|&i| self.children(self.nodes[i].number).is_empty());
         let more = members.len().saturating_sub(SIBLINGS);
         for (at, &i) in ordered.iter().take(SIBLINGS).enumerate() {
-            if self.lines >= LINES {
+            if self.entries >= ENTRIES {
                 return Ok(());
             }
-            let (branch, inner) = branch(indent, more == 0 && at + 1 == members.len());
-            self.chain(out, i, &branch, &inner)?;
+            let branch = branch(&above.inner, more == 0 && at + 1 == members.len());
+            self.chain(out, i, &branch, "")?;
         }
         if more > 0 {
-            let (branch, _) = branch(indent, true);
-            self.line(out, &format!("{branch}… {} more", thousands(more as u64)))?;
+            let more = format!("… {} more", thousands(more as u64));
+            self.entry(out, &branch(&above.inner, true), &more)?;
         }
         Ok(())
     }
 
-    fn name(&mut self, i: usize) -> String {
+    fn name(&mut self, out: &Out<'_>, i: usize) -> String {
         self.drawn += usize::from(self.nodes[i].reported);
-        self.nodes[i].title()
+        together(&self.nodes[i].title(out))
     }
 
-    fn line(&mut self, out: &mut Out<'_>, text: &str) -> io::Result<()> {
-        self.lines += 1;
-        writeln!(out, "{text}")
+    fn entry(&mut self, out: &mut Out<'_>, branch: &Branch, text: &str) -> io::Result<()> {
+        self.entries += 1;
+        out.line(&branch.start, text, &format!("{}   ", branch.inner))
     }
 }
 
-/// The branch before a node, and the indent of what hangs below it.
-fn branch(indent: &str, last: bool) -> (String, String) {
-    match last {
-        true => (format!("{indent}└─ "), format!("{indent}   ")),
-        false => (format!("{indent}├─ "), format!("{indent}│  ")),
-    }
+/// Where a node hangs.
+struct Branch {
+    /// What stands before it.
+    start: String,
+    /// The indent of what hangs below it.
+    inner: String,
+}
+
+fn branch(indent: &str, last: bool) -> Branch {
+    let (corner, line) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+    Branch { start: format!("{indent}{corner}"), inner: format!("{indent}{line}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn node(number: u32, parent: u32, name: &str, kind: &str, verb: &str) -> Node {
         Node {
             number,
             parent,
-            name: name.into(),
+            key: name.into(),
             kind: kind.into(),
             verb: verb.into(),
             forward: verb != "ASSUMES",
             reported: true,
+            ..Node::default()
         }
     }
 
     fn drawn(nodes: &[Node]) -> (String, usize) {
+        drawn_in(nodes, None)
+    }
+
+    fn drawn_in(nodes: &[Node], columns: Option<usize>) -> (String, usize) {
         let mut bytes = Vec::new();
         let mut tree = Tree::new(nodes);
-        tree.print(&mut Out::plain(&mut bytes), 0).expect("memory takes every byte");
+        let mut out = Out::plain(&mut bytes);
+        out.width = columns;
+        tree.print(&mut out, 0).expect("memory takes every byte");
+        drop(out);
         let left = tree.not_drawn();
         (String::from_utf8(bytes).expect("text"), left)
     }
@@ -234,6 +313,86 @@ mod tests {
         let (text, left) = drawn(&nodes);
         assert_eq!(text, "└─ ALLOWS → bucket (20)   b1, b2, b3, b4, b5, b6, … 14 more\n");
         assert_eq!(left, 14);
+    }
+
+    #[test]
+    fn names_stand_before_keys_and_marks_behind_types() {
+        let mut alice = node(1, 0, "okta-user:00u1", "okta_user", "HAS");
+        alice.display = Some("Alice Smith".into());
+        let mut role = node(2, 1, "role:x", "aws_role", "ASSUMES");
+        role.mark = Some(("borrowed", Style::new()));
+        let (text, _) = drawn(&[alice, role]);
+        assert_eq!(
+            text,
+            "└─ HAS → okta_user  Alice Smith (okta-user:00u1)   \
+             ASSUMES ← aws_role [borrowed] role:x\n"
+        );
+    }
+
+    /// A chain of `count` nodes below the root.
+    fn chain(count: u32) -> Vec<Node> {
+        (1..=count).map(|n| node(n, n - 1, &format!("n{n}"), "t", "HAS")).collect()
+    }
+
+    #[test]
+    fn a_long_chain_folds_in_the_middle() {
+        let (text, left) = drawn(&chain(5));
+        assert_eq!(text, "└─ HAS → t  n1   HAS → t n2   HAS → t n3   HAS → t n4   HAS → t n5\n");
+        assert_eq!(left, 0);
+        let (text, left) = drawn(&chain(40));
+        assert_eq!(text, "└─ HAS → t  n1   HAS → t n2   … 36 more …   HAS → t n39   HAS → t n40\n");
+        assert_eq!(left, 36);
+    }
+
+    #[test]
+    fn lines_keep_to_the_width_and_break_between_words() {
+        let long = "the ledger of everything that was ever paid";
+        let mut nodes: Vec<Node> =
+            (1..=9).map(|n| node(n, 0, &format!("arn:aws:s3:::{n}"), "bucket", "ALLOWS")).collect();
+        nodes.iter_mut().for_each(|node| node.display = Some(format!("{long} {}", node.number)));
+        nodes.push(node(10, 1, "漢字漢字漢字", "t", "HAS"));
+        nodes.push(node(11, 1, "other", "t", "HAS"));
+        for number in 12..30 {
+            let mut leaf = node(number, 0, &format!("okta-user:{number}"), "okta_user", "USES");
+            leaf.display = Some(format!("Somebody of the team {number}"));
+            nodes.push(leaf);
+        }
+        insta::assert_snapshot!("tree_80", drawn_in(&nodes, Some(80)).0);
+        insta::assert_snapshot!("tree_120", drawn_in(&nodes, Some(120)).0);
+    }
+
+    #[test]
+    fn what_is_too_deep_for_the_width_is_counted() {
+        // Two children at each level, so that no chain is folded.
+        let mut nodes = Vec::new();
+        for level in 0..20u32 {
+            nodes.push(node(2 * level + 2, 2 * level, &format!("deep{level}"), "t", "HAS"));
+            nodes.push(node(2 * level + 1, 2 * level, &format!("side{level}"), "t", "USES"));
+        }
+        let (text, left) = drawn_in(&nodes, Some(80));
+        assert!(text.lines().all(|line| width(line) <= 80), "{text}");
+        assert!(text.contains(&format!("… {left} more below")) && left > 0, "{left}: {text}");
+        assert_eq!(drawn(&nodes).1, 0, "nothing is too deep without a width");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal(
+            parents in prop::collection::vec((any::<prop::sample::Index>(), "[a-z漢 :/]{1,60}"), 1..80),
+            columns in 40usize..130,
+        ) {
+            let mut nodes: Vec<Node> = Vec::new();
+            for (number, (parent, name)) in (1u32..).zip(&parents) {
+                let mut node = node(number, parent.index(number as usize) as u32, name, "t", "HAS");
+                node.display = Some(name.chars().rev().collect());
+                nodes.push(node);
+            }
+            let (text, left) = drawn_in(&nodes, Some(columns));
+            for line in text.lines() {
+                prop_assert!(width(line) <= columns, "{} > {columns}: {line}", width(line));
+            }
+            prop_assert!(left < nodes.len());
+        }
     }
 
     #[test]

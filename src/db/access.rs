@@ -161,7 +161,12 @@ impl Database {
     /// database stays closed.
     pub fn revoke_token(&self, id: &str) -> Result<Option<Token>, Error> {
         self.edit_access(|mut access, _| {
-            let fits = |token: &Token| !id.is_empty() && token.id.to_string().starts_with(id);
+            let asked = id.trim().to_lowercase();
+            let fits = |token: &Token| {
+                let id = token.id.to_string();
+                let end = asked.len() >= 4 && id.ends_with(&asked);
+                end || !asked.is_empty() && id.starts_with(&asked)
+            };
             if access.tokens.iter().filter(|token| fits(token)).count() != 1 {
                 return Ok((None, None));
             }

@@ -1,13 +1,19 @@
-//! Naming entities: `SCOPE::KEY`, a bare key, or an `_id`.
+//! Naming entities: `SCOPE::KEY`, a bare key, an `_id` or its end, or what people call them.
 //!
 //! There is no index of bare keys in the file: ids are computed from scope and key, so a bare key
 //! is one search in each scope that has live entities. [`Keys`] is such an index in memory, for
-//! those who ask of one snapshot many times.
+//! those who ask of one snapshot many times. A name that is no key is looked for in one pass over all
+//! entities.
 
 use super::{Database, Error};
-use crate::graph::{GraphRead, Kind, Names, ObjectId};
-use crate::store::Snapshot;
+use crate::graph::{GraphRead, Kind, Names, ObjectId, SHORT_ID};
+use crate::store::{Identity, Snapshot, StoreError};
+use crate::sync::JobReport;
+use unicode_normalization::UnicodeNormalization;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Properties by whose values an entity may be named, beside its `displayName`.
+pub const NAMING: [&str; 5] = ["arn", "email", "hostname", "name", "serialNumber"];
 
 /// Keys offered for one that is unknown.
 const OFFERED: usize = 5;
@@ -110,12 +116,16 @@ impl Keys {
 }
 
 impl Database {
-    /// The number of the live entity that `name` names in a snapshot.
+    /// The number of the live entity that `name` names in a snapshot: as `SCOPE::KEY`, by its key,
+    /// by its `_id` or the end of it, by its `displayName`, or by a value of one of [`NAMING`]. What
+    /// is exact goes before what is not, and a name must fit one entity alone.
+    ///
+    /// A key is looked up. Only what is none costs a look at every entity.
     ///
     /// # Errors
     ///
-    /// A usage error that lists the candidates of an ambiguous key, or the nearest keys of an
-    /// unknown one.
+    /// A usage error that lists the candidates of an ambiguous name, says who deleted what is
+    /// deleted, or offers what is nearest to an unknown one.
     pub fn find_entity(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
         find(snapshot, name)
     }
@@ -123,14 +133,19 @@ impl Database {
 
 fn find(snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
     let scopes: Vec<u32> = snapshot.entity_scopes()?.collect();
-    // Keys may hold `::` themselves (ARNs do), so every cut after a known scope is tried.
-    for (at, _) in name.match_indices("::") {
-        let (scope, key) = (&name[..at], &name[at + 2..]);
-        if let Some(number) = snapshot.name_number(scope).filter(|n| scopes.contains(n))
-            && let Some(found) = live(snapshot, number, key)?
-        {
-            return Ok(found);
+    for (scope, key) in in_scopes(snapshot, name, &scopes) {
+        if let Some(found) = keyed(snapshot, scope, key)?.filter(|found| found.live) {
+            return Ok(found.number);
         }
+    }
+    let mut found = Vec::new();
+    for &scope in &scopes {
+        found.extend(keyed(snapshot, scope, name)?.filter(|found| found.live).map(|f| f.number));
+    }
+    match found.as_slice() {
+        [number] => return Ok(*number),
+        [] => {}
+        many => return Err(ambiguous(snapshot, format!("`{name}` is the key of"), many)?),
     }
     if let Some(id) = ObjectId::parse(name) {
         for &scope in &scopes {
@@ -139,41 +154,218 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
             }
         }
     }
-    let mut found = Vec::new();
-    for &scope in &scopes {
-        if let Some(number) = live(snapshot, scope, name)? {
-            found.push((snapshot.name(scope).to_owned(), number));
-        }
-    }
-    match found.as_slice() {
-        [(_, number)] => Ok(*number),
-        [] => Err(unknown(snapshot, name)?),
-        many => {
-            let mut names: Vec<String> =
-                many.iter().map(|(scope, _)| format!("{scope}::{name}")).collect();
-            names.sort();
-            names.truncate(CANDIDATES);
-            let what = format!("`{name}` is the key of {} entities", many.len());
-            Err(Error::usage(what, format!("name one of: {}", names.join(", "))))
-        }
+    let called = Called::look(snapshot, name, &scopes)?;
+    match called.live.as_slice() {
+        [number] => Ok(*number),
+        [] => Err(match gone(snapshot, name, called.deleted)?.as_slice() {
+            [] => unknown(snapshot, name)?,
+            gone => deleted(snapshot, name, gone)?,
+        }),
+        many => Err(ambiguous(snapshot, format!("`{name}` names"), many)?),
     }
 }
 
-fn live(snapshot: &Snapshot, scope: u32, key: &str) -> Result<Option<u32>, Error> {
+/// The readings of `name` as `SCOPE::KEY`. Keys may hold `::` themselves (ARNs do), so every cut
+/// behind one of `scopes` is one.
+fn in_scopes<'n>(
+    snapshot: &Snapshot,
+    name: &'n str,
+    scopes: &[u32],
+) -> impl Iterator<Item = (u32, &'n str)> {
+    name.match_indices("::").filter_map(|(at, _)| {
+        let scope = snapshot.name_number(&name[..at]).filter(|scope| scopes.contains(scope))?;
+        Some((scope, &name[at + 2..]))
+    })
+}
+
+fn keyed(snapshot: &Snapshot, scope: u32, key: &str) -> Result<Option<Identity>, Error> {
     let id = ObjectId::new(Kind::Entity, snapshot.name(scope), key);
-    Ok(snapshot.find(Kind::Entity, scope, id)?.filter(|f| f.live).map(|f| f.number))
+    Ok(snapshot.find(Kind::Entity, scope, id)?)
 }
 
-/// Looks through all keys for near ones; slow, but only on the way to an error.
-fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
-    let key = name.rsplit_once("::").map_or(name, |(_, key)| key);
-    let mut near: Vec<(f64, u32)> = Vec::new();
-    snapshot.for_each_live(Kind::Entity, |number, chunk, row| {
-        let Some(head) = chunk.get(row) else { return };
-        let mut likeness = strsim::jaro_winkler(key, &head.key);
-        if head.key.contains(key) {
-            likeness = likeness.max(0.9);
+/// A text with what it has in common with its other spellings.
+struct Folded<'a> {
+    text: &'a str,
+    folded: String,
+}
+
+impl<'a> Folded<'a> {
+    fn new(text: &'a str) -> Folded<'a> {
+        let text = text.trim();
+        Folded { text, folded: fold(text) }
+    }
+
+    /// Most texts are plain ASCII, which is compared where it lies.
+    fn is(&self, other: &str) -> bool {
+        let other = other.trim();
+        if other.is_ascii() {
+            return self.folded.eq_ignore_ascii_case(other);
         }
+        other == self.text || fold(other) == self.folded
+    }
+}
+
+/// `text` without regard to case and to how its letters are put together.
+fn fold(text: &str) -> String {
+    let letters = text.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    letters.collect::<String>().nfkc().collect()
+}
+
+/// The entities that a name fits which is no key, by ascending number.
+#[derive(Default)]
+struct Called {
+    live: Vec<u32>,
+    deleted: Vec<u32>,
+}
+
+impl Called {
+    /// Looks at every entity once.
+    fn look(snapshot: &Snapshot, name: &str, scopes: &[u32]) -> Result<Called, Error> {
+        let mut found = Called::default();
+        if name.trim().is_empty() {
+            return Ok(found);
+        }
+        let readings: Vec<(Option<u32>, Folded<'_>)> = std::iter::once((None, name))
+            .chain(in_scopes(snapshot, name, scopes).map(|(scope, rest)| (Some(scope), rest)))
+            .map(|(scope, text)| (scope, Folded::new(text)))
+            .filter(|(_, folded)| !folded.text.is_empty())
+            .collect();
+        let names: Vec<u32> = NAMING.iter().filter_map(|name| snapshot.name_number(name)).collect();
+        let id = Some(name.trim()).filter(|text| is_end_of_id(text));
+        snapshot.for_each_entity_row(|number, chunk, row| {
+            let scope = chunk.scope(row);
+            let fits = |text: &str| {
+                readings
+                    .iter()
+                    .any(|(only, folded)| only.is_none_or(|only| only == scope) && folded.is(text))
+            };
+            let damaged = || StoreError::corrupt("heads", &[], "text is damaged");
+            let mut called = chunk.display(row).ok_or_else(damaged)?.is_some_and(|t| fits(&t));
+            if let Some(end) = id {
+                let key = chunk.key(row).ok_or_else(damaged)?;
+                called |= ObjectId::new(Kind::Entity, snapshot.name(scope), &key).ends_with(end);
+            }
+            if !called && !names.is_empty() {
+                snapshot.for_each_text(chunk, row, &names, |_, text| called |= fits(text))?;
+            }
+            if called {
+                let list = if chunk.live(row) { &mut found.live } else { &mut found.deleted };
+                list.push(number);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+/// Whether `text` can be the end of an `_id`.
+fn is_end_of_id(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_hexdigit() || b == b'-';
+    (SHORT_ID..36).contains(&text.len()) && text.bytes().all(letter)
+}
+
+/// The tombstones that a name fits: those with this key, else those `called` so.
+fn gone(snapshot: &Snapshot, name: &str, called: Vec<u32>) -> Result<Vec<u32>, Error> {
+    let scopes: Vec<u32> = snapshot.scope_numbers()?.collect();
+    let readings = in_scopes(snapshot, name, &scopes);
+    let bare = scopes.iter().map(|scope| (*scope, name));
+    let mut found = Vec::new();
+    for (scope, key) in readings.chain(bare) {
+        found.extend(keyed(snapshot, scope, key)?.map(|identity| identity.number));
+    }
+    if found.is_empty()
+        && let Some(id) = ObjectId::parse(name)
+    {
+        found.extend(snapshot.number_of(Kind::Entity, id)?);
+    }
+    Ok(if found.is_empty() { called } else { found })
+}
+
+/// `SCOPE::KEY`, and what it is called besides.
+fn candidate(snapshot: &Snapshot, number: u32) -> Result<String, Error> {
+    let Some(head) = snapshot.entity_head(number)? else { return Ok(String::new()) };
+    let name = head.display_name.filter(|name| *name != head.key && !name.trim().is_empty());
+    let name = name.map_or(String::new(), |name| format!("   {name}"));
+    Ok(format!("{}::{}{name}", head.scope, head.key))
+}
+
+/// Candidates below each other, `most` of them.
+fn listed(snapshot: &Snapshot, numbers: &[u32], most: usize) -> Result<String, Error> {
+    let names = numbers.iter().map(|number| candidate(snapshot, *number));
+    let mut names = names.collect::<Result<Vec<String>, Error>>()?;
+    names.sort();
+    let more = names.len().saturating_sub(most);
+    names.truncate(most);
+    let mut text: String = names.iter().map(|name| format!("\n  {name}")).collect();
+    if more > 0 {
+        text.push_str(&format!("\n  … {more} more"));
+    }
+    Ok(text)
+}
+
+fn ambiguous(snapshot: &Snapshot, what: String, numbers: &[u32]) -> Result<Error, Error> {
+    let candidates = listed(snapshot, numbers, CANDIDATES)?;
+    let what = format!("{what} {} entities", numbers.len());
+    Ok(Error::usage(what, format!("name one by its scope and key:{candidates}")))
+}
+
+/// Who deleted what `name` names, and when.
+fn deleted(snapshot: &Snapshot, name: &str, numbers: &[u32]) -> Result<Error, Error> {
+    let mut lines = Vec::new();
+    let mut jobs: Vec<String> = Vec::new();
+    for &number in numbers.iter().take(OFFERED) {
+        let Some(head) = snapshot.head(Kind::Entity, number)? else { continue };
+        let time = jiff::Timestamp::from_millisecond(head.end)
+            .map_or_else(|_| format!("{} ms", head.end), |time| time.to_string());
+        let mut by = String::new();
+        if let Some(job) = snapshot.job(head.job)? {
+            let id = job.id.to_string();
+            let short = id[id.len() - SHORT_ID..].to_owned();
+            let mode = serde_json::from_slice::<JobReport>(&job.report).ok();
+            let mode = mode.map_or(String::new(), |report| format!("{}, ", report.sync_mode));
+            by = format!(" by job {short} ({mode}source `{}`)", job.source);
+            jobs.push(short);
+        }
+        lines.push(format!("{} was deleted at {time}{by}", candidate(snapshot, number)?));
+    }
+    jobs.dedup();
+    let what = match lines.as_slice() {
+        [one] => format!("no live entity is called `{name}`: {one}"),
+        many => format!(
+            "no live entity is called `{name}`, {} deleted ones are:\n  {}",
+            numbers.len(),
+            many.join("\n  ")
+        ),
+    };
+    Ok(match jobs.first() {
+        Some(job) => Error::usage(
+            what,
+            format!(
+                "`tombolo job show {job}` tells more, \
+                 `tombolo job undo {job}` brings back what that job deleted"
+            ),
+        ),
+        None => Error::Usage(what, None),
+    })
+}
+
+/// Looks through all keys and names for near ones; slow, but only on the way to an error.
+fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
+    let key = name.rsplit_once("::").map_or(name, |(_, key)| key).to_lowercase();
+    let mut near: Vec<(f64, u32)> = Vec::new();
+    let like = |text: &str| {
+        // Texts of very different length are never alike.
+        if text.len() > key.len() * 3 + 8 && !text.to_lowercase().contains(&key) {
+            return 0.0;
+        }
+        let text = text.to_lowercase();
+        let likeness = strsim::jaro_winkler(&key, &text);
+        if key.len() > 2 && text.contains(&key) { likeness.max(0.9) } else { likeness }
+    };
+    snapshot.for_each_live(Kind::Entity, |number, chunk, row| {
+        let keyed = chunk.key(row).map_or(0.0, |text| like(&text));
+        let called = chunk.display(row).flatten().map_or(0.0, |text| like(&text));
+        let likeness = keyed.max(called);
         if likeness > 0.8 {
             near.push((likeness, number));
         }
@@ -183,17 +375,14 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
         }
     })?;
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    near.truncate(OFFERED);
-    let mut names = Vec::new();
-    for (_, number) in near {
-        if let Some(head) = snapshot.entity_head(number)? {
-            names.push(format!("{}::{}", head.scope, head.key));
-        }
-    }
+    let near: Vec<u32> = near.into_iter().take(OFFERED).map(|(_, number)| number).collect();
     let what = format!("no live entity is called `{name}`");
-    Ok(match names.is_empty() {
+    Ok(match near.is_empty() {
         true => Error::usage(what, "name it SCOPE::KEY; `tombolo scopes` lists the scopes"),
-        false => Error::usage(what, format!("the nearest are: {}", names.join(", "))),
+        false => {
+            let nearest = listed(snapshot, &near, OFFERED)?;
+            Error::usage(what, format!("the nearest are:{nearest}"))
+        }
     })
 }
 
@@ -251,6 +440,28 @@ mod tests {
             assert!(fault.is_err(), "{name}");
             assert_eq!(fault, database.find_entity(&snapshot, name).map_err(|e| e.to_string()));
         }
+    }
+
+    #[test]
+    fn spellings_of_one_name_are_one() {
+        for (a, b, same) in [
+            ("Alice Smith", "alice smith", true),
+            ("  alice ", "ALICE", true),
+            ("Zoe\u{308}", "ZOË", true),
+            ("Straße", "STRASSE", true),
+            ("\u{212a}elvin", "kelvin", true),
+            ("alice", "alicia", false),
+            ("", "x", false),
+        ] {
+            assert_eq!(Folded::new(a).is(b), same, "{a} {b}");
+            assert_eq!(Folded::new(b).is(a), same, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_id_is_eight_letters_or_more() {
+        assert!(is_end_of_id("1a2b3c4d") && is_end_of_id("C-1a2b3c4d"));
+        assert!(!is_end_of_id("1a2b3c4") && !is_end_of_id("alice-00") && !is_end_of_id(""));
     }
 
     #[test]

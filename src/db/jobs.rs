@@ -675,7 +675,7 @@ impl Database {
         Ok(all)
     }
 
-    /// The job with this id, or the only one whose id begins with it.
+    /// The job with this id, or the only one whose id ends or begins with it.
     pub fn job(&self, id: &str) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
         // Of what a crash left, the database is right.
@@ -732,15 +732,26 @@ impl Database {
             return Ok(id);
         }
         let jobs = self.jobs()?;
-        let found: Vec<Uuid> =
-            jobs.iter().map(|j| j.id).filter(|j| j.to_string().starts_with(id)).collect();
+        let asked = id.trim().to_lowercase();
+        let fits = |job: &&JobReport| {
+            let id = job.id.to_string();
+            let end = asked.len() >= 4 && id.ends_with(&asked);
+            end || !asked.is_empty() && id.starts_with(&asked)
+        };
+        let found: Vec<&JobReport> = jobs.iter().filter(fits).collect();
         match found.as_slice() {
-            [one] if !id.is_empty() => Ok(*one),
-            [] | [_] => Err(unknown_job(id)),
-            many => Err(Error::usage(
-                format!("{} jobs have an id that begins with `{id}`", many.len()),
-                "give more of it; `tombolo job list` shows all",
-            )),
+            [one] => Ok(one.id),
+            [] => Err(unknown_job(id)),
+            many => {
+                let named = |job: &&JobReport| format!("\n  {}   {}", job.id, job.scope);
+                let some: String = many.iter().take(10).map(named).collect();
+                let more = many.len().saturating_sub(10);
+                let more = if more > 0 { format!("\n  … {more} more") } else { String::new() };
+                Err(Error::usage(
+                    format!("{} jobs have an id that begins or ends with `{id}`", many.len()),
+                    format!("give more of it:{some}{more}"),
+                ))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::jobs::{check_scope, reports};
 use super::{Database, Error, now};
-use crate::graph::{DraftRelationship, GraphRead, IdHash, Kind, ObjectId, Origin, Value};
+use crate::graph::{DraftEnd, DraftRelationship, GraphRead, IdHash, Kind, ObjectId, Origin, Value};
 use crate::store::{Snapshot, StoreError};
 use crate::sync::{
     Action, BatchBuilder, BatchRules, EdgeLimits, Inputs, JobInput, JobReport, JobSpec,
@@ -81,8 +81,12 @@ pub struct EdgeDetails {
     pub type_name: String,
     /// `_key` of the entity it starts at.
     pub from: String,
+    /// `displayName` of that entity.
+    pub from_name: Option<String>,
     /// `_key` of the entity it ends at.
     pub to: String,
+    /// `displayName` of that entity.
+    pub to_name: Option<String>,
     /// Properties that differ: name, value before, value after.
     pub properties: Vec<(String, Option<Value<'static>>, Option<Value<'static>>)>,
     /// The row that asks for it.
@@ -126,6 +130,11 @@ impl EdgeChange {
         });
         let properties = properties.collect();
         let text = |text: &str| text.to_owned();
+        let called = |end: &DraftEnd<'_>| -> Result<Option<String>, Error> {
+            let (Some(scope), Some(key)) = (&end.scope, &end.key) else { return Ok(None) };
+            let Some(number) = snapshot.entity_keyed(scope, key)? else { return Ok(None) };
+            Ok(snapshot.entity_head(number)?.and_then(|head| head.display_name))
+        };
         Ok(match (draft, before) {
             (Some(draft), _) => EdgeDetails {
                 action: self.action,
@@ -133,6 +142,8 @@ impl EdgeChange {
                 class: text(&draft.class),
                 type_name: text(&draft.type_name),
                 from: text(draft.from.key.as_deref().unwrap_or_default()),
+                from_name: called(&draft.from)?,
+                to_name: called(&draft.to)?,
                 to: text(draft.to.key.as_deref().unwrap_or_default()),
                 properties,
                 origin: draft.origin.clone(),
@@ -143,7 +154,9 @@ impl EdgeChange {
                 class: before.class,
                 type_name: before.type_name,
                 from: before.from.key,
+                from_name: before.from.display_name,
                 to: before.to.key,
+                to_name: before.to.display_name,
                 // What goes goes whole; only what changes is told apart.
                 properties: Vec::new(),
                 origin: before.origin,

@@ -19,7 +19,7 @@ mod saved_plan;
 
 pub use crate::error::Error;
 pub use access::{Access, Token};
-pub use find::Keys;
+pub use find::{Keys, NAMING};
 pub use job_files::Stray;
 pub use jobs::{Edit, Extras, FinalizeRequest, JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};

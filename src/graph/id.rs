@@ -36,6 +36,10 @@ impl Kind {
 /// The namespace of our ids: the version 5 UUID of `tombolo` in the DNS namespace of RFC 9562.
 const NAMESPACE: Uuid = Uuid::from_u128(0x18d7_26e8_40bf_5ee9_be41_bb71_8a44_9afd);
 
+/// Letters at the end of an id by which people may name it. Its first letters will not do: those of
+/// a job are a time, which the jobs of one day share.
+pub const SHORT_ID: usize = 8;
+
 /// The global `_id` of an entity or relationship.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Uuid", from = "Uuid")]
@@ -103,6 +107,13 @@ impl ObjectId {
         IdHash(xxh3_64_with_seed(&self.0, seed).min(u64::MAX - 1))
     }
 
+    /// Whether `end` is how its text ends: at least [`SHORT_ID`] letters, in either case.
+    pub fn ends_with(&self, end: &str) -> bool {
+        let text = self.to_string();
+        let start = text.len().checked_sub(end.len()).filter(|_| end.len() >= SHORT_ID);
+        start.is_some_and(|start| text.as_bytes()[start..].eq_ignore_ascii_case(end.as_bytes()))
+    }
+
     /// Reads the usual text form of a UUID.
     pub fn parse(text: &str) -> Option<ObjectId> {
         Uuid::try_parse(text).ok().map(|id| ObjectId(id.into_bytes()))
@@ -161,6 +172,15 @@ mod tests {
         assert_eq!(id.to_string(), "a0338329-e119-5ff1-9fa9-a9b1cc322dc0");
         assert_eq!(Uuid::from_bytes(id.0).get_version_num(), 5);
         assert_eq!(ObjectId::parse(&id.to_string()), Some(id));
+    }
+
+    #[test]
+    fn an_id_is_named_by_its_end() {
+        let id = ObjectId::new(Kind::Entity, "okta", "okta-user:alice");
+        for end in ["22dc0", "1CC322DC0", "c322dc0", "a9b1cc322dc0", &id.to_string()] {
+            assert_eq!(id.ends_with(end), end.len() >= SHORT_ID, "{end}");
+        }
+        assert!(!id.ends_with("a0338329") && !id.ends_with("é322dc0é"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod spelling;
 mod value;
 
 pub use draft::{DraftEnd, DraftEntity, DraftRelationship, Place, default_relationship_key};
-pub use id::{IdHash, Kind, ObjectId};
+pub use id::{IdHash, Kind, ObjectId, SHORT_ID};
 pub use name::{InvalidName, NameKind, check_name};
 pub use object::{Entity, EntityHead, Metadata, Relationship};
 pub use origin::{ORIGIN, Origin};

@@ -201,6 +201,27 @@ pub fn for_each_name(record: &[u8], mut visit: impl FnMut(u32)) -> Option<()> {
     Some(())
 }
 
+/// Calls `visit` with each text that a record has, or lists, under one of these name numbers. `None`
+/// if it is damaged.
+pub fn texts(record: &[u8], names: &[u32], mut visit: impl FnMut(u32, &str)) -> Option<()> {
+    let mut cursor = Cursor(record);
+    for _ in 0..cursor.varint()? {
+        let name = cursor.varint32()?;
+        if !names.contains(&name) {
+            skip_value(&mut cursor)?;
+            continue;
+        }
+        match take_value(&mut cursor)? {
+            Value::Text(text) => visit(name, &text),
+            Value::List(items) => {
+                items.iter().filter_map(Value::as_str).for_each(|text| visit(name, text));
+            }
+            _ => {}
+        }
+    }
+    Some(())
+}
+
 /// Writes a record: properties by name number, each value already encoded.
 pub fn write<'a>(
     out: &mut Vec<u8>,

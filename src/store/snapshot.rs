@@ -881,6 +881,47 @@ impl Snapshot {
         }
     }
 
+    /// Calls `visit` with the number and chunk row of every entity, tombstones too, in ascending
+    /// order.
+    pub fn for_each_entity_row(
+        &self,
+        mut visit: impl FnMut(u32, &HeadChunk<'_>, usize) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for chunk in 0..self.meta.bound(Kind::Entity).div_ceil(CHUNK) {
+            let key = tables::head_key(Kind::Entity, chunk);
+            get(&self.heads, tables::HEADS, "heads", &key, |payload| {
+                let rows = HeadChunk::parse(payload)?;
+                let all = (0..rows.len()).filter(|&row| rows.present(row));
+                Some(
+                    all.into_iter()
+                        .try_for_each(|row| visit(chunk * CHUNK + row as u32, &rows, row)),
+                )
+            })?
+            .ok_or_else(|| missing("heads", &key))??;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each text that an entity has, or lists, under one of these name numbers.
+    pub fn for_each_text(
+        &self,
+        chunk: &HeadChunk<'_>,
+        row: usize,
+        names: &[u32],
+        visit: impl FnMut(u32, &str),
+    ) -> Result<(), StoreError> {
+        let (block, slot) = chunk.body(row);
+        if block == NO_BODY {
+            return Ok(());
+        }
+        let scope = chunk.scope(row);
+        let read = |record: &[u8]| body::texts(record, names, visit);
+        self.with_record(Kind::Entity, (scope, block, slot), read)?.ok_or_else(|| {
+            let key = tables::body_key(Kind::Entity, scope, block);
+            StoreError::corrupt("bodies", &key, "record makes no sense")
+        })
+    }
+
     /// Whether the entity with this number has this key.
     pub fn has_key(&self, entity: u32, key: &str) -> Result<bool, StoreError> {
         let mut text = Vec::with_capacity(key.len());

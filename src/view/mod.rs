@@ -20,7 +20,7 @@ mod visit;
 pub use blast::{BlastRules, Reach, Reached, Scratch, blast_radius, chain_to};
 pub use graph_view::{BuildError, GraphView};
 pub use owners::{Found, Nearest, Owner, OwnerRules, Owners, nearest, owners};
-pub use paths::{Paths, cycles, paths};
+pub use paths::{Paths, cycles, denies, paths, shortest_cycle};
 pub use propagation::{Flow, Flows, Ownership, Propagation, Rules, RulesError};
 pub use visit::{Filtered, Marks, ViewEdge};
 

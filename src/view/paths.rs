@@ -5,7 +5,7 @@
 //! exponentially many such paths, so they are counted without being listed, and the list is capped.
 
 use super::{GraphView, Step, Way, passes};
-use crate::graph::{Adjacency, Direction};
+use crate::graph::{Adjacency, Direction, same_verb};
 use petgraph::algo::kosaraju_scc;
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
@@ -15,10 +15,10 @@ use std::collections::hash_map::Entry;
 pub struct Paths {
     /// Steps of each path.
     pub length: u32,
-    /// How many there are, distinct by the entities they visit; `u64::MAX` stands for more.
+    /// How many there are, distinct by the relationships they take; `u64::MAX` stands for more.
     pub total: u64,
     /// The first of them, as many as asked for, ordered by the numbers of the entities they visit.
-    /// Of parallel relationships the step with the arrow is shown first, then the lower number.
+    /// Of parallel relationships the one with the arrow comes first, then the lower number.
     pub paths: Vec<Vec<Step>>,
 }
 
@@ -72,8 +72,8 @@ impl Distances {
     }
 }
 
-/// For each entity on a shortest path, the steps that lead on, one per next entity, in ascending
-/// order of these; and the entities in order of falling distance to the goal.
+/// For each entity on a shortest path, the steps that lead on, in ascending order of the next
+/// entities; and the entities in order of falling distance to the goal.
 struct Steps {
     onward: FxHashMap<u32, Vec<Step>>,
     order: Vec<u32>,
@@ -141,7 +141,6 @@ impl<A: Adjacency> Search<'_, A> {
             })?;
         }
         steps.sort_unstable_by_key(|step| (step.to, step.direction, step.relationship));
-        steps.dedup_by_key(|step| step.to);
         Ok(steps)
     }
 }
@@ -204,6 +203,115 @@ pub fn cycles(view: &GraphView, verbs: Option<&[u32]>) -> Vec<Vec<u32>> {
     groups
 }
 
+/// Edges that are looked at to make the chain of a cycle shorter, once there is one.
+const PATIENCE: usize = 5_000_000;
+
+/// A shortest chain that leads from an entity of `group` back to itself along the arrows of `verbs`
+/// and through the group alone, one that [`cycles`] found; empty if there is none.
+///
+/// In a group so large that nobody would wait, one of the shortest that were met.
+pub fn shortest_cycle(view: &GraphView, group: &[u32], verbs: Option<&[u32]>) -> Vec<Step> {
+    let places: FxHashMap<u32, usize> =
+        group.iter().enumerate().map(|(at, entity)| (*entity, at)).collect();
+    let mut walk = CycleWalk { view, verbs, places, came: vec![None; group.len()], looked: 0 };
+    let mut best: Vec<Step> = Vec::new();
+    for &start in group {
+        if let Some(found) = walk.back_to(start, best.len()) {
+            best = found;
+        }
+        let short_enough = best.len() == 1 || best.len() == 2 && walk.no_loops();
+        if short_enough || !best.is_empty() && walk.looked > PATIENCE {
+            break;
+        }
+    }
+    best
+}
+
+/// Walks through one group of a graph.
+struct CycleWalk<'a> {
+    view: &'a GraphView,
+    verbs: Option<&'a [u32]>,
+    /// The members, with their places in `came`.
+    places: FxHashMap<u32, usize>,
+    /// How a walk came to each member, and from which start.
+    came: Vec<Option<(u32, Step)>>,
+    looked: usize,
+}
+
+impl CycleWalk<'_> {
+    fn no_loops(&self) -> bool {
+        !self.places.keys().any(|&entity| {
+            let mut edges = self.view.edges_of(entity, Direction::Out);
+            edges.any(|edge| edge.other == entity && passes(self.verbs, edge.verb))
+        })
+    }
+
+    /// The chain from `start` back to it, if it has fewer steps than `bound`; 0 is no bound.
+    fn back_to(&mut self, start: u32, bound: usize) -> Option<Vec<Step>> {
+        let mut layer = vec![start];
+        let mut steps = 1;
+        while !layer.is_empty() && (bound == 0 || steps < bound) {
+            let mut next = Vec::new();
+            for &entity in &layer {
+                for edge in self.view.edges_of(entity, Direction::Out) {
+                    self.looked += 1;
+                    if !passes(self.verbs, edge.verb) {
+                        continue;
+                    }
+                    let step = Step::leaving(entity, edge, Direction::Out);
+                    if edge.other == start {
+                        return Some(self.chain(start, step));
+                    }
+                    let Some(&place) = self.places.get(&edge.other) else { continue };
+                    if self.came[place].is_none_or(|(from, _)| from != start) {
+                        self.came[place] = Some((start, step));
+                        next.push(edge.other);
+                    }
+                }
+            }
+            layer = next;
+            steps += 1;
+        }
+        None
+    }
+
+    /// The steps from `start` that end with `last`.
+    fn chain(&self, start: u32, last: Step) -> Vec<Step> {
+        let mut steps = vec![last];
+        let mut at = last.from;
+        while at != start {
+            let (_, step) = self.came[self.places[&at]].expect("BUG: the walk came this way");
+            steps.push(step);
+            at = step.from;
+        }
+        steps.reverse();
+        steps
+    }
+}
+
+/// Verbs that say what is *not* allowed, without regard to case and separators.
+const DENIALS: [&str; 14] = [
+    "BLOCKS",
+    "BLOCKED",
+    "BLOCKED_BY",
+    "DENIES",
+    "DENY",
+    "DENIED",
+    "DENIED_BY",
+    "FORBIDS",
+    "FORBIDDEN_BY",
+    "PROHIBITS",
+    "PROHIBITED_BY",
+    "REJECTS",
+    "REJECTED",
+    "REJECTED_BY",
+];
+
+/// Whether a relationship of this verb says that there is no way, so that no path may take it.
+pub fn denies(verb: &str) -> bool {
+    DENIALS.iter().any(|denial| same_verb(denial, verb))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing;
@@ -214,18 +322,38 @@ mod tests {
         paths(view, from, to, way, None, max, None).unwrap_or_else(|never| match never {})
     }
 
-    /// The entities that a path visits.
-    fn visited(from: u32, path: &[Step]) -> Vec<u32> {
-        std::iter::once(from).chain(path.iter().map(|step| step.to)).collect()
+    #[test]
+    fn each_of_parallel_relationships_is_a_path() {
+        let view = testing::view(3, &[(1, 2, 5), (0, 1, 5), (0, 1, 6), (0, 1, 5)]);
+        let answer = ask(&view, 0, 2, Way::Out, 9).expect("a path");
+        assert_eq!((answer.length, answer.total), (2, 3));
+        let taken = |path: &Vec<Step>| path.iter().map(|step| step.relationship).collect();
+        let taken: Vec<Vec<u32>> = answer.paths.iter().map(taken).collect();
+        assert_eq!(taken, [[1, 0], [2, 0], [3, 0]]);
     }
 
     #[test]
-    fn parallel_relationships_are_one_path() {
-        let view = testing::view(3, &[(1, 2, 5), (0, 1, 5), (0, 1, 6), (0, 1, 5)]);
-        let answer = ask(&view, 0, 2, Way::Out, 9).expect("a path");
-        assert_eq!((answer.length, answer.total, answer.paths.len()), (2, 1, 1));
-        let taken: Vec<_> = answer.paths[0].iter().map(|step| step.relationship).collect();
-        assert_eq!(taken, [1, 0]);
+    fn verbs_that_deny_are_known_in_every_spelling() {
+        for verb in ["DENIES", "denies", "Denied by", "DENIED_BY", "BLOCKS", "Rejects"] {
+            assert!(denies(verb), "{verb}");
+        }
+        for verb in ["ALLOWS", "HAS", "DENIES_NOTHING", "BLOCKCHAIN", ""] {
+            assert!(!denies(verb), "{verb}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_told_by_its_shortest_chain() {
+        // 0 -> 1 -> 2 -> 3 -> 0 and a way back from 2 to 1 by another verb.
+        let view =
+            testing::view(5, &[(0, 1, 0), (1, 2, 0), (2, 3, 0), (3, 0, 0), (2, 1, 7), (4, 4, 0)]);
+        let taken = |group: &[u32], verbs| -> Vec<u32> {
+            shortest_cycle(&view, group, verbs).iter().map(|step| step.relationship).collect()
+        };
+        assert_eq!(taken(&[0, 1, 2, 3], None), [1, 4]);
+        assert_eq!(taken(&[0, 1, 2, 3], Some(&[0])), [0, 1, 2, 3]);
+        assert_eq!(taken(&[4], None), [5]);
+        assert_eq!(taken(&[0, 1], None), Vec::<u32>::new(), "no cycle, no chain");
     }
 
     #[test]
@@ -296,19 +424,22 @@ mod tests {
         assert_eq!(cycles(&view, None).iter().map(Vec::len).collect::<Vec<_>>(), [1_000_000]);
     }
 
+    /// One way on: the next entity, whether against the arrow, the relationship.
+    type Hop = (u32, bool, u32);
+
     /// Every path of the least length, by trying all of them.
-    fn naive(neighbours: &[Vec<u32>], from: u32, to: u32, max_len: u32) -> Vec<Vec<u32>> {
-        let mut layer = vec![vec![from]];
+    fn naive(neighbours: &[Vec<Hop>], from: u32, to: u32, max_len: u32) -> Vec<Vec<Hop>> {
+        let end = |path: &[Hop]| path.last().map_or(from, |hop| hop.0);
+        let mut layer: Vec<Vec<Hop>> = vec![Vec::new()];
         for _ in 0..=max_len.min(neighbours.len() as u32) {
-            let found: Vec<_> =
-                layer.iter().filter(|path| path.last() == Some(&to)).cloned().collect();
+            let found: Vec<_> = layer.iter().filter(|path| end(path) == to).cloned().collect();
             if !found.is_empty() {
                 return found;
             }
             let longer = layer.iter().flat_map(|path| {
-                let end = path[path.len() - 1] as usize;
-                let fresh = neighbours[end].iter().filter(|next| !path.contains(next));
-                fresh.map(|&next| [path.as_slice(), &[next]].concat())
+                let visited = |hop: &&Hop| hop.0 != from && path.iter().all(|p| p.0 != hop.0);
+                let fresh = neighbours[end(path) as usize].iter().filter(visited);
+                fresh.map(|&hop| [path.as_slice(), &[hop]].concat())
             });
             layer = longer.collect();
         }
@@ -318,7 +449,7 @@ mod tests {
     proptest! {
         #[test]
         fn all_shortest_paths_are_found_in_order(
-            edges in testing::edges(),
+            edges in prop::collection::vec((0u32..12, 0u32..12, 0u32..4), 0..28),
             to in 0u32..12,
             way in prop::sample::select(vec![Way::Out, Way::In, Way::Both]),
             verbs in prop::option::of(prop::collection::vec(0u32..4, 1..4)),
@@ -327,22 +458,22 @@ mod tests {
         ) {
             let view = testing::view(12, &edges);
             let mut neighbours = vec![Vec::new(); 12];
-            for &(a, b, _) in edges.iter().filter(|edge| passes(verbs.as_deref(), edge.2)) {
-                if way != Way::In { neighbours[a as usize].push(b); }
-                if way != Way::Out { neighbours[b as usize].push(a); }
+            for (number, &(a, b, verb)) in (0u32..).zip(&edges) {
+                if !passes(verbs.as_deref(), verb) { continue; }
+                if way != Way::In { neighbours[a as usize].push((b, false, number)); }
+                if way != Way::Out { neighbours[b as usize].push((a, true, number)); }
             }
-            for list in &mut neighbours {
-                list.sort_unstable();
-                list.dedup();
-            }
+            neighbours.iter_mut().for_each(|list| list.sort_unstable());
             let expected = naive(&neighbours, 0, to, max_len.unwrap_or(u32::MAX));
 
             let answer = paths(&view, 0, to, way, verbs.as_deref(), max, max_len)
                 .unwrap_or_else(|never| match never {});
             prop_assert_eq!(answer.as_ref().map_or(0, |a| a.total), expected.len() as u64);
             let listed = answer.map_or(Vec::new(), |answer| answer.paths);
-            let entities: Vec<_> = listed.iter().map(|path| visited(0, path)).collect();
-            prop_assert_eq!(&entities[..], &expected[..max.min(expected.len())]);
+            let hop = |step: &Step| (step.to, step.direction == Direction::In, step.relationship);
+            let hops = |path: &Vec<Step>| path.iter().map(hop).collect::<Vec<_>>();
+            let taken: Vec<_> = listed.iter().map(hops).collect();
+            prop_assert_eq!(&taken[..], &expected[..max.min(expected.len())]);
             for step in listed.iter().flatten() {
                 let (a, b, verb) = edges[step.relationship as usize];
                 let ends = if step.direction == Direction::Out { (a, b) } else { (b, a) };

@@ -56,6 +56,7 @@ impl World {
         command
             .current_dir(self.folder.path())
             .env_remove("TOMBOLO_DB")
+            .env_remove("COLUMNS")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .args(arguments);

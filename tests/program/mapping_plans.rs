@@ -55,7 +55,7 @@ fn company() -> World {
 fn plain(said: &Said) -> String {
     let words = said.out.split(' ').map(|word| {
         let (text, rest) = word.split_at(word.find('\n').unwrap_or(word.len()));
-        let is_id = text.len() == 36 && text.matches('-').count() == 4;
+        let is_id = text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
         format!("{}{rest}", if is_id { "JOB" } else { text })
     });
     words.collect::<Vec<_>>().join(" ")
