@@ -11,7 +11,7 @@
 
 use super::{Database, Error, io, now};
 use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, ObjectId, Value,
+    DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, ObjectId, Value, same_name,
 };
 use crate::store::{Cursor, Snapshot, StoreError, split_classes, take_value};
 use crate::sync::{
@@ -189,7 +189,7 @@ impl Seen {
     }
 
     fn has(&self, classes: &[String]) -> bool {
-        classes.iter().all(|class| self.classes.contains(class))
+        classes.iter().all(|class| self.classes.iter().any(|own| same_name(own, class)))
     }
 
     fn target(&self) -> Target {

@@ -234,4 +234,8 @@ impl Names for Planned<'_> {
             .name_number(text)
             .or_else(|| new().map(|at| self.base.dictionary().count() + at as u32))
     }
+
+    fn name_count(&self) -> u32 {
+        self.base.dictionary().count() + self.names.len() as u32
+    }
 }

@@ -84,6 +84,8 @@ pub trait Names {
     fn name(&self, number: u32) -> &str;
     /// The number of a text, if this graph uses it anywhere.
     fn name_number(&self, text: &str) -> Option<u32>;
+    /// How many names there are: each number below is one, used or not.
+    fn name_count(&self) -> u32;
 }
 
 /// What separates the classes in the name of a class set. No class can hold a control character.
@@ -133,7 +135,8 @@ pub trait GraphRead: Adjacency + Names {
     fn number_of(&self, kind: super::Kind, id: ObjectId) -> Result<Option<u32>, Self::Error>;
     /// The relationship with this number, tombstones included.
     fn relationship(&self, number: u32) -> Result<Option<Relationship>, Self::Error>;
-    /// Numbers of the live entities, ascending, of a type and of a class, where given.
+    /// Numbers of the live entities, ascending, of a type and of a class in any
+    /// [spelling](super::same_name), where given.
     fn entities_with(
         &self,
         type_name: Option<&str>,

@@ -17,8 +17,9 @@ use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles::{self, Tile};
 use crate::graph::{
-    Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, IdHash, Kind, Metadata,
-    Names, ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value, default_relationship_key,
+    Adjacency, CLASS_SEPARATOR, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead,
+    IdHash, Kind, Metadata, Names, ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value,
+    default_relationship_key, same_name,
 };
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -1060,6 +1061,10 @@ impl Names for Snapshot {
     fn name_number(&self, text: &str) -> Option<u32> {
         self.names.number(text)
     }
+
+    fn name_count(&self) -> u32 {
+        self.names.count()
+    }
 }
 
 impl GraphRead for Snapshot {
@@ -1142,10 +1147,9 @@ impl GraphRead for Snapshot {
             let Some(class) = class else { return found.push(number) };
             let set = chunk.class(row);
             let names = &self.names;
-            if *has_class
-                .entry(set)
-                .or_insert_with(|| split_classes(names.text(set)).iter().any(|c| c == class))
-            {
+            if *has_class.entry(set).or_insert_with(|| {
+                names.text(set).split(CLASS_SEPARATOR).any(|c| same_name(c, class))
+            }) {
                 found.push(number);
             }
         })?;

@@ -107,6 +107,9 @@ mod testing {
         fn name_number(&self, text: &str) -> Option<u32> {
             self.0.iter().position(|name| *name == text).map(|at| at as u32)
         }
+        fn name_count(&self) -> u32 {
+            self.0.len() as u32
+        }
     }
 
     /// One relationship: from, to, verb, number.
