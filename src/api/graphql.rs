@@ -246,6 +246,10 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<Found, Fault> {
     };
     let (answer, profile) = query.run(&snapshot, limits).map_err(stopped)?;
     let notes = query.notes(&snapshot, &answer, &profile).map_err(stopped)?;
+    let mut notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
+    if let Some((name, _)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys())) {
+        notes.push(format!("no placeholder of the query is called `{name}`"));
+    }
     let kind = answer.kind();
     let count = match &answer {
         Answer::List(entities) | Answer::Tree { entities, .. } => entities.len(),
@@ -261,7 +265,7 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<Found, Fault> {
         (Json_::Array(rows), Answer::List(_) | Answer::Table { .. }) => rows,
         (tree, _) => vec![tree],
     };
-    Ok(Found { kind, rows, notes: notes.into_iter().map(|note| note.text).collect() })
+    Ok(Found { kind, rows, notes })
 }
 
 fn parameter(json: &Json_) -> Option<Value<'static>> {

@@ -1,7 +1,9 @@
 //! `tombolo query`: J1QL from the command line, a file or standard input.
 
 use super::Context;
-use super::args::{AnswerFormat, ExplainWhen, FaultFormat, Query as Args, RowFormat};
+use super::args::{
+    AnswerFormat, ExplainWhen, FaultFormat, MessageFormat, Query as Args, RowFormat,
+};
 use super::failure::{Failure, MISTAKE};
 use super::mapped;
 use super::naming::{self, Link};
@@ -93,7 +95,14 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         print(&mut context.out, &snapshot, &answer, args.output)?;
     }
     if !context.global.quiet {
-        notes.iter().for_each(|note| eprintln!("note: {}", clean(&note.text)));
+        for Note { text, .. } in &notes {
+            match context.global.message_format {
+                MessageFormat::Json => {
+                    eprintln!("{}", json!({ "severity": "note", "message": text }))
+                }
+                MessageFormat::Human => eprintln!("note: {}", clean(text)),
+            }
+        }
     }
     Ok(0)
 }

@@ -178,6 +178,9 @@ pub trait GraphRead: Adjacency + Names {
             counts.entities += 1;
             *counts.types.entry(facts.type_name).or_default() += 1;
             *counts.classes.entry(facts.classes).or_default() += 1;
+            self.for_each_edge(number, Direction::Out, |edge| {
+                *counts.verbs.entry(edge.verb).or_default() += 1;
+            })?;
         }
         Ok(scopes.into_values().collect())
     }

@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(spelling(Value::Float(1.10)), "1.1");
         assert_eq!(spelling(Value::Float(1e15)), "1000000000000000");
         assert_eq!(spelling(Value::Float(9_223_372_036_854_775_808.0)), "9223372036854775808");
-        assert_eq!(spelling(Value::Float(1e30)), "1e30");
+        assert_eq!(spelling(Value::Float(1e30)), "1e+30");
         let hashes = |value: Value<'_>| {
             let mut hashes = Vec::new();
             value.equality_hashes(&mut |hash| hashes.push(hash));

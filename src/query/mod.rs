@@ -75,8 +75,6 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct Query {
     checked: meant::Checked,
-    /// Classes, types and verbs that it names, each with its kind: `class`, `type` or `verb`.
-    pub names: Vec<(&'static str, String)>,
     /// What is allowed but odd.
     pub lints: Vec<Fault>,
     /// The names of its placeholders, as values are given under.
@@ -166,10 +164,8 @@ impl Query {
         let written = parse::parse(source, options.now, options.strict)?;
         let mut seen = check::Seen::default();
         let checked = check::check(&written, source, options, &mut seen)?;
-        let mut names = Vec::new();
-        check::names(&checked, &mut names);
         let parameters = seen.parameters.into_inner();
-        Ok(Query { checked, names, lints: seen.lints, parameters })
+        Ok(Query { checked, lints: seen.lints, parameters })
     }
 
     /// Reads a query without asking what its names mean: whether the grammar allows it.

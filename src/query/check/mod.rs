@@ -464,36 +464,6 @@ fn named(name: &str) -> Kind {
     }
 }
 
-/// The classes, types and verbs that a query names.
-pub(super) fn names(query: &Checked, found: &mut Vec<(&'static str, String)>) {
-    fn entity(test: &EntityTest, found: &mut Vec<(&'static str, String)>) {
-        for kind in &test.any {
-            match kind {
-                Kind::Class(name) => found.push(("class", name.clone())),
-                Kind::Type(name) => found.push(("type", name.clone())),
-                _ => {}
-            }
-        }
-    }
-    fn steps(all: &[Step], found: &mut Vec<(&'static str, String)>) {
-        for step in all {
-            match step {
-                Step::Hop(hop) => {
-                    // A set of verbs names more than any one graph has.
-                    let verbs = hop.verbs.iter().flatten().filter(|verb| verb.asked());
-                    found.extend(verbs.map(|verb| ("verb", verb.name.clone())));
-                    entity(&hop.target, found);
-                }
-                Step::Join(join) => entity(&join.target, found),
-                Step::Group { steps: inner, .. } | Step::Not(inner) => steps(inner, found),
-                Step::From(_) => {}
-            }
-        }
-    }
-    entity(&query.start, found);
-    steps(&query.ops, found);
-}
-
 /// The property of the entity in slot `to` that a condition says equals another value.
 fn key_of(test: &Test, to: Slot) -> Option<(String, Term)> {
     match test {

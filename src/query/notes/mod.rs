@@ -63,6 +63,9 @@ pub(super) fn notes<G: GraphRead>(
         Err(Stop::Limit(_)) => {}
         Err(stop) => return Err(stop),
     }
+    if nothing && about.notes.is_empty() {
+        about.say(false, "each part of the question finds something, all of it together nothing");
+    }
     let mut notes = about.notes;
     notes.dedup();
     Ok(notes)
@@ -237,19 +240,26 @@ struct Leaf<'t> {
     negated: bool,
     right: &'t Values,
     said: &'t str,
+    /// Whether another one will do in its place.
+    either: bool,
 }
 
 /// The comparisons of a condition.
-fn leaves<'t>(test: &'t Test, negated: bool, found: &mut Vec<Leaf<'t>>) {
-    match test {
-        Test::Or(tests) | Test::And(tests) => {
-            tests.iter().for_each(|test| leaves(test, negated, found));
-        }
-        Test::Not(test) => leaves(test, !negated, found),
-        Test::Compare { left, op, negated: own, right, said } => {
-            found.push(Leaf { left, op: *op, negated: negated != *own, right, said });
+fn leaves(test: &Test) -> Vec<Leaf<'_>> {
+    fn add<'t>(test: &'t Test, not: bool, either: bool, found: &mut Vec<Leaf<'t>>) {
+        match test {
+            Test::Or(tests) => tests.iter().for_each(|test| add(test, not, either || !not, found)),
+            Test::And(tests) => tests.iter().for_each(|test| add(test, not, either || not, found)),
+            Test::Not(test) => add(test, !not, either, found),
+            Test::Compare { left, op, negated, right, said } => {
+                let negated = not != *negated;
+                found.push(Leaf { left, op: *op, negated, right, said, either });
+            }
         }
     }
+    let mut found = Vec::new();
+    add(test, false, false, &mut found);
+    found
 }
 
 /// The entity test of a slot, wherever in the pattern it is bound.

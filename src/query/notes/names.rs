@@ -24,9 +24,12 @@ impl<'g, G: GraphRead> About<'g, G> {
         Ok(self.step_names(&query.ops, place)? || start)
     }
 
-    /// Says which names that must not be there nothing has: there all seems well.
-    pub(super) fn unknown_exclusions(&mut self, query: &Checked) -> Reads<(), G> {
-        self.step_names(&query.ops, Place { needed: false, negated: false })?;
+    /// Says which names nothing has although something was found: all in what must not be there, and
+    /// otherwise those that are nearly another name.
+    pub(super) fn odd_names(&mut self, query: &Checked) -> Reads<(), G> {
+        let place = Place { needed: false, negated: false };
+        self.entity_names(&query.start, place)?;
+        self.step_names(&query.ops, place)?;
         Ok(())
     }
 
@@ -66,15 +69,13 @@ impl<'g, G: GraphRead> About<'g, G> {
             .collect();
         let all = unknown.len() == asked.len()
             && hop.verbs.as_ref().is_some_and(|verbs| verbs.len() == asked.len());
-        if !(place.needed || all && place.negated) {
-            return Ok(missing);
-        }
+        let sure = place.needed || all && place.negated;
         for verb in &unknown {
             let graph = self.reader.graph;
             let numbers: BTreeSet<u32> =
                 self.counts.iter().flat_map(|counts| counts.verbs.keys()).copied().collect();
             let near = closest(verb, numbers.iter().map(|number| graph.name(*number)));
-            self.unknown("verb", verb, near.map(str::to_owned));
+            self.unknown("verb", verb, near.map(str::to_owned), sure);
         }
         Ok(missing || place.needed && all && !unknown.is_empty())
     }
@@ -99,13 +100,11 @@ impl<'g, G: GraphRead> About<'g, G> {
         }
         let unknown: Vec<&Kind> = test.any.iter().filter(|kind| !self.has_kind(kind)).collect();
         let all = unknown.len() == test.any.len();
-        if !(place.needed || all && place.negated) {
-            return Ok(missing);
-        }
+        let sure = place.needed || all && place.negated;
         for kind in &unknown {
             match kind {
-                Kind::Class(name) => self.unknown_class(name),
-                Kind::Type(name) => self.unknown_type(name),
+                Kind::Class(name) => self.unknown_class(name, sure),
+                Kind::Type(name) => self.unknown_type(name, sure),
                 _ => {}
             }
         }
@@ -136,7 +135,7 @@ impl<'g, G: GraphRead> About<'g, G> {
         types.map(|number| graph.name(*number)).collect()
     }
 
-    fn unknown_class(&mut self, name: &str) {
+    fn unknown_class(&mut self, name: &str, sure: bool) {
         if let Some(near) = self.types().into_iter().find(|known| same_name(known, name)) {
             let text = format!(
                 "no class `{name}` in this database; `{near}` is a type: write it as it is spelled"
@@ -144,10 +143,10 @@ impl<'g, G: GraphRead> About<'g, G> {
             return self.say(true, text);
         }
         let near = closest(name, self.classes()).map(str::to_owned);
-        self.unknown("class", name, near);
+        self.unknown("class", name, near, sure);
     }
 
-    fn unknown_type(&mut self, name: &str) {
+    fn unknown_type(&mut self, name: &str, sure: bool) {
         let types = self.types();
         let near = types.iter().find(|known| same_name(known, name)).copied();
         if let (None, Some(class)) =
@@ -164,7 +163,7 @@ impl<'g, G: GraphRead> About<'g, G> {
             return self.say(true, text);
         }
         let near = near.or_else(|| closest(name, types.iter().copied())).map(str::to_owned);
-        self.unknown("type", name, near);
+        self.unknown("type", name, near, sure);
     }
 
     fn scope_name(&mut self, name: &str) -> Reads<bool, G> {
@@ -173,13 +172,15 @@ impl<'g, G: GraphRead> About<'g, G> {
             return Ok(false);
         }
         let near = closest(name, scopes.iter().map(String::as_str)).map(str::to_owned);
-        self.unknown("scope", name, near);
+        self.unknown("scope", name, near, true);
         Ok(true)
     }
 
-    fn unknown(&mut self, noun: &str, name: &str, near: Option<String>) {
+    /// Says that nothing has a name; without being `sure` that it matters only if another is near.
+    fn unknown(&mut self, noun: &str, name: &str, near: Option<String>, sure: bool) {
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),
+            None if !sure => return,
             None => "`tombolo stats` lists what there is".to_owned(),
         };
         self.say(true, format!("no {noun} `{name}` in this database; {hint}"));

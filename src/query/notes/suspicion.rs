@@ -3,9 +3,11 @@
 
 use super::values::{NAMED, SYSTEM, Spread, never};
 use super::{About, Leaf, Reads, leaves, test_of};
-use crate::graph::GraphRead;
+use crate::graph::{GraphRead, Value};
 use crate::query::meant::*;
-use crate::query::{Answer, Cell};
+use crate::query::read::{Selected, Sight};
+use crate::query::{Answer, Cell, matching, plan};
+use std::ops::ControlFlow;
 
 /// Entities that are asked for a property at most.
 const ASKED: usize = 20_000;
@@ -13,13 +15,11 @@ const ASKED: usize = 20_000;
 impl<G: GraphRead> About<'_, G> {
     /// Says what is suspicious about an answer that is not empty.
     pub(super) fn misleading(&mut self, query: &Checked, answer: &Answer) -> Reads<(), G> {
-        self.unknown_exclusions(query)?;
+        self.odd_names(query)?;
         self.idle_conditions(&query.start)?;
         self.idle_steps(&query.ops)?;
         if let Some(filter) = &query.filter {
-            let mut all = Vec::new();
-            leaves(filter, false, &mut all);
-            for leaf in &all {
+            for leaf in &leaves(filter) {
                 if let Term::Property(Of::Entity(slot), _) = leaf.left
                     && let Some(test) = test_of(query, *slot)
                 {
@@ -51,72 +51,90 @@ impl<G: GraphRead> About<'_, G> {
                 Step::Join(join) => &join.target,
                 Step::Group { .. } | Step::Not(_) | Step::From(_) => continue,
             };
-            let mut all = Vec::new();
-            test.with.iter().for_each(|with| leaves(with, false, &mut all));
-            for leaf in all.iter().filter(|leaf| !holds_for_nothing(leaf)) {
-                self.doubt(leaf, test, "is never there")?;
+            let all = test.with.iter().flat_map(leaves);
+            for leaf in all.filter(|leaf| !holds_for_nothing(leaf)) {
+                self.doubt(&leaf, test, "is never there")?;
             }
         }
         Ok(())
     }
 
     fn idle_conditions(&mut self, test: &EntityTest) -> Reads<(), G> {
-        let mut all = Vec::new();
-        test.with.iter().for_each(|with| leaves(with, false, &mut all));
-        all.iter().try_for_each(|leaf| self.idle(leaf, test))
+        test.with.iter().flat_map(leaves).try_for_each(|leaf| self.idle(&leaf, test))
     }
 
-    /// A comparison that holds for what is undefined.
+    /// A comparison that holds for what is undefined, or may be left out because another one holds.
     fn idle(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
         match holds_for_nothing(leaf) {
             true => self.doubt(leaf, test, "holds for all of them"),
+            false if leaf.either => self.doubt(leaf, test, "holds for none of them"),
             false => Ok(()),
         }
     }
 
+    /// Says that a comparison always comes out the same: nothing has its property, or it is of another
+    /// kind. The first values mostly tell that neither is so.
     fn doubt(&mut self, leaf: &Leaf<'_>, test: &EntityTest, so: &str) -> Reads<(), G> {
         let Term::Property(_, name) = leaf.left else { return Ok(()) };
-        if let Some(text) = self.nobody_has(name, test)? {
-            self.say(true, format!("{text}; `{}` {so}", leaf.said));
+        let mut spread = Spread::default();
+        let whole = self.asked(name, test, |cell| {
+            spread.add(cell);
+            never(leaf, name, &spread).is_some()
+        })?;
+        if !whole {
             return Ok(());
         }
-        // What is there may be of another kind; the first values mostly tell that it is not.
-        let mut spread = Spread::default();
-        let sample = self.of_kind(test, NAMED)?;
-        for thing in &sample.things {
-            let before = spread.present;
-            spread.add(&self.reader.property(Of::Subject, name, &thing.sight())?);
-            if spread.present > before && never(leaf, name, &spread).is_none() {
-                return Ok(());
-            }
-        }
-        if let Some(text) = never(leaf, name, &spread) {
+        let text = match spread.present {
+            0 => self.nothing_has(name, test)?,
+            _ => never(leaf, name, &spread),
+        };
+        if let Some(text) = text {
             self.say(true, format!("{text}; `{}` {so}", leaf.said));
         }
         Ok(())
     }
 
-    /// Says that no entity of the kinds of a selector has a property.
-    fn nobody_has(&self, name: &str, test: &EntityTest) -> Reads<Option<String>, G> {
-        if SYSTEM.contains(&name) {
-            return Ok(None);
-        }
-        let most = match self.reader.graph.name_number(name) {
-            // The store numbers the names of properties: this one was never uploaded.
-            None => NAMED,
-            Some(_) => ASKED,
-        };
-        let sample = self.of_kind(test, most)?;
-        for thing in &sample.things {
-            if !self.reader.property(Of::Subject, name, &thing.sight())?.is_undefined() {
-                return Ok(None);
+    /// Calls `go_on` with the property of entities of the kinds of a selector, where they have it.
+    /// False if it broke off, or there are too many of them.
+    fn asked(
+        &self,
+        name: &str,
+        test: &EntityTest,
+        mut go_on: impl FnMut(&Cell) -> bool,
+    ) -> Reads<bool, G> {
+        let test = EntityTest { with: None, ..test.clone() };
+        // Names of properties are numbered: what has no number was never uploaded.
+        let never_seen = self.reader.graph.name_number(name).is_none() && !SYSTEM.contains(&name);
+        let (mut seen, mut whole) = (0, true);
+        let access = plan::access(&self.reader, &test)?;
+        matching::each(&self.reader, &access, |number, facts| {
+            let selected = self.reader.selected(&facts, &test);
+            if selected == Selected::No || !facts.live {
+                return Ok(ControlFlow::Continue(()));
             }
-        }
-        if sample.things.is_empty() || !sample.whole && most == ASKED {
+            self.reader.work(1)?;
+            if !self.reader.fits(number, &test, selected)? {
+                return Ok(ControlFlow::Continue(()));
+            }
+            seen += 1;
+            if seen > NAMED && never_seen {
+                return Ok(ControlFlow::Break(()));
+            }
+            let sight = Sight { subject: Some(number), ..Sight::default() };
+            let cell = self.reader.property(Of::Subject, name, &sight)?;
+            whole = seen <= ASKED && (cell.is_undefined() || go_on(&cell));
+            Ok(if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(whole && seen > 0)
+    }
+
+    /// Says that no entity of the kinds of a selector has a property, when that is so.
+    fn nothing_has(&self, name: &str, test: &EntityTest) -> Reads<Option<String>, G> {
+        if SYSTEM.contains(&name) || !self.asked(name, test, |_| false)? {
             return Ok(None);
         }
-        let whose = super::words(test);
-        self.absent(Of::Subject, name, &whose, &sample)
+        let sample = self.of_kind(test, ASKED)?;
+        self.absent(Of::Subject, name, &super::words(test), &sample)
     }
 
     /// Columns and sort keys that nothing has.
@@ -129,7 +147,7 @@ impl<G: GraphRead> About<'_, G> {
                 let wide = table.columns.iter().any(|term| matches!(term, Term::All(_)));
                 let empty = |at: usize| {
                     let nothing = |cell: Option<&Cell>| match cell {
-                        Some(Cell::Value(crate::graph::Value::Int(0))) => true,
+                        Some(Cell::Value(Value::Int(0))) => true,
                         cell => cell.is_none_or(Cell::is_undefined),
                     };
                     wide || rows.iter().all(|row| nothing(row.get(at)))
@@ -144,7 +162,7 @@ impl<G: GraphRead> About<'_, G> {
         for term in asked {
             if let Term::Property(Of::Entity(slot), name) = term
                 && let Some(test) = test_of(query, *slot)
-                && let Some(text) = self.nobody_has(name, test)?
+                && let Some(text) = self.nothing_has(name, test)?
             {
                 self.say(true, text);
             }

@@ -102,6 +102,7 @@ impl Spread {
         if ordered && let (Some(least), Some(greatest)) = (&self.least, &self.greatest) {
             let (least, greatest) = (cell_text(least), cell_text(greatest));
             return match least == greatest {
+                true if self.present == 1 => format!("`{name}` is {least}"),
                 true => format!("`{name}` is {least} in all {}", self.present),
                 false => format!("`{name}` goes from {least} to {greatest}"),
             };
@@ -191,8 +192,7 @@ impl<G: GraphRead> About<'_, G> {
         sample: &Sample,
         query: &Checked,
     ) -> Reads<(Vec<Note>, Option<String>), G> {
-        let mut all = Vec::new();
-        leaves(test, false, &mut all);
+        let all = leaves(test);
         let (mut doubts, mut told) = (Vec::new(), None);
         for leaf in &all {
             if let Values::Query(inner) = leaf.right
@@ -299,7 +299,8 @@ impl<G: GraphRead> About<'_, G> {
             let on = match known.get(near) {
                 Some(_) => {
                     let values = self.values(of, near, sample)?.present;
-                    format!("`{near}` is on {values}")
+                    let least = if sample.whole { "" } else { "at least " };
+                    format!("`{near}` is on {least}{values}")
                 }
                 None => format!("did you mean `{near}`?"),
             };
@@ -390,6 +391,9 @@ fn remedy(leaf: &Leaf<'_>, values: &Spread) -> String {
     match texts.as_slice() {
         [Value::Text(text)] if only("boolean") && matches!(&**text, "true" | "false") => {
             format!("; write `{text}` without quotes")
+        }
+        [Value::Text(text)] if only("number") && date::parse(text).is_some() => {
+            format!("; write `date({text})`")
         }
         [Value::Int(_) | Value::UInt(_) | Value::Float(_)] if only("text") => {
             "; write it in quotes".to_owned()

@@ -16,9 +16,8 @@ pub(super) fn advice(text: &str) -> Option<(&'static str, String)> {
     let (language, put) = match first.to_ascii_uppercase().as_str() {
         "MATCH" | "OPTIONAL" => ("Cypher", cypher(text)),
         "SELECT" => ("SQL", sql(text)),
-        "QUERY" | "" if text[first.len()..].trim_start().starts_with(['{', '(']) => {
-            ("GraphQL", graphql(text))
-        }
+        "" if text.starts_with('{') => ("GraphQL", graphql(text)),
+        "QUERY" | "MUTATION" if operation(&text[first.len()..]) => ("GraphQL", graphql(text)),
         "G" if text.starts_with("g.V") => ("Gremlin", None),
         _ => return None,
     };
@@ -31,6 +30,12 @@ pub(super) fn advice(text: &str) -> Option<(&'static str, String)> {
         None => EXAMPLE.to_owned(),
     };
     Some((language, advice))
+}
+
+/// Whether a text is an operation of GraphQL behind its first word: a name, then what it opens.
+fn operation(text: &str) -> bool {
+    let name = |c: char| c.is_alphanumeric() || c == '_';
+    text.trim_start().trim_start_matches(name).trim_start().starts_with(['{', '('])
 }
 
 /// The byte at which a keyword stands outside of quotes and brackets, at or after `from`.
