@@ -203,8 +203,15 @@ pub struct Asked {
     pub strict: bool,
 }
 
-/// Parses and answers a query: its type and its rows.
-pub fn ask(app: &App, asked: &Asked) -> std::result::Result<(&'static str, Vec<Json_>), Fault> {
+/// An answer to a query: its type, its rows and what they do not tell by themselves.
+pub struct Found {
+    pub kind: &'static str,
+    pub rows: Vec<Json_>,
+    pub notes: Vec<String>,
+}
+
+/// Parses and answers a query.
+pub fn ask(app: &App, asked: &Asked) -> std::result::Result<Found, Fault> {
     let mut parameters = BTreeMap::new();
     for (name, value) in asked.parameters.iter().filter_map(Json_::as_object).flatten() {
         let value = parameter(value).ok_or_else(|| {
@@ -229,14 +236,20 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<(&'static str, Vec<J
         ..query::Limits::default()
     };
     let snapshot = app.database.snapshot()?;
-    let (answer, _) = query.run(&snapshot, limits).map_err(|stop| match stop {
+    let stopped = |stop| match stop {
         Stop::Read(e) => Fault::from(e),
         Stop::Limit(what) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Fault::new(status, "QUERY_TOO_COSTLY", format!("the query was stopped: {what}"))
                 .hint("make it start at fewer entities, walk fewer steps, or add LIMIT")
         }
-    })?;
+    };
+    let (answer, profile) = query.run(&snapshot, limits).map_err(stopped)?;
+    let notes = query.notes(&snapshot, &answer, &profile).map_err(stopped)?;
+    let mut notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
+    if let Some((name, _)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys())) {
+        notes.push(format!("no placeholder of the query is called `{name}`"));
+    }
     let kind = answer.kind();
     let count = match &answer {
         Answer::List(entities) | Answer::Tree { entities, .. } => entities.len(),
@@ -252,7 +265,7 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<(&'static str, Vec<J
         (Json_::Array(rows), Answer::List(_) | Answer::Table { .. }) => rows,
         (tree, _) => vec![tree],
     };
-    Ok((kind, rows))
+    Ok(Found { kind, rows, notes })
 }
 
 fn parameter(json: &Json_) -> Option<Value<'static>> {
@@ -308,6 +321,8 @@ struct QueryV1Response {
     cursor: Option<String>,
     url: Option<String>,
     total_count: Option<i64>,
+    /// Why nothing was found, or what of the question says something else than it seems to.
+    notes: Option<Vec<String>>,
 }
 
 /// Raw data by name.
@@ -369,7 +384,7 @@ impl Questions {
             include_deleted: include_deleted == Some(true),
             strict: false,
         };
-        let (kind, rows) =
+        let Found { kind, rows, notes } =
             blocking(app, Work::Read, move |app| ask(app, &asked)).await.map_err(told)?;
         let rows = Arc::new(rows);
         if matches!(deferred_response, Some(DeferredResponseOption::Force)) {
@@ -381,9 +396,12 @@ impl Questions {
                 cursor: None,
                 url: Some(url),
                 total_count: None,
+                notes: Some(notes),
             });
         }
-        Ok(page(app, kind, &rows, 0, size, None))
+        let mut page = page(app, kind, &rows, 0, size, None);
+        page.notes = Some(notes);
+        Ok(page)
     }
 
     /// The raw data of an entity.
@@ -460,6 +478,7 @@ fn page(
         cursor,
         url: None,
         total_count: (kind != "tree").then_some(rows.len() as i64),
+        notes: None,
     }
 }
 

@@ -377,12 +377,17 @@ async fn query(
         include_deleted: asked.include_deleted == Some(true),
         strict: asked.strict == Some(true),
     };
-    let (kind, mut rows) = blocking(&app, Work::Read, move |app| graphql::ask(app, &asked)).await?;
+    let graphql::Found { kind, mut rows, notes } =
+        blocking(&app, Work::Read, move |app| graphql::ask(app, &asked)).await?;
     let data = match kind {
         "tree" => rows.pop().unwrap_or_default(),
         _ => Json_::Array(rows),
     };
-    Ok(Json(json!({ "type": kind, "data": data })))
+    let mut answer = json!({ "type": kind, "data": data });
+    if !notes.is_empty() {
+        answer["notes"] = json!(notes);
+    }
+    Ok(Json(answer))
 }
 
 #[derive(Deserialize, IntoParams)]

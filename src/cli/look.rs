@@ -13,7 +13,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use tombolo::graph::{
-    Adjacency, CLASS_SEPARATOR, Direction, Entity, EntityHead, GraphRead, Kind, Names,
+    Adjacency, CLASS_SEPARATOR, Direction, Entity, EntityHead, GraphRead, Kind, Names, fold_name,
+    fold_verb,
 };
 use tombolo::store::{ScopeRow, Snapshot};
 use tombolo::sync::JobReport;
@@ -226,6 +227,7 @@ pub fn stats(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failur
     let rows = rows(&snapshot)?;
     let types = types(&snapshot, &rows);
     let classes = classes(&snapshot, &rows);
+    let spellings = spellings(&snapshot, &rows);
     let total = |kind: Kind| rows.iter().map(|(_, row)| row.count(kind).live).sum::<u64>();
     let deleted: u64 = rows.iter().flat_map(|(_, row)| &row.counts).map(|c| c.deleted).sum();
     let file = context.path().display().to_string();
@@ -243,6 +245,7 @@ pub fn stats(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failur
             "deleted": deleted,
             "types": types.objects(),
             "classes": classes.objects(),
+            "spellings": spellings.objects(),
         }))?,
         RowFormat::Table => {
             writeln!(
@@ -259,6 +262,10 @@ pub fn stats(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failur
             types.print(out, RowFormat::Table)?;
             writeln!(out)?;
             classes.print(out, RowFormat::Table)?;
+            if !spellings.is_empty() {
+                writeln!(out, "\nspelled in several ways, and matched in any:\n")?;
+                spellings.print(out, RowFormat::Table)?;
+            }
         }
         rows => types.print(out, rows)?,
     }
@@ -277,6 +284,27 @@ fn types(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
             for (name, n) in types {
                 listing.row([json!(scope), json!(kind.plural()), json!(name), json!(n)]);
             }
+        }
+    }
+    listing
+}
+
+/// Verbs and classes of which several spellings live side by side.
+fn spellings(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
+    let mut listing = Listing::new(&[("kind", "KIND"), ("spellings", "SPELLINGS")]);
+    for kind in [Kind::Entity, Kind::Relationship] {
+        let fold = if kind == Kind::Entity { fold_name } else { fold_verb };
+        let mut known: BTreeMap<String, BTreeMap<&str, u64>> = BTreeMap::new();
+        for (&set, &n) in rows.iter().flat_map(|(_, row)| &row.count(kind).classes) {
+            let set = snapshot.name(set).split(CLASS_SEPARATOR).filter(|class| !class.is_empty());
+            for name in set {
+                *known.entry(fold(name)).or_default().entry(name).or_default() += n;
+            }
+        }
+        for spellings in known.into_values().filter(|spellings| spellings.len() > 1) {
+            let noun = if kind == Kind::Entity { "class" } else { "verb" };
+            let each = spellings.iter().map(|(name, n)| format!("{name} ({n})"));
+            listing.row([json!(noun), json!(each.collect::<Vec<_>>().join(", "))]);
         }
     }
     listing

@@ -1,7 +1,9 @@
 //! `tombolo query`: J1QL from the command line, a file or standard input.
 
 use super::Context;
-use super::args::{AnswerFormat, ExplainWhen, FaultFormat, Query as Args, RowFormat};
+use super::args::{
+    AnswerFormat, ExplainWhen, FaultFormat, MessageFormat, Query as Args, RowFormat,
+};
 use super::failure::{Failure, MISTAKE};
 use super::mapped;
 use super::naming::{self, Link};
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tombolo::graph::{EntityHead, GraphRead, Value};
 use tombolo::lang::{Fault, Source};
-use tombolo::query::{Answer, Cell, Limits, Options, Profile, Query, Stop, cell_json};
+use tombolo::query::{Answer, Cell, Limits, Note, Options, Profile, Query, Stop, cell_json};
 use tombolo::store::{Snapshot, StoreError};
 
 /// Runs the command.
@@ -52,6 +54,18 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         };
     }
     let query = read(context, &source, &options)?;
+    if let Some((name, near)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys()))
+    {
+        let fault = Failure::mistake(format!("no placeholder of the query is called `{name}`"));
+        return Err(match near {
+            Some(near) => fault.hint(format!("did you mean --param {near}=VALUE?")),
+            None if query.parameters.is_empty() => fault.hint("write `{{name}}` in the query"),
+            None => fault.hint(format!(
+                "it asks for {}",
+                query.parameters.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+            )),
+        });
+    }
     if !context.global.quiet {
         mapped::tell(context, &query.lints, FaultFormat::Human)?;
     }
@@ -73,11 +87,42 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         let (matches, rows) = (counted(matches, "path", "paths"), answer.len() as u64);
         writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
     }
-    print(&mut context.out, &snapshot, &answer, args.output)?;
-    if answer.is_empty() && !context.global.quiet {
-        warn_unknown(&snapshot, &query);
+    let notes = notes(&snapshot, &query, &answer, &profile)?;
+    if args.output == AnswerFormat::Json {
+        let data = answer.json(&snapshot)?;
+        context.out.json(&with_notes(json!({ "type": answer.kind(), "data": data }), &notes))?;
+    } else {
+        print(&mut context.out, &snapshot, &answer, args.output)?;
+    }
+    if !context.global.quiet {
+        for Note { text, .. } in &notes {
+            match context.global.message_format {
+                MessageFormat::Json => {
+                    eprintln!("{}", json!({ "severity": "note", "message": text }))
+                }
+                MessageFormat::Human => eprintln!("note: {}", clean(text)),
+            }
+        }
     }
     Ok(0)
+}
+
+/// What an answer does not tell by itself.
+pub fn notes(
+    snapshot: &Snapshot,
+    query: &Query,
+    answer: &Answer,
+    profile: &Profile,
+) -> Result<Vec<Note>, Failure> {
+    query.notes(snapshot, answer, profile).map_err(stopped)
+}
+
+/// An answer as JSON with what there is to say about it.
+fn with_notes(mut answer: Json, notes: &[Note]) -> Json {
+    if !notes.is_empty() {
+        answer["notes"] = notes.iter().map(|note| Json::from(note.text.as_str())).collect();
+    }
+    answer
 }
 
 fn seconds(number: f64) -> Result<Duration, Failure> {
@@ -211,17 +256,6 @@ fn plan_lines(profile: &Profile, run: bool) -> String {
         lines.push_str(&format!("{expected:>10}{met}  {name:<width$}  {way}\n"));
     }
     lines
-}
-
-/// An empty answer may be due to a name that nothing has.
-fn warn_unknown(snapshot: &Snapshot, query: &Query) {
-    for (noun, name) in &query.names {
-        let asked = std::slice::from_ref(name);
-        if let Err(Failure::Fault { message, hint, .. }) = naming::known(snapshot, noun, asked) {
-            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            eprintln!("note: {}{}", clean(&message), clean(&hint));
-        }
-    }
 }
 
 /// Prints an answer.

@@ -11,7 +11,9 @@
 
 use super::rights::MAPPER;
 use super::{Database, Error, now};
-use crate::graph::{DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, Value};
+use crate::graph::{
+    DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, Value, same_name,
+};
 use crate::store::{Cursor, Snapshot, StoreError, split_classes, take_value};
 use crate::sync::{
     BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, MIN_DELETES, Mode, Record, SyncError,
@@ -186,7 +188,7 @@ impl Seen {
     }
 
     fn has(&self, classes: &[String]) -> bool {
-        classes.iter().all(|class| self.classes.contains(class))
+        classes.iter().all(|class| self.classes.iter().any(|own| same_name(own, class)))
     }
 
     fn target(&self) -> Target {

@@ -1,6 +1,6 @@
 //! A snapshot as the graph that a mapping asks.
 
-use crate::graph::{Kind, Names, ObjectId, Value};
+use crate::graph::{Kind, Names, ObjectId, Value, same_name};
 use crate::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
 use crate::query::{Limits, Query, QueryRow, Stop};
 use crate::store::{Head, Snapshot, StoreError, read_body, split_classes};
@@ -135,7 +135,10 @@ impl MappingGraph for Snapshot {
             let fits = select.classes.is_empty()
                 || *fits.entry(class).or_insert_with(|| {
                     let classes = shared.classes(class);
-                    select.classes.iter().any(|asked| classes.contains(asked))
+                    select
+                        .classes
+                        .iter()
+                        .any(|asked| classes.iter().any(|class| same_name(class, asked)))
                 });
             match chunk.get(row) {
                 _ if !fits => {}

@@ -234,4 +234,9 @@ impl Names for Planned<'_> {
             .name_number(text)
             .or_else(|| new().map(|at| self.base.meta().next_name + at as u32))
     }
+
+    fn for_each_name(&self, visit: &mut dyn FnMut(u32, &str)) {
+        self.base.for_each_name(visit);
+        (self.base.meta().next_name..).zip(&self.names).for_each(|(at, name)| visit(at, name));
+    }
 }

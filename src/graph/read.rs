@@ -84,6 +84,8 @@ pub trait Names {
     fn name(&self, number: u32) -> &str;
     /// The number of a text, if this graph uses it anywhere.
     fn name_number(&self, text: &str) -> Option<u32>;
+    /// Calls `visit` with each name and its number, in any order, used or not.
+    fn for_each_name(&self, visit: &mut dyn FnMut(u32, &str));
 }
 
 /// What separates the classes in the name of a class set. No class can hold a control character.
@@ -133,12 +135,17 @@ pub trait GraphRead: Adjacency + Names {
     fn number_of(&self, kind: super::Kind, id: ObjectId) -> Result<Option<u32>, Self::Error>;
     /// The relationship with this number, tombstones included.
     fn relationship(&self, number: u32) -> Result<Option<Relationship>, Self::Error>;
-    /// Numbers of the live entities, ascending, of a type and of a class, where given.
+    /// Numbers of the live entities, ascending, of a type and of a class in any
+    /// [spelling](super::same_name), where given.
     fn entities_with(
         &self,
         type_name: Option<&str>,
         class: Option<&str>,
     ) -> Result<Vec<u32>, Self::Error>;
+    /// Whether anything may have a property of this name. True where that cannot be told.
+    fn may_have_property(&self, _name: &str) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
     /// The scopes that hold anything, in byte order.
     fn scopes(&self) -> Result<Vec<String>, Self::Error>;
 
@@ -175,6 +182,9 @@ pub trait GraphRead: Adjacency + Names {
             counts.entities += 1;
             *counts.types.entry(facts.type_name).or_default() += 1;
             *counts.classes.entry(facts.classes).or_default() += 1;
+            self.for_each_edge(number, Direction::Out, |edge| {
+                *counts.verbs.entry(edge.verb).or_default() += 1;
+            })?;
         }
         Ok(scopes.into_values().collect())
     }

@@ -79,19 +79,41 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The one text that a number is written as, by which it equals a text: the digits of a whole
+    /// number that fits 64 bits, however it is held, else what JSON prints. `None` for what is no
+    /// number.
+    pub fn spelling(&self) -> Option<String> {
+        match self {
+            Value::Int(_) | Value::UInt(_) => Some(self.to_string()),
+            Value::Float(f) => Some(whole(*f).map_or_else(|| self.to_string(), |i| i.to_string())),
+            _ => None,
+        }
+    }
+
     /// Hashes of the items of a list, or of the value alone, such that values which are equal in a
-    /// query have a common one. A boolean hashes as its word, since tags are kept as texts; numbers
-    /// hash as floats, so large integers may share a hash. Nulls have none.
+    /// query have a common one: a number hashes as the text that it is [written as](Self::spelling),
+    /// a boolean as its word, since tags are kept as texts. Nulls have none.
     pub fn equality_hashes(&self, visit: &mut impl FnMut(u64)) {
-        use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-        let number = |f: f64| xxh3_64_with_seed(&(f + 0.0).to_bits().to_le_bytes(), 1);
+        use std::io::Write;
+        use xxhash_rust::xxh3::xxh3_64;
+        let mut digits = |number: i128| {
+            let mut room = [0; 40];
+            let mut rest = &mut room[..];
+            // The longest 128-bit integer has 40 characters.
+            let _ = write!(rest, "{number}");
+            let left = rest.len();
+            visit(xxh3_64(&room[..room.len() - left]));
+        };
         match self {
             Value::Null => {}
             Value::Bool(true) => visit(xxh3_64(b"true")),
             Value::Bool(false) => visit(xxh3_64(b"false")),
-            Value::Int(i) => visit(number(*i as f64)),
-            Value::UInt(u) => visit(number(*u as f64)),
-            Value::Float(f) => visit(number(*f)),
+            Value::Int(i) => digits((*i).into()),
+            Value::UInt(u) => digits((*u).into()),
+            Value::Float(f) => match whole(*f) {
+                Some(i) => digits(i),
+                None => visit(xxh3_64(self.to_string().as_bytes())),
+            },
             Value::Text(text) => visit(xxh3_64(text.as_bytes())),
             Value::List(items) => items.iter().for_each(|item| item.equality_hashes(visit)),
         }
@@ -142,6 +164,12 @@ impl fmt::Display for Value<'_> {
             }
         }
     }
+}
+
+/// The whole number that a float is, if 64 bits can hold it as an integer.
+fn whole(float: f64) -> Option<i128> {
+    let range = -9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0;
+    (float.fract() == 0.0 && range.contains(&float)).then_some(float as i128)
 }
 
 /// The number that a short `text` of digits, perhaps with a point among them, says: nearly all of
@@ -212,6 +240,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_number_has_one_spelling_however_it_is_held() {
+        let spelling = |value: Value<'_>| value.spelling().expect("a number");
+        assert_eq!(spelling(Value::Float(7.0)), spelling(Value::Int(7)));
+        assert_eq!(spelling(Value::Float(-0.0)), "0");
+        assert_eq!(spelling(Value::Float(1.10)), "1.1");
+        assert_eq!(spelling(Value::Float(1e15)), "1000000000000000");
+        assert_eq!(spelling(Value::Float(9_223_372_036_854_775_808.0)), "9223372036854775808");
+        assert_eq!(spelling(Value::Float(1e30)), "1e+30");
+        let hashes = |value: Value<'_>| {
+            let mut hashes = Vec::new();
+            value.equality_hashes(&mut |hash| hashes.push(hash));
+            hashes
+        };
+        for (number, text) in [
+            (Value::Int(-12), "-12"),
+            (Value::UInt(u64::MAX), "18446744073709551615"),
+            (Value::Float(3.0), "3"),
+            (Value::Float(0.5), "0.5"),
+        ] {
+            assert_eq!(hashes(number), hashes(Value::Text(text.into())), "{text}");
+        }
+        // Next to each other, and one float apart.
+        assert_ne!(
+            hashes(Value::Int((1 << 53) + 1)),
+            hashes(Value::Float(9_007_199_254_740_992.0))
+        );
     }
 
     #[test]

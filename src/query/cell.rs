@@ -3,10 +3,24 @@
 //! A value that is not there is `undefined`, and so is JSON null. A comparison of a list holds if it
 //! holds for any of its items; a negated one is always the opposite, so `!=` holds for `undefined`.
 //!
+//! | | |
+//! | --- | --- |
+//! | two numbers | exactly, however they are held |
+//! | a number and a text | as numbers, where the text is the number's own spelling; else never |
+//! | two texts | equal if they are the same; `<` and `>` as versions if both look like one, else by code points |
+//! | a date and a text or number | as times: ISO 8601, epoch seconds or milliseconds |
+//! | booleans | equal to booleans alone, but for tags |
+//! | `_class` | equal in any spelling |
+//!
+//! `ORDER BY`, `min` and `max` know one order of all values: numbers, then texts, of these versions
+//! first, then booleans, then everything else.
+//!
 //! Source: the truth table and sections 3.4 and 3.5 of the public J1QL documentation.
 
+use super::date;
 use super::syntax::Op;
-use crate::graph::Value;
+use super::version::Version;
+use crate::graph::{Value, same_name, same_verb};
 use regex::Regex;
 use std::cmp::Ordering;
 
@@ -45,6 +59,11 @@ impl Cell {
         self.value().and_then(number)
     }
 
+    /// The value as an integer, where it is held as one.
+    pub(super) fn integer(&self) -> Option<i128> {
+        self.value().and_then(integer)
+    }
+
     /// A text that is equal for equal cells and only for those.
     pub(super) fn identity(&self, into: &mut String) {
         use std::fmt::Write;
@@ -64,8 +83,8 @@ impl Cell {
         };
     }
 
-    /// The order of `ORDER BY`: numbers, then texts, then booleans, then everything else.
-    /// What is undefined is not compared: it stands last either way.
+    /// The order of `ORDER BY`, `min` and `max`: numbers, then texts, then booleans, then everything
+    /// else. What is undefined is not compared: it stands last either way.
     pub(super) fn order(&self, other: &Cell) -> Ordering {
         let rank = |cell: &Cell| match cell.value() {
             Some(Value::Int(_) | Value::UInt(_) | Value::Float(_)) => 0,
@@ -74,7 +93,7 @@ impl Cell {
             _ => 3,
         };
         match (self.value(), other.value()) {
-            (Some(Value::Text(a)), Some(Value::Text(b))) => a.cmp(b),
+            (Some(Value::Text(a)), Some(Value::Text(b))) => order_texts(a, b),
             (Some(Value::Bool(a)), Some(Value::Bool(b))) => a.cmp(b),
             (Some(a), Some(b)) if rank(self) == 0 && rank(other) == 0 => {
                 compare_numbers(a, b).unwrap_or(Ordering::Equal)
@@ -94,7 +113,7 @@ fn put(value: &Value<'_>, into: &mut String) {
     use std::fmt::Write;
     let _ = match value {
         Value::Null => write!(into, "u;"),
-        Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e15 => write!(into, "v{};", *f as i64),
+        Value::Float(_) => write!(into, "v{};", value.spelling().unwrap_or_default()),
         Value::Text(text) => {
             let _ = write!(into, "t{}:", text.len());
             into.push_str(text);
@@ -127,10 +146,60 @@ fn integer(value: &Value<'_>) -> Option<i128> {
     }
 }
 
+/// Exactly: no integer is rounded to be compared.
 fn compare_numbers(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
-        _ => number(a)?.partial_cmp(&number(b)?),
+        (Some(a), None) => compare_mixed(a, number(b)?),
+        (None, Some(b)) => compare_mixed(b, number(a)?).map(Ordering::reverse),
+        (None, None) => number(a)?.partial_cmp(&number(b)?),
+    }
+}
+
+/// An integer of 65 bits at most and a float.
+fn compare_mixed(int: i128, float: f64) -> Option<Ordering> {
+    // Far out the float is rounded to the border, and is beyond the integer there too.
+    let whole = float.trunc() as i128;
+    let behind = || 0.0.partial_cmp(&float.fract());
+    match int.cmp(&whole) {
+        Ordering::Equal => behind(),
+        order => (!float.is_nan()).then_some(order),
+    }
+}
+
+/// The number that a text is the own spelling of.
+fn spelled_number(text: &str) -> Option<Value<'static>> {
+    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.len() > 40 {
+        return None;
+    }
+    let number = Value::number(text)?;
+    (number.spelling().as_deref() == Some(text)).then_some(number)
+}
+
+/// As versions if both look like one, else by code points.
+fn compare_texts(a: &str, b: &str) -> Ordering {
+    match (Version::parse(a), Version::parse(b)) {
+        (Some(a), Some(b)) => a.order(&b),
+        _ => a.cmp(b),
+    }
+}
+
+/// The same for sorting, where the order of any three texts has to agree: what looks like a version
+/// stands before what does not, and spellings of one version by code points.
+fn order_texts(a: &str, b: &str) -> Ordering {
+    match (Version::parse(a), Version::parse(b)) {
+        (Some(one), Some(other)) => one.order(&other).then_with(|| a.cmp(b)),
+        (one, other) => other.is_some().cmp(&one.is_some()).then_with(|| a.cmp(b)),
+    }
+}
+
+/// How two values compare, if they can be compared.
+fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
+    match (a, b) {
+        (Value::Text(a), Value::Text(b)) => Some(compare_texts(a, b)),
+        (Value::Text(a), b) => compare_numbers(&spelled_number(a)?, b),
+        (a, Value::Text(b)) => compare_numbers(a, &spelled_number(b)?),
+        (a, b) => compare_numbers(a, b),
     }
 }
 
@@ -142,41 +211,83 @@ fn items<'v>(value: &'v Value<'static>) -> &'v [Value<'static>] {
     }
 }
 
-/// Whether `left op right` holds for any pair of items. `tag` says that the left side is a tag:
-/// tags are kept as texts, so there `true` equals `'true'`.
-pub(super) fn holds(left: &Value<'static>, op: Op, right: &Value<'static>, tag: bool) -> bool {
-    items(left).iter().any(|left| items(right).iter().any(|right| one(left, op, right, tag)))
+/// What the property on the left side means for equality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    Plain,
+    /// Tags are kept as texts, so there `true` equals `'true'`.
+    Tag,
+    /// A class may be spelled in any way, and so may a verb.
+    Class,
+    Verb,
 }
 
-fn one(left: &Value<'_>, op: Op, right: &Value<'_>, tag: bool) -> bool {
+/// Whether `left op right` holds for any pair of items.
+pub(super) fn holds(left: &Value<'static>, op: Op, right: &Value<'static>, manner: Manner) -> bool {
+    items(left).iter().any(|left| items(right).iter().any(|right| one(left, op, right, manner)))
+}
+
+/// Whether `left op time` holds for any item of `left`; `time` is in epoch milliseconds.
+pub(super) fn holds_time(left: &Value<'static>, op: Op, time: i64) -> bool {
+    items(left).iter().any(|left| date::of(left).is_some_and(|left| keeps(op, left.cmp(&time))))
+}
+
+/// Whether an order is one that `op` asks for; operators of texts ask for none.
+pub(super) fn keeps(op: Op, order: Ordering) -> bool {
+    match op {
+        Op::Equal => order.is_eq(),
+        Op::Less => order.is_lt(),
+        Op::LessOrEqual => order.is_le(),
+        Op::Greater => order.is_gt(),
+        Op::GreaterOrEqual => order.is_ge(),
+        Op::Contains | Op::Begins | Op::Ends => false,
+    }
+}
+
+fn one(left: &Value<'_>, op: Op, right: &Value<'_>, manner: Manner) -> bool {
     let texts = || left.as_str().zip(right.as_str());
     match op {
-        Op::Equal => equal(left, right) || tag && equal_tags(left, right),
+        Op::Equal => equal(left, right, manner),
         Op::Contains => texts().is_some_and(|(left, right)| left.contains(right)),
         Op::Begins => texts().is_some_and(|(left, right)| left.starts_with(right)),
         Op::Ends => texts().is_some_and(|(left, right)| left.ends_with(right)),
-        Op::Less => compare_numbers(left, right) == Some(Ordering::Less),
-        Op::Greater => compare_numbers(left, right) == Some(Ordering::Greater),
-        Op::LessOrEqual => compare_numbers(left, right).is_some_and(Ordering::is_le),
-        Op::GreaterOrEqual => compare_numbers(left, right).is_some_and(Ordering::is_ge),
+        op => compare(left, right).is_some_and(|order| keeps(op, order)),
     }
 }
 
-fn equal(left: &Value<'_>, right: &Value<'_>) -> bool {
+fn equal(left: &Value<'_>, right: &Value<'_>, manner: Manner) -> bool {
     match (left, right) {
-        (Value::Text(a), Value::Text(b)) => a == b,
+        (Value::Text(a), Value::Text(b)) => match manner {
+            Manner::Class => same_name(a, b),
+            Manner::Verb => same_verb(a, b),
+            Manner::Plain | Manner::Tag => a == b,
+        },
         (Value::Bool(a), Value::Bool(b)) => a == b,
-        _ => compare_numbers(left, right) == Some(Ordering::Equal),
+        (Value::Bool(flag), Value::Text(text)) | (Value::Text(text), Value::Bool(flag)) => {
+            manner == Manner::Tag && text.parse() == Ok(*flag)
+        }
+        _ => compare(left, right) == Some(Ordering::Equal),
     }
 }
 
-fn equal_tags(left: &Value<'_>, right: &Value<'_>) -> bool {
-    let said = |value: &Value<'_>| match value {
-        Value::Bool(b) => Some(*b),
-        Value::Text(text) => text.parse().ok(),
-        _ => None,
-    };
-    said(left).is_some() && said(left) == said(right)
+/// Texts of which equal values have a common one, and others have not.
+pub(super) fn equality_keys(value: &Value<'_>, manner: Manner, mut visit: impl FnMut(String)) {
+    match value {
+        Value::Null | Value::List(_) => {}
+        Value::Bool(flag) => {
+            visit(format!("b{flag}"));
+            if manner == Manner::Tag {
+                visit(format!("t{flag}"));
+            }
+        }
+        Value::Text(text) => {
+            visit(format!("t{text}"));
+            if manner == Manner::Tag && matches!(text.as_ref(), "true" | "false") {
+                visit(format!("b{text}"));
+            }
+        }
+        number => visit(format!("t{}", number.spelling().unwrap_or_default())),
+    }
 }
 
 /// Whether any item of `left` has a match.
@@ -187,6 +298,9 @@ pub(super) fn matches(left: &Value<'static>, pattern: &Regex) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const PLAIN: Manner = Manner::Plain;
 
     fn text(text: &'static str) -> Value<'static> {
         Value::Text(text.into())
@@ -195,19 +309,59 @@ mod tests {
     #[test]
     fn any_item_of_a_list_will_do() {
         let fruit = Value::List(vec![text("apple"), text("pear")]);
-        assert!(holds(&fruit, Op::Equal, &text("pear"), false));
-        assert!(holds(&fruit, Op::Begins, &text("app"), false));
-        assert!(!holds(&Value::List(Vec::new()), Op::Equal, &text("pear"), false));
+        assert!(holds(&fruit, Op::Equal, &text("pear"), PLAIN));
+        assert!(holds(&fruit, Op::Begins, &text("app"), PLAIN));
+        assert!(!holds(&Value::List(Vec::new()), Op::Equal, &text("pear"), PLAIN));
     }
 
     #[test]
-    fn types_are_not_converted_but_for_tags() {
-        assert!(!holds(&text("1"), Op::Equal, &Value::Int(1), false));
-        assert!(holds(&Value::Float(1.0), Op::Equal, &Value::Int(1), false));
-        assert!(!holds(&text("true"), Op::Equal, &Value::Bool(true), false));
-        assert!(holds(&text("true"), Op::Equal, &Value::Bool(true), true));
-        assert!(!holds(&text("yes"), Op::Equal, &Value::Bool(true), true));
-        assert!(!holds(&text("b"), Op::Greater, &text("a"), false));
+    fn a_number_equals_the_text_that_is_its_own_spelling() {
+        let equal = |a: &Value<'static>, b: &Value<'static>| {
+            let held = holds(a, Op::Equal, b, PLAIN);
+            assert_eq!(held, holds(b, Op::Equal, a, PLAIN), "{a} and {b}");
+            held
+        };
+        assert!(equal(&text("1"), &Value::Int(1)));
+        assert!(equal(&text("1"), &Value::Float(1.0)));
+        assert!(equal(&text("1.5"), &Value::Float(1.5)));
+        assert!(equal(&text("18446744073709551615"), &Value::UInt(u64::MAX)));
+        for other in ["1.0", "01", "+1", "1e0", " 1", "-0", ""] {
+            assert!(!equal(&text(other), &Value::Int(1)) && !equal(&text(other), &Value::Int(0)));
+        }
+        assert!(!equal(&text("1.10"), &Value::Float(1.1)));
+        assert!(equal(&Value::Float(1.0), &Value::Int(1)));
+    }
+
+    #[test]
+    fn booleans_are_no_texts_but_for_tags() {
+        assert!(!holds(&text("true"), Op::Equal, &Value::Bool(true), PLAIN));
+        assert!(holds(&text("true"), Op::Equal, &Value::Bool(true), Manner::Tag));
+        assert!(holds(&Value::Bool(false), Op::Equal, &text("false"), Manner::Tag));
+        assert!(!holds(&text("yes"), Op::Equal, &Value::Bool(true), Manner::Tag));
+    }
+
+    #[test]
+    fn integers_and_floats_compare_exactly() {
+        let float = Value::Float(9_007_199_254_740_992.0);
+        assert!(!holds(&float, Op::Equal, &Value::Int(9_007_199_254_740_993), PLAIN));
+        assert!(holds(&float, Op::Equal, &Value::Int(9_007_199_254_740_992), PLAIN));
+        assert!(holds(&float, Op::Less, &Value::Int(9_007_199_254_740_993), PLAIN));
+        assert!(holds(&Value::Int(i64::MAX), Op::Less, &Value::Float(9.3e18), PLAIN));
+        assert!(holds(&Value::UInt(u64::MAX), Op::Less, &Value::Float(1e300), PLAIN));
+        assert!(holds(&Value::Int(i64::MIN), Op::Greater, &Value::Float(-1e300), PLAIN));
+        assert!(holds(&Value::Int(-1), Op::Greater, &Value::Float(-1.5), PLAIN));
+        assert!(holds(&Value::Int(1), Op::Less, &Value::Float(1.5), PLAIN));
+    }
+
+    #[test]
+    fn texts_compare_as_versions_or_by_code_points() {
+        assert!(holds(&text("2.9.1"), Op::Less, &text("2.17.0"), PLAIN));
+        assert!(holds(&text("1.0-rc1"), Op::Less, &text("1.0"), PLAIN));
+        assert!(holds(&text("b"), Op::Greater, &text("a"), PLAIN));
+        assert!(holds(&text("2020-02-03"), Op::Less, &text("2020-10-01"), PLAIN));
+        assert!(holds(&text("443"), Op::Less, &Value::Int(1024), PLAIN));
+        assert!(!holds(&text("1.10"), Op::Less, &Value::Int(1024), PLAIN));
+        assert!(!holds(&Value::Bool(true), Op::Less, &text("x"), PLAIN));
     }
 
     #[test]
@@ -218,6 +372,49 @@ mod tests {
             text
         };
         assert_eq!(identity(Value::Int(7)), identity(Value::Float(7.0)));
+        assert_eq!(identity(Value::Int(1 << 60)), identity(Value::Float((1u64 << 60) as f64)));
         assert_ne!(identity(Value::Int(7)), identity(text("7")));
+    }
+
+    fn value() -> impl Strategy<Value = Value<'static>> {
+        let near = prop::sample::select(vec![0i64, 1, 9, 10, 1 << 53, (1 << 53) + 1, i64::MAX]);
+        let texts =
+            vec!["", "1", "9", "10", "1.5", "1.10", "1.0", "v1", "5x/", "x", "true", "1.0-rc1"];
+        prop_oneof![
+            near.clone().prop_map(Value::Int),
+            near.prop_map(|i| Value::Float(i as f64)),
+            prop::sample::select(vec![0.5, 1.5, -1.5, 1e30]).prop_map(Value::Float),
+            prop::sample::select(texts).prop_map(text),
+            any::<bool>().prop_map(Value::Bool),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn sorting_is_a_total_order_and_equality_is_one(a in value(), b in value(), c in value()) {
+            let order = |a: &Value<'static>, b: &Value<'static>| {
+                Cell::Value(a.clone()).order(&Cell::Value(b.clone()))
+            };
+            prop_assert_eq!(order(&a, &b), order(&b, &a).reverse());
+            if order(&a, &b).is_le() && order(&b, &c).is_le() {
+                prop_assert!(order(&a, &c).is_le(), "{} {} {}", a, b, c);
+            }
+            let equal = |a: &Value<'static>, b: &Value<'static>| holds(a, Op::Equal, b, PLAIN);
+            prop_assert!(equal(&a, &a));
+            if equal(&a, &b) && equal(&b, &c) {
+                prop_assert!(equal(&a, &c), "{} {} {}", a, b, c);
+            }
+            // What is equal is found by its hash and by its key.
+            let mut hashes = [Vec::new(), Vec::new()];
+            let mut keys = [Vec::new(), Vec::new()];
+            for (at, value) in [&a, &b].into_iter().enumerate() {
+                value.equality_hashes(&mut |hash| hashes[at].push(hash));
+                equality_keys(value, PLAIN, |key| keys[at].push(key));
+            }
+            prop_assert_eq!(keys[0] == keys[1], equal(&a, &b), "{} {}", a, b);
+            if equal(&a, &b) {
+                prop_assert_eq!(&hashes[0], &hashes[1]);
+            }
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! Times of J1QL: ISO 8601 in, epoch milliseconds out; offsets by units of the calendar, in UTC.
+//!
+//! Properties hold times in three ways, and a date compares with each: as ISO 8601 texts, as epoch
+//! milliseconds, and as epoch seconds.
 
+use crate::graph::Value;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
@@ -72,9 +76,85 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     Some(time.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
+/// Numbers below this are seconds: 1973 in milliseconds, the year 5138 in seconds.
+const SECONDS_MAX: f64 = 1e11;
+
+/// The time that a property says, in epoch milliseconds.
+pub(super) fn of(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(epoch(*number)),
+        Value::UInt(number) => i64::try_from(*number).ok().map(epoch),
+        Value::Float(number) if number.abs() < SECONDS_MAX => {
+            Some((number * 1000.0).floor() as i64)
+        }
+        Value::Float(number) => Some(number.floor() as i64),
+        Value::Text(text) => said(text),
+        Value::Null | Value::Bool(_) | Value::List(_) => None,
+    }
+}
+
+fn epoch(number: i64) -> i64 {
+    match number.unsigned_abs() < SECONDS_MAX as u64 {
+        true => number * 1000,
+        false => number,
+    }
+}
+
+/// The time that a text says: a day or more exact, or an epoch in digits.
+fn said(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() > 8 {
+        return text.parse().ok().map(epoch);
+    }
+    // As some print it: `2024-05-01 12:00:00 UTC`, `2024-05-01 12:00:00 +0200`.
+    if let Some(utc) = text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")) {
+        return parse(&format!("{utc}Z"));
+    }
+    match text.rsplit_once(' ') {
+        Some((time, offset)) if offset.starts_with(['+', '-']) => parse(&format!("{time}{offset}")),
+        _ => parse(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn properties_say_times_in_many_ways() {
+        let text = |text: &'static str| Value::Text(text.into());
+        let noon = Some(1_580_731_200_000);
+        for value in [
+            text("2020-02-03T12:00:00Z"),
+            text("2020-02-03T12:00:00.000Z"),
+            text("2020-02-03T12:00:00.0000000Z"),
+            text("2020-02-03T14:00:00+02:00"),
+            text("2020-02-03T07:00:00-0500"),
+            text("2020-02-03 12:00:00"),
+            text("2020-02-03 12:00:00 UTC"),
+            text("2020-02-03 14:00:00 +0200"),
+            text("2020-02-03T12:00"),
+            text("20200203T120000Z"),
+            text("1580731200"),
+            text("1580731200000"),
+            Value::Int(1_580_731_200),
+            Value::Int(1_580_731_200_000),
+            Value::Float(1_580_731_200.0),
+        ] {
+            assert_eq!(of(&value), noon, "{value}");
+        }
+        assert_eq!(of(&text("2020-02-03")), Some(1_580_688_000_000));
+        assert_eq!(of(&text("2020-02-03")), of(&text("2020-02-03T00:00:00+00:00")));
+        assert_eq!(of(&Value::Float(1.5)), Some(1500));
+        for value in [text("soon"), text(""), text("-"), text("1.2.3"), Value::Bool(true)] {
+            assert_eq!(of(&value), None, "{value}");
+        }
+        assert_eq!(of(&Value::Int(i64::MIN)), Some(i64::MIN));
+    }
 
     #[test]
     fn dates_from_a_year_to_a_zone() {

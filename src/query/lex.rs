@@ -121,7 +121,7 @@ fn hole(rest: &str) -> Option<(String, usize)> {
     let inside = &rest[open.len()..];
     let len = inside.find(close)?;
     let name = inside[..len].trim();
-    let fits = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+    let fits = name.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '@'))
         && !name.contains(['{', '}', '\n', '(', '=']);
     let name = name.strip_prefix("param.").unwrap_or(name);
     fits.then(|| (name.to_owned(), open.len() + len + close.len()))
@@ -179,6 +179,7 @@ mod tests {
         let hole = |source| word_at(source, 0).0;
         assert_eq!(hole("{{a b}}"), Word::Hole("a b".into()));
         assert_eq!(hole("${x}"), Word::Hole("x".into()));
+        assert_eq!(hole("{{@domain.com}}"), Word::Hole("@domain.com".into()));
         assert_eq!(hole("${ param.x }"), Word::Hole("x".into()));
         assert_eq!(hole("$x_1)"), Word::Hole("x_1".into()));
         assert_eq!(hole("{1,3}"), Word::Symbol("{"));

@@ -8,6 +8,7 @@ use super::Stop;
 use super::meant::{Checked, EntityTest, Hop, Join, Of, Slot, Step, Verb};
 use super::plan::{self, Access, Plan};
 use super::read::{Hops, NONE, Reader, Row, Selected, Sight};
+use super::spelled;
 use super::syntax::Arrow;
 use crate::graph::{Adjacency, Direction, Edge, EntityFacts, GraphRead, Names};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -148,9 +149,8 @@ impl Ways {
                 ways.others = way;
                 continue;
             }
-            for name in [verb.name.clone(), verb.name.to_lowercase()] {
-                ways.verbs.extend(names.name_number(&name).map(|number| (number, way)));
-            }
+            let numbers = spelled::verbs(names, &verb.name);
+            ways.verbs.extend(numbers.into_iter().map(|number| (number, way)));
         }
         // Of a verb that is named twice the first mention counts.
         ways.verbs.sort_by_key(|(number, _)| *number);

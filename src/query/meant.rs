@@ -118,7 +118,7 @@ pub(super) struct Hop {
 /// A verb that a step may follow, or not.
 #[derive(Clone, Debug)]
 pub(super) struct Verb {
-    /// Upper case; empty for all verbs that are not named.
+    /// As it is written; empty for all verbs that are not named.
     pub name: String,
     /// Which way, if not that of the step.
     pub arrow: Option<Arrow>,
@@ -139,7 +139,14 @@ pub(super) enum Test {
     Or(Vec<Test>),
     And(Vec<Test>),
     Not(Box<Test>),
-    Compare { left: Term, op: Op, negated: bool, right: Values },
+    Compare {
+        left: Term,
+        op: Op,
+        negated: bool,
+        right: Values,
+        /// As it is written, for notes.
+        said: Arc<str>,
+    },
 }
 
 /// What the left side is compared with.
@@ -167,6 +174,8 @@ pub(super) enum Of {
 pub(super) enum Term {
     Undefined,
     Value(Value<'static>),
+    /// A date, in epoch milliseconds.
+    Time(i64),
     Property(Of, String),
     Whole(Of),
     All(Of),

@@ -11,23 +11,28 @@ mod answer;
 mod cell;
 mod check;
 mod date;
+mod flat;
 mod lex;
 mod matching;
 mod meant;
+mod notes;
 mod parse;
 mod plan;
 mod print;
 mod read;
 mod run;
+mod spelled;
 mod syntax;
 mod tally;
+mod version;
 
 pub use answer::cell_json;
 pub use cell::Cell;
+pub use notes::Note;
 
 use crate::graph::{GraphRead, Value};
-use crate::lang::{Fault, Source};
-use std::collections::BTreeMap;
+use crate::lang::{Fault, Source, closest};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,10 +75,10 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct Query {
     checked: meant::Checked,
-    /// Classes, types and verbs that it names, each with its kind: `class`, `type` or `verb`.
-    pub names: Vec<(&'static str, String)>,
     /// What is allowed but odd.
     pub lints: Vec<Fault>,
+    /// The names of its placeholders, as values are given under.
+    pub parameters: BTreeSet<String>,
 }
 
 /// A row of an answer: names and values. A whole entity is its `_key`.
@@ -157,11 +162,10 @@ impl Query {
     /// The first fault, which points into `source`.
     pub fn parse(source: &Arc<Source>, options: &Options) -> Result<Query, Box<Fault>> {
         let written = parse::parse(source, options.now, options.strict)?;
-        let mut lints = Vec::new();
-        let checked = check::check(&written, source, options, &mut lints)?;
-        let mut names = Vec::new();
-        check::names(&checked, &mut names);
-        Ok(Query { checked, names, lints })
+        let mut seen = check::Seen::default();
+        let checked = check::check(&written, source, options, &mut seen)?;
+        let parameters = seen.parameters.into_inner();
+        Ok(Query { checked, lints: seen.lints, parameters })
     }
 
     /// Reads a query without asking what its names mean: whether the grammar allows it.
@@ -181,6 +185,16 @@ impl Query {
     pub fn formatted(source: &Arc<Source>, options: &Options) -> Result<String, Box<Fault>> {
         let written = parse::parse(source, options.now, options.strict)?;
         Ok(print::print(&written, &source.text))
+    }
+
+    /// The first of these parameters that no placeholder asks for, and the placeholder that may have
+    /// been meant.
+    pub fn unasked<'p>(
+        &'p self,
+        given: impl IntoIterator<Item = &'p String>,
+    ) -> Option<(&'p str, Option<&'p str>)> {
+        let name = given.into_iter().find(|name| !self.parameters.contains(*name))?;
+        Some((name, closest(name, self.parameters.iter().map(String::as_str))))
     }
 
     /// The names of the columns of a query that returns some.
@@ -207,6 +221,22 @@ impl Query {
         limits: Limits,
     ) -> Result<(Answer, Profile), Stop<G::Error>> {
         run::run(&read::Reader::new(graph, limits), &self.checked)
+    }
+
+    /// What an answer of this query does not tell by itself: why it is empty, and what of the question
+    /// says something else than it seems to. Looks at the graph again, in bounded time, and only where
+    /// the answer is empty or suspicious.
+    ///
+    /// # Errors
+    ///
+    /// What reading the graph fails with; a limit is no error here.
+    pub fn notes<G: GraphRead>(
+        &self,
+        graph: &G,
+        answer: &Answer,
+        profile: &Profile,
+    ) -> Result<Vec<Note>, Stop<G::Error>> {
+        notes::notes(graph, &self.checked, answer, profile)
     }
 
     /// How the query would be run, with what is expected, without running it.

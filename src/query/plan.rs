@@ -10,8 +10,9 @@ use super::Stop;
 use super::check::selectors;
 use super::meant::{Checked, EntityTest, Hop, Kind, Of, Output, Slot, Step, Term, Test, Values};
 use super::read::Reader;
+use super::spelled::{self, has_class};
 use super::syntax::{Arrow, Op};
-use crate::graph::{CLASS_SEPARATOR, GraphRead, ObjectId, ScopeCounts, Value};
+use crate::graph::{GraphRead, ObjectId, ScopeCounts, Value};
 use std::cell::Cell;
 
 /// From this many entities on, few of a class or type are looked up rather than passed by.
@@ -155,17 +156,21 @@ pub(super) fn plan<G: GraphRead>(
 }
 
 fn place(hop: &Hop, rows: f64) -> Place {
+    Place { slot: hop.to, selector: words(&hop.target), way: hop_words(hop), estimate: rows }
+}
+
+/// The verbs and the way of a step in the words of the query.
+pub(super) fn hop_words(hop: &Hop) -> String {
     let verbs = match &hop.verbs {
         Some(verbs) => verbs.iter().map(|verb| verb.name.as_str()).collect::<Vec<_>>().join("|"),
         None => "RELATES TO".to_owned(),
     };
     let repeat = hop.repeat.map_or(String::new(), |(least, most)| format!("{{{least},{most}}}"));
-    let way = match hop.arrow {
+    match hop.arrow {
         Arrow::Out => format!("{verbs}{repeat} >>"),
         Arrow::In => format!("{verbs}{repeat} <<"),
         Arrow::Both => format!("{verbs}{repeat}"),
-    };
-    Place { slot: hop.to, selector: words(&hop.target), way, estimate: rows }
+    }
 }
 
 /// The same step from its target to its left entity.
@@ -315,7 +320,7 @@ fn choose<G: GraphRead>(
     if let Access::Scan = way.access
         && total >= MANY
         && stored.kinds(reader, &tests[at]) * RARE / 4.0 < total
-        && let Some(listed) = listed_by_kind(reader, &tests[at])?
+        && let Some(listed) = listed_by_kind(reader, stored, &tests[at])?
     {
         way.access = Access::Listed(listed);
     }
@@ -400,7 +405,13 @@ fn by_value<G: GraphRead>(
     equalities(with, &mut named);
     for (name, values) in named {
         let mut hashes = Vec::new();
-        values.iter().for_each(|value| value.equality_hashes(&mut |hash| hashes.push(hash)));
+        let mut add = |value: &Value<'_>| value.equality_hashes(&mut |hash| hashes.push(hash));
+        for value in values {
+            match value.as_str().filter(|_| name == "_class") {
+                Some(class) => stored.spellings(reader, class).iter().for_each(&mut add),
+                None => add(value),
+            }
+        }
         hashes.sort_unstable();
         hashes.dedup();
         if let Some(found) = reader.graph.entities_hashed(name, &hashes)? {
@@ -416,17 +427,19 @@ fn by_value<G: GraphRead>(
 /// Entities of classes and types by lookup. `None` if that is not possible for all of them.
 fn listed_by_kind<G: GraphRead>(
     reader: &Reader<'_, G>,
+    stored: &Stored,
     test: &EntityTest,
 ) -> Result<Option<Vec<u32>>, Stop<G::Error>> {
     let mut found = Vec::new();
     for kind in &test.any {
-        let (property, name) = match kind {
-            Kind::Class(name) => ("_class", name),
-            Kind::Type(name) => ("_type", name),
+        let (property, names) = match kind {
+            Kind::Class(name) => ("_class", stored.spellings(reader, name)),
+            Kind::Type(name) => ("_type", vec![Value::Text(name.as_str().into())]),
             _ => return Ok(None),
         };
         let mut hashes = Vec::new();
-        Value::Text(name.as_str().into()).equality_hashes(&mut |hash| hashes.push(hash));
+        names.iter().for_each(|name| name.equality_hashes(&mut |hash| hashes.push(hash)));
+        hashes.sort_unstable();
         match reader.graph.entities_hashed(property, &hashes)? {
             Some(more) => found.extend(more),
             None => return Ok(None),
@@ -466,6 +479,7 @@ fn equalities<'t>(test: &'t Test, found: &mut Vec<(&'t str, Vec<&'t Value<'stati
             op: Op::Equal,
             negated: false,
             right,
+            ..
         } => {
             let mut wanted = Vec::new();
             if values(right, &mut wanted) {
@@ -507,7 +521,7 @@ fn kind_words(test: &EntityTest) -> String {
 }
 
 /// A selector in the words of the query.
-fn words(test: &EntityTest) -> String {
+pub(super) fn words(test: &EntityTest) -> String {
     let name = |kind: &Kind| match kind {
         Kind::Any => "*".to_owned(),
         Kind::Class(name) | Kind::Type(name) => name.clone(),
@@ -526,6 +540,12 @@ struct Stored {
 }
 
 impl Stored {
+    /// The spellings of a class that entities have.
+    fn spellings<'g, G: GraphRead>(&self, reader: &Reader<'g, G>, class: &str) -> Vec<Value<'g>> {
+        let all = spelled::classes(reader.graph, &self.counts, class).into_iter();
+        all.map(|name| Value::Text(name.into())).collect()
+    }
+
     fn entities(&self, scope: Option<u32>) -> f64 {
         let counts = self.counts.iter().filter(|c| scope.is_none_or(|scope| c.scope == scope));
         counts.map(|counts| counts.entities).sum::<u64>() as f64
@@ -544,9 +564,10 @@ impl Stored {
                 counts().filter_map(|c| c.types.get(&number)).sum::<u64>() as f64
             }
             Kind::Class(name) => {
-                let has = |set: u32| graph.name(set).split(CLASS_SEPARATOR).any(|c| c == name);
                 let sets = counts().flat_map(|counts| &counts.classes);
-                sets.filter(|(set, _)| has(**set)).map(|(_, n)| n).sum::<u64>() as f64
+                sets.filter(|(set, _)| has_class(graph.name(**set), name))
+                    .map(|(_, n)| n)
+                    .sum::<u64>() as f64
             }
             Kind::All(tests) => {
                 let parts = tests
@@ -564,8 +585,8 @@ impl Stored {
         let edges = match &hop.verbs {
             None => self.counts.iter().flat_map(|c| c.verbs.values()).sum::<u64>() as f64,
             Some(verbs) => {
-                let number = |verb: &super::meant::Verb| reader.graph.name_number(&verb.name);
-                let each = verbs.iter().filter_map(number);
+                let numbers = |verb: &super::meant::Verb| spelled::verbs(reader.graph, &verb.name);
+                let each = verbs.iter().filter(|verb| !verb.name.is_empty()).flat_map(numbers);
                 each.map(|verb| {
                     self.counts.iter().filter_map(|c| c.verbs.get(&verb)).sum::<u64>() as f64
                 })

@@ -288,10 +288,15 @@ fn arrow(arrow: Arrow) -> &'static str {
 
 fn verbs(all: &[Verb], bracket: bool) -> String {
     let own = |way: &Option<Arrow>| way.map_or("", arrow);
+    // `MemberOf` is a spelling of its own; `owns` is `OWNS` in a hurry.
+    let capitals = |name: &str| match name.contains(char::is_uppercase) {
+        true => name.to_owned(),
+        false => name.to_uppercase(),
+    };
     let verb = |verb: &Verb| match verb {
-        Verb::Named(name, way) => format!("{}{}", name.text.to_uppercase(), own(way)),
+        Verb::Named(name, way) => format!("{}{}", capitals(&name.text), own(way)),
         Verb::Others(way) => format!("*{}", own(way)),
-        Verb::Never(name) => format!("!{}", name.text.to_uppercase()),
+        Verb::Never(name) => format!("!{}", capitals(&name.text)),
         Verb::Smart(name) => format!("#{}", name.text),
     };
     match all {

@@ -1,11 +1,12 @@
 //! Reading properties of a row's objects, no more of each object than is asked for, and testing
 //! conditions on them.
 
-use super::cell::{self, Cell};
+use super::cell::{self, Cell, Manner};
 use super::meant::{Checked, EntityTest, Function, Kind, Of, Slot, Term, Test, Values};
+use super::spelled::has_class;
 use super::syntax::{Math, Op};
 use super::{Limits, QueryRow, Stop, run};
-use crate::graph::{CLASS_SEPARATOR, Entity, EntityFacts, GraphRead, Relationship, Value};
+use crate::graph::{Entity, EntityFacts, GraphRead, Relationship, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell as Shared, RefCell};
 use std::rc::Rc;
@@ -269,6 +270,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(match term {
             Term::Undefined => Cell::Undefined,
             Term::Value(value) => Cell::Value(value.clone()),
+            Term::Time(time) => Cell::Value(Value::Int(*time)),
             Term::Property(of, name) => self.property(*of, name, sight)?,
             Term::Whole(of) => self.whole(*of, sight),
             Term::All(of) => self.all(*of, sight)?,
@@ -318,15 +320,51 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Ok(true)
             }
             Test::Not(test) => Ok(!self.test(test, sight)?),
-            Test::Compare { left, op, negated, right } => {
-                let tag = matches!(left, Term::Property(_, name) if name.starts_with("tag."));
-                let left = match self.term(left, sight)? {
-                    Cell::Entity(number) => self.entity_property(number, "_id")?,
-                    Cell::Relationship(number) => self.relationship_property(number, "_id")?,
-                    cell => cell,
-                };
-                Ok(self.compare(&left, *op, right, tag, sight)? != *negated)
+            Test::Compare { left: Term::Time(time), op, negated, right, .. } => {
+                Ok(self.compare_time(*time, *op, right, sight)? != *negated)
             }
+            Test::Compare { left, op, negated, right, .. } => {
+                let manner = manner(left);
+                let left = self.compared(left, sight)?;
+                Ok(self.compare(&left, *op, right, manner, sight)? != *negated)
+            }
+        }
+    }
+
+    /// One side of a comparison; a whole object is compared by its `_id`.
+    fn compared(&self, term: &Term, sight: &Sight<'_>) -> Reads<Cell, G> {
+        match self.term(term, sight)? {
+            Cell::Entity(number) => self.entity_property(number, "_id"),
+            Cell::Relationship(number) => self.relationship_property(number, "_id"),
+            cell => Ok(cell),
+        }
+    }
+
+    /// `date.now - 7 days < a.b`: the same seen from the other side.
+    fn compare_time(&self, time: i64, op: Op, right: &Values, sight: &Sight<'_>) -> Reads<bool, G> {
+        match right {
+            Values::Or(all) => {
+                for right in all {
+                    if self.compare_time(time, op, right, sight)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Values::And(all) => {
+                for right in all {
+                    if !self.compare_time(time, op, right, sight)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Values::Term(Term::Time(right)) => Ok(cell::keeps(op, time.cmp(right))),
+            Values::Term(term) => {
+                let right = self.compared(term, sight)?;
+                Ok(right.value().is_some_and(|right| cell::holds_time(right, op.turned(), time)))
+            }
+            Values::Pattern(_) | Values::Query(_) => Ok(false),
         }
     }
 
@@ -335,13 +373,13 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         left: &Cell,
         op: Op,
         right: &Values,
-        tag: bool,
+        manner: Manner,
         sight: &Sight<'_>,
     ) -> Reads<bool, G> {
         match right {
             Values::Or(all) => {
                 for right in all {
-                    if self.compare(left, op, right, tag, sight)? {
+                    if self.compare(left, op, right, manner, sight)? {
                         return Ok(true);
                     }
                 }
@@ -349,7 +387,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             }
             Values::And(all) => {
                 for right in all {
-                    if !self.compare(left, op, right, tag, sight)? {
+                    if !self.compare(left, op, right, manner, sight)? {
                         return Ok(false);
                     }
                 }
@@ -359,23 +397,23 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Ok(left.value().is_some_and(|left| cell::matches(left, pattern)))
             }
             Values::Term(Term::Undefined) => Ok(op == Op::Equal && left.is_undefined()),
+            Values::Term(Term::Time(time)) => {
+                Ok(left.value().is_some_and(|left| cell::holds_time(left, op, *time)))
+            }
             Values::Term(Term::Value(right)) => {
-                Ok(left.value().is_some_and(|left| cell::holds(left, op, right, tag)))
+                Ok(left.value().is_some_and(|left| cell::holds(left, op, right, manner)))
             }
             Values::Term(term) => {
-                let right = match self.term(term, sight)? {
-                    Cell::Entity(number) => self.entity_property(number, "_id")?,
-                    cell => cell,
-                };
+                let right = self.compared(term, sight)?;
                 let both = left.value().zip(right.value());
-                Ok(both.is_some_and(|(left, right)| cell::holds(left, op, right, tag)))
+                Ok(both.is_some_and(|(left, right)| cell::holds(left, op, right, manner)))
             }
             Values::Query(query) => {
                 let answers = self.answers(query)?;
                 let item = |value: &Value<'static>| {
-                    let mut identity = String::new();
-                    Cell::Value(value.clone()).identity(&mut identity);
-                    answers.contains(&identity)
+                    let mut found = false;
+                    cell::equality_keys(value, manner, |key| found |= answers.contains(&key));
+                    found
                 };
                 Ok(match left.value() {
                     Some(Value::List(items)) => items.iter().any(item),
@@ -396,14 +434,14 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         for row in run::table_rows(self, query)? {
             let Some(cell) = row.first() else { continue };
             let items = match cell.value() {
-                Some(Value::List(items)) => items.clone(),
-                Some(value) => vec![value.clone()],
+                Some(Value::List(items)) => items.as_slice(),
+                Some(value) => std::slice::from_ref(value),
                 None => continue,
             };
             for item in items {
-                let mut identity = String::new();
-                Cell::Value(item).identity(&mut identity);
-                values.insert(identity);
+                cell::equality_keys(item, Manner::Plain, |key| {
+                    values.insert(key);
+                });
             }
         }
         let values = Rc::new(values);
@@ -425,10 +463,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         let graph = self.graph;
         match kind {
             Kind::Any => Selected::Yes,
-            Kind::Class(class) => {
-                let mut classes = graph.name(facts.classes).split(CLASS_SEPARATOR);
-                Selected::from(classes.any(|known| known == class))
-            }
+            Kind::Class(class) => Selected::from(has_class(graph.name(facts.classes), class)),
             Kind::Type(name) => Selected::from(graph.name(facts.type_name) == name),
             Kind::Words(_) => Selected::Unknown,
             Kind::All(tests) => {
@@ -521,6 +556,16 @@ fn cached<T, E>(
     }
     cache.insert(number, Rc::clone(&object));
     Ok(Some(object))
+}
+
+/// What the left side of a comparison means for equality.
+fn manner(left: &Term) -> Manner {
+    match left {
+        Term::Property(_, name) if name.starts_with("tag.") => Manner::Tag,
+        Term::Property(Of::Relationship(_), name) if name == "_class" => Manner::Verb,
+        Term::Property(_, name) if name == "_class" => Manner::Class,
+        _ => Manner::Plain,
+    }
 }
 
 /// Null says as little as nothing.

@@ -2,6 +2,7 @@
 //! its groups, order and limits.
 
 use super::cell::Cell;
+use super::flat::flattened;
 use super::matching::{self, Flow};
 use super::meant::{Aggregate, AggregateKind, Checked, Of, Output, Shortest, Step, Table, Term};
 use super::plan::{self, Place, Plan};
@@ -24,7 +25,8 @@ pub(super) fn run<G: GraphRead>(
         Output::Tree => tree(reader, query, &mut profile)?,
         Output::Table(table) => {
             let rows = rows_of(reader, query, table, &mut profile)?;
-            Answer::Table { columns: table.names.clone(), rows }
+            let (columns, rows) = flattened(table, rows, |cells| reader.room(cells))?;
+            Answer::Table { columns, rows }
         }
     };
     profile.tested = reader.tested.get();
@@ -438,6 +440,8 @@ struct State {
     entities: FxHashSet<u32>,
     texts: FxHashSet<String>,
     rows: u64,
+    /// Of integers, which are added exactly, and of all other numbers.
+    whole: i128,
     sum: f64,
     values: u64,
     extreme: Option<Cell>,
@@ -553,7 +557,10 @@ impl State {
                 if let Some(number) = cell.number()
                     && self.first(aggregate, sight)
                 {
-                    self.sum += number;
+                    match cell.integer() {
+                        Some(whole) => self.whole += whole,
+                        None => self.sum += number,
+                    }
                     self.values += 1;
                 }
             }
@@ -590,9 +597,14 @@ impl State {
                 Cell::Value(Value::Int((self.entities.len() + self.texts.len()) as i64))
             }
             AggregateKind::Rows => Cell::Value(Value::Int(self.rows as i64)),
-            AggregateKind::Sum => from_number(self.sum),
+            AggregateKind::Sum => match i64::try_from(self.whole) {
+                Ok(whole) if self.sum == 0.0 => Cell::Value(Value::Int(whole)),
+                _ => from_number(self.whole as f64 + self.sum),
+            },
             AggregateKind::Average if self.values == 0 => Cell::Undefined,
-            AggregateKind::Average => from_number(self.sum / self.values as f64),
+            AggregateKind::Average => {
+                from_number((self.whole as f64 + self.sum) / self.values as f64)
+            }
             AggregateKind::Least | AggregateKind::Greatest => {
                 self.extreme.unwrap_or(Cell::Undefined)
             }

@@ -165,6 +165,8 @@ pub(super) struct Compare {
     /// The whole comparison is the opposite of `op`.
     pub negated: bool,
     pub right: Right,
+    /// From the left side to the end of the right one.
+    pub span: Span,
 }
 
 /// What is compared, without negation.
@@ -178,6 +180,19 @@ pub(super) enum Op {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+}
+
+impl Op {
+    /// The same with its sides changed over.
+    pub fn turned(self) -> Op {
+        match self {
+            Op::Less => Op::Greater,
+            Op::LessOrEqual => Op::GreaterOrEqual,
+            Op::Greater => Op::Less,
+            Op::GreaterOrEqual => Op::LessOrEqual,
+            same => same,
+        }
+    }
 }
 
 /// The right side of a comparison.

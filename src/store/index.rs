@@ -31,6 +31,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Below this many entities looking at each is quick enough.
 const WORTH: u64 = 4096;
+/// What the seal of an index names, so that one whose hashes were made by another rule is none.
+const SEALED: &str = "index of spellings";
 const ENTRY: usize = 12;
 const PAGE_ENTRIES: usize = 340;
 const PAGE: usize = PAGE_ENTRIES * ENTRY + 4;
@@ -102,7 +104,7 @@ impl Folder {
         for page in entries.chunks(PAGE_ENTRIES) {
             head.extend_from_slice(&page[0].0.to_le_bytes());
         }
-        let head = seal("index", &seal_key(meta, scope, property), head);
+        let head = seal(SEALED, &seal_key(meta, scope, property), head);
         let temporary = self.0.join(format!("{}.new", Uuid::new_v4()));
         let written = put(&temporary, &head, entries)
             .and_then(|()| std::fs::rename(&temporary, self.file(meta, scope, property, "idx")));
@@ -154,7 +156,7 @@ impl Index {
         }
         let mut head = vec![0; len];
         file.read_exact(&mut head).ok()?;
-        let mut cursor = Cursor(unseal("index", &seal_key(meta, scope, property), &head).ok()?);
+        let mut cursor = Cursor(unseal(SEALED, &seal_key(meta, scope, property), &head).ok()?);
         let stamp = Stamp {
             generation: cursor.u64()?,
             job: cursor.u32()?,

@@ -17,8 +17,9 @@ use super::segment::{Standing, StoredEdge};
 use super::tables::{self, Definition};
 use super::tiles::{self, Tile};
 use crate::graph::{
-    Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, IdHash, Kind, Metadata,
-    Names, ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value, default_relationship_key,
+    Adjacency, CLASS_SEPARATOR, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead,
+    IdHash, Kind, Metadata, Names, ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value,
+    default_relationship_key, same_name,
 };
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -1431,6 +1432,10 @@ impl Names for Snapshot {
     fn name_number(&self, text: &str) -> Option<u32> {
         self.words.number(text)
     }
+
+    fn for_each_name(&self, visit: &mut dyn FnMut(u32, &str)) {
+        self.words.iter().for_each(|(text, number)| visit(number, text));
+    }
 }
 
 impl GraphRead for Snapshot {
@@ -1513,14 +1518,17 @@ impl GraphRead for Snapshot {
             let Some(class) = class else { return found.push(number) };
             let set = chunk.class(row);
             let names = &self.words;
-            if *has_class
-                .entry(set)
-                .or_insert_with(|| split_classes(names.text(set)).iter().any(|c| c == class))
-            {
+            if *has_class.entry(set).or_insert_with(|| {
+                names.text(set).split(CLASS_SEPARATOR).any(|c| same_name(c, class))
+            }) {
                 found.push(number);
             }
         })?;
         Ok(found)
+    }
+
+    fn may_have_property(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.property_number(name)?.is_some())
     }
 
     fn scopes(&self) -> Result<Vec<String>, StoreError> {

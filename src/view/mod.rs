@@ -107,6 +107,9 @@ mod testing {
         fn name_number(&self, text: &str) -> Option<u32> {
             self.0.iter().position(|name| *name == text).map(|at| at as u32)
         }
+        fn for_each_name(&self, visit: &mut dyn FnMut(u32, &str)) {
+            (0..).zip(&self.0).for_each(|(number, name)| visit(number, name));
+        }
     }
 
     /// One relationship: from, to, verb, number.

@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use tombolo::graph::{Kind, ObjectId, Value};
+use tombolo::graph::{Kind, ObjectId, Value, same_name};
 use tombolo::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
 use tombolo::query::{Query, QueryRow};
 
@@ -52,7 +52,10 @@ impl MappingGraph for Memory {
             select.scopes.iter().any(|scope| **scope == *entity.scope)
                 && one_of(&select.types, &entity.type_name)
                 && (select.classes.is_empty()
-                    || entity.classes.iter().any(|class| select.classes.contains(class)))
+                    || entity
+                        .classes
+                        .iter()
+                        .any(|class| select.classes.iter().any(|asked| same_name(class, asked))))
         };
         self.0.iter().filter(fits).cloned().for_each(visit);
         Ok(())

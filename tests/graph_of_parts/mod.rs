@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use tombolo::graph::{
     Adjacency, CLASS_SEPARATOR, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind,
-    Metadata, Names, ObjectId, Relationship, Value,
+    Metadata, Names, ObjectId, Relationship, Value, same_name,
 };
 
 /// Entities and relationships by number.
@@ -149,6 +149,10 @@ impl Names for Graph {
     fn name_number(&self, text: &str) -> Option<u32> {
         self.numbers.get(text).copied()
     }
+
+    fn for_each_name(&self, visit: &mut dyn FnMut(u32, &str)) {
+        (0..).zip(&self.names).for_each(|(number, name)| visit(number, name));
+    }
 }
 
 impl GraphRead for Graph {
@@ -203,7 +207,8 @@ impl GraphRead for Graph {
         let fits = |entity: &&Entity| {
             !entity.metadata.deleted()
                 && type_name.is_none_or(|name| entity.type_name == name)
-                && class.is_none_or(|name| entity.classes.iter().any(|class| class == name))
+                && class
+                    .is_none_or(|name| entity.classes.iter().any(|class| same_name(class, name)))
         };
         Ok(self.entities.iter().filter(fits).map(|entity| entity.number).collect())
     }

@@ -65,6 +65,11 @@ impl World {
             let equal = |own: &Value<'_>| match (own, wanted) {
                 (Value::Int(a), Value::Float(b)) => *a as f64 == *b,
                 (Value::Float(a), Value::Int(b)) => *a == *b as f64,
+                // A number is the text that it is spelled as.
+                (Value::Text(text), number @ (Value::Int(_) | Value::Float(_)))
+                | (number @ (Value::Int(_) | Value::Float(_)), Value::Text(text)) => {
+                    *text == number.to_string().trim_end_matches(".0")
+                }
                 (own, wanted) => own == wanted,
             };
             match entity.value(name) {
@@ -78,6 +83,9 @@ impl World {
             ("color", "'c5'", Value::Text("c5".into())),
             ("color", "'blue'", Value::Text("blue".into())),
             ("color", "3", Value::Int(3)),
+            ("color", "'3'", Value::Text("3".into())),
+            ("color", "4", Value::Int(4)),
+            ("color", "'1.5'", Value::Text("1.5".into())),
             ("color", "1.5", Value::Float(1.5)),
             ("color", "true", Value::Bool(true)),
             ("displayName", "'Crowd 7'", Value::Text("Crowd 7".into())),
@@ -126,21 +134,22 @@ fn color(code: u8) -> &'static str {
         r#""color":3"#,
         r#""color":[1.5,3.0]"#,
         r#""color":true"#,
+        r#""color":"4""#,
         r#""color":null"#,
         r#""shape":"red""#,
         r#""displayName":"red""#,
         r#""displayName":["red","x"]"#,
-    ][usize::from(code) % 10]
+    ][usize::from(code) % 11]
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let index = any::<prop::sample::Index>;
-    let rows = prop::collection::btree_map(0..12u8, 0..10u8, 0..10)
+    let rows = prop::collection::btree_map(0..12u8, 0..11u8, 0..10)
         .prop_map(|rows| rows.into_iter().collect());
     let act = prop_oneof![
         4 => (0..2usize, rows).prop_map(|(scope, rows)| Act::Upload(scope, rows)),
-        2 => (0..2usize, 0..12u8, 0..10u8).prop_map(|(s, k, c)| Act::Patch(s, k, c)),
-        1 => (0..2usize, 0..12u8, 0..10u8).prop_map(|(s, k, c)| Act::Pin(s, k, c)),
+        2 => (0..2usize, 0..12u8, 0..11u8).prop_map(|(s, k, c)| Act::Patch(s, k, c)),
+        1 => (0..2usize, 0..12u8, 0..11u8).prop_map(|(s, k, c)| Act::Pin(s, k, c)),
         2 => Just(Act::Restore),
         1 => Just(Act::Remember),
         1 => Just(Act::Gc),

@@ -171,7 +171,9 @@ fn negated_operators_match_what_is_not_there() {
     check(&graph, "FIND aws_iam_role WITH mfa = undefined", json!(["role"]));
     check(&graph, "FIND Device WITH empty = undefined", json!(["laptop-2"]));
     check(&graph, "FIND Device WITH none != undefined", json!(["laptop-1"]));
-    check(&graph, "FIND User WITH logins = '3'", json!([]));
+    // A number is the text that it is spelled as, and no other.
+    check(&graph, "FIND User WITH logins = '3'", json!(["alice"]));
+    check(&graph, "FIND User WITH logins = '03'", json!([]));
 }
 
 #[test]
@@ -808,7 +810,6 @@ fn faults_say_what_was_expected() {
         "FIND User WITH createdOn > date.now - 3 fortnights",
         "FIND User WITH createdOn > date(yesterday)",
         "FIND User RETURN lenght(User.name)",
-        "FIND User RETURN User.a AS x, User.b AS x",
         "FIND User RETURN count(User) HAVING m > 3",
         "FIND User AS u RETURN count(u) ORDER BY u.name",
         "FIND User THAT HAS{3,1} Group",
@@ -894,6 +895,406 @@ fn a_condition_ends_where_an_alias_a_step_or_a_group_begins() {
     check(&graph, "FIND User WITH active = true THAT OWNS Device", json!(["alice"]));
     assert!(fault("FIND User WHERE active = true").starts_with("Q0203"));
     assert!(fault("FIND User AS u WITH active = true").starts_with("Q0105"));
+}
+
+/// One entity for each value of `x`, called `e0`, `e1` ...
+fn values(all: &[Json]) -> Graph {
+    let mut graph = Graph::default();
+    for (at, value) in all.iter().enumerate() {
+        graph.entity("s", &format!("e{at}"), "thing", &["Thing"], json!({ "x": value }));
+    }
+    graph
+}
+
+#[test]
+fn verbs_and_classes_match_in_any_spelling() {
+    let mut graph = Graph::default();
+    let db = graph.entity("s", "db", "database", &["DataBase"], json!({}));
+    for (key, verb, class) in
+        [("a", "USES", "APP"), ("b", "uses", "app"), ("c", "Uses", "App"), ("d", "U_SES", "App")]
+    {
+        let app = graph.entity("s", key, "app", &[class], json!({}));
+        graph.link("s", app, verb, db, json!({}));
+    }
+    let bob = graph.entity("s", "bob", "person", &["User"], json!({}));
+    let group = graph.entity("s", "g", "group", &["User_Group"], json!({}));
+    graph.link("s", bob, "Member-Of", group, json!({ "since": 1 }));
+    let all = json!(["a", "b", "c", "d"]);
+    for text in [
+        "FIND App THAT USES Database",
+        "FIND APP THAT uses DATABASE",
+        "FIND App THAT u_ses >> Data_base",
+        "FIND * WITH _class = 'app'",
+        "FIND * WITH _class = ('APP' OR 'nothing')",
+        "FIND App THAT USES AS r * WHERE r._class = 'uSeS'",
+        "FIND App THAT (OWNS|Uses) * WHERE _key = 'db'",
+    ] {
+        let text = text.replace("* WHERE _key", "* WITH _key");
+        for indexed in [false, true] {
+            graph.indexed = indexed;
+            check(&graph, &text, all.clone());
+        }
+    }
+    for text in ["MemberOf", "MEMBER_OF", "memberof", "Member_Of"] {
+        check(&graph, &format!("FIND User THAT {text} UserGroup"), json!(["bob"]));
+    }
+    check(&graph, "FIND User THAT Member_Of UserGroup WHERE memberOf.since = 1", json!(["bob"]));
+    check(&graph, "FIND User THAT !MEMBEROF UserGroup", json!([]));
+    check(&graph, "FIND App THAT (!Uses|* >>) *", json!([]));
+    // Types are compared letter by letter.
+    check(&graph, "FIND Person", json!([]));
+    check(&graph, "FIND * WITH _type = 'APP'", json!([]));
+    let counted = "FIND App AS a RETURN count(a) AS n";
+    check(&graph, counted, json!([{ "n": 4 }]));
+}
+
+#[test]
+fn versions_compare_as_versions_and_other_texts_by_code_points() {
+    let graph = values(&[
+        json!("2.14.1"),
+        json!("2.17.0"),
+        json!("2.9.1"),
+        json!(["1.0", "2.17.0"]),
+        json!("latest"),
+        json!(2),
+    ]);
+    check(&graph, "FIND Thing WITH x < '2.17.0'", json!(["e0", "e2", "e3"]));
+    check(&graph, "FIND Thing WITH x >= '2.17'", json!(["e1", "e3", "e4"]));
+    check(&graph, "FIND Thing WITH x > 'a' AND x < 'm'", json!(["e4"]));
+    check(&graph, "FIND Thing WITH x = '2.17'", json!([]));
+    let keys = |text: &str| answer(&graph, text);
+    assert_eq!(
+        keys("FIND Thing WITH _key != 'e3' AS t ORDER BY t.x"),
+        json!(["e5", "e2", "e0", "e1", "e4"])
+    );
+    check(
+        &graph,
+        "FIND Thing WITH _key != 'e3' AS t RETURN min(t.x) AS a, max(t.x) AS b",
+        json!([{ "a": 2, "b": "latest" }]),
+    );
+}
+
+#[test]
+fn numbers_compare_exactly_and_with_their_own_spelling() {
+    let graph = values(&[
+        json!(9_007_199_254_740_992.0),
+        json!(9_007_199_254_740_993i64),
+        json!("1.10"),
+        json!(1.1),
+        json!("443"),
+        json!(8080),
+    ]);
+    check(&graph, "FIND Thing WITH x = 9007199254740993", json!(["e1"]));
+    check(&graph, "FIND Thing WITH x = 9007199254740992", json!(["e0"]));
+    check(&graph, "FIND Thing WITH x > 9007199254740992", json!(["e1"]));
+    check(&graph, "FIND Thing WITH x = '1.10'", json!(["e2"]));
+    check(&graph, "FIND Thing WITH x = 1.10", json!(["e3"]));
+    check(&graph, "FIND Thing WITH x = '1.1'", json!(["e3"]));
+    check(&graph, "FIND Thing WITH x < 1024 AND x > 100", json!(["e4"]));
+    check(&graph, "FIND Thing WITH x = (443 OR '8080')", json!(["e4", "e5"]));
+    check(
+        &graph,
+        "FIND Thing WITH x = (FIND Thing WITH _key = 'e4' RETURN Thing.x)",
+        json!(["e4"]),
+    );
+    let mixed = values(&[json!(5), json!("7"), json!(1)]);
+    check(
+        &mixed,
+        "FIND Thing AS t RETURN max(t.x) AS most, min(t.x) AS least, count(t.x) AS n",
+        json!([{ "most": "7", "least": 1, "n": 3 }]),
+    );
+    let large = values(&[json!(i64::MAX - 1), json!(1)]);
+    check(&large, "FIND Thing AS t RETURN sum(t.x) AS s", json!([{ "s": i64::MAX }]));
+}
+
+#[test]
+fn dates_compare_with_texts_seconds_and_milliseconds() {
+    let graph = values(&[
+        json!("2020-02-03T00:00:00+00:00"),
+        json!("2020-02-03"),
+        json!(1_580_688_000),
+        json!(1_580_688_000_000i64),
+        json!("2022-01-01T00:00:00.5Z"),
+        json!("never"),
+        json!(null),
+    ]);
+    let early = json!(["e0", "e1", "e2", "e3"]);
+    check(&graph, "FIND Thing WITH x < date('2021-01-01')", early.clone());
+    check(&graph, "FIND Thing WITH date(2021-01-01) > x", early.clone());
+    check(&graph, "FIND Thing WITH x = date(2020-02-03)", early.clone());
+    check(&graph, "FIND Thing AS t WHERE t.x <= date(2020-02-03T01:00:00+01:00)", early);
+    check(&graph, "FIND Thing WITH x > date.now - 3 years AND x < date.now", json!(["e4"]));
+    check(&graph, "FIND Thing WITH x != date(2020-02-03)", json!(["e4", "e5", "e6"]));
+    check(&graph, "FIND Thing WITH x >= date(2022-01-01T00:00:00.5Z)", json!(["e4"]));
+    check(
+        &graph,
+        "FIND Thing AS t RETURN t._key AS k, t.x AS x HAVING x > date(2021-01-01)",
+        json!([{ "k": "e4", "x": "2022-01-01T00:00:00.5Z" }]),
+    );
+}
+
+#[test]
+fn critical_assets_are_those_of_the_definition_and_those_that_are_tagged() {
+    let mut graph = Graph::default();
+    let production = json!({ "tag.Production": "true", "classification": "critical" });
+    graph.entity("s", "host", "host", &["Host"], production.clone());
+    graph.entity("s", "user", "user", &["User"], production);
+    graph.entity("s", "listed", "user", &["User"], json!({ "tags": ["a", "CriticalAsset"] }));
+    graph.entity("s", "tagged", "disk", &["Disk"], json!({ "tag.CriticalAsset": true }));
+    check(&graph, "FIND #CriticalAsset", json!(["host", "listed", "tagged"]));
+    check(&graph, "FIND #CriticalAsset User", json!(["listed"]));
+}
+
+#[test]
+fn all_properties_are_columns_of_their_own() {
+    let mut graph = Graph::default();
+    graph.entity("s", "a", "t", &["T"], json!({ "one": 1, "both": "x" }));
+    graph.entity("s", "b", "t", &["T"], json!({ "both": "y" }));
+    let Answer::Table { columns, rows } =
+        ask(&graph, "FIND T RETURN T.both, T.*, T._key AS k ORDER BY k")
+    else {
+        panic!("not a table")
+    };
+    assert_eq!(columns[..2], ["T.both", "T._id"]);
+    assert_eq!(columns.last().map(String::as_str), Some("k"));
+    assert_eq!(columns.iter().filter(|name| *name == "T.both").count(), 1);
+    let one = columns.iter().position(|name| name == "T.one").expect("a column");
+    assert_eq!(rows[0].len(), columns.len());
+    assert!(rows[0][one] != tombolo::query::Cell::Undefined);
+    assert_eq!(rows[1][one], tombolo::query::Cell::Undefined);
+}
+
+#[test]
+fn two_columns_may_have_one_name() {
+    let graph = office();
+    let text =
+        "FIND User WITH _key = 'bob' RETURN User._key AS x, User.logins AS x, User._type AS x";
+    check(&graph, text, json!([{ "x": "bob", "x (2)": 10, "x (3)": "okta_user" }]));
+    let codes: Vec<_> = parsed(text, &options()).lints.iter().map(|lint| lint.code).collect();
+    assert_eq!(codes, ["QW04", "QW04"]);
+}
+
+#[test]
+fn having_asks_what_return_computes_or_does_not_show() {
+    let graph = office();
+    let by_user = "FIND User AS u THAT RELATES TO * AS any RETURN u._key AS who, count(any) AS n";
+    let alice = json!([{ "who": "alice", "n": 3 }]);
+    check(&graph, &format!("{by_user} HAVING n > 1"), alice.clone());
+    check(&graph, &format!("{by_user} HAVING count(any) > 1"), alice.clone());
+    check(&graph, &format!("{by_user} HAVING COUNT( any ) > 1 AND max(u.logins) < 5"), alice);
+    check(&graph, "FIND User AS u RETURN u._key HAVING u.logins > 5", json!([{ "u._key": "bob" }]));
+    assert!(fault(&format!("{by_user} HAVING u.logins > 1")).starts_with("Q0206 rows are grouped"));
+    check(&graph, "FIND User AS u RETURN u.logins ^ 2 ^ 0.5 AS p ORDER BY p LIMIT 1", {
+        json!([{ "p": 3f64.powf(2f64.powf(0.5)) }])
+    });
+}
+
+#[test]
+fn placeholders_with_an_at_sign_ask_for_the_same_value() {
+    let graph = office();
+    check(&graph, "FIND User WITH _key = {{@who}}", json!(["alice"]));
+    check(&graph, "FIND User WITH email = '{{@who}}@x.example'", json!(["alice"]));
+    let query = parsed("FIND User WITH _key = {{@who}}", &options());
+    assert!(query.unasked([&"who".to_owned()]).is_none());
+    let (name, near) = (&"whoo".to_owned(), Some("who"));
+    assert_eq!(query.unasked([name]), Some((name.as_str(), near)));
+}
+
+#[test]
+fn other_languages_get_advice_in_this_one() {
+    for (text, message, help) in [
+        (
+            "MATCH (u:User)-[:OWNS]->(d:Device) RETURN u",
+            "Cypher",
+            "FIND User AS u THAT OWNS >> Device",
+        ),
+        ("SELECT email FROM User", "SQL", "FIND User RETURN User.email"),
+        ("{ User { email } }", "GraphQL", "FIND User RETURN User.email"),
+        ("query Users($a: String) { users { a } }", "GraphQL", "in J1QL"),
+    ] {
+        let fault = Query::parse(&Source::whole("query", text), &options()).expect_err(text);
+        assert!(fault.message.contains(message), "{}", fault.plain());
+        assert!(fault.plain().contains(help), "{}", fault.plain());
+    }
+}
+
+/// What is said beside an answer.
+fn notes(graph: &Graph, text: &str) -> Vec<String> {
+    let query = parsed(text, &options());
+    let (answer, profile) = query.run(graph, Limits::default()).expect("memory can be read");
+    let notes = query.notes(graph, &answer, &profile).expect("memory can be read");
+    notes.into_iter().map(|note| note.text).collect()
+}
+
+/// Adds to `wrong` if the first note of a query is another one.
+fn said(graph: &Graph, text: &str, note: &str, wrong: &mut String) {
+    let notes = notes(graph, text);
+    if notes.first().map(String::as_str) != Some(note) {
+        wrong.push_str(&format!("{text}\n  not {note}\n  but {notes:#?}\n"));
+    }
+}
+
+#[test]
+fn an_empty_answer_names_the_part_that_made_it_empty() {
+    let (graph, mut wrong) = (office(), String::new());
+    for (text, note) in [
+        ("FIND Usr", "no class `Usr` in this database; did you mean `User`?"),
+        (
+            "FIND user",
+            "no type `user` in this database; `User` is a class: write `User`, classes begin with a capital",
+        ),
+        (
+            "FIND Okta_user",
+            "no class `Okta_user` in this database; `okta_user` is a type: write it as it is spelled",
+        ),
+        ("FIND User THAT OWN Device", "no verb `OWN` in this database; did you mean `OWNS`?"),
+        ("FIND User IN SCOPE 'otka'", "no scope `otka` in this database; did you mean `okta`?"),
+        ("FIND User WITH emial = 'x'", "no User has `emial`; `email` is on 1"),
+        ("FIND User WITH emial = 'x' AS u RETURN count(u)", "no User has `emial`; `email` is on 1"),
+        ("FIND User WITH _kye = 'x'", "no User has `_kye`; did you mean `_key`?"),
+        (
+            "FIND User WITH active = 'false'",
+            "`active` is a boolean in all 2; you compare it with a text; write `false` without quotes",
+        ),
+        (
+            "FIND User WITH displayName > 3",
+            "`displayName` is a text in all 2; you compare it with a number; write it in quotes",
+        ),
+        (
+            "FIND User WITH displayName > date.now",
+            "`displayName` is a text in all 2; you compare it with a date",
+        ),
+        (
+            "FIND User WITH logins > '2024-01-01'",
+            "`logins` is a number in all 2; you compare it with a text; write `date(2024-01-01)`",
+        ),
+        (
+            "FIND User WITH logins ~= '1'",
+            "`logins` is a number in all 2; you look for a part of it as if it were a text",
+        ),
+        (
+            "FIND User WITH active = true AND logins = 4",
+            "2 User; WITH logins = 4 leaves 0; `logins` is 10 (1), 3 (1)",
+        ),
+        (
+            "FIND User WITH displayName = 'alice'",
+            "2 User; WITH displayName = 'alice' leaves 0; did you mean 'Alice'? `displayName` is 'Alice' (1), 'Bob' (1)",
+        ),
+        (
+            "FIND User WITH logins = 3 AND active = false",
+            "2 User; WITH `logins = 3` leaves 1, `active = false` leaves 1, together 0",
+        ),
+        (
+            "FIND User THAT OWNS << Device",
+            "`THAT OWNS << Device` leads nowhere from 2 User; it runs in the other direction: write `>>`",
+        ),
+        (
+            "FIND User THAT HAS Device",
+            "`THAT HAS Device` leads nowhere from 2 User; what joins them to Device is `OWNS >>` (2)",
+        ),
+        (
+            "FIND User THAT OWNS AccessRole",
+            "`THAT OWNS AccessRole` leads nowhere from 2 User; `OWNS` leads to Device (2)",
+        ),
+        (
+            "FIND AccessRole THAT OWNS Device",
+            "`THAT OWNS Device` leads nowhere from 1 AccessRole; their relationships are `ASSIGNED <<` (1)",
+        ),
+        (
+            "FIND User THAT OWNS Device WITH serial = 'C09'",
+            "2 Device; Device WITH serial = 'C09' leaves 0; did you mean 'C01'? `serial` is 'C01' (1), 'C02' (1)",
+        ),
+        (
+            "FIND User THAT OWNS Device WITH seriall = 'C01'",
+            "no Device has `seriall`; `serial` is on 2",
+        ),
+        (
+            "FIND UserGroup THAT !HAS User",
+            "`THAT !HAS User` excludes all of 1 UserGroup: each has what must not be there",
+        ),
+        (
+            "FIND User THAT OWNS AS r Device WHERE r.since > 2030",
+            "2 matches; WHERE r.since > 2030 leaves 0; `since` goes from 2020 to 2024",
+        ),
+        (
+            "FIND User AS u THAT OWNS AS r Device WHERE r.sinec > 2030",
+            "no relationship on the path has `sinec`; `since` is on 2",
+        ),
+        (
+            "FIND User AS u THAT OWNS Device AS d RETURN u._key, count(d) AS n HAVING n > 5",
+            "1 row; HAVING n > 5 leaves 0; `n` is 2 in all 1",
+        ),
+        ("FIND User SKIP 7", "`SKIP 7` passes over all 2 rows"),
+        ("FIND User LIMIT 0", "`LIMIT 0` keeps nothing"),
+        (
+            "FIND User AS u THAT MATCHES Device AS d ON u.mail = d.serial",
+            "no User has `mail`; `email` is on 1",
+        ),
+        (
+            "FIND User WITH _key = (FIND Device WITH serial = 'x' RETURN Device.owner)",
+            "the query in brackets of `_key = (FIND Device WITH serial = 'x' RETURN Device.owner)` finds nothing",
+        ),
+    ] {
+        said(&graph, text, note, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn what_says_nothing_is_told_although_there_is_an_answer() {
+    let (graph, mut wrong) = (office(), String::new());
+    for (text, note) in [
+        (
+            "FIND User WITH emial = undefined",
+            "no User has `emial`; `email` is on 1; `emial = undefined` holds for all of them",
+        ),
+        (
+            "FIND User WITH NOT emial = 'x'",
+            "no User has `emial`; `email` is on 1; `emial = 'x'` holds for all of them",
+        ),
+        (
+            "FIND User WITH active != 'false'",
+            "`active` is a boolean in all 2; you compare it with a text; write `false` without quotes; `active != 'false'` holds for all of them",
+        ),
+        (
+            "FIND User WITH active = true OR emial = 'x'",
+            "no User has `emial`; `email` is on 1; `emial = 'x'` holds for none of them",
+        ),
+        ("FIND User RETURN User._key, User.emial", "no User has `emial`; `email` is on 1"),
+        ("FIND User RETURN count(User), max(User.emial)", "no User has `emial`; `email` is on 1"),
+        ("FIND User ORDER BY User.emial", "no User has `emial`; `email` is on 1"),
+        ("FIND User RETURN User._key ORDER BY User.emial", "no User has `emial`; `email` is on 1"),
+        ("FIND User THAT !OWN Device", "no verb `OWN` in this database; did you mean `OWNS`?"),
+        ("FIND (User|Divice)", "no class `Divice` in this database; did you mean `Device`?"),
+        ("FIND User THAT !(HAS|OWN) Group", "no verb `OWN` in this database; did you mean `OWNS`?"),
+        (
+            "FIND User THAT !OWNS Devise",
+            "no class `Devise` in this database; did you mean `Device`?",
+        ),
+        (
+            "FIND User THAT !OWNS Device WITH seriall = 'x'",
+            "no Device has `seriall`; `serial` is on 2; `seriall = 'x'` is never there",
+        ),
+    ] {
+        said(&graph, text, note, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    for text in [
+        "FIND User",
+        "FIND User WITH email != 'x'",
+        "FIND User WITH email = undefined",
+        "FIND User THAT !OWNS Device",
+        "FIND User THAT !OWNS << (Person|Device)",
+        "FIND (User|Person) WITH active = true RETURN TREE",
+        "FIND User WITH _endOn = undefined RETURN User.email, User.*",
+        "FIND Device THAT !OWNS << Person RETURN count(Device)",
+    ] {
+        let notes = notes(&graph, text);
+        let expected = text.contains("<< Person").then(|| {
+            "no class `Person` in this database; `tombolo stats` lists what there is".to_owned()
+        });
+        assert_eq!(notes, Vec::from_iter(expected), "{text}");
+    }
 }
 
 #[test]

@@ -13,8 +13,62 @@ const CLASSES: [&str; 3] = ["A", "B", "C"];
 const TYPES: [&str; 2] = ["s", "t"];
 const VERBS: [&str; 3] = ["HAS", "USES", "OWNS"];
 
-/// What a property `x` is: absent, a number or a list of numbers.
-type X = Option<Vec<i64>>;
+/// What a property `x` is: absent, a value or a list of values, by their place in [`POOL`].
+type X = Option<Vec<usize>>;
+
+/// A value of a property.
+struct Known {
+    /// As JSON and in a query.
+    text: &'static str,
+    /// Ten times the number that it is, or is the spelling of.
+    tenfold: Option<i128>,
+    /// Its place among the versions; those that are none have none.
+    version: Option<u8>,
+}
+
+const fn known(text: &'static str, tenfold: Option<i128>, version: Option<u8>) -> Known {
+    Known { text, tenfold, version }
+}
+
+const POOL: [Known; 14] = [
+    known("0", Some(0), None),
+    known("1", Some(10), None),
+    known("2.0", Some(20), None),
+    known("-1.5", Some(-15), None),
+    known("9007199254740993", Some(90_071_992_547_409_930), None),
+    known("9007199254740992.0", Some(90_071_992_547_409_920), None),
+    known("\"1\"", Some(10), Some(2)),
+    known("\"2\"", Some(20), Some(5)),
+    known("\"1.9\"", Some(19), Some(3)),
+    known("\"1.10\"", None, Some(4)),
+    known("\"1.0-rc1\"", None, Some(1)),
+    known("\"x\"", None, None),
+    known("true", None, None),
+    known("\"true\"", None, None),
+];
+
+impl Known {
+    fn is_text(&self) -> bool {
+        self.text.starts_with('"')
+    }
+}
+
+fn equal(a: usize, b: usize) -> bool {
+    let (one, other) = (&POOL[a], &POOL[b]);
+    match one.is_text() == other.is_text() {
+        true => a == b,
+        false => one.tenfold.is_some() && one.tenfold == other.tenfold,
+    }
+}
+
+fn greater(a: usize, b: usize) -> bool {
+    let (one, other) = (&POOL[a], &POOL[b]);
+    match (one.is_text() && other.is_text(), one.version, other.version) {
+        (true, Some(one), Some(other)) => one > other,
+        (true, _, _) => one.text.trim_matches('"') > other.text.trim_matches('"'),
+        (false, _, _) => one.tenfold.zip(other.tenfold).is_some_and(|(one, other)| one > other),
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Node {
@@ -33,13 +87,13 @@ enum Selector {
 
 #[derive(Clone, Debug)]
 enum Condition {
-    Is(i64),
-    IsNot(i64),
-    More(i64),
+    Is(usize),
+    IsNot(usize),
+    More(usize),
     Absent,
-    Both(i64, i64),
-    NeitherOf(i64, i64),
-    NotBoth(i64, i64),
+    Both(usize, usize),
+    NeitherOf(usize, usize),
+    NotBoth(usize, usize),
 }
 
 #[derive(Clone, Debug)]
@@ -71,16 +125,27 @@ impl World {
     fn graph(&self) -> Graph {
         let mut graph = Graph::default();
         for (i, node) in self.nodes.iter().enumerate() {
-            let classes: Vec<&str> = node.classes.iter().map(|&c| CLASSES[c]).collect();
+            // Spellings live side by side.
+            let spelled = |name: &str| if i % 2 == 0 { name.into() } else { name.to_lowercase() };
+            let classes: Vec<String> = node.classes.iter().map(|&c| spelled(CLASSES[c])).collect();
+            let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+            let json = |&at: &usize| -> serde_json::Value {
+                serde_json::from_str(POOL[at].text).expect("JSON")
+            };
             let properties = match node.x.as_deref() {
                 None => json!({}),
-                Some([x]) => json!({ "x": x }),
-                Some(list) => json!({ "x": list }),
+                Some([x]) => json!({ "x": json(x) }),
+                Some(list) => json!({ "x": list.iter().map(json).collect::<Vec<_>>() }),
             };
             graph.entity("w", &format!("n{i}"), TYPES[node.type_name], &classes, properties);
         }
-        for &(from, verb, to) in &self.edges {
-            graph.link("w", from as u32, VERBS[verb], to as u32, json!({}));
+        for (i, &(from, verb, to)) in self.edges.iter().enumerate() {
+            let verb = match i % 3 {
+                0 => VERBS[verb].to_owned(),
+                1 => VERBS[verb].to_lowercase(),
+                _ => VERBS[verb].replacen('S', "_s", 1),
+            };
+            graph.link("w", from as u32, &verb, to as u32, json!({}));
         }
         graph
     }
@@ -93,12 +158,12 @@ impl World {
             Selector::Type(t) => node.type_name == t,
             Selector::Either(c, t) => node.classes.contains(&c) || node.type_name == t,
         };
-        let has = |x: i64| node.x.iter().flatten().any(|&own| own == x);
+        let has = |x: usize| node.x.iter().flatten().any(|&own| equal(own, x));
         selected
             && target.with.as_ref().is_none_or(|with| match *with {
                 Condition::Is(x) => has(x),
                 Condition::IsNot(x) => !has(x),
-                Condition::More(x) => node.x.iter().flatten().any(|&own| own > x),
+                Condition::More(x) => node.x.iter().flatten().any(|&own| greater(own, x)),
                 Condition::Absent => node.x.is_none(),
                 Condition::Both(x, y) => has(x) && has(y),
                 Condition::NeitherOf(x, y) => !has(x) && !has(y),
@@ -144,15 +209,16 @@ fn text_of(target: &Target, alias: Option<usize>) -> String {
         Selector::Type(t) => TYPES[t].to_owned(),
         Selector::Either(c, t) => format!("({}|{})", CLASSES[c], TYPES[t]),
     };
+    let of = |at: usize| POOL[at].text;
     let with = match target.with {
         None => String::new(),
-        Some(Condition::Is(x)) => format!(" WITH x = {x}"),
-        Some(Condition::IsNot(x)) => format!(" WITH x != {x}"),
-        Some(Condition::More(x)) => format!(" WITH x > {x}"),
+        Some(Condition::Is(x)) => format!(" WITH x = {}", of(x)),
+        Some(Condition::IsNot(x)) => format!(" WITH x != {}", of(x)),
+        Some(Condition::More(x)) => format!(" WITH x > {}", of(x)),
         Some(Condition::Absent) => " WITH x = undefined".into(),
-        Some(Condition::Both(x, y)) => format!(" WITH x = ({x} AND {y})"),
-        Some(Condition::NeitherOf(x, y)) => format!(" WITH x != ({x} OR {y})"),
-        Some(Condition::NotBoth(x, y)) => format!(" WITH x != ({x} AND {y})"),
+        Some(Condition::Both(x, y)) => format!(" WITH x = ({} AND {})", of(x), of(y)),
+        Some(Condition::NeitherOf(x, y)) => format!(" WITH x != ({} OR {})", of(x), of(y)),
+        Some(Condition::NotBoth(x, y)) => format!(" WITH x != ({} AND {})", of(x), of(y)),
     };
     let alias = alias.map(|at| format!(" AS e{at}")).unwrap_or_default();
     format!("{selector}{with}{alias}")
@@ -389,10 +455,13 @@ fn filter<'w>(
     for &(what, a, b, x) in parts {
         let one = entities[a % entities.len()].clone();
         let two = entities[b % entities.len()].clone();
+        // Keys are few, values are many.
+        let value = (x as usize * 4 + b) % POOL.len();
+        let written = POOL[value].text;
         let (text, what, one, two) = match what {
-            0 => (format!("{one}.x > {x}"), 0, one, two),
-            1 => (format!("{one}.x = {x}"), 1, one, two),
-            2 => (format!("{one}.x != {x}"), 2, one, two),
+            0 => (format!("{one}.x > {written}"), 0, one, two),
+            1 => (format!("{one}.x = {written}"), 1, one, two),
+            2 => (format!("{one}.x != {written}"), 2, one, two),
             3 => (format!("{one}.x = {two}.x"), 3, one, two),
             4 => (format!("{one}._key = 'n{x}'"), 4, one, two),
             _ if links.is_empty() => (format!("{one}.x = undefined"), 6, one, two),
@@ -402,10 +471,10 @@ fn filter<'w>(
             }
         };
         texts.push(text);
-        asked.push((what, one, two, x));
+        asked.push((what, one, two, x, value));
     }
     let passes = move |row: &Binding| {
-        let node = |name: &String| -> Vec<i64> {
+        let node = |name: &String| -> Vec<usize> {
             let number = row.get(name).and_then(|key| key[1..].parse::<usize>().ok());
             number.and_then(|at| world.nodes[at].x.clone()).unwrap_or_default()
         };
@@ -413,11 +482,12 @@ fn filter<'w>(
             let number = row.get(name).and_then(|key| key[1..].parse::<usize>().ok());
             number.is_none_or(|at| world.nodes[at].x.is_none())
         };
-        asked.iter().all(|(what, one, two, x)| match what {
-            0 => node(one).iter().any(|own| own > x),
-            1 => node(one).contains(x),
-            2 => !node(one).contains(x),
-            3 => node(one).iter().any(|own| node(two).contains(own)),
+        let has = |name: &String, value: usize| node(name).iter().any(|own| equal(*own, value));
+        asked.iter().all(|(what, one, two, x, value)| match what {
+            0 => node(one).iter().any(|own| greater(*own, *value)),
+            1 => has(one, *value),
+            2 => !has(one, *value),
+            3 => node(one).iter().any(|own| has(two, *own)),
             4 => row.get(one) == Some(&format!("n{x}")),
             5 => row.get(one) != Some(&format!("r{x}")),
             _ => absent(one),
@@ -429,9 +499,9 @@ fn filter<'w>(
 fn world() -> impl Strategy<Value = World> {
     let x = prop_oneof![
         Just(None),
-        (0..4i64).prop_map(|x| Some(vec![x])),
+        (0..POOL.len()).prop_map(|x| Some(vec![x])),
         Just(Some(Vec::new())),
-        (0..4i64, 0..4i64).prop_map(|(x, y)| Some(vec![x, y])),
+        (0..POOL.len(), 0..POOL.len()).prop_map(|(x, y)| Some(vec![x, y])),
     ];
     let classes = prop_oneof![(0..3usize).prop_map(|c| vec![c]), Just(vec![0, 1]),];
     let node =
@@ -451,13 +521,13 @@ fn target() -> impl Strategy<Value = Target> {
         (0..3usize, 0..2usize).prop_map(|(c, t)| Selector::Either(c, t)),
     ];
     let condition = prop_oneof![
-        (0..4i64).prop_map(Condition::Is),
-        (0..4i64).prop_map(Condition::IsNot),
-        (0..4i64).prop_map(Condition::More),
+        (0..POOL.len()).prop_map(Condition::Is),
+        (0..POOL.len()).prop_map(Condition::IsNot),
+        (0..POOL.len()).prop_map(Condition::More),
         Just(Condition::Absent),
-        (0..4i64, 0..4i64).prop_map(|(x, y)| Condition::Both(x, y)),
-        (0..4i64, 0..4i64).prop_map(|(x, y)| Condition::NeitherOf(x, y)),
-        (0..4i64, 0..4i64).prop_map(|(x, y)| Condition::NotBoth(x, y)),
+        (0..POOL.len(), 0..POOL.len()).prop_map(|(x, y)| Condition::Both(x, y)),
+        (0..POOL.len(), 0..POOL.len()).prop_map(|(x, y)| Condition::NeitherOf(x, y)),
+        (0..POOL.len(), 0..POOL.len()).prop_map(|(x, y)| Condition::NotBoth(x, y)),
     ];
     (selector, prop::option::weighted(0.3, condition))
         .prop_map(|(selector, with)| Target { selector, with })

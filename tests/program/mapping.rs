@@ -42,6 +42,23 @@ fn the_five_line_file_makes_the_edge_of_the_page() {
 }
 
 #[test]
+fn a_class_is_selected_in_any_spelling() {
+    let world = islands();
+    let by_class = MINIMAL
+        .replace(
+            "key = \"okta-user:{row.login}\"",
+            "class = \"USER\", key = \"okta-user:{row.login}\"",
+        )
+        .replace("key = \"jamf-device:", "class = [\"Host\", \"de-vice\"], key = \"jamf-device:");
+    world.write("mappings/okta-jamf-ownership.toml", &by_class);
+    let plan = world.run(&["plan"]).ok();
+    assert!(plan.out.contains("2 to create"), "{plan:?}");
+    world.write("mappings/okta-jamf-ownership.toml", by_class.replace("USER", "Users"));
+    let plan = world.run(&["plan"]);
+    assert!(!plan.out.contains("to create"), "{plan:?}");
+}
+
+#[test]
 fn removing_a_row_removes_exactly_its_edge() {
     let world = islands();
     world.run(&["apply"]).ok();

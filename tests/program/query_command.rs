@@ -1,6 +1,8 @@
 //! `query` through the binary: where the text comes from, what is printed, and exit codes.
 
 use crate::cli::World;
+use crate::http::Server;
+use serde_json::json;
 
 fn office() -> World {
     let world = World::new();
@@ -259,4 +261,106 @@ fn a_relationship_has_one_name_whatever_the_question() {
             relationships(&world.run(&["get", entity, "-o", "json"]).ok().json(), &mut known);
         }
     }
+}
+
+#[test]
+fn an_empty_answer_is_explained_beside_it() {
+    let world = office();
+    let said = world.run(&["query", "FIND User WITH dsplayName = 'Alice'"]).ok();
+    assert_eq!(said.err, "note: no User has `dsplayName`; `displayName` is on 2\n");
+    assert!(said.out.ends_with("0 entities\n"), "{}", said.out);
+    let json = world.run(&["query", "FIND User THAT OWNS << Device", "-o", "json"]).ok().json();
+    assert_eq!(json["data"], serde_json::json!([]));
+    let note = json["notes"][0].as_str().expect("a note");
+    assert!(note.contains("leads nowhere from 2 User"), "{note}");
+    // What data hold cannot steer the terminal.
+    let said = world.run(&["query", "FIND User WITH displayName = 'Bo'"]).ok();
+    assert!(said.err.contains("\\u{1b}") && !said.err.contains('\u{1b}'), "{}", said.err);
+    // An answer that needs no note has none, and --quiet asks for none.
+    let json = world.run(&["query", "FIND User", "-o", "json"]).ok().json();
+    assert!(json.get("notes").is_none());
+    assert_eq!(world.run(&["query", "FIND User WITH a = 1", "--quiet"]).ok().err, "");
+    // Too much is found as well.
+    let said = world.run(&["query", "FIND User THAT !OWN Device", "-o", "csv"]).ok();
+    assert!(said.err.contains("no verb `OWN` in this database; did you mean `OWNS`?"), "{said:?}");
+    // A policy that is misspelt looks as if it held.
+    world.write(
+        "queries.toml",
+        "[queries.typo]\nquery = \"FIND User WITH dsplayName = 'root'\"\nexpect = 0\n\
+         [queries.owned]\nquery = \"FIND Device THAT !OWNS User\"\nexpect = 0\n",
+    );
+    let said = world.run(&["query", "--check"]).ok();
+    assert_eq!(said.out.matches("note: ").count(), 1, "{}", said.out);
+    assert!(said.out.contains("  note: no User has `dsplayName`"), "{}", said.out);
+}
+
+#[test]
+fn servers_explain_an_empty_answer_too() {
+    let server = Server::start();
+    server.sync(
+        "okta",
+        &json!({ "entities": [{ "_key": "u", "_type": "user", "_class": "User", "email": "a@b.c" }] }),
+    );
+    let note = json!(["no User has `emial`; `email` is on 1"]);
+    let text = "FIND User WITH emial = 'a@b.c'";
+    let answer = server.post("/v1/query", &json!({ "query": text })).ok();
+    assert_eq!((&answer["data"], &answer["notes"]), (&json!([]), &note));
+    let body = json!({
+        "query": "query Q($q: String!) { queryV1(query: $q) { type data notes } }",
+        "variables": { "q": text },
+    });
+    assert_eq!(server.post("/graphql", &body).ok()["data"]["queryV1"]["notes"], note);
+    let answer = server.post("/v1/query", &json!({ "query": "FIND User" })).ok();
+    assert!(answer.get("notes").is_none(), "{answer}");
+}
+
+#[test]
+fn a_parameter_that_nothing_asks_for_is_a_fault() {
+    let world = office();
+    let query = "FIND User WITH _key = {{@who}}";
+    world.run(&["query", query, "--param", "who=alice"]).ok();
+    world
+        .run(&["query", query, "--param", "who=alice", "--param", "wo=bob"])
+        .refused(2, "did you mean --param who=VALUE?");
+    world
+        .run(&["query", "FIND User", "--param", "who=alice"])
+        .refused(2, "no placeholder of the query is called `who`");
+}
+
+#[test]
+fn all_properties_are_columns_and_numbers_stay_as_they_are() {
+    let world = World::new();
+    let rows = "{\"_key\":\"a\",\"_type\":\"p\",\"_class\":\"CodeModule\",\"port\":-1234567}\n\
+                {\"_key\":\"b\",\"_type\":\"p\",\"_class\":\"CodeModule\",\"year\":2024}\n";
+    world.sync("s", "diff", rows).ok();
+    let text = "FIND CodeModule AS m RETURN m._key AS k, m.* ORDER BY k";
+    let said = world.run(&["query", text, "-o", "csv"]).ok();
+    let lines: Vec<Vec<&str>> = said.out.lines().map(|line| line.split(',').collect()).collect();
+    let at = |name: &str| lines[0].iter().position(|column| *column == name).expect(name);
+    assert_eq!((lines[1][at("k")], lines[2][at("m.year")]), ("a", "2024"));
+    assert_eq!(lines[1].len(), lines[0].len());
+    assert!(lines[2][at("m.port")].is_empty());
+    let json = world.run(&["query", text, "-o", "json"]).ok().json();
+    assert_eq!(json["data"][0]["m.port"], serde_json::json!(-1_234_567));
+}
+
+#[test]
+fn spellings_of_one_name_live_side_by_side_and_stats_tells() {
+    let world = office();
+    let link = |verb: &str, to: &str| {
+        format!(
+            "{{\"_key\":\"bob|{verb}|{to}\",\"_type\":\"t\",\"_class\":\"{verb}\",\"_fromEntityKey\":\"bob\",\"_fromEntityScope\":\"office\",\"_toEntityKey\":\"{to}\",\"_toEntityScope\":\"office\"}}\n"
+        )
+    };
+    world.sync("bridges", "cross-scope", &link("owns", "mac")).ok();
+    let found = world.run(&["query", "FIND User THAT Owns Device", "-o", "csv"]).ok();
+    assert_eq!(found.out.lines().count(), 3, "{}", found.out);
+    let json = world.run(&["stats", "-o", "json"]).ok().json();
+    assert_eq!(
+        json["spellings"],
+        serde_json::json!([{ "kind": "verb", "spellings": "OWNS (1), owns (1)" }])
+    );
+    assert!(world.run(&["stats"]).ok().out.contains("OWNS (1), owns (1)"));
+    let plain = office().run(&["stats"]).ok();
+    assert!(!plain.out.contains("spelled"), "{}", plain.out);
 }

@@ -50,17 +50,23 @@ impl Checker<'_> {
         let mut keys = Vec::new();
         for column in columns {
             let key = self.key(&column.expr.span);
-            let name = column.name.as_ref().map_or_else(|| key.clone(), |name| name.text.clone());
+            let mut name =
+                column.name.as_ref().map_or_else(|| key.clone(), |name| name.text.clone());
             if let Some(first) = table.names.iter().position(|known| *known == name) {
                 let at = column.name.as_ref().map_or(&column.expr.span, |name| &name.span);
                 if keys[first] == key {
                     let message = format!("column `{name}` is returned twice, and shown once");
-                    self.lints
-                        .push(Fault::warning("QW04", self.source, message).at(at.clone(), ""));
+                    let lint = Fault::warning("QW04", self.source, message).at(at.clone(), "");
+                    self.seen.lints.push(lint);
                     continue;
                 }
-                let fault = self.fault("Q0206", format!("second column `{name}`"), at);
-                return Err(Box::new(fault.help("give one of them another name with `AS`")));
+                let free = |number: &usize| !table.names.contains(&numbered(&name, *number));
+                let number = (2..).find(free).unwrap_or(2);
+                let message =
+                    format!("second column `{name}`, shown as `{}`", numbered(&name, number));
+                let lint = Fault::warning("QW04", self.source, message).at(at.clone(), "");
+                self.seen.lints.push(lint.help("`AS` gives it a name of its own"));
+                name = numbered(&name, number);
             }
             let mut place = Place { subject: false, table: Some(&mut table), clause: "RETURN" };
             let term = self.term(&column.expr, &mut place)?;
@@ -69,6 +75,7 @@ impl Checker<'_> {
             keys.push(key);
         }
         if let Some(cond) = &query.having {
+            self.having_columns(cond, &mut table, &mut keys)?;
             let sees = Sees::Columns { names: &table.names, keys: &keys };
             table.having = Some(self.test(cond, sees)?);
         }
@@ -107,6 +114,34 @@ impl Checker<'_> {
         names.iter().position(|name| *name == key).or_else(|| keys.iter().position(|k| *k == key))
     }
 
+    /// Adds the columns that HAVING asks and RETURN has not: they are not shown.
+    fn having_columns(
+        &mut self,
+        cond: &written::Cond,
+        table: &mut Table,
+        keys: &mut Vec<String>,
+    ) -> Checks<()> {
+        match cond {
+            written::Cond::Or(all) | written::Cond::And(all) => {
+                all.iter().try_for_each(|cond| self.having_columns(cond, table, keys))
+            }
+            written::Cond::Not(cond) => self.having_columns(cond, table, keys),
+            written::Cond::Compare(compare) => {
+                let Expr { kind, span } = &compare.left;
+                let computed = match kind {
+                    ExprKind::Path(parts) => parts.len() > 1,
+                    ExprKind::Call { .. } | ExprKind::Binary(..) | ExprKind::Minus(_) => true,
+                    _ => false,
+                };
+                if computed && self.column(span, &table.names, keys).is_none() {
+                    self.sort_column(&compare.left, table, keys)?;
+                    keys.push(self.key(span));
+                }
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn having_term(
         &self,
         expr: &Expr,
@@ -116,7 +151,7 @@ impl Checker<'_> {
         Ok(match &expr.kind {
             ExprKind::Number(number) => Term::Value(number.clone()),
             ExprKind::Bool(value) => Term::Value(Value::Bool(*value)),
-            ExprKind::Time(time) => Term::Value(Value::Int(*time)),
+            ExprKind::Time(time) => Term::Time(*time),
             ExprKind::Undefined => Term::Undefined,
             ExprKind::Text(text) => self.text(text)?,
             _ => match self.column(&expr.span, names, keys) {
@@ -154,4 +189,9 @@ impl Checker<'_> {
         table.columns.push(term);
         Ok(table.columns.len() - 1)
     }
+}
+
+/// The name of the second, third ... column that is called `name`.
+fn numbered(name: &str, number: usize) -> String {
+    format!("{name} ({number})")
 }

@@ -12,25 +12,37 @@ use super::syntax::{
 use super::{Options, parse};
 use crate::graph::Value;
 use crate::lang::{Fault, Source};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The definition of a critical asset, as documented by JupiterOne.
+/// The definition of a critical asset, as documented by JupiterOne; what is tagged `CriticalAsset`
+/// is one as well.
 const CRITICAL_ASSET: &str = "(Application|CodeRepo|DataStore|Function|Host|Logs) \
      WITH tag.Production = true AND classification = 'critical'";
 
 type Checks<T> = Result<T, Box<Fault>>;
 
-/// Checks a query; what is odd but allowed is added to `lints`.
+/// What is met beside the meaning of a query.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// What is odd but allowed.
+    pub lints: Vec<Fault>,
+    /// The placeholders that it has, by the names that values are given under.
+    pub parameters: RefCell<BTreeSet<String>>,
+}
+
+/// Checks a query.
 pub(super) fn check(
     query: &written::Query,
     source: &Arc<Source>,
     options: &Options,
-    lints: &mut Vec<Fault>,
+    seen: &mut Seen,
 ) -> Checks<Checked> {
     let mut checker = Checker {
         source,
         options,
-        lints,
+        seen,
         names: Vec::new(),
         entities: 1,
         relationships: 0,
@@ -53,7 +65,7 @@ struct Name {
 struct Checker<'a> {
     source: &'a Arc<Source>,
     options: &'a Options,
-    lints: &'a mut Vec<Fault>,
+    seen: &'a mut Seen,
     names: Vec<Name>,
     entities: usize,
     relationships: usize,
@@ -105,12 +117,12 @@ impl Checker<'_> {
         if query.unique && !matches!(output, Output::Table(_)) {
             let lint =
                 Fault::warning("QW02", self.source, "`UNIQUE` does nothing without `RETURN`");
-            self.lints.push(lint.at(query.span.clone(), ""));
+            self.seen.lints.push(lint.at(query.span.clone(), ""));
         }
         if shortest.is_some() && matches!(output, Output::List { .. }) {
             let lint =
                 Fault::warning("QW05", self.source, "`SHORTEST` does nothing without `RETURN`");
-            self.lints.push(lint.at(query.span.clone(), ""));
+            self.seen.lints.push(lint.at(query.span.clone(), ""));
         }
         Ok(Checked {
             unique: query.unique,
@@ -182,22 +194,21 @@ impl Checker<'_> {
         })
     }
 
-    /// A smart class: as defined, or everything that is tagged with its name.
+    /// A smart class: as defined, or everything that is tagged with its name. A critical asset is
+    /// both, unless it is defined anew.
     fn smart(&mut self, name: &Named) -> Checks<Kind> {
-        let defined = self.options.smart_classes.get(&name.text).map(String::as_str);
-        let built_in = (name.text == "CriticalAsset").then_some(CRITICAL_ASSET);
-        let Some(definition) = defined.or(built_in) else {
-            let text = Value::Text(name.text.clone().into());
-            let equal = |property: String, value| Test::Compare {
-                left: Term::Property(Of::Subject, property),
-                op: Op::Equal,
-                negated: false,
-                right: Values::Term(Term::Value(value)),
-            };
-            let tagged = equal(format!("tag.{}", name.text), Value::Bool(true));
-            let with = Some(Test::Or(vec![equal("tags".into(), text), tagged]));
-            return Ok(Kind::All(vec![EntityTest { any: vec![Kind::Any], scope: None, with }]));
-        };
+        let defined = self.options.smart_classes.get(&name.text).cloned();
+        match defined {
+            Some(definition) => self.defined(name, &definition),
+            None if name.text == "CriticalAsset" => {
+                let any = vec![self.defined(name, CRITICAL_ASSET)?, tagged(&name.text)];
+                Ok(Kind::All(vec![EntityTest { any, scope: None, with: None }]))
+            }
+            None => Ok(tagged(&name.text)),
+        }
+    }
+
+    fn defined(&mut self, name: &Named, definition: &str) -> Checks<Kind> {
         if self.smart.contains(&name.text) {
             let message = format!("smart class `{}` is defined by itself", name.text);
             return Err(Box::new(self.fault("Q0211", message, &name.span)));
@@ -210,7 +221,7 @@ impl Checker<'_> {
         let entity = Checker {
             source: &source,
             options: self.options,
-            lints: self.lints,
+            seen: self.seen,
             names: Vec::new(),
             entities: 1,
             relationships: 0,
@@ -345,8 +356,7 @@ impl Checker<'_> {
         match (&step.alias, step.verbs.as_slice()) {
             (Some(alias), _) => self.add_name(alias, Of::Relationship(relationship))?,
             (None, [written::Verb::Named(verb, _)]) => {
-                let verb_name = verb.text.to_uppercase();
-                self.add_default(verb_name, Of::Relationship(relationship), &verb.span);
+                self.add_default(verb.text.clone(), Of::Relationship(relationship), &verb.span);
             }
             _ => {}
         }
@@ -362,7 +372,7 @@ impl Checker<'_> {
                     alias.text
                 );
                 let lint = Fault::warning("QW03", self.source, message);
-                self.lints.push(lint.at(alias.span.clone(), ""));
+                self.seen.lints.push(lint.at(alias.span.clone(), ""));
                 self.add_name(alias, Of::Entity(anchor))?;
             }
             (Some(_), None) => {}
@@ -397,14 +407,14 @@ impl Checker<'_> {
         for verb in written {
             match verb {
                 written::Verb::Named(name, arrow) => {
-                    let name = name.text.to_uppercase();
+                    let name = name.text.clone();
                     verbs.push(Verb { name, arrow: *arrow, never: false });
                 }
                 written::Verb::Others(arrow) => {
                     verbs.push(Verb { name: String::new(), arrow: *arrow, never: false });
                 }
                 written::Verb::Never(name) => {
-                    verbs.push(Verb { name: name.text.to_uppercase(), arrow: None, never: true });
+                    verbs.push(Verb { name: name.text.clone(), arrow: None, never: true });
                 }
                 written::Verb::Smart(name) => {
                     let sets = &self.options.smart_verbs;
@@ -431,6 +441,21 @@ impl Checker<'_> {
     }
 }
 
+/// What has a tag of this name.
+fn tagged(name: &str) -> Kind {
+    let equal = |property: String, value| Test::Compare {
+        left: Term::Property(Of::Subject, property),
+        op: Op::Equal,
+        negated: false,
+        right: Values::Term(Term::Value(value)),
+        said: format!("#{name}").into(),
+    };
+    let text = equal("tags".into(), Value::Text(name.to_owned().into()));
+    let key = equal(format!("tag.{name}"), Value::Bool(true));
+    let with = Some(Test::Or(vec![text, key]));
+    Kind::All(vec![EntityTest { any: vec![Kind::Any], scope: None, with }])
+}
+
 /// A class if it begins with a capital, else a type.
 fn named(name: &str) -> Kind {
     match name.starts_with(char::is_uppercase) {
@@ -439,41 +464,13 @@ fn named(name: &str) -> Kind {
     }
 }
 
-/// The classes, types and verbs that a query names.
-pub(super) fn names(query: &Checked, found: &mut Vec<(&'static str, String)>) {
-    fn entity(test: &EntityTest, found: &mut Vec<(&'static str, String)>) {
-        for kind in &test.any {
-            match kind {
-                Kind::Class(name) => found.push(("class", name.clone())),
-                Kind::Type(name) => found.push(("type", name.clone())),
-                _ => {}
-            }
-        }
-    }
-    fn steps(all: &[Step], found: &mut Vec<(&'static str, String)>) {
-        for step in all {
-            match step {
-                Step::Hop(hop) => {
-                    // A set of verbs names more than any one graph has.
-                    let verbs = hop.verbs.iter().flatten().filter(|verb| verb.asked());
-                    found.extend(verbs.map(|verb| ("verb", verb.name.clone())));
-                    entity(&hop.target, found);
-                }
-                Step::Join(join) => entity(&join.target, found),
-                Step::Group { steps: inner, .. } | Step::Not(inner) => steps(inner, found),
-                Step::From(_) => {}
-            }
-        }
-    }
-    entity(&query.start, found);
-    steps(&query.ops, found);
-}
-
 /// The property of the entity in slot `to` that a condition says equals another value.
 fn key_of(test: &Test, to: Slot) -> Option<(String, Term)> {
     match test {
         Test::And(tests) => tests.iter().find_map(|test| key_of(test, to)),
-        Test::Compare { left, op: Op::Equal, negated: false, right: Values::Term(right) } => {
+        Test::Compare {
+            left, op: Op::Equal, negated: false, right: Values::Term(right), ..
+        } => {
             let asks = |term: &Term| {
                 let mut found = Vec::new();
                 selectors(term, &mut found);
@@ -509,6 +506,7 @@ pub(super) fn selectors(term: &Term, found: &mut Vec<Of>) {
         }
         Term::Undefined
         | Term::Value(_)
+        | Term::Time(_)
         | Term::Unwind(_)
         | Term::Aggregate(_)
         | Term::Column(_) => {}

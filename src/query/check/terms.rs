@@ -4,7 +4,7 @@ use super::super::lex;
 use super::super::meant::*;
 use super::super::syntax::{self as written, Cond, Expr, ExprKind, Named, Right, Span};
 use super::{Checker, Checks, Name, Place, Sees, check, selectors};
-use crate::graph::Value;
+use crate::graph::{Value, same_verb};
 use crate::lang::{Fault, closest};
 use std::sync::Arc;
 
@@ -40,7 +40,9 @@ impl Checker<'_> {
             Cond::Compare(compare) => {
                 let left = self.compared(&compare.left, sees)?;
                 let right = self.values(&compare.right, sees)?;
-                Test::Compare { left, op: compare.op, negated: compare.negated, right }
+                let words = self.source.text[compare.span.clone()].split_whitespace();
+                let said = words.collect::<Vec<_>>().join(" ").into();
+                Test::Compare { left, op: compare.op, negated: compare.negated, right, said }
             }
         })
     }
@@ -77,7 +79,7 @@ impl Checker<'_> {
                 return Err(Box::new(self.fault("Q0208", message, &query.span)));
             }
             Right::Query(query) => {
-                let checked = check(query, self.source, self.options, self.lints)?;
+                let checked = check(query, self.source, self.options, self.seen)?;
                 match &checked.output {
                     Output::Table(table) if table.names.len() == 1 => {
                         Values::Query(Arc::new(checked))
@@ -134,6 +136,10 @@ impl Checker<'_> {
     /// The value of a placeholder; `None` where values are not needed yet.
     pub(super) fn parameter(&self, name: &str, at: &Span) -> Checks<Option<Value<'static>>> {
         let Some(parameters) = &self.options.parameters else { return Ok(None) };
+        // `{{@name}}` asks for the same value as `{{name}}`.
+        let plain = name.strip_prefix('@').unwrap_or(name);
+        let name = if parameters.contains_key(name) { name } else { plain };
+        self.seen.parameters.borrow_mut().insert(name.to_owned());
         match parameters.get(name) {
             Some(value) => Ok(Some(value.clone())),
             None => {
@@ -147,7 +153,7 @@ impl Checker<'_> {
         Ok(match &expr.kind {
             ExprKind::Number(number) => Term::Value(number.clone()),
             ExprKind::Bool(value) => Term::Value(Value::Bool(*value)),
-            ExprKind::Time(time) => Term::Value(Value::Int(*time)),
+            ExprKind::Time(time) => Term::Time(*time),
             ExprKind::Undefined => Term::Undefined,
             ExprKind::Text(text) => self.text(text)?,
             ExprKind::Path(parts) => self.path(parts, &expr.span, place)?,
@@ -176,8 +182,7 @@ impl Checker<'_> {
         }
         let known = |name: &Name| {
             name.text == parts[0]
-                || matches!(name.of, Of::Relationship(_))
-                    && name.text.eq_ignore_ascii_case(&parts[0])
+                || matches!(name.of, Of::Relationship(_)) && same_verb(&name.text, &parts[0])
         };
         if place.clause == "WHERE" && parts.len() == 1 && !self.names.iter().any(known) {
             let fault = self.fault("Q0203", format!("`{}` names no selector", parts[0]), at);
@@ -273,7 +278,7 @@ impl Checker<'_> {
         let explicit: Vec<&Name> =
             self.names.iter().filter(|n| n.explicit && n.text == text).collect();
         let fits = |name: &&Name| match name.of {
-            Of::Relationship(_) => name.text.eq_ignore_ascii_case(text),
+            Of::Relationship(_) => same_verb(&name.text, text),
             _ => name.text == text,
         };
         let found = match explicit.is_empty() {

@@ -49,7 +49,10 @@ impl Parser<'_> {
     }
 
     pub(super) fn compare(&mut self) -> Parsed<Compare> {
+        let called = matches!(self.second(), Word::Symbol("("));
         let left = match self.peek() {
+            // HAVING may ask what RETURN computes.
+            Word::Name(name) if called && !name.eq_ignore_ascii_case("date") => self.call()?,
             Word::Name(name) if !self.continues(&name) || self.compared() => self.operand()?,
             Word::Symbol("[") => self.operand()?,
             Word::Text(_) => {
@@ -83,7 +86,8 @@ impl Parser<'_> {
             Word::Name(word) if word.eq_ignore_ascii_case("IN") => {
                 self.next();
                 let right = self.one_of()?;
-                return Ok(Compare { left, op: Op::Equal, negated: false, right });
+                let span = self.since(left.span.start);
+                return Ok(Compare { left, op: Op::Equal, negated: false, right, span });
             }
             Word::Name(word)
                 if word.eq_ignore_ascii_case("NOT")
@@ -92,7 +96,8 @@ impl Parser<'_> {
                 self.next();
                 self.next();
                 let right = self.one_of()?;
-                return Ok(Compare { left, op: Op::Equal, negated: true, right });
+                let span = self.since(left.span.start);
+                return Ok(Compare { left, op: Op::Equal, negated: true, right, span });
             }
             Word::Name(word) if word.eq_ignore_ascii_case("LIKE") => {
                 let fault = self.fault("Q0101", "there is no `LIKE`", self.here());
@@ -104,7 +109,8 @@ impl Parser<'_> {
         };
         self.next();
         let right = self.right(op == Op::Equal)?;
-        Ok(Compare { left, op, negated, right })
+        let span = self.since(left.span.start);
+        Ok(Compare { left, op, negated, right, span })
     }
 
     /// Whether a word is a property after all, since an operator follows it: `limit > 5`.

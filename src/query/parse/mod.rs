@@ -6,6 +6,7 @@
 
 mod condition;
 mod expression;
+mod foreign;
 mod pattern;
 mod value;
 
@@ -260,7 +261,13 @@ impl Parser<'_> {
     fn query(&mut self) -> Parsed<Query> {
         let start = self.here().start;
         if !self.eat_keyword("FIND") && !matches!(self.peek(), Word::Text(_)) {
-            return Err(self.unexpected("`FIND`"));
+            return Err(match foreign::advice(self.text) {
+                Some((language, advice)) if start == lex::word_at(self.text, 0).1.start => {
+                    let message = format!("this is {language}, expected `FIND`");
+                    Box::new(self.fault("Q0101", message, self.here()).help(advice))
+                }
+                _ => self.unexpected("`FIND`"),
+            });
         }
         let unique = self.modifier("UNIQUE");
         let at = self.here();

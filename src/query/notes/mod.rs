@@ -1,0 +1,281 @@
+//! What an answer does not tell by itself: which part of a question made it empty, and which part
+//! says something else than it seems to.
+//!
+//! An empty answer looks like an all-clear. So the parts of the query are tried one after the other,
+//! on the graph, until one leaves nothing: a name that nothing has, a property that is missing or of
+//! another kind, a condition that excludes all, a step that leads nowhere. It is only done for an
+//! answer that is empty or suspicious, and in bounded time.
+//!
+//! `pattern` finds the step, `values` says why a condition does not hold.
+
+mod names;
+mod pattern;
+mod suspicion;
+mod values;
+
+use super::meant::*;
+use super::read::{Reader, Row, Sight};
+use super::syntax::Op;
+use super::{Answer, Cell, Limits, Profile, Stop};
+use crate::graph::{GraphRead, ScopeCounts};
+use std::time::Duration;
+
+/// How long is looked for a reason.
+const TIME: Duration = Duration::from_secs(1);
+/// Entities and relationships that are looked at for a reason.
+const STEPS: u64 = 3_000_000;
+/// Entities or matches that a condition is tried on.
+const SAMPLE: usize = 50_000;
+
+/// One remark on an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// A sentence for people, small letter first, no full stop.
+    pub text: String,
+    /// Whether the question itself may be mistaken: a name that nothing has, a comparison that can
+    /// never hold. Otherwise the note explains what the data are like.
+    pub doubt: bool,
+}
+
+type Reads<T, G> = Result<T, Stop<<G as crate::graph::Adjacency>::Error>>;
+
+/// The remarks on an answer.
+pub(super) fn notes<G: GraphRead>(
+    graph: &G,
+    query: &Checked,
+    answer: &Answer,
+    profile: &Profile,
+) -> Reads<Vec<Note>, G> {
+    let limits = Limits { time: Some(TIME), steps: STEPS, ..Limits::default() };
+    let counts = graph.counts()?;
+    let mut about = About { reader: Reader::new(graph, limits), counts, notes: Vec::new() };
+    // A count of nothing is a row.
+    let nothing = answer.is_empty() || profile.matches == 0 && !answer.is_empty();
+    let looked = match nothing {
+        true => about.empty(query),
+        false => about.misleading(query, answer),
+    };
+    match looked {
+        Ok(()) => {}
+        Err(Stop::Limit(_)) if nothing && about.notes.is_empty() => {
+            about.say(false, "why nothing was found was not found out: it would take too long");
+        }
+        Err(Stop::Limit(_)) => {}
+        Err(stop) => return Err(stop),
+    }
+    if nothing && about.notes.is_empty() {
+        about.say(false, "each part of the question finds something, all of it together nothing");
+    }
+    let mut notes = about.notes;
+    notes.dedup();
+    Ok(notes)
+}
+
+/// What is being found out about one query.
+struct About<'g, G: GraphRead> {
+    reader: Reader<'g, G>,
+    counts: Vec<ScopeCounts>,
+    notes: Vec<Note>,
+}
+
+/// What a condition is tried on.
+enum Thing {
+    /// An entity, by WITH.
+    Subject(u32),
+    /// A match, by WHERE.
+    Row(Row),
+    /// A row of columns, by HAVING.
+    Columns(Vec<Cell>),
+}
+
+impl Thing {
+    fn sight(&self) -> Sight<'_> {
+        match self {
+            Thing::Subject(number) => Sight { subject: Some(*number), ..Sight::default() },
+            Thing::Row(row) => Sight { row: Some(row), ..Sight::default() },
+            Thing::Columns(columns) => Sight { columns, ..Sight::default() },
+        }
+    }
+}
+
+/// Things that a condition is tried on.
+struct Sample {
+    things: Vec<Thing>,
+    /// Whether these are all there are.
+    whole: bool,
+    /// What one of them is called.
+    name: String,
+}
+
+impl Sample {
+    /// `212 DataStore`.
+    fn counted(&self) -> String {
+        let more = if self.whole { "" } else { "the first " };
+        let name = if self.name == "*" { "entities" } else { &self.name };
+        format!("{more}{} {name}", self.things.len())
+    }
+}
+
+impl<G: GraphRead> About<'_, G> {
+    fn say(&mut self, doubt: bool, text: impl Into<String>) {
+        self.notes.push(Note { text: text.into(), doubt });
+    }
+
+    /// Finds the part of a query that leaves nothing.
+    fn empty(&mut self, query: &Checked) -> Reads<(), G> {
+        if query.limit == Some(0) {
+            self.say(false, "`LIMIT 0` keeps nothing");
+            return Ok(());
+        }
+        if self.unknown_names(query)? || self.empty_pattern(query)? {
+            return Ok(());
+        }
+        if let Some(filter) = &query.filter {
+            let sample = self.matches(query, &query.ops)?;
+            if !self.passes(filter, &sample, "WHERE", query)? {
+                return Ok(());
+            }
+        }
+        self.empty_page(query)
+    }
+
+    /// HAVING and SKIP, when there are rows.
+    fn empty_page(&mut self, query: &Checked) -> Reads<(), G> {
+        let mut all = Checked { skip: 0, limit: None, ..query.clone() };
+        if let Output::Table(table) = &query.output
+            && let Some(having) = &table.having
+        {
+            let mut table = table.clone();
+            table.having = None;
+            // Columns that are only asked by HAVING are seen as well.
+            table.names.resize(table.columns.len(), String::new());
+            all.output = Output::Table(table);
+            let rows = super::run::table_rows(&self.reader, &all)?;
+            let things: Vec<Thing> = rows.into_iter().map(Thing::Columns).collect();
+            let name = if things.len() == 1 { "row" } else { "rows" }.to_owned();
+            let sample = Sample { things, whole: true, name };
+            if !self.passes(having, &sample, "HAVING", query)? {
+                return Ok(());
+            }
+            all.output = query.output.clone();
+        }
+        if query.skip > 0 {
+            let (answer, _) = super::run::run(&self.reader, &all)?;
+            let (skip, rows) = (query.skip, answer.len());
+            if rows as u64 <= skip && rows > 0 {
+                self.say(false, format!("`SKIP {skip}` passes over all {rows} rows"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything passes a condition; else says which part of it excludes all.
+    fn passes(
+        &mut self,
+        test: &Test,
+        sample: &Sample,
+        clause: &str,
+        query: &Checked,
+    ) -> Reads<bool, G> {
+        let parts = match test {
+            Test::And(parts) => parts.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let mut passed = vec![0usize; parts.len()];
+        let mut together = 0;
+        for thing in &sample.things {
+            self.reader.work(1)?;
+            let mut all = true;
+            for (part, passed) in parts.iter().zip(&mut passed) {
+                let holds = self.reader.test(part, &thing.sight())?;
+                *passed += usize::from(holds);
+                all &= holds;
+            }
+            together += usize::from(all);
+        }
+        if together > 0 || sample.things.is_empty() {
+            return Ok(together > 0);
+        }
+        if !passed.contains(&0) {
+            let each: Vec<String> = parts
+                .iter()
+                .zip(&passed)
+                .map(|(part, n)| format!("`{}` leaves {n}", said(part)))
+                .collect();
+            let text = format!("{}; {clause} {}, together 0", sample.counted(), each.join(", "));
+            self.say(false, text);
+            return Ok(false);
+        }
+        for (part, _) in parts.iter().zip(&passed).filter(|(_, passed)| **passed == 0) {
+            let (doubts, told) = self.reasons(part, sample, query)?;
+            let excludes = format!("{}; {clause} {} leaves 0", sample.counted(), said(part));
+            match told {
+                // What is missing or of another kind says it all.
+                _ if !doubts.is_empty() => self.notes.extend(doubts),
+                Some(told) => self.say(false, format!("{excludes}; {told}")),
+                None => self.say(false, excludes),
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// A condition in the words of the query.
+fn said(test: &Test) -> String {
+    let list =
+        |tests: &[Test], between: &str| tests.iter().map(said).collect::<Vec<_>>().join(between);
+    match test {
+        Test::Compare { said, .. } => said.to_string(),
+        Test::Not(test) => format!("NOT ({})", said(test)),
+        Test::And(tests) => list(tests, " AND "),
+        Test::Or(tests) => format!("({})", list(tests, " OR ")),
+    }
+}
+
+/// A comparison, and whether it is asked for or must not hold.
+#[derive(Clone, Copy)]
+struct Leaf<'t> {
+    left: &'t Term,
+    op: Op,
+    negated: bool,
+    right: &'t Values,
+    said: &'t str,
+    /// Whether another one will do in its place.
+    either: bool,
+}
+
+/// The comparisons of a condition.
+fn leaves(test: &Test) -> Vec<Leaf<'_>> {
+    fn add<'t>(test: &'t Test, not: bool, either: bool, found: &mut Vec<Leaf<'t>>) {
+        match test {
+            Test::Or(tests) => tests.iter().for_each(|test| add(test, not, either || !not, found)),
+            Test::And(tests) => tests.iter().for_each(|test| add(test, not, either || not, found)),
+            Test::Not(test) => add(test, !not, either, found),
+            Test::Compare { left, op, negated, right, said } => {
+                let negated = not != *negated;
+                found.push(Leaf { left, op: *op, negated, right, said, either });
+            }
+        }
+    }
+    let mut found = Vec::new();
+    add(test, false, false, &mut found);
+    found
+}
+
+/// The entity test of a slot, wherever in the pattern it is bound.
+fn test_of(query: &Checked, slot: Slot) -> Option<&EntityTest> {
+    fn within(steps: &[Step], slot: Slot) -> Option<&EntityTest> {
+        steps.iter().find_map(|step| match step {
+            Step::Hop(hop) if hop.to == slot => Some(&hop.target),
+            Step::Join(join) if join.to == slot => Some(&join.target),
+            Step::Group { steps, .. } | Step::Not(steps) => within(steps, slot),
+            Step::Hop(_) | Step::Join(_) | Step::From(_) => None,
+        })
+    }
+    if slot == 0 { Some(&query.start) } else { within(&query.ops, slot) }
+}
+
+/// A selector in the words of the query, without its condition.
+fn words(test: &EntityTest) -> String {
+    super::plan::words(&EntityTest { with: None, ..test.clone() })
+}

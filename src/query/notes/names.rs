@@ -1,0 +1,194 @@
+//! Names in a query that nothing in the graph has.
+
+use super::{About, Reads};
+use crate::graph::{CLASS_SEPARATOR, GraphRead, same_name};
+use crate::lang::closest;
+use crate::query::meant::*;
+use crate::query::{plan, spelled};
+use std::collections::BTreeSet;
+
+/// Where a name stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Nothing can be found without it.
+    needed: bool,
+    /// It says what must not be there: a mistake finds too much.
+    negated: bool,
+}
+
+impl<'g, G: GraphRead> About<'g, G> {
+    /// Says which names nothing has; true if that alone makes the answer empty.
+    pub(super) fn unknown_names(&mut self, query: &Checked) -> Reads<bool, G> {
+        let place = Place { needed: true, negated: false };
+        let start = self.entity_names(&query.start, place)?;
+        Ok(self.step_names(&query.ops, place)? || start)
+    }
+
+    /// Says which names nothing has although something was found: all in what must not be there, and
+    /// otherwise those that are nearly another name.
+    pub(super) fn odd_names(&mut self, query: &Checked) -> Reads<(), G> {
+        let place = Place { needed: false, negated: false };
+        self.entity_names(&query.start, place)?;
+        self.step_names(&query.ops, place)?;
+        Ok(())
+    }
+
+    fn step_names(&mut self, steps: &[Step], place: Place) -> Reads<bool, G> {
+        let mut missing = false;
+        for step in steps {
+            missing |= match step {
+                Step::Hop(hop) => {
+                    let verbs = self.verb_names(hop, place)?;
+                    self.entity_names(&hop.target, place)? || verbs
+                }
+                Step::Join(join) => self.entity_names(&join.target, place)?,
+                Step::Group { steps, least, .. } => {
+                    let needed = place.needed && *least > 0;
+                    self.step_names(steps, Place { needed, ..place })?
+                }
+                Step::Not(steps) => {
+                    self.step_names(steps, Place { needed: false, negated: true })?;
+                    false
+                }
+                Step::From(_) => false,
+            };
+        }
+        Ok(missing)
+    }
+
+    fn verb_names(&mut self, hop: &Hop, place: Place) -> Reads<bool, G> {
+        let mut missing = false;
+        if let Some(scope) = &hop.scope {
+            missing |= self.scope_name(scope)? && place.needed;
+        }
+        let asked: Vec<&Verb> = hop.verbs.iter().flatten().filter(|verb| verb.asked()).collect();
+        let unknown: Vec<&str> = asked
+            .iter()
+            .map(|verb| verb.name.as_str())
+            .filter(|verb| !self.has_verb(verb))
+            .collect();
+        let all = unknown.len() == asked.len()
+            && hop.verbs.as_ref().is_some_and(|verbs| verbs.len() == asked.len());
+        let sure = place.needed || all && place.negated;
+        for verb in &unknown {
+            let graph = self.reader.graph;
+            let numbers: BTreeSet<u32> =
+                self.counts.iter().flat_map(|counts| counts.verbs.keys()).copied().collect();
+            let near = closest(verb, numbers.iter().map(|number| graph.name(*number)));
+            self.unknown("verb", verb, near.map(str::to_owned), sure);
+        }
+        Ok(missing || place.needed && all && !unknown.is_empty())
+    }
+
+    /// Whether live relationships have a verb, as far as it is known.
+    fn has_verb(&self, verb: &str) -> bool {
+        let numbers = spelled::verbs(self.reader.graph, verb);
+        let counted = self.counts.iter().any(|counts| !counts.verbs.is_empty());
+        match counted {
+            true => self
+                .counts
+                .iter()
+                .any(|counts| numbers.iter().any(|number| counts.verbs.contains_key(number))),
+            false => !numbers.is_empty(),
+        }
+    }
+
+    fn entity_names(&mut self, test: &EntityTest, place: Place) -> Reads<bool, G> {
+        let mut missing = false;
+        if let Some(scope) = &test.scope {
+            missing |= self.scope_name(scope)? && place.needed;
+        }
+        let unknown: Vec<&Kind> = test.any.iter().filter(|kind| !self.has_kind(kind)).collect();
+        let all = unknown.len() == test.any.len();
+        let sure = place.needed || all && place.negated;
+        for kind in &unknown {
+            match kind {
+                Kind::Class(name) => self.unknown_class(name, sure),
+                Kind::Type(name) => self.unknown_type(name, sure),
+                _ => {}
+            }
+        }
+        Ok(missing || place.needed && all && !unknown.is_empty())
+    }
+
+    fn has_kind(&self, kind: &Kind) -> bool {
+        let graph = self.reader.graph;
+        match kind {
+            Kind::Class(name) => !spelled::classes(graph, &self.counts, name).is_empty(),
+            Kind::Type(name) => graph
+                .name_number(name)
+                .is_some_and(|number| self.counts.iter().any(|c| c.types.contains_key(&number))),
+            Kind::Any | Kind::Words(_) | Kind::All(_) => true,
+        }
+    }
+
+    fn classes(&self) -> BTreeSet<&'g str> {
+        let graph = self.reader.graph;
+        let sets = self.counts.iter().flat_map(|counts| counts.classes.keys());
+        let all = sets.flat_map(|set| graph.name(*set).split(CLASS_SEPARATOR));
+        all.filter(|class| !class.is_empty()).collect()
+    }
+
+    fn types(&self) -> BTreeSet<&'g str> {
+        let graph = self.reader.graph;
+        let types = self.counts.iter().flat_map(|counts| counts.types.keys());
+        types.map(|number| graph.name(*number)).collect()
+    }
+
+    fn unknown_class(&mut self, name: &str, sure: bool) {
+        if let Some(near) = self.types().into_iter().find(|known| same_name(known, name)) {
+            let text = format!(
+                "no class `{name}` in this database; `{near}` is a type: write it as it is spelled"
+            );
+            return self.say(true, text);
+        }
+        let near = closest(name, self.classes()).map(str::to_owned);
+        self.unknown("class", name, near, sure);
+    }
+
+    fn unknown_type(&mut self, name: &str, sure: bool) {
+        let types = self.types();
+        let near = types.iter().find(|known| same_name(known, name)).copied();
+        if let (None, Some(class)) =
+            (near, self.classes().into_iter().find(|known| same_name(known, name)))
+        {
+            let mut capital = class.to_owned();
+            if let Some(first) = capital.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            let text = format!(
+                "no type `{name}` in this database; `{class}` is a class: write `{capital}`, classes \
+                 begin with a capital"
+            );
+            return self.say(true, text);
+        }
+        let near = near.or_else(|| closest(name, types.iter().copied())).map(str::to_owned);
+        self.unknown("type", name, near, sure);
+    }
+
+    fn scope_name(&mut self, name: &str) -> Reads<bool, G> {
+        let scopes = self.reader.graph.scopes()?;
+        if scopes.iter().any(|scope| scope == name) {
+            return Ok(false);
+        }
+        let near = closest(name, scopes.iter().map(String::as_str)).map(str::to_owned);
+        self.unknown("scope", name, near, true);
+        Ok(true)
+    }
+
+    /// Says that nothing has a name; without being `sure` that it matters only if another is near.
+    fn unknown(&mut self, noun: &str, name: &str, near: Option<String>, sure: bool) {
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if !sure => return,
+            None => "`tombolo stats` lists what there is".to_owned(),
+        };
+        self.say(true, format!("no {noun} `{name}` in this database; {hint}"));
+    }
+
+    /// A step in the words of the query.
+    pub(super) fn step_words(hop: &Hop, negated: bool) -> String {
+        let bang = if negated { "!" } else { "" };
+        format!("THAT {bang}{} {}", plan::hop_words(hop), super::words(&hop.target))
+    }
+}

@@ -1,0 +1,359 @@
+//! The step of a pattern that leads nowhere, and what would lead somewhere.
+
+use super::{About, Reads, SAMPLE, Sample, Thing, test_of, words};
+use crate::graph::{CLASS_SEPARATOR, GraphRead};
+use crate::query::meant::*;
+use crate::query::plan::{self, hop_words};
+use crate::query::syntax::Arrow;
+use crate::query::{matching, run};
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Matches that are looked at to tell what there is instead.
+const MATCHES: usize = 5_000;
+
+/// A query for the matches of a part of a pattern.
+fn part(query: &Checked, ops: &[Step]) -> Checked {
+    Checked {
+        unique: false,
+        shortest: None,
+        ops: ops.to_vec(),
+        filter: None,
+        output: Output::List { order: Vec::new() },
+        skip: 0,
+        limit: Some(1),
+        reached: Vec::new(),
+        ..query.clone()
+    }
+}
+
+/// The slot of the entity that what follows `ops` goes on from.
+fn end(ops: &[Step]) -> Slot {
+    ops.iter().fold(0, |at, step| match step {
+        Step::Hop(hop) => hop.to,
+        Step::Group { frontier, .. } => *frontier,
+        Step::Join(join) => join.to,
+        Step::From(slot) => *slot,
+        Step::Not(_) => at,
+    })
+}
+
+/// Without what an entity must be beside its kind.
+fn bare(test: &EntityTest) -> EntityTest {
+    EntityTest { with: None, ..test.clone() }
+}
+
+fn anything() -> EntityTest {
+    EntityTest { any: vec![Kind::Any], scope: None, with: None }
+}
+
+/// The most frequent of some names, with their counts.
+fn told(counts: &BTreeMap<String, usize>) -> String {
+    let mut all: Vec<(&String, &usize)> = counts.iter().collect();
+    all.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+    let more = if all.len() > 6 { ", ..." } else { "" };
+    let some: Vec<String> = all.iter().take(6).map(|(name, n)| format!("{name} ({n})")).collect();
+    format!("{}{more}", some.join(", "))
+}
+
+impl<G: GraphRead> About<'_, G> {
+    /// Whether anything matches a part of a pattern.
+    fn exists(&self, query: &Checked, ops: &[Step]) -> Reads<bool, G> {
+        Ok(!run::run(&self.reader, &part(query, ops))?.0.is_empty())
+    }
+
+    /// Matches of a part of a pattern.
+    pub(super) fn matches(&self, query: &Checked, ops: &[Step]) -> Reads<Sample, G> {
+        let part = part(query, ops);
+        let plan = plan::plan(&self.reader, &part)?;
+        let mut sample = Sample { things: Vec::new(), whole: true, name: "matches".to_owned() };
+        matching::rows(&self.reader, &part, &plan, false, |row| {
+            sample.things.push(Thing::Row(row.clone()));
+            Ok(match sample.things.len() < MATCHES {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        sample.whole = sample.things.len() < MATCHES;
+        if sample.things.len() == 1 {
+            sample.name = "match".to_owned();
+        }
+        Ok(sample)
+    }
+
+    /// The different entities in one slot of matches.
+    fn entities(&self, matches: &Sample, slot: Slot, name: String) -> Sample {
+        let mut seen = FxHashSet::default();
+        let number = |thing: &Thing| match thing {
+            Thing::Row(row) => Some(row.entities[slot]).filter(|n| *n != super::super::read::NONE),
+            Thing::Subject(_) | Thing::Columns(_) => None,
+        };
+        let numbers =
+            matches.things.iter().filter_map(number).filter(|number| seen.insert(*number));
+        Sample { things: numbers.map(Thing::Subject).collect(), whole: matches.whole, name }
+    }
+
+    /// The entities of the kinds and the scope that a selector names, whatever its condition.
+    pub(super) fn of_kind(&self, test: &EntityTest, most: usize) -> Reads<Sample, G> {
+        let test = bare(test);
+        let mut sample = Sample { things: Vec::new(), whole: true, name: words(&test) };
+        let access = plan::access(&self.reader, &test)?;
+        matching::each(&self.reader, &access, |number, facts| {
+            let selected = self.reader.selected(&facts, &test);
+            self.reader.work(1)?;
+            if facts.live && self.reader.fits(number, &test, selected)? {
+                if sample.things.len() >= most {
+                    sample.whole = false;
+                    return Ok(ControlFlow::Break(()));
+                }
+                sample.things.push(Thing::Subject(number));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(sample)
+    }
+
+    /// Says which part of the pattern leaves nothing; false if all of it matches.
+    pub(super) fn empty_pattern(&mut self, query: &Checked) -> Reads<bool, G> {
+        if self.exists(query, &query.ops)? {
+            return Ok(false);
+        }
+        if !self.exists(query, &[])? {
+            self.empty_start(query)?;
+            return Ok(true);
+        }
+        for at in 0..query.ops.len() {
+            if !self.exists(query, &query.ops[..=at])? {
+                self.empty_step(query, at)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn empty_start(&mut self, query: &Checked) -> Reads<(), G> {
+        let sample = self.of_kind(&query.start, SAMPLE)?;
+        if sample.things.is_empty() {
+            let scope = query.start.scope.as_ref().map(|scope| format!(" in scope `{scope}`"));
+            let what = match query.start.any.as_slice() {
+                [Kind::Any] => "there are no entities".to_owned(),
+                [Kind::Words(words)] => format!("nothing holds '{}'", words.join(" ")),
+                any if any.iter().any(|kind| matches!(kind, Kind::All(_))) => {
+                    "nothing fits the smart class".to_owned()
+                }
+                _ => format!(
+                    "there is no {}",
+                    words(&bare(&EntityTest { scope: None, ..query.start.clone() }))
+                ),
+            };
+            self.say(false, format!("{what}{}", scope.unwrap_or_default()));
+            return Ok(());
+        }
+        if let Some(with) = &query.start.with {
+            self.passes(with, &sample, "WITH", query)?;
+        }
+        Ok(())
+    }
+
+    fn empty_step(&mut self, query: &Checked, at: usize) -> Reads<(), G> {
+        let (before, step) = (&query.ops[..at], &query.ops[at]);
+        let slot = end(before);
+        let name = test_of(query, slot).map_or_else(|| "*".to_owned(), words);
+        let left = self.entities(&self.matches(query, before)?, slot, name);
+        match step {
+            Step::Hop(hop) => self.empty_hop(query, before, hop, &left),
+            Step::Not(steps) => {
+                let what = match steps.as_slice() {
+                    [Step::Hop(hop)] => Self::step_words(hop, true),
+                    [Step::Hop(hop), ..] => format!("{} ...", Self::step_words(hop, true)),
+                    [Step::Join(join), ..] => format!("THAT !MATCHES {}", words(&join.target)),
+                    _ => "THAT !(...)".to_owned(),
+                };
+                let text = format!(
+                    "`{what}` excludes all of {}: each has what must not be there",
+                    left.counted()
+                );
+                self.say(false, text);
+                Ok(())
+            }
+            Step::Join(join) => self.empty_join(query, join, &left),
+            Step::Group { .. } | Step::From(_) => {
+                self.say(
+                    false,
+                    format!("the steps in brackets lead nowhere from {}", left.counted()),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn empty_join(&mut self, query: &Checked, join: &Join, left: &Sample) -> Reads<(), G> {
+        let targets = self.of_kind(&join.target, SAMPLE)?;
+        let name = words(&join.target);
+        if let Some(with) = &join.target.with
+            && !self.passes(with, &targets, &format!("{name} WITH"), query)?
+        {
+            return Ok(());
+        }
+        let theirs = self.values(Of::Subject, &join.property, &targets)?;
+        if theirs.present == 0
+            && let Some(text) = self.absent(Of::Subject, &join.property, &name, &targets)?
+        {
+            self.say(true, text);
+            return Ok(());
+        }
+        if let Term::Property(_, property) = &join.value {
+            let ours = self.values(Of::Subject, property, left)?;
+            if ours.present == 0
+                && let Some(text) = self.absent(Of::Subject, property, &left.name, left)?
+            {
+                self.say(true, text);
+                return Ok(());
+            }
+        }
+        let text = format!(
+            "{} and {} have no common value: `{}`",
+            left.counted(),
+            targets.counted(),
+            super::said(&join.on)
+        );
+        self.say(false, text);
+        Ok(())
+    }
+
+    fn empty_hop(
+        &mut self,
+        query: &Checked,
+        before: &[Step],
+        hop: &Hop,
+        left: &Sample,
+    ) -> Reads<(), G> {
+        let with = |hop: Hop| [before, &[Step::Hop(Box::new(hop))]].concat();
+        let target = words(&hop.target);
+        let plain = Hop { target: bare(&hop.target), checks: Vec::new(), ..hop.clone() };
+        if let Some(cond) = &hop.target.with {
+            let ops = with(plain.clone());
+            if self.exists(query, &ops)? {
+                let reached = self.entities(&self.matches(query, &ops)?, hop.to, target.clone());
+                self.passes(cond, &reached, &format!("{target} WITH"), query)?;
+                return Ok(());
+            }
+        }
+        let step = Self::step_words(hop, false);
+        let both = |verbs: &Option<Vec<Verb>>| {
+            verbs.clone().map(|all| {
+                all.into_iter().map(|verb| Verb { arrow: None, ..verb }).collect::<Vec<_>>()
+            })
+        };
+        let either =
+            Hop { arrow: Arrow::Both, verbs: both(&hop.verbs), by: both(&hop.by), ..plain.clone() };
+        let turned = hop.arrow != Arrow::Both || !either_same(hop);
+        if turned && self.exists(query, &with(either.clone()))? {
+            let way = match hop.arrow {
+                Arrow::Out => ": write `<<`",
+                Arrow::In => ": write `>>`",
+                Arrow::Both => "",
+            };
+            let text = format!(
+                "`{step}` leads nowhere from {}; it runs in the other direction{way}",
+                left.counted()
+            );
+            self.say(true, text);
+            return Ok(());
+        }
+        if let Some(scope) = &hop.scope
+            && self.exists(query, &with(Hop { scope: None, ..plain.clone() }))?
+        {
+            let text = format!("`{step}` is there, but in no scope `{scope}`");
+            self.say(false, text);
+            return Ok(());
+        }
+        if let Some(scope) = &hop.target.scope {
+            let elsewhere = EntityTest { scope: None, ..plain.target.clone() };
+            if self.exists(query, &with(Hop { target: elsewhere, ..plain.clone() }))? {
+                self.say(
+                    false,
+                    format!("`{step}` leads to entities of other scopes than `{scope}`"),
+                );
+                return Ok(());
+            }
+        }
+        if hop.verbs.is_some() {
+            let others = Hop { verbs: None, by: None, ..either.clone() };
+            let ops = with(others);
+            if self.exists(query, &ops)? {
+                let verbs = self.verbs_of(&self.matches(query, &ops)?, hop)?;
+                let text = format!(
+                    "`{step}` leads nowhere from {}; what joins them to {target} is {verbs}",
+                    left.counted()
+                );
+                self.say(false, text);
+                return Ok(());
+            }
+        }
+        let ops = with(Hop { target: anything(), ..plain.clone() });
+        if self.exists(query, &ops)? {
+            let kinds = self.kinds_of(&self.matches(query, &ops)?, hop)?;
+            let verbs = hop_words(hop);
+            let text = format!(
+                "`{step}` leads nowhere from {}; `{verbs}` leads to {kinds}",
+                left.counted()
+            );
+            self.say(false, text);
+            return Ok(());
+        }
+        let any =
+            Hop { target: anything(), verbs: None, by: None, via: None, repeat: None, ..either };
+        let matches = self.matches(query, &with(any))?;
+        let have = match matches.things.is_empty() {
+            true => "they have no relationships at all".to_owned(),
+            false => format!("their relationships are {}", self.verbs_of(&matches, hop)?),
+        };
+        self.say(false, format!("`{step}` leads nowhere from {}; {have}", left.counted()));
+        Ok(())
+    }
+
+    /// The verbs of a step in matches.
+    fn verbs_of(&self, matches: &Sample, hop: &Hop) -> Reads<String, G> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut seen = FxHashSet::default();
+        for thing in &matches.things {
+            let Thing::Row(row) = thing else { continue };
+            for &number in row.hops[hop.relationship].numbers() {
+                self.reader.work(1)?;
+                if seen.insert(number)
+                    && let Some(link) = self.reader.relationship(number)?
+                {
+                    let arrow = match link.from.number == row.entities[hop.to] {
+                        true => "<<",
+                        false => ">>",
+                    };
+                    *counts.entry(format!("`{} {arrow}`", link.class)).or_default() += 1;
+                }
+            }
+        }
+        Ok(told(&counts))
+    }
+
+    /// The classes of what a step leads to, or their types where it has none.
+    fn kinds_of(&self, matches: &Sample, hop: &Hop) -> Reads<String, G> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let reached = self.entities(matches, hop.to, String::new());
+        for thing in &reached.things {
+            let Thing::Subject(number) = thing else { continue };
+            let Some(facts) = self.reader.graph.entity_facts(*number)? else { continue };
+            let set = self.reader.graph.name(facts.classes);
+            let class = set.split(CLASS_SEPARATOR).next().filter(|class| !class.is_empty());
+            let kind = class.unwrap_or_else(|| self.reader.graph.name(facts.type_name));
+            *counts.entry(kind.to_owned()).or_default() += 1;
+        }
+        Ok(told(&counts))
+    }
+}
+
+/// Whether no verb of a step has a way of its own.
+fn either_same(hop: &Hop) -> bool {
+    let all = hop.verbs.iter().chain(&hop.by).flatten();
+    all.into_iter().all(|verb| verb.arrow.is_none())
+}

@@ -1,0 +1,200 @@
+//! Parts of a question that say nothing, although it has an answer: a property that nothing has in
+//! `!=`, `= undefined`, RETURN or ORDER BY, a comparison of kinds whose opposite always holds.
+
+use super::values::{NAMED, SYSTEM, Spread, never};
+use super::{About, Leaf, Reads, leaves, test_of};
+use crate::graph::{GraphRead, Value};
+use crate::query::meant::*;
+use crate::query::read::{Selected, Sight};
+use crate::query::{Answer, Cell, matching, plan};
+use std::ops::ControlFlow;
+
+/// Entities that are asked for a property at most.
+const ASKED: usize = 20_000;
+
+impl<G: GraphRead> About<'_, G> {
+    /// Says what is suspicious about an answer that is not empty.
+    pub(super) fn misleading(&mut self, query: &Checked, answer: &Answer) -> Reads<(), G> {
+        self.odd_names(query)?;
+        self.idle_conditions(&query.start)?;
+        self.idle_steps(&query.ops)?;
+        if let Some(filter) = &query.filter {
+            for leaf in &leaves(filter) {
+                if let Term::Property(Of::Entity(slot), _) = leaf.left
+                    && let Some(test) = test_of(query, *slot)
+                {
+                    self.idle(leaf, test)?;
+                }
+            }
+        }
+        self.empty_columns(query, answer)
+    }
+
+    fn idle_steps(&mut self, steps: &[Step]) -> Reads<(), G> {
+        for step in steps {
+            match step {
+                Step::Hop(hop) => self.idle_conditions(&hop.target)?,
+                Step::Join(join) => self.idle_conditions(&join.target)?,
+                Step::Group { steps, .. } => self.idle_steps(steps)?,
+                // What must not be there and asks a property that nothing has is never there.
+                Step::Not(steps) => self.vain_steps(steps)?,
+                Step::From(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn vain_steps(&mut self, steps: &[Step]) -> Reads<(), G> {
+        for step in steps {
+            let test = match step {
+                Step::Hop(hop) => &hop.target,
+                Step::Join(join) => &join.target,
+                Step::Group { .. } | Step::Not(_) | Step::From(_) => continue,
+            };
+            let all = test.with.iter().flat_map(leaves);
+            for leaf in all.filter(|leaf| !holds_for_nothing(leaf)) {
+                self.doubt(&leaf, test, "is never there")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn idle_conditions(&mut self, test: &EntityTest) -> Reads<(), G> {
+        test.with.iter().flat_map(leaves).try_for_each(|leaf| self.idle(&leaf, test))
+    }
+
+    /// A comparison that holds for what is undefined, or may be left out because another one holds.
+    fn idle(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
+        match holds_for_nothing(leaf) {
+            true => self.doubt(leaf, test, "holds for all of them"),
+            false if leaf.either => self.doubt(leaf, test, "holds for none of them"),
+            false => Ok(()),
+        }
+    }
+
+    /// Says that a comparison always comes out the same: nothing has its property, or it is of another
+    /// kind. The first values mostly tell that neither is so.
+    fn doubt(&mut self, leaf: &Leaf<'_>, test: &EntityTest, so: &str) -> Reads<(), G> {
+        let Term::Property(_, name) = leaf.left else { return Ok(()) };
+        let mut spread = Spread::default();
+        let whole = self.asked(name, test, |cell| {
+            spread.add(cell);
+            never(leaf, name, &spread).is_some()
+        })?;
+        if !whole {
+            return Ok(());
+        }
+        let text = match spread.present {
+            0 => self.nothing_has(name, test)?,
+            _ => never(leaf, name, &spread),
+        };
+        if let Some(text) = text {
+            self.say(true, format!("{text}; `{}` {so}", leaf.said));
+        }
+        Ok(())
+    }
+
+    /// Calls `go_on` with the property of entities of the kinds of a selector, where they have it.
+    /// False if it broke off, or there are too many of them.
+    fn asked(
+        &self,
+        name: &str,
+        test: &EntityTest,
+        mut go_on: impl FnMut(&Cell) -> bool,
+    ) -> Reads<bool, G> {
+        let test = EntityTest { with: None, ..test.clone() };
+        let may_have = self.reader.graph.may_have_property(name)?;
+        let never_seen = !may_have && !SYSTEM.contains(&name);
+        let (mut seen, mut whole) = (0, true);
+        let access = plan::access(&self.reader, &test)?;
+        matching::each(&self.reader, &access, |number, facts| {
+            let selected = self.reader.selected(&facts, &test);
+            if selected == Selected::No || !facts.live {
+                return Ok(ControlFlow::Continue(()));
+            }
+            self.reader.work(1)?;
+            if !self.reader.fits(number, &test, selected)? {
+                return Ok(ControlFlow::Continue(()));
+            }
+            seen += 1;
+            if seen > NAMED && never_seen {
+                return Ok(ControlFlow::Break(()));
+            }
+            let sight = Sight { subject: Some(number), ..Sight::default() };
+            let cell = self.reader.property(Of::Subject, name, &sight)?;
+            whole = seen <= ASKED && (cell.is_undefined() || go_on(&cell));
+            Ok(if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(whole && seen > 0)
+    }
+
+    /// Says that no entity of the kinds of a selector has a property, when that is so.
+    fn nothing_has(&self, name: &str, test: &EntityTest) -> Reads<Option<String>, G> {
+        if SYSTEM.contains(&name) || !self.asked(name, test, |_| false)? {
+            return Ok(None);
+        }
+        let sample = self.of_kind(test, ASKED)?;
+        self.absent(Of::Subject, name, &super::words(test), &sample)
+    }
+
+    /// Columns and sort keys that nothing has.
+    fn empty_columns(&mut self, query: &Checked, answer: &Answer) -> Reads<(), G> {
+        let mut asked: Vec<&Term> = Vec::new();
+        match (&query.output, answer) {
+            (Output::List { order }, _) => asked.extend(order.iter().map(|(term, _)| term)),
+            (Output::Table(table), Answer::Table { rows, .. }) => {
+                // Where `a.*` stands for many columns, the others have moved.
+                let wide = table.columns.iter().any(|term| matches!(term, Term::All(_)));
+                let empty = |at: usize| {
+                    let nothing = |cell: Option<&Cell>| match cell {
+                        Some(Cell::Value(Value::Int(0))) => true,
+                        cell => cell.is_none_or(Cell::is_undefined),
+                    };
+                    wide || rows.iter().all(|row| nothing(row.get(at)))
+                };
+                let shown = (0..table.columns.len()).filter(|at| empty(*at));
+                for at in shown {
+                    collect(&table.columns[at], table, &mut asked);
+                }
+            }
+            _ => {}
+        }
+        for term in asked {
+            if let Term::Property(Of::Entity(slot), name) = term
+                && let Some(test) = test_of(query, *slot)
+                && let Some(text) = self.nothing_has(name, test)?
+            {
+                self.say(true, text);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a comparison holds where its property is undefined.
+fn holds_for_nothing(leaf: &Leaf<'_>) -> bool {
+    fn undefined(right: &Values) -> bool {
+        match right {
+            Values::Or(all) => all.iter().any(undefined),
+            Values::And(all) => all.iter().all(undefined),
+            right => matches!(right, Values::Term(Term::Undefined)),
+        }
+    }
+    leaf.negated != undefined(leaf.right)
+}
+
+/// The properties that a column shows or counts.
+fn collect<'t>(term: &'t Term, table: &'t Table, found: &mut Vec<&'t Term>) {
+    match term {
+        Term::Property(..) => found.push(term),
+        Term::Aggregate(at) => collect(&table.aggregates[*at].argument, table, found),
+        Term::Unwind(at) => collect(&table.unwinds[*at], table, found),
+        Term::Minus(term) => collect(term, table, found),
+        Term::Binary(left, _, right) => {
+            collect(left, table, found);
+            collect(right, table, found);
+        }
+        Term::Call(_, terms) => terms.iter().for_each(|term| collect(term, table, found)),
+        _ => {}
+    }
+}

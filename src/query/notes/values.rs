@@ -1,0 +1,403 @@
+//! Why a comparison does not hold: what the property that it asks is like.
+
+use super::{About, Leaf, Note, Reads, Sample, Thing, leaves, test_of, words};
+use crate::graph::{GraphRead, Value};
+use crate::lang::closest;
+use crate::query::Cell;
+use crate::query::date;
+use crate::query::meant::*;
+use crate::query::syntax::Op;
+use std::collections::{BTreeMap, HashMap};
+
+/// Properties that every object has or may have, whatever was uploaded.
+pub(super) const SYSTEM: [&str; 17] = [
+    "_id",
+    "_key",
+    "_scope",
+    "_type",
+    "_class",
+    "_source",
+    "_createdOn",
+    "_beginOn",
+    "_endOn",
+    "_version",
+    "_deleted",
+    "_jobId",
+    "_fromEntityKey",
+    "_toEntityKey",
+    "_fromEntityScope",
+    "_toEntityScope",
+    "displayName",
+];
+/// Different values that are counted.
+const DISTINCT: usize = 1000;
+/// Values that are told.
+const TOLD: usize = 6;
+/// Characters of a value that are told.
+const LONG: usize = 60;
+/// Objects whose properties are looked through for a similar one.
+pub(super) const NAMED: usize = 2000;
+
+/// What the values of a property are like.
+#[derive(Default)]
+pub(super) struct Spread {
+    /// How many objects have it.
+    pub present: usize,
+    /// Values by kind; each item of a list counts.
+    pub families: BTreeMap<&'static str, usize>,
+    /// Different values with their counts; at most [`DISTINCT`].
+    values: HashMap<String, (Value<'static>, usize)>,
+    many: bool,
+    least: Option<Cell>,
+    greatest: Option<Cell>,
+    numbers_in_texts: bool,
+    dates: bool,
+}
+
+impl Spread {
+    pub fn add(&mut self, cell: &Cell) {
+        let Some(value) = cell.value() else { return };
+        self.present += 1;
+        let items = match value {
+            Value::List(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for item in items.iter().filter(|item| !matches!(item, Value::Null)) {
+            *self.families.entry(family(item)).or_default() += 1;
+            if let Value::Text(text) = item {
+                let number = Value::number(text).and_then(|number| number.spelling());
+                self.numbers_in_texts |= number.as_deref() == Some(text);
+            }
+            self.dates |= date::of(item).is_some();
+            let cell = Cell::Value(item.clone());
+            let extreme = |known: &Option<Cell>, order| {
+                known.as_ref().is_none_or(|known| cell.order(known) == order)
+            };
+            if extreme(&self.least, std::cmp::Ordering::Less) {
+                self.least = Some(cell.clone());
+            }
+            if extreme(&self.greatest, std::cmp::Ordering::Greater) {
+                self.greatest = Some(cell.clone());
+            }
+            let room = self.values.len() < DISTINCT;
+            match self.values.get_mut(&item.to_string()) {
+                Some((_, count)) => *count += 1,
+                None if room => {
+                    self.values.insert(item.to_string(), (item.clone(), 1));
+                }
+                None => self.many = true,
+            }
+        }
+    }
+
+    /// `a boolean`, `a text or a number`.
+    pub fn kinds(&self) -> String {
+        self.families.keys().map(|family| format!("a {family}")).collect::<Vec<_>>().join(" or ")
+    }
+
+    /// The values themselves, or what they range over.
+    fn told(&self, name: &str, leaf: &Leaf<'_>) -> String {
+        let wanted = literals(leaf.right);
+        let ordered = !matches!(leaf.op, Op::Equal | Op::Contains | Op::Begins | Op::Ends);
+        if ordered && let (Some(least), Some(greatest)) = (&self.least, &self.greatest) {
+            let (least, greatest) = (cell_text(least), cell_text(greatest));
+            return match least == greatest {
+                true if self.present == 1 => format!("`{name}` is {least}"),
+                true => format!("`{name}` is {least} in all {}", self.present),
+                false => format!("`{name}` goes from {least} to {greatest}"),
+            };
+        }
+        let mut all: Vec<&(Value<'static>, usize)> = self.values.values().collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.to_string().cmp(&b.0.to_string())));
+        let each = |few: usize| {
+            let each = all.iter().take(few).map(|(value, n)| format!("{} ({n})", literal(value)));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        if all.is_empty() {
+            return format!("`{name}` is an empty list wherever it is there");
+        }
+        let texts = || all.iter().filter_map(|(value, _)| value.as_str());
+        let near = wanted
+            .iter()
+            .filter_map(|value| value.as_str())
+            .find_map(|wanted| closest(wanted, texts().filter(|known| *known != wanted)));
+        match near.filter(|_| leaf.op == Op::Equal) {
+            Some(near) => format!("did you mean {}? `{name}` is {}", quoted(near), each(TOLD)),
+            None if all.len() <= TOLD => format!("`{name}` is {}", each(TOLD)),
+            None => {
+                let more = if self.many { "more than " } else { "" };
+                format!("`{name}` has {more}{} values, such as {}", all.len(), each(3))
+            }
+        }
+    }
+}
+
+fn family(value: &Value<'_>) -> &'static str {
+    match value.family() {
+        "string" => "text",
+        other => other,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(LONG).collect();
+    let dots = if short.len() < text.len() { "…" } else { "" };
+    format!("'{short}{dots}'")
+}
+
+/// A value as it is written in a query.
+fn literal(value: &Value<'_>) -> String {
+    match value {
+        Value::Text(text) => quoted(text),
+        other => other.to_string(),
+    }
+}
+
+fn cell_text(cell: &Cell) -> String {
+    cell.value().map_or_else(String::new, literal)
+}
+
+/// The fixed values on the right side of a comparison.
+fn literals(right: &Values) -> Vec<Value<'static>> {
+    match right {
+        Values::Or(all) | Values::And(all) => all.iter().flat_map(literals).collect(),
+        Values::Term(Term::Value(value)) => vec![value.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// The properties that one side of a comparison asks.
+fn properties<'t>(leaf: &Leaf<'t>) -> Vec<(Of, &'t str)> {
+    fn of_values<'t>(right: &'t Values, found: &mut Vec<(Of, &'t str)>) {
+        match right {
+            Values::Or(all) | Values::And(all) => all.iter().for_each(|one| of_values(one, found)),
+            Values::Term(Term::Property(of, name)) => found.push((*of, name)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Term::Property(of, name) = leaf.left {
+        found.push((*of, name.as_str()));
+    }
+    of_values(leaf.right, &mut found);
+    found
+}
+
+impl<G: GraphRead> About<'_, G> {
+    /// Why the comparisons of a condition hold for nothing of a sample: what is wrong with them, and
+    /// what the values are like.
+    pub(super) fn reasons(
+        &mut self,
+        test: &Test,
+        sample: &Sample,
+        query: &Checked,
+    ) -> Reads<(Vec<Note>, Option<String>), G> {
+        let all = leaves(test);
+        let (mut doubts, mut told) = (Vec::new(), None);
+        for leaf in &all {
+            if let Values::Query(inner) = leaf.right
+                && !leaf.negated
+                && super::super::run::table_rows(&self.reader, inner)?.is_empty()
+            {
+                let text = format!("the query in brackets of `{}` finds nothing", leaf.said);
+                doubts.push(Note { text, doubt: false });
+                let before = std::mem::take(&mut self.notes);
+                self.empty(inner)?;
+                doubts.append(&mut std::mem::replace(&mut self.notes, before));
+                continue;
+            }
+            for (of, name) in properties(leaf) {
+                let values = self.values(of, name, sample)?;
+                let whose = self.whose(of, sample, query);
+                if values.present == 0 {
+                    if let Some(text) = self.absent(of, name, &whose, sample)? {
+                        doubts.push(Note { text, doubt: true });
+                    }
+                } else if let Some(text) = never(leaf, name, &values) {
+                    doubts.push(Note { text, doubt: true });
+                } else {
+                    told = told.or_else(|| Some(values.told(name, leaf)));
+                }
+            }
+            if let Term::Column(at) = leaf.left {
+                let mut values = Spread::default();
+                for thing in &sample.things {
+                    if let Thing::Columns(cells) = thing {
+                        values.add(&cells[*at]);
+                    }
+                }
+                let name = leaf.said.split(['=', '<', '>', '!', '~', '^', '$']).next();
+                let name = name.unwrap_or_default().trim();
+                told = told.or_else(|| Some(values.told(name, leaf)));
+            }
+        }
+        Ok((doubts, told))
+    }
+
+    /// The values of a property in a sample.
+    pub(super) fn values(&self, of: Of, name: &str, sample: &Sample) -> Reads<Spread, G> {
+        let mut values = Spread::default();
+        for thing in &sample.things {
+            self.reader.work(1)?;
+            values.add(&self.reader.property(of, name, &thing.sight())?);
+        }
+        Ok(values)
+    }
+
+    /// What the objects are called that a property is asked of.
+    fn whose(&self, of: Of, sample: &Sample, query: &Checked) -> String {
+        match of {
+            Of::Subject => sample.name.clone(),
+            Of::Entity(slot) => test_of(query, slot).map_or_else(|| "*".to_owned(), words),
+            Of::Relationship(_) => "relationship on the path".to_owned(),
+        }
+    }
+
+    /// Says that no object has a property, and which similar one they have. `None` where the system
+    /// knows the property.
+    pub(super) fn absent(
+        &self,
+        of: Of,
+        name: &str,
+        whose: &str,
+        sample: &Sample,
+    ) -> Reads<Option<String>, G> {
+        if SYSTEM.contains(&name) {
+            return Ok(None);
+        }
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        let mut seen = std::collections::HashSet::new();
+        for thing in &sample.things {
+            let whole = match self.reader.term(&Term::Whole(of), &thing.sight())? {
+                Cell::Entity(number) if seen.insert(number) => Cell::Entity(number),
+                Cell::Relationship(number) if seen.insert(number) => Cell::Relationship(number),
+                _ => continue,
+            };
+            self.reader.work(1)?;
+            let names: Vec<String> = match whole {
+                Cell::Entity(number) => self
+                    .reader
+                    .entity(number)?
+                    .map(|entity| entity.properties.iter().map(|(name, _)| name.clone()).collect()),
+                Cell::Relationship(number) => self
+                    .reader
+                    .relationship(number)?
+                    .map(|link| link.properties.iter().map(|(name, _)| name.clone()).collect()),
+                _ => None,
+            }
+            .unwrap_or_default();
+            for name in names {
+                *known.entry(name).or_default() += 1;
+            }
+            if seen.len() >= NAMED {
+                break;
+            }
+        }
+        let none = if whose == "*" { "no entity".to_owned() } else { format!("no {whose}") };
+        let names = known.keys().map(String::as_str).chain(SYSTEM);
+        if let Some(near) = closest(name, names).filter(|near| *near != name) {
+            let on = match known.get(near) {
+                Some(_) => {
+                    let values = self.values(of, near, sample)?.present;
+                    let least = if sample.whole { "" } else { "at least " };
+                    format!("`{near}` is on {least}{values}")
+                }
+                None => format!("did you mean `{near}`?"),
+            };
+            return Ok(Some(format!("{none} has `{name}`; {on}")));
+        }
+        let mut all: Vec<(&String, &usize)> = known.iter().collect();
+        all.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+        let some: Vec<String> = all.iter().take(8).map(|(name, _)| format!("`{name}`")).collect();
+        let elsewhere = match self.reader.graph.may_have_property(name)? {
+            true => "",
+            false => ", and nothing else has",
+        };
+        Ok(Some(match some.is_empty() {
+            true => format!("{none} has `{name}`{elsewhere}; they have no properties"),
+            false => {
+                let more = if all.len() > some.len() { ", ..." } else { "" };
+                format!("{none} has `{name}`{elsewhere}; there are {}{more}", some.join(", "))
+            }
+        }))
+    }
+}
+
+/// Says that a property is never of a kind that a comparison can hold for.
+pub(super) fn never(leaf: &Leaf<'_>, name: &str, values: &Spread) -> Option<String> {
+    if values.families.is_empty() || !matches!(leaf.left, Term::Property(..) | Term::Time(_)) {
+        return None;
+    }
+    let kind = compared_kind(leaf)?;
+    let has = |family: &str| values.families.contains_key(family);
+    let tag = name.starts_with("tag.");
+    let spelled = literals(leaf.right).iter().any(|value| {
+        let number = value.as_str().and_then(Value::number);
+        number.and_then(|number| number.spelling()).as_deref() == value.as_str()
+    });
+    let possible = match kind {
+        "date" => values.dates,
+        "pattern" => has("text"),
+        _ if matches!(leaf.op, Op::Contains | Op::Begins | Op::Ends) => {
+            has("text") && kind == "text"
+        }
+        "boolean" => leaf.op == Op::Equal && (has("boolean") || tag && has("text")),
+        "number" => has("number") || has("text") && values.numbers_in_texts,
+        _ => has("text") || has("number") && spelled || tag && has("boolean"),
+    };
+    if possible {
+        return None;
+    }
+    let all = match values.present {
+        1 => "in the only one that has it".to_owned(),
+        n => format!("in all {n}"),
+    };
+    let kinds = values.kinds();
+    let with = match kind {
+        "pattern" => "match it with a pattern".to_owned(),
+        _ if matches!(leaf.op, Op::Contains | Op::Begins | Op::Ends) => {
+            "look for a part of it as if it were a text".to_owned()
+        }
+        _ if has("boolean") && leaf.op != Op::Equal => "ask which is less or greater".to_owned(),
+        kind => format!("compare it with a {kind}"),
+    };
+    Some(format!("`{name}` is {kinds} {all}; you {with}{}", remedy(leaf, values)))
+}
+
+/// The kind of what a property is compared with; `None` if that is not fixed.
+fn compared_kind(leaf: &Leaf<'_>) -> Option<&'static str> {
+    fn kind(right: &Values) -> Option<&'static str> {
+        match right {
+            Values::Or(all) | Values::And(all) => {
+                let first = all.first().and_then(kind)?;
+                all.iter().all(|one| kind(one) == Some(first)).then_some(first)
+            }
+            Values::Pattern(_) => Some("pattern"),
+            Values::Term(Term::Time(_)) => Some("date"),
+            Values::Term(Term::Value(value)) => Some(family(value)),
+            Values::Term(_) | Values::Query(_) => None,
+        }
+    }
+    match leaf.left {
+        Term::Time(_) => Some("date"),
+        _ => kind(leaf.right),
+    }
+}
+
+/// How the comparison could be put instead.
+fn remedy(leaf: &Leaf<'_>, values: &Spread) -> String {
+    let only = |family: &str| values.families.len() == 1 && values.families.contains_key(family);
+    let texts: Vec<Value<'static>> = literals(leaf.right);
+    match texts.as_slice() {
+        [Value::Text(text)] if only("boolean") && matches!(&**text, "true" | "false") => {
+            format!("; write `{text}` without quotes")
+        }
+        [Value::Text(text)] if only("number") && date::parse(text).is_some() => {
+            format!("; write `date({text})`")
+        }
+        [Value::Int(_) | Value::UInt(_) | Value::Float(_)] if only("text") => {
+            "; write it in quotes".to_owned()
+        }
+        _ => String::new(),
+    }
+}
