@@ -299,7 +299,7 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             *last = Some((report.id.to_string(), before));
         }
         Step::Sweep => {
-            db.gc(30).unwrap();
+            db.gc(30, 365).unwrap();
         }
         Step::Compact => {
             db.compact().unwrap();
