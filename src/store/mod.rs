@@ -278,11 +278,15 @@ impl Store {
         Ok(Writer::new(transaction, snapshot.meta(), names, labels))
     }
 
-    /// Gives unused space back to the file system.
-    pub fn shrink(&mut self) -> Result<bool, StoreError> {
+    /// Gives unused space back to the file system; says whether there may be more. `None` while
+    /// somebody reads an older state, in whatever process: then nothing can be moved.
+    pub fn shrink(&mut self) -> Result<Option<bool>, StoreError> {
         match self {
-            Store::Writer(database) => Ok(database.compact()?),
-            Store::Reader(_) => Ok(false),
+            Store::Writer(database) => match database.compact() {
+                Err(redb::CompactionError::TransactionInProgress) => Ok(None),
+                more => Ok(Some(more?)),
+            },
+            Store::Reader(_) => Ok(Some(false)),
         }
     }
 }

@@ -8,6 +8,7 @@ mod http;
 
 mod bad_input;
 mod cross_scope_page;
+mod job_files;
 mod jobs;
 mod mapping;
 mod mapping_plans;
