@@ -355,11 +355,6 @@ async fn take(
     blocking(&app, Work::Upload, move |app| {
         let _shared = shared;
         let report = own_job(app, &id, &caller.rights)?;
-        // Told before anything is read; how much the upload itself takes is counted at its end.
-        let ((_, staged), max) = (app.database.staged()?, app.limits.staged_bytes);
-        if staged >= max {
-            return Err(Error::Sync(SyncError::TooMuchStaged { staged, more: 0, max }).into());
-        }
         let shape = body::shape(&headers)?;
         let bytes = body::unpack(sent, &headers)?;
         app.metrics.received(bytes.bytes.len());

@@ -358,16 +358,23 @@ impl Database {
 
     /// What open and held jobs take on disk: how many they are, and their bytes.
     pub fn staged(&self) -> Result<(u64, u64), Error> {
-        let mut bytes: BTreeMap<Uuid, (bool, u64)> = BTreeMap::new();
+        let mut jobs: BTreeMap<Uuid, (bool, Vec<PathBuf>)> = BTreeMap::new();
         for here in self.files_here()? {
             let Some((id, ending)) = here.of else { continue };
-            let of = bytes.entry(id).or_default();
-            of.0 |= matches!(ending, Ending::Stage | Ending::Held);
-            // A job that ends in between takes nothing any more.
-            of.1 += here.path.symlink_metadata().map_or(0, |metadata| metadata.len());
+            let job = jobs.entry(id).or_default();
+            job.0 |= matches!(ending, Ending::Stage | Ending::Held);
+            // The others are small, whatever callers do.
+            if !matches!(ending, Ending::Lock | Ending::New) {
+                job.1.push(here.path);
+            }
         }
-        let open = bytes.values().filter(|(open, _)| *open);
-        Ok(open.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes)))
+        let mut staged = (0, 0);
+        for (_, files) in jobs.values().filter(|(open, _)| *open) {
+            // A job that ends in between takes nothing any more.
+            let size = |path: &PathBuf| path.symlink_metadata().map_or(0, |found| found.len());
+            staged = (staged.0 + 1, staged.1 + files.iter().map(size).sum::<u64>());
+        }
+        Ok(staged)
     }
 
     /// What lies in the folder of jobs and is no job, or no whole one.

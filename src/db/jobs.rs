@@ -678,8 +678,10 @@ impl Database {
     /// The job with this id, or the only one whose id ends or begins with it.
     pub fn job(&self, id: &str) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
-        // Of what a crash left, the database is right.
-        if let Some(report) = self.stored_report(id)? {
+        let going_on = lock(&self.open).contains_key(&id)
+            && self.lock_record(id).is_ok_and(|record| !record.finalizing);
+        // Of what a crash left, the database is right; but a job that is going on is not there.
+        if !going_on && let Some(report) = self.stored_report(id)? {
             return Ok(report);
         }
         let ended = match self.job_file(id) {

@@ -163,11 +163,26 @@ impl Database {
             })?;
         }
         self.sweep()?;
-        // The engine frees pages two commits after they were given up, and moves some each time.
-        if let Some(mut store) = self.writer()? {
-            while store.shrink()? {}
+        if self.injected.is_none() {
+            self.waiting.until(&self.path, || self.shrink())?;
         }
         Ok((before, size()?))
+    }
+
+    /// Gives unused space back; `None` while another process writes, or reads an older state.
+    fn shrink(&self) -> Result<Option<()>, StoreError> {
+        let mut store = match Store::open_writer(&self.path) {
+            Err(StoreError::InUse(_)) => return Ok(None),
+            store => store?,
+        };
+        // The engine frees pages two commits after they were given up, and moves some each time.
+        loop {
+            match store.shrink()? {
+                None => return Ok(None),
+                Some(true) => {}
+                Some(false) => return Ok(Some(())),
+            }
+        }
     }
 
     /// Purges tombstones and lists for undo older than `days`, reports of jobs older than

@@ -349,11 +349,15 @@ impl Store {
         Ok(Writer::new(transaction, snapshot.meta(), names, words, labels))
     }
 
-    /// Gives unused space back to the file system.
-    pub fn shrink(&mut self) -> Result<bool, StoreError> {
+    /// Gives unused space back to the file system; says whether there may be more. `None` while
+    /// somebody reads an older state, in whatever process: then nothing can be moved.
+    pub fn shrink(&mut self) -> Result<Option<bool>, StoreError> {
         match self {
-            Store::Writer(database) => guarded(|| Ok(database.compact()?)),
-            Store::Reader(_) => Ok(false),
+            Store::Writer(database) => guarded(|| match database.compact() {
+                Err(redb::CompactionError::TransactionInProgress) => Ok(None),
+                more => Ok(Some(more?)),
+            }),
+            Store::Reader(_) => Ok(Some(false)),
         }
     }
 }

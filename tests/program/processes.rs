@@ -257,6 +257,8 @@ impl Arena {
                 }
                 "apply" => vec!["apply", "mappings/"],
                 "backup" => vec!["backup", &copy],
+                // It needs a moment in which nobody reads.
+                "compact" => vec!["--wait", "2s", "compact"],
                 other => vec![other],
             };
             // What was acknowledged before a backup began is in it.
@@ -281,6 +283,7 @@ impl Arena {
                     assert_eq!(verified.code, 0, "{verified:?}");
                 }
                 Some((0, ..)) => {}
+                Some((5, ..)) if what == "compact" => {}
                 // Others change the graph faster than a mapping can be planned; it says so.
                 Some((4, _, err)) if what == "apply" && err.contains("changed") => {}
                 Some(other) => panic!("{what}: {other:?}"),
@@ -621,7 +624,7 @@ fn every_file_is_born_for_its_owner_alone() {
             }
         }
     }
-    for ending in [".redb", ".jobs", ".json", ".held", ".lock", ".index", ".tokens", "plan.tbl"] {
+    for ending in [".redb", ".jobs", ".json", ".held", ".lock", ".index", "plan.tbl"] {
         assert!(seen.iter().any(|name| name.ends_with(ending)), "no {ending} in {seen:?}");
     }
 }
