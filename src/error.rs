@@ -15,6 +15,8 @@ pub enum Error {
     Usage(String, Option<String>),
     /// There is no job with this id.
     UnknownJob(String),
+    /// The caller has no right to it.
+    Forbidden(String),
     /// The database is no longer the one that a plan was made for: its revision, and the plan's.
     Moved(u64, u64),
 }
@@ -106,7 +108,7 @@ impl fmt::Display for Error {
         match self {
             Error::Store(e) => e.fmt(f),
             Error::Sync(e) => e.fmt(f),
-            Error::Usage(what, _) => f.write_str(what),
+            Error::Usage(what, _) | Error::Forbidden(what) => f.write_str(what),
             Error::UnknownJob(id) => write!(f, "no job `{id}`"),
             Error::Moved(now, then) => write!(
                 f,

@@ -122,6 +122,7 @@ impl From<Error> for Fault {
                 (S::BAD_REQUEST, "BAD_REQUEST")
             }
             (Error::UnknownJob(_), _) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
+            (Error::Forbidden(_), _) => (S::FORBIDDEN, "FORBIDDEN"),
             (Error::Moved(..), _) => (S::CONFLICT, "PLAN_IS_STALE"),
             (Error::Store(_) | Error::Sync(_), _) => (S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
         };

@@ -4,7 +4,6 @@
 //! for the finalize of its own job) waits here, as a task; and each kind of work has threads of
 //! its own, so that neither slow questions nor a queue of finalizes can take those of the others.
 
-use super::fault::Fault;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit};
@@ -74,24 +73,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Gates {
-    fn of(&self, id: &str) -> Result<Arc<RwLock<()>>, Fault> {
-        let unknown = || Fault::from(tombolo::Error::UnknownJob(id.to_owned()));
-        let id = Uuid::parse_str(id).map_err(|_| unknown())?;
+    fn of(&self, id: Uuid) -> Arc<RwLock<()>> {
         let mut jobs = lock(&self.jobs);
         if jobs.len() > KEPT {
             jobs.retain(|_, gate| Arc::strong_count(gate) > 1);
         }
-        Ok(Arc::clone(jobs.entry(id).or_default()))
+        Arc::clone(jobs.entry(id).or_default())
     }
 
     /// Waits while the job is finalized.
-    pub async fn shared(&self, id: &str) -> Result<OwnedRwLockReadGuard<()>, Fault> {
-        Ok(self.of(id)?.read_owned().await)
+    pub async fn shared(&self, id: Uuid) -> OwnedRwLockReadGuard<()> {
+        self.of(id).read_owned().await
     }
 
     /// Waits for all others who call the job.
-    pub async fn alone(&self, id: &str) -> Result<OwnedRwLockWriteGuard<()>, Fault> {
-        Ok(self.of(id)?.write_owned().await)
+    pub async fn alone(&self, id: Uuid) -> OwnedRwLockWriteGuard<()> {
+        self.of(id).write_owned().await
     }
 
     /// Says of a job that it is being finalized, as long as the result lives.
@@ -101,8 +98,8 @@ impl Gates {
     }
 
     /// The job, if it is finalized at this moment.
-    pub fn finalized_now(&self, id: &str) -> Option<JobReport> {
-        lock(&self.finalizing).get(&Uuid::parse_str(id).ok()?).cloned()
+    pub fn finalized_now(&self, id: Uuid) -> Option<JobReport> {
+        lock(&self.finalizing).get(&id).cloned()
     }
 }
 

@@ -1,4 +1,5 @@
-//! GraphQL as JupiterOne's query clients speak it: `queryV1` and the editing of single objects.
+//! GraphQL as JupiterOne's query clients speak it: `queryV1`, and in `edits` the editing of single
+//! objects.
 //!
 //! An operation may come alone or in a list, and the answer then has the same form. What the
 //! schema does not know is a GraphQL error with status 200. Long answers are kept for a while and
@@ -6,9 +7,9 @@
 //!
 //! Source: wire contract, section 7.
 
+use super::edits::Edits;
 use super::fault::Fault;
 use super::gate::Work;
-use super::jobs::SCOPE;
 use super::{App, Caller, blocking, body};
 use async_graphql::{
     Context, EmptySubscription, Enum, InputObject, Json as Scalar, Object, Schema, SimpleObject,
@@ -18,12 +19,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use serde_json::{Map, Value as Json_, json};
+use serde_json::{Value as Json_, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tombolo::db::Edit;
-use tombolo::graph::{Entity, GraphRead, Kind, ObjectId, Relationship, Value};
+use tombolo::graph::{Entity, GraphRead, Kind, ObjectId, Value};
 use tombolo::lang::Source;
 use tombolo::query::{self, Answer, Options, Query, Stop};
 use tombolo::store::Snapshot;
@@ -40,7 +40,7 @@ const HELD_ROWS: u64 = 4_000_000;
 /// Operations in one request.
 const BATCH_MAX: usize = 50;
 
-type Result<T> = std::result::Result<T, async_graphql::Error>;
+pub(super) type Result<T> = std::result::Result<T, async_graphql::Error>;
 
 /// The routes for callers with a token.
 pub fn routes() -> Router<Arc<App>> {
@@ -187,11 +187,11 @@ fn data(kind: &str, rows: &[Json_]) -> Json_ {
 }
 
 /// A fault in the words of GraphQL.
-fn told(fault: Fault) -> async_graphql::Error {
+pub(super) fn told(fault: Fault) -> async_graphql::Error {
     async_graphql::Error::new(fault.message().to_owned())
 }
 
-fn parts<'c>(context: &Context<'c>) -> Result<(&'c Arc<App>, &'c Caller)> {
+pub(super) fn parts<'c>(context: &Context<'c>) -> Result<(&'c Arc<App>, &'c Caller)> {
     Ok((context.data()?, context.data()?))
 }
 
@@ -474,467 +474,26 @@ fn next_page(app: &App, cursor: &str, size: usize) -> Result<QueryV1Response> {
     }
 }
 
-fn object_id(text: &str) -> Result<ObjectId> {
+pub(super) fn object_id(text: &str) -> Result<ObjectId> {
     ObjectId::parse(text).ok_or_else(|| format!("`{text}` is not the form of an id").into())
 }
 
-fn no_such(what: &str, id: ObjectId) -> Fault {
+pub(super) fn no_such(what: &str, id: ObjectId) -> Fault {
     Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("no {what} with the id {id}"))
 }
 
-/// The live entity with this id.
-fn entity(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Entity, Fault> {
+pub(super) fn live_entity(
+    snapshot: &Snapshot,
+    id: ObjectId,
+) -> std::result::Result<Option<Entity>, Fault> {
     let found = match snapshot.number_of(Kind::Entity, id)? {
         Some(number) => snapshot.entity(number)?,
         None => None,
     };
-    found.filter(|e| !e.metadata.deleted()).ok_or_else(|| no_such("entity", id))
+    Ok(found.filter(|entity| !entity.metadata.deleted()))
 }
 
-fn relationship(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Relationship, Fault> {
-    let found = match snapshot.number_of(Kind::Relationship, id)? {
-        Some(number) => snapshot.relationship(number)?,
-        None => None,
-    };
-    found.filter(|link| !link.metadata.deleted()).ok_or_else(|| no_such("relationship", id))
-}
-
-/// What clients read of an entity.
-#[derive(Clone, SimpleObject)]
-struct GraphEntity {
-    #[graphql(name = "_id")]
-    id: String,
-    #[graphql(name = "_key")]
-    key: String,
-    #[graphql(name = "_type")]
-    type_name: Vec<String>,
-    #[graphql(name = "_class")]
-    class: Vec<String>,
-    #[graphql(name = "_scope")]
-    scope: String,
-    #[graphql(name = "_deleted")]
-    deleted: bool,
-    #[graphql(name = "_endOn")]
-    end_on: Option<i64>,
-    #[graphql(name = "displayName")]
-    display_name: Option<String>,
-}
-
-#[derive(SimpleObject)]
-struct Vertex {
-    id: String,
-    entity: GraphEntity,
-    properties: Scalar<Json_>,
-}
-
-#[derive(SimpleObject)]
-struct EntityResult {
-    entity: GraphEntity,
-    vertex: Vertex,
-}
-
-/// An entity with all its members in one scalar.
-#[derive(SimpleObject)]
-struct WholeEntity {
-    entity: Scalar<Json_>,
-}
-
-/// What clients read of a relationship.
-#[derive(Clone, SimpleObject)]
-struct GraphRelationship {
-    #[graphql(name = "_id")]
-    id: String,
-    #[graphql(name = "_key")]
-    key: String,
-    #[graphql(name = "_type")]
-    type_name: String,
-    #[graphql(name = "_class")]
-    class: String,
-    #[graphql(name = "_scope")]
-    scope: String,
-    #[graphql(name = "_fromEntityId")]
-    from_id: String,
-    #[graphql(name = "_toEntityId")]
-    to_id: String,
-    #[graphql(name = "displayName")]
-    display_name: Option<String>,
-}
-
-#[derive(SimpleObject)]
-#[graphql(rename_fields = "camelCase")]
-struct Edge {
-    id: String,
-    to_vertex_id: String,
-    from_vertex_id: String,
-    relationship: GraphRelationship,
-    properties: Scalar<Json_>,
-}
-
-#[derive(SimpleObject)]
-struct RelationshipResult {
-    relationship: GraphRelationship,
-    edge: Edge,
-}
-
-#[derive(SimpleObject)]
-struct RawDataResult {
-    status: String,
-}
-
-fn properties(all: &[(String, Value<'static>)]) -> Scalar<Json_> {
-    Scalar(all.iter().map(|(name, value)| (name.clone(), json!(value))).collect())
-}
-
-fn display_name(all: &[(String, Value<'static>)]) -> Option<String> {
-    let found = all.iter().find(|(name, _)| name == "displayName");
-    found.and_then(|(_, value)| value.as_str()).map(str::to_owned)
-}
-
-fn entity_result(entity: &Entity, deleted_on: Option<i64>) -> EntityResult {
-    let shown = GraphEntity {
-        id: entity.id.to_string(),
-        key: entity.key.clone(),
-        type_name: vec![entity.type_name.clone()],
-        class: entity.classes.clone(),
-        scope: entity.scope.clone(),
-        deleted: deleted_on.is_some(),
-        end_on: deleted_on,
-        display_name: display_name(&entity.properties),
-    };
-    let vertex = Vertex {
-        id: shown.id.clone(),
-        entity: shown.clone(),
-        properties: properties(&entity.properties),
-    };
-    EntityResult { entity: shown, vertex }
-}
-
-fn relationship_result(link: &Relationship) -> RelationshipResult {
-    let shown = GraphRelationship {
-        id: link.id.to_string(),
-        key: link.key.clone(),
-        type_name: link.type_name.clone(),
-        class: link.class.clone(),
-        scope: link.scope.clone(),
-        from_id: link.from.id.to_string(),
-        to_id: link.to.id.to_string(),
-        display_name: display_name(&link.properties),
-    };
-    let edge = Edge {
-        id: shown.id.clone(),
-        to_vertex_id: shown.to_id.clone(),
-        from_vertex_id: shown.from_id.clone(),
-        relationship: shown.clone(),
-        properties: properties(&link.properties),
-    };
-    RelationshipResult { relationship: shown, edge }
-}
-
-/// An object with the properties that a caller gives, and with what must not be among them.
-fn object(
-    given: Option<Scalar<Json_>>,
-    own: &[(&str, Json_)],
-) -> std::result::Result<Map<String, Json_>, Fault> {
-    let mut members = match given.map(|given| given.0) {
-        None | Some(Json_::Null) => Map::new(),
-        Some(Json_::Object(members)) => members,
-        Some(_) => return Err(Fault::bad("`properties` must be an object")),
-    };
-    // A scope may be named; whatever else the system owns is given as an argument.
-    members.retain(|name, _| !name.starts_with('_') || name == "_rawData");
-    members.extend(own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    Ok(members)
-}
-
-/// The scope that new objects name, or the one for those that name none.
-fn scope_of(given: Option<&Scalar<Json_>>) -> String {
-    let named = given.and_then(|given| given.0.get("_scope")).and_then(Json_::as_str);
-    named.unwrap_or(SCOPE).to_owned()
-}
-
-fn edit(app: &App, caller: &Caller, edit: &Edit) -> std::result::Result<(), Fault> {
-    if !caller.rights.write(&edit.scope) {
-        return Err(super::not_allowed(&format!("write:{}", edit.scope)));
-    }
-    app.database.edit(edit)?;
-    Ok(())
-}
-
-fn objects(kind: &str, object: Map<String, Json_>) -> String {
-    json!({ kind: [object] }).to_string()
-}
-
-/// A time in epoch milliseconds, as clients declare it. Ours are the ones that count.
-struct Long;
-
-#[async_graphql::Scalar(name = "Long")]
-impl async_graphql::ScalarType for Long {
-    fn parse(_: async_graphql::Value) -> async_graphql::InputValueResult<Long> {
-        Ok(Long)
-    }
-
-    fn to_value(&self) -> async_graphql::Value {
-        async_graphql::Value::Null
-    }
-}
-
-struct Edits;
-
-#[Object]
-#[allow(clippy::too_many_arguments)]
-impl Edits {
-    /// Makes an entity, or changes the one that has this key.
-    async fn create_entity(
-        &self,
-        context: &Context<'_>,
-        entity_key: String,
-        entity_type: String,
-        entity_class: Vec<String>,
-        properties: Option<Scalar<Json_>>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<EntityResult> {
-        let (app, caller) = parts(context)?;
-        let caller = caller.clone();
-        blocking(app, Work::Commit, move |app| {
-            let scope = scope_of(properties.as_ref());
-            let id = ObjectId::new(Kind::Entity, &scope, &entity_key);
-            let own = [
-                ("_key", json!(entity_key)),
-                ("_type", json!(entity_type)),
-                ("_class", json!(entity_class)),
-            ];
-            let objects = objects("entities", object(properties, &own)?);
-            let change = Edit { scope, source: "api".into(), objects, deletes: Vec::new() };
-            edit(app, &caller, &change)?;
-            Ok(entity_result(&entity(&app.database.snapshot()?, id)?, None))
-        })
-        .await
-        .map_err(told)
-    }
-
-    /// Changes properties of an entity.
-    async fn update_entity(
-        &self,
-        context: &Context<'_>,
-        entity_id: String,
-        properties: Option<Scalar<Json_>>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<EntityResult> {
-        update(context, &entity_id, properties).await
-    }
-
-    /// Changes properties of the entity that has the `_id` in `entity`.
-    #[graphql(name = "updateEntityV2")]
-    async fn update_entity_v2(
-        &self,
-        context: &Context<'_>,
-        entity: Scalar<Json_>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<WholeEntity> {
-        let Some(id) = entity.0["_id"].as_str().map(str::to_owned) else {
-            return Err("`entity` has no `_id`".into());
-        };
-        let changed = update(context, &id, Some(entity)).await?;
-        let mut shown = changed.vertex.properties.0;
-        shown["_id"] = json!(changed.entity.id);
-        shown["_key"] = json!(changed.entity.key);
-        shown["_type"] = json!(changed.entity.type_name);
-        shown["_class"] = json!(changed.entity.class);
-        shown["_scope"] = json!(changed.entity.scope);
-        Ok(WholeEntity { entity: Scalar(shown) })
-    }
-
-    /// Deletes an entity and its relationships. It stays as a tombstone until `gc`, also when the
-    /// caller asks for more.
-    async fn delete_entity(
-        &self,
-        context: &Context<'_>,
-        entity_id: String,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-        #[graphql(name = "hardDelete")] _hard_delete: Option<bool>,
-    ) -> Result<EntityResult> {
-        delete(context, &entity_id).await
-    }
-
-    /// Deletes an entity and its relationships; as `deleteEntity`, with another answer.
-    #[graphql(name = "deleteEntityV2")]
-    async fn delete_entity_v2(
-        &self,
-        context: &Context<'_>,
-        entity_id: String,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-        #[graphql(name = "hardDelete")] _hard_delete: Option<bool>,
-    ) -> Result<WholeEntity> {
-        let gone = delete(context, &entity_id).await?.entity;
-        Ok(WholeEntity {
-            entity: Scalar(json!({
-                "_id": gone.id,
-                "_key": gone.key,
-                "_type": gone.type_name,
-                "_class": gone.class,
-                "_scope": gone.scope,
-                "_deleted": true,
-                "_endOn": gone.end_on,
-                "displayName": gone.display_name,
-            })),
-        })
-    }
-
-    /// Makes a relationship, or changes the one that has this key.
-    async fn create_relationship(
-        &self,
-        context: &Context<'_>,
-        relationship_key: String,
-        relationship_type: String,
-        relationship_class: String,
-        from_entity_id: String,
-        to_entity_id: String,
-        properties: Option<Scalar<Json_>>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<RelationshipResult> {
-        let (app, caller) = parts(context)?;
-        let (caller, from, to) =
-            (caller.clone(), object_id(&from_entity_id)?, object_id(&to_entity_id)?);
-        blocking(app, Work::Commit, move |app| {
-            let scope = scope_of(properties.as_ref());
-            let own = [
-                ("_key", json!(relationship_key)),
-                ("_type", json!(relationship_type)),
-                ("_class", json!(relationship_class.to_uppercase())),
-                ("_fromEntityId", json!(from.to_string())),
-                ("_toEntityId", json!(to.to_string())),
-            ];
-            let id = ObjectId::new(Kind::Relationship, &scope, &relationship_key);
-            let objects = objects("relationships", object(properties, &own)?);
-            let change = Edit { scope, source: "api".into(), objects, deletes: Vec::new() };
-            edit(app, &caller, &change)?;
-            Ok(relationship_result(&relationship(&app.database.snapshot()?, id)?))
-        })
-        .await
-        .map_err(told)
-    }
-
-    /// Changes properties of a relationship.
-    async fn update_relationship(
-        &self,
-        context: &Context<'_>,
-        relationship_id: String,
-        #[graphql(name = "fromEntityId")] _from: Option<String>,
-        #[graphql(name = "toEntityId")] _to: Option<String>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-        properties: Option<Scalar<Json_>>,
-    ) -> Result<RelationshipResult> {
-        let (app, caller) = parts(context)?;
-        let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
-        blocking(app, Work::Commit, move |app| {
-            let known = relationship(&app.database.snapshot()?, id)?;
-            let kept = known.properties.iter().map(|(name, value)| (name.as_str(), json!(value)));
-            let mut members: Map<String, Json_> =
-                kept.map(|(name, value)| (name.to_owned(), value)).collect();
-            members.extend(object(properties, &[])?);
-            for (name, value) in [
-                ("_key", json!(known.key)),
-                ("_type", json!(known.type_name)),
-                ("_class", json!(known.class)),
-                ("_fromEntityId", json!(known.from.id.to_string())),
-                ("_toEntityId", json!(known.to.id.to_string())),
-            ] {
-                members.insert(name.to_owned(), value);
-            }
-            let change = Edit {
-                scope: known.scope,
-                source: "api".into(),
-                objects: objects("relationships", members),
-                deletes: Vec::new(),
-            };
-            edit(app, &caller, &change)?;
-            Ok(relationship_result(&relationship(&app.database.snapshot()?, id)?))
-        })
-        .await
-        .map_err(told)
-    }
-
-    /// Deletes a relationship.
-    async fn delete_relationship(
-        &self,
-        context: &Context<'_>,
-        relationship_id: String,
-        #[graphql(name = "fromEntityId")] _from: Option<String>,
-        #[graphql(name = "toEntityId")] _to: Option<String>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<RelationshipResult> {
-        let (app, caller) = parts(context)?;
-        let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
-        blocking(app, Work::Commit, move |app| {
-            let known = relationship(&app.database.snapshot()?, id)?;
-            let change = Edit {
-                scope: known.scope.clone(),
-                source: "api".into(),
-                objects: String::new(),
-                deletes: vec![(Kind::Relationship, id)],
-            };
-            edit(app, &caller, &change)?;
-            Ok(relationship_result(&known))
-        })
-        .await
-        .map_err(told)
-    }
-
-    /// Sets the raw data of an entity.
-    async fn upsert_entity_raw_data(
-        &self,
-        context: &Context<'_>,
-        entity_id: String,
-        #[graphql(name = "source")] _source: String,
-        raw_data: Vec<Scalar<Json_>>,
-    ) -> Result<RawDataResult> {
-        let raw: Vec<Json_> = raw_data
-            .into_iter()
-            .map(|item| json!({ "name": item.0["name"], "rawData": item.0["data"] }))
-            .collect();
-        let properties = Some(Scalar(json!({ "_rawData": raw })));
-        update(context, &entity_id, properties).await?;
-        Ok(RawDataResult { status: "success".into() })
-    }
-}
-
-async fn update(
-    context: &Context<'_>,
-    entity_id: &str,
-    properties: Option<Scalar<Json_>>,
-) -> Result<EntityResult> {
-    let (app, caller) = parts(context)?;
-    let (caller, id) = (caller.clone(), object_id(entity_id)?);
-    blocking(app, Work::Commit, move |app| {
-        let known = entity(&app.database.snapshot()?, id)?;
-        let own = [("_key", json!(known.key))];
-        let change = Edit {
-            scope: known.scope,
-            source: "api".into(),
-            objects: objects("entities", object(properties, &own)?),
-            deletes: Vec::new(),
-        };
-        edit(app, &caller, &change)?;
-        Ok(entity_result(&entity(&app.database.snapshot()?, id)?, None))
-    })
-    .await
-    .map_err(told)
-}
-
-async fn delete(context: &Context<'_>, entity_id: &str) -> Result<EntityResult> {
-    let (app, caller) = parts(context)?;
-    let (caller, id) = (caller.clone(), object_id(entity_id)?);
-    blocking(app, Work::Commit, move |app| {
-        let known = entity(&app.database.snapshot()?, id)?;
-        let change = Edit {
-            scope: known.scope.clone(),
-            source: "api".into(),
-            objects: String::new(),
-            deletes: vec![(Kind::Entity, id)],
-        };
-        edit(app, &caller, &change)?;
-        Ok(entity_result(&known, Some(super::now())))
-    })
-    .await
-    .map_err(told)
+/// The live entity with this id.
+pub(super) fn entity(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Entity, Fault> {
+    live_entity(snapshot, id)?.ok_or_else(|| no_such("entity", id))
 }

@@ -9,7 +9,7 @@
 use super::body::{self, Shape};
 use super::fault::Fault;
 use super::gate::Work;
-use super::tokens::Rights;
+use super::whose::{Named, named_deletes, with_own_scope, with_scopes};
 use super::{App, Caller, blocking};
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -19,12 +19,11 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json_, json};
+use std::borrow::Cow;
 use std::sync::Arc;
 use tombolo::Error;
-use tombolo::db::{
-    Extras, FinalizeRequest, JobRequest, MappedRelationship, check_mapped, scope_of,
-};
-use tombolo::graph::{GraphRead, Kind, ObjectId};
+use tombolo::db::{Extras, FinalizeRequest, JobRequest, MappedRelationship, Rights, check_mapped};
+use tombolo::graph::Kind;
 use tombolo::sync::{Format, Input, JobReport, Mode, Status, SyncError};
 use uuid::Uuid;
 
@@ -54,8 +53,13 @@ pub fn routes() -> Router<Arc<App>> {
 /// The end of a job that an integration gives up because it is set up wrongly.
 const INVALID_CONFIGURATION: &str = "ABORTED_DUE_TO_INVALID_CONFIGURATION";
 
-/// A job as clients read it.
-pub fn job_json(report: &JobReport, account: &str) -> Json_ {
+/// A job as clients read it: who may not read the graph hears nothing of scopes that are not theirs.
+pub fn job_json(report: &JobReport, caller: &Caller) -> Json_ {
+    let rights = &caller.rights;
+    let report: Cow<'_, JobReport> = match rights.read() {
+        true => Cow::Borrowed(report),
+        false => Cow::Owned(report.clone().told_to(false, |scope| rights.write(scope))),
+    };
     let mut job = Map::new();
     let integration = report.source.starts_with("integration-");
     let done = matches!(report.status, Status::Finished | Status::Aborted | Status::Refused);
@@ -70,7 +74,7 @@ pub fn job_json(report: &JobReport, account: &str) -> Json_ {
     let mut put = |name: &str, value: Json_| job.insert(name.to_owned(), value);
     put("id", json!(report.id));
     put("source", json!(report.source));
-    put("accountId", json!(account));
+    put("accountId", json!(caller.account));
     put("syncMode", json!(report.sync_mode));
     put("status", json!(status));
     put("done", json!(done));
@@ -111,7 +115,7 @@ pub fn job_json(report: &JobReport, account: &str) -> Json_ {
     put("numMappedRelationshipUpdateErrors", json!(0));
     put("numMappedRelationshipDeleteErrors", json!(0));
     put("dryRun", json!(report.dry_run));
-    put("report", json!(report));
+    put("report", json!(*report));
     Json_::Object(job)
 }
 
@@ -138,16 +142,15 @@ async fn create(
     if !caller.rights.write(&request.scope) {
         return Err(forbidden());
     }
-    let account = caller.account;
     // Creating takes turns with others that name the same job, as a retry does.
     let alone = match request.id {
-        Some(id) => Some(app.gates.alone(&id.to_string()).await?),
+        Some(id) => Some(app.gates.alone(id).await),
         None => None,
     };
     blocking(&app, Work::Upload, move |app| {
         let _alone = alone;
         if let Some(report) = made_before(app, &request)? {
-            return Ok(Json(json!({ "job": job_json(&report, &account) })));
+            return Ok(Json(json!({ "job": job_json(&report, &caller) })));
         }
         let (mut count, _) = app.database.staged()?;
         if count >= app.limits.open_jobs && app.database.drop_abandoned()? > 0 {
@@ -160,7 +163,7 @@ async fn create(
         }
         let id = app.database.create_job(&request)?;
         tracing::info!(job = %id, scope = request.scope, mode = %request.mode, "job created");
-        Ok(Json(json!({ "job": job_json(&app.database.open_job(id)?, &account) })))
+        Ok(Json(json!({ "job": job_json(&app.database.open_job(id)?, &caller) })))
     })
     .await
 }
@@ -207,8 +210,8 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
                 .hint("the integrationInstanceId is the scope"));
         }
         (false, Some(scope), _) => scope,
-        // One client has no way to name a scope: its rows say, or their ids do.
-        (false, None, _) if mode == Mode::Patch => {
+        // Some clients have no way to name a scope: their rows say, or the ids in them do.
+        (false, None, _) if matches!(mode, Mode::Patch | Mode::CreateOrUpdate) => {
             any_scope = true;
             SCOPE.to_owned()
         }
@@ -217,11 +220,7 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
                 .hint("name the scope that the job writes, as in \"scope\": \"okta\""));
         }
     };
-    // A job id that is no UUID still names one job: clients find it again by the id we answer.
-    let id = nonempty(asked.integration_job_id).map(|text| {
-        Uuid::parse_str(&text)
-            .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
-    });
+    let id = nonempty(asked.integration_job_id).map(|text| job_id(&text));
     Ok(JobRequest {
         id,
         source,
@@ -232,30 +231,35 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
     })
 }
 
+/// The id of a job. One that is no UUID still names one job, by the text that was given or by the id
+/// that we answer.
+fn job_id(text: &str) -> Uuid {
+    Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
+}
+
 /// Says no more than that: whether there is such a scope is nobody's business.
-fn forbidden() -> Fault {
+pub fn forbidden() -> Fault {
     Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", "the token does not allow this")
 }
 
 /// The job of a path as it was made or ended, if this caller may see it.
 fn job_file(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
     let unknown = || Fault::from(Error::UnknownJob(id.to_owned()));
-    Uuid::parse_str(id).map_err(|_| unknown())?;
-    let report = app.database.job(id)?;
-    if !rights.write(&report.scope) && !rights.read() {
-        return Err(unknown());
-    }
-    Ok(report)
+    let report = match app.database.job(&job_id(id).to_string()) {
+        Err(Error::UnknownJob(_)) => return Err(unknown()),
+        other => other?,
+    };
+    if rights.see_jobs(&report.scope) { Ok(report) } else { Err(unknown()) }
 }
 
 /// The same with what was uploaded so far.
-fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
+pub fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
     let report = job_file(app, id, rights)?;
     match report.status {
         // It may be finalized in between.
         Status::AwaitingUploads => match app.database.open_job(report.id) {
             Ok(report) => Ok(report),
-            Err(Error::Sync(SyncError::State(_))) => Ok(app.database.job(id)?),
+            Err(Error::Sync(SyncError::State(_))) => job_file(app, id, rights),
             Err(e) => Err(e.into()),
         },
         _ => Ok(report),
@@ -274,16 +278,16 @@ async fn status(
     Path(id): Path<String>,
 ) -> Answer {
     // A finalize that is under way is told of, not waited for.
-    if let Some(report) = app.gates.finalized_now(&id)
-        && (caller.rights.write(&report.scope) || caller.rights.read())
+    if let Some(report) = app.gates.finalized_now(job_id(&id))
+        && caller.rights.see_jobs(&report.scope)
     {
-        let mut job = job_json(&report, &caller.account);
+        let mut job = job_json(&report, &caller);
         job["status"] = json!("FINALIZING_ENTITIES");
         return Ok(Json(json!({ "job": job })));
     }
     blocking(&app, Work::Read, move |app| {
         let report = job(app, &id, &caller.rights)?;
-        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+        Ok(Json(json!({ "job": job_json(&report, &caller) })))
     })
     .await
 }
@@ -338,15 +342,6 @@ struct Members<'a> {
     delete_relationships: Option<Vec<Named>>,
 }
 
-/// An object named for deletion.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(rename = "_id")]
-    id: Option<ObjectId>,
-    #[serde(rename = "_key")]
-    key: Option<String>,
-}
-
 async fn take(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -356,7 +351,7 @@ async fn take(
     part: Part,
 ) -> Answer {
     let sent = body::read(body).await?;
-    let shared = app.gates.shared(&id).await?;
+    let shared = app.gates.shared(job_id(&id)).await;
     blocking(&app, Work::Upload, move |app| {
         let _shared = shared;
         let report = own_job(app, &id, &caller.rights)?;
@@ -372,7 +367,7 @@ async fn take(
             Shape::Ndjson => put(app, &report, &caller.rights, Format::Ndjson, &bytes.bytes, part)?,
             Shape::Csv => put(app, &report, &caller.rights, Format::Csv, &bytes.bytes, part)?,
         };
-        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+        Ok(Json(json!({ "job": job_json(&report, &caller) })))
     })
     .await
 }
@@ -420,25 +415,13 @@ fn json_upload(
         }
         _ => {}
     }
-    let mut deletes = Vec::new();
-    for (kind, list) in [
+    let named = [
         (Kind::Entity, members.delete_entities),
         (Kind::Relationship, members.delete_relationships),
-    ] {
-        for named in list.unwrap_or_default() {
-            deletes.push((
-                kind,
-                match (named.id, named.key) {
-                    (Some(id), _) => id,
-                    (None, Some(key)) => ObjectId::new(kind, &job.scope, &key),
-                    (None, None) => {
-                        return Err(Fault::bad("an object to delete has neither `_id` nor `_key`"));
-                    }
-                },
-            ));
-        }
-    }
-    if entities.is_none() && relationships.is_none() && deletes.is_empty() {
+    ];
+    let names_deletes = named.iter().any(|(_, list)| list.as_ref().is_some_and(|l| !l.is_empty()));
+    let deletes = named_deletes(app, job, rights, named)?;
+    if entities.is_none() && relationships.is_none() && !names_deletes {
         return Err(Fault::bad(
             "the body has none of `entities`, `relationships`, `deleteEntities`, \
              `deleteRelationships`",
@@ -448,15 +431,17 @@ fn json_upload(
         return Err(Fault::bad(format!("{} jobs take no delete lists", job.sync_mode)));
     }
     if job.any_scope && !deletes.is_empty() {
-        let snapshot = app.database.snapshot()?;
-        for (kind, id) in &deletes {
-            let scope = scope_of(&snapshot, *kind, *id)?;
-            if scope.is_some_and(|scope| !rights.write(&scope)) {
-                return Err(forbidden());
-            }
+        // What does not exist yet, or comes to live elsewhere, is asked about when it is deleted.
+        let owners = app.database.snapshot()?.scopes_of(&deletes)?;
+        if owners.values().any(|scope| !rights.write(scope)) {
+            return Err(forbidden());
         }
     }
-    let (relationships, mapped) = split_mapped(job, relationships)?;
+    let (mut relationships, mapped) = split_mapped(job, relationships)?;
+    rights.allow_mapping(mapped.len())?;
+    if job.any_scope {
+        relationships = with_own_scope(&relationships)?;
+    }
     let entities = match (entities, job.any_scope) {
         (None, _) => "[]".to_owned(),
         (Some(list), false) => list.get().to_owned(),
@@ -465,69 +450,9 @@ fn json_upload(
     let text = format!("{{\"entities\":{entities},\"relationships\":{relationships}}}");
     let input =
         Input { name: String::new(), format: Format::Json, reader: Box::new(text.as_bytes()) };
-    let extras = Extras { mapped: &mapped, deletes: &deletes, staged_max: None };
+    let extras =
+        Extras { mapped: &mapped, deletes: &deletes, deleter: Some(rights), staged_max: None };
     append(app, job, rights, input, extras, part)
-}
-
-/// What says which scope an entity is of.
-#[derive(Deserialize)]
-struct Whose {
-    #[serde(rename = "_scope")]
-    scope: Option<String>,
-    #[serde(rename = "_id")]
-    id: Option<ObjectId>,
-    #[serde(rename = "_key")]
-    key: Option<String>,
-}
-
-/// The list with the scope of each entity in it: the one it names, else that of its `_id`, else
-/// the only one in which its key lives, else ours.
-fn with_scopes(app: &App, rights: &Rights, list: &RawValue) -> Result<String, Fault> {
-    let snapshot = app.database.snapshot()?;
-    let items: Vec<&RawValue> =
-        serde_json::from_str(list.get()).map_err(|e| Fault::bad(format!("`entities`: {e}")))?;
-    let mut scoped = Vec::with_capacity(items.len());
-    for (i, item) in items.into_iter().enumerate() {
-        let whose: Whose = serde_json::from_str(item.get())
-            .map_err(|e| Fault::bad(format!("entities[{i}]: {e}")))?;
-        let named = whose.scope.is_some();
-        let scope = match (whose.scope, whose.id, whose.key) {
-            (Some(scope), ..) => scope,
-            (None, Some(id), _) => match snapshot.number_of(Kind::Entity, id)? {
-                Some(number) => snapshot.entity_head(number)?.map(|head| head.scope),
-                None => None,
-            }
-            .ok_or_else(|| Fault::bad(format!("entities[{i}]: no entity has the `_id` {id}")))?,
-            (None, None, Some(key)) => {
-                let mut homes = Vec::new();
-                for scope in snapshot.scopes()? {
-                    let id = ObjectId::new(Kind::Entity, &scope, &key);
-                    if let Some(number) = snapshot.number_of(Kind::Entity, id)?
-                        && snapshot.entity_facts(number)?.is_some_and(|facts| facts.live)
-                    {
-                        homes.push(scope);
-                    }
-                }
-                if homes.len() > 1 {
-                    let message = format!("entities[{i}]: `{key}` lives in {}", homes.join(", "));
-                    return Err(Fault::bad(message).hint("name the one that is meant by `_scope`"));
-                }
-                homes.pop().unwrap_or_else(|| SCOPE.to_owned())
-            }
-            (None, None, None) => {
-                return Err(Fault::bad(format!("entities[{i}] has neither `_key` nor `_id`")));
-            }
-        };
-        if !rights.write(&scope) {
-            return Err(forbidden());
-        }
-        scoped.push(match named {
-            true => item.get().to_owned(),
-            // An object that said who it is has at least one member behind its bracket.
-            false => format!("{{\"_scope\":{},{}", json!(scope), &item.get()[1..]),
-        });
-    }
-    Ok(format!("[{}]", scoped.join(",")))
 }
 
 /// Whether an end is described.
@@ -646,7 +571,7 @@ async fn finalize(
     let (known, rights) = (id.clone(), caller.rights.clone());
     // Who may not finalize the job must not keep its uploads waiting either.
     blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
-    let alone = app.gates.alone(&id).await?;
+    let alone = app.gates.alone(job_id(&id)).await;
     blocking(&app, Work::Commit, move |app| {
         let _alone = alone;
         let job = own_job(app, &id, &caller.rights)?;
@@ -654,7 +579,7 @@ async fn finalize(
         let shown = app.database.open_job(job.id).unwrap_or_else(|_| job.clone());
         let _finalizing = app.gates.finalizing(&shown);
         let begun = std::time::Instant::now();
-        let report = app.database.finalize(job.id, &request)?;
+        let report = app.database.finalize_as(job.id, &request, &caller.rights)?;
         app.metrics.finalized(begun.elapsed());
         tracing::info!(
             job = %report.id,
@@ -666,7 +591,7 @@ async fn finalize(
             skipped = report.skipped_total,
             "job finalized"
         );
-        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+        Ok(Json(json!({ "job": job_json(&report, &caller) })))
     })
     .await
 }
@@ -698,7 +623,7 @@ async fn abort(
     };
     let (known, rights) = (id.clone(), caller.rights.clone());
     blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
-    let alone = app.gates.alone(&id).await?;
+    let alone = app.gates.alone(job_id(&id)).await;
     blocking(&app, Work::Upload, move |app| {
         let _alone = alone;
         let job = own_job(app, &id, &caller.rights)?;
@@ -710,11 +635,12 @@ async fn abort(
                 return Err(Fault::new(status, "JOB_NOT_AWAITING_UPLOADS", message));
             }
             Status::AwaitingUploads | Status::Held => {
-                app.database.abort_as(&id, invalid_configuration)?
+                let id = job.id.to_string();
+                app.database.abort_as(&id, invalid_configuration, &caller.rights)?
             }
         };
         tracing::info!(job = %report.id, reason = asked.reason.map(shortened), "job aborted");
-        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+        Ok(Json(json!({ "job": job_json(&report, &caller) })))
     })
     .await
 }
@@ -760,7 +686,7 @@ async fn events(
 ) -> Answer {
     let asked: Events = body::json(&app, &headers, body).await?;
     blocking(&app, Work::Read, move |app| {
-        let job = match app.gates.finalized_now(&id) {
+        let job = match app.gates.finalized_now(job_id(&id)) {
             Some(job) if caller.rights.write(&job.scope) => job,
             _ => own_job(app, &id, &caller.rights)?,
         };

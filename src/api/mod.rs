@@ -8,6 +8,7 @@
 //! Handlers are async only at the edges: whatever touches the database runs on blocking threads.
 
 mod body;
+mod edits;
 mod fault;
 mod gate;
 mod graphql;
@@ -15,7 +16,8 @@ mod jobs;
 mod listen;
 mod metrics;
 mod rest;
-pub mod tokens;
+mod tokens;
+mod whose;
 mod yaml;
 
 pub use gate::THREADS;
@@ -32,9 +34,9 @@ use metrics::Metrics;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokens::{Right, Rights, Tokens};
+use tokens::Tokens;
 use tokio::net::TcpListener;
-use tombolo::db::Database;
+use tombolo::db::{Access, Database, Rights};
 use uuid::Uuid;
 
 /// What strangers may use up.
@@ -72,7 +74,8 @@ pub struct Settings {
     pub mappings: PathBuf,
     /// What strangers may use up.
     pub limits: Limits,
-    /// Whether anyone may do anything when there are no tokens: on loopback only.
+    /// Whether nobody but programs on this machine can reach the server, so that anyone may do
+    /// anything as long as the database is open.
     pub open: bool,
 }
 
@@ -203,7 +206,7 @@ struct RequestId(#[allow(dead_code)] String);
 
 /// Lets in who may come in: the right host, no page of another site, a token where there are any.
 async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match caller(&app, request.method(), request.headers()) {
+    match caller(&app, request.method(), request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -245,19 +248,25 @@ fn check_host(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
         .hint("name it with `tombolo serve --host-name NAME`"))
 }
 
-fn caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Caller, Fault> {
+/// What a proxy adds: who sends this is not on this machine, whatever the address says.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+
+/// Who may call, as of now. It is asked on a thread that may block, since reading the file may.
+async fn access(app: &Arc<App>) -> Result<Arc<Access>, Fault> {
+    let app = Arc::clone(app);
+    match tokio::task::spawn_blocking(move || app.tokens.access(&app.database)).await {
+        Ok(access) => Ok(access?),
+        Err(_) => Err(Fault::internal("tokens")),
+    }
+}
+
+async fn caller(app: &Arc<App>, method: &Method, headers: &HeaderMap) -> Result<Caller, Fault> {
     check_host(app, headers)?;
     let account = text(headers, "jupiterone-account").or(text(headers, "lifeomic-account"));
     let account = account.unwrap_or("tombolo").chars().take(100).collect();
-    let bearer = text(headers, header::AUTHORIZATION)
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    let unreadable = |e: std::io::Error| {
-        tracing::error!(error = %e, "the tokens cannot be read");
-        Fault::internal("tokens")
-    };
-    if app.open && app.tokens.all().map_err(unreadable)?.is_empty() {
+    let access = access(app).await?;
+    let forwarded = FORWARDED.iter().find(|name| headers.contains_key(**name));
+    if app.open && !access.closed && forwarded.is_none() {
         // Without tokens a browser could be sent here by any page; none of ours runs in one.
         let foreign = text(headers, header::ORIGIN).is_some_and(|origin| {
             !known_host(app, origin.split_once("://").map_or("", |(_, host)| host))
@@ -267,20 +276,23 @@ fn caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Caller, Fau
             let message = "pages of other sites may not call this server";
             return Err(Fault::new(StatusCode::FORBIDDEN, "CROSS_SITE", message));
         }
-        return Ok(Caller { rights: Rights(vec![Right::Admin]), account });
+        return Ok(Caller { rights: Rights::everything(), account });
     }
-    let rights = match bearer {
-        Some(token) => app.tokens.check(token, now()).map_err(unreadable)?,
-        None => None,
-    };
-    match rights {
-        Some(rights) => Ok(Caller { rights, account }),
-        None => {
-            let message = "a valid token is needed: Authorization: Bearer tmb_...";
-            Err(Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
-                .hint("`tombolo token create NAME --right read` makes one"))
+    let bearer = text(headers, header::AUTHORIZATION)
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    if let Some(rights) = bearer.and_then(|token| access.rights_of(token, now())) {
+        return Ok(Caller { rights, account });
+    }
+    let message = "a valid token is needed: Authorization: Bearer tmb_...";
+    let hint = match (access.closed, forwarded) {
+        (false, Some(_)) => {
+            "the request came through a proxy, so tokens are needed: `tombolo serve --behind-proxy`"
         }
-    }
+        _ => "`tombolo token create NAME --right read` makes one",
+    };
+    Err(Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).hint(hint))
 }
 
 async fn no_such_route() -> Fault {
@@ -327,10 +339,9 @@ pub async fn serve(
     tls: Option<tokio_rustls::TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
-    let tokens = Tokens::of(database.path());
     let app = Arc::new(App {
         database,
-        tokens,
+        tokens: Tokens::default(),
         metrics: Metrics::new(),
         limits: settings.limits,
         hosts: settings.hosts,

@@ -6,8 +6,8 @@
 use super::fault::Fault;
 use super::gate::Work;
 use super::graphql::{self, Asked};
-use super::jobs::job_json;
-use super::{App, Caller, blocking, body};
+use super::jobs::{self, job_json};
+use super::{App, Caller, blocking, body, not_allowed};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,8 +17,9 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
-use tombolo::sync::Status;
+use tombolo::sync::{JobReport, Status};
 use utoipa::{IntoParams, OpenApi, ToSchema};
+use uuid::Uuid;
 
 type Answer = Result<Json<Json_>, Fault>;
 type Raw = Result<Response, Fault>;
@@ -409,7 +410,7 @@ async fn all_jobs(
             .jobs()?
             .iter()
             .filter(|job| asks.scope.as_ref().is_none_or(|scope| job.scope == *scope))
-            .map(|job| job_json(job, &caller.account))
+            .map(|job| job_json(job, &caller))
             .filter(|job| asks.status.as_ref().is_none_or(|status| job["status"] == **status))
             .take(limit)
             .collect();
@@ -428,18 +429,29 @@ async fn one_job(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    caller.reads()?;
+    if !caller.rights.approve_any() {
+        caller.reads()?;
+    }
     blocking(&app, Work::Read, move |app| {
-        let job = app.database.job(&whole_id(&id)?)?;
-        Ok(Json(json!({ "job": job_json(&job, &caller.account) })))
+        let job = decidable(app, whole_id(&id)?, &caller)?;
+        Ok(Json(json!({ "job": job_json(&job, &caller) })))
     })
     .await
 }
 
+/// A job that this caller may read or decide about.
+fn decidable(app: &App, id: Uuid, caller: &Caller) -> Result<JobReport, Fault> {
+    let job = jobs::job(app, &id.to_string(), &caller.rights)?;
+    match caller.rights.read() || caller.rights.approve(&job.scope) {
+        true => Ok(job),
+        false => Err(tombolo::Error::UnknownJob(id.to_string()).into()),
+    }
+}
+
 /// An id in a path is whole: a beginning that fits by chance must not approve anything.
-fn whole_id(id: &str) -> Result<String, Fault> {
-    match uuid::Uuid::parse_str(id) {
-        Ok(id) => Ok(id.to_string()),
+fn whole_id(id: &str) -> Result<Uuid, Fault> {
+    match Uuid::parse_str(id) {
+        Ok(id) => Ok(id),
         Err(_) => Err(tombolo::Error::UnknownJob(id.to_owned()).into()),
     }
 }
@@ -452,7 +464,7 @@ struct ApproveBody {
     plan_hash: Option<String>,
 }
 
-/// Applies exactly the plan of a held job. Needs the right admin.
+/// Applies exactly the plan of a held job. Needs the right to approve its scope.
 #[utoipa::path(post, path = "/v1/jobs/{id}/approve", request_body = ApproveBody,
     params(("id" = String, Path, description = "Id of the job")), responses(
     (status = 200, description = "The jobs that were held together", body = Json_),
@@ -467,13 +479,18 @@ async fn approve(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    caller.administers()?;
+    if !caller.rights.approve_any() {
+        return Err(not_allowed("approve"));
+    }
     let asked: ApproveBody = body::json(&app, &headers, body).await?;
-    let alone = app.gates.alone(&id).await?;
+    let id = whole_id(&id)?;
+    let who = caller.clone();
+    // Who may not decide about the job must not keep those waiting who may.
+    blocking(&app, Work::Read, move |app| approvable(app, id, &who)).await?;
+    let alone = app.gates.alone(id).await;
     blocking(&app, Work::Commit, move |app| {
         let _alone = alone;
-        let id = whole_id(&id)?;
-        let held = app.database.job(&id)?;
+        let held = approvable(app, id, &caller)?;
         if asked.plan_hash.is_some_and(|hash| hash != held.plan_hash) {
             let message = "the job holds another plan than the one that was looked at";
             return Err(Fault::new(StatusCode::CONFLICT, "PLAN_IS_STALE", message));
@@ -481,13 +498,22 @@ async fn approve(
         // Asked again, because the answer was lost: what was approved has happened.
         let reports = match held.status {
             Status::Finished => vec![held],
-            _ => app.database.approve(&id)?,
+            _ => app.database.approve_as(&id.to_string(), &caller.rights)?,
         };
-        tracing::info!(job = id, "held job approved");
-        let jobs: Vec<Json_> = reports.iter().map(|r| job_json(r, &caller.account)).collect();
+        tracing::info!(job = %id, "held job approved");
+        let jobs: Vec<Json_> = reports.iter().map(|r| job_json(r, &caller)).collect();
         Ok(Json(json!({ "jobs": jobs })))
     })
     .await
+}
+
+/// A job that this caller may decide about.
+fn approvable(app: &App, id: Uuid, caller: &Caller) -> Result<JobReport, Fault> {
+    let job = decidable(app, id, caller)?;
+    match caller.rights.approve(&job.scope) {
+        true => Ok(job),
+        false => Err(not_allowed(&format!("approve:{}", job.scope))),
+    }
 }
 
 /// Gives up an open or held job. Needs the right admin.
@@ -502,11 +528,12 @@ async fn abort(
     Path(id): Path<String>,
 ) -> Answer {
     caller.administers()?;
-    let alone = app.gates.alone(&id).await?;
+    let id = whole_id(&id)?;
+    let alone = app.gates.alone(id).await;
     blocking(&app, Work::Upload, move |app| {
         let _alone = alone;
-        let report = app.database.abort(&whole_id(&id)?)?;
-        Ok(Json(json!({ "job": job_json(&report, &caller.account) })))
+        let report = app.database.abort(&id.to_string())?;
+        Ok(Json(json!({ "job": job_json(&report, &caller) })))
     })
     .await
 }

@@ -670,13 +670,13 @@ Examples:
       --host-name graph.example.com --tls-cert cert.pem --tls-key key.pem
 ")]
 pub struct Serve {
-    /// Address to listen on; any other than loopback needs a token
+    /// Address to listen on; any other than loopback needs a token and TLS
     #[arg(long, default_value = "127.0.0.1")]
     pub address: std::net::IpAddr,
     /// Port; 0 takes a free one
     #[arg(long, default_value_t = 7474)]
     pub port: u16,
-    /// A name by which clients call this server, beside localhost
+    /// A name by which clients call this server, beside localhost; needs a token
     #[arg(long, value_name = "NAME")]
     pub host_name: Vec<String>,
     /// Certificate chain, PEM
@@ -685,7 +685,7 @@ pub struct Serve {
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Listen on another address without TLS, because a proxy in front has it
+    /// A proxy in front lets others in and has TLS; needs a token, also on loopback
     #[arg(long)]
     pub behind_proxy: bool,
     /// Folder of the mapping files that may be planned and applied
@@ -724,6 +724,7 @@ pub enum LogFormat {
 Examples:
   tombolo token create okta-collector --right write:okta-* --days 90
   tombolo token create dashboard --right read
+  tombolo token create operator --right read --right approve
   tombolo token list
   tombolo token revoke 5f1c
 ")]
@@ -740,15 +741,18 @@ pub enum TokenAction {
     List(Listing),
     /// Take a token back, at once
     Revoke(TokenRevoke),
+    /// Open a database that had tokens: a server on 127.0.0.1 then lets in anyone on this machine
+    AllowAnonymous,
 }
 
 #[derive(Args)]
 pub struct TokenCreate {
     /// What it is for
     pub name: String,
-    /// What it allows: read, write:SCOPE (a pattern such as okta-*) or admin
+    /// What it allows: read, write:SCOPE (a pattern such as okta-*), approve:SCOPE or approve
+    /// (deletions that the guard holds), or admin
     #[arg(long, value_name = "RIGHT", required = true)]
-    pub right: Vec<crate::api::tokens::Right>,
+    pub right: Vec<tombolo::db::Right>,
     /// Days until it ends; never, unless told
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub days: Option<u32>,
@@ -791,7 +795,7 @@ pub struct Push {
     /// Delete nothing of these types
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
     pub partial_types: Vec<String>,
-    /// Let the guard pass so many deletions
+    /// Let the guard pass so many deletions; the token needs the right to approve
     #[arg(long, value_name = "N")]
     pub allow_deletes: Option<u64>,
     /// Only say what would happen

@@ -44,7 +44,10 @@ pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
 
 /// `tombolo backup`.
 pub fn backup(context: &mut Context<'_>, args: &Backup) -> Result<u8, Failure> {
-    let size = context.open()?.backup(&args.file)?;
+    let database = context.open()?;
+    // The copy has the tokens that are in the file, so all have to be.
+    super::token::take_over(context, &database)?;
+    let size = database.backup(&args.file)?;
     let name = clean(&args.file.display().to_string()).into_owned();
     writeln!(context.out, "+ {name}, {}", bytes(size))?;
     Ok(0)

@@ -3,7 +3,7 @@
 use super::Context;
 use super::args::{LogFormat, Serve};
 use super::failure::{FAILED, Failure};
-use crate::api::tokens::Tokens;
+use super::output::now;
 use crate::api::{self, Limits, Settings};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,9 +15,15 @@ use tombolo::store::Waiting;
 pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
     let waiting = Waiting::new(context.global.wait, |line| tracing::info!("{line}"));
     let database = context.open_or_create()?.waiting(waiting).kept_open();
-    let tokens = Tokens::of(database.path());
-    let tokens = tokens.all().map_err(|e| Failure::file(database.path(), "read tokens of", &e))?;
-    guard_address(args, tokens.is_empty())?;
+    super::token::take_over(context, &database)?;
+    let access = database.access()?;
+    let lives = access.tokens.iter().any(|token| !token.expired(now()));
+    guard_address(args, lives)?;
+    if access.closed && !lives {
+        let hint = "make one with `tombolo token create`, or open the database to this machine \
+                    with `tombolo token allow-anonymous`";
+        eprintln!("No token is valid, so nobody can call this server; {hint}.");
+    }
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => {
             let tls = api::tls(certificates, key);
@@ -36,7 +42,7 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
             query_time: Duration::from_secs(args.max_seconds),
             answer_rows: args.max_rows,
         },
-        open: args.address.is_loopback(),
+        open: !reachable(args),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -61,20 +67,26 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Whether others than programs on this machine can reach the server.
+fn reachable(args: &Serve) -> bool {
+    !args.address.is_loopback() || args.behind_proxy || !args.host_name.is_empty()
+}
+
 /// What stands open to a network asks who is there, and does not shout the answer about.
-fn guard_address(args: &Serve, no_tokens: bool) -> Result<(), Failure> {
-    if args.address.is_loopback() {
-        return Ok(());
-    }
-    if no_tokens {
-        let message =
-            format!("{} can be reached from outside, and there is no token", args.address);
+fn guard_address(args: &Serve, has_token: bool) -> Result<(), Failure> {
+    if reachable(args) && !has_token {
+        let how = match (args.address.is_loopback(), args.behind_proxy) {
+            (false, _) => args.address.to_string(),
+            (true, true) => "a server behind a proxy".to_owned(),
+            (true, false) => "a server with a name of its own".to_owned(),
+        };
+        let message = format!("{how} can be reached from outside, and there is no token");
         return Err(Failure::mistake(message).hint(
             "make one first: tombolo token create NAME --right read; \
-             or listen on 127.0.0.1",
+             or listen on 127.0.0.1 without --behind-proxy and --host-name",
         ));
     }
-    if args.tls_cert.is_none() && !args.behind_proxy {
+    if !args.address.is_loopback() && args.tls_cert.is_none() && !args.behind_proxy {
         let message = format!("{} would send tokens in the clear", args.address);
         return Err(Failure::mistake(message)
             .hint("give --tls-cert and --tls-key, or --behind-proxy if a proxy in front has TLS"));

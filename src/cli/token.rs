@@ -4,32 +4,63 @@ use super::Context;
 use super::args::{ReportFormat, RowFormat, TokenAction, TokenCreate};
 use super::failure::Failure;
 use super::output::{Listing, clean, counted, now, when};
-use crate::api::tokens::Tokens;
 use serde_json::json;
 use std::io::Write;
+use tombolo::db::Database;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// Runs the command.
 pub fn run(context: &mut Context<'_>, action: &TokenAction) -> Result<u8, Failure> {
-    let tokens = Tokens::of(context.open_or_create()?.path());
+    let database = context.open_or_create()?;
+    take_over(context, &database)?;
     match action {
-        TokenAction::Create(args) => create(context, &tokens, args),
-        TokenAction::List(args) => list(context, &tokens, args.output),
-        TokenAction::Revoke(args) => match tokens.revoke(&args.id)? {
+        TokenAction::Create(args) => create(context, &database, args),
+        TokenAction::List(args) => list(context, &database, args.output),
+        TokenAction::Revoke(args) => match database.revoke_token(&args.id)? {
             Some(token) => {
                 writeln!(context.out, "revoked {}  {}", token.id, clean(&token.name))?;
+                if database.access()?.tokens.is_empty() && !context.out.quiet {
+                    writeln!(
+                        context.out,
+                        "That was the last one. Nobody can call a server of this database now, \
+                         unless `tombolo token allow-anonymous` opens it."
+                    )?;
+                }
                 Ok(0)
             }
             None => Err(Failure::mistake(format!("no one token `{}`", args.id))
                 .hint("`tombolo token list` shows all")),
         },
+        TokenAction::AllowAnonymous => {
+            database.allow_anonymous()?;
+            writeln!(
+                context.out,
+                "A server of this database on 127.0.0.1 lets anyone on this machine do anything."
+            )?;
+            Ok(0)
+        }
     }
 }
 
-fn create(context: &mut Context<'_>, tokens: &Tokens, args: &TokenCreate) -> Result<u8, Failure> {
+/// Moves tokens of an earlier version into the database, and says so.
+pub fn take_over(context: &Context<'_>, database: &Database) -> Result<(), Failure> {
+    if let Some(path) = database.take_over_tokens()?
+        && !context.out.quiet
+    {
+        let path = path.display().to_string();
+        eprintln!("The tokens in `{}` are in the database now.", clean(&path));
+    }
+    Ok(())
+}
+
+fn create(
+    context: &mut Context<'_>,
+    database: &Database,
+    args: &TokenCreate,
+) -> Result<u8, Failure> {
     let expires = args.days.map(|days| now() + i64::from(days) * DAY);
-    let (token, text) = tokens.create(&args.name, args.right.clone(), now(), expires)?;
+    let (token, text) = database.create_token(&args.name, args.right.clone(), now(), expires)?;
     let out = &mut context.out;
     match args.output {
         ReportFormat::Json => out.json(&json!({
@@ -51,7 +82,7 @@ fn create(context: &mut Context<'_>, tokens: &Tokens, args: &TokenCreate) -> Res
     Ok(0)
 }
 
-fn list(context: &mut Context<'_>, tokens: &Tokens, output: RowFormat) -> Result<u8, Failure> {
+fn list(context: &mut Context<'_>, database: &Database, output: RowFormat) -> Result<u8, Failure> {
     let mut listing = Listing::new(&[
         ("id", "ID"),
         ("name", "NAME"),
@@ -59,8 +90,9 @@ fn list(context: &mut Context<'_>, tokens: &Tokens, output: RowFormat) -> Result
         ("createdOn", "CREATED"),
         ("expiresOn", "ENDS"),
     ]);
-    let all = tokens.all()?;
-    for token in &all {
+    let access = database.access()?;
+    let all = &access.tokens;
+    for token in all {
         let time = |time: i64| match output {
             RowFormat::Table => json!(when(&context.out, time)),
             _ => json!(time),
@@ -76,7 +108,12 @@ fn list(context: &mut Context<'_>, tokens: &Tokens, output: RowFormat) -> Result
     }
     listing.print(&mut context.out, output)?;
     if output == RowFormat::Table && !context.out.quiet {
-        writeln!(context.out, "\n{}", counted(all.len() as u64, "token", "tokens"))?;
+        let state = match (access.closed, all.is_empty()) {
+            (true, false) => "",
+            (true, true) => "; the database is closed to callers",
+            (false, _) => "; a server on 127.0.0.1 lets anyone on this machine do anything",
+        };
+        writeln!(context.out, "\n{}{state}", counted(all.len() as u64, "token", "tokens"))?;
     }
     Ok(0)
 }

@@ -259,4 +259,78 @@ mod tests {
         let snapshot = database.snapshot().expect("sound");
         assert!(Keys::build(&snapshot).expect("sound").find(&snapshot, "x").is_err());
     }
+
+    #[test]
+    fn what_is_found_in_all_scopes_at_once_is_what_each_scope_holds() {
+        let names: Vec<(String, Vec<String>)> = (0..40)
+            .map(|scope| {
+                let keys = (0..5).map(|key| format!("k{}", (scope * 3 + key * 7) % 50));
+                (format!("s{scope:02}"), keys.collect())
+            })
+            .collect();
+        let keys: Vec<Vec<&str>> =
+            names.iter().map(|(_, keys)| keys.iter().map(String::as_str).collect()).collect();
+        let scopes: Vec<(&str, &[&str])> =
+            names.iter().zip(&keys).map(|((scope, _), keys)| (scope.as_str(), &keys[..])).collect();
+        let (_folder, database) = graph(&scopes);
+        // Tombstones are no homes, and still have owners.
+        database
+            .edit(&crate::db::Edit {
+                scope: "s00".into(),
+                source: "api".into(),
+                objects: String::new(),
+                deletes: vec![(Kind::Entity, ObjectId::new(Kind::Entity, "s00", keys[0][0]))],
+            })
+            .expect("deleted");
+        let snapshot = database.snapshot().expect("sound");
+        let homes = |asked: &[&str]| {
+            let found = snapshot.entities_with_keys(asked.iter().copied()).expect("sound");
+            let name = |number: &u32| {
+                let facts = snapshot.facts(Kind::Entity, *number).expect("sound").expect("there");
+                snapshot.name(facts.scope).to_owned()
+            };
+            let mut all: Vec<(String, Vec<String>)> = found
+                .into_iter()
+                .map(|(key, numbers)| (key, numbers.iter().map(name).collect()))
+                .collect();
+            all.sort();
+            all
+        };
+        let expected = |asked: &[&str]| {
+            let mut all = Vec::new();
+            for &key in asked {
+                let lives = |(at, (_, keys)): &(usize, &(&str, &[&str]))| {
+                    keys.contains(&key) && (*at > 0 || key != keys[0])
+                };
+                let scopes: Vec<String> = scopes
+                    .iter()
+                    .enumerate()
+                    .filter(lives)
+                    .map(|(_, (scope, _))| (*scope).to_owned())
+                    .collect();
+                if !scopes.is_empty() {
+                    all.push((key.to_owned(), scopes));
+                }
+            }
+            all.sort();
+            all
+        };
+        let many: Vec<String> = (0..60).map(|key| format!("k{key}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        // Few are searched for, many are read in one pass.
+        for asked in [&many[..0], &many[..1], &many[3..4], &many[..10], &many[..]] {
+            assert_eq!(homes(asked), expected(asked), "{} keys", asked.len());
+        }
+        let id = |scope: &str, key: &str| (Kind::Entity, ObjectId::new(Kind::Entity, scope, key));
+        let asked: Vec<_> = scopes
+            .iter()
+            .flat_map(|(scope, keys)| keys.iter().map(move |key| id(scope, key)))
+            .chain([id("s00", "none"), id("none", "k1"), (Kind::Relationship, id("s01", "k3").1)])
+            .collect();
+        let owners = snapshot.scopes_of(&asked).expect("sound");
+        assert_eq!(owners.len(), asked.len() - 3);
+        for (scope, keys) in &scopes {
+            assert!(keys.iter().all(|key| owners[&id(scope, key)] == *scope), "{scope}");
+        }
+    }
 }

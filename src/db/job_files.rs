@@ -12,7 +12,7 @@
 //! that is none of these, concerns nobody but itself: it is named where somebody asks, and
 //! [`Database::clear_jobs`] deletes it.
 
-use super::{Database, Error, io};
+use super::{Database, Error, Rights, io};
 use crate::store::job_lock::{JobLock, LockRecord, StageEnd, peek};
 use crate::store::{Snapshot, Store, StoreError, Writer, private};
 use crate::sync::{JobReport, JobSpec, Status, job_row};
@@ -37,6 +37,10 @@ pub(super) struct JobFile {
     pub reports: Vec<JobReport>,
     pub inputs: Vec<String>,
     pub same_scope_reject: bool,
+    /// The rights of those who named what is to be deleted: where it lives may be known only when the
+    /// job is finalized.
+    #[serde(default)]
+    pub deleters: Vec<Rights>,
     /// What a held job would write.
     #[serde(default)]
     pub kept: Option<Kept>,
@@ -80,6 +84,7 @@ impl JobFile {
             reports,
             inputs: Vec::new(),
             same_scope_reject: false,
+            deleters: Vec::new(),
             kept: None,
             earlier: false,
         }

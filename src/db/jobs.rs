@@ -8,8 +8,8 @@
 //! it. What a caller is told is what was committed.
 
 use super::job_files::{Ending, JobFile, Kept};
-use super::{Database, Error, mapper, now};
-use crate::graph::{GraphRead, Kind, Names, ObjectId};
+use super::{Database, Error, Rights, mapper, now};
+use crate::graph::{Kind, ObjectId};
 use crate::store::job_lock::{JobLock, StageEnd};
 use crate::store::job_stage::{JobStage, Part, Upload};
 use crate::store::staging::Batch;
@@ -57,7 +57,8 @@ pub struct JobRequest {
     pub scope: String,
     /// With a repeated key the latest object wins.
     pub ignore_duplicates: bool,
-    /// Each row names its scope, as only a PATCH may; `scope` is then the job's in name only.
+    /// Each row names its scope, as only modes may that delete nothing by themselves; `scope` is then
+    /// the job's in name only.
     pub any_scope: bool,
 }
 
@@ -92,6 +93,9 @@ pub struct Extras<'u> {
     pub mapped: &'u [super::MappedRelationship],
     /// What is to be deleted when the job is finalized.
     pub deletes: &'u [(Kind, ObjectId)],
+    /// The rights of who says so: whoever finalizes the job, nothing is deleted that they do not
+    /// allow. `None` for those of whoever has the file in hand.
+    pub deleter: Option<&'u Rights>,
     /// How many bytes open and held jobs may take on disk with this upload.
     pub staged_max: Option<u64>,
 }
@@ -127,11 +131,13 @@ struct Run<'r> {
     same_scope_reject: bool,
     /// The end of the stage that the uploads are in already.
     stage: Option<StageEnd>,
+    /// What whoever asks for it may do; `None` for everything.
+    rights: Option<&'r Rights>,
 }
 
 impl<'r> Run<'r> {
     fn new(uploads: &'r Uploads, inputs: &'r Inputs, dry_run: bool) -> Run<'r> {
-        Run { uploads, inputs, dry_run, same_scope_reject: false, stage: None }
+        Run { uploads, inputs, dry_run, same_scope_reject: false, stage: None, rights: None }
     }
 }
 
@@ -243,7 +249,8 @@ impl Database {
         let spec = JobSpec {
             id: request.id.unwrap_or_else(Uuid::now_v7),
             ignore_duplicates: request.ignore_duplicates,
-            any_scope: request.any_scope && request.mode == Mode::Patch,
+            any_scope: request.any_scope
+                && matches!(request.mode, Mode::Patch | Mode::CreateOrUpdate),
             ..JobSpec::new(&request.source, request.mode, &request.scope, now())
         };
         let id = spec.id;
@@ -319,7 +326,7 @@ impl Database {
             mapped_count: extras.mapped.len() as u64,
             deletes: extras.deletes,
         };
-        self.append(id, &upload, extras.staged_max)
+        self.append(id, &upload, extras.deleter, extras.staged_max)
     }
 
     /// Appends an upload to an open job and writes down that it is acknowledged.
@@ -327,12 +334,13 @@ impl Database {
         &self,
         id: Uuid,
         upload: &Upload<'_>,
+        deleter: Option<&Rights>,
         staged_max: Option<u64>,
     ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
         let mut slot = lock(&slot);
         let job = self.lock_job(id)?;
-        let file = self.open_job_file(id)?;
+        let mut file = self.open_job_file(id)?;
         let record = job.record()?.unwrap_or_default();
         if record.finalizing {
             // Whoever finalized it may have ended between the commit and the end of its files.
@@ -345,6 +353,13 @@ impl Database {
             if staged.saturating_add(more) > max {
                 return Err(SyncError::TooMuchStaged { staged, more, max }.into());
             }
+        }
+        if let Some(rights) = deleter.filter(|_| !upload.deletes.is_empty())
+            && !file.deleters.contains(rights)
+        {
+            // Before the names themselves, so that a crash leaves none without it.
+            file.deleters.push(rights.clone());
+            self.put_job_file(&file)?;
         }
         let before = stage.end();
         if !upload.is_empty() {
@@ -373,7 +388,7 @@ impl Database {
 
     /// Names objects for deletion when the job is finalized; when this returns it is on disk.
     pub fn upload_deletes(&self, id: Uuid, deletes: &[(Kind, ObjectId)]) -> Result<(), Error> {
-        self.append(id, &Upload { deletes, ..Upload::default() }, None).map(drop)
+        self.append(id, &Upload { deletes, ..Upload::default() }, None, None).map(drop)
     }
 
     /// The lock of a job and what is kept of it.
@@ -405,6 +420,21 @@ impl Database {
 
     /// Finalizes an open job. Called again, it returns the stored report.
     pub fn finalize(&self, id: Uuid, request: &FinalizeRequest) -> Result<JobReport, Error> {
+        self.finalize_as(id, request, &Rights::everything())
+    }
+
+    /// The same for a caller with these rights: every object that would change has to be within
+    /// them, and every one that was named for deletion within those of who named it as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], and the job stays open.
+    pub fn finalize_as(
+        &self,
+        id: Uuid,
+        request: &FinalizeRequest,
+        rights: &Rights,
+    ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
         let mut slot = lock(&slot);
         let stored = || match self.stored_report(id)? {
@@ -434,7 +464,11 @@ impl Database {
         }
         file.specs[0].partial_types.clone_from(&request.partial_types);
         file.specs[0].allow_deletes = request.allow_deletes;
+        rights.allow_override(&file.specs[0].scope, request.allow_deletes)?;
         let mut read = self.restage(&file, &job)?;
+        rights.allow_jobs(&specs(read.uploads.jobs()))?;
+        file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
+        rights.allow_mapping(read.mapped.len())?;
         self.add_mapped_job(&mut read.uploads, &read.mapped)?;
         let inputs = Inputs(file.inputs.clone());
         if !request.dry_run {
@@ -443,6 +477,7 @@ impl Database {
         let mut reports = self.run(&Run {
             same_scope_reject: file.same_scope_reject,
             stage: Some(read.end),
+            rights: Some(rights),
             ..Run::new(&read.uploads, &inputs, request.dry_run)
         })?;
         if !request.dry_run {
@@ -467,7 +502,19 @@ impl Database {
     /// Every object that cannot be taken, and every relationship without live ends; then nothing
     /// has changed.
     pub fn edit(&self, edit: &Edit) -> Result<JobReport, Error> {
+        self.edit_as(edit, &Rights::everything())
+    }
+
+    /// The same for a caller with these rights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] as well.
+    pub fn edit_as(&self, edit: &Edit, rights: &Rights) -> Result<JobReport, Error> {
         check_scope(&edit.scope)?;
+        if !rights.write(&edit.scope) {
+            return Err(rights.refuse("write", &edit.scope));
+        }
         let spec = JobSpec {
             one_upload: true,
             ..JobSpec::new(&edit.source, Mode::CreateOrUpdate, &edit.scope, now())
@@ -494,15 +541,17 @@ impl Database {
                 Ok(uploads.append(batch, |_| JobInput::new(spec.clone()))?)
             })?;
         }
-        let dry = self.run(&Run::new(&uploads, &names, true))?;
+        let rights_of = Some(rights);
+        let dry = self.run(&Run { rights: rights_of, ..Run::new(&uploads, &names, true) })?;
         if let Some(skipped) = dry.iter().find_map(|report| report.skipped.first()) {
+            let skipped = skipped.clone().told_to(rights.read());
             return Err(SyncError::Faults(vec![format!(
                 "_key `{}`: {}",
                 skipped.key, skipped.reason
             )])
             .into());
         }
-        let done = self.run(&Run::new(&uploads, &names, false))?;
+        let done = self.run(&Run { rights: rights_of, ..Run::new(&uploads, &names, false) })?;
         Ok(done.into_iter().next().expect("BUG: one job has one report"))
     }
 
@@ -512,6 +561,15 @@ impl Database {
     ///
     /// A usage error if the graph moved on, so that the plan would now be another one.
     pub fn approve(&self, id: &str) -> Result<Vec<JobReport>, Error> {
+        self.approve_as(id, &Rights::everything())
+    }
+
+    /// The same for a caller with these rights, which have to cover all jobs that are held together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] as well; then the job is still held.
+    pub fn approve_as(&self, id: &str, rights: &Rights) -> Result<Vec<JobReport>, Error> {
         let id = self.resolve_job(id)?;
         let first = self.job_file(id)?.id();
         let slot = self.slot(first);
@@ -523,6 +581,7 @@ impl Database {
             return Err(not_held(id, file.status()));
         }
         let read = self.restage(&file, &job)?;
+        rights.allow_approval(&specs(read.uploads.jobs()))?;
         let inputs = Inputs(file.inputs.clone());
         let _turn = self.turn();
         // What is looked at is what is written: nobody else writes in between.
@@ -555,11 +614,17 @@ impl Database {
 
     /// Gives up an open or held job, and those held with it.
     pub fn abort(&self, id: &str) -> Result<JobReport, Error> {
-        self.abort_as(id, false)
+        self.abort_as(id, false, &Rights::everything())
     }
 
-    /// The same, saying whether it is for a collector that is set up wrongly.
-    pub fn abort_as(&self, id: &str, invalid_configuration: bool) -> Result<JobReport, Error> {
+    /// The same for a caller with these rights, which have to cover all jobs that are held together,
+    /// saying whether it is for a collector that is set up wrongly.
+    pub fn abort_as(
+        &self,
+        id: &str,
+        invalid_configuration: bool,
+        rights: &Rights,
+    ) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
         let first = self.job_file(id)?.id();
         let slot = self.slot(first);
@@ -569,6 +634,7 @@ impl Database {
         if !matches!(file.status(), Status::Held | Status::AwaitingUploads) {
             return Err(not_held(id, file.status()));
         }
+        rights.allow_jobs(&file.specs.iter().collect::<Vec<_>>())?;
         for report in &mut file.reports {
             report.status = Status::Aborted;
             report.invalid_configuration = invalid_configuration;
@@ -690,6 +756,9 @@ impl Database {
             let store = if last_try && !run.dry_run { self.writer()? } else { None };
             let snapshot = self.snapshot_of(store.as_ref())?;
             let mut plan = plan(&snapshot, uploads, run.inputs, true)?;
+            if let Some(rights) = run.rights {
+                rights.allow_mapped(&snapshot, &plan)?;
+            }
             drop(snapshot);
             if run.dry_run {
                 return Ok(reports(&plan, |report| report.dry_run = true));
@@ -852,13 +921,13 @@ impl Database {
         }
         if file.specs[0].any_scope {
             // Each is deleted where it lives.
-            let snapshot = self.snapshot()?;
+            let owners = self.snapshot()?.scopes_of(&deletes)?;
             for (kind, id) in &deletes {
-                let Some(scope) = scope_of(&snapshot, *kind, *id)? else { continue };
-                if uploads.job_mut(&scope).is_none() {
-                    uploads.add(new(&scope));
+                let Some(scope) = owners.get(&(*kind, *id)) else { continue };
+                if uploads.job_mut(scope).is_none() {
+                    uploads.add(new(scope));
                 }
-                let job = uploads.job_mut(&scope).expect("BUG: just added");
+                let job = uploads.job_mut(scope).expect("BUG: just added");
                 if !job.deletes.contains(&(*kind, *id)) {
                     job.deletes.push((*kind, *id));
                 }
@@ -967,14 +1036,9 @@ impl SyncRequest {
     }
 }
 
-/// The scope that owns an object.
-pub fn scope_of(
-    snapshot: &Snapshot,
-    kind: Kind,
-    id: ObjectId,
-) -> Result<Option<String>, StoreError> {
-    let Some(number) = snapshot.number_of(kind, id)? else { return Ok(None) };
-    Ok(snapshot.facts(kind, number)?.map(|facts| snapshot.name(facts.scope).to_owned()))
+/// What the jobs are.
+fn specs(jobs: &[JobInput]) -> Vec<&JobSpec> {
+    jobs.iter().map(|job| &job.spec).collect()
 }
 
 /// The scopes that the objects of a batch are of.

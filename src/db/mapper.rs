@@ -9,15 +9,15 @@
 //!
 //! Source: wire contract, section 4, mapped relationships.
 
+use super::rights::MAPPER;
 use super::{Database, Error, now};
-use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, ObjectId, Value,
-};
+use crate::graph::{DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, Value};
 use crate::store::{Cursor, Snapshot, StoreError, split_classes, take_value};
 use crate::sync::{
     BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, MIN_DELETES, Mode, Record, SyncError,
     Uploads,
 };
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -200,6 +200,8 @@ struct Search<'s> {
     spec: &'s JobSpec,
     ours: String,
     uploaded: Vec<Seen>,
+    /// Where each `_key` lives that facts name, in all scopes.
+    homes: FxHashMap<String, Vec<u32>>,
     indexes: HashMap<(Vec<String>, Vec<String>), Found>,
 }
 
@@ -260,10 +262,8 @@ impl Search<'_> {
             .filter(|seen| seen.key == key && fits(seen))
             .map(Seen::target)
             .collect();
-        for scope in self.snapshot.scopes()? {
-            let id = ObjectId::new(Kind::Entity, &scope, key);
-            if let Some(number) = self.snapshot.number_of(Kind::Entity, id)?
-                && let Some(seen) = self.seen(number)?
+        for &number in self.homes.get(key).into_iter().flatten() {
+            if let Some(seen) = self.seen(number)?
                 && fits(&seen)
             {
                 found.push(seen.target());
@@ -291,6 +291,13 @@ impl Search<'_> {
         self.uploaded.iter().for_each(&mut add);
         Ok(found)
     }
+}
+
+/// The `_key` by which a target is looked for, if it is.
+fn key_of(one: &MappedRelationship) -> Option<&str> {
+    let mut alternatives = one.mapping.target_filter_keys.iter();
+    let by_key = alternatives.any(|names| names.names().iter().any(|name| name == "_key"));
+    one.mapping.target_entity.get("_key").filter(|_| by_key)?.as_str()
 }
 
 /// The entities of the first job, read back from the stage.
@@ -349,13 +356,14 @@ impl Database {
             // Nothing mapped any more is no empty upload: the job itself may have brought much.
             allow_deletes: Some(job.allow_deletes.unwrap_or(0).max(MIN_DELETES)),
             mapped_for: Some(job.id),
-            ..JobSpec::new("system-mapper", Mode::Diff, &ours, now())
+            ..JobSpec::new(MAPPER, Mode::Diff, &ours, now())
         };
         let mut search = Search {
             snapshot: &snapshot,
             spec: &job,
             ours: ours.clone(),
             uploaded: uploaded(uploads)?,
+            homes: snapshot.entities_with_keys(mapped.iter().filter_map(key_of))?,
             indexes: HashMap::new(),
         };
         let mut made = Made::default();

@@ -4,6 +4,7 @@
 //! enough, so that a job that changes nothing leaves the file untouched and questions work beside
 //! a writer in another process.
 
+mod access;
 mod find;
 mod job_files;
 mod jobs;
@@ -13,16 +14,19 @@ mod mapping_graph;
 mod mapping_jobs;
 mod planned;
 mod retention;
+mod rights;
 mod saved_plan;
 
 pub use crate::error::Error;
+pub use access::{Access, Token};
 pub use find::Keys;
 pub use job_files::Stray;
-pub use jobs::{Edit, Extras, FinalizeRequest, JobRequest, SyncRequest, scope_of};
+pub use jobs::{Edit, Extras, FinalizeRequest, JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MappedRelationship, check_mapped, mapped_scope};
 pub use mapping_jobs::{EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan};
 pub use planned::Planned;
+pub use rights::{Right, Rights, Scopes};
 pub use saved_plan::{PlannedJob, SavedPlan};
 
 use crate::store::{Snapshot, Store, StoreError, Waiting, WriteBehind};
@@ -119,6 +123,7 @@ impl Database {
         if self.injected.is_none()
             && self.snapshot()?.meta().revision <= 1
             && self.jobs()?.is_empty()
+            && self.access_row()?.is_none()
         {
             std::fs::remove_file(&self.path).map_err(io)?;
             // Left behind where a job file was written and removed; an empty folder says nothing.
@@ -251,7 +256,16 @@ struct Reader(Mutex<Option<(FileIdentity, Arc<Store>)>>);
 
 impl Reader {
     fn snapshot(&self, path: &Path) -> Result<Snapshot, StoreError> {
-        let Ok(identity) = identity(path) else { return Store::open_reader(path)?.snapshot() };
+        self.ask(path, Store::snapshot)
+    }
+
+    /// Asks the store that is kept, or one that is opened for it.
+    fn ask<T>(
+        &self,
+        path: &Path,
+        ask: impl Fn(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Ok(identity) = identity(path) else { return ask(&Store::open_reader(path)?) };
         let store = {
             let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match &*kept {
@@ -263,9 +277,9 @@ impl Reader {
                 }
             }
         };
-        store.snapshot().or_else(|_| {
+        ask(&store).or_else(|_| {
             *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-            Store::open_reader(path)?.snapshot()
+            ask(&Store::open_reader(path)?)
         })
     }
 }

@@ -62,6 +62,7 @@ impl Snapshot {
         for job in 0..self.meta().next_job {
             problems.keep(self.job(job));
         }
+        problems.keep(self.access());
         if problems.more > 0 {
             problems.listed.push(format!("and {} more", problems.more));
         }

@@ -4,6 +4,7 @@
 //! transaction, staging of uploads, and the check of it all. What does not: any decision about
 //! what should be in the graph. `sync` decides; the store keeps.
 
+mod access;
 mod behind;
 mod body;
 mod check;
@@ -30,6 +31,7 @@ mod tables;
 mod tiles;
 mod unrepaired;
 mod waiting;
+mod whereabouts;
 mod writer;
 
 pub use behind::WriteBehind;

@@ -187,7 +187,7 @@ pub struct Snapshot {
     pub(super) indexes: Option<super::index::Folder>,
     job_cache: RefCell<FxHashMap<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
-    _transaction: ReadTransaction,
+    transaction: ReadTransaction,
 }
 
 /// Unpacked blocks of bodies kept in memory, at most 288 KiB each: objects in the order of their
@@ -298,7 +298,7 @@ impl Snapshot {
             indexes: None,
             job_cache: RefCell::default(),
             scope_cache: OnceCell::new(),
-            _transaction: transaction,
+            transaction,
         })
     }
 
@@ -307,6 +307,11 @@ impl Snapshot {
     pub fn with_indexes(mut self, folder: std::path::PathBuf) -> Snapshot {
         self.indexes = Some(super::index::Folder::new(folder));
         self
+    }
+
+    /// What it is read by.
+    pub(super) fn transaction(&self) -> &ReadTransaction {
+        &self.transaction
     }
 
     /// Counters of the file.
@@ -354,7 +359,7 @@ impl Snapshot {
         Ok(self.known_scopes()?.iter().map(|(number, _)| *number))
     }
 
-    fn known_scopes(&self) -> Result<&[(u32, ScopeRow)], StoreError> {
+    pub(super) fn known_scopes(&self) -> Result<&[(u32, ScopeRow)], StoreError> {
         if let Some(known) = self.scope_cache.get() {
             return Ok(known);
         }

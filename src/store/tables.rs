@@ -15,6 +15,7 @@
 //!   jobs        sequence number u32                   job id, source and report
 //!   deletions   job sequence u32 | kind u8            numbers that the job deleted, for undo
 //!   pins        scope u32 | hash of the entity id u64 properties pinned by OVERRIDE
+//!   access      "access"                              who may call a server, see access.rs
 //! ```
 
 use crate::graph::{Direction, IdHash, Kind};
@@ -37,8 +38,10 @@ pub const ADJACENCY: Definition = TableDefinition::new("adjacency");
 pub const JOBS: Definition = TableDefinition::new("jobs");
 pub const DELETIONS: Definition = TableDefinition::new("deletions");
 pub const PINS: Definition = TableDefinition::new("pins");
+/// Made with its row, so files of which nobody ever made a token have none.
+pub const ACCESS: Definition = TableDefinition::new("access");
 
-/// The names of all tables, in the order in which they are created and checked.
+/// The names of the tables that every file has, in the order in which they are created and checked.
 pub const ALL: [Definition; 11] =
     [META, NAMES, LABELS, SCOPES, IDENTITY, HEADS, BODIES, ADJACENCY, JOBS, DELETIONS, PINS];
 

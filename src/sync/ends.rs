@@ -2,15 +2,17 @@
 //!
 //! An end is an entity that the same plan brings to life, or a live one that is stored. Both sides
 //! go through the parts of the space of hashes: what is looked up at random then lies in a table
-//! that fits a processor's cache, however large the upload is. What is not found that simply is
-//! looked at alone, where it is said why.
+//! that fits a processor's cache, however large the upload is. An end that is given by its id alone is
+//! looked for in all scopes together with the others of its part. What is not found that simply is
+//! looked at alone, where it is said why; where else a missing key lives is found out for all of them
+//! in the end.
 
 use super::SyncError;
 use super::change::{Action, Change};
 use super::compare::{Compared, HELD, Parts};
 use super::created::Created;
 use super::plan::Planner;
-use crate::graph::{GraphRead, IdHash, Kind, Names, ObjectId};
+use crate::graph::{GraphRead, IdHash, Kind, Names};
 use crate::store::staging::{StagedEnd, StagedRelationship};
 use crate::store::{Buckets, Cursor, Next, Packed, StoreError, pipeline};
 use rayon::prelude::*;
@@ -59,12 +61,22 @@ struct End {
     id: IdHash,
     /// Position of the relationship among all staged ones times two, plus one for `to`.
     at: u32,
-    /// Name number of the scope, or [`NOWHERE`].
+    /// Name number of the scope, [`NOWHERE`] or [`ANYWHERE`].
     scope: u32,
 }
 
-/// Stands for a scope that the graph does not know, or that is not given.
+/// Stands for a scope that the graph does not know.
 const NOWHERE: u32 = u32::MAX;
+/// Stands for a scope that is not given.
+const ANYWHERE: u32 = u32::MAX - 1;
+
+/// A key that was missed in one scope, and may live in others.
+pub(super) struct Missed {
+    /// The job, and where its report lists the relationship.
+    listed: (u32, usize),
+    /// What is said of the ends, each with the key and the scope in which it was missed.
+    ends: Vec<(String, Option<(String, String)>)>,
+}
 
 impl Packed for End {
     fn put(&self, out: &mut Vec<u8>) {
@@ -177,8 +189,11 @@ impl Planner<'_> {
                         continue;
                     }
                     for (end, side) in [staged.from, staged.to].iter().zip(0..) {
-                        let scope = numbers[end.scope as usize].filter(|_| end.scope != 0);
-                        let (at, scope) = (ordinal * 2 + side, scope.unwrap_or(NOWHERE));
+                        let scope = match end.scope {
+                            0 => ANYWHERE,
+                            name => numbers[name as usize].unwrap_or(NOWHERE),
+                        };
+                        let at = ordinal * 2 + side;
                         ends.push(parts.part(end.id), &End { id: end.id, at, scope })?;
                     }
                 }
@@ -194,8 +209,24 @@ impl Planner<'_> {
         ends: Vec<End>,
         mut found: impl FnMut(Found) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        let ids: Vec<IdHash> =
+            ends.iter().filter(|end| end.scope == ANYWHERE).map(|end| end.id).collect();
+        if !ids.is_empty() {
+            let everywhere = self.snapshot.find_in_all_scopes(Kind::Entity, &ids)?;
+            for end in ends.iter().filter(|end| end.scope == ANYWHERE) {
+                match everywhere.get(&end.id) {
+                    Some((_, one)) if one.live && !self.deleted.contains(&one.number) => {
+                        found(Found { at: end.at, number: one.number })?;
+                    }
+                    Some((_, one)) => {
+                        self.buried.borrow_mut().insert(end.id, one.number);
+                    }
+                    None => {}
+                }
+            }
+        }
         let mut wanted: FxHashMap<u32, Vec<End>> = FxHashMap::default();
-        for end in ends.into_iter().filter(|end| end.scope != NOWHERE) {
+        for end in ends.into_iter().filter(|end| end.scope < ANYWHERE) {
             wanted.entry(end.scope).or_default().push(end);
         }
         for (scope, mut wanted) in wanted {
@@ -221,18 +252,15 @@ impl Planner<'_> {
         staged: &StagedRelationship,
         end: StagedEnd,
     ) -> Result<Result<u32, MissingEnd>, StoreError> {
-        let found = if end.scope == 0 {
-            let mut found = None;
-            for scope in self.snapshot.scope_numbers()? {
-                found = found.or(self.snapshot.find_hash(Kind::Entity, scope, end.id)?);
-            }
-            found
-        } else {
-            let scope = &self.stage().names(staged.object.frame)[end.scope as usize];
-            match self.snapshot.name_number(scope) {
-                Some(scope) => self.snapshot.find_hash(Kind::Entity, scope, end.id)?,
-                None => None,
-            }
+        if end.scope == 0 {
+            // It was looked for in all scopes, with all others, and is not live in any.
+            let tombstone = self.buried.borrow().get(&end.id).copied();
+            return Ok(Err(MissingEnd { name, end, tombstone }));
+        }
+        let scope = &self.stage().names(staged.object.frame)[end.scope as usize];
+        let found = match self.snapshot.name_number(scope) {
+            Some(scope) => self.snapshot.find_hash(Kind::Entity, scope, end.id)?,
+            None => None,
         };
         Ok(match found {
             Some(found) if found.live && !self.deleted.contains(&found.number) => Ok(found.number),
@@ -241,9 +269,11 @@ impl Planner<'_> {
         })
     }
 
-    /// Says for each missing end whether it was never seen, is deleted, or lives elsewhere.
+    /// Says for each missing end whether it was never seen or is deleted, and remembers to say where
+    /// else it lives.
     pub(super) fn missing_reason(
-        &self,
+        &mut self,
+        job: u32,
         staged: &StagedRelationship,
         missing: &[MissingEnd],
     ) -> Result<String, SyncError> {
@@ -251,7 +281,7 @@ impl Planner<'_> {
             self.contents().with_record(Kind::Relationship, &staged.object, |record, _| {
                 record.ends().map(Cow::into_owned)
             })?;
-        let mut reasons = Vec::new();
+        let mut ends = Vec::new();
         for missing in missing {
             let key = &keys[usize::from(missing.name == "to")];
             let scope = &self.stage().names(staged.object.frame)[missing.end.scope as usize];
@@ -262,14 +292,45 @@ impl Planner<'_> {
                 (None, scope) => format!("entity `{key}` in scope `{scope}`"),
             };
             let state = self.missing_state(missing)?;
-            let elsewhere = if id.is_some() { Vec::new() } else { self.elsewhere(key, scope)? };
-            let also = match elsewhere.as_slice() {
-                [] => String::new(),
-                scopes => format!("; the same key lives in scope {}", scopes.join(", ")),
-            };
-            reasons.push(format!("`{}` {what} {state}{also}", missing.name));
+            let elsewhere = id.is_none().then(|| (key.clone(), scope.clone()));
+            ends.push((format!("`{}` {what} {state}", missing.name), elsewhere));
         }
-        Ok(reasons.join(" and "))
+        let reason = joined(ends.iter().map(|(reason, _)| reason.clone()));
+        let listed = (job, self.jobs[job as usize].report.skipped.len());
+        self.missed.push(Missed { listed, ends });
+        Ok(reason)
+    }
+
+    /// Adds to the reasons of missing ends in which other scopes their keys live.
+    pub(super) fn tell_elsewhere(&mut self) -> Result<(), StoreError> {
+        let missed = std::mem::take(&mut self.missed);
+        let keys =
+            missed.iter().flat_map(|missed| &missed.ends).filter_map(|(_, key)| key.as_ref());
+        let homes = self.snapshot.entities_with_keys(keys.map(|(key, _)| key.as_str()))?;
+        for Missed { listed: (job, at), ends } in &missed {
+            let mut reasons = Vec::with_capacity(ends.len());
+            for (reason, key) in ends {
+                let mut scopes = Vec::new();
+                if let Some((key, not)) = key {
+                    for &number in homes.get(key).into_iter().flatten() {
+                        if let Some(facts) = self.snapshot.facts(Kind::Entity, number)?
+                            && self.snapshot.name(facts.scope) != not
+                        {
+                            scopes.push(format!("`{}`", self.snapshot.name(facts.scope)));
+                        }
+                    }
+                }
+                reasons.push(match scopes.is_empty() {
+                    true => reason.clone(),
+                    false => {
+                        format!("{reason}; the same key lives in scope {}", scopes.join(", "))
+                    }
+                });
+            }
+            let skipped = &mut self.jobs[*job as usize].report.skipped;
+            skipped[*at].reason = joined(reasons.into_iter());
+        }
+        Ok(())
     }
 
     fn missing_state(&self, missing: &MissingEnd) -> Result<String, StoreError> {
@@ -285,24 +346,11 @@ impl Planner<'_> {
             .map_or_else(|_| "an unknown time".into(), |t| format!("{t:.0}"));
         Ok(format!("was soft-deleted at {when} by job {}", metadata.job_id))
     }
+}
 
-    fn elsewhere(&self, key: &str, not: &str) -> Result<Vec<String>, StoreError> {
-        let mut scopes = Vec::new();
-        for number in self.snapshot.scope_numbers()? {
-            let scope = self.snapshot.name(number);
-            if scope != not
-                && let Some(i) = self.snapshot.find(
-                    Kind::Entity,
-                    number,
-                    ObjectId::new(Kind::Entity, scope, key),
-                )?
-                && i.live
-            {
-                scopes.push(format!("`{scope}`"));
-            }
-        }
-        Ok(scopes)
-    }
+/// One sentence of the reasons of both ends.
+fn joined(reasons: impl Iterator<Item = String>) -> String {
+    reasons.collect::<Vec<_>>().join(" and ")
 }
 
 /// An end is taken by its hash alone, so new entities of two scopes may not share one.

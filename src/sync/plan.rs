@@ -14,18 +14,19 @@ use super::batch::Record;
 use super::change::{Action, Change, Fingerprint, JobPlan, Place, Plan};
 use super::compare::{Bits, Compared, HELD, How, Met, Parts};
 use super::contents::{Contents, Merged, Merges};
-use super::ends::{Born, Found};
+use super::ends::{Born, Found, Missed};
 use super::guard::{self, Deletions, Limits};
 use super::job::{JobInput, JobSpec, Uploads};
 use super::known::Known;
 use super::mode::Mode;
-use super::report::{Held, JobReport, SKIPPED_LISTED, Skipped, Status, Tally};
+use super::report::{HELD_WITH, Held, JobReport, SKIPPED_LISTED, Skipped, Status, Tally};
 use super::{Inputs, SyncError};
 use crate::graph::{Adjacency, Direction, IdHash, Kind, Names, ObjectId};
 use crate::store::staging::{Stage, Staged, StagedRelationship};
 use crate::store::{Buckets, Packed, Snapshot, StoreError};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ pub fn plan(
     let mut compared = planner.compare::<StagedRelationship>(&named)?;
     let relationships = planner.relationships(&mut compared, parts, born)?;
     planner.finish_kind(Kind::Relationship, &compared, named)?;
+    planner.tell_elsewhere()?;
     let foreign = planner.foreign()?;
     let Planner { jobs, merges, mut fingerprint, .. } = planner;
     let mut planned = Vec::with_capacity(jobs.len());
@@ -99,7 +101,7 @@ pub fn plan(
 /// Jobs of one plan run together or not at all.
 fn hold_together(jobs: &mut [JobPlan]) {
     let Some(held) = jobs.iter().find(|job| job.report.held.is_some()) else { return };
-    let reason = format!("held together with scope `{}`, uploaded with it", held.spec.scope);
+    let reason = format!("{HELD_WITH} scope `{}`, uploaded with it", held.spec.scope);
     for job in jobs {
         job.report.status = Status::Held;
         job.report
@@ -250,6 +252,10 @@ pub(super) struct Planner<'p> {
     /// Relationships that touch those.
     pub(super) cascade: FxHashSet<u32>,
     pub(super) has_pins: bool,
+    /// Ends that are given by their id alone and are tombstones: their numbers.
+    pub(super) buried: RefCell<FxHashMap<IdHash, u32>>,
+    /// Ends that are missing where they were looked for.
+    pub(super) missed: Vec<Missed>,
     /// What is wrong with the upload, found so far.
     pub(super) faults: Vec<super::Fault>,
     merges: Merges,
@@ -329,6 +335,8 @@ impl<'p> Planner<'p> {
             deleted: FxHashSet::default(),
             cascade: FxHashSet::default(),
             has_pins,
+            buried: RefCell::default(),
+            missed: Vec::new(),
             faults: Vec::new(),
             merges: Merges::new(&folder),
             fingerprint: Fingerprint::default(),
@@ -839,7 +847,7 @@ impl<'p> Planner<'p> {
                 let missing: Vec<_> = [from.err(), to.err()].into_iter().flatten().collect();
                 // Finding out why costs more than all else, and only the first are listed.
                 let reason = match self.jobs[at as usize].report.skipped.len() {
-                    ..SKIPPED_LISTED => self.missing_reason(staged, &missing)?,
+                    ..SKIPPED_LISTED => self.missing_reason(at, staged, &missing)?,
                     _ => String::new(),
                 };
                 self.skip(at, kind, object, reason)?;

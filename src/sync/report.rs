@@ -70,6 +70,19 @@ pub struct Skipped {
     pub reason: String,
 }
 
+impl Skipped {
+    /// The same as a caller hears it. Why an end is missing says what other scopes hold or held, so
+    /// who may not read hears only that it is missing.
+    pub fn told_to(mut self, reads: bool) -> Skipped {
+        if !reads && ["`from` ", "`to` "].iter().any(|end| self.reason.starts_with(end)) {
+            self.reason = "an end of the relationship is not there; why is told with the right \
+                           `read`"
+                .into();
+        }
+        self
+    }
+}
+
 /// Why a job is held and what it would delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -161,7 +174,41 @@ pub struct JobReport {
 /// Left-out objects that a report lists by name; the rest is counted.
 pub const SKIPPED_LISTED: usize = 10_000;
 
+/// Stands for all scopes whose names the reader of a report may not know.
+pub const OTHER_SCOPES: &str = "(other scopes)";
+
+/// How the reason begins for which a job is held that does nothing wrong itself.
+pub(super) const HELD_WITH: &str = "held together with";
+
 impl JobReport {
+    /// The same as a caller hears it who may read, or else who may write the scopes that `writes`
+    /// says: without a word about others but how many.
+    pub fn told_to(mut self, reads: bool, writes: impl Fn(&str) -> bool) -> JobReport {
+        if reads {
+            return self;
+        }
+        let mut others = 0;
+        self.foreign_deletions.retain(|scope, count| {
+            let ours = writes(scope);
+            others += if ours { 0 } else { *count };
+            ours
+        });
+        if others > 0 {
+            self.foreign_deletions.insert(OTHER_SCOPES.to_owned(), others);
+        }
+        self.skipped = self.skipped.into_iter().map(|one| one.told_to(false)).collect();
+        // How many entities facts fitted.
+        self.mapped_relationships = None;
+        if let Some(held) = &mut self.held {
+            for reason in &mut held.reasons {
+                if reason.starts_with(HELD_WITH) {
+                    *reason = format!("{HELD_WITH} another scope, uploaded with it");
+                }
+            }
+        }
+        self
+    }
+
     /// The counts of a kind.
     pub fn of(&mut self, kind: Kind) -> &mut Tally {
         match kind {

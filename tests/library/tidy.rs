@@ -79,3 +79,51 @@ fn each_outside_package_has_one_home() {
         }
     }
 }
+
+/// Every `file::test` that a line of a document names.
+fn named_tests(line: &str) -> Vec<&str> {
+    line.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).collect()
+}
+
+#[test]
+fn each_promise_about_security_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/security.md")).expect("it is there");
+    let mut files = Vec::new();
+    sources(&root.join("tests"), &mut files);
+    sources(&root.join("src"), &mut files);
+    let exists = |name: &str| {
+        let (module, test) = name.split_once("::").expect("a module and a test");
+        let of_module = files.iter().filter(|path| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            stem == Some(module) || path.ends_with(format!("{module}/mod.rs"))
+        });
+        of_module.into_iter().any(|path| {
+            fs::read_to_string(path).expect("source is text").contains(&format!("fn {test}("))
+        })
+    };
+    let (mut promises, mut section) = (0, "");
+    let mut paragraphs = document.split("\n").peekable();
+    while let Some(line) = paragraphs.next() {
+        if line.starts_with('#') {
+            section = line;
+        }
+        // A point goes on until the next one; rows and their heads are lines.
+        let mut whole = line.to_owned();
+        if line.starts_with("- ") {
+            while paragraphs.peek().is_some_and(|next| next.starts_with("  ")) {
+                whole += paragraphs.next().expect("it was seen");
+            }
+        }
+        for name in named_tests(&whole).into_iter().filter(|name| *name != "file::name") {
+            assert!(exists(name), "docs/security.md names `{name}`, which is no test");
+        }
+        let rows = section != "## Rights" && line.starts_with("| ");
+        let head = line.ends_with("| test |") || line.starts_with("| ---");
+        if line.starts_with("- ") || rows && !head {
+            promises += 1;
+            assert!(!named_tests(&whole).is_empty(), "no test holds: {whole}");
+        }
+    }
+    assert!(promises > 30, "{promises} promises were found");
+}

@@ -6,6 +6,7 @@ mod cli;
 #[path = "../http/mod.rs"]
 mod http;
 
+mod authorization;
 mod bad_input;
 mod cross_scope_page;
 mod job_files;
@@ -14,6 +15,8 @@ mod mapping;
 mod mapping_plans;
 mod processes;
 mod query_command;
+mod rights;
 mod server;
 mod server_crowd;
 mod server_strangers;
+mod tokens;

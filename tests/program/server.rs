@@ -533,12 +533,6 @@ fn a_token_allows_what_it_says_and_nothing_else() {
     let reader = list.as_array().unwrap().iter().find(|t| t["name"] == "reader").unwrap();
     tombolo(server.folder.path(), &["token", "revoke", reader["id"].as_str().unwrap()]);
     assert_eq!(call("reader", "GET", "/v1/scopes", &json!(null)).status, 401);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let file = server.folder.path().join("tombolo.redb.tokens");
-        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
-    }
 }
 
 #[test]

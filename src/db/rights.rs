@@ -1,0 +1,301 @@
+//! Rights: what a caller may do, and whether what jobs would change is within them.
+//!
+//! The rules are the table of `docs/security.md`. Whoever has the file in hand, as the command line
+//! has, may do everything; callers of a server have the rights of their token. They are asked where
+//! changes are made, when every scope is known, and not only where a request comes in.
+
+use super::{Error, Snapshot};
+use crate::graph::Kind;
+use crate::store::StoreError;
+use crate::sync::{Action, JobInput, JobSpec, Plan, SyncError};
+use globset::{GlobBuilder, GlobMatcher};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The source of what the mapper makes.
+pub(super) const MAPPER: &str = "system-mapper";
+
+/// Scopes by a pattern such as `okta-*`.
+#[derive(Clone, Debug)]
+pub struct Scopes {
+    pattern: String,
+    matcher: GlobMatcher,
+}
+
+impl Scopes {
+    /// Whether the pattern fits a scope.
+    pub fn fit(&self, scope: &str) -> bool {
+        self.matcher.is_match(scope)
+    }
+}
+
+impl PartialEq for Scopes {
+    fn eq(&self, other: &Scopes) -> bool {
+        self.pattern == other.pattern
+    }
+}
+
+impl Eq for Scopes {}
+
+impl FromStr for Scopes {
+    type Err = String;
+
+    fn from_str(pattern: &str) -> Result<Scopes, String> {
+        if pattern.is_empty() {
+            return Err("the pattern of scopes is empty".into());
+        }
+        let glob = GlobBuilder::new(pattern).build().map_err(|e| e.to_string())?;
+        Ok(Scopes { pattern: pattern.to_owned(), matcher: glob.compile_matcher() })
+    }
+}
+
+/// One thing that a caller may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Right {
+    /// Ask questions, about everything.
+    Read,
+    /// Open jobs of these scopes, and change what they own.
+    Write(Scopes),
+    /// Decide about deletions that the guard holds in these scopes.
+    Approve(Scopes),
+    /// Everything.
+    Admin,
+}
+
+impl FromStr for Right {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Right, String> {
+        match text.split_once(':') {
+            None if text == "read" => Ok(Right::Read),
+            None if text == "admin" => Ok(Right::Admin),
+            None if text == "approve" => Ok(Right::Approve("*".parse()?)),
+            Some(("write", scopes)) => Ok(Right::Write(scopes.parse()?)),
+            Some(("approve", scopes)) => Ok(Right::Approve(scopes.parse()?)),
+            _ => Err("expected read, write:SCOPE (a pattern such as okta-*), approve:SCOPE, \
+                      approve or admin"
+                .into()),
+        }
+    }
+}
+
+impl TryFrom<String> for Right {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Right, String> {
+        text.parse()
+    }
+}
+
+impl From<Right> for String {
+    fn from(right: Right) -> String {
+        right.to_string()
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Right::Read => f.write_str("read"),
+            Right::Write(scopes) => write!(f, "write:{}", scopes.pattern),
+            Right::Approve(scopes) => write!(f, "approve:{}", scopes.pattern),
+            Right::Admin => f.write_str("admin"),
+        }
+    }
+}
+
+/// All that a caller may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights(pub Vec<Right>);
+
+impl Rights {
+    /// Those of whoever has the file in hand.
+    pub fn everything() -> Rights {
+        Rights(vec![Right::Admin])
+    }
+
+    /// Whether questions may be asked.
+    pub fn read(&self) -> bool {
+        self.0.iter().any(|right| matches!(right, Right::Read | Right::Admin))
+    }
+
+    /// Whether a scope may be written.
+    pub fn write(&self, scope: &str) -> bool {
+        self.0.iter().any(|right| match right {
+            Right::Admin => true,
+            Right::Write(scopes) => scopes.fit(scope),
+            Right::Read | Right::Approve(_) => false,
+        })
+    }
+
+    /// Whether deletions that the guard holds in a scope may be let pass.
+    pub fn approve(&self, scope: &str) -> bool {
+        self.0.iter().any(|right| match right {
+            Right::Admin => true,
+            Right::Approve(scopes) => scopes.fit(scope),
+            Right::Read | Right::Write(_) => false,
+        })
+    }
+
+    /// Whether everything may be done.
+    pub fn admin(&self) -> bool {
+        self.0.contains(&Right::Admin)
+    }
+
+    /// Whether there is a scope in which held deletions may be let pass.
+    pub fn approve_any(&self) -> bool {
+        self.0.iter().any(|right| matches!(right, Right::Approve(_) | Right::Admin))
+    }
+
+    /// Whether the jobs of a scope may be looked at.
+    pub fn see_jobs(&self, scope: &str) -> bool {
+        self.read() || self.write(scope) || self.approve(scope)
+    }
+
+    /// Refuses jobs in which there is one whose scope may not be written. What the mapper makes for
+    /// a scope goes with the scope.
+    pub(super) fn allow_jobs(&self, jobs: &[&JobSpec]) -> Result<(), Error> {
+        match jobs.iter().map(|job| owner(jobs, job)).find(|scope| !self.write(scope)) {
+            Some(scope) => Err(self.refuse("write", scope)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses to decide about jobs in which there is one of a scope that is not ours to decide on.
+    pub(super) fn allow_approval(&self, jobs: &[&JobSpec]) -> Result<(), Error> {
+        match jobs.iter().map(|job| owner(jobs, job)).find(|scope| !self.approve(scope)) {
+            Some(scope) => Err(self.refuse("approve", scope)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses the named deletions of jobs in scopes that may not be written.
+    pub(super) fn allow_deletes(&self, jobs: &[JobInput]) -> Result<(), Error> {
+        let named = jobs.iter().filter(|job| !job.deletes.is_empty());
+        match named.map(|job| &job.spec.scope).find(|scope| !self.write(scope)) {
+            Some(scope) => Err(self.refuse("write", scope)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses to let the guard pass a number of deletions of a scope.
+    pub(super) fn allow_override(&self, scope: &str, deletes: Option<u64>) -> Result<(), Error> {
+        match deletes {
+            Some(1..) if !self.approve(scope) => Err(self.refuse("approve", scope)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses mapped relationships: what they fit is searched for among all entities, and what comes
+    /// of it, or how long it takes, tells what those hold.
+    pub fn allow_mapping(&self, count: usize) -> Result<(), Error> {
+        if count == 0 || self.read() {
+            return Ok(());
+        }
+        let what = "relationships with `_mapping` search all scopes, which needs the right `read`";
+        Err(Error::Forbidden(what.into()))
+    }
+
+    /// Refuses a plan in which the mapper would change, in the scope that goes with another, what it
+    /// did not make. The right to write the other scope does not reach that far.
+    pub(super) fn allow_mapped(&self, snapshot: &Snapshot, plan: &Plan) -> Result<(), Error> {
+        for (at, job) in plan.jobs.iter().enumerate() {
+            if job.spec.mapped_for.is_none() || self.write(&job.spec.scope) {
+                continue;
+            }
+            for kind in [Kind::Entity, Kind::Relationship] {
+                let changes = plan.changes_of(at, kind)?;
+                let stored = changes.iter().filter(|change| change.action != Action::Create);
+                if !all_by_mapper(snapshot, kind, stored.map(|change| change.number))? {
+                    return Err(self.refuse("write", &job.spec.scope));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The refusal. Scopes are named to those who may read what there is, and to nobody else.
+    pub(super) fn refuse(&self, right: &str, scope: &str) -> Error {
+        Error::Forbidden(match self.read() {
+            true => format!("this needs the right `{right}:{scope}`; nothing was changed"),
+            false => "the token does not allow this; nothing was changed".into(),
+        })
+    }
+}
+
+/// The scope of which the right to write covers a job.
+fn owner<'j>(jobs: &[&'j JobSpec], job: &'j JobSpec) -> &'j str {
+    let source = job.mapped_for.and_then(|id| jobs.iter().find(|job| job.id == id));
+    source.map_or(&job.scope, |source| &source.scope)
+}
+
+/// Whether the mapper was the last to change each of these objects.
+fn all_by_mapper(
+    snapshot: &Snapshot,
+    kind: Kind,
+    numbers: impl Iterator<Item = u32>,
+) -> Result<bool, SyncError> {
+    let mut by_mapper: FxHashMap<u32, bool> = FxHashMap::default();
+    for number in numbers {
+        let Some(head) = snapshot.head(kind, number)? else { continue };
+        let known = match by_mapper.get(&head.job) {
+            Some(known) => *known,
+            None => {
+                let job = snapshot.job(head.job)?.ok_or_else(|| {
+                    StoreError::corrupt("jobs", &head.job.to_be_bytes(), "row is missing")
+                })?;
+                *by_mapper.entry(head.job).or_insert(job.source == MAPPER)
+            }
+        };
+        if !known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rights(words: &[&str]) -> Rights {
+        Rights(words.iter().map(|word| word.parse().expect(word)).collect())
+    }
+
+    #[test]
+    fn each_right_allows_what_it_says_and_nothing_else() {
+        let some = rights(&["read", "write:okta-*", "approve:jamf"]);
+        assert!(some.read() && some.write("okta-1") && some.approve("jamf"));
+        assert!(!some.write("jamf") && !some.write("okta") && !some.approve("okta-1"));
+        assert!(!some.admin());
+        let admin = Rights::everything();
+        assert!(admin.read() && admin.write("x") && admin.approve("x") && admin.admin());
+        let none = Rights::default();
+        assert!(!none.read() && !none.write("x") && !none.approve("x") && !none.see_jobs("x"));
+        assert!(rights(&["approve"]).approve("any") && !rights(&["approve"]).write("any"));
+        // A scope is no way into the scope of what was mapped for it, nor the other way round.
+        assert!(!rights(&["write:okta"]).write("mapped:okta"));
+        assert!(!rights(&["write:mapped:okta"]).write("okta"));
+    }
+
+    #[test]
+    fn rights_are_written_as_they_are_read() {
+        for word in ["read", "write:okta-*", "approve:jamf", "approve:*", "admin"] {
+            assert_eq!(word.parse::<Right>().expect(word).to_string(), word);
+        }
+        assert_eq!("approve".parse::<Right>().expect("read").to_string(), "approve:*");
+        for wrong in ["", "write", "write:", "approve:", "delete", "read:x", "admin:x", "write:["] {
+            assert!(wrong.parse::<Right>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_scopes_to_readers_only() {
+        let told = |words: &[&str]| rights(words).refuse("write", "secret").to_string();
+        assert!(told(&["read"]).contains("`write:secret`"));
+        assert!(!told(&["write:okta"]).contains("secret"));
+    }
+}

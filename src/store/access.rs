@@ -1,0 +1,69 @@
+//! The row that says who may call a server over this file: bytes that the store does not look into.
+//!
+//! It stands apart from the graph: writing it raises no revision, so no plan gets stale by it. Its
+//! table is made with the first row, and a table without the row is a file that lost it.
+
+use super::codec::{seal, unseal};
+use super::tables::ACCESS;
+use super::{Snapshot, Store, StoreError};
+use redb::{ReadTransaction, ReadableDatabase, TableError};
+
+/// The only key of the table.
+const KEY: &[u8] = b"access";
+const NAME: &str = "access";
+
+/// The row, if the file ever had one.
+pub(super) fn read(transaction: &ReadTransaction) -> Result<Option<Vec<u8>>, StoreError> {
+    let table = match transaction.open_table(ACCESS) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    match table.get(KEY)? {
+        Some(sealed) => Ok(Some(unseal(NAME, KEY, sealed.value())?.to_vec())),
+        // To read this as "anybody may call" would open a closed database.
+        None => Err(StoreError::corrupt(NAME, KEY, "row is missing")),
+    }
+}
+
+impl Store {
+    /// The row as of now.
+    pub fn access(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Store::Reader(database) => read(&database.begin_read()?),
+            Store::Writer(database) => read(&database.begin_read()?),
+        }
+    }
+
+    /// Replaces the row by what `edit` makes of it; `None` leaves everything as it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `edit` and of the store; then nothing has changed.
+    pub fn edit_access<T, E: From<StoreError>>(
+        &self,
+        edit: impl FnOnce(Option<Vec<u8>>) -> Result<(T, Option<Vec<u8>>), E>,
+    ) -> Result<T, E> {
+        let Store::Writer(database) = self else {
+            return Err(StoreError::Engine("the database is open for reading only".into()).into());
+        };
+        let mut transaction = database.begin_write().map_err(StoreError::from)?;
+        transaction.set_quick_repair(true);
+        // The writer excludes all others, so this is what it replaces.
+        let (value, row) = edit(self.access()?)?;
+        let Some(row) = row else { return Ok(value) };
+        let put = || -> Result<(), StoreError> {
+            transaction.open_table(ACCESS)?.insert(KEY, &seal(NAME, KEY, row)[..])?;
+            Ok(transaction.commit()?)
+        };
+        put()?;
+        Ok(value)
+    }
+}
+
+impl Snapshot {
+    /// The row of this state.
+    pub fn access(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        read(self.transaction())
+    }
+}
