@@ -12,6 +12,7 @@ use super::heads::{CHUNK, HeadChunk, NO_BODY};
 use super::labels::Label;
 use super::rows::Counts;
 use super::segment::Standing;
+use super::tables;
 use super::{Snapshot, StoreError, StoredEdge};
 use crate::graph::{Direction, Edge, Kind, ObjectId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -97,12 +98,19 @@ struct Heads {
 impl Snapshot {
     /// Everything that is wrong with the file, in words; empty if it is sound.
     ///
-    /// Checks: each head has its identity and each identity its head, with the same id and state;
+    /// Checks: each row has its seal; each head has its identity and each identity its head, with the same id and state;
     /// each body can be read; each live relationship stands between live entities and in the
     /// adjacency of both, once, and nothing else does, and deltas fit their bases; counts agree; jobs,
     /// lists of deletions and pins can be read.
     pub fn verify(&self) -> Vec<String> {
         let mut problems = Problems { listed: Vec::new(), more: 0 };
+        for definition in tables::ALL {
+            let walked = self.for_each_sealed(definition, |_, _, whole| {
+                problems.keep(whole);
+                Ok(())
+            });
+            problems.keep(walked);
+        }
         let mut alive = vec![false; self.meta().bound(Kind::Entity) as usize];
         let entities = self.verify_heads(Kind::Entity, &mut alive, &mut problems);
         let relationships = self.verify_heads(Kind::Relationship, &mut alive, &mut problems);

@@ -20,9 +20,9 @@ use super::StoreError;
 use super::rows::EdgeCounts;
 use super::segment::{self, Segment, Standing, StoredEdge, put_segment};
 use super::tables::{Bytes, base_space, delta_space};
-use super::tiles::{self, Entry, Tile};
+use super::tiles::{self, Entry, Rows, Tile};
 use crate::graph::Direction;
-use redb::{ReadableTable, Table};
+use redb::Table;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -97,7 +97,7 @@ fn expect_count(read: usize, space: &[u8], entries: u32) -> Result<(), StoreErro
 
 /// The edges of neighbouring entities in the base, in order.
 pub fn base_near(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    table: &impl Rows,
     direction: Direction,
     counts: EdgeCounts,
     range: Range<u32>,
@@ -110,7 +110,7 @@ pub fn base_near(
 
 /// What the delta has of neighbouring entities, in order. Only for a delta that has entries.
 pub fn delta_near(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    table: &impl Rows,
     direction: Direction,
     range: Range<u32>,
 ) -> Result<Vec<Change>, StoreError> {
@@ -122,7 +122,7 @@ pub fn delta_near(
 
 /// What a space has of neighbouring entities, in order, and whether it has no row at all.
 fn near(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    table: &impl Rows,
     space: &[u8],
     range: Range<u32>,
 ) -> Result<(Vec<Standing>, bool), StoreError> {
@@ -143,7 +143,7 @@ fn near(
 
 /// The whole delta, in order.
 pub fn delta(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    table: &impl Rows,
     direction: Direction,
     counts: EdgeCounts,
 ) -> Result<Vec<Change>, StoreError> {
@@ -183,7 +183,7 @@ fn no_fit(direction: Direction, detail: &str) -> StoreError {
 
 /// Calls `visit` for all edges in order, by one pass over the base; all entities are below `bound`.
 pub fn all(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    table: &impl Rows,
     direction: Direction,
     counts: EdgeCounts,
     bound: u32,

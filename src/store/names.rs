@@ -15,7 +15,7 @@
 //! any name go. Number 0 is the empty text, so it never names anything.
 
 use super::StoreError;
-use super::codec::{Cursor, put_bytes, put_varint, unseal};
+use super::codec::{Cursor, proven, put_bytes, put_varint};
 use super::snapshot::Table;
 use super::tables;
 use rustc_hash::FxHashMap;
@@ -181,7 +181,7 @@ pub fn encode_chunk<'n>(names: impl Iterator<Item = &'n str>) -> Vec<u8> {
 pub fn number_of(table: &Table, text: &str) -> Result<Option<u32>, StoreError> {
     let key = text.as_bytes();
     let Some(guard) = redb::ReadableTable::get(table, key)? else { return Ok(None) };
-    let mut c = Cursor(unseal("name_numbers", key, guard.value())?);
+    let mut c = Cursor(proven("name_numbers", key, guard.value())?);
     match c.varint32() {
         Some(number) if c.0.is_empty() => Ok(Some(number)),
         _ => Err(StoreError::corrupt("name_numbers", key, "contents make no sense")),

@@ -6,7 +6,7 @@
 use super::StoreError;
 use super::body;
 use super::cache::Cache;
-use super::codec::{Cursor, SEAL, unseal};
+use super::codec::{Cursor, SEAL, proven, unseal};
 use super::edges::{self, Change};
 use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
 use super::identity::{Identity, IdentityRow};
@@ -33,7 +33,7 @@ pub(super) type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 /// A value as it lies in a page of the engine.
 type Guard = AccessGuard<'static, &'static [u8]>;
 
-/// A value whose seal was found whole, still in its page.
+/// A value of ours, still in its page.
 pub(super) struct Opened(Guard);
 
 impl Opened {
@@ -285,7 +285,7 @@ fn get<R>(
     debug_assert_eq!(redb::TableHandle::name(&definition), name);
     match ReadableTable::get(table, key)? {
         Some(guard) => {
-            let payload = unseal(name, key, guard.value())?;
+            let payload = proven(name, key, guard.value())?;
             match read(payload) {
                 Some(value) => Ok(Some(value)),
                 None => Err(StoreError::corrupt(name, key, "contents make no sense")),
@@ -500,7 +500,7 @@ impl Snapshot {
             let damaged = || StoreError::corrupt("names", key, "contents make no sense");
             let first = key.try_into().map(u32::from_be_bytes).ok();
             let first = first.and_then(|chunk| chunk.checked_mul(names::NAMES_CHUNK));
-            let chunk = NameChunk::parse(unseal("names", key, sealed.value())?);
+            let chunk = NameChunk::parse(proven("names", key, sealed.value())?);
             let (first, chunk) = first.zip(chunk).ok_or_else(damaged)?;
             let named = (first..).zip(chunk.iter()).filter(|(_, name)| !name.is_empty());
             named.for_each(|(number, name)| visit(number, name));
@@ -522,17 +522,29 @@ impl Snapshot {
     /// Puts all rows into the tables of a new file.
     pub(super) fn copy_to(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         for definition in tables::ALL {
-            let name = tables::name(definition);
-            let from = self.transaction.open_table(definition)?;
             let mut to = transaction.open_table(definition)?;
-            for row in from.iter()? {
-                let (key, sealed) = row?;
-                let key = key.value();
-                if name == "meta" && key == tables::ROOM_KEY {
-                    continue;
-                }
-                unseal(name, key, sealed.value())?;
-                to.insert(key, sealed.value())?;
+            self.for_each_sealed(definition, |key, sealed, whole| {
+                whole?;
+                to.insert(key, sealed)?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each row of a table, and whether its seal is whole.
+    pub(super) fn for_each_sealed(
+        &self,
+        definition: Definition,
+        mut visit: impl FnMut(&[u8], &[u8], Result<(), StoreError>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let name = tables::name(definition);
+        for row in self.transaction.open_table(definition)?.iter()? {
+            let (key, sealed) = row?;
+            let (key, sealed) = (key.value(), sealed.value());
+            // Room in a new file has no seal.
+            if name != "meta" || key != tables::ROOM_KEY {
+                visit(key, sealed, unseal(name, key, sealed).map(drop))?;
             }
         }
         super::access::copy(&self.transaction, transaction)
@@ -577,7 +589,7 @@ impl Snapshot {
             let (key, sealed) = row?;
             let (key, damaged) = (key.value(), "contents make no sense");
             let number = key.try_into().map(u32::from_be_bytes).ok();
-            let scope = ScopeRow::decode(unseal("scopes", key, sealed.value())?);
+            let scope = ScopeRow::decode(proven("scopes", key, sealed.value())?);
             let row = number.zip(scope);
             rows.push(row.ok_or_else(|| StoreError::corrupt("scopes", key, damaged))?);
         }
@@ -693,7 +705,7 @@ impl Snapshot {
         }
         let key = tables::head_key(kind, chunk);
         let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
-        unseal("heads", &key, guard.value())?;
+        proven("heads", &key, guard.value())?;
         let opened = Rc::new(Opened(guard));
         self.heads_kept.borrow_mut().keep(kind, chunk, &opened);
         Ok(opened)
@@ -1215,7 +1227,7 @@ impl Snapshot {
         for row in self.pins.iter()? {
             let (key, sealed) = row?;
             let key = key.value();
-            let record = unseal("pins", key, sealed.value())?;
+            let record = proven("pins", key, sealed.value())?;
             let scope = key.first_chunk().map(|scope| u32::from_be_bytes(*scope));
             let scope = scope.ok_or_else(|| StoreError::corrupt("pins", key, "key is short"))?;
             visit(scope, record);

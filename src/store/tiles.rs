@@ -12,13 +12,13 @@
 //! `identity`, `segment` and `edges`.
 
 use super::StoreError;
-use super::codec::{seal, unseal};
+use super::codec::{proven, seal, unseal};
 use super::column::width_of;
 use super::pipeline::{Next, pipeline};
 use super::runs::{Row, Runs};
 use super::tables::Bytes;
 use rayon::prelude::*;
-use redb::{ReadableTable, Table, TableHandle};
+use redb::{ReadOnlyTable, ReadableTable, Table, TableHandle};
 use std::collections::VecDeque;
 
 /// Contents that a tile is filled with at most: one page of the engine, 4 KiB, less its header,
@@ -33,6 +33,20 @@ const fn unbounded<const N: usize>() -> [u8; N] {
     [0xFF; N]
 }
 
+/// A table of rows.
+pub trait Rows: ReadableTable<Bytes, Bytes> {
+    /// Whether they lie in pages that were proven, so that seals need not be looked at.
+    const PROVEN: bool;
+}
+
+impl Rows for ReadOnlyTable<Bytes, Bytes> {
+    const PROVEN: bool = true;
+}
+
+impl Rows for Table<'_, Bytes, Bytes> {
+    const PROVEN: bool = false;
+}
+
 /// One tile as it lies in the file.
 pub struct Tile<'a, const N: usize> {
     /// Key of the row.
@@ -44,8 +58,13 @@ pub struct Tile<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Tile<'a, N> {
-    fn open(name: &'static str, key: &'a [u8], sealed: &'a [u8]) -> Result<Self, StoreError> {
-        let payload = unseal(name, key, sealed)?;
+    fn open<T: Rows>(
+        name: &'static str,
+        key: &'a [u8],
+        sealed: &'a [u8],
+    ) -> Result<Self, StoreError> {
+        let open = if T::PROVEN { proven } else { unseal };
+        let payload = open(name, key, sealed)?;
         match payload.split_first_chunk() {
             Some((upper, contents)) if key.len() >= N => {
                 let upper = (*upper != unbounded()).then_some(upper);
@@ -71,8 +90,8 @@ fn key<const N: usize>(space: &[u8], bound: &[u8; N]) -> Vec<u8> {
 
 /// Calls `visit` for the tiles that hold what lies between `from` and `to`, both included, the last
 /// one first; `visit` returns `None` where contents are damaged.
-pub fn around<const N: usize>(
-    table: &impl ReadableTable<Bytes, Bytes>,
+pub fn around<const N: usize, T: Rows>(
+    table: &T,
     name: &'static str,
     space: &[u8],
     [from, to]: [&[u8; N]; 2],
@@ -83,7 +102,7 @@ pub fn around<const N: usize>(
     let mut range = table.range::<&[u8]>(&first[..]..=&last[..])?;
     while let Some(row) = range.next_back() {
         let (key, guard) = row?;
-        let tile = Tile::open(name, key.value(), guard.value())?;
+        let tile = Tile::open::<T>(name, key.value(), guard.value())?;
         let whole = match &next {
             None => tile.reaches(to),
             Some(next) => tile.upper == Some(next),
@@ -108,8 +127,8 @@ pub fn around<const N: usize>(
 
 /// Calls `visit` for every tile of a space in order; `visit` returns `None` where contents are
 /// damaged.
-pub fn all<const N: usize>(
-    table: &impl ReadableTable<Bytes, Bytes>,
+pub fn all<const N: usize, T: Rows>(
+    table: &T,
     name: &'static str,
     space: &[u8],
     mut visit: impl FnMut(&Tile<'_, N>) -> Option<()>,
@@ -119,7 +138,7 @@ pub fn all<const N: usize>(
     let mut any = false;
     for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
         let (key, guard) = row?;
-        let tile = Tile::open(name, key.value(), guard.value())?;
+        let tile = Tile::open::<T>(name, key.value(), guard.value())?;
         if expected != Some(tile.lower()) {
             return Err(StoreError::corrupt(name, tile.key, "the row before is missing"));
         }
