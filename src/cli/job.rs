@@ -3,6 +3,7 @@
 use super::Context;
 use super::args::{JobAction, JobId, ReportFormat, RowFormat};
 use super::failure::Failure;
+use super::naming;
 use super::output::{Listing, clean, counted};
 use super::report;
 use serde_json::json;
@@ -16,6 +17,10 @@ pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure>
         JobAction::List { scope, max, output } => {
             let mut jobs = database.jobs()?;
             jobs.retain(|job| scope.as_ref().is_none_or(|scope| *scope == job.scope));
+            if let (Some(scope), []) = (scope, jobs.as_slice()) {
+                // A misspelt scope would look like one without jobs.
+                naming::scope(&database.snapshot()?, scope)?;
+            }
             list(context, &jobs, *max, *output)
         }
         JobAction::Show(args) => show(context, args, &[database.job(&args.id)?]),
