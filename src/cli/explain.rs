@@ -61,7 +61,12 @@ fn edge(
     if output == ReportFormat::Json {
         let told: Vec<_> = found
             .iter()
-            .map(|edge| json!({ "relationship": edge, "mapping": job_of(edge).and_then(|j| j.mapping.clone()) }))
+            .map(|edge| {
+                json!({
+                    "relationship": edge, "from": edge.from, "to": edge.to,
+                    "mapping": job_of(edge).and_then(|j| j.mapping.clone()),
+                })
+            })
             .collect();
         out.json(&json!({ "relationships": told }))?;
         return Ok(0);

@@ -50,11 +50,11 @@ queries.toml keeps the questions of a team beside its mappings:
 
 const MAPPING: &str = "\
 A MAPPING is a TOML file that makes the edges of one scope:
-  scope        = \"laptops\"
-  rows         = { file = \"data/inventory.csv\" }
+  scope = \"laptops\"
+  rows = { file = \"data/inventory.csv\" }
   relationship = { class = \"OWNS\" }
-  from         = { scope = \"okta\", match = \"email(from.email) = email(row.owner)\" }
-  to           = { scope = \"jamf\", match = \"serial(to.serialNumber) = serial(row.serial)\" }";
+  from = { scope = \"okta\", match = \"email(from.email) = email(row.who)\" }
+  to = { scope = \"jamf\", match = \"serial(to.serial) = serial(row.serial)\" }";
 
 /// Every page, in the order of the commands.
 const ENDINGS: [Ending; 38] = [

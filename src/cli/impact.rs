@@ -58,9 +58,8 @@ pub fn ask(
     for name in asked.entities {
         roots.push(database.find_entity(snapshot, name)?);
     }
-    naming::known(snapshot, "class", asked.classes)?;
-    for class in asked.classes {
-        roots.extend(snapshot.entities_with(None, Some(class))?);
+    for class in naming::spellings(snapshot, "class", asked.classes)? {
+        roots.extend(snapshot.entities_with(None, Some(&class))?);
     }
     roots.sort_unstable();
     roots.dedup();

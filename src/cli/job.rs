@@ -3,6 +3,7 @@
 use super::Context;
 use super::args::{JobAction, JobClear, JobId, ReportFormat, RowFormat};
 use super::failure::{FAILED, Failure};
+use super::naming;
 use super::output::{Listing, bytes, clean, counted};
 use super::report;
 use serde_json::json;
@@ -17,6 +18,10 @@ pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure>
         JobAction::List { scope, max, output } => {
             let mut jobs = database.jobs()?;
             jobs.retain(|job| scope.as_ref().is_none_or(|scope| *scope == job.scope));
+            if let (Some(scope), []) = (scope, jobs.as_slice()) {
+                // A misspelt scope would look like one without jobs.
+                naming::scope(&database.snapshot()?, scope)?;
+            }
             let code = list(context, &jobs, *max, *output)?;
             note(context, &database)?;
             Ok(code)
