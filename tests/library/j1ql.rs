@@ -1222,7 +1222,7 @@ fn an_empty_answer_names_the_part_that_made_it_empty() {
         ),
         (
             "FIND User AS u THAT OWNS Device AS d RETURN u._key, count(d) AS n HAVING n > 5",
-            "1 row; HAVING n > 5 leaves 0; `n` is 2 in all 1",
+            "1 row; HAVING n > 5 leaves 0; `n` is 2",
         ),
         ("FIND User SKIP 7", "`SKIP 7` passes over all 2 rows"),
         ("FIND User LIMIT 0", "`LIMIT 0` keeps nothing"),
