@@ -88,23 +88,30 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
     }
     let notes = notes(&snapshot, &query, &answer, &profile)?;
+    // Nobody reads on behind `0 rows`, and nobody sees what a long table scrolls away.
+    if answer.is_empty() {
+        tell(context, &notes);
+    }
     if args.output == AnswerFormat::Json {
         let data = answer.json(&snapshot)?;
         context.out.json(&with_notes(json!({ "type": answer.kind(), "data": data }), &notes))?;
     } else {
         print(&mut context.out, &snapshot, &answer, args.output)?;
     }
-    if !context.global.quiet {
-        for Note { text, .. } in &notes {
-            match context.global.message_format {
-                MessageFormat::Json => {
-                    eprintln!("{}", json!({ "severity": "note", "message": text }))
-                }
-                MessageFormat::Human => eprintln!("note: {}", clean(text)),
-            }
-        }
+    if !answer.is_empty() {
+        tell(context, &notes);
     }
     Ok(0)
+}
+
+/// Prints notes to standard error.
+fn tell(context: &Context<'_>, notes: &[Note]) {
+    for Note { text, .. } in notes.iter().filter(|_| !context.global.quiet) {
+        match context.global.message_format {
+            MessageFormat::Json => eprintln!("{}", json!({ "severity": "note", "message": text })),
+            MessageFormat::Human => eprintln!("note: {}", clean(text)),
+        }
+    }
 }
 
 /// What an answer does not tell by itself.

@@ -1147,6 +1147,7 @@ fn an_empty_answer_names_the_part_that_made_it_empty() {
             "FIND Okta_user",
             "no class `Okta_user` in this database; `okta_user` is a type: write it as it is spelled",
         ),
+        ("FIND #Prod", "nothing fits `#Prod`: no `tags` hold 'Prod', no `tag.Prod` is true"),
         ("FIND User THAT OWN Device", "no verb `OWN` in this database; did you mean `OWNS`?"),
         ("FIND User IN SCOPE 'otka'", "no scope `otka` in this database; did you mean `okta`?"),
         ("FIND User WITH emial = 'x'", "no User has `emial`; `email` is on 1"),
@@ -1222,7 +1223,7 @@ fn an_empty_answer_names_the_part_that_made_it_empty() {
         ),
         (
             "FIND User AS u THAT OWNS Device AS d RETURN u._key, count(d) AS n HAVING n > 5",
-            "1 row; HAVING n > 5 leaves 0; `n` is 2 in all 1",
+            "1 row; HAVING n > 5 leaves 0; `n` is 2",
         ),
         ("FIND User SKIP 7", "`SKIP 7` passes over all 2 rows"),
         ("FIND User LIMIT 0", "`LIMIT 0` keeps nothing"),

@@ -48,6 +48,14 @@ fn anything() -> EntityTest {
     EntityTest { any: vec![Kind::Any], scope: None, with: None }
 }
 
+/// The name of a smart class that is a tag.
+fn tag(kind: &Kind) -> Option<&str> {
+    let Kind::All(tests) = kind else { return None };
+    let [EntityTest { with: Some(with), .. }] = tests.as_slice() else { return None };
+    let leaf = super::leaves(with).first().copied()?;
+    leaf.said.starts_with('#').then_some(leaf.said)
+}
+
 /// The most frequent of some names, with their counts.
 fn told(counts: &BTreeMap<String, usize>) -> String {
     let mut all: Vec<(&String, &usize)> = counts.iter().collect();
@@ -139,6 +147,13 @@ impl<G: GraphRead> About<'_, G> {
             let what = match query.start.any.as_slice() {
                 [Kind::Any] => "there are no entities".to_owned(),
                 [Kind::Words(words)] => format!("nothing holds '{}'", words.join(" ")),
+                [kind] if tag(kind).is_some() => {
+                    let tag = tag(kind).unwrap_or_default();
+                    let name = tag.trim_start_matches('#');
+                    format!(
+                        "nothing fits `{tag}`: no `tags` hold '{name}', no `tag.{name}` is true"
+                    )
+                }
                 any if any.iter().any(|kind| matches!(kind, Kind::All(_))) => {
                     "nothing fits the smart class".to_owned()
                 }
