@@ -33,7 +33,7 @@ Everywhere:
       --message-format FORM   Errors on standard error as human or json
 
 Exit codes: 0 done, 1 failed, 2 mistake in the call, 3 changes are waiting
-(--exit-code), 4 refused for safety, 5 database in use for longer than --wait,
+(--exit-code), 4 refused for safety, 5 database in use for too long,
 6 database or job damaged, or of a newer format.";
 
 const ENTITY: &str = "\
@@ -46,7 +46,7 @@ queries.toml keeps the questions of a team beside its mappings:
   [queries.unowned-buckets]
   about  = \"every bucket has an owner\"
   query  = \"FIND aws_s3_bucket THAT !OWNS << (Person|Team)\"
-  expect = 0                   # or { min = 1, max = 20 }; --check asks them all";
+  expect = 0                   # or { min = 1, max = 20 }; --check asks all";
 
 const MAPPING: &str = "\
 A MAPPING is a TOML file that makes the edges of one scope:

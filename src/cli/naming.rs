@@ -198,12 +198,6 @@ pub fn scope(snapshot: &Snapshot, name: &str) -> Result<u32, Failure> {
     }
 }
 
-/// The verbs, classes or types among `asked` must be names that the graph uses so: a misspelt filter,
-/// or one of another kind, would look like an empty answer.
-pub fn known(snapshot: &Snapshot, noun: &str, asked: &[String]) -> Result<(), Failure> {
-    spellings(snapshot, noun, asked).map(|_| ())
-}
-
 /// The names of live objects that `asked` means, as they are stored: verbs and classes in each of
 /// their spellings, types letter by letter. `noun` is `verb`, `class` or `type`.
 ///

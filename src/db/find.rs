@@ -230,7 +230,10 @@ impl Called {
             .map(|(scope, text)| (scope, Folded::new(text)))
             .filter(|(_, folded)| !folded.text.is_empty())
             .collect();
-        let names: Vec<u32> = NAMING.iter().filter_map(|name| snapshot.name_number(name)).collect();
+        let mut names = Vec::new();
+        for name in NAMING {
+            names.extend(snapshot.property_number(name)?);
+        }
         let id = Some(name.trim()).filter(|text| is_end_of_id(text));
         snapshot.for_each_entity_row(|number, chunk, row| {
             let scope = chunk.scope(row);

@@ -279,11 +279,17 @@ impl Database {
     pub(super) fn put_job_file(&self, file: &JobFile) -> Result<(), Error> {
         let (path, new) =
             (self.job_path(file.id(), Ending::Json), self.job_path(file.id(), Ending::New));
-        let _ = std::fs::remove_file(&new);
-        let written = private::create_new(&new).and_then(|mut out| {
+        let put = || {
+            let _ = std::fs::remove_file(&new);
+            let mut out = private::create_new(&new)?;
             out.write_all(&file.to_bytes())?;
             out.sync_data()?;
             std::fs::rename(&new, &path)
+        };
+        // A job that never was open has no lock, so another process may sweep its new file away.
+        let written = put().or_else(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => put(),
+            _ => Err(e),
         });
         if let Err(e) = written {
             let _ = std::fs::remove_file(&new);

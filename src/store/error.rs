@@ -85,7 +85,8 @@ impl StoreError {
     /// mistake of whoever asks, and its path is not for them.
     pub fn of_open_file(self) -> StoreError {
         match self {
-            StoreError::Missing(_) => StoreError::engine_damaged("the file was taken away"),
+            // It may come back: nothing says that it is damaged.
+            StoreError::Missing(_) => StoreError::Engine("the file was taken away".into()),
             StoreError::IsDirectory(_)
             | StoreError::NotADatabase(..)
             | StoreError::OtherProgram

@@ -529,7 +529,7 @@ impl Snapshot {
                 Ok(())
             })?;
         }
-        Ok(())
+        super::access::copy(&self.transaction, transaction)
     }
 
     /// Calls `visit` with each row of a table, and whether its seal is whole.
@@ -547,7 +547,7 @@ impl Snapshot {
                 visit(key, sealed, unseal(name, key, sealed).map(drop))?;
             }
         }
-        super::access::copy(&self.transaction, transaction)
+        Ok(())
     }
 
     /// The row of a scope, by name number.

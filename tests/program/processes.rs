@@ -532,19 +532,19 @@ fn commands_that_write_wait_for_each_other_and_say_for_whom() {
     let first = first.as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
     world.write("x.ndjson", entity("x"));
     let path = world.path("tombolo.redb");
-    let writes: [&[&str]; 6] = [
+    // A backup only reads, so it waits for nobody.
+    let writes: [&[&str]; 5] = [
         &["sync", "--scope", "x", "x.ndjson"],
         &["job", "approve", &id],
         &["job", "undo", &first],
         &["compact"],
-        &["backup", "copy.redb"],
         &["gc", "--older-than", "0"],
     ];
     let me = format!("process {}", std::process::id());
     // What can be seen of other processes differs from system to system.
     let told = |err: &str| !cfg!(target_os = "linux") || err.contains(&me);
     let store = Store::open_writer(&path).unwrap();
-    for words in &writes[..5] {
+    for words in &writes[..4] {
         let said = world.run(&[&["--wait", "0"], *words].concat());
         assert!(said.code == 5 && told(&said.err), "{words:?}: {said:?}");
         assert!(!said.err.contains("waiting"), "{said:?}");
