@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use tombolo::Database;
 use tombolo::db::Keys;
 use tombolo::graph::{Adjacency, GraphRead, Kind, Names, ObjectId};
-use tombolo::view::{BlastRules, Flow, Flows, GraphView, Scratch, Way, blast_radius, nearest};
+use tombolo::rules::{Bound, Rules, Trouble};
+use tombolo::view::{
+    BlastRules, Flow, Flows, GraphView, Scratch, SpreadScratch, Way, blast_radius, impact, nearest,
+};
 
 fn walk(c: &mut Criterion) {
     for relationships in [100_000u64, 1_000_000] {
@@ -21,6 +24,15 @@ fn walk(c: &mut Criterion) {
         common::sync(&database, Some("links"), &links);
         let snapshot = database.snapshot().expect("the file is sound");
         let view = GraphView::build(&snapshot).expect("the file is sound");
+        let sorted = GraphView::of(&snapshot).expect("the file is sound");
+        let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+        let spread = sorted.under(&snapshot, &mut bound);
+        // What walks along the same verbs without looking at ends.
+        let flows = snapshot
+            .name_number("USES")
+            .iter()
+            .fold(Flows::uniform(Flow::Forward), |flows, &verb| flows.with(verb, Flow::Reverse));
+        let by_verb = BlastRules::new(&flows, None, None, Some(4));
         let near = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, Some(4));
         let all = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, None);
         let mut random = common::Random(3);
@@ -33,6 +45,9 @@ fn walk(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("view/{relationships}"));
         group.sample_size(10);
         group.bench_function("build", |b| b.iter(|| GraphView::build(&snapshot).expect("sound")));
+        group.bench_function("build, with classes", |b| {
+            b.iter(|| GraphView::of(&snapshot).expect("sound"));
+        });
         group.finish();
 
         let mut group = c.benchmark_group(format!("blast_radius/{relationships}"));
@@ -63,22 +78,52 @@ fn walk(c: &mut Criterion) {
                 }
             });
         });
+        group.bench_function("warm, 4 steps, 1,000 starts, each verb its way", |b| {
+            b.iter(|| {
+                for &start in &starts {
+                    black_box(view.reach(&[start], &by_verb, &mut scratch).len());
+                }
+            });
+        });
+        let mut memory = SpreadScratch::new();
+        group.bench_function("warm, 4 steps, 1,000 starts, by the rules", |b| {
+            b.iter(|| {
+                for &start in &starts {
+                    black_box(spread.reach(&[start], Some(4), &mut memory).len());
+                }
+            });
+        });
+        group.bench_function("warm, everything from the largest hub, by the rules", |b| {
+            b.iter(|| spread.reach(&[hub], None, &mut memory).len());
+        });
+        group.bench_function("cold, 4 steps, by the rules, from opening the file", |b| {
+            b.iter(|| {
+                let snapshot = database.snapshot().expect("sound");
+                let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+                impact(&snapshot, &[starts[0]], &mut bound, Some(4)).expect("sound").visits.len()
+            });
+        });
         group.bench_function("warm, everything from the largest hub", |b| {
             b.iter(|| view.reach(&[hub], &all, &mut scratch).len());
         });
-        group.bench_function("cold, 4 steps, whole process", |b| {
-            let key = common::entity_key(things / 2);
-            b.iter(|| {
-                let status = Command::new(env!("CARGO_BIN_EXE_tombolo"))
-                    .arg("--db")
-                    .arg(database.path())
-                    .args(["blast-radius", &key, "--depth", "4", "--direction", "out"])
-                    .args(["-o", "json"])
-                    .stdout(Stdio::null())
-                    .status();
-                assert!(status.expect("it runs").success());
+        for (name, flags) in [
+            ("cold, 4 steps, whole process", &["--direction", "out"][..]),
+            ("cold, 4 steps, by the rules, whole process", &[]),
+        ] {
+            group.bench_function(name, |b| {
+                let key = common::entity_key(things / 2);
+                b.iter(|| {
+                    let status = Command::new(env!("CARGO_BIN_EXE_tombolo"))
+                        .arg("--db")
+                        .arg(database.path())
+                        .args(["blast-radius", &key, "--depth", "4", "-o", "json", "--quiet"])
+                        .args(flags)
+                        .stdout(Stdio::null())
+                        .status();
+                    assert!(status.expect("it runs").success());
+                });
             });
-        });
+        }
         group.finish();
 
         let mut group = c.benchmark_group(format!("open/{relationships}"));

@@ -1,7 +1,155 @@
-//! Build script: how the program is linked.
+//! Build script: lays the built-in rules of impact and ownership into the program, and says how it is
+//! linked.
+
+#[allow(dead_code)]
+mod graph {
+    mod spelling;
+    pub use spelling::{fold_name, fold_verb};
+}
+#[allow(dead_code)]
+#[path = "rules/index.rs"]
+mod index;
+#[allow(dead_code)]
+#[path = "rules/written.rs"]
+mod written;
+
+use index::Index;
+use std::fmt::Write;
+use written::{Compromise, Family, Flow, Impact, Membership, Owning, Side, Silent};
+use written::{Written, WrittenRule};
 
 fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
+    println!("cargo::rerun-if-changed=src/graph/spelling.rs");
+    println!("cargo::rerun-if-changed=src/rules/index.rs");
+    println!("cargo::rerun-if-changed=src/rules/written.rs");
+    println!("cargo::rerun-if-changed=src/rules/built_in.toml");
+    lay_rules();
+    link();
+}
+
+/// Writes the built-in rules as an index that needs no reading. A mistake in the file ends the build;
+/// the tests of the library name it better.
+fn lay_rules() {
+    let text = std::fs::read_to_string("src/rules/built_in.toml").expect("the rules can be read");
+    let file: toml::Table = text.parse().expect("the rules are TOML");
+    let index = Index::build(&written_in(&file));
+    let folder = std::env::var("OUT_DIR").expect("cargo tells where to write");
+    std::fs::write(format!("{folder}/built_in.rs"), source_of(&index)).expect("it can be written");
+}
+
+fn tables<'a>(file: &'a toml::Table, name: &str) -> impl Iterator<Item = &'a toml::Table> {
+    let tables = file[name].as_array().expect("an array of tables");
+    tables.iter().map(|table| table.as_table().expect("a table"))
+}
+
+/// A text, or several.
+fn texts(table: &toml::Table, key: &str) -> Vec<String> {
+    let text = |value: &toml::Value| value.as_str().expect("a string").to_owned();
+    match table.get(key) {
+        Some(toml::Value::Array(all)) => all.iter().map(text).collect(),
+        one => one.iter().map(|value| text(value)).collect(),
+    }
+}
+
+fn written_in(file: &toml::Table) -> Written {
+    let sets = file["classes"].as_table().expect("a table");
+    Written {
+        sets: sets.keys().map(|name| (name.clone(), texts(sets, name))).collect(),
+        owners: texts(file["owners"].as_table().expect("a table"), "classes"),
+        impact: tables(file, "impact").map(|table| rule(table, impact(table))).collect(),
+        ownership: tables(file, "ownership").map(|table| rule(table, owning(table))).collect(),
+        families: tables(file, "inverse").map(family).collect(),
+        silent: tables(file, "not_followed")
+            .map(|table| Silent { verbs: texts(table, "verb"), reason: String::new() })
+            .collect(),
+    }
+}
+
+fn rule<M>(table: &toml::Table, meaning: M) -> WrittenRule<M> {
+    let (from, to) = (texts(table, "from"), texts(table, "to"));
+    let [reason, source, alternative, decided] = [const { String::new() }; 4];
+    let verbs = texts(table, "verb");
+    WrittenRule {
+        verbs,
+        from,
+        to,
+        meaning,
+        reason,
+        source,
+        alternative,
+        decided,
+        built_in: true,
+        line: 0,
+    }
+}
+
+fn family(table: &toml::Table) -> Family {
+    let verb = texts(table, "verb").concat();
+    Family { verb, same: texts(table, "same"), inverse: texts(table, "inverse"), built_in: true }
+}
+
+fn impact(table: &toml::Table) -> Impact {
+    let word = |key: &str| table.get(key).map_or("none", |value| value.as_str().expect("a word"));
+    let flow = |word: &str| {
+        Flow::ALL.into_iter().find(|flow| flow.word() == word).expect("a flow is one of four words")
+    };
+    let yes = |key: &str| table.get(key).is_none_or(|value| value.as_bool().expect("yes or no"));
+    let compromise = match word("compromise") {
+        "membership" => {
+            let group = if word("group") == "from" { Side::From } else { Side::To };
+            Compromise::Membership(Membership { group, up: yes("up"), down: yes("down") })
+        }
+        other => Compromise::Flow(flow(other)),
+    };
+    Impact { compromise, failure: flow(word("failure")) }
+}
+
+fn owning(table: &toml::Table) -> Owning {
+    let kind = table["kind"].as_str().expect("a word");
+    Owning::ALL.into_iter().find(|owning| owning.word() == kind).expect("a kind of ownership")
+}
+
+/// The index as Rust.
+fn source_of(index: &Index) -> String {
+    let mut rust = String::new();
+    let mut list = |name: &str, kind: &str, items: Vec<String>| {
+        let count = items.len();
+        writeln!(rust, "static {name}: [{kind}; {count}] = [{}];", items.join(", "))
+            .expect("a string takes all");
+    };
+    let words = |words: &[index::Word]| words.iter().map(|word| format!("{word:?}")).collect();
+    list("WORDS", "Word", words(&index.words));
+    list("CLASSES", "Word", words(&index.classes));
+    list("VERBS", "VerbRules", index.verbs.iter().map(|verb| format!("{verb:?}")).collect());
+    list("LISTS", "Listed", index.lists.iter().map(|listed| format!("{listed:?}")).collect());
+    list("ENDS", "EndList", index.ends.iter().map(u16::to_string).collect());
+    let row = |(from, to): (u16, u16), meaning: String| {
+        format!("Row {{ from: {from}, to: {to}, meaning: {meaning} }}")
+    };
+    let rows = index.impact.iter().map(|r| row((r.from, r.to), impact_source(r.meaning)));
+    list("IMPACT", "Row<Impact>", rows.collect());
+    let rows = index.ownership.iter();
+    let rows = rows.map(|r| row((r.from, r.to), format!("Owning::{:?}", r.meaning)));
+    list("OWNERSHIP", "Row<Owning>", rows.collect());
+    let (text, end_count) = (&index.text, index.end_count);
+    writeln!(rust, "static TEXT: &str = {text:?};\nconst END_COUNT: u16 = {end_count};")
+        .expect("a string takes all");
+    rust
+}
+
+fn impact_source(impact: Impact) -> String {
+    let compromise = match impact.compromise {
+        Compromise::Flow(flow) => format!("Flow(Flow::{flow:?})"),
+        Compromise::Membership(Membership { group, up, down }) => {
+            format!("Membership(Membership {{ group: Side::{group:?}, up: {up}, down: {down} }})")
+        }
+    };
+    let failure = impact.failure;
+    format!("Impact {{ compromise: Compromise::{compromise}, failure: Flow::{failure:?} }}")
+}
+
+fn link() {
     println!("cargo::rerun-if-changed=src/order.ld");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     let is_static =

@@ -1,5 +1,5 @@
 //! A small company to try the program on: five scopes, some three hundred entities, and the rows
-//! that three mapping files turn into edges between the scopes.
+//! that four mapping files turn into edges between the scopes.
 //!
 //! Everything is made in memory from tables and a seeded generator, so the same program always
 //! makes the same bytes. Names, teams and dependencies stand in tables, because they must be
@@ -41,10 +41,11 @@ pub struct DemoFile {
 /// The mapping files of the demo: path below `mappings/`, and the text of the file.
 ///
 /// They are the very files of the repository, so that what people read is what runs.
-pub const MAPPINGS: [(&str, &str); 3] = [
+pub const MAPPINGS: [(&str, &str); 4] = [
     ("okta-jamf-ownership.toml", include_str!("../mappings/okta-jamf-ownership.toml")),
     ("repo-deployment-edges.toml", include_str!("../mappings/repo-deployment-edges.toml")),
     ("app-iam-assumption.toml", include_str!("../mappings/app-iam-assumption.toml")),
+    ("okta-aws-access.toml", include_str!("../mappings/okta-aws-access.toml")),
 ];
 
 /// Makes the company. Every call returns the same bytes.
@@ -56,6 +57,7 @@ pub fn company() -> Company {
             ("data/inventory.csv", rows::inventory(&laptops)),
             ("data/deployments.ndjson", rows::deployments()),
             ("data/app-roles.csv", rows::app_roles()),
+            ("data/aws-access.csv", rows::aws_access()),
         ],
     }
 }

@@ -1,7 +1,7 @@
 //! Tombolo: an embedded graph database of scoped entities.
 //!
 //! See `ARCHITECTURE.md` for the map. The floors, from the ground up: [`graph`] holds the values,
-//! [`store`] the file, [`lang`] the words that people write; side by side, [`sync`] runs the jobs,
+//! [`store`] the file, [`lang`] the words that people write; [`rules`] what relationships mean; side by side, [`sync`] runs the jobs,
 //! [`mapping`] turns files into relationships between scopes, [`query`] reads and runs J1QL and
 //! [`view`] answers questions by walking; [`db`] is the facade with one method for each use case. [`demo`] makes up a small
 //! company to try it on.
@@ -13,6 +13,7 @@ pub mod graph;
 pub mod lang;
 pub mod mapping;
 pub mod query;
+pub mod rules;
 pub mod store;
 pub mod sync;
 pub mod view;

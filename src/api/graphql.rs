@@ -224,7 +224,7 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<Found, Fault> {
         strict: asked.strict,
         parameters: Some(parameters),
         include_deleted: asked.include_deleted,
-        smart_verbs: tombolo::view::Rules::default().verb_sets(),
+        rules: crate::cli::server_rules()?,
         ..Options::default()
     };
     let source = Source::whole("query", asked.query.as_str());

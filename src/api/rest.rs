@@ -34,7 +34,7 @@ type Raw = Result<Response, Fault>;
         license(name = "MIT OR Apache-2.0")
     ),
     paths(
-        blast_radius, owners, path, entity, scopes, stats, cycles, query, all_jobs, one_job,
+        blast_radius, owners, impact_rules, path, entity, scopes, stats, cycles, query, all_jobs, one_job,
         approve, abort, plan, apply, health, ready, metrics
     ),
     components(schemas(Problem, ProblemDetail, QueryBody, ApproveBody, MappingsBody)),
@@ -66,6 +66,7 @@ pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/blast-radius", get(blast_radius))
         .route("/v1/owners", get(owners))
+        .route("/v1/impact-rules", get(impact_rules))
         .route("/v1/path", get(path))
         .route("/v1/entity", get(entity))
         .route("/v1/scopes", get(scopes))
@@ -163,12 +164,20 @@ struct BlastRadius {
     entity: String,
     /// At most so many relationships.
     depth: Option<u32>,
-    /// auto, out, in or both.
+    /// compromise: only what an attacker gets; failure: only what stops working.
+    #[serde(rename = "for")]
+    #[param(rename = "for")]
+    trouble: Option<String>,
+    /// auto, out, in or both; all but auto go that way whatever the rules say.
     direction: Option<String>,
-    /// Only these verbs, separated by commas; `!VERB` is all but that.
+    /// Only these verbs, separated by commas, whatever the rules say; `!VERB` is all but that.
     verb: Option<String>,
     /// Report only these classes, separated by commas.
     class: Option<String>,
+    /// Report only these types, separated by commas.
+    #[serde(rename = "type")]
+    #[param(rename = "type")]
+    types: Option<String>,
     /// Report only these scopes, separated by commas.
     scope: Option<String>,
 }
@@ -188,9 +197,11 @@ async fn blast_radius(
     let asks = read(asks)?;
     let words = Words::of("blast-radius")
         .flag("depth", asks.depth)
+        .flag("for", asks.trouble)
         .flag("direction", asks.direction)
         .flag("verb", asks.verb)
         .flag("class", asks.class)
+        .flag("type", asks.types)
         .flag("scope", asks.scope)
         .name(asks.entity);
     command(&app, Work::Read, words).await
@@ -203,12 +214,24 @@ struct Owners {
     /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
     /// displayName, arn, email, hostname, name or serialNumber.
     entity: Option<String>,
-    /// Every live entity of a class instead.
+    /// Every live entity of these classes instead, separated by commas.
     class: Option<String>,
-    /// With `class`: only what nobody owns.
+    /// Every live entity of these types instead, separated by commas.
+    #[serde(rename = "type")]
+    #[param(rename = "type")]
+    types: Option<String>,
+    /// Every live entity of these scopes instead, separated by commas.
+    scope: Option<String>,
+    /// With `class`, `type` or `scope`: only what nobody owns.
     orphans: Option<bool>,
+    /// Also the people of owners that are teams.
+    people: Option<bool>,
     /// Accept only owners of these classes, separated by commas.
     owner_class: Option<String>,
+    /// At most so many relationships.
+    depth: Option<u32>,
+    /// Let only these verbs say who owns, separated by commas.
+    verb: Option<String>,
 }
 
 /// The nearest owners of an entity, each with its chain of evidence.
@@ -226,12 +249,39 @@ async fn owners(
     let asks = read(asks)?;
     let mut words = Words::of("owners")
         .flag("class", asks.class)
+        .flag("type", asks.types)
+        .flag("scope", asks.scope)
         .flag("owner-class", asks.owner_class)
+        .flag("depth", asks.depth)
+        .flag("verb", asks.verb)
+        .on("people", asks.people)
         .on("orphans", asks.orphans);
     if let Some(entity) = asks.entity {
         words = words.name(entity);
     }
     command(&app, Work::Read, words).await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ImpactRules {
+    /// Only rules that speak of these verbs, separated by commas.
+    verb: Option<String>,
+}
+
+/// The rules of impact and ownership in force.
+#[utoipa::path(get, path = "/v1/impact-rules", params(ImpactRules), responses(
+    (status = 200, description = "Rules with their origin", body = Json_),
+    (status = 400, description = "A mistake in the request or in tombolo.toml", body = Problem),
+))]
+async fn impact_rules(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    asks: Asks<ImpactRules>,
+) -> Raw {
+    caller.reads()?;
+    command(&app, Work::Read, Words::of("impact-rules").flag("verb", read(asks)?.verb)).await
 }
 
 #[derive(Deserialize, IntoParams)]

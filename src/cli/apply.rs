@@ -101,7 +101,8 @@ pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
     }
     if !args.impact.is_empty() || !args.class.is_empty() {
         let asked = impact::Asked { entities: &args.impact, classes: &args.class };
-        run.impact = Some(impact::ask(&database, &snapshot, &run.outcomes, &asked)?);
+        let rules = super::ask::rules(context)?;
+        run.impact = Some(impact::ask(&database, &snapshot, &run.outcomes, &asked, &rules)?);
     }
     plan_text::print(context, &run)?;
     let code = run.exit_code();

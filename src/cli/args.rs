@@ -128,6 +128,8 @@ pub enum Command {
     BlastRadius(BlastRadius),
     /// Show the nearest owners of an entity, each with its chain of evidence
     Owners(Owners),
+    /// Print the rules of impact and ownership that are in force
+    ImpactRules(ImpactRules),
     /// Show the shortest chains between two entities
     Path(PathArgs),
     /// List entities that reach themselves again
@@ -221,7 +223,7 @@ pub enum ExportFormat {
 /// Which way along relationships a blast goes.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BlastDirection {
-    /// As each verb passes harm on (the propagation table)
+    /// By the rules of impact; with --verb, as each verb goes
     Auto,
     /// With the arrows
     Out,
@@ -229,6 +231,23 @@ pub enum BlastDirection {
     In,
     /// Both ways
     Both,
+}
+
+/// What can befall an entity.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TroubleKind {
+    /// An attacker takes it
+    Compromise,
+    /// It stops working
+    Failure,
+}
+
+/// Output of `impact-rules`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RuleFormat {
+    Table,
+    Json,
+    Toml,
 }
 
 /// Which way along relationships a path goes.
@@ -723,11 +742,19 @@ pub struct BlastRadius {
     /// Stop after N relationships; without it there is no bound
     #[arg(long, short, value_name = "N")]
     pub depth: Option<u32>,
-    /// Which way along relationships; auto asks the propagation table
+    /// Only what an attacker gets, or only what stops working; both unless told
+    #[arg(
+        long = "for",
+        value_enum,
+        hide_possible_values = true,
+        value_name = "compromise|failure"
+    )]
+    pub trouble: Option<TroubleKind>,
+    /// Which way along relationships, whatever the rules say; auto goes by the rules
     #[arg(long, value_enum, default_value_t = BlastDirection::Auto, hide_possible_values = true)]
     #[arg(value_name = "auto|out|in|both")]
     pub direction: BlastDirection,
-    /// Follow only these verbs; `!VERB` follows all but that
+    /// Follow these verbs and no others, whatever the ends are; `!VERB` follows all but that
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
     /// Report only entities of these classes; the walk passes through all
@@ -736,8 +763,11 @@ pub struct BlastRadius {
     /// Report only entities of these scopes; the walk passes through all
     #[arg(long, short, value_name = "SCOPE,...", value_delimiter = ',')]
     pub scope: Vec<String>,
-    /// TOML file that changes the propagation table
-    #[arg(long, value_name = "FILE")]
+    /// Report only entities of these types
+    #[arg(long = "type", value_name = "TYPE,...", value_delimiter = ',')]
+    pub types: Vec<String>,
+    /// Rules live in `tombolo.toml` now
+    #[arg(long, value_name = "FILE", hide = true)]
     pub propagation: Option<PathBuf>,
     /// Output
     #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
@@ -745,23 +775,48 @@ pub struct BlastRadius {
 }
 
 #[derive(Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(false).args(["entities", "class"]))]
+#[command(group = clap::ArgGroup::new("set").multiple(true).args(["class", "scope", "types"]))]
 pub struct Owners {
     /// The owned
-    #[arg(value_name = "ENTITY")]
+    #[arg(value_name = "ENTITY", required_unless_present = "set", conflicts_with = "set")]
     pub entities: Vec<String>,
-    /// Every live entity of a class instead
-    #[arg(long, value_name = "CLASS")]
-    pub class: Option<String>,
-    /// With --class: only what nobody owns
-    #[arg(long, requires = "class", conflicts_with = "entities")]
+    /// Every live entity of these classes instead
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
+    pub class: Vec<String>,
+    /// Every live entity of these types instead
+    #[arg(long = "type", value_name = "TYPE,...", value_delimiter = ',')]
+    pub types: Vec<String>,
+    /// Every live entity of these scopes instead
+    #[arg(long, short, value_name = "SCOPE,...", value_delimiter = ',')]
+    pub scope: Vec<String>,
+    /// With --class, --type or --scope: only what nobody owns
+    #[arg(long, requires = "set", conflicts_with = "entities")]
     pub orphans: bool,
+    /// Also the people of owners that are teams
+    #[arg(long)]
+    pub people: bool,
     /// Accept only owners of these classes, e.g. `User,Person`
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub owner_class: Vec<String>,
+    /// Look at most N relationships far
+    #[arg(long, short, value_name = "N")]
+    pub depth: Option<u32>,
+    /// Let only these verbs say who owns
+    #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
+    pub verb: Vec<String>,
     /// Output
-    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
-    pub output: RowFormat,
+    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
+    pub output: GraphFormat,
+}
+
+#[derive(Args)]
+pub struct ImpactRules {
+    /// Only rules that speak of these verbs
+    #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
+    pub verb: Vec<String>,
+    /// Output
+    #[arg(short, long, value_enum, default_value_t = RuleFormat::Table)]
+    pub output: RuleFormat,
 }
 
 #[derive(Args)]

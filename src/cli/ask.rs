@@ -3,14 +3,20 @@
 //! A question about some entities walks the snapshot itself, which reads only what it steps on. A
 //! question about many builds the view first, which reads all edges once, in order.
 
+use super::Context;
 use super::args::{BlastDirection, PathDirection};
 use super::failure::{Failure, inconsistent};
+use super::mapped;
 use super::naming;
-use rustc_hash::FxHashSet;
-use std::path::Path;
-use tombolo::graph::{CLASS_SEPARATOR, Direction, Kind, Names};
+use super::output::counted;
+use rustc_hash::{FxHashMap, FxHashSet};
+use tombolo::graph::{Direction, EntityFacts, GraphRead, Names};
+use tombolo::lang::{Fault, Source};
+use tombolo::rules::{Bound, Owning, PROJECT_FILE, Rules, State, Trouble, project_file};
 use tombolo::store::{Snapshot, StoreError};
-use tombolo::view::{self, BlastRules, BuildError, GraphView, Rules, Scratch, Way};
+use tombolo::view::{
+    self, BlastRules, BuildError, Flow, Flows, GraphView, OwnerSearch, Scratch, Visit, Way,
+};
 
 /// An entity that a walk came to, and the relationship it came by.
 #[derive(Clone, Copy, Debug)]
@@ -42,16 +48,44 @@ impl Step {
     }
 }
 
+/// What a blast visits. An entity may be visited in several states; it is reached in the strongest.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit {
+    /// How it came there.
+    pub step: Step,
+    /// In which state; a plain walk has none.
+    pub state: Option<State>,
+    /// Position of the visit before it, none if it came from a root.
+    pub before: Option<u32>,
+    /// Whether no visit of the entity is in a stronger state.
+    pub strongest: bool,
+}
+
+/// The answer of a blast.
+#[derive(Debug, Default)]
+pub struct Blast {
+    /// All visits, nearest first.
+    pub hits: Vec<Hit>,
+    /// Verbs without a rule, and how many relationships were left aside for it.
+    pub not_followed: Vec<(String, u64)>,
+}
+
 /// How a blast goes.
-pub struct Walk<'a> {
-    /// At most this many relationships.
-    pub depth: Option<u32>,
-    /// Which way along them.
-    pub direction: BlastDirection,
-    /// Only these verbs.
-    pub verbs: &'a Verbs,
-    /// What `auto` goes by.
-    pub rules: Rules,
+pub enum Walk {
+    /// By the rules.
+    Ruled {
+        /// Which kinds of trouble are followed.
+        trouble: Trouble,
+        /// Verbs that are left out, whatever the rules say.
+        without: Vec<u32>,
+    },
+    /// Along all relationships, or those of some verbs, the same way everywhere or as each verb goes.
+    Plain {
+        /// Which way along them.
+        direction: BlastDirection,
+        /// The only verbs to follow.
+        verbs: Verbs,
+    },
 }
 
 /// The owners of one entity: each by number, with the steps from it to the entity.
@@ -61,18 +95,54 @@ pub struct Owned {
     /// Relationships between it and its nearest owners.
     pub distance: Option<u32>,
     /// The owners that tie at that distance.
-    pub owners: Vec<(u32, Vec<Step>)>,
+    pub owners: Vec<OwnerFound>,
 }
 
-/// The rules of propagation: the default ones, or as a file changes them.
-pub fn rules(file: Option<&Path>) -> Result<Rules, Failure> {
-    let Some(path) = file else { return Ok(Rules::default()) };
-    let text = std::fs::read_to_string(path).map_err(|e| Failure::file(path, "read", &e))?;
-    Rules::parse(&text).map_err(|e| {
-        let fault = Failure::mistake(format!("{}:{e}", path.display()));
-        match e.hint {
-            Some(hint) => fault.hint(hint),
-            None => fault,
+/// An owner.
+pub struct OwnerFound {
+    /// Its number.
+    pub entity: u32,
+    /// From it to the owned.
+    pub chain: Vec<Step>,
+    /// If it is a team and its people are asked for: each with the steps to the team.
+    pub people: Vec<(u32, Vec<Step>)>,
+}
+
+/// The rules in force, or what is wrong with the file that changes them.
+fn read_rules() -> Result<Result<Rules, Vec<Fault>>, Failure> {
+    let Ok(here) = std::env::current_dir() else { return Ok(Ok(Rules::default())) };
+    let Some(path) = project_file(&here) else { return Ok(Ok(Rules::default())) };
+    let shown = path.strip_prefix(&here).unwrap_or(&path).to_owned();
+    let text = std::fs::read_to_string(&path).map_err(|e| Failure::file(&shown, "read", &e))?;
+    Ok(Rules::parse(&Source::whole(shown.display().to_string(), text)))
+}
+
+/// The rules in force: the built-in ones, as the `tombolo.toml` of the working folder or the nearest
+/// one above changes them.
+pub fn rules(context: &mut Context<'_>) -> Result<Rules, Failure> {
+    if context.database.is_some() {
+        return server_rules();
+    }
+    let faults = match read_rules()? {
+        Ok(rules) => return Ok(rules),
+        Err(faults) => faults,
+    };
+    mapped::tell(context, &faults, super::args::FaultFormat::Human)?;
+    let file = faults.first().map_or(PROJECT_FILE, |fault| &fault.source.file);
+    let faults = counted(faults.len() as u64, "fault", "faults");
+    Err(Failure::mistake(format!("`{file}` has {faults}, so nothing was asked")))
+}
+
+/// The same for a server, whose callers do not see its standard error.
+pub fn server_rules() -> Result<Rules, Failure> {
+    read_rules()?.map_err(|faults| {
+        let Some(fault) = faults.first() else { return Failure::mistake("faulty rules") };
+        let (line, column) = fault.place();
+        let place = format!("{}:{line}:{column}", fault.source.file);
+        let failure = Failure::mistake(format!("{place}: {}", fault.message));
+        match fault.helps.first() {
+            Some(help) => failure.hint(help.clone()),
+            None => failure,
         }
     })
 }
@@ -118,61 +188,141 @@ pub fn passable(snapshot: &Snapshot, asked: &[String]) -> Result<(Verbs, Vec<Str
     Ok((verbs(snapshot, &all)?, denials))
 }
 
-/// Everything that is reached from `roots`, each entity once, by a shortest chain.
-pub fn blast(snapshot: &Snapshot, roots: &[u32], walk: &Walk<'_>) -> Result<Vec<Step>, Failure> {
-    let way = match walk.direction {
-        BlastDirection::Auto => None,
-        BlastDirection::Out => Some(Way::Out),
-        BlastDirection::In => Some(Way::In),
-        BlastDirection::Both => Some(Way::Both),
-    };
-    let flows = walk.rules.propagation.resolve(snapshot);
-    let rules = BlastRules::new(&flows, way, walk.verbs.0.as_deref(), walk.depth);
-    let reached = view::blast_radius(snapshot, roots, &rules, &mut Scratch::new())?;
-    Ok(reached.iter().map(|reached| Step::new(&reached.step(), reached.distance)).collect())
+/// Everything that is reached from `roots`, by shortest chains.
+pub fn blast(
+    snapshot: &Snapshot,
+    roots: &[u32],
+    walk: &Walk,
+    rules: &Rules,
+    depth: Option<u32>,
+) -> Result<Blast, Failure> {
+    match walk {
+        Walk::Ruled { trouble, without } => {
+            let mut bound = Bound::new(rules, *trouble).without(without);
+            let found = view::impact(snapshot, roots, &mut bound, depth)?;
+            let hit = |visit: &Visit| Hit {
+                step: Step::new(&visit.step(), visit.distance),
+                state: Some(visit.state),
+                before: Some(visit.before).filter(|&before| before != Visit::ROOT),
+                strongest: visit.strongest,
+            };
+            let named = found.not_followed.iter();
+            Ok(Blast {
+                hits: found.visits.iter().map(hit).collect(),
+                not_followed: named
+                    .map(|&(verb, count)| (snapshot.name(verb).to_owned(), count))
+                    .collect(),
+            })
+        }
+        Walk::Plain { direction, verbs } => {
+            let way = match direction {
+                BlastDirection::Auto => None,
+                BlastDirection::Out => Some(Way::Out),
+                BlastDirection::In => Some(Way::In),
+                BlastDirection::Both => Some(Way::Both),
+            };
+            let flows =
+                verbs.0.iter().flatten().fold(Flows::uniform(Flow::Forward), |flows, &verb| {
+                    // A verb that is asked for by name is followed, whatever the rules say of it.
+                    let flow = rules.plain_flow(snapshot.name(verb));
+                    flows.with(verb, flow.filter(|f| *f != Flow::None).unwrap_or(Flow::Forward))
+                });
+            let plain = BlastRules::new(&flows, way, verbs.0.as_deref(), depth);
+            let reached = view::blast_radius(snapshot, roots, &plain, &mut Scratch::new())?;
+            let mut at: FxHashMap<u32, u32> = FxHashMap::default();
+            let hits = (0u32..).zip(&reached).map(|(position, reached)| {
+                at.insert(reached.entity, position);
+                Hit {
+                    step: Step::new(&reached.step(), reached.distance),
+                    state: None,
+                    before: at.get(&reached.from).copied(),
+                    strongest: true,
+                }
+            });
+            Ok(Blast { hits: hits.collect(), not_followed: Vec::new() })
+        }
+    }
 }
 
 /// With more questions than this, reading all edges at once is cheaper.
 const QUESTIONS: usize = 64;
 
-/// The nearest owners of each entity, of one of `classes`, or of those that the rules name.
+/// How owners are looked for.
+pub struct Ownership<'r> {
+    /// The rules.
+    pub rules: &'r Rules,
+    /// Class sets of which an owner must be; those that the rules name if none are given.
+    pub owner_sets: Option<FxHashSet<u32>>,
+    /// The only verbs that say anything.
+    pub verbs: Verbs,
+    /// At most so many relationships.
+    pub depth: Option<u32>,
+    /// Whether the people of teams are asked for.
+    pub people: bool,
+}
+
+/// The nearest owners of each entity.
 pub fn owners(
     snapshot: &Snapshot,
     entities: &[u32],
-    classes: &[String],
+    asked: &Ownership<'_>,
 ) -> Result<Vec<Owned>, Failure> {
-    let mut ownership = Rules::default().ownership;
-    if !classes.is_empty() {
-        ownership.classes = classes.to_vec();
-    }
-    let rules = ownership.resolve(snapshot);
-    let can_own: FxHashSet<u32> = snapshot
-        .words()
-        .numbers()
-        .filter(|&set| ownership.can_own(snapshot.name(set).split(CLASS_SEPARATOR)))
-        .collect();
-    let is_owner = |entity: u32| -> Result<bool, StoreError> {
-        let facts = snapshot.facts(Kind::Entity, entity)?;
-        Ok(facts.is_some_and(|facts| can_own.contains(&facts.class)))
+    let mut bound = Bound::new(asked.rules, Trouble::ANY);
+    let is_owner = |bound: &mut Bound, facts: &EntityFacts| match &asked.owner_sets {
+        Some(sets) => sets.contains(&facts.classes),
+        None => {
+            let kind = bound.kind(snapshot, facts);
+            bound.can_own(kind)
+        }
     };
+    let (verbs, depth) = (asked.verbs.0.as_deref(), asked.depth);
     if entities.len() <= QUESTIONS {
-        let ask =
-            |&entity: &u32| Ok(owned(entity, view::owners(snapshot, entity, &rules, is_owner)?));
-        return entities.iter().map(ask).collect();
+        let mut search = OwnerSearch {
+            graph: snapshot,
+            names: snapshot,
+            bound: &mut bound,
+            verbs,
+            depth,
+            facts: |entity| snapshot.entity_facts(entity),
+            is_owner,
+        };
+        let mut answers = Vec::with_capacity(entities.len());
+        for &entity in entities {
+            let mut answer = owned(entity, search.nearest(entity)?);
+            for owner in answer.owners.iter_mut().filter(|_| asked.people) {
+                let people = search.people(owner.entity)?;
+                owner.people = people.iter().map(|p| (p.entity, steps(&p.chain))).collect();
+            }
+            answers.push(answer);
+        }
+        return Ok(answers);
     }
     let graph = graph(snapshot)?;
-    let mut fault = None;
+    let mut fault: Option<StoreError> = None;
     let mut answers = Vec::with_capacity(entities.len());
-    for &entity in entities {
+    let mut search = OwnerSearch {
+        graph: &graph,
+        names: snapshot,
+        bound: &mut bound,
+        verbs,
+        depth,
         // The view itself cannot fail, so what fails beside it is kept aside.
-        let found = view::owners(&graph, entity, &rules, |candidate| {
-            Ok(is_owner(candidate).unwrap_or_else(|e| {
+        facts: |entity| {
+            Ok(snapshot.entity_facts(entity).unwrap_or_else(|e| {
                 fault = Some(e);
-                false
+                None
             }))
-        });
-        let Ok(found) = found;
-        answers.push(owned(entity, found));
+        },
+        is_owner,
+    };
+    for &entity in entities {
+        let Ok(found) = search.nearest(entity);
+        let mut answer = owned(entity, found);
+        for owner in answer.owners.iter_mut().filter(|_| asked.people) {
+            let Ok(people) = search.people(owner.entity);
+            owner.people = people.iter().map(|p| (p.entity, steps(&p.chain))).collect();
+        }
+        answers.push(answer);
     }
     match fault {
         Some(e) => Err(e.into()),
@@ -180,14 +330,50 @@ pub fn owners(
     }
 }
 
+/// Whether any live relationship makes an owner.
+pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failure> {
+    let counts = snapshot.counts()?;
+    let verbs: FxHashSet<u32> = counts
+        .iter()
+        .flat_map(|scope| scope.verbs.keys().copied())
+        .filter(|&verb| rules.owning(snapshot.name(verb)))
+        .collect();
+    if verbs.is_empty() {
+        return Ok(false);
+    }
+    // Some of the rules want certain ends.
+    let mut bound = Bound::new(rules, Trouble::ANY);
+    let (mut found, mut fault) = (false, None);
+    snapshot.for_each_edge_of_all(Direction::Out, |from, edge| {
+        if found || !verbs.contains(&edge.verb) {
+            return;
+        }
+        let ends = [from, edge.other].map(|end| snapshot.entity_facts(end));
+        match ends {
+            [Ok(Some(from)), Ok(Some(to))] => {
+                let (from, to) = (bound.kind(snapshot, &from), bound.kind(snapshot, &to));
+                let owning = bound.owning(snapshot, edge.verb, from, to);
+                found = owning.is_some_and(|(owning, _)| owning == Owning::Owns);
+            }
+            [Err(e), _] | [_, Err(e)] => fault = Some(e),
+            _ => {}
+        }
+    })?;
+    match fault {
+        Some(e) => Err(e.into()),
+        None => Ok(found),
+    }
+}
+
 fn owned(entity: u32, found: Option<view::Owners>) -> Owned {
     let distance = found.as_ref().map(|found| found.distance);
     let owners = found.into_iter().flat_map(|found| found.owners);
-    Owned {
-        entity,
-        distance,
-        owners: owners.map(|owner| (owner.entity, steps(&owner.chain))).collect(),
-    }
+    let owners = owners.map(|owner| OwnerFound {
+        entity: owner.entity,
+        chain: steps(&owner.chain),
+        people: Vec::new(),
+    });
+    Owned { entity, distance, owners: owners.collect() }
 }
 
 /// The steps of a chain, counted from its start.

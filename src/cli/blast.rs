@@ -1,36 +1,46 @@
 //! `tombolo blast-radius`: everything that the compromise or failure of an entity reaches.
 //!
-//! The walk itself is the library's and passes through everything; class and scope only choose
+//! The walk itself is the library's and passes through everything; class, type and scope only choose
 //! what is reported. Heads are read for what is reported and for what leads there, no more.
 
 use super::Context;
-use super::args::{BlastRadius, GraphFormat, RowFormat};
-use super::ask::{self, Step, Walk};
+use super::args::{BlastDirection, BlastRadius, GraphFormat, RowFormat, TroubleKind};
+use super::ask::{self, Blast, Hit, Walk};
 use super::failure::Failure;
-use super::naming::{self, Link};
-use super::output::{Listing, Out, counted, thousands, took};
+use super::naming::{self, Filter, Link};
+use super::notes;
+use super::output::{BAD, Listing, NOTICE, Out, clean, counted, thousands, took};
 use super::picture::Drawing;
 use super::tree::{Node, Tree};
+use anstyle::{AnsiColor, Style};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
-use tombolo::graph::{EntityHead, Kind, Names};
-use tombolo::store::{Snapshot, split_classes};
+use tombolo::graph::{Adjacency, Direction, EntityHead, Names};
+use tombolo::rules::{State, Trouble};
+use tombolo::store::Snapshot;
 
-/// An entity that was reached, and the last link of its shortest chain.
+/// A visit of an entity, and the last link of its shortest chain.
 struct Reached {
     entity: EntityHead,
+    state: Option<State>,
     distance: u32,
     link: Link,
+    /// Position among all visits, and that of the one before in the chain; roots have none.
+    number: u32,
+    before: Option<u32>,
     /// Number of the entity before it in the chain.
     from: u32,
-    /// `_id` of that entity.
+    /// `_id` of that entity, and the state in which the chain leads through it.
     from_id: String,
-    /// Whether it passed the filters, or is only on the way to one that did.
+    from_state: Option<State>,
+    /// Whether the entity is reported in this state, or is only on the way to one that is.
     reported: bool,
+    /// Whether the entity is reported in a stronger state, and stands here as part of a chain.
+    passed: bool,
 }
 
 #[derive(Serialize)]
@@ -41,13 +51,23 @@ struct Answer<'a> {
     roots: &'a [EntityHead],
     total: usize,
     by_distance: BTreeMap<u32, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_state: Option<BTreeMap<&'static str, u64>>,
+    not_followed: BTreeMap<&'a str, u64>,
+    stale_scopes: &'a [String],
+    notes: &'a [String],
     reached: Vec<Line<'a>>,
+    /// What chains lead through in a weaker state than it is reported in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    on_the_way: Vec<Line<'a>>,
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
     entity: &'a EntityHead,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
     distance: u32,
     via: Via<'a>,
 }
@@ -56,14 +76,19 @@ struct Line<'a> {
 struct Via<'a> {
     relationship: &'a Link,
     from: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
 }
 
 impl Reached {
     fn line(&self) -> Line<'_> {
+        let (relationship, from) = (&self.link, self.from_id.as_str());
+        let state = self.from_state.map(State::word);
         Line {
             entity: &self.entity,
+            state: self.state.map(State::word),
             distance: self.distance,
-            via: Via { relationship: &self.link, from: &self.from_id },
+            via: Via { relationship, from, state },
         }
     }
 }
@@ -71,7 +96,13 @@ impl Reached {
 /// Runs the command.
 pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure> {
     let begun = Instant::now();
-    let rules = ask::rules(args.propagation.as_deref())?;
+    if args.propagation.is_some() {
+        return Err(Failure::mistake("`--propagation` is gone: rules live in `tombolo.toml`")
+            .hint(
+                "write `[[impact]]` tables there, as `tombolo impact-rules -o toml` prints them",
+            ));
+    }
+    let rules = ask::rules(context)?;
     let (database, snapshot) = context.look()?;
     let mut roots = Vec::new();
     for name in &args.entities {
@@ -80,111 +111,315 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
             roots.push(root);
         }
     }
-    let verbs = ask::verbs(&snapshot, &args.verb)?;
-    let walk = Walk { depth: args.depth, direction: args.direction, verbs: &verbs, rules };
-    let steps = ask::blast(&snapshot, &roots, &walk)?;
+    let walk = walk(&snapshot, args)?;
+    let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
+    let blast = ask::blast(&snapshot, &roots, &walk, &rules, args.depth)?;
     let heads = naming::entities(&snapshot, &roots)?;
-    let reached = name_all(&snapshot, &heads, steps, &filter(&snapshot, args)?)?;
-    print(&mut context.out, &snapshot, args.output, &heads, &reached, begun.elapsed())?;
+    let (reached, whole) = name_all(&snapshot, &heads, &blast.hits, &filter)?;
+    let stale = notes::stale(&database, &snapshot)?;
+    let mut found = Found {
+        notes: told(&snapshot, &roots, &walk, &blast, (whole, answer(&reached).count()), &filter)?,
+        roots: heads,
+        reached,
+        ruled: matches!(walk, Walk::Ruled { .. }),
+        not_followed: blast.not_followed,
+        stale: stale.iter().map(|(scope, _)| scope.clone()).collect(),
+    };
+    found.notes.extend(notes::stale_note(&stale));
+    found.print(&mut context.out, &snapshot, args.output, begun.elapsed())?;
+    notes::tell(context, &found.notes)?;
     Ok(0)
 }
 
-/// Which scopes and class sets are reported; `None` is all of them.
-struct Filter {
-    scopes: Option<FxHashSet<u32>>,
-    class_sets: Option<FxHashSet<u32>>,
-}
-
-fn filter(snapshot: &Snapshot, args: &BlastRadius) -> Result<Filter, Failure> {
-    let classes = naming::spellings(snapshot, "class", &args.class)?;
-    let scopes: Result<FxHashSet<u32>, Failure> =
-        args.scope.iter().map(|name| naming::scope(snapshot, name)).collect();
-    let wanted =
-        |set: &u32| split_classes(snapshot.name(*set)).iter().any(|class| classes.contains(class));
-    let class_sets = snapshot.words().numbers().filter(wanted).collect();
-    Ok(Filter {
-        scopes: Some(scopes?).filter(|_| !args.scope.is_empty()),
-        class_sets: Some(class_sets).filter(|_| !args.class.is_empty()),
-    })
-}
-
-impl Filter {
-    fn takes(&self, snapshot: &Snapshot, entity: u32) -> Result<bool, Failure> {
-        if self.scopes.is_none() && self.class_sets.is_none() {
-            return Ok(true);
-        }
-        let Some(facts) = snapshot.facts(Kind::Entity, entity)? else { return Ok(false) };
-        Ok(self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&facts.scope))
-            && self.class_sets.as_ref().is_none_or(|sets| sets.contains(&facts.class)))
+/// By the rules, unless verbs or a way are asked for; verbs that are only left out, are.
+fn walk(snapshot: &Snapshot, args: &BlastRadius) -> Result<Walk, Failure> {
+    let leaves_out = args.verb.iter().all(|verb| verb.starts_with('!'));
+    if args.direction == BlastDirection::Auto && leaves_out {
+        let out: Vec<String> = args.verb.iter().map(|verb| verb[1..].trim().to_owned()).collect();
+        let without = ask::verbs(snapshot, &out)?.0.unwrap_or_default();
+        let compromise = args.trouble != Some(TroubleKind::Failure);
+        let failure = args.trouble != Some(TroubleKind::Compromise);
+        return Ok(Walk::Ruled { trouble: Trouble { compromise, failure }, without });
     }
+    if args.trouble.is_some() {
+        let message = "`--for` goes by the rules, which `--verb` and `--direction` set aside";
+        return Err(Failure::mistake(message).hint("leave out one of them"));
+    }
+    Ok(Walk::Plain { direction: args.direction, verbs: ask::verbs(snapshot, &args.verb)? })
 }
 
-/// Names what is reported and what leads there, ordered by distance, scope, key.
+/// What the answer does not show by itself.
+fn told(
+    snapshot: &Snapshot,
+    roots: &[u32],
+    walk: &Walk,
+    blast: &Blast,
+    (whole, shown): (usize, usize),
+    filter: &Filter,
+) -> Result<Vec<String>, Failure> {
+    let mut notes = Vec::new();
+    if whole > shown {
+        let many = counted(whole as u64, "entity", "entities");
+        let (few, words) = (thousands(shown as u64), &filter.words);
+        let few = if shown == 0 { "none".to_owned() } else { few };
+        notes.push(format!("{many} reached, {few}{words}"));
+    }
+    if whole == 0
+        && let Some(note) = nothing_reached(snapshot, roots, walk, blast)?
+    {
+        notes.push(note);
+    }
+    if !blast.not_followed.is_empty() {
+        let verbs = blast.not_followed.iter();
+        let verbs: Vec<String> =
+            verbs.map(|(verb, count)| format!("{} {}", thousands(*count), clean(verb))).collect();
+        notes.push(format!(
+            "not followed: {}; `--verb` or `tombolo.toml` decides",
+            verbs.join(", ")
+        ));
+    }
+    Ok(notes)
+}
+
+/// Verbs that are named when nothing is reached.
+const VERBS: usize = 8;
+
+/// Which relationships the roots have, when none of them leads anywhere.
+fn nothing_reached(
+    snapshot: &Snapshot,
+    roots: &[u32],
+    walk: &Walk,
+    blast: &Blast,
+) -> Result<Option<String>, Failure> {
+    let mut counts: BTreeMap<(String, Direction), u64> = BTreeMap::new();
+    let mut verbs: BTreeMap<(u32, Direction), u64> = BTreeMap::new();
+    for &root in roots {
+        for direction in [Direction::Out, Direction::In] {
+            snapshot.for_each_edge(root, direction, |edge| {
+                *verbs.entry((edge.verb, direction)).or_default() += 1;
+            })?;
+        }
+    }
+    for ((verb, direction), count) in verbs {
+        counts.insert((snapshot.name(verb).to_owned(), direction), count);
+    }
+    // Those that no rule speaks of are named in a note of their own.
+    if let Walk::Ruled { .. } = walk {
+        counts.retain(|(verb, _), _| !blast.not_followed.iter().any(|(known, _)| known == verb));
+    }
+    let one = if roots.len() == 1 { "it has" } else { "they have" };
+    if counts.is_empty() {
+        let none = blast.not_followed.is_empty();
+        return Ok(none.then(|| format!("{one} no relationships")));
+    }
+    let mut words: Vec<String> = counts
+        .iter()
+        .take(VERBS)
+        .map(|((verb, direction), count)| {
+            let arrow = if *direction == Direction::Out { "to" } else { "from" };
+            format!("{} {} {arrow} others", thousands(*count), clean(verb))
+        })
+        .collect();
+    if counts.len() > VERBS {
+        words.push(format!("{} more verbs", counts.len() - VERBS));
+    }
+    let why = match walk {
+        Walk::Ruled { .. } => "which pass nothing on this way; `tombolo impact-rules` tells why",
+        Walk::Plain { .. } => "none of them is taken this way",
+    };
+    Ok(Some(format!("{one} {}, {why}", words.join(", "))))
+}
+
+/// The answer by name.
+struct Found {
+    roots: Vec<EntityHead>,
+    reached: Vec<Reached>,
+    ruled: bool,
+    not_followed: Vec<(String, u64)>,
+    /// Scopes whose last job is older than the others' by far.
+    stale: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Names what is reported and what leads there, ordered by distance, scope, key; and tells how many
+/// entities are reached in all.
 fn name_all(
     snapshot: &Snapshot,
     roots: &[EntityHead],
-    mut steps: Vec<Step>,
+    hits: &[Hit],
     filter: &Filter,
-) -> Result<Vec<Reached>, Failure> {
-    steps.sort_unstable_by_key(|step| step.distance);
-    let mut needed: FxHashSet<u32> = FxHashSet::default();
-    let mut kept: Vec<(Step, bool)> = Vec::new();
-    // Backwards, so that whatever hangs below an entity has spoken before it.
-    for step in steps.into_iter().rev() {
-        let reported = filter.takes(snapshot, step.entity)?;
-        if reported || needed.contains(&step.entity) {
-            needed.insert(step.from);
-            kept.push((step, reported));
+) -> Result<(Vec<Reached>, usize), Failure> {
+    let mut needed = vec![false; hits.len()];
+    let mut kept: Vec<(u32, bool)> = Vec::new();
+    let mut whole = 0;
+    // Backwards, so that whatever hangs below a visit has spoken before it.
+    for (number, hit) in hits.iter().enumerate().rev() {
+        whole += usize::from(hit.strongest);
+        let reported = hit.strongest && filter.takes(snapshot, hit.step.entity)?;
+        if reported || needed[number] {
+            if let Some(before) = hit.before {
+                needed[before as usize] = true;
+            }
+            kept.push((number as u32, reported));
         }
     }
-    let numbers: Vec<u32> = kept.iter().map(|(step, _)| step.entity).collect();
+    let hit = |number: u32| &hits[number as usize];
+    let numbers: Vec<u32> = kept.iter().map(|(number, _)| hit(*number).step.entity).collect();
     let entities = naming::entities(snapshot, &numbers)?;
     let known = roots.iter().chain(&entities);
     let keys: FxHashMap<u32, &str> = known.map(|e| (e.number, e.key.as_str())).collect();
-    let links = naming::links_of(snapshot, kept.iter().map(|(step, _)| step), &keys)?;
+    let links = naming::links_of(snapshot, kept.iter().map(|(n, _)| &hit(*n).step), &keys)?;
+    let above: FxHashSet<u32> = kept.iter().map(|(number, _)| hit(*number).step.from).collect();
     let ids: FxHashMap<u32, String> = roots
         .iter()
-        .chain(entities.iter().filter(|entity| needed.contains(&entity.number)))
+        .chain(entities.iter().filter(|entity| above.contains(&entity.number)))
         .map(|entity| (entity.number, entity.id.to_string()))
         .collect();
     let mut reached: Vec<Reached> = kept
         .into_iter()
         .zip(entities.into_iter().zip(links))
-        .map(|((step, reported), (entity, link))| Reached {
-            entity,
-            distance: step.distance,
-            link,
-            from: step.from,
-            from_id: ids.get(&step.from).cloned().unwrap_or_default(),
-            reported,
+        .map(|((number, reported), (entity, link))| {
+            let Hit { step, state, before, strongest } = *hit(number);
+            let root_state = state.map(|_| State::Controlled);
+            Reached {
+                entity,
+                state,
+                distance: step.distance,
+                link,
+                number,
+                before,
+                from: step.from,
+                from_id: ids.get(&step.from).cloned().unwrap_or_default(),
+                from_state: before.map_or(root_state, |before| hit(before).state),
+                reported,
+                passed: !strongest,
+            }
         })
         .collect();
     reached.sort_by(|a, b| {
-        let key = |r: &Reached| r.distance;
-        key(a)
-            .cmp(&key(b))
+        a.distance
+            .cmp(&b.distance)
             .then_with(|| a.entity.scope.cmp(&b.entity.scope))
             .then_with(|| a.entity.key.cmp(&b.entity.key))
+            .then_with(|| a.state.cmp(&b.state))
     });
-    Ok(reached)
+    Ok((reached, whole))
 }
 
-fn print(
-    out: &mut Out<'_>,
-    snapshot: &Snapshot,
-    format: GraphFormat,
-    roots: &[EntityHead],
-    reached: &[Reached],
-    time: Duration,
-) -> Result<(), Failure> {
-    match format {
-        GraphFormat::Table => table(out, roots, reached, time),
-        GraphFormat::Json => json(out, roots, reached),
-        GraphFormat::Ndjson => answer(reached).try_for_each(|r| out.ndjson(&r.line())),
-        GraphFormat::Csv => rows(reached).print(out, RowFormat::Csv),
-        GraphFormat::Dot => draw(out, snapshot, Drawing::Dot, roots, reached),
-        GraphFormat::Mermaid => draw(out, snapshot, Drawing::Mermaid, roots, reached),
-        GraphFormat::Graphml => draw(out, snapshot, Drawing::Graphml, roots, reached),
+impl Found {
+    fn print(
+        &self,
+        out: &mut Out<'_>,
+        snapshot: &Snapshot,
+        format: GraphFormat,
+        time: Duration,
+    ) -> Result<(), Failure> {
+        match format {
+            GraphFormat::Table => self.table(out, time),
+            GraphFormat::Json => self.json(out),
+            GraphFormat::Ndjson => answer(&self.reached).try_for_each(|r| out.ndjson(&r.line())),
+            GraphFormat::Csv => rows(&self.reached).print(out, RowFormat::Csv),
+            GraphFormat::Dot => self.draw(out, snapshot, Drawing::Dot),
+            GraphFormat::Mermaid => self.draw(out, snapshot, Drawing::Mermaid),
+            GraphFormat::Graphml => self.draw(out, snapshot, Drawing::Graphml),
+        }
+    }
+
+    fn json(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+        let (roots, reached) = (&self.roots, &self.reached);
+        let Some(root) = roots.first() else { return Ok(()) };
+        out.json(&Answer {
+            root,
+            roots: if roots.len() > 1 { roots } else { &[] },
+            total: answer(reached).count(),
+            by_distance: by_distance(reached),
+            by_state: self.ruled.then(|| by_state(reached)),
+            not_followed: self.not_followed.iter().map(|(v, n)| (v.as_str(), *n)).collect(),
+            stale_scopes: &self.stale,
+            notes: &self.notes,
+            reached: answer(reached).map(Reached::line).collect(),
+            on_the_way: reached.iter().filter(|r| r.passed).map(Reached::line).collect(),
+        })
+    }
+
+    /// The picture also shows what is only on the way: an arrow needs both ends.
+    fn draw(
+        &self,
+        out: &mut Out<'_>,
+        snapshot: &Snapshot,
+        drawing: Drawing,
+    ) -> Result<(), Failure> {
+        let mut seen: FxHashSet<u32> = FxHashSet::default();
+        let mut drawn: FxHashSet<u32> = FxHashSet::default();
+        let entities = self.roots.iter().chain(self.reached.iter().map(|r| &r.entity));
+        let entities: Vec<&EntityHead> = entities.filter(|e| seen.insert(e.number)).collect();
+        let links = self.reached.iter().map(|r| &r.link);
+        let links: Vec<&Link> = links.filter(|link| drawn.insert(link.number)).collect();
+        drawing.draw(out, snapshot, &entities, &links)
+    }
+
+    fn table(&self, out: &mut Out<'_>, time: Duration) -> Result<(), Failure> {
+        let (roots, reached) = (&self.roots, &self.reached);
+        let total = answer(reached).count() as u64;
+        let counts = by_distance(reached);
+        let scopes: FxHashSet<&str> = answer(reached).map(|r| r.entity.scope.as_str()).collect();
+        let names: Vec<String> = roots.iter().map(|root| naming::heading(out, root)).collect();
+        let hops = u64::from(counts.keys().next_back().copied().unwrap_or(0));
+        let summary = format!(
+            "{}   {} in {}, {}, {}",
+            names.join(" + "),
+            counted(total, "entity", "entities"),
+            counted(hops, "hop", "hops"),
+            counted(scopes.len() as u64, "scope", "scopes"),
+            took(time)
+        );
+        out.line("", &summary, "  ")?;
+        if total == 0 {
+            return Ok(writeln!(out, "= nothing is reached")?);
+        }
+        let list = |counts: Vec<(String, u64)>| {
+            let counts = counts.into_iter().map(|(name, n)| format!("{name}: {}", thousands(n)));
+            counts.collect::<Vec<_>>().join("   ")
+        };
+        if self.ruled {
+            let counts = by_state(reached);
+            let counts = State::ALL.into_iter().filter_map(|state| {
+                let count = *counts.get(state.word())?;
+                (count > 0).then(|| (out.paint(style(state), state.word()), count))
+            });
+            let text = format!("by state      {}", list(counts.collect()));
+            out.line("", &text, "  ")?;
+        }
+        let counts = counts.into_iter().map(|(hop, n)| (hop.to_string(), n)).collect();
+        out.line("", &format!("by distance   {}", list(counts)), "  ")?;
+        let nodes = nodes(roots, reached);
+        let mut tree = Tree::new(&nodes);
+        for (number, root) in (0u32..).zip(roots) {
+            if roots.len() > 1 {
+                let name = naming::shown(out, root);
+                out.line("", &name, "  ")?;
+            }
+            tree.print(out, number)?;
+        }
+        match tree.not_drawn() {
+            0 => Ok(()),
+            n => {
+                let count = counted(n as u64, "entity", "entities");
+                let text = format!(
+                    "… {count} not drawn: -o csv lists all, --depth N and --class C narrow it"
+                );
+                Ok(out.line("", &text, "  ")?)
+            }
+        }
+    }
+}
+
+/// The colour of a state, which is always told in words as well.
+const fn style(state: State) -> Style {
+    match state {
+        State::Controlled => BAD,
+        State::Borrowed => NOTICE,
+        State::Affected => AnsiColor::Magenta.on_default(),
     }
 }
 
@@ -199,20 +434,19 @@ fn by_distance(reached: &[Reached]) -> BTreeMap<u32, u64> {
     counts
 }
 
-fn json(out: &mut Out<'_>, roots: &[EntityHead], reached: &[Reached]) -> Result<(), Failure> {
-    let Some(root) = roots.first() else { return Ok(()) };
-    out.json(&Answer {
-        root,
-        roots: if roots.len() > 1 { roots } else { &[] },
-        total: answer(reached).count(),
-        by_distance: by_distance(reached),
-        reached: answer(reached).map(Reached::line).collect(),
-    })
+fn by_state(reached: &[Reached]) -> BTreeMap<&'static str, u64> {
+    let mut counts: BTreeMap<&'static str, u64> =
+        State::ALL.into_iter().map(|state| (state.word(), 0)).collect();
+    for state in answer(reached).filter_map(|r| r.state) {
+        *counts.entry(state.word()).or_default() += 1;
+    }
+    counts
 }
 
 fn rows(reached: &[Reached]) -> Listing {
     let mut listing = Listing::new(&[
         ("distance", "DISTANCE"),
+        ("state", "STATE"),
         ("_scope", "SCOPE"),
         ("_key", "KEY"),
         ("_type", "TYPE"),
@@ -227,6 +461,7 @@ fn rows(reached: &[Reached]) -> Listing {
     for r in answer(reached) {
         listing.row([
             json!(r.distance),
+            json!(r.state.map(State::word)),
             json!(r.entity.scope),
             json!(r.entity.key),
             json!(r.entity.type_name),
@@ -242,72 +477,16 @@ fn rows(reached: &[Reached]) -> Listing {
     listing
 }
 
-/// The picture also shows what is only on the way: an arrow needs both ends.
-fn draw(
-    out: &mut Out<'_>,
-    snapshot: &Snapshot,
-    drawing: Drawing,
-    roots: &[EntityHead],
-    reached: &[Reached],
-) -> Result<(), Failure> {
-    let entities: Vec<&EntityHead> =
-        roots.iter().chain(reached.iter().map(|r| &r.entity)).collect();
-    let links: Vec<&Link> = reached.iter().map(|r| &r.link).collect();
-    drawing.draw(out, snapshot, &entities, &links)
-}
-
-fn table(
-    out: &mut Out<'_>,
-    roots: &[EntityHead],
-    reached: &[Reached],
-    time: Duration,
-) -> Result<(), Failure> {
-    let total = answer(reached).count() as u64;
-    let counts = by_distance(reached);
-    let scopes: FxHashSet<&str> = answer(reached).map(|r| r.entity.scope.as_str()).collect();
-    let names: Vec<String> = roots.iter().map(|root| naming::heading(out, root)).collect();
-    let hops = u64::from(counts.keys().next_back().copied().unwrap_or(0));
-    let summary = format!(
-        "{}   {} in {}, {}, {}",
-        names.join(" + "),
-        counted(total, "entity", "entities"),
-        counted(hops, "hop", "hops"),
-        counted(scopes.len() as u64, "scope", "scopes"),
-        took(time)
-    );
-    out.line("", &summary, "  ")?;
-    if total == 0 {
-        return Ok(writeln!(out, "= nothing is reached")?);
-    }
-    let counts: Vec<String> =
-        counts.iter().map(|(hop, &n)| format!("{hop}: {}", thousands(n))).collect();
-    out.line("", &format!("by distance   {}", counts.join("   ")), "  ")?;
-    let nodes = nodes(roots, reached);
-    let mut tree = Tree::new(&nodes);
-    for root in roots {
-        if roots.len() > 1 {
-            let name = naming::shown(out, root);
-            out.line("", &name, "  ")?;
-        }
-        tree.print(out, root.number)?;
-    }
-    match tree.not_drawn() {
-        0 => Ok(()),
-        n => {
-            let count = counted(n as u64, "entity", "entities");
-            let text =
-                format!("… {count} not drawn: -o csv lists all, --depth N and --class C narrow it");
-            Ok(out.line("", &text, "  ")?)
-        }
-    }
-}
-
+/// Visits are nodes, numbered behind the roots: an entity may stand in a chain in a weaker state than it
+/// is reported in.
 fn nodes(roots: &[EntityHead], reached: &[Reached]) -> Vec<Node> {
     let scopes: FxHashMap<u32, &str> = roots
         .iter()
         .chain(reached.iter().map(|r| &r.entity))
         .map(|entity| (entity.number, entity.scope.as_str()))
         .collect();
+    let after = |number: u32| roots.len() as u32 + number;
+    let root_of = |entity: u32| roots.iter().position(|root| root.number == entity);
     reached
         .iter()
         .map(|r| {
@@ -317,15 +496,18 @@ fn nodes(roots: &[EntityHead], reached: &[Reached]) -> Vec<Node> {
                 false => format!("{type_name} @{}", r.entity.scope),
             };
             Node {
-                number: r.entity.number,
-                parent: r.from,
+                number: after(r.number),
+                parent: match r.before {
+                    Some(before) => after(before),
+                    None => root_of(r.from).unwrap_or(0) as u32,
+                },
                 key: r.entity.key.clone(),
                 display: r.entity.display_name.clone(),
                 kind,
                 verb: r.link.class.clone(),
                 forward: r.link.from == r.from,
                 reported: r.reported,
-                mark: None,
+                mark: r.state.map(|state| (state.word(), style(state))),
             }
         })
         .collect()

@@ -2,9 +2,10 @@
 
 use super::Context;
 use super::args::{Cycles, GraphFormat, Owners, PathArgs, RowFormat};
-use super::ask::{self, Owned, Step};
+use super::ask::{self, Owned, OwnerFound, Step};
 use super::failure::{FAILED, Failure};
-use super::naming::{self, Link};
+use super::naming::{self, Filter, Link};
+use super::notes;
 use super::output::{Listing, Out, clean, counted, thousands, took};
 use super::picture::Drawing;
 use rustc_hash::FxHashSet;
@@ -12,8 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 use std::time::Instant;
-use tombolo::db::Database;
-use tombolo::graph::{EntityHead, GraphRead};
+use tombolo::graph::{EntityHead, same_name};
 use tombolo::store::Snapshot;
 
 /// One link of a chain and the entity that it leads to.
@@ -47,10 +47,6 @@ impl Chain {
     fn shown(&self, out: &Out<'_>) -> String {
         text(&self.first, &self.links, |entity| naming::shown(out, entity))
     }
-
-    fn entities(&self) -> impl Iterator<Item = &EntityHead> {
-        std::iter::once(&self.first).chain(self.links.iter().map(|link| &link.entity))
-    }
 }
 
 /// `alice -OWNS-> laptop <-HAS- site`.
@@ -73,6 +69,16 @@ fn text(first: &EntityHead, links: &[ChainLink], name: impl Fn(&EntityHead) -> S
 #[derive(Serialize)]
 struct Owner {
     #[serde(flatten)]
+    chain: OwnerChain,
+    /// The people of a team, if they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people: Option<Vec<OwnerChain>>,
+}
+
+/// Somebody, and the chain from there to the owned.
+#[derive(Serialize)]
+struct OwnerChain {
+    #[serde(flatten)]
     entity: EntityHead,
     chain: Vec<ChainLink>,
 }
@@ -84,67 +90,103 @@ struct OwnersAnswer {
     owners: Vec<Owner>,
 }
 
+/// The answer about one entity, with what is to be said of it.
+#[derive(Serialize)]
+struct OneAnswer<'a> {
+    #[serde(flatten)]
+    answer: &'a OwnersAnswer,
+    notes: &'a [String],
+}
+
 /// `tombolo owners`.
 pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
+    let rules = ask::rules(context)?;
     let (database, snapshot) = context.look()?;
-    let entities = owned_entities(&database, &snapshot, args)?;
-    let owner_classes = naming::spellings(&snapshot, "class", &args.owner_class)?;
-    let mut answers = Vec::new();
-    for owned in ask::owners(&snapshot, &entities, &owner_classes)? {
-        if !args.orphans || owned.owners.is_empty() {
-            answers.push(name_owners(&snapshot, owned)?);
+    let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
+    let entities = match filter.is_open() {
+        true => {
+            let find = |name: &String| Ok(database.find_entity(&snapshot, name)?);
+            args.entities.iter().map(find).collect::<Result<Vec<u32>, Failure>>()?
         }
+        false => filter.all(&snapshot)?,
+    };
+    let owner_sets = naming::class_sets(&snapshot, &args.owner_class)?;
+    let verbs = ask::verbs(&snapshot, &args.verb)?;
+    // Verbs that are named own whatever the rules say of them.
+    let by_rules = verbs.0.is_none();
+    if args.orphans && by_rules && !ask::something_owns(&snapshot, &rules)? {
+        let message = "nothing in this database owns anything, so all would look like orphans";
+        return Err(Failure::mistake(message).hint(
+            "mappings make owners; `[[ownership]]` in `tombolo.toml` says which verbs own, and \
+             `tombolo impact-rules` lists them",
+        ));
+    }
+    let asked =
+        ask::Ownership { rules: &rules, owner_sets, verbs, depth: args.depth, people: args.people };
+    let mut answers = Vec::new();
+    for owned in ask::owners(&snapshot, &entities, &asked)? {
+        if !args.orphans || owned.owners.is_empty() {
+            answers.push(name_owners(&snapshot, owned, args.people)?);
+        }
+    }
+    let mut told = Vec::new();
+    let nobody = answers.iter().all(|answer| answer.owners.is_empty());
+    if nobody && !args.orphans && by_rules && !ask::something_owns(&snapshot, &rules)? {
+        told.push(
+            "nothing in this database owns anything; `tombolo impact-rules` lists what makes owners"
+                .to_owned(),
+        );
+    }
+    told.extend(notes::stale_note(&notes::stale(&database, &snapshot)?));
+    if !filter.is_open() && entities.is_empty() {
+        told.push(format!("no entity{}", filter.words));
     }
     let out = &mut context.out;
+    let one = filter.is_open();
     match (args.output, answers.as_slice()) {
-        (RowFormat::Json, [answer]) if args.class.is_none() => out.json(answer)?,
-        (RowFormat::Json, all) => out.json(&json!({ "answers": all }))?,
-        (RowFormat::Ndjson, all) => all.iter().try_for_each(|answer| out.ndjson(answer))?,
-        (RowFormat::Csv, all) => owner_rows(all, RowFormat::Csv).print(out, RowFormat::Csv)?,
-        (RowFormat::Table, all) if args.class.is_some() => {
-            owner_rows(all, RowFormat::Table).print(out, RowFormat::Table)?;
-            owners_summary(out, args, entities.len(), all)?;
+        (GraphFormat::Json, [answer]) if one => out.json(&OneAnswer { answer, notes: &told })?,
+        (GraphFormat::Json, all) => out.json(&json!({ "answers": all, "notes": told }))?,
+        (GraphFormat::Ndjson, all) => all.iter().try_for_each(|answer| out.ndjson(answer))?,
+        (GraphFormat::Csv, all) => {
+            owner_rows(all, args.people, RowFormat::Csv).print(out, RowFormat::Csv)?
         }
-        (RowFormat::Table, all) => {
+        (GraphFormat::Table, all) if !one => {
+            owner_rows(all, args.people, RowFormat::Table).print(out, RowFormat::Table)?;
+            owners_summary(out, &filter, entities.len(), all)?;
+        }
+        (GraphFormat::Table, all) => {
             all.iter().try_for_each(|answer| owners_text(out, answer))?;
         }
+        (GraphFormat::Dot, all) => draw_owners(out, &snapshot, Drawing::Dot, all)?,
+        (GraphFormat::Mermaid, all) => draw_owners(out, &snapshot, Drawing::Mermaid, all)?,
+        (GraphFormat::Graphml, all) => draw_owners(out, &snapshot, Drawing::Graphml, all)?,
     }
+    notes::tell(context, &told)?;
     Ok(0)
 }
 
-fn owned_entities(
-    database: &Database,
-    snapshot: &Snapshot,
-    args: &Owners,
-) -> Result<Vec<u32>, Failure> {
-    let Some(class) = &args.class else {
-        let find = |name: &String| Ok(database.find_entity(snapshot, name)?);
-        return args.entities.iter().map(find).collect();
-    };
-    let mut found = Vec::new();
-    for class in naming::spellings(snapshot, "class", std::slice::from_ref(class))? {
-        found.extend(snapshot.entities_with(None, Some(&class))?);
-    }
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
-}
-
-fn name_owners(snapshot: &Snapshot, owned: Owned) -> Result<OwnersAnswer, Failure> {
+fn name_owners(snapshot: &Snapshot, owned: Owned, people: bool) -> Result<OwnersAnswer, Failure> {
     let mut owners = Vec::new();
-    for (number, steps) in &owned.owners {
-        let chain = Chain::read(snapshot, *number, steps)?;
-        owners.push(Owner { entity: chain.first, chain: chain.links });
+    for OwnerFound { entity, chain, people: members } in &owned.owners {
+        let Chain { first, links } = Chain::read(snapshot, *entity, chain)?;
+        let mut named = Vec::new();
+        for (person, steps) in members {
+            let whole: Vec<Step> = steps.iter().chain(chain).copied().collect();
+            let Chain { first, links } = Chain::read(snapshot, *person, &whole)?;
+            named.push(OwnerChain { entity: first, chain: links });
+        }
+        let people = people.then_some(named);
+        owners.push(Owner { chain: OwnerChain { entity: first, chain: links }, people });
     }
     owners.sort_by(|a, b| {
-        let key = |o: &Owner| (o.entity.scope.clone(), o.entity.key.clone());
+        let key = |o: &Owner| (o.chain.entity.scope.clone(), o.chain.entity.key.clone());
         key(a).cmp(&key(b))
     });
     let entity = naming::entity(snapshot, owned.entity)?;
     Ok(OwnersAnswer { entity, distance: owned.distance, owners })
 }
 
-impl Owner {
+impl OwnerChain {
     /// The chain, each entity by what `name` calls it.
     fn evidence(&self, name: impl Fn(&EntityHead) -> String) -> String {
         text(&self.entity, &self.chain, name)
@@ -160,6 +202,29 @@ impl Owner {
         }
         clean(&scopes.join(", ")).into_owned()
     }
+
+    fn print(&self, out: &mut Out<'_>, indent: &str) -> Result<(), Failure> {
+        let EntityHead { display_name, key, number, .. } = &self.entity;
+        // The chain begins with the owner, who is the answer.
+        let chain = self.evidence(|entity| match entity.number == *number {
+            true => naming::title(out, display_name.as_deref(), key),
+            false => naming::shown(out, entity),
+        });
+        let type_name = clean(&self.entity.type_name);
+        let text = format!("{chain}   ({type_name}, by {})", self.scopes());
+        Ok(out.line(indent, &text, &format!("{indent}    "))?)
+    }
+}
+
+impl OwnersAnswer {
+    /// Owners, each followed by its people.
+    fn all(&self) -> impl Iterator<Item = (&OwnerChain, Option<&OwnerChain>)> {
+        self.owners.iter().flat_map(|owner| {
+            let people = owner.people.iter().flatten();
+            let people = people.map(|person| (person, Some(&owner.chain)));
+            std::iter::once((&owner.chain, None)).chain(people)
+        })
+    }
 }
 
 fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> {
@@ -170,64 +235,94 @@ fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> 
     let owners = counted(answer.owners.len() as u64, "owner", "owners");
     out.line("", &format!("{title}   {owners} at distance {distance}"), "  ")?;
     for owner in &answer.owners {
-        let EntityHead { display_name, key, number, .. } = &owner.entity;
-        // The chain begins with the owner, who is the answer.
-        let chain = owner.evidence(|entity| match entity.number == *number {
-            true => naming::title(out, display_name.as_deref(), key),
-            false => naming::shown(out, entity),
-        });
-        let type_name = clean(&owner.entity.type_name);
-        let text = format!("{chain}   ({type_name}, by {})", owner.scopes());
-        out.line("  ", &text, "      ")?;
+        owner.chain.print(out, "  ")?;
+        let Some(people) = &owner.people else { continue };
+        people.iter().try_for_each(|person| person.print(out, "    "))?;
+        let is_team =
+            owner.chain.entity.classes.iter().any(|class| {
+                ["Team", "UserGroup", "Group"].iter().any(|team| same_name(team, class))
+            });
+        if people.is_empty() && is_team {
+            writeln!(out, "    = nobody is known to be in it")?;
+        }
     }
     Ok(())
 }
 
-/// A row for each owner, and one for each entity without. People see names, programs keys.
-fn owner_rows(answers: &[OwnersAnswer], format: RowFormat) -> Listing {
-    let mut listing = Listing::new(&[
+/// A row for each owner, and one for each entity without; with people, one for each of them. People
+/// see names, programs keys.
+fn owner_rows(answers: &[OwnersAnswer], people: bool, format: RowFormat) -> Listing {
+    const WITHOUT: [(&str, &str); 6] = [
         ("scope", "SCOPE"),
         ("key", "ENTITY"),
         ("distance", "DISTANCE"),
         ("ownerScope", "OWNER SCOPE"),
         ("owner", "OWNER"),
         ("chain", "CHAIN"),
-    ]);
+    ];
+    const WITH: [(&str, &str); 7] = {
+        let [scope, key, distance, owner_scope, owner, chain] = WITHOUT;
+        [scope, key, distance, owner_scope, owner, ("through", "THROUGH"), chain]
+    };
+    let mut listing = Listing::new(if people { &WITH } else { &WITHOUT });
     let name = |entity: &EntityHead| match format {
         RowFormat::Table => naming::label(entity.display_name.as_deref(), &entity.key),
         _ => entity.key.clone(),
     };
-    for OwnersAnswer { entity, distance, owners } in answers {
-        let (scope, key) = (json!(entity.scope), json!(name(entity)));
-        if owners.is_empty() {
-            listing.row([scope, key, json!(null), json!(null), json!(null), json!(null)]);
-            continue;
-        }
-        for owner in owners {
-            listing.row([
-                scope.clone(),
-                key.clone(),
+    for answer in answers {
+        let entity = &answer.entity;
+        let mut row = |owner: Option<(&OwnerChain, Option<&OwnerChain>)>| {
+            let chain = owner.map(|(owner, _)| owner);
+            let distance = match owner {
+                Some((person, Some(_))) => Some(person.chain.len() as u32),
+                Some(_) => answer.distance,
+                None => None,
+            };
+            let mut cells = vec![
+                json!(entity.scope),
+                json!(name(entity)),
                 json!(distance),
-                json!(owner.entity.scope),
-                json!(name(&owner.entity)),
-                json!(owner.evidence(name)),
-            ]);
+                json!(chain.map(|owner| &owner.entity.scope)),
+                json!(chain.map(|owner| name(&owner.entity))),
+                json!(chain.map(|owner| owner.evidence(name))),
+            ];
+            if people {
+                let team = owner.and_then(|(_, team)| team);
+                cells.insert(5, json!(team.map(|team| name(&team.entity))));
+            }
+            listing.row(cells);
+        };
+        if answer.owners.is_empty() {
+            row(None);
         }
+        answer.all().for_each(|owner| row(Some(owner)));
     }
     listing
 }
 
 fn owners_summary(
     out: &mut Out<'_>,
-    args: &Owners,
+    filter: &Filter,
     asked: usize,
     answers: &[OwnersAnswer],
 ) -> Result<(), Failure> {
     let orphans = answers.iter().filter(|answer| answer.owners.is_empty()).count();
-    let class = clean(args.class.as_deref().unwrap_or_default());
+    let words = clean(&filter.words);
     let asked = counted(asked as u64, "entity", "entities");
     let share = counted(orphans as u64, "orphan", "orphans");
-    Ok(writeln!(out, "\n{asked} of class {class}: {share}")?)
+    Ok(writeln!(out, "\n{asked}{words}: {share}")?)
+}
+
+fn draw_owners(
+    out: &mut Out<'_>,
+    snapshot: &Snapshot,
+    drawing: Drawing,
+    answers: &[OwnersAnswer],
+) -> Result<(), Failure> {
+    let chains = answers.iter().flat_map(|answer| answer.all().map(|(owner, _)| owner));
+    let chains = chains.map(|owner| (&owner.entity, &owner.chain[..]));
+    let alone = answers.iter().map(|answer| (&answer.entity, &[][..]));
+    draw(out, snapshot, drawing, &alone.chain(chains).collect::<Vec<Drawn<'_>>>())
 }
 
 /// `tombolo path`.
@@ -272,9 +367,9 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
         }
         GraphFormat::Ndjson => chains.iter().try_for_each(|chain| out.ndjson(&chain.links))?,
         GraphFormat::Csv => path_rows(&chains).print(out, RowFormat::Csv)?,
-        GraphFormat::Dot => draw(out, &snapshot, Drawing::Dot, &chains)?,
-        GraphFormat::Mermaid => draw(out, &snapshot, Drawing::Mermaid, &chains)?,
-        GraphFormat::Graphml => draw(out, &snapshot, Drawing::Graphml, &chains)?,
+        GraphFormat::Dot => draw(out, &snapshot, Drawing::Dot, &all(&chains))?,
+        GraphFormat::Mermaid => draw(out, &snapshot, Drawing::Mermaid, &all(&chains))?,
+        GraphFormat::Graphml => draw(out, &snapshot, Drawing::Graphml, &all(&chains))?,
     }
     Ok(if args.exit_code && chains.is_empty() { FAILED } else { 0 })
 }
@@ -338,18 +433,27 @@ fn path_rows(chains: &[Chain]) -> Listing {
     listing
 }
 
+/// A chain: where it begins, and its links.
+type Drawn<'a> = (&'a EntityHead, &'a [ChainLink]);
+
+fn all(chains: &[Chain]) -> Vec<Drawn<'_>> {
+    chains.iter().map(|chain| (&chain.first, &chain.links[..])).collect()
+}
+
 /// All chains in one picture; what they share is drawn once.
 fn draw(
     out: &mut Out<'_>,
     snapshot: &Snapshot,
     drawing: Drawing,
-    chains: &[Chain],
+    chains: &[Drawn<'_>],
 ) -> Result<(), Failure> {
     let mut seen: FxHashSet<u32> = FxHashSet::default();
     let mut drawn: FxHashSet<&str> = FxHashSet::default();
-    let entities = chains.iter().flat_map(Chain::entities);
+    let entities = chains.iter().flat_map(|(first, links)| {
+        std::iter::once(*first).chain(links.iter().map(|link| &link.entity))
+    });
     let entities: Vec<&EntityHead> = entities.filter(|e| seen.insert(e.number)).collect();
-    let links = chains.iter().flat_map(|chain| &chain.links).map(|link| &link.relationship);
+    let links = chains.iter().flat_map(|(_, links)| links.iter()).map(|link| &link.relationship);
     let links: Vec<&Link> = links.filter(|link| drawn.insert(&link.id)).collect();
     drawing.draw(out, snapshot, &entities, &links)
 }

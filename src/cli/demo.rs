@@ -14,10 +14,14 @@ use std::time::Instant;
 use tombolo::demo::{Company, MAPPINGS, company};
 
 /// What the demo asks, in words and as a command.
-const QUESTIONS: [(&str, &str); 4] = [
+const QUESTIONS: [(&str, &str); 5] = [
     (
         "Which laptops are assigned to the members of the SRE group?",
         "blast-radius okta-group:sre --direction out --verb HAS,OWNS --scope jamf",
+    ),
+    (
+        "What is reached if Alice's account is taken? What her groups may do is borrowed by it.",
+        "blast-radius okta-user:alice",
     ),
     (
         "Which repository deploys this bucket?",

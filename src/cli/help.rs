@@ -48,6 +48,14 @@ queries.toml keeps the questions of a team beside its mappings:
   query  = \"FIND aws_s3_bucket THAT !OWNS << (Person|Team)\"
   expect = 0                   # or { min = 1, max = 20 }; --check asks all";
 
+const RULES: &str = "\
+tombolo.toml, here or in the nearest folder above, holds a project's own rules:
+  [[impact]]                   # docs/impact-rules.md tells all that it can say
+  verb       = \"REPLICATES_TO\"
+  to         = \"Database\"      # classes, types or @sets; left out: anything
+  compromise = \"forward\"       # forward, reverse, both, none or membership
+  failure    = \"reverse\"       # forward, reverse, both or none";
+
 const MAPPING: &str = "\
 A MAPPING is a TOML file that makes the edges of one scope:
   scope = \"laptops\"
@@ -57,7 +65,7 @@ A MAPPING is a TOML file that makes the edges of one scope:
   to = { scope = \"jamf\", match = \"serial(to.serial) = serial(row.serial)\" }";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [Ending; 38] = [
+const ENDINGS: [Ending; 39] = [
     Ending {
         command: "demo",
         note: "",
@@ -207,18 +215,27 @@ const ENDINGS: [Ending; 38] = [
         note: ENTITY,
         examples: [
             ("tombolo blast-radius 'alice smith' --depth 3", "what she reaches, by name"),
-            ("tombolo blast-radius aws::role:billing --verb '!NOTIFIES' -o json", "all but a verb"),
+            ("tombolo blast-radius aws::role:billing --for failure", "only what stops working"),
         ],
-        next: ("tombolo path okta-user:alice s3-bucket:invoices", "how something is reached"),
+        next: ("tombolo impact-rules --verb ASSUMES", "why something is reached, or not"),
     },
     Ending {
         command: "owners",
         note: ENTITY,
         examples: [
-            ("tombolo owners s3-bucket:invoices", "who owns it, and by which chain"),
+            ("tombolo owners s3-bucket:invoices --people", "whom to call, and by which chain"),
             ("tombolo owners --class Database --orphans", "those that nobody owns"),
         ],
         next: ("tombolo get s3-bucket:invoices", "everything known about it"),
+    },
+    Ending {
+        command: "impact-rules",
+        note: RULES,
+        examples: [
+            ("tombolo impact-rules --verb HAS", "what one verb passes on"),
+            ("tombolo impact-rules -o toml", "to copy from, into tombolo.toml"),
+        ],
+        next: ("tombolo blast-radius okta-user:alice", "what they say"),
     },
     Ending {
         command: "path",

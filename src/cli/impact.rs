@@ -2,16 +2,17 @@
 //! were applied, which nobody can ask of a graph before the edges are there.
 
 use super::failure::Failure;
-use super::mapped::{Outcome, State};
-use super::naming;
+use super::mapped::{self, Outcome};
+use super::naming::{self, Filter};
 use super::output::{Out, counted, thousands};
-use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
 use tombolo::db::{Database, Planned};
-use tombolo::graph::{Adjacency, CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names};
+use tombolo::graph::{EntityFacts, EntityHead, GraphRead};
+use tombolo::rules::{Bound, Rules, State, Trouble};
 use tombolo::store::{Snapshot, StoreError};
-use tombolo::view::{self, BlastRules, Rules, Scratch};
+use tombolo::view::{self, OwnerSearch};
 
 /// What is asked about.
 pub struct Asked<'a> {
@@ -32,7 +33,15 @@ struct Change {
     reached: (usize, usize),
     gained: Vec<EntityHead>,
     lost: Vec<EntityHead>,
+    turned: Vec<Turned>,
     owners: (Vec<EntityHead>, Vec<EntityHead>),
+}
+
+/// An entity that is reached before and after, in another state.
+struct Turned {
+    entity: EntityHead,
+    before: State,
+    now: State,
 }
 
 /// What changes for all that is asked about.
@@ -53,25 +62,25 @@ pub fn ask(
     snapshot: &Snapshot,
     outcomes: &[Outcome],
     asked: &Asked<'_>,
+    rules: &Rules,
 ) -> Result<Impact, Failure> {
     let mut roots = Vec::new();
     for name in asked.entities {
         roots.push(database.find_entity(snapshot, name)?);
     }
-    for class in naming::spellings(snapshot, "class", asked.classes)? {
-        roots.extend(snapshot.entities_with(None, Some(&class))?);
+    let classes = Filter::read(snapshot, &[], asked.classes, &[])?;
+    if !classes.is_open() {
+        roots.extend(classes.all(snapshot)?);
     }
     roots.sort_unstable();
     roots.dedup();
     let mut planned = Planned::new(snapshot);
     for outcome in outcomes {
-        if let (State::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
+        if let (mapped::State::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
             planned.add(plan, &outcome.resolved.drafts)?;
         }
     }
-    let rules = Rules::default();
-    let (before, after) =
-        (Sight::new(snapshot, snapshot, &rules), Sight::new(&planned, snapshot, &rules));
+    let (mut before, mut after) = (Sight::new(snapshot, rules), Sight::new(&planned, rules));
     let (all_before, all_after) = (before.reach(&roots)?, after.reach(&roots)?);
     let mut changes = Vec::new();
     for &root in &roots {
@@ -83,16 +92,23 @@ pub fn ask(
         let heads = |numbers: Vec<u32>| -> Result<Vec<EntityHead>, Failure> {
             naming::entities(snapshot, &numbers)
         };
-        let beyond = |a: &FxHashSet<u32>, b: &FxHashSet<u32>| -> Result<Vec<EntityHead>, Failure> {
-            let mut numbers: Vec<u32> = a.difference(b).copied().collect();
-            numbers.sort_unstable();
-            heads(numbers)
+        let beyond = |a: &Reach, b: &Reach| -> Result<Vec<EntityHead>, Failure> {
+            heads(a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())
         };
+        let turned = is.iter().filter_map(|(&entity, &now)| {
+            let before = *was.get(&entity)?;
+            (before != now).then_some((entity, before, now))
+        });
+        let turned = turned.map(|(entity, before, now)| {
+            Ok(Turned { entity: naming::entity(snapshot, entity)?, before, now })
+        });
+        let turned = turned.collect::<Result<Vec<Turned>, Failure>>()?;
         changes.push(Change {
             entity: naming::entity(snapshot, root)?,
             reached: (was.len(), is.len()),
             gained: beyond(&is, &was)?,
             lost: beyond(&was, &is)?,
+            turned,
             owners: (heads(owned)?, heads(owns)?),
         });
     }
@@ -100,48 +116,47 @@ pub fn ask(
     Ok(Impact {
         asked: roots.len(),
         reached: (all_before.len(), all_after.len()),
-        gained: all_after.difference(&all_before).count(),
-        lost: all_before.difference(&all_after).count(),
+        gained: all_after.keys().filter(|entity| !all_before.contains_key(entity)).count(),
+        lost: all_before.keys().filter(|entity| !all_after.contains_key(entity)).count(),
         changes,
     })
 }
 
-/// A graph with the rules resolved to its names.
+/// What is reached, and in which state.
+type Reach = BTreeMap<u32, State>;
+
+/// A graph with the rules in its numbers.
 struct Sight<'g, G> {
     graph: &'g G,
-    snapshot: &'g Snapshot,
-    blast: BlastRules,
-    owning: view::OwnerRules,
-    owners: FxHashSet<u32>,
+    bound: Bound,
 }
 
-impl<'g, G: Adjacency<Error = StoreError> + Names> Sight<'g, G> {
-    fn new(graph: &'g G, snapshot: &'g Snapshot, rules: &Rules) -> Sight<'g, G> {
-        let flows = rules.propagation.resolve(graph);
-        let can_own =
-            |&set: &u32| rules.ownership.can_own(snapshot.name(set).split(CLASS_SEPARATOR));
-        Sight {
-            graph,
-            snapshot,
-            blast: BlastRules::new(&flows, None, None, None),
-            owning: rules.ownership.resolve(graph),
-            owners: snapshot.words().numbers().filter(can_own).collect(),
-        }
+impl<'g, G: GraphRead<Error = StoreError>> Sight<'g, G> {
+    fn new(graph: &'g G, rules: &Rules) -> Sight<'g, G> {
+        Sight { graph, bound: Bound::new(rules, Trouble::ANY) }
     }
 
-    fn reach(&self, roots: &[u32]) -> Result<FxHashSet<u32>, Failure> {
-        let reached = view::blast_radius(self.graph, roots, &self.blast, &mut Scratch::new())?;
-        Ok(reached.into_iter().map(|reached| reached.entity).collect())
+    fn reach(&mut self, roots: &[u32]) -> Result<Reach, Failure> {
+        let found = view::impact(self.graph, roots, &mut self.bound, None)?;
+        Ok(found.reached().map(|visit| (visit.entity, visit.state)).collect())
     }
 
     /// The nearest owners, ascending.
-    fn owners(&self, entity: u32) -> Result<Vec<u32>, Failure> {
-        let is_owner = |entity: u32| -> Result<bool, StoreError> {
-            let facts = self.snapshot.facts(Kind::Entity, entity)?;
-            Ok(facts.is_some_and(|facts| self.owners.contains(&facts.class)))
+    fn owners(&mut self, entity: u32) -> Result<Vec<u32>, Failure> {
+        let graph = self.graph;
+        let mut search = OwnerSearch {
+            graph,
+            names: graph,
+            bound: &mut self.bound,
+            verbs: None,
+            depth: None,
+            facts: |entity| graph.entity_facts(entity),
+            is_owner: |bound: &mut Bound, facts: &EntityFacts| {
+                let kind = bound.kind(graph, facts);
+                bound.can_own(kind)
+            },
         };
-        let found = view::owners(self.graph, entity, &self.owning, is_owner)?;
-        let owners = found.map_or_else(Vec::new, |found| found.owners);
+        let owners = search.nearest(entity)?.map_or_else(Vec::new, |found| found.owners);
         Ok(owners.into_iter().map(|owner| owner.entity).collect())
     }
 }
@@ -209,6 +224,13 @@ impl Impact {
     }
 }
 
+impl Turned {
+    fn json(&self) -> Value {
+        json!({ "entity": self.entity,
+                "before": self.before.word(), "after": self.now.word() })
+    }
+}
+
 fn names(out: &Out<'_>, heads: &[EntityHead]) -> String {
     let mut names: Vec<String> =
         heads.iter().take(NAMED).map(|head| naming::shown(out, head)).collect();
@@ -231,6 +253,15 @@ impl Change {
                 out.line("    ", &text, "        ")?;
             }
         }
+        for turned in self.turned.iter().take(NAMED) {
+            let (before, now) = (turned.before.word(), turned.now.word());
+            let name = naming::shown(out, &turned.entity);
+            let text = format!("{} {name}: {before} -> {now}", out.sign('~'));
+            out.line("    ", &text, "        ")?;
+        }
+        if let Some(more) = self.turned.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            writeln!(out, "    ~ … {} more change their state", thousands(more as u64))?;
+        }
         let (before, after) = &self.owners;
         if before != after {
             let nobody = |text: String| if text.is_empty() { "nobody".to_owned() } else { text };
@@ -245,6 +276,7 @@ impl Change {
             "entity": self.entity,
             "reached": { "before": self.reached.0, "after": self.reached.1 },
             "gained": self.gained, "lost": self.lost,
+            "changed": self.turned.iter().map(Turned::json).collect::<Vec<_>>(),
             "owners": { "before": self.owners.0, "after": self.owners.1 },
         })
     }

@@ -16,6 +16,7 @@ mod failure;
 mod graphml;
 mod help;
 mod impact;
+mod impact_rules;
 mod job;
 mod layout;
 mod listing;
@@ -24,6 +25,7 @@ mod mapped;
 mod mermaid;
 mod naming;
 mod new;
+mod notes;
 mod output;
 mod picture;
 mod plan_text;
@@ -36,6 +38,7 @@ mod sync;
 mod token;
 mod tree;
 
+pub use ask::server_rules;
 pub use failure::{Failure, MISTAKE, REFUSED};
 
 use args::{Color, Command, Global, MessageFormat};
@@ -215,6 +218,7 @@ fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
         Command::Query(args) => query::run(context, &args),
         Command::BlastRadius(args) => blast::run(context, &args),
         Command::Owners(args) => chains::owners(context, &args),
+        Command::ImpactRules(args) => impact_rules::run(context, &args),
         Command::Path(args) => chains::path(context, &args),
         Command::Cycles(args) => chains::cycles(context, &args),
         Command::Get(args) => look::get(context, &args),

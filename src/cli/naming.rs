@@ -5,14 +5,15 @@ use super::ask::Step;
 use super::failure::{Failure, inconsistent};
 use super::output::{KEY, Out, clean};
 use anstyle::Style;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use tombolo::graph::{
-    CLASS_SEPARATOR, EntityHead, GraphRead, Kind, Names, ObjectId, default_relationship_key,
-    same_name, same_verb,
+    CLASS_SEPARATOR, EntityFacts, EntityHead, GraphRead, Kind, Names, ObjectId,
+    default_relationship_key, same_name, same_verb,
 };
-use tombolo::store::{Head, Label, Snapshot};
+use tombolo::store::{Head, Label, Snapshot, StoreError};
 
 /// What an answer says about a relationship: all but its properties.
 #[derive(Clone, Debug, Serialize)]
@@ -304,6 +305,107 @@ impl<'s> UsedNames<'s> {
                 if most.len() > LISTED { ", …; `tombolo stats` lists all" } else { "" }
             )),
         }
+    }
+}
+
+/// The sets of classes, by number, in which one of `asked` stands in any spelling; `None` if none is
+/// asked for.
+///
+/// # Errors
+///
+/// A class that nothing has.
+pub fn class_sets(
+    snapshot: &Snapshot,
+    asked: &[String],
+) -> Result<Option<FxHashSet<u32>>, Failure> {
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let classes = spellings(snapshot, "class", asked)?;
+    let counts = snapshot.counts()?;
+    let sets = counts.iter().flat_map(|scope| scope.classes.keys().copied());
+    let wanted = |set: &u32| {
+        let mut names = snapshot.name(*set).split(CLASS_SEPARATOR);
+        names.any(|name| classes.iter().any(|class| class == name))
+    };
+    Ok(Some(sets.filter(wanted).collect()))
+}
+
+fn type_numbers(snapshot: &Snapshot, asked: &[String]) -> Result<Option<FxHashSet<u32>>, Failure> {
+    let types = spellings(snapshot, "type", asked)?;
+    let numbers = types.iter().filter_map(|name| snapshot.name_number(name)).collect();
+    Ok(Some(numbers).filter(|_| !asked.is_empty()))
+}
+
+/// Which entities a question is about, or reports: those of some scopes, classes and types.
+#[derive(Default)]
+pub struct Filter {
+    scopes: Option<FxHashSet<u32>>,
+    class_sets: Option<FxHashSet<u32>>,
+    types: Option<FxHashSet<u32>>,
+    /// The same for people: ` of class Device in scope jamf`.
+    pub words: String,
+}
+
+impl Filter {
+    /// The filter of some flags; the names must be there.
+    pub fn read(
+        snapshot: &Snapshot,
+        scopes: &[String],
+        classes: &[String],
+        types: &[String],
+    ) -> Result<Filter, Failure> {
+        let known: Result<FxHashSet<u32>, Failure> =
+            scopes.iter().map(|name| scope(snapshot, name)).collect();
+        let mut words = String::new();
+        for (word, names) in [(" of class ", classes), (" of type ", types), (" in scope ", scopes)]
+        {
+            if !names.is_empty() {
+                words.push_str(word);
+                words.push_str(&names.join(" or "));
+            }
+        }
+        Ok(Filter {
+            scopes: Some(known?).filter(|_| !scopes.is_empty()),
+            class_sets: class_sets(snapshot, classes)?,
+            types: type_numbers(snapshot, types)?,
+            words,
+        })
+    }
+
+    /// Whether it lets everything through.
+    pub fn is_open(&self) -> bool {
+        self.scopes.is_none() && self.class_sets.is_none() && self.types.is_none()
+    }
+
+    /// Whether an entity with these names passes.
+    pub fn takes_facts(&self, facts: &EntityFacts) -> bool {
+        let passes = |set: &Option<FxHashSet<u32>>, number: u32| {
+            set.as_ref().is_none_or(|set| set.contains(&number))
+        };
+        passes(&self.scopes, facts.scope)
+            && passes(&self.class_sets, facts.classes)
+            && passes(&self.types, facts.type_name)
+    }
+
+    /// Whether an entity passes.
+    pub fn takes(&self, snapshot: &Snapshot, entity: u32) -> Result<bool, Failure> {
+        if self.is_open() {
+            return Ok(true);
+        }
+        Ok(snapshot.entity_facts(entity)?.is_some_and(|facts| self.takes_facts(&facts)))
+    }
+
+    /// All live entities that pass, by ascending number.
+    pub fn all(&self, snapshot: &Snapshot) -> Result<Vec<u32>, Failure> {
+        let mut found = Vec::new();
+        snapshot.scan(|number, facts| -> Result<ControlFlow<()>, StoreError> {
+            if self.takes_facts(&facts) {
+                found.push(number);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
     }
 }
 

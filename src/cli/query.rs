@@ -31,7 +31,8 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         strict: args.strict,
         parameters: Some(parameters(&args.parameters)?),
         smart_classes: questions.smart_classes.clone(),
-        smart_verbs: questions.verb_sets(),
+        smart_verbs: questions.smart_verbs.clone(),
+        rules: super::ask::rules(context)?,
         include_deleted: args.include_deleted,
     };
     if args.check {

@@ -26,7 +26,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tombolo::lang::Source;
 use tombolo::query::{Limits, Options};
-use tombolo::view::Rules;
 
 /// What the file says.
 #[derive(Debug, Default, Deserialize)]
@@ -40,7 +39,7 @@ pub struct Questions {
     pub smart_classes: BTreeMap<String, String>,
     /// Sets of verbs by name.
     #[serde(default)]
-    smart_verbs: BTreeMap<String, String>,
+    pub smart_verbs: BTreeMap<String, String>,
 }
 
 /// One question.
@@ -116,13 +115,6 @@ impl Questions {
             let (line, column) = source.place(e.span().map_or(0, |span| span.start));
             Failure::mistake(format!("{}:{line}:{column}: {}", path.display(), e.message()))
         })
-    }
-
-    /// The sets of verbs of this file, and those that every database knows.
-    pub fn verb_sets(&self) -> BTreeMap<String, String> {
-        let mut sets = Rules::default().verb_sets();
-        sets.extend(self.smart_verbs.clone());
-        sets
     }
 
     /// The question of this name.

@@ -48,6 +48,16 @@ const DEPLOYMENTS: [(&str, &str, &str); 29] = [
     ("status-page-legacy", "status-page", "active"),
 ];
 
+/// Which group may take which role by single sign-on. What Alice may do in AWS she may do as a member.
+const AWS_ACCESS: [(&str, &str); 5] = [
+    ("production-access", "platform-deployer"),
+    ("production-access", "backup-operator"),
+    ("security", "audit-collector"),
+    ("finance", "billing-reader"),
+    // The role went with the project, the assignment stayed.
+    ("data", "migration-2023"),
+];
+
 /// Which application runs under which role, by the CMDB's own register.
 const APP_ROLES: [(&str, &str); 25] = [
     ("identity", "identity-service"),
@@ -120,6 +130,15 @@ pub(super) fn deployments() -> String {
             ])
         })
         .collect()
+}
+
+/// `aws-access.csv`: one row for each role that the members of a group may take.
+pub(super) fn aws_access() -> String {
+    let mut text = String::from("group,role\n");
+    for (group, role) in AWS_ACCESS {
+        writeln!(text, "{group},{role}").expect("BUG: writing into a string cannot fail");
+    }
+    text
 }
 
 /// `app-roles.csv`: one row for each role that an application runs under.

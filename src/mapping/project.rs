@@ -29,7 +29,8 @@ pub(super) struct Project {
 
 /// The root folder of the project that `folder` (absolute) lies in.
 pub(super) fn root_of(folder: &Path) -> PathBuf {
-    let holder = folder.ancestors().find(|f| f.join("tombolo.toml").is_file());
+    let file = crate::rules::project_file(folder);
+    let holder = file.as_deref().and_then(Path::parent);
     let above = || match folder.file_name() {
         Some(name) if name == "mappings" => folder.parent(),
         _ => None,

@@ -5,12 +5,13 @@
 //! whatever path led to it.
 
 use super::Stop;
-use super::meant::{Checked, EntityTest, Hop, Join, Of, Slot, Step, Verb};
+use super::meant::{Checked, EntityTest, Hop, Join, Of, RuleSet, Slot, Step, Verb};
 use super::plan::{self, Access, Plan};
 use super::read::{Hops, NONE, Reader, Row, Selected, Sight};
 use super::spelled;
 use super::syntax::Arrow;
 use crate::graph::{Adjacency, Direction, Edge, EntityFacts, GraphRead, Names};
+use crate::rules::{Bound, Kind, Owning, State, States, Trouble};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::Cell as Counter;
 use std::ops::ControlFlow;
@@ -97,6 +98,8 @@ pub(super) fn rows<G: GraphRead>(
         kinds: FxHashMap::default(),
         ways: FxHashMap::default(),
         joins: FxHashMap::default(),
+        bound: Bound::new(&query.rules, Trouble::ANY),
+        ruled: FxHashMap::default(),
     };
     let mut candidates = 0;
     each(reader, &plan.access, |number, facts| {
@@ -130,6 +133,8 @@ struct Ways {
     /// By verb number, ascending.
     verbs: Vec<(u32, Way)>,
     others: Way,
+    /// What the rules tell of verbs that are not named, and which way along it.
+    sets: Vec<(RuleSet, Arrow)>,
 }
 
 /// With the arrow, against it.
@@ -138,9 +143,13 @@ type Way = [bool; 2];
 impl Ways {
     fn new(names: &impl Names, verbs: Option<&[Verb]>, step: Arrow) -> Ways {
         let way = |arrow| [arrow != Arrow::In, arrow != Arrow::Out];
-        let Some(verbs) = verbs else { return Ways { verbs: Vec::new(), others: way(step) } };
-        let mut ways = Ways { verbs: Vec::new(), others: [false, false] };
+        let mut ways = Ways { verbs: Vec::new(), others: [false, false], sets: Vec::new() };
+        let Some(verbs) = verbs else { return Ways { others: way(step), ..ways } };
         for verb in verbs {
+            if let Some(set) = verb.set {
+                ways.sets.push((set, verb.arrow.unwrap_or(step)));
+                continue;
+            }
             let way = match verb.never {
                 true => [false, false],
                 false => way(verb.arrow.unwrap_or(step)),
@@ -169,6 +178,14 @@ impl Ways {
 /// How each entity was reached: its least distance, and the entities and relationships before it.
 type Came = FxHashMap<u32, (u32, Vec<(u32, u32)>)>;
 
+/// What a walk by the rules has visited: entities in states, nearest first, and how it came there.
+struct Visits {
+    order: Vec<(u32, State, u32)>,
+    came: FxHashMap<(u32, State), (u32, Vec<((u32, State), u32)>)>,
+    /// States that need no visit any more.
+    settled: FxHashMap<u32, States>,
+}
+
 struct Matcher<'r, 'g, G: GraphRead> {
     reader: &'r Reader<'g, G>,
     row: Row,
@@ -184,6 +201,9 @@ struct Matcher<'r, 'g, G: GraphRead> {
     ways: FxHashMap<*const Hop, Rc<(Ways, Option<Ways>)>>,
     /// What each join may lead to, by the hash of a value.
     joins: FxHashMap<*const Join, Rc<FxHashMap<u64, Vec<u32>>>>,
+    /// The rules, and what they take entities for.
+    bound: Bound,
+    ruled: FxHashMap<u32, Kind>,
 }
 
 impl<G: GraphRead> Matcher<'_, '_, G> {
@@ -287,8 +307,106 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         Rc::clone(known)
     }
 
+    /// What the rules take an entity for.
+    fn kind(&mut self, entity: u32) -> Result<Kind, Stop<G::Error>> {
+        if let Some(&kind) = self.ruled.get(&entity) {
+            return Ok(kind);
+        }
+        let graph = self.reader.graph;
+        let kind = match graph.entity_facts(entity)? {
+            Some(facts) => self.bound.kind(graph, &facts),
+            None => self.bound.unknown_kind(),
+        };
+        self.ruled.insert(entity, kind);
+        Ok(kind)
+    }
+
+    /// The edges of `at`, which is reached in `state`, that a step may take, and the states that they
+    /// give. Only what the rules of impact tell changes the state.
+    fn spread(
+        &mut self,
+        at: u32,
+        hop: &Hop,
+        ways: &Ways,
+        state: State,
+    ) -> Result<Vec<(Edge, States)>, Stop<G::Error>> {
+        let mut all = Vec::new();
+        for direction in [Direction::Out, Direction::In] {
+            self.reader.graph.for_each_edge(at, direction, |edge| all.push((edge, direction)))?;
+        }
+        self.reader.work(all.len() as u64)?;
+        let here = self.kind(at)?;
+        let mut taken = Vec::new();
+        for (edge, direction) in all {
+            let named = ways.verbs.binary_search_by_key(&edge.verb, |(number, _)| *number);
+            let way = named.map_or(ways.others, |named| ways.verbs[named].1);
+            let again = direction == Direction::In && way[0] && edge.other == at;
+            let keeps = way[direction as usize] && !again;
+            let mut states = if keeps { States::only(state) } else { States::default() };
+            if named.is_err() {
+                let there = self.kind(edge.other)?;
+                let ends = match direction {
+                    Direction::Out => (here, there),
+                    Direction::In => (there, here),
+                };
+                for &(set, arrow) in &ways.sets {
+                    states = states.or(self.told(set, arrow, edge.verb, direction, ends, state));
+                }
+            }
+            if !states.is_none() {
+                taken.push((edge, states));
+            }
+        }
+        if let Some(scope) = &hop.scope {
+            let mut kept = Vec::new();
+            for (edge, states) in taken {
+                let own = self.reader.graph.relationship_value(edge.relationship, "_scope")?;
+                if own.is_some_and(|own| own.as_str() == Some(scope)) {
+                    kept.push((edge, states));
+                }
+            }
+            taken = kept;
+        }
+        Ok(taken)
+    }
+
+    /// The states that the rules give to the other end of an edge.
+    fn told(
+        &mut self,
+        set: RuleSet,
+        arrow: Arrow,
+        verb: u32,
+        direction: Direction,
+        (from, to): (Kind, Kind),
+        state: State,
+    ) -> States {
+        let graph = self.reader.graph;
+        if set == RuleSet::Impact {
+            let cell = self.bound.cell(graph, verb, from, to);
+            return cell.passing[direction as usize].from(state);
+        }
+        let Some((owning, turned)) = self.bound.owning(graph, verb, from, to) else {
+            return States::default();
+        };
+        let along = match (direction == Direction::Out) != turned {
+            true => arrow != Arrow::In,
+            false => arrow != Arrow::Out,
+        };
+        let taken = match owning {
+            Owning::Owns => set == RuleSet::Owning && along,
+            Owning::Through => set == RuleSet::Containing && along,
+            Owning::Identity => set == RuleSet::Containing,
+            Owning::Member | Owning::None => false,
+        };
+        if taken { States::only(state) } else { States::default() }
+    }
+
     /// The edges of `at` that a step may take. A self-loop is one edge.
     fn edges(&mut self, at: u32, hop: &Hop, ways: &Ways) -> Result<Vec<Edge>, Stop<G::Error>> {
+        if !ways.sets.is_empty() {
+            let taken = self.spread(at, hop, ways, State::Controlled)?;
+            return Ok(taken.into_iter().map(|(edge, _)| edge).collect());
+        }
         let (mut edges, mut seen) = (Vec::new(), 0);
         let all = ways.others[0] || !ways.verbs.is_empty();
         let back = ways.others[1] || ways.verbs.iter().any(|(_, way)| way[1]);
@@ -440,6 +558,9 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             }
         }
         let ways = self.ways(hop);
+        if hop.spreads() {
+            return self.far_by_rules(at, hop, &ways, rest, sink);
+        }
         let mut came = Came::default();
         let mut seen: FxHashSet<u32> = FxHashSet::from_iter([at]);
         // What the last relationship led to so far, where that has to be a certain one.
@@ -513,6 +634,135 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             frontier = next;
         }
         Ok(Flow::Continue(()))
+    }
+
+    /// A quantified step by the rules of impact: each entity once, in its strongest state, at the
+    /// least distance of that state.
+    fn far_by_rules(
+        &mut self,
+        at: u32,
+        hop: &Hop,
+        ways: &(Ways, Option<Ways>),
+        rest: Rest<'_>,
+        sink: &mut Sink<'_, G>,
+    ) -> Found<G> {
+        let (least, most) = hop.repeat.unwrap_or((1, 1));
+        let visits = self.visits(at, hop, &ways.0, most)?;
+        let mut targets: Vec<(u32, u32, Vec<Vec<u32>>)> = Vec::new();
+        match &ways.1 {
+            None => {
+                for &(entity, state, depth) in &visits.order[1..] {
+                    let stronger = States::stronger_than(state).0;
+                    if depth >= least && visits.settled[&entity].0 & stronger == 0 {
+                        let chains = self.chains_to(&visits, (entity, state))?;
+                        targets.push((entity, depth, chains));
+                    }
+                }
+            }
+            Some(by) => {
+                let mut ended: FxHashSet<u32> = FxHashSet::from_iter([at]);
+                for &(from, state, depth) in &visits.order {
+                    if depth >= most || depth + 1 < least || !self.passes(at, from, hop)? {
+                        continue;
+                    }
+                    for (edge, _) in self.spread(from, hop, by, state)? {
+                        if ended.insert(edge.other) {
+                            let mut chains = self.chains_to(&visits, (from, state))?;
+                            chains.iter_mut().for_each(|c| c.insert(0, edge.relationship));
+                            targets.push((edge.other, depth + 1, chains));
+                        }
+                    }
+                }
+            }
+        }
+        let mut nearest = u32::MAX;
+        for (entity, depth, chains) in targets {
+            if hop.nearest && depth > nearest {
+                break;
+            }
+            if self.path.contains(&entity) || !self.fits(entity, &hop.target)? {
+                continue;
+            }
+            nearest = nearest.min(depth);
+            for mut chain in chains {
+                chain.reverse();
+                let hops = Hops::Many(chain.into());
+                if self.bind(entity, hop, hops, rest, sink)?.is_break() {
+                    return Ok(Flow::Break(()));
+                }
+            }
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Whether a step may go on from an entity that it came to.
+    fn passes(&mut self, at: u32, from: u32, hop: &Hop) -> Result<bool, Stop<G::Error>> {
+        match &hop.via {
+            Some(via) if from != at => self.fits(from, via),
+            _ => Ok(true),
+        }
+    }
+
+    /// All visits of a walk by the rules that begins at `at`, which is controlled.
+    fn visits(
+        &mut self,
+        at: u32,
+        hop: &Hop,
+        ways: &Ways,
+        most: u32,
+    ) -> Result<Visits, Stop<G::Error>> {
+        let mut visits = Visits {
+            order: vec![(at, State::Controlled, 0)],
+            came: FxHashMap::default(),
+            settled: FxHashMap::from_iter([(at, States::settled_by(State::Controlled))]),
+        };
+        let mut next = 0;
+        while let Some(&(from, state, depth)) = visits.order.get(next) {
+            next += 1;
+            if depth >= most || !self.passes(at, from, hop)? {
+                continue;
+            }
+            for (edge, states) in self.spread(from, hop, ways, state)? {
+                for given in states.iter() {
+                    let settled = visits.settled.entry(edge.other).or_default();
+                    let way = ((from, state), edge.relationship);
+                    if !settled.has(given) {
+                        *settled = settled.or(States::settled_by(given));
+                        visits.came.insert((edge.other, given), (depth + 1, vec![way]));
+                        visits.order.push((edge.other, given, depth + 1));
+                    } else if hop.every
+                        && let Some((known, ways)) = visits.came.get_mut(&(edge.other, given))
+                        && *known == depth + 1
+                    {
+                        ways.push(way);
+                    }
+                }
+            }
+            self.reader.room(visits.order.len())?;
+        }
+        Ok(visits)
+    }
+
+    /// The chains of relationships that led to a visit, the last relationship first.
+    fn chains_to(
+        &self,
+        visits: &Visits,
+        to: (u32, State),
+    ) -> Result<Vec<Vec<u32>>, Stop<G::Error>> {
+        let (mut open, mut whole) = (vec![(to, Vec::new())], Vec::new());
+        while let Some((at, chain)) = open.pop() {
+            let Some((_, ways)) = visits.came.get(&at) else {
+                whole.push(chain);
+                continue;
+            };
+            self.reader.room(open.len() + whole.len() + ways.len())?;
+            for &(from, relationship) in ways.iter().rev() {
+                let mut longer = chain.clone();
+                longer.push(relationship);
+                open.push((from, longer));
+            }
+        }
+        Ok(whole)
     }
 
     /// The chains of relationships that led to `to`, the last relationship first.

@@ -4,6 +4,7 @@
 
 use super::syntax::{Arrow, Math, Op};
 use crate::graph::Value;
+use crate::rules::Rules;
 use regex::Regex;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(super) struct Checked {
     pub relationship_slots: usize,
     /// Frontiers of groups that have no name: they tell no two rows apart.
     pub unnamed: Vec<Slot>,
+    /// What `#Impact`, `#Owning` and `#Containing` go by.
+    pub rules: Rules,
     /// Frontiers of the groups, for lists of a query that has nothing but optional groups.
     pub reached: Vec<Slot>,
 }
@@ -115,9 +118,39 @@ pub(super) struct Hop {
     pub checks: Vec<Test>,
 }
 
+/// Relationships that the rules of impact and ownership tell, ends and all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RuleSet {
+    /// What passes trouble on; from one entity to the next in the state in which it is reached.
+    Impact,
+    /// From owners to what they own.
+    Owning,
+    /// From wholes to parts, and between records of one thing.
+    Containing,
+}
+
+impl RuleSet {
+    /// All of them, with the names that queries use.
+    pub const NAMED: [(&'static str, RuleSet); 3] = [
+        ("Containing", RuleSet::Containing),
+        ("Impact", RuleSet::Impact),
+        ("Owning", RuleSet::Owning),
+    ];
+}
+
+impl Hop {
+    /// Whether it goes by the rules of impact, which hold in one direction of time only.
+    pub(super) fn spreads(&self) -> bool {
+        let verbs = self.verbs.iter().chain(&self.by).flatten();
+        verbs.into_iter().any(|verb| verb.set == Some(RuleSet::Impact))
+    }
+}
+
 /// A verb that a step may follow, or not.
 #[derive(Clone, Debug)]
 pub(super) struct Verb {
+    /// What the rules say in place of one verb.
+    pub set: Option<RuleSet>,
     /// As it is written; empty for all verbs that are not named.
     pub name: String,
     /// Which way, if not that of the step.
@@ -129,7 +162,7 @@ pub(super) struct Verb {
 impl Verb {
     /// Whether it stands there because a query looks for it.
     pub(super) fn asked(&self) -> bool {
-        !self.name.is_empty() && self.arrow.is_none() && !self.never
+        !self.name.is_empty() && self.set.is_none() && self.arrow.is_none() && !self.never
     }
 }
 

@@ -32,6 +32,7 @@ pub use notes::Note;
 
 use crate::graph::{GraphRead, Value};
 use crate::lang::{Fault, Source, closest};
+use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub struct Options {
     pub smart_classes: BTreeMap<String, String>,
     /// Sets of verbs by name, as they stand in a list: `OWNS >> | USES << | !MONITORS | * >>`.
     pub smart_verbs: BTreeMap<String, String>,
+    /// What `#Impact`, `#Owning` and `#Containing` go by, unless a set of verbs has that name.
+    pub rules: Rules,
     /// Whether entities that were deleted are found as well. Steps still lead along live
     /// relationships alone, so that a deleted entity can only be what a query begins at.
     pub include_deleted: bool,

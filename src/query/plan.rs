@@ -99,7 +99,9 @@ pub(super) fn plan<G: GraphRead>(
         .iter()
         .map_while(|step| match step {
             // What constrains the way from the left cannot be tested from the right.
-            Step::Hop(hop) if hop.via.is_none() && !hop.nearest && !fixed => Some(&**hop),
+            Step::Hop(hop) if hop.via.is_none() && !hop.nearest && !fixed && !hop.spreads() => {
+                Some(&**hop)
+            }
             _ => None,
         })
         .collect();
@@ -584,6 +586,10 @@ impl Stored {
         let total = self.entities(None).max(1.0);
         let edges = match &hop.verbs {
             None => self.counts.iter().flat_map(|c| c.verbs.values()).sum::<u64>() as f64,
+            // What the rules tell may have any verb.
+            Some(verbs) if verbs.iter().any(|verb| verb.set.is_some()) => {
+                self.counts.iter().flat_map(|c| c.verbs.values()).sum::<u64>() as f64
+            }
             Some(verbs) => {
                 let numbers = |verb: &super::meant::Verb| spelled::verbs(reader.graph, &verb.name);
                 let each = verbs.iter().filter(|verb| !verb.name.is_empty()).flat_map(numbers);

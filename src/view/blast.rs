@@ -1,12 +1,13 @@
-//! Blast radius: everything that the compromise or failure of some entities reaches.
+//! The plain walk: everything that can be reached from some entities along verbs that were chosen.
 //!
-//! A breadth-first walk in which each verb says for itself whether it passes impact with the arrow,
-//! against it, both ways or not at all. Each entity is reported once, at its least distance, with
+//! A breadth-first walk in which each verb says for itself whether it is taken with the arrow,
+//! against it, both ways or not at all. What the ends of a relationship are makes no difference, unlike
+//! in [`impact`](super::impact()). Each entity is reported once, at its least distance, with
 //! the last step of one shortest chain; [`chain_to`] puts the whole chain together.
 
 use super::by_verb::ByVerb;
 use super::graph_view::Half;
-use super::{Flow, Flows, GraphView, Step, Way};
+use super::{Flow, GraphView, Step, Way};
 use crate::graph::{Adjacency, Direction, Edge};
 
 /// An entity that is reached, and how.
@@ -52,7 +53,25 @@ const fn bit(direction: Direction) -> u8 {
     }
 }
 
-/// Along which relationships impact passes, and how far.
+/// Which way each verb of one graph is taken, by name number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flows(ByVerb<Flow>);
+
+impl Flows {
+    /// Every verb is taken this way.
+    pub fn uniform(flow: Flow) -> Flows {
+        Flows(ByVerb::new(flow))
+    }
+
+    /// The same, but for one verb.
+    #[must_use]
+    pub fn with(mut self, verb: u32, flow: Flow) -> Flows {
+        self.0.set(verb, flow);
+        self
+    }
+}
+
+/// Along which relationships a walk goes, and how far.
 #[derive(Clone, Debug)]
 pub struct BlastRules {
     /// For each verb, the directions (`OUT`, `IN`) in which impact passes.
@@ -306,7 +325,8 @@ impl GraphView {
         rules: &BlastRules,
         scratch: &'a mut Scratch,
     ) -> Reach<'a> {
-        let passes: Vec<u8> = self.verbs().iter().map(|&verb| rules.passes.of(verb)).collect();
+        let passes: Vec<u8> =
+            self.edge_sorts().iter().map(|sort| rules.passes.of(sort.verb)).collect();
         let gate = |bit: u8| match passes.iter().filter(|passes| *passes & bit != 0).count() {
             0 => Gate::Closed,
             open if open == passes.len() => Gate::Open,
@@ -408,7 +428,7 @@ impl Half {
         match passes {
             None => others.for_each(|(&other, at)| meet(other, at, true)),
             Some(passes) => others
-                .zip(&self.verbs[range])
+                .zip(&self.sorts[range])
                 .for_each(|((&o, at), &verb)| meet(o, at, passes[verb as usize] & bit != 0)),
         }
         len
@@ -486,8 +506,7 @@ pub fn chain_to(reached: &[Reached], entity: u32) -> Option<Vec<Step>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Propagation;
-    use super::super::testing::{self, Dictionary};
+    use super::super::testing;
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -514,8 +533,8 @@ mod tests {
 
     /// Verbs of the tests: 0 forward, 1 reverse, 2 both, 3 none.
     fn flows() -> Flows {
-        let names = Dictionary(vec!["OWNS", "USES", "IS", "DENIES"]);
-        Propagation::default().resolve(&names)
+        let flows = Flows::uniform(Flow::Forward).with(1, Flow::Reverse);
+        flows.with(2, Flow::Both).with(3, Flow::None)
     }
 
     fn auto(depth: Option<u32>) -> BlastRules {
@@ -523,18 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compromised_role_reaches_buckets_and_the_applications_that_assume_it() {
-        let names = Dictionary(vec!["ALLOWS", "ASSUMES", "OWNS"]);
-        // 0 role, 1 bucket, 2 application, 3 user who owns the application
-        let view = testing::view(4, &[(0, 1, 0), (2, 0, 1), (3, 2, 2)]);
-        let flows = Propagation::default().resolve(&names);
-        let reached = ask(&view, &[0], &BlastRules::new(&flows, None, None, None));
-        assert_eq!(distances(&reached), [(1, 1), (2, 1)]);
-        assert_eq!(reached[1].direction, Direction::In);
-    }
-
-    #[test]
-    fn a_failing_database_reaches_the_application_that_uses_it() {
+    fn each_verb_is_taken_its_own_way() {
         let view = testing::view(3, &[(0, 1, 1), (1, 2, 1)]);
         assert_eq!(distances(&ask(&view, &[2], &auto(None))), [(1, 1), (0, 2)]);
         assert_eq!(distances(&ask(&view, &[0], &auto(None))), []);

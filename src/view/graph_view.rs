@@ -4,28 +4,43 @@
 //! at `offsets[e]..offsets[e + 1]`, in three parallel arrays.
 //!
 //!   others         u32   number of the entity at the other end
-//!   verbs          u16   position in `verbs` of the view, which holds name numbers
+//!   sorts          u16   position in `edge_sorts` of the view, which tells the verb and, where they
+//!                        are known, what the ends are called
 //!   relationships  u32   number of the relationship
 //!
 //! That is 20 bytes a relationship and 8 an entity, both halves together. A walk reads others
-//! in order, verbs if not all of them pass, and relationships when its answer is read.
+//! in order, sorts if not all of them pass, and relationships when its answer is read.
 //!
 //! A view is immutable and owns its arrays: it shows the state it was built from for as long as it
 //! lives, and threads may share it.
 
-use crate::graph::{Adjacency, Direction, Edge};
+use crate::graph::{Adjacency, Direction, Edge, EntityFacts, GraphRead};
 use rustc_hash::FxHashMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 /// The graph as compact adjacency, readable in both directions.
 #[derive(Clone, Debug)]
 pub struct GraphView {
     out: Half,
     into: Half,
-    /// Name numbers of the verbs, by the dense numbers that the halves hold.
+    /// What edges are, by the numbers that the halves hold.
+    edge_sorts: Vec<EdgeSort>,
+    /// Name numbers of the verbs, each once.
     verbs: Vec<u32>,
+    /// What entities are called, each combination once; empty if that is not known.
+    entity_sorts: Vec<EntityFacts>,
+}
+
+/// What edges that are alike have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct EdgeSort {
+    /// Name number of the verb.
+    pub(super) verb: u32,
+    /// Number of what the ends are called; 0 where that is not known.
+    pub(super) from: u32,
+    pub(super) to: u32,
 }
 
 /// The edges of every entity in one direction.
@@ -33,7 +48,7 @@ pub struct GraphView {
 pub(super) struct Half {
     offsets: Vec<u32>,
     pub(super) others: Vec<u32>,
-    pub(super) verbs: Vec<u16>,
+    pub(super) sorts: Vec<u16>,
     pub(super) relationships: Vec<u32>,
 }
 
@@ -76,14 +91,14 @@ impl Half {
         let mut half = Half {
             offsets,
             others: vec![0; edges.len()],
-            verbs: vec![0; edges.len()],
+            sorts: vec![0; edges.len()],
             relationships: vec![0; edges.len()],
         };
         for edge in edges {
             let (at, other) = ends(edge);
             let slot = &mut next[at as usize];
             half.others[*slot as usize] = other;
-            half.verbs[*slot as usize] = edge.verb;
+            half.sorts[*slot as usize] = edge.sort;
             half.relationships[*slot as usize] = edge.relationship;
             *slot += 1;
         }
@@ -96,7 +111,7 @@ struct Compact {
     from: u32,
     to: u32,
     relationship: u32,
-    verb: u16,
+    sort: u16,
 }
 
 /// Gives out dense verb numbers in the order in which verbs are first met.
@@ -154,7 +169,7 @@ impl Reading {
         let half = Half {
             offsets: Vec::with_capacity(bound as usize + 1),
             others: Vec::with_capacity(expected),
-            verbs: Vec::with_capacity(expected),
+            sorts: Vec::with_capacity(expected),
             relationships: Vec::with_capacity(expected),
         };
         Reading { half, numbers: VerbNumbers::default(), bound, fault: None }
@@ -174,7 +189,7 @@ impl Reading {
         };
         self.begin(entity);
         self.half.others.push(edge.other);
-        self.half.verbs.push(verb);
+        self.half.sorts.push(verb);
         self.half.relationships.push(edge.relationship);
     }
 
@@ -217,6 +232,9 @@ pub enum BuildError<E> {
     },
     /// More than 65,536 verbs: a view numbers them in 16 bits.
     TooManyVerbs,
+    /// More than 65,536 combinations of a verb and the classes and types of both ends: a view that
+    /// knows them numbers them in 16 bits.
+    TooManySorts,
     /// More than 2,147,483,647 relationships: a view counts them in 31 bits.
     TooManyRelationships,
 }
@@ -230,6 +248,7 @@ impl<E> BuildError<E> {
                 BuildError::BeyondBound { relationship, entity, bound }
             }
             BuildError::TooManyVerbs => BuildError::TooManyVerbs,
+            BuildError::TooManySorts => BuildError::TooManySorts,
             BuildError::TooManyRelationships => BuildError::TooManyRelationships,
         }
     }
@@ -245,6 +264,9 @@ impl<E: fmt::Display> fmt::Display for BuildError<E> {
                  but the graph has numbers below {bound} only"
             ),
             BuildError::TooManyVerbs => f.write_str("graph has more than 65536 verbs"),
+            BuildError::TooManySorts => {
+                f.write_str("graph has more than 65536 combinations of verbs and classes of ends")
+            }
             BuildError::TooManyRelationships => {
                 f.write_str("graph has more than 2147483647 relationships")
             }
@@ -283,16 +305,16 @@ impl GraphView {
                 return Err(BuildError::BeyondBound { relationship, entity, bound });
             }
             let verb = numbers.number(verb).ok_or(BuildError::TooManyVerbs)?;
-            rows.push(Compact { from, to, relationship, verb });
+            rows.push(Compact { from, to, relationship, sort: verb });
         }
         if rows.len() > RELATIONSHIPS_MAX {
             return Err(BuildError::TooManyRelationships);
         }
-        Ok(GraphView {
-            out: Half::sort(entity_bound, &rows, |edge| (edge.from, edge.to)),
-            into: Half::sort(entity_bound, &rows, |edge| (edge.to, edge.from)),
-            verbs: numbers.names,
-        })
+        Ok(GraphView::by_verb(
+            Half::sort(entity_bound, &rows, |edge| (edge.from, edge.to)),
+            Half::sort(entity_bound, &rows, |edge| (edge.to, edge.from)),
+            numbers.names,
+        ))
     }
 
     /// Builds a view of all that `graph` shows, reading it once in each direction, in ascending
@@ -320,9 +342,85 @@ impl GraphView {
             theirs.names.iter().map(|&verb| numbers.number(verb)).collect();
         let dense = dense.ok_or(BuildError::TooManyVerbs)?;
         if !dense.iter().copied().eq(0..dense.len() as u16) {
-            into.verbs.iter_mut().for_each(|verb| *verb = dense[*verb as usize]);
+            into.sorts.iter_mut().for_each(|verb| *verb = dense[*verb as usize]);
         }
-        Ok(GraphView { out, into, verbs: numbers.names })
+        Ok(GraphView::by_verb(out, into, numbers.names))
+    }
+
+    /// A view whose edges are told apart by their verbs alone.
+    fn by_verb(out: Half, into: Half, verbs: Vec<u32>) -> GraphView {
+        let edge_sorts = verbs.iter().map(|&verb| EdgeSort { verb, from: 0, to: 0 }).collect();
+        GraphView { out, into, edge_sorts, verbs, entity_sorts: Vec::new() }
+    }
+
+    /// [`GraphView::build`], with what the ends of relationships are called: what
+    /// [`GraphView::under`] needs. O(entities + relationships) more.
+    ///
+    /// # Errors
+    ///
+    /// Everything [`BuildError`] names.
+    pub fn of<G: GraphRead>(graph: &G) -> Result<GraphView, BuildError<G::Error>> {
+        let mut view = GraphView::build(graph)?;
+        let mut numbers: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+        let nameless = EntityFacts { scope: 0, type_name: 0, classes: 0, live: false };
+        // Number 0 is for entities of which nothing is known; none of them has edges.
+        view.entity_sorts.push(nameless);
+        let mut sort_of = vec![0u32; view.entity_bound() as usize];
+        let sorts = &mut view.entity_sorts;
+        graph
+            .scan(|entity, facts| -> Result<ControlFlow<()>, G::Error> {
+                let next = sorts.len() as u32;
+                let sort = *numbers.entry((facts.type_name, facts.classes)).or_insert(next);
+                if sort == next {
+                    sorts.push(facts);
+                }
+                if let Some(slot) = sort_of.get_mut(entity as usize) {
+                    *slot = sort;
+                }
+                Ok(ControlFlow::Continue(()))
+            })
+            .map_err(BuildError::Read)?;
+        match view.tell_apart(&sort_of) {
+            true => Ok(view),
+            false => Err(BuildError::TooManySorts),
+        }
+    }
+
+    /// Tells edges apart by the sorts of their ends as well; false if there are too many.
+    fn tell_apart(&mut self, sort_of: &[u32]) -> bool {
+        let by_verb = std::mem::take(&mut self.edge_sorts);
+        let mut numbers: FxHashMap<EdgeSort, u16> = FxHashMap::default();
+        for (half, turned) in [(&mut self.out, false), (&mut self.into, true)] {
+            for (entity, &here) in sort_of.iter().enumerate() {
+                let range = half.range(entity as u32);
+                let edges = half.others[range.clone()].iter().zip(&mut half.sorts[range]);
+                for (&other, slot) in edges {
+                    let there = sort_of[other as usize];
+                    let (from, to) = if turned { (there, here) } else { (here, there) };
+                    let sort = EdgeSort { from, to, ..by_verb[usize::from(*slot)] };
+                    *slot = match numbers.get(&sort) {
+                        Some(&number) => number,
+                        None => {
+                            let Ok(next) = u16::try_from(self.edge_sorts.len()) else {
+                                return false;
+                            };
+                            self.edge_sorts.push(sort);
+                            numbers.insert(sort, next);
+                            next
+                        }
+                    };
+                }
+            }
+        }
+        true
+    }
+
+    pub(super) fn edge_sorts(&self) -> &[EdgeSort] {
+        &self.edge_sorts
+    }
+
+    pub(super) fn entity_sorts(&self) -> &[EntityFacts] {
+        &self.entity_sorts
     }
 
     /// One more than the largest entity number. Numbers without an entity have no edges.
@@ -361,7 +459,7 @@ impl GraphView {
     pub(super) fn edge_at(&self, half: &Half, at: usize) -> Edge {
         Edge {
             other: half.others[at],
-            verb: self.verbs[half.verbs[at] as usize],
+            verb: self.edge_sorts[half.sorts[at] as usize].verb,
             relationship: half.relationships[at],
             label: Edge::UNLABELLED,
         }
@@ -384,9 +482,9 @@ impl Adjacency for GraphView {
     ) -> Result<(), Infallible> {
         let half = self.half(direction);
         let range = half.range(entity);
-        let ends = half.others[range.clone()].iter().zip(&half.verbs[range.clone()]);
-        for ((&other, &verb), &relationship) in ends.zip(&half.relationships[range]) {
-            let (verb, label) = (self.verbs[verb as usize], Edge::UNLABELLED);
+        let ends = half.others[range.clone()].iter().zip(&half.sorts[range.clone()]);
+        for ((&other, &sort), &relationship) in ends.zip(&half.relationships[range]) {
+            let (verb, label) = (self.edge_sorts[sort as usize].verb, Edge::UNLABELLED);
             visit(Edge { other, verb, relationship, label });
         }
         Ok(())

@@ -3,8 +3,8 @@
 //! Each question is a function over [`Adjacency`](crate::graph::Adjacency), so it runs on a
 //! snapshot of the file, which reads only the neighbourhoods it meets, as on a [`GraphView`], which
 //! holds the whole graph in arrays. One question on a cold file is best asked of the snapshot; a
-//! thousand questions, or one that visits most of the graph, pay for a view. What the verbs mean for
-//! impact and ownership stands in [`Rules`].
+//! thousand questions, or one that visits most of the graph, pay for a view. What relationships mean
+//! for impact and ownership is said by [`Rules`](crate::rules::Rules).
 //!
 //! This is the only place that names petgraph: its visit traits are implemented by views, so its
 //! algorithms run on them. Nothing here knows of files, jobs or output.
@@ -12,16 +12,19 @@
 mod blast;
 mod by_verb;
 mod graph_view;
+mod impact;
 mod owners;
 mod paths;
-mod propagation;
+mod spread;
 mod visit;
 
-pub use blast::{BlastRules, Reach, Reached, Scratch, blast_radius, chain_to};
+pub use crate::rules::Flow;
+pub use blast::{BlastRules, Flows, Reach, Reached, Scratch, blast_radius, chain_to};
 pub use graph_view::{BuildError, GraphView};
-pub use owners::{Found, Nearest, Owner, OwnerRules, Owners, nearest, owners};
+pub use impact::{Impacted, Visit, impact};
+pub use owners::{Found, Nearest, Owner, OwnerSearch, Owners, nearest};
 pub use paths::{Paths, cycles, denies, paths, shortest_cycle};
-pub use propagation::{Flow, Flows, Ownership, Propagation, Rules, RulesError};
+pub use spread::{Spread, SpreadReach, SpreadScratch};
 pub use visit::{Filtered, Marks, ViewEdge};
 
 use crate::graph::{Direction, Edge};
@@ -83,6 +86,13 @@ impl Step {
     }
 }
 
+/// A chain that is told from its end, in the order of the walk.
+fn chain_back(steps: impl Iterator<Item = Step>) -> Vec<Step> {
+    let mut chain: Vec<Step> = steps.collect();
+    chain.reverse();
+    chain
+}
+
 /// Whether `verb` is among `verbs`; everything is, where no verbs are given. Lists are what a
 /// person typed, so a linear look is the quick one.
 fn passes(verbs: Option<&[u32]>, verb: u32) -> bool {
@@ -94,7 +104,7 @@ mod testing {
     //! Small graphs and their numbers, shared by the tests of this module.
 
     use super::GraphView;
-    use crate::graph::Names;
+    use crate::graph::{EntityFacts, Names};
     use proptest::prelude::*;
 
     /// A dictionary whose numbers are positions.
@@ -110,6 +120,11 @@ mod testing {
         fn for_each_name(&self, visit: &mut dyn FnMut(u32, &str)) {
             (0..).zip(&self.0).for_each(|(number, name)| visit(number, name));
         }
+    }
+
+    /// The names of an entity of one class.
+    pub fn facts(class: u32) -> EntityFacts {
+        EntityFacts { scope: 0, type_name: 0, classes: class, live: true }
     }
 
     /// One relationship: from, to, verb, number.

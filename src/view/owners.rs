@@ -1,45 +1,34 @@
 //! Ownership: the nearest owners of an entity, each with the chain of evidence that names it.
 //!
-//! The walk goes against the arrows, layer by layer, over owning verbs and through containing ones,
-//! and stops after the first layer in which somebody owns. It reads only what it meets and keeps it
-//! in small maps: most answers are two or three steps away.
+//! The walk goes from what is owned to what holds it, layer by layer, over owning relationships and
+//! through containing ones, in whichever spelling they are told, and stops after the first layer in
+//! which somebody owns. It reads only what it meets and keeps it in small maps: most answers are two or
+//! three steps away.
 
-use super::by_verb::ByVerb;
-use super::{Step, Way, passes};
-use crate::graph::{Adjacency, Direction, Edge};
+use super::{Step, Way, chain_back, passes};
+use crate::graph::{Adjacency, Direction, Edge, EntityFacts, Names};
+use crate::rules::{Ahead, Bound, Compromise, Kind, Membership, Owning, Side};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 
-/// What a verb means for ownership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// Its from end, if it can be an owner, owns the to end. If not, the walk goes on from there.
-    Owning,
-    /// Who owns its from end owns the to end.
-    Through,
-    Nothing,
-}
-
-/// Which verbs own and which lead on, by the name numbers of one graph, and how far to look.
-#[derive(Clone, Debug)]
-pub struct OwnerRules {
-    roles: ByVerb<Role>,
-    depth: Option<u32>,
-}
-
-impl OwnerRules {
-    /// A verb on both lists is owning. `depth` bounds the distance of an owner.
-    pub fn new(owning: &[u32], through: &[u32], depth: Option<u32>) -> OwnerRules {
-        let mut roles = ByVerb::new(Role::Nothing);
-        through.iter().for_each(|&verb| roles.set(verb, Role::Through));
-        owning.iter().for_each(|&verb| roles.set(verb, Role::Owning));
-        OwnerRules { roles, depth }
-    }
-
-    /// The same rules looking no further than `depth` steps.
-    pub fn within(self, depth: Option<u32>) -> OwnerRules {
-        OwnerRules { depth, ..self }
-    }
+/// Looks for owners in one graph.
+pub struct OwnerSearch<'a, A, N, F, O> {
+    /// The relationships.
+    pub graph: &'a A,
+    /// The names of verbs and classes.
+    pub names: &'a N,
+    /// The rules.
+    pub bound: &'a mut Bound,
+    /// Only relationships with these verbs say anything. One of them that no rule knows says that its
+    /// from end owns its to end.
+    pub verbs: Option<&'a [u32]>,
+    /// At most so many steps.
+    pub depth: Option<u32>,
+    /// What an entity is called.
+    pub facts: F,
+    /// Whether an entity with these names can be an owner.
+    pub is_owner: O,
 }
 
 /// The nearest owners of an entity.
@@ -63,93 +52,171 @@ pub struct Owner {
 /// From each entity met, the step it was met by. One map of a breadth-first walk.
 type Trail = FxHashMap<u32, Step>;
 
-/// The owners of `start` that are nearest, or `None` if nobody owns it.
-///
-/// An owner is an entity that `is_owner` accepts and from which an owning relationship leads to
-/// `start`, or to something from which owning and containing relationships lead to it. What
-/// `is_owner` refuses may itself be owned, so the walk goes on through it. `start` never owns
-/// itself. `is_owner` is asked at most once for an entity, and only for sources of owning
-/// relationships.
-///
-/// # Errors
-///
-/// What reading `graph` or `is_owner` fails with.
-pub fn owners<A: Adjacency>(
-    graph: &A,
-    start: u32,
-    rules: &OwnerRules,
-    mut is_owner: impl FnMut(u32) -> Result<bool, A::Error>,
-) -> Result<Option<Owners>, A::Error> {
-    let mut trail = Trail::default();
-    let mut asked: FxHashMap<u32, bool> = FxHashMap::default();
-    let mut layer = vec![start];
-    let mut distance = 0;
-    while !layer.is_empty() && rules.depth.is_none_or(|depth| distance < depth) {
-        distance += 1;
-        let mut owners = Vec::new();
-        let mut listed = FxHashSet::default();
-        let mut next = Vec::new();
-        for &entity in &layer {
-            for (edge, role) in relevant_edges(graph, entity, rules)? {
-                if edge.other == start {
+impl<A, N, F, O> OwnerSearch<'_, A, N, F, O>
+where
+    A: Adjacency,
+    N: Names,
+    F: FnMut(u32) -> Result<Option<EntityFacts>, A::Error>,
+    O: FnMut(&mut Bound, &EntityFacts) -> bool,
+{
+    /// The owners of `start` that are nearest, or `None` if nobody owns it.
+    ///
+    /// An owner is an entity that `is_owner` accepts and that an owning relationship gives `start`, or
+    /// something from which owning, containing and identifying relationships lead to it. What
+    /// `is_owner` refuses may itself be owned, so the walk goes on through it. `start` never owns
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// What reading the graph or the names of an entity fails with.
+    pub fn nearest(&mut self, start: u32) -> Result<Option<Owners>, A::Error> {
+        let mut trail = Trail::default();
+        let mut layer = vec![start];
+        let mut distance = 0;
+        while !layer.is_empty() && self.depth.is_none_or(|depth| distance < depth) {
+            distance += 1;
+            let mut owners = Vec::new();
+            let mut listed = FxHashSet::default();
+            let mut next = Vec::new();
+            for &entity in &layer {
+                for (step, owning) in self.holders(entity)? {
+                    if step.from == start {
+                        continue;
+                    }
+                    if owning == Owning::Owns && self.owns(step.from)? {
+                        if listed.insert(step.from) {
+                            owners.push(Owner { entity: step.from, chain: along(&trail, step) });
+                        }
+                    } else if let Entry::Vacant(slot) = trail.entry(step.from) {
+                        slot.insert(step);
+                        next.push(step.from);
+                    }
+                }
+            }
+            if !owners.is_empty() {
+                owners.sort_unstable_by_key(|owner| owner.entity);
+                return Ok(Some(Owners { distance, owners }));
+            }
+            layer = next;
+        }
+        Ok(None)
+    }
+
+    /// The people of a team, those of the teams in it as well, nearest first: each with the chain from
+    /// the person to the team.
+    ///
+    /// # Errors
+    ///
+    /// As [`OwnerSearch::nearest`].
+    pub fn people(&mut self, team: u32) -> Result<Vec<Owner>, A::Error> {
+        let mut trail = Trail::default();
+        let mut people = Vec::new();
+        let mut left = VecDeque::from([team]);
+        while let Some(group) = left.pop_front() {
+            let Some(here) = self.kind(group)? else { continue };
+            for (edge, direction) in self.edges(group)? {
+                let step = arriving(group, edge, direction);
+                if step.from == team || trail.contains_key(&step.from) {
                     continue;
                 }
-                let step = arriving(entity, edge);
-                if role == Role::Owning && ask_once(&mut asked, edge.other, &mut is_owner)? {
-                    if listed.insert(edge.other) {
-                        owners.push(Owner { entity: edge.other, chain: along(&trail, step) });
-                    }
-                } else if let Entry::Vacant(slot) = trail.entry(edge.other) {
-                    slot.insert(step);
-                    next.push(edge.other);
+                let Some(there) = self.kind(step.from)? else { continue };
+                let (from, to) = match direction {
+                    Direction::Out => (here, there),
+                    Direction::In => (there, here),
+                };
+                let owning = self.bound.owning(self.names, edge.verb, from, to);
+                let group_side = if direction == Direction::Out { Side::From } else { Side::To };
+                if let Some((Owning::Member, turned)) = owning
+                    && turned == (group_side == Side::To)
+                {
+                    trail.insert(step.from, step);
+                    people.push(Owner { entity: step.from, chain: along(&trail, step) });
+                    continue;
+                }
+                let meaning = self.bound.meaning(self.names, edge.verb, from, to);
+                if let Some(Compromise::Membership(Membership { group, down: true, .. })) =
+                    meaning.map(|meaning| meaning.compromise)
+                    && group == group_side
+                    && self.owns(step.from)?
+                {
+                    trail.insert(step.from, step);
+                    left.push_back(step.from);
                 }
             }
         }
-        if !owners.is_empty() {
-            owners.sort_unstable_by_key(|owner| owner.entity);
-            return Ok(Some(Owners { distance, owners }));
+        Ok(people)
+    }
+
+    fn kind(&mut self, entity: u32) -> Result<Option<Kind>, A::Error> {
+        let facts = (self.facts)(entity)?;
+        Ok(facts.map(|facts| self.bound.kind(self.names, &facts)))
+    }
+
+    fn owns(&mut self, entity: u32) -> Result<bool, A::Error> {
+        let facts = (self.facts)(entity)?;
+        Ok(facts.is_some_and(|facts| (self.is_owner)(self.bound, &facts)))
+    }
+
+    /// The edges of an entity with the verbs that are asked for.
+    fn edges(&self, entity: u32) -> Result<Vec<(Edge, Direction)>, A::Error> {
+        let mut edges = Vec::new();
+        for direction in [Direction::In, Direction::Out] {
+            self.graph.for_each_edge(entity, direction, |edge| {
+                if passes(self.verbs, edge.verb) {
+                    edges.push((edge, direction));
+                }
+            })?;
         }
-        layer = next;
+        Ok(edges)
     }
-    Ok(None)
-}
 
-/// The relationships into `entity` that say something about its owners.
-fn relevant_edges<A: Adjacency>(
-    graph: &A,
-    entity: u32,
-    rules: &OwnerRules,
-) -> Result<Vec<(Edge, Role)>, A::Error> {
-    let mut edges = Vec::new();
-    graph.for_each_edge(entity, Direction::In, |edge| match rules.roles.of(edge.verb) {
-        Role::Nothing => {}
-        role => edges.push((edge, role)),
-    })?;
-    Ok(edges)
-}
-
-fn ask_once<E>(
-    asked: &mut FxHashMap<u32, bool>,
-    entity: u32,
-    ask: &mut impl FnMut(u32) -> Result<bool, E>,
-) -> Result<bool, E> {
-    if let Some(&answer) = asked.get(&entity) {
-        return Ok(answer);
+    /// The relationships by which something holds `entity`, as steps from the holder.
+    fn holders(&mut self, entity: u32) -> Result<Vec<(Step, Owning)>, A::Error> {
+        let mut holders = Vec::new();
+        let mut here = None;
+        for (edge, direction) in self.edges(entity)? {
+            let kind = match here {
+                Some(kind) => kind,
+                None => {
+                    let Some(kind) = self.kind(entity)? else { break };
+                    *here.insert(kind)
+                }
+            };
+            let found = match self.bound.owning_ahead(self.names, edge.verb, direction, kind) {
+                Ahead::Known(found) => found,
+                Ahead::Asks(_) => {
+                    let Some(there) = self.kind(edge.other)? else { continue };
+                    let (from, to) = match direction {
+                        Direction::Out => (kind, there),
+                        Direction::In => (there, kind),
+                    };
+                    self.bound.owning(self.names, edge.verb, from, to)
+                }
+            };
+            let found = found.or(self.verbs.map(|_| (Owning::Owns, false)));
+            let Some((owning, turned)) = found else { continue };
+            let holds = match owning {
+                Owning::Identity => true,
+                Owning::Owns | Owning::Through => turned == (direction == Direction::Out),
+                Owning::Member | Owning::None => false,
+            };
+            if holds {
+                holders.push((arriving(entity, edge, direction), owning));
+            }
+        }
+        Ok(holders)
     }
-    let answer = ask(entity)?;
-    asked.insert(entity, answer);
-    Ok(answer)
 }
 
-/// The step along the arrow of `edge`, which was found looking against it from `entity`.
-fn arriving(entity: u32, edge: Edge) -> Step {
+/// The step to `entity` along `edge`, which was found looking in `direction` from it.
+fn arriving(entity: u32, edge: Edge, direction: Direction) -> Step {
     Step {
         from: edge.other,
         to: entity,
         relationship: edge.relationship,
         verb: edge.verb,
         label: edge.label,
-        direction: Direction::Out,
+        direction: if direction == Direction::In { Direction::Out } else { Direction::In },
     }
 }
 
@@ -229,36 +296,67 @@ pub fn nearest<A: Adjacency>(
 /// The chain from the start of the walk to `entity`.
 fn back_to_start(trail: &Trail, entity: u32) -> Vec<Step> {
     let last = trail.get(&entity).copied();
-    let mut chain: Vec<_> =
-        std::iter::successors(last, |step| trail.get(&step.from).copied()).collect();
-    chain.reverse();
-    chain
+    chain_back(std::iter::successors(last, |step| trail.get(&step.from).copied()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing;
-    use super::super::{GraphView, Ownership};
+    use super::super::GraphView;
+    use super::super::testing::{self, Dictionary, facts};
     use super::*;
+    use crate::rules::{Rules, Trouble};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::convert::Infallible;
 
     const OWNS: u32 = 0;
     const HAS: u32 = 1;
     const USES: u32 = 2;
+    const OWNED_BY: u32 = 4;
+    const PART_OF: u32 = 5;
+    const IS: u32 = 6;
+    const FROBS: u32 = 7;
+    const CLASSES: u32 = 8;
 
-    fn rules() -> OwnerRules {
-        OwnerRules::new(&[OWNS], &[HAS], None)
+    fn dictionary() -> Dictionary {
+        let verbs = ["OWNS", "HAS", "USES", "DENIES", "owned_by", "partOf", "Is", "FROBS"];
+        Dictionary([&verbs[..], &["Thing", "Person", "Team"]].concat())
+    }
+
+    /// The owners of `start` in a graph in which `class` tells the class of each entity.
+    fn find(
+        view: &GraphView,
+        start: u32,
+        class: impl Fn(u32) -> u32,
+        (verbs, depth): (Option<&[u32]>, Option<u32>),
+    ) -> Option<Owners> {
+        let names = dictionary();
+        let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+        let mut search = OwnerSearch {
+            graph: view,
+            names: &names,
+            bound: &mut bound,
+            verbs,
+            depth,
+            facts: |entity| Ok::<_, Infallible>(Some(facts(CLASSES + class(entity)))),
+            is_owner: |bound: &mut Bound, facts: &EntityFacts| {
+                let kind = bound.kind(&names, facts);
+                bound.can_own(kind)
+            },
+        };
+        search.nearest(start).unwrap_or_else(|never| match never {})
     }
 
     /// The owners of `start` where entities from 5 on can own: `distance: owner by steps, ...`.
     fn check(edges: &[(u32, u32, u32)], start: u32, expected: &str) {
         let view = testing::view(10, edges);
-        let answer = owners(&view, start, &rules(), |entity| Ok(entity >= 5));
-        let answer = answer.unwrap_or_else(|never| match never {});
+        let answer = find(&view, start, |entity| u32::from(entity >= 5), (None, None));
         let text = answer.map_or("nobody".to_owned(), |answer| {
             let owner = |owner: &Owner| {
-                let steps = owner.chain.iter().map(|step| format!(">{}", step.to));
+                let steps = owner.chain.iter().map(|step| {
+                    let arrow = if step.direction == Direction::Out { '>' } else { '<' };
+                    format!("{arrow}{}", step.to)
+                });
                 format!(" {}{}", owner.entity, steps.collect::<String>())
             };
             let owners = answer.owners.iter().map(owner).collect::<String>();
@@ -303,26 +401,62 @@ mod tests {
     }
 
     #[test]
+    fn both_spellings_of_owning_and_containing_count() {
+        check(&[(0, 5, OWNED_BY)], 0, "1: 5<0");
+        check(&[(0, 1, PART_OF), (1, 6, OWNED_BY), (5, 0, OWNED_BY)], 0, "2: 6<1<0");
+        check(&[(0, 1, IS), (5, 1, OWNS)], 0, "2: 5>1<0");
+        check(&[(1, 0, IS), (5, 1, OWNS)], 0, "2: 5>1>0");
+    }
+
+    #[test]
     fn nothing_owns_itself() {
         check(&[(5, 5, OWNS), (5, 1, OWNS), (1, 5, HAS)], 5, "nobody");
+    }
+
+    #[test]
+    fn a_verb_that_is_asked_for_and_unknown_owns() {
+        let view = testing::view(6, &[(5, 0, FROBS), (4, 0, OWNS)]);
+        let class = |entity| u32::from(entity >= 4);
+        assert_eq!(find(&view, 0, class, (None, None)).expect("owned").owners[0].entity, 4);
+        let found = find(&view, 0, class, (Some(&[FROBS]), None)).expect("owned");
+        assert_eq!(found.owners[0].entity, 5);
+        assert_eq!(find(&view, 0, class, (Some(&[USES]), None)), None);
     }
 
     #[test]
     fn depth_bounds_the_distance_of_owners() {
         let view = testing::view(3, &[(1, 0, HAS), (2, 1, OWNS)]);
         for (depth, owned) in [(Some(1), false), (Some(2), true), (None, true)] {
-            let answer = owners(&view, 0, &rules().within(depth), |entity| Ok(entity == 2));
-            assert_eq!(answer.is_ok_and(|answer| answer.is_some()), owned, "{depth:?}");
+            let answer = find(&view, 0, |entity| u32::from(entity == 2), (None, depth));
+            assert_eq!(answer.is_some(), owned, "{depth:?}");
         }
     }
 
     #[test]
-    fn built_in_lists_find_the_team_of_a_deployed_bucket() {
-        let names = testing::Dictionary(vec!["OWNS", "DEPLOYS"]);
-        let view = testing::view(3, &[(2, 1, 0), (1, 0, 1)]);
-        let rules = Ownership::default().resolve(&names);
-        let answer = owners(&view, 0, &rules, |entity| Ok(entity == 2));
-        assert_eq!(answer.map(|answer| answer.map(|answer| answer.distance)), Ok(Some(2)));
+    fn the_people_of_a_team_are_those_of_its_teams_as_well() {
+        // 0 team, 1 a team in it, 2 and 3 people, 4 a thing.
+        let view = testing::view(5, &[(0, 1, HAS), (1, 2, HAS), (0, 3, HAS), (0, 4, HAS)]);
+        let names = dictionary();
+        let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+        let class = [2, 2, 1, 1, 0];
+        let mut search = OwnerSearch {
+            graph: &view,
+            names: &names,
+            bound: &mut bound,
+            verbs: None,
+            depth: None,
+            facts: |entity: u32| Ok::<_, Infallible>(Some(facts(CLASSES + class[entity as usize]))),
+            is_owner: |bound: &mut Bound, facts: &EntityFacts| {
+                let kind = bound.kind(&names, facts);
+                bound.can_own(kind)
+            },
+        };
+        let people = search.people(0).unwrap_or_else(|never| match never {});
+        let chains: Vec<_> = people
+            .iter()
+            .map(|person| (person.entity, person.chain.iter().map(|s| s.to).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(chains, [(3, vec![0]), (2, vec![1, 0])]);
     }
 
     #[test]
@@ -371,8 +505,8 @@ mod tests {
             can_own in prop::collection::vec(any::<bool>(), 12),
         ) {
             let view = testing::view(12, &edges);
-            let answer = owners(&view, 0, &rules(), |entity| Ok(can_own[entity as usize]));
-            let answer = answer.unwrap_or_else(|never| match never {});
+            let class = |entity| if can_own[entity as usize] { 2 } else { 0 };
+            let answer = find(&view, 0, class, (None, None));
 
             let near = naive_distances(&edges, 0);
             let mut owning: Vec<(u32, u32)> = edges.iter()

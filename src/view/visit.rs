@@ -23,7 +23,7 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub struct Filtered<'a> {
     view: &'a GraphView,
-    /// Whether the verb with this dense number is seen; `None` when all are.
+    /// Whether edges of the sort with this number are seen; `None` when all are.
     seen: Option<Vec<bool>>,
     way: Way,
 }
@@ -32,7 +32,8 @@ impl GraphView {
     /// The part of the view that relationships with `verbs` (name numbers; all when `None`) make,
     /// walked in the given way.
     pub fn filtered(&self, verbs: Option<&[u32]>, way: Way) -> Filtered<'_> {
-        let seen = verbs.map(|verbs| self.verbs().iter().map(|v| verbs.contains(v)).collect());
+        let sorts = self.edge_sorts().iter();
+        let seen = verbs.map(|verbs| sorts.map(|sort| verbs.contains(&sort.verb)).collect());
         Filtered { view: self, seen, way }
     }
 
@@ -120,7 +121,7 @@ impl Iterator for Edges<'_> {
         loop {
             let half = self.lens.view.half(self.now);
             for at in self.range.by_ref() {
-                if self.lens.seen.is_none_or(|seen| seen[half.verbs[at] as usize]) {
+                if self.lens.seen.is_none_or(|seen| seen[half.sorts[at] as usize]) {
                     let edge = self.lens.view.edge_at(half, at);
                     let (source, target) = match self.back {
                         false => (self.entity, edge.other),

@@ -10,6 +10,8 @@ mod graph_of_parts;
 
 mod demo_data;
 mod faults;
+mod impact_model;
+mod impact_page;
 mod indexes;
 mod j1ql;
 mod j1ql_model;

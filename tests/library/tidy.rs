@@ -4,17 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 11] = [
     ("graph", &[]),
     ("store", &["graph"]),
     ("sync", &["graph", "store"]),
     ("lang", &["graph"]),
-    ("query", &["graph", "lang"]),
-    ("mapping", &["graph", "lang", "query"]),
-    ("view", &["graph"]),
+    ("rules", &["graph", "lang"]),
+    ("query", &["graph", "lang", "rules"]),
+    ("mapping", &["graph", "lang", "query", "rules"]),
+    ("view", &["graph", "rules"]),
     ("demo", &["graph"]),
     ("error", &["graph", "store", "sync"]),
-    ("db", &["graph", "store", "lang", "sync", "mapping", "query", "view", "error"]),
+    ("db", &["graph", "store", "lang", "sync", "rules", "mapping", "query", "view", "error"]),
 ];
 
 /// Outside packages and the only folder under `src` that may name them.

@@ -10,7 +10,7 @@ use super::syntax::{
     self as written, Alternative, Cond, Element, EntityPattern, Named, Op, Returns, Span,
 };
 use super::{Options, parse};
-use crate::graph::Value;
+use crate::graph::{Value, same_name};
 use crate::lang::{Fault, Source};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -125,6 +125,7 @@ impl Checker<'_> {
             self.seen.lints.push(lint.at(query.span.clone(), ""));
         }
         Ok(Checked {
+            rules: self.options.rules.clone(),
             unique: query.unique,
             shortest,
             deleted: self.options.include_deleted,
@@ -408,24 +409,35 @@ impl Checker<'_> {
             match verb {
                 written::Verb::Named(name, arrow) => {
                     let name = name.text.clone();
-                    verbs.push(Verb { name, arrow: *arrow, never: false });
+                    verbs.push(Verb { set: None, name, arrow: *arrow, never: false });
                 }
                 written::Verb::Others(arrow) => {
-                    verbs.push(Verb { name: String::new(), arrow: *arrow, never: false });
+                    verbs.push(Verb {
+                        set: None,
+                        name: String::new(),
+                        arrow: *arrow,
+                        never: false,
+                    });
                 }
                 written::Verb::Never(name) => {
-                    verbs.push(Verb { name: name.text.clone(), arrow: None, never: true });
+                    let name = name.text.clone();
+                    verbs.push(Verb { set: None, name, arrow: None, never: true });
                 }
                 written::Verb::Smart(name) => {
                     let sets = &self.options.smart_verbs;
                     let Some(definition) = sets.get(&name.text) else {
+                        if let Some((set, name)) = rule_set(&name.text) {
+                            verbs.push(Verb { set: Some(set), name, arrow: None, never: false });
+                            continue;
+                        }
                         let message = format!("no set of verbs is called `{}`", name.text);
                         let fault = self.fault("Q0213", message, &name.span);
-                        let known: Vec<&str> = sets.keys().map(String::as_str).collect();
-                        return Err(Box::new(match known.is_empty() {
-                            true => fault.help("sets are defined in the questions file"),
-                            false => fault.help(format!("sets are {}", known.join(", "))),
-                        }));
+                        let own = sets.keys().map(String::as_str);
+                        let rules = RuleSet::NAMED.iter().map(|(name, _)| *name);
+                        let mut known: Vec<&str> = own.chain(rules).collect();
+                        known.sort_unstable();
+                        let known = known.join(", ");
+                        return Err(Box::new(fault.help(format!("sets are {known}"))));
                     };
                     let place = format!("set of verbs {}", name.text);
                     let inner = parse::verbs(&Source::whole(place, definition.as_str()))?;
@@ -454,6 +466,12 @@ fn tagged(name: &str) -> Kind {
     let key = equal(format!("tag.{name}"), Value::Bool(true));
     let with = Some(Test::Or(vec![text, key]));
     Kind::All(vec![EntityTest { any: vec![Kind::Any], scope: None, with }])
+}
+
+/// The set of relationships that the rules tell under this name, and what it is called.
+fn rule_set(name: &str) -> Option<(RuleSet, String)> {
+    let (known, set) = RuleSet::NAMED.iter().find(|(known, _)| same_name(known, name))?;
+    Some((*set, format!("#{known}")))
 }
 
 /// A class if it begins with a capital, else a type.

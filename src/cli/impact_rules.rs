@@ -1,0 +1,189 @@
+//! `tombolo impact-rules`: the rules of impact and ownership in force, and where each of them stands.
+
+use super::Context;
+use super::args::{ImpactRules, RowFormat, RuleFormat};
+use super::ask;
+use super::failure::Failure;
+use super::output::{Listing, clean};
+use serde_json::{Value, json};
+use std::io::Write;
+use tombolo::graph::same_verb;
+use tombolo::rules::{Compromise, Rules, Written, WrittenRule, impact_words, listed_toml};
+
+/// Runs the command.
+pub fn run(context: &mut Context<'_>, args: &ImpactRules) -> Result<u8, Failure> {
+    let rules = ask::rules(context)?;
+    let mut written = rules.written();
+    if !args.verb.is_empty() {
+        narrow(&mut written, &args.verb);
+    }
+    let file = rules.file().unwrap_or_default();
+    let out = &mut context.out;
+    match args.output {
+        RuleFormat::Toml => write!(out, "{}", listed_toml(&written))?,
+        RuleFormat::Json => out.json(&as_json(&written, file))?,
+        RuleFormat::Table => {
+            impact(&written, file).print(out, RowFormat::Table)?;
+            writeln!(out)?;
+            ownership(&written, file).print(out, RowFormat::Table)?;
+            summary(context, &rules, &written)?;
+        }
+    }
+    Ok(0)
+}
+
+/// Leaves the rules that speak of some verbs, in any spelling or turned round.
+fn narrow(written: &mut Written, verbs: &[String]) {
+    let mut asked: Vec<String> = verbs.to_vec();
+    for family in &written.families {
+        let words = family.same.iter().chain(&family.inverse);
+        let mut words = words.chain([&family.verb]);
+        if words.any(|word| verbs.iter().any(|verb| same_verb(word, verb))) {
+            asked.push(family.verb.clone());
+        }
+    }
+    let speaks = |known: &[String]| {
+        known.iter().any(|known| asked.iter().any(|verb| same_verb(known, verb)))
+    };
+    written.impact.retain(|rule| speaks(&rule.verbs));
+    written.ownership.retain(|rule| speaks(&rule.verbs));
+    written.silent.retain(|silent| speaks(&silent.verbs));
+    written.families.retain(|family| speaks(std::slice::from_ref(&family.verb)));
+}
+
+fn origin<M>(rule: &WrittenRule<M>, file: &str) -> String {
+    match rule.built_in {
+        true => "built-in".to_owned(),
+        false => format!("{file}:{}", rule.line),
+    }
+}
+
+fn any(list: &[String]) -> String {
+    if list.is_empty() { "any".to_owned() } else { list.join(", ") }
+}
+
+fn impact(written: &Written, file: &str) -> Listing {
+    let mut listing = Listing::new(&[
+        ("verb", "VERB"),
+        ("from", "FROM"),
+        ("to", "TO"),
+        ("compromise", "TAKEN"),
+        ("failure", "FAILS"),
+        ("origin", "ORIGIN"),
+    ]);
+    for rule in &written.impact {
+        let (compromise, failure) = impact_words(rule.meaning);
+        listing.row([
+            json!(rule.verbs.join(", ")),
+            json!(any(&rule.from)),
+            json!(any(&rule.to)),
+            json!(compromise.replace('`', "")),
+            json!(failure),
+            json!(origin(rule, file)),
+        ]);
+    }
+    for silent in &written.silent {
+        listing.row([
+            json!(silent.verbs.join(", ")),
+            json!("any"),
+            json!("any"),
+            json!("not followed"),
+            json!("not followed"),
+            json!("built-in"),
+        ]);
+    }
+    listing
+}
+
+fn ownership(written: &Written, file: &str) -> Listing {
+    let mut listing = Listing::new(&[
+        ("kind", "OWNERSHIP"),
+        ("verb", "VERB"),
+        ("from", "FROM (HOLDER)"),
+        ("to", "TO"),
+        ("origin", "ORIGIN"),
+    ]);
+    for rule in &written.ownership {
+        listing.row([
+            json!(rule.meaning.word()),
+            json!(rule.verbs.join(", ")),
+            json!(any(&rule.from)),
+            json!(any(&rule.to)),
+            json!(origin(rule, file)),
+        ]);
+    }
+    listing
+}
+
+fn summary(context: &mut Context<'_>, rules: &Rules, written: &Written) -> Result<(), Failure> {
+    let own = written.impact.iter().filter(|rule| !rule.built_in).count()
+        + written.ownership.iter().filter(|rule| !rule.built_in).count();
+    let all = written.impact.len() + written.ownership.len();
+    let out = &mut context.out;
+    match rules.file() {
+        Some(file) => writeln!(out, "\n{all} rules, {own} of them in {}", clean(file))?,
+        None => writeln!(out, "\n{all} rules, all built-in")?,
+    }
+    Ok(out.next("reasons and sources: tombolo impact-rules -o json, or docs/impact-rules.md")?)
+}
+
+fn as_json(written: &Written, file: &str) -> Value {
+    let about = |rule: &mut Value, words: [(&str, &String); 4]| {
+        for (name, words) in words {
+            if !words.is_empty() {
+                rule[name] = json!(words);
+            }
+        }
+    };
+    let impact = written.impact.iter().map(|rule| {
+        let mut json = json!({
+            "verb": rule.verbs, "from": rule.from, "to": rule.to,
+            "failure": rule.meaning.failure.word(), "origin": origin(rule, file),
+        });
+        match rule.meaning.compromise {
+            Compromise::Flow(flow) => json["compromise"] = json!(flow.word()),
+            Compromise::Membership(membership) => {
+                json["compromise"] = json!("membership");
+                json["group"] = json!(membership.group.word());
+                json["up"] = json!(membership.up);
+                json["down"] = json!(membership.down);
+            }
+        }
+        about(&mut json, told(rule));
+        json
+    });
+    let ownership = written.ownership.iter().map(|rule| {
+        let mut json = json!({
+            "kind": rule.meaning.word(), "verb": rule.verbs, "from": rule.from, "to": rule.to,
+            "origin": origin(rule, file),
+        });
+        about(&mut json, told(rule));
+        json
+    });
+    let families = written.families.iter().map(|family| {
+        let origin = if family.built_in { "built-in" } else { file };
+        json!({ "verb": family.verb, "same": family.same, "inverse": family.inverse,
+                "origin": origin })
+    });
+    let silent = written
+        .silent
+        .iter()
+        .map(|silent| json!({ "verb": silent.verbs, "reason": silent.reason }));
+    json!({
+        "impact": impact.collect::<Vec<_>>(),
+        "ownership": ownership.collect::<Vec<_>>(),
+        "inverse": families.collect::<Vec<_>>(),
+        "notFollowed": silent.collect::<Vec<_>>(),
+        "classes": written.sets.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "owners": written.owners,
+    })
+}
+
+fn told<M>(rule: &WrittenRule<M>) -> [(&'static str, &String); 4] {
+    [
+        ("reason", &rule.reason),
+        ("source", &rule.source),
+        ("alternative", &rule.alternative),
+        ("decided", &rule.decided),
+    ]
+}

@@ -1,0 +1,113 @@
+//! What an answer does not show by itself, told beside it: on standard error, and by the answers that are
+//! JSON in `notes`.
+
+use super::Context;
+use super::args::MessageFormat;
+use super::failure::Failure;
+use super::output::{clean, counted};
+use std::collections::BTreeMap;
+use tombolo::db::Database;
+use tombolo::graph::Names;
+use tombolo::store::Snapshot;
+use tombolo::sync::Status;
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// A scope is stale if its last job is so much older than the newest of all, in milliseconds.
+const STALE: i64 = 3 * DAY;
+
+/// And so many times as far behind as the scope in the middle.
+const STALE_TIMES: i64 = 4;
+
+/// Tells the notes of an answer to people.
+pub fn tell(context: &mut Context<'_>, notes: &[String]) -> Result<(), Failure> {
+    use std::io::Write;
+    if context.global.quiet {
+        return Ok(());
+    }
+    context.out.flush()?;
+    let mut stderr = anstream::stderr().lock();
+    for note in notes {
+        // Nothing is left to do when standard error is gone.
+        let _ = match context.global.message_format {
+            MessageFormat::Json => {
+                let line = serde_json::json!({ "severity": "note", "message": note });
+                writeln!(stderr, "{line}")
+            }
+            MessageFormat::Human => writeln!(stderr, "note: {}", clean(note)),
+        };
+    }
+    Ok(())
+}
+
+/// Scopes whose last job is older than those of the others by far, with the days between them: what an
+/// answer says of them, or leaves out, may not be so any more.
+pub fn stale(database: &Database, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, Failure> {
+    let mut times: BTreeMap<String, i64> = BTreeMap::new();
+    for (scope, row) in snapshot.scope_rows()? {
+        let live: u64 = row.counts.iter().map(|counts| counts.live).sum();
+        let (Some(job), true) = (row.last_job, live > 0) else { continue };
+        let Some(job) = snapshot.job(job)? else { continue };
+        // The id of a job begins with the time at which it did.
+        let Some(time) = job.id.get_timestamp() else { continue };
+        let (seconds, nanoseconds) = time.to_unix();
+        let time = seconds as i64 * 1000 + i64::from(nanoseconds) / 1_000_000;
+        times.insert(snapshot.name(scope).to_owned(), time);
+    }
+    if stale_among(&times).is_empty() {
+        return Ok(Vec::new());
+    }
+    // Jobs that changed nothing are not in the file, and are not old for that.
+    for job in database.jobs()? {
+        if job.status == Status::Finished
+            && let Some(time) = times.get_mut(&job.scope)
+        {
+            *time = (*time).max(job.start_timestamp);
+        }
+    }
+    Ok(stale_among(&times))
+}
+
+fn stale_among(times: &BTreeMap<String, i64>) -> Vec<(String, i64)> {
+    let Some(newest) = times.values().max() else { return Vec::new() };
+    let mut gaps: Vec<i64> = times.values().map(|time| newest - time).collect();
+    gaps.sort_unstable();
+    let middle = gaps[(gaps.len() - 1) / 2];
+    let old = times.iter().map(|(scope, time)| (scope, newest - time));
+    let old = old.filter(|(_, gap)| *gap >= STALE && *gap > STALE_TIMES * middle);
+    old.map(|(scope, gap)| (scope.clone(), gap / DAY)).collect()
+}
+
+/// The same as a note.
+pub fn stale_note(stale: &[(String, i64)]) -> Option<String> {
+    let words: Vec<String> = stale
+        .iter()
+        .map(|(scope, days)| format!("{scope} ({})", counted(*days as u64, "day", "days")))
+        .collect();
+    let behind = "last synced long before the other scopes";
+    (!words.is_empty())
+        .then(|| format!("{behind}, what is said of them may be old: {}", words.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_stale_beside_fresh_ones_alone() {
+        let check = |days: &[i64], expected: &str| {
+            let times = (0..).zip(days).map(|(i, days)| (format!("s{i}"), -days * DAY)).collect();
+            let stale = stale_among(&times);
+            let words: Vec<String> = stale.iter().map(|(s, days)| format!("{s} {days}")).collect();
+            assert_eq!(words.join(", "), expected);
+        };
+        check(&[], "");
+        check(&[400], "");
+        check(&[0, 2], "");
+        check(&[0, 3], "s1 3");
+        check(&[0, 0, 40, 1], "s2 40");
+        // Weekly jobs beside a daily one.
+        check(&[0, 5, 6, 7], "");
+        check(&[0, 5, 6, 90], "s3 90");
+    }
+}

@@ -1,0 +1,304 @@
+//! The rules in the numbers of one graph, and answers that are kept.
+//!
+//! Entities of the same classes and type are of one *kind*: the same rules fit them. There are few
+//! kinds and few verbs, so what holds between two kinds is found once and looked up from then on. What
+//! can be told without looking at the other end of a relationship is told without it.
+
+use super::Rules;
+use super::index::{ANY, Index, Listed, OWNERS};
+use super::step::{Passing, Trouble};
+use super::written::{Impact, Owning};
+use crate::graph::{CLASS_SEPARATOR, Direction, EntityFacts, Names};
+use rustc_hash::FxHashMap;
+
+/// Entities that the same rules fit, by number.
+pub type Kind = u32;
+
+/// What a relationship between two kinds passes on, and whether any rule speaks of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// With the arrow, against it.
+    pub passing: [Passing; 2],
+    /// Whether a rule holds, even one that passes nothing.
+    pub ruled: bool,
+}
+
+impl Cell {
+    /// What either of them passes on; ruled if both are.
+    fn or(self, other: Cell) -> Cell {
+        let passing = [0, 1].map(|way| self.passing[way].or(other.passing[way]));
+        Cell { passing, ruled: self.ruled && other.ruled }
+    }
+}
+
+/// What is known of a step before the other end is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead<T> {
+    /// It is so whatever stands there.
+    Known(T),
+    /// It depends on the kind of the other end; no more than this can come of it.
+    Asks(T),
+}
+
+/// [`Rules`] in the numbers of one graph.
+pub struct Bound {
+    rules: Rules,
+    trouble: Trouble,
+    /// Verbs that pass nothing, whatever the rules say.
+    left_out: Vec<u32>,
+    /// The lists that entities of each kind stand on, as bits.
+    kinds: Vec<Box<[u64]>>,
+    numbers: FxHashMap<Box<[u64]>, Kind>,
+    known: FxHashMap<(u32, u32), Kind>,
+    /// Verbs by name number; `None` where the rules do not know the word.
+    verbs: FxHashMap<u32, Option<(u16, bool)>>,
+    cells: FxHashMap<(u32, Kind, Kind), Cell>,
+    ahead: FxHashMap<(u32, Direction, Kind), Ahead<Cell>>,
+    owning: FxHashMap<(u32, Kind, Kind), Option<(Owning, bool)>>,
+    owning_ahead: FxHashMap<(u32, Direction, Kind), Ahead<Option<(Owning, bool)>>>,
+}
+
+impl Bound {
+    /// The rules for questions of this kind about one graph.
+    pub fn new(rules: &Rules, trouble: Trouble) -> Bound {
+        Bound {
+            rules: rules.clone(),
+            trouble,
+            left_out: Vec::new(),
+            kinds: Vec::new(),
+            numbers: FxHashMap::default(),
+            known: FxHashMap::default(),
+            verbs: FxHashMap::default(),
+            cells: FxHashMap::default(),
+            ahead: FxHashMap::default(),
+            owning: FxHashMap::default(),
+            owning_ahead: FxHashMap::default(),
+        }
+    }
+
+    /// The same, but for some verbs, by name number, that pass nothing.
+    #[must_use]
+    pub fn without(mut self, verbs: &[u32]) -> Bound {
+        self.left_out = verbs.to_vec();
+        self
+    }
+
+    fn index(&self) -> &Index {
+        self.rules.index()
+    }
+
+    /// The kind of an entity.
+    pub fn kind(&mut self, names: &impl Names, facts: &EntityFacts) -> Kind {
+        let key = (facts.type_name, facts.classes);
+        if let Some(&kind) = self.known.get(&key) {
+            return kind;
+        }
+        let mut bits = vec![0u64; usize::from(self.index().end_count).div_ceil(64)];
+        let classes = names.name(facts.classes).split(CLASS_SEPARATOR);
+        for class in classes.chain([names.name(facts.type_name)]) {
+            for &list in self.index().lists_of(class) {
+                bits[usize::from(list) / 64] |= 1 << (list % 64);
+            }
+        }
+        let kind = self.kind_of(bits);
+        self.known.insert(key, kind);
+        kind
+    }
+
+    /// The kind of an entity of which nothing is known.
+    pub fn unknown_kind(&mut self) -> Kind {
+        self.kind_of(vec![0; usize::from(self.index().end_count).div_ceil(64)])
+    }
+
+    fn kind_of(&mut self, lists: Vec<u64>) -> Kind {
+        let (lists, next) = (lists.into_boxed_slice(), self.kinds.len() as Kind);
+        let kind = *self.numbers.entry(lists.clone()).or_insert(next);
+        if kind == next {
+            self.kinds.push(lists);
+        }
+        kind
+    }
+
+    /// Whether an entity of this kind can own.
+    pub fn can_own(&self, kind: Kind) -> bool {
+        self.stands_on(kind, OWNERS)
+    }
+
+    fn stands_on(&self, kind: Kind, list: u16) -> bool {
+        list == ANY || self.kinds[kind as usize][usize::from(list) / 64] >> (list % 64) & 1 == 1
+    }
+
+    fn verb(&mut self, names: &impl Names, verb: u32) -> Option<(u16, bool)> {
+        if let Some(&known) = self.verbs.get(&verb) {
+            return known;
+        }
+        let found = self.index().verb(names.name(verb));
+        self.verbs.insert(verb, found);
+        found
+    }
+
+    /// What the rule says that holds for relationships with this verb between two kinds.
+    pub fn meaning(
+        &mut self,
+        names: &impl Names,
+        verb: u32,
+        from: Kind,
+        to: Kind,
+    ) -> Option<Impact> {
+        let found = self.verb(names, verb)?;
+        let index = self.index();
+        index.impact_of(found.0).iter().find_map(|listed| {
+            let row = &index.impact[usize::from(listed.rule)];
+            let turned = listed.turned != found.1;
+            let (from, to) = if turned { (to, from) } else { (from, to) };
+            let fits = self.stands_on(from, row.from) && self.stands_on(to, row.to);
+            fits.then(|| meant(row.meaning, turned))
+        })
+    }
+
+    /// What relationships with this verb between two kinds pass on.
+    pub fn cell(&mut self, names: &impl Names, verb: u32, from: Kind, to: Kind) -> Cell {
+        if let Some(&cell) = self.cells.get(&(verb, from, to)) {
+            return cell;
+        }
+        let cell = match self.left_out.contains(&verb) {
+            true => Cell { ruled: true, ..Cell::default() },
+            false => {
+                let holds = self.meaning(names, verb, from, to);
+                self.cell_of(holds)
+            }
+        };
+        self.cells.insert((verb, from, to), cell);
+        cell
+    }
+
+    fn cell_of(&self, holds: Option<Impact>) -> Cell {
+        holds.map_or(Cell::default(), |impact| Cell {
+            passing: [Direction::Out, Direction::In]
+                .map(|direction| Passing::new(impact, direction, self.trouble)),
+            ruled: true,
+        })
+    }
+
+    /// What is known of an edge of an entity of kind `here`, looked at in `direction`, before its
+    /// other end is.
+    pub fn ahead(
+        &mut self,
+        names: &impl Names,
+        verb: u32,
+        direction: Direction,
+        here: Kind,
+    ) -> Ahead<Cell> {
+        let key = (verb, direction, here);
+        if let Some(&known) = self.ahead.get(&key) {
+            return known;
+        }
+        let ahead = match self.verb(names, verb) {
+            _ if self.left_out.contains(&verb) => {
+                Ahead::Known(Cell { ruled: true, ..Cell::default() })
+            }
+            None => Ahead::Known(Cell::default()),
+            Some((verb, turned)) => {
+                let index = self.index();
+                let rows = index.impact_of(verb).iter().map(|listed| {
+                    let row = &index.impact[usize::from(listed.rule)];
+                    let turned = listed.turned != turned;
+                    let ends = if turned { (row.to, row.from) } else { (row.from, row.to) };
+                    (ends, self.cell_of(Some(meant(row.meaning, turned))))
+                });
+                let all = self.before_looking(rows, direction, here, Cell::default());
+                match all.iter().all(|cell| *cell == all[0]) {
+                    true => Ahead::Known(all[0]),
+                    false => Ahead::Asks(all.iter().fold(all[0], |a, b| a.or(*b))),
+                }
+            }
+        };
+        self.ahead.insert(key, ahead);
+        ahead
+    }
+
+    /// The answers of all rules that can hold, seen from an end of kind `here`, `without` if none
+    /// has to; there is at least one.
+    fn before_looking<T>(
+        &self,
+        rows: impl Iterator<Item = ((u16, u16), T)>,
+        direction: Direction,
+        here: Kind,
+        without: T,
+    ) -> Vec<T> {
+        let mut all = Vec::new();
+        for ((from, to), meaning) in rows {
+            let (near, far) = if direction == Direction::Out { (from, to) } else { (to, from) };
+            if self.stands_on(here, near) {
+                all.push(meaning);
+                if far == ANY {
+                    return all;
+                }
+            }
+        }
+        all.push(without);
+        all
+    }
+
+    /// What a relationship says about owners, and whether its holder is the to end.
+    pub fn owning(
+        &mut self,
+        names: &impl Names,
+        verb: u32,
+        from: Kind,
+        to: Kind,
+    ) -> Option<(Owning, bool)> {
+        if let Some(&known) = self.owning.get(&(verb, from, to)) {
+            return known;
+        }
+        let found = self.verb(names, verb).and_then(|(verb, turned)| {
+            let index = self.index();
+            index.ownership_of(verb).iter().find_map(|listed: &Listed| {
+                let row = &index.ownership[usize::from(listed.rule)];
+                let turned = listed.turned != turned;
+                let (from, to) = if turned { (to, from) } else { (from, to) };
+                let fits = self.stands_on(from, row.from) && self.stands_on(to, row.to);
+                fits.then_some((row.meaning, turned))
+            })
+        });
+        self.owning.insert((verb, from, to), found);
+        found
+    }
+
+    /// What is known of the same before the other end of an edge is looked at.
+    pub fn owning_ahead(
+        &mut self,
+        names: &impl Names,
+        verb: u32,
+        direction: Direction,
+        here: Kind,
+    ) -> Ahead<Option<(Owning, bool)>> {
+        let key = (verb, direction, here);
+        if let Some(&known) = self.owning_ahead.get(&key) {
+            return known;
+        }
+        let ahead = match self.verb(names, verb) {
+            None => Ahead::Known(None),
+            Some((verb, turned)) => {
+                let index = self.index();
+                let rows = index.ownership_of(verb).iter().map(|listed| {
+                    let row = &index.ownership[usize::from(listed.rule)];
+                    let turned = listed.turned != turned;
+                    let ends = if turned { (row.to, row.from) } else { (row.from, row.to) };
+                    (ends, Some((row.meaning, turned)))
+                });
+                let all = self.before_looking(rows, direction, here, None);
+                match all.iter().all(|owning| *owning == all[0]) {
+                    true => Ahead::Known(all[0]),
+                    false => Ahead::Asks(None),
+                }
+            }
+        };
+        self.owning_ahead.insert(key, ahead);
+        ahead
+    }
+}
+
+fn meant(impact: Impact, turned: bool) -> Impact {
+    if turned { impact.turned() } else { impact }
+}

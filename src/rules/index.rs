@@ -1,0 +1,342 @@
+//! The rules in sorted arrays: which of them speak of a verb, and which ends a class stands for.
+//!
+//! The built-in table lies in the program in this form, made by the build script, so that a question
+//! costs no reading of it. A project's rules are indexed together with it when they are read.
+//!
+//!   words     folded spelling of a verb    its verb, and whether its arrow is turned round
+//!   verbs     lists of rules               those that speak of it, the first that fits holds
+//!   classes   folded class or type         the lists of classes that it stands on
+//!
+//! The build script reads this file as well.
+
+use super::written::{Family, Impact, Owning, Written, WrittenRule};
+use crate::graph::{fold_name, fold_verb};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A list of classes that an end of some rule is one of, by number.
+pub type EndList = u16;
+
+/// An end that may be anything.
+pub const ANY: EndList = EndList::MAX;
+
+/// The list of the classes that can own.
+pub const OWNERS: EndList = 0;
+
+/// A spelling: the place of its folded text, and its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// First byte of its text.
+    pub start: u32,
+    /// Bytes of it.
+    pub len: u16,
+    /// Number of the verb, or first of its lists of classes.
+    pub first: u16,
+    /// Whether the arrow is turned round, or how many lists.
+    pub more: u16,
+}
+
+/// The rules that speak of one verb, as ranges of [`Index::lists`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerbRules {
+    /// Rules of impact.
+    pub impact: (u16, u16),
+    /// Rules of ownership.
+    pub ownership: (u16, u16),
+}
+
+/// A rule in a list: its number, and whether it speaks of the verb with its arrow turned round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Number of the rule.
+    pub rule: u16,
+    /// Whether its ends change places.
+    pub turned: bool,
+}
+
+/// A rule by the numbers of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row<M> {
+    /// What the from end must be.
+    pub from: EndList,
+    /// What the to end must be.
+    pub to: EndList,
+    /// What holds then.
+    pub meaning: M,
+}
+
+/// The rules, ready to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// All folded texts.
+    pub text: Cow<'static, str>,
+    /// Spellings of verbs, ascending.
+    pub words: Cow<'static, [Word]>,
+    /// Verbs by number.
+    pub verbs: Cow<'static, [VerbRules]>,
+    /// Rules of each verb, in the order in which they are tried.
+    pub lists: Cow<'static, [Listed]>,
+    /// Rules of impact by number.
+    pub impact: Cow<'static, [Row<Impact>]>,
+    /// Rules of ownership by number.
+    pub ownership: Cow<'static, [Row<Owning>]>,
+    /// Classes and types, ascending.
+    pub classes: Cow<'static, [Word]>,
+    /// The lists that classes stand on.
+    pub ends: Cow<'static, [EndList]>,
+    /// How many lists there are.
+    pub end_count: u16,
+}
+
+impl Index {
+    fn find(&self, words: &[Word], folded: &str) -> Option<Word> {
+        let text = |word: &Word| &self.text[word.start as usize..][..usize::from(word.len)];
+        words.binary_search_by(|word| text(word).cmp(folded)).ok().map(|at| words[at])
+    }
+
+    /// The verb that a folded word means, and whether its arrow is turned round.
+    fn exactly(&self, folded: &str) -> Option<(u16, bool)> {
+        self.find(&self.words, folded).map(|word| (word.first, word.more == 1))
+    }
+
+    /// The verb that a word means, and whether its arrow is turned round. `OWNED_BY` is `OWNS` turned
+    /// round even where it stands nowhere, since a stem with `BY` behind it always is.
+    pub fn verb(&self, word: &str) -> Option<(u16, bool)> {
+        let folded = fold_verb(word);
+        self.exactly(&folded).or_else(|| {
+            let known = stems(&folded).into_iter().find_map(|stem| self.exactly(&stem));
+            known.map(|(verb, turned)| (verb, !turned))
+        })
+    }
+
+    /// The lists that a class or type stands on.
+    pub fn lists_of(&self, class: &str) -> &[EndList] {
+        match self.find(&self.classes, &fold_name(class)) {
+            Some(word) => &self.ends[usize::from(word.first)..][..usize::from(word.more)],
+            None => &[],
+        }
+    }
+
+    /// Rules of impact that speak of a verb, in the order in which they are tried.
+    pub fn impact_of(&self, verb: u16) -> &[Listed] {
+        self.range(self.verbs[usize::from(verb)].impact)
+    }
+
+    /// Rules of ownership that speak of a verb.
+    pub fn ownership_of(&self, verb: u16) -> &[Listed] {
+        self.range(self.verbs[usize::from(verb)].ownership)
+    }
+
+    fn range(&self, (start, end): (u16, u16)) -> &[Listed] {
+        &self.lists[usize::from(start)..usize::from(end)]
+    }
+}
+
+/// The verbs of which a folded word that ends in `by` may be the inverse.
+pub fn stems(folded: &str) -> Vec<String> {
+    let Some(before) = folded.strip_suffix("by").filter(|before| before.len() > 2) else {
+        return Vec::new();
+    };
+    let stem = before.strip_suffix("ed").or_else(|| before.strip_suffix('d')).unwrap_or(before);
+    let mut stems = vec![format!("{stem}s"), format!("{stem}es"), stem.to_owned()];
+    // `PLANNED_BY` is `PLANS` turned round, `BOUGHT_BY` nothing that could be told.
+    let mut last = stem.chars().rev();
+    if let (Some(a), Some(b)) = (last.next(), last.next())
+        && a == b
+    {
+        let single = &stem[..stem.len() - a.len_utf8()];
+        stems.extend([format!("{single}s"), single.to_owned()]);
+    }
+    stems.push(before.to_owned());
+    stems
+}
+
+/// What is known of a verb while the index is made.
+#[derive(Default)]
+struct VerbDraft {
+    impact: Vec<u16>,
+    ownership: Vec<u16>,
+    /// The verb of whose family it is, where a project has rules for this word alone.
+    base: Option<(u16, bool)>,
+}
+
+#[derive(Default)]
+struct Builder {
+    words: BTreeMap<String, (u16, bool)>,
+    /// Words that rules for a whole family are written for.
+    heads: BTreeSet<String>,
+    verbs: Vec<VerbDraft>,
+    /// Numbers of the lists of folded classes.
+    lists: BTreeMap<Vec<String>, EndList>,
+}
+
+impl Index {
+    /// Indexes what is written. Names are taken as they are: who reads a file has checked them.
+    pub fn build(written: &Written) -> Index {
+        let mut builder = Builder::default();
+        let owners = builder.list(written, &written.owners);
+        debug_assert_eq!(owners, OWNERS);
+        written.families.iter().for_each(|family| builder.family(family));
+        let impact = builder.rows(written, &written.impact, |verb| &mut verb.impact);
+        let ownership = builder.rows(written, &written.ownership, |verb| &mut verb.ownership);
+        for verb in written.silent.iter().flat_map(|silent| &silent.verbs) {
+            builder.head(verb);
+        }
+        let mut lists = Vec::new();
+        let verbs = (0..builder.verbs.len())
+            .map(|verb| VerbRules {
+                impact: builder.tried(verb, &written.impact, |verb| &verb.impact, &mut lists),
+                ownership: builder.tried(verb, &written.ownership, |v| &v.ownership, &mut lists),
+            })
+            .collect();
+        let mut text = String::new();
+        let words: Cow<'static, [Word]> = (builder.words.iter())
+            .map(|(word, (verb, turned))| Word::new(&mut text, word, *verb, u16::from(*turned)))
+            .collect();
+        let mut stands_on: BTreeMap<&str, Vec<EndList>> = BTreeMap::new();
+        for (classes, list) in &builder.lists {
+            for class in classes {
+                stands_on.entry(class).or_default().push(*list);
+            }
+        }
+        let mut ends = Vec::new();
+        let classes = stands_on
+            .into_iter()
+            .map(|(class, mut on)| {
+                on.sort_unstable();
+                let first = ends.len() as u16;
+                ends.extend(&on);
+                Word::new(&mut text, class, first, on.len() as u16)
+            })
+            .collect();
+        Index {
+            classes,
+            text: Cow::Owned(text),
+            words,
+            verbs,
+            lists: Cow::Owned(lists),
+            impact: Cow::Owned(impact),
+            ownership: Cow::Owned(ownership),
+            ends: Cow::Owned(ends),
+            end_count: builder.lists.len() as u16,
+        }
+    }
+}
+
+impl Word {
+    fn new(text: &mut String, word: &str, first: u16, more: u16) -> Word {
+        let start = text.len() as u32;
+        text.push_str(word);
+        Word { start, len: word.len() as u16, first, more }
+    }
+}
+
+impl Builder {
+    fn new_verb(&mut self, folded: &str) -> u16 {
+        let verb = self.verbs.len() as u16;
+        self.verbs.push(VerbDraft::default());
+        self.words.insert(folded.to_owned(), (verb, false));
+        self.heads.insert(folded.to_owned());
+        verb
+    }
+
+    /// The verb of a word, which is its own where nobody else knows it.
+    fn head(&mut self, word: &str) -> (u16, bool) {
+        let folded = fold_verb(word);
+        let known = self.words.get(&folded).copied();
+        known.unwrap_or_else(|| (self.new_verb(&folded), false))
+    }
+
+    fn family(&mut self, family: &Family) {
+        let (verb, turned) = self.head(&family.verb);
+        for (words, turned) in [(&family.same, turned), (&family.inverse, !turned)] {
+            for word in words {
+                let folded = fold_verb(word);
+                self.heads.remove(&folded);
+                self.words.insert(folded, (verb, turned));
+            }
+        }
+    }
+
+    /// The verb that the rules for `word` are put with. A rule for the first word of a family holds
+    /// for all of it, one for another word for that word alone.
+    fn verb_of_rules(&mut self, word: &str) -> u16 {
+        let folded = fold_verb(word);
+        let base = self.words.get(&folded).copied();
+        if let Some((verb, false)) = base
+            && self.heads.contains(&folded)
+        {
+            return verb;
+        }
+        let verb = self.new_verb(&folded);
+        self.verbs[usize::from(verb)].base = base;
+        if base.is_none() {
+            // A rule for `FROBBED_BY` is one for `FROBS` turned round.
+            for stem in stems(&folded) {
+                self.words.entry(stem).or_insert((verb, true));
+            }
+        }
+        verb
+    }
+
+    /// The number of a list of classes.
+    fn list(&mut self, written: &Written, list: &[String]) -> EndList {
+        if list.is_empty() {
+            return ANY;
+        }
+        let mut folded: Vec<String> = written.classes(list).into_iter().map(fold_name).collect();
+        folded.sort_unstable();
+        folded.dedup();
+        let next = self.lists.len() as EndList;
+        *self.lists.entry(folded).or_insert(next)
+    }
+
+    fn rows<M: Copy>(
+        &mut self,
+        written: &Written,
+        rules: &[WrittenRule<M>],
+        of_verb: impl Fn(&mut VerbDraft) -> &mut Vec<u16>,
+    ) -> Vec<Row<M>> {
+        let mut rows = Vec::with_capacity(rules.len());
+        for (number, rule) in (0u16..).zip(rules) {
+            for verb in &rule.verbs {
+                let verb = self.verb_of_rules(verb);
+                let known = of_verb(&mut self.verbs[usize::from(verb)]);
+                if !known.contains(&number) {
+                    known.push(number);
+                }
+            }
+            let (from, to) = (self.list(written, &rule.from), self.list(written, &rule.to));
+            rows.push(Row { from, to, meaning: rule.meaning });
+        }
+        rows
+    }
+
+    /// Puts the rules of a verb behind `lists` in the order in which they are tried: more ends named
+    /// first, then those of a project, then those for the word alone, then as in the file.
+    fn tried<M>(
+        &self,
+        verb: usize,
+        rules: &[WrittenRule<M>],
+        of_verb: impl Fn(&VerbDraft) -> &Vec<u16>,
+        lists: &mut Vec<Listed>,
+    ) -> (u16, u16) {
+        let start = lists.len();
+        let draft = &self.verbs[verb];
+        let own = of_verb(draft).iter().map(|&rule| Listed { rule, turned: false });
+        lists.extend(own);
+        let own = lists.len() - start;
+        if let Some((base, turned)) = draft.base {
+            let base = of_verb(&self.verbs[usize::from(base)]);
+            lists.extend(base.iter().map(|&rule| Listed { rule, turned }));
+        }
+        let mut tried: Vec<(usize, Listed)> = lists.drain(start..).enumerate().collect();
+        tried.sort_by_key(|(at, listed)| {
+            let rule = &rules[usize::from(listed.rule)];
+            let ends = usize::from(!rule.from.is_empty()) + usize::from(!rule.to.is_empty());
+            (2 - ends, rule.built_in, *at >= own, listed.rule)
+        });
+        lists.extend(tried.into_iter().map(|(_, listed)| listed));
+        (start as u16, lists.len() as u16)
+    }
+}

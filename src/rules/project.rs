@@ -1,0 +1,30 @@
+//! The rules of a project: where its file is, and how it changes the built-in ones.
+
+use super::written::Written;
+use std::path::{Path, PathBuf};
+
+/// The file at the root of a project.
+pub const PROJECT_FILE: &str = "tombolo.toml";
+
+/// The project file that `folder` (absolute) lies under: the nearest one above.
+pub fn project_file(folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file())
+}
+
+/// Lays the rules of a project over the built-in ones.
+pub(super) fn over(mut written: Written, own: Written) -> Written {
+    for (name, classes) in own.sets {
+        match written.sets.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => known.extend(classes),
+            None => written.sets.push((name, classes)),
+        }
+    }
+    if !own.owners.is_empty() {
+        written.owners = own.owners;
+    }
+    written.impact.extend(own.impact);
+    written.ownership.extend(own.ownership);
+    written.families.extend(own.families);
+    written.silent.extend(own.silent);
+    written
+}

@@ -1,0 +1,261 @@
+//! Blast radius by the rules: everything that the compromise or failure of some entities reaches, and
+//! in which state.
+//!
+//! A breadth-first walk over (entity, state). What leads on from another state leads on from control
+//! as well, so an entity that is controlled is not visited again, and every entity is visited three
+//! times at most. It is reported in its strongest state, at the least distance of that state.
+
+use super::{Step, chain_back};
+use crate::graph::{Direction, Edge, GraphRead};
+use crate::rules::{Ahead, Bound, Kind, State, States};
+use rustc_hash::FxHashMap;
+
+/// One visit of an entity in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// Number of the entity.
+    pub entity: u32,
+    /// The state in which it is reached.
+    pub state: State,
+    /// Number of steps from the nearest root; at least 1.
+    pub distance: u32,
+    /// Position of the visit before this one in the answer; [`Visit::ROOT`] if that is a root.
+    pub before: u32,
+    /// Whether no visit of the entity is in a stronger state.
+    pub strongest: bool,
+    /// The entity of the visit before.
+    pub from: u32,
+    /// The relationship taken from there.
+    pub relationship: u32,
+    /// Name number of its verb.
+    pub verb: u32,
+    /// Number of its label, where the graph has labels: see [`Edge::label`].
+    pub label: u32,
+    /// [`Direction::Out`] if the relationship points from `from` to `entity`.
+    pub direction: Direction,
+}
+
+impl Visit {
+    /// The visit before the first is that of a root.
+    pub const ROOT: u32 = u32::MAX;
+
+    /// The last step of the chain that leads here.
+    pub fn step(&self) -> Step {
+        Step {
+            from: self.from,
+            to: self.entity,
+            relationship: self.relationship,
+            verb: self.verb,
+            label: self.label,
+            direction: self.direction,
+        }
+    }
+}
+
+/// What a walk by the rules has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Impacted {
+    /// All visits, nearest first, in the order of the walk. Chains lead through them.
+    pub visits: Vec<Visit>,
+    /// Verbs that no rule speaks of, and how many relationships of entities that were left have them:
+    /// by name number, most frequent first.
+    pub not_followed: Vec<(u32, u64)>,
+}
+
+impl Impacted {
+    /// Each entity once, in its strongest state.
+    pub fn reached(&self) -> impl Iterator<Item = &Visit> {
+        self.visits.iter().filter(|visit| visit.strongest)
+    }
+
+    /// The chain from a root to a visit.
+    pub fn chain(&self, visit: &Visit) -> Vec<Step> {
+        let before = |visit: &&Visit| self.visits.get(visit.before as usize);
+        chain_back(std::iter::successors(Some(visit), before).map(Visit::step))
+    }
+}
+
+/// Which states of each entity need no visit any more: four bits each.
+struct Settled(Vec<u64>);
+
+impl Settled {
+    fn new(bound: u32) -> Settled {
+        // Fresh zeroed memory, so what is not met is not touched.
+        Settled(vec![0; (bound as usize).div_ceil(16)])
+    }
+
+    fn of(&self, entity: u32) -> States {
+        let word = self.0.get(entity as usize / 16).copied().unwrap_or(u64::MAX);
+        States((word >> (entity % 16 * 4)) as u8 & 7)
+    }
+
+    fn add(&mut self, entity: u32, states: States) {
+        if let Some(word) = self.0.get_mut(entity as usize / 16) {
+            *word |= u64::from(states.0) << (entity % 16 * 4);
+        }
+    }
+}
+
+/// The kinds of the entities that were looked at.
+struct Kinds(FxHashMap<u32, Kind>);
+
+impl Kinds {
+    fn of<G: GraphRead>(
+        &mut self,
+        graph: &G,
+        bound: &mut Bound,
+        entity: u32,
+    ) -> Result<Kind, G::Error> {
+        if let Some(&kind) = self.0.get(&entity) {
+            return Ok(kind);
+        }
+        let kind = match graph.entity_facts(entity)? {
+            Some(facts) => bound.kind(graph, &facts),
+            None => bound.unknown_kind(),
+        };
+        self.0.insert(entity, kind);
+        Ok(kind)
+    }
+}
+
+/// Everything that trouble at `roots` reaches, at most `depth` steps away, the roots left out.
+///
+/// O(entities reached and their edges). Names of other entities are read only where the rules of a verb
+/// depend on them.
+///
+/// # Errors
+///
+/// What reading `graph` fails with.
+pub fn impact<G: GraphRead>(
+    graph: &G,
+    roots: &[u32],
+    bound: &mut Bound,
+    depth: Option<u32>,
+) -> Result<Impacted, G::Error> {
+    let mut walk = Walk {
+        graph,
+        bound,
+        kinds: Kinds(FxHashMap::default()),
+        settled: Settled::new(graph.entity_bound()),
+        visits: Vec::new(),
+        edges: Vec::new(),
+        unruled: FxHashMap::default(),
+    };
+    for &root in roots {
+        walk.settled.add(root, States::settled_by(State::Controlled));
+    }
+    let limit = depth.unwrap_or(u32::MAX);
+    if limit > 0 {
+        for &root in roots {
+            walk.leave(root, State::Controlled, Visit::ROOT, 1)?;
+        }
+    }
+    let mut next = 0;
+    while let Some(&Visit { entity, state, distance, .. }) = walk.visits.get(next) {
+        if distance >= limit {
+            break;
+        }
+        walk.leave(entity, state, next as u32, distance + 1)?;
+        next += 1;
+    }
+    Ok(walk.finish())
+}
+
+struct Walk<'g, G> {
+    graph: &'g G,
+    bound: &'g mut Bound,
+    kinds: Kinds,
+    settled: Settled,
+    visits: Vec<Visit>,
+    edges: Vec<Edge>,
+    /// Relationships that no rule speaks of, with their verbs: both ends may see them.
+    unruled: FxHashMap<u32, u32>,
+}
+
+impl<G: GraphRead> Walk<'_, G> {
+    fn leave(
+        &mut self,
+        from: u32,
+        state: State,
+        before: u32,
+        distance: u32,
+    ) -> Result<(), G::Error> {
+        let here = self.kinds.of(self.graph, self.bound, from)?;
+        let mut edges = std::mem::take(&mut self.edges);
+        for direction in [Direction::Out, Direction::In] {
+            edges.clear();
+            self.graph.for_each_edge(from, direction, |edge| edges.push(edge))?;
+            for &edge in &edges {
+                let states = self.passed(edge, direction, here, state)?;
+                for state in states.iter() {
+                    self.settled.add(edge.other, States::settled_by(state));
+                    let Edge { other: entity, relationship, verb, label } = edge;
+                    self.visits.push(Visit {
+                        entity,
+                        state,
+                        distance,
+                        before,
+                        strongest: true,
+                        from,
+                        relationship,
+                        verb,
+                        label,
+                        direction,
+                    });
+                }
+            }
+        }
+        self.edges = edges;
+        Ok(())
+    }
+
+    /// The states that an edge gives to its other end, as far as they are new there.
+    fn passed(
+        &mut self,
+        edge: Edge,
+        direction: Direction,
+        here: Kind,
+        state: State,
+    ) -> Result<States, G::Error> {
+        let settled = self.settled.of(edge.other);
+        let way = direction as usize;
+        let cell = match self.bound.ahead(self.graph, edge.verb, direction, here) {
+            Ahead::Known(cell) => cell,
+            Ahead::Asks(most)
+                if most.ruled && most.passing[way].from(state).without(settled).is_none() =>
+            {
+                return Ok(States::default());
+            }
+            Ahead::Asks(_) => {
+                let there = self.kinds.of(self.graph, self.bound, edge.other)?;
+                let (from, to) = match direction {
+                    Direction::Out => (here, there),
+                    Direction::In => (there, here),
+                };
+                self.bound.cell(self.graph, edge.verb, from, to)
+            }
+        };
+        if !cell.ruled {
+            self.unruled.insert(edge.relationship, edge.verb);
+        }
+        Ok(cell.passing[way].from(state).without(settled))
+    }
+
+    fn finish(self) -> Impacted {
+        let Walk { settled, mut visits, unruled, .. } = self;
+        for visit in &mut visits {
+            let stronger = States::stronger_than(visit.state);
+            visit.strongest = settled.of(visit.entity).0 & stronger.0 == 0;
+        }
+        Impacted { visits, not_followed: counted(unruled.into_values()) }
+    }
+}
+
+/// How often each verb occurs, the most frequent first.
+pub(super) fn counted(verbs: impl Iterator<Item = u32>) -> Vec<(u32, u64)> {
+    let mut counts: FxHashMap<u32, u64> = FxHashMap::default();
+    verbs.for_each(|verb| *counts.entry(verb).or_default() += 1);
+    let mut counts: Vec<(u32, u64)> = counts.into_iter().collect();
+    counts.sort_unstable_by_key(|&(verb, count)| (std::cmp::Reverse(count), verb));
+    counts
+}

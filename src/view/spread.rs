@@ -1,0 +1,313 @@
+//! The walk by the rules on the arrays of a view, for programs that ask many questions of one graph.
+//!
+//! The same answer as [`impact`](super::impact()) gives: entities, states and distances. Chains are
+//! not kept; ask `impact` for those of one answer.
+//!
+//! A view that knows the classes of the ends holds with each edge the number of its *sort*: its verb and
+//! the names of its two ends. What the rules say of a sort is looked up once for each question's rules,
+//! so a walk reads one byte a sort, and four bits an entity of what it has met.
+
+use super::graph_view::{GraphView, Half};
+use crate::graph::{Direction, Names};
+use crate::rules::{Bound, State, States};
+use rustc_hash::FxHashMap;
+
+/// Edges of a view as the rules see them.
+pub struct Spread<'v> {
+    view: &'v GraphView,
+    /// For each direction and state of what is left: the states that edges of each sort give.
+    tables: [[Vec<u8>; 3]; 2],
+    /// Sorts that no rule speaks of, by number.
+    unruled: Vec<bool>,
+}
+
+/// The memory of a walk, to be used again for the next one.
+#[derive(Debug, Default)]
+pub struct SpreadScratch {
+    /// States of entities that need no visit any more, four bits each.
+    words: Vec<u64>,
+    entities: Vec<u32>,
+    states: Vec<u8>,
+    /// How many visits lie within each distance, from 1 on.
+    levels: Vec<u32>,
+    /// A walk began and did not get to clean up, because it panicked.
+    dirty: bool,
+}
+
+impl SpreadScratch {
+    /// A scratch for graphs of any size; it takes memory when first used.
+    pub fn new() -> SpreadScratch {
+        SpreadScratch::default()
+    }
+
+    fn prepare(&mut self, bound: u32) {
+        let needed = (bound as usize).div_ceil(16);
+        if std::mem::replace(&mut self.dirty, true) {
+            self.words.fill(0);
+        }
+        match self.words.len() {
+            // Fresh zeroed memory is not touched before it is used.
+            0 => self.words = vec![0; needed],
+            len if len < needed => self.words.resize(needed, 0),
+            _ => {}
+        }
+        // Three visits an entity, and room for what is written behind them without being kept.
+        let visits = 3 * bound as usize + 2;
+        if self.entities.len() < visits {
+            self.entities = vec![0; visits];
+            self.states = vec![0; visits];
+        }
+        self.levels.clear();
+    }
+
+    fn wipe(&mut self, roots: &[u32], len: usize) {
+        if len >= self.words.len() {
+            self.words.fill(0);
+        } else {
+            for &entity in roots.iter().chain(&self.entities[..len]) {
+                if let Some(word) = self.words.get_mut(entity as usize / 16) {
+                    *word = 0;
+                }
+            }
+        }
+        self.dirty = false;
+    }
+}
+
+/// What no visit is needed for once some states are given: control settles all.
+const SETTLES: [u8; 8] = [0, 7, 2, 7, 4, 7, 6, 7];
+
+/// Marks a visit of an entity that is also visited in a stronger state.
+const WEAKER: u8 = 8;
+
+/// How many visits a walk leaves together: as many reads of far memory are under way at once.
+const BLOCK: usize = 32;
+
+impl GraphView {
+    /// The view as the rules see it. `names` are those of the graph that it was made of by
+    /// [`GraphView::of`]; a view that does not know classes takes all entities for strangers.
+    pub fn under(&self, names: &impl Names, bound: &mut Bound) -> Spread<'_> {
+        let stranger = bound.unknown_kind();
+        let kinds: Vec<_> = self.entity_sorts().iter().map(|f| bound.kind(names, f)).collect();
+        let kind = |sort: u32| kinds.get(sort as usize).copied().unwrap_or(stranger);
+        let cells: Vec<_> = self
+            .edge_sorts()
+            .iter()
+            .map(|sort| bound.cell(names, sort.verb, kind(sort.from), kind(sort.to)))
+            .collect();
+        let table = |way: usize, state: State| -> Vec<u8> {
+            cells.iter().map(|cell| cell.passing[way].from(state).0).collect()
+        };
+        Spread {
+            view: self,
+            tables: [0, 1].map(|way| State::ALL.map(|state| table(way, state))),
+            unruled: cells.iter().map(|cell| !cell.ruled).collect(),
+        }
+    }
+}
+
+impl Spread<'_> {
+    /// Everything that trouble at `roots` reaches, at most `depth` steps away, the roots left out.
+    pub fn reach<'s>(
+        &'s self,
+        roots: &[u32],
+        depth: Option<u32>,
+        scratch: &'s mut SpreadScratch,
+    ) -> SpreadReach<'s> {
+        scratch.prepare(self.view.entity_bound());
+        for &root in roots {
+            if let Some(word) = scratch.words.get_mut(root as usize / 16) {
+                *word |= 7 << (root % 16 * 4);
+            }
+        }
+        let limit = depth.unwrap_or(u32::MAX);
+        let mut walk = Walk {
+            spread: self,
+            passes: self.tables.each_ref().map(|tables| {
+                tables.each_ref().map(|table| table.iter().any(|&states| states != 0))
+            }),
+            words: &mut scratch.words,
+            entities: &mut scratch.entities,
+            states: &mut scratch.states,
+            len: 0,
+            again: false,
+        };
+        let (mut next, mut distance) = (0, 0);
+        if limit > 0 {
+            for roots in roots.chunks(BLOCK) {
+                let controlled = [States::only(State::Controlled).0; BLOCK];
+                walk.leave(roots, &controlled[..roots.len()]);
+            }
+        }
+        while next < walk.len {
+            distance += 1;
+            let end = walk.len;
+            scratch.levels.push(end as u32);
+            if distance >= limit {
+                break;
+            }
+            while next < end {
+                let count = BLOCK.min(end - next);
+                let (mut block, mut states) = ([0; BLOCK], [0; BLOCK]);
+                block[..count].copy_from_slice(&walk.entities[next..next + count]);
+                states[..count].copy_from_slice(&walk.states[next..next + count]);
+                walk.leave(&block[..count], &states[..count]);
+                next += count;
+            }
+        }
+        let (len, again) = (walk.len, walk.again);
+        if again {
+            for (entity, state) in scratch.entities[..len].iter().zip(&mut scratch.states[..len]) {
+                let settled = scratch.words[*entity as usize / 16] >> (entity % 16 * 4);
+                // Stronger states have lower bits.
+                if settled as u8 & (*state - 1) != 0 {
+                    *state |= WEAKER;
+                }
+            }
+        }
+        scratch.wipe(roots, len);
+        SpreadReach {
+            entities: &scratch.entities[..len],
+            states: &scratch.states[..len],
+            levels: &scratch.levels,
+        }
+    }
+
+    /// Verbs that no rule speaks of, with how many relationships of the roots and of what was
+    /// reached have them: by name number, most frequent first.
+    pub fn not_followed(&self, roots: &[u32], reach: &SpreadReach<'_>) -> Vec<(u32, u64)> {
+        if !self.unruled.contains(&true) {
+            return Vec::new();
+        }
+        let mut left: Vec<u32> = roots.iter().chain(reach.entities).copied().collect();
+        left.sort_unstable();
+        left.dedup();
+        let mut met: FxHashMap<u32, u32> = FxHashMap::default();
+        for &entity in &left {
+            for direction in [Direction::Out, Direction::In] {
+                let half = self.view.half(direction);
+                for at in half.range(entity) {
+                    if self.unruled[usize::from(half.sorts[at])] {
+                        let verb = self.view.edge_sorts()[usize::from(half.sorts[at])].verb;
+                        met.insert(half.relationships[at], verb);
+                    }
+                }
+            }
+        }
+        super::impact::counted(met.into_values())
+    }
+}
+
+struct Walk<'w, 'v> {
+    spread: &'w Spread<'v>,
+    /// Whether any sort passes anything on, by direction and state of what is left.
+    passes: [[bool; 3]; 2],
+    words: &'w mut [u64],
+    entities: &'w mut [u32],
+    states: &'w mut [u8],
+    len: usize,
+    /// Whether an entity was visited that had been visited in a weaker state.
+    again: bool,
+}
+
+impl Walk<'_, '_> {
+    fn leave(&mut self, block: &[u32], states: &[u8]) {
+        let view = self.spread.view;
+        let mut ranges = [[(0, 0); BLOCK]; 2];
+        let mut touched = 0;
+        for (direction, ranges) in [Direction::Out, Direction::In].into_iter().zip(&mut ranges) {
+            let half = view.half(direction);
+            for (&from, range) in block.iter().zip(ranges.iter_mut()) {
+                *range = half.bounds(from);
+            }
+            for &(start, _) in &ranges[..block.len()] {
+                touched ^= half.touch(start);
+            }
+        }
+        std::hint::black_box(touched);
+        for (i, &state) in states.iter().enumerate() {
+            let state = state.trailing_zeros() as usize;
+            for (way, direction) in [Direction::Out, Direction::In].into_iter().enumerate() {
+                if self.passes[way][state] {
+                    let table = &self.spread.tables[way][state];
+                    self.meet(view.half(direction), ranges[way][i], table);
+                }
+            }
+        }
+    }
+
+    /// Meets the other ends of the edges in a range. Whether a visit is new no branch predictor
+    /// knows, so each is written to the end of the queue, which then grows by one or not.
+    #[inline]
+    fn meet(&mut self, half: &Half, (start, end): (u32, u32), table: &[u8]) {
+        let range = start as usize..end as usize;
+        let mut len = self.len;
+        let mut again = false;
+        for (&other, &sort) in half.others[range.clone()].iter().zip(&half.sorts[range]) {
+            // Every number is below the bound, as was seen when the view was built.
+            let word = &mut self.words[other as usize / 16];
+            let shift = other % 16 * 4;
+            let settled = (*word >> shift) as u8 & 7;
+            let fresh = table[usize::from(sort)] & !settled;
+            *word |= u64::from(SETTLES[usize::from(fresh)]) << shift;
+            again |= (fresh != 0) & (settled != 0);
+            // Where two states are given at once, the weaker follows the stronger.
+            let first = fresh & fresh.wrapping_neg();
+            self.entities[len] = other;
+            self.states[len] = first;
+            len += usize::from(fresh != 0);
+            if fresh != first {
+                self.entities[len] = other;
+                self.states[len] = fresh ^ first;
+                len += 1;
+                again = true;
+            }
+        }
+        self.len = len;
+        self.again |= again;
+    }
+}
+
+/// What a walk by the rules on a view has reached, nearest first.
+#[derive(Clone, Copy, Debug)]
+pub struct SpreadReach<'a> {
+    entities: &'a [u32],
+    states: &'a [u8],
+    levels: &'a [u32],
+}
+
+impl<'a> SpreadReach<'a> {
+    /// How many entities are reached.
+    pub fn len(&self) -> usize {
+        self.states.iter().filter(|&&state| state & WEAKER == 0).count()
+    }
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.entities.is_empty()
+    }
+
+    /// Each entity once, with its strongest state and the distance of that state.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, State, u32)> + 'a {
+        let SpreadReach { entities, states, levels } = *self;
+        let distances = (1u32..).zip(levels).scan(0, |start, (distance, &end)| {
+            Some(std::iter::repeat_n(distance, (end - std::mem::replace(start, end)) as usize))
+        });
+        let visits = entities.iter().zip(states).zip(distances.flatten());
+        visits.filter(|((_, state), _)| **state & WEAKER == 0).map(
+            |((&entity, &state), distance)| {
+                (entity, State::ALL[state.trailing_zeros() as usize], distance)
+            },
+        )
+    }
+
+    /// How many entities there are at each distance, from 1 on.
+    pub fn by_distance(&self) -> impl Iterator<Item = (u32, usize)> + 'a {
+        let SpreadReach { states, levels, .. } = *self;
+        let starts = std::iter::once(0).chain(levels.iter().copied());
+        (1..).zip(starts.zip(levels).map(move |(start, &end)| {
+            let level = &states[start as usize..end as usize];
+            level.iter().filter(|&&state| state & WEAKER == 0).count()
+        }))
+    }
+}

@@ -1,0 +1,531 @@
+//! Blast radius, owners and the rules that they go by, asked of the program and of its server.
+
+use crate::cli::World;
+use crate::http::Server;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rows of `a(Class) -VERB-> b(Class)`, one a line or with `;` between; classes are told once.
+fn rows(text: &str) -> String {
+    let mut classes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut links = Vec::new();
+    for line in text.split([';', '\n']).map(str::trim).filter(|line| !line.is_empty()) {
+        let (from, rest) = line.split_once(" -").expect("a -VERB-> b");
+        let (verb, to) = rest.split_once("-> ").expect("a -VERB-> b");
+        for end in [from, to] {
+            let (name, own) = end.split_once('(').unwrap_or((end, ""));
+            let own = own.trim_end_matches(')').split(',').filter(|class| !class.is_empty());
+            classes.entry(name).or_default().extend(own);
+        }
+        let name = |end: &str| end.split('(').next().unwrap_or(end).to_owned();
+        links.push((name(from), verb, name(to)));
+    }
+    let mut out = String::new();
+    for (name, classes) in classes {
+        let type_name = format!("t_{}", classes[0].to_lowercase());
+        let row = json!({"_key": name, "_type": type_name, "_class": classes, "displayName": name});
+        out.push_str(&format!("{row}\n"));
+    }
+    for (number, (from, verb, to)) in links.into_iter().enumerate() {
+        let row = json!({"_key": format!("r{number}"), "_type": "t_link", "_class": verb,
+            "_fromEntityKey": from, "_toEntityKey": to});
+        out.push_str(&format!("{row}\n"));
+    }
+    out
+}
+
+fn world(text: &str) -> World {
+    let world = World::new();
+    world.sync("w", "diff", &rows(text)).ok();
+    world
+}
+
+/// `alice c1, sre b1` of an answer.
+fn states(answer: &Value) -> String {
+    let reached = answer["reached"].as_array().expect("a list");
+    let mut all: Vec<String> = reached
+        .iter()
+        .map(|r| {
+            let state = r["state"].as_str().map_or("", |state| &state[..1]);
+            format!("{} {state}{}", r["_key"].as_str().expect("a key"), r["distance"])
+        })
+        .collect();
+    all.sort();
+    all.join(", ")
+}
+
+impl World {
+    fn blast(&self, words: &[&str]) -> Value {
+        let words = [&["blast-radius"], words, &["-o", "json"]].concat();
+        self.run(&words).ok().json()
+    }
+
+    #[track_caller]
+    fn reaches(&self, root: &str, expected: &str) {
+        let answer = self.blast(&[root]);
+        assert_eq!(states(&answer), expected, "{root}");
+        let total = expected.split(", ").filter(|word| !word.is_empty()).count();
+        assert_eq!(answer["total"], json!(total));
+        let by_state = answer["byState"].as_object().expect("counts");
+        let sum: u64 = by_state.values().filter_map(Value::as_u64).sum();
+        assert_eq!(sum, total as u64);
+    }
+
+    /// `team at 2` of each owner, `eve through team at 3` of its people.
+    fn owners(&self, words: &[&str]) -> String {
+        let words = [&["owners"], words, &["-o", "json"]].concat();
+        let answer = self.run(&words).ok().json();
+        let mut all = Vec::new();
+        for owner in answer["owners"].as_array().expect("a list") {
+            let key = owner["_key"].as_str().expect("a key");
+            all.push(format!("{key} at {}", answer["distance"]));
+            for person in owner["people"].as_array().into_iter().flatten() {
+                let length = person["chain"].as_array().map_or(0, Vec::len);
+                let person = person["_key"].as_str().expect("a key");
+                all.push(format!("{person} through {key} at {length}"));
+            }
+        }
+        all.join(", ")
+    }
+}
+
+const GROUP: &str = "sre(UserGroup) -HAS-> alice(User); sre -HAS-> bob(User)
+    sre -ASSIGNED-> role(AccessRole); role -ASSIGNED-> pol(AccessPolicy)
+    pol -ALLOWS-> bucket(DataStore)";
+
+#[test]
+fn a_member_borrows_what_the_group_may_do_and_takes_no_fellow() {
+    world(GROUP).reaches("alice", "bucket c4, pol c3, role b2, sre b1");
+    let nested = world(
+        "g0(UserGroup) -HAS-> g1(UserGroup); g1 -HAS-> g2(UserGroup); g2 -HAS-> ann(User)
+         g2 -HAS-> eve(User); g0 -ASSIGNED-> r(AccessRole)",
+    );
+    nested.reaches("ann", "g0 b3, g1 b2, g2 b1, r b4");
+}
+
+#[test]
+fn a_group_gives_its_members_and_their_devices() {
+    let text = format!("{GROUP}; alice -OWNS-> lap1(Device); bob -OWNS-> lap2(Device)");
+    let world = world(&text);
+    world.reaches("sre", "alice c1, bob c1, bucket c3, lap1 c2, lap2 c2, pol c2, role b1");
+    world.reaches("alice", "bucket c4, lap1 c1, pol c3, role b2, sre b1");
+}
+
+#[test]
+fn a_user_does_not_reach_the_account_and_the_answer_says_so() {
+    let world =
+        world("acct(Account) -HAS-> alice(User); acct -HAS-> bob(User); bob -OWNS-> pc(Device)");
+    world.reaches("alice", "");
+    world.reaches("acct", "alice c1, bob c1, pc c2");
+    let said = world.run(&["blast-radius", "alice"]).ok();
+    assert!(said.out.contains("= nothing is reached"), "{said:?}");
+    assert!(said.err.contains("it has 1 HAS from others, which pass nothing"), "{said:?}");
+}
+
+#[test]
+fn a_vulnerability_reaches_hosts_and_a_host_not_the_vulnerability() {
+    let world = world(
+        "h1(Host) -HAS-> f1(Finding); f1 -IS-> cve(Vulnerability)
+         h2(Host) -HAS-> f2(Finding); f2 -IS-> cve",
+    );
+    world.reaches("cve", "f1 c1, f2 c1, h1 c2, h2 c2");
+    world.reaches("h1", "");
+}
+
+#[test]
+fn hosts_do_not_reach_each_other_through_what_they_share() {
+    let installed =
+        world("lap1(Device) -INSTALLED-> slack(Application); lap2(Device) -INSTALLED-> slack");
+    installed.reaches("lap1", "");
+    installed.reaches("slack", "lap1 c1, lap2 c1");
+    let image = world("h1(Host) -USES-> img(Image); h2(Host) -USES-> img");
+    image.reaches("h1", "");
+    image.reaches("img", "h1 c1, h2 c1");
+    let policy = world(
+        "a(HostAgent) -ASSIGNED-> p(ControlPolicy); b(HostAgent) -ASSIGNED-> p
+         a -PROTECTS-> h(Host); b -PROTECTS-> i(Host)",
+    );
+    policy.reaches("h", "");
+    policy.reaches("p", "a a1, b a1, h a2, i a2");
+    let run = world(
+        "h1(Host) -RUNS-> app(Application); h2(Host) -RUNS-> app; app -ASSUMES-> r(AccessRole)",
+    );
+    run.reaches("h1", "app b1, r c2");
+}
+
+#[test]
+fn a_service_account_reaches_what_its_bindings_grant() {
+    let world = world(
+        "rb(AccessRole) -ASSIGNED-> sa(User); rb -ALLOWS-> secret(Vault)
+                       rb -ASSIGNED-> other(User)",
+    );
+    world.reaches("sa", "rb b1, secret c2");
+}
+
+#[test]
+fn verbs_of_other_tools_are_understood_as_they_are_spelt() {
+    let world = world("BOB(User) -MemberOf-> G(UserGroup); G -GenericAll-> DC(Host)");
+    world.reaches("BOB", "DC c2, G b1");
+    let backstage = world_of_backstage();
+    backstage.reaches("orders-db", "orders a1, orders-api a2, shop a2");
+    assert_eq!(backstage.owners(&["orders"]), "team-a at 1");
+    let spellings = self::world(
+        "a(Application) -USES-> db(Database); b(Application) -uses-> db
+                           c(Application) -Uses-> db",
+    );
+    spellings.reaches("db", "a a1, b a1, c a1");
+    for verb in ["uses", "USES", "U-S-E-S"] {
+        assert_eq!(states(&spellings.blast(&["db", "--verb", verb])), "a 1, b 1, c 1");
+    }
+}
+
+fn world_of_backstage() -> World {
+    world(
+        "orders(Component) -dependsOn-> orders-db(Database); orders -ownedBy-> team-a(Group)
+         orders -partOf-> shop-system(System); shop(Component) -consumesApi-> orders-api(API)
+         orders -providesApi-> orders-api; shop -dependsOn-> orders",
+    )
+}
+
+#[test]
+fn owners_are_found_in_both_spellings() {
+    let world = world(
+        "svc(Application) -OWNED_BY-> team(Team); dom(Domain) -MANAGED_BY-> ann(User)
+         m1(Host) -PART_OF-> m2(Cluster); team -OWNS-> m2",
+    );
+    assert_eq!(world.owners(&["svc"]), "team at 1");
+    assert_eq!(world.owners(&["dom"]), "ann at 1");
+    assert_eq!(world.owners(&["m1"]), "team at 2");
+    assert_eq!(world.owners(&["m1", "--verb", "OWNS"]), "");
+    assert_eq!(world.owners(&["m1", "--depth", "1"]), "");
+    // The chain of evidence keeps the arrows as they are.
+    let said = world.run(&["owners", "m1"]).ok();
+    assert!(said.out.contains("team -OWNS-> m2 <-PART_OF- m1"), "{said:?}");
+}
+
+#[test]
+fn a_team_stands_for_its_people() {
+    let world = world(
+        "team(Team) -OWNS-> app(Application); app -IS-> bucket(DataStore); team -HAS-> eve(User)
+         team -HAS-> inner(Team); ivo(User) -MEMBER_OF-> inner",
+    );
+    assert_eq!(world.owners(&["bucket"]), "team at 2");
+    assert_eq!(
+        world.owners(&["bucket", "--people"]),
+        "team at 2, eve through team at 3, ivo through team at 4"
+    );
+    let said = world.run(&["owners", "bucket", "--people", "-o", "csv"]).ok();
+    assert!(said.out.contains("eve,team,eve <-HAS- team -OWNS-> app -IS-> bucket"), "{said:?}");
+}
+
+#[test]
+fn a_gateway_stands_in_front_of_its_hosts_and_a_store_behind() {
+    let world = world("lb(Gateway) -CONNECTS-> i(Host); host(Host) -USES-> db(Database)");
+    world.reaches("lb", "i c1");
+    world.reaches("i", "lb a1");
+    world.reaches("host", "db c1");
+    world.reaches("db", "host a1");
+}
+
+#[test]
+fn a_taken_role_affects_the_applications_that_assume_it() {
+    let world = world(
+        "app(Application) -ASSUMES-> role(AccessRole); role -ALLOWS-> bucket(DataStore)
+         role -DENIES-> cellar(DataStore)
+         app -ASSUMES-> other(AccessRole); other -ALLOWS-> vault(Vault); web(Application) -DEPENDS_ON-> app",
+    );
+    world.reaches("role", "app a1, bucket c1, web a2");
+    world.reaches("app", "bucket c2, other c1, role c1, vault c2, web a1");
+    for (trouble, expected) in
+        [("compromise", "bucket c2, other c1, role c1, vault c2"), ("failure", "web a1")]
+    {
+        assert_eq!(states(&world.blast(&["app", "--for", trouble])), expected);
+    }
+    world.run(&["blast-radius", "app", "--for", "failure", "--verb", "USES"]).refused(2, "--for");
+    // What is denied was left aside, and the answer says so.
+    let answer = world.blast(&["role"]);
+    assert_eq!(answer["notFollowed"], json!({"DENIES": 1}));
+}
+
+#[test]
+fn what_attackers_do_is_no_part_that_fails() {
+    let world = world(
+        "g(Group,intrusion_set) -USES-> t(Threat); w(Application) -USES-> t; g -USES-> w
+         m(Malware) -USES-> t",
+    );
+    for root in ["g", "t", "w", "m"] {
+        world.reaches(root, "");
+    }
+}
+
+#[test]
+fn a_package_is_in_what_depends_on_it_and_a_store_stops_its_users() {
+    let world = world(
+        "a(CodeModule) -DEPENDS_ON-> b(CodeModule); svc(Service) -USES-> db(Database)
+         svc2(Service) -USES-> db",
+    );
+    world.reaches("b", "a c1");
+    world.reaches("db", "svc a1, svc2 a1");
+    world.reaches("svc", "db c1, svc2 a2");
+}
+
+#[test]
+fn an_entity_that_is_borrowed_first_and_taken_later_is_told_as_taken() {
+    // u is a member of g and, on a longer way, owns it.
+    let world = world(
+        "g(UserGroup) -HAS-> u(User); u -OWNS-> k(AccessKey); k -ALLOWS-> app(Application)
+         app -OWNS-> g; g -HAS-> v(User); g -ASSIGNED-> r(AccessRole)",
+    );
+    let answer = world.blast(&["u"]);
+    assert_eq!(states(&answer), "app c2, g c3, k c1, r b2, v c4");
+    // The chain of r leads through g while it is only borrowed.
+    let way = answer["onTheWay"].as_array().expect("a list");
+    assert_eq!(
+        (way.len(), &way[0]["_key"], &way[0]["state"]),
+        (1, &json!("g"), &json!("borrowed"))
+    );
+    let reached = answer["reached"].as_array().expect("a list");
+    let role = reached.iter().find(|r| r["_key"] == "r").expect("r is reached");
+    assert_eq!(role["via"]["state"], "borrowed");
+    assert_eq!(role["via"]["from"], way[0]["_id"]);
+}
+
+#[test]
+fn verbs_without_a_rule_are_named_with_their_counts() {
+    let world = world(
+        "a(Host) -FROBS-> b(Host); a -frobs-> c(Host); a -NOTIFIES-> d(User); e(Host) -FROBS-> a",
+    );
+    let answer = world.blast(&["a"]);
+    assert_eq!(answer["notFollowed"], json!({"FROBS": 2, "frobs": 1, "NOTIFIES": 1}));
+    let note = "not followed: 2 FROBS, 1 frobs, 1 NOTIFIES; `--verb` or `tombolo.toml` decides";
+    let same = |notes: &Value| {
+        let all = notes.as_array().expect("notes").iter().filter_map(Value::as_str);
+        all.map(|note| note.split([':', ';']).next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert!(same(&answer["notes"]).contains(&"not followed".to_owned()), "{answer}");
+    let said = world.run(&["blast-radius", "a"]).ok();
+    assert!(said.err.contains("not followed: ") && said.err.contains(&note[note.len() - 40..]));
+    assert_eq!(states(&world.blast(&["a", "--verb", "frobs"])), "b 1, c 1");
+    assert_eq!(
+        states(&world.blast(&["a", "--verb", "frobs", "--direction", "both"])),
+        "b 1, c 1, e 1"
+    );
+    world.write("tombolo.toml", "[[impact]]\nverb = \"Frobs\"\nfailure = \"both\"\n");
+    let answer = world.blast(&["a"]);
+    assert_eq!(states(&answer), "b a1, c a1, e a1");
+    assert_eq!(answer["notFollowed"], json!({"NOTIFIES": 1}));
+}
+
+#[test]
+fn a_filter_says_what_it_hid() {
+    let world = world("team(Team) -OWNS-> box(Host); box -RUNS-> p(Process)");
+    let answer = world.blast(&["team", "--class", "process,HOST"]);
+    assert_eq!(states(&answer), "box c1, p c2");
+    let said = world.run(&["blast-radius", "team", "--class", "Team"]).ok();
+    assert!(said.err.contains("2 entities reached, none of class Team"), "{said:?}");
+    let answer = world.blast(&["team", "--type", "t_host"]);
+    assert_eq!(states(&answer), "box c1");
+    assert_eq!(answer["notes"], json!(["2 entities reached, 1 of type t_host"]));
+}
+
+#[test]
+fn names_of_another_kind_or_of_nothing_are_refused() {
+    let world = world("db(Database) -USES-> k(CryptoKey); u(User) -OWNS-> db");
+    let refused: [(&[&str], &str); 11] = [
+        (
+            &["owners", "--class", "Databse"],
+            "no class `Databse` in this database\nhint: did you mean `Database`?",
+        ),
+        (&["owners", "--class", "USES"], "no class `USES`"),
+        (&["owners", "--type", "Database"], "no type `Database`"),
+        (&["owners", "--scope", "v"], "no scope `v`"),
+        (&["owners", "db", "--verb", "OWN"], "did you mean `OWNS`?"),
+        (&["owners", "db", "--owner-class", "Team"], "no class `Team`"),
+        (&["blast-radius", "db", "--verb", "Database"], "no verb `Database`"),
+        (&["blast-radius", "db", "--class", "uses"], "`USES` is a verb"),
+        (&["blast-radius", "db", "--type", "nope"], "no type `nope`"),
+        (&["cycles", "--verb", "user"], "`User` is a class"),
+        (&["path", "u", "k", "--verb", "Database"], "no verb `Database`"),
+    ];
+    for (words, expected) in refused {
+        world.run(words).refused(2, expected);
+    }
+    let said = world.run(&["owners", "--class", "data_base", "-o", "csv"]).ok();
+    assert!(said.out.contains("w,db,1,w,u,u -OWNS-> db"), "{said:?}");
+    // What nobody has any more is nobody's.
+    world.sync("w", "diff", &rows("u(User) -OWNS-> db(Database)")).ok();
+    world.run(&["blast-radius", "db", "--verb", "USES"]).refused(2, "no verb `USES`");
+    world.run(&["owners", "--class", "CryptoKey"]).refused(2, "no class `CryptoKey`");
+}
+
+#[test]
+fn orphans_are_believed_only_where_something_owns_something() {
+    let world = world("db(Database) -USES-> k(CryptoKey)");
+    world
+        .run(&["owners", "--class", "Database", "--orphans"])
+        .refused(2, "nothing in this database owns anything");
+    let said = world.run(&["owners", "db"]).ok();
+    assert!(said.err.contains("nothing in this database owns anything"), "{said:?}");
+    world.write(
+        "tombolo.toml",
+        "[[ownership]]\nkind = \"owning\"\nverb = \"USES\"\n[owners]\nclasses = \"Database\"\n",
+    );
+    let said = world.run(&["owners", "--class", "Database", "--orphans", "-o", "csv"]).ok();
+    assert_eq!(said.out.lines().nth(1), Some("w,db,,,,"), "{said:?}");
+    assert_eq!(world.owners(&["k"]), "db at 1");
+}
+
+#[test]
+fn rules_live_in_one_file_for_all_that_asks() {
+    let world = world("a(Host) -FROBS-> b(Host); b -USES-> c(Database)");
+    world.run(&["blast-radius", "a", "--propagation", "x.toml"]).refused(2, "`tombolo.toml`");
+    world.write("tombolo.toml", "[[impact]]\nverb = \"FROBS\"\ncompromise = \"forwards\"\n");
+    for words in [
+        &["blast-radius", "a"][..],
+        &["owners", "a"],
+        &["impact-rules"],
+        &["query", "FIND Host THAT #Impact Host"],
+    ] {
+        let said = world.run(words).refused(2, "tombolo.toml:3:14");
+        assert!(said.err.contains("did you mean `forward`?"), "{said:?}");
+    }
+    world.write("tombolo.toml", "[[impact]]\nverb = \"FROBS\"\ncompromise = \"forward\"\n");
+    world.reaches("a", "b c1, c c2");
+    let query =
+        "FIND Host WITH _key = 'a' THAT #Impact{1,9} AS r * AS x RETURN x._key AS k, DEPTH(r) AS d";
+    let said = world.run(&["query", query, "-o", "csv"]).ok();
+    assert_eq!(said.out, "k,d\nb,1\nc,2\n");
+    // A folder below belongs to the project as well.
+    std::fs::create_dir(world.path("below")).expect("made");
+    let mut command =
+        world.command(&["--db", "../tombolo.redb", "blast-radius", "a", "-o", "json"]);
+    let output = command.current_dir(world.path("below")).output().expect("it runs");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(states(&answer), "b c1, c c2");
+    let rules = world.run(&["impact-rules", "--verb", "frobs", "-o", "json"]).ok().json();
+    assert_eq!(rules["impact"][0]["origin"], "tombolo.toml:1");
+    let said = world.run(&["impact-rules"]).ok();
+    assert!(said.out.contains("built-in") && said.out.contains("tombolo.toml:1"), "{said:?}");
+    let toml = world.run(&["impact-rules", "-o", "toml"]).ok().out;
+    world.write("tombolo.toml", toml);
+    world.reaches("a", "b c1, c c2");
+}
+
+#[test]
+fn a_plan_tells_what_it_does_to_the_blast_radius() {
+    let world = world(
+        "u(User) -OWNS-> k(AccessKey); g(UserGroup) -ASSIGNED-> r(AccessRole)
+        r -ALLOWS-> db(Database); t(Team) -OWNS-> db",
+    );
+    std::fs::create_dir(world.path("mappings")).expect("made");
+    world.write("mappings/rows.csv", "user,group\nu,g\n");
+    world.write(
+        "mappings/m.toml",
+        "scope = \"m\"\nrows = { file = \"rows.csv\" }\nrelationship = { class = \"MEMBER_OF\", type = \"m\" }\n\
+         from = { scope = \"w\", key = \"{row.user}\" }\nto = { scope = \"w\", key = \"{row.group}\" }\n",
+    );
+    let plan = world.run(&["plan", "--impact", "u", "-o", "json"]).ok().json();
+    let change = &plan["impact"]["changes"][0];
+    assert_eq!(change["reached"], json!({"before": 1, "after": 4}), "{plan}");
+    let gained: Vec<&str> = change["gained"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|e| e["_key"].as_str())
+        .collect();
+    assert_eq!(BTreeSet::from_iter(gained), BTreeSet::from(["g", "r", "db"]));
+    // By the project's rules nothing is lent.
+    world.write(
+        "tombolo.toml",
+        "[[impact]]\nverb = \"HAS_MEMBER\"\n[[impact]]\nverb = \"MemberOf\"\n",
+    );
+    let plan = world.run(&["plan", "--impact", "u", "-o", "json"]).ok().json();
+    assert_eq!(plan["impact"]["changes"], json!([]), "{plan}");
+}
+
+/// Asks a server, which is much sooner done than starting the program again and again.
+fn told(server: &Server, query: &str) -> Value {
+    server.get(&format!("/v1/blast-radius?{query}")).ok()
+}
+
+#[test]
+fn single_relationships_of_public_models_pass_on_what_they_should() {
+    let text = include_str!("../data/impact-triples.tsv");
+    let triples: Vec<Vec<&str>> = (text.lines().filter(|line| !line.starts_with('#')))
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(triples.len(), 413);
+    let mut upload = String::new();
+    for (i, triple) in triples.iter().enumerate() {
+        let [from, verb, to, ..] = triple[..] else { panic!("{triple:?}") };
+        for (end, classes) in [("a", from), ("b", to)] {
+            let classes: Vec<&str> = classes.split(',').collect();
+            let row = json!({"_key": format!("{end}{i}"), "_type": "thing", "_class": classes});
+            upload.push_str(&format!("{row}\n"));
+        }
+        let row = json!({"_key": format!("r{i}"), "_type": "link", "_class": verb,
+            "_fromEntityKey": format!("a{i}"), "_toEntityKey": format!("b{i}")});
+        upload.push_str(&format!("{row}\n"));
+    }
+    let world = World::new();
+    world.sync("w", "diff", &upload).ok();
+    let server = Server::in_folder(world.folder, &[]);
+    let mut wrong = Vec::new();
+    for (i, triple) in triples.iter().enumerate() {
+        let [_, verb, _, compromise, failure] = triple[..] else { panic!("{triple:?}") };
+        for (root, forward) in [(format!("a{i}"), true), (format!("b{i}"), false)] {
+            let along =
+                |flow: &str| flow == "both" || flow == if forward { "forward" } else { "reverse" };
+            let by_attack = match compromise.strip_prefix("group=") {
+                Some(member) => {
+                    let to_group = member.starts_with("to") == forward;
+                    match (to_group, member.ends_with(" up"), member.ends_with(" down")) {
+                        (true, _, false) => "b1",
+                        (false, false, _) => "c1",
+                        _ => "",
+                    }
+                }
+                None if along(compromise) => "c1",
+                None => "",
+            };
+            let by_failure = if along(failure) { "a1" } else { "" };
+            for (trouble, expected) in [("compromise", by_attack), ("failure", by_failure)] {
+                let answer = told(&server, &format!("entity={root}&for={trouble}"));
+                let found = states(&answer);
+                let found = found.split_once(' ').map_or("", |(_, state)| state);
+                let silent = answer["notFollowed"] == json!({ *verb: 1 });
+                if found != expected || silent != (compromise == "silent") {
+                    wrong.push(format!("{triple:?} {root} {trouble}: {found}, not {expected}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_server_goes_by_the_same_rules() {
+    let world = world(GROUP);
+    world.write(
+        "tombolo.toml",
+        "[[impact]]\nverb = \"ALLOWS\"\nfrom = \"AccessPolicy\"\nto = \"DataStore\"\n",
+    );
+    let expected = world.blast(&["alice"]);
+    assert_eq!(states(&expected), "pol c3, role b2, sre b1");
+    let path = world.path("tombolo.toml");
+    let server = Server::in_folder(world.folder, &[]);
+    assert_eq!(told(&server, "entity=alice"), expected);
+    let rules = server.get("/v1/impact-rules?verb=allows").ok();
+    assert!(rules["impact"].as_array().is_some_and(|rules| rules.len() > 3), "{rules}");
+    let query = json!({"query": "FIND User WITH _key = 'alice' THAT #Impact{1,9} AS r * AS x RETURN x._key AS k"});
+    let answer = server.post("/v1/query", &query).ok();
+    assert_eq!(answer["data"].as_array().map(Vec::len), Some(3), "{answer}");
+    std::fs::write(path, "[[impact]]\nverb = 1\n").expect("written");
+    for reply in [server.get("/v1/blast-radius?entity=alice"), server.post("/v1/query", &query)] {
+        assert_eq!(reply.status, 400, "{}", reply.text);
+        assert!(reply.text.contains("tombolo.toml:2:8: expected a name"), "{}", reply.text);
+    }
+    let owners = server.get("/v1/owners?class=User&orphans=true");
+    assert_eq!(owners.status, 400, "{}", owners.text);
+}
