@@ -49,7 +49,7 @@ queries.toml keeps the questions of a team beside its mappings:
   expect = 0                   # or { min = 1, max = 20 }; --check asks all";
 
 const RULES: &str = "\
-tombolo.toml, here or in the nearest folder above, holds a project's own rules:
+tombolo.toml, here or in a folder above, holds a project's own rules:
   [[impact]]                   # docs/impact-rules.md tells all that it can say
   verb       = \"REPLICATES_TO\"
   to         = \"Database\"      # classes, types or @sets; left out: anything

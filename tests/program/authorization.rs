@@ -409,6 +409,7 @@ fn rest_cases(cases: &mut Cases) {
         ("/v1/entity", "?entity=secret::victim"),
         ("/v1/scopes", ""),
         ("/v1/stats", ""),
+        ("/v1/impact-rules", ""),
         ("/v1/cycles", ""),
         ("/v1/jobs", ""),
         ("/metrics", ""),
