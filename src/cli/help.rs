@@ -26,10 +26,10 @@ pub const EVERYWHERE: &str = "\
 Everywhere:
       --db PATH               Database file [env: TOMBOLO_DB, or tombolo.redb]
       --color WHEN            Colours: auto (on a terminal), always or never
-      --wait TIME             How long to wait for other writers: 90s, 5m; 0 not at all
+      --wait TIME             How long to wait for other writers: 90s, 5m or 0
   -q, --quiet                 Print answers and errors only
   -v, --verbose               Print more: whole ids and exact times
-      --spreadsheet-safe      Guard texts of CSV that would be taken for formulas
+      --spreadsheet-safe      Guard texts of CSV that look like formulas
       --message-format FORM   Errors on standard error as human or json
 
 Exit codes: 0 done, 1 failed, 2 mistake in the call, 3 changes are waiting
@@ -50,7 +50,7 @@ queries.toml keeps the questions of a team beside its mappings:
 
 const RULES: &str = "\
 tombolo.toml, here or in a folder above, holds a project's own rules:
-  [[impact]]                   # docs/impact-rules.md tells all that it can say
+  [[impact]]                   # docs/impact-rules.md tells all it can say
   verb       = \"REPLICATES_TO\"
   to         = \"Database\"      # classes, types or @sets; left out: anything
   compromise = \"forward\"       # forward, reverse, both, none or membership
