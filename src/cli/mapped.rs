@@ -296,15 +296,24 @@ fn job(mapping: &Mapping, resolved: &Resolved, overrides: &Overrides) -> Mapping
     }
 }
 
-/// Another process may commit between looking and writing; then the mapping is looked at again.
+/// Another process may commit between looking and writing; then the mapping is looked at again, at
+/// last while nobody else may.
 const TRIES: usize = 3;
 
 /// Runs a mapping on the graph as it is now, which an earlier one may have changed.
 pub fn run(database: &Database, mapping: &Mapping, ask: &Ask<'_>) -> Outcome {
     let begun = Instant::now();
-    for last in (0..TRIES).rev() {
-        let snapshot = match database.snapshot() {
-            Ok(snapshot) => snapshot,
+    for left in (0..TRIES).rev() {
+        let state = || -> Result<_, Error> {
+            let alone = if left == 0 { Some(database.alone()?) } else { None };
+            let snapshot = match &alone {
+                Some(alone) => database.snapshot_alone(alone)?,
+                None => database.snapshot()?,
+            };
+            Ok((alone, snapshot))
+        };
+        let (alone, snapshot) = match state() {
+            Ok(state) => state,
             Err(error) => {
                 let state = State::Broken(error.into());
                 return Outcome { state, ..Outcome::new(mapping.clone()) };
@@ -315,9 +324,14 @@ pub fn run(database: &Database, mapping: &Mapping, ask: &Ask<'_>) -> Outcome {
         if let (State::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
             let drafts = &outcome.resolved.drafts;
             let hash = Some(plan.hash.as_str());
-            match database.apply_mapping(&outcome.job, drafts, plan.revision, hash) {
+            let (job, revision) = (&outcome.job, plan.revision);
+            let applied = match alone {
+                Some(alone) => database.apply_mapping_alone(alone, job, drafts, revision, hash),
+                None => database.apply_mapping(job, drafts, revision, hash),
+            };
+            match applied {
                 Ok(report) => outcome.state = State::Applied(Box::new(report)),
-                Err(Error::Moved(..)) if last > 0 => continue,
+                Err(Error::Moved(..)) if left > 0 => continue,
                 Err(error) => outcome.state = State::Broken(error.into()),
             }
         }

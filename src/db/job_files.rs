@@ -275,21 +275,20 @@ impl Database {
         Ok(files)
     }
 
-    /// Writes the state of a job: whole under another name, then renamed.
+    /// Writes the state of a job, whose lock is held: whole under another name, then renamed.
     pub(super) fn put_job_file(&self, file: &JobFile) -> Result<(), Error> {
         let (path, new) =
             (self.job_path(file.id(), Ending::Json), self.job_path(file.id(), Ending::New));
-        let put = || {
-            let _ = std::fs::remove_file(&new);
-            let mut out = private::create_new(&new)?;
-            out.write_all(&file.to_bytes())?;
+        let bytes = file.to_bytes();
+        if bytes.len() as u64 > JOB_FILE_MAX {
+            // It could not be read back.
+            return Err(io(std::io::ErrorKind::FileTooLarge.into()));
+        }
+        let _ = std::fs::remove_file(&new);
+        let written = private::create_new(&new).and_then(|mut out| {
+            out.write_all(&bytes)?;
             out.sync_data()?;
             std::fs::rename(&new, &path)
-        };
-        // A job that never was open has no lock, so another process may sweep its new file away.
-        let written = put().or_else(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => put(),
-            _ => Err(e),
         });
         if let Err(e) = written {
             let _ = std::fs::remove_file(&new);

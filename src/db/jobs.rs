@@ -802,16 +802,8 @@ impl Database {
         Err(StoreError::Changed.into())
     }
 
-    pub(super) fn commit(
-        &self,
-        plan: &mut Plan,
-        uploads: &Uploads,
-    ) -> Result<Vec<JobReport>, Error> {
-        self.commit_in(None, plan, uploads)
-    }
-
-    /// The same in a store that is open for writing.
-    fn commit_in(
+    /// Writes a plan, in a store that is open for writing if there is one.
+    pub(super) fn commit_in(
         &self,
         store: Option<Store>,
         plan: &mut Plan,
@@ -832,9 +824,13 @@ impl Database {
         let reports = reports(plan, |report| report.end_timestamp = Some(now));
         self.make_folder()?;
         for (job, report) in plan.jobs.iter().zip(&reports) {
-            let file = JobFile::new(vec![job.spec.clone()], vec![report.clone()]);
-            self.put_job_file(&file)?;
-            self.forget_uploads(job.spec.id);
+            let id = job.spec.id;
+            // The lock of an open job is held already; with that of a new one nobody takes what is
+            // half made for the rest of a crash.
+            let open = self.job_path(id, Ending::Stage).exists();
+            let _lock = if open { None } else { Some(self.lock_job(id)?) };
+            self.put_job_file(&JobFile::new(vec![job.spec.clone()], vec![report.clone()]))?;
+            self.forget_uploads(id);
         }
         self.fold_many()?;
         Ok(reports)

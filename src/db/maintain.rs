@@ -243,7 +243,11 @@ impl Database {
         if used.is_all() {
             return Ok(Swept::default());
         }
-        self.write_in(None, Some(meta.revision), |writer, _| Ok(writer.sweep(&used)?))
+        match self.write_in(None, Some(meta.revision), |writer, _| Ok(writer.sweep(&used)?)) {
+            // What is in use may be more by now; the next time is soon enough.
+            Err(Error::Store(StoreError::Changed)) => Ok(Swept::default()),
+            swept => swept,
+        }
     }
 
     /// Aborts open jobs that nobody called for a day; gives their number.

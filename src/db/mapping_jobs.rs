@@ -3,7 +3,7 @@
 use super::jobs::{check_scope, reports};
 use super::{Database, Error, now};
 use crate::graph::{DraftEnd, DraftRelationship, GraphRead, IdHash, Kind, ObjectId, Origin, Value};
-use crate::store::{Snapshot, StoreError};
+use crate::store::{Snapshot, Store, StoreError};
 use crate::sync::{
     Action, BatchBuilder, BatchRules, EdgeLimits, Inputs, JobInput, JobReport, JobSpec,
     MappingInfo, Mode, Status, SyncError, Uploads, plan,
@@ -169,6 +169,9 @@ impl EdgeChange {
     }
 }
 
+/// The right to write, kept from all other processes.
+pub struct Alone(Option<Store>);
+
 /// A job of a mapping with its drafts staged.
 struct StagedJob {
     uploads: Uploads,
@@ -224,8 +227,30 @@ impl Database {
         revision: u64,
         hash: Option<&str>,
     ) -> Result<JobReport, Error> {
+        self.apply_mapping_alone(Alone(None), job, drafts, revision, hash)
+    }
+
+    /// Keeps other processes from writing until the result is dropped or used up.
+    pub fn alone(&self) -> Result<Alone, Error> {
+        Ok(Alone(self.writer()?))
+    }
+
+    /// The state as of now, which stays so as long as nobody else writes.
+    pub fn snapshot_alone(&self, alone: &Alone) -> Result<Snapshot, Error> {
+        self.snapshot_of(alone.0.as_ref())
+    }
+
+    /// [`Database::apply_mapping`] by whoever keeps others from writing.
+    pub fn apply_mapping_alone(
+        &self,
+        alone: Alone,
+        job: &MappingJob,
+        drafts: &[DraftRelationship<'_>],
+        revision: u64,
+        hash: Option<&str>,
+    ) -> Result<JobReport, Error> {
         let _turn = self.turn();
-        let snapshot = self.snapshot()?;
+        let snapshot = self.snapshot_alone(&alone)?;
         if snapshot.meta().revision != revision {
             return Err(Error::Moved(snapshot.meta().revision, revision));
         }
@@ -238,9 +263,10 @@ impl Database {
         let mut done = if plan.is_refused() {
             reports(&plan, |_| {})
         } else if plan.is_empty() {
+            drop(alone);
             self.finish_quietly(&plan)?
         } else {
-            match self.commit(&mut plan, &staged.uploads) {
+            match self.commit_in(alone.0, &mut plan, &staged.uploads) {
                 Err(Error::Store(StoreError::Changed)) => {
                     let now = self.snapshot()?.meta().revision;
                     return Err(Error::Moved(now, revision));

@@ -24,12 +24,14 @@ pub use job_files::Stray;
 pub use jobs::{Edit, Extras, FinalizeRequest, JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MappedRelationship, check_mapped, mapped_scope};
-pub use mapping_jobs::{EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan};
+pub use mapping_jobs::{
+    Alone, EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan,
+};
 pub use planned::Planned;
 pub use rights::{Right, Rights, Scopes};
 pub use saved_plan::{PlannedJob, SavedPlan};
 
-use crate::store::{Snapshot, Store, StoreError, Waiting, WriteBehind};
+use crate::store::{Snapshot, Store, StoreError, Waiting, WriteBehind, private};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -143,7 +145,12 @@ impl Database {
                     Some(reader) => reader.snapshot(&self.path).map_err(StoreError::of_open_file),
                     None => Store::open_reader(&self.path)?.snapshot(),
                 })?;
-                Ok(snapshot.with_indexes(self.index_folder()))
+                // Somebody else's would only cost answers.
+                let folder = self.index_folder();
+                Ok(match private::check_owner(&folder, &self.path) {
+                    Ok(()) => snapshot.with_indexes(folder),
+                    Err(_) => snapshot,
+                })
             }
         }
     }

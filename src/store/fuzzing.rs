@@ -13,20 +13,23 @@ use super::labels::Labels;
 use super::names::{NameChunk, Words};
 use super::rows::{JobRow, Meta, ScopeRow};
 use super::segment::Segment;
+use super::{job_lock, job_stage};
 use crate::graph::IdHash;
 use std::hint::black_box;
+use uuid::Uuid;
 
 /// A reader of arbitrary bytes.
 pub type Reader = fn(&[u8]);
 
 /// All of them, by name.
-pub const READERS: [(&str, Reader); 6] = [
+pub const READERS: [(&str, Reader); 7] = [
     ("heads", heads),
     ("tiles", tiles),
     ("columns", columns),
     ("bodies", bodies),
     ("rows", rows),
     ("pages", pages),
+    ("stages", stages),
 ];
 
 /// A chunk of heads.
@@ -121,6 +124,12 @@ pub fn pages(bytes: &[u8]) {
     let _ = black_box(super::pages::walk(bytes.len() as u64, read, found));
 }
 
+/// The payload of a frame in the stage of a job, and the file of its lock.
+pub fn stages(bytes: &[u8]) {
+    job_stage::parts_of(bytes).for_each(|part| drop(black_box(part)));
+    let _ = black_box(job_lock::record_in(bytes, Uuid::nil()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +214,16 @@ mod tests {
         all.extend(
             Words::new(sorted.into_iter().zip(1..)).rows().into_iter().map(|r| (rows as Reader, r)),
         );
+        let mut batch = crate::store::staging::Batch::new();
+        batch.names.push("okta".into());
+        batch.records = record;
+        let upload = job_stage::Upload {
+            batches: &[batch],
+            mapped: b"{}\n",
+            mapped_count: 1,
+            deletes: &[(crate::graph::Kind::Entity, crate::graph::ObjectId([7; 16]))],
+        };
+        all.push((stages, job_stage::payload(&upload)));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.redb");
         crate::store::Store::create(&path, 1).unwrap();

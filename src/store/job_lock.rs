@@ -135,6 +135,12 @@ fn read(mut file: &File, path: &Path, job: Uuid) -> Result<Option<LockRecord>, S
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.take(SLOT_AT[1] + SLOT as u64).read_to_end(&mut bytes)?;
+    let found = record_in(&bytes, job);
+    found.map_err(|what| StoreError::DamagedFile(path.to_owned(), what.to_owned()))
+}
+
+/// What the bytes of such a file say; what is wrong with them if that makes no sense.
+pub(super) fn record_in(bytes: &[u8], job: Uuid) -> Result<Option<LockRecord>, &'static str> {
     let slots = SLOT_AT.iter().filter_map(|&at| {
         let start = at as usize;
         bytes.get(start..start + SLOT)
@@ -143,8 +149,7 @@ fn read(mut file: &File, path: &Path, job: Uuid) -> Result<Option<LockRecord>, S
         slots.filter_map(|slot| LockRecord::decode(slot, job)).max_by_key(|record| record.turn);
     match newest {
         None if bytes.iter().any(|&b| b != 0) => {
-            let what = "it does not say what was acknowledged of this job".to_owned();
-            Err(StoreError::DamagedFile(path.to_owned(), what))
+            Err("it does not say what was acknowledged of this job")
         }
         newest => Ok(newest),
     }

@@ -371,9 +371,8 @@ impl JobStage {
         header: &Header,
         visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut c = Cursor(payload);
-        while !c.0.is_empty() {
-            let part = take_part(&mut c).ok_or_else(|| {
+        for part in parts_of(payload) {
+            let part = part.ok_or_else(|| {
                 self.damaged(&format!("upload {}: its contents make no sense", header.number))
             })?;
             visit(part)?;
@@ -444,6 +443,14 @@ impl JobStage {
     }
 }
 
+/// The payload of an upload.
+#[cfg(test)]
+pub(super) fn payload(upload: &Upload<'_>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    put_parts(&mut payload, upload);
+    payload
+}
+
 fn put_parts(out: &mut Vec<u8>, upload: &Upload<'_>) {
     let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
         out.push(kind);
@@ -467,6 +474,21 @@ fn put_parts(out: &mut Vec<u8>, upload: &Upload<'_>) {
             }
         });
     }
+}
+
+/// The parts of an upload; `None` for what is none, which ends them.
+pub(super) fn parts_of(payload: &[u8]) -> impl Iterator<Item = Option<Part>> {
+    let mut c = Cursor(payload);
+    std::iter::from_fn(move || {
+        if c.0.is_empty() {
+            return None;
+        }
+        let part = take_part(&mut c);
+        if part.is_none() {
+            c = Cursor(&[]);
+        }
+        Some(part)
+    })
 }
 
 fn take_part(c: &mut Cursor<'_>) -> Option<Part> {
