@@ -704,7 +704,7 @@ pub struct Push {
     /// Delete nothing of these types
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
     pub partial_types: Vec<String>,
-    /// Let the guard pass so many deletions
+    /// Let the guard pass so many deletions; the token needs the right to approve
     #[arg(long, value_name = "N")]
     pub allow_deletes: Option<u64>,
     /// Only say what would happen
