@@ -102,6 +102,7 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
                 "write `[[impact]]` tables there, as `tombolo impact-rules -o toml` prints them",
             ));
     }
+    let meter = context.meter()?;
     let rules = ask::rules(context)?;
     let (database, snapshot) = context.look()?;
     let mut roots = Vec::new();
@@ -114,6 +115,8 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
     let walk = walk(&snapshot, args)?;
     let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
     let blast = ask::blast(&snapshot, &roots, &walk, &rules, args.depth)?;
+    meter.hold((2 * naming::NAMED_BYTES + 128) * blast.hits.len() as u64)?;
+    meter.look()?;
     let heads = naming::entities(&snapshot, &roots)?;
     let (reached, whole) = name_all(&snapshot, &heads, &blast.hits, &filter)?;
     let stale = notes::stale(&database, &snapshot)?;

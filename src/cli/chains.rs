@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 use std::time::Instant;
-use tombolo::graph::{EntityHead, same_name};
+use tombolo::graph::{Adjacency, EntityHead, same_name};
 use tombolo::store::Snapshot;
 
 /// One link of a chain and the entity that it leads to.
@@ -100,6 +100,7 @@ struct OneAnswer<'a> {
 
 /// `tombolo owners`.
 pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
+    let meter = context.meter()?;
     let rules = ask::rules(context)?;
     let (database, snapshot) = context.look()?;
     let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
@@ -125,7 +126,10 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
         ask::Ownership { rules: &rules, owner_sets, verbs, depth: args.depth, people: args.people };
     let mut answers = Vec::new();
     for owned in ask::owners(&snapshot, &entities, &asked)? {
+        meter.look()?;
         if !args.orphans || owned.owners.is_empty() {
+            let links = owned.owners.iter().map(|owner| 2 * owner.chain.len() as u64 + 1);
+            meter.hold(naming::NAMED_BYTES * (links.sum::<u64>() + 1))?;
             answers.push(name_owners(&snapshot, owned, args.people)?);
         }
     }
@@ -328,6 +332,7 @@ fn draw_owners(
 /// `tombolo path`.
 pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     let begun = Instant::now();
+    let meter = context.meter()?;
     let (database, snapshot) = context.look()?;
     let names = std::iter::once(&args.from).chain(&args.via).chain([&args.to]);
     let stops = names.map(|name| Ok(database.find_entity(&snapshot, name)?));
@@ -335,6 +340,8 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     let (verbs, denials) = ask::passable(&snapshot, &args.verb)?;
     let max = if args.all { args.max } else { 1 };
     let (total, found) = ask::paths(&snapshot, &stops, args.direction, &verbs, max)?;
+    let links: u64 = found.iter().map(|steps| 2 * steps.len() as u64).sum();
+    meter.hold(naming::NAMED_BYTES * links)?;
     let chains = found.iter().map(|steps| Chain::read(&snapshot, stops[0], steps));
     let chains: Vec<Chain> = chains.collect::<Result<_, Failure>>()?;
     let ends = naming::entities(&snapshot, &stops)?;
@@ -466,10 +473,15 @@ struct Circle {
 
 /// `tombolo cycles`.
 pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
+    let meter = context.meter()?;
     let (_, snapshot) = context.look()?;
     let verbs = ask::verbs(&snapshot, &args.verb)?;
+    // All edges in memory, while the view is made.
+    meter.hold(40 * snapshot.relationships_expected() as u64)?;
     let mut cycles = Vec::new();
     for cycle in ask::cycles(&snapshot, &verbs)? {
+        let named = cycle.members.len() + 2 * cycle.chain.len();
+        meter.hold(naming::NAMED_BYTES * named as u64)?;
         let first = cycle.chain.first().map_or(cycle.members[0], |step| step.from);
         cycles.push(Circle {
             members: naming::entities(&snapshot, &cycle.members)?,

@@ -165,8 +165,7 @@ impl Outcome {
             State::Ready | State::Disabled | State::Applied(_) => None,
             State::Refused => Some(REFUSED),
             State::Failed => Some(MISTAKE),
-            State::Broken(Failure::Fault { code, .. }) => Some(*code),
-            State::Broken(Failure::PipeClosed) => Some(0),
+            State::Broken(failure) => Some(failure.told().map_or(0, |(.., code)| code)),
         }
     }
 }
@@ -245,7 +244,7 @@ fn see(
         if let mapping::Ask::Query { query, .. } = &promise.ask {
             let rows = match query.rows(&planned, Limits::default()) {
                 Ok(rows) => Ok(rows),
-                Err(Stop::Limit(what)) => Err(what),
+                Err(Stop::Limit(what)) => Err(what.to_string()),
                 Err(Stop::Read(error)) => return Err(error.into()),
             };
             *kept = mapping::asked(&promise.ask, rows);

@@ -92,6 +92,9 @@ pub fn label(name: Option<&str>, key: &str) -> String {
     }
 }
 
+/// About how many bytes the names of an entity take, and as many those of a relationship.
+pub const NAMED_BYTES: u64 = 400;
+
 /// The head of an entity that the graph itself named.
 pub fn entity(snapshot: &Snapshot, number: u32) -> Result<EntityHead, Failure> {
     snapshot

@@ -172,7 +172,7 @@ impl MappingGraph for Snapshot {
     fn ask(&self, query: &Query) -> Result<Result<Vec<QueryRow>, String>, StoreError> {
         match query.rows(self, Limits::default()) {
             Ok(rows) => Ok(Ok(rows)),
-            Err(Stop::Limit(what)) => Ok(Err(what)),
+            Err(Stop::Limit(what)) => Ok(Err(what.to_string())),
             Err(Stop::Read(e)) => Err(e),
         }
     }

@@ -21,7 +21,6 @@ use super::date;
 use super::syntax::Op;
 use super::version::Version;
 use crate::graph::{Value, same_name, same_verb};
-use regex::Regex;
 use std::cmp::Ordering;
 
 /// One value of a row.
@@ -52,6 +51,20 @@ impl Cell {
     /// Whether it is absent.
     pub(super) fn is_undefined(&self) -> bool {
         matches!(self, Cell::Undefined | Cell::Value(Value::Null))
+    }
+
+    /// About how many bytes it takes when it is kept.
+    pub fn bytes(&self) -> usize {
+        size_of::<Cell>()
+            + match self {
+                Cell::Value(value) => value_bytes(value),
+                Cell::Object(members) => {
+                    let each =
+                        |(name, value): &(String, Value<'_>)| name.len() + value_bytes(value) + 24;
+                    members.iter().map(each).sum()
+                }
+                Cell::Undefined | Cell::Entity(_) | Cell::Relationship(_) => 0,
+            }
     }
 
     /// The value as a number.
@@ -106,6 +119,26 @@ impl Cell {
             }),
         }
     }
+}
+
+/// What an allocation, its place in a table and its length take beside its bytes.
+pub(super) const KEPT: usize = 48;
+
+/// About how many bytes a value takes.
+pub(super) fn value_bytes(value: &Value<'_>) -> usize {
+    size_of::<Value<'_>>()
+        + match value {
+            Value::Text(text) => text.len() + 16,
+            Value::List(items) => items.iter().map(value_bytes).sum(),
+            _ => 0,
+        }
+}
+
+/// A hash that is equal for equal values.
+pub(super) fn identity_hash(value: &Value<'_>) -> u64 {
+    let mut text = String::new();
+    put(value, &mut text);
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
 /// Appends the identity of a value: a text with its length, so that none reads as two others.
@@ -204,7 +237,7 @@ fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
 }
 
 /// The items of a list, or the value alone.
-fn items<'v>(value: &'v Value<'static>) -> &'v [Value<'static>] {
+pub(super) fn items<'v>(value: &'v Value<'static>) -> &'v [Value<'static>] {
     match value {
         Value::List(items) => items,
         value => std::slice::from_ref(value),
@@ -288,11 +321,6 @@ pub(super) fn equality_keys(value: &Value<'_>, manner: Manner, mut visit: impl F
         }
         number => visit(format!("t{}", number.spelling().unwrap_or_default())),
     }
-}
-
-/// Whether any item of `left` has a match.
-pub(super) fn matches(left: &Value<'static>, pattern: &Regex) -> bool {
-    items(left).iter().any(|item| item.as_str().is_some_and(|text| pattern.is_match(text)))
 }
 
 #[cfg(test)]

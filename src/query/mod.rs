@@ -17,6 +17,7 @@ mod matching;
 mod meant;
 mod notes;
 mod parse;
+mod pattern;
 mod plan;
 mod print;
 mod read;
@@ -26,7 +27,8 @@ mod syntax;
 mod tally;
 mod version;
 
-pub use answer::cell_json;
+pub use crate::limits::{Exceeded, Limits, Meter};
+pub use answer::{AnswerJson, cell_json};
 pub use cell::Cell;
 pub use notes::Note;
 
@@ -35,7 +37,7 @@ use crate::lang::{Fault, Source, closest};
 use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 /// How a query is read.
 #[derive(Clone, Debug, Default)]
@@ -55,23 +57,8 @@ pub struct Options {
     /// Whether entities that were deleted are found as well. Steps still lead along live
     /// relationships alone, so that a deleted entity can only be what a query begins at.
     pub include_deleted: bool,
-}
-
-/// What a query may cost before it is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Time from beginning to end.
-    pub time: Option<Duration>,
-    /// Rows, groups or objects held at once.
-    pub rows: u64,
-    /// Edges walked.
-    pub steps: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { time: None, rows: 10_000_000, steps: 1_000_000_000 }
-    }
+    /// When reading the query gives up, if it is not done by then.
+    pub until: Option<Instant>,
 }
 
 /// A query that was read and checked.
@@ -148,7 +135,7 @@ pub enum Stop<E> {
     /// The graph could not be read.
     Read(E),
     /// It costs too much: what there was too much of. Nothing of the answer is shown.
-    Limit(String),
+    Limit(Exceeded),
 }
 
 impl<E> From<E> for Stop<E> {
@@ -164,7 +151,8 @@ impl Query {
     ///
     /// The first fault, which points into `source`.
     pub fn parse(source: &Arc<Source>, options: &Options) -> Result<Query, Box<Fault>> {
-        let written = parse::parse(source, options.now, options.strict)?;
+        let patterns = pattern::Patterns::new(options.until);
+        let written = parse::parse(source, options.now, options.strict, &patterns)?;
         let mut seen = check::Seen::default();
         let checked = check::check(&written, source, options, &mut seen)?;
         let parameters = seen.parameters.into_inner();
@@ -177,7 +165,8 @@ impl Query {
     ///
     /// The first fault, which points into `source`.
     pub fn grammar(source: &Arc<Source>, options: &Options) -> Result<(), Box<Fault>> {
-        parse::parse(source, options.now, options.strict).map(|_| ())
+        let patterns = pattern::Patterns::new(options.until);
+        parse::parse(source, options.now, options.strict, &patterns).map(|_| ())
     }
 
     /// The query as this project writes it. Comments are lost.
@@ -186,7 +175,8 @@ impl Query {
     ///
     /// The first fault, which points into `source`.
     pub fn formatted(source: &Arc<Source>, options: &Options) -> Result<String, Box<Fault>> {
-        let written = parse::parse(source, options.now, options.strict)?;
+        let patterns = pattern::Patterns::new(options.until);
+        let written = parse::parse(source, options.now, options.strict, &patterns)?;
         Ok(print::print(&written, &source.text))
     }
 
@@ -223,7 +213,20 @@ impl Query {
         graph: &G,
         limits: Limits,
     ) -> Result<(Answer, Profile), Stop<G::Error>> {
-        run::run(&read::Reader::new(graph, limits), &self.checked)
+        self.run_metered(graph, &Meter::new(limits))
+    }
+
+    /// Answers the query; what the answer holds stays in the account of `meter`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Query::run`].
+    pub fn run_metered<G: GraphRead>(
+        &self,
+        graph: &G,
+        meter: &Meter,
+    ) -> Result<(Answer, Profile), Stop<G::Error>> {
+        run::run(&read::Reader::new(graph, meter), &self.checked)
     }
 
     /// What an answer of this query does not tell by itself: why it is empty, and what of the question
@@ -248,7 +251,8 @@ impl Query {
     ///
     /// As for [`Query::run`].
     pub fn plan<G: GraphRead>(&self, graph: &G) -> Result<Profile, Stop<G::Error>> {
-        run::planned(&read::Reader::new(graph, Limits::default()), &self.checked)
+        let meter = Meter::new(Limits::default());
+        run::planned(&read::Reader::new(graph, &meter), &self.checked)
     }
 
     /// Answers the query with rows: the columns of a table, or all properties of the entities of a
@@ -262,12 +266,13 @@ impl Query {
         graph: &G,
         limits: Limits,
     ) -> Result<Vec<QueryRow>, Stop<G::Error>> {
-        let reader = read::Reader::new(graph, limits);
+        let meter = Meter::new(limits);
+        let reader = read::Reader::new(graph, &meter);
         let (answer, _) = run::run(&reader, &self.checked)?;
         let (columns, rows) = match answer {
             Answer::Table { columns, rows } => (columns, rows),
             Answer::List(entities) | Answer::Tree { entities, .. } => {
-                return entities.into_iter().map(|number| reader.members(number)).collect();
+                return entities.into_iter().map(|number| reader.counted_members(number)).collect();
             }
         };
         let row = |cells: Vec<Cell>| {

@@ -2,8 +2,8 @@
 //!
 //! Every part keeps the bytes it stands on, so that later faults can point at it.
 
+use super::pattern::Pattern;
 use crate::graph::Value;
-use regex::Regex;
 use std::ops::Range;
 
 /// Bytes of the query text.
@@ -202,7 +202,7 @@ pub(super) enum Right {
     And(Vec<Right>),
     Value(Expr),
     /// And where it stands, with its slashes and flags.
-    Pattern(Regex, Span),
+    Pattern(Pattern, Span),
     Query(Box<Query>),
 }
 

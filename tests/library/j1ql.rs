@@ -4,7 +4,8 @@ use crate::graph_of_parts::{Graph, value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use tombolo::lang::Source;
-use tombolo::query::{Answer, Limits, Options, Query, Stop};
+use tombolo::limits::{Exceeded, Meter};
+use tombolo::query::{Answer, AnswerJson, Limits, Options, Query, Stop};
 
 fn options() -> Options {
     Options {
@@ -602,6 +603,144 @@ fn a_query_that_costs_too_much_is_stopped_without_an_answer() {
     let stop = |limits| query.run(&graph, limits).expect_err("too much");
     assert!(matches!(stop(Limits { rows: 2, ..Limits::default() }), Stop::Limit(_)));
     assert!(matches!(stop(Limits { steps: 3, ..Limits::default() }), Stop::Limit(_)));
+}
+
+/// A graph of a few entities with long texts and lists, and a knot where each knows each.
+fn heavy() -> Graph {
+    let mut graph = Graph::default();
+    let (long, list) = ("x".repeat(100_000), (0..2_000).collect::<Vec<_>>());
+    for i in 0..20 {
+        graph.entity(
+            "s",
+            &format!("t{i}"),
+            "text",
+            &["Text"],
+            json!({ "s": long, "l": list, "n": i }),
+        );
+    }
+    let knot: Vec<u32> = (0..40)
+        .map(|i| graph.entity("s", &format!("k{i}"), "knot", &["Knot"], json!({})))
+        .collect();
+    for &a in &knot {
+        knot.iter().filter(|b| a != **b).for_each(|&b| graph.link("s", a, "KNOWS", b, json!({})));
+    }
+    graph
+}
+
+#[test]
+fn what_a_query_holds_is_refused_before_it_is_there_and_given_back() {
+    let graph = heavy();
+    let texts = |n: usize| vec!["t.s"; n].join(", ");
+    let columns: Vec<String> = (0..30).map(|i| format!("t.s AS c{i}")).collect();
+    for (query, exceeded) in [
+        (format!("FIND Text AS t RETURN concat({}) AS c", texts(20)), "value"),
+        (format!("FIND Text AS t RETURN merge({}) AS m", ["t.s"; 3].join(", ")), "nothing"),
+        (format!("FIND Text AS t RETURN count(concat({})) AS n", texts(20)), "value"),
+        (format!("FIND Text AS t RETURN {}", columns.join(", ")), "memory"),
+        (format!("FIND UNIQUE Text AS t RETURN concat({}, t.n) AS c", texts(9)), "memory"),
+        (format!("FIND Text AS t RETURN concat({}, t.n) AS c, count(t) AS n", texts(9)), "memory"),
+        (format!("FIND Text AS t RETURN t._key AS k, max(concat({}, t.n)) AS n", texts(9)), "memory"),
+        (format!("FIND Text AS t RETURN t._key AS k ORDER BY concat({}) DESC", texts(9)), "memory"),
+        (format!("FIND Text AS t ORDER BY t.s, {}", texts(9)), "memory"),
+        ("FIND Text AS t RETURN unwind(t.l) AS a, unwind(t.l) AS b".into(), "rows"),
+        ("FIND Text AS t RETURN unwind(t.l) AS a, unwind(t.l) AS b, unwind(t.l) AS c, unwind(t.l) AS d".into(), "rows"),
+        ("FIND UNIQUE Text AS t RETURN t.n, unwind(t.l) AS a".into(), "memory"),
+        ("FIND Knot AS a THAT KNOWS Knot AS b THAT KNOWS Knot AS c RETURN a._key, b._key, c._key".into(), "memory"),
+        ("FIND Knot AS a (THAT KNOWS Knot AS b)? (THAT KNOWS Knot AS c)? RETURN a._key, b._key".into(), "memory"),
+        ("FIND SHORTEST ALL Knot AS a THAT KNOWS{1,4} Knot THAT KNOWS Knot AS b RETURN a._key".into(), "memory"),
+        ("FIND Knot AS a THAT MATCHES Knot AS b ON a._type = b._type THAT KNOWS Knot AS c RETURN a.*, b.*, c.*".into(), "memory"),
+        ("FIND Text AS t RETURN t.n ORDER BY t.n LIMIT 2".into(), "nothing"),
+        (format!("FIND Text AS t RETURN concat({}, t.n) AS c ORDER BY c LIMIT 2", texts(5)), "nothing"),
+        (format!("FIND Text AS t RETURN t._class, min(concat({}, t.n)) AS n", texts(5)), "nothing"),
+    ] {
+        let limits = Limits { value: 1 << 20, memory: 4 << 20, rows: 100_000, ..Limits::default() };
+        let meter = Meter::new(limits);
+        let found = match parsed(&query, &options()).run_metered(&graph, &meter) {
+            Ok(_) => "nothing",
+            Err(Stop::Limit(Exceeded::Value(_))) => "value",
+            Err(Stop::Limit(Exceeded::Memory(_))) => "memory",
+            Err(Stop::Limit(Exceeded::Rows(_))) => "rows",
+            Err(other) => panic!("{query:.80}: {other:?}"),
+        };
+        assert_eq!(found, exceeded, "{query:.120}");
+        assert!(meter.held() <= 4 << 20, "{query:.80}");
+        // With more room the same query has its answer.
+        if exceeded == "memory" {
+            assert!(parsed(&query, &options()).run(&graph, Limits::default()).is_ok(), "{query:.80}");
+        }
+    }
+}
+
+#[test]
+fn what_a_walk_remembers_is_given_back_when_it_ends() {
+    let graph = heavy();
+    let meter = Meter::new(Limits::default());
+    for query in [
+        "FIND Knot THAT KNOWS{1,5} Knot THAT KNOWS{1,5} Knot RETURN count(*) AS n",
+        "FIND Knot WITH _key = 'k1' THAT !(THAT KNOWS{1,3} Text) RETURN count(*) AS n",
+        "FIND Text AS t RETURN t._class, count(t) AS n",
+        "FIND Text AS t WHERE t.l = t.l RETURN count(*) AS n",
+    ] {
+        let before = meter.held();
+        parsed(query, &options())
+            .run_metered(&graph, &meter)
+            .unwrap_or_else(|e| panic!("{query}: {e:?}"));
+        assert!(meter.held() - before < 200_000, "{query} keeps {}", meter.held() - before);
+    }
+}
+
+#[test]
+fn patterns_are_weighed_before_they_are_compiled() {
+    for (patterns, fine) in [
+        (vec![r"/^prod-\d+\.example\.com$/"; 500], true),
+        (vec![r"/\w+@\w+\.com/i"; 2_000], true),
+        (vec![r"/\w{60}/"], true),
+        (vec![r"/\w{60}/"; 2_000], true),
+        (vec![r"/\w{60}/", r"/\w{61}/", r"/\w{62}/", r"/\w{63}/"], false),
+        (vec![r"/((a{99}){99}){99}/"], false),
+        (vec![r"/(((((((((a{999}){999}){999}){999}){999}){999}){999}){999}){999})/"], false),
+        (vec![r"/[\w--\d]{900}/"], false),
+    ] {
+        let text = format!("FIND User WITH email = ({})", patterns.join(" OR "));
+        match Query::parse(&Source::whole("query", text.as_str()), &options()) {
+            Ok(_) => assert!(fine, "{text:.80}"),
+            Err(fault) => {
+                assert!(!fine, "{text:.80}: {}", fault.message);
+                assert!(["Q0109", "Q0111"].contains(&fault.code), "{}", fault.message);
+            }
+        }
+    }
+    let late = Options { until: Some(std::time::Instant::now()), ..options() };
+    let fault = Query::parse(&Source::whole("query", "FIND User WITH a = /b/"), &late);
+    assert_eq!(fault.expect_err("it is over").code, "Q0111");
+}
+
+#[test]
+fn a_long_answer_is_written_as_it_is_made() {
+    let graph = heavy();
+    for text in
+        ["FIND Text", "FIND Text AS t RETURN t.n, t", "FIND Knot THAT KNOWS Knot RETURN TREE"]
+    {
+        let answer = ask(&graph, text);
+        let whole = answer.json(&graph).unwrap_or_else(|e| match e {});
+        let json = AnswerJson::new(&answer, &graph);
+        assert_eq!(serde_json::to_value(&json).expect("JSON"), whole, "{text}");
+        let mut parts = 0;
+        json.each(|_| -> Result<(), std::convert::Infallible> {
+            parts += 1;
+            Ok(())
+        })
+        .unwrap_or_else(|e| match e {});
+        let expected = match &whole {
+            Json::Array(rows) => rows.len(),
+            tree => [&tree["vertices"], &tree["edges"]]
+                .iter()
+                .filter_map(|l| l.as_array())
+                .map(Vec::len)
+                .sum(),
+        };
+        assert_eq!(parts, expected, "{text}");
+    }
 }
 
 #[test]

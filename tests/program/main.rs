@@ -10,6 +10,7 @@ mod authorization;
 mod bad_input;
 mod cross_scope_page;
 mod damage;
+mod hostile;
 mod impact;
 mod job_files;
 mod jobs;

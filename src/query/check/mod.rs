@@ -6,6 +6,7 @@ mod columns;
 mod terms;
 
 use super::meant::*;
+use super::pattern::Patterns;
 use super::syntax::{
     self as written, Alternative, Cond, Element, EntityPattern, Named, Op, Returns, Span,
 };
@@ -216,7 +217,8 @@ impl Checker<'_> {
         }
         let source =
             Source::whole(format!("smart class {}", name.text), format!("FIND {definition}"));
-        let query = parse::parse(&source, self.options.now, false)?;
+        let patterns = Patterns::new(self.options.until);
+        let query = parse::parse(&source, self.options.now, false, &patterns)?;
         let outer = self.source;
         let smart = self.smart.iter().chain([&name.text]).cloned().collect();
         let entity = Checker {

@@ -64,7 +64,7 @@ impl Checker<'_> {
         Ok(match right {
             Right::Or(rights) => Values::Or(all(self, rights)?),
             Right::And(rights) => Values::And(all(self, rights)?),
-            Right::Pattern(regex, _) => Values::Pattern(regex.clone()),
+            Right::Pattern(pattern, _) => Values::Pattern(pattern.clone()),
             Right::Value(expr) => {
                 match self.compared(expr, sees)? {
                     // A parameter may be a list: any of its values.

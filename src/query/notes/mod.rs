@@ -16,7 +16,7 @@ mod values;
 use super::meant::*;
 use super::read::{Reader, Row, Sight};
 use super::syntax::Op;
-use super::{Answer, Cell, Limits, Profile, Stop};
+use super::{Answer, Cell, Limits, Meter, Profile, Stop};
 use crate::graph::{GraphRead, ScopeCounts};
 use std::time::Duration;
 
@@ -48,7 +48,8 @@ pub(super) fn notes<G: GraphRead>(
 ) -> Reads<Vec<Note>, G> {
     let limits = Limits { time: Some(TIME), steps: STEPS, ..Limits::default() };
     let counts = graph.counts()?;
-    let mut about = About { reader: Reader::new(graph, limits), counts, notes: Vec::new() };
+    let meter = Meter::new(limits);
+    let mut about = About { reader: Reader::new(graph, &meter), counts, notes: Vec::new() };
     // A count of nothing is a row.
     let nothing = answer.is_empty() || profile.matches == 0 && !answer.is_empty();
     let looked = match nothing {
