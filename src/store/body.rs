@@ -135,7 +135,7 @@ impl Unpacker {
         }
         let mut raw = self.spare.pop().unwrap_or_default();
         raw.clear();
-        raw.reserve(len);
+        raw.reserve_exact(len);
         let written = self.context.as_mut()?.decompress_to_buffer(cursor.0, &mut raw).ok()?;
         (written == len && raw.len() == len).then_some(raw)
     }

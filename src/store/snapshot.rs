@@ -156,8 +156,11 @@ impl Block {
         body::record(&self.raw, *self.starts.get(slot as usize)?)
     }
 
+    /// Bytes that it is charged with: no more than [`body::RAW_MAX`], unless a single record is
+    /// longer, so that a pass knows how many blocks it can keep. The places of records come to a
+    /// twentieth beside.
     fn bytes(&self) -> usize {
-        self.raw.capacity() + size_of_val(&self.starts[..])
+        self.raw.len()
     }
 }
 
@@ -830,7 +833,7 @@ impl Snapshot {
                 blocks += u64::from(row.next_block[kind as usize]);
             }
         }
-        let together = (self.bodies_kept.borrow().budget() / body::RAW_MAX).max(1) as u64;
+        let together = self.bodies_kept.borrow().holds(body::RAW_MAX).max(1) as u64;
         for pass in 0..blocks.div_ceil(together).max(1) {
             for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
                 let opened = self.head_chunk(kind, chunk)?;
