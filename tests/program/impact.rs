@@ -2,8 +2,12 @@
 
 use crate::cli::World;
 use crate::http::Server;
+use crate::impact_world::{self, WORDS};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use tombolo::rules::Trouble;
 
 /// Rows of `a(Class) -VERB-> b(Class)`, one a line or with `;` between; classes are told once.
 fn rows(text: &str) -> String {
@@ -528,4 +532,143 @@ fn a_server_goes_by_the_same_rules() {
     }
     let owners = server.get("/v1/owners?class=User&orphans=true");
     assert_eq!(owners.status, 400, "{}", owners.text);
+}
+
+/// Random graphs, the same at every run.
+fn random_worlds(count: usize) -> Vec<impact_world::World> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = impact_world::world();
+    let mut next = || strategy.new_tree(&mut runner).expect("a world").current();
+    (0..count).map(|_| next()).collect()
+}
+
+/// `c2` by key, as an answer tells it.
+fn by_key(answer: &Value) -> BTreeMap<String, (char, u32)> {
+    let reached = answer["reached"].as_array().expect("a list").iter();
+    let row = |r: &Value| {
+        let state = r["state"].as_str().and_then(|state| state.chars().next()).expect("a state");
+        let distance = r["distance"].as_u64().expect("a number") as u32;
+        (r["_key"].as_str().expect("a key").to_owned(), (state, distance))
+    };
+    reached.map(row).collect()
+}
+
+#[test]
+fn random_graphs_are_answered_by_a_server_as_by_the_plainest_walk() {
+    let mut worlds = random_worlds(60);
+    // One server has one file of rules, and one graph of many parts that do not touch.
+    let rules = worlds.iter().max_by_key(|world| world.rules.len()).expect("some").rules.clone();
+    let world = World::new();
+    let mut upload = String::new();
+    for (i, part) in worlds.iter_mut().enumerate() {
+        part.rules = rules.clone();
+        upload.push_str(&part.upload(&format!("w{i}n"), usize::MAX));
+    }
+    world.write("tombolo.toml", worlds[0].toml());
+    world.sync("w", "diff", &upload).ok();
+    let server = Server::in_folder(world.folder, &[]);
+    let mut reached = 0;
+    for (i, part) in worlds.iter().enumerate() {
+        for root in 0..part.nodes.len() {
+            for (words, trouble) in [
+                ("", Trouble::ANY),
+                ("&for=compromise", Trouble { compromise: true, failure: false }),
+            ] {
+                let answer = told(&server, &format!("entity=w{i}n{root}{words}"));
+                let (expected, not_followed) = part.walk(root, trouble, u32::MAX);
+                let name = |(node, told)| (format!("w{i}n{node}"), told);
+                let expected: BTreeMap<_, _> = expected.into_iter().map(name).collect();
+                assert_eq!(by_key(&answer), expected, "{part:?} from {root}");
+                assert_eq!(answer["notFollowed"], json!(not_followed));
+                reached += expected.len();
+            }
+        }
+    }
+    assert!(reached > 200, "{reached} reached in all");
+}
+
+#[test]
+fn plans_of_random_edges_tell_what_the_plainest_walk_tells() {
+    let mut told = 0;
+    for mut part in random_worlds(25) {
+        // The last edges are planned; mappings write verbs in capitals.
+        let kept = part.edges.len() - part.edges.len() / 3;
+        part.edges[kept..].iter_mut().for_each(|edge| edge.2 = 0);
+        // What is planned twice is planned once.
+        let mut said = BTreeSet::new();
+        let mut number = 0;
+        part.edges.retain(|&(from, verb, word, to)| {
+            number += 1;
+            number <= kept || said.insert((from, verb, word, to))
+        });
+        let world = World::new();
+        world.write("tombolo.toml", part.toml());
+        world.sync("w", "diff", &part.upload("n", kept)).ok();
+        std::fs::create_dir(world.path("mappings")).expect("made");
+        for (verb, words) in WORDS.iter().enumerate() {
+            let mut rows = String::from("from,to\n");
+            for (from, _, _, to) in part.edges[kept..].iter().filter(|edge| edge.1 == verb) {
+                rows.push_str(&format!("n{from},n{to}\n"));
+            }
+            if rows.lines().count() == 1 {
+                continue;
+            }
+            world.write(&format!("mappings/m{verb}.csv"), rows);
+            world.write(
+                &format!("mappings/m{verb}.toml"),
+                format!(
+                    "scope = \"m{verb}\"\nowner = \"x@example.com\"\nrows = {{ file = \"m{verb}.csv\" }}\n\
+                     relationship = {{ class = \"{}\", type = \"t\" }}\n\
+                     from = {{ scope = \"w\", key = \"{{row.from}}\" }}\n\
+                     to = {{ scope = \"w\", key = \"{{row.to}}\" }}\n",
+                    words[0]
+                ),
+            );
+        }
+        if part.edges.len() == kept {
+            continue;
+        }
+        let names: Vec<String> = (0..part.nodes.len()).map(|node| format!("n{node}")).collect();
+        let mut words = vec!["plan", "-o", "json"];
+        names.iter().for_each(|name| words.extend(["--impact", name]));
+        let plan = world.run(&words).ok().json();
+        let changes = plan["impact"]["changes"].as_array().expect("a list");
+        let mut before = part.clone();
+        before.edges.truncate(kept);
+        for root in 0..part.nodes.len() {
+            let states = |world: &impact_world::World| -> BTreeMap<String, char> {
+                let reached = world.walk(root, Trouble::ANY, u32::MAX).0.into_iter();
+                reached.map(|(node, (state, _))| (format!("n{node}"), state)).collect()
+            };
+            let (was, is) = (states(&before), states(&part));
+            let change = changes.iter().find(|change| change["entity"]["_key"] == names[root]);
+            assert_eq!(change.is_some(), was != is, "{part:?} from {root}: {plan}");
+            let Some(change) = change else { continue };
+            let keys = |name: &str| -> BTreeSet<String> {
+                let list = change[name].as_array().expect("a list").iter();
+                list.map(|e| e["_key"].as_str().expect("a key").to_owned()).collect()
+            };
+            let beyond = |a: &BTreeMap<String, char>, b: &BTreeMap<String, char>| {
+                let only = a.keys().filter(|key| !b.contains_key(*key));
+                only.cloned().collect::<BTreeSet<String>>()
+            };
+            assert_eq!(keys("gained"), beyond(&is, &was));
+            assert_eq!(keys("lost"), beyond(&was, &is));
+            let turned = change["changed"].as_array().expect("a list").iter();
+            let turned: BTreeMap<String, String> = turned
+                .map(|t| {
+                    let key = t["entity"]["_key"].as_str().expect("a key").to_owned();
+                    let word = |name: &str| t[name].as_str().map_or("", |word| &word[..1]);
+                    (key, format!("{}{}", word("before"), word("after")))
+                })
+                .collect();
+            let expected = was.iter().filter_map(|(key, before)| {
+                let now = is.get(key).filter(|now| *now != before)?;
+                Some((key.clone(), format!("{before}{now}")))
+            });
+            assert_eq!(turned, expected.collect());
+            told += 1;
+        }
+    }
+    assert!(told > 20, "{told} changes");
 }

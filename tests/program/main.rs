@@ -5,6 +5,8 @@
 mod cli;
 #[path = "../http/mod.rs"]
 mod http;
+#[path = "../impact_world/mod.rs"]
+mod impact_world;
 
 mod authorization;
 mod bad_input;
