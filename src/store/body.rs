@@ -135,7 +135,7 @@ impl Unpacker {
         }
         let mut raw = self.spare.pop().unwrap_or_default();
         raw.clear();
-        raw.reserve(len);
+        raw.reserve_exact(len);
         let written = self.context.as_mut()?.decompress_to_buffer(cursor.0, &mut raw).ok()?;
         (written == len && raw.len() == len).then_some(raw)
     }
@@ -201,8 +201,8 @@ pub fn for_each_name(record: &[u8], mut visit: impl FnMut(u32)) -> Option<()> {
     Some(())
 }
 
-/// Calls `visit` with each text that a record has, or lists, under one of these name numbers. `None`
-/// if it is damaged.
+/// Calls `visit` with each text or number that a record has, or lists, under one of these name numbers,
+/// a number as it is written. `None` if it is damaged.
 pub fn texts(record: &[u8], names: &[u32], mut visit: impl FnMut(u32, &str)) -> Option<()> {
     let mut cursor = Cursor(record);
     for _ in 0..cursor.varint()? {
@@ -211,12 +211,13 @@ pub fn texts(record: &[u8], names: &[u32], mut visit: impl FnMut(u32, &str)) -> 
             skip_value(&mut cursor)?;
             continue;
         }
+        let mut tell = |value: &Value<'_>| match value.as_str() {
+            Some(text) => visit(name, text),
+            None => value.spelling().into_iter().for_each(|text| visit(name, &text)),
+        };
         match take_value(&mut cursor)? {
-            Value::Text(text) => visit(name, &text),
-            Value::List(items) => {
-                items.iter().filter_map(Value::as_str).for_each(|text| visit(name, text));
-            }
-            _ => {}
+            Value::List(items) => items.iter().for_each(tell),
+            one => tell(&one),
         }
     }
     Some(())

@@ -52,9 +52,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// The budget, in bytes.
-    pub fn budget(&self) -> usize {
-        self.budget
+    /// How many things of so many bytes each fit the budget.
+    pub fn holds(&self, bytes: usize) -> usize {
+        self.budget / (bytes + AROUND)
     }
 
     /// Bytes in use, about.
@@ -172,6 +172,20 @@ mod tests {
             });
         }
         assert!((0..100).all(|key| ask(&mut cache, key, 100)));
+    }
+
+    #[test]
+    fn as_many_as_it_holds_are_kept_whatever_the_order() {
+        for budget in [3_000, 50_331_648 / 1000, 1 << 20] {
+            let mut cache = Cache::new(budget / 16, budget);
+            let holds = cache.holds(300) as u32;
+            (0..6).for_each(|_| {
+                (0..holds).for_each(|key| {
+                    ask(&mut cache, key, 300);
+                });
+            });
+            assert!((0..holds).rev().all(|key| ask(&mut cache, key, 300)), "{budget}");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use heads::{CHUNK as HEAD_CHUNK, Head, NO_BODY};
 pub use identity::Identity;
 pub use labels::{Label, Labels};
 pub use names::{NAMES_MAX, NEW_NAMES_MAX, NameBook, SCOPE_WORDS_MAX, WORDS_MAX, Words};
-pub use partial::sweep;
+pub use partial::{folder_of, sweep};
 pub use pipeline::{Batches, Next, pipeline};
 pub use rows::{Counts, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
 pub use segment::{Standing, StoredEdge};

@@ -132,6 +132,8 @@ struct Header {
     /// Nobody has the file open for writing, or was killed, and yet it names an older commit as the
     /// newest.
     turned_back: bool,
+    /// The transaction of the slot that it names as the newest.
+    named: Option<u64>,
     /// Of each slot that is whole: transaction, checksum, roots.
     slots: Vec<(u64, u128, Vec<Below>)>,
 }
@@ -165,7 +167,8 @@ impl Header {
         };
         let newer = |other: &(u64, _, _)| named.as_ref().is_some_and(|named| other.0 > named.0);
         let turned_back = flags & RECOVERY_REQUIRED == 0 && other.as_ref().is_some_and(newer);
-        Some(Header { geometry, turned_back, slots: slots.into_iter().flatten().collect() })
+        let named = named.as_ref().map(|named| named.0);
+        Some(Header { geometry, turned_back, named, slots: slots.into_iter().flatten().collect() })
     }
 }
 
@@ -173,7 +176,7 @@ impl Header {
 /// `None` for a page that may be changed by whoever writes now.
 fn prove(
     page: &[u8],
-    checksum: u128,
+    checksum: [u32; 2],
     tree: Tree,
     geometry: Geometry,
     visit: &mut impl FnMut(Below, bool),
@@ -193,7 +196,7 @@ fn prove(
                 Some(width) => keys_end.checked_add((width as usize).checked_mul(pairs)?)?,
                 None => u32_at(page, values_at + 4 * last)?,
             };
-            if xxh3_128(page.get(..end)?) != checksum {
+            if half(xxh3_128(page.get(..end)?)) != checksum {
                 return None;
             }
             if !tree.of_tables {
@@ -215,7 +218,7 @@ fn prove(
                 Some(width) => ends_at.checked_add((width as usize).checked_mul(keys)?)?,
                 None => u32_at(page, ends_at + 4 * last)?,
             };
-            if xxh3_128(page.get(..end)?) != checksum {
+            if half(xxh3_128(page.get(..end)?)) != checksum {
                 return None;
             }
             for child in 0..=keys {
@@ -256,25 +259,80 @@ struct Known {
     geometry: Option<Geometry>,
     /// Transactions and checksums of the slots of the header.
     slots: Vec<(u64, u128)>,
-    pages: FxHashMap<u64, (u64, [u64; 2], Tree)>,
+    /// The kinds of trees that were met; there are as many as tables, at most.
+    trees: Vec<Tree>,
+    /// By place in pages from the start of the file.
+    pages: FxHashMap<u32, Told>,
+}
+
+/// What a page must be like, in few bytes: a question that reads a branch is told of a hundred others, of
+/// which it reads one.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// Half of the checksum, low part first; what is proven by it is damage, not forgery.
+    sum: [u32; 2],
+    /// Place of its kind in `trees`.
+    tree: u16,
+    order: u8,
+}
+
+/// A page as the map knows it; a file has fewer than 2^32.
+fn page_number(offset: u64) -> Option<u32> {
+    u32::try_from(offset / PAGE).ok()
+}
+
+fn half(checksum: u128) -> [u32; 2] {
+    [checksum as u32, (checksum >> 32) as u32]
 }
 
 impl Known {
-    fn learn(&mut self, below: Below, settled: bool) {
-        if settled {
-            let sum = [below.checksum as u64, (below.checksum >> 64) as u64];
-            self.pages.insert(below.offset, (below.len, sum, below.tree));
-        } else {
-            self.pages.remove(&below.offset);
+    /// Takes over what a page told of those below it: whether each is settled, or may be changed by
+    /// whoever writes now.
+    fn learn(&mut self, told: impl IntoIterator<Item = (Below, bool)>) {
+        // The children of a branch are of one kind.
+        let mut last: Option<(Tree, u16)> = None;
+        for (Below { offset, len, checksum, tree }, settled) in told {
+            let Some(place) = page_number(offset) else { continue };
+            if !settled {
+                self.pages.remove(&place);
+                continue;
+            }
+            let tree = match last {
+                Some((known, number)) if known == tree => number,
+                _ => {
+                    let number = self.tree_number(tree);
+                    last = Some((tree, number));
+                    number
+                }
+            };
+            let order = (len / PAGE).trailing_zeros() as u8;
+            self.pages.insert(place, Told { sum: half(checksum), tree, order });
         }
+    }
+
+    fn tree_number(&mut self, tree: Tree) -> u16 {
+        let known = self.trees.iter().position(|known| *known == tree);
+        let at = known.unwrap_or_else(|| {
+            self.trees.push(tree);
+            self.trees.len() - 1
+        });
+        at as u16
+    }
+
+    /// Length, half of the checksum, and kind of tree of a page, if another one told them.
+    fn expected(&self, offset: u64) -> Option<(u64, [u32; 2], Tree)> {
+        let Told { sum, tree, order } = *self.pages.get(&page_number(offset)?)?;
+        Some((PAGE << order, sum, *self.trees.get(usize::from(tree))?))
     }
 
     /// Takes over a header that was read; says what is wrong with it.
     fn header(&mut self, bytes: &[u8]) -> Option<&'static str> {
         let Some(header) = Header::parse(bytes) else { return self.geometry.map(|_| REPLACED) };
         let newest = |slots: &[(u64, u128)]| slots.iter().map(|(id, _)| *id).max();
+        // A commit that was cut short may be in the other slot, and the next one has its number.
+        let committed = |(id, ..): &&(u64, u128, _)| header.named.is_some_and(|named| *id <= named);
         let slots: Vec<(u64, u128)> =
-            header.slots.iter().map(|(id, checksum, _)| (*id, *checksum)).collect();
+            header.slots.iter().filter(committed).map(|(id, sum, _)| (*id, *sum)).collect();
         let other = |(id, sum): &(u64, u128)| {
             self.slots.iter().any(|(known, known_sum)| known == id && known_sum != sum)
         };
@@ -286,9 +344,8 @@ impl Known {
         }
         self.geometry = Some(header.geometry);
         self.slots = slots;
-        for (_, _, roots) in header.slots {
-            roots.into_iter().for_each(|root| self.learn(root, true));
-        }
+        let roots = header.slots.into_iter().flat_map(|(_, _, roots)| roots);
+        self.learn(roots.map(|root| (root, true)));
         None
     }
 }
@@ -302,6 +359,19 @@ impl<B> Proven<B> {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The header that is written in place of one which says that all is well and yet names an older commit
+/// as the newest: the same, but with a repair required.
+///
+/// A repair writes such a header when a commit was cut short, just before it commits by itself and so
+/// replaces the other slot. Whoever is killed in between would leave a file that cannot be told from
+/// one whose newest commit was turned back by damage; this way it is repaired once more.
+fn unsettled(header: &[u8]) -> Option<Vec<u8>> {
+    Header::parse(header).filter(|header| header.turned_back)?;
+    let mut header = header.to_vec();
+    header[FLAGS_AT as usize] |= RECOVERY_REQUIRED;
+    Some(header)
 }
 
 fn damaged(offset: u64, detail: &'static str) -> io::Error {
@@ -329,13 +399,12 @@ impl<B: StorageBackend> StorageBackend for Proven<B> {
         }
         let (geometry, expected) = {
             let known = self.known();
-            (known.geometry, known.pages.get(&offset).copied())
+            (known.geometry, known.expected(offset))
         };
-        let (Some(geometry), Some((len, [low, high], tree))) = (geometry, expected) else {
+        let (Some(geometry), Some((len, checksum, tree))) = (geometry, expected) else {
             return Ok(());
         };
         let mut told = Vec::new();
-        let checksum = u128::from(high) << 64 | u128::from(low);
         let whole = (len == out.len() as u64)
             .then(|| prove(out, checksum, tree, geometry, &mut |page, set| told.push((page, set))));
         if whole.flatten().is_none() {
@@ -344,7 +413,7 @@ impl<B: StorageBackend> StorageBackend for Proven<B> {
         if !told.is_empty() {
             let mut known = self.known();
             known.pages.reserve(told.len());
-            told.into_iter().for_each(|(page, settled)| known.learn(page, settled));
+            known.learn(told);
         }
         Ok(())
     }
@@ -358,10 +427,17 @@ impl<B: StorageBackend> StorageBackend for Proven<B> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if offset == 0
+            && let Some(header) = unsettled(data)
+        {
+            return self.inner.write(0, &header);
+        }
         if offset > 0 {
             let mut known = self.known();
             for page in (offset..offset + data.len() as u64).step_by(PAGE as usize) {
-                known.pages.remove(&page);
+                if let Some(place) = page_number(page) {
+                    known.pages.remove(&place);
+                }
             }
         }
         self.inner.write(offset, data)
@@ -402,8 +478,9 @@ pub fn walk(
         bytes.resize(len as usize, 0);
         match read(offset, &mut bytes) {
             Ok(()) => {
-                let whole =
-                    prove(&bytes, checksum, tree, geometry, &mut |below, _| open.push(below));
+                let whole = prove(&bytes, half(checksum), tree, geometry, &mut |below, _| {
+                    open.push(below);
+                });
                 if whole.is_none() {
                     found(DamagedPage { offset, detail: NOT_MEANT });
                 }
@@ -415,4 +492,32 @@ pub fn walk(
         }
     }
     Ok(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::{Database, TableDefinition};
+
+    #[test]
+    fn a_header_that_seems_turned_back_asks_for_a_repair() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("two.redb");
+        let table: TableDefinition<'_, u32, u32> = TableDefinition::new("t");
+        let database = Database::create(&path).unwrap();
+        for value in 0..2 {
+            let commit = database.begin_write().unwrap();
+            commit.open_table(table).unwrap().insert(value, value).unwrap();
+            commit.commit().unwrap();
+        }
+        drop(database);
+        let mut header = std::fs::read(&path).unwrap()[..HEADER].to_vec();
+        assert_eq!(header[FLAGS_AT as usize] & RECOVERY_REQUIRED, 0);
+        assert_eq!(unsettled(&header), None);
+        header[FLAGS_AT as usize] ^= PRIMARY;
+        let settled = unsettled(&header).expect("an older commit is named as the newest");
+        assert_eq!(settled[FLAGS_AT as usize], header[FLAGS_AT as usize] | RECOVERY_REQUIRED);
+        assert!(Header::parse(&settled).is_some_and(|header| !header.turned_back));
+        assert_eq!(unsettled(&settled), None);
+    }
 }

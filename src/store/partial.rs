@@ -4,10 +4,10 @@
 //! A process that is killed leaves its file behind. The name says whose kind it is, and a lock that
 //! goes with the process that nobody works on it any more; both are asked before one is swept away.
 
-use super::sync_folder;
+use super::{private, sync_folder};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,8 @@ pub struct Partial {
     file: File,
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a file lies in, also where its path names none.
+pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -32,19 +33,27 @@ fn folder_of(path: &Path) -> &Path {
 impl Partial {
     /// Makes an empty file in the folder of `target`, for its owner only.
     pub fn beside(target: &Path) -> io::Result<Partial> {
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(format!("{MARK}{:016x}", uuid::Uuid::new_v4().as_u64_pair().0));
-        let path = folder_of(target).join(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
-        match file.try_lock() {
-            // Where locks are unknown, nothing is swept.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Partial { path, file }),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+        loop {
+            let mut name = target.file_name().unwrap_or_default().to_owned();
+            name.push(format!("{MARK}{:016x}", uuid::Uuid::new_v4().as_u64_pair().0));
+            let path = folder_of(target).join(name);
+            let file = private::create_new(&path)?;
+            if let Some(partial) = Partial::locked(path, file)? {
+                return Ok(partial);
+            }
         }
+    }
+
+    /// Takes the lock of a new file. `None` if somebody has swept it in between, since until then it
+    /// looks like one that a killed process left behind.
+    fn locked(path: PathBuf, file: File) -> io::Result<Option<Partial>> {
+        let partial = match file.try_lock() {
+            // Where locks are unknown, nothing is swept.
+            Err(TryLockError::Error(_)) => return Ok(Some(Partial { path, file })),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Ok(()) => Partial { path, file },
+        };
+        Ok(partial.path.try_exists()?.then_some(partial))
     }
 
     /// The file as storage of the engine, which takes no locks: nobody else knows it.
@@ -84,9 +93,16 @@ pub fn sweep(target: &Path) -> io::Result<u64> {
     for entry in std::fs::read_dir(folder_of(target))? {
         let entry = entry?;
         let named = entry.file_name().to_str().is_some_and(is_ours);
-        if named && entry.file_type()?.is_file() && abandoned(&entry.path()) {
-            std::fs::remove_file(entry.path())?;
-            swept += 1;
+        if !named || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        // Its lock is held until it is gone, so that nobody takes it for theirs meanwhile.
+        let Some(_locked) = abandoned(&entry.path()) else { continue };
+        match std::fs::remove_file(entry.path()) {
+            Ok(()) => swept += 1,
+            // Somebody else sweeps as well.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
         }
     }
     Ok(swept)
@@ -98,13 +114,13 @@ fn is_ours(name: &str) -> bool {
     })
 }
 
-/// Whether nobody holds the file, and it is the beginning of a database, or empty.
-fn abandoned(path: &Path) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
+/// The file with its lock, if nobody holds it, and it is the beginning of a database, or empty.
+fn abandoned(path: &Path) -> Option<File> {
+    let mut file = File::open(path).ok()?;
     let mut start = Vec::new();
-    let read = file.by_ref().take(9).read_to_end(&mut start).is_ok();
+    file.by_ref().take(9).read_to_end(&mut start).ok()?;
     let ours = super::pages::MAGIC.starts_with(&start) || start.iter().all(|&byte| byte == 0);
-    read && ours && file.try_lock().is_ok()
+    (ours && file.try_lock().is_ok()).then_some(file)
 }
 
 /// A file without locks of the engine.
@@ -190,6 +206,39 @@ mod tests {
         held.place(&target).unwrap();
         assert!(target.exists());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), foreign.len() + 1);
+    }
+
+    #[test]
+    fn a_file_that_was_swept_before_its_lock_was_taken_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("graph.redb");
+        let path = folder.path().join("graph.redb.partial-0123456789abcdef");
+        let file = private::create_new(&path).unwrap();
+        assert_eq!(sweep(&target).unwrap(), 1);
+        assert!(Partial::locked(path.clone(), file).unwrap().is_none());
+        // A sweeper that has it open and locked is about to take it away.
+        let file = private::create_new(&path).unwrap();
+        let sweeper = abandoned(&path).unwrap();
+        assert!(Partial::locked(path.clone(), file).unwrap().is_none());
+        drop(sweeper);
+        std::fs::remove_file(&path).unwrap();
+        // Many who make and sweep at once.
+        std::thread::scope(|scope| {
+            for maker in 0..4 {
+                let copy = folder.path().join(format!("copy-{maker}"));
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        Partial::beside(&copy).unwrap().place(&copy).unwrap();
+                        std::fs::remove_file(&copy).unwrap();
+                    }
+                });
+                scope.spawn(|| {
+                    for _ in 0..400 {
+                        sweep(&target).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]

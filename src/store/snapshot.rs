@@ -156,8 +156,11 @@ impl Block {
         body::record(&self.raw, *self.starts.get(slot as usize)?)
     }
 
+    /// Bytes that it is charged with: no more than [`body::RAW_MAX`], unless a single record is
+    /// longer, so that a pass knows how many blocks it can keep. The places of records come to a
+    /// twentieth beside.
     fn bytes(&self) -> usize {
-        self.raw.capacity() + size_of_val(&self.starts[..])
+        self.raw.len()
     }
 }
 
@@ -830,7 +833,7 @@ impl Snapshot {
                 blocks += u64::from(row.next_block[kind as usize]);
             }
         }
-        let together = (self.bodies_kept.borrow().budget() / body::RAW_MAX).max(1) as u64;
+        let together = self.bodies_kept.borrow().holds(body::RAW_MAX).max(1) as u64;
         for pass in 0..blocks.div_ceil(together).max(1) {
             for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
                 let opened = self.head_chunk(kind, chunk)?;
@@ -915,7 +918,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Calls `visit` with each text that an entity has, or lists, under one of these name numbers.
+    /// Calls `visit` with each text or number that an entity has, or lists, under one of these name
+    /// numbers, a number as it is written.
     pub fn for_each_text(
         &self,
         chunk: &HeadChunk<'_>,
@@ -1172,8 +1176,8 @@ impl Snapshot {
         Ok(known)
     }
 
-    /// The id of the stored job with this sequence number.
-    pub(super) fn job_id(&self, sequence: u32) -> Result<Option<Uuid>, StoreError> {
+    /// The id of the stored job with this sequence number, which is much cheaper than all of it.
+    pub fn job_id(&self, sequence: u32) -> Result<Option<Uuid>, StoreError> {
         let key = tables::number_key(sequence);
         get(&self.jobs, tables::JOBS, "jobs", &key, |p| Some(Uuid::from_bytes(*p.first_chunk()?)))
     }
