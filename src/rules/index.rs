@@ -132,6 +132,11 @@ impl Index {
     }
 }
 
+/// Whether a verb that no rule knows tells its arrow the other way round: `FROBBED_BY`.
+pub fn is_inverse(verb: &str) -> bool {
+    !stems(&fold_verb(verb)).is_empty()
+}
+
 /// The verbs of which a folded word that ends in `by` may be the inverse.
 pub fn stems(folded: &str) -> Vec<String> {
     let Some(before) = folded.strip_suffix("by").filter(|before| before.len() > 2) else {

@@ -17,12 +17,15 @@ mod index;
 mod page;
 mod project;
 mod read;
+mod schema;
 mod step;
 mod written;
 
 pub use bound::{Ahead, Bound, Cell, Kind};
+pub use index::is_inverse;
 pub use page::{impact_words, listed_toml, page};
 pub use project::{PROJECT_FILE, project_file};
+pub use schema::schema;
 pub use step::{Passing, State, States, Trouble};
 pub use written::{
     Compromise, Family, Flow, Impact, Membership, Owning, Side, Silent, Written, WrittenRule,

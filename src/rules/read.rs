@@ -16,10 +16,11 @@ const TABLES: [&str; 6] = ["classes", "impact", "ownership", "inverse", "not_fol
 /// Tables of a project file that belong to other parts of the program.
 const FOREIGN: [&str; 2] = ["scopes", "serial"];
 
-const ABOUT: [&str; 4] = ["reason", "source", "alternative", "decided"];
-const IMPACT: [&str; 8] = ["verb", "from", "to", "compromise", "group", "up", "down", "failure"];
-const OWNERSHIP: [&str; 4] = ["kind", "verb", "from", "to"];
-const INVERSE: [&str; 3] = ["verb", "same", "inverse"];
+pub(super) const ABOUT: [&str; 4] = ["reason", "source", "alternative", "decided"];
+pub(super) const IMPACT: [&str; 8] =
+    ["verb", "from", "to", "compromise", "group", "up", "down", "failure"];
+pub(super) const OWNERSHIP: [&str; 4] = ["kind", "verb", "from", "to"];
+pub(super) const INVERSE: [&str; 3] = ["verb", "same", "inverse"];
 
 /// Most rules of one file.
 const RULES_MAX: usize = 5_000;

@@ -111,7 +111,8 @@ fn a_word_belongs_to_one_family_and_rules_are_written_for_its_verb() {
     }
 }
 
-/// Pairs of rules of one verb and rank that hold for the same pair of single classes.
+/// Pairs of rules of one verb and rank that hold for the same pair of single classes, for which no
+/// rule of a higher rank holds.
 fn ties<M: PartialEq + Copy>(written: &Written, rules: &[WrittenRule<M>]) -> Vec<String> {
     let ends = |list: &[String]| -> Option<BTreeSet<String>> {
         let classes = written.classes(list).into_iter().map(fold_name).collect();
@@ -124,12 +125,30 @@ fn ties<M: PartialEq + Copy>(written: &Written, rules: &[WrittenRule<M>]) -> Vec
     let rank = |rule: &WrittenRule<M>| {
         usize::from(!rule.from.is_empty()) + usize::from(!rule.to.is_empty())
     };
+    // What both lists name; `None` stands for everything.
+    let both = |a: &[String], b: &[String]| match (ends(a), ends(b)) {
+        (Some(a), Some(b)) => Some(a.intersection(&b).cloned().collect::<BTreeSet<String>>()),
+        (a, b) => a.or(b),
+    };
+    let covers = |list: &[String], part: &Option<BTreeSet<String>>| match (ends(list), part) {
+        (Some(all), Some(part)) => part.is_subset(&all),
+        (all, _) => all.is_none(),
+    };
+    let decided = |one: &WrittenRule<M>, two: &WrittenRule<M>, verb: &str| {
+        let (from, to) = (both(&one.from, &two.from), both(&one.to, &two.to));
+        rules.iter().any(|rule| {
+            rank(rule) > rank(one)
+                && rule.verbs.iter().any(|other| fold_verb(other) == verb)
+                && covers(&rule.from, &from)
+                && covers(&rule.to, &to)
+        })
+    };
     let mut found = Vec::new();
     for (at, one) in rules.iter().enumerate() {
         for two in &rules[at + 1..] {
             let verbs: BTreeSet<String> = one.verbs.iter().map(|verb| fold_verb(verb)).collect();
-            let shared = two.verbs.iter().any(|verb| verbs.contains(&fold_verb(verb)));
-            if shared
+            let shared = two.verbs.iter().map(|verb| fold_verb(verb));
+            if shared.filter(|verb| verbs.contains(verb)).any(|verb| !decided(one, two, &verb))
                 && rank(one) == rank(two)
                 && meets(&one.from, &two.from)
                 && meets(&one.to, &two.to)
@@ -237,6 +256,8 @@ fn the_rule_that_names_more_ends_wins_and_then_the_projects() {
     assert_eq!(says(&project(one_end), "Team HAS User"), "`from` is the group –");
     assert_eq!(says(&project(one_end), "Account HAS User"), "← –");
     assert_eq!(says(&project(alone), "Account HAS User"), "– –");
+    let from_account = "[[impact]]\nverb = \"HAS\"\nfrom = \"Account\"\ncompromise = \"none\"\n";
+    assert_eq!(says(&project(from_account), "Account HAS User"), "– –");
     assert_eq!(says(&project(alone), "Team HAS User"), "`from` is the group –");
     // Types count as classes do.
     let by_type = "[[impact]]\nverb = \"HAS\"\nto = \"thing\"\ncompromise = \"reverse\"\n";

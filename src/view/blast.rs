@@ -6,6 +6,7 @@
 //! the last step of one shortest chain; [`chain_to`] puts the whole chain together.
 
 use super::by_verb::ByVerb;
+use super::clear_words::ClearWords;
 use super::graph_view::Half;
 use super::{Flow, GraphView, Step, Way};
 use crate::graph::{Adjacency, Direction, Edge};
@@ -114,37 +115,20 @@ impl BlastRules {
 /// The memory of a walk, to be used again for the next one: which entities it has met, and for a
 /// walk on a [`GraphView`] the queue.
 ///
-/// One bit an entity, and eight bytes for each that is reached. A walk leaves the bits clear by
-/// wiping only the words it wrote, so its cost goes with what it reaches and not with the size of
-/// the graph.
+/// One bit an entity, and eight bytes for each that is reached.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    words: Vec<u64>,
+    marks: ClearWords<64>,
     /// What the last walk on a view has met, in order; see [`Met`].
     queue: Vec<Met>,
     /// How many entries of `queue` lie within each distance, from 1 on.
     levels: Vec<u32>,
-    /// A walk began and did not get to clean up, because it panicked.
-    dirty: bool,
 }
 
 impl Scratch {
     /// A scratch for graphs of any size; it takes memory when first used.
     pub fn new() -> Scratch {
         Scratch::default()
-    }
-
-    fn prepare(&mut self, bound: u32) {
-        let needed = (bound as usize).div_ceil(64);
-        if std::mem::replace(&mut self.dirty, true) {
-            self.words.fill(0);
-        }
-        match self.words.len() {
-            // Fresh zeroed memory is not touched before it is used.
-            0 => self.words = vec![0; needed],
-            len if len < needed => self.words.resize(needed, 0),
-            _ => {}
-        }
     }
 
     /// Makes room for all entities and for the one place behind them that [`Half::meet`] writes to
@@ -155,27 +139,6 @@ impl Scratch {
             self.queue = vec![0; needed];
         }
         self.levels.clear();
-    }
-
-    fn wipe(&mut self, met: impl ExactSizeIterator<Item = u32>) {
-        if met.len() >= self.words.len() {
-            self.words.fill(0);
-        } else {
-            for entity in met {
-                if let Some(word) = self.words.get_mut(entity as usize / 64) {
-                    *word = 0;
-                }
-            }
-        }
-        self.dirty = false;
-    }
-
-    fn wipe_roots(&mut self, roots: &[u32]) {
-        for &root in roots {
-            if let Some(word) = self.words.get_mut(root as usize / 64) {
-                *word = 0;
-            }
-        }
     }
 }
 
@@ -234,8 +197,8 @@ fn walk<E>(
     scratch: &mut Scratch,
     mut expand: impl FnMut(&mut Walk<'_>, u32, u32) -> Result<(), E>,
 ) -> Result<Vec<Reached>, E> {
-    scratch.prepare(bound);
-    let mut walk = Walk { words: &mut scratch.words, reached: Vec::new() };
+    scratch.marks.begin(bound);
+    let mut walk = Walk { words: &mut scratch.marks.words, reached: Vec::new() };
     // All roots are marked before the first is left, so no root is reached from another.
     for &root in roots {
         mark(walk.words, root);
@@ -255,8 +218,7 @@ fn walk<E>(
         next += 1;
     }
     let reached = walk.reached;
-    scratch.wipe_roots(roots);
-    scratch.wipe(reached.iter().map(|r| r.entity));
+    scratch.marks.end(roots, reached.iter().map(|r| r.entity));
     outcome.map(|()| reached)
 }
 
@@ -335,12 +297,12 @@ impl GraphView {
         let gates = [(Direction::Out, gate(OUT)), (Direction::In, gate(IN))];
         let open = gates.iter().filter(|(_, gate)| *gate != Gate::Closed);
         let looks: Vec<(Direction, Gate)> = open.copied().collect();
-        scratch.prepare(self.entity_bound());
+        scratch.marks.begin(self.entity_bound());
         scratch.prepare_queue(self.entity_bound());
         for &root in roots {
-            mark(&mut scratch.words, root);
+            mark(&mut scratch.marks.words, root);
         }
-        let (words, queue) = (&mut scratch.words[..], &mut scratch.queue[..]);
+        let (words, queue) = (&mut scratch.marks.words[..], &mut scratch.queue[..]);
         let limit = rules.depth.unwrap_or(u32::MAX);
         let (mut len, mut next, mut depth) = (0, 0, 0);
         // Where the edges of the entities of a block stand, by direction.
@@ -389,11 +351,7 @@ impl GraphView {
                 next += count;
             }
         }
-        scratch.wipe_roots(roots);
-        // The queue is borrowed while the words are wiped.
-        let queue = std::mem::take(&mut scratch.queue);
-        scratch.wipe(queue[..len].iter().map(|&met| met as u32));
-        scratch.queue = queue;
+        scratch.marks.end(roots, queue[..len].iter().map(|&met| met as u32));
         Reach { view: self, roots, met: &scratch.queue[..len], levels: &scratch.levels }
     }
 }
@@ -523,7 +481,7 @@ mod tests {
             assert_eq!(general.iter().filter(|r| r.distance == distance).count(), count);
         }
         assert_eq!(reach.by_distance().map(|(_, count)| count).sum::<usize>(), reach.len());
-        assert!(scratch.words.iter().all(|word| *word == 0), "the scratch is left clear");
+        assert!(scratch.marks.words.iter().all(|word| *word == 0), "the scratch is left clear");
         general
     }
 

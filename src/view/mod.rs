@@ -11,8 +11,10 @@
 
 mod blast;
 mod by_verb;
+mod clear_words;
 mod graph_view;
 mod impact;
+mod metered;
 mod owners;
 mod paths;
 mod spread;
@@ -22,6 +24,7 @@ pub use crate::rules::Flow;
 pub use blast::{BlastRules, Flows, Reach, Reached, Scratch, blast_radius, chain_to};
 pub use graph_view::{BuildError, GraphView};
 pub use impact::{Impacted, Visit, impact};
+pub use metered::Metered;
 pub use owners::{Found, Nearest, Owner, OwnerSearch, Owners, nearest};
 pub use paths::{Paths, cycles, denies, paths, shortest_cycle};
 pub use spread::{Spread, SpreadReach, SpreadScratch};

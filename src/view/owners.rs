@@ -7,7 +7,7 @@
 
 use super::{Step, Way, chain_back, passes};
 use crate::graph::{Adjacency, Direction, Edge, EntityFacts, Names};
-use crate::rules::{Ahead, Bound, Compromise, Kind, Membership, Owning, Side};
+use crate::rules::{Ahead, Bound, Compromise, Kind, Membership, Owning, Side, is_inverse};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
@@ -21,7 +21,7 @@ pub struct OwnerSearch<'a, A, N, F, O> {
     /// The rules.
     pub bound: &'a mut Bound,
     /// Only relationships with these verbs say anything. One of them that no rule knows says that its
-    /// from end owns its to end.
+    /// from end owns its to end, or the other way round if it ends in `BY`.
     pub verbs: Option<&'a [u32]>,
     /// At most so many steps.
     pub depth: Option<u32>,
@@ -193,7 +193,9 @@ where
                     self.bound.owning(self.names, edge.verb, from, to)
                 }
             };
-            let found = found.or(self.verbs.map(|_| (Owning::Owns, false)));
+            let unknown =
+                || self.verbs.map(|_| (Owning::Owns, is_inverse(self.names.name(edge.verb))));
+            let found = found.or_else(unknown);
             let Some((owning, turned)) = found else { continue };
             let holds = match owning {
                 Owning::Identity => true,

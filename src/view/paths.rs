@@ -290,7 +290,7 @@ impl CycleWalk<'_> {
 }
 
 /// Verbs that say what is *not* allowed, without regard to case and separators.
-const DENIALS: [&str; 14] = [
+const DENIALS: [&str; 26] = [
     "BLOCKS",
     "BLOCKED",
     "BLOCKED_BY",
@@ -305,6 +305,18 @@ const DENIALS: [&str; 14] = [
     "REJECTS",
     "REJECTED",
     "REJECTED_BY",
+    "RESTRICTS",
+    "RESTRICTED_BY",
+    "LIMITS",
+    "LIMITED_BY",
+    "EXCLUDES",
+    "EXCLUDED_BY",
+    "EXCLUDED_FROM",
+    "REVOKES",
+    "REVOKED",
+    "REVOKED_BY",
+    "PREVENTS",
+    "PREVENTED_BY",
 ];
 
 /// Whether a relationship of this verb says that there is no way, so that no path may take it.

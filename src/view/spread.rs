@@ -7,6 +7,7 @@
 //! the names of its two ends. What the rules say of a sort is looked up once for each question's rules,
 //! so a walk reads one byte a sort, and four bits an entity of what it has met.
 
+use super::clear_words::ClearWords;
 use super::graph_view::{GraphView, Half};
 use crate::graph::{Direction, Names};
 use crate::rules::{Bound, State, States};
@@ -25,13 +26,11 @@ pub struct Spread<'v> {
 #[derive(Debug, Default)]
 pub struct SpreadScratch {
     /// States of entities that need no visit any more, four bits each.
-    words: Vec<u64>,
+    settled: ClearWords<16>,
     entities: Vec<u32>,
     states: Vec<u8>,
     /// How many visits lie within each distance, from 1 on.
     levels: Vec<u32>,
-    /// A walk began and did not get to clean up, because it panicked.
-    dirty: bool,
 }
 
 impl SpreadScratch {
@@ -41,16 +40,7 @@ impl SpreadScratch {
     }
 
     fn prepare(&mut self, bound: u32) {
-        let needed = (bound as usize).div_ceil(16);
-        if std::mem::replace(&mut self.dirty, true) {
-            self.words.fill(0);
-        }
-        match self.words.len() {
-            // Fresh zeroed memory is not touched before it is used.
-            0 => self.words = vec![0; needed],
-            len if len < needed => self.words.resize(needed, 0),
-            _ => {}
-        }
+        self.settled.begin(bound);
         // Three visits an entity, and room for what is written behind them without being kept.
         let visits = 3 * bound as usize + 2;
         if self.entities.len() < visits {
@@ -58,19 +48,6 @@ impl SpreadScratch {
             self.states = vec![0; visits];
         }
         self.levels.clear();
-    }
-
-    fn wipe(&mut self, roots: &[u32], len: usize) {
-        if len >= self.words.len() {
-            self.words.fill(0);
-        } else {
-            for &entity in roots.iter().chain(&self.entities[..len]) {
-                if let Some(word) = self.words.get_mut(entity as usize / 16) {
-                    *word = 0;
-                }
-            }
-        }
-        self.dirty = false;
     }
 }
 
@@ -116,7 +93,7 @@ impl Spread<'_> {
     ) -> SpreadReach<'s> {
         scratch.prepare(self.view.entity_bound());
         for &root in roots {
-            if let Some(word) = scratch.words.get_mut(root as usize / 16) {
+            if let Some(word) = scratch.settled.words.get_mut(root as usize / 16) {
                 *word |= 7 << (root % 16 * 4);
             }
         }
@@ -126,7 +103,7 @@ impl Spread<'_> {
             passes: self.tables.each_ref().map(|tables| {
                 tables.each_ref().map(|table| table.iter().any(|&states| states != 0))
             }),
-            words: &mut scratch.words,
+            words: &mut scratch.settled.words,
             entities: &mut scratch.entities,
             states: &mut scratch.states,
             len: 0,
@@ -158,14 +135,14 @@ impl Spread<'_> {
         let (len, again) = (walk.len, walk.again);
         if again {
             for (entity, state) in scratch.entities[..len].iter().zip(&mut scratch.states[..len]) {
-                let settled = scratch.words[*entity as usize / 16] >> (entity % 16 * 4);
+                let settled = scratch.settled.words[*entity as usize / 16] >> (entity % 16 * 4);
                 // Stronger states have lower bits.
                 if settled as u8 & (*state - 1) != 0 {
                     *state |= WEAKER;
                 }
             }
         }
-        scratch.wipe(roots, len);
+        scratch.settled.end(roots, scratch.entities[..len].iter().copied());
         SpreadReach {
             entities: &scratch.entities[..len],
             states: &scratch.states[..len],
