@@ -261,14 +261,22 @@ fn clean(text: &str) -> String {
     })
 }
 
+/// Bytes of a name beyond which it is like no other: comparing two takes as many steps as the product
+/// of their lengths.
+const NAME_LONGEST: usize = 256;
+
 /// The candidate that `name` was probably meant to be.
 pub(crate) fn closest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    if name.len() > NAME_LONGEST {
+        return None;
+    }
     let allowed = (name.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= NAME_LONGEST)
         .map(|c| (strsim::damerau_levenshtein(&name.to_lowercase(), &c.to_lowercase()), c))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

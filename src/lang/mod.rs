@@ -6,7 +6,9 @@
 
 mod fault;
 mod lex;
+mod pattern;
 
 pub(crate) use fault::closest;
 pub use fault::{Fault, Label, Patch, Severity, Source};
 pub(crate) use lex::{Word, word_at};
+pub(crate) use pattern::pattern_states;

@@ -7,7 +7,9 @@
 
 use super::{Answer, Cell};
 use crate::graph::{Adjacency, GraphRead, Metadata, Value};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value as Json, json};
+use std::cell::RefCell;
 
 impl Answer {
     /// `list`, `table` or `tree`.
@@ -43,14 +45,7 @@ impl Answer {
                 entities.iter().map(|&number| vertex(graph, number)).collect::<Result<_, _>>()?
             }
             Answer::Table { columns, rows } => {
-                let row = |cells: &Vec<Cell>| -> Result<Json, G::Error> {
-                    let mut members = Map::new();
-                    for (name, cell) in columns.iter().zip(cells) {
-                        members.insert(name.clone(), cell_json(graph, cell)?);
-                    }
-                    Ok(Json::Object(members))
-                };
-                rows.iter().map(row).collect::<Result<_, _>>()?
+                rows.iter().map(|cells| row(graph, columns, cells)).collect::<Result<_, _>>()?
             }
             Answer::Tree { entities, relationships, .. } => {
                 let vertices: Vec<Json> = entities
@@ -65,6 +60,109 @@ impl Answer {
             }
         })
     }
+}
+
+/// What an answer holds, as JSON that is made piece by piece while it is written: nobody holds all
+/// of it.
+pub struct AnswerJson<'a, G: GraphRead> {
+    answer: &'a Answer,
+    graph: &'a G,
+    fault: RefCell<Option<G::Error>>,
+}
+
+impl<'a, G: GraphRead> AnswerJson<'a, G> {
+    /// The JSON of an answer of this graph.
+    pub fn new(answer: &'a Answer, graph: &'a G) -> AnswerJson<'a, G> {
+        AnswerJson { answer, graph, fault: RefCell::new(None) }
+    }
+
+    /// What reading the graph failed with, if writing failed for that reason.
+    pub fn fault(&self) -> Option<G::Error> {
+        self.fault.borrow_mut().take()
+    }
+
+    /// Calls `visit` with each row, or each entity and then each relationship of a tree.
+    ///
+    /// # Errors
+    ///
+    /// What reading the graph or `visit` fails with.
+    pub fn each<S: From<G::Error>>(
+        &self,
+        mut visit: impl FnMut(&Json) -> Result<(), S>,
+    ) -> Result<(), S> {
+        match self.answer {
+            Answer::List(entities) => {
+                entities.iter().try_for_each(|&number| visit(&vertex(self.graph, number)?))
+            }
+            Answer::Table { columns, rows } => {
+                rows.iter().try_for_each(|cells| visit(&row(self.graph, columns, cells)?))
+            }
+            Answer::Tree { entities, relationships, .. } => {
+                entities.iter().try_for_each(|&number| visit(&vertex(self.graph, number)?))?;
+                relationships.iter().try_for_each(|&number| visit(&edge(self.graph, number)?))
+            }
+        }
+    }
+
+    fn member<S: SerializeSeq>(
+        &self,
+        all: &mut S,
+        member: Result<Json, G::Error>,
+    ) -> Result<(), S::Error> {
+        match member {
+            Ok(json) => all.serialize_element(&json),
+            Err(e) => {
+                *self.fault.borrow_mut() = Some(e);
+                Err(serde::ser::Error::custom("the graph cannot be read"))
+            }
+        }
+    }
+}
+
+impl<G: GraphRead> Serialize for AnswerJson<'_, G> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.answer {
+            Answer::List(entities) => Members(self, entities, vertex).serialize(serializer),
+            Answer::Table { columns, rows } => {
+                let mut all = serializer.serialize_seq(Some(rows.len()))?;
+                for cells in rows {
+                    self.member(&mut all, row(self.graph, columns, cells))?;
+                }
+                all.end()
+            }
+            Answer::Tree { entities, relationships, .. } => {
+                let mut tree = serializer.serialize_map(Some(2))?;
+                tree.serialize_entry("edges", &Members(self, relationships, edge))?;
+                tree.serialize_entry("vertices", &Members(self, entities, vertex))?;
+                tree.end()
+            }
+        }
+    }
+}
+
+/// Objects by number, each read when it is written.
+struct Members<'a, G: GraphRead>(
+    &'a AnswerJson<'a, G>,
+    &'a [u32],
+    fn(&G, u32) -> Result<Json, G::Error>,
+);
+
+impl<G: GraphRead> Serialize for Members<'_, G> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut all = serializer.serialize_seq(Some(self.1.len()))?;
+        for &number in self.1 {
+            self.0.member(&mut all, (self.2)(self.0.graph, number))?;
+        }
+        all.end()
+    }
+}
+
+fn row<G: GraphRead>(graph: &G, columns: &[String], cells: &[Cell]) -> Result<Json, G::Error> {
+    let mut members = Map::new();
+    for (name, cell) in columns.iter().zip(cells) {
+        members.insert(name.clone(), cell_json(graph, cell)?);
+    }
+    Ok(Json::Object(members))
 }
 
 /// A cell as JSON; undefined is null.

@@ -6,7 +6,7 @@
 //! | | |
 //! | --- | --- |
 //! | two numbers | exactly, however they are held |
-//! | a number and a text | as numbers, where the text is the number's own spelling; else never |
+//! | a number and a text | equal if the text is how the number is written; `<` and `>` as two texts if both look like versions, else as numbers |
 //! | two texts | equal if they are the same; `<` and `>` as versions if both look like one, else by code points |
 //! | a date and a text or number | as times: ISO 8601, epoch seconds or milliseconds |
 //! | booleans | equal to booleans alone, but for tags |
@@ -19,9 +19,8 @@
 
 use super::date;
 use super::syntax::Op;
-use super::version::Version;
+use super::version::{Look, Version};
 use crate::graph::{Value, same_name, same_verb};
-use regex::Regex;
 use std::cmp::Ordering;
 
 /// One value of a row.
@@ -54,14 +53,18 @@ impl Cell {
         matches!(self, Cell::Undefined | Cell::Value(Value::Null))
     }
 
-    /// The value as a number.
-    pub(super) fn number(&self) -> Option<f64> {
-        self.value().and_then(number)
-    }
-
-    /// The value as an integer, where it is held as one.
-    pub(super) fn integer(&self) -> Option<i128> {
-        self.value().and_then(integer)
+    /// About how many bytes it takes when it is kept.
+    pub fn bytes(&self) -> usize {
+        size_of::<Cell>()
+            + match self {
+                Cell::Value(value) => value_bytes(value),
+                Cell::Object(members) => {
+                    let each =
+                        |(name, value): &(String, Value<'_>)| name.len() + value_bytes(value) + 24;
+                    members.iter().map(each).sum()
+                }
+                Cell::Undefined | Cell::Entity(_) | Cell::Relationship(_) => 0,
+            }
     }
 
     /// A text that is equal for equal cells and only for those.
@@ -108,6 +111,26 @@ impl Cell {
     }
 }
 
+/// What an allocation, its place in a table and its length take beside its bytes.
+pub(super) const KEPT: usize = 48;
+
+/// About how many bytes a value takes.
+pub(super) fn value_bytes(value: &Value<'_>) -> usize {
+    size_of::<Value<'_>>()
+        + match value {
+            Value::Text(text) => text.len() + 16,
+            Value::List(items) => items.iter().map(value_bytes).sum(),
+            _ => 0,
+        }
+}
+
+/// A hash that is equal for equal values.
+pub(super) fn identity_hash(value: &Value<'_>) -> u64 {
+    let mut text = String::new();
+    put(value, &mut text);
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+}
+
 /// Appends the identity of a value: a text with its length, so that none reads as two others.
 fn put(value: &Value<'_>, into: &mut String) {
     use std::fmt::Write;
@@ -147,7 +170,7 @@ fn integer(value: &Value<'_>) -> Option<i128> {
 }
 
 /// Exactly: no integer is rounded to be compared.
-fn compare_numbers(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
+pub(super) fn compare_numbers(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
         (Some(a), None) => compare_mixed(a, number(b)?),
@@ -168,7 +191,7 @@ fn compare_mixed(int: i128, float: f64) -> Option<Ordering> {
 }
 
 /// The number that a text is the own spelling of.
-fn spelled_number(text: &str) -> Option<Value<'static>> {
+pub(super) fn spelled_number(text: &str) -> Option<Value<'static>> {
     if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.len() > 40 {
         return None;
     }
@@ -178,18 +201,20 @@ fn spelled_number(text: &str) -> Option<Value<'static>> {
 
 /// As versions if both look like one, else by code points.
 fn compare_texts(a: &str, b: &str) -> Ordering {
-    match (Version::parse(a), Version::parse(b)) {
-        (Some(a), Some(b)) => a.order(&b),
-        _ => a.cmp(b),
-    }
+    Look::of(a).compare(&Look::of(b)).unwrap_or_else(|| a.cmp(b))
 }
 
-/// The same for sorting, where the order of any three texts has to agree: what looks like a version
-/// stands before what does not, and spellings of one version by code points.
+/// The same for sorting, where the order of any three texts has to agree.
 fn order_texts(a: &str, b: &str) -> Ordering {
-    match (Version::parse(a), Version::parse(b)) {
-        (Some(one), Some(other)) => one.order(&other).then_with(|| a.cmp(b)),
-        (one, other) => other.is_some().cmp(&one.is_some()).then_with(|| a.cmp(b)),
+    Look::of(a).order(&Look::of(b))
+}
+
+/// The order of a text to a number that is `written` so: as versions, which texts are elsewhere too,
+/// if both look like one, else as numbers.
+fn compare_written(text: &str, number: &Value<'_>, written: &str) -> Option<Ordering> {
+    match (Version::parse(text), Version::parse(written)) {
+        (Some(a), Some(b)) => Some(a.order(&b)),
+        _ => compare_numbers(&spelled_number(text)?, number),
     }
 }
 
@@ -197,14 +222,14 @@ fn order_texts(a: &str, b: &str) -> Ordering {
 fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => Some(compare_texts(a, b)),
-        (Value::Text(a), b) => compare_numbers(&spelled_number(a)?, b),
-        (a, Value::Text(b)) => compare_numbers(a, &spelled_number(b)?),
+        (Value::Text(a), b) => compare_written(a, b, &b.spelling()?),
+        (a, Value::Text(b)) => compare_written(b, a, &a.spelling()?).map(Ordering::reverse),
         (a, b) => compare_numbers(a, b),
     }
 }
 
 /// The items of a list, or the value alone.
-fn items<'v>(value: &'v Value<'static>) -> &'v [Value<'static>] {
+pub(super) fn items<'v>(value: &'v Value<'static>) -> &'v [Value<'static>] {
     match value {
         Value::List(items) => items,
         value => std::slice::from_ref(value),
@@ -225,6 +250,23 @@ pub(super) enum Manner {
 /// Whether `left op right` holds for any pair of items.
 pub(super) fn holds(left: &Value<'static>, op: Op, right: &Value<'static>, manner: Manner) -> bool {
     items(left).iter().any(|left| items(right).iter().any(|right| one(left, op, right, manner)))
+}
+
+/// Whether `left op number` holds for any item of `left`, where the query has the number `written`
+/// in another way than its own: to a text it is what is written.
+pub(super) fn holds_written(
+    left: &Value<'static>,
+    op: Op,
+    number: &Value<'static>,
+    written: &str,
+) -> bool {
+    items(left).iter().any(|left| match (left, op) {
+        (Value::Text(text), Op::Equal) => text == written,
+        (Value::Text(text), op) => {
+            compare_written(text, number, written).is_some_and(|order| keeps(op, order))
+        }
+        (left, op) => one(left, op, number, Manner::Plain),
+    })
 }
 
 /// Whether `left op time` holds for any item of `left`; `time` is in epoch milliseconds.
@@ -266,7 +308,11 @@ fn equal(left: &Value<'_>, right: &Value<'_>, manner: Manner) -> bool {
         (Value::Bool(flag), Value::Text(text)) | (Value::Text(text), Value::Bool(flag)) => {
             manner == Manner::Tag && text.parse() == Ok(*flag)
         }
-        _ => compare(left, right) == Some(Ordering::Equal),
+        (Value::Text(text), number) | (number, Value::Text(text)) => {
+            let spelled = spelled_number(text);
+            spelled.is_some_and(|own| compare_numbers(&own, number) == Some(Ordering::Equal))
+        }
+        _ => compare_numbers(left, right) == Some(Ordering::Equal),
     }
 }
 
@@ -288,11 +334,6 @@ pub(super) fn equality_keys(value: &Value<'_>, manner: Manner, mut visit: impl F
         }
         number => visit(format!("t{}", number.spelling().unwrap_or_default())),
     }
-}
-
-/// Whether any item of `left` has a match.
-pub(super) fn matches(left: &Value<'static>, pattern: &Regex) -> bool {
-    items(left).iter().any(|item| item.as_str().is_some_and(|text| pattern.is_match(text)))
 }
 
 #[cfg(test)]
@@ -360,7 +401,9 @@ mod tests {
         assert!(holds(&text("b"), Op::Greater, &text("a"), PLAIN));
         assert!(holds(&text("2020-02-03"), Op::Less, &text("2020-10-01"), PLAIN));
         assert!(holds(&text("443"), Op::Less, &Value::Int(1024), PLAIN));
-        assert!(!holds(&text("1.10"), Op::Less, &Value::Int(1024), PLAIN));
+        assert!(holds(&text("1.10"), Op::Less, &Value::Int(1024), PLAIN));
+        assert!(!holds(&text("latest"), Op::Less, &Value::Int(1024), PLAIN));
+        assert!(holds(&text("-3"), Op::Less, &Value::Int(-1), PLAIN));
         assert!(!holds(&Value::Bool(true), Op::Less, &text("x"), PLAIN));
     }
 

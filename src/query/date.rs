@@ -4,9 +4,12 @@
 //! milliseconds, and as epoch seconds.
 
 use crate::graph::Value;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::temporal::Pieces;
+use jiff::{SignedDuration, Span};
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+const DAY: i64 = 86_400_000;
 
 /// What the offset of a date can count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,29 +54,66 @@ pub(super) fn shift(time: i64, sign: i64, digits: &str, unit: Unit) -> Option<i6
                 Unit::Month => Span::new().try_months(number).ok()?,
                 _ => Span::new().try_years(number).ok()?,
             };
-            let zoned = Timestamp::from_millisecond(time).ok()?.to_zoned_datetime(TimeZone::UTC);
-            return Some(zoned.checked_add(span).ok()?.timestamp().as_millisecond());
+            return at(time)?.checked_add(span).ok().map(epoch_of);
         }
     };
-    let moved = time as f64 + sign as f64 * number * fixed;
-    Timestamp::from_millisecond(moved as i64).ok().map(Timestamp::as_millisecond)
+    let moved = (time as f64 + sign as f64 * number * fixed) as i64;
+    at(moved).map(|_| moved)
 }
 
-/// Reads a year, a month, a day or a time, with or without a zone; without one it is UTC.
+/// The day and time in UTC of epoch milliseconds, from the year -9999 to 9999.
+fn at(time: i64) -> Option<DateTime> {
+    EPOCH.checked_add(SignedDuration::from_millis(time)).ok()
+}
+
+/// Epoch milliseconds of a day and time in UTC; fractions of one are cut off.
+fn epoch_of(time: DateTime) -> i64 {
+    let since = time.duration_since(EPOCH);
+    since.as_secs() * 1000 + i64::from(since.subsec_nanos().div_euclid(1_000_000))
+}
+
+/// A time as people read it, in UTC.
+pub(super) fn shown(time: i64) -> String {
+    let Some(civil) = at(time) else { return time.to_string() };
+    match (time.rem_euclid(DAY), time.rem_euclid(1000)) {
+        (0, _) => civil.date().to_string(),
+        (_, 0) => format!("{civil:.0}Z"),
+        _ => format!("{civil:.3}Z"),
+    }
+}
+
+/// Reads a year, a month, a day or a time, with or without a zone; without one it is UTC. All days
+/// of the years 1 to 9999 can be read, in any zone: `9999-12-31` says never.
 pub(super) fn parse(text: &str) -> Option<i64> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time.as_millisecond());
+    if let Some(day_before) = midnight(text) {
+        return parse(&day_before).map(|time| time + DAY);
     }
     let civil = match text.len() {
         4 => format!("{text}-01-01"),
         7 => format!("{text}-01"),
         _ => text.to_owned(),
     };
-    let time = match civil.parse::<DateTime>() {
-        Ok(time) => time,
-        Err(_) => civil.parse::<Date>().ok()?.at(0, 0, 0, 0),
-    };
-    Some(time.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp().as_millisecond())
+    if let Ok(pieces) = Pieces::parse(&civil)
+        && let Some(offset) = pieces.to_numeric_offset()
+    {
+        let local = DateTime::from_parts(pieces.date(), pieces.time()?);
+        return Some(epoch_of(local) - i64::from(offset.seconds()) * 1000);
+    }
+    match civil.parse::<DateTime>() {
+        Ok(time) => Some(epoch_of(time)),
+        Err(_) => {
+            Some(epoch_of(DateTime::from_parts(civil.parse::<Date>().ok()?, Time::midnight())))
+        }
+    }
+}
+
+/// `2020-02-03T24:00:00Z`, the end of a day in ISO 8601, as the beginning of that day.
+fn midnight(text: &str) -> Option<String> {
+    let (day, time) = text.split_once(['T', 't', ' '])?;
+    let rest = time.strip_prefix("24")?;
+    let zone = rest.find(['Z', 'z', '+', '-', ' ', '[']).unwrap_or(rest.len());
+    let zeros = rest[..zone].bytes().all(|byte| matches!(byte, b'0' | b':' | b'.'));
+    zeros.then(|| format!("{day}T00{rest}"))
 }
 
 /// Numbers below this are seconds: 1973 in milliseconds, the year 5138 in seconds.
@@ -110,6 +150,7 @@ fn said(text: &str) -> Option<i64> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() > 8 {
         return text.parse().ok().map(epoch);
     }
+    let text = without_zone_name(text);
     // As some print it: `2024-05-01 12:00:00 UTC`, `2024-05-01 12:00:00 +0200`.
     if let Some(utc) = text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")) {
         return parse(&format!("{utc}Z"));
@@ -117,6 +158,19 @@ fn said(text: &str) -> Option<i64> {
     match text.rsplit_once(' ') {
         Some((time, offset)) if offset.starts_with(['+', '-']) => parse(&format!("{time}{offset}")),
         _ => parse(text),
+    }
+}
+
+/// `2024-05-01 12:00:00 +0000 UTC`, as Go prints it, without the name of the zone.
+fn without_zone_name(text: &str) -> &str {
+    match text.rsplit_once(' ') {
+        Some((rest, zone))
+            if zone.bytes().all(|byte| byte.is_ascii_uppercase())
+                && rest.rsplit_once(' ').is_some_and(|(_, at)| at.starts_with(['+', '-'])) =>
+        {
+            rest
+        }
+        _ => text,
     }
 }
 
@@ -139,6 +193,8 @@ mod tests {
             text("2020-02-03 14:00:00 +0200"),
             text("2020-02-03T12:00"),
             text("20200203T120000Z"),
+            text("2020-02-03 12:00:00 +0000 UTC"),
+            text("2020-02-03 14:00:00 +0200 CEST"),
             text("1580731200"),
             text("1580731200000"),
             Value::Int(1_580_731_200),
@@ -154,6 +210,47 @@ mod tests {
             assert_eq!(of(&value), None, "{value}");
         }
         assert_eq!(of(&Value::Int(i64::MIN)), Some(i64::MIN));
+    }
+
+    #[test]
+    fn the_first_and_the_last_day_are_days() {
+        let never = parse("9999-12-31T23:59:59Z").expect("a date");
+        assert_eq!(never, 253_402_300_799_000);
+        for (text, seconds) in [
+            ("9999-12-31", -86_399),
+            ("9999-12-31T23:59:59", 0),
+            ("9999-12-31T23:59:59-05:00", 18_000),
+            ("9999-12-31T24:00:00Z", 1),
+        ] {
+            assert_eq!(parse(text), Some(never + seconds * 1000), "{text}");
+        }
+        let text = |text: &'static str| Value::Text(text.into());
+        assert_eq!(of(&text("9999-12-31 23:59:59 +0000 UTC")), Some(never));
+        assert_eq!(of(&text("9999-12-31T23:59:59.9999999Z")), Some(never + 999));
+        assert_eq!(parse("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000));
+        assert_eq!(parse("0001-01-01T00:00:00+14:00"), Some(-62_135_596_800_000 - 50_400_000));
+        let last = parse("9999-12-31").expect("a date");
+        assert_eq!(shift(last, -1, "1", Unit::Day), parse("9999-12-30"));
+        assert_eq!(shift(last, -1, "1", Unit::Month), parse("9999-11-30"));
+        assert_eq!(shift(last, 1, "1", Unit::Day), None);
+        assert_eq!(parse("1969-12-31T23:59:59.5Z"), Some(-500));
+    }
+
+    #[test]
+    fn the_end_of_a_day_is_the_beginning_of_the_next() {
+        for end in ["2020-02-03T24:00:00Z", "2020-02-03T24:00", "2020-02-03 24:00:00.000Z"] {
+            assert_eq!(of(&Value::Text(end.into())), parse("2020-02-04"), "{end}");
+        }
+        assert_eq!(parse("2020-02-03T24:00:01Z"), None);
+        assert_eq!(parse("2020-02-03T25:00:00Z"), None);
+    }
+
+    #[test]
+    fn times_are_shown_as_people_read_them() {
+        for text in ["2020-02-03", "2020-02-03T12:00:00Z", "9999-12-31T23:59:59.500Z"] {
+            assert_eq!(parse(text).map(shown).as_deref(), Some(text));
+        }
+        assert_eq!(shown(i64::MAX), i64::MAX.to_string());
     }
 
     #[test]

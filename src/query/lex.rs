@@ -15,7 +15,7 @@ pub(super) enum Word {
     Text(String),
     /// A string whose closing quote is missing.
     OpenText,
-    /// Digits with an optional fraction, as written.
+    /// Digits with an optional fraction and power of ten, as written.
     Number(String),
     /// A placeholder: `{{name}}`, `${name}`, `${ param.name }`, `$name` or `{name}`.
     Hole(String),
@@ -81,13 +81,20 @@ fn space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
 }
 
-/// Length of a number; a `.` that no digit follows belongs to what comes next.
+/// Length of a number; a `.` that no digit follows belongs to what comes next, and so does an `e`.
 fn number_length(rest: &str) -> usize {
     let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let whole = digits(rest);
-    match rest[whole..].strip_prefix('.').map(digits) {
-        Some(fraction) if fraction > 0 => whole + 1 + fraction,
-        _ => whole,
+    let mut len = digits(rest);
+    if let Some(fraction) = rest[len..].strip_prefix('.').map(digits).filter(|n| *n > 0) {
+        len += 1 + fraction;
+    }
+    let Some(power) = rest[len..].strip_prefix(['e', 'E']) else { return len };
+    let unsigned = power.strip_prefix(['+', '-']).unwrap_or(power);
+    let end = digits(unsigned);
+    let word = unsigned[end..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    match end > 0 && !word {
+        true => rest.len() - unsigned.len() + end,
+        false => len,
     }
 }
 
@@ -164,6 +171,7 @@ mod tests {
         assert_eq!(words("date.now-24hours"), "date . now - 24 hours");
         assert_eq!(words("a!~='x'>>b<=1.5days"), "a !~= 'x' >> b <= 1.5 days");
         assert_eq!(words("a /* no > word */ . b"), "a . b");
+        assert_eq!(words("a>1e3 b<-2.5E-7,1e 2e5x"), "a > 1e3 b < - 2.5E-7 , 1 e 2 e5x");
     }
 
     #[test]

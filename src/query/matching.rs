@@ -5,12 +5,14 @@
 //! whatever path led to it.
 
 use super::Stop;
+use super::cell::KEPT;
 use super::meant::{Checked, EntityTest, Hop, Join, Of, RuleSet, Slot, Step, Verb};
 use super::plan::{self, Access, Plan};
 use super::read::{Hops, NONE, Reader, Row, Selected, Sight};
 use super::spelled;
 use super::syntax::Arrow;
 use crate::graph::{Adjacency, Direction, Edge, EntityFacts, GraphRead, Names};
+use crate::limits::{Exceeded, Part};
 use crate::rules::{Bound, Kind, Owning, State, States, Trouble};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::Cell as Counter;
@@ -19,6 +21,14 @@ use std::rc::Rc;
 
 /// Longest path: each step is a few calls deeper on the stack.
 const DEPTH_MAX: u32 = 1000;
+
+/// Bytes of an entity that a quantified step came to: its place in two tables, and one way to it.
+const REACHED: usize = 96;
+
+/// Counts what a part of the query is about to keep.
+fn hold<E>(part: &mut Part<'_>, bytes: usize) -> Result<(), Stop<E>> {
+    part.hold(bytes as u64).map_err(Stop::Limit)
+}
 
 /// Whether to go on looking.
 pub(super) type Flow = ControlFlow<()>;
@@ -226,7 +236,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
     /// Matches what is left from the entity `at`.
     fn go(&mut self, at: u32, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
         if self.depth >= DEPTH_MAX {
-            return Err(Stop::Limit(format!("it follows paths of more than {DEPTH_MAX} steps")));
+            return Err(Stop::Limit(Exceeded::Depth(DEPTH_MAX)));
         }
         self.depth += 1;
         let flow = self.step(at, rest, sink);
@@ -440,7 +450,11 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
 
     fn near(&mut self, at: u32, hop: &Hop, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
         let ways = self.ways(hop);
-        for edge in self.edges(at, hop, &ways.0)? {
+        let edges = self.edges(at, hop, &ways.0)?;
+        // They are there as long as the path goes on from here.
+        let mut part = self.reader.meter.part();
+        hold(&mut part, size_of_val(edges.as_slice()))?;
+        for edge in edges {
             if self.path.contains(&edge.other) || !self.fits(edge.other, &hop.target)? {
                 continue;
             }
@@ -470,13 +484,17 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             if reader.fits(number, &join.target, selected)? {
                 let sight = Sight { subject: Some(number), ..Sight::default() };
                 let value = reader.property(Of::Subject, &join.property, &sight)?;
+                let before = index.len();
+                let mut listed = 0;
                 let mut add = |hash| {
                     let found = index.entry(hash).or_default();
                     if found.last() != Some(&number) {
                         found.push(number);
+                        listed += 1;
                     }
                 };
                 value.value().into_iter().for_each(|value| value.equality_hashes(&mut add));
+                reader.hold(KEPT * (index.len() - before) + 8 * listed)?;
                 reader.room(index.len())?;
             }
             Ok(Flow::Continue(()))
@@ -561,6 +579,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         if hop.spreads() {
             return self.far_by_rules(at, hop, &ways, rest, sink);
         }
+        let mut part = self.reader.meter.part();
         let mut came = Came::default();
         let mut seen: FxHashSet<u32> = FxHashSet::from_iter([at]);
         // What the last relationship led to so far, where that has to be a certain one.
@@ -582,9 +601,13 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                 {
                     let last = self.edges(from, hop, by)?.into_iter();
                     let new = last.filter(|edge| !ended.contains(&edge.other));
+                    let before = ends.len();
                     ends.extend(new.map(|edge| (edge.other, from, edge.relationship)));
+                    hold(&mut part, KEPT * (ends.len() - before))?;
                 }
-                for edge in self.edges(from, hop, &ways.0)? {
+                let edges = self.edges(from, hop, &ways.0)?;
+                let known = came.len();
+                for edge in edges {
                     if seen.insert(edge.other) {
                         came.insert(edge.other, (depth, vec![(from, edge.relationship)]));
                         next.push(edge.other);
@@ -592,9 +615,11 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                         && hop.every
                         && *least == depth
                     {
+                        hold(&mut part, size_of::<(u32, u32)>())?;
                         ways.push((from, edge.relationship));
                     }
                 }
+                hold(&mut part, REACHED * (came.len() - known))?;
             }
             let mut targets: Vec<(u32, Vec<Vec<u32>>)> = Vec::new();
             if ways.1.is_some() {
@@ -749,31 +774,29 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         visits: &Visits,
         to: (u32, State),
     ) -> Result<Vec<Vec<u32>>, Stop<G::Error>> {
-        let (mut open, mut whole) = (vec![(to, Vec::new())], Vec::new());
-        while let Some((at, chain)) = open.pop() {
-            let Some((_, ways)) = visits.came.get(&at) else {
-                whole.push(chain);
-                continue;
-            };
-            self.reader.room(open.len() + whole.len() + ways.len())?;
-            for &(from, relationship) in ways.iter().rev() {
-                let mut longer = chain.clone();
-                longer.push(relationship);
-                open.push((from, longer));
-            }
-        }
-        Ok(whole)
+        self.chains_back(to, |at| visits.came.get(&at).map(|(_, ways)| &ways[..]))
     }
 
     /// The chains of relationships that led to `to`, the last relationship first.
     fn chains(&self, came: &Came, to: u32) -> Result<Vec<Vec<u32>>, Stop<G::Error>> {
+        self.chains_back(to, |at| came.get(&at).map(|(_, ways)| &ways[..]))
+    }
+
+    /// The chains that end at `to`, where `ways` are the last steps to a place; a beginning has none.
+    fn chains_back<'w, N: Copy + 'w>(
+        &self,
+        to: N,
+        ways: impl Fn(N) -> Option<&'w [(N, u32)]>,
+    ) -> Result<Vec<Vec<u32>>, Stop<G::Error>> {
         let (mut open, mut whole) = (vec![(to, Vec::new())], Vec::new());
+        let mut part = self.reader.meter.part();
         while let Some((at, chain)) = open.pop() {
-            let Some((_, ways)) = came.get(&at) else {
+            let Some(ways) = ways(at) else {
                 whole.push(chain);
                 continue;
             };
             self.reader.room(open.len() + whole.len() + ways.len())?;
+            hold(&mut part, ways.len() * (KEPT + 4 * (chain.len() + 1)))?;
             for &(from, relationship) in ways.iter().rev() {
                 let mut longer = chain.clone();
                 longer.push(relationship);

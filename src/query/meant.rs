@@ -2,10 +2,10 @@
 //!
 //! `check` makes it of a query as written (`syntax`), `plan` and `matching` run it.
 
+use super::pattern::Pattern;
 use super::syntax::{Arrow, Math, Op};
 use crate::graph::Value;
 use crate::rules::Rules;
-use regex::Regex;
 use std::sync::Arc;
 
 /// Position of an entity in a row.
@@ -188,7 +188,7 @@ pub(super) enum Values {
     Or(Vec<Values>),
     And(Vec<Values>),
     Term(Term),
-    Pattern(Regex),
+    Pattern(Pattern),
     /// The values of the only column of a query. Shared, so that its answer is known by its place.
     Query(Arc<Checked>),
 }
@@ -207,6 +207,9 @@ pub(super) enum Of {
 pub(super) enum Term {
     Undefined,
     Value(Value<'static>),
+    /// A number, and the text that it is written as where that is not its own spelling but looks like
+    /// a version: `2.10`. To texts it is what is written.
+    Written(Value<'static>, Value<'static>),
     /// A date, in epoch milliseconds.
     Time(i64),
     Property(Of, String),

@@ -16,7 +16,10 @@ mod lex;
 mod matching;
 mod meant;
 mod notes;
+mod number;
+mod parameter;
 mod parse;
+mod pattern;
 mod plan;
 mod print;
 mod read;
@@ -24,18 +27,21 @@ mod run;
 mod spelled;
 mod syntax;
 mod tally;
+mod unlike;
 mod version;
 
-pub use answer::cell_json;
+pub use crate::limits::{Exceeded, Limits, Meter, Stop};
+pub use answer::{AnswerJson, cell_json};
 pub use cell::Cell;
 pub use notes::Note;
+pub use parameter::Parameter;
 
 use crate::graph::{GraphRead, Value};
 use crate::lang::{Fault, Source, closest};
 use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 /// How a query is read.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +52,9 @@ pub struct Options {
     pub strict: bool,
     /// Values of placeholders; `None` accepts a query whose placeholders have none, for a check.
     pub parameters: Option<BTreeMap<String, Value<'static>>>,
+    /// How the numbers among these values are written, by name: of a list each item, else the only
+    /// value. What is not told is written as it is printed.
+    pub written: BTreeMap<String, Vec<String>>,
     /// Smart classes by name, each a selector with a condition: `(Host|Device) WITH active = true`.
     pub smart_classes: BTreeMap<String, String>,
     /// Sets of verbs by name, as they stand in a list: `OWNS >> | USES << | !MONITORS | * >>`.
@@ -55,23 +64,8 @@ pub struct Options {
     /// Whether entities that were deleted are found as well. Steps still lead along live
     /// relationships alone, so that a deleted entity can only be what a query begins at.
     pub include_deleted: bool,
-}
-
-/// What a query may cost before it is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Time from beginning to end.
-    pub time: Option<Duration>,
-    /// Rows, groups or objects held at once.
-    pub rows: u64,
-    /// Edges walked.
-    pub steps: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { time: None, rows: 10_000_000, steps: 1_000_000_000 }
-    }
+    /// When reading the query gives up, if it is not done by then.
+    pub until: Option<Instant>,
 }
 
 /// A query that was read and checked.
@@ -82,6 +76,8 @@ pub struct Query {
     pub lints: Vec<Fault>,
     /// The names of its placeholders, as values are given under.
     pub parameters: BTreeSet<String>,
+    /// Bytes that the values of its placeholders take in it, about.
+    filled: u64,
 }
 
 /// A row of an answer: names and values. A whole entity is its `_key`.
@@ -140,21 +136,8 @@ pub struct Profile {
     pub edges: u64,
     /// Matches of the pattern that WHERE let through.
     pub matches: u64,
-}
-
-/// Why a query has no answer. `E` is what reading the graph can fail with.
-#[derive(Clone, Debug)]
-pub enum Stop<E> {
-    /// The graph could not be read.
-    Read(E),
-    /// It costs too much: what there was too much of. Nothing of the answer is shown.
-    Limit(String),
-}
-
-impl<E> From<E> for Stop<E> {
-    fn from(e: E) -> Stop<E> {
-        Stop::Read(e)
-    }
+    /// What was met of other kinds than the query asks for, and so was left out.
+    pub unlike: Vec<Note>,
 }
 
 impl Query {
@@ -164,11 +147,12 @@ impl Query {
     ///
     /// The first fault, which points into `source`.
     pub fn parse(source: &Arc<Source>, options: &Options) -> Result<Query, Box<Fault>> {
-        let written = parse::parse(source, options.now, options.strict)?;
+        let patterns = pattern::Patterns::new(options.until);
+        let written = parse::parse(source, options.now, options.strict, &patterns)?;
         let mut seen = check::Seen::default();
         let checked = check::check(&written, source, options, &mut seen)?;
         let parameters = seen.parameters.into_inner();
-        Ok(Query { checked, lints: seen.lints, parameters })
+        Ok(Query { checked, lints: seen.lints, parameters, filled: seen.filled.get() })
     }
 
     /// Reads a query without asking what its names mean: whether the grammar allows it.
@@ -177,7 +161,8 @@ impl Query {
     ///
     /// The first fault, which points into `source`.
     pub fn grammar(source: &Arc<Source>, options: &Options) -> Result<(), Box<Fault>> {
-        parse::parse(source, options.now, options.strict).map(|_| ())
+        let patterns = pattern::Patterns::new(options.until);
+        parse::parse(source, options.now, options.strict, &patterns).map(|_| ())
     }
 
     /// The query as this project writes it. Comments are lost.
@@ -186,7 +171,8 @@ impl Query {
     ///
     /// The first fault, which points into `source`.
     pub fn formatted(source: &Arc<Source>, options: &Options) -> Result<String, Box<Fault>> {
-        let written = parse::parse(source, options.now, options.strict)?;
+        let patterns = pattern::Patterns::new(options.until);
+        let written = parse::parse(source, options.now, options.strict, &patterns)?;
         Ok(print::print(&written, &source.text))
     }
 
@@ -223,23 +209,38 @@ impl Query {
         graph: &G,
         limits: Limits,
     ) -> Result<(Answer, Profile), Stop<G::Error>> {
-        run::run(&read::Reader::new(graph, limits), &self.checked)
+        self.run_metered(graph, &Meter::new(limits))
+    }
+
+    /// Answers the query; what the answer holds stays in the account of `meter`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Query::run`].
+    pub fn run_metered<G: GraphRead>(
+        &self,
+        graph: &G,
+        meter: &Meter,
+    ) -> Result<(Answer, Profile), Stop<G::Error>> {
+        meter.hold(self.filled).map_err(Stop::Limit)?;
+        run::run(&read::Reader::new(graph, meter), &self.checked)
     }
 
     /// What an answer of this query does not tell by itself: why it is empty, and what of the question
     /// says something else than it seems to. Looks at the graph again, in bounded time, and only where
-    /// the answer is empty or suspicious.
+    /// the answer is empty or suspicious. It holds no more memory than `limits` allow.
     ///
     /// # Errors
     ///
-    /// What reading the graph fails with; a limit is no error here.
+    /// What reading the graph fails with, or that nobody waits any more; another limit is no error.
     pub fn notes<G: GraphRead>(
         &self,
         graph: &G,
         answer: &Answer,
         profile: &Profile,
+        limits: &Limits,
     ) -> Result<Vec<Note>, Stop<G::Error>> {
-        notes::notes(graph, &self.checked, answer, profile)
+        notes::notes(graph, &self.checked, answer, profile, limits)
     }
 
     /// How the query would be run, with what is expected, without running it.
@@ -248,7 +249,8 @@ impl Query {
     ///
     /// As for [`Query::run`].
     pub fn plan<G: GraphRead>(&self, graph: &G) -> Result<Profile, Stop<G::Error>> {
-        run::planned(&read::Reader::new(graph, Limits::default()), &self.checked)
+        let meter = Meter::new(Limits::default());
+        run::planned(&read::Reader::new(graph, &meter), &self.checked)
     }
 
     /// Answers the query with rows: the columns of a table, or all properties of the entities of a
@@ -262,22 +264,33 @@ impl Query {
         graph: &G,
         limits: Limits,
     ) -> Result<Vec<QueryRow>, Stop<G::Error>> {
-        let reader = read::Reader::new(graph, limits);
-        let (answer, _) = run::run(&reader, &self.checked)?;
+        let meter = Meter::new(limits);
+        let (answer, _) = self.run_metered(graph, &meter)?;
+        self.rows_of(graph, &meter, &answer)
+    }
+
+    /// The rows of an answer of this query, as [`Query::rows`] gives them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Query::run`].
+    pub fn rows_of<G: GraphRead>(
+        &self,
+        graph: &G,
+        meter: &Meter,
+        answer: &Answer,
+    ) -> Result<Vec<QueryRow>, Stop<G::Error>> {
+        let reader = read::Reader::new(graph, meter);
         let (columns, rows) = match answer {
             Answer::Table { columns, rows } => (columns, rows),
             Answer::List(entities) | Answer::Tree { entities, .. } => {
-                return entities.into_iter().map(|number| reader.members(number)).collect();
+                return entities.iter().map(|&number| reader.counted_members(number)).collect();
             }
         };
-        let row = |cells: Vec<Cell>| {
-            columns
-                .iter()
-                .cloned()
-                .zip(cells)
-                .map(|(name, cell)| Ok((name, reader.flat(cell)?)))
-                .collect()
+        let row = |cells: &Vec<Cell>| {
+            let named = columns.iter().zip(cells);
+            named.map(|(name, cell)| Ok((name.clone(), reader.flat(cell.clone())?))).collect()
         };
-        rows.into_iter().map(row).collect()
+        rows.iter().map(row).collect()
     }
 }

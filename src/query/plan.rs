@@ -311,6 +311,7 @@ fn choose<G: GraphRead>(
     }
     let list = matches!(query.output, Output::List { .. });
     for (at, test) in tests.iter().enumerate() {
+        reader.time()?;
         let way = by_value(reader, stored, test)?;
         let loss = if at > 0 && list { 4.0 } else { 1.0 };
         if best.as_ref().is_none_or(|(_, known)| way.cost() * loss < known.cost()) {
@@ -356,6 +357,7 @@ fn by_key<G: GraphRead>(
     let mut found = Vec::new();
     let words = if let Some(ids) = texts("_id") {
         for id in ids.into_iter().filter_map(ObjectId::parse) {
+            reader.spend(2_000)?;
             found.extend(graph.number_of(crate::graph::Kind::Entity, id)?);
         }
         "by _id"
@@ -365,6 +367,7 @@ fn by_key<G: GraphRead>(
             None => graph.scopes()?,
         };
         for scope in scopes {
+            reader.spend(2_000 * keys.len())?;
             for key in &keys {
                 found.extend(graph.entity_keyed(&scope, key)?);
             }
@@ -469,6 +472,10 @@ fn equalities<'t>(test: &'t Test, found: &mut Vec<(&'t str, Vec<&'t Value<'stati
             Values::Term(Term::Value(Value::Null | Value::List(_))) => false,
             Values::Term(Term::Value(value)) => {
                 found.push(value);
+                true
+            }
+            Values::Term(Term::Written(number, text)) => {
+                found.extend([number, text]);
                 true
             }
             _ => false,

@@ -39,6 +39,12 @@ fn is_name(text: &str) -> bool {
     matches!(word, Word::Name(_)) && span.len() == text.len()
 }
 
+/// The name of a verb, class or type, in brackets if it has other characters than names have.
+fn named(name: &str) -> String {
+    let keyword = CLAUSES.iter().any(|word| word.eq_ignore_ascii_case(name));
+    if is_name(name) && !keyword { name.to_owned() } else { format!("[{name}]") }
+}
+
 impl Printer<'_> {
     /// The start of the pattern, then each step and clause.
     fn query(&self, query: &Query) -> Vec<String> {
@@ -80,7 +86,7 @@ impl Printer<'_> {
     fn entity(&self, entity: &EntityPattern) -> String {
         let alternative = |alternative: &Alternative| match alternative {
             Alternative::Any => "*".to_owned(),
-            Alternative::Name(name) => name.text.clone(),
+            Alternative::Name(name) => named(&name.text),
             Alternative::Text(text) => self.string(text),
             Alternative::Smart(name) => format!("#{}", name.text),
             Alternative::SmartOf(name, of) => format!("#{} {}", name.text, of.text),
@@ -289,8 +295,8 @@ fn arrow(arrow: Arrow) -> &'static str {
 fn verbs(all: &[Verb], bracket: bool) -> String {
     let own = |way: &Option<Arrow>| way.map_or("", arrow);
     // `MemberOf` is a spelling of its own; `owns` is `OWNS` in a hurry.
-    let capitals = |name: &str| match name.contains(char::is_uppercase) {
-        true => name.to_owned(),
+    let capitals = |name: &str| match name.contains(char::is_uppercase) || !is_name(name) {
+        true => named(name),
         false => name.to_uppercase(),
     };
     let verb = |verb: &Verb| match verb {

@@ -3,17 +3,20 @@
 
 use super::cell::{self, Cell, Manner};
 use super::meant::{Checked, EntityTest, Function, Kind, Of, Slot, Term, Test, Values};
+use super::pattern::Pattern;
 use super::spelled::has_class;
 use super::syntax::{Math, Op};
-use super::{Limits, QueryRow, Stop, run};
+use super::unlike::Unlike;
+use super::{Exceeded, Meter, QueryRow, Stop, number, run};
 use crate::graph::{Entity, EntityFacts, GraphRead, Relationship, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::borrow::Cow;
 use std::cell::{Cell as Shared, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
 
-/// Objects kept in memory before all are forgotten again.
+/// Objects kept in memory before all are forgotten again, and the bytes of them.
 const CACHE_MAX: usize = 1 << 15;
+const CACHE_BYTES: u64 = 16 << 20;
 
 /// No entity.
 pub(super) const NONE: u32 = u32::MAX;
@@ -60,6 +63,14 @@ pub(super) struct Row {
     pub hops: Vec<Hops>,
 }
 
+impl Row {
+    /// About how many bytes it takes when it is kept.
+    pub(super) fn bytes(&self) -> usize {
+        let hops = self.hops.iter().map(|hops| size_of::<Hops>() + 4 * hops.numbers().len());
+        size_of::<Row>() + 4 * self.entities.len() + hops.sum::<usize>() + cell::KEPT
+    }
+}
+
 /// What a term can see.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sight<'a> {
@@ -73,63 +84,61 @@ pub(super) struct Sight<'a> {
 /// Reads a graph for one query.
 pub(super) struct Reader<'g, G: GraphRead> {
     pub graph: &'g G,
-    limits: Limits,
-    started: Instant,
-    steps: Shared<u64>,
+    pub meter: &'g Meter,
     pub tested: Shared<u64>,
-    entities: RefCell<FxHashMap<u32, Rc<Entity>>>,
-    relationships: RefCell<FxHashMap<u32, Rc<Relationship>>>,
+    pub unlike: Unlike,
+    entities: RefCell<Cache<Entity>>,
+    relationships: RefCell<Cache<Relationship>>,
     answers: RefCell<FxHashMap<*const Checked, Rc<FxHashSet<String>>>>,
 }
 
 type Reads<T, G> = Result<T, Stop<<G as crate::graph::Adjacency>::Error>>;
 
 impl<'g, G: GraphRead> Reader<'g, G> {
-    pub fn new(graph: &'g G, limits: Limits) -> Reader<'g, G> {
+    pub fn new(graph: &'g G, meter: &'g Meter) -> Reader<'g, G> {
         Reader {
             graph,
-            limits,
-            started: Instant::now(),
-            steps: Shared::new(0),
+            meter,
             tested: Shared::new(0),
+            unlike: Unlike::default(),
             entities: RefCell::default(),
             relationships: RefCell::default(),
             answers: RefCell::default(),
         }
     }
 
-    /// Edges walked so far.
-    pub fn steps(&self) -> u64 {
-        self.steps.get()
-    }
-
     /// Counts work and stops a query that does too much of it.
     pub fn work(&self, steps: u64) -> Reads<(), G> {
-        let before = self.steps.get();
-        let now = before + steps;
-        self.steps.set(now);
-        if now > self.limits.steps {
-            return Err(Stop::Limit(format!("it walked more than {} edges", self.limits.steps)));
-        }
-        if before >> 12 != now >> 12 { self.time() } else { Ok(()) }
+        self.meter.work(steps).map_err(Stop::Limit)
+    }
+
+    /// Counts work that is no edge.
+    pub fn spend(&self, units: usize) -> Reads<(), G> {
+        self.meter.spend(units as u64).map_err(Stop::Limit)
     }
 
     /// Stops a query whose time is over.
     pub fn time(&self) -> Reads<(), G> {
-        match self.limits.time {
-            Some(limit) if self.started.elapsed() > limit => {
-                Err(Stop::Limit(format!("it took longer than {} s", limit.as_secs_f64())))
-            }
-            _ => Ok(()),
-        }
+        self.meter.look().map_err(Stop::Limit)
     }
 
     /// Refuses more rows than may be held.
     pub fn room(&self, rows: usize) -> Reads<(), G> {
-        match rows as u64 > self.limits.rows {
-            true => Err(Stop::Limit(format!("it has more than {} rows", self.limits.rows))),
-            false => Ok(()),
-        }
+        self.meter.room(rows).map_err(Stop::Limit)
+    }
+
+    /// Counts bytes that are about to be kept until the query ends.
+    pub fn hold(&self, bytes: usize) -> Reads<(), G> {
+        self.meter.hold(bytes as u64).map_err(Stop::Limit)
+    }
+
+    /// Counts a cell that is kept until the query ends.
+    pub fn keep(&self, cell: Cell) -> Reads<Cell, G> {
+        let bytes = cell.bytes();
+        // Reading it took about as long as copying it a few times.
+        self.spend(200 + bytes / 2)?;
+        self.hold(bytes)?;
+        Ok(cell)
     }
 
     pub fn entity(&self, number: u32) -> Reads<Option<Rc<Entity>>, G> {
@@ -160,9 +169,12 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Hops::None => Ok(Cell::Undefined),
                 Hops::One(number) => self.relationship_property(*number, name),
                 Hops::Many(numbers) => {
-                    let mut items = Vec::new();
+                    let (mut items, mut bytes) = (Vec::new(), 0);
                     for &number in numbers.iter() {
-                        match self.relationship_property(number, name)? {
+                        let cell = self.relationship_property(number, name)?;
+                        bytes += cell.bytes();
+                        self.meter.value(bytes).map_err(Stop::Limit)?;
+                        match cell {
                             Cell::Value(Value::List(more)) => items.extend(more),
                             Cell::Value(value) => items.push(value),
                             _ => {}
@@ -240,8 +252,16 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(Cell::Object(members))
     }
 
+    /// All properties of an entity, kept until the query ends.
+    pub fn counted_members(&self, number: u32) -> Reads<QueryRow, G> {
+        let members = self.members(number)?;
+        let bytes = members.iter().map(|(name, value)| name.len() + cell::value_bytes(value));
+        self.hold(bytes.sum())?;
+        Ok(members)
+    }
+
     /// All properties of an entity.
-    pub fn members(&self, number: u32) -> Reads<QueryRow, G> {
+    fn members(&self, number: u32) -> Reads<QueryRow, G> {
         let sight = Sight { subject: Some(number), ..Sight::default() };
         Ok(match self.all(Of::Subject, &sight)? {
             Cell::Object(members) => members,
@@ -269,7 +289,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     pub fn term(&self, term: &Term, sight: &Sight<'_>) -> Reads<Cell, G> {
         Ok(match term {
             Term::Undefined => Cell::Undefined,
-            Term::Value(value) => Cell::Value(value.clone()),
+            Term::Value(value) | Term::Written(value, _) => Cell::Value(value.clone()),
             Term::Time(time) => Cell::Value(Value::Int(*time)),
             Term::Property(of, name) => self.property(*of, name, sight)?,
             Term::Whole(of) => self.whole(*of, sight),
@@ -278,10 +298,12 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             Term::Aggregate(at) => sight.aggregates.get(*at).cloned().unwrap_or(Cell::Undefined),
             Term::Column(at) => sight.columns.get(*at).cloned().unwrap_or(Cell::Undefined),
             Term::Minus(inner) => {
-                arithmetic(&Cell::Value(Value::Int(0)), Math::Subtract, &self.term(inner, sight)?)
+                let zero = Cell::Value(Value::Int(0));
+                number::arithmetic(&zero, Math::Subtract, &self.operand(inner, sight)?)
             }
             Term::Binary(left, math, right) => {
-                arithmetic(&self.term(left, sight)?, *math, &self.term(right, sight)?)
+                let (left, right) = (self.operand(left, sight)?, self.operand(right, sight)?);
+                number::arithmetic(&left, *math, &right)
             }
             Term::Call(Function::Depth, terms) => match (&terms[..], sight.row) {
                 ([Term::Whole(Of::Relationship(slot))], Some(row)) => match &row.hops[*slot] {
@@ -290,14 +312,77 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 },
                 _ => Cell::Undefined,
             },
-            Term::Call(function, terms) => {
-                let cells = terms
-                    .iter()
-                    .map(|term| self.term(term, sight))
-                    .collect::<Result<Vec<_>, _>>()?;
-                call(*function, cells)
+            Term::Call(Function::Coalesce, terms) => {
+                for term in terms {
+                    let cell = self.term(term, sight)?;
+                    if !cell.is_undefined() {
+                        return Ok(cell);
+                    }
+                }
+                Cell::Undefined
             }
+            Term::Call(Function::Concat, terms) => self.concat(terms, sight)?,
+            Term::Call(Function::Merge, terms) => self.merge(terms, sight)?,
+            Term::Call(function, terms) => match terms.first() {
+                Some(term) => number::call(*function, &self.operand(term, sight)?),
+                None => Cell::Undefined,
+            },
         })
+    }
+
+    /// A value that is reckoned with.
+    fn operand(&self, term: &Term, sight: &Sight<'_>) -> Reads<Cell, G> {
+        let cell = self.term(term, sight)?;
+        self.unlike.computed(term, &cell, "");
+        Ok(cell)
+    }
+
+    /// One text of several values. It grows value by value, so that it is refused before it is too
+    /// large.
+    fn concat(&self, terms: &[Term], sight: &Sight<'_>) -> Reads<Cell, G> {
+        let (mut text, mut part) = (String::new(), self.meter.part());
+        for term in terms {
+            let cell = self.term(term, sight)?;
+            let Some(value) = cell.value() else { continue };
+            let more = match value {
+                Value::Text(more) => Cow::Borrowed(more.as_ref()),
+                other => Cow::Owned(other.to_string()),
+            };
+            self.meter.value(text.len() + more.len()).map_err(Stop::Limit)?;
+            part.hold(more.len() as u64).map_err(Stop::Limit)?;
+            self.spend(more.len() / 8)?;
+            text.push_str(&more);
+        }
+        Ok(Cell::Value(Value::Text(text.into())))
+    }
+
+    /// The items of several lists, each once.
+    fn merge(&self, terms: &[Term], sight: &Sight<'_>) -> Reads<Cell, G> {
+        let mut all: Vec<Value<'static>> = Vec::new();
+        let mut known: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
+        let (mut bytes, mut part) = (0, self.meter.part());
+        for term in terms {
+            let cell = self.term(term, sight)?;
+            let items = match cell.value() {
+                Some(Value::List(items)) => items.as_slice(),
+                Some(value) => std::slice::from_ref(value),
+                None => &[],
+            };
+            self.spend(items.len() * 50)?;
+            for item in items {
+                let same = known.entry(cell::identity_hash(item)).or_default();
+                if same.iter().any(|&at| all[at] == *item) {
+                    continue;
+                }
+                let own = cell::value_bytes(item);
+                bytes += own;
+                self.meter.value(bytes).map_err(Stop::Limit)?;
+                part.hold(2 * own as u64).map_err(Stop::Limit)?;
+                same.push(all.len());
+                all.push(item.clone());
+            }
+        }
+        Ok(Cell::Value(Value::List(all)))
     }
 
     /// Whether a condition holds.
@@ -320,13 +405,16 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Ok(true)
             }
             Test::Not(test) => Ok(!self.test(test, sight)?),
-            Test::Compare { left: Term::Time(time), op, negated, right, .. } => {
-                Ok(self.compare_time(*time, *op, right, sight)? != *negated)
+            Test::Compare { left: left @ Term::Time(time), op, negated, right, said } => {
+                let holds = self.compare_time(*time, *op, right, sight)?;
+                self.unlike.settle(left, said);
+                Ok(holds != *negated)
             }
-            Test::Compare { left, op, negated, right, .. } => {
-                let manner = manner(left);
-                let left = self.compared(left, sight)?;
-                Ok(self.compare(&left, *op, right, manner, sight)? != *negated)
+            Test::Compare { left, op, negated, right, said } => {
+                let cell = self.compared(left, sight)?;
+                let holds = self.compare(&cell, *op, right, manner(left), sight)?;
+                self.unlike.settle(left, said);
+                Ok(holds != *negated)
             }
         }
     }
@@ -362,7 +450,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             Values::Term(Term::Time(right)) => Ok(cell::keeps(op, time.cmp(right))),
             Values::Term(term) => {
                 let right = self.compared(term, sight)?;
-                Ok(right.value().is_some_and(|right| cell::holds_time(right, op.turned(), time)))
+                Ok(right.value().is_some_and(|right| self.holds_time(right, op.turned(), time)))
             }
             Values::Pattern(_) | Values::Query(_) => Ok(false),
         }
@@ -378,6 +466,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     ) -> Reads<bool, G> {
         match right {
             Values::Or(all) => {
+                self.spend(all.len())?;
                 for right in all {
                     if self.compare(left, op, right, manner, sight)? {
                         return Ok(true);
@@ -393,20 +482,28 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 Ok(true)
             }
-            Values::Pattern(pattern) => {
-                Ok(left.value().is_some_and(|left| cell::matches(left, pattern)))
-            }
+            Values::Pattern(pattern) => match left.value() {
+                Some(left) => self.matches(left, pattern),
+                None => Ok(false),
+            },
             Values::Term(Term::Undefined) => Ok(op == Op::Equal && left.is_undefined()),
             Values::Term(Term::Time(time)) => {
-                Ok(left.value().is_some_and(|left| cell::holds_time(left, op, *time)))
+                Ok(left.value().is_some_and(|left| self.holds_time(left, op, *time)))
             }
-            Values::Term(Term::Value(right)) => {
-                Ok(left.value().is_some_and(|left| cell::holds(left, op, right, manner)))
-            }
+            Values::Term(Term::Value(right)) => match left.value() {
+                Some(left) => self.holds(left, op, right, manner),
+                None => Ok(false),
+            },
+            Values::Term(Term::Written(number, written)) => match left.value() {
+                Some(left) => self.holds_written(left, op, number, written),
+                None => Ok(false),
+            },
             Values::Term(term) => {
                 let right = self.compared(term, sight)?;
-                let both = left.value().zip(right.value());
-                Ok(both.is_some_and(|(left, right)| cell::holds(left, op, right, manner)))
+                match left.value().zip(right.value()) {
+                    Some((left, right)) => self.holds(left, op, right, manner),
+                    None => Ok(false),
+                }
             }
             Values::Query(query) => {
                 let answers = self.answers(query)?;
@@ -424,6 +521,70 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         }
     }
 
+    /// Whether `left op right` holds for any pair of items; the clock is looked at between the items
+    /// of a list, which may be as long as an upload.
+    fn holds(
+        &self,
+        left: &Value<'static>,
+        op: Op,
+        right: &Value<'static>,
+        manner: Manner,
+    ) -> Reads<bool, G> {
+        let pairs = cell::value_bytes(right);
+        for item in cell::items(left) {
+            self.spend(1 + (pairs + cell::value_bytes(item)) / 16)?;
+            if op.orders() {
+                cell::items(right).iter().for_each(|right| self.unlike.ordered(item, right, None));
+            }
+            if cell::holds(item, op, right, manner) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The same for a number of the query that is written in another way than its own.
+    fn holds_written(
+        &self,
+        left: &Value<'static>,
+        op: Op,
+        number: &Value<'static>,
+        written: &Value<'static>,
+    ) -> Reads<bool, G> {
+        let text = written.as_str().unwrap_or_default();
+        for item in cell::items(left) {
+            self.spend(1 + cell::value_bytes(item) / 16)?;
+            if op.orders() {
+                self.unlike.ordered(item, number, Some(text));
+            }
+            if cell::holds_written(item, op, number, text) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether `left op time` holds for any item of `left`.
+    fn holds_time(&self, left: &Value<'static>, op: Op, time: i64) -> bool {
+        cell::items(left).iter().filter(|_| op.orders()).for_each(|item| self.unlike.dated(item));
+        cell::holds_time(left, op, time)
+    }
+
+    /// Whether any item has a match.
+    fn matches(&self, left: &Value<'static>, pattern: &Pattern) -> Reads<bool, G> {
+        for item in cell::items(left) {
+            let Some(text) = item.as_str() else { continue };
+            if !pattern.is_quick_for(text.len()) {
+                return Err(Stop::Limit(Exceeded::Pattern));
+            }
+            self.spend(20 + text.len() * 2)?;
+            if pattern.is_match(text) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The values of a query inside this one, asked once.
     fn answers(&self, query: &Checked) -> Reads<Rc<FxHashSet<String>>, G> {
         let key = std::ptr::from_ref(query);
@@ -439,9 +600,12 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 None => continue,
             };
             for item in items {
+                let mut held = 0;
                 cell::equality_keys(item, Manner::Plain, |key| {
+                    held += key.len() + cell::KEPT;
                     values.insert(key);
                 });
+                self.hold(held)?;
             }
         }
         let values = Rc::new(values);
@@ -519,6 +683,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     /// Full text: each word is part of some value of the entity, whatever the case.
     fn has_words(&self, number: u32, words: &[String]) -> Reads<bool, G> {
         let Some(entity) = self.entity(number)? else { return Ok(false) };
+        self.spend(entity.bytes() as usize * words.len())?;
         let mut texts = vec![
             entity.key.to_lowercase(),
             entity.type_name.to_lowercase(),
@@ -540,21 +705,61 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 }
 
+/// Objects that were read whole, by number.
+struct Cache<T> {
+    kept: FxHashMap<u32, Rc<T>>,
+    bytes: u64,
+}
+
+impl<T> Default for Cache<T> {
+    fn default() -> Cache<T> {
+        Cache { kept: FxHashMap::default(), bytes: 0 }
+    }
+}
+
+/// An object whose size can be told.
+trait Weighed {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> u64;
+}
+
+fn members_bytes(members: &[(String, Value<'static>)]) -> u64 {
+    members.iter().map(|(name, value)| (name.len() + cell::value_bytes(value) + 24) as u64).sum()
+}
+
+impl Weighed for Entity {
+    fn bytes(&self) -> u64 {
+        512 + members_bytes(&self.properties)
+            + self.raw_data.as_ref().map_or(0, |raw| raw.len() as u64)
+    }
+}
+
+impl Weighed for Relationship {
+    fn bytes(&self) -> u64 {
+        512 + members_bytes(&self.properties)
+    }
+}
+
 /// The object of this number from `cache`, or else read into it.
-fn cached<T, E>(
-    cache: &RefCell<FxHashMap<u32, Rc<T>>>,
+fn cached<T: Weighed, E>(
+    cache: &RefCell<Cache<T>>,
     number: u32,
     read: impl FnOnce() -> Result<Option<T>, E>,
 ) -> Result<Option<Rc<T>>, E> {
-    if let Some(known) = cache.borrow().get(&number) {
+    if let Some(known) = cache.borrow().kept.get(&number) {
         return Ok(Some(Rc::clone(known)));
     }
     let Some(object) = read()?.map(Rc::new) else { return Ok(None) };
     let mut cache = cache.borrow_mut();
-    if cache.len() >= CACHE_MAX {
-        cache.clear();
+    let bytes = object.bytes();
+    if cache.kept.len() >= CACHE_MAX || cache.bytes + bytes > CACHE_BYTES {
+        *cache = Cache::default();
     }
-    cache.insert(number, Rc::clone(&object));
+    // What is larger than all that may be kept is read again.
+    if bytes <= CACHE_BYTES {
+        cache.bytes += bytes;
+        cache.kept.insert(number, Rc::clone(&object));
+    }
     Ok(Some(object))
 }
 
@@ -573,79 +778,5 @@ fn cell_of(value: Option<Value<'static>>) -> Cell {
     match value {
         None | Some(Value::Null) => Cell::Undefined,
         Some(value) => Cell::Value(value),
-    }
-}
-
-/// What is not a number, or has no result that is one, is undefined.
-fn arithmetic(left: &Cell, math: Math, right: &Cell) -> Cell {
-    if let (Some(Value::Int(a)), Some(Value::Int(b))) = (left.value(), right.value()) {
-        let exact = match math {
-            Math::Add => a.checked_add(*b),
-            Math::Subtract => a.checked_sub(*b),
-            Math::Multiply => a.checked_mul(*b),
-            Math::Divide | Math::Power => None,
-        };
-        if let Some(exact) = exact {
-            return Cell::Value(Value::Int(exact));
-        }
-    }
-    let (Some(a), Some(b)) = (left.number(), right.number()) else { return Cell::Undefined };
-    from_number(match math {
-        Math::Add => a + b,
-        Math::Subtract => a - b,
-        Math::Multiply => a * b,
-        Math::Divide => a / b,
-        Math::Power => a.powf(b),
-    })
-}
-
-/// A number as it is shown: whole ones without a fraction.
-pub(super) fn from_number(number: f64) -> Cell {
-    match number {
-        n if !n.is_finite() => Cell::Undefined,
-        n if n.fract() == 0.0 && n.abs() < 9e15 => Cell::Value(Value::Int(n as i64)),
-        n => Cell::Value(Value::Float(n)),
-    }
-}
-
-fn call(function: Function, cells: Vec<Cell>) -> Cell {
-    let number = |apply: fn(f64) -> f64| match cells.first().and_then(Cell::number) {
-        Some(number) => from_number(apply(number)),
-        None => Cell::Undefined,
-    };
-    match function {
-        Function::Abs => number(f64::abs),
-        Function::Sqrt => number(f64::sqrt),
-        Function::Ceil => number(f64::ceil),
-        Function::Floor => number(f64::floor),
-        Function::Round => number(f64::round),
-        Function::Coalesce => {
-            cells.into_iter().find(|cell| !cell.is_undefined()).unwrap_or(Cell::Undefined)
-        }
-        Function::Concat => {
-            let parts = cells.iter().filter_map(Cell::value).map(|value| match value {
-                Value::Text(text) => text.to_string(),
-                other => other.to_string(),
-            });
-            Cell::Value(Value::Text(parts.collect::<String>().into()))
-        }
-        Function::Merge => {
-            let mut all: Vec<Value<'static>> = Vec::new();
-            for cell in &cells {
-                let items = match cell.value() {
-                    Some(Value::List(items)) => items.as_slice(),
-                    Some(value) => std::slice::from_ref(value),
-                    None => &[],
-                };
-                for item in items {
-                    if !all.contains(item) {
-                        all.push(item.clone());
-                    }
-                }
-            }
-            Cell::Value(Value::List(all))
-        }
-        // Answered where the row is known.
-        Function::Depth => Cell::Undefined,
     }
 }

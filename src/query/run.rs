@@ -1,18 +1,26 @@
 //! From matches to an answer: optional groups settled, WHERE, then a list, a tree or a table with
 //! its groups, order and limits.
 
-use super::cell::Cell;
+use super::cell::{Cell, KEPT};
 use super::flat::flattened;
 use super::matching::{self, Flow};
 use super::meant::{Aggregate, AggregateKind, Checked, Of, Output, Shortest, Step, Table, Term};
+use super::number::{Number, Sum};
 use super::plan::{self, Place, Plan};
-use super::read::{Hops, NONE, Reader, Row, Sight, from_number};
+use super::read::{Hops, NONE, Reader, Row, Sight};
 use super::tally;
 use super::{Answer, PlannedEntity, Profile, Stop};
 use crate::graph::{GraphRead, Value};
+use crate::limits::Part;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+
+/// Bytes of a number in an ordered set, and of one in a set of numbers.
+const TREE_MEMBER: usize = 16;
+const COUNTED: usize = 8;
+/// Rows of more bytes are sorted out even where they are few.
+const SORTED_BYTES: u64 = 1 << 20;
 
 /// Runs a query.
 pub(super) fn run<G: GraphRead>(
@@ -30,7 +38,8 @@ pub(super) fn run<G: GraphRead>(
         }
     };
     profile.tested = reader.tested.get();
-    profile.edges = reader.steps();
+    profile.edges = reader.meter.steps();
+    profile.unlike = reader.unlike.notes();
     Ok((answer, profile))
 }
 
@@ -95,12 +104,19 @@ fn matches<G: GraphRead>(
     let optional = optional(&query.ops);
     if settle && optional || query.shortest.is_some() {
         let mut rows = Vec::new();
+        let (mut part, mut held) = (reader.meter.part(), 0);
         profile.candidates = matching::rows(reader, query, plan, false, |row| {
             reader.room(rows.len())?;
+            let bytes = row.bytes();
+            held += bytes;
+            part.hold(bytes as u64).map_err(Stop::Limit)?;
             rows.push(row.clone());
             Ok(Flow::Continue(()))
         })?;
         if optional {
+            // Each row is looked for among parts of the others.
+            let mut compared = reader.meter.part();
+            compared.hold(held as u64).map_err(Stop::Limit)?;
             rows = settled(rows, &query.unnamed);
         }
         if let Some(kept) = &query.shortest {
@@ -253,7 +269,8 @@ fn list<G: GraphRead>(
         for slot in std::iter::once(&0).chain(&query.reached) {
             let number = row.entities[*slot];
             if number != NONE && found.len() < enough && seen.insert(number) {
-                let keys = order.iter().map(|(term, _)| reader.term(term, &sight));
+                reader.hold(KEPT)?;
+                let keys = order.iter().map(|(term, _)| reader.keep(reader.term(term, &sight)?));
                 found.push((number, keys.collect::<Result<Vec<_>, _>>()?));
                 reader.room(found.len())?;
             }
@@ -286,9 +303,12 @@ fn tree<G: GraphRead>(
         matches(reader, query, &plan, false, plan.filter.is_some(), profile, |row| {
             rows += 1;
             if rows as u64 > query.skip {
+                let before = starts.len() + entities.len() + relationships.len();
                 starts.insert(row.entities[0]);
                 entities.extend(row.entities.iter().filter(|&&number| number != NONE));
                 relationships.extend(row.hops.iter().flat_map(Hops::numbers));
+                let now = starts.len() + entities.len() + relationships.len();
+                reader.hold((now - before) * TREE_MEMBER)?;
                 reader.room(entities.len() + relationships.len())?;
             }
             Ok(more(rows, enough))
@@ -296,6 +316,7 @@ fn tree<G: GraphRead>(
     }
     // The chains of quantified steps go through entities that have no slot.
     for &number in &relationships {
+        reader.work(1)?;
         if let Some(link) = reader.relationship(number)? {
             entities.extend([link.from.number, link.to.number]);
         }
@@ -332,24 +353,36 @@ fn rows_of<G: GraphRead>(
             None if table.aggregates.is_empty() && !table.order.is_empty() => page_end(query),
             _ => usize::MAX,
         };
+        let mut sorted_at = reader.meter.held();
         matches(reader, query, &plan, false, true, profile, |row| {
-            for turns in turns(reader, table, row)? {
-                let sight = Sight { row: Some(row), turns: &turns, ..Sight::default() };
+            let mut turns = Turns::of(reader, table, row)?;
+            while turns.next() {
+                let sight = Sight { row: Some(row), turns: &turns.cells, ..Sight::default() };
                 if !table.aggregates.is_empty() {
                     groups.add(reader, table, &sight)?;
                     reader.room(groups.groups.len())?;
                     continue;
                 }
-                let cells = table.columns.iter().map(|term| reader.term(term, &sight));
+                reader.spend(100)?;
+                let kept = reader.meter.held();
+                reader.hold(KEPT)?;
+                let cells =
+                    table.columns.iter().map(|term| reader.keep(reader.term(term, &sight)?));
                 let cells = cells.collect::<Result<Vec<_>, _>>()?;
-                if !query.unique || seen.insert(identity(&cells[..shown])) {
+                if !query.unique || is_new(reader, &mut seen, &cells[..shown])? {
                     rows.push(cells);
                     reader.room(rows.len())?;
+                } else {
+                    drop(cells);
+                    reader.meter.release(reader.meter.held() - kept);
                 }
             }
-            if rows.len() / 2 > best.max(512) {
+            let grown = reader.meter.held().saturating_sub(sorted_at);
+            if rows.len() / 2 > best && (rows.len() > 1_024 || grown > SORTED_BYTES) {
                 sort(&mut rows, table);
-                rows.truncate(best);
+                let left_out: usize = rows.drain(best..).map(|cells| row_bytes(&cells)).sum();
+                reader.meter.release(left_out as u64);
+                sorted_at = reader.meter.held();
             }
             Ok(more(rows.len(), enough))
         })?;
@@ -360,7 +393,13 @@ fn rows_of<G: GraphRead>(
         rows = Groups::new(table).rows(reader, table)?;
     }
     if !table.aggregates.is_empty() && query.unique {
-        rows.retain(|cells| seen.insert(identity(&cells[..shown])));
+        let mut distinct = Vec::with_capacity(rows.len());
+        for cells in rows {
+            if is_new(reader, &mut seen, &cells[..shown])? {
+                distinct.push(cells);
+            }
+        }
+        rows = distinct;
     }
     if let Some(having) = &table.having {
         let mut kept = Vec::new();
@@ -392,34 +431,77 @@ fn identity(cells: &[Cell]) -> String {
     text
 }
 
-/// What the unwound lists of a row are in turn: every combination of their items.
-fn turns<G: GraphRead>(
+/// Whether no row before had these cells.
+fn is_new<G: GraphRead>(
     reader: &Reader<'_, G>,
-    table: &Table,
-    row: &Row,
-) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
-    let sight = Sight { row: Some(row), ..Sight::default() };
-    let mut all = vec![Vec::new()];
-    for term in &table.unwinds {
-        let items = match reader.term(term, &sight)? {
-            Cell::Value(Value::List(items)) if !items.is_empty() => {
-                items.into_iter().map(Cell::Value).collect()
-            }
-            Cell::Value(Value::List(_)) => vec![Cell::Undefined],
-            cell => vec![cell],
-        };
-        let mut product = Vec::with_capacity(all.len() * items.len());
-        for turn in &all {
-            for item in &items {
-                let mut longer: Vec<Cell> = turn.clone();
-                longer.push(item.clone());
-                product.push(longer);
-            }
-        }
-        reader.room(product.len())?;
-        all = product;
+    seen: &mut FxHashSet<String>,
+    cells: &[Cell],
+) -> Result<bool, Stop<G::Error>> {
+    let identity = identity(cells);
+    if seen.contains(&identity) {
+        return Ok(false);
     }
-    Ok(all)
+    reader.hold(KEPT + identity.len())?;
+    seen.insert(identity);
+    Ok(true)
+}
+
+fn row_bytes(cells: &[Cell]) -> usize {
+    KEPT + cells.iter().map(Cell::bytes).sum::<usize>()
+}
+
+/// What the unwound lists of a row are in turn: every combination of their items, one after the
+/// other, since there may be more of them than memory holds.
+struct Turns<'m> {
+    lists: Vec<Vec<Cell>>,
+    /// Which item of each list comes next; `None` once all have been.
+    at: Option<Vec<usize>>,
+    /// The items at hand.
+    cells: Vec<Cell>,
+    _part: Part<'m>,
+}
+
+impl<'m> Turns<'m> {
+    fn of<G: GraphRead>(
+        reader: &Reader<'m, G>,
+        table: &Table,
+        row: &Row,
+    ) -> Result<Turns<'m>, Stop<G::Error>> {
+        let sight = Sight { row: Some(row), ..Sight::default() };
+        let (mut part, mut product) = (reader.meter.part(), 1usize);
+        let mut lists: Vec<Vec<Cell>> = Vec::with_capacity(table.unwinds.len());
+        for term in &table.unwinds {
+            let items = match reader.term(term, &sight)? {
+                Cell::Value(Value::List(items)) if !items.is_empty() => {
+                    items.into_iter().map(Cell::Value).collect()
+                }
+                Cell::Value(Value::List(_)) => vec![Cell::Undefined],
+                cell => vec![cell],
+            };
+            part.hold(row_bytes(&items) as u64).map_err(Stop::Limit)?;
+            product = product.saturating_mul(items.len());
+            reader.room(product)?;
+            lists.push(items);
+        }
+        let at = Some(vec![0; lists.len()]);
+        Ok(Turns { lists, at, cells: Vec::new(), _part: part })
+    }
+
+    /// Goes on to the next combination; the last list turns fastest.
+    fn next(&mut self) -> bool {
+        let Some(at) = &mut self.at else { return false };
+        self.cells.clear();
+        self.cells.extend(self.lists.iter().zip(&*at).map(|(list, &at)| list[at].clone()));
+        for (list, at) in self.lists.iter().zip(&mut *at).rev() {
+            *at += 1;
+            if *at < list.len() {
+                return true;
+            }
+            *at = 0;
+        }
+        self.at = None;
+        true
+    }
 }
 
 /// Rows that are equal in the columns without aggregates, in the order they were first met.
@@ -440,10 +522,7 @@ struct State {
     entities: FxHashSet<u32>,
     texts: FxHashSet<String>,
     rows: u64,
-    /// Of integers, which are added exactly, and of all other numbers.
-    whole: i128,
-    sum: f64,
-    values: u64,
+    sum: Sum,
     extreme: Option<Cell>,
 }
 
@@ -465,16 +544,23 @@ impl Groups {
         table: &Table,
         sight: &Sight<'_>,
     ) -> Result<(), Stop<G::Error>> {
+        reader.spend(100)?;
+        let kept = reader.meter.held();
         let mut key = Vec::with_capacity(self.plain.len());
         self.text.clear();
         for &at in &self.plain {
-            let cell = reader.term(&table.columns[at], sight)?;
+            let cell = reader.keep(reader.term(&table.columns[at], sight)?)?;
             cell.identity(&mut self.text);
             key.push(cell);
         }
         let number = match self.numbers.get(self.text.as_str()) {
-            Some(known) => *known,
+            Some(known) => {
+                reader.meter.release(reader.meter.held() - kept);
+                *known
+            }
             None => {
+                let aggregates = table.aggregates.len() * size_of::<State>();
+                reader.hold(2 * KEPT + self.text.len() + aggregates)?;
                 self.groups.push((key, states(table)));
                 self.numbers.insert(self.text.clone(), self.groups.len() - 1);
                 self.groups.len() - 1
@@ -498,11 +584,10 @@ impl Groups {
             let mut plain = key.into_iter();
             let mut cells = Vec::with_capacity(table.columns.len());
             for (at, term) in table.columns.iter().enumerate() {
+                let sight = Sight { aggregates: &aggregates, ..Sight::default() };
                 cells.push(match self.plain.contains(&at) {
                     true => plain.next().unwrap_or(Cell::Undefined),
-                    false => {
-                        reader.term(term, &Sight { aggregates: &aggregates, ..Sight::default() })?
-                    }
+                    false => reader.keep(reader.term(term, &sight)?)?,
                 });
             }
             rows.push(cells);
@@ -541,27 +626,23 @@ impl State {
         if cell.is_undefined() {
             return Ok(());
         }
-        let text = |cell: &Cell| {
-            let mut text = String::new();
-            cell.identity(&mut text);
-            text
-        };
+        reader.spend(100)?;
         match (aggregate.kind, &cell) {
             (AggregateKind::Count, Cell::Entity(number)) => {
-                self.entities.insert(*number);
+                if self.entities.insert(*number) {
+                    reader.hold(COUNTED)?;
+                }
             }
             (AggregateKind::Count, _) => {
-                self.texts.insert(text(&cell));
+                is_new(reader, &mut self.texts, std::slice::from_ref(&cell))?;
             }
             (AggregateKind::Sum | AggregateKind::Average, _) => {
-                if let Some(number) = cell.number()
-                    && self.first(aggregate, sight)
+                let what = if aggregate.kind == AggregateKind::Sum { "sum" } else { "avg" };
+                reader.unlike.computed(&aggregate.argument, &cell, what);
+                if let Some(number) = Number::of(&cell)
+                    && self.first(reader, aggregate, sight)?
                 {
-                    match cell.integer() {
-                        Some(whole) => self.whole += whole,
-                        None => self.sum += number,
-                    }
-                    self.values += 1;
+                    self.sum.add(number);
                 }
             }
             (AggregateKind::Least | AggregateKind::Greatest, _) => {
@@ -569,9 +650,15 @@ impl State {
                     AggregateKind::Least => Ordering::Less,
                     _ => Ordering::Greater,
                 };
+                if let Some(best) = &self.extreme {
+                    let what = if wanted == Ordering::Less { "min" } else { "max" };
+                    reader.unlike.mixed(&aggregate.argument, best, &cell, what);
+                }
                 let better = |best: &Cell| cell.order(best) == wanted;
                 if self.extreme.as_ref().is_none_or(better) {
-                    self.extreme = Some(cell);
+                    reader.hold(cell.bytes())?;
+                    let before = self.extreme.replace(cell);
+                    reader.meter.release(before.map_or(0, |before| before.bytes() as u64));
                 }
             }
             (AggregateKind::Rows, _) => {}
@@ -581,14 +668,25 @@ impl State {
 
     /// Whether the selectors of the argument are bound like this for the first time: rows that
     /// differ elsewhere add nothing.
-    fn first(&mut self, aggregate: &Aggregate, sight: &Sight<'_>) -> bool {
-        let Some(row) = sight.row else { return true };
+    fn first<G: GraphRead>(
+        &mut self,
+        reader: &Reader<'_, G>,
+        aggregate: &Aggregate,
+        sight: &Sight<'_>,
+    ) -> Result<bool, Stop<G::Error>> {
+        let Some(row) = sight.row else { return Ok(true) };
         let bound = |of: &Of| match of {
             Of::Entity(slot) => format!("{};", row.entities[*slot]),
             Of::Relationship(slot) => format!("{:?};", row.hops[*slot]),
             Of::Subject => String::new(),
         };
-        self.texts.insert(aggregate.over.iter().map(bound).collect())
+        let text: String = aggregate.over.iter().map(bound).collect();
+        if self.texts.contains(&text) {
+            return Ok(false);
+        }
+        reader.hold(KEPT + text.len())?;
+        self.texts.insert(text);
+        Ok(true)
     }
 
     fn cell(self, kind: AggregateKind) -> Cell {
@@ -597,14 +695,8 @@ impl State {
                 Cell::Value(Value::Int((self.entities.len() + self.texts.len()) as i64))
             }
             AggregateKind::Rows => Cell::Value(Value::Int(self.rows as i64)),
-            AggregateKind::Sum => match i64::try_from(self.whole) {
-                Ok(whole) if self.sum == 0.0 => Cell::Value(Value::Int(whole)),
-                _ => from_number(self.whole as f64 + self.sum),
-            },
-            AggregateKind::Average if self.values == 0 => Cell::Undefined,
-            AggregateKind::Average => {
-                from_number((self.whole as f64 + self.sum) / self.values as f64)
-            }
+            AggregateKind::Sum => self.sum.total(),
+            AggregateKind::Average => self.sum.average(),
             AggregateKind::Least | AggregateKind::Greatest => {
                 self.extreme.unwrap_or(Cell::Undefined)
             }

@@ -2,8 +2,8 @@
 //!
 //! Every part keeps the bytes it stands on, so that later faults can point at it.
 
+use super::pattern::Pattern;
 use crate::graph::Value;
-use regex::Regex;
 use std::ops::Range;
 
 /// Bytes of the query text.
@@ -183,6 +183,11 @@ pub(super) enum Op {
 }
 
 impl Op {
+    /// Whether it asks which of two values is the greater one.
+    pub fn orders(self) -> bool {
+        matches!(self, Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual)
+    }
+
     /// The same with its sides changed over.
     pub fn turned(self) -> Op {
         match self {
@@ -202,7 +207,7 @@ pub(super) enum Right {
     And(Vec<Right>),
     Value(Expr),
     /// And where it stands, with its slashes and flags.
-    Pattern(Regex, Span),
+    Pattern(Pattern, Span),
     Query(Box<Query>),
 }
 

@@ -4,6 +4,7 @@
 //! there are. Where it does not (type and class together, or a condition), entities are counted as
 //! they are passed by, without making rows of them.
 
+use super::cell::KEPT;
 use super::matching;
 use super::meant::{AggregateKind, Checked, EntityTest, Kind, Of, Table, Term};
 use super::plan::{Access, Plan};
@@ -93,6 +94,7 @@ pub(super) fn rows<G: GraphRead>(
     let mut rows = Vec::with_capacity(tally.groups.len());
     for (group, count) in tally.groups {
         reader.room(rows.len())?;
+        reader.hold(KEPT + table.columns.len() * size_of::<Cell>())?;
         let count = Cell::Value(Value::Int(count as i64));
         let aggregates = vec![count; table.aggregates.len()];
         let mut cells = Vec::with_capacity(table.columns.len());

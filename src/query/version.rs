@@ -6,6 +6,9 @@
 //! to (`alpha`, `beta`, `M`, `rc`, `SNAPSHOT`, any word behind a hyphen, whatever follows `~`), some
 //! are the release (`Final`, `GA`, `RELEASE`), all others follow it (revisions, patches, builds).
 //!
+//! A [`Look`] is what people write around a version: the name before it (`go1.20`, `Ubuntu 20.04`), a
+//! build in brackets and words of the release behind it (`14.4 (23E214)`, `20.04.6 LTS`).
+//!
 //! The order is total among texts that look like versions. Two of them may be the same version:
 //! `1.0` and `1.0.0`.
 //!
@@ -51,6 +54,76 @@ pub(super) struct Version<'a> {
     /// Digits and dots.
     release: &'a str,
     tail: &'a str,
+}
+
+/// What a text looks like to people who compare it with another one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    text: &'a str,
+    /// What stands before the version.
+    name: &'a str,
+    version: Option<Version<'a>>,
+    /// What stands in brackets behind it.
+    build: &'a str,
+}
+
+impl<'a> Look<'a> {
+    /// What `text` looks like.
+    pub fn of(text: &'a str) -> Look<'a> {
+        let plain = Look { text, name: text, version: None, build: "" };
+        if text.len() > LENGTH_MAX {
+            return plain;
+        }
+        if let Some(version) = Version::parse(text) {
+            return Look { name: "", version: Some(version), ..plain };
+        }
+        let (head, build) = match text.strip_suffix(')').and_then(|rest| rest.split_once(" (")) {
+            Some((head, build)) => (head, build),
+            None => (text, ""),
+        };
+        let head = match head.rsplit_once(' ') {
+            Some((before, word)) if RELEASE.iter().any(|known| is(word, known)) => before,
+            _ => head,
+        };
+        let Some(first) = head.bytes().position(|byte| byte.is_ascii_digit()) else { return plain };
+        let (name, number) = head.split_at(first);
+        let named = name.is_empty() || name.contains(char::is_alphabetic);
+        // `host2` is a name, `go1.20` and `Windows 10` have a version.
+        let version = Version::parse(number).filter(|version| {
+            name.is_empty() || name.ends_with(' ') || version.release.contains('.')
+        });
+        match version.filter(|_| named) {
+            Some(version) => Look { name, version: Some(version), build, ..plain },
+            None => plain,
+        }
+    }
+
+    /// The order of two texts that look like versions of one thing; `None` for all others.
+    pub fn compare(&self, other: &Look<'_>) -> Option<Ordering> {
+        match (&self.version, &other.version) {
+            (Some(a), Some(b)) if self.name == other.name => {
+                Some(a.order(b).then_with(|| self.build.cmp(other.build)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The order of all texts: versions first, then by name, of one name by version; spellings of one
+    /// version by code points.
+    pub fn order(&self, other: &Look<'_>) -> Ordering {
+        let rank = |look: &Look<'_>| match look.version {
+            Some(_) if look.name.is_empty() => 0,
+            _ => 1,
+        };
+        let versions = || match (&self.version, &other.version) {
+            (Some(_), Some(_)) => self.compare(other).unwrap_or(Ordering::Equal),
+            (one, two) => one.is_some().cmp(&two.is_some()),
+        };
+        (rank(self).cmp(&rank(other)))
+            .then_with(|| self.name.cmp(other.name))
+            .then_with(versions)
+            .then_with(|| self.text.cmp(other.text))
+    }
 }
 
 /// One step of the tail. At its end stands one of rank 0.
@@ -333,6 +406,42 @@ mod tests {
         }
     }
 
+    /// Versions with what people write around them, each line ascending.
+    const NAMED: [&str; 8] = [
+        "go1.9|go1.20|go1.20.3",
+        "14.4 (23E214)|14.10 (23X)|15.0",
+        "14.4|14.4 (23E214)|14.4 (23E224)",
+        "Ubuntu 9.04|Ubuntu 20.04|Ubuntu 20.04.6 LTS|Ubuntu 22.04.3 LTS (Jammy Jellyfish)",
+        "Windows 7|Windows 10|Windows 11",
+        "Debian GNU/Linux 9 (stretch)|Debian GNU/Linux 12 (bookworm)",
+        "OpenSSL 1.0.2k|OpenSSL 1.1.1w|OpenSSL 3.0.2",
+        "nginx/1.9.1|nginx/1.18.0",
+    ];
+
+    #[test]
+    fn versions_with_a_name_a_build_or_a_word_compare_as_versions() {
+        for line in NAMED {
+            let all: Vec<&str> = line.split('|').collect();
+            for (at, one) in all.iter().enumerate() {
+                for (other_at, other) in all.iter().enumerate() {
+                    let (a, b) = (Look::of(one), Look::of(other));
+                    let order = at.cmp(&other_at);
+                    assert_eq!(a.compare(&b), Some(order), "{one} and {other}");
+                    assert_eq!(a.order(&b), order, "{one} and {other}");
+                }
+            }
+        }
+        for (one, other) in [
+            ("host2", "host10"),
+            ("go1.9", "java1.20"),
+            ("2021-01-01 (x)", "2021-01-02 (x)"),
+            ("a", "b"),
+            ("i-0abc", "i-1"),
+        ] {
+            assert_eq!(Look::of(one).compare(&Look::of(other)), None, "{one} and {other}");
+        }
+    }
+
     #[test]
     fn what_is_no_version_is_not_taken_for_one() {
         for text in [
@@ -369,6 +478,18 @@ mod tests {
             prop_assert_eq!(order(a, b), order(b, a).reverse());
             if order(a, b).is_le() && order(b, c).is_le() {
                 prop_assert!(order(a, c).is_le(), "{} {} {}", a, b, c);
+            }
+        }
+
+        #[test]
+        fn the_order_of_all_texts_is_total(
+            all in prop::collection::vec("(go|a |g|v)?[0-2]?(\\.1[0-2]?)?(x| LTS)?( \\(b\\))?", 3),
+        ) {
+            let [a, b, c] = [0, 1, 2].map(|at| Look::of(&all[at]));
+            prop_assert_eq!(a.order(&b), b.order(&a).reverse());
+            prop_assert_eq!(a.order(&b).is_eq(), all[0] == all[1]);
+            if a.order(&b).is_le() && b.order(&c).is_le() {
+                prop_assert!(a.order(&c).is_le(), "{:?}", all);
             }
         }
     }

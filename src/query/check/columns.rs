@@ -149,7 +149,9 @@ impl Checker<'_> {
         keys: &[String],
     ) -> Checks<Term> {
         Ok(match &expr.kind {
-            ExprKind::Number(number) => Term::Value(number.clone()),
+            ExprKind::Number(value) => {
+                super::terms::number(value.clone(), &self.source.text[expr.span.clone()])
+            }
             ExprKind::Bool(value) => Term::Value(Value::Bool(*value)),
             ExprKind::Time(time) => Term::Time(*time),
             ExprKind::Undefined => Term::Undefined,

@@ -6,14 +6,15 @@ mod columns;
 mod terms;
 
 use super::meant::*;
+use super::pattern::Patterns;
 use super::syntax::{
     self as written, Alternative, Cond, Element, EntityPattern, Named, Op, Returns, Span,
 };
 use super::{Options, parse};
 use crate::graph::{Value, same_name};
 use crate::lang::{Fault, Source};
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The definition of a critical asset, as documented by JupiterOne; what is tagged `CriticalAsset`
@@ -30,6 +31,22 @@ pub(super) struct Seen {
     pub lints: Vec<Fault>,
     /// The placeholders that it has, by the names that values are given under.
     pub parameters: RefCell<BTreeSet<String>>,
+    /// Bytes of the values that were filled in so far, about.
+    pub filled: Cell<u64>,
+}
+
+/// Bytes that all values of placeholders may take together, each as often as it is asked for.
+pub(super) const FILLED_MAX: u64 = 64 << 20;
+/// Bytes of a value in a condition, beside those of its text.
+const VALUE_BYTES: u64 = 128;
+
+/// Bytes that a value takes where it is filled in, about.
+fn filled_bytes(value: &Value<'_>) -> u64 {
+    match value {
+        Value::Text(text) => VALUE_BYTES + text.len() as u64,
+        Value::List(items) => VALUE_BYTES + items.iter().map(filled_bytes).sum::<u64>(),
+        _ => VALUE_BYTES,
+    }
 }
 
 /// Checks a query.
@@ -198,11 +215,11 @@ impl Checker<'_> {
     /// A smart class: as defined, or everything that is tagged with its name. A critical asset is
     /// both, unless it is defined anew.
     fn smart(&mut self, name: &Named) -> Checks<Kind> {
-        let defined = self.options.smart_classes.get(&name.text).cloned();
+        let defined = spelled(&self.options.smart_classes, &name.text).cloned();
         match defined {
             Some(definition) => self.defined(name, &definition),
-            None if name.text == "CriticalAsset" => {
-                let any = vec![self.defined(name, CRITICAL_ASSET)?, tagged(&name.text)];
+            None if same_name(&name.text, "CriticalAsset") => {
+                let any = vec![self.defined(name, CRITICAL_ASSET)?, tagged("CriticalAsset")];
                 Ok(Kind::All(vec![EntityTest { any, scope: None, with: None }]))
             }
             None => Ok(tagged(&name.text)),
@@ -210,13 +227,14 @@ impl Checker<'_> {
     }
 
     fn defined(&mut self, name: &Named, definition: &str) -> Checks<Kind> {
-        if self.smart.contains(&name.text) {
+        if self.smart.iter().any(|known| same_name(known, &name.text)) {
             let message = format!("smart class `{}` is defined by itself", name.text);
             return Err(Box::new(self.fault("Q0211", message, &name.span)));
         }
         let source =
             Source::whole(format!("smart class {}", name.text), format!("FIND {definition}"));
-        let query = parse::parse(&source, self.options.now, false)?;
+        let patterns = Patterns::new(self.options.until);
+        let query = parse::parse(&source, self.options.now, false, &patterns)?;
         let outer = self.source;
         let smart = self.smart.iter().chain([&name.text]).cloned().collect();
         let entity = Checker {
@@ -425,7 +443,7 @@ impl Checker<'_> {
                 }
                 written::Verb::Smart(name) => {
                     let sets = &self.options.smart_verbs;
-                    let Some(definition) = sets.get(&name.text) else {
+                    let Some(definition) = spelled(sets, &name.text) else {
                         if let Some((set, name)) = rule_set(&name.text) {
                             verbs.push(Verb { set: Some(set), name, arrow: None, never: false });
                             continue;
@@ -466,6 +484,12 @@ fn tagged(name: &str) -> Kind {
     let key = equal(format!("tag.{name}"), Value::Bool(true));
     let with = Some(Test::Or(vec![text, key]));
     Kind::All(vec![EntityTest { any: vec![Kind::Any], scope: None, with }])
+}
+
+/// What is defined under a name, in any spelling of it; the same letters go first.
+fn spelled<'d>(defined: &'d BTreeMap<String, String>, name: &str) -> Option<&'d String> {
+    let near = || defined.iter().find(|(known, _)| same_name(known, name));
+    defined.get(name).or_else(|| near().map(|(_, definition)| definition))
 }
 
 /// The set of relationships that the rules tell under this name, and what it is called.
@@ -524,6 +548,7 @@ pub(super) fn selectors(term: &Term, found: &mut Vec<Of>) {
         }
         Term::Undefined
         | Term::Value(_)
+        | Term::Written(..)
         | Term::Time(_)
         | Term::Unwind(_)
         | Term::Aggregate(_)

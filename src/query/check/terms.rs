@@ -3,7 +3,8 @@
 use super::super::lex;
 use super::super::meant::*;
 use super::super::syntax::{self as written, Cond, Expr, ExprKind, Named, Right, Span};
-use super::{Checker, Checks, Name, Place, Sees, check, selectors};
+use super::super::version::Version;
+use super::{Checker, Checks, FILLED_MAX, Name, Place, Sees, check, filled_bytes, selectors};
 use crate::graph::{Value, same_verb};
 use crate::lang::{Fault, closest};
 use std::sync::Arc;
@@ -27,6 +28,16 @@ const AGGREGATES: [(&str, AggregateKind); 5] = [
     ("min", AggregateKind::Least),
     ("max", AggregateKind::Greatest),
 ];
+
+/// A number that is written so.
+pub(super) fn number(value: Value<'static>, written: &str) -> Term {
+    match Version::parse(written) {
+        Some(_) if value.spelling().is_some_and(|own| own != written) => {
+            Term::Written(value, Value::Text(written.to_owned().into()))
+        }
+        _ => Term::Value(value),
+    }
+}
 
 impl Checker<'_> {
     pub(super) fn test(&mut self, cond: &Cond, sees: Sees<'_>) -> Checks<Test> {
@@ -64,13 +75,11 @@ impl Checker<'_> {
         Ok(match right {
             Right::Or(rights) => Values::Or(all(self, rights)?),
             Right::And(rights) => Values::And(all(self, rights)?),
-            Right::Pattern(regex, _) => Values::Pattern(regex.clone()),
+            Right::Pattern(pattern, _) => Values::Pattern(pattern.clone()),
             Right::Value(expr) => {
                 match self.compared(expr, sees)? {
                     // A parameter may be a list: any of its values.
-                    Term::Value(Value::List(items)) => Values::Or(
-                        items.into_iter().map(|item| Values::Term(Term::Value(item))).collect(),
-                    ),
+                    Term::Value(Value::List(items)) => Values::Or(self.items(expr, items)),
                     term => Values::Term(term),
                 }
             }
@@ -94,11 +103,34 @@ impl Checker<'_> {
         })
     }
 
+    /// The values of a parameter that is a list.
+    fn items(&self, expr: &Expr, items: Vec<Value<'static>>) -> Vec<Values> {
+        let ExprKind::Text(text) = &expr.kind else { return Vec::new() };
+        let written = self.written(&text.text);
+        let each = items.into_iter().enumerate();
+        each.map(|(at, item)| {
+            let term = match written.get(at) {
+                Some(written) => number(item, written),
+                None => Term::Value(item),
+            };
+            Values::Term(term)
+        })
+        .collect()
+    }
+
+    /// How the numbers of a parameter are written.
+    fn written(&self, name: &str) -> &[String] {
+        let all = &self.options.written;
+        let known = all.get(name).or_else(|| all.get(name.strip_prefix('@')?));
+        known.map_or(&[], Vec::as_slice)
+    }
+
     /// A text with its placeholders filled in.
     pub(super) fn filled(&self, text: &written::Text) -> Checks<String> {
         match self.text(text)? {
             Term::Value(Value::Text(text)) => Ok(text.into_owned()),
             Term::Value(other) => Ok(other.to_string()),
+            Term::Written(_, Value::Text(written)) => Ok(written.into_owned()),
             _ => Ok(String::new()),
         }
     }
@@ -106,7 +138,10 @@ impl Checker<'_> {
     pub(super) fn text(&self, text: &written::Text) -> Checks<Term> {
         if text.hole {
             return Ok(match self.parameter(&text.text, &text.span)? {
-                Some(value) => Term::Value(value),
+                Some(value) => match self.written(&text.text) {
+                    [written] => number(value, written),
+                    _ => Term::Value(value),
+                },
                 None => Term::Undefined,
             });
         }
@@ -118,6 +153,9 @@ impl Checker<'_> {
                 (lex::Word::Hole(name), span) => {
                     match self.parameter(&name, &text.span)? {
                         Some(Value::Text(value)) => filled.push_str(&value),
+                        Some(_) if self.written(&name).len() == 1 => {
+                            filled.push_str(&self.written(&name)[0]);
+                        }
                         Some(other) => filled.push_str(&other.to_string()),
                         None => {}
                     }
@@ -141,7 +179,18 @@ impl Checker<'_> {
         let name = if parameters.contains_key(name) { name } else { plain };
         self.seen.parameters.borrow_mut().insert(name.to_owned());
         match parameters.get(name) {
-            Some(value) => Ok(Some(value.clone())),
+            Some(value) => {
+                let filled = self.seen.filled.get() + filled_bytes(value);
+                self.seen.filled.set(filled);
+                if filled > FILLED_MAX {
+                    let most = FILLED_MAX >> 20;
+                    let message = format!("the values of placeholders take more than {most} MiB");
+                    let fault = self.fault("Q0214", message, at);
+                    let help = "ask for a long value once, or give fewer values";
+                    return Err(Box::new(fault.help(help)));
+                }
+                Ok(Some(value.clone()))
+            }
             None => {
                 let fault = self.fault("Q0207", format!("parameter `{name}` has no value"), at);
                 Err(Box::new(fault.help(format!("give one with --param '{name}=VALUE'"))))
@@ -151,7 +200,7 @@ impl Checker<'_> {
 
     pub(super) fn term(&mut self, expr: &Expr, place: &mut Place<'_>) -> Checks<Term> {
         Ok(match &expr.kind {
-            ExprKind::Number(number) => Term::Value(number.clone()),
+            ExprKind::Number(value) => number(value.clone(), &self.source.text[expr.span.clone()]),
             ExprKind::Bool(value) => Term::Value(Value::Bool(*value)),
             ExprKind::Time(time) => Term::Time(*time),
             ExprKind::Undefined => Term::Undefined,
@@ -313,6 +362,7 @@ impl Checker<'_> {
         let fault = self.fault("Q0201", format!("unknown selector `{text}`"), at);
         let fault = match closest(text, valid.iter().copied()) {
             Some(near) => fault.help(format!("did you mean `{near}`?")),
+            None if text.contains('@') => fault.help("a text stands in quotes"),
             None if valid.is_empty() => fault.help("name an entity with `AS` to ask for it"),
             None => fault.help(format!("selectors are {}", valid.join(", "))),
         };

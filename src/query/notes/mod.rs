@@ -13,17 +13,22 @@ mod pattern;
 mod suspicion;
 mod values;
 
+pub(super) use values::literal;
+
 use super::meant::*;
 use super::read::{Reader, Row, Sight};
 use super::syntax::Op;
-use super::{Answer, Cell, Limits, Profile, Stop};
+use super::{Answer, Cell, Exceeded, Limits, Meter, Profile, Stop};
 use crate::graph::{GraphRead, ScopeCounts};
 use std::time::Duration;
+use values::Reasons;
 
 /// How long is looked for a reason.
 const TIME: Duration = Duration::from_secs(1);
 /// Entities and relationships that are looked at for a reason.
 const STEPS: u64 = 3_000_000;
+/// Characters of one comparison that a note repeats.
+const SAID: usize = 200;
 /// Entities or matches that a condition is tried on.
 const SAMPLE: usize = 50_000;
 
@@ -45,10 +50,12 @@ pub(super) fn notes<G: GraphRead>(
     query: &Checked,
     answer: &Answer,
     profile: &Profile,
+    limits: &Limits,
 ) -> Reads<Vec<Note>, G> {
-    let limits = Limits { time: Some(TIME), steps: STEPS, ..Limits::default() };
+    let limits = Limits { time: Some(TIME), steps: STEPS, ..limits.clone() };
     let counts = graph.counts()?;
-    let mut about = About { reader: Reader::new(graph, limits), counts, notes: Vec::new() };
+    let meter = Meter::new(limits);
+    let mut about = About { reader: Reader::new(graph, &meter), counts, notes: Vec::new() };
     // A count of nothing is a row.
     let nothing = answer.is_empty() || profile.matches == 0 && !answer.is_empty();
     let looked = match nothing {
@@ -57,6 +64,7 @@ pub(super) fn notes<G: GraphRead>(
     };
     match looked {
         Ok(()) => {}
+        Err(Stop::Limit(what @ Exceeded::Cancelled)) => return Err(Stop::Limit(what)),
         Err(Stop::Limit(_)) if nothing && about.notes.is_empty() => {
             about.say(false, "why nothing was found was not found out: it would take too long");
         }
@@ -67,6 +75,10 @@ pub(super) fn notes<G: GraphRead>(
         about.say(false, "each part of the question finds something, all of it together nothing");
     }
     let mut notes = about.notes;
+    // Where all of it is of another kind, the reason is told already.
+    if !nothing || !notes.iter().any(|note| note.doubt) {
+        notes.extend(profile.unlike.iter().cloned());
+    }
     notes.dedup();
     Ok(notes)
 }
@@ -207,7 +219,7 @@ impl<G: GraphRead> About<'_, G> {
             return Ok(false);
         }
         for (part, _) in parts.iter().zip(&passed).filter(|(_, passed)| **passed == 0) {
-            let (doubts, told) = self.reasons(part, sample, query)?;
+            let Reasons { doubts, told, idle } = self.reasons(part, sample, query)?;
             let excludes = format!("{}; {clause} {} leaves 0", sample.counted(), said(part));
             match told {
                 // What is missing or of another kind says it all.
@@ -215,6 +227,7 @@ impl<G: GraphRead> About<'_, G> {
                 Some(told) => self.say(false, format!("{excludes}; {told}")),
                 None => self.say(false, excludes),
             }
+            self.notes.extend(idle);
         }
         Ok(false)
     }
@@ -225,10 +238,20 @@ fn said(test: &Test) -> String {
     let list =
         |tests: &[Test], between: &str| tests.iter().map(said).collect::<Vec<_>>().join(between);
     match test {
-        Test::Compare { said, .. } => said.to_string(),
+        Test::Compare { said, .. } => shortened(said),
+        // Alternatives have brackets of their own.
+        Test::Not(test) if matches!(**test, Test::Or(_)) => format!("NOT {}", said(test)),
         Test::Not(test) => format!("NOT ({})", said(test)),
         Test::And(tests) => list(tests, " AND "),
         Test::Or(tests) => format!("({})", list(tests, " OR ")),
+    }
+}
+
+/// The beginning of a long comparison.
+pub(super) fn shortened(said: &str) -> String {
+    match said.char_indices().nth(SAID) {
+        Some((end, _)) => format!("{}…", &said[..end]),
+        None => said.to_owned(),
     }
 }
 
@@ -240,8 +263,20 @@ struct Leaf<'t> {
     negated: bool,
     right: &'t Values,
     said: &'t str,
+    /// Whether it stands behind NOT.
+    not: bool,
     /// Whether another one will do in its place.
     either: bool,
+}
+
+impl Leaf<'_> {
+    /// As it counts in the condition.
+    fn words(&self) -> String {
+        match self.not {
+            true => format!("NOT ({})", shortened(self.said)),
+            false => shortened(self.said),
+        }
+    }
 }
 
 /// The comparisons of a condition.
@@ -253,7 +288,7 @@ fn leaves(test: &Test) -> Vec<Leaf<'_>> {
             Test::Not(test) => add(test, !not, either, found),
             Test::Compare { left, op, negated, right, said } => {
                 let negated = not != *negated;
-                found.push(Leaf { left, op: *op, negated, right, said, either });
+                found.push(Leaf { left, op: *op, negated, right, said, not, either });
             }
         }
     }

@@ -71,6 +71,14 @@ impl<'g, G: GraphRead> About<'g, G> {
             && hop.verbs.as_ref().is_some_and(|verbs| verbs.len() == asked.len());
         let sure = place.needed || all && place.negated;
         for verb in &unknown {
+            if let Some(class) = self.classes().into_iter().find(|known| same_name(known, verb)) {
+                let text = format!(
+                    "no verb `{verb}` in this database; `{class}` is a class: write `THAT RELATES TO {}`",
+                    capital(class)
+                );
+                self.say(true, text);
+                continue;
+            }
             let graph = self.reader.graph;
             let numbers: BTreeSet<u32> =
                 self.counts.iter().flat_map(|counts| counts.verbs.keys()).copied().collect();
@@ -98,7 +106,12 @@ impl<'g, G: GraphRead> About<'g, G> {
         if let Some(scope) = &test.scope {
             missing |= self.scope_name(scope)? && place.needed;
         }
-        let unknown: Vec<&Kind> = test.any.iter().filter(|kind| !self.has_kind(kind)).collect();
+        let mut unknown: Vec<&Kind> = Vec::new();
+        for kind in &test.any {
+            if self.smart_names(kind, place)? || !self.has_kind(kind) {
+                unknown.push(kind);
+            }
+        }
         let all = unknown.len() == test.any.len();
         let sure = place.needed || all && place.negated;
         for kind in &unknown {
@@ -109,6 +122,26 @@ impl<'g, G: GraphRead> About<'g, G> {
             }
         }
         Ok(missing || place.needed && all && !unknown.is_empty())
+    }
+
+    /// The names in the definition of a smart class; true if nothing can fit it.
+    fn smart_names(&mut self, kind: &Kind, place: Place) -> Reads<bool, G> {
+        let mut missing = false;
+        if let Kind::All(tests) = kind {
+            for test in tests {
+                missing |= self.entity_names(test, place)?;
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The verb that a name is, as it is spelled.
+    fn verb_called(&self, name: &str) -> Option<&'g str> {
+        let graph = self.reader.graph;
+        let number = spelled::verbs(graph, name)
+            .into_iter()
+            .find(|number| self.counts.iter().any(|counts| counts.verbs.contains_key(number)))?;
+        Some(graph.name(number))
     }
 
     fn has_kind(&self, kind: &Kind) -> bool {
@@ -142,6 +175,9 @@ impl<'g, G: GraphRead> About<'g, G> {
             );
             return self.say(true, text);
         }
+        if let Some(verb) = self.verb_called(name) {
+            return self.say(true, is_verb("class", name, verb));
+        }
         let near = closest(name, self.classes()).map(str::to_owned);
         self.unknown("class", name, near, sure);
     }
@@ -152,15 +188,15 @@ impl<'g, G: GraphRead> About<'g, G> {
         if let (None, Some(class)) =
             (near, self.classes().into_iter().find(|known| same_name(known, name)))
         {
-            let mut capital = class.to_owned();
-            if let Some(first) = capital.get_mut(..1) {
-                first.make_ascii_uppercase();
-            }
+            let capital = capital(class);
             let text = format!(
                 "no type `{name}` in this database; `{class}` is a class: write `{capital}`, classes \
                  begin with a capital"
             );
             return self.say(true, text);
+        }
+        if let (None, Some(verb)) = (near, self.verb_called(name)) {
+            return self.say(true, is_verb("type", name, verb));
         }
         let near = near.or_else(|| closest(name, types.iter().copied())).map(str::to_owned);
         self.unknown("type", name, near, sure);
@@ -191,4 +227,17 @@ impl<'g, G: GraphRead> About<'g, G> {
         let bang = if negated { "!" } else { "" };
         format!("THAT {bang}{} {}", plan::hop_words(hop), super::words(&hop.target))
     }
+}
+
+/// A class as queries write it.
+fn capital(class: &str) -> String {
+    let mut capital = class.to_owned();
+    if let Some(first) = capital.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    capital
+}
+
+fn is_verb(noun: &str, name: &str, verb: &str) -> String {
+    format!("no {noun} `{name}` in this database; `{verb}` is a verb: it stands behind `THAT`")
 }

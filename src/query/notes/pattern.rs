@@ -1,7 +1,7 @@
 //! The step of a pattern that leads nowhere, and what would lead somewhere.
 
 use super::{About, Reads, SAMPLE, Sample, Thing, test_of, words};
-use crate::graph::{CLASS_SEPARATOR, GraphRead};
+use crate::graph::{CLASS_SEPARATOR, Direction, GraphRead};
 use crate::query::meant::*;
 use crate::query::plan::{self, hop_words};
 use crate::query::syntax::Arrow;
@@ -49,7 +49,7 @@ fn anything() -> EntityTest {
 }
 
 /// The name of a smart class that is a tag.
-fn tag(kind: &Kind) -> Option<&str> {
+pub(super) fn tag(kind: &Kind) -> Option<&str> {
     let Kind::All(tests) = kind else { return None };
     let [EntityTest { with: Some(with), .. }] = tests.as_slice() else { return None };
     let leaf = super::leaves(with).first().copied()?;
@@ -142,6 +142,9 @@ impl<G: GraphRead> About<'_, G> {
 
     fn empty_start(&mut self, query: &Checked) -> Reads<(), G> {
         let sample = self.of_kind(&query.start, SAMPLE)?;
+        if sample.things.is_empty() && self.empty_smart(&query.start, query)? {
+            return Ok(());
+        }
         if sample.things.is_empty() {
             let scope = query.start.scope.as_ref().map(|scope| format!(" in scope `{scope}`"));
             let what = match query.start.any.as_slice() {
@@ -169,6 +172,27 @@ impl<G: GraphRead> About<'_, G> {
             self.passes(with, &sample, "WITH", query)?;
         }
         Ok(())
+    }
+
+    /// Says which part of the definition of a smart class leaves nothing; false if there is none.
+    fn empty_smart(&mut self, test: &EntityTest, query: &Checked) -> Reads<bool, G> {
+        let before = self.notes.len();
+        for kind in &test.any {
+            let Kind::All(tests) = kind else { continue };
+            for test in tests.iter().filter(|_| tag(kind).is_none()) {
+                let sample = self.of_kind(test, SAMPLE)?;
+                match &test.with {
+                    _ if sample.things.is_empty() => {
+                        self.empty_smart(test, query)?;
+                    }
+                    Some(with) => {
+                        self.passes(with, &sample, "the smart class WITH", query)?;
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(self.notes.len() > before)
     }
 
     fn empty_step(&mut self, query: &Checked, at: usize) -> Reads<(), G> {
@@ -246,6 +270,11 @@ impl<G: GraphRead> About<'_, G> {
     ) -> Reads<(), G> {
         let with = |hop: Hop| [before, &[Step::Hop(Box::new(hop))]].concat();
         let target = words(&hop.target);
+        if self.of_kind(&hop.target, 1)?.things.is_empty()
+            && self.empty_smart(&hop.target, query)?
+        {
+            return Ok(());
+        }
         let plain = Hop { target: bare(&hop.target), checks: Vec::new(), ..hop.clone() };
         if let Some(cond) = &hop.target.with {
             let ops = with(plain.clone());
@@ -294,6 +323,12 @@ impl<G: GraphRead> About<'_, G> {
                 return Ok(());
             }
         }
+        if hop.verbs.iter().flatten().any(|verb| verb.set.is_some()) {
+            let ops = with(Hop { target: anything(), ..plain.clone() });
+            let stop = self.stop(query, &ops, hop, left)?;
+            self.say(false, format!("`{step}` leads nowhere from {}; {stop}", left.counted()));
+            return Ok(());
+        }
         if hop.verbs.is_some() {
             let others = Hop { verbs: None, by: None, ..either.clone() };
             let ops = with(others);
@@ -329,6 +364,53 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
+    /// What a step by the rules reaches, and what leaves that and was not followed.
+    fn stop(&self, query: &Checked, ops: &[Step], hop: &Hop, left: &Sample) -> Reads<String, G> {
+        let mut within: FxHashSet<u32> = FxHashSet::default();
+        within.extend(left.things.iter().filter_map(|thing| thing.sight().subject));
+        let part = part(query, ops);
+        let plan = plan::plan(&self.reader, &part)?;
+        let mut reached = Sample { things: Vec::new(), whole: true, name: String::new() };
+        matching::rows(&self.reader, &part, &plan, false, |row| {
+            let number = row.entities[hop.to];
+            if within.insert(number) {
+                self.reader.room(within.len())?;
+                reached.things.push(Thing::Subject(number));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let leaving = self.leaving(&within)?;
+        let reaches = match reached.things.is_empty() {
+            true => String::new(),
+            false => format!("it reaches {}; ", self.kinds_among(&reached)?),
+        };
+        Ok(match leaving.is_empty() {
+            true => format!("{reaches}nothing else is joined to that"),
+            false => format!("{reaches}not followed: {leaving}"),
+        })
+    }
+
+    /// The verbs that lead out of some entities, with their counts: `3 FROBS, 1 NOTIFIES`.
+    fn leaving(&self, within: &FxHashSet<u32>) -> Reads<String, G> {
+        let mut verbs: BTreeMap<u32, usize> = BTreeMap::new();
+        for &at in within {
+            let mut edges = Vec::new();
+            for direction in [Direction::Out, Direction::In] {
+                self.reader.graph.for_each_edge(at, direction, |edge| edges.push(edge))?;
+            }
+            self.reader.work(edges.len() as u64)?;
+            for edge in edges.iter().filter(|edge| !within.contains(&edge.other)) {
+                *verbs.entry(edge.verb).or_default() += 1;
+            }
+        }
+        let name = |verb: u32| self.reader.graph.name(verb);
+        let mut all: Vec<(&str, usize)> = verbs.into_iter().map(|(v, n)| (name(v), n)).collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let more = if all.len() > 6 { ", ..." } else { "" };
+        let some: Vec<String> = all.iter().take(6).map(|(verb, n)| format!("{n} {verb}")).collect();
+        Ok(format!("{}{more}", some.join(", ")))
+    }
+
     /// The verbs of a step in matches.
     fn verbs_of(&self, matches: &Sample, hop: &Hop) -> Reads<String, G> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -353,8 +435,11 @@ impl<G: GraphRead> About<'_, G> {
 
     /// The classes of what a step leads to, or their types where it has none.
     fn kinds_of(&self, matches: &Sample, hop: &Hop) -> Reads<String, G> {
+        self.kinds_among(&self.entities(matches, hop.to, String::new()))
+    }
+
+    fn kinds_among(&self, reached: &Sample) -> Reads<String, G> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        let reached = self.entities(matches, hop.to, String::new());
         for thing in &reached.things {
             let Thing::Subject(number) = thing else { continue };
             let Some(facts) = self.reader.graph.entity_facts(*number)? else { continue };

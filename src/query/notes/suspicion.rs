@@ -1,11 +1,13 @@
 //! Parts of a question that say nothing, although it has an answer: a property that nothing has in
 //! `!=`, `= undefined`, RETURN or ORDER BY, a comparison of kinds whose opposite always holds.
 
-use super::values::{NAMED, SYSTEM, Spread, never};
+use super::values::{NAMED, SYSTEM, Spread, literals, never, quoted};
 use super::{About, Leaf, Reads, leaves, test_of};
 use crate::graph::{GraphRead, Value};
+use crate::query::cell::items;
 use crate::query::meant::*;
 use crate::query::read::{Selected, Sight};
+use crate::query::syntax::Op;
 use crate::query::{Answer, Cell, matching, plan};
 use std::ops::ControlFlow;
 
@@ -20,10 +22,20 @@ impl<G: GraphRead> About<'_, G> {
         self.idle_steps(&query.ops)?;
         if let Some(filter) = &query.filter {
             for leaf in &leaves(filter) {
-                if let Term::Property(Of::Entity(slot), _) = leaf.left
-                    && let Some(test) = test_of(query, *slot)
-                {
-                    self.idle(leaf, test)?;
+                match leaf.left {
+                    Term::Property(Of::Entity(slot), _) => {
+                        if let Some(test) = test_of(query, *slot) {
+                            self.idle(leaf, test)?;
+                        }
+                    }
+                    Term::Property(of @ Of::Relationship(_), name) => {
+                        if let (Some(so), Some(text)) =
+                            (always(leaf), self.no_relationship_has(query, *of, name)?)
+                        {
+                            self.say(true, format!("{text}; `{}` {so}", leaf.words()));
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
@@ -60,15 +72,61 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     fn idle_conditions(&mut self, test: &EntityTest) -> Reads<(), G> {
-        test.with.iter().flat_map(leaves).try_for_each(|leaf| self.idle(&leaf, test))
+        for leaf in test.with.iter().flat_map(leaves) {
+            self.idle(&leaf, test)?;
+            self.other_spelling(&leaf, test)?;
+        }
+        for kind in &test.any {
+            if let Kind::All(tests) = kind
+                && super::pattern::tag(kind).is_none()
+            {
+                tests.iter().try_for_each(|test| self.idle_conditions(test))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a text is the number that a comparison asks for, and written in another way.
+    fn other_spelling(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
+        let Term::Property(_, name) = leaf.left else { return Ok(()) };
+        let fractions = |value: &Value<'_>| matches!(value, Value::Float(_));
+        let wanted = literals(leaf.right);
+        if leaf.op != Op::Equal || !wanted.iter().any(fractions) {
+            return Ok(());
+        }
+        let mut found = None;
+        self.asked(name, test, |cell| {
+            let mut texts = cell.value().into_iter().flat_map(items).filter_map(Value::as_str);
+            found = texts.find_map(|text| other_spelling(text, &wanted, leaf.right));
+            found.is_none()
+        })?;
+        if let Some((text, number)) = found {
+            let text = quoted(&text);
+            self.say(
+                true,
+                format!(
+                    "`{name}` holds the text {text}, which is not equal to {number}; write {text} in \
+                     quotes to find it"
+                ),
+            );
+        }
+        Ok(())
     }
 
     /// A comparison that holds for what is undefined, or may be left out because another one holds.
     fn idle(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
-        match holds_for_nothing(leaf) {
-            true => self.doubt(leaf, test, "holds for all of them"),
-            false if leaf.either => self.doubt(leaf, test, "holds for none of them"),
-            false => Ok(()),
+        match always(leaf) {
+            Some(so) => self.doubt(leaf, test, so),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that no relationship on the paths has a property, when that is so.
+    fn no_relationship_has(&self, query: &Checked, of: Of, name: &str) -> Reads<Option<String>, G> {
+        let sample = self.matches(query, &query.ops)?;
+        match sample.things.is_empty() || self.values(of, name, &sample)?.present > 0 {
+            true => Ok(None),
+            false => self.absent(of, name, "relationship on the path", &sample),
         }
     }
 
@@ -89,7 +147,7 @@ impl<G: GraphRead> About<'_, G> {
             _ => never(leaf, name, &spread),
         };
         if let Some(text) = text {
-            self.say(true, format!("{text}; `{}` {so}", leaf.said));
+            self.say(true, format!("{text}; `{}` {so}", leaf.words()));
         }
         Ok(())
     }
@@ -160,10 +218,17 @@ impl<G: GraphRead> About<'_, G> {
             _ => {}
         }
         for term in asked {
-            if let Term::Property(Of::Entity(slot), name) = term
-                && let Some(test) = test_of(query, *slot)
-                && let Some(text) = self.nothing_has(name, test)?
-            {
+            let text = match term {
+                Term::Property(Of::Entity(slot), name) => match test_of(query, *slot) {
+                    Some(test) => self.nothing_has(name, test)?,
+                    None => None,
+                },
+                Term::Property(of @ Of::Relationship(_), name) => {
+                    self.no_relationship_has(query, *of, name)?
+                }
+                _ => None,
+            };
+            if let Some(text) = text {
                 self.say(true, text);
             }
         }
@@ -171,8 +236,35 @@ impl<G: GraphRead> About<'_, G> {
     }
 }
 
+/// How a comparison comes out where its property is undefined, if that alone decides something.
+fn always(leaf: &Leaf<'_>) -> Option<&'static str> {
+    match holds_for_nothing(leaf) {
+        true => Some("holds for all of them"),
+        false => leaf.either.then_some("holds for none of them"),
+    }
+}
+
+/// A text that is one of some numbers in another spelling than its own, and not the one of the query.
+fn other_spelling(
+    text: &str,
+    wanted: &[Value<'static>],
+    right: &Values,
+) -> Option<(String, String)> {
+    fn written(right: &Values, text: &str) -> bool {
+        match right {
+            Values::Or(all) | Values::And(all) => all.iter().any(|one| written(one, text)),
+            Values::Term(Term::Written(_, known)) => known.as_str() == Some(text),
+            _ => false,
+        }
+    }
+    let number = Value::number(text).filter(|_| !written(right, text))?;
+    let own = number.spelling().filter(|own| own != text)?;
+    let equal = |value: &&Value<'_>| value.spelling().as_ref() == Some(&own);
+    wanted.iter().find(equal).map(|_| (text.to_owned(), own.clone()))
+}
+
 /// Whether a comparison holds where its property is undefined.
-fn holds_for_nothing(leaf: &Leaf<'_>) -> bool {
+pub(super) fn holds_for_nothing(leaf: &Leaf<'_>) -> bool {
     fn undefined(right: &Values) -> bool {
         match right {
             Values::Or(all) => all.iter().any(undefined),

@@ -1,5 +1,6 @@
 //! Why a comparison does not hold: what the property that it asks is like.
 
+use super::suspicion::holds_for_nothing;
 use super::{About, Leaf, Note, Reads, Sample, Thing, leaves, test_of, words};
 use crate::graph::{GraphRead, Value};
 use crate::lang::closest;
@@ -7,6 +8,8 @@ use crate::query::Cell;
 use crate::query::date;
 use crate::query::meant::*;
 use crate::query::syntax::Op;
+use crate::query::unlike::RECENT;
+use crate::query::version::Version;
 use std::collections::{BTreeMap, HashMap};
 
 /// Properties that every object has or may have, whatever was uploaded.
@@ -35,6 +38,10 @@ const DISTINCT: usize = 1000;
 const TOLD: usize = 6;
 /// Characters of a value that are told.
 const LONG: usize = 60;
+/// Characters of a text that are looked at: a question may meet thousands of long texts.
+const KEPT: usize = 1 << 10;
+/// Values of a list in the query for which a similar one is looked for.
+const WANTED: usize = 20;
 /// Objects whose properties are looked through for a similar one.
 pub(super) const NAMED: usize = 2000;
 
@@ -50,8 +57,23 @@ pub(super) struct Spread {
     many: bool,
     least: Option<Cell>,
     greatest: Option<Cell>,
+    /// Whether a text is the spelling of a number, or looks like a version.
     numbers_in_texts: bool,
-    dates: bool,
+    versions_in_texts: bool,
+    /// The first and the last time that any value says, and whether a text says one.
+    times: Option<(i64, i64)>,
+    dates_in_texts: bool,
+}
+
+/// Why a condition holds for nothing.
+#[derive(Default)]
+pub(super) struct Reasons {
+    /// What is wrong with it.
+    pub doubts: Vec<Note>,
+    /// What the values are like.
+    pub told: Option<String>,
+    /// Parts of it that say nothing, and exclude nothing.
+    pub idle: Vec<Note>,
 }
 
 impl Spread {
@@ -67,8 +89,14 @@ impl Spread {
             if let Value::Text(text) = item {
                 let number = Value::number(text).and_then(|number| number.spelling());
                 self.numbers_in_texts |= number.as_deref() == Some(text);
+                self.versions_in_texts |= Version::parse(text).is_some();
             }
-            self.dates |= date::of(item).is_some();
+            if let Some(time) = date::of(item) {
+                let (first, last) = self.times.unwrap_or((time, time));
+                self.times = Some((first.min(time), last.max(time)));
+                self.dates_in_texts |= item.as_str().is_some();
+            }
+            let item = &beginning(item);
             let cell = Cell::Value(item.clone());
             let extreme = |known: &Option<Cell>, order| {
                 known.as_ref().is_none_or(|known| cell.order(known) == order)
@@ -95,11 +123,38 @@ impl Spread {
         self.families.keys().map(|family| format!("a {family}")).collect::<Vec<_>>().join(" or ")
     }
 
+    /// The day that a comparison means where times are numbers: a year or a date as a text or number.
+    fn day_meant(&self, wanted: &[Value<'static>]) -> Option<String> {
+        let only_numbers = self.families.len() == 1 && self.families.contains_key("number");
+        let [wanted] = wanted else { return None };
+        let text = wanted.as_str().map(str::to_owned).or_else(|| wanted.spelling())?;
+        let (first, last) = self.times?;
+        let times = [first, last, date::parse(&text)?];
+        (only_numbers && times.iter().all(|time| RECENT.contains(time))).then_some(text)
+    }
+
     /// The values themselves, or what they range over.
     fn told(&self, name: &str, leaf: &Leaf<'_>) -> String {
         let wanted = literals(leaf.right);
-        let ordered = !matches!(leaf.op, Op::Equal | Op::Contains | Op::Begins | Op::Ends);
-        if ordered && let (Some(least), Some(greatest)) = (&self.least, &self.greatest) {
+        if compared_kind(leaf) == Some("date")
+            && let Some((first, last)) = self.times
+        {
+            let (first, last) = (date::shown(first), date::shown(last));
+            return match first == last {
+                true => format!("`{name}` is {first} where it is a date"),
+                false => format!("`{name}` goes from {first} to {last}"),
+            };
+        }
+        if let Some(day) = self.day_meant(&wanted) {
+            let (first, last) = self.times.unwrap_or_default();
+            let (first, last) = (date::shown(first), date::shown(last));
+            return format!(
+                "`{name}` is a number: as a time it goes from {first} to {last}; write `date({day})`"
+            );
+        }
+        if leaf.op.orders()
+            && let (Some(least), Some(greatest)) = (&self.least, &self.greatest)
+        {
             let (least, greatest) = (cell_text(least), cell_text(greatest));
             return match least == greatest {
                 true if self.present == 1 => format!("`{name}` is {least}"),
@@ -117,10 +172,13 @@ impl Spread {
             return format!("`{name}` is an empty list wherever it is there");
         }
         let texts = || all.iter().filter_map(|(value, _)| value.as_str());
-        let near = wanted
-            .iter()
-            .filter_map(|value| value.as_str())
-            .find_map(|wanted| closest(wanted, texts().filter(|known| *known != wanted)));
+        let near = wanted.iter().take(WANTED).find_map(|wanted| match wanted {
+            Value::Text(wanted) => closest(wanted, texts().filter(|known| known != wanted))
+                .or_else(|| with_parts(wanted, texts())),
+            number => texts().find(|text| {
+                Value::number(text).is_some_and(|known| known.spelling() == number.spelling())
+            }),
+        });
         match near.filter(|_| leaf.op == Op::Equal) {
             Some(near) => format!("did you mean {}? `{name}` is {}", quoted(near), each(TOLD)),
             None if all.len() <= TOLD => format!("`{name}` is {}", each(TOLD)),
@@ -139,14 +197,39 @@ fn family(value: &Value<'_>) -> &'static str {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A value, or the beginning of a long text.
+fn beginning(value: &Value<'static>) -> Value<'static> {
+    match value {
+        Value::Text(text) if text.len() > KEPT => {
+            Value::Text(text.chars().take(KEPT).collect::<String>().into())
+        }
+        value => value.clone(),
+    }
+}
+
+/// The shortest text that has all the words of another one in their order: `eu-west-1` for `eu-1`.
+fn with_parts<'t>(wanted: &str, texts: impl Iterator<Item = &'t str>) -> Option<&'t str> {
+    let parts = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_lowercase).collect()
+    };
+    let wanted = parts(wanted);
+    let fits = |text: &&str| {
+        let own = parts(text);
+        let mut left = own.iter();
+        own.len() > wanted.len() && wanted.iter().all(|word| left.any(|own| own == word))
+    };
+    texts.filter(|_| wanted.len() > 1).filter(fits).min_by_key(|text| (text.len(), *text))
+}
+
+pub(super) fn quoted(text: &str) -> String {
     let short: String = text.chars().take(LONG).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
     format!("'{short}{dots}'")
 }
 
 /// A value as it is written in a query.
-fn literal(value: &Value<'_>) -> String {
+pub(in crate::query) fn literal(value: &Value<'_>) -> String {
     match value {
         Value::Text(text) => quoted(text),
         other => other.to_string(),
@@ -158,10 +241,10 @@ fn cell_text(cell: &Cell) -> String {
 }
 
 /// The fixed values on the right side of a comparison.
-fn literals(right: &Values) -> Vec<Value<'static>> {
+pub(super) fn literals(right: &Values) -> Vec<Value<'static>> {
     match right {
         Values::Or(all) | Values::And(all) => all.iter().flat_map(literals).collect(),
-        Values::Term(Term::Value(value)) => vec![value.clone()],
+        Values::Term(Term::Value(value) | Term::Written(value, _)) => vec![value.clone()],
         _ => Vec::new(),
     }
 }
@@ -191,9 +274,9 @@ impl<G: GraphRead> About<'_, G> {
         test: &Test,
         sample: &Sample,
         query: &Checked,
-    ) -> Reads<(Vec<Note>, Option<String>), G> {
+    ) -> Reads<Reasons, G> {
         let all = leaves(test);
-        let (mut doubts, mut told) = (Vec::new(), None);
+        let Reasons { mut doubts, mut told, mut idle } = Reasons::default();
         for leaf in &all {
             if let Values::Query(inner) = leaf.right
                 && !leaf.negated
@@ -209,14 +292,23 @@ impl<G: GraphRead> About<'_, G> {
             for (of, name) in properties(leaf) {
                 let values = self.values(of, name, sample)?;
                 let whose = self.whose(of, sample, query);
-                if values.present == 0 {
-                    if let Some(text) = self.absent(of, name, &whose, sample)? {
-                        doubts.push(Note { text, doubt: true });
+                let odd = match values.present {
+                    0 => {
+                        self.absent(of, name, &whose, sample)?.map(|text| text + &bare(leaf, name))
                     }
-                } else if let Some(text) = never(leaf, name, &values) {
-                    doubts.push(Note { text, doubt: true });
-                } else {
-                    told = told.or_else(|| Some(values.told(name, leaf)));
+                    _ => never(leaf, name, &values),
+                };
+                match odd {
+                    // What holds for all of them is not what excludes them.
+                    Some(text) if holds_for_nothing(leaf) => {
+                        let text = format!("{text}; `{}` holds for all of them", leaf.words());
+                        idle.push(Note { text, doubt: true });
+                    }
+                    Some(text) => doubts.push(Note { text, doubt: true }),
+                    None if values.present > 0 => {
+                        told = told.or_else(|| Some(values.told(name, leaf)));
+                    }
+                    None => {}
                 }
             }
             if let Term::Column(at) = leaf.left {
@@ -231,7 +323,7 @@ impl<G: GraphRead> About<'_, G> {
                 told = told.or_else(|| Some(values.told(name, leaf)));
             }
         }
-        Ok((doubts, told))
+        Ok(Reasons { doubts, told, idle })
     }
 
     /// The values of a property in a sample.
@@ -333,16 +425,18 @@ pub(super) fn never(leaf: &Leaf<'_>, name: &str, values: &Spread) -> Option<Stri
     let tag = name.starts_with("tag.");
     let spelled = literals(leaf.right).iter().any(|value| {
         let number = value.as_str().and_then(Value::number);
+        let version = value.as_str().is_some_and(|text| Version::parse(text).is_some());
         number.and_then(|number| number.spelling()).as_deref() == value.as_str()
+            || leaf.op.orders() && version
     });
     let possible = match kind {
-        "date" => values.dates,
+        "date" => values.times.is_some(),
         "pattern" => has("text"),
         _ if matches!(leaf.op, Op::Contains | Op::Begins | Op::Ends) => {
             has("text") && kind == "text"
         }
         "boolean" => leaf.op == Op::Equal && (has("boolean") || tag && has("text")),
-        "number" => has("number") || has("text") && values.numbers_in_texts,
+        "number" => has("number") || values.numbers_in_texts || values.versions_in_texts,
         _ => has("text") || has("number") && spelled || tag && has("boolean"),
     };
     if possible {
@@ -374,7 +468,7 @@ fn compared_kind(leaf: &Leaf<'_>) -> Option<&'static str> {
             }
             Values::Pattern(_) => Some("pattern"),
             Values::Term(Term::Time(_)) => Some("date"),
-            Values::Term(Term::Value(value)) => Some(family(value)),
+            Values::Term(Term::Value(value) | Term::Written(value, _)) => Some(family(value)),
             Values::Term(_) | Values::Query(_) => None,
         }
     }
@@ -384,18 +478,42 @@ fn compared_kind(leaf: &Leaf<'_>) -> Option<&'static str> {
     }
 }
 
+/// The literal that a property which nothing has may be: `email = a@x.com`.
+fn bare(leaf: &Leaf<'_>, name: &str) -> String {
+    match leaf.left {
+        Term::Property(_, left) if left == name => String::new(),
+        _ => format!("; a text stands in quotes: {}", quoted(name)),
+    }
+}
+
 /// How the comparison could be put instead.
 fn remedy(leaf: &Leaf<'_>, values: &Spread) -> String {
     let only = |family: &str| values.families.len() == 1 && values.families.contains_key(family);
-    let texts: Vec<Value<'static>> = literals(leaf.right);
-    match texts.as_slice() {
-        [Value::Text(text)] if only("boolean") && matches!(&**text, "true" | "false") => {
-            format!("; write `{text}` without quotes")
+    let wanted: Vec<Value<'static>> = literals(leaf.right);
+    let texts: Vec<&str> = wanted.iter().filter_map(Value::as_str).collect();
+    let flag = |text: &&str| ["true", "false"].iter().any(|flag| text.eq_ignore_ascii_case(flag));
+    if only("boolean") && !texts.is_empty() && texts.iter().all(flag) {
+        let each: Vec<String> =
+            texts.iter().map(|text| format!("`{}`", text.to_lowercase())).collect();
+        return format!("; write {} without quotes", each.join(", "));
+    }
+    match wanted.as_slice() {
+        [Value::Bool(flag)] if only("text") => {
+            let known = values.values.values().filter_map(|(value, _)| value.as_str());
+            let mut spelled = known.filter(|text| text.eq_ignore_ascii_case(&flag.to_string()));
+            let write = |text| format!("; write {} in quotes", quoted(text));
+            spelled.next().map_or_else(String::new, write)
         }
         [Value::Text(text)] if only("number") && date::parse(text).is_some() => {
             format!("; write `date({text})`")
         }
-        [Value::Int(_) | Value::UInt(_) | Value::Float(_)] if only("text") => {
+        [number] if only("text") && values.dates_in_texts && number.family() == "number" => {
+            match date::of(number).filter(|time| RECENT.contains(time)) {
+                Some(time) => format!("; write `date({})`", date::shown(time)),
+                None => "; write `date(...)`".to_owned(),
+            }
+        }
+        [number] if only("text") && number.family() == "number" => {
             "; write it in quotes".to_owned()
         }
         _ => String::new(),

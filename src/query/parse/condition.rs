@@ -1,8 +1,10 @@
 //! Conditions: what stands behind WITH, WHERE, HAVING and ON.
 
 use super::super::lex::{self, Word};
+use super::super::pattern::{Refusal, STATES_MAX};
 use super::super::syntax::*;
 use super::{Parsed, Parser, one_or};
+use crate::lang::Fault;
 
 impl Parser<'_> {
     pub(super) fn cond(&mut self) -> Parsed<Cond> {
@@ -203,19 +205,32 @@ impl Parser<'_> {
             let fault = self.fault("Q0109", format!("unknown flag `{bad}`"), at);
             return Err(Box::new(fault.help("`i` ignores case; there are no others")));
         }
-        let regex = regex::RegexBuilder::new(pattern)
-            .case_insensitive(!flags.is_empty())
-            .size_limit(1 << 22)
-            .build()
-            .map_err(|e| {
-                let why = e.to_string();
-                let why = why.lines().last().unwrap_or_default();
-                let why = why.strip_prefix("error: ").unwrap_or(why).to_owned();
-                let fault = self.fault("Q0109", format!("regular expression: {why}"), span.clone());
-                Box::new(fault.note("matching takes linear time, so look-around and back-references are not allowed"))
-            })?;
+        let compiled = self.patterns.compiled(pattern, !flags.is_empty());
+        let pattern = compiled.map_err(|refusal| self.refused(refusal, &span))?;
         self.at = span.end;
         self.last = span.end;
-        Ok(Right::Pattern(regex, span))
+        Ok(Right::Pattern(pattern, span))
+    }
+
+    /// The fault of a pattern that is not compiled.
+    fn refused(&self, refusal: Refusal, span: &Span) -> Box<Fault> {
+        let fault = |code, words: String| self.fault(code, words, span.clone());
+        Box::new(match refusal {
+            Refusal::Faulty(why) => fault("Q0109", format!("regular expression: {why}")).note(
+                "matching takes linear time, so look-around and back-references are not allowed",
+            ),
+            Refusal::TooLarge(states) => fault(
+                "Q0111",
+                format!(
+                    "the regular expressions up to here have about {states} states, \
+                     and a query may have {STATES_MAX}"
+                ),
+            )
+            .help("repeat less: `\\w{60}` is sixty times as large as `\\w`, `\\w+` is not"),
+            Refusal::TooLate => {
+                fault("Q0111", "the time of the query ended before its patterns were read".into())
+                    .help("use fewer or shorter patterns")
+            }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Advice for those who type another query language: the same question in J1QL where it is simple
 //! enough to be put so, else what J1QL looks like.
 
+use super::super::pattern::Patterns;
 use super::Query;
 use super::parse;
 use crate::lang::Source;
@@ -23,7 +24,7 @@ pub(super) fn advice(text: &str) -> Option<(&'static str, String)> {
     };
     let readable = |query: &String| {
         let source = Source::whole("advice", query.as_str());
-        parse(&source, 0, false).is_ok_and(|_: Query| true)
+        parse(&source, 0, false, &Patterns::new(None)).is_ok_and(|_: Query| true)
     };
     let advice = match put.filter(readable) {
         Some(query) => format!("in J1QL: `{query}`"),

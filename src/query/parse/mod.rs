@@ -11,6 +11,7 @@ mod pattern;
 mod value;
 
 use super::lex::{self, Word};
+use super::pattern::Patterns;
 use super::syntax::*;
 use crate::lang::{Fault, Source, closest};
 use std::sync::Arc;
@@ -29,9 +30,15 @@ pub(super) const CLAUSES: [&str; 10] =
 type Parsed<T> = Result<T, Box<Fault>>;
 
 /// Reads a query. `now` is what `date.now` means, in epoch milliseconds; `strict` refuses what
-/// J1QL does not have.
-pub(super) fn parse(source: &Arc<Source>, now: i64, strict: bool) -> Parsed<Query> {
-    let mut parser = Parser { source, text: &source.text, at: 0, last: 0, depth: 0, now, strict };
+/// J1QL does not have; `patterns` are those of the whole query.
+pub(super) fn parse(
+    source: &Arc<Source>,
+    now: i64,
+    strict: bool,
+    patterns: &Patterns,
+) -> Parsed<Query> {
+    let text = &source.text;
+    let mut parser = Parser { source, text, at: 0, last: 0, depth: 0, now, strict, patterns };
     if source.text.len() > LENGTH_MAX {
         let message = format!("query of {} bytes is too long", source.text.len());
         let fault = Fault::error("Q0107", source, message);
@@ -51,7 +58,9 @@ pub(super) fn parse(source: &Arc<Source>, now: i64, strict: bool) -> Parsed<Quer
 /// Reads a list of verbs alone, as the definition of a set has it.
 pub(super) fn verbs(source: &Arc<Source>) -> Parsed<Vec<Verb>> {
     let text = &source.text;
-    let mut parser = Parser { source, text, at: 0, last: 0, depth: 0, now: 0, strict: false };
+    let patterns = &Patterns::new(None);
+    let (now, strict) = (0, false);
+    let mut parser = Parser { source, text, at: 0, last: 0, depth: 0, now, strict, patterns };
     let verbs = parser.verb_list()?;
     match parser.peek() {
         Word::End => Ok(verbs),
@@ -69,6 +78,7 @@ struct Parser<'a> {
     depth: u32,
     now: i64,
     strict: bool,
+    patterns: &'a Patterns,
 }
 
 impl Parser<'_> {
@@ -359,6 +369,21 @@ impl Parser<'_> {
     fn continues(&self, name: &str) -> bool {
         let mut words = CLAUSES.iter().chain(&["OR", "IN"]);
         words.any(|word| word.eq_ignore_ascii_case(name))
+    }
+
+    /// The name of a verb, class or type; in square brackets it may have any characters.
+    fn graph_name(&mut self, expected: &str) -> Parsed<Named> {
+        if !self.is_symbol("[") {
+            return self.name(expected);
+        }
+        let start = self.here().start;
+        let text = self.part()?;
+        let span = self.since(start);
+        if text.is_empty() {
+            return Err(Box::new(self.fault("Q0101", "there is no name in the brackets", span)));
+        }
+        self.extension("a name in square brackets", span.clone())?;
+        Ok(Named { text, span })
     }
 
     fn name(&mut self, expected: &str) -> Parsed<Named> {

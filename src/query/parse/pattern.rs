@@ -85,7 +85,9 @@ impl Parser<'_> {
                     false => Ok(Alternative::Smart(smart)),
                 }
             }
-            _ => self.name("a class, a type, `*`, a text in quotes or `(`").map(Alternative::Name),
+            _ => self
+                .graph_name("a class, a type, `*`, a text in quotes or `(`")
+                .map(Alternative::Name),
         }
     }
 
@@ -302,7 +304,7 @@ impl Parser<'_> {
         if self.is_symbol("#") {
             return Ok(vec![self.verb()?]);
         }
-        let verb = self.name("a verb such as `HAS`, or `RELATES TO`")?;
+        let verb = self.graph_name("a verb such as `HAS`, or `RELATES TO`")?;
         match verb.text.eq_ignore_ascii_case("RELATES") {
             true => Ok(Vec::new()),
             false => Ok(vec![Verb::Named(verb, None)]),
@@ -338,7 +340,7 @@ impl Parser<'_> {
             return Ok(Verb::Smart(name));
         }
         if self.eat_symbol("!") {
-            let verb = self.name("a verb")?;
+            let verb = self.graph_name("a verb")?;
             self.extension("`!` inside a list of verbs", self.since(start))?;
             return Ok(Verb::Never(verb));
         }
@@ -347,7 +349,7 @@ impl Parser<'_> {
             self.extension("`*` as a verb", span)?;
             return Ok(Verb::Others(arrow(self)?));
         }
-        let verb = self.name("a verb")?;
+        let verb = self.graph_name("a verb")?;
         if verb.text.eq_ignore_ascii_case("RELATES") && self.eat_keyword("TO") {
             return Ok(Verb::Others(arrow(self)?));
         }

@@ -1,0 +1,445 @@
+//! What a question may cost, counted while it is answered: time, edges, rows and bytes.
+//!
+//! Bytes are counted before they are there: what is about to be kept (rows, groups, what a walk
+//! remembers, a text that is put together) is added first, and refused if it is too much. They are
+//! given back when the part that needed them ends, at the latest with the [`Meter`] of the question.
+//! Small things that come and go are not counted, so a process needs some memory beside a pool.
+//!
+//! What a question *is* stands elsewhere; so do the limits of bodies and connections.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Memory that all questions of a process share, in bytes.
+#[derive(Debug)]
+pub struct MemoryPool {
+    size: u64,
+    taken: AtomicU64,
+    /// Whether a question that took much has ended.
+    large: AtomicBool,
+}
+
+impl MemoryPool {
+    /// A pool of `size` bytes, all of them free.
+    pub fn new(size: u64) -> MemoryPool {
+        MemoryPool { size, taken: AtomicU64::new(0), large: AtomicBool::new(false) }
+    }
+
+    /// All bytes of the pool.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes that are taken now.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether a question that took much has ended since this was asked: then it is time to put away
+    /// what else can go, since what is kept in between keeps the memory of the process from shrinking.
+    pub fn take_large(&self) -> bool {
+        self.large.load(Ordering::Relaxed) && self.large.swap(false, Ordering::Relaxed)
+    }
+
+    /// Takes bytes, if there are so many; they are given back by [`MemoryPool::give_back`].
+    #[must_use]
+    pub fn take(&self, bytes: u64) -> bool {
+        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.size;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&self, bytes: u64) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a question may cost before it is stopped.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Time from beginning to end.
+    pub time: Option<Duration>,
+    /// Rows, groups or objects held at once.
+    pub rows: u64,
+    /// Edges walked.
+    pub steps: u64,
+    /// Bytes of one value that is put together.
+    pub value: u64,
+    /// Bytes held at once.
+    pub memory: u64,
+    /// Where those bytes are taken from, beside other questions.
+    pub pool: Option<Arc<MemoryPool>>,
+    /// Set when nobody waits for the answer any more.
+    pub cancelled: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            time: None,
+            rows: 10_000_000,
+            steps: 1_000_000_000,
+            value: 16 << 20,
+            memory: 1 << 30,
+            pool: None,
+            cancelled: None,
+        }
+    }
+}
+
+/// What there was too much of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Time.
+    Time(Duration),
+    /// Edges.
+    Steps(u64),
+    /// Rows, groups or objects.
+    Rows(u64),
+    /// Steps of one path, each inside the one before it.
+    Depth(u32),
+    /// Bytes of one value.
+    Value(u64),
+    /// Bytes of the question.
+    Memory(u64),
+    /// Bytes of all questions together.
+    Shared(u64),
+    /// A pattern so large, and a text so long, that matching may take minutes.
+    Pattern,
+    /// Nobody waits for the answer.
+    Cancelled,
+}
+
+impl Exceeded {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Exceeded::Time(_) | Exceeded::Steps(_) | Exceeded::Rows(_) | Exceeded::Depth(_) => {
+                "make it start at fewer entities, walk fewer steps, or add LIMIT"
+            }
+            Exceeded::Value(_) => "put fewer or shorter values together",
+            Exceeded::Memory(_) => {
+                "ask for fewer rows or columns, or leave out long texts; `--memory` raises the limit"
+            }
+            Exceeded::Shared(_) => "ask again when those beside it are answered",
+            Exceeded::Pattern => "write a shorter pattern, or look at a shorter property",
+            Exceeded::Cancelled => "ask again",
+        }
+    }
+}
+
+/// Bytes for people, where they are a round number: `16 MiB`.
+fn mebibytes(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        bytes => format!("{} MiB", bytes >> 20),
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exceeded::Time(limit) => write!(f, "it took longer than {} s", limit.as_secs_f64()),
+            Exceeded::Steps(limit) => write!(f, "it walked more than {limit} edges"),
+            Exceeded::Rows(limit) => write!(f, "it has more than {limit} rows"),
+            Exceeded::Depth(limit) => write!(f, "it follows paths of more than {limit} steps"),
+            Exceeded::Value(limit) => {
+                write!(f, "one value would have more than {}", mebibytes(*limit))
+            }
+            Exceeded::Memory(limit) => {
+                write!(f, "it needs more than {} of memory", mebibytes(*limit))
+            }
+            Exceeded::Shared(size) => {
+                write!(f, "all questions together need more than {} of memory", mebibytes(*size))
+            }
+            Exceeded::Pattern => f.write_str("a large pattern meets a long text"),
+            Exceeded::Cancelled => f.write_str("nobody waits for its answer"),
+        }
+    }
+}
+
+/// Why a question has no answer. `E` is what reading the graph can fail with.
+#[derive(Clone, Debug)]
+pub enum Stop<E> {
+    /// The graph could not be read.
+    Read(E),
+    /// It costs too much: what there was too much of. Nothing of the answer is shown.
+    Limit(Exceeded),
+}
+
+impl<E> From<E> for Stop<E> {
+    fn from(e: E) -> Stop<E> {
+        Stop::Read(e)
+    }
+}
+
+/// Bytes that are taken from the pool at a time.
+const GRANT: u64 = 256 << 10;
+/// A question that took so many bytes took much.
+const LARGE: u64 = 32 << 20;
+/// Units of [`Meter::spend`] between two looks at the clock; a unit is a nanosecond or a few.
+const LOOK: u64 = 1 << 22;
+
+/// The account of one question: what it has cost so far, and what it holds.
+#[derive(Debug)]
+pub struct Meter {
+    limits: Limits,
+    started: Instant,
+    steps: Cell<u64>,
+    spent: Cell<u64>,
+    held: Cell<u64>,
+    /// Taken from the pool; never less than what is held.
+    granted: Cell<u64>,
+    /// The most that ever was.
+    peak: Cell<u64>,
+}
+
+impl Meter {
+    /// A question that begins now.
+    pub fn new(limits: Limits) -> Meter {
+        Meter {
+            limits,
+            started: Instant::now(),
+            steps: Cell::new(0),
+            spent: Cell::new(0),
+            held: Cell::new(0),
+            granted: Cell::new(0),
+            peak: Cell::new(0),
+        }
+    }
+
+    /// What the question may cost.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Edges walked so far.
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// Bytes held now.
+    pub fn held(&self) -> u64 {
+        self.held.get()
+    }
+
+    /// Counts edges, and looks at the clock now and then.
+    #[inline]
+    pub fn work(&self, steps: u64) -> Result<(), Exceeded> {
+        let before = self.steps.get();
+        let now = before + steps;
+        self.steps.set(now);
+        if now > self.limits.steps {
+            return Err(Exceeded::Steps(self.limits.steps));
+        }
+        if before >> 12 != now >> 12 { self.look() } else { Ok(()) }
+    }
+
+    /// Counts work that is no edge, about a nanosecond a unit, and looks at the clock now and then.
+    #[inline]
+    pub fn spend(&self, units: u64) -> Result<(), Exceeded> {
+        let now = self.spent.get().saturating_add(units);
+        if now < LOOK {
+            self.spent.set(now);
+            return Ok(());
+        }
+        self.spent.set(0);
+        self.look()
+    }
+
+    /// Looks at the clock, and whether somebody still waits.
+    pub fn look(&self) -> Result<(), Exceeded> {
+        if self.limits.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Exceeded::Cancelled);
+        }
+        match self.limits.time {
+            Some(limit) if self.started.elapsed() > limit => Err(Exceeded::Time(limit)),
+            _ => Ok(()),
+        }
+    }
+
+    /// When the time of the question is over.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.limits.time.and_then(|time| self.started.checked_add(time))
+    }
+
+    /// Refuses more rows than may be held.
+    #[inline]
+    pub fn room(&self, rows: usize) -> Result<(), Exceeded> {
+        match rows as u64 > self.limits.rows {
+            true => Err(Exceeded::Rows(self.limits.rows)),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a value of more bytes than one may have.
+    #[inline]
+    pub fn value(&self, bytes: usize) -> Result<(), Exceeded> {
+        match bytes as u64 > self.limits.value {
+            true => Err(Exceeded::Value(self.limits.value)),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts bytes that are about to be kept.
+    #[inline]
+    pub fn hold(&self, bytes: u64) -> Result<(), Exceeded> {
+        let held = self.held.get().saturating_add(bytes);
+        if held > self.granted.get() {
+            self.grant(held)?;
+        }
+        self.held.set(held);
+        Ok(())
+    }
+
+    fn grant(&self, held: u64) -> Result<(), Exceeded> {
+        if held > self.limits.memory {
+            return Err(Exceeded::Memory(self.limits.memory));
+        }
+        let wanted = held.next_multiple_of(GRANT).min(self.limits.memory.max(held));
+        let more = wanted - self.granted.get();
+        if let Some(pool) = &self.limits.pool
+            && !pool.take(more)
+        {
+            return Err(Exceeded::Shared(pool.size()));
+        }
+        self.granted.set(wanted);
+        self.peak.set(self.peak.get().max(wanted));
+        Ok(())
+    }
+
+    /// Counts bytes that are no longer kept.
+    pub fn release(&self, bytes: u64) {
+        let held = self.held.get().saturating_sub(bytes);
+        self.held.set(held);
+        let spare = self.granted.get().saturating_sub(held.next_multiple_of(GRANT));
+        if spare > 16 * GRANT {
+            self.granted.set(self.granted.get() - spare);
+            if let Some(pool) = &self.limits.pool {
+                pool.give_back(spare);
+            }
+        }
+    }
+
+    /// An account for a part of the question, which gives back what it holds when it ends.
+    pub fn part(&self) -> Part<'_> {
+        Part { meter: self, held: 0 }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.limits.pool {
+            pool.give_back(self.granted.get());
+            if self.peak.get() > LARGE {
+                pool.large.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// What a part of a question holds as long as it lasts.
+#[derive(Debug)]
+pub struct Part<'m> {
+    meter: &'m Meter,
+    held: u64,
+}
+
+impl Part<'_> {
+    /// Counts bytes that are about to be kept by this part.
+    pub fn hold(&mut self, bytes: u64) -> Result<(), Exceeded> {
+        self.meter.hold(bytes)?;
+        self.held += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        self.meter.release(self.held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn meter(memory: u64, pool: &Arc<MemoryPool>) -> Meter {
+        Meter::new(Limits { memory, pool: Some(Arc::clone(pool)), ..Limits::default() })
+    }
+
+    #[test]
+    fn a_question_is_refused_before_it_holds_too_much() {
+        let pool = Arc::new(MemoryPool::new(1 << 20));
+        let one = meter(600 << 10, &pool);
+        assert_eq!(one.hold(500 << 10), Ok(()));
+        assert_eq!(one.hold(200 << 10), Err(Exceeded::Memory(600 << 10)));
+        assert_eq!(one.held(), 500 << 10, "what was refused is not held");
+        let other = meter(1 << 30, &pool);
+        assert_eq!(other.hold(600 << 10), Err(Exceeded::Shared(1 << 20)));
+        drop(one);
+        assert_eq!(other.hold(600 << 10), Ok(()));
+        drop(other);
+        assert_eq!(pool.taken(), 0, "all is given back");
+    }
+
+    #[test]
+    fn a_part_gives_back_what_it_held_however_it_ends() {
+        let meter = Meter::new(Limits { memory: 1 << 20, ..Limits::default() });
+        let walk = || -> Result<(), Exceeded> {
+            let mut part = meter.part();
+            part.hold(900 << 10)?;
+            part.hold(900 << 10)
+        };
+        assert_eq!(walk(), Err(Exceeded::Memory(1 << 20)));
+        assert_eq!(meter.held(), 0);
+        assert_eq!(meter.hold(900 << 10), Ok(()));
+    }
+
+    #[test]
+    fn who_hangs_up_stops_the_question() {
+        let flag = Arc::new(AtomicBool::new(false));
+        let limits = Limits { cancelled: Some(Arc::clone(&flag)), ..Limits::default() };
+        let meter = Meter::new(limits);
+        assert_eq!(meter.look(), Ok(()));
+        flag.store(true, Ordering::Relaxed);
+        assert_eq!(meter.look(), Err(Exceeded::Cancelled));
+        let late = (0..20_000).find_map(|_| meter.work(1).err());
+        assert_eq!(late, Some(Exceeded::Cancelled), "also in the middle of a walk");
+    }
+
+    proptest! {
+        /// Whatever questions do side by side, the pool knows the sum and is empty at the end.
+        #[test]
+        fn the_pool_holds_what_its_questions_hold(steps in prop::collection::vec(
+            (0usize..3, any::<bool>(), 0u64..3_000_000), 0..60))
+        {
+            let pool = Arc::new(MemoryPool::new(6 << 20));
+            let meters = [meter(4 << 20, &pool), meter(4 << 20, &pool), meter(4 << 20, &pool)];
+            let mut held = [0u64; 3];
+            for (who, more, bytes) in steps {
+                match more {
+                    true => if meters[who].hold(bytes).is_ok() { held[who] += bytes },
+                    false => {
+                        let bytes = bytes.min(held[who]);
+                        meters[who].release(bytes);
+                        held[who] -= bytes;
+                    }
+                }
+                prop_assert_eq!(meters[who].held(), held[who]);
+                prop_assert!(pool.taken() <= pool.size());
+                prop_assert!(pool.taken() >= held.iter().sum());
+            }
+            drop(meters);
+            prop_assert_eq!(pool.taken(), 0);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Arithmetic on the values of a row.
+//!
+//! Whole numbers stay exact as long as the exact result fits 64 bits, with or without a sign; beyond
+//! that, and with fractions, a result is the nearest float. A text counts as the number that it is
+//! the own spelling of, as in comparisons; whatever else is no number has no result.
+
+use super::Cell;
+use super::cell::spelled_number;
+use super::meant::Function;
+use super::syntax::Math;
+use crate::graph::Value;
+
+/// Up to here every whole float is the integer that it looks like.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// What a value counts as in a sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    Whole(i128),
+    Float(f64),
+}
+
+impl Number {
+    /// The number that a cell is, or is the own spelling of.
+    pub fn of(cell: &Cell) -> Option<Number> {
+        match cell.value()? {
+            Value::Text(text) => Number::of_value(&spelled_number(text)?),
+            value => Number::of_value(value),
+        }
+    }
+
+    fn of_value(value: &Value<'_>) -> Option<Number> {
+        match value {
+            Value::Int(int) => Some(Number::Whole((*int).into())),
+            Value::UInt(int) => Some(Number::Whole((*int).into())),
+            Value::Float(float) if float.fract() == 0.0 && float.abs() <= EXACT => {
+                Some(Number::Whole(*float as i128))
+            }
+            Value::Float(float) => Some(Number::Float(*float)),
+            _ => None,
+        }
+    }
+
+    /// The nearest float.
+    pub fn float(self) -> f64 {
+        match self {
+            Number::Whole(int) => int as f64,
+            Number::Float(float) => float,
+        }
+    }
+}
+
+/// A number as it is shown: whole ones without a fraction.
+pub(super) fn from_float(number: f64) -> Cell {
+    match number {
+        n if !n.is_finite() => Cell::Undefined,
+        n if n.fract() == 0.0 && n.abs() <= EXACT => Cell::Value(Value::Int(n as i64)),
+        n => Cell::Value(Value::Float(n)),
+    }
+}
+
+/// A whole number, as a float where 64 bits do not hold it.
+pub(super) fn from_whole(number: i128) -> Cell {
+    match (i64::try_from(number), u64::try_from(number)) {
+        (Ok(int), _) => Cell::Value(Value::Int(int)),
+        (_, Ok(int)) => Cell::Value(Value::UInt(int)),
+        _ => from_float(number as f64),
+    }
+}
+
+/// What is not a number, or has no result that is one, is undefined.
+pub(super) fn arithmetic(left: &Cell, math: Math, right: &Cell) -> Cell {
+    let (Some(left), Some(right)) = (Number::of(left), Number::of(right)) else {
+        return Cell::Undefined;
+    };
+    if let (Number::Whole(a), Number::Whole(b)) = (left, right)
+        && let Some(exact) = exactly(a, math, b)
+    {
+        return from_whole(exact);
+    }
+    let (a, b) = (left.float(), right.float());
+    from_float(match math {
+        Math::Add => a + b,
+        Math::Subtract => a - b,
+        Math::Multiply => a * b,
+        Math::Divide => a / b,
+        Math::Power => a.powf(b),
+    })
+}
+
+/// The result where it is whole.
+fn exactly(a: i128, math: Math, b: i128) -> Option<i128> {
+    match math {
+        Math::Add => a.checked_add(b),
+        Math::Subtract => a.checked_sub(b),
+        Math::Multiply => a.checked_mul(b),
+        Math::Divide => a.checked_div(b).filter(|whole| whole * b == a),
+        Math::Power => a.checked_pow(u32::try_from(b).ok()?),
+    }
+}
+
+/// The result of a function of one number.
+pub(super) fn call(function: Function, cell: &Cell) -> Cell {
+    let Some(number) = Number::of(cell) else { return Cell::Undefined };
+    match (function, number) {
+        (Function::Abs, Number::Whole(int)) => from_whole(int.abs()),
+        (Function::Ceil | Function::Floor | Function::Round, Number::Whole(int)) => from_whole(int),
+        (Function::Abs, number) => from_float(number.float().abs()),
+        (Function::Sqrt, number) => from_float(number.float().sqrt()),
+        (Function::Ceil, number) => from_float(number.float().ceil()),
+        (Function::Floor, number) => from_float(number.float().floor()),
+        (Function::Round, number) => from_float(number.float().round()),
+        // Answered where the row is known, or where each argument is read in turn.
+        (Function::Depth | Function::Coalesce | Function::Concat | Function::Merge, _) => {
+            Cell::Undefined
+        }
+    }
+}
+
+/// A sum that is added up number by number.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum {
+    whole: i128,
+    /// Of what is not whole, if there was any.
+    rest: Option<f64>,
+    count: u64,
+}
+
+impl Sum {
+    pub fn add(&mut self, number: Number) {
+        self.count += 1;
+        match number {
+            // 2^64 numbers of 64 bits fit.
+            Number::Whole(int) => self.whole += int,
+            Number::Float(float) => self.rest = Some(self.rest.unwrap_or(0.0) + float),
+        }
+    }
+
+    pub fn total(self) -> Cell {
+        match self.rest {
+            None => from_whole(self.whole),
+            Some(rest) => from_float(self.whole as f64 + rest),
+        }
+    }
+
+    /// Undefined for the average of nothing.
+    pub fn average(self) -> Cell {
+        let count = i128::from(self.count);
+        match self.rest {
+            _ if count == 0 => Cell::Undefined,
+            None if self.whole % count == 0 => from_whole(self.whole / count),
+            rest => from_float((self.whole as f64 + rest.unwrap_or(0.0)) / self.count as f64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cell(text: &str) -> Cell {
+        Cell::Value(Value::number(text).expect("a number"))
+    }
+
+    fn shown(cell: Cell) -> String {
+        cell.value().map_or_else(|| "-".to_owned(), ToString::to_string)
+    }
+
+    fn computed(a: &str, math: Math, b: &str) -> String {
+        shown(arithmetic(&cell(a), math, &cell(b)))
+    }
+
+    #[test]
+    fn whole_numbers_stay_exact_as_long_as_64_bits_hold_them() {
+        use Math::*;
+        for (a, math, b, result) in [
+            ("9007199254740993", Add, "1", "9007199254740994"),
+            ("9007199254740993", Divide, "1", "9007199254740993"),
+            ("9007199254740993", Add, "1.0", "9007199254740994"),
+            ("9223372036854775807", Add, "1", "9223372036854775808"),
+            ("18446744073709551615", Subtract, "1", "18446744073709551614"),
+            ("18446744073709551615", Divide, "5", "3689348814741910323"),
+            ("4294967296", Multiply, "4294967295", "18446744069414584320"),
+            ("3", Power, "40", "12157665459056928801"),
+            ("7", Divide, "2", "3.5"),
+            ("2", Power, "-1", "0.5"),
+            ("7", Divide, "0", "-"),
+            ("18446744073709551615", Add, "1", "1.8446744073709552e+19"),
+        ] {
+            assert_eq!(computed(a, math, b), result, "{a} {math:?} {b}");
+        }
+    }
+
+    #[test]
+    fn functions_leave_whole_numbers_as_they_are() {
+        for function in [Function::Abs, Function::Floor, Function::Ceil, Function::Round] {
+            for large in ["9007199254740993", "9223372036854775807", "18446744073709551615"] {
+                assert_eq!(shown(call(function, &cell(large))), large, "{function:?}");
+            }
+        }
+        assert_eq!(
+            shown(call(Function::Abs, &cell("-9223372036854775808"))),
+            "9223372036854775808"
+        );
+        assert_eq!(shown(call(Function::Sqrt, &cell("9223372030926249001"))), "3037000499");
+        assert_eq!(shown(call(Function::Round, &cell("2.5"))), "3");
+    }
+
+    #[test]
+    fn a_text_counts_as_the_number_that_it_is_the_own_spelling_of() {
+        let text = |text: &'static str| Cell::Value(Value::Text(text.into()));
+        assert_eq!(shown(arithmetic(&text("7"), Math::Add, &cell("1"))), "8");
+        assert_eq!(shown(call(Function::Floor, &text("7.5"))), "7");
+        for other in ["07", "2.10", "7 GB", "", "x"] {
+            assert_eq!(Number::of(&text(other)), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sums_of_integers_are_exact(all in prop::collection::vec(any::<i64>(), 1..20)) {
+            let mut sum = Sum::default();
+            all.iter().for_each(|int| sum.add(Number::Whole((*int).into())));
+            let exact: i128 = all.iter().map(|int| i128::from(*int)).sum();
+            match u64::try_from(exact).is_ok() || i64::try_from(exact).is_ok() {
+                true => prop_assert_eq!(shown(sum.total()), exact.to_string()),
+                false => prop_assert_eq!(sum.total(), Cell::Value(Value::Float(exact as f64))),
+            }
+        }
+    }
+}
