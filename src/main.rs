@@ -1,5 +1,7 @@
 //! The `tombolo` program: see `cli` for what it does, `api` for the server, the `tombolo` library for what it stands on.
 
+#![deny(unsafe_code)]
+
 mod api;
 mod cli;
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest body as sent, in bytes.
 pub const SENT_MAX: usize = 32 << 20;
@@ -23,11 +23,27 @@ const RATIO_MAX: usize = 200;
 /// Bytes that are unpacked at a time.
 const PIECE: usize = 1 << 20;
 /// Largest window of zstd, as a power of two.
-const WINDOW_LOG_MAX: u32 = 27;
+const WINDOW_LOG_MAX: u32 = 24;
 /// Largest body of what is no upload, after unpacking: what it says becomes a tree in memory.
 const SMALL_MAX: usize = 4 << 20;
-/// Bytes of bodies that may be in memory at once.
-const HELD_MAX: usize = 512 << 20;
+/// Largest upload in YAML, after unpacking: it becomes a tree in memory too, of which a value takes so
+/// many bytes. A list in brackets is read to its end before the first item of it is known.
+pub const YAML_MAX: usize = 8 << 20;
+const YAML_VALUE: usize = 400;
+const YAML_COMMA: usize = 400;
+/// What an upload takes beside its body while it is read: so many copies of it, and so many bytes an
+/// object and a value. Measured with a million small objects, rows of CSV, and texts.
+const COPIES: usize = 3;
+const OBJECT: usize = 130;
+const VALUE: usize = 28;
+/// Objects and values of one upload: many small ones take more memory than their text.
+const OBJECTS_MAX: usize = 2_000_000;
+const VALUES_MAX: usize = 8_000_000;
+/// Longest time that an upload waits for others to be done with their memory.
+const MEMORY_TIME: Duration = Duration::from_secs(10);
+/// Bytes that a byte of JSON may take as a tree, and that a sign between two values does.
+const TREE_BYTES: usize = 2;
+const TREE_SIGN_BYTES: usize = 80;
 /// Longest time without a byte of a body.
 const PAUSE: Duration = Duration::from_secs(30);
 /// Longest time for all of a body.
@@ -37,8 +53,28 @@ const DRAINED_MAX: usize = 64 << 20;
 /// Longest time for that.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Bytes of bodies in memory.
+/// Bytes of bodies in memory, and how many there may be: one of the largest with its copies at the
+/// least.
 static HELD: AtomicUsize = AtomicUsize::new(0);
+static HELD_MAX: AtomicUsize = AtomicUsize::new(HELD_LEAST);
+const HELD_LEAST: usize = (COPIES + 2) * UNPACKED_MAX;
+
+/// Sets how many bytes of bodies, and of what is made of them, may be in memory at once.
+pub fn set_held_max(bytes: u64) {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(HELD_LEAST);
+    HELD_MAX.store(bytes, Ordering::Relaxed);
+}
+
+/// Counts the tree that a YAML text becomes, as long as the result lives; waits for others. Blocks,
+/// so it is for threads that may.
+pub fn yaml_held(text: &[u8]) -> Result<Bytes, Fault> {
+    let signs = text.iter().filter(|byte| b",:-[{\n".contains(byte)).count();
+    let commas = memchr::memchr_iter(b',', text).count();
+    let values = YAML_VALUE * signs.min(tombolo::mapping::YAML_VALUES_MAX);
+    let mut held = Bytes { bytes: Vec::new(), held: 0 };
+    held.hold_patiently(values + YAML_COMMA * commas)?;
+    Ok(held)
+}
 
 /// A body in memory, counted as long as it lives.
 pub struct Bytes {
@@ -50,11 +86,39 @@ pub struct Bytes {
 impl Bytes {
     fn hold(&mut self, more: usize) -> Result<(), Fault> {
         self.held += more;
-        if HELD.fetch_add(more, Ordering::Relaxed) + more > HELD_MAX {
+        if HELD.fetch_add(more, Ordering::Relaxed) + more > HELD_MAX.load(Ordering::Relaxed) {
             let message = "too many uploads at once; send this one again";
             return Err(Fault::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS", message));
         }
         Ok(())
+    }
+
+    fn hold_patiently(&mut self, more: usize) -> Result<(), Fault> {
+        let most = HELD_MAX.load(Ordering::Relaxed);
+        if self.held + more > most {
+            let message = "reading the body takes more memory than the server has for bodies";
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Err(Fault::new(status, "RequestEntityTooLargeException", message)
+                .hint("send smaller batches; `tombolo serve --memory` raises the limit"));
+        }
+        let end = Instant::now() + MEMORY_TIME;
+        loop {
+            match self.hold(more) {
+                Err(_) if Instant::now() < end => {
+                    self.held -= more;
+                    HELD.fetch_sub(more, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Makes room for so many bytes more, a mebibyte at a time: what doubles takes half in vain.
+    fn make_room(&mut self, more: usize) {
+        if self.bytes.capacity() - self.bytes.len() < more {
+            self.bytes.reserve_exact(more.max(PIECE.min(self.bytes.len())));
+        }
     }
 }
 
@@ -88,6 +152,7 @@ async fn read_up_to(mut body: Body, max: usize) -> Result<Bytes, Fault> {
                 return Err(too_large("has", max));
             }
             read.hold(data.len())?;
+            read.make_room(data.len());
             read.bytes.extend_from_slice(&data);
         }
         Ok(())
@@ -138,7 +203,19 @@ pub async fn drain(request: axum::extract::Request) {
 /// packed body with the length of another, so that what follows on the wire is no request.
 /// Source: wire contract, section 5.
 pub fn unpack(sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
-    unpack_up_to(sent, headers, UNPACKED_MAX)
+    let mut whole = unpack_up_to(sent, headers, UNPACKED_MAX)?;
+    let count = |sign| memchr::memchr_iter(sign, &whole.bytes).count();
+    let (objects, lines, values) = (count(b'{'), count(b'\n'), count(b','));
+    for (count, most, what) in [(objects, OBJECTS_MAX, "objects"), (values, VALUES_MAX, "values")] {
+        if count > most {
+            let message = format!("the body has more than {most} {what}; send smaller batches");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Err(Fault::new(status, "RequestEntityTooLargeException", message));
+        }
+    }
+    let parts = OBJECT * objects.max(lines) + VALUE * values;
+    whole.hold_patiently(COPIES * whole.bytes.len() + parts)?;
+    Ok(whole)
 }
 
 fn unpack_up_to(sent: Bytes, headers: &HeaderMap, max: usize) -> Result<Bytes, Fault> {
@@ -174,6 +251,7 @@ fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<Bytes, Faul
     let mut unpacked = Bytes { bytes: Vec::new(), held: 0 };
     loop {
         unpacked.hold(PIECE)?;
+        unpacked.make_room(PIECE);
         match (&mut from).take(PIECE as u64).read_to_end(&mut unpacked.bytes) {
             Ok(0) => return Ok(unpacked),
             Ok(_) if unpacked.bytes.len() > max => return Err(too_large("unpacks to", max)),
@@ -224,15 +302,28 @@ pub async fn json<T: serde::de::DeserializeOwned + Default>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Fault> {
+    Ok(json_held(app, headers, body).await?.0)
+}
+
+/// A body as JSON that becomes a tree in memory, which is counted as long as the second part lives.
+pub async fn json_held<T: serde::de::DeserializeOwned + Default>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(T, Bytes), Fault> {
     let sent = read_up_to(body, SMALL_MAX).await?;
     // Milliseconds at most; other tasks go on elsewhere.
     tokio::task::block_in_place(|| {
         let bytes = unpack_up_to(sent, headers, SMALL_MAX)?;
         app.metrics.received(bytes.bytes.len());
+        let mut held = Bytes { bytes: Vec::new(), held: 0 };
         if bytes.bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(T::default());
+            return Ok((T::default(), held));
         }
-        serde_json::from_slice(&bytes.bytes).map_err(|e| Fault::bad(format!("the body: {e}")))
+        let signs = bytes.bytes.iter().filter(|byte| matches!(byte, b'[' | b'{' | b',')).count();
+        held.hold(bytes.bytes.len() * TREE_BYTES + signs * TREE_SIGN_BYTES)?;
+        let value = serde_json::from_slice(&bytes.bytes);
+        Ok((value.map_err(|e| Fault::bad(format!("the body: {e}")))?, held))
     })
 }
 

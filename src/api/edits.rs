@@ -223,14 +223,38 @@ fn object(
     Ok(members)
 }
 
+/// What an upload says of a relationship beside its properties.
+fn relationship_members(
+    key: &str,
+    type_name: &str,
+    class: &str,
+    (from, to): (ObjectId, ObjectId),
+) -> [(&'static str, Json_); 5] {
+    [
+        ("_key", json!(key)),
+        ("_type", json!(type_name)),
+        ("_class", json!(class)),
+        ("_fromEntityId", json!(from.to_string())),
+        ("_toEntityId", json!(to.to_string())),
+    ]
+}
+
 /// The scope that new objects name, or the one for those that name none.
 fn scope_of(given: Option<&Scalar<Json_>>) -> String {
     let named = given.and_then(|given| given.0.get("_scope")).and_then(Json_::as_str);
     named.unwrap_or(SCOPE).to_owned()
 }
 
-fn edit(app: &App, caller: &Caller, edit: &Edit) -> std::result::Result<(), Fault> {
-    app.database.edit_as(edit, &caller.rights)?;
+/// Writes objects to a scope, and deletes others of it.
+fn edit(
+    app: &App,
+    caller: &Caller,
+    scope: String,
+    objects: String,
+    deletes: Vec<(Kind, ObjectId)>,
+) -> std::result::Result<(), Fault> {
+    let edit = Edit { scope, source: "api".into(), objects, deletes };
+    app.database.edit_as(&edit, &caller.rights)?;
     Ok(())
 }
 
@@ -288,8 +312,7 @@ impl Edits {
                 ("_class", json!(entity_class)),
             ];
             let objects = objects("entities", object(properties, &own)?);
-            let change = Edit { scope, source: "api".into(), objects, deletes: Vec::new() };
-            edit(app, &caller, &change)?;
+            edit(app, &caller, scope, objects, Vec::new())?;
             changed_entity(app, &caller, id, &sent)
         })
         .await
@@ -382,17 +405,12 @@ impl Edits {
         blocking(app, Work::Commit, move |app| {
             let (scope, sent) = (scope_of(properties.as_ref()), sent(properties.as_ref()));
             named_scope(&caller, &scope)?;
-            let own = [
-                ("_key", json!(relationship_key)),
-                ("_type", json!(relationship_type)),
-                ("_class", json!(relationship_class.to_uppercase())),
-                ("_fromEntityId", json!(from.to_string())),
-                ("_toEntityId", json!(to.to_string())),
-            ];
+            let class = relationship_class.to_uppercase();
+            let own =
+                relationship_members(&relationship_key, &relationship_type, &class, (from, to));
             let id = ObjectId::new(Kind::Relationship, &scope, &relationship_key);
             let objects = objects("relationships", object(properties, &own)?);
-            let change = Edit { scope, source: "api".into(), objects, deletes: Vec::new() };
-            edit(app, &caller, &change)?;
+            edit(app, &caller, scope, objects, Vec::new())?;
             changed_relationship(app, &caller, id, &sent)
         })
         .await
@@ -413,26 +431,17 @@ impl Edits {
         let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
         blocking(app, Work::Commit, move |app| {
             let (known, sent) = (our_relationship(app, &caller, id)?, sent(properties.as_ref()));
-            let kept = known.properties.iter().map(|(name, value)| (name.as_str(), json!(value)));
-            let mut members: Map<String, Json_> =
-                kept.map(|(name, value)| (name.to_owned(), value)).collect();
-            members.extend(object(properties, &[])?);
-            for (name, value) in [
-                ("_key", json!(known.key)),
-                ("_type", json!(known.type_name)),
-                ("_class", json!(known.class)),
-                ("_fromEntityId", json!(known.from.id.to_string())),
-                ("_toEntityId", json!(known.to.id.to_string())),
-            ] {
-                members.insert(name.to_owned(), value);
-            }
-            let change = Edit {
-                scope: known.scope,
-                source: "api".into(),
-                objects: objects("relationships", members),
-                deletes: Vec::new(),
-            };
-            edit(app, &caller, &change)?;
+            let own = relationship_members(
+                &known.key,
+                &known.type_name,
+                &known.class,
+                (known.from.id, known.to.id),
+            );
+            let kept = known.properties.iter().map(|(name, value)| (name.clone(), json!(value)));
+            let mut members: Map<String, Json_> = kept.collect();
+            members.extend(object(properties, &own)?);
+            let objects = objects("relationships", members);
+            edit(app, &caller, known.scope, objects, Vec::new())?;
             changed_relationship(app, &caller, id, &sent)
         })
         .await
@@ -452,13 +461,7 @@ impl Edits {
         let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
         blocking(app, Work::Commit, move |app| {
             let mut known = our_relationship(app, &caller, id)?;
-            let change = Edit {
-                scope: known.scope.clone(),
-                source: "api".into(),
-                objects: String::new(),
-                deletes: vec![(Kind::Relationship, id)],
-            };
-            edit(app, &caller, &change)?;
+            edit(app, &caller, known.scope.clone(), String::new(), vec![(Kind::Relationship, id)])?;
             limit(&caller, &mut known.properties, &[]);
             Ok(relationship_result(&known))
         })
@@ -518,13 +521,8 @@ async fn update(
     blocking(app, Work::Commit, move |app| {
         let (known, sent) = (our_entity(app, &caller, id)?, sent(properties.as_ref()));
         let own = [("_key", json!(known.key))];
-        let change = Edit {
-            scope: known.scope,
-            source: "api".into(),
-            objects: objects("entities", object(properties, &own)?),
-            deletes: Vec::new(),
-        };
-        edit(app, &caller, &change)?;
+        let objects = objects("entities", object(properties, &own)?);
+        edit(app, &caller, known.scope, objects, Vec::new())?;
         changed_entity(app, &caller, id, &sent)
     })
     .await
@@ -536,13 +534,7 @@ async fn delete(context: &Context<'_>, entity_id: &str) -> Result<EntityResult> 
     let (caller, id) = (caller.clone(), object_id(entity_id)?);
     blocking(app, Work::Commit, move |app| {
         let mut known = our_entity(app, &caller, id)?;
-        let change = Edit {
-            scope: known.scope.clone(),
-            source: "api".into(),
-            objects: String::new(),
-            deletes: vec![(Kind::Entity, id)],
-        };
-        edit(app, &caller, &change)?;
+        edit(app, &caller, known.scope.clone(), String::new(), vec![(Kind::Entity, id)])?;
         limit(&caller, &mut known.properties, &[]);
         Ok(entity_result(&known, Some(super::now())))
     })

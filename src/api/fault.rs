@@ -11,8 +11,9 @@ use tombolo::Error;
 use tombolo::store::StoreError;
 use tombolo::sync::SyncError;
 
-/// Lines of a message that lists many faults.
+/// Lines of a message that lists many faults, and characters of each.
 const LINES: usize = 50;
+const LINE_MAX: usize = 2_000;
 
 /// Why a request has no answer.
 #[derive(Debug)]
@@ -66,13 +67,21 @@ impl Fault {
     }
 }
 
+/// The first lines of a message, none of them longer than a screen: it may quote what was sent.
 fn shortened(message: String) -> String {
     let count = message.lines().count();
-    if count <= LINES {
+    if count <= LINES && message.len() <= LINE_MAX {
         return message;
     }
-    let first: Vec<&str> = message.lines().take(LINES).collect();
-    format!("{}\n… {} more", first.join("\n"), count - LINES)
+    let short = |line: &str| match line.char_indices().nth(LINE_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    };
+    let first: Vec<String> = message.lines().take(LINES).map(short).collect();
+    match count.saturating_sub(LINES) {
+        0 => first.join("\n"),
+        more => format!("{}\n… {more} more", first.join("\n")),
+    }
 }
 
 impl IntoResponse for Fault {
@@ -160,8 +169,10 @@ impl From<StoreError> for Fault {
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Fault {
-        let Failure::Fault { message, hint, code } = failure else {
-            return Fault::internal("a pipe was closed");
+        let (message, hint, code) = match failure {
+            Failure::Fault { message, hint, code } => (message, hint, code),
+            Failure::Stopped(what) => return super::graphql::stopped(&what),
+            Failure::PipeClosed => return Fault::internal("a pipe was closed"),
         };
         let (status, name) = match code {
             crate::cli::MISTAKE if message.starts_with("no ") => {

@@ -5,6 +5,7 @@
 //! its own, so that neither slow questions nor a queue of finalizes can take those of the others.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit};
 use tokio::sync::{RwLock, Semaphore};
@@ -19,6 +20,27 @@ const UPLOADS: usize = 16;
 const COMMITS: usize = 2;
 /// All threads that may block, with some to spare.
 pub const THREADS: usize = READS + UPLOADS + COMMITS + 14;
+
+/// Bytes that a question is counted with before it has asked for any: what the snapshot that it
+/// reads keeps at hand.
+pub const QUESTION_BYTES: u64 = 8 << 20;
+
+/// Somebody waits for an answer, as long as this lives: who hangs up stops the question.
+#[derive(Default)]
+pub struct Waiting(Arc<AtomicBool>);
+
+impl Waiting {
+    /// Set when nobody waits any more.
+    pub fn over(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// What a thread is needed for.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,8 @@
 
 use super::edits::Edits;
 use super::fault::Fault;
-use super::gate::Work;
+use super::gate::{self, Waiting, Work};
+use super::spool::{self, Piece, Spool, SpoolRoom, Spooled};
 use super::{App, Caller, blocking, body};
 use async_graphql::{
     Context, EmptySubscription, Enum, InputObject, Json as Scalar, Object, Schema, SimpleObject,
@@ -17,26 +18,33 @@ use async_graphql::{
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
 use serde_json::{Value as Json_, json};
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tombolo::graph::{Entity, GraphRead, Kind, ObjectId, Value};
 use tombolo::lang::Source;
-use tombolo::query::{self, Answer, Options, Query, Stop};
+use tombolo::limits::{Exceeded, Limits, Meter};
+use tombolo::query::{Answer, AnswerJson, Options, Query, Stop};
 use tombolo::store::Snapshot;
 use uuid::Uuid;
 
 /// Rows of a page.
 const PAGE: usize = 250;
+/// Most rows of a page.
+const PAGE_MAX: usize = 10_000;
 /// How long an answer is kept for its next page.
 const KEPT: Duration = Duration::from_secs(300);
-/// Rows of all answers that are kept.
-const KEPT_ROWS: usize = 500_000;
-/// Rows, groups or objects that one query may hold while it looks for its answer.
-const HELD_ROWS: u64 = 4_000_000;
+/// Bytes in memory of all answers that are kept: where their rows end, and those that are small.
+const KEPT_BYTES: usize = 16 << 20;
+/// Longest document, in bytes, and fragments that it may use: each may use others twice.
+const DOCUMENT_MAX: usize = 128 << 10;
+const FRAGMENTS_MAX: usize = 40;
 /// Operations in one request.
 const BATCH_MAX: usize = 50;
 
@@ -55,12 +63,63 @@ pub fn open_routes() -> Router<Arc<App>> {
     Router::new().route("/deferred/{id}", get(deferred))
 }
 
+/// An answer to a query: its rows as text, and where each of them ends.
+pub struct Found {
+    kind: &'static str,
+    text: Arc<Spooled>,
+    ends: Vec<u64>,
+    /// What the rows do not tell by themselves.
+    notes: Vec<String>,
+}
+
+impl Found {
+    /// `list`, `table` or `tree`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// What the rows do not tell by themselves.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn is_tree(&self) -> bool {
+        self.kind == "tree"
+    }
+
+    /// Some of the rows as a list; a tree as it is.
+    pub fn data(&self, rows: Range<usize>) -> Vec<Piece> {
+        if self.is_tree() {
+            return vec![Piece::whole(Arc::clone(&self.text))];
+        }
+        // Between two rows is a comma.
+        let start = match rows.start {
+            0 => 0,
+            first => self.ends[first - 1] + 1,
+        };
+        let mut data = vec![Piece::text("[")];
+        if rows.start < rows.end {
+            data.push(Piece::Range(Arc::clone(&self.text), start..self.ends[rows.end - 1]));
+        }
+        data.push(Piece::text("]"));
+        data
+    }
+
+    /// All of it.
+    pub fn all(&self) -> Vec<Piece> {
+        self.data(0..self.ends.len())
+    }
+
+    fn in_memory(&self) -> usize {
+        self.text.in_memory() + self.ends.capacity() * size_of::<u64>()
+    }
+}
+
 /// An answer that was not taken whole.
 struct Kept {
     id: Uuid,
     since: Instant,
-    kind: &'static str,
-    rows: Arc<Vec<Json_>>,
+    found: Arc<Found>,
 }
 
 /// The answers that wait for a next page.
@@ -77,21 +136,28 @@ impl Results {
         all
     }
 
-    fn keep(&self, kind: &'static str, rows: Arc<Vec<Json_>>) -> Uuid {
+    /// Forgets the answers that nobody asked for in time, and where room is short all of them.
+    pub fn sweep(&self, room: &SpoolRoom) {
+        let mut all = self.fresh();
+        if room.is_crowded() {
+            all.clear();
+        }
+    }
+
+    fn keep(&self, found: &Arc<Found>) -> Uuid {
         let id = Uuid::new_v4();
         let mut all = self.fresh();
-        all.push_back(Kept { id, since: Instant::now(), kind, rows });
-        let total = |all: &VecDeque<Kept>| all.iter().map(|kept| kept.rows.len()).sum::<usize>();
-        while all.len() > 1 && total(&all) > KEPT_ROWS {
+        all.push_back(Kept { id, since: Instant::now(), found: Arc::clone(found) });
+        let total = |all: &VecDeque<Kept>| all.iter().map(|k| k.found.in_memory()).sum::<usize>();
+        while all.len() > 1 && total(&all) > KEPT_BYTES {
             all.pop_front();
         }
         id
     }
 
-    fn find(&self, id: Uuid) -> Option<(&'static str, Arc<Vec<Json_>>)> {
+    fn find(&self, id: Uuid) -> Option<Arc<Found>> {
         let all = self.fresh();
-        let kept = all.iter().find(|kept| kept.id == id)?;
-        Some((kept.kind, Arc::clone(&kept.rows)))
+        Some(Arc::clone(&all.iter().find(|kept| kept.id == id)?.found))
     }
 }
 
@@ -122,68 +188,126 @@ async fn answer(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
-) -> std::result::Result<Json<Json_>, Fault> {
-    drop(app.results.fresh());
-    let asked: Json_ = body::json(&app, &headers, body).await?;
+) -> std::result::Result<Response, Fault> {
+    app.results.sweep(&app.room);
+    let (asked, _held) = body::json_held::<Json_>(&app, &headers, body).await?;
     let base = base_url(&app, &headers);
     let many = match asked {
         Json_::Array(many) if many.len() > BATCH_MAX => {
             let message = format!("at most {BATCH_MAX} operations are taken at once");
             return Err(Fault::bad(message));
         }
-        Json_::Array(many) => {
-            let mut answers = Vec::with_capacity(many.len());
-            for one in many {
-                answers.push(operation(&app, &caller, &base, one).await);
-            }
-            return Ok(Json(Json_::Array(answers)));
-        }
-        one => one,
+        Json_::Array(many) => many,
+        one => return Ok(spool::response(operation(&app, &caller, &base, one).await)),
     };
-    Ok(Json(operation(&app, &caller, &base, many).await))
+    let mut pieces = vec![Piece::text("[")];
+    for (at, one) in many.into_iter().enumerate() {
+        if at > 0 {
+            pieces.push(Piece::text(","));
+        }
+        pieces.extend(operation(&app, &caller, &base, one).await);
+    }
+    pieces.push(Piece::text("]"));
+    Ok(spool::response(pieces))
 }
 
-async fn operation(app: &Arc<App>, caller: &Caller, base: &str, asked: Json_) -> Json_ {
+/// Places in a response that are filled with parts of answers when it is sent. What stands there
+/// until then cannot be guessed, so that no data can be taken for it.
+struct Holes {
+    secret: Uuid,
+    filled: Mutex<Vec<Vec<Piece>>>,
+}
+
+impl Holes {
+    fn new() -> Holes {
+        Holes { secret: Uuid::new_v4(), filled: Mutex::default() }
+    }
+
+    /// A value that stands for `pieces`.
+    fn hole(&self, pieces: Vec<Piece>) -> Json_ {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.push(pieces);
+        format!("{}:{}", self.secret.simple(), filled.len() - 1).into()
+    }
+
+    /// A response with its holes filled.
+    fn fill(&self, text: &[u8]) -> Vec<Piece> {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mark = format!("\"{}:", self.secret.simple());
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        while let Some(at) = memchr::memmem::find(rest, mark.as_bytes()) {
+            let behind = &rest[at + mark.len()..];
+            let len = memchr::memchr(b'"', behind).unwrap_or(behind.len());
+            let number = std::str::from_utf8(&behind[..len]).ok().and_then(|n| n.parse().ok());
+            pieces.push(Piece::text(rest[..at].to_vec()));
+            let found = number.and_then(|number: usize| filled.get_mut(number));
+            pieces.extend(found.map(std::mem::take).unwrap_or_default());
+            rest = behind.get(len + 1..).unwrap_or_default();
+        }
+        pieces.push(Piece::text(rest.to_vec()));
+        pieces
+    }
+}
+
+fn errors(message: &str) -> Vec<Piece> {
+    vec![Piece::text(json!({ "errors": [{ "message": message }] }).to_string())]
+}
+
+/// What a document may not be, since the library would take too long over it: it has no limit of
+/// its own for this.
+fn oversized(document: &str) -> Option<String> {
+    if document.len() > DOCUMENT_MAX {
+        return Some(format!("a document has at most {} KiB", DOCUMENT_MAX >> 10));
+    }
+    // Those in texts count as well: nobody asks for a hundred things that way.
+    let spreads = document.matches("...").count();
+    (spreads > FRAGMENTS_MAX).then(|| format!("a document uses at most {FRAGMENTS_MAX} fragments"))
+}
+
+async fn operation(app: &Arc<App>, caller: &Caller, base: &str, asked: Json_) -> Vec<Piece> {
     let Json_::Object(mut asked) = asked else {
-        return json!({ "errors": [{ "message": "an operation is an object with `query`" }] });
+        return errors("an operation is an object with `query`");
     };
     let Some(Json_::String(query)) = asked.remove("query") else {
-        return json!({ "errors": [{ "message": "the operation has no `query`" }] });
+        return errors("the operation has no `query`");
     };
+    if let Some(why) = oversized(&query) {
+        return errors(&why);
+    }
     let variables = asked.remove("variables").unwrap_or_default();
+    let holes = Arc::new(Holes::new());
     let mut request = async_graphql::Request::new(query)
         .variables(async_graphql::Variables::from_json(variables))
         .data(Arc::clone(app))
         .data(caller.clone())
+        .data(Arc::clone(&holes))
         .data(Base(base.to_owned()));
     if let Some(Json_::String(name)) = asked.remove("operationName") {
         request = request.operation_name(name);
     }
     let response = schema().execute(request).await;
-    serde_json::to_value(response)
-        .unwrap_or_else(|_| json!({ "errors": [{ "message": "Internal server error" }] }))
+    match serde_json::to_vec(&response) {
+        Ok(text) => holes.fill(&text),
+        Err(_) => errors("Internal server error"),
+    }
 }
 
 async fn deferred(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> std::result::Result<Json<Json_>, Fault> {
+) -> std::result::Result<Response, Fault> {
     let found = Uuid::parse_str(&id).ok().and_then(|id| app.results.find(id));
-    let Some((kind, rows)) = found else {
+    let Some(found) = found else {
         let message = "this answer is no longer kept; ask again";
         return Err(Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", message));
     };
     let url = format!("{}/deferred/{id}", base_url(&app, &headers));
-    Ok(Json(json!({ "status": "COMPLETED", "type": kind, "url": url, "data": data(kind, &rows) })))
-}
-
-/// The rows of an answer; a tree is its only row.
-fn data(kind: &str, rows: &[Json_]) -> Json_ {
-    match (kind, rows) {
-        ("tree", [tree]) => tree.clone(),
-        _ => Json_::Array(rows.to_vec()),
-    }
+    let rest = json!({ "status": "COMPLETED", "type": found.kind, "url": url }).to_string();
+    let mut pieces = vec![Piece::text("{\"data\":")];
+    pieces.extend(found.all());
+    pieces.push(Piece::text(format!(",{}", &rest[1..])));
+    Ok(spool::response(pieces))
 }
 
 /// A fault in the words of GraphQL.
@@ -203,15 +327,22 @@ pub struct Asked {
     pub strict: bool,
 }
 
-/// An answer to a query: its type, its rows and what they do not tell by themselves.
-pub struct Found {
-    pub kind: &'static str,
-    pub rows: Vec<Json_>,
-    pub notes: Vec<String>,
+/// The fault of a query that was stopped.
+pub fn stopped(what: &Exceeded) -> Fault {
+    let (status, code) = match what {
+        Exceeded::Memory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_NEEDS_TOO_MUCH_MEMORY"),
+        Exceeded::Value(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALUE_TOO_LARGE"),
+        Exceeded::Shared(_) => (StatusCode::SERVICE_UNAVAILABLE, "MEMORY_IN_USE"),
+        _ => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_TOO_COSTLY"),
+    };
+    Fault::new(status, code, format!("the query was stopped: {what}")).hint(what.hint())
 }
 
 /// Parses and answers a query.
-pub fn ask(app: &App, asked: &Asked) -> std::result::Result<Found, Fault> {
+pub fn ask(app: &App, asked: &Asked, limits: Limits) -> std::result::Result<Found, Fault> {
+    let meter = Meter::new(limits);
+    let stop = |what: Exceeded| stopped(&what);
+    meter.hold(gate::QUESTION_BYTES).map_err(stop)?;
     let mut parameters = BTreeMap::new();
     for (name, value) in asked.parameters.iter().filter_map(Json_::as_object).flatten() {
         let value = parameter(value).ok_or_else(|| {
@@ -225,47 +356,62 @@ pub fn ask(app: &App, asked: &Asked) -> std::result::Result<Found, Fault> {
         parameters: Some(parameters),
         include_deleted: asked.include_deleted,
         rules: crate::cli::server_rules()?,
+        until: meter.deadline(),
         ..Options::default()
     };
     let source = Source::whole("query", asked.query.as_str());
     let query = Query::parse(&source, &options)
         .map_err(|fault| Fault::new(StatusCode::BAD_REQUEST, "BAD_QUERY", fault.plain()))?;
-    let limits = query::Limits {
-        time: Some(app.limits.query_time),
-        rows: HELD_ROWS,
-        ..query::Limits::default()
-    };
     let snapshot = app.database.snapshot()?;
-    let stopped = |stop| match stop {
+    let told = |stop| match stop {
         Stop::Read(e) => Fault::from(e),
-        Stop::Limit(what) => {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Fault::new(status, "QUERY_TOO_COSTLY", format!("the query was stopped: {what}"))
-                .hint("make it start at fewer entities, walk fewer steps, or add LIMIT")
-        }
+        Stop::Limit(what) => stopped(&what),
     };
-    let (answer, profile) = query.run(&snapshot, limits).map_err(stopped)?;
-    let notes = query.notes(&snapshot, &answer, &profile).map_err(stopped)?;
+    let (answer, profile) = query.run_metered(&snapshot, &meter).map_err(told)?;
+    let notes = query.notes(&snapshot, &answer, &profile, meter.limits()).map_err(told)?;
     let mut notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
     if let Some((name, _)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys())) {
         notes.push(format!("no placeholder of the query is called `{name}`"));
     }
-    let kind = answer.kind();
-    let count = match &answer {
-        Answer::List(entities) | Answer::Tree { entities, .. } => entities.len(),
-        Answer::Table { rows, .. } => rows.len(),
-    };
+    let count = answer.len();
     if count > app.limits.answer_rows {
         let most = app.limits.answer_rows;
         let message = format!("the answer has {count} rows, and {most} are given at once");
         return Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message)
             .hint("add LIMIT and SKIP, or ask for less; `tombolo serve --max-rows` raises it"));
     }
-    let rows = match (answer.json(&snapshot)?, &answer) {
-        (Json_::Array(rows), Answer::List(_) | Answer::Table { .. }) => rows,
-        (tree, _) => vec![tree],
-    };
-    Ok(Found { kind, rows, notes })
+    Ok(Found { notes, ..written(app, &answer, &snapshot, &meter)? })
+}
+
+/// Writes the rows of an answer, one by one.
+fn written(
+    app: &App,
+    answer: &Answer,
+    snapshot: &Snapshot,
+    meter: &Meter,
+) -> std::result::Result<Found, Fault> {
+    let mut spool = Spool::new(&app.room);
+    let mut ends = Vec::new();
+    let json = AnswerJson::new(answer, snapshot);
+    let fault =
+        |spool: &Spool, e: std::io::Error| spool.refused().unwrap_or_else(|| spool::unwritten(&e));
+    if let Answer::Tree { .. } = answer {
+        if let Err(e) = serde_json::to_writer(&mut spool, &json) {
+            let read = json.fault().map(Fault::from);
+            return Err(read.unwrap_or_else(|| fault(&spool, e.into())));
+        }
+        ends.push(spool.len());
+    } else {
+        json.each(|row| {
+            meter.look().map_err(|what| stopped(&what))?;
+            let comma = if ends.is_empty() { Ok(()) } else { spool.write_all(b",") };
+            let result = comma.and_then(|()| Ok(serde_json::to_writer(&mut spool, row)?));
+            result.map_err(|e| fault(&spool, e))?;
+            ends.push(spool.len());
+            Ok::<(), Fault>(())
+        })?;
+    }
+    Ok(Found { kind: answer.kind(), text: spool.finish()?, ends, notes: Vec::new() })
 }
 
 fn parameter(json: &Json_) -> Option<Value<'static>> {
@@ -374,9 +520,10 @@ impl Questions {
         if scope_filters.is_some_and(|filters| !filters.is_empty()) {
             return Err("scopeFilters are not supported; use IN SCOPE in the query".into());
         }
-        let size = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, 10_000);
+        let size = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE_MAX);
+        let holes = context.data::<Arc<Holes>>()?;
         if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
-            return next_page(app, &cursor, size);
+            return next_page(app, holes, &cursor, size);
         }
         let asked = Asked {
             query,
@@ -384,11 +531,12 @@ impl Questions {
             include_deleted: include_deleted == Some(true),
             strict: false,
         };
-        let Found { kind, rows, notes } =
-            blocking(app, Work::Read, move |app| ask(app, &asked)).await.map_err(told)?;
-        let rows = Arc::new(rows);
+        let waiting = Waiting::default();
+        let limits = app.question(&waiting);
+        let found = blocking(app, Work::Read, move |app| ask(app, &asked, limits)).await;
+        let found = Arc::new(found.map_err(told)?);
         if matches!(deferred_response, Some(DeferredResponseOption::Force)) {
-            let id = app.results.keep(kind, rows);
+            let id = app.results.keep(&found);
             let url = format!("{}/deferred/{id}", context.data::<Base>()?.0);
             return Ok(QueryV1Response {
                 r#type: Some("deferred".into()),
@@ -396,11 +544,11 @@ impl Questions {
                 cursor: None,
                 url: Some(url),
                 total_count: None,
-                notes: Some(notes),
+                notes: Some(found.notes.clone()),
             });
         }
-        let mut page = page(app, kind, &rows, 0, size, None);
-        page.notes = Some(notes);
+        let mut page = page(app, holes, &found, 0, size, None);
+        page.notes = Some(found.notes.clone());
         Ok(page)
     }
 
@@ -461,34 +609,35 @@ fn raw_payload(text: &str) -> Vec<RawPayload> {
 
 fn page(
     app: &App,
-    kind: &'static str,
-    rows: &Arc<Vec<Json_>>,
+    holes: &Holes,
+    found: &Arc<Found>,
     start: usize,
     size: usize,
     id: Option<Uuid>,
 ) -> QueryV1Response {
-    let end = (start + size).min(rows.len());
-    let cursor = (kind != "tree" && end < rows.len()).then(|| {
-        let id = id.unwrap_or_else(|| app.results.keep(kind, Arc::clone(rows)));
+    let count = found.ends.len();
+    let end = (start + size).min(count);
+    let cursor = (!found.is_tree() && end < count).then(|| {
+        let id = id.unwrap_or_else(|| app.results.keep(found));
         format!("{id}:{end}")
     });
     QueryV1Response {
-        r#type: Some(kind.to_owned()),
-        data: Some(Scalar(data(kind, rows.get(start..end).unwrap_or_default()))),
+        r#type: Some(found.kind.to_owned()),
+        data: Some(Scalar(holes.hole(found.data(start.min(end)..end)))),
         cursor,
         url: None,
-        total_count: (kind != "tree").then_some(rows.len() as i64),
+        total_count: (!found.is_tree()).then_some(count as i64),
         notes: None,
     }
 }
 
-fn next_page(app: &App, cursor: &str, size: usize) -> Result<QueryV1Response> {
+fn next_page(app: &App, holes: &Holes, cursor: &str, size: usize) -> Result<QueryV1Response> {
     let place = cursor
         .split_once(':')
         .and_then(|(id, start)| Some((Uuid::parse_str(id).ok()?, start.parse().ok()?)));
     let Some((id, start)) = place else { return Err("this is no cursor of ours".into()) };
     match app.results.find(id) {
-        Some((kind, rows)) => Ok(page(app, kind, &rows, start, size, Some(id))),
+        Some(found) => Ok(page(app, holes, &found, start, size, Some(id))),
         None => Err("the cursor has expired; ask the query again".into()),
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Handlers are async only at the edges: whatever touches the database runs on blocking threads.
 
+pub mod allocator;
 mod body;
 mod edits;
 mod fault;
@@ -15,12 +16,14 @@ mod graphql;
 mod jobs;
 mod listen;
 mod metrics;
+mod ready;
 mod rest;
+mod spool;
 mod tokens;
 mod whose;
 mod yaml;
 
-pub use gate::THREADS;
+pub use gate::{QUESTION_BYTES, THREADS};
 pub use listen::tls;
 
 use axum::Router;
@@ -29,15 +32,22 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use fault::Fault;
-use gate::{Gates, Threads, Work};
+use gate::{Gates, Threads, Waiting, Work};
 use metrics::Metrics;
+use ready::Readiness;
+use spool::SpoolRoom;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokens::Tokens;
 use tokio::net::TcpListener;
 use tombolo::db::{Access, Database, Rights};
+use tombolo::limits::MemoryPool;
 use uuid::Uuid;
+
+/// Rows, groups or objects that one question may hold while it looks for its answer.
+const HELD_ROWS: u64 = 4_000_000;
 
 /// What strangers may use up.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +58,14 @@ pub struct Limits {
     pub open_jobs: u64,
     /// Bytes that those hold on disk.
     pub staged_bytes: u64,
-    /// Time of one query.
+    /// Time of one question.
     pub query_time: Duration,
     /// Rows of one answer.
     pub answer_rows: usize,
+    /// Bytes of one answer, on disk.
+    pub answer_bytes: u64,
+    /// Bytes of memory that questions may hold together, and bodies as many again.
+    pub memory: u64,
 }
 
 impl Default for Limits {
@@ -62,6 +76,8 @@ impl Default for Limits {
             staged_bytes: 64 << 30,
             query_time: Duration::from_secs(30),
             answer_rows: 250_000,
+            answer_bytes: 1 << 30,
+            memory: 512 << 20,
         }
     }
 }
@@ -93,6 +109,27 @@ pub struct App {
     results: graphql::Results,
     threads: Threads,
     gates: Gates,
+    /// What questions hold.
+    memory: Arc<MemoryPool>,
+    /// Where answers wait until they are sent.
+    room: Arc<SpoolRoom>,
+    ready: Readiness,
+    /// Whether anything was done since free memory was given back.
+    worked: AtomicBool,
+}
+
+impl App {
+    /// What a question may cost, for which somebody waits.
+    fn question(&self, waiting: &Waiting) -> tombolo::limits::Limits {
+        tombolo::limits::Limits {
+            time: Some(self.limits.query_time),
+            rows: HELD_ROWS,
+            memory: self.limits.memory / 2,
+            pool: Some(Arc::clone(&self.memory)),
+            cancelled: Some(waiting.over()),
+            ..tombolo::limits::Limits::default()
+        }
+    }
 }
 
 /// Who calls.
@@ -135,6 +172,15 @@ async fn blocking<T: Send + 'static>(
     let permit = app.threads.permit(work).await;
     let run = move || {
         let result = span.in_scope(|| act(&app));
+        app.worked.store(true, Ordering::Relaxed);
+        let large = app.memory.take_large();
+        if large {
+            // Pages of the file that were kept beside what the question held; they are soon read again.
+            app.database.rest(Duration::ZERO);
+        }
+        if large || matches!(work, Work::Commit) {
+            allocator::give_back();
+        }
         drop(permit);
         result
     };
@@ -339,7 +385,17 @@ pub async fn serve(
     tls: Option<tokio_rustls::TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
+    body::set_held_max(settings.limits.memory);
+    let folder = match database.path().parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let (ready, lookout) = Readiness::new();
     let app = Arc::new(App {
+        memory: Arc::new(MemoryPool::new(settings.limits.memory)),
+        room: Arc::new(SpoolRoom::new(folder, settings.limits.answer_bytes)),
+        ready,
+        worked: AtomicBool::new(false),
         database,
         tokens: Tokens::default(),
         metrics: Metrics::new(),
@@ -352,5 +408,6 @@ pub async fn serve(
         threads: Threads::new(),
         gates: Gates::default(),
     });
+    lookout.start(Arc::downgrade(&app));
     listen::serve(listener, router(&app), Arc::clone(&app), tls, stop).await;
 }

@@ -4,9 +4,10 @@
 //! to it, whichever way it is asked.
 
 use super::fault::Fault;
-use super::gate::Work;
+use super::gate::{Waiting, Work};
 use super::graphql::{self, Asked};
 use super::jobs::{self, job_json};
+use super::spool::{self, Piece, Spool};
 use super::{App, Caller, blocking, body, not_allowed};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -17,6 +18,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
+use tombolo::limits::Limits;
 use tombolo::sync::{JobReport, Status};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use uuid::Uuid;
@@ -137,12 +139,20 @@ impl Words {
 
 /// Answers with what a command prints.
 async fn command(app: &Arc<App>, work: Work, words: Words) -> Raw {
-    let bytes = blocking(app, work, move |app| {
-        let (_, bytes) = crate::cli::answer(&app.database, words.all())?;
-        Ok(bytes)
+    let waiting = Waiting::default();
+    let limits = match work {
+        Work::Read => app.question(&waiting),
+        // What is begun is brought to its end, whoever waits for it.
+        Work::Upload | Work::Commit => Limits::default(),
+    };
+    let spooled = blocking(app, work, move |app| {
+        let mut spool = Spool::new(&app.room);
+        let result = crate::cli::answer(&app.database, words.all(), limits, &mut spool);
+        result.map_err(|failure| spool.refused().unwrap_or_else(|| failure.into()))?;
+        spool.finish()
     })
     .await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+    Ok(spool::response(vec![Piece::whole(spooled)]))
 }
 
 /// A query string, or why it cannot be read.
@@ -418,26 +428,25 @@ async fn query(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> Raw {
     caller.reads()?;
-    let asked: QueryBody = body::json(&app, &headers, body).await?;
+    let (asked, _held) = body::json_held::<QueryBody>(&app, &headers, body).await?;
     let asked = Asked {
         query: asked.query,
         parameters: asked.params,
         include_deleted: asked.include_deleted == Some(true),
         strict: asked.strict == Some(true),
     };
-    let graphql::Found { kind, mut rows, notes } =
-        blocking(&app, Work::Read, move |app| graphql::ask(app, &asked)).await?;
-    let data = match kind {
-        "tree" => rows.pop().unwrap_or_default(),
-        _ => Json_::Array(rows),
-    };
-    let mut answer = json!({ "type": kind, "data": data });
-    if !notes.is_empty() {
-        answer["notes"] = json!(notes);
+    let waiting = Waiting::default();
+    let limits = app.question(&waiting);
+    let found = blocking(&app, Work::Read, move |app| graphql::ask(app, &asked, limits)).await?;
+    let mut pieces = vec![Piece::text("{\"data\":")];
+    pieces.extend(found.all());
+    if !found.notes().is_empty() {
+        pieces.push(Piece::text(format!(",\"notes\":{}", json!(found.notes()))));
     }
-    Ok(Json(answer))
+    pieces.push(Piece::text(format!(",\"type\":\"{}\"}}", found.kind())));
+    Ok(spool::response(pieces))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -660,12 +669,13 @@ async fn apply(
     mappings(&app, "apply", &headers, body).await
 }
 
-/// Whether the process lives.
+/// Whether the process lives, and beside it whether it is ready.
 #[utoipa::path(get, path = "/health", security(()), responses(
     (status = 200, description = "It does", body = Json_),
 ))]
-async fn health() -> Json<Json_> {
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+async fn health(State(app): State<Arc<App>>) -> Json<Json_> {
+    let ready = app.ready.look().await.is_ok();
+    Json(json!({ "status": "ok", "ready": ready, "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// Whether the database can be read.
@@ -674,11 +684,8 @@ async fn health() -> Json<Json_> {
     (status = 503, description = "It cannot now", body = Problem),
 ))]
 async fn ready(State(app): State<Arc<App>>) -> Answer {
-    blocking(&app, Work::Read, |app| {
-        app.database.snapshot()?;
-        Ok(Json(json!({ "status": "ready" })))
-    })
-    .await
+    app.ready.look().await?;
+    Ok(Json(json!({ "status": "ready" })))
 }
 
 /// Counters for Prometheus.

@@ -1,6 +1,8 @@
 //! YAML uploads: the same document as in JSON, written differently.
 
+use super::body::{self, YAML_MAX};
 use super::fault::Fault;
+use axum::http::StatusCode;
 
 /// The JSON text of a YAML document.
 ///
@@ -8,7 +10,14 @@ use super::fault::Fault;
 ///
 /// Where it is not YAML, by line and column; several documents in one text.
 pub fn to_json(bytes: &[u8]) -> Result<String, Fault> {
+    if bytes.len() > YAML_MAX {
+        let message = format!("a body in YAML has at most {} MiB", YAML_MAX >> 20);
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(Fault::new(status, "RequestEntityTooLargeException", message)
+            .hint("send JSON or NDJSON, or smaller batches"));
+    }
     let text = std::str::from_utf8(bytes).map_err(|e| Fault::bad(format!("the body: {e}")))?;
+    let _held = body::yaml_held(bytes)?;
     let mut documents = tombolo::mapping::yaml_documents(text).map_err(Fault::bad)?;
     match (documents.pop(), documents.is_empty()) {
         (Some(document), true) => Ok(document),

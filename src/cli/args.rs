@@ -66,10 +66,39 @@ pub struct Global {
     /// Guard texts of CSV that a spreadsheet would take for formulas
     #[arg(long, global = true)]
     pub spreadsheet_safe: bool,
+    /// Memory that a question may take, 1G unless told; of a server all questions together
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub memory: Option<Size>,
     /// How errors are printed on standard error
     #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human)]
     #[arg(value_name = "human|json", hide_possible_values = true)]
     pub message_format: MessageFormat,
+}
+
+/// A number of bytes, with a unit: `512M`, `2G`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size(pub u64);
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let wrong = || "expected a number of bytes such as 512M or 2G".to_owned();
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "k" | "kb" | "kib" => 10,
+            "m" | "mb" | "mib" => 20,
+            "g" | "gb" | "gib" => 30,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
+        let bytes = number.checked_mul(1 << shift).ok_or_else(wrong)?;
+        match bytes < 1 << 20 {
+            true => Err("less than 1M is too little for any question".into()),
+            false => Ok(Size(bytes)),
+        }
+    }
 }
 
 /// A time such as `90s`, `5m` or `1h`; a bare number is seconds.
@@ -647,6 +676,12 @@ pub struct Serve {
     /// Rows that one answer may have
     #[arg(long, value_name = "N", default_value_t = 250_000)]
     pub max_rows: usize,
+    /// Relationships that the mappings of one job may make (`_mapping`)
+    #[arg(long, value_name = "N", default_value_t = tombolo::db::MAPPED_MAX)]
+    pub max_mapped: u64,
+    /// Mebibytes that one answer may have; it waits on disk until it is sent
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_answer: u64,
     /// How the log is written to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log: LogFormat,

@@ -10,12 +10,13 @@ use super::mapped;
 use super::naming;
 use super::output::counted;
 use rustc_hash::{FxHashMap, FxHashSet};
-use tombolo::graph::{Direction, EntityFacts, GraphRead, Names};
+use tombolo::graph::{Adjacency, Direction, EntityFacts, GraphRead, Names};
 use tombolo::lang::{Fault, Source};
+use tombolo::limits::Meter;
 use tombolo::rules::{Bound, Owning, PROJECT_FILE, Rules, State, Trouble, project_file};
 use tombolo::store::{Snapshot, StoreError};
 use tombolo::view::{
-    self, BlastRules, BuildError, Flow, Flows, GraphView, OwnerSearch, Scratch, Visit, Way,
+    self, BlastRules, BuildError, Flow, Flows, GraphView, Metered, OwnerSearch, Scratch, Visit, Way,
 };
 
 /// An entity that a walk came to, and the relationship it came by.
@@ -191,15 +192,17 @@ pub fn passable(snapshot: &Snapshot, asked: &[String]) -> Result<(Verbs, Vec<Str
 /// Everything that is reached from `roots`, by shortest chains.
 pub fn blast(
     snapshot: &Snapshot,
+    meter: &Meter,
     roots: &[u32],
     walk: &Walk,
     rules: &Rules,
     depth: Option<u32>,
 ) -> Result<Blast, Failure> {
+    let graph = Metered::new(snapshot, meter);
     match walk {
         Walk::Ruled { trouble, without } => {
             let mut bound = Bound::new(rules, *trouble).without(without);
-            let found = view::impact(snapshot, roots, &mut bound, depth)?;
+            let found = view::impact(&graph, roots, &mut bound, depth)?;
             let hit = |visit: &Visit| Hit {
                 step: Step::new(&visit.step(), visit.distance),
                 state: Some(visit.state),
@@ -228,7 +231,7 @@ pub fn blast(
                     flows.with(verb, flow.filter(|f| *f != Flow::None).unwrap_or(Flow::Forward))
                 });
             let plain = BlastRules::new(&flows, way, verbs.0.as_deref(), depth);
-            let reached = view::blast_radius(snapshot, roots, &plain, &mut Scratch::new())?;
+            let reached = view::blast_radius(&graph, roots, &plain, &mut Scratch::new())?;
             let mut at: FxHashMap<u32, u32> = FxHashMap::default();
             let hits = (0u32..).zip(&reached).map(|(position, reached)| {
                 at.insert(reached.entity, position);
@@ -247,12 +250,22 @@ pub fn blast(
 /// With more questions than this, reading all edges at once is cheaper.
 const QUESTIONS: usize = 64;
 
+/// Who is taken for an owner.
+pub enum Accepted {
+    /// Whom the rules name.
+    ByRules,
+    /// Entities with one of these class sets.
+    Sets(FxHashSet<u32>),
+    /// Whatever an owning relationship comes from.
+    Anything,
+}
+
 /// How owners are looked for.
 pub struct Ownership<'r> {
     /// The rules.
     pub rules: &'r Rules,
-    /// Class sets of which an owner must be; those that the rules name if none are given.
-    pub owner_sets: Option<FxHashSet<u32>>,
+    /// Who is taken for an owner.
+    pub accepted: Accepted,
     /// The only verbs that say anything.
     pub verbs: Verbs,
     /// At most so many relationships.
@@ -264,70 +277,65 @@ pub struct Ownership<'r> {
 /// The nearest owners of each entity.
 pub fn owners(
     snapshot: &Snapshot,
+    meter: &Meter,
     entities: &[u32],
     asked: &Ownership<'_>,
 ) -> Result<Vec<Owned>, Failure> {
     let mut bound = Bound::new(asked.rules, Trouble::ANY);
-    let is_owner = |bound: &mut Bound, facts: &EntityFacts| match &asked.owner_sets {
-        Some(sets) => sets.contains(&facts.classes),
-        None => {
+    let is_owner = |bound: &mut Bound, facts: &EntityFacts| match &asked.accepted {
+        Accepted::Sets(sets) => sets.contains(&facts.classes),
+        Accepted::Anything => true,
+        Accepted::ByRules => {
             let kind = bound.kind(snapshot, facts);
             bound.can_own(kind)
         }
     };
     let (verbs, depth) = (asked.verbs.0.as_deref(), asked.depth);
     if entities.len() <= QUESTIONS {
+        let mut answers = Vec::with_capacity(entities.len());
+        for &entity in entities {
+            let graph = Metered::new(snapshot, meter);
+            let mut search = OwnerSearch {
+                graph: &graph,
+                names: snapshot,
+                bound: &mut bound,
+                verbs,
+                depth,
+                facts: |entity| graph.entity_facts(entity),
+                is_owner,
+            };
+            answers.push(owned(&mut search, entity, asked.people)?);
+        }
+        return Ok(answers);
+    }
+    let view = graph(snapshot, meter)?;
+    let mut answers = Vec::with_capacity(entities.len());
+    for &entity in entities {
+        meter.look()?;
+        let graph = Metered::new(&view, meter);
+        let mut fault: Option<StoreError> = None;
         let mut search = OwnerSearch {
-            graph: snapshot,
+            graph: &graph,
             names: snapshot,
             bound: &mut bound,
             verbs,
             depth,
-            facts: |entity| snapshot.entity_facts(entity),
+            // The view itself cannot fail, so what fails beside it is kept aside.
+            facts: |entity| {
+                Ok(snapshot.entity_facts(entity).unwrap_or_else(|e| {
+                    fault = Some(e);
+                    None
+                }))
+            },
             is_owner,
         };
-        let mut answers = Vec::with_capacity(entities.len());
-        for &entity in entities {
-            let mut answer = owned(entity, search.nearest(entity)?);
-            for owner in answer.owners.iter_mut().filter(|_| asked.people) {
-                let people = search.people(owner.entity)?;
-                owner.people = people.iter().map(|p| (p.entity, steps(&p.chain))).collect();
-            }
-            answers.push(answer);
-        }
-        return Ok(answers);
-    }
-    let graph = graph(snapshot)?;
-    let mut fault: Option<StoreError> = None;
-    let mut answers = Vec::with_capacity(entities.len());
-    let mut search = OwnerSearch {
-        graph: &graph,
-        names: snapshot,
-        bound: &mut bound,
-        verbs,
-        depth,
-        // The view itself cannot fail, so what fails beside it is kept aside.
-        facts: |entity| {
-            Ok(snapshot.entity_facts(entity).unwrap_or_else(|e| {
-                fault = Some(e);
-                None
-            }))
-        },
-        is_owner,
-    };
-    for &entity in entities {
-        let Ok(found) = search.nearest(entity);
-        let mut answer = owned(entity, found);
-        for owner in answer.owners.iter_mut().filter(|_| asked.people) {
-            let Ok(people) = search.people(owner.entity);
-            owner.people = people.iter().map(|p| (p.entity, steps(&p.chain))).collect();
+        let answer = owned(&mut search, entity, asked.people)?;
+        if let Some(e) = fault {
+            return Err(e.into());
         }
         answers.push(answer);
     }
-    match fault {
-        Some(e) => Err(e.into()),
-        None => Ok(answers),
-    }
+    Ok(answers)
 }
 
 /// Whether any live relationship makes an owner.
@@ -365,15 +373,30 @@ pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failur
     }
 }
 
-fn owned(entity: u32, found: Option<view::Owners>) -> Owned {
+/// The nearest owners of one entity, with the people of teams if they are asked for.
+fn owned<A, N, F, O>(
+    search: &mut OwnerSearch<'_, A, N, F, O>,
+    entity: u32,
+    people: bool,
+) -> Result<Owned, A::Error>
+where
+    A: Adjacency,
+    N: Names,
+    F: FnMut(u32) -> Result<Option<EntityFacts>, A::Error>,
+    O: FnMut(&mut Bound, &EntityFacts) -> bool,
+{
+    let found = search.nearest(entity)?;
     let distance = found.as_ref().map(|found| found.distance);
-    let owners = found.into_iter().flat_map(|found| found.owners);
-    let owners = owners.map(|owner| OwnerFound {
-        entity: owner.entity,
-        chain: steps(&owner.chain),
-        people: Vec::new(),
-    });
-    Owned { entity, distance, owners: owners.collect() }
+    let mut owners = Vec::new();
+    for owner in found.into_iter().flat_map(|found| found.owners) {
+        let members = if people { search.people(owner.entity)? } else { Vec::new() };
+        owners.push(OwnerFound {
+            entity: owner.entity,
+            chain: steps(&owner.chain),
+            people: members.iter().map(|p| (p.entity, steps(&p.chain))).collect(),
+        });
+    }
+    Ok(Owned { entity, distance, owners })
 }
 
 /// The steps of a chain, counted from its start.
@@ -381,18 +404,28 @@ fn steps(chain: &[view::Step]) -> Vec<Step> {
     (1u32..).zip(chain).map(|(distance, step)| Step::new(step, distance)).collect()
 }
 
-/// All edges in memory.
-fn graph(snapshot: &Snapshot) -> Result<GraphView, Failure> {
+/// Bytes that an edge takes in a view while that is made.
+const EDGE_BYTES: u64 = 40;
+
+/// All edges in memory, at the expense of `meter` until the question ends.
+fn graph(snapshot: &Snapshot, meter: &Meter) -> Result<GraphView, Failure> {
+    meter.hold(EDGE_BYTES * snapshot.relationships_expected() as u64)?;
     GraphView::build(snapshot).map_err(|e| match e {
         BuildError::Read(e) => e.into(),
         other => inconsistent(other),
     })
 }
 
+/// Paths that are listed before anybody asks whether they fit into memory.
+const PATHS: usize = 1000;
+/// Bytes that a step of a path takes until it is told.
+const STEP_BYTES: u64 = 100;
+
 /// The shortest chains through `stops`, from the first to the last: how many there are, and the first
 /// `max` of them. Each is shortest between one stop and the next.
 pub fn paths(
     snapshot: &Snapshot,
+    meter: &Meter,
     stops: &[u32],
     direction: PathDirection,
     verbs: &Verbs,
@@ -406,9 +439,19 @@ pub fn paths(
     let mut total = 1u64;
     let mut chains: Vec<Vec<view::Step>> = vec![Vec::new()];
     for leg in stops.windows(2) {
-        let found = view::paths(snapshot, leg[0], leg[1], way, verbs.0.as_deref(), max, None)?;
-        let Some(found) = found else { return Ok((0, Vec::new())) };
+        let graph = Metered::new(snapshot, meter);
+        let mut distances = meter.part();
+        distances.hold(u64::from(snapshot.entity_bound()) * 4)?;
+        let find = |max| view::paths(&graph, leg[0], leg[1], way, verbs.0.as_deref(), max, None);
+        // Many may not fit, which their number tells before they are there.
+        let Some(mut found) = find(max.min(PATHS))? else { return Ok((0, Vec::new())) };
         total = total.saturating_mul(found.total);
+        let listed = total.min(max as u64);
+        let length = u64::from(found.length) + chains.first().map_or(0, |chain| chain.len() as u64);
+        meter.hold(listed.saturating_mul(length + 1).saturating_mul(STEP_BYTES))?;
+        if found.paths.len() == PATHS && max > PATHS {
+            found = find(max)?.unwrap_or(found);
+        }
         let longer = chains
             .iter()
             .flat_map(|chain| found.paths.iter().map(move |leg| [chain.as_slice(), leg].concat()));
@@ -426,12 +469,14 @@ pub struct Cycle {
 }
 
 /// The sets of entities that reach each other in a circle, the largest first.
-pub fn cycles(snapshot: &Snapshot, verbs: &Verbs) -> Result<Vec<Cycle>, Failure> {
+pub fn cycles(snapshot: &Snapshot, meter: &Meter, verbs: &Verbs) -> Result<Vec<Cycle>, Failure> {
     let verbs = verbs.0.as_deref();
-    let graph = graph(snapshot)?;
-    let cycle = |members: Vec<u32>| {
+    let graph = graph(snapshot, meter)?;
+    let mut cycles = Vec::new();
+    for members in view::cycles(&graph, verbs) {
+        meter.look()?;
         let chain = steps(&view::shortest_cycle(&graph, &members, verbs));
-        Cycle { members, chain }
-    };
-    Ok(view::cycles(&graph, verbs).into_iter().map(cycle).collect())
+        cycles.push(Cycle { members, chain });
+    }
+    Ok(cycles)
 }

@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 use tombolo::graph::{Adjacency, Direction, EntityHead, Names};
-use tombolo::rules::{State, Trouble};
+use tombolo::limits::Meter;
+use tombolo::rules::{Rules, State, Trouble};
 use tombolo::store::Snapshot;
 
 /// A visit of an entity, and the last link of its shortest chain.
@@ -75,12 +76,18 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct Via<'a> {
     relationship: &'a Link,
+    /// `out` where the chain goes with the arrow, `in` where it goes against it.
+    direction: &'static str,
     from: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
 }
 
 impl Reached {
+    fn direction(&self) -> &'static str {
+        naming::direction(self.link.from == self.from)
+    }
+
     fn line(&self) -> Line<'_> {
         let (relationship, from) = (&self.link, self.from_id.as_str());
         let state = self.from_state.map(State::word);
@@ -88,7 +95,7 @@ impl Reached {
             entity: &self.entity,
             state: self.state.map(State::word),
             distance: self.distance,
-            via: Via { relationship, from, state },
+            via: Via { relationship, direction: self.direction(), from, state },
         }
     }
 }
@@ -102,6 +109,7 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
                 "write `[[impact]]` tables there, as `tombolo impact-rules -o toml` prints them",
             ));
     }
+    let meter = context.meter()?;
     let rules = ask::rules(context)?;
     let (database, snapshot) = context.look()?;
     let mut roots = Vec::new();
@@ -113,12 +121,19 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
     }
     let walk = walk(&snapshot, args)?;
     let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
-    let blast = ask::blast(&snapshot, &roots, &walk, &rules, args.depth)?;
+    let blast = ask::blast(&snapshot, &meter, &roots, &walk, &rules, args.depth)?;
+    meter.hold((2 * naming::NAMED_BYTES + 128) * blast.hits.len() as u64)?;
+    meter.look()?;
     let heads = naming::entities(&snapshot, &roots)?;
     let (reached, whole) = name_all(&snapshot, &heads, &blast.hits, &filter)?;
     let stale = notes::stale(&database, &snapshot)?;
+    let shown = answer(&reached).count();
+    let hidden = match whole {
+        0 => hidden(&snapshot, &meter, &roots, &walk, &rules, args.depth)?,
+        _ => None,
+    };
     let mut found = Found {
-        notes: told(&snapshot, &roots, &walk, &blast, (whole, answer(&reached).count()), &filter)?,
+        notes: told(&snapshot, &roots, &walk, &blast, (whole, shown), &filter, hidden)?,
         roots: heads,
         reached,
         ruled: matches!(walk, Walk::Ruled { .. }),
@@ -156,6 +171,7 @@ fn told(
     blast: &Blast,
     (whole, shown): (usize, usize),
     filter: &Filter,
+    hidden: Option<String>,
 ) -> Result<Vec<String>, Failure> {
     let mut notes = Vec::new();
     if whole > shown {
@@ -164,10 +180,11 @@ fn told(
         let few = if shown == 0 { "none".to_owned() } else { few };
         notes.push(format!("{many} reached, {few}{words}"));
     }
-    if whole == 0
-        && let Some(note) = nothing_reached(snapshot, roots, walk, blast)?
-    {
-        notes.push(note);
+    if whole == 0 {
+        match hidden {
+            Some(note) => notes.push(note),
+            None => notes.extend(nothing_reached(snapshot, roots, walk, blast)?),
+        }
     }
     if !blast.not_followed.is_empty() {
         let verbs = blast.not_followed.iter();
@@ -181,8 +198,47 @@ fn told(
     Ok(notes)
 }
 
-/// Verbs that are named when nothing is reached.
-const VERBS: usize = 8;
+/// Says which flag keeps everything out of an answer that would have something without it.
+fn hidden(
+    snapshot: &Snapshot,
+    meter: &Meter,
+    roots: &[u32],
+    walk: &Walk,
+    rules: &Rules,
+    depth: Option<u32>,
+) -> Result<Option<String>, Failure> {
+    let Walk::Ruled { trouble, without } = walk else { return Ok(None) };
+    let reached = |trouble: Trouble, without: &[u32], depth: Option<u32>| {
+        let walk = Walk::Ruled { trouble, without: without.to_vec() };
+        let blast = ask::blast(snapshot, meter, roots, &walk, rules, depth)?;
+        let strongest = blast.hits.iter().filter(|hit| hit.strongest);
+        Ok::<_, Failure>(strongest.count() as u64)
+    };
+    let note = |count: u64, flag: &str| {
+        let many = counted(count, "entity is reached", "entities are reached");
+        Some(format!("{many} without `{flag}`"))
+    };
+    if depth.is_some() {
+        let count = reached(*trouble, without, None)?;
+        if count > 0 {
+            return Ok(note(count, "--depth"));
+        }
+    }
+    if !without.is_empty() {
+        let count = reached(*trouble, &[], depth)?;
+        if count > 0 {
+            return Ok(note(count, "--verb"));
+        }
+    }
+    if *trouble != Trouble::ANY {
+        let count = reached(Trouble::ANY, without, depth)?;
+        let kind = if trouble.compromise { "compromise" } else { "failure" };
+        if count > 0 {
+            return Ok(note(count, &format!("--for {kind}")));
+        }
+    }
+    Ok(None)
+}
 
 /// Which relationships the roots have, when none of them leads anywhere.
 fn nothing_reached(
@@ -212,22 +268,15 @@ fn nothing_reached(
         let none = blast.not_followed.is_empty();
         return Ok(none.then(|| format!("{one} no relationships")));
     }
-    let mut words: Vec<String> = counts
-        .iter()
-        .take(VERBS)
-        .map(|((verb, direction), count)| {
-            let arrow = if *direction == Direction::Out { "to" } else { "from" };
-            format!("{} {} {arrow} others", thousands(*count), clean(verb))
-        })
-        .collect();
-    if counts.len() > VERBS {
-        words.push(format!("{} more verbs", counts.len() - VERBS));
-    }
+    let words = counts.iter().map(|((verb, direction), count)| {
+        let arrow = if *direction == Direction::Out { "to" } else { "from" };
+        format!("{} {} {arrow} others", thousands(*count), clean(verb))
+    });
     let why = match walk {
         Walk::Ruled { .. } => "which pass nothing on this way; `tombolo impact-rules` tells why",
         Walk::Plain { .. } => "none of them is taken this way",
     };
-    Ok(Some(format!("{one} {}, {why}", words.join(", "))))
+    Ok(Some(format!("{one} {}, {why}", naming::some_verbs(words))))
 }
 
 /// The answer by name.
@@ -275,7 +324,7 @@ fn name_all(
         .chain(entities.iter().filter(|entity| above.contains(&entity.number)))
         .map(|entity| (entity.number, entity.id.to_string()))
         .collect();
-    let mut reached: Vec<Reached> = kept
+    let reached: Vec<Reached> = kept
         .into_iter()
         .zip(entities.into_iter().zip(links))
         .map(|((number, reported), (entity, link))| {
@@ -296,14 +345,22 @@ fn name_all(
             }
         })
         .collect();
-    reached.sort_by(|a, b| {
+    Ok((sorted(reached), whole))
+}
+
+/// By distance, scope, key and state. Numbers are sorted in place of the visits, which are large.
+fn sorted(reached: Vec<Reached>) -> Vec<Reached> {
+    let mut order: Vec<u32> = (0..reached.len() as u32).collect();
+    order.sort_by(|&a, &b| {
+        let (a, b) = (&reached[a as usize], &reached[b as usize]);
         a.distance
             .cmp(&b.distance)
             .then_with(|| a.entity.scope.cmp(&b.entity.scope))
             .then_with(|| a.entity.key.cmp(&b.entity.key))
             .then_with(|| a.state.cmp(&b.state))
     });
-    Ok((reached, whole))
+    let mut slots: Vec<Option<Reached>> = reached.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| slots[at as usize].take()).collect()
 }
 
 impl Found {
@@ -457,6 +514,8 @@ fn rows(reached: &[Reached]) -> Listing {
         ("viaKey", "VIA KEY"),
         ("viaScope", "VIA SCOPE"),
         ("from", "FROM"),
+        ("viaDirection", "DIRECTION"),
+        ("fromState", "FROM STATE"),
     ]);
     for r in answer(reached) {
         listing.row([
@@ -472,6 +531,8 @@ fn rows(reached: &[Reached]) -> Listing {
             json!(r.link.key),
             json!(r.link.scope),
             json!(r.from_id),
+            json!(r.direction()),
+            json!(r.from_state.map(State::word)),
         ]);
     }
     listing

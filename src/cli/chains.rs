@@ -11,15 +11,22 @@ use super::picture::Drawing;
 use rustc_hash::FxHashSet;
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
-use tombolo::graph::{EntityHead, same_name};
+use tombolo::graph::{Adjacency, Direction, EntityHead, Names, same_name};
+use tombolo::limits::Meter;
 use tombolo::store::Snapshot;
+use tombolo::view;
 
 /// One link of a chain and the entity that it leads to.
 #[derive(Serialize)]
 struct ChainLink {
     relationship: Link,
+    /// `out` where the chain goes with the arrow, `in` where it goes against it.
+    direction: &'static str,
+    /// `_id` of the entity before it in the chain.
+    from: String,
     entity: EntityHead,
 }
 
@@ -38,9 +45,14 @@ impl Chain {
         let known = std::iter::once(&first).chain(&entities);
         let keys = known.map(|e| (e.number, e.key.as_str())).collect();
         let relationships = naming::links_of(snapshot, steps, &keys)?.into_iter();
-        let links = relationships.zip(entities);
-        let links = links.map(|(relationship, entity)| ChainLink { relationship, entity });
-        Ok(Chain { links: links.collect(), first })
+        let mut links: Vec<ChainLink> = Vec::with_capacity(entities.len());
+        for (relationship, entity) in relationships.zip(entities) {
+            let before = links.last().map_or(&first, |link: &ChainLink| &link.entity);
+            let direction = naming::direction(relationship.from == before.number);
+            let from = before.id.to_string();
+            links.push(ChainLink { relationship, direction, from, entity });
+        }
+        Ok(Chain { links, first })
     }
 
     /// For people.
@@ -52,15 +64,13 @@ impl Chain {
 /// `alice -OWNS-> laptop <-HAS- site`.
 fn text(first: &EntityHead, links: &[ChainLink], name: impl Fn(&EntityHead) -> String) -> String {
     let mut text = name(first);
-    let mut at = first.number;
-    for ChainLink { relationship, entity } in links {
+    for ChainLink { relationship, direction, entity, .. } in links {
         let verb = clean(&relationship.class);
-        text.push_str(&match relationship.from == at {
+        text.push_str(&match *direction == naming::direction(true) {
             true => format!(" -{verb}-> "),
             false => format!(" <-{verb}- "),
         });
         text.push_str(&name(entity));
-        at = entity.number;
     }
     text
 }
@@ -100,6 +110,7 @@ struct OneAnswer<'a> {
 
 /// `tombolo owners`.
 pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
+    let meter = context.meter()?;
     let rules = ask::rules(context)?;
     let (database, snapshot) = context.look()?;
     let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
@@ -110,7 +121,10 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
         }
         false => filter.all(&snapshot)?,
     };
-    let owner_sets = naming::class_sets(&snapshot, &args.owner_class)?;
+    let accepted = match naming::class_sets(&snapshot, &args.owner_class)? {
+        Some(sets) => ask::Accepted::Sets(sets),
+        None => ask::Accepted::ByRules,
+    };
     let verbs = ask::verbs(&snapshot, &args.verb)?;
     // Verbs that are named own whatever the rules say of them.
     let by_rules = verbs.0.is_none();
@@ -122,15 +136,27 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
         ));
     }
     let asked =
-        ask::Ownership { rules: &rules, owner_sets, verbs, depth: args.depth, people: args.people };
+        ask::Ownership { rules: &rules, accepted, verbs, depth: args.depth, people: args.people };
     let mut answers = Vec::new();
-    for owned in ask::owners(&snapshot, &entities, &asked)? {
+    for owned in ask::owners(&snapshot, &meter, &entities, &asked)? {
+        meter.look()?;
         if !args.orphans || owned.owners.is_empty() {
+            let links = owned.owners.iter().map(|owner| 2 * owner.chain.len() as u64 + 1);
+            meter.hold(naming::NAMED_BYTES * (links.sum::<u64>() + 1))?;
             answers.push(name_owners(&snapshot, owned, args.people)?);
         }
     }
     let mut told = Vec::new();
-    let nobody = answers.iter().all(|answer| answer.owners.is_empty());
+    let mut somebody = false;
+    if filter.is_open() {
+        for answer in answers.iter().filter(|answer| answer.owners.is_empty()) {
+            let why = why_nobody(&snapshot, &meter, &answer.entity, &asked, &args.owner_class)?;
+            somebody |= matches!(why, WhyNobody::Other(_));
+            told.push(why.words());
+        }
+    }
+    // Whether anything owns anything takes a look at all relationships.
+    let nobody = !somebody && answers.iter().all(|answer| answer.owners.is_empty());
     if nobody && !args.orphans && by_rules && !ask::something_owns(&snapshot, &rules)? {
         told.push(
             "nothing in this database owns anything; `tombolo impact-rules` lists what makes owners"
@@ -225,6 +251,82 @@ impl OwnersAnswer {
             std::iter::once((&owner.chain, None)).chain(people)
         })
     }
+}
+
+/// Why an entity has no owner.
+enum WhyNobody {
+    /// Somebody owns it whom the question does not take.
+    Other(String),
+    /// Nobody owns it.
+    Nobody(String),
+}
+
+impl WhyNobody {
+    fn words(self) -> String {
+        let (WhyNobody::Other(words) | WhyNobody::Nobody(words)) = self;
+        words
+    }
+}
+
+/// Why an entity has no owner: what the question hid, who owns it without being taken for an owner, or
+/// which relationships it has instead.
+fn why_nobody(
+    snapshot: &Snapshot,
+    meter: &Meter,
+    entity: &EntityHead,
+    asked: &ask::Ownership<'_>,
+    classes: &[String],
+) -> Result<WhyNobody, Failure> {
+    let nearest = |accepted: ask::Accepted| {
+        let verbs = asked.verbs.clone();
+        let wide =
+            ask::Ownership { rules: asked.rules, accepted, verbs, depth: None, people: false };
+        let mut found = ask::owners(snapshot, meter, &[entity.number], &wide)?;
+        let owned = found.pop().filter(|owned| !owned.owners.is_empty());
+        let Some(owned) = owned else { return Ok(None) };
+        let owner = naming::entity(snapshot, owned.owners[0].entity)?;
+        Ok::<_, Failure>(Some((owner, owned.distance.unwrap_or(0))))
+    };
+    let named = |owner: &EntityHead| {
+        let name = naming::label(owner.display_name.as_deref(), &owner.key);
+        format!("{name} ({})", owner.classes.join(", "))
+    };
+    let key = &entity.key;
+    let flags = [("--depth", asked.depth.is_some()), ("--owner-class", !classes.is_empty())];
+    if flags.iter().any(|(_, given)| *given)
+        && let Some((owner, distance)) = nearest(ask::Accepted::ByRules)?
+    {
+        let flags = flags.iter().filter(|(_, given)| *given).map(|(flag, _)| format!("`{flag}`"));
+        let flags = flags.collect::<Vec<_>>().join(" or ");
+        let far = counted(u64::from(distance), "relationship", "relationships");
+        return Ok(WhyNobody::Other(format!(
+            "{key} is owned by {} at {far}, which {flags} hides",
+            named(&owner)
+        )));
+    }
+    if let Some((owner, _)) = nearest(ask::Accepted::Anything)? {
+        let class = owner.classes.first().map_or("", String::as_str);
+        let named = named(&owner);
+        return Ok(WhyNobody::Other(format!(
+            "{key} is owned by {named}, whose class is not one of owners; `--owner-class {class}` \
+             takes it for one"
+        )));
+    }
+    let mut verbs: BTreeMap<&str, u64> = BTreeMap::new();
+    for direction in [Direction::Out, Direction::In] {
+        snapshot.for_each_edge(entity.number, direction, |edge| {
+            *verbs.entry(snapshot.name(edge.verb)).or_default() += 1;
+        })?;
+    }
+    if verbs.is_empty() {
+        return Ok(WhyNobody::Nobody(format!("{key} has no relationships")));
+    }
+    let words = verbs.iter().map(|(verb, count)| format!("{} {}", thousands(*count), clean(verb)));
+    let which = match asked.verbs.0 {
+        Some(_) => "none of which `--verb` takes to an owner",
+        None => "which lead to no owner; `[[ownership]]` in `tombolo.toml` says which verbs own",
+    };
+    Ok(WhyNobody::Nobody(format!("{key} has {}, {which}", naming::some_verbs(words))))
 }
 
 fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> {
@@ -328,13 +430,22 @@ fn draw_owners(
 /// `tombolo path`.
 pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     let begun = Instant::now();
+    let meter = context.meter()?;
     let (database, snapshot) = context.look()?;
     let names = std::iter::once(&args.from).chain(&args.via).chain([&args.to]);
     let stops = names.map(|name| Ok(database.find_entity(&snapshot, name)?));
     let stops = stops.collect::<Result<Vec<u32>, Failure>>()?;
     let (verbs, denials) = ask::passable(&snapshot, &args.verb)?;
     let max = if args.all { args.max } else { 1 };
-    let (total, found) = ask::paths(&snapshot, &stops, args.direction, &verbs, max)?;
+    let (total, found) = ask::paths(&snapshot, &meter, &stops, args.direction, &verbs, max)?;
+    let mut told = Vec::new();
+    if found.is_empty() && !denials.is_empty() {
+        let all = ask::verbs(&snapshot, &args.verb)?;
+        let (_, denied) = ask::paths(&snapshot, &meter, &stops, args.direction, &all, 1)?;
+        told.extend(denied.first().map(|steps| over_denials(&snapshot, steps)).transpose()?);
+    }
+    let links: u64 = found.iter().map(|steps| 2 * steps.len() as u64).sum();
+    meter.hold(naming::NAMED_BYTES * links)?;
     let chains = found.iter().map(|steps| Chain::read(&snapshot, stops[0], steps));
     let chains: Vec<Chain> = chains.collect::<Result<_, Failure>>()?;
     let ends = naming::entities(&snapshot, &stops)?;
@@ -347,10 +458,6 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
             let title =
                 format!("{} to {}{through}", naming::shown(out, from), naming::shown(out, to));
             path_text(out, &title, (total, &chains), args, begun)?;
-            if chains.is_empty() && !denials.is_empty() && !out.quiet {
-                let verbs = clean(&denials.join(", ")).into_owned();
-                writeln!(out, "not followed: {verbs}, unless --verb names it")?;
-            }
         }
         GraphFormat::Json => {
             let mut answer = json!({
@@ -359,6 +466,7 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
                 "distance": chains.first().map(|chain| chain.links.len()),
                 "total": total,
                 "paths": chains.iter().map(|chain| &chain.links).collect::<Vec<_>>(),
+                "notes": told,
             });
             if !via.is_empty() {
                 answer["via"] = json!(via);
@@ -371,7 +479,26 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
         GraphFormat::Mermaid => draw(out, &snapshot, Drawing::Mermaid, &all(&chains))?,
         GraphFormat::Graphml => draw(out, &snapshot, Drawing::Graphml, &all(&chains))?,
     }
+    notes::tell(context, &told)?;
     Ok(if args.exit_code && chains.is_empty() { FAILED } else { 0 })
+}
+
+/// Says that there is a chain, but only over relationships which say that there is no way.
+fn over_denials(snapshot: &Snapshot, steps: &[Step]) -> Result<String, Failure> {
+    let chain = Chain::read(snapshot, steps[0].from, steps)?;
+    let mut verbs: Vec<&str> = Vec::new();
+    for link in &chain.links {
+        let verb = link.relationship.class.as_str();
+        if view::denies(verb) && !verbs.contains(&verb) {
+            verbs.push(verb);
+        }
+    }
+    let steps = counted(chain.links.len() as u64, "relationship", "relationships");
+    Ok(format!(
+        "a chain of {steps} goes over {}, which says that there is no way; name it in `--verb` to \
+         follow it",
+        verbs.join(", ")
+    ))
 }
 
 fn path_text(
@@ -409,6 +536,9 @@ fn path_rows(chains: &[Chain]) -> Listing {
     let mut listing = Listing::new(&[
         ("path", "PATH"),
         ("step", "STEP"),
+        ("fromScope", "FROM SCOPE"),
+        ("from", "FROM"),
+        ("direction", "DIRECTION"),
         ("class", "VERB"),
         ("relationshipScope", "OWNED BY"),
         ("relationship", "RELATIONSHIP"),
@@ -417,10 +547,14 @@ fn path_rows(chains: &[Chain]) -> Listing {
         ("type", "TYPE"),
     ]);
     for (path, chain) in chains.iter().enumerate() {
-        for (step, link) in chain.links.iter().enumerate() {
+        let before = std::iter::once(&chain.first).chain(chain.links.iter().map(|l| &l.entity));
+        for (step, (from, link)) in before.zip(&chain.links).enumerate() {
             listing.row([
                 json!(path + 1),
                 json!(step + 1),
+                json!(from.scope),
+                json!(from.key),
+                json!(link.direction),
                 json!(link.relationship.class),
                 json!(link.relationship.scope),
                 json!(link.relationship.key),
@@ -466,10 +600,13 @@ struct Circle {
 
 /// `tombolo cycles`.
 pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
+    let meter = context.meter()?;
     let (_, snapshot) = context.look()?;
     let verbs = ask::verbs(&snapshot, &args.verb)?;
     let mut cycles = Vec::new();
-    for cycle in ask::cycles(&snapshot, &verbs)? {
+    for cycle in ask::cycles(&snapshot, &meter, &verbs)? {
+        let named = cycle.members.len() + 2 * cycle.chain.len();
+        meter.hold(naming::NAMED_BYTES * named as u64)?;
         let first = cycle.chain.first().map_or(cycle.members[0], |step| step.from);
         cycles.push(Circle {
             members: naming::entities(&snapshot, &cycle.members)?,
@@ -510,15 +647,23 @@ fn cycles_text(out: &mut Out<'_>, cycles: &[Circle]) -> Result<(), Failure> {
 }
 
 fn cycle_rows(cycles: &[Circle]) -> Listing {
-    let mut listing =
-        Listing::new(&[("cycle", "CYCLE"), ("scope", "SCOPE"), ("key", "KEY"), ("type", "TYPE")]);
+    let mut listing = Listing::new(&[
+        ("cycle", "CYCLE"),
+        ("scope", "SCOPE"),
+        ("key", "KEY"),
+        ("type", "TYPE"),
+        ("chain", "CHAIN"),
+    ]);
     for (number, cycle) in cycles.iter().enumerate() {
+        let Chain { first, links } = &cycle.chain;
+        let chain = text(first, links, |entity| entity.key.clone());
         for entity in &cycle.members {
             listing.row([
                 json!(number + 1),
                 json!(entity.scope),
                 json!(entity.key),
                 json!(entity.type_name),
+                json!(chain),
             ]);
         }
     }

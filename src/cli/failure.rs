@@ -1,9 +1,11 @@
 //! Why a command ended early: what went wrong, what to do about it, and the exit code.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use tombolo::Error;
+use tombolo::limits::{Exceeded, Stop};
 use tombolo::store::StoreError;
 
 /// Exit code of a fault that is nobody's mistake: a disk, a network mount.
@@ -29,6 +31,8 @@ pub enum Failure {
         /// The exit code.
         code: u8,
     },
+    /// A question that cost too much.
+    Stopped(Exceeded),
     /// Nobody reads our output any more (`tombolo export | head`): no reason to complain.
     PipeClosed,
 }
@@ -51,6 +55,18 @@ impl Failure {
         Failure::Fault { message, hint: None, code }
     }
 
+    /// The same as something to tell; `None` for a closed pipe.
+    pub fn told(&self) -> Option<(String, Option<String>, u8)> {
+        match self {
+            Failure::Fault { message, hint, code } => Some((message.clone(), hint.clone(), *code)),
+            Failure::Stopped(what) => {
+                let message = format!("the question was stopped: {what}");
+                Some((message, Some(what.hint().to_owned()), MISTAKE))
+            }
+            Failure::PipeClosed => None,
+        }
+    }
+
     /// The same, with the name of the database where it is the database that is damaged.
     pub fn of_file(self, path: &Path) -> Failure {
         match self {
@@ -70,7 +86,7 @@ impl Failure {
             Failure::Fault { message, code, .. } => {
                 Failure::Fault { message, hint: Some(text.into()), code }
             }
-            closed => closed,
+            other => other,
         }
     }
 }
@@ -95,7 +111,31 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<Exceeded> for Failure {
+    fn from(what: Exceeded) -> Failure {
+        Failure::Stopped(what)
+    }
+}
+
+impl From<Stop<StoreError>> for Failure {
+    fn from(stop: Stop<StoreError>) -> Failure {
+        match stop {
+            Stop::Read(e) => e.into(),
+            Stop::Limit(what) => what.into(),
+        }
+    }
+}
+
 /// Only writing to standard output ends up here; files name their path by [`Failure::file`].
+impl From<Stop<Infallible>> for Failure {
+    fn from(stop: Stop<Infallible>) -> Failure {
+        match stop {
+            Stop::Read(never) => match never {},
+            Stop::Limit(what) => what.into(),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Failure {
         match e.kind() {
@@ -141,7 +181,7 @@ mod tests {
     fn a_missing_file_is_a_mistake_and_a_broken_disk_is_not() {
         let code = |kind| match Failure::file(Path::new("x"), "read", &io::Error::from(kind)) {
             Failure::Fault { code, .. } => code,
-            Failure::PipeClosed => 0,
+            Failure::Stopped(_) | Failure::PipeClosed => 0,
         };
         assert_eq!(code(io::ErrorKind::NotFound), MISTAKE);
         assert_eq!(code(io::ErrorKind::StorageFull), FAILED);

@@ -29,6 +29,7 @@ Everywhere:
       --wait TIME             How long to wait for other writers: 90s, 5m or 0
   -q, --quiet                 Print answers and errors only
   -v, --verbose               Print more: whole ids and exact times
+      --memory SIZE           Memory for questions: 512M or 2G [default: 1G]
       --spreadsheet-safe      Guard texts of CSV that look like formulas
       --message-format FORM   Errors on standard error as human or json
 

@@ -1,10 +1,10 @@
 //! `tombolo impact-rules`: the rules of impact and ownership in force, and where each of them stands.
 
 use super::Context;
-use super::args::{ImpactRules, RowFormat, RuleFormat};
+use super::args::{ImpactRules, RuleFormat};
 use super::ask;
 use super::failure::Failure;
-use super::output::{Listing, clean};
+use super::output::{Out, clean, counted};
 use serde_json::{Value, json};
 use std::io::Write;
 use tombolo::graph::same_verb;
@@ -23,9 +23,10 @@ pub fn run(context: &mut Context<'_>, args: &ImpactRules) -> Result<u8, Failure>
         RuleFormat::Toml => write!(out, "{}", listed_toml(&written))?,
         RuleFormat::Json => out.json(&as_json(&written, file))?,
         RuleFormat::Table => {
-            impact(&written, file).print(out, RowFormat::Table)?;
-            writeln!(out)?;
-            ownership(&written, file).print(out, RowFormat::Table)?;
+            print(out, &written, file)?;
+            for told in meanings(&rules, &written, &args.verb) {
+                writeln!(out, "{}", clean(&told))?;
+            }
             summary(context, &rules, &written)?;
         }
     }
@@ -62,57 +63,62 @@ fn any(list: &[String]) -> String {
     if list.is_empty() { "any".to_owned() } else { list.join(", ") }
 }
 
-fn impact(written: &Written, file: &str) -> Listing {
-    let mut listing = Listing::new(&[
-        ("verb", "VERB"),
-        ("from", "FROM"),
-        ("to", "TO"),
-        ("compromise", "TAKEN"),
-        ("failure", "FAILS"),
-        ("origin", "ORIGIN"),
-    ]);
+/// Each rule on a line of its own: `@teams -HAS, CONTAINS-> @people   from is the group`.
+fn print(out: &mut Out<'_>, written: &Written, file: &str) -> Result<(), Failure> {
+    let arrow = |from: &[String], verbs: &[String], to: &[String]| {
+        format!("{} -{}-> {}", any(from), verbs.join(", "), any(to))
+    };
     for rule in &written.impact {
         let (compromise, failure) = impact_words(rule.meaning);
-        listing.row([
-            json!(rule.verbs.join(", ")),
-            json!(any(&rule.from)),
-            json!(any(&rule.to)),
-            json!(compromise.replace('`', "")),
-            json!(failure),
-            json!(origin(rule, file)),
-        ]);
+        let compromise = compromise.replace('`', "");
+        let compromise = match rule.meaning.compromise {
+            Compromise::Membership(_) => format!("membership, {compromise}"),
+            Compromise::Flow(_) if compromise == "–" => compromise,
+            Compromise::Flow(_) => format!("taken {compromise}"),
+        };
+        let passes = match (compromise.as_str(), failure) {
+            ("–", "–") => "passes nothing".to_owned(),
+            (compromise, "–") => compromise.to_owned(),
+            ("–", failure) => format!("fails {failure}"),
+            (compromise, failure) => format!("{compromise}, fails {failure}"),
+        };
+        let ends = clean(&arrow(&rule.from, &rule.verbs, &rule.to)).into_owned();
+        out.line("", &format!("{ends}   {passes}   ({})", origin(rule, file)), "    ")?;
     }
     for silent in &written.silent {
-        listing.row([
-            json!(silent.verbs.join(", ")),
-            json!("any"),
-            json!("any"),
-            json!("not followed"),
-            json!("not followed"),
-            json!("built-in"),
-        ]);
+        let verbs = clean(&silent.verbs.join(", ")).into_owned();
+        out.line("", &format!("{verbs}   not followed   (built-in)"), "    ")?;
     }
-    listing
+    for rule in &written.ownership {
+        let ends = clean(&arrow(&rule.from, &rule.verbs, &rule.to)).into_owned();
+        let kind = rule.meaning.word();
+        out.line("", &format!("{ends}   ownership: {kind}   ({})", origin(rule, file)), "    ")?;
+    }
+    Ok(())
 }
 
-fn ownership(written: &Written, file: &str) -> Listing {
-    let mut listing = Listing::new(&[
-        ("kind", "OWNERSHIP"),
-        ("verb", "VERB"),
-        ("from", "FROM (HOLDER)"),
-        ("to", "TO"),
-        ("origin", "ORIGIN"),
-    ]);
-    for rule in &written.ownership {
-        listing.row([
-            json!(rule.meaning.word()),
-            json!(rule.verbs.join(", ")),
-            json!(any(&rule.from)),
-            json!(any(&rule.to)),
-            json!(origin(rule, file)),
-        ]);
+/// Says of each verb that was asked for what it means, where that is not told by the rules themselves.
+fn meanings(rules: &Rules, written: &Written, asked: &[String]) -> Vec<String> {
+    let speaks = |verbs: &[String], word: &str| verbs.iter().any(|verb| same_verb(verb, word));
+    let ruled = |word: &str| {
+        written.impact.iter().any(|rule| speaks(&rule.verbs, word))
+            || written.ownership.iter().any(|rule| speaks(&rule.verbs, word))
+            || written.silent.iter().any(|silent| speaks(&silent.verbs, word))
+    };
+    let mut told = Vec::new();
+    for word in asked.iter().filter(|word| !ruled(word)) {
+        let family = written.families.iter().find_map(|family| {
+            let turned = speaks(&family.inverse, word);
+            (turned || speaks(&family.same, word)).then_some((&family.verb, turned))
+        });
+        told.push(match family {
+            Some((verb, true)) => format!("{word} is {verb} turned round"),
+            Some((verb, false)) => format!("{word} means {verb}"),
+            None if rules.know(word) => format!("{word} is the other side of a verb with rules"),
+            None => format!("no rule speaks of {word}: it is not followed, and answers say so"),
+        });
     }
-    listing
+    told
 }
 
 fn summary(context: &mut Context<'_>, rules: &Rules, written: &Written) -> Result<(), Failure> {
@@ -120,9 +126,10 @@ fn summary(context: &mut Context<'_>, rules: &Rules, written: &Written) -> Resul
         + written.ownership.iter().filter(|rule| !rule.built_in).count();
     let all = written.impact.len() + written.ownership.len();
     let out = &mut context.out;
+    let all = counted(all as u64, "rule", "rules");
     match rules.file() {
-        Some(file) => writeln!(out, "\n{all} rules, {own} of them in {}", clean(file))?,
-        None => writeln!(out, "\n{all} rules, all built-in")?,
+        Some(file) => writeln!(out, "\n{all}, {own} of them in {}", clean(file))?,
+        None => writeln!(out, "\n{all}, all built-in")?,
     }
     Ok(out.next("reasons and sources: tombolo impact-rules -o json, or docs/impact-rules.md")?)
 }

@@ -8,14 +8,18 @@ use super::failure::{Failure, inconsistent};
 use super::layout::{padded, together, width};
 use super::naming::{self, Link};
 use super::output::{Listing, Out, bytes, clean, counted, exactly, thousands, when};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
 use serde_json::json;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use tombolo::graph::{
     Adjacency, CLASS_SEPARATOR, Direction, Entity, EntityHead, GraphRead, Kind, Names, fold_name,
     fold_verb,
 };
+use tombolo::limits::Meter;
 use tombolo::store::{ScopeRow, Snapshot};
 use tombolo::sync::JobReport;
 
@@ -34,51 +38,135 @@ struct Neighbour {
 
 /// `tombolo get`.
 pub fn get(context: &mut Context<'_>, args: &Get) -> Result<u8, Failure> {
+    let meter = context.meter()?;
     let database = context.open()?;
     let snapshot = database.snapshot()?;
     let number = database.find_entity(&snapshot, &args.entity)?;
     let entity = snapshot
         .entity(number)?
         .ok_or_else(|| inconsistent(format_args!("entity number {number} is missing")))?;
-    let neighbours = neighbours(&snapshot, number)?;
+    let near = near(&snapshot, &meter, number)?;
     let out = &mut context.out;
     match args.output {
         ReportFormat::Json => {
-            out.json(&json!({ "entity": entity, "relationships": neighbours }))?;
+            let relationships = Relationships::new(&snapshot, &near);
+            let written = out.json(&Whole { entity: &entity, relationships: &relationships });
+            relationships.fault.into_inner().map_or(written, Err)?;
         }
         ReportFormat::Table => {
             print_entity(out, &entity)?;
-            print_neighbours(out, &neighbours)?;
+            print_neighbours(out, &snapshot, &near)?;
         }
     }
     Ok(0)
 }
 
-fn neighbours(snapshot: &Snapshot, number: u32) -> Result<Vec<Neighbour>, Failure> {
-    let mut found = Vec::new();
-    for (direction, word) in [(Direction::Out, "out"), (Direction::In, "in")] {
-        let mut edges = Vec::new();
-        snapshot.for_each_edge(number, direction, |edge| edges.push(edge))?;
-        let relationships: Vec<u32> = edges.iter().map(|edge| edge.relationship).collect();
-        let others: Vec<u32> = edges.iter().map(|edge| edge.other).collect();
-        let links = naming::links(snapshot, &relationships)?;
-        let entities = naming::entities(snapshot, &others)?;
-        found.extend(links.into_iter().zip(entities).map(|(relationship, entity)| Neighbour {
-            direction: word,
+/// An edge of an entity, with all that says where it stands among the others. Names are their places
+/// in the order of names, so that a million edges take some tens of megabytes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Near {
+    back: bool,
+    class: u32,
+    type_name: u32,
+    scope: u32,
+    key: Box<str>,
+    relationship: u32,
+    other: u32,
+}
+
+/// The edges of an entity, in the order in which they are shown.
+fn near(snapshot: &Snapshot, meter: &Meter, number: u32) -> Result<Vec<Near>, Failure> {
+    let mut edges = Vec::new();
+    for direction in [Direction::Out, Direction::In] {
+        snapshot.for_each_edge(number, direction, |edge| {
+            edges.push((edge.other, edge.relationship, edge.verb, direction == Direction::In));
+        })?;
+    }
+    meter.hold((edges.len() * (size_of::<Near>() + size_of::<(u32, u32, u32, bool)>())) as u64)?;
+    let rank = ranks(snapshot);
+    let rank = |name: u32| rank.get(&name).copied().unwrap_or(u32::MAX);
+    // Read in the order of their numbers, so that each block of the file is read once.
+    edges.sort_unstable();
+    let mut all = Vec::with_capacity(edges.len());
+    for (other, relationship, verb, back) in edges {
+        meter.work(1)?;
+        let missing = || inconsistent(format_args!("entity number {other} is missing"));
+        let head = snapshot.head(Kind::Entity, other)?.ok_or_else(missing)?;
+        meter.hold(head.key.len() as u64 + 16)?;
+        all.push(Near {
+            back,
+            class: rank(verb),
+            type_name: rank(head.type_name),
+            scope: rank(head.scope),
+            key: head.key,
+            relationship,
+            other,
+        });
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// The place of each name, by number, in the order of names.
+fn ranks(snapshot: &Snapshot) -> FxHashMap<u32, u32> {
+    let mut order: Vec<(String, u32)> = Vec::new();
+    snapshot.for_each_name(&mut |number, name| order.push((name.to_owned(), number)));
+    order.sort_unstable();
+    order.into_iter().map(|(_, number)| number).zip(0..).collect()
+}
+
+/// Edges that are named together: most have neighbours in the file too.
+const NAMED_AT_ONCE: usize = 4_096;
+
+/// The same with their names.
+fn named(snapshot: &Snapshot, near: &[Near]) -> Result<Vec<Neighbour>, Failure> {
+    let relationships: Vec<u32> = near.iter().map(|near| near.relationship).collect();
+    let others: Vec<u32> = near.iter().map(|near| near.other).collect();
+    let links = naming::links(snapshot, &relationships)?;
+    let entities = naming::entities(snapshot, &others)?;
+    let each = near.iter().zip(links.into_iter().zip(entities));
+    Ok(each
+        .map(|(near, (relationship, entity))| Neighbour {
+            direction: if near.back { "in" } else { "out" },
             relationship,
             entity,
-        }));
+        })
+        .collect())
+}
+
+/// An entity with its relationships, as one document.
+#[derive(Serialize)]
+struct Whole<'a> {
+    entity: &'a Entity,
+    relationships: &'a Relationships<'a>,
+}
+
+/// Relationships that are named as they are written.
+struct Relationships<'a> {
+    snapshot: &'a Snapshot,
+    near: &'a [Near],
+    /// Why naming them failed.
+    fault: RefCell<Option<Failure>>,
+}
+
+impl<'a> Relationships<'a> {
+    fn new(snapshot: &'a Snapshot, near: &'a [Near]) -> Relationships<'a> {
+        Relationships { snapshot, near, fault: RefCell::new(None) }
     }
-    found.sort_by(|a, b| {
-        let key = |n: &Neighbour| {
-            (n.direction == "in", n.relationship.class.clone(), n.entity.type_name.clone())
-        };
-        key(a)
-            .cmp(&key(b))
-            .then_with(|| a.entity.scope.cmp(&b.entity.scope))
-            .then_with(|| a.entity.key.cmp(&b.entity.key))
-    });
-    Ok(found)
+}
+
+impl Serialize for Relationships<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut all = serializer.serialize_seq(Some(self.near.len()))?;
+        for some in self.near.chunks(NAMED_AT_ONCE) {
+            let named = named(self.snapshot, some).map_err(|failure| {
+                *self.fault.borrow_mut() = Some(failure);
+                serde::ser::Error::custom("a relationship cannot be named")
+            })?;
+            named.iter().try_for_each(|neighbour| all.serialize_element(neighbour))?;
+        }
+        all.end()
+    }
 }
 
 fn print_entity(out: &mut Out<'_>, entity: &Entity) -> Result<(), Failure> {
@@ -115,20 +203,17 @@ fn print_entity(out: &mut Out<'_>, entity: &Entity) -> Result<(), Failure> {
     Ok(writeln!(out, "_id {id}")?)
 }
 
-fn print_neighbours(out: &mut Out<'_>, neighbours: &[Neighbour]) -> Result<(), Failure> {
-    let title = counted(neighbours.len() as u64, "relationship", "relationships");
+fn print_neighbours(out: &mut Out<'_>, snapshot: &Snapshot, near: &[Near]) -> Result<(), Failure> {
+    let title = counted(near.len() as u64, "relationship", "relationships");
     writeln!(out, "\n{title}")?;
-    let same = |a: &Neighbour, b: &Neighbour| {
-        (a.direction, &a.relationship.class, &a.entity.type_name, &a.entity.scope)
-            == (b.direction, &b.relationship.class, &b.entity.type_name, &b.entity.scope)
+    let same = |a: &Near, b: &Near| {
+        (a.back, a.class, a.type_name, a.scope) == (b.back, b.class, b.type_name, b.scope)
     };
-    for group in neighbours.chunk_by(same) {
-        let (first, arrow) = (&group[0], if group[0].direction == "out" { '→' } else { '←' });
-        let names: Vec<String> = group
-            .iter()
-            .take(NEIGHBOURS)
-            .map(|n| together(&naming::shown(out, &n.entity)))
-            .collect();
+    for group in near.chunk_by(same) {
+        let shown = named(snapshot, &group[..group.len().min(NEIGHBOURS)])?;
+        let (first, arrow) = (&shown[0], if group[0].back { '←' } else { '→' });
+        let names: Vec<String> =
+            shown.iter().map(|n| together(&naming::shown(out, &n.entity))).collect();
         let more = match group.len().saturating_sub(NEIGHBOURS) {
             0 => String::new(),
             more => format!(", … {} more (-o json lists all)", thousands(more as u64)),

@@ -8,8 +8,8 @@ use std::time::{Instant, SystemTime};
 use tombolo::Error;
 use tombolo::db::{Database, EdgeChange, EdgeDetails, MappingJob, MappingPlan, Planned};
 use tombolo::mapping::{self, Fault, Mapping, ResolveError, Resolved, Severity};
-use tombolo::query::{Limits, Stop};
-use tombolo::store::Snapshot;
+use tombolo::query::{Limits, Meter, Query, Stop};
+use tombolo::store::{Snapshot, StoreError};
 use tombolo::sync::{EdgeLimits, JobReport, MappingInfo};
 
 /// The mapping files that were read.
@@ -165,8 +165,7 @@ impl Outcome {
             State::Ready | State::Disabled | State::Applied(_) => None,
             State::Refused => Some(REFUSED),
             State::Failed => Some(MISTAKE),
-            State::Broken(Failure::Fault { code, .. }) => Some(*code),
-            State::Broken(Failure::PipeClosed) => Some(0),
+            State::Broken(failure) => Some(failure.told().map_or(0, |(.., code)| code)),
         }
     }
 }
@@ -243,12 +242,11 @@ fn see(
     }
     for (promise, kept) in mapping.promises.iter().zip(&mut outcome.resolved.promises) {
         if let mapping::Ask::Query { query, .. } = &promise.ask {
-            let rows = match query.rows(&planned, Limits::default()) {
-                Ok(rows) => Ok(rows),
-                Err(Stop::Limit(what)) => Err(what),
+            *kept = match keep(&promise.ask, query, &planned) {
+                Ok(kept) => kept,
+                Err(Stop::Limit(what)) => mapping::asked(&promise.ask, Err(what.to_string())),
                 Err(Stop::Read(error)) => return Err(error.into()),
             };
-            *kept = mapping::asked(&promise.ask, rows);
         }
     }
     outcome.plan = Some(plan);
@@ -256,6 +254,24 @@ fn see(
     outcome.faults.extend(promises.filter_map(|(p, kept)| mapping.promise_fault(p, kept)));
     let objects = outcome.faults.iter().any(|fault| fault.severity == Severity::Error);
     Ok(if objects { State::Refused } else { State::Ready })
+}
+
+/// What becomes of a test that asks a query. One that holds may do so for a wrong reason: a name that
+/// nothing has finds nothing, and so nothing that is amiss.
+fn keep(
+    ask: &mapping::Ask,
+    query: &Query,
+    planned: &Planned<'_>,
+) -> Result<mapping::Kept, Stop<StoreError>> {
+    let meter = Meter::new(Limits::default());
+    let (answer, profile) = query.run_metered(planned, &meter)?;
+    let kept = mapping::asked(ask, Ok(query.rows_of(planned, &meter, &answer)?));
+    if !matches!(kept, mapping::Kept::Yes) {
+        return Ok(kept);
+    }
+    let notes = query.notes(planned, &answer, &profile, meter.limits())?;
+    let doubt = notes.into_iter().find(|note| note.doubt);
+    Ok(doubt.map_or(kept, |note| mapping::Kept::But(note.text)))
 }
 
 fn edges(

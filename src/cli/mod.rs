@@ -47,6 +47,7 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use tombolo::db::Database;
+use tombolo::limits::{Limits, Meter};
 use tombolo::store::{Snapshot, Waiting};
 
 /// What every command gets: where to print, and which database.
@@ -59,9 +60,20 @@ pub struct Context<'a> {
     pub progress: bool,
     /// A database that is open already, where the command runs inside a server.
     pub database: Option<Database>,
+    /// What a question may cost.
+    pub limits: Limits,
 }
 
 impl Context<'_> {
+    /// The account of a question that begins now.
+    pub fn meter(&self) -> Result<Meter, Failure> {
+        let meter = Meter::new(self.limits.clone());
+        if self.limits.pool.is_some() {
+            meter.hold(crate::api::QUESTION_BYTES)?;
+        }
+        Ok(meter)
+    }
+
     /// The path of the database.
     pub fn path(&self) -> &Path {
         &self.global.db
@@ -149,7 +161,8 @@ pub fn main() -> ExitCode {
     out.verbose = global.verbose;
     out.spreadsheet_safe = global.spreadsheet_safe;
     let progress = std::io::stderr().is_terminal() && !global.quiet;
-    let mut context = Context { out, global, progress, database: None };
+    let limits = Limits { memory: question_memory(&global), ..Limits::default() };
+    let mut context = Context { out, global, progress, database: None, limits };
     let result = run_guarded(cli.command, &mut context);
     let result = result.and_then(|code| {
         context.out.flush()?;
@@ -177,13 +190,25 @@ fn run_guarded(command: Command, context: &mut Context<'_>) -> Result<u8, Failur
     }
 }
 
-/// Runs a command for the server on a database that it has open, and gives its exit code and what
-/// it prints. `words` are those behind the program's name.
+/// Bytes that a question may hold, unless told.
+const QUESTION_MEMORY: u64 = 1 << 30;
+
+fn question_memory(global: &Global) -> u64 {
+    global.memory.map_or(QUESTION_MEMORY, |memory| memory.0)
+}
+
+/// Runs a command for the server on a database that it has open, and gives its exit code. What it
+/// prints goes to `out`. `words` are those behind the program's name.
 ///
 /// # Errors
 ///
 /// Whatever the command ends with, and words that are no command.
-pub fn answer(database: &Database, words: Vec<String>) -> Result<(u8, Vec<u8>), Failure> {
+pub fn answer(
+    database: &Database,
+    words: Vec<String>,
+    limits: Limits,
+    out: impl Write,
+) -> Result<u8, Failure> {
     let path = database.path().into();
     let global = ["tombolo".into(), "--quiet".into(), "--db".into(), path];
     let all = global.into_iter().chain(words.into_iter().map(std::ffi::OsString::from));
@@ -192,15 +217,13 @@ pub fn answer(database: &Database, words: Vec<String>) -> Result<(u8, Vec<u8>), 
         let line = text.lines().next().unwrap_or_default();
         Failure::mistake(line.strip_prefix("error: ").unwrap_or(line))
     })?;
-    let mut bytes = Vec::new();
-    let mut out = Out::plain(&mut bytes);
+    let mut out = Out::plain(BufWriter::with_capacity(1 << 13, out));
     out.quiet = true;
     let database = Some(database.again());
-    let mut context = Context { out, global: cli.global, progress: false, database };
+    let mut context = Context { out, global: cli.global, progress: false, database, limits };
     let code = run_guarded(cli.command, &mut context)?;
     context.out.flush()?;
-    drop(context);
-    Ok((code, bytes))
+    Ok(code)
 }
 
 fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
@@ -275,7 +298,7 @@ fn shortened(message: &str) -> String {
 
 /// Prints why a command ended early and gives its exit code.
 fn tell(failure: &Failure, format: MessageFormat) -> ExitCode {
-    let Failure::Fault { message, hint, code } = failure else { return ExitCode::SUCCESS };
+    let Some((message, hint, code)) = failure.told() else { return ExitCode::SUCCESS };
     let mut stderr = anstream::stderr();
     // Nothing is left to do when standard error is gone as well.
     let _ = match format {
@@ -287,12 +310,12 @@ fn tell(failure: &Failure, format: MessageFormat) -> ExitCode {
             let red = anstyle::AnsiColor::Red.on_default().bold();
             let cyan = anstyle::AnsiColor::Cyan.on_default().bold();
             let hint = hint.as_ref().map(|hint| clean_lines(hint));
-            writeln!(stderr, "{red}error:{red:#} {}", clean_lines(&shortened(message))).and_then(
+            writeln!(stderr, "{red}error:{red:#} {}", clean_lines(&shortened(&message))).and_then(
                 |()| hint.map_or(Ok(()), |hint| writeln!(stderr, "{cyan}hint:{cyan:#} {hint}")),
             )
         }
     };
-    ExitCode::from(*code)
+    ExitCode::from(code)
 }
 
 #[cfg(test)]

@@ -44,6 +44,24 @@ pub struct Link {
     pub to: u32,
 }
 
+/// How answers call a step with the arrow of its relationship, or against it.
+pub const fn direction(with_arrow: bool) -> &'static str {
+    if with_arrow { "out" } else { "in" }
+}
+
+/// Verbs that a note names before it counts the rest.
+const VERBS: usize = 8;
+
+/// The first of some verbs, each in words of its own, and how many there are beside.
+pub fn some_verbs(mut verbs: impl ExactSizeIterator<Item = String>) -> String {
+    let more = verbs.len().saturating_sub(VERBS);
+    let mut words: Vec<String> = verbs.by_ref().take(VERBS).collect();
+    if more > 0 {
+        words.push(format!("{more} more verbs"));
+    }
+    words.join(", ")
+}
+
 /// Names of a kind that are listed where one is unknown.
 const LISTED: usize = 12;
 
@@ -91,6 +109,9 @@ pub fn label(name: Option<&str>, key: &str) -> String {
         None => key.to_owned(),
     }
 }
+
+/// About how many bytes the names of an entity take, and as many those of a relationship.
+pub const NAMED_BYTES: u64 = 400;
 
 /// The head of an entity that the graph itself named.
 pub fn entity(snapshot: &Snapshot, number: u32) -> Result<EntityHead, Failure> {

@@ -47,9 +47,9 @@ pub fn stale(database: &Database, snapshot: &Snapshot) -> Result<Vec<(String, i6
     for (scope, row) in snapshot.scope_rows()? {
         let live: u64 = row.counts.iter().map(|counts| counts.live).sum();
         let (Some(job), true) = (row.last_job, live > 0) else { continue };
-        let Some(job) = snapshot.job(job)? else { continue };
+        let Some(id) = snapshot.job_id(job)? else { continue };
         // The id of a job begins with the time at which it did.
-        let Some(time) = job.id.get_timestamp() else { continue };
+        let Some(time) = id.get_timestamp() else { continue };
         let (seconds, nanoseconds) = time.to_unix();
         let time = seconds as i64 * 1000 + i64::from(nanoseconds) / 1_000_000;
         times.insert(snapshot.name(scope).to_owned(), time);

@@ -198,10 +198,10 @@ fn summary(out: &Out<'_>, outcome: &Outcome, dry_run: bool) -> String {
             return format!("! refused: {}", clean(words));
         }
         State::Failed => return format!("! failed: {}", clean(&objection(outcome))),
-        State::Broken(Failure::Fault { message, .. }) => {
-            return format!("! failed: {}", clean(message));
+        State::Broken(failure) => {
+            let words = |(message, ..): (String, _, _)| format!("! failed: {}", clean(&message));
+            return failure.told().map_or_else(String::new, words);
         }
-        State::Broken(Failure::PipeClosed) => return String::new(),
     }
     let Some(report) = outcome.report() else { return String::new() };
     changes(out, report, dry_run)
@@ -445,13 +445,14 @@ fn job(outcome: &Outcome, run: &Run<'_>) -> Result<Value, Failure> {
         State::Disabled => value["status"] = json!("DISABLED"),
         State::Refused => value["status"] = json!("REFUSED"),
         State::Failed => value["status"] = json!("FAILED"),
-        State::Broken(Failure::Fault { message, hint, code }) => {
-            value["status"] = json!("FAILED");
-            value["error"] = json!(message);
-            value["hint"] = json!(hint);
-            value["exitCode"] = json!(code);
+        State::Broken(failure) => {
+            if let Some((message, hint, code)) = failure.told() {
+                value["status"] = json!("FAILED");
+                value["error"] = json!(message);
+                value["hint"] = json!(hint);
+                value["exitCode"] = json!(code);
+            }
         }
-        State::Broken(Failure::PipeClosed) => {}
     }
     value["file"] = json!(outcome.mapping.file.display().to_string());
     let faults: Result<Vec<Value>, _> =

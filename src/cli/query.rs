@@ -12,29 +12,42 @@ use super::picture::Drawing;
 use super::questions::{self, Questions};
 use super::tree::{Node, Tree};
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tombolo::graph::{EntityHead, GraphRead, Value};
+use tombolo::graph::{EntityHead, GraphRead};
 use tombolo::lang::{Fault, Source};
-use tombolo::query::{Answer, Cell, Limits, Note, Options, Profile, Query, Stop, cell_json};
-use tombolo::store::{Snapshot, StoreError};
+use tombolo::limits::Meter;
+use tombolo::query::{
+    Answer, AnswerJson, Cell, Note, Options, Parameter, Profile, Query, cell_json,
+};
+use tombolo::store::Snapshot;
 
 /// Runs the command.
 pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
     let questions = Questions::load(&args.questions, args.run.is_some() || args.check)?;
+    let given = parameters(&args.parameters)?;
+    let written = given.iter().map(|(name, given)| (name.clone(), given.written.clone())).collect();
+    let parameters = given.into_iter().map(|(name, given)| (name, given.value)).collect();
     let options = Options {
         now: now(),
         strict: args.strict,
-        parameters: Some(parameters(&args.parameters)?),
+        parameters: Some(parameters),
+        written,
         smart_classes: questions.smart_classes.clone(),
         smart_verbs: questions.smart_verbs.clone(),
         rules: super::ask::rules(context)?,
         include_deleted: args.include_deleted,
+        until: None,
     };
+    let time = args.max_seconds.map(seconds).transpose()?;
+    context.limits.time = time.or(context.limits.time);
+    let meter = context.meter()?;
+    let options = Options { until: meter.deadline(), ..options };
     if args.check {
         return questions::check(context, &questions, &options);
     }
@@ -72,13 +85,12 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
     }
     let snapshot = context.open()?.snapshot()?;
     if args.explain == Some(ExplainWhen::Plan) {
-        let profile = query.plan(&snapshot).map_err(stopped)?;
+        let profile = query.plan(&snapshot)?;
         write!(context.out, "{}", plan_lines(&profile, false))?;
         return Ok(0);
     }
     let started = Instant::now();
-    let time = args.max_seconds.map(seconds).transpose()?;
-    let (answer, profile) = ask(&snapshot, &query, Limits { time, ..Limits::default() })?;
+    let (answer, profile) = ask(&snapshot, &query, &meter)?;
     if args.explain.is_some() {
         let time = started.elapsed().as_secs_f64() * 1000.0;
         let mut err = std::io::stderr().lock();
@@ -88,17 +100,12 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         let (matches, rows) = (counted(matches, "path", "paths"), answer.len() as u64);
         writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
     }
-    let notes = notes(&snapshot, &query, &answer, &profile)?;
+    let notes = query.notes(&snapshot, &answer, &profile, meter.limits())?;
     // Nobody reads on behind `0 rows`, and nobody sees what a long table scrolls away.
     if answer.is_empty() {
         tell(context, &notes);
     }
-    if args.output == AnswerFormat::Json {
-        let data = answer.json(&snapshot)?;
-        context.out.json(&with_notes(json!({ "type": answer.kind(), "data": data }), &notes))?;
-    } else {
-        print(&mut context.out, &snapshot, &answer, args.output)?;
-    }
+    print(&mut context.out, &snapshot, &answer, args.output, &meter, &notes)?;
     if !answer.is_empty() {
         tell(context, &notes);
     }
@@ -113,24 +120,6 @@ fn tell(context: &Context<'_>, notes: &[Note]) {
             MessageFormat::Human => eprintln!("note: {}", clean(text)),
         }
     }
-}
-
-/// What an answer does not tell by itself.
-pub fn notes(
-    snapshot: &Snapshot,
-    query: &Query,
-    answer: &Answer,
-    profile: &Profile,
-) -> Result<Vec<Note>, Failure> {
-    query.notes(snapshot, answer, profile).map_err(stopped)
-}
-
-/// An answer as JSON with what there is to say about it.
-fn with_notes(mut answer: Json, notes: &[Note]) -> Json {
-    if !notes.is_empty() {
-        answer["notes"] = notes.iter().map(|note| Json::from(note.text.as_str())).collect();
-    }
-    answer
 }
 
 fn seconds(number: f64) -> Result<Duration, Failure> {
@@ -156,27 +145,15 @@ fn source(args: &Args) -> Result<Arc<Source>, Failure> {
 }
 
 /// `NAME=VALUE` pairs; a value that is JSON means that value, anything else a text.
-fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Value<'static>>, Failure> {
+fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Parameter>, Failure> {
     let pair = |pair: &String| {
         let (name, text) = pair.split_once('=').ok_or_else(|| {
             Failure::mistake(format!("parameter `{pair}` has no value"))
                 .hint("write --param NAME=VALUE")
         })?;
-        let own = || Value::Text(text.to_owned().into());
-        let value = serde_json::from_str::<Json>(text).ok().and_then(value).unwrap_or_else(own);
-        Ok((name.trim().to_owned(), value))
+        Ok((name.trim().to_owned(), Parameter::read(text)))
     };
     pairs.iter().map(pair).collect()
-}
-
-fn value(json: Json) -> Option<Value<'static>> {
-    Some(match json {
-        Json::Bool(b) => Value::Bool(b),
-        Json::Number(n) => Value::number(&n.to_string())?,
-        Json::String(text) => Value::Text(text.into()),
-        Json::Array(items) => Value::List(items.into_iter().map(value).collect::<Option<_>>()?),
-        Json::Null | Json::Object(_) => return None,
-    })
 }
 
 /// Tells whether the grammar allows the query; what is wrong with its names is told as well.
@@ -229,17 +206,9 @@ pub fn read(
 pub fn ask(
     snapshot: &Snapshot,
     query: &Query,
-    limits: Limits,
+    meter: &Meter,
 ) -> Result<(Answer, Profile), Failure> {
-    query.run(snapshot, limits).map_err(stopped)
-}
-
-fn stopped(stop: Stop<StoreError>) -> Failure {
-    match stop {
-        Stop::Read(e) => e.into(),
-        Stop::Limit(what) => Failure::mistake(format!("the query was stopped: {what}"))
-            .hint("make it start at fewer entities, walk fewer steps, or add LIMIT"),
-    }
+    Ok(query.run_metered(snapshot, meter)?)
 }
 
 /// The entities of the pattern in the order they are matched, with what is expected and, once it
@@ -272,10 +241,25 @@ pub fn print(
     snapshot: &Snapshot,
     answer: &Answer,
     format: AnswerFormat,
+    meter: &Meter,
+    notes: &[Note],
 ) -> Result<(), Failure> {
+    if !matches!(format, AnswerFormat::Json | AnswerFormat::Ndjson) {
+        // These show all lines side by side, so all of them are made first.
+        meter.hold(shown_bytes(answer))?;
+    }
     let rows = match format {
         AnswerFormat::Json => {
-            return out.json(&json!({ "type": answer.kind(), "data": answer.json(snapshot)? }));
+            let data = AnswerJson::new(answer, snapshot);
+            let written = out.json(&Whole {
+                data: &data,
+                notes: notes.iter().map(|note| note.text.as_str()).collect(),
+                kind: answer.kind(),
+            });
+            return match data.fault() {
+                Some(e) => Err(e.into()),
+                None => written,
+            };
         }
         AnswerFormat::Ndjson => return ndjson(out, snapshot, answer),
         AnswerFormat::Table => RowFormat::Table,
@@ -316,6 +300,32 @@ pub fn print(
         writeln!(out, "\n{}{links}", counted(answer.len() as u64, one.0, one.1))?;
     }
     Ok(())
+}
+
+/// An answer as one document.
+#[derive(Serialize)]
+struct Whole<'a> {
+    data: &'a AnswerJson<'a, Snapshot>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<&'a str>,
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+/// Bytes of an entity or relationship by name, and of the line that shows it.
+const LINE_BYTES: u64 = 800;
+
+/// About how many bytes an answer takes when all of it is shown at once.
+fn shown_bytes(answer: &Answer) -> u64 {
+    match answer {
+        Answer::List(entities) => entities.len() as u64 * LINE_BYTES,
+        Answer::Table { rows, .. } => {
+            2 * rows.iter().flatten().map(|cell| cell.bytes() as u64).sum::<u64>()
+        }
+        Answer::Tree { entities, relationships, .. } => {
+            (entities.len() + relationships.len()) as u64 * LINE_BYTES
+        }
+    }
 }
 
 /// Entities as rows; for people what they are called comes first.
@@ -495,13 +505,7 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
 }
 
 fn ndjson(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), Failure> {
-    let data = answer.json(snapshot)?;
-    let lists = match &data {
-        Json::Object(tree) => vec![&tree["vertices"], &tree["edges"]],
-        data => vec![data],
-    };
-    let mut rows = lists.into_iter().filter_map(Json::as_array).flatten();
-    rows.try_for_each(|row| out.ndjson(row))
+    AnswerJson::new(answer, snapshot).each(|row| out.ndjson(row))
 }
 
 fn draw(

@@ -25,7 +25,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 use tombolo::lang::Source;
-use tombolo::query::{Limits, Options};
+use tombolo::query::Options;
 
 /// What the file says.
 #[derive(Debug, Default, Deserialize)]
@@ -143,7 +143,8 @@ pub fn check(
             unread += 1;
             continue;
         };
-        let (answer, profile) = query::ask(&snapshot, &read, Limits::default())?;
+        let meter = context.meter()?;
+        let (answer, profile) = query::ask(&snapshot, &read, &meter)?;
         let rows = answer.len() as u64;
         let holds = expected.holds(rows);
         let mark = context.out.sign(if holds { '=' } else { '!' });
@@ -152,7 +153,7 @@ pub fn check(
         let words = expected.words();
         writeln!(context.out, "{mark} {}   {rows} found, {words} expected{about}", clean(name))?;
         // A question that is mistaken seems to be answered well.
-        for note in query::notes(&snapshot, &read, &answer, &profile)? {
+        for note in read.notes(&snapshot, &answer, &profile, meter.limits())? {
             if note.doubt {
                 writeln!(context.out, "  note: {}", clean(&note.text))?;
             }
@@ -160,7 +161,14 @@ pub fn check(
         if !holds {
             off += 1;
             if !answer.is_empty() {
-                query::print(&mut context.out, &snapshot, &answer, AnswerFormat::Table)?;
+                query::print(
+                    &mut context.out,
+                    &snapshot,
+                    &answer,
+                    AnswerFormat::Table,
+                    &meter,
+                    &[],
+                )?;
             }
         }
     }

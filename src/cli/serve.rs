@@ -2,19 +2,28 @@
 
 use super::Context;
 use super::args::{LogFormat, Serve};
-use super::failure::{FAILED, Failure};
+use super::failure::{FAILED, Failure, inconsistent};
 use super::output::now;
 use crate::api::{self, Limits, Settings};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tombolo::db::Database;
 use tombolo::store::Waiting;
 
 /// Runs the command: until SIGINT or SIGTERM.
 pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
+    api::allocator::set_up();
     let waiting = Waiting::new(context.global.wait, |line| tracing::info!("{line}"));
     let database = context.open_or_create()?.waiting(waiting).kept_open();
+    let database = database.with_mapped_max(args.max_mapped);
+    // What cannot be read is refused now, not by every question later.
+    readable(&database)?;
+    let memory = match context.global.memory {
+        Some(memory) => memory.0,
+        None => sensible_memory(),
+    };
     super::token::take_over(context, &database)?;
     let access = database.access()?;
     let lives = access.tokens.iter().any(|token| !token.expired(now()));
@@ -41,11 +50,15 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
             staged_bytes: args.max_staged << 20,
             query_time: Duration::from_secs(args.max_seconds),
             answer_rows: args.max_rows,
+            answer_bytes: args.max_answer.max(1) << 20,
+            memory,
         },
         open: !reachable(args),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // A few more than cores: reading a body or a document keeps one busy for a moment.
+        .worker_threads(std::thread::available_parallelism().map_or(4, usize::from).max(4))
         .max_blocking_threads(api::THREADS)
         .build()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -65,6 +78,42 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
     // A question that still runs has nobody to answer to.
     runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(0)
+}
+
+/// Most memory that questions may hold together unless told, and least.
+const MEMORY_MOST: u64 = 1 << 30;
+const MEMORY_LEAST: u64 = 64 << 20;
+
+/// Memory that questions may hold together: a quarter of what this process may have at all, as the
+/// machine, its control group and its limits say. Bodies may take as much; the rest is for the engine
+/// and what is not counted.
+fn sensible_memory() -> u64 {
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let field = |path: &str, name: &str, at: usize| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned))?;
+        line.split_whitespace().nth(at)?.parse::<u64>().ok()
+    };
+    let all = [
+        field("/proc/meminfo", "MemTotal:", 0).map(|kib| kib << 10),
+        field("/proc/self/limits", "Max address space", 0),
+        number("/sys/fs/cgroup/memory.max"),
+        number("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    ];
+    let least = all.into_iter().flatten().min().unwrap_or(MEMORY_MOST);
+    (least / 4).clamp(MEMORY_LEAST, MEMORY_MOST)
+}
+
+/// Looks at what every question reads. The engine panics at some pages that no engine wrote.
+fn readable(database: &Database) -> Result<(), Failure> {
+    let look = || -> Result<(), Failure> {
+        database.snapshot()?.scope_rows()?;
+        Ok(())
+    };
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(look)) {
+        Ok(found) => found,
+        Err(_) => Err(inconsistent("a page of it makes no sense")),
+    }
 }
 
 /// Whether others than programs on this machine can reach the server.

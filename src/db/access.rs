@@ -8,7 +8,7 @@
 //! file into the database, once.
 
 use super::{Database, Error, Right, Rights, identity, io};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, folder_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -274,14 +274,6 @@ impl Database {
         Ok(found)
     }
 }
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// Reads a file that only the owner of the database can have written.
 fn read_private(path: &Path, database: &Path) -> Result<Vec<u8>, Error> {
     use std::io::Read;

@@ -13,7 +13,7 @@ use crate::graph::{Kind, ObjectId};
 use crate::store::job_lock::{JobLock, StageEnd};
 use crate::store::job_stage::{JobStage, Part, Upload};
 use crate::store::staging::Batch;
-use crate::store::{Snapshot, Store, StoreError};
+use crate::store::{Snapshot, Store, StoreError, folder_of};
 use crate::sync::{
     BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Known, Mode, Plan, Status,
     SyncError, Uploads, apply, plan, read_inputs,
@@ -982,10 +982,7 @@ impl Database {
     }
 
     pub(super) fn folder_of_file(&self) -> PathBuf {
-        match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        }
+        folder_of(&self.path).to_owned()
     }
 
     /// The file that a job is in.

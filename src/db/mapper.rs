@@ -139,6 +139,17 @@ struct Seen {
     properties: Vec<(String, Value<'static>)>,
 }
 
+/// Relationships that the mappings of one job may make, unless told.
+pub const MAPPED_MAX: u64 = 1_000_000;
+/// Ways to look for targets that one job may use: each reads every entity once.
+const WAYS_MAX: usize = 100;
+/// Targets that are kept at hand, over all such ways.
+const INDEXED_MAX: usize = 1_000_000;
+/// Relationships that are packed into one batch.
+const BATCH: usize = 20_000;
+/// Faults that are told; who sends more of them reads no further.
+const FAULTS_MAX: usize = 1_000;
+
 /// Where to look: by the names of an alternative and the values under them.
 type Found = HashMap<Vec<String>, Vec<Target>>;
 
@@ -205,6 +216,10 @@ struct Search<'s> {
     /// Where each `_key` lives that facts name, in all scopes.
     homes: FxHashMap<String, Vec<u32>>,
     indexes: HashMap<(Vec<String>, Vec<String>), Found>,
+    /// Targets in all indexes.
+    indexed: usize,
+    /// Indexes made so far.
+    ways: usize,
 }
 
 impl Search<'_> {
@@ -226,11 +241,16 @@ impl Search<'_> {
     }
 
     /// All that one alternative fits.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::TooMany`] if that is more than `most`, before any is named.
     fn find(
         &mut self,
         facts: &Map<String, Json>,
         names: &[String],
-    ) -> Result<Vec<Target>, StoreError> {
+        most: u64,
+    ) -> Result<Vec<Target>, Stop> {
         let Some(values) = wanted(facts, names) else { return Ok(Vec::new()) };
         let by_class = names.iter().any(|name| name == "_class");
         let classes = if by_class { classes_of(facts) } else { Vec::new() };
@@ -240,14 +260,33 @@ impl Search<'_> {
         if let Some(key) =
             names.iter().find(|name| *name == "_key").and_then(|_| facts["_key"].as_str())
         {
-            return self.by_key(key, names, &values, &classes);
+            return Ok(self.by_key(key, names, &values, &classes)?);
         }
         let index = (names.to_vec(), classes);
         if !self.indexes.contains_key(&index) {
+            self.ways += 1;
+            if self.ways > WAYS_MAX {
+                let message = format!(
+                    "the mappings of this job look for targets in more than {WAYS_MAX} ways"
+                );
+                let hint = "use the same `targetFilterKeys` and `_class` for more of them";
+                return Err(Error::usage(message, hint).into());
+            }
             let found = self.index(&index.0, &index.1)?;
+            let more: usize = found.values().map(Vec::len).sum();
+            if self.indexed + more > INDEXED_MAX {
+                self.indexes.clear();
+                self.indexed = 0;
+            }
+            self.indexed += more;
             self.indexes.insert(index.clone(), found);
         }
-        Ok(self.indexes[&index].get(&values).cloned().unwrap_or_default())
+        let found = self.indexes[&index].get(&values);
+        let count = found.map_or(0, |found| found.len() as u64);
+        if count > most {
+            return Err(Stop::TooMany(count));
+        }
+        Ok(found.cloned().unwrap_or_default())
     }
 
     fn by_key(
@@ -302,8 +341,47 @@ fn key_of(one: &MappedRelationship) -> Option<&str> {
     one.mapping.target_entity.get("_key").filter(|_| by_key)?.as_str()
 }
 
-/// The entities of the first job, read back from the stage.
-fn uploaded(uploads: &Uploads) -> Result<Vec<Seen>, Error> {
+/// Why a mapping has no targets.
+enum Stop {
+    /// So many fit it, and that is too many.
+    TooMany(u64),
+    /// Anything else.
+    Error(Error),
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(e: E) -> Stop {
+        Stop::Error(e.into())
+    }
+}
+
+impl Stop {
+    /// The error of the mapping `one`, before which `links` relationships were made.
+    fn told(self, one: &MappedRelationship, links: u64, most: u64) -> Error {
+        match self {
+            Stop::Error(e) => e,
+            Stop::TooMany(count) => Error::usage(
+                format!(
+                    "the mapping `{}` fits {count} entities: with it the mappings of this job make \
+                     {} relationships, and {most} may be made",
+                    one.key,
+                    links + count
+                ),
+                "describe the target more closely in `targetFilterKeys`; \
+                 `tombolo serve --max-mapped` raises the limit",
+            ),
+        }
+    }
+}
+
+/// The names that any mapping looks at.
+fn asked_names(mapped: &[MappedRelationship]) -> BTreeSet<String> {
+    let keys = mapped.iter().flat_map(|one| &one.mapping.target_filter_keys);
+    keys.flat_map(FilterKeys::names).collect()
+}
+
+/// The entities of the first job, read back from the stage, with the properties that are `asked`.
+fn uploaded(uploads: &Uploads, asked: &BTreeSet<String>) -> Result<Vec<Seen>, Error> {
     let damaged = || Error::Store(StoreError::Engine("a staged batch is damaged".into()));
     let (stage, scope) = (uploads.stage(), &uploads.jobs()[0].spec.scope);
     let mut all = Vec::new();
@@ -314,7 +392,9 @@ fn uploaded(uploads: &Uploads) -> Result<Vec<Seen>, Error> {
             let at = (staged.offset, staged.len);
             let record = Record::read(Kind::Entity, &records, at).ok_or_else(damaged)?;
             let (properties, _) = record.properties().ok_or_else(damaged)?;
-            let properties = properties.into_iter().map(|(name, bytes)| {
+            let wanted =
+                properties.into_iter().filter(|(name, _)| asked.contains(&*names[*name as usize]));
+            let properties = wanted.map(|(name, bytes)| {
                 let value = take_value(&mut Cursor(bytes))?;
                 Some((names[name as usize].clone(), value.into_owned()))
             });
@@ -364,17 +444,13 @@ impl Database {
             snapshot: &snapshot,
             spec: &job,
             ours: ours.clone(),
-            uploaded: uploaded(uploads)?,
+            uploaded: uploaded(uploads, &asked_names(mapped))?,
             homes: snapshot.entities_with_keys(mapped.iter().filter_map(key_of))?,
             indexes: HashMap::new(),
+            indexed: 0,
+            ways: 0,
         };
-        let mut made = Made::default();
-        let mut links = Vec::new();
-        for one in mapped {
-            for target in targets(&mut search, one, &mut made)? {
-                links.push(link(one, &job.scope, &target)?);
-            }
-        }
+        uploads.add(JobInput::new(spec.clone()));
         let rules = BatchRules {
             mode: Mode::Diff,
             scope: Some(ours.clone()),
@@ -382,18 +458,34 @@ impl Database {
             digest_seed: snapshot.meta().digest_seed,
             known: None,
         };
+        // Packed batch by batch, so that only the stage grows with what is made.
         let mut builder = BatchBuilder::new(&rules);
+        let (mut made, mut links, mut packed) = (Made::default(), 0, 0);
         let mut faults = Vec::new();
+        for one in mapped {
+            let found = targets(&mut search, one, &mut made, self.mapped_max - links)
+                .map_err(|stop| stop.told(one, links, self.mapped_max))?;
+            links += found.len() as u64;
+            for target in &found {
+                faults
+                    .extend(builder.push_relationship(&link(one, &job.scope, target)?, None).err());
+                packed += 1;
+            }
+            if faults.len() > FAULTS_MAX {
+                break;
+            }
+            if packed >= BATCH {
+                packed = 0;
+                let batch = std::mem::replace(&mut builder, BatchBuilder::new(&rules)).finish();
+                uploads.append(batch, |_| JobInput::new(spec.clone()))?;
+            }
+        }
         for (key, facts) in &made.entities {
             faults.extend(builder.push_entity(&entity(key, facts)?, None).err());
-        }
-        for link in &links {
-            faults.extend(builder.push_relationship(link, None).err());
         }
         if !faults.is_empty() {
             return Err(SyncError::faults(&Inputs::default(), faults).into());
         }
-        uploads.add(JobInput::new(spec.clone()));
         Ok(uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?)
     }
 }
@@ -410,13 +502,17 @@ fn targets(
     search: &mut Search<'_>,
     one: &MappedRelationship,
     made: &mut Made,
-) -> Result<Vec<Target>, Error> {
+    most: u64,
+) -> Result<Vec<Target>, Stop> {
     let facts = &one.mapping.target_entity;
     let alternatives: Vec<Vec<String>> =
         one.mapping.target_filter_keys.iter().map(FilterKeys::names).collect();
     let mut found = BTreeSet::new();
     for names in &alternatives {
-        found.extend(search.find(facts, names)?);
+        found.extend(search.find(facts, names, most)?);
+        if found.len() as u64 > most {
+            return Err(Stop::TooMany(found.len() as u64));
+        }
     }
     let ours = search.ours.clone();
     if found.iter().any(|target| target.scope != ours) {
@@ -445,6 +541,9 @@ fn targets(
             }
         },
     };
+    if most == 0 {
+        return Err(Stop::TooMany(1));
+    }
     for place in places {
         made.by_values.insert(place, key.clone());
     }

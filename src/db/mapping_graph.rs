@@ -5,6 +5,7 @@ use crate::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
 use crate::query::{Limits, Query, QueryRow, Stop};
 use crate::store::{Head, Snapshot, StoreError, read_body, split_classes};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The system metadata that a mapping can name beside the own properties of an entity.
@@ -172,7 +173,7 @@ impl MappingGraph for Snapshot {
     fn ask(&self, query: &Query) -> Result<Result<Vec<QueryRow>, String>, StoreError> {
         match query.rows(self, Limits::default()) {
             Ok(rows) => Ok(Ok(rows)),
-            Err(Stop::Limit(what)) => Ok(Err(what)),
+            Err(Stop::Limit(what)) => Ok(Err(what.to_string())),
             Err(Stop::Read(e)) => Err(e),
         }
     }
@@ -205,6 +206,18 @@ impl MappingGraph for Snapshot {
             types.iter().map(|(name, count)| (self.name(*name).to_owned(), *count)).collect();
         types.sort();
         Ok(types)
+    }
+
+    fn classes(&self, scope: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let Some(number) = self.name_number(scope) else { return Ok(Vec::new()) };
+        let row = self.scope_row(number)?.unwrap_or_default();
+        let mut classes: BTreeMap<String, u64> = BTreeMap::new();
+        for (&set, count) in &row.count(Kind::Entity).classes {
+            for class in split_classes(self.name(set)) {
+                *classes.entry(class).or_default() += count;
+            }
+        }
+        Ok(classes.into_iter().collect())
     }
 
     fn scopes(&self) -> Result<Vec<String>, StoreError> {

@@ -23,7 +23,7 @@ pub use find::{Keys, NAMING};
 pub use job_files::Stray;
 pub use jobs::{Edit, Extras, FinalizeRequest, JobRequest, SyncRequest};
 pub use maintain::{GcReport, UndoReport};
-pub use mapper::{MappedRelationship, check_mapped, mapped_scope};
+pub use mapper::{MAPPED_MAX, MappedRelationship, check_mapped, mapped_scope};
 pub use mapping_jobs::{
     Alone, EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan,
 };
@@ -34,6 +34,7 @@ pub use saved_plan::{PlannedJob, SavedPlan};
 use crate::store::{Snapshot, Store, StoreError, Waiting, WriteBehind, private};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A database file and the folder of its open jobs beside it.
@@ -51,6 +52,8 @@ pub struct Database {
     injected: Option<Store>,
     /// Where the reports of finished jobs stand.
     stored: Mutex<jobs::StoredJobs>,
+    /// Relationships that the mappings of one job may make.
+    mapped_max: u64,
 }
 
 impl Database {
@@ -101,7 +104,13 @@ impl Database {
             stored: Default::default(),
             reader: None,
             injected: None,
+            mapped_max: MAPPED_MAX,
         }
+    }
+
+    /// The same database, where the mappings of one job may make so many relationships.
+    pub fn with_mapped_max(self, mapped_max: u64) -> Database {
+        Database { mapped_max, ..self }
     }
 
     /// The same database, whose file stays open for reading between calls.
@@ -111,8 +120,9 @@ impl Database {
 
     /// Another handle on the same file; it shares what is kept open.
     pub fn again(&self) -> Database {
+        let (reader, mapped_max) = (self.reader.clone(), self.mapped_max);
         let waiting = self.waiting.clone();
-        Database { reader: self.reader.clone(), waiting, ..Database::at(&self.path) }
+        Database { reader, mapped_max, waiting, ..Database::at(&self.path) }
     }
 
     /// The same database, whose calls wait so long for other processes: a minute, unless told.
@@ -163,6 +173,21 @@ impl Database {
         }
         let open = || Store::open_writer(&self.path);
         Ok(Some(self.waiting.while_in_use(&self.path, open)?))
+    }
+
+    /// Whether the file can be read now; a store that is kept open for questions stays as idle as it
+    /// was.
+    pub fn look(&self) -> Result<(), Error> {
+        match (&self.injected, &self.reader) {
+            (None, Some(reader)) => Ok(reader.look(&self.path)?),
+            _ => self.snapshot().map(drop),
+        }
+    }
+
+    /// Closes the store that is kept open for questions, with all its caches, if none was asked for so
+    /// long; says whether it did. The next question opens it again.
+    pub fn rest(&self, idle: Duration) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.rest(idle))
     }
 
     /// The state as of now, seen from a store that is open for writing if there is one.
@@ -262,10 +287,15 @@ fn identity(_: &Path) -> std::io::Result<FileIdentity> {
 /// by a state that does not follow from the one before. What a question reads belongs to one commit, to
 /// the bit (see `store/pages.rs`), whatever happens to the file meanwhile; otherwise it fails.
 #[derive(Default)]
-struct Reader(Mutex<Option<(FileIdentity, Arc<Store>)>>);
+struct Reader {
+    kept: Mutex<Option<(FileIdentity, Arc<Store>)>>,
+    /// When it was last asked.
+    asked: Mutex<Option<Instant>>,
+}
 
 impl Reader {
     fn snapshot(&self, path: &Path) -> Result<Snapshot, StoreError> {
+        *lock(&self.asked) = Some(Instant::now());
         self.ask(path, Store::snapshot)
     }
 
@@ -277,7 +307,7 @@ impl Reader {
     ) -> Result<T, StoreError> {
         let Ok(identity) = identity(path) else { return ask(&Store::open_reader(path)?) };
         let store = {
-            let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut kept = lock(&self.kept);
             match &*kept {
                 Some((known, store)) if *known == identity => Arc::clone(store),
                 _ => {
@@ -288,10 +318,36 @@ impl Reader {
             }
         };
         ask(&store).or_else(|_| {
-            *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+            *lock(&self.kept) = None;
             ask(&Store::open_reader(path)?)
         })
     }
+
+    fn look(&self, path: &Path) -> Result<(), StoreError> {
+        let identity = identity(path).ok();
+        let store = match &*lock(&self.kept) {
+            Some((known, store)) if Some(*known) == identity => Some(Arc::clone(store)),
+            _ => None,
+        };
+        match store.map(|store| store.snapshot()) {
+            Some(Ok(_)) => Ok(()),
+            _ => Store::open_reader(path)?.snapshot().map(drop),
+        }
+    }
+
+    fn rest(&self, idle: Duration) -> bool {
+        let asked = *lock(&self.asked);
+        let rested = asked.is_some_and(|asked| asked.elapsed() >= idle);
+        if rested {
+            *lock(&self.asked) = None;
+            *lock(&self.kept) = None;
+        }
+        rested
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Now, in epoch milliseconds.

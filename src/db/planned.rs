@@ -180,7 +180,14 @@ impl GraphRead for Planned<'_> {
     }
 
     fn counts(&self) -> Result<Vec<ScopeCounts>, StoreError> {
-        self.base.counts()
+        let mut counts = self.base.counts()?;
+        for (&entity, edges) in &self.edges[Direction::Out as usize] {
+            let scope = self.base.entity_facts(entity)?.map(|facts| facts.scope);
+            if let Some(counts) = counts.iter_mut().find(|counts| Some(counts.scope) == scope) {
+                edges.iter().for_each(|edge| *counts.verbs.entry(edge.verb).or_default() += 1);
+            }
+        }
+        Ok(counts)
     }
 
     fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, StoreError> {

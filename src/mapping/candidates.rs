@@ -99,6 +99,9 @@ pub trait MappingGraph {
     /// The types of the live entities of a scope and how many each has, in byte order.
     fn types(&self, scope: &str) -> Result<Vec<(String, u64)>, Self::Error>;
 
+    /// The classes of the live entities of a scope and how many each has, in byte order.
+    fn classes(&self, scope: &str) -> Result<Vec<(String, u64)>, Self::Error>;
+
     /// The rows of the answer to a query, each as names and values; or what there was too much of.
     fn ask(&self, query: &Query) -> Result<Result<Vec<QueryRow>, String>, Self::Error>;
 

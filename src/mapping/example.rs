@@ -46,6 +46,10 @@ impl MappingGraph for Pair {
         Ok(Vec::new())
     }
 
+    fn classes(&self, _: &str) -> Result<Vec<(String, u64)>, Infallible> {
+        Ok(Vec::new())
+    }
+
     fn ask(&self, _: &Query) -> Result<Result<Vec<QueryRow>, String>, Self::Error> {
         Ok(Err("an example has no graph to ask".to_owned()))
     }

@@ -524,7 +524,7 @@ impl<'t> Parser<'t> {
             self.faults.push(ExprFault::new("M0207", message, expr.span.clone()));
             return None;
         };
-        match RegexBuilder::new(text).size_limit(1 << 20).build() {
+        match RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 19).build() {
             Ok(regex) => Some(Pattern(Arc::new(regex))),
             Err(error) => {
                 let (words, span) = regex_fault(text, &error, expr.span.clone());

@@ -224,6 +224,11 @@ pub(super) const GUARD: &[Key] = &[
     ),
     key("max_delete", Kind::Whole, "Refuse to delete more edges than this."),
     key("max_create", Kind::Whole, "Refuse to create more edges than this."),
+    key(
+        "max_edges",
+        Kind::Whole,
+        "Stop before more edges than this are made, which takes memory. Default 2000000.",
+    ),
     key("max_missing_percent", Kind::Percent, "Refuse if more of the rows found no end."),
     key(
         "fresh",

@@ -43,7 +43,7 @@ pub use promise::{Kept, asked};
 pub use refusal::OVERRIDES;
 pub use resolve::{ResolveError, Resolved};
 pub use resolver::PAIRS_MAX;
-pub use rows::yaml_documents;
+pub use rows::{YAML_VALUES_MAX, yaml_documents};
 pub use schema::schema;
 pub use story::Story;
 

@@ -166,6 +166,8 @@ pub struct Guard {
     pub max_delete: Option<u64>,
     /// Creating more edges is refused.
     pub max_create: Option<u64>,
+    /// More edges are refused before they are made: rows and entities multiply.
+    pub max_edges: u64,
     /// More rows without an end are refused, in percent of the rows that `where` kept.
     pub max_missing_percent: Option<f64>,
     /// Scopes and how old their last synchronisation may be, with the scope as written.
@@ -195,6 +197,7 @@ impl Default for Guard {
             max_delete_percent: 25.0,
             max_delete: None,
             max_create: None,
+            max_edges: 2_000_000,
             max_missing_percent: None,
             fresh: Vec::new(),
             max_age: None,

@@ -9,12 +9,13 @@ use crate::lang::Fault;
 use std::time::Duration;
 
 /// The guards that one run can override, in the order of the format.
-pub const OVERRIDES: [&str; 8] = [
+pub const OVERRIDES: [&str; 9] = [
     "min_rows",
     "min_edges",
     "max_delete_percent",
     "max_delete",
     "max_create",
+    "max_edges",
     "max_missing_percent",
     "max_age",
     "fresh",
@@ -46,6 +47,7 @@ impl Guard {
             "max_delete_percent" => self.max_delete_percent = percent()?,
             "max_delete" => self.max_delete = Some(whole()?),
             "max_create" => self.max_create = Some(whole()?),
+            "max_edges" => self.max_edges = whole()?,
             "max_missing_percent" => self.max_missing_percent = Some(percent()?),
             "max_age" => self.max_age = Some(age()?),
             "fresh" => {

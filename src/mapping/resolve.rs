@@ -5,12 +5,12 @@ use super::candidates::MappingGraph;
 use super::data::{Data, Row};
 use super::ends::Ends;
 use super::expr::Root;
-use super::model::{Mapping, Pairs};
+use super::model::{End, Mapping, Pairs};
 use super::promise::Kept;
 use super::resolver::Resolver;
 use super::rows::{ReadOptions, Reader, RowSource};
-use crate::graph::DraftRelationship;
-use crate::lang::{Fault, closest};
+use crate::graph::{DraftRelationship, same_name};
+use crate::lang::{Fault, Severity, closest};
 use crate::query::QueryRow;
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -191,30 +191,51 @@ impl Mapping {
                 }
                 types.extend(here);
             }
-            let absent = |asked: &&String| !types.iter().any(|(name, _)| name == *asked);
             if types.is_empty() {
                 continue;
             }
-            for asked in end.select.types.iter().filter(absent) {
-                let scopes = end.select.scopes.join("`, `");
-                let words = format!("no entity in scope `{scopes}` has type `{asked}`");
-                let at = end.type_span.clone();
-                let fault = match nothing {
-                    true => Fault::error("M0502", &self.source, words),
-                    false => Fault::warning("M0502", &self.source, words),
-                };
-                let similar = closest(asked, types.iter().map(|(name, _)| name.as_str()));
-                let list = |(name, count): &(String, u64)| format!("`{name}` ({count})");
-                let fault = fault.at(at, "").help(match similar {
-                    Some(similar) => format!("did you mean `{similar}`?"),
-                    None => {
-                        let types: Vec<String> = types.iter().take(10).map(list).collect();
-                        format!("types there: {}", types.join(", "))
-                    }
-                });
-                if nothing { faults.push(fault) } else { warnings.push(fault) }
+            let mut classes: Vec<(String, u64)> = Vec::new();
+            for scope in &end.select.scopes {
+                classes.extend(graph.classes(scope)?);
+            }
+            let mut absent = self.absent(end, "type", &end.select.types, &types, |a, b| a == b);
+            absent.extend(self.absent(end, "class", &end.select.classes, &classes, same_name));
+            for fault in absent {
+                match nothing {
+                    true => faults.push(Fault { severity: Severity::Error, ..fault }),
+                    false => warnings.push(fault),
+                }
             }
         }
         Ok(faults)
+    }
+
+    /// A warning for each of the types or classes that are asked for and that nobody has.
+    fn absent(
+        &self,
+        end: &End,
+        kind: &str,
+        asked: &[String],
+        known: &[(String, u64)],
+        same: impl Fn(&str, &str) -> bool,
+    ) -> Vec<Fault> {
+        let absent = asked.iter().filter(|asked| !known.iter().any(|(name, _)| same(name, asked)));
+        let fault = |asked: &String| {
+            let scopes = end.select.scopes.join("`, `");
+            let words = format!("no entity in scope `{scopes}` has {kind} `{asked}`");
+            let similar = closest(asked, known.iter().map(|(name, _)| name.as_str()));
+            let list = |(name, count): &(String, u64)| format!("`{name}` ({count})");
+            let help = match similar {
+                Some(similar) => format!("did you mean `{similar}`?"),
+                None => {
+                    let known: Vec<String> = known.iter().take(10).map(list).collect();
+                    let plural = if kind == "class" { "classes" } else { "types" };
+                    format!("{plural} there: {}", known.join(", "))
+                }
+            };
+            let at = end.type_span.clone();
+            Fault::warning("M0502", &self.source, words).at(at, "").help(help)
+        };
+        absent.map(fault).collect()
     }
 }

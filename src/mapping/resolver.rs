@@ -159,6 +159,28 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         self.pairs = u64::MAX;
     }
 
+    /// Ends the run before more edges are made than the guard allows.
+    fn too_many_edges(
+        &mut self,
+        place: Place,
+        entity: Option<u32>,
+        edges: u64,
+        (from, to): (usize, usize),
+    ) {
+        let row = self.place_words(place, entity);
+        let most = self.mapping.guard.max_edges;
+        let words = format!(
+            "mapping `{}` would make {edges} edges or more, and {most} are allowed",
+            self.mapping.scope
+        );
+        let fault = Fault::error("M0507", &self.mapping.source, words)
+            .at(self.mapping.edge.span.clone(), "")
+            .note(format!("{row} fits {from} in `[from]` and {to} in `[to]`"))
+            .help("add a condition that tells them apart, or raise `max_edges` in `[guard]`");
+        self.fault(fault);
+        self.pairs = u64::MAX;
+    }
+
     /// Takes one row.
     pub(super) fn row(&mut self, row: &RowAt, columns: &Columns) -> Result<(), G::Error> {
         let shared = self.mapping.shared();
@@ -209,6 +231,16 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             }
         } else {
             found.push((from.hits.clone(), self.find(Root::To, env)));
+        }
+        let product = |(hits, to): &(Vec<u32>, Found)| match self.bucket(&from, to) {
+            None => hits.len() as u64 * to.hits.len() as u64,
+            Some(_) => 0,
+        };
+        let edges = self.edges.len() as u64 + found.iter().map(product).sum::<u64>();
+        if edges > self.mapping.guard.max_edges {
+            let to = found.iter().map(|(_, to)| to.hits.len()).max().unwrap_or(0);
+            self.too_many_edges(place, entity, edges, (from.hits.len(), to));
+            return Ok(());
         }
         let mut worst = None;
         let mut made = 0;

@@ -19,6 +19,8 @@ pub const OBJECT_MAX: usize = 1 << 20;
 pub const STRING_MAX: usize = 256 << 10;
 /// Most properties of one object.
 pub const PROPERTIES_MAX: usize = 1_000;
+/// Most classes of an entity; all of them together become one name.
+const CLASSES_MAX: usize = 100;
 
 /// What is wrong with one object of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -338,6 +340,10 @@ fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, Wrong> {
     let list = items(raw).map_err(|e| wrong(member_path(name), e))?;
     if list.is_empty() {
         return Err(wrong(member_path(name), "the list of classes is empty"));
+    }
+    if list.len() > CLASSES_MAX {
+        let message = format!("{} classes, at most {CLASSES_MAX} are allowed", list.len());
+        return Err(wrong(member_path(name), message));
     }
     let mut classes: Vec<Cow<'a, str>> = Vec::with_capacity(list.len());
     for item in &list {

@@ -83,6 +83,14 @@ impl MappingGraph for Memory {
         Ok(types)
     }
 
+    fn classes(&self, scope: &str) -> Result<Vec<(String, u64)>, Infallible> {
+        let mut classes: std::collections::BTreeMap<String, u64> = Default::default();
+        for entity in self.0.iter().filter(|entity| &*entity.scope == scope) {
+            entity.classes.iter().for_each(|c| *classes.entry(c.to_string()).or_default() += 1);
+        }
+        Ok(classes.into_iter().collect())
+    }
+
     fn ask(&self, _: &Query) -> Result<Result<Vec<QueryRow>, String>, Infallible> {
         Ok(Err("these entities have no relationships to walk".into()))
     }

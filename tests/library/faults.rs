@@ -38,6 +38,8 @@ struct Disk {
     dirty: BTreeMap<usize, ()>,
     operations: u64,
     reads: u64,
+    /// Of pages as large as a block of properties.
+    reads_of_blocks: u64,
     /// Bytes written in all.
     written: usize,
     fail_at: Option<(u64, Failing)>,
@@ -93,6 +95,7 @@ impl redb::StorageBackend for Storage {
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         self.with(|disk| {
             disk.reads += 1;
+            disk.reads_of_blocks += u64::from(out.len() >= 32 << 10);
             let start = offset as usize;
             match disk.bytes.get(start..start + out.len()) {
                 Some(bytes) => {
@@ -404,6 +407,45 @@ fn a_load_that_does_not_fit_memory_writes_a_page_about_once() {
     sync(&db, "a", Mode::Diff, &things).unwrap();
     let (written, size) = storage.with(|disk| (disk.written - before, disk.bytes.len()));
     assert!(written < size * 5 / 4, "{written} bytes written for a file of {size}");
+}
+
+#[test]
+fn a_pass_over_everything_reads_each_block_about_once_in_whatever_order_it_was_stored() {
+    let storage = Storage::default();
+    let folder = fleeting();
+    let db = database(&storage, folder.path());
+    let mut random = Random::seeded();
+    // Relationships get their numbers in the order of their ends, properties stay in this order.
+    let link = |i: usize, from: usize| {
+        let note: String = (0..6).map(|part| format!("{} ", (i * 7919 + part) * 104_729)).collect();
+        format!(
+            "{{\"_key\":\"l{i}\",\"_type\":\"l\",\"_class\":\"HAS\",\"_fromEntityKey\":\"k{from}\",\"_toEntityKey\":\"k{}\",\"note\":\"{note}\"}}\n",
+            i % 900
+        )
+    };
+    let things: String = (0..900).map(|i| thing(i, i)).collect();
+    let links: String = (0..60_000).map(|i| link(i, random.below(900))).collect();
+    sync(&db, "a", Mode::Diff, &(things + &links)).unwrap();
+    drop(db);
+    let store = Store::with_backend(storage.clone(), 7).unwrap();
+    let reads = || storage.with(|disk| disk.reads_of_blocks);
+    let pass = |memory: usize| {
+        let snapshot = store.snapshot().unwrap().with_memory(memory);
+        let (before, mut notes) = (reads(), 0);
+        let walked = snapshot.for_each_stored(Kind::Relationship, None, |number, _, _| {
+            let link = snapshot.relationship(number)?.expect("it is there");
+            notes += link.properties.len();
+            Ok::<_, StoreError>(())
+        });
+        walked.unwrap();
+        assert_eq!(notes, 60_000);
+        reads() - before
+    };
+    let once = pass(1 << 30);
+    assert!(once >= 20, "{once} blocks");
+    // Some are read again until the cache has grown.
+    let again = pass(6 << 20);
+    assert!(again <= once * 2, "{once} blocks, read {again} times in little memory");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use crate::graph_of_parts::{Graph, value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use tombolo::lang::Source;
-use tombolo::query::{Answer, Limits, Options, Query, Stop};
+use tombolo::limits::{Exceeded, Meter};
+use tombolo::query::{Answer, AnswerJson, Limits, Options, Query, Stop};
 
 fn options() -> Options {
     Options {
@@ -604,6 +605,144 @@ fn a_query_that_costs_too_much_is_stopped_without_an_answer() {
     assert!(matches!(stop(Limits { steps: 3, ..Limits::default() }), Stop::Limit(_)));
 }
 
+/// A graph of a few entities with long texts and lists, and a knot where each knows each.
+fn heavy() -> Graph {
+    let mut graph = Graph::default();
+    let (long, list) = ("x".repeat(100_000), (0..2_000).collect::<Vec<_>>());
+    for i in 0..20 {
+        graph.entity(
+            "s",
+            &format!("t{i}"),
+            "text",
+            &["Text"],
+            json!({ "s": long, "l": list, "n": i }),
+        );
+    }
+    let knot: Vec<u32> = (0..40)
+        .map(|i| graph.entity("s", &format!("k{i}"), "knot", &["Knot"], json!({})))
+        .collect();
+    for &a in &knot {
+        knot.iter().filter(|b| a != **b).for_each(|&b| graph.link("s", a, "KNOWS", b, json!({})));
+    }
+    graph
+}
+
+#[test]
+fn what_a_query_holds_is_refused_before_it_is_there_and_given_back() {
+    let graph = heavy();
+    let texts = |n: usize| vec!["t.s"; n].join(", ");
+    let columns: Vec<String> = (0..30).map(|i| format!("t.s AS c{i}")).collect();
+    for (query, exceeded) in [
+        (format!("FIND Text AS t RETURN concat({}) AS c", texts(20)), "value"),
+        (format!("FIND Text AS t RETURN merge({}) AS m", ["t.s"; 3].join(", ")), "nothing"),
+        (format!("FIND Text AS t RETURN count(concat({})) AS n", texts(20)), "value"),
+        (format!("FIND Text AS t RETURN {}", columns.join(", ")), "memory"),
+        (format!("FIND UNIQUE Text AS t RETURN concat({}, t.n) AS c", texts(9)), "memory"),
+        (format!("FIND Text AS t RETURN concat({}, t.n) AS c, count(t) AS n", texts(9)), "memory"),
+        (format!("FIND Text AS t RETURN t._key AS k, max(concat({}, t.n)) AS n", texts(9)), "memory"),
+        (format!("FIND Text AS t RETURN t._key AS k ORDER BY concat({}) DESC", texts(9)), "memory"),
+        (format!("FIND Text AS t ORDER BY t.s, {}", texts(9)), "memory"),
+        ("FIND Text AS t RETURN unwind(t.l) AS a, unwind(t.l) AS b".into(), "rows"),
+        ("FIND Text AS t RETURN unwind(t.l) AS a, unwind(t.l) AS b, unwind(t.l) AS c, unwind(t.l) AS d".into(), "rows"),
+        ("FIND UNIQUE Text AS t RETURN t.n, unwind(t.l) AS a".into(), "memory"),
+        ("FIND Knot AS a THAT KNOWS Knot AS b THAT KNOWS Knot AS c RETURN a._key, b._key, c._key".into(), "memory"),
+        ("FIND Knot AS a (THAT KNOWS Knot AS b)? (THAT KNOWS Knot AS c)? RETURN a._key, b._key".into(), "memory"),
+        ("FIND SHORTEST ALL Knot AS a THAT KNOWS{1,4} Knot THAT KNOWS Knot AS b RETURN a._key".into(), "memory"),
+        ("FIND Knot AS a THAT MATCHES Knot AS b ON a._type = b._type THAT KNOWS Knot AS c RETURN a.*, b.*, c.*".into(), "memory"),
+        ("FIND Text AS t RETURN t.n ORDER BY t.n LIMIT 2".into(), "nothing"),
+        (format!("FIND Text AS t RETURN concat({}, t.n) AS c ORDER BY c LIMIT 2", texts(5)), "nothing"),
+        (format!("FIND Text AS t RETURN t._class, min(concat({}, t.n)) AS n", texts(5)), "nothing"),
+    ] {
+        let limits = Limits { value: 1 << 20, memory: 4 << 20, rows: 100_000, ..Limits::default() };
+        let meter = Meter::new(limits);
+        let found = match parsed(&query, &options()).run_metered(&graph, &meter) {
+            Ok(_) => "nothing",
+            Err(Stop::Limit(Exceeded::Value(_))) => "value",
+            Err(Stop::Limit(Exceeded::Memory(_))) => "memory",
+            Err(Stop::Limit(Exceeded::Rows(_))) => "rows",
+            Err(other) => panic!("{query:.80}: {other:?}"),
+        };
+        assert_eq!(found, exceeded, "{query:.120}");
+        assert!(meter.held() <= 4 << 20, "{query:.80}");
+        // With more room the same query has its answer.
+        if exceeded == "memory" {
+            assert!(parsed(&query, &options()).run(&graph, Limits::default()).is_ok(), "{query:.80}");
+        }
+    }
+}
+
+#[test]
+fn what_a_walk_remembers_is_given_back_when_it_ends() {
+    let graph = heavy();
+    let meter = Meter::new(Limits::default());
+    for query in [
+        "FIND Knot THAT KNOWS{1,5} Knot THAT KNOWS{1,5} Knot RETURN count(*) AS n",
+        "FIND Knot WITH _key = 'k1' THAT !(THAT KNOWS{1,3} Text) RETURN count(*) AS n",
+        "FIND Text AS t RETURN t._class, count(t) AS n",
+        "FIND Text AS t WHERE t.l = t.l RETURN count(*) AS n",
+    ] {
+        let before = meter.held();
+        parsed(query, &options())
+            .run_metered(&graph, &meter)
+            .unwrap_or_else(|e| panic!("{query}: {e:?}"));
+        assert!(meter.held() - before < 200_000, "{query} keeps {}", meter.held() - before);
+    }
+}
+
+#[test]
+fn patterns_are_weighed_before_they_are_compiled() {
+    for (patterns, fine) in [
+        (vec![r"/^prod-\d+\.example\.com$/"; 500], true),
+        (vec![r"/\w+@\w+\.com/i"; 2_000], true),
+        (vec![r"/\w{60}/"], true),
+        (vec![r"/\w{60}/"; 2_000], true),
+        (vec![r"/\w{60}/", r"/\w{61}/", r"/\w{62}/", r"/\w{63}/"], false),
+        (vec![r"/((a{99}){99}){99}/"], false),
+        (vec![r"/(((((((((a{999}){999}){999}){999}){999}){999}){999}){999}){999})/"], false),
+        (vec![r"/[\w--\d]{900}/"], false),
+    ] {
+        let text = format!("FIND User WITH email = ({})", patterns.join(" OR "));
+        match Query::parse(&Source::whole("query", text.as_str()), &options()) {
+            Ok(_) => assert!(fine, "{text:.80}"),
+            Err(fault) => {
+                assert!(!fine, "{text:.80}: {}", fault.message);
+                assert!(["Q0109", "Q0111"].contains(&fault.code), "{}", fault.message);
+            }
+        }
+    }
+    let late = Options { until: Some(std::time::Instant::now()), ..options() };
+    let fault = Query::parse(&Source::whole("query", "FIND User WITH a = /b/"), &late);
+    assert_eq!(fault.expect_err("it is over").code, "Q0111");
+}
+
+#[test]
+fn a_long_answer_is_written_as_it_is_made() {
+    let graph = heavy();
+    for text in
+        ["FIND Text", "FIND Text AS t RETURN t.n, t", "FIND Knot THAT KNOWS Knot RETURN TREE"]
+    {
+        let answer = ask(&graph, text);
+        let whole = answer.json(&graph).unwrap_or_else(|e| match e {});
+        let json = AnswerJson::new(&answer, &graph);
+        assert_eq!(serde_json::to_value(&json).expect("JSON"), whole, "{text}");
+        let mut parts = 0;
+        json.each(|_| -> Result<(), std::convert::Infallible> {
+            parts += 1;
+            Ok(())
+        })
+        .unwrap_or_else(|e| match e {});
+        let expected = match &whole {
+            Json::Array(rows) => rows.len(),
+            tree => [&tree["vertices"], &tree["edges"]]
+                .iter()
+                .filter_map(|l| l.as_array())
+                .map(Vec::len)
+                .sum(),
+        };
+        assert_eq!(parts, expected, "{text}");
+    }
+}
+
 #[test]
 fn a_path_without_end_is_stopped_before_the_stack_ends() {
     let mut graph = Graph::default();
@@ -958,7 +1097,7 @@ fn versions_compare_as_versions_and_other_texts_by_code_points() {
         json!("latest"),
         json!(2),
     ]);
-    check(&graph, "FIND Thing WITH x < '2.17.0'", json!(["e0", "e2", "e3"]));
+    check(&graph, "FIND Thing WITH x < '2.17.0'", json!(["e0", "e2", "e3", "e5"]));
     check(&graph, "FIND Thing WITH x >= '2.17'", json!(["e1", "e3", "e4"]));
     check(&graph, "FIND Thing WITH x > 'a' AND x < 'm'", json!(["e4"]));
     check(&graph, "FIND Thing WITH x = '2.17'", json!([]));
@@ -988,7 +1127,8 @@ fn numbers_compare_exactly_and_with_their_own_spelling() {
     check(&graph, "FIND Thing WITH x = 9007199254740992", json!(["e0"]));
     check(&graph, "FIND Thing WITH x > 9007199254740992", json!(["e1"]));
     check(&graph, "FIND Thing WITH x = '1.10'", json!(["e2"]));
-    check(&graph, "FIND Thing WITH x = 1.10", json!(["e3"]));
+    check(&graph, "FIND Thing WITH x = 1.10", json!(["e2", "e3"]));
+    check(&graph, "FIND Thing WITH x = 1.1", json!(["e3"]));
     check(&graph, "FIND Thing WITH x = '1.1'", json!(["e3"]));
     check(&graph, "FIND Thing WITH x < 1024 AND x > 100", json!(["e4"]));
     check(&graph, "FIND Thing WITH x = (443 OR '8080')", json!(["e4", "e5"]));
@@ -1122,7 +1262,8 @@ fn other_languages_get_advice_in_this_one() {
 fn notes(graph: &Graph, text: &str) -> Vec<String> {
     let query = parsed(text, &options());
     let (answer, profile) = query.run(graph, Limits::default()).expect("memory can be read");
-    let notes = query.notes(graph, &answer, &profile).expect("memory can be read");
+    let notes =
+        query.notes(graph, &answer, &profile, &Limits::default()).expect("memory can be read");
     notes.into_iter().map(|note| note.text).collect()
 }
 
@@ -1251,7 +1392,7 @@ fn what_says_nothing_is_told_although_there_is_an_answer() {
         ),
         (
             "FIND User WITH NOT emial = 'x'",
-            "no User has `emial`; `email` is on 1; `emial = 'x'` holds for all of them",
+            "no User has `emial`; `email` is on 1; `NOT (emial = 'x')` holds for all of them",
         ),
         (
             "FIND User WITH active != 'false'",
@@ -1312,4 +1453,382 @@ fn what_is_odd_is_told_and_allowed() {
         "FIND User AS u THAT OWNS Device AS d RETURN count(u) AS users, count(d) AS devices",
         json!([{ "users": 1, "devices": 2 }]),
     );
+}
+
+/// Whether some note of each query says a thing.
+#[track_caller]
+fn tells(graph: &Graph, all: &[(&str, &str)]) {
+    let mut wrong = String::new();
+    for (text, part) in all {
+        let notes = notes(graph, text);
+        if !notes.iter().any(|note| note.contains(part)) {
+            wrong.push_str(&format!("{text}\n  not {part}\n  but {notes:#?}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn a_number_of_the_query_is_to_a_text_what_is_written() {
+    let graph = values(&[json!("2.14.1"), json!("2.9"), json!("2.10"), json!("2.17")]);
+    for (asked, found) in [
+        ("x >= 2.10", json!(["e0", "e2", "e3"])),
+        ("x < 2.17", json!(["e0", "e1", "e2"])),
+        ("x = 2.10", json!(["e2"])),
+        ("x = 2.1", json!([])),
+        ("x != 2.10", json!(["e0", "e1", "e3"])),
+        ("x = (2.10 OR 2.9)", json!(["e1", "e2"])),
+        ("x > 1", json!(["e0", "e1", "e2", "e3"])),
+    ] {
+        for indexed in [false, true] {
+            let mut graph = graph.clone();
+            graph.indexed = indexed;
+            check(&graph, &format!("FIND Thing WITH {asked}"), found.clone());
+            let where_ = format!("FIND Thing AS t WHERE {}", asked.replacen('x', "t.x", 1));
+            check(&graph, &where_, found.clone());
+        }
+    }
+    let mut notes = notes(&graph, "FIND Thing WITH x >= 2.10");
+    notes.extend(self::notes(&graph, "FIND Thing WITH x < 2.17"));
+    assert!(notes.is_empty(), "{notes:?}");
+    check(
+        &graph,
+        "FIND Thing AS t RETURN t._key AS k, t.x AS x HAVING x > 2.10 ORDER BY k LIMIT 1",
+        json!([{ "k": "e0", "x": "2.14.1" }]),
+    );
+    // To a number it is the number.
+    check(&values(&[json!(2.1), json!(2.9)]), "FIND Thing WITH x = 2.10", json!(["e0"]));
+    check(&values(&[json!("1000"), json!(999)]), "FIND Thing WITH x >= 1e3", json!(["e0"]));
+}
+
+#[test]
+fn a_parameter_keeps_how_it_is_written() {
+    let graph = values(&[json!("2.14.1"), json!("2.9"), json!("2.10"), json!(2.1), json!("v2.10")]);
+    let given = |text: &str| {
+        let given = tombolo::query::Parameter::read(text);
+        let name = || "v".to_owned();
+        Options {
+            parameters: Some(BTreeMap::from([(name(), given.value)])),
+            written: BTreeMap::from([(name(), given.written)]),
+            ..options()
+        }
+    };
+    for (text, value, found) in [
+        ("FIND Thing WITH x = {{v}}", "2.10", vec![2, 3]),
+        ("FIND Thing WITH x = {{@v}}", "2.10", vec![2, 3]),
+        ("FIND Thing WITH x > {{v}}", "2.10", vec![0]),
+        ("FIND Thing WITH x = {{v}}", "[2.10, 2.9]", vec![1, 2, 3]),
+        ("FIND Thing WITH x = 'v{{v}}'", "2.10", vec![4]),
+        ("FIND Thing WITH x = {{v}}", "2.1", vec![3]),
+        ("FIND Thing WITH x = {{v}}", "\"2.10\"", vec![2]),
+    ] {
+        let answer = parsed(text, &given(value)).run(&graph, Limits::default()).expect("memory").0;
+        assert_eq!(answer, Answer::List(found), "{text} {value}");
+    }
+    // A program that gives the number alone is told what it may have lost.
+    let options = Options {
+        parameters: Some(BTreeMap::from([("v".to_owned(), value(&json!(2.1)))])),
+        ..options()
+    };
+    let query = parsed("FIND Thing WITH x = {{v}}", &options);
+    let (answer, profile) = query.run(&graph, Limits::default()).expect("memory");
+    let notes = query.notes(&graph, &answer, &profile, &Limits::default()).expect("memory");
+    assert!(
+        notes[0].text.starts_with("`x` holds the text '2.10', which is not equal to 2.1"),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn what_a_comparison_cannot_compare_is_told() {
+    let mixed = values(&[json!("latest"), json!(7), json!("8"), json!(true)]);
+    tells(
+        &mixed,
+        &[
+            (
+                "FIND Thing WITH x > 5",
+                "`x` holds texts such as 'latest' that do not compare with a number; `x > 5` does not hold for them",
+            ),
+            ("FIND Thing WITH NOT (x > 5)", "'latest' that do not compare with a number"),
+            ("FIND Thing AS t WHERE t.x > 5", "'latest' that do not compare with a number"),
+            (
+                "FIND Thing WITH x > '5'",
+                "holds booleans such as true that do not compare with a text",
+            ),
+            (
+                "FIND Thing WITH x < date.now",
+                "`x` holds texts such as 'latest' that do not compare with a date",
+            ),
+            ("FIND Thing WITH date.now > x", "'latest' that do not compare with a date"),
+        ],
+    );
+    let versions = values(&[json!("2.14.1"), json!(2.9)]);
+    tells(
+        &versions,
+        &[(
+            "FIND Thing WITH x >= 2.10",
+            "`x` holds numbers such as 2.9 beside versions such as '2.14.1'; write `x >= '2.10'` to compare all of them as versions",
+        )],
+    );
+    check(&versions, "FIND Thing WITH x >= '2.10'", json!(["e0"]));
+    let parts = values(&[json!("0.123"), json!("0.5")]);
+    tells(
+        &parts,
+        &[(
+            "FIND Thing WITH x >= 0.5",
+            "`x` holds texts such as '0.123', which `x >= 0.5` compares as versions; as numbers the order is another",
+        )],
+    );
+    for quiet in
+        ["FIND Thing WITH x > 5 AND x < 9", "FIND Thing WITH x = 7", "FIND Thing WITH x != 7"]
+    {
+        let all = values(&[json!("8"), json!(7), json!(null)]);
+        assert_eq!(notes(&all, quiet), Vec::<String>::new(), "{quiet}");
+    }
+}
+
+#[test]
+fn days_that_say_never_are_days() {
+    let graph = values(&[
+        json!("9999-12-31T23:59:59Z"),
+        json!("9999-12-31"),
+        json!("2020-02-03 00:00:00 +0000 UTC"),
+        json!("2020-02-03T24:00:00Z"),
+        json!("0001-01-01T00:00:00Z"),
+    ]);
+    check(&graph, "FIND Thing WITH x > date.now", json!(["e0", "e1"]));
+    check(&graph, "FIND Thing WITH x >= date(9999-12-31)", json!(["e0", "e1"]));
+    check(&graph, "FIND Thing WITH x = date(2020-02-03)", json!(["e2"]));
+    check(&graph, "FIND Thing WITH x = date(2020-02-04)", json!(["e3"]));
+    check(&graph, "FIND Thing WITH x < date(0001-01-02)", json!(["e4"]));
+    check(&graph, "FIND Thing WITH x > date(9999-12-31) - 1 day", json!(["e0", "e1"]));
+}
+
+#[test]
+fn whole_numbers_are_computed_exactly() {
+    let graph = values(&[json!(9_007_199_254_740_993i64), json!(u64::MAX)]);
+    check(
+        &graph,
+        "FIND Thing AS t RETURN abs(t.x) AS a, floor(t.x) AS b, ceil(t.x) AS c, round(t.x) AS d, \
+         t.x / 1 AS e, t.x + 0 AS f ORDER BY a LIMIT 1",
+        json!([{
+            "a": 9_007_199_254_740_993i64, "b": 9_007_199_254_740_993i64,
+            "c": 9_007_199_254_740_993i64, "d": 9_007_199_254_740_993i64,
+            "e": 9_007_199_254_740_993i64, "f": 9_007_199_254_740_993i64,
+        }]),
+    );
+    let half = values(&[json!(i64::MAX), json!(i64::MAX)]);
+    check(
+        &half,
+        "FIND Thing AS t RETURN sum(t.x) AS s, avg(t.x) AS a",
+        json!([{ "s": u64::MAX - 1, "a": i64::MAX }]),
+    );
+}
+
+#[test]
+fn sums_take_texts_that_are_numbers_and_tell_what_they_leave_out() {
+    let graph = values(&[json!(5), json!("7"), json!(1)]);
+    check(
+        &graph,
+        "FIND Thing AS t RETURN sum(t.x) AS s, avg(t.x) AS a, max(t.x) AS m, count(t.x) AS n",
+        json!([{ "s": 13, "a": 4.333333333333333, "m": "7", "n": 3 }]),
+    );
+    check(
+        &graph,
+        "FIND Thing AS t RETURN t.x + 1 AS s ORDER BY s",
+        json!([{"s": 2}, {"s": 6}, {"s": 8}]),
+    );
+    tells(
+        &graph,
+        &[(
+            "FIND Thing AS t RETURN max(t.x)",
+            "`x` holds numbers beside texts such as '7'; `max` takes any text for greater",
+        )],
+    );
+    assert_eq!(notes(&graph, "FIND Thing AS t RETURN sum(t.x)"), Vec::<String>::new());
+    let versions = values(&[json!("2.14.1"), json!("2.9.0")]);
+    tells(
+        &versions,
+        &[
+            (
+                "FIND Thing AS t RETURN sum(t.x)",
+                "`x` holds texts such as '2.14.1' that are no numbers; `sum` leaves them out",
+            ),
+            ("FIND Thing AS t RETURN avg(t.x)", "`avg` leaves them out"),
+            (
+                "FIND Thing AS t RETURN t.x + 1",
+                "`x` holds texts such as '2.14.1' that are no numbers; nothing is computed of them",
+            ),
+            ("FIND Thing AS t RETURN abs(t.x), t._key", "nothing is computed of them"),
+        ],
+    );
+}
+
+#[test]
+fn notes_on_what_is_negated_say_what_holds() {
+    let graph = office();
+    let negated = "no User has `emial`; `email` is on 1; `NOT (emial = 'x')` holds for all of them";
+    let flag = "; `NOT (active = 'true')` holds for all of them";
+    tells(
+        &graph,
+        &[
+            ("FIND User WITH NOT emial = 'x'", negated),
+            ("FIND User WITH !(emial = 'x')", negated),
+            ("FIND User WITH NOT (emial = 'x' OR logins > 5)", negated),
+            ("FIND User WITH !(active = 'true')", flag),
+            (
+                "FIND User AS u WHERE !(u.active = 'true')",
+                "`NOT (u.active = 'true')` holds for all of them",
+            ),
+            (
+                "FIND User AS u WHERE !(u.emial = 'x')",
+                "`NOT (u.emial = 'x')` holds for all of them",
+            ),
+            (
+                "FIND User THAT OWNS AS r Device WHERE !(r.sinec = 1)",
+                "no relationship on the path has `sinec`; `since` is on 2; `NOT (r.sinec = 1)` holds for all of them",
+            ),
+            // What excludes all is told first, not what excludes none.
+            (
+                "FIND User WITH NOT (emial = 'x' OR logins > 1)",
+                "2 User; WITH NOT (emial = 'x' OR logins > 1) leaves 0; `logins` goes from 3 to 10",
+            ),
+            ("FIND User WITH NOT (emial = 'x' OR logins > 1)", negated),
+        ],
+    );
+}
+
+#[test]
+fn a_walk_by_the_rules_tells_where_it_stopped() {
+    let mut graph = office();
+    let other = graph.entity("s", "thing", "thing", &["Thing"], json!({}));
+    let host = graph.entity("s", "host", "host", &["Gadget"], json!({}));
+    graph.link("s", 3, "FROBS", other, json!({}));
+    graph.link("s", other, "GRUMBLES", host, json!({}));
+    let notes = notes(&graph, "FIND User WITH _key = 'alice' THAT #Impact{1,10} Gadget");
+    assert!(notes[0].contains("not followed: 1 FROBS"), "{notes:?}");
+    assert!(!notes[0].contains("GRUMBLES") && !notes[0].contains("OWNS"), "{notes:?}");
+    let notes = self::notes(&graph, "FIND User WITH _key = 'bob' THAT #Owning >> Gadget");
+    assert!(notes[0].contains("leads nowhere from 1 User; not followed: 1 HAS"), "{notes:?}");
+}
+
+#[test]
+fn names_in_a_smart_class_are_looked_at_and_it_has_any_spelling() {
+    let graph = office();
+    let options = Options {
+        smart_classes: BTreeMap::from([
+            ("Prod".to_owned(), "(Hst|User) WITH tga.x = true".to_owned()),
+            ("Active".to_owned(), "User WITH active = true".to_owned()),
+        ]),
+        smart_verbs: BTreeMap::from([("Access".to_owned(), "OWNS >> | HAS".to_owned())]),
+        ..options()
+    };
+    let run = |text: &str| {
+        let query = parsed(text, &options);
+        let (answer, profile) = query.run(&graph, Limits::default()).expect("memory");
+        let notes = query.notes(&graph, &answer, &profile, &Limits::default()).expect("memory");
+        (answer.len(), notes.into_iter().map(|note| note.text).collect::<Vec<_>>().join("\n"))
+    };
+    for text in ["FIND #Prod", "FIND UserGroup THAT HAS #Prod", "FIND #prod"] {
+        let (found, notes) = run(text);
+        assert_eq!(found, 0);
+        assert!(notes.contains("no class `Hst` in this database; did you mean `Host`?"), "{notes}");
+        assert!(
+            notes.contains("no User has `tga.x`; `tag.Production` is on 1")
+                || notes.contains("has `tga.x`"),
+            "{notes}"
+        );
+    }
+    assert_eq!(run("FIND User THAT #access Device").0, 1);
+    assert_eq!(run("FIND #active").0, 1);
+    assert_eq!(run("FIND #ACTIVE User").0, 1);
+}
+
+#[test]
+fn hints_say_how_a_comparison_is_written() {
+    let mut graph = office();
+    for (key, region, on, day, flag, listed) in [
+        ("a", "eu-west-1", 1_600_000_000_000i64, "2020-09-13T12:00:00Z", "true", true),
+        ("b", "us-east-1", 1_650_000_000_000, "2022-04-15T05:20:00Z", "false", false),
+    ] {
+        graph.entity(
+            "s",
+            key,
+            "store",
+            &["DataStore"],
+            json!({
+                "region": region, "on": on, "day": day, "flag": flag, "listed": listed,
+            }),
+        );
+    }
+    tells(
+        &graph,
+        &[
+            ("FIND DataStore WITH day > 1600000000000", "write `date(2020-09-13T12:26:40Z)`"),
+            (
+                "FIND DataStore WITH on < '2019'",
+                "`on` is a number: as a time it goes from 2020-09-13T12:26:40Z to 2022-04-15T05:20:00Z; write `date(2019)`",
+            ),
+            (
+                "FIND DataStore WITH on > '2021'",
+                "`on` holds numbers that are times, such as 2020-09-13T12:26:40Z; `on > '2021'` compares them with the number 2021: write `date(2021)`",
+            ),
+            ("FIND DataStore WITH on < 2019", "write `date(2019)`"),
+            ("FIND DataStore WITH on < '2019-01-01'", "write `date(2019-01-01)`"),
+            (
+                "FIND DataStore WITH on < date(2019)",
+                "`on` goes from 2020-09-13T12:26:40Z to 2022-04-15T05:20:00Z",
+            ),
+            ("FIND DataStore WITH region = 'eu-1'", "did you mean 'eu-west-1'?"),
+            ("FIND DataStore WITH region = a@x.com", "no DataStore has `a@x.com`"),
+            ("FIND DataStore WITH region = a@x.com", "a text stands in quotes: 'a@x.com'"),
+            ("FIND DataStore WITH listed = 'False'", "write `false` without quotes"),
+            (
+                "FIND DataStore WITH listed IN ('true', 'false')",
+                "write `true`, `false` without quotes",
+            ),
+            ("FIND DataStore WITH flag = true", "write 'true' in quotes"),
+            (
+                "FIND User THAT OWNS AS o Device RETURN o.sinec",
+                "no relationship on the path has `sinec`; `since` is on 2",
+            ),
+            ("FIND OWNS", "`OWNS` is a verb"),
+            ("FIND owns", "`OWNS` is a verb"),
+            ("FIND Device THAT user >> *", "`User` is a class"),
+        ],
+    );
+}
+
+#[test]
+fn a_name_in_brackets_may_have_any_characters() {
+    let mut graph = office();
+    graph.link("s", 0, "Runs on::Runs", 3, json!({ "since": 1 }));
+    graph.link("s", 0, "a.b/c", 3, json!({}));
+    check(&graph, "FIND User THAT [Runs on::Runs] Device", json!(["alice"]));
+    check(&graph, "FIND User THAT ([a.b/c] >> | HAS) AS r Device", json!(["alice"]));
+    check(
+        &graph,
+        "FIND [User] THAT [runs-on] [Device] WHERE [runs-on].since = 1",
+        json!(["alice"]),
+    );
+    let source = Source::whole("query", "find [my type] that [a.b/c]>>[Device]");
+    assert_eq!(
+        Query::formatted(&source, &options()).expect("a query"),
+        "FIND [my type] THAT [a.b/c] >> Device"
+    );
+    assert_eq!(fault("FIND User THAT [] Device"), "Q0101 there is no name in the brackets");
+}
+
+#[test]
+fn named_versions_compare_as_people_mean() {
+    for [less, greater] in [
+        ["go1.9", "go1.20"],
+        ["14.4 (23E214)", "14.10 (23X)"],
+        ["Ubuntu 9.04", "Ubuntu 20.04"],
+        ["Windows 7", "Windows 10"],
+    ] {
+        let graph = values(&[json!(greater), json!(less)]);
+        check(&graph, &format!("FIND Thing WITH x < '{greater}'"), json!(["e1"]));
+        check(&graph, "FIND Thing AS t ORDER BY t.x", json!(["e1", "e0"]));
+    }
 }

@@ -22,7 +22,7 @@ struct Known {
     text: &'static str,
     /// Ten times the number that it is, or is the spelling of.
     tenfold: Option<i128>,
-    /// Its place among the versions; those that are none have none.
+    /// Its place among the versions that it or its spelling looks like.
     version: Option<u8>,
 }
 
@@ -31,12 +31,12 @@ const fn known(text: &'static str, tenfold: Option<i128>, version: Option<u8>) -
 }
 
 const POOL: [Known; 14] = [
-    known("0", Some(0), None),
-    known("1", Some(10), None),
-    known("2.0", Some(20), None),
+    known("0", Some(0), Some(0)),
+    known("1", Some(10), Some(2)),
+    known("2.0", Some(20), Some(5)),
     known("-1.5", Some(-15), None),
-    known("9007199254740993", Some(90_071_992_547_409_930), None),
-    known("9007199254740992.0", Some(90_071_992_547_409_920), None),
+    known("9007199254740993", Some(90_071_992_547_409_930), Some(7)),
+    known("9007199254740992.0", Some(90_071_992_547_409_920), Some(6)),
     known("\"1\"", Some(10), Some(2)),
     known("\"2\"", Some(20), Some(5)),
     known("\"1.9\"", Some(19), Some(3)),
@@ -53,20 +53,23 @@ impl Known {
     }
 }
 
-fn equal(a: usize, b: usize) -> bool {
-    let (one, other) = (&POOL[a], &POOL[b]);
-    match one.is_text() == other.is_text() {
-        true => a == b,
-        false => one.tenfold.is_some() && one.tenfold == other.tenfold,
+/// Whether a value equals one of the query, which is to a text what is written.
+fn equal(own: usize, asked: usize) -> bool {
+    let (one, other) = (&POOL[own], &POOL[asked]);
+    match (one.is_text(), other.is_text()) {
+        (true, false) => other.tenfold.is_some() && one.text.trim_matches('"') == other.text,
+        (false, true) => one.tenfold.is_some() && one.tenfold == other.tenfold,
+        _ => own == asked,
     }
 }
 
-fn greater(a: usize, b: usize) -> bool {
-    let (one, other) = (&POOL[a], &POOL[b]);
-    match (one.is_text() && other.is_text(), one.version, other.version) {
-        (true, Some(one), Some(other)) => one > other,
-        (true, _, _) => one.text.trim_matches('"') > other.text.trim_matches('"'),
-        (false, _, _) => one.tenfold.zip(other.tenfold).is_some_and(|(one, other)| one > other),
+fn greater(own: usize, asked: usize) -> bool {
+    let (one, other) = (&POOL[own], &POOL[asked]);
+    let texts = usize::from(one.is_text()) + usize::from(other.is_text());
+    match (texts, one.version, other.version) {
+        (1 | 2, Some(one), Some(other)) => one > other,
+        (2, _, _) => one.text.trim_matches('"') > other.text.trim_matches('"'),
+        _ => one.tenfold.zip(other.tenfold).is_some_and(|(one, other)| one > other),
     }
 }
 

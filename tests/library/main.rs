@@ -7,6 +7,8 @@ mod common;
 mod graph_in_memory;
 #[path = "../graph_of_parts/mod.rs"]
 mod graph_of_parts;
+#[path = "../impact_world/mod.rs"]
+mod impact_world;
 
 mod demo_data;
 mod faults;

@@ -4,18 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`.
-const FLOORS: [(&str, &[&str]); 11] = [
+const FLOORS: [(&str, &[&str]); 12] = [
     ("graph", &[]),
+    ("limits", &[]),
     ("store", &["graph"]),
     ("sync", &["graph", "store"]),
     ("lang", &["graph"]),
     ("rules", &["graph", "lang"]),
-    ("query", &["graph", "lang", "rules"]),
-    ("mapping", &["graph", "lang", "query", "rules"]),
-    ("view", &["graph", "rules"]),
+    ("query", &["graph", "lang", "limits", "rules"]),
+    ("mapping", &["graph", "lang", "limits", "query", "rules"]),
+    ("view", &["graph", "limits", "rules"]),
     ("demo", &["graph"]),
     ("error", &["graph", "store", "sync"]),
-    ("db", &["graph", "store", "lang", "sync", "rules", "mapping", "query", "view", "error"]),
+    (
+        "db",
+        &["graph", "limits", "store", "lang", "sync", "rules", "mapping", "query", "view", "error"],
+    ),
 ];
 
 /// Outside packages and the only folder under `src` that may name them.

@@ -2,8 +2,12 @@
 
 use crate::cli::World;
 use crate::http::Server;
+use crate::impact_world::{self, WORDS};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use tombolo::rules::Trouble;
 
 /// Rows of `a(Class) -VERB-> b(Class)`, one a line or with `;` between; classes are told once.
 fn rows(text: &str) -> String {
@@ -101,6 +105,158 @@ fn a_member_borrows_what_the_group_may_do_and_takes_no_fellow() {
          g2 -HAS-> eve(User); g0 -ASSIGNED-> r(AccessRole)",
     );
     nested.reaches("ann", "g0 b3, g1 b2, g2 b1, r b4");
+}
+
+#[test]
+fn who_may_only_use_a_whole_takes_none_of_its_parts() {
+    for (text, root, expected) in [
+        (
+            "u(User) -MEMBER_OF-> acct(Account); acct -HAS-> v(User); v -OWNS-> pc(Device)
+             acct -HAS-> b(DataStore)",
+            "u",
+            "acct b1",
+        ),
+        ("o(Organization) -HAS_MEMBER-> u(User); o -HAS-> v(User)", "u", "o b1"),
+        ("u(User) -MEMBER_OF-> p(Project); p -CONTAINS-> sa(ServiceAccount)", "u", "p b1"),
+        ("u(User) -ASSIGNED-> acct(Account); acct -HAS-> v(User)", "u", "acct b1"),
+        ("u(User) -ASSIGNED-> app(Application); app -HAS-> v(User)", "u", "app b1"),
+        ("u(User) -MEMBER_OF-> g(Group); g -HAS-> d(Device); g -HAS-> h(Host)", "u", "g b1"),
+        ("d(Device) -MEMBER_OF-> g(Group); g -HAS-> e(Device)", "d", "g b1"),
+        ("c(Computer) -MemberOf-> g(Group); g -CONTAINS-> d(Computer)", "c", "g b1"),
+        ("n(Node) -MEMBER_OF-> c(Cluster); c -CONTAINS-> m(Node)", "n", "c b1"),
+        ("u(User) -MEMBER_OF-> g(UserGroup); g -HAS-> s(Server)", "u", "g b1"),
+        ("u(User) -MEMBER_OF-> o(Organization); o -PARENT_OF-> p(Organization)", "u", "o b1"),
+        // Who takes the whole has all of it.
+        ("a(Account) -HAS-> u(User); u -OWNS-> pc(Device)", "a", "pc c2, u c1"),
+        ("g(Group) -HAS-> d(Device); g -HAS-> h(Host)", "g", "d c1, h c1"),
+        ("c(Cluster) -CONTAINS-> n(Node)", "c", "n c1"),
+        // What a group has for its members they can use.
+        ("u(User) -MEMBER_OF-> g(UserGroup); g -HAS-> b(DataStore)", "u", "b c2, g b1"),
+        (
+            "u(User) -MEMBER_OF-> g(Group); g -HAS-> r(AccessRole); r -HAS-> p(AccessPolicy)
+          p -ALLOWS-> b(DataStore)",
+            "u",
+            "b c4, g b1, p c3, r c2",
+        ),
+        (
+            "u(User) -ASSIGNED-> r(Role); r -HAS-> p(Privilege); p -ALLOWS-> b(DataStore)",
+            "u",
+            "b c3, p c2, r b1",
+        ),
+    ] {
+        world(text).reaches(root, expected);
+    }
+}
+
+#[test]
+fn access_to_what_a_machine_keeps_is_no_login_on_the_machine() {
+    let text = "s(Service) -USES-> db(Database); h(Host) -HOSTS-> db; h -HOSTS-> other(Database)
+                h -HAS-> k(AccessKey); x(User) -ASSIGNED-> r(AccessRole); r -ALLOWS-> db";
+    let all = world(text);
+    all.reaches("s", "db c1");
+    all.reaches("x", "db c2, r b1, s a3");
+    all.reaches("h", "db c1, k c1, other c1, s a2");
+}
+
+#[test]
+fn profiles_give_the_role_that_they_name_and_keys_the_machines_that_let_them_in() {
+    let all = world(
+        "h(Host) -USES-> p(Configuration,InstanceProfile); i(Host) -USES-> p
+         p -USES-> r(AccessRole); r -ALLOWS-> b(DataStore)
+         h -USES-> k(AccessKey); j(Host) -USES-> k",
+    );
+    all.reaches("h", "b c3, i a4, k b1, p b1, r c2");
+    all.reaches("p", "b c2, h c1, i c1, k b2, r c1");
+    all.reaches("k", "b c4, h c1, i a5, j c1, p b2, r c3");
+}
+
+#[test]
+fn machine_formats_tell_the_way_along_each_relationship() {
+    let all =
+        world("s(AccessPolicy) -ALLOWS-> p(DataStore); s -ASSIGNED-> u(User); t(Team) -OWNS-> p");
+    let answer = all.run(&["path", "p", "u", "--direction", "both", "-o", "json"]).ok().json();
+    let steps = answer["paths"][0].as_array().expect("steps");
+    let ways: Vec<&Value> = steps.iter().map(|step| &step["direction"]).collect();
+    assert_eq!(ways, ["in", "out"]);
+    assert_eq!(steps[1]["from"], steps[0]["entity"]["_id"]);
+    assert_eq!(answer["notes"], json!([]));
+    let csv = all.run(&["path", "p", "u", "--direction", "both", "-o", "csv"]).ok().out;
+    assert!(csv.contains("1,1,w,p,in,ALLOWS,") && csv.contains("1,2,w,s,out,ASSIGNED,"), "{csv}");
+    let blast = all.blast(&["u"]);
+    let ways: Vec<&Value> = (blast["reached"].as_array().expect("a list").iter())
+        .map(|line| &line["via"]["direction"])
+        .collect();
+    assert_eq!(ways, ["in", "out"]);
+    let csv = all.run(&["blast-radius", "u", "-o", "csv"]).ok().out;
+    assert!(csv.lines().next().is_some_and(|head| head.ends_with(",viaDirection,fromState")));
+    assert!(csv.contains(",in,controlled\n") && csv.contains(",out,borrowed\n"), "{csv}");
+    let owners = all.run(&["owners", "p", "-o", "json"]).ok().json();
+    assert_eq!(owners["owners"][0]["chain"][0]["direction"], "out");
+    let ring = world("a(Host) -HAS-> b(Host); b -HAS-> a");
+    let csv = ring.run(&["cycles", "-o", "csv"]).ok().out;
+    assert!(csv.contains("a -HAS-> b -HAS-> a"), "{csv}");
+}
+
+#[test]
+fn nobody_as_an_owner_is_explained() {
+    let all = world(
+        "f(Host) -FROBBED_BY-> u(User); q(Host) -OWNED_BY-> v(Person); o(Organization) -OWNS-> r(CodeRepo)
+         t(Team) -OWNS-> app(Application); app -HAS-> h(Host); h -HAS-> c(Disk); n(Host) -HAS-> m(Disk)",
+    );
+    assert_eq!(all.owners(&["f", "--verb", "FROBBED_BY"]), "u at 1");
+    for (words, expected) in [
+        (
+            &["f"][..],
+            "f has 1 FROBBED_BY, which lead to no owner; `[[ownership]]` in `tombolo.toml`",
+        ),
+        (
+            &["f", "--verb", "FROBBED_BY", "--owner-class", "Team"],
+            "u (User) at 1 relationship, which `--owner",
+        ),
+        (
+            &["f", "--verb", "OWNED_BY"],
+            "f has 1 FROBBED_BY, none of which `--verb` takes to an owner",
+        ),
+        (
+            &["q", "--owner-class", "Team"],
+            "q is owned by v (Person) at 1 relationship, which `--owner-class`",
+        ),
+        (
+            &["c", "--depth", "1"],
+            "c is owned by t (Team) at 3 relationships, which `--depth` hides",
+        ),
+        (
+            &["r"],
+            "r is owned by o (Organization), whose class is not one of owners; `--owner-class Org",
+        ),
+        (&["m"], "m has 1 HAS, which lead to no owner"),
+    ] {
+        let said = all.run(&[&["owners"], words].concat()).ok();
+        assert!(said.err.contains(expected), "{words:?}: {said:?}");
+        let answer = all.run(&[&["owners"], words, &["-o", "json"]].concat()).ok().json();
+        let told = answer["notes"][0].as_str().unwrap_or_default();
+        assert!(told.contains(expected), "{words:?}: {answer}");
+    }
+}
+
+#[test]
+fn an_empty_blast_radius_names_the_flag_that_empties_it() {
+    let all = world("u(User) -MEMBER_OF-> g(UserGroup); s(Service) -USES-> db(Database)");
+    for (words, flag) in [
+        (&["u", "--depth", "0"][..], "1 entity is reached without `--depth`"),
+        (&["u", "--verb", "!MEMBER_OF"], "1 entity is reached without `--verb`"),
+        (&["db", "--for", "compromise"], "1 entity is reached without `--for compromise`"),
+    ] {
+        let said = all.run(&[&["blast-radius"], words].concat()).ok();
+        assert!(said.err.contains(flag), "{words:?}: {said:?}");
+    }
+}
+
+#[test]
+fn malware_has_the_machine_that_it_was_found_on() {
+    let all = world("h(Host) -HAS-> m(Malware); i(Host) -HAS-> m; a(Account) -HAS-> h");
+    all.reaches("m", "h c1, i c1");
+    all.reaches("h", "");
 }
 
 #[test]
@@ -528,4 +684,143 @@ fn a_server_goes_by_the_same_rules() {
     }
     let owners = server.get("/v1/owners?class=User&orphans=true");
     assert_eq!(owners.status, 400, "{}", owners.text);
+}
+
+/// Random graphs, the same at every run.
+fn random_worlds(count: usize) -> Vec<impact_world::World> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = impact_world::world();
+    let mut next = || strategy.new_tree(&mut runner).expect("a world").current();
+    (0..count).map(|_| next()).collect()
+}
+
+/// `c2` by key, as an answer tells it.
+fn by_key(answer: &Value) -> BTreeMap<String, (char, u32)> {
+    let reached = answer["reached"].as_array().expect("a list").iter();
+    let row = |r: &Value| {
+        let state = r["state"].as_str().and_then(|state| state.chars().next()).expect("a state");
+        let distance = r["distance"].as_u64().expect("a number") as u32;
+        (r["_key"].as_str().expect("a key").to_owned(), (state, distance))
+    };
+    reached.map(row).collect()
+}
+
+#[test]
+fn random_graphs_are_answered_by_a_server_as_by_the_plainest_walk() {
+    let mut worlds = random_worlds(60);
+    // One server has one file of rules, and one graph of many parts that do not touch.
+    let rules = worlds.iter().max_by_key(|world| world.rules.len()).expect("some").rules.clone();
+    let world = World::new();
+    let mut upload = String::new();
+    for (i, part) in worlds.iter_mut().enumerate() {
+        part.rules = rules.clone();
+        upload.push_str(&part.upload(&format!("w{i}n"), usize::MAX));
+    }
+    world.write("tombolo.toml", worlds[0].toml());
+    world.sync("w", "diff", &upload).ok();
+    let server = Server::in_folder(world.folder, &[]);
+    let mut reached = 0;
+    for (i, part) in worlds.iter().enumerate() {
+        for root in 0..part.nodes.len() {
+            for (words, trouble) in [
+                ("", Trouble::ANY),
+                ("&for=compromise", Trouble { compromise: true, failure: false }),
+            ] {
+                let answer = told(&server, &format!("entity=w{i}n{root}{words}"));
+                let (expected, not_followed) = part.walk(root, trouble, u32::MAX);
+                let name = |(node, told)| (format!("w{i}n{node}"), told);
+                let expected: BTreeMap<_, _> = expected.into_iter().map(name).collect();
+                assert_eq!(by_key(&answer), expected, "{part:?} from {root}");
+                assert_eq!(answer["notFollowed"], json!(not_followed));
+                reached += expected.len();
+            }
+        }
+    }
+    assert!(reached > 200, "{reached} reached in all");
+}
+
+#[test]
+fn plans_of_random_edges_tell_what_the_plainest_walk_tells() {
+    let mut told = 0;
+    for mut part in random_worlds(60) {
+        // The last edges are planned; mappings write verbs in capitals.
+        let kept = part.edges.len() - part.edges.len() / 3;
+        part.edges[kept..].iter_mut().for_each(|edge| edge.2 = 0);
+        // What is planned twice is planned once.
+        let mut said = BTreeSet::new();
+        let mut number = 0;
+        part.edges.retain(|&(from, verb, word, to)| {
+            number += 1;
+            number <= kept || said.insert((from, verb, word, to))
+        });
+        let world = World::new();
+        world.write("tombolo.toml", part.toml());
+        world.sync("w", "diff", &part.upload("n", kept)).ok();
+        std::fs::create_dir(world.path("mappings")).expect("made");
+        for (verb, words) in WORDS.iter().enumerate() {
+            let mut rows = String::from("from,to\n");
+            for (from, _, _, to) in part.edges[kept..].iter().filter(|edge| edge.1 == verb) {
+                rows.push_str(&format!("n{from},n{to}\n"));
+            }
+            if rows.lines().count() == 1 {
+                continue;
+            }
+            world.write(&format!("mappings/m{verb}.csv"), rows);
+            world.write(
+                &format!("mappings/m{verb}.toml"),
+                format!(
+                    "scope = \"m{verb}\"\nowner = \"x@example.com\"\nrows = {{ file = \"m{verb}.csv\" }}\n\
+                     relationship = {{ class = \"{}\", type = \"t\" }}\n\
+                     from = {{ scope = \"w\", key = \"{{row.from}}\" }}\n\
+                     to = {{ scope = \"w\", key = \"{{row.to}}\" }}\n",
+                    words[0]
+                ),
+            );
+        }
+        if part.edges.len() == kept {
+            continue;
+        }
+        let names: Vec<String> = (0..part.nodes.len()).map(|node| format!("n{node}")).collect();
+        let mut words = vec!["plan", "-o", "json"];
+        names.iter().for_each(|name| words.extend(["--impact", name]));
+        let plan = world.run(&words).ok().json();
+        let changes = plan["impact"]["changes"].as_array().expect("a list");
+        let mut before = part.clone();
+        before.edges.truncate(kept);
+        for (root, name) in names.iter().enumerate() {
+            let states = |world: &impact_world::World| -> BTreeMap<String, char> {
+                let reached = world.walk(root, Trouble::ANY, u32::MAX).0.into_iter();
+                reached.map(|(node, (state, _))| (format!("n{node}"), state)).collect()
+            };
+            let (was, is) = (states(&before), states(&part));
+            let change = changes.iter().find(|change| change["entity"]["_key"] == *name);
+            assert_eq!(change.is_some(), was != is, "{part:?} from {root}: {plan}");
+            let Some(change) = change else { continue };
+            let keys = |name: &str| -> BTreeSet<String> {
+                let list = change[name].as_array().expect("a list").iter();
+                list.map(|e| e["_key"].as_str().expect("a key").to_owned()).collect()
+            };
+            let beyond = |a: &BTreeMap<String, char>, b: &BTreeMap<String, char>| {
+                let only = a.keys().filter(|key| !b.contains_key(*key));
+                only.cloned().collect::<BTreeSet<String>>()
+            };
+            assert_eq!(keys("gained"), beyond(&is, &was));
+            assert_eq!(keys("lost"), beyond(&was, &is));
+            let turned = change["changed"].as_array().expect("a list").iter();
+            let turned: BTreeMap<String, String> = turned
+                .map(|t| {
+                    let key = t["entity"]["_key"].as_str().expect("a key").to_owned();
+                    let word = |name: &str| t[name].as_str().map_or("", |word| &word[..1]);
+                    (key, format!("{}{}", word("before"), word("after")))
+                })
+                .collect();
+            let expected = was.iter().filter_map(|(key, before)| {
+                let now = is.get(key).filter(|now| *now != before)?;
+                Some((key.clone(), format!("{before}{now}")))
+            });
+            assert_eq!(turned, expected.collect());
+            told += 1;
+        }
+    }
+    assert!(told > 20, "{told} changes");
 }

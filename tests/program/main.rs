@@ -2,14 +2,18 @@
 //! what it prints, answers and leaves behind. Tests of what the library does by itself are in
 //! `tests/library`; those that need clients from registries in `tests/real_clients.rs`.
 
+mod chance;
 mod cli;
 #[path = "../http/mod.rs"]
 mod http;
+#[path = "../impact_world/mod.rs"]
+mod impact_world;
 
 mod authorization;
 mod bad_input;
 mod cross_scope_page;
 mod damage;
+mod hostile;
 mod impact;
 mod job_files;
 mod jobs;

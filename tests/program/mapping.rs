@@ -55,7 +55,10 @@ fn a_class_is_selected_in_any_spelling() {
     assert!(plan.out.contains("2 to create"), "{plan:?}");
     world.write("mappings/okta-jamf-ownership.toml", by_class.replace("USER", "Users"));
     let plan = world.run(&["plan"]);
-    assert!(plan.out.contains("2 missing from"), "{plan:?}");
+    assert_eq!(plan.code, 2, "{plan:?}");
+    for told in ["has class `Users`", "did you mean `User`?"] {
+        assert!(plan.err.contains(told), "{plan:?}");
+    }
 }
 
 #[test]

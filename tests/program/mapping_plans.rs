@@ -356,6 +356,16 @@ expect = "> 10"
     assert_eq!(report["relationships"]["created"], 11, "{report}");
     world.write("mappings/backups.toml", mapping.replace("\"> 10\"", "10"));
     world.run(&["apply", "backups"]).refused(4, "the query has 11 rows, expected 10");
+    // A test that holds since it asks for nothing that is there says so.
+    for (right, wrong, told) in [
+        ("FIND okta_user WITH _key", "FIND octa_user WITH _key", "octa_user"),
+        ("WITH _key ^= 'u:1'", "WITH _kee ^= 'u:1'", "_kee"),
+    ] {
+        world.write("mappings/backups.toml", mapping.replace(right, wrong));
+        let said = world.run(&["plan", "backups"]);
+        let all = said.out.clone() + &said.err;
+        assert!(all.contains("W07") && all.contains(told), "{said:?}");
+    }
     world.write("mappings/backups.toml", mapping);
     world.run(&["apply", "backups"]).ok();
     let said = world.run(&["query", "FIND okta_user THAT BACKS laptop"]).ok();

@@ -45,6 +45,7 @@ fn company() -> World {
         ),
         entity("dev-2", "jamf_device", "Device", json!({ "displayName": "sam" })),
         entity("dev-3", "jamf_device", "Device", json!({ "serialNumber": ["S-1", "S-2"] })),
+        entity("dev-4", "jamf_device", "Device", json!({ "serialNumber": 12345 })),
     ];
     let aws = [entity("role-1", "aws_role", "AccessRole", json!({ "arn": ARN }))];
     world.sync("okta", "diff", &okta.concat()).ok();
@@ -71,6 +72,7 @@ fn an_entity_is_named_by_whatever_people_call_it() {
         (&id[id.len() - 12..].to_uppercase(), "00u1a2b3c4"),
         ("Alice Smith", "00u1a2b3c4"),
         ("  alice smith ", "00u1a2b3c4"),
+        ("12345", "dev-4"),
         ("ALICE.smith@example.com", "00u1a2b3c4"),
         ("samira", "00u9"),
         ("okta::SAM", "00u9"),

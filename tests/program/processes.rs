@@ -4,6 +4,7 @@
 //! `TOMBOLO_CHAOS_SECONDS` sets how long, `TEST_SEED` replays the random choices of each actor (not
 //! the order in which the system lets them run).
 
+use crate::chance::{Rng, number};
 use crate::cli::{World, entities, entity, said};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -16,27 +17,8 @@ use tombolo::store::Store;
 
 const JOBS: &str = "/persister/synchronization/jobs";
 
-fn number(name: &str, short: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(short)
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
 }
 
 /// A process of ours that somebody may kill, and that is waited for by whoever started it.

@@ -60,6 +60,15 @@ fn parameters_files_and_faults() {
         .ok();
     assert_eq!(said.out.lines().count(), 3, "{}", said.out);
     world.run(&["query", "-f", "who.j1ql"]).refused(2, "who.j1ql:2:15");
+    // A version that looks like a number is found as it is written.
+    let app = "{\"_key\":\"a\",\"_type\":\"app\",\"_class\":\"App\",\"v\":\"2.10\"}\n";
+    world.sync("apps", "diff", app).ok();
+    for (query, given) in
+        [("FIND App WITH v = {{v}}", "v=2.10"), ("FIND App WITH v > {{v}}", "v=2.9")]
+    {
+        let said = world.run(&["query", query, "--param", given, "-o", "json"]).ok().json();
+        assert_eq!(said["data"][0]["entity"]["_key"], json!("a"), "{query}");
+    }
     world.run(&["query", "FIND User THATS OWNS Device"]).refused(2, "did you mean `THAT`?");
     world.run(&["query", "FIND User THAT HAS{1,2} Device", "--strict"]).refused(2, "is not J1QL");
     world

@@ -190,9 +190,12 @@ fn a_path_keeps_parallel_relationships_and_takes_none_that_denies() {
     assert_eq!(taken(&["--verb", "!ALLOWS"]), Vec::<Vec<String>>::new());
     assert_eq!(taken(&["--via", "p"]), [["1", "3"], ["1", "4"]]);
     assert_eq!(taken(&["--via", "x"]), Vec::<Vec<String>>::new());
-    let said = world.run(&["path", "u", "s", "--via", "x"]).ok().out;
-    assert!(said.starts_with("Ulla (u) to s by x   = no chain"), "{said}");
-    assert!(said.contains("not followed: DENIED_BY, DENIES, unless --verb names it"), "{said}");
+    let said = world.run(&["path", "u", "s", "--via", "x"]).ok();
+    assert!(said.out.starts_with("Ulla (u) to s by x   = no chain"), "{said:?}");
+    let note = "which says that there is no way; name it in `--verb` to follow it";
+    assert!(said.err.contains(note), "{said:?}");
+    let answer = world.run(&["path", "u", "s", "--via", "x", "-o", "json"]).ok().json();
+    assert!(answer["notes"][0].as_str().is_some_and(|told| told.ends_with(note)), "{answer}");
     let said = world.run(&["path", "u", "s"]).ok().out;
     assert!(said.contains("  Ulla (u) -ASSIGNED-> p -ALLOWS-> s\n  … 1 more (--all)"), "{said}");
     // The same everywhere that verbs are taken.

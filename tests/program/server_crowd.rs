@@ -1,28 +1,12 @@
 //! Many callers at once: concurrent jobs, repeated calls, kills under load, slow finalizes, full
 //! disks. Each has a short version; longer ones run by environment variables.
 
+use crate::chance::{Rng, number};
 use crate::http::{JOBS, Server, tombolo};
 use serde_json::{Value as Json, json};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-/// A number from the environment, for longer runs.
-fn count(name: &str, short: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(short)
-}
-
-/// Where each thread of a test lands is random enough; how long it runs comes from here.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// One of several batches of a scope, all of one generation.
 fn batch(scope: &str, batch: usize, size: usize, generation: usize) -> Json {
@@ -96,8 +80,8 @@ fn collect(server: &Server, scope: &str, first: usize) -> Journal {
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kills_under_load() {
-    let kills = count("TOMBOLO_SERVER_KILLS", 5);
-    let seed = count("TEST_SEED", 20_261_127) as u64;
+    let kills = number("TOMBOLO_SERVER_KILLS", 5) as usize;
+    let seed = number("TEST_SEED", 20_261_127);
     println!("TEST_SEED={seed}");
     let mut rng = Rng(seed);
     let scopes = ["a", "b", "c", "d"];
@@ -220,7 +204,7 @@ fn every_call_may_be_repeated() {
 #[test]
 fn jobs_on_one_scope_end_in_some_order() {
     let server = &Server::start();
-    let rounds = count("TOMBOLO_SCOPE_ROUNDS", 2);
+    let rounds = number("TOMBOLO_SCOPE_ROUNDS", 2) as usize;
     for round in 0..rounds {
         let stop = &AtomicBool::new(false);
         std::thread::scope(|threads| {
@@ -278,8 +262,8 @@ fn jobs_on_one_scope_end_in_some_order() {
 #[test]
 fn sixty_four_jobs_at_once_lose_nothing_and_memory_stays_flat() {
     let server = &Server::start();
-    let rounds = count("TOMBOLO_LOAD_ROUNDS", 3);
-    let size = count("TOMBOLO_LOAD_BATCH", 60);
+    let rounds = number("TOMBOLO_LOAD_ROUNDS", 3) as usize;
+    let size = number("TOMBOLO_LOAD_BATCH", 60) as usize;
     let reads = &AtomicUsize::new(0);
     let stop = &AtomicBool::new(false);
     let memory = std::thread::scope(|threads| {

@@ -25,6 +25,7 @@ impl Checker<'_> {
             percent("max_delete_percent").unwrap_or(guard.max_delete_percent);
         guard.max_delete = table.whole("max_delete");
         guard.max_create = table.whole("max_create");
+        guard.max_edges = table.whole("max_edges").unwrap_or(guard.max_edges);
         guard.max_missing_percent = percent("max_missing_percent");
         for (name, value) in table.table("fresh").iter().flat_map(Table::entries) {
             let Some(text) = table.as_text(value) else { continue };

@@ -10,7 +10,7 @@ mod json;
 mod reader;
 mod tree;
 
-pub use tree::yaml_documents;
+pub use tree::{YAML_VALUES_MAX, yaml_documents};
 
 pub(super) use files::glob;
 pub(super) use format::file_format;

@@ -148,12 +148,13 @@ fn value_node(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u32) -> Res
 ///
 /// The first trouble.
 pub(super) fn read_yaml(text: &str) -> Result<Vec<Node>, Trouble> {
-    read_yaml_within(text, NODES_MAX)
+    read_yaml_within(text, NODES_MAX, usize::MAX)
 }
 
-fn read_yaml_within(text: &str, copies_max: usize) -> Result<Vec<Node>, Trouble> {
+fn read_yaml_within(text: &str, copies_max: usize, made_max: usize) -> Result<Vec<Node>, Trouble> {
     let parser = Parser::new_from_str(text);
-    let mut reader = Yaml { parser, anchors: HashMap::new(), copied: 0, copies_max };
+    let anchors = HashMap::new();
+    let mut reader = Yaml { parser, anchors, copied: 0, copies_max, made: 0, made_max };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -168,13 +169,16 @@ fn read_yaml_within(text: &str, copies_max: usize) -> Result<Vec<Node>, Trouble>
     }
 }
 
-/// The documents of a YAML text as JSON, for uploads: aliases make at most a million values.
+/// Values of a YAML text that is uploaded, and those that aliases make of them.
+pub const YAML_VALUES_MAX: usize = 500_000;
+
+/// The documents of a YAML text as JSON, for uploads: at most half a million values.
 ///
 /// # Errors
 ///
 /// The first trouble, with line and column.
 pub fn yaml_documents(text: &str) -> Result<Vec<String>, String> {
-    let nodes = read_yaml_within(text, 1_000_000)
+    let nodes = read_yaml_within(text, YAML_VALUES_MAX, YAML_VALUES_MAX)
         .map_err(|trouble| format!("{}:{}: {}", trouble.line, trouble.column, trouble.words))?;
     Ok(nodes.iter().map(|node| node.to_json().to_string()).collect())
 }
@@ -184,6 +188,8 @@ struct Yaml<'t> {
     anchors: HashMap<usize, Node>,
     copied: usize,
     copies_max: usize,
+    made: usize,
+    made_max: usize,
 }
 
 fn trouble(words: impl Into<String>, span: Span) -> Trouble {
@@ -208,6 +214,10 @@ impl<'t> Yaml<'t> {
         if depth > DEPTH_MAX {
             return Err(trouble(format!("data nests deeper than {DEPTH_MAX}"), span));
         }
+        self.made += 1;
+        if self.made > self.made_max {
+            return Err(trouble(format!("there are more than {} values", self.made_max), span));
+        }
         let (kind, anchor) = match event {
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
@@ -215,8 +225,11 @@ impl<'t> Yaml<'t> {
                 };
                 self.copied += node.size();
                 if self.copied > self.copies_max {
-                    let millions = self.copies_max / 1_000_000;
-                    let words = format!("the aliases make more than {millions} million values");
+                    let most = match self.copies_max % 1_000_000 {
+                        0 => format!("{} million", self.copies_max / 1_000_000),
+                        _ => self.copies_max.to_string(),
+                    };
+                    let words = format!("the aliases make more than {most} values");
                     return Err(trouble(words, span));
                 }
                 return Ok(node.clone());

@@ -1,0 +1,83 @@
+//! A thread of its own, which no question keeps busy: it looks whether the database can be read when
+//! somebody asks, and puts things away when nobody does.
+
+use super::fault::Fault;
+use super::{App, allocator};
+use axum::http::StatusCode;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Longest time for a look.
+const TIME: Duration = Duration::from_secs(5);
+/// How often it is seen what can be put away.
+const TIDIED: Duration = Duration::from_secs(10);
+/// Time without a question after which the caches of the database are given back.
+const IDLE: Duration = Duration::from_secs(60);
+
+type Asked = oneshot::Sender<Result<(), Fault>>;
+
+/// Who asks the thread.
+pub struct Readiness(Mutex<Sender<Asked>>);
+
+/// The thread that looks, before it has begun.
+pub struct Lookout(Receiver<Asked>);
+
+impl Readiness {
+    /// The two ends of asking.
+    pub fn new() -> (Readiness, Lookout) {
+        let (ask, asked) = channel();
+        (Readiness(Mutex::new(ask)), Lookout(asked))
+    }
+
+    /// Whether the database can be read now.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot, or that it cannot be told in time.
+    pub async fn look(&self) -> Result<(), Fault> {
+        let (sender, answer) = oneshot::channel();
+        let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(sender);
+        match (sent, tokio::time::timeout(TIME, answer).await) {
+            (Ok(()), Ok(Ok(found))) => found,
+            _ => {
+                let message = "the database does not answer";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Err(Fault::new(status, "STORAGE_UNAVAILABLE", message))
+            }
+        }
+    }
+}
+
+impl Lookout {
+    /// Begins to look; ends with the server.
+    pub fn start(self, app: Weak<App>) {
+        let run = move || self.run(&app);
+        if let Err(e) = std::thread::Builder::new().name("lookout".into()).spawn(run) {
+            tracing::error!(error = %e, "there is no thread to look whether the database is ready");
+        }
+    }
+
+    fn run(&self, app: &Weak<App>) {
+        let mut tidied = Instant::now();
+        loop {
+            let asked = self.0.recv_timeout(TIDIED);
+            let Some(app) = app.upgrade() else { return };
+            match asked {
+                // Who asked may be gone.
+                Ok(asked) => drop(asked.send(app.database.look().map_err(Fault::from))),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            app.results.sweep(&app.room);
+            let rested = app.database.rest(IDLE);
+            let due = tidied.elapsed() >= TIDIED && app.worked.swap(false, Ordering::Relaxed);
+            if rested || due {
+                allocator::give_back();
+                tidied = Instant::now();
+            }
+        }
+    }
+}
