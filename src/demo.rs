@@ -18,7 +18,7 @@ mod rng;
 mod rows;
 mod scope_file;
 
-/// The demo company: what its collectors upload, and what its mapping files read.
+/// The demo company: the uploads of its collectors, and the input of its mapping files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Company {
     /// One file a scope, each complete for a DIFF job.
@@ -27,7 +27,7 @@ pub struct Company {
     pub mapping_inputs: Vec<(&'static str, String)>,
 }
 
-/// What one collector uploads.
+/// The upload of one collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DemoFile {
     /// The name of the file, e.g. `okta.ndjson`.
@@ -40,7 +40,7 @@ pub struct DemoFile {
 
 /// The mapping files of the demo: path below `mappings/`, and the text of the file.
 ///
-/// They are the very files of the repository, so that what people read is what runs.
+/// They are the files of the repository, so people read the files that run.
 pub const MAPPINGS: [(&str, &str); 4] = [
     ("okta-jamf-ownership.toml", include_str!("../mappings/okta-jamf-ownership.toml")),
     ("repo-deployment-edges.toml", include_str!("../mappings/repo-deployment-edges.toml")),
@@ -50,6 +50,7 @@ pub const MAPPINGS: [(&str, &str); 4] = [
 
 /// Makes the company. Every call returns the same bytes.
 pub fn company() -> Company {
+    // Made once: Jamf and the inventory have to agree on the serial numbers.
     let laptops = jamf::laptops();
     Company {
         files: vec![okta::file(), jamf::file(&laptops), github::file(), aws::file(), cmdb::file()],

@@ -34,7 +34,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// The advice to the caller, if there is any.
     pub fn hint(&self) -> Option<String> {
         let text = match (self, self.store()) {
             (Error::Usage(_, hint), _) => return hint.clone(),
@@ -104,6 +104,7 @@ impl Error {
             ) => 2,
             (_, Some(_)) | (Error::Sync(SyncError::Worker), _) => 1,
             (Error::Moved(..), _) => 4,
+            // Invalid data is a mistake in the input; other errors of reading are not.
             (Error::Sync(SyncError::Read(_, e)), _)
                 if e.kind() != std::io::ErrorKind::InvalidData =>
             {

@@ -1,11 +1,11 @@
-//! What a question may cost, counted while it is answered: time, edges, rows and bytes.
+//! The cost of a question, counted while it is answered: time, edges, rows and bytes.
 //!
-//! Bytes are counted before they are there: what is about to be kept (rows, groups, what a walk
-//! remembers, a text that is put together) is added first, and refused if it is too much. They are
-//! given back when the part that needed them ends, at the latest with the [`Meter`] of the question.
-//! Small things that come and go are not counted, so a process needs some memory beside a pool.
+//! Bytes are counted before they are kept. Each part of a question adds its bytes first (for rows,
+//! groups, the memory of a walk, a text that is put together), and is refused if they are too many. It
+//! gives them back when it ends, at the latest with the [`Meter`] of the question. Small things that
+//! come and go are not counted, so a process needs some memory beside a pool.
 //!
-//! What a question *is* stands elsewhere; so do the limits of bodies and connections.
+//! Questions themselves are defined elsewhere; so are the limits of bodies and connections.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub struct MemoryPool {
     size: u64,
     taken: AtomicU64,
-    /// Whether a question that took much has ended.
+    /// True if a question that took much has ended; see [`MemoryPool::take_large`].
     large: AtomicBool,
 }
 
@@ -38,15 +38,18 @@ impl MemoryPool {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Whether a question that took much has ended since this was asked: then it is time to put away
-    /// what else can go, since what is kept in between keeps the memory of the process from shrinking.
+    /// True if a question that took much has ended since the last call. Then it is time to free caches as
+    /// well, because memory that stays in use in between keeps the process from shrinking.
     pub fn take_large(&self) -> bool {
+        // Nearly every call finds nothing, and a load alone does not write to shared memory.
         self.large.load(Ordering::Relaxed) && self.large.swap(false, Ordering::Relaxed)
     }
 
-    /// Takes bytes, if there are so many; they are given back by [`MemoryPool::give_back`].
+    /// Takes bytes and returns true, if so many are free; [`MemoryPool::give_back`] gives them back.
     #[must_use]
     pub fn take(&self, bytes: u64) -> bool {
+        // Added first and undone if it was too much: for a moment another question may be refused in vain,
+        // but never do two get the same bytes.
         let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
         let fits = before.saturating_add(bytes) <= self.size;
         if !fits {
@@ -61,7 +64,7 @@ impl MemoryPool {
     }
 }
 
-/// What a question may cost before it is stopped.
+/// The cost at which a question is stopped.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Time from beginning to end.
@@ -70,11 +73,11 @@ pub struct Limits {
     pub rows: u64,
     /// Edges walked.
     pub steps: u64,
-    /// Bytes of one value that is put together.
+    /// Bytes of one value that is put together from others.
     pub value: u64,
     /// Bytes held at once.
     pub memory: u64,
-    /// Where those bytes are taken from, beside other questions.
+    /// The pool that those bytes are taken from, shared with other questions.
     pub pool: Option<Arc<MemoryPool>>,
     /// Set when nobody waits for the answer any more.
     pub cancelled: Option<Arc<AtomicBool>>,
@@ -94,7 +97,7 @@ impl Default for Limits {
     }
 }
 
-/// What there was too much of.
+/// The reason why a question was stopped, with the limit that it went over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exceeded {
     /// Time.
@@ -118,7 +121,7 @@ pub enum Exceeded {
 }
 
 impl Exceeded {
-    /// What to do about it.
+    /// Advice what to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Exceeded::Time(_) | Exceeded::Steps(_) | Exceeded::Rows(_) | Exceeded::Depth(_) => {
@@ -135,7 +138,7 @@ impl Exceeded {
     }
 }
 
-/// Bytes for people, where they are a round number: `16 MiB`.
+/// Writes bytes for people, in whole units: `16 MiB`.
 fn mebibytes(bytes: u64) -> String {
     match bytes {
         0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
@@ -165,12 +168,12 @@ impl fmt::Display for Exceeded {
     }
 }
 
-/// Why a question has no answer. `E` is what reading the graph can fail with.
+/// The reason why a question has no answer. `E` is the error of reading the graph.
 #[derive(Clone, Debug)]
 pub enum Stop<E> {
     /// The graph could not be read.
     Read(E),
-    /// It costs too much: what there was too much of. Nothing of the answer is shown.
+    /// It costs too much, and nothing of the answer is shown.
     Limit(Exceeded),
 }
 
@@ -180,14 +183,14 @@ impl<E> From<E> for Stop<E> {
     }
 }
 
-/// Bytes that are taken from the pool at a time.
+/// Number of bytes that are taken from the pool at a time.
 const GRANT: u64 = 256 << 10;
-/// A question that took so many bytes took much.
+/// A question that took more bytes than this took much.
 const LARGE: u64 = 32 << 20;
 /// Units of [`Meter::spend`] between two looks at the clock; a unit is a nanosecond or a few.
 const LOOK: u64 = 1 << 22;
 
-/// The account of one question: what it has cost so far, and what it holds.
+/// The account of one question: its cost so far, and the bytes that it holds.
 #[derive(Debug)]
 pub struct Meter {
     limits: Limits,
@@ -195,14 +198,14 @@ pub struct Meter {
     steps: Cell<u64>,
     spent: Cell<u64>,
     held: Cell<u64>,
-    /// Taken from the pool; never less than what is held.
+    /// Bytes taken from the pool; never less than `held`.
     granted: Cell<u64>,
-    /// The most that ever was.
+    /// The most that `granted` ever was.
     peak: Cell<u64>,
 }
 
 impl Meter {
-    /// A question that begins now.
+    /// The account of a question that begins now.
     pub fn new(limits: Limits) -> Meter {
         Meter {
             limits,
@@ -215,7 +218,7 @@ impl Meter {
         }
     }
 
-    /// What the question may cost.
+    /// The limits of the question.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -239,6 +242,7 @@ impl Meter {
         if now > self.limits.steps {
             return Err(Exceeded::Steps(self.limits.steps));
         }
+        // A look costs more than an edge, so there is one for about 4,096 of them.
         if before >> 12 != now >> 12 { self.look() } else { Ok(()) }
     }
 
@@ -254,7 +258,7 @@ impl Meter {
         self.look()
     }
 
-    /// Looks at the clock, and whether somebody still waits.
+    /// Fails if the time is over, or if nobody waits for the answer any more.
     pub fn look(&self) -> Result<(), Exceeded> {
         if self.limits.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
             return Err(Exceeded::Cancelled);
@@ -265,7 +269,7 @@ impl Meter {
         }
     }
 
-    /// When the time of the question is over.
+    /// The instant at which the time of the question is over; `None` if it has no limit.
     pub fn deadline(&self) -> Option<Instant> {
         self.limits.time.and_then(|time| self.started.checked_add(time))
     }
@@ -292,6 +296,7 @@ impl Meter {
     #[inline]
     pub fn hold(&self, bytes: u64) -> Result<(), Exceeded> {
         let held = self.held.get().saturating_add(bytes);
+        // The grant comes first, so bytes that are refused are not counted as held.
         if held > self.granted.get() {
             self.grant(held)?;
         }
@@ -303,6 +308,7 @@ impl Meter {
         if held > self.limits.memory {
             return Err(Exceeded::Memory(self.limits.memory));
         }
+        // Whole grants keep threads from the shared counter at each row. The last grant ends at the limit.
         let wanted = held.next_multiple_of(GRANT).min(self.limits.memory.max(held));
         let more = wanted - self.granted.get();
         if let Some(pool) = &self.limits.pool
@@ -320,6 +326,8 @@ impl Meter {
         let held = self.held.get().saturating_sub(bytes);
         self.held.set(held);
         let spare = self.granted.get().saturating_sub(held.next_multiple_of(GRANT));
+        // Up to 4 MiB stay granted, so that a question that holds and releases in turn
+        // leaves the pool alone.
         if spare > 16 * GRANT {
             self.granted.set(self.granted.get() - spare);
             if let Some(pool) = &self.limits.pool {
@@ -338,6 +346,7 @@ impl Drop for Meter {
     fn drop(&mut self) {
         if let Some(pool) = &self.limits.pool {
             pool.give_back(self.granted.get());
+            // By the peak, since most of it may have been released before.
             if self.peak.get() > LARGE {
                 pool.large.store(true, Ordering::Relaxed);
             }
@@ -345,7 +354,7 @@ impl Drop for Meter {
     }
 }
 
-/// What a part of a question holds as long as it lasts.
+/// The bytes that a part of a question holds. Dropping it gives them back.
 #[derive(Debug)]
 pub struct Part<'m> {
     meter: &'m Meter,
@@ -417,7 +426,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever questions do side by side, the pool knows the sum and is empty at the end.
+        /// The pool knows the sum of all questions, in any order of events, and is empty at the end.
         #[test]
         fn the_pool_holds_what_its_questions_hold(steps in prop::collection::vec(
             (0usize..3, any::<bool>(), 0u64..3_000_000), 0..60))

@@ -1,7 +1,7 @@
 //! Request bodies: read within limits, unpacked, and told apart by their type.
 //!
-//! Everything a stranger can send ends here: too much of it, too slowly, broken compression, a
-//! bomb. What comes out is bytes in memory of a size that was allowed.
+//! Everything that a stranger can send ends here: too much of it, too slowly, broken compression, a
+//! bomb. The result is bytes in memory, of a size that is allowed.
 
 use super::App;
 use super::fault::Fault;
@@ -16,23 +16,23 @@ use std::time::{Duration, Instant};
 pub const SENT_MAX: usize = 32 << 20;
 /// Largest body after unpacking.
 pub const UNPACKED_MAX: usize = 64 << 20;
-/// So much may be unpacked whatever the ratio.
+/// Bytes that may be unpacked whatever the ratio.
 const RATIO_FREE: usize = 8 << 20;
-/// Most that one byte may unpack to.
+/// The most bytes that one byte may unpack to.
 const RATIO_MAX: usize = 200;
 /// Bytes that are unpacked at a time.
 const PIECE: usize = 1 << 20;
 /// Largest window of zstd, as a power of two.
 const WINDOW_LOG_MAX: u32 = 24;
-/// Largest body of what is no upload, after unpacking: what it says becomes a tree in memory.
+/// Largest body that is no upload, after unpacking: it becomes a tree in memory.
 const SMALL_MAX: usize = 4 << 20;
-/// Largest upload in YAML, after unpacking: it becomes a tree in memory too, of which a value takes so
-/// many bytes. A list in brackets is read to its end before the first item of it is known.
+/// Largest upload in YAML, after unpacking. It becomes a tree in memory too, of so many bytes a
+/// value. A list in brackets is read to its end before its first item is known.
 pub const YAML_MAX: usize = 8 << 20;
 const YAML_VALUE: usize = 400;
 const YAML_COMMA: usize = 400;
-/// What an upload takes beside its body while it is read: so many copies of it, and so many bytes an
-/// object and a value. Measured with a million small objects, rows of CSV, and texts.
+/// The memory that an upload takes beside its body while it is read: so many copies of it, and so
+/// many bytes an object and a value. Measured with a million small objects, rows of CSV, and texts.
 const COPIES: usize = 3;
 const OBJECT: usize = 130;
 const VALUE: usize = 28;
@@ -41,14 +41,14 @@ const OBJECTS_MAX: usize = 2_000_000;
 const VALUES_MAX: usize = 8_000_000;
 /// Longest time that an upload waits for others to be done with their memory.
 const MEMORY_TIME: Duration = Duration::from_secs(10);
-/// Bytes that a byte of JSON may take as a tree, and that a sign between two values does.
+/// Bytes that a byte of JSON may take as a tree, and that a sign between two values may take.
 const TREE_BYTES: usize = 2;
 const TREE_SIGN_BYTES: usize = 80;
 /// Longest time without a byte of a body.
 const PAUSE: Duration = Duration::from_secs(30);
 /// Longest time for all of a body.
 const BODY_TIME: Duration = Duration::from_secs(300);
-/// What is read of a body that is refused, so that its sender gets to see the answer.
+/// Bytes that are read of a refused body, so that its sender gets to see the answer.
 const DRAINED_MAX: usize = 64 << 20;
 /// Longest time for that.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
@@ -65,8 +65,8 @@ pub fn set_held_max(bytes: u64) {
     HELD_MAX.store(bytes, Ordering::Relaxed);
 }
 
-/// Counts the tree that a YAML text becomes, as long as the result lives; waits for others. Blocks,
-/// so it is for threads that may.
+/// Counts the tree that a YAML text becomes, as long as the result lives. It blocks while others
+/// hold the memory, so it is for threads that may block.
 pub fn yaml_held(text: &[u8]) -> Result<Bytes, Fault> {
     let signs = text.iter().filter(|byte| b",:-[{\n".contains(byte)).count();
     let commas = memchr::memchr_iter(b',', text).count();
@@ -85,6 +85,7 @@ pub struct Bytes {
 
 impl Bytes {
     fn hold(&mut self, more: usize) -> Result<(), Fault> {
+        // Counted even if it is too much: the caller that waits, or `drop`, takes it back.
         self.held += more;
         if HELD.fetch_add(more, Ordering::Relaxed) + more > HELD_MAX.load(Ordering::Relaxed) {
             let message = "too many uploads at once; send this one again";
@@ -114,7 +115,8 @@ impl Bytes {
         }
     }
 
-    /// Makes room for so many bytes more, a mebibyte at a time: what doubles takes half in vain.
+    /// Makes room for more bytes, a mebibyte at a time: a buffer that doubles may waste half of its
+    /// room.
     fn make_room(&mut self, more: usize) {
         if self.bytes.capacity() - self.bytes.len() < more {
             self.bytes.reserve_exact(more.max(PIECE.min(self.bytes.len())));
@@ -164,6 +166,7 @@ async fn read_up_to(mut body: Body, max: usize) -> Result<Bytes, Fault> {
     match result {
         Ok(()) => Ok(read),
         Err(fault) => {
+            // The memory goes first, since the rest of the body is not kept.
             drop(read);
             drain(axum::extract::Request::new(body)).await;
             Err(fault)
@@ -177,7 +180,7 @@ fn too_slow(what: &str) -> Fault {
 
 /// Reads what is left of a refused request and forgets it, within limits.
 pub async fn drain(request: axum::extract::Request) {
-    // Who asks before sending has sent nothing.
+    // A client that asks before it sends has sent nothing.
     if request.headers().contains_key(header::EXPECT) {
         return;
     }
@@ -199,11 +202,12 @@ pub async fn drain(request: axum::extract::Request) {
 ///
 /// # Errors
 ///
-/// What cannot be unpacked is the client's fault, and the connection ends: one client repeats a
-/// packed body with the length of another, so that what follows on the wire is no request.
+/// A body that cannot be unpacked is the client's mistake, and the connection ends: one client
+/// repeats a packed body with the length of another, so that the bytes that follow are no request.
 /// Source: wire contract, section 5.
 pub fn unpack(sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
     let mut whole = unpack_up_to(sent, headers, UNPACKED_MAX)?;
+    // Counted by their signs, since the memory has to be known before anything is parsed.
     let count = |sign| memchr::memchr_iter(sign, &whole.bytes).count();
     let (objects, lines, values) = (count(b'{'), count(b'\n'), count(b','));
     for (count, most, what) in [(objects, OBJECTS_MAX, "objects"), (values, VALUES_MAX, "values")] {
@@ -245,7 +249,8 @@ fn broken(e: &std::io::Error) -> Fault {
     Fault::new(StatusCode::BAD_REQUEST, "BROKEN_ENCODING", message).close()
 }
 
-/// Unpacks piece by piece, so that what many unpack at once is counted before it is there.
+/// Unpacks piece by piece, so that memory is counted before it is taken, however many unpack at
+/// once.
 fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<Bytes, Fault> {
     let ratio = packed.len().saturating_mul(RATIO_MAX).max(RATIO_FREE);
     let mut unpacked = Bytes { bytes: Vec::new(), held: 0 };
@@ -267,7 +272,7 @@ fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<Bytes, Faul
     }
 }
 
-/// How the objects of an upload are written.
+/// The format of the objects of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     Json,
@@ -281,7 +286,7 @@ pub fn shape(headers: &HeaderMap) -> Result<Shape, Fault> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Shape::Json) };
     let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
     match text.split(';').next().unwrap_or_default().trim() {
-        // What curl says of `-d` unless told.
+        // curl sends the last of these with `-d` unless another one is given.
         "" | "application/json" | "application/x-www-form-urlencoded" => Ok(Shape::Json),
         "application/x-ndjson" | "application/ndjson" => Ok(Shape::Ndjson),
         "text/csv" => Ok(Shape::Csv),

@@ -1,8 +1,9 @@
 //! The mutations of GraphQL: single objects that are made, changed or deleted, each in a transaction
 //! of its own.
 //!
-//! A caller changes what its rights cover and, unless it may read, hears of an object no more than it
-//! sent itself; what is somebody else's and what is not there sound the same.
+//! A caller changes only objects that its rights cover. If it may not read, it hears of an object
+//! only what it sent itself, and gets the same error for a foreign object as for one that is not
+//! there.
 //!
 //! Source: wire contract, section 7.
 
@@ -32,8 +33,8 @@ fn relationship(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Relati
     live_relationship(snapshot, id)?.ok_or_else(|| no_such("relationship", id))
 }
 
-/// An object that this caller may change. Who may not read hears the same of what is somebody else's
-/// and of what is not there.
+/// An object that this caller may change. A caller that may not read gets the same error for a
+/// foreign object as for one that is not there.
 fn ours<T>(
     caller: &Caller,
     found: Option<T>,
@@ -69,7 +70,8 @@ fn sent(properties: Option<&Scalar<Json_>>) -> Vec<String> {
     members.into_iter().flatten().map(|(name, _)| name.clone()).collect()
 }
 
-/// Leaves of the properties of an object what a caller may see: all, or what it sent itself.
+/// Removes the properties of an object that a caller may not see. A caller that may not read sees
+/// only those that it sent itself.
 fn limit(caller: &Caller, properties: &mut Vec<(String, Value<'static>)>, sent: &[String]) {
     if !caller.rights.read() {
         properties.retain(|(name, _)| sent.contains(name));
@@ -207,7 +209,7 @@ fn relationship_result(link: &Relationship) -> RelationshipResult {
     RelationshipResult { relationship: shown, edge }
 }
 
-/// An object with the properties that a caller gives, and with what must not be among them.
+/// An object of the properties that a caller gives, and of the members that the caller may not set.
 fn object(
     given: Option<Scalar<Json_>>,
     own: &[(&str, Json_)],
@@ -223,7 +225,7 @@ fn object(
     Ok(members)
 }
 
-/// What an upload says of a relationship beside its properties.
+/// The members of a relationship in an upload, apart from its properties.
 fn relationship_members(
     key: &str,
     type_name: &str,
@@ -437,6 +439,7 @@ impl Edits {
                 &known.class,
                 (known.from.id, known.to.id),
             );
+            // An upload replaces a relationship whole, so the properties that stay are sent along.
             let kept = known.properties.iter().map(|(name, value)| (name.clone(), json!(value)));
             let mut members: Map<String, Json_> = kept.collect();
             members.extend(object(properties, &own)?);
@@ -460,6 +463,7 @@ impl Edits {
         let (app, caller) = parts(context)?;
         let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
         blocking(app, Work::Commit, move |app| {
+            // Read before the deletion, since the answer shows it as it was.
             let mut known = our_relationship(app, &caller, id)?;
             edit(app, &caller, known.scope.clone(), String::new(), vec![(Kind::Relationship, id)])?;
             limit(&caller, &mut known.properties, &[]);
@@ -520,6 +524,7 @@ async fn update(
     let (caller, id) = (caller.clone(), object_id(entity_id)?);
     blocking(app, Work::Commit, move |app| {
         let (known, sent) = (our_entity(app, &caller, id)?, sent(properties.as_ref()));
+        // Only what changes: this mode merges an entity with its stored properties.
         let own = [("_key", json!(known.key))];
         let objects = objects("entities", object(properties, &own)?);
         edit(app, &caller, known.scope, objects, Vec::new())?;
@@ -533,6 +538,7 @@ async fn delete(context: &Context<'_>, entity_id: &str) -> Result<EntityResult> 
     let (app, caller) = parts(context)?;
     let (caller, id) = (caller.clone(), object_id(entity_id)?);
     blocking(app, Work::Commit, move |app| {
+        // Read before the deletion, since the answer shows it as it was.
         let mut known = our_entity(app, &caller, id)?;
         edit(app, &caller, known.scope.clone(), String::new(), vec![(Kind::Entity, id)])?;
         limit(&caller, &mut known.properties, &[]);

@@ -15,19 +15,19 @@ use tombolo::sync::SyncError;
 const LINES: usize = 50;
 const LINE_MAX: usize = 2_000;
 
-/// Why a request has no answer.
+/// The reason that a request has no answer.
 #[derive(Debug)]
 pub struct Fault {
     status: StatusCode,
     code: &'static str,
     message: String,
     hint: Option<String>,
-    /// Whether what follows on the connection cannot be trusted.
+    /// True if the bytes that follow on the connection cannot be trusted.
     close: bool,
 }
 
 impl Fault {
-    /// A fault of the caller.
+    /// An error with its status, its code for programs and its message for people.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Fault {
         Fault { status, code, message: message.into(), hint: None, close: false }
     }
@@ -47,7 +47,7 @@ impl Fault {
         Fault { close: true, ..self }
     }
 
-    /// The same under another code, if it is the caller's fault.
+    /// The same under another code, if it is the caller's mistake.
     pub fn coded(self, code: &'static str) -> Fault {
         match self.status {
             StatusCode::BAD_REQUEST => Fault { code, ..self },
@@ -55,12 +55,12 @@ impl Fault {
         }
     }
 
-    /// What went wrong, in words.
+    /// The message, for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What cannot happen unless this program is wrong.
+    /// The error of what only a mistake in this program can cause; the log has the details.
     pub fn internal(what: &str) -> Fault {
         tracing::error!(what, "internal error");
         Fault::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal server error")
@@ -141,7 +141,7 @@ impl From<Error> for Fault {
                 let each: Vec<String> = faults.iter().map(|f| format!("- Error in {f}")).collect();
                 format!("{} validation error(s):\n{}", faults.len(), each.join("\n"))
             }
-            // What the caller brought is the caller's to know.
+            // Names that the caller brought are no secret to the caller.
             _ if status == S::UNPROCESSABLE_ENTITY => e.to_string(),
             _ if code == "JOB_DAMAGED" => {
                 tracing::error!(error = %e, code, "storage");
@@ -155,6 +155,7 @@ impl From<Error> for Fault {
             }
             _ => e.to_string(),
         };
+        // Advice about storage is for whoever runs the server.
         let told = store.is_none() || status == S::UNPROCESSABLE_ENTITY;
         let hint = if told { e.hint() } else { None };
         Fault { status, code, message, hint, close: false }
@@ -175,6 +176,8 @@ impl From<Failure> for Fault {
             Failure::PipeClosed => return Fault::internal("a pipe was closed"),
         };
         let (status, name) = match code {
+            // The command line has one code for all mistakes; what is not found begins with this
+            // word.
             crate::cli::MISTAKE if message.starts_with("no ") => {
                 (StatusCode::NOT_FOUND, "NOT_FOUND")
             }

@@ -1,7 +1,7 @@
-//! Who waits for whom, without holding a thread.
+//! Requests that wait for each other, without holding a thread.
 //!
-//! Threads that may block are few. What waits long (a finalize for the one before it, an upload
-//! for the finalize of its own job) waits here, as a task; and each kind of work has threads of
+//! Threads that may block are few. A request that waits long waits here, as a task: a finalize for
+//! the one before it, an upload for the finalize of its own job. Each kind of work has threads of
 //! its own, so that neither slow questions nor a queue of finalizes can take those of the others.
 
 use std::collections::HashMap;
@@ -16,21 +16,21 @@ use uuid::Uuid;
 const READS: usize = 32;
 /// Threads that may take uploads at once.
 const UPLOADS: usize = 16;
-/// Threads that may change the graph: one commits while another one reads what it will.
+/// Threads that may change the graph: one commits while another one reads for its own commit.
 const COMMITS: usize = 2;
 /// All threads that may block, with some to spare.
 pub const THREADS: usize = READS + UPLOADS + COMMITS + 14;
 
-/// Bytes that a question is counted with before it has asked for any: what the snapshot that it
-/// reads keeps at hand.
+/// Bytes that a question is counted with from its start, for what its snapshot keeps at hand.
 pub const QUESTION_BYTES: u64 = 8 << 20;
 
-/// Somebody waits for an answer, as long as this lives: who hangs up stops the question.
+/// Somebody waits for an answer as long as this lives. A caller that hangs up drops it, which stops
+/// the question.
 #[derive(Default)]
 pub struct Waiting(Arc<AtomicBool>);
 
 impl Waiting {
-    /// Set when nobody waits any more.
+    /// A flag that is set when nobody waits any more.
     pub fn over(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
@@ -42,14 +42,14 @@ impl Drop for Waiting {
     }
 }
 
-/// What a thread is needed for.
+/// The kind of work that a thread is needed for.
 #[derive(Clone, Copy, Debug)]
 pub enum Work {
     /// A question.
     Read,
-    /// What changes an open job and nothing else.
+    /// A change of an open job and of nothing else.
     Upload,
-    /// What changes the graph.
+    /// A change of the graph.
     Commit,
 }
 
@@ -98,6 +98,7 @@ impl Gates {
     fn of(&self, id: Uuid) -> Arc<RwLock<()>> {
         let mut jobs = lock(&self.jobs);
         if jobs.len() > KEPT {
+            // A gate that only this table owns is used and waited for by nobody.
             jobs.retain(|_, gate| Arc::strong_count(gate) > 1);
         }
         Arc::clone(jobs.entry(id).or_default())

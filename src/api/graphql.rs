@@ -1,9 +1,9 @@
 //! GraphQL as JupiterOne's query clients speak it: `queryV1`, and in `edits` the editing of single
 //! objects.
 //!
-//! An operation may come alone or in a list, and the answer then has the same form. What the
-//! schema does not know is a GraphQL error with status 200. Long answers are kept for a while and
-//! fetched page by page, so that all pages are of one state of the graph.
+//! An operation may come alone or in a list, and the answer then has the same form. A field that
+//! the schema does not know is a GraphQL error with status 200. Long answers are kept for a while
+//! and fetched page by page, so that all pages are of one state of the graph.
 //!
 //! Source: wire contract, section 7.
 
@@ -38,9 +38,9 @@ use uuid::Uuid;
 const PAGE: usize = 250;
 /// Most rows of a page.
 const PAGE_MAX: usize = 10_000;
-/// How long an answer is kept for its next page.
+/// The time that an answer is kept for its next page.
 const KEPT: Duration = Duration::from_secs(300);
-/// Bytes in memory of all answers that are kept: where their rows end, and those that are small.
+/// Bytes in memory of all kept answers: the ends of their rows, and the text of small ones.
 const KEPT_BYTES: usize = 16 << 20;
 /// Longest document, in bytes, and fragments that it may use: each may use others twice.
 const DOCUMENT_MAX: usize = 128 << 10;
@@ -63,12 +63,12 @@ pub fn open_routes() -> Router<Arc<App>> {
     Router::new().route("/deferred/{id}", get(deferred))
 }
 
-/// An answer to a query: its rows as text, and where each of them ends.
+/// An answer to a query: its rows as text, and the end of each of them.
 pub struct Found {
     kind: &'static str,
     text: Arc<Spooled>,
     ends: Vec<u64>,
-    /// What the rows do not tell by themselves.
+    /// Notes on what the rows do not tell by themselves.
     notes: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ impl Found {
         self.kind
     }
 
-    /// What the rows do not tell by themselves.
+    /// Notes on what the rows do not tell by themselves.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -149,6 +149,7 @@ impl Results {
         let mut all = self.fresh();
         all.push_back(Kept { id, since: Instant::now(), found: Arc::clone(found) });
         let total = |all: &VecDeque<Kept>| all.iter().map(|k| k.found.in_memory()).sum::<usize>();
+        // The newest answer stays whatever its size, since its cursor is about to be sent.
         while all.len() > 1 && total(&all) > KEPT_BYTES {
             all.pop_front();
         }
@@ -174,7 +175,7 @@ fn schema() -> &'static Shapes {
     })
 }
 
-/// Where the caller sees this server.
+/// The URL under which the caller sees this server.
 struct Base(String);
 
 fn base_url(app: &App, headers: &HeaderMap) -> String {
@@ -211,8 +212,8 @@ async fn answer(
     Ok(spool::response(pieces))
 }
 
-/// Places in a response that are filled with parts of answers when it is sent. What stands there
-/// until then cannot be guessed, so that no data can be taken for it.
+/// Places in a response that are filled with parts of answers when it is sent. Until then a secret
+/// stands there, so that no data can be taken for a place.
 struct Holes {
     secret: Uuid,
     filled: Mutex<Vec<Vec<Piece>>>,
@@ -253,8 +254,8 @@ fn errors(message: &str) -> Vec<Piece> {
     vec![Piece::text(json!({ "errors": [{ "message": message }] }).to_string())]
 }
 
-/// What a document may not be, since the library would take too long over it: it has no limit of
-/// its own for this.
+/// The reason that a document is refused, if it is. The library has no limit of its own for this,
+/// and would take too long over it.
 fn oversized(document: &str) -> Option<String> {
     if document.len() > DOCUMENT_MAX {
         return Some(format!("a document has at most {} KiB", DOCUMENT_MAX >> 10));
@@ -306,11 +307,12 @@ async fn deferred(
     let rest = json!({ "status": "COMPLETED", "type": found.kind, "url": url }).to_string();
     let mut pieces = vec![Piece::text("{\"data\":")];
     pieces.extend(found.all());
+    // Without its opening brace, the rest goes on behind the data.
     pieces.push(Piece::text(format!(",{}", &rest[1..])));
     Ok(spool::response(pieces))
 }
 
-/// A fault in the words of GraphQL.
+/// An error in the form of GraphQL.
 pub(super) fn told(fault: Fault) -> async_graphql::Error {
     async_graphql::Error::new(fault.message().to_owned())
 }
@@ -327,7 +329,7 @@ pub struct Asked {
     pub strict: bool,
 }
 
-/// The fault of a query that was stopped.
+/// The error of a query that was stopped.
 pub fn stopped(what: &Exceeded) -> Fault {
     let (status, code) = match what {
         Exceeded::Memory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_NEEDS_TOO_MUCH_MEMORY"),
@@ -342,6 +344,7 @@ pub fn stopped(what: &Exceeded) -> Fault {
 pub fn ask(app: &App, asked: &Asked, limits: Limits) -> std::result::Result<Found, Fault> {
     let meter = Meter::new(limits);
     let stop = |what: Exceeded| stopped(&what);
+    // The snapshot is counted before it is opened.
     meter.hold(gate::QUESTION_BYTES).map_err(stop)?;
     let mut parameters = BTreeMap::new();
     for (name, value) in asked.parameters.iter().filter_map(Json_::as_object).flatten() {
@@ -397,11 +400,13 @@ fn written(
         |spool: &Spool, e: std::io::Error| spool.refused().unwrap_or_else(|| spool::unwritten(&e));
     if let Answer::Tree { .. } = answer {
         if let Err(e) = serde_json::to_writer(&mut spool, &json) {
+            // An error of reading shows up as one of writing, so the reader is asked first.
             let read = json.fault().map(Fault::from);
             return Err(read.unwrap_or_else(|| fault(&spool, e.into())));
         }
         ends.push(spool.len());
     } else {
+        // One row at a time, so that memory does not grow with the answer.
         json.each(|row| {
             meter.look().map_err(|what| stopped(&what))?;
             let comma = if ends.is_empty() { Ok(()) } else { spool.write_all(b",") };
@@ -632,6 +637,7 @@ fn page(
 }
 
 fn next_page(app: &App, holes: &Holes, cursor: &str, size: usize) -> Result<QueryV1Response> {
+    // A cursor is the id of the kept answer and the number of its next row.
     let place = cursor
         .split_once(':')
         .and_then(|(id, start)| Some((Uuid::parse_str(id).ok()?, start.parse().ok()?)));

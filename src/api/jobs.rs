@@ -27,10 +27,10 @@ use tombolo::graph::Kind;
 use tombolo::sync::{Format, Input, JobReport, Mode, Status, SyncError};
 use uuid::Uuid;
 
-/// Where the routes stand.
+/// The path of the routes.
 pub const ROOT: &str = "/persister/synchronization/jobs";
 
-/// The scope of what is made without one.
+/// The scope of jobs and objects that name none.
 pub const SCOPE: &str = "api";
 
 type Answer = Result<Json<Json_>, Fault>;
@@ -53,7 +53,8 @@ pub fn routes() -> Router<Arc<App>> {
 /// The end of a job that an integration gives up because it is set up wrongly.
 const INVALID_CONFIGURATION: &str = "ABORTED_DUE_TO_INVALID_CONFIGURATION";
 
-/// A job as clients read it: who may not read the graph hears nothing of scopes that are not theirs.
+/// A job as clients read it. A caller that may not read the graph hears nothing of scopes that it
+/// may not write.
 pub fn job_json(report: &JobReport, caller: &Caller) -> Json_ {
     let rights = &caller.rights;
     let report: Cow<'_, JobReport> = match rights.read() {
@@ -119,7 +120,7 @@ pub fn job_json(report: &JobReport, caller: &Caller) -> Json_ {
     Json_::Object(job)
 }
 
-/// What a job is made with. A `null` says as much as nothing.
+/// The body of a request that creates a job. A `null` counts as absent.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Create {
@@ -153,6 +154,7 @@ async fn create(
             return Ok(Json(json!({ "job": job_json(&report, &caller) })));
         }
         let (mut count, _) = app.database.staged()?;
+        // Abandoned jobs must not keep new ones out; they are looked for only when room is short.
         if count >= app.limits.open_jobs && app.database.drop_abandoned()? > 0 {
             count = app.database.staged()?.0;
         }
@@ -231,13 +233,13 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
     })
 }
 
-/// The id of a job. One that is no UUID still names one job, by the text that was given or by the id
-/// that we answer.
+/// The id of a job. A text that is no UUID gets an id that is derived from it, so the text and that
+/// id name the same job.
 fn job_id(text: &str) -> Uuid {
     Uuid::parse_str(text).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
 }
 
-/// Says no more than that: whether there is such a scope is nobody's business.
+/// The error of a missing right. It does not tell whether there is such a scope.
 pub fn forbidden() -> Fault {
     Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", "the token does not allow this")
 }
@@ -292,7 +294,7 @@ async fn status(
     .await
 }
 
-/// What an upload may hold.
+/// The kinds of objects that an upload may hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Entities,
@@ -350,6 +352,7 @@ async fn take(
     body: Body,
     part: Part,
 ) -> Answer {
+    // Read before the gate: a slow sender must not keep a finalize waiting.
     let sent = body::read(body).await?;
     let shared = app.gates.shared(job_id(&id)).await;
     blocking(&app, Work::Upload, move |app| {
@@ -431,7 +434,8 @@ fn json_upload(
         return Err(Fault::bad(format!("{} jobs take no delete lists", job.sync_mode)));
     }
     if job.any_scope && !deletes.is_empty() {
-        // What does not exist yet, or comes to live elsewhere, is asked about when it is deleted.
+        // Objects that do not exist yet, or come to live elsewhere, are asked about when they are
+        // deleted.
         let owners = app.database.snapshot()?.scopes_of(&deletes)?;
         if owners.values().any(|scope| !rights.write(scope)) {
             return Err(forbidden());
@@ -455,7 +459,7 @@ fn json_upload(
     append(app, job, rights, input, extras, part)
 }
 
-/// Whether an end is described.
+/// A relationship, as far as it tells whether it describes an end.
 #[derive(Deserialize)]
 struct Described<'a> {
     #[serde(rename = "_mapping", borrow)]
@@ -469,7 +473,8 @@ fn validation_code(part: Part) -> &'static str {
     }
 }
 
-/// The list of relationships without those that describe an end instead of naming it, and those.
+/// Splits a list of relationships into those that name their ends, as text, and those that describe
+/// one.
 fn split_mapped(
     job: &JobReport,
     relationships: Option<&RawValue>,
@@ -488,6 +493,8 @@ fn split_mapped(
         .map_err(|e| Fault::bad(format!("`relationships`: {e}")))?;
     let (mut plain, mut mapped, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     for (i, item) in items.into_iter().enumerate() {
+        // An item that is no object is no mapped relationship either, and fails below with its
+        // place.
         let described = serde_json::from_str::<Described<'_>>(item.get());
         if described.is_ok_and(|described| described.mapping.is_none()) {
             plain.push(item.get());
@@ -519,8 +526,8 @@ fn put(
     append(app, job, rights, input, Extras::default(), part)
 }
 
-/// Adds objects to a job. Where each names its own scope, the caller must be allowed all of them,
-/// in whatever form they came.
+/// Adds objects to a job. If each object names its own scope, the caller must be allowed all of
+/// these scopes, in whatever format the objects came.
 fn append(
     app: &App,
     job: &JobReport,
@@ -529,6 +536,7 @@ fn append(
     extras: Extras<'_>,
     part: Part,
 ) -> Result<JobReport, Fault> {
+    // Remembered here, since the error of the database would name the scope.
     let mut foreign = false;
     let mut may = |scope: &str| {
         foreign |= !rights.write(scope);
@@ -569,13 +577,15 @@ async fn finalize(
         dry_run: asked.dry_run == Some(true),
     };
     let (known, rights) = (id.clone(), caller.rights.clone());
-    // Who may not finalize the job must not keep its uploads waiting either.
+    // Asked before the gate: a caller that may not finalize the job must not keep its uploads
+    // waiting.
     blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
     let alone = app.gates.alone(job_id(&id)).await;
     blocking(&app, Work::Commit, move |app| {
         let _alone = alone;
+        // Asked again, since the job may have ended while this call waited.
         let job = own_job(app, &id, &caller.rights)?;
-        // What was uploaded is told meanwhile, where it can be.
+        // The counts of its uploads are told meanwhile, if they can be read.
         let shown = app.database.open_job(job.id).unwrap_or_else(|_| job.clone());
         let _finalizing = app.gates.finalizing(&shown);
         let begun = std::time::Instant::now();
@@ -621,6 +631,7 @@ async fn abort(
             )));
         }
     };
+    // As in `finalize`, the right is asked before the gate.
     let (known, rights) = (id.clone(), caller.rights.clone());
     blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
     let alone = app.gates.alone(job_id(&id)).await;

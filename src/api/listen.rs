@@ -91,12 +91,14 @@ pub async fn serve(
         let (router, app, tls) = (router.clone(), Arc::clone(&app), tls.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
+            // The permit ends with the connection, however that ends.
             let _counted = (Counted::new(app), permit);
             if let Err(e) = connection(stream, router, tls, watcher).await {
                 tracing::debug!(%peer, error = %e, "connection");
             }
         });
     }
+    // From here on new connections are refused.
     drop(listener);
     tokio::select! {
         () = graceful.shutdown() => {}
@@ -138,7 +140,7 @@ async fn connection(
 /// connection and an answer in memory by not reading it.
 struct Patient {
     stream: TcpStream,
-    /// When waiting for the other side ends, while it does not read.
+    /// The end of the wait for the other side, while it does not read.
     end: Option<Pin<Box<Sleep>>>,
     /// The same, once we have said all.
     linger: Option<Pin<Box<Sleep>>>,
@@ -149,7 +151,7 @@ impl Patient {
         Patient { stream, end: None, linger: None }
     }
 
-    /// Passes on what a write came to, or that it took too long.
+    /// Passes on the result of a write, or an error if the write took too long.
     fn within_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -221,6 +223,7 @@ impl AsyncWrite for Patient {
             return Poll::Ready(Ok(()));
         }
         let mut bytes = [0; 4096];
+        // Bounded, so that a client that sends forever does not keep the thread.
         for _ in 0..64 {
             let mut into = ReadBuf::new(&mut bytes);
             match Pin::new(&mut this.stream).poll_read(context, &mut into) {
@@ -229,6 +232,7 @@ impl AsyncWrite for Patient {
                 Poll::Pending => return Poll::Pending,
             }
         }
+        // More may be there to read, and nothing else would wake this task.
         context.waker().wake_by_ref();
         Poll::Pending
     }

@@ -16,7 +16,7 @@ struct Labels {
     status: u16,
 }
 
-/// What the server counts.
+/// The counters of the server.
 pub struct Metrics {
     registry: Registry,
     requests: Family<Labels, Counter>,

@@ -1,11 +1,11 @@
 //! The HTTP face: `tombolo serve`.
 //!
 //! Three doors to the same use cases: the persister API that existing collectors speak (`jobs`),
-//! GraphQL as their query clients speak it (`graphql`), and our own REST (`rest`), which answers
-//! what the commands of the same name print with `-o json`. Who may come in stands in `tokens`,
-//! how much may come in `body` and `listen`.
+//! GraphQL as their query clients speak it (`graphql`), and our own REST (`rest`), which gives the
+//! output that the commands of the same name print with `-o json`. The module `tokens` says who may
+//! come in; `body` and `listen` say how much.
 //!
-//! Handlers are async only at the edges: whatever touches the database runs on blocking threads.
+//! Handlers are async only at the edges: all work on the database runs on blocking threads.
 
 pub mod allocator;
 mod body;
@@ -49,7 +49,7 @@ use uuid::Uuid;
 /// Rows, groups or objects that one question may hold while it looks for its answer.
 const HELD_ROWS: u64 = 4_000_000;
 
-/// What strangers may use up.
+/// Limits on the resources that strangers may use up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at once; more wait.
@@ -82,20 +82,20 @@ impl Default for Limits {
     }
 }
 
-/// How the server is run.
+/// The settings of a server.
 pub struct Settings {
     /// Names that a `Host` header may give beside those of this machine's loopback.
     pub hosts: Vec<String>,
-    /// Where mapping files lie.
+    /// The folder of the mapping files.
     pub mappings: PathBuf,
-    /// What strangers may use up.
+    /// Limits on the resources that strangers may use up.
     pub limits: Limits,
-    /// Whether nobody but programs on this machine can reach the server, so that anyone may do
-    /// anything as long as the database is open.
+    /// True if only programs on this machine can reach the server. Anyone may then do anything, as
+    /// long as the database is open.
     pub open: bool,
 }
 
-/// What every handler shares.
+/// The state that all handlers share.
 pub struct App {
     database: Database,
     tokens: Tokens,
@@ -109,21 +109,22 @@ pub struct App {
     results: graphql::Results,
     threads: Threads,
     gates: Gates,
-    /// What questions hold.
+    /// The memory that questions hold.
     memory: Arc<MemoryPool>,
-    /// Where answers wait until they are sent.
+    /// The room in which answers wait until they are sent.
     room: Arc<SpoolRoom>,
     ready: Readiness,
-    /// Whether anything was done since free memory was given back.
+    /// True if anything was done since free memory was given back.
     worked: AtomicBool,
 }
 
 impl App {
-    /// What a question may cost, for which somebody waits.
+    /// The limits of a question for which somebody waits.
     fn question(&self, waiting: &Waiting) -> tombolo::limits::Limits {
         tombolo::limits::Limits {
             time: Some(self.limits.query_time),
             rows: HELD_ROWS,
+            // Half for one question, so that a single one cannot stop all others.
             memory: self.limits.memory / 2,
             pool: Some(Arc::clone(&self.memory)),
             cancelled: Some(waiting.over()),
@@ -132,7 +133,7 @@ impl App {
     }
 }
 
-/// Who calls.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 struct Caller {
     rights: Rights,
@@ -160,7 +161,7 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Runs what touches the database where it may block, once a thread is free for such work.
+/// Runs work on the database on a thread that may block, once one is free for such work.
 async fn blocking<T: Send + 'static>(
     app: &Arc<App>,
     work: Work,
@@ -181,6 +182,7 @@ async fn blocking<T: Send + 'static>(
         if large || matches!(work, Work::Commit) {
             allocator::give_back();
         }
+        // Moved in here, so that work whose caller hung up counts until it ends.
         drop(permit);
         result
     };
@@ -190,7 +192,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// A panic in a handler is an answer like any other fault of ours, and the process lives.
+/// Turns a panic in a handler into an error of ours, so that the process lives on.
 async fn unpanicked(next: Next, request: Request) -> Response {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     let mut answering = std::pin::pin!(next.run(request));
@@ -250,7 +252,8 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
 #[derive(Clone)]
 struct RequestId(#[allow(dead_code)] String);
 
-/// Lets in who may come in: the right host, no page of another site, a token where there are any.
+/// Lets a request in if it names the right host, comes from no page of another site, and has a
+/// token where there are any.
 async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match caller(&app, request.method(), request.headers()).await {
         Ok(caller) => {
@@ -258,7 +261,7 @@ async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
             next.run(request).await
         }
         Err(fault) => {
-            // Who still sends when the connection ends would not see why.
+            // A client that still sends when the connection ends would not see the error.
             body::drain(request).await;
             fault.into_response()
         }
@@ -294,10 +297,10 @@ fn check_host(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
         .hint("name it with `tombolo serve --host-name NAME`"))
 }
 
-/// What a proxy adds: who sends this is not on this machine, whatever the address says.
+/// Headers that a proxy adds. Their sender is not on this machine, whatever the address says.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
-/// Who may call, as of now. It is asked on a thread that may block, since reading the file may.
+/// The tokens as of now. They are read on a thread that may block, since reading the file may.
 async fn access(app: &Arc<App>) -> Result<Arc<Access>, Fault> {
     let app = Arc::clone(app);
     match tokio::task::spawn_blocking(move || app.tokens.access(&app.database)).await {
@@ -350,7 +353,7 @@ async fn no_such_method() -> Fault {
     Fault::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "no such method on this path")
 }
 
-/// Host, and nothing else: for what holds no data, or is its own key.
+/// Checks the host and nothing else, for routes that give no data or whose path is its own key.
 async fn host_only(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match check_host(&app, request.headers()) {
         Ok(()) => next.run(request).await,
@@ -373,6 +376,7 @@ fn router(app: &Arc<App>) -> Router {
         .merge(open)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
+        // Outermost, so that refused and unknown requests are counted and logged as well.
         .layer(from_fn_with_state(Arc::clone(app), observe))
         .with_state(Arc::clone(app))
 }
@@ -408,6 +412,7 @@ pub async fn serve(
         threads: Threads::new(),
         gates: Gates::default(),
     });
+    // Held weakly, so that the thread ends with the server.
     lookout.start(Arc::downgrade(&app));
     listen::serve(listener, router(&app), Arc::clone(&app), tls, stop).await;
 }

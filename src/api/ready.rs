@@ -12,31 +12,31 @@ use tokio::sync::oneshot;
 
 /// Longest time for a look.
 const TIME: Duration = Duration::from_secs(5);
-/// How often it is seen what can be put away.
+/// Time between two rounds of putting things away.
 const TIDIED: Duration = Duration::from_secs(10);
 /// Time without a question after which the caches of the database are given back.
 const IDLE: Duration = Duration::from_secs(60);
 
 type Asked = oneshot::Sender<Result<(), Fault>>;
 
-/// Who asks the thread.
+/// The end of the channel on which handlers ask the thread.
 pub struct Readiness(Mutex<Sender<Asked>>);
 
 /// The thread that looks, before it has begun.
 pub struct Lookout(Receiver<Asked>);
 
 impl Readiness {
-    /// The two ends of asking.
+    /// The two ends of the channel.
     pub fn new() -> (Readiness, Lookout) {
         let (ask, asked) = channel();
         (Readiness(Mutex::new(ask)), Lookout(asked))
     }
 
-    /// Whether the database can be read now.
+    /// Checks that the database can be read now.
     ///
     /// # Errors
     ///
-    /// Why it cannot, or that it cannot be told in time.
+    /// The error of reading, or that there was no answer in time.
     pub async fn look(&self) -> Result<(), Fault> {
         let (sender, answer) = oneshot::channel();
         let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(sender);
@@ -64,9 +64,10 @@ impl Lookout {
         let mut tidied = Instant::now();
         loop {
             let asked = self.0.recv_timeout(TIDIED);
+            // The server is held for one round only, so that it can end in between.
             let Some(app) = app.upgrade() else { return };
             match asked {
-                // Who asked may be gone.
+                // The asker may be gone.
                 Ok(asked) => drop(asked.send(app.database.look().map_err(Fault::from))),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

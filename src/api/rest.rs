@@ -130,6 +130,7 @@ impl Words {
     fn all(self) -> Vec<String> {
         let mut all = self.flags;
         if !self.names.is_empty() {
+            // Everything behind `--` is a name, whatever it begins with.
             all.push("--".to_owned());
             all.extend(self.names);
         }
@@ -137,12 +138,12 @@ impl Words {
     }
 }
 
-/// Answers with what a command prints.
+/// Answers with the output of a command.
 async fn command(app: &Arc<App>, work: Work, words: Words) -> Raw {
     let waiting = Waiting::default();
     let limits = match work {
         Work::Read => app.question(&waiting),
-        // What is begun is brought to its end, whoever waits for it.
+        // A change that has begun is brought to its end, even if its caller hangs up.
         Work::Upload | Work::Commit => Limits::default(),
     };
     let spooled = blocking(app, work, move |app| {
@@ -155,7 +156,7 @@ async fn command(app: &Arc<App>, work: Work, words: Words) -> Raw {
     Ok(spool::response(vec![Piece::whole(spooled)]))
 }
 
-/// A query string, or why it cannot be read.
+/// A query string, or the reason that it cannot be read.
 type Asks<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
 fn read<T>(asks: Asks<T>) -> Result<T, Fault> {
@@ -481,6 +482,7 @@ async fn all_jobs(
             .iter()
             .filter(|job| asks.scope.as_ref().is_none_or(|scope| job.scope == *scope))
             .map(|job| job_json(job, &caller))
+            // The states of the API are not those of a report, so the JSON is asked.
             .filter(|job| asks.status.as_ref().is_none_or(|status| job["status"] == **status))
             .take(limit)
             .collect();
@@ -555,7 +557,8 @@ async fn approve(
     let asked: ApproveBody = body::json(&app, &headers, body).await?;
     let id = whole_id(&id)?;
     let who = caller.clone();
-    // Who may not decide about the job must not keep those waiting who may.
+    // Asked before the gate: a caller that may not decide about the job must not keep others
+    // waiting.
     blocking(&app, Work::Read, move |app| approvable(app, id, &who)).await?;
     let alone = app.gates.alone(id).await;
     blocking(&app, Work::Commit, move |app| {
@@ -565,7 +568,7 @@ async fn approve(
             let message = "the job holds another plan than the one that was looked at";
             return Err(Fault::new(StatusCode::CONFLICT, "PLAN_IS_STALE", message));
         }
-        // Asked again, because the answer was lost: what was approved has happened.
+        // The caller asks again because the answer was lost: the approval has happened.
         let reports = match held.status {
             Status::Finished => vec![held],
             _ => app.database.approve_as(&id.to_string(), &caller.rights)?,

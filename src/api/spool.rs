@@ -39,13 +39,13 @@ impl SpoolRoom {
         SpoolRoom { folder, each, all: MemoryPool::new(each.saturating_mul(4)) }
     }
 
-    /// Whether so much is taken that answers which wait for a next page should make room.
+    /// True if so much room is taken that answers that wait for a next page should go.
     pub fn is_crowded(&self) -> bool {
         self.all.taken() > self.all.size() / 2
     }
 }
 
-/// Why an answer is not written to its end.
+/// The reason that an answer is not written to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     TooLarge,
@@ -55,7 +55,7 @@ enum Refusal {
 /// An answer that is being written.
 pub struct Spool {
     room: Arc<SpoolRoom>,
-    /// What is not in the file yet.
+    /// Bytes that are not in the file yet.
     text: Vec<u8>,
     file: Option<File>,
     written: u64,
@@ -93,13 +93,14 @@ impl Spool {
         })
     }
 
-    /// Writes what is in memory to the file.
+    /// Moves the bytes in memory to the file.
     fn spill(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(tempfile::tempfile_in(&self.room.folder)?),
         };
         let more = self.text.len() as u64;
+        // Room is taken before the bytes are written, and given back when the answer is dropped.
         if !self.room.all.take(more) {
             self.refusal = Some(Refusal::NoRoom);
             return Err(io::Error::other("no room for answers"));
@@ -115,13 +116,15 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// What writing fails with; [`Spool::refused`] tells a limit.
+    /// Any error of writing; [`Spool::refused`] tells a limit.
     pub fn finish(mut self) -> Result<Arc<Spooled>, Fault> {
+        // An answer that never spilled stays in memory.
         if self.file.is_some() && !self.text.is_empty() {
             let spilt = self.spill();
             spilt.map_err(|e| self.refused().unwrap_or_else(|| unwritten(&e)))?;
         }
         let (text, file) = (std::mem::take(&mut self.text), self.file.take());
+        // The room now belongs to the finished answer, so dropping the spool gives none back.
         let taken = std::mem::take(&mut self.taken);
         Ok(Arc::new(Spooled { room: Arc::clone(&self.room), text, file, taken }))
     }
@@ -151,7 +154,7 @@ impl Drop for Spool {
     }
 }
 
-/// The fault of an answer that the disk does not take.
+/// The error of an answer that the disk does not take.
 pub fn unwritten(e: &io::Error) -> Fault {
     match e.kind() {
         io::ErrorKind::StorageFull => {

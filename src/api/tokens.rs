@@ -1,21 +1,21 @@
 //! Tokens as the server asks for them: who calls, as of this moment.
 //!
-//! What tokens are and where they lie is the business of `db/access.rs`.
+//! The module `db/access.rs` says what tokens are and where they lie.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use tombolo::db::{Access, Database};
 use tombolo::{Error, store::StoreError};
 
-/// What was read last: the row as it lay in the file, and what it says.
+/// The row that was read last, as it lay in the file, and its contents.
 type Known = (Option<Vec<u8>>, Arc<Access>);
 
-/// Who may call, kept as long as the row in the file is the same byte for byte. So a token that any
+/// The tokens, kept as long as the row in the file is the same byte for byte. So a token that any
 /// process revokes ends with the next request, whatever the clock and the length of the row say.
 #[derive(Default)]
 pub struct Tokens(Mutex<Known>);
 
 impl Tokens {
-    /// Who may call, as of now. Reads the file, and may wait for it.
+    /// The tokens as of now. Reads the file, and may wait for it.
     ///
     /// A database that was closed and has no row any more is another file in its place. It was not
     /// opened by name, so as long as this server runs nobody is let in.

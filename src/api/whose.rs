@@ -1,5 +1,6 @@
-//! Whose each object of an upload is, where a job has no scope of its own: the one that the object
-//! names, the owner of its `_id`, or the only home of its key, as far as the caller may know.
+//! The scope of each object of an upload, where a job has no scope of its own. It is the scope that
+//! the object names, else the one that holds its `_id`, else the only one that holds its key, as
+//! far as the caller may know.
 
 use super::App;
 use super::fault::Fault;
@@ -54,8 +55,8 @@ pub fn named_deletes(
     Ok(deletes)
 }
 
-/// The scopes in which live entities have certain keys, as far as a caller may know: all for who may
-/// read, else those that may be written.
+/// The scopes in which live entities have certain keys, as far as a caller may know: all scopes for
+/// a caller that may read, else those that it may write.
 struct Homes(HashMap<String, Vec<String>>);
 
 impl Homes {
@@ -94,7 +95,7 @@ impl Homes {
     }
 }
 
-/// What says which scope an object is of.
+/// The members of an object that tell its scope.
 #[derive(Deserialize)]
 struct Whose {
     #[serde(rename = "_scope")]
@@ -109,7 +110,7 @@ struct Whose {
     class: Option<IgnoredAny>,
 }
 
-/// The objects of a list, each with what says whose it is.
+/// The objects of a list, each with the members that tell its scope.
 fn whose<'l>(name: &str, list: &'l str) -> Result<Vec<(&'l RawValue, Whose)>, Fault> {
     let items: Vec<&RawValue> =
         serde_json::from_str(list).map_err(|e| Fault::bad(format!("`{name}`: {e}")))?;
@@ -121,12 +122,12 @@ fn whose<'l>(name: &str, list: &'l str) -> Result<Vec<(&'l RawValue, Whose)>, Fa
     items.into_iter().enumerate().map(read).collect()
 }
 
-/// An object that names a scope. It has at least one member behind its bracket.
+/// The object with a scope put in front. It has at least one other member, so a comma fits.
 fn scoped(item: &RawValue, scope: &str) -> String {
     format!("{{\"_scope\":{},{}", json!(scope), &item.get()[1..])
 }
 
-/// Relationships of which those that name no scope are of ours.
+/// The list of relationships, with our scope in those that name none.
 pub fn with_own_scope(list: &str) -> Result<String, Fault> {
     let all = whose("relationships", list)?;
     let all = all.into_iter().map(|(item, whose)| match whose {
@@ -148,6 +149,7 @@ pub fn with_scopes(app: &App, rights: &Rights, list: &RawValue) -> Result<String
             (None, key) => keys.extend(key.as_deref()),
         }
     }
+    // Looked up for all entities at once, since each look may be a pass over all keys.
     let owners = app.database.snapshot()?.scopes_of(&ids)?;
     let homes = Homes::find(app, rights, keys.into_iter())?;
     let mut listed = Vec::with_capacity(all.len());
@@ -162,7 +164,7 @@ pub fn with_scopes(app: &App, rights: &Rights, list: &RawValue) -> Result<String
                         let message = format!("entities[{i}]: no entity has the `_id` {id}");
                         return Err(Fault::bad(message));
                     }
-                    // As if it were somebody else's.
+                    // The same answer as for an entity of somebody else.
                     None => return Err(forbidden()),
                 }
             }

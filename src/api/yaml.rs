@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 ///
 /// # Errors
 ///
-/// Where it is not YAML, by line and column; several documents in one text.
+/// The line and column at which it is not YAML; several documents in one text.
 pub fn to_json(bytes: &[u8]) -> Result<String, Fault> {
     if bytes.len() > YAML_MAX {
         let message = format!("a body in YAML has at most {} MiB", YAML_MAX >> 20);
@@ -17,6 +17,7 @@ pub fn to_json(bytes: &[u8]) -> Result<String, Fault> {
             .hint("send JSON or NDJSON, or smaller batches"));
     }
     let text = std::str::from_utf8(bytes).map_err(|e| Fault::bad(format!("the body: {e}")))?;
+    // The tree is counted before it is made.
     let _held = body::yaml_held(bytes)?;
     let mut documents = tombolo::mapping::yaml_documents(text).map_err(Fault::bad)?;
     match (documents.pop(), documents.is_empty()) {

@@ -1,7 +1,7 @@
 //! `tombolo check`, `plan` and `apply`: mapping files, one CROSS_SCOPE job each.
 //!
-//! `plan` is `apply` without the last step, so what it shows is what would happen. A mapping that
-//! fails or is refused does not stop the others; it decides the exit code.
+//! `plan` is `apply` without the last step, so it shows exactly the changes that `apply` would
+//! make. A mapping that fails or is refused does not stop the others; it decides the exit code.
 
 use super::Context;
 use super::args::{Apply, Check, FaultFormat, Mappings, Plan, PlanFormat};
@@ -33,6 +33,7 @@ pub fn check(context: &mut Context<'_>, args: &Check) -> Result<u8, Failure> {
             counted(errors, "error", "errors"),
             counted(loaded.count(Severity::Warning), "warning", "warnings"),
         )?;
+        // Faults go to standard error; the summary must stand before them.
         context.out.flush()?;
     }
     mapped::tell(context, &loaded.faults, args.format)?;
@@ -49,6 +50,7 @@ pub fn check(context: &mut Context<'_>, args: &Check) -> Result<u8, Failure> {
 /// The mapping arguments as they were given, for advice.
 pub fn arguments(args: &Mappings) -> String {
     let mut text = String::new();
+    // The default path is left out, so that the advice stays short.
     let usual = matches!(args.paths.as_slice(), [one] if one.as_os_str() == "mappings/");
     for path in args.paths.iter().filter(|_| !usual) {
         text.push_str(&format!(" {}", super::sync::quoted(&path.display().to_string())));
@@ -86,6 +88,7 @@ pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
     let database = context.open()?;
     let snapshot = database.snapshot()?;
     let ask = Ask { overrides: &args.overrides, details: plan_text::edges_listed(&args.show) };
+    // All mappings are planned on one snapshot, so none of them sees the changes of another.
     let look = |mapping| mapped::look(&database, &snapshot, mapping, &ask);
     let outcomes: Vec<Outcome> = loaded.mappings.iter().map(look).collect();
     let mut run = Run {
@@ -107,6 +110,7 @@ pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
     plan_text::print(context, &run)?;
     let code = run.exit_code();
     if let Some(path) = &args.out {
+        // A saved plan is applied as a whole, so it must not silently lack a mapping.
         if code != 0 {
             let failure = Failure::Fault {
                 message: "the plan was not saved: not every mapping can be applied".into(),
@@ -121,7 +125,7 @@ pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
     Ok(if code == 0 && args.exit_code && run.waiting() { WAITING } else { code })
 }
 
-/// What to type next.
+/// Prints the command to type next.
 fn advise(context: &mut Context<'_>, args: &Plan, run: &Run<'_>) -> Result<(), Failure> {
     if args.show.output != PlanFormat::Table {
         return Ok(());
@@ -171,8 +175,8 @@ fn save(
     Ok(plan.save(path)?)
 }
 
-/// Scopes whose edges a mapping made that no file manages any more. Only asked where whole folders
-/// are planned: a single file says nothing about the others.
+/// Returns the scopes whose relationships came from a mapping that has no file any more. The answer
+/// is empty unless a whole folder is planned: a single file says nothing about the others.
 fn unmanaged(
     database: &Database,
     loaded: &Loaded,
@@ -193,6 +197,7 @@ pub fn apply(context: &mut Context<'_>, args: &Apply) -> Result<u8, Failure> {
         let alone = args.mappings.paths.len() == 1
             && args.mappings.label.is_empty()
             && args.overrides.overrides.is_empty();
+        // Labels and guards would alter the plan, and a saved plan is applied exactly as it is.
         return match alone {
             true => apply_saved(context, path, begun),
             false => Err(Failure::mistake("a saved plan is applied alone, exactly as it is")),
@@ -202,6 +207,7 @@ pub fn apply(context: &mut Context<'_>, args: &Apply) -> Result<u8, Failure> {
     mapped::set_overrides(&mut loaded.mappings, &args.overrides)?;
     let database = context.open_or_create()?;
     let ask = Ask { overrides: &args.overrides, details: plan_text::edges_listed(&args.show) };
+    // Each mapping reads the graph anew, since one before it may have changed it.
     let run = |mapping| mapped::run(&database, mapping, &ask);
     let outcomes: Vec<Outcome> = loaded.mappings.iter().map(run).collect();
     let run = Run {
@@ -229,7 +235,7 @@ fn applied(outcome: &Outcome) -> Option<&JobReport> {
     }
 }
 
-/// How to take back what was deleted.
+/// Prints the commands that bring back the deleted relationships.
 fn undo<'r>(
     context: &mut Context<'_>,
     reports: impl Iterator<Item = &'r JobReport>,
@@ -247,7 +253,8 @@ fn undo<'r>(
     }
 }
 
-/// Applies a saved plan: exactly its changes, or nothing of what is left of it.
+/// Applies a saved plan job by job. Each job makes exactly its planned changes; the first that
+/// cannot stops the rest.
 fn apply_saved(context: &mut Context<'_>, path: &Path, begun: Instant) -> Result<u8, Failure> {
     let plan = SavedPlan::load(path)?;
     let database = context.open()?;
@@ -258,6 +265,7 @@ fn apply_saved(context: &mut Context<'_>, path: &Path, begun: Instant) -> Result
     }
     let mut revision = snapshot.meta().revision;
     drop(snapshot);
+    // The plan holds for one revision only; any commit since may have changed its rows.
     if revision != plan.revision {
         return Err(tombolo::Error::Moved(revision, plan.revision).into());
     }
@@ -266,7 +274,8 @@ fn apply_saved(context: &mut Context<'_>, path: &Path, begun: Instant) -> Result
         let hash = Some(planned.hash.as_str());
         let report = database.apply_mapping(&planned.job, &planned.drafts, revision, hash)?;
         plan_text::applied(&mut context.out, &report)?;
-        // Only this process may have moved the revision; anybody else's commit stops the rest.
+        // Only the job before this one may have moved the revision; a commit by anyone else stops
+        // the rest.
         revision += u64::from(!report.is_quiet());
         reports.push(report);
     }

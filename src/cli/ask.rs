@@ -1,7 +1,8 @@
 //! The questions of `view`, asked of a snapshot in the words of the command line.
 //!
-//! A question about some entities walks the snapshot itself, which reads only what it steps on. A
-//! question about many builds the view first, which reads all edges once, in order.
+//! A question about few entities walks the snapshot itself and reads only the relationships it
+//! steps on. A question about many entities first builds the view, which reads all edges once, in
+//! order.
 
 use super::Context;
 use super::args::{BlastDirection, PathDirection};
@@ -28,7 +29,7 @@ pub struct Step {
     pub relationship: u32,
     /// Number of the label of the relationship, or [`Edge::UNLABELLED`](tombolo::graph::Edge).
     pub label: u32,
-    /// Whether the relationship points here; it points back otherwise.
+    /// True if the relationship points to `entity`; otherwise it points to `from`.
     pub onward: bool,
     /// Number of the entity before it.
     pub from: u32,
@@ -49,16 +50,16 @@ impl Step {
     }
 }
 
-/// What a blast visits. An entity may be visited in several states; it is reached in the strongest.
+/// One visit of a blast. A blast may visit an entity in several states; the strongest one counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Hit {
-    /// How it came there.
+    /// The last step to the entity.
     pub step: Step,
-    /// In which state; a plain walk has none.
+    /// The state of this visit; a plain walk has none.
     pub state: Option<State>,
     /// Position of the visit before it, none if it came from a root.
     pub before: Option<u32>,
-    /// Whether no visit of the entity is in a stronger state.
+    /// True if no visit of the entity is in a stronger state.
     pub strongest: bool,
 }
 
@@ -67,22 +68,22 @@ pub struct Hit {
 pub struct Blast {
     /// All visits, nearest first.
     pub hits: Vec<Hit>,
-    /// Verbs without a rule, and how many relationships were left aside for it.
+    /// Verbs without a rule, each with the number of relationships that were not followed.
     pub not_followed: Vec<(String, u64)>,
 }
 
-/// How a blast goes.
+/// The way a blast goes.
 pub enum Walk {
     /// By the rules.
     Ruled {
-        /// Which kinds of trouble are followed.
+        /// The kinds of trouble to follow.
         trouble: Trouble,
         /// Verbs that are left out, whatever the rules say.
         without: Vec<u32>,
     },
     /// Along all relationships, or those of some verbs, the same way everywhere or as each verb goes.
     Plain {
-        /// Which way along them.
+        /// The direction along them.
         direction: BlastDirection,
         /// The only verbs to follow.
         verbs: Verbs,
@@ -105,11 +106,11 @@ pub struct OwnerFound {
     pub entity: u32,
     /// From it to the owned.
     pub chain: Vec<Step>,
-    /// If it is a team and its people are asked for: each with the steps to the team.
+    /// The people of a team, if they are asked for: each with the steps to the team.
     pub people: Vec<(u32, Vec<Step>)>,
 }
 
-/// The rules in force, or what is wrong with the file that changes them.
+/// Reads the rules in force, or the faults of the file that changes them.
 fn read_rules() -> Result<Result<Rules, Vec<Fault>>, Failure> {
     let Ok(here) = std::env::current_dir() else { return Ok(Ok(Rules::default())) };
     let Some(path) = project_file(&here) else { return Ok(Ok(Rules::default())) };
@@ -170,13 +171,15 @@ pub fn verbs(snapshot: &Snapshot, asked: &[String]) -> Result<Verbs, Failure> {
         true => naming::verbs(snapshot)?,
         false => naming::spellings(snapshot, "verb", &only)?,
     };
+    // A verb both named and excluded is excluded, so exclusions come last.
     taken.retain(|verb| !except.contains(verb));
     Ok(Verbs(Some(taken.iter().filter_map(|verb| snapshot.name_number(verb)).collect())))
 }
 
-/// The verbs that a path may take: those asked for, but none that says that there is no way, unless
-/// it was named. Gives those that were left out as well.
+/// Returns the verbs that a path may take, and the verbs left out. A verb that denies a way (see
+/// [`view::denies`]) is left out unless it was named.
 pub fn passable(snapshot: &Snapshot, asked: &[String]) -> Result<(Verbs, Vec<String>), Failure> {
+    // Once a verb is named, only named verbs are followed, so no denial can slip in unasked.
     let denials: Vec<String> = match asked.iter().all(|verb| verb.starts_with('!')) {
         true => naming::verbs(snapshot)?.into_iter().filter(|verb| view::denies(verb)).collect(),
         false => Vec::new(),
@@ -234,6 +237,8 @@ pub fn blast(
             let reached = view::blast_radius(&graph, roots, &plain, &mut Scratch::new())?;
             let mut at: FxHashMap<u32, u32> = FxHashMap::default();
             let hits = (0u32..).zip(&reached).map(|(position, reached)| {
+                // Entities come nearest first, so the position of `from` is known before it is
+                // looked up.
                 at.insert(reached.entity, position);
                 Hit {
                     step: Step::new(&reached.step(), reached.distance),
@@ -247,30 +252,30 @@ pub fn blast(
     }
 }
 
-/// With more questions than this, reading all edges at once is cheaper.
+/// For more entities than this, it is cheaper to read all edges at once.
 const QUESTIONS: usize = 64;
 
-/// Who is taken for an owner.
+/// The entities that count as owners.
 pub enum Accepted {
-    /// Whom the rules name.
+    /// Entities that the rules name.
     ByRules,
     /// Entities with one of these class sets.
     Sets(FxHashSet<u32>),
-    /// Whatever an owning relationship comes from.
+    /// Any entity that an owning relationship comes from.
     Anything,
 }
 
-/// How owners are looked for.
+/// The options of a search for owners.
 pub struct Ownership<'r> {
     /// The rules.
     pub rules: &'r Rules,
-    /// Who is taken for an owner.
+    /// The entities that count as owners.
     pub accepted: Accepted,
     /// The only verbs that say anything.
     pub verbs: Verbs,
     /// At most so many relationships.
     pub depth: Option<u32>,
-    /// Whether the people of teams are asked for.
+    /// True if the people of teams are asked for.
     pub people: bool,
 }
 
@@ -291,6 +296,8 @@ pub fn owners(
         }
     };
     let (verbs, depth) = (asked.verbs.0.as_deref(), asked.depth);
+    // A search on the snapshot reads single entries; a search on the view costs one pass over the
+    // file.
     if entities.len() <= QUESTIONS {
         let mut answers = Vec::with_capacity(entities.len());
         for &entity in entities {
@@ -320,7 +327,8 @@ pub fn owners(
             bound: &mut bound,
             verbs,
             depth,
-            // The view itself cannot fail, so what fails beside it is kept aside.
+            // The view itself cannot fail, so an error of the snapshot beside it is kept and
+            // returned below.
             facts: |entity| {
                 Ok(snapshot.entity_facts(entity).unwrap_or_else(|e| {
                     fault = Some(e);
@@ -338,7 +346,7 @@ pub fn owners(
     Ok(answers)
 }
 
-/// Whether any live relationship makes an owner.
+/// True if any live relationship makes an owner.
 pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failure> {
     let counts = snapshot.counts()?;
     let verbs: FxHashSet<u32> = counts
@@ -349,10 +357,11 @@ pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failur
     if verbs.is_empty() {
         return Ok(false);
     }
-    // Some of the rules want certain ends.
+    // Some rules ask for certain ends, so a verb alone does not settle it.
     let mut bound = Bound::new(rules, Trouble::ANY);
     let (mut found, mut fault) = (false, None);
     snapshot.for_each_edge_of_all(Direction::Out, |from, edge| {
+        // The scan cannot be stopped from here; the rest of it is skipped cheaply.
         if found || !verbs.contains(&edge.verb) {
             return;
         }
@@ -404,10 +413,10 @@ fn steps(chain: &[view::Step]) -> Vec<Step> {
     (1u32..).zip(chain).map(|(distance, step)| Step::new(step, distance)).collect()
 }
 
-/// Bytes that an edge takes in a view while that is made.
+/// Bytes that an edge takes while a view is built.
 const EDGE_BYTES: u64 = 40;
 
-/// All edges in memory, at the expense of `meter` until the question ends.
+/// Builds a view of all edges in memory, counted by `meter` until the question ends.
 fn graph(snapshot: &Snapshot, meter: &Meter) -> Result<GraphView, Failure> {
     meter.hold(EDGE_BYTES * snapshot.relationships_expected() as u64)?;
     GraphView::build(snapshot).map_err(|e| match e {
@@ -416,13 +425,13 @@ fn graph(snapshot: &Snapshot, meter: &Meter) -> Result<GraphView, Failure> {
     })
 }
 
-/// Paths that are listed before anybody asks whether they fit into memory.
+/// Paths that are listed before the meter is asked whether all of them fit into memory.
 const PATHS: usize = 1000;
-/// Bytes that a step of a path takes until it is told.
+/// Bytes that a step of a path takes until it is printed.
 const STEP_BYTES: u64 = 100;
 
-/// The shortest chains through `stops`, from the first to the last: how many there are, and the first
-/// `max` of them. Each is shortest between one stop and the next.
+/// Returns the number of shortest chains through `stops`, from the first to the last, and the first
+/// `max` of them. Each chain is shortest between one stop and the next.
 pub fn paths(
     snapshot: &Snapshot,
     meter: &Meter,
@@ -441,10 +450,14 @@ pub fn paths(
     for leg in stops.windows(2) {
         let graph = Metered::new(snapshot, meter);
         let mut distances = meter.part();
+        // The search keeps a distance of 4 bytes for each entity; `distances` gives them back after
+        // the leg.
         distances.hold(u64::from(snapshot.entity_bound()) * 4)?;
         let find = |max| view::paths(&graph, leg[0], leg[1], way, verbs.0.as_deref(), max, None);
-        // Many may not fit, which their number tells before they are there.
+        // The number of paths is known before all are listed, so a list that does not fit is
+        // refused early.
         let Some(mut found) = find(max.min(PATHS))? else { return Ok((0, Vec::new())) };
+        // Every chain so far goes on with every path of this leg.
         total = total.saturating_mul(found.total);
         let listed = total.min(max as u64);
         let length = u64::from(found.length) + chains.first().map_or(0, |chain| chain.len() as u64);
@@ -460,7 +473,7 @@ pub fn paths(
     Ok((total, chains.iter().map(|chain| steps(chain)).collect()))
 }
 
-/// Entities that reach each other in a circle.
+/// A set of entities that reach each other.
 pub struct Cycle {
     /// Their numbers, ascending.
     pub members: Vec<u32>,
@@ -468,7 +481,7 @@ pub struct Cycle {
     pub chain: Vec<Step>,
 }
 
-/// The sets of entities that reach each other in a circle, the largest first.
+/// Returns the sets of entities that reach each other, the largest first.
 pub fn cycles(snapshot: &Snapshot, meter: &Meter, verbs: &Verbs) -> Result<Vec<Cycle>, Failure> {
     let verbs = verbs.0.as_deref();
     let graph = graph(snapshot, meter)?;

@@ -1,7 +1,8 @@
 //! `tombolo blast-radius`: everything that the compromise or failure of an entity reaches.
 //!
-//! The walk itself is the library's and passes through everything; class, type and scope only choose
-//! what is reported. Heads are read for what is reported and for what leads there, no more.
+//! The walk belongs to the library and passes through every entity; class, type and scope only
+//! choose which entities are reported. Heads are read only for reported entities and for those on
+//! the chains to them.
 
 use super::Context;
 use super::args::{BlastDirection, BlastRadius, GraphFormat, RowFormat, TroubleKind};
@@ -38,9 +39,10 @@ struct Reached {
     /// `_id` of that entity, and the state in which the chain leads through it.
     from_id: String,
     from_state: Option<State>,
-    /// Whether the entity is reported in this state, or is only on the way to one that is.
+    /// True if the entity is reported in this state; false if it is only on the way to a reported
+    /// one.
     reported: bool,
-    /// Whether the entity is reported in a stronger state, and stands here as part of a chain.
+    /// True if the entity is reached in a stronger state too, and stands here as part of a chain.
     passed: bool,
 }
 
@@ -58,7 +60,7 @@ struct Answer<'a> {
     stale_scopes: &'a [String],
     notes: &'a [String],
     reached: Vec<Line<'a>>,
-    /// What chains lead through in a weaker state than it is reported in.
+    /// Visits that chains lead through in a weaker state than the strongest of their entity.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     on_the_way: Vec<Line<'a>>,
 }
@@ -115,6 +117,7 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
     let mut roots = Vec::new();
     for name in &args.entities {
         let root = database.find_entity(&snapshot, name)?;
+        // Two names may stand for one entity.
         if !roots.contains(&root) {
             roots.push(root);
         }
@@ -122,12 +125,15 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
     let walk = walk(&snapshot, args)?;
     let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
     let blast = ask::blast(&snapshot, &meter, &roots, &walk, &rules, args.depth)?;
+    // A visit is named by its entity and its relationship; memory for both is asked for before any
+    // is read.
     meter.hold((2 * naming::NAMED_BYTES + 128) * blast.hits.len() as u64)?;
     meter.look()?;
     let heads = naming::entities(&snapshot, &roots)?;
     let (reached, whole) = name_all(&snapshot, &heads, &blast.hits, &filter)?;
     let stale = notes::stale(&database, &snapshot)?;
     let shown = answer(&reached).count();
+    // The blast runs again with fewer flags to explain an empty answer, so only then.
     let hidden = match whole {
         0 => hidden(&snapshot, &meter, &roots, &walk, &rules, args.depth)?,
         _ => None,
@@ -146,12 +152,14 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
     Ok(0)
 }
 
-/// By the rules, unless verbs or a way are asked for; verbs that are only left out, are.
+/// Chooses the walk. It follows the rules unless verbs or a direction are asked for; verbs that are
+/// only excluded leave the rules in force.
 fn walk(snapshot: &Snapshot, args: &BlastRadius) -> Result<Walk, Failure> {
     let leaves_out = args.verb.iter().all(|verb| verb.starts_with('!'));
     if args.direction == BlastDirection::Auto && leaves_out {
         let out: Vec<String> = args.verb.iter().map(|verb| verb[1..].trim().to_owned()).collect();
         let without = ask::verbs(snapshot, &out)?.0.unwrap_or_default();
+        // Without `--for`, both compromise and failure are followed.
         let compromise = args.trouble != Some(TroubleKind::Failure);
         let failure = args.trouble != Some(TroubleKind::Compromise);
         return Ok(Walk::Ruled { trouble: Trouble { compromise, failure }, without });
@@ -163,7 +171,7 @@ fn walk(snapshot: &Snapshot, args: &BlastRadius) -> Result<Walk, Failure> {
     Ok(Walk::Plain { direction: args.direction, verbs: ask::verbs(snapshot, &args.verb)? })
 }
 
-/// What the answer does not show by itself.
+/// Returns the notes beside the answer: facts that the answer does not show by itself.
 fn told(
     snapshot: &Snapshot,
     roots: &[u32],
@@ -198,7 +206,7 @@ fn told(
     Ok(notes)
 }
 
-/// Says which flag keeps everything out of an answer that would have something without it.
+/// Names a flag that makes the answer empty: without that flag something would be reached.
 fn hidden(
     snapshot: &Snapshot,
     meter: &Meter,
@@ -240,7 +248,7 @@ fn hidden(
     Ok(None)
 }
 
-/// Which relationships the roots have, when none of them leads anywhere.
+/// Names the relationships of the roots when none of them leads anywhere.
 fn nothing_reached(
     snapshot: &Snapshot,
     roots: &[u32],
@@ -259,7 +267,7 @@ fn nothing_reached(
     for ((verb, direction), count) in verbs {
         counts.insert((snapshot.name(verb).to_owned(), direction), count);
     }
-    // Those that no rule speaks of are named in a note of their own.
+    // Verbs without a rule are named in a note of their own.
     if let Walk::Ruled { .. } = walk {
         counts.retain(|(verb, _), _| !blast.not_followed.iter().any(|(known, _)| known == verb));
     }
@@ -290,8 +298,8 @@ struct Found {
     notes: Vec<String>,
 }
 
-/// Names what is reported and what leads there, ordered by distance, scope, key; and tells how many
-/// entities are reached in all.
+/// Names the reported visits and the visits on the chains to them, ordered by distance, scope, key.
+/// Also returns how many entities are reached in all.
 fn name_all(
     snapshot: &Snapshot,
     roots: &[EntityHead],
@@ -301,7 +309,8 @@ fn name_all(
     let mut needed = vec![false; hits.len()];
     let mut kept: Vec<(u32, bool)> = Vec::new();
     let mut whole = 0;
-    // Backwards, so that whatever hangs below a visit has spoken before it.
+    // A visit comes after the one before it in its chain. Going backwards, every visit knows
+    // already whether a reported one needs it.
     for (number, hit) in hits.iter().enumerate().rev() {
         whole += usize::from(hit.strongest);
         let reported = hit.strongest && filter.takes(snapshot, hit.step.entity)?;
@@ -315,9 +324,11 @@ fn name_all(
     let hit = |number: u32| &hits[number as usize];
     let numbers: Vec<u32> = kept.iter().map(|(number, _)| hit(*number).step.entity).collect();
     let entities = naming::entities(snapshot, &numbers)?;
+    // Keys of both ends are at hand, so most relationships are named without reading their heads.
     let known = roots.iter().chain(&entities);
     let keys: FxHashMap<u32, &str> = known.map(|e| (e.number, e.key.as_str())).collect();
     let links = naming::links_of(snapshot, kept.iter().map(|(n, _)| &hit(*n).step), &keys)?;
+    // Only entities with something below them need their `_id` as a text.
     let above: FxHashSet<u32> = kept.iter().map(|(number, _)| hit(*number).step.from).collect();
     let ids: FxHashMap<u32, String> = roots
         .iter()
@@ -329,6 +340,7 @@ fn name_all(
         .zip(entities.into_iter().zip(links))
         .map(|((number, reported), (entity, link))| {
             let Hit { step, state, before, strongest } = *hit(number);
+            // A blast by the rules begins with roots that are controlled.
             let root_state = state.map(|_| State::Controlled);
             Reached {
                 entity,
@@ -348,7 +360,8 @@ fn name_all(
     Ok((sorted(reached), whole))
 }
 
-/// By distance, scope, key and state. Numbers are sorted in place of the visits, which are large.
+/// Sorts by distance, scope, key and state. It sorts positions first, since the visits are large to
+/// move.
 fn sorted(reached: Vec<Reached>) -> Vec<Reached> {
     let mut order: Vec<u32> = (0..reached.len() as u32).collect();
     order.sort_by(|&a, &b| {
@@ -399,7 +412,7 @@ impl Found {
         })
     }
 
-    /// The picture also shows what is only on the way: an arrow needs both ends.
+    /// Draws all visits, also those only on the way: an arrow needs both ends.
     fn draw(
         &self,
         out: &mut Out<'_>,
@@ -480,7 +493,7 @@ const fn style(state: State) -> Style {
     }
 }
 
-/// What is reported of all that was kept.
+/// The reported visits among those kept.
 fn answer(reached: &[Reached]) -> impl Iterator<Item = &Reached> {
     reached.iter().filter(|r| r.reported)
 }
@@ -538,8 +551,8 @@ fn rows(reached: &[Reached]) -> Listing {
     listing
 }
 
-/// Visits are nodes, numbered behind the roots: an entity may stand in a chain in a weaker state than it
-/// is reported in.
+/// Turns visits into nodes, numbered behind the roots. Visits, not entities, are the nodes: a chain
+/// may lead through an entity in a weaker state than the strongest.
 fn nodes(roots: &[EntityHead], reached: &[Reached]) -> Vec<Node> {
     let scopes: FxHashMap<u32, &str> = roots
         .iter()

@@ -19,7 +19,7 @@ use tombolo::limits::Meter;
 use tombolo::store::Snapshot;
 use tombolo::view;
 
-/// One link of a chain and the entity that it leads to.
+/// One relationship of a chain, and the entity that it leads to.
 #[derive(Serialize)]
 struct ChainLink {
     relationship: Link,
@@ -30,7 +30,7 @@ struct ChainLink {
     entity: EntityHead,
 }
 
-/// A chain by name. `first` is where it begins.
+/// A chain by name, which begins at `first`.
 struct Chain {
     first: EntityHead,
     links: Vec<ChainLink>,
@@ -55,7 +55,7 @@ impl Chain {
         Ok(Chain { links, first })
     }
 
-    /// For people.
+    /// The chain as text for people.
     fn shown(&self, out: &Out<'_>) -> String {
         text(&self.first, &self.links, |entity| naming::shown(out, entity))
     }
@@ -75,7 +75,7 @@ fn text(first: &EntityHead, links: &[ChainLink], name: impl Fn(&EntityHead) -> S
     text
 }
 
-/// An owner with the chain of evidence, which leads from the owner to the owned.
+/// An owner with the chain of evidence, which leads from the owner to the owned entity.
 #[derive(Serialize)]
 struct Owner {
     #[serde(flatten)]
@@ -85,7 +85,7 @@ struct Owner {
     people: Option<Vec<OwnerChain>>,
 }
 
-/// Somebody, and the chain from there to the owned.
+/// An owner or a person of an owning team, and the chain from there to the owned entity.
 #[derive(Serialize)]
 struct OwnerChain {
     #[serde(flatten)]
@@ -100,7 +100,7 @@ struct OwnersAnswer {
     owners: Vec<Owner>,
 }
 
-/// The answer about one entity, with what is to be said of it.
+/// The answer about one entity, with its notes.
 #[derive(Serialize)]
 struct OneAnswer<'a> {
     #[serde(flatten)]
@@ -126,7 +126,7 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
         None => ask::Accepted::ByRules,
     };
     let verbs = ask::verbs(&snapshot, &args.verb)?;
-    // Verbs that are named own whatever the rules say of them.
+    // A verb that is named makes owners, whatever the rules say of it.
     let by_rules = verbs.0.is_none();
     if args.orphans && by_rules && !ask::something_owns(&snapshot, &rules)? {
         let message = "nothing in this database owns anything, so all would look like orphans";
@@ -141,6 +141,8 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
     for owned in ask::owners(&snapshot, &meter, &entities, &asked)? {
         meter.look()?;
         if !args.orphans || owned.owners.is_empty() {
+            // A step is named by a relationship and an entity. Memory for all names is asked for
+            // before any is read.
             let links = owned.owners.iter().map(|owner| 2 * owner.chain.len() as u64 + 1);
             meter.hold(naming::NAMED_BYTES * (links.sum::<u64>() + 1))?;
             answers.push(name_owners(&snapshot, owned, args.people)?);
@@ -148,6 +150,7 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
     }
     let mut told = Vec::new();
     let mut somebody = false;
+    // A reason takes searches of its own, so only entities that were asked for by name get one.
     if filter.is_open() {
         for answer in answers.iter().filter(|answer| answer.owners.is_empty()) {
             let why = why_nobody(&snapshot, &meter, &answer.entity, &asked, &args.owner_class)?;
@@ -155,7 +158,7 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
             told.push(why.words());
         }
     }
-    // Whether anything owns anything takes a look at all relationships.
+    // This question reads all relationships, so it comes last and only when no owner was found.
     let nobody = !somebody && answers.iter().all(|answer| answer.owners.is_empty());
     if nobody && !args.orphans && by_rules && !ask::something_owns(&snapshot, &rules)? {
         told.push(
@@ -197,6 +200,7 @@ fn name_owners(snapshot: &Snapshot, owned: Owned, people: bool) -> Result<Owners
         let Chain { first, links } = Chain::read(snapshot, *entity, chain)?;
         let mut named = Vec::new();
         for (person, steps) in members {
+            // The steps of a person end at the team; those of the team go on to the owned entity.
             let whole: Vec<Step> = steps.iter().chain(chain).copied().collect();
             let Chain { first, links } = Chain::read(snapshot, *person, &whole)?;
             named.push(OwnerChain { entity: first, chain: links });
@@ -204,6 +208,8 @@ fn name_owners(snapshot: &Snapshot, owned: Owned, people: bool) -> Result<Owners
         let people = people.then_some(named);
         owners.push(Owner { chain: OwnerChain { entity: first, chain: links }, people });
     }
+    // The search yields owners by number, which is an order of the file and means nothing to a
+    // reader.
     owners.sort_by(|a, b| {
         let key = |o: &Owner| (o.chain.entity.scope.clone(), o.chain.entity.key.clone());
         key(a).cmp(&key(b))
@@ -213,7 +219,7 @@ fn name_owners(snapshot: &Snapshot, owned: Owned, people: bool) -> Result<Owners
 }
 
 impl OwnerChain {
-    /// The chain, each entity by what `name` calls it.
+    /// The chain as text; `name` gives the name of each entity.
     fn evidence(&self, name: impl Fn(&EntityHead) -> String) -> String {
         text(&self.entity, &self.chain, name)
     }
@@ -231,7 +237,7 @@ impl OwnerChain {
 
     fn print(&self, out: &mut Out<'_>, indent: &str) -> Result<(), Failure> {
         let EntityHead { display_name, key, number, .. } = &self.entity;
-        // The chain begins with the owner, who is the answer.
+        // The owner stands first in the chain and is the answer, so it is set off as a title.
         let chain = self.evidence(|entity| match entity.number == *number {
             true => naming::title(out, display_name.as_deref(), key),
             false => naming::shown(out, entity),
@@ -253,9 +259,9 @@ impl OwnersAnswer {
     }
 }
 
-/// Why an entity has no owner.
+/// The reason why an entity has no owner.
 enum WhyNobody {
-    /// Somebody owns it whom the question does not take.
+    /// Somebody owns it, but the question does not accept that owner.
     Other(String),
     /// Nobody owns it.
     Nobody(String),
@@ -268,8 +274,8 @@ impl WhyNobody {
     }
 }
 
-/// Why an entity has no owner: what the question hid, who owns it without being taken for an owner, or
-/// which relationships it has instead.
+/// Explains why an entity has no owner: a flag hides the owner, the class of the owner is not
+/// accepted, or its relationships lead to no owner.
 fn why_nobody(
     snapshot: &Snapshot,
     meter: &Meter,
@@ -292,6 +298,7 @@ fn why_nobody(
         format!("{name} ({})", owner.classes.join(", "))
     };
     let key = &entity.key;
+    // A flag of the caller is the likeliest reason and the easiest to undo, so it is tried first.
     let flags = [("--depth", asked.depth.is_some()), ("--owner-class", !classes.is_empty())];
     if flags.iter().any(|(_, given)| *given)
         && let Some((owner, distance)) = nearest(ask::Accepted::ByRules)?
@@ -351,8 +358,8 @@ fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> 
     Ok(())
 }
 
-/// A row for each owner, and one for each entity without; with people, one for each of them. People
-/// see names, programs keys.
+/// Makes a row for each owner and one for each entity without an owner; with `people`, also a row
+/// for each person. A table shows names, other formats show keys.
 fn owner_rows(answers: &[OwnersAnswer], people: bool, format: RowFormat) -> Listing {
     const WITHOUT: [(&str, &str); 6] = [
         ("scope", "SCOPE"),
@@ -376,6 +383,8 @@ fn owner_rows(answers: &[OwnersAnswer], people: bool, format: RowFormat) -> List
         let mut row = |owner: Option<(&OwnerChain, Option<&OwnerChain>)>| {
             let chain = owner.map(|(owner, _)| owner);
             let distance = match owner {
+                // The chain of a person is longer than that of the team, so it has a distance of
+                // its own.
                 Some((person, Some(_))) => Some(person.chain.len() as u32),
                 Some(_) => answer.distance,
                 None => None,
@@ -423,6 +432,7 @@ fn draw_owners(
 ) -> Result<(), Failure> {
     let chains = answers.iter().flat_map(|answer| answer.all().map(|(owner, _)| owner));
     let chains = chains.map(|owner| (&owner.entity, &owner.chain[..]));
+    // An entity without owner is drawn too, as a box alone.
     let alone = answers.iter().map(|answer| (&answer.entity, &[][..]));
     draw(out, snapshot, drawing, &alone.chain(chains).collect::<Vec<Drawn<'_>>>())
 }
@@ -440,6 +450,7 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     let (total, found) = ask::paths(&snapshot, &meter, &stops, args.direction, &verbs, max)?;
     let mut told = Vec::new();
     if found.is_empty() && !denials.is_empty() {
+        // The search is repeated over denials only to explain why there is no path.
         let all = ask::verbs(&snapshot, &args.verb)?;
         let (_, denied) = ask::paths(&snapshot, &meter, &stops, args.direction, &all, 1)?;
         told.extend(denied.first().map(|steps| over_denials(&snapshot, steps)).transpose()?);
@@ -483,7 +494,7 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     Ok(if args.exit_code && chains.is_empty() { FAILED } else { 0 })
 }
 
-/// Says that there is a chain, but only over relationships which say that there is no way.
+/// Tells of a chain that goes over relationships which deny the way.
 fn over_denials(snapshot: &Snapshot, steps: &[Step]) -> Result<String, Failure> {
     let chain = Chain::read(snapshot, steps[0].from, steps)?;
     let mut verbs: Vec<&str> = Vec::new();
@@ -531,7 +542,7 @@ fn path_text(
     Ok(())
 }
 
-/// A row for each relationship of each chain.
+/// Makes a row for each relationship of each chain.
 fn path_rows(chains: &[Chain]) -> Listing {
     let mut listing = Listing::new(&[
         ("path", "PATH"),
@@ -567,14 +578,14 @@ fn path_rows(chains: &[Chain]) -> Listing {
     listing
 }
 
-/// A chain: where it begins, and its links.
+/// The first entity of a chain, and its relationships.
 type Drawn<'a> = (&'a EntityHead, &'a [ChainLink]);
 
 fn all(chains: &[Chain]) -> Vec<Drawn<'_>> {
     chains.iter().map(|chain| (&chain.first, &chain.links[..])).collect()
 }
 
-/// All chains in one picture; what they share is drawn once.
+/// Draws all chains in one picture; an entity or relationship that they share is drawn once.
 fn draw(
     out: &mut Out<'_>,
     snapshot: &Snapshot,
@@ -607,6 +618,7 @@ pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
     for cycle in ask::cycles(&snapshot, &meter, &verbs)? {
         let named = cycle.members.len() + 2 * cycle.chain.len();
         meter.hold(naming::NAMED_BYTES * named as u64)?;
+        // The chain may begin at any member, so its own first step says where.
         let first = cycle.chain.first().map_or(cycle.members[0], |step| step.from);
         cycles.push(Circle {
             members: naming::entities(&snapshot, &cycle.members)?,
@@ -628,7 +640,7 @@ pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
     Ok(if args.exit_code && !cycles.is_empty() { FAILED } else { 0 })
 }
 
-/// Each cycle by its size and its shortest chain, which tells how it closes.
+/// Prints each cycle by its size and its shortest chain, which shows how it closes.
 fn cycles_text(out: &mut Out<'_>, cycles: &[Circle]) -> Result<(), Failure> {
     if cycles.is_empty() {
         return Ok(writeln!(out, "= no cycles")?);

@@ -45,7 +45,7 @@ pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
 /// `tombolo backup`.
 pub fn backup(context: &mut Context<'_>, args: &Backup) -> Result<u8, Failure> {
     let database = context.open()?;
-    // The copy has the tokens that are in the file, so all have to be.
+    // A backup copies the file alone, so tokens beside it must move into it first.
     super::token::take_over(context, &database)?;
     let size = database.backup(&args.file)?;
     let name = clean(&args.file.display().to_string()).into_owned();

@@ -1,7 +1,7 @@
 //! `tombolo demo`: a small company in a throw-away database, from empty file to answers.
 //!
-//! Every command is read and run exactly as if it had been typed, so the demo cannot show what
-//! the program does not do.
+//! Every command is read and run exactly as if it had been typed, so the demo shows only what the
+//! program does.
 
 use super::Context;
 use super::args::{self, DB_DEFAULT, Demo};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tombolo::demo::{Company, MAPPINGS, company};
 
-/// What the demo asks, in words and as a command.
+/// The questions of the demo, each in words and as a command.
 const QUESTIONS: [(&str, &str); 5] = [
     (
         "Which laptops are assigned to the members of the SRE group?",
@@ -44,6 +44,7 @@ pub fn run(context: &mut Context<'_>, args: &Demo) -> Result<u8, Failure> {
     enter(&folder.path)?;
     let database = context.global.db.clone();
     context.global.db = PathBuf::from(DB_DEFAULT);
+    // An error waits until the caller's folder and database are in force again.
     let result = show(context, &company);
     context.global.db = database;
     enter(&home)?;
@@ -69,7 +70,7 @@ fn show(context: &mut Context<'_>, company: &Company) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// A sentence between the commands.
+/// Prints a sentence between the commands.
 fn say(context: &mut Context<'_>, text: &str) -> Result<(), Failure> {
     let text = context.out.bold(text);
     Ok(writeln!(context.out, "\n{text}")?)
@@ -81,6 +82,7 @@ fn type_in(context: &mut Context<'_>, command: &str) -> Result<u8, Failure> {
     writeln!(context.out, "\n{prompt} tombolo {command}")?;
     let words = std::iter::once("tombolo").chain(command.split(' ')).map(Into::into);
     let cli = args::parse(words).map_err(|e| Failure::mistake(e.to_string()))?;
+    // Advice on the next command would contradict the next command of the demo.
     let quiet = std::mem::replace(&mut context.out.quiet, true);
     let result = super::run(cli.command, context);
     context.out.quiet = quiet;
@@ -111,15 +113,15 @@ fn farewell(context: &mut Context<'_>, folder: &Folder) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the demo works.
+/// The folder in which the demo works.
 struct Folder {
     path: PathBuf,
-    /// Whether it goes away with the demo.
+    /// True if it is removed at the end of the demo.
     temporary: bool,
 }
 
 impl Folder {
-    /// Makes the folder asked for, which must not hold anything, or a temporary one.
+    /// Makes the folder asked for, which must be empty or absent, or a temporary one.
     fn make(args: &Demo) -> Result<Folder, Failure> {
         let path = match &args.dir {
             Some(path) => path.clone(),
@@ -140,7 +142,8 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.temporary {
-            // What cannot be removed lies where temporary things lie.
+            // An error has nobody to go to here, and a leftover lies in the temporary folder of the
+            // system.
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }

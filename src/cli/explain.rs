@@ -1,4 +1,4 @@
-//! `tombolo explain`: why an edge exists, or what became of a row.
+//! `tombolo explain`: the reason why a relationship exists, or the outcome of a row.
 
 use super::Context;
 use super::args::{Explain, Mappings, ReportFormat};
@@ -18,6 +18,7 @@ use tombolo::sync::JobReport;
 pub fn run(context: &mut Context<'_>, args: &Explain) -> Result<u8, Failure> {
     let database = context.open()?;
     let snapshot = database.snapshot()?;
+    // A key may look like FILE:LINE, so relationships are tried first.
     let found = edges(&snapshot, &args.what)?;
     if !found.is_empty() {
         return edge(context, &database, &found, args.output);
@@ -35,9 +36,10 @@ pub fn run(context: &mut Context<'_>, args: &Explain) -> Result<u8, Failure> {
     }
 }
 
-/// The relationships with this key, one in each scope that has it, or with this id.
+/// Finds the relationships with this key, one in each scope that has it, or the one with this id.
 fn edges(snapshot: &Snapshot, what: &str) -> Result<Vec<Relationship>, Failure> {
     let mut found = Vec::new();
+    // An id follows from scope and key, so one search in each scope is enough.
     let given = ObjectId::parse(what);
     for scope in snapshot.scope_numbers()? {
         let id =
@@ -120,9 +122,11 @@ fn tell(out: &mut Out<'_>, edge: &Relationship, job: Option<&JobReport>) -> Resu
     Ok(())
 }
 
-/// Whether the mapping file is still the one that made an edge.
+/// Tells if the mapping file has changed or gone since it made a relationship; empty if it is the
+/// same.
 fn since(mapping: &tombolo::sync::MappingInfo) -> &'static str {
     match std::fs::read(&mapping.file) {
+        // Without a digest there is nothing to compare with.
         _ if mapping.digest.is_empty() => "",
         Err(_) => "  (the file is gone)",
         Ok(bytes) if tombolo::mapping::digest(&bytes) == mapping.digest => "",
@@ -137,6 +141,7 @@ fn explain_row(
     file: &str,
     line: u32,
 ) -> Result<u8, Failure> {
+    // Faults of these files are left to `tombolo check`; a sound mapping can still explain the row.
     let loaded = mapped::load(&Mappings { paths: args.mappings.clone(), label: Vec::new() });
     let readers: Vec<&Mapping> = loaded.mappings.iter().filter(|m| m.reads_file(file)).collect();
     if readers.is_empty() {

@@ -1,8 +1,9 @@
 //! `tombolo export`: the graph, or one scope of it, to standard output.
 //!
-//! Objects are written as they are read, in the order in which they are stored: that of their numbers,
-//! unless there are so many that properties have to be read in several parts. NDJSON and JSON are what
-//! `sync` reads: entities first, then relationships with the scopes of their ends.
+//! Objects are written as they are read, in the order in which they are stored. This is the order
+//! of their numbers, unless there are so many that properties are read in several parts. `sync` can
+//! read NDJSON and JSON back: entities come first, then relationships with the scopes of their
+//! ends.
 
 use super::Context;
 use super::args::{Export, ExportFormat};
@@ -16,7 +17,7 @@ use std::io::Write;
 use tombolo::graph::{GraphRead, Kind, Names};
 use tombolo::store::{Head, Snapshot};
 
-/// What is exported.
+/// The choice of objects to export.
 struct Choice {
     scope: Option<u32>,
     deleted: bool,
@@ -65,7 +66,7 @@ fn each(
     mut visit: impl FnMut(u32, &Head) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for number in 0..snapshot.meta().bound(kind) {
-        // Numbers of purged objects name nothing.
+        // A purged object leaves a number without a head.
         if let Some(head) = snapshot.head(kind, number)?.filter(|head| choice.takes(head)) {
             visit(number, &head)?;
         }
@@ -111,9 +112,10 @@ fn json(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), F
     Ok(writeln!(out, "}}")?)
 }
 
-/// The numbers of the entities to draw, ascending. An end that lies outside the chosen scope is
-/// drawn too: an arrow to nothing would be dropped by most programs.
+/// Returns the numbers of the entities to draw, ascending. An end outside the chosen scope is drawn
+/// too, since most programs drop an arrow to nothing.
 fn drawn(snapshot: &Snapshot, choice: &Choice) -> Result<Vec<u32>, Failure> {
+    // One byte an entity, so that a large graph needs no set of numbers.
     let mut wanted = vec![false; snapshot.meta().bound(Kind::Entity) as usize];
     each(snapshot, Kind::Relationship, choice, |_, head| {
         for end in [head.from, head.to] {
@@ -131,7 +133,7 @@ fn drawn(snapshot: &Snapshot, choice: &Choice) -> Result<Vec<u32>, Failure> {
     Ok(numbers.collect())
 }
 
-/// Nodes, then edges, as they are read.
+/// Writes nodes, then edges, as they are read.
 fn dot(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
     picture::dot_begin(out)?;
     for number in drawn(snapshot, choice)? {
@@ -143,7 +145,7 @@ fn dot(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Fa
     Ok(picture::dot_end(out)?)
 }
 
-/// The same, but properties have to be declared before the first node.
+/// Writes GraphML. Properties are declared before the first node, so all objects are read twice.
 fn graphml(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
     let entities = drawn(snapshot, choice)?;
     let mut attributes = Attributes::default();
@@ -185,6 +187,8 @@ fn mermaid(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<()
         let facts = snapshot.facts(Kind::Entity, number)?.ok_or_else(missing)?;
         Ok((snapshot.name(facts.scope).to_owned(), snapshot.name(facts.type_name).to_owned()))
     };
+    // Beyond the limit only counts by type are kept; the names of all objects would take far more
+    // memory.
     let mut types = Types::default();
     for number in numbers {
         types.entities(kind(number)?, 1);

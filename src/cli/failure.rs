@@ -1,4 +1,4 @@
-//! Why a command ended early: what went wrong, what to do about it, and the exit code.
+//! The error that ends a command early: a message, advice, and the exit code.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -8,13 +8,13 @@ use tombolo::Error;
 use tombolo::limits::{Exceeded, Stop};
 use tombolo::store::StoreError;
 
-/// Exit code of a fault that is nobody's mistake: a disk, a network mount.
+/// Exit code of an error that no caller made: a disk, a network mount.
 pub const FAILED: u8 = 1;
 /// Exit code of a mistake in the call: flags, files, names.
 pub const MISTAKE: u8 = 2;
 /// Exit code of `plan --exit-code` when changes are waiting.
 pub const WAITING: u8 = 3;
-/// Exit code of what was refused for safety.
+/// Exit code of a change that was refused for safety.
 pub const REFUSED: u8 = 4;
 /// Exit code of a database that cannot be believed.
 pub const DAMAGED: u8 = 6;
@@ -24,16 +24,16 @@ pub const DAMAGED: u8 = 6;
 pub enum Failure {
     /// Something to tell.
     Fault {
-        /// What went wrong, with the value in backticks.
+        /// The message, with the value in backticks.
         message: String,
-        /// What to do about it.
+        /// Advice for the caller.
         hint: Option<String>,
         /// The exit code.
         code: u8,
     },
-    /// A question that cost too much.
+    /// A question that went over its limits.
     Stopped(Exceeded),
-    /// Nobody reads our output any more (`tombolo export | head`): no reason to complain.
+    /// The reader of the output has gone (`tombolo export | head`), which is no error.
     PipeClosed,
 }
 
@@ -55,7 +55,7 @@ impl Failure {
         Failure::Fault { message, hint: None, code }
     }
 
-    /// The same as something to tell; `None` for a closed pipe.
+    /// Returns message, advice and exit code; `None` for a closed pipe.
     pub fn told(&self) -> Option<(String, Option<String>, u8)> {
         match self {
             Failure::Fault { message, hint, code } => Some((message.clone(), hint.clone(), *code)),
@@ -67,11 +67,12 @@ impl Failure {
         }
     }
 
-    /// The same, with the name of the database where it is the database that is damaged.
+    /// Adds the name of the database to the message if the database is damaged.
     pub fn of_file(self, path: &Path) -> Failure {
         match self {
             Failure::Fault { message, hint, code: DAMAGED } => {
                 let path = path.display().to_string();
+                // Errors of the store name the file already; others do not know it.
                 let named = message.contains(&path);
                 let message = if named { message } else { format!("`{path}`: {message}") };
                 Failure::Fault { message, hint, code: DAMAGED }
@@ -80,7 +81,7 @@ impl Failure {
         }
     }
 
-    /// The same with advice.
+    /// Adds advice, in place of advice given before.
     pub fn hint(self, text: impl Into<String>) -> Failure {
         match self {
             Failure::Fault { message, code, .. } => {
@@ -95,6 +96,7 @@ impl Failure {
 fn reason(e: &io::Error) -> String {
     let text = e.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
+    // The words stand inside a message of ours, so they begin with a small letter.
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |c| c.to_lowercase().chain(letters).collect())
 }
@@ -126,7 +128,7 @@ impl From<Stop<StoreError>> for Failure {
     }
 }
 
-/// Only writing to standard output ends up here; files name their path by [`Failure::file`].
+/// Nothing can fail to be read here, so only a limit is left.
 impl From<Stop<Infallible>> for Failure {
     fn from(stop: Stop<Infallible>) -> Failure {
         match stop {
@@ -136,6 +138,7 @@ impl From<Stop<Infallible>> for Failure {
     }
 }
 
+/// Only errors of standard output come here; errors of files name their path by [`Failure::file`].
 impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Failure {
         match e.kind() {
@@ -164,7 +167,7 @@ impl From<csv::Error> for Failure {
     }
 }
 
-/// A rule of the program that its own data broke: a row that another row names is not there.
+/// An error of damaged data: a row that another row names is missing.
 pub fn inconsistent(what: impl Display) -> Failure {
     Failure::Fault {
         message: format!("the database is damaged: {what}"),

@@ -2,8 +2,8 @@
 //! all its properties.
 //!
 //! Properties are declared before the first node, each with the narrowest type that holds all its
-//! values exactly: a list or a mixture is a string. Objects are read twice for that, and written as
-//! they are read, so that a whole database needs no memory.
+//! values exactly; a list or a mixture is a string. Objects are therefore read twice, and written
+//! as they are read, so memory does not grow with the database.
 
 use super::failure::{Failure, inconsistent};
 use super::output::Out;
@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use tombolo::graph::{Entity, GraphRead, Kind, Relationship, Value};
 use tombolo::store::Snapshot;
 
-/// What the system says about nodes and edges: id of the declaration, of what, name.
+/// The names that every object has: id of the declaration, `node` or `edge`, name.
 const SYSTEM: [(&str, &str, &str); 10] = [
     ("ni", "node", "_id"),
     ("nk", "node", "_key"),
@@ -26,18 +26,18 @@ const SYSTEM: [(&str, &str, &str); 10] = [
     ("ec", "edge", "_class"),
 ];
 
-/// The largest integer up to which all integers are floating point numbers too.
+/// The largest integer up to which a double holds every integer exactly.
 const EXACT: u64 = 1 << 53;
 
 type Properties = [(String, Value<'static>)];
 
-/// What values a property has.
+/// The kinds of values that a property has.
 #[derive(Clone, Copy, Default)]
 struct Values {
     texts: bool,
     booleans: bool,
     integers: bool,
-    /// Integers that no floating point number equals.
+    /// Integers that a double may not hold exactly.
     large: bool,
     floats: bool,
 }
@@ -54,6 +54,7 @@ impl Values {
             Value::UInt(u) => {
                 self.integers = true;
                 self.large |= *u > EXACT;
+                // A `long` of GraphML has 64 bits with a sign, so a larger number must be a string.
                 self.texts |= i64::try_from(*u).is_err();
             }
             Value::Float(_) => self.floats = true,
@@ -61,7 +62,7 @@ impl Values {
         }
     }
 
-    /// The type that holds them all.
+    /// The narrowest GraphML type that holds all values exactly.
     fn type_name(self) -> &'static str {
         let numbers = self.integers || self.floats;
         match (self.texts, self.booleans, numbers) {
@@ -104,12 +105,13 @@ impl Attributes {
         Ok(end(out)?)
     }
 
-    /// Takes note of the properties of an object that will be drawn.
+    /// Records the properties of an object that will be drawn.
     pub fn note(&mut self, kind: Kind, properties: &Properties) {
         let names = &mut self.names[kind as usize];
         for (name, value) in properties {
             match names.get_mut(name) {
                 Some(values) => values.note(value),
+                // Most names are known already, so the name is copied only the first time.
                 None => {
                     let mut values = Values::default();
                     values.note(value);
@@ -119,7 +121,7 @@ impl Attributes {
         }
     }
 
-    /// What stands before the first node.
+    /// Writes the text before the first node: declarations of all properties.
     pub fn begin(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
         writeln!(out, "<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">")?;
@@ -141,7 +143,7 @@ impl Attributes {
         writeln!(out, "  <graph edgedefault=\"directed\">")
     }
 
-    /// An entity.
+    /// Writes an entity as a node.
     pub fn node(&self, out: &mut impl Write, entity: &Entity) -> io::Result<()> {
         write!(out, "    <node id=\"n{}\">", entity.number)?;
         let classes = entity.classes.join(" ");
@@ -159,7 +161,7 @@ impl Attributes {
         writeln!(out, "</node>")
     }
 
-    /// A relationship. Its ends may be drawn before or after it.
+    /// Writes a relationship as an edge. Its ends may be drawn before or after it.
     pub fn edge(&self, out: &mut impl Write, link: &Relationship) -> io::Result<()> {
         let (from, to) = (link.from.number, link.to.number);
         write!(out, "    <edge id=\"e{}\" source=\"n{from}\" target=\"n{to}\">", link.number)?;
@@ -184,7 +186,7 @@ impl Attributes {
         properties: &Properties,
     ) -> io::Result<()> {
         let letter = if kind == Kind::Entity { 'n' } else { 'e' };
-        // Both are sorted by name.
+        // Both are sorted by name, so one pass over the declared names finds all.
         let mut declared = self.names[kind as usize].keys().enumerate();
         for (name, value) in properties.iter().filter(|(_, value)| *value != Value::Null) {
             let Some((at, _)) = declared.find(|(_, known)| *known == name) else { continue };
@@ -195,26 +197,27 @@ impl Attributes {
     }
 }
 
-/// What stands after the last edge.
+/// Writes the text after the last edge.
 pub fn end(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  </graph>\n</graphml>")
 }
 
-/// An entity that the graph itself named, whole.
+/// Reads a whole entity; its number comes from the graph, so a missing one is damage.
 pub fn entity(snapshot: &Snapshot, number: u32) -> Result<Entity, Failure> {
     snapshot
         .entity(number)?
         .ok_or_else(|| inconsistent(format_args!("entity number {number} is missing")))
 }
 
-/// A relationship that the graph itself named, whole.
+/// Reads a whole relationship; its number comes from the graph, so a missing one is damage.
 pub fn link(snapshot: &Snapshot, number: u32) -> Result<Relationship, Failure> {
     snapshot
         .relationship(number)?
         .ok_or_else(|| inconsistent(format_args!("relationship number {number} is missing")))
 }
 
-/// Text or attribute of XML. What XML 1.0 has no way at all to hold is spelt out.
+/// Escapes text for content or an attribute of XML. Characters that XML 1.0 cannot hold at all are
+/// spelt out.
 fn xml(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! What stands at the end of each help page: where a terminal leaves the eye.
+//! The ends of the help pages: a terminal leaves the eye there.
 //!
 //! A page ends with two examples that can be typed and the command to try next. A file that it names
 //! is explained there in five lines. The flags that every command takes stand on the first page
@@ -10,7 +10,7 @@ use clap::Command;
 struct Ending {
     /// The words of the command.
     command: &'static str,
-    /// What has to be known beside the flags; may be empty.
+    /// A note beside the flags; may be empty.
     note: &'static str,
     /// Two command lines and what each does.
     examples: [(&'static str, &'static str); 2],
@@ -18,7 +18,7 @@ struct Ending {
     next: (&'static str, &'static str),
 }
 
-/// No line of a page is wider, so that a terminal of 80 columns does not break one.
+/// The widest line of a page, so that a terminal of 80 columns breaks none.
 const WIDTH: usize = 78;
 
 /// Every flag that every command takes.
@@ -442,6 +442,7 @@ impl Ending {
         text.push_str("`tombolo help` lists the flags of every command.\n\nExamples:\n");
         let width = self.examples.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
         let room = |what: &str| 2 + width + 3 + what.len() <= WIDTH;
+        // Both examples take the same form, so that a page stays even.
         let beside = self.examples.iter().all(|(_, what)| room(what));
         for (command, what) in self.examples {
             match beside {
@@ -460,6 +461,7 @@ impl Ending {
 
 /// Gives every page its end, and takes the flags of every command off all pages but the first.
 pub fn finished(root: Command) -> Command {
+    // A hidden flag still works; it is only left out of the page.
     let root = root.mut_args(|arg| match arg.is_global_set() {
         true => arg.hide(true),
         false => arg,

@@ -14,7 +14,7 @@ use tombolo::rules::{Bound, Rules, State, Trouble};
 use tombolo::store::{Snapshot, StoreError};
 use tombolo::view::{self, OwnerSearch};
 
-/// What is asked about.
+/// The entities that the question is about.
 pub struct Asked<'a> {
     /// Entities by name.
     pub entities: &'a [String],
@@ -27,7 +27,7 @@ const TOLD: usize = 25;
 /// Names of reached entities or owners that are listed.
 const NAMED: usize = 5;
 
-/// What changes for one entity.
+/// The changes for one entity.
 struct Change {
     entity: EntityHead,
     reached: (usize, usize),
@@ -44,15 +44,15 @@ struct Turned {
     now: State,
 }
 
-/// What changes for all that is asked about.
+/// The changes for all entities that the question is about.
 pub struct Impact {
-    /// How many entities are asked about.
+    /// The number of entities asked about.
     asked: usize,
     /// Entities that any of them reaches, before and after.
     reached: (usize, usize),
     gained: usize,
     lost: usize,
-    /// Those for which something changes, by scope and key.
+    /// The entities for which something changes, by scope and key.
     changes: Vec<Change>,
 }
 
@@ -80,7 +80,10 @@ pub fn ask(
             planned.add(plan, &outcome.resolved.drafts)?;
         }
     }
+    // The planned graph may have names of its own, so the rules are bound to each graph apart.
     let (mut before, mut after) = (Sight::new(snapshot, rules), Sight::new(&planned, rules));
+    // Totals come from one walk with all roots; sums over single roots would count shared entities
+    // twice.
     let (all_before, all_after) = (before.reach(&roots)?, after.reach(&roots)?);
     let mut changes = Vec::new();
     for &root in &roots {
@@ -90,6 +93,8 @@ pub fn ask(
             continue;
         }
         let heads = |numbers: Vec<u32>| -> Result<Vec<EntityHead>, Failure> {
+            // Mappings make relationships alone, so the snapshot names every entity of the planned
+            // graph.
             naming::entities(snapshot, &numbers)
         };
         let beyond = |a: &Reach, b: &Reach| -> Result<Vec<EntityHead>, Failure> {
@@ -122,10 +127,10 @@ pub fn ask(
     })
 }
 
-/// What is reached, and in which state.
+/// The reached entities by number, each with its state.
 type Reach = BTreeMap<u32, State>;
 
-/// A graph with the rules in its numbers.
+/// A graph, and the rules in the numbers of that graph.
 struct Sight<'g, G> {
     graph: &'g G,
     bound: Bound,
@@ -162,7 +167,8 @@ impl<'g, G: GraphRead<Error = StoreError>> Sight<'g, G> {
 }
 
 impl Impact {
-    /// How many lose their owners, gain some where there were none, and change them.
+    /// Counts the entities that lose their owners, those that gain a first owner, and those whose
+    /// owners change.
     fn owner_changes(&self) -> [usize; 3] {
         let mut counts = [0; 3];
         for change in &self.changes {
@@ -176,7 +182,7 @@ impl Impact {
         counts
     }
 
-    /// For people.
+    /// Prints the comparison for people.
     pub fn print(&self, out: &mut Out<'_>) -> Result<(), Failure> {
         let asked = counted(self.asked as u64, "entity", "entities");
         let [lose, gain, change] = self.owner_changes();
@@ -211,7 +217,7 @@ impl Impact {
         }
     }
 
-    /// For programs.
+    /// The comparison as JSON.
     pub fn json(&self) -> Value {
         let [lose, gain, change] = self.owner_changes();
         json!({

@@ -1,4 +1,4 @@
-//! `tombolo impact-rules`: the rules of impact and ownership in force, and where each of them stands.
+//! `tombolo impact-rules`: the rules of impact and ownership in force, each with its place.
 
 use super::Context;
 use super::args::{ImpactRules, RuleFormat};
@@ -33,13 +33,15 @@ pub fn run(context: &mut Context<'_>, args: &ImpactRules) -> Result<u8, Failure>
     Ok(0)
 }
 
-/// Leaves the rules that speak of some verbs, in any spelling or turned round.
+/// Keeps only the rules about some verbs. A verb is also found by another spelling, by a verb that
+/// means the same, or by its inverse.
 fn narrow(written: &mut Written, verbs: &[String]) {
     let mut asked: Vec<String> = verbs.to_vec();
     for family in &written.families {
         let words = family.same.iter().chain(&family.inverse);
         let mut words = words.chain([&family.verb]);
         if words.any(|word| verbs.iter().any(|verb| same_verb(word, verb))) {
+            // A rule may name the verb of the family instead of the word that was asked for.
             asked.push(family.verb.clone());
         }
     }
@@ -63,7 +65,7 @@ fn any(list: &[String]) -> String {
     if list.is_empty() { "any".to_owned() } else { list.join(", ") }
 }
 
-/// Each rule on a line of its own: `@teams -HAS, CONTAINS-> @people   from is the group`.
+/// Prints each rule on a line of its own: `@teams -HAS, CONTAINS-> @people   from is the group`.
 fn print(out: &mut Out<'_>, written: &Written, file: &str) -> Result<(), Failure> {
     let arrow = |from: &[String], verbs: &[String], to: &[String]| {
         format!("{} -{}-> {}", any(from), verbs.join(", "), any(to))
@@ -73,6 +75,7 @@ fn print(out: &mut Out<'_>, written: &Written, file: &str) -> Result<(), Failure
         let compromise = compromise.replace('`', "");
         let compromise = match rule.meaning.compromise {
             Compromise::Membership(_) => format!("membership, {compromise}"),
+            // The dash stands for "passes nothing" in the words of both kinds of impact.
             Compromise::Flow(_) if compromise == "–" => compromise,
             Compromise::Flow(_) => format!("taken {compromise}"),
         };
@@ -97,7 +100,7 @@ fn print(out: &mut Out<'_>, written: &Written, file: &str) -> Result<(), Failure
     Ok(())
 }
 
-/// Says of each verb that was asked for what it means, where that is not told by the rules themselves.
+/// Explains each verb that was asked for but stands in no rule itself.
 fn meanings(rules: &Rules, written: &Written, asked: &[String]) -> Vec<String> {
     let speaks = |verbs: &[String], word: &str| verbs.iter().any(|verb| same_verb(verb, word));
     let ruled = |word: &str| {

@@ -34,7 +34,7 @@ pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure>
     }
 }
 
-/// Tells of what lies in the folder of jobs and is none, on standard error: it is no row.
+/// Prints a note on standard error for each file in the folder of jobs that is no job.
 pub fn note(context: &Context<'_>, database: &Database) -> Result<(), Failure> {
     for stray in database.stray_job_files()? {
         // Nothing is left to do when standard error is gone.

@@ -1,4 +1,4 @@
-//! How text fits a terminal: how many columns it takes, where it may be broken, how it is cut.
+//! The layout of text on a terminal: its width in columns, its line breaks, and its cuts.
 //!
 //! Text here is clean already (see `output.rs`), so the only control sequences in it are our own
 //! styles, which take no room. A wide character takes two columns.
@@ -6,18 +6,18 @@
 use std::borrow::Cow;
 use unicode_width::UnicodeWidthChar;
 
-/// The narrowest terminal that is written for; on a narrower one lines run over.
+/// The narrowest supported terminal; on a narrower one lines run over.
 const NARROWEST: usize = 24;
 /// A blank between words that stay on one line if a line can hold them. A control character, so no
 /// clean text has it.
 const GLUE: char = '\u{1}';
-/// Columns that are left for text beside any indent.
+/// Columns that every indent leaves for text.
 const ROOM: usize = 16;
 /// A word that is too long for a line is broken after one of these, if one is near.
 const SEAMS: [char; 8] = ['/', ':', '-', '_', '|', '.', ',', '@'];
 
-/// The columns of the terminal that reads standard output, or as many as `COLUMNS` asks for.
-/// `None` where nobody says: text is not broken then.
+/// Returns the columns of lines: as many as `COLUMNS` asks for, or those of the terminal that reads
+/// standard output. `None` if neither is known; text is not broken then.
 pub fn columns(terminal: bool) -> Option<usize> {
     let asked = std::env::var("COLUMNS").ok().and_then(|text| text.trim().parse().ok());
     let asked = asked.filter(|columns| *columns > 0);
@@ -29,7 +29,7 @@ pub fn columns(terminal: bool) -> Option<usize> {
     columns.map(|columns| columns.max(NARROWEST))
 }
 
-/// Goes over the characters of a text, telling those of styles from those that are seen.
+/// Iterates over a text and separates the sequences of styles from the visible characters.
 struct Letters<'a> {
     rest: &'a str,
 }
@@ -62,7 +62,7 @@ fn columns_of(c: char) -> usize {
     if c == GLUE { 1 } else { c.width().unwrap_or(0) }
 }
 
-/// The columns that `text` takes.
+/// Returns the columns that `text` takes.
 pub fn width(text: &str) -> usize {
     let seen = |letter| match letter {
         Letter::Seen(c) => columns_of(c),
@@ -71,19 +71,20 @@ pub fn width(text: &str) -> usize {
     letters(text).map(seen).sum()
 }
 
-/// `text` with blanks behind it, or before it, up to `columns`.
+/// Adds blanks behind `text`, or before it, up to `columns`.
 pub fn padded(text: &str, columns: usize, right: bool) -> String {
     let blanks = " ".repeat(columns.saturating_sub(width(text)));
     if right { blanks + text } else { text.to_owned() + &blanks }
 }
 
-/// Plain `text` in at most `max` columns: prose loses its end, and a key its middle, since both ends
-/// of a key tell it from others.
+/// Cuts plain `text` to at most `max` columns. Prose loses its end. A key loses its middle, since
+/// both ends of a key tell it from others.
 pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
     if width(text) <= max {
         return Cow::Borrowed(text);
     }
     let room = max.saturating_sub(1);
+    // A text with a blank is taken for prose, a text without one for a key.
     let behind = if text.contains(' ') { 0 } else { room / 2 };
     let mut taken = 0;
     let fits = |c: &char, limit: usize, taken: &mut usize| {
@@ -101,7 +102,7 @@ struct Filling<'a> {
     out: String,
     /// Columns taken in the last line.
     taken: usize,
-    /// Whether nothing but its start stands in the last line.
+    /// True if the last line holds nothing but its indent, or the start of the text.
     fresh: bool,
     /// The styles in force, which must not colour the indent.
     style: String,
@@ -124,6 +125,7 @@ impl<'a> Filling<'a> {
     /// Adds a word, with the blanks before it where they stay.
     fn word(&mut self, blanks: usize, word: &'a str) {
         let (wide, indent) = (width(word), width(self.indent));
+        // On a line that holds only the indent, a new line would have no more room.
         let helps = !self.fresh || self.taken > indent && wide + indent <= self.max;
         if helps && self.taken + blanks + wide > self.max {
             self.new_line();
@@ -167,11 +169,14 @@ impl<'a> Filling<'a> {
                     Letter::Style(style) => at += style.len(),
                     Letter::Seen(c) => {
                         used += columns_of(c);
+                        // At least one character goes into each line, so that the loop ends even
+                        // without room.
                         if used > room && at > 0 {
                             end = seam.unwrap_or(at);
                             break;
                         }
                         at += c.len_utf8();
+                        // An earlier seam would leave too much of the line empty.
                         if SEAMS.contains(&c) && used * 3 > room * 2 {
                             seam = Some(at);
                         }
@@ -190,20 +195,22 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// `text` as one item of a list: its words stay on one line if a line can hold them. Only for texts
-/// that are laid out afterwards.
+/// Marks `text` as one item of a list, so that its words stay on one line if a line can hold them.
+/// Only for texts that are laid out afterwards.
 pub fn together(text: &str) -> String {
     text.replace(' ', GLUE.encode_utf8(&mut [0; 4]))
 }
 
-/// `start` and then `text` on one line.
+/// Joins `start` and `text` on one line.
 pub fn joined(start: &str, text: &str) -> String {
     format!("{start}{}", text.replace(GLUE, " "))
 }
 
-/// `start` and then `text`, broken at blanks so that no line is wider than `max`; each line after
-/// the first begins with `indent`. Only a word that is longer than a whole line is broken.
+/// Joins `start` and `text` and breaks them at blanks, so that no line is wider than `max`. Each
+/// line after the first begins with `indent`. Only a word that is longer than a whole line is
+/// broken.
 pub fn wrapped(start: &str, text: &str, indent: &str, max: usize) -> String {
+    // A deep indent must not squeeze the text into a column of single letters.
     let indent = leading(indent, max.saturating_sub(ROOM));
     let mut filling = Filling {
         out: start.to_owned(),
@@ -221,6 +228,7 @@ pub fn wrapped(start: &str, text: &str, indent: &str, max: usize) -> String {
         if word.is_empty() {
             break;
         }
+        // An item that no line can hold is broken at its own blanks after all.
         if !word.contains(GLUE) || width(word) + width(indent) <= max {
             filling.word(blanks.len(), word);
         } else {
@@ -233,7 +241,7 @@ pub fn wrapped(start: &str, text: &str, indent: &str, max: usize) -> String {
     filling.out.replace(GLUE, " ")
 }
 
-/// The first `max` columns of an indent.
+/// Returns the first `max` columns of an indent.
 fn leading(indent: &str, max: usize) -> &str {
     let mut taken = 0;
     for (at, c) in indent.char_indices() {

@@ -1,8 +1,8 @@
-//! Rows of one shape, which become a table, JSON, NDJSON or CSV.
+//! Rows of one shape, printed as a table, JSON, NDJSON or CSV.
 //!
-//! The machine formats are exact: no digit is grouped, no text is changed. A table is plain and the
-//! same on every machine while a program reads it. On a terminal it keeps to the width: the widest
-//! cells are cut first, numbers never, and columns that cannot be had are named below.
+//! The machine formats are exact: no digit is grouped, no text is changed. A table that a program
+//! reads is plain and the same on every machine. A table on a terminal keeps to the width: the
+//! widest cells are cut first, numbers never, and columns without room are named below.
 
 use super::args::RowFormat;
 use super::failure::Failure;
@@ -16,7 +16,7 @@ use std::io::Write;
 
 /// Columns between two columns of a table.
 const GAP: usize = 2;
-/// No column of texts is cut to less than this.
+/// The least width to which a column of texts is cut.
 const NARROW: usize = 10;
 
 /// One column.
@@ -25,9 +25,9 @@ struct Column {
     name: Cow<'static, str>,
     /// Title in the table.
     title: Cow<'static, str>,
-    /// Whether its numbers count something.
+    /// True if its numbers count something.
     counts: bool,
-    /// Whether it holds keys that stand beside names.
+    /// True if it holds keys that stand beside names.
     keys: bool,
 }
 
@@ -50,7 +50,7 @@ impl Serialize for Row<'_> {
 }
 
 impl Listing {
-    /// No rows yet, of columns with their names and titles.
+    /// Makes a listing without rows; each column has a name and a title.
     pub fn new(columns: &'static [(&'static str, &'static str)]) -> Listing {
         let column = |(name, title): &(&'static str, &'static str)| Column {
             name: (*name).into(),
@@ -61,7 +61,7 @@ impl Listing {
         Listing { columns: columns.iter().map(column).collect(), rows: Vec::new() }
     }
 
-    /// No rows yet of columns whose names are only known now.
+    /// Makes a listing without rows; the names of its columns are also their titles.
     pub fn named(columns: &[String]) -> Listing {
         let column = |name: &String| Column {
             name: name.clone().into(),
@@ -72,13 +72,13 @@ impl Listing {
         Listing { columns: columns.iter().map(column).collect(), rows: Vec::new() }
     }
 
-    /// The same; the numbers of these columns count something.
+    /// Declares that the numbers of these columns count something.
     pub fn counting(mut self, names: &[&str]) -> Listing {
         self.columns.iter_mut().for_each(|column| column.counts |= names.contains(&&*column.name));
         self
     }
 
-    /// The same; these columns hold keys that stand beside names.
+    /// Declares that these columns hold keys that stand beside names.
     pub fn keys(mut self, names: &[&str]) -> Listing {
         self.columns.iter_mut().for_each(|column| column.keys |= names.contains(&&*column.name));
         self
@@ -91,12 +91,12 @@ impl Listing {
         self.rows.push(values);
     }
 
-    /// Whether there are no rows.
+    /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The rows as JSON objects, to stand inside a larger document.
+    /// Returns the rows as JSON objects, for use inside a larger document.
     pub fn objects(&self) -> impl Serialize + '_ {
         self.rows.iter().map(|row| Row(self, row)).collect::<Vec<_>>()
     }
@@ -111,7 +111,8 @@ impl Listing {
         }
     }
 
-    /// Columns of numbers stand right, all others left; two blanks between them.
+    /// Writes a table. Columns of numbers stand right, all others left; two blanks are between
+    /// them.
     fn table(&self, out: &mut Out<'_>) -> Result<(), Failure> {
         let rows: Vec<Vec<String>> = self
             .rows
@@ -127,6 +128,7 @@ impl Listing {
                 Shape { wanted: cells.max(width(&titles[i])), right }
             })
             .collect();
+        // `COLUMNS` alone does not cut a table: a program may read it.
         let limit = out.width.filter(|_| out.terminal).unwrap_or(usize::MAX);
         let widths = fit(&shapes, limit);
         let line = |cells: &mut dyn Iterator<Item = &str>, out: &Out<'_>, bold: bool| {
@@ -136,6 +138,8 @@ impl Listing {
                 let blanks = if i == 0 { 0 } else { GAP };
                 line.push_str(&" ".repeat(blanks));
                 line.push_str(&match self.columns[i].keys && !bold {
+                    // Blanks stay outside the style, so that the end of the line can still be
+                    // trimmed.
                     true => out.paint(KEY, padded.trim_end()) + &trailing(&padded),
                     false => padded,
                 });
@@ -156,7 +160,7 @@ impl Listing {
         Ok(())
     }
 
-    /// CSV as RFC 4180 has it: values are as they are, quoted where they must be.
+    /// Writes CSV by RFC 4180: values are as they are, quoted where they must be.
     fn csv(&self, out: &mut Out<'_>) -> Result<(), Failure> {
         let safe = out.spreadsheet_safe;
         let mut writer = csv::Writer::from_writer(out);
@@ -175,20 +179,20 @@ impl Listing {
     }
 }
 
-/// The blanks at the end of a padded cell.
+/// Returns the blanks at the end of a padded cell.
 fn trailing(cell: &str) -> String {
     " ".repeat(cell.len() - cell.trim_end().len())
 }
 
-/// What a column would like.
+/// The width that a column wants.
 struct Shape {
     /// Columns of its widest cell, the title included.
     wanted: usize,
-    /// Whether it holds numbers, which are never cut.
+    /// True if it holds numbers, which are never cut.
     right: bool,
 }
 
-/// The widths of as many columns as fit, from the left.
+/// Returns the widths of as many columns as fit, from the left.
 fn fit(shapes: &[Shape], limit: usize) -> Vec<usize> {
     let floor = |shape: &Shape| match shape.right {
         true => shape.wanted,
@@ -203,7 +207,8 @@ fn fit(shapes: &[Shape], limit: usize) -> Vec<usize> {
     }
     let shapes = &shapes[..shown];
     let capped = |cap: usize| shapes.iter().map(move |s| s.wanted.min(cap.max(floor(s))));
-    // The largest width that no column has to exceed: found from both sides, since wide ones are few.
+    // A binary search for the largest cap that lets all columns fit: only the widest columns are
+    // cut.
     let (mut low, mut high) = (1, shapes.iter().map(|s| s.wanted).max().unwrap_or(0).max(1));
     while low < high {
         let middle = (low + high).div_ceil(2);
@@ -213,7 +218,7 @@ fn fit(shapes: &[Shape], limit: usize) -> Vec<usize> {
         }
     }
     let mut widths: Vec<usize> = capped(low).collect();
-    // What rounding left over goes to the first columns that were cut.
+    // Columns left over by the cap go, one each, to the first columns that were cut.
     let mut left = limit.saturating_sub(total(&mut widths.iter().copied()));
     for (width, shape) in widths.iter_mut().zip(shapes) {
         if left > 0 && *width < shape.wanted {
@@ -221,13 +226,14 @@ fn fit(shapes: &[Shape], limit: usize) -> Vec<usize> {
             left -= 1;
         }
     }
+    // The first column always stays, so it alone may be cut below its floor.
     if let [only] = widths.as_mut_slice() {
         *only = (*only).min(limit);
     }
     widths
 }
 
-/// A value as people read it. Numbers are data unless they count something.
+/// Returns a value as people read it. Numbers are data unless they count something.
 fn text(value: &Value, counts: bool) -> String {
     match value {
         Value::Null => "-".into(),
@@ -240,7 +246,8 @@ fn text(value: &Value, counts: bool) -> String {
     }
 }
 
-/// A value as a cell of CSV, in the form that `sync` reads: a list is JSON, but for a single class.
+/// Returns a value as a cell of CSV, in the form that `sync` reads. A list is JSON, except for a
+/// single class.
 fn csv_value(value: &Value, column: &str) -> String {
     match value {
         Value::Null => String::new(),
@@ -253,7 +260,7 @@ fn csv_value(value: &Value, column: &str) -> String {
     }
 }
 
-/// `text` as a cell of CSV that no spreadsheet takes for a formula.
+/// Returns `text` as a cell of CSV that no spreadsheet takes for a formula.
 fn harmless(text: String) -> String {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{text}"),

@@ -1,4 +1,4 @@
-//! What is in the graph: `get` one entity, list the `scopes`, count with `stats`.
+//! The contents of the graph: `get` one entity, list the `scopes`, count with `stats`.
 
 use super::Context;
 use super::args::{
@@ -23,12 +23,12 @@ use tombolo::limits::Meter;
 use tombolo::store::{ScopeRow, Snapshot};
 use tombolo::sync::JobReport;
 
-/// Neighbours of one group that people see; programs see all.
+/// Neighbours of one group that a table shows; JSON has all.
 const NEIGHBOURS: usize = 6;
 /// Names of properties wider than this do not push the others' values to the right.
 const NAME_MAX: usize = 32;
 
-/// One relationship of an entity, and what is at its other end.
+/// One relationship of an entity, and the entity at its other end.
 #[derive(Serialize)]
 struct Neighbour {
     direction: &'static str,
@@ -51,6 +51,7 @@ pub fn get(context: &mut Context<'_>, args: &Get) -> Result<u8, Failure> {
         ReportFormat::Json => {
             let relationships = Relationships::new(&snapshot, &near);
             let written = out.json(&Whole { entity: &entity, relationships: &relationships });
+            // The serializer carries only its own error, so the true one is taken from beside it.
             relationships.fault.into_inner().map_or(written, Err)?;
         }
         ReportFormat::Table => {
@@ -61,8 +62,8 @@ pub fn get(context: &mut Context<'_>, args: &Get) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// An edge of an entity, with all that says where it stands among the others. Names are their places
-/// in the order of names, so that a million edges take some tens of megabytes.
+/// A relationship of an entity, with the keys that sort it among the others. Names are given by
+/// their rank in the order of names, so that a million relationships take some tens of megabytes.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Near {
     back: bool,
@@ -74,7 +75,7 @@ struct Near {
     other: u32,
 }
 
-/// The edges of an entity, in the order in which they are shown.
+/// Reads the relationships of an entity, in the order in which they are shown.
 fn near(snapshot: &Snapshot, meter: &Meter, number: u32) -> Result<Vec<Near>, Failure> {
     let mut edges = Vec::new();
     for direction in [Direction::Out, Direction::In] {
@@ -85,7 +86,7 @@ fn near(snapshot: &Snapshot, meter: &Meter, number: u32) -> Result<Vec<Near>, Fa
     meter.hold((edges.len() * (size_of::<Near>() + size_of::<(u32, u32, u32, bool)>())) as u64)?;
     let rank = ranks(snapshot);
     let rank = |name: u32| rank.get(&name).copied().unwrap_or(u32::MAX);
-    // Read in the order of their numbers, so that each block of the file is read once.
+    // Heads are read in the order of their numbers, so that each block of the file is read once.
     edges.sort_unstable();
     let mut all = Vec::with_capacity(edges.len());
     for (other, relationship, verb, back) in edges {
@@ -103,11 +104,12 @@ fn near(snapshot: &Snapshot, meter: &Meter, number: u32) -> Result<Vec<Near>, Fa
             other,
         });
     }
+    // The order of the fields of a row is the order of the answer.
     all.sort_unstable();
     Ok(all)
 }
 
-/// The place of each name, by number, in the order of names.
+/// Returns the rank of each name, by number, in the order of names.
 fn ranks(snapshot: &Snapshot) -> FxHashMap<u32, u32> {
     let mut order: Vec<(String, u32)> = Vec::new();
     snapshot.for_each_name(&mut |number, name| order.push((name.to_owned(), number)));
@@ -115,10 +117,10 @@ fn ranks(snapshot: &Snapshot) -> FxHashMap<u32, u32> {
     order.into_iter().map(|(_, number)| number).zip(0..).collect()
 }
 
-/// Edges that are named together: most have neighbours in the file too.
+/// Relationships that are named together: many of them are neighbours in the file.
 const NAMED_AT_ONCE: usize = 4_096;
 
-/// The same with their names.
+/// Reads the names of these relationships and of the entities at their other ends.
 fn named(snapshot: &Snapshot, near: &[Near]) -> Result<Vec<Neighbour>, Failure> {
     let relationships: Vec<u32> = near.iter().map(|near| near.relationship).collect();
     let others: Vec<u32> = near.iter().map(|near| near.other).collect();
@@ -141,11 +143,11 @@ struct Whole<'a> {
     relationships: &'a Relationships<'a>,
 }
 
-/// Relationships that are named as they are written.
+/// Relationships that are named only as they are written.
 struct Relationships<'a> {
     snapshot: &'a Snapshot,
     near: &'a [Near],
-    /// Why naming them failed.
+    /// The error that stopped the naming.
     fault: RefCell<Option<Failure>>,
 }
 
@@ -210,6 +212,7 @@ fn print_neighbours(out: &mut Out<'_>, snapshot: &Snapshot, near: &[Near]) -> Re
         (a.back, a.class, a.type_name, a.scope) == (b.back, b.class, b.type_name, b.scope)
     };
     for group in near.chunk_by(same) {
+        // Only the neighbours that are shown are named; a group may have a million.
         let shown = named(snapshot, &group[..group.len().min(NEIGHBOURS)])?;
         let (first, arrow) = (&shown[0], if group[0].back { '←' } else { '→' });
         let names: Vec<String> =
@@ -231,7 +234,7 @@ fn print_neighbours(out: &mut Out<'_>, snapshot: &Snapshot, near: &[Near]) -> Re
     Ok(())
 }
 
-/// The scopes by name.
+/// Returns the scopes, sorted by name.
 fn rows(snapshot: &Snapshot) -> Result<Vec<(String, ScopeRow)>, Failure> {
     let mut rows: Vec<(String, ScopeRow)> = snapshot
         .scope_rows()?
@@ -282,6 +285,7 @@ fn list_scopes(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Fail
             None => None,
         };
         let time = job.as_ref().and_then(|job| {
+            // A report that cannot be read costs its row the time, not the whole list.
             let report: JobReport = serde_json::from_slice(&job.report).ok()?;
             report.end_timestamp
         });
@@ -352,12 +356,13 @@ pub fn stats(context: &mut Context<'_>, args: &ListingArgs) -> Result<u8, Failur
                 spellings.print(out, RowFormat::Table)?;
             }
         }
+        // CSV and NDJSON hold rows of one shape, so they list the types alone.
         rows => types.print(out, rows)?,
     }
     Ok(0)
 }
 
-/// Live objects by scope, kind and type.
+/// Counts live objects by scope, kind and type.
 fn types(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
     let mut listing =
         Listing::new(&[("scope", "SCOPE"), ("kind", "KIND"), ("type", "TYPE"), ("live", "LIVE")])
@@ -374,7 +379,7 @@ fn types(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
     listing
 }
 
-/// Verbs and classes of which several spellings live side by side.
+/// Lists the verbs and classes that live objects spell in several ways.
 fn spellings(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
     let mut listing = Listing::new(&[("kind", "KIND"), ("spellings", "SPELLINGS")]);
     for kind in [Kind::Entity, Kind::Relationship] {
@@ -395,7 +400,7 @@ fn spellings(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
     listing
 }
 
-/// Live objects by class; an entity of two classes counts in both.
+/// Counts live objects by class; an entity of two classes counts in both.
 fn classes(snapshot: &Snapshot, rows: &[(String, ScopeRow)]) -> Listing {
     let mut listing =
         Listing::new(&[("kind", "KIND"), ("class", "CLASS"), ("live", "LIVE")]).counting(&["live"]);

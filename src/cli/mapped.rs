@@ -1,4 +1,4 @@
-//! Mapping files on the command line: loaded, told apart, and each run as far as it goes.
+//! Mapping files on the command line: they are loaded and filtered, and each runs as far as it can.
 
 use super::Context;
 use super::args::{FaultFormat, Mappings, MessageFormat, Overrides};
@@ -14,20 +14,20 @@ use tombolo::sync::{EdgeLimits, JobReport, MappingInfo};
 
 /// The mapping files that were read.
 pub struct Loaded {
-    /// Those without an error that were asked for.
+    /// The mappings without an error that were asked for.
     pub mappings: Vec<Mapping>,
-    /// Everything that is wrong.
+    /// The faults of all files.
     pub faults: Vec<Fault>,
     /// Files that cannot run.
     pub broken: Vec<String>,
-    /// How many files were read.
+    /// The number of files read.
     pub files: usize,
     /// The scopes of all files.
     pub scopes: Vec<String>,
 }
 
 impl Loaded {
-    /// How many faults are of this severity.
+    /// Returns the number of faults of this severity.
     pub fn count(&self, severity: Severity) -> u64 {
         self.faults.iter().filter(|fault| fault.severity == severity).count() as u64
     }
@@ -55,8 +55,8 @@ pub fn load(args: &Mappings) -> Loaded {
     }
 }
 
-/// Prints faults: words about the answer, so they go to standard error; annotations of a workflow
-/// are read from standard output.
+/// Prints faults. They are words about the answer, so they go to standard error. Only annotations
+/// go to standard output, where a workflow reads them.
 pub fn tell(
     context: &mut Context<'_>,
     faults: &[Fault],
@@ -77,9 +77,10 @@ pub fn tell(
     Ok(())
 }
 
-/// `::error file=…,line=…,col=…,title=…::message`, the way GitHub reads it from a log.
+/// `::error file=…,line=…,col=…,title=…::message`, the form that GitHub reads from a log.
 fn annotation(fault: &Fault) -> String {
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    // In a property, `:` and `,` would end it; in the message they are plain text.
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let severity = match fault.severity {
         Severity::Error => "error",
@@ -96,11 +97,11 @@ fn annotation(fault: &Fault) -> String {
     format!("::{severity} file={file},line={line},col={column},title={code}::{}", data(&message))
 }
 
-/// How far a mapping got.
+/// The point that a mapping reached.
 pub enum State {
     /// It can be applied.
     Ready,
-    /// Its file says not to.
+    /// Its file disables it.
     Disabled,
     /// A guard or a test objects.
     Refused,
@@ -112,23 +113,23 @@ pub enum State {
     Broken(Failure),
 }
 
-/// What became of one mapping.
+/// The outcome of one mapping.
 pub struct Outcome {
     /// The mapping, with the guards of this run.
     pub mapping: Mapping,
     /// Its rows and edges.
     pub resolved: Resolved,
-    /// What would change.
+    /// The planned changes.
     pub plan: Option<MappingPlan>,
     /// Changed edges by name, in the order of rows, creations first, as many as were asked for.
     pub edges: Vec<EdgeDetails>,
     /// The job, as it would run.
     pub job: MappingJob,
-    /// What is wrong with it.
+    /// Its faults.
     pub faults: Vec<Fault>,
-    /// How far it got.
+    /// The point that it reached.
     pub state: State,
-    /// How long that took, in milliseconds.
+    /// The time that it took, in milliseconds.
     pub took: u128,
 }
 
@@ -154,12 +155,12 @@ impl Outcome {
         }
     }
 
-    /// How many edges change.
+    /// Returns the number of relationships that change.
     pub fn changes(&self) -> usize {
         self.plan.as_ref().map_or(0, |plan| plan.changes.len())
     }
 
-    /// Whether it stops the command from ending well.
+    /// Returns the exit code if the outcome keeps the command from ending well.
     pub fn exit_code(&self) -> Option<u8> {
         match &self.state {
             State::Ready | State::Disabled | State::Applied(_) => None,
@@ -170,11 +171,11 @@ impl Outcome {
     }
 }
 
-/// What is asked of a run beside its outcome.
+/// The options of a run.
 pub struct Ask<'a> {
     /// Guards that were set.
     pub overrides: &'a Overrides,
-    /// How many changed edges to name.
+    /// The limit on the number of changed relationships that are named.
     pub details: usize,
 }
 
@@ -218,7 +219,7 @@ fn see(
         Ok(resolved) => outcome.resolved = resolved,
         Err(ResolveError::Graph(error)) => return Err(error.into()),
         Err(ResolveError::Faults(faults)) => {
-            // A file that is too old is refused, not wrong.
+            // A file of rows that is too old is refused; the mapping itself is not wrong.
             let old = faults.iter().all(|fault| fault.code == "M0405");
             outcome.faults = faults;
             return Ok(if old { State::Refused } else { State::Failed });
@@ -237,6 +238,7 @@ fn see(
     outcome.edges = edges(snapshot, &plan, &outcome.resolved, ask.details)?;
     let asks = |promise: &mapping::Promise| matches!(promise.ask, mapping::Ask::Query { .. });
     let mut planned = Planned::new(snapshot);
+    // The planned graph costs a pass over all changes, and only tests with a query read it.
     if mapping.promises.iter().any(asks) {
         planned.add(&plan, &outcome.resolved.drafts)?;
     }
@@ -256,8 +258,8 @@ fn see(
     Ok(if objects { State::Refused } else { State::Ready })
 }
 
-/// What becomes of a test that asks a query. One that holds may do so for a wrong reason: a name that
-/// nothing has finds nothing, and so nothing that is amiss.
+/// Evaluates a test that asks a query. A test may hold for a wrong reason: a query with a name that
+/// nothing has finds nothing. The notes of the query show such a doubt.
 fn keep(
     ask: &mapping::Ask,
     query: &Query,
@@ -281,6 +283,8 @@ fn edges(
     limit: usize,
 ) -> Result<Vec<EdgeDetails>, Error> {
     let mut changes = plan.changes.clone();
+    // Drafts are numbered in the order of rows, so a change stands where a reader of the rows
+    // expects it.
     changes.sort_by_key(|change| (change.action, change.draft, change.number));
     let details = |change: &EdgeChange| change.details(snapshot, &resolved.drafts);
     changes.iter().take(limit).map(details).collect()
@@ -312,8 +316,8 @@ fn job(mapping: &Mapping, resolved: &Resolved, overrides: &Overrides) -> Mapping
     }
 }
 
-/// Another process may commit between looking and writing; then the mapping is looked at again, at
-/// last while nobody else may.
+/// The number of tries. Another process may commit between plan and write; then the mapping is
+/// planned again, and the last time other writers are kept out.
 const TRIES: usize = 3;
 
 /// Runs a mapping on the graph as it is now, which an earlier one may have changed.
@@ -347,6 +351,8 @@ pub fn run(database: &Database, mapping: &Mapping, ask: &Ask<'_>) -> Outcome {
             };
             match applied {
                 Ok(report) => outcome.state = State::Applied(Box::new(report)),
+                // Another process has committed since the plan, so this plan may no longer fit the
+                // graph.
                 Err(Error::Moved(..)) if left > 0 => continue,
                 Err(error) => outcome.state = State::Broken(error.into()),
             }

@@ -1,8 +1,8 @@
 //! Mermaid flowcharts, for Markdown.
 //!
-//! Mermaid draws no more than 500 edges and 50 000 characters unless the page is told otherwise. A
+//! Mermaid draws no more than 500 edges and 50 000 characters unless the page sets other limits. A
 //! larger graph is folded: first the leaves that hang alike from one entity, then all entities of
-//! one type. What was folded is said on standard error and in the text, and every count is there.
+//! one type. A note on standard error and in the text tells what was folded, and every count stays.
 
 use super::failure::Failure;
 use super::naming::{self, Link};
@@ -13,16 +13,17 @@ use std::fmt::Write as _;
 use std::io::Write;
 use tombolo::graph::EntityHead;
 
-/// `maxEdges` of Mermaid where nobody sets it.
+/// The default of `maxEdges` in Mermaid.
 const EDGES: usize = 500;
-/// `maxTextSize` of Mermaid where nobody sets it.
+/// The default of `maxTextSize` in Mermaid.
 const TEXT: usize = 50_000;
-/// Leaves that hang alike from one entity are folded from so many on.
+/// The least number of leaves alike on one entity that are folded.
 const ALIKE: usize = 3;
 
-/// Draws entities and the links between them.
+/// Draws entities and the relationships between them.
 pub fn draw(out: &mut Out<'_>, entities: &[&EntityHead], links: &[&Link]) -> Result<(), Failure> {
     let whole = Chart::whole(entities, links);
+    // Folding hides names, so a graph is folded only as far as needed.
     if whole.fits() {
         return whole.write(out, None);
     }
@@ -47,7 +48,7 @@ pub fn draw(out: &mut Out<'_>, entities: &[&EntityHead], links: &[&Link]) -> Res
 /// Scope and type.
 type Kind = (String, String);
 
-/// A graph of types: how many entities of each, how many links between them.
+/// A graph of types, with the number of entities of each and of relationships between them.
 #[derive(Default)]
 pub struct Types {
     entities: BTreeMap<Kind, u64>,
@@ -60,13 +61,13 @@ impl Types {
         *self.entities.entry(kind).or_default() += count;
     }
 
-    /// Counts a link.
+    /// Counts a relationship.
     pub fn link(&mut self, from: &Kind, verb: &str, to: &Kind) {
         let key = (from.clone(), verb.to_owned(), to.clone());
         *self.links.entry(key).or_default() += 1;
     }
 
-    /// Draws them; the rarest links are left out if they are too many even so.
+    /// Draws the types. If there are still too many arrows, the rarest are left out.
     pub fn draw(self, out: &mut Out<'_>) -> Result<(), Failure> {
         let all: u64 = self.links.values().sum();
         let number: BTreeMap<&Kind, usize> =
@@ -78,6 +79,7 @@ impl Types {
             chart.boxes.push((format!("t{at}"), label));
         }
         let mut links: Vec<_> = self.links.iter().collect();
+        // The most frequent come first, so that a cut at the limit drops the rarest.
         links.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         for ((from, verb, to), count) in links {
             let (Some(from), Some(to)) = (number.get(from), number.get(to)) else { continue };
@@ -97,7 +99,7 @@ impl Types {
     }
 }
 
-/// Boxes and arrows as they are written.
+/// The boxes and arrows of a flowchart, as text.
 #[derive(Default)]
 struct Chart {
     /// Id and label.
@@ -130,20 +132,22 @@ impl Chart {
         }
     }
 
-    /// The same with leaves that hang alike from one entity in one box.
+    /// Makes a chart in which leaves that hang alike from one entity share one box.
     fn folded(entities: &[&EntityHead], links: &[&Link]) -> Chart {
         let mut touching: FxHashMap<u32, usize> = FxHashMap::default();
         for end in links.iter().flat_map(|link| [link.from, link.to]) {
             *touching.entry(end).or_default() += 1;
         }
         let heads: FxHashMap<u32, &EntityHead> = entities.iter().map(|e| (e.number, *e)).collect();
+        // A leaf is an entity with a single relationship.
         let leaf = |number: u32| touching.get(&number) == Some(&1);
-        // What hangs from whom: the other end, which way, the verb, scope and type.
+        // Leaves by the entity they hang from, the direction, the verb, and their scope and type.
         let mut alike: BTreeMap<(u32, bool, &str, &str, &str), Vec<u32>> = BTreeMap::new();
         for link in links {
             let (hanging, from, out) = match (leaf(link.from), leaf(link.to)) {
                 (false, true) => (link.to, link.from, true),
                 (true, false) => (link.from, link.to, false),
+                // Two leaves that touch only each other hang from nobody.
                 _ => continue,
             };
             if let Some(head) = heads.get(&hanging) {
@@ -188,7 +192,7 @@ impl Chart {
         text
     }
 
-    /// Writes the chart; of a folded one, how many edges it stands for and what was done.
+    /// Writes the chart. `folded` gives the number of edges before folding and the words for it.
     fn write(&self, out: &mut Out<'_>, folded: Option<(u64, &str)>) -> Result<(), Failure> {
         writeln!(out, "flowchart LR")?;
         if let Some((edges, what)) = folded {
@@ -201,6 +205,7 @@ impl Chart {
             }
         }
         write!(out, "{}", self.text())?;
+        // Types cannot be folded further, so even a folded chart may be too long.
         let size = self.text().len();
         if size > TEXT && !out.quiet {
             eprintln!("note: the chart has {size} characters; set `maxTextSize` where it is drawn");
@@ -209,7 +214,8 @@ impl Chart {
     }
 }
 
-/// Inside double quotes of Mermaid, which knows entity codes and reads HTML and Markdown.
+/// Escapes text for the double quotes of Mermaid, which knows entity codes and reads HTML and
+/// Markdown.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in clean(text).chars() {

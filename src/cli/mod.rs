@@ -1,7 +1,7 @@
-//! The command line: arguments in, printing out. Everything between is the library's.
+//! The command line: it reads arguments and prints answers. The library does everything between.
 //!
 //! Answers go to standard output, words about them to standard error. Each command is a function
-//! that returns its exit code, so that `demo` can call the others like a user would.
+//! that returns its exit code, so that `demo` can call the others as a user would.
 
 mod apply;
 mod args;
@@ -50,24 +50,25 @@ use tombolo::db::Database;
 use tombolo::limits::{Limits, Meter};
 use tombolo::store::{Snapshot, Waiting};
 
-/// What every command gets: where to print, and which database.
+/// The context of a command: its output, its flags and its database.
 pub struct Context<'a> {
-    /// Where the answer goes.
+    /// The output of the answer.
     pub out: Out<'a>,
     /// The flags that every command takes.
     pub global: Global,
-    /// Whether progress may be shown on standard error.
+    /// True if progress may be shown on standard error.
     pub progress: bool,
     /// A database that is open already, where the command runs inside a server.
     pub database: Option<Database>,
-    /// What a question may cost.
+    /// The limits of a question.
     pub limits: Limits,
 }
 
 impl Context<'_> {
-    /// The account of a question that begins now.
+    /// Returns the account of a question that begins now.
     pub fn meter(&self) -> Result<Meter, Failure> {
         let meter = Meter::new(self.limits.clone());
+        // In a server each question takes a base amount from the pool that all questions share.
         if self.limits.pool.is_some() {
             meter.hold(crate::api::QUESTION_BYTES)?;
         }
@@ -109,13 +110,13 @@ impl Context<'_> {
         }
     }
 
-    /// How long other processes are waited for. What takes longer than a moment is told on standard
+    /// Returns how to wait for other processes. A wait longer than a moment is told on standard
     /// error, unless only answers are wanted.
     pub fn waiting(&self) -> Waiting {
         let quiet = self.global.quiet;
         Waiting::new(self.global.wait, move |line| {
             if !quiet {
-                // Nothing is left to do when standard error is gone.
+                // When standard error is gone, there is nobody left to tell.
                 let _ = writeln!(anstream::stderr(), "{}", clean_lines(line));
             }
         })
@@ -155,6 +156,7 @@ pub fn main() -> ExitCode {
     let mut out = Out::plain(BufWriter::with_capacity(1 << 16, stdout.lock()));
     out.terminal = stdout.is_terminal();
     out.width = layout::columns(out.terminal);
+    // A program would not read a number with blanks, so digits are grouped on a terminal only.
     output::group_digits(out.terminal);
     out.color = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
     out.quiet = global.quiet;
@@ -171,15 +173,15 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            // What was found before the fault is still worth reading.
+            // The part of the answer before the error is still worth reading.
             let _ = context.out.flush();
             tell(&failure.of_file(context.path()), context.global.message_format)
         }
     }
 }
 
-/// Runs a command. A panic in the storage engine, which a file made for it can cause, is damage; one
-/// of ours goes on.
+/// Runs a command. A crafted file can make the storage engine panic; such a panic is reported as
+/// damage. A panic of our own code goes on.
 fn run_guarded(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(command, context))) {
         Ok(result) => result,
@@ -197,12 +199,12 @@ fn question_memory(global: &Global) -> u64 {
     global.memory.map_or(QUESTION_MEMORY, |memory| memory.0)
 }
 
-/// Runs a command for the server on a database that it has open, and gives its exit code. What it
-/// prints goes to `out`. `words` are those behind the program's name.
+/// Runs a command for the server on a database that it has open, and returns its exit code. The
+/// command prints to `out`. `words` are the words after the name of the program.
 ///
 /// # Errors
 ///
-/// Whatever the command ends with, and words that are no command.
+/// Returns the error of the command, or an error for words that are no command.
 pub fn answer(
     database: &Database,
     words: Vec<String>,
@@ -210,6 +212,7 @@ pub fn answer(
     out: impl Write,
 ) -> Result<u8, Failure> {
     let path = database.path().into();
+    // The words go through the parser of the command line, so both faces read them alike.
     let global = ["tombolo".into(), "--quiet".into(), "--db".into(), path];
     let all = global.into_iter().chain(words.into_iter().map(std::ffi::OsString::from));
     let cli = args::parse(all).map_err(|e| {
@@ -264,7 +267,7 @@ fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
     }
 }
 
-/// Prints help, or what is wrong with the command line.
+/// Prints help, or the error of the command line.
 fn usage(e: &clap::Error) -> ExitCode {
     // The flags could not be read, so this one is looked for by hand.
     let words: Vec<String> = std::env::args().collect();
@@ -281,13 +284,14 @@ fn usage(e: &clap::Error) -> ExitCode {
     ExitCode::from(if e.use_stderr() { MISTAKE } else { 0 })
 }
 
-/// Lines of one message that people see; programs see all.
+/// Lines of one message that people see; JSON has all.
 const LINES: usize = 20;
 
-/// The first lines of a message that may list a fault for each row of a file.
+/// Returns the first lines of a message, which may list a fault for each row of a file.
 fn shortened(message: &str) -> String {
     let lines: Vec<&str> = message.lines().collect();
     match lines.len().saturating_sub(LINES) {
+        // One line more takes no more room than the line that would announce it.
         0 | 1 => message.to_owned(),
         more => {
             let first = lines[..LINES].join("\n");
@@ -296,11 +300,11 @@ fn shortened(message: &str) -> String {
     }
 }
 
-/// Prints why a command ended early and gives its exit code.
+/// Prints the error that ended a command early, and returns its exit code.
 fn tell(failure: &Failure, format: MessageFormat) -> ExitCode {
     let Some((message, hint, code)) = failure.told() else { return ExitCode::SUCCESS };
     let mut stderr = anstream::stderr();
-    // Nothing is left to do when standard error is gone as well.
+    // When standard error is gone too, there is nobody left to tell.
     let _ = match format {
         MessageFormat::Json => {
             let line = serde_json::json!({ "error": message, "hint": hint, "exitCode": code });

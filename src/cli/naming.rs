@@ -1,5 +1,5 @@
-//! From numbers to names: the heads of entities and relationships that answers consist of, and how
-//! people see them.
+//! Names for numbers: reads the heads of the entities and relationships in an answer, and writes
+//! them for people.
 
 use super::ask::Step;
 use super::failure::{Failure, inconsistent};
@@ -15,7 +15,7 @@ use tombolo::graph::{
 };
 use tombolo::store::{Head, Label, Snapshot, StoreError};
 
-/// What an answer says about a relationship: all but its properties.
+/// A relationship in an answer: everything but its properties.
 #[derive(Clone, Debug, Serialize)]
 pub struct Link {
     /// `_id`.
@@ -44,7 +44,8 @@ pub struct Link {
     pub to: u32,
 }
 
-/// How answers call a step with the arrow of its relationship, or against it.
+/// Returns the word of answers for a step with the arrow of its relationship (`out`) or against it
+/// (`in`).
 pub const fn direction(with_arrow: bool) -> &'static str {
     if with_arrow { "out" } else { "in" }
 }
@@ -52,7 +53,7 @@ pub const fn direction(with_arrow: bool) -> &'static str {
 /// Verbs that a note names before it counts the rest.
 const VERBS: usize = 8;
 
-/// The first of some verbs, each in words of its own, and how many there are beside.
+/// Joins the first of some verbs, each in words of its own, and adds the number of the others.
 pub fn some_verbs(mut verbs: impl ExactSizeIterator<Item = String>) -> String {
     let more = verbs.len().saturating_sub(VERBS);
     let mut words: Vec<String> = verbs.by_ref().take(VERBS).collect();
@@ -62,21 +63,22 @@ pub fn some_verbs(mut verbs: impl ExactSizeIterator<Item = String>) -> String {
     words.join(", ")
 }
 
-/// Names of a kind that are listed where one is unknown.
+/// Known names that the error about an unknown name lists.
 const LISTED: usize = 12;
 
-/// What people call an entity: its `displayName`, where that is more than its key.
+/// Returns the name that people use for an entity: its `displayName`, if that says more than its
+/// key.
 pub fn display<'a>(name: Option<&'a str>, key: &str) -> Option<&'a str> {
     name.filter(|name| *name != key && !name.trim().is_empty())
 }
 
-/// `Alice Smith (okta-user:00u1a2b3)`: the name of an entity and its key, or the key alone where
-/// that is all it has.
+/// `Alice Smith (okta-user:00u1a2b3)`: the name of an entity and its key, or the key alone if it
+/// has no other name.
 pub fn called(out: &Out<'_>, name: Option<&str>, key: &str) -> String {
     styled(out, Style::new(), name, key)
 }
 
-/// The same for an entity.
+/// Returns the name and key of an entity, see [`called`].
 pub fn shown(out: &Out<'_>, entity: &EntityHead) -> String {
     called(out, entity.display_name.as_deref(), &entity.key)
 }
@@ -102,7 +104,7 @@ fn styled(out: &Out<'_>, style: Style, name: Option<&str>, key: &str) -> String 
     }
 }
 
-/// The same as plain text, for a cell of a table or a drawing.
+/// Returns name and key as plain text, for a cell of a table or a drawing.
 pub fn label(name: Option<&str>, key: &str) -> String {
     match display(name, key) {
         Some(name) => format!("{name} ({key})"),
@@ -110,10 +112,10 @@ pub fn label(name: Option<&str>, key: &str) -> String {
     }
 }
 
-/// About how many bytes the names of an entity take, and as many those of a relationship.
+/// About the bytes that the names of one entity take, or those of one relationship.
 pub const NAMED_BYTES: u64 = 400;
 
-/// The head of an entity that the graph itself named.
+/// Reads the head of an entity; its number comes from the graph, so a missing one is damage.
 pub fn entity(snapshot: &Snapshot, number: u32) -> Result<EntityHead, Failure> {
     snapshot
         .entity_head(number)?
@@ -126,7 +128,7 @@ fn link_head(snapshot: &Snapshot, number: u32) -> Result<Head, Failure> {
         .ok_or_else(|| inconsistent(format_args!("relationship number {number} is missing")))
 }
 
-/// The head of a relationship that the graph itself named.
+/// Reads the head of a relationship; its number comes from the graph, so a missing one is damage.
 pub fn link(snapshot: &Snapshot, number: u32) -> Result<Link, Failure> {
     let head = link_head(snapshot, number)?;
     let key = snapshot.relationship_key(&head)?;
@@ -142,6 +144,7 @@ fn named(
 ) -> Link {
     let scope = snapshot.name(label.scope).to_owned();
     Link {
+        // The id follows from scope and key, so it is computed and not read.
         id: ObjectId::new(Kind::Relationship, &scope, &key).to_string(),
         key,
         type_name: snapshot.name(label.type_name).to_owned(),
@@ -153,13 +156,13 @@ fn named(
     }
 }
 
-/// The heads of many relationships in the order asked for. They are read in number order, so that
-/// each block of the file is read once.
+/// Reads the heads of many relationships and returns them in the order asked for. They are read in
+/// number order, so that each block of the file is read once.
 pub fn links(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<Link>, Failure> {
     in_number_order(numbers, |number| link(snapshot, number))
 }
 
-/// The relationships that steps take, between entities whose keys are known. Most are named by their
+/// Names the relationships of steps between entities whose keys are known. Most are named by their
 /// labels, so that their heads are not read.
 pub fn links_of<'s>(
     snapshot: &Snapshot,
@@ -170,6 +173,7 @@ pub fn links_of<'s>(
     let mut unnamed = Vec::new();
     for (at, step) in steps.into_iter().enumerate() {
         let (from, to) = step.ends();
+        // Only a key that is made from the ends and the verb can be made again here.
         let label = snapshot.labels().get(step.label).filter(|label| label.derived_key);
         match (label, keys.get(&from), keys.get(&to)) {
             (Some(label), Some(from_key), Some(to_key)) => {
@@ -183,11 +187,12 @@ pub fn links_of<'s>(
     let numbers: Vec<u32> = unnamed.iter().map(|(_, number)| *number).collect();
     let others = self::links(snapshot, &numbers)?;
     links.extend(unnamed.into_iter().map(|(at, _)| at).zip(others));
+    // Both ways of naming give back the order of the steps.
     links.sort_unstable_by_key(|(at, _)| *at);
     Ok(links.into_iter().map(|(_, link)| link).collect())
 }
 
-/// The heads of many entities in the order asked for, read in number order.
+/// Reads the heads of many entities in number order, and returns them in the order asked for.
 pub fn entities(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<EntityHead>, Failure> {
     in_number_order(numbers, |number| entity(snapshot, number))
 }
@@ -205,10 +210,11 @@ fn in_number_order<T>(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The number of a scope that must hold something.
+/// Returns the number of a scope, which must hold something.
 pub fn scope(snapshot: &Snapshot, name: &str) -> Result<u32, Failure> {
     let scopes = snapshot.scopes()?;
     match snapshot.name_number(name) {
+        // A name has a number also if it is only a type or a class, so the scopes decide.
         Some(number) if scopes.iter().any(|scope| scope == name) => Ok(number),
         _ => {
             let fault = Failure::mistake(format!("no scope `{name}`"));
@@ -220,12 +226,12 @@ pub fn scope(snapshot: &Snapshot, name: &str) -> Result<u32, Failure> {
     }
 }
 
-/// The names of live objects that `asked` means, as they are stored: verbs and classes in each of
-/// their spellings, types letter by letter. `noun` is `verb`, `class` or `type`.
+/// Returns the names of live objects that match `asked`, as they are stored. Verbs and classes
+/// match in each of their spellings, types letter by letter. `noun` is `verb`, `class` or `type`.
 ///
 /// # Errors
 ///
-/// A name that nothing has, or only something of another kind.
+/// Fails on a name that nothing has, or that only something of another kind has.
 pub fn spellings(
     snapshot: &Snapshot,
     noun: &str,
@@ -249,13 +255,13 @@ pub fn spellings(
     Ok(found)
 }
 
-/// The verbs of live relationships, each spelling for itself.
+/// Returns the verbs of live relationships, each spelling for itself.
 pub fn verbs(snapshot: &Snapshot) -> Result<Vec<String>, Failure> {
     let used = UsedNames::read(snapshot)?;
     Ok(used.verbs.keys().map(|verb| (*verb).to_owned()).collect())
 }
 
-/// The names that live objects have, each with how many have it.
+/// The names of live objects, each with the number of objects that have it.
 struct UsedNames<'s> {
     verbs: BTreeMap<&'s str, u64>,
     classes: BTreeMap<&'s str, u64>,
@@ -300,7 +306,8 @@ impl<'s> UsedNames<'s> {
         }
     }
 
-    /// Says of what other kind a name is, or what is nearest to it, or what there is.
+    /// Makes the error for an unknown name. It tells if the name is of another kind, and suggests
+    /// the nearest name or lists the most frequent ones.
     fn unknown(&self, noun: &str, name: &str) -> Failure {
         let mut message = format!("no {noun} `{name}` in this database");
         for other in ["class", "verb", "type"] {
@@ -315,6 +322,8 @@ impl<'s> UsedNames<'s> {
             return fault.hint(format!("did you mean `{near}`?"));
         }
         let mut most: Vec<(&str, u64)> = self.of(noun).iter().map(|(n, c)| (*n, *c)).collect();
+        // The most frequent names tell most about the graph; ties go by name, so that a message
+        // stays the same.
         most.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         let names: Vec<&str> = most.iter().take(LISTED).map(|(name, _)| *name).collect();
         let plural = if noun == "class" { "classes".to_owned() } else { format!("{noun}s") };
@@ -329,12 +338,12 @@ impl<'s> UsedNames<'s> {
     }
 }
 
-/// The sets of classes, by number, in which one of `asked` stands in any spelling; `None` if none is
-/// asked for.
+/// Returns the numbers of the class sets that hold one of `asked` in any spelling; `None` if none
+/// is asked for.
 ///
 /// # Errors
 ///
-/// A class that nothing has.
+/// Fails on a class that nothing has.
 pub fn class_sets(
     snapshot: &Snapshot,
     asked: &[String],
@@ -344,6 +353,7 @@ pub fn class_sets(
     }
     let classes = spellings(snapshot, "class", asked)?;
     let counts = snapshot.counts()?;
+    // A counted name stands for a whole class set, so each one is taken apart.
     let sets = counts.iter().flat_map(|scope| scope.classes.keys().copied());
     let wanted = |set: &u32| {
         let mut names = snapshot.name(*set).split(CLASS_SEPARATOR);
@@ -358,18 +368,19 @@ fn type_numbers(snapshot: &Snapshot, asked: &[String]) -> Result<Option<FxHashSe
     Ok(Some(numbers).filter(|_| !asked.is_empty()))
 }
 
-/// Which entities a question is about, or reports: those of some scopes, classes and types.
+/// A choice of entities by scope, class and type: the entities that a question is about, or
+/// reports.
 #[derive(Default)]
 pub struct Filter {
     scopes: Option<FxHashSet<u32>>,
     class_sets: Option<FxHashSet<u32>>,
     types: Option<FxHashSet<u32>>,
-    /// The same for people: ` of class Device in scope jamf`.
+    /// The choice in words: ` of class Device in scope jamf`.
     pub words: String,
 }
 
 impl Filter {
-    /// The filter of some flags; the names must be there.
+    /// Reads the filter from flags; every name must exist in the graph.
     pub fn read(
         snapshot: &Snapshot,
         scopes: &[String],
@@ -394,12 +405,12 @@ impl Filter {
         })
     }
 
-    /// Whether it lets everything through.
+    /// True if it lets everything through.
     pub fn is_open(&self) -> bool {
         self.scopes.is_none() && self.class_sets.is_none() && self.types.is_none()
     }
 
-    /// Whether an entity with these names passes.
+    /// True if an entity with these names passes.
     pub fn takes_facts(&self, facts: &EntityFacts) -> bool {
         let passes = |set: &Option<FxHashSet<u32>>, number: u32| {
             set.as_ref().is_none_or(|set| set.contains(&number))
@@ -409,15 +420,16 @@ impl Filter {
             && passes(&self.types, facts.type_name)
     }
 
-    /// Whether an entity passes.
+    /// True if an entity passes.
     pub fn takes(&self, snapshot: &Snapshot, entity: u32) -> Result<bool, Failure> {
+        // An open filter reads nothing of the entity.
         if self.is_open() {
             return Ok(true);
         }
         Ok(snapshot.entity_facts(entity)?.is_some_and(|facts| self.takes_facts(&facts)))
     }
 
-    /// All live entities that pass, by ascending number.
+    /// Returns all live entities that pass, by ascending number.
     pub fn all(&self, snapshot: &Snapshot) -> Result<Vec<u32>, Failure> {
         let mut found = Vec::new();
         snapshot.scan(|number, facts| -> Result<ControlFlow<()>, StoreError> {
@@ -430,7 +442,7 @@ impl Filter {
     }
 }
 
-/// The most similar of `names`, if any is similar.
+/// Returns the most similar of `names`, if any is similar.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .filter(|other| !other.is_empty())

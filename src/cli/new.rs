@@ -15,7 +15,7 @@ pub fn schema(context: &mut Context<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// What a question is about, for the one who answers.
+/// A question to the user, and the flag that answers it beforehand.
 struct Question {
     flag: &'static str,
     text: &'static str,
@@ -49,7 +49,7 @@ const TO_KEY: Question = Question {
     example: "jamf-device:{row.device}",
 };
 
-/// Takes what a flag says, or asks where somebody can answer.
+/// Collects answers: from flags, or from the user if standard input is a terminal.
 struct Answers {
     asks: bool,
     missing: Vec<&'static Question>,
@@ -65,6 +65,7 @@ impl Answers {
             return Ok(given.clone());
         }
         if !self.asks {
+            // All missing flags are collected, so that one error names them together.
             self.missing.push(question);
             return Ok(String::new());
         }
@@ -84,6 +85,7 @@ impl Answers {
 /// `tombolo new`.
 pub fn run(context: &mut Context<'_>, args: &New) -> Result<u8, Failure> {
     let path = args.folder.join(format!("{}.toml", args.scope));
+    // A scope with a `/` would name a file in another folder.
     if path.file_stem().is_none_or(|stem| stem != args.scope.as_str()) {
         let message = format!("the scope `{}` cannot be the name of a file", args.scope);
         return Err(Failure::mistake(message).hint("give a scope without `/`"));
@@ -143,7 +145,7 @@ fn text(args: &New) -> Result<String, Failure> {
     Ok(lines.join("\n") + "\n")
 }
 
-/// `text` as a TOML string.
+/// Returns `text` as a TOML string.
 fn string(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
@@ -153,7 +155,8 @@ fn put(path: &Path, text: &str) -> Result<(), Failure> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    // Never over a file that somebody else made in the meantime.
+    // `create_new` fails if somebody else has made the file in the meantime, so nothing is
+    // overwritten.
     let mut file = std::fs::File::create_new(path).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)
 }

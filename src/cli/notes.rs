@@ -1,5 +1,5 @@
-//! What an answer does not show by itself, told beside it: on standard error, and by the answers that are
-//! JSON in `notes`.
+//! Notes beside an answer, about facts that the answer does not show by itself. They go to standard
+//! error, and a JSON answer also has them in `notes`.
 
 use super::Context;
 use super::args::MessageFormat;
@@ -13,13 +13,14 @@ use tombolo::sync::Status;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// A scope is stale if its last job is so much older than the newest of all, in milliseconds.
+/// The least age of a stale scope: its last job is so much older than the newest of all, in
+/// milliseconds.
 const STALE: i64 = 3 * DAY;
 
-/// And so many times as far behind as the scope in the middle.
+/// The least relative age of a stale scope: it is so many times as far behind as the median scope.
 const STALE_TIMES: i64 = 4;
 
-/// Tells the notes of an answer to people.
+/// Prints the notes of an answer to standard error.
 pub fn tell(context: &mut Context<'_>, notes: &[String]) -> Result<(), Failure> {
     use std::io::Write;
     if context.global.quiet {
@@ -28,7 +29,7 @@ pub fn tell(context: &mut Context<'_>, notes: &[String]) -> Result<(), Failure> 
     context.out.flush()?;
     let mut stderr = anstream::stderr().lock();
     for note in notes {
-        // Nothing is left to do when standard error is gone.
+        // When standard error is gone, there is nobody left to tell.
         let _ = match context.global.message_format {
             MessageFormat::Json => {
                 let line = serde_json::json!({ "severity": "note", "message": note });
@@ -40,24 +41,26 @@ pub fn tell(context: &mut Context<'_>, notes: &[String]) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Scopes whose last job is older than those of the others by far, with the days between them: what an
-/// answer says of them, or leaves out, may not be so any more.
+/// Returns the scopes whose last job is far older than those of the others, with the days between.
+/// An answer about such a scope may be out of date.
 pub fn stale(database: &Database, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, Failure> {
     let mut times: BTreeMap<String, i64> = BTreeMap::new();
     for (scope, row) in snapshot.scope_rows()? {
         let live: u64 = row.counts.iter().map(|counts| counts.live).sum();
+        // A scope without live objects has nothing in an answer that could be old.
         let (Some(job), true) = (row.last_job, live > 0) else { continue };
         let Some(id) = snapshot.job_id(job)? else { continue };
-        // The id of a job begins with the time at which it did.
+        // The id of a job begins with the time at which the job began.
         let Some(time) = id.get_timestamp() else { continue };
         let (seconds, nanoseconds) = time.to_unix();
         let time = seconds as i64 * 1000 + i64::from(nanoseconds) / 1_000_000;
         times.insert(snapshot.name(scope).to_owned(), time);
     }
+    // Reports of all jobs are read only if some scope looks stale without them.
     if stale_among(&times).is_empty() {
         return Ok(Vec::new());
     }
-    // Jobs that changed nothing are not in the file, and are not old for that.
+    // A job that changed nothing is not in the file, but its scope was synced all the same.
     for job in database.jobs()? {
         if job.status == Status::Finished
             && let Some(time) = times.get_mut(&job.scope)
@@ -72,13 +75,14 @@ fn stale_among(times: &BTreeMap<String, i64>) -> Vec<(String, i64)> {
     let Some(newest) = times.values().max() else { return Vec::new() };
     let mut gaps: Vec<i64> = times.values().map(|time| newest - time).collect();
     gaps.sort_unstable();
+    // Beside scopes that are synced once a week, one that is a week old is not stale.
     let middle = gaps[(gaps.len() - 1) / 2];
     let old = times.iter().map(|(scope, time)| (scope, newest - time));
     let old = old.filter(|(_, gap)| *gap >= STALE && *gap > STALE_TIMES * middle);
     old.map(|(scope, gap)| (scope.clone(), gap / DAY)).collect()
 }
 
-/// The same as a note.
+/// Makes a note about stale scopes; `None` if there are none.
 pub fn stale_note(stale: &[(String, i64)]) -> Option<String> {
     let words: Vec<String> = stale
         .iter()

@@ -1,7 +1,7 @@
-//! Printing: where answers go, how they may look, and the words that all of them share.
+//! Printing: the output of answers, its styles, and the words that all answers share.
 //!
-//! Text for people never lets data steer the terminal: every text goes through [`clean`]. What
-//! programs read (JSON, NDJSON, CSV) is exact. Tables are made in `listing.rs`.
+//! Data in text for people never steers the terminal: every text goes through [`clean`]. Output for
+//! programs (JSON, NDJSON, CSV) is exact. Tables are made in `listing.rs`.
 
 use super::failure::Failure;
 use super::layout;
@@ -14,34 +14,34 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What was added, made or is right.
+/// The style of things added, made or right.
 pub const GOOD: Style = AnsiColor::Green.on_default();
-/// What was changed, waits or deserves a look.
+/// The style of things changed, waiting or worth a look.
 pub const NOTICE: Style = AnsiColor::Yellow.on_default();
-/// What was removed, refused or is wrong.
+/// The style of things removed, refused or wrong.
 pub const BAD: Style = AnsiColor::Red.on_default();
-/// Keys and ids beside names.
+/// The style of keys and ids beside names.
 pub const KEY: Style = Style::new().dimmed();
 
-/// Where answers go, and how they may look.
+/// The output of answers, with the styles that it allows.
 pub struct Out<'a> {
     writer: Box<dyn Write + 'a>,
-    /// Whether a terminal reads it.
+    /// True if a terminal reads it.
     pub terminal: bool,
-    /// The columns that lines may take; `None` where nobody says.
+    /// The columns that lines may take; `None` if unknown.
     pub width: Option<usize>,
-    /// Whether colours are wanted.
+    /// True if colours are wanted.
     pub color: bool,
-    /// Whether texts of CSV are guarded against being taken for formulas.
+    /// True if texts of CSV are guarded, so that no spreadsheet takes them for formulas.
     pub spreadsheet_safe: bool,
-    /// Whether to leave out everything but the answer.
+    /// True if everything but the answer is left out.
     pub quiet: bool,
-    /// Whether to show ids and exact times.
+    /// True if whole ids and exact times are shown.
     pub verbose: bool,
 }
 
 impl<'a> Out<'a> {
-    /// Writes to `writer`, plainly.
+    /// Makes an output that writes to `writer` without styles.
     pub fn plain(writer: impl Write + 'a) -> Out<'a> {
         Out {
             writer: Box::new(writer),
@@ -69,12 +69,12 @@ impl<'a> Out<'a> {
         Ok(writeln!(self.writer)?)
     }
 
-    /// `text` in bold where colours are wanted.
+    /// Returns `text` in bold if colours are wanted.
     pub fn bold(&self, text: &str) -> String {
         self.paint(Style::new().bold(), text)
     }
 
-    /// `text` in `style` where colours are wanted.
+    /// Returns `text` in `style` if colours are wanted.
     pub fn paint(&self, style: Style, text: &str) -> String {
         match self.color && !style.is_plain() {
             true => format!("{style}{text}{style:#}"),
@@ -82,8 +82,9 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// The sign of a change or a state in its colour: `+` added, `~` changed, `-` removed, `!` refused,
-    /// held or wrong, `=` as it was. The sign itself says it, so nothing rests on the colour.
+    /// Returns the sign of a change or a state in its colour: `+` added, `~` changed, `-` removed,
+    /// `!` refused, held or wrong, `=` as it was. The sign alone tells it, so nothing depends on
+    /// the colour.
     pub fn sign(&self, sign: char) -> String {
         let style = match sign {
             '+' => GOOD,
@@ -94,7 +95,7 @@ impl<'a> Out<'a> {
         self.paint(style, sign.encode_utf8(&mut [0; 4]))
     }
 
-    /// `text`, its first character being a [sign](Out::sign).
+    /// Returns `text` with its first character, a [sign](Out::sign), in the colour of that sign.
     pub fn signed(&self, text: &str) -> String {
         let mut rest = text.chars();
         match rest.next() {
@@ -103,8 +104,8 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// An id for people: its last characters, or all of it with `--verbose`. The first ones of a job
-    /// id are a time, which ids of one day share.
+    /// Returns an id for people: its last characters, or all of it with `--verbose`. A job id
+    /// begins with a time, which ids of one day share.
     pub fn id(&self, id: impl Display) -> String {
         let id = id.to_string();
         match self.verbose {
@@ -113,16 +114,17 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Writes a line: `start`, then `text`. Where it is wider than the terminal it is broken at blanks,
-    /// and what follows is indented by `indent`.
+    /// Writes a line: `start`, then `text`. A line wider than the terminal is broken at blanks; its
+    /// further parts begin with `indent`.
     pub fn line(&mut self, start: &str, text: &str, indent: &str) -> io::Result<()> {
         match self.width {
             Some(width) => writeln!(self, "{}", layout::wrapped(start, text, indent, width)),
+            // Even an unbroken line may hold marks between words, which must become blanks.
             None => writeln!(self, "{}", layout::joined(start, text)),
         }
     }
 
-    /// What to type next: words for people, so not with `--quiet`.
+    /// Writes the command to type next. It is advice for people, so `--quiet` leaves it out.
     pub fn next(&mut self, text: &str) -> io::Result<()> {
         if self.quiet {
             return Ok(());
@@ -142,7 +144,7 @@ impl Write for Out<'_> {
     }
 }
 
-/// Whether a terminal would obey `c`, or show the text around it in another order or not at all.
+/// True if a terminal obeys `c`, or shows the text around it in another order or not at all.
 fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -151,9 +153,10 @@ fn steers(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` with control characters and those that turn the direction of writing escaped, so that
-/// data can neither steer a terminal nor look like other data.
+/// Escapes control characters and characters that turn the direction of writing, so that data can
+/// neither steer a terminal nor look like other data.
 pub fn clean(text: &str) -> Cow<'_, str> {
+    // Nearly all texts are clean, so nothing is copied for them.
     if !text.chars().any(steers) {
         return Cow::Borrowed(text);
     }
@@ -164,27 +167,27 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escape).collect())
 }
 
-/// Like [`clean`] for text of our own that may quote data: line ends stay.
+/// Works like [`clean`] on our own text that may quote data, and keeps the ends of lines.
 pub fn clean_lines(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
-/// The last characters of an id, by which people may name it.
+/// Returns the last characters of an id, by which people may name it.
 pub fn short_id(id: &str) -> &str {
     id.len().checked_sub(tombolo::graph::SHORT_ID).and_then(|at| id.get(at..)).unwrap_or(id)
 }
 
-/// Whether counts are read by people, who want their thousands apart.
+/// True if people read the counts, so that thousands are set apart.
 static GROUPING: AtomicBool = AtomicBool::new(false);
 
-/// Says once, at the start, whether counts are read by people: a number with blanks in it is of no
-/// use to a program, whatever it stands in.
+/// Sets once, at the start, whether people read the counts. A program cannot read a number with
+/// blanks in it.
 pub fn group_digits(on: bool) {
     GROUPING.store(on, Ordering::Relaxed);
 }
 
-/// A count; on a terminal with its thousands apart: `1 012`. Never for data, of which every digit is
-/// as it was uploaded.
+/// Writes a count, on a terminal with its thousands apart: `1 012`. Never used for data, whose
+/// digits stay as they were uploaded.
 pub fn thousands(n: u64) -> String {
     match GROUPING.load(Ordering::Relaxed) {
         true => grouped(n),
@@ -204,7 +207,7 @@ fn grouped(n: u64) -> String {
     text
 }
 
-/// A count with its noun: `1 entity`, `2 entities`.
+/// Writes a count with its noun: `1 entity`, `2 entities`.
 pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n), if n == 1 { one } else { many })
 }
@@ -224,7 +227,7 @@ pub fn bytes(n: u64) -> String {
     format!("{amount:.1} {}", UNITS[unit])
 }
 
-/// How long something took: `4 ms`, `1.2 s`.
+/// Writes a duration: `4 ms`, `1.2 s`.
 pub fn took(time: Duration) -> String {
     match time.as_millis() {
         0 => "under 1 ms".into(),
@@ -233,12 +236,12 @@ pub fn took(time: Duration) -> String {
     }
 }
 
-/// Milliseconds since the epoch, now.
+/// Returns the time now, in milliseconds since the epoch.
 pub fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// A time in epoch milliseconds: how long ago, or exactly with `--verbose`.
+/// Writes a time, given in epoch milliseconds: how long ago it was, or exactly with `--verbose`.
 pub fn when(out: &Out<'_>, time: i64) -> String {
     match out.verbose {
         true => exactly(time),
@@ -246,7 +249,7 @@ pub fn when(out: &Out<'_>, time: i64) -> String {
     }
 }
 
-/// A time in epoch milliseconds as RFC 3339, UTC.
+/// Writes a time, given in epoch milliseconds, as RFC 3339 in UTC.
 pub fn exactly(time: i64) -> String {
     match jiff::Timestamp::from_millisecond(time) {
         Ok(time) => time.to_string(),
@@ -255,6 +258,7 @@ pub fn exactly(time: i64) -> String {
 }
 
 fn ago(milliseconds: i64) -> String {
+    // The clock of the machine that wrote a time may be ahead of ours.
     let seconds = milliseconds.max(0) / 1000;
     match seconds {
         0..10 => "just now".into(),

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use tombolo::graph::EntityHead;
 use tombolo::store::Snapshot;
 
-/// The formats.
+/// The formats of drawings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drawing {
     /// Graphviz.
@@ -24,7 +24,7 @@ pub enum Drawing {
 }
 
 impl Drawing {
-    /// Draws entities and links between them.
+    /// Draws entities and the relationships between them.
     pub fn draw(
         self,
         out: &mut Out<'_>,
@@ -41,6 +41,8 @@ impl Drawing {
             }
             Drawing::Mermaid => mermaid::draw(out, entities, links),
             Drawing::Graphml => {
+                // GraphML has all properties, which heads do not carry, so objects are read again
+                // by number.
                 let numbers: Vec<u32> = entities.iter().map(|entity| entity.number).collect();
                 let links: Vec<u32> = links.iter().map(|link| link.number).collect();
                 Attributes::draw(out, snapshot, &numbers, &links)
@@ -49,12 +51,12 @@ impl Drawing {
     }
 }
 
-/// What stands before the first node.
+/// Writes the text before the first node.
 pub fn dot_begin(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "digraph tombolo {{\n  rankdir=LR;\n  node [shape=box];")
 }
 
-/// An entity: what people call it, its key where that differs, its type.
+/// Writes an entity: its name, its key if that differs, its type and scope.
 pub fn dot_node(out: &mut impl Write, entity: &EntityHead) -> io::Result<()> {
     let EntityHead { number, key, scope, type_name, .. } = entity;
     let name = match naming::display(entity.display_name.as_deref(), key) {
@@ -64,17 +66,17 @@ pub fn dot_node(out: &mut impl Write, entity: &EntityHead) -> io::Result<()> {
     writeln!(out, "  n{number} [label=\"{name}\\n{} @{}\"];", dot(type_name), dot(scope))
 }
 
-/// A relationship. Its ends may be drawn before or after it.
+/// Writes a relationship. Its ends may be drawn before or after it.
 pub fn dot_edge(out: &mut impl Write, link: &Link) -> io::Result<()> {
     writeln!(out, "  n{} -> n{} [label=\"{}\"];", link.from, link.to, dot(&link.class))
 }
 
-/// What stands after the last edge.
+/// Writes the text after the last edge.
 pub fn dot_end(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "}}")
 }
 
-/// Inside double quotes of DOT.
+/// Escapes text for the double quotes of DOT.
 fn dot(text: &str) -> String {
     clean(text).replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -1,4 +1,4 @@
-//! What `plan` and `apply` print: a table for people, Markdown for pull requests, JSON for
+//! The output of `plan` and `apply`: a table for people, Markdown for pull requests, JSON for
 //! programs.
 
 use super::Context;
@@ -15,13 +15,13 @@ use tombolo::db::{EdgeAction, EdgeDetails, MappedScope};
 use tombolo::mapping::{Bucket, Severity};
 use tombolo::sync::JobReport;
 
-/// Edges and rows of one mapping that are listed without `--all`.
+/// Relationships and rows of one mapping that are listed without `--all`.
 const LISTED: usize = 25;
 
-/// Edges wider than this do not push what stands beside others to the right.
+/// Relationships wider than this do not push the text beside others to the right.
 const ARROW_MAX: usize = 64;
 
-/// How many changed edges of each mapping are to be named.
+/// Returns the limit on the changed relationships that are named for each mapping.
 pub fn edges_listed(show: &PlanShow) -> usize {
     match (show.details, show.all || show.output == PlanFormat::Json) {
         (false, _) => 0,
@@ -38,16 +38,17 @@ pub struct Run<'a> {
     pub broken: Vec<String>,
     /// Scopes without a file.
     pub unmanaged: Vec<MappedScope>,
-    /// What to show beside the summary.
+    /// The parts to show beside the summary.
     pub show: &'a PlanShow,
-    /// Whether nothing was changed.
+    /// True if nothing was changed.
     pub dry_run: bool,
-    /// How blast radius and owners would change.
+    /// The changes of blast radius and owners.
     pub impact: Option<Impact>,
 }
 
 impl Run<'_> {
-    /// The first failure decides; a file with errors is one.
+    /// Returns the exit code: that of the first mapping that failed, or that of a mistake if a file
+    /// has errors.
     pub fn exit_code(&self) -> u8 {
         match self.broken.is_empty() {
             true => self.outcomes.iter().find_map(Outcome::exit_code).unwrap_or(0),
@@ -55,13 +56,14 @@ impl Run<'_> {
         }
     }
 
-    /// Whether any mapping would change something.
+    /// True if any mapping would change something.
     pub fn waiting(&self) -> bool {
         let quiet = |outcome: &Outcome| outcome.report().is_none_or(JobReport::is_quiet);
         self.outcomes.iter().any(|outcome| !quiet(outcome))
     }
 
-    /// How many are created, updated and deleted in all, by mappings that are not refused.
+    /// Returns the relationships created, updated and deleted in all, by mappings that neither fail
+    /// nor are refused.
     fn sums(&self) -> [u64; 3] {
         let mut sums = [0; 3];
         for outcome in self.outcomes.iter().filter(|outcome| outcome.exit_code().is_none()) {
@@ -103,7 +105,7 @@ pub fn print(context: &mut Context<'_>, run: &Run<'_>) -> Result<(), Failure> {
     match run.show.output {
         PlanFormat::Json => json(out, run),
         PlanFormat::Markdown => {
-            // It is for a page, wherever it is read first.
+            // Markdown goes to a page, so it has no colours and no line breaks of this terminal.
             let (color, width) = (out.color, out.width);
             (out.color, out.width) = (false, None);
             let result = markdown(out, run);
@@ -133,6 +135,7 @@ fn table(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
         let summary = out.signed(&summary(out, outcome, run.dry_run));
         writeln!(out, "{name}  {summary}{took}")?;
     }
+    // The names of broken files stand after those of the mappings.
     for name in &names[run.outcomes.len()..] {
         let sign = out.sign('!');
         writeln!(out, "{name}  {sign} failed: the file has errors")?;
@@ -152,7 +155,7 @@ fn table(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `rows 1 012 read`, or what stands in for rows.
+/// `rows 1 012 read`; for a join `entities 1 012 joined`.
 fn rows_read(outcome: &Outcome) -> String {
     let read = thousands(outcome.resolved.count.read());
     match outcome.mapping.is_join() {
@@ -172,7 +175,7 @@ fn buckets(outcome: &Outcome) -> String {
     if parts.is_empty() { "0".to_owned() } else { parts.join(" + ") }
 }
 
-/// Why a mapping is not applied, in one line.
+/// Returns the reason why a mapping is not applied, in one line.
 fn objection(outcome: &Outcome) -> String {
     let errors: Vec<&str> = outcome
         .faults
@@ -194,6 +197,7 @@ fn summary(out: &Out<'_>, outcome: &Outcome, dry_run: bool) -> String {
         State::Disabled => return "- disabled: its edges stay as they are".to_owned(),
         State::Refused => {
             let words = objection(outcome);
+            // The line begins with this word already.
             let words = words.strip_prefix("refused: ").unwrap_or(&words);
             return format!("! refused: {}", clean(words));
         }
@@ -224,7 +228,7 @@ fn changes(out: &Out<'_>, report: &JobReport, dry_run: bool) -> String {
     format!("~ {}, {} unchanged{job}", parts.join(", "), thousands(r.unchanged))
 }
 
-/// The line of one job of a saved plan.
+/// Prints the line of one job of a saved plan.
 pub fn applied(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
     let changes = out.signed(&changes(out, report, false));
     Ok(writeln!(out, "{}  {changes}", clean(&report.scope))?)
@@ -246,6 +250,7 @@ fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Fai
         let line = format!("{}  {what}", padded(&arrow, columns, false));
         out.line("  ", line.trim_end(), "      ")?;
     }
+    // No relationship is listed unless `--details` asks for it; then none is missing from the list.
     more(out, if edges.is_empty() { 0 } else { all - edges.len() })?;
     let shown = &unmatched[..rows.min(limit)];
     let columns = shown.iter().map(|row| width(&clean(&row.place))).max().unwrap_or(0);
@@ -254,6 +259,7 @@ fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Fai
         out.line("  ", &format!("{place}  {bucket:<13}  {}", clean(&row.reason)), "      ")?;
     }
     let count = &outcome.resolved.count;
+    // Only some unmatched rows are kept, so the number of the others comes from the counts.
     let made_none = count.read()
         - count.of(Bucket::Linked)
         - count.of(Bucket::Filtered)
@@ -280,7 +286,7 @@ fn arrow(out: &Out<'_>, edge: &EdgeDetails) -> String {
     format!("{} {from} -{}-> {to}", out.sign(sign), clean(&edge.class))
 }
 
-/// The row and alternative that ask for an edge, and what differs.
+/// Returns the row and the alternative that ask for a relationship, and the properties that differ.
 fn what(edge: &EdgeDetails) -> String {
     let mut parts = Vec::new();
     let row = edge.origin.as_ref().filter(|origin| !origin.file.is_empty());
@@ -308,6 +314,7 @@ fn what(edge: &EdgeDetails) -> String {
                 _ => format!("{}: {} -> {}", clean(name), value(before), value(after)),
             }
         }));
+        // An update without a changed property must differ in what is no property.
         if edge.action == EdgeAction::Update && edge.properties.is_empty() {
             parts.push("other type, class or ends".to_owned());
         }
@@ -335,8 +342,9 @@ fn total(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
     Ok(writeln!(out, "\n{}.", out.bold(&run.total()))?)
 }
 
-/// A table for a pull request; everything else folded away.
+/// Writes a table for a pull request, with everything else folded away.
 fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+    // A `|` would end the cell, and `<` would begin HTML on the page.
     let cell = |text: &str| clean(text).replace('|', "\\|").replace('<', "&lt;");
     writeln!(out, "### {}\n", run.total())?;
     writeln!(out, "| mapping | create | update | delete | unchanged | rows |")?;
@@ -417,6 +425,7 @@ fn json(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
     for file in &run.broken {
         jobs.push(json!({ "file": file, "status": "FAILED", "error": "the file has errors" }));
     }
+    // One job alone is printed as `sync` prints its report: without a list around it.
     let mut value = match jobs.len() {
         1 => jobs.remove(0),
         _ => json!({ "jobs": jobs }),
@@ -434,7 +443,8 @@ fn json(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
     out.json(&value)
 }
 
-/// The job report with the account of the rows; a failure in its place.
+/// Returns the job report with the account of the rows. A mapping that failed has its error in
+/// place of the report.
 fn job(outcome: &Outcome, run: &Run<'_>) -> Result<Value, Failure> {
     let mut value = match outcome.report() {
         Some(report) => json!(report),

@@ -1,6 +1,6 @@
 //! `tombolo push`: files to a server, with the report that `sync` prints.
 //!
-//! Lines go in pieces, so that a file may be of any size; other documents go whole.
+//! Lines go in pieces, so that a file may be of any size. Other documents go whole.
 
 use super::Context;
 use super::args::{Push, ReportFormat};
@@ -14,9 +14,9 @@ use tombolo::sync::{Format, JobReport};
 
 /// Bytes of lines in one request.
 const PIECE: usize = 8 << 20;
-/// Largest document that goes whole; the server takes no more.
+/// The largest document that goes whole, in bytes; the server takes no more.
 const WHOLE_MAX: usize = 64 << 20;
-/// How often a request is tried.
+/// The most attempts of a request.
 const TRIES: u32 = 6;
 
 /// Runs the command.
@@ -41,7 +41,7 @@ pub fn run(context: &mut Context<'_>, args: &Push) -> Result<u8, Failure> {
         server.post(&format!("{path}/finalize"), "application/json", body.to_string().as_bytes())
     });
     if args.dry_run || result.is_err() {
-        // What went wrong before matters more than whether this arrives.
+        // The error before this matters more than an error of the abort.
         let _ = server.post(&format!("{path}/abort"), "application/json", b"{}");
     }
     let report = result?["job"]["report"].take();
@@ -76,6 +76,7 @@ fn upload(server: &Server, path: &str, args: &Push) -> Result<(), Failure> {
                 if rest.len() == before {
                     break;
                 }
+                // A piece ends with a whole line, since the server reads each request by itself.
                 let Some(cut) = memchr::memrchr(b'\n', &rest) else { continue };
                 let tail = rest.split_off(cut + 1);
                 if rest.len() + tail.len() >= PIECE || tail.is_empty() {
@@ -91,6 +92,7 @@ fn upload(server: &Server, path: &str, args: &Push) -> Result<(), Failure> {
             continue;
         }
         let mut whole = Vec::new();
+        // One byte more than allowed is enough to see that the document is too large.
         reader.take(WHOLE_MAX as u64 + 1).read_to_end(&mut whole).map_err(read)?;
         if whole.len() > WHOLE_MAX {
             let message = format!("`{name}` has more than {} MiB", WHOLE_MAX >> 20);
@@ -121,7 +123,7 @@ impl Server {
         }
     }
 
-    /// Sends a body until it arrives; a repeated upload counts once.
+    /// Sends a body and repeats it until it arrives. An upload that arrives twice counts once.
     fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Json, Failure> {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packer.write_all(body)?;
@@ -146,6 +148,8 @@ impl Server {
                         .unwrap_or_default();
                     match status {
                         200 => return Ok(answer),
+                        // 507 means that the disk or the room for uploads is full; a retry within
+                        // seconds does not help.
                         429 | 500..=599 if again && status != 507 => {}
                         _ => return Err(refused(status, &answer)),
                     }

@@ -47,6 +47,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
     let time = args.max_seconds.map(seconds).transpose()?;
     context.limits.time = time.or(context.limits.time);
     let meter = context.meter()?;
+    // Parsing has the same deadline as running, so the meter must exist before the query is read.
     let options = Options { until: meter.deadline(), ..options };
     if args.check {
         return questions::check(context, &questions, &options);
@@ -68,6 +69,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         };
     }
     let query = read(context, &source, &options)?;
+    // A parameter that no placeholder asks for is most likely misspelt.
     if let Some((name, near)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys()))
     {
         let fault = Failure::mistake(format!("no placeholder of the query is called `{name}`"));
@@ -101,7 +103,8 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
     }
     let notes = query.notes(&snapshot, &answer, &profile, meter.limits())?;
-    // Nobody reads on behind `0 rows`, and nobody sees what a long table scrolls away.
+    // Notes on an empty answer come first, since nobody reads on behind `0 rows`. Notes on a full
+    // one come last, where a long table does not scroll them away.
     if answer.is_empty() {
         tell(context, &notes);
     }
@@ -127,7 +130,7 @@ fn seconds(number: f64) -> Result<Duration, Failure> {
         .map_err(|_| Failure::mistake(format!("`{number}` is no number of seconds")))
 }
 
-/// The text of the query, and what it is called in faults.
+/// Returns the text of the query, with its name for faults.
 fn source(args: &Args) -> Result<Arc<Source>, Failure> {
     if let Some(text) = &args.text {
         return Ok(Source::whole("query", text.as_str()));
@@ -144,7 +147,7 @@ fn source(args: &Args) -> Result<Arc<Source>, Failure> {
     Ok(Source::whole(name, text.map_err(|e| Failure::file(path, "read", &e))?))
 }
 
-/// `NAME=VALUE` pairs; a value that is JSON means that value, anything else a text.
+/// Reads `NAME=VALUE` pairs. A value that is JSON stands for the JSON value, any other for a text.
 fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Parameter>, Failure> {
     let pair = |pair: &String| {
         let (name, text) = pair.split_once('=').ok_or_else(|| {
@@ -156,13 +159,13 @@ fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Parameter>, Failure> 
     pairs.iter().map(pair).collect()
 }
 
-/// Tells whether the grammar allows the query; what is wrong with its names is told as well.
+/// Tells whether the grammar allows the query, and prints faults of its names too.
 fn parse_only(
     context: &mut Context<'_>,
     source: &Arc<Source>,
     mut options: Options,
 ) -> Result<u8, Failure> {
-    // Values are given when the query is asked.
+    // Placeholders need values only when the query is asked, so none is demanded here.
     options.parameters = None;
     if let Err(fault) = Query::grammar(source, &options) {
         return Err(unread(context, &fault)?);
@@ -183,14 +186,14 @@ fn parse_only(
     Ok(0)
 }
 
-/// Prints the fault of a query; gives what the command ends with.
+/// Prints the fault of a query, and returns the error that ends the command.
 fn unread(context: &mut Context<'_>, fault: &Fault) -> Result<Failure, Failure> {
     mapped::tell(context, std::slice::from_ref(fault), FaultFormat::Human)?;
     let message = "the query cannot be read".into();
     Ok(Failure::Fault { message, hint: None, code: MISTAKE })
 }
 
-/// Reads a query; its fault is printed as faults of mapping files are.
+/// Reads a query. A fault is printed in the form of faults of mapping files.
 pub fn read(
     context: &mut Context<'_>,
     source: &Arc<Source>,
@@ -211,8 +214,8 @@ pub fn ask(
     Ok(query.run_metered(snapshot, meter)?)
 }
 
-/// The entities of the pattern in the order they are matched, with what is expected and, once it
-/// has run, what was met.
+/// Lists the entities of the pattern in the order of matching, with the expected numbers. After a
+/// run, the numbers met stand beside them.
 fn plan_lines(profile: &Profile, run: bool) -> String {
     let mut lines = match (profile.entities.len(), profile.forward) {
         (0, _) => return "nothing has to be matched\n".to_owned(),
@@ -245,7 +248,7 @@ pub fn print(
     notes: &[Note],
 ) -> Result<(), Failure> {
     if !matches!(format, AnswerFormat::Json | AnswerFormat::Ndjson) {
-        // These show all lines side by side, so all of them are made first.
+        // These formats lay out all lines together, so all lines are in memory at once.
         meter.hold(shown_bytes(answer))?;
     }
     let rows = match format {
@@ -256,6 +259,7 @@ pub fn print(
                 notes: notes.iter().map(|note| note.text.as_str()).collect(),
                 kind: answer.kind(),
             });
+            // The serializer carries only its own error, so the true one is taken from the data.
             return match data.fault() {
                 Some(e) => Err(e.into()),
                 None => written,
@@ -312,10 +316,10 @@ struct Whole<'a> {
     kind: &'a str,
 }
 
-/// Bytes of an entity or relationship by name, and of the line that shows it.
+/// Bytes of a named entity or relationship, and of the line that shows it.
 const LINE_BYTES: u64 = 800;
 
-/// About how many bytes an answer takes when all of it is shown at once.
+/// Estimates the bytes that an answer takes when all of it is shown at once.
 fn shown_bytes(answer: &Answer) -> u64 {
     match answer {
         Answer::List(entities) => entities.len() as u64 * LINE_BYTES,
@@ -328,7 +332,7 @@ fn shown_bytes(answer: &Answer) -> u64 {
     }
 }
 
-/// Entities as rows; for people what they are called comes first.
+/// Makes a row for each entity. In a table, the name comes first.
 pub fn entity_rows(
     snapshot: &Snapshot,
     entities: &[u32],
@@ -394,7 +398,7 @@ fn link_rows(
     Ok(listing)
 }
 
-/// An entity in a cell: for people by its name, for programs by its key.
+/// Returns an entity as a cell: its name and key in a table, its key in other formats.
 fn cell_name(entity: &EntityHead, format: RowFormat) -> String {
     match format {
         RowFormat::Table => naming::label(entity.display_name.as_deref(), &entity.key),
@@ -402,7 +406,7 @@ fn cell_name(entity: &EntityHead, format: RowFormat) -> String {
     }
 }
 
-/// Rows of a table.
+/// Makes the rows of a query that returns a table.
 fn table(
     snapshot: &Snapshot,
     columns: &[String],
@@ -427,7 +431,8 @@ fn table(
     Ok(listing)
 }
 
-/// A tree from where the pattern begins: each entity below the one that it was first met from.
+/// Draws a tree from the start of the pattern. Each entity hangs below the one from which it was
+/// first reached.
 fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), Failure> {
     let Answer::Tree { starts, entities, relationships } = answer else {
         return Err(Failure::mistake("only a tree can be shown as a tree")
@@ -444,11 +449,12 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
     let mut nodes = Vec::new();
     let mut seen: FxHashSet<u32> = starts.iter().copied().collect();
     let mut roots = starts.clone();
+    // Breadth first, so that each entity hangs on a shortest chain from the start.
     let mut queue: VecDeque<u32> = starts.iter().copied().collect();
     let mut rest = entities.iter();
     loop {
         let Some(at) = queue.pop_front() else {
-            // What no relationship joins to the start stands as a tree of its own.
+            // An entity that no relationship joins to the start becomes the root of another tree.
             match rest.find(|&&number| seen.insert(number)) {
                 Some(&number) => {
                     roots.push(number);
@@ -491,7 +497,7 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
             tree.print(out, *root)?;
         }
     }
-    // Two relationships may lead to one entity, which hangs below one of them.
+    // An entity hangs in the tree once, so further relationships that lead to it are only counted.
     let left_out = relationships.len() - nodes.len();
     if tree.not_drawn() + left_out > 0 && !out.quiet {
         writeln!(

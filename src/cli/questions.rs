@@ -1,5 +1,5 @@
-//! Questions that a team keeps in a file beside its mappings, with the number of rows they expect:
-//! a question that must have no rows is a policy.
+//! Questions that a team keeps in a file beside its mappings, with the number of rows they expect.
+//! A question that must have no rows is a policy.
 //!
 //! ```toml
 //! [queries.unowned-buckets]
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tombolo::lang::Source;
 use tombolo::query::Options;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Questions {
@@ -46,13 +46,13 @@ pub struct Questions {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// What it is about, for people.
+    /// A description for people.
     about: Option<String>,
     query: toml::Spanned<String>,
     expect: Option<Expectation>,
 }
 
-/// How many rows there should be.
+/// The number of rows that a question should have.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 enum Expectation {
@@ -94,14 +94,15 @@ impl Expectation {
 }
 
 impl Question {
-    /// The query, called after the file.
+    /// Returns the text of the query, named after the file.
     pub fn source(&self, file: &Path) -> Arc<Source> {
         Source::whole(file.display().to_string(), self.query.get_ref().as_str())
     }
 }
 
 impl Questions {
-    /// Reads the file; without one there are no questions, unless it is `needed`.
+    /// Reads the file. A missing file means that there are no questions; if it is `needed`, it is
+    /// an error.
     pub fn load(path: &Path, needed: bool) -> Result<Questions, Failure> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -111,13 +112,14 @@ impl Questions {
             Err(e) => return Err(Failure::file(path, "read", &e)),
         };
         toml::from_str(&text).map_err(|e| {
+            // TOML gives an offset in bytes, and people need line and column.
             let source = Source::whole(path.display().to_string(), text.as_str());
             let (line, column) = source.place(e.span().map_or(0, |span| span.start));
             Failure::mistake(format!("{}:{line}:{column}: {}", path.display(), e.message()))
         })
     }
 
-    /// The question of this name.
+    /// Returns the question of this name.
     pub fn find(&self, name: &str) -> Result<&Question, Failure> {
         self.queries.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.queries.keys().map(String::as_str).collect();
@@ -127,7 +129,7 @@ impl Questions {
     }
 }
 
-/// Asks every question that expects something; tells which are off, and lists what they found.
+/// Asks every question that expects a number of rows. Tells which are off, and lists their rows.
 pub fn check(
     context: &mut Context<'_>,
     questions: &Questions,
@@ -139,6 +141,7 @@ pub fn check(
         let Some(expected) = question.expect else { continue };
         asked += 1;
         let source = Source::whole(format!("question {name}"), question.query.get_ref().as_str());
+        // A query that cannot be read must not hide the results of the others.
         let Ok(read) = query::read(context, &source, options) else {
             unread += 1;
             continue;
@@ -152,7 +155,7 @@ pub fn check(
         let about = about.unwrap_or_default();
         let words = expected.words();
         writeln!(context.out, "{mark} {}   {rows} found, {words} expected{about}", clean(name))?;
-        // A question that is mistaken seems to be answered well.
+        // A query with a mistake in it finds nothing, and so may seem to hold.
         for note in read.notes(&snapshot, &answer, &profile, meter.limits())? {
             if note.doubt {
                 writeln!(context.out, "  note: {}", clean(&note.text))?;

@@ -8,12 +8,12 @@ use serde_json::json;
 use std::io::{self, Write};
 use tombolo::sync::{JobReport, Status, Tally};
 
-/// Skipped rows that people see; programs see all.
+/// Skipped rows that a table shows; JSON has all.
 const SKIPPED_SHOWN: usize = 20;
-/// Keys of a held deletion that people see.
+/// Keys of a held deletion that a table shows.
 const DELETES_SHOWN: usize = 10;
 
-/// One report as itself, several in a list with a name.
+/// Writes one report as it is, several as a list under a name.
 pub fn json(out: &mut Out<'_>, reports: &[JobReport]) -> Result<(), Failure> {
     match reports {
         [report] => out.json(report),
@@ -21,14 +21,14 @@ pub fn json(out: &mut Out<'_>, reports: &[JobReport]) -> Result<(), Failure> {
     }
 }
 
-/// The exit code of jobs that ran: a held one is a refusal.
+/// Returns the exit code of jobs that ran; a held job counts as refused.
 pub fn exit_code(reports: &[JobReport]) -> u8 {
     let held = reports.iter().any(|report| report.status == Status::Held);
     if held { REFUSED } else { 0 }
 }
 
-/// Prints what jobs did: a line each, the counts of all in one table, then what needs attention.
-/// `again` is the command that made them, for advice on how to repeat it.
+/// Prints the reports of jobs: a line each, the counts of all in one table, then the points that
+/// need attention. `again` is the command that made them, for advice on how to repeat it.
 pub fn print(
     context: &mut Context<'_>,
     reports: &[JobReport],
@@ -50,7 +50,8 @@ pub fn print(
     Ok(())
 }
 
-/// What a report says beside its counts: skipped rows, deletions elsewhere, why it is held.
+/// Prints the parts of a report beside its counts: skipped rows, deletions in other scopes, reasons
+/// for a hold.
 pub fn attention(
     context: &mut Context<'_>,
     report: &JobReport,
@@ -87,7 +88,7 @@ fn headline(out: &Out<'_>, report: &JobReport) -> String {
     text
 }
 
-/// `60 = 58 created + 2 updated, 1 deleted`: a count and what makes it up.
+/// `60 = 58 created + 2 updated, 1 deleted`: a count and its parts.
 fn sum(tally: Tally) -> String {
     let told = tally.created + tally.updated + tally.unchanged + tally.skipped;
     let parts = [
@@ -116,7 +117,7 @@ fn sum(tally: Tally) -> String {
 /// Columns of counts.
 const COUNTS: [&str; 6] = ["uploaded", "created", "updated", "deleted", "unchanged", "skipped"];
 
-/// A row for each scope and kind.
+/// Makes a row for each scope and kind.
 fn counts(reports: &[JobReport]) -> Listing {
     let mut listing = Listing::new(&[
         ("scope", "SCOPE"),
@@ -133,6 +134,8 @@ fn counts(reports: &[JobReport]) -> Listing {
         for (kind, tally) in
             [("entities", report.entities), ("relationships", report.relationships)]
         {
+            // A job that changed nothing still has a row, so that no scope is missing from the
+            // table.
             if tally != Tally::default() || kind == "entities" && report.is_quiet() {
                 add(&mut listing, &report.scope, kind, tally);
             }
@@ -154,7 +157,7 @@ fn add(listing: &mut Listing, scope: &str, kind: &str, t: Tally) {
     ]);
 }
 
-/// The counts of one report by `_type`.
+/// Prints the counts of one report by `_type`.
 pub fn types(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
     let mut listing = Listing::new(&[
         ("scope", "SCOPE"),
@@ -213,7 +216,7 @@ fn foreign(out: &mut Out<'_>, report: &JobReport) -> io::Result<()> {
     Ok(())
 }
 
-/// Why a job is held, what it would delete, and the exact commands that go on from here.
+/// Prints the reasons why a job is held, the keys it would delete, and the exact commands to go on.
 fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> Result<(), Failure> {
     let Some(held) = &report.held else { return Ok(()) };
     let db = context.db_flag();
@@ -233,6 +236,7 @@ fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> R
     if more > 0 {
         writeln!(out, "  … {} more to delete (-o json lists the first 50)", thousands(more))?;
     }
+    // A dry run leaves no job behind that could be approved or aborted.
     if report.dry_run {
         writeln!(out, "  {}", clean(&held.override_hint))?;
         return Ok(());
@@ -247,7 +251,7 @@ fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> R
     Ok(())
 }
 
-/// When a job ran, for lists.
+/// Returns the time at which a job ended or, if it has not, began.
 pub fn time(out: &Out<'_>, report: &JobReport) -> String {
     when(out, report.end_timestamp.unwrap_or(report.start_timestamp))
 }

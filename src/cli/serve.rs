@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 use tombolo::db::Database;
 use tombolo::store::Waiting;
 
-/// Runs the command: until SIGINT or SIGTERM.
+/// Runs the server until SIGINT or SIGTERM.
 pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
     api::allocator::set_up();
     let waiting = Waiting::new(context.global.wait, |line| tracing::info!("{line}"));
     let database = context.open_or_create()?.waiting(waiting).kept_open();
     let database = database.with_mapped_max(args.max_mapped);
-    // What cannot be read is refused now, not by every question later.
+    // A damaged file is refused now, once, and not by every question later.
     readable(&database)?;
     let memory = match context.global.memory {
         Some(memory) => memory.0,
@@ -71,22 +71,23 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
         })?;
         let address = listener.local_addr()?;
         writeln!(context.out, "listening on {scheme}://{address}")?;
+        // Output is buffered, and a caller that asked for `--port 0` reads the port from this line.
         context.out.flush()?;
         api::serve(database, listener, settings, tls, stopped()).await;
         Ok::<(), Failure>(())
     })?;
-    // A question that still runs has nobody to answer to.
+    // A question that still runs now has nobody to answer to.
     runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(0)
 }
 
-/// Most memory that questions may hold together unless told, and least.
+/// The most and the least memory that questions hold together without `--memory`, in bytes.
 const MEMORY_MOST: u64 = 1 << 30;
 const MEMORY_LEAST: u64 = 64 << 20;
 
-/// Memory that questions may hold together: a quarter of what this process may have at all, as the
-/// machine, its control group and its limits say. Bodies may take as much; the rest is for the engine
-/// and what is not counted.
+/// Returns the memory that questions may hold together: a quarter of the memory that the machine,
+/// the control group and the limits of the process allow. Bodies may take as much. The rest is for
+/// the engine and for memory that is not counted.
 fn sensible_memory() -> u64 {
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let field = |path: &str, name: &str, at: usize| {
@@ -104,7 +105,7 @@ fn sensible_memory() -> u64 {
     (least / 4).clamp(MEMORY_LEAST, MEMORY_MOST)
 }
 
-/// Looks at what every question reads. The engine panics at some pages that no engine wrote.
+/// Reads the rows that every question reads. The engine panics on some pages that no engine wrote.
 fn readable(database: &Database) -> Result<(), Failure> {
     let look = || -> Result<(), Failure> {
         database.snapshot()?.scope_rows()?;
@@ -116,12 +117,13 @@ fn readable(database: &Database) -> Result<(), Failure> {
     }
 }
 
-/// Whether others than programs on this machine can reach the server.
+/// True if programs on other machines can reach the server.
 fn reachable(args: &Serve) -> bool {
     !args.address.is_loopback() || args.behind_proxy || !args.host_name.is_empty()
 }
 
-/// What stands open to a network asks who is there, and does not shout the answer about.
+/// Refuses a server that a network can reach without a token, and one that would send tokens
+/// without TLS.
 fn guard_address(args: &Serve, has_token: bool) -> Result<(), Failure> {
     if reachable(args) && !has_token {
         let how = match (args.address.is_loopback(), args.behind_proxy) {
@@ -160,7 +162,7 @@ async fn stopped() {
     tracing::info!("stopping");
 }
 
-/// The log goes to standard error; RUST_LOG chooses what is told, `info` unless told.
+/// Sends the log to standard error. `RUST_LOG` chooses the level, which is `info` by default.
 fn log(format: LogFormat) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));

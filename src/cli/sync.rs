@@ -1,4 +1,4 @@
-//! `tombolo sync`: files in, one job or one a scope, and what became of each row.
+//! `tombolo sync`: uploads files as one job, or as one job a scope, and reports on their rows.
 
 use super::Context;
 use super::args::{ReportFormat, SameScope, Sync};
@@ -21,9 +21,12 @@ pub fn run(context: &mut Context<'_>, args: &Sync) -> Result<u8, Failure> {
         bar.set_position(0);
         sources.iter().map(|source| source.input(&bar)).collect()
     };
+    // A dry run or a refused upload must not leave a new, empty database behind.
     let fresh = !context.path().exists();
     let database = context.open_or_create()?;
     let result = match twice {
+        // Files that can be read twice let known lines be passed over, so an upload costs what is
+        // new in it.
         true => database.sync_again(&request(args), &inputs, &|_| {}),
         false => database.sync(&request(args), &mut inputs(), &|_| {}),
     };
@@ -55,7 +58,7 @@ fn request(args: &Sync) -> SyncRequest {
     }
 }
 
-/// The command as it was given, to be repeated with one more flag.
+/// Returns the command as it was given, so that people can repeat it with one more flag.
 fn command(context: &Context<'_>, args: &Sync) -> String {
     let mut text = format!("tombolo{} sync", context.db_flag());
     for file in &args.files {
@@ -70,7 +73,7 @@ fn command(context: &Context<'_>, args: &Sync) -> String {
     text
 }
 
-/// `text` as one word of a shell.
+/// Returns `text` as one word of a shell.
 pub fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:@,+=".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
@@ -79,7 +82,7 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// How a file is compressed.
+/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Packing {
     Plain,
@@ -87,7 +90,7 @@ enum Packing {
     Zstd,
 }
 
-/// A file to upload. It is opened when its turn comes: a folder may hold more files than a
+/// A file to upload. It is opened only when its turn comes: a folder may hold more files than a
 /// process may have open.
 pub struct Source {
     /// `None` is standard input.
@@ -95,11 +98,12 @@ pub struct Source {
     pub format: Format,
     packing: Packing,
     len: u64,
-    /// Whether it can be read again, as a pipe cannot.
+    /// True if it can be read again; a pipe cannot.
     again: bool,
 }
 
-/// The files that the arguments mean, in the order given; those of a folder sorted by name.
+/// Returns the files that the arguments name, in the order given; those of a folder are sorted by
+/// name.
 pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
     let mut found = Vec::new();
     for path in paths {
@@ -127,7 +131,7 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
     Ok(found)
 }
 
-/// Every file of a folder whose name says what is in it.
+/// Returns the files of a folder whose names tell their format.
 fn folder(path: &Path) -> Result<Vec<Source>, Failure> {
     let fault = |e: io::Error| Failure::file(path, "read", &e);
     let mut found = Vec::new();
@@ -147,7 +151,7 @@ fn folder(path: &Path) -> Result<Vec<Source>, Failure> {
     Ok(found)
 }
 
-/// What the name of a file says about its contents.
+/// Reads the format and compression of a file from its name.
 fn kind(path: &Path) -> Option<(Format, Packing)> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let (name, packing) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
@@ -169,7 +173,7 @@ impl Source {
         Source { path: Some(path), format, packing, len: metadata.len(), again: metadata.is_file() }
     }
 
-    /// What messages call it.
+    /// Returns its name for messages.
     pub fn name(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
@@ -177,7 +181,7 @@ impl Source {
         }
     }
 
-    /// What is in it, unpacked.
+    /// Returns a reader of its contents, unpacked.
     pub fn reader(self) -> impl Read + Send {
         Lazy(State::Waiting(self.path, self.packing, ProgressBar::hidden()))
     }
@@ -221,6 +225,7 @@ impl Read for Lazy {
         }
         let State::Open(reader) = &mut self.0 else { return Ok(0) };
         let n = reader.read(buffer)?;
+        // Dropping the reader closes the file before the next one is opened.
         if n == 0 && !buffer.is_empty() {
             self.0 = State::Done;
         }
@@ -228,7 +233,7 @@ impl Read for Lazy {
     }
 }
 
-/// A bar over the bytes of all files, or one that nobody sees.
+/// Makes a progress bar over the bytes of all files, or a hidden one.
 fn progress(context: &Context<'_>, sources: &[Source]) -> ProgressBar {
     if !context.progress {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());

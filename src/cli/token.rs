@@ -1,4 +1,4 @@
-//! `tombolo token`: who may call the server, and what for.
+//! `tombolo token`: the callers of the server and their rights.
 
 use super::Context;
 use super::args::{ReportFormat, RowFormat, TokenAction, TokenCreate};
@@ -13,6 +13,7 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Runs the command.
 pub fn run(context: &mut Context<'_>, action: &TokenAction) -> Result<u8, Failure> {
     let database = context.open_or_create()?;
+    // Tokens of an earlier version must be in the database before any is listed or revoked.
     take_over(context, &database)?;
     match action {
         TokenAction::Create(args) => create(context, &database, args),

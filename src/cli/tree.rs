@@ -1,8 +1,8 @@
-//! A walk drawn as a tree of text: what was reached, below what it was reached from.
+//! A walk drawn as a tree of text: each entity stands below the one from which it was reached.
 //!
 //! Siblings that were reached the same way stand together, six of them by name and the rest as a
-//! count; a chain without branches is one entry, long ones folded in the middle. Lines keep to the
-//! width of the terminal and break between words. What is not drawn is always counted.
+//! count. A chain without branches is one entry; a long chain is folded in the middle. Lines keep
+//! to the width of the terminal and break between words. Every entity that is not drawn is counted.
 
 use super::layout::{together, width};
 use super::naming;
@@ -16,13 +16,13 @@ use std::io;
 const SIBLINGS: usize = 6;
 /// Entries of one tree.
 const ENTRIES: usize = 80;
-/// Links of a chain that are shown whole.
+/// The longest chain that is shown whole, in relationships.
 const CHAIN: usize = 5;
-/// Links at each end of a longer chain that are shown.
+/// Relationships shown at each end of a longer chain.
 const CHAIN_ENDS: usize = 2;
-/// A list of names that takes more lines than this is no list but a column.
+/// The most lines of a list of names; a longer one becomes a column.
 const LIST_LINES: usize = 3;
-/// Columns that are left for an entry beside its indent; what is deeper is counted.
+/// Columns that an entry needs beside its indent; entities without that room are counted.
 const ROOM: usize = 32;
 
 /// An entity in the tree.
@@ -34,17 +34,17 @@ pub struct Node {
     pub parent: u32,
     /// Its key.
     pub key: String,
-    /// What people call it.
+    /// Its name for people.
     pub display: Option<String>,
     /// Its type, with its scope where that differs from the one above.
     pub kind: String,
     /// The verb that leads here.
     pub verb: String,
-    /// Whether the verb points at it (else at the entity above).
+    /// True if the relationship points at it; false if it points at the entity above.
     pub forward: bool,
-    /// What is special about how it was reached, in a word and in the colour of that.
+    /// A mark for the way in which it was reached: a word and its colour.
     pub mark: Option<(&'static str, Style)>,
-    /// Whether it is part of the answer, or stands here only because others hang below it.
+    /// True if it is part of the answer; false if it stands here only because others hang below it.
     pub reported: bool,
 }
 
@@ -64,7 +64,7 @@ impl Node {
     }
 }
 
-/// A tree to be drawn. Nodes come in the order in which siblings shall stand.
+/// A tree to be drawn. The order of nodes is the order of siblings.
 pub struct Tree<'a> {
     nodes: &'a [Node],
     below: FxHashMap<u32, Vec<usize>>,
@@ -82,12 +82,12 @@ impl<'a> Tree<'a> {
         Tree { nodes, below, entries: 0, drawn: 0 }
     }
 
-    /// Draws what hangs below `root`.
+    /// Draws the nodes below `root`.
     pub fn print(&mut self, out: &mut Out<'_>, root: u32) -> io::Result<()> {
         self.level(out, root, "")
     }
 
-    /// How many reported nodes no call has drawn by name.
+    /// Returns the number of reported nodes that no call has drawn by name.
     pub fn not_drawn(&self) -> usize {
         self.nodes.iter().filter(|node| node.reported).count() - self.drawn
     }
@@ -96,8 +96,9 @@ impl<'a> Tree<'a> {
         self.below.get(&number).map_or(&[], Vec::as_slice)
     }
 
-    /// How many reported nodes hang below an entity, however deep.
+    /// Counts the reported nodes below an entity, at any depth.
     fn count_below(&self, number: u32) -> usize {
+        // An explicit stack, since the tree may be deeper than recursion allows.
         let mut open = vec![number];
         let mut count = 0;
         while let Some(number) = open.pop() {
@@ -109,7 +110,7 @@ impl<'a> Tree<'a> {
         count
     }
 
-    /// The children of an entity, together by the way they were reached.
+    /// Returns the children of an entity, grouped by the way in which they were reached.
     fn groups(&self, out: &Out<'_>, number: u32) -> Vec<(String, Vec<usize>)> {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for &i in self.children(number) {
@@ -119,9 +120,11 @@ impl<'a> Tree<'a> {
     }
 
     fn level(&mut self, out: &mut Out<'_>, number: u32, indent: &str) -> io::Result<()> {
+        // Entities beyond the limit are left to `not_drawn`, which counts them.
         if self.children(number).is_empty() || self.entries >= ENTRIES {
             return Ok(());
         }
+        // Beyond this depth names would break into columns of single words.
         if out.width.is_some_and(|columns| width(indent) + ROOM > columns) {
             let more = thousands(self.count_below(number) as u64);
             return self.entry(out, &branch(indent, true), &format!("… {more} more below"));
@@ -135,6 +138,7 @@ impl<'a> Tree<'a> {
             let branch = branch(indent, at + 1 == count);
             let leaves = members.iter().all(|&i| self.children(self.nodes[i].number).is_empty());
             match members.as_slice() {
+                // A single child needs no heading above it, so it begins the entry.
                 [only] => self.chain(out, *only, &branch, &format!("{step}  "))?,
                 _ if leaves && self.short(out, &members) => {
                     self.leaves(out, &members, &branch, &step)?;
@@ -145,7 +149,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// One node, and in the same entry what follows without a choice.
+    /// Draws a node, and in the same entry the nodes that follow without a branch.
     fn chain(
         &mut self,
         out: &mut Out<'_>,
@@ -177,14 +181,14 @@ impl<'a> Tree<'a> {
         self.level(out, self.nodes[last].number, &branch.inner)
     }
 
-    /// Whether the names of nodes can be read in one entry.
+    /// True if the names of nodes can be read in one entry.
     fn short(&self, out: &Out<'_>, members: &[usize]) -> bool {
         let Some(columns) = out.width else { return true };
         let names = members.iter().take(SIBLINGS).map(|&i| width(&self.nodes[i].title(out)) + 2);
         names.sum::<usize>() <= columns * LIST_LINES
     }
 
-    /// Nodes with nothing below them, in one entry.
+    /// Draws nodes with nothing below them in one entry.
     fn leaves(
         &mut self,
         out: &mut Out<'_>,
@@ -202,7 +206,7 @@ impl<'a> Tree<'a> {
         self.entry(out, branch, &text)
     }
 
-    /// Nodes of which some have more below them, each in its entry.
+    /// Draws nodes of which some have more below them, each in its own entry.
     fn siblings(
         &mut self,
         out: &mut Out<'_>,
@@ -211,7 +215,7 @@ impl<'a> Tree<'a> {
         step: &str,
     ) -> io::Result<()> {
         self.entry(out, above, &format!("{step} ({})", thousands(members.len() as u64)))?;
-        // Those with something below them say more, so they come first.
+        // Nodes with something below them say more, so they come first.
         let mut ordered = members.to_vec();
         ordered.sort_by_key(|&i| self.children(self.nodes[i].number).is_empty());
         let more = members.len().saturating_sub(SIBLINGS);
@@ -230,6 +234,7 @@ impl<'a> Tree<'a> {
     }
 
     fn name(&mut self, out: &Out<'_>, i: usize) -> String {
+        // Naming counts, so an entity is drawn exactly if its name is printed.
         self.drawn += usize::from(self.nodes[i].reported);
         together(&self.nodes[i].title(out))
     }
@@ -240,11 +245,11 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Where a node hangs.
+/// The place of a node in the drawing.
 struct Branch {
-    /// What stands before it.
+    /// The text before it.
     start: String,
-    /// The indent of what hangs below it.
+    /// The indent of the nodes below it.
     inner: String,
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-/// What every token begins with, so that scanners for secrets can find it.
+/// The beginning of every token, by which scanners for secrets find it.
 const PREFIX: &str = "tmb_";
 
 /// Largest file of tokens that is taken over, in bytes: 30,000 of them.
@@ -25,15 +25,15 @@ const FILE_MAX: u64 = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Token {
-    /// What it is revoked by.
+    /// The id by which it is revoked.
     pub id: Uuid,
-    /// What it is for, in words.
+    /// Its purpose, in words.
     pub name: String,
-    /// What it allows.
+    /// The rights of its bearer.
     pub rights: Vec<Right>,
-    /// When it was made, epoch milliseconds.
+    /// The time it was made, in epoch milliseconds.
     pub created_on: i64,
-    /// When it ends, epoch milliseconds.
+    /// The time it ends, in epoch milliseconds; `None` if it never does.
     pub expires_on: Option<i64>,
     /// SHA-256 of the text, hexadecimal. The text has 256 random bits, so a slow hash would buy
     /// nothing and would cost every request.
@@ -41,17 +41,17 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether it has ended.
+    /// True if it has ended.
     pub fn expired(&self, now: i64) -> bool {
         self.expires_on.is_some_and(|end| end <= now)
     }
 }
 
-/// Who may call.
+/// The tokens of a database, and whether callers need one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Access {
-    /// Whether callers need a token, whatever tokens there are.
+    /// True if callers need a token, whatever tokens there are.
     pub closed: bool,
     /// All tokens that were not revoked, expired ones included.
     pub tokens: Vec<Token>,
@@ -61,7 +61,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Of a database that is closed to everybody.
+    /// The access of a database that is closed to everybody.
     pub fn nobody() -> Access {
         Access { closed: true, ..Access::default() }
     }
@@ -72,7 +72,7 @@ impl Access {
         serde_json::from_slice(row).map_err(|e| StoreError::corrupt("access", &[], &e.to_string()))
     }
 
-    /// What the bearer of `text` may do; `None` for an unknown or expired token.
+    /// The rights of the bearer of `text`; `None` for an unknown or expired token.
     pub fn rights_of(&self, text: &str, now: i64) -> Option<Rights> {
         let given = digest(text.as_bytes());
         let mut found = None;
@@ -95,7 +95,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Database {
-    /// The row that says who may call, as of now.
+    /// The stored row of tokens, as of now; `None` if there never was one.
     pub fn access_row(&self) -> Result<Option<Vec<u8>>, Error> {
         match &self.injected {
             Some(store) => Ok(store.access()?),
@@ -106,13 +106,13 @@ impl Database {
         }
     }
 
-    /// Who may call, as of now.
+    /// The tokens and whether callers need one, as of now.
     pub fn access(&self) -> Result<Access, Error> {
         Ok(Access::read(self.access_row()?.as_deref())?)
     }
 
-    /// Changes who may call, in one commit of its own that raises no revision; waits for writers in
-    /// other processes. `None` leaves everything as it is.
+    /// Changes the tokens, or whether callers need one, in one commit of its own that raises no
+    /// revision. It waits for writers in other processes. `None` leaves everything as it is.
     fn edit_access<T>(
         &self,
         edit: impl FnOnce(Access, bool) -> Result<(T, Option<Access>), Error>,
@@ -157,8 +157,8 @@ impl Database {
         })
     }
 
-    /// Takes a token back; gives it, or `None` if the start of an id fits none or several. The
-    /// database stays closed.
+    /// Revokes a token and returns it; `None` if the beginning or end of an id fits none or
+    /// several. The database stays closed.
     pub fn revoke_token(&self, id: &str) -> Result<Option<Token>, Error> {
         self.edit_access(|mut access, _| {
             let asked = id.trim().to_lowercase();
@@ -181,7 +181,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// A usage error while there are tokens: who has one would not expect that others need none.
+    /// A usage error while there are tokens: their owners expect that every caller needs one.
     pub fn allow_anonymous(&self) -> Result<(), Error> {
         self.edit_access(|access, known| match access.tokens.len() {
             0 if known && !access.closed => Ok(((), None)),
@@ -194,12 +194,12 @@ impl Database {
     }
 
     /// Moves the tokens that an earlier version kept beside the file into it, and removes their
-    /// file; gives its path, or `None` if there was none.
+    /// file; returns its path, or `None` if there was none.
     ///
     /// # Errors
     ///
-    /// A file that others may have written, that is damaged, or that cannot be the newest word: it
-    /// is never passed over, as that could open what it closed.
+    /// A file that others may have written, that is damaged, or that may be older than the tokens
+    /// of the database. It is never passed over, since that could open a database that it closed.
     pub fn take_over_tokens(&self) -> Result<Option<PathBuf>, Error> {
         let found = self.files_of_tokens()?;
         let Some(path) = found.first() else { return Ok(None) };
@@ -216,6 +216,8 @@ impl Database {
         })?;
         let seal = digest(&bytes);
         self.edit_access(|mut access, known| {
+            // A crash came before the file was removed; since then its tokens may have been
+            // revoked.
             if access.taken_over.contains(&seal) {
                 return Ok(((), None));
             }
@@ -234,8 +236,9 @@ impl Database {
             access.taken_over.push(seal);
             Ok(((), Some(access)))
         })?;
+        // Only after the commit, so that no crash loses the tokens.
         std::fs::remove_file(path).map_err(io)?;
-        // That this is not yet durable costs one more look at the file, which is then known.
+        // If the removal is not durable, the file is looked at once more, and is then known.
         let _ = crate::store::sync_folder(folder_of(path));
         Ok(Some(path.clone()))
     }
@@ -289,6 +292,7 @@ fn read_private(path: &Path, database: &Path) -> Result<Vec<u8>, Error> {
     }
     let mut file = std::fs::File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
+    // Asked of the open file: another one may have taken the name since it was looked at.
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

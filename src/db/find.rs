@@ -1,8 +1,8 @@
 //! Naming entities: `SCOPE::KEY`, a bare key, an `_id` or its end, or what people call them.
 //!
-//! There is no index of bare keys in the file: ids are computed from scope and key, so a bare key
-//! is one search in each scope that has live entities. [`Keys`] is such an index in memory, for
-//! those who ask of one snapshot many times. A name that is no key is looked for in one pass over all
+//! The file has no index of bare keys: ids are computed from scope and key, so a bare key is one
+//! search in each scope that has live entities. [`Keys`] is such an index in memory, for callers
+//! who ask many times of one snapshot. A name that is no key is looked for in one pass over all
 //! entities.
 
 use super::{Database, Error};
@@ -20,13 +20,13 @@ const OFFERED: usize = 5;
 /// Candidates listed for one that is ambiguous.
 const CANDIDATES: usize = 20;
 
-/// Keys that are put into a table together.
+/// Keys that are put into the table together.
 const TOGETHER: usize = 64;
 
-/// Every live entity of a snapshot by its key: 16 to 32 bytes of memory for each, and a
-/// pass over all heads to build it, which pays from some thousand questions on.
+/// Every live entity of a snapshot by its key. It takes 16 to 32 bytes of memory for each, and a
+/// pass over all heads to build, which pays from some thousand questions on.
 ///
-/// It holds places and hashes. Keys themselves stay in the file, where each answer is checked.
+/// It holds places and hashes. The keys themselves stay in the file, where each answer is checked.
 pub struct Keys {
     /// Open addressing with linear probing: the upper half is part of the hash, the lower half one
     /// more than the number of the entity; 0 is free.
@@ -39,7 +39,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// What reading fails with.
+    /// Any error of reading.
     pub fn build(snapshot: &Snapshot) -> Result<Keys, Error> {
         let mut live = 0;
         for (_, row) in snapshot.scope_rows()? {
@@ -47,10 +47,13 @@ impl Keys {
         }
         // A secret seed, so that nobody can prepare keys that all fall into one place.
         let seed = snapshot.meta().digest_seed;
+        // At most half of the slots are ever taken, so that probing ends soon.
         let mut keys = Keys { slots: vec![0; (live * 2).next_power_of_two()].into(), seed };
         let mut room = live;
         let mut pending = Vec::with_capacity(TOGETHER);
         snapshot.for_each_entity_key(|number, key| {
+            // Counts and heads that disagree must not fill the table: a full one would be probed
+            // forever.
             if let Some(left) = room.checked_sub(1) {
                 room = left;
                 pending.push((number, keys.place(key)));
@@ -63,16 +66,17 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The first place of a key, and what its slot has in the upper half.
+    /// The first place of a key, and the upper half of its slot.
     fn place(&self, key: &[u8]) -> (usize, u64) {
         let hash = xxh3_64_with_seed(key, self.seed);
         (hash as usize & (self.slots.len() - 1), hash & !u64::from(u32::MAX))
     }
 
-    /// Puts numbers with their places into the table. The places are far apart, so all are read
-    /// before the first is written: their ways through memory overlap.
+    /// Puts numbers with their places into the table. The places are far apart. All are read before
+    /// the first is written, so that the waits for memory overlap.
     fn insert(&mut self, pending: &mut Vec<(u32, (usize, u64))>) {
         let touched = pending.iter().fold(0, |all, (_, (at, _))| all ^ self.slots[*at]);
+        // Without this the compiler would drop the reads, whose sum nobody uses.
         std::hint::black_box(touched);
         for (number, (mut at, tag)) in pending.drain(..) {
             while self.slots[at] != 0 {
@@ -99,7 +103,7 @@ impl Keys {
     ///
     /// Those of [`Database::find_entity`].
     pub fn find(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
-        // What can be more than a bare key is read the one right way.
+        // A name that can be more than a bare key is read by `find` alone.
         if !name.contains("::") && ObjectId::parse(name).is_none() {
             let mut found = Vec::new();
             for number in self.candidates(name) {
@@ -117,21 +121,22 @@ impl Keys {
 
 impl Database {
     /// The number of the live entity that `name` names in a snapshot: as `SCOPE::KEY`, by its key,
-    /// by its `_id` or the end of it, by its `displayName`, or by a value of one of [`NAMING`]. What
-    /// is exact goes before what is not, and a name must fit one entity alone.
+    /// by its `_id` or the end of it, by its `displayName`, or by a value of one of [`NAMING`].
+    /// Exact forms go before the others, and a name must fit exactly one entity.
     ///
-    /// A key is looked up. Only what is none costs a look at every entity.
+    /// A key is looked up. Only a name that is no key costs a pass over all entities.
     ///
     /// # Errors
     ///
-    /// A usage error that lists the candidates of an ambiguous name, says who deleted what is
-    /// deleted, or offers what is nearest to an unknown one.
+    /// A usage error. It lists the candidates of an ambiguous name, tells who deleted a deleted
+    /// entity, or offers the entities nearest to an unknown name.
     pub fn find_entity(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
         find(snapshot, name)
     }
 }
 
 fn find(snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
+    // The order of the attempts is the order of precedence that `find_entity` promises.
     let scopes: Vec<u32> = snapshot.entity_scopes()?.collect();
     for (scope, key) in in_scopes(snapshot, name, &scopes) {
         if let Some(found) = keyed(snapshot, scope, key)?.filter(|found| found.live) {
@@ -183,7 +188,7 @@ fn keyed(snapshot: &Snapshot, scope: u32, key: &str) -> Result<Option<Identity>,
     Ok(snapshot.find(Kind::Entity, scope, id)?)
 }
 
-/// A text with what it has in common with its other spellings.
+/// A text with its folded form, which its other spellings share.
 struct Folded<'a> {
     text: &'a str,
     folded: String,
@@ -195,7 +200,8 @@ impl<'a> Folded<'a> {
         Folded { text, folded: fold(text) }
     }
 
-    /// Most texts are plain ASCII, which is compared where it lies.
+    /// True if `other` is a spelling of the same text. Most texts are plain ASCII, which is
+    /// compared in place.
     fn is(&self, other: &str) -> bool {
         let other = other.trim();
         if other.is_ascii() {
@@ -205,13 +211,15 @@ impl<'a> Folded<'a> {
     }
 }
 
-/// `text` without regard to case and to how its letters are put together.
+/// `text` without regard to case and to the composition of its letters.
 fn fold(text: &str) -> String {
+    // Upper case first, then lower: `ß` and `SS` meet only on this way. Another case may undo NFKC,
+    // so it comes twice.
     let letters = text.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     letters.collect::<String>().nfkc().collect()
 }
 
-/// The entities that a name fits which is no key, by ascending number.
+/// The entities that a name fits, other than by key, by ascending number.
 #[derive(Default)]
 struct Called {
     live: Vec<u32>,
@@ -234,6 +242,8 @@ impl Called {
         for name in NAMING {
             names.extend(snapshot.property_number(name)?);
         }
+        // An end of an id costs a hash for each entity, so it is asked only where the name looks
+        // like one.
         let id = Some(name.trim()).filter(|text| is_end_of_id(text));
         snapshot.for_each_entity_row(|number, chunk, row| {
             let scope = chunk.scope(row);
@@ -261,13 +271,13 @@ impl Called {
     }
 }
 
-/// Whether `text` can be the end of an `_id`.
+/// True if `text` can be the end of an `_id`.
 fn is_end_of_id(text: &str) -> bool {
     let letter = |b: u8| b.is_ascii_hexdigit() || b == b'-';
     (SHORT_ID..36).contains(&text.len()) && text.bytes().all(letter)
 }
 
-/// The tombstones that a name fits: those with this key, else those `called` so.
+/// The tombstones that a name fits: those with this key, else those in `called`.
 fn gone(snapshot: &Snapshot, name: &str, called: Vec<u32>) -> Result<Vec<u32>, Error> {
     let scopes: Vec<u32> = snapshot.scope_numbers()?.collect();
     let readings = in_scopes(snapshot, name, &scopes);
@@ -276,6 +286,7 @@ fn gone(snapshot: &Snapshot, name: &str, called: Vec<u32>) -> Result<Vec<u32>, E
     for (scope, key) in readings.chain(bare) {
         found.extend(keyed(snapshot, scope, key)?.map(|identity| identity.number));
     }
+    // A whole id is asked only after all keys, as in `find`.
     if found.is_empty()
         && let Some(id) = ObjectId::parse(name)
     {
@@ -284,7 +295,7 @@ fn gone(snapshot: &Snapshot, name: &str, called: Vec<u32>) -> Result<Vec<u32>, E
     Ok(if found.is_empty() { called } else { found })
 }
 
-/// `SCOPE::KEY`, and what it is called besides.
+/// `SCOPE::KEY` of an entity, and its name.
 fn candidate(snapshot: &Snapshot, number: u32) -> Result<String, Error> {
     let Some(head) = snapshot.entity_head(number)? else { return Ok(String::new()) };
     let name = head.display_name.filter(|name| *name != head.key && !name.trim().is_empty());
@@ -312,7 +323,7 @@ fn ambiguous(snapshot: &Snapshot, what: String, numbers: &[u32]) -> Result<Error
     Ok(Error::usage(what, format!("name one by its scope and key:{candidates}")))
 }
 
-/// Who deleted what `name` names, and when.
+/// The error for a name of deleted entities: the job that deleted each, and the time.
 fn deleted(snapshot: &Snapshot, name: &str, numbers: &[u32]) -> Result<Error, Error> {
     let mut lines = Vec::new();
     let mut jobs: Vec<String> = Vec::new();
@@ -352,7 +363,8 @@ fn deleted(snapshot: &Snapshot, name: &str, numbers: &[u32]) -> Result<Error, Er
     })
 }
 
-/// Looks through all keys and names for near ones; slow, but only on the way to an error.
+/// The error for an unknown name. It looks through all keys and names for near ones, which is slow,
+/// but happens only on the way to an error.
 fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
     let key = name.rsplit_once("::").map_or(name, |(_, key)| key).to_lowercase();
     let mut near: Vec<(f64, u32)> = Vec::new();
@@ -363,6 +375,7 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
         }
         let text = text.to_lowercase();
         let likeness = strsim::jaro_winkler(&key, &text);
+        // A text that contains the name is near it, however long it is.
         if key.len() > 2 && text.contains(&key) { likeness.max(0.9) } else { likeness }
     };
     snapshot.for_each_live(Kind::Entity, |number, chunk, row| {
@@ -372,6 +385,7 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
         if likeness > 0.8 {
             near.push((likeness, number));
         }
+        // Keeps memory bounded; the best of these stay, so the final order is the same.
         if near.len() > 4096 {
             near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             near.truncate(OFFERED);

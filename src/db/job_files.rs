@@ -8,8 +8,8 @@
 //!   <id>.new     the next <id>.json
 //! ```
 //!
-//! Whoever changes the state of a job holds its lock, in whatever process. A file that is damaged, or
-//! that is none of these, concerns nobody but itself: it is named where somebody asks, and
+//! A caller that changes the state of a job holds the lock of that job, in any process. A file that
+//! is damaged, or that is none of these, harms no other job. Those who ask are told its name, and
 //! [`Database::clear_jobs`] deletes it.
 
 use super::{Database, Error, Rights, io};
@@ -27,7 +27,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Bytes of the largest job file: a report names 10,000 objects at most.
 const JOB_FILE_MAX: u64 = 256 << 20;
 
-/// So many reports may wait for the next commit.
+/// Reports that may wait for the next commit.
 const WAITING_MAX: usize = 1_000;
 
 /// The state of a job that is not in the database file.
@@ -37,14 +37,14 @@ pub(super) struct JobFile {
     pub reports: Vec<JobReport>,
     pub inputs: Vec<String>,
     pub same_scope_reject: bool,
-    /// The rights of those who named what is to be deleted: where it lives may be known only when the
-    /// job is finalized.
+    /// The rights of those who named objects for deletion. The scope of such an object may be known
+    /// only when the job is finalized.
     #[serde(default)]
     pub deleters: Vec<Rights>,
-    /// What a held job would write.
+    /// The stage of a held job.
     #[serde(default)]
     pub kept: Option<Kept>,
-    /// Whether an earlier version wrote it, whose stages are others.
+    /// True if an earlier version wrote the file; the stages of such a job have another format.
     #[serde(skip)]
     pub earlier: bool,
 }
@@ -52,7 +52,7 @@ pub(super) struct JobFile {
 /// A stage that is complete.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Kept {
-    /// Whether it is the file of that name, or the one that took the uploads.
+    /// True for the `.held` file, false for the stage that took the uploads.
     pub held: bool,
     pub frames: u64,
     pub length: u64,
@@ -109,6 +109,8 @@ impl JobFile {
     }
 
     fn from_bytes(bytes: &[u8], id: Uuid) -> Result<JobFile, String> {
+        // The checksum is over the text as it lies in the file, so it is checked before the job is
+        // parsed.
         let file = match serde_json::from_slice::<Sealed<'_>>(bytes) {
             Ok(sealed) => {
                 let text = sealed.job.get();
@@ -132,7 +134,7 @@ impl JobFile {
     }
 }
 
-/// What a file in the folder is by its name.
+/// The kind of a file in the folder, by the ending of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Json,
@@ -156,29 +158,30 @@ const ENDINGS: [(&str, Ending); 6] = [
 /// A file in the folder.
 pub(super) struct Here {
     pub path: PathBuf,
-    /// `None` for what no job has.
+    /// The job and the kind of the file; `None` for a file that no job has.
     pub of: Option<(Uuid, Ending)>,
 }
 
-/// The job and the ending that a name says.
+/// The job and the kind that a file name says.
 fn named(path: &Path) -> Option<(Uuid, Ending)> {
     let (stem, ending) = path.file_name()?.to_str()?.split_once('.')?;
+    // Another spelling of the same UUID would be a second name for one job.
     let id = Uuid::parse_str(stem).ok().filter(|id| id.to_string() == stem)?;
     ENDINGS.iter().find(|(name, _)| *name == ending).map(|(_, ending)| (id, *ending))
 }
 
-/// What lies in the folder of jobs and is of no use there.
+/// A file in the folder of jobs that is of no use there.
 #[derive(Clone, Debug)]
 pub struct Stray {
     /// Its name in the folder.
     pub name: String,
     /// Its bytes, with those that go with it.
     pub bytes: u64,
-    /// What is wrong with it.
+    /// The reason that it is of no use.
     pub why: String,
-    /// Whether a job is lost with it.
+    /// True if a job is lost with it.
     pub damage: bool,
-    /// Whether it is still there, and why.
+    /// The reason that it is still there, if it could not be deleted.
     pub left: Option<String>,
     files: Vec<PathBuf>,
 }
@@ -211,11 +214,12 @@ impl Database {
             return Err(Error::UnknownJob(id.to_string()));
         }
         private::check_owner(&folder, &self.path)?;
+        // The lock file is of use as long as one of these is there.
         let guarded = [Ending::Stage, Ending::Held].map(|ending| self.job_path(id, ending));
         Ok(JobLock::acquire(&self.job_path(id, Ending::Lock), id, guarded, &self.waiting)?)
     }
 
-    /// What the lock file of a job says, without the lock.
+    /// The record in the lock file of a job, read without the lock.
     pub(super) fn lock_record(&self, id: Uuid) -> Result<LockRecord, StoreError> {
         Ok(peek(&self.job_path(id, Ending::Lock), id)?.unwrap_or_default())
     }
@@ -262,7 +266,7 @@ impl Database {
         }
     }
 
-    /// All job files that are whole. Those that are not concern nobody but themselves.
+    /// All job files that are whole; damaged ones are left out.
     pub(super) fn job_files(&self) -> Result<Vec<JobFile>, Error> {
         let mut files = Vec::new();
         for here in self.files_here()? {
@@ -284,6 +288,7 @@ impl Database {
             // It could not be read back.
             return Err(io(std::io::ErrorKind::FileTooLarge.into()));
         }
+        // A crash may have left one, and it must not be one that somebody else can write.
         let _ = std::fs::remove_file(&new);
         let written = private::create_new(&new).and_then(|mut out| {
             out.write_all(&bytes)?;
@@ -294,31 +299,34 @@ impl Database {
             let _ = std::fs::remove_file(&new);
             return Err(io(e));
         }
+        // The rename itself has to be durable before the caller hears of it.
         Ok(crate::store::sync_folder(&self.jobs_folder())?)
     }
 
-    /// Removes what was uploaded to a job. What cannot be removed is removed by `gc`.
+    /// Removes the uploads of a job. `gc` removes later what cannot be removed now.
     pub(super) fn forget_uploads(&self, id: Uuid) {
         for ending in [Ending::Stage, Ending::Held, Ending::Mapped, Ending::New] {
             let _ = remove(&self.job_path(id, ending));
         }
     }
 
-    /// Removes the files of a job that is in the database now. What cannot be removed is removed
-    /// by `gc`; the stored report goes before it.
+    /// Removes the files of a job that is in the database now. `gc` removes later what cannot be
+    /// removed now; the stored report goes before the file.
     pub(super) fn forget_job(&self, id: Uuid) {
         let _ = std::fs::remove_file(self.job_path(id, Ending::Json));
         self.forget_uploads(id);
     }
 
-    /// Takes the reports of finished jobs into the transaction; gives their jobs. What ends while
-    /// it runs waits for the next one.
+    /// Takes the reports of finished jobs into the transaction; returns their jobs. A job that ends
+    /// meanwhile waits for the next commit.
     pub(super) fn fold_reports(
         &self,
         writer: &mut Writer,
         snapshot: &Snapshot,
     ) -> Result<Vec<Uuid>, Error> {
         let here = self.files_here()?;
+        // A job with a stage beside it is open, held, or just about to end; its file is not
+        // touched.
         let going_on: BTreeSet<Uuid> = here
             .iter()
             .filter_map(|here| here.of)
@@ -348,8 +356,8 @@ impl Database {
         Ok(folded)
     }
 
-    /// Takes the reports that wait beside the database into it, where they have become many. What
-    /// fails here is done by the next commit.
+    /// Takes the reports that wait beside the database into it, if there are many. A failure here
+    /// is no error: the next commit does it.
     pub(super) fn fold_many(&self) -> Result<(), Error> {
         let json = |here: &Here| matches!(here.of, Some((_, Ending::Json)));
         if self.injected.is_none()
@@ -361,7 +369,7 @@ impl Database {
         Ok(())
     }
 
-    /// What open and held jobs take on disk: how many they are, and their bytes.
+    /// The number of open and held jobs, and the bytes that they take on disk.
     pub fn staged(&self) -> Result<(u64, u64), Error> {
         let mut jobs: BTreeMap<Uuid, (bool, Vec<PathBuf>)> = BTreeMap::new();
         for here in self.files_here()? {
@@ -382,7 +390,7 @@ impl Database {
         Ok(staged)
     }
 
-    /// What lies in the folder of jobs and is no job, or no whole one.
+    /// The files in the folder of jobs that belong to no job, or to a damaged one.
     pub fn stray_job_files(&self) -> Result<Vec<Stray>, Error> {
         let here = self.files_here()?;
         let jobs: BTreeSet<Uuid> = here
@@ -411,7 +419,7 @@ impl Database {
                 false if has_uploads(&files) => ("its job is not there".to_owned(), true),
                 false => ("a crash left it before there was a job".to_owned(), false),
             };
-            // What is being made or removed at this moment is no stray.
+            // Files that are being made or removed at this moment are in use.
             let path = self.job_path(id, Ending::Lock);
             let busy = std::fs::File::open(&path).is_ok_and(|file| file.try_lock().is_err());
             if !busy && files.iter().any(|path| path.symlink_metadata().is_ok()) {
@@ -422,12 +430,13 @@ impl Database {
         Ok(strays)
     }
 
-    /// Deletes what lies in the folder of jobs and is no job, or no whole one: all of it, or what
-    /// has one of the names, which are those of files or ids of jobs. Gives what it found.
+    /// Deletes the files in the folder of jobs that belong to no job, or to a damaged one: all of
+    /// them, or those that have one of the names. A name is that of a file, or the id of a job.
+    /// Returns the files found.
     ///
     /// # Errors
     ///
-    /// A usage error for a name that nothing of the kind has; then nothing was deleted.
+    /// A usage error for a name that no such file has; then nothing was deleted.
     pub fn clear_jobs(&self, names: &[String], dry_run: bool) -> Result<Vec<Stray>, Error> {
         let mut strays = self.stray_job_files()?;
         let is = |stray: &Stray, name: &String| {
@@ -446,14 +455,15 @@ impl Database {
         Ok(strays)
     }
 
-    /// Removes what crashes left of jobs that are over, or that never were one; gives how many
-    /// files that were.
+    /// Removes the files that crashes left of jobs that are over, or that never began; returns
+    /// their number.
     pub(super) fn sweep_jobs(&self) -> Result<u64, Error> {
         let mut swept = 0;
         let snapshot = self.snapshot()?;
         let mut ids: BTreeSet<Uuid> = BTreeSet::new();
         ids.extend(self.files_here()?.iter().filter_map(|here| here.of).map(|(id, _)| id));
         for id in ids {
+            // Looked at without the lock first; most jobs need no more.
             let over = match self.read_job_file(id) {
                 Err(_) => continue,
                 Ok(Some(file)) => match file.status() {
@@ -488,8 +498,8 @@ impl Database {
     }
 }
 
-/// Removes a file; of a folder that stands in its place only an empty one, since what somebody put
-/// into it is not ours to judge.
+/// Removes a file. A folder in its place is removed only if it is empty, since its contents are not
+/// ours.
 fn remove(path: &Path) -> std::io::Result<()> {
     match path.symlink_metadata()?.is_dir() {
         true => std::fs::remove_dir(path),
@@ -497,8 +507,8 @@ fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Whether any of the files holds what somebody uploaded. A job is there before its first upload, and
-/// a held one only after all that it holds.
+/// True if any of the files holds uploads. A job is there before its first upload, and a held job
+/// only after all that it holds.
 fn has_uploads(files: &[PathBuf]) -> bool {
     files.iter().any(|path| {
         let uploads = matches!(named(path), Some((_, Ending::Stage | Ending::Mapped)));

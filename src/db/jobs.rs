@@ -4,8 +4,8 @@
 //! `<database>.jobs` (`job_files`): a job then costs the database file nothing until it changes the
 //! graph. The next commit takes finished reports into the database.
 //!
-//! Whoever changes the state of a job holds its lock, in whatever process, and reads the state under
-//! it. What a caller is told is what was committed.
+//! A caller that changes the state of a job holds the lock of that job, in any process, and reads
+//! the state under it. A caller is told only what was committed.
 
 use super::job_files::{Ending, JobFile, Kept};
 use super::{Database, Error, Rights, mapper, now};
@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
-/// What `sync` is asked to do.
+/// A request to upload inputs and to finalize them in one go.
 #[derive(Clone, Debug)]
 pub struct SyncRequest {
     /// The scope to write; `None` makes one job of each `_scope` in the rows.
@@ -36,7 +36,7 @@ pub struct SyncRequest {
     pub dry_run: bool,
     /// With a repeated key the latest object wins.
     pub ignore_duplicates: bool,
-    /// Lets the guard pass so many deletions.
+    /// The number of deletions that the guard lets pass.
     pub allow_deletes: Option<u64>,
     /// Delete nothing of these types.
     pub partial_types: Vec<String>,
@@ -57,17 +57,17 @@ pub struct JobRequest {
     pub scope: String,
     /// With a repeated key the latest object wins.
     pub ignore_duplicates: bool,
-    /// Each row names its scope, as only modes may that delete nothing by themselves; `scope` is then
-    /// the job's in name only.
+    /// True if each row names its own scope. Only modes that delete nothing by themselves may do
+    /// so; `scope` is then the job's in name only.
     pub any_scope: bool,
 }
 
-/// How a job is finalized.
+/// The options of a finalize.
 #[derive(Clone, Debug, Default)]
 pub struct FinalizeRequest {
     /// Delete nothing of these types.
     pub partial_types: Vec<String>,
-    /// Lets the guard pass so many deletions.
+    /// The number of deletions that the guard lets pass.
     pub allow_deletes: Option<u64>,
     /// Only say what would happen; the job stays open.
     pub dry_run: bool,
@@ -82,21 +82,21 @@ pub struct Edit {
     pub source: String,
     /// A JSON document with `entities` and `relationships`, as an upload has them.
     pub objects: String,
-    /// What is deleted.
+    /// Objects to delete.
     pub deletes: Vec<(Kind, ObjectId)>,
 }
 
-/// What an upload brings beside objects.
+/// The parts of an upload that are not objects.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extras<'u> {
     /// Mapped relationships, which passed [`super::check_mapped`].
     pub mapped: &'u [super::MappedRelationship],
-    /// What is to be deleted when the job is finalized.
+    /// Objects to delete when the job is finalized.
     pub deletes: &'u [(Kind, ObjectId)],
-    /// The rights of who says so: whoever finalizes the job, nothing is deleted that they do not
-    /// allow. `None` for those of whoever has the file in hand.
+    /// The rights of the caller that names the deletions. Nothing outside of them is deleted,
+    /// whoever finalizes the job. `None` stands for a caller that has the file in hand.
     pub deleter: Option<&'u Rights>,
-    /// How many bytes open and held jobs may take on disk with this upload.
+    /// The limit on the bytes that open and held jobs take on disk, with this upload.
     pub staged_max: Option<u64>,
 }
 
@@ -104,7 +104,7 @@ pub struct Extras<'u> {
 /// lock of the job.
 pub(super) type OpenJobs = Mutex<HashMap<Uuid, Arc<Mutex<Option<JobStage>>>>>;
 
-/// Where the reports of finished jobs stand in the database, as far as it was read.
+/// The places of the reports of finished jobs in the database, as far as it was read.
 #[derive(Default)]
 pub(super) struct StoredJobs {
     /// The database that was read, by its secret.
@@ -131,7 +131,7 @@ struct Run<'r> {
     same_scope_reject: bool,
     /// The end of the stage that the uploads are in already.
     stage: Option<StageEnd>,
-    /// What whoever asks for it may do; `None` for everything.
+    /// The rights of the caller; `None` allows everything.
     rights: Option<&'r Rights>,
 }
 
@@ -141,14 +141,14 @@ impl<'r> Run<'r> {
     }
 }
 
-/// What was read back of a job.
+/// The uploads of a job, read back from its stage.
 struct Restaged {
     uploads: Uploads,
     mapped: Vec<super::MappedRelationship>,
     end: StageEnd,
 }
 
-/// So often another process may commit between plan and write before it is kept out.
+/// Tries at planning and writing; the last one keeps other processes from committing in between.
 const TRIES: usize = 3;
 
 fn check_source(source: &str, mode: Mode) -> Result<(), Error> {
@@ -180,8 +180,8 @@ impl Database {
         self.sync_knowing(request, inputs, None, progress)
     }
 
-    /// The same for inputs that can be read twice, which `open` gives anew each time: lines that
-    /// the scope knows already are passed over, so that an upload costs what is new in it.
+    /// The same for inputs that can be read twice; `open` gives them anew each time. Lines that the
+    /// scope knows already are passed over, so an upload costs only what is new in it.
     pub fn sync_again<'i>(
         &self,
         request: &SyncRequest,
@@ -197,6 +197,8 @@ impl Database {
         };
         if let Some(known) = known {
             match self.sync_knowing(request, &mut inputs, Some(known), progress) {
+                // A job that is held needs its lines whole, and so does a line that only seemed
+                // known.
                 Err(Error::Sync(SyncError::Reread)) => inputs = open(),
                 done => return done,
             }
@@ -237,6 +239,7 @@ impl Database {
                 "name the scope with --scope",
             ));
         }
+        // Reports are returned in byte order of the scopes.
         uploads.sort_jobs(0);
         let same_scope_reject = request.same_scope_reject;
         self.run(&Run { same_scope_reject, ..Run::new(&uploads, &names, request.dry_run) })
@@ -256,6 +259,8 @@ impl Database {
         let id = spec.id;
         let report = spec.report(Status::AwaitingUploads);
         self.make_folder()?;
+        // Lock order: the slot of this process, the lock that processes share, and last the turn to
+        // write.
         let slot = self.slot(id);
         let mut slot = lock(&slot);
         let _lock = self.lock_job(id)?;
@@ -285,8 +290,8 @@ impl Database {
         self.upload_with(id, input, &Extras::default(), &mut |_| true)
     }
 
-    /// The same with more than objects, of which all is kept or nothing. Where each object names its
-    /// own scope, nothing is kept unless `may` allows them all.
+    /// The same with parts that are not objects; all of the upload is kept or nothing. If each
+    /// object names its own scope, nothing is kept unless `may` allows every scope.
     pub fn upload_with(
         &self,
         id: Uuid,
@@ -343,10 +348,11 @@ impl Database {
         let mut file = self.open_job_file(id)?;
         let record = job.record()?.unwrap_or_default();
         if record.finalizing {
-            // Whoever finalized it may have ended between the commit and the end of its files.
+            // The process that finalized it may have ended after the commit, before its files were removed.
             *slot = None;
         }
         let stage = self.open_stage(id, record.acknowledged, &mut slot)?;
+        // Uploads to other jobs may run at this moment, so together they may pass the limit.
         if let Some(max) = staged_max {
             let (_, staged) = self.staged()?;
             let more = upload.bytes();
@@ -365,6 +371,8 @@ impl Database {
         if !upload.is_empty() {
             stage.append(upload)?;
         }
+        // Last of all: a stage that is longer than its record is sound, a shorter one has lost
+        // something.
         if let Err(e) = job.acknowledge(stage.end()) {
             stage.take_back(before);
             return Err(e.into());
@@ -391,7 +399,8 @@ impl Database {
         self.append(id, &Upload { deletes, ..Upload::default() }, None, None).map(drop)
     }
 
-    /// The lock of a job and what is kept of it.
+    /// The stage of a job as this process knows it, behind the mutex that its threads take turns
+    /// on.
     fn slot(&self, id: Uuid) -> Arc<Mutex<Option<JobStage>>> {
         let mut open = lock(&self.open);
         Arc::clone(open.entry(id).or_default())
@@ -423,8 +432,9 @@ impl Database {
         self.finalize_as(id, request, &Rights::everything())
     }
 
-    /// The same for a caller with these rights: every object that would change has to be within
-    /// them, and every one that was named for deletion within those of who named it as well.
+    /// The same for a caller with these rights. Every object that would change has to be within
+    /// them. An object named for deletion has to be within the rights of the caller that named it
+    /// as well.
     ///
     /// # Errors
     ///
@@ -441,6 +451,7 @@ impl Database {
             Some(report) if report.status == Status::Aborted => Err(was_aborted(id)),
             report => Ok(report),
         };
+        // Asked before the lock: a repeated call of a job that has ended waits for nobody.
         if let Some(report) = stored()? {
             lock(&self.open).remove(&id);
             return Ok(report);
@@ -467,11 +478,14 @@ impl Database {
         rights.allow_override(&file.specs[0].scope, request.allow_deletes)?;
         let mut read = self.restage(&file, &job)?;
         rights.allow_jobs(&specs(read.uploads.jobs()))?;
+        // Only now is it known in which scopes the named deletions lie.
         file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
         rights.allow_mapping(read.mapped.len())?;
         self.add_mapped_job(&mut read.uploads, &read.mapped)?;
         let inputs = Inputs(file.inputs.clone());
         if !request.dry_run {
+            // Before the commit: after a crash, the next call then asks the database whether the
+            // job has ended.
             job.set_finalizing()?;
         }
         let mut reports = self.run(&Run {
@@ -485,6 +499,7 @@ impl Database {
             lock(&self.open).remove(&id);
         }
         let mut report = reports.remove(0);
+        // A job whose rows name their scopes ran as one job a scope; its caller sees a single job.
         for other in reports.iter().filter(|_| report.any_scope) {
             report.entities.add(&other.entities);
             report.relationships.add(&other.relationships);
@@ -542,6 +557,8 @@ impl Database {
             })?;
         }
         let rights_of = Some(rights);
+        // A dry run first: a finalize skips relationships without live ends, but an edit has to
+        // fail.
         let dry = self.run(&Run { rights: rights_of, ..Run::new(&uploads, &names, true) })?;
         if let Some(skipped) = dry.iter().find_map(|report| report.skipped.first()) {
             let skipped = skipped.clone().told_to(rights.read());
@@ -571,10 +588,11 @@ impl Database {
     /// [`Error::Forbidden`] as well; then the job is still held.
     pub fn approve_as(&self, id: &str, rights: &Rights) -> Result<Vec<JobReport>, Error> {
         let id = self.resolve_job(id)?;
+        // Jobs that are held together lie in one file, under the lock of the first of them.
         let first = self.job_file(id)?.id();
         let slot = self.slot(first);
         let _slot = lock(&slot);
-        // Whoever aborts it meanwhile waits, and is told how it ended.
+        // A caller that aborts it meanwhile waits, and is told how it ended.
         let job = self.lock_job(first)?;
         let file = self.going_on(id, first)?;
         if file.status() != Status::Held {
@@ -584,7 +602,7 @@ impl Database {
         rights.allow_approval(&specs(read.uploads.jobs()))?;
         let inputs = Inputs(file.inputs.clone());
         let _turn = self.turn();
-        // What is looked at is what is written: nobody else writes in between.
+        // Planned under the lock of the writer, so that nobody writes between the plan and its commit.
         let store = self.writer()?;
         let snapshot = self.snapshot_of(store.as_ref())?;
         let mut plan = plan(&snapshot, &read.uploads, &inputs, false)?;
@@ -617,8 +635,8 @@ impl Database {
         self.abort_as(id, false, &Rights::everything())
     }
 
-    /// The same for a caller with these rights, which have to cover all jobs that are held together,
-    /// saying whether it is for a collector that is set up wrongly.
+    /// The same for a caller with these rights, which have to cover all jobs that are held
+    /// together. `invalid_configuration` records that the collector of the job is set up wrongly.
     pub fn abort_as(
         &self,
         id: &str,
@@ -643,6 +661,8 @@ impl Database {
         }
         file.kept = None;
         *slot = None;
+        // The new state goes first: a crash then leaves files that `gc` removes, and no open job
+        // without uploads.
         match self.put_job_file(&file) {
             // On a full disk what the job held makes room for the word that it is gone.
             Err(Error::Store(StoreError::Io(e))) if e.kind() == std::io::ErrorKind::StorageFull => {
@@ -708,6 +728,8 @@ impl Database {
     ) -> Result<Option<(u32, JobReport)>, Error> {
         let mut stored = lock(&self.stored);
         let (next, of) = (snapshot.meta().next_job, snapshot.meta().digest_seed);
+        // Another secret, or fewer jobs, means that another file lies at the path: what was read
+        // does not count.
         if next < stored.next || of != stored.of {
             *stored = StoredJobs { of, ..StoredJobs::default() };
         }
@@ -779,7 +801,7 @@ impl Database {
             }
             if plan.is_held() {
                 if uploads.jobs().iter().any(|job| job.known.is_some()) {
-                    // What is held has to be kept whole.
+                    // A held job keeps its uploads whole, and known lines were passed over.
                     return Err(SyncError::Reread.into());
                 }
                 return self.hold(plan, run);
@@ -792,6 +814,7 @@ impl Database {
                 Err(Error::Store(StoreError::Changed)) if !last_try => {}
                 result => {
                     let reports = result?;
+                    // The reports are in the database now, so the files beside it can go.
                     for job in &plan.jobs {
                         self.forget_job(job.spec.id);
                     }
@@ -847,6 +870,7 @@ impl Database {
         file.inputs.clone_from(&run.inputs.0);
         file.same_scope_reject = run.same_scope_reject;
         match run.stage {
+            // The stage of a single job holds all of it already, so it stays as it is.
             Some(end) if uploads.jobs().len() == 1 => {
                 file.kept = Some(Kept::new(false, end));
                 self.put_job_file(&file)?;
@@ -858,13 +882,14 @@ impl Database {
                 // is approved.
                 file.kept = Some(Kept::new(true, self.keep_held(id, uploads)?));
                 self.put_job_file(&file)?;
+                // After the job file, which until then named this stage as the one that counts.
                 let _ = std::fs::remove_file(self.job_path(id, Ending::Stage));
             }
         }
         Ok(reports)
     }
 
-    /// Writes all that a held job would write; gives the end of it.
+    /// Writes all that a held job would write; returns the end of that stage.
     fn keep_held(&self, id: Uuid, uploads: &Uploads) -> Result<StageEnd, Error> {
         let path = self.job_path(id, Ending::Held);
         let _ = std::fs::remove_file(&path);
@@ -888,8 +913,8 @@ impl Database {
         written
     }
 
-    /// Reads back what was uploaded to an open or held job, whose lock is held: all of it, or it is
-    /// an error.
+    /// Reads back all that was uploaded to an open or held job; the caller holds its lock. A part
+    /// that is missing is an error.
     fn restage(&self, file: &JobFile, job: &JobLock) -> Result<Restaged, Error> {
         not_of_an_earlier_version(file)?;
         let mut uploads = Uploads::new(&self.folder_of_file());
@@ -945,7 +970,7 @@ impl Database {
         Ok(Restaged { uploads, mapped: mapper::from_lines(&mapped)?, end })
     }
 
-    /// Reads all that is kept of open and held jobs; gives what is wrong, in words.
+    /// Reads all that is kept of open and held jobs; returns the errors found, in words.
     pub(super) fn check_jobs(&self) -> Result<Vec<String>, Error> {
         let mut problems = Vec::new();
         for file in self.job_files()? {
@@ -954,6 +979,7 @@ impl Database {
                 continue;
             }
             let id = file.id();
+            // Read without locks, so that a check never keeps a collector waiting.
             let read = || -> Result<(), StoreError> {
                 let none = &mut |_| Ok(());
                 match &file.kept {
@@ -1017,7 +1043,8 @@ impl Database {
     }
 }
 
-/// What an earlier version kept has no proof that it is all that was acknowledged.
+/// Refuses a job that an earlier version kept: nothing proves that its files hold all that was
+/// acknowledged.
 fn not_of_an_earlier_version(file: &JobFile) -> Result<(), Error> {
     match file.earlier {
         false => Ok(()),
@@ -1040,7 +1067,7 @@ impl SyncRequest {
     }
 }
 
-/// What the jobs are.
+/// The specifications of the jobs.
 fn specs(jobs: &[JobInput]) -> Vec<&JobSpec> {
     jobs.iter().map(|job| &job.spec).collect()
 }
@@ -1055,7 +1082,8 @@ fn scopes_of(batch: &Batch) -> impl Iterator<Item = &str> {
     all.into_iter().map(|scope| batch.names[scope as usize].as_str())
 }
 
-/// Locks; a panic elsewhere left files as they were, so what a lock guards is still good.
+/// Locks a mutex. A panic elsewhere left the files as they were, so the guarded value is still
+/// good.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

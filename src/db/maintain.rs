@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// What `undo` brought back.
+/// The report of an `undo`.
 #[derive(Clone, Debug)]
 pub struct UndoReport {
     /// The job under which the restoration is recorded.
@@ -25,24 +25,24 @@ pub struct UndoReport {
     pub restored_entities: u64,
     /// Relationships that live again.
     pub restored_relationships: u64,
-    /// What stays deleted, and why, a sentence each.
+    /// One sentence for each object that stays deleted, with the reason.
     pub left: Vec<String>,
 }
 
-/// What `gc` purged.
+/// The report of a `gc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// Tombstones of entities.
     pub purged_entities: u64,
     /// Tombstones of relationships.
     pub purged_relationships: u64,
-    /// Lists of deletions that no undo can use any more.
+    /// Lists of deletions that an undo can no longer use.
     pub purged_lists: u64,
     /// Open jobs that nobody finalized.
     pub abandoned: u64,
     /// Files that a killed `backup` or `init` left beside the database.
     pub leftovers: u64,
-    /// Names, labels and scopes that nothing has any more.
+    /// Names, labels and scopes that nothing uses any more.
     pub swept: Swept,
     /// Reports of jobs.
     pub purged_reports: u64,
@@ -53,7 +53,7 @@ pub struct GcReport {
 /// An open job without a call for this long is abandoned: a day.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-/// So few names cost nothing, and so few objects are quickly looked through.
+/// With fewer names a sweep gains little; with fewer objects it is quick.
 const FEW_NAMES: u32 = 512;
 const FEW_OBJECTS: u32 = 100_000;
 
@@ -81,6 +81,7 @@ impl Database {
             let entities = undo.entities()?;
             let relationships = undo.relationships(&entities)?;
             let left = undo.left;
+            // The list is used up: a second undo of the same job must find nothing.
             for kind in [Kind::Entity, Kind::Relationship] {
                 writer.put_deletions(undone, kind, &[])?;
             }
@@ -110,8 +111,8 @@ impl Database {
         })
     }
 
-    /// Proves every index against its table, and reads all that is kept of open and held jobs; returns
-    /// what is wrong, in words.
+    /// Proves every index against its table, and reads all that is kept of open and held jobs;
+    /// returns the errors found, in words.
     pub fn verify(&self) -> Result<Vec<String>, Error> {
         let mut problems = self.snapshot()?.verify();
         if !problems.is_empty() && self.injected.is_none() {
@@ -128,9 +129,9 @@ impl Database {
         Ok(problems)
     }
 
-    /// Copies the database to a new file, beside readers and writers: the copy is the state of the
-    /// graph as of now. Nothing is written but the copy. Open and held jobs are no part of it. Returns
-    /// its size in bytes.
+    /// Copies the database to a new file, beside readers and writers. The copy is the state of the
+    /// graph as of now, without open and held jobs. Nothing but the copy is written. Returns its
+    /// size in bytes.
     ///
     /// # Errors
     ///
@@ -153,6 +154,8 @@ impl Database {
         let _turn = self.turn();
         let size = || std::fs::metadata(&self.path).map(|m| m.len()).map_err(super::io);
         let before = size()?;
+        // Asked before the file is opened for writing, and again inside, where nobody can commit in
+        // between.
         if work_to_compact(&self.snapshot()?)?.is_some() {
             self.write(|writer, snapshot| {
                 let stale = work_to_compact(snapshot)?.unwrap_or_default();
@@ -186,7 +189,7 @@ impl Database {
     }
 
     /// Purges tombstones and lists for undo older than `days`, reports of jobs older than
-    /// `report_days`, open jobs that were abandoned, and what crashes left of others.
+    /// `report_days`, open jobs that were abandoned, and files that crashes left.
     pub fn gc(&self, days: u32, report_days: u32) -> Result<GcReport, Error> {
         let abandoned = self.drop_abandoned()?;
         let leftovers = crate::store::sweep(&self.path).map_err(super::io)?;
@@ -203,6 +206,7 @@ impl Database {
                 reports: old_reports(snapshot, report_cutoff)?,
             })
         };
+        // Mostly nothing is due, and then the file is not opened for writing here.
         if garbage(&self.snapshot()?)?.is_empty() {
             report.swept = self.sweep()?;
             return Ok(report);
@@ -229,8 +233,8 @@ impl Database {
         Ok(report)
     }
 
-    /// Takes away names, labels and scopes that nothing has any more. To find out what is in use takes
-    /// a pass over all objects, which many objects with few names are spared.
+    /// Removes names, labels and scopes that nothing uses any more. To find them takes a pass over
+    /// all objects, which a file of many objects with few names is spared.
     fn sweep(&self) -> Result<Swept, Error> {
         let snapshot = self.snapshot()?;
         let meta = snapshot.meta();
@@ -244,16 +248,16 @@ impl Database {
             return Ok(Swept::default());
         }
         match self.write_in(None, Some(meta.revision), |writer, _| Ok(writer.sweep(&used)?)) {
-            // What is in use may be more by now; the next time is soon enough.
+            // More may be in use by now; the next sweep is soon enough.
             Err(Error::Store(StoreError::Changed)) => Ok(Swept::default()),
             swept => swept,
         }
     }
 
-    /// Aborts open jobs that nobody called for a day; gives their number.
+    /// Aborts open jobs that nobody called for a day; returns their number.
     ///
-    /// How long that is no clock says, which may be set: a job whose age cannot be told is not
-    /// abandoned.
+    /// The time since the last call is that of the running system, which nobody can set; the clock
+    /// is asked only where it is not known. A job whose age cannot be told is not abandoned.
     pub fn drop_abandoned(&self) -> Result<u64, Error> {
         let mut abandoned = 0;
         for file in self.job_files()? {
@@ -279,16 +283,18 @@ impl Database {
     }
 }
 
-/// How long ago a stage was written to, and its job begun, if the clock says that both are past.
+/// The time since the last write to a stage, or since its job began if that is shorter; `None`
+/// unless the clock says that both are past.
 fn idle_by_clock(stage: &Path, started: i64) -> Option<Duration> {
     let begun = u64::try_from(now() - started).ok().map(Duration::from_millis)?;
     match std::fs::metadata(stage) {
+        // The shorter time counts, since a clock that was set may make one of them too long.
         Ok(metadata) => Some(metadata.modified().ok()?.elapsed().ok()?.min(begun)),
         Err(_) => Some(begun),
     }
 }
 
-/// What nobody needs any more.
+/// Objects, lists and reports that nobody needs any more.
 struct Garbage {
     relationships: Vec<u32>,
     entities: Vec<u32>,
@@ -331,6 +337,7 @@ impl Undo<'_> {
     fn deleted(&self, kind: Kind) -> Result<Vec<(u32, Head)>, StoreError> {
         let mut heads = Vec::new();
         for number in self.snapshot.deletions(self.undone, kind)? {
+            // An object that came back and was deleted again names a later job.
             if let Some(head) = self.snapshot.head(kind, number)?
                 && head.end != 0
                 && head.job == self.undone
@@ -352,6 +359,7 @@ impl Undo<'_> {
         let mut back = Vec::new();
         for (number, head) in self.deleted(Kind::Relationship)? {
             let lives = |end: u32| -> Result<bool, StoreError> {
+                // Entities that were revived a moment ago are not in the snapshot yet.
                 let facts = self.snapshot.facts(Kind::Entity, end)?;
                 Ok(revived.contains(&end) || facts.is_some_and(|f| f.live))
             };
@@ -456,6 +464,7 @@ fn purge(
         by_scope.entry(head.scope).or_default().push((identity.id, None));
         let row = writer.scope(head.scope)?;
         row.counts[kind as usize].deleted -= 1;
+        // The record stays in its block as a dead one, until `compact` rewrites the block.
         row.dead[kind as usize] += u64::from(head.block != NO_BODY);
         if kind == Kind::Entity {
             writer.put_pins(head.scope, identity.id, None)?;
@@ -471,7 +480,8 @@ fn purge(
     Ok(())
 }
 
-/// Rewrites the property blocks of a scope without what is dead, in the order in which they are stored.
+/// Rewrites the property blocks of a scope without dead records, in the order in which they are
+/// stored.
 fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> Result<(), Error> {
     let mut places: Vec<(u32, u32, u32)> = Vec::new();
     snapshot.for_each_row(kind, |number, chunk, row| {
@@ -484,6 +494,7 @@ fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> R
     let next = writer.scope(scope)?.next_block[kind as usize];
     let counter = AtomicU32::new(next);
     let mut packer = BodyPacker::default();
+    // In the order of the blocks, so that each is unpacked once.
     for (block, slot, _) in &mut places {
         let head = Head { scope, block: *block, slot: *slot, ..Head::default() };
         let record = snapshot.body_record(kind, &head)?;
@@ -492,7 +503,9 @@ fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> R
         writer.put_bodies(kind, scope, full)?;
     }
     writer.put_bodies(kind, scope, packer.close().into_iter().map(|(_, block)| block))?;
+    // New blocks are numbered from `next` on, so all below it are old ones.
     writer.remove_bodies(kind, scope, 0..next)?;
+    // Heads are rewritten in one pass by ascending number.
     places.sort_unstable_by_key(|(_, _, number)| *number);
     let lost = || StoreError::corrupt("heads", &scope.to_be_bytes(), "an object is missing");
     let make = |places: &[(u32, u32, u32)], stored: &StoredHeads<'_>, _: &mut ()| {

@@ -1,11 +1,11 @@
-//! Mapped relationships: those whose other end is described instead of named.
+//! Mapped relationships: a mapped relationship describes its other end instead of naming it.
 //!
-//! A collector uploads `_mapping` where it knows only facts of the target, an e-mail address say.
-//! When its job is finalized, every live entity that the facts fit gets a relationship; where none
-//! does, the target is made from the facts, unless the collector says otherwise. What comes of
-//! that belongs to a scope of its own, `mapped:SCOPE`, which is reconciled in the same transaction
-//! as the job: a mapping that is no longer uploaded takes its relationships with it, and a made
-//! target goes when nothing maps to it or when another scope brings the real one.
+//! A collector uploads `_mapping` where it knows only facts of the target, for example an e-mail
+//! address. When its job is finalized, every live entity that fits the facts gets a relationship.
+//! If none fits, the mapper makes the target from the facts, unless the collector says otherwise.
+//! The results belong to a scope of their own, `mapped:SCOPE`, which is reconciled in the same
+//! transaction as the job. A mapping that is no longer uploaded takes its relationships with it. A
+//! made target goes when nothing maps to it, or when another scope brings the real one.
 //!
 //! Source: wire contract, section 4, mapped relationships.
 
@@ -45,7 +45,7 @@ pub(super) fn from_lines(lines: &[u8]) -> Result<Vec<MappedRelationship>, Error>
     Ok(all.into_values().collect())
 }
 
-/// Which way a mapped relationship goes.
+/// The direction of a mapped relationship.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum MappedDirection {
@@ -75,13 +75,13 @@ impl FilterKeys {
     }
 }
 
-/// What `_mapping` says.
+/// The contents of `_mapping`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetFacts {
     /// `_key` of the source, in the scope of the job.
     pub source_entity_key: String,
-    /// Which way the relationship goes.
+    /// The direction of the relationship.
     #[serde(default)]
     pub relationship_direction: MappedDirection,
     /// Alternatives, of which one must fit; `[["_type", "_key"]]` unless given.
@@ -89,7 +89,7 @@ pub struct TargetFacts {
     pub target_filter_keys: Vec<FilterKeys>,
     /// The facts: flat members, as an upload of an entity has them.
     pub target_entity: Map<String, Json>,
-    /// Whether no target is made where none is found.
+    /// True if no target is made where none is found.
     #[serde(default)]
     pub skip_target_creation: bool,
 }
@@ -110,15 +110,15 @@ pub struct MappedRelationship {
     /// `_class`: the verb.
     #[serde(rename = "_class")]
     pub class: String,
-    /// Where its target is.
+    /// The description of its target.
     #[serde(rename = "_mapping")]
     pub mapping: TargetFacts,
-    /// Its own properties, and what else it says.
+    /// Its own properties and its other members.
     #[serde(flatten)]
     pub properties: Map<String, Json>,
 }
 
-/// The scope of what the mapped relationships of a scope became.
+/// The scope that holds the results of the mapped relationships of a scope.
 pub fn mapped_scope(scope: &str) -> String {
     format!("mapped:{scope}")
 }
@@ -139,7 +139,7 @@ struct Seen {
     properties: Vec<(String, Value<'static>)>,
 }
 
-/// Relationships that the mappings of one job may make, unless told.
+/// The default limit on the relationships that the mappings of one job may make.
 pub const MAPPED_MAX: u64 = 1_000_000;
 /// Ways to look for targets that one job may use: each reads every entity once.
 const WAYS_MAX: usize = 100;
@@ -147,15 +147,16 @@ const WAYS_MAX: usize = 100;
 const INDEXED_MAX: usize = 1_000_000;
 /// Relationships that are packed into one batch.
 const BATCH: usize = 20_000;
-/// Faults that are told; who sends more of them reads no further.
+/// Faults that are reported; after more of them the mapper reads no further.
 const FAULTS_MAX: usize = 1_000;
 
-/// Where to look: by the names of an alternative and the values under them.
+/// Targets by their values under the names of an alternative.
 type Found = HashMap<Vec<String>, Vec<Target>>;
 
 fn text(json: &Json) -> Option<String> {
     match json {
         Json::Null => None,
+        // A list of one value fits the value itself, here as in [`Seen::values`].
         Json::Array(items) if items.len() == 1 => text(&items[0]),
         other => Some(other.to_string()),
     }
@@ -181,6 +182,7 @@ fn wanted(facts: &Map<String, Json>, names: &[String]) -> Option<Vec<String>> {
 
 impl Seen {
     fn values(&self, names: &[String]) -> Option<Vec<String>> {
+        // Values are compared in their JSON form, so that the text `1` is not the number 1.
         let quoted = |text: &str| Json::from(text).to_string();
         let value = |name: &String| match name.as_str() {
             "_type" => Some(quoted(&self.type_name)),
@@ -207,13 +209,13 @@ impl Seen {
     }
 }
 
-/// What the graph will hold beside the mapped scope once the job is finalized.
+/// A search for targets in the graph as it will be once the job is finalized.
 struct Search<'s> {
     snapshot: &'s Snapshot,
     spec: &'s JobSpec,
     ours: String,
     uploaded: Vec<Seen>,
-    /// Where each `_key` lives that facts name, in all scopes.
+    /// The live entities of all scopes that have a `_key` that facts name, by that key.
     homes: FxHashMap<String, Vec<u32>>,
     indexes: HashMap<(Vec<String>, Vec<String>), Found>,
     /// Targets in all indexes.
@@ -223,8 +225,10 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    /// Whether a stored entity will still be there.
+    /// True if a stored entity will still be there after the finalize.
     fn stays(&self, scope: &str, type_name: &str) -> bool {
+        // The job replaces its scope, apart from its partial types. Uploaded entities are searched
+        // on their own.
         scope != self.spec.scope || self.spec.partial_types.iter().any(|kept| kept == type_name)
     }
 
@@ -240,7 +244,7 @@ impl Search<'_> {
         }))
     }
 
-    /// All that one alternative fits.
+    /// All targets that fit one alternative.
     ///
     /// # Errors
     ///
@@ -254,6 +258,8 @@ impl Search<'_> {
         let Some(values) = wanted(facts, names) else { return Ok(Vec::new()) };
         let by_class = names.iter().any(|name| name == "_class");
         let classes = if by_class { classes_of(facts) } else { Vec::new() };
+        // An alternative without names, or with a `_class` that is not given, would fit every
+        // entity.
         if names.is_empty() || by_class && classes.is_empty() {
             return Ok(Vec::new());
         }
@@ -274,6 +280,7 @@ impl Search<'_> {
             }
             let found = self.index(&index.0, &index.1)?;
             let more: usize = found.values().map(Vec::len).sum();
+            // The indexes are a cache: if they hold too much, all earlier ones go.
             if self.indexed + more > INDEXED_MAX {
                 self.indexes.clear();
                 self.indexed = 0;
@@ -317,6 +324,7 @@ impl Search<'_> {
 
     /// Every entity of the classes, by its values under the names.
     fn index(&self, names: &[String], classes: &[String]) -> Result<Found, StoreError> {
+        // One class narrows the pass over the entities; `has` then asks for all of them.
         let class = classes.first().map(String::as_str);
         let mut found = Found::new();
         let mut add = |seen: &Seen| {
@@ -334,16 +342,16 @@ impl Search<'_> {
     }
 }
 
-/// The `_key` by which a target is looked for, if it is.
+/// The `_key` by which a mapping looks for its target, if it does so.
 fn key_of(one: &MappedRelationship) -> Option<&str> {
     let mut alternatives = one.mapping.target_filter_keys.iter();
     let by_key = alternatives.any(|names| names.names().iter().any(|name| name == "_key"));
     one.mapping.target_entity.get("_key").filter(|_| by_key)?.as_str()
 }
 
-/// Why a mapping has no targets.
+/// The reason that a mapping has no targets.
 enum Stop {
-    /// So many fit it, and that is too many.
+    /// Too many entities fit it: their number.
     TooMany(u64),
     /// Anything else.
     Error(Error),
@@ -356,7 +364,7 @@ impl<E: Into<Error>> From<E> for Stop {
 }
 
 impl Stop {
-    /// The error of the mapping `one`, before which `links` relationships were made.
+    /// The error of the mapping `one`; `links` relationships were made before it.
     fn told(self, one: &MappedRelationship, links: u64, most: u64) -> Error {
         match self {
             Stop::Error(e) => e,
@@ -392,6 +400,7 @@ fn uploaded(uploads: &Uploads, asked: &BTreeSet<String>) -> Result<Vec<Seen>, Er
             let at = (staged.offset, staged.len);
             let record = Record::read(Kind::Entity, &records, at).ok_or_else(damaged)?;
             let (properties, _) = record.properties().ok_or_else(damaged)?;
+            // Other properties are not decoded: an upload may be large.
             let wanted =
                 properties.into_iter().filter(|(name, _)| asked.contains(&*names[*name as usize]));
             let properties = wanted.map(|(name, bytes)| {
@@ -422,6 +431,8 @@ impl Database {
         let ours = mapped_scope(&job.scope);
         let row = snapshot.scope_row_of(&ours)?;
         let live = row.count(Kind::Entity).live + row.count(Kind::Relationship).live;
+        // Only DIFF jobs take mapped relationships, and without any there may be old ones to
+        // delete.
         if job.mode != Mode::Diff || mapped.is_empty() && live == 0 {
             return Ok(());
         }
@@ -480,6 +491,7 @@ impl Database {
                 uploads.append(batch, |_| JobInput::new(spec.clone()))?;
             }
         }
+        // Entities come last, since several mappings may add facts to one made target.
         for (key, facts) in &made.entities {
             faults.extend(builder.push_entity(&entity(key, facts)?, None).err());
         }
@@ -497,7 +509,7 @@ struct Made {
     by_values: HashMap<(Vec<String>, Vec<String>, Vec<String>), String>,
 }
 
-/// The targets of one mapping, of which those of our own scope are made anew.
+/// The targets of one mapping. Those of the mapped scope are made anew.
 fn targets(
     search: &mut Search<'_>,
     one: &MappedRelationship,
@@ -515,6 +527,7 @@ fn targets(
         }
     }
     let ours = search.ours.clone();
+    // Real entities of other scopes go before a target that the mapper made.
     if found.iter().any(|target| target.scope != ours) {
         found.retain(|target| target.scope != ours);
         return Ok(found.into_iter().collect());
@@ -524,6 +537,7 @@ fn targets(
         .iter()
         .filter_map(|names| Some((names.clone(), wanted(facts, names)?, classes_of(facts))))
         .collect();
+    // A target made for an earlier mapping of this job, else the one that an earlier job left.
     let again = places.iter().find_map(|place| made.by_values.get(place)).cloned();
     let known = again.or_else(|| found.pop_first().map(|target| target.key));
     let key = match known {
@@ -541,6 +555,7 @@ fn targets(
             }
         },
     };
+    // A target that is made is one relationship as well.
     if most == 0 {
         return Err(Stop::TooMany(1));
     }
@@ -623,7 +638,7 @@ fn link(
 ///
 /// # Errors
 ///
-/// What is wrong, with its path below the relationship.
+/// The mistake, with its path below the relationship.
 pub fn check_mapped(one: &MappedRelationship, mode: Mode) -> Result<(), String> {
     use crate::graph::{NameKind, check_name};
     if mode != Mode::Diff {

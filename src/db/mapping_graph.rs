@@ -123,6 +123,7 @@ impl MappingGraph for Snapshot {
             properties: FxHashMap::default(),
             classes: FxHashMap::default(),
         };
+        // Entities share few sets of classes, so each set is judged once.
         let mut fits: FxHashMap<u32, bool> = FxHashMap::default();
         let mut heads: Vec<Head> = Vec::new();
         let mut damaged = None;
@@ -180,6 +181,7 @@ impl MappingGraph for Snapshot {
 
     fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, StoreError> {
         let mut found = Whereabouts::default();
+        // There is no index of bare keys: the id follows from scope and key, so each scope is asked.
         for number in self.scope_numbers()? {
             let name = self.name(number);
             let id = ObjectId::new(Kind::Entity, name, key);

@@ -18,17 +18,17 @@ use std::collections::BTreeMap;
 pub struct MappingJob {
     /// The scope that owns its relationships.
     pub scope: String,
-    /// What is recorded of the mapping file.
+    /// The record of the mapping file that the job keeps.
     pub mapping: MappingInfo,
-    /// What the inputs that places in the drafts count are called.
+    /// The names of the inputs, as places in the drafts count them.
     pub inputs: Vec<String>,
     /// Refuse relationships whose ends lie in one scope.
     pub same_scope_reject: bool,
-    /// How much it may change.
+    /// The limits on its changes.
     pub limits: EdgeLimits,
 }
 
-/// What a job of a mapping would change.
+/// The changes that the job of a mapping would make.
 #[derive(Debug)]
 pub struct MappingPlan {
     /// The report, with what the guards object to.
@@ -41,7 +41,7 @@ pub struct MappingPlan {
     pub changes: Vec<EdgeChange>,
 }
 
-/// What happens to a relationship.
+/// The kind of change of a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeAction {
@@ -56,13 +56,13 @@ pub enum EdgeAction {
 /// A change of one relationship.
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeChange {
-    /// What happens.
+    /// The kind of change.
     pub action: EdgeAction,
     /// Number of the relationship; for a new one the number it would get.
     pub number: u32,
     /// Numbers of its ends afterwards; of no meaning for a deletion.
     pub ends: (u32, u32),
-    /// Which of the drafts asks for it; `None` for a deletion.
+    /// The index of the draft that asks for it; `None` for a deletion.
     pub draft: Option<u32>,
 }
 
@@ -70,7 +70,7 @@ pub struct EdgeChange {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgeDetails {
-    /// What happens.
+    /// The kind of change.
     pub action: EdgeAction,
     /// `_key`.
     pub key: String,
@@ -94,7 +94,7 @@ pub struct EdgeDetails {
     pub origin: Option<Origin>,
 }
 
-/// A scope whose edges a mapping made.
+/// A scope whose relationships a mapping made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedScope {
     /// The scope.
@@ -157,7 +157,7 @@ impl EdgeChange {
                 from_name: before.from.display_name,
                 to: before.to.key,
                 to_name: before.to.display_name,
-                // What goes goes whole; only what changes is told apart.
+                // A deletion takes all properties, so none of them is told apart.
                 properties: Vec::new(),
                 origin: before.origin,
             },
@@ -179,7 +179,7 @@ struct StagedJob {
 }
 
 impl Database {
-    /// What the job of a mapping would change, as of `snapshot`.
+    /// The changes that the job of a mapping would make, as of `snapshot`.
     pub fn plan_mapping(
         &self,
         snapshot: &Snapshot,
@@ -188,6 +188,7 @@ impl Database {
     ) -> Result<MappingPlan, Error> {
         let staged = self.stage_mapping(snapshot, job, drafts)?;
         let plan = plan(snapshot, &staged.uploads, &staged.inputs, true)?;
+        // A change carries only the hash of its id, so the drafts are found by that.
         let by_id: FxHashMap<IdHash, u32> = drafts
             .iter()
             .map(|draft| ObjectId::new(Kind::Relationship, &job.scope, &draft.key))
@@ -240,7 +241,7 @@ impl Database {
         self.snapshot_of(alone.0.as_ref())
     }
 
-    /// [`Database::apply_mapping`] by whoever keeps others from writing.
+    /// [`Database::apply_mapping`] for a caller that keeps others from writing.
     pub fn apply_mapping_alone(
         &self,
         alone: Alone,
@@ -250,6 +251,8 @@ impl Database {
         hash: Option<&str>,
     ) -> Result<JobReport, Error> {
         let _turn = self.turn();
+        // Under the turn, so that no thread of this process commits between this look and the
+        // write.
         let snapshot = self.snapshot_alone(&alone)?;
         if snapshot.meta().revision != revision {
             return Err(Error::Moved(snapshot.meta().revision, revision));
@@ -263,6 +266,8 @@ impl Database {
         let mut done = if plan.is_refused() {
             reports(&plan, |_| {})
         } else if plan.is_empty() {
+            // Taking many waiting reports into the file opens it for writing, which `alone` would
+            // prevent.
             drop(alone);
             self.finish_quietly(&plan)?
         } else {
@@ -312,7 +317,8 @@ impl Database {
         Ok(StagedJob { uploads, inputs })
     }
 
-    /// When a scope was last finalized, epoch milliseconds; jobs that changed nothing count.
+    /// The time of the last finalize of a scope, in epoch milliseconds; jobs that changed nothing
+    /// count.
     pub fn last_finalize(&self, scope: &str) -> Result<Option<i64>, Error> {
         let finished = |job: &JobReport| job.status == Status::Finished && job.scope == scope;
         let jobs = self.jobs()?.into_iter().filter(finished);
@@ -360,6 +366,7 @@ impl Database {
                 reason: Some(reason.to_owned()),
                 ..MappingInfo::default()
             },
+            // All of them may go, since nothing else was asked for.
             limits: EdgeLimits { max_delete_percent: 100.0, ..EdgeLimits::default() },
             ..MappingJob::default()
         };

@@ -50,7 +50,7 @@ pub struct Database {
     reader: Option<Arc<Reader>>,
     /// A store on other storage than a file, in tests that make the disk fail.
     injected: Option<Store>,
-    /// Where the reports of finished jobs stand.
+    /// The places of the reports of finished jobs in the file.
     stored: Mutex<jobs::StoredJobs>,
     /// Relationships that the mappings of one job may make.
     mapped_max: u64,
@@ -71,8 +71,8 @@ impl Database {
         Ok(Database::at(path))
     }
 
-    /// Opens an existing database. Not a byte of it is written before it is known to be one that this
-    /// version reads, nor by anything that only asks.
+    /// Opens an existing database. Nothing is written before the file is known to be one that this
+    /// version reads, and questions never write.
     pub fn open(path: &Path) -> Result<Database, Error> {
         Store::open_briefly(path)?.check().map_err(|e| e.at(path))?;
         Ok(Database::at(path))
@@ -108,7 +108,7 @@ impl Database {
         }
     }
 
-    /// The same database, where the mappings of one job may make so many relationships.
+    /// The same database with a limit on the relationships that the mappings of one job may make.
     pub fn with_mapped_max(self, mapped_max: u64) -> Database {
         Database { mapped_max, ..self }
     }
@@ -125,7 +125,8 @@ impl Database {
         Database { reader, mapped_max, waiting, ..Database::at(&self.path) }
     }
 
-    /// The same database, whose calls wait so long for other processes: a minute, unless told.
+    /// The same database with another time that its calls wait for other processes, by default a
+    /// minute.
     pub fn waiting(self, waiting: Waiting) -> Database {
         Database { waiting, ..self }
     }
@@ -155,7 +156,8 @@ impl Database {
                     Some(reader) => reader.snapshot(&self.path).map_err(StoreError::of_open_file),
                     None => Store::open_reader(&self.path)?.snapshot(),
                 })?;
-                // Somebody else's would only cost answers.
+                // Indexes only make answers faster, so a folder that somebody else owns is left
+                // alone.
                 let folder = self.index_folder();
                 Ok(match private::check_owner(&folder, &self.path) {
                     Ok(()) => snapshot.with_indexes(folder),
@@ -175,8 +177,8 @@ impl Database {
         Ok(Some(self.waiting.while_in_use(&self.path, open)?))
     }
 
-    /// Whether the file can be read now; a store that is kept open for questions stays as idle as it
-    /// was.
+    /// Checks that the file can be read now. A store that is kept open for questions stays as idle
+    /// as it was.
     pub fn look(&self) -> Result<(), Error> {
         match (&self.injected, &self.reader) {
             (None, Some(reader)) => Ok(reader.look(&self.path)?),
@@ -184,8 +186,8 @@ impl Database {
         }
     }
 
-    /// Closes the store that is kept open for questions, with all its caches, if none was asked for so
-    /// long; says whether it did. The next question opens it again.
+    /// Closes the store that is kept open for questions, with all its caches, if no question came
+    /// for so long; returns true if it did. The next question opens it again.
     pub fn rest(&self, idle: Duration) -> bool {
         self.reader.as_ref().is_some_and(|reader| reader.rest(idle))
     }
@@ -198,14 +200,14 @@ impl Database {
         }
     }
 
-    /// Where derived indexes lie: only ever a shorter way to what the file says.
+    /// The folder of derived indexes, which only shorten the way to answers that the file gives.
     fn index_folder(&self) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
         name.push(".index");
         name.into()
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -235,8 +237,10 @@ impl Database {
                 None => store.snapshot()?.meta().revision,
             };
             let mut writer = store.begin_write(revision)?;
+            // Taken inside the transaction, so that no other commit lies between it and the write.
             let snapshot = store.snapshot()?;
             let value = write(&mut writer, &snapshot)?;
+            // Waiting reports go along with every commit, so that they need none of their own.
             let folded = self.fold_reports(&mut writer, &snapshot)?;
             writer.commit()?;
             Ok((value, folded))
@@ -253,6 +257,7 @@ impl Database {
             }
             (None, None) => unreachable!("BUG: a file is opened for writing"),
         }?;
+        // Only after the commit: until then these files are all that is known of the jobs.
         for job in folded {
             self.forget_job(job);
         }
@@ -266,7 +271,7 @@ impl Database {
     }
 }
 
-/// Which file a path names: another one may take its place while ours is open.
+/// The identity of the file at a path: another one may take its place while ours is open.
 type FileIdentity = (u64, u64);
 
 #[cfg(unix)]
@@ -284,12 +289,12 @@ fn identity(_: &Path) -> std::io::Result<FileIdentity> {
 
 /// A store that is kept open for reading. It follows the commits of writers in any process. It is opened
 /// anew when another file has its name, and after any error: also when the file itself was overwritten,
-/// by a state that does not follow from the one before. What a question reads belongs to one commit, to
-/// the bit (see `store/pages.rs`), whatever happens to the file meanwhile; otherwise it fails.
+/// by a state that does not follow from the one before. A question reads exactly one commit (see
+/// `store/pages.rs`), whatever happens to the file meanwhile, or it fails.
 #[derive(Default)]
 struct Reader {
     kept: Mutex<Option<(FileIdentity, Arc<Store>)>>,
-    /// When it was last asked.
+    /// The time of the last question; `None` while the store rests.
     asked: Mutex<Option<Instant>>,
 }
 
@@ -305,6 +310,7 @@ impl Reader {
         path: &Path,
         ask: impl Fn(&Store) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        // Taken before the opening: a file that is replaced in between is only opened once more.
         let Ok(identity) = identity(path) else { return ask(&Store::open_reader(path)?) };
         let store = {
             let mut kept = lock(&self.kept);
@@ -317,6 +323,7 @@ impl Reader {
                 }
             }
         };
+        // Any error may mean that the file was replaced or overwritten, so it is opened anew once.
         ask(&store).or_else(|_| {
             *lock(&self.kept) = None;
             ask(&Store::open_reader(path)?)
@@ -324,6 +331,7 @@ impl Reader {
     }
 
     fn look(&self, path: &Path) -> Result<(), StoreError> {
+        // A store that is kept is used, but none is opened to be kept: this is no question.
         let identity = identity(path).ok();
         let store = match &*lock(&self.kept) {
             Some((known, store)) if Some(*known) == identity => Some(Arc::clone(store)),

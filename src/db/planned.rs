@@ -16,7 +16,7 @@ pub struct Planned<'s> {
     gone: FxHashSet<u32>,
     /// New and changed edges, by direction and entity.
     edges: [FxHashMap<u32, Vec<Edge>>; 2],
-    /// What new and changed relationships say.
+    /// The contents of new and changed relationships.
     drafts: FxHashMap<u32, Draft>,
     /// Names that only the plan uses; their numbers follow those of the snapshot.
     names: Vec<String>,
@@ -38,7 +38,8 @@ impl<'s> Planned<'s> {
         }
     }
 
-    /// Lays the changes of a plan over it. Plans of different mappings touch different edges.
+    /// Lays the changes of a plan over it. Plans of different mappings touch different
+    /// relationships.
     pub fn add(
         &mut self,
         plan: &MappingPlan,
@@ -80,7 +81,7 @@ impl<'s> Planned<'s> {
     }
 }
 
-/// What a planned relationship says.
+/// The contents of a planned relationship.
 struct Draft {
     scope: String,
     key: String,
@@ -131,6 +132,7 @@ impl GraphRead for Planned<'_> {
         let Some(draft) = self.drafts.get(&number) else { return self.base.relationship(number) };
         let heads = (self.base.entity_head(draft.ends.0)?, self.base.entity_head(draft.ends.1)?);
         let (Some(from), Some(to)) = heads else { return Ok(None) };
+        // A changed relationship keeps its metadata; only a new one begins now.
         let before = match self.gone.contains(&number) {
             true => self.base.relationship(number)?,
             false => None,

@@ -1,9 +1,9 @@
-//! How long reports of jobs are kept.
+//! The retention of reports of jobs.
 //!
-//! A report goes when its job ended long ago and nobody asks for it any more. It stays as long as
-//! something needs it: an undo that is still possible, a scope whose last job it was, a mapping whose edges
-//! are there. The job that changed an object last is named by the object; of its report the numbers
-//! stay, and what was long is left out. Jobs that are open or held are not here at all.
+//! A report goes when its job ended long ago and nothing needs it any more. It is needed by an undo
+//! that is still possible, by a scope whose last job it was, and by a mapping whose relationships
+//! are there. An object names the job that changed it last; the report of such a job stays, without
+//! its long parts. Jobs that are open or held are not in the database, so they are not here at all.
 
 use super::Error;
 use crate::graph::Kind;
@@ -16,19 +16,19 @@ use std::collections::BTreeMap;
 pub(super) struct OldReports {
     /// Sequence numbers of jobs that go.
     pub removed: Vec<u32>,
-    /// Jobs that stay with less to say.
+    /// Jobs whose reports stay without their long parts.
     pub shortened: Vec<(u32, JobRow)>,
 }
 
 impl OldReports {
-    /// Writes that down.
+    /// Writes the changes to a transaction.
     pub fn remove(&self, writer: &mut Writer) -> Result<(), StoreError> {
         self.removed.iter().try_for_each(|&sequence| writer.remove_job(sequence))?;
         self.shortened.iter().try_for_each(|(sequence, row)| writer.put_job(*sequence, row))
     }
 }
 
-/// The reports of jobs that ended before `cutoff`, apart from what is needed.
+/// The reports of jobs that ended before `cutoff`, apart from those that are needed.
 pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports, Error> {
     let mut old = BTreeMap::new();
     let mut newest: BTreeMap<(String, bool), u32> = BTreeMap::new();
@@ -36,6 +36,8 @@ pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports
         let Some(row) = snapshot.job(sequence)? else { continue };
         let report: JobReport = serde_json::from_slice(&row.report)
             .map_err(|e| StoreError::corrupt("jobs", &[], &e.to_string()))?;
+        // Jobs of mappings are kept apart: the last one tells which file the relationships come
+        // from.
         if report.status == Status::Finished {
             newest.insert((report.scope.clone(), report.mapping.is_some()), sequence);
         }
@@ -62,6 +64,7 @@ pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports
     if old.is_empty() {
         return Ok(reports);
     }
+    // Asked only when reports are left, since it takes a pass over all objects.
     let mut named = snapshot.last_jobs(Kind::Entity)?;
     named.extend(snapshot.last_jobs(Kind::Relationship)?);
     for (sequence, report) in old {
@@ -74,7 +77,7 @@ pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports
     Ok(reports)
 }
 
-/// The report without what is long; `None` if it has nothing of the kind.
+/// The report without its long parts; `None` if it has none.
 fn shortened(report: JobReport) -> Option<JobReport> {
     let long = !report.skipped.is_empty()
         || !report.types.is_empty()

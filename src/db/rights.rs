@@ -1,8 +1,9 @@
-//! Rights: what a caller may do, and whether what jobs would change is within them.
+//! Rights: the actions that a caller may take, and the check that changes of jobs are within them.
 //!
-//! The rules are the table of `docs/security.md`. Whoever has the file in hand, as the command line
-//! has, may do everything; callers of a server have the rights of their token. They are asked where
-//! changes are made, when every scope is known, and not only where a request comes in.
+//! The rules are the table of `docs/security.md`. A caller that has the file in hand, as the
+//! command line has, may do everything; callers of a server have the rights of their token. Rights
+//! are checked where changes are made and every scope is known, and not only where a request comes
+//! in.
 
 use super::{Error, Snapshot};
 use crate::graph::Kind;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The source of what the mapper makes.
+/// The `source` of the jobs of the mapper.
 pub(super) const MAPPER: &str = "system-mapper";
 
 /// Scopes by a pattern such as `okta-*`.
@@ -25,7 +26,7 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// Whether the pattern fits a scope.
+    /// True if the pattern fits a scope.
     pub fn fit(&self, scope: &str) -> bool {
         self.matcher.is_match(scope)
     }
@@ -107,22 +108,22 @@ impl fmt::Display for Right {
     }
 }
 
-/// All that a caller may do.
+/// All rights of a caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights(pub Vec<Right>);
 
 impl Rights {
-    /// Those of whoever has the file in hand.
+    /// The rights of a caller that has the file in hand.
     pub fn everything() -> Rights {
         Rights(vec![Right::Admin])
     }
 
-    /// Whether questions may be asked.
+    /// True if questions may be asked.
     pub fn read(&self) -> bool {
         self.0.iter().any(|right| matches!(right, Right::Read | Right::Admin))
     }
 
-    /// Whether a scope may be written.
+    /// True if a scope may be written.
     pub fn write(&self, scope: &str) -> bool {
         self.0.iter().any(|right| match right {
             Right::Admin => true,
@@ -131,7 +132,7 @@ impl Rights {
         })
     }
 
-    /// Whether deletions that the guard holds in a scope may be let pass.
+    /// True if deletions that the guard holds in a scope may be let pass.
     pub fn approve(&self, scope: &str) -> bool {
         self.0.iter().any(|right| match right {
             Right::Admin => true,
@@ -140,23 +141,23 @@ impl Rights {
         })
     }
 
-    /// Whether everything may be done.
+    /// True if everything may be done.
     pub fn admin(&self) -> bool {
         self.0.contains(&Right::Admin)
     }
 
-    /// Whether there is a scope in which held deletions may be let pass.
+    /// True if there is a scope in which held deletions may be let pass.
     pub fn approve_any(&self) -> bool {
         self.0.iter().any(|right| matches!(right, Right::Approve(_) | Right::Admin))
     }
 
-    /// Whether the jobs of a scope may be looked at.
+    /// True if the jobs of a scope may be looked at.
     pub fn see_jobs(&self, scope: &str) -> bool {
         self.read() || self.write(scope) || self.approve(scope)
     }
 
-    /// Refuses jobs in which there is one whose scope may not be written. What the mapper makes for
-    /// a scope goes with the scope.
+    /// Refuses jobs if the scope of one of them may not be written. The job of the mapper for a
+    /// scope counts as one of that scope.
     pub(super) fn allow_jobs(&self, jobs: &[&JobSpec]) -> Result<(), Error> {
         match jobs.iter().map(|job| owner(jobs, job)).find(|scope| !self.write(scope)) {
             Some(scope) => Err(self.refuse("write", scope)),
@@ -164,7 +165,7 @@ impl Rights {
         }
     }
 
-    /// Refuses to decide about jobs in which there is one of a scope that is not ours to decide on.
+    /// Refuses a decision about jobs if the scope of one of them may not be approved.
     pub(super) fn allow_approval(&self, jobs: &[&JobSpec]) -> Result<(), Error> {
         match jobs.iter().map(|job| owner(jobs, job)).find(|scope| !self.approve(scope)) {
             Some(scope) => Err(self.refuse("approve", scope)),
@@ -184,13 +185,15 @@ impl Rights {
     /// Refuses to let the guard pass a number of deletions of a scope.
     pub(super) fn allow_override(&self, scope: &str, deletes: Option<u64>) -> Result<(), Error> {
         match deletes {
+            // Zero deletions let nothing pass, so they need no right.
             Some(1..) if !self.approve(scope) => Err(self.refuse("approve", scope)),
             _ => Ok(()),
         }
     }
 
-    /// Refuses mapped relationships: what they fit is searched for among all entities, and what comes
-    /// of it, or how long it takes, tells what those hold.
+    /// Refuses mapped relationships to callers that may not read. Their targets are searched among
+    /// all entities, so the result, and the time that it takes, tell of scopes that the caller may
+    /// not see.
     pub fn allow_mapping(&self, count: usize) -> Result<(), Error> {
         if count == 0 || self.read() {
             return Ok(());
@@ -199,8 +202,8 @@ impl Rights {
         Err(Error::Forbidden(what.into()))
     }
 
-    /// Refuses a plan in which the mapper would change, in the scope that goes with another, what it
-    /// did not make. The right to write the other scope does not reach that far.
+    /// Refuses a plan in which the mapper would change objects of a mapped scope that it did not
+    /// make. The right to write the scope of the job does not reach that far.
     pub(super) fn allow_mapped(&self, snapshot: &Snapshot, plan: &Plan) -> Result<(), Error> {
         for (at, job) in plan.jobs.iter().enumerate() {
             if job.spec.mapped_for.is_none() || self.write(&job.spec.scope) {
@@ -208,6 +211,7 @@ impl Rights {
             }
             for kind in [Kind::Entity, Kind::Relationship] {
                 let changes = plan.changes_of(at, kind)?;
+                // A created object has no earlier change that somebody else could have made.
                 let stored = changes.iter().filter(|change| change.action != Action::Create);
                 if !all_by_mapper(snapshot, kind, stored.map(|change| change.number))? {
                     return Err(self.refuse("write", &job.spec.scope));
@@ -217,7 +221,7 @@ impl Rights {
         Ok(())
     }
 
-    /// The refusal. Scopes are named to those who may read what there is, and to nobody else.
+    /// The error for a missing right. It names the scope only to callers that may read.
     pub(super) fn refuse(&self, right: &str, scope: &str) -> Error {
         Error::Forbidden(match self.read() {
             true => format!("this needs the right `{right}:{scope}`; nothing was changed"),
@@ -226,18 +230,19 @@ impl Rights {
     }
 }
 
-/// The scope of which the right to write covers a job.
+/// The scope whose right to write covers a job.
 fn owner<'j>(jobs: &[&'j JobSpec], job: &'j JobSpec) -> &'j str {
     let source = job.mapped_for.and_then(|id| jobs.iter().find(|job| job.id == id));
     source.map_or(&job.scope, |source| &source.scope)
 }
 
-/// Whether the mapper was the last to change each of these objects.
+/// True if the mapper was the last to change each of these objects.
 fn all_by_mapper(
     snapshot: &Snapshot,
     kind: Kind,
     numbers: impl Iterator<Item = u32>,
 ) -> Result<bool, SyncError> {
+    // Many objects name the same job, so each job is read once.
     let mut by_mapper: FxHashMap<u32, bool> = FxHashMap::default();
     for number in numbers {
         let Some(head) = snapshot.head(kind, number)? else { continue };

@@ -4,8 +4,9 @@
 //!   "tombolo-plan 1 " | XXH3-128 of the rest, in hex | line feed | zstd of a JSON document
 //! ```
 //!
-//! The file holds the edges that each mapping asks for, so that applying it reads no mapping and no
-//! rows again, and the fingerprint of the changes that they made, so that it does nothing else.
+//! The file holds the relationships that each mapping asks for, so that applying it reads no
+//! mapping and no rows again. It also holds the fingerprint of the changes, so that applying it
+//! does nothing else.
 
 use super::mapping_jobs::MappingJob;
 use super::{Error, io};
@@ -20,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 const MAGIC: &str = "tombolo-plan 1 ";
 
-/// So many bytes of JSON a plan may unpack to.
+/// The most bytes of JSON that a plan may unpack to.
 const JSON_MAX: usize = 4 << 30;
 
 /// Several jobs of mappings, planned at one revision.
@@ -31,7 +32,7 @@ pub struct SavedPlan {
     pub database: String,
     /// The revision that all of it was planned at.
     pub revision: u64,
-    /// When, epoch milliseconds.
+    /// The time it was made, in epoch milliseconds.
     pub made_on: i64,
     /// The jobs, in the order they are to run.
     pub jobs: Vec<PlannedJob>,
@@ -45,7 +46,7 @@ pub struct PlannedJob {
     pub job: MappingJob,
     /// Fingerprint of its changes.
     pub hash: String,
-    /// All edges that it asks for.
+    /// All relationships that it asks for.
     #[serde(with = "edges")]
     pub drafts: Vec<DraftRelationship<'static>>,
 }
@@ -56,7 +57,7 @@ impl SavedPlan {
         format!("{:016x}", snapshot.meta().digest_seed)
     }
 
-    /// Whether a file begins like a saved plan.
+    /// True if a file begins like a saved plan.
     pub fn is_plan(path: &Path) -> bool {
         use std::io::Read;
         let mut start = [0; MAGIC.len()];
@@ -92,12 +93,14 @@ impl SavedPlan {
             )
         };
         let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or_else(damaged)?;
+        // The digest has 32 hexadecimal digits, and a line feed behind them.
         let (digest, packed) = rest.split_at_checked(33).ok_or_else(damaged)?;
         if digest != format!("{:032x}\n", xxh3_128(packed)).as_bytes() {
             return Err(damaged());
         }
         let mut json = Vec::new();
         let reader = zstd::Decoder::new(packed).map_err(io)?;
+        // A small file may unpack to any size, so the reader stops at a limit.
         std::io::Read::read_to_end(&mut std::io::Read::take(reader, JSON_MAX as u64), &mut json)
             .map_err(|_| damaged())?;
         serde_json::from_slice(&json).map_err(|_| damaged())
@@ -125,6 +128,7 @@ struct Exact(Value<'static>);
 impl<'de> Deserialize<'de> for Exact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Exact, D::Error> {
         fn value(text: &str) -> Result<Value<'static>, serde_json::Error> {
+            // The first byte of a JSON value tells its kind.
             Ok(match text.as_bytes().first() {
                 Some(b'n') => Value::Null,
                 Some(b't') => Value::Bool(true),

@@ -61,7 +61,7 @@ const TABLES: [&str; 13] = [
     "staging-sessions",
 ];
 
-/// Roles with the keys of the data they allow. A `+` in front means: to write, too.
+/// Roles with the keys of the data that they allow to read. A `+` in front allows to write as well.
 const ROLES: [(&str, &[&str]); 25] = [
     ("platform-api", &["+s3-bucket:platform-uploads", "s3-bucket:platform-assets"]),
     ("platform-deployer", &["+s3-bucket:platform-assets", "+s3-bucket:platform-terraform-state"]),

@@ -31,7 +31,7 @@ const DATABASES: [(&str, &str); 14] = [
     ("employees", "MySQL"),
 ];
 
-/// One application. An empty team is one that nobody owns.
+/// One application. If its team is empty, nobody owns it.
 struct App {
     slug: &'static str,
     name: &'static str,

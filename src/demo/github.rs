@@ -16,7 +16,7 @@ const TEAMS: [(&str, &str); 6] = [
 /// The name of a repository and its main language.
 type Repo = (&'static str, &'static str);
 
-/// Repositories by owning team. Those of no team are what a search for orphans finds.
+/// Repositories by owning team. A search for orphans finds those without a team.
 const REPOS: [(Option<&str>, &[Repo]); 7] = [
     (
         Some("sre"),
@@ -116,6 +116,7 @@ pub(super) fn file() -> DemoFile {
 }
 
 fn add_repo(out: &mut ScopeFile, rng: &mut Rng, name: &str, language: &str, forgotten: bool) {
+    // Repositories without a team also look forgotten: old pushes, no branch protection.
     let pushed_in = if forgotten { rng.pick(&[2022, 2023]) } else { 2025 };
     let properties = vec![
         ("name", name.into()),

@@ -1,4 +1,4 @@
-//! Scope `jamf`: the laptops that report to device management. Who has which, Jamf does not know.
+//! Scope `jamf`: the laptops that report to device management. Jamf does not know who has which.
 
 use super::DemoFile;
 use super::rng::Rng;
@@ -14,6 +14,7 @@ const MODELS: [(&str, &str); 4] = [
     ("MacBook Air 15", "mba15"),
 ];
 
+// Versions that stand here twice are twice as frequent.
 const OS_VERSIONS: [&str; 7] = ["15.5", "15.5", "15.4.1", "15.4.1", "15.3.2", "14.7.6", "13.7.1"];
 
 /// One laptop; the inventory shares its serial number with Jamf.
@@ -25,6 +26,7 @@ pub(super) struct Laptop {
 
 /// All laptops, from `laptop-001` on.
 pub(super) fn laptops() -> Vec<Laptop> {
+    // A stream of its own, so that a change of the other properties keeps the serial numbers.
     let mut rng = Rng::stream("jamf serials");
     (1..=LAPTOPS)
         .map(|n| Laptop { slug: format!("laptop-{n:03}"), serial: format!("C02{}", rng.serial(8)) })

@@ -4,7 +4,7 @@ use super::DemoFile;
 use super::rng::Rng;
 use super::scope_file::ScopeFile;
 
-/// One person as the tables of the demo know them.
+/// One person of the demo company.
 pub(super) struct Person {
     /// The login, which is also the end of the key.
     pub(super) login: &'static str,

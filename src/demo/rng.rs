@@ -1,6 +1,6 @@
 //! The generator behind the demo: SplitMix64, small enough to read and the same on every machine.
 
-/// Changing the seed changes every generated value, and so the committed files.
+/// The seed of all streams. Another seed changes every generated value, and so the committed files.
 const SEED: u64 = 0x746f_6d62_6f6c_6f21;
 
 /// One stream of reproducible numbers.

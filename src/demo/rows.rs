@@ -1,6 +1,6 @@
-//! The rows that the mapping files read: what only people, pipelines and registers know.
+//! The rows that the mapping files read. They come from people, pipelines and registers.
 //!
-//! None of this stands in a scope: that Alice has `laptop-001` is known to the inventory alone.
+//! No scope holds any of this: only the inventory knows that Alice has `laptop-001`.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::scope_file::json_line;
 /// Logins with a second laptop, for tests or for being on call.
 const SECOND_LAPTOPS: [&str; 5] = ["bob", "kavya", "daniel", "kenji", "marcus"];
 
-/// Which repository deploys which bucket, and whether that is still so.
+/// A repository, the bucket that it deploys, and the status of the deployment.
 const DEPLOYMENTS: [(&str, &str, &str); 29] = [
     ("platform-api", "platform-assets", "active"),
     ("platform-api", "platform-uploads", "active"),
@@ -48,7 +48,7 @@ const DEPLOYMENTS: [(&str, &str, &str); 29] = [
     ("status-page-legacy", "status-page", "active"),
 ];
 
-/// Which group may take which role by single sign-on. What Alice may do in AWS she may do as a member.
+/// A group, and a role that it may take by single sign-on. Alice has rights in AWS only as a member.
 const AWS_ACCESS: [(&str, &str); 5] = [
     ("production-access", "platform-deployer"),
     ("production-access", "backup-operator"),
@@ -58,7 +58,7 @@ const AWS_ACCESS: [(&str, &str); 5] = [
     ("data", "migration-2023"),
 ];
 
-/// Which application runs under which role, by the CMDB's own register.
+/// An application, and a role that it runs under, by the CMDB's own register.
 const APP_ROLES: [(&str, &str); 25] = [
     ("identity", "identity-service"),
     ("feature-flags", "flag-reader"),

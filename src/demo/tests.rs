@@ -1,4 +1,4 @@
-//! What the rest of the demo relies on, held as facts about the generated text.
+//! Facts about the generated text on which the rest of the demo relies.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,16 +1,16 @@
 //! Drafts: entities and relationships as an upload or a mapping proposes them.
 //!
 //! A draft is checked for shape (names, flat values, limits) but says nothing about the graph:
-//! whether its ends exist is asked at finalize. Drafts borrow from the input they were read from.
+//! finalize checks that its ends exist. Drafts borrow from the input they were read from.
 
 use super::{ObjectId, Origin, Value};
 use std::borrow::Cow;
 
-/// Where in the input a draft stands, for messages: `line` counts from 1; for a JSON document
-/// that is not line by line it is the position in its list.
+/// The place of a draft in the input, for messages. In a JSON document that is not line by line the
+/// line is unknown, and messages give the position in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Which input of the job, counted from 0 in the order given.
+    /// The input of the job, counted from 0 in the order given.
     pub input: u32,
     /// Line, counted from 1; 0 when unknown.
     pub line: u32,
@@ -21,7 +21,7 @@ pub struct Place {
 pub struct DraftEntity<'a> {
     /// `_key`; may be absent in PATCH and OVERRIDE, where `_id` can stand for it.
     pub key: Option<Cow<'a, str>>,
-    /// `_id`, if given: addresses in PATCH and OVERRIDE, is checked elsewhere.
+    /// `_id`, if given. Without `_key` it names an existing entity; with `_key` both must agree.
     pub id: Option<ObjectId>,
     /// `_scope`, if given: must equal the scope of the job.
     pub scope: Option<Cow<'a, str>>,
@@ -33,7 +33,7 @@ pub struct DraftEntity<'a> {
     pub properties: Vec<(Cow<'a, str>, Value<'a>)>,
     /// `_rawData`, as the JSON text that was given.
     pub raw_data: Option<Cow<'a, str>>,
-    /// Where it was read.
+    /// Place in the input.
     pub place: Place,
 }
 
@@ -62,17 +62,17 @@ pub struct DraftRelationship<'a> {
     pub type_name: Cow<'a, str>,
     /// `_class`: the verb, e.g. `OWNS`.
     pub class: Cow<'a, str>,
-    /// Where it starts.
+    /// The entity at which it starts.
     pub from: DraftEnd<'a>,
-    /// Where it ends.
+    /// The entity at which it ends.
     pub to: DraftEnd<'a>,
     /// Own properties, in ascending order of their names, each name once.
     pub properties: Vec<(Cow<'a, str>, Value<'a>)>,
     /// `_rawData`, as the JSON text that was given.
     pub raw_data: Option<Cow<'a, str>>,
-    /// Where it was read.
+    /// Place in the input.
     pub place: Place,
-    /// What made it, if a mapping did.
+    /// The row that made it, if a mapping did.
     pub origin: Option<Origin>,
 }
 

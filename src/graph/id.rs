@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Whether an object is an entity or a relationship.
+/// The kind of an object: entity or relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -36,8 +36,8 @@ impl Kind {
 /// The namespace of our ids: the version 5 UUID of `tombolo` in the DNS namespace of RFC 9562.
 const NAMESPACE: Uuid = Uuid::from_u128(0x18d7_26e8_40bf_5ee9_be41_bb71_8a44_9afd);
 
-/// Letters at the end of an id by which people may name it. Its first letters will not do: those of
-/// a job are a time, which the jobs of one day share.
+/// Letters at the end of an id by which people may name it. The first letters of an id do not
+/// serve: those of a job are a time, which the jobs of one day share.
 pub const SHORT_ID: usize = 8;
 
 /// The global `_id` of an entity or relationship.
@@ -66,12 +66,12 @@ impl Hash for ObjectId {
     }
 }
 
-/// A 64-bit hash of an `_id`, keyed by the secret of a database: what the store finds objects by.
+/// A 64-bit hash of an `_id`, keyed by the secret of a database. The store finds objects by it.
 ///
-/// Half as long as the `_id`, which is made from scope and key whenever it is asked for. Nobody
-/// without the secret can prepare two keys with one hash, and of a hundred million objects in one
-/// scope two have the same by chance once in four thousand databases; the upload of the second is
-/// then refused.
+/// It is half as long as the `_id`, which is made from scope and key whenever it is needed. Nobody
+/// without the secret can prepare two keys with one hash. By chance, two of a hundred million
+/// objects in one scope have the same hash in one of four thousand databases; the upload of the
+/// second is then refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdHash(pub u64);
 
@@ -107,7 +107,7 @@ impl ObjectId {
         IdHash(xxh3_64_with_seed(&self.0, seed).min(u64::MAX - 1))
     }
 
-    /// Whether `end` is how its text ends: at least [`SHORT_ID`] letters, in either case.
+    /// True if its text ends with `end`: at least [`SHORT_ID`] letters, in either case.
     pub fn ends_with(&self, end: &str) -> bool {
         let text = self.to_string();
         let start = text.len().checked_sub(end.len()).filter(|_| end.len() >= SHORT_ID);
@@ -139,6 +139,7 @@ fn sha1_start(letter: u8, scope: &[u8], key: &[u8]) -> [u8; 16] {
     buffer[..FIRST].copy_from_slice(&first);
     buffer[FIRST..scope_end].copy_from_slice(scope);
     buffer[scope_end + 1..len].copy_from_slice(key);
+    // The padding of SHA-1: a one bit, zeros, and the length in bits.
     buffer[len] = 0x80;
     let used = if len + 9 <= 64 { 64 } else { 128 };
     buffer[used - 8..used].copy_from_slice(&(8 * len as u64).to_be_bytes());

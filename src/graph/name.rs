@@ -1,7 +1,8 @@
 //! The names that come from outside, checked once where they come in.
 //!
 //! Scopes, keys, types, classes and property names are plain text inside the program; these
-//! functions are the only gate through which text becomes one of them. Nobody asks again after.
+//! functions are the only gate through which text becomes one of them. No later code checks them
+//! again.
 
 use std::fmt;
 
@@ -40,7 +41,8 @@ impl NameKind {
     }
 }
 
-/// Why a text cannot be a name. Its `Display` is one line, lower case, without a full stop.
+/// The reason why a text cannot be a name. Its `Display` is one line, lower case, without a full
+/// stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidName {
     /// The text is empty.

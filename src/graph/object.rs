@@ -91,7 +91,7 @@ impl Entity {
     }
 }
 
-/// What lists of entities show: everything of an entity but its properties.
+/// An entity as lists show it: everything but its properties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntityHead {
     /// Dense number of the entity inside this database.
@@ -108,7 +108,7 @@ pub struct EntityHead {
     pub classes: Vec<String>,
     /// The property `displayName`, if it is a string.
     pub display_name: Option<String>,
-    /// Whether the entity is soft-deleted.
+    /// True if the entity is soft-deleted.
     pub deleted: bool,
 }
 

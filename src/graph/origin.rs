@@ -1,12 +1,12 @@
-//! Where an edge comes from: the row and the alternative that made it.
+//! The origin of a relationship: the row and the alternative that made it.
 
 use serde::{Deserialize, Serialize};
 
 /// The name under which an origin is stored and shown. Uploads cannot set it.
 pub const ORIGIN: &str = "_origin";
 
-/// The origin of a relationship that a mapping made. Kept beside the edge, not among the user's
-/// properties, and no part of what counts as a change of it.
+/// The origin of a relationship that a mapping made. It is kept beside the relationship, not among
+/// the user's properties, and a new origin alone is no change of the relationship.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Origin {
@@ -32,7 +32,7 @@ impl Origin {
         serde_json::to_string(self).expect("BUG: an origin is plain JSON")
     }
 
-    /// The origin that a stored text says.
+    /// Reads the origin from a stored text.
     pub fn from_text(text: &str) -> Option<Origin> {
         serde_json::from_str(text).ok()
     }

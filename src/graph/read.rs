@@ -7,7 +7,7 @@ use super::{Entity, EntityHead, ObjectId, Relationship, Value};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// Which way along a relationship.
+/// One of the two ways along a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Direction {
@@ -26,8 +26,8 @@ pub struct Edge {
     pub verb: u32,
     /// Number of the relationship.
     pub relationship: u32,
-    /// Number of its label, by which the graph that showed the edge tells more of it without looking
-    /// it up; [`Edge::UNLABELLED`] where there is none.
+    /// Number of its label. By it, the graph that showed the edge tells more of the edge without
+    /// looking it up. [`Edge::UNLABELLED`] if there is none.
     pub label: u32,
 }
 
@@ -41,7 +41,7 @@ impl Edge {
 /// Only live relationships are visible. The order of the edges of one entity is stable for one
 /// snapshot.
 pub trait Adjacency {
-    /// What can go wrong while reading; `Infallible` for graphs in memory.
+    /// The error of reading; `Infallible` for graphs in memory.
     type Error;
 
     /// One more than the largest entity number, for arrays indexed by it.
@@ -55,7 +55,8 @@ pub trait Adjacency {
         visit: impl FnMut(Edge),
     ) -> Result<(), Self::Error>;
 
-    /// A number of relationships that is not much exceeded, to make room for them.
+    /// An estimate of the number of relationships, to make room for them; the real number is not
+    /// much larger.
     fn relationships_expected(&self) -> usize {
         0
     }
@@ -88,7 +89,7 @@ pub trait Names {
     fn for_each_name(&self, visit: &mut dyn FnMut(u32, &str));
 }
 
-/// What separates the classes in the name of a class set. No class can hold a control character.
+/// The separator of classes in the name of a class set. No class can hold a control character.
 pub const CLASS_SEPARATOR: char = '\u{1f}';
 
 /// The names of an entity as numbers of [`Names::name`].
@@ -104,7 +105,7 @@ pub struct EntityFacts {
     pub live: bool,
 }
 
-/// How many live objects a scope holds, by names as numbers of [`Names::name`]. A name without any
+/// Numbers of live objects in a scope, by names as numbers of [`Names::name`]. A name without any
 /// is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeCounts {
@@ -122,8 +123,8 @@ pub struct ScopeCounts {
 
 /// A reader of one consistent state of the graph.
 ///
-/// Some questions have a slow answer here, made of the others; a reader that knows a faster way
-/// gives the same answer.
+/// Some methods have a slow default, made of the others; a reader that knows a faster way gives the
+/// same answer.
 pub trait GraphRead: Adjacency + Names {
     /// The entity with this number, tombstones included.
     fn entity(&self, number: u32) -> Result<Option<Entity>, Self::Error>;
@@ -142,7 +143,7 @@ pub trait GraphRead: Adjacency + Names {
         type_name: Option<&str>,
         class: Option<&str>,
     ) -> Result<Vec<u32>, Self::Error>;
-    /// Whether anything may have a property of this name. True where that cannot be told.
+    /// False if nothing has a property of this name; true also if that is unknown.
     fn may_have_property(&self, _name: &str) -> Result<bool, Self::Error> {
         Ok(true)
     }
@@ -182,6 +183,7 @@ pub trait GraphRead: Adjacency + Names {
             counts.entities += 1;
             *counts.types.entry(facts.type_name).or_default() += 1;
             *counts.classes.entry(facts.classes).or_default() += 1;
+            // Counted in the scope where it begins, not in its own: good enough for estimates.
             self.for_each_edge(number, Direction::Out, |edge| {
                 *counts.verbs.entry(edge.verb).or_default() += 1;
             })?;
@@ -204,9 +206,10 @@ pub trait GraphRead: Adjacency + Names {
         Ok(self.relationship(number)?.and_then(|link| link.value(name)))
     }
 
-    /// Numbers, ascending, among which are all live entities whose property `name` has or lists a
-    /// value with one of these [hashes](Value::equality_hashes). Others may be among them, so each is
-    /// still to be looked at. `None` if there is no quicker way than to look at all entities.
+    /// Candidates for a value of the property `name`: the numbers, ascending, of all live entities
+    /// that have or list a value with one of these [hashes](Value::equality_hashes). Other entities
+    /// may be among them, so the caller looks at each. `None` if there is no quicker way than to
+    /// look at all entities.
     fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, Self::Error> {
         let _ = (name, hashes);
         Ok(None)

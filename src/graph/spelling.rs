@@ -4,7 +4,7 @@
 //! Names are stored and shown as they came; only comparing them goes through here. Keys, scopes,
 //! types and property names are compared letter by letter.
 
-/// What `name` has in common with all its other spellings.
+/// The folded form that `name` has in common with all its other spellings.
 ///
 /// A name of separators alone has no other spelling and is left as it is.
 pub fn fold_name(name: &str) -> String {
@@ -12,8 +12,9 @@ pub fn fold_name(name: &str) -> String {
     if folded.is_empty() { name.to_owned() } else { folded }
 }
 
-/// What `verb` has in common with all its other spellings. Of a pair of words for the two readings
-/// of one arrow, `Runs on::Runs`, the first is the verb.
+/// The folded form that `verb` has in common with all its other spellings. A verb may be a pair of
+/// words for the two readings of one arrow, such as `Runs on::Runs`; the first word is then the
+/// verb.
 pub fn fold_verb(verb: &str) -> String {
     match verb.split_once("::") {
         Some((first, _)) if !first.is_empty() => fold_name(first),
@@ -21,17 +22,18 @@ pub fn fold_verb(verb: &str) -> String {
     }
 }
 
-/// Whether two names of classes, or two words, are spellings of one.
+/// True if two names of classes, or two words, are spellings of one.
 pub fn same_name(a: &str, b: &str) -> bool {
+    // Names of separators alone fold to nothing and are equal only letter by letter.
     a == b || (folded_chars(a).eq(folded_chars(b)) && folded_chars(a).next().is_some())
 }
 
-/// Whether two verbs are spellings of one.
+/// True if two verbs are spellings of one.
 pub fn same_verb(a: &str, b: &str) -> bool {
     a == b || fold_verb(a) == fold_verb(b)
 }
 
-/// Capitals first, so that letters with one capital become one: `ß` and `SS`, `σ` and `ς`.
+/// Folds to capitals first, so that letters with one capital become one: `ß` and `SS`, `σ` and `ς`.
 fn folded_chars(name: &str) -> impl Iterator<Item = char> {
     let letters = name.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
     letters.flat_map(char::to_uppercase).flat_map(char::to_lowercase)

@@ -27,9 +27,8 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Takes the number that `text` (a JSON number) says, or `None` if 64 bits cannot hold it
-    /// exactly: `0.1` and `1e30` can be held (printing them gives the same decimal), `2^64` and
-    /// `1e400` cannot.
+    /// Reads the JSON number `text`. `None` if 64 bits cannot hold it exactly: `0.1` and `1e30` can
+    /// be held (printing them gives the same decimal), `2^64` and `1e400` cannot.
     pub fn number(text: &str) -> Option<Value<'static>> {
         if let Some(short) = short_number(text) {
             return Some(short);
@@ -46,6 +45,7 @@ impl<'a> Value<'a> {
             return Some(Value::UInt(u));
         }
         let float = text.parse::<f64>().ok().filter(|f| f.is_finite())?;
+        // Printing gives the shortest decimal that reads as this float; another one was rounded.
         (decimal(text) == decimal(&format!("{float:e}"))).then_some(Value::Float(float))
     }
 
@@ -79,8 +79,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The one text that a number is written as, by which it equals a text: the digits of a whole
-    /// number that fits 64 bits, however it is held, else what JSON prints. `None` for what is no
+    /// The canonical text of a number, by which it equals a text: the digits of a whole number that
+    /// fits 64 bits, however it is held, else the text that JSON prints. `None` if the value is no
     /// number.
     pub fn spelling(&self) -> Option<String> {
         match self {
@@ -90,9 +90,9 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Hashes of the items of a list, or of the value alone, such that values which are equal in a
-    /// query have a common one: a number hashes as the text that it is [written as](Self::spelling),
-    /// a boolean as its word, since tags are kept as texts. Nulls have none.
+    /// Visits the hashes of the items of a list, or of the value alone. Values that are equal in a
+    /// query have a hash in common: a number hashes as its [canonical text](Self::spelling), a
+    /// boolean as its word, since tags are kept as texts. Nulls have none.
     pub fn equality_hashes(&self, visit: &mut impl FnMut(u64)) {
         use std::io::Write;
         use xxhash_rust::xxh3::xxh3_64;
@@ -119,12 +119,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether two items may stand in one list.
+    /// True if two items may stand in one list.
     pub fn same_family(&self, other: &Value<'_>) -> bool {
         self.family() == other.family()
     }
 
-    /// What people call this kind of value.
+    /// The name that people have for this kind of value.
     pub fn family(&self) -> &'static str {
         match self {
             Value::Null => "null",
@@ -172,8 +172,8 @@ fn whole(float: f64) -> Option<i128> {
     (float.fract() == 0.0 && range.contains(&float)).then_some(float as i128)
 }
 
-/// The number that a short `text` of digits, perhaps with a point among them, says: nearly all of
-/// those in uploads. `None` for any other.
+/// Reads a short number: digits, perhaps with a point among them. Nearly all numbers in uploads are
+/// short. `None` for any other text.
 fn short_number(text: &str) -> Option<Value<'static>> {
     /// Powers of ten that floats hold exactly.
     const TENS: [f64; 15] =

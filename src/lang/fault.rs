@@ -1,8 +1,8 @@
-//! Faults: what is wrong with a mapping or its rows, where, and what to do about it.
+//! Faults: the mistakes in a text that people wrote, each with its place and a remedy.
 //!
-//! A fault is a value, so a run collects all of them before anything is printed. People read it in
-//! the form that rustc made familiar, programs read one line of JSON. The code of a fault never
-//! changes; its words may.
+//! A fault is a value, so a run collects all faults before it prints any. People read it in the form
+//! that rustc made familiar; programs read one line of JSON. The code of a fault never changes; its
+//! words may.
 
 use annotate_snippets::{
     Annotation, AnnotationKind, Group, Level, Origin, Patch as Edit, Renderer, Snippet,
@@ -10,8 +10,8 @@ use annotate_snippets::{
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A text that faults point into: a whole mapping file, or the one line of a data file that is
-/// talked about, with the place where it stands in its file.
+/// A text that faults point into: a whole file, or one line of a data file with its place in that
+/// file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// The path as people gave it.
@@ -60,29 +60,29 @@ fn floor_boundary(text: &str, byte: usize) -> usize {
     byte
 }
 
-/// A marked range with a few words. The primary one says where the fault is, others give context.
+/// A marked range with a few words. The primary label marks the fault; the others give context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// Bytes of the source.
     pub range: Range<usize>,
-    /// What is to be seen there; may be empty.
+    /// A few words about the range; may be empty.
     pub text: String,
-    /// Whether the fault is here.
+    /// True if the fault is here.
     pub primary: bool,
 }
 
 /// The one edit that fixes a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch {
-    /// What the edit does.
+    /// The purpose of the edit, in words.
     pub title: String,
     /// Bytes of the source to replace.
     pub range: Range<usize>,
-    /// What to write there.
+    /// The text to write there.
     pub replacement: String,
 }
 
-/// Whether a fault stops the mapping.
+/// The severity of a fault: an error stops the mapping or query, a warning does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Worth a look; the mapping can run.
@@ -96,17 +96,17 @@ pub enum Severity {
 pub struct Fault {
     /// Stable code for programs, e.g. `M0203`; lints begin with `W`.
     pub code: &'static str,
-    /// Whether it stops the mapping.
+    /// Error or warning.
     pub severity: Severity,
     /// The fault and the value, lower case, without a full stop.
     pub message: String,
-    /// Where the labels point into.
+    /// The text that the labels point into.
     pub source: Arc<Source>,
     /// Marked ranges; the first primary one gives line and column.
     pub labels: Vec<Label>,
     /// Facts that explain.
     pub notes: Vec<String>,
-    /// What to do.
+    /// Remedies.
     pub helps: Vec<String>,
     /// The edit that fixes it, where one does.
     pub patch: Option<Patch>,
@@ -229,6 +229,7 @@ impl Fault {
     /// The fault as one line of JSON, without a line feed.
     pub fn json(&self) -> String {
         let (line, column) = self.place();
+        // Programs get the edit as one more help, so that the line keeps one shape.
         let range = self.primary().map_or(0..0, |l| l.range.clone());
         let edit = self.patch.as_ref().map(|p| format!("{}: `{}`", p.title, p.replacement));
         let helps: Vec<String> = self.helps.iter().cloned().chain(edit).collect();
@@ -261,11 +262,11 @@ fn clean(text: &str) -> String {
     })
 }
 
-/// Bytes of a name beyond which it is like no other: comparing two takes as many steps as the product
-/// of their lengths.
+/// Longest name in bytes that is compared with others: comparing two takes as many steps as the
+/// product of their lengths.
 const NAME_LONGEST: usize = 256;
 
-/// The candidate that `name` was probably meant to be.
+/// The candidate most similar to `name`; `None` if none is similar enough.
 pub(crate) fn closest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -273,6 +274,7 @@ pub(crate) fn closest<'a>(
     if name.len() > NAME_LONGEST {
         return None;
     }
+    // A short name with more errors than a third of it is like too many others.
     let allowed = (name.chars().count() / 3).max(1);
     candidates
         .into_iter()

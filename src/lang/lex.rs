@@ -1,7 +1,7 @@
 //! Words of the expression language, with the bytes they stand on.
 //!
-//! Lexing never fails: what is no word becomes [`Word::Stray`], and the parser, which knows what it
-//! expected instead, makes the fault.
+//! Lexing never fails: a character that begins no word becomes [`Word::Stray`]. The parser makes the
+//! fault, since it knows which word it expected.
 
 use std::ops::Range;
 
@@ -44,6 +44,7 @@ pub(crate) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
     if first == '\'' {
         return quoted(rest, start);
     }
+    // Expressions have no subtraction, so a minus before a digit is a sign.
     let digits_after_minus = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     if first.is_ascii_digit() || (first == '-' && digits_after_minus) {
         let len = number_length(rest);

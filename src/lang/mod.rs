@@ -1,5 +1,5 @@
-//! What all texts that people write have in common: the words of expressions, and faults that
-//! point into a text.
+//! The parts that all texts written by people share: the words of expressions, and faults that point
+//! into a text.
 //!
 //! Mapping files and queries share these, so that a string, a number or a caret means the same in
 //! both. Grammars live with the language they belong to.

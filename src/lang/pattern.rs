@@ -1,4 +1,4 @@
-//! How large a regular expression becomes, told before it is compiled.
+//! The size of a regular expression, estimated before it is compiled.
 //!
 //! Compiling takes time and memory by the size of the program, which a short text can make huge:
 //! `\w{60}` has forty thousand states, and `((a{99}){99}){99}` a million. The size is estimated from
@@ -16,14 +16,14 @@ const ANY: u64 = 16;
 /// Deepest nesting of groups and classes.
 const NESTED_MAX: u32 = 100;
 
-/// About how many states the program of a pattern has. `None` where it is no pattern, or nests too
-/// deep: whoever compiles it says what is wrong.
+/// The approximate number of states of a pattern's program. `None` if it is no pattern, or nests too
+/// deep: compiling it then gives the reason.
 pub(crate) fn pattern_states(pattern: &str) -> Option<u64> {
     let ast = ParserBuilder::new().nest_limit(NESTED_MAX).build().parse(pattern).ok()?;
     Some(states(&ast))
 }
 
-/// Recurses as deep as the pattern nests.
+/// The states of a syntax tree. Recurses as deep as the pattern nests.
 fn states(ast: &Ast) -> u64 {
     let sum = |all: &[Ast]| {
         all.iter().fold(0u64, |sum, one| sum.saturating_add(states(one)).saturating_add(1))
@@ -53,9 +53,10 @@ fn states(ast: &Ast) -> u64 {
     }
 }
 
-/// How often what is repeated stands in the program.
+/// The number of copies of a repeated part in the program.
 fn times(op: &RepetitionOp) -> u64 {
     match &op.kind {
+        // A loop needs one copy; a range is unrolled up to its bound.
         RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore => 1,
         RepetitionKind::OneOrMore => 1,
         RepetitionKind::Range(range) => u64::from(match range {
@@ -112,7 +113,7 @@ mod tests {
     }
 
     proptest! {
-        /// What the library refuses as too large is never small here.
+        /// A pattern that the library refuses as too large is never small here.
         #[test]
         fn no_small_estimate_is_a_large_program(
             parts in prop::collection::vec(

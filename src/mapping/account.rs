@@ -1,6 +1,6 @@
 //! The account of a run: each row in exactly one bucket, and those that made no edge with a reason.
 
-/// Where a row ended.
+/// The outcome of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bucket {
     /// It has at least one edge.
@@ -9,11 +9,11 @@ pub enum Bucket {
     Filtered,
     /// All its edges were already made by earlier rows.
     Duplicate,
-    /// No entity to start at.
+    /// No entity of `from` was found.
     MissingFrom,
-    /// No entity to end at.
+    /// No entity of `to` was found.
     MissingTo,
-    /// Neither.
+    /// Neither end was found.
     MissingBoth,
     /// Several entities, where only one may be.
     Ambiguous,
@@ -52,13 +52,13 @@ impl Bucket {
         }
     }
 
-    /// Whether the row lacks an end.
+    /// True if the row lacks an end.
     pub fn is_missing(self) -> bool {
         matches!(self, Bucket::MissingFrom | Bucket::MissingTo | Bucket::MissingBoth)
     }
 }
 
-/// How many rows ended where. The buckets add up to [`RowCount::read`].
+/// The number of rows in each bucket. The buckets add up to [`RowCount::read`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCount([u64; 9]);
 
@@ -89,11 +89,11 @@ impl RowCount {
 pub struct Unmatched {
     /// `file:line`, or the key of an entity.
     pub place: String,
-    /// Where the row ended.
+    /// The bucket of the row.
     pub bucket: Bucket,
-    /// Why, as a sentence without a full stop.
+    /// The reason, as a sentence without a full stop.
     pub reason: String,
 }
 
-/// Unmatched rows that are listed with their reason; the rest is counted.
+/// The number of unmatched rows that are listed with their reason; the rest is counted.
 pub const UNMATCHED_LISTED: usize = 10_000;

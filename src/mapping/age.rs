@@ -14,14 +14,16 @@ const UNITS: [(&str, u64, &str); 5] = [
 pub fn parse_age(text: &str) -> Option<Duration> {
     let (suffix, seconds, _) = UNITS.iter().find(|(suffix, ..)| text.ends_with(suffix))?;
     let digits = &text[..text.len() - suffix.len()];
+    // `parse` would take a plus sign, so only digits pass.
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     let number: u64 = plain.then(|| digits.parse().ok())??;
     Some(Duration::from_secs(number.checked_mul(*seconds)?))
 }
 
-/// The age in its largest unit that there are two of, rounded down: `36 hours`, `3 days`.
+/// The age in the largest unit of which it has two or more, rounded down: `36 hours`, `3 days`.
 pub fn humane(age: Duration) -> String {
     let seconds = age.as_secs();
+    // Weeks are read but never written: three weeks stay `21 days`.
     let enough = |(_, unit, _): &&(&str, u64, &str)| seconds >= 2 * unit && *unit < 604_800;
     let (_, unit, name) = UNITS.iter().find(enough).unwrap_or(&UNITS[4]);
     let number = seconds / unit;

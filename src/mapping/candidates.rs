@@ -60,7 +60,7 @@ impl Candidate {
     }
 }
 
-/// Which properties of entities a mapping reads, besides key, scope, type, class and id.
+/// The properties of entities that a mapping reads, besides key, scope, type, class and id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// All of them.
@@ -69,20 +69,20 @@ pub enum Wanted {
     Only(BTreeSet<String>),
 }
 
-/// Where an entity is that an end looked for in vain.
+/// The state of an entity that an end looked for and did not find.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whereabouts {
-    /// It is in the scope, live, but not of the type, class or condition asked for.
+    /// True if it is live in the scope, but not of the type, class or condition asked for.
     pub live: bool,
-    /// It was soft-deleted then, epoch milliseconds.
+    /// The time of its soft deletion, in epoch milliseconds.
     pub deleted_on: Option<i64>,
     /// Other scopes that hold a live entity of this key.
     pub elsewhere: Vec<String>,
 }
 
-/// What a mapping asks of a graph.
+/// The questions that a mapping asks of a graph.
 pub trait MappingGraph {
-    /// What can go wrong while reading.
+    /// The error of reading the graph.
     type Error: Display;
 
     /// Calls `visit` for each live entity of the selection, in one stable order.
@@ -93,7 +93,7 @@ pub trait MappingGraph {
         visit: &mut dyn FnMut(Candidate),
     ) -> Result<(), Self::Error>;
 
-    /// Where the entity with this scope and key is.
+    /// The state of the entity with this scope and key.
     fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, Self::Error>;
 
     /// The types of the live entities of a scope and how many each has, in byte order.
@@ -102,7 +102,8 @@ pub trait MappingGraph {
     /// The classes of the live entities of a scope and how many each has, in byte order.
     fn classes(&self, scope: &str) -> Result<Vec<(String, u64)>, Self::Error>;
 
-    /// The rows of the answer to a query, each as names and values; or what there was too much of.
+    /// The rows of the answer to a query, each as names and values. The inner `Err` names the limit
+    /// that the query reached.
     fn ask(&self, query: &Query) -> Result<Result<Vec<QueryRow>, String>, Self::Error>;
 
     /// All scopes that hold entities, in byte order.
@@ -114,7 +115,7 @@ pub trait MappingGraph {
 pub(super) struct Side {
     pub candidates: Vec<Candidate>,
     by_id: FxHashMap<ObjectId, u32>,
-    /// How many entities the selection had before `where`.
+    /// The number of entities that the selection had before `where`.
     pub selected: u64,
 }
 
@@ -144,6 +145,7 @@ impl Side {
                 side.candidates.push(candidate);
             }
         })?;
+        // Only `key` and `id` look up by id; conditions have indexes of their own.
         if matches!(end.find, Find::Key(..) | Find::Id(..)) {
             side.by_id =
                 side.candidates.iter().zip(0..).map(|(candidate, i)| (candidate.id, i)).collect();
@@ -169,6 +171,7 @@ impl Mapping {
                 if let ExprKind::Path(of, steps) = &expr.kind
                     && *of == root
                     && let Some(name) = property_name(steps)
+                    // Every candidate has these five, so the graph need not be asked for them.
                     && !matches!(name.as_str(), "_key" | "_scope" | "_type" | "_id" | "_class")
                 {
                     names.insert(name);
@@ -178,7 +181,7 @@ impl Mapping {
         names
     }
 
-    /// Whether any expression names `doc` or `parent`.
+    /// True if any expression names `doc` or `parent`.
     pub(super) fn asks_around(&self) -> bool {
         let mut asks = false;
         self.each_expression(&mut |expr| {
@@ -206,6 +209,7 @@ impl Mapping {
         }
         match &self.pairs {
             Pairs::Join(of) => alternatives(of, visit),
+            // The filter of `entities` is left out: such rows are read with all their properties.
             Pairs::Rows { filter, .. } => filter.iter().for_each(&mut *visit),
         }
         for end in [&self.from, &self.to] {
@@ -222,6 +226,7 @@ impl Mapping {
         properties(&self.edge.properties, visit);
         self.edge.prefer.iter().for_each(&mut *visit);
         for promise in &self.promises {
+            // `covers` reads the same candidates, so they must have the properties of its `where`.
             if let super::model::Ask::Covers(covers) = &promise.ask {
                 covers.filter.iter().for_each(&mut *visit);
             }
@@ -229,7 +234,8 @@ impl Mapping {
     }
 }
 
-/// The property that steps after `from` or `to` name; `from.tag.env` is the property `tag.env`.
+/// The property that the steps after `from` or `to` name: `from.tag.env` is the property `tag.env`.
+/// With a position among the steps there is none.
 pub(super) fn property_name(steps: &[Step]) -> Option<String> {
     let names = steps.iter().map(|step| match step {
         Step::Name(name) => Some(name.as_str()),

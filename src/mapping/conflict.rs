@@ -1,8 +1,8 @@
 //! Cardinality: edges that an end may not have together.
 //!
-//! Counted inside one job. Each group of edges that share an end which allows one is settled by
-//! `prefer` (the greatest value stays), else all of them go: which one is right is not ours to
-//! guess.
+//! Edges are counted inside one job. An end may allow only one edge; the edges that share such an
+//! end form a group. `prefer` settles a group: the edge with the greatest value stays. Otherwise
+//! all of them go, since nothing tells which one is right.
 
 use super::eval::Rank;
 use super::expr::Root;
@@ -33,19 +33,21 @@ pub(super) struct Conflict {
     pub entity: u32,
     /// Its edges.
     pub edges: Vec<u32>,
-    /// Whether nothing settled it and the file says to stop.
+    /// True if the file says to stop. A conflict that `prefer` settled is not listed at all.
     pub fatal: bool,
 }
 
 /// Settles all conflicts: edges that lose are no longer kept.
 pub(super) fn settle(mapping: &Mapping, edges: &mut [Edge]) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
+    // `one-to-...` limits the edges of each entity of `to`, so they are grouped by `to`.
     if mapping.edge.one_from {
         settle_end(mapping, Root::To, edges, &mut conflicts);
     }
     if mapping.edge.one_to {
         settle_end(mapping, Root::From, edges, &mut conflicts);
     }
+    // Unsettled edges go only now, so that the second end was counted with them.
     for conflict in &conflicts {
         for &edge in &conflict.edges {
             edges[edge as usize].kept = false;
@@ -62,10 +64,12 @@ fn settle_end(mapping: &Mapping, end: Root, edges: &mut [Edge], conflicts: &mut 
     }
     let mut crowded: Vec<(u32, Vec<u32>)> =
         groups.into_iter().filter(|(_, group)| group.len() > 1).collect();
+    // A hash map has no stable order, and reports must have one.
     crowded.sort_unstable();
     for (entity, group) in crowded {
         let best = group.iter().map(|&e| &edges[e as usize].prefer).max().cloned().flatten();
         let winners = group.iter().filter(|&&e| edges[e as usize].prefer == best).count();
+        // A tie for the greatest value settles nothing.
         let settled = mapping.edge.prefer.is_some() && winners == 1;
         if settled {
             for &e in &group {

@@ -1,6 +1,6 @@
 //! Rows as they are read: cells of a table, or nested data of JSON and TOML.
 //!
-//! Numbers stay exact: what 64 bits cannot hold is a fault, never rounded.
+//! Numbers stay exact: a number that 64 bits cannot hold is a fault. It is never rounded.
 
 use crate::graph::Value;
 use serde::Deserialize;
@@ -28,11 +28,11 @@ pub(super) enum Row {
     Data(Data),
 }
 
-/// How deep JSON may nest; each level is one more call on the stack.
+/// The deepest nesting of JSON; each level is one more call on the stack.
 const DEPTH_MAX: usize = 100;
 
 impl Data {
-    /// Takes over the JSON value that `text` says.
+    /// Reads the JSON value of `text`.
     pub(super) fn from_json(text: &RawValue) -> Result<Data, serde_json::Error> {
         Data::nested(text.get(), 0)
     }
@@ -41,6 +41,7 @@ impl Data {
         if depth > DEPTH_MAX {
             return Err(serde_json::Error::custom(format!("data nests deeper than {DEPTH_MAX}")));
         }
+        // The text is a valid JSON value, so its first byte tells the kind.
         match text.as_bytes().first() {
             Some(b'{') => {
                 let nested =
@@ -58,6 +59,7 @@ impl Data {
             Some(b't') => Ok(Data::Bool(true)),
             Some(b'f') => Ok(Data::Bool(false)),
             Some(b'n') => Ok(Data::Null),
+            // serde_json would round a large number to a double.
             _ => Value::number(text).map(Data::Number).ok_or_else(|| {
                 serde_json::Error::custom(format!("64 bits cannot hold the number {text} exactly"))
             }),
@@ -84,7 +86,7 @@ impl Data {
         })
     }
 
-    /// The data that a value of the graph is.
+    /// A value of the graph as data.
     pub(super) fn from_value(value: Value<'static>) -> Data {
         match value {
             Value::Null => Data::Null,
@@ -95,7 +97,7 @@ impl Data {
         }
     }
 
-    /// The value of the graph that says the same; none for objects and lists of lists.
+    /// The same as a value of the graph; `None` for objects and lists of lists.
     pub(super) fn into_value(self) -> Option<Value<'static>> {
         Some(match self {
             Data::Null => Value::Null,
@@ -103,6 +105,7 @@ impl Data {
             Data::Number(number) => number,
             Data::Text(text) => Value::Text(text.into()),
             Data::List(items) => {
+                // A list in the graph holds scalars only.
                 let plain = |item: Data| match item {
                     Data::List(_) => None,
                     item => item.into_value(),
@@ -131,18 +134,19 @@ pub(super) fn toml_number(value: &DeValue<'_>) -> Option<Value<'static>> {
         }
         DeValue::Float(float) => {
             let text = float.as_str();
+            // TOML allows a plus sign, the JSON numbers of `Value::number` have none.
             Value::number(text.strip_prefix('+').unwrap_or(text))
         }
         _ => None,
     }
 }
 
-/// The members of the JSON object that `text` says; a name that comes twice is refused.
+/// The members of the JSON object `text`. A name that occurs twice is an error.
 pub(super) fn json_members(text: &str) -> Result<Vec<(String, &RawValue)>, serde_json::Error> {
     serde_json::from_str(text).map(|Members(members)| members)
 }
 
-/// The items of the JSON list that `text` says.
+/// The items of the JSON list `text`.
 pub(super) fn json_items(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
     serde_json::from_str(text).map(|Items(items)| items)
 }
@@ -165,6 +169,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 let mut members: Vec<(String, &RawValue)> = Vec::new();
                 let mut names = std::collections::HashSet::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    // A map type would keep one of two equal names without a word.
                     if !names.insert(name.clone()) {
                         return Err(A::Error::custom(format!(
                             "`{name}` stands twice in one object"

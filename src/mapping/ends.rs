@@ -9,16 +9,16 @@ use super::model::{Alternative, Find, Mapping, Pairs};
 use super::template::Template;
 use crate::graph::{Kind, NameKind, ObjectId, Value, check_name};
 
-/// What looking for the entity of one end gave.
+/// The result of looking for the entity of one end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     /// Candidates, ascending.
     pub hits: Vec<u32>,
     /// The alternative that found them.
     pub alternative: Option<usize>,
-    /// Why no key could be made.
+    /// The reason why no key could be made.
     pub undefined: Option<String>,
-    /// How many candidates were compared for want of an index.
+    /// The candidates compared in vain, as a weight: all of a scan, a tenth of those from an index.
     pub compared: u64,
 }
 
@@ -29,22 +29,23 @@ pub struct Try {
     pub alternative: String,
     /// The condition or template, as written.
     pub condition: String,
-    /// What was looked for, e.g. `serial(row.serial)` and its value; no value means undefined.
+    /// The expression that was looked up, e.g. `serial(row.serial)`, and its value; `None` as the value
+    /// means undefined.
     pub looked_for: Option<(String, Option<String>)>,
     /// Keys of the entities found, at most 5 of them.
     pub keys: Vec<String>,
-    /// How many were found.
+    /// The number of entities found.
     pub hits: usize,
 }
 
-/// Keys that are listed of several entities.
+/// The largest number of keys that are listed of several entities.
 const LISTED: usize = 5;
 
 /// The two sides of a mapping with their indexes, ready to be asked.
 pub(super) struct Ends<'m> {
     pub mapping: &'m Mapping,
     pub sides: [Side; 2],
-    /// Whether an expression that finds `to` names `from`.
+    /// True if an expression that finds `to` names `from`.
     pub to_looks_at_from: bool,
     /// The indexes of the alternatives of each end; those of a join belong to `to`.
     indexes: [Vec<Index<'m>>; 2],
@@ -68,6 +69,7 @@ impl<'m> Ends<'m> {
             alternatives.map(|a| Index::build(&a.when, root, candidates, &shared)).collect()
         });
         let to = &mapping.to;
+        // Unless `to` depends on `from`, one search for `to` serves every `from` of a row.
         let mut looks = to.prefer.as_ref().is_some_and(|e| e.mentions(Root::From));
         match &to.find {
             Find::Key(text, _) | Find::Id(text, _) => {
@@ -83,7 +85,7 @@ impl<'m> Ends<'m> {
         &self.sides[position(root)]
     }
 
-    /// Whether alternative `i` of an end looks at every candidate.
+    /// True if alternative `i` of an end looks at every candidate.
     pub(super) fn is_scan(&self, root: Root, i: usize) -> bool {
         self.indexes[position(root)][i].is_scan()
     }
@@ -96,6 +98,7 @@ impl<'m> Ends<'m> {
         match &end.find {
             Find::Key(template, _) => match name(template, env, NameKind::Key) {
                 Ok(key) => {
+                    // A key is unique in a scope only, so each scope of the end may have one such entity.
                     let ids =
                         end.select.scopes.iter().map(|s| ObjectId::new(Kind::Entity, s, &key));
                     found.hits.extend(ids.filter_map(|id| side.with_id(id)));
@@ -109,8 +112,8 @@ impl<'m> Ends<'m> {
             Find::Match(_) | Find::Joined => {
                 for i in 0..self.mapping.alternatives(root).len() {
                     let compared = self.try_alternative(root, i, env, scratch);
-                    // What an index yields in vain is compared faster than it seems, yet a poor
-                    // index must not run all night either.
+                    // Candidates that an index yields in vain are fast to compare, so they weigh a tenth.
+                    // They still count: a poor index must reach the limit too.
                     found.compared += match self.is_scan(root, i) {
                         true => compared,
                         false => (compared - scratch.len() as u64) / 10,
@@ -123,6 +126,7 @@ impl<'m> Ends<'m> {
                 }
             }
         }
+        // Several may share the greatest value; then the end stays ambiguous.
         if let (2.., Some(prefer)) = (found.hits.len(), &end.prefer) {
             let value = |c: &u32| rank(prefer, &env.with(root, &side.candidates[*c as usize]));
             if let Some(best) = found.hits.iter().map(value).max() {
@@ -139,6 +143,7 @@ impl<'m> Ends<'m> {
         let when = &self.mapping.alternatives(root)[i].when;
         self.indexes[position(root)][i].look_up(env, found);
         let compared = found.len() as u64;
+        // An index may yield too many candidates, so the whole condition decides.
         found.retain(|&c| holds(when, &env.with(root, &candidates[c as usize])));
         compared
     }
@@ -158,7 +163,7 @@ impl<'m> Ends<'m> {
         keys.join(", ")
     }
 
-    /// What was tried to find the entity of an end, in words.
+    /// The attempts to find the entity of an end, in words.
     pub(super) fn tries(&self, root: Root, env: &Env<'_>) -> Vec<Try> {
         let end = self.mapping.end(root);
         match &end.find {
@@ -205,7 +210,7 @@ impl<'m> Ends<'m> {
         hits.iter().take(LISTED).map(|&c| self.key_of(root, c).to_owned()).collect()
     }
 
-    /// Why a row made no edge.
+    /// The reason why a row made no edge.
     pub(super) fn reason<G: MappingGraph>(
         &self,
         graph: &G,
@@ -278,7 +283,7 @@ impl<'m> Ends<'m> {
     }
 }
 
-/// The value of a template as a name; `Err` says why it is none.
+/// The value of a template as a name; `Err` says why it is no name.
 pub(super) fn name(template: &Template, env: &Env<'_>, kind: NameKind) -> Result<String, String> {
     let value = render(template, env).map_err(|part| format!("`{part}` is undefined"))?;
     let text = match value {

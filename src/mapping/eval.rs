@@ -1,4 +1,4 @@
-//! What expressions and templates yield for one row.
+//! The values of expressions and templates for one row.
 //!
 //! `None` is undefined: a missing or empty value. It equals nothing, not even itself; only
 //! `x = undefined` and `x != undefined`, written literally, ask for it (`''`, the empty value, is
@@ -18,13 +18,13 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-/// One lookup table: keys as text, and what they stand for.
+/// One lookup table: keys as text, and their values.
 pub(super) type Table = HashMap<String, Value<'static>>;
 
 /// The lookup tables of a mapping by name.
 pub(super) type Tables = HashMap<String, Table>;
 
-/// What all expressions of a mapping can ask, whatever the row.
+/// Data that all expressions of a mapping can ask for, whatever the row.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'r> {
     pub tables: &'r Tables,
@@ -32,7 +32,7 @@ pub(super) struct Shared<'r> {
     pub junk: &'r [String],
 }
 
-/// What `file` stands for.
+/// The members of `file`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FileFacts {
     /// The path, for people.
@@ -43,7 +43,7 @@ pub(super) struct FileFacts {
     pub stem: String,
 }
 
-/// The alternatives that found the entities: what `match` stands for.
+/// The alternatives that found the entities: the members of `match`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Matched {
     pub from: Option<String>,
@@ -61,7 +61,7 @@ struct RowEnv<'r> {
     line: u32,
 }
 
-/// Everything an expression can ask for where it stands.
+/// Everything that an expression can ask for in its place.
 #[derive(Clone, Copy)]
 pub(super) struct Env<'r> {
     shared: Shared<'r>,
@@ -72,13 +72,13 @@ pub(super) struct Env<'r> {
 }
 
 impl<'r> Env<'r> {
-    /// Only an entity is known.
+    /// An environment in which only an entity is known.
     pub(super) fn of_end(shared: &Shared<'r>, root: Root, candidate: &'r Candidate) -> Env<'r> {
         Env { shared: *shared, row: None, from: None, to: None, matched: None }
             .with(root, candidate)
     }
 
-    /// A row of a file.
+    /// An environment for a row of a file.
     pub(super) fn of_row(
         shared: &Shared<'r>,
         row: &'r RowAt,
@@ -96,7 +96,7 @@ impl<'r> Env<'r> {
         Env { shared: *shared, row: Some(row), from: None, to: None, matched: None }
     }
 
-    /// A row that stands in no file.
+    /// An environment for a row that stands in no file.
     pub(super) fn of_data(shared: &Shared<'r>, row: &'r Row) -> Env<'r> {
         let row = RowEnv { row, parent: None, doc: None, columns: None, file: None, line: 0 };
         Env { shared: *shared, row: Some(row), from: None, to: None, matched: None }
@@ -122,7 +122,7 @@ impl<'r> Env<'r> {
     }
 }
 
-/// Whether the condition holds: it yields `true`, nothing else will do.
+/// True if the condition yields `true`. Any other value counts as false.
 pub(super) fn holds(expr: &Expr, env: &Env<'_>) -> bool {
     eval(expr, env) == Some(Value::Bool(true))
 }
@@ -150,8 +150,8 @@ pub(super) fn eval<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
     }
 }
 
-/// An argument of a function. An empty text that is written is what it is: what to put in the
-/// place of what `replace` finds.
+/// The value of an argument of a function. An empty text, written literally, stays a text here and
+/// is not undefined: `replace` puts it in the place of a match.
 fn argument<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
     match &expr.kind {
         ExprKind::Literal(value @ Value::Text(_)) => Some(value.borrowed()),
@@ -245,6 +245,7 @@ fn property<'r>(candidate: &'r Candidate, steps: &[Step]) -> Option<Value<'r>> {
             Value::List(items) => items.into_iter().nth(*index)?,
             _ => return None,
         },
+        // Any other steps are a property with dots in its name, e.g. `tag.env`.
         steps => candidate.value(&property_name(steps)?)?,
     })
 }
@@ -272,6 +273,7 @@ fn value(data: &Data) -> Option<Value<'_>> {
 }
 
 fn compare<'r>(left: &'r Expr, operator: Operator, right: &'r Expr, env: &Env<'r>) -> bool {
+    // A literal `undefined` asks about the other side; between two of them there is nothing to ask.
     let asked = match (left.asks_undefined(), right.asks_undefined()) {
         (_, true) => Some(left),
         (true, false) => Some(right),
@@ -283,12 +285,13 @@ fn compare<'r>(left: &'r Expr, operator: Operator, right: &'r Expr, env: &Env<'r
         (_, Operator::In) if right.is_call_of(Function::Cidr) => {
             any(eval(left, env), eval(right, env), inside)
         }
+        // The negation of `=` over all pairs: with lists, no pair may be equal.
         (_, Operator::NotEqual) => !any(eval(left, env), eval(right, env), equal),
         (_, operator) => any(eval(left, env), eval(right, env), |a, b| one(a, operator, b)),
     }
 }
 
-/// Whether any item of `left` and any of `right` meet.
+/// True if any item of `left` meets any item of `right`.
 fn any(
     left: Option<Value<'_>>,
     right: Option<Value<'_>>,
@@ -298,7 +301,7 @@ fn any(
     items(&left).iter().any(|a| items(&right).iter().any(|b| meet(a, b)))
 }
 
-/// Whether the address or network `a` lies in the network `b`.
+/// True if the address or network `a` lies in the network `b`.
 fn inside(a: &Value<'_>, b: &Value<'_>) -> bool {
     let Some((v6, first, len)) = b.as_str().and_then(network) else { return false };
     let own = a.as_str().and_then(|a| {
@@ -307,6 +310,7 @@ fn inside(a: &Value<'_>, b: &Value<'_>) -> bool {
     });
     own.is_some_and(|(own_v6, bits, own_len)| {
         let host = if v6 { 128 } else { 32 } - u32::from(len);
+        // A shift by all 128 bits would overflow.
         let masked = if host >= 128 { 0 } else { bits >> host << host };
         own_v6 == v6 && own_len >= len && masked == first
     })
@@ -438,7 +442,7 @@ pub(super) fn render<'r>(template: &'r Template, env: &Env<'r>) -> Result<Value<
             Part::Text(text) => out.push_str(text),
             Part::Expr(expr, text) => match eval(expr, env) {
                 Some(Value::Text(value)) => out.push_str(&value),
-                // A list has no one text to stand inside another.
+                // A list has no single text that could stand inside another text.
                 None | Some(Value::List(_) | Value::Null) => return Err(text),
                 Some(other) => out.push_str(&other.to_string()),
             },

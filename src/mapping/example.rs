@@ -32,6 +32,7 @@ impl MappingGraph for Pair {
         _: &Wanted,
         visit: &mut dyn FnMut(Candidate),
     ) -> Result<(), Infallible> {
+        // `Ends::read` asks for `from` and then for `to`, once each.
         let call = self.calls.replace(self.calls.get() + 1);
         let entity = if call == 0 { &self.from } else { &self.to };
         entity.iter().for_each(|entity| visit(entity.clone()));
@@ -60,7 +61,7 @@ impl MappingGraph for Pair {
 }
 
 impl Mapping {
-    /// Runs the examples; a fault for each that fails.
+    /// Runs the examples. Returns a fault for each that fails.
     pub fn check_examples(&self) -> Vec<Fault> {
         self.examples.iter().filter_map(|example| self.check_example(example)).collect()
     }
@@ -71,6 +72,7 @@ impl Mapping {
             to: None,
             calls: std::cell::Cell::new(0),
         };
+        // The key of `to` may be made from `from`, so `from` comes first.
         let to = self.example_entity(example, Root::To, pair.from.as_ref());
         let pair = Pair { to, ..pair };
         let Ok(ends) = Ends::read(self, &pair);
@@ -91,8 +93,8 @@ impl Mapping {
         self.verdict(example, &ends, &run, &row)
     }
 
-    /// An entity with the properties given. An end that is found by its key needs none: the key
-    /// that the row makes is taken to exist.
+    /// Makes an entity with the properties given. An end that is found by its key needs none: an
+    /// entity with the key of the row is assumed to exist.
     fn example_entity(
         &self,
         example: &Example,
@@ -124,7 +126,7 @@ impl Mapping {
                 let env = from.map_or(env, |from| env.with(Root::From, from));
                 name(template, &env, NameKind::Key).ok()?
             }
-            // Without a key of its own it still is an entity.
+            // The example gives an entity, and an entity needs some key.
             (None, _) if given.is_some() => "example".to_owned(),
             (None, _) => return None,
         };
@@ -184,7 +186,7 @@ impl Mapping {
         }
     }
 
-    /// For each alternative that fails, the two values that do not meet.
+    /// The two values that do not meet, for each alternative that fails.
     fn why_not(&self, ends: &Ends<'_>, row: &RowAt) -> Vec<String> {
         let shared = self.shared();
         let env = Env::of_data(&shared, &row.row);
@@ -197,6 +199,7 @@ impl Mapping {
                 env = env.with(Root::From, from);
             }
             let alternatives = self.alternatives(root);
+            // One alternative that holds is enough, so the others explain nothing.
             if alternatives.iter().any(|a| holds(&a.when, &env)) {
                 continue;
             }

@@ -8,8 +8,8 @@
 //! call    = name "(" [ expr { "," expr } ] ")"
 //! ```
 //!
-//! A word that does not fit ends the expression, so each expression gives one fault of form; names
-//! that do not exist are all reported. Which roots are known in a place is asked by the checker.
+//! A word that does not fit ends the expression, so each expression gives one fault of form at most.
+//! All names that do not exist are reported. The checker decides which roots are known in a place.
 
 use super::function::Function;
 use crate::graph::Value;
@@ -18,10 +18,10 @@ use regex::{Regex, RegexBuilder};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How deep brackets may nest; the parser recurses.
+/// The deepest nesting of brackets; the parser recurses.
 const DEPTH_MAX: usize = 64;
 
-/// What a path begins with.
+/// The first name of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Root {
     Row,
@@ -68,11 +68,11 @@ pub(super) enum Operator {
     GreaterEqual,
     Less,
     LessEqual,
-    /// Is it any of them; for `cidr(...)` on the right: does it lie in it.
+    /// The left side is any of the right. With `cidr(...)` on the right: it lies in that network.
     In,
 }
 
-/// An expression with the bytes it stands on, counted in the text that was parsed.
+/// An expression, with its range of bytes in the text that was parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Expr {
     pub kind: ExprKind,
@@ -90,7 +90,7 @@ pub(super) enum ExprKind {
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Compare(Box<Expr>, Operator, Box<Expr>),
-    /// What stands where a fault was already reported; evaluates to undefined.
+    /// Stands in for a part whose fault is already reported; evaluates to undefined.
     Faulty,
 }
 
@@ -113,7 +113,7 @@ impl Expr {
         }
     }
 
-    /// Whether it is a call of `function`, or a list of nothing but such calls.
+    /// True if it is a call of `function`, or a list of such calls only.
     pub(super) fn is_call_of(&self, function: Function) -> bool {
         match &self.kind {
             ExprKind::Call(called, ..) => *called == function,
@@ -122,36 +122,36 @@ impl Expr {
         }
     }
 
-    /// Whether any part of it is such an expression.
+    /// True if `is` holds for it or for any part of it.
     pub(super) fn any(&self, is: &impl Fn(&Expr) -> bool) -> bool {
         let mut found = false;
         self.walk(&mut |expr| found |= is(expr));
         found
     }
 
-    /// Whether it names `root`.
+    /// True if it names `root`.
     pub(super) fn mentions(&self, root: Root) -> bool {
         self.any(&|expr| matches!(&expr.kind, ExprKind::Path(of, _) if *of == root))
     }
 
-    /// Whether it names `root` and no other.
+    /// True if it names `root` and no other.
     pub(super) fn mentions_only(&self, root: Root) -> bool {
         let other = |expr: &Expr| matches!(&expr.kind, ExprKind::Path(of, _) if *of != root);
         self.mentions(root) && !self.any(&other)
     }
 
-    /// Whether it names anything of a row or an entity, so that it is no constant.
+    /// True if it names anything of a row or an entity, so that it is no constant.
     pub(super) fn names_anything(&self) -> bool {
         self.any(&|expr| matches!(expr.kind, ExprKind::Path(..)))
     }
 
-    /// Whether it is `undefined` or the empty string, written literally.
+    /// True if it is `undefined` or the empty string, written literally.
     pub(super) fn asks_undefined(&self) -> bool {
         matches!(&self.kind, ExprKind::Undefined)
             || matches!(&self.kind, ExprKind::Literal(Value::Text(text)) if text.is_empty())
     }
 
-    /// What a condition looks at, in one word: its first identifier function, else its first
+    /// The subject of a condition, in one word: its first identifier function, else its first
     /// property, e.g. `serial`.
     pub(super) fn subject(&self) -> Option<String> {
         let (mut function, mut property): (Option<String>, Option<String>) = (None, None);
@@ -166,6 +166,7 @@ impl Expr {
             }
             _ => {}
         });
+        // These fold any text, so the property says more about the condition.
         let plain = ["lower", "upper", "trim", "nfkc"];
         function.filter(|name: &String| !plain.contains(&name.as_str())).or(property)
     }
@@ -200,7 +201,7 @@ pub(super) struct ExprFault {
     pub span: Range<usize>,
     pub label: String,
     pub help: Option<String>,
-    /// What to write instead of `span`, and what that does.
+    /// A suggested edit: its title, and the text to write instead of `span`.
     pub patch: Option<(String, String)>,
 }
 
@@ -221,8 +222,8 @@ pub(super) fn parse_condition(text: &str) -> (Expr, Vec<ExprFault>) {
     (expr, parser.faults)
 }
 
-/// Parses the expression between braces that begins at byte `from`; gives also the byte after the
-/// closing brace, or `None` if there is none.
+/// Parses the expression between braces that begins at byte `from`. Returns it with the byte after
+/// the closing brace, or `None` if there is no such brace.
 pub(super) fn parse_placeholder(text: &str, from: usize) -> (Expr, Option<usize>, Vec<ExprFault>) {
     let mut parser = Parser::new(text, from);
     let parsed = parser.expression().and_then(|expr| match parser.word {
@@ -242,7 +243,7 @@ struct Parser<'t> {
     text: &'t str,
     word: Word,
     span: Range<usize>,
-    /// Where the word before the present one ended.
+    /// The byte where the word before the present one ended.
     done: usize,
     depth: usize,
     faults: Vec<ExprFault>,
@@ -491,6 +492,7 @@ impl<'t> Parser<'t> {
         };
         let whole = span.start..self.done;
         let Some(function) = Function::named(name) else {
+            // Recorded and not returned, so that faults later in the expression are found too.
             self.faults.push(unknown_function(name, span));
             return Ok(Expr { kind: ExprKind::Faulty, span: whole });
         };
@@ -524,6 +526,7 @@ impl<'t> Parser<'t> {
             self.faults.push(ExprFault::new("M0207", message, expr.span.clone()));
             return None;
         };
+        // The limits bound the memory of a pattern, which comes from a file.
         match RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 19).build() {
             Ok(regex) => Some(Pattern(Arc::new(regex))),
             Err(error) => {
@@ -539,6 +542,7 @@ impl<'t> Parser<'t> {
     fn unqualified(&mut self, name: &str, span: Range<usize>) -> Parsed<Expr> {
         let stepped = matches!(self.word, Word::Symbol("." | "["));
         let mut fault = ExprFault::new("M0206", format!("`{name}` is not qualified"), span.clone());
+        // Only a name with steps after it can be a misspelt root.
         let similar = closest(name, Root::ALL.map(|(n, _)| n)).filter(|_| stepped);
         match similar {
             Some(root) => {
@@ -556,8 +560,9 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// What is wrong with a pattern, and where in the expression.
+/// The fault of a pattern in words, and its place in the expression.
 fn regex_fault(text: &str, error: &regex::Error, whole: Range<usize>) -> (String, Range<usize>) {
+    // `regex` gives its fault as text only; its parser also knows the place.
     let parsed = regex_syntax::Parser::new().parse(text);
     let Err(fault) = parsed else {
         let words = match error {
@@ -575,6 +580,7 @@ fn regex_fault(text: &str, error: &regex::Error, whole: Range<usize>) -> (String
     if text.contains('\'') {
         return (words, whole);
     }
+    // One byte more for the opening quote. An empty span would point at nothing, so it gets one byte.
     let (start, end) = (span.start.offset, span.end.offset.max(span.start.offset + 1));
     (words, whole.start + 1 + start..(whole.start + 1 + end).min(whole.end))
 }

@@ -2,8 +2,8 @@
 //! means.
 //!
 //! One list serves three readers, so they cannot disagree: the check of a file's shape (here), the
-//! JSON Schema for editors ([`super::schema`]) and the words of faults. What values *mean* together
-//! is asked by [`super::check`].
+//! JSON Schema for editors ([`super::schema`]) and the words of faults. [`super::check`] asks what
+//! values *mean* together.
 
 use super::raw::wrong_kind;
 use crate::lang::{Fault, Source, closest};
@@ -49,7 +49,7 @@ pub(super) enum Kind {
 pub(super) struct Key {
     pub name: &'static str,
     pub kind: Kind,
-    /// What it means, for editors.
+    /// Its meaning, for editors.
     pub about: &'static str,
     /// Set for keys that must be there: a line to show.
     pub example: Option<&'static str>,
@@ -270,6 +270,7 @@ pub(super) const TEST: &[Key] = &[
 
 /// Looks at the shape of a whole file and reports everything that does not fit it.
 pub(super) fn check_shape(source: &Arc<Source>, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
+    // A key missing at the top level has no table to point at, so the first line is shown.
     let first_line = 0..source.text.find('\n').unwrap_or(source.text.len());
     Shape { source, faults }.table("", first_line, table, TOP);
 }

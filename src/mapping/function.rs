@@ -88,7 +88,7 @@ impl Function {
         Function::ALL.iter().find(|(_, f, ..)| *f == self).map_or("", |(name, ..)| name)
     }
 
-    /// How many arguments it takes, in words, unless `count` is such a number.
+    /// The number of arguments it takes, in words; `None` if `count` is allowed.
     pub(super) fn wrong_count(self, count: usize) -> Option<String> {
         let (.., min, max) = Function::ALL.iter().find(|(_, f, ..)| *f == self)?;
         if (*min..=*max).contains(&count) {
@@ -102,8 +102,8 @@ impl Function {
         })
     }
 
-    /// Whether it brings an identifier into its one spelling, so that both sides of a comparison
-    /// need it.
+    /// True if it brings an identifier into its one spelling, so that both sides of a comparison need
+    /// it.
     pub(super) fn folds(self) -> bool {
         matches!(
             self,
@@ -123,15 +123,15 @@ impl Function {
         )
     }
 
-    /// Whether its second argument is a regular expression.
+    /// True if its second argument is a regular expression.
     pub(super) fn takes_pattern(self) -> bool {
         matches!(self, Extract | Replace)
     }
 }
 
-/// The value of a call; undefined arguments are `None`. A list in the first argument gives the
-/// list of what its items give. `pattern` is the compiled second argument of `extract` and
-/// `replace`; `lookup` is not answered here, it needs the tables of a mapping.
+/// The value of a call; undefined arguments are `None`. With a list as the first argument it is the
+/// list of the values for each item. `pattern` is the compiled second argument of `extract` and
+/// `replace`. `lookup` is not answered here: it needs the tables of a mapping.
 pub(super) fn call<'r>(
     function: Function,
     arguments: Vec<Option<Value<'r>>>,
@@ -140,6 +140,7 @@ pub(super) fn call<'r>(
 ) -> Option<Value<'r>> {
     let mut arguments = arguments.into_iter();
     let first = arguments.next()?;
+    // Only `default` accepts an undefined argument. `concat` does not go over the items of a list.
     match function {
         Default => return first.or_else(|| arguments.next()?),
         Concat => {
@@ -159,6 +160,7 @@ pub(super) fn call<'r>(
         Value::List(items) => {
             let mut all = Vec::with_capacity(items.len());
             for item in items {
+                // An item without a value drops out, so one bad item does not spoil the list.
                 match one(function, item, &texts, pattern, junk) {
                     Some(Value::List(parts)) => all.extend(parts),
                     Some(value) => all.push(value),
@@ -187,7 +189,7 @@ fn one<'r>(
     pattern: Option<&Regex>,
     junk: &[String],
 ) -> Option<Value<'r>> {
-    // Only text has case and blanks, and what is a number already stays one.
+    // Only text has case and blanks. A number or boolean stays as it is.
     match (function, &value) {
         (Lower | Upper | Trim | Nfkc, Value::Text(_)) => {}
         (Lower | Upper | Trim | Nfkc, _) => return Some(value),

@@ -1,8 +1,9 @@
-//! Indexes: how a condition finds its entities without looking at all of them.
+//! Indexes: a condition finds its entities without looking at all of them.
 //!
-//! From a condition the best indexable part is taken: all `=` together whose one side names only
-//! the entity looked for and whose other side does not, else `in cidr(...)`, else `^=`. What an index yields
-//! may be too much and is always asked the whole condition; it is never too little.
+//! The target is the entity looked for. A comparison can be indexed if one side names only the
+//! target and the other side does not name it. An index takes the best part of a condition: all
+//! such `=` together, else `in cidr(...)`, else `^=`. It may yield too many entities, never too
+//! few, so the whole condition is asked of each entity that it yields.
 
 use super::candidates::Candidate;
 use super::eval::{Env, Shared, each_item, eval};
@@ -29,6 +30,7 @@ impl IndexKey {
             Value::Text(text) => IndexKey::Text(text.to_string()),
             Value::Int(i) => IndexKey::Whole((*i).into()),
             Value::UInt(u) => IndexKey::Whole((*u).into()),
+            // `5.0` equals `5`, so both have one key.
             Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e20 => IndexKey::Whole(*f as i128),
             Value::Float(f) => IndexKey::Float(f.to_bits()),
             Value::Bool(b) => IndexKey::Bool(*b),
@@ -37,18 +39,18 @@ impl IndexKey {
     }
 }
 
-/// How a condition can be looked up. Expressions are the side that names the entity looked for
-/// and the one that does not.
+/// The way in which a condition can be looked up. `target` is the side that names the entity looked
+/// for, `probe` is the other side.
 #[derive(Debug)]
 enum Shape<'e> {
-    /// Pairs of target and probe that are all equal.
+    /// Pairs of target and probe that must all be equal.
     Equal(Vec<(&'e Expr, &'e Expr)>),
-    /// The network is the target's.
+    /// The network is on the side of the target.
     Within {
         target: &'e Expr,
         probe: &'e Expr,
     },
-    /// The address is the target's.
+    /// The address is on the side of the target.
     Around {
         target: &'e Expr,
         probe: &'e Expr,
@@ -67,8 +69,9 @@ enum Shape<'e> {
 }
 
 impl Shape<'_> {
-    /// The smaller, the fewer entities such an index usually yields.
+    /// The rank of such an index: the smaller it is, the fewer entities the index usually yields.
     fn rank(&self) -> u32 {
+        // A constant probe yields the same entities for every row.
         let constant = |probe: &Expr| if probe.names_anything() { 0 } else { 10 };
         match self {
             Shape::Equal(pairs) => {
@@ -97,6 +100,7 @@ fn shape(expr: &Expr, root: Root) -> Option<Shape<'_>> {
             rest.into_iter().min_by_key(Shape::rank)
         }
         ExprKind::Or(parts) => {
+            // A part without an index needs a scan, and then the whole `or` gains nothing.
             let parts = parts.iter().map(|part| shape(part, root));
             Some(Shape::Any(parts.collect::<Option<_>>()?))
         }
@@ -111,6 +115,7 @@ fn compared<'e>(
     right: &'e Expr,
     root: Root,
 ) -> Option<Shape<'e>> {
+    // Undefined values are in no index.
     if left.asks_undefined() || right.asks_undefined() {
         return None;
     }
@@ -132,7 +137,7 @@ fn compared<'e>(
     })
 }
 
-/// The hashes of all combinations of the values of `exprs`, one value of each; none if one of them
+/// The hashes of all combinations of the values of `exprs`, one value of each; empty if one of them
 /// is undefined.
 fn hashes(exprs: &[&Expr], env: &Env<'_>) -> Vec<u64> {
     let mut hashes = vec![0u64];
@@ -154,15 +159,15 @@ fn hashes(exprs: &[&Expr], env: &Env<'_>) -> Vec<u64> {
 /// The candidates of one end by the values that a condition compares.
 #[derive(Debug)]
 pub(super) enum Index<'m> {
-    /// Entities by the hash of their values, and the values that are looked for.
+    /// The probes, and the entities by the hash of their values.
     Equal(Vec<&'m Expr>, FxHashMap<u64, Vec<u32>>),
-    /// Networks by their length and first address.
+    /// The probe, the networks by their length and first address, and the lengths that occur.
     Within(&'m Expr, FxHashMap<(bool, u8, u128), Vec<u32>>, Vec<(bool, u8)>),
-    /// Addresses in ascending order.
+    /// The probe, and the addresses in ascending order.
     Around(&'m Expr, Vec<(bool, u128, u32)>),
-    /// Texts in ascending order.
+    /// The probe, and the texts in ascending order.
     StartsWith(&'m Expr, Vec<(String, u32)>),
-    /// Texts, and their lengths in bytes.
+    /// The probe, the texts, and their lengths in bytes.
     StartOf(&'m Expr, FxHashMap<String, Vec<u32>>, Vec<usize>),
     Any(Vec<Index<'m>>),
     /// Every candidate.
@@ -257,7 +262,7 @@ impl<'m> Index<'m> {
         }
     }
 
-    /// Whether it looks at every candidate.
+    /// True if it looks at every candidate.
     pub(super) fn is_scan(&self) -> bool {
         matches!(self, Index::All(_))
     }
@@ -290,12 +295,14 @@ impl<'m> Index<'m> {
             Index::All(count) => found.extend(0..*count),
             Index::Any(parts) => parts.iter().for_each(|part| part.collect(env, found)),
             Index::Equal(probes, map) => {
+                // Two values with one hash only yield an entity too many.
                 for hash in hashes(probes, env) {
                     found.extend(map.get(&hash).into_iter().flatten());
                 }
             }
             Index::Within(probe, map, lengths) => each(probe, &mut |value| {
                 let Some((v6, first, own)) = value.as_str().and_then(any_network) else { return };
+                // One look-up for each length that occurs finds all networks around the probe.
                 for &(_, len) in lengths.iter().filter(|(six, len)| *six == v6 && *len <= own) {
                     let hit = map.get(&(v6, len, masked(v6, first, len)));
                     found.extend(hit.into_iter().flatten());
@@ -303,6 +310,7 @@ impl<'m> Index<'m> {
             }),
             Index::Around(probe, sorted) => each(probe, &mut |value| {
                 let Some((v6, first, len)) = value.as_str().and_then(network) else { return };
+                // The addresses of a network follow each other in this order, from its first one.
                 let start = sorted.partition_point(|(six, a, _)| (*six, *a) < (v6, first));
                 let inside =
                     |entry: &&(bool, u128, u32)| entry.0 == v6 && masked(v6, entry.1, len) == first;
@@ -317,6 +325,7 @@ impl<'m> Index<'m> {
             Index::StartOf(probe, map, lengths) => each(probe, &mut |value| {
                 let Some(text) = value.as_str() else { return };
                 for &len in lengths.iter().take_while(|len| **len <= text.len()) {
+                    // `get` gives nothing if `len` ends inside a character.
                     let hit = text.get(..len).and_then(|start| map.get(start));
                     found.extend(hit.into_iter().flatten());
                 }

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::DeTable;
 
-/// Checked mappings and what is wrong with the others.
+/// Checked mappings, and the faults of the others.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Mappings that can run, in the order given.
     pub mappings: Vec<Mapping>,
     /// Faults of all files.
     pub faults: Vec<Fault>,
-    /// How many files were read.
+    /// The number of files read.
     pub files: usize,
     /// The scopes that the files name, whatever else is wrong with them.
     pub scopes: Vec<String>,
@@ -43,6 +43,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
         let root = root_of(absolute.parent().unwrap_or(Path::new("/")));
         let faults = &mut loaded.faults;
         let project = projects.entry(root.clone()).or_insert_with(|| Project::read(root, faults));
+        // Faults of the project file lie before this mark: they do not stop the mapping.
         let before = loaded.faults.len();
         let mapping = check(&file, &source, project, &mut loaded.faults);
         if let Some((scope, span)) = declared_scope(&source, project) {
@@ -51,7 +52,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
                 Entry::Occupied(first) => {
                     let (scope, place) = (first.key(), first.get());
                     let words = format!("scope `{scope}` is already owned by {place}");
-                    // Which of the two is meant nobody knows, so neither runs.
+                    // Nothing tells which of the two is meant, so neither runs.
                     loaded.mappings.retain(|mapping| mapping.scope != *scope);
                     let fault = Fault::error("M0301", &source, words).at(span, "");
                     let help = "one mapping per scope: merge the files or rename one";
@@ -65,6 +66,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
         let is_error = |fault: &Fault| fault.severity == Severity::Error;
         let mut sound = !loaded.faults[before..].iter().any(is_error);
         if let Some(mapping) = mapping.as_ref().filter(|_| sound) {
+            // Examples run only on a mapping without errors of its own.
             let failed = mapping.check_examples();
             sound = failed.is_empty();
             loaded.faults.extend(failed);
@@ -112,6 +114,7 @@ fn files(path: &Path) -> Vec<PathBuf> {
         .filter(|p| p.extension().is_some_and(|e| e == "toml"))
         .filter(|p| p.file_name().is_some_and(|n| n != "tombolo.toml"))
         .collect();
+    // A folder has no fixed order, and the first file owns a scope.
     files.sort();
     files
 }

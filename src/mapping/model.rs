@@ -1,7 +1,7 @@
 //! A checked mapping: what the file means, with names resolved and expressions parsed.
 //!
-//! Made by [`super::check`], used by [`super::resolve`]. Nothing here can be wrong any more except
-//! what only the rows or the graph can tell.
+//! [`super::check`] makes it, [`super::resolve`] uses it. After the check, only the rows or the graph
+//! can bring up faults.
 
 use super::data::Data;
 use super::eval::Tables;
@@ -27,27 +27,27 @@ pub struct Mapping {
     pub scope: String,
     /// A name for people.
     pub name: Option<String>,
-    /// What it is for.
+    /// The purpose of the mapping.
     pub description: Option<String>,
-    /// Who answers for it.
+    /// The person or team that answers for it.
     pub owner: Option<String>,
     /// Labels to select by.
     pub labels: Vec<(String, String)>,
-    /// Whether it is applied.
+    /// True if it is applied.
     pub enabled: bool,
     /// The verb, in upper case.
     pub class: String,
-    /// Where edges start.
+    /// The end where edges start.
     pub from: End,
-    /// Where edges end.
+    /// The end that edges lead to.
     pub to: End,
-    /// When to stop.
+    /// The limits at which a run stops.
     pub guard: Guard,
     /// Promises about the graph as planned.
     pub promises: Vec<Promise>,
-    /// How many expressions it has.
+    /// The number of its expressions.
     pub expressions: usize,
-    /// Whether both ends of an edge may lie in one scope.
+    /// True if both ends of an edge may lie in one scope.
     pub same_scope: bool,
     pub(super) pairs: Pairs,
     pub(super) edge: EdgeRules,
@@ -58,14 +58,14 @@ pub struct Mapping {
     pub(super) scope_span: Range<usize>,
 }
 
-/// Where the pairs come from.
+/// The source of the pairs.
 #[derive(Clone, Debug)]
 pub(super) enum Pairs {
     Rows { rows: RowSource, filter: Option<Expr>, span: Range<usize>, max_age: Option<Duration> },
     Join(Vec<Alternative>),
 }
 
-/// Which entities are meant, before any condition.
+/// The entities that a table asks for, before any condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Any of these scopes; aliases are resolved.
@@ -79,20 +79,20 @@ pub struct Selection {
 /// One end of the edge.
 #[derive(Clone, Debug)]
 pub struct End {
-    /// Which entities it may be.
+    /// The entities that it may be.
     pub select: Selection,
     pub(super) filter: Option<Expr>,
     pub(super) find: Find,
     pub(super) missing: Missing,
     pub(super) ambiguous: Ambiguous,
     pub(super) prefer: Option<Expr>,
-    /// Where the table stands in the file.
+    /// The place of the table in the file.
     pub(super) span: Range<usize>,
     pub(super) type_span: Range<usize>,
     pub(super) scope_span: Range<usize>,
 }
 
-/// How the entity of an end is found.
+/// The way in which the entity of an end is found.
 #[derive(Clone, Debug)]
 pub(super) enum Find {
     Key(Template, Range<usize>),
@@ -113,7 +113,7 @@ pub(super) struct Alternative {
     pub span: Range<usize>,
 }
 
-/// What to do with a row whose end does not exist.
+/// The treatment of a row whose end does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Missing {
     #[default]
@@ -121,7 +121,7 @@ pub(super) enum Missing {
     Error,
 }
 
-/// What to do when several entities are found.
+/// The treatment of a row for which an end finds several entities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Ambiguous {
     #[default]
@@ -137,7 +137,7 @@ pub(super) enum Property {
     Literal(Value<'static>),
 }
 
-/// What the edge is.
+/// The type, key, properties and cardinality of the edge.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EdgeRules {
     pub type_name: Option<Template>,
@@ -153,14 +153,14 @@ pub(super) struct EdgeRules {
     pub span: Range<usize>,
 }
 
-/// When to stop. `None` means no limit.
+/// The limits at which a run stops. `None` means no limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guard {
     /// Fewer rows, or candidates of a join, are refused.
     pub min_rows: u64,
     /// Fewer edges afterwards are refused.
     pub min_edges: u64,
-    /// Deleting more of the live edges is refused, in percent, once there are 20.
+    /// Deleting a larger share of the live edges is refused, in percent, once there are 20 of them.
     pub max_delete_percent: f64,
     /// Deleting more edges is refused.
     pub max_delete: Option<u64>,
@@ -170,13 +170,13 @@ pub struct Guard {
     pub max_edges: u64,
     /// More rows without an end are refused, in percent of the rows that `where` kept.
     pub max_missing_percent: Option<f64>,
-    /// Scopes and how old their last synchronisation may be, with the scope as written.
+    /// The scopes whose last synchronisation must not be too old, each with its limit.
     pub fresh: Vec<Fresh>,
     /// Stands in for `max_age` of the rows.
     pub max_age: Option<Duration>,
 }
 
-/// How old the last synchronisation of a scope may be.
+/// A limit on the age of the last synchronisation of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fresh {
     /// The scope; aliases are resolved.
@@ -222,16 +222,16 @@ pub(super) struct Example {
 /// A promise about the graph as planned.
 #[derive(Clone, Debug)]
 pub struct Promise {
-    /// What is promised, for people.
+    /// The promise in words, for people.
     pub name: String,
-    /// Whether breaking it stops the job.
+    /// True if breaking it stops the job.
     pub strict: bool,
-    /// What is asked.
+    /// The question.
     pub ask: Ask,
     pub(super) span: Range<usize>,
 }
 
-/// What a promise asks of the graph.
+/// The question that a promise asks of the graph.
 #[derive(Clone, Debug)]
 pub enum Ask {
     /// An edge between these keys is planned, or must not be.
@@ -240,13 +240,13 @@ pub enum Ask {
         from: String,
         /// `_key` of its end.
         to: String,
-        /// Whether it must be there.
+        /// True if the edge must be planned, false if it must not.
         there: bool,
     },
     /// Entities of an end have an edge.
     Covers(Covers),
-    /// A query has so many rows. Only who has the whole graph as planned can tell, by
-    /// [`Mapping::asked`].
+    /// A query has the expected number of rows. It needs the whole graph as planned, and
+    /// [`super::asked`] judges its answer.
     Query {
         /// The query.
         query: Box<Query>,
@@ -273,7 +273,7 @@ pub(super) enum AtLeast {
 }
 
 impl Mapping {
-    /// Where the rows are asked for.
+    /// The place of the rows in the file; empty for a join.
     pub(super) fn rows_span(&self) -> Range<usize> {
         match &self.pairs {
             Pairs::Rows { span, .. } => span.clone(),
@@ -281,7 +281,7 @@ impl Mapping {
         }
     }
 
-    /// Whether the pairs come from the graph alone.
+    /// True if the pairs come from a `join`, so from the graph alone.
     pub fn is_join(&self) -> bool {
         matches!(self.pairs, Pairs::Join(_))
     }
@@ -301,7 +301,7 @@ impl Mapping {
         scopes
     }
 
-    /// How many examples it has.
+    /// The number of its examples.
     pub fn example_count(&self) -> usize {
         self.examples.len()
     }

@@ -17,7 +17,7 @@ pub(super) struct Project {
     pub root: PathBuf,
     /// Alias without its `@`, and the scope it stands for.
     pub aliases: BTreeMap<String, String>,
-    /// Whether there is a `tombolo.toml`.
+    /// True if there is a `tombolo.toml`.
     pub has_file: bool,
     /// The root, for people.
     pub shown_root: String,
@@ -67,10 +67,11 @@ impl Project {
         project
     }
 
-    /// Whether a path (absolute, tidy) lies inside the project, links followed. What does not
-    /// exist is judged by its name alone.
+    /// True if a path (absolute, tidy) lies inside the project, with links followed. A path that does
+    /// not exist is judged by its name alone.
     pub(super) fn holds(&self, path: &Path) -> bool {
         let real = path.canonicalize().ok().zip(self.real_root.as_ref());
+        // A link inside the project may lead out of it, so the real path must lie inside too.
         path.starts_with(&self.root) && real.is_none_or(|(path, root)| path.starts_with(root))
     }
 
@@ -105,7 +106,7 @@ fn shown(path: &Path) -> String {
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
-/// `path` without `.` and with each `..` taken back, as the text says it; links are not followed.
+/// `path` without `.` and with each `..` resolved by the text alone; links are not followed.
 pub(super) fn tidy(path: &Path) -> PathBuf {
     let mut tidy = PathBuf::new();
     for part in path.components() {
@@ -116,6 +117,7 @@ pub(super) fn tidy(path: &Path) -> PathBuf {
             {
                 tidy.pop();
             }
+            // A `..` with no folder before it stays, so that the path means the same.
             other => tidy.push(other),
         }
     }

@@ -9,17 +9,17 @@ use crate::graph::Value;
 use crate::lang::Fault;
 use crate::query::QueryRow;
 
-/// Offenders that are listed.
+/// The largest number of offenders that are listed.
 const LISTED: usize = 5;
 
-/// What became of a promise.
+/// The outcome of a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// It holds.
     Yes,
     /// It holds, with a remark.
     But(String),
-    /// It does not hold: what is wrong, and who is to blame.
+    /// It does not hold: the reason, and the offenders.
     No(String, Vec<String>),
 }
 
@@ -38,6 +38,7 @@ impl Mapping {
         let keep = |promise: &Promise| match &promise.ask {
             Ask::Edge { from, to, there } => edge(ends, edges, from, to, *there),
             Ask::Covers(covers) => self.covers(ends, edges, covers),
+            // A query needs the whole graph as planned, which `asked` judges later.
             Ask::Query { .. } => Kept::Yes,
         };
         self.promises.iter().map(keep).collect()
@@ -63,6 +64,7 @@ impl Mapping {
         let (enough, wanted) = match covers.at_least {
             AtLeast::Count(count) => (covered >= count, count.to_string()),
             AtLeast::Percent(share) => {
+                // Multiplied, not divided: with no entities at all the share is reached.
                 (covered as f64 * 100.0 >= share * all as f64, format!("{share} %"))
             }
         };
@@ -100,7 +102,7 @@ impl Mapping {
     }
 }
 
-/// What becomes of a promise about a query that has these rows.
+/// The outcome of a promise about a query that has these rows.
 pub fn asked(ask: &Ask, rows: Result<Vec<QueryRow>, String>) -> Kept {
     let Ask::Query { rows: (least, most), expect, .. } = ask else { return Kept::Yes };
     match rows {

@@ -17,7 +17,7 @@ pub(super) struct Text {
     pub value: String,
     /// With its quotes.
     pub span: Range<usize>,
-    /// Where the value itself begins, if it stands in the file exactly so, without escapes.
+    /// The byte where the value itself begins, if the file has it exactly so, without escapes.
     pub inner: Option<usize>,
 }
 
@@ -25,6 +25,7 @@ impl Text {
     pub(super) fn new(source: &Source, value: &str, span: Range<usize>) -> Text {
         let raw = source.text.get(span.clone()).unwrap_or_default();
         let multiline = raw.starts_with("\"\"\"") || raw.starts_with("'''");
+        // TOML drops a line break right after the opening quotes.
         let skipped = match multiline {
             true => 3 + raw[3..].len() - raw[3..].trim_start_matches(['\r', '\n']).len(),
             false => 1,
@@ -53,7 +54,7 @@ impl<'a> Table<'a> {
         self.table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, value)| value)
     }
 
-    /// Whether a key is there, whatever its value.
+    /// True if a key is there, whatever its value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -132,12 +133,13 @@ impl<'a> Table<'a> {
                 (Text { value: name, span: key.span(), inner: None }, value)
             })
             .collect();
+        // The parser does not keep the order of the file, which faults should follow.
         entries.sort_by_key(|(name, _)| name.span.start);
         entries.into_iter()
     }
 }
 
-/// TOML's own fault.
+/// A fault of the TOML parser.
 pub(super) fn toml_fault(source: &Arc<Source>, error: &toml::de::Error) -> Fault {
     let message = error.message().replace('\n', ", ");
     Fault::error("M0101", source, message).at(error.span().unwrap_or(0..0), "")

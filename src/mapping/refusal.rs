@@ -1,5 +1,5 @@
 //! The guards of a mapping that need only its rows and the times of its scopes, and their
-//! overrides. What a job would delete or create is guarded where the job is planned.
+//! overrides. The guards on deletions and creations run where the job is planned.
 
 use super::account::{Bucket, RowCount};
 use super::age::{humane, parse_age};
@@ -71,8 +71,8 @@ impl Guard {
 impl Mapping {
     /// The refusals of the guards on rows and freshness.
     ///
-    /// `last_finalize` tells when a scope was last finalized, in epoch milliseconds; `now` counts
-    /// alike.
+    /// `last_finalize` gives the time when a scope was last finalized. It and
+    /// `now` are epoch milliseconds.
     pub fn refusals<E>(
         &self,
         resolved: &Resolved,
@@ -84,6 +84,7 @@ impl Mapping {
         refusals.extend(self.many_missing(&resolved.count));
         for fresh in &self.guard.fresh {
             let last = last_finalize(&fresh.scope)?;
+            // A clock that was set back must not give a negative age.
             let age =
                 last.map(|last| Duration::from_millis(now.saturating_sub(last).max(0) as u64));
             if age.is_some_and(|age| age <= fresh.age) {
@@ -132,6 +133,7 @@ impl Mapping {
 
     fn many_missing(&self, count: &RowCount) -> Option<Fault> {
         let limit = self.guard.max_missing_percent?;
+        // `where` left the filtered rows out on purpose, so they are no base for the share.
         let asked = count.read() - count.of(Bucket::Filtered);
         let missing = count.missing();
         let percent = missing as f64 * 100.0 / asked.max(1) as f64;
@@ -158,8 +160,9 @@ impl Mapping {
         ))
     }
 
-    /// Where a guard stands in the file; its rows or its scope if it does not.
+    /// The place of a guard in the file; if the file does not set it, the place of its rows or scope.
     pub fn guard_place(&self, guard: &str) -> std::ops::Range<usize> {
+        // The mapping keeps no place for each guard. Refusals are rare, so the file is parsed again.
         let document = toml::de::DeTable::parse(&self.source.text).ok();
         let table = document.as_ref().and_then(|d| d.get_ref().get("guard"));
         let written = table.and_then(|t| t.get_ref().as_table()?.get(guard)).map(|v| v.span());

@@ -1,4 +1,4 @@
-//! A mapping against a graph: what edges it asks for, and the account of its rows.
+//! A mapping against a graph: the edges it asks for, and the account of its rows.
 
 use super::account::{RowCount, Unmatched};
 use super::candidates::MappingGraph;
@@ -15,28 +15,29 @@ use crate::query::QueryRow;
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-/// What a mapping makes of its rows and a graph.
+/// The result of a mapping for its rows and a graph.
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
     /// The relationships that the job is to have, each key once.
     pub drafts: Vec<DraftRelationship<'static>>,
-    /// Where the rows ended.
+    /// The number of rows in each bucket.
     pub count: RowCount,
     /// Rows without an edge, the first [`super::UNMATCHED_LISTED`] of them.
     pub unmatched: Vec<Unmatched>,
-    /// What the places in the drafts count: the files of rows, or what stands in for them.
+    /// The inputs that the places in the drafts refer to by position: the files of rows, or the name
+    /// of another source.
     pub inputs: Vec<String>,
     /// The files that were read, each with the digest of its bytes.
     pub digests: Vec<(String, String)>,
-    /// How many candidates `from` and `to` had.
+    /// The number of candidates of `from` and of `to`.
     pub candidates: [u64; 2],
     /// Lints that only the graph can give.
     pub warnings: Vec<Fault>,
-    /// What became of the promises of the file.
+    /// The outcome of each promise of the file.
     pub promises: Vec<Kept>,
 }
 
-/// Why a mapping could not be resolved.
+/// The reason why a mapping could not be resolved.
 #[derive(Debug)]
 pub enum ResolveError<E> {
     /// The rows, the graph or the file do not allow it.
@@ -67,6 +68,7 @@ impl Mapping {
             candidates: [Root::From, Root::To].map(|r| ends.side(r).candidates.len() as u64),
             ..Resolved::default()
         };
+        // Before the rows: with a wrong scope or type every row would lack an end.
         let faults = self.check_selections(&ends, graph, &mut resolved.warnings)?;
         if !faults.is_empty() {
             return Err(ResolveError::Faults(faults));
@@ -81,6 +83,7 @@ impl Mapping {
             Pairs::Rows { rows, max_age, .. } => {
                 let rows = self.fetch(rows, graph)?.map_err(ResolveError::Faults)?;
                 let options = ReadOptions {
+                    // An override for this run wins over the file.
                     max_age: self.guard.max_age.or(*max_age),
                     now,
                     around: self.asks_around(),
@@ -111,7 +114,8 @@ impl Mapping {
         Ok(resolved)
     }
 
-    /// Rows that come from the graph are put in the place of rows in the file.
+    /// Fetches rows that come from the graph, as if they stood in the file. Other sources stay as they
+    /// are.
     pub(super) fn fetch<'s, G: MappingGraph>(
         &self,
         rows: &'s RowSource,
@@ -155,7 +159,8 @@ impl Mapping {
         }
     }
 
-    /// Scopes that are empty and types that nobody has are mistakes more often than meant.
+    /// Reports empty scopes, and types and classes that no entity has: they are mistakes more often
+    /// than intended.
     fn check_selections<G: MappingGraph>(
         &self,
         ends: &Ends<'_>,
@@ -165,6 +170,7 @@ impl Mapping {
         let mut faults = Vec::new();
         for root in [Root::From, Root::To] {
             let end = self.end(root);
+            // An end with other entities can still work, so it gets warnings and no errors.
             let nothing = ends.side(root).selected == 0;
             let mut types: Vec<(String, u64)> = Vec::new();
             for scope in &end.select.scopes {
@@ -210,7 +216,7 @@ impl Mapping {
         Ok(faults)
     }
 
-    /// A warning for each of the types or classes that are asked for and that nobody has.
+    /// A warning for each type or class that is asked for and that no entity has.
     fn absent(
         &self,
         end: &End,

@@ -1,5 +1,5 @@
-//! The run over the rows: one after the other, what each finds, which edges it makes, which bucket
-//! it ends in.
+//! The run over the rows, one after the other: the entities that a row finds, the edges it makes, the
+//! bucket it ends in.
 
 use super::account::{Bucket, RowCount, UNMATCHED_LISTED, Unmatched};
 use super::candidates::{Candidate, MappingGraph};
@@ -17,13 +17,13 @@ use crate::lang::Fault;
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// So many pairs are compared one by one; more are refused.
+/// The largest number of pairs that are compared one by one; more are refused.
 pub const PAIRS_MAX: u64 = 10_000_000;
 
-/// Faults of one code that are told one by one; the rest is counted.
+/// The number of faults of one code that are reported; the rest is counted.
 const TOLD: usize = 10;
 
-/// What a row came to.
+/// The outcome of a row.
 struct RowState {
     place: Place,
     /// The entity that is the row of a join.
@@ -51,7 +51,7 @@ pub(super) struct Resolver<'r, 'm, G: MappingGraph> {
     scratch: Vec<u32>,
 }
 
-/// What came of all rows.
+/// The outcome of all rows.
 pub(super) struct Run {
     pub count: RowCount,
     pub unmatched: Vec<Unmatched>,
@@ -59,7 +59,7 @@ pub(super) struct Run {
     pub faults: Vec<Fault>,
 }
 
-/// Faults by code, not more of one than people read.
+/// Faults, at most [`TOLD`] of each code.
 #[derive(Default)]
 struct Faults {
     list: Vec<Fault>,
@@ -67,7 +67,7 @@ struct Faults {
 }
 
 impl Faults {
-    /// Whether the next fault of this code is to be told; if not it is only counted.
+    /// Counts a fault of this code. True if it is to be reported too.
     fn tells(&mut self, code: &'static str) -> bool {
         let (told, left_out) = self.more.entry(code).or_default();
         match *told < TOLD {
@@ -78,6 +78,7 @@ impl Faults {
     }
 
     fn finish(mut self) -> Vec<Fault> {
+        // From the back: the note about the rest goes to the last fault of its code.
         for fault in self.list.iter_mut().rev() {
             if let Some((_, left_out @ 1..)) = self.more.remove(fault.code) {
                 fault.notes.push(format!("and {left_out} more like this"));
@@ -117,7 +118,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         }
     }
 
-    /// Whether there is no use in going on.
+    /// True if there is no use in going on: too many pairs, edges or faults.
     pub(super) fn is_hopeless(&self) -> bool {
         self.pairs > PAIRS_MAX || self.faults.list.len() > 100
     }
@@ -156,6 +157,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         self.fault(
             fault.help("add an `=` between one side and the other; `~=` alone cannot use an index"),
         );
+        // Stops the run, and keeps `find` from reporting the limit again.
         self.pairs = u64::MAX;
     }
 
@@ -203,6 +205,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         if found.compared > 0 && self.pairs > PAIRS_MAX && self.pairs < u64::MAX {
             let alternatives = self.mapping.alternatives(root);
             let scan = (0..alternatives.len()).rfind(|&i| self.ends.is_scan(root, i));
+            // A scan compares every candidate, so it is the likeliest cause.
             let culprit = scan.or(found.alternative).and_then(|i| alternatives.get(i));
             if let Some(alternative) = culprit.or(alternatives.last()) {
                 self.too_many_pairs(alternative, 0);
@@ -232,6 +235,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         } else {
             found.push((from.hits.clone(), self.find(Root::To, env)));
         }
+        // Counted before any is made: an edge takes memory, and hits multiply.
         let product = |(hits, to): &(Vec<u32>, Found)| match self.bucket(&from, to) {
             None => hits.len() as u64 * to.hits.len() as u64,
             Some(_) => 0,
@@ -257,6 +261,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
                         Ok(new) => made += usize::from(new),
                         Err(reason) => {
                             self.settle_row(place, entity, Bucket::UndefinedKey, Some(reason));
+                            // A row makes all of its edges or none.
                             self.edges.truncate(first);
                             return Ok(());
                         }
@@ -277,13 +282,13 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         }
     }
 
-    /// Whether what was found may make edges.
+    /// True if the entities found may make edges.
     fn usable(&self, root: Root, found: &Found) -> bool {
         let all = self.mapping.end(root).ambiguous == Ambiguous::All;
         found.undefined.is_none() && (found.hits.len() == 1 || (all && !found.hits.is_empty()))
     }
 
-    /// Where the row ends if it makes no edge.
+    /// The bucket of the row if it makes no edge.
     fn bucket(&self, from: &Found, to: &Found) -> Option<Bucket> {
         if from.undefined.is_some() || to.undefined.is_some() {
             return Some(Bucket::UndefinedKey);
@@ -327,6 +332,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
                 _ => false,
             }
         });
+        // A reason may ask the graph once more, so it is made only if somebody will read it.
         let told = match strict {
             Some((_, _)) => {
                 self.faults.tells(if bucket == Bucket::Ambiguous { "M0503" } else { "M0504" })
@@ -392,7 +398,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         }
     }
 
-    /// Makes one edge. Returns whether it is new; `Err` says why it has no key.
+    /// Makes one edge. Returns true if it is new; `Err` says why it has no key.
     fn edge(
         &mut self,
         env: &Env<'_>,
@@ -416,6 +422,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
                 self.inputs.get(place.input as usize).map_or(String::new(), |f| f.shown.clone())
             }
         };
+        // A lone alternative without a name tells people nothing, so it is not shown.
         let several = |root| self.mapping.alternatives(root).len() > 1;
         let shown: Vec<String> = [Root::From, Root::To]
             .into_iter()
@@ -434,6 +441,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         draft.origin = Some(origin);
         let prefer = self.mapping.edge.prefer.as_ref().map(|prefer| rank(prefer, &env));
         let digest = xxh3_128(draft.key.as_bytes());
+        // The state of this row is pushed after its edges, at this index.
         let row = self.states.len() as u32;
         let Some(&other) = self.seen.get(&digest) else {
             self.seen.insert(digest, self.edges.len() as u32);
@@ -499,6 +507,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
                 }
             }
         }
+        // A row that kept one edge stays linked, even if it lost others.
         for (row, edge) in lost {
             if kept[row as usize] == 0 {
                 let draft = &self.edges[edge as usize].draft;
@@ -524,13 +533,13 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     }
 }
 
-/// Whether two drafts of one key say the same edge, wherever they come from.
+/// True if two drafts of one key say the same edge, whatever rows they come from.
 fn same_edge(a: &DraftRelationship<'_>, b: &DraftRelationship<'_>) -> bool {
     a.type_name == b.type_name && a.from == b.from && a.to == b.to && a.properties == b.properties
 }
 
 impl Alternative {
-    /// Its name, or what it looks at, e.g. `serial`; else its number.
+    /// Its name; else the subject of its condition, e.g. `serial`; else its number, counted from 1.
     pub(super) fn label(&self, index: usize) -> String {
         self.name.clone().or_else(|| self.when.subject()).unwrap_or_else(|| (index + 1).to_string())
     }
@@ -561,8 +570,9 @@ impl Mapping {
                 Property::Literal(value) => Some(value.clone()),
                 Property::Template(template) => render(template, env).ok().map(Value::into_owned),
             };
+            // An undefined property is left out; only key and type must be defined.
             let Some(value) = value else { continue };
-            // What an alternative says is the more particular.
+            // An alternative is more specific than the relationship, so its value wins.
             match properties.iter_mut().find(|(n, _)| n == name) {
                 Some((_, old)) => *old = value,
                 None => properties.push((name.clone().into(), value)),

@@ -1,8 +1,8 @@
 //! The JSON Schema of mapping files, for completion and hover text in editors.
 //!
-//! Made from the same list of keys as the check ([`super::format`]). It keeps to what schema draft
-//! 4 knows under draft 7's name, because the common TOML editor plug-ins read no more: one-value
-//! `enum` instead of `const`, no conditions. It is for typing; `check` is the judge.
+//! It is made from the same list of keys as the check ([`super::format`]). It calls itself draft 7
+//! but uses only words of draft 4, because the common TOML editor plug-ins read no more: one-value
+//! `enum` instead of `const`, no conditions. It helps with typing; `check` decides.
 
 use super::format::{ALTERNATIVE, Key, Kind, TOP};
 use serde_json::{Map, Value, json};

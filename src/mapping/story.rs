@@ -1,4 +1,4 @@
-//! Why a row made its edge, or none: the run over one row, told step by step.
+//! The reason why a row made its edge, or none: the run over one row, step by step.
 
 use super::account::Bucket;
 use super::candidates::MappingGraph;
@@ -11,25 +11,25 @@ use super::resolver::Resolver;
 use super::rows::{ReadOptions, Reader};
 use std::time::SystemTime;
 
-/// What became of one row, and how.
+/// The outcome of one row, and the steps that led to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
     /// `file:line`.
     pub place: String,
-    /// Where it ended, taken alone: conflicts with other rows are not known here.
+    /// Its bucket when taken alone: conflicts with other rows are not known here.
     pub bucket: Bucket,
-    /// Why it made no edge; empty if it made one.
+    /// The reason why it made no edge; empty if it made one.
     pub reason: String,
-    /// Whether `where` left it out; then nothing was looked for.
+    /// True if `where` left it out; then nothing was looked for.
     pub filtered: bool,
-    /// What was tried for `from` and for `to`.
+    /// The attempts for `from` and for `to`.
     pub tries: [Vec<Try>; 2],
     /// Keys of the edges that it makes.
     pub edges: Vec<String>,
 }
 
 impl Mapping {
-    /// Whether rows come from a file that people call `file`: its path as written, or its end.
+    /// True if rows come from a file that people call `file`: its path as written, or its end.
     pub fn reads_file(&self, file: &str) -> bool {
         let Pairs::Rows { rows, .. } = &self.pairs else { return false };
         rows.files().iter().any(|facts| {
@@ -38,7 +38,7 @@ impl Mapping {
         })
     }
 
-    /// Tells what becomes of the rows that begin on `line` of a file.
+    /// Explains the rows that begin on `line` of a file.
     ///
     /// # Errors
     ///
@@ -52,6 +52,7 @@ impl Mapping {
         let Pairs::Rows { rows, filter, .. } = &self.pairs else { return Ok(Vec::new()) };
         let ends = Ends::read(self, graph)?;
         let rows = self.fetch(rows, graph)?.map_err(ResolveError::Faults)?;
+        // Without `max_age` an old file can be explained too.
         let options =
             ReadOptions { max_age: None, now: SystemTime::UNIX_EPOCH, around: self.asks_around() };
         let mut reader = Reader::open(&rows, &options);
@@ -72,11 +73,13 @@ impl Mapping {
             if !filtered {
                 let from = ends.find(Root::From, &env, &mut Vec::new());
                 tries[0] = ends.tries(Root::From, &env);
+                // A search for `to` may name `from`; the first entity found stands for all.
                 let seen =
                     from.hits.first().map(|&f| &ends.side(Root::From).candidates[f as usize]);
                 let env = seen.map_or(env, |from| env.with(Root::From, from));
                 tries[1] = ends.tries(Root::To, &env);
             }
+            // A resolver of its own, so that earlier rows cannot make this one a duplicate.
             let mut resolver = Resolver::new(&ends, graph, Some(&rows));
             resolver.row(&row, reader.columns())?;
             let run = resolver.finish();

@@ -41,6 +41,7 @@ pub(super) fn parse_template(text: &str) -> (Template, Vec<ExprFault>) {
         let brace = at + len;
         plain.push_str(&text[at..brace]);
         let symbol = &text[brace..brace + 1];
+        // A doubled brace is one brace of text.
         if text[brace + 1..].starts_with(symbol) {
             plain.push_str(symbol);
             at = brace + 2;

@@ -21,7 +21,7 @@ impl Answer {
         }
     }
 
-    /// How many rows, or entities of a tree.
+    /// The number of rows, or of entities of a tree.
     pub fn len(&self) -> usize {
         match self {
             Answer::List(entities) | Answer::Tree { entities, .. } => entities.len(),
@@ -29,7 +29,7 @@ impl Answer {
         }
     }
 
-    /// Whether nothing was found.
+    /// True if nothing was found.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -38,7 +38,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// What reading the graph fails with.
+    /// The error of reading the graph.
     pub fn json<G: GraphRead>(&self, graph: &G) -> Result<Json, G::Error> {
         Ok(match self {
             Answer::List(entities) => {
@@ -62,8 +62,8 @@ impl Answer {
     }
 }
 
-/// What an answer holds, as JSON that is made piece by piece while it is written: nobody holds all
-/// of it.
+/// An answer as JSON that is made piece by piece while it is written, so that it is never in memory as
+/// a whole.
 pub struct AnswerJson<'a, G: GraphRead> {
     answer: &'a Answer,
     graph: &'a G,
@@ -76,7 +76,7 @@ impl<'a, G: GraphRead> AnswerJson<'a, G> {
         AnswerJson { answer, graph, fault: RefCell::new(None) }
     }
 
-    /// What reading the graph failed with, if writing failed for that reason.
+    /// The error of reading the graph, if writing failed for that reason.
     pub fn fault(&self) -> Option<G::Error> {
         self.fault.borrow_mut().take()
     }
@@ -85,7 +85,7 @@ impl<'a, G: GraphRead> AnswerJson<'a, G> {
     ///
     /// # Errors
     ///
-    /// What reading the graph or `visit` fails with.
+    /// The error of reading the graph, or of `visit`.
     pub fn each<S: From<G::Error>>(
         &self,
         mut visit: impl FnMut(&Json) -> Result<(), S>,
@@ -112,6 +112,7 @@ impl<'a, G: GraphRead> AnswerJson<'a, G> {
         match member {
             Ok(json) => all.serialize_element(&json),
             Err(e) => {
+                // The serializer takes texts only; the error itself is kept for `fault`.
                 *self.fault.borrow_mut() = Some(e);
                 Err(serde::ser::Error::custom("the graph cannot be read"))
             }
@@ -169,7 +170,7 @@ fn row<G: GraphRead>(graph: &G, columns: &[String], cells: &[Cell]) -> Result<Js
 ///
 /// # Errors
 ///
-/// What reading the graph fails with.
+/// The error of reading the graph.
 pub fn cell_json<G: GraphRead>(graph: &G, cell: &Cell) -> Result<Json, <G as Adjacency>::Error> {
     Ok(match cell {
         Cell::Undefined => Json::Null,
@@ -206,6 +207,7 @@ fn metadata(members: &mut Map<String, Json>, metadata: &Metadata) {
 fn iso(time: i64) -> Json {
     match jiff::Timestamp::from_millisecond(time) {
         Ok(time) => Json::from(format!("{time:.3}")),
+        // Outside the calendar's range the number itself says more than an error.
         Err(_) => Json::from(time),
     }
 }
@@ -224,6 +226,7 @@ fn vertex<G: GraphRead>(graph: &G, number: u32) -> Result<Json, G::Error> {
     members.insert("_scope".into(), entity.scope.clone().into());
     members.insert("_type".into(), json!([entity.type_name]));
     members.insert("_class".into(), json!(entity.classes));
+    // Clients look for the name beside the metadata; `own` leaves it out of the properties.
     let display = entity.properties.iter().find(|(name, _)| name == "displayName");
     if let Some((name, value)) = display {
         members.insert(name.clone(), plain(value));

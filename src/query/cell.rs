@@ -1,7 +1,7 @@
 //! Values of a query and how they compare.
 //!
-//! A value that is not there is `undefined`, and so is JSON null. A comparison of a list holds if it
-//! holds for any of its items; a negated one is always the opposite, so `!=` holds for `undefined`.
+//! An absent value is `undefined`, and so is JSON null. A comparison of a list holds if it holds for
+//! any of its items. A negated comparison is always the opposite, so `!=` holds for `undefined`.
 //!
 //! | | |
 //! | --- | --- |
@@ -48,12 +48,12 @@ impl Cell {
         }
     }
 
-    /// Whether it is absent.
+    /// True if it is absent.
     pub(super) fn is_undefined(&self) -> bool {
         matches!(self, Cell::Undefined | Cell::Value(Value::Null))
     }
 
-    /// About how many bytes it takes when it is kept.
+    /// Approximate size in bytes of a cell that is kept.
     pub fn bytes(&self) -> usize {
         size_of::<Cell>()
             + match self {
@@ -87,7 +87,7 @@ impl Cell {
     }
 
     /// The order of `ORDER BY`, `min` and `max`: numbers, then texts, then booleans, then everything
-    /// else. What is undefined is not compared: it stands last either way.
+    /// else. Callers do not compare undefined cells: these stand last either way.
     pub(super) fn order(&self, other: &Cell) -> Ordering {
         let rank = |cell: &Cell| match cell.value() {
             Some(Value::Int(_) | Value::UInt(_) | Value::Float(_)) => 0,
@@ -101,6 +101,7 @@ impl Cell {
             (Some(a), Some(b)) if rank(self) == 0 && rank(other) == 0 => {
                 compare_numbers(a, b).unwrap_or(Ordering::Equal)
             }
+            // Lists and whole objects have no order of their own; their identities give a total one.
             _ => rank(self).cmp(&rank(other)).then_with(|| {
                 let (mut a, mut b) = (String::new(), String::new());
                 self.identity(&mut a);
@@ -111,10 +112,10 @@ impl Cell {
     }
 }
 
-/// What an allocation, its place in a table and its length take beside its bytes.
+/// Bytes of an allocation beside its content: its overhead, its length and its place in a table.
 pub(super) const KEPT: usize = 48;
 
-/// About how many bytes a value takes.
+/// Approximate size of a value in bytes.
 pub(super) fn value_bytes(value: &Value<'_>) -> usize {
     size_of::<Value<'_>>()
         + match value {
@@ -169,7 +170,7 @@ fn integer(value: &Value<'_>) -> Option<i128> {
     }
 }
 
-/// Exactly: no integer is rounded to be compared.
+/// The order of two numbers, exactly: no integer is rounded to be compared.
 pub(super) fn compare_numbers(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
@@ -181,7 +182,7 @@ pub(super) fn compare_numbers(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> 
 
 /// An integer of 65 bits at most and a float.
 fn compare_mixed(int: i128, float: f64) -> Option<Ordering> {
-    // Far out the float is rounded to the border, and is beyond the integer there too.
+    // A float beyond 128 bits is cut to their border, which is beyond any integer here too.
     let whole = float.trunc() as i128;
     let behind = || 0.0.partial_cmp(&float.fract());
     match int.cmp(&whole) {
@@ -190,8 +191,9 @@ fn compare_mixed(int: i128, float: f64) -> Option<Ordering> {
     }
 }
 
-/// The number that a text is the own spelling of.
+/// The number whose canonical spelling is this text; `None` if there is none.
 pub(super) fn spelled_number(text: &str) -> Option<Value<'static>> {
+    // Most texts are no numbers, which the first character shows without parsing.
     if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.len() > 40 {
         return None;
     }
@@ -199,7 +201,7 @@ pub(super) fn spelled_number(text: &str) -> Option<Value<'static>> {
     (number.spelling().as_deref() == Some(text)).then_some(number)
 }
 
-/// As versions if both look like one, else by code points.
+/// The order of two texts: as versions if both look like one, else by code points.
 fn compare_texts(a: &str, b: &str) -> Ordering {
     Look::of(a).compare(&Look::of(b)).unwrap_or_else(|| a.cmp(b))
 }
@@ -209,8 +211,8 @@ fn order_texts(a: &str, b: &str) -> Ordering {
     Look::of(a).order(&Look::of(b))
 }
 
-/// The order of a text to a number that is `written` so: as versions, which texts are elsewhere too,
-/// if both look like one, else as numbers.
+/// The order of a text to a number with the text `written`: as versions if both look like one, else as
+/// numbers.
 fn compare_written(text: &str, number: &Value<'_>, written: &str) -> Option<Ordering> {
     match (Version::parse(text), Version::parse(written)) {
         (Some(a), Some(b)) => Some(a.order(&b)),
@@ -218,7 +220,7 @@ fn compare_written(text: &str, number: &Value<'_>, written: &str) -> Option<Orde
     }
 }
 
-/// How two values compare, if they can be compared.
+/// The order of two values; `None` if they cannot be compared.
 fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => Some(compare_texts(a, b)),
@@ -236,7 +238,7 @@ pub(super) fn items<'v>(value: &'v Value<'static>) -> &'v [Value<'static>] {
     }
 }
 
-/// What the property on the left side means for equality.
+/// The kind of equality that the property on the left side asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Plain,
@@ -247,13 +249,13 @@ pub(super) enum Manner {
     Verb,
 }
 
-/// Whether `left op right` holds for any pair of items.
+/// True if `left op right` holds for any pair of items.
 pub(super) fn holds(left: &Value<'static>, op: Op, right: &Value<'static>, manner: Manner) -> bool {
     items(left).iter().any(|left| items(right).iter().any(|right| one(left, op, right, manner)))
 }
 
-/// Whether `left op number` holds for any item of `left`, where the query has the number `written`
-/// in another way than its own: to a text it is what is written.
+/// True if `left op number` holds for any item of `left`. The query has the number `written` in another
+/// way than the program prints it; texts are compared with the text `written`.
 pub(super) fn holds_written(
     left: &Value<'static>,
     op: Op,
@@ -269,12 +271,12 @@ pub(super) fn holds_written(
     })
 }
 
-/// Whether `left op time` holds for any item of `left`; `time` is in epoch milliseconds.
+/// True if `left op time` holds for any item of `left`; `time` is in epoch milliseconds.
 pub(super) fn holds_time(left: &Value<'static>, op: Op, time: i64) -> bool {
     items(left).iter().any(|left| date::of(left).is_some_and(|left| keeps(op, left.cmp(&time))))
 }
 
-/// Whether an order is one that `op` asks for; operators of texts ask for none.
+/// True if an order is one that `op` asks for; operators of texts ask for none.
 pub(super) fn keeps(op: Op, order: Ordering) -> bool {
     match op {
         Op::Equal => order.is_eq(),
@@ -305,6 +307,7 @@ fn equal(left: &Value<'_>, right: &Value<'_>, manner: Manner) -> bool {
             Manner::Plain | Manner::Tag => a == b,
         },
         (Value::Bool(a), Value::Bool(b)) => a == b,
+        // Before numbers: a text never equals a boolean, but for tags.
         (Value::Bool(flag), Value::Text(text)) | (Value::Text(text), Value::Bool(flag)) => {
             manner == Manner::Tag && text.parse() == Ok(*flag)
         }
@@ -316,7 +319,7 @@ fn equal(left: &Value<'_>, right: &Value<'_>, manner: Manner) -> bool {
     }
 }
 
-/// Texts of which equal values have a common one, and others have not.
+/// Calls `visit` with the keys of a value. Equal values have a key in common, others have none.
 pub(super) fn equality_keys(value: &Value<'_>, manner: Manner, mut visit: impl FnMut(String)) {
     match value {
         Value::Null | Value::List(_) => {}
@@ -332,6 +335,7 @@ pub(super) fn equality_keys(value: &Value<'_>, manner: Manner, mut visit: impl F
                 visit(format!("b{text}"));
             }
         }
+        // A number equals the text that is its spelling, so both have the same key.
         number => visit(format!("t{}", number.spelling().unwrap_or_default())),
     }
 }

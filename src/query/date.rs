@@ -1,7 +1,7 @@
 //! Times of J1QL: ISO 8601 in, epoch milliseconds out; offsets by units of the calendar, in UTC.
 //!
-//! Properties hold times in three ways, and a date compares with each: as ISO 8601 texts, as epoch
-//! milliseconds, and as epoch seconds.
+//! Properties hold times as ISO 8601 texts, as epoch milliseconds, or as epoch seconds. A date
+//! compares with each of these.
 
 use crate::graph::Value;
 use jiff::civil::{Date, DateTime, Time};
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Span};
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const DAY: i64 = 86_400_000;
 
-/// What the offset of a date can count.
+/// A unit of the offset of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Minute,
@@ -22,10 +22,10 @@ pub(super) enum Unit {
     Year,
 }
 
-/// For advice.
+/// The units, as advice names them.
 pub(super) const UNITS: &str = "minutes, hours, days, weeks, months and years";
 
-/// The unit of a word, as short or long as people write it.
+/// The unit that a word names, in any of its short and long forms.
 pub(super) fn unit(word: &str) -> Option<Unit> {
     Some(match word.to_ascii_lowercase().as_str() {
         "min" | "mins" | "minute" | "minutes" => Unit::Minute,
@@ -38,8 +38,8 @@ pub(super) fn unit(word: &str) -> Option<Unit> {
     })
 }
 
-/// `time` moved by a number of units; months and years follow the calendar (31 March - 1 month is
-/// the last day of February), fractions only make sense of units with a fixed length.
+/// `time` moved by a number of units. Months and years follow the calendar (31 March - 1 month is the
+/// last day of February) and take whole numbers; units of a fixed length take fractions too.
 pub(super) fn shift(time: i64, sign: i64, digits: &str, unit: Unit) -> Option<i64> {
     const MINUTE: f64 = 60_000.0;
     let number: f64 = digits.parse().ok()?;
@@ -58,6 +58,7 @@ pub(super) fn shift(time: i64, sign: i64, digits: &str, unit: Unit) -> Option<i6
         }
     };
     let moved = (time as f64 + sign as f64 * number * fixed) as i64;
+    // A time beyond the calendar is no date.
     at(moved).map(|_| moved)
 }
 
@@ -83,7 +84,7 @@ pub(super) fn shown(time: i64) -> String {
 }
 
 /// Reads a year, a month, a day or a time, with or without a zone; without one it is UTC. All days
-/// of the years 1 to 9999 can be read, in any zone: `9999-12-31` says never.
+/// of the years 1 to 9999 can be read, in any zone: `9999-12-31` often stands for "never".
 pub(super) fn parse(text: &str) -> Option<i64> {
     if let Some(day_before) = midnight(text) {
         return parse(&day_before).map(|time| time + DAY);
@@ -96,6 +97,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     if let Ok(pieces) = Pieces::parse(&civil)
         && let Some(offset) = pieces.to_numeric_offset()
     {
+        // The offset is subtracted by hand: near the year 9999 a time with a zone may be out of range.
         let local = DateTime::from_parts(pieces.date(), pieces.time()?);
         return Some(epoch_of(local) - i64::from(offset.seconds()) * 1000);
     }
@@ -116,10 +118,10 @@ fn midnight(text: &str) -> Option<String> {
     zeros.then(|| format!("{day}T00{rest}"))
 }
 
-/// Numbers below this are seconds: 1973 in milliseconds, the year 5138 in seconds.
+/// Numbers below this are seconds. As milliseconds it would be 1973, as seconds it is the year 5138.
 const SECONDS_MAX: f64 = 1e11;
 
-/// The time that a property says, in epoch milliseconds.
+/// The time of a property, in epoch milliseconds; `None` if the value is no time.
 pub(super) fn of(value: &Value<'_>) -> Option<i64> {
     match value {
         Value::Int(number) => Some(epoch(*number)),
@@ -140,13 +142,14 @@ fn epoch(number: i64) -> i64 {
     }
 }
 
-/// The time that a text says: a day or more exact, or an epoch in digits.
+/// The time of a text in epoch milliseconds: a date, a date with a time, or an epoch in digits.
 fn said(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
+    // Up to eight digits may be a year or a day such as `20200203`.
     if digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() > 8 {
         return text.parse().ok().map(epoch);
     }

@@ -4,8 +4,8 @@ use super::Cell;
 use super::meant::{Table, Term};
 use rustc_hash::FxHashMap;
 
-/// The columns and rows of a table with each `a.*` in the place of its properties. `room` refuses
-/// more cells than may be held.
+/// The columns and rows of a table, where each `a.*` is replaced by a column for each property.
+/// `room` refuses more cells than may be held.
 pub(super) fn flattened<E>(
     table: &Table,
     rows: Vec<Vec<Cell>>,
@@ -16,7 +16,7 @@ pub(super) fn flattened<E>(
     if !shown.iter().any(wide) || rows.is_empty() {
         return Ok((table.names.clone(), rows));
     }
-    // What has a column of its own is not shown twice.
+    // A property with a column of its own is not shown twice.
     let plain = table.names.iter().zip(shown).filter(|(_, term)| !wide(term));
     let mut taken: FxHashMap<String, usize> = plain.map(|(name, _)| (name.clone(), 0)).collect();
     let mut columns: Vec<String> = Vec::new();
@@ -44,6 +44,7 @@ pub(super) fn flattened<E>(
         }
         places.push(place);
     }
+    // Wide rows may hold many times the cells of the rows that were counted so far.
     room(rows.len().saturating_mul(columns.len()) / table.names.len().max(1))?;
     let wide_row = |row: Vec<Cell>| {
         let mut cells = vec![Cell::Undefined; columns.len()];

@@ -1,8 +1,8 @@
 //! Words of J1QL, with the bytes they stand on.
 //!
-//! Lexing never fails: what is no word becomes [`Word::Stray`], and the parser, which knows what it
-//! expected instead, makes the fault. A `/` divides unless the parser asks for a value there; then
-//! it opens a regular expression.
+//! Lexing never fails: a character that begins no word becomes [`Word::Stray`]. The parser makes the
+//! fault, since it knows which word it expected. A `/` divides unless the parser asks for a value
+//! there; then it opens a regular expression.
 
 use std::ops::Range;
 
@@ -64,7 +64,7 @@ pub(super) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
 }
 
 /// The first byte at or after `from` that is neither space nor comment. A comment that is never
-/// closed is no comment: its `/` is what the parser stumbles over.
+/// closed is no comment: the parser reports its `/`.
 fn skip_space(text: &str, from: usize) -> usize {
     let mut at = from;
     loop {
@@ -76,7 +76,7 @@ fn skip_space(text: &str, from: usize) -> usize {
     }
 }
 
-/// Whether a character only separates words; pasted text has marks that nobody sees.
+/// True if a character only separates words; pasted text may hold marks that nobody sees.
 fn space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
 }
@@ -91,6 +91,7 @@ fn number_length(rest: &str) -> usize {
     let Some(power) = rest[len..].strip_prefix(['e', 'E']) else { return len };
     let unsigned = power.strip_prefix(['+', '-']).unwrap_or(power);
     let end = digits(unsigned);
+    // `2e5x` is a number and a word, so the `e` is no power there.
     let word = unsigned[end..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
     match end > 0 && !word {
         true => rest.len() - unsigned.len() + end,
@@ -128,6 +129,7 @@ fn hole(rest: &str) -> Option<(String, usize)> {
     let inside = &rest[open.len()..];
     let len = inside.find(close)?;
     let name = inside[..len].trim();
+    // A quantifier such as `{1,3}` stands in the same brackets as a placeholder.
     let fits = name.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '@'))
         && !name.contains(['{', '}', '\n', '(', '=']);
     let name = name.strip_prefix("param.").unwrap_or(name);
@@ -141,6 +143,7 @@ pub(super) fn regex(rest: &str) -> Option<(&str, &str, usize)> {
     let mut class = false;
     let end = inside.char_indices().find_map(|(at, c)| {
         let ends = c == '/' && !escaped && !class;
+        // A `/` in a class such as `[/]` does not end the pattern, as in JavaScript.
         class = (class || c == '[' && !escaped) && (c != ']' || escaped);
         escaped = c == '\\' && !escaped;
         ends.then_some(at)

@@ -1,8 +1,8 @@
 //! Matching: from the entities that a pattern can start at, along relationships, to whole rows.
 //!
 //! Rows are found depth first and handed on one by one, so that a query with a limit stops early.
-//! No entity stands twice on one path; what must not be there is looked for from its anchor anew,
-//! whatever path led to it.
+//! No entity stands twice on one path. A chain that must not be there is looked for anew from its
+//! anchor, whatever path led to the anchor.
 
 use super::Stop;
 use super::cell::KEPT;
@@ -22,20 +22,20 @@ use std::rc::Rc;
 /// Longest path: each step is a few calls deeper on the stack.
 const DEPTH_MAX: u32 = 1000;
 
-/// Bytes of an entity that a quantified step came to: its place in two tables, and one way to it.
+/// Bytes for one entity that a quantified step reached: its place in two tables, and one way to it.
 const REACHED: usize = 96;
 
-/// Counts what a part of the query is about to keep.
+/// Counts bytes that a part of the query is about to keep.
 fn hold<E>(part: &mut Part<'_>, bytes: usize) -> Result<(), Stop<E>> {
     part.hold(bytes as u64).map_err(Stop::Limit)
 }
 
-/// Whether to go on looking.
+/// The signal to go on matching, or to stop since there is enough.
 pub(super) type Flow = ControlFlow<()>;
 type Found<G> = Result<Flow, Stop<<G as Adjacency>::Error>>;
 type Sink<'s, G> = dyn FnMut(&Row) -> Found<G> + 's;
 
-/// What is still to be matched after the steps at hand.
+/// The steps that are still to be matched, and the end of the group that they stand in.
 #[derive(Clone, Copy)]
 struct Rest<'a> {
     steps: &'a [Step],
@@ -79,6 +79,7 @@ pub(super) fn each<G: GraphRead>(
             Ok(())
         }
         Access::Scan => reader.graph.scan(|number, facts| {
+            // Entities that are passed by count no work, so nothing else looks at the clock.
             if number.is_multiple_of(4096) {
                 reader.time()?;
             }
@@ -114,6 +115,7 @@ pub(super) fn rows<G: GraphRead>(
     let mut candidates = 0;
     each(reader, &plan.access, |number, facts| {
         let selected = matcher.selected(facts, &plan.start);
+        // Names alone exclude most entities, without reading their properties.
         if selected == Selected::No || !facts.live && !query.deleted {
             return Ok(Flow::Continue(()));
         }
@@ -129,6 +131,7 @@ pub(super) fn rows<G: GraphRead>(
         let mut each = |row: &Row| -> Found<G> {
             let flow = sink(row)?;
             stop = flow.is_break();
+            // With `once`, a break ends this entity only; `stop` says that the caller has enough.
             Ok(if once { Flow::Break(()) } else { flow })
         };
         let _ = matcher.go(number, Rest { steps: &plan.steps, then: None }, &mut each)?;
@@ -138,16 +141,16 @@ pub(super) fn rows<G: GraphRead>(
     Ok(candidates)
 }
 
-/// Which ways a step follows the relationships of each verb.
+/// The ways in which a step follows the relationships of each verb.
 struct Ways {
     /// By verb number, ascending.
     verbs: Vec<(u32, Way)>,
     others: Way,
-    /// What the rules tell of verbs that are not named, and which way along it.
+    /// Sets that the rules define for verbs that are not named, each with its direction.
     sets: Vec<(RuleSet, Arrow)>,
 }
 
-/// With the arrow, against it.
+/// Two flags: follow with the arrow, follow against it.
 type Way = [bool; 2];
 
 impl Ways {
@@ -185,10 +188,10 @@ impl Ways {
     }
 }
 
-/// How each entity was reached: its least distance, and the entities and relationships before it.
+/// By entity that was reached: its least distance, and each entity and relationship before it.
 type Came = FxHashMap<u32, (u32, Vec<(u32, u32)>)>;
 
-/// What a walk by the rules has visited: entities in states, nearest first, and how it came there.
+/// The visits of a walk by the rules: entities in states, nearest first, and the steps to each.
 struct Visits {
     order: Vec<(u32, State, u32)>,
     came: FxHashMap<(u32, State), (u32, Vec<((u32, State), u32)>)>,
@@ -203,15 +206,16 @@ struct Matcher<'r, 'g, G: GraphRead> {
     path: Vec<u32>,
     /// Calls of [`Matcher::go`] inside each other.
     depth: u32,
-    /// How often each slot was filled.
+    /// Counts by slot: the times that it was filled.
     met: &'r [Counter<u64>],
-    /// What is known of selectors and kinds of entities; by address, which is stable while matching.
+    /// Verdicts by selector and names of an entity. A selector is known by its address, which is stable
+    /// while matching.
     kinds: FxHashMap<(*const EntityTest, EntityFacts), Selected>,
-    /// Which way each step goes, and how its last relationship must be.
+    /// By step: the ways it goes, and those of its last relationship where that has its own verbs.
     ways: FxHashMap<*const Hop, Rc<(Ways, Option<Ways>)>>,
-    /// What each join may lead to, by the hash of a value.
+    /// By join: the entities that it may lead to, by the hash of a value.
     joins: FxHashMap<*const Join, Rc<FxHashMap<u64, Vec<u32>>>>,
-    /// The rules, and what they take entities for.
+    /// The rules, and the kind that they give to each entity.
     bound: Bound,
     ruled: FxHashMap<u32, Kind>,
 }
@@ -278,6 +282,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             return Ok(Flow::Continue(()));
         };
         if rounds >= *least {
+            // Matching goes depth first: each binding is taken back before another is tried.
             let before = std::mem::replace(&mut self.row.entities[*frontier], at);
             let flow = self.go(at, after, sink)?;
             self.row.entities[*frontier] = before;
@@ -294,8 +299,9 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         }
     }
 
-    /// Whether a chain begins at `at`, whatever led there.
+    /// True if a chain begins at `at`, whatever path led there.
     fn exists(&mut self, at: u32, steps: &[Step]) -> Result<bool, Stop<G::Error>> {
+        // The path to `at` must not exclude entities of the chain: the answer is one for all paths.
         let path = std::mem::replace(&mut self.path, vec![at]);
         let row = self.row.clone();
         let mut found = false;
@@ -317,7 +323,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         Rc::clone(known)
     }
 
-    /// What the rules take an entity for.
+    /// The kind that the rules give to an entity.
     fn kind(&mut self, entity: u32) -> Result<Kind, Stop<G::Error>> {
         if let Some(&kind) = self.ruled.get(&entity) {
             return Ok(kind);
@@ -331,8 +337,8 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         Ok(kind)
     }
 
-    /// The edges of `at`, which is reached in `state`, that a step may take, and the states that they
-    /// give. Only what the rules of impact tell changes the state.
+    /// The edges that a step may take from `at`, which is reached in `state`, and the states that they
+    /// give. Only the rules of impact change the state.
     fn spread(
         &mut self,
         at: u32,
@@ -350,9 +356,11 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         for (edge, direction) in all {
             let named = ways.verbs.binary_search_by_key(&edge.verb, |(number, _)| *number);
             let way = named.map_or(ways.others, |named| ways.verbs[named].1);
+            // A self-loop shows in both directions: once it is taken with the arrow, it is not taken again.
             let again = direction == Direction::In && way[0] && edge.other == at;
             let keeps = way[direction as usize] && !again;
             let mut states = if keeps { States::only(state) } else { States::default() };
+            // A verb that the step names goes by its own arrow; the rules tell of the others only.
             if named.is_err() {
                 let there = self.kind(edge.other)?;
                 let ends = match direction {
@@ -405,6 +413,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         let taken = match owning {
             Owning::Owns => set == RuleSet::Owning && along,
             Owning::Through => set == RuleSet::Containing && along,
+            // Records of one thing contain each other, so the direction does not matter.
             Owning::Identity => set == RuleSet::Containing,
             Owning::Member | Owning::None => false,
         };
@@ -419,6 +428,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         }
         let (mut edges, mut seen) = (Vec::new(), 0);
         let all = ways.others[0] || !ways.verbs.is_empty();
+        // Edges against the arrow are only read where some verb may be followed that way.
         let back = ways.others[1] || ways.verbs.iter().any(|(_, way)| way[1]);
         for (direction, asked) in [(Direction::Out, all), (Direction::In, back)] {
             if !asked {
@@ -455,6 +465,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         let mut part = self.reader.meter.part();
         hold(&mut part, size_of_val(edges.as_slice()))?;
         for edge in edges {
+            // The path is in memory: asking it first saves reading the entity.
             if self.path.contains(&edge.other) || !self.fits(edge.other, &hop.target)? {
                 continue;
             }
@@ -466,7 +477,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         Ok(Flow::Continue(()))
     }
 
-    /// What a join may lead to, by the values of its property.
+    /// The entities that a join may lead to, by the hashes of the values of its property.
     fn joined(&mut self, join: &Join) -> Result<Rc<FxHashMap<u64, Vec<u32>>>, Stop<G::Error>> {
         let address = std::ptr::from_ref(join);
         if let Some(known) = self.joins.get(&address) {
@@ -488,6 +499,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                 let mut listed = 0;
                 let mut add = |hash| {
                     let found = index.entry(hash).or_default();
+                    // Items of one list may share a hash; the entity is listed once.
                     if found.last() != Some(&number) {
                         found.push(number);
                         listed += 1;
@@ -504,7 +516,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         Ok(index)
     }
 
-    /// Goes on with every entity whose values say that it is meant.
+    /// Goes on with every entity whose values meet the condition of the join.
     fn join(&mut self, join: &Join, rest: Rest<'_>, sink: &mut Sink<'_, G>) -> Found<G> {
         let index = self.joined(join)?;
         let sight = Sight { row: Some(&self.row), ..Sight::default() };
@@ -512,6 +524,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         let mut others: Vec<u32> = Vec::new();
         let mut add = |hash| others.extend(index.get(&hash).into_iter().flatten());
         value.value().into_iter().for_each(|value| value.equality_hashes(&mut add));
+        // Several hashes of the value may list one entity.
         others.sort_unstable();
         others.dedup();
         for other in others {
@@ -522,6 +535,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             let before = std::mem::replace(&mut self.row.entities[join.to], other);
             let sight = Sight { row: Some(&self.row), ..Sight::default() };
             let mut flow = Flow::Continue(());
+            // A common hash is a hint only: the whole condition decides.
             if self.reader.test(&join.on, &sight)? {
                 self.path.push(other);
                 flow = self.go(other, rest, sink)?;
@@ -547,6 +561,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         let entity = std::mem::replace(&mut self.row.entities[hop.to], other);
         let before = std::mem::replace(&mut self.row.hops[hop.relationship], hops);
         let mut holds = true;
+        // Tested before going deeper, so that no row is completed that WHERE refuses.
         for check in &hop.checks {
             let sight = Sight { row: Some(&self.row), ..Sight::default() };
             holds = holds && self.reader.test(check, &sight)?;
@@ -571,6 +586,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             if self.bind(at, hop, none, rest, sink)?.is_break() {
                 return Ok(Flow::Break(()));
             }
+            // Nothing is nearer than the entity itself.
             if hop.nearest {
                 return Ok(Flow::Continue(()));
             }
@@ -596,6 +612,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                 if !passes {
                     continue;
                 }
+                // With BY, the ends of these last relationships are the targets, not the entities between.
                 if let Some(by) = &ways.1
                     && depth >= least
                 {
@@ -611,6 +628,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                     if seen.insert(edge.other) {
                         came.insert(edge.other, (depth, vec![(from, edge.relationship)]));
                         next.push(edge.other);
+                    // Another shortest chain: only one of the same depth is as short.
                     } else if let Some((least, ways)) = came.get_mut(&edge.other)
                         && hop.every
                         && *least == depth
@@ -621,9 +639,11 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
                 }
                 hold(&mut part, REACHED * (came.len() - known))?;
             }
+            // Targets go on only now: until the depth is complete, a shortest chain may be missing.
             let mut targets: Vec<(u32, Vec<Vec<u32>>)> = Vec::new();
             if ways.1.is_some() {
                 for (other, from, relationship) in ends {
+                    // With `every` all chains of this depth count; their ends are closed after the depth.
                     if hop.every || ended.insert(other) {
                         let mut chains = self.chains(&came, from)?;
                         chains.iter_mut().for_each(|chain| chain.insert(0, relationship));
@@ -678,6 +698,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             None => {
                 for &(entity, state, depth) in &visits.order[1..] {
                     let stronger = States::stronger_than(state).0;
+                    // An entity that is also reached in a stronger state is a target in that state alone.
                     if depth >= least && visits.settled[&entity].0 & stronger == 0 {
                         let chains = self.chains_to(&visits, (entity, state))?;
                         targets.push((entity, depth, chains));
@@ -702,6 +723,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         }
         let mut nearest = u32::MAX;
         for (entity, depth, chains) in targets {
+            // Targets stand by ascending depth.
             if hop.nearest && depth > nearest {
                 break;
             }
@@ -720,7 +742,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
         Ok(Flow::Continue(()))
     }
 
-    /// Whether a step may go on from an entity that it came to.
+    /// True if a step may go on from an entity that it came to.
     fn passes(&mut self, at: u32, from: u32, hop: &Hop) -> Result<bool, Stop<G::Error>> {
         match &hop.via {
             Some(via) if from != at => self.fits(from, via),
@@ -742,6 +764,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             settled: FxHashMap::from_iter([(at, States::settled_by(State::Controlled))]),
         };
         let mut next = 0;
+        // The list is the queue as well: new visits are appended, so depth never falls.
         while let Some(&(from, state, depth)) = visits.order.get(next) {
             next += 1;
             if depth >= most || !self.passes(at, from, hop)? {
@@ -797,6 +820,7 @@ impl<G: GraphRead> Matcher<'_, '_, G> {
             };
             self.reader.room(open.len() + whole.len() + ways.len())?;
             hold(&mut part, ways.len() * (KEPT + 4 * (chain.len() + 1)))?;
+            // The stack gives the last one first: reversed, chains come in the order of their steps.
             for &(from, relationship) in ways.iter().rev() {
                 let mut longer = chain.clone();
                 longer.push(relationship);

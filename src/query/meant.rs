@@ -1,6 +1,6 @@
-//! A query as meant: names are slots of a row, placeholders are filled in, and all of it can be run.
+//! A resolved query: names are slots of a row, placeholders are filled in, and it can be run.
 //!
-//! `check` makes it of a query as written (`syntax`), `plan` and `matching` run it.
+//! `check` makes it from a query as written (`syntax`); `plan` and `matching` run it.
 
 use super::pattern::Pattern;
 use super::syntax::{Arrow, Math, Op};
@@ -16,9 +16,9 @@ pub(super) type Slot = usize;
 pub(super) struct Checked {
     pub unique: bool,
     pub shortest: Option<Shortest>,
-    /// Whether entities that were deleted are found as well.
+    /// True if deleted entities are found as well.
     pub deleted: bool,
-    /// What the entity in slot 0 must be.
+    /// The test of the entity in slot 0.
     pub start: EntityTest,
     pub ops: Vec<Step>,
     pub filter: Option<Test>,
@@ -28,15 +28,15 @@ pub(super) struct Checked {
     /// Numbers of slots for entities and for relationships.
     pub entity_slots: usize,
     pub relationship_slots: usize,
-    /// Frontiers of groups that have no name: they tell no two rows apart.
+    /// Frontiers of groups that have no name: rows that differ in these alone count as equal.
     pub unnamed: Vec<Slot>,
-    /// What `#Impact`, `#Owning` and `#Containing` go by.
+    /// The rules behind `#Impact`, `#Owning` and `#Containing`.
     pub rules: Rules,
     /// Frontiers of the groups, for lists of a query that has nothing but optional groups.
     pub reached: Vec<Slot>,
 }
 
-/// Which of the paths between two ends are kept: those of the fewest relationships.
+/// The choice of paths between two ends: those of the fewest relationships are kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shortest {
     /// Every such path, not one.
@@ -45,7 +45,7 @@ pub(super) struct Shortest {
     pub end: Slot,
 }
 
-/// What an entity must be.
+/// The test of one entity of a pattern.
 #[derive(Clone, Debug)]
 pub(super) struct EntityTest {
     /// One of these.
@@ -66,11 +66,11 @@ pub(super) enum Kind {
     All(Vec<EntityTest>),
 }
 
-/// What can follow an entity in a pattern.
+/// One step of a pattern: any part that can follow an entity.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Hop(Box<Hop>),
-    /// Go on from the entity in this slot: steps before it led another way.
+    /// Goes on from the entity in this slot; the steps before led another way.
     From(Slot),
     Group {
         steps: Vec<Step>,
@@ -87,7 +87,7 @@ pub(super) enum Step {
 pub(super) struct Join {
     pub target: EntityTest,
     pub to: Slot,
-    /// The property of the target that a value known before it must equal.
+    /// The property of the target that must equal `value`, which is known before the target.
     pub property: String,
     pub value: Term,
     /// The whole condition.
@@ -99,7 +99,7 @@ pub(super) struct Join {
 pub(super) struct Hop {
     /// `None` means any.
     pub verbs: Option<Vec<Verb>>,
-    /// What the last relationship of several must be, if not just any of the verbs.
+    /// Verbs of the last relationship of several; `None` means that `verbs` hold for it too.
     pub by: Option<Vec<Verb>>,
     pub arrow: Arrow,
     pub scope: Option<String>,
@@ -114,14 +114,14 @@ pub(super) struct Hop {
     pub every: bool,
     /// Matched from its target to its left entity.
     pub backward: bool,
-    /// What WHERE says of what is known once the step is made.
+    /// Parts of WHERE that can be tested once the step is made.
     pub checks: Vec<Test>,
 }
 
-/// Relationships that the rules of impact and ownership tell, ends and all.
+/// A set of relationships that the rules of impact and ownership define, by verb and both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RuleSet {
-    /// What passes trouble on; from one entity to the next in the state in which it is reached.
+    /// Relationships that pass impact on; the state in which an entity is reached decides.
     Impact,
     /// From owners to what they own.
     Owning,
@@ -139,7 +139,7 @@ impl RuleSet {
 }
 
 impl Hop {
-    /// Whether it goes by the rules of impact, which hold in one direction of time only.
+    /// True if it goes by the rules of impact, which hold in one direction only.
     pub(super) fn spreads(&self) -> bool {
         let verbs = self.verbs.iter().chain(&self.by).flatten();
         verbs.into_iter().any(|verb| verb.set == Some(RuleSet::Impact))
@@ -149,18 +149,18 @@ impl Hop {
 /// A verb that a step may follow, or not.
 #[derive(Clone, Debug)]
 pub(super) struct Verb {
-    /// What the rules say in place of one verb.
+    /// A set of the rules in place of one verb.
     pub set: Option<RuleSet>,
     /// As it is written; empty for all verbs that are not named.
     pub name: String,
-    /// Which way, if not that of the step.
+    /// The direction, if not that of the step.
     pub arrow: Option<Arrow>,
-    /// Whether it is not followed at all.
+    /// True if it is not followed at all.
     pub never: bool,
 }
 
 impl Verb {
-    /// Whether it stands there because a query looks for it.
+    /// True if the query looks for this verb by its name, without direction or exclusion.
     pub(super) fn asked(&self) -> bool {
         !self.name.is_empty() && self.set.is_none() && self.arrow.is_none() && !self.never
     }
@@ -177,26 +177,26 @@ pub(super) enum Test {
         op: Op,
         negated: bool,
         right: Values,
-        /// As it is written, for notes.
+        /// The comparison as it is written, for notes.
         said: Arc<str>,
     },
 }
 
-/// What the left side is compared with.
+/// The right side of a comparison.
 #[derive(Clone, Debug)]
 pub(super) enum Values {
     Or(Vec<Values>),
     And(Vec<Values>),
     Term(Term),
     Pattern(Pattern),
-    /// The values of the only column of a query. Shared, so that its answer is known by its place.
+    /// The values of the only column of a query. Shared, so that its address names its answer.
     Query(Arc<Checked>),
 }
 
-/// Whose property.
+/// The owner of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Of {
-    /// The entity that a WITH tests.
+    /// The entity under test by WITH.
     Subject,
     Entity(Slot),
     Relationship(Slot),
@@ -207,8 +207,8 @@ pub(super) enum Of {
 pub(super) enum Term {
     Undefined,
     Value(Value<'static>),
-    /// A number, and the text that it is written as where that is not its own spelling but looks like
-    /// a version: `2.10`. To texts it is what is written.
+    /// A number and its text as written, where that text looks like a version and the program would
+    /// print the number in another way: `2.10`. Texts are compared with the text.
     Written(Value<'static>, Value<'static>),
     /// A date, in epoch milliseconds.
     Time(i64),
@@ -216,7 +216,7 @@ pub(super) enum Term {
     Whole(Of),
     All(Of),
     Call(Function, Vec<Term>),
-    /// Number of a list whose items take turns.
+    /// Number of an unwound list, whose items give one row each.
     Unwind(usize),
     Aggregate(usize),
     Column(usize),
@@ -258,7 +258,7 @@ pub(super) struct Aggregate {
     pub over: Vec<Of>,
 }
 
-/// What is answered.
+/// The shape of the answer.
 #[derive(Clone, Debug)]
 pub(super) enum Output {
     List { order: Vec<(Term, bool)> },
@@ -274,6 +274,6 @@ pub(super) struct Table {
     pub aggregates: Vec<Aggregate>,
     pub unwinds: Vec<Term>,
     pub having: Option<Test>,
-    /// Column and whether descending.
+    /// Number of a column, and true for descending.
     pub order: Vec<(usize, bool)>,
 }

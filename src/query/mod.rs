@@ -1,11 +1,10 @@
 //! J1QL: the query language, from text to rows.
 //!
-//! A text becomes a query as written (`lex`, `parse`, `syntax`), then a query as meant (`check`);
-//! `matching` finds the matches of its pattern in any graph that can be read, `run` makes an answer
-//! of them. What an answer looks like as JSON stands in `answer`; tables for people are printed
-//! elsewhere.
+//! A text becomes a query as written (`lex`, `parse`, `syntax`), then a resolved query (`check`).
+//! `matching` finds the matches of its pattern in any graph that can be read, and `run` makes an
+//! answer of them. `answer` gives an answer as JSON; tables for people are printed elsewhere.
 //!
-//! Where the language leaves something open, `docs/decisions.md` says how it is read here.
+//! `docs/decisions.md` lists the points that the language leaves open, and their reading here.
 
 mod answer;
 mod cell;
@@ -43,28 +42,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How a query is read.
+/// Options for reading a query.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What `date.now` means, in epoch milliseconds.
+    /// The time of `date.now`, in epoch milliseconds.
     pub now: i64,
-    /// Whether to refuse what J1QL does not have.
+    /// True to refuse extensions, which J1QL does not have.
     pub strict: bool,
     /// Values of placeholders; `None` accepts a query whose placeholders have none, for a check.
     pub parameters: Option<BTreeMap<String, Value<'static>>>,
-    /// How the numbers among these values are written, by name: of a list each item, else the only
-    /// value. What is not told is written as it is printed.
+    /// The numbers among these values as they are written, by name: for a list each item, else the only
+    /// value. A number that is not given here counts as written the way it is printed.
     pub written: BTreeMap<String, Vec<String>>,
     /// Smart classes by name, each a selector with a condition: `(Host|Device) WITH active = true`.
     pub smart_classes: BTreeMap<String, String>,
     /// Sets of verbs by name, as they stand in a list: `OWNS >> | USES << | !MONITORS | * >>`.
     pub smart_verbs: BTreeMap<String, String>,
-    /// What `#Impact`, `#Owning` and `#Containing` go by, unless a set of verbs has that name.
+    /// The rules behind `#Impact`, `#Owning` and `#Containing`, unless a set of verbs has that name.
     pub rules: Rules,
-    /// Whether entities that were deleted are found as well. Steps still lead along live
-    /// relationships alone, so that a deleted entity can only be what a query begins at.
+    /// True to find deleted entities as well. Steps still follow live relationships only, so a query can
+    /// only begin at a deleted entity, not reach one.
     pub include_deleted: bool,
-    /// When reading the query gives up, if it is not done by then.
+    /// The time at which reading the query gives up.
     pub until: Option<Instant>,
 }
 
@@ -72,11 +71,11 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct Query {
     checked: meant::Checked,
-    /// What is allowed but odd.
+    /// Warnings: parts of the query that are allowed but odd.
     pub lints: Vec<Fault>,
-    /// The names of its placeholders, as values are given under.
+    /// The names of its placeholders, under which values are given.
     pub parameters: BTreeSet<String>,
-    /// Bytes that the values of its placeholders take in it, about.
+    /// Approximate bytes that the values of its placeholders take in it.
     filled: u64,
 }
 
@@ -111,24 +110,24 @@ pub enum Answer {
 pub struct PlannedEntity {
     /// Its selector.
     pub selector: String,
-    /// How it is found, or by which verbs it is reached from the one before it.
+    /// The way in which it is found, or the verbs that lead to it from the entity before.
     pub way: String,
-    /// How many are expected, over all matches.
+    /// The number of entities that are expected, over all matches.
     pub expected: u64,
-    /// How often one was met; 0 before the query has run.
+    /// The number of times that one was met; 0 before the query has run.
     pub met: u64,
 }
 
-/// How a query was run.
+/// The profile of a query: its plan, and counts of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     /// The entities of the plain steps that the pattern begins with, in the order of matching.
     pub entities: Vec<PlannedEntity>,
-    /// How the entities were found that matching began at.
+    /// The way in to the entities that matching began at.
     pub access: String,
-    /// Whether it began at the start of the pattern, not at its end.
+    /// True if it began at the start of the pattern.
     pub forward: bool,
-    /// How many entities it began at.
+    /// The number of entities that it began at.
     pub candidates: u64,
     /// Tests of an entity against a selector.
     pub tested: u64,
@@ -136,7 +135,7 @@ pub struct Profile {
     pub edges: u64,
     /// Matches of the pattern that WHERE let through.
     pub matches: u64,
-    /// What was met of other kinds than the query asks for, and so was left out.
+    /// Notes on values of other kinds than the query asks for, which were left out.
     pub unlike: Vec<Note>,
 }
 
@@ -155,7 +154,7 @@ impl Query {
         Ok(Query { checked, lints: seen.lints, parameters, filled: seen.filled.get() })
     }
 
-    /// Reads a query without asking what its names mean: whether the grammar allows it.
+    /// Reads a query without resolving its names, to learn if the grammar allows it.
     ///
     /// # Errors
     ///
@@ -176,8 +175,8 @@ impl Query {
         Ok(print::print(&written, &source.text))
     }
 
-    /// The first of these parameters that no placeholder asks for, and the placeholder that may have
-    /// been meant.
+    /// The first of these parameters that no placeholder asks for, and the placeholder with the most
+    /// similar name.
     pub fn unasked<'p>(
         &'p self,
         given: impl IntoIterator<Item = &'p String>,
@@ -194,7 +193,7 @@ impl Query {
         }
     }
 
-    /// Whether it answers with a tree, which has no rows.
+    /// True if it answers with a tree, which has no rows.
     pub fn is_tree(&self) -> bool {
         matches!(self.checked.output, meant::Output::Tree)
     }
@@ -212,7 +211,7 @@ impl Query {
         self.run_metered(graph, &Meter::new(limits))
     }
 
-    /// Answers the query; what the answer holds stays in the account of `meter`.
+    /// Answers the query. The memory of the answer stays in the account of `meter`.
     ///
     /// # Errors
     ///
@@ -226,13 +225,13 @@ impl Query {
         run::run(&read::Reader::new(graph, meter), &self.checked)
     }
 
-    /// What an answer of this query does not tell by itself: why it is empty, and what of the question
-    /// says something else than it seems to. Looks at the graph again, in bounded time, and only where
-    /// the answer is empty or suspicious. It holds no more memory than `limits` allow.
+    /// Notes on an answer of this query: the reason why it is empty, and parts of the query that do not
+    /// mean what they seem to. Looks at the graph again, in bounded time, and only if the answer is empty
+    /// or suspicious. It holds no more memory than `limits` allow.
     ///
     /// # Errors
     ///
-    /// What reading the graph fails with, or that nobody waits any more; another limit is no error.
+    /// The error of reading the graph, or the cancellation of the query. Other limits are no errors.
     pub fn notes<G: GraphRead>(
         &self,
         graph: &G,
@@ -243,7 +242,7 @@ impl Query {
         notes::notes(graph, &self.checked, answer, profile, limits)
     }
 
-    /// How the query would be run, with what is expected, without running it.
+    /// The plan of the query with its estimates, without running it.
     ///
     /// # Errors
     ///

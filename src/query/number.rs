@@ -1,8 +1,8 @@
 //! Arithmetic on the values of a row.
 //!
-//! Whole numbers stay exact as long as the exact result fits 64 bits, with or without a sign; beyond
-//! that, and with fractions, a result is the nearest float. A text counts as the number that it is
-//! the own spelling of, as in comparisons; whatever else is no number has no result.
+//! Whole numbers stay exact as long as the exact result fits 64 bits, with or without a sign. Beyond
+//! that, and with fractions, a result is the nearest float. A text counts as a number if it is
+//! written as the program prints that number, as in comparisons. Other values have no result.
 
 use super::Cell;
 use super::cell::spelled_number;
@@ -10,10 +10,10 @@ use super::meant::Function;
 use super::syntax::Math;
 use crate::graph::Value;
 
-/// Up to here every whole float is the integer that it looks like.
+/// Up to 2^53, every whole float is exactly the integer that it looks like.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// What a value counts as in a sum.
+/// A value as arithmetic takes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
     Whole(i128),
@@ -21,7 +21,7 @@ pub(super) enum Number {
 }
 
 impl Number {
-    /// The number that a cell is, or is the own spelling of.
+    /// The number that a cell holds, or that its text is the canonical spelling of.
     pub fn of(cell: &Cell) -> Option<Number> {
         match cell.value()? {
             Value::Text(text) => Number::of_value(&spelled_number(text)?),
@@ -68,11 +68,12 @@ pub(super) fn from_whole(number: i128) -> Cell {
     }
 }
 
-/// What is not a number, or has no result that is one, is undefined.
+/// The result of an operation; undefined if a side or the result is no number.
 pub(super) fn arithmetic(left: &Cell, math: Math, right: &Cell) -> Cell {
     let (Some(left), Some(right)) = (Number::of(left), Number::of(right)) else {
         return Cell::Undefined;
     };
+    // 128 bits hold most whole results exactly; only the others go through floats.
     if let (Number::Whole(a), Number::Whole(b)) = (left, right)
         && let Some(exact) = exactly(a, math, b)
     {
@@ -121,7 +122,7 @@ pub(super) fn call(function: Function, cell: &Cell) -> Cell {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sum {
     whole: i128,
-    /// Of what is not whole, if there was any.
+    /// The sum of the numbers that are not whole, if there was any.
     rest: Option<f64>,
     count: u64,
 }

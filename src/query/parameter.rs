@@ -4,18 +4,18 @@ use crate::graph::Value;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-/// A value that is given for a placeholder, and how its numbers are written: `2.10` is the number
-/// 2.1 to a number, and to a text the version 2.10.
+/// A value that is given for a placeholder, and its numbers as written: compared with a number,
+/// `2.10` is 2.1; compared with a text, it is the version 2.10.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// What is meant.
+    /// The value.
     pub value: Value<'static>,
-    /// How it is written: of a list each item, else one text, or none where that says no more.
+    /// The text as written: for a list each item, else one text, or none if it adds nothing to the value.
     pub written: Vec<String>,
 }
 
 impl Parameter {
-    /// Reads a value: what is JSON means that value, anything else a text.
+    /// Reads a value: JSON as the value that it means, anything else as a text.
     pub fn read(text: &str) -> Parameter {
         let own = || (Value::Text(text.to_owned().into()), Vec::new());
         let (value, written) =

@@ -1,5 +1,5 @@
-//! Regular expressions of one query: compiled once each, and not if all of them together would
-//! take long to compile or much to keep.
+//! Regular expressions of one query. Each is compiled once; none is compiled if all of them together
+//! would take long to compile or much memory to keep.
 
 use crate::lang::pattern_states;
 use regex::{Regex, RegexBuilder};
@@ -9,9 +9,9 @@ use std::time::Instant;
 
 /// States of all patterns of a query together: about a second of compiling.
 pub(super) const STATES_MAX: u64 = 150_000;
-/// Bytes of one program, in case that an estimate is wrong.
+/// Largest program in bytes, in case an estimate is wrong.
 const PROGRAM_MAX: usize = 16 << 20;
-/// Bytes that a pattern may keep of what it learnt about texts.
+/// Bytes that a pattern may keep in its cache of states while it matches.
 const LEARNT_MAX: usize = 512 << 10;
 /// States times bytes of a text: matching may take about as many nanoseconds at the worst.
 const MATCH_MAX: u64 = 8_000_000_000;
@@ -24,22 +24,22 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// Whether it stands anywhere in a text.
+    /// True if it matches anywhere in a text.
     pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 
-    /// Whether matching a text of so many bytes surely ends soon: no clock stops it.
+    /// True if matching a text of so many bytes surely ends soon; no clock can stop it.
     pub(super) fn is_quick_for(&self, bytes: usize) -> bool {
         self.states.saturating_mul(bytes as u64) <= MATCH_MAX
     }
 }
 
-/// Why a pattern is not there.
+/// The reason for which a pattern is refused.
 pub(super) enum Refusal {
-    /// It is none, in the words of the library.
+    /// It is not a regular expression; in the words of the library.
     Faulty(String),
-    /// With it, the patterns of the query have so many states.
+    /// The patterns of the query would have so many states together, which is too many.
     TooLarge(u64),
     /// The time of the query is over.
     TooLate,
@@ -53,7 +53,7 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
-    /// None yet; none is compiled after `until`.
+    /// An empty set; no pattern is compiled after `until`.
     pub(super) fn new(until: Option<Instant>) -> Patterns {
         Patterns { known: RefCell::default(), states: Cell::new(0), until }
     }
@@ -67,7 +67,7 @@ impl Patterns {
         if self.until.is_some_and(|until| Instant::now() > until) {
             return Err(Refusal::TooLate);
         }
-        // What has no estimate is refused by the library, with its reason and at once.
+        // A text without an estimate is refused by the library below, with its reason and at once.
         let states = pattern_states(text).unwrap_or(0);
         let all = self.states.get().saturating_add(states);
         if all > STATES_MAX {
@@ -84,6 +84,7 @@ impl Patterns {
                 let why = why.lines().last().unwrap_or_default();
                 Refusal::Faulty(why.strip_prefix("error: ").unwrap_or(why).to_owned())
             })?;
+        // Counted only now: a pattern that is refused takes no part of the limit.
         self.states.set(all);
         let pattern = Pattern { regex, states };
         self.known.borrow_mut().insert(name, pattern.clone());

@@ -1,10 +1,10 @@
 //! The plan: where in the pattern matching begins, how the entities there are found, and in which
 //! order the steps follow.
 //!
-//! The plain steps a pattern begins with can be matched from any of their entities: first back to
-//! the start, then on to where they end. What follows them (groups, negated steps, joins, steps
-//! that constrain their way) comes last, as written. WHERE is taken apart: what it says of these
-//! entities and relationships is tested as soon as they are known.
+//! A pattern begins with plain steps. Matching can begin at any entity of these: it goes back to the
+//! start first, then on to their end. The other steps (groups, negated steps, joins, steps that
+//! constrain their way) come last, as written. WHERE is taken apart: each part that asks plain steps
+//! alone is tested as soon as its entities and relationships are known.
 
 use super::Stop;
 use super::check::selectors;
@@ -24,20 +24,20 @@ const FEW: usize = 64;
 
 /// A query as it will be matched.
 pub(super) struct Plan {
-    /// What matching begins at.
+    /// The test of the entity that matching begins at.
     pub start: EntityTest,
     pub slot: Slot,
     pub access: Access,
     pub steps: Vec<Step>,
-    /// What of WHERE is tested on whole rows.
+    /// The rest of WHERE, tested on whole rows.
     pub filter: Option<Test>,
     /// For people: the entities of the plain steps, in the order they are matched.
     pub places: Vec<Place>,
-    /// How often each slot was filled.
+    /// Counts by slot: the times that it was filled.
     pub met: Vec<Cell<u64>>,
 }
 
-/// How the entities are found that matching begins at.
+/// The way in to the entities that matching begins at.
 pub(super) enum Access {
     /// These alone can fit.
     Listed(Vec<u32>),
@@ -52,14 +52,14 @@ pub(super) struct Place {
     pub slot: Slot,
     /// Its selector, in the words of the query.
     pub selector: String,
-    /// How it is found or reached.
+    /// The way in which it is found or reached, in words.
     pub way: String,
-    /// How many are expected.
+    /// The number of entities that are expected.
     pub estimate: f64,
 }
 
 impl Plan {
-    /// Whether the pattern is matched from its start.
+    /// True if the pattern is matched from its start.
     pub fn forward(&self) -> bool {
         self.slot == 0
     }
@@ -69,13 +69,13 @@ impl Plan {
 struct Way {
     access: Access,
     words: String,
-    /// How many have to be looked at, and how many of them are expected to fit.
+    /// Entities that have to be looked at, and those of them that are expected to fit.
     looked_at: f64,
     fitting: f64,
 }
 
 impl Way {
-    /// In about the time that passing one entity by takes.
+    /// The estimated cost; 1 is about the time that passing one entity by takes.
     fn cost(&self) -> f64 {
         let looking = match self.access {
             Access::Listed(_) => 5.0 * self.looked_at,
@@ -128,6 +128,7 @@ pub(super) fn plan<G: GraphRead>(
         places.push(place(&turned, rows));
         steps.push(Step::Hop(Box::new(turned)));
     }
+    // Matching stands at the start of the pattern now: go on from where it began.
     if at > 0 && at < query.ops.len() {
         steps.push(Step::From(slots[at]));
     }
@@ -138,6 +139,7 @@ pub(super) fn plan<G: GraphRead>(
         steps.push(Step::Hop(Box::new(hop)));
     }
     let mut known = vec![Of::Entity(slots[at])];
+    // Each part of WHERE goes to the first step after which all its selectors are bound.
     let mut waiting = checks;
     for step in &mut steps {
         let Step::Hop(hop) = step else { continue };
@@ -186,8 +188,8 @@ fn turn(hop: &Hop, target: EntityTest, to: Slot) -> Hop {
     Hop { verbs, target, to, arrow: hop.arrow.turned(), backward: true, ..hop.clone() }
 }
 
-/// Takes WHERE apart: what it says of one entity of the plain steps joins the test of that entity;
-/// what it says of several, or of relationships, is given with its selectors; the rest remains.
+/// Takes WHERE apart. A part about one entity of the plain steps joins the test of that entity. A
+/// part about several, or about relationships, is given back with its selectors. The rest remains.
 fn push_down(
     filter: Option<&Test>,
     tests: &mut [EntityTest],
@@ -254,7 +256,7 @@ fn asked_by(test: &Test, found: &mut Vec<Of>) {
     }
 }
 
-/// Makes a condition on the only entity that it asks one on the entity that is tested.
+/// Rewrites a condition that asks one entity, so that it asks the subject of a test.
 fn of_subject(test: &mut Test) {
     fn term(one: &mut Term) {
         match one {
@@ -295,6 +297,7 @@ fn choose<G: GraphRead>(
 ) -> Result<(usize, Way), Stop<G::Error>> {
     let mut best: Option<(usize, Way)> = None;
     for (at, test) in tests.iter().enumerate() {
+        // Keys lead to few entities, so they are tried before any estimate.
         if let Some(way) = by_key(reader, test, query.deleted)?
             && best.as_ref().is_none_or(|(_, known)| way.looked_at < known.looked_at)
         {
@@ -313,6 +316,7 @@ fn choose<G: GraphRead>(
     for (at, test) in tests.iter().enumerate() {
         reader.time()?;
         let way = by_value(reader, stored, test)?;
+        // A list that begins elsewhere needs all matches, not one of each entity.
         let loss = if at > 0 && list { 4.0 } else { 1.0 };
         if best.as_ref().is_none_or(|(_, known)| way.cost() * loss < known.cost()) {
             best = Some((at, way));
@@ -330,7 +334,7 @@ fn choose<G: GraphRead>(
     Ok((at, way))
 }
 
-/// How to find the entities that may fit one selector.
+/// The way in to the entities that may fit one selector.
 pub(super) fn access<G: GraphRead>(
     reader: &Reader<'_, G>,
     test: &EntityTest,
@@ -362,6 +366,7 @@ fn by_key<G: GraphRead>(
         }
         "by _id"
     } else if let Some(keys) = texts("_key") {
+        // A key is unique in its scope only, so every scope is asked.
         let scopes = match &test.scope {
             Some(scope) => vec![scope.clone()],
             None => graph.scopes()?,
@@ -412,6 +417,7 @@ fn by_value<G: GraphRead>(
         let mut hashes = Vec::new();
         let mut add = |value: &Value<'_>| value.equality_hashes(&mut |hash| hashes.push(hash));
         for value in values {
+            // A class may have several spellings, each with a hash of its own.
             match value.as_str().filter(|_| name == "_class") {
                 Some(class) => stored.spellings(reader, class).iter().for_each(&mut add),
                 None => add(value),
@@ -499,7 +505,8 @@ fn equalities<'t>(test: &'t Test, found: &mut Vec<(&'t str, Vec<&'t Value<'stati
     }
 }
 
-/// A guess at which part of some entities fits a condition: it decides between plans, not answers.
+/// A guess at the share of entities that fit a condition. It decides between plans only: answers do
+/// not depend on it.
 fn share(test: &Test) -> f64 {
     match test {
         Test::And(tests) => tests.iter().map(share).product(),
@@ -543,7 +550,7 @@ pub(super) fn words(test: &EntityTest) -> String {
     format!("{names}{scope}{with}")
 }
 
-/// What the counts of the database say about how many there are.
+/// Statistics from the stored counts of the database.
 struct Stored {
     counts: Vec<ScopeCounts>,
 }
@@ -560,7 +567,7 @@ impl Stored {
         counts.map(|counts| counts.entities).sum::<u64>() as f64
     }
 
-    /// How many entities are of the kinds and in the scope that are asked for.
+    /// The estimated number of entities of the kinds and in the scope that are asked for.
     fn kinds<G: GraphRead>(&self, reader: &Reader<'_, G>, test: &EntityTest) -> f64 {
         let graph = reader.graph;
         let scope = test.scope.as_ref().map(|scope| graph.name_number(scope).unwrap_or(u32::MAX));
@@ -585,10 +592,11 @@ impl Stored {
                 parts.fold(self.entities(scope), f64::min)
             }
         };
+        // An entity of two of these kinds is counted twice, but there are no more than all.
         test.any.iter().map(each).sum::<f64>().min(self.entities(scope))
     }
 
-    /// How many targets one entity is expected to reach by a step.
+    /// The number of targets that one entity is expected to reach by a step.
     fn reached<G: GraphRead>(&self, reader: &Reader<'_, G>, hop: &Hop) -> f64 {
         let total = self.entities(None).max(1.0);
         let edges = match &hop.verbs {

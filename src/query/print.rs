@@ -1,7 +1,8 @@
 //! A query printed the way this project writes it: keywords in capitals, one blank between words,
-//! noise words left out, a line for each step and clause where one line is too long.
+//! noise words left out, a line for each step and clause if one line is too long.
 //!
-//! What is printed means what was read, and printing it again changes nothing. Comments are lost.
+//! The printed query means the same as the one that was read, and printing it again changes nothing.
+//! Comments are lost.
 
 use super::lex::{self, Word};
 use super::parse::CLAUSES;
@@ -133,7 +134,7 @@ impl Printer<'_> {
         if step.nearest {
             out.push_str("NEAREST ");
         }
-        // Without brackets NEAREST could not be told from a verb.
+        // Without brackets NEAREST before a verb would be read as a verb itself.
         out.push_str(&verbs(&step.verbs, step.nearest));
         if let Some((least, most)) = step.repeat {
             out.push_str(&quantifier(least, most));
@@ -154,6 +155,7 @@ impl Printer<'_> {
     fn cond(&self, cond: &Cond) -> String {
         match cond {
             Cond::Or(all) => list(all, " OR ", |cond| match cond {
+                // Brackets keep the tree as it was read.
                 Cond::Or(_) => format!("({})", self.cond(cond)),
                 _ => self.cond(cond),
             }),
@@ -210,9 +212,11 @@ impl Printer<'_> {
         }
     }
 
-    /// `around` is how tightly what stands around it binds: 1 sums, 2 products, 3 powers.
+    /// An expression. `around` is the binding strength of the operator around it: 1 sums, 2 products, 3
+    /// powers.
     fn expr(&self, expr: &Expr, around: u8) -> String {
         match &expr.kind {
+            // Printed as written: `2.10` would lose its zero as a number.
             ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Undefined => {
                 self.text[expr.span.clone()].to_lowercase().split_whitespace().collect()
             }
@@ -255,6 +259,7 @@ impl Printer<'_> {
         let mut offset = open.is_some();
         loop {
             let (word, range) = lex::word_at(written, at);
+            // Words before the first sign belong to `date.now`, which is printed already.
             offset |= matches!(word, Word::Symbol("+" | "-"));
             match word {
                 Word::End => return out,
@@ -327,6 +332,7 @@ fn path(parts: &[String]) -> String {
                     .iter()
                     .any(said));
         let number = at > 0 && !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        // A placeholder has brackets of its own.
         match is_name(part) && !keyword || number || part.starts_with("{{") {
             true => part.clone(),
             false => format!("[{part}]"),

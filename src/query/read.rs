@@ -41,7 +41,7 @@ impl Hops {
     }
 }
 
-/// Whether an entity is of the kinds and in the scope that a selector names.
+/// The verdict on an entity by its names: is it of the kinds and in the scope that a selector names?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Selected {
     No,
@@ -64,14 +64,14 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// About how many bytes it takes when it is kept.
+    /// Approximate size in bytes of a row that is kept.
     pub(super) fn bytes(&self) -> usize {
         let hops = self.hops.iter().map(|hops| size_of::<Hops>() + 4 * hops.numbers().len());
         size_of::<Row>() + 4 * self.entities.len() + hops.sum::<usize>() + cell::KEPT
     }
 }
 
-/// What a term can see.
+/// The values that a term can see while it is evaluated.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sight<'a> {
     pub subject: Option<u32>,
@@ -112,7 +112,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         self.meter.work(steps).map_err(Stop::Limit)
     }
 
-    /// Counts work that is no edge.
+    /// Counts work other than walking edges, in units.
     pub fn spend(&self, units: usize) -> Reads<(), G> {
         self.meter.spend(units as u64).map_err(Stop::Limit)
     }
@@ -160,7 +160,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(cell_of(self.graph.relationship_value(number, name)?))
     }
 
-    /// A property; of several hops the list of all that have it.
+    /// A property. For several relationships: the list of its values, of those that have it.
     pub fn property(&self, of: Of, name: &str, sight: &Sight<'_>) -> Reads<Cell, G> {
         match (of, sight.row) {
             (Of::Subject, _) => self.entity_property(sight.subject.unwrap_or(NONE), name),
@@ -173,6 +173,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                     for &number in numbers.iter() {
                         let cell = self.relationship_property(number, name)?;
                         bytes += cell.bytes();
+                        // The limit on one value holds for the list that is built here too.
                         self.meter.value(bytes).map_err(Stop::Limit)?;
                         match cell {
                             Cell::Value(Value::List(more)) => items.extend(more),
@@ -330,15 +331,15 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         })
     }
 
-    /// A value that is reckoned with.
+    /// A value that enters arithmetic or a function of one number.
     fn operand(&self, term: &Term, sight: &Sight<'_>) -> Reads<Cell, G> {
         let cell = self.term(term, sight)?;
         self.unlike.computed(term, &cell, "");
         Ok(cell)
     }
 
-    /// One text of several values. It grows value by value, so that it is refused before it is too
-    /// large.
+    /// One text of several values. It grows value by value, so that the limit refuses it before it is
+    /// too large.
     fn concat(&self, terms: &[Term], sight: &Sight<'_>) -> Reads<Cell, G> {
         let (mut text, mut part) = (String::new(), self.meter.part());
         for term in terms {
@@ -371,6 +372,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             self.spend(items.len() * 50)?;
             for item in items {
                 let same = known.entry(cell::identity_hash(item)).or_default();
+                // Different values may share a hash.
                 if same.iter().any(|&at| all[at] == *item) {
                     continue;
                 }
@@ -385,7 +387,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(Cell::Value(Value::List(all)))
     }
 
-    /// Whether a condition holds.
+    /// True if a condition holds.
     pub fn test(&self, test: &Test, sight: &Sight<'_>) -> Reads<bool, G> {
         match test {
             Test::Or(tests) => {
@@ -405,6 +407,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Ok(true)
             }
             Test::Not(test) => Ok(!self.test(test, sight)?),
+            // A time on the left is no value of the graph: the comparison is made from the right.
             Test::Compare { left: left @ Term::Time(time), op, negated, right, said } => {
                 let holds = self.compare_time(*time, *op, right, sight)?;
                 self.unlike.settle(left, said);
@@ -450,6 +453,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             Values::Term(Term::Time(right)) => Ok(cell::keeps(op, time.cmp(right))),
             Values::Term(term) => {
                 let right = self.compared(term, sight)?;
+                // The value moves to the left side, so the operator is turned around.
                 Ok(right.value().is_some_and(|right| self.holds_time(right, op.turned(), time)))
             }
             Values::Pattern(_) | Values::Query(_) => Ok(false),
@@ -486,6 +490,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Some(left) => self.matches(left, pattern),
                 None => Ok(false),
             },
+            // Only equality asks for what is absent; the caller applies the negation.
             Values::Term(Term::Undefined) => Ok(op == Op::Equal && left.is_undefined()),
             Values::Term(Term::Time(time)) => {
                 Ok(left.value().is_some_and(|left| self.holds_time(left, op, *time)))
@@ -521,8 +526,8 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         }
     }
 
-    /// Whether `left op right` holds for any pair of items; the clock is looked at between the items
-    /// of a list, which may be as long as an upload.
+    /// True if `left op right` holds for any pair of items. The clock is looked at between the items of
+    /// a list, which may be as long as an upload.
     fn holds(
         &self,
         left: &Value<'static>,
@@ -543,7 +548,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(false)
     }
 
-    /// The same for a number of the query that is written in another way than its own.
+    /// The same for a number of the query that is not written as the program prints it.
     fn holds_written(
         &self,
         left: &Value<'static>,
@@ -564,16 +569,17 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(false)
     }
 
-    /// Whether `left op time` holds for any item of `left`.
+    /// True if `left op time` holds for any item of `left`; `time` is in epoch milliseconds.
     fn holds_time(&self, left: &Value<'static>, op: Op, time: i64) -> bool {
         cell::items(left).iter().filter(|_| op.orders()).for_each(|item| self.unlike.dated(item));
         cell::holds_time(left, op, time)
     }
 
-    /// Whether any item has a match.
+    /// True if any item matches the pattern.
     fn matches(&self, left: &Value<'static>, pattern: &Pattern) -> Reads<bool, G> {
         for item in cell::items(left) {
             let Some(text) = item.as_str() else { continue };
+            // Nothing stops a match once it runs, so a text that may take long is refused before.
             if !pattern.is_quick_for(text.len()) {
                 return Err(Stop::Limit(Exceeded::Pattern));
             }
@@ -587,6 +593,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
 
     /// The values of a query inside this one, asked once.
     fn answers(&self, query: &Checked) -> Reads<Rc<FxHashSet<String>>, G> {
+        // The query inside is shared and stays in place while this one runs: its address names it.
         let key = std::ptr::from_ref(query);
         if let Some(known) = self.answers.borrow().get(&key) {
             return Ok(Rc::clone(known));
@@ -613,13 +620,14 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(values)
     }
 
-    /// What an entity's names alone tell about a selector.
+    /// The verdict of a selector on an entity, from the entity's names alone.
     pub fn selected(&self, facts: &EntityFacts, test: &EntityTest) -> Selected {
         let graph = self.graph;
         if test.scope.as_ref().is_some_and(|scope| graph.name(facts.scope) != scope) {
             return Selected::No;
         }
         let each = test.any.iter().map(|kind| self.of_kind(facts, kind));
+        // One alternative is enough, so the best verdict counts.
         each.max().unwrap_or(Selected::No)
     }
 
@@ -631,6 +639,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             Kind::Type(name) => Selected::from(graph.name(facts.type_name) == name),
             Kind::Words(_) => Selected::Unknown,
             Kind::All(tests) => {
+                // Names cannot answer a condition on properties.
                 let each = |test: &EntityTest| match &test.with {
                     Some(_) => self.selected(facts, test).min(Selected::Unknown),
                     None => self.selected(facts, test),
@@ -640,7 +649,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         }
     }
 
-    /// Whether an entity is what a pattern asks for; `selected` is what its names alone told.
+    /// True if an entity is what a pattern asks for; `selected` is the verdict from its names alone.
     pub fn fits(&self, number: u32, test: &EntityTest, selected: Selected) -> Reads<bool, G> {
         self.tested.set(self.tested.get() + 1);
         let fits = match selected {
@@ -656,7 +665,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         }
     }
 
-    /// Whether a selector means an entity, where its names alone do not tell.
+    /// True if a selector means an entity, for entities whose names alone do not tell.
     fn is_one(&self, number: u32, test: &EntityTest) -> Reads<bool, G> {
         let Some(facts) = self.graph.entity_facts(number)? else { return Ok(false) };
         for kind in &test.any {
@@ -680,9 +689,10 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(false)
     }
 
-    /// Full text: each word is part of some value of the entity, whatever the case.
+    /// Full text: true if each word is part of some value of the entity, whatever the case.
     fn has_words(&self, number: u32, words: &[String]) -> Reads<bool, G> {
         let Some(entity) = self.entity(number)? else { return Ok(false) };
+        // Each word is looked for in every text of the entity.
         self.spend(entity.bytes() as usize * words.len())?;
         let mut texts = vec![
             entity.key.to_lowercase(),
@@ -717,9 +727,9 @@ impl<T> Default for Cache<T> {
     }
 }
 
-/// An object whose size can be told.
+/// An object that knows its approximate size.
 trait Weighed {
-    /// About how many bytes it takes.
+    /// Approximate size in bytes.
     fn bytes(&self) -> u64;
 }
 
@@ -755,7 +765,7 @@ fn cached<T: Weighed, E>(
     if cache.kept.len() >= CACHE_MAX || cache.bytes + bytes > CACHE_BYTES {
         *cache = Cache::default();
     }
-    // What is larger than all that may be kept is read again.
+    // An object larger than the whole cache is not kept: it is read again each time.
     if bytes <= CACHE_BYTES {
         cache.bytes += bytes;
         cache.kept.insert(number, Rc::clone(&object));
@@ -763,7 +773,7 @@ fn cached<T: Weighed, E>(
     Ok(Some(object))
 }
 
-/// What the left side of a comparison means for equality.
+/// The kind of equality that the left side of a comparison asks for.
 fn manner(left: &Term) -> Manner {
     match left {
         Term::Property(_, name) if name.starts_with("tag.") => Manner::Tag,
@@ -773,7 +783,7 @@ fn manner(left: &Term) -> Manner {
     }
 }
 
-/// Null says as little as nothing.
+/// A cell of a stored value; null counts as absent.
 fn cell_of(value: Option<Value<'static>>) -> Cell {
     match value {
         None | Some(Value::Null) => Cell::Undefined,

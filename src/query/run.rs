@@ -1,5 +1,5 @@
-//! From matches to an answer: optional groups settled, WHERE, then a list, a tree or a table with
-//! its groups, order and limits.
+//! From matches to an answer: settles optional groups, tests WHERE, then makes a list, a tree or a
+//! table with its groups, order and limits.
 
 use super::cell::{Cell, KEPT};
 use super::flat::flattened;
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 /// Bytes of a number in an ordered set, and of one in a set of numbers.
 const TREE_MEMBER: usize = 16;
 const COUNTED: usize = 8;
-/// Rows of more bytes are sorted out even where they are few.
+/// Rows that take more bytes are cut to the page even if they are few.
 const SORTED_BYTES: u64 = 1 << 20;
 
 /// Runs a query.
@@ -54,7 +54,7 @@ pub(super) fn table_rows<G: GraphRead>(
     }
 }
 
-/// How a query would be run.
+/// The plan of a query as a profile, without running it.
 pub(super) fn planned<G: GraphRead>(
     reader: &Reader<'_, G>,
     query: &Checked,
@@ -78,9 +78,9 @@ fn describe(plan: &Plan, profile: &mut Profile) {
     }
 }
 
-/// Calls `sink` with every match that WHERE lets through. With `settle`, optional groups are left
-/// out of a row only where they are not there; what is asked of whole rows needs that, what only
-/// collects the entities of all rows does not.
+/// Calls `sink` with every match that WHERE lets through. With `settle`, a row lacks an optional group
+/// only if the group is not there. Questions about whole rows need that; collecting the entities of
+/// all rows does not.
 fn matches<G: GraphRead>(
     reader: &Reader<'_, G>,
     query: &Checked,
@@ -102,6 +102,7 @@ fn matches<G: GraphRead>(
         sink(row)
     };
     let optional = optional(&query.ops);
+    // Both compare rows with each other, so all rows have to be there first.
     if settle && optional || query.shortest.is_some() {
         let mut rows = Vec::new();
         let (mut part, mut held) = (reader.meter.part(), 0);
@@ -137,8 +138,8 @@ fn matches<G: GraphRead>(
     Ok(())
 }
 
-/// Of the rows that WHERE lets through, those of the fewest relationships between their ends. The
-/// pairs of ends stand in the order in which they were met.
+/// The rows of the fewest relationships between their ends, of those that WHERE lets through. Pairs of
+/// ends stand in the order in which they were met.
 fn shortest<G: GraphRead>(
     reader: &Reader<'_, G>,
     query: &Checked,
@@ -163,6 +164,7 @@ fn shortest<G: GraphRead>(
             continue;
         }
         let (new, known) = (way(&row), way(&best[at][0]));
+        // Without ALL, the least path by its numbers is kept, so that the answer stays the same.
         if kept.all && new.0 == known.0 {
             best[at].push(row);
         } else if new < known && (new.0 < known.0 || !kept.all) {
@@ -179,11 +181,12 @@ fn optional(steps: &[Step]) -> bool {
     })
 }
 
-/// Drops each row that another one equals in everything it binds and binds more: an optional group
-/// was left out of it although it is there.
+/// Drops each row that another row covers: the other has all its bindings, and more. Such a row lacks
+/// an optional group although the group is there.
 fn settled(rows: Vec<Row>, unnamed: &[usize]) -> Vec<Row> {
     type Mask = (Vec<bool>, Vec<bool>);
     let mask = |row: &Row| -> Mask {
+        // Unnamed frontiers tell no rows apart, so masks leave them out.
         let entity = |(slot, &number): (usize, &u32)| number != NONE && !unnamed.contains(&slot);
         (
             row.entities.iter().enumerate().map(entity).collect(),
@@ -208,6 +211,7 @@ fn settled(rows: Vec<Row>, unnamed: &[usize]) -> Vec<Row> {
     }
     let mut dropped = vec![false; rows.len()];
     for (small, members) in &by_mask {
+        // Only rows that bind all of these slots, and more, can cover a row.
         let larger = by_mask.iter().filter(|(large, _)| within(small, large));
         let covered: FxHashSet<Row> = larger
             .flat_map(|(_, members)| members.iter().map(|&at| project(&rows[at], small)))
@@ -220,7 +224,7 @@ fn settled(rows: Vec<Row>, unnamed: &[usize]) -> Vec<Row> {
     rows.into_iter().filter(|_| !dropped.next().unwrap_or(false)).collect()
 }
 
-/// Keeps what SKIP and LIMIT leave.
+/// Keeps the page that SKIP and LIMIT ask for.
 fn page<T>(mut all: Vec<T>, query: &Checked) -> Vec<T> {
     let skip = usize::try_from(query.skip).unwrap_or(usize::MAX).min(all.len());
     all.drain(..skip);
@@ -230,7 +234,7 @@ fn page<T>(mut all: Vec<T>, query: &Checked) -> Vec<T> {
     all
 }
 
-/// Where the page ends that SKIP and LIMIT ask for: how many rows are enough.
+/// The end of the page that SKIP and LIMIT ask for: so many rows are enough.
 fn page_end(query: &Checked) -> usize {
     let sum = query.limit.map(|limit| limit.saturating_add(query.skip));
     sum.map_or(usize::MAX, |sum| usize::try_from(sum).unwrap_or(usize::MAX))
@@ -262,6 +266,7 @@ fn list<G: GraphRead>(
     if enough == 0 {
         return Ok(Vec::new());
     }
+    // One match shows that an entity is there; frontiers of groups need all of its matches.
     let once = query.reached.is_empty();
     let plan = plan::plan(reader, query)?;
     matches(reader, query, &plan, once, plan.filter.is_some(), profile, |row| {
@@ -284,6 +289,7 @@ fn list<G: GraphRead>(
             each.map(|((_, descending), (a, b))| compare(a, b, *descending))
                 .find(|order| order.is_ne())
                 .unwrap_or(Ordering::Equal)
+                // By number last, so that pages do not depend on the order of matching.
                 .then(a.0.cmp(&b.0))
         }),
     }
@@ -335,11 +341,13 @@ fn rows_of<G: GraphRead>(
     profile: &mut Profile,
 ) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
     let sorted = table.order.is_empty() && table.having.is_none();
+    // Without order and groups, the rows that are found first are the page.
     let enough = if sorted && table.aggregates.is_empty() { page_end(query) } else { usize::MAX };
     let (mut rows, mut seen) = (Vec::new(), FxHashSet::default());
     let shown = table.names.len();
     let plan = plan::plan(reader, query)?;
     if let Some(counted) = tally::rows(reader, query, table, &plan, profile)? {
+        // Counting may have named its own way in, which `describe` overwrites.
         let way = std::mem::take(&mut profile.access);
         describe(&plan, profile);
         if !way.is_empty() {
@@ -378,6 +386,7 @@ fn rows_of<G: GraphRead>(
                 }
             }
             let grown = reader.meter.held().saturating_sub(sorted_at);
+            // Cut only once the rows have doubled, so that sorting costs little for each row.
             if rows.len() / 2 > best && (rows.len() > 1_024 || grown > SORTED_BYTES) {
                 sort(&mut rows, table);
                 let left_out: usize = rows.drain(best..).map(|cells| row_bytes(&cells)).sum();
@@ -431,7 +440,7 @@ fn identity(cells: &[Cell]) -> String {
     text
 }
 
-/// Whether no row before had these cells.
+/// True if no row before had these cells.
 fn is_new<G: GraphRead>(
     reader: &Reader<'_, G>,
     seen: &mut FxHashSet<String>,
@@ -450,11 +459,11 @@ fn row_bytes(cells: &[Cell]) -> usize {
     KEPT + cells.iter().map(Cell::bytes).sum::<usize>()
 }
 
-/// What the unwound lists of a row are in turn: every combination of their items, one after the
-/// other, since there may be more of them than memory holds.
+/// The combinations of the items of a row's unwound lists, one after the other, since there may be
+/// more of them than memory holds.
 struct Turns<'m> {
     lists: Vec<Vec<Cell>>,
-    /// Which item of each list comes next; `None` once all have been.
+    /// The position of the next item in each list; `None` after the last combination.
     at: Option<Vec<usize>>,
     /// The items at hand.
     cells: Vec<Cell>,
@@ -475,6 +484,7 @@ impl<'m> Turns<'m> {
                 Cell::Value(Value::List(items)) if !items.is_empty() => {
                     items.into_iter().map(Cell::Value).collect()
                 }
+                // An empty list keeps its row, without a value in that column.
                 Cell::Value(Value::List(_)) => vec![Cell::Undefined],
                 cell => vec![cell],
             };
@@ -518,7 +528,7 @@ struct Groups {
 /// One aggregate of one group.
 #[derive(Default)]
 struct State {
-    /// What was counted; an entity by number, anything else by its text.
+    /// Values counted so far: an entity by number, anything else by its text.
     entities: FxHashSet<u32>,
     texts: FxHashSet<String>,
     rows: u64,
@@ -555,6 +565,7 @@ impl Groups {
         }
         let number = match self.numbers.get(self.text.as_str()) {
             Some(known) => {
+                // The group is known: the cells that were read for its key are dropped.
                 reader.meter.release(reader.meter.held() - kept);
                 *known
             }
@@ -600,7 +611,7 @@ fn states(table: &Table) -> Vec<State> {
     table.aggregates.iter().map(|_| State::default()).collect()
 }
 
-/// Whether an aggregate stands in a term.
+/// True if an aggregate stands in a term.
 pub(super) fn aggregated(term: &Term) -> bool {
     match term {
         Term::Aggregate(_) => true,
@@ -666,8 +677,8 @@ impl State {
         Ok(())
     }
 
-    /// Whether the selectors of the argument are bound like this for the first time: rows that
-    /// differ elsewhere add nothing.
+    /// True if the selectors of the argument are bound like this for the first time. Rows that differ
+    /// elsewhere add nothing.
     fn first<G: GraphRead>(
         &mut self,
         reader: &Reader<'_, G>,

@@ -1,5 +1,5 @@
-//! The names in a graph that a verb or class of a query means: one rule of spelling, asked once a
-//! query, so that walking compares numbers.
+//! The names in a graph that a verb or class of a query stands for. They are looked up once a query
+//! by one rule of spelling, so that walking compares numbers only.
 
 use crate::graph::{CLASS_SEPARATOR, Names, ScopeCounts, fold_verb, same_name};
 
@@ -7,7 +7,7 @@ use crate::graph::{CLASS_SEPARATOR, Names, ScopeCounts, fold_verb, same_name};
 pub(super) fn verbs(names: &impl Names, verb: &str) -> Vec<u32> {
     let folded = fold_verb(verb);
     let first = folded.bytes().next();
-    // Most names begin with another letter, which costs nothing to see.
+    // Folding every name is slow; most names begin with another letter, which is quick to see.
     let may_be = |name: &str| {
         let letter = name.bytes().find(|byte| !matches!(byte, b'_' | b'-' | b' '));
         letter.is_none_or(|byte| !byte.is_ascii() || Some(byte.to_ascii_lowercase()) == first)
@@ -22,7 +22,7 @@ pub(super) fn verbs(names: &impl Names, verb: &str) -> Vec<u32> {
     found
 }
 
-/// Whether a class is among those of a class set.
+/// True if a class is among those of a class set, in any spelling.
 pub(super) fn has_class(set: &str, class: &str) -> bool {
     set.split(CLASS_SEPARATOR).any(|known| same_name(known, class))
 }

@@ -1,6 +1,6 @@
 //! A query as written: names are still names, and nothing is checked beyond the grammar.
 //!
-//! Every part keeps the bytes it stands on, so that later faults can point at it.
+//! Every part keeps the bytes that it stands on, so that later faults can point at it.
 
 use super::pattern::Pattern;
 use crate::graph::Value;
@@ -51,7 +51,7 @@ pub(super) struct EntityPattern {
     pub alias: Option<Named>,
 }
 
-/// One way to be selected.
+/// One alternative of a selector.
 #[derive(Clone, Debug)]
 pub(super) enum Alternative {
     /// `*`
@@ -70,12 +70,12 @@ pub(super) enum Alternative {
 #[derive(Clone, Debug)]
 pub(super) struct Text {
     pub text: String,
-    /// Whether the whole of it is one placeholder, whose name `text` is.
+    /// True if the whole string is one placeholder; `text` is then its name.
     pub hole: bool,
     pub span: Span,
 }
 
-/// What can follow an entity.
+/// One element of a pattern: any part that can follow an entity.
 #[derive(Clone, Debug)]
 pub(super) enum Element {
     Step(Box<Step>),
@@ -97,7 +97,7 @@ pub(super) enum Element {
     },
 }
 
-/// Which way along relationships.
+/// The direction along relationships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrow {
     Both,
@@ -139,7 +139,7 @@ pub(super) struct Step {
     /// Empty means any.
     pub verbs: Vec<Verb>,
     pub repeat: Option<(u32, u32)>,
-    /// What the last relationship must be; empty means any of the verbs.
+    /// Verbs of the last relationship; empty means any of `verbs`.
     pub by: Vec<Verb>,
     pub via: Option<Box<EntityPattern>>,
     pub arrow: Arrow,
@@ -169,7 +169,7 @@ pub(super) struct Compare {
     pub span: Span,
 }
 
-/// What is compared, without negation.
+/// The operator of a comparison, without negation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     Equal,
@@ -183,7 +183,7 @@ pub(super) enum Op {
 }
 
 impl Op {
-    /// Whether it asks which of two values is the greater one.
+    /// True if it asks which of two values is the greater one.
     pub fn orders(self) -> bool {
         matches!(self, Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual)
     }
@@ -206,7 +206,7 @@ pub(super) enum Right {
     Or(Vec<Right>),
     And(Vec<Right>),
     Value(Expr),
-    /// And where it stands, with its slashes and flags.
+    /// A regular expression, and its bytes with slashes and flags.
     Pattern(Pattern, Span),
     Query(Box<Query>),
 }

@@ -1,8 +1,8 @@
-//! Counting entities by what their names alone tell: scope, type and class.
+//! Counting entities by their names alone: scope, type and class.
 //!
-//! `FIND * AS e RETURN e._type, count(e)` needs no entity: the database knows how many of each type
-//! there are. Where it does not (type and class together, or a condition), entities are counted as
-//! they are passed by, without making rows of them.
+//! `FIND * AS e RETURN e._type, count(e)` reads no entity: the database stores the counts by type. For
+//! other questions (type and class together, or a condition) entities are counted as they are passed
+//! by, without making rows of them.
 
 use super::cell::KEPT;
 use super::matching;
@@ -14,17 +14,17 @@ use crate::graph::{CLASS_SEPARATOR, EntityFacts, GraphRead, Value};
 use rustc_hash::FxHashMap;
 use std::ops::ControlFlow;
 
-/// What a column shows.
+/// The content of a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Scope,
     Type,
     Class,
-    /// Made of counts.
+    /// A term made of counts.
     Count,
 }
 
-/// Groups by the numbers of their names; 0 for what is not shown.
+/// Counts by group: the numbers of scope, type and class set; 0 for a name that is not shown.
 #[derive(Default)]
 struct Tally {
     numbers: FxHashMap<[u32; 3], usize>,
@@ -42,7 +42,7 @@ impl Tally {
     }
 }
 
-/// The rows of a query that only counts entities so, each once. `None` if it asks for more.
+/// The rows of a query that only counts entities by their names. `None` if it asks for more.
 pub(super) fn rows<G: GraphRead>(
     reader: &Reader<'_, G>,
     query: &Checked,
@@ -75,6 +75,7 @@ pub(super) fn rows<G: GraphRead>(
     } else {
         let mut known: FxHashMap<EntityFacts, (Selected, [u32; 3])> = FxHashMap::default();
         matching::each(reader, &plan.access, |number, facts| {
+            // Many entities share their names, so the selector is asked once for all of these.
             let (selected, group) = *known
                 .entry(facts)
                 .or_insert_with(|| (reader.selected(&facts, &plan.start), of_facts(&facts)));
@@ -96,6 +97,7 @@ pub(super) fn rows<G: GraphRead>(
         reader.room(rows.len())?;
         reader.hold(KEPT + table.columns.len() * size_of::<Cell>())?;
         let count = Cell::Value(Value::Int(count as i64));
+        // All aggregates count the same entities, so they share one number.
         let aggregates = vec![count; table.aggregates.len()];
         let mut cells = Vec::with_capacity(table.columns.len());
         for (term, what) in table.columns.iter().zip(&shown) {
@@ -119,7 +121,7 @@ pub(super) fn rows<G: GraphRead>(
     Ok(Some(rows))
 }
 
-/// What each column shows, if names and counts are all that they show.
+/// The content of each column; `None` if a column shows more than names and counts.
 fn shown(query: &Checked, table: &Table, plan: &Plan) -> Option<Vec<Shown>> {
     let one_entity = query.ops.is_empty()
         && plan.filter.is_none()
@@ -146,7 +148,7 @@ fn shown(query: &Checked, table: &Table, plan: &Plan) -> Option<Vec<Shown>> {
     table.columns.iter().map(column).collect()
 }
 
-/// Whether a term is made of aggregates and constants, with at least one aggregate.
+/// True if a term is made of aggregates and constants, with at least one aggregate.
 fn of_counts(term: &Term) -> bool {
     fn asks_more(term: &Term) -> bool {
         match term {
@@ -160,7 +162,7 @@ fn of_counts(term: &Term) -> bool {
     super::run::aggregated(term) && !asks_more(term)
 }
 
-/// By which of their names the stored counts tell entities apart.
+/// The name by which the stored counts tell entities apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     Nothing,
@@ -168,7 +170,7 @@ enum By {
     Class,
 }
 
-/// Whether the stored counts answer exactly, and which of them.
+/// The stored counts that answer exactly; `None` if none do.
 fn by_counts(test: &EntityTest, shown: &[Shown]) -> Option<By> {
     if test.with.is_some() {
         return None;
@@ -187,11 +189,12 @@ fn by_counts(test: &EntityTest, shown: &[Shown]) -> Option<By> {
         (false, false) => Some(By::Nothing),
         (true, false) => Some(By::Type),
         (false, true) => Some(By::Class),
+        // Counts are stored by type and by class set, not by both together.
         (true, true) => None,
     }
 }
 
-/// Calls `visit` with the names that the counts tell apart and how many entities have them.
+/// Calls `visit` with the names that the counts tell apart, and the number of entities that have them.
 fn count_stored<G: GraphRead>(
     reader: &Reader<'_, G>,
     test: &EntityTest,

@@ -1,7 +1,7 @@
-//! Values that a query met and could not take as it may have been meant: compared with another
-//! kind, as a version or as a number, or left out of a sum.
+//! Values that a query may not have taken as its author meant: compared with another kind, as a
+//! version or as a number, or left out of a sum.
 //!
-//! They are met while the query runs, so that none is missed, however many entities there are.
+//! They are collected while the query runs, so that none is missed, however many entities there are.
 
 use super::cell;
 use super::date;
@@ -16,19 +16,19 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Comparisons and functions that are told apart.
+/// Most comparisons, and most functions of properties, that are told apart.
 const MOST: usize = 100;
 
 /// Numbers are taken for times from 1990 to 2100.
 pub(super) const RECENT: Range<i64> = 631_152_000_000..4_102_444_800_000;
 
-/// What was met so far.
+/// The values met so far.
 #[derive(Default)]
 pub(super) struct Unlike {
-    /// Of the comparison at hand; in a box, since nearly all of them meet nothing.
+    /// Values of the comparison at hand; in a box, since nearly all comparisons meet none.
     fresh: RefCell<Option<Box<Met>>>,
     compared: RefCell<Vec<(Arc<str>, String, Met)>>,
-    /// What is no number, by the name of the property and what was computed of it.
+    /// Values that are no numbers, by the name of the property and the function that asks it.
     computed: RefCell<Vec<Example>>,
     /// A text beside numbers of which the least or greatest is asked for.
     mixed: RefCell<Vec<Example>>,
@@ -40,11 +40,11 @@ type Example = (String, &'static str, Value<'static>);
 /// Examples of what one comparison met.
 #[derive(Clone, Debug, Default)]
 struct Met {
-    /// What does not compare at all, and what it was compared with.
+    /// A value that does not compare at all, and the kind that it was compared with.
     apart: Option<(Value<'static>, &'static str)>,
-    /// A text that compares as a version, and would the other way round as a number.
+    /// A text that compares as a version; compared as a number, the order would be the opposite.
     as_version: Option<Value<'static>>,
-    /// A number that would compare the other way round as a version.
+    /// A number that compares as a number; compared as a version, the order would be the opposite.
     as_number: Option<Value<'static>>,
     /// A time in epoch milliseconds that is compared with a year, and the year.
     year: Option<(i64, String)>,
@@ -65,7 +65,7 @@ impl Met {
     }
 }
 
-/// The version that the spelling of a number looks like, and that of a text.
+/// The order of a text to the spelling of a number, if both look like versions.
 fn as_versions(number: &str, text: &str) -> Option<Ordering> {
     Some(Version::parse(text)?.order(&Version::parse(number)?))
 }
@@ -79,8 +79,8 @@ impl Unlike {
         change(self.fresh.borrow_mut().get_or_insert_default());
     }
 
-    /// Meets a value that is asked to be less or greater than another one; `written` is how that
-    /// one is written, if it is a number of the query.
+    /// Meets a value that is compared as less or greater than another one. `written` is the text of that
+    /// other one, if it is a number of the query.
     pub fn ordered(&self, left: &Value<'static>, right: &Value<'static>, written: Option<&str>) {
         match (left, right) {
             (Value::Text(_), Value::Text(_)) | (Value::Null, _) | (_, Value::Null) => {}
@@ -88,6 +88,7 @@ impl Unlike {
                 self.text_and_number(left, text, number, written);
             }
             (number, Value::Text(text)) if is_number(number) => {
+                // A text such as `2024` beside a number of milliseconds is probably meant as a year.
                 if let Some(time) = date::of(number).filter(|time| RECENT.contains(time))
                     && text.len() == 4
                     && date::parse(text).is_some_and(|year| RECENT.contains(&year))
@@ -119,6 +120,7 @@ impl Unlike {
         let read = Value::number(text);
         let told = || written.to_owned();
         match (as_versions(written, text), &read) {
+            // The text is a version and no number, so there is no other reading.
             (Some(_), None) => self.fresh(|met| {
                 met.version = Some(left.clone());
                 met.written = Some(told());
@@ -161,10 +163,11 @@ impl Unlike {
         }
     }
 
-    /// Ends a comparison: what it met is its own.
+    /// Ends a comparison, and books the values that it met under its text.
     pub fn settle(&self, asked: &Term, said: &Arc<str>) {
         let Some(met) = self.fresh.take() else { return };
         let mut all = self.compared.borrow_mut();
+        // All tests of one comparison share its text, so the address tells comparisons apart.
         match all.iter().position(|(known, ..)| Arc::ptr_eq(known, said)) {
             Some(at) => all[at].2.merge(*met),
             None if all.len() < MOST => all.push((Arc::clone(said), name(asked, said), *met)),
@@ -174,6 +177,7 @@ impl Unlike {
 
     /// Meets a value that something is computed of.
     pub fn computed(&self, term: &Term, cell: &Cell, what: &'static str) {
+        // A note names a property; other terms have no name to speak of.
         let (Some(value), Term::Property(_, name)) = (cell.value(), term) else { return };
         if Number::of(cell).is_some() {
             return;
@@ -198,7 +202,7 @@ impl Unlike {
         }
     }
 
-    /// All of it in words.
+    /// All of it as notes.
     pub fn notes(&self) -> Vec<Note> {
         let mut texts = Vec::new();
         for (said, name, met) in self.compared.borrow().iter() {
@@ -227,7 +231,7 @@ impl Unlike {
     }
 }
 
-/// What one comparison met, in words.
+/// Describes the values that one comparison met.
 fn tell(said: &str, name: &str, met: &Met, texts: &mut Vec<String>) {
     let said = super::notes::shortened(said);
     let written = met.written.as_deref().unwrap_or_default();
@@ -277,7 +281,7 @@ fn family(value: &Value<'_>) -> &'static str {
     }
 }
 
-/// What the left side of a comparison is called.
+/// The name of the left side of a comparison.
 fn name(asked: &Term, said: &str) -> String {
     match asked {
         Term::Property(_, name) => name.clone(),

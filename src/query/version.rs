@@ -2,18 +2,19 @@
 //!
 //! A text looks like a version if it is digits and dots with a suffix as packages have one: `2.17.0`,
 //! `v1.2`, `1.0-rc1`, `1.8.0_292`, `2.0.0.Final`, `2:8.39-13~deb11u1`, `2024.04`. Numbers compare as
-//! numbers, one that is missing is 0. Of the suffixes some come before the release that they belong
-//! to (`alpha`, `beta`, `M`, `rc`, `SNAPSHOT`, any word behind a hyphen, whatever follows `~`), some
-//! are the release (`Final`, `GA`, `RELEASE`), all others follow it (revisions, patches, builds).
+//! numbers; a missing one is 0. Some suffixes come before the release that they belong to (`alpha`,
+//! `beta`, `M`, `rc`, `SNAPSHOT`, any word behind a hyphen, anything behind `~`). Some are the release
+//! itself (`Final`, `GA`, `RELEASE`). All others follow it (revisions, patches, builds).
 //!
-//! A [`Look`] is what people write around a version: the name before it (`go1.20`, `Ubuntu 20.04`), a
-//! build in brackets and words of the release behind it (`14.4 (23E214)`, `20.04.6 LTS`).
+//! A [`Look`] is a version with the text that people write around it: a name before it (`go1.20`,
+//! `Ubuntu 20.04`), a build in brackets and words of the release behind it (`14.4 (23E214)`,
+//! `20.04.6 LTS`).
 //!
 //! The order is total among texts that look like versions. Two of them may be the same version:
 //! `1.0` and `1.0.0`.
 //!
 //! Sources: Semantic Versioning 2.0.0, item 11; PEP 440; deb-version(7); Maven's order of qualifiers.
-//! Where they differ, a number behind a hyphen is the revision of a package, not a pre-release.
+//! They differ about a number behind a hyphen: here it is the revision of a package, not a pre-release.
 
 use std::cmp::Ordering;
 
@@ -38,7 +39,7 @@ const BEFORE: [(&str, i8); 16] = [
     ("ea", -4),
     ("snapshot", -3),
 ];
-/// Words that say nothing but that it is the release.
+/// Words that only say that this is the release.
 const RELEASE: [&str; 6] = ["final", "ga", "release", "stable", "lts", "gold"];
 /// Words that follow the release even behind a hyphen.
 const AFTER: [&str; 22] = [
@@ -49,26 +50,26 @@ const AFTER: [&str; 22] = [
 /// A text that looks like a version.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version<'a> {
-    /// Goes before all else: `2` of `2:1.0` and `2!1.0`.
+    /// The epoch, which is compared first: `2` of `2:1.0` and `2!1.0`.
     epoch: &'a str,
     /// Digits and dots.
     release: &'a str,
     tail: &'a str,
 }
 
-/// What a text looks like to people who compare it with another one.
+/// A text as people compare it with another one: name, version and build.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look<'a> {
     text: &'a str,
-    /// What stands before the version.
+    /// The text before the version.
     name: &'a str,
     version: Option<Version<'a>>,
-    /// What stands in brackets behind it.
+    /// The text in brackets behind the version.
     build: &'a str,
 }
 
 impl<'a> Look<'a> {
-    /// What `text` looks like.
+    /// Reads `text`; its version is `None` if it looks like none.
     pub fn of(text: &'a str) -> Look<'a> {
         let plain = Look { text, name: text, version: None, build: "" };
         if text.len() > LENGTH_MAX {
@@ -108,8 +109,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The order of all texts: versions first, then by name, of one name by version; spellings of one
-    /// version by code points.
+    /// The order of all texts: plain versions first, then by name; texts of one name by version; spellings
+    /// of one version by code points.
     pub fn order(&self, other: &Look<'_>) -> Ordering {
         let rank = |look: &Look<'_>| match look.version {
             Some(_) if look.name.is_empty() => 0,
@@ -126,7 +127,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// One step of the tail. At its end stands one of rank 0.
+/// One part of the tail. The end of a tail counts as a part of rank 0, the release.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Part<'a> {
     rank: i8,
@@ -157,6 +158,7 @@ struct Number<'a>(&'a str);
 
 impl Ord for Number<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
+        // Without leading zeros the longer number is the greater one, however long both are.
         let (a, b) = (self.0.trim_start_matches('0'), other.0.trim_start_matches('0'));
         a.len().cmp(&b.len()).then_with(|| a.cmp(b))
     }
@@ -256,8 +258,8 @@ fn is(word: &str, known: &str) -> bool {
     word.eq_ignore_ascii_case(known)
 }
 
-/// Whether a suffix says by itself that what stands before it is a version: one known word, perhaps
-/// with a number.
+/// True if a suffix alone shows that the number before it is a version: one known word, perhaps with
+/// a number.
 fn lone_suffix(tail: &str) -> bool {
     let tail = tail.trim_start_matches(['.', '-', '_']);
     let word = &tail[..tail.bytes().take_while(u8::is_ascii_alphabetic).count()];
@@ -272,9 +274,9 @@ fn lone_suffix(tail: &str) -> bool {
 struct Tail<'a> {
     rest: &'a str,
     first: bool,
-    /// Whether a word before the release was met: what follows it tells pre-releases apart.
+    /// True once a pre-release word was met; the parts behind it tell pre-releases apart.
     before: bool,
-    /// A mark that was read already, to be given before the part that it stands at.
+    /// True if the mark at this place was already given; the part behind it comes next.
     marked: bool,
 }
 
@@ -283,7 +285,7 @@ impl<'a> Tail<'a> {
         Tail { rest: tail, first: true, before: false, marked: false }
     }
 
-    /// The rank of a word, and the word itself where it counts.
+    /// The rank of a word, and the word itself if it counts beside the rank.
     fn rank(&self, word: &'a str, hyphen: bool, apart: bool, numbered: bool) -> (i8, &'a str) {
         let known = BEFORE.iter().find(|(known, _)| is(word, known));
         if self.before {
@@ -331,6 +333,7 @@ impl<'a> Iterator for Tail<'a> {
             }
             let word = &rest[..rest.bytes().take_while(u8::is_ascii_alphabetic).count()];
             self.rest = &rest[word.len()..];
+            // `2.0.0.Final` is `2.0.0`: such a word is no part of its own.
             if RELEASE.iter().any(|known| is(word, known)) {
                 continue;
             }

@@ -1,8 +1,8 @@
-//! The rules in the numbers of one graph, and answers that are kept.
+//! The rules in the numbers of one graph, with a cache of their answers.
 //!
 //! Entities of the same classes and type are of one *kind*: the same rules fit them. There are few
-//! kinds and few verbs, so what holds between two kinds is found once and looked up from then on. What
-//! can be told without looking at the other end of a relationship is told without it.
+//! kinds and few verbs, so the rule between two kinds is found once and looked up from then on. Where
+//! the other end of a relationship makes no difference, it is not looked at.
 
 use super::Rules;
 use super::index::{ANY, Index, Listed, OWNERS};
@@ -11,32 +11,32 @@ use super::written::{Impact, Owning};
 use crate::graph::{CLASS_SEPARATOR, Direction, EntityFacts, Names};
 use rustc_hash::FxHashMap;
 
-/// Entities that the same rules fit, by number.
+/// The number of a kind: of entities that the same rules fit.
 pub type Kind = u32;
 
-/// What a relationship between two kinds passes on, and whether any rule speaks of it.
+/// The states that a relationship between two kinds passes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// With the arrow, against it.
+    /// The states passed with the arrow, then those passed against it.
     pub passing: [Passing; 2],
-    /// Whether a rule holds, even one that passes nothing.
+    /// True if a rule holds, even one that passes nothing.
     pub ruled: bool,
 }
 
 impl Cell {
-    /// What either of them passes on; ruled if both are.
+    /// Everything that either of them passes on; ruled if both are.
     fn or(self, other: Cell) -> Cell {
         let passing = [0, 1].map(|way| self.passing[way].or(other.passing[way]));
         Cell { passing, ruled: self.ruled && other.ruled }
     }
 }
 
-/// What is known of a step before the other end is looked at.
+/// The knowledge about a step before its other end is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ahead<T> {
-    /// It is so whatever stands there.
+    /// The answer, which is the same for every other end.
     Known(T),
-    /// It depends on the kind of the other end; no more than this can come of it.
+    /// The most that can come of it. The answer depends on the kind of the other end.
     Asks(T),
 }
 
@@ -44,7 +44,7 @@ pub enum Ahead<T> {
 pub struct Bound {
     rules: Rules,
     trouble: Trouble,
-    /// Verbs that pass nothing, whatever the rules say.
+    /// Name numbers of verbs that pass nothing, whatever the rules say.
     left_out: Vec<u32>,
     /// The lists that entities of each kind stand on, as bits.
     kinds: Vec<Box<[u64]>>,
@@ -59,7 +59,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The rules for questions of this kind about one graph.
+    /// Binds the rules to one graph, for questions that follow `trouble`.
     pub fn new(rules: &Rules, trouble: Trouble) -> Bound {
         Bound {
             rules: rules.clone(),
@@ -76,7 +76,7 @@ impl Bound {
         }
     }
 
-    /// The same, but for some verbs, by name number, that pass nothing.
+    /// Leaves out some verbs, by name number: they pass nothing.
     #[must_use]
     pub fn without(mut self, verbs: &[u32]) -> Bound {
         self.left_out = verbs.to_vec();
@@ -95,6 +95,7 @@ impl Bound {
         }
         let mut bits = vec![0u64; usize::from(self.index().end_count).div_ceil(64)];
         let classes = names.name(facts.classes).split(CLASS_SEPARATOR);
+        // A rule names types as it names classes, so both count alike.
         for class in classes.chain([names.name(facts.type_name)]) {
             for &list in self.index().lists_of(class) {
                 bits[usize::from(list) / 64] |= 1 << (list % 64);
@@ -105,13 +106,14 @@ impl Bound {
         kind
     }
 
-    /// The kind of an entity of which nothing is known.
+    /// The kind of an entity of which nothing is known. Only rules for any end fit it.
     pub fn unknown_kind(&mut self) -> Kind {
         self.kind_of(vec![0; usize::from(self.index().end_count).div_ceil(64)])
     }
 
     fn kind_of(&mut self, lists: Vec<u64>) -> Kind {
         let (lists, next) = (lists.into_boxed_slice(), self.kinds.len() as Kind);
+        // Other names that stand on the same lists make the same kind, which keeps kinds few.
         let kind = *self.numbers.entry(lists.clone()).or_insert(next);
         if kind == next {
             self.kinds.push(lists);
@@ -119,7 +121,7 @@ impl Bound {
         kind
     }
 
-    /// Whether an entity of this kind can own.
+    /// True if an entity of this kind can own.
     pub fn can_own(&self, kind: Kind) -> bool {
         self.stands_on(kind, OWNERS)
     }
@@ -137,7 +139,8 @@ impl Bound {
         found
     }
 
-    /// What the rule says that holds for relationships with this verb between two kinds.
+    /// The meaning of relationships with this verb between two kinds, by the first rule that fits; `None`
+    /// if no rule does.
     pub fn meaning(
         &mut self,
         names: &impl Names,
@@ -149,6 +152,7 @@ impl Bound {
         let index = self.index();
         index.impact_of(found.0).iter().find_map(|listed| {
             let row = &index.impact[usize::from(listed.rule)];
+            // Turned twice is not turned: by the word of the graph, and by the word of the rule.
             let turned = listed.turned != found.1;
             let (from, to) = if turned { (to, from) } else { (from, to) };
             let fits = self.stands_on(from, row.from) && self.stands_on(to, row.to);
@@ -156,12 +160,13 @@ impl Bound {
         })
     }
 
-    /// What relationships with this verb between two kinds pass on.
+    /// The states that relationships with this verb between two kinds pass on.
     pub fn cell(&mut self, names: &impl Names, verb: u32, from: Kind, to: Kind) -> Cell {
         if let Some(&cell) = self.cells.get(&(verb, from, to)) {
             return cell;
         }
         let cell = match self.left_out.contains(&verb) {
+            // Ruled, so that the answer does not list the verb among those without a rule.
             true => Cell { ruled: true, ..Cell::default() },
             false => {
                 let holds = self.meaning(names, verb, from, to);
@@ -180,8 +185,8 @@ impl Bound {
         })
     }
 
-    /// What is known of an edge of an entity of kind `here`, looked at in `direction`, before its
-    /// other end is.
+    /// The knowledge about an edge of an entity of kind `here`, looked at in `direction`, before its
+    /// other end is looked at.
     pub fn ahead(
         &mut self,
         names: &impl Names,
@@ -194,6 +199,7 @@ impl Bound {
             return known;
         }
         let ahead = match self.verb(names, verb) {
+            // Before the rules: a verb that is left out passes nothing, known or not.
             _ if self.left_out.contains(&verb) => {
                 Ahead::Known(Cell { ruled: true, ..Cell::default() })
             }
@@ -217,8 +223,8 @@ impl Bound {
         ahead
     }
 
-    /// The answers of all rules that can hold, seen from an end of kind `here`, `without` if none
-    /// has to; there is at least one.
+    /// The answers of all rules that can hold, seen from an end of kind `here`; `without` is among them
+    /// if it may be that no rule holds. There is at least one answer.
     fn before_looking<T>(
         &self,
         rows: impl Iterator<Item = ((u16, u16), T)>,
@@ -231,6 +237,7 @@ impl Bound {
             let (near, far) = if direction == Direction::Out { (from, to) } else { (to, from) };
             if self.stands_on(here, near) {
                 all.push(meaning);
+                // This rule fits every other end, so those behind it are never reached.
                 if far == ANY {
                     return all;
                 }
@@ -240,7 +247,7 @@ impl Bound {
         all
     }
 
-    /// What a relationship says about owners, and whether its holder is the to end.
+    /// The meaning of a relationship for owners; true if its holder is the to end.
     pub fn owning(
         &mut self,
         names: &impl Names,
@@ -265,7 +272,7 @@ impl Bound {
         found
     }
 
-    /// What is known of the same before the other end of an edge is looked at.
+    /// The knowledge about [`Bound::owning`] before the other end of an edge is looked at.
     pub fn owning_ahead(
         &mut self,
         names: &impl Names,
@@ -290,6 +297,7 @@ impl Bound {
                 let all = self.before_looking(rows, direction, here, None);
                 match all.iter().all(|owning| *owning == all[0]) {
                     true => Ahead::Known(all[0]),
+                    // Unlike states, owners have no upper bound that could spare the look.
                     false => Ahead::Asks(None),
                 }
             }

@@ -1,4 +1,4 @@
-//! The rules that come with the program, as the build script laid them into it.
+//! The built-in rules, in the form in which the build script laid them into the program.
 
 use super::index::{EndList, Index, Listed, Row, VerbRules, Word};
 use super::written::{Compromise, Flow, Impact, Membership, Owning, Side};
@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
-/// The file that they stand in, with a reason and a source for each.
+/// The text of the file with the built-in rules, each with a reason and a source.
 pub(super) const FILE: &str = include_str!("built_in.toml");
 
-/// The rules, ready to be asked.
+/// The index of the built-in rules.
 pub(super) static INDEX: Index = Index {
     text: Cow::Borrowed(TEXT),
     words: Cow::Borrowed(&WORDS),

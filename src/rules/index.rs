@@ -1,11 +1,11 @@
-//! The rules in sorted arrays: which of them speak of a verb, and which ends a class stands for.
+//! The rules in sorted arrays, to find the rules that speak of a verb and the ends that a class fits.
 //!
-//! The built-in table lies in the program in this form, made by the build script, so that a question
-//! costs no reading of it. A project's rules are indexed together with it when they are read.
+//! The build script lays the built-in table into the program in this form, so a question need not read
+//! it. A project's rules are indexed together with it when they are read.
 //!
 //!   words     folded spelling of a verb    its verb, and whether its arrow is turned round
-//!   verbs     lists of rules               those that speak of it, the first that fits holds
-//!   classes   folded class or type         the lists of classes that it stands on
+//!   verbs     lists of rules               those that speak of the verb; the first that fits holds
+//!   classes   folded class or type         the lists of classes that the class stands on
 //!
 //! The build script reads this file as well.
 
@@ -14,25 +14,25 @@ use crate::graph::{fold_name, fold_verb};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A list of classes that an end of some rule is one of, by number.
+/// The number of a list of classes. An end of a rule fits if it has a class on the list.
 pub type EndList = u16;
 
-/// An end that may be anything.
+/// The number for an end that may be anything.
 pub const ANY: EndList = EndList::MAX;
 
 /// The list of the classes that can own.
 pub const OWNERS: EndList = 0;
 
-/// A spelling: the place of its folded text, and its meaning.
+/// A spelling of a verb or class: the place of its folded text, and its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// First byte of its text.
+    /// Position of its first byte in [`Index::text`].
     pub start: u32,
-    /// Bytes of it.
+    /// Length of its text in bytes.
     pub len: u16,
-    /// Number of the verb, or first of its lists of classes.
+    /// Number of the verb, or for a class the position of its first list in [`Index::ends`].
     pub first: u16,
-    /// Whether the arrow is turned round, or how many lists.
+    /// For a verb, 1 if the arrow is turned round; for a class, the number of its lists.
     pub more: u16,
 }
 
@@ -45,23 +45,23 @@ pub struct VerbRules {
     pub ownership: (u16, u16),
 }
 
-/// A rule in a list: its number, and whether it speaks of the verb with its arrow turned round.
+/// A rule in a list: its number, and the direction of its arrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Number of the rule.
     pub rule: u16,
-    /// Whether its ends change places.
+    /// True if the rule speaks of the verb with its arrow turned round, so its ends change places.
     pub turned: bool,
 }
 
 /// A rule by the numbers of its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<M> {
-    /// What the from end must be.
+    /// The list of classes for the from end.
     pub from: EndList,
-    /// What the to end must be.
+    /// The list of classes for the to end.
     pub to: EndList,
-    /// What holds then.
+    /// The meaning of a relationship between such ends.
     pub meaning: M,
 }
 
@@ -84,7 +84,7 @@ pub struct Index {
     pub classes: Cow<'static, [Word]>,
     /// The lists that classes stand on.
     pub ends: Cow<'static, [EndList]>,
-    /// How many lists there are.
+    /// Number of lists of classes.
     pub end_count: u16,
 }
 
@@ -94,15 +94,16 @@ impl Index {
         words.binary_search_by(|word| text(word).cmp(folded)).ok().map(|at| words[at])
     }
 
-    /// The verb that a folded word means, and whether its arrow is turned round.
+    /// The verb that a folded word means; true if its arrow is turned round. Stems are not tried.
     fn exactly(&self, folded: &str) -> Option<(u16, bool)> {
         self.find(&self.words, folded).map(|word| (word.first, word.more == 1))
     }
 
-    /// The verb that a word means, and whether its arrow is turned round. `OWNED_BY` is `OWNS` turned
-    /// round even where it stands nowhere, since a stem with `BY` behind it always is.
+    /// The verb that a word means; true if its arrow is turned round. A known stem with `BY` behind it
+    /// is always turned round: `OWNED_BY` is `OWNS` turned round even if no rule or family names it.
     pub fn verb(&self, word: &str) -> Option<(u16, bool)> {
         let folded = fold_verb(word);
+        // A word that a file names wins over what its ending suggests.
         self.exactly(&folded).or_else(|| {
             let known = stems(&folded).into_iter().find_map(|stem| self.exactly(&stem));
             known.map(|(verb, turned)| (verb, !turned))
@@ -132,7 +133,7 @@ impl Index {
     }
 }
 
-/// Whether a verb that no rule knows tells its arrow the other way round: `FROBBED_BY`.
+/// True if a verb that no rule knows has its arrow turned round by its ending: `FROBBED_BY`.
 pub fn is_inverse(verb: &str) -> bool {
     !stems(&fold_verb(verb)).is_empty()
 }
@@ -144,7 +145,7 @@ pub fn stems(folded: &str) -> Vec<String> {
     };
     let stem = before.strip_suffix("ed").or_else(|| before.strip_suffix('d')).unwrap_or(before);
     let mut stems = vec![format!("{stem}s"), format!("{stem}es"), stem.to_owned()];
-    // `PLANNED_BY` is `PLANS` turned round, `BOUGHT_BY` nothing that could be told.
+    // `PLANNED_BY` is `PLANS` turned round. Irregular forms such as `BOUGHT_BY` find no known verb.
     let mut last = stem.chars().rev();
     if let (Some(a), Some(b)) = (last.next(), last.next())
         && a == b
@@ -156,19 +157,19 @@ pub fn stems(folded: &str) -> Vec<String> {
     stems
 }
 
-/// What is known of a verb while the index is made.
+/// A verb while the index is made: the numbers of its rules.
 #[derive(Default)]
 struct VerbDraft {
     impact: Vec<u16>,
     ownership: Vec<u16>,
-    /// The verb of whose family it is, where a project has rules for this word alone.
+    /// The verb of its family, if this word has rules for itself alone; true if turned round from it.
     base: Option<(u16, bool)>,
 }
 
 #[derive(Default)]
 struct Builder {
     words: BTreeMap<String, (u16, bool)>,
-    /// Words that rules for a whole family are written for.
+    /// The words whose rules hold for a whole family.
     heads: BTreeSet<String>,
     verbs: Vec<VerbDraft>,
     /// Numbers of the lists of folded classes.
@@ -176,14 +177,17 @@ struct Builder {
 }
 
 impl Index {
-    /// Indexes what is written. Names are taken as they are: who reads a file has checked them.
+    /// Indexes the rules that files hold. It does not check names: the reader of a file has done so.
     pub fn build(written: &Written) -> Index {
         let mut builder = Builder::default();
+        // The first list gets number 0, which is `OWNERS`.
         let owners = builder.list(written, &written.owners);
         debug_assert_eq!(owners, OWNERS);
+        // Families first: rules for the first word of a family have to find its verb.
         written.families.iter().for_each(|family| builder.family(family));
         let impact = builder.rows(written, &written.impact, |verb| &mut verb.impact);
         let ownership = builder.rows(written, &written.ownership, |verb| &mut verb.ownership);
+        // These verbs have no rule, but the rules know their words.
         for verb in written.silent.iter().flat_map(|silent| &silent.verbs) {
             builder.head(verb);
         }
@@ -245,7 +249,7 @@ impl Builder {
         verb
     }
 
-    /// The verb of a word, which is its own where nobody else knows it.
+    /// The verb of a word; true if turned round. A word that is not known yet becomes a verb.
     fn head(&mut self, word: &str) -> (u16, bool) {
         let folded = fold_verb(word);
         let known = self.words.get(&folded).copied();
@@ -257,14 +261,15 @@ impl Builder {
         for (words, turned) in [(&family.same, turned), (&family.inverse, !turned)] {
             for word in words {
                 let folded = fold_verb(word);
+                // A later family takes the word over; rules for it then hold for this word alone.
                 self.heads.remove(&folded);
                 self.words.insert(folded, (verb, turned));
             }
         }
     }
 
-    /// The verb that the rules for `word` are put with. A rule for the first word of a family holds
-    /// for all of it, one for another word for that word alone.
+    /// The verb that gets the rules for `word`. A rule for the first word of a family holds for the
+    /// whole family. A rule for another word holds for that word alone.
     fn verb_of_rules(&mut self, word: &str) -> u16 {
         let folded = fold_verb(word);
         let base = self.words.get(&folded).copied();
@@ -276,7 +281,7 @@ impl Builder {
         let verb = self.new_verb(&folded);
         self.verbs[usize::from(verb)].base = base;
         if base.is_none() {
-            // A rule for `FROBBED_BY` is one for `FROBS` turned round.
+            // A rule for `FROBBED_BY` is one for `FROBS` turned round, unless `FROBS` is known already.
             for stem in stems(&folded) {
                 self.words.entry(stem).or_insert((verb, true));
             }
@@ -290,6 +295,7 @@ impl Builder {
             return ANY;
         }
         let mut folded: Vec<String> = written.classes(list).into_iter().map(fold_name).collect();
+        // Equal lists get one number, whatever the order in which a file names the classes.
         folded.sort_unstable();
         folded.dedup();
         let next = self.lists.len() as EndList;
@@ -307,6 +313,7 @@ impl Builder {
             for verb in &rule.verbs {
                 let verb = self.verb_of_rules(verb);
                 let known = of_verb(&mut self.verbs[usize::from(verb)]);
+                // A rule may name two spellings of one verb.
                 if !known.contains(&number) {
                     known.push(number);
                 }
@@ -317,8 +324,9 @@ impl Builder {
         rows
     }
 
-    /// Puts the rules of a verb behind `lists` in the order in which they are tried: more ends named
-    /// first, then those of a project, then those for the word alone, then as in the file.
+    /// Appends the rules of a verb to `lists`, in the order in which they are tried. Rules that name
+    /// more ends come first, then those of a project, then those for the word alone, then the order in
+    /// the file decides.
     fn tried<M>(
         &self,
         verb: usize,
@@ -331,10 +339,12 @@ impl Builder {
         let own = of_verb(draft).iter().map(|&rule| Listed { rule, turned: false });
         lists.extend(own);
         let own = lists.len() - start;
+        // What the rules for the word alone leave open, those of its family decide.
         if let Some((base, turned)) = draft.base {
             let base = of_verb(&self.verbs[usize::from(base)]);
             lists.extend(base.iter().map(|&rule| Listed { rule, turned }));
         }
+        // The position tells the rules for the word alone, which were appended first.
         let mut tried: Vec<(usize, Listed)> = lists.drain(start..).enumerate().collect();
         tried.sort_by_key(|(at, listed)| {
             let rule = &rules[usize::from(listed.rule)];

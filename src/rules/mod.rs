@@ -1,15 +1,15 @@
-//! What relationships mean: what passes along one when an end of it is taken or fails, and who owns
+//! The meaning of relationships: what passes along one if an end of it is taken or fails, and who owns
 //! what.
 //!
-//! A verb alone cannot tell `UserGroup HAS User` from `Host HAS Finding`, so a rule names a verb and may
-//! name the classes or types of both ends. The rule that names more ends wins; of rules that name as
-//! many, one of the project does; then the order in the file decides. Every verb knows its inverse.
+//! A verb alone cannot tell `UserGroup HAS User` from `Host HAS Finding`. So a rule names a verb and may
+//! name the classes or types of both ends. The rule that names more ends wins. Of rules that name as
+//! many, one of the project wins; then the order in the file decides. Every verb knows its inverse.
 //!
 //! The built-in table is `built_in.toml`, with a reason and a source for each rule. A project changes it
 //! in its `tombolo.toml`, the one home of its rules, which every command reads.
 //!
-//! Walks that go by the rules live in `view` and `query`. They ask a [`Bound`], which speaks in the
-//! numbers of one graph.
+//! Walks that go by the rules live in `view` and `query`. They ask a [`Bound`], which holds the rules in
+//! the numbers of one graph.
 
 mod bound;
 mod built_in;
@@ -36,11 +36,11 @@ use index::Index;
 use std::fmt;
 use std::sync::Arc;
 
-/// The rules in force. Cheap to copy.
+/// The rules in force. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Rules(Option<Arc<Changed>>);
 
-/// The built-in rules as a project changes them.
+/// The built-in rules with the changes of a project.
 struct Changed {
     index: Index,
     written: Written,
@@ -57,13 +57,14 @@ impl fmt::Debug for Rules {
 }
 
 impl Rules {
-    /// The built-in rules as the text of a project file changes them.
+    /// Reads the text of a project file and returns the built-in rules with its changes.
     ///
     /// # Errors
     ///
-    /// All faults of the text; none of it holds then.
+    /// All faults of the text. Then none of it holds.
     pub fn parse(source: &Arc<Source>) -> Result<Rules, Vec<Fault>> {
         let (own, says_something) = read::read(source, false)?;
+        // A project file may hold tables for other parts only. The built-in index needs no building.
         if !says_something {
             return Ok(Rules::default());
         }
@@ -82,12 +83,12 @@ impl Rules {
         self.0.as_ref().map(|changed| changed.source.file.as_str())
     }
 
-    /// Whether the rules know a verb at all, be it that they say it passes nothing.
+    /// True if the rules know a verb, even one that passes nothing.
     pub fn know(&self, verb: &str) -> bool {
         self.index().verb(verb).is_some()
     }
 
-    /// Whether some relationships with this verb make an owner.
+    /// True if some relationships with this verb make an owner.
     pub fn owning(&self, verb: &str) -> bool {
         let index = self.index();
         index.verb(verb).is_some_and(|(verb, _)| {
@@ -98,8 +99,9 @@ impl Rules {
         })
     }
 
-    /// Which way trouble of any kind goes along relationships with a verb, by the rule that holds for
-    /// any ends, from a group to its members; `None` if there is no such rule.
+    /// The direction in which compromise or failure goes along relationships with a verb, by the rule
+    /// that holds for any ends; a membership counts from the group to its members. `None` if there is no
+    /// such rule.
     pub fn plain_flow(&self, verb: &str) -> Option<Flow> {
         let index = self.index();
         let (verb, turned) = index.verb(verb)?;
@@ -115,6 +117,7 @@ impl Rules {
             Compromise::Membership(Membership { group: Side::From, .. }) => Flow::Forward,
             Compromise::Membership(_) => Flow::Reverse,
         };
+        // One flow for both kinds: a way is open if either of them passes it.
         let ([a, b], [c, d]) = (compromise.ways(), impact.failure.ways());
         Some(match (a || c, b || d) {
             (true, true) => Flow::Both,
@@ -129,9 +132,10 @@ impl Rules {
     }
 }
 
-/// The built-in rules as written.
+/// The built-in rules as their file holds them.
 fn built_in() -> Written {
     let source = Source::whole("built_in.toml", built_in::FILE);
+    // Questions use the index of the build script; this is for projects and for texts for people.
     match read::read(&source, true) {
         Ok((written, _)) => written,
         Err(faults) => panic!("BUG: {}", faults.iter().map(Fault::plain).collect::<String>()),

@@ -4,7 +4,8 @@ use super::Rules;
 use super::written::{Compromise, Flow, Impact, Membership, Side, Written, WrittenRule};
 use std::fmt::Write;
 
-/// What a rule passes on, in a few words: `group is from, up only; failure →`.
+/// The compromise and the failure that a rule passes on, in a few words each: an arrow, or which end is
+/// the group and its limits.
 pub fn impact_words(impact: Impact) -> (String, &'static str) {
     let arrow = |flow| match flow {
         Flow::Forward => "→",
@@ -105,15 +106,15 @@ fn decided<M>(rule: &WrittenRule<M>) -> Option<String> {
     (!why.is_empty()).then(|| format!("| {verbs} | {from} | {to} | {other} | {why} |"))
 }
 
-/// Text inside a table.
+/// Escapes text for a cell of a Markdown table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// What the page says before its tables.
+/// The text of the page before its tables.
 const HEAD: &str = include_str!("page.md");
 
-/// The rules in force as a file that says the same.
+/// The rules in force as the text of a rules file that says the same.
 pub fn listed_toml(written: &Written) -> String {
     let mut out = String::from("[classes]\n");
     for (name, classes) in &written.sets {
@@ -127,6 +128,7 @@ pub fn listed_toml(written: &Written) -> String {
             Compromise::Membership(Membership { group, up, down }) => {
                 text(&mut out, "compromise", "membership");
                 text(&mut out, "group", group.word());
+                // A flag that a file leaves out is true.
                 for (name, yes) in [("up", up), ("down", down)] {
                     if !yes {
                         let _ = writeln!(out, "{name} = false");
@@ -179,6 +181,7 @@ fn about<M>(out: &mut String, rule: &WrittenRule<M>) {
 }
 
 fn key(name: &str) -> String {
+    // TOML takes a bare key of these characters only.
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.chars().all(bare) { name.to_owned() } else { quoted(name) }
 }

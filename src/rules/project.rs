@@ -1,4 +1,4 @@
-//! The rules of a project: where its file is, and how it changes the built-in ones.
+//! The rules of a project: finds its file, and merges its rules with the built-in ones.
 
 use super::written::Written;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The file at the root of a project.
 pub const PROJECT_FILE: &str = "tombolo.toml";
 
-/// The project file that `folder` (absolute) lies under: the nearest one above.
+/// The project file in `folder` (absolute) or in the nearest folder above that has one.
 pub fn project_file(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file())
 }
@@ -19,6 +19,7 @@ pub(super) fn over(mut written: Written, own: Written) -> Written {
             None => written.sets.push((name, classes)),
         }
     }
+    // Sets grow, but the list of owners is replaced, so that a project can take classes out.
     if !own.owners.is_empty() {
         written.owners = own.owners;
     }

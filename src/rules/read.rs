@@ -1,4 +1,4 @@
-//! Reading a rules file: what it says, or every fault in it, each with its place.
+//! Reads a rules file: yields its rules, or every fault in it, each with its place.
 
 use super::written::{
     Compromise, Family, Flow, Impact, Membership, Owning, Side, Silent, Written, WrittenRule,
@@ -22,12 +22,12 @@ pub(super) const IMPACT: [&str; 8] =
 pub(super) const OWNERSHIP: [&str; 4] = ["kind", "verb", "from", "to"];
 pub(super) const INVERSE: [&str; 3] = ["verb", "same", "inverse"];
 
-/// Most rules of one file.
+/// The most rules of one file. The index numbers rules in 16 bits.
 const RULES_MAX: usize = 5_000;
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
-/// What a file says, and whether it says anything about rules.
+/// Reads a rules file. Returns its rules, and true if it says anything about rules.
 pub(super) fn read(source: &Arc<Source>, built_in: bool) -> Result<(Written, bool), Vec<Fault>> {
     let table = match DeTable::parse(&source.text) {
         Ok(table) => table,
@@ -40,6 +40,7 @@ pub(super) fn read(source: &Arc<Source>, built_in: bool) -> Result<(Written, boo
     let mut reader = Reader { source, built_in, faults: Vec::new(), sets: Vec::new() };
     let written = reader.file(table.get_ref());
     if reader.faults.iter().any(|fault| fault.severity == crate::lang::Severity::Error) {
+        // Tables are read kind by kind, so the faults are put into the order of the text.
         reader.faults.sort_by_key(Fault::place);
         return Err(reader.faults);
     }
@@ -55,7 +56,7 @@ struct Reader<'s> {
     sets: Vec<String>,
 }
 
-/// A table that is read: its own place, and its members.
+/// A table of the file: its place in the text, and its members.
 struct Entry<'a> {
     span: Range<usize>,
     table: &'a DeTable<'a>,
@@ -67,7 +68,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A rule's verbs and ends, to find what is said twice.
+/// The table, verb and ends of a rule, to find two rules that speak of the same.
 type Saying = (&'static str, String, Vec<String>, Vec<String>);
 
 impl<'s> Reader<'s> {
@@ -85,6 +86,7 @@ impl<'s> Reader<'s> {
         }
         let top = Entry { span: 0..0, table };
         let mut written = Written::default();
+        // A project may name the sets of the program.
         if !self.built_in {
             self.sets = super::built_in().sets.into_iter().map(|(name, _)| name).collect();
         }
@@ -129,6 +131,7 @@ impl<'s> Reader<'s> {
             return Vec::new();
         };
         let names: Vec<String> = table.iter().map(|(key, _)| key.get_ref().to_string()).collect();
+        // All names first, since rules may name a set of the same file.
         self.sets.extend(names.iter().cloned());
         let entry = Entry { span: value.span(), table };
         names.into_iter().map(|name| (name.clone(), self.names(&entry, &name, false))).collect()
@@ -201,7 +204,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// A name or a list of them; a list that is written has at least one.
+    /// Reads a name or a list of names. A list must have at least one.
     fn names(&mut self, entry: &Entry<'_>, key: &str, needed: bool) -> Vec<String> {
         let Some(value) = entry.get(key) else {
             if needed {
@@ -233,7 +236,7 @@ impl<'s> Reader<'s> {
         names
     }
 
-    /// The classes of an end; `@sets` must be there.
+    /// Reads the classes of an end. Each `@set` must be known.
     fn end(&mut self, entry: &Entry<'_>, key: &str) -> Vec<String> {
         let names = self.names(entry, key, false);
         for name in &names {
@@ -249,7 +252,7 @@ impl<'s> Reader<'s> {
         names
     }
 
-    /// One of a few words, `default` if the key is absent.
+    /// Reads one of a few words; `default` if the key is absent.
     fn word<T: Copy>(
         &mut self,
         entry: &Entry<'_>,
@@ -284,6 +287,7 @@ impl<'s> Reader<'s> {
     fn rule<M>(&mut self, entry: &Entry<'_>, meaning: M) -> WrittenRule<M> {
         let mut about = |key| self.text(entry, key).map(|(text, _)| text).unwrap_or_default();
         let [reason, source, alternative, decided] = ABOUT.map(&mut about);
+        // The page in the documentation prints both; a project may leave them out.
         if self.built_in && (reason.is_empty() || source.is_empty()) {
             let message = "a built-in rule needs a reason and a source";
             self.fault("R0104", entry.span.clone(), message.into());
@@ -308,6 +312,7 @@ impl<'s> Reader<'s> {
         words.push(("membership", None));
         let compromise = match self.word(entry, "compromise", &words, Some(Flow::None)) {
             Some(flow) => {
+                // A flow has no group, so these keys would be ignored without a word.
                 for key in ["group", "up", "down"] {
                     if let Some(value) = entry.get(key) {
                         let message = format!("`{key}` goes with `compromise = \"membership\"`");
@@ -351,6 +356,7 @@ impl<'s> Reader<'s> {
                     let message = "a family of verbs needs `verb`".to_owned();
                     self.fault("R0104", entry.span.clone(), message);
                 }
+                // The fault is noted; the rest of the family is checked all the same.
                 String::new()
             }
         };
@@ -370,7 +376,7 @@ impl<'s> Reader<'s> {
         Family { verb, same, inverse, built_in: self.built_in }
     }
 
-    /// Two rules for the same verb and ends contradict each other, or one is in vain.
+    /// Reports a second rule for the same verb and ends: they contradict each other, or one is useless.
     fn once<M>(
         &mut self,
         table: &'static str,
@@ -378,6 +384,7 @@ impl<'s> Reader<'s> {
         rule: &WrittenRule<M>,
         said: &mut HashMap<Saying, Range<usize>>,
     ) {
+        // Names are compared as the index compares them: folded, and in any order.
         let folded = |names: &[String]| {
             let mut folded: Vec<String> = names.iter().map(|name| fold_name(name)).collect();
             folded.sort();
@@ -395,7 +402,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// The place of one name of a list.
+/// The place of one name in a value that may be a list.
 fn place_of(value: &Value<'_>, name: &str) -> Range<usize> {
     let items = value.get_ref().as_array().into_iter().flat_map(|items| items.iter());
     let mut items = items.filter(|item| item.get_ref().as_str() == Some(name));

@@ -1,15 +1,15 @@
-//! The three states in which an entity can be reached, and which of them a relationship passes on.
+//! The three states in which an entity can be reached, and the states that a relationship passes on.
 
 use super::written::{Compromise, Impact, Side};
 use crate::graph::Direction;
 
-/// How an entity is reached, the strongest first.
+/// The state in which an entity is reached, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum State {
     /// The attacker acts as it or inside it.
     Controlled = 0,
-    /// What it may do can be used: a group of which a member was taken.
+    /// Its rights can be used, but it is not taken: a group of which a member was taken.
     Borrowed = 1,
     /// It fails or must be stopped.
     Affected = 2,
@@ -33,12 +33,12 @@ impl State {
     }
 }
 
-/// Some of the states.
+/// A set of states, one bit each; stronger states have lower bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct States(pub u8);
 
 impl States {
-    /// Whether `state` is among them.
+    /// True if `state` is among them.
     pub const fn has(self, state: State) -> bool {
         self.0 & state.bit() as u8 != 0
     }
@@ -48,12 +48,12 @@ impl States {
         State::ALL.into_iter().filter(move |state| self.has(*state))
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub const fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// One alone.
+    /// The set of one state.
     pub const fn only(state: State) -> States {
         States(state.bit() as u8)
     }
@@ -75,8 +75,9 @@ impl States {
         States(state.bit() as u8 - 1)
     }
 
-    /// What a walk need not visit any more when it has visited an entity in `state`. Whatever leads
-    /// on from another state leads on from control, and no worse.
+    /// The states in which a walk need not visit an entity any more after a visit in `state`. Control
+    /// settles all: a relationship that leads on from a weaker state leads on from control, and no
+    /// worse.
     pub const fn settled_by(state: State) -> States {
         match state {
             State::Controlled => States(7),
@@ -85,12 +86,12 @@ impl States {
     }
 }
 
-/// Which kinds of trouble a question follows.
+/// The kinds of impact that a question follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Trouble {
-    /// What an attacker takes or may use.
+    /// True to follow what an attacker takes or may use.
     pub compromise: bool,
-    /// What stops working.
+    /// True to follow what stops working.
     pub failure: bool,
 }
 
@@ -99,26 +100,28 @@ impl Trouble {
     pub const ANY: Trouble = Trouble { compromise: true, failure: true };
 }
 
-/// What one step gives, for each state of the entity that it leaves: three times three bits.
+/// The states that one step gives, for each state of the entity that it leaves: three times three bits.
 ///
-/// Where control is given, nothing weaker is named with it, since control leads on to all that a
-/// weaker state leads to.
+/// If a step gives control, no weaker state is named with it, since control leads on to everything
+/// that a weaker state leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Passing(u16);
 
 impl Passing {
-    /// What a relationship with this meaning passes on when it is looked at in `direction`.
+    /// The states that a relationship with this meaning passes on, looked at in `direction`.
     pub fn new(impact: Impact, direction: Direction, trouble: Trouble) -> Passing {
         use State::{Affected, Borrowed, Controlled};
         let mut passing = Passing::default();
         if trouble.compromise {
             match impact.compromise {
                 Compromise::Membership(m) => {
+                    // A step from member to group goes up. It lends rights; it does not take the group.
                     let to_group = (m.group == Side::To) == (direction == Direction::Out);
                     if to_group && m.up {
                         passing.add(Controlled, Borrowed);
                         passing.add(Borrowed, Borrowed);
                     }
+                    // Only a controlled group gives its members: borrowed rights do not.
                     if !to_group && m.down {
                         passing.add(Controlled, Controlled);
                     }
@@ -131,6 +134,7 @@ impl Passing {
             }
         }
         if trouble.failure && impact.failure.ways()[direction as usize] {
+            // Control of the other end says more than that it fails.
             if !passing.from(Controlled).has(Controlled) {
                 passing.add(Controlled, Affected);
             }
@@ -149,7 +153,7 @@ impl Passing {
         States((self.0 >> (3 * state as u8)) as u8 & 7)
     }
 
-    /// Whether it gives anything at all.
+    /// True if it gives nothing.
     pub const fn is_nothing(self) -> bool {
         self.0 == 0
     }

@@ -1,4 +1,4 @@
-//! What the built-in table promises, and how a project changes it.
+//! Tests of what the built-in table promises, and of the changes of a project.
 
 use super::index::{ANY, Index};
 use super::*;
@@ -31,7 +31,7 @@ impl Names for Dictionary {
     }
 }
 
-/// What rules say of `A,B VERB C`: compromise, failure.
+/// Returns the compromise and failure that rules give for `A,B VERB C`.
 fn says(rules: &Rules, triple: &str) -> String {
     let (from, rest) = triple.split_once(' ').expect("three words");
     let (verb, to) = rest.rsplit_once(' ').expect("three words");

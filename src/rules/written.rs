@@ -1,8 +1,8 @@
-//! Rules as a file says them, and what they mean for one relationship.
+//! Rules in the form of their files, and their meaning for one relationship.
 //!
 //! The build script reads this file as well, to lay the built-in table into the program.
 
-/// Which way the trouble of one end of a relationship reaches the other.
+/// The way in which compromise or failure of one end of a relationship reaches the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Flow {
     /// With the arrow: what happens to the from end reaches the to end.
@@ -17,7 +17,7 @@ pub enum Flow {
 }
 
 impl Flow {
-    /// All of them, in the order in which people are told.
+    /// All of them, in the order for people.
     pub const ALL: [Flow; 4] = [Flow::Forward, Flow::Reverse, Flow::Both, Flow::None];
 
     /// The word of the TOML file for this flow.
@@ -39,7 +39,7 @@ impl Flow {
         }
     }
 
-    /// Whether trouble passes with the arrow, and against it.
+    /// True if it passes with the arrow, and true if it passes against it.
     pub const fn ways(self) -> [bool; 2] {
         match self {
             Flow::Forward => [true, false],
@@ -53,9 +53,9 @@ impl Flow {
 /// An end of a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// Where the arrow begins.
+    /// The end where the arrow begins.
     From,
-    /// Where it points.
+    /// The end to which the arrow points.
     To,
 }
 
@@ -80,15 +80,15 @@ impl Side {
 /// A relationship between a group and a member of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Membership {
-    /// Which end is the group.
+    /// The end that is the group.
     pub group: Side,
-    /// Whether a member that is taken may use what the group may do.
+    /// True if a member that is taken gives the rights of the group.
     pub up: bool,
-    /// Whether a group that is taken gives its members.
+    /// True if a group that is taken gives its members.
     pub down: bool,
 }
 
-/// How an attacker goes on along a relationship.
+/// The way in which an attacker goes on along a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compromise {
     /// From one end to the other.
@@ -97,17 +97,17 @@ pub enum Compromise {
     Membership(Membership),
 }
 
-/// What a relationship passes on.
+/// The compromise and the failure that a relationship passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Impact {
-    /// When one end is taken.
+    /// The effect if one end is taken.
     pub compromise: Compromise,
-    /// When one end fails.
+    /// The effect if one end fails.
     pub failure: Flow,
 }
 
 impl Impact {
-    /// The same told of the relationship with its arrow turned round.
+    /// The same meaning, for the relationship with its arrow turned round.
     pub fn turned(self) -> Impact {
         let compromise = match self.compromise {
             Compromise::Flow(flow) => Compromise::Flow(flow.turned()),
@@ -119,7 +119,7 @@ impl Impact {
     }
 }
 
-/// What a relationship says about owners. The holder is its from end.
+/// The meaning of a relationship for owners. The holder is its from end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owning {
     /// The holder, if it can be an owner, owns the other end; if not, its owners do.
@@ -135,7 +135,7 @@ pub enum Owning {
 }
 
 impl Owning {
-    /// All of them, in the order in which people are told.
+    /// All of them, in the order for people.
     pub const ALL: [Owning; 5] =
         [Owning::Owns, Owning::Through, Owning::Identity, Owning::Member, Owning::None];
 
@@ -156,23 +156,23 @@ impl Owning {
 pub struct WrittenRule<M> {
     /// Its verbs, in any spelling.
     pub verbs: Vec<String>,
-    /// Classes, types and `@sets` of the from end; none for any.
+    /// Classes, types and `@sets` of the from end; empty if it may be anything.
     pub from: Vec<String>,
-    /// Those of the to end.
+    /// The same for the to end.
     pub to: Vec<String>,
-    /// What it says.
+    /// The meaning of the relationships that the rule speaks of.
     pub meaning: M,
     /// Why.
     pub reason: String,
-    /// Where that is to be read.
+    /// The place where the reason can be read.
     pub source: String,
-    /// The other reading, where there is one that sensible people hold.
+    /// Another reading, if sensible people hold one.
     pub alternative: String,
-    /// Why it was not taken.
+    /// The reason why the other reading was not taken.
     pub decided: String,
-    /// Whether it comes with the program; else a project wrote it.
+    /// True if the rule comes with the program; else a project wrote it.
     pub built_in: bool,
-    /// The line of its file that it begins at.
+    /// The line of its file where it begins.
     pub line: usize,
 }
 
@@ -185,7 +185,7 @@ pub struct Family {
     pub same: Vec<String>,
     /// Words for the arrow turned round.
     pub inverse: Vec<String>,
-    /// Whether it comes with the program.
+    /// True if the family comes with the program.
     pub built_in: bool,
 }
 
@@ -216,7 +216,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// The classes and types that a list means: `@sets` are put in place.
+    /// The classes and types of a list, with the classes of each `@set` in its place.
     pub fn classes<'a>(&'a self, list: &'a [String]) -> Vec<&'a str> {
         let mut classes = Vec::new();
         for name in list {

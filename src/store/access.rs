@@ -1,7 +1,7 @@
-//! The row that says who may call a server over this file: bytes that the store does not look into.
+//! The row that says who may call a server over this file. The store does not interpret its bytes.
 //!
-//! It stands apart from the graph: writing it raises no revision, so no plan gets stale by it. Its
-//! table is made with the first row, and a table without the row is a file that lost it.
+//! It is no part of the graph: writing it raises no revision, so it makes no plan stale. Its table
+//! is made with the first row, so a table without the row means that the row was lost.
 
 use super::codec::{seal, unseal};
 use super::tables::ACCESS;
@@ -42,11 +42,11 @@ impl Store {
         }
     }
 
-    /// Replaces the row by what `edit` makes of it; `None` leaves everything as it is.
+    /// Replaces the row by the one that `edit` returns; `None` leaves everything as it is.
     ///
     /// # Errors
     ///
-    /// Those of `edit` and of the store; then nothing has changed.
+    /// Errors of `edit` and of the store; then nothing has changed.
     pub fn edit_access<T, E: From<StoreError>>(
         &self,
         edit: impl FnOnce(Option<Vec<u8>>) -> Result<(T, Option<Vec<u8>>), E>,

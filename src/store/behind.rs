@@ -1,5 +1,5 @@
-//! Writing behind: what a long transaction has written so far goes to the disk while it goes on, so
-//! that little is left to wait for when it commits.
+//! Writing behind: the bytes that a long transaction has written so far go to the disk while it
+//! goes on, so that the commit has little left to wait for.
 //!
 //! Nothing depends on it: the commit makes everything durable itself, in its own order, and pages
 //! that were written before it belong to no state that anyone can see.
@@ -10,18 +10,18 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long a transaction is short: it has nothing to send ahead.
+/// Time after which a transaction counts as long; a shorter one has nothing to send ahead.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// Sends what is written to a file on to the disk, again and again, until it is dropped.
+/// Syncs a file to the disk again and again, until it is dropped.
 pub struct WriteBehind {
     ended: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl WriteBehind {
-    /// Begins for the file at `path`. Where it cannot be opened, there is nothing to do, and nor is
-    /// there where closing one handle of a file may drop the locks of another.
+    /// Begins for the file at `path`. Does nothing if the file cannot be opened, or on a system
+    /// where closing one handle of a file may drop the locks of another.
     pub fn start(path: &Path) -> WriteBehind {
         let ended = Arc::new((Mutex::new(false), Condvar::new()));
         let seen = Arc::clone(&ended);
@@ -35,8 +35,9 @@ impl WriteBehind {
                     let waited = changed.wait_timeout(guard, PAUSE);
                     guard = waited.unwrap_or_else(PoisonError::into_inner).0;
                     if !*guard {
+                        // A sync may take long, and the lock is only for the flag.
                         drop(guard);
-                        // What fails here fails again where it matters.
+                        // An error here comes again at the commit, where it is reported.
                         let _ = file.sync_data();
                         guard = ended.lock().unwrap_or_else(PoisonError::into_inner);
                     }

@@ -22,8 +22,8 @@ const RAW_MIN: usize = 48 << 10;
 /// Level 1: five times faster than level 3 for a tenth more space on such records.
 const LEVEL: i32 = 1;
 
-/// Packs records into blocks, of which it has one begun for each owner. Several may pack blocks of
-/// one owner side by side: each takes its numbers from the one counter.
+/// Packs records into blocks; it keeps one open block for each owner. Several packers may pack
+/// blocks of one owner at the same time, as all take block numbers from one counter.
 #[derive(Default)]
 pub struct BodyPacker {
     begun: BTreeMap<u32, Begun>,
@@ -39,8 +39,8 @@ struct Begun {
 }
 
 impl BodyPacker {
-    /// Takes a record; returns its place, and a block to store where one became full. `next` is the
-    /// number of the next block that anybody begins for this owner.
+    /// Adds a record. Returns its place, and a block to store if one became full. `next` is the
+    /// counter of block numbers of this owner.
     pub fn push(
         &mut self,
         owner: u32,
@@ -53,8 +53,11 @@ impl BodyPacker {
             raw: Vec::with_capacity(RAW_MAX),
             limit: 128 << 10,
         });
+        // A record that is longer than the limit gets a block of its own.
         let full = !begun.raw.is_empty() && begun.raw.len() + record.len() > begun.limit;
         let full = full.then(|| begun.end(&mut self.compressor));
+        // The number is taken with the first record, so an empty block never leaves a gap in the
+        // numbers.
         if begun.raw.is_empty() {
             begun.block = next.fetch_add(1, Ordering::Relaxed);
         }
@@ -64,7 +67,7 @@ impl BodyPacker {
         (place, full)
     }
 
-    /// The blocks that were begun, by owner.
+    /// All open blocks, by owner.
     pub fn close(&mut self) -> Vec<(u32, Block)> {
         let begun = std::mem::take(&mut self.begun).into_iter();
         begun.map(|(owner, mut block)| (owner, block.end(&mut self.compressor))).collect()
@@ -72,7 +75,7 @@ impl BodyPacker {
 }
 
 impl Begun {
-    /// The block as it is stored; then another can be begun.
+    /// Returns the block as it is stored; then the next one can begin.
     fn end(&mut self, compressor: &mut Compressor) -> Block {
         let packed = compressor.compress(&self.raw);
         let mut out = Vec::with_capacity(4 + packed.len());
@@ -108,14 +111,15 @@ impl Compressor {
 /// A finished block with its number.
 pub type Block = (u32, Vec<u8>);
 
-/// Longest block: a record can be larger than a block is meant to be, but never larger than an
-/// upload may be.
+/// Bytes of the longest block. A single record can exceed the usual size of a block, but never the
+/// size of an upload.
 const RAW_END: usize = 64 << 20;
 
-/// Memory of so many blocks waits for later ones.
+/// Buffers of blocks that are kept for later blocks.
 const SPARE_MAX: usize = 2;
 
-/// Unpacks blocks, one after the other in the same memory: fresh pages cost as much as unpacking.
+/// Unpacks blocks, one after the other in the same memory: touching fresh pages of memory costs as
+/// much as unpacking.
 #[derive(Default)]
 pub struct Unpacker {
     context: Option<zstd::bulk::Decompressor<'static>>,
@@ -127,6 +131,7 @@ impl Unpacker {
     pub fn unpack(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let mut cursor = Cursor(payload);
         let len = cursor.u32()? as usize;
+        // A damaged length must not make room for gigabytes.
         if len > RAW_END || !becomes(cursor.0, len) {
             return None;
         }
@@ -140,7 +145,7 @@ impl Unpacker {
         (written == len && raw.len() == len).then_some(raw)
     }
 
-    /// Takes memory for a later block.
+    /// Takes back the memory of a block, for a later one.
     pub fn give_back(&mut self, raw: Vec<u8>) {
         if self.spare.len() < SPARE_MAX {
             self.spare.push(raw);
@@ -148,7 +153,7 @@ impl Unpacker {
     }
 }
 
-/// Where each record of an unpacked block starts, by slot. `None` if the block is damaged.
+/// The start of each record of an unpacked block, by slot. `None` if the block is damaged.
 pub fn starts(raw: &[u8]) -> Option<Vec<u32>> {
     let mut cursor = Cursor(raw);
     let mut starts = Vec::new();
@@ -178,8 +183,8 @@ pub fn read(record: &[u8]) -> Option<Body<'_>> {
     Some((properties, (!raw.is_empty()).then_some(raw)))
 }
 
-/// The property of this name number in a record, stepping over the others; the inner `None` says
-/// that there is none, the outer one that the record is damaged.
+/// The property of this name number in a record; the others are stepped over. The inner `None`
+/// means that there is no such property, the outer one that the record is damaged.
 pub fn find(record: &[u8], name: u32) -> Option<Option<Value<'_>>> {
     let mut cursor = Cursor(record);
     for _ in 0..cursor.varint()? {
@@ -201,8 +206,8 @@ pub fn for_each_name(record: &[u8], mut visit: impl FnMut(u32)) -> Option<()> {
     Some(())
 }
 
-/// Calls `visit` with each text or number that a record has, or lists, under one of these name numbers,
-/// a number as it is written. `None` if it is damaged.
+/// Calls `visit` with each text or number that a record has, alone or in a list, under one of these
+/// name numbers. A number is given as it is written. `None` if the record is damaged.
 pub fn texts(record: &[u8], names: &[u32], mut visit: impl FnMut(u32, &str)) -> Option<()> {
     let mut cursor = Cursor(record);
     for _ in 0..cursor.varint()? {

@@ -1,26 +1,27 @@
 //! A cache with a budget in bytes, from which one thing goes at a time.
 //!
-//! What goes is found by a clock: a hand passes over all that is kept, spares once what was asked for
-//! since it passed last, and takes the next. So a set that just does not fit loses little of it, where
-//! a cache that starts anew when it is full would lose all again and again.
+//! The clock algorithm chooses the entry to evict: a hand passes over all entries, spares each once
+//! that was used since it last passed, and takes the next. So a set that just does not fit loses
+//! little of it, where a cache that starts anew when it is full would lose all of it again and
+//! again.
 //!
-//! It begins with a part of its budget and takes more when something is asked for that had to go: a
-//! pass in order comes to each place once, and is quicker in little memory.
+//! The cache begins with a part of its budget, and takes more when an evicted entry is asked for
+//! again. A pass in order comes to each place once, and is quicker in little memory.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::Hash;
 
-/// Things by key, of which the bytes are counted.
+/// Entries by key, limited by their bytes.
 pub struct Cache<K, V> {
     budget: usize,
-    /// Bytes that may be used before more is needed; never more than the budget.
+    /// Bytes that may be used now; never more than the budget.
     limit: usize,
     used: usize,
     places: FxHashMap<K, usize>,
     slots: Vec<Option<Slot<K, V>>>,
     free: Vec<usize>,
     hand: usize,
-    /// What had to go, as long as the limit can be raised.
+    /// Keys of evicted entries, kept while the limit can still be raised.
     gone: FxHashSet<K>,
 }
 
@@ -31,10 +32,10 @@ struct Slot<K, V> {
     asked: bool,
 }
 
-/// What every thing takes beside itself, about.
+/// Bytes that an entry takes beside its value, about.
 const AROUND: usize = 64;
 
-/// Keys of what had to go that are remembered.
+/// Keys of evicted entries that are remembered.
 const GONE_MAX: usize = 1 << 16;
 
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
@@ -52,7 +53,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// How many things of so many bytes each fit the budget.
+    /// The number of entries of `bytes` each that fit the budget.
     pub fn holds(&self, bytes: usize) -> usize {
         self.budget / (bytes + AROUND)
     }
@@ -63,21 +64,24 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         self.used
     }
 
-    /// What is kept under a key.
+    /// The value under a key, if it is there.
     pub fn get(&mut self, key: &K) -> Option<&V> {
         let slot = self.slots[*self.places.get(key)?].as_mut()?;
         slot.asked = true;
         Some(&slot.value)
     }
 
-    /// Makes room for so many bytes to be kept under a key; `went` gets what has to go for them.
+    /// Makes room for a value of so many bytes under a key; `went` gets the entries that are
+    /// evicted for it.
     pub fn make_room(&mut self, key: &K, bytes: usize, mut went: impl FnMut(K, V)) {
+        // An evicted entry is wanted again: the limit is too low for this use.
         if self.limit < self.budget && self.gone.remove(key) {
             self.limit = (self.limit * 2).min(self.budget);
         }
         while self.used > 0 && self.used + bytes + AROUND > self.limit {
             let Some((key, value)) = self.evict() else { return };
             if self.limit < self.budget {
+                // Forgetting all at once is cheap, and delays the growth of the limit only.
                 if self.gone.len() == GONE_MAX {
                     self.gone.clear();
                 }
@@ -87,7 +91,7 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// Keeps something of so many bytes, for which [`Cache::make_room`] has made room.
+    /// Adds a value of so many bytes, for which [`Cache::make_room`] has made room.
     pub fn insert(&mut self, key: K, value: V, bytes: usize) {
         let bytes = bytes + AROUND;
         let slot = Some(Slot { key, value, bytes, asked: false });
@@ -107,9 +111,9 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         self.places.insert(key, at);
     }
 
-    /// Takes away the next thing that was not asked for since the hand came by.
+    /// Evicts the next entry that was not used since the hand passed it.
     fn evict(&mut self) -> Option<(K, V)> {
-        // All may have been asked for: after one round none has.
+        // All may be marked as used; the first round unmarks them, the second finds one.
         for _ in 0..2 * self.slots.len() {
             let at = self.hand % self.slots.len();
             self.hand = at + 1;
@@ -119,7 +123,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
                     let slot = self.slots[at].take()?;
                     self.used -= slot.bytes;
                     self.places.remove(&slot.key);
-                    // The next thing takes this place, just behind the hand.
+                    // The next entry takes this place, just behind the hand, so it is looked at
+                    // last.
                     self.free.push(at);
                     return Some((slot.key, slot.value));
                 }

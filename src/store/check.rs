@@ -1,11 +1,11 @@
 //! `verify`: proves every index against its table and every checksum on the way.
 //!
-//! It returns what is wrong in words rather than stopping at the first fault, so that the extent
-//! of a damage can be seen.
+//! It returns everything that is wrong, in words, and does not stop at the first error, so that the
+//! extent of a damage shows.
 //!
-//! Each table is gone through in its own order, once. What two tables must agree on is added up on
-//! both sides, by keyed hashes of 128 bits, so that memory does not grow with the graph; only where
-//! the sums differ are both sides put side by side.
+//! Each table is read once, in its own order. Where two tables must agree, both sides are added up
+//! by keyed hashes of 128 bits, so memory does not grow with the graph. Only if the sums differ are
+//! the two sides compared row by row.
 
 use super::body;
 use super::heads::{CHUNK, HeadChunk, NO_BODY};
@@ -19,10 +19,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// Problems listed at most; the rest is only counted.
+/// Problems listed at most; the others are only counted.
 const LISTED: usize = 50;
 
-/// More records than any block has.
+/// A number of records that no block reaches.
 const SLOTS_MAX: usize = 64 << 20;
 
 struct Problems {
@@ -35,10 +35,10 @@ impl Problems {
         if self.listed.len() < LISTED { self.listed.push(problem) } else { self.more += 1 }
     }
 
-    /// Keeps the error of a step as a problem and goes on.
+    /// Adds the error of a step, if any, to the problems, and goes on.
     fn keep<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
         let told = |e| match e {
-            // What made it so is in the list.
+            // The error behind it is in the list already.
             StoreError::GivenUp if !self.listed.is_empty() => {}
             e => self.add(e.to_string()),
         };
@@ -46,8 +46,9 @@ impl Problems {
     }
 }
 
-/// How many there are of something, and the sum of their hashes: equal for equal sets, and for no
-/// others that anybody comes across, as the hashes are keyed by the secret of the database.
+/// The number of members of a set, and the sum of their hashes. Equal sets have equal sums. Other
+/// sets with an equal sum do not come up in practice, as the hashes are keyed by the secret of the
+/// database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
     count: u64,
@@ -65,7 +66,7 @@ impl Sum {
     }
 }
 
-/// What the identity table says of an object: scope, hash of the id, number, whether it lives.
+/// One entry of the identity table as numbers: scope, hash of the id, number, 1 if it is live.
 fn identity_numbers(scope: u32, id: u64, number: u32, live: bool) -> [u32; 5] {
     [scope, (id >> 32) as u32, id as u32, number, live.into()]
 }
@@ -74,7 +75,7 @@ fn edge_numbers(direction: Direction, (at, edge): Standing) -> [u32; 5] {
     [direction as u32, at, edge.other, edge.label, edge.relationship]
 }
 
-/// An edge as it stands in one direction.
+/// An edge as it is stored in one direction.
 fn standing(direction: Direction, (from, to): (u32, u32), label: u32, number: u32) -> Standing {
     let (at, other) = match direction {
         Direction::Out => (from, to),
@@ -83,25 +84,26 @@ fn standing(direction: Direction, (from, to): (u32, u32), label: u32, number: u3
     (at, StoredEdge { other, label, relationship: number })
 }
 
-/// What a pass over the heads of a kind found.
+/// The results of a pass over the heads of a kind.
 #[derive(Default)]
 struct Heads {
     counts: FxHashMap<u32, Counts>,
-    /// What the identity table must hold.
+    /// The expected entries of the identity table.
     identities: Sum,
-    /// What adjacency must hold in each direction.
+    /// The expected edges in each direction.
     edges: [Sum; 2],
-    /// The slots that are named of each block, by scope and block, a bit each.
+    /// The slots of each block that heads name, by scope and block, one bit for each.
     slots: BTreeMap<(u32, u32), Vec<u64>>,
 }
 
 impl Snapshot {
     /// Everything that is wrong with the file, in words; empty if it is sound.
     ///
-    /// Checks: each row has its seal; each head has its identity and each identity its head, with the same id and state;
-    /// each body can be read; each live relationship stands between live entities and in the
-    /// adjacency of both, once, and nothing else does, and deltas fit their bases; counts agree; jobs,
-    /// lists of deletions and pins can be read.
+    /// Checks that each row has its seal; that each head has its identity and each identity its
+    /// head, with the same id and state; that each body can be read; that each live relationship
+    /// stands between live entities and once in the adjacency of both, and nothing else does; that
+    /// deltas fit their bases; that counts agree; that jobs, lists of deletions and pins can be
+    /// read.
     pub fn verify(&self) -> Vec<String> {
         let mut problems = Problems { listed: Vec::new(), more: 0 };
         for definition in tables::ALL {
@@ -112,6 +114,7 @@ impl Snapshot {
             problems.keep(walked);
         }
         let mut alive = vec![false; self.meta().bound(Kind::Entity) as usize];
+        // Entities come first: relationships ask whether their ends are live.
         let entities = self.verify_heads(Kind::Entity, &mut alive, &mut problems);
         let relationships = self.verify_heads(Kind::Relationship, &mut alive, &mut problems);
         drop(alive);
@@ -125,6 +128,7 @@ impl Snapshot {
             self.verify_adjacency(direction, sum, &mut problems);
         }
         self.verify_counts([entities.counts, relationships.counts], &mut problems);
+        // Old jobs may have been removed, so an absent row is no error.
         for job in 0..self.meta().next_job {
             problems.keep(self.job(job));
             for kind in [Kind::Entity, Kind::Relationship] {
@@ -139,7 +143,7 @@ impl Snapshot {
         problems.listed
     }
 
-    /// Goes through the heads of a kind; `alive` is filled by entities, and asked by relationships.
+    /// Reads all heads of a kind. For entities it fills `alive`, for relationships it asks `alive`.
     fn verify_heads(&self, kind: Kind, alive: &mut [bool], problems: &mut Problems) -> Heads {
         let mut heads = Heads::default();
         for chunk in 0..self.meta().bound(kind).div_ceil(CHUNK) {
@@ -180,6 +184,7 @@ impl Snapshot {
         if head.block != NO_BODY {
             let slots = heads.slots.entry((head.scope, head.block)).or_default();
             let word = head.slot as usize / 64;
+            // A damaged slot must not make the bit set grow without a limit.
             if word >= SLOTS_MAX / 64 {
                 return problems.add(format!("{} {number}: no block is so long", kind.plural()));
             }
@@ -199,6 +204,8 @@ impl Snapshot {
                 if !lives(ends.0) || !lives(ends.1) {
                     problems.add(format!("relationship {number} has an end that is not live"));
                 }
+                // The edge stores the number of the label, so it must exist for every live
+                // relationship.
                 let Some(label) = self.labels().number(Label::of(&head)) else {
                     return problems.add(format!("relationship {number} has no label"));
                 };
@@ -231,7 +238,7 @@ impl Snapshot {
                 let makes_sense = |(slot, &at): (usize, &u32)| {
                     let record = body::record(&raw, at)?;
                     body::read(record)?;
-                    // What is dead may use names that were dropped.
+                    // A dead record may use names that were dropped.
                     let mut known = true;
                     body::for_each_name(record, |name| known &= names.contains(&name))?;
                     (known || !is_named(slot)).then_some(())
@@ -255,7 +262,7 @@ impl Snapshot {
         }
     }
 
-    /// Proves that each name has its number, and each number its name; gives the numbers.
+    /// Proves that each name has its number, and each number its name; returns the numbers.
     fn verify_names(&self, problems: &mut Problems) -> FxHashSet<u32> {
         let (mut numbers, mut wrong) = (FxHashSet::default(), Vec::new());
         let next = self.meta().next_name;
@@ -300,13 +307,13 @@ impl Snapshot {
         }
     }
 
-    /// Puts identities and heads side by side, to say which differ.
+    /// Compares identities and heads one by one, to say which differ.
     fn compare_identities(&self, kind: Kind, expected: u64, stored: u64, problems: &mut Problems) {
         let plural = kind.plural();
         let mut differ = 0;
         for (scope, _) in self.scope_rows().unwrap_or_default() {
             let mut all = Vec::new();
-            // What cannot be read was told before.
+            // Rows that cannot be read are listed already.
             let _ = self.for_each_identity(kind, scope, |entry| all.push(entry));
             all.sort_unstable_by_key(|entry| entry.number);
             for entry in all {
@@ -352,10 +359,10 @@ impl Snapshot {
         }
     }
 
-    /// The first entity of which adjacency and the relationships say different things.
+    /// The first entity for which adjacency and the relationships disagree.
     fn first_difference(&self, direction: Direction) -> u32 {
         let mut live: Vec<Standing> = Vec::new();
-        // What cannot be read was told before.
+        // Rows that cannot be read are listed already.
         let _ = self.for_each_live(Kind::Relationship, |number, chunk, row| {
             let label = Label {
                 scope: chunk.scope(row),

@@ -1,9 +1,9 @@
 //! Bytes: sealed values, variable-length integers and property records.
 //!
-//! Every value in the file is *sealed*: a format byte, the payload, and a CRC-32 over table, key
-//! and payload. Because the key takes part, a row that turns up under another key does not pass. Whoever
-//! writes looks at the seals of what they rewrite, and so do `verify` and `backup`. Whoever reads gets
-//! pages that were proven (see `pages.rs`), to the same bytes, and does not look twice.
+//! Every value in the file is *sealed*: a format byte follows the payload, then a CRC-32 over
+//! table, key and both. The key takes part, so a row that turns up under another key does not pass.
+//! Writers check the seals of the values that they rewrite, and so do `verify` and `backup`.
+//! Readers get pages that were proven, to the same bytes (see `pages.rs`), and do not check again.
 
 use super::StoreError;
 use crate::graph::Value;
@@ -47,7 +47,7 @@ pub fn unseal<'a>(
     }
 }
 
-/// The contents of a sealed value that lies in a page which was proven: its checksum is not looked at.
+/// The contents of a sealed value in a proven page. Its checksum is not checked.
 ///
 /// # Errors
 ///
@@ -127,10 +127,11 @@ impl<'a> Cursor<'a> {
         self.array::<1>().map(|[b]| b)
     }
 
-    /// What [`put_varint`] wrote.
+    /// A number that [`put_varint`] wrote.
     #[inline]
     pub fn varint(&mut self) -> Option<u64> {
         let mut n = 0;
+        // Ten bytes at most: a longer run of high bits is damage.
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
             n |= u64::from(byte & 0x7F) << shift;
@@ -147,7 +148,7 @@ impl<'a> Cursor<'a> {
         self.varint()?.try_into().ok()
     }
 
-    /// What [`put_bytes`] wrote.
+    /// Bytes that [`put_bytes`] wrote.
     #[inline]
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = self.varint()?;
@@ -202,10 +203,10 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
     }
 }
 
-/// Lists in lists that a value may be made of: none of ours has any in it.
+/// Levels of nested lists that a value may have; values of ours have one.
 const DEPTH: u32 = 8;
 
-/// Reads what [`put_value`] wrote.
+/// Reads a value that [`put_value`] wrote.
 pub fn take_value<'a>(cursor: &mut Cursor<'a>) -> Option<Value<'a>> {
     take_nested(cursor, DEPTH)
 }
@@ -223,6 +224,7 @@ fn take_nested<'a>(cursor: &mut Cursor<'a>, depth: u32) -> Option<Value<'a>> {
         FLOAT => Value::Float(f64::from_le_bytes(cursor.array()?)),
         TEXT => Value::Text(Cow::Borrowed(cursor.text()?)),
         LIST => {
+            // Damaged bytes could nest without end and overflow the stack.
             let depth = depth.checked_sub(1)?;
             let mut items = Vec::new();
             for _ in 0..cursor.varint()? {
@@ -264,8 +266,8 @@ fn skip_nested(cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
     Some(())
 }
 
-/// Whether compressed bytes say of themselves that they become `len`: so nobody makes room for what
-/// never comes.
+/// True if the header of compressed bytes gives `len` as their unpacked length. So a damaged length
+/// never reserves memory that is not filled.
 pub fn becomes(packed: &[u8], len: usize) -> bool {
     zstd::zstd_safe::get_frame_content_size(packed).ok().flatten() == Some(len as u64)
 }

@@ -1,8 +1,8 @@
 //! Columns of integers that can be read at any row without unpacking.
 //!
-//! A chunk of heads or of adjacency is a handful of columns. Most are constant (the job, the
-//! times), ascending by a fixed step (slots), or lie in a narrow range (neighbours), so each is
-//! stored as the cheapest of:
+//! A chunk of heads or of adjacency has a handful of columns. Most are constant (the job, the
+//! times), ascend by a fixed step (slots), or lie in a narrow range (neighbours). So each column is
+//! stored in the cheapest of these forms:
 //!
 //! ```text
 //!   0 constant  base                               row i is base
@@ -13,8 +13,8 @@
 //!
 //! Base and step are varints. Bits fill bytes from the lowest on, and the last byte with zeros.
 //!
-//! Reading one row costs one addition (or a binary search in a sparse column), so a cold query
-//! decodes nothing that it does not ask for.
+//! Reading one row costs one addition, or a binary search in a sparse column. So a cold query
+//! decodes only the rows that it asks for.
 
 use super::codec::{Cursor, put_varint};
 
@@ -27,6 +27,7 @@ pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
         put_varint(out, base);
         return;
     }
+    // Wrapping, so that descending values are a step as well.
     let step = values[1].wrapping_sub(base);
     if values.windows(2).all(|w| w[1].wrapping_sub(w[0]) == step) {
         out.push(1);
@@ -36,6 +37,7 @@ pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
     }
     let width = width_of(max - min);
     let packed = packed_len(values.len(), width);
+    // An exception takes 12 bytes: row and value.
     let common = frequent(values);
     let exceptions = values.iter().filter(|&&v| v != common).count();
     if exceptions * 12 + 4 < packed {
@@ -52,7 +54,7 @@ pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
     out.push(width as u8);
     let end = out.len() + packed;
     out.reserve(packed + 8);
-    // What does not make up a word yet, and how many bits it is.
+    // Bits that do not fill a word yet, and their number.
     let (mut word, mut filled) = (0u64, 0);
     for v in values {
         let v = v - min;
@@ -61,16 +63,18 @@ pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
         if filled >= 64 {
             out.extend_from_slice(&word.to_le_bytes());
             filled -= 64;
-            // Nothing is left of a value that filled its word to the brim.
+            // A value that filled its word to the brim leaves nothing, and a shift by 64 would be
+            // invalid.
             word = v.checked_shr((width - filled) as u32).unwrap_or(0);
         }
     }
     out.extend_from_slice(&word.to_le_bytes());
+    // The last word is written whole; only its used bytes stay.
     out.truncate(end);
 }
 
-/// Bits that values from 0 to `range` take. A value is read as one word from the byte that it
-/// begins in, so a width is at most 56, or 64.
+/// Bits that a value from 0 to `range` takes. A value is read as one word from the byte that it
+/// begins in, so a width is at most 56, or exactly 64.
 pub fn width_of(range: u64) -> usize {
     match 64 - range.leading_zeros() as usize {
         57.. => 64,
@@ -168,6 +172,7 @@ impl<'a> Column<'a> {
                 out.extend(std::iter::repeat_n(base, rows));
                 for (row, value) in at.as_chunks().0.iter().zip(values.as_chunks().0) {
                     let row = u32::from_le_bytes(*row) as usize;
+                    // A damaged column may name a row that does not exist.
                     if row < rows {
                         out[start + row] = u64::from_le_bytes(*value);
                     }
@@ -176,8 +181,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Fills `out` with the values of the first `rows` rows as numbers of something, which always
-    /// fit 32 bits.
+    /// Fills `out` with the values of the first `rows` rows, which always fit 32 bits.
     pub fn unpack32(&self, rows: usize, out: &mut Vec<u32>) {
         out.clear();
         match *self {
@@ -192,8 +196,8 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The first of `rows` rows, which ascend, whose value is not below `value`; `rows` if there is
-    /// none.
+    /// The first of `rows` rows whose value is not below `value`, or `rows` if there is none. The
+    /// values ascend.
     #[inline]
     pub fn first_from(&self, rows: usize, value: u64) -> usize {
         let (mut lo, mut hi) = (0, rows);
@@ -204,14 +208,14 @@ impl<'a> Column<'a> {
         lo
     }
 
-    /// The value at `row` as a number of something, which always fits 32 bits.
+    /// The value at `row`, which always fits 32 bits.
     #[inline]
     pub fn get32(&self, row: usize) -> u32 {
         self.get(row) as u32
     }
 }
 
-/// The word at `at`, of which the column holds but the first bytes.
+/// The word at `at` if the column ends inside it; the missing bytes are zeros.
 #[cold]
 fn last_word(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
@@ -224,7 +228,7 @@ fn last_word(bytes: &[u8], at: usize) -> u64 {
 #[inline]
 fn packed_at(bytes: &[u8], width: usize, row: usize) -> u64 {
     let bit = row * width;
-    // A whole word of which the rest is cut off, unless it would end behind the column.
+    // A whole word is read and cut, unless it would end behind the column.
     let word = match bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) {
         Some(word) => u64::from_le_bytes(*word),
         None => last_word(bytes, bit / 8),

@@ -1,9 +1,9 @@
 //! The edges of one direction: a base and a small delta, edited and read as one.
 //!
-//! A re-upload changes a few edges everywhere, and to store each where it belongs rewrites nearly
-//! every segment. So few edits go to a *delta*: the edges that came since the base was written, and
-//! those of the base that went. A delta that outgrows its share is merged into the base and begins
-//! anew.
+//! A re-upload changes a few edges everywhere, and to store each where it belongs would rewrite
+//! nearly every segment. So few edits go to a *delta*: it holds the edges that were added since the
+//! base was written, and those of the base that were removed. A delta that outgrows its share is
+//! merged into the base and begins anew.
 //!
 //! Both are segments (see `segment.rs`) in a space of their own:
 //!
@@ -12,9 +12,9 @@
 //!   delta  direction u8 | 0x80  the same, but relationship * 2, plus 1 for an edge that went
 //! ```
 //!
-//! An edge stands in the delta once at most; one that came is not in the base, and one that went is.
-//! What breaks this, and a number of entries that the counters do not know, is damage. The counters
-//! also say where there is no delta, which then costs nothing.
+//! An edge stands in the delta once at most. An added edge is not in the base, and a removed one
+//! is. A delta that breaks this is damage, and so is a number of entries that differs from the
+//! counters. The counters also say where there is no delta, which then costs nothing.
 
 use super::StoreError;
 use super::rows::EdgeCounts;
@@ -26,15 +26,16 @@ use redb::Table;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// An edge of the delta, or an edit: whether it came (true) or went.
+/// An entry of the delta, or an edit: an edge, and true if it is added, false if it is removed.
 pub type Change = (Standing, bool);
 
-/// The base has so many edges at least for each entry of its delta.
+/// Edges that the base has at least for each entry of its delta.
 ///
-/// Sum, of a million edges of which each upload changes 4,000: straight into the base that is 14 MB
-/// of segments each time. A delta of 31,000 entries takes 0.4 MB in both directions, and to merge it is
-/// 21 MB once in eight uploads. A larger one would save a part of the latter, but a question about
-/// one entity reads the delta page by page beside the base, and a pass over all edges reads it first.
+/// An example: a million edges, of which each upload changes 4,000. Straight into the base, that is
+/// 14 MB of segments each time. A delta of 31,000 entries takes 0.4 MB in both directions, and
+/// merging it is 21 MB once in eight uploads. A larger delta would save a part of the latter. But a
+/// question about one entity reads the delta page by page beside the base, and a pass over all
+/// edges reads it first.
 const SHARE: usize = 32;
 
 const NAME: &str = <Standing as Entry<16>>::TABLE;
@@ -67,7 +68,7 @@ impl Entry<16> for Change {
     }
 }
 
-/// An entry of a delta as its columns tell it.
+/// Decodes an entry of a delta from its columns.
 fn change((entity, edge): Standing) -> Change {
     let came = edge.relationship.is_multiple_of(2);
     ((entity, StoredEdge { relationship: edge.relationship / 2, ..edge }), came)
@@ -79,7 +80,7 @@ fn append(contents: &[u8], changes: &mut Vec<Change>) -> Option<()> {
     Segment::parse(contents)?.for_each(columns, |at, edge| changes.push(change((at, edge))))
 }
 
-/// Fails if a space that has `entries` has no row.
+/// Fails if a space has no row, although its counter says that it has `entries`.
 fn expect_rows(empty: bool, space: &[u8], entries: u32) -> Result<(), StoreError> {
     match empty && entries > 0 {
         true => Err(StoreError::corrupt(NAME, space, "all rows are missing")),
@@ -87,7 +88,7 @@ fn expect_rows(empty: bool, space: &[u8], entries: u32) -> Result<(), StoreError
     }
 }
 
-/// Fails if another number of entries was `read` from a space than its counter says.
+/// Fails if the number of entries `read` from a space differs from its counter.
 fn expect_count(read: usize, space: &[u8], entries: u32) -> Result<(), StoreError> {
     match read == entries as usize {
         true => Ok(()),
@@ -108,7 +109,7 @@ pub fn base_near(
     Ok(edges)
 }
 
-/// What the delta has of neighbouring entities, in order. Only for a delta that has entries.
+/// The entries of the delta for neighbouring entities, in order. Only for a delta that has entries.
 pub fn delta_near(
     table: &impl Rows,
     direction: Direction,
@@ -120,7 +121,8 @@ pub fn delta_near(
     Ok(entries.into_iter().map(change).collect())
 }
 
-/// What a space has of neighbouring entities, in order, and whether it has no row at all.
+/// The entries of a space for neighbouring entities, in order, and true if the space has no row at
+/// all.
 fn near(
     table: &impl Rows,
     space: &[u8],
@@ -154,13 +156,13 @@ pub fn delta(
     Ok(changes)
 }
 
-/// Those of `changes`, which are in order, that belong to the entities in `range`.
+/// The part of `changes`, which are in order, that belongs to the entities in `range`.
 pub fn of(changes: &[Change], range: Range<u32>) -> &[Change] {
     let from = |entity| changes.partition_point(|((at, _), _)| *at < entity);
     changes.get(from(range.start)..from(range.end)).unwrap_or_default()
 }
 
-/// The edges of a range of entities: what the base has of them, with the changes of the delta.
+/// The edges of a range of entities: those of the base, with the changes of the delta.
 pub fn overlaid(
     direction: Direction,
     base: Vec<Standing>,
@@ -189,6 +191,7 @@ pub fn all(
     bound: u32,
     mut visit: impl FnMut(u32, StoredEdge),
 ) -> Result<(), StoreError> {
+    // A counter of 0 spares the search for a delta that is not there.
     let changes = match counts.delta {
         0 => Vec::new(),
         _ => delta(table, direction, counts)?,
@@ -212,11 +215,11 @@ pub fn all(
     overlay.finish(&mut visit).map_err(|detail| no_fit(direction, detail))
 }
 
-/// Changes that are laid over the edges of a base, while these come in order.
+/// Changes that are applied to the edges of a base while these are read in order.
 struct Overlay<'c> {
-    /// What is still to be met.
+    /// The changes that are still to be applied.
     changes: &'c [Change],
-    /// The entity of the first of them.
+    /// The entity of the first of them; `u32::MAX` if there is none.
     entity: u32,
     fault: Option<&'static str>,
 }
@@ -234,17 +237,17 @@ impl<'c> Overlay<'c> {
         self.entity = self.changes.first().map_or(u32::MAX, |((entity, _), _)| *entity);
     }
 
-    /// Takes the next edge of the base; calls `visit` for it, unless it went, and for the edges before
-    /// it that came.
+    /// Takes the next edge of the base. Calls `visit` for the added edges before it, then for the
+    /// edge itself, unless it is removed.
     #[inline]
     fn pass(&mut self, entity: u32, edge: StoredEdge, visit: &mut impl FnMut(u32, StoredEdge)) {
-        // Nearly always.
+        // One comparison settles nearly every edge: few have a change.
         if entity < self.entity || !self.meet((entity, edge), visit) {
             visit(entity, edge);
         }
     }
 
-    /// Takes the changes up to an edge of the base; whether it went.
+    /// Takes the changes up to an edge of the base; true if the edge is removed.
     fn meet(&mut self, at: Standing, visit: &mut impl FnMut(u32, StoredEdge)) -> bool {
         while let Some(&(next, came)) = self.changes.first()
             && next <= at
@@ -260,7 +263,8 @@ impl<'c> Overlay<'c> {
         false
     }
 
-    /// Ends the base; says how it and the changes do not fit each other.
+    /// Takes the changes behind the last edge of the base. Fails if the base and the changes did
+    /// not fit each other.
     fn finish(mut self, visit: &mut impl FnMut(u32, StoredEdge)) -> Result<(), &'static str> {
         for &((entity, edge), came) in self.changes {
             match came {
@@ -280,7 +284,7 @@ pub fn edit(
     total: usize,
     pieces: impl Iterator<Item = Result<Vec<Change>, StoreError>>,
 ) -> Result<(), StoreError> {
-    // A row that is made where all are lost would hide that.
+    // A row that is made now would hide that all rows of a space were lost.
     let (base, delta) = (base_space(direction), delta_space(direction));
     expect_rows(tiles::is_empty::<16>(table, &base)?, &base, counts.base)?;
     expect_rows(tiles::is_empty::<16>(table, &delta)?, &delta, counts.delta)?;
@@ -289,7 +293,7 @@ pub fn edit(
     }
     keep(table, direction, counts, pieces)?;
     if cfg!(debug_assertions) {
-        // Nobody looks whether the base has what is to be removed and lacks what is to be added.
+        // An edit of the delta does not look into the base, so a wrong edit shows only here.
         all(table, direction, *counts, u32::MAX, |_, _| {})?;
     }
     Ok(())
@@ -310,6 +314,7 @@ fn keep(
         tiles::edit(table, &space, &piece, Entry::at, |contents, edits| {
             let mut stored = Vec::new();
             contents.map_or(Some(()), |all| append(all, &mut stored)).ok_or(NO_SENSE)?;
+            // Tiles are merged on several threads, so the growth is added up atomically.
             let changes = compose(&stored, edits)?;
             grown.fetch_add(changes.len() as i64 - stored.len() as i64, Ordering::Relaxed);
             Ok(changes)
@@ -324,7 +329,7 @@ fn keep(
     Ok(())
 }
 
-/// Puts edits, and all that the delta has, into the base; the delta is empty then.
+/// Merges edits and the whole delta into the base; the delta is empty then.
 pub fn merge(
     table: &mut Table<'_, Bytes, Bytes>,
     direction: Direction,
@@ -338,7 +343,7 @@ pub fn merge(
     }
     let space = base_space(direction);
     let mut rest = &changes[..];
-    // What comes behind the last piece is merged with a piece that is empty.
+    // Delta entries behind the last piece are merged with an empty piece.
     for piece in pieces.map(Some).chain([None]) {
         let piece = piece.transpose()?;
         debug_assert!(piece.is_none() || piece.as_ref().is_some_and(|piece| piece.is_sorted()));
@@ -353,6 +358,7 @@ pub fn merge(
         rest = after;
         let all = compose(before, edits).map_err(|detail| no_fit(direction, detail))?;
         tiles::edit(table, &space, &all, Entry::at, apply)?;
+        // Added minus removed: twice the added ones minus all of them.
         let came = all.iter().filter(|(_, came)| *came).count() as i64;
         counts.base = shifted(counts.base, came * 2 - all.len() as i64, &space)?;
     }
@@ -364,8 +370,8 @@ fn shifted(count: u32, by: i64, space: &[u8]) -> Result<u32, StoreError> {
         .map_err(|_| StoreError::corrupt(NAME, space, "the number of its entries is wrong"))
 }
 
-/// The changes of a delta after edits, which ascend by (standing, whether to add it). An edge that
-/// came and goes leaves nothing behind, nor does one that went and comes again.
+/// The changes of a delta after edits, which ascend by (edge, add). An edge that is added and then
+/// removed leaves no entry, and neither does one that is removed and then added again.
 fn compose(stored: &[Change], edits: &[Change]) -> Result<Vec<Change>, &'static str> {
     let mut changes: Vec<Change> = Vec::with_capacity(stored.len() + edits.len());
     let mut stored = stored.iter().copied().peekable();
@@ -417,7 +423,7 @@ mod tests {
         prop::collection::btree_set(made, 0..60)
     }
 
-    /// What leads from one set of edges to the other.
+    /// The changes from one set of edges to the other.
     fn between(from: &BTreeSet<Standing>, to: &BTreeSet<Standing>) -> Vec<Change> {
         from.symmetric_difference(to).map(|at| (*at, to.contains(at))).collect()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong below the graph: the disk, the file, another process.
+//! Errors of everything below the graph: the disk, the file, another process.
 
 use super::pages::DamagedPage;
 use std::fmt;
@@ -17,12 +17,12 @@ pub enum StoreError {
     OtherProgram,
     /// Another process has the database open for writing.
     InUse(PathBuf),
-    /// The same after it was waited for: the file, and who has it.
+    /// The same after waiting: the file, and the process that has it.
     InUseBy(PathBuf, String),
-    /// A file or folder beside the database that somebody else owns or may write to, and why it is
-    /// not believed.
+    /// A file or folder beside the database that somebody else owns or may write to, and the reason
+    /// why it is not trusted.
     NotOurs(PathBuf, String),
-    /// A file beside the database that does not hold what it must: which, and what is wrong.
+    /// A file beside the database with wrong contents: its path, and what is wrong.
     DamagedFile(PathBuf, String),
     /// The file was written by another version of the program.
     OtherFormat {
@@ -31,26 +31,26 @@ pub enum StoreError {
         /// The format that this program knows.
         known: u8,
     },
-    /// The disk returned something that cannot be true.
+    /// The disk returned contents that cannot be right.
     Corrupt {
         /// The table of the damaged value.
         table: &'static str,
         /// Its key in hexadecimal.
         key: String,
-        /// What is wrong with it.
+        /// Description of the damage.
         detail: String,
     },
-    /// A fault was found in the file before, and it is not read any further.
+    /// An error was found in the file before, and the file is not read any further.
     GivenUp,
     /// The graph changed between planning and applying, twice in a row or under a saved plan.
     Changed,
-    /// There are so many names that more are refused.
+    /// More names than the limit allows.
     NamesFull {
         /// The scope of the job that brings them, where it is known.
         scope: Option<String>,
-        /// What there are too many of.
+        /// The kind of names that there are too many of.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
     /// The operating system refused to read or write.
@@ -66,12 +66,12 @@ impl StoreError {
         StoreError::Corrupt { table, key, detail: detail.to_owned() }
     }
 
-    /// Too many of some names.
+    /// An error for too many names of some kind.
     pub(super) fn names_full(what: &'static str, limit: usize) -> StoreError {
         StoreError::NamesFull { scope: None, what, limit }
     }
 
-    /// The same, brought by a job of this scope.
+    /// Adds the scope of the job that brings the names.
     pub fn of_scope(self, name: &str) -> StoreError {
         match self {
             StoreError::NamesFull { scope: None, what, limit } => {
@@ -81,11 +81,11 @@ impl StoreError {
         }
     }
 
-    /// The same, of a file that was a database when it was opened: that it is none any more is no
-    /// mistake of whoever asks, and its path is not for them.
+    /// Converts the error for a file that was a database when it was opened. It is not the caller's
+    /// mistake that it is none any more, and the path of the file is not for the caller.
     pub fn of_open_file(self) -> StoreError {
         match self {
-            // It may come back: nothing says that it is damaged.
+            // The file may come back, so nothing says that it is damaged.
             StoreError::Missing(_) => StoreError::Engine("the file was taken away".into()),
             StoreError::IsDirectory(_)
             | StoreError::NotADatabase(..)
@@ -97,7 +97,7 @@ impl StoreError {
         }
     }
 
-    /// The same, of a file that has a name.
+    /// Adds the path of the file to an error that lacks it.
     pub fn at(self, path: &Path) -> StoreError {
         match self {
             StoreError::OtherProgram => {
@@ -107,18 +107,18 @@ impl StoreError {
         }
     }
 
-    /// Damage below tables and keys.
+    /// An error for damage below tables and keys.
     pub(super) fn engine_damaged(detail: impl Into<String>) -> StoreError {
         StoreError::Corrupt { table: ENGINE, key: String::new(), detail: detail.into() }
     }
 
-    /// Whether an I/O error tells of a page that is not what it must be.
+    /// True if an I/O error was caused by a damaged page.
     pub(super) fn is_damaged_page(e: &std::io::Error) -> bool {
         e.get_ref().is_some_and(|e| e.is::<DamagedPage>())
     }
 }
 
-/// Stands for the table where what is damaged lies below tables.
+/// The name in place of a table if the damage lies below tables.
 const ENGINE: &str = "(engine)";
 
 impl fmt::Display for StoreError {
@@ -180,7 +180,7 @@ impl From<std::io::Error> for StoreError {
     }
 }
 
-/// The engine has one error type an operation; all of them convert to its general one.
+/// The engine has one error type for each operation; all of them convert to its general one.
 impl From<redb::Error> for StoreError {
     fn from(e: redb::Error) -> StoreError {
         match e {

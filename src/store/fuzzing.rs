@@ -1,8 +1,9 @@
-//! What fuzz targets call: each reads arbitrary bytes as one kind of stored value, to its end.
+//! Functions for fuzz targets: each reads arbitrary bytes as one kind of stored value, to its end.
 //!
-//! None may panic, or take much more memory than it was given bytes: rows of a tile are limited by its
-//! size, those of a chunk by their number, and a block says truly how long it becomes. The targets are
-//! in `fuzz/`; on any compiler the tests below do the same with whole values that were changed a bit.
+//! None may panic, or take much more memory than the bytes it was given. The size of a tile limits
+//! its rows, a chunk has a limit of rows, and the length that a block claims is checked. The
+//! targets are in `fuzz/`. The tests below do the same on any compiler, with whole values that are
+//! changed a little.
 
 use super::body::{self, Unpacker};
 use super::codec::{Cursor, skip_value, take_value, unseal};
@@ -21,7 +22,7 @@ use uuid::Uuid;
 /// A reader of arbitrary bytes.
 pub type Reader = fn(&[u8]);
 
-/// All of them, by name.
+/// All readers, by name.
 pub const READERS: [(&str, Reader); 7] = [
     ("heads", heads),
     ("tiles", tiles),
@@ -55,7 +56,7 @@ pub fn tiles(bytes: &[u8]) {
     }
 }
 
-/// A column; the first byte says of how many rows.
+/// A column. The first byte is the number of its rows.
 pub fn columns(bytes: &[u8]) {
     let Some((&rows, bytes)) = bytes.split_first() else { return };
     let rows = usize::from(rows);

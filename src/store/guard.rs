@@ -1,8 +1,9 @@
 //! The last line against files that make the engine panic.
 //!
-//! Pages are proven before the engine sees them (see `pages.rs`), so a damaged file does not get this
-//! far. One that was made on purpose, with checksums to match, may: the engine trusts what it finds in
-//! its own pages. A panic in it becomes an error like any other damage, and prints nothing.
+//! Pages are proven before the engine sees them (see `pages.rs`), so a damaged file does not get
+//! this far. A file that was made on purpose, with matching checksums, may: the engine trusts the
+//! contents of its pages. A panic of the engine becomes an error like any other damage, and prints
+//! nothing.
 
 use super::StoreError;
 use std::cell::Cell;
@@ -10,16 +11,16 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether the last panic of this thread came out of the engine.
+    /// True if the last panic of this thread came out of the engine.
     static ENGINE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic began in the engine.
+/// True if a panic began in the engine.
 fn of_the_engine(info: &PanicHookInfo<'_>) -> bool {
     info.location().is_some_and(|at| at.file().contains("/redb-"))
 }
 
-/// From now on panics in the engine print nothing; what else there is to a panic stays as it was.
+/// Makes panics of the engine print nothing. Other panics print as before.
 fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -34,27 +35,28 @@ fn listen() {
     });
 }
 
-/// Runs what calls the engine; a panic in it becomes damage, any other goes on.
+/// Runs `call`, which calls the engine. A panic in the engine becomes damage; any other panic goes
+/// on.
 ///
 /// # Errors
 ///
-/// Those of `call`.
+/// Errors of `call`, and damage for a panic of the engine.
 pub fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     listen();
-    // What a panic leaves half done is the state of a handle that is given up with the error.
+    // A panic may leave a handle in a half-done state, but the handle is given up with the error.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result,
         Err(panic) => Err(engine_panicked().unwrap_or_else(|| resume_unwind(panic))),
     }
 }
 
-/// The error that stands for the last panic of this thread, which was caught, if it came out of the
-/// engine; asked once.
+/// The error for the last panic of this thread, if it was caught and came out of the engine.
+/// Returns it once.
 pub fn engine_panicked() -> Option<StoreError> {
     ENGINE.take().then(panicked)
 }
 
-/// The error that stands for a panic of the engine.
+/// The error for a panic of the engine.
 pub(super) fn panicked() -> StoreError {
     StoreError::engine_damaged("the engine could make no sense of a page")
 }

@@ -9,12 +9,12 @@
 //!   texts:   prefix length varint, prefix | column of end offsets | suffix bytes
 //! ```
 //!
-//! A relationship whose key is `from|verb|to` stores no key: it is made from the ends again.
+//! A relationship whose key is `from|verb|to` stores no key: readers make it from the ends.
 
 use super::codec::{Cursor, put_bytes};
 use super::column::{Column, put_column};
 
-/// Numbers in one chunk: so many that it takes one or two pages of the engine.
+/// Numbers in one chunk, so that a chunk takes one or two pages of the engine.
 pub const CHUNK: u32 = 512;
 
 const COLUMNS: usize = 13;
@@ -75,8 +75,8 @@ fn number(column: usize, head: Option<&Head>) -> u64 {
     }
 }
 
-/// Writes a chunk anew with other heads in some rows, which ascend; `None` makes a row absent.
-/// `None` if the stored chunk is damaged.
+/// Rewrites a chunk with other heads in some rows, which ascend; a head of `None` makes a row
+/// absent. Returns `None` if the stored chunk is damaged.
 pub fn rewrite(stored: Option<HeadChunk<'_>>, edits: &[(usize, Option<&Head>)]) -> Option<Vec<u8>> {
     let old = stored.as_ref().map_or(0, HeadChunk::len);
     let rows = edits.last().map_or(0, |(row, _)| row + 1).max(old);
@@ -88,6 +88,7 @@ pub fn rewrite(stored: Option<HeadChunk<'_>>, edits: &[(usize, Option<&Head>)]) 
         if let Some(stored) = &stored {
             stored.columns[column].unpack(old, &mut values);
         }
+        // Rows between the old end and an edit are absent: all zeros.
         values.resize(rows, 0);
         for (row, head) in edits {
             values[*row] = number(column, *head);
@@ -120,6 +121,7 @@ fn rewrite_texts(
     let mut edits = edits.iter().peekable();
     for row in 0..rows {
         let mut edited = None;
+        // The last edit of a row wins, as in the columns.
         while let Some((_, head)) = edits.next_if(|(at, _)| *at == row) {
             edited = Some(*head);
         }
@@ -152,8 +154,8 @@ fn put_texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a [u8]> + Clon
     }
 }
 
-/// The bytes that all texts begin with, empty ones aside; shorter by one than the shortest text,
-/// so that no text but an empty one has an empty suffix.
+/// The bytes that all texts but empty ones begin with. At least one byte shorter than the shortest
+/// text, so that only an empty text has an empty suffix.
 fn common_prefix<'a>(texts: impl Iterator<Item = &'a [u8]>) -> &'a [u8] {
     let mut texts = texts.filter(|t| !t.is_empty());
     let Some(first) = texts.next() else { return &[] };
@@ -177,6 +179,7 @@ impl<'a> Texts<'a> {
     fn take(cursor: &mut Cursor<'a>, rows: usize) -> Option<Texts<'a>> {
         let prefix = cursor.bytes()?;
         let ends = Column::take(cursor, rows)?;
+        // End offsets ascend, so the last one is the length of all suffixes.
         let len = if rows == 0 { 0 } else { ends.get(rows - 1) };
         let suffixes = cursor.take(usize::try_from(len).ok()?)?;
         Some(Texts { prefix, ends, suffixes })
@@ -231,12 +234,12 @@ impl<'a> HeadChunk<'a> {
         self.rows
     }
 
-    /// Whether the row holds an object.
+    /// True if the row holds an object.
     pub fn present(&self, row: usize) -> bool {
         row < self.rows && self.columns[0].get(row) == 1
     }
 
-    /// Whether the row holds an object that is not soft-deleted.
+    /// True if the row holds an object that is not soft-deleted.
     pub fn live(&self, row: usize) -> bool {
         self.present(row) && self.columns[8].get(row) == 0
     }
@@ -289,9 +292,9 @@ impl<'a> HeadChunk<'a> {
         Some(some.then(|| display.split_off(1)))
     }
 
-    /// What [`HeadChunk::scope`] and its likes say of every row, column by column, which is quicker
-    /// than row by row: scope, type, class, both ends, block and slot, and whether the row is live;
-    /// `None` if it is absent.
+    /// The facts of every row: scope, type, class, both ends, block and slot, and true if the row
+    /// is live; `None` if it is absent. Unpacks column by column, which is quicker than
+    /// [`HeadChunk::scope`] and the others row by row.
     pub fn facts(&self) -> impl Iterator<Item = Option<([u32; 7], bool)>> {
         let [present, end] = [0, 8].map(|column| self.unpacked(column));
         let facts = [1, 2, 3, 4, 5, 11, 12].map(|column| self.unpacked(column));
@@ -301,7 +304,7 @@ impl<'a> HeadChunk<'a> {
         })
     }
 
-    /// For every row 1 if it holds an object, else 0.
+    /// 1 for every row that holds an object, else 0.
     pub fn all_present(&self) -> Vec<u64> {
         self.unpacked(0)
     }
@@ -311,7 +314,7 @@ impl<'a> HeadChunk<'a> {
         self.unpacked(1)
     }
 
-    /// The blocks of [`HeadChunk::body`] of every row.
+    /// The block of [`HeadChunk::body`] of every row.
     pub fn all_blocks(&self) -> Vec<u64> {
         self.unpacked(11)
     }

@@ -8,21 +8,22 @@
 //!             | column of n (number times two, plus one for a tombstone)
 //! ```
 //!
-//! The `_id` itself is not kept: it is made from scope and key, which lie in the heads.
+//! The `_id` itself is not kept: it is made from scope and key, and these lie in the heads.
 
 use super::codec::{Cursor, put_varint};
 use super::column::{Column, put_column};
 use super::tiles::Entry;
 use crate::graph::IdHash;
 
-/// One object: what reconciling needs to know of it.
+/// One object: the part that reconciling needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Hash of its `_id`; in one scope and kind, each is there once.
     pub id: IdHash,
-    /// Digest of the text that the object was last read from or, where it was put together by us,
-    /// of its type, classes, ends, properties and raw data; keyed by a secret of the database. Equal
-    /// digests are equal contents, but not the other way round.
+    /// Digest of the text that the object was last read from. If we put the object together
+    /// ourselves: of its type, classes, ends, properties and raw data. It is keyed by a secret of
+    /// the database. Equal digests mean equal contents, but equal contents may have different
+    /// digests.
     pub digest: u64,
     /// Dense number.
     pub number: u32,
@@ -30,7 +31,7 @@ pub struct Identity {
     pub live: bool,
 }
 
-/// Numbers are below this, as they are stored beside a bit.
+/// All numbers are below this, as they are stored together with a bit.
 pub const NUMBER_END: u32 = 1 << 31;
 
 impl Identity {
@@ -69,7 +70,7 @@ impl Entry<8> for Identity {
     }
 }
 
-/// The contents of a tile as they lie in the file.
+/// The contents of a tile as they are stored.
 #[derive(Clone, Copy)]
 pub struct IdentityRow<'a> {
     len: usize,

@@ -1,9 +1,9 @@
 //! Derived indexes: from the hash of a value of one property to the entities that have it.
 //!
-//! They lie beside the file, one for each scope and property, and are made by the second question
-//! that wants one. Nothing depends on them: an index that is missing, damaged or of another state
-//! is made anew, one that cannot be written is done without, and what an index yields is still
-//! looked at by whoever asked. So neither a crash nor a stranger's file can change an answer.
+//! They lie beside the file, one for each scope and property. The second question that wants an
+//! index makes it. Nothing depends on them: an index that is missing, damaged or of another state
+//! is made anew, one that cannot be written is done without, and the caller checks every entity
+//! that an index yields. So neither a crash nor a foreign file can change an answer.
 //!
 //! ```text
 //!   <name>.idx    head length u32 | head, sealed with seed, scope and property | pages
@@ -13,9 +13,10 @@
 //!   <name>.asked  empty: somebody wanted an index of the property
 //! ```
 //!
-//! Entries ascend by hash, then number. The job is the one that had changed the scope last. While
-//! the database still has it, all that an old index says of entities which no later job changed is
-//! true; without it (another file was put in place, an older copy restored) nothing is.
+//! Entries ascend by hash, then number. The job in the head is the one that had changed the scope
+//! last. While the database still has this job, an old index is right about every entity that no
+//! later job changed. If the database does not have it (another file was put in place, an older
+//! copy was restored), the index is right about none.
 
 use super::codec::{Cursor, seal, unseal};
 use super::heads::HeadChunk;
@@ -29,9 +30,10 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Below this many entities looking at each is quick enough.
+/// Below this number of entities it is quick enough to look at each.
 const WORTH: u64 = 4096;
-/// What the seal of an index names, so that one whose hashes were made by another rule is none.
+/// The name in the seal of an index. It changes with the rule for hashes, so an index by another
+/// rule does not open.
 const SEALED: &str = "index of spellings";
 const ENTRY: usize = 12;
 const PAGE_ENTRIES: usize = 340;
@@ -58,7 +60,7 @@ struct Index {
     entries: usize,
     /// The hash that each page begins with.
     fences: Vec<u64>,
-    /// Where the pages begin in the file.
+    /// Offset of the first page in the file.
     pages: u64,
 }
 
@@ -72,7 +74,7 @@ impl Folder {
         self.0.join(format!("{:016x}-{:016x}.{ending}", name(property), name(scope)))
     }
 
-    /// Whether somebody wanted an index of this property before; from now on it is so.
+    /// True if an index of this property was wanted before. From now on it is true.
     fn asked(&self, meta: Meta, property: &str) -> bool {
         let mark = self.file(meta, "", property, "asked");
         if mark.exists() {
@@ -86,8 +88,8 @@ impl Folder {
         Index::open(&self.file(meta, scope, property, "idx"), meta, scope, property)
     }
 
-    /// Writes an index under a name of its own, then moves it into place: another process that
-    /// does the same at this moment is no worse.
+    /// Writes an index under a temporary name, then moves it into place. Another process may do the
+    /// same at this moment without harm.
     fn write(
         &self,
         meta: Meta,
@@ -144,13 +146,14 @@ fn checksum(page: usize, bytes: &[u8]) -> u32 {
 }
 
 impl Index {
-    /// `None` if there is none, or it is not whole.
+    /// Opens an index. `None` if there is none, or it is not whole.
     fn open(path: &Path, meta: Meta, scope: &str, property: &str) -> Option<Index> {
         let mut file = File::open(path).ok()?;
         let size = file.metadata().ok()?.len();
         let mut len = [0; 4];
         file.read_exact(&mut len).ok()?;
         let len = u32::from_le_bytes(len) as usize;
+        // A damaged length must not make room for gigabytes.
         if len > HEAD_MAX || len as u64 > size {
             return None;
         }
@@ -168,6 +171,7 @@ impl Index {
             fences.push(cursor.u64()?);
         }
         let pages = 4 + len as u64;
+        // The size proves that no page is missing, so pages can be read without a look at the end.
         let whole = fences.len() == entries.div_ceil(PAGE_ENTRIES)
             && size == pages + (entries * ENTRY + fences.len() * 4) as u64;
         whole.then_some(Index { file, stamp, entries, fences, pages })
@@ -217,15 +221,15 @@ impl Index {
 struct Stale {
     scope: u32,
     stamp: Stamp,
-    /// What still holds of an old index: its entries, for entities that no job after this one
-    /// changed.
+    /// The entries of an old index and the job that it knew last; they hold for entities that no
+    /// later job changed.
     old: Option<(Vec<Entry>, u32)>,
-    /// Entities that are read anew, or else kept.
+    /// Entries of entities that are read anew; `kept` has the entities whose old entries hold.
     new: Vec<Entry>,
     kept: FxHashSet<u32>,
 }
 
-/// What [`crate::graph::GraphRead::entities_hashed`] asks for.
+/// Answers [`crate::graph::GraphRead::entities_hashed`].
 pub(super) fn find(
     snapshot: &Snapshot,
     property: &str,
@@ -256,6 +260,7 @@ pub(super) fn find(
         {
             continue;
         }
+        // A damaged page may have left a part of the entities.
         found.truncate(before);
         let old = match index {
             Some(index) if index.stamp != stamp && known(snapshot, index.stamp)? => {
@@ -266,6 +271,8 @@ pub(super) fn find(
         let (new, kept) = (Vec::new(), FxHashSet::default());
         stale.push(Stale { scope: *scope, stamp, old, new, kept });
     }
+    // An index is worth its price from the second question on; updating an old one is always worth
+    // it.
     let never = stale.iter().all(|scope| scope.old.is_none());
     if !stale.is_empty() && never && !folder.asked(meta, property) {
         return Ok(None);
@@ -291,21 +298,21 @@ pub(super) fn find(
     Ok(Some(found))
 }
 
-/// `None` for a scope with entities that no job is known to have changed: nothing tells its states
-/// apart.
+/// Reads the current state of a scope. `None` if no job is known to have changed it: then nothing
+/// tells its states apart.
 fn stamp(snapshot: &Snapshot, row: &ScopeRow) -> Result<Option<Stamp>, StoreError> {
     let Some(job) = row.last_job else { return Ok(None) };
     let found = snapshot.job_id(job)?;
     Ok(found.map(|job_id| Stamp { generation: row.generation, job, job_id }))
 }
 
-/// Whether the job that an index knew last is part of the history of this database.
+/// True if the job that an index knew last is part of the history of this database.
 fn known(snapshot: &Snapshot, stamp: Stamp) -> Result<bool, StoreError> {
     Ok(snapshot.job_id(stamp.job)? == Some(stamp.job_id))
 }
 
-/// Reads the property of what is new in the stale scopes, in one pass over all heads, in the order in
-/// which properties are stored.
+/// Reads the property of the changed entities of the stale scopes, in one pass over all heads, in
+/// the order in which properties are stored.
 fn read(snapshot: &Snapshot, property: &str, stale: &mut [Stale]) -> Result<(), StoreError> {
     let places: FxHashMap<u32, usize> =
         stale.iter().enumerate().map(|(at, scope)| (scope.scope, at)).collect();
@@ -315,6 +322,7 @@ fn read(snapshot: &Snapshot, property: &str, stale: &mut [Stale]) -> Result<(), 
             return Ok(());
         };
         let scope = &mut stale[at];
+        // Sequence numbers of jobs ascend, so a lower one means that the old entries still hold.
         if scope.old.as_ref().is_some_and(|(_, job)| chunk.job(row) <= *job) {
             scope.kept.insert(number);
             return Ok(());
@@ -327,7 +335,7 @@ fn read(snapshot: &Snapshot, property: &str, stale: &mut [Stale]) -> Result<(), 
 struct Hashed<'s> {
     snapshot: &'s Snapshot,
     property: &'s str,
-    /// Of types and class sets, by name number.
+    /// Hashes of types and class sets, by name number.
     names: FxHashMap<u32, Vec<u64>>,
 }
 

@@ -1,9 +1,11 @@
-//! The lock of a job: whoever changes its state, in whatever process, holds it. Readers do not ask.
+//! The lock of a job. Every process that changes the state of the job holds it; readers do not ask
+//! for it.
 //!
-//! The lock is the kernel's, on a small file beside the stage, so it ends with the process that holds
-//! it. In the file stands what was acknowledged of the stage: it is written after the uploads are
-//! on the disk and before the caller hears of it. So a stage that ends before it has lost something;
-//! what lies behind it in a stage may be an upload whose caller never heard.
+//! The lock is a lock of the kernel, on a small file beside the stage, so it ends with the process
+//! that holds it. The file says how much of the stage was acknowledged. It is written after an
+//! upload is on the disk and before the caller hears of it. So a stage that ends before the
+//! acknowledged end has lost something; what lies behind that end may be an upload whose caller
+//! never heard.
 //!
 //! ```text
 //!   file   two slots, at 0 and 512: written in turns, so that a torn one leaves the other
@@ -11,9 +13,10 @@
 //!          | boot u64 | milliseconds since boot u64 | crc32 u32 over the job id and the above
 //! ```
 //!
-//! The file is not waited for: a system that crashes may forget the last seconds of it, and then it
-//! names an earlier end, behind which everything that was acknowledged lies whole. A file without
-//! a slot (it was deleted) names none; the stage is then believed as far as it proves itself.
+//! The writer does not wait until the file is on the disk. A system that crashes may lose its last
+//! seconds; then it names an earlier end, and everything that was acknowledged lies whole behind
+//! it. A file without a slot (it was deleted) names no end; the stage is then believed as far as it
+//! proves itself.
 
 use super::codec::Cursor;
 use super::waiting::Waiting;
@@ -27,32 +30,32 @@ use uuid::Uuid;
 
 const MAGIC: u32 = 0x314b_4c54;
 const SLOT: usize = 64;
-/// In sectors of their own.
+/// Offsets of the slots, in sectors of their own.
 const SLOT_AT: [u64; 2] = [0, 512];
 
-/// Where a stage ends: its frames, its bytes, and what chains the frames together.
+/// The end of a stage: its frames, its bytes, and the chain that links the frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageEnd {
     /// Frames.
     pub frames: u64,
     /// Bytes.
     pub length: u64,
-    /// The chain behind the last frame; of no meaning without one.
+    /// The chain behind the last frame; without meaning if there is no frame.
     pub chain: u64,
 }
 
-/// What the file of a lock says.
+/// The contents of the file of a lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LockRecord {
-    /// What was acknowledged of the stage.
+    /// The acknowledged end of the stage.
     pub acknowledged: StageEnd,
-    /// Whether somebody set out to write the job into the graph.
+    /// True if a process set out to write the job into the graph.
     pub finalizing: bool,
     turn: u64,
     touched: Uptime,
 }
 
-/// A time that no setting of a clock changes, as long as the system runs.
+/// A time since the start of the system, which no setting of the clock changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Uptime {
     boot: u64,
@@ -74,9 +77,11 @@ impl Uptime {
 }
 
 impl LockRecord {
-    /// How long ago the job was last written to, where that can be told without a clock.
+    /// The time since the job was last written to. `None` if the system has started anew since, or
+    /// does not tell.
     pub fn idle(&self) -> Option<Duration> {
         let now = Uptime::now();
+        // Another boot id means that the counter began anew.
         let told = now.boot != 0 && now.boot == self.touched.boot;
         told.then(|| {
             Duration::from_millis(now.milliseconds.saturating_sub(self.touched.milliseconds))
@@ -116,15 +121,15 @@ fn checksum(job: Uuid, bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// What the file of a lock says, without the lock. `None` if it says nothing.
+/// Reads the file of a lock without taking the lock. `None` if it says nothing.
 ///
 /// # Errors
 ///
-/// [`StoreError::DamagedFile`] if it makes no sense.
+/// [`StoreError::DamagedFile`] if the contents make no sense.
 pub fn peek(path: &Path, job: Uuid) -> Result<Option<LockRecord>, StoreError> {
     match File::open(path) {
         Ok(file) if file.metadata()?.is_file() => read(&file, path, job),
-        // Whoever locks it puts a file there.
+        // The next holder of the lock puts a file there.
         Ok(_) => Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e.into()),
@@ -139,12 +144,14 @@ fn read(mut file: &File, path: &Path, job: Uuid) -> Result<Option<LockRecord>, S
     found.map_err(|what| StoreError::DamagedFile(path.to_owned(), what.to_owned()))
 }
 
-/// What the bytes of such a file say; what is wrong with them if that makes no sense.
+/// Reads the bytes of such a file. `None` if they say nothing; an error in words if they make no
+/// sense.
 pub(super) fn record_in(bytes: &[u8], job: Uuid) -> Result<Option<LockRecord>, &'static str> {
     let slots = SLOT_AT.iter().filter_map(|&at| {
         let start = at as usize;
         bytes.get(start..start + SLOT)
     });
+    // A damaged slot counts as absent: the other one is older, and still true.
     let newest =
         slots.filter_map(|slot| LockRecord::decode(slot, job)).max_by_key(|record| record.turn);
     match newest {
@@ -155,17 +162,18 @@ pub(super) fn record_in(bytes: &[u8], job: Uuid) -> Result<Option<LockRecord>, &
     }
 }
 
-/// The lock of a job, held. When it is dropped and the job has no stage (any more), its file goes.
+/// The held lock of a job. When it is dropped and the job has no stage (any more), its file is
+/// removed.
 pub struct JobLock {
     path: PathBuf,
     job: Uuid,
     file: File,
-    /// Files of the job; while one of them is there, the lock is of use.
+    /// Files of the job. While one of them is there, the file of the lock stays.
     guarded: [PathBuf; 2],
 }
 
 impl JobLock {
-    /// Waits for the lock of a job, whose file is made where there is none.
+    /// Waits for the lock of a job, and makes its file if there is none.
     pub fn acquire(
         path: &Path,
         job: Uuid,
@@ -190,24 +198,24 @@ impl JobLock {
             Err(e) => return Err(e.into()),
         };
         match file.try_lock() {
-            // Whoever had it may have removed the file, and others lock another one by now.
+            // The holder before may have removed the file, and others may lock another one by now.
             Ok(()) => Ok(is_at(&file, path).then_some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(e.into()),
         }
     }
 
-    /// What the file says.
+    /// The contents of the file.
     pub fn record(&self) -> Result<Option<LockRecord>, StoreError> {
         read(&self.file, &self.path, self.job)
     }
 
-    /// Writes down what is acknowledged from now on, and that the job was called.
+    /// Writes the acknowledged end, and that the job was touched now.
     pub fn acknowledge(&self, acknowledged: StageEnd) -> Result<(), StoreError> {
         self.put(acknowledged, false)
     }
 
-    /// Writes down that the job is about to be written into the graph.
+    /// Writes that the job is about to be written into the graph.
     pub fn set_finalizing(&self) -> Result<(), StoreError> {
         let acknowledged = self.record()?.unwrap_or_default().acknowledged;
         self.put(acknowledged, true)
@@ -217,6 +225,7 @@ impl JobLock {
         let turn = self.record()?.map_or(1, |record| record.turn + 1);
         let record = LockRecord { acknowledged, finalizing, turn, touched: Uptime::now() };
         let mut file = &self.file;
+        // The newest slot stays as it is, so a torn write loses only this record.
         file.seek(SeekFrom::Start(SLOT_AT[(turn % 2) as usize]))?;
         Ok(file.write_all(&record.encode(self.job))?)
     }
@@ -231,7 +240,7 @@ impl Drop for JobLock {
     }
 }
 
-/// Whether an open file is the one that its path names.
+/// True if an open file is the one that its path names.
 #[cfg(unix)]
 pub fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -242,7 +251,8 @@ pub fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Where files have no identity, one that is open cannot be removed either.
+/// True if the path names a file: on systems where files have no identity, an open one cannot be
+/// removed.
 #[cfg(not(unix))]
 pub fn is_at(_: &File, path: &Path) -> bool {
     path.exists()

@@ -1,5 +1,5 @@
 //! The stage of a job that takes uploads over several calls: an append-only file that survives a
-//! crash, and that no upload leaves again without somebody hearing of it.
+//! crash. It never loses an acknowledged upload silently.
 //!
 //! ```text
 //!   file    frames, one for each upload
@@ -12,13 +12,15 @@
 //!             3 deletions: kind u8 | id 16 B
 //! ```
 //!
-//! The chain is XXH3 of the payload, seeded with the chain before it; it begins with that of the job
-//! id. So a frame proves all before it, and those of another job prove nothing here.
+//! The chain is XXH3 of the payload, seeded with the chain before it; it begins with the hash of
+//! the job id. So a frame proves all frames before it, and the frames of another job prove nothing
+//! here.
 //!
-//! A frame is on the disk before it is acknowledged, and what is acknowledged stands beside the
-//! stage (`job_lock`). Whatever is not whole up to there is damage. Behind it there may be frames
-//! whose acknowledgement did not come that far, which count, and the beginning of one that a crash
-//! cut short, which does not: nothing of the job goes on behind it. Only who holds the lock of the job appends, or cuts that off.
+//! A frame is on the disk before it is acknowledged, and the acknowledged end stands beside the
+//! stage (`job_lock`). Anything up to that end that is not whole is damage. Behind that end there
+//! may be whole frames whose acknowledgement was lost: they count. There may also be the beginning
+//! of a frame that a crash cut short: it does not count, and no frame of the job follows it. Only
+//! the holder of the lock of the job appends, or cuts such a beginning off.
 
 use super::codec::Cursor;
 use super::job_lock::{StageEnd, is_at};
@@ -39,24 +41,24 @@ const MAPPED: u8 = 2;
 const DELETES: u8 = 3;
 /// Bytes of a deletion.
 const DELETE: usize = 17;
-/// So much of a stage is looked through at once.
+/// Bytes of a stage that are searched at once.
 const WINDOW: u64 = 1 << 20;
 
-/// One upload: what becomes one frame, whole or not at all.
+/// One upload, which is written as one frame: whole or not at all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upload<'u> {
     /// Objects.
     pub batches: &'u [Batch],
     /// Mapped relationships: JSON documents, each with a line feed behind it.
     pub mapped: &'u [u8],
-    /// How many of those there are.
+    /// The number of those documents.
     pub mapped_count: u64,
-    /// What is named for deletion.
+    /// The objects that are named for deletion.
     pub deletes: &'u [(Kind, ObjectId)],
 }
 
 impl Upload<'_> {
-    /// Whether there is nothing in it.
+    /// True if there is nothing in it.
     pub fn is_empty(&self) -> bool {
         let objects = |batch: &Batch| batch.entities.len() + batch.relationships.len();
         self.batches.iter().all(|batch| objects(batch) == 0)
@@ -64,7 +66,7 @@ impl Upload<'_> {
             && self.deletes.is_empty()
     }
 
-    /// About how many bytes it takes.
+    /// Bytes that it takes in the stage, about.
     pub fn bytes(&self) -> u64 {
         let batch = |batch: &Batch| batch.bytes() as u64;
         let batches = self.batches.iter().map(batch).sum::<u64>();
@@ -79,11 +81,11 @@ pub enum Part {
     Batch(Batch),
     /// Mapped relationships, as they were given.
     Mapped(Vec<u8>),
-    /// What is named for deletion.
+    /// The objects that are named for deletion.
     Deletes(Vec<(Kind, ObjectId)>),
 }
 
-/// How many objects a stage holds, repetitions included.
+/// The numbers of objects in a stage, repetitions included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageCounts {
     /// Entities.
@@ -136,7 +138,7 @@ impl Header {
     }
 }
 
-/// Of a header, beside the place of the checksum itself.
+/// The checksum of a header, without the bytes that hold the checksum itself.
 fn checksum(job: Uuid, header: &[u8; HEADER]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(job.as_bytes());
@@ -145,7 +147,7 @@ fn checksum(job: Uuid, header: &[u8; HEADER]) -> u32 {
     hasher.finalize()
 }
 
-/// Why there is no whole frame at a place.
+/// The reason why no whole frame was read.
 enum NoFrame {
     Damaged(&'static str),
     Io(std::io::Error),
@@ -172,12 +174,13 @@ impl JobStage {
         Ok(JobStage::of(private::create_new(path)?, path, job))
     }
 
-    /// Opens a stage, of which nothing is read yet.
+    /// Opens a stage. Nothing of it is read yet.
     ///
     /// # Errors
     ///
     /// [`StoreError::DamagedFile`] if there is none.
     pub fn open(path: &Path, job: Uuid) -> Result<JobStage, StoreError> {
+        // A link, a fifo or a device in this place is not ours, and opening it may block.
         let regular = |metadata: std::fs::Metadata| metadata.is_file();
         if path.symlink_metadata().is_ok_and(|metadata| !regular(metadata)) {
             return Err(StoreError::DamagedFile(path.to_owned(), "it is no file".to_owned()));
@@ -205,26 +208,26 @@ impl JobStage {
         self.counts = StageCounts::default();
     }
 
-    /// Whether the path still names this very file.
+    /// True if the path still names this very file.
     pub fn is_there(&self) -> bool {
         is_at(&self.file, &self.path)
     }
 
-    /// How far it was read or written.
+    /// The end of what was read or written so far.
     pub fn end(&self) -> StageEnd {
         self.end
     }
 
-    /// What lies before that end.
+    /// The counts of what lies before that end.
     pub fn counts(&self) -> StageCounts {
         self.counts
     }
 
-    /// Reads on from where it was read to, up to the last whole frame.
+    /// Reads on from that end, up to the last whole frame.
     ///
     /// # Errors
     ///
-    /// [`StoreError::DamagedFile`] if not all is there that was acknowledged.
+    /// [`StoreError::DamagedFile`] if anything that was acknowledged is missing.
     pub fn catch_up(&mut self, acknowledged: StageEnd) -> Result<(), StoreError> {
         self.read_on(acknowledged, None, &mut |_| Ok(()))
     }
@@ -233,7 +236,7 @@ impl JobStage {
     ///
     /// # Errors
     ///
-    /// [`StoreError::DamagedFile`] if not all is there that was acknowledged.
+    /// [`StoreError::DamagedFile`] if anything that was acknowledged is missing.
     pub fn parts(
         &mut self,
         acknowledged: StageEnd,
@@ -243,7 +246,7 @@ impl JobStage {
         self.read_on(acknowledged, None, visit)
     }
 
-    /// The same for a stage that is complete: what lies behind `end` was never part of it.
+    /// [`JobStage::parts`] for a complete stage: nothing behind `end` was ever part of it.
     pub fn parts_to(
         &mut self,
         end: StageEnd,
@@ -260,12 +263,13 @@ impl JobStage {
         visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let size = self.file.metadata()?.len();
+        // Checked before reading: a short file means that an acknowledged upload was lost.
         if size < acknowledged.length {
             let (there, all) = (size, acknowledged.length);
             return Err(self.damaged(&format!("{there} of {all} acknowledged bytes are there")));
         }
         if size < self.end.length {
-            // Somebody took back what was never acknowledged.
+            // Another process took back an upload that was never acknowledged.
             self.rewind();
         }
         self.check_end(acknowledged)?;
@@ -277,6 +281,8 @@ impl JobStage {
                 Ok(header) => header,
                 Err(NoFrame::Io(e)) => return Err(e.into()),
                 Err(NoFrame::Damaged(what)) => {
+                    // Only the last frame may be torn. A later frame, or the acknowledgement,
+                    // proves that this one was whole.
                     let told = self.end.length < acknowledged.length;
                     if !told && !self.goes_on(self.end.length + 1, size)? {
                         break;
@@ -290,6 +296,7 @@ impl JobStage {
                 length: self.end.length + HEADER as u64 + header.length,
                 chain: header.after,
             };
+            // The end moves only after the visit, so a failed visit can be repeated.
             self.visit_payload(&payload, &header, visit)?;
             (self.end, self.counts) = (next, header.counts);
             self.check_end(acknowledged)?;
@@ -301,7 +308,8 @@ impl JobStage {
         Ok(())
     }
 
-    /// Where the acknowledged end is reached, it must be the very same.
+    /// Fails if the acknowledged number of frames is reached and the end is not the acknowledged
+    /// one.
     fn check_end(&self, acknowledged: StageEnd) -> Result<(), StoreError> {
         let other = acknowledged.frames > 0
             && self.end.frames == acknowledged.frames
@@ -312,7 +320,7 @@ impl JobStage {
         }
     }
 
-    /// The frame at the end as far as it is known.
+    /// Reads the frame that begins at the known end.
     fn frame(
         &self,
         reader: &mut impl Read,
@@ -323,6 +331,7 @@ impl JobStage {
         let room = room.ok_or(NoFrame::Damaged("it is cut short"))?;
         let mut header = [0; HEADER];
         reader.read_exact(&mut header)?;
+        // The header is checked before its length is believed.
         let header = Header::decode(&header, self.job)
             .ok_or(NoFrame::Damaged("its header does not pass its checksum"))?;
         if header.number != self.end.frames + 1 || header.before != self.end.chain {
@@ -341,8 +350,8 @@ impl JobStage {
         Err(NoFrame::Damaged("its contents do not pass their checksum"))
     }
 
-    /// Whether a frame of this job begins somewhere behind a place: then what lies there was
-    /// acknowledged, or nobody would have gone on.
+    /// True if a frame of this job begins anywhere from `from` on. Then the frame before it was
+    /// acknowledged, since a writer goes on only behind a whole frame.
     fn goes_on(&self, from: u64, size: u64) -> Result<bool, StoreError> {
         let mut reader = &self.file;
         reader.seek(SeekFrom::Start(from))?;
@@ -384,28 +393,31 @@ impl JobStage {
         StoreError::DamagedFile(self.path.clone(), what.to_owned())
     }
 
-    /// Appends an upload behind the end as it is known; when this returns it is on disk. After a
+    /// Appends an upload behind the known end. When this returns, the upload is on disk; after a
     /// crash either all of it is there or nothing.
     ///
-    /// The caller holds the lock of the job, and has caught up.
+    /// The caller holds the lock of the job, and has called [`JobStage::catch_up`].
     pub fn append(&mut self, upload: &Upload<'_>) -> Result<(), StoreError> {
         let before = self.end;
         let written = self.write(upload).and_then(|()| Ok(self.file.sync_data()?));
+        // The caller will report an error, so no part of this upload may count later.
         if written.is_err() {
             self.take_back(before);
         }
         written
     }
 
-    /// Takes back what was appended behind `end` and never acknowledged.
+    /// Takes back everything that was appended behind `end` and never acknowledged.
     pub fn take_back(&mut self, end: StageEnd) {
         // If it stays, it is there whole, or is cut off by the next one who appends.
         let _ = self.file.set_len(end.length);
         self.rewind();
     }
 
-    /// The same without waiting for the disk: [`JobStage::sync`] does.
+    /// [`JobStage::append`] without waiting for the disk: [`JobStage::sync`] does that.
     pub fn write(&mut self, upload: &Upload<'_>) -> Result<(), StoreError> {
+        // The header needs the hash of the payload, so its room is filled last and all is written
+        // at once.
         let mut frame = vec![0; HEADER];
         put_parts(&mut frame, upload);
         let payload = &frame[HEADER..];
@@ -476,7 +488,7 @@ fn put_parts(out: &mut Vec<u8>, upload: &Upload<'_>) {
     }
 }
 
-/// The parts of an upload; `None` for what is none, which ends them.
+/// The parts of an upload. `None` stands for a damaged part, and ends them.
 pub(super) fn parts_of(payload: &[u8]) -> impl Iterator<Item = Option<Part>> {
     let mut c = Cursor(payload);
     std::iter::from_fn(move || {
@@ -484,6 +496,7 @@ pub(super) fn parts_of(payload: &[u8]) -> impl Iterator<Item = Option<Part>> {
             return None;
         }
         let part = take_part(&mut c);
+        // After a damaged part nothing tells where the next one begins.
         if part.is_none() {
             c = Cursor(&[]);
         }

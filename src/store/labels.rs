@@ -1,9 +1,10 @@
-//! Labels: what relationships that are alike have in common.
+//! Labels: the properties that many relationships share.
 //!
-//! Many relationships share a few combinations of scope, type and verb. Each combination has a number
-//! that stands with every edge in adjacency, so that a walk knows the verb, and an answer the name of a
-//! relationship, without its head. A label never changes while a relationship has it; `gc` takes those
-//! away that none has any more, and their numbers are given out again.
+//! Many relationships share a few combinations of scope, type and verb. Each combination is a label
+//! with a number, and every edge in adjacency has this number. So a walk knows the verb without
+//! reading a head, and an answer the names of a relationship. A label never changes while a
+//! relationship has it. `gc` removes labels that no relationship has any more, and their numbers
+//! are given out again.
 //!
 //! ```text
 //!   row   up to 256 * (scope varint, type varint, verb varint * 2, plus 1 for a derived key); scope 0
@@ -16,7 +17,7 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-/// What relationships that are alike have in common; names are name numbers.
+/// The properties that many relationships share, as name numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
     /// `_scope`.
@@ -25,7 +26,7 @@ pub struct Label {
     pub type_name: u32,
     /// `_class`.
     pub verb: u32,
-    /// Whether `_key` is made from the ends and the verb.
+    /// True if `_key` is made from the ends and the verb.
     pub derived_key: bool,
 }
 
@@ -41,13 +42,13 @@ impl Label {
     }
 }
 
-/// How many labels a database holds: they are read by each question.
+/// Labels that a database can hold: each question reads them all.
 pub const LABELS_MAX: usize = 100_000;
 
 /// Labels in one row.
 const CHUNK: usize = 256;
 
-/// The label that stands for none: number 0 is the name of nothing.
+/// The label of a number that is free: 0 is the number of no name.
 const NONE: Label = Label { scope: 0, type_name: 0, verb: 0, derived_key: false };
 
 /// All labels: from number to label and back.
@@ -56,19 +57,19 @@ pub struct Labels {
     labels: Vec<Label>,
     /// Made when the number of a label is first asked for.
     known: OnceLock<Known>,
-    /// Rows that are no longer as they are stored.
+    /// Rows that differ from the stored ones.
     changed: BTreeSet<u32>,
 }
 
 #[derive(Clone, Default)]
 struct Known {
     numbers: FxHashMap<Label, u32>,
-    /// Numbers of none, descending.
+    /// Free numbers, descending.
     free: Vec<u32>,
 }
 
 impl Labels {
-    /// Adds what a row holds. `None` if it is damaged.
+    /// Adds the labels of a row. `None` if it is damaged.
     pub(super) fn extend(&mut self, payload: &[u8]) -> Option<()> {
         let mut c = Cursor(payload);
         while !c.0.is_empty() {
@@ -79,7 +80,7 @@ impl Labels {
         Some(())
     }
 
-    /// How many rows so many labels take.
+    /// The number of rows that so many labels take.
     pub(super) fn row_count(labels: u32) -> u32 {
         labels.div_ceil(CHUNK as u32)
     }
@@ -109,17 +110,18 @@ impl Labels {
                     known.numbers.insert(*label, number);
                 }
             }
+            // The lowest free number is given out first, so the table stays short.
             known.free.reverse();
             known
         })
     }
 
-    /// How many numbers there are.
+    /// The number of numbers, free ones included.
     pub fn count(&self) -> u32 {
         self.labels.len() as u32
     }
 
-    /// How many of them are numbers of a label.
+    /// The number of labels.
     pub fn in_use(&self) -> usize {
         self.known().numbers.len()
     }
@@ -135,7 +137,7 @@ impl Labels {
         self.known().numbers.get(&label).copied()
     }
 
-    /// The number of a label, given out now if it has none.
+    /// The number of a label. If it has none, it gets one now.
     pub fn intern(&mut self, label: Label) -> u32 {
         if let Some(number) = self.number(label) {
             return number;
@@ -152,8 +154,9 @@ impl Labels {
         number
     }
 
-    /// Takes labels away that are not `used`; gives how many.
+    /// Removes the labels that are not `used`; returns how many.
     pub(super) fn retain(&mut self, used: impl Fn(u32) -> bool) -> u64 {
+        // The map is made anew when it is needed: the free numbers change.
         self.known = OnceLock::new();
         let mut taken = 0;
         for (number, label) in (0..).zip(&mut self.labels) {
@@ -198,7 +201,7 @@ mod tests {
         // Half a row is noticed.
         let row = labels.encode_row(0);
         assert_eq!(Labels::default().extend(&row[..row.len() - 1]), None);
-        // What is taken away leaves its number to others.
+        // A removed label leaves its number to others.
         let gone = labels.labels[300];
         assert_eq!(labels.retain(|number| number != 300 && number != 4), 2);
         let mut read = read_back(&labels);

@@ -1,8 +1,8 @@
 //! The database file. The only place that names redb.
 //!
-//! What lives here: the tables and their encodings, snapshots for reading, the one write
-//! transaction, staging of uploads, and the check of it all. What does not: any decision about
-//! what should be in the graph. `sync` decides; the store keeps.
+//! This module holds the tables and their encodings, snapshots for reading, the one write
+//! transaction, the staging of uploads, and the check of it all. It decides nothing about the
+//! contents of the graph: `sync` decides, and the store keeps.
 
 mod access;
 mod behind;
@@ -69,14 +69,14 @@ use rewrites::Rewrites;
 use std::path::Path;
 use unrepaired::Unrepaired;
 
-/// Memory that the engine may use for pages, in bytes, where the file is read.
+/// Bytes of memory that the engine may use for pages of a file that is only read.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// The same where it is written: it bounds the memory of a write transaction, which comes to most
-/// pages once.
+/// The same for a file that is written. It bounds the memory of a write transaction, which reads
+/// most pages once.
 const CACHE_BYTES_WRITING: usize = 32 << 20;
 
-/// The same for one short question, which reads most pages once: little more memory is touched than
+/// The same for one short question. It reads most pages once, so it needs little more memory than
 /// one page after the other takes.
 const CACHE_BYTES_BRIEF: usize = 128 << 10;
 
@@ -121,8 +121,8 @@ fn with_cache(bytes: usize) -> Builder {
     builder
 }
 
-/// Refuses what cannot be a database before the engine sees it: an empty file would quietly
-/// become a new one.
+/// Refuses a path that cannot be a database before the engine sees it: the engine would silently
+/// make a new database of an empty file.
 fn check_path(path: &Path) -> Result<(), StoreError> {
     let metadata = std::fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => StoreError::Missing(path.to_owned()),
@@ -147,6 +147,8 @@ fn opening(path: &Path, e: redb::DatabaseError) -> StoreError {
             path.to_owned(),
             format!("it has version {version} of the engine's format"),
         ),
+        // A file that is too short, or has foreign bytes, is no database; a page that fails its
+        // checksum is damage.
         redb::DatabaseError::Storage(redb::StorageError::Io(e))
             if matches!(
                 e.kind(),
@@ -164,8 +166,8 @@ fn open_file(path: &Path) -> Result<FileBackend, redb::DatabaseError> {
 }
 
 impl Store {
-    /// Opens an existing file for reading. A file that a killed writer left behind is read as it is,
-    /// and the repair left to the next writer: nothing is ever written.
+    /// Opens an existing file for reading. A file that a killed writer left behind is read as it
+    /// is, and the next writer repairs it: nothing is ever written here.
     pub fn open_reader(path: &Path) -> Result<Store, StoreError> {
         Store::open_as_it_is(path, CACHE_BYTES)
     }
@@ -175,13 +177,14 @@ impl Store {
         Store::open_as_it_is(path, CACHE_BYTES_BRIEF)
     }
 
-    /// [`Store::open_reader`] for long, beside writers that come and go. A file that a killed writer
-    /// left behind is repaired first, which takes some waits for the disk: as it is, each look at a
-    /// commit that is not known to be durable would take one.
+    /// [`Store::open_reader`] for a long time, beside writers that come and go. A file that a
+    /// killed writer left behind is repaired first, which waits for the disk some times.
+    /// Unrepaired, each look at a commit that is not known to be durable would wait once.
     pub fn open_kept(path: &Path) -> Result<Store, StoreError> {
         check_path(path)?;
         guarded(|| match Store::open_whole(path, CACHE_BYTES) {
             Err(redb::DatabaseError::RepairAborted) => {
+                // Opening for writing repairs the file.
                 drop(Store::open_writer(path)?);
                 Store::open_whole(path, CACHE_BYTES).map_err(|e| opening(path, e))
             }
@@ -205,7 +208,8 @@ impl Store {
         with_cache(cache).open_read_only_with_backend(storage).map(Store::Reader)
     }
 
-    /// Opens a file that one did, with `read` for what stands between it and the engine.
+    /// Opens a file that a killed writer left behind. `read` makes the layer between the file and
+    /// the engine.
     fn open_unrepaired(
         path: &Path,
         cache: usize,
@@ -222,18 +226,20 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Before a byte is written, if the file is no database, has another format or cannot be read.
+    /// Returns an error before a byte is written if the file is no database, has another format or
+    /// cannot be read.
     pub fn open_writer(path: &Path) -> Result<Store, StoreError> {
         check_path(path)?;
         guarded(|| {
             let known = match Store::open_whole(path, CACHE_BYTES_BRIEF) {
                 Err(redb::DatabaseError::RepairAborted) => {
-                    // The engine is about to find out which commit is whole; that it is ours and can
-                    // be read can be told of either.
+                    // The engine will find out which commit is whole. Either commit shows that the
+                    // file is ours and can be read.
                     Store::open_unrepaired(path, CACHE_BYTES_BRIEF, Unrepaired::at_any_rate)?
                 }
                 other => other.map_err(|e| opening(path, e))?,
             };
+            // The format is checked on a read-only handle: opening for writing changes the file.
             known.check().map_err(|e| e.at(path))?;
             drop(known);
             let file = std::fs::File::options().read(true).write(true).open(path)?;
@@ -244,11 +250,11 @@ impl Store {
         })
     }
 
-    /// Looks whether this is a database that we can read.
+    /// Checks that this is a database that we can read.
     ///
     /// # Errors
     ///
-    /// [`StoreError::OtherFormat`], or what is wrong.
+    /// [`StoreError::OtherFormat`] for another version, or the error of reading the counters.
     pub fn check(&self) -> Result<(), StoreError> {
         guarded(|| Snapshot::meta_of(&self.begin_read()?).map(drop))
     }
@@ -260,8 +266,8 @@ impl Store {
         })
     }
 
-    /// Makes a new database file: complete under a temporary name first, so that no crash can
-    /// leave half of one.
+    /// Makes a new database file. It is completed under a temporary name first, so that no crash
+    /// can leave half of one.
     ///
     /// # Errors
     ///
@@ -275,20 +281,23 @@ impl Store {
         let storage = partial.storage().map_err(|e| opening(path, e))?;
         let mut database = builder().create_with_backend(storage).map_err(|e| opening(path, e))?;
         initialise(&database, digest_seed)?;
-        // What lies behind the room moves into the gaps before it.
+        // Pages behind the reserved room move into the gaps before it.
         database.compact()?;
         drop(database);
         Ok(partial.place(path)?)
     }
 
-    /// Writes what a snapshot shows to a new file: a database like any other, without what is unused
-    /// or dead in the old one. Each value is looked at on the way. Gives its size in bytes.
+    /// Writes the state of a snapshot to a new file: a database like any other, without the unused
+    /// and dead parts of the old one. The seal of each value is checked on the way. Returns the
+    /// size in bytes.
     ///
     /// # Errors
     ///
     /// [`StoreError::Io`] of kind `AlreadyExists` if there is anything at `path`; after any error
     /// nothing is left there.
     pub fn copy(snapshot: &Snapshot, path: &Path) -> Result<u64, StoreError> {
+        // Leftovers of killed processes can be as large as this copy, and take its room on the
+        // disk.
         partial::sweep(path)?;
         let partial = Partial::beside(path)?;
         let storage = partial.storage().map_err(|e| opening(path, e))?;
@@ -304,9 +313,9 @@ impl Store {
         Ok(size)
     }
 
-    /// Opens a database on storage of another kind, making it if that is empty; its locks have to
-    /// work. The engine gets so little memory that it writes pages before a transaction ends. For
-    /// tests that make the disk fail.
+    /// Opens a database on storage of another kind, and makes one if the storage is empty. The
+    /// locks of the storage have to work. The engine gets so little memory that it writes pages
+    /// before a transaction ends. For tests in which the disk fails.
     pub fn with_backend(
         backend: impl redb::StorageBackend,
         digest_seed: u64,
@@ -338,6 +347,8 @@ impl Store {
             return Err(StoreError::Engine("the database is open for reading only".into()));
         };
         let mut transaction = guarded(|| Ok(database.begin_write()?))?;
+        // Quick repair commits in two phases: so a file that a killed writer left can be read
+        // unrepaired.
         transaction.set_quick_repair(true);
         // The writer excludes all others, so a snapshot taken now is the state it starts from.
         let snapshot = self.snapshot()?;
@@ -349,8 +360,8 @@ impl Store {
         Ok(Writer::new(transaction, snapshot.meta(), names, words, labels))
     }
 
-    /// Gives unused space back to the file system; says whether there may be more. `None` while
-    /// somebody reads an older state, in whatever process: then nothing can be moved.
+    /// Gives unused space back to the file system; returns true if there may be more. `None` while
+    /// any process reads an older state: then nothing can be moved.
     pub fn shrink(&mut self) -> Result<Option<bool>, StoreError> {
         match self {
             Store::Writer(database) => guarded(|| match database.compact() {
@@ -384,8 +395,8 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
     Writer::new(transaction, meta, names, Words::default(), Labels::default()).commit()
 }
 
-/// What is wrong with the pages of a file, in words, and how many there are in its newest state. For
-/// a file that nobody writes meanwhile.
+/// The damaged pages of a file, in words, and the number of pages in its newest state. For a file
+/// that nobody writes meanwhile.
 pub fn damaged_pages(path: &Path) -> Result<(Vec<String>, u64), StoreError> {
     let file = open_file(path).map_err(|e| opening(path, e))?;
     let size = redb::StorageBackend::len(&file)?;

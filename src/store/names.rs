@@ -1,9 +1,9 @@
 //! Names: scopes, types, classes, verbs and properties, each stored once and known by a number.
 //!
-//! A graph has few *words*: names of scopes, types, class sets and verbs, which every question needs. They
-//! lie together, in the order of their texts, and are read at once. Names of properties may be many,
-//! made from what a source calls its tags: they are read where they are asked for, by number or by
-//! text, so that no question takes longer because of those that it does not ask about.
+//! A graph has few *words*: names of scopes, types, class sets and verbs, which every question
+//! needs. They lie together, sorted by text, and are read at once. Names of properties may be many,
+//! for example if a source makes them from its tags. They are read only when asked for, by number
+//! or by text, so they slow no question that does not ask for them.
 //!
 //! ```text
 //!   names         chunk u32   up to 256 * text; number n is in chunk n / 256; an empty text was dropped
@@ -11,8 +11,8 @@
 //!   words         chunk u32   up to 1,024 * (number varint, text), ascending by text in all chunks
 //! ```
 //!
-//! Numbers are given out once. Those that nothing uses any more are dropped by `gc`, and chunks without
-//! any name go. Number 0 is the empty text, so it never names anything.
+//! Each number is given out once. `gc` drops unused names, and a chunk that has no name left.
+//! Number 0 is the empty text, so it never names anything.
 
 use super::StoreError;
 use super::codec::{Cursor, proven, put_bytes, put_varint};
@@ -28,26 +28,27 @@ pub const NAMES_CHUNK: u32 = 256;
 /// Words in one row.
 const WORDS_CHUNK: usize = 1024;
 
-/// How many names a database holds: a hundred thousand.
+/// Names that a database can hold: a hundred thousand.
 ///
-/// Sum: an honest inventory has some hundred names of properties, and ten thousand where every tag is
-/// one. The limit is there for uploads that put values into names.
+/// An honest inventory has some hundred names of properties, or ten thousand where every tag is
+/// one. The limit stops uploads that put values into names.
 pub const NAMES_MAX: u32 = 100_000;
 
-/// How many of them one job may add.
+/// Names that one job may add.
 pub const NEW_NAMES_MAX: u32 = 50_000;
 
-/// How many words a database holds: they are read by each question, which takes a millisecond then.
+/// Words that a database can hold. Each question reads them all, which takes a millisecond at this
+/// limit.
 pub const WORDS_MAX: usize = 50_000;
 
-/// How many types, and how many class sets or verbs, the live objects of one kind in one scope have.
+/// Types, and class sets or verbs, that the live objects of one kind in one scope may have.
 pub const SCOPE_WORDS_MAX: usize = 10_000;
 
 /// The names that every question needs.
 #[derive(Clone, Default)]
 pub struct Words {
     texts: String,
-    /// Where each begins and ends, and its number, in the order of their texts.
+    /// Start and end in `texts` and number of each word, sorted by text.
     all: Vec<(u32, u32, u32)>,
     /// Places in `all` by number.
     places: FxHashMap<u32, u32>,
@@ -68,12 +69,13 @@ impl Words {
         self.all.push((start, self.texts.len() as u32, number));
     }
 
-    /// Adds what a row holds. `None` if it is damaged.
+    /// Adds the words of a row. `None` if it is damaged.
     pub fn extend(&mut self, payload: &[u8]) -> Option<()> {
         let mut c = Cursor(payload);
         while !c.0.is_empty() {
             let (number, text) = (c.varint32()?, c.text()?);
             let last = self.all.last().map_or("", |last| self.text_at(last));
+            // Lookups by text are binary searches, so the order is checked here once.
             if text <= last || self.places.contains_key(&number) {
                 return None;
             }
@@ -95,7 +97,7 @@ impl Words {
         self.all.chunks(WORDS_CHUNK).map(row).collect()
     }
 
-    /// How many rows so many words take.
+    /// The number of rows that so many words take.
     pub fn row_count(words: u32) -> u32 {
         words.div_ceil(WORDS_CHUNK as u32)
     }
@@ -104,17 +106,17 @@ impl Words {
         &self.texts[start as usize..end as usize]
     }
 
-    /// How many there are.
+    /// The number of words.
     pub fn count(&self) -> u32 {
         self.all.len() as u32
     }
 
-    /// All of them with their numbers, ascending by text.
+    /// All words with their numbers, ascending by text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
         self.all.iter().map(|word| (self.text_at(word), word.2))
     }
 
-    /// Their numbers.
+    /// The numbers of all words.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
         self.all.iter().map(|(_, _, number)| *number)
     }
@@ -139,7 +141,7 @@ pub struct NameChunk {
 }
 
 impl NameChunk {
-    /// `None` if the row is damaged.
+    /// Reads a chunk. `None` if the row is damaged.
     pub fn parse(payload: &[u8]) -> Option<NameChunk> {
         let (mut c, mut chunk) =
             (Cursor(payload), NameChunk { texts: String::new(), ends: vec![] });
@@ -188,29 +190,30 @@ pub fn number_of(table: &Table, text: &str) -> Result<Option<u32>, StoreError> {
     }
 }
 
-/// The names of a write transaction: those that are stored, looked up as they are met, and new ones.
+/// The names of a write transaction: the stored ones, which are looked up when first met, and new
+/// ones.
 #[derive(Default)]
 pub struct NameBook {
-    /// What is stored, as of the beginning of the transaction.
+    /// The table of numbers as of the beginning of the transaction.
     stored: Option<Table>,
     met: FxHashMap<Arc<str>, u32>,
-    /// New ones, from the number that the transaction began with.
+    /// New names, in the order of their numbers, from `first` on.
     new: Vec<Arc<str>>,
     first: u32,
-    /// How many may be added before the database is full.
+    /// Names that may be added before the database is full.
     room: u32,
-    /// How many of the new ones each job added.
+    /// New names that each job added.
     added: BTreeMap<u32, u32>,
 }
 
 impl NameBook {
-    /// Of a database that has `names` in use and gives out `first` next.
+    /// The names of a database that has `names` in use and gives out `first` next.
     pub(super) fn new(stored: Option<Table>, first: u32, names: u32) -> NameBook {
         let room = NAMES_MAX.saturating_sub(names);
         NameBook { stored, first, room, ..NameBook::default() }
     }
 
-    /// The number of a text, given out now, to a job, if it has none.
+    /// The number of a text. If it has none, it gets one now, counted against the job.
     ///
     /// # Errors
     ///
@@ -222,6 +225,7 @@ impl NameBook {
         if let Some(&number) = self.met.get(text) {
             return Ok(number);
         }
+        // The table of before the transaction suffices: new names are all in `met`.
         let stored = match &self.stored {
             Some(table) => number_of(table, text)?,
             None => None,
@@ -257,7 +261,7 @@ impl NameBook {
         &self.new
     }
 
-    /// The text of a number that was met in this transaction.
+    /// The text of a number that was given out in this transaction.
     pub(super) fn text(&self, number: u32) -> Option<&str> {
         Some(self.new.get(number.checked_sub(self.first)? as usize)?)
     }

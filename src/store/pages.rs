@@ -1,11 +1,11 @@
-//! Proving pages: what is read is what the commit that is being read wrote, to the bit.
+//! Proving pages: every page that is read is the one that the commit wrote, to the bit.
 //!
-//! The engine keeps the checksum of each page in the page above it, up to the header, but looks at
-//! them in repairs alone. So a copy that was taken while somebody wrote, a file that was replaced in
-//! place below a server, a page that a disk lost or mixed up could answer with what belongs to another
-//! state, or make the engine panic. Here each page is compared with what the page above it says before
-//! the engine sees it. Values are sealed one by one beside (see `codec.rs`); that tells a wrong value,
-//! and this an old one.
+//! The engine keeps the checksum of each page in the page above it, up to the header, but checks
+//! them only in a repair. So a bad page could give an answer from another state, or make the engine
+//! panic: in a copy that was taken while somebody wrote, in a file that was replaced in place below
+//! a server, or on a disk that lost or mixed up pages. Here each page is compared with the checksum
+//! in the page above it before the engine sees it. Values have seals of their own beside this (see
+//! `codec.rs`): a seal finds a wrong value, this finds an old one.
 //!
 //! The layout is that of <https://github.com/cberner/redb/blob/master/docs/design.md>, version 3:
 //!
@@ -30,12 +30,12 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What a read fails with where a page is not what it must be.
+/// The error of a read that met a page with other contents than expected.
 #[derive(Debug)]
 pub struct DamagedPage {
-    /// Where it begins in the file.
+    /// Offset of the page in the file, in bytes.
     pub offset: u64,
-    /// What is wrong with it.
+    /// Description of the damage.
     pub detail: &'static str,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for DamagedPage {
 impl std::error::Error for DamagedPage {}
 
 const HEADER: usize = 320;
-/// What every file of the engine begins with.
+/// The first bytes of every file of the engine.
 pub(super) const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 const PAGE: u64 = 4096;
 const SLOTS: [usize; 2] = [64, 192];
@@ -60,12 +60,12 @@ const SLOT_SUM: usize = SLOT - 16;
 const VERSION: u8 = 3;
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
-/// What stands for the checksum of a page that a transaction has changed and not committed.
+/// The value in place of the checksum of a page that a transaction has changed and not committed.
 const DEFERRED: u128 = 999;
 /// The largest page, in powers of two of [`PAGE`]: 4 GiB.
 const ORDER_MAX: u64 = 20;
 
-/// What kind of tree a page belongs to.
+/// The kind of tree that a page belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Tree {
     /// Its values are tables, with roots of their own.
@@ -76,7 +76,7 @@ struct Tree {
 
 const TABLES: Tree = Tree { of_tables: true, key_width: None, value_width: None };
 
-/// A page as the one above it tells.
+/// A page as described by the page above it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Below {
     pub(super) offset: u64,
@@ -85,7 +85,7 @@ pub(super) struct Below {
     tree: Tree,
 }
 
-/// Where pages lie.
+/// The places of pages in the file, in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Geometry {
     region_header: u64,
@@ -126,20 +126,19 @@ fn u128_at(bytes: &[u8], at: usize) -> Option<u128> {
     Some(u128::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// The header of a file, as far as pages are proven by it.
+/// The parts of the header of a file that prove pages.
 struct Header {
     geometry: Geometry,
-    /// Nobody has the file open for writing, or was killed, and yet it names an older commit as the
-    /// newest.
+    /// True if no repair is required, and yet the header names an older commit as the newest.
     turned_back: bool,
-    /// The transaction of the slot that it names as the newest.
+    /// The transaction of the slot that the header names as the newest.
     named: Option<u64>,
-    /// Of each slot that is whole: transaction, checksum, roots.
+    /// Transaction, checksum and roots of each slot that is whole.
     slots: Vec<(u64, u128, Vec<Below>)>,
 }
 
 impl Header {
-    /// `None` if this is no header that we know; the engine says so itself.
+    /// Reads a header. `None` if it is none that we know; the engine reports that itself.
     fn parse(bytes: &[u8]) -> Option<Header> {
         if !bytes.starts_with(MAGIC) || u32_at(bytes, 12)? as u64 != PAGE {
             return None;
@@ -156,6 +155,7 @@ impl Header {
                 0 => None,
                 _ => geometry.below(&slot[at..at + 32], TABLES),
             };
+            // The user tree, then the system tree; either may be empty.
             let roots = root(1, 8).into_iter().chain(root(2, 40)).collect();
             Some((u64_at(slot, 104)?, checksum, roots))
         };
@@ -165,6 +165,8 @@ impl Header {
             0 => [&slots[0], &slots[1]],
             _ => [&slots[1], &slots[0]],
         };
+        // A commit that was cut short may leave a newer slot, so this is damage only where no
+        // repair is required.
         let newer = |other: &(u64, _, _)| named.as_ref().is_some_and(|named| other.0 > named.0);
         let turned_back = flags & RECOVERY_REQUIRED == 0 && other.as_ref().is_some_and(newer);
         let named = named.as_ref().map(|named| named.0);
@@ -172,8 +174,8 @@ impl Header {
     }
 }
 
-/// Whether a page is the one that was meant; if so, `visit` gets all that it tells of others, with
-/// `None` for a page that may be changed by whoever writes now.
+/// Checks that a page is the expected one; `None` if it is not. If it is, `visit` gets each page
+/// that it describes, with `false` if a writer may still change that page.
 fn prove(
     page: &[u8],
     checksum: [u32; 2],
@@ -196,6 +198,7 @@ fn prove(
                 Some(width) => keys_end.checked_add((width as usize).checked_mul(pairs)?)?,
                 None => u32_at(page, values_at + 4 * last)?,
             };
+            // The lengths above come from an unproven page, so each step is checked.
             if half(xxh3_128(page.get(..end)?)) != checksum {
                 return None;
             }
@@ -232,7 +235,7 @@ fn prove(
     }
 }
 
-/// Tells the root of a table from its definition.
+/// Calls `visit` with the root of a table, read from the definition of the table.
 fn table(definition: &[u8], geometry: Geometry, visit: &mut impl FnMut(Below, bool)) -> Option<()> {
     let width = |at: usize| match definition.get(at)? {
         0 => Some(None),
@@ -246,37 +249,37 @@ fn table(definition: &[u8], geometry: Geometry, visit: &mut impl FnMut(Below, bo
     Some(())
 }
 
-/// Storage that gives out pages which are what they must be, and errors for others.
+/// Storage that returns only pages with the expected contents, and an error for others.
 #[derive(Debug)]
 pub struct Proven<B> {
     inner: B,
     known: Mutex<Known>,
 }
 
-/// What pages that were read tell of others.
+/// Expectations about pages, taken from the pages that were read.
 #[derive(Debug, Default)]
 struct Known {
     geometry: Option<Geometry>,
     /// Transactions and checksums of the slots of the header.
     slots: Vec<(u64, u128)>,
-    /// The kinds of trees that were met; there are as many as tables, at most.
+    /// The kinds of trees that were met: at most as many as there are tables.
     trees: Vec<Tree>,
-    /// By place in pages from the start of the file.
+    /// Expected pages, by place in pages from the start of the file.
     pages: FxHashMap<u32, Told>,
 }
 
-/// What a page must be like, in few bytes: a question that reads a branch is told of a hundred others, of
-/// which it reads one.
+/// The expectation about one page, in few bytes: a question that reads a branch learns of a hundred
+/// pages and reads one of them.
 #[derive(Clone, Copy, Debug)]
 struct Told {
-    /// Half of the checksum, low part first; what is proven by it is damage, not forgery.
+    /// Half of the checksum, low part first. It is there to find damage, not forgery.
     sum: [u32; 2],
     /// Place of its kind in `trees`.
     tree: u16,
     order: u8,
 }
 
-/// A page as the map knows it; a file has fewer than 2^32.
+/// The key of a page in the map; a file has fewer than 2^32 pages.
 fn page_number(offset: u64) -> Option<u32> {
     u32::try_from(offset / PAGE).ok()
 }
@@ -286,13 +289,14 @@ fn half(checksum: u128) -> [u32; 2] {
 }
 
 impl Known {
-    /// Takes over what a page told of those below it: whether each is settled, or may be changed by
-    /// whoever writes now.
+    /// Takes over the expectations about the pages below a page. The flag is false for a page that
+    /// a writer may still change.
     fn learn(&mut self, told: impl IntoIterator<Item = (Below, bool)>) {
         // The children of a branch are of one kind.
         let mut last: Option<(Tree, u16)> = None;
         for (Below { offset, len, checksum, tree }, settled) in told {
             let Some(place) = page_number(offset) else { continue };
+            // A page that may still change has no expectation, and an old one must not stay.
             if !settled {
                 self.pages.remove(&place);
                 continue;
@@ -319,13 +323,13 @@ impl Known {
         at as u16
     }
 
-    /// Length, half of the checksum, and kind of tree of a page, if another one told them.
+    /// Length, half of the checksum and kind of tree of a page, if a page above it was read.
     fn expected(&self, offset: u64) -> Option<(u64, [u32; 2], Tree)> {
         let Told { sum, tree, order } = *self.pages.get(&page_number(offset)?)?;
         Some((PAGE << order, sum, *self.trees.get(usize::from(tree))?))
     }
 
-    /// Takes over a header that was read; says what is wrong with it.
+    /// Takes over a header that was read; returns what is wrong with it, if anything.
     fn header(&mut self, bytes: &[u8]) -> Option<&'static str> {
         let Some(header) = Header::parse(bytes) else { return self.geometry.map(|_| REPLACED) };
         let newest = |slots: &[(u64, u128)]| slots.iter().map(|(id, _)| *id).max();
@@ -336,6 +340,8 @@ impl Known {
         let other = |(id, sum): &(u64, u128)| {
             self.slots.iter().any(|(known, known_sum)| known == id && known_sum != sum)
         };
+        // One transaction with two checksums, or a step back in time: it is not the file that was
+        // opened.
         if slots.iter().any(other) || newest(&slots) < newest(&self.slots) {
             return Some(REPLACED);
         }
@@ -361,12 +367,13 @@ impl<B> Proven<B> {
     }
 }
 
-/// The header that is written in place of one which says that all is well and yet names an older commit
-/// as the newest: the same, but with a repair required.
+/// Returns the header to write in place of one that requires no repair and yet names an older
+/// commit as the newest: the same header, but with a repair required. `None` for any other header.
 ///
-/// A repair writes such a header when a commit was cut short, just before it commits by itself and so
-/// replaces the other slot. Whoever is killed in between would leave a file that cannot be told from
-/// one whose newest commit was turned back by damage; this way it is repaired once more.
+/// A repair after a commit that was cut short writes such a header, just before it commits itself
+/// and so replaces the other slot. A process that is killed in between would leave a file that
+/// looks like one whose newest commit was turned back by damage. With the mark it is repaired once
+/// more.
 fn unsettled(header: &[u8]) -> Option<Vec<u8>> {
     Header::parse(header).filter(|header| header.turned_back)?;
     let mut header = header.to_vec();
@@ -397,10 +404,12 @@ impl<B: StorageBackend> StorageBackend for Proven<B> {
             let wrong = if out.len() < HEADER { None } else { self.known().header(out) };
             return wrong.map_or(Ok(()), |detail| Err(damaged(0, detail)));
         }
+        // The lock is not held while the page is hashed.
         let (geometry, expected) = {
             let known = self.known();
             (known.geometry, known.expected(offset))
         };
+        // Pages that no page describes are not checked, such as those of the open transaction.
         let (Some(geometry), Some((len, checksum, tree))) = (geometry, expected) else {
             return Ok(());
         };
@@ -434,6 +443,7 @@ impl<B: StorageBackend> StorageBackend for Proven<B> {
         }
         if offset > 0 {
             let mut known = self.known();
+            // One write may cover several pages, each with an expectation of its own.
             for page in (offset..offset + data.len() as u64).step_by(PAGE as usize) {
                 if let Some(place) = page_number(page) {
                     known.pages.remove(&place);
@@ -450,8 +460,9 @@ impl<B: StorageBackend> StorageBackend for Proven<B> {
     super::locks_of!(inner);
 }
 
-/// Goes through all pages of the newest state of a file of `size` bytes, from the header down, whatever is wrong with
-/// them; gives what is, and how many pages there are. What lies below a damaged page is not seen.
+/// Walks over all pages of the newest state of a file of `size` bytes, from the header down. Calls
+/// `found` for each damaged page and goes on; pages below a damaged one are not seen. Returns the
+/// number of pages.
 pub fn walk(
     size: u64,
     mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>,

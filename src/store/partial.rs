@@ -1,8 +1,9 @@
-//! Files under way: complete under a name of their own first, so that no crash leaves half of one
-//! under the name that was meant.
+//! Unfinished files: a new file is completed under a temporary name, so that no crash leaves half
+//! of it under its final name.
 //!
-//! A process that is killed leaves its file behind. The name says whose kind it is, and a lock that
-//! goes with the process that nobody works on it any more; both are asked before one is swept away.
+//! A killed process leaves its unfinished file behind. The name tells that the file is one of ours,
+//! and a free lock tells that no living process works on it; both are checked before a file is
+//! removed.
 
 use super::{private, sync_folder};
 use redb::StorageBackend;
@@ -12,17 +13,17 @@ use std::io::{self, Read};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-/// What stands between the name that was meant and digits.
+/// The mark between the final name and random digits.
 const MARK: &str = ".partial-";
 
-/// A new file that is not what it is to be yet. It goes with this value unless it is placed.
+/// A new, unfinished file. It is removed with this value unless it is placed.
 pub struct Partial {
     path: PathBuf,
     /// Locked as long as it is open.
     file: File,
 }
 
-/// The folder that a file lies in, also where its path names none.
+/// The folder of a file, also for a path without a folder.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -44,8 +45,8 @@ impl Partial {
         }
     }
 
-    /// Takes the lock of a new file. `None` if somebody has swept it in between, since until then it
-    /// looks like one that a killed process left behind.
+    /// Takes the lock of a new file. `None` if another process has swept it in between: without a
+    /// lock it looks like a file that a killed process left behind.
     fn locked(path: PathBuf, file: File) -> io::Result<Option<Partial>> {
         let partial = match file.try_lock() {
             // Where locks are unknown, nothing is swept.
@@ -56,7 +57,7 @@ impl Partial {
         Ok(partial.path.try_exists()?.then_some(partial))
     }
 
-    /// The file as storage of the engine, which takes no locks: nobody else knows it.
+    /// The file as storage of the engine. It takes no locks, since nobody else knows the file.
     pub fn storage(&self) -> Result<impl StorageBackend, redb::DatabaseError> {
         let file = self.file.try_clone().map_err(redb::StorageError::Io)?;
         Ok(Unlocked(FileBackend::new(file)?))
@@ -67,11 +68,11 @@ impl Partial {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Gives the file, which is whole and durable now, its name.
+    /// Syncs the complete file to the disk and gives it its final name.
     ///
     /// # Errors
     ///
-    /// Of kind `AlreadyExists` if anything has that name.
+    /// An error of kind `AlreadyExists` if anything has that name.
     pub fn place(self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         // `hard_link` refuses to replace a file that appeared meanwhile; `rename` would not.
@@ -87,7 +88,7 @@ impl Drop for Partial {
     }
 }
 
-/// Takes away what killed processes left behind in the folder of `target`; gives how many files.
+/// Removes the files that killed processes left behind in the folder of `target`; returns how many.
 pub fn sweep(target: &Path) -> io::Result<u64> {
     let mut swept = 0;
     for entry in std::fs::read_dir(folder_of(target))? {
@@ -96,7 +97,8 @@ pub fn sweep(target: &Path) -> io::Result<u64> {
         if !named || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        // Its lock is held until it is gone, so that nobody takes it for theirs meanwhile.
+        // The lock is held until the file is gone, so that nobody takes the file for theirs
+        // meanwhile.
         let Some(_locked) = abandoned(&entry.path()) else { continue };
         match std::fs::remove_file(entry.path()) {
             Ok(()) => swept += 1,
@@ -114,7 +116,8 @@ fn is_ours(name: &str) -> bool {
     })
 }
 
-/// The file with its lock, if nobody holds it, and it is the beginning of a database, or empty.
+/// Opens and locks a file that a killed process left behind. `None` if a process holds its lock, or
+/// the file is neither empty nor the beginning of a database.
 fn abandoned(path: &Path) -> Option<File> {
     let mut file = File::open(path).ok()?;
     let mut start = Vec::new();
@@ -123,7 +126,7 @@ fn abandoned(path: &Path) -> Option<File> {
     (ours && file.try_lock().is_ok()).then_some(file)
 }
 
-/// A file without locks of the engine.
+/// A file whose locks the engine does not take.
 #[derive(Debug)]
 struct Unlocked(FileBackend);
 

@@ -1,23 +1,24 @@
-//! Things are made on all cores while those made before are put where they belong, by one thread:
-//! the engine takes rows from one only.
+//! A pipeline in order: rows are made on all cores, and one thread puts them in order, since the
+//! engine takes rows from one thread only.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-/// Batches that are handed out in parts, and go when the last part is done with.
+/// Batches that are handed out in parts. A batch is dropped when its last part is done.
 pub struct Batches<I, B> {
     batches: I,
     current: Option<(Arc<B>, usize)>,
 }
 
 impl<E, B, I: Iterator<Item = Result<B, E>>> Batches<I, B> {
-    /// None is begun yet.
+    /// No batch is begun yet.
     pub fn new(batches: I) -> Batches<I, B> {
         Batches { batches, current: None }
     }
 
-    /// The next batch that has more than was taken of it, and how much was; `None` at the end.
+    /// The current batch and the number of its items that are taken. Goes on to the next batch when
+    /// all are taken; `None` at the end.
     pub fn rest(&mut self, len: impl Fn(&B) -> usize) -> Result<Option<(Arc<B>, usize)>, E> {
         loop {
             match &self.current {
@@ -34,7 +35,7 @@ impl<E, B, I: Iterator<Item = Result<B, E>>> Batches<I, B> {
         }
     }
 
-    /// Says how much is taken of that batch by now.
+    /// Sets the number of items of the current batch that are taken.
     pub fn take_to(&mut self, end: usize) {
         if let Some((_, taken)) = &mut self.current {
             *taken = end;
@@ -42,25 +43,25 @@ impl<E, B, I: Iterator<Item = Result<B, E>>> Batches<I, B> {
     }
 }
 
-/// What is made next.
+/// The answer of `gather` in [`pipeline`].
 pub enum Next<G> {
-    /// This.
+    /// A group to make.
     Group(G),
-    /// It depends on what may not have been put: ask again when all has.
+    /// The next group depends on groups that may not be put yet: ask again when all are put.
     Wait,
-    /// Nothing.
+    /// No more groups.
     End,
 }
 
-/// Takes group after group from `gather`, makes something of each on one of all cores, and puts what
-/// was made in the order of the groups. A group for each core and `more` are under way at a time, so
-/// gathering one must not depend on those before it being put.
+/// Takes group after group from `gather`, lets `make` work on them on all cores, and calls `put`
+/// with the results in the order of the groups. One group for each core and `more` are under way at
+/// a time, so gathering a group must not depend on those before it being put.
 ///
-/// Waits for what is made, so it is not for a thread of the pool that makes it.
+/// Waits for `make`, so it must not be called on a thread of the pool that runs it.
 ///
 /// # Errors
 ///
-/// The first of any of the three that is met; what was put stays.
+/// The first error of any of the three; results that were put stay.
 pub fn pipeline<S, G: Send, R: Send, E: Send>(
     state: &mut S,
     more: usize,
@@ -78,7 +79,7 @@ pub fn pipeline<S, G: Send, R: Send, E: Send>(
     };
     let mut next = gather(state)?;
     if let Next::End = next {
-        // Small jobs have one row; waking another thread takes longer.
+        // A single group is made here: waking another thread takes longer.
         return put(state, make(first)?);
     }
     let most = rayon::current_num_threads() + more;
@@ -86,7 +87,7 @@ pub fn pipeline<S, G: Send, R: Send, E: Send>(
     rayon::in_place_scope(|scope| {
         let begin = |group| {
             let (to, made) = sync_channel(1);
-            // Nobody waits for it once another has failed.
+            // After an error nobody receives the result, so a failed send is fine.
             scope.spawn(move |_| drop(to.send(make(group))));
             made
         };
@@ -98,6 +99,7 @@ pub fn pipeline<S, G: Send, R: Send, E: Send>(
                 under_way.push_back(begin(group));
                 next = gather(state)?;
             }
+            // Everything is put here, so a group that had to wait can be gathered now.
             let Some(made) = under_way.pop_front() else {
                 match next {
                     Next::Group(group) => under_way.push_back(begin(group)),
@@ -107,7 +109,7 @@ pub fn pipeline<S, G: Send, R: Send, E: Send>(
                 next = gather(state)?;
                 continue;
             };
-            // Where making panicked, the scope goes on with the panic when it ends.
+            // `make` panicked, and the scope goes on with the panic when it ends.
             let Ok(made) = made.recv() else { return Ok(()) };
             put(state, made?)?;
         }

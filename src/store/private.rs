@@ -1,12 +1,12 @@
-//! Files and folders for their owner alone, from birth: what lies beside a database is as secret as
-//! the database, and the umask of whoever runs a command is no protection of it.
+//! Files and folders that only their owner may use, from the moment they are made. The files beside
+//! a database are as secret as the database, and the umask of the caller does not protect them.
 
 use super::StoreError;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Options that open, and that make files which only their owner may read and write.
+/// Options to open files; a file that they make can be read and written by its owner only.
 pub fn options() -> OpenOptions {
     let mut options = File::options();
     #[cfg(unix)]
@@ -14,12 +14,12 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// Makes a file that is not there yet, for reading and writing.
+/// Makes a new file, for reading and writing. Fails if there is one.
 pub fn create_new(path: &Path) -> io::Result<File> {
     options().read(true).write(true).create_new(true).open(path)
 }
 
-/// Makes a folder; one that is there is left as it is.
+/// Makes a folder. A folder that is there is left as it is.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
@@ -30,8 +30,9 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes sure that what lies beside a database was put there by its owner: in a folder that others
-/// may write, somebody else may have been there first. What is not there is fine.
+/// Checks that a file or folder beside a database was put there by the owner of the database. In a
+/// folder that others may write to, somebody else may have been there first. A missing file is
+/// fine.
 ///
 /// # Errors
 ///
@@ -40,7 +41,7 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 pub fn check_owner(path: &Path, database: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::MetadataExt;
     let refused = |why: &str| Err(StoreError::NotOurs(path.to_owned(), why.to_owned()));
-    // A link tells who made it, what it leads to tells who may write there.
+    // The link shows who made it; its target shows who may write there.
     let (Ok(entry), Ok(target)) = (path.symlink_metadata(), path.metadata()) else {
         return Ok(());
     };
@@ -54,7 +55,7 @@ pub fn check_owner(path: &Path, database: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Where files have no owners there is nothing to compare.
+/// Does nothing: on this system files have no owners to compare.
 #[cfg(not(unix))]
 pub fn check_owner(_: &Path, _: &Path) -> Result<(), StoreError> {
     Ok(())

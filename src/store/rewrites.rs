@@ -1,21 +1,21 @@
-//! Leaving out the writes that change nothing.
+//! Storage that leaves out the writes that change nothing.
 //!
 //! A transaction that does not fit the engine's memory writes pages out before its end. To commit,
-//! the engine reads these again for their checksums, and then writes each of them once more, the
-//! leaves as they are: of a large load that is nearly all of the file, and the disk has to be waited
-//! for twice. Here a page that was read since it was written last is compared with what the file
-//! holds, and written only if it differs. Nothing is remembered that an answer could depend on: which
-//! pages are worth the comparison is a guess, and the comparison is of the bytes.
+//! the engine reads these pages again for their checksums, and then writes each of them once more.
+//! Leaves have not changed by then: in a large load they are nearly all of the file, and the disk
+//! has to be waited for twice. So this storage compares a page that was read since its last write
+//! with the file, and writes it only if it differs. No answer depends on what is remembered here:
+//! it only suggests which pages are worth comparing, and the comparison is of the bytes.
 //!
-//! What is left out is as durable as what is written: it was written before through the same open
-//! file, so it is on disk, or the next sync takes it there, or that sync tells that it cannot, even
-//! if somebody else's sync was told first.
+//! A write that is left out is as durable as any other. The same bytes were written before through
+//! the same open file. So they are on disk, or the next sync takes them there, or that sync reports
+//! that it cannot, even if the error was reported to another caller first.
 
 use redb::StorageBackend;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-/// Pages that are looked after at a time: more than the engine holds before it writes them.
+/// Pages that are remembered at a time: more than the engine holds before it writes them.
 const SLOTS: usize = if cfg!(test) { 16 } else { 1 << 15 };
 
 /// Bytes of the smallest page.
@@ -25,19 +25,19 @@ const PAGE: u64 = 4096;
 #[derive(Debug)]
 pub struct Rewrites<B> {
     inner: B,
-    /// Where something was read and not written since, plus one; each place has one slot. Zeros at
-    /// first, so that a small job touches little of it.
+    /// Offsets, plus one, that were read and not written since; each place has one slot. Zeros at
+    /// first, so that a small job touches little of this memory.
     read: Mutex<Vec<u64>>,
 }
 
 impl<B> Rewrites<B> {
-    /// Over other storage, of which nobody else changes anything meanwhile.
+    /// Wraps other storage, which nobody else may change meanwhile.
     pub fn new(inner: B) -> Rewrites<B> {
         Rewrites { inner, read: Mutex::new(vec![0; SLOTS]) }
     }
 
-    /// Puts down whether the page at `offset` was `read` now or written; tells whether it had been
-    /// read before.
+    /// Remembers that the page at `offset` was `read` now, or written. Returns true if it was read
+    /// before and not written since.
     fn mark(&self, offset: u64, read: bool) -> bool {
         let mut slots = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = &mut slots[(offset / PAGE) as usize % SLOTS];
@@ -66,6 +66,7 @@ impl<B: StorageBackend> StorageBackend for Rewrites<B> {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         if self.mark(offset, false) {
             let mut stored = vec![0; data.len()];
+            // If the read fails, the write is done: it is the one that has to report errors.
             if self.inner.read(offset, &mut stored).is_ok() && stored == data {
                 return Ok(());
             }
@@ -134,7 +135,7 @@ mod tests {
         read(PAGE);
         storage.write(PAGE, &page(2, 2)).unwrap();
         assert_eq!(writes(), 2);
-        // Of what was not read it is not known that it pays to compare.
+        // A page that was not read is written without a comparison.
         storage.write(PAGE, &page(2, 2)).unwrap();
         assert_eq!(writes(), 3);
     }

@@ -5,7 +5,7 @@ use crate::graph::{CLASS_SEPARATOR, Kind};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// How many edges are stored in one direction.
+/// Numbers of edges that are stored in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EdgeCounts {
     /// Edges of the base.
@@ -19,21 +19,22 @@ pub struct EdgeCounts {
 pub struct Meta {
     /// Raised by every commit; a plan made at another revision is stale.
     pub revision: u64,
-    /// Secret seed of content digests, so that nobody can prepare two contents with one digest.
+    /// Secret seed of content digests, so that nobody can prepare two contents with the same
+    /// digest.
     pub digest_seed: u64,
-    /// The next dense number of each kind, so one more than the largest given out.
+    /// The next dense number of each kind: one more than the largest given out.
     pub next_number: [u32; 2],
     /// The next sequence number of a job.
     pub next_job: u32,
-    /// The next number of a name, so one more than the largest given out.
+    /// The next number of a name: one more than the largest given out.
     pub next_name: u32,
-    /// How many names there are.
+    /// The number of names in use.
     pub names: u32,
-    /// How many of them are words, see `names.rs`.
+    /// The number of words, see `names.rs`.
     pub words: u32,
     /// The next number of a label of relationships.
     pub labels: u32,
-    /// The edges with the arrows, and those against them.
+    /// Edges from the from end to the to end, and edges the other way.
     pub edges: [EdgeCounts; 2],
 }
 
@@ -99,6 +100,7 @@ impl Counts {
         for (map, name) in [(&mut self.types, type_name), (&mut self.classes, class)] {
             let count = map.entry(name).or_default();
             *count = count.wrapping_add_signed(by);
+            // An entry of 0 would count as a type or class that the scope has.
             if *count == 0 {
                 map.remove(&name);
             }
@@ -125,7 +127,7 @@ impl Counts {
     }
 }
 
-/// What the store keeps for each scope.
+/// The row of a scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeRow {
     /// Raised by every commit that touches the scope.
@@ -145,7 +147,7 @@ pub struct ScopeRow {
 }
 
 impl ScopeRow {
-    /// Whether the scope holds nothing and nothing is set for it.
+    /// True if the scope holds nothing and nothing is set for it.
     pub fn is_bare(&self) -> bool {
         self.counts.iter().all(|counts| *counts == Counts::default())
             && self.max_delete_percent.is_none()
@@ -204,7 +206,7 @@ impl ScopeRow {
 /// Bytes of the longest report.
 const REPORT_MAX: usize = 64 << 20;
 
-/// A finished job as stored. The report is JSON that the store does not look into.
+/// A finished job as stored. The store does not interpret the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
     /// Public id of the job.
@@ -230,6 +232,7 @@ impl JobRow {
         let id = Uuid::from_bytes(c.array()?);
         let source = c.text()?.to_owned();
         let len = c.u32()? as usize;
+        // A damaged length must not make room for gigabytes.
         if len > REPORT_MAX || !becomes(c.0, len) {
             return None;
         }

@@ -1,7 +1,7 @@
-//! Rows on their way into a table: new ones that follow each other are put down in one go.
+//! Rows on their way into a table. New rows that follow each other are inserted in one go.
 //!
-//! Alone, each new row makes the engine look for its place and build the page above it anew, which
-//! takes longer than the row itself. A load has nothing but such rows.
+//! Inserted alone, each new row makes the engine look for its place and build the page above it
+//! anew, which takes longer than the row itself. A load has only such rows.
 
 use super::StoreError;
 use super::tables::Bytes;
@@ -14,21 +14,21 @@ pub struct Row {
     pub key: Vec<u8>,
     /// Its value.
     pub sealed: Vec<u8>,
-    /// Whether there is probably none of this key yet.
+    /// True if the table probably has no row of this key yet.
     pub new: bool,
 }
 
-/// A table that takes rows in ascending order of their keys. What is read from it meanwhile may lack
-/// the last ones; after [`Runs::end`], without which they are lost, all are there.
+/// A table that takes rows in ascending order of their keys. Reads from it may lack the last rows.
+/// [`Runs::end`] inserts them; without it they are lost.
 pub struct Runs<'r, 't> {
-    /// The table as it was before the rows that wait.
+    /// The table, without the rows that wait.
     pub table: &'r mut Table<'t, Bytes, Bytes>,
     waiting: Vec<Row>,
 }
 
-/// Rows that are put down in one go, at most: half a megabyte of pages.
+/// Rows that are inserted in one go, at most: half a megabyte of pages.
 const MOST: usize = if cfg!(test) { 7 } else { 128 };
-/// Fewer are put down one by one.
+/// Fewer rows than this are inserted one by one.
 const FEW: usize = 4;
 
 impl<'r, 't> Runs<'r, 't> {
@@ -41,6 +41,7 @@ impl<'r, 't> Runs<'r, 't> {
     pub fn put(&mut self, row: Row) -> Result<(), StoreError> {
         debug_assert!(self.waiting.last().is_none_or(|last| last.key < row.key));
         if !row.new {
+            // Keys ascend, so the rows that wait come before this one.
             self.end()?;
             self.table.insert(&row.key[..], &row.sealed[..])?;
             return Ok(());
@@ -49,7 +50,7 @@ impl<'r, 't> Runs<'r, 't> {
         if self.waiting.len() == MOST { self.end() } else { Ok(()) }
     }
 
-    /// Puts down what waits.
+    /// Inserts the rows that wait.
     pub fn end(&mut self) -> Result<(), StoreError> {
         let mut rest = &self.waiting[..];
         while let Some(first) = rest.first()

@@ -1,5 +1,5 @@
-//! Adjacency segments: the live edges of all scopes in one direction, in the order of the entities
-//! that they leave (or enter) and then of other end, label and relationship.
+//! Adjacency segments: the live edges of all scopes in one direction. They are sorted by the entity
+//! that they leave (or enter), then by other end, label and relationship.
 //!
 //! Segments are tiles (see `tiles.rs`) of the space `direction u8`, bounded by where an edge stands:
 //! `entity u32 | other u32 | label u32 | relationship u32`, big-endian.
@@ -8,8 +8,8 @@
 //!   contents  edges u32 | columns: entity, other, label, relationship
 //! ```
 //!
-//! The edges of an entity lie side by side, mostly in one segment; those of a hub fill many. What was
-//! edited lately lies beside them, see `edges.rs`.
+//! The edges of an entity lie side by side, mostly in one segment; those of a hub fill many. Recent
+//! edits lie beside them, see `edges.rs`.
 
 use super::codec::Cursor;
 use super::column::{Column, put_column};
@@ -27,10 +27,10 @@ pub struct StoredEdge {
     pub relationship: u32,
 }
 
-/// An edge where it stands: the number of the entity, and the edge as seen from there.
+/// An edge with its place: the number of an entity, and the edge as seen from there.
 pub type Standing = (u32, StoredEdge);
 
-/// Where the edges of an entity begin and end: nothing of it is below or above.
+/// The lowest and the highest place that an edge of an entity can have.
 pub fn bounds(entity: u32) -> [[u8; 16]; 2] {
     let [mut first, mut last] = [[0; 16], [0xFF; 16]];
     first[..4].copy_from_slice(&entity.to_be_bytes());
@@ -95,6 +95,8 @@ impl<'a> Segment<'a> {
     pub fn parse(contents: &'a [u8]) -> Option<Segment<'a>> {
         let mut cursor = Cursor(contents);
         let len = cursor.u32()? as usize;
+        // A constant column takes the same few bytes for any number of rows, so a damaged length
+        // could claim any number.
         if len > ENTRIES_MAX {
             return None;
         }
@@ -105,7 +107,7 @@ impl<'a> Segment<'a> {
         cursor.0.is_empty().then_some(Segment { len, columns })
     }
 
-    /// How many edges it has.
+    /// The number of edges.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -128,7 +130,7 @@ impl<'a> Segment<'a> {
             .take_while(move |(entity, _)| range.contains(entity))
     }
 
-    /// Calls `visit` for every edge in order; memory that `columns` has is used again. `None` if the
+    /// Calls `visit` for every edge in order. The memory of `columns` is used again. `None` if the
     /// edges are not in order, so the segment is damaged.
     pub fn for_each(
         &self,
@@ -139,6 +141,8 @@ impl<'a> Segment<'a> {
             column.unpack32(self.len, values);
         }
         let [entities, others, labels, relationships] = columns;
+        // Only the order of entities is checked: readers depend on it, and `verify` checks the
+        // rest.
         if !entities.is_sorted() {
             return None;
         }

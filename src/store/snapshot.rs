@@ -1,7 +1,7 @@
 //! Reading: one consistent state of the file, unchanged by later commits.
 //!
-//! Rows are checked as they are read and only what is asked for is read: a question about one
-//! entity touches one identity row, one chunk of heads and the segments around it.
+//! Rows are checked as they are read, and a question reads only the rows that it needs. One about a
+//! single entity reads one identity row, one chunk of heads and the segments around the entity.
 
 use super::StoreError;
 use super::body;
@@ -81,17 +81,18 @@ impl Neighbourhood {
     }
 }
 
-/// Neighbourhoods that are known whole, and how many entities were read one by one of others.
+/// Neighbourhoods that are kept whole. `asked` counts, for the others, the entities that were read
+/// one by one.
 struct Near {
     asked: FxHashMap<(u8, u32), u32>,
     known: Cache<(u8, u32), Rc<Neighbourhood>>,
 }
 
-/// Entities of a neighbourhood that are read one by one before all are: a walk that starts in a
-/// large graph comes to most neighbourhoods once.
+/// Entities of a neighbourhood that are read one by one before all of it is read. A walk that
+/// starts in a large graph comes to most neighbourhoods once.
 const NEAR_ASKED_MAX: u32 = 8;
 
-/// What is known of the delta of one direction.
+/// The delta of one direction, read whole when it is asked for often.
 #[derive(Default)]
 struct LazyDelta {
     /// Reads around an entity so far.
@@ -99,12 +100,12 @@ struct LazyDelta {
     whole: OnceCell<Vec<Change>>,
 }
 
-/// A delta is read whole when it was asked for once for so many entries: to read them takes about as
-/// long then as was spent on asking.
+/// Entries of a delta for each read around an entity, from which on the delta is read whole. By
+/// then the single reads took about as long as the whole does.
 const DELTA_ASKED: u32 = 256;
 
-/// The facts of chunks of heads of which all are known, by row (`None` is absent), and how many rows
-/// were read one by one of others.
+/// Chunks of heads of which all facts are kept, by row (`None` is absent). `asked` counts, for the
+/// others, the rows that were read one by one.
 struct ChunkFacts {
     asked: FxHashMap<(u8, u32), u32>,
     known: Cache<(u8, u32), Rc<[Option<Placed>]>>,
@@ -132,7 +133,7 @@ impl Placed {
     }
 }
 
-/// The chunk of entities that a scan has come to: what is asked of its rows meanwhile is at hand.
+/// The chunk of entities that a scan has reached. Questions about its rows are answered from here.
 struct Passing {
     chunk: u32,
     opened: Rc<Opened>,
@@ -156,9 +157,9 @@ impl Block {
         body::record(&self.raw, *self.starts.get(slot as usize)?)
     }
 
-    /// Bytes that it is charged with: no more than [`body::RAW_MAX`], unless a single record is
-    /// longer, so that a pass knows how many blocks it can keep. The places of records come to a
-    /// twentieth beside.
+    /// Bytes that the cache counts for it: at most [`body::RAW_MAX`], unless a single record is
+    /// longer, so that a pass knows how many blocks it can keep. The starts of the records take
+    /// about a twentieth more, which is not counted.
     fn bytes(&self) -> usize {
         self.raw.len()
     }
@@ -190,41 +191,42 @@ pub struct Snapshot {
     heads_kept: RefCell<HeadCache>,
     facts_kept: RefCell<ChunkFacts>,
     bodies_kept: RefCell<Cache<BlockPlace, Rc<Block>>>,
-    /// The block that was asked for last, and the chunk of a scan: both are asked for again at once.
+    /// The block that was asked for last: the next question often needs it again.
     last_block: RefCell<Option<(BlockPlace, Rc<Block>)>>,
     unpacker: RefCell<body::Unpacker>,
     passing: RefCell<Option<Rc<Passing>>>,
-    /// Where derived indexes of properties lie, if they may.
+    /// The folder of derived indexes of properties, if they are allowed.
     pub(super) indexes: Option<super::index::Folder>,
-    /// The tables of names, once a name of a property was asked for.
+    /// The tables of names, opened when the name of a property is first asked for.
     names: OnceCell<Table>,
     name_numbers: OnceCell<Table>,
     names_kept: RefCell<Cache<u32, Rc<NameChunk>>>,
     last_names: RefCell<Option<(u32, Rc<NameChunk>)>>,
-    /// What was asked for by text.
+    /// Numbers of names that were asked for by text; `None` for a text that is no name.
     numbers_kept: RefCell<FxHashMap<Box<str>, Option<u32>>>,
     jobs_kept: RefCell<Cache<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
     transaction: ReadTransaction,
 }
 
-/// Memory that what a snapshot has read may take, in bytes, unless it is told otherwise.
+/// Bytes of memory that the caches of a snapshot may take, unless [`Snapshot::with_memory`] says
+/// otherwise.
 const MEMORY: usize = 128 << 20;
 
-/// Bytes of blocks that are kept until one is asked for that had to go: about eight of them. Objects
-/// are stored in the order of their numbers, mostly, and a pass in that order is quicker in memory that
-/// was used just before.
+/// Bytes of blocks that are kept at first: about eight blocks. The cache grows when a block is
+/// asked for that it had dropped. Objects are mostly stored in the order of their numbers, and a
+/// pass in that order is quicker in memory that was used just before.
 const BODIES_FIRST: usize = 8 * body::RAW_MAX;
 
-/// What is kept of the names of properties, in bytes, and how many numbers of them.
+/// Bytes of names of properties that are kept, and how many of their numbers.
 const NAMES_MEMORY: usize = 4 << 20;
 const NUMBERS_MAX: usize = 10_000;
 
-/// What is kept of the names of jobs, in bytes.
+/// Bytes of names of jobs that are kept.
 const JOBS_MEMORY: usize = 1 << 20;
 
-/// Chunks of heads in memory: the last of each kind, and those that were asked for a second time
-/// after others. An answer reads its heads in the order of their numbers, each chunk once.
+/// Chunks of heads in memory: the last one of each kind, and those that were read a second time. An
+/// answer reads its heads in the order of their numbers, each chunk once.
 struct HeadCache {
     last: [Option<(u32, Rc<Opened>)>; 2],
     once: FxHashSet<(u8, u32)>,
@@ -241,6 +243,8 @@ impl HeadCache {
 
     fn keep(&mut self, kind: Kind, chunk: u32, opened: &Rc<Opened>) {
         let at = (kind as u8, chunk);
+        // A pass in order reads each chunk once, so only a second read proves that a chunk is worth
+        // keeping.
         if !self.once.insert(at) {
             let bytes = opened.0.value().len();
             self.kept.make_room(&at, bytes, |_, _| {});
@@ -250,7 +254,7 @@ impl HeadCache {
     }
 }
 
-/// The caches of a snapshot, empty: of `memory` bytes, each gets its share.
+/// The caches of a snapshot, empty. Each gets its share of `memory` bytes.
 struct Caches {
     near: Near,
     heads: HeadCache,
@@ -260,6 +264,7 @@ struct Caches {
 
 impl Caches {
     fn new(memory: usize) -> Caches {
+        // Two eighths for edges, one for heads, two for facts and three for blocks of bodies.
         let eighths = |n: usize| memory / 8 * n;
         let heads = eighths(1);
         Caches {
@@ -302,8 +307,8 @@ fn missing(table: &'static str, key: &[u8]) -> StoreError {
     StoreError::corrupt(table, key, "row is missing")
 }
 
-/// Reads all rows of a table that has `rows`, from the first on; `add` returns `None` where one is
-/// damaged.
+/// Reads all rows of a table that has `rows`, from the first on. `add` returns `None` for a damaged
+/// row.
 fn numbered(
     transaction: &ReadTransaction,
     definition: Definition,
@@ -319,7 +324,7 @@ fn numbered(
     Ok(())
 }
 
-/// Fails if other than `expected` things were `read` from a table.
+/// Fails unless exactly `expected` things were `read` from a table.
 fn expect(read: u32, expected: u32, name: &'static str) -> Result<(), StoreError> {
     match read == expected {
         true => Ok(()),
@@ -331,6 +336,8 @@ impl Snapshot {
     pub(super) fn new(transaction: ReadTransaction) -> Result<Snapshot, StoreError> {
         let meta = Snapshot::meta_of(&transaction)?;
         let open = |definition| transaction.open_table(definition);
+        // Nearly every question needs words and labels, so they are read at once; counts prove that
+        // no row is lost.
         let (mut words, mut labels) = (Words::default(), Labels::default());
         let rows = Words::row_count(meta.words);
         numbered(&transaction, tables::WORDS, "words", rows, |row| words.extend(row))?;
@@ -388,15 +395,15 @@ impl Snapshot {
             .ok_or_else(|| missing("meta", tables::META_KEY))
     }
 
-    /// Lets lookups by property keep indexes in `folder`, which is made when first needed. Whatever
-    /// happens to it changes no answer, only how long it takes.
+    /// Lets lookups by property keep indexes in `folder`, which is made when it is first needed.
+    /// The state of the folder changes how long an answer takes, never the answer.
     pub fn with_indexes(mut self, folder: std::path::PathBuf) -> Snapshot {
         self.indexes = Some(super::index::Folder::new(folder));
         self
     }
 
-    /// Lets what was read and may be asked for again take so many bytes of memory, about: less is
-    /// slower. What is kept so far goes.
+    /// Limits the memory of the caches to about `bytes`: less is slower. Drops everything that they
+    /// hold.
     pub fn with_memory(self, bytes: usize) -> Snapshot {
         let Caches { near, heads, facts, bodies } = Caches::new(bytes);
         Snapshot {
@@ -409,7 +416,7 @@ impl Snapshot {
         }
     }
 
-    /// What it is read by.
+    /// The read transaction of the engine.
     pub(super) fn transaction(&self) -> &ReadTransaction {
         &self.transaction
     }
@@ -444,7 +451,7 @@ impl Snapshot {
         }
     }
 
-    /// The number of a name, of properties as well, if anything is or was called so.
+    /// The number of a name, also of a property, if anything is or was called so.
     pub fn property_number(&self, text: &str) -> Result<Option<u32>, StoreError> {
         if let Some(&known) = self.numbers_kept.borrow().get(text) {
             return Ok(known);
@@ -452,6 +459,7 @@ impl Snapshot {
         let table = self.opened(&self.name_numbers, tables::NAME_NUMBERS)?;
         let number = names::number_of(table, text)?;
         let mut kept = self.numbers_kept.borrow_mut();
+        // Questions can ask for any text, so the map must not grow without a limit.
         if kept.len() == NUMBERS_MAX {
             kept.clear();
         }
@@ -459,11 +467,11 @@ impl Snapshot {
         Ok(number)
     }
 
-    /// What `read` makes of the name with a number, of properties as well.
+    /// Calls `read` with the name of a number, also of a property.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Corrupt`] if there is none: whatever has a number has a name.
+    /// [`StoreError::Corrupt`] if there is no such name: every number in the file has one.
     pub fn with_name<R>(&self, number: u32, read: impl FnOnce(&str) -> R) -> Result<R, StoreError> {
         let at = number / names::NAMES_CHUNK;
         let last = self.last_names.borrow().as_ref().filter(|(last, _)| *last == at).cloned();
@@ -495,7 +503,7 @@ impl Snapshot {
         Ok(chunk)
     }
 
-    /// Calls `visit` with all names and their numbers, in the order of these.
+    /// Calls `visit` with all names and their numbers, in ascending order of the numbers.
     pub(super) fn for_each_name(&self, mut visit: impl FnMut(u32, &str)) -> Result<(), StoreError> {
         for row in self.opened(&self.names, tables::NAMES)?.iter()? {
             let (key, sealed) = row?;
@@ -511,7 +519,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// How many names have a number by which they are found.
+    /// The number of names that have a row in the table of numbers.
     pub(super) fn count_name_numbers(&self) -> Result<u64, StoreError> {
         let table = self.opened(&self.name_numbers, tables::NAME_NUMBERS)?;
         Ok(redb::ReadableTableMetadata::len(table)?)
@@ -535,7 +543,8 @@ impl Snapshot {
         super::access::copy(&self.transaction, transaction)
     }
 
-    /// Calls `visit` with each row of a table, and whether its seal is whole.
+    /// Calls `visit` with the key and value of each row of a table, and an error if its seal is
+    /// broken.
     pub(super) fn for_each_sealed(
         &self,
         definition: Definition,
@@ -559,7 +568,7 @@ impl Snapshot {
         get(&self.scopes, tables::SCOPES, "scopes", &key, ScopeRow::decode)
     }
 
-    /// The row of a scope, by its name; that of a new scope where nothing is stored.
+    /// The row of a scope, by its name; the row of a new scope if none is stored.
     pub fn scope_row_of(&self, scope: &str) -> Result<ScopeRow, StoreError> {
         match self.name_number(scope) {
             Some(number) => Ok(self.scope_row(number)?.unwrap_or_default()),
@@ -611,6 +620,7 @@ impl Snapshot {
         scope: u32,
         id: ObjectId,
     ) -> Result<Option<Identity>, StoreError> {
+        // Two ids may have the same hash, so the key decides.
         let Some(found) = self.find_hash(kind, scope, self.hashed(id))? else { return Ok(None) };
         let head = self
             .head(kind, found.number)?
@@ -619,7 +629,7 @@ impl Snapshot {
         Ok((ObjectId::new(kind, self.words.text(scope), &key) == id).then_some(found))
     }
 
-    /// The object of which the `_id` has this hash, in a scope.
+    /// The object in a scope whose `_id` has this hash.
     pub fn find_hash(
         &self,
         kind: Kind,
@@ -631,7 +641,8 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// The objects with these hashes, which ascend, in a scope: each row is read once.
+    /// Looks up the objects with these hashes, which ascend, in one scope. `found` is called once
+    /// for each hash, in order; each row is read once.
     pub fn find_many(
         &self,
         kind: Kind,
@@ -652,6 +663,7 @@ impl Snapshot {
                 any = true;
                 Some(())
             })?;
+            // The space is empty: the remaining hashes are not found either.
             if !any {
                 ids.for_each(|_| found(None));
                 return Ok(());
@@ -697,6 +709,7 @@ impl Snapshot {
 
     /// The rows that lie in one chunk of heads.
     pub(super) fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Opened>, StoreError> {
+        // A scan holds the chunk that it is in, beside the caches, so nothing can evict it.
         if kind == Kind::Entity
             && let Some(passing) = &*self.passing.borrow()
             && passing.chunk == chunk
@@ -765,6 +778,7 @@ impl Snapshot {
             }
             let asked = kept.asked.entry(at).or_default();
             *asked += 1;
+            // A few rows are read one by one; unpacking all columns pays only when many are wanted.
             if *asked <= ASKED_MAX {
                 drop(kept);
                 return self.with_chunk(kind, number, Placed::read);
@@ -775,6 +789,7 @@ impl Snapshot {
         let found = all.get(row).copied().flatten();
         let ChunkFacts { asked, known } = &mut *self.facts_kept.borrow_mut();
         let bytes = size_of_val(&all[..]);
+        // An evicted chunk starts counting again, so one late read does not unpack all of it.
         known.make_room(&at, bytes, |gone, _| {
             asked.remove(&gone);
         });
@@ -795,7 +810,7 @@ impl Snapshot {
         })
     }
 
-    /// The same with tombstones.
+    /// [`Snapshot::for_each_live`], tombstones included.
     pub fn for_each_row(
         &self,
         kind: Kind,
@@ -815,10 +830,13 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Calls `visit` with the number and chunk row of every object, tombstones included, of one scope
-    /// or of all, in an order in which each block of properties is read once: by ascending number
-    /// where the blocks of all of them fit in memory, otherwise so in each of several passes over the
-    /// heads. The order is the same each time.
+    /// Calls `visit` with the number and chunk row of every object of one scope or of all,
+    /// tombstones included.
+    ///
+    /// The order is such that each block of properties is read once. If the blocks of all objects
+    /// fit in memory, that is the order of the numbers. Otherwise the heads are passed over several
+    /// times, and each pass visits a part of the objects in the order of their numbers. The order
+    /// is the same each time.
     pub fn for_each_stored<E: From<StoreError>>(
         &self,
         kind: Kind,
@@ -833,6 +851,8 @@ impl Snapshot {
                 blocks += u64::from(row.next_block[kind as usize]);
             }
         }
+        // As many blocks as fit the cache: more in one pass would evict blocks before their last
+        // object comes.
         let together = self.bodies_kept.borrow().holds(body::RAW_MAX).max(1) as u64;
         for pass in 0..blocks.div_ceil(together).max(1) {
             for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
@@ -851,6 +871,8 @@ impl Snapshot {
                         NO_BODY => 0,
                         block => first + u64::from(block),
                     };
+                    // Blocks that the counters do not know are visited in the last pass, so no
+                    // object is left out.
                     let its = (block / together).min(blocks.div_ceil(together).saturating_sub(1));
                     if its == pass {
                         visit(chunk * CHUNK + row as u32, &rows, row)?;
@@ -861,7 +883,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The sequence numbers of the jobs that changed an object of a kind last, tombstones included.
+    /// The sequence numbers of the jobs that were the last to change some object of a kind,
+    /// tombstones included.
     pub fn last_jobs(&self, kind: Kind) -> Result<FxHashSet<u32>, StoreError> {
         let mut jobs = FxHashSet::default();
         for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
@@ -918,8 +941,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Calls `visit` with each text or number that an entity has, or lists, under one of these name
-    /// numbers, a number as it is written.
+    /// Calls `visit` with each text or number that an entity has, alone or in a list, under one of
+    /// these name numbers. A number is given as it is written.
     pub fn for_each_text(
         &self,
         chunk: &HeadChunk<'_>,
@@ -939,7 +962,7 @@ impl Snapshot {
         })
     }
 
-    /// Whether the entity with this number has this key.
+    /// True if the entity with this number has this key.
     pub fn has_key(&self, entity: u32, key: &str) -> Result<bool, StoreError> {
         let mut text = Vec::with_capacity(key.len());
         let whole =
@@ -977,7 +1000,10 @@ impl Snapshot {
             None => {
                 let key = tables::body_key(kind, scope, block);
                 let mut unpacker = self.unpacker.borrow_mut();
+                // Otherwise the last block would hold a reference, and its memory could not be used
+                // again.
                 *self.last_block.borrow_mut() = None;
+                // The size is known only after unpacking, so room is made for the largest block.
                 kept.make_room(&at, body::RAW_MAX, |_, old| {
                     if let Ok(old) = Rc::try_unwrap(old) {
                         unpacker.give_back(old.raw);
@@ -995,7 +1021,8 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// What `read` makes of a stored block of bodies; it returns `None` where contents are damaged.
+    /// Calls `read` with a stored block of bodies; `read` returns `None` if the contents are
+    /// damaged.
     pub(super) fn with_block<R>(
         &self,
         kind: Kind,
@@ -1022,8 +1049,8 @@ impl Snapshot {
         })
     }
 
-    /// One property of a body, by its name number; the others are stepped over. `visit` is not
-    /// called if there is none of this name.
+    /// Reads one property of a body, by its name number, and steps over the others. `visit` is not
+    /// called if the body has no such property.
     pub(super) fn visit_property(
         &self,
         kind: Kind,
@@ -1059,7 +1086,7 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// The text of one column of a head, which `read` takes from its chunk.
+    /// A text of a head, which `read` takes from its chunk.
     fn head_text<R>(
         &self,
         kind: Kind,
@@ -1075,7 +1102,7 @@ impl Snapshot {
         }
     }
 
-    /// Properties (with `displayName`, by ascending name) and raw data of an object.
+    /// The properties of an object (with `displayName`, by ascending name) and its raw data.
     fn properties(
         &self,
         kind: Kind,
@@ -1097,7 +1124,7 @@ impl Snapshot {
         Ok((all, raw.map(str::to_owned)))
     }
 
-    /// The head of an entity with names for numbers.
+    /// The head of an entity, with names in place of numbers.
     fn named(&self, number: u32, head: Head) -> EntityHead {
         let scope = self.words.text(head.scope).to_owned();
         EntityHead {
@@ -1124,7 +1151,8 @@ impl Snapshot {
         })
     }
 
-    /// Calls `visit` with the live entities of a chunk. Fails with `None` where it breaks off.
+    /// Calls `visit` with the live entities of a chunk. Returns `Err(None)` if `visit` ends the
+    /// scan.
     fn scan_chunk<S: From<StoreError>>(
         &self,
         chunk: u32,
@@ -1149,7 +1177,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// A property of the system that a head tells.
+    /// A property of the system that is made from the head.
     fn system_value(&self, head: &Head, name: &str) -> Result<Option<Value<'static>>, StoreError> {
         Ok(match name {
             "_createdOn" => Some(Value::Int(head.created)),
@@ -1195,7 +1223,7 @@ impl Snapshot {
         }
     }
 
-    /// The key of a relationship, made from its ends where it is not stored.
+    /// The key of a relationship; made from its ends if it is not stored.
     pub fn relationship_key(&self, head: &Head) -> Result<String, StoreError> {
         if !head.key.is_empty() {
             return Ok(head.key.to_string());
@@ -1211,7 +1239,7 @@ impl Snapshot {
         Ok(default_relationship_key(&from, self.words.text(head.class), &to))
     }
 
-    /// What the job with this sequence number deleted.
+    /// The numbers of the objects of a kind that the job with this sequence number deleted.
     pub fn deletions(&self, sequence: u32, kind: Kind) -> Result<Vec<u32>, StoreError> {
         let key = tables::deletion_key(sequence, kind);
         let read = |p: &[u8]| {
@@ -1239,7 +1267,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Whether any entity has pins.
+    /// True if any entity has pins.
     pub fn has_pins(&self) -> Result<bool, StoreError> {
         Ok(self.pins.iter()?.next().is_some())
     }
@@ -1258,6 +1286,7 @@ impl Snapshot {
                 None => {
                     let asked = near.asked.entry(at).or_default();
                     *asked += 1;
+                    // `visit` may ask for edges itself, so the borrow ends before it is called.
                     if *asked <= NEAR_ASKED_MAX {
                         drop(near);
                         self.read_edges(direction, entity)?.into_iter().for_each(visit);
@@ -1301,6 +1330,8 @@ impl Snapshot {
             return Ok(base);
         }
         let delta = &self.deltas[direction as usize];
+        // Single reads of the delta are counted; once they cost as much as all of it, it is read
+        // whole.
         delta.asked.set(delta.asked.get().saturating_add(1));
         let read;
         let changes = match delta.whole.get() {
@@ -1345,7 +1376,7 @@ impl Snapshot {
         read_adjacency(&self.adjacency, direction, &self.meta, &self.labels, visit)
     }
 
-    /// Proves that there is no delta where the counters say so: whoever reads edges does not look.
+    /// Proves that there is no delta if the counters say so: readers of edges trust the counters.
     pub(super) fn verify_delta(&self, direction: Direction) -> Result<(), StoreError> {
         match self.meta.edges[direction as usize] {
             counts @ EdgeCounts { delta: 0, .. } => {
@@ -1374,7 +1405,7 @@ fn owned(text: &str) -> Value<'static> {
     Value::Text(text.to_owned().into())
 }
 
-/// A stored edge as a walk sees it. A label that is not known has no verb, and `verify` reports it.
+/// A stored edge as a walk sees it. An unknown label gives no verb, and `verify` reports it.
 #[inline]
 fn shown(labels: &Labels, edge: StoredEdge) -> Edge {
     let StoredEdge { other, label, relationship } = edge;
@@ -1427,6 +1458,7 @@ impl Adjacency for Snapshot {
             read_adjacency(table, Direction::Out, meta, labels, out)?;
             return read_adjacency(table, Direction::In, meta, labels, into);
         }
+        // The directions lie in separate spaces of the table, so they can be read side by side.
         std::thread::scope(|threads| {
             let other = threads.spawn(|| read_adjacency(table, Direction::In, meta, labels, into));
             let with = read_adjacency(table, Direction::Out, meta, labels, out);
@@ -1524,6 +1556,7 @@ impl GraphRead for Snapshot {
         type_name: Option<&str>,
         class: Option<&str>,
     ) -> Result<Vec<u32>, StoreError> {
+        // 0 names nothing, so an unknown type finds no entity.
         let type_number = type_name.map(|t| self.words.number(t).unwrap_or(0));
         let mut has_class: FxHashMap<u32, bool> = FxHashMap::default();
         let mut found = Vec::new();
@@ -1561,6 +1594,7 @@ impl GraphRead for Snapshot {
     ) -> Result<(), S> {
         let result = (0..self.meta.bound(Kind::Entity).div_ceil(CHUNK))
             .try_for_each(|chunk| self.scan_chunk(chunk, &mut visit));
+        // The chunk of the scan must not outlive it: it lies outside the budget of the caches.
         *self.passing.borrow_mut() = None;
         match result {
             Err(Some(stop)) => Err(stop),

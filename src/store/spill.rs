@@ -1,9 +1,9 @@
 //! Buckets: records on their way from one order to another, without all of them in memory.
 //!
-//! What a plan works with comes in the order of an upload and is needed in the order of hashes, of
-//! batches or of entities. Records go into numbered buckets, each of which is small enough to be
-//! sorted in memory when its turn comes. What is more than a set number of bytes goes to a file
-//! that vanishes with the process; a small job never touches it.
+//! Records come in the order of an upload and are needed in the order of hashes, of batches or of
+//! entities. They go into numbered buckets, each small enough to be sorted in memory when its turn
+//! comes. Bytes beyond a set number go to a file that vanishes with the process; a small job never
+//! touches it.
 
 use super::StoreError;
 use super::codec::Cursor;
@@ -15,8 +15,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// What does not stay in memory: a file without a name, made when it is needed, which vanishes with
-/// the process.
+/// A temporary file without a name for the bytes that do not stay in memory. It is made when it is
+/// first needed, and vanishes with the process.
 pub struct Overflow {
     folder: PathBuf,
     file: Mutex<Option<File>>,
@@ -29,12 +29,12 @@ impl Overflow {
         Overflow { folder: folder.to_owned(), file: Mutex::new(None), end: 0 }
     }
 
-    /// Whether nothing was appended.
+    /// True if nothing was appended.
     pub fn is_empty(&self) -> bool {
         self.end == 0
     }
 
-    /// Appends bytes and says where they begin.
+    /// Appends bytes and returns the offset at which they begin.
     pub fn append<'b>(
         &mut self,
         pieces: impl Iterator<Item = &'b [u8]>,
@@ -53,7 +53,7 @@ impl Overflow {
         Ok(start)
     }
 
-    /// So many bytes from a place on where they were appended.
+    /// Reads `len` bytes from an offset that [`Overflow::append`] returned.
     pub fn read(&self, start: u64, len: usize) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(len);
         // A panic elsewhere leaves the file as it was: each use of it seeks first.
@@ -68,8 +68,8 @@ impl Overflow {
         }
     }
 
-    /// Gives the file back to the system, beside whatever else goes on: it takes as long as reading
-    /// it. Nothing can be read any more.
+    /// Gives the file back to the system on another thread, as that takes as long as reading it.
+    /// Nothing can be read any more.
     pub fn free(&self) {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(file) = file {
@@ -84,7 +84,7 @@ impl Drop for Overflow {
     }
 }
 
-/// What can be put into buckets.
+/// A record that can be put into buckets.
 pub trait Packed: Sized {
     /// Appends the record.
     fn put(&self, out: &mut Vec<u8>);
@@ -93,26 +93,27 @@ pub trait Packed: Sized {
     fn take(c: &mut Cursor<'_>) -> Option<Self>;
 }
 
-/// Bytes of the first run of records, of which each is twice as long as the one before it.
+/// Bytes of the first run of records. Each run is twice as long as the one before it.
 const FIRST_RUN: usize = 2 << 10;
 /// Bytes of the longest run.
 const RUN: usize = 64 << 10;
-/// Bytes of a run that others are not copied behind.
+/// Bytes from which on a run is added as it is and not copied.
 const LONG: usize = 8 << 10;
 /// Bytes that most records fit.
 const RECORD: usize = 128;
 
 #[derive(Default)]
 struct Bucket {
-    /// What is not in the file, in runs.
+    /// Records in memory, in runs.
     runs: Vec<Vec<u8>>,
-    /// What is: start and length, in order.
+    /// Runs in the file: start and length, in order.
     spilled: Vec<(u64, usize)>,
     records: usize,
 }
 
 impl Bucket {
-    /// Adds a run: a long one as it is, of short ones many in one, which leaves less room unused.
+    /// Adds a run: a long one as it is. Short ones are copied into one, which leaves less room
+    /// unused.
     fn append(&mut self, run: Vec<u8>) {
         if run.len() >= LONG {
             self.runs.push(run);
@@ -121,7 +122,7 @@ impl Bucket {
         }
     }
 
-    /// A run that has room for so many bytes; none is moved to get it.
+    /// A run that has room for so many bytes. No record is moved to get it.
     #[inline]
     fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
         if self.runs.last().is_none_or(|run| run.capacity() - run.len() < bytes) {
@@ -136,20 +137,19 @@ impl Bucket {
     }
 }
 
-/// Records by number of a bucket, each bucket in the order of pushing.
+/// Records in numbered buckets, each bucket in the order of pushing.
 pub struct Buckets<T> {
     overflow: Overflow,
     buckets: Vec<Bucket>,
     /// Bytes in memory.
     held: usize,
-    /// Bytes that may be held before they are spilled.
+    /// Bytes that may be held in memory before they are spilled.
     most: usize,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T: Packed> Buckets<T> {
-    /// `count` empty buckets, of which `most` bytes stay in memory; what is more is spilled into
-    /// `folder`.
+    /// `count` empty buckets. At most `most` bytes stay in memory; more are spilled into `folder`.
     pub fn new(folder: &Path, count: usize, most: usize) -> Buckets<T> {
         Buckets {
             overflow: Overflow::new(folder),
@@ -160,12 +160,12 @@ impl<T: Packed> Buckets<T> {
         }
     }
 
-    /// How many buckets there are.
+    /// The number of buckets.
     pub fn count(&self) -> usize {
         self.buckets.len()
     }
 
-    /// How many records there are in all buckets.
+    /// The number of records in all buckets.
     pub fn records(&self) -> usize {
         self.buckets.iter().map(|bucket| bucket.records).sum()
     }
@@ -178,6 +178,7 @@ impl<T: Packed> Buckets<T> {
         record.put(run);
         self.held += run.len() - before;
         bucket.records += 1;
+        // Spilling all buckets at once writes one long piece for each, not many short ones.
         if self.held > self.most {
             self.spill()?;
         }
@@ -206,7 +207,7 @@ impl<T: Packed> Buckets<T> {
         Buckets::new(&self.overflow.folder, self.buckets.len(), usize::MAX)
     }
 
-    /// Adds what others hold behind what is here, bucket by bucket.
+    /// Adds the records of other buckets behind those that are here, bucket by bucket.
     pub fn absorb(&mut self, others: Buckets<T>) -> Result<(), StoreError> {
         debug_assert!(others.overflow.is_empty(), "buckets that are filled apart stay in memory");
         for (bucket, other) in self.buckets.iter_mut().zip(others.buckets) {
@@ -228,7 +229,7 @@ impl<T: Packed> Buckets<T> {
         Ok(all)
     }
 
-    /// The same for several buckets, side by side.
+    /// [`Buckets::take`] for several buckets at the same time.
     pub fn take_all(&mut self, buckets: Range<usize>) -> Result<Vec<Vec<T>>, StoreError>
     where
         T: Send,
@@ -255,6 +256,7 @@ impl<T: Packed> Buckets<T> {
             }
             Ok::<(), StoreError>(())
         };
+        // Spilled records were pushed before those in memory.
         for &(start, len) in &bucket.spilled {
             read(&self.overflow.read(start, len)?)?;
         }
@@ -263,17 +265,18 @@ impl<T: Packed> Buckets<T> {
     }
 }
 
-/// Buckets that many threads fill: each fills some apart, and adds these to the whole once they hold
-/// their share. In which order records come into a bucket, and out of it, is then left open.
+/// Buckets that many threads fill. Each thread fills buckets of its own and adds them to the whole
+/// once they hold their share. So the order of records within a bucket is left open.
 pub struct SharedBuckets<T> {
     whole: Mutex<Buckets<T>>,
     /// Bytes that are held apart before they are added.
     share: usize,
-    /// Those that nobody fills just now.
+    /// Partly filled buckets that no thread uses just now.
     apart: Mutex<Vec<Buckets<T>>>,
 }
 
-/// What part of all bytes that may be held are worth adding.
+/// Buckets of a thread are added to the whole once they hold this part of the bytes that may be
+/// held.
 const SHARE: usize = 8;
 
 impl<T: Packed> SharedBuckets<T> {
@@ -284,6 +287,7 @@ impl<T: Packed> SharedBuckets<T> {
     ) -> Result<R, E> {
         let apart = || self.apart.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = || self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        // The whole is locked only to make new buckets or to add a share, so threads seldom wait.
         let known = apart().pop();
         let mut mine = known.unwrap_or_else(|| whole().apart());
         let done = fill(&mut mine)?;
@@ -295,7 +299,7 @@ impl<T: Packed> SharedBuckets<T> {
         Ok(done)
     }
 
-    /// All buckets, when they are filled.
+    /// All buckets, after the last record was added.
     pub fn whole(self) -> Result<Buckets<T>, StoreError> {
         let mut whole = self.whole.into_inner().unwrap_or_else(PoisonError::into_inner);
         let apart = self.apart.into_inner().unwrap_or_else(PoisonError::into_inner);

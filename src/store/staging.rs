@@ -2,8 +2,8 @@
 //!
 //! A write transaction blocks every other writer for its whole length, so uploads never touch the
 //! database: they go to a stage, batch by batch, and finalize reads them from there. A *spool*
-//! holds what one command reads and vanishes with the process; the stage of a job that takes uploads
-//! over several calls is a file of its own (`job_stage`).
+//! holds the batches that one command reads, and vanishes with the process. The stage of a job that
+//! takes uploads over several calls is a file of its own (`job_stage`).
 //!
 //! ```text
 //!   batch   names | entities | relationships | length of the records u64 | records
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A spool stays in memory up to this size.
 const MEMORY_MAX: usize = 8 << 20;
 
-/// One staged object: what reconciling needs, and where the rest of it is.
+/// One staged object: the part that reconciling needs, and the place of the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Staged {
     /// Hash of the `_id`, which comes from the scope of the job and the key.
@@ -53,9 +53,9 @@ pub struct StagedEnd {
 pub struct StagedRelationship {
     /// The object itself.
     pub object: Staged,
-    /// Where it starts.
+    /// The end that it starts from.
     pub from: StagedEnd,
-    /// Where it ends.
+    /// The end that it leads to.
     pub to: StagedEnd,
 }
 
@@ -90,7 +90,7 @@ impl Batch {
         Batch { names: vec![String::new()], ..Batch::default() }
     }
 
-    /// About how many bytes it takes in the stage of a job.
+    /// Bytes that it takes in the stage of a job, about.
     pub(super) fn bytes(&self) -> usize {
         let names = self.names.iter().map(|name| name.len() + 2).sum::<usize>();
         let objects = self.entities.len() * ENTITY + self.relationships.len() * RELATIONSHIP;
@@ -111,8 +111,8 @@ impl Batch {
         out.extend_from_slice(&self.records);
     }
 
-    /// Reads back what [`Batch::encode_into`] wrote. `None` if it is not that, or names what it
-    /// does not hold.
+    /// Reads a batch that [`Batch::encode_into`] wrote. `None` if the bytes are something else, or
+    /// refer to names or records that the batch does not hold.
     pub(super) fn decode(payload: &[u8], frame: u32) -> Option<Batch> {
         let mut c = Cursor(payload);
         let mut batch = Batch::default();
@@ -127,6 +127,7 @@ impl Batch {
         }
         let len = c.u64()?;
         batch.records = c.take(usize::try_from(len).ok()?)?.to_vec();
+        // Later code indexes without checks, so every reference is checked here.
         (c.0.is_empty() && batch.names_what_it_holds()).then_some(batch)
     }
 
@@ -175,7 +176,7 @@ fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
     out.extend_from_slice(&packed(staged));
 }
 
-/// As it lies in a stage, in one piece: there are millions.
+/// An object as it is stored in a stage, copied in one piece: there are millions.
 fn packed(staged: &Staged) -> [u8; ENTITY] {
     let mut bytes = [0; ENTITY];
     bytes[..8].copy_from_slice(&staged.id.0.to_le_bytes());
@@ -207,7 +208,7 @@ enum Bytes {
 
 struct Frame {
     names: Vec<String>,
-    /// How many entities and relationships there are.
+    /// Numbers of entities and relationships.
     counts: [u32; 2],
     /// The staged entities, then the staged relationships.
     objects: Bytes,
@@ -219,7 +220,8 @@ pub struct Stage {
     overflow: Overflow,
     in_memory: usize,
     frames: Vec<Frame>,
-    // Readers go through a stage frame by frame.
+    // Records of the last batch that was read from the file: readers go through a stage batch by
+    // batch.
     last: Mutex<Option<(u32, Arc<Vec<u8>>)>>,
 }
 
@@ -271,7 +273,7 @@ impl Stage {
         &self.frames[frame as usize].names
     }
 
-    /// How many objects of a kind a batch has.
+    /// The number of objects of a kind in a batch.
     pub fn count(&self, kind: Kind, frame: u32) -> u32 {
         self.frames[frame as usize].counts[kind as usize]
     }
@@ -317,6 +319,7 @@ impl Stage {
             Bytes::Memory(records) => return Ok(Arc::clone(records)),
             Bytes::File { len, .. } => *len,
         };
+        // The lock is not held while the file is read, so other threads can go on.
         let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, records)) = &*last()
             && *known == frame
@@ -328,7 +331,7 @@ impl Stage {
         Ok(records)
     }
 
-    /// The record of one object: nothing around it is read.
+    /// The record of one object. Nothing around it is read.
     pub fn record(&self, staged: &Staged) -> Result<Vec<u8>, StoreError> {
         let start = staged.offset as usize;
         self.read(&self.frames[staged.frame as usize].records, start..start + staged.len as usize)
@@ -344,12 +347,12 @@ impl Stage {
         })
     }
 
-    /// How many batches there are.
+    /// The number of batches.
     pub fn frames(&self) -> u32 {
         self.frames.len() as u32
     }
 
-    /// Frees what is in a file; nothing is read any more.
+    /// Frees the file. Nothing is read any more.
     pub fn free(&self) {
         self.overflow.free();
     }

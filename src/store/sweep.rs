@@ -1,7 +1,7 @@
-//! Sweeping: names, labels and scopes that nothing has any more are taken away.
+//! Sweeping: names, labels and scopes that nothing uses any more are removed.
 //!
-//! What is in use is what a pass over all objects meets, tombstones included, since an undo brings
-//! them back. It is made of one snapshot, and holds for a writer that begins at its revision.
+//! A pass over all objects finds what is in use. Tombstones count, since an undo brings them back.
+//! The result is made of one snapshot, and holds for a writer that begins at its revision.
 
 use super::body;
 use super::heads::NO_BODY;
@@ -14,7 +14,7 @@ use crate::graph::Kind;
 use redb::ReadableTable;
 use rustc_hash::FxHashSet;
 
-/// What was swept away.
+/// Numbers of what was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Names of scopes, types, classes, verbs and properties.
@@ -25,25 +25,25 @@ pub struct Swept {
     pub scopes: u64,
 }
 
-/// What is in use, by number.
+/// Names, words and labels that are in use, by number, and bare scopes.
 pub struct InUse {
     names: FxHashSet<u32>,
     words: FxHashSet<u32>,
     labels: FxHashSet<u32>,
     bare: Vec<u32>,
-    /// What sweeping would take away.
+    /// Numbers of what sweeping would remove.
     unused: Swept,
 }
 
 impl InUse {
-    /// Whether there is nothing to sweep.
+    /// True if there is nothing to sweep.
     pub fn is_all(&self) -> bool {
         self.unused == Swept::default()
     }
 }
 
 impl Snapshot {
-    /// What objects use of names, labels and scopes.
+    /// Finds the names, labels and scopes that are in use.
     pub fn in_use(&self) -> Result<InUse, StoreError> {
         let mut used = InUse {
             names: FxHashSet::default(),
@@ -84,9 +84,11 @@ impl Snapshot {
                 derived_key: chunk.key(row).is_some_and(|key| key.is_empty()),
             };
             let at = (label, chunk.live(row));
+            // Objects that follow each other are mostly alike, so most lookups are spared.
             if last != Some(at) {
                 last = Some(at);
                 words.extend([label.scope, label.type_name, label.verb]);
+                // Only live relationships stand in adjacency, so only they use labels.
                 if kind == Kind::Relationship && chunk.live(row) {
                     let missing = || {
                         let key = number.to_be_bytes();
@@ -113,13 +115,13 @@ impl Snapshot {
 }
 
 impl Writer {
-    /// Takes away what is not in use. The writer begins at the revision that `used` was made of, and
-    /// gives out no names.
+    /// Removes everything that is not in use. The writer begins at the revision of the snapshot
+    /// that `used` was made of, and gives out no names.
     pub fn sweep(&mut self, used: &InUse) -> Result<Swept, StoreError> {
         debug_assert!(self.names.new_names().is_empty());
         let labels = self.labels.retain(|number| used.labels.contains(&number));
         if labels > 0 {
-            // No edge that went has such a label any more.
+            // Removed edges in the delta may still have such a label; after the merge none has.
             self.merge_adjacency()?;
         }
         for &scope in &used.bare {
@@ -135,7 +137,7 @@ impl Writer {
         Ok(Swept { names: names.len() as u64, labels, scopes: used.bare.len() as u64 })
     }
 
-    /// Rewrites the chunks of names without those that are not used; gives these.
+    /// Rewrites the chunks of names without the unused names; returns these.
     fn drop_names(&self, used: &FxHashSet<u32>) -> Result<Vec<String>, StoreError> {
         let mut dropped = Vec::new();
         let mut table = self.table(tables::NAMES)?;
@@ -148,6 +150,7 @@ impl Writer {
         drop(table);
         for key in keys {
             let Some(chunk) = self.name_chunk(&key)? else { continue };
+            // A dropped name leaves an empty text, so the numbers behind it stay.
             let first = u32::from_be_bytes(key) * names::NAMES_CHUNK;
             let before = dropped.len();
             let mut any = false;

@@ -26,7 +26,7 @@ use redb::TableDefinition;
 /// All tables have keys and values of bytes: the encodings are ours, not the engine's.
 pub type Definition = TableDefinition<'static, Bytes, Bytes>;
 
-/// What keys and values are.
+/// A key or a value: bytes.
 pub type Bytes = &'static [u8];
 
 pub const META: Definition = TableDefinition::new("meta");
@@ -42,7 +42,7 @@ pub const ADJACENCY: Definition = TableDefinition::new("adjacency");
 pub const JOBS: Definition = TableDefinition::new("jobs");
 pub const DELETIONS: Definition = TableDefinition::new("deletions");
 pub const PINS: Definition = TableDefinition::new("pins");
-/// Made with its row, so files of which nobody ever made a token have none.
+/// Made with its row, so a file has it only if somebody once made a token.
 pub const ACCESS: Definition = TableDefinition::new("access");
 
 /// The names of all tables, in the order in which they are created and checked.
@@ -86,17 +86,18 @@ pub fn name(definition: Definition) -> &'static str {
 /// The only key of `meta`.
 pub const META_KEY: &[u8] = b"meta";
 
-/// Key of what keeps room in a new file: it ends where the file ends, at a power of two of pages,
-/// and goes with the first commit.
+/// Key of a value that reserves room in a new file: the file ends with it, at a power of two of
+/// pages. The first commit after the creation removes it.
 ///
-/// The engine doubles a file that is full, and fills what does not make up a power of two first. A
-/// file that began as one has all that a first load leaves free at its end, where it is given back.
+/// The engine doubles a full file, but first fills it up to a power of two. A file that began with
+/// a power of two has all the room that a first load leaves free at its end, where it can be given
+/// back.
 pub const ROOM_KEY: &[u8] = b"room";
 
-/// Length of that value: 32 pages of 4 KiB, in their own page of the engine behind the 32 before.
+/// Bytes of that value: 32 pages of 4 KiB, in a page of its own behind the first 32 pages.
 pub const ROOM: usize = 130_000;
 
-/// Key of the tables that are numbered in one sequence.
+/// Key of a row in a table that is numbered in one sequence.
 pub fn number_key(number: u32) -> [u8; 4] {
     number.to_be_bytes()
 }
@@ -115,7 +116,7 @@ pub fn body_key(kind: Kind, scope: u32, block: u32) -> [u8; 9] {
     key
 }
 
-/// Key of the list of what a job deleted.
+/// Key of the list of the objects that a job deleted.
 pub fn deletion_key(job: u32, kind: Kind) -> [u8; 5] {
     let [a, b, c, d] = job.to_be_bytes();
     [a, b, c, d, kind as u8]
@@ -131,7 +132,7 @@ pub fn base_space(direction: Direction) -> [u8; 1] {
     [direction as u8]
 }
 
-/// The space of what has changed since the base was written: the delta.
+/// The space of the changes since the base was written: the delta.
 pub fn delta_space(direction: Direction) -> [u8; 1] {
     [direction as u8 | 0x80]
 }

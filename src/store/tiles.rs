@@ -5,10 +5,10 @@
 //!   payload  upper bound, N bytes (all 0xFF: none) | contents
 //! ```
 //!
-//! A *space* is what is sorted by itself: the objects of one kind in one scope, the edges in one
-//! direction. The first tile of a space begins at all zeros, and the upper bound of each is the key
-//! of the next. So a search that lands in the wrong row, or misses one that is lost, is noticed, and
-//! an edit rewrites the few tiles that it falls into. What the contents are is the business of
+//! A *space* is a set of entries that is sorted by itself: the objects of one kind in one scope, or
+//! the edges in one direction. The first tile of a space begins at all zeros, and the upper bound
+//! of each tile is the key of the next. So a search that lands in the wrong row, or passes a lost
+//! one, is noticed. An edit rewrites only the tiles that it falls into. The contents are defined in
 //! `identity`, `segment` and `edges`.
 
 use super::StoreError;
@@ -21,11 +21,11 @@ use rayon::prelude::*;
 use redb::{ReadOnlyTable, ReadableTable, Table, TableHandle};
 use std::collections::VecDeque;
 
-/// Contents that a tile is filled with at most: one page of the engine, 4 KiB, less its header,
-/// key and seal. A question reads few tiles and little of each, so they are small.
+/// Bytes of contents in a tile at most: one page of the engine, 4 KiB, less its header, key and
+/// seal. A question reads few tiles and little of each, so tiles are small.
 const CONTENTS_MAX: usize = 4_000;
 
-/// Entries that such contents can hold: each takes a bit in each of four columns at least.
+/// Entries that such contents can hold: each takes at least one bit in each of four columns.
 pub const ENTRIES_MAX: usize = CONTENTS_MAX * 2;
 
 /// The upper bound that stands for "no bound". No entry has it.
@@ -33,9 +33,9 @@ const fn unbounded<const N: usize>() -> [u8; N] {
     [0xFF; N]
 }
 
-/// A table of rows.
+/// A table whose rows are tiles.
 pub trait Rows: ReadableTable<Bytes, Bytes> {
-    /// Whether they lie in pages that were proven, so that seals need not be looked at.
+    /// True if the rows lie in proven pages, so that their seals need no check.
     const PROVEN: bool;
 }
 
@@ -51,7 +51,7 @@ impl Rows for Table<'_, Bytes, Bytes> {
 pub struct Tile<'a, const N: usize> {
     /// Key of the row.
     pub key: &'a [u8],
-    /// What all entries are below; `None` if there is no bound.
+    /// The bound below which all entries lie; `None` if there is none.
     pub upper: Option<&'a [u8; N]>,
     /// The entries.
     pub contents: &'a [u8],
@@ -78,7 +78,7 @@ impl<'a, const N: usize> Tile<'a, N> {
         *self.key.last_chunk().expect("BUG: `open` looked at the length")
     }
 
-    /// Whether an entry at `at`, which is not below the lower bound, belongs here.
+    /// True if an entry at `at` belongs here; `at` is not below the lower bound.
     pub fn reaches(&self, at: &[u8; N]) -> bool {
         self.upper.is_none_or(|upper| at < upper)
     }
@@ -88,8 +88,8 @@ fn key<const N: usize>(space: &[u8], bound: &[u8; N]) -> Vec<u8> {
     [space, bound].concat()
 }
 
-/// Calls `visit` for the tiles that hold what lies between `from` and `to`, both included, the last
-/// one first; `visit` returns `None` where contents are damaged.
+/// Calls `visit` for the tiles that hold the entries from `from` to `to`, both included, the last
+/// tile first. `visit` returns `None` if the contents are damaged.
 pub fn around<const N: usize, T: Rows>(
     table: &T,
     name: &'static str,
@@ -100,6 +100,7 @@ pub fn around<const N: usize, T: Rows>(
     let (first, last) = (key(space, &[0; N]), key(space, to));
     let mut next: Option<[u8; N]> = None;
     let mut range = table.range::<&[u8]>(&first[..]..=&last[..])?;
+    // The tile that holds `to` may begin far below it, so the search goes backwards from `to`.
     while let Some(row) = range.next_back() {
         let (key, guard) = row?;
         let tile = Tile::open::<T>(name, key.value(), guard.value())?;
@@ -125,7 +126,7 @@ pub fn around<const N: usize, T: Rows>(
     }
 }
 
-/// Calls `visit` for every tile of a space in order; `visit` returns `None` where contents are
+/// Calls `visit` for every tile of a space in order. `visit` returns `None` if the contents are
 /// damaged.
 pub fn all<const N: usize, T: Rows>(
     table: &T,
@@ -134,6 +135,7 @@ pub fn all<const N: usize, T: Rows>(
     mut visit: impl FnMut(&Tile<'_, N>) -> Option<()>,
 ) -> Result<(), StoreError> {
     let (first, last) = (key(space, &[0; N]), key(space, &unbounded::<N>()));
+    // Each upper bound names the next row, so a lost row shows at once.
     let mut expected = Some([0; N]);
     let mut any = false;
     for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
@@ -153,7 +155,7 @@ pub fn all<const N: usize, T: Rows>(
     Ok(())
 }
 
-/// Whether a space has no tile.
+/// True if a space has no tile.
 pub fn is_empty<const N: usize>(
     table: &impl ReadableTable<Bytes, Bytes>,
     space: &[u8],
@@ -182,8 +184,8 @@ struct Edited<'e, const N: usize, E> {
 
 /// Merges `edits`, which ascend by `at`, into the tiles of a space.
 ///
-/// `merge` gets the contents of a tile, if there are any, and its edits, and returns all entries
-/// that are to be there, or what is wrong with the contents.
+/// `merge` gets the contents of a tile, if there are any, and its edits. It returns all entries of
+/// the tile afterwards, or a description of the damage.
 pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     table: &mut Table<'_, Bytes, Bytes>,
     space: &[u8],
@@ -212,6 +214,8 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
                     Some(upper) => rest.partition_point(|edit| at(edit) < *upper),
                 };
                 (tile.edits, rest) = rest.split_at(here);
+                // The tile is read before its rows are put: no later edit falls into it, as edits
+                // ascend.
                 waiting.extend(split::<N, E, T>(tile, &at));
             }
             let Some(tile) = waiting.pop_front() else { break };
@@ -236,17 +240,17 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     runs.end()
 }
 
-/// Tiles that are rewritten by one thread in one go, at most.
+/// Tiles that one thread rewrites in one go, at most.
 const TILES_AT_ONCE: usize = 16;
 /// Edits in them, about.
 const EDITS_AT_ONCE: usize = SPLIT;
-/// Rows that are made by one thread.
+/// Rows that one thread makes.
 const MANY: usize = if cfg!(test) { 3 } else { 64 };
-/// Edits of one tile that are merged by one thread.
+/// Edits of one tile that one thread merges.
 const SPLIT: usize = if cfg!(test) { 128 } else { 8 << 10 };
 
-/// A tile as it is or, where many edits follow behind all that is there, as in a first load, cut into
-/// several that follow each other.
+/// Returns a tile as it is, or cuts it into several that follow each other. It is cut if many edits
+/// lie behind all of its entries, as in a first load.
 fn split<'e, const N: usize, E, T: Entry<N>>(
     tile: Edited<'e, N, E>,
     at: &impl Fn(&E) -> [u8; N],
@@ -260,7 +264,7 @@ fn split<'e, const N: usize, E, T: Entry<N>>(
     while let Some(next) = rest.get(SPLIT).map(at)
         && last.is_none_or(|last| last < next)
     {
-        // What happens in one place stays together.
+        // Edits at one place stay in one tile.
         let (here, behind) = rest.split_at(rest.partition_point(|edit| at(edit) < next));
         if here.is_empty() {
             break;
@@ -273,20 +277,21 @@ fn split<'e, const N: usize, E, T: Entry<N>>(
     tiles
 }
 
-/// What tiles are made of.
+/// An entry of a tile.
 pub trait Entry<const N: usize>: Send + Sync {
     /// The table that holds such tiles.
     const TABLE: &'static str;
     /// Bytes of an entry beside its columns.
     const FIXED: usize;
 
-    /// Where it stands.
+    /// Its place, by which entries are sorted.
     fn at(&self) -> [u8; N];
 
-    /// What it has in each column; as many as are used, then zeros.
+    /// Its value in each column; unused columns have zeros.
     fn columns(&self) -> [u64; 4];
 
-    /// Where the last entry of such contents stands; `None` if there is none, or they are damaged.
+    /// The place of the last entry of such contents; `None` if there is none, or the contents are
+    /// damaged.
     fn last(contents: &[u8]) -> Option<[u8; N]>;
 
     /// Writes the contents of a tile.
@@ -295,8 +300,8 @@ pub trait Entry<const N: usize>: Send + Sync {
         Self: Sized;
 }
 
-/// The rows, sealed, of the entries of one tile, which has none yet if it is `new`; several where
-/// they do not fit one.
+/// The sealed rows of the entries of one tile; several if the entries do not fit one. `new` is true
+/// if the tile has no row yet.
 fn rows<const N: usize, T: Entry<N>>(
     space: &[u8],
     lower: [u8; N],
@@ -306,7 +311,7 @@ fn rows<const N: usize, T: Entry<N>>(
 ) -> Vec<Row> {
     let mut starts = cut(entries);
     if let [_, second] = &mut starts[..] {
-        // What has outgrown its row will grow again: both halves get room.
+        // A tile that has outgrown its row will grow again, so both halves get room.
         *second = entries.len() / 2;
     }
     let row = |i: usize| {
@@ -329,7 +334,8 @@ fn rows<const N: usize, T: Entry<N>>(
     (0..starts.len()).into_par_iter().map(row).collect()
 }
 
-/// Where each row begins, if every one takes as many entries as fit a page; one row at least.
+/// The index of the first entry of each row, if every row takes as many entries as fit a page; at
+/// least one row.
 fn cut<const N: usize, T: Entry<N>>(entries: &[T]) -> Vec<usize> {
     let mut starts = vec![0];
     let mut row = Fit::new(T::FIXED);
@@ -344,7 +350,7 @@ fn cut<const N: usize, T: Entry<N>>(entries: &[T]) -> Vec<usize> {
     starts
 }
 
-/// How much the contents of a row take at most, while entries are added.
+/// The size of the contents of a row, an upper limit, while entries are added.
 struct Fit {
     fixed: usize,
     entries: usize,
@@ -378,7 +384,8 @@ impl Fit {
 
     #[inline]
     fn size(&self) -> usize {
-        /// Length, form and base of each column, and what its last byte has no use for.
+        /// Bytes for the length, the form and base of each column, and the unused bits of its last
+        /// byte.
         const AROUND: usize = 5 + 4 * 13;
         AROUND + self.entries * self.fixed + (self.entries * self.bits).div_ceil(8)
     }

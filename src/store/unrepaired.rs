@@ -1,53 +1,57 @@
-//! Reading a file as a killed writer left it: what a repair would find, without the repair.
+//! Storage that reads a file as a killed writer left it: the state that a repair would find,
+//! without the repair.
 //!
-//! A writer that dies leaves a mark in the file, and the engine refuses to read a marked file before
-//! it is repaired: half a dozen waits for the disk, though for a file whose last commit was made in
-//! two phases, as ours are, there is nothing to do but to take the mark away. Here it is taken away
-//! from what is read. The file stays as it is until somebody writes.
+//! A writer that dies leaves a mark in the file, and the engine does not read a marked file before
+//! it is repaired. A repair waits for the disk half a dozen times. But our commits are made in two
+//! phases, and after such a commit the only thing to repair is the mark. So this storage removes
+//! the mark from the bytes that are read. The file stays as it is until somebody writes.
 
 use redb::StorageBackend;
 use std::io;
 
-/// Where the engine keeps its flags: <https://github.com/cberner/redb/blob/master/docs/design.md>,
+/// Offset of the flags of the engine: <https://github.com/cberner/redb/blob/master/docs/design.md>,
 /// "god byte".
 pub(super) const FLAGS_AT: u64 = 9;
-/// Which slot of the header holds the newest commit.
+/// Flag: the slot of the header that holds the newest commit.
 pub(super) const PRIMARY: u8 = 1;
-/// A writer has the file open, or died.
+/// Flag: a writer has the file open, or died.
 pub(super) const RECOVERY_REQUIRED: u8 = 2;
-/// The newest commit was durable before it was named the newest, so it is whole.
+/// Flag: the newest commit was durable before it was named the newest, so it is whole.
 const TWO_PHASE_COMMIT: u8 = 4;
-/// That it was named the newest may not be durable.
+/// Flag: the header that names it the newest may not be durable.
 const PRIMARY_UNFLUSHED: u8 = 8;
 
-/// A file that no living writer has open, for reading. It takes and respects locks as any reader:
-/// a writer that comes keeps what is being read.
+/// A file that no living writer has open, for reading. It takes and respects locks as any reader
+/// does: a writer that comes later keeps the pages that are being read.
 #[derive(Debug)]
 pub struct Unrepaired<B> {
     file: B,
-    /// Nothing is answered from it, so it need not be durable, nor the newest.
+    /// True if no answer comes from it, so the commit need not be durable, nor the newest.
     at_any_rate: bool,
 }
 
 impl<B: StorageBackend> Unrepaired<B> {
-    /// Of a file that is open for reading.
+    /// Wraps a file that is open for reading.
     pub fn new(file: B) -> Unrepaired<B> {
         Unrepaired { file, at_any_rate: false }
     }
 
-    /// To see what kind of file it is before it is repaired.
+    /// Wraps a file only to see what kind of file it is, before it is repaired.
     pub fn at_any_rate(file: B) -> Unrepaired<B> {
         Unrepaired { file, at_any_rate: true }
     }
 
-    /// The flags as they are after a repair; as they stand if it takes more than to change them.
+    /// The flags as they are after a repair. Unchanged if a repair has to do more than change them.
     fn repaired(&self, flags: u8) -> io::Result<u8> {
+        // Without two phases the newest commit may be torn: the engine keeps the mark and refuses
+        // the file.
         if flags & TWO_PHASE_COMMIT == 0 && !self.at_any_rate {
             return Ok(flags);
         }
         if flags & PRIMARY_UNFLUSHED != 0 && !self.at_any_rate {
-            // An acknowledged commit may still have this flag after a power cut, so it has to be
-            // answered from; and what is answered from must not go with the next power cut.
+            // An acknowledged commit may still have this flag after a power cut, so answers must
+            // come from it. It is synced first: an answer must not come from a commit that the next
+            // power cut removes.
             self.file.sync_data()?;
         }
         Ok(flags & !(RECOVERY_REQUIRED | PRIMARY_UNFLUSHED))
@@ -61,6 +65,7 @@ impl<B: StorageBackend> StorageBackend for Unrepaired<B> {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.file.read(offset, out)?;
+        // Only a read of the header has the flags in it.
         let at = FLAGS_AT.checked_sub(offset).and_then(|at| out.get_mut(usize::try_from(at).ok()?));
         if let Some(flags) = at {
             *flags = self.repaired(*flags)?;

@@ -1,8 +1,8 @@
-//! Waiting for another process: how long, and who it is.
+//! Waiting for a lock of another process: for how long, and for which process.
 //!
-//! Locks are those of the kernel, which end with the process that holds them; they are asked for
-//! again and again, so that waiting can end. Who holds one is read from the system, not from a file
-//! that a killed process would leave behind.
+//! Locks are locks of the kernel, which end with the process that holds them. They are tried again
+//! and again, so that waiting can have a limit. The holder is read from the system, not from a
+//! file, which a killed process would leave behind.
 
 use super::StoreError;
 use std::fmt;
@@ -10,18 +10,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The longest that is waited unless somebody says otherwise.
+/// The longest wait, unless the caller sets another one.
 pub const WAIT: Duration = Duration::from_secs(60);
 
-/// Whoever waits longer than this is told for whom.
+/// A wait that is longer than this is reported.
 const UNTOLD: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_micros(500);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// What is done with a line that says for whom we wait.
+/// A function that gets a line with the process that is waited for.
 type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How long others are waited for, and who hears of it.
+/// The limit of a wait, and the function that hears of it.
 #[derive(Clone)]
 pub struct Waiting {
     limit: Duration,
@@ -41,16 +41,17 @@ impl fmt::Debug for Waiting {
 }
 
 impl Waiting {
-    /// Waits at most for `limit`; what takes longer than a second is told.
+    /// Waits for `limit` at most. `tell` hears of a wait that is longer than a second.
     pub fn new(limit: Duration, tell: impl Fn(&str) + Send + Sync + 'static) -> Waiting {
         Waiting { limit, tell: Some(Arc::new(tell)) }
     }
 
-    /// Tries until it works; `None` says that another process has the file at `path` locked.
+    /// Calls `attempt` until it succeeds. `None` means that another process has the file at `path`
+    /// locked.
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUseBy`] if it never does, and whatever a try ends with.
+    /// [`StoreError::InUseBy`] if it never succeeds within the limit, and any error of `attempt`.
     pub fn until<T>(
         &self,
         path: &Path,
@@ -78,7 +79,8 @@ impl Waiting {
         }
     }
 
-    /// The same for what ends with [`StoreError::InUse`] as long as another process has the file.
+    /// [`Waiting::until`] for a call that fails with [`StoreError::InUse`] as long as another
+    /// process has the file.
     pub fn while_in_use<T>(
         &self,
         path: &Path,
@@ -92,12 +94,12 @@ impl Waiting {
     }
 }
 
-/// Who has the file locked for writing, as far as the system tells us.
+/// The process that has the file locked for writing, if the system tells us.
 fn holder(path: &Path) -> String {
     lock_holder(path).unwrap_or_else(|| "another process".to_owned())
 }
 
-/// The locks of each open file stand in `/proc/PID/fdinfo`.
+/// Finds the holder of a lock: the locks of each open file stand in `/proc/PID/fdinfo`.
 #[cfg(target_os = "linux")]
 fn lock_holder(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
@@ -130,6 +132,7 @@ fn named(pid: u32) -> String {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<_> = command.split(|&b| b == 0).filter(|word| !word.is_empty()).collect();
     let text = String::from_utf8_lossy(&words.join(&b' ')).into_owned();
+    // The command of another process is shown on a terminal: it must not control it.
     let text: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
     match text.is_empty() {
         true => format!("process {pid}"),

@@ -1,20 +1,21 @@
-//! Finding objects in all scopes at once, for those who know an `_id` or a bare key and no scope.
+//! Searches for objects in all scopes at once, for callers that know an `_id` or a bare key and no
+//! scope.
 //!
-//! The file finds by scope and hash, so a single question is one search in each scope. Many at once
-//! share their searches: what they cost does not grow with questions times scopes.
+//! The file is searched by scope and hash, so a single question is one search in each scope. Many
+//! questions at once share their searches: their cost does not grow with questions times scopes.
 
 use super::{Identity, Snapshot, StoreError};
 use crate::graph::{IdHash, Kind, Names, ObjectId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Keys that are read in a pass over all entities in the time of one search in a scope, about.
+/// Keys that a pass over all entities reads in the time of one search in a scope, about.
 const KEYS_IN_A_SEARCH: u64 = 32;
 
 impl Snapshot {
-    /// The live entities that have one of these keys, in whatever scope: their numbers, ascending by
+    /// The live entities that have one of these keys, in any scope: their numbers, ascending by
     /// scope.
     ///
-    /// Few keys are searched for in each scope; for more, all keys are passed over once.
+    /// Few keys are searched for in each scope. For many, one pass reads all keys.
     pub fn entities_with_keys<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k str>,
@@ -28,6 +29,8 @@ impl Snapshot {
                 live += row.count(Kind::Entity).live;
             }
         }
+        // The estimated cost decides; a few searches are always allowed, as a pass has a cost of
+        // its own.
         if (keys.len() * scopes.len()) as u64 <= live / KEYS_IN_A_SEARCH + 16 {
             for key in keys {
                 for &scope in &scopes {
@@ -52,13 +55,14 @@ impl Snapshot {
             scope_of.insert(number, facts.map_or(0, |facts| facts.scope));
         }
         for numbers in found.values_mut() {
+            // The pass goes by number; both ways must give the same order.
             numbers.sort_unstable_by_key(|number| (scope_of[number], *number));
         }
         Ok(found)
     }
 
-    /// The objects of a kind with these hashes, in whatever scope, tombstones included: name number
-    /// of the scope and identity. Each row of the file is read once at most.
+    /// The objects of a kind with these hashes, in any scope, tombstones included: name number of
+    /// the scope, and identity. Each row of the file is read once at most.
     pub fn find_in_all_scopes(
         &self,
         kind: Kind,
@@ -78,7 +82,7 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// The names of the scopes that own these objects, as far as there are such.
+    /// The names of the scopes that own these objects. An object that is not stored is left out.
     pub fn scopes_of(
         &self,
         ids: &[(Kind, ObjectId)],
@@ -89,7 +93,7 @@ impl Snapshot {
             let ids: FxHashMap<IdHash, ObjectId> = ids.map(|id| (self.hashed(id), id)).collect();
             let hashes: Vec<IdHash> = ids.keys().copied().collect();
             for (hash, (scope, one)) in self.find_in_all_scopes(kind, &hashes)? {
-                // Found by its hash, believed by its key.
+                // Two ids may have the same hash, so the key decides.
                 if let Some(head) = self.head(kind, one.number)?
                     && ObjectId::new(kind, self.name(scope), &self.key_of(kind, &head)?)
                         == ids[&hash]

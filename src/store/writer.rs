@@ -46,7 +46,7 @@ pub struct Writer {
     pub meta: Meta,
     /// The names as they will be after the commit.
     pub names: NameBook,
-    /// Those of scopes, types, classes and verbs, as they are stored.
+    /// The names of scopes, types, classes and verbs, as they are stored.
     pub(super) words: Words,
     /// The labels of relationships as they will be after the commit.
     pub labels: Labels,
@@ -82,7 +82,7 @@ impl Writer {
         Ok(self.transaction.open_table(definition)?)
     }
 
-    /// Takes the row of a scope away, which has nothing any more.
+    /// Removes the row of a scope that has nothing any more, with its identities and bodies.
     pub(super) fn drop_scope(&mut self, scope: u32) -> Result<(), StoreError> {
         self.scopes.remove(&scope);
         for kind in [Kind::Entity, Kind::Relationship] {
@@ -112,7 +112,7 @@ impl Writer {
         Ok(first)
     }
 
-    /// The row of a scope, to be changed; stored at commit.
+    /// The row of a scope, to be changed; it is stored at the commit.
     pub fn scope(&mut self, scope: u32) -> Result<&mut ScopeRow, StoreError> {
         if !self.scopes.contains_key(&scope) {
             let table = self.transaction.open_table(tables::SCOPES)?;
@@ -159,13 +159,13 @@ impl Writer {
         self.rewrite_heads(kind, batches, |(number, _)| *number, || (), make, Ok)
     }
 
-    /// Replaces heads by what `make` makes of edits, on all cores: it gets the edits of one chunk and
-    /// the heads that are stored there, and returns a head for each (`None` makes the row absent).
+    /// Replaces heads, on all cores. `make` gets the edits of one chunk and the heads that are
+    /// stored there; it returns a head for each edit, or `None` to make the row absent.
     ///
-    /// Numbers ascend within a batch; one that begins in the last chunk of the batch before it, or
-    /// before that chunk, waits until all before it is stored. What else comes of edits is gathered
-    /// in what `begin` gives, one of which serves for some chunks, and goes to `take` in the order of
-    /// the batches.
+    /// Numbers ascend within a batch. A batch that begins in the last chunk of the batch before it,
+    /// or before that chunk, waits until everything before it is stored. `begin` makes a value that
+    /// `make` may fill with other results; one serves for some chunks. `take` gets these values in
+    /// the order of the batches.
     pub fn rewrite_heads<E: Sync, B: Borrow<[E]> + Send + Sync, M: Send>(
         &self,
         kind: Kind,
@@ -187,6 +187,9 @@ impl Writer {
             };
             let all: &[E] = (*edits).borrow();
             if chunk_of(&all[at]) < gathered {
+                // The chunk may still wait in the pipeline: reading it now would lose the edits of
+                // the batch before. So everything is put first, and the runs are ended before the
+                // chunk is read.
                 if !std::mem::replace(&mut waited, true) {
                     return Ok(Next::Wait);
                 }
@@ -199,6 +202,7 @@ impl Writer {
                 let start = at;
                 at += all[at..].partition_point(|edit| chunk_of(edit) == chunk);
                 let key = tables::head_key(kind, chunk);
+                // Only this thread reads the table; workers get a copy of the stored chunk.
                 let stored = runs.table.get(&key[..])?.map(|guard| guard.value().to_vec());
                 chunks.push((key, stored, start..at));
                 gathered = chunk + 1;
@@ -240,8 +244,9 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Corrupt`] if an edge to remove is missing or one to add is there already; where
-    /// the edits go to a delta, only whoever reads these edges, or merges them, can tell.
+    /// [`StoreError::Corrupt`] if an edge to remove is missing, or one to add is there already.
+    /// Edits that go to a delta are not checked here: the next reader of these edges, or the next
+    /// merge, finds out.
     pub fn edit_adjacency(&mut self, edits: &[EdgeEdit]) -> Result<(), StoreError> {
         for direction in [Direction::Out, Direction::In] {
             let standing = |e: &EdgeEdit| {
@@ -252,18 +257,19 @@ impl Writer {
                 ((at, StoredEdge { other, label: e.label, relationship: e.relationship }), e.add)
             };
             let mut ordered: Vec<(Standing, bool)> = edits.iter().map(standing).collect();
+            // Sorted by (edge, add): a removal comes before an addition of the same edge.
             ordered.par_sort_unstable();
             self.edit_adjacency_of(direction, edits.len(), std::iter::once(Ok(ordered)))?;
         }
         Ok(())
     }
 
-    /// Adds (true) and removes (false) edges in one direction; whoever calls it for one direction
-    /// calls it for the other.
+    /// Adds (true) and removes (false) edges in one direction. The caller does the same for the
+    /// other direction.
     ///
-    /// `pieces` ascend: each is sorted and none begins before the last one ended. An edge that is
-    /// removed and added again is there. `total` is how many edits there are in all of them: few go
-    /// to the delta, many are merged into the base, one piece in memory at a time.
+    /// Each of `pieces` is sorted, and none begins before the last one ended. An edge that is
+    /// removed and added again is there. `total` is the number of edits in all pieces: few go to
+    /// the delta, many are merged into the base, with one piece in memory at a time.
     ///
     /// # Errors
     ///
@@ -323,14 +329,14 @@ impl Writer {
         put(&mut table, tables::JOBS, &tables::number_key(sequence), row.encode())
     }
 
-    /// Removes a stored job, which nothing may name any more.
+    /// Removes a stored job. Nothing may name it any more.
     pub fn remove_job(&mut self, sequence: u32) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::JOBS)?;
         table.remove(&tables::number_key(sequence)[..])?;
         Ok(())
     }
 
-    /// Stores what a job deleted; an empty list removes the row.
+    /// Stores the numbers of the objects that a job deleted; an empty list removes the row.
     pub fn put_deletions(
         &mut self,
         sequence: u32,
@@ -373,6 +379,7 @@ impl Writer {
     /// On any error nothing has changed.
     pub fn commit(mut self) -> Result<(), StoreError> {
         self.meta.revision += 1;
+        // Each of these changes counters, so `meta` is put after them.
         self.put_names()?;
         self.put_words()?;
         self.put_labels()?;
@@ -383,6 +390,7 @@ impl Writer {
             }
             let mut table = self.transaction.open_table(tables::META)?;
             put(&mut table, tables::META, tables::META_KEY, self.meta.encode())?;
+            // The first commit creates the file; the next one gives the reserved room away.
             if self.meta.revision > 1 {
                 table.remove(tables::ROOM_KEY)?;
             }
@@ -425,6 +433,7 @@ impl Writer {
             (rest, number) = (behind, number + here.len() as u32);
         }
         let mut numbers: Vec<(&str, u32)> = new.iter().map(|name| &**name).zip(first..).collect();
+        // Keys in ascending order fill the pages of the engine one after the other.
         numbers.sort_unstable();
         let mut table = self.table(tables::NAME_NUMBERS)?;
         for (name, number) in numbers {
@@ -437,8 +446,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Stores the words that are new: what the scopes that were touched are called, and what they
-    /// count.
+    /// Stores the new words: the names and the counted types, classes and verbs of the scopes that
+    /// were touched.
     fn put_words(&mut self) -> Result<(), StoreError> {
         let mut new: BTreeMap<String, u32> = BTreeMap::new();
         for (&scope, row) in &self.scopes {
@@ -451,6 +460,7 @@ impl Writer {
             if new.len() == before {
                 continue;
             }
+            // Limits are asked only of what is new: a scope beyond them can still be synced.
             let many = |words: usize| words > names::SCOPE_WORDS_MAX;
             if row.counts.iter().any(|of| many(of.types.len()) || many(of.classes.len())) {
                 let what = "types, class sets or verbs in one scope";
@@ -473,7 +483,7 @@ impl Writer {
         self.replace_words(words)
     }
 
-    /// Stores these words instead of those that are there.
+    /// Replaces all words.
     pub(super) fn replace_words(&mut self, words: Words) -> Result<(), StoreError> {
         let mut table = self.table(tables::WORDS)?;
         for (chunk, payload) in (0..).zip(words.rows()) {
@@ -527,6 +537,7 @@ fn merge_identities(
         while let Some(entry) = stored.next_if(|entry| entry.id < *id) {
             merged.push(entry);
         }
+        // An edit replaces the stored entry of the same hash.
         stored.next_if(|entry| entry.id == *id);
         merged.extend(*put);
     }

@@ -1,15 +1,15 @@
-//! Working ahead: what all cores can do for the next step goes on while one thread ends the last.
+//! Working ahead: all cores make the next step while one thread ends the last one.
 
 use super::SyncError;
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 
-/// Calls `produce` for each step and `consume` for what it made, in order; the next step is made
-/// while the last is consumed. What waits is one step at most.
+/// Calls `produce` for each step and `consume` for each product, in order. The next step is made
+/// while the last one is consumed; one product waits at most.
 ///
 /// # Errors
 ///
-/// The first of either side.
+/// The first error of either side.
 pub fn ahead<S, P: Send>(
     steps: impl ExactSizeIterator<Item = S> + Send,
     produce: impl FnMut(S) -> Result<P, SyncError> + Send,
@@ -23,7 +23,7 @@ pub fn ahead<S, P: Send>(
     })
 }
 
-/// The same for one consumer of all steps.
+/// The same with one consumer for all steps.
 pub fn all_ahead<S, P: Send, E: Send, R>(
     steps: impl ExactSizeIterator<Item = S> + Send,
     mut produce: impl FnMut(S) -> Result<P, E> + Send,
@@ -34,6 +34,7 @@ pub fn all_ahead<S, P: Send, E: Send, R>(
         return consume(&mut steps.map(produce));
     }
     std::thread::scope(|scope| {
+        // Without room in the channel one product waits at most.
         let (to, made) = sync_channel(0);
         scope.spawn(move || {
             for step in steps {
@@ -49,12 +50,12 @@ pub fn all_ahead<S, P: Send, E: Send, R>(
     })
 }
 
-/// The numbers below `count`, `at_once` in a step.
+/// Ranges of all numbers below `count`, `at_once` of them in a step.
 pub fn several(count: usize, at_once: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Send {
     (0..count.div_ceil(at_once)).map(move |step| step * at_once..count.min((step + 1) * at_once))
 }
 
-/// As many as keep all cores at work while one waits for another.
+/// The length of a step that keeps all cores at work while one waits for another.
 pub fn for_all_cores() -> usize {
     2 * rayon::current_num_threads()
 }

@@ -1,9 +1,9 @@
 //! Applying: a plan becomes heads, identities, edges and blocks in one write transaction.
 //!
-//! Nothing is decided here. Changes are taken in the order of the stage, so that each batch is read
-//! once, and put down in buckets in whatever other order is needed: new relationships by the entity
-//! where they begin, which gives them their numbers and keeps adjacency columns narrow, identities
-//! by hash, edges by entity. Memory holds a few batches, or buckets, of each at a time.
+//! This module decides nothing. It takes changes in the order of the stage, so that each batch is
+//! read once, and puts their parts into buckets for the other orders: new relationships by the
+//! entity where they begin (this gives them their numbers and keeps adjacency columns narrow),
+//! identities by hash, edges by entity. Memory holds a few batches, or buckets, of each at a time.
 
 use super::SyncError;
 use super::ahead::{ahead, all_ahead, several};
@@ -27,8 +27,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Stores a plan: graph, reports and counts change together at the commit of `writer`. The changes
-/// are taken out of the plan.
+/// Stores a plan: graph, reports and counts change together at the commit of `writer`. This takes
+/// the changes out of the plan.
 ///
 /// `writer` starts from the state that the plan was made for; `now` is epoch milliseconds.
 pub fn apply(
@@ -62,6 +62,7 @@ pub fn apply(
         owners.push(Owner::new(scope, owners[culprit].sequence));
     }
     let mut storing = Storing::new(plan, uploads, writer, owners, now);
+    // Entities first: relationships are put in the order of the numbers of their ends.
     for (kind, deletes) in [Kind::Entity, Kind::Relationship].into_iter().zip(deletes) {
         storing.begin(kind, plan)?;
         for (owner, changes) in deletes {
@@ -97,13 +98,13 @@ pub fn job_row(report: &super::JobReport) -> JobRow {
     }
 }
 
-/// The job to which foreign deletions are written down: the first that deletes entities.
+/// The job that is recorded for foreign deletions: the first that deletes entities.
 fn foreign_culprit(deletes: &[(u32, Vec<Change>)]) -> usize {
     deletes.iter().position(|(_, changes)| !changes.is_empty()).unwrap_or(0)
 }
 
-/// Who changes objects: a job of the plan, or the scope of others whose relationships go with its
-/// entities.
+/// The owner of changes: a job of the plan, or a foreign scope whose relationships go with entities
+/// of the plan.
 struct Owner {
     scope: u32,
     /// Sequence number of the job.
@@ -123,7 +124,7 @@ impl Owner {
     }
 }
 
-/// Where the head of an object is to point, and what it says.
+/// The fields of a new head that come from the contents: names, and the place of the body.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     type_name: u32,
@@ -132,7 +133,7 @@ struct Facts {
     slot: u32,
 }
 
-/// A change with all that its head takes.
+/// A change with everything that its head needs.
 #[derive(Clone, Debug)]
 struct Settled {
     /// Position of the owner.
@@ -144,7 +145,7 @@ struct Settled {
     action: Action,
     /// The new contents; `None` for a deletion.
     facts: Option<Facts>,
-    /// Empty where it is not to be stored.
+    /// Empty if it is not stored.
     key: Box<str>,
     display: Option<Box<str>>,
 }
@@ -164,14 +165,14 @@ impl Settled {
     }
 }
 
-/// As it is packed, this is a new relationship that has no number yet.
+/// Packs new relationships that have no number yet. No other changes are packed.
 impl Packed for Settled {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.0.to_le_bytes());
         out.extend_from_slice(&self.digest.to_le_bytes());
         let Facts { type_name, class, block, slot } =
             self.facts.expect("BUG: what is new has contents");
-        // One more, so that no block takes one byte and not five.
+        // Plus one, so that `NO_BODY` takes one byte and not five.
         let block = block.wrapping_add(1);
         for n in [self.owner, self.ends.0, self.ends.1, type_name, class, block, slot] {
             put_varint(out, n.into());
@@ -202,7 +203,7 @@ impl Packed for Settled {
     }
 }
 
-/// An identity on its way into the order of hashes.
+/// An identity with its owner, to be brought into the order of hashes.
 struct Identified {
     owner: u32,
     identity: Identity,
@@ -224,15 +225,16 @@ impl Packed for Identified {
     }
 }
 
-/// An edge as seen from one of its ends, and whether it is added, as one number: entity, other,
-/// label, relationship and addition from the highest bits to the lowest, which is the order of edges
-/// in a segment, removals before additions.
+/// An edge as seen from one of its ends, and whether it is added or removed, as one number. From
+/// the highest bits to the lowest: entity, other, label, relationship, addition. This is the order
+/// of edges in a segment, removals before additions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turned(u128);
 
 impl Turned {
     fn new(entity: u32, edge: StoredEdge, add: bool) -> Turned {
         let StoredEdge { other, label, relationship } = edge;
+        // Both share 32 bits, so the number of a relationship must fit 31.
         let last = u128::from(relationship) << 1 | u128::from(add);
         let first = u128::from(entity) << 96 | u128::from(other) << 64;
         Turned(first | u128::from(label) << 32 | last)
@@ -255,21 +257,21 @@ impl Packed for Turned {
     }
 }
 
-/// What the heads of a kind are made with.
+/// Makes the heads of a kind.
 struct Heads<'l> {
     kind: Kind,
     owners: &'l [Owner],
     now: i64,
-    /// Those of all relationships, before the change and after it.
+    /// Labels of all relationships, before the change and after it.
     labels: &'l Labels,
     parts: Parts,
     entities: u32,
-    /// What else is made of each change.
+    /// Buckets for the identity and the edges of each change.
     identities: &'l SharedBuckets<Identified>,
     edges: &'l [SharedBuckets<Turned>; 2],
 }
 
-/// What changes by owner, in the order of the changes.
+/// Changes of counts, in the order of the changes. An owner may be there more than once.
 type ShiftsByOwner = Vec<(u32, Shifts)>;
 
 impl Heads<'_> {
@@ -281,6 +283,7 @@ impl Heads<'_> {
         shifts: &mut ShiftsByOwner,
     ) -> Result<Vec<Option<Head>>, StoreError> {
         let [out, into] = self.edges;
+        // Threads fill buckets of their own; those for edges are taken only if edges can come.
         self.identities.fill(|identities| {
             if self.kind == Kind::Entity {
                 return self.make_into(changes, stored, shifts, identities, None);
@@ -363,8 +366,7 @@ impl Heads<'_> {
         }
     }
 
-    /// Puts down the edges that a change of a relationship takes away and adds, as seen from both of
-    /// their ends.
+    /// Puts down the edges that a changed relationship loses and gains, as seen from both ends.
     fn edge_edits(
         &self,
         change: &Settled,
@@ -376,6 +378,7 @@ impl Heads<'_> {
             Some(label) => Ok((head.from, head.to, label)),
             None => Err(StoreError::corrupt("labels", &[], "the label of an edge is missing")),
         };
+        // Only live relationships have edges, so a tombstone counts as no edge.
         let before = before.filter(|b| b.end == 0).map(edge).transpose()?;
         let after = (after.end == 0).then(|| edge(after)).transpose()?;
         if before == after {
@@ -393,14 +396,13 @@ impl Heads<'_> {
     }
 }
 
-/// A plan on its way into the file.
+/// Stores a plan: it gathers the parts of the changes and hands them to the writer in order.
 struct Storing<'s> {
     stage: &'s Stage,
     folder: &'s Path,
     writer: &'s mut Writer,
     owners: Arc<[Owner]>,
-    /// By owner: what changes in the counts of its scope; `None` if nothing of this kind was
-    /// stored.
+    /// By owner: changes in the counts of its scope; `None` if nothing of this kind was stored.
     shifts: Vec<Option<Shifts>>,
     now: i64,
     /// By hash.
@@ -455,12 +457,13 @@ impl<'s> Storing<'s> {
         }
     }
 
-    /// Begins with a kind: its new objects get their numbers.
+    /// Begins a kind and takes the numbers for its new objects.
     fn begin(&mut self, kind: Kind, plan: &Plan) -> Result<(), SyncError> {
         let mut buckets = 0;
         let owners = Arc::get_mut(&mut self.owners).expect("BUG: nobody packs between kinds");
         for (owner, job) in owners.iter_mut().zip(&plan.jobs) {
             let created = job.created[kind as usize];
+            // The plan counts on this: jobs in order, each with consecutive numbers.
             owner.first = self.writer.take_numbers(kind, created as usize)?;
             *owner.next_block.get_mut() = self.writer.scope(owner.scope)?.next_block[kind as usize];
             if kind == Kind::Relationship {
@@ -486,11 +489,13 @@ impl<'s> Storing<'s> {
         Ok(())
     }
 
-    /// Stores what has gathered.
+    /// Stores the pending changes.
     fn store_pending(&mut self, kind: Kind) -> Result<(), SyncError> {
         let mut pending = std::mem::take(&mut self.pending);
+        // Heads lie in chunks by number, and the writer takes them ascending.
         pending.par_sort_unstable_by_key(|change| change.number);
         if kind == Kind::Relationship {
+            // Edges are made from heads and need the numbers of their labels.
             let owners = Arc::clone(&self.owners);
             let label = |change: &Settled| change.label(&owners[change.owner as usize]);
             self.label_new(pending.iter().filter_map(label));
@@ -501,8 +506,8 @@ impl<'s> Storing<'s> {
         Ok(())
     }
 
-    /// Stores the changes of a kind but for deletions, batch by batch; new relationships are kept back
-    /// until they can be numbered, and come back by owner and the entity where they begin.
+    /// Stores the changes of a kind except deletions, batch by batch. Keeps new relationships back
+    /// until they can be numbered and returns them, by owner and by the entity where they begin.
     fn changes(&mut self, kind: Kind, plan: &mut Plan) -> Result<Buckets<Settled>, SyncError> {
         let mut changes =
             std::mem::replace(&mut plan.changes[kind as usize], Buckets::new(self.folder, 0, 0));
@@ -545,13 +550,14 @@ impl<'s> Storing<'s> {
         });
         let closed = done.map(|()| packing.close());
         drop(packing);
+        // The names go back even if packing failed.
         self.writer.names = names;
         self.put_blocks(kind, closed?)?;
         self.store_pending(kind)?;
         Ok(fresh.whole()?)
     }
 
-    /// Puts down what some changes became.
+    /// Puts down the results of packing some changes.
     fn put_filled(&mut self, kind: Kind, filled: Filled) -> Result<(), SyncError> {
         self.put_blocks(kind, filled.blocks)?;
         self.label_new(filled.labels);
@@ -572,7 +578,7 @@ impl<'s> Storing<'s> {
         let mut next = self.owners.first().map_or(0, |owner| owner.first);
         let all = fresh.count();
         let steps = pieces(&fresh, FRESH_AT_ONCE);
-        // What does not fill its chunk of heads yet.
+        // Relationships that do not fill their chunk of heads yet.
         let mut rest: Vec<Settled> = Vec::new();
         let number = |range: Range<usize>| {
             let last = range.end == all;
@@ -587,6 +593,7 @@ impl<'s> Storing<'s> {
             let mut batches = Vec::with_capacity(2 * buckets.len() + 1);
             for mut changes in buckets {
                 let Some(first) = changes.first().map(|change| change.number) else { continue };
+                // Batches are cut where a chunk of heads ends, so that no chunk is written twice.
                 let missing = (first.next_multiple_of(HEAD_CHUNK) - first) as usize;
                 let from = missing.min(changes.len());
                 rest.extend_from_slice(&changes[..from]);
@@ -612,7 +619,8 @@ impl<'s> Storing<'s> {
         Ok(())
     }
 
-    /// Stores heads, which ascend by number in each batch, and puts down what else becomes of them.
+    /// Stores heads, and puts down identities, edges and counts. Heads ascend by number in each
+    /// batch.
     fn store<B: Borrow<[Settled]> + Send + Sync>(
         &mut self,
         kind: Kind,
@@ -636,7 +644,8 @@ impl<'s> Storing<'s> {
         })
     }
 
-    /// Gives numbers to labels that relationships get, in an order that the same plan has each time.
+    /// Gives numbers to new labels of relationships, in an order that is the same each time the
+    /// plan is applied.
     fn label_new(&mut self, met: impl IntoIterator<Item = Label>) {
         let labels = &mut self.writer.labels;
         let mut new: Vec<Label> =
@@ -653,6 +662,8 @@ impl<'s> Storing<'s> {
         let mut identities = std::mem::replace(&mut self.identities, empty).whole()?;
         let Storing { owners, writer, .. } = self;
         let steps = pieces(&identities, PIECE);
+        // Buckets are parts of the hash space in order, so the edits of an owner ascend across
+        // them.
         let sort = |range: Range<usize>| {
             let mut parts = identities.take_all(range)?;
             parts.par_iter_mut().for_each(|part| {
@@ -678,6 +689,7 @@ impl<'s> Storing<'s> {
         for (owner, shifts) in owners.iter().zip(&mut self.shifts) {
             let Some(shifts) = shifts.take() else { continue };
             let row = writer.scope(owner.scope)?;
+            // A new generation voids all that `sync/known.rs` read of the scope.
             row.generation += 1;
             shifts.apply(row, kind);
             let next = owner.next_block.load(Ordering::Relaxed);
@@ -696,6 +708,7 @@ impl<'s> Storing<'s> {
                 continue;
             }
             let steps = pieces(&edges, PIECE);
+            // Buckets are ranges of entities in order, so sorting each of them sorts all.
             let sort = |range: Range<usize>| {
                 let mut piece = edges.take_all(range)?;
                 piece.par_iter_mut().for_each(|bucket| bucket.sort_unstable());
@@ -707,7 +720,7 @@ impl<'s> Storing<'s> {
     }
 }
 
-/// All buckets, as many in a step as hold so many records, about.
+/// Ranges that cover all buckets; a step holds about `records` records.
 fn pieces<T: Packed>(
     buckets: &Buckets<T>,
     records: usize,
@@ -717,7 +730,7 @@ fn pieces<T: Packed>(
     several(count, at_once.clamp(1, count.max(1)))
 }
 
-/// New relationships in the order of their numbers, of which those before `from` are taken already.
+/// New relationships in the order of their numbers. Those before `from` are taken already.
 struct Fresh {
     changes: Vec<Settled>,
     from: usize,
@@ -731,7 +744,7 @@ impl Borrow<[Settled]> for Fresh {
 
 /// New relationships in the order of their ends, with numbers from `first` on.
 fn numbered(fresh: Vec<Settled>, first: u32) -> Vec<Settled> {
-    // Less is moved where only what decides is sorted.
+    // Sorting the small keys moves less memory than sorting the changes.
     let ends = |(from, to)| u64::from(from) << 32 | u64::from(to);
     let order = fresh.iter().map(|change| (ends(change.ends), change.id.0)).zip(0..);
     let mut order: Vec<((u64, u64), u32)> = order.collect();
@@ -744,19 +757,19 @@ fn numbered(fresh: Vec<Settled>, first: u32) -> Vec<Settled> {
     order.into_iter().zip(first..).map(number).collect()
 }
 
-/// Which of `ranges` equal ranges of entities an entity lies in.
+/// The position of the range that holds an entity, of `ranges` equal ranges of all entities.
 fn range_of(entity: u32, ranges: usize, entities: u32) -> usize {
     (u64::from(entity) * ranges as u64 / u64::from(entities.max(1))) as usize
 }
 
-/// What the names of a batch are in the database.
+/// The numbers that the names of a batch have in the database.
 struct Names {
     numbers: Vec<u32>,
-    /// Which of them is `displayName`.
+    /// Position of `displayName` among them.
     display: Option<u32>,
 }
 
-/// What packing the contents of changes takes.
+/// Packs the contents of changes into blocks.
 struct Packing<'p> {
     kind: Kind,
     /// Batches as uploaded, and merged ones.
@@ -765,7 +778,7 @@ struct Packing<'p> {
     entities: u32,
     /// New relationships.
     fresh: &'p SharedBuckets<Settled>,
-    /// Those that nobody packs with.
+    /// Packers that no thread uses at the moment.
     packers: Mutex<Vec<BodyPacker>>,
 }
 
@@ -779,8 +792,8 @@ struct Window {
 }
 
 impl Window {
-    /// Where a part that begins at `from` ends: where a batch does, which is then read once, unless it
-    /// is a very large one.
+    /// The end of a part that begins at `from`. A part ends where a batch does, so that the batch
+    /// is read once; only a very large batch is cut.
     fn part(&self, from: usize) -> usize {
         let mut to = from;
         for alike in by_batch(&self.changes[from..]) {
@@ -798,7 +811,7 @@ fn by_batch(changes: &[Change]) -> impl Iterator<Item = &[Change]> {
     changes.chunk_by(|a, b| a.place.batch() == b.place.batch())
 }
 
-/// What some changes became.
+/// The results of packing some changes.
 #[derive(Default)]
 struct Filled {
     /// Blocks by owner.
@@ -809,7 +822,7 @@ struct Filled {
 }
 
 impl Packing<'_> {
-    /// The batches that changes, which lie batch by batch, have their contents in.
+    /// The names of all batches that hold contents of `changes`, which lie batch by batch.
     fn frames(
         &self,
         changes: &[Change],
@@ -832,7 +845,7 @@ impl Packing<'_> {
         Ok(frames)
     }
 
-    /// The blocks that were begun.
+    /// Closes the packers and returns the blocks that they had begun.
     fn close(&self) -> Vec<(u32, Block)> {
         let mut packers = self.packers.lock().unwrap_or_else(PoisonError::into_inner);
         packers.par_iter_mut().flat_map_iter(BodyPacker::close).collect()
@@ -841,7 +854,7 @@ impl Packing<'_> {
     /// Packs the contents of changes, which lie batch by batch.
     fn pack(&self, changes: &[Change], frames: &Frames) -> Result<Filled, SyncError> {
         let packers = || self.packers.lock().unwrap_or_else(PoisonError::into_inner);
-        // There are as many as threads that pack.
+        // There are never more packers than threads that pack.
         let mut packer = packers().pop().unwrap_or_default();
         let mut packed =
             self.fresh.fill(|fresh| self.pack_with(&mut packer, fresh, changes, frames))?;
@@ -861,6 +874,7 @@ impl Packing<'_> {
     ) -> Result<Filled, SyncError> {
         let mut packed = Filled::default();
         let (mut properties, mut body) = (Vec::new(), Vec::new());
+        // A label that was met last for its type need not go to the set again.
         let mut met = [None; TYPES];
         for alike in by_batch(changes) {
             let (merged, frame) = alike[0].place.batch();
@@ -919,6 +933,7 @@ impl Packing<'_> {
                         }
                         continue;
                     }
+                    // The plan counts new entities from the first of their job.
                     (Action::Create, Kind::Entity) => settled.number += owner.first,
                     _ => {}
                 }
@@ -929,8 +944,8 @@ impl Packing<'_> {
     }
 }
 
-/// What changes in the counts of a scope, gathered by type and class: there are few of them and
-/// many objects.
+/// Changes in the counts of a scope, gathered by type and class, which are few while objects are
+/// many.
 #[derive(Default)]
 struct Shifts {
     live: FxHashMap<(u32, u32), i64>,
@@ -946,6 +961,7 @@ impl Shifts {
             } else {
                 self.deleted -= 1;
             }
+            // A tombstone keeps its body; new contents leave the old body dead in its block.
             self.dead += u64::from(before.block != NO_BODY && change.action != Action::Delete);
         }
         if after.end == 0 {

@@ -1,7 +1,7 @@
 //! Batches: drafts checked against the mode of their job and packed for staging.
 //!
-//! Everything that can be said about a draft without the graph is said here. What needs the graph
-//! (whether an end exists) waits for finalize, because batches come in any order.
+//! This module makes all checks of a draft that need no graph. Checks that need the graph (does an
+//! end exist?) wait for finalize, because batches come in any order.
 
 use super::direct::Layout;
 use super::known::{Known, spelling};
@@ -20,18 +20,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// What a batch must agree with.
+/// The rules that a batch must agree with.
 #[derive(Clone, Debug)]
 pub struct BatchRules {
     /// Mode of the job.
     pub mode: Mode,
     /// Scope of the job; `None` to take each row's own `_scope`.
     pub scope: Option<String>,
-    /// Whether both ends of a CROSS_SCOPE relationship may lie in one scope.
+    /// True if both ends of a CROSS_SCOPE relationship must not lie in one scope.
     pub same_scope_reject: bool,
     /// Seed of content digests.
     pub digest_seed: u64,
-    /// What the scope holds already; lines of it are passed over.
+    /// The objects that the scope holds already; unchanged lines of them are passed over.
     pub known: Option<Arc<Known>>,
 }
 
@@ -40,14 +40,14 @@ pub struct BatchBuilder<'r> {
     rules: &'r BatchRules,
     pub(super) batch: Batch,
     pub(super) scanner: Scanner,
-    /// By shape of the scanner, for its epoch: how objects of the shape are packed, and as which
-    /// kind they are expected.
+    /// By shape of the scanner, which is valid for one epoch, and expected kind: the layout by
+    /// which objects are packed. `None` if they go the long way.
     layouts: FxHashMap<(usize, Option<Kind>), Option<Rc<Layout>>>,
     epoch: u64,
     numbers: NameNumbers,
     // Rows mostly have the same names at the same positions, so a guess saves a lookup.
     guesses: Vec<u32>,
-    /// Names that were checked for their position, at places that their texts give.
+    /// A cache of names that were checked for their position, in slots that their texts give.
     recent: [(usize, u32); RECENT],
     scratch: Vec<u8>,
     values: Vec<u8>,
@@ -78,14 +78,14 @@ pub(super) fn begin_record(records: &mut Vec<u8>, place: Place) -> usize {
     offset
 }
 
-/// Goes on with what an entity is; properties and raw data follow.
+/// Puts the key, type and class set of an entity; properties and raw data follow.
 pub(super) fn put_entity_head(records: &mut Vec<u8>, key: &str, type_name: u32, class: u32) {
     put_bytes(records, key.as_bytes());
     put_varint(records, type_name.into());
     put_varint(records, class.into());
 }
 
-/// Names that are kept near; a power of two.
+/// Slots of the cache of checked names; a power of two.
 const RECENT: usize = 256;
 
 type Wrong = String;
@@ -120,7 +120,7 @@ impl<'r> BatchBuilder<'r> {
         }
     }
 
-    /// What the batch agrees with.
+    /// The rules of the batch.
     pub fn rules(&self) -> &'r BatchRules {
         self.rules
     }
@@ -139,7 +139,7 @@ impl<'r> BatchBuilder<'r> {
         self.push_spelled(text, self.rules.spelling(text.as_bytes()), place, expected)
     }
 
-    /// The same, where the spelling is known.
+    /// The same for a text whose spelling is known.
     pub fn push_spelled(
         &mut self,
         text: &str,
@@ -199,15 +199,17 @@ impl<'r> BatchBuilder<'r> {
         self.numbers.of(name, &mut self.batch)
     }
 
-    /// The number of a name that is checked unless it is the same as the last time; `None` if it
-    /// may not stand there.
+    /// The number of a name after a check, which is left out if the name passed it at this position
+    /// before. `None` if the name may not be there.
     pub(super) fn checked(&mut self, position: usize, kind: NameKind, name: &str) -> Option<u32> {
         let bytes = name.as_bytes();
+        // Four bytes, the length and the position choose a slot: a hash of the whole name would
+        // cost more.
         let some =
             [*bytes.first()?, *bytes.last()?, bytes[bytes.len() / 2], bytes[bytes.len() / 3]];
         let mixed = u32::from_le_bytes(some) ^ ((position * 64 + bytes.len()) as u32) << 5;
         let slot = mixed.wrapping_mul(0x9E37_79B1) as usize >> (u32::BITS - RECENT.ilog2());
-        // The empty text is at 0, and no name.
+        // Number 0 is the empty text, which is no name, so it marks a free slot.
         let (of, number) = self.recent[slot];
         if number != 0 && of == position && self.batch.names[number as usize] == name {
             return Some(number);
@@ -265,6 +267,7 @@ impl<'r> BatchBuilder<'r> {
                     None => id,
                 }
             }
+            // Other modes may name an existing entity by its id alone.
             (None, Some(id)) if mode != Mode::Diff => id,
             (None, _) => return Err("entity has no `_key`".into()),
         };
@@ -281,6 +284,7 @@ impl<'r> BatchBuilder<'r> {
             [one] => Cow::Borrowed(one.as_ref()),
             many => Cow::Owned(many.join(&CLASS_SEPARATOR.to_string())),
         };
+        // Guesses 0 to 4 are scope, type, class and the scopes of both ends; properties follow.
         let scope = self.number(0, scope);
         let type_number = self.number(1, type_name);
         let class_number = self.number(2, &classes);
@@ -360,7 +364,7 @@ impl<'r> BatchBuilder<'r> {
         Ok(())
     }
 
-    /// The rules of the CROSS_SCOPE page that a relationship shows by itself.
+    /// Checks the rules of the CROSS_SCOPE page that need no graph.
     fn check_cross_scope(&self, draft: &DraftRelationship<'_>, job: &str) -> Result<(), Wrong> {
         for (name, end) in [("_fromEntityScope", &draft.from), ("_toEntityScope", &draft.to)] {
             match end.scope.as_deref() {
@@ -388,6 +392,7 @@ impl<'r> BatchBuilder<'r> {
     fn end(&mut self, name: &str, end: &DraftEnd<'_>, job: &str) -> Result<StagedEnd, Wrong> {
         let Some(key) = end.key.as_deref() else {
             let id = end.id.ok_or_else(|| format!("`{name}` end has neither key nor id"))?;
+            // Name 0 is the empty text: no scope is given, so all scopes are searched.
             let scope = end.scope.as_deref().map_or(0, |scope| self.end_scope(name, scope));
             return Ok(StagedEnd { scope, id: self.rules.hashed(id) });
         };
@@ -420,7 +425,8 @@ impl<'r> BatchBuilder<'r> {
         put_entity_head(&mut self.batch.records, key, type_name, class);
     }
 
-    /// A key that is made from the ends again is not kept.
+    /// Puts the key, type, verb and ends of a relationship. A key that can be made from the ends
+    /// again is left out.
     pub(super) fn put_relationship_head(
         &mut self,
         key: &str,
@@ -458,9 +464,9 @@ impl<'r> BatchBuilder<'r> {
         Staged { id, spelling, scope, type_name, frame: 0, offset: offset as u32, len }
     }
 
-    /// Appends properties and raw data to the record and returns the spelling or, where there is
-    /// none, the digest of the content, of which the origin is no part: a row that moves to another
-    /// line changes no edge.
+    /// Appends properties and raw data to the record. Returns the spelling or, if there is none,
+    /// the digest of the content. The origin is no part of that digest: a row that moves to another
+    /// line changes no relationship.
     #[allow(clippy::too_many_arguments)]
     fn put_rest(
         &mut self,
@@ -472,6 +478,7 @@ impl<'r> BatchBuilder<'r> {
         origin: Option<&Origin>,
         raw_data: Option<&str>,
     ) -> u64 {
+        // Taken out of `self`, which is borrowed as a whole to number the names.
         let mut content = std::mem::take(&mut self.scratch);
         content.clear();
         begin_content(&mut content, type_name, class, ends);
@@ -504,8 +511,8 @@ fn fault(place: Place, key: Option<&str>, message: String) -> Fault {
     Fault { place, column: 0, path: String::new(), key: key.map(str::to_owned), message }
 }
 
-/// How a record says which entity an end is: its key or, where only that is known, the id behind a
-/// character that no key has.
+/// The text by which a record names an end: its key or, if only the id is known, a NUL and the id.
+/// No key has a NUL.
 fn end_text<'a>(end: &'a DraftEnd<'_>) -> Cow<'a, str> {
     match (end.key.as_deref(), end.id) {
         (Some(key), _) => Cow::Borrowed(key),
@@ -514,12 +521,13 @@ fn end_text<'a>(end: &'a DraftEnd<'_>) -> Cow<'a, str> {
     }
 }
 
-/// Whether a key is the one that nobody has to give, without building that one.
+/// True if a key is the default key of these ends, without building the default key.
 fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
     if !class.is_ascii() {
+        // Letters outside ASCII may change their length in lower case.
         return key == default_relationship_key(from, class, to);
     }
-    // What is left between the ends must be the verb, to the last byte.
+    // The text between the ends must be the verb, to the last byte.
     let Some(rest) = key.strip_prefix(from).and_then(|k| k.strip_prefix('|')) else { return false };
     let Some(verb) = rest.strip_suffix(to).and_then(|k| k.strip_suffix('|')) else { return false };
     verb.bytes().eq(class.bytes().map(|b| b.to_ascii_lowercase()))
@@ -546,8 +554,8 @@ fn end_content(content: &mut Vec<u8>, raw_data: &str, seed: u64) -> u64 {
 
 /// The digest of the content of an object.
 ///
-/// Equal to what a [`BatchBuilder`] gives the same content where it has no text; `properties`
-/// ascend by name and carry their encoded values.
+/// It is equal to the digest that a [`BatchBuilder`] gives the same content if it has no text.
+/// `properties` ascend by name and carry their encoded values.
 pub fn content_digest<'a>(
     seed: u64,
     type_name: &str,
@@ -567,7 +575,7 @@ pub fn content_digest<'a>(
 
 /// A staged record, read back. Names are indices into the names of its batch.
 pub struct Record<'a> {
-    /// Where it was read.
+    /// Place in the input.
     pub place: Place,
     /// `_key`; empty if it is given by id, or made from the ends.
     pub key: &'a str,
@@ -623,8 +631,8 @@ impl<'a> Record<'a> {
         std::str::from_utf8(c.0).ok()
     }
 
-    /// The key: of a relationship made from its ends where it is not given, of an entity that is
-    /// named by its id alone empty. `names` are those of the batch.
+    /// The full key. A relationship without a key of its own has the default key of its ends; an
+    /// entity that is named by its id alone has an empty one. `names` are those of the batch.
     pub fn full_key(&self, kind: Kind, names: &[String]) -> String {
         if kind == Kind::Relationship && self.key.is_empty() {
             let class = &names[self.class as usize];

@@ -1,4 +1,5 @@
-//! Change sets: what a plan holds for the writer, in the order of the stage and mostly on disk.
+//! Change sets: the changes that a plan holds for the writer, in the order of the stage and mostly
+//! on disk.
 
 use super::SyncError;
 use super::job::JobSpec;
@@ -9,7 +10,7 @@ use crate::store::{Buckets, Cursor, Packed};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-/// What happens to an object.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A new object.
@@ -22,11 +23,11 @@ pub enum Action {
     Delete,
 }
 
-/// Where new contents are.
+/// The place of new contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Whether they were put together from stored and uploaded ones, so that they lie among the
-    /// merged batches of the plan and not among the uploaded ones.
+    /// True if they were merged from stored and uploaded contents. They then lie among the merged
+    /// batches of the plan and not among the uploaded ones.
     pub merged: bool,
     /// Batch.
     pub frame: u32,
@@ -37,17 +38,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// The batch: whether it is a merged one, and its number.
+    /// The batch: true for a merged one, and its number.
     pub fn batch(&self) -> (bool, u32) {
         (self.merged, self.frame)
     }
 
-    /// By batch and start, those of merged contents last, as one number.
+    /// A key to sort by batch and start, merged contents last.
     pub fn order(&self) -> u128 {
         u128::from(self.merged) << 64 | u128::from(self.frame) << 32 | u128::from(self.offset)
     }
 
-    /// Of contents as they were uploaded.
+    /// The place of contents as they were uploaded.
     pub fn of(staged: &Staged) -> Place {
         let Staged { frame, offset, len, .. } = *staged;
         Place { merged: false, frame, offset, len }
@@ -68,9 +69,9 @@ pub struct Change {
     pub digest: u64,
     /// Numbers of the ends of a relationship after the change; 0 for an entity.
     pub ends: (u32, u32),
-    /// What happens.
+    /// The kind of the change.
     pub action: Action,
-    /// The new contents; of no meaning for a deletion.
+    /// The new contents; without meaning for a deletion.
     pub place: Place,
 }
 
@@ -86,6 +87,7 @@ impl Packed for Change {
     fn put(&self, out: &mut Vec<u8>) {
         let Change { job, number, id, digest, ends, action, place } = *self;
         let mut bytes = [0; 45];
+        // Actions need two bits of the first byte, so the highest one is free.
         bytes[0] = action as u8 | u8::from(place.merged) << 7;
         bytes[1..9].copy_from_slice(&id.0.to_le_bytes());
         bytes[9..17].copy_from_slice(&digest.to_le_bytes());
@@ -139,14 +141,15 @@ pub struct Plan {
     /// Contents that were put together, in batches.
     pub merged: Stage,
     /// Relationships of scopes without a job in this plan that go with their entities, by name
-    /// number of the scope; the first job of the plan is said to have deleted them.
+    /// number of the scope. The first job of the plan that deletes entities is recorded as their
+    /// deleter.
     pub foreign: BTreeMap<u32, Vec<Change>>,
     /// Fingerprint of all changes.
     pub hash: String,
 }
 
 impl Plan {
-    /// Whether it changes nothing.
+    /// True if it changes nothing.
     pub fn is_empty(&self) -> bool {
         let quiet = |job: &JobPlan| job.deletes.iter().all(Vec::is_empty) && job.pins.is_empty();
         self.foreign.is_empty()
@@ -154,12 +157,12 @@ impl Plan {
             && self.jobs.iter().all(quiet)
     }
 
-    /// Whether the delete guard objects.
+    /// True if the delete guard objects.
     pub fn is_held(&self) -> bool {
         self.jobs.iter().any(|job| job.report.held.is_some())
     }
 
-    /// Whether a guard of a mapping objects.
+    /// True if a guard of a mapping objects.
     pub fn is_refused(&self) -> bool {
         self.jobs.iter().any(|job| !job.report.refusals.is_empty())
     }
@@ -177,17 +180,17 @@ impl Plan {
     }
 }
 
-/// A fingerprint of changes in whatever order they come: the sum of a hash of each.
+/// A fingerprint of changes: the sum of their hashes, so that their order does not matter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fingerprint(u128);
 
 impl Fingerprint {
-    /// What tells the changes of one kind in one scope from all others.
+    /// The seed of hashes of the changes of one kind in one scope.
     pub fn seed(scope: &str, kind: Kind) -> u64 {
         xxh3_64_with_seed(scope.as_bytes(), kind as u64)
     }
 
-    /// Adds a change of what has this seed.
+    /// Adds a change; `seed` is that of its scope and kind.
     pub fn add(&mut self, seed: u64, change: &Change) {
         let mut bytes = [0; 17];
         bytes[0] = change.action as u8;

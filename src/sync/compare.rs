@@ -1,8 +1,8 @@
 //! Comparing: what was uploaded against what the scopes hold, in the order of hashes.
 //!
-//! The space of hashes is cut into parts that are compared one by one, several side by side, so
-//! that memory holds a few parts and not the upload. What comes of it is put down in the order of
-//! the stage, in which everything after it works.
+//! The space of hashes is cut into parts, and several parts are compared at a time, so that memory
+//! holds a few parts and not the upload. The results are put down in the order of the stage,
+//! because all later steps work in that order.
 
 use super::SyncError;
 use super::ahead::{ahead, for_all_cores, several};
@@ -27,7 +27,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// As many parts as `records` need to be sorted in a processor's cache, within limits.
+    /// As many parts as are needed to sort each in a processor's cache, within limits.
     pub fn of(records: u64) -> Parts {
         /// Records of a part.
         const PART: u64 = if cfg!(test) { 8 } else { 16 << 10 };
@@ -37,7 +37,7 @@ impl Parts {
         Parts { bits: bits.min(BITS_MAX) }
     }
 
-    /// How many there are.
+    /// The number of parts.
     pub fn count(self) -> usize {
         1 << self.bits
     }
@@ -45,6 +45,7 @@ impl Parts {
     /// The part that a hash falls into.
     #[inline]
     pub fn part(self, id: IdHash) -> usize {
+        // A single part would shift by all 64 bits, which Rust does not allow.
         id.0.checked_shr(64 - self.bits).unwrap_or(0) as usize
     }
 
@@ -56,7 +57,7 @@ impl Parts {
     }
 }
 
-/// What comparing needs of a staged object.
+/// The fields of a staged object that comparing needs.
 #[derive(Clone, Copy, Debug)]
 struct Key {
     id: IdHash,
@@ -68,7 +69,7 @@ struct Key {
 }
 
 impl Key {
-    /// By job, hash and ordinal, as one number: sorting compares little else.
+    /// A key to sort by job, hash and ordinal, as one number that is compared at once.
     fn order(&self) -> u128 {
         u128::from(self.job) << 96 | u128::from(self.id.0) << 32 | u128::from(self.ordinal)
     }
@@ -91,12 +92,12 @@ impl Packed for Key {
     }
 }
 
-/// How an uploaded object met a stored one.
+/// The relation of an uploaded object to the stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// A tombstone.
+    /// The stored one is a tombstone.
     Revive,
-    /// Written in another way: perhaps with other contents.
+    /// Written in another way, perhaps with other contents.
     Change,
     /// Equal.
     Same,
@@ -107,7 +108,7 @@ pub enum How {
 pub struct Met {
     /// Position among all staged objects of the kind.
     pub ordinal: u32,
-    /// How it met.
+    /// Its relation to the stored object.
     pub how: How,
     /// Number of the stored object.
     pub number: u32,
@@ -155,14 +156,15 @@ impl Bits {
         self.0[at as usize / 64] |= 1 << (at % 64);
     }
 
-    /// Whether a position is in the set.
+    /// True if a position is in the set.
     #[inline]
     pub fn get(&self, at: u32) -> bool {
         self.0[at as usize / 64] >> (at % 64) & 1 == 1
     }
 }
 
-/// What comparing found, by position among the staged objects. What is in none of these is new.
+/// The results of comparing, by position among the staged objects. An object in none of them is
+/// new.
 pub struct Compared {
     /// Equal to what is stored.
     pub same: Bits,
@@ -170,11 +172,12 @@ pub struct Compared {
     pub folded: Bits,
     /// To be looked at, in buckets by window.
     pub met: Buckets<Met>,
-    /// Objects that were uploaded although the job, at this position, may delete them by name.
+    /// Objects that were uploaded although the job names them for deletion, as (position of the
+    /// job, hash).
     pub kept: FxHashSet<(u32, IdHash)>,
 }
 
-/// What became of one part.
+/// The results of comparing one part.
 #[derive(Default)]
 struct Outcome {
     same: Vec<u32>,
@@ -189,8 +192,8 @@ struct Outcome {
 }
 
 impl Planner<'_> {
-    /// Compares all that was staged of a kind; what is stored and was not uploaded is put down for
-    /// deletion where the mode deletes it.
+    /// Compares all staged objects of a kind with the stored ones. Stored objects that were not
+    /// uploaded are put down for deletion if the mode deletes them.
     ///
     /// `named` are the objects that are to be deleted by name.
     pub(super) fn compare<T: Uploaded>(
@@ -203,11 +206,12 @@ impl Planner<'_> {
         for job in &self.jobs {
             let JobInput { spec, known, .. } = job.input;
             if !spec.mode.deletes() && known.is_none() {
-                // Only what is uploaded is looked up.
+                // Only uploaded objects are looked up, so stored ones do not count.
                 continue;
             }
             let row = self.snapshot.scope_row_of(&spec.scope)?;
             expected += row.count(kind).live + row.count(kind).deleted;
+            // Lines were passed over because of a state of the scope that is gone.
             if spec.mode.compares(kind)
                 && let Some(known) = known
                 && (!known.holds(row.generation) || self.has_pins)
@@ -233,6 +237,7 @@ impl Planner<'_> {
         ahead(several(parts.count(), for_all_cores()), sort, |sorted| {
             let mut sides = Vec::with_capacity(sorted.len());
             for (part, keys) in sorted {
+                // One thread reads the snapshot; comparing the parts then takes all cores.
                 let mut stored = Vec::with_capacity(self.jobs.len());
                 let mut rest = &keys[..];
                 for job in 0..self.jobs.len() {
@@ -254,7 +259,7 @@ impl Planner<'_> {
         Ok(compared)
     }
 
-    /// The keys of all that was staged of a kind, by part.
+    /// The keys of all staged objects of a kind, by part.
     fn keys<T: Uploaded>(&self, parts: Parts) -> Result<Buckets<Key>, SyncError> {
         let keys = Buckets::new(&self.folder, parts.count(), HELD).shared();
         let (stage, jobs_of) = (self.stage(), &self.jobs_of);
@@ -273,8 +278,8 @@ impl Planner<'_> {
         Ok(keys.whole()?)
     }
 
-    /// The stored side of a job in a range of hashes: all of the scope where what is absent will be
-    /// deleted, else only what is staged. `staged` ascend by hash.
+    /// The stored objects of a job in a range of hashes: all of the scope if the mode deletes
+    /// absent ones, else only those that are staged too. `staged` ascend by hash.
     fn stored(
         &self,
         kind: Kind,
@@ -291,7 +296,7 @@ impl Planner<'_> {
             let mut staged = staged.iter().peekable();
             for (identity, seen) in known.identities(kind, range) {
                 while staged.next_if(|staged| staged.id < identity.id).is_some() {}
-                // Twice in the upload in two spellings, or about to lose an end.
+                // The object is in the upload twice, in two spellings, or is about to lose an end.
                 let other = staged.peek().is_some_and(|staged| staged.id == identity.id)
                     || kind == Kind::Relationship && self.cascade.contains(&identity.number);
                 match seen {
@@ -309,12 +314,12 @@ impl Planner<'_> {
         }
         let ids = staged.iter().map(|staged| staged.id);
         self.snapshot.find_many(kind, scope, ids, |found| stored.extend(found))?;
-        // A repeated one was found twice.
+        // A repeated object was found twice.
         stored.dedup_by_key(|identity| identity.id);
         Ok(stored)
     }
 
-    /// Takes over what became of a part.
+    /// Takes over the results of a part.
     fn settle<T: Uploaded>(
         &mut self,
         outcome: Outcome,
@@ -334,6 +339,7 @@ impl Planner<'_> {
         compared.kept.extend(kept);
         for (at, identity) in absent {
             let job = &self.jobs[at as usize];
+            // A partial type keeps its relationships only as long as their ends stay.
             let gone = T::KIND == Kind::Relationship && self.cascade.remove(&identity.number);
             if gone || !self.is_partial(&job.input.spec, T::KIND, identity.number)? {
                 let Identity { id, digest, number, .. } = identity;
@@ -348,10 +354,11 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// What is wrong with two objects that have one hash, the second of which is the later one.
+    /// The fault of two objects with one hash, of which `second` is the later one; `None` if they
+    /// may stay.
     ///
-    /// The repetition of a whole batch is a retry and folds away; any other repeated key is an error
-    /// naming both places, unless the job takes the latest.
+    /// An equal object in another batch is a retry and folds away. Any other repeated key is an
+    /// error that names both places, unless the job takes the latest.
     fn repeated<T: Uploaded>(
         &self,
         first: Key,
@@ -362,7 +369,7 @@ impl Planner<'_> {
         let windows = &self.windows[T::KIND as usize];
         let [one, other] = [first.ordinal, second.ordinal].map(|ordinal| windows.place(ordinal));
         let retry = !spec.one_upload && one.0 != other.0;
-        // Nothing has to be read to know that.
+        // Equal spellings are equal objects, so nothing has to be read.
         if spelled_alike && (spec.ignore_duplicates || retry) {
             return Ok(None);
         }
@@ -373,6 +380,7 @@ impl Planner<'_> {
                 .map(|staged| self.contents().uploaded_key(T::KIND, staged));
             let [first, second] = keys;
             let (first, second) = (first?, second?);
+            // An entity that is named by its id alone has no key to compare.
             if first != second && !first.is_empty() && !second.is_empty() {
                 return Ok(Some(self.collision(T::KIND, other.as_ref(), &first)?));
             }

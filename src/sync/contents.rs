@@ -1,5 +1,5 @@
-//! Contents: what an object says, read back from the stage or from the graph, to be compared or to
-//! be laid over each other. Only what is not plainly new or plainly the same gets here.
+//! Contents of objects, read back from the stage or from the graph, to be compared or merged.
+//! Objects that are plainly new or plainly the same never come here.
 
 use super::SyncError;
 use super::batch::{NameNumbers, Record, begin_record, content_digest, put_entity_head};
@@ -11,7 +11,7 @@ use crate::store::{
 };
 use std::path::Path;
 
-/// Contents put together from stored and uploaded ones.
+/// Contents merged from stored and uploaded ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// `_key`.
@@ -31,7 +31,7 @@ pub struct Merged {
 pub struct Contents<'c> {
     /// The graph as it is.
     pub snapshot: &'c Snapshot,
-    /// What was uploaded.
+    /// The uploaded objects.
     pub stage: &'c Stage,
 }
 
@@ -57,7 +57,7 @@ impl Contents<'_> {
         Ok(record.full_key(kind, self.stage.names(staged.frame)))
     }
 
-    /// What an uploaded object says.
+    /// The contents of an uploaded object.
     pub fn uploaded(self, kind: Kind, staged: &Staged) -> Result<Merged, SyncError> {
         let content = self.with_record(kind, staged, |record, names| {
             let (properties, raw) = record.properties()?;
@@ -82,7 +82,7 @@ impl Contents<'_> {
         })
     }
 
-    /// What a stored object says.
+    /// The contents of a stored object.
     pub fn stored(self, kind: Kind, number: u32) -> Result<Merged, SyncError> {
         let head = self.stored_head(kind, number)?;
         let record = self.snapshot.body_record(kind, &head)?;
@@ -98,6 +98,7 @@ impl Contents<'_> {
         for (name, value) in &properties {
             all.push((self.snapshot.with_name(*name, str::to_owned)?, encode(value)));
         }
+        // A `displayName` that is text is kept in the head, not in the body.
         if let Some(display) = &head.display {
             all.push(("displayName".into(), encode(&Value::Text(display.as_ref().into()))));
         }
@@ -116,13 +117,14 @@ impl Contents<'_> {
         let seed = self.snapshot.meta().digest_seed;
         let raw = content.raw_data.as_deref();
         let properties = content.properties.iter();
+        // The origin is no part of what counts as a change.
         let properties = properties
             .filter(|(name, _)| name != ORIGIN)
             .map(|(name, value)| (name.as_str(), value.as_slice()));
         content_digest(seed, &content.type_name, &content.class, ends, properties, raw)
     }
 
-    /// The digest of what an uploaded object says.
+    /// The digest of the contents of an uploaded object.
     pub fn uploaded_digest(
         self,
         kind: Kind,
@@ -132,7 +134,7 @@ impl Contents<'_> {
         Ok(self.digest(&self.uploaded(kind, staged)?, ends))
     }
 
-    /// The digest of what a stored object says, for one that is written in another way.
+    /// The digest of the contents of a stored object, whose stored digest may be that of a text.
     pub fn stored_digest(self, kind: Kind, number: u32) -> Result<u64, SyncError> {
         let content = self.stored(kind, number)?;
         let mut ends = Vec::new();
@@ -149,8 +151,8 @@ impl Contents<'_> {
         Ok(self.digest(&content, &ends))
     }
 
-    /// What an OVERRIDE upload pins, as a record of the table; `None` for no properties, which
-    /// takes the pins away.
+    /// The pins of an OVERRIDE upload, as a record of the table. `None` if the upload has no
+    /// properties, which removes the pins.
     pub fn pin_record(self, staged: &Staged) -> Result<Option<Vec<u8>>, SyncError> {
         let content = self.uploaded(Kind::Entity, staged)?;
         if content.properties.is_empty() {
@@ -167,7 +169,7 @@ impl Contents<'_> {
 }
 
 impl Merged {
-    /// The same with the pins of the record `pin` over it.
+    /// These contents with the pins of the record `pin` laid over them.
     pub fn with_pins(mut self, pin: Option<&[u8]>) -> Result<Merged, SyncError> {
         if let Some(pin) = pin {
             let mut c = Cursor(pin);
@@ -197,7 +199,7 @@ impl Merged {
     }
 }
 
-/// Contents that were put together, as batches of their own.
+/// Merged contents, in batches of their own.
 pub struct Merges {
     stage: Stage,
     batch: Batch,
@@ -208,12 +210,12 @@ pub struct Merges {
 const BATCH: usize = if cfg!(test) { 256 } else { 1 << 20 };
 
 impl Merges {
-    /// None yet; what grows is spilled into `folder`.
+    /// Without contents yet; batches are spilled into `folder`.
     pub fn new(folder: &Path) -> Merges {
         Merges { stage: Stage::spool(folder), batch: Batch::new(), numbers: NameNumbers::default() }
     }
 
-    /// Keeps contents of an entity and says where.
+    /// Keeps contents of an entity and returns their place.
     pub fn add(&mut self, merged: &Merged) -> Result<Place, StoreError> {
         if self.batch.records.len() > BATCH {
             self.close()?;
@@ -222,7 +224,7 @@ impl Merges {
         let (type_name, class) = (number(&merged.type_name), number(&merged.class));
         let names: Vec<u32> = merged.properties.iter().map(|(name, _)| number(name)).collect();
         let (frame, out) = (self.stage.frames(), &mut self.batch.records);
-        // No place in an input.
+        // Merged contents come from no single line of an input.
         let offset = begin_record(out, graph::Place::default());
         put_entity_head(out, &merged.key, type_name, class);
         put_varint(out, names.len() as u64);
@@ -236,11 +238,12 @@ impl Merges {
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
+        // Numbers of names are valid for one batch only.
         self.numbers = NameNumbers::default();
         self.stage.append(std::mem::replace(&mut self.batch, Batch::new()))
     }
 
-    /// All that was kept.
+    /// The batches of all contents that were kept.
     pub fn finish(mut self) -> Result<Stage, StoreError> {
         self.close()?;
         Ok(self.stage)

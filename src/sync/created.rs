@@ -1,8 +1,8 @@
-//! The entities of one part of the space of hashes that a plan brings to life, by the hash of their
+//! The entities that a plan brings to life in one part of the space of hashes, by the hash of their
 //! id.
 //!
 //! A load looks up both ends of every relationship here. Hashes are keyed and spread evenly, so the
-//! last bits of one are its place; the first ones are alike in all of a part.
+//! last bits of a hash choose its slot; the first bits are the same in all of a part.
 
 use crate::graph::IdHash;
 
@@ -17,7 +17,7 @@ struct Slot {
     number: u32,
 }
 
-/// No entity has this number.
+/// Marks a free slot: no entity has this number.
 const FREE: u32 = u32::MAX;
 
 impl Created {
@@ -41,6 +41,7 @@ impl Created {
     fn find(&self, id: IdHash) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = id.0 as usize & mask;
+        // This ends because at least half of the slots are free.
         while self.slots[at].number != FREE && self.slots[at].id != id {
             at = (at + 1) & mask;
         }

@@ -56,6 +56,7 @@ pub fn read(
         if rows == ROWS_PER_BATCH {
             rows = 0;
             let full = std::mem::replace(&mut builder, BatchBuilder::new(rules));
+            // After a fault rows are only checked, so that their faults are reported as well.
             if faults.is_empty() {
                 take(full.finish())?;
             }
@@ -84,6 +85,7 @@ fn json_cell(name: &str, cell: &str) -> String {
     let text = || Value::Text(cell.into()).to_string();
     match name {
         "_class" if cell.starts_with('[') && is_json(cell) => cell.to_owned(),
+        // A key such as `7` must stay a text.
         _ if name.starts_with('_') && name != "_rawData" && name != "_deleted" => text(),
         _ if matches!(cell, "true" | "false") => cell.to_owned(),
         _ if cell.starts_with('[') && is_json(cell) => cell.to_owned(),

@@ -1,9 +1,9 @@
 //! The short way of an object into a batch: from its members to a record, without a draft between.
 //!
-//! Uploads are objects of a few shapes, and what the names of a shape mean is worked out once: its
-//! *layout*. This way takes complete objects with plain values whose names and keys are in order;
-//! everything else, and every fault, goes the long way through a draft. Both ways write the same
-//! record, which a test holds.
+//! Uploads have objects of a few shapes. The meaning of the names of a shape is worked out once, as
+//! its *layout*. The short way takes complete objects with plain values whose names and keys are
+//! valid. Everything else, and every fault, goes the long way through a draft. Both ways write the
+//! same record, which a test checks.
 
 use super::batch::BatchBuilder;
 use super::mode::Mode;
@@ -14,10 +14,10 @@ use crate::store::put_value;
 use crate::store::staging::{StagedEnd, StagedRelationship};
 use std::borrow::Cow;
 
-/// Positions among the members of an object, as written.
+/// A position among the members of an object, as written.
 type Position = u16;
 
-/// Where the parts of an object of one shape stand.
+/// The positions of the parts of an object of one shape.
 pub struct Layout {
     kind: Kind,
     key: Position,
@@ -53,7 +53,7 @@ impl Layout {
                 "_toEntityScope" if relationship => &mut to_scope,
                 "_fromEntitySource" | "_toEntitySource" if relationship => continue,
                 name if IGNORED.contains(&name) => continue,
-                // Whatever else begins like this is refused, or has a meaning of its own.
+                // Other names that begin like this are refused, or have a meaning of their own.
                 name if name.starts_with('_') => return None,
                 name => {
                     check_name(NameKind::Property, name).ok()?;
@@ -94,6 +94,7 @@ impl BatchBuilder<'_> {
         expected: Option<Kind>,
     ) -> Option<()> {
         let rules = self.rules();
+        // Objects of other modes may be incomplete.
         if !matches!(rules.mode, Mode::Diff | Mode::CrossScope) {
             return None;
         }
@@ -115,9 +116,11 @@ impl BatchBuilder<'_> {
         let type_name = part(self, layout.type_name)?;
         let ends = match &layout.ends {
             Some(ends) => Some(self.direct_ends(text, scope, ends)?),
+            // This mode takes no entities; the long way says so.
             None if rules.mode == Mode::CrossScope => return None,
             None => None,
         };
+        // These checks come before the record begins, so a name that fails leaves no half record.
         let scope_number = self.checked(0, NameKind::Scope, scope)?;
         let type_number = self.checked(1, NameKind::Type, type_name)?;
         let class_number = self.checked(2, NameKind::Class, class)?;
@@ -143,7 +146,7 @@ impl BatchBuilder<'_> {
         Some(())
     }
 
-    /// Keys of both ends with what is staged of them.
+    /// The keys of both ends, each with its staged end.
     fn direct_ends<'t>(
         &mut self,
         text: &'t str,
@@ -165,6 +168,7 @@ impl BatchBuilder<'_> {
             found[i] = (key, given, StagedEnd { scope: number, id });
         }
         let [(from, from_scope, from_end), (to, to_scope, to_end)] = found;
+        // A relationship that breaks a rule goes the long way, which words the fault.
         if rules.mode == Mode::CrossScope {
             let outside = |scope: Option<&str>| scope.is_some_and(|scope| scope != job);
             let equal = rules.same_scope_reject && from_scope == to_scope;
@@ -187,7 +191,7 @@ impl BatchBuilder<'_> {
     }
 }
 
-/// A plain value; `None` if it is anything else, or more than may be.
+/// A plain value; `None` for any other value and for a text that is too long.
 fn scalar<'t>(member: &Member, text: &'t str) -> Option<Value<'t>> {
     if let Some(text) = plain(member, text) {
         return (text.len() <= STRING_MAX).then_some(Value::Text(Cow::Borrowed(text)));

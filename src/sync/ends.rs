@@ -1,11 +1,11 @@
 //! Ends: the entities that relationships begin and end at, found by the hash of their id.
 //!
 //! An end is an entity that the same plan brings to life, or a live one that is stored. Both sides
-//! go through the parts of the space of hashes: what is looked up at random then lies in a table
-//! that fits a processor's cache, however large the upload is. An end that is given by its id alone is
-//! looked for in all scopes together with the others of its part. What is not found that simply is
-//! looked at alone, where it is said why; where else a missing key lives is found out for all of them
-//! in the end.
+//! go through the parts of the space of hashes, so that random lookups go to a table that fits a
+//! processor's cache, however large the upload is. An end that is given by its id alone is looked
+//! for in all scopes, together with the others of its part. An end that is not found this way is
+//! looked at alone, to find the reason. Other scopes in which missing keys live are found at the
+//! end, for all keys at once.
 
 use super::SyncError;
 use super::change::{Action, Change};
@@ -24,7 +24,7 @@ use std::borrow::Cow;
 pub struct Born {
     /// Hash of its id.
     pub id: IdHash,
-    /// Its number or, for a new one, which of the new ones of its job it is.
+    /// Its number; for a new one its position among the new entities of its job.
     pub number: u32,
     /// Position of the job of a new one, [`STORED`] for one that comes back.
     pub job: u32,
@@ -70,11 +70,11 @@ const NOWHERE: u32 = u32::MAX;
 /// Stands for a scope that is not given.
 const ANYWHERE: u32 = u32::MAX - 1;
 
-/// A key that was missed in one scope, and may live in others.
+/// A relationship with missing ends whose keys may live in other scopes.
 pub(super) struct Missed {
-    /// The job, and where its report lists the relationship.
+    /// Position of the job, and of the relationship in the list of its report.
     listed: (u32, usize),
-    /// What is said of the ends, each with the key and the scope in which it was missed.
+    /// The reason for each missing end, with its key and the scope in which the key was missed.
     ends: Vec<(String, Option<(String, String)>)>,
 }
 
@@ -113,7 +113,7 @@ impl Packed for Found {
     }
 }
 
-/// Why an end cannot be had.
+/// An end that was not found, with the number of its tombstone if there is one.
 pub struct MissingEnd {
     name: &'static str,
     end: StagedEnd,
@@ -131,6 +131,7 @@ impl Planner<'_> {
     ) -> Result<Buckets<Found>, SyncError> {
         let ends = self.ends(compared, parts)?;
         let windows = &self.windows[Kind::Relationship as usize];
+        // The writer will give new entities these numbers: behind all others, job by job.
         let mut firsts = Vec::with_capacity(self.jobs.len());
         let mut first = self.snapshot.meta().bound(Kind::Entity);
         for job in &self.jobs {
@@ -185,6 +186,8 @@ impl Planner<'_> {
             let staged = stage.relationships(frame)?;
             ends.fill(|ends| {
                 for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
+                    // An unchanged relationship has live ends, and of repeated ones only the last
+                    // counts.
                     if compared.same.get(ordinal) || compared.folded.get(ordinal) {
                         continue;
                     }
@@ -203,7 +206,7 @@ impl Planner<'_> {
         Ok(ends.whole()?)
     }
 
-    /// Looks ends up that are not new, scope by scope in the order of the file.
+    /// Looks up ends that are not new, scope by scope in the order of the file.
     fn find_stored(
         &self,
         ends: Vec<End>,
@@ -212,6 +215,7 @@ impl Planner<'_> {
         let ids: Vec<IdHash> =
             ends.iter().filter(|end| end.scope == ANYWHERE).map(|end| end.id).collect();
         if !ids.is_empty() {
+            // All ends without a scope are looked for at once, so that each row is read once at most.
             let everywhere = self.snapshot.find_in_all_scopes(Kind::Entity, &ids)?;
             for end in ends.iter().filter(|end| end.scope == ANYWHERE) {
                 match everywhere.get(&end.id) {
@@ -219,6 +223,7 @@ impl Planner<'_> {
                         found(Found { at: end.at, number: one.number })?;
                     }
                     Some((_, one)) => {
+                        // Kept for the reason: the end was deleted, not unknown.
                         self.buried.borrow_mut().insert(end.id, one.number);
                     }
                     None => {}
@@ -230,11 +235,13 @@ impl Planner<'_> {
             wanted.entry(end.scope).or_default().push(end);
         }
         for (scope, mut wanted) in wanted {
+            // Identities of a scope lie in this order in the file.
             wanted.sort_unstable_by_key(|end| end.id);
             let mut at = wanted.iter().map(|end| end.at);
             let ids = wanted.iter().map(|end| end.id);
             let mut numbers = Vec::with_capacity(wanted.len());
             self.snapshot.find_many(Kind::Entity, scope, ids, |identity| {
+                // An entity that this plan deletes is still live in the snapshot.
                 let live = identity.filter(|i| i.live && !self.deleted.contains(&i.number));
                 if let (Some(at), Some(live)) = (at.next(), live) {
                     numbers.push(Found { at, number: live.number });
@@ -245,7 +252,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Looks one end up that was not found among all others.
+    /// Looks up one end that was not found with all others.
     pub(super) fn resolve(
         &self,
         name: &'static str,
@@ -253,7 +260,7 @@ impl Planner<'_> {
         end: StagedEnd,
     ) -> Result<Result<u32, MissingEnd>, StoreError> {
         if end.scope == 0 {
-            // It was looked for in all scopes, with all others, and is not live in any.
+            // The lookup in all scopes found no live one.
             let tombstone = self.buried.borrow().get(&end.id).copied();
             return Ok(Err(MissingEnd { name, end, tombstone }));
         }
@@ -269,8 +276,8 @@ impl Planner<'_> {
         })
     }
 
-    /// Says for each missing end whether it was never seen or is deleted, and remembers to say where
-    /// else it lives.
+    /// Says for each missing end if it was never seen or is deleted, and notes its key to look for
+    /// it in other scopes.
     pub(super) fn missing_reason(
         &mut self,
         job: u32,
@@ -285,6 +292,7 @@ impl Planner<'_> {
         for missing in missing {
             let key = &keys[usize::from(missing.name == "to")];
             let scope = &self.stage().names(staged.object.frame)[missing.end.scope as usize];
+            // A NUL begins the text of an end that is given by its id alone.
             let id = key.strip_prefix('\0');
             let what = match (id, scope.as_str()) {
                 (Some(id), "") => format!("entity with id {id}"),
@@ -301,7 +309,7 @@ impl Planner<'_> {
         Ok(reason)
     }
 
-    /// Adds to the reasons of missing ends in which other scopes their keys live.
+    /// Adds the other scopes in which missing keys live to the reasons of missing ends.
     pub(super) fn tell_elsewhere(&mut self) -> Result<(), StoreError> {
         let missed = std::mem::take(&mut self.missed);
         let keys =
@@ -348,12 +356,12 @@ impl Planner<'_> {
     }
 }
 
-/// One sentence of the reasons of both ends.
+/// One sentence from the reasons of both ends.
 fn joined(reasons: impl Iterator<Item = String>) -> String {
     reasons.collect::<Vec<_>>().join(" and ")
 }
 
-/// An end is taken by its hash alone, so new entities of two scopes may not share one.
+/// The error for two new entities with one hash: an end is found by its hash alone.
 fn two_new() -> SyncError {
     SyncError::State(
         "two new entities of different scopes have the same 64-bit hash in this database, which \

@@ -1,7 +1,7 @@
-//! The delete guard: the pure question whether a change set deletes more than it may.
+//! The delete guard: a pure function that decides if a change set deletes more than it may.
 //!
 //! Its limits are stored with the scope, never in the upload, so that a broken collection cannot
-//! take its own protection along.
+//! lift its own protection.
 
 use crate::graph::Kind;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub const MAX_DELETE_PERCENT: u32 = 25;
 /// A type with this many live objects may not vanish.
 pub const TYPE_MIN: u64 = 10;
 
-/// What a job would delete of one kind, beside what is there.
+/// The deletions of one kind that a job plans, beside the live objects.
 #[derive(Clone, Debug, Default)]
 pub struct Deletions {
     /// Live objects of the scope before.
@@ -32,11 +32,11 @@ pub struct Limits {
     pub min_deletes: u64,
     /// See [`MAX_DELETE_PERCENT`].
     pub max_delete_percent: u32,
-    /// `--allow-deletes`: up to so many deletions in all were asked for.
+    /// `--allow-deletes`: the caller allows up to so many deletions in all.
     pub allow_deletes: Option<u64>,
 }
 
-/// What the guard objects to, a sentence each; empty if the job may run.
+/// The objections of the guard, a sentence each; empty if the job may run.
 pub fn objections(
     scope: &str,
     uploaded: u64,
@@ -47,6 +47,7 @@ pub fn objections(
     if total == 0 || limits.allow_deletes.is_some_and(|allowed| total <= allowed) {
         return Vec::new();
     }
+    // An empty upload may come from a broken collection, so even one deletion is questioned.
     if uploaded == 0 {
         return vec![format!(
             "the upload is empty, and scope `{scope}` holds {total} live objects that it would \
@@ -81,8 +82,8 @@ pub fn objections(
     reasons
 }
 
-/// What a mapping lets its job change. Unlike the limits of a scope these are in the mapping file,
-/// which people review, and a job that breaks one is refused instead of held.
+/// The changes that a mapping allows its job. Unlike the limits of a scope, these are in the
+/// mapping file, which people review. A job that breaks one is refused, not held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EdgeLimits {
@@ -116,14 +117,14 @@ impl Default for EdgeLimits {
 pub struct Refusal {
     /// The guard, as the mapping file calls it.
     pub guard: String,
-    /// What would happen, and the limit.
+    /// The change that would happen, and the limit.
     pub message: String,
     /// A value of the guard that lets this job pass.
     pub allow: String,
 }
 
-/// What the limits of a mapping object to; empty if the job may run. `live` counts the edges
-/// before the job.
+/// The limits of a mapping that a job would break; empty if the job may run. `live` counts the
+/// edges before the job.
 pub fn refusals(live: u64, created: u64, deleted: u64, limits: &EdgeLimits) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut refuse = |guard: &str, message: String, allow: u64| {
@@ -136,6 +137,7 @@ pub fn refusals(live: u64, created: u64, deleted: u64, limits: &EdgeLimits) -> V
         let message = format!(
             "{deleted} of {live} edges ({percent:.0} %) would be deleted; the limit is {limit} %"
         );
+        // Rounded up, so that the job passes with the value that is named.
         refuse("max_delete_percent", message, percent.ceil() as u64);
     }
     if let Some(limit) = limits.max_delete.filter(|limit| deleted > *limit) {

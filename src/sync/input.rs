@@ -1,7 +1,7 @@
 //! Reading: files and streams of objects, in pieces, on as many threads as there are cores.
 //!
-//! A piece of some megabytes is cut at a newline and checked and packed by a worker, while the
-//! next one is read. What is in memory is bounded by the pieces in flight, not by the file.
+//! The reader cuts pieces of some megabytes at a newline. A worker checks and packs one while the
+//! next is read. The pieces in flight bound the memory, not the file.
 
 use super::batch::{BatchBuilder, BatchRules};
 use super::parse::{Fault, json_words};
@@ -15,7 +15,7 @@ use std::io::Read;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
-/// How the objects of an input are written.
+/// The text format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line.
@@ -28,9 +28,9 @@ pub enum Format {
 
 /// One input of a job.
 pub struct Input<'a> {
-    /// What messages call it, e.g. the path.
+    /// Its name in messages, e.g. the path.
     pub name: String,
-    /// How it is written.
+    /// Its format.
     pub format: Format,
     /// The text, already decompressed.
     pub reader: Box<dyn Read + Send + 'a>,
@@ -55,6 +55,7 @@ pub fn read_inputs(
     progress: &dyn Fn(u64),
     mut take: impl FnMut(Batch) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
+    // Earlier inputs only fill positions: no fault of this call is in them.
     let earlier = (0..first).map(|_| String::new());
     let names = Inputs(earlier.chain(inputs.iter().map(|input| input.name.clone())).collect());
     let mut faults = Vec::new();
@@ -80,7 +81,7 @@ struct Piece {
     len: usize,
 }
 
-/// What became of a piece, and its buffer, to be used again: new memory costs more than reading.
+/// The results of a piece, and its buffer, to be used again: new memory costs more than reading.
 type Packed = (Batch, Vec<Fault>, Vec<u8>);
 
 fn read_lines(
@@ -108,6 +109,7 @@ fn read_lines(
             let (batch, found, buffer) = receiver.recv().map_err(|_| SyncError::worker_lost())?;
             used.push(buffer);
             faults.extend(found);
+            // After the first fault reading only goes on to report more of them.
             if faults.is_empty() {
                 take(batch)?;
             }
@@ -120,6 +122,7 @@ fn read_lines(
             let (sender, receiver) = sync_channel(1);
             to_workers.send((piece, sender)).map_err(|_| SyncError::worker_lost())?;
             waiting.push_back(receiver);
+            // So many pieces are in flight at most, which bounds the memory.
             if waiting.len() > threads
                 && let Some(receiver) = waiting.pop_front()
                 && !collect(receiver, &mut reader.used)?
@@ -157,9 +160,9 @@ fn work(
 /// Cuts a stream into pieces that end with a line.
 struct PieceReader<'i, 'a> {
     input: &'i mut Input<'a>,
-    /// What was read behind the last whole line.
+    /// The bytes read after the last whole line.
     rest: Vec<u8>,
-    /// Buffers whose pieces are done with.
+    /// Buffers of finished pieces.
     used: Vec<Vec<u8>>,
     line: u32,
     done: bool,
@@ -182,7 +185,8 @@ impl PieceReader<'_, '_> {
                 match self.input.reader.read(&mut bytes[len..end]) {
                     Ok(0) => self.done = true,
                     Ok(n) => {
-                        // What was not read here has no end of a line.
+                        // The rest of the last piece has no end of a line, so only new bytes are
+                        // counted.
                         let read = &bytes[len..len + n];
                         lines += memchr::memchr_iter(b'\n', read).count() as u32;
                         len += n;
@@ -224,6 +228,7 @@ fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
         start = end + 1;
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let spelling = rules.spelling(bytes);
+        // Known lines are most of a repeated upload, so nothing else is asked before.
         if rules.known.as_ref().is_some_and(|known| known.mark(spelling)) {
             continue;
         }
@@ -281,6 +286,7 @@ fn read_document(
         stopped: None,
     };
     let result = document.top(&mut json).and_then(|()| json.end());
+    // An error of our own ends the JSON reader with another, which says nothing.
     if let Some(e) = document.stopped {
         return Err(e);
     }

@@ -1,5 +1,5 @@
-//! Jobs: what one is before anything is uploaded to it, and all that was staged for jobs that are
-//! finalized together.
+//! Jobs: the description of one before anything is uploaded to it, and all that was staged for jobs
+//! that are finalized together.
 
 use super::guard::EdgeLimits;
 use super::known::Known;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What a job is, before anything is uploaded to it.
+/// The description of a job before anything is uploaded to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
@@ -27,9 +27,9 @@ pub struct JobSpec {
     pub mode: Mode,
     /// The scope that the job writes.
     pub scope: String,
-    /// When the job began, epoch milliseconds.
+    /// Start of the job, epoch milliseconds.
     pub started: i64,
-    /// With a repeated key the latest object wins, instead of an error.
+    /// True if the latest object with a repeated key wins, instead of an error.
     #[serde(default)]
     pub ignore_duplicates: bool,
     /// The batches of the stage are pieces of one upload, not uploads of their own, so that a
@@ -51,7 +51,7 @@ pub struct JobSpec {
     /// The job whose mapped relationships this one writes, in the same plan.
     #[serde(default)]
     pub mapped_for: Option<Uuid>,
-    /// Each row names its scope; `scope` is that of none.
+    /// True if each row names its scope; `scope` is then that of none.
     #[serde(default)]
     pub any_scope: bool,
 }
@@ -109,9 +109,9 @@ impl JobSpec {
 pub struct JobInput {
     /// The job.
     pub spec: JobSpec,
-    /// What it names for deletion.
+    /// The objects that it names for deletion.
     pub deletes: Vec<(Kind, ObjectId)>,
-    /// What the scope held already, with what of it was uploaded unchanged.
+    /// The objects that the scope held already, with marks on those uploaded unchanged.
     pub known: Option<Arc<Known>>,
 }
 
@@ -122,8 +122,8 @@ impl JobInput {
     }
 }
 
-/// What was uploaded to jobs that are finalized together: one stage for all. An object belongs to
-/// the job that writes its scope.
+/// The uploads of jobs that are finalized together, in one stage for all. An object belongs to the
+/// job that writes its scope.
 pub struct Uploads {
     folder: PathBuf,
     stage: Stage,
@@ -132,7 +132,7 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// No job, and nothing staged; what grows is spilled into `folder`.
+    /// Without jobs and batches; the stage is spilled into `folder`.
     pub fn new(folder: &Path) -> Uploads {
         Uploads {
             folder: folder.to_owned(),
@@ -142,7 +142,7 @@ impl Uploads {
         }
     }
 
-    /// Where temporary files may be made.
+    /// The folder for temporary files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -175,6 +175,7 @@ impl Uploads {
         batch: Batch,
         mut new: impl FnMut(&str) -> JobInput,
     ) -> Result<(), StoreError> {
+        // The names of a batch are also types and classes; only those of scopes get a job.
         let mut seen = vec![false; batch.names.len()];
         let entities = batch.entities.iter().map(|entity| entity.scope);
         let relationships = batch.relationships.iter().map(|one| one.object.scope);

@@ -1,11 +1,11 @@
-//! What a scope holds already, found by how it was written.
+//! The objects that a scope holds already, found by the text that they were read from.
 //!
 //! Collectors upload the whole of their scope again and again, and most of it is the same text as
-//! the last time. With each object its *spelling* is stored, a digest of the text that it was read
-//! from. A line whose spelling is known is an object that is unchanged: it need not be read. What
-//! is not known is read as usual, so this changes how much work an upload is, never what it does;
-//! wherever it would (a repeated line, a job that is held, a scope that another job changed
-//! meanwhile) the upload is read again in full, which [`SyncError::Reread`] asks for.
+//! the last time. With each object the store keeps its *spelling*, a digest of the text that it was
+//! read from. A line whose spelling is known is an unchanged object and need not be read. All other
+//! lines are read as usual. So this changes the work of an upload, never its result. Where the
+//! result could change (a repeated line, a job that is held, a scope that another job changed
+//! meanwhile), [`SyncError::Reread`] asks to read the upload again in full.
 //!
 //! [`SyncError::Reread`]: super::SyncError::Reread
 
@@ -19,16 +19,16 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Apart from the seed of content digests, so that no content has the digest of a spelling.
 const SPELLING: u64 = 0x7370_656c_6c69_6e67;
 
-/// The digest of an object as it is written, which is also that of its content: equal texts are
-/// equal objects. Texts of CROSS_SCOPE jobs have digests of their own, since that mode asks more
-/// of a relationship than the others do.
+/// The digest of an object as it is written. It serves as the digest of its content too: equal
+/// texts are equal objects. Texts of CROSS_SCOPE jobs have digests of their own, since that mode
+/// asks more of a relationship than the others do.
 pub fn spelling(text: &[u8], mode: Mode, digest_seed: u64) -> u64 {
     let apart = if mode == Mode::CrossScope { !SPELLING } else { SPELLING };
     xxh3_64_with_seed(text, digest_seed ^ apart)
 }
 
-/// A slot of the table: a spelling, and the index of its identity times two, plus its kind. All in
-/// one place, since looking elsewhere is what costs.
+/// A slot of the table: a spelling, and the index of its identity times two, plus its kind. All is
+/// in one place, since a look elsewhere in memory costs most.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     spelling: u64,
@@ -55,8 +55,8 @@ struct Side {
 }
 
 impl Known {
-    /// Reads what is known of a scope; `None` if the upload has to be read whatever is known:
-    /// nothing is live there, or entities have pins.
+    /// Reads the objects of a scope. `None` if the upload has to be read anyway: nothing is live
+    /// there, or entities have pins.
     pub fn read(snapshot: &Snapshot, scope: &str) -> Result<Option<Known>, StoreError> {
         let Some(number) = snapshot.name_number(scope) else { return Ok(None) };
         let Some(row) = snapshot.scope_row(number)? else { return Ok(None) };
@@ -72,6 +72,7 @@ impl Known {
         };
         let sides = [read(Kind::Entity)?, read(Kind::Relationship)?];
         let free = Slot { spelling: 0, at: FREE };
+        // Half empty at least, so a search for an unknown line soon meets a free slot.
         let mut table = vec![free; (live as usize * 2).next_power_of_two()];
         let mask = table.len() - 1;
         for (kind, side) in sides.iter().enumerate() {
@@ -87,7 +88,7 @@ impl Known {
         Ok(Some(Known { generation: row.generation, sides, table, repeated }))
     }
 
-    /// Whether a live object is written like this; it then counts as uploaded.
+    /// True if a live object is written like this; it then counts as uploaded.
     pub fn mark(&self, spelling: u64) -> bool {
         let mask = self.table.len() - 1;
         let mut slot = spelling as usize & mask;
@@ -95,6 +96,8 @@ impl Known {
             let found = self.table[slot];
             if found.spelling == spelling {
                 let side = &self.sides[found.at as usize % 2];
+                // Two lines with one spelling are a repeated key, which only a full reading can
+                // report.
                 if side.seen[found.at as usize / 2].swap(true, Ordering::Relaxed) {
                     self.repeated.store(true, Ordering::Relaxed);
                 }
@@ -105,7 +108,7 @@ impl Known {
         false
     }
 
-    /// Whether what was marked may be taken as unchanged: no line came twice, and the scope is at
+    /// True if marked objects may be taken as unchanged: no line came twice, and the scope is at
     /// the generation that was read.
     pub(super) fn holds(&self, generation: u64) -> bool {
         self.generation == generation && !self.repeated.load(Ordering::Relaxed)

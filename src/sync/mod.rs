@@ -43,7 +43,7 @@ use crate::graph::Place;
 use crate::store::StoreError;
 use std::fmt;
 
-/// What the inputs of a job are called in messages.
+/// The names of the inputs of a job in messages.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs(pub Vec<String>);
 

@@ -1,4 +1,5 @@
-//! The modes of sync jobs: what each accepts and what it does to what is not uploaded.
+//! The modes of sync jobs: the objects that each accepts, and its effect on objects that are not
+//! uploaded.
 //!
 //! A mode is a row of this table handed to the one reconcile pass:
 //!
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// How a job reconciles its scope.
+/// The way in which a job reconciles its scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Mode {
@@ -35,23 +36,23 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Whether relationships can be uploaded.
+    /// True if relationships can be uploaded.
     pub fn takes_relationships(self) -> bool {
         matches!(self, Mode::Diff | Mode::CrossScope | Mode::CreateOrUpdate)
     }
 
-    /// Whether entities can be uploaded.
+    /// True if entities can be uploaded.
     pub fn takes_entities(self) -> bool {
         self != Mode::CrossScope
     }
 
-    /// Whether a job looks at the objects of a kind in its scope: at relationships always, which go
-    /// with their entities.
+    /// True if a job looks at the objects of a kind in its scope. It always looks at relationships,
+    /// which go with their entities.
     pub fn compares(self, kind: Kind) -> bool {
         kind == Kind::Relationship || self.takes_entities()
     }
 
-    /// Whether what is not uploaded is deleted.
+    /// True if objects that are not uploaded are deleted.
     pub fn deletes(self) -> bool {
         matches!(self, Mode::Diff | Mode::CrossScope)
     }

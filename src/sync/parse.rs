@@ -1,8 +1,9 @@
 //! From JSON text to drafts: the shape of uploads, checked.
 //!
-//! One object at a time, borrowing from the input, so that a file larger than memory can pass
-//! through. Numbers keep their text until [`Value::number`] has seen that it can be held exactly,
-//! and a name that stands twice in one object is refused, which plain JSON readers do not notice.
+//! The parser takes one object at a time and borrows from the input, so that a file larger than
+//! memory can pass through. Numbers keep their text until [`Value::number`] has seen that it can be
+//! held exactly. A name that stands twice in one object is refused; plain JSON readers do not
+//! notice it.
 
 use super::scan::Members;
 use crate::graph::{
@@ -22,10 +23,10 @@ pub const PROPERTIES_MAX: usize = 1_000;
 /// Most classes of an entity; all of them together become one name.
 const CLASSES_MAX: usize = 100;
 
-/// What is wrong with one object of the input.
+/// A fault in one object of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it stands.
+    /// Place of the object.
     pub place: Place,
     /// Column of the fault inside its line, counted from 1; 0 when the whole object is meant.
     pub column: u32,
@@ -33,7 +34,7 @@ pub struct Fault {
     pub path: String,
     /// `_key` of the object, where it could be read.
     pub key: Option<String>,
-    /// What is wrong, lower case, without a full stop.
+    /// The message, lower case, without a full stop.
     pub message: String,
 }
 
@@ -46,7 +47,7 @@ pub enum Draft<'a> {
     Relationship(DraftRelationship<'a>),
 }
 
-/// System metadata that exports carry and that says nothing to us.
+/// System metadata that exports carry and that uploads ignore.
 pub const IGNORED: [&str; 14] = [
     "_source",
     "_createdOn",
@@ -141,11 +142,11 @@ fn wrong(path: impl Into<String>, message: impl Into<String>) -> Wrong {
     (path.into(), message.into())
 }
 
-/// Reads the object that is `text`, whose members are known unless the JSON library has to find
-/// them.
+/// Reads the object `text`. `members` are its members in the order of their names; if there are
+/// none, the JSON library finds them.
 ///
-/// `expected` is given where the surrounding document says what it must be; otherwise an object
-/// with any of the members that name an end is a relationship.
+/// `expected` is the kind that the surrounding document asks for. Without it, an object with any of
+/// the members that name an end is a relationship.
 pub fn parse_members<'a>(
     text: &'a str,
     members: Option<Members<'a>>,
@@ -167,10 +168,13 @@ pub fn parse_members<'a>(
                 let message = json_words(&e);
                 return Err(fault(e.column() as u32, String::new(), None, message));
             }
+            // Drafts have their properties in this order, and a repeated name is then beside
+            // itself.
             members.sort_by(|a, b| a.0.cmp(&b.0));
             members
         }
     };
+    // The key is read for messages only, so only after a fault.
     let key = || {
         let (_, raw) = members.iter().find(|(name, _)| name == "_key")?;
         text_of(raw).ok().map(Cow::into_owned)
@@ -194,7 +198,7 @@ pub fn json_words(e: &serde_json::Error) -> String {
     }
 }
 
-/// Whether an object with these names is a relationship.
+/// True if an object with these names is a relationship.
 pub fn is_relationship<'n>(
     mut names: impl Iterator<Item = &'n str>,
     expected: Option<Kind>,
@@ -251,7 +255,7 @@ fn relationship<'a>(members: &Members<'a>, place: Place) -> Result<DraftRelation
             },
         }
     }
-    // Names are never empty, so what is empty was not given.
+    // Names are never empty, so an empty one was not given.
     let needed = [("_key", &draft.key), ("_type", &draft.type_name), ("_class", &draft.class)];
     if let Some((name, _)) = needed.iter().find(|(_, given)| given.is_empty()) {
         return Err(wrong("", format!("relationship has no `{name}`")));
@@ -267,7 +271,7 @@ fn relationship<'a>(members: &Members<'a>, place: Place) -> Result<DraftRelation
     Ok(draft)
 }
 
-/// Which end a member such as `_fromEntityKey` speaks of, and what it says.
+/// The end that a member such as `_fromEntityKey` names, and the last part of its name.
 fn end_member<'d, 'a, 'n>(
     name: &'n str,
     from: &'d mut DraftEnd<'a>,
@@ -294,6 +298,7 @@ fn member_path(name: &str) -> String {
 
 fn text_of(raw: &str) -> Result<Cow<'_, str>, String> {
     match raw.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+        // A text without escapes is borrowed as it is.
         Some(inner) if memchr::memchr(b'\\', inner.as_bytes()).is_none() => {
             Ok(Cow::Borrowed(inner))
         }
@@ -348,6 +353,7 @@ fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, Wrong> {
     let mut classes: Vec<Cow<'a, str>> = Vec::with_capacity(list.len());
     for item in &list {
         let class = named(NameKind::Class, name, item)?;
+        // The order is kept, and a class that is given twice counts once.
         if !classes.contains(&class) {
             classes.push(class);
         }

@@ -1,13 +1,14 @@
 //! Planning: from staged uploads and a snapshot to a change set that only has to be stored.
 //!
 //! A plan holds the changes of one or several jobs that are finalized together: entities of all
-//! jobs first, then the relationships, whose ends may be entities that the same plan creates. It
-//! reads a snapshot and writes nothing; numbers are given out as the writer will give them, which
-//! is sound because a plan is applied at its own revision or not at all.
+//! jobs first, then the relationships, whose ends may be entities that the same plan creates.
+//! Planning reads a snapshot and writes nothing. It gives out numbers as the writer will give them.
+//! This is sound because a plan is applied at its own revision or not at all.
 //!
-//! Each kind is gone through twice. `compare` goes through the hashes and says what is the same,
-//! what is there in another form and what is gone. Here what is left is decided in the order of the
-//! stage, so that each batch is read once: what is plainly new on all cores, the rest one by one.
+//! Planning goes through each kind twice. First `compare` goes through the hashes and finds the
+//! objects that are the same, changed or gone. Then this module decides on the rest in the order of
+//! the stage, so that each batch is read once: plainly new objects on all cores, all others one by
+//! one.
 
 use super::ahead::ahead;
 use super::batch::Record;
@@ -37,8 +38,8 @@ use uuid::Uuid;
 ///
 /// # Errors
 ///
-/// [`SyncError::Faults`] for duplicate keys and for what a mode refuses once the graph is known;
-/// store errors.
+/// [`SyncError::Faults`] for duplicate keys and for objects that a mode refuses once the graph is
+/// known; store errors.
 pub fn plan(
     snapshot: &Snapshot,
     uploads: &Uploads,
@@ -52,6 +53,7 @@ pub fn plan(
         Parts::of(planner.windows.iter().map(|windows| u64::from(windows.total)).sum::<u64>());
     let (entities, born) = planner.entities(&mut compared, parts)?;
     planner.finish_kind(Kind::Entity, &compared, named)?;
+    // Relationships are compared after this: one that loses an end counts as changed.
     planner.find_cascade()?;
     let named = planner.named(Kind::Relationship)?;
     let mut compared = planner.compare::<StagedRelationship>(&named)?;
@@ -67,10 +69,13 @@ pub fn plan(
         report.skipped.sort_by_key(|s| s.place.as_ref().map(|p| (p.len(), p.clone())));
         planned.push(JobPlan { spec: input.spec.clone(), created, deletes, pins, report });
     }
+    // Deletions of jobs are in the fingerprint already; those in foreign scopes are still missing.
     for (scope, changes) in &foreign {
         let seed = Fingerprint::seed(snapshot.name(*scope), Kind::Relationship);
         changes.iter().for_each(|change| fingerprint.add(seed, change));
     }
+    // Every job gets the hash of the whole plan, since the jobs of a plan run together or not at
+    // all.
     let hash = fingerprint.text();
     for job in &mut planned {
         job.report.plan_hash.clone_from(&hash);
@@ -167,7 +172,7 @@ pub(super) struct Windows {
     firsts: Vec<u32>,
     /// Position of the first object of each batch.
     starts: Vec<u32>,
-    /// How many objects there are.
+    /// The number of objects.
     pub(super) total: u32,
 }
 
@@ -185,7 +190,7 @@ impl Windows {
                 }
             }
             starts.push(total);
-            // Positions are kept beside a bit.
+            // Ends are kept as a position and one bit in 32 bits, so a position has 31.
             total = total
                 .checked_add(stage.count(kind, frame))
                 .filter(|total| *total < 1 << 31)
@@ -226,7 +231,7 @@ pub(super) struct Job<'p> {
     pub(super) input: &'p JobInput,
     /// Name number of its scope, if the graph knows it.
     pub(super) scope: Option<u32>,
-    /// Whether equal contents may come out as others.
+    /// True if equal uploads may still give other contents, because of pins or merging.
     pub(super) careful: bool,
     pub(super) report: JobReport,
     /// Objects made so far, of either kind.
@@ -252,11 +257,11 @@ pub(super) struct Planner<'p> {
     /// Relationships that touch those.
     pub(super) cascade: FxHashSet<u32>,
     pub(super) has_pins: bool,
-    /// Ends that are given by their id alone and are tombstones: their numbers.
+    /// Numbers of tombstones, by the hash of their id, for ends that are given by their id alone.
     pub(super) buried: RefCell<FxHashMap<IdHash, u32>>,
     /// Ends that are missing where they were looked for.
     pub(super) missed: Vec<Missed>,
-    /// What is wrong with the upload, found so far.
+    /// Faults of the upload that were found so far.
     pub(super) faults: Vec<super::Fault>,
     merges: Merges,
     fingerprint: Fingerprint,
@@ -265,15 +270,16 @@ pub(super) struct Planner<'p> {
 /// All hashes.
 const ALL: RangeInclusive<IdHash> = IdHash(0)..=IdHash(u64::MAX);
 
-/// Stands for the position of a job where a name is no scope of any.
+/// Stands in for the position of a job if a name is not the scope of any job.
 const NO_JOB: u32 = u32::MAX;
 
-/// What the staged objects of one batch become that takes no look into the graph.
+/// A batch after sorting it out: changes that need no look into the graph, and the rest.
 struct Plain<T> {
     /// New ones.
     changes: Vec<Change>,
     fingerprint: Fingerprint,
-    /// Those to be looked at, with how they met a stored one and the ends that were found.
+    /// Objects that need a look into the graph, each with its stored match and the ends that were
+    /// found.
     rest: Vec<(T, Option<Met>, Ends)>,
     /// By position of the job and type.
     tallies: FxHashMap<(u32, u32), Tally>,
@@ -284,12 +290,12 @@ struct Plain<T> {
 /// The ends of a relationship that were found.
 type Ends = [Option<u32>; 2];
 
-/// What becomes of an object that was looked at.
+/// The outcome of looking at one object.
 enum Outcome {
     Changed(Change),
     Unchanged,
     Skipped,
-    /// Skipped, and deleted for it.
+    /// Skipped, so the stored one is deleted.
     Withdrawn(Change),
 }
 
@@ -376,7 +382,8 @@ impl<'p> Planner<'p> {
         job.deletes[kind as usize].push(change);
     }
 
-    /// The objects that jobs delete by their names, where what they upload says nothing else.
+    /// The objects that jobs name for deletion, as (position of the job, hash), with the
+    /// relationships that go with them. An object that the job uploads as well stays.
     fn named(&self, kind: Kind) -> Result<FxHashSet<(u32, IdHash)>, SyncError> {
         let mut named = FxHashSet::default();
         for (job, at) in self.jobs.iter().zip(0..) {
@@ -388,6 +395,7 @@ impl<'p> Planner<'p> {
             let ids = deletes.iter().filter(|(of, _)| *of == kind);
             named.extend(ids.map(|(_, id)| (at, self.snapshot.hashed(*id))));
             let cascades = spec.mode.takes_relationships() || !deletes.is_empty();
+            // Modes that delete go through the whole scope and find these by themselves.
             if kind == Kind::Relationship && !spec.mode.deletes() && cascades {
                 named.extend(self.cascade_of(scope)?.into_iter().map(|id| (at, id)));
             }
@@ -409,14 +417,14 @@ impl<'p> Planner<'p> {
         Ok(ids)
     }
 
-    /// Adds the deletions by name, and counts what was deleted and what was passed over.
+    /// Adds the deletions by name, and counts deleted and unchanged objects.
     fn finish_kind(
         &mut self,
         kind: Kind,
         compared: &Compared,
         mut named: FxHashSet<(u32, IdHash)>,
     ) -> Result<(), SyncError> {
-        // What is uploaded as well, stays.
+        // An object that is uploaded as well stays.
         named.retain(|named| !compared.kept.contains(named));
         for (job, at) in self.jobs.iter().zip(0..) {
             job.deletes[kind as usize].iter().for_each(|change| {
@@ -428,6 +436,8 @@ impl<'p> Planner<'p> {
             if let Some(found) = self.snapshot.find_hash(kind, scope, id)?
                 && found.live
             {
+                // Otherwise it would be deleted a second time, as a relationship of a foreign
+                // scope.
                 if kind == Kind::Relationship {
                     self.cascade.remove(&found.number);
                 }
@@ -443,6 +453,8 @@ impl<'p> Planner<'p> {
             let Job { report, deletes, .. } = &mut self.jobs[job];
             let deletes = &mut deletes[kind as usize];
             report.of(kind).deleted = deletes.len() as u64;
+            // By number first, which is the order of heads in the file; the plan keeps them by
+            // hash.
             deletes.sort_unstable_by_key(|change| change.number);
             for change in &*deletes {
                 if let Some(facts) = self.snapshot.facts(kind, change.number)? {
@@ -454,9 +466,11 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    /// Counts what was uploaded unchanged: all that is live, less what was not named.
+    /// Counts objects that were uploaded unchanged: all live ones less those that no line named.
     fn count_seen(&mut self, kind: Kind, job: usize, known: &Known) -> Result<(), StoreError> {
         let row = self.snapshot.scope_row_of(&self.jobs[job].input.spec.scope)?;
+        // Types are counted downwards from the stored counts, so only objects that are not there
+        // cost a read.
         let mut types = row.count(kind).types.clone();
         let mut total = 0;
         for (identity, seen) in known.identities(kind, ALL).filter(|(identity, _)| identity.live) {
@@ -480,8 +494,8 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    /// Decides what becomes of the entities; gives their changes by window, and by part those that
-    /// come to life.
+    /// Decides on the entities. Returns their changes by window, and those that come to life by
+    /// part.
     fn entities(
         &mut self,
         compared: &mut Compared,
@@ -493,7 +507,7 @@ impl<'p> Planner<'p> {
         Ok((changes, born))
     }
 
-    /// Decides what becomes of the relationships; gives their changes by window.
+    /// Decides on the relationships. Returns their changes by window.
     fn relationships(
         &mut self,
         compared: &mut Compared,
@@ -507,8 +521,8 @@ impl<'p> Planner<'p> {
         self.decide(compared, found, None, Self::relationship)
     }
 
-    /// Decides what becomes of the objects of a kind, window by window. `one` looks at what is not
-    /// plainly new; what comes to life is put down in `born`.
+    /// Decides on the objects of a kind, window by window. `one` looks at objects that are not
+    /// plainly new; objects that come to life are put down in `born`.
     fn decide<T: Uploaded>(
         &mut self,
         compared: &mut Compared,
@@ -526,6 +540,7 @@ impl<'p> Planner<'p> {
             windows,
             same: &compared.same,
             folded: &compared.folded,
+            // Pins and merging concern entities only.
             careful: self.jobs.iter().map(|job| job.careful && kind == Kind::Entity).collect(),
             seeds: self.jobs.iter().map(|job| job.seeds[kind as usize]).collect(),
         };
@@ -545,7 +560,8 @@ impl<'p> Planner<'p> {
             let plain = frames.map(|frame| side.plain::<T>(frame, &met, &ends, range.start));
             Ok((window, plain.collect::<Vec<_>>()))
         };
-        // There are many types, and each stands in many batches.
+        // There are many types, and each is in many batches, so reports are updated once at the
+        // end.
         let mut created: FxHashMap<(u32, &str), Tally> = FxHashMap::default();
         let stage = self.stage;
         ahead(0..windows.frames.len(), sort_out, |(window, sorted)| {
@@ -566,6 +582,7 @@ impl<'p> Planner<'p> {
                 }
                 plain.push(sorted);
             }
+            // Each batch fills buckets of its own; they are added in the order of the stage.
             let packed: Vec<Result<_, StoreError>> = plain
                 .par_iter_mut()
                 .map(|plain| {
@@ -616,8 +633,8 @@ impl<'p> Planner<'p> {
         Ok(changes)
     }
 
-    /// Counts what became of an object that was looked at; gives a change that is no deletion, with
-    /// the number of a new entity.
+    /// Counts the outcome for an object that was looked at. Returns the change unless it is a
+    /// deletion; a new entity gets its number here.
     fn settled(
         &mut self,
         kind: Kind,
@@ -645,6 +662,7 @@ impl<'p> Planner<'p> {
         if change.action == Action::Create {
             let created = &mut of.created[kind as usize];
             if kind == Kind::Entity {
+                // A relationship gets its number when it is stored, in the order of ends.
                 change.number = *created;
             }
             *created += 1;
@@ -669,7 +687,7 @@ impl<'p> Planner<'p> {
         }
     }
 
-    /// Makes sure that what was found by its hash has the key that was uploaded.
+    /// Makes sure that the object found by its hash has the key that was uploaded.
     fn check_key(&self, kind: Kind, staged: &Staged, met: Option<Met>) -> Result<(), SyncError> {
         let Some(Met { how: How::Revive | How::Change, number, .. }) = met else { return Ok(()) };
         let key = self
@@ -685,7 +703,7 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    /// Two keys of one scope have the same hash, so the second cannot be told from the first.
+    /// The fault for two keys of one scope with the same hash: the store cannot tell them apart.
     pub(super) fn collision(
         &self,
         kind: Kind,
@@ -701,7 +719,7 @@ impl<'p> Planner<'p> {
         Ok(fault)
     }
 
-    /// An entity that is there already, or whose contents are put together.
+    /// Decides on an entity that exists already or whose contents are merged.
     fn entity(&mut self, at: u32, staged: &Staged, met: Option<Met>) -> Result<Outcome, SyncError> {
         self.check_key(Kind::Entity, staged, met)?;
         let known = met.map(|met| met.identity(staged.id));
@@ -752,6 +770,8 @@ impl<'p> Planner<'p> {
                     Some((digest, _)) => Ok(*digest),
                     None => contents.uploaded_digest(Kind::Entity, staged, &[]),
                 };
+                // The stored digest may be that of a text, so other digests may still mean equal
+                // contents.
                 if known.digest == digest
                     || contents.stored_digest(Kind::Entity, known.number)? == uploaded()?
                 {
@@ -777,7 +797,7 @@ impl<'p> Planner<'p> {
         }
     }
 
-    /// Stored contents with the patch over them, or why there can be none.
+    /// The stored contents with the patch laid over them. The inner error is the reason to skip it.
     fn patched(
         &self,
         at: u32,
@@ -813,7 +833,7 @@ impl<'p> Planner<'p> {
         Ok(Ok(content.with_pins(pin.as_deref())?))
     }
 
-    /// A relationship that is there already, or whose ends were not both found.
+    /// Decides on a relationship that exists already or whose ends were not both found.
     fn relationship(
         &mut self,
         at: u32,
@@ -825,6 +845,7 @@ impl<'p> Planner<'p> {
         let object = &staged.object;
         self.check_key(kind, object, met)?;
         let known = met.map(|met| met.identity(object.id));
+        // Equal contents do not settle it if an end is deleted: then it must go, or find a new end.
         if let Some(Met { how: How::Change, number, .. }) = met
             && !self.cascade.contains(&number)
             && self.contents().stored_digest(kind, number)?
@@ -833,6 +854,7 @@ impl<'p> Planner<'p> {
             return Ok(Outcome::Unchanged);
         }
         if let Some(known) = known {
+            // This job decides on it; what stays in the cascade is deleted as foreign.
             self.cascade.remove(&known.number);
         }
         let resolve = |name, end, found: Option<u32>| match found {
@@ -851,6 +873,7 @@ impl<'p> Planner<'p> {
                     _ => String::new(),
                 };
                 self.skip(at, kind, object, reason)?;
+                // A live relationship has live ends, so without them the stored one is deleted.
                 return Ok(match known.filter(|known| known.live) {
                     Some(known) => {
                         Outcome::Withdrawn(Change::delete(at, known.number, known.id, known.digest))
@@ -887,6 +910,7 @@ impl<'p> Planner<'p> {
     /// Finds the live relationships that touch a deleted entity, whoever owns them.
     fn find_cascade(&mut self) -> Result<(), StoreError> {
         let mut numbers: Vec<u32> = self.deleted.iter().copied().collect();
+        // Ascending numbers read adjacency in the order of the file.
         numbers.sort_unstable();
         for number in numbers {
             for direction in [Direction::Out, Direction::In] {
@@ -918,7 +942,7 @@ impl<'p> Planner<'p> {
         Ok(())
     }
 
-    /// A fault of a staged object, to which the message is still to be given.
+    /// A fault of a staged object, still without its message.
     pub(super) fn fault(&self, kind: Kind, staged: &Staged) -> Result<super::Fault, SyncError> {
         let record = self.stage.record(staged)?;
         let record = Record::read(kind, &record, (0, staged.len));
@@ -932,7 +956,8 @@ impl<'p> Planner<'p> {
         })
     }
 
-    /// What is left of the cascade after all jobs took theirs: relationships of other scopes.
+    /// The deletions left in the cascade after all jobs took theirs: relationships of other scopes,
+    /// by name number of the scope.
     fn foreign(&mut self) -> Result<BTreeMap<u32, Vec<Change>>, SyncError> {
         let mut foreign: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
         let mut left: Vec<u32> = self.cascade.iter().copied().collect();
@@ -951,6 +976,7 @@ impl<'p> Planner<'p> {
                 let key = id.0.to_be_bytes();
                 StoreError::corrupt("identity", &key, "a relationship has no identity")
             })?;
+            // Two jobs may each delete an end; the report of the first one counts it.
             let ends = [head.from, head.to].into_iter();
             let culprit = ends.filter_map(|end| culprits.get(&end)).min().copied();
             let change = Change::delete(culprit.unwrap_or(0), number, id, found.digest);
@@ -967,21 +993,21 @@ impl<'p> Planner<'p> {
     }
 }
 
-/// What is needed to sort a batch out, without a look into the graph.
+/// The data for sorting out a batch without a look into the graph.
 struct Side<'s> {
     stage: &'s Stage,
     jobs_of: &'s [Box<[u32]>],
     windows: &'s Windows,
     same: &'s Bits,
     folded: &'s Bits,
-    /// By job: whether nothing of it is plain.
+    /// By job: true if all its objects need a look into the graph.
     careful: Vec<bool>,
     /// By job.
     seeds: Vec<u64>,
 }
 
 impl Side<'_> {
-    /// Sorts out what is plainly new or the same in a batch, and what is not. `met` ascend by
+    /// Splits a batch into objects that are plainly new or the same, and the rest. `met` ascends by
     /// position, and `ends` are those of relationships from position `first` on.
     fn plain<T: Uploaded>(
         &self,
@@ -1001,7 +1027,8 @@ impl Side<'_> {
         let start = self.windows.starts[frame as usize];
         let at = met.partition_point(|met| met.ordinal < start);
         let mut met = met[at..].iter().copied().peekable();
-        // Neighbours are mostly of one type.
+        // Neighbours are mostly of one type, so their tally goes into the map once the type
+        // changes.
         let (mut of, mut tally) = ((0, 0), Tally::default());
         for (staged, ordinal) in objects.into_iter().zip(start..) {
             let object = staged.as_ref();
@@ -1052,6 +1079,8 @@ fn guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), SyncError> {
         return Ok(());
     }
     let row = snapshot.scope_row_of(&job.spec.scope)?;
+    // The limits of a mapping stand in for those of the scope. A job that breaks one is refused,
+    // not held.
     if let Some(limits) = &job.spec.edge_limits {
         let (live, r) = (row.count(Kind::Relationship).live, job.report.relationships);
         job.report.refusals = guard::refusals(live, r.created, r.deleted, limits);
@@ -1080,6 +1109,7 @@ fn guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), SyncError> {
             }
         }
         for (name, (_, after)) in &mut deletions.types {
+            // A type whose objects only get other keys does not vanish.
             *after += job.report.types.get(name).map_or(0, |tally| tally.created);
         }
         total += deletions.deleted;

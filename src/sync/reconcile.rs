@@ -5,7 +5,7 @@
 use crate::graph::IdHash;
 use crate::store::Identity;
 
-/// What becomes of one object. Indices point into the staged objects.
+/// The decision on one object. Indices point into the staged objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Only in the upload, never seen before.
@@ -20,8 +20,8 @@ pub enum Decision {
     Absent(Identity),
 }
 
-/// Compares both sides, each in strictly ascending order of id, in one pass over each. Of what is
-/// staged the id and the spelling count.
+/// Compares both sides in one pass over each. Both are in strictly ascending order of id. A staged
+/// object is given by its id and its spelling.
 pub fn reconcile(
     stored: impl Iterator<Item = Identity>,
     staged: impl Iterator<Item = (IdHash, u64)>,
@@ -30,6 +30,7 @@ pub fn reconcile(
     let mut stored = stored.peekable();
     for (i, (id, spelling)) in staged.enumerate() {
         while let Some(before) = stored.next_if(|s| s.id < id) {
+            // A tombstone that is not uploaded stays a tombstone.
             if before.live {
                 decide(Decision::Absent(before));
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Where a job stands.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
@@ -23,7 +23,7 @@ pub enum Status {
     Refused,
 }
 
-/// What became of the objects of one kind (or type).
+/// The objects of one kind (or type), counted by what happened to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tally {
@@ -52,7 +52,7 @@ impl Tally {
         self.skipped += other.skipped;
     }
 
-    /// Whether nothing would change.
+    /// True if nothing would change.
     pub fn is_quiet(&self) -> bool {
         self.created + self.updated + self.deleted == 0
     }
@@ -64,15 +64,15 @@ impl Tally {
 pub struct Skipped {
     /// Its `_key`.
     pub key: String,
-    /// Where it was read, `file:line`.
+    /// Place in the input, `file:line`.
     pub place: Option<String>,
-    /// Why, as a sentence without a full stop.
+    /// The reason, as a sentence without a full stop.
     pub reason: String,
 }
 
 impl Skipped {
-    /// The same as a caller hears it. Why an end is missing says what other scopes hold or held, so
-    /// who may not read hears only that it is missing.
+    /// The same as a caller may read it. The reason for a missing end says what other scopes hold
+    /// or held, so a caller without the right to read learns only that the end is missing.
     pub fn told_to(mut self, reads: bool) -> Skipped {
         if !reads && ["`from` ", "`to` "].iter().any(|end| self.reason.starts_with(end)) {
             self.reason = "an end of the relationship is not there; why is told with the right \
@@ -83,19 +83,19 @@ impl Skipped {
     }
 }
 
-/// Why a job is held and what it would delete.
+/// The reasons why a job is held, and the objects that it would delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Held {
-    /// What the guard objects to, one sentence each.
+    /// The objections of the guard, one sentence each.
     pub reasons: Vec<String>,
     /// The first 50 keys that would be deleted.
     pub deletes: Vec<String>,
-    /// How to go on.
+    /// The commands with which to go on.
     pub override_hint: String,
 }
 
-/// Which mapping file a job was made from.
+/// The mapping file that a job was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MappingInfo {
@@ -110,12 +110,12 @@ pub struct MappingInfo {
     /// Guards that were set for this run, as `name=value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
-    /// Why they were set.
+    /// The reason for setting them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What a job did, or would do.
+/// The report of a job: the things that it did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobReport {
@@ -127,14 +127,14 @@ pub struct JobReport {
     pub sync_mode: Mode,
     /// The scope that the job writes.
     pub scope: String,
-    /// Where the job stands.
+    /// Status of the job.
     pub status: Status,
-    /// Whether this is only what would happen.
+    /// True if nothing was done and this is only what would happen.
     #[serde(default)]
     pub dry_run: bool,
-    /// When the job began, epoch milliseconds.
+    /// Start of the job, epoch milliseconds.
     pub start_timestamp: i64,
-    /// When it ended, epoch milliseconds.
+    /// End of the job, epoch milliseconds.
     pub end_timestamp: Option<i64>,
     /// Entities.
     pub entities: Tally,
@@ -142,28 +142,28 @@ pub struct JobReport {
     pub relationships: Tally,
     /// Both, by `_type`.
     pub types: BTreeMap<String, Tally>,
-    /// What was left out, the first [`SKIPPED_LISTED`] of it.
+    /// The objects that were left out, the first [`SKIPPED_LISTED`] of them.
     pub skipped: Vec<Skipped>,
-    /// How many were left out.
+    /// Number of the objects that were left out.
     pub skipped_total: u64,
     /// Relationships of other scopes that were deleted with their entities, by scope.
     pub foreign_deletions: BTreeMap<String, u64>,
     /// Set while the job is held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held: Option<Held>,
-    /// What the guards of its mapping object to.
+    /// The objections of the guards of its mapping.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub refusals: Vec<Refusal>,
     /// Set for jobs made from a mapping file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapping: Option<MappingInfo>,
-    /// Whether each row named its scope.
+    /// True if each row named its scope.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub any_scope: bool,
-    /// Whether it was aborted because the collector is set up wrongly, as integrations may say.
+    /// True if it was aborted because the collector is set up wrongly, as integrations may say.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub invalid_configuration: bool,
-    /// What its mapped relationships became, in a scope of their own.
+    /// Counts of its mapped relationships, which are in a scope of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapped_relationships: Option<Tally>,
     /// Fingerprint of the change set; `approve` applies exactly this one.
@@ -177,12 +177,12 @@ pub const SKIPPED_LISTED: usize = 10_000;
 /// Stands for all scopes whose names the reader of a report may not know.
 pub const OTHER_SCOPES: &str = "(other scopes)";
 
-/// How the reason begins for which a job is held that does nothing wrong itself.
+/// The beginning of the reason for holding a job that breaks no limit itself.
 pub(super) const HELD_WITH: &str = "held together with";
 
 impl JobReport {
-    /// The same as a caller hears it who may read, or else who may write the scopes that `writes`
-    /// says: without a word about others but how many.
+    /// The same as a caller may read it. A caller who `reads` gets all of it. Any other caller
+    /// learns only about the scopes for which `writes` is true, and only counts of the others.
     pub fn told_to(mut self, reads: bool, writes: impl Fn(&str) -> bool) -> JobReport {
         if reads {
             return self;
@@ -197,7 +197,7 @@ impl JobReport {
             self.foreign_deletions.insert(OTHER_SCOPES.to_owned(), others);
         }
         self.skipped = self.skipped.into_iter().map(|one| one.told_to(false)).collect();
-        // How many entities facts fitted.
+        // These counts tell how many entities were found by facts about them.
         self.mapped_relationships = None;
         if let Some(held) = &mut self.held {
             for reason in &mut held.reasons {
@@ -226,7 +226,7 @@ impl JobReport {
         self.types.get_mut(name).expect("BUG: it is there")
     }
 
-    /// Whether the job changes nothing.
+    /// True if the job changes nothing.
     pub fn is_quiet(&self) -> bool {
         self.entities.is_quiet()
             && self.relationships.is_quiet()

@@ -1,11 +1,11 @@
 //! The members of one JSON object, found in one pass over its text.
 //!
-//! An upload is millions of small flat objects with the same few sequences of names, so what costs
-//! is not the grammar but what is done once for each member: allocating, sorting, comparing. The
-//! scan borrows everything, and the order of the names is worked out once for each *shape*, the
-//! sequence of names of an object. It understands a part of JSON only: whatever it does not is
-//! left to the JSON library, which either reads it or says what is wrong with it. So nothing is
-//! accepted here that the library would refuse, and no message is made here.
+//! An upload is millions of small flat objects with the same few sequences of names. The grammar
+//! costs little; the work for each member costs most: allocating, sorting, comparing. So the scan
+//! borrows everything, and it works the order of names out once for each *shape*, the sequence of
+//! names of an object. It understands a part of JSON only and leaves the rest to the JSON library,
+//! which either reads it or says what is wrong with it. So nothing is accepted here that the
+//! library would refuse, and no message is made here.
 
 use rustc_hash::{FxHashMap, FxHasher};
 use serde_json::value::RawValue;
@@ -18,12 +18,12 @@ pub type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
 /// Shapes that are remembered before all are forgotten.
 const SHAPES_MAX: usize = 1024;
 
-/// Where a name and its value stand in the text.
+/// The places of a name and its value in the text.
 #[derive(Clone, Copy)]
 pub struct Member {
     name: (u32, u32),
     value: (u32, u32),
-    /// Whether the value is a string without escapes.
+    /// True if the value is a string without escapes.
     pub plain: bool,
 }
 
@@ -45,18 +45,18 @@ pub struct Shape {
     frame: Frame,
 }
 
-/// What stands around the values of an object: in the next one it is the same, mostly, so it is
+/// The text around the values of an object. In the next object it is mostly the same, so it is
 /// compared and not read.
 struct Frame {
-    /// What stands before each value, its name included.
+    /// The text before each value, its name included.
     before: Vec<Before>,
-    /// What stands behind the last one.
+    /// The text behind the last value.
     end: Box<[u8]>,
 }
 
 struct Before {
     text: Box<[u8]>,
-    /// Where the name stands in it.
+    /// The place of the name in it.
     name: (u32, u32),
 }
 
@@ -71,8 +71,7 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// Finds the members of the object that is `text`. False where the JSON library has to look at
-    /// it.
+    /// Finds the members of the object `text`. False if the JSON library has to read it.
     pub fn scan(&mut self, text: &str) -> bool {
         if u32::try_from(text.len()).is_err() {
             return false;
@@ -83,6 +82,7 @@ impl Scanner {
         {
             return true;
         }
+        // The first scan may have found members before it gave up.
         self.written.clear();
         scan(text, &mut self.written).is_some() && self.find_shape(text)
     }
@@ -101,13 +101,13 @@ impl Scanner {
         &self.written
     }
 
-    /// The shape of the object that was scanned, and a number that it has for as long as the
-    /// second one, the epoch, stays the same.
+    /// The shape of the object that was scanned, its number, and the epoch. The number of a shape
+    /// stays the same as long as the epoch does.
     pub fn shape(&self) -> (&Shape, usize, u64) {
         (&self.shapes[self.last], self.last, self.epoch)
     }
 
-    /// Makes `last` the shape of what was written. False if a name stands twice.
+    /// Makes `last` the shape of the members found. False if a name stands twice.
     fn find_shape(&mut self, text: &str) -> bool {
         let written = &self.written;
         let fits = |shape: &Shape| {
@@ -117,13 +117,14 @@ impl Scanner {
         if let Some(shape) = self.shapes.get_mut(self.last)
             && fits(shape)
         {
-            // The names are known and what stands between them is not.
+            // The names are known, but not the text between them.
             shape.frame = Frame::of(text, written);
             return true;
         }
         let mut hasher = FxHasher::default();
         written.iter().for_each(|member| member.name(text).hash(&mut hasher));
         let hash = hasher.finish();
+        // Other names may have the same hash, so the names decide.
         if let Some(&known) = self.by_names.get(&hash)
             && fits(&self.shapes[known])
         {
@@ -134,6 +135,7 @@ impl Scanner {
         if self.shapes.len() == SHAPES_MAX {
             self.shapes.clear();
             self.by_names.clear();
+            // Numbers of shapes begin again, so what others keep by number is void.
             self.epoch += 1;
         }
         self.last = self.shapes.len();
@@ -203,7 +205,8 @@ fn scan(text: &str, members: &mut Vec<Member>) -> Option<()> {
     }
 }
 
-/// The same for a text that probably has the frame of the one before. `None` if it has another, too.
+/// The same for a text that probably has the frame of the one before. `None` also if it has
+/// another.
 fn scan_framed(text: &str, frame: &Frame, members: &mut Vec<Member>) -> Option<()> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -220,10 +223,11 @@ fn scan_framed(text: &str, frame: &Frame, members: &mut Vec<Member>) -> Option<(
     (bytes[at..] == *frame.end).then_some(())
 }
 
-/// Whether `bytes` begin with `known`, which is short: a call would take longer.
+/// True if `bytes` begin with `known`, which is short: a call would take longer.
 #[inline]
 fn begins(bytes: &[u8], known: &[u8]) -> bool {
     let Some(bytes) = bytes.get(..known.len()) else { return false };
+    // The last eight bytes may overlap the eights before, so no single bytes are left over.
     match (bytes.last_chunk::<8>(), known.last_chunk::<8>()) {
         (Some(last), Some(known_last)) => {
             let mut eights = bytes.as_chunks::<8>().0.iter().zip(known.as_chunks::<8>().0);
@@ -245,7 +249,7 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where the closing quote of a string stands whose contents begin at `at`; `None` if it has
+/// The place of the closing quote of a string whose contents begin at `at`. `None` if it has
 /// escapes or control characters, or does not end.
 #[inline]
 fn plain_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
@@ -260,7 +264,7 @@ fn plain_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
         let found = quote | escape | control;
         if found != 0 {
-            // The lowest bit that is set is exact: what is wrong above it comes from a borrow.
+            // The lowest bit that is set is exact; only bits above it may be wrong, from a borrow.
             at += found.trailing_zeros() as usize / 8;
             return (bytes[at] == b'"').then_some(at);
         }
@@ -275,7 +279,7 @@ fn plain_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Where the value that begins at `at` ends, and whether it is a string without escapes.
+/// The end of the value that begins at `at`, and true if it is a string without escapes.
 #[inline]
 fn value_end(text: &str, at: usize) -> Option<(usize, bool)> {
     let bytes = text.as_bytes();
@@ -294,7 +298,7 @@ fn value_end(text: &str, at: usize) -> Option<(usize, bool)> {
     Some((end, false))
 }
 
-/// Plain numbers: a sign, digits without a leading zero, a fraction.
+/// The end of a plain number: a sign, digits without a leading zero, a fraction.
 fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let digits = |mut at: usize| {
         while bytes.get(at).is_some_and(u8::is_ascii_digit) {
@@ -314,7 +318,7 @@ fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
             return None;
         }
     }
-    // An exponent, or anything else that cannot follow a number.
+    // Anything else, such as an exponent, is left to the JSON library.
     match bytes.get(end) {
         Some(b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r') | None => Some(end),
         Some(_) => None,

@@ -1,9 +1,9 @@
 //! The plain walk: everything that can be reached from some entities along verbs that were chosen.
 //!
-//! A breadth-first walk in which each verb says for itself whether it is taken with the arrow,
-//! against it, both ways or not at all. What the ends of a relationship are makes no difference, unlike
-//! in [`impact`](super::impact()). Each entity is reported once, at its least distance, with
-//! the last step of one shortest chain; [`chain_to`] puts the whole chain together.
+//! It is a breadth-first walk. Each verb has a flow: it is taken with the arrow, against it, both ways
+//! or not at all. The classes of the ends make no difference, unlike in [`impact`](super::impact()).
+//! Each entity is reported once, at its least distance, with the last step of one shortest chain;
+//! [`chain_to`] puts the whole chain together.
 
 use super::by_verb::ByVerb;
 use super::clear_words::ClearWords;
@@ -11,7 +11,7 @@ use super::graph_view::Half;
 use super::{Flow, GraphView, Step, Way};
 use crate::graph::{Adjacency, Direction, Edge};
 
-/// An entity that is reached, and how.
+/// An entity that is reached, with the last step of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// Number of the entity.
@@ -54,17 +54,17 @@ const fn bit(direction: Direction) -> u8 {
     }
 }
 
-/// Which way each verb of one graph is taken, by name number.
+/// The flow of each verb of one graph, by name number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flows(ByVerb<Flow>);
 
 impl Flows {
-    /// Every verb is taken this way.
+    /// Flows in which every verb has `flow`.
     pub fn uniform(flow: Flow) -> Flows {
         Flows(ByVerb::new(flow))
     }
 
-    /// The same, but for one verb.
+    /// The same flows with another one for `verb`.
     #[must_use]
     pub fn with(mut self, verb: u32, flow: Flow) -> Flows {
         self.0.set(verb, flow);
@@ -72,7 +72,7 @@ impl Flows {
     }
 }
 
-/// Along which relationships a walk goes, and how far.
+/// The relationships that a walk takes, and its greatest distance.
 #[derive(Clone, Debug)]
 pub struct BlastRules {
     /// For each verb, the directions (`OUT`, `IN`) in which impact passes.
@@ -81,14 +81,15 @@ pub struct BlastRules {
 }
 
 impl BlastRules {
-    /// Impact passes as `flows` say. A given `way` overrides them: then every verb passes that way.
-    /// Given `verbs` (name numbers), no other verb passes. `depth` bounds the distance.
+    /// Rules by which impact passes along `flows`. If `way` is given, every verb passes that way instead.
+    /// If `verbs` (name numbers) are given, no other verb passes. `depth` bounds the distance.
     pub fn new(
         flows: &Flows,
         way: Option<Way>,
         verbs: Option<&[u32]>,
         depth: Option<u32>,
     ) -> BlastRules {
+        // Asked once for each verb here, so that a walk reads one byte for an edge.
         let all = flows.0.map(|flow| match (way, flow) {
             (Some(Way::Out), _) | (None, Flow::Forward) => OUT,
             (Some(Way::In), _) | (None, Flow::Reverse) => IN,
@@ -106,22 +107,22 @@ impl BlastRules {
         BlastRules { passes, depth }
     }
 
-    /// Whether an edge with `verb` that was found looking in `direction` passes impact on.
+    /// True if an edge with `verb`, found looking in `direction`, passes impact on.
     pub fn pass(&self, verb: u32, direction: Direction) -> bool {
         self.passes.of(verb) & bit(direction) != 0
     }
 }
 
-/// The memory of a walk, to be used again for the next one: which entities it has met, and for a
-/// walk on a [`GraphView`] the queue.
+/// The memory of a walk, to be used again for the next one: the marks of entities that it has met,
+/// and for a walk on a [`GraphView`] the queue.
 ///
-/// One bit an entity, and eight bytes for each that is reached.
+/// It takes one bit for each entity, and eight bytes for each that is reached.
 #[derive(Debug, Default)]
 pub struct Scratch {
     marks: ClearWords<64>,
-    /// What the last walk on a view has met, in order; see [`Met`].
+    /// The entities that the last walk on a view has met, in order; see [`Met`].
     queue: Vec<Met>,
-    /// How many entries of `queue` lie within each distance, from 1 on.
+    /// Number of entries of `queue` within each distance, from 1 on.
     levels: Vec<u32>,
 }
 
@@ -131,7 +132,7 @@ impl Scratch {
         Scratch::default()
     }
 
-    /// Makes room for all entities and for the one place behind them that [`Half::meet`] writes to
+    /// Makes room for all entities, and for one more entry: [`Half::meet`] writes behind the last one
     /// without keeping it.
     fn prepare_queue(&mut self, bound: u32) {
         let needed = bound as usize + 1;
@@ -142,9 +143,9 @@ impl Scratch {
     }
 }
 
-/// An entity that a walk on a view has met, in the low half, and above it the position of the edge
-/// that led there among the edges of its direction, with [`AGAINST`] set if it was met against the
-/// arrow. Integers, because zeroed memory for these costs nothing until it is used.
+/// An entity that a walk on a view has met, in the low 32 bits. The high 32 bits hold the position of
+/// the edge that led there, among the edges of its direction; [`AGAINST`] is set if it was met against
+/// the arrow. It is an integer, because zeroed memory for integers costs nothing until it is used.
 type Met = u64;
 
 /// Marks a position among the edges that are looked at against the arrow.
@@ -157,7 +158,7 @@ const fn side(direction: Direction) -> u32 {
     }
 }
 
-/// Marks an entity and says whether it was new. Numbers beyond the bound are never new.
+/// Marks an entity; true if it was new. Numbers beyond the bound are never new.
 #[inline]
 fn mark(words: &mut [u64], entity: u32) -> bool {
     let mask = 1 << (entity % 64);
@@ -170,7 +171,8 @@ fn mark(words: &mut [u64], entity: u32) -> bool {
     }
 }
 
-/// A walk under way: what it has met, and what it has reached, which is its queue as well.
+/// A walk under way: the marks of entities that it has met, and those reached, which are its queue as
+/// well.
 struct Walk<'a> {
     words: &'a mut [u64],
     reached: Vec<Reached>,
@@ -187,8 +189,8 @@ impl Walk<'_> {
     }
 }
 
-/// The one breadth-first walk: `expand` is called with each entity to leave and the distance of
-/// what it meets from there.
+/// The breadth-first walk. It calls `expand` with each entity to leave, and with the distance of the
+/// entities that it meets from there.
 #[inline]
 fn walk<E>(
     bound: u32,
@@ -204,6 +206,7 @@ fn walk<E>(
         mark(walk.words, root);
     }
     let limit = depth.unwrap_or(u32::MAX);
+    // An error does not return at once: the marks are wiped first, so that the scratch can be used again.
     let mut outcome = Ok(());
     if limit > 0 {
         outcome = roots.iter().try_for_each(|&root| expand(&mut walk, root, 1));
@@ -222,10 +225,10 @@ fn walk<E>(
     outcome.map(|()| reached)
 }
 
-/// Everything that impact reaches from `roots`, the roots themselves left out, nearest first.
+/// Returns everything that impact reaches from `roots`, without the roots, nearest first.
 ///
-/// Distances are exact. Entities at one distance stand in the order in which the walk met them,
-/// which the order of roots and edges decides: the same snapshot gives the same answer. Each step
+/// Distances are exact. Entities at one distance stand in the order in which the walk met them. The
+/// order of roots and edges decides it, so the same snapshot gives the same answer. Each step
 /// looks with the arrows first, and in a direction only if some verb passes it.
 ///
 /// O(reached entities and their edges). On a [`GraphView`],
@@ -233,7 +236,7 @@ fn walk<E>(
 ///
 /// # Errors
 ///
-/// What reading `graph` fails with; `scratch` stays fit for use.
+/// The error of reading `graph`; `scratch` stays fit for use.
 pub fn blast_radius<A: Adjacency>(
     graph: &A,
     roots: &[u32],
@@ -256,7 +259,7 @@ pub fn blast_radius<A: Adjacency>(
     })
 }
 
-/// What a direction lets through on one view.
+/// The verbs of one view that a direction lets through: none, some or all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Gate {
     Closed,
@@ -264,8 +267,8 @@ enum Gate {
     Open,
 }
 
-/// How many entities a walk on a view leaves together: as many reads of far memory are under way
-/// at once, instead of one after the other.
+/// Number of entities that a walk on a view leaves together, so that as many reads of main memory
+/// overlap, instead of waiting for each other.
 const BLOCK: usize = 32;
 
 impl GraphView {
@@ -279,8 +282,8 @@ impl GraphView {
         self.reach(roots, rules, scratch).iter().collect()
     }
 
-    /// [`GraphView::blast_radius`] as it lies in `scratch`: relationships and verbs are looked up
-    /// only when they are asked for, so counting what is reached never reads them.
+    /// [`GraphView::blast_radius`], left in `scratch`. Relationships and verbs are looked up only when
+    /// they are asked for, so counting the entities reached never reads them.
     pub fn reach<'a>(
         &'a self,
         roots: &'a [u32],
@@ -289,6 +292,7 @@ impl GraphView {
     ) -> Reach<'a> {
         let passes: Vec<u8> =
             self.edge_sorts().iter().map(|sort| rules.passes.of(sort.verb)).collect();
+        // A closed direction is not looked in, and through an open one the walk need not read the sorts.
         let gate = |bit: u8| match passes.iter().filter(|passes| *passes & bit != 0).count() {
             0 => Gate::Closed,
             open if open == passes.len() => Gate::Open,
@@ -305,7 +309,7 @@ impl GraphView {
         let (words, queue) = (&mut scratch.marks.words[..], &mut scratch.queue[..]);
         let limit = rules.depth.unwrap_or(u32::MAX);
         let (mut len, mut next, mut depth) = (0, 0, 0);
-        // Where the edges of the entities of a block stand, by direction.
+        // The ranges of the edges of the entities of a block, by direction.
         let mut ranges = [[(0, 0); BLOCK]; 2];
         let mut leave = |block: &[u32], queue: &mut [Met], mut len: usize| {
             let mut touched = 0;
@@ -318,11 +322,13 @@ impl GraphView {
                     touched ^= half.touch(start);
                 }
             }
+            // Without a use of the result, the compiler would drop the reads.
             std::hint::black_box(touched);
             for i in 0..block.len() {
                 for (&(direction, gate), ranges) in looks.iter().zip(&ranges) {
                     let half = self.half(direction);
                     let side = (side(direction), bit(direction));
+                    // Where every verb passes, `meet` does not read the sorts at all.
                     let passes = (gate == Gate::Some).then_some(&passes[..]);
                     len = half.meet(ranges[i], side, passes, words, queue, len);
                 }
@@ -357,11 +363,11 @@ impl GraphView {
 }
 
 impl Half {
-    /// Meets the other ends of the edges in `range`, of the verbs that `passes` let through, and
+    /// Meets the other ends of the edges in a range, for the verbs that `passes` lets through, and
     /// returns the new length of the queue.
     ///
-    /// Whether an entity is new is a coin toss that no branch predictor wins, so there is no
-    /// branch: each is written to the end of the queue, which then grows by one or not.
+    /// No branch predictor knows if an entity is new, so there is no branch: each entity is written to
+    /// the end of the queue, which then grows by one or not.
     #[inline]
     fn meet(
         &self,
@@ -393,7 +399,7 @@ impl Half {
     }
 }
 
-/// What a walk on a view has reached, nearest first, in the order of the walk.
+/// The entities that a walk on a view has reached, nearest first, in the order of the walk.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
     view: &'a GraphView,
@@ -403,12 +409,12 @@ pub struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    /// How many entities are reached.
+    /// Number of entities that are reached.
     pub fn len(&self) -> usize {
         self.met.len()
     }
 
-    /// Whether nothing is.
+    /// True if no entity is reached.
     pub fn is_empty(&self) -> bool {
         self.met.is_empty()
     }
@@ -418,7 +424,7 @@ impl<'a> Reach<'a> {
         self.met.iter().map(|&met| met as u32)
     }
 
-    /// How many entities there are at each distance, from 1 on; none of the counts is 0.
+    /// Number of entities at each distance, from 1 on; none of the counts is 0.
     pub fn by_distance(&self) -> impl Iterator<Item = (u32, usize)> + 'a {
         let starts = std::iter::once(0).chain(self.levels.iter().copied());
         let counts = starts.zip(self.levels).map(|(start, end)| (end - start) as usize);
@@ -431,7 +437,8 @@ impl<'a> Reach<'a> {
         let distances = (1..).zip(levels).scan(0, |start, (distance, &end)| {
             Some(std::iter::repeat_n(distance, (end - std::mem::replace(start, end)) as usize))
         });
-        // What was met first was met from what was left first, so parents ascend in this order.
+        // The walk leaves entities in the order in which it met them, so those that steps come from
+        // stand in the same order as the entities that they lead to.
         let mut left = roots.iter().copied().chain(self.entities()).peekable();
         met.iter().zip(distances.flatten()).filter_map(move |(&met, distance)| {
             let (entity, at) = (met as u32, (met >> 32) as u32);
@@ -445,8 +452,8 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// The shortest chain from a root to `entity`, as the answer of a blast radius tells it; `None` if
-/// `entity` is not in the answer.
+/// The shortest chain from a root to `entity` in the answer of a blast radius; `None` if `entity` is
+/// not in the answer.
 ///
 /// O(answer): one pass backwards, since every step stands after the one before it.
 pub fn chain_to(reached: &[Reached], entity: u32) -> Option<Vec<Step>> {

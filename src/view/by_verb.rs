@@ -1,4 +1,4 @@
-//! A small table from verbs, by name number, to what a question wants to know of them.
+//! A small table from verbs, by name number, to the values that a question has for them.
 
 /// One value per verb: a few are known, all others share one value.
 ///
@@ -37,8 +37,9 @@ impl<T: Copy> ByVerb<T> {
         ByVerb { known: self.known.iter().map(|&value| f(value)).collect(), other }
     }
 
-    /// Whether any verb can have a value that `accept` likes.
+    /// True if any verb can have a value that `accept` takes.
     pub fn any(&self, accept: impl Fn(T) -> bool) -> bool {
+        // A verb outside the table has `other`, and any graph may hold such a verb.
         accept(self.other) || self.known.iter().any(|&value| accept(value))
     }
 }

@@ -1,13 +1,13 @@
-//! Bits for each entity that a walk leaves as clear as it found them.
+//! A few bits for each entity. A walk sets some and clears them at its end.
 
-/// Words that hold the bits of `PER_WORD` entities each, and are all zero between two walks.
+/// Words of 64 bits, each for `PER_WORD` entities. All of them are zero between two walks.
 ///
-/// A walk wipes the words that it wrote and no others, so that its cost goes with what it reaches and
+/// A walk wipes only the words that it wrote, so its cost grows with the entities that it reaches and
 /// not with the size of the graph.
 #[derive(Debug, Default)]
 pub(super) struct ClearWords<const PER_WORD: usize> {
     pub(super) words: Vec<u64>,
-    /// A walk began and did not get to clean up, because it panicked.
+    /// True if a walk began and did not end. After a panic, it stays true.
     dirty: bool,
 }
 
@@ -26,8 +26,9 @@ impl<const PER_WORD: usize> ClearWords<PER_WORD> {
         }
     }
 
-    /// Wipes what a walk from `roots` wrote that met these entities.
+    /// Wipes the words of the entities that a walk from `roots` met.
     pub(super) fn end(&mut self, roots: &[u32], met: impl ExactSizeIterator<Item = u32>) {
+        // One pass over all words costs less than as many single writes.
         if met.len() >= self.words.len() {
             self.words.fill(0);
         } else {

@@ -1,15 +1,15 @@
-//! The whole graph in arrays: what a question that visits much of it runs on.
+//! The whole graph in arrays, for questions that visit much of it.
 //!
 //! A view is two halves, one per direction, each in compressed rows: the edges of entity `e` stand
 //! at `offsets[e]..offsets[e + 1]`, in three parallel arrays.
 //!
 //!   others         u32   number of the entity at the other end
-//!   sorts          u16   position in `edge_sorts` of the view, which tells the verb and, where they
-//!                        are known, what the ends are called
+//!   sorts          u16   position in `edge_sorts` of the view, which tells the verb and, if they are
+//!                        known, the types and classes of the ends
 //!   relationships  u32   number of the relationship
 //!
-//! That is 20 bytes a relationship and 8 an entity, both halves together. A walk reads others
-//! in order, sorts if not all of them pass, and relationships when its answer is read.
+//! Both halves together take 20 bytes a relationship and 8 bytes an entity. A walk reads `others` in
+//! order. It reads `sorts` if not all verbs pass, and `relationships` when its answer is read.
 //!
 //! A view is immutable and owns its arrays: it shows the state it was built from for as long as it
 //! lives, and threads may share it.
@@ -25,21 +25,22 @@ use std::ops::{ControlFlow, Range};
 pub struct GraphView {
     out: Half,
     into: Half,
-    /// What edges are, by the numbers that the halves hold.
+    /// The sorts of edges; the halves hold positions in this list.
     edge_sorts: Vec<EdgeSort>,
     /// Name numbers of the verbs, each once.
     verbs: Vec<u32>,
-    /// What entities are called, each combination once; empty if that is not known.
+    /// Each combination of type and classes of entities, once; empty if these are not known.
     entity_sorts: Vec<EntityFacts>,
 }
 
-/// What edges that are alike have in common.
+/// The verb and the two ends that edges of one sort have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct EdgeSort {
     /// Name number of the verb.
     pub(super) verb: u32,
-    /// Number of what the ends are called; 0 where that is not known.
+    /// Position of the from end in `entity_sorts`; 0 if its type and classes are not known.
     pub(super) from: u32,
+    /// The same of the to end.
     pub(super) to: u32,
 }
 
@@ -53,7 +54,7 @@ pub(super) struct Half {
 }
 
 impl Half {
-    /// Where the edges of `entity` stand; empty for a number beyond the bound.
+    /// The positions of the edges of `entity`; empty for a number beyond the bound.
     #[inline]
     pub(super) fn range(&self, entity: u32) -> Range<usize> {
         let (start, end) = self.bounds(entity);
@@ -69,8 +70,8 @@ impl Half {
         }
     }
 
-    /// Reads one edge, for no other use than to have it near when a walk comes there soon: the
-    /// memory of a large view is far away.
+    /// Reads one edge only to bring it into the cache of the processor, for a walk that comes there
+    /// soon: a large view does not fit into it.
     #[inline]
     pub(super) fn touch(&self, at: u32) -> u32 {
         self.others.get(at as usize).copied().unwrap_or(0)
@@ -87,6 +88,8 @@ impl Half {
             total += *offset;
             *offset = total;
         }
+        // `next` moves on as edges are placed, while `offsets` must stay. Edges are placed in the order of
+        // `edges`, which keeps equal ones in order.
         let mut next = offsets.clone();
         let mut half = Half {
             offsets,
@@ -119,14 +122,14 @@ struct Compact {
 struct VerbNumbers {
     /// The dense number of verbs with small name numbers, or [`VerbNumbers::NONE`].
     near: Vec<u32>,
-    /// Those of all others.
+    /// The dense numbers of all other verbs.
     far: FxHashMap<u32, u16>,
     names: Vec<u32>,
 }
 
 impl VerbNumbers {
     const NONE: u32 = u32::MAX;
-    /// Name numbers from here on are far.
+    /// Name numbers from here on are far. This bounds `near` to 256 KiB, whatever the dictionary holds.
     const FAR: u32 = 1 << 16;
 
     /// The dense number of `verb`, or `None` when 65,536 others came before it.
@@ -134,6 +137,7 @@ impl VerbNumbers {
     fn number(&mut self, verb: u32) -> Option<u16> {
         match self.near.get(verb as usize) {
             Some(&dense) if dense != Self::NONE => Some(dense as u16),
+            // Only the first edge of a verb, or a verb far up in the dictionary, takes the slow way.
             _ => self.look_up(verb),
         }
     }
@@ -175,9 +179,10 @@ impl Reading {
         Reading { half, numbers: VerbNumbers::default(), bound, fault: None }
     }
 
-    /// Takes the next edge of `entity`, which does not descend.
+    /// Takes the next edge of `entity`. The entities must come in ascending order.
     #[inline]
     fn push(&mut self, entity: u32, edge: Edge) {
+        // The graph calls this for each edge and takes no answer, so an error waits for `finish`.
         if edge.other >= self.bound {
             let (relationship, entity) = (edge.relationship, edge.other);
             self.fault = Some(BuildError::BeyondBound { relationship, entity, bound: self.bound });
@@ -208,6 +213,7 @@ impl Reading {
         if self.half.others.len() > RELATIONSHIPS_MAX {
             return Err(BuildError::TooManyRelationships);
         }
+        // Entities after the last edge need offsets too, and one more entry ends the last range.
         self.begin(self.bound);
         Ok((self.half, self.numbers))
     }
@@ -216,7 +222,7 @@ impl Reading {
 /// The most relationships of a view: a walk marks the direction in the top bit of a position.
 const RELATIONSHIPS_MAX: usize = (1 << 31) - 1;
 
-/// Why a view could not be built. `E` is what reading the graph can fail with.
+/// The reason why a view could not be built. `E` is the error of reading the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError<E> {
     /// The graph could not be read.
@@ -240,7 +246,7 @@ pub enum BuildError<E> {
 }
 
 impl<E> BuildError<E> {
-    /// What is wrong with a graph that can be read.
+    /// The error of a graph that can be read, for any error of reading.
     fn of_graph(error: BuildError<Infallible>) -> BuildError<E> {
         match error {
             BuildError::Read(never) => match never {},
@@ -317,9 +323,9 @@ impl GraphView {
         ))
     }
 
-    /// Builds a view of all that `graph` shows, reading it once in each direction, in ascending
-    /// order: the order in which a file is read fastest. A graph that can do so reads both
-    /// directions at the same time.
+    /// Builds a view of all that `graph` shows. It reads the graph once in each direction, in
+    /// ascending order, because a file is read fastest in that order. A graph that can do so reads
+    /// both directions at the same time.
     ///
     /// # Errors
     ///
@@ -341,19 +347,20 @@ impl GraphView {
         let dense: Option<Vec<u16>> =
             theirs.names.iter().map(|&verb| numbers.number(verb)).collect();
         let dense = dense.ok_or(BuildError::TooManyVerbs)?;
+        // Where both halves met the verbs in the same order, their numbers agree already.
         if !dense.iter().copied().eq(0..dense.len() as u16) {
             into.sorts.iter_mut().for_each(|verb| *verb = dense[*verb as usize]);
         }
         Ok(GraphView::by_verb(out, into, numbers.names))
     }
 
-    /// A view whose edges are told apart by their verbs alone.
+    /// A view in which the sort of an edge is its verb alone.
     fn by_verb(out: Half, into: Half, verbs: Vec<u32>) -> GraphView {
         let edge_sorts = verbs.iter().map(|&verb| EdgeSort { verb, from: 0, to: 0 }).collect();
         GraphView { out, into, edge_sorts, verbs, entity_sorts: Vec::new() }
     }
 
-    /// [`GraphView::build`], with what the ends of relationships are called: what
+    /// [`GraphView::build`], with the types and classes of the ends of relationships, which
     /// [`GraphView::under`] needs. O(entities + relationships) more.
     ///
     /// # Errors
@@ -374,6 +381,7 @@ impl GraphView {
                 if sort == next {
                     sorts.push(facts);
                 }
+                // An entity beyond the bound has no edges in the view, so nobody asks for its sort.
                 if let Some(slot) = sort_of.get_mut(entity as usize) {
                     *slot = sort;
                 }
@@ -386,15 +394,17 @@ impl GraphView {
         }
     }
 
-    /// Tells edges apart by the sorts of their ends as well; false if there are too many.
+    /// Gives edges sorts by verb and by the sorts of both ends; false if there are too many sorts.
     fn tell_apart(&mut self, sort_of: &[u32]) -> bool {
         let by_verb = std::mem::take(&mut self.edge_sorts);
+        // One map for both halves, so that a relationship has the same sort seen from either end.
         let mut numbers: FxHashMap<EdgeSort, u16> = FxHashMap::default();
         for (half, turned) in [(&mut self.out, false), (&mut self.into, true)] {
             for (entity, &here) in sort_of.iter().enumerate() {
                 let range = half.range(entity as u32);
                 let edges = half.others[range.clone()].iter().zip(&mut half.sorts[range]);
                 for (&other, slot) in edges {
+                    // In the half against the arrows, `entity` is the to end.
                     let there = sort_of[other as usize];
                     let (from, to) = if turned { (there, here) } else { (here, there) };
                     let sort = EdgeSort { from, to, ..by_verb[usize::from(*slot)] };
@@ -428,7 +438,7 @@ impl GraphView {
         (self.out.offsets.len() - 1) as u32
     }
 
-    /// How many relationships the view holds.
+    /// Number of relationships in the view.
     pub fn relationship_count(&self) -> usize {
         self.out.others.len()
     }
@@ -482,6 +492,7 @@ impl Adjacency for GraphView {
     ) -> Result<(), Infallible> {
         let half = self.half(direction);
         let range = half.range(entity);
+        // Slices are checked against their bounds once, where positions would be checked for each edge.
         let ends = half.others[range.clone()].iter().zip(&half.sorts[range.clone()]);
         for ((&other, &sort), &relationship) in ends.zip(&half.relationships[range]) {
             let (verb, label) = (self.edge_sorts[sort as usize].verb, Edge::UNLABELLED);

@@ -1,9 +1,9 @@
 //! Blast radius by the rules: everything that the compromise or failure of some entities reaches, and
 //! in which state.
 //!
-//! A breadth-first walk over (entity, state). What leads on from another state leads on from control
-//! as well, so an entity that is controlled is not visited again, and every entity is visited three
-//! times at most. It is reported in its strongest state, at the least distance of that state.
+//! It is a breadth-first walk over (entity, state). A relationship that leads on from a weaker state
+//! leads on from control as well. So an entity that is controlled is not visited again, and every entity is
+//! visited at most three times. It is reported in its strongest state, at the least distance of that state.
 
 use super::{Step, chain_back};
 use crate::graph::{Direction, Edge, GraphRead};
@@ -21,7 +21,7 @@ pub struct Visit {
     pub distance: u32,
     /// Position of the visit before this one in the answer; [`Visit::ROOT`] if that is a root.
     pub before: u32,
-    /// Whether no visit of the entity is in a stronger state.
+    /// True if no visit of the entity is in a stronger state.
     pub strongest: bool,
     /// The entity of the visit before.
     pub from: u32,
@@ -36,7 +36,7 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// The visit before the first is that of a root.
+    /// The position that stands for a root in [`Visit::before`].
     pub const ROOT: u32 = u32::MAX;
 
     /// The last step of the chain that leads here.
@@ -52,13 +52,13 @@ impl Visit {
     }
 }
 
-/// What a walk by the rules has found.
+/// The answer of a walk by the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Impacted {
     /// All visits, nearest first, in the order of the walk. Chains lead through them.
     pub visits: Vec<Visit>,
-    /// Verbs that no rule speaks of, and how many relationships of entities that were left have them:
-    /// by name number, most frequent first.
+    /// Verbs that no rule speaks of, by name number, most frequent first. With each comes the number of
+    /// relationships that have it at the entities that the walk left.
     pub not_followed: Vec<(u32, u64)>,
 }
 
@@ -75,16 +75,17 @@ impl Impacted {
     }
 }
 
-/// Which states of each entity need no visit any more: four bits each.
+/// The states in which an entity needs no visit any more, four bits an entity.
 struct Settled(Vec<u64>);
 
 impl Settled {
     fn new(bound: u32) -> Settled {
-        // Fresh zeroed memory, so what is not met is not touched.
+        // Fresh zeroed memory: pages of entities that are not met cost nothing.
         Settled(vec![0; (bound as usize).div_ceil(16)])
     }
 
     fn of(&self, entity: u32) -> States {
+        // An entity beyond the bound counts as settled, so it is never visited.
         let word = self.0.get(entity as usize / 16).copied().unwrap_or(u64::MAX);
         States((word >> (entity % 16 * 4)) as u8 & 7)
     }
@@ -118,14 +119,15 @@ impl Kinds {
     }
 }
 
-/// Everything that trouble at `roots` reaches, at most `depth` steps away, the roots left out.
+/// Returns everything that the compromise or failure of `roots` reaches, at most `depth` steps away,
+/// without the roots.
 ///
 /// O(entities reached and their edges). Names of other entities are read only where the rules of a verb
 /// depend on them.
 ///
 /// # Errors
 ///
-/// What reading `graph` fails with.
+/// The error of reading `graph`.
 pub fn impact<G: GraphRead>(
     graph: &G,
     roots: &[u32],
@@ -142,6 +144,7 @@ pub fn impact<G: GraphRead>(
         unruled: FxHashMap::default(),
     };
     for &root in roots {
+        // All roots are settled before the first is left, so none is reached from another.
         walk.settled.add(root, States::settled_by(State::Controlled));
     }
     let limit = depth.unwrap_or(u32::MAX);
@@ -151,6 +154,7 @@ pub fn impact<G: GraphRead>(
         }
     }
     let mut next = 0;
+    // The list of visits is the queue as well: `leave` appends to it.
     while let Some(&Visit { entity, state, distance, .. }) = walk.visits.get(next) {
         if distance >= limit {
             break;
@@ -168,7 +172,7 @@ struct Walk<'g, G> {
     settled: Settled,
     visits: Vec<Visit>,
     edges: Vec<Edge>,
-    /// Relationships that no rule speaks of, with their verbs: both ends may see them.
+    /// Relationships that no rule speaks of, with their verbs. By number, since both ends may meet one.
     unruled: FxHashMap<u32, u32>,
 }
 
@@ -181,6 +185,7 @@ impl<G: GraphRead> Walk<'_, G> {
         distance: u32,
     ) -> Result<(), G::Error> {
         let here = self.kinds.of(self.graph, self.bound, from)?;
+        // The edges are read first: judging one may read the graph again. The vector is reused.
         let mut edges = std::mem::take(&mut self.edges);
         for direction in [Direction::Out, Direction::In] {
             edges.clear();
@@ -209,7 +214,7 @@ impl<G: GraphRead> Walk<'_, G> {
         Ok(())
     }
 
-    /// The states that an edge gives to its other end, as far as they are new there.
+    /// The states that an edge gives to its other end and that are new there.
     fn passed(
         &mut self,
         edge: Edge,
@@ -221,6 +226,8 @@ impl<G: GraphRead> Walk<'_, G> {
         let way = direction as usize;
         let cell = match self.bound.ahead(self.graph, edge.verb, direction, here) {
             Ahead::Known(cell) => cell,
+            // If even the most that may come of the edge is settled there, the other end is not read.
+            // An edge that may have no rule has to be looked at, since the answer names its verb.
             Ahead::Asks(most)
                 if most.ruled && most.passing[way].from(state).without(settled).is_none() =>
             {
@@ -244,6 +251,7 @@ impl<G: GraphRead> Walk<'_, G> {
     fn finish(self) -> Impacted {
         let Walk { settled, mut visits, unruled, .. } = self;
         for visit in &mut visits {
+            // Only now are all states of the entity known.
             let stronger = States::stronger_than(visit.state);
             visit.strongest = settled.of(visit.entity).0 & stronger.0 == 0;
         }
@@ -251,7 +259,7 @@ impl<G: GraphRead> Walk<'_, G> {
     }
 }
 
-/// How often each verb occurs, the most frequent first.
+/// Counts how often each verb occurs, the most frequent first.
 pub(super) fn counted(verbs: impl Iterator<Item = u32>) -> Vec<(u32, u64)> {
     let mut counts: FxHashMap<u32, u64> = FxHashMap::default();
     verbs.for_each(|verb| *counts.entry(verb).or_default() += 1);

@@ -1,7 +1,7 @@
-//! A graph that is read at the expense of one question: what a walk reads and remembers is counted in
-//! its account, and stops the walk when it is too much, late, or nobody waits any more.
+//! A graph that is read at the expense of one question. It counts the edges that a walk reads and the
+//! bytes that the walk remembers, and stops the walk at a limit, or when nobody waits any more.
 //!
-//! So no walk counts anything itself. What an answer is made of later is counted where it is made.
+//! So no walk counts anything itself. The parts of an answer are counted where the answer is made.
 
 use crate::graph::{
     Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind, Names, ObjectId,
@@ -10,12 +10,12 @@ use crate::graph::{
 use crate::limits::{Meter, Part, Stop};
 use std::cell::RefCell;
 
-/// Bytes that walks remember of an entity whose edges they ask for in one direction, about.
+/// About the number of bytes that walks remember of an entity, for each direction whose edges they read.
 const LEFT_BYTES: u64 = 64;
-/// Bytes that they remember of an entity whose names they ask for.
+/// Number of bytes that they remember of an entity whose names they read.
 const NAMED_BYTES: u64 = 24;
 
-/// A graph with the account of a question. What a walk holds is given back with this.
+/// A graph with the account of a question. The bytes of a walk are given back when this is dropped.
 pub struct Metered<'a, G> {
     graph: &'a G,
     meter: &'a Meter,
@@ -23,7 +23,7 @@ pub struct Metered<'a, G> {
 }
 
 impl<'a, G> Metered<'a, G> {
-    /// `graph`, as one walk reads it at the expense of `meter`.
+    /// Wraps `graph` for one walk at the expense of `meter`.
     pub fn new(graph: &'a G, meter: &'a Meter) -> Metered<'a, G> {
         Metered { graph, meter, held: RefCell::new(meter.part()) }
     }
@@ -47,11 +47,13 @@ impl<G: Adjacency> Adjacency for Metered<'_, G> {
         mut visit: impl FnMut(Edge),
     ) -> Result<(), Self::Error> {
         self.hold(LEFT_BYTES)?;
+        // An entity without edges costs a look, too.
         let mut edges = 1;
         self.graph.for_each_edge(entity, direction, |edge| {
             edges += 1;
             visit(edge);
         })?;
+        // The visitor cannot stop in the middle of an entity, so its edges are counted together.
         self.meter.work(edges).map_err(Stop::Limit)
     }
 

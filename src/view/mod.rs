@@ -1,13 +1,13 @@
 //! Questions on graphs: blast radius, ownership, shortest paths, cycles.
 //!
-//! Each question is a function over [`Adjacency`](crate::graph::Adjacency), so it runs on a
-//! snapshot of the file, which reads only the neighbourhoods it meets, as on a [`GraphView`], which
-//! holds the whole graph in arrays. One question on a cold file is best asked of the snapshot; a
-//! thousand questions, or one that visits most of the graph, pay for a view. What relationships mean
-//! for impact and ownership is said by [`Rules`](crate::rules::Rules).
+//! Each question is a function over [`Adjacency`](crate::graph::Adjacency). So it runs on a snapshot
+//! of the file, which reads only the neighbourhoods that it meets, and on a [`GraphView`], which holds
+//! the whole graph in arrays. Ask the snapshot for one question on a cold file. A thousand questions,
+//! or one that visits most of the graph, pay for a view. [`Rules`](crate::rules::Rules) say what
+//! relationships mean for impact and ownership.
 //!
-//! This is the only place that names petgraph: its visit traits are implemented by views, so its
-//! algorithms run on them. Nothing here knows of files, jobs or output.
+//! This is the only place that names petgraph: views implement its visit traits, so its algorithms run
+//! on them. Nothing here knows of files, jobs or output.
 
 mod blast;
 mod by_verb;
@@ -32,7 +32,7 @@ pub use visit::{Filtered, Marks, ViewEdge};
 
 use crate::graph::{Direction, Edge};
 
-/// Which way a walk may take relationships.
+/// The directions in which a walk may take relationships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// With the arrow only.
@@ -89,15 +89,15 @@ impl Step {
     }
 }
 
-/// A chain that is told from its end, in the order of the walk.
+/// Puts a chain that is given from its end into the order of the walk.
 fn chain_back(steps: impl Iterator<Item = Step>) -> Vec<Step> {
     let mut chain: Vec<Step> = steps.collect();
     chain.reverse();
     chain
 }
 
-/// Whether `verb` is among `verbs`; everything is, where no verbs are given. Lists are what a
-/// person typed, so a linear look is the quick one.
+/// True if `verb` is among `verbs`, or if no verbs are given. A person typed the list, so it is short
+/// and a linear search is fast.
 fn passes(verbs: Option<&[u32]>, verb: u32) -> bool {
     verbs.is_none_or(|verbs| verbs.contains(&verb))
 }

@@ -1,9 +1,9 @@
 //! Ownership: the nearest owners of an entity, each with the chain of evidence that names it.
 //!
-//! The walk goes from what is owned to what holds it, layer by layer, over owning relationships and
-//! through containing ones, in whichever spelling they are told, and stops after the first layer in
-//! which somebody owns. It reads only what it meets and keeps it in small maps: most answers are two or
-//! three steps away.
+//! The walk goes from an entity to its holders, layer by layer, over owning and containing
+//! relationships, in any spelling of their verbs. It stops after the first layer in which an owner is
+//! found. It reads only what it meets and keeps that in small maps, because most answers are two or three
+//! steps away.
 
 use super::{Step, Way, chain_back, passes};
 use crate::graph::{Adjacency, Direction, Edge, EntityFacts, Names};
@@ -20,14 +20,14 @@ pub struct OwnerSearch<'a, A, N, F, O> {
     pub names: &'a N,
     /// The rules.
     pub bound: &'a mut Bound,
-    /// Only relationships with these verbs say anything. One of them that no rule knows says that its
-    /// from end owns its to end, or the other way round if it ends in `BY`.
+    /// Only relationships with these verbs count. If no rule knows one of them, its from end owns its
+    /// to end, or the other way round if the verb ends in `BY`.
     pub verbs: Option<&'a [u32]>,
-    /// At most so many steps.
+    /// The most steps that the walk takes.
     pub depth: Option<u32>,
-    /// What an entity is called.
+    /// Reads the type and classes of an entity; `None` if it is not there.
     pub facts: F,
-    /// Whether an entity with these names can be an owner.
+    /// True if an entity with these names can be an owner.
     pub is_owner: O,
 }
 
@@ -40,7 +40,7 @@ pub struct Owners {
     pub owners: Vec<Owner>,
 }
 
-/// One owner, and why.
+/// One owner, with the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Number of the owner.
@@ -49,7 +49,7 @@ pub struct Owner {
     pub chain: Vec<Step>,
 }
 
-/// From each entity met, the step it was met by. One map of a breadth-first walk.
+/// The step by which a breadth-first walk met each entity, by number of the entity.
 type Trail = FxHashMap<u32, Step>;
 
 impl<A, N, F, O> OwnerSearch<'_, A, N, F, O>
@@ -61,14 +61,14 @@ where
 {
     /// The owners of `start` that are nearest, or `None` if nobody owns it.
     ///
-    /// An owner is an entity that `is_owner` accepts and that an owning relationship gives `start`, or
-    /// something from which owning, containing and identifying relationships lead to it. What
-    /// `is_owner` refuses may itself be owned, so the walk goes on through it. `start` never owns
-    /// itself.
+    /// An owner is an entity that `is_owner` accepts. An owning relationship leads from it to `start`,
+    /// or to an entity from which owning, containing and identifying relationships lead to `start`. An
+    /// entity that `is_owner` refuses may itself be owned, so the walk goes on through it. `start`
+    /// never owns itself.
     ///
     /// # Errors
     ///
-    /// What reading the graph or the names of an entity fails with.
+    /// The error of reading the graph or the names of an entity.
     pub fn nearest(&mut self, start: u32) -> Result<Option<Owners>, A::Error> {
         let mut trail = Trail::default();
         let mut layer = vec![start];
@@ -84,6 +84,8 @@ where
                         continue;
                     }
                     if owning == Owning::Owns && self.owns(step.from)? {
+                        // Owners stand apart from `trail`: an entity met by containing may own
+                        // further up.
                         if listed.insert(step.from) {
                             owners.push(Owner { entity: step.from, chain: along(&trail, step) });
                         }
@@ -102,8 +104,8 @@ where
         Ok(None)
     }
 
-    /// The people of a team, those of the teams in it as well, nearest first: each with the chain from
-    /// the person to the team.
+    /// The people of a team and of the teams in it, nearest first, each with the chain from the person
+    /// to the team.
     ///
     /// # Errors
     ///
@@ -126,6 +128,7 @@ where
                 };
                 let owning = self.bound.owning(self.names, edge.verb, from, to);
                 let group_side = if direction == Direction::Out { Side::From } else { Side::To };
+                // A person counts where a rule says so; else a group inside may have people of its own.
                 if let Some((Owning::Member, turned)) = owning
                     && turned == (group_side == Side::To)
                 {
@@ -173,6 +176,7 @@ where
     /// The relationships by which something holds `entity`, as steps from the holder.
     fn holders(&mut self, entity: u32) -> Result<Vec<(Step, Owning)>, A::Error> {
         let mut holders = Vec::new();
+        // Names are read only if there is an edge at all, and then once.
         let mut here = None;
         for (edge, direction) in self.edges(entity)? {
             let kind = match here {
@@ -193,12 +197,15 @@ where
                     self.bound.owning(self.names, edge.verb, from, to)
                 }
             };
+            // A verb that somebody asked for by name owns, even if no rule knows it.
             let unknown =
                 || self.verbs.map(|_| (Owning::Owns, is_inverse(self.names.name(edge.verb))));
             let found = found.or_else(unknown);
             let Some((owning, turned)) = found else { continue };
             let holds = match owning {
                 Owning::Identity => true,
+                // The holder is the from end, or the to end of a turned verb. Only an edge
+                // whose other end is the holder counts.
                 Owning::Owns | Owning::Through => turned == (direction == Direction::Out),
                 Owning::Member | Owning::None => false,
             };
@@ -222,7 +229,7 @@ fn arriving(entity: u32, edge: Edge, direction: Direction) -> Step {
     }
 }
 
-/// `first`, then the steps by which the walk had come to where it leads, back to its start.
+/// The chain that begins with `first` and leads back to the start of the walk.
 fn along(trail: &Trail, first: Step) -> Vec<Step> {
     std::iter::successors(Some(first), |step| trail.get(&step.to).copied()).collect()
 }
@@ -245,14 +252,15 @@ pub struct Found {
     pub chain: Vec<Step>,
 }
 
-/// The entities nearest to `start` that `accept` takes, going the given `way` over `verbs` (name
-/// numbers; all when `None`), at most `max_depth` steps; `None` if there are none.
+/// The entities nearest to `start` that `accept` takes; `None` if there are none. The walk goes the
+/// given `way` over `verbs` (name numbers; all when `None`), at most `max_depth` steps.
 ///
-/// `start` itself is not asked for. Every other entity is asked for at most once, nearer ones first.
+/// `accept` is not called for `start`. It is called for every other entity at most once, nearer ones
+/// first.
 ///
 /// # Errors
 ///
-/// What reading `graph` or `accept` fails with.
+/// The error of reading `graph`, or of `accept`.
 pub fn nearest<A: Adjacency>(
     graph: &A,
     start: u32,
@@ -281,6 +289,7 @@ pub fn nearest<A: Adjacency>(
             }
         }
         let mut found = Vec::new();
+        // Not while edges are read: `accept` may read the graph, and may fail.
         for &entity in &next {
             if accept(entity)? {
                 found.push(Found { entity, chain: back_to_start(&trail, entity) });

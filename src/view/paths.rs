@@ -1,7 +1,7 @@
 //! Shortest chains between two entities, and cycles.
 //!
-//! Paths are found in two passes: a breadth-first walk back from the goal writes each entity's
-//! distance to it, then only entities that lie on shortest paths are read again. There can be
+//! Paths are found in two passes. A breadth-first walk back from the goal writes the distance of each
+//! entity to it. The second pass reads only entities that lie on shortest paths. There can be
 //! exponentially many such paths, so they are counted without being listed, and the list is capped.
 
 use super::{GraphView, Step, Way, passes};
@@ -15,7 +15,7 @@ use std::collections::hash_map::Entry;
 pub struct Paths {
     /// Steps of each path.
     pub length: u32,
-    /// How many there are, distinct by the relationships they take; `u64::MAX` stands for more.
+    /// Number of shortest paths, distinct by the relationships they take; `u64::MAX` stands for more.
     pub total: u64,
     /// The first of them, as many as asked for, ordered by the numbers of the entities they visit.
     /// Of parallel relationships the one with the arrow comes first, then the lower number.
@@ -30,7 +30,7 @@ pub struct Paths {
 ///
 /// # Errors
 ///
-/// What reading `graph` fails with.
+/// The error of reading `graph`.
 pub fn paths<A: Adjacency>(
     graph: &A,
     from: u32,
@@ -41,6 +41,7 @@ pub fn paths<A: Adjacency>(
     max_len: Option<u32>,
 ) -> Result<Option<Paths>, A::Error> {
     let search = Search { graph, way, verbs };
+    // Distances are an array by entity number, so both ends must lie below its length.
     if from.max(to) >= graph.entity_bound() {
         return Ok(None);
     }
@@ -55,15 +56,15 @@ pub fn paths<A: Adjacency>(
     }))
 }
 
-/// What stays the same during one search.
+/// The graph and the choices of one search, which do not change while it runs.
 struct Search<'a, A> {
     graph: &'a A,
     way: Way,
     verbs: Option<&'a [u32]>,
 }
 
-/// Distances to the goal plus one, by entity number; 0 where the walk has not been. Fresh zeroed
-/// memory, so what is not met is not touched.
+/// Distances to the goal plus one, by entity number; 0 where the walk has not been. The memory is
+/// fresh and zeroed by the system, so pages of entities that are not met cost nothing.
 struct Distances(Vec<u32>);
 
 impl Distances {
@@ -86,6 +87,7 @@ impl<A: Adjacency> Search<'_, A> {
         known[to as usize] = 1;
         let mut layer = vec![to];
         let mut distance = 0;
+        // The layer that meets `from` is the last: all entities of shortest paths lie in it or nearer.
         while known[from as usize] == 0 {
             if layer.is_empty() || distance >= max_len {
                 return Ok(None);
@@ -129,6 +131,7 @@ impl<A: Adjacency> Search<'_, A> {
 
     /// The steps from `entity` that bring it nearer to the goal.
     fn steps_nearer(&self, entity: u32, distances: &Distances) -> Result<Vec<Step>, A::Error> {
+        // The goal has distance 0, so nothing is nearer and its paths end there.
         let Some(nearer) = distances.of(entity).and_then(|at| at.checked_sub(1)) else {
             return Ok(Vec::new());
         };
@@ -140,14 +143,17 @@ impl<A: Adjacency> Search<'_, A> {
                 }
             })?;
         }
+        // The answer lists paths by the numbers of their entities, whatever the order of the graph.
         steps.sort_unstable_by_key(|step| (step.to, step.direction, step.relationship));
         Ok(steps)
     }
 }
 
-/// How many paths the steps make: each entity has as many as lead to it, summed in layer order.
+/// Counts the paths that the steps make. Each entity has as many as lead to it; they are summed in the
+/// order of distance.
 fn count(steps: &Steps, from: u32, to: u32) -> u64 {
     let mut arriving: FxHashMap<u32, u64> = FxHashMap::from_iter([(from, 1)]);
+    // All steps that lead to an entity come from a layer before, so its sum is complete when it is read.
     for &entity in &steps.order {
         let here = arriving.get(&entity).copied().unwrap_or(0);
         for step in &steps.onward[&entity] {
@@ -158,8 +164,8 @@ fn count(steps: &Steps, from: u32, to: u32) -> u64 {
     arriving.get(&to).copied().unwrap_or(0)
 }
 
-/// The first `max` paths, depth first. Every step leads to the goal, so no search is in vain; the
-/// stack is ours, so long paths are no danger.
+/// The first `max` paths, depth first. Every step leads to the goal, so no search is in vain. The
+/// stack is a vector, so a long path cannot overflow the stack of the thread.
 fn list(steps: &Steps, from: u32, to: u32, max: usize) -> Vec<Vec<Step>> {
     let mut paths = Vec::new();
     let mut path: Vec<Step> = Vec::new();
@@ -175,6 +181,7 @@ fn list(steps: &Steps, from: u32, to: u32, max: usize) -> Vec<Vec<Step>> {
                 if step.to == to {
                     paths.push(path.clone());
                 }
+                // At the goal there are no choices, so the next turn takes the step back.
                 choices.push(steps.onward[&step.to].iter());
             }
             None => {
@@ -187,7 +194,7 @@ fn list(steps: &Steps, from: u32, to: u32, max: usize) -> Vec<Vec<Step>> {
 }
 
 /// The groups of entities that reach each other along the arrows of `verbs` (name numbers; all when
-/// `None`): more than one entity, or one with a relationship to itself.
+/// `None`). A group has more than one entity, or one with a relationship to itself.
 ///
 /// Largest first, then by lowest entity; each group in ascending order. O(entities +
 /// relationships), and not recursive, unlike petgraph's Tarjan.
@@ -197,19 +204,20 @@ pub fn cycles(view: &GraphView, verbs: Option<&[u32]>) -> Vec<Vec<u32>> {
             .any(|edge| edge.other == entity && passes(verbs, edge.verb))
     };
     let mut groups = kosaraju_scc(&view.filtered(verbs, Way::Out));
+    // Every entity is a strong component, but one that stands alone is no cycle.
     groups.retain(|group| group.len() > 1 || points_at_itself(group[0]));
     groups.iter_mut().for_each(|group| group.sort_unstable());
     groups.sort_unstable_by_key(|group| (std::cmp::Reverse(group.len()), group[0]));
     groups
 }
 
-/// Edges that are looked at to make the chain of a cycle shorter, once there is one.
+/// Number of edges after which the search is content with the cycle that it has.
 const PATIENCE: usize = 5_000_000;
 
-/// A shortest chain that leads from an entity of `group` back to itself along the arrows of `verbs`
-/// and through the group alone, one that [`cycles`] found; empty if there is none.
+/// A shortest chain that leads from an entity of `group` back to itself; empty if there is none. It
+/// goes along the arrows of `verbs` and through the group alone. The group is one that [`cycles`] found.
 ///
-/// In a group so large that nobody would wait, one of the shortest that were met.
+/// In a very large group the search ends early, with the shortest chain that it has met.
 pub fn shortest_cycle(view: &GraphView, group: &[u32], verbs: Option<&[u32]>) -> Vec<Step> {
     let places: FxHashMap<u32, usize> =
         group.iter().enumerate().map(|(at, entity)| (*entity, at)).collect();
@@ -219,6 +227,7 @@ pub fn shortest_cycle(view: &GraphView, group: &[u32], verbs: Option<&[u32]>) ->
         if let Some(found) = walk.back_to(start, best.len()) {
             best = found;
         }
+        // Two steps are the least where no entity has a relationship to itself.
         let short_enough = best.len() == 1 || best.len() == 2 && walk.no_loops();
         if short_enough || !best.is_empty() && walk.looked > PATIENCE {
             break;
@@ -231,9 +240,9 @@ pub fn shortest_cycle(view: &GraphView, group: &[u32], verbs: Option<&[u32]>) ->
 struct CycleWalk<'a> {
     view: &'a GraphView,
     verbs: Option<&'a [u32]>,
-    /// The members, with their places in `came`.
+    /// The members, with their positions in `came`.
     places: FxHashMap<u32, usize>,
-    /// How a walk came to each member, and from which start.
+    /// The start of the last walk that met each member, and the step by which it came.
     came: Vec<Option<(u32, Step)>>,
     looked: usize,
 }
@@ -263,6 +272,7 @@ impl CycleWalk<'_> {
                         return Some(self.chain(start, step));
                     }
                     let Some(&place) = self.places.get(&edge.other) else { continue };
+                    // Marks carry their start, so that `came` need not be wiped between walks.
                     if self.came[place].is_none_or(|(from, _)| from != start) {
                         self.came[place] = Some((start, step));
                         next.push(edge.other);
@@ -289,7 +299,7 @@ impl CycleWalk<'_> {
     }
 }
 
-/// Verbs that say what is *not* allowed, without regard to case and separators.
+/// Verbs that forbid something. Case and separators make no difference.
 const DENIALS: [&str; 26] = [
     "BLOCKS",
     "BLOCKED",
@@ -319,7 +329,7 @@ const DENIALS: [&str; 26] = [
     "PREVENTED_BY",
 ];
 
-/// Whether a relationship of this verb says that there is no way, so that no path may take it.
+/// True if relationships with this verb say that there is no way. No path may take them.
 pub fn denies(verb: &str) -> bool {
     DENIALS.iter().any(|denial| same_verb(denial, verb))
 }

@@ -1,11 +1,11 @@
 //! The walk by the rules on the arrays of a view, for programs that ask many questions of one graph.
 //!
-//! The same answer as [`impact`](super::impact()) gives: entities, states and distances. Chains are
-//! not kept; ask `impact` for those of one answer.
+//! It gives the same answer as [`impact`](super::impact()): entities, states and distances. It keeps
+//! no chains; ask `impact` for those of one answer.
 //!
-//! A view that knows the classes of the ends holds with each edge the number of its *sort*: its verb and
-//! the names of its two ends. What the rules say of a sort is looked up once for each question's rules,
-//! so a walk reads one byte a sort, and four bits an entity of what it has met.
+//! A view that knows the classes of the ends holds with each edge the number of its *sort*: its verb
+//! and the names of its two ends. The rules are asked once for each sort. A walk then reads one byte
+//! for the sort of an edge, and four bits for the entity that the edge leads to.
 
 use super::clear_words::ClearWords;
 use super::graph_view::{GraphView, Half};
@@ -16,20 +16,21 @@ use rustc_hash::FxHashMap;
 /// Edges of a view as the rules see them.
 pub struct Spread<'v> {
     view: &'v GraphView,
-    /// For each direction and state of what is left: the states that edges of each sort give.
+    /// For each direction and each state of the entity that is left: the states that edges of each sort
+    /// give.
     tables: [[Vec<u8>; 3]; 2],
-    /// Sorts that no rule speaks of, by number.
+    /// By number of the sort, true if no rule speaks of it.
     unruled: Vec<bool>,
 }
 
 /// The memory of a walk, to be used again for the next one.
 #[derive(Debug, Default)]
 pub struct SpreadScratch {
-    /// States of entities that need no visit any more, four bits each.
+    /// The states in which an entity needs no visit any more, four bits an entity.
     settled: ClearWords<16>,
     entities: Vec<u32>,
     states: Vec<u8>,
-    /// How many visits lie within each distance, from 1 on.
+    /// Number of visits within each distance, from 1 on.
     levels: Vec<u32>,
 }
 
@@ -41,9 +42,10 @@ impl SpreadScratch {
 
     fn prepare(&mut self, bound: u32) {
         self.settled.begin(bound);
-        // Three visits an entity, and room for what is written behind them without being kept.
+        // Three visits an entity, and room for the two that `meet` writes behind them without keeping them.
         let visits = 3 * bound as usize + 2;
         if self.entities.len() < visits {
+            // Old visits are of no use; fresh zeroed memory costs nothing before it is written.
             self.entities = vec![0; visits];
             self.states = vec![0; visits];
         }
@@ -51,18 +53,18 @@ impl SpreadScratch {
     }
 }
 
-/// What no visit is needed for once some states are given: control settles all.
+/// By the states that are given, as bits: the states that need no visit any more. Control settles all.
 const SETTLES: [u8; 8] = [0, 7, 2, 7, 4, 7, 6, 7];
 
 /// Marks a visit of an entity that is also visited in a stronger state.
 const WEAKER: u8 = 8;
 
-/// How many visits a walk leaves together: as many reads of far memory are under way at once.
+/// Number of visits that a walk leaves together, so that as many reads of main memory overlap.
 const BLOCK: usize = 32;
 
 impl GraphView {
-    /// The view as the rules see it. `names` are those of the graph that it was made of by
-    /// [`GraphView::of`]; a view that does not know classes takes all entities for strangers.
+    /// The view as the rules see it. `names` are those of the graph from which [`GraphView::of`] made
+    /// the view. In a view that does not know classes, all entities are of the unknown kind.
     pub fn under(&self, names: &impl Names, bound: &mut Bound) -> Spread<'_> {
         let stranger = bound.unknown_kind();
         let kinds: Vec<_> = self.entity_sorts().iter().map(|f| bound.kind(names, f)).collect();
@@ -84,7 +86,8 @@ impl GraphView {
 }
 
 impl Spread<'_> {
-    /// Everything that trouble at `roots` reaches, at most `depth` steps away, the roots left out.
+    /// Returns everything that the compromise or failure of `roots` reaches, at most `depth` steps away,
+    /// without the roots.
     pub fn reach<'s>(
         &'s self,
         roots: &[u32],
@@ -93,6 +96,7 @@ impl Spread<'_> {
     ) -> SpreadReach<'s> {
         scratch.prepare(self.view.entity_bound());
         for &root in roots {
+            // Roots count as settled in all three states, so no walk reports them.
             if let Some(word) = scratch.settled.words.get_mut(root as usize / 16) {
                 *word |= 7 << (root % 16 * 4);
             }
@@ -125,6 +129,7 @@ impl Spread<'_> {
             }
             while next < end {
                 let count = BLOCK.min(end - next);
+                // A copy, since `leave` appends to the arrays that the block stands in.
                 let (mut block, mut states) = ([0; BLOCK], [0; BLOCK]);
                 block[..count].copy_from_slice(&walk.entities[next..next + count]);
                 states[..count].copy_from_slice(&walk.states[next..next + count]);
@@ -133,6 +138,7 @@ impl Spread<'_> {
             }
         }
         let (len, again) = (walk.len, walk.again);
+        // Only an entity that was visited twice can have a visit in a weaker state.
         if again {
             for (entity, state) in scratch.entities[..len].iter().zip(&mut scratch.states[..len]) {
                 let settled = scratch.settled.words[*entity as usize / 16] >> (entity % 16 * 4);
@@ -150,8 +156,8 @@ impl Spread<'_> {
         }
     }
 
-    /// Verbs that no rule speaks of, with how many relationships of the roots and of what was
-    /// reached have them: by name number, most frequent first.
+    /// Verbs that no rule speaks of, by name number, most frequent first. With each comes the number of
+    /// relationships that have it at the roots and at the entities reached.
     pub fn not_followed(&self, roots: &[u32], reach: &SpreadReach<'_>) -> Vec<(u32, u64)> {
         if !self.unruled.contains(&true) {
             return Vec::new();
@@ -166,6 +172,7 @@ impl Spread<'_> {
                 for at in half.range(entity) {
                     if self.unruled[usize::from(half.sorts[at])] {
                         let verb = self.view.edge_sorts()[usize::from(half.sorts[at])].verb;
+                        // By number, since both ends of a relationship may be among the entities.
                         met.insert(half.relationships[at], verb);
                     }
                 }
@@ -177,19 +184,21 @@ impl Spread<'_> {
 
 struct Walk<'w, 'v> {
     spread: &'w Spread<'v>,
-    /// Whether any sort passes anything on, by direction and state of what is left.
+    /// By direction and state of the entity that is left, true if some sort passes anything on.
     passes: [[bool; 3]; 2],
     words: &'w mut [u64],
     entities: &'w mut [u32],
     states: &'w mut [u8],
     len: usize,
-    /// Whether an entity was visited that had been visited in a weaker state.
+    /// True if some entity was visited in two states.
     again: bool,
 }
 
 impl Walk<'_, '_> {
     fn leave(&mut self, block: &[u32], states: &[u8]) {
         let view = self.spread.view;
+        // First all ranges and their first edges are read, then the edges are walked: the processor waits
+        // for many reads at once instead of one after the other.
         let mut ranges = [[(0, 0); BLOCK]; 2];
         let mut touched = 0;
         for (direction, ranges) in [Direction::Out, Direction::In].into_iter().zip(&mut ranges) {
@@ -201,6 +210,7 @@ impl Walk<'_, '_> {
                 touched ^= half.touch(start);
             }
         }
+        // Without a use of the result, the compiler would drop the reads.
         std::hint::black_box(touched);
         for (i, &state) in states.iter().enumerate() {
             let state = state.trailing_zeros() as usize;
@@ -213,8 +223,9 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Meets the other ends of the edges in a range. Whether a visit is new no branch predictor
-    /// knows, so each is written to the end of the queue, which then grows by one or not.
+    /// Meets the other ends of the edges in a range. No branch predictor knows if a visit is new, so
+    /// there is no branch: each visit is written to the end of the queue, which then grows by one or
+    /// not.
     #[inline]
     fn meet(&mut self, half: &Half, (start, end): (u32, u32), table: &[u8]) {
         let range = start as usize..end as usize;
@@ -245,7 +256,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// What a walk by the rules on a view has reached, nearest first.
+/// The entities that a walk by the rules on a view has reached, nearest first.
 #[derive(Clone, Copy, Debug)]
 pub struct SpreadReach<'a> {
     entities: &'a [u32],
@@ -254,12 +265,12 @@ pub struct SpreadReach<'a> {
 }
 
 impl<'a> SpreadReach<'a> {
-    /// How many entities are reached.
+    /// Number of entities that are reached.
     pub fn len(&self) -> usize {
         self.states.iter().filter(|&&state| state & WEAKER == 0).count()
     }
 
-    /// Whether nothing is.
+    /// True if no entity is reached.
     pub fn is_empty(&self) -> bool {
         self.entities.is_empty()
     }
@@ -278,7 +289,7 @@ impl<'a> SpreadReach<'a> {
         )
     }
 
-    /// How many entities there are at each distance, from 1 on.
+    /// Number of entities at each distance, from 1 on.
     pub fn by_distance(&self) -> impl Iterator<Item = (u32, usize)> + 'a {
         let SpreadReach { states, levels, .. } = *self;
         let starts = std::iter::once(0).chain(levels.iter().copied());

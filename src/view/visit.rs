@@ -2,7 +2,7 @@
 //!
 //! Nodes are entity numbers, edges are relationship numbers, and the weight of an edge is our
 //! [`Edge`], so a cost function can look at the verb. Numbers without a live entity are nodes
-//! without edges: `node_count` counts them, which keeps node numbers compact as petgraph wants them.
+//! without edges. `node_count` counts them, because petgraph wants compact node numbers.
 //!
 //! `petgraph::algo::tarjan_scc` recurses once per entity of a path and overflows the stack on long
 //! ones; `kosaraju_scc` does not (see [`cycles`](super::cycles)).
@@ -16,20 +16,20 @@ use petgraph::visit::{
 };
 use std::ops::Range;
 
-/// A view through which only some verbs are seen, from one side.
+/// A part of a view: relationships with some verbs only, walked one way.
 ///
-/// With [`Way::In`] every arrow is turned around; with [`Way::Both`] each relationship can be walked
-/// either way, so a relationship of an entity with itself is met twice there.
+/// With [`Way::In`] every arrow is turned around. With [`Way::Both`] each relationship can be walked
+/// either way, so a relationship of an entity with itself is met twice.
 #[derive(Clone, Debug)]
 pub struct Filtered<'a> {
     view: &'a GraphView,
-    /// Whether edges of the sort with this number are seen; `None` when all are.
+    /// By number of the sort, true if its edges are seen; `None` if all are.
     seen: Option<Vec<bool>>,
     way: Way,
 }
 
 impl GraphView {
-    /// The part of the view that relationships with `verbs` (name numbers; all when `None`) make,
+    /// The part of the view that has only relationships with `verbs` (name numbers; all when `None`),
     /// walked in the given way.
     pub fn filtered(&self, verbs: Option<&[u32]>, way: Way) -> Filtered<'_> {
         let sorts = self.edge_sorts().iter();
@@ -48,7 +48,7 @@ impl Filtered<'_> {
     }
 }
 
-/// What a graph and a filtered one have in common, cheap to copy.
+/// The common form of a whole and a filtered view, cheap to copy.
 #[derive(Clone, Copy)]
 struct Lens<'a> {
     view: &'a GraphView,
@@ -71,6 +71,7 @@ impl<'a> Lens<'a> {
 
     /// Every edge once.
     fn all(self) -> impl Iterator<Item = ViewEdge> + 'a {
+        // Both ways would show each edge twice, once from either end.
         let once = Lens { way: if self.way == Way::In { Way::In } else { Way::Out }, ..self };
         (0..self.view.entity_bound()).flat_map(move |entity| once.edges(entity, false))
     }
@@ -130,13 +131,14 @@ impl Iterator for Edges<'_> {
                     return Some(ViewEdge { source, target, edge });
                 }
             }
+            // With `Way::Both`, the edges against the arrows follow those with them.
             self.now = self.later.take()?;
             self.range = self.lens.view.half(self.now).range(self.entity);
         }
     }
 }
 
-/// Iterator over the entities next to one.
+/// Iterator over the entities next to an entity, once for each edge.
 #[derive(Clone)]
 pub struct Neighbours<'a>(Edges<'a>);
 
@@ -148,7 +150,7 @@ impl Iterator for Neighbours<'_> {
     }
 }
 
-/// A set of entity numbers, one bit each: which ones an algorithm has visited.
+/// The set of entity numbers that an algorithm has visited, one bit each.
 #[derive(Clone, Debug, Default)]
 pub struct Marks(Vec<u64>);
 
@@ -178,7 +180,7 @@ impl VisitMap<u32> for Marks {
 }
 
 /// Implements the visit traits for a type with a `lens` method. petgraph wants most of them on a
-/// reference, and a blanket implementation over a trait of ours is not allowed.
+/// reference, and Rust does not allow a blanket implementation over a trait of ours.
 macro_rules! visit_traits {
     ($graph:ty) => {
         impl GraphBase for $graph {
@@ -212,6 +214,7 @@ macro_rules! visit_traits {
         impl EdgeCount for $graph {
             fn edge_count(&self) -> usize {
                 match self.lens() {
+                    // A filter has to look at every edge; the whole view knows its number.
                     Lens { view, seen: None, .. } => view.relationship_count(),
                     lens => lens.all().count(),
                 }
@@ -254,6 +257,7 @@ macro_rules! visit_traits {
         }
         impl<'g> IntoEdgeReferences for &'g $graph {
             type EdgeRef = ViewEdge;
+            // petgraph wants a type with a name, and that of the chained iterators has none.
             type EdgeReferences = Box<dyn Iterator<Item = ViewEdge> + 'g>;
             fn edge_references(self) -> Self::EdgeReferences {
                 Box::new(self.lens().all())

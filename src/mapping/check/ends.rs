@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 impl Checker<'_> {
-    /// Which entities a table asks for.
+    /// The entities that a table asks for.
     pub(super) fn selection(&mut self, table: &Table<'_>) -> Selection {
         Selection {
             scopes: self.scopes(&table.texts("scope")),
@@ -22,7 +22,7 @@ impl Checker<'_> {
         }
     }
 
-    /// One end. With a join it is found by the join alone.
+    /// Reads one end. With a join, only the join finds its entity.
     pub(super) fn end(&mut self, top: &Table<'_>, name: &'static str, joined: bool) -> Option<End> {
         let table = top.table(name)?;
         let (root, own) = match name {
@@ -37,6 +37,7 @@ impl Checker<'_> {
         });
         // The entity of `from` is known when the one of `to` is looked for.
         let before = Known { from: name == "to", ..Known::ROW };
+        // A join has no rows, so here an expression sees the entity of the end only.
         let seen = match joined {
             true => own,
             false => Known { row: true, from: before.from || own.from, to: own.to, matched: false },
@@ -57,6 +58,7 @@ impl Checker<'_> {
         let ambiguous = match table.plain("ambiguous").as_deref() {
             Some("skip") => Ambiguous::Skip,
             Some("all") => Ambiguous::All,
+            // A join links all pairs that meet, so several entities are its normal case.
             None if joined => Ambiguous::All,
             _ => Ambiguous::Error,
         };
@@ -73,6 +75,7 @@ impl Checker<'_> {
             }
         }
         let span_of = |key| table.get(key).map_or(table.span.clone(), |v| v.span());
+        // An end without scopes cannot look anything up; the fault is already reported.
         (!select.scopes.is_empty()).then_some(End {
             select,
             filter,

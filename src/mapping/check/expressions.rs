@@ -1,4 +1,4 @@
-//! Expressions of a file: parsed, and asked whether they may name what they name.
+//! The expressions of a file: parsed, and checked for the names that they may use.
 
 use super::Checker;
 use crate::graph::Value;
@@ -17,7 +17,7 @@ pub(super) struct Columns {
     pub file: String,
 }
 
-/// What an expression may name where it stands.
+/// The roots that an expression may name in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub row: bool,
@@ -52,7 +52,7 @@ impl Known {
 }
 
 impl Checker<'_> {
-    /// Parses a condition that may name what is `known`.
+    /// Parses a condition that may name the roots of `known`.
     pub(super) fn condition(&mut self, text: &Text, known: Known) -> Expr {
         self.expressions += 1;
         let (expr, faults) = parse_condition(&text.value);
@@ -61,7 +61,7 @@ impl Checker<'_> {
         expr
     }
 
-    /// Parses a template that may name what is `known`.
+    /// Parses a template that may name the roots of `known`.
     pub(super) fn template(&mut self, text: &Text, known: Known) -> Template {
         self.expressions += 1;
         let (template, faults) = parse_template(&text.value);
@@ -76,6 +76,7 @@ impl Checker<'_> {
             let place = text.place(&fault.span);
             let mut moved = self.error(fault.code, fault.message).at(place.clone(), fault.label);
             moved.helps.extend(fault.help);
+            // With escapes the place is the whole string, which an edit must not overwrite.
             self.push(match fault.patch.filter(|_| text.inner.is_some()) {
                 Some((title, replacement)) => moved.patch(title, place, replacement),
                 None => moved,
@@ -217,6 +218,7 @@ impl Checker<'_> {
 
     /// A condition that looks for an entity must look at it.
     pub(super) fn must_mention(&mut self, text: &Text, expr: &Expr, root: Root, name: &str) {
+        // A faulty part may have meant the entity, and its fault is already reported.
         let faulty = |e: &Expr| matches!(e.kind, ExprKind::Faulty);
         if expr.mentions(root) || expr.any(&faulty) {
             return;

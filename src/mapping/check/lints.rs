@@ -1,4 +1,4 @@
-//! Lints of a whole file: what runs, and will hurt later.
+//! Lints of a whole file: things that run now and will hurt later.
 
 use super::Checker;
 use crate::lang::Fault;
@@ -50,7 +50,7 @@ fn needs_toml_1_1(text: &str) -> Option<usize> {
     let mut open: Vec<u8> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        // What matters is ASCII; the inside of other characters is stepped over.
+        // All signs looked for are ASCII, so bytes inside other characters are skipped.
         let Some(rest) = text.get(at..) else {
             at += 1;
             continue;
@@ -59,6 +59,7 @@ fn needs_toml_1_1(text: &str) -> Option<usize> {
             b'#' => at += rest.find('\n').unwrap_or(rest.len()).saturating_sub(1),
             quote @ (b'"' | b'\'') => {
                 let three = if quote == b'"' { "\"\"\"" } else { "'''" };
+                // 3 bytes of opening quotes and 2 of the closing ones; the third is stepped over below.
                 let end = match rest.starts_with(three) {
                     true => rest[3..].find(three).map(|i| i + 5),
                     false => one_line_end(rest.as_bytes(), quote),
@@ -80,7 +81,7 @@ fn needs_toml_1_1(text: &str) -> Option<usize> {
     None
 }
 
-/// Where a string that begins at byte 0 has its closing quote.
+/// The byte of the closing quote of a string that begins at byte 0.
 fn one_line_end(bytes: &[u8], quote: u8) -> Option<usize> {
     let mut at = 1;
     while at < bytes.len() {

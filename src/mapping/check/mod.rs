@@ -1,4 +1,4 @@
-//! From the mapping as written to the mapping as meant: every question of meaning is asked here.
+//! From the mapping as written to the checked mapping: all checks of meaning are here.
 //!
 //! Shapes are already checked ([`super::format`]). The check goes on after a fault, so that one run
 //! reports all of them; a mapping comes out only where enough is known to build it.
@@ -57,7 +57,7 @@ struct Checker<'a> {
     source: &'a Arc<Source>,
     project: &'a Project,
     faults: &'a mut Vec<Fault>,
-    /// What is known of the columns of the rows.
+    /// The known columns of the rows.
     columns: Columns,
     tables: Tables,
     used_tables: BTreeSet<String>,
@@ -69,6 +69,7 @@ impl<'a> Checker<'a> {
         self.header(top);
         let own = top.text("scope");
         let scope = own.as_ref().and_then(|text| self.scope(text));
+        // Expressions name lookup tables and columns, so tables and rows are read before the ends.
         self.lookups(top);
         let pairs = self.pairs(top);
         let joined = top.has("join");
@@ -79,7 +80,9 @@ impl<'a> Checker<'a> {
         let guard = self.guard(top);
         let examples = self.examples(top);
         let promises = self.promises(top);
+        // Last, when every use of a lookup table was seen.
         self.lint_file(top, scope.as_deref());
+        // Nothing returns before this line, so that one run reports all faults.
         let (class, edge) = edge?;
         let mapping = Mapping {
             file: self.file.to_owned(),
@@ -196,11 +199,13 @@ impl<'a> Checker<'a> {
         texts.iter().filter_map(|text| self.name(kind, text)).collect()
     }
 
-    /// Ends lie outside the job's own scope, and apart from each other where the file asks so.
+    /// Checks that the ends lie outside the job's own scope, and in different scopes if the file asks
+    /// for that. Returns true if both ends may lie in one scope.
     fn scopes_of_ends(&mut self, top: &Table<'_>, own: Option<&Text>, scope: Option<&str>) -> bool {
         let ends = ["from", "to"].map(|name| {
             let texts = top.table(name).map(|t| t.texts("scope")).unwrap_or_default();
             let resolve = |text: Text| {
+                // An unknown alias is reported where the end is read.
                 let alias = text.value.strip_prefix('@');
                 let scope = alias.and_then(|a| self.project.aliases.get(a)).cloned();
                 (scope.unwrap_or_else(|| text.value.clone()), text.span)

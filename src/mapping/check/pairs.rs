@@ -1,4 +1,4 @@
-//! Where the pairs come from: rows, a join, and the tables that rows are looked up in.
+//! The source of the pairs: rows, a join, and the tables that rows are looked up in.
 
 use super::expressions::{Columns, Known};
 use super::{Checker, plain_properties};
@@ -28,7 +28,7 @@ impl Checker<'_> {
                 let fault = self.error("M0106", words).context(rows.span(), "rows are given here");
                 let fault = fault.at(join.span(), "and a join here");
                 self.push(fault);
-                // Both are looked at all the same, so that one run tells all of their faults.
+                // Both are checked all the same, so that one run reports all of their faults.
                 self.rows(&top.table("rows")?);
                 self.join(top);
                 None
@@ -111,6 +111,7 @@ impl Checker<'_> {
             now: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .map_or(0, |time| time.as_millis() as i64),
+            // Nobody can give values of placeholders to a mapping, so a query must have none.
             parameters: Some(BTreeMap::new()),
             ..Options::default()
         };
@@ -162,6 +163,7 @@ impl Checker<'_> {
         }
         let bytes = |path: &PathBuf| path.as_os_str().as_encoded_bytes().to_owned();
         files.sort_by_cached_key(|(path, ..)| bytes(path));
+        // Two patterns may match one file; its rows are read once.
         files.dedup_by(|a, b| a.0 == b.0);
         let mut row_files = Vec::new();
         for (path, name, text) in files {
@@ -201,6 +203,7 @@ impl Checker<'_> {
         let columns = table.texts("columns");
         let columns: Vec<String> = columns.into_iter().map(|text| text.value).collect();
         let columns = table.has("columns").then_some(columns);
+        // Without one of its files the mapping would see too few rows, and delete edges.
         whole.then_some(RowSource::Files(FileRows { files: row_files, items, columns, delimiter }))
     }
 
@@ -256,7 +259,7 @@ impl Checker<'_> {
     }
 
     fn matching_files(&mut self, text: &Text) -> Option<Vec<(PathBuf, String)>> {
-        // The part before the first sign of a pattern says where the files lie.
+        // The part before the first sign of a pattern is a plain path, so it can be checked first.
         let fixed = text.value.split(['*', '?', '[', '{']).next().unwrap_or_default();
         let fixed = Text { value: fixed.to_owned(), ..text.clone() };
         self.inside(&fixed)?;
@@ -275,6 +278,7 @@ impl Checker<'_> {
             self.push(fault);
             return None;
         }
+        // A link further on may still lead out of the project.
         for (path, _) in &found {
             let absolute = tidy(&std::path::absolute(path).ok()?);
             if !self.project.holds(&absolute) {

@@ -1,4 +1,4 @@
-//! Guards, examples and tests: when to stop, and what must hold.
+//! Guards, examples and tests: the limits at which a run stops, and the conditions that must hold.
 
 use super::expressions::Known;
 use super::{Checker, plain_properties};
@@ -10,7 +10,7 @@ use crate::mapping::raw::{Table, Text};
 use std::time::Duration;
 
 impl Checker<'_> {
-    /// When to stop.
+    /// Reads the limits at which a run stops.
     pub(super) fn guard(&mut self, top: &Table<'_>) -> Guard {
         let mut guard = Guard::default();
         let Some(table) = top.table("guard") else { return guard };
@@ -140,6 +140,7 @@ impl Checker<'_> {
                 "" | "=" => (Some(number), Some(number)),
                 ">" => (Some(number.checked_add(1)?), None),
                 ">=" => (Some(number), None),
+                // No query has fewer than 0 rows, so `< 0` is a fault.
                 "<" => (None, Some(number.checked_sub(1)?)),
                 "<=" => (None, Some(number)),
                 _ => return None,

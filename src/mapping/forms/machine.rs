@@ -3,7 +3,7 @@
 use super::fold;
 use std::net::IpAddr;
 
-/// What stands in the serial number of machines that have none.
+/// Texts that stand in the serial number of machines that have none.
 const FILLER: [&str; 22] = [
     "NA",
     "N/A",
@@ -63,6 +63,7 @@ pub(in crate::mapping) fn serial(text: &str, junk: &[String]) -> Option<String> 
         upper.chars().filter(|c| !c.is_whitespace() && *c != '-').collect()
     };
     let mut serial = strip(text);
+    // Upper case may bring up characters that fold again, and the form must be idempotent.
     for _ in 0..4 {
         let again = strip(&serial);
         if again == serial {
@@ -96,7 +97,7 @@ pub(in crate::mapping) fn ip(text: &str) -> Option<String> {
     Some(folded_address(text)?.to_string())
 }
 
-/// Whether it is IPv6, and the bits of an address.
+/// The bits of an address, and true for IPv6.
 pub(in crate::mapping) fn address(text: &str) -> Option<(bool, u128)> {
     Some(match folded_address(text)? {
         IpAddr::V4(v4) => (false, u32::from(v4).into()),
@@ -104,11 +105,12 @@ pub(in crate::mapping) fn address(text: &str) -> Option<(bool, u128)> {
     })
 }
 
-/// Whether it is IPv6, the first address and the prefix length of a network. A bare address is
+/// The first address and the prefix length of a network, after true for IPv6. A bare address is
 /// the network that holds only itself.
 pub(in crate::mapping) fn network(text: &str) -> Option<(bool, u128, u8)> {
     let text = text.trim();
     let (base, len) = match text.split_once('/') {
+        // `parse` would take a plus sign, so only digits pass.
         Some((base, len)) if len.len() <= 3 && len.bytes().all(|b| b.is_ascii_digit()) => {
             (base, Some(len.parse::<u8>().ok()?))
         }
@@ -129,6 +131,7 @@ pub(in crate::mapping) fn network(text: &str) -> Option<(bool, u128, u8)> {
         return None;
     }
     let host = u32::from(bound - len);
+    // A shift by all 128 bits would overflow.
     let first = if host >= 128 { 0 } else { bits >> host << host };
     Some((v6, first, len))
 }
@@ -195,6 +198,7 @@ pub(in crate::mapping) fn repo(text: &str) -> Option<String> {
     };
     let [owner, name, ..] = parts else { return None };
     let mut name = *name;
+    // All of them go, so that the form is idempotent.
     while let Some(shorter) = name.strip_suffix(".git") {
         name = shorter;
     }
@@ -217,6 +221,7 @@ pub(in crate::mapping) fn domain(text: &str) -> Option<String> {
             let inner = v6.split(']').next().unwrap_or_default();
             inner.parse::<std::net::Ipv6Addr>().is_ok().then_some(inner)?
         }
+        // The colons of a bare IPv6 address begin no port.
         None if rest.parse::<std::net::Ipv6Addr>().is_ok() => rest,
         None => rest.split(':').next().unwrap_or_default(),
     };

@@ -1,5 +1,5 @@
-//! Canonical forms: one spelling for each kind of identifier, so that two systems that write the
-//! same thing differently still meet.
+//! Canonical forms: each identifier has one spelling, so that two systems that write it in different
+//! ways still meet.
 //!
 //! Pure functions over text. `None` is undefined: the text is no such identifier, or it is known
 //! filler. Each form is idempotent: the form of a canonical form is itself.

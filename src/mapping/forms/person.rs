@@ -10,6 +10,7 @@ pub(in crate::mapping) fn email(text: &str) -> Option<String> {
     if let Some((_, rest)) = address.rsplit_once('<') {
         address = rest.strip_suffix('>')?.trim();
     }
+    // All of them go, so that the form is idempotent.
     while let Some(rest) = address.strip_prefix("mailto:") {
         address = rest.trim();
     }

@@ -1,4 +1,4 @@
-//! Which files: patterns such as `deploy/**/*.yaml`, and the bytes of a file unpacked.
+//! The files of rows: patterns such as `deploy/**/*.yaml`, and the bytes of a file unpacked.
 
 use super::format::Compression;
 use crate::mapping::project::tidy;
@@ -11,18 +11,19 @@ use std::path::{Path, PathBuf};
 /// from `folder`.
 ///
 /// A pattern may begin with folders, `..` among them. Links to files count, links to folders are
-/// not followed; the caller refuses what leaves the project.
+/// not followed. The caller refuses files outside the project.
 ///
 /// # Errors
 ///
-/// Words about a pattern that cannot be read, or a folder that cannot be: what cannot be looked
-/// into must not count as empty.
+/// Words about a pattern or a folder that cannot be read. A folder that cannot be read must not
+/// count as empty.
 pub(in crate::mapping) fn glob(
     folder: &Path,
     pattern: &str,
 ) -> Result<Vec<(PathBuf, String)>, String> {
     let built = GlobBuilder::new(pattern).literal_separator(true).build();
     let matcher = built.map_err(|e| e.kind().to_string())?.compile_matcher();
+    // Only the folder before the first sign of a pattern is walked, and it may lie above `folder`.
     let fixed = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
     let fixed = pattern[..fixed].rfind('/').map_or("", |i| &pattern[..i]);
     let start = folder.join(fixed);
@@ -69,15 +70,16 @@ pub(in crate::mapping) fn unpack(
     })
 }
 
-/// How many bytes a document may have that is read as a whole.
+/// The largest size in bytes of a document that is read as a whole.
 pub(in crate::mapping) const DOCUMENT_MAX: u64 = 1 << 30;
 
-/// A document as a whole.
+/// Reads a document as a whole.
 pub(in crate::mapping) fn read_document(
     path: &Path,
     compression: Compression,
 ) -> std::io::Result<String> {
     let mut text = String::new();
+    // A small packed file may unpack without end. One byte more tells a document that is too large.
     unpack(path, compression)?.take(DOCUMENT_MAX + 1).read_to_string(&mut text)?;
     match text.len() as u64 > DOCUMENT_MAX {
         true => Err(std::io::Error::other("the document is larger than 1 GiB")),

@@ -1,8 +1,8 @@
-//! How a file of rows is written and packed, by its name.
+//! The format and the compression of a file of rows, by its name.
 
 use std::path::Path;
 
-/// How rows are written.
+/// The way in which rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::mapping) enum Format {
     /// Cells between this delimiter.
@@ -14,7 +14,7 @@ pub(in crate::mapping) enum Format {
     Toml,
 }
 
-/// How the bytes of a file are packed.
+/// The compression of the bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::mapping) enum Compression {
     None,
@@ -22,7 +22,7 @@ pub(in crate::mapping) enum Compression {
     Zstd,
 }
 
-/// Both.
+/// The format and the compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::mapping) struct FileFormat {
     pub format: Format,

@@ -21,14 +21,14 @@ pub(super) trait Tree: Copy {
     /// The line that it begins on, counted from 1.
     fn line(self) -> u32;
 
-    /// What is inside.
+    /// Opens it: its items or members, one level deep.
     ///
     /// # Errors
     ///
     /// Words about what is wrong with it.
     fn open(self) -> Result<Opened<Self>, String>;
 
-    /// All of it.
+    /// Copies all of it.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ pub(super) trait Tree: Copy {
     fn data(self) -> Result<Data, String>;
 }
 
-/// What is inside a place of a document.
+/// The contents of a place of a document, one level deep.
 pub(super) enum Opened<T> {
     Plain,
     List(Vec<T>),
@@ -51,7 +51,7 @@ pub(super) struct Item {
     pub parent: Option<Arc<Data>>,
 }
 
-/// Why a document gives no items.
+/// The reason why a document gives no items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stray {
     NoList(NoList),
@@ -59,7 +59,7 @@ pub(super) enum Stray {
     Broken(u32, String),
 }
 
-/// Where a document has no list.
+/// The place where a document has no list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::mapping) struct NoList {
     /// The part of the path that found none.
@@ -74,7 +74,7 @@ pub(in crate::mapping) struct NoList {
 ///
 /// # Errors
 ///
-/// What is wrong, and with which bytes of `text`.
+/// The fault, with the bytes of `text` that it is about.
 pub(in crate::mapping) fn parse_items(text: &str) -> Result<Items, ExprFault> {
     let fault = |words: &str, place| ExprFault::new("M0201", words.to_owned(), place);
     let mut steps = Vec::new();
@@ -91,6 +91,7 @@ pub(in crate::mapping) fn parse_items(text: &str) -> Result<Items, ExprFault> {
             steps.push(Step::Name(quoted[..end].to_owned()));
             at += end + 4;
         } else {
+            // A dot stands before each name but the first.
             let dot = usize::from(!steps.is_empty());
             let name = &rest[usize::from(rest.starts_with('.'))..];
             let end = name.find(['.', '[', ']', '*', '\'', ' ']).unwrap_or(name.len());
@@ -139,6 +140,7 @@ impl Items {
                 }
             }
             (Step::Each, Opened::List(list)) if last => {
+                // One copy for all items of the list.
                 let parent = match around.filter(|_| parents) {
                     Some(around) => Some(Arc::new(around.data().map_err(broken)?)),
                     None => None,
@@ -159,6 +161,7 @@ impl Items {
 
     fn none<T: Tree>(&self, at: usize, here: T, members: Vec<(String, T)>) -> Stray {
         let keys = members.into_iter().map(|(name, _)| name).collect();
+        // The path is told up to its next `[*]`, which needs the list.
         let each = (at..self.steps.len()).find(|&i| self.steps[i] == Step::Each).unwrap_or(at);
         let mut path = String::new();
         for step in &self.steps[..=each] {

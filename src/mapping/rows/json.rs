@@ -1,4 +1,4 @@
-//! JSON as a tree that is read only where a path goes, with the lines things begin on.
+//! JSON as a tree with lines, which is parsed only where a path goes.
 
 use super::items::{Opened, Tree};
 use crate::mapping::data::{Data, json_items, json_members};
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 pub(super) struct Document<'t> {
     text: &'t str,
     root: &'t RawValue,
-    /// The bytes that lines begin at.
+    /// The byte at which each line begins.
     lines: Vec<usize>,
 }
 
@@ -39,6 +39,7 @@ pub(super) struct Place<'d> {
 
 impl Tree for Place<'_> {
     fn line(self) -> u32 {
+        // The value borrows from the text, so the distance of the pointers is its offset.
         let at = self.value.get().as_ptr() as usize - self.document.text.as_ptr() as usize;
         self.document.lines.partition_point(|&start| start <= at) as u32
     }
@@ -64,7 +65,7 @@ impl Tree for Place<'_> {
     }
 }
 
-/// The words of an error without the place, which counts from somewhere inside the file.
+/// The words of an error without its place, which may count from a value inside the file.
 pub(super) fn plain_words(error: &serde_json::Error) -> String {
     let words = error.to_string();
     words.rfind(" at line ").map_or(words.clone(), |i| words[..i].to_owned())

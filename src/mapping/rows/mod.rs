@@ -1,7 +1,7 @@
 //! Rows: where they come from and how they are read, one after the other.
 //!
 //! Files of cells, JSON, YAML and TOML, each also packed; tables in the mapping itself; and rows
-//! that the graph gives, which [`super::resolve`] fetches. What a row means is not known here.
+//! that the graph gives, which [`super::resolve`] fetches. The meaning of a row is not known here.
 
 mod files;
 mod format;
@@ -42,16 +42,16 @@ pub(super) struct RowAt {
     pub parent: Option<Arc<Data>>,
     /// The document.
     pub doc: Option<Arc<Data>>,
-    /// Which of the files.
+    /// The position of its file among the files.
     pub file: usize,
     /// The line it begins on, counted from 1; without lines the number of the row.
     pub line: u32,
 }
 
-/// Where the rows of a mapping come from.
+/// The source of the rows of a mapping.
 #[derive(Clone, Debug)]
 pub(super) enum RowSource {
-    /// Rows with their lines, and what they stand in.
+    /// Rows with their lines, and the name of their source.
     Inline {
         rows: Vec<(u32, Data)>,
         shown: String,
@@ -73,7 +73,7 @@ pub(super) struct FileRows {
     pub items: Option<Items>,
     /// Names of the columns of files without a header.
     pub columns: Option<Vec<String>>,
-    /// What stands between cells, if not what the format says.
+    /// The delimiter of cells, if it is not that of the format.
     pub delimiter: Option<u8>,
 }
 
@@ -92,9 +92,11 @@ impl RowFile {
         self.path.display().to_string()
     }
 
-    /// A fault in a line of the file, both counted from 1; without a column it is the whole line.
+    /// A fault in a line of the file. Line and column count from 1; without a column the fault is about
+    /// the whole line.
     fn fault(&self, code: &'static str, words: String, line: u32, column: Option<usize>) -> Fault {
         let number = line.max(1) as usize;
+        // The line is read once more: faults are rare, and the lines of a file are not kept.
         let text = files::unpack(&self.path, self.format.compression).ok().and_then(|file| {
             let line = BufReader::new(file).split(b'\n').nth(number - 1)?.ok()?;
             Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
@@ -103,6 +105,7 @@ impl RowFile {
         let range = match column {
             None => 0..text.len(),
             Some(column) => {
+                // Columns count characters, ranges count bytes.
                 let mut places = text.char_indices().map(|(i, _)| i).chain([text.len()]);
                 let start = places.nth(column.max(1) - 1).unwrap_or(text.len());
                 start..places.next().unwrap_or(start)
@@ -113,7 +116,7 @@ impl RowFile {
 }
 
 impl RowSource {
-    /// The files, as expressions and people see them; places in drafts count them.
+    /// The files, as expressions and people see them. Places in drafts refer to them by position.
     pub(super) fn files(&self) -> Vec<FileFacts> {
         match self {
             RowSource::Files(rows) => rows
@@ -133,7 +136,7 @@ impl RowSource {
         }
     }
 
-    /// What the rows stand in, for people.
+    /// The name of the source, for people.
     pub(super) fn shown(&self) -> String {
         match self {
             RowSource::Inline { shown, .. } => shown.clone(),

@@ -13,30 +13,30 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// What a run asks of its rows.
+/// The options of reading rows.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mapping) struct ReadOptions {
     /// Files may not be older.
     pub max_age: Option<Duration>,
     /// The time that ages are counted from.
     pub now: SystemTime,
-    /// Whether anything asks for `doc` or `parent`.
+    /// True if any expression asks for `doc` or `parent`.
     pub around: bool,
 }
 
-/// What is wrong with a file of rows.
+/// A fault in a file of rows.
 struct Broken {
     code: &'static str,
     words: String,
     line: u32,
     column: Option<usize>,
     help: Option<String>,
-    /// Whether the rest of the file cannot be read.
+    /// True if the rest of the file cannot be read.
     ends_file: bool,
 }
 
 impl Broken {
-    /// A fault of the parser, which names the file itself.
+    /// A fault of the parser. It ends the file, and its message gets the name of the file.
     fn parser(words: impl Into<String>, line: u32, column: Option<usize>) -> Broken {
         let words = words.into();
         Broken { code: "M0403", words, line, column, help: None, ends_file: true }
@@ -71,7 +71,7 @@ impl From<Trouble> for Broken {
 pub(in crate::mapping) struct Reader<'s> {
     source: &'s RowSource,
     options: ReadOptions,
-    /// How many files were opened.
+    /// The number of files opened so far; of inline rows, the number of rows read.
     opened: usize,
     open: Open,
     /// Rows of a document that are read already.
@@ -105,7 +105,7 @@ pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
     if let Some(columns) = &rows.columns {
         return Some(columns.clone());
     }
-    // Of several files a column may be in any; what a file lacks is undefined in its rows.
+    // A column may be in any of several files; in the rows of a file without it, it is undefined.
     let mut all: Vec<String> = Vec::new();
     for file in &rows.files {
         let mut cells = cells(file, rows).ok()?;
@@ -130,6 +130,7 @@ fn cells(file: &RowFile, rows: &FileRows) -> std::io::Result<Cells> {
     Ok(csv::ReaderBuilder::new()
         .delimiter(rows.delimiter.unwrap_or(usual))
         .has_headers(rows.columns.is_none())
+        // A row of the wrong width is a fault with its own line, so the parser must let it pass.
         .flexible(true)
         .from_reader(Box::new(unpacked)))
 }
@@ -166,7 +167,6 @@ impl<'s> Reader<'s> {
                 self.opened += 1;
                 return Some(Ok(RowAt::plain(Row::Data(data.clone()), 0, *line)));
             }
-            // These are fetched from the graph before they are read.
             // Rows of the graph are fetched before any are read.
             RowSource::Entities { .. } | RowSource::Query(_) => return None,
         };
@@ -201,6 +201,7 @@ impl<'s> Reader<'s> {
 
     fn open_file(&mut self, file: &RowFile, rows: &FileRows) -> Result<(), Broken> {
         self.check_age(file)?;
+        // The digest is of the packed bytes, as the file lies on the disk.
         self.digests.push((file.shown(), digest(&file.path)?));
         self.open = match file.format.format {
             Format::Cells(_) => {
@@ -298,6 +299,7 @@ impl<'s> Reader<'s> {
             Stray::Broken(line, words) => Broken::parser(words, line, None),
             Stray::NoList(none) => no_list(none, file, rows.items.is_some()),
         })?;
+        // A copy of the document costs memory, so it is made only if an expression names it.
         let doc = match self.options.around {
             true => Some(Arc::new(
                 document.data().map_err(|words| Broken::parser(words, document.line(), None))?,
@@ -361,6 +363,7 @@ impl<'s> Reader<'s> {
 
     /// The row or rows of a line of JSON.
     fn line(&mut self, text: &str, line: u32, rows: &FileRows) -> Result<Option<RowAt>, Broken> {
+        // Each line is a document of its own, so a fault ends the line and not the file.
         let here = |broken: Broken| Broken { line, ends_file: false, ..broken };
         let document = Document::parse(text)
             .map_err(|e| here(Broken::parser(plain_words(&e), line, Some(e.column()))))?;
@@ -391,6 +394,7 @@ fn cell_trouble(error: &csv::Error) -> Broken {
     match error.kind() {
         csv::ErrorKind::Utf8 { err, .. } => {
             let words = format!("cell {} of the row is not UTF-8", err.field() + 1);
+            // The parser has taken the whole row, so the next one can still be read.
             Broken { ends_file: false, ..Broken::parser(words, line, None) }
         }
         csv::ErrorKind::Io(error) => Broken::parser(error.to_string(), line, None),

@@ -12,10 +12,10 @@ use std::collections::{HashMap, HashSet};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// How deep a document may nest; each level is one more call on the stack.
+/// The deepest nesting of a document; each level is one more call on the stack.
 const DEPTH_MAX: usize = 100;
 
-/// How many values a document may have once aliases are copied.
+/// The largest number of values that the aliases of a text may copy.
 const NODES_MAX: usize = 20_000_000;
 
 /// A value and the line it begins on.
@@ -86,7 +86,7 @@ impl Tree for &Node {
     }
 }
 
-/// What is wrong with a text, and where: line and column count from 1.
+/// A fault in a text. Line and column count from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
     pub words: String,
@@ -94,7 +94,7 @@ pub(super) struct Trouble {
     pub column: usize,
 }
 
-/// The document that a TOML text says.
+/// Reads the document of a TOML text.
 ///
 /// # Errors
 ///
@@ -142,7 +142,7 @@ fn value_node(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u32) -> Res
     Ok(Node { line: line(start), kind })
 }
 
-/// The documents of a YAML text.
+/// Reads the documents of a YAML text.
 ///
 /// # Errors
 ///
@@ -160,6 +160,7 @@ fn read_yaml_within(text: &str, copies_max: usize, made_max: usize) -> Result<Ve
         match reader.next()? {
             (Event::StreamEnd, _) => return Ok(documents),
             (Event::DocumentStart(_), _) => {
+                // An anchor holds inside its own document only.
                 reader.anchors.clear();
                 let (event, span) = reader.next()?;
                 documents.push(reader.node(event, span, 0)?);
@@ -169,7 +170,7 @@ fn read_yaml_within(text: &str, copies_max: usize, made_max: usize) -> Result<Ve
     }
 }
 
-/// Values of a YAML text that is uploaded, and those that aliases make of them.
+/// The largest number of values in an uploaded YAML text, and of values that its aliases copy.
 pub const YAML_VALUES_MAX: usize = 500_000;
 
 /// The documents of a YAML text as JSON, for uploads: at most half a million values.
@@ -220,9 +221,11 @@ impl<'t> Yaml<'t> {
         }
         let (kind, anchor) = match event {
             Event::Alias(anchor) => {
+                // An anchor is known only after its node is complete.
                 let Some(node) = self.anchors.get(&anchor) else {
                     return Err(trouble("an alias stands inside its own anchor", span));
                 };
+                // Aliases of aliases multiply: a few lines may stand for billions of values.
                 self.copied += node.size();
                 if self.copied > self.copies_max {
                     let most = match self.copies_max % 1_000_000 {
@@ -286,6 +289,7 @@ impl<'t> Yaml<'t> {
                 return Err(trouble(format!("`{name}` stands twice in one object"), place));
             }
         }
+        // Merged members come last: the own members of an object win over them.
         for (node, place) in merged {
             let sources = match node.kind {
                 NodeKind::List(items) => items,

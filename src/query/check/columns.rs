@@ -1,4 +1,4 @@
-//! What a query answers with: the columns of a table, what they are called, and their order.
+//! The output of a query: the columns of a table, their names and their order.
 
 use super::super::lex;
 use super::super::meant::*;
@@ -61,6 +61,7 @@ impl Checker<'_> {
                     continue;
                 }
                 let free = |number: &usize| !table.names.contains(&numbered(&name, *number));
+                // Rows are objects by column name in JSON, so no two columns may share a name.
                 let number = (2..).find(free).unwrap_or(2);
                 let message =
                     format!("second column `{name}`, shown as `{}`", numbered(&name, number));
@@ -75,6 +76,7 @@ impl Checker<'_> {
             keys.push(key);
         }
         if let Some(cond) = &query.having {
+            // Added first: the condition below only finds columns that are there.
             self.having_columns(cond, &mut table, &mut keys)?;
             let sees = Sees::Columns { names: &table.names, keys: &keys };
             table.having = Some(self.test(cond, sees)?);
@@ -86,7 +88,7 @@ impl Checker<'_> {
         Ok(Output::Table(Box::new(table)))
     }
 
-    /// The text of an expression without spaces that mean nothing: what its column is called.
+    /// The default name of a column: the text of its expression with uniform spaces.
     pub(super) fn key(&self, span: &Span) -> String {
         let (mut key, mut at) = (String::new(), span.start);
         while at < span.end {
@@ -95,6 +97,7 @@ impl Checker<'_> {
                 break;
             }
             let written = &self.source.text[range.clone()];
+            // Functions are called in any case, so `COUNT(u)` and `count(u)` are one column.
             let called =
                 matches!(lex::word_at(&self.source.text, range.end).0, lex::Word::Symbol("("));
             match word {
@@ -114,7 +117,7 @@ impl Checker<'_> {
         names.iter().position(|name| *name == key).or_else(|| keys.iter().position(|k| *k == key))
     }
 
-    /// Adds the columns that HAVING asks and RETURN has not: they are not shown.
+    /// Adds the columns that HAVING asks and RETURN does not have. They are not shown.
     fn having_columns(
         &mut self,
         cond: &written::Cond,
@@ -182,6 +185,7 @@ impl Checker<'_> {
         let before = table.aggregates.len();
         let mut place = Place { subject: false, table: Some(&mut *table), clause: "ORDER BY" };
         let term = self.term(expr, &mut place)?;
+        // A column without an aggregate would become part of the key, and split the groups.
         if grouped && table.aggregates.len() == before {
             let message =
                 format!("rows are grouped, so `{}` must be a column", self.key(&expr.span));

@@ -1,5 +1,5 @@
-//! From a query as written to a query as meant: selectors become slots, names are resolved,
-//! placeholders filled in, aggregates told apart. All that can be wrong with a query without
+//! From a query as written to a resolved query: selectors become slots, names are resolved,
+//! placeholders are filled in, aggregates are told apart. Every mistake that a query can have without
 //! looking at data is found here.
 
 mod columns;
@@ -17,30 +17,30 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The definition of a critical asset, as documented by JupiterOne; what is tagged `CriticalAsset`
-/// is one as well.
+/// The definition of a critical asset, as documented by JupiterOne. Entities with the tag
+/// `CriticalAsset` are critical assets as well.
 const CRITICAL_ASSET: &str = "(Application|CodeRepo|DataStore|Function|Host|Logs) \
      WITH tag.Production = true AND classification = 'critical'";
 
 type Checks<T> = Result<T, Box<Fault>>;
 
-/// What is met beside the meaning of a query.
+/// Findings beside the resolved query.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// What is odd but allowed.
+    /// Warnings: parts that are allowed but odd.
     pub lints: Vec<Fault>,
-    /// The placeholders that it has, by the names that values are given under.
+    /// The names of its placeholders, under which values are given.
     pub parameters: RefCell<BTreeSet<String>>,
-    /// Bytes of the values that were filled in so far, about.
+    /// Approximate bytes of the values that were filled in so far.
     pub filled: Cell<u64>,
 }
 
-/// Bytes that all values of placeholders may take together, each as often as it is asked for.
+/// Most bytes that all values of placeholders may take together; each counts as often as it is asked.
 pub(super) const FILLED_MAX: u64 = 64 << 20;
 /// Bytes of a value in a condition, beside those of its text.
 const VALUE_BYTES: u64 = 128;
 
-/// Bytes that a value takes where it is filled in, about.
+/// Approximate bytes that a value takes in the resolved query.
 fn filled_bytes(value: &Value<'_>) -> u64 {
     match value {
         Value::Text(text) => VALUE_BYTES + text.len() as u64,
@@ -71,7 +71,7 @@ pub(super) fn check(
     checker.query(query)
 }
 
-/// A name that a row can be asked by.
+/// A selector: a name for an entity or relationship of a row.
 struct Name {
     text: String,
     of: Of,
@@ -86,7 +86,7 @@ struct Checker<'a> {
     names: Vec<Name>,
     entities: usize,
     relationships: usize,
-    /// Whether all shortest paths are asked for.
+    /// True if all shortest paths are asked for.
     every: bool,
     unnamed: Vec<Slot>,
     reached: Vec<Slot>,
@@ -94,7 +94,7 @@ struct Checker<'a> {
     smart: Vec<String>,
 }
 
-/// What a condition can see.
+/// The clause of a condition, which decides the names that it can see.
 #[derive(Clone, Copy)]
 enum Sees<'n> {
     /// WITH: the properties of one entity.
@@ -105,9 +105,9 @@ enum Sees<'n> {
     Columns { names: &'n [String], keys: &'n [String] },
 }
 
-/// What may stand in an expression.
+/// The context of an expression, which decides what may stand in it.
 struct Place<'t> {
-    /// Where a bare property belongs to, in WITH.
+    /// True in WITH, where a bare property belongs to the entity under test.
     subject: bool,
     /// Aggregates and lists found so far, where they are allowed.
     table: Option<&'t mut Table>,
@@ -128,6 +128,7 @@ impl Checker<'_> {
             None => None,
         };
         let shortest = self.shortest(query, &ops)?;
+        // A list of groups alone answers with what the groups reach, not only with the start.
         let only_groups = !query.elements.is_empty()
             && query.elements.iter().all(|e| matches!(e, Element::Group { .. }));
         let output = self.output(query)?;
@@ -212,8 +213,8 @@ impl Checker<'_> {
         })
     }
 
-    /// A smart class: as defined, or everything that is tagged with its name. A critical asset is
-    /// both, unless it is defined anew.
+    /// A smart class: as defined, or all entities with its name as a tag. A critical asset is both, unless
+    /// the project defines it anew.
     fn smart(&mut self, name: &Named) -> Checks<Kind> {
         let defined = spelled(&self.options.smart_classes, &name.text).cloned();
         match defined {
@@ -234,7 +235,9 @@ impl Checker<'_> {
         let source =
             Source::whole(format!("smart class {}", name.text), format!("FIND {definition}"));
         let patterns = Patterns::new(self.options.until);
+        // Definitions come from the project, so they may use extensions even for a strict query.
         let query = parse::parse(&source, self.options.now, false, &patterns)?;
+        // The definition is a text of its own: faults in it point there, not into the query.
         let outer = self.source;
         let smart = self.smart.iter().chain([&name.text]).cloned().collect();
         let entity = Checker {
@@ -293,9 +296,10 @@ impl Checker<'_> {
         let mut steps = Vec::new();
         for (i, element) in elements.iter().enumerate() {
             match element {
-                // Whatever follows a negated step belongs to what must not be there.
+                // All steps after a negated step belong to the chain that must not be there.
                 Element::Step(step) if step.negated => {
                     let mut rest = vec![Step::Hop(Box::new(self.hop(step, Some(from))?.0))];
+                    // `hop` has just given the last slot to its target.
                     let to = self.entities - 1;
                     rest.extend(self.steps(&elements[i + 1..], to)?);
                     steps.push(Step::Not(rest));
@@ -318,6 +322,7 @@ impl Checker<'_> {
                     from = frontier;
                     steps.push(Step::Group { steps: inner, least: *least, most: *most, frontier });
                 }
+                // The chain is only looked for: the steps after it go on from the same entity.
                 Element::Not(elements) => {
                     let inner = self.steps(elements, from)?;
                     steps.push(Step::Not(inner));
@@ -340,7 +345,7 @@ impl Checker<'_> {
         Ok(steps)
     }
 
-    /// `MATCHES target ON ...`; one equality must say where to look.
+    /// `MATCHES target ON ...`. One equality of the condition must say which values to look for.
     fn join(&mut self, target: &EntityPattern, on: &Cond, span: &Span) -> Checks<Join> {
         let test = self.entity(target)?;
         let to = self.entities;
@@ -361,8 +366,8 @@ impl Checker<'_> {
         }
     }
 
-    /// A step and the slot of its target. An alias on the target of a negated step means the entity
-    /// the step is tested on, `anchor`: queries that count what has no such neighbour rely on it.
+    /// A step and the slot of its target. An alias on the target of a negated step names `anchor`, the
+    /// entity that the step is tested on: queries that count entities without such a neighbour rely on it.
     fn hop(&mut self, step: &written::Step, anchor: Option<Slot>) -> Checks<(Hop, Slot)> {
         let target = self.entity(&step.target)?;
         let via = match &step.via {
@@ -420,7 +425,7 @@ impl Checker<'_> {
         Ok((hop, to))
     }
 
-    /// Verbs as meant: sets in place of their names.
+    /// Resolved verbs, with the verbs of each set in place of its name.
     fn verbs(&self, written: &[written::Verb]) -> Checks<Vec<Verb>> {
         let mut verbs = Vec::with_capacity(written.len());
         for verb in written {
@@ -443,6 +448,7 @@ impl Checker<'_> {
                 }
                 written::Verb::Smart(name) => {
                     let sets = &self.options.smart_verbs;
+                    // A set of the project hides a set of the rules with the same name.
                     let Some(definition) = spelled(sets, &name.text) else {
                         if let Some((set, name)) = rule_set(&name.text) {
                             verbs.push(Verb { set: Some(set), name, arrow: None, never: false });
@@ -459,6 +465,7 @@ impl Checker<'_> {
                     };
                     let place = format!("set of verbs {}", name.text);
                     let inner = parse::verbs(&Source::whole(place, definition.as_str()))?;
+                    // One level only, so that no set can contain itself.
                     if inner.iter().any(|verb| matches!(verb, written::Verb::Smart(_))) {
                         let message = format!("set of verbs `{}` names another set", name.text);
                         return Err(Box::new(self.fault("Q0213", message, &name.span)));
@@ -471,7 +478,7 @@ impl Checker<'_> {
     }
 }
 
-/// What has a tag of this name.
+/// The entities that have a tag of this name.
 fn tagged(name: &str) -> Kind {
     let equal = |property: String, value| Test::Compare {
         left: Term::Property(Of::Subject, property),
@@ -480,19 +487,20 @@ fn tagged(name: &str) -> Kind {
         right: Values::Term(Term::Value(value)),
         said: format!("#{name}").into(),
     };
+    // A tag is kept as a text in the list `tags`, or as a property `tag.NAME` that is true.
     let text = equal("tags".into(), Value::Text(name.to_owned().into()));
     let key = equal(format!("tag.{name}"), Value::Bool(true));
     let with = Some(Test::Or(vec![text, key]));
     Kind::All(vec![EntityTest { any: vec![Kind::Any], scope: None, with }])
 }
 
-/// What is defined under a name, in any spelling of it; the same letters go first.
+/// The definition under a name, in any spelling of it; the same letters go first.
 fn spelled<'d>(defined: &'d BTreeMap<String, String>, name: &str) -> Option<&'d String> {
     let near = || defined.iter().find(|(known, _)| same_name(known, name));
     defined.get(name).or_else(|| near().map(|(_, definition)| definition))
 }
 
-/// The set of relationships that the rules tell under this name, and what it is called.
+/// The set of relationships that the rules define under this name, and the name with its `#`.
 fn rule_set(name: &str) -> Option<(RuleSet, String)> {
     let (known, set) = RuleSet::NAMED.iter().find(|(known, _)| same_name(known, name))?;
     Some((*set, format!("#{known}")))
@@ -506,7 +514,8 @@ fn named(name: &str) -> Kind {
     }
 }
 
-/// The property of the entity in slot `to` that a condition says equals another value.
+/// The property of the entity in slot `to` that must equal another value by this condition, and that
+/// value.
 fn key_of(test: &Test, to: Slot) -> Option<(String, Term)> {
     match test {
         Test::And(tests) => tests.iter().find_map(|test| key_of(test, to)),
@@ -521,6 +530,7 @@ fn key_of(test: &Test, to: Slot) -> Option<(String, Term)> {
             match (left, right) {
                 (Term::Property(Of::Entity(slot), name), value)
                 | (value, Term::Property(Of::Entity(slot), name))
+                    // The other value must be known before the target is.
                     if *slot == to && !asks(value) =>
                 {
                     Some((name.clone(), value.clone()))

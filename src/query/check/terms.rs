@@ -1,4 +1,4 @@
-//! Conditions and values: what each name in them stands for, and which functions they call.
+//! Conditions and values: resolves the names in them and the functions that they call.
 
 use super::super::lex;
 use super::super::meant::*;
@@ -29,7 +29,8 @@ const AGGREGATES: [(&str, AggregateKind); 5] = [
     ("max", AggregateKind::Greatest),
 ];
 
-/// A number that is written so.
+/// The term of a number with the text `written`. The text is kept if it looks like a version that the
+/// program would print in another way.
 pub(super) fn number(value: Value<'static>, written: &str) -> Term {
     match Version::parse(written) {
         Some(_) if value.spelling().is_some_and(|own| own != written) => {
@@ -51,6 +52,7 @@ impl Checker<'_> {
             Cond::Compare(compare) => {
                 let left = self.compared(&compare.left, sees)?;
                 let right = self.values(&compare.right, sees)?;
+                // A note repeats the comparison on one line, however the query is laid out.
                 let words = self.source.text[compare.span.clone()].split_whitespace();
                 let said = words.collect::<Vec<_>>().join(" ").into();
                 Test::Compare { left, op: compare.op, negated: compare.negated, right, said }
@@ -78,7 +80,7 @@ impl Checker<'_> {
             Right::Pattern(pattern, _) => Values::Pattern(pattern.clone()),
             Right::Value(expr) => {
                 match self.compared(expr, sees)? {
-                    // A parameter may be a list: any of its values.
+                    // A parameter may be a list: then any of its values may match.
                     Term::Value(Value::List(items)) => Values::Or(self.items(expr, items)),
                     term => Values::Term(term),
                 }
@@ -118,7 +120,7 @@ impl Checker<'_> {
         .collect()
     }
 
-    /// How the numbers of a parameter are written.
+    /// The numbers of a parameter as they are written.
     fn written(&self, name: &str) -> &[String] {
         let all = &self.options.written;
         let known = all.get(name).or_else(|| all.get(name.strip_prefix('@')?));
@@ -162,6 +164,7 @@ impl Checker<'_> {
                     rest = &rest[span.end..];
                 }
                 _ => {
+                    // Brackets that open no placeholder are plain text.
                     filled.push_str(&rest[..2]);
                     rest = &rest[2..];
                 }
@@ -180,6 +183,7 @@ impl Checker<'_> {
         self.seen.parameters.borrow_mut().insert(name.to_owned());
         match parameters.get(name) {
             Some(value) => {
+                // A value is copied for each time it is asked, so a short query could fill the memory.
                 let filled = self.seen.filled.get() + filled_bytes(value);
                 self.seen.filled.set(filled);
                 if filled > FILLED_MAX {
@@ -229,6 +233,7 @@ impl Checker<'_> {
         if place.subject {
             return Ok(Term::Property(Of::Subject, parts.join(".")));
         }
+        // In WHERE a single word that names nothing is most likely a property without its selector.
         let known = |name: &Name| {
             name.text == parts[0]
                 || matches!(name.of, Of::Relationship(_)) && same_verb(&name.text, &parts[0])
@@ -264,6 +269,7 @@ impl Checker<'_> {
             let (kind, argument) = match argument.kind {
                 ExprKind::Rows => (AggregateKind::Rows, Term::Undefined),
                 _ => {
+                    // Without a table, an aggregate inside an aggregate is a fault.
                     let mut inside = Place { subject: false, table: None, clause: "RETURN" };
                     (*kind, self.term(argument, &mut inside)?)
                 }
@@ -322,7 +328,7 @@ impl Checker<'_> {
         Ok(Term::Call(*function, terms))
     }
 
-    /// What a selector of an expression stands for.
+    /// The entity or relationship that a selector of an expression stands for.
     pub(super) fn find(&self, text: &str, at: &Span, clause: &str) -> Checks<Of> {
         let explicit: Vec<&Name> =
             self.names.iter().filter(|n| n.explicit && n.text == text).collect();
@@ -330,6 +336,7 @@ impl Checker<'_> {
             Of::Relationship(_) => same_verb(&name.text, text),
             _ => name.text == text,
         };
+        // An alias hides the classes and verbs that selectors are called by default.
         let found = match explicit.is_empty() {
             false => explicit,
             true => self.names.iter().filter(|n| !n.explicit).filter(fits).collect(),

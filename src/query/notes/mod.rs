@@ -1,12 +1,12 @@
-//! What an answer does not tell by itself: which part of a question made it empty, and which part
-//! says something else than it seems to.
+//! Notes beside an answer: the part of a query that made it empty, and parts that do not mean what
+//! they seem to.
 //!
-//! An empty answer looks like an all-clear. So the parts of the query are tried one after the other,
-//! on the graph, until one leaves nothing: a name that nothing has, a property that is missing or of
-//! another kind, a condition that excludes all, a step that leads nowhere. It is only done for an
+//! An empty answer looks like an all-clear. So the parts of the query are tried on the graph, one
+//! after the other, until one leaves nothing: a name that nothing has, a property that is missing or
+//! of another kind, a condition that excludes all, a step that leads nowhere. This is only done for an
 //! answer that is empty or suspicious, and in bounded time.
 //!
-//! `pattern` finds the step, `values` says why a condition does not hold.
+//! `pattern` finds the step; `values` finds the reason why a condition does not hold.
 
 mod names;
 mod pattern;
@@ -23,13 +23,13 @@ use crate::graph::{GraphRead, ScopeCounts};
 use std::time::Duration;
 use values::Reasons;
 
-/// How long is looked for a reason.
+/// Longest search for a reason.
 const TIME: Duration = Duration::from_secs(1);
-/// Entities and relationships that are looked at for a reason.
+/// Most entities and relationships that the search for a reason looks at.
 const STEPS: u64 = 3_000_000;
 /// Characters of one comparison that a note repeats.
 const SAID: usize = 200;
-/// Entities or matches that a condition is tried on.
+/// Most entities or matches that a condition is tried on.
 const SAMPLE: usize = 50_000;
 
 /// One remark on an answer.
@@ -37,8 +37,8 @@ const SAMPLE: usize = 50_000;
 pub struct Note {
     /// A sentence for people, small letter first, no full stop.
     pub text: String,
-    /// Whether the question itself may be mistaken: a name that nothing has, a comparison that can
-    /// never hold. Otherwise the note explains what the data are like.
+    /// True if the question itself may be mistaken: a name that nothing has, a comparison that can
+    /// never hold. Otherwise the note describes the data.
     pub doubt: bool,
 }
 
@@ -52,6 +52,7 @@ pub(super) fn notes<G: GraphRead>(
     profile: &Profile,
     limits: &Limits,
 ) -> Reads<Vec<Note>, G> {
+    // The answer is there already, so the search for a reason has limits of its own.
     let limits = Limits { time: Some(TIME), steps: STEPS, ..limits.clone() };
     let counts = graph.counts()?;
     let meter = Meter::new(limits);
@@ -75,7 +76,7 @@ pub(super) fn notes<G: GraphRead>(
         about.say(false, "each part of the question finds something, all of it together nothing");
     }
     let mut notes = about.notes;
-    // Where all of it is of another kind, the reason is told already.
+    // If all values are of another kind, the notes above have told the reason already.
     if !nothing || !notes.iter().any(|note| note.doubt) {
         notes.extend(profile.unlike.iter().cloned());
     }
@@ -83,14 +84,14 @@ pub(super) fn notes<G: GraphRead>(
     Ok(notes)
 }
 
-/// What is being found out about one query.
+/// The search for notes on one query.
 struct About<'g, G: GraphRead> {
     reader: Reader<'g, G>,
     counts: Vec<ScopeCounts>,
     notes: Vec<Note>,
 }
 
-/// What a condition is tried on.
+/// One subject that a condition is tried on.
 enum Thing {
     /// An entity, by WITH.
     Subject(u32),
@@ -110,12 +111,12 @@ impl Thing {
     }
 }
 
-/// Things that a condition is tried on.
+/// The subjects that a condition is tried on.
 struct Sample {
     things: Vec<Thing>,
-    /// Whether these are all there are.
+    /// True if these are all there are.
     whole: bool,
-    /// What one of them is called.
+    /// The name of one of them.
     name: String,
 }
 
@@ -139,6 +140,7 @@ impl<G: GraphRead> About<'_, G> {
             self.say(false, "`LIMIT 0` keeps nothing");
             return Ok(());
         }
+        // Each later check assumes that the earlier ones found nothing: names, pattern, WHERE, page.
         if self.unknown_names(query)? || self.empty_pattern(query)? {
             return Ok(());
         }
@@ -159,7 +161,7 @@ impl<G: GraphRead> About<'_, G> {
         {
             let mut table = table.clone();
             table.having = None;
-            // Columns that are only asked by HAVING are seen as well.
+            // Naming all columns keeps those that only HAVING asks.
             table.names.resize(table.columns.len(), String::new());
             all.output = Output::Table(table);
             let rows = super::run::table_rows(&self.reader, &all)?;
@@ -181,7 +183,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
-    /// Whether anything passes a condition; else says which part of it excludes all.
+    /// True if anything passes a condition; else adds a note on the part that excludes all.
     fn passes(
         &mut self,
         test: &Test,
@@ -222,7 +224,7 @@ impl<G: GraphRead> About<'_, G> {
             let Reasons { doubts, told, idle } = self.reasons(part, sample, query)?;
             let excludes = format!("{}; {clause} {} leaves 0", sample.counted(), said(part));
             match told {
-                // What is missing or of another kind says it all.
+                // A property that is missing or of another kind explains all of it.
                 _ if !doubts.is_empty() => self.notes.extend(doubts),
                 Some(told) => self.say(false, format!("{excludes}; {told}")),
                 None => self.say(false, excludes),
@@ -255,7 +257,7 @@ pub(super) fn shortened(said: &str) -> String {
     }
 }
 
-/// A comparison, and whether it is asked for or must not hold.
+/// A comparison inside a condition, with its place among NOT and OR.
 #[derive(Clone, Copy)]
 struct Leaf<'t> {
     left: &'t Term,
@@ -263,14 +265,14 @@ struct Leaf<'t> {
     negated: bool,
     right: &'t Values,
     said: &'t str,
-    /// Whether it stands behind NOT.
+    /// True if it stands behind NOT.
     not: bool,
-    /// Whether another one will do in its place.
+    /// True if another comparison may hold in its place.
     either: bool,
 }
 
 impl Leaf<'_> {
-    /// As it counts in the condition.
+    /// The comparison in the words of the query, with its NOT.
     fn words(&self) -> String {
         match self.not {
             true => format!("NOT ({})", shortened(self.said)),
@@ -283,6 +285,7 @@ impl Leaf<'_> {
 fn leaves(test: &Test) -> Vec<Leaf<'_>> {
     fn add<'t>(test: &'t Test, not: bool, either: bool, found: &mut Vec<Leaf<'t>>) {
         match test {
+            // NOT turns OR into AND, and the other way round.
             Test::Or(tests) => tests.iter().for_each(|test| add(test, not, either || !not, found)),
             Test::And(tests) => tests.iter().for_each(|test| add(test, not, either || not, found)),
             Test::Not(test) => add(test, !not, either, found),

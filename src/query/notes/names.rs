@@ -7,25 +7,25 @@ use crate::query::meant::*;
 use crate::query::{plan, spelled};
 use std::collections::BTreeSet;
 
-/// Where a name stands.
+/// The place of a name in the pattern.
 #[derive(Clone, Copy)]
 struct Place {
-    /// Nothing can be found without it.
+    /// The query finds nothing without it.
     needed: bool,
-    /// It says what must not be there: a mistake finds too much.
+    /// It stands in a part that must not be there, where a mistake finds too much.
     negated: bool,
 }
 
 impl<'g, G: GraphRead> About<'g, G> {
-    /// Says which names nothing has; true if that alone makes the answer empty.
+    /// Adds a note on each name that nothing has; true if that alone makes the answer empty.
     pub(super) fn unknown_names(&mut self, query: &Checked) -> Reads<bool, G> {
         let place = Place { needed: true, negated: false };
         let start = self.entity_names(&query.start, place)?;
         Ok(self.step_names(&query.ops, place)? || start)
     }
 
-    /// Says which names nothing has although something was found: all in what must not be there, and
-    /// otherwise those that are nearly another name.
+    /// Adds notes on names that nothing has, although something was found: on all in parts that must not
+    /// be there, and elsewhere on those that are nearly another name.
     pub(super) fn odd_names(&mut self, query: &Checked) -> Reads<(), G> {
         let place = Place { needed: false, negated: false };
         self.entity_names(&query.start, place)?;
@@ -38,11 +38,13 @@ impl<'g, G: GraphRead> About<'g, G> {
         for step in steps {
             missing |= match step {
                 Step::Hop(hop) => {
+                    // Called before the `||`, which would skip the notes on verbs.
                     let verbs = self.verb_names(hop, place)?;
                     self.entity_names(&hop.target, place)? || verbs
                 }
                 Step::Join(join) => self.entity_names(&join.target, place)?,
                 Step::Group { steps, least, .. } => {
+                    // A group that may be left out makes no answer empty.
                     let needed = place.needed && *least > 0;
                     self.step_names(steps, Place { needed, ..place })?
                 }
@@ -71,6 +73,7 @@ impl<'g, G: GraphRead> About<'g, G> {
             && hop.verbs.as_ref().is_some_and(|verbs| verbs.len() == asked.len());
         let sure = place.needed || all && place.negated;
         for verb in &unknown {
+            // A class in the place of a verb is likelier than a misspelled verb.
             if let Some(class) = self.classes().into_iter().find(|known| same_name(known, verb)) {
                 let text = format!(
                     "no verb `{verb}` in this database; `{class}` is a class: write `THAT RELATES TO {}`",
@@ -88,7 +91,7 @@ impl<'g, G: GraphRead> About<'g, G> {
         Ok(missing || place.needed && all && !unknown.is_empty())
     }
 
-    /// Whether live relationships have a verb, as far as it is known.
+    /// True if live relationships have a verb, as far as the counts tell.
     fn has_verb(&self, verb: &str) -> bool {
         let numbers = spelled::verbs(self.reader.graph, verb);
         let counted = self.counts.iter().any(|counts| !counts.verbs.is_empty());
@@ -97,6 +100,7 @@ impl<'g, G: GraphRead> About<'g, G> {
                 .counts
                 .iter()
                 .any(|counts| numbers.iter().any(|number| counts.verbs.contains_key(number))),
+            // A graph without counts by verb only knows that the name exists.
             false => !numbers.is_empty(),
         }
     }
@@ -112,6 +116,7 @@ impl<'g, G: GraphRead> About<'g, G> {
                 unknown.push(kind);
             }
         }
+        // One alternative that exists is enough for an answer.
         let all = unknown.len() == test.any.len();
         let sure = place.needed || all && place.negated;
         for kind in &unknown {
@@ -124,7 +129,7 @@ impl<'g, G: GraphRead> About<'g, G> {
         Ok(missing || place.needed && all && !unknown.is_empty())
     }
 
-    /// The names in the definition of a smart class; true if nothing can fit it.
+    /// Checks the names in the definition of a smart class; true if nothing can fit it.
     fn smart_names(&mut self, kind: &Kind, place: Place) -> Reads<bool, G> {
         let mut missing = false;
         if let Kind::All(tests) = kind {
@@ -135,7 +140,7 @@ impl<'g, G: GraphRead> About<'g, G> {
         Ok(missing)
     }
 
-    /// The verb that a name is, as it is spelled.
+    /// The verb of this name, as the graph spells it.
     fn verb_called(&self, name: &str) -> Option<&'g str> {
         let graph = self.reader.graph;
         let number = spelled::verbs(graph, name)
@@ -212,7 +217,8 @@ impl<'g, G: GraphRead> About<'g, G> {
         Ok(true)
     }
 
-    /// Says that nothing has a name; without being `sure` that it matters only if another is near.
+    /// Adds a note that nothing has a name. If it is not `sure` that this matters, the note is only added
+    /// when another name is similar.
     fn unknown(&mut self, noun: &str, name: &str, near: Option<String>, sure: bool) {
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),

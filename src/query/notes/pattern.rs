@@ -1,4 +1,4 @@
-//! The step of a pattern that leads nowhere, and what would lead somewhere.
+//! The step of a pattern that leads nowhere, and the changes with which it would lead somewhere.
 
 use super::{About, Reads, SAMPLE, Sample, Thing, test_of, words};
 use crate::graph::{CLASS_SEPARATOR, Direction, GraphRead};
@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// Matches that are looked at to tell what there is instead.
+/// Most matches that are looked at to describe what there is instead.
 const MATCHES: usize = 5_000;
 
 /// A query for the matches of a part of a pattern.
@@ -22,13 +22,14 @@ fn part(query: &Checked, ops: &[Step]) -> Checked {
         filter: None,
         output: Output::List { order: Vec::new() },
         skip: 0,
+        // One match is enough to know that there are any.
         limit: Some(1),
         reached: Vec::new(),
         ..query.clone()
     }
 }
 
-/// The slot of the entity that what follows `ops` goes on from.
+/// The slot of the entity from which the steps after `ops` go on.
 fn end(ops: &[Step]) -> Slot {
     ops.iter().fold(0, |at, step| match step {
         Step::Hop(hop) => hop.to,
@@ -39,7 +40,7 @@ fn end(ops: &[Step]) -> Slot {
     })
 }
 
-/// Without what an entity must be beside its kind.
+/// The same test without its condition.
 fn bare(test: &EntityTest) -> EntityTest {
     EntityTest { with: None, ..test.clone() }
 }
@@ -48,7 +49,7 @@ fn anything() -> EntityTest {
     EntityTest { any: vec![Kind::Any], scope: None, with: None }
 }
 
-/// The name of a smart class that is a tag.
+/// The name of a smart class that is a tag, with its `#`; `None` for other kinds.
 pub(super) fn tag(kind: &Kind) -> Option<&str> {
     let Kind::All(tests) = kind else { return None };
     let [EntityTest { with: Some(with), .. }] = tests.as_slice() else { return None };
@@ -66,7 +67,7 @@ fn told(counts: &BTreeMap<String, usize>) -> String {
 }
 
 impl<G: GraphRead> About<'_, G> {
-    /// Whether anything matches a part of a pattern.
+    /// True if anything matches a part of a pattern.
     fn exists(&self, query: &Checked, ops: &[Step]) -> Reads<bool, G> {
         Ok(!run::run(&self.reader, &part(query, ops))?.0.is_empty())
     }
@@ -102,7 +103,7 @@ impl<G: GraphRead> About<'_, G> {
         Sample { things: numbers.map(Thing::Subject).collect(), whole: matches.whole, name }
     }
 
-    /// The entities of the kinds and the scope that a selector names, whatever its condition.
+    /// At most `most` entities of the kinds and the scope that a selector names, without its condition.
     pub(super) fn of_kind(&self, test: &EntityTest, most: usize) -> Reads<Sample, G> {
         let test = bare(test);
         let mut sample = Sample { things: Vec::new(), whole: true, name: words(&test) };
@@ -122,7 +123,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(sample)
     }
 
-    /// Says which part of the pattern leaves nothing; false if all of it matches.
+    /// Adds a note on the part of the pattern that leaves nothing; false if all of it matches.
     pub(super) fn empty_pattern(&mut self, query: &Checked) -> Reads<bool, G> {
         if self.exists(query, &query.ops)? {
             return Ok(false);
@@ -131,6 +132,7 @@ impl<G: GraphRead> About<'_, G> {
             self.empty_start(query)?;
             return Ok(true);
         }
+        // The shortest beginning without a match ends with the step that is to blame.
         for at in 0..query.ops.len() {
             if !self.exists(query, &query.ops[..=at])? {
                 self.empty_step(query, at)?;
@@ -174,7 +176,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
-    /// Says which part of the definition of a smart class leaves nothing; false if there is none.
+    /// Adds notes on the parts of a smart class's definition that leave nothing; false if there are none.
     fn empty_smart(&mut self, test: &EntityTest, query: &Checked) -> Reads<bool, G> {
         let before = self.notes.len();
         for kind in &test.any {
@@ -275,6 +277,7 @@ impl<G: GraphRead> About<'_, G> {
         {
             return Ok(());
         }
+        // One constraint after the other is lifted: the first that lets matches through is the reason.
         let plain = Hop { target: bare(&hop.target), checks: Vec::new(), ..hop.clone() };
         if let Some(cond) = &hop.target.with {
             let ops = with(plain.clone());
@@ -290,6 +293,7 @@ impl<G: GraphRead> About<'_, G> {
                 all.into_iter().map(|verb| Verb { arrow: None, ..verb }).collect::<Vec<_>>()
             })
         };
+        // Verbs lose their own directions as well, or they would still go one way only.
         let either =
             Hop { arrow: Arrow::Both, verbs: both(&hop.verbs), by: both(&hop.by), ..plain.clone() };
         let turned = hop.arrow != Arrow::Both || !either_same(hop);
@@ -323,6 +327,7 @@ impl<G: GraphRead> About<'_, G> {
                 return Ok(());
             }
         }
+        // The rules look at both ends, so there is no single verb to suggest.
         if hop.verbs.iter().flatten().any(|verb| verb.set.is_some()) {
             let ops = with(Hop { target: anything(), ..plain.clone() });
             let stop = self.stop(query, &ops, hop, left)?;
@@ -364,9 +369,11 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
-    /// What a step by the rules reaches, and what leaves that and was not followed.
+    /// Words for the entities that a step by the rules reaches, and for the relationships that leave them
+    /// and were not followed.
     fn stop(&self, query: &Checked, ops: &[Step], hop: &Hop, left: &Sample) -> Reads<String, G> {
         let mut within: FxHashSet<u32> = FxHashSet::default();
+        // The beginnings count as reached, so that relationships among them are not listed.
         within.extend(left.things.iter().filter_map(|thing| thing.sight().subject));
         let part = part(query, ops);
         let plan = plan::plan(&self.reader, &part)?;
@@ -433,7 +440,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(told(&counts))
     }
 
-    /// The classes of what a step leads to, or their types where it has none.
+    /// The classes of the entities that a step leads to, with counts; the type of an entity without class.
     fn kinds_of(&self, matches: &Sample, hop: &Hop) -> Reads<String, G> {
         self.kinds_among(&self.entities(matches, hop.to, String::new()))
     }
@@ -452,7 +459,7 @@ impl<G: GraphRead> About<'_, G> {
     }
 }
 
-/// Whether no verb of a step has a way of its own.
+/// True if no verb of a step has a direction of its own.
 fn either_same(hop: &Hop) -> bool {
     let all = hop.verbs.iter().chain(&hop.by).flatten();
     all.into_iter().all(|verb| verb.arrow.is_none())

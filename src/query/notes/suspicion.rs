@@ -1,5 +1,5 @@
-//! Parts of a question that say nothing, although it has an answer: a property that nothing has in
-//! `!=`, `= undefined`, RETURN or ORDER BY, a comparison of kinds whose opposite always holds.
+//! Parts of a question that have no effect, although it has an answer: a property that nothing has in
+//! `!=`, `= undefined`, RETURN or ORDER BY, or a comparison of kinds whose opposite always holds.
 
 use super::values::{NAMED, SYSTEM, Spread, literals, never, quoted};
 use super::{About, Leaf, Reads, leaves, test_of};
@@ -11,11 +11,11 @@ use crate::query::syntax::Op;
 use crate::query::{Answer, Cell, matching, plan};
 use std::ops::ControlFlow;
 
-/// Entities that are asked for a property at most.
+/// Most entities that are asked for a property.
 const ASKED: usize = 20_000;
 
 impl<G: GraphRead> About<'_, G> {
-    /// Says what is suspicious about an answer that is not empty.
+    /// Adds notes on suspicious parts of a query whose answer is not empty.
     pub(super) fn misleading(&mut self, query: &Checked, answer: &Answer) -> Reads<(), G> {
         self.odd_names(query)?;
         self.idle_conditions(&query.start)?;
@@ -48,7 +48,7 @@ impl<G: GraphRead> About<'_, G> {
                 Step::Hop(hop) => self.idle_conditions(&hop.target)?,
                 Step::Join(join) => self.idle_conditions(&join.target)?,
                 Step::Group { steps, .. } => self.idle_steps(steps)?,
-                // What must not be there and asks a property that nothing has is never there.
+                // A chain that asks a property which nothing has is never there, so it excludes nothing.
                 Step::Not(steps) => self.vain_steps(steps)?,
                 Step::From(_) => {}
             }
@@ -86,7 +86,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
-    /// Says that a text is the number that a comparison asks for, and written in another way.
+    /// Adds a note if a text is the number that a comparison asks for, written in another way.
     fn other_spelling(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
         let Term::Property(_, name) = leaf.left else { return Ok(()) };
         let fractions = |value: &Value<'_>| matches!(value, Value::Float(_));
@@ -113,7 +113,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
-    /// A comparison that holds for what is undefined, or may be left out because another one holds.
+    /// Adds a note on a comparison that holds for undefined values, or beside which another may hold.
     fn idle(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
         match always(leaf) {
             Some(so) => self.doubt(leaf, test, so),
@@ -121,7 +121,7 @@ impl<G: GraphRead> About<'_, G> {
         }
     }
 
-    /// Says that no relationship on the paths has a property, when that is so.
+    /// Words for a property that no relationship on the paths has; `None` if one has it.
     fn no_relationship_has(&self, query: &Checked, of: Of, name: &str) -> Reads<Option<String>, G> {
         let sample = self.matches(query, &query.ops)?;
         match sample.things.is_empty() || self.values(of, name, &sample)?.present > 0 {
@@ -130,8 +130,8 @@ impl<G: GraphRead> About<'_, G> {
         }
     }
 
-    /// Says that a comparison always comes out the same: nothing has its property, or it is of another
-    /// kind. The first values mostly tell that neither is so.
+    /// Adds a note if a comparison always comes out the same: nothing has its property, or the property is
+    /// of another kind. Most often the first values show that neither is so.
     fn doubt(&mut self, leaf: &Leaf<'_>, test: &EntityTest, so: &str) -> Reads<(), G> {
         let Term::Property(_, name) = leaf.left else { return Ok(()) };
         let mut spread = Spread::default();
@@ -152,8 +152,8 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
-    /// Calls `go_on` with the property of entities of the kinds of a selector, where they have it.
-    /// False if it broke off, or there are too many of them.
+    /// Calls `go_on` with the property of each entity of the selector's kinds that has it. False if
+    /// `go_on` broke off, or if there are no such entities or too many.
     fn asked(
         &self,
         name: &str,
@@ -175,6 +175,7 @@ impl<G: GraphRead> About<'_, G> {
                 return Ok(ControlFlow::Continue(()));
             }
             seen += 1;
+            // No object of the graph has the property, so a look at the first entities is enough.
             if seen > NAMED && never_seen {
                 return Ok(ControlFlow::Break(()));
             }
@@ -183,10 +184,11 @@ impl<G: GraphRead> About<'_, G> {
             whole = seen <= ASKED && (cell.is_undefined() || go_on(&cell));
             Ok(if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
+        // Without any entity, nothing can be said about the property.
         Ok(whole && seen > 0)
     }
 
-    /// Says that no entity of the kinds of a selector has a property, when that is so.
+    /// Words for a property that no entity of the selector's kinds has; `None` if one may have it.
     fn nothing_has(&self, name: &str, test: &EntityTest) -> Reads<Option<String>, G> {
         if SYSTEM.contains(&name) || !self.asked(name, test, |_| false)? {
             return Ok(None);
@@ -195,16 +197,17 @@ impl<G: GraphRead> About<'_, G> {
         self.absent(Of::Subject, name, &super::words(test), &sample)
     }
 
-    /// Columns and sort keys that nothing has.
+    /// Adds notes on columns and sort keys that nothing has.
     fn empty_columns(&mut self, query: &Checked, answer: &Answer) -> Reads<(), G> {
         let mut asked: Vec<&Term> = Vec::new();
         match (&query.output, answer) {
             (Output::List { order }, _) => asked.extend(order.iter().map(|(term, _)| term)),
             (Output::Table(table), Answer::Table { rows, .. }) => {
-                // Where `a.*` stands for many columns, the others have moved.
+                // `a.*` became several columns of the rows, so the positions of the others no longer agree.
                 let wide = table.columns.iter().any(|term| matches!(term, Term::All(_)));
                 let empty = |at: usize| {
                     let nothing = |cell: Option<&Cell>| match cell {
+                        // A count of nothing is 0, not undefined.
                         Some(Cell::Value(Value::Int(0))) => true,
                         cell => cell.is_none_or(Cell::is_undefined),
                     };
@@ -236,7 +239,7 @@ impl<G: GraphRead> About<'_, G> {
     }
 }
 
-/// How a comparison comes out where its property is undefined, if that alone decides something.
+/// The outcome of a comparison for undefined values, in words; `None` if it decides nothing alone.
 fn always(leaf: &Leaf<'_>) -> Option<&'static str> {
     match holds_for_nothing(leaf) {
         true => Some("holds for all of them"),
@@ -244,7 +247,8 @@ fn always(leaf: &Leaf<'_>) -> Option<&'static str> {
     }
 }
 
-/// A text that is one of some numbers in another spelling than its own, and not the one of the query.
+/// A text and its number, if the text is one of the numbers `wanted` in another spelling than the
+/// canonical one, and is not written like this in the query.
 fn other_spelling(
     text: &str,
     wanted: &[Value<'static>],
@@ -263,7 +267,7 @@ fn other_spelling(
     wanted.iter().find(equal).map(|_| (text.to_owned(), own.clone()))
 }
 
-/// Whether a comparison holds where its property is undefined.
+/// True if a comparison holds for undefined values.
 pub(super) fn holds_for_nothing(leaf: &Leaf<'_>) -> bool {
     fn undefined(right: &Values) -> bool {
         match right {

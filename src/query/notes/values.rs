@@ -1,4 +1,4 @@
-//! Why a comparison does not hold: what the property that it asks is like.
+//! The reasons why a comparison does not hold, from the values of the property that it asks.
 
 use super::suspicion::holds_for_nothing;
 use super::{About, Leaf, Note, Reads, Sample, Thing, leaves, test_of, words};
@@ -32,23 +32,23 @@ pub(super) const SYSTEM: [&str; 17] = [
     "_toEntityScope",
     "displayName",
 ];
-/// Different values that are counted.
+/// Most different values that are counted.
 const DISTINCT: usize = 1000;
-/// Values that are told.
+/// Most values that a note lists.
 const TOLD: usize = 6;
-/// Characters of a value that are told.
+/// Most characters of a value in a note.
 const LONG: usize = 60;
-/// Characters of a text that are looked at: a question may meet thousands of long texts.
+/// Most characters of a text that are kept: a question may meet thousands of long texts.
 const KEPT: usize = 1 << 10;
-/// Values of a list in the query for which a similar one is looked for.
+/// Most values of a list in the query for which a similar value is looked for.
 const WANTED: usize = 20;
-/// Objects whose properties are looked through for a similar one.
+/// Most objects whose properties are looked through for a similar name.
 pub(super) const NAMED: usize = 2000;
 
-/// What the values of a property are like.
+/// Statistics of the values of a property.
 #[derive(Default)]
 pub(super) struct Spread {
-    /// How many objects have it.
+    /// The number of objects that have it.
     pub present: usize,
     /// Values by kind; each item of a list counts.
     pub families: BTreeMap<&'static str, usize>,
@@ -57,22 +57,22 @@ pub(super) struct Spread {
     many: bool,
     least: Option<Cell>,
     greatest: Option<Cell>,
-    /// Whether a text is the spelling of a number, or looks like a version.
+    /// True if a text is the spelling of a number, or looks like a version.
     numbers_in_texts: bool,
     versions_in_texts: bool,
-    /// The first and the last time that any value says, and whether a text says one.
+    /// The first and the last time among the values, and true if a text is a time.
     times: Option<(i64, i64)>,
     dates_in_texts: bool,
 }
 
-/// Why a condition holds for nothing.
+/// The reasons why a condition holds for nothing.
 #[derive(Default)]
 pub(super) struct Reasons {
-    /// What is wrong with it.
+    /// Notes on parts that are wrong.
     pub doubts: Vec<Note>,
-    /// What the values are like.
+    /// A description of the values.
     pub told: Option<String>,
-    /// Parts of it that say nothing, and exclude nothing.
+    /// Notes on parts that have no effect: they exclude nothing.
     pub idle: Vec<Note>,
 }
 
@@ -96,6 +96,7 @@ impl Spread {
                 self.times = Some((first.min(time), last.max(time)));
                 self.dates_in_texts |= item.as_str().is_some();
             }
+            // Kinds and times were taken from the whole text above; only its beginning is kept.
             let item = &beginning(item);
             let cell = Cell::Value(item.clone());
             let extreme = |known: &Option<Cell>, order| {
@@ -123,7 +124,7 @@ impl Spread {
         self.families.keys().map(|family| format!("a {family}")).collect::<Vec<_>>().join(" or ")
     }
 
-    /// The day that a comparison means where times are numbers: a year or a date as a text or number.
+    /// The year or date, as text or number, that a comparison probably means where times are numbers.
     fn day_meant(&self, wanted: &[Value<'static>]) -> Option<String> {
         let only_numbers = self.families.len() == 1 && self.families.contains_key("number");
         let [wanted] = wanted else { return None };
@@ -133,7 +134,7 @@ impl Spread {
         (only_numbers && times.iter().all(|time| RECENT.contains(time))).then_some(text)
     }
 
-    /// The values themselves, or what they range over.
+    /// Describes the values: the values themselves, or their range.
     fn told(&self, name: &str, leaf: &Leaf<'_>) -> String {
         let wanted = literals(leaf.right);
         if compared_kind(leaf) == Some("date")
@@ -172,6 +173,7 @@ impl Spread {
             return format!("`{name}` is an empty list wherever it is there");
         }
         let texts = || all.iter().filter_map(|(value, _)| value.as_str());
+        // Comparing names is slow for long lists, so only the first values are looked up.
         let near = wanted.iter().take(WANTED).find_map(|wanted| match wanted {
             Value::Text(wanted) => closest(wanted, texts().filter(|known| known != wanted))
                 .or_else(|| with_parts(wanted, texts())),
@@ -207,7 +209,7 @@ fn beginning(value: &Value<'static>) -> Value<'static> {
     }
 }
 
-/// The shortest text that has all the words of another one in their order: `eu-west-1` for `eu-1`.
+/// The shortest text that has all words of `wanted` in the same order: `eu-west-1` for `eu-1`.
 fn with_parts<'t>(wanted: &str, texts: impl Iterator<Item = &'t str>) -> Option<&'t str> {
     let parts = |text: &str| -> Vec<String> {
         let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -249,7 +251,7 @@ pub(super) fn literals(right: &Values) -> Vec<Value<'static>> {
     }
 }
 
-/// The properties that one side of a comparison asks.
+/// The properties that both sides of a comparison ask.
 fn properties<'t>(leaf: &Leaf<'t>) -> Vec<(Of, &'t str)> {
     fn of_values<'t>(right: &'t Values, found: &mut Vec<(Of, &'t str)>) {
         match right {
@@ -267,8 +269,8 @@ fn properties<'t>(leaf: &Leaf<'t>) -> Vec<(Of, &'t str)> {
 }
 
 impl<G: GraphRead> About<'_, G> {
-    /// Why the comparisons of a condition hold for nothing of a sample: what is wrong with them, and
-    /// what the values are like.
+    /// The reasons why the comparisons of a condition hold for nothing of a sample: their mistakes, and a
+    /// description of the values.
     pub(super) fn reasons(
         &mut self,
         test: &Test,
@@ -284,6 +286,7 @@ impl<G: GraphRead> About<'_, G> {
             {
                 let text = format!("the query in brackets of `{}` finds nothing", leaf.said);
                 doubts.push(Note { text, doubt: false });
+                // The notes on the inner query are collected apart, to follow the doubt that they explain.
                 let before = std::mem::take(&mut self.notes);
                 self.empty(inner)?;
                 doubts.append(&mut std::mem::replace(&mut self.notes, before));
@@ -299,7 +302,7 @@ impl<G: GraphRead> About<'_, G> {
                     _ => never(leaf, name, &values),
                 };
                 match odd {
-                    // What holds for all of them is not what excludes them.
+                    // A comparison that holds for all of them excludes none.
                     Some(text) if holds_for_nothing(leaf) => {
                         let text = format!("{text}; `{}` holds for all of them", leaf.words());
                         idle.push(Note { text, doubt: true });
@@ -320,6 +323,7 @@ impl<G: GraphRead> About<'_, G> {
                 }
                 let name = leaf.said.split(['=', '<', '>', '!', '~', '^', '$']).next();
                 let name = name.unwrap_or_default().trim();
+                // HAVING asks columns, whose values are in the rows themselves.
                 told = told.or_else(|| Some(values.told(name, leaf)));
             }
         }
@@ -336,7 +340,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(values)
     }
 
-    /// What the objects are called that a property is asked of.
+    /// The name of the objects that have the property.
     fn whose(&self, of: Of, sample: &Sample, query: &Checked) -> String {
         match of {
             Of::Subject => sample.name.clone(),
@@ -345,8 +349,8 @@ impl<G: GraphRead> About<'_, G> {
         }
     }
 
-    /// Says that no object has a property, and which similar one they have. `None` where the system
-    /// knows the property.
+    /// Words for a property that no object has, with a similar one that they have. `None` for a property
+    /// of the system, which may be absent.
     pub(super) fn absent(
         &self,
         of: Of,
@@ -386,6 +390,7 @@ impl<G: GraphRead> About<'_, G> {
             }
         }
         let none = if whose == "*" { "no entity".to_owned() } else { format!("no {whose}") };
+        // Names of the system are candidates too: `_clas` means `_class`.
         let names = known.keys().map(String::as_str).chain(SYSTEM);
         if let Some(near) = closest(name, names).filter(|near| *near != name) {
             let on = match known.get(near) {
@@ -415,8 +420,9 @@ impl<G: GraphRead> About<'_, G> {
     }
 }
 
-/// Says that a property is never of a kind that a comparison can hold for.
+/// Words for a property that is never of a kind for which the comparison can hold; else `None`.
 pub(super) fn never(leaf: &Leaf<'_>, name: &str, values: &Spread) -> Option<String> {
+    // Without any value there is no kind to compare with.
     if values.families.is_empty() || !matches!(leaf.left, Term::Property(..) | Term::Time(_)) {
         return None;
     }
@@ -458,7 +464,7 @@ pub(super) fn never(leaf: &Leaf<'_>, name: &str, values: &Spread) -> Option<Stri
     Some(format!("`{name}` is {kinds} {all}; you {with}{}", remedy(leaf, values)))
 }
 
-/// The kind of what a property is compared with; `None` if that is not fixed.
+/// The kind of the value that a property is compared with; `None` if that is not fixed.
 fn compared_kind(leaf: &Leaf<'_>) -> Option<&'static str> {
     fn kind(right: &Values) -> Option<&'static str> {
         match right {
@@ -478,7 +484,7 @@ fn compared_kind(leaf: &Leaf<'_>) -> Option<&'static str> {
     }
 }
 
-/// The literal that a property which nothing has may be: `email = a@x.com`.
+/// Advice for a property that nothing has and that may be a text without quotes: `email = a@x.com`.
 fn bare(leaf: &Leaf<'_>, name: &str) -> String {
     match leaf.left {
         Term::Property(_, left) if left == name => String::new(),
@@ -486,7 +492,7 @@ fn bare(leaf: &Leaf<'_>, name: &str) -> String {
     }
 }
 
-/// How the comparison could be put instead.
+/// Advice on another way to write the comparison; may be empty.
 fn remedy(leaf: &Leaf<'_>, values: &Spread) -> String {
     let only = |family: &str| values.families.len() == 1 && values.families.contains_key(family);
     let wanted: Vec<Value<'static>> = literals(leaf.right);

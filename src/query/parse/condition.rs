@@ -75,6 +75,7 @@ impl Parser<'_> {
             Word::Symbol("!^=") => (Op::Begins, true),
             Word::Symbol("$=") => (Op::Ends, false),
             Word::Symbol("!$=") => (Op::Ends, true),
+            // `<>` is no symbol of the language; it is named here since SQL has it.
             Word::Symbol("<") if matches!(self.second(), Word::Symbol(">")) => {
                 let start = self.here().start;
                 let end = lex::word_at(self.text, self.here().end).1.end;
@@ -115,7 +116,7 @@ impl Parser<'_> {
         Ok(Compare { left, op, negated, right, span })
     }
 
-    /// Whether a word is a property after all, since an operator follows it: `limit > 5`.
+    /// True if a keyword is a property after all, since an operator follows it: `limit > 5`.
     pub(super) fn compared(&self) -> bool {
         const OPERATORS: [&str; 12] =
             ["=", "!=", "~=", "!~=", "^=", "!^=", "$=", "!$=", "<", "<=", ">", ">="];
@@ -172,6 +173,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn list_and(&mut self) -> Parsed<Right> {
+        // Only the whole right side may be a query, not an item of a list.
         let mut all = vec![self.right(false)?];
         while self.eat_keyword("AND") {
             all.push(self.right(false)?);
@@ -207,6 +209,7 @@ impl Parser<'_> {
         }
         let compiled = self.patterns.compiled(pattern, !flags.is_empty());
         let pattern = compiled.map_err(|refusal| self.refused(refusal, &span))?;
+        // A regular expression is no word of the lexer, so the place is moved by hand.
         self.at = span.end;
         self.last = span.end;
         Ok(Right::Pattern(pattern, span))

@@ -1,4 +1,4 @@
-//! What RETURN and ORDER BY compute: columns, functions and arithmetic.
+//! The expressions of RETURN and ORDER BY: columns, functions and arithmetic.
 
 use super::super::lex::Word;
 use super::super::syntax::*;
@@ -6,6 +6,7 @@ use super::{CLAUSES, Parsed, Parser};
 
 impl Parser<'_> {
     pub(super) fn returns(&mut self) -> Parsed<Returns> {
+        // `TREE` may also be an alias, so it is the keyword only if it stands alone.
         let alone = match self.second() {
             Word::End | Word::Symbol(")" | ";") => true,
             Word::Name(name) => CLAUSES.iter().any(|word| word.eq_ignore_ascii_case(&name)),
@@ -89,6 +90,7 @@ impl Parser<'_> {
         let base = self.unary()?;
         match self.eat_symbol("^") {
             true => {
+                // Powers group from the right, and each is a call deeper, so nesting bounds them.
                 let exponent = self.nested(Self::power)?;
                 Ok(binary(base, Math::Power, exponent))
             }

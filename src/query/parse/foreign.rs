@@ -1,16 +1,16 @@
-//! Advice for those who type another query language: the same question in J1QL where it is simple
-//! enough to be put so, else what J1QL looks like.
+//! Advice for people who type another query language: the same question in J1QL if it is simple
+//! enough to translate, else an example of J1QL.
 
 use super::super::pattern::Patterns;
 use super::Query;
 use super::parse;
 use crate::lang::Source;
 
-/// What a question looks like here.
+/// An example of a question in J1QL.
 const EXAMPLE: &str = "in J1QL a question reads `FIND User WITH active = true AS u THAT OWNS >> \
                        Device AS d RETURN u.email, d._key`";
 
-/// The language that a text is in and what to write instead, if it is one that people know.
+/// The language of a text, if it is one of a few known ones, and advice on what to write instead.
 pub(super) fn advice(text: &str) -> Option<(&'static str, String)> {
     let text = text.trim();
     let first: String = text.chars().take_while(|c| c.is_alphabetic()).collect();
@@ -22,6 +22,7 @@ pub(super) fn advice(text: &str) -> Option<(&'static str, String)> {
         "G" if text.starts_with("g.V") => ("Gremlin", None),
         _ => return None,
     };
+    // A translation is only shown if J1QL can read it.
     let readable = |query: &String| {
         let source = Source::whole("advice", query.as_str());
         parse(&source, 0, false, &Patterns::new(None)).is_ok_and(|_: Query| true)
@@ -33,7 +34,7 @@ pub(super) fn advice(text: &str) -> Option<(&'static str, String)> {
     Some((language, advice))
 }
 
-/// Whether a text is an operation of GraphQL behind its first word: a name, then what it opens.
+/// True if a text is the rest of a GraphQL operation behind its first word: a name, then a bracket.
 fn operation(text: &str) -> bool {
     let name = |c: char| c.is_alphanumeric() || c == '_';
     text.trim_start().trim_start_matches(name).trim_start().starts_with(['{', '('])
@@ -41,6 +42,7 @@ fn operation(text: &str) -> bool {
 
 /// The byte at which a keyword stands outside of quotes and brackets, at or after `from`.
 fn keyword(text: &str, word: &str, from: usize) -> Option<usize> {
+    // Keywords, quotes and brackets are ASCII, so bytes are safe to compare.
     let bytes = text.as_bytes();
     let (mut depth, mut quote) = (0u32, None);
     for at in 0..bytes.len() {
@@ -68,7 +70,7 @@ fn keyword(text: &str, word: &str, from: usize) -> Option<usize> {
     None
 }
 
-/// A text with its clauses: what stands behind each keyword up to the next one.
+/// The clauses of a text: each keyword with the text between it and the next one.
 fn clauses<'t>(text: &'t str, words: &[&'static str]) -> Vec<(&'static str, &'t str)> {
     let mut found: Vec<(usize, &'static str)> =
         words.iter().filter_map(|word| Some((keyword(text, word, 0)?, *word))).collect();
@@ -148,6 +150,7 @@ fn edge(arrow: &str) -> Option<String> {
         let (least, most) = range.split_once("..").unwrap_or((range, range));
         let number = |text: &str, other: u32| text.trim().parse().unwrap_or(other);
         let least: u32 = number(least, 1);
+        // An open range gets an end: every quantifier of J1QL has one.
         out.push_str(&format!("{{{least},{}}}", number(most, least.max(8))));
     }
     out.push_str(match (back, forth) {
@@ -186,7 +189,7 @@ fn cypher(text: &str) -> Option<String> {
         match word {
             "MATCH" => out = format!("FIND {}", chain(part)?),
             "WHERE" => out.push_str(&format!(" WHERE {}", condition(part))),
-            // Whoever asks for the path wants to see it.
+            // A query for the whole path wants to see it, which TREE shows.
             "RETURN" if part == "p" || part == "path" || part == "*" => {
                 out.push_str(" RETURN TREE")
             }
@@ -201,6 +204,7 @@ fn sql(text: &str) -> Option<String> {
     let part = |word: &str| parts.iter().find(|(known, _)| *known == word).map(|(_, part)| *part);
     let mut from = part("FROM")?.split_whitespace().filter(|w| !w.eq_ignore_ascii_case("as"));
     let (table, alias) = (from.next()?, from.next());
+    // More words are joins or more tables, which have no simple counterpart.
     if from.next().is_some() {
         return None;
     }

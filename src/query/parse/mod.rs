@@ -1,8 +1,8 @@
 //! The grammar, by recursive descent: text in, [`Query`] out, or one fault that says what was
 //! expected where.
 //!
-//! Keywords are words only where the grammar waits for them, so that `LIMITS` is a verb and `value`
-//! an alias. Nesting and length are bounded: no text can exhaust the stack.
+//! A keyword is one only where the grammar expects it, so that `LIMITS` can be a verb and `value` an
+//! alias. Nesting and length are bounded: no text can exhaust the stack.
 
 mod condition;
 mod expression;
@@ -29,8 +29,8 @@ pub(super) const CLAUSES: [&str; 10] =
 
 type Parsed<T> = Result<T, Box<Fault>>;
 
-/// Reads a query. `now` is what `date.now` means, in epoch milliseconds; `strict` refuses what
-/// J1QL does not have; `patterns` are those of the whole query.
+/// Reads a query. `now` is the time of `date.now`, in epoch milliseconds; `strict` refuses extensions
+/// of J1QL; `patterns` are the regular expressions of the whole query.
 pub(super) fn parse(
     source: &Arc<Source>,
     now: i64,
@@ -45,6 +45,7 @@ pub(super) fn parse(
         return Err(Box::new(fault.help(format!("at most {LENGTH_MAX} bytes are read"))));
     }
     let query = parser.query()?;
+    // Other languages end a query with `;`, so it may stand here.
     while parser.eat_symbol(";") {}
     match parser.peek() {
         Word::End => Ok(query),
@@ -59,6 +60,7 @@ pub(super) fn parse(
 pub(super) fn verbs(source: &Arc<Source>) -> Parsed<Vec<Verb>> {
     let text = &source.text;
     let patterns = &Patterns::new(None);
+    // A list of verbs holds no dates, and the project may use extensions.
     let (now, strict) = (0, false);
     let mut parser = Parser { source, text, at: 0, last: 0, depth: 0, now, strict, patterns };
     let verbs = parser.verb_list()?;
@@ -71,9 +73,9 @@ pub(super) fn verbs(source: &Arc<Source>) -> Parsed<Vec<Verb>> {
 struct Parser<'a> {
     source: &'a Arc<Source>,
     text: &'a str,
-    /// Where the next word is looked for.
+    /// The byte at which the next word is looked for.
     at: usize,
-    /// Where the last word ended.
+    /// The byte at which the last word ended.
     last: usize,
     depth: u32,
     now: i64,
@@ -83,6 +85,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn peek(&self) -> Word {
+        // Words are read again each time: the meaning of a `/` depends on what the grammar expects.
         lex::word_at(self.text, self.at).0
     }
 
@@ -141,7 +144,7 @@ impl Parser<'_> {
         Fault::error(code, self.source, message).at(at, "")
     }
 
-    /// The fault of a word that cannot stand here, with what is known about such mistakes.
+    /// The fault of a word that cannot stand here, with advice on known mistakes.
     fn unexpected(&self, expected: &str) -> Box<Fault> {
         let (word, span) = lex::word_at(self.text, self.at);
         let quoted = &self.text[span.clone()];
@@ -187,7 +190,7 @@ impl Parser<'_> {
         Box::new(fault.note(one_line))
     }
 
-    /// Adds what is known about a word that people write in such a place.
+    /// Adds advice for a word that people often write in such a place.
     fn advise(&self, fault: Fault, word: &Word, at: Span) -> Fault {
         let Word::Name(name) = word else {
             return match word {
@@ -217,6 +220,7 @@ impl Parser<'_> {
             return fault.help(elsewhere);
         }
         match closest(name, CLAUSES) {
+            // A keyword in the wrong place is not misspelled.
             Some(near) if near.eq_ignore_ascii_case(name) => {}
             Some(near) => return fault.patch(format!("did you mean `{near}`?"), at, near),
             // A verb where the next step should begin.
@@ -235,7 +239,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Refuses what J1QL does not have where only J1QL is wanted.
+    /// Refuses an extension of J1QL if the query must be strict.
     fn extension(&self, what: &str, at: Span) -> Parsed<()> {
         match self.strict {
             true => Err(Box::new(
@@ -272,6 +276,7 @@ impl Parser<'_> {
         let start = self.here().start;
         if !self.eat_keyword("FIND") && !matches!(self.peek(), Word::Text(_)) {
             return Err(match foreign::advice(self.text) {
+                // Another language fills the whole text; a query in brackets begins elsewhere.
                 Some((language, advice)) if start == lex::word_at(self.text, 0).1.start => {
                     let message = format!("this is {language}, expected `FIND`");
                     Box::new(self.fault("Q0101", message, self.here()).help(advice))
@@ -365,7 +370,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether a name begins the next part of the query.
+    /// True if a name begins the next part of the query.
     fn continues(&self, name: &str) -> bool {
         let mut words = CLAUSES.iter().chain(&["OR", "IN"]);
         words.any(|word| word.eq_ignore_ascii_case(name))

@@ -25,6 +25,7 @@ impl Parser<'_> {
             true => Some(self.cond()?),
             false => None,
         };
+        // `AS u WITH ...` reads on as a clause that does not exist, so it gets a fault of its own.
         let alias = self.alias()?;
         if let Some(alias) = &alias
             && with.is_none()
@@ -98,7 +99,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Steps and groups, as many as stand here.
+    /// All steps and groups that stand here.
     pub(super) fn elements(&mut self) -> Parsed<Vec<Element>> {
         let mut elements = Vec::new();
         loop {
@@ -113,7 +114,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether the bracket here opens a group: `THAT` follows it, or another such bracket.
+    /// True if the bracket here opens a group: `THAT` follows it, or another such bracket.
     pub(super) fn group_follows(&self) -> bool {
         let mut at = self.at;
         loop {
@@ -179,6 +180,7 @@ impl Parser<'_> {
         self.expect_symbol("}")?;
         let span = self.since(start);
         self.extension("a quantifier", span.clone())?;
+        // `{,4}` is `{1,4}`: a step that may be left out has to say `{0,4}`.
         let least = least.unwrap_or(1);
         if least > most || most == 0 {
             let message = format!("`{}` asks for nothing", &self.text[span.clone()]);
@@ -218,6 +220,7 @@ impl Parser<'_> {
         self.eat_keyword("TO");
         let repeat = self.quantifier()?;
         let by = self.by(repeat.is_some())?;
+        // A class may be called VIA too: it is the keyword only behind a quantifier.
         let via = match self.is_keyword("VIA")
             && !matches!(self.second(), Word::Name(n) if self.continues(&n))
         {
@@ -267,7 +270,7 @@ impl Parser<'_> {
         Ok(Element::Step(Box::new(step)))
     }
 
-    /// Whether `!` here is followed by a chain in brackets, not by a list of verbs.
+    /// True if a chain in brackets follows the `!` here, and not a list of verbs.
     pub(super) fn negated_chain_follows(&self) -> bool {
         let (_, bang) = lex::word_at(self.text, self.at);
         let (word, bracket) = lex::word_at(self.text, bang.end);
@@ -353,7 +356,7 @@ impl Parser<'_> {
         if verb.text.eq_ignore_ascii_case("RELATES") && self.eat_keyword("TO") {
             return Ok(Verb::Others(arrow(self)?));
         }
-        // `TO` behind a verb is noise.
+        // `TO` behind a verb means nothing.
         self.eat_keyword("TO");
         Ok(Verb::Named(verb, arrow(self)?))
     }

@@ -22,6 +22,7 @@ impl Parser<'_> {
         let span = self.since(start);
         match &expr.kind {
             ExprKind::Number(_) => {
+                // Read again with its sign: the least integer has no positive counterpart in 64 bits.
                 let digits = format!("-{}", &self.text[expr.span.clone()]);
                 let number = self.number(&digits, span.clone())?;
                 Ok(Expr { kind: ExprKind::Number(number), span })
@@ -69,7 +70,7 @@ impl Parser<'_> {
         Ok(Expr { kind, span: self.since(start) })
     }
 
-    /// Whether `date` here is `date.now` or `date(...)` and not a property.
+    /// True if `date` here is `date.now` or `date(...)` and not a property.
     pub(super) fn date_follows(&self) -> bool {
         let (word, span) = lex::word_at(self.text, self.here().end);
         match word {
@@ -164,7 +165,7 @@ impl Parser<'_> {
                 self.next();
                 Ok(digits)
             }
-            // Filled in where names are resolved: no property is called like this.
+            // Values are filled in when names are resolved; until then the braces mark the part.
             Word::Hole(name) => {
                 self.next();
                 Ok(format!("{{{{{name}}}}}"))
