@@ -5,8 +5,8 @@ mod common;
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::collections::BTreeMap;
 use tombolo::Database;
-use tombolo::lang::Source;
-use tombolo::query::{Limits, Options, Query};
+use tombolo::lang::SourceText;
+use tombolo::query::{Query, QueryOptions, QuestionLimits};
 
 const QUESTIONS: [(&str, &str); 6] = [
     (
@@ -36,12 +36,18 @@ fn query(c: &mut Criterion) {
         for (name, text) in QUESTIONS {
             group.bench_function(name, |b| {
                 b.iter(|| {
-                    let options =
-                        Options { parameters: Some(BTreeMap::new()), ..Options::default() };
-                    let query = Query::parse(&Source::whole("query", text), &options)
+                    let options = QueryOptions {
+                        parameters: Some(BTreeMap::new()),
+                        ..QueryOptions::default()
+                    };
+                    let query = Query::parse(&SourceText::whole("query", text), &options)
                         .expect("a sound query");
                     let snapshot = database.snapshot().expect("the file is sound");
-                    query.run(&snapshot, Limits::default()).expect("the file is sound").0.len()
+                    query
+                        .run(&snapshot, QuestionLimits::default())
+                        .expect("the file is sound")
+                        .0
+                        .len()
                 });
             });
         }

@@ -7,11 +7,12 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::process::{Command, Stdio};
 use tombolo::Database;
-use tombolo::db::Keys;
-use tombolo::graph::{Adjacency, GraphRead, Kind, Names, ObjectId};
-use tombolo::rules::{Bound, Rules, Trouble};
+use tombolo::db::EntityKeyIndex;
+use tombolo::graph::{AdjacencyRead, GraphRead, NameLookup, ObjectId, ObjectKind};
+use tombolo::rules::{BoundRules, ImpactFilter, RuleTable};
 use tombolo::view::{
-    BlastRules, Flow, Flows, GraphView, Scratch, SpreadScratch, Way, blast_radius, impact, nearest,
+    BlastRules, BlastScratch, FlowDirection, GraphView, ImpactScratch, VerbFlows, WalkDirection,
+    blast_radius, impact, nearest,
 };
 
 fn walk(c: &mut Criterion) {
@@ -25,22 +26,25 @@ fn walk(c: &mut Criterion) {
         let snapshot = database.snapshot().expect("the file is sound");
         let view = GraphView::build(&snapshot).expect("the file is sound");
         let sorted = GraphView::of(&snapshot).expect("the file is sound");
-        let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
-        let spread = sorted.under(&snapshot, &mut bound);
+        let mut bound = BoundRules::new(&RuleTable::default(), ImpactFilter::ANY);
+        let spread = sorted.with_rules(&snapshot, &mut bound);
         // What walks along the same verbs without looking at ends.
         let flows = snapshot
             .name_number("USES")
             .iter()
-            .fold(Flows::uniform(Flow::Forward), |flows, &verb| flows.with(verb, Flow::Reverse));
+            .fold(VerbFlows::uniform(FlowDirection::Forward), |flows, &verb| {
+                flows.with(verb, FlowDirection::Reverse)
+            });
         let by_verb = BlastRules::new(&flows, None, None, Some(4));
-        let near = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, Some(4));
-        let all = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, None);
+        let near =
+            BlastRules::new(&VerbFlows::uniform(FlowDirection::Forward), None, None, Some(4));
+        let all = BlastRules::new(&VerbFlows::uniform(FlowDirection::Forward), None, None, None);
         let mut random = common::Random(3);
         let starts: Vec<u32> =
             (0..1000).map(|_| random.below(u64::from(snapshot.entity_bound())) as u32).collect();
         // Sources are skewed to the first entities, which are numbered as they were uploaded.
         let hub = 0;
-        let mut scratch = Scratch::new();
+        let mut scratch = BlastScratch::new();
 
         let mut group = c.benchmark_group(format!("view/{relationships}"));
         group.sample_size(10);
@@ -55,15 +59,18 @@ fn walk(c: &mut Criterion) {
         group.bench_function("cold, 4 steps, from opening the file", |b| {
             b.iter(|| {
                 let snapshot = database.snapshot().expect("sound");
-                let id = ObjectId::new(Kind::Entity, "things", &common::entity_key(things / 2));
-                let found = snapshot.find(Kind::Entity, 1, id).expect("sound");
+                let id =
+                    ObjectId::new(ObjectKind::Entity, "things", &common::entity_key(things / 2));
+                let found = snapshot.find(ObjectKind::Entity, 1, id).expect("sound");
                 let root = found.map_or(starts[0], |identity| identity.number);
-                blast_radius(&snapshot, &[root], &near, &mut Scratch::new()).expect("sound").len()
+                blast_radius(&snapshot, &[root], &near, &mut BlastScratch::new())
+                    .expect("sound")
+                    .len()
             });
         });
         let keys: Vec<String> =
             starts.iter().map(|&start| common::entity_key(u64::from(start))).collect();
-        let index = Keys::build(&snapshot).expect("sound");
+        let index = EntityKeyIndex::build(&snapshot).expect("sound");
         group.bench_function("1,000 keys, one search each", |b| {
             b.iter(|| {
                 for key in &keys {
@@ -85,7 +92,7 @@ fn walk(c: &mut Criterion) {
                 }
             });
         });
-        let mut memory = SpreadScratch::new();
+        let mut memory = ImpactScratch::new();
         group.bench_function("warm, 4 steps, 1,000 starts, by the rules", |b| {
             b.iter(|| {
                 for &start in &starts {
@@ -99,7 +106,7 @@ fn walk(c: &mut Criterion) {
         group.bench_function("cold, 4 steps, by the rules, from opening the file", |b| {
             b.iter(|| {
                 let snapshot = database.snapshot().expect("sound");
-                let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+                let mut bound = BoundRules::new(&RuleTable::default(), ImpactFilter::ANY);
                 impact(&snapshot, &[starts[0]], &mut bound, Some(4)).expect("sound").visits.len()
             });
         });
@@ -144,10 +151,10 @@ fn walk(c: &mut Criterion) {
         let owner = |key: &str| {
             let start = index.find(&snapshot, key).expect("every key is there");
             let accept = |entity: u32| {
-                let facts = snapshot.facts(Kind::Entity, entity).expect("sound");
+                let facts = snapshot.facts(ObjectKind::Entity, entity).expect("sound");
                 Ok(facts.is_some_and(|facts| Some(facts.class) == user))
             };
-            nearest(&view, start, Way::In, Some(&verbs), accept, Some(4))
+            nearest(&view, start, WalkDirection::In, Some(&verbs), accept, Some(4))
                 .expect("views do not fail")
         };
         // One question after the other is also what a batch is: a view keeps nothing of them.

@@ -14,10 +14,12 @@ use serde_json::{Value, json};
 use std::error::Error;
 use std::time::Instant;
 use tombolo::Database;
-use tombolo::db::Keys;
-use tombolo::graph::{Kind, Names};
+use tombolo::db::EntityKeyIndex;
+use tombolo::graph::{NameLookup, ObjectKind};
 use tombolo::store::{Snapshot, split_classes};
-use tombolo::view::{BlastRules, Flow, Flows, GraphView, Scratch, Way, nearest};
+use tombolo::view::{
+    BlastRules, BlastScratch, FlowDirection, GraphView, VerbFlows, WalkDirection, nearest,
+};
 
 const STEPS: u32 = 4;
 
@@ -47,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let opened = begun.elapsed().as_secs_f64();
     let view = GraphView::build(&snapshot).map_err(|e| e.to_string())?;
     let viewed = begun.elapsed().as_secs_f64();
-    let keys = Keys::build(&snapshot)?;
+    let keys = EntityKeyIndex::build(&snapshot)?;
     let open = begun.elapsed().as_secs_f64();
     let graph = Graph { snapshot, view, keys };
     let questions: Value = serde_json::from_slice(&std::fs::read(questions)?)?;
@@ -68,12 +70,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Graph {
     snapshot: Snapshot,
     view: GraphView,
-    keys: Keys,
+    keys: EntityKeyIndex,
 }
 
 fn blast(graph: &Graph, questions: &Value) -> Result<Value, Box<dyn Error>> {
-    let rules = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, Some(STEPS));
-    let mut scratch = Scratch::new();
+    let rules =
+        BlastRules::new(&VerbFlows::uniform(FlowDirection::Forward), None, None, Some(STEPS));
+    let mut scratch = BlastScratch::new();
     let (mut times, mut wrong) = (Vec::new(), 0);
     for (i, key) in keys(questions, "starts").iter().enumerate() {
         let begun = Instant::now();
@@ -106,14 +109,14 @@ impl Ownership {
         // The view itself cannot fail, so what fails beside it is kept aside.
         let mut fault = None;
         let accept = |entity: u32| {
-            let facts = graph.snapshot.facts(Kind::Entity, entity).unwrap_or_else(|e| {
+            let facts = graph.snapshot.facts(ObjectKind::Entity, entity).unwrap_or_else(|e| {
                 fault = Some(e);
                 None
             });
             Ok(facts.is_some_and(|facts| self.users[facts.class as usize]))
         };
         let Ok(found) =
-            nearest(&graph.view, start, Way::In, Some(&self.verbs), accept, Some(STEPS));
+            nearest(&graph.view, start, WalkDirection::In, Some(&self.verbs), accept, Some(STEPS));
         match fault {
             Some(e) => Err(e.into()),
             None => Ok(found.map_or(0, |found| found.distance)),
@@ -146,8 +149,8 @@ fn owner_batch(graph: &Graph, questions: &Value) -> Result<Value, Box<dyn Error>
 
 fn full(graph: &Graph, questions: &Value) -> Result<Value, Box<dyn Error>> {
     let hub = [graph.keys.find(&graph.snapshot, questions["hub"].as_str().unwrap_or_default())?];
-    let rules = BlastRules::new(&Flows::uniform(Flow::Forward), None, None, None);
-    let mut scratch = Scratch::new();
+    let rules = BlastRules::new(&VerbFlows::uniform(FlowDirection::Forward), None, None, None);
+    let mut scratch = BlastScratch::new();
     let mut times = Vec::new();
     let mut reached = 0;
     for _ in 0..5 {

@@ -13,10 +13,13 @@ mod index;
 #[path = "rules/written.rs"]
 mod written;
 
-use index::Index;
+use index::RuleIndex;
 use std::fmt::Write;
-use written::{Compromise, Family, Flow, Impact, Membership, Owning, Side, Silent};
-use written::{Written, WrittenRule};
+use written::{
+    CompromiseFlow, FlowDirection, GroupMembership, ImpactEffect, OwnershipKind, RelationshipEnd,
+    SilentVerbs, VerbFamily,
+};
+use written::{WrittenRule, WrittenRules};
 
 fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
@@ -33,7 +36,7 @@ fn main() {
 fn lay_rules() {
     let text = std::fs::read_to_string("src/rules/built_in.toml").expect("the rules can be read");
     let file: toml::Table = text.parse().expect("the rules are TOML");
-    let index = Index::build(&written_in(&file));
+    let index = RuleIndex::build(&written_in(&file));
     let folder = std::env::var("OUT_DIR").expect("cargo tells where to write");
     std::fs::write(format!("{folder}/built_in.rs"), source_of(&index)).expect("it can be written");
 }
@@ -52,16 +55,16 @@ fn texts(table: &toml::Table, key: &str) -> Vec<String> {
     }
 }
 
-fn written_in(file: &toml::Table) -> Written {
+fn written_in(file: &toml::Table) -> WrittenRules {
     let sets = file["classes"].as_table().expect("a table");
-    Written {
+    WrittenRules {
         sets: sets.keys().map(|name| (name.clone(), texts(sets, name))).collect(),
         owners: texts(file["owners"].as_table().expect("a table"), "classes"),
         impact: tables(file, "impact").map(|table| rule(table, impact(table))).collect(),
         ownership: tables(file, "ownership").map(|table| rule(table, owning(table))).collect(),
         families: tables(file, "inverse").map(family).collect(),
         silent: tables(file, "not_followed")
-            .map(|table| Silent { verbs: texts(table, "verb"), reason: String::new() })
+            .map(|table| SilentVerbs { verbs: texts(table, "verb"), reason: String::new() })
             .collect(),
     }
 }
@@ -84,69 +87,86 @@ fn rule<M>(table: &toml::Table, meaning: M) -> WrittenRule<M> {
     }
 }
 
-fn family(table: &toml::Table) -> Family {
+fn family(table: &toml::Table) -> VerbFamily {
     let verb = texts(table, "verb").concat();
-    Family { verb, same: texts(table, "same"), inverse: texts(table, "inverse"), built_in: true }
+    VerbFamily {
+        verb,
+        same: texts(table, "same"),
+        inverse: texts(table, "inverse"),
+        built_in: true,
+    }
 }
 
-fn impact(table: &toml::Table) -> Impact {
+fn impact(table: &toml::Table) -> ImpactEffect {
     let word = |key: &str| table.get(key).map_or("none", |value| value.as_str().expect("a word"));
     let flow = |word: &str| {
-        Flow::ALL.into_iter().find(|flow| flow.word() == word).expect("a flow is one of four words")
+        FlowDirection::ALL
+            .into_iter()
+            .find(|flow| flow.word() == word)
+            .expect("a flow is one of four words")
     };
     let yes = |key: &str| table.get(key).is_none_or(|value| value.as_bool().expect("yes or no"));
     let compromise = match word("compromise") {
         "membership" => {
-            let group = if word("group") == "from" { Side::From } else { Side::To };
-            Compromise::Membership(Membership { group, up: yes("up"), down: yes("down") })
+            let group =
+                if word("group") == "from" { RelationshipEnd::From } else { RelationshipEnd::To };
+            CompromiseFlow::Membership(GroupMembership { group, up: yes("up"), down: yes("down") })
         }
-        other => Compromise::Flow(flow(other)),
+        other => CompromiseFlow::Flow(flow(other)),
     };
-    Impact { compromise, failure: flow(word("failure")) }
+    ImpactEffect { compromise, failure: flow(word("failure")) }
 }
 
-fn owning(table: &toml::Table) -> Owning {
+fn owning(table: &toml::Table) -> OwnershipKind {
     let kind = table["kind"].as_str().expect("a word");
-    Owning::ALL.into_iter().find(|owning| owning.word() == kind).expect("a kind of ownership")
+    OwnershipKind::ALL
+        .into_iter()
+        .find(|owning| owning.word() == kind)
+        .expect("a kind of ownership")
 }
 
 /// The index as Rust.
-fn source_of(index: &Index) -> String {
+fn source_of(index: &RuleIndex) -> String {
     let mut rust = String::new();
     let mut list = |name: &str, kind: &str, items: Vec<String>| {
         let count = items.len();
         writeln!(rust, "static {name}: [{kind}; {count}] = [{}];", items.join(", "))
             .expect("a string takes all");
     };
-    let words = |words: &[index::Word]| words.iter().map(|word| format!("{word:?}")).collect();
-    list("WORDS", "Word", words(&index.words));
-    list("CLASSES", "Word", words(&index.classes));
+    let words =
+        |words: &[index::SpellingEntry]| words.iter().map(|word| format!("{word:?}")).collect();
+    list("WORDS", "SpellingEntry", words(&index.words));
+    list("CLASSES", "SpellingEntry", words(&index.classes));
     list("VERBS", "VerbRules", index.verbs.iter().map(|verb| format!("{verb:?}")).collect());
-    list("LISTS", "Listed", index.lists.iter().map(|listed| format!("{listed:?}")).collect());
+    list("LISTS", "RuleRef", index.lists.iter().map(|listed| format!("{listed:?}")).collect());
     list("ENDS", "EndList", index.ends.iter().map(u16::to_string).collect());
     let row = |(from, to): (u16, u16), meaning: String| {
-        format!("Row {{ from: {from}, to: {to}, meaning: {meaning} }}")
+        format!("IndexedRule {{ from: {from}, to: {to}, meaning: {meaning} }}")
     };
     let rows = index.impact.iter().map(|r| row((r.from, r.to), impact_source(r.meaning)));
-    list("IMPACT", "Row<Impact>", rows.collect());
+    list("IMPACT", "IndexedRule<ImpactEffect>", rows.collect());
     let rows = index.ownership.iter();
-    let rows = rows.map(|r| row((r.from, r.to), format!("Owning::{:?}", r.meaning)));
-    list("OWNERSHIP", "Row<Owning>", rows.collect());
+    let rows = rows.map(|r| row((r.from, r.to), format!("OwnershipKind::{:?}", r.meaning)));
+    list("OWNERSHIP", "IndexedRule<OwnershipKind>", rows.collect());
     let (text, end_count) = (&index.text, index.end_count);
     writeln!(rust, "static TEXT: &str = {text:?};\nconst END_COUNT: u16 = {end_count};")
         .expect("a string takes all");
     rust
 }
 
-fn impact_source(impact: Impact) -> String {
+fn impact_source(impact: ImpactEffect) -> String {
     let compromise = match impact.compromise {
-        Compromise::Flow(flow) => format!("Flow(Flow::{flow:?})"),
-        Compromise::Membership(Membership { group, up, down }) => {
-            format!("Membership(Membership {{ group: Side::{group:?}, up: {up}, down: {down} }})")
+        CompromiseFlow::Flow(flow) => format!("Flow(FlowDirection::{flow:?})"),
+        CompromiseFlow::Membership(GroupMembership { group, up, down }) => {
+            format!(
+                "Membership(GroupMembership {{ group: RelationshipEnd::{group:?}, up: {up}, down: {down} }})"
+            )
         }
     };
     let failure = impact.failure;
-    format!("Impact {{ compromise: Compromise::{compromise}, failure: Flow::{failure:?} }}")
+    format!(
+        "ImpactEffect {{ compromise: CompromiseFlow::{compromise}, failure: FlowDirection::{failure:?} }}"
+    )
 }
 
 fn link() {

@@ -20,7 +20,7 @@ mod scope_file;
 
 /// The demo company: the uploads of its collectors, and the input of its mapping files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Company {
+pub struct DemoCompany {
     /// One file a scope, each complete for a DIFF job.
     pub files: Vec<DemoFile>,
     /// The rows of the mappings: path below `mappings/`, and the text of the file.
@@ -49,10 +49,10 @@ pub const MAPPINGS: [(&str, &str); 4] = [
 ];
 
 /// Makes the company. Every call returns the same bytes.
-pub fn company() -> Company {
+pub fn company() -> DemoCompany {
     // Made once: Jamf and the inventory have to agree on the serial numbers.
     let laptops = jamf::laptops();
-    Company {
+    DemoCompany {
         files: vec![okta::file(), jamf::file(&laptops), github::file(), aws::file(), cmdb::file()],
         mapping_inputs: vec![
             ("data/inventory.csv", rows::inventory(&laptops)),

@@ -2,7 +2,7 @@
 //!
 //! Bytes are counted before they are kept. Each part of a question adds its bytes first (for rows,
 //! groups, the memory of a walk, a text that is put together), and is refused if they are too many. It
-//! gives them back when it ends, at the latest with the [`Meter`] of the question. Small things that
+//! gives them back when it ends, at the latest with the [`CostMeter`] of the question. Small things that
 //! come and go are not counted, so a process needs some memory beside a pool.
 //!
 //! Questions themselves are defined elsewhere; so are the limits of bodies and connections.
@@ -66,7 +66,7 @@ impl MemoryPool {
 
 /// The cost at which a question is stopped.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct QuestionLimits {
     /// Time from beginning to end.
     pub time: Option<Duration>,
     /// Rows, groups or objects held at once.
@@ -83,9 +83,9 @@ pub struct Limits {
     pub cancelled: Option<Arc<AtomicBool>>,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for QuestionLimits {
+    fn default() -> QuestionLimits {
+        QuestionLimits {
             time: None,
             rows: 10_000_000,
             steps: 1_000_000_000,
@@ -99,7 +99,7 @@ impl Default for Limits {
 
 /// The reason why a question was stopped, with the limit that it went over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exceeded {
+pub enum LimitError {
     /// Time.
     Time(Duration),
     /// Edges.
@@ -120,20 +120,23 @@ pub enum Exceeded {
     Cancelled,
 }
 
-impl Exceeded {
+impl LimitError {
     /// Advice what to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Exceeded::Time(_) | Exceeded::Steps(_) | Exceeded::Rows(_) | Exceeded::Depth(_) => {
+            LimitError::Time(_)
+            | LimitError::Steps(_)
+            | LimitError::Rows(_)
+            | LimitError::Depth(_) => {
                 "make it start at fewer entities, walk fewer steps, or add LIMIT"
             }
-            Exceeded::Value(_) => "put fewer or shorter values together",
-            Exceeded::Memory(_) => {
+            LimitError::Value(_) => "put fewer or shorter values together",
+            LimitError::Memory(_) => {
                 "ask for fewer rows or columns, or leave out long texts; `--memory` raises the limit"
             }
-            Exceeded::Shared(_) => "ask again when those beside it are answered",
-            Exceeded::Pattern => "write a shorter pattern, or look at a shorter property",
-            Exceeded::Cancelled => "ask again",
+            LimitError::Shared(_) => "ask again when those beside it are answered",
+            LimitError::Pattern => "write a shorter pattern, or look at a shorter property",
+            LimitError::Cancelled => "ask again",
         }
     }
 }
@@ -146,40 +149,40 @@ fn mebibytes(bytes: u64) -> String {
     }
 }
 
-impl fmt::Display for Exceeded {
+impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Exceeded::Time(limit) => write!(f, "it took longer than {} s", limit.as_secs_f64()),
-            Exceeded::Steps(limit) => write!(f, "it walked more than {limit} edges"),
-            Exceeded::Rows(limit) => write!(f, "it has more than {limit} rows"),
-            Exceeded::Depth(limit) => write!(f, "it follows paths of more than {limit} steps"),
-            Exceeded::Value(limit) => {
+            LimitError::Time(limit) => write!(f, "it took longer than {} s", limit.as_secs_f64()),
+            LimitError::Steps(limit) => write!(f, "it walked more than {limit} edges"),
+            LimitError::Rows(limit) => write!(f, "it has more than {limit} rows"),
+            LimitError::Depth(limit) => write!(f, "it follows paths of more than {limit} steps"),
+            LimitError::Value(limit) => {
                 write!(f, "one value would have more than {}", mebibytes(*limit))
             }
-            Exceeded::Memory(limit) => {
+            LimitError::Memory(limit) => {
                 write!(f, "it needs more than {} of memory", mebibytes(*limit))
             }
-            Exceeded::Shared(size) => {
+            LimitError::Shared(size) => {
                 write!(f, "all questions together need more than {} of memory", mebibytes(*size))
             }
-            Exceeded::Pattern => f.write_str("a large pattern meets a long text"),
-            Exceeded::Cancelled => f.write_str("nobody waits for its answer"),
+            LimitError::Pattern => f.write_str("a large pattern meets a long text"),
+            LimitError::Cancelled => f.write_str("nobody waits for its answer"),
         }
     }
 }
 
 /// The reason why a question has no answer. `E` is the error of reading the graph.
 #[derive(Clone, Debug)]
-pub enum Stop<E> {
+pub enum QuestionError<E> {
     /// The graph could not be read.
     Read(E),
     /// It costs too much, and nothing of the answer is shown.
-    Limit(Exceeded),
+    Limit(LimitError),
 }
 
-impl<E> From<E> for Stop<E> {
-    fn from(e: E) -> Stop<E> {
-        Stop::Read(e)
+impl<E> From<E> for QuestionError<E> {
+    fn from(e: E) -> QuestionError<E> {
+        QuestionError::Read(e)
     }
 }
 
@@ -187,13 +190,13 @@ impl<E> From<E> for Stop<E> {
 const GRANT: u64 = 256 << 10;
 /// A question that took more bytes than this took much.
 const LARGE: u64 = 32 << 20;
-/// Units of [`Meter::spend`] between two looks at the clock; a unit is a nanosecond or a few.
+/// Units of [`CostMeter::spend`] between two looks at the clock; a unit is a nanosecond or a few.
 const LOOK: u64 = 1 << 22;
 
 /// The account of one question: its cost so far, and the bytes that it holds.
 #[derive(Debug)]
-pub struct Meter {
-    limits: Limits,
+pub struct CostMeter {
+    limits: QuestionLimits,
     started: Instant,
     steps: Cell<u64>,
     spent: Cell<u64>,
@@ -204,10 +207,10 @@ pub struct Meter {
     peak: Cell<u64>,
 }
 
-impl Meter {
+impl CostMeter {
     /// The account of a question that begins now.
-    pub fn new(limits: Limits) -> Meter {
-        Meter {
+    pub fn new(limits: QuestionLimits) -> CostMeter {
+        CostMeter {
             limits,
             started: Instant::now(),
             steps: Cell::new(0),
@@ -219,7 +222,7 @@ impl Meter {
     }
 
     /// The limits of the question.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &QuestionLimits {
         &self.limits
     }
 
@@ -235,12 +238,12 @@ impl Meter {
 
     /// Counts edges, and looks at the clock now and then.
     #[inline]
-    pub fn work(&self, steps: u64) -> Result<(), Exceeded> {
+    pub fn work(&self, steps: u64) -> Result<(), LimitError> {
         let before = self.steps.get();
         let now = before + steps;
         self.steps.set(now);
         if now > self.limits.steps {
-            return Err(Exceeded::Steps(self.limits.steps));
+            return Err(LimitError::Steps(self.limits.steps));
         }
         // A look costs more than an edge, so there is one for about 4,096 of them.
         if before >> 12 != now >> 12 { self.look() } else { Ok(()) }
@@ -248,7 +251,7 @@ impl Meter {
 
     /// Counts work that is no edge, about a nanosecond a unit, and looks at the clock now and then.
     #[inline]
-    pub fn spend(&self, units: u64) -> Result<(), Exceeded> {
+    pub fn spend(&self, units: u64) -> Result<(), LimitError> {
         let now = self.spent.get().saturating_add(units);
         if now < LOOK {
             self.spent.set(now);
@@ -259,12 +262,12 @@ impl Meter {
     }
 
     /// Fails if the time is over, or if nobody waits for the answer any more.
-    pub fn look(&self) -> Result<(), Exceeded> {
+    pub fn look(&self) -> Result<(), LimitError> {
         if self.limits.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
-            return Err(Exceeded::Cancelled);
+            return Err(LimitError::Cancelled);
         }
         match self.limits.time {
-            Some(limit) if self.started.elapsed() > limit => Err(Exceeded::Time(limit)),
+            Some(limit) if self.started.elapsed() > limit => Err(LimitError::Time(limit)),
             _ => Ok(()),
         }
     }
@@ -276,25 +279,25 @@ impl Meter {
 
     /// Refuses more rows than may be held.
     #[inline]
-    pub fn room(&self, rows: usize) -> Result<(), Exceeded> {
+    pub fn room(&self, rows: usize) -> Result<(), LimitError> {
         match rows as u64 > self.limits.rows {
-            true => Err(Exceeded::Rows(self.limits.rows)),
+            true => Err(LimitError::Rows(self.limits.rows)),
             false => Ok(()),
         }
     }
 
     /// Refuses a value of more bytes than one may have.
     #[inline]
-    pub fn value(&self, bytes: usize) -> Result<(), Exceeded> {
+    pub fn value(&self, bytes: usize) -> Result<(), LimitError> {
         match bytes as u64 > self.limits.value {
-            true => Err(Exceeded::Value(self.limits.value)),
+            true => Err(LimitError::Value(self.limits.value)),
             false => Ok(()),
         }
     }
 
     /// Counts bytes that are about to be kept.
     #[inline]
-    pub fn hold(&self, bytes: u64) -> Result<(), Exceeded> {
+    pub fn hold(&self, bytes: u64) -> Result<(), LimitError> {
         let held = self.held.get().saturating_add(bytes);
         // The grant comes first, so bytes that are refused are not counted as held.
         if held > self.granted.get() {
@@ -304,9 +307,9 @@ impl Meter {
         Ok(())
     }
 
-    fn grant(&self, held: u64) -> Result<(), Exceeded> {
+    fn grant(&self, held: u64) -> Result<(), LimitError> {
         if held > self.limits.memory {
-            return Err(Exceeded::Memory(self.limits.memory));
+            return Err(LimitError::Memory(self.limits.memory));
         }
         // Whole grants keep threads from the shared counter at each row. The last grant ends at the limit.
         let wanted = held.next_multiple_of(GRANT).min(self.limits.memory.max(held));
@@ -314,7 +317,7 @@ impl Meter {
         if let Some(pool) = &self.limits.pool
             && !pool.take(more)
         {
-            return Err(Exceeded::Shared(pool.size()));
+            return Err(LimitError::Shared(pool.size()));
         }
         self.granted.set(wanted);
         self.peak.set(self.peak.get().max(wanted));
@@ -337,12 +340,12 @@ impl Meter {
     }
 
     /// An account for a part of the question, which gives back what it holds when it ends.
-    pub fn part(&self) -> Part<'_> {
-        Part { meter: self, held: 0 }
+    pub fn part(&self) -> MemoryReservation<'_> {
+        MemoryReservation { meter: self, held: 0 }
     }
 }
 
-impl Drop for Meter {
+impl Drop for CostMeter {
     fn drop(&mut self) {
         if let Some(pool) = &self.limits.pool {
             pool.give_back(self.granted.get());
@@ -356,21 +359,21 @@ impl Drop for Meter {
 
 /// The bytes that a part of a question holds. Dropping it gives them back.
 #[derive(Debug)]
-pub struct Part<'m> {
-    meter: &'m Meter,
+pub struct MemoryReservation<'m> {
+    meter: &'m CostMeter,
     held: u64,
 }
 
-impl Part<'_> {
+impl MemoryReservation<'_> {
     /// Counts bytes that are about to be kept by this part.
-    pub fn hold(&mut self, bytes: u64) -> Result<(), Exceeded> {
+    pub fn hold(&mut self, bytes: u64) -> Result<(), LimitError> {
         self.meter.hold(bytes)?;
         self.held += bytes;
         Ok(())
     }
 }
 
-impl Drop for Part<'_> {
+impl Drop for MemoryReservation<'_> {
     fn drop(&mut self) {
         self.meter.release(self.held);
     }
@@ -381,8 +384,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn meter(memory: u64, pool: &Arc<MemoryPool>) -> Meter {
-        Meter::new(Limits { memory, pool: Some(Arc::clone(pool)), ..Limits::default() })
+    fn meter(memory: u64, pool: &Arc<MemoryPool>) -> CostMeter {
+        CostMeter::new(QuestionLimits {
+            memory,
+            pool: Some(Arc::clone(pool)),
+            ..QuestionLimits::default()
+        })
     }
 
     #[test]
@@ -390,10 +397,10 @@ mod tests {
         let pool = Arc::new(MemoryPool::new(1 << 20));
         let one = meter(600 << 10, &pool);
         assert_eq!(one.hold(500 << 10), Ok(()));
-        assert_eq!(one.hold(200 << 10), Err(Exceeded::Memory(600 << 10)));
+        assert_eq!(one.hold(200 << 10), Err(LimitError::Memory(600 << 10)));
         assert_eq!(one.held(), 500 << 10, "what was refused is not held");
         let other = meter(1 << 30, &pool);
-        assert_eq!(other.hold(600 << 10), Err(Exceeded::Shared(1 << 20)));
+        assert_eq!(other.hold(600 << 10), Err(LimitError::Shared(1 << 20)));
         drop(one);
         assert_eq!(other.hold(600 << 10), Ok(()));
         drop(other);
@@ -402,13 +409,13 @@ mod tests {
 
     #[test]
     fn a_part_gives_back_what_it_held_however_it_ends() {
-        let meter = Meter::new(Limits { memory: 1 << 20, ..Limits::default() });
-        let walk = || -> Result<(), Exceeded> {
+        let meter = CostMeter::new(QuestionLimits { memory: 1 << 20, ..QuestionLimits::default() });
+        let walk = || -> Result<(), LimitError> {
             let mut part = meter.part();
             part.hold(900 << 10)?;
             part.hold(900 << 10)
         };
-        assert_eq!(walk(), Err(Exceeded::Memory(1 << 20)));
+        assert_eq!(walk(), Err(LimitError::Memory(1 << 20)));
         assert_eq!(meter.held(), 0);
         assert_eq!(meter.hold(900 << 10), Ok(()));
     }
@@ -416,13 +423,14 @@ mod tests {
     #[test]
     fn who_hangs_up_stops_the_question() {
         let flag = Arc::new(AtomicBool::new(false));
-        let limits = Limits { cancelled: Some(Arc::clone(&flag)), ..Limits::default() };
-        let meter = Meter::new(limits);
+        let limits =
+            QuestionLimits { cancelled: Some(Arc::clone(&flag)), ..QuestionLimits::default() };
+        let meter = CostMeter::new(limits);
         assert_eq!(meter.look(), Ok(()));
         flag.store(true, Ordering::Relaxed);
-        assert_eq!(meter.look(), Err(Exceeded::Cancelled));
+        assert_eq!(meter.look(), Err(LimitError::Cancelled));
         let late = (0..20_000).find_map(|_| meter.work(1).err());
-        assert_eq!(late, Some(Exceeded::Cancelled), "also in the middle of a walk");
+        assert_eq!(late, Some(LimitError::Cancelled), "also in the middle of a walk");
     }
 
     proptest! {

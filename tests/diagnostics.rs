@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use tombolo::mapping::{Fault, ResolveError, load};
+use tombolo::mapping::{Diagnostic, ResolveError, load};
 
 const HEAD: &str = "scope = \"m\"\nowner = \"it@example.com\"\n";
 const INVENTORY: &str = "rows = { file = \"data/inventory.csv\" }\n";
@@ -146,7 +146,7 @@ fn large_graph() -> Memory {
 const THREE_DAYS: Duration = Duration::from_secs(3 * 86_400);
 
 /// All faults of a case, from the check to the tests.
-fn faults(case: &Case) -> Vec<Fault> {
+fn faults(case: &Case) -> Vec<Diagnostic> {
     let usual = [
         ("mappings/m.toml", case.1.as_str()),
         ("mappings/data/inventory.csv", "login,device\na,1\n"),
@@ -174,7 +174,7 @@ fn faults(case: &Case) -> Vec<Fault> {
                 let refused = mapping.refusals(&resolved, |_| Ok::<_, ()>(Some(7 * day)), 10 * day);
                 all.extend(refused.unwrap());
                 let promises = mapping.promises.iter().zip(&resolved.promises);
-                all.extend(promises.filter_map(|(p, kept)| mapping.promise_fault(p, kept)));
+                all.extend(promises.filter_map(|(p, kept)| mapping.test_diagnostic(p, kept)));
                 all.extend(resolved.warnings);
             }
             Err(ResolveError::Faults(faults)) => all.extend(faults),
@@ -198,7 +198,7 @@ fn every_fault_says_what_where_and_what_to_do() {
         let code = case.0;
         assert!(seen.insert(code), "{code} stands twice");
         let faults = faults(&case);
-        let own: Vec<&Fault> = faults.iter().filter(|fault| fault.code == code).collect();
+        let own: Vec<&Diagnostic> = faults.iter().filter(|fault| fault.code == code).collect();
         let codes: Vec<&str> = faults.iter().map(|fault| fault.code).collect();
         assert!(!own.is_empty(), "{code} is not among {codes:?}\n{}", case.1);
         for fault in faults {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::io::Cursor;
 use tombolo::Database;
 use tombolo::db::SyncRequest;
-use tombolo::sync::{Format, Input, Mode};
+use tombolo::sync::{InputFormat, InputSource, SyncMode};
 
 /// A small generator of even quality; the data must only be the same everywhere.
 pub struct Random(pub u64);
@@ -86,7 +86,7 @@ pub fn relationships(count: u64, entities: u64, version: u64) -> String {
 fn request(scope: Option<&str>) -> SyncRequest {
     SyncRequest {
         scope: scope.map(str::to_owned),
-        mode: Mode::Diff,
+        mode: SyncMode::Diff,
         source: "api".into(),
         dry_run: false,
         ignore_duplicates: false,
@@ -96,9 +96,9 @@ fn request(scope: Option<&str>) -> SyncRequest {
     }
 }
 
-fn input(text: &str) -> Input<'_> {
+fn input(text: &str) -> InputSource<'_> {
     let reader = Box::new(Cursor::new(text.as_bytes()));
-    Input { name: "bench".into(), format: Format::Ndjson, reader }
+    InputSource { name: "bench".into(), format: InputFormat::Ndjson, reader }
 }
 
 pub fn sync(database: &Database, scope: Option<&str>, text: &str) {

@@ -9,12 +9,12 @@ use graph_of_parts::Graph;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use std::collections::BTreeMap;
-use tombolo::lang::Source;
-use tombolo::query::{Limits, Options, Query};
+use tombolo::lang::SourceText;
+use tombolo::query::{QuestionLimits, QueryOptions, Query};
 
 fuzz_target!(|text: &str| {
-    let options = Options { parameters: Some(BTreeMap::new()), ..Options::default() };
-    let source = Source::whole("query", text);
+    let options = QueryOptions { parameters: Some(BTreeMap::new()), ..Options::default() };
+    let source = SourceText::whole("query", text);
     match Query::parse(&source, &options) {
         Err(fault) => drop((fault.plain(), fault.json())),
         Ok(query) => {
@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
             let device = graph.entity("jamf", "mac", "laptop", &["Device"], json!({ "a": true }));
             graph.link("okta", group, "HAS", user, json!({}));
             graph.link("own", user, "OWNS", device, json!({ "since": 2 }));
-            let limits = Limits { rows: 10_000, steps: 100_000, ..Limits::default() };
+            let limits = QuestionLimits { rows: 10_000, steps: 100_000, ..Limits::default() };
             if let Ok((answer, _)) = query.run(&graph, limits) {
                 drop(answer.json(&graph));
             }

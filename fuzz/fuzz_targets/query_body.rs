@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tombolo::graph::Value;
-use tombolo::lang::Source;
-use tombolo::limits::{Limits, MemoryPool, Meter};
-use tombolo::query::{AnswerJson, Options, Query};
+use tombolo::lang::SourceText;
+use tombolo::limits::{QuestionLimits, MemoryPool, CostMeter};
+use tombolo::query::{AnswerJson, QueryOptions, Query};
 
 fn parameter(json: &Json) -> Option<Value<'static>> {
     Some(match json {
@@ -33,19 +33,19 @@ fuzz_target!(|bytes: &[u8]| {
     let given = body["params"].as_object().into_iter().flatten();
     let parameters: BTreeMap<String, Value<'static>> =
         given.filter_map(|(name, json)| Some((name.clone(), parameter(json)?))).collect();
-    let options = Options {
+    let options = QueryOptions {
         parameters: Some(parameters),
         until: Some(Instant::now() + Duration::from_secs(2)),
         ..Options::default()
     };
-    let Ok(query) = Query::parse(&Source::whole("query", text), &options) else { return };
+    let Ok(query) = Query::parse(&SourceText::whole("query", text), &options) else { return };
     let mut graph = Graph::default();
     let list: Vec<String> = (0..50).map(|i| format!("item {i}")).collect();
     let user = graph.entity("okta", "alice", "user", &["User"], json!({ "a": 1, "b": list }));
     let group = graph.entity("okta", "sre", "group", &["Group"], json!({ "a": "x".repeat(900) }));
     graph.link("okta", group, "HAS", user, json!({ "since": 2 }));
     let pool = Arc::new(MemoryPool::new(8 << 20));
-    let meter = Meter::new(Limits {
+    let meter = CostMeter::new(QuestionLimits {
         time: Some(Duration::from_secs(2)),
         rows: 10_000,
         steps: 100_000,

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::io::Read;
 use tombolo::mapping::yaml_documents;
-use tombolo::sync::{BatchRules, Format, Input, Mode, read_inputs};
+use tombolo::sync::{BatchRules, InputFormat, InputSource, SyncMode, read_inputs};
 
 /// Bytes that are unpacked, as the server has such a limit.
 const UNPACKED_MAX: u64 = 1 << 20;
@@ -30,26 +30,26 @@ fuzz_target!(|input: (u8, u8, u8, &[u8])| {
     let Some(bytes) = unpacked(packing, bytes) else { return };
     let text;
     let (format, bytes) = match form % 4 {
-        0 => (Format::Json, &bytes[..]),
-        1 => (Format::Ndjson, &bytes[..]),
-        2 => (Format::Csv, &bytes[..]),
+        0 => (InputFormat::Json, &bytes[..]),
+        1 => (InputFormat::Ndjson, &bytes[..]),
+        2 => (InputFormat::Csv, &bytes[..]),
         _ => {
             let Ok(yaml) = std::str::from_utf8(&bytes) else { return };
             let Ok(mut documents) = yaml_documents(yaml) else { return };
             text = documents.pop().unwrap_or_default();
-            (Format::Json, text.as_bytes())
+            (InputFormat::Json, text.as_bytes())
         }
     };
-    let mode = [Mode::Diff, Mode::Patch, Mode::CrossScope, Mode::Override, Mode::CreateOrUpdate]
+    let mode = [SyncMode::Diff, SyncMode::Patch, SyncMode::CrossScope, SyncMode::Override, SyncMode::CreateOrUpdate]
         [usize::from(mode) % 5];
     let rules = BatchRules {
         mode,
-        scope: (mode != Mode::Override).then(|| "s".to_owned()),
+        scope: (mode != SyncMode::Override).then(|| "s".to_owned()),
         same_scope_reject: false,
         digest_seed: 7,
         known: None,
     };
-    let input = Input { name: "body".into(), format, reader: Box::new(bytes) };
+    let input = InputSource { name: "body".into(), format, reader: Box::new(bytes) };
     let mut objects = 0;
     let read = read_inputs(&mut [input], 0, &rules, &|_| {}, |batch| {
         objects += batch.entities.len() + batch.relationships.len();

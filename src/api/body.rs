@@ -3,8 +3,8 @@
 //! Everything that a stranger can send ends here: too much of it, too slowly, broken compression, a
 //! bomb. The result is bytes in memory, of a size that is allowed.
 
-use super::App;
-use super::fault::Fault;
+use super::AppState;
+use super::api_error::ApiError;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
@@ -67,39 +67,39 @@ pub fn set_held_max(bytes: u64) {
 
 /// Counts the tree that a YAML text becomes, as long as the result lives. It blocks while others
 /// hold the memory, so it is for threads that may block.
-pub fn yaml_held(text: &[u8]) -> Result<Bytes, Fault> {
+pub fn yaml_held(text: &[u8]) -> Result<AccountedBytes, ApiError> {
     let signs = text.iter().filter(|byte| b",:-[{\n".contains(byte)).count();
     let commas = memchr::memchr_iter(b',', text).count();
     let values = YAML_VALUE * signs.min(tombolo::mapping::YAML_VALUES_MAX);
-    let mut held = Bytes { bytes: Vec::new(), held: 0 };
+    let mut held = AccountedBytes { bytes: Vec::new(), held: 0 };
     held.hold_patiently(values + YAML_COMMA * commas)?;
     Ok(held)
 }
 
 /// A body in memory, counted as long as it lives.
-pub struct Bytes {
+pub struct AccountedBytes {
     /// The bytes.
     pub bytes: Vec<u8>,
     held: usize,
 }
 
-impl Bytes {
-    fn hold(&mut self, more: usize) -> Result<(), Fault> {
+impl AccountedBytes {
+    fn hold(&mut self, more: usize) -> Result<(), ApiError> {
         // Counted even if it is too much: the caller that waits, or `drop`, takes it back.
         self.held += more;
         if HELD.fetch_add(more, Ordering::Relaxed) + more > HELD_MAX.load(Ordering::Relaxed) {
             let message = "too many uploads at once; send this one again";
-            return Err(Fault::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS", message));
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_UPLOADS", message));
         }
         Ok(())
     }
 
-    fn hold_patiently(&mut self, more: usize) -> Result<(), Fault> {
+    fn hold_patiently(&mut self, more: usize) -> Result<(), ApiError> {
         let most = HELD_MAX.load(Ordering::Relaxed);
         if self.held + more > most {
             let message = "reading the body takes more memory than the server has for bodies";
             let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Err(Fault::new(status, "RequestEntityTooLargeException", message)
+            return Err(ApiError::new(status, "RequestEntityTooLargeException", message)
                 .hint("send smaller batches; `tombolo serve --memory` raises the limit"));
         }
         let end = Instant::now() + MEMORY_TIME;
@@ -124,31 +124,31 @@ impl Bytes {
     }
 }
 
-impl Drop for Bytes {
+impl Drop for AccountedBytes {
     fn drop(&mut self) {
         HELD.fetch_sub(self.held, Ordering::Relaxed);
     }
 }
 
-fn too_large(what: &str, max: usize) -> Fault {
+fn too_large(what: &str, max: usize) -> ApiError {
     let message = format!("the body {what} more than {} MiB; send smaller batches", max >> 20);
-    Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", message).close()
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", message).close()
 }
 
 /// Reads a whole body as it was sent.
-pub async fn read(body: Body) -> Result<Bytes, Fault> {
+pub async fn read(body: Body) -> Result<AccountedBytes, ApiError> {
     read_up_to(body, SENT_MAX).await
 }
 
-async fn read_up_to(mut body: Body, max: usize) -> Result<Bytes, Fault> {
-    let mut read = Bytes { bytes: Vec::new(), held: 0 };
+async fn read_up_to(mut body: Body, max: usize) -> Result<AccountedBytes, ApiError> {
+    let mut read = AccountedBytes { bytes: Vec::new(), held: 0 };
     let all = async {
         while let Some(frame) = tokio::time::timeout(PAUSE, body.frame())
             .await
             .map_err(|_| too_slow(&format!("sent nothing for {} s", PAUSE.as_secs())))?
         {
-            let frame =
-                frame.map_err(|e| Fault::bad(format!("the body cannot be read: {e}")).close())?;
+            let frame = frame
+                .map_err(|e| ApiError::bad(format!("the body cannot be read: {e}")).close())?;
             let Ok(data) = frame.into_data() else { continue };
             if read.bytes.len() + data.len() > max {
                 return Err(too_large("has", max));
@@ -174,8 +174,8 @@ async fn read_up_to(mut body: Body, max: usize) -> Result<Bytes, Fault> {
     }
 }
 
-fn too_slow(what: &str) -> Fault {
-    Fault::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", format!("the body {what}")).close()
+fn too_slow(what: &str) -> ApiError {
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", format!("the body {what}")).close()
 }
 
 /// Reads what is left of a refused request and forgets it, within limits.
@@ -205,7 +205,7 @@ pub async fn drain(request: axum::extract::Request) {
 /// A body that cannot be unpacked is the client's mistake, and the connection ends: one client
 /// repeats a packed body with the length of another, so that the bytes that follow are no request.
 /// Source: wire contract, section 5.
-pub fn unpack(sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
+pub fn unpack(sent: AccountedBytes, headers: &HeaderMap) -> Result<AccountedBytes, ApiError> {
     let mut whole = unpack_up_to(sent, headers, UNPACKED_MAX)?;
     // Counted by their signs, since the memory has to be known before anything is parsed.
     let count = |sign| memchr::memchr_iter(sign, &whole.bytes).count();
@@ -214,7 +214,7 @@ pub fn unpack(sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
         if count > most {
             let message = format!("the body has more than {most} {what}; send smaller batches");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Err(Fault::new(status, "RequestEntityTooLargeException", message));
+            return Err(ApiError::new(status, "RequestEntityTooLargeException", message));
         }
     }
     let parts = OBJECT * objects.max(lines) + VALUE * values;
@@ -222,7 +222,11 @@ pub fn unpack(sent: Bytes, headers: &HeaderMap) -> Result<Bytes, Fault> {
     Ok(whole)
 }
 
-fn unpack_up_to(sent: Bytes, headers: &HeaderMap, max: usize) -> Result<Bytes, Fault> {
+fn unpack_up_to(
+    sent: AccountedBytes,
+    headers: &HeaderMap,
+    max: usize,
+) -> Result<AccountedBytes, ApiError> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
     let bytes = &sent.bytes[..];
     match encoding.map(str::to_ascii_lowercase).as_deref() {
@@ -239,21 +243,21 @@ fn unpack_up_to(sent: Bytes, headers: &HeaderMap, max: usize) -> Result<Bytes, F
         Some(other) => {
             let message = format!("unknown Content-Encoding `{other}`, expected gzip or zstd");
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            Err(Fault::new(status, "UNSUPPORTED_ENCODING", message).close())
+            Err(ApiError::new(status, "UNSUPPORTED_ENCODING", message).close())
         }
     }
 }
 
-fn broken(e: &std::io::Error) -> Fault {
+fn broken(e: &std::io::Error) -> ApiError {
     let message = format!("the body is not what its Content-Encoding says: {e}");
-    Fault::new(StatusCode::BAD_REQUEST, "BROKEN_ENCODING", message).close()
+    ApiError::new(StatusCode::BAD_REQUEST, "BROKEN_ENCODING", message).close()
 }
 
 /// Unpacks piece by piece, so that memory is counted before it is taken, however many unpack at
 /// once.
-fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<Bytes, Fault> {
+fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<AccountedBytes, ApiError> {
     let ratio = packed.len().saturating_mul(RATIO_MAX).max(RATIO_FREE);
-    let mut unpacked = Bytes { bytes: Vec::new(), held: 0 };
+    let mut unpacked = AccountedBytes { bytes: Vec::new(), held: 0 };
     loop {
         unpacked.hold(PIECE)?;
         unpacked.make_room(PIECE);
@@ -263,7 +267,7 @@ fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<Bytes, Faul
             Ok(_) if unpacked.bytes.len() > ratio => {
                 let message = format!("the body unpacks to more than {RATIO_MAX} times its size");
                 let status = StatusCode::PAYLOAD_TOO_LARGE;
-                let fault = Fault::new(status, "RequestEntityTooLargeException", message);
+                let fault = ApiError::new(status, "RequestEntityTooLargeException", message);
                 return Err(fault.hint("send it unpacked, or in smaller batches").close());
             }
             Ok(_) => {}
@@ -274,7 +278,7 @@ fn limited(mut from: impl Read, packed: &[u8], max: usize) -> Result<Bytes, Faul
 
 /// The format of the objects of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum UploadFormat {
     Json,
     Ndjson,
     Csv,
@@ -282,53 +286,53 @@ pub enum Shape {
 }
 
 /// The shape that a `Content-Type` names; JSON where there is none.
-pub fn shape(headers: &HeaderMap) -> Result<Shape, Fault> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Shape::Json) };
+pub fn shape(headers: &HeaderMap) -> Result<UploadFormat, ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(UploadFormat::Json) };
     let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
     match text.split(';').next().unwrap_or_default().trim() {
         // curl sends the last of these with `-d` unless another one is given.
-        "" | "application/json" | "application/x-www-form-urlencoded" => Ok(Shape::Json),
-        "application/x-ndjson" | "application/ndjson" => Ok(Shape::Ndjson),
-        "text/csv" => Ok(Shape::Csv),
-        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Shape::Yaml),
+        "" | "application/json" | "application/x-www-form-urlencoded" => Ok(UploadFormat::Json),
+        "application/x-ndjson" | "application/ndjson" => Ok(UploadFormat::Ndjson),
+        "text/csv" => Ok(UploadFormat::Csv),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(UploadFormat::Yaml),
         other => {
             let message = format!(
                 "unknown Content-Type `{other}`, expected application/json, \
                  application/x-ndjson, application/yaml or text/csv"
             );
-            Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_TYPE", message))
+            Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_TYPE", message))
         }
     }
 }
 
 /// A JSON body, or the default where there is none.
 pub async fn json<T: serde::de::DeserializeOwned + Default>(
-    app: &App,
+    app: &AppState,
     headers: &HeaderMap,
     body: Body,
-) -> Result<T, Fault> {
+) -> Result<T, ApiError> {
     Ok(json_held(app, headers, body).await?.0)
 }
 
 /// A body as JSON that becomes a tree in memory, which is counted as long as the second part lives.
 pub async fn json_held<T: serde::de::DeserializeOwned + Default>(
-    app: &App,
+    app: &AppState,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(T, Bytes), Fault> {
+) -> Result<(T, AccountedBytes), ApiError> {
     let sent = read_up_to(body, SMALL_MAX).await?;
     // Milliseconds at most; other tasks go on elsewhere.
     tokio::task::block_in_place(|| {
         let bytes = unpack_up_to(sent, headers, SMALL_MAX)?;
         app.metrics.received(bytes.bytes.len());
-        let mut held = Bytes { bytes: Vec::new(), held: 0 };
+        let mut held = AccountedBytes { bytes: Vec::new(), held: 0 };
         if bytes.bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok((T::default(), held));
         }
         let signs = bytes.bytes.iter().filter(|byte| matches!(byte, b'[' | b'{' | b',')).count();
         held.hold(bytes.bytes.len() * TREE_BYTES + signs * TREE_SIGN_BYTES)?;
         let value = serde_json::from_slice(&bytes.bytes);
-        Ok((value.map_err(|e| Fault::bad(format!("the body: {e}")))?, held))
+        Ok((value.map_err(|e| ApiError::bad(format!("the body: {e}")))?, held))
     })
 }
 
@@ -337,14 +341,14 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn packed(bytes: &[u8]) -> (Bytes, HeaderMap) {
+    fn packed(bytes: &[u8]) -> (AccountedBytes, HeaderMap) {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         packer.write_all(bytes).unwrap();
         let headers = HeaderMap::from_iter([(
             header::CONTENT_ENCODING,
             axum::http::HeaderValue::from_static("gzip"),
         )]);
-        (Bytes { bytes: packer.finish().unwrap(), held: 0 }, headers)
+        (AccountedBytes { bytes: packer.finish().unwrap(), held: 0 }, headers)
     }
 
     #[test]

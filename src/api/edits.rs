@@ -7,41 +7,43 @@
 //!
 //! Source: wire contract, section 7.
 
-use super::fault::Fault;
-use super::gate::Work;
-use super::graphql::{Result, entity, live_entity, no_such, object_id, parts, told};
+use super::api_error::ApiError;
+use super::gate::WorkKind;
+use super::graphql::{
+    GraphqlResult, entity, graphql_error, live_entity, no_such, object_id, parts,
+};
 use super::jobs::{SCOPE, forbidden};
-use super::{App, Caller, blocking, not_allowed};
+use super::{ApiCaller, AppState, blocking, not_allowed};
 use async_graphql::{Context, Json as Scalar, Object, SimpleObject};
 use serde_json::{Map, Value as Json_, json};
-use tombolo::db::Edit;
-use tombolo::graph::{Entity, GraphRead, Kind, ObjectId, Relationship, Value};
+use tombolo::db::EditRequest;
+use tombolo::graph::{Entity, GraphRead, ObjectId, ObjectKind, Relationship, Value};
 use tombolo::store::Snapshot;
 
 fn live_relationship(
     snapshot: &Snapshot,
     id: ObjectId,
-) -> std::result::Result<Option<Relationship>, Fault> {
-    let found = match snapshot.number_of(Kind::Relationship, id)? {
+) -> std::result::Result<Option<Relationship>, ApiError> {
+    let found = match snapshot.number_of(ObjectKind::Relationship, id)? {
         Some(number) => snapshot.relationship(number)?,
         None => None,
     };
     Ok(found.filter(|link| !link.metadata.deleted()))
 }
 
-fn relationship(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Relationship, Fault> {
+fn relationship(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Relationship, ApiError> {
     live_relationship(snapshot, id)?.ok_or_else(|| no_such("relationship", id))
 }
 
 /// An object that this caller may change. A caller that may not read gets the same error for a
 /// foreign object as for one that is not there.
-fn ours<T>(
-    caller: &Caller,
+fn require_writable<T>(
+    caller: &ApiCaller,
     found: Option<T>,
     scope: impl Fn(&T) -> &str,
     what: &str,
     id: ObjectId,
-) -> std::result::Result<T, Fault> {
+) -> std::result::Result<T, ApiError> {
     match found {
         Some(object) if caller.rights.write(scope(&object)) => Ok(object),
         _ if !caller.rights.read() => Err(forbidden()),
@@ -50,29 +52,33 @@ fn ours<T>(
     }
 }
 
-fn our_entity(app: &App, caller: &Caller, id: ObjectId) -> std::result::Result<Entity, Fault> {
+fn our_entity(
+    app: &AppState,
+    caller: &ApiCaller,
+    id: ObjectId,
+) -> std::result::Result<Entity, ApiError> {
     let found = live_entity(&app.database.snapshot()?, id)?;
-    ours(caller, found, |entity| &entity.scope, "entity", id)
+    require_writable(caller, found, |entity| &entity.scope, "entity", id)
 }
 
 fn our_relationship(
-    app: &App,
-    caller: &Caller,
+    app: &AppState,
+    caller: &ApiCaller,
     id: ObjectId,
-) -> std::result::Result<Relationship, Fault> {
+) -> std::result::Result<Relationship, ApiError> {
     let found = live_relationship(&app.database.snapshot()?, id)?;
-    ours(caller, found, |link| &link.scope, "relationship", id)
+    require_writable(caller, found, |link| &link.scope, "relationship", id)
 }
 
 /// Names of properties that a caller sent.
-fn sent(properties: Option<&Scalar<Json_>>) -> Vec<String> {
+fn sent_property_names(properties: Option<&Scalar<Json_>>) -> Vec<String> {
     let members = properties.and_then(|properties| properties.0.as_object());
     members.into_iter().flatten().map(|(name, _)| name.clone()).collect()
 }
 
 /// Removes the properties of an object that a caller may not see. A caller that may not read sees
 /// only those that it sent itself.
-fn limit(caller: &Caller, properties: &mut Vec<(String, Value<'static>)>, sent: &[String]) {
+fn limit(caller: &ApiCaller, properties: &mut Vec<(String, Value<'static>)>, sent: &[String]) {
     if !caller.rights.read() {
         properties.retain(|(name, _)| sent.contains(name));
     }
@@ -213,11 +219,11 @@ fn relationship_result(link: &Relationship) -> RelationshipResult {
 fn object(
     given: Option<Scalar<Json_>>,
     own: &[(&str, Json_)],
-) -> std::result::Result<Map<String, Json_>, Fault> {
+) -> std::result::Result<Map<String, Json_>, ApiError> {
     let mut members = match given.map(|given| given.0) {
         None | Some(Json_::Null) => Map::new(),
         Some(Json_::Object(members)) => members,
-        Some(_) => return Err(Fault::bad("`properties` must be an object")),
+        Some(_) => return Err(ApiError::bad("`properties` must be an object")),
     };
     // A scope may be named; whatever else the system owns is given as an argument.
     members.retain(|name, _| !name.starts_with('_') || name == "_rawData");
@@ -249,19 +255,19 @@ fn scope_of(given: Option<&Scalar<Json_>>) -> String {
 
 /// Writes objects to a scope, and deletes others of it.
 fn edit(
-    app: &App,
-    caller: &Caller,
+    app: &AppState,
+    caller: &ApiCaller,
     scope: String,
     objects: String,
-    deletes: Vec<(Kind, ObjectId)>,
-) -> std::result::Result<(), Fault> {
-    let edit = Edit { scope, source: "api".into(), objects, deletes };
+    deletes: Vec<(ObjectKind, ObjectId)>,
+) -> std::result::Result<(), ApiError> {
+    let edit = EditRequest { scope, source: "api".into(), objects, deletes };
     app.database.edit_as(&edit, &caller.rights)?;
     Ok(())
 }
 
 /// Refuses a scope that the caller named, and may not write.
-fn named_scope(caller: &Caller, scope: &str) -> std::result::Result<(), Fault> {
+fn named_scope(caller: &ApiCaller, scope: &str) -> std::result::Result<(), ApiError> {
     match caller.rights.write(scope) {
         true => Ok(()),
         false => Err(not_allowed(&format!("write:{scope}"))),
@@ -273,12 +279,12 @@ fn objects(kind: &str, object: Map<String, Json_>) -> String {
 }
 
 /// A time in epoch milliseconds, as clients declare it. Ours are the ones that count.
-struct Long;
+struct TimestampScalar;
 
 #[async_graphql::Scalar(name = "Long")]
-impl async_graphql::ScalarType for Long {
-    fn parse(_: async_graphql::Value) -> async_graphql::InputValueResult<Long> {
-        Ok(Long)
+impl async_graphql::ScalarType for TimestampScalar {
+    fn parse(_: async_graphql::Value) -> async_graphql::InputValueResult<TimestampScalar> {
+        Ok(TimestampScalar)
     }
 
     fn to_value(&self) -> async_graphql::Value {
@@ -300,14 +306,15 @@ impl Edits {
         entity_type: String,
         entity_class: Vec<String>,
         properties: Option<Scalar<Json_>>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<EntityResult> {
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
+    ) -> GraphqlResult<EntityResult> {
         let (app, caller) = parts(context)?;
         let caller = caller.clone();
-        blocking(app, Work::Commit, move |app| {
-            let (scope, sent) = (scope_of(properties.as_ref()), sent(properties.as_ref()));
+        blocking(app, WorkKind::Commit, move |app| {
+            let (scope, sent) =
+                (scope_of(properties.as_ref()), sent_property_names(properties.as_ref()));
             named_scope(&caller, &scope)?;
-            let id = ObjectId::new(Kind::Entity, &scope, &entity_key);
+            let id = ObjectId::new(ObjectKind::Entity, &scope, &entity_key);
             let own = [
                 ("_key", json!(entity_key)),
                 ("_type", json!(entity_type)),
@@ -318,7 +325,7 @@ impl Edits {
             changed_entity(app, &caller, id, &sent)
         })
         .await
-        .map_err(told)
+        .map_err(graphql_error)
     }
 
     /// Changes properties of an entity.
@@ -327,8 +334,8 @@ impl Edits {
         context: &Context<'_>,
         entity_id: String,
         properties: Option<Scalar<Json_>>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<EntityResult> {
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
+    ) -> GraphqlResult<EntityResult> {
         update(context, &entity_id, properties).await
     }
 
@@ -338,8 +345,8 @@ impl Edits {
         &self,
         context: &Context<'_>,
         entity: Scalar<Json_>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<WholeEntity> {
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
+    ) -> GraphqlResult<WholeEntity> {
         let Some(id) = entity.0["_id"].as_str().map(str::to_owned) else {
             return Err("`entity` has no `_id`".into());
         };
@@ -359,9 +366,9 @@ impl Edits {
         &self,
         context: &Context<'_>,
         entity_id: String,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
         #[graphql(name = "hardDelete")] _hard_delete: Option<bool>,
-    ) -> Result<EntityResult> {
+    ) -> GraphqlResult<EntityResult> {
         delete(context, &entity_id).await
     }
 
@@ -371,9 +378,9 @@ impl Edits {
         &self,
         context: &Context<'_>,
         entity_id: String,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
         #[graphql(name = "hardDelete")] _hard_delete: Option<bool>,
-    ) -> Result<WholeEntity> {
+    ) -> GraphqlResult<WholeEntity> {
         let gone = delete(context, &entity_id).await?.entity;
         Ok(WholeEntity {
             entity: Scalar(json!({
@@ -399,24 +406,25 @@ impl Edits {
         from_entity_id: String,
         to_entity_id: String,
         properties: Option<Scalar<Json_>>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<RelationshipResult> {
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
+    ) -> GraphqlResult<RelationshipResult> {
         let (app, caller) = parts(context)?;
         let (caller, from, to) =
             (caller.clone(), object_id(&from_entity_id)?, object_id(&to_entity_id)?);
-        blocking(app, Work::Commit, move |app| {
-            let (scope, sent) = (scope_of(properties.as_ref()), sent(properties.as_ref()));
+        blocking(app, WorkKind::Commit, move |app| {
+            let (scope, sent) =
+                (scope_of(properties.as_ref()), sent_property_names(properties.as_ref()));
             named_scope(&caller, &scope)?;
             let class = relationship_class.to_uppercase();
             let own =
                 relationship_members(&relationship_key, &relationship_type, &class, (from, to));
-            let id = ObjectId::new(Kind::Relationship, &scope, &relationship_key);
+            let id = ObjectId::new(ObjectKind::Relationship, &scope, &relationship_key);
             let objects = objects("relationships", object(properties, &own)?);
             edit(app, &caller, scope, objects, Vec::new())?;
             changed_relationship(app, &caller, id, &sent)
         })
         .await
-        .map_err(told)
+        .map_err(graphql_error)
     }
 
     /// Changes properties of a relationship.
@@ -426,13 +434,14 @@ impl Edits {
         relationship_id: String,
         #[graphql(name = "fromEntityId")] _from: Option<String>,
         #[graphql(name = "toEntityId")] _to: Option<String>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
         properties: Option<Scalar<Json_>>,
-    ) -> Result<RelationshipResult> {
+    ) -> GraphqlResult<RelationshipResult> {
         let (app, caller) = parts(context)?;
         let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
-        blocking(app, Work::Commit, move |app| {
-            let (known, sent) = (our_relationship(app, &caller, id)?, sent(properties.as_ref()));
+        blocking(app, WorkKind::Commit, move |app| {
+            let (known, sent) =
+                (our_relationship(app, &caller, id)?, sent_property_names(properties.as_ref()));
             let own = relationship_members(
                 &known.key,
                 &known.type_name,
@@ -448,7 +457,7 @@ impl Edits {
             changed_relationship(app, &caller, id, &sent)
         })
         .await
-        .map_err(told)
+        .map_err(graphql_error)
     }
 
     /// Deletes a relationship.
@@ -458,19 +467,25 @@ impl Edits {
         relationship_id: String,
         #[graphql(name = "fromEntityId")] _from: Option<String>,
         #[graphql(name = "toEntityId")] _to: Option<String>,
-        #[graphql(name = "timestamp")] _timestamp: Option<Long>,
-    ) -> Result<RelationshipResult> {
+        #[graphql(name = "timestamp")] _timestamp: Option<TimestampScalar>,
+    ) -> GraphqlResult<RelationshipResult> {
         let (app, caller) = parts(context)?;
         let (caller, id) = (caller.clone(), object_id(&relationship_id)?);
-        blocking(app, Work::Commit, move |app| {
+        blocking(app, WorkKind::Commit, move |app| {
             // Read before the deletion, since the answer shows it as it was.
             let mut known = our_relationship(app, &caller, id)?;
-            edit(app, &caller, known.scope.clone(), String::new(), vec![(Kind::Relationship, id)])?;
+            edit(
+                app,
+                &caller,
+                known.scope.clone(),
+                String::new(),
+                vec![(ObjectKind::Relationship, id)],
+            )?;
             limit(&caller, &mut known.properties, &[]);
             Ok(relationship_result(&known))
         })
         .await
-        .map_err(told)
+        .map_err(graphql_error)
     }
 
     /// Sets the raw data of an entity.
@@ -480,7 +495,7 @@ impl Edits {
         entity_id: String,
         #[graphql(name = "source")] _source: String,
         raw_data: Vec<Scalar<Json_>>,
-    ) -> Result<RawDataResult> {
+    ) -> GraphqlResult<RawDataResult> {
         let raw: Vec<Json_> = raw_data
             .into_iter()
             .map(|item| json!({ "name": item.0["name"], "rawData": item.0["data"] }))
@@ -493,11 +508,11 @@ impl Edits {
 
 /// An entity as its edit left it.
 fn changed_entity(
-    app: &App,
-    caller: &Caller,
+    app: &AppState,
+    caller: &ApiCaller,
     id: ObjectId,
     sent: &[String],
-) -> std::result::Result<EntityResult, Fault> {
+) -> std::result::Result<EntityResult, ApiError> {
     let mut changed = entity(&app.database.snapshot()?, id)?;
     limit(caller, &mut changed.properties, sent);
     Ok(entity_result(&changed, None))
@@ -505,11 +520,11 @@ fn changed_entity(
 
 /// A relationship as its edit left it.
 fn changed_relationship(
-    app: &App,
-    caller: &Caller,
+    app: &AppState,
+    caller: &ApiCaller,
     id: ObjectId,
     sent: &[String],
-) -> std::result::Result<RelationshipResult, Fault> {
+) -> std::result::Result<RelationshipResult, ApiError> {
     let mut changed = relationship(&app.database.snapshot()?, id)?;
     limit(caller, &mut changed.properties, sent);
     Ok(relationship_result(&changed))
@@ -519,11 +534,12 @@ async fn update(
     context: &Context<'_>,
     entity_id: &str,
     properties: Option<Scalar<Json_>>,
-) -> Result<EntityResult> {
+) -> GraphqlResult<EntityResult> {
     let (app, caller) = parts(context)?;
     let (caller, id) = (caller.clone(), object_id(entity_id)?);
-    blocking(app, Work::Commit, move |app| {
-        let (known, sent) = (our_entity(app, &caller, id)?, sent(properties.as_ref()));
+    blocking(app, WorkKind::Commit, move |app| {
+        let (known, sent) =
+            (our_entity(app, &caller, id)?, sent_property_names(properties.as_ref()));
         // Only what changes: this mode merges an entity with its stored properties.
         let own = [("_key", json!(known.key))];
         let objects = objects("entities", object(properties, &own)?);
@@ -531,19 +547,19 @@ async fn update(
         changed_entity(app, &caller, id, &sent)
     })
     .await
-    .map_err(told)
+    .map_err(graphql_error)
 }
 
-async fn delete(context: &Context<'_>, entity_id: &str) -> Result<EntityResult> {
+async fn delete(context: &Context<'_>, entity_id: &str) -> GraphqlResult<EntityResult> {
     let (app, caller) = parts(context)?;
     let (caller, id) = (caller.clone(), object_id(entity_id)?);
-    blocking(app, Work::Commit, move |app| {
+    blocking(app, WorkKind::Commit, move |app| {
         // Read before the deletion, since the answer shows it as it was.
         let mut known = our_entity(app, &caller, id)?;
-        edit(app, &caller, known.scope.clone(), String::new(), vec![(Kind::Entity, id)])?;
+        edit(app, &caller, known.scope.clone(), String::new(), vec![(ObjectKind::Entity, id)])?;
         limit(&caller, &mut known.properties, &[]);
         Ok(entity_result(&known, Some(super::now())))
     })
     .await
-    .map_err(told)
+    .map_err(graphql_error)
 }

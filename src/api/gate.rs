@@ -27,16 +27,16 @@ pub const QUESTION_BYTES: u64 = 8 << 20;
 /// Somebody waits for an answer as long as this lives. A caller that hangs up drops it, which stops
 /// the question.
 #[derive(Default)]
-pub struct Waiting(Arc<AtomicBool>);
+pub struct CancelGuard(Arc<AtomicBool>);
 
-impl Waiting {
+impl CancelGuard {
     /// A flag that is set when nobody waits any more.
     pub fn over(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for CancelGuard {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -44,7 +44,7 @@ impl Drop for Waiting {
 
 /// The kind of work that a thread is needed for.
 #[derive(Clone, Copy, Debug)]
-pub enum Work {
+pub enum WorkKind {
     /// A question.
     Read,
     /// A change of an open job and of nothing else.
@@ -54,25 +54,25 @@ pub enum Work {
 }
 
 /// The threads of each kind of work.
-pub struct Threads {
+pub struct WorkerPermits {
     reads: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     commits: Arc<Semaphore>,
 }
 
-impl Threads {
+impl WorkerPermits {
     /// All of them free.
-    pub fn new() -> Threads {
+    pub fn new() -> WorkerPermits {
         let of = |count| Arc::new(Semaphore::new(count));
-        Threads { reads: of(READS), uploads: of(UPLOADS), commits: of(COMMITS) }
+        WorkerPermits { reads: of(READS), uploads: of(UPLOADS), commits: of(COMMITS) }
     }
 
     /// Waits for a thread, first come, first served.
-    pub async fn permit(&self, work: Work) -> OwnedSemaphorePermit {
+    pub async fn permit(&self, work: WorkKind) -> OwnedSemaphorePermit {
         let threads = match work {
-            Work::Read => &self.reads,
-            Work::Upload => &self.uploads,
-            Work::Commit => &self.commits,
+            WorkKind::Read => &self.reads,
+            WorkKind::Upload => &self.uploads,
+            WorkKind::Commit => &self.commits,
         };
         let permit = Arc::clone(threads).acquire_owned().await;
         permit.expect("BUG: nobody closes the semaphores")
@@ -84,7 +84,7 @@ const KEPT: usize = 1_024;
 
 /// Jobs that are called right now: uploads share a job, a finalize has it alone.
 #[derive(Default)]
-pub struct Gates {
+pub struct JobGates {
     jobs: Mutex<HashMap<Uuid, Arc<RwLock<()>>>>,
     /// Jobs that are finalized at this moment, as they were when that began.
     finalizing: Mutex<HashMap<Uuid, JobReport>>,
@@ -94,7 +94,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Gates {
+impl JobGates {
     fn of(&self, id: Uuid) -> Arc<RwLock<()>> {
         let mut jobs = lock(&self.jobs);
         if jobs.len() > KEPT {
@@ -115,9 +115,9 @@ impl Gates {
     }
 
     /// Says of a job that it is being finalized, as long as the result lives.
-    pub fn finalizing(&self, report: &JobReport) -> Finalizing<'_> {
+    pub fn finalizing(&self, report: &JobReport) -> FinalizingGuard<'_> {
         lock(&self.finalizing).insert(report.id, report.clone());
-        Finalizing { gates: self, id: report.id }
+        FinalizingGuard { gates: self, id: report.id }
     }
 
     /// The job, if it is finalized at this moment.
@@ -127,12 +127,12 @@ impl Gates {
 }
 
 /// A job that is being finalized.
-pub struct Finalizing<'g> {
-    gates: &'g Gates,
+pub struct FinalizingGuard<'g> {
+    gates: &'g JobGates,
     id: Uuid,
 }
 
-impl Drop for Finalizing<'_> {
+impl Drop for FinalizingGuard<'_> {
     fn drop(&mut self) {
         lock(&self.gates.finalizing).remove(&self.id);
     }

@@ -7,11 +7,11 @@
 //!
 //! Source: wire contract, section 7.
 
+use super::api_error::ApiError;
 use super::edits::Edits;
-use super::fault::Fault;
-use super::gate::{self, Waiting, Work};
-use super::spool::{self, Piece, Spool, SpoolRoom, Spooled};
-use super::{App, Caller, blocking, body};
+use super::gate::{self, CancelGuard, WorkKind};
+use super::spool::{self, BodySegment, SpoolRoom, SpoolWriter, SpooledAnswer};
+use super::{ApiCaller, AppState, blocking, body};
 use async_graphql::{
     Context, EmptySubscription, Enum, InputObject, Json as Scalar, Object, Schema, SimpleObject,
 };
@@ -27,10 +27,10 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tombolo::graph::{Entity, GraphRead, Kind, ObjectId, Value};
-use tombolo::lang::Source;
-use tombolo::limits::{Exceeded, Limits, Meter};
-use tombolo::query::{Answer, AnswerJson, Options, Query, Stop};
+use tombolo::graph::{Entity, GraphRead, ObjectId, ObjectKind, Value};
+use tombolo::lang::SourceText;
+use tombolo::limits::{CostMeter, LimitError, QuestionLimits};
+use tombolo::query::{AnswerJson, Query, QueryAnswer, QueryOptions, QuestionError};
 use tombolo::store::Snapshot;
 use uuid::Uuid;
 
@@ -48,10 +48,10 @@ const FRAGMENTS_MAX: usize = 40;
 /// Operations in one request.
 const BATCH_MAX: usize = 50;
 
-pub(super) type Result<T> = std::result::Result<T, async_graphql::Error>;
+pub(super) type GraphqlResult<T> = std::result::Result<T, async_graphql::Error>;
 
 /// The routes for callers with a token.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/graphql", post(answer))
         .route("/", post(answer))
@@ -59,20 +59,20 @@ pub fn routes() -> Router<Arc<App>> {
 }
 
 /// Deferred answers: clients fetch them without headers, so the path is its own key.
-pub fn open_routes() -> Router<Arc<App>> {
+pub fn open_routes() -> Router<Arc<AppState>> {
     Router::new().route("/deferred/{id}", get(deferred))
 }
 
 /// An answer to a query: its rows as text, and the end of each of them.
-pub struct Found {
+pub struct SerializedAnswer {
     kind: &'static str,
-    text: Arc<Spooled>,
+    text: Arc<SpooledAnswer>,
     ends: Vec<u64>,
     /// Notes on what the rows do not tell by themselves.
     notes: Vec<String>,
 }
 
-impl Found {
+impl SerializedAnswer {
     /// `list`, `table` or `tree`.
     pub fn kind(&self) -> &'static str {
         self.kind
@@ -88,25 +88,25 @@ impl Found {
     }
 
     /// Some of the rows as a list; a tree as it is.
-    pub fn data(&self, rows: Range<usize>) -> Vec<Piece> {
+    pub fn data(&self, rows: Range<usize>) -> Vec<BodySegment> {
         if self.is_tree() {
-            return vec![Piece::whole(Arc::clone(&self.text))];
+            return vec![BodySegment::whole(Arc::clone(&self.text))];
         }
         // Between two rows is a comma.
         let start = match rows.start {
             0 => 0,
             first => self.ends[first - 1] + 1,
         };
-        let mut data = vec![Piece::text("[")];
+        let mut data = vec![BodySegment::text("[")];
         if rows.start < rows.end {
-            data.push(Piece::Range(Arc::clone(&self.text), start..self.ends[rows.end - 1]));
+            data.push(BodySegment::Range(Arc::clone(&self.text), start..self.ends[rows.end - 1]));
         }
-        data.push(Piece::text("]"));
+        data.push(BodySegment::text("]"));
         data
     }
 
     /// All of it.
-    pub fn all(&self) -> Vec<Piece> {
+    pub fn all(&self) -> Vec<BodySegment> {
         self.data(0..self.ends.len())
     }
 
@@ -116,19 +116,19 @@ impl Found {
 }
 
 /// An answer that was not taken whole.
-struct Kept {
+struct CachedAnswer {
     id: Uuid,
     since: Instant,
-    found: Arc<Found>,
+    found: Arc<SerializedAnswer>,
 }
 
 /// The answers that wait for a next page.
 #[derive(Default)]
-pub struct Results(Mutex<VecDeque<Kept>>);
+pub struct AnswerCache(Mutex<VecDeque<CachedAnswer>>);
 
-impl Results {
+impl AnswerCache {
     /// The answers that are still young enough.
-    fn fresh(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+    fn fresh(&self) -> MutexGuard<'_, VecDeque<CachedAnswer>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while all.front().is_some_and(|kept| kept.since.elapsed() > KEPT) {
             all.pop_front();
@@ -144,11 +144,12 @@ impl Results {
         }
     }
 
-    fn keep(&self, found: &Arc<Found>) -> Uuid {
+    fn keep(&self, found: &Arc<SerializedAnswer>) -> Uuid {
         let id = Uuid::new_v4();
         let mut all = self.fresh();
-        all.push_back(Kept { id, since: Instant::now(), found: Arc::clone(found) });
-        let total = |all: &VecDeque<Kept>| all.iter().map(|k| k.found.in_memory()).sum::<usize>();
+        all.push_back(CachedAnswer { id, since: Instant::now(), found: Arc::clone(found) });
+        let total =
+            |all: &VecDeque<CachedAnswer>| all.iter().map(|k| k.found.in_memory()).sum::<usize>();
         // The newest answer stays whatever its size, since its cursor is about to be sent.
         while all.len() > 1 && total(&all) > KEPT_BYTES {
             all.pop_front();
@@ -156,16 +157,16 @@ impl Results {
         id
     }
 
-    fn find(&self, id: Uuid) -> Option<Arc<Found>> {
+    fn find(&self, id: Uuid) -> Option<Arc<SerializedAnswer>> {
         let all = self.fresh();
         Some(Arc::clone(&all.iter().find(|kept| kept.id == id)?.found))
     }
 }
 
-type Shapes = Schema<Questions, Edits, EmptySubscription>;
+type GraphqlSchema = Schema<Questions, Edits, EmptySubscription>;
 
-fn schema() -> &'static Shapes {
-    static SCHEMA: std::sync::OnceLock<Shapes> = std::sync::OnceLock::new();
+fn schema() -> &'static GraphqlSchema {
+    static SCHEMA: std::sync::OnceLock<GraphqlSchema> = std::sync::OnceLock::new();
     SCHEMA.get_or_init(|| {
         Schema::build(Questions, Edits, EmptySubscription)
             .limit_depth(20)
@@ -176,63 +177,63 @@ fn schema() -> &'static Shapes {
 }
 
 /// The URL under which the caller sees this server.
-struct Base(String);
+struct BaseUrl(String);
 
-fn base_url(app: &App, headers: &HeaderMap) -> String {
+fn base_url(app: &AppState, headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = text("x-forwarded-proto").filter(|s| *s == "https").unwrap_or(app.scheme);
     format!("{scheme}://{}", text(header::HOST.as_str()).unwrap_or("127.0.0.1"))
 }
 
 async fn answer(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     headers: HeaderMap,
     body: Body,
-) -> std::result::Result<Response, Fault> {
+) -> std::result::Result<Response, ApiError> {
     app.results.sweep(&app.room);
     let (asked, _held) = body::json_held::<Json_>(&app, &headers, body).await?;
     let base = base_url(&app, &headers);
     let many = match asked {
         Json_::Array(many) if many.len() > BATCH_MAX => {
             let message = format!("at most {BATCH_MAX} operations are taken at once");
-            return Err(Fault::bad(message));
+            return Err(ApiError::bad(message));
         }
         Json_::Array(many) => many,
         one => return Ok(spool::response(operation(&app, &caller, &base, one).await)),
     };
-    let mut pieces = vec![Piece::text("[")];
+    let mut pieces = vec![BodySegment::text("[")];
     for (at, one) in many.into_iter().enumerate() {
         if at > 0 {
-            pieces.push(Piece::text(","));
+            pieces.push(BodySegment::text(","));
         }
         pieces.extend(operation(&app, &caller, &base, one).await);
     }
-    pieces.push(Piece::text("]"));
+    pieces.push(BodySegment::text("]"));
     Ok(spool::response(pieces))
 }
 
 /// Places in a response that are filled with parts of answers when it is sent. Until then a secret
 /// stands there, so that no data can be taken for a place.
-struct Holes {
+struct ResponseSlots {
     secret: Uuid,
-    filled: Mutex<Vec<Vec<Piece>>>,
+    filled: Mutex<Vec<Vec<BodySegment>>>,
 }
 
-impl Holes {
-    fn new() -> Holes {
-        Holes { secret: Uuid::new_v4(), filled: Mutex::default() }
+impl ResponseSlots {
+    fn new() -> ResponseSlots {
+        ResponseSlots { secret: Uuid::new_v4(), filled: Mutex::default() }
     }
 
     /// A value that stands for `pieces`.
-    fn hole(&self, pieces: Vec<Piece>) -> Json_ {
+    fn reserve_slot(&self, pieces: Vec<BodySegment>) -> Json_ {
         let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
         filled.push(pieces);
         format!("{}:{}", self.secret.simple(), filled.len() - 1).into()
     }
 
     /// A response with its holes filled.
-    fn fill(&self, text: &[u8]) -> Vec<Piece> {
+    fn fill(&self, text: &[u8]) -> Vec<BodySegment> {
         let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = format!("\"{}:", self.secret.simple());
         let (mut pieces, mut rest) = (Vec::new(), text);
@@ -240,18 +241,18 @@ impl Holes {
             let behind = &rest[at + mark.len()..];
             let len = memchr::memchr(b'"', behind).unwrap_or(behind.len());
             let number = std::str::from_utf8(&behind[..len]).ok().and_then(|n| n.parse().ok());
-            pieces.push(Piece::text(rest[..at].to_vec()));
+            pieces.push(BodySegment::text(rest[..at].to_vec()));
             let found = number.and_then(|number: usize| filled.get_mut(number));
             pieces.extend(found.map(std::mem::take).unwrap_or_default());
             rest = behind.get(len + 1..).unwrap_or_default();
         }
-        pieces.push(Piece::text(rest.to_vec()));
+        pieces.push(BodySegment::text(rest.to_vec()));
         pieces
     }
 }
 
-fn errors(message: &str) -> Vec<Piece> {
-    vec![Piece::text(json!({ "errors": [{ "message": message }] }).to_string())]
+fn errors(message: &str) -> Vec<BodySegment> {
+    vec![BodySegment::text(json!({ "errors": [{ "message": message }] }).to_string())]
 }
 
 /// The reason that a document is refused, if it is. The library has no limit of its own for this,
@@ -265,7 +266,12 @@ fn oversized(document: &str) -> Option<String> {
     (spreads > FRAGMENTS_MAX).then(|| format!("a document uses at most {FRAGMENTS_MAX} fragments"))
 }
 
-async fn operation(app: &Arc<App>, caller: &Caller, base: &str, asked: Json_) -> Vec<Piece> {
+async fn operation(
+    app: &Arc<AppState>,
+    caller: &ApiCaller,
+    base: &str,
+    asked: Json_,
+) -> Vec<BodySegment> {
     let Json_::Object(mut asked) = asked else {
         return errors("an operation is an object with `query`");
     };
@@ -276,13 +282,13 @@ async fn operation(app: &Arc<App>, caller: &Caller, base: &str, asked: Json_) ->
         return errors(&why);
     }
     let variables = asked.remove("variables").unwrap_or_default();
-    let holes = Arc::new(Holes::new());
+    let holes = Arc::new(ResponseSlots::new());
     let mut request = async_graphql::Request::new(query)
         .variables(async_graphql::Variables::from_json(variables))
         .data(Arc::clone(app))
         .data(caller.clone())
         .data(Arc::clone(&holes))
-        .data(Base(base.to_owned()));
+        .data(BaseUrl(base.to_owned()));
     if let Some(Json_::String(name)) = asked.remove("operationName") {
         request = request.operation_name(name);
     }
@@ -294,35 +300,37 @@ async fn operation(app: &Arc<App>, caller: &Caller, base: &str, asked: Json_) ->
 }
 
 async fn deferred(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> std::result::Result<Response, Fault> {
+) -> std::result::Result<Response, ApiError> {
     let found = Uuid::parse_str(&id).ok().and_then(|id| app.results.find(id));
     let Some(found) = found else {
         let message = "this answer is no longer kept; ask again";
-        return Err(Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", message));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", message));
     };
     let url = format!("{}/deferred/{id}", base_url(&app, &headers));
     let rest = json!({ "status": "COMPLETED", "type": found.kind, "url": url }).to_string();
-    let mut pieces = vec![Piece::text("{\"data\":")];
+    let mut pieces = vec![BodySegment::text("{\"data\":")];
     pieces.extend(found.all());
     // Without its opening brace, the rest goes on behind the data.
-    pieces.push(Piece::text(format!(",{}", &rest[1..])));
+    pieces.push(BodySegment::text(format!(",{}", &rest[1..])));
     Ok(spool::response(pieces))
 }
 
 /// An error in the form of GraphQL.
-pub(super) fn told(fault: Fault) -> async_graphql::Error {
+pub(super) fn graphql_error(fault: ApiError) -> async_graphql::Error {
     async_graphql::Error::new(fault.message().to_owned())
 }
 
-pub(super) fn parts<'c>(context: &Context<'c>) -> Result<(&'c Arc<App>, &'c Caller)> {
+pub(super) fn parts<'c>(
+    context: &Context<'c>,
+) -> GraphqlResult<(&'c Arc<AppState>, &'c ApiCaller)> {
     Ok((context.data()?, context.data()?))
 }
 
 /// A query as it comes in over HTTP.
-pub struct Asked {
+pub struct QueryRequest {
     pub query: String,
     pub parameters: Option<Json_>,
     pub include_deleted: bool,
@@ -330,45 +338,51 @@ pub struct Asked {
 }
 
 /// The error of a query that was stopped.
-pub fn stopped(what: &Exceeded) -> Fault {
+pub fn stopped(what: &LimitError) -> ApiError {
     let (status, code) = match what {
-        Exceeded::Memory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_NEEDS_TOO_MUCH_MEMORY"),
-        Exceeded::Value(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALUE_TOO_LARGE"),
-        Exceeded::Shared(_) => (StatusCode::SERVICE_UNAVAILABLE, "MEMORY_IN_USE"),
+        LimitError::Memory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_NEEDS_TOO_MUCH_MEMORY"),
+        LimitError::Value(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALUE_TOO_LARGE"),
+        LimitError::Shared(_) => (StatusCode::SERVICE_UNAVAILABLE, "MEMORY_IN_USE"),
         _ => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_TOO_COSTLY"),
     };
-    Fault::new(status, code, format!("the query was stopped: {what}")).hint(what.hint())
+    ApiError::new(status, code, format!("the query was stopped: {what}")).hint(what.hint())
 }
 
 /// Parses and answers a query.
-pub fn ask(app: &App, asked: &Asked, limits: Limits) -> std::result::Result<Found, Fault> {
-    let meter = Meter::new(limits);
-    let stop = |what: Exceeded| stopped(&what);
+pub fn ask(
+    app: &AppState,
+    asked: &QueryRequest,
+    limits: QuestionLimits,
+) -> std::result::Result<SerializedAnswer, ApiError> {
+    let meter = CostMeter::new(limits);
+    let stop = |what: LimitError| stopped(&what);
     // The snapshot is counted before it is opened.
     meter.hold(gate::QUESTION_BYTES).map_err(stop)?;
     let mut parameters = BTreeMap::new();
     for (name, value) in asked.parameters.iter().filter_map(Json_::as_object).flatten() {
         let value = parameter(value).ok_or_else(|| {
-            Fault::bad(format!("the variable `{name}` is neither a text, number, boolean nor list"))
+            ApiError::bad(format!(
+                "the variable `{name}` is neither a text, number, boolean nor list"
+            ))
         })?;
         parameters.insert(name.clone(), value);
     }
-    let options = Options {
+    let options = QueryOptions {
         now: super::now(),
         strict: asked.strict,
         parameters: Some(parameters),
         include_deleted: asked.include_deleted,
         rules: crate::cli::server_rules()?,
         until: meter.deadline(),
-        ..Options::default()
+        ..QueryOptions::default()
     };
-    let source = Source::whole("query", asked.query.as_str());
+    let source = SourceText::whole("query", asked.query.as_str());
     let query = Query::parse(&source, &options)
-        .map_err(|fault| Fault::new(StatusCode::BAD_REQUEST, "BAD_QUERY", fault.plain()))?;
+        .map_err(|fault| ApiError::new(StatusCode::BAD_REQUEST, "BAD_QUERY", fault.plain()))?;
     let snapshot = app.database.snapshot()?;
     let told = |stop| match stop {
-        Stop::Read(e) => Fault::from(e),
-        Stop::Limit(what) => stopped(&what),
+        QuestionError::Read(e) => ApiError::from(e),
+        QuestionError::Limit(what) => stopped(&what),
     };
     let (answer, profile) = query.run_metered(&snapshot, &meter).map_err(told)?;
     let notes = query.notes(&snapshot, &answer, &profile, meter.limits()).map_err(told)?;
@@ -380,28 +394,29 @@ pub fn ask(app: &App, asked: &Asked, limits: Limits) -> std::result::Result<Foun
     if count > app.limits.answer_rows {
         let most = app.limits.answer_rows;
         let message = format!("the answer has {count} rows, and {most} are given at once");
-        return Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message)
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message)
             .hint("add LIMIT and SKIP, or ask for less; `tombolo serve --max-rows` raises it"));
     }
-    Ok(Found { notes, ..written(app, &answer, &snapshot, &meter)? })
+    Ok(SerializedAnswer { notes, ..serialize_rows(app, &answer, &snapshot, &meter)? })
 }
 
 /// Writes the rows of an answer, one by one.
-fn written(
-    app: &App,
-    answer: &Answer,
+fn serialize_rows(
+    app: &AppState,
+    answer: &QueryAnswer,
     snapshot: &Snapshot,
-    meter: &Meter,
-) -> std::result::Result<Found, Fault> {
-    let mut spool = Spool::new(&app.room);
+    meter: &CostMeter,
+) -> std::result::Result<SerializedAnswer, ApiError> {
+    let mut spool = SpoolWriter::new(&app.room);
     let mut ends = Vec::new();
     let json = AnswerJson::new(answer, snapshot);
-    let fault =
-        |spool: &Spool, e: std::io::Error| spool.refused().unwrap_or_else(|| spool::unwritten(&e));
-    if let Answer::Tree { .. } = answer {
+    let fault = |spool: &SpoolWriter, e: std::io::Error| {
+        spool.refused().unwrap_or_else(|| spool::unwritten(&e))
+    };
+    if let QueryAnswer::Tree { .. } = answer {
         if let Err(e) = serde_json::to_writer(&mut spool, &json) {
             // An error of reading shows up as one of writing, so the reader is asked first.
-            let read = json.fault().map(Fault::from);
+            let read = json.fault().map(ApiError::from);
             return Err(read.unwrap_or_else(|| fault(&spool, e.into())));
         }
         ends.push(spool.len());
@@ -413,10 +428,10 @@ fn written(
             let result = comma.and_then(|()| Ok(serde_json::to_writer(&mut spool, row)?));
             result.map_err(|e| fault(&spool, e))?;
             ends.push(spool.len());
-            Ok::<(), Fault>(())
+            Ok::<(), ApiError>(())
         })?;
     }
-    Ok(Found { kind: answer.kind(), text: spool.finish()?, ends, notes: Vec::new() })
+    Ok(SerializedAnswer { kind: answer.kind(), text: spool.finish()?, ends, notes: Vec::new() })
 }
 
 fn parameter(json: &Json_) -> Option<Value<'static>> {
@@ -519,30 +534,30 @@ impl Questions {
         #[graphql(name = "dryRun")] _dry_run: Option<bool>,
         #[graphql(name = "remember")] _remember: Option<bool>,
         #[graphql(name = "returnAsTree")] _tree: Option<bool>,
-    ) -> Result<QueryV1Response> {
+    ) -> GraphqlResult<QueryV1Response> {
         let (app, caller) = parts(context)?;
-        caller.reads().map_err(told)?;
+        caller.reads().map_err(graphql_error)?;
         if scope_filters.is_some_and(|filters| !filters.is_empty()) {
             return Err("scopeFilters are not supported; use IN SCOPE in the query".into());
         }
         let size = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE_MAX);
-        let holes = context.data::<Arc<Holes>>()?;
+        let holes = context.data::<Arc<ResponseSlots>>()?;
         if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
             return next_page(app, holes, &cursor, size);
         }
-        let asked = Asked {
+        let asked = QueryRequest {
             query,
             parameters: variables.map(|variables| variables.0),
             include_deleted: include_deleted == Some(true),
             strict: false,
         };
-        let waiting = Waiting::default();
+        let waiting = CancelGuard::default();
         let limits = app.question(&waiting);
-        let found = blocking(app, Work::Read, move |app| ask(app, &asked, limits)).await;
-        let found = Arc::new(found.map_err(told)?);
+        let found = blocking(app, WorkKind::Read, move |app| ask(app, &asked, limits)).await;
+        let found = Arc::new(found.map_err(graphql_error)?);
         if matches!(deferred_response, Some(DeferredResponseOption::Force)) {
             let id = app.results.keep(&found);
-            let url = format!("{}/deferred/{id}", context.data::<Base>()?.0);
+            let url = format!("{}/deferred/{id}", context.data::<BaseUrl>()?.0);
             return Ok(QueryV1Response {
                 r#type: Some("deferred".into()),
                 data: None,
@@ -564,16 +579,16 @@ impl Questions {
         context: &Context<'_>,
         entity_id: async_graphql::ID,
         #[graphql(name = "address")] _address: EntityIngestionAddress,
-    ) -> Result<RawData> {
+    ) -> GraphqlResult<RawData> {
         let (app, caller) = parts(context)?;
-        caller.reads().map_err(told)?;
+        caller.reads().map_err(graphql_error)?;
         let id = object_id(&entity_id)?;
-        let found = blocking(app, Work::Read, move |app| {
+        let found = blocking(app, WorkKind::Read, move |app| {
             let snapshot = app.database.snapshot()?;
             entity(&snapshot, id)
         })
         .await
-        .map_err(told)?;
+        .map_err(graphql_error)?;
         let collected = found.metadata.begin_on;
         let payload = found.raw_data.as_deref().map(raw_payload).unwrap_or_default();
         Ok(RawData {
@@ -613,9 +628,9 @@ fn raw_payload(text: &str) -> Vec<RawPayload> {
 }
 
 fn page(
-    app: &App,
-    holes: &Holes,
-    found: &Arc<Found>,
+    app: &AppState,
+    holes: &ResponseSlots,
+    found: &Arc<SerializedAnswer>,
     start: usize,
     size: usize,
     id: Option<Uuid>,
@@ -628,7 +643,7 @@ fn page(
     });
     QueryV1Response {
         r#type: Some(found.kind.to_owned()),
-        data: Some(Scalar(holes.hole(found.data(start.min(end)..end)))),
+        data: Some(Scalar(holes.reserve_slot(found.data(start.min(end)..end)))),
         cursor,
         url: None,
         total_count: (!found.is_tree()).then_some(count as i64),
@@ -636,7 +651,12 @@ fn page(
     }
 }
 
-fn next_page(app: &App, holes: &Holes, cursor: &str, size: usize) -> Result<QueryV1Response> {
+fn next_page(
+    app: &AppState,
+    holes: &ResponseSlots,
+    cursor: &str,
+    size: usize,
+) -> GraphqlResult<QueryV1Response> {
     // A cursor is the id of the kept answer and the number of its next row.
     let place = cursor
         .split_once(':')
@@ -648,19 +668,19 @@ fn next_page(app: &App, holes: &Holes, cursor: &str, size: usize) -> Result<Quer
     }
 }
 
-pub(super) fn object_id(text: &str) -> Result<ObjectId> {
+pub(super) fn object_id(text: &str) -> GraphqlResult<ObjectId> {
     ObjectId::parse(text).ok_or_else(|| format!("`{text}` is not the form of an id").into())
 }
 
-pub(super) fn no_such(what: &str, id: ObjectId) -> Fault {
-    Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("no {what} with the id {id}"))
+pub(super) fn no_such(what: &str, id: ObjectId) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("no {what} with the id {id}"))
 }
 
 pub(super) fn live_entity(
     snapshot: &Snapshot,
     id: ObjectId,
-) -> std::result::Result<Option<Entity>, Fault> {
-    let found = match snapshot.number_of(Kind::Entity, id)? {
+) -> std::result::Result<Option<Entity>, ApiError> {
+    let found = match snapshot.number_of(ObjectKind::Entity, id)? {
         Some(number) => snapshot.entity(number)?,
         None => None,
     };
@@ -668,6 +688,6 @@ pub(super) fn live_entity(
 }
 
 /// The live entity with this id.
-pub(super) fn entity(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Entity, Fault> {
+pub(super) fn entity(snapshot: &Snapshot, id: ObjectId) -> std::result::Result<Entity, ApiError> {
     live_entity(snapshot, id)?.ok_or_else(|| no_such("entity", id))
 }

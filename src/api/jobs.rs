@@ -6,11 +6,11 @@
 //!
 //! Source: wire contract, sections 0 to 6.
 
-use super::body::{self, Shape};
-use super::fault::Fault;
-use super::gate::Work;
-use super::whose::{Named, named_deletes, with_own_scope, with_scopes};
-use super::{App, Caller, blocking};
+use super::api_error::ApiError;
+use super::body::{self, UploadFormat};
+use super::gate::WorkKind;
+use super::object_scopes::{NamedDeletion, named_deletes, with_own_scope, with_scopes};
+use super::{ApiCaller, AppState, blocking};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -22,9 +22,11 @@ use serde_json::{Map, Value as Json_, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tombolo::Error;
-use tombolo::db::{Extras, FinalizeRequest, JobRequest, MappedRelationship, Rights, check_mapped};
-use tombolo::graph::Kind;
-use tombolo::sync::{Format, Input, JobReport, Mode, Status, SyncError};
+use tombolo::db::{
+    FinalizeRequest, JobRequest, MappedRelationship, RightSet, UploadExtras, check_mapped,
+};
+use tombolo::graph::ObjectKind;
+use tombolo::sync::{InputFormat, InputSource, JobReport, JobStatus, SyncError, SyncMode};
 use uuid::Uuid;
 
 /// The path of the routes.
@@ -33,10 +35,10 @@ pub const ROOT: &str = "/persister/synchronization/jobs";
 /// The scope of jobs and objects that name none.
 pub const SCOPE: &str = "api";
 
-type Answer = Result<Json<Json_>, Fault>;
+type PersisterResult = Result<Json<Json_>, ApiError>;
 
 /// The routes of the persister API.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route(ROOT, post(create))
         .route(&format!("{ROOT}/"), post(create))
@@ -55,7 +57,7 @@ const INVALID_CONFIGURATION: &str = "ABORTED_DUE_TO_INVALID_CONFIGURATION";
 
 /// A job as clients read it. A caller that may not read the graph hears nothing of scopes that it
 /// may not write.
-pub fn job_json(report: &JobReport, caller: &Caller) -> Json_ {
+pub fn job_json(report: &JobReport, caller: &ApiCaller) -> Json_ {
     let rights = &caller.rights;
     let report: Cow<'_, JobReport> = match rights.read() {
         true => Cow::Borrowed(report),
@@ -63,14 +65,15 @@ pub fn job_json(report: &JobReport, caller: &Caller) -> Json_ {
     };
     let mut job = Map::new();
     let integration = report.source.starts_with("integration-");
-    let done = matches!(report.status, Status::Finished | Status::Aborted | Status::Refused);
+    let done =
+        matches!(report.status, JobStatus::Finished | JobStatus::Aborted | JobStatus::Refused);
     let status = match report.status {
-        Status::AwaitingUploads => "AWAITING_UPLOADS",
-        Status::Held => "HELD",
-        Status::Finished => "FINISHED",
-        Status::Aborted if report.invalid_configuration => INVALID_CONFIGURATION,
-        Status::Aborted => "ABORTED",
-        Status::Refused => "ERROR_BAD_DATA",
+        JobStatus::AwaitingUploads => "AWAITING_UPLOADS",
+        JobStatus::Held => "HELD",
+        JobStatus::Finished => "FINISHED",
+        JobStatus::Aborted if report.invalid_configuration => INVALID_CONFIGURATION,
+        JobStatus::Aborted => "ABORTED",
+        JobStatus::Refused => "ERROR_BAD_DATA",
     };
     let mut put = |name: &str, value: Json_| job.insert(name.to_owned(), value);
     put("id", json!(report.id));
@@ -123,7 +126,7 @@ pub fn job_json(report: &JobReport, caller: &Caller) -> Json_ {
 /// The body of a request that creates a job. A `null` counts as absent.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Create {
+struct CreateJobRequest {
     source: Option<String>,
     scope: Option<String>,
     sync_mode: Option<String>,
@@ -133,12 +136,12 @@ struct Create {
 }
 
 async fn create(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
-    let asked: Create = body::json(&app, &headers, body).await?;
+) -> PersisterResult {
+    let asked: CreateJobRequest = body::json(&app, &headers, body).await?;
     let request = job_request(asked)?;
     if !caller.rights.write(&request.scope) {
         return Err(forbidden());
@@ -148,9 +151,9 @@ async fn create(
         Some(id) => Some(app.gates.alone(id).await),
         None => None,
     };
-    blocking(&app, Work::Upload, move |app| {
+    blocking(&app, WorkKind::Upload, move |app| {
         let _alone = alone;
-        if let Some(report) = made_before(app, &request)? {
+        if let Some(report) = job_of_retry(app, &request)? {
             return Ok(Json(json!({ "job": job_json(&report, &caller) })));
         }
         let (mut count, _) = app.database.staged()?;
@@ -161,7 +164,7 @@ async fn create(
         if count >= app.limits.open_jobs {
             let message = format!("{count} jobs are open; finalize or abort some");
             let status = StatusCode::TOO_MANY_REQUESTS;
-            return Err(Fault::new(status, "TOO_MANY_OPEN_JOBS", message));
+            return Err(ApiError::new(status, "TOO_MANY_OPEN_JOBS", message));
         }
         let id = app.database.create_job(&request)?;
         tracing::info!(job = %id, scope = request.scope, mode = %request.mode, "job created");
@@ -171,7 +174,7 @@ async fn create(
 }
 
 /// The open job that this very request made before, when its answer was lost.
-fn made_before(app: &App, request: &JobRequest) -> Result<Option<JobReport>, Fault> {
+fn job_of_retry(app: &AppState, request: &JobRequest) -> Result<Option<JobReport>, ApiError> {
     let Some(id) = request.id else { return Ok(None) };
     let Ok(report) = app.database.open_job(id) else { return Ok(None) };
     let same = report.scope == request.scope
@@ -180,12 +183,14 @@ fn made_before(app: &App, request: &JobRequest) -> Result<Option<JobReport>, Fau
     Ok(same.then_some(report))
 }
 
-fn job_request(asked: Create) -> Result<JobRequest, Fault> {
+fn job_request(asked: CreateJobRequest) -> Result<JobRequest, ApiError> {
     let source = asked.source.unwrap_or_else(|| "api".to_owned());
     let mode = match asked.sync_mode.as_deref() {
-        None | Some("") => Mode::Diff,
-        Some("CREATE_OR_UPDATE") => Mode::CreateOrUpdate,
-        Some(text) => text.parse().map_err(|e: String| Fault::bad(format!("`syncMode`: {e}")))?,
+        None | Some("") => SyncMode::Diff,
+        Some("CREATE_OR_UPDATE") => SyncMode::CreateOrUpdate,
+        Some(text) => {
+            text.parse().map_err(|e: String| ApiError::bad(format!("`syncMode`: {e}")))?
+        }
     };
     let known = [
         "api",
@@ -197,7 +202,7 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
     ];
     if !known.contains(&source.as_str()) {
         let message = format!("unknown source `{source}`, expected {}", known.join(", "));
-        return Err(Fault::bad(message));
+        return Err(ApiError::bad(message));
     }
     let nonempty = |text: Option<String>| text.filter(|text| !text.is_empty());
     let (scope, instance) = (nonempty(asked.scope), nonempty(asked.integration_instance_id));
@@ -205,20 +210,20 @@ fn job_request(asked: Create) -> Result<JobRequest, Fault> {
     let scope = match (source.starts_with("integration-"), scope, instance) {
         (true, None, Some(instance)) => instance,
         (true, _, None) => {
-            return Err(Fault::bad(format!("`integrationInstanceId` is required for {source}")));
+            return Err(ApiError::bad(format!("`integrationInstanceId` is required for {source}")));
         }
         (true, Some(_), Some(_)) => {
-            return Err(Fault::bad(format!("`scope` is not allowed for {source}"))
+            return Err(ApiError::bad(format!("`scope` is not allowed for {source}"))
                 .hint("the integrationInstanceId is the scope"));
         }
         (false, Some(scope), _) => scope,
         // Some clients have no way to name a scope: their rows say, or the ids in them do.
-        (false, None, _) if matches!(mode, Mode::Patch | Mode::CreateOrUpdate) => {
+        (false, None, _) if matches!(mode, SyncMode::Patch | SyncMode::CreateOrUpdate) => {
             any_scope = true;
             SCOPE.to_owned()
         }
         (false, None, _) => {
-            return Err(Fault::bad("`scope` is required")
+            return Err(ApiError::bad("`scope` is required")
                 .hint("name the scope that the job writes, as in \"scope\": \"okta\""));
         }
     };
@@ -240,13 +245,13 @@ fn job_id(text: &str) -> Uuid {
 }
 
 /// The error of a missing right. It does not tell whether there is such a scope.
-pub fn forbidden() -> Fault {
-    Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", "the token does not allow this")
+pub fn forbidden() -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "FORBIDDEN", "the token does not allow this")
 }
 
 /// The job of a path as it was made or ended, if this caller may see it.
-fn job_file(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
-    let unknown = || Fault::from(Error::UnknownJob(id.to_owned()));
+fn job_file(app: &AppState, id: &str, rights: &RightSet) -> Result<JobReport, ApiError> {
+    let unknown = || ApiError::from(Error::UnknownJob(id.to_owned()));
     let report = match app.database.job(&job_id(id).to_string()) {
         Err(Error::UnknownJob(_)) => return Err(unknown()),
         other => other?,
@@ -255,11 +260,11 @@ fn job_file(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
 }
 
 /// The same with what was uploaded so far.
-pub fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
+pub fn job(app: &AppState, id: &str, rights: &RightSet) -> Result<JobReport, ApiError> {
     let report = job_file(app, id, rights)?;
     match report.status {
         // It may be finalized in between.
-        Status::AwaitingUploads => match app.database.open_job(report.id) {
+        JobStatus::AwaitingUploads => match app.database.open_job(report.id) {
             Ok(report) => Ok(report),
             Err(Error::Sync(SyncError::State(_))) => job_file(app, id, rights),
             Err(e) => Err(e.into()),
@@ -269,16 +274,16 @@ pub fn job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
 }
 
 /// The job of a path, if this caller may write to it; nothing of its uploads is read.
-fn own_job(app: &App, id: &str, rights: &Rights) -> Result<JobReport, Fault> {
+fn own_job(app: &AppState, id: &str, rights: &RightSet) -> Result<JobReport, ApiError> {
     let report = job_file(app, id, rights)?;
     if rights.write(&report.scope) { Ok(report) } else { Err(forbidden()) }
 }
 
 async fn status(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
-) -> Answer {
+) -> PersisterResult {
     // A finalize that is under way is told of, not waited for.
     if let Some(report) = app.gates.finalized_now(job_id(&id))
         && caller.rights.see_jobs(&report.scope)
@@ -287,7 +292,7 @@ async fn status(
         job["status"] = json!("FINALIZING_ENTITIES");
         return Ok(Json(json!({ "job": job })));
     }
-    blocking(&app, Work::Read, move |app| {
+    blocking(&app, WorkKind::Read, move |app| {
         let report = job(app, &id, &caller.rights)?;
         Ok(Json(json!({ "job": job_json(&report, &caller) })))
     })
@@ -296,79 +301,83 @@ async fn status(
 
 /// The kinds of objects that an upload may hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum UploadContent {
     Entities,
     Relationships,
     Both,
 }
 
 async fn entities(
-    app: State<Arc<App>>,
-    caller: Extension<Caller>,
+    app: State<Arc<AppState>>,
+    caller: Extension<ApiCaller>,
     path: Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
-    take(app, caller, path, headers, body, Part::Entities).await
+) -> PersisterResult {
+    receive_upload(app, caller, path, headers, body, UploadContent::Entities).await
 }
 
 async fn relationships(
-    app: State<Arc<App>>,
-    caller: Extension<Caller>,
+    app: State<Arc<AppState>>,
+    caller: Extension<ApiCaller>,
     path: Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
-    take(app, caller, path, headers, body, Part::Relationships).await
+) -> PersisterResult {
+    receive_upload(app, caller, path, headers, body, UploadContent::Relationships).await
 }
 
 async fn upload(
-    app: State<Arc<App>>,
-    caller: Extension<Caller>,
+    app: State<Arc<AppState>>,
+    caller: Extension<ApiCaller>,
     path: Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
-    take(app, caller, path, headers, body, Part::Both).await
+) -> PersisterResult {
+    receive_upload(app, caller, path, headers, body, UploadContent::Both).await
 }
 
 /// The members of an upload, still as text.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Members<'a> {
+struct UploadBody<'a> {
     #[serde(borrow)]
     entities: Option<&'a RawValue>,
     #[serde(borrow)]
     relationships: Option<&'a RawValue>,
-    delete_entities: Option<Vec<Named>>,
-    delete_relationships: Option<Vec<Named>>,
+    delete_entities: Option<Vec<NamedDeletion>>,
+    delete_relationships: Option<Vec<NamedDeletion>>,
 }
 
-async fn take(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+async fn receive_upload(
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-    part: Part,
-) -> Answer {
+    part: UploadContent,
+) -> PersisterResult {
     // Read before the gate: a slow sender must not keep a finalize waiting.
     let sent = body::read(body).await?;
     let shared = app.gates.shared(job_id(&id)).await;
-    blocking(&app, Work::Upload, move |app| {
+    blocking(&app, WorkKind::Upload, move |app| {
         let _shared = shared;
         let report = own_job(app, &id, &caller.rights)?;
         let shape = body::shape(&headers)?;
         let bytes = body::unpack(sent, &headers)?;
         app.metrics.received(bytes.bytes.len());
         let report = match shape {
-            Shape::Json => json_upload(app, &report, &caller.rights, &bytes.bytes, part)?,
-            Shape::Yaml => {
+            UploadFormat::Json => json_upload(app, &report, &caller.rights, &bytes.bytes, part)?,
+            UploadFormat::Yaml => {
                 let json = super::yaml::to_json(&bytes.bytes)?;
                 json_upload(app, &report, &caller.rights, json.as_bytes(), part)?
             }
-            Shape::Ndjson => put(app, &report, &caller.rights, Format::Ndjson, &bytes.bytes, part)?,
-            Shape::Csv => put(app, &report, &caller.rights, Format::Csv, &bytes.bytes, part)?,
+            UploadFormat::Ndjson => {
+                put(app, &report, &caller.rights, InputFormat::Ndjson, &bytes.bytes, part)?
+            }
+            UploadFormat::Csv => {
+                put(app, &report, &caller.rights, InputFormat::Csv, &bytes.bytes, part)?
+            }
         };
         Ok(Json(json!({ "job": job_json(&report, &caller) })))
     })
@@ -376,41 +385,41 @@ async fn take(
 }
 
 fn json_upload(
-    app: &App,
+    app: &AppState,
     job: &JobReport,
-    rights: &Rights,
+    rights: &RightSet,
     bytes: &[u8],
-    part: Part,
-) -> Result<JobReport, Fault> {
+    part: UploadContent,
+) -> Result<JobReport, ApiError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if part == Part::Both && bytes.trim_ascii_start().starts_with(b"[") {
-        return put(app, job, rights, Format::Json, bytes, part);
+    if part == UploadContent::Both && bytes.trim_ascii_start().starts_with(b"[") {
+        return put(app, job, rights, InputFormat::Json, bytes, part);
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(Fault::bad("the body is empty, expected `{\"entities\": [...]}`"));
+        return Err(ApiError::bad("the body is empty, expected `{\"entities\": [...]}`"));
     }
-    let members: Members<'_> = serde_json::from_slice(bytes)
-        .map_err(|e| Fault::bad(format!("the body is no JSON object of an upload: {e}")))?;
+    let members: UploadBody<'_> = serde_json::from_slice(bytes)
+        .map_err(|e| ApiError::bad(format!("the body is no JSON object of an upload: {e}")))?;
     for (name, code, value) in [
         ("entities", "ENTITY_IS_NOT_ARRAY", members.entities),
         ("relationships", "RELATIONSHIP_IS_NOT_ARRAY", members.relationships),
     ] {
         if value.is_some_and(|value| !value.get().starts_with('[')) {
             let message = format!("\"{name}\" should be an array");
-            return Err(Fault::new(StatusCode::BAD_REQUEST, code, message));
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, code, message));
         }
     }
     let (entities, relationships) = (members.entities, members.relationships);
     match part {
-        Part::Entities if entities.is_none() => {
-            return Err(Fault::new(
+        UploadContent::Entities if entities.is_none() => {
+            return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "ENTITY_IS_NOT_ARRAY",
                 "\"entities\" should be an array",
             ));
         }
-        Part::Relationships if relationships.is_none() => {
-            return Err(Fault::new(
+        UploadContent::Relationships if relationships.is_none() => {
+            return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "RELATIONSHIP_IS_NOT_ARRAY",
                 "\"relationships\" should be an array",
@@ -419,19 +428,19 @@ fn json_upload(
         _ => {}
     }
     let named = [
-        (Kind::Entity, members.delete_entities),
-        (Kind::Relationship, members.delete_relationships),
+        (ObjectKind::Entity, members.delete_entities),
+        (ObjectKind::Relationship, members.delete_relationships),
     ];
     let names_deletes = named.iter().any(|(_, list)| list.as_ref().is_some_and(|l| !l.is_empty()));
     let deletes = named_deletes(app, job, rights, named)?;
     if entities.is_none() && relationships.is_none() && !names_deletes {
-        return Err(Fault::bad(
+        return Err(ApiError::bad(
             "the body has none of `entities`, `relationships`, `deleteEntities`, \
              `deleteRelationships`",
         ));
     }
-    if !deletes.is_empty() && matches!(job.sync_mode, Mode::CrossScope | Mode::Override) {
-        return Err(Fault::bad(format!("{} jobs take no delete lists", job.sync_mode)));
+    if !deletes.is_empty() && matches!(job.sync_mode, SyncMode::CrossScope | SyncMode::Override) {
+        return Err(ApiError::bad(format!("{} jobs take no delete lists", job.sync_mode)));
     }
     if job.any_scope && !deletes.is_empty() {
         // Objects that do not exist yet, or come to live elsewhere, are asked about when they are
@@ -452,23 +461,30 @@ fn json_upload(
         (Some(list), true) => with_scopes(app, rights, list)?,
     };
     let text = format!("{{\"entities\":{entities},\"relationships\":{relationships}}}");
-    let input =
-        Input { name: String::new(), format: Format::Json, reader: Box::new(text.as_bytes()) };
-    let extras =
-        Extras { mapped: &mapped, deletes: &deletes, deleter: Some(rights), staged_max: None };
+    let input = InputSource {
+        name: String::new(),
+        format: InputFormat::Json,
+        reader: Box::new(text.as_bytes()),
+    };
+    let extras = UploadExtras {
+        mapped: &mapped,
+        deletes: &deletes,
+        deleter: Some(rights),
+        staged_max: None,
+    };
     append(app, job, rights, input, extras, part)
 }
 
 /// A relationship, as far as it tells whether it describes an end.
 #[derive(Deserialize)]
-struct Described<'a> {
+struct MappingMarker<'a> {
     #[serde(rename = "_mapping", borrow)]
     mapping: Option<&'a RawValue>,
 }
 
-fn validation_code(part: Part) -> &'static str {
+fn validation_code(part: UploadContent) -> &'static str {
     match part {
-        Part::Relationships => "RELATIONSHIP_UPLOAD_FAILED_VALIDATION",
+        UploadContent::Relationships => "RELATIONSHIP_UPLOAD_FAILED_VALIDATION",
         _ => "ENTITY_UPLOAD_FAILED_VALIDATION",
     }
 }
@@ -478,7 +494,7 @@ fn validation_code(part: Part) -> &'static str {
 fn split_mapped(
     job: &JobReport,
     relationships: Option<&RawValue>,
-) -> Result<(String, Vec<MappedRelationship>), Fault> {
+) -> Result<(String, Vec<MappedRelationship>), ApiError> {
     let Some(list) = relationships else { return Ok(("[]".to_owned(), Vec::new())) };
     // Most lists have none, and are not read twice.
     if memchr::memmem::find(list.get().as_bytes(), b"\"_mapping\"").is_none() {
@@ -487,15 +503,15 @@ fn split_mapped(
     let refused = |faults: Vec<String>| {
         let message = format!("{} validation error(s):\n{}", faults.len(), faults.join("\n"));
         let code = "RELATIONSHIP_UPLOAD_FAILED_VALIDATION";
-        Fault::new(StatusCode::BAD_REQUEST, code, message)
+        ApiError::new(StatusCode::BAD_REQUEST, code, message)
     };
     let items: Vec<&RawValue> = serde_json::from_str(list.get())
-        .map_err(|e| Fault::bad(format!("`relationships`: {e}")))?;
+        .map_err(|e| ApiError::bad(format!("`relationships`: {e}")))?;
     let (mut plain, mut mapped, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     for (i, item) in items.into_iter().enumerate() {
         // An item that is no object is no mapped relationship either, and fails below with its
         // place.
-        let described = serde_json::from_str::<Described<'_>>(item.get());
+        let described = serde_json::from_str::<MappingMarker<'_>>(item.get());
         if described.is_ok_and(|described| described.mapping.is_none()) {
             plain.push(item.get());
             continue;
@@ -515,62 +531,62 @@ fn split_mapped(
 }
 
 fn put(
-    app: &App,
+    app: &AppState,
     job: &JobReport,
-    rights: &Rights,
-    format: Format,
+    rights: &RightSet,
+    format: InputFormat,
     bytes: &[u8],
-    part: Part,
-) -> Result<JobReport, Fault> {
-    let input = Input { name: String::new(), format, reader: Box::new(bytes) };
-    append(app, job, rights, input, Extras::default(), part)
+    part: UploadContent,
+) -> Result<JobReport, ApiError> {
+    let input = InputSource { name: String::new(), format, reader: Box::new(bytes) };
+    append(app, job, rights, input, UploadExtras::default(), part)
 }
 
 /// Adds objects to a job. If each object names its own scope, the caller must be allowed all of
 /// these scopes, in whatever format the objects came.
 fn append(
-    app: &App,
+    app: &AppState,
     job: &JobReport,
-    rights: &Rights,
-    input: Input<'_>,
-    extras: Extras<'_>,
-    part: Part,
-) -> Result<JobReport, Fault> {
+    rights: &RightSet,
+    input: InputSource<'_>,
+    extras: UploadExtras<'_>,
+    part: UploadContent,
+) -> Result<JobReport, ApiError> {
     // Remembered here, since the error of the database would name the scope.
     let mut foreign = false;
     let mut may = |scope: &str| {
         foreign |= !rights.write(scope);
         !foreign
     };
-    let extras = Extras { staged_max: Some(app.limits.staged_bytes), ..extras };
+    let extras = UploadExtras { staged_max: Some(app.limits.staged_bytes), ..extras };
     let result = app.database.upload_with(job.id, input, &extras, &mut may);
     match foreign {
         true => Err(forbidden()),
-        false => result.map_err(|e| Fault::from(e).coded(validation_code(part))),
+        false => result.map_err(|e| ApiError::from(e).coded(validation_code(part))),
     }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Finalize {
-    partial_datasets: Option<Partial>,
+struct FinalizeBody {
+    partial_datasets: Option<PartialDatasets>,
     allow_deletes: Option<u64>,
     dry_run: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
-struct Partial {
+struct PartialDatasets {
     types: Option<Vec<String>>,
 }
 
 async fn finalize(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
-    let asked: Finalize = body::json(&app, &headers, body).await?;
+) -> PersisterResult {
+    let asked: FinalizeBody = body::json(&app, &headers, body).await?;
     let request = FinalizeRequest {
         partial_types: asked.partial_datasets.and_then(|p| p.types).unwrap_or_default(),
         allow_deletes: asked.allow_deletes,
@@ -579,9 +595,9 @@ async fn finalize(
     let (known, rights) = (id.clone(), caller.rights.clone());
     // Asked before the gate: a caller that may not finalize the job must not keep its uploads
     // waiting.
-    blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
+    blocking(&app, WorkKind::Read, move |app| own_job(app, &known, &rights)).await?;
     let alone = app.gates.alone(job_id(&id)).await;
-    blocking(&app, Work::Commit, move |app| {
+    blocking(&app, WorkKind::Commit, move |app| {
         let _alone = alone;
         // Asked again, since the job may have ended while this call waited.
         let job = own_job(app, &id, &caller.rights)?;
@@ -608,24 +624,24 @@ async fn finalize(
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Abort {
+struct AbortBody {
     reason: Option<String>,
     terminal_status: Option<String>,
 }
 
 async fn abort(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
-    let asked: Abort = body::json(&app, &headers, body).await?;
+) -> PersisterResult {
+    let asked: AbortBody = body::json(&app, &headers, body).await?;
     let invalid_configuration = match asked.terminal_status.as_deref() {
         None | Some("ABORTED") => false,
         Some(INVALID_CONFIGURATION) => true,
         Some(other) => {
-            return Err(Fault::bad(format!(
+            return Err(ApiError::bad(format!(
                 "unknown terminalStatus `{}`, expected ABORTED or {INVALID_CONFIGURATION}",
                 shortened(other.to_owned())
             )));
@@ -633,19 +649,19 @@ async fn abort(
     };
     // As in `finalize`, the right is asked before the gate.
     let (known, rights) = (id.clone(), caller.rights.clone());
-    blocking(&app, Work::Read, move |app| own_job(app, &known, &rights)).await?;
+    blocking(&app, WorkKind::Read, move |app| own_job(app, &known, &rights)).await?;
     let alone = app.gates.alone(job_id(&id)).await;
-    blocking(&app, Work::Upload, move |app| {
+    blocking(&app, WorkKind::Upload, move |app| {
         let _alone = alone;
         let job = own_job(app, &id, &caller.rights)?;
         let report = match job.status {
-            Status::Aborted => job,
-            Status::Finished | Status::Refused => {
+            JobStatus::Aborted => job,
+            JobStatus::Finished | JobStatus::Refused => {
                 let message = format!("job {id} has ended already");
                 let status = StatusCode::CONFLICT;
-                return Err(Fault::new(status, "JOB_NOT_AWAITING_UPLOADS", message));
+                return Err(ApiError::new(status, "JOB_NOT_AWAITING_UPLOADS", message));
             }
-            Status::AwaitingUploads | Status::Held => {
+            JobStatus::AwaitingUploads | JobStatus::Held => {
                 let id = job.id.to_string();
                 app.database.abort_as(&id, invalid_configuration, &caller.rights)?
             }
@@ -657,12 +673,12 @@ async fn abort(
 }
 
 #[derive(Default, Deserialize)]
-struct Events {
-    events: Option<Vec<Event>>,
+struct EventsBody {
+    events: Option<Vec<JobEvent>>,
 }
 
 #[derive(Deserialize)]
-struct Event {
+struct JobEvent {
     name: Option<String>,
     description: Option<String>,
 }
@@ -678,9 +694,9 @@ fn shortened(text: String) -> String {
 }
 
 /// There is no store to sign a URL for: objects come through the doors above.
-async fn upload_url() -> Fault {
+async fn upload_url() -> ApiError {
     let message = "there are no upload URLs here";
-    Fault::new(StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
+    ApiError::new(StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
         .hint("send the objects to /upload, /entities or /relationships")
 }
 
@@ -689,21 +705,21 @@ const EVENTS_MAX: usize = 1_000;
 
 /// Events go to the log: nothing depends on them, and they may come after the end of their job.
 async fn events(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
-    let asked: Events = body::json(&app, &headers, body).await?;
-    blocking(&app, Work::Read, move |app| {
+) -> PersisterResult {
+    let asked: EventsBody = body::json(&app, &headers, body).await?;
+    blocking(&app, WorkKind::Read, move |app| {
         let job = match app.gates.finalized_now(job_id(&id)) {
             Some(job) if caller.rights.write(&job.scope) => job,
             _ => own_job(app, &id, &caller.rights)?,
         };
         let events = asked.events.unwrap_or_default();
         if events.len() > EVENTS_MAX {
-            return Err(Fault::bad(format!("at most {EVENTS_MAX} events are taken at once")));
+            return Err(ApiError::bad(format!("at most {EVENTS_MAX} events are taken at once")));
         }
         let now = super::now();
         let kept: Vec<Json_> = events

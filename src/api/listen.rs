@@ -3,7 +3,7 @@
 //! A connection that says nothing, or says it slowly, costs a task and a few kilobytes until its
 //! time is over; it never holds a thread.
 
-use super::App;
+use super::AppState;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -62,7 +62,7 @@ pub fn tls(certificates: &Path, key: &Path) -> io::Result<TlsAcceptor> {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    app: Arc<App>,
+    app: Arc<AppState>,
     tls: Option<TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
@@ -92,7 +92,7 @@ pub async fn serve(
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             // The permit ends with the connection, however that ends.
-            let _counted = (Counted::new(app), permit);
+            let _counted = (ConnectionGuard::new(app), permit);
             if let Err(e) = connection(stream, router, tls, watcher).await {
                 tracing::debug!(%peer, error = %e, "connection");
             }
@@ -124,12 +124,12 @@ async fn connection(
         .max_headers(HEADERS_MAX);
     match tls {
         Some(tls) => {
-            let accepted = tls.accept(Patient::new(stream));
+            let accepted = tls.accept(TimeoutStream::new(stream));
             let stream = tokio::time::timeout(HANDSHAKE_TIME, accepted).await??;
             watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await?;
         }
         None => {
-            let stream = TokioIo::new(Patient::new(stream));
+            let stream = TokioIo::new(TimeoutStream::new(stream));
             watcher.watch(http.serve_connection(stream, service)).await?;
         }
     }
@@ -138,7 +138,7 @@ async fn connection(
 
 /// A stream whose other side has to take what is written within a time, so that nobody keeps a
 /// connection and an answer in memory by not reading it.
-struct Patient {
+struct TimeoutStream {
     stream: TcpStream,
     /// The end of the wait for the other side, while it does not read.
     end: Option<Pin<Box<Sleep>>>,
@@ -146,9 +146,9 @@ struct Patient {
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
-    fn new(stream: TcpStream) -> Patient {
-        Patient { stream, end: None, linger: None }
+impl TimeoutStream {
+    fn new(stream: TcpStream) -> TimeoutStream {
+        TimeoutStream { stream, end: None, linger: None }
     }
 
     /// Passes on the result of a write, or an error if the write took too long.
@@ -169,7 +169,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for TimeoutStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -179,7 +179,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for TimeoutStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -239,16 +239,16 @@ impl AsyncWrite for Patient {
 }
 
 /// Counts a connection as long as it lives, however it ends.
-struct Counted(Arc<App>);
+struct ConnectionGuard(Arc<AppState>);
 
-impl Counted {
-    fn new(app: Arc<App>) -> Counted {
+impl ConnectionGuard {
+    fn new(app: Arc<AppState>) -> ConnectionGuard {
         app.metrics.connections.inc();
-        Counted(app)
+        ConnectionGuard(app)
     }
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.metrics.connections.dec();
     }

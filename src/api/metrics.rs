@@ -10,16 +10,16 @@ use prometheus_client::registry::Registry;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct RequestLabels {
     method: String,
     route: String,
     status: u16,
 }
 
 /// The counters of the server.
-pub struct Metrics {
+pub struct ServerMetrics {
     registry: Registry,
-    requests: Family<Labels, Counter>,
+    requests: Family<RequestLabels, Counter>,
     seconds: Histogram,
     finalizes: Histogram,
     received: Counter,
@@ -27,9 +27,9 @@ pub struct Metrics {
     pub connections: Gauge,
 }
 
-impl Metrics {
+impl ServerMetrics {
     /// All at zero.
-    pub fn new() -> Metrics {
+    pub fn new() -> ServerMetrics {
         let mut registry = Registry::with_prefix("tombolo");
         let requests = Family::default();
         let seconds = Histogram::new(exponential_buckets(0.0005, 4.0, 10));
@@ -40,12 +40,12 @@ impl Metrics {
         registry.register("finalize_seconds", "Time of a finalize", finalizes.clone());
         registry.register("http_received_bytes", "Bytes of bodies, unpacked", received.clone());
         registry.register("http_connections", "Open connections", connections.clone());
-        Metrics { registry, requests, seconds, finalizes, received, connections }
+        ServerMetrics { registry, requests, seconds, finalizes, received, connections }
     }
 
     /// Counts an answer. `route` is the pattern, so that ids make no labels.
     pub fn answered(&self, method: &str, route: &str, status: u16, time: Duration) {
-        let labels = Labels { method: method.to_owned(), route: route.to_owned(), status };
+        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
         self.requests.get_or_create(&labels).inc();
         self.seconds.observe(time.as_secs_f64());
     }

@@ -8,41 +8,41 @@
 //! Handlers are async only at the edges: all work on the database runs on blocking threads.
 
 pub mod allocator;
+mod api_error;
 mod body;
 mod edits;
-mod fault;
 mod gate;
 mod graphql;
 mod jobs;
 mod listen;
 mod metrics;
+mod object_scopes;
 mod ready;
 mod rest;
 mod spool;
 mod tokens;
-mod whose;
 mod yaml;
 
 pub use gate::{QUESTION_BYTES, THREADS};
 pub use listen::tls;
 
+use api_error::ApiError;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use fault::Fault;
-use gate::{Gates, Threads, Waiting, Work};
-use metrics::Metrics;
-use ready::Readiness;
+use gate::{CancelGuard, JobGates, WorkKind, WorkerPermits};
+use metrics::ServerMetrics;
+use ready::ReadinessProbe;
 use spool::SpoolRoom;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokens::Tokens;
+use tokens::AccessCache;
 use tokio::net::TcpListener;
-use tombolo::db::{Access, Database, Rights};
+use tombolo::db::{AccessControl, Database, RightSet};
 use tombolo::limits::MemoryPool;
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ const HELD_ROWS: u64 = 4_000_000;
 
 /// Limits on the resources that strangers may use up.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Connections at once; more wait.
     pub connections: usize,
     /// Jobs that are open or held.
@@ -68,9 +68,9 @@ pub struct Limits {
     pub memory: u64,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for ServerLimits {
+    fn default() -> ServerLimits {
+        ServerLimits {
             connections: 512,
             open_jobs: 1_000,
             staged_bytes: 64 << 30,
@@ -83,77 +83,77 @@ impl Default for Limits {
 }
 
 /// The settings of a server.
-pub struct Settings {
+pub struct ServerSettings {
     /// Names that a `Host` header may give beside those of this machine's loopback.
     pub hosts: Vec<String>,
     /// The folder of the mapping files.
     pub mappings: PathBuf,
     /// Limits on the resources that strangers may use up.
-    pub limits: Limits,
+    pub limits: ServerLimits,
     /// True if only programs on this machine can reach the server. Anyone may then do anything, as
     /// long as the database is open.
     pub open: bool,
 }
 
 /// The state that all handlers share.
-pub struct App {
+pub struct AppState {
     database: Database,
-    tokens: Tokens,
-    metrics: Metrics,
-    limits: Limits,
+    tokens: AccessCache,
+    metrics: ServerMetrics,
+    limits: ServerLimits,
     hosts: Vec<String>,
     mappings: PathBuf,
     open: bool,
     /// `http` or `https`, as clients see this server unless a proxy says otherwise.
     scheme: &'static str,
-    results: graphql::Results,
-    threads: Threads,
-    gates: Gates,
+    results: graphql::AnswerCache,
+    threads: WorkerPermits,
+    gates: JobGates,
     /// The memory that questions hold.
     memory: Arc<MemoryPool>,
     /// The room in which answers wait until they are sent.
     room: Arc<SpoolRoom>,
-    ready: Readiness,
+    ready: ReadinessProbe,
     /// True if anything was done since free memory was given back.
     worked: AtomicBool,
 }
 
-impl App {
+impl AppState {
     /// The limits of a question for which somebody waits.
-    fn question(&self, waiting: &Waiting) -> tombolo::limits::Limits {
-        tombolo::limits::Limits {
+    fn question(&self, waiting: &CancelGuard) -> tombolo::limits::QuestionLimits {
+        tombolo::limits::QuestionLimits {
             time: Some(self.limits.query_time),
             rows: HELD_ROWS,
             // Half for one question, so that a single one cannot stop all others.
             memory: self.limits.memory / 2,
             pool: Some(Arc::clone(&self.memory)),
             cancelled: Some(waiting.over()),
-            ..tombolo::limits::Limits::default()
+            ..tombolo::limits::QuestionLimits::default()
         }
     }
 }
 
 /// The caller of a request.
 #[derive(Clone, Debug)]
-struct Caller {
-    rights: Rights,
+struct ApiCaller {
+    rights: RightSet,
     /// The account that the client names; we have but one, whatever it is called.
     account: String,
 }
 
-impl Caller {
-    fn reads(&self) -> Result<(), Fault> {
+impl ApiCaller {
+    fn reads(&self) -> Result<(), ApiError> {
         if self.rights.read() { Ok(()) } else { Err(not_allowed("read")) }
     }
 
-    fn administers(&self) -> Result<(), Fault> {
+    fn administers(&self) -> Result<(), ApiError> {
         if self.rights.admin() { Ok(()) } else { Err(not_allowed("admin")) }
     }
 }
 
-fn not_allowed(right: &str) -> Fault {
+fn not_allowed(right: &str) -> ApiError {
     let message = format!("the token does not have the right `{right}`");
-    Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+    ApiError::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
 }
 
 /// Now, in epoch milliseconds.
@@ -163,10 +163,10 @@ fn now() -> i64 {
 
 /// Runs work on the database on a thread that may block, once one is free for such work.
 async fn blocking<T: Send + 'static>(
-    app: &Arc<App>,
-    work: Work,
-    act: impl FnOnce(&App) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
+    app: &Arc<AppState>,
+    work: WorkKind,
+    act: impl FnOnce(&AppState) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let app = Arc::clone(app);
     let span = tracing::Span::current();
     // A caller who hangs up while waiting here costs nothing more.
@@ -179,7 +179,7 @@ async fn blocking<T: Send + 'static>(
             // Pages of the file that were kept beside what the question held; they are soon read again.
             app.database.rest(Duration::ZERO);
         }
-        if large || matches!(work, Work::Commit) {
+        if large || matches!(work, WorkKind::Commit) {
             allocator::give_back();
         }
         // Moved in here, so that work whose caller hung up counts until it ends.
@@ -188,7 +188,7 @@ async fn blocking<T: Send + 'static>(
     };
     match tokio::task::spawn_blocking(run).await {
         Ok(result) => result,
-        Err(_) => Err(Fault::internal("a handler panicked")),
+        Err(_) => Err(ApiError::internal("a handler panicked")),
     }
 }
 
@@ -199,7 +199,9 @@ async fn unpanicked(next: Next, request: Request) -> Response {
     std::future::poll_fn(move |context| {
         match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
             Ok(poll) => poll,
-            Err(_) => std::task::Poll::Ready(Fault::internal("a handler panicked").into_response()),
+            Err(_) => {
+                std::task::Poll::Ready(ApiError::internal("a handler panicked").into_response())
+            }
         }
     })
     .await
@@ -223,7 +225,7 @@ fn method_name(method: &Method) -> &'static str {
 
 /// Answers with a request id, counts and logs. No header is ever logged, and of bodies only the
 /// events of jobs and the reasons of aborts.
-async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+async fn observe(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
@@ -254,7 +256,7 @@ struct RequestId(#[allow(dead_code)] String);
 
 /// Lets a request in if it names the right host, comes from no page of another site, and has a
 /// token where there are any.
-async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+async fn admit(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     match caller(&app, request.method(), request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -280,20 +282,20 @@ fn host_name(text: &str) -> &str {
     }
 }
 
-fn known_host(app: &App, text: &str) -> bool {
+fn known_host(app: &AppState, text: &str) -> bool {
     let name = host_name(text);
     let local = ["localhost", "127.0.0.1", "::1"].contains(&name);
     local || app.hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
 }
 
-fn check_host(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
+fn check_host(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
     let host = text(headers, header::HOST).unwrap_or_default();
     if headers.get_all(header::HOST).iter().count() == 1 && known_host(app, host) {
         return Ok(());
     }
     // A page whose name was pointed at this machine may not reach it under that name.
     let message = "this server does not go by that name";
-    Err(Fault::new(StatusCode::MISDIRECTED_REQUEST, "UNKNOWN_HOST", message)
+    Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "UNKNOWN_HOST", message)
         .hint("name it with `tombolo serve --host-name NAME`"))
 }
 
@@ -301,15 +303,19 @@ fn check_host(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
 /// The tokens as of now. They are read on a thread that may block, since reading the file may.
-async fn access(app: &Arc<App>) -> Result<Arc<Access>, Fault> {
+async fn access(app: &Arc<AppState>) -> Result<Arc<AccessControl>, ApiError> {
     let app = Arc::clone(app);
     match tokio::task::spawn_blocking(move || app.tokens.access(&app.database)).await {
         Ok(access) => Ok(access?),
-        Err(_) => Err(Fault::internal("tokens")),
+        Err(_) => Err(ApiError::internal("tokens")),
     }
 }
 
-async fn caller(app: &Arc<App>, method: &Method, headers: &HeaderMap) -> Result<Caller, Fault> {
+async fn caller(
+    app: &Arc<AppState>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<ApiCaller, ApiError> {
     check_host(app, headers)?;
     let account = text(headers, "jupiterone-account").or(text(headers, "lifeomic-account"));
     let account = account.unwrap_or("tombolo").chars().take(100).collect();
@@ -323,16 +329,16 @@ async fn caller(app: &Arc<App>, method: &Method, headers: &HeaderMap) -> Result<
         let site = text(headers, "sec-fetch-site");
         if foreign || method != Method::GET && matches!(site, Some("cross-site" | "same-site")) {
             let message = "pages of other sites may not call this server";
-            return Err(Fault::new(StatusCode::FORBIDDEN, "CROSS_SITE", message));
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "CROSS_SITE", message));
         }
-        return Ok(Caller { rights: Rights::everything(), account });
+        return Ok(ApiCaller { rights: RightSet::everything(), account });
     }
     let bearer = text(headers, header::AUTHORIZATION)
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     if let Some(rights) = bearer.and_then(|token| access.rights_of(token, now())) {
-        return Ok(Caller { rights, account });
+        return Ok(ApiCaller { rights, account });
     }
     let message = "a valid token is needed: Authorization: Bearer tmb_...";
     let hint = match (access.closed, forwarded) {
@@ -341,27 +347,31 @@ async fn caller(app: &Arc<App>, method: &Method, headers: &HeaderMap) -> Result<
         }
         _ => "`tombolo token create NAME --right read` makes one",
     };
-    Err(Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).hint(hint))
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).hint(hint))
 }
 
-async fn no_such_route() -> Fault {
-    Fault::new(StatusCode::NOT_FOUND, "NOT_FOUND", "no such path")
+async fn no_such_route() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "no such path")
         .hint("GET /openapi.json lists all")
 }
 
-async fn no_such_method() -> Fault {
-    Fault::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "no such method on this path")
+async fn no_such_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        "no such method on this path",
+    )
 }
 
 /// Checks the host and nothing else, for routes that give no data or whose path is its own key.
-async fn host_only(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn host_only(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     match check_host(&app, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(fault) => fault.into_response(),
     }
 }
 
-fn router(app: &Arc<App>) -> Router {
+fn router(app: &Arc<AppState>) -> Router {
     let guarded = Router::new()
         .merge(jobs::routes())
         .merge(graphql::routes())
@@ -385,7 +395,7 @@ fn router(app: &Arc<App>) -> Router {
 pub async fn serve(
     database: Database,
     listener: TcpListener,
-    settings: Settings,
+    settings: ServerSettings,
     tls: Option<tokio_rustls::TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
@@ -394,23 +404,23 @@ pub async fn serve(
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    let (ready, lookout) = Readiness::new();
-    let app = Arc::new(App {
+    let (ready, lookout) = ReadinessProbe::new();
+    let app = Arc::new(AppState {
         memory: Arc::new(MemoryPool::new(settings.limits.memory)),
         room: Arc::new(SpoolRoom::new(folder, settings.limits.answer_bytes)),
         ready,
         worked: AtomicBool::new(false),
         database,
-        tokens: Tokens::default(),
-        metrics: Metrics::new(),
+        tokens: AccessCache::default(),
+        metrics: ServerMetrics::new(),
         limits: settings.limits,
         hosts: settings.hosts,
         mappings: settings.mappings,
         open: settings.open,
         scheme: if tls.is_some() { "https" } else { "http" },
-        results: graphql::Results::default(),
-        threads: Threads::new(),
-        gates: Gates::default(),
+        results: graphql::AnswerCache::default(),
+        threads: WorkerPermits::new(),
+        gates: JobGates::default(),
     });
     // Held weakly, so that the thread ends with the server.
     lookout.start(Arc::downgrade(&app));

@@ -3,12 +3,12 @@
 //! A question is answered by the command of the same name, with its `-o json`: there is one answer
 //! to it, whichever way it is asked.
 
-use super::fault::Fault;
-use super::gate::{Waiting, Work};
-use super::graphql::{self, Asked};
+use super::api_error::ApiError;
+use super::gate::{CancelGuard, WorkKind};
+use super::graphql::{self, QueryRequest};
 use super::jobs::{self, job_json};
-use super::spool::{self, Piece, Spool};
-use super::{App, Caller, blocking, body, not_allowed};
+use super::spool::{self, BodySegment, SpoolWriter};
+use super::{ApiCaller, AppState, blocking, body, not_allowed};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,13 +18,13 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
-use tombolo::limits::Limits;
-use tombolo::sync::{JobReport, Status};
+use tombolo::limits::QuestionLimits;
+use tombolo::sync::{JobReport, JobStatus};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use uuid::Uuid;
 
-type Answer = Result<Json<Json_>, Fault>;
-type Raw = Result<Response, Fault>;
+type JsonResult = Result<Json<Json_>, ApiError>;
+type RawResult = Result<Response, ApiError>;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -42,7 +42,7 @@ type Raw = Result<Response, Fault>;
     components(schemas(Problem, ProblemDetail, QueryBody, ApproveBody, MappingsBody)),
     security(("bearer" = []))
 )]
-struct Document;
+struct OpenApiDocument;
 
 /// Why a request has no answer.
 #[derive(ToSchema)]
@@ -63,7 +63,7 @@ struct ProblemDetail {
 }
 
 /// The routes for callers with a token.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     use axum::routing::post;
     Router::new()
         .route("/v1/blast-radius", get(blast_radius))
@@ -85,7 +85,7 @@ pub fn routes() -> Router<Arc<App>> {
 }
 
 /// The routes that need no token.
-pub fn open_routes() -> Router<Arc<App>> {
+pub fn open_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
@@ -93,36 +93,39 @@ pub fn open_routes() -> Router<Arc<App>> {
 }
 
 async fn openapi() -> Json<Json_> {
-    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    let mut document = serde_json::to_value(OpenApiDocument::openapi()).unwrap_or_default();
     document["components"]["securitySchemes"]["bearer"] =
         json!({ "type": "http", "scheme": "bearer" });
     Json(document)
 }
 
 /// The words of a command, put together so that no value can be taken for a flag.
-struct Words {
+struct CommandLine {
     flags: Vec<String>,
     names: Vec<String>,
 }
 
-impl Words {
-    fn of(command: &str) -> Words {
-        Words { flags: vec![command.to_owned(), "--output=json".to_owned()], names: Vec::new() }
+impl CommandLine {
+    fn of(command: &str) -> CommandLine {
+        CommandLine {
+            flags: vec![command.to_owned(), "--output=json".to_owned()],
+            names: Vec::new(),
+        }
     }
 
-    fn flag(mut self, name: &str, value: Option<impl ToString>) -> Words {
+    fn flag(mut self, name: &str, value: Option<impl ToString>) -> CommandLine {
         self.flags.extend(value.map(|value| format!("--{name}={}", value.to_string())));
         self
     }
 
-    fn on(mut self, name: &str, set: Option<bool>) -> Words {
+    fn on(mut self, name: &str, set: Option<bool>) -> CommandLine {
         if set == Some(true) {
             self.flags.push(format!("--{name}"));
         }
         self
     }
 
-    fn name(mut self, name: String) -> Words {
+    fn name(mut self, name: String) -> CommandLine {
         self.names.push(name);
         self
     }
@@ -139,37 +142,37 @@ impl Words {
 }
 
 /// Answers with the output of a command.
-async fn command(app: &Arc<App>, work: Work, words: Words) -> Raw {
-    let waiting = Waiting::default();
+async fn command(app: &Arc<AppState>, work: WorkKind, words: CommandLine) -> RawResult {
+    let waiting = CancelGuard::default();
     let limits = match work {
-        Work::Read => app.question(&waiting),
+        WorkKind::Read => app.question(&waiting),
         // A change that has begun is brought to its end, even if its caller hangs up.
-        Work::Upload | Work::Commit => Limits::default(),
+        WorkKind::Upload | WorkKind::Commit => QuestionLimits::default(),
     };
     let spooled = blocking(app, work, move |app| {
-        let mut spool = Spool::new(&app.room);
+        let mut spool = SpoolWriter::new(&app.room);
         let result = crate::cli::answer(&app.database, words.all(), limits, &mut spool);
         result.map_err(|failure| spool.refused().unwrap_or_else(|| failure.into()))?;
         spool.finish()
     })
     .await?;
-    Ok(spool::response(vec![Piece::whole(spooled)]))
+    Ok(spool::response(vec![BodySegment::whole(spooled)]))
 }
 
 /// A query string, or the reason that it cannot be read.
-type Asks<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+type ParamsResult<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
-fn read<T>(asks: Asks<T>) -> Result<T, Fault> {
+fn read<T>(asks: ParamsResult<T>) -> Result<T, ApiError> {
     match asks {
         Ok(Query(asks)) => Ok(asks),
-        Err(e) => Err(Fault::bad(e.body_text())),
+        Err(e) => Err(ApiError::bad(e.body_text())),
     }
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct BlastRadius {
+struct BlastRadiusParams {
     /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
     /// displayName, arn, email, hostname, name or serialNumber.
     entity: String,
@@ -194,19 +197,19 @@ struct BlastRadius {
 }
 
 /// Everything that a compromise or failure of an entity reaches.
-#[utoipa::path(get, path = "/v1/blast-radius", params(BlastRadius), responses(
+#[utoipa::path(get, path = "/v1/blast-radius", params(BlastRadiusParams), responses(
     (status = 200, description = "What is reached, by distance", body = Json_),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such entity", body = Problem),
 ))]
 async fn blast_radius(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    asks: Asks<BlastRadius>,
-) -> Raw {
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<BlastRadiusParams>,
+) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
-    let words = Words::of("blast-radius")
+    let words = CommandLine::of("blast-radius")
         .flag("depth", asks.depth)
         .flag("for", asks.trouble)
         .flag("direction", asks.direction)
@@ -215,13 +218,13 @@ async fn blast_radius(
         .flag("type", asks.types)
         .flag("scope", asks.scope)
         .name(asks.entity);
-    command(&app, Work::Read, words).await
+    command(&app, WorkKind::Read, words).await
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Owners {
+struct OwnersParams {
     /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
     /// displayName, arn, email, hostname, name or serialNumber.
     entity: Option<String>,
@@ -246,19 +249,19 @@ struct Owners {
 }
 
 /// The nearest owners of an entity, each with its chain of evidence.
-#[utoipa::path(get, path = "/v1/owners", params(Owners), responses(
+#[utoipa::path(get, path = "/v1/owners", params(OwnersParams), responses(
     (status = 200, description = "The owners that tie at the least distance", body = Json_),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such entity", body = Problem),
 ))]
 async fn owners(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    asks: Asks<Owners>,
-) -> Raw {
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<OwnersParams>,
+) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
-    let mut words = Words::of("owners")
+    let mut words = CommandLine::of("owners")
         .flag("class", asks.class)
         .flag("type", asks.types)
         .flag("scope", asks.scope)
@@ -270,35 +273,36 @@ async fn owners(
     if let Some(entity) = asks.entity {
         words = words.name(entity);
     }
-    command(&app, Work::Read, words).await
+    command(&app, WorkKind::Read, words).await
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ImpactRules {
+struct ImpactRulesParams {
     /// Only rules that speak of these verbs, separated by commas.
     verb: Option<String>,
 }
 
 /// The rules of impact and ownership in force.
-#[utoipa::path(get, path = "/v1/impact-rules", params(ImpactRules), responses(
+#[utoipa::path(get, path = "/v1/impact-rules", params(ImpactRulesParams), responses(
     (status = 200, description = "Rules with their origin", body = Json_),
     (status = 400, description = "A mistake in the request or in tombolo.toml", body = Problem),
 ))]
 async fn impact_rules(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    asks: Asks<ImpactRules>,
-) -> Raw {
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<ImpactRulesParams>,
+) -> RawResult {
     caller.reads()?;
-    command(&app, Work::Read, Words::of("impact-rules").flag("verb", read(asks)?.verb)).await
+    command(&app, WorkKind::Read, CommandLine::of("impact-rules").flag("verb", read(asks)?.verb))
+        .await
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Chains {
+struct ShortestPathParams {
     /// Where the chain begins.
     from: String,
     /// Where it ends.
@@ -316,19 +320,19 @@ struct Chains {
 }
 
 /// The shortest chains between two entities.
-#[utoipa::path(get, path = "/v1/path", params(Chains), responses(
+#[utoipa::path(get, path = "/v1/path", params(ShortestPathParams), responses(
     (status = 200, description = "The chains", body = Json_),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such entity", body = Problem),
 ))]
 async fn path(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    asks: Asks<Chains>,
-) -> Raw {
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<ShortestPathParams>,
+) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
-    let words = Words::of("path")
+    let words = CommandLine::of("path")
         .flag("direction", asks.direction)
         .flag("verb", asks.verb)
         .flag("via", asks.via)
@@ -336,72 +340,78 @@ async fn path(
         .on("all", asks.all)
         .name(asks.from)
         .name(asks.to);
-    command(&app, Work::Read, words).await
+    command(&app, WorkKind::Read, words).await
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Entity {
+struct EntityParams {
     /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
     /// displayName, arn, email, hostname, name or serialNumber.
     entity: String,
 }
 
 /// One entity with its relationships.
-#[utoipa::path(get, path = "/v1/entity", params(Entity), responses(
+#[utoipa::path(get, path = "/v1/entity", params(EntityParams), responses(
     (status = 200, description = "The entity", body = Json_),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such entity", body = Problem),
 ))]
 async fn entity(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    asks: Asks<Entity>,
-) -> Raw {
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<EntityParams>,
+) -> RawResult {
     caller.reads()?;
-    command(&app, Work::Read, Words::of("get").name(read(asks)?.entity)).await
+    command(&app, WorkKind::Read, CommandLine::of("get").name(read(asks)?.entity)).await
 }
 
 /// The scopes with their counts.
 #[utoipa::path(get, path = "/v1/scopes", responses(
     (status = 200, description = "Scopes, entities and relationships of each", body = Json_),
 ))]
-async fn scopes(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
+async fn scopes(
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+) -> RawResult {
     caller.reads()?;
-    command(&app, Work::Read, Words::of("scopes")).await
+    command(&app, WorkKind::Read, CommandLine::of("scopes")).await
 }
 
 /// Counts by scope, type and class.
 #[utoipa::path(get, path = "/v1/stats", responses(
     (status = 200, description = "Counts", body = Json_),
 ))]
-async fn stats(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
+async fn stats(
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+) -> RawResult {
     caller.reads()?;
-    command(&app, Work::Read, Words::of("stats")).await
+    command(&app, WorkKind::Read, CommandLine::of("stats")).await
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Cycles {
+struct CyclesParams {
     /// Only these verbs, separated by commas; `!VERB` is all but that.
     verb: Option<String>,
 }
 
 /// Entities that reach themselves again.
-#[utoipa::path(get, path = "/v1/cycles", params(Cycles), responses(
+#[utoipa::path(get, path = "/v1/cycles", params(CyclesParams), responses(
     (status = 200, description = "The circles", body = Json_),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such verb", body = Problem),
 ))]
 async fn cycles(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    asks: Asks<Cycles>,
-) -> Raw {
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<CyclesParams>,
+) -> RawResult {
     caller.reads()?;
-    command(&app, Work::Read, Words::of("cycles").flag("verb", read(asks)?.verb)).await
+    command(&app, WorkKind::Read, CommandLine::of("cycles").flag("verb", read(asks)?.verb)).await
 }
 
 /// A question in J1QL.
@@ -425,35 +435,36 @@ struct QueryBody {
     (status = 422, description = "The query costs too much", body = Problem),
 ))]
 async fn query(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     headers: HeaderMap,
     body: Body,
-) -> Raw {
+) -> RawResult {
     caller.reads()?;
     let (asked, _held) = body::json_held::<QueryBody>(&app, &headers, body).await?;
-    let asked = Asked {
+    let asked = QueryRequest {
         query: asked.query,
         parameters: asked.params,
         include_deleted: asked.include_deleted == Some(true),
         strict: asked.strict == Some(true),
     };
-    let waiting = Waiting::default();
+    let waiting = CancelGuard::default();
     let limits = app.question(&waiting);
-    let found = blocking(&app, Work::Read, move |app| graphql::ask(app, &asked, limits)).await?;
-    let mut pieces = vec![Piece::text("{\"data\":")];
+    let found =
+        blocking(&app, WorkKind::Read, move |app| graphql::ask(app, &asked, limits)).await?;
+    let mut pieces = vec![BodySegment::text("{\"data\":")];
     pieces.extend(found.all());
     if !found.notes().is_empty() {
-        pieces.push(Piece::text(format!(",\"notes\":{}", json!(found.notes()))));
+        pieces.push(BodySegment::text(format!(",\"notes\":{}", json!(found.notes()))));
     }
-    pieces.push(Piece::text(format!(",\"type\":\"{}\"}}", found.kind())));
+    pieces.push(BodySegment::text(format!(",\"type\":\"{}\"}}", found.kind())));
     Ok(spool::response(pieces))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Jobs {
+struct JobsParams {
     /// Only jobs of this scope.
     scope: Option<String>,
     /// Only jobs in this state, e.g. HELD.
@@ -463,18 +474,18 @@ struct Jobs {
 }
 
 /// The jobs, newest first; `status=HELD` lists what waits for approval.
-#[utoipa::path(get, path = "/v1/jobs", params(Jobs), responses(
+#[utoipa::path(get, path = "/v1/jobs", params(JobsParams), responses(
     (status = 200, description = "Jobs as the persister API gives them", body = Json_),
     (status = 400, description = "A mistake in the request", body = Problem),
 ))]
 async fn all_jobs(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    asks: Asks<Jobs>,
-) -> Answer {
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<JobsParams>,
+) -> JsonResult {
     caller.reads()?;
     let asks = read(asks)?;
-    blocking(&app, Work::Read, move |app| {
+    blocking(&app, WorkKind::Read, move |app| {
         let limit = asks.limit.unwrap_or(100).min(1_000) as usize;
         let jobs: Vec<Json_> = app
             .database
@@ -497,14 +508,14 @@ async fn all_jobs(
     (status = 404, description = "No such job", body = Problem),
 ))]
 async fn one_job(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
-) -> Answer {
+) -> JsonResult {
     if !caller.rights.approve_any() {
         caller.reads()?;
     }
-    blocking(&app, Work::Read, move |app| {
+    blocking(&app, WorkKind::Read, move |app| {
         let job = decidable(app, whole_id(&id)?, &caller)?;
         Ok(Json(json!({ "job": job_json(&job, &caller) })))
     })
@@ -512,7 +523,7 @@ async fn one_job(
 }
 
 /// A job that this caller may read or decide about.
-fn decidable(app: &App, id: Uuid, caller: &Caller) -> Result<JobReport, Fault> {
+fn decidable(app: &AppState, id: Uuid, caller: &ApiCaller) -> Result<JobReport, ApiError> {
     let job = jobs::job(app, &id.to_string(), &caller.rights)?;
     match caller.rights.read() || caller.rights.approve(&job.scope) {
         true => Ok(job),
@@ -521,7 +532,7 @@ fn decidable(app: &App, id: Uuid, caller: &Caller) -> Result<JobReport, Fault> {
 }
 
 /// An id in a path is whole: a beginning that fits by chance must not approve anything.
-fn whole_id(id: &str) -> Result<Uuid, Fault> {
+fn whole_id(id: &str) -> Result<Uuid, ApiError> {
     match Uuid::parse_str(id) {
         Ok(id) => Ok(id),
         Err(_) => Err(tombolo::Error::UnknownJob(id.to_owned()).into()),
@@ -545,12 +556,12 @@ struct ApproveBody {
     (status = 409, description = "Another plan was looked at", body = Problem),
 ))]
 async fn approve(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Answer {
+) -> JsonResult {
     if !caller.rights.approve_any() {
         return Err(not_allowed("approve"));
     }
@@ -559,18 +570,18 @@ async fn approve(
     let who = caller.clone();
     // Asked before the gate: a caller that may not decide about the job must not keep others
     // waiting.
-    blocking(&app, Work::Read, move |app| approvable(app, id, &who)).await?;
+    blocking(&app, WorkKind::Read, move |app| approvable(app, id, &who)).await?;
     let alone = app.gates.alone(id).await;
-    blocking(&app, Work::Commit, move |app| {
+    blocking(&app, WorkKind::Commit, move |app| {
         let _alone = alone;
         let held = approvable(app, id, &caller)?;
         if asked.plan_hash.is_some_and(|hash| hash != held.plan_hash) {
             let message = "the job holds another plan than the one that was looked at";
-            return Err(Fault::new(StatusCode::CONFLICT, "PLAN_IS_STALE", message));
+            return Err(ApiError::new(StatusCode::CONFLICT, "PLAN_IS_STALE", message));
         }
         // The caller asks again because the answer was lost: the approval has happened.
         let reports = match held.status {
-            Status::Finished => vec![held],
+            JobStatus::Finished => vec![held],
             _ => app.database.approve_as(&id.to_string(), &caller.rights)?,
         };
         tracing::info!(job = %id, "held job approved");
@@ -581,7 +592,7 @@ async fn approve(
 }
 
 /// A job that this caller may decide about.
-fn approvable(app: &App, id: Uuid, caller: &Caller) -> Result<JobReport, Fault> {
+fn approvable(app: &AppState, id: Uuid, caller: &ApiCaller) -> Result<JobReport, ApiError> {
     let job = decidable(app, id, caller)?;
     match caller.rights.approve(&job.scope) {
         true => Ok(job),
@@ -596,14 +607,14 @@ fn approvable(app: &App, id: Uuid, caller: &Caller) -> Result<JobReport, Fault> 
     (status = 404, description = "No such job", body = Problem),
 ))]
 async fn abort(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
-) -> Answer {
+) -> JsonResult {
     caller.administers()?;
     let id = whole_id(&id)?;
     let alone = app.gates.alone(id).await;
-    blocking(&app, Work::Upload, move |app| {
+    blocking(&app, WorkKind::Upload, move |app| {
         let _alone = alone;
         let report = app.database.abort(&id.to_string())?;
         Ok(Json(json!({ "job": job_json(&report, &caller) })))
@@ -620,10 +631,10 @@ struct MappingsBody {
     scopes: Vec<String>,
 }
 
-async fn mappings(app: &Arc<App>, what: &str, headers: &HeaderMap, body: Body) -> Raw {
+async fn mappings(app: &Arc<AppState>, what: &str, headers: &HeaderMap, body: Body) -> RawResult {
     let asked: MappingsBody = body::json(app, headers, body).await?;
-    let mut words = Words::of(what);
-    let work = if what == "apply" { Work::Commit } else { Work::Read };
+    let mut words = CommandLine::of(what);
+    let work = if what == "apply" { WorkKind::Commit } else { WorkKind::Read };
     let folder = app.mappings.display().to_string();
     if asked.scopes.is_empty() {
         words = words.name(folder);
@@ -632,7 +643,7 @@ async fn mappings(app: &Arc<App>, what: &str, headers: &HeaderMap, body: Body) -
             // A name must stay inside the folder, whatever it holds.
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
             if scope.is_empty() || !scope.chars().all(plain) {
-                return Err(Fault::bad(format!("`{scope}` is not the scope of a mapping")));
+                return Err(ApiError::bad(format!("`{scope}` is not the scope of a mapping")));
             }
             words = words.name(app.mappings.join(format!("{scope}.toml")).display().to_string());
         }
@@ -647,11 +658,11 @@ async fn mappings(app: &Arc<App>, what: &str, headers: &HeaderMap, body: Body) -
     (status = 409, description = "A guard refuses", body = Problem),
 ))]
 async fn plan(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     headers: HeaderMap,
     body: Body,
-) -> Raw {
+) -> RawResult {
     caller.reads()?;
     mappings(&app, "plan", &headers, body).await
 }
@@ -663,11 +674,11 @@ async fn plan(
     (status = 409, description = "A guard refuses", body = Problem),
 ))]
 async fn apply(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
     headers: HeaderMap,
     body: Body,
-) -> Raw {
+) -> RawResult {
     caller.administers()?;
     mappings(&app, "apply", &headers, body).await
 }
@@ -676,7 +687,7 @@ async fn apply(
 #[utoipa::path(get, path = "/health", security(()), responses(
     (status = 200, description = "It does", body = Json_),
 ))]
-async fn health(State(app): State<Arc<App>>) -> Json<Json_> {
+async fn health(State(app): State<Arc<AppState>>) -> Json<Json_> {
     let ready = app.ready.look().await.is_ok();
     Json(json!({ "status": "ok", "ready": ready, "version": env!("CARGO_PKG_VERSION") }))
 }
@@ -686,7 +697,7 @@ async fn health(State(app): State<Arc<App>>) -> Json<Json_> {
     (status = 200, description = "It can", body = Json_),
     (status = 503, description = "It cannot now", body = Problem),
 ))]
-async fn ready(State(app): State<Arc<App>>) -> Answer {
+async fn ready(State(app): State<Arc<AppState>>) -> JsonResult {
     app.ready.look().await?;
     Ok(Json(json!({ "status": "ready" })))
 }
@@ -696,7 +707,10 @@ async fn ready(State(app): State<Arc<App>>) -> Answer {
     (status = 200, description = "OpenMetrics text", body = String,
         content_type = "application/openmetrics-text"),
 ))]
-async fn metrics(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Raw {
+async fn metrics(
+    State(app): State<Arc<AppState>>,
+    Extension(caller): Extension<ApiCaller>,
+) -> RawResult {
     caller.reads()?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response())

@@ -5,7 +5,7 @@
 //! first byte is sent, and no thread waits for a client that reads slowly. The files lie beside the
 //! database, have no names, and vanish with the process.
 
-use super::fault::Fault;
+use super::api_error::ApiError;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,27 +47,27 @@ impl SpoolRoom {
 
 /// The reason that an answer is not written to its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+enum SpoolError {
     TooLarge,
     NoRoom,
 }
 
 /// An answer that is being written.
-pub struct Spool {
+pub struct SpoolWriter {
     room: Arc<SpoolRoom>,
     /// Bytes that are not in the file yet.
     text: Vec<u8>,
     file: Option<File>,
     written: u64,
     taken: u64,
-    refusal: Option<Refusal>,
+    refusal: Option<SpoolError>,
 }
 
-impl Spool {
+impl SpoolWriter {
     /// An empty answer.
-    pub fn new(room: &Arc<SpoolRoom>) -> Spool {
+    pub fn new(room: &Arc<SpoolRoom>) -> SpoolWriter {
         let room = Arc::clone(room);
-        Spool { room, text: Vec::new(), file: None, written: 0, taken: 0, refusal: None }
+        SpoolWriter { room, text: Vec::new(), file: None, written: 0, taken: 0, refusal: None }
     }
 
     /// Bytes written so far.
@@ -76,18 +76,18 @@ impl Spool {
     }
 
     /// The limit that stopped the writing, if one did.
-    pub fn refused(&self) -> Option<Fault> {
+    pub fn refused(&self) -> Option<ApiError> {
         let most = self.room.each >> 20;
         self.refusal.map(|refusal| match refusal {
-            Refusal::TooLarge => {
+            SpoolError::TooLarge => {
                 let message = format!("the answer has more than {most} MiB");
-                Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message).hint(
+                ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message).hint(
                     "add LIMIT and SKIP, or ask for less; `tombolo serve --max-answer` raises it",
                 )
             }
-            Refusal::NoRoom => {
+            SpoolError::NoRoom => {
                 let message = "the answers under way take all the room that they may";
-                Fault::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_ANSWERS", message)
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_ANSWERS", message)
                     .hint("read those that were asked for, then ask again")
             }
         })
@@ -102,7 +102,7 @@ impl Spool {
         let more = self.text.len() as u64;
         // Room is taken before the bytes are written, and given back when the answer is dropped.
         if !self.room.all.take(more) {
-            self.refusal = Some(Refusal::NoRoom);
+            self.refusal = Some(SpoolError::NoRoom);
             return Err(io::Error::other("no room for answers"));
         }
         self.taken += more;
@@ -116,8 +116,8 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// Any error of writing; [`Spool::refused`] tells a limit.
-    pub fn finish(mut self) -> Result<Arc<Spooled>, Fault> {
+    /// Any error of writing; [`SpoolWriter::refused`] tells a limit.
+    pub fn finish(mut self) -> Result<Arc<SpooledAnswer>, ApiError> {
         // An answer that never spilled stays in memory.
         if self.file.is_some() && !self.text.is_empty() {
             let spilt = self.spill();
@@ -126,14 +126,14 @@ impl Spool {
         let (text, file) = (std::mem::take(&mut self.text), self.file.take());
         // The room now belongs to the finished answer, so dropping the spool gives none back.
         let taken = std::mem::take(&mut self.taken);
-        Ok(Arc::new(Spooled { room: Arc::clone(&self.room), text, file, taken }))
+        Ok(Arc::new(SpooledAnswer { room: Arc::clone(&self.room), text, file, taken }))
     }
 }
 
-impl Write for Spool {
+impl Write for SpoolWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.len() + bytes.len() as u64 > self.room.each {
-            self.refusal = Some(Refusal::TooLarge);
+            self.refusal = Some(SpoolError::TooLarge);
             return Err(io::Error::other("the answer is too large"));
         }
         if self.text.len() + bytes.len() > PIECE && !self.text.is_empty() {
@@ -148,36 +148,36 @@ impl Write for Spool {
     }
 }
 
-impl Drop for Spool {
+impl Drop for SpoolWriter {
     fn drop(&mut self) {
         self.room.all.give_back(self.taken);
     }
 }
 
 /// The error of an answer that the disk does not take.
-pub fn unwritten(e: &io::Error) -> Fault {
+pub fn unwritten(e: &io::Error) -> ApiError {
     match e.kind() {
         io::ErrorKind::StorageFull => {
             let message = "the disk is too full for this answer";
-            Fault::new(StatusCode::INSUFFICIENT_STORAGE, "DISK_FULL", message)
+            ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "DISK_FULL", message)
         }
         _ => {
             tracing::error!(error = %e, "an answer cannot be written");
             let message = "the answer cannot be written now";
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", message)
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE", message)
         }
     }
 }
 
 /// An answer that was written.
-pub struct Spooled {
+pub struct SpooledAnswer {
     room: Arc<SpoolRoom>,
     text: Vec<u8>,
     file: Option<File>,
     taken: u64,
 }
 
-impl Spooled {
+impl SpooledAnswer {
     /// Its bytes.
     pub fn len(&self) -> u64 {
         if self.file.is_some() { self.taken } else { self.text.len() as u64 }
@@ -204,47 +204,47 @@ impl Spooled {
     }
 }
 
-impl Drop for Spooled {
+impl Drop for SpooledAnswer {
     fn drop(&mut self) {
         self.room.all.give_back(self.taken);
     }
 }
 
 /// A part of a body.
-pub enum Piece {
+pub enum BodySegment {
     /// Text of our own.
     Text(Bytes),
     /// A part of an answer.
-    Range(Arc<Spooled>, Range<u64>),
+    Range(Arc<SpooledAnswer>, Range<u64>),
 }
 
-impl Piece {
+impl BodySegment {
     /// Text of our own.
-    pub fn text(text: impl Into<Bytes>) -> Piece {
-        Piece::Text(text.into())
+    pub fn text(text: impl Into<Bytes>) -> BodySegment {
+        BodySegment::Text(text.into())
     }
 
     /// A whole answer.
-    pub fn whole(spooled: Arc<Spooled>) -> Piece {
+    pub fn whole(spooled: Arc<SpooledAnswer>) -> BodySegment {
         let len = spooled.len();
-        Piece::Range(spooled, 0..len)
+        BodySegment::Range(spooled, 0..len)
     }
 
     fn len(&self) -> u64 {
         match self {
-            Piece::Text(text) => text.len() as u64,
-            Piece::Range(_, range) => range.end - range.start,
+            BodySegment::Text(text) => text.len() as u64,
+            BodySegment::Range(_, range) => range.end - range.start,
         }
     }
 }
 
 /// A body that is read from its pieces as it is sent.
-struct Pieces {
-    queue: VecDeque<Piece>,
+struct SegmentedBody {
+    queue: VecDeque<BodySegment>,
     left: u64,
 }
 
-impl hyper::body::Body for Pieces {
+impl hyper::body::Body for SegmentedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -259,8 +259,8 @@ impl hyper::body::Body for Pieces {
                 continue;
             }
             let read = match first {
-                Piece::Text(text) => Ok(std::mem::take(text)),
-                Piece::Range(spooled, range) => {
+                BodySegment::Text(text) => Ok(std::mem::take(text)),
+                BodySegment::Range(spooled, range) => {
                     let end = range.end.min(range.start + PIECE as u64);
                     let now = range.start..end;
                     range.start = end;
@@ -285,9 +285,9 @@ impl hyper::body::Body for Pieces {
 }
 
 /// A JSON response of several pieces.
-pub fn response(pieces: Vec<Piece>) -> Response {
-    let left = pieces.iter().map(Piece::len).sum();
-    let mut response = Body::new(Pieces { queue: pieces.into(), left }).into_response();
+pub fn response(pieces: Vec<BodySegment>) -> Response {
+    let left = pieces.iter().map(BodySegment::len).sum();
+    let mut response = Body::new(SegmentedBody { queue: pieces.into(), left }).into_response();
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
@@ -306,7 +306,7 @@ mod tests {
         let room = room(1 << 20);
         for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE + 7] {
             let text: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
-            let mut spool = Spool::new(&room);
+            let mut spool = SpoolWriter::new(&room);
             for part in text.chunks(1_000) {
                 spool.write_all(part).unwrap();
             }
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn what_is_too_large_is_refused_with_its_limit() {
         let room = room(1 << 20);
-        let mut spool = Spool::new(&room);
+        let mut spool = SpoolWriter::new(&room);
         let long = vec![b'x'; 100 << 10];
         let end = (0..20).find_map(|_| spool.write_all(&long).err());
         assert!(end.is_some());

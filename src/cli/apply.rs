@@ -3,27 +3,27 @@
 //! `plan` is `apply` without the last step, so it shows exactly the changes that `apply` would
 //! make. A mapping that fails or is refused does not stop the others; it decides the exit code.
 
-use super::Context;
-use super::args::{Apply, Check, FaultFormat, Mappings, Plan, PlanFormat};
-use super::failure::{Failure, MISTAKE, REFUSED, WAITING};
+use super::CommandContext;
+use super::args::{ApplyArgs, CheckArgs, DiagnosticFormat, MappingFileArgs, PlanArgs, PlanFormat};
+use super::failure::{CommandError, MISTAKE, REFUSED, WAITING};
 use super::impact;
-use super::mapped::{self, Ask, Loaded, Outcome, State};
-use super::output::{counted, took};
-use super::plan_text::{self, Run};
+use super::mapping_run::{self, MappingFileSet, MappingOutcome, MappingRunOptions, MappingState};
+use super::output::{counted, duration_text};
+use super::plan_text::{self, PlanRun};
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 use tombolo::db::{Database, PlannedJob, SavedPlan};
-use tombolo::mapping::Severity;
+use tombolo::mapping::DiagnosticSeverity;
 use tombolo::sync::JobReport;
 
 /// `tombolo check`.
-pub fn check(context: &mut Context<'_>, args: &Check) -> Result<u8, Failure> {
-    let loaded = mapped::load(&args.mappings);
+pub fn check(context: &mut CommandContext<'_>, args: &CheckArgs) -> Result<u8, CommandError> {
+    let loaded = mapping_run::load(&args.mappings);
     let expressions: usize = loaded.mappings.iter().map(|mapping| mapping.expressions).sum();
     let examples: usize = loaded.mappings.iter().map(|mapping| mapping.example_count()).sum();
-    let errors = loaded.count(Severity::Error);
-    if args.format == FaultFormat::Human {
+    let errors = loaded.count(DiagnosticSeverity::Error);
+    if args.format == DiagnosticFormat::Human {
         writeln!(
             context.out,
             "checked {}, {}, {}: {}, {}",
@@ -31,16 +31,16 @@ pub fn check(context: &mut Context<'_>, args: &Check) -> Result<u8, Failure> {
             counted(expressions as u64, "expression", "expressions"),
             counted(examples as u64, "example", "examples"),
             counted(errors, "error", "errors"),
-            counted(loaded.count(Severity::Warning), "warning", "warnings"),
+            counted(loaded.count(DiagnosticSeverity::Warning), "warning", "warnings"),
         )?;
         // Faults go to standard error; the summary must stand before them.
         context.out.flush()?;
     }
-    mapped::tell(context, &loaded.faults, args.format)?;
+    mapping_run::tell(context, &loaded.faults, args.format)?;
     if errors > 0 {
         return Ok(MISTAKE);
     }
-    if args.format == FaultFormat::Human {
+    if args.format == DiagnosticFormat::Human {
         let db = context.db_flag();
         context.out.next(&format!("tombolo{db} plan{}", arguments(&args.mappings)))?;
     }
@@ -48,7 +48,7 @@ pub fn check(context: &mut Context<'_>, args: &Check) -> Result<u8, Failure> {
 }
 
 /// The mapping arguments as they were given, for advice.
-pub fn arguments(args: &Mappings) -> String {
+pub fn arguments(args: &MappingFileArgs) -> String {
     let mut text = String::new();
     // The default path is left out, so that the advice stays short.
     let usual = matches!(args.paths.as_slice(), [one] if one.as_os_str() == "mappings/");
@@ -63,35 +63,41 @@ pub fn arguments(args: &Mappings) -> String {
 }
 
 /// Reads the mapping files and says what is wrong with them.
-fn load(context: &mut Context<'_>, args: &Mappings) -> Result<Loaded, Failure> {
-    let loaded = mapped::load(args);
-    mapped::tell(context, &loaded.faults, FaultFormat::Human)?;
+fn load(
+    context: &mut CommandContext<'_>,
+    args: &MappingFileArgs,
+) -> Result<MappingFileSet, CommandError> {
+    let loaded = mapping_run::load(args);
+    mapping_run::tell(context, &loaded.faults, DiagnosticFormat::Human)?;
     if loaded.mappings.is_empty() && loaded.broken.is_empty() {
-        let failure = Failure::mistake(match args.label.is_empty() {
+        let failure = CommandError::mistake(match args.label.is_empty() {
             true => "no mapping file found",
             false => "no mapping has these labels",
         });
         return Err(failure.hint("a mapping is a .toml file; `tombolo new SCOPE` writes one"));
     }
     if loaded.mappings.is_empty() {
-        let errors = counted(loaded.count(Severity::Error), "error", "errors");
-        return Err(Failure::mistake(format!("{errors} in mapping files"))
+        let errors = counted(loaded.count(DiagnosticSeverity::Error), "error", "errors");
+        return Err(CommandError::mistake(format!("{errors} in mapping files"))
             .hint("nothing was run; `tombolo check` looks again without a database"));
     }
     Ok(loaded)
 }
 
 /// `tombolo plan`.
-pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
+pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, CommandError> {
     let mut loaded = load(context, &args.mappings)?;
-    mapped::set_overrides(&mut loaded.mappings, &args.overrides)?;
+    mapping_run::set_overrides(&mut loaded.mappings, &args.overrides)?;
     let database = context.open()?;
     let snapshot = database.snapshot()?;
-    let ask = Ask { overrides: &args.overrides, details: plan_text::edges_listed(&args.show) };
+    let ask = MappingRunOptions {
+        overrides: &args.overrides,
+        details: plan_text::edges_listed(&args.show),
+    };
     // All mappings are planned on one snapshot, so none of them sees the changes of another.
-    let look = |mapping| mapped::look(&database, &snapshot, mapping, &ask);
-    let outcomes: Vec<Outcome> = loaded.mappings.iter().map(look).collect();
-    let mut run = Run {
+    let look = |mapping| mapping_run::preview_mapping(&database, &snapshot, mapping, &ask);
+    let outcomes: Vec<MappingOutcome> = loaded.mappings.iter().map(look).collect();
+    let mut run = PlanRun {
         unmanaged: unmanaged(&database, &loaded, &args.mappings)?,
         broken: loaded.broken,
         outcomes,
@@ -100,10 +106,10 @@ pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
         impact: None,
     };
     for outcome in &run.outcomes {
-        mapped::tell(context, &outcome.faults, FaultFormat::Human)?;
+        mapping_run::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
     }
     if !args.impact.is_empty() || !args.class.is_empty() {
-        let asked = impact::Asked { entities: &args.impact, classes: &args.class };
+        let asked = impact::ImpactTargets { entities: &args.impact, classes: &args.class };
         let rules = super::ask::rules(context)?;
         run.impact = Some(impact::ask(&database, &snapshot, &run.outcomes, &asked, &rules)?);
     }
@@ -112,7 +118,7 @@ pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
     if let Some(path) = &args.out {
         // A saved plan is applied as a whole, so it must not silently lack a mapping.
         if code != 0 {
-            let failure = Failure::Fault {
+            let failure = CommandError::Fault {
                 message: "the plan was not saved: not every mapping can be applied".into(),
                 hint: Some("fix or leave out what is refused, then plan again".into()),
                 code,
@@ -126,7 +132,11 @@ pub fn plan(context: &mut Context<'_>, args: &Plan) -> Result<u8, Failure> {
 }
 
 /// Prints the command to type next.
-fn advise(context: &mut Context<'_>, args: &Plan, run: &Run<'_>) -> Result<(), Failure> {
+fn advise(
+    context: &mut CommandContext<'_>,
+    args: &PlanArgs,
+    run: &PlanRun<'_>,
+) -> Result<(), CommandError> {
     if args.show.output != PlanFormat::Table {
         return Ok(());
     }
@@ -153,11 +163,11 @@ fn advise(context: &mut Context<'_>, args: &Plan, run: &Run<'_>) -> Result<(), F
 }
 
 fn save(
-    outcomes: &[Outcome],
+    outcomes: &[MappingOutcome],
     snapshot: &tombolo::store::Snapshot,
     path: &Path,
-) -> Result<(), Failure> {
-    let ready = outcomes.iter().filter(|o| matches!(o.state, State::Ready));
+) -> Result<(), CommandError> {
+    let ready = outcomes.iter().filter(|o| matches!(o.state, MappingState::Ready));
     let jobs = ready.filter_map(|outcome| {
         let plan = outcome.plan.as_ref()?;
         Some(PlannedJob {
@@ -179,9 +189,9 @@ fn save(
 /// is empty unless a whole folder is planned: a single file says nothing about the others.
 fn unmanaged(
     database: &Database,
-    loaded: &Loaded,
-    args: &Mappings,
-) -> Result<Vec<tombolo::db::MappedScope>, Failure> {
+    loaded: &MappingFileSet,
+    args: &MappingFileArgs,
+) -> Result<Vec<tombolo::db::MappingFileScope>, CommandError> {
     if !args.paths.iter().any(|path| path.is_dir()) {
         return Ok(Vec::new());
     }
@@ -191,7 +201,7 @@ fn unmanaged(
 }
 
 /// `tombolo apply`.
-pub fn apply(context: &mut Context<'_>, args: &Apply) -> Result<u8, Failure> {
+pub fn apply(context: &mut CommandContext<'_>, args: &ApplyArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
     if let Some(path) = args.mappings.paths.iter().find(|path| SavedPlan::is_plan(path)) {
         let alone = args.mappings.paths.len() == 1
@@ -200,17 +210,20 @@ pub fn apply(context: &mut Context<'_>, args: &Apply) -> Result<u8, Failure> {
         // Labels and guards would alter the plan, and a saved plan is applied exactly as it is.
         return match alone {
             true => apply_saved(context, path, begun),
-            false => Err(Failure::mistake("a saved plan is applied alone, exactly as it is")),
+            false => Err(CommandError::mistake("a saved plan is applied alone, exactly as it is")),
         };
     }
     let mut loaded = load(context, &args.mappings)?;
-    mapped::set_overrides(&mut loaded.mappings, &args.overrides)?;
+    mapping_run::set_overrides(&mut loaded.mappings, &args.overrides)?;
     let database = context.open_or_create()?;
-    let ask = Ask { overrides: &args.overrides, details: plan_text::edges_listed(&args.show) };
+    let ask = MappingRunOptions {
+        overrides: &args.overrides,
+        details: plan_text::edges_listed(&args.show),
+    };
     // Each mapping reads the graph anew, since one before it may have changed it.
-    let run = |mapping| mapped::run(&database, mapping, &ask);
-    let outcomes: Vec<Outcome> = loaded.mappings.iter().map(run).collect();
-    let run = Run {
+    let run = |mapping| mapping_run::run(&database, mapping, &ask);
+    let outcomes: Vec<MappingOutcome> = loaded.mappings.iter().map(run).collect();
+    let run = PlanRun {
         unmanaged: unmanaged(&database, &loaded, &args.mappings)?,
         broken: loaded.broken,
         outcomes,
@@ -219,7 +232,7 @@ pub fn apply(context: &mut Context<'_>, args: &Apply) -> Result<u8, Failure> {
         impact: None,
     };
     for outcome in &run.outcomes {
-        mapped::tell(context, &outcome.faults, FaultFormat::Human)?;
+        mapping_run::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
     }
     plan_text::print(context, &run)?;
     if args.show.output == PlanFormat::Table {
@@ -228,18 +241,18 @@ pub fn apply(context: &mut Context<'_>, args: &Apply) -> Result<u8, Failure> {
     Ok(run.exit_code())
 }
 
-fn applied(outcome: &Outcome) -> Option<&JobReport> {
+fn applied(outcome: &MappingOutcome) -> Option<&JobReport> {
     match &outcome.state {
-        State::Applied(report) => Some(report),
+        MappingState::Applied(report) => Some(report),
         _ => None,
     }
 }
 
 /// Prints the commands that bring back the deleted relationships.
 fn undo<'r>(
-    context: &mut Context<'_>,
+    context: &mut CommandContext<'_>,
     reports: impl Iterator<Item = &'r JobReport>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let db = context.db_flag();
     let undo: Vec<String> = reports
         .filter(|report| report.relationships.deleted > 0)
@@ -255,13 +268,17 @@ fn undo<'r>(
 
 /// Applies a saved plan job by job. Each job makes exactly its planned changes; the first that
 /// cannot stops the rest.
-fn apply_saved(context: &mut Context<'_>, path: &Path, begun: Instant) -> Result<u8, Failure> {
+fn apply_saved(
+    context: &mut CommandContext<'_>,
+    path: &Path,
+    begun: Instant,
+) -> Result<u8, CommandError> {
     let plan = SavedPlan::load(path)?;
     let database = context.open()?;
     let snapshot = database.snapshot()?;
     if plan.database != SavedPlan::name_of(&snapshot) {
         let message = format!("`{}` was made for another database", path.display());
-        return Err(Failure::mistake(message).hint("nothing was changed; plan again here"));
+        return Err(CommandError::mistake(message).hint("nothing was changed; plan again here"));
     }
     let mut revision = snapshot.meta().revision;
     drop(snapshot);
@@ -288,7 +305,7 @@ fn apply_saved(context: &mut Context<'_>, path: &Path, begun: Instant) -> Result
         "Applied {} in {}, {}",
         counted(changes, "change", "changes"),
         counted(reports.len() as u64, "scope", "scopes"),
-        took(begun.elapsed())
+        duration_text(begun.elapsed())
     );
     writeln!(context.out, "\n{}.", context.out.bold(&text))?;
     undo(context, reports.iter())?;

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
-use tombolo::sync::Mode;
+use tombolo::sync::SyncMode;
 
 /// The database file when nobody names one.
 pub const DB_DEFAULT: &str = "tombolo.redb";
@@ -35,24 +35,24 @@ Examples:
   tombolo owners aws::bucket:invoices              who owns it, and by which chain
 "
 )]
-pub struct Cli {
+pub struct CliArgs {
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArgs,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// Flags that every command takes.
 #[derive(Args, Clone)]
-pub struct Global {
+pub struct GlobalArgs {
     /// Database file
     #[arg(long, global = true, env = "TOMBOLO_DB", default_value = DB_DEFAULT)]
     #[arg(value_name = "PATH", hide_env_values = true)]
     pub db: PathBuf,
     /// Colours: only on a terminal, always or never
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
+    #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, hide_possible_values = true)]
     #[arg(value_name = "auto|always|never")]
-    pub color: Color,
+    pub color: ColorMode,
     /// How long to wait for other commands that write to the database; 0 is not at all
     #[arg(long, global = true, env = "TOMBOLO_WAIT", default_value = "60s", value_parser = time)]
     #[arg(value_name = "TIME", hide_env_values = true)]
@@ -68,7 +68,7 @@ pub struct Global {
     pub spreadsheet_safe: bool,
     /// Memory that a question may take, 1G unless told; of a server all questions together
     #[arg(long, global = true, value_name = "SIZE")]
-    pub memory: Option<Size>,
+    pub memory: Option<ByteSize>,
     /// How errors are printed on standard error
     #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human)]
     #[arg(value_name = "human|json", hide_possible_values = true)]
@@ -77,12 +77,12 @@ pub struct Global {
 
 /// A number of bytes, with a unit: `512M`, `2G`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Size(pub u64);
+pub struct ByteSize(pub u64);
 
-impl std::str::FromStr for Size {
+impl std::str::FromStr for ByteSize {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Size, String> {
+    fn from_str(text: &str) -> Result<ByteSize, String> {
         let wrong = || "expected a number of bytes such as 512M or 2G".to_owned();
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -96,7 +96,7 @@ impl std::str::FromStr for Size {
         let bytes = number.checked_mul(1 << shift).ok_or_else(wrong)?;
         match bytes < 1 << 20 {
             true => Err("less than 1M is too little for any question".into()),
-            false => Ok(Size(bytes)),
+            false => Ok(ByteSize(bytes)),
         }
     }
 }
@@ -117,7 +117,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Color {
+pub enum ColorMode {
     Auto,
     Always,
     Never,
@@ -130,63 +130,63 @@ pub enum MessageFormat {
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Build a small company in a throw-away database and ask it three questions
-    Demo(Demo),
+    Demo(DemoArgs),
     /// Create a database file
     Init,
     /// Upload files and finalize them, as one job
-    Sync(Sync),
+    Sync(SyncArgs),
     /// List, show, approve, abort or undo sync jobs
-    Job(Job),
+    Job(JobArgs),
     /// Validate mapping files without a database
-    Check(Check),
+    Check(CheckArgs),
     /// Show what `apply` would change
-    Plan(Plan),
+    Plan(PlanArgs),
     /// Run each mapping as one CROSS_SCOPE job
-    Apply(Apply),
+    Apply(ApplyArgs),
     /// Tell why an edge exists, or why a row made none
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Write a first mapping file, from flags or answers
-    New(New),
+    New(NewMappingArgs),
     /// Print the JSON Schema of mapping files, for editors
     Schema,
     /// Ask in J1QL
-    Query(Query),
+    Query(QueryArgs),
     /// Show everything that a compromise or failure of an entity reaches
-    BlastRadius(BlastRadius),
+    BlastRadius(BlastRadiusArgs),
     /// Show the nearest owners of an entity, each with its chain of evidence
-    Owners(Owners),
+    Owners(OwnersArgs),
     /// Print the rules of impact and ownership that are in force
-    ImpactRules(ImpactRules),
+    ImpactRules(ImpactRulesArgs),
     /// Show the shortest chains between two entities
     Path(PathArgs),
     /// List entities that reach themselves again
-    Cycles(Cycles),
+    Cycles(CyclesArgs),
     /// Show everything known about one entity
-    Get(Get),
+    Get(GetArgs),
     /// List the scopes with their counts, or delete the edges of one
-    Scopes(Scopes),
+    Scopes(ScopesArgs),
     /// Count what is in the graph, by scope, type and class
-    Stats(Listing),
+    Stats(ListingArgs),
     /// Write the graph, or one scope of it, to standard output
-    Export(Export),
+    Export(ExportArgs),
     /// Serve the database over HTTP
-    Serve(Serve),
+    Serve(ServeArgs),
     /// Make, list and revoke the tokens of the server
-    Token(Token),
+    Token(TokenArgs),
     /// Upload files to a server and finalize them, as one job
-    Push(Push),
+    Push(PushArgs),
     /// Check every row of the database file
     Verify,
     /// Copy the database, also while it is served
-    Backup(Backup),
+    Backup(BackupArgs),
     /// Give unused space back to the file system
     Compact,
     /// Purge tombstones, abandoned uploads and old reports
-    Gc(Gc),
+    Gc(GcArgs),
     /// Print the completion script of a shell
-    Completions(Completions),
+    Completions(CompletionsArgs),
 }
 
 /// Output of commands whose answer is one report.
@@ -264,7 +264,7 @@ pub enum BlastDirection {
 
 /// What can befall an entity.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TroubleKind {
+pub enum ImpactCause {
     /// An attacker takes it
     Compromise,
     /// It stops working
@@ -291,7 +291,7 @@ pub enum PathDirection {
 }
 
 #[derive(Args)]
-pub struct Demo {
+pub struct DemoArgs {
     /// Folder to work in instead of a temporary one; must be empty or absent, and is kept
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -301,7 +301,7 @@ pub struct Demo {
 }
 
 #[derive(Args)]
-pub struct Sync {
+pub struct SyncArgs {
     /// .json .ndjson .jsonl .csv, also .gz or .zst; a folder means every such file in it; `-` is
     /// standard input
     #[arg(required = true, value_name = "FILE")]
@@ -311,9 +311,9 @@ pub struct Sync {
     pub scope: Option<String>,
     /// diff replaces the scope, patch merges properties, cross-scope owns relationships between
     /// other scopes, override pins properties
-    #[arg(long, short, default_value = "diff", value_parser = Mode::from_str)]
+    #[arg(long, short, default_value = "diff", value_parser = SyncMode::from_str)]
     #[arg(value_name = "diff|patch|cross-scope|override")]
-    pub mode: Mode,
+    pub mode: SyncMode,
     /// `source` of the job
     #[arg(long, default_value = "api", value_name = "NAME")]
     pub source: String,
@@ -345,7 +345,7 @@ pub enum SameScope {
 }
 
 #[derive(Args)]
-pub struct Job {
+pub struct JobArgs {
     #[command(subcommand)]
     pub action: JobAction,
 }
@@ -365,19 +365,19 @@ pub enum JobAction {
         output: RowFormat,
     },
     /// Show the report of a job
-    Show(JobId),
+    Show(JobIdArgs),
     /// Run the very plan that a held job showed
-    Approve(JobId),
+    Approve(JobIdArgs),
     /// Drop a held or open job; the graph stays as it is
-    Abort(JobId),
+    Abort(JobIdArgs),
     /// Bring back what a job deleted
-    Undo(JobId),
+    Undo(JobIdArgs),
     /// Delete damaged job files, uploads without a job, and foreign files from the folder of jobs
-    Clear(JobClear),
+    Clear(JobClearArgs),
 }
 
 #[derive(Args)]
-pub struct JobClear {
+pub struct JobClearArgs {
     /// Names of files, or ids of jobs; all that is no job unless given
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
@@ -387,7 +387,7 @@ pub struct JobClear {
 }
 
 #[derive(Args)]
-pub struct JobId {
+pub struct JobIdArgs {
     /// Id of the job, or enough of its end or beginning
     #[arg(value_name = "JOB")]
     pub id: String,
@@ -397,18 +397,18 @@ pub struct JobId {
 }
 
 #[derive(Args)]
-pub struct Check {
+pub struct CheckArgs {
     #[command(flatten)]
-    pub mappings: Mappings,
+    pub mappings: MappingFileArgs,
     /// How faults are printed
-    #[arg(long, value_enum, default_value_t = FaultFormat::Human, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value_t = DiagnosticFormat::Human, hide_possible_values = true)]
     #[arg(value_name = "human|json|github")]
-    pub format: FaultFormat,
+    pub format: DiagnosticFormat,
 }
 
 /// How faults of mapping files are printed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FaultFormat {
+pub enum DiagnosticFormat {
     /// With the line and a caret.
     Human,
     /// One line of JSON each.
@@ -419,21 +419,21 @@ pub enum FaultFormat {
 
 /// Which mapping files a command works on.
 #[derive(Args)]
-pub struct Mappings {
+pub struct MappingFileArgs {
     /// Mapping files, folders of them, or scopes of mappings in mappings/
     #[arg(default_value = "mappings/", value_name = "MAPPING")]
     pub paths: Vec<PathBuf>,
     /// Only mappings with this label; several must all fit
     #[arg(long, value_name = "NAME=VALUE")]
-    pub label: Vec<Setting>,
+    pub label: Vec<NameValuePair>,
 }
 
 /// What `plan` and `apply` may be told for one run.
 #[derive(Args)]
-pub struct Overrides {
+pub struct GuardOverrideArgs {
     /// Set a guard for this run, e.g. max_delete_percent=50; it is recorded with the job
     #[arg(long = "override", value_name = "GUARD=VALUE", requires = "reason")]
-    pub overrides: Vec<Setting>,
+    pub overrides: Vec<NameValuePair>,
     /// Why a guard is overridden
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -441,20 +441,20 @@ pub struct Overrides {
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub struct NameValuePair {
     /// Before the first `=`.
     pub name: String,
     /// After it.
     pub value: String,
 }
 
-impl FromStr for Setting {
+impl FromStr for NameValuePair {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Setting, String> {
+    fn from_str(text: &str) -> Result<NameValuePair, String> {
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-                Ok(Setting { name: name.to_owned(), value: value.to_owned() })
+                Ok(NameValuePair { name: name.to_owned(), value: value.to_owned() })
             }
             _ => Err("expected NAME=VALUE".into()),
         }
@@ -470,13 +470,13 @@ pub enum PlanFormat {
 }
 
 #[derive(Args)]
-pub struct Plan {
+pub struct PlanArgs {
     #[command(flatten)]
-    pub mappings: Mappings,
+    pub mappings: MappingFileArgs,
     #[command(flatten)]
-    pub overrides: Overrides,
+    pub overrides: GuardOverrideArgs,
     #[command(flatten)]
-    pub show: PlanShow,
+    pub show: PlanDisplayArgs,
     /// Say how the blast radius and the owners of this entity would change
     #[arg(long, value_name = "ENTITY")]
     pub impact: Vec<String>,
@@ -493,7 +493,7 @@ pub struct Plan {
 
 /// What `plan` and `apply` show beside the summary.
 #[derive(Args)]
-pub struct PlanShow {
+pub struct PlanDisplayArgs {
     /// Show each edge that changes
     #[arg(long)]
     pub details: bool,
@@ -509,17 +509,17 @@ pub struct PlanShow {
 }
 
 #[derive(Args)]
-pub struct Apply {
+pub struct ApplyArgs {
     #[command(flatten)]
-    pub mappings: Mappings,
+    pub mappings: MappingFileArgs,
     #[command(flatten)]
-    pub overrides: Overrides,
+    pub overrides: GuardOverrideArgs,
     #[command(flatten)]
-    pub show: PlanShow,
+    pub show: PlanDisplayArgs,
 }
 
 #[derive(Args)]
-pub struct Explain {
+pub struct ExplainArgs {
     /// The _key or _id of an edge, or FILE:LINE of a row
     #[arg(value_name = "EDGE|FILE:LINE")]
     pub what: String,
@@ -532,7 +532,7 @@ pub struct Explain {
 }
 
 #[derive(Args)]
-pub struct New {
+pub struct NewMappingArgs {
     /// Scope of the mapping, and the name of its file
     #[arg(value_name = "SCOPE")]
     pub scope: String,
@@ -570,9 +570,9 @@ pub struct New {
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Scopes {
+pub struct ScopesArgs {
     #[command(flatten)]
-    pub listing: Listing,
+    pub listing: ListingArgs,
     #[command(subcommand)]
     pub action: Option<ScopesAction>,
 }
@@ -580,11 +580,11 @@ pub struct Scopes {
 #[derive(Subcommand)]
 pub enum ScopesAction {
     /// Soft-delete all edges that the mapping of a scope made; `job undo` brings them back
-    Delete(DeleteEdges),
+    Delete(DeleteRelationshipsArgs),
 }
 
 #[derive(Args)]
-pub struct DeleteEdges {
+pub struct DeleteRelationshipsArgs {
     /// Scope whose edges a mapping made
     #[arg(long, value_name = "SCOPE")]
     pub edges_of: String,
@@ -594,7 +594,7 @@ pub struct DeleteEdges {
 }
 
 #[derive(Args)]
-pub struct Query {
+pub struct QueryArgs {
     /// The query
     #[arg(value_name = "J1QL", conflicts_with_all = ["file", "run", "check"])]
     #[arg(required_unless_present_any = ["file", "run", "check"])]
@@ -639,7 +639,7 @@ pub struct Query {
 }
 
 #[derive(Args)]
-pub struct Serve {
+pub struct ServeArgs {
     /// Address to listen on; any other than loopback needs a token and TLS
     #[arg(long, default_value = "127.0.0.1")]
     pub address: std::net::IpAddr,
@@ -696,7 +696,7 @@ pub enum LogFormat {
 }
 
 #[derive(Args)]
-pub struct Token {
+pub struct TokenArgs {
     #[command(subcommand)]
     pub action: TokenAction,
 }
@@ -704,23 +704,23 @@ pub struct Token {
 #[derive(Subcommand)]
 pub enum TokenAction {
     /// Make a token; it is shown once
-    Create(TokenCreate),
+    Create(TokenCreateArgs),
     /// List the tokens, without their texts
-    List(Listing),
+    List(ListingArgs),
     /// Take a token back, at once
-    Revoke(TokenRevoke),
+    Revoke(TokenRevokeArgs),
     /// Open a database that had tokens: a server on 127.0.0.1 then lets in anyone on this machine
     AllowAnonymous,
 }
 
 #[derive(Args)]
-pub struct TokenCreate {
+pub struct TokenCreateArgs {
     /// What it is for
     pub name: String,
     /// What it allows: read, write:SCOPE (a pattern such as okta-*), approve:SCOPE or approve
     /// (deletions that the guard holds), or admin
     #[arg(long, value_name = "RIGHT", required = true)]
-    pub right: Vec<tombolo::db::Right>,
+    pub right: Vec<tombolo::db::AccessRight>,
     /// Days until it ends; never, unless told
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub days: Option<u32>,
@@ -730,13 +730,13 @@ pub struct TokenCreate {
 }
 
 #[derive(Args)]
-pub struct TokenRevoke {
+pub struct TokenRevokeArgs {
     /// Its id, or enough of its end or beginning
     pub id: String,
 }
 
 #[derive(Args)]
-pub struct Push {
+pub struct PushArgs {
     /// The server
     #[arg(value_name = "URL")]
     pub url: String,
@@ -747,8 +747,8 @@ pub struct Push {
     #[arg(long, value_name = "SCOPE")]
     pub scope: String,
     /// Mode of the job
-    #[arg(long, default_value_t = Mode::Diff, value_name = "MODE")]
-    pub mode: Mode,
+    #[arg(long, default_value_t = SyncMode::Diff, value_name = "MODE")]
+    pub mode: SyncMode,
     /// The token
     #[arg(long, env = "TOMBOLO_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
@@ -770,7 +770,7 @@ pub struct Push {
 }
 
 #[derive(Args)]
-pub struct BlastRadius {
+pub struct BlastRadiusArgs {
     /// Where it starts; several start together
     #[arg(required = true, value_name = "ENTITY")]
     pub entities: Vec<String>,
@@ -784,7 +784,7 @@ pub struct BlastRadius {
         hide_possible_values = true,
         value_name = "compromise|failure"
     )]
-    pub trouble: Option<TroubleKind>,
+    pub trouble: Option<ImpactCause>,
     /// Which way along relationships, whatever the rules say; auto goes by the rules
     #[arg(long, value_enum, default_value_t = BlastDirection::Auto, hide_possible_values = true)]
     #[arg(value_name = "auto|out|in|both")]
@@ -811,7 +811,7 @@ pub struct BlastRadius {
 
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("set").multiple(true).args(["class", "scope", "types"]))]
-pub struct Owners {
+pub struct OwnersArgs {
     /// The owned
     #[arg(value_name = "ENTITY", required_unless_present = "set", conflicts_with = "set")]
     pub entities: Vec<String>,
@@ -845,7 +845,7 @@ pub struct Owners {
 }
 
 #[derive(Args)]
-pub struct ImpactRules {
+pub struct ImpactRulesArgs {
     /// Only rules that speak of these verbs
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
@@ -887,7 +887,7 @@ pub struct PathArgs {
 }
 
 #[derive(Args)]
-pub struct Cycles {
+pub struct CyclesArgs {
     /// Follow only these verbs; `!VERB` follows all but that
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
@@ -900,7 +900,7 @@ pub struct Cycles {
 }
 
 #[derive(Args)]
-pub struct Get {
+pub struct GetArgs {
     /// The entity
     #[arg(value_name = "ENTITY")]
     pub entity: String,
@@ -910,21 +910,21 @@ pub struct Get {
 }
 
 #[derive(Args)]
-pub struct Backup {
+pub struct BackupArgs {
     /// The new file; open and held jobs are no part of it
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
 
 #[derive(Args)]
-pub struct Listing {
+pub struct ListingArgs {
     /// Output
     #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
     pub output: RowFormat,
 }
 
 #[derive(Args)]
-pub struct Export {
+pub struct ExportArgs {
     /// Only what this scope owns
     #[arg(long, short, value_name = "SCOPE")]
     pub scope: Option<String>,
@@ -937,7 +937,7 @@ pub struct Export {
 }
 
 #[derive(Args)]
-pub struct Gc {
+pub struct GcArgs {
     /// Purge what was deleted, aborted or abandoned more than this many days ago
     #[arg(long, default_value_t = 90, value_name = "DAYS")]
     pub older_than: u32,
@@ -948,25 +948,25 @@ pub struct Gc {
 }
 
 #[derive(Args)]
-pub struct Completions {
+pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
 }
 
 /// The whole command line with its help as people see it.
 pub fn command() -> clap::Command {
-    help::finished(templated(Cli::command()))
+    help::with_page_endings(templated(CliArgs::command()))
 }
 
 /// The same with every flag in sight, for shells that complete them.
 pub fn complete() -> clap::Command {
-    Cli::command()
+    CliArgs::command()
 }
 
 /// The flags that every command takes.
 #[cfg(test)]
 pub fn global() -> clap::Command {
-    Global::augment_args(clap::Command::new("tombolo"))
+    GlobalArgs::augment_args(clap::Command::new("tombolo"))
 }
 
 fn templated(command: clap::Command) -> clap::Command {
@@ -977,22 +977,22 @@ fn templated(command: clap::Command) -> clap::Command {
 ///
 /// To describe every command takes as long as a short answer. So a question is first read with none
 /// but its own command described; if that fails in any way, help included, all of them are.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CliArgs, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(cli) = question(&args) {
         return Ok(cli);
     }
-    Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+    CliArgs::from_arg_matches(&command().try_get_matches_from(args)?)
 }
 
 /// Reads a command line that asks the graph something. `None` if it does not, or not properly.
-fn question(args: &[OsString]) -> Option<Cli> {
+fn question(args: &[OsString]) -> Option<CliArgs> {
     match args.iter().find_map(|arg| arg.to_str().filter(|arg| QUESTIONS.contains(arg)))? {
-        "blast-radius" => alone("blast-radius", args, Command::BlastRadius),
-        "owners" => alone("owners", args, Command::Owners),
-        "path" => alone("path", args, Command::Path),
-        "query" => alone("query", args, Command::Query),
-        _ => alone("get", args, Command::Get),
+        "blast-radius" => parse_single_command("blast-radius", args, CliCommand::BlastRadius),
+        "owners" => parse_single_command("owners", args, CliCommand::Owners),
+        "path" => parse_single_command("path", args, CliCommand::Path),
+        "query" => parse_single_command("query", args, CliCommand::Query),
+        _ => parse_single_command("get", args, CliCommand::Get),
     }
 }
 
@@ -1000,30 +1000,30 @@ const QUESTIONS: [&str; 5] = ["blast-radius", "owners", "path", "query", "get"];
 
 /// Reads a command line as that of the one command `name`. What is read so has that command as its
 /// first word that is no flag, so with all commands known it means the same.
-fn alone<A: Args>(
+fn parse_single_command<A: Args>(
     name: &'static str,
     args: &[OsString],
-    command: impl FnOnce(A) -> Command,
-) -> Option<Cli> {
+    command: impl FnOnce(A) -> CliCommand,
+) -> Option<CliArgs> {
     let one = A::augment_args(clap::Command::new(name));
-    let all = Global::augment_args(clap::Command::new("tombolo"));
+    let all = GlobalArgs::augment_args(clap::Command::new("tombolo"));
     let matches = all.subcommand_required(true).subcommand(one).try_get_matches_from(args).ok()?;
     let (_, own) = matches.subcommand()?;
     let command = command(A::from_arg_matches(own).ok()?);
-    Some(Cli { global: Global::from_arg_matches(&matches).ok()?, command })
+    Some(CliArgs { global: GlobalArgs::from_arg_matches(&matches).ok()?, command })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Cli, clap::Error> {
+    fn read(line: &str) -> Result<CliArgs, clap::Error> {
         parse(line.split(' ').map(Into::into))
     }
 
-    fn sync_mode(mode: &str) -> Result<Mode, String> {
+    fn sync_mode(mode: &str) -> Result<SyncMode, String> {
         match read(&format!("tombolo sync --scope s --mode {mode} f.json")) {
-            Ok(Cli { command: Command::Sync(sync), .. }) => Ok(sync.mode),
+            Ok(CliArgs { command: CliCommand::Sync(sync), .. }) => Ok(sync.mode),
             Ok(_) => Err("another command".into()),
             Err(e) => Err(e.to_string()),
         }
@@ -1036,8 +1036,8 @@ mod tests {
 
     #[test]
     fn a_question_alone_is_what_it_is_among_all_commands() {
-        let flags = |cli: &Cli| {
-            let Global { db, quiet, verbose, .. } = &cli.global;
+        let flags = |cli: &CliArgs| {
+            let GlobalArgs { db, quiet, verbose, .. } = &cli.global;
             (db.clone(), *quiet, *verbose)
         };
         for line in [
@@ -1050,7 +1050,8 @@ mod tests {
             "tombolo query FIND",
         ] {
             let args: Vec<OsString> = line.split(' ').map(Into::into).collect();
-            let all = command().try_get_matches_from(&args).and_then(|m| Cli::from_arg_matches(&m));
+            let all =
+                command().try_get_matches_from(&args).and_then(|m| CliArgs::from_arg_matches(&m));
             let (all, one) = (all.expect(line), question(&args).expect(line));
             assert_eq!(flags(&one), flags(&all), "{line}");
             let same = std::mem::discriminant(&one.command) == std::mem::discriminant(&all.command);
@@ -1072,9 +1073,9 @@ mod tests {
     #[test]
     fn modes_have_two_spellings() {
         for mode in ["cross-scope", "CROSS_SCOPE", "Cross-Scope"] {
-            assert!(matches!(sync_mode(mode), Ok(Mode::CrossScope)), "{mode}");
+            assert!(matches!(sync_mode(mode), Ok(SyncMode::CrossScope)), "{mode}");
         }
-        assert!(matches!(sync_mode("DIFF"), Ok(Mode::Diff)));
+        assert!(matches!(sync_mode("DIFF"), Ok(SyncMode::Diff)));
     }
 
     #[test]
@@ -1085,7 +1086,7 @@ mod tests {
 
     #[test]
     fn lists_split_at_commas_and_repeat() {
-        let Ok(Cli { command: Command::BlastRadius(blast), .. }) =
+        let Ok(CliArgs { command: CliCommand::BlastRadius(blast), .. }) =
             read("tombolo blast-radius a b --verb HAS,OWNS --verb USES --depth 3 -o json")
         else {
             panic!("not read");

@@ -4,25 +4,28 @@
 //! steps on. A question about many entities first builds the view, which reads all edges once, in
 //! order.
 
-use super::Context;
+use super::CommandContext;
 use super::args::{BlastDirection, PathDirection};
-use super::failure::{Failure, inconsistent};
-use super::mapped;
+use super::failure::{CommandError, inconsistent};
+use super::mapping_run;
 use super::naming;
 use super::output::counted;
 use rustc_hash::{FxHashMap, FxHashSet};
-use tombolo::graph::{Adjacency, Direction, EntityFacts, GraphRead, Names};
-use tombolo::lang::{Fault, Source};
-use tombolo::limits::Meter;
-use tombolo::rules::{Bound, Owning, PROJECT_FILE, Rules, State, Trouble, project_file};
+use tombolo::graph::{AdjacencyRead, EdgeDirection, EntityFacts, GraphRead, NameLookup};
+use tombolo::lang::{Diagnostic, SourceText};
+use tombolo::limits::CostMeter;
+use tombolo::rules::{
+    BoundRules, ImpactFilter, ImpactState, OwnershipKind, PROJECT_FILE, RuleTable, project_file,
+};
 use tombolo::store::{Snapshot, StoreError};
 use tombolo::view::{
-    self, BlastRules, BuildError, Flow, Flows, GraphView, Metered, OwnerSearch, Scratch, Visit, Way,
+    self, BlastRules, BlastScratch, FlowDirection, GraphView, MeteredGraph, OwnerSearch,
+    StateVisit, VerbFlows, ViewBuildError, WalkDirection,
 };
 
 /// An entity that a walk came to, and the relationship it came by.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
+pub struct WalkStep {
     /// Number of the entity.
     pub entity: u32,
     /// Number of the relationship.
@@ -37,11 +40,11 @@ pub struct Step {
     pub distance: u32,
 }
 
-impl Step {
-    fn new(step: &view::Step, distance: u32) -> Step {
-        let view::Step { from, to: entity, relationship, label, direction, .. } = *step;
-        let onward = direction == Direction::Out;
-        Step { entity, relationship, label, onward, from, distance }
+impl WalkStep {
+    fn new(step: &view::EvidenceStep, distance: u32) -> WalkStep {
+        let view::EvidenceStep { from, to: entity, relationship, label, direction, .. } = *step;
+        let onward = direction == EdgeDirection::Out;
+        WalkStep { entity, relationship, label, onward, from, distance }
     }
 
     /// The entities that the relationship points from and to.
@@ -52,11 +55,11 @@ impl Step {
 
 /// One visit of a blast. A blast may visit an entity in several states; the strongest one counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Hit {
+pub struct BlastVisit {
     /// The last step to the entity.
-    pub step: Step,
+    pub step: WalkStep,
     /// The state of this visit; a plain walk has none.
-    pub state: Option<State>,
+    pub state: Option<ImpactState>,
     /// Position of the visit before it, none if it came from a root.
     pub before: Option<u32>,
     /// True if no visit of the entity is in a stronger state.
@@ -65,19 +68,19 @@ pub struct Hit {
 
 /// The answer of a blast.
 #[derive(Debug, Default)]
-pub struct Blast {
+pub struct BlastResult {
     /// All visits, nearest first.
-    pub hits: Vec<Hit>,
+    pub hits: Vec<BlastVisit>,
     /// Verbs without a rule, each with the number of relationships that were not followed.
     pub not_followed: Vec<(String, u64)>,
 }
 
 /// The way a blast goes.
-pub enum Walk {
+pub enum BlastStrategy {
     /// By the rules.
     Ruled {
         /// The kinds of trouble to follow.
-        trouble: Trouble,
+        trouble: ImpactFilter,
         /// Verbs that are left out, whatever the rules say.
         without: Vec<u32>,
     },
@@ -86,42 +89,43 @@ pub enum Walk {
         /// The direction along them.
         direction: BlastDirection,
         /// The only verbs to follow.
-        verbs: Verbs,
+        verbs: VerbFilter,
     },
 }
 
 /// The owners of one entity: each by number, with the steps from it to the entity.
-pub struct Owned {
+pub struct EntityOwners {
     /// Number of the owned.
     pub entity: u32,
     /// Relationships between it and its nearest owners.
     pub distance: Option<u32>,
     /// The owners that tie at that distance.
-    pub owners: Vec<OwnerFound>,
+    pub owners: Vec<FoundOwner>,
 }
 
 /// An owner.
-pub struct OwnerFound {
+pub struct FoundOwner {
     /// Its number.
     pub entity: u32,
     /// From it to the owned.
-    pub chain: Vec<Step>,
+    pub chain: Vec<WalkStep>,
     /// The people of a team, if they are asked for: each with the steps to the team.
-    pub people: Vec<(u32, Vec<Step>)>,
+    pub people: Vec<(u32, Vec<WalkStep>)>,
 }
 
 /// Reads the rules in force, or the faults of the file that changes them.
-fn read_rules() -> Result<Result<Rules, Vec<Fault>>, Failure> {
-    let Ok(here) = std::env::current_dir() else { return Ok(Ok(Rules::default())) };
-    let Some(path) = project_file(&here) else { return Ok(Ok(Rules::default())) };
+fn read_rules() -> Result<Result<RuleTable, Vec<Diagnostic>>, CommandError> {
+    let Ok(here) = std::env::current_dir() else { return Ok(Ok(RuleTable::default())) };
+    let Some(path) = project_file(&here) else { return Ok(Ok(RuleTable::default())) };
     let shown = path.strip_prefix(&here).unwrap_or(&path).to_owned();
-    let text = std::fs::read_to_string(&path).map_err(|e| Failure::file(&shown, "read", &e))?;
-    Ok(Rules::parse(&Source::whole(shown.display().to_string(), text)))
+    let text =
+        std::fs::read_to_string(&path).map_err(|e| CommandError::file(&shown, "read", &e))?;
+    Ok(RuleTable::parse(&SourceText::whole(shown.display().to_string(), text)))
 }
 
 /// The rules in force: the built-in ones, as the `tombolo.toml` of the working folder or the nearest
 /// one above changes them.
-pub fn rules(context: &mut Context<'_>) -> Result<Rules, Failure> {
+pub fn rules(context: &mut CommandContext<'_>) -> Result<RuleTable, CommandError> {
     if context.database.is_some() {
         return server_rules();
     }
@@ -129,19 +133,19 @@ pub fn rules(context: &mut Context<'_>) -> Result<Rules, Failure> {
         Ok(rules) => return Ok(rules),
         Err(faults) => faults,
     };
-    mapped::tell(context, &faults, super::args::FaultFormat::Human)?;
+    mapping_run::tell(context, &faults, super::args::DiagnosticFormat::Human)?;
     let file = faults.first().map_or(PROJECT_FILE, |fault| &fault.source.file);
     let faults = counted(faults.len() as u64, "fault", "faults");
-    Err(Failure::mistake(format!("`{file}` has {faults}, so nothing was asked")))
+    Err(CommandError::mistake(format!("`{file}` has {faults}, so nothing was asked")))
 }
 
 /// The same for a server, whose callers do not see its standard error.
-pub fn server_rules() -> Result<Rules, Failure> {
+pub fn server_rules() -> Result<RuleTable, CommandError> {
     read_rules()?.map_err(|faults| {
-        let Some(fault) = faults.first() else { return Failure::mistake("faulty rules") };
+        let Some(fault) = faults.first() else { return CommandError::mistake("faulty rules") };
         let (line, column) = fault.place();
         let place = format!("{}:{line}:{column}", fault.source.file);
-        let failure = Failure::mistake(format!("{place}: {}", fault.message));
+        let failure = CommandError::mistake(format!("{place}: {}", fault.message));
         match fault.helps.first() {
             Some(help) => failure.hint(help.clone()),
             None => failure,
@@ -151,16 +155,16 @@ pub fn server_rules() -> Result<Rules, Failure> {
 
 /// The verbs that a question may follow, by number; `None` stands for all.
 #[derive(Clone, Debug, Default)]
-pub struct Verbs(pub Option<Vec<u32>>);
+pub struct VerbFilter(pub Option<Vec<u32>>);
 
 /// The verbs that were asked for, in every spelling: those named, or all but those named with `!`.
 ///
 /// # Errors
 ///
 /// A name that no relationship has.
-pub fn verbs(snapshot: &Snapshot, asked: &[String]) -> Result<Verbs, Failure> {
+pub fn verbs(snapshot: &Snapshot, asked: &[String]) -> Result<VerbFilter, CommandError> {
     if asked.is_empty() {
-        return Ok(Verbs(None));
+        return Ok(VerbFilter(None));
     }
     let (except, only): (Vec<&String>, Vec<&String>) =
         asked.iter().partition(|verb| verb.starts_with('!'));
@@ -173,12 +177,15 @@ pub fn verbs(snapshot: &Snapshot, asked: &[String]) -> Result<Verbs, Failure> {
     };
     // A verb both named and excluded is excluded, so exclusions come last.
     taken.retain(|verb| !except.contains(verb));
-    Ok(Verbs(Some(taken.iter().filter_map(|verb| snapshot.name_number(verb)).collect())))
+    Ok(VerbFilter(Some(taken.iter().filter_map(|verb| snapshot.name_number(verb)).collect())))
 }
 
 /// Returns the verbs that a path may take, and the verbs left out. A verb that denies a way (see
 /// [`view::denies`]) is left out unless it was named.
-pub fn passable(snapshot: &Snapshot, asked: &[String]) -> Result<(Verbs, Vec<String>), Failure> {
+pub fn passable_verbs(
+    snapshot: &Snapshot,
+    asked: &[String],
+) -> Result<(VerbFilter, Vec<String>), CommandError> {
     // Once a verb is named, only named verbs are followed, so no denial can slip in unasked.
     let denials: Vec<String> = match asked.iter().all(|verb| verb.starts_with('!')) {
         true => naming::verbs(snapshot)?.into_iter().filter(|verb| view::denies(verb)).collect(),
@@ -195,59 +202,65 @@ pub fn passable(snapshot: &Snapshot, asked: &[String]) -> Result<(Verbs, Vec<Str
 /// Everything that is reached from `roots`, by shortest chains.
 pub fn blast(
     snapshot: &Snapshot,
-    meter: &Meter,
+    meter: &CostMeter,
     roots: &[u32],
-    walk: &Walk,
-    rules: &Rules,
+    walk: &BlastStrategy,
+    rules: &RuleTable,
     depth: Option<u32>,
-) -> Result<Blast, Failure> {
-    let graph = Metered::new(snapshot, meter);
+) -> Result<BlastResult, CommandError> {
+    let graph = MeteredGraph::new(snapshot, meter);
     match walk {
-        Walk::Ruled { trouble, without } => {
-            let mut bound = Bound::new(rules, *trouble).without(without);
+        BlastStrategy::Ruled { trouble, without } => {
+            let mut bound = BoundRules::new(rules, *trouble).without(without);
             let found = view::impact(&graph, roots, &mut bound, depth)?;
-            let hit = |visit: &Visit| Hit {
-                step: Step::new(&visit.step(), visit.distance),
+            let hit = |visit: &StateVisit| BlastVisit {
+                step: WalkStep::new(&visit.step(), visit.distance),
                 state: Some(visit.state),
-                before: Some(visit.before).filter(|&before| before != Visit::ROOT),
+                before: Some(visit.before).filter(|&before| before != StateVisit::ROOT),
                 strongest: visit.strongest,
             };
             let named = found.not_followed.iter();
-            Ok(Blast {
+            Ok(BlastResult {
                 hits: found.visits.iter().map(hit).collect(),
                 not_followed: named
                     .map(|&(verb, count)| (snapshot.name(verb).to_owned(), count))
                     .collect(),
             })
         }
-        Walk::Plain { direction, verbs } => {
+        BlastStrategy::Plain { direction, verbs } => {
             let way = match direction {
                 BlastDirection::Auto => None,
-                BlastDirection::Out => Some(Way::Out),
-                BlastDirection::In => Some(Way::In),
-                BlastDirection::Both => Some(Way::Both),
+                BlastDirection::Out => Some(WalkDirection::Out),
+                BlastDirection::In => Some(WalkDirection::In),
+                BlastDirection::Both => Some(WalkDirection::Both),
             };
-            let flows =
-                verbs.0.iter().flatten().fold(Flows::uniform(Flow::Forward), |flows, &verb| {
+            let flows = verbs.0.iter().flatten().fold(
+                VerbFlows::uniform(FlowDirection::Forward),
+                |flows, &verb| {
                     // A verb that is asked for by name is followed, whatever the rules say of it.
                     let flow = rules.plain_flow(snapshot.name(verb));
-                    flows.with(verb, flow.filter(|f| *f != Flow::None).unwrap_or(Flow::Forward))
-                });
+                    flows.with(
+                        verb,
+                        flow.filter(|f| *f != FlowDirection::None)
+                            .unwrap_or(FlowDirection::Forward),
+                    )
+                },
+            );
             let plain = BlastRules::new(&flows, way, verbs.0.as_deref(), depth);
-            let reached = view::blast_radius(&graph, roots, &plain, &mut Scratch::new())?;
+            let reached = view::blast_radius(&graph, roots, &plain, &mut BlastScratch::new())?;
             let mut at: FxHashMap<u32, u32> = FxHashMap::default();
             let hits = (0u32..).zip(&reached).map(|(position, reached)| {
                 // Entities come nearest first, so the position of `from` is known before it is
                 // looked up.
                 at.insert(reached.entity, position);
-                Hit {
-                    step: Step::new(&reached.step(), reached.distance),
+                BlastVisit {
+                    step: WalkStep::new(&reached.step(), reached.distance),
                     state: None,
                     before: at.get(&reached.from).copied(),
                     strongest: true,
                 }
             });
-            Ok(Blast { hits: hits.collect(), not_followed: Vec::new() })
+            Ok(BlastResult { hits: hits.collect(), not_followed: Vec::new() })
         }
     }
 }
@@ -256,7 +269,7 @@ pub fn blast(
 const QUESTIONS: usize = 64;
 
 /// The entities that count as owners.
-pub enum Accepted {
+pub enum OwnerCriteria {
     /// Entities that the rules name.
     ByRules,
     /// Entities with one of these class sets.
@@ -266,13 +279,13 @@ pub enum Accepted {
 }
 
 /// The options of a search for owners.
-pub struct Ownership<'r> {
+pub struct OwnerSearchOptions<'r> {
     /// The rules.
-    pub rules: &'r Rules,
+    pub rules: &'r RuleTable,
     /// The entities that count as owners.
-    pub accepted: Accepted,
+    pub accepted: OwnerCriteria,
     /// The only verbs that say anything.
-    pub verbs: Verbs,
+    pub verbs: VerbFilter,
     /// At most so many relationships.
     pub depth: Option<u32>,
     /// True if the people of teams are asked for.
@@ -282,15 +295,15 @@ pub struct Ownership<'r> {
 /// The nearest owners of each entity.
 pub fn owners(
     snapshot: &Snapshot,
-    meter: &Meter,
+    meter: &CostMeter,
     entities: &[u32],
-    asked: &Ownership<'_>,
-) -> Result<Vec<Owned>, Failure> {
-    let mut bound = Bound::new(asked.rules, Trouble::ANY);
-    let is_owner = |bound: &mut Bound, facts: &EntityFacts| match &asked.accepted {
-        Accepted::Sets(sets) => sets.contains(&facts.classes),
-        Accepted::Anything => true,
-        Accepted::ByRules => {
+    asked: &OwnerSearchOptions<'_>,
+) -> Result<Vec<EntityOwners>, CommandError> {
+    let mut bound = BoundRules::new(asked.rules, ImpactFilter::ANY);
+    let is_owner = |bound: &mut BoundRules, facts: &EntityFacts| match &asked.accepted {
+        OwnerCriteria::Sets(sets) => sets.contains(&facts.classes),
+        OwnerCriteria::Anything => true,
+        OwnerCriteria::ByRules => {
             let kind = bound.kind(snapshot, facts);
             bound.can_own(kind)
         }
@@ -301,7 +314,7 @@ pub fn owners(
     if entities.len() <= QUESTIONS {
         let mut answers = Vec::with_capacity(entities.len());
         for &entity in entities {
-            let graph = Metered::new(snapshot, meter);
+            let graph = MeteredGraph::new(snapshot, meter);
             let mut search = OwnerSearch {
                 graph: &graph,
                 names: snapshot,
@@ -311,7 +324,7 @@ pub fn owners(
                 facts: |entity| graph.entity_facts(entity),
                 is_owner,
             };
-            answers.push(owned(&mut search, entity, asked.people)?);
+            answers.push(owners_of_entity(&mut search, entity, asked.people)?);
         }
         return Ok(answers);
     }
@@ -319,7 +332,7 @@ pub fn owners(
     let mut answers = Vec::with_capacity(entities.len());
     for &entity in entities {
         meter.look()?;
-        let graph = Metered::new(&view, meter);
+        let graph = MeteredGraph::new(&view, meter);
         let mut fault: Option<StoreError> = None;
         let mut search = OwnerSearch {
             graph: &graph,
@@ -337,7 +350,7 @@ pub fn owners(
             },
             is_owner,
         };
-        let answer = owned(&mut search, entity, asked.people)?;
+        let answer = owners_of_entity(&mut search, entity, asked.people)?;
         if let Some(e) = fault {
             return Err(e.into());
         }
@@ -347,7 +360,7 @@ pub fn owners(
 }
 
 /// True if any live relationship makes an owner.
-pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failure> {
+pub fn has_ownership(snapshot: &Snapshot, rules: &RuleTable) -> Result<bool, CommandError> {
     let counts = snapshot.counts()?;
     let verbs: FxHashSet<u32> = counts
         .iter()
@@ -358,9 +371,9 @@ pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failur
         return Ok(false);
     }
     // Some rules ask for certain ends, so a verb alone does not settle it.
-    let mut bound = Bound::new(rules, Trouble::ANY);
+    let mut bound = BoundRules::new(rules, ImpactFilter::ANY);
     let (mut found, mut fault) = (false, None);
-    snapshot.for_each_edge_of_all(Direction::Out, |from, edge| {
+    snapshot.for_each_edge_of_all(EdgeDirection::Out, |from, edge| {
         // The scan cannot be stopped from here; the rest of it is skipped cheaply.
         if found || !verbs.contains(&edge.verb) {
             return;
@@ -370,7 +383,7 @@ pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failur
             [Ok(Some(from)), Ok(Some(to))] => {
                 let (from, to) = (bound.kind(snapshot, &from), bound.kind(snapshot, &to));
                 let owning = bound.owning(snapshot, edge.verb, from, to);
-                found = owning.is_some_and(|(owning, _)| owning == Owning::Owns);
+                found = owning.is_some_and(|(owning, _)| owning == OwnershipKind::Owns);
             }
             [Err(e), _] | [_, Err(e)] => fault = Some(e),
             _ => {}
@@ -383,44 +396,44 @@ pub fn something_owns(snapshot: &Snapshot, rules: &Rules) -> Result<bool, Failur
 }
 
 /// The nearest owners of one entity, with the people of teams if they are asked for.
-fn owned<A, N, F, O>(
+fn owners_of_entity<A, N, F, O>(
     search: &mut OwnerSearch<'_, A, N, F, O>,
     entity: u32,
     people: bool,
-) -> Result<Owned, A::Error>
+) -> Result<EntityOwners, A::Error>
 where
-    A: Adjacency,
-    N: Names,
+    A: AdjacencyRead,
+    N: NameLookup,
     F: FnMut(u32) -> Result<Option<EntityFacts>, A::Error>,
-    O: FnMut(&mut Bound, &EntityFacts) -> bool,
+    O: FnMut(&mut BoundRules, &EntityFacts) -> bool,
 {
     let found = search.nearest(entity)?;
     let distance = found.as_ref().map(|found| found.distance);
     let mut owners = Vec::new();
     for owner in found.into_iter().flat_map(|found| found.owners) {
         let members = if people { search.people(owner.entity)? } else { Vec::new() };
-        owners.push(OwnerFound {
+        owners.push(FoundOwner {
             entity: owner.entity,
             chain: steps(&owner.chain),
             people: members.iter().map(|p| (p.entity, steps(&p.chain))).collect(),
         });
     }
-    Ok(Owned { entity, distance, owners })
+    Ok(EntityOwners { entity, distance, owners })
 }
 
 /// The steps of a chain, counted from its start.
-fn steps(chain: &[view::Step]) -> Vec<Step> {
-    (1u32..).zip(chain).map(|(distance, step)| Step::new(step, distance)).collect()
+fn steps(chain: &[view::EvidenceStep]) -> Vec<WalkStep> {
+    (1u32..).zip(chain).map(|(distance, step)| WalkStep::new(step, distance)).collect()
 }
 
 /// Bytes that an edge takes while a view is built.
 const EDGE_BYTES: u64 = 40;
 
 /// Builds a view of all edges in memory, counted by `meter` until the question ends.
-fn graph(snapshot: &Snapshot, meter: &Meter) -> Result<GraphView, Failure> {
+fn graph(snapshot: &Snapshot, meter: &CostMeter) -> Result<GraphView, CommandError> {
     meter.hold(EDGE_BYTES * snapshot.relationships_expected() as u64)?;
     GraphView::build(snapshot).map_err(|e| match e {
-        BuildError::Read(e) => e.into(),
+        ViewBuildError::Read(e) => e.into(),
         other => inconsistent(other),
     })
 }
@@ -434,21 +447,21 @@ const STEP_BYTES: u64 = 100;
 /// `max` of them. Each chain is shortest between one stop and the next.
 pub fn paths(
     snapshot: &Snapshot,
-    meter: &Meter,
+    meter: &CostMeter,
     stops: &[u32],
     direction: PathDirection,
-    verbs: &Verbs,
+    verbs: &VerbFilter,
     max: usize,
-) -> Result<(u64, Vec<Vec<Step>>), Failure> {
+) -> Result<(u64, Vec<Vec<WalkStep>>), CommandError> {
     let way = match direction {
-        PathDirection::Out => Way::Out,
-        PathDirection::In => Way::In,
-        PathDirection::Both => Way::Both,
+        PathDirection::Out => WalkDirection::Out,
+        PathDirection::In => WalkDirection::In,
+        PathDirection::Both => WalkDirection::Both,
     };
     let mut total = 1u64;
-    let mut chains: Vec<Vec<view::Step>> = vec![Vec::new()];
+    let mut chains: Vec<Vec<view::EvidenceStep>> = vec![Vec::new()];
     for leg in stops.windows(2) {
-        let graph = Metered::new(snapshot, meter);
+        let graph = MeteredGraph::new(snapshot, meter);
         let mut distances = meter.part();
         // The search keeps a distance of 4 bytes for each entity; `distances` gives them back after
         // the leg.
@@ -474,22 +487,26 @@ pub fn paths(
 }
 
 /// A set of entities that reach each other.
-pub struct Cycle {
+pub struct RelationshipCycle {
     /// Their numbers, ascending.
     pub members: Vec<u32>,
     /// A shortest chain from one of them back to itself.
-    pub chain: Vec<Step>,
+    pub chain: Vec<WalkStep>,
 }
 
 /// Returns the sets of entities that reach each other, the largest first.
-pub fn cycles(snapshot: &Snapshot, meter: &Meter, verbs: &Verbs) -> Result<Vec<Cycle>, Failure> {
+pub fn cycles(
+    snapshot: &Snapshot,
+    meter: &CostMeter,
+    verbs: &VerbFilter,
+) -> Result<Vec<RelationshipCycle>, CommandError> {
     let verbs = verbs.0.as_deref();
     let graph = graph(snapshot, meter)?;
     let mut cycles = Vec::new();
     for members in view::cycles(&graph, verbs) {
         meter.look()?;
         let chain = steps(&view::shortest_cycle(&graph, &members, verbs));
-        cycles.push(Cycle { members, chain });
+        cycles.push(RelationshipCycle { members, chain });
     }
     Ok(cycles)
 }

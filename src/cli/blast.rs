@@ -4,15 +4,17 @@
 //! choose which entities are reported. Heads are read only for reported entities and for those on
 //! the chains to them.
 
-use super::Context;
-use super::args::{BlastDirection, BlastRadius, GraphFormat, RowFormat, TroubleKind};
-use super::ask::{self, Blast, Hit, Walk};
-use super::failure::Failure;
-use super::naming::{self, Filter, Link};
+use super::CommandContext;
+use super::args::{BlastDirection, BlastRadiusArgs, GraphFormat, ImpactCause, RowFormat};
+use super::ask::{self, BlastResult, BlastStrategy, BlastVisit};
+use super::failure::CommandError;
+use super::naming::{self, EntityFilter, RelationshipHead};
 use super::notes;
-use super::output::{BAD, Listing, NOTICE, Out, clean, counted, thousands, took};
-use super::picture::Drawing;
-use super::tree::{Node, Tree};
+use super::output::{
+    AnswerWriter, BAD, NOTICE, RowListing, clean, counted, duration_text, thousands,
+};
+use super::picture::DrawingFormat;
+use super::tree::{TreeDrawing, TreeNode};
 use anstyle::{AnsiColor, Style};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
@@ -20,17 +22,17 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
-use tombolo::graph::{Adjacency, Direction, EntityHead, Names};
-use tombolo::limits::Meter;
-use tombolo::rules::{Rules, State, Trouble};
+use tombolo::graph::{AdjacencyRead, EdgeDirection, EntityHead, NameLookup};
+use tombolo::limits::CostMeter;
+use tombolo::rules::{ImpactFilter, ImpactState, RuleTable};
 use tombolo::store::Snapshot;
 
 /// A visit of an entity, and the last link of its shortest chain.
-struct Reached {
+struct NamedVisit {
     entity: EntityHead,
-    state: Option<State>,
+    state: Option<ImpactState>,
     distance: u32,
-    link: Link,
+    link: RelationshipHead,
     /// Position among all visits, and that of the one before in the chain; roots have none.
     number: u32,
     before: Option<u32>,
@@ -38,7 +40,7 @@ struct Reached {
     from: u32,
     /// `_id` of that entity, and the state in which the chain leads through it.
     from_id: String,
-    from_state: Option<State>,
+    from_state: Option<ImpactState>,
     /// True if the entity is reported in this state; false if it is only on the way to a reported
     /// one.
     reported: bool,
@@ -48,7 +50,7 @@ struct Reached {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct BlastAnswerJson<'a> {
     root: &'a EntityHead,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     roots: &'a [EntityHead],
@@ -59,25 +61,25 @@ struct Answer<'a> {
     not_followed: BTreeMap<&'a str, u64>,
     stale_scopes: &'a [String],
     notes: &'a [String],
-    reached: Vec<Line<'a>>,
+    reached: Vec<ReachedEntityJson<'a>>,
     /// Visits that chains lead through in a weaker state than the strongest of their entity.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    on_the_way: Vec<Line<'a>>,
+    on_the_way: Vec<ReachedEntityJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct ReachedEntityJson<'a> {
     #[serde(flatten)]
     entity: &'a EntityHead,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     distance: u32,
-    via: Via<'a>,
+    via: ReachedStepJson<'a>,
 }
 
 #[derive(Serialize)]
-struct Via<'a> {
-    relationship: &'a Link,
+struct ReachedStepJson<'a> {
+    relationship: &'a RelationshipHead,
     /// `out` where the chain goes with the arrow, `in` where it goes against it.
     direction: &'static str,
     from: &'a str,
@@ -85,28 +87,28 @@ struct Via<'a> {
     state: Option<&'static str>,
 }
 
-impl Reached {
+impl NamedVisit {
     fn direction(&self) -> &'static str {
         naming::direction(self.link.from == self.from)
     }
 
-    fn line(&self) -> Line<'_> {
+    fn line(&self) -> ReachedEntityJson<'_> {
         let (relationship, from) = (&self.link, self.from_id.as_str());
-        let state = self.from_state.map(State::word);
-        Line {
+        let state = self.from_state.map(ImpactState::word);
+        ReachedEntityJson {
             entity: &self.entity,
-            state: self.state.map(State::word),
+            state: self.state.map(ImpactState::word),
             distance: self.distance,
-            via: Via { relationship, direction: self.direction(), from, state },
+            via: ReachedStepJson { relationship, direction: self.direction(), from, state },
         }
     }
 }
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &BlastRadiusArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
     if args.propagation.is_some() {
-        return Err(Failure::mistake("`--propagation` is gone: rules live in `tombolo.toml`")
+        return Err(CommandError::mistake("`--propagation` is gone: rules live in `tombolo.toml`")
             .hint(
                 "write `[[impact]]` tables there, as `tombolo impact-rules -o toml` prints them",
             ));
@@ -123,7 +125,7 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
         }
     }
     let walk = walk(&snapshot, args)?;
-    let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
+    let filter = EntityFilter::read(&snapshot, &args.scope, &args.class, &args.types)?;
     let blast = ask::blast(&snapshot, &meter, &roots, &walk, &rules, args.depth)?;
     // A visit is named by its entity and its relationship; memory for both is asked for before any
     // is read.
@@ -135,14 +137,14 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
     let shown = answer(&reached).count();
     // The blast runs again with fewer flags to explain an empty answer, so only then.
     let hidden = match whole {
-        0 => hidden(&snapshot, &meter, &roots, &walk, &rules, args.depth)?,
+        0 => hiding_flag_note(&snapshot, &meter, &roots, &walk, &rules, args.depth)?,
         _ => None,
     };
-    let mut found = Found {
-        notes: told(&snapshot, &roots, &walk, &blast, (whole, shown), &filter, hidden)?,
+    let mut found = NamedBlast {
+        notes: answer_notes(&snapshot, &roots, &walk, &blast, (whole, shown), &filter, hidden)?,
         roots: heads,
         reached,
-        ruled: matches!(walk, Walk::Ruled { .. }),
+        ruled: matches!(walk, BlastStrategy::Ruled { .. }),
         not_followed: blast.not_followed,
         stale: stale.iter().map(|(scope, _)| scope.clone()).collect(),
     };
@@ -154,33 +156,33 @@ pub fn run(context: &mut Context<'_>, args: &BlastRadius) -> Result<u8, Failure>
 
 /// Chooses the walk. It follows the rules unless verbs or a direction are asked for; verbs that are
 /// only excluded leave the rules in force.
-fn walk(snapshot: &Snapshot, args: &BlastRadius) -> Result<Walk, Failure> {
+fn walk(snapshot: &Snapshot, args: &BlastRadiusArgs) -> Result<BlastStrategy, CommandError> {
     let leaves_out = args.verb.iter().all(|verb| verb.starts_with('!'));
     if args.direction == BlastDirection::Auto && leaves_out {
         let out: Vec<String> = args.verb.iter().map(|verb| verb[1..].trim().to_owned()).collect();
         let without = ask::verbs(snapshot, &out)?.0.unwrap_or_default();
         // Without `--for`, both compromise and failure are followed.
-        let compromise = args.trouble != Some(TroubleKind::Failure);
-        let failure = args.trouble != Some(TroubleKind::Compromise);
-        return Ok(Walk::Ruled { trouble: Trouble { compromise, failure }, without });
+        let compromise = args.trouble != Some(ImpactCause::Failure);
+        let failure = args.trouble != Some(ImpactCause::Compromise);
+        return Ok(BlastStrategy::Ruled { trouble: ImpactFilter { compromise, failure }, without });
     }
     if args.trouble.is_some() {
         let message = "`--for` goes by the rules, which `--verb` and `--direction` set aside";
-        return Err(Failure::mistake(message).hint("leave out one of them"));
+        return Err(CommandError::mistake(message).hint("leave out one of them"));
     }
-    Ok(Walk::Plain { direction: args.direction, verbs: ask::verbs(snapshot, &args.verb)? })
+    Ok(BlastStrategy::Plain { direction: args.direction, verbs: ask::verbs(snapshot, &args.verb)? })
 }
 
 /// Returns the notes beside the answer: facts that the answer does not show by itself.
-fn told(
+fn answer_notes(
     snapshot: &Snapshot,
     roots: &[u32],
-    walk: &Walk,
-    blast: &Blast,
+    walk: &BlastStrategy,
+    blast: &BlastResult,
     (whole, shown): (usize, usize),
-    filter: &Filter,
+    filter: &EntityFilter,
     hidden: Option<String>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CommandError> {
     let mut notes = Vec::new();
     if whole > shown {
         let many = counted(whole as u64, "entity", "entities");
@@ -191,7 +193,7 @@ fn told(
     if whole == 0 {
         match hidden {
             Some(note) => notes.push(note),
-            None => notes.extend(nothing_reached(snapshot, roots, walk, blast)?),
+            None => notes.extend(unreached_note(snapshot, roots, walk, blast)?),
         }
     }
     if !blast.not_followed.is_empty() {
@@ -207,20 +209,20 @@ fn told(
 }
 
 /// Names a flag that makes the answer empty: without that flag something would be reached.
-fn hidden(
+fn hiding_flag_note(
     snapshot: &Snapshot,
-    meter: &Meter,
+    meter: &CostMeter,
     roots: &[u32],
-    walk: &Walk,
-    rules: &Rules,
+    walk: &BlastStrategy,
+    rules: &RuleTable,
     depth: Option<u32>,
-) -> Result<Option<String>, Failure> {
-    let Walk::Ruled { trouble, without } = walk else { return Ok(None) };
-    let reached = |trouble: Trouble, without: &[u32], depth: Option<u32>| {
-        let walk = Walk::Ruled { trouble, without: without.to_vec() };
+) -> Result<Option<String>, CommandError> {
+    let BlastStrategy::Ruled { trouble, without } = walk else { return Ok(None) };
+    let reached = |trouble: ImpactFilter, without: &[u32], depth: Option<u32>| {
+        let walk = BlastStrategy::Ruled { trouble, without: without.to_vec() };
         let blast = ask::blast(snapshot, meter, roots, &walk, rules, depth)?;
         let strongest = blast.hits.iter().filter(|hit| hit.strongest);
-        Ok::<_, Failure>(strongest.count() as u64)
+        Ok::<_, CommandError>(strongest.count() as u64)
     };
     let note = |count: u64, flag: &str| {
         let many = counted(count, "entity is reached", "entities are reached");
@@ -238,8 +240,8 @@ fn hidden(
             return Ok(note(count, "--verb"));
         }
     }
-    if *trouble != Trouble::ANY {
-        let count = reached(Trouble::ANY, without, depth)?;
+    if *trouble != ImpactFilter::ANY {
+        let count = reached(ImpactFilter::ANY, without, depth)?;
         let kind = if trouble.compromise { "compromise" } else { "failure" };
         if count > 0 {
             return Ok(note(count, &format!("--for {kind}")));
@@ -249,16 +251,16 @@ fn hidden(
 }
 
 /// Names the relationships of the roots when none of them leads anywhere.
-fn nothing_reached(
+fn unreached_note(
     snapshot: &Snapshot,
     roots: &[u32],
-    walk: &Walk,
-    blast: &Blast,
-) -> Result<Option<String>, Failure> {
-    let mut counts: BTreeMap<(String, Direction), u64> = BTreeMap::new();
-    let mut verbs: BTreeMap<(u32, Direction), u64> = BTreeMap::new();
+    walk: &BlastStrategy,
+    blast: &BlastResult,
+) -> Result<Option<String>, CommandError> {
+    let mut counts: BTreeMap<(String, EdgeDirection), u64> = BTreeMap::new();
+    let mut verbs: BTreeMap<(u32, EdgeDirection), u64> = BTreeMap::new();
     for &root in roots {
-        for direction in [Direction::Out, Direction::In] {
+        for direction in [EdgeDirection::Out, EdgeDirection::In] {
             snapshot.for_each_edge(root, direction, |edge| {
                 *verbs.entry((edge.verb, direction)).or_default() += 1;
             })?;
@@ -268,7 +270,7 @@ fn nothing_reached(
         counts.insert((snapshot.name(verb).to_owned(), direction), count);
     }
     // Verbs without a rule are named in a note of their own.
-    if let Walk::Ruled { .. } = walk {
+    if let BlastStrategy::Ruled { .. } = walk {
         counts.retain(|(verb, _), _| !blast.not_followed.iter().any(|(known, _)| known == verb));
     }
     let one = if roots.len() == 1 { "it has" } else { "they have" };
@@ -277,20 +279,22 @@ fn nothing_reached(
         return Ok(none.then(|| format!("{one} no relationships")));
     }
     let words = counts.iter().map(|((verb, direction), count)| {
-        let arrow = if *direction == Direction::Out { "to" } else { "from" };
+        let arrow = if *direction == EdgeDirection::Out { "to" } else { "from" };
         format!("{} {} {arrow} others", thousands(*count), clean(verb))
     });
     let why = match walk {
-        Walk::Ruled { .. } => "which pass nothing on this way; `tombolo impact-rules` tells why",
-        Walk::Plain { .. } => "none of them is taken this way",
+        BlastStrategy::Ruled { .. } => {
+            "which pass nothing on this way; `tombolo impact-rules` tells why"
+        }
+        BlastStrategy::Plain { .. } => "none of them is taken this way",
     };
     Ok(Some(format!("{one} {}, {why}", naming::some_verbs(words))))
 }
 
 /// The answer by name.
-struct Found {
+struct NamedBlast {
     roots: Vec<EntityHead>,
-    reached: Vec<Reached>,
+    reached: Vec<NamedVisit>,
     ruled: bool,
     not_followed: Vec<(String, u64)>,
     /// Scopes whose last job is older than the others' by far.
@@ -303,9 +307,9 @@ struct Found {
 fn name_all(
     snapshot: &Snapshot,
     roots: &[EntityHead],
-    hits: &[Hit],
-    filter: &Filter,
-) -> Result<(Vec<Reached>, usize), Failure> {
+    hits: &[BlastVisit],
+    filter: &EntityFilter,
+) -> Result<(Vec<NamedVisit>, usize), CommandError> {
     let mut needed = vec![false; hits.len()];
     let mut kept: Vec<(u32, bool)> = Vec::new();
     let mut whole = 0;
@@ -335,14 +339,14 @@ fn name_all(
         .chain(entities.iter().filter(|entity| above.contains(&entity.number)))
         .map(|entity| (entity.number, entity.id.to_string()))
         .collect();
-    let reached: Vec<Reached> = kept
+    let reached: Vec<NamedVisit> = kept
         .into_iter()
         .zip(entities.into_iter().zip(links))
         .map(|((number, reported), (entity, link))| {
-            let Hit { step, state, before, strongest } = *hit(number);
+            let BlastVisit { step, state, before, strongest } = *hit(number);
             // A blast by the rules begins with roots that are controlled.
-            let root_state = state.map(|_| State::Controlled);
-            Reached {
+            let root_state = state.map(|_| ImpactState::Controlled);
+            NamedVisit {
                 entity,
                 state,
                 distance: step.distance,
@@ -362,7 +366,7 @@ fn name_all(
 
 /// Sorts by distance, scope, key and state. It sorts positions first, since the visits are large to
 /// move.
-fn sorted(reached: Vec<Reached>) -> Vec<Reached> {
+fn sorted(reached: Vec<NamedVisit>) -> Vec<NamedVisit> {
     let mut order: Vec<u32> = (0..reached.len() as u32).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (&reached[a as usize], &reached[b as usize]);
@@ -372,33 +376,33 @@ fn sorted(reached: Vec<Reached>) -> Vec<Reached> {
             .then_with(|| a.entity.key.cmp(&b.entity.key))
             .then_with(|| a.state.cmp(&b.state))
     });
-    let mut slots: Vec<Option<Reached>> = reached.into_iter().map(Some).collect();
+    let mut slots: Vec<Option<NamedVisit>> = reached.into_iter().map(Some).collect();
     order.into_iter().filter_map(|at| slots[at as usize].take()).collect()
 }
 
-impl Found {
+impl NamedBlast {
     fn print(
         &self,
-        out: &mut Out<'_>,
+        out: &mut AnswerWriter<'_>,
         snapshot: &Snapshot,
         format: GraphFormat,
         time: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         match format {
             GraphFormat::Table => self.table(out, time),
             GraphFormat::Json => self.json(out),
             GraphFormat::Ndjson => answer(&self.reached).try_for_each(|r| out.ndjson(&r.line())),
             GraphFormat::Csv => rows(&self.reached).print(out, RowFormat::Csv),
-            GraphFormat::Dot => self.draw(out, snapshot, Drawing::Dot),
-            GraphFormat::Mermaid => self.draw(out, snapshot, Drawing::Mermaid),
-            GraphFormat::Graphml => self.draw(out, snapshot, Drawing::Graphml),
+            GraphFormat::Dot => self.draw(out, snapshot, DrawingFormat::Dot),
+            GraphFormat::Mermaid => self.draw(out, snapshot, DrawingFormat::Mermaid),
+            GraphFormat::Graphml => self.draw(out, snapshot, DrawingFormat::Graphml),
         }
     }
 
-    fn json(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+    fn json(&self, out: &mut AnswerWriter<'_>) -> Result<(), CommandError> {
         let (roots, reached) = (&self.roots, &self.reached);
         let Some(root) = roots.first() else { return Ok(()) };
-        out.json(&Answer {
+        out.json(&BlastAnswerJson {
             root,
             roots: if roots.len() > 1 { roots } else { &[] },
             total: answer(reached).count(),
@@ -407,28 +411,29 @@ impl Found {
             not_followed: self.not_followed.iter().map(|(v, n)| (v.as_str(), *n)).collect(),
             stale_scopes: &self.stale,
             notes: &self.notes,
-            reached: answer(reached).map(Reached::line).collect(),
-            on_the_way: reached.iter().filter(|r| r.passed).map(Reached::line).collect(),
+            reached: answer(reached).map(NamedVisit::line).collect(),
+            on_the_way: reached.iter().filter(|r| r.passed).map(NamedVisit::line).collect(),
         })
     }
 
     /// Draws all visits, also those only on the way: an arrow needs both ends.
     fn draw(
         &self,
-        out: &mut Out<'_>,
+        out: &mut AnswerWriter<'_>,
         snapshot: &Snapshot,
-        drawing: Drawing,
-    ) -> Result<(), Failure> {
+        drawing: DrawingFormat,
+    ) -> Result<(), CommandError> {
         let mut seen: FxHashSet<u32> = FxHashSet::default();
         let mut drawn: FxHashSet<u32> = FxHashSet::default();
         let entities = self.roots.iter().chain(self.reached.iter().map(|r| &r.entity));
         let entities: Vec<&EntityHead> = entities.filter(|e| seen.insert(e.number)).collect();
         let links = self.reached.iter().map(|r| &r.link);
-        let links: Vec<&Link> = links.filter(|link| drawn.insert(link.number)).collect();
+        let links: Vec<&RelationshipHead> =
+            links.filter(|link| drawn.insert(link.number)).collect();
         drawing.draw(out, snapshot, &entities, &links)
     }
 
-    fn table(&self, out: &mut Out<'_>, time: Duration) -> Result<(), Failure> {
+    fn table(&self, out: &mut AnswerWriter<'_>, time: Duration) -> Result<(), CommandError> {
         let (roots, reached) = (&self.roots, &self.reached);
         let total = answer(reached).count() as u64;
         let counts = by_distance(reached);
@@ -441,7 +446,7 @@ impl Found {
             counted(total, "entity", "entities"),
             counted(hops, "hop", "hops"),
             counted(scopes.len() as u64, "scope", "scopes"),
-            took(time)
+            duration_text(time)
         );
         out.line("", &summary, "  ")?;
         if total == 0 {
@@ -453,7 +458,7 @@ impl Found {
         };
         if self.ruled {
             let counts = by_state(reached);
-            let counts = State::ALL.into_iter().filter_map(|state| {
+            let counts = ImpactState::ALL.into_iter().filter_map(|state| {
                 let count = *counts.get(state.word())?;
                 (count > 0).then(|| (out.paint(style(state), state.word()), count))
             });
@@ -463,7 +468,7 @@ impl Found {
         let counts = counts.into_iter().map(|(hop, n)| (hop.to_string(), n)).collect();
         out.line("", &format!("by distance   {}", list(counts)), "  ")?;
         let nodes = nodes(roots, reached);
-        let mut tree = Tree::new(&nodes);
+        let mut tree = TreeDrawing::new(&nodes);
         for (number, root) in (0u32..).zip(roots) {
             if roots.len() > 1 {
                 let name = naming::shown(out, root);
@@ -485,36 +490,36 @@ impl Found {
 }
 
 /// The colour of a state, which is always told in words as well.
-const fn style(state: State) -> Style {
+const fn style(state: ImpactState) -> Style {
     match state {
-        State::Controlled => BAD,
-        State::Borrowed => NOTICE,
-        State::Affected => AnsiColor::Magenta.on_default(),
+        ImpactState::Controlled => BAD,
+        ImpactState::Borrowed => NOTICE,
+        ImpactState::Affected => AnsiColor::Magenta.on_default(),
     }
 }
 
 /// The reported visits among those kept.
-fn answer(reached: &[Reached]) -> impl Iterator<Item = &Reached> {
+fn answer(reached: &[NamedVisit]) -> impl Iterator<Item = &NamedVisit> {
     reached.iter().filter(|r| r.reported)
 }
 
-fn by_distance(reached: &[Reached]) -> BTreeMap<u32, u64> {
+fn by_distance(reached: &[NamedVisit]) -> BTreeMap<u32, u64> {
     let mut counts = BTreeMap::new();
     answer(reached).for_each(|r| *counts.entry(r.distance).or_default() += 1);
     counts
 }
 
-fn by_state(reached: &[Reached]) -> BTreeMap<&'static str, u64> {
+fn by_state(reached: &[NamedVisit]) -> BTreeMap<&'static str, u64> {
     let mut counts: BTreeMap<&'static str, u64> =
-        State::ALL.into_iter().map(|state| (state.word(), 0)).collect();
+        ImpactState::ALL.into_iter().map(|state| (state.word(), 0)).collect();
     for state in answer(reached).filter_map(|r| r.state) {
         *counts.entry(state.word()).or_default() += 1;
     }
     counts
 }
 
-fn rows(reached: &[Reached]) -> Listing {
-    let mut listing = Listing::new(&[
+fn rows(reached: &[NamedVisit]) -> RowListing {
+    let mut listing = RowListing::new(&[
         ("distance", "DISTANCE"),
         ("state", "STATE"),
         ("_scope", "SCOPE"),
@@ -533,7 +538,7 @@ fn rows(reached: &[Reached]) -> Listing {
     for r in answer(reached) {
         listing.row([
             json!(r.distance),
-            json!(r.state.map(State::word)),
+            json!(r.state.map(ImpactState::word)),
             json!(r.entity.scope),
             json!(r.entity.key),
             json!(r.entity.type_name),
@@ -545,7 +550,7 @@ fn rows(reached: &[Reached]) -> Listing {
             json!(r.link.scope),
             json!(r.from_id),
             json!(r.direction()),
-            json!(r.from_state.map(State::word)),
+            json!(r.from_state.map(ImpactState::word)),
         ]);
     }
     listing
@@ -553,7 +558,7 @@ fn rows(reached: &[Reached]) -> Listing {
 
 /// Turns visits into nodes, numbered behind the roots. Visits, not entities, are the nodes: a chain
 /// may lead through an entity in a weaker state than the strongest.
-fn nodes(roots: &[EntityHead], reached: &[Reached]) -> Vec<Node> {
+fn nodes(roots: &[EntityHead], reached: &[NamedVisit]) -> Vec<TreeNode> {
     let scopes: FxHashMap<u32, &str> = roots
         .iter()
         .chain(reached.iter().map(|r| &r.entity))
@@ -569,7 +574,7 @@ fn nodes(roots: &[EntityHead], reached: &[Reached]) -> Vec<Node> {
                 true => type_name.clone(),
                 false => format!("{type_name} @{}", r.entity.scope),
             };
-            Node {
+            TreeNode {
                 number: after(r.number),
                 parent: match r.before {
                     Some(before) => after(before),

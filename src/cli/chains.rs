@@ -1,28 +1,28 @@
 //! Questions whose answers are chains of relationships: `owners`, `path`, `cycles`.
 
-use super::Context;
-use super::args::{Cycles, GraphFormat, Owners, PathArgs, RowFormat};
-use super::ask::{self, Owned, OwnerFound, Step};
-use super::failure::{FAILED, Failure};
-use super::naming::{self, Filter, Link};
+use super::CommandContext;
+use super::args::{CyclesArgs, GraphFormat, OwnersArgs, PathArgs, RowFormat};
+use super::ask::{self, EntityOwners, FoundOwner, WalkStep};
+use super::failure::{CommandError, FAILED};
+use super::naming::{self, EntityFilter, RelationshipHead};
 use super::notes;
-use super::output::{Listing, Out, clean, counted, thousands, took};
-use super::picture::Drawing;
+use super::output::{AnswerWriter, RowListing, clean, counted, duration_text, thousands};
+use super::picture::DrawingFormat;
 use rustc_hash::FxHashSet;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
-use tombolo::graph::{Adjacency, Direction, EntityHead, Names, same_name};
-use tombolo::limits::Meter;
+use tombolo::graph::{AdjacencyRead, EdgeDirection, EntityHead, NameLookup, same_name};
+use tombolo::limits::CostMeter;
 use tombolo::store::Snapshot;
 use tombolo::view;
 
 /// One relationship of a chain, and the entity that it leads to.
 #[derive(Serialize)]
-struct ChainLink {
-    relationship: Link,
+struct NamedChainStep {
+    relationship: RelationshipHead,
     /// `out` where the chain goes with the arrow, `in` where it goes against it.
     direction: &'static str,
     /// `_id` of the entity before it in the chain.
@@ -31,40 +31,48 @@ struct ChainLink {
 }
 
 /// A chain by name, which begins at `first`.
-struct Chain {
+struct NamedChain {
     first: EntityHead,
-    links: Vec<ChainLink>,
+    links: Vec<NamedChainStep>,
 }
 
-impl Chain {
+impl NamedChain {
     /// Names the steps that lead away from `first`.
-    fn read(snapshot: &Snapshot, first: u32, steps: &[Step]) -> Result<Chain, Failure> {
+    fn read(
+        snapshot: &Snapshot,
+        first: u32,
+        steps: &[WalkStep],
+    ) -> Result<NamedChain, CommandError> {
         let first = naming::entity(snapshot, first)?;
         let entities = steps.iter().map(|step| naming::entity(snapshot, step.entity));
-        let entities = entities.collect::<Result<Vec<EntityHead>, Failure>>()?;
+        let entities = entities.collect::<Result<Vec<EntityHead>, CommandError>>()?;
         let known = std::iter::once(&first).chain(&entities);
         let keys = known.map(|e| (e.number, e.key.as_str())).collect();
         let relationships = naming::links_of(snapshot, steps, &keys)?.into_iter();
-        let mut links: Vec<ChainLink> = Vec::with_capacity(entities.len());
+        let mut links: Vec<NamedChainStep> = Vec::with_capacity(entities.len());
         for (relationship, entity) in relationships.zip(entities) {
-            let before = links.last().map_or(&first, |link: &ChainLink| &link.entity);
+            let before = links.last().map_or(&first, |link: &NamedChainStep| &link.entity);
             let direction = naming::direction(relationship.from == before.number);
             let from = before.id.to_string();
-            links.push(ChainLink { relationship, direction, from, entity });
+            links.push(NamedChainStep { relationship, direction, from, entity });
         }
-        Ok(Chain { links, first })
+        Ok(NamedChain { links, first })
     }
 
     /// The chain as text for people.
-    fn shown(&self, out: &Out<'_>) -> String {
+    fn shown(&self, out: &AnswerWriter<'_>) -> String {
         text(&self.first, &self.links, |entity| naming::shown(out, entity))
     }
 }
 
 /// `alice -OWNS-> laptop <-HAS- site`.
-fn text(first: &EntityHead, links: &[ChainLink], name: impl Fn(&EntityHead) -> String) -> String {
+fn text(
+    first: &EntityHead,
+    links: &[NamedChainStep],
+    name: impl Fn(&EntityHead) -> String,
+) -> String {
     let mut text = name(first);
-    for ChainLink { relationship, direction, entity, .. } in links {
+    for NamedChainStep { relationship, direction, entity, .. } in links {
         let verb = clean(&relationship.class);
         text.push_str(&match *direction == naming::direction(true) {
             true => format!(" -{verb}-> "),
@@ -77,7 +85,7 @@ fn text(first: &EntityHead, links: &[ChainLink], name: impl Fn(&EntityHead) -> S
 
 /// An owner with the chain of evidence, which leads from the owner to the owned entity.
 #[derive(Serialize)]
-struct Owner {
+struct NamedOwner {
     #[serde(flatten)]
     chain: OwnerChain,
     /// The people of a team, if they are asked for.
@@ -90,53 +98,58 @@ struct Owner {
 struct OwnerChain {
     #[serde(flatten)]
     entity: EntityHead,
-    chain: Vec<ChainLink>,
+    chain: Vec<NamedChainStep>,
 }
 
 #[derive(Serialize)]
 struct OwnersAnswer {
     entity: EntityHead,
     distance: Option<u32>,
-    owners: Vec<Owner>,
+    owners: Vec<NamedOwner>,
 }
 
 /// The answer about one entity, with its notes.
 #[derive(Serialize)]
-struct OneAnswer<'a> {
+struct OwnersAnswerJson<'a> {
     #[serde(flatten)]
     answer: &'a OwnersAnswer,
     notes: &'a [String],
 }
 
 /// `tombolo owners`.
-pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
+pub fn owners(context: &mut CommandContext<'_>, args: &OwnersArgs) -> Result<u8, CommandError> {
     let meter = context.meter()?;
     let rules = ask::rules(context)?;
     let (database, snapshot) = context.look()?;
-    let filter = Filter::read(&snapshot, &args.scope, &args.class, &args.types)?;
+    let filter = EntityFilter::read(&snapshot, &args.scope, &args.class, &args.types)?;
     let entities = match filter.is_open() {
         true => {
             let find = |name: &String| Ok(database.find_entity(&snapshot, name)?);
-            args.entities.iter().map(find).collect::<Result<Vec<u32>, Failure>>()?
+            args.entities.iter().map(find).collect::<Result<Vec<u32>, CommandError>>()?
         }
         false => filter.all(&snapshot)?,
     };
     let accepted = match naming::class_sets(&snapshot, &args.owner_class)? {
-        Some(sets) => ask::Accepted::Sets(sets),
-        None => ask::Accepted::ByRules,
+        Some(sets) => ask::OwnerCriteria::Sets(sets),
+        None => ask::OwnerCriteria::ByRules,
     };
     let verbs = ask::verbs(&snapshot, &args.verb)?;
     // A verb that is named makes owners, whatever the rules say of it.
     let by_rules = verbs.0.is_none();
-    if args.orphans && by_rules && !ask::something_owns(&snapshot, &rules)? {
+    if args.orphans && by_rules && !ask::has_ownership(&snapshot, &rules)? {
         let message = "nothing in this database owns anything, so all would look like orphans";
-        return Err(Failure::mistake(message).hint(
+        return Err(CommandError::mistake(message).hint(
             "mappings make owners; `[[ownership]]` in `tombolo.toml` says which verbs own, and \
              `tombolo impact-rules` lists them",
         ));
     }
-    let asked =
-        ask::Ownership { rules: &rules, accepted, verbs, depth: args.depth, people: args.people };
+    let asked = ask::OwnerSearchOptions {
+        rules: &rules,
+        accepted,
+        verbs,
+        depth: args.depth,
+        people: args.people,
+    };
     let mut answers = Vec::new();
     for owned in ask::owners(&snapshot, &meter, &entities, &asked)? {
         meter.look()?;
@@ -154,13 +167,13 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
     if filter.is_open() {
         for answer in answers.iter().filter(|answer| answer.owners.is_empty()) {
             let why = why_nobody(&snapshot, &meter, &answer.entity, &asked, &args.owner_class)?;
-            somebody |= matches!(why, WhyNobody::Other(_));
+            somebody |= matches!(why, NoOwnerReason::Other(_));
             told.push(why.words());
         }
     }
     // This question reads all relationships, so it comes last and only when no owner was found.
     let nobody = !somebody && answers.iter().all(|answer| answer.owners.is_empty());
-    if nobody && !args.orphans && by_rules && !ask::something_owns(&snapshot, &rules)? {
+    if nobody && !args.orphans && by_rules && !ask::has_ownership(&snapshot, &rules)? {
         told.push(
             "nothing in this database owns anything; `tombolo impact-rules` lists what makes owners"
                 .to_owned(),
@@ -173,7 +186,9 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
     let out = &mut context.out;
     let one = filter.is_open();
     match (args.output, answers.as_slice()) {
-        (GraphFormat::Json, [answer]) if one => out.json(&OneAnswer { answer, notes: &told })?,
+        (GraphFormat::Json, [answer]) if one => {
+            out.json(&OwnersAnswerJson { answer, notes: &told })?
+        }
         (GraphFormat::Json, all) => out.json(&json!({ "answers": all, "notes": told }))?,
         (GraphFormat::Ndjson, all) => all.iter().try_for_each(|answer| out.ndjson(answer))?,
         (GraphFormat::Csv, all) => {
@@ -186,32 +201,36 @@ pub fn owners(context: &mut Context<'_>, args: &Owners) -> Result<u8, Failure> {
         (GraphFormat::Table, all) => {
             all.iter().try_for_each(|answer| owners_text(out, answer))?;
         }
-        (GraphFormat::Dot, all) => draw_owners(out, &snapshot, Drawing::Dot, all)?,
-        (GraphFormat::Mermaid, all) => draw_owners(out, &snapshot, Drawing::Mermaid, all)?,
-        (GraphFormat::Graphml, all) => draw_owners(out, &snapshot, Drawing::Graphml, all)?,
+        (GraphFormat::Dot, all) => draw_owners(out, &snapshot, DrawingFormat::Dot, all)?,
+        (GraphFormat::Mermaid, all) => draw_owners(out, &snapshot, DrawingFormat::Mermaid, all)?,
+        (GraphFormat::Graphml, all) => draw_owners(out, &snapshot, DrawingFormat::Graphml, all)?,
     }
     notes::tell(context, &told)?;
     Ok(0)
 }
 
-fn name_owners(snapshot: &Snapshot, owned: Owned, people: bool) -> Result<OwnersAnswer, Failure> {
+fn name_owners(
+    snapshot: &Snapshot,
+    owned: EntityOwners,
+    people: bool,
+) -> Result<OwnersAnswer, CommandError> {
     let mut owners = Vec::new();
-    for OwnerFound { entity, chain, people: members } in &owned.owners {
-        let Chain { first, links } = Chain::read(snapshot, *entity, chain)?;
+    for FoundOwner { entity, chain, people: members } in &owned.owners {
+        let NamedChain { first, links } = NamedChain::read(snapshot, *entity, chain)?;
         let mut named = Vec::new();
         for (person, steps) in members {
             // The steps of a person end at the team; those of the team go on to the owned entity.
-            let whole: Vec<Step> = steps.iter().chain(chain).copied().collect();
-            let Chain { first, links } = Chain::read(snapshot, *person, &whole)?;
+            let whole: Vec<WalkStep> = steps.iter().chain(chain).copied().collect();
+            let NamedChain { first, links } = NamedChain::read(snapshot, *person, &whole)?;
             named.push(OwnerChain { entity: first, chain: links });
         }
         let people = people.then_some(named);
-        owners.push(Owner { chain: OwnerChain { entity: first, chain: links }, people });
+        owners.push(NamedOwner { chain: OwnerChain { entity: first, chain: links }, people });
     }
     // The search yields owners by number, which is an order of the file and means nothing to a
     // reader.
     owners.sort_by(|a, b| {
-        let key = |o: &Owner| (o.chain.entity.scope.clone(), o.chain.entity.key.clone());
+        let key = |o: &NamedOwner| (o.chain.entity.scope.clone(), o.chain.entity.key.clone());
         key(a).cmp(&key(b))
     });
     let entity = naming::entity(snapshot, owned.entity)?;
@@ -235,7 +254,7 @@ impl OwnerChain {
         clean(&scopes.join(", ")).into_owned()
     }
 
-    fn print(&self, out: &mut Out<'_>, indent: &str) -> Result<(), Failure> {
+    fn print(&self, out: &mut AnswerWriter<'_>, indent: &str) -> Result<(), CommandError> {
         let EntityHead { display_name, key, number, .. } = &self.entity;
         // The owner stands first in the chain and is the answer, so it is set off as a title.
         let chain = self.evidence(|entity| match entity.number == *number {
@@ -260,16 +279,16 @@ impl OwnersAnswer {
 }
 
 /// The reason why an entity has no owner.
-enum WhyNobody {
+enum NoOwnerReason {
     /// Somebody owns it, but the question does not accept that owner.
     Other(String),
     /// Nobody owns it.
     Nobody(String),
 }
 
-impl WhyNobody {
+impl NoOwnerReason {
     fn words(self) -> String {
-        let (WhyNobody::Other(words) | WhyNobody::Nobody(words)) = self;
+        let (NoOwnerReason::Other(words) | NoOwnerReason::Nobody(words)) = self;
         words
     }
 }
@@ -278,20 +297,25 @@ impl WhyNobody {
 /// accepted, or its relationships lead to no owner.
 fn why_nobody(
     snapshot: &Snapshot,
-    meter: &Meter,
+    meter: &CostMeter,
     entity: &EntityHead,
-    asked: &ask::Ownership<'_>,
+    asked: &ask::OwnerSearchOptions<'_>,
     classes: &[String],
-) -> Result<WhyNobody, Failure> {
-    let nearest = |accepted: ask::Accepted| {
+) -> Result<NoOwnerReason, CommandError> {
+    let nearest = |accepted: ask::OwnerCriteria| {
         let verbs = asked.verbs.clone();
-        let wide =
-            ask::Ownership { rules: asked.rules, accepted, verbs, depth: None, people: false };
+        let wide = ask::OwnerSearchOptions {
+            rules: asked.rules,
+            accepted,
+            verbs,
+            depth: None,
+            people: false,
+        };
         let mut found = ask::owners(snapshot, meter, &[entity.number], &wide)?;
         let owned = found.pop().filter(|owned| !owned.owners.is_empty());
         let Some(owned) = owned else { return Ok(None) };
         let owner = naming::entity(snapshot, owned.owners[0].entity)?;
-        Ok::<_, Failure>(Some((owner, owned.distance.unwrap_or(0))))
+        Ok::<_, CommandError>(Some((owner, owned.distance.unwrap_or(0))))
     };
     let named = |owner: &EntityHead| {
         let name = naming::label(owner.display_name.as_deref(), &owner.key);
@@ -301,42 +325,42 @@ fn why_nobody(
     // A flag of the caller is the likeliest reason and the easiest to undo, so it is tried first.
     let flags = [("--depth", asked.depth.is_some()), ("--owner-class", !classes.is_empty())];
     if flags.iter().any(|(_, given)| *given)
-        && let Some((owner, distance)) = nearest(ask::Accepted::ByRules)?
+        && let Some((owner, distance)) = nearest(ask::OwnerCriteria::ByRules)?
     {
         let flags = flags.iter().filter(|(_, given)| *given).map(|(flag, _)| format!("`{flag}`"));
         let flags = flags.collect::<Vec<_>>().join(" or ");
         let far = counted(u64::from(distance), "relationship", "relationships");
-        return Ok(WhyNobody::Other(format!(
+        return Ok(NoOwnerReason::Other(format!(
             "{key} is owned by {} at {far}, which {flags} hides",
             named(&owner)
         )));
     }
-    if let Some((owner, _)) = nearest(ask::Accepted::Anything)? {
+    if let Some((owner, _)) = nearest(ask::OwnerCriteria::Anything)? {
         let class = owner.classes.first().map_or("", String::as_str);
         let named = named(&owner);
-        return Ok(WhyNobody::Other(format!(
+        return Ok(NoOwnerReason::Other(format!(
             "{key} is owned by {named}, whose class is not one of owners; `--owner-class {class}` \
              takes it for one"
         )));
     }
     let mut verbs: BTreeMap<&str, u64> = BTreeMap::new();
-    for direction in [Direction::Out, Direction::In] {
+    for direction in [EdgeDirection::Out, EdgeDirection::In] {
         snapshot.for_each_edge(entity.number, direction, |edge| {
             *verbs.entry(snapshot.name(edge.verb)).or_default() += 1;
         })?;
     }
     if verbs.is_empty() {
-        return Ok(WhyNobody::Nobody(format!("{key} has no relationships")));
+        return Ok(NoOwnerReason::Nobody(format!("{key} has no relationships")));
     }
     let words = verbs.iter().map(|(verb, count)| format!("{} {}", thousands(*count), clean(verb)));
     let which = match asked.verbs.0 {
         Some(_) => "none of which `--verb` takes to an owner",
         None => "which lead to no owner; `[[ownership]]` in `tombolo.toml` says which verbs own",
     };
-    Ok(WhyNobody::Nobody(format!("{key} has {}, {which}", naming::some_verbs(words))))
+    Ok(NoOwnerReason::Nobody(format!("{key} has {}, {which}", naming::some_verbs(words))))
 }
 
-fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> {
+fn owners_text(out: &mut AnswerWriter<'_>, answer: &OwnersAnswer) -> Result<(), CommandError> {
     let title = naming::heading(out, &answer.entity);
     let Some(distance) = answer.distance.filter(|_| !answer.owners.is_empty()) else {
         return Ok(out.line("", &format!("{title}   = no owner"), "  ")?);
@@ -360,7 +384,7 @@ fn owners_text(out: &mut Out<'_>, answer: &OwnersAnswer) -> Result<(), Failure> 
 
 /// Makes a row for each owner and one for each entity without an owner; with `people`, also a row
 /// for each person. A table shows names, other formats show keys.
-fn owner_rows(answers: &[OwnersAnswer], people: bool, format: RowFormat) -> Listing {
+fn owner_rows(answers: &[OwnersAnswer], people: bool, format: RowFormat) -> RowListing {
     const WITHOUT: [(&str, &str); 6] = [
         ("scope", "SCOPE"),
         ("key", "ENTITY"),
@@ -373,7 +397,7 @@ fn owner_rows(answers: &[OwnersAnswer], people: bool, format: RowFormat) -> List
         let [scope, key, distance, owner_scope, owner, chain] = WITHOUT;
         [scope, key, distance, owner_scope, owner, ("through", "THROUGH"), chain]
     };
-    let mut listing = Listing::new(if people { &WITH } else { &WITHOUT });
+    let mut listing = RowListing::new(if people { &WITH } else { &WITHOUT });
     let name = |entity: &EntityHead| match format {
         RowFormat::Table => naming::label(entity.display_name.as_deref(), &entity.key),
         _ => entity.key.clone(),
@@ -412,11 +436,11 @@ fn owner_rows(answers: &[OwnersAnswer], people: bool, format: RowFormat) -> List
 }
 
 fn owners_summary(
-    out: &mut Out<'_>,
-    filter: &Filter,
+    out: &mut AnswerWriter<'_>,
+    filter: &EntityFilter,
     asked: usize,
     answers: &[OwnersAnswer],
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let orphans = answers.iter().filter(|answer| answer.owners.is_empty()).count();
     let words = clean(&filter.words);
     let asked = counted(asked as u64, "entity", "entities");
@@ -425,27 +449,27 @@ fn owners_summary(
 }
 
 fn draw_owners(
-    out: &mut Out<'_>,
+    out: &mut AnswerWriter<'_>,
     snapshot: &Snapshot,
-    drawing: Drawing,
+    drawing: DrawingFormat,
     answers: &[OwnersAnswer],
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let chains = answers.iter().flat_map(|answer| answer.all().map(|(owner, _)| owner));
     let chains = chains.map(|owner| (&owner.entity, &owner.chain[..]));
     // An entity without owner is drawn too, as a box alone.
     let alone = answers.iter().map(|answer| (&answer.entity, &[][..]));
-    draw(out, snapshot, drawing, &alone.chain(chains).collect::<Vec<Drawn<'_>>>())
+    draw(out, snapshot, drawing, &alone.chain(chains).collect::<Vec<ChainSlice<'_>>>())
 }
 
 /// `tombolo path`.
-pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
+pub fn path(context: &mut CommandContext<'_>, args: &PathArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
     let meter = context.meter()?;
     let (database, snapshot) = context.look()?;
     let names = std::iter::once(&args.from).chain(&args.via).chain([&args.to]);
     let stops = names.map(|name| Ok(database.find_entity(&snapshot, name)?));
-    let stops = stops.collect::<Result<Vec<u32>, Failure>>()?;
-    let (verbs, denials) = ask::passable(&snapshot, &args.verb)?;
+    let stops = stops.collect::<Result<Vec<u32>, CommandError>>()?;
+    let (verbs, denials) = ask::passable_verbs(&snapshot, &args.verb)?;
     let max = if args.all { args.max } else { 1 };
     let (total, found) = ask::paths(&snapshot, &meter, &stops, args.direction, &verbs, max)?;
     let mut told = Vec::new();
@@ -457,8 +481,8 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
     }
     let links: u64 = found.iter().map(|steps| 2 * steps.len() as u64).sum();
     meter.hold(naming::NAMED_BYTES * links)?;
-    let chains = found.iter().map(|steps| Chain::read(&snapshot, stops[0], steps));
-    let chains: Vec<Chain> = chains.collect::<Result<_, Failure>>()?;
+    let chains = found.iter().map(|steps| NamedChain::read(&snapshot, stops[0], steps));
+    let chains: Vec<NamedChain> = chains.collect::<Result<_, CommandError>>()?;
     let ends = naming::entities(&snapshot, &stops)?;
     let (from, via, to) = (&ends[0], &ends[1..ends.len() - 1], &ends[ends.len() - 1]);
     let out = &mut context.out;
@@ -486,17 +510,17 @@ pub fn path(context: &mut Context<'_>, args: &PathArgs) -> Result<u8, Failure> {
         }
         GraphFormat::Ndjson => chains.iter().try_for_each(|chain| out.ndjson(&chain.links))?,
         GraphFormat::Csv => path_rows(&chains).print(out, RowFormat::Csv)?,
-        GraphFormat::Dot => draw(out, &snapshot, Drawing::Dot, &all(&chains))?,
-        GraphFormat::Mermaid => draw(out, &snapshot, Drawing::Mermaid, &all(&chains))?,
-        GraphFormat::Graphml => draw(out, &snapshot, Drawing::Graphml, &all(&chains))?,
+        GraphFormat::Dot => draw(out, &snapshot, DrawingFormat::Dot, &all(&chains))?,
+        GraphFormat::Mermaid => draw(out, &snapshot, DrawingFormat::Mermaid, &all(&chains))?,
+        GraphFormat::Graphml => draw(out, &snapshot, DrawingFormat::Graphml, &all(&chains))?,
     }
     notes::tell(context, &told)?;
     Ok(if args.exit_code && chains.is_empty() { FAILED } else { 0 })
 }
 
 /// Tells of a chain that goes over relationships which deny the way.
-fn over_denials(snapshot: &Snapshot, steps: &[Step]) -> Result<String, Failure> {
-    let chain = Chain::read(snapshot, steps[0].from, steps)?;
+fn over_denials(snapshot: &Snapshot, steps: &[WalkStep]) -> Result<String, CommandError> {
+    let chain = NamedChain::read(snapshot, steps[0].from, steps)?;
     let mut verbs: Vec<&str> = Vec::new();
     for link in &chain.links {
         let verb = link.relationship.class.as_str();
@@ -513,14 +537,14 @@ fn over_denials(snapshot: &Snapshot, steps: &[Step]) -> Result<String, Failure> 
 }
 
 fn path_text(
-    out: &mut Out<'_>,
+    out: &mut AnswerWriter<'_>,
     title: &str,
-    (total, chains): (u64, &[Chain]),
+    (total, chains): (u64, &[NamedChain]),
     args: &PathArgs,
     begun: Instant,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let Some(first) = chains.first() else {
-        out.line("", &format!("{title}   = no chain, {}", took(begun.elapsed())), "  ")?;
+        out.line("", &format!("{title}   = no chain, {}", duration_text(begun.elapsed())), "  ")?;
         if args.direction != super::args::PathDirection::Both {
             out.next("--direction both also goes against the arrows")?;
         }
@@ -528,7 +552,8 @@ fn path_text(
     };
     let chain_count = counted(total, "shortest chain", "shortest chains");
     let length = counted(first.links.len() as u64, "relationship", "relationships");
-    let summary = format!("{title}   {chain_count} of {length}, {}", took(begun.elapsed()));
+    let summary =
+        format!("{title}   {chain_count} of {length}, {}", duration_text(begun.elapsed()));
     out.line("", &summary, "  ")?;
     for chain in chains {
         let chain = chain.shown(out);
@@ -543,8 +568,8 @@ fn path_text(
 }
 
 /// Makes a row for each relationship of each chain.
-fn path_rows(chains: &[Chain]) -> Listing {
-    let mut listing = Listing::new(&[
+fn path_rows(chains: &[NamedChain]) -> RowListing {
+    let mut listing = RowListing::new(&[
         ("path", "PATH"),
         ("step", "STEP"),
         ("fromScope", "FROM SCOPE"),
@@ -579,19 +604,19 @@ fn path_rows(chains: &[Chain]) -> Listing {
 }
 
 /// The first entity of a chain, and its relationships.
-type Drawn<'a> = (&'a EntityHead, &'a [ChainLink]);
+type ChainSlice<'a> = (&'a EntityHead, &'a [NamedChainStep]);
 
-fn all(chains: &[Chain]) -> Vec<Drawn<'_>> {
+fn all(chains: &[NamedChain]) -> Vec<ChainSlice<'_>> {
     chains.iter().map(|chain| (&chain.first, &chain.links[..])).collect()
 }
 
 /// Draws all chains in one picture; an entity or relationship that they share is drawn once.
 fn draw(
-    out: &mut Out<'_>,
+    out: &mut AnswerWriter<'_>,
     snapshot: &Snapshot,
-    drawing: Drawing,
-    chains: &[Drawn<'_>],
-) -> Result<(), Failure> {
+    drawing: DrawingFormat,
+    chains: &[ChainSlice<'_>],
+) -> Result<(), CommandError> {
     let mut seen: FxHashSet<u32> = FxHashSet::default();
     let mut drawn: FxHashSet<&str> = FxHashSet::default();
     let entities = chains.iter().flat_map(|(first, links)| {
@@ -599,18 +624,18 @@ fn draw(
     });
     let entities: Vec<&EntityHead> = entities.filter(|e| seen.insert(e.number)).collect();
     let links = chains.iter().flat_map(|(_, links)| links.iter()).map(|link| &link.relationship);
-    let links: Vec<&Link> = links.filter(|link| drawn.insert(&link.id)).collect();
+    let links: Vec<&RelationshipHead> = links.filter(|link| drawn.insert(&link.id)).collect();
     drawing.draw(out, snapshot, &entities, &links)
 }
 
 /// A cycle by name.
-struct Circle {
+struct NamedCycle {
     members: Vec<EntityHead>,
-    chain: Chain,
+    chain: NamedChain,
 }
 
 /// `tombolo cycles`.
-pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
+pub fn cycles(context: &mut CommandContext<'_>, args: &CyclesArgs) -> Result<u8, CommandError> {
     let meter = context.meter()?;
     let (_, snapshot) = context.look()?;
     let verbs = ask::verbs(&snapshot, &args.verb)?;
@@ -620,9 +645,9 @@ pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
         meter.hold(naming::NAMED_BYTES * named as u64)?;
         // The chain may begin at any member, so its own first step says where.
         let first = cycle.chain.first().map_or(cycle.members[0], |step| step.from);
-        cycles.push(Circle {
+        cycles.push(NamedCycle {
             members: naming::entities(&snapshot, &cycle.members)?,
-            chain: Chain::read(&snapshot, first, &cycle.chain)?,
+            chain: NamedChain::read(&snapshot, first, &cycle.chain)?,
         });
     }
     let out = &mut context.out;
@@ -641,12 +666,12 @@ pub fn cycles(context: &mut Context<'_>, args: &Cycles) -> Result<u8, Failure> {
 }
 
 /// Prints each cycle by its size and its shortest chain, which shows how it closes.
-fn cycles_text(out: &mut Out<'_>, cycles: &[Circle]) -> Result<(), Failure> {
+fn cycles_text(out: &mut AnswerWriter<'_>, cycles: &[NamedCycle]) -> Result<(), CommandError> {
     if cycles.is_empty() {
         return Ok(writeln!(out, "= no cycles")?);
     }
     writeln!(out, "{}", counted(cycles.len() as u64, "cycle", "cycles"))?;
-    for Circle { members, chain } in cycles {
+    for NamedCycle { members, chain } in cycles {
         let size = counted(members.len() as u64, "entity", "entities");
         let more = match members.len().saturating_sub(chain.links.len()) {
             0 => String::new(),
@@ -658,8 +683,8 @@ fn cycles_text(out: &mut Out<'_>, cycles: &[Circle]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn cycle_rows(cycles: &[Circle]) -> Listing {
-    let mut listing = Listing::new(&[
+fn cycle_rows(cycles: &[NamedCycle]) -> RowListing {
+    let mut listing = RowListing::new(&[
         ("cycle", "CYCLE"),
         ("scope", "SCOPE"),
         ("key", "KEY"),
@@ -667,7 +692,7 @@ fn cycle_rows(cycles: &[Circle]) -> Listing {
         ("chain", "CHAIN"),
     ]);
     for (number, cycle) in cycles.iter().enumerate() {
-        let Chain { first, links } = &cycle.chain;
+        let NamedChain { first, links } = &cycle.chain;
         let chain = text(first, links, |entity| entity.key.clone());
         for entity in &cycle.members {
             listing.row([

@@ -1,18 +1,18 @@
 //! The care of the file: `init`, `verify`, `backup`, `compact`, `gc`.
 
-use super::Context;
-use super::args::{Backup, Gc};
-use super::failure::{DAMAGED, Failure};
-use super::output::{bytes, clean, counted, took};
+use super::CommandContext;
+use super::args::{BackupArgs, GcArgs};
+use super::failure::{CommandError, DAMAGED};
+use super::output::{bytes, clean, counted, duration_text};
 use std::io::Write;
 use std::time::Instant;
 use tombolo::db::Database;
 
 /// `tombolo init`: a database, and a project around it unless there is one.
-pub fn init(context: &mut Context<'_>) -> Result<u8, Failure> {
+pub fn init(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     let path = context.path().to_owned();
     if path.exists() {
-        return Err(Failure::mistake(format!("`{}` exists already", path.display()))
+        return Err(CommandError::mistake(format!("`{}` exists already", path.display()))
             .hint("use it as it is, or name another file with `--db PATH`"));
     }
     Database::create(&path)?;
@@ -25,7 +25,7 @@ pub fn init(context: &mut Context<'_>) -> Result<u8, Failure> {
 }
 
 /// `tombolo verify`: exit code 6 when anything is wrong.
-pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
+pub fn verify(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     let begun = Instant::now();
     let database = context.open()?;
     let problems = database.verify()?;
@@ -38,15 +38,20 @@ pub fn verify(context: &mut Context<'_>) -> Result<u8, Failure> {
         0 => "every row agrees with every other".to_owned(),
         n => counted(n as u64, "problem", "problems"),
     };
-    writeln!(out, "verified {}: {result}, {}", context.global.db.display(), took(begun.elapsed()))?;
+    writeln!(
+        out,
+        "verified {}: {result}, {}",
+        context.global.db.display(),
+        duration_text(begun.elapsed())
+    )?;
     Ok(if problems.is_empty() { 0 } else { DAMAGED })
 }
 
 /// `tombolo backup`.
-pub fn backup(context: &mut Context<'_>, args: &Backup) -> Result<u8, Failure> {
+pub fn backup(context: &mut CommandContext<'_>, args: &BackupArgs) -> Result<u8, CommandError> {
     let database = context.open()?;
     // A backup copies the file alone, so tokens beside it must move into it first.
-    super::token::take_over(context, &database)?;
+    super::token::migrate_tokens(context, &database)?;
     let size = database.backup(&args.file)?;
     let name = clean(&args.file.display().to_string()).into_owned();
     writeln!(context.out, "+ {name}, {}", bytes(size))?;
@@ -54,7 +59,7 @@ pub fn backup(context: &mut Context<'_>, args: &Backup) -> Result<u8, Failure> {
 }
 
 /// `tombolo compact`.
-pub fn compact(context: &mut Context<'_>) -> Result<u8, Failure> {
+pub fn compact(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     let (before, after) = context.open()?.compact()?;
     let freed = before.saturating_sub(after);
     writeln!(
@@ -69,7 +74,7 @@ pub fn compact(context: &mut Context<'_>) -> Result<u8, Failure> {
 }
 
 /// `tombolo gc`.
-pub fn gc(context: &mut Context<'_>, args: &Gc) -> Result<u8, Failure> {
+pub fn gc(context: &mut CommandContext<'_>, args: &GcArgs) -> Result<u8, CommandError> {
     let report = context.open()?.gc(args.older_than, args.reports_older_than)?;
     let names = match report.swept.names {
         0 => String::new(),

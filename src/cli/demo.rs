@@ -3,15 +3,15 @@
 //! Every command is read and run exactly as if it had been typed, so the demo shows only what the
 //! program does.
 
-use super::Context;
-use super::args::{self, DB_DEFAULT, Demo};
-use super::failure::Failure;
-use super::output::{clean, took};
+use super::CommandContext;
+use super::args::{self, DB_DEFAULT, DemoArgs};
+use super::failure::CommandError;
+use super::output::{clean, duration_text};
 use anstyle::AnsiColor;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tombolo::demo::{Company, MAPPINGS, company};
+use tombolo::demo::{DemoCompany, MAPPINGS, company};
 
 /// The questions of the demo, each in words and as a command.
 const QUESTIONS: [(&str, &str); 5] = [
@@ -35,12 +35,13 @@ const QUESTIONS: [(&str, &str); 5] = [
 ];
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &Demo) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &DemoArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
-    let folder = Folder::make(args)?;
+    let folder = DemoFolder::make(args)?;
     let company = company();
     write_files(&folder.path, &company)?;
-    let home = std::env::current_dir().map_err(|e| Failure::file(Path::new("."), "read", &e))?;
+    let home =
+        std::env::current_dir().map_err(|e| CommandError::file(Path::new("."), "read", &e))?;
     enter(&folder.path)?;
     let database = context.global.db.clone();
     context.global.db = PathBuf::from(DB_DEFAULT);
@@ -49,12 +50,12 @@ pub fn run(context: &mut Context<'_>, args: &Demo) -> Result<u8, Failure> {
     context.global.db = database;
     enter(&home)?;
     let code = result?;
-    writeln!(context.out, "\nAll of this took {}.", took(begun.elapsed()))?;
+    writeln!(context.out, "\nAll of this took {}.", duration_text(begun.elapsed()))?;
     farewell(context, &folder)?;
     Ok(code)
 }
 
-fn show(context: &mut Context<'_>, company: &Company) -> Result<u8, Failure> {
+fn show(context: &mut CommandContext<'_>, company: &DemoCompany) -> Result<u8, CommandError> {
     say(context, "Five collectors upload what they see, each into its own scope.")?;
     let mut code = 0;
     let files: Vec<&str> = company.files.iter().map(|file| file.name).collect();
@@ -71,17 +72,17 @@ fn show(context: &mut Context<'_>, company: &Company) -> Result<u8, Failure> {
 }
 
 /// Prints a sentence between the commands.
-fn say(context: &mut Context<'_>, text: &str) -> Result<(), Failure> {
+fn say(context: &mut CommandContext<'_>, text: &str) -> Result<(), CommandError> {
     let text = context.out.bold(text);
     Ok(writeln!(context.out, "\n{text}")?)
 }
 
 /// Shows a command as it would be typed, and runs it.
-fn type_in(context: &mut Context<'_>, command: &str) -> Result<u8, Failure> {
+fn type_in(context: &mut CommandContext<'_>, command: &str) -> Result<u8, CommandError> {
     let prompt = context.out.paint(AnsiColor::Green.on_default(), "$");
     writeln!(context.out, "\n{prompt} tombolo {command}")?;
     let words = std::iter::once("tombolo").chain(command.split(' ')).map(Into::into);
-    let cli = args::parse(words).map_err(|e| Failure::mistake(e.to_string()))?;
+    let cli = args::parse(words).map_err(|e| CommandError::mistake(e.to_string()))?;
     // Advice on the next command would contradict the next command of the demo.
     let quiet = std::mem::replace(&mut context.out.quiet, true);
     let result = super::run(cli.command, context);
@@ -89,7 +90,7 @@ fn type_in(context: &mut Context<'_>, command: &str) -> Result<u8, Failure> {
     result
 }
 
-fn farewell(context: &mut Context<'_>, folder: &Folder) -> Result<(), Failure> {
+fn farewell(context: &mut CommandContext<'_>, folder: &DemoFolder) -> Result<(), CommandError> {
     let out = &mut context.out;
     if folder.temporary {
         writeln!(
@@ -114,32 +115,35 @@ fn farewell(context: &mut Context<'_>, folder: &Folder) -> Result<(), Failure> {
 }
 
 /// The folder in which the demo works.
-struct Folder {
+struct DemoFolder {
     path: PathBuf,
     /// True if it is removed at the end of the demo.
     temporary: bool,
 }
 
-impl Folder {
+impl DemoFolder {
     /// Makes the folder asked for, which must be empty or absent, or a temporary one.
-    fn make(args: &Demo) -> Result<Folder, Failure> {
+    fn make(args: &DemoArgs) -> Result<DemoFolder, CommandError> {
         let path = match &args.dir {
             Some(path) => path.clone(),
             None => std::env::temp_dir().join(format!("tombolo-demo-{}", std::process::id())),
         };
-        std::fs::create_dir_all(&path).map_err(|e| Failure::file(&path, "create", &e))?;
-        let mut entries = std::fs::read_dir(&path).map_err(|e| Failure::file(&path, "read", &e))?;
+        std::fs::create_dir_all(&path).map_err(|e| CommandError::file(&path, "create", &e))?;
+        let mut entries =
+            std::fs::read_dir(&path).map_err(|e| CommandError::file(&path, "read", &e))?;
         if entries.next().is_some() {
             let message = format!("the folder `{}` is not empty", path.display());
-            return Err(Failure::mistake(message).hint("name one that is empty or does not exist"));
+            return Err(
+                CommandError::mistake(message).hint("name one that is empty or does not exist")
+            );
         }
         // The process moves into the folder, so its name must not depend on where it stands now.
-        let path = path.canonicalize().map_err(|e| Failure::file(&path, "read", &e))?;
-        Ok(Folder { path, temporary: args.dir.is_none() && !args.keep })
+        let path = path.canonicalize().map_err(|e| CommandError::file(&path, "read", &e))?;
+        Ok(DemoFolder { path, temporary: args.dir.is_none() && !args.keep })
     }
 }
 
-impl Drop for Folder {
+impl Drop for DemoFolder {
     fn drop(&mut self) {
         if self.temporary {
             // An error has nobody to go to here, and a leftover lies in the temporary folder of the
@@ -149,11 +153,11 @@ impl Drop for Folder {
     }
 }
 
-fn enter(folder: &Path) -> Result<(), Failure> {
-    std::env::set_current_dir(folder).map_err(|e| Failure::file(folder, "enter", &e))
+fn enter(folder: &Path) -> Result<(), CommandError> {
+    std::env::set_current_dir(folder).map_err(|e| CommandError::file(folder, "enter", &e))
 }
 
-fn write_files(folder: &Path, company: &Company) -> Result<(), Failure> {
+fn write_files(folder: &Path, company: &DemoCompany) -> Result<(), CommandError> {
     for file in &company.files {
         write(&folder.join(file.name), &file.text)?;
     }
@@ -167,8 +171,8 @@ fn write_files(folder: &Path, company: &Company) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let fault = |e| Failure::file(path, "write", &e);
+fn write(path: &Path, text: &str) -> Result<(), CommandError> {
+    let fault = |e| CommandError::file(path, "write", &e);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(fault)?;
     }

@@ -1,21 +1,21 @@
 //! `tombolo explain`: the reason why a relationship exists, or the outcome of a row.
 
-use super::Context;
-use super::args::{Explain, Mappings, ReportFormat};
-use super::failure::Failure;
-use super::mapped;
+use super::CommandContext;
+use super::args::{ExplainArgs, MappingFileArgs, ReportFormat};
+use super::failure::CommandError;
+use super::mapping_run;
 use super::naming;
-use super::output::{Out, clean, exactly, when};
+use super::output::{AnswerWriter, clean, rfc3339_text, when};
 use serde_json::json;
 use std::io::Write;
 use tombolo::db::Database;
-use tombolo::graph::{GraphRead, Kind, Names, ObjectId, Relationship};
-use tombolo::mapping::{Bucket, Mapping, ResolveError, Story, Try};
+use tombolo::graph::{GraphRead, NameLookup, ObjectId, ObjectKind, Relationship};
+use tombolo::mapping::{Mapping, MatchAttempt, ResolveError, RowExplanation, RowOutcome};
 use tombolo::store::Snapshot;
 use tombolo::sync::JobReport;
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &Explain) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &ExplainArgs) -> Result<u8, CommandError> {
     let database = context.open()?;
     let snapshot = database.snapshot()?;
     // A key may look like FILE:LINE, so relationships are tried first.
@@ -29,22 +29,23 @@ pub fn run(context: &mut Context<'_>, args: &Explain) -> Result<u8, Failure> {
         .and_then(|(file, line)| Some((file, line.parse::<u32>().ok().filter(|line| *line > 0)?)));
     match row {
         Some((file, line)) => explain_row(context, &snapshot, args, file, line),
-        None => {
-            Err(Failure::mistake(format!("no relationship has the _key or _id `{}`", args.what))
-                .hint("`tombolo plan --details` shows edges, FILE:LINE names a row"))
-        }
+        None => Err(CommandError::mistake(format!(
+            "no relationship has the _key or _id `{}`",
+            args.what
+        ))
+        .hint("`tombolo plan --details` shows edges, FILE:LINE names a row")),
     }
 }
 
 /// Finds the relationships with this key, one in each scope that has it, or the one with this id.
-fn edges(snapshot: &Snapshot, what: &str) -> Result<Vec<Relationship>, Failure> {
+fn edges(snapshot: &Snapshot, what: &str) -> Result<Vec<Relationship>, CommandError> {
     let mut found = Vec::new();
     // An id follows from scope and key, so one search in each scope is enough.
     let given = ObjectId::parse(what);
     for scope in snapshot.scope_numbers()? {
-        let id =
-            given.unwrap_or_else(|| ObjectId::new(Kind::Relationship, snapshot.name(scope), what));
-        if let Some(identity) = snapshot.find(Kind::Relationship, scope, id)? {
+        let id = given
+            .unwrap_or_else(|| ObjectId::new(ObjectKind::Relationship, snapshot.name(scope), what));
+        if let Some(identity) = snapshot.find(ObjectKind::Relationship, scope, id)? {
             found.extend(snapshot.relationship(identity.number)?);
         }
     }
@@ -52,11 +53,11 @@ fn edges(snapshot: &Snapshot, what: &str) -> Result<Vec<Relationship>, Failure> 
 }
 
 fn edge(
-    context: &mut Context<'_>,
+    context: &mut CommandContext<'_>,
     database: &Database,
     found: &[Relationship],
     output: ReportFormat,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let jobs = database.jobs()?;
     let job_of = |edge: &Relationship| jobs.iter().find(|job| job.id == edge.metadata.job_id);
     let out = &mut context.out;
@@ -77,12 +78,16 @@ fn edge(
         if i > 0 {
             writeln!(out)?;
         }
-        tell(out, edge, job_of(edge))?;
+        print_relationship(out, edge, job_of(edge))?;
     }
     Ok(0)
 }
 
-fn tell(out: &mut Out<'_>, edge: &Relationship, job: Option<&JobReport>) -> Result<(), Failure> {
+fn print_relationship(
+    out: &mut AnswerWriter<'_>,
+    edge: &Relationship,
+    job: Option<&JobReport>,
+) -> Result<(), CommandError> {
     let (from, to) = (naming::shown(out, &edge.from), naming::shown(out, &edge.to));
     out.line("", &format!("{from} -{}-> {to}", out.bold(&clean(&edge.class))), "  ")?;
     let job_id = out.id(edge.metadata.job_id);
@@ -106,14 +111,14 @@ fn tell(out: &mut Out<'_>, edge: &Relationship, job: Option<&JobReport>) -> Resu
         line(&clean(name), clean(&text).into_owned())?;
     }
     if let Some(mapping) = job.and_then(|job| job.mapping.as_ref()) {
-        line("mapping", format!("{}{}", clean(&mapping.file), since(mapping)))?;
+        line("mapping", format!("{}{}", clean(&mapping.file), file_change_note(mapping)))?;
         if let Some(reason) = &mapping.reason {
             let overrides = mapping.overrides.join(", ");
             line("override", format!("{}: {}", clean(&overrides), clean(reason)))?;
         }
     }
     let metadata = &edge.metadata;
-    let at = exactly(metadata.begin_on);
+    let at = rfc3339_text(metadata.begin_on);
     line("job", format!("{job_id}, {at}, version {}", metadata.version))?;
     if let Some(end) = metadata.end_on {
         let (sign, end) = (out.sign('!'), when(out, end));
@@ -124,7 +129,7 @@ fn tell(out: &mut Out<'_>, edge: &Relationship, job: Option<&JobReport>) -> Resu
 
 /// Tells if the mapping file has changed or gone since it made a relationship; empty if it is the
 /// same.
-fn since(mapping: &tombolo::sync::MappingInfo) -> &'static str {
+fn file_change_note(mapping: &tombolo::sync::MappingInfo) -> &'static str {
     match std::fs::read(&mapping.file) {
         // Without a digest there is nothing to compare with.
         _ if mapping.digest.is_empty() => "",
@@ -135,21 +140,22 @@ fn since(mapping: &tombolo::sync::MappingInfo) -> &'static str {
 }
 
 fn explain_row(
-    context: &mut Context<'_>,
+    context: &mut CommandContext<'_>,
     snapshot: &Snapshot,
-    args: &Explain,
+    args: &ExplainArgs,
     file: &str,
     line: u32,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     // Faults of these files are left to `tombolo check`; a sound mapping can still explain the row.
-    let loaded = mapped::load(&Mappings { paths: args.mappings.clone(), label: Vec::new() });
+    let loaded =
+        mapping_run::load(&MappingFileArgs { paths: args.mappings.clone(), label: Vec::new() });
     let readers: Vec<&Mapping> = loaded.mappings.iter().filter(|m| m.reads_file(file)).collect();
     if readers.is_empty() {
         let message = format!(
             "no relationship has the _key or _id `{}`, and no sound mapping reads a file `{file}`",
             args.what
         );
-        return Err(Failure::mistake(message).hint(
+        return Err(CommandError::mistake(message).hint(
             "name the file as the mapping does; `tombolo check` shows mappings with errors",
         ));
     }
@@ -159,13 +165,13 @@ fn explain_row(
             Ok(stories) => told.extend(stories.into_iter().map(|story| (mapping, story))),
             Err(ResolveError::Graph(error)) => return Err(error.into()),
             Err(ResolveError::Faults(faults)) => {
-                mapped::tell(context, &faults, super::args::FaultFormat::Human)?;
-                return Err(Failure::mistake(format!("the rows of `{file}` cannot be read")));
+                mapping_run::tell(context, &faults, super::args::DiagnosticFormat::Human)?;
+                return Err(CommandError::mistake(format!("the rows of `{file}` cannot be read")));
             }
         }
     }
     if told.is_empty() {
-        return Err(Failure::mistake(format!("no row begins on line {line} of `{file}`")));
+        return Err(CommandError::mistake(format!("no row begins on line {line} of `{file}`")));
     }
     if args.output == ReportFormat::Json {
         let stories: Vec<_> =
@@ -179,17 +185,21 @@ fn explain_row(
     Ok(0)
 }
 
-fn print(out: &mut Out<'_>, mapping: &Mapping, story: &Story) -> Result<(), Failure> {
+fn print(
+    out: &mut AnswerWriter<'_>,
+    mapping: &Mapping,
+    story: &RowExplanation,
+) -> Result<(), CommandError> {
     let place = out.bold(&clean(&story.place));
     let scope = clean(&mapping.scope);
     match (story.bucket, story.edges.len()) {
-        (Bucket::Linked | Bucket::Duplicate, 1) => {
+        (RowOutcome::Linked | RowOutcome::Duplicate, 1) => {
             writeln!(out, "{place} makes an edge of `{scope}`")?
         }
-        (Bucket::Linked | Bucket::Duplicate, n) => {
+        (RowOutcome::Linked | RowOutcome::Duplicate, n) => {
             writeln!(out, "{place} makes {n} edges of `{scope}`")?
         }
-        (Bucket::Filtered, _) => {
+        (RowOutcome::Filtered, _) => {
             writeln!(out, "{place} made no edge of `{scope}`: `where` leaves it out")?;
         }
         (bucket, _) => writeln!(out, "{place} made no edge of `{scope}`: {}", bucket.name())?,
@@ -208,7 +218,11 @@ fn print(out: &mut Out<'_>, mapping: &Mapping, story: &Story) -> Result<(), Fail
     Ok(())
 }
 
-fn print_try(out: &mut Out<'_>, end: &str, attempt: &Try) -> Result<(), Failure> {
+fn print_try(
+    out: &mut AnswerWriter<'_>,
+    end: &str,
+    attempt: &MatchAttempt,
+) -> Result<(), CommandError> {
     let name = clean(&attempt.alternative);
     let condition = clean(&attempt.condition);
     let looked = match &attempt.looked_for {
@@ -230,9 +244,9 @@ fn print_try(out: &mut Out<'_>, end: &str, attempt: &Try) -> Result<(), Failure>
     Ok(writeln!(out, "  {end:<5} {name}{condition}{looked} -> {found}")?)
 }
 
-fn story_json(mapping: &Mapping, story: &Story) -> serde_json::Value {
-    let tries = |tries: &[Try]| -> Vec<serde_json::Value> {
-        let one = |t: &Try| {
+fn story_json(mapping: &Mapping, story: &RowExplanation) -> serde_json::Value {
+    let tries = |tries: &[MatchAttempt]| -> Vec<serde_json::Value> {
+        let one = |t: &MatchAttempt| {
             json!({
                 "alternative": t.alternative, "condition": t.condition,
                 "lookedFor": t.looked_for.as_ref().map(|(what, value)| json!({ "expression": what, "value": value })),

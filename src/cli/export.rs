@@ -5,35 +5,35 @@
 //! read NDJSON and JSON back: entities come first, then relationships with the scopes of their
 //! ends.
 
-use super::Context;
-use super::args::{Export, ExportFormat};
-use super::failure::{Failure, inconsistent};
-use super::graphml::{self, Attributes};
-use super::mermaid::Types;
+use super::CommandContext;
+use super::args::{ExportArgs, ExportFormat};
+use super::failure::{CommandError, inconsistent};
+use super::graphml::{self, GraphmlAttributes};
+use super::mermaid::TypeDiagram;
 use super::naming;
-use super::output::Out;
-use super::picture::{self, Drawing};
+use super::output::AnswerWriter;
+use super::picture::{self, DrawingFormat};
 use std::io::Write;
-use tombolo::graph::{GraphRead, Kind, Names};
-use tombolo::store::{Head, Snapshot};
+use tombolo::graph::{GraphRead, NameLookup, ObjectKind};
+use tombolo::store::{ObjectHead, Snapshot};
 
 /// The choice of objects to export.
-struct Choice {
+struct ExportFilter {
     scope: Option<u32>,
     deleted: bool,
 }
 
-impl Choice {
-    fn takes(&self, head: &Head) -> bool {
+impl ExportFilter {
+    fn takes(&self, head: &ObjectHead) -> bool {
         (self.deleted || head.end == 0) && self.scope.is_none_or(|scope| scope == head.scope)
     }
 }
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &Export) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &ExportArgs) -> Result<u8, CommandError> {
     let snapshot = context.open()?.snapshot()?;
     let scope = args.scope.as_ref().map(|name| naming::scope(&snapshot, name)).transpose()?;
-    let choice = Choice { scope, deleted: args.include_deleted };
+    let choice = ExportFilter { scope, deleted: args.include_deleted };
     let out = &mut context.out;
     match args.output {
         ExportFormat::Ndjson => ndjson(&snapshot, &choice, out)?,
@@ -48,10 +48,10 @@ pub fn run(context: &mut Context<'_>, args: &Export) -> Result<u8, Failure> {
 /// Calls `visit` for the chosen objects of a kind, in the order in which they are stored.
 fn each_stored(
     snapshot: &Snapshot,
-    kind: Kind,
-    choice: &Choice,
-    mut visit: impl FnMut(u32) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    kind: ObjectKind,
+    choice: &ExportFilter,
+    mut visit: impl FnMut(u32) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     snapshot.for_each_stored(kind, choice.scope, |number, chunk, row| {
         let chosen = choice.deleted || chunk.live(row);
         if chosen { visit(number) } else { Ok(()) }
@@ -61,10 +61,10 @@ fn each_stored(
 /// Calls `visit` for the heads of the chosen objects of a kind, by ascending number.
 fn each(
     snapshot: &Snapshot,
-    kind: Kind,
-    choice: &Choice,
-    mut visit: impl FnMut(u32, &Head) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    kind: ObjectKind,
+    choice: &ExportFilter,
+    mut visit: impl FnMut(u32, &ObjectHead) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     for number in 0..snapshot.meta().bound(kind) {
         // A purged object leaves a number without a head.
         if let Some(head) = snapshot.head(kind, number)?.filter(|head| choice.takes(head)) {
@@ -75,21 +75,30 @@ fn each(
 }
 
 /// Writes an object as JSON on one line, without the end of the line.
-fn object(snapshot: &Snapshot, kind: Kind, number: u32, out: &mut Out<'_>) -> Result<(), Failure> {
+fn object(
+    snapshot: &Snapshot,
+    kind: ObjectKind,
+    number: u32,
+    out: &mut AnswerWriter<'_>,
+) -> Result<(), CommandError> {
     let missing = || inconsistent(format_args!("object number {number} is missing"));
     match kind {
-        Kind::Entity => {
+        ObjectKind::Entity => {
             serde_json::to_writer(out, &snapshot.entity(number)?.ok_or_else(missing)?)?;
         }
-        Kind::Relationship => {
+        ObjectKind::Relationship => {
             serde_json::to_writer(out, &snapshot.relationship(number)?.ok_or_else(missing)?)?;
         }
     }
     Ok(())
 }
 
-fn ndjson(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
-    for kind in [Kind::Entity, Kind::Relationship] {
+fn ndjson(
+    snapshot: &Snapshot,
+    choice: &ExportFilter,
+    out: &mut AnswerWriter<'_>,
+) -> Result<(), CommandError> {
+    for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
         each_stored(snapshot, kind, choice, |number| {
             object(snapshot, kind, number, out)?;
             Ok(writeln!(out)?)
@@ -98,8 +107,12 @@ fn ndjson(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(),
     Ok(())
 }
 
-fn json(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
-    for (kind, open) in [(Kind::Entity, "{"), (Kind::Relationship, ",")] {
+fn json(
+    snapshot: &Snapshot,
+    choice: &ExportFilter,
+    out: &mut AnswerWriter<'_>,
+) -> Result<(), CommandError> {
+    for (kind, open) in [(ObjectKind::Entity, "{"), (ObjectKind::Relationship, ",")] {
         write!(out, "{open}\"{}\":[", kind.plural())?;
         let mut separator = "\n";
         each_stored(snapshot, kind, choice, |number| {
@@ -114,10 +127,10 @@ fn json(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), F
 
 /// Returns the numbers of the entities to draw, ascending. An end outside the chosen scope is drawn
 /// too, since most programs drop an arrow to nothing.
-fn drawn(snapshot: &Snapshot, choice: &Choice) -> Result<Vec<u32>, Failure> {
+fn drawn(snapshot: &Snapshot, choice: &ExportFilter) -> Result<Vec<u32>, CommandError> {
     // One byte an entity, so that a large graph needs no set of numbers.
-    let mut wanted = vec![false; snapshot.meta().bound(Kind::Entity) as usize];
-    each(snapshot, Kind::Relationship, choice, |_, head| {
+    let mut wanted = vec![false; snapshot.meta().bound(ObjectKind::Entity) as usize];
+    each(snapshot, ObjectKind::Relationship, choice, |_, head| {
         for end in [head.from, head.to] {
             if let Some(wanted) = wanted.get_mut(end as usize) {
                 *wanted = true;
@@ -125,7 +138,7 @@ fn drawn(snapshot: &Snapshot, choice: &Choice) -> Result<Vec<u32>, Failure> {
         }
         Ok(())
     })?;
-    each(snapshot, Kind::Entity, choice, |number, _| {
+    each(snapshot, ObjectKind::Entity, choice, |number, _| {
         wanted[number as usize] = true;
         Ok(())
     })?;
@@ -134,33 +147,41 @@ fn drawn(snapshot: &Snapshot, choice: &Choice) -> Result<Vec<u32>, Failure> {
 }
 
 /// Writes nodes, then edges, as they are read.
-fn dot(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
+fn dot(
+    snapshot: &Snapshot,
+    choice: &ExportFilter,
+    out: &mut AnswerWriter<'_>,
+) -> Result<(), CommandError> {
     picture::dot_begin(out)?;
     for number in drawn(snapshot, choice)? {
         picture::dot_node(out, &naming::entity(snapshot, number)?)?;
     }
-    each(snapshot, Kind::Relationship, choice, |number, _| {
+    each(snapshot, ObjectKind::Relationship, choice, |number, _| {
         Ok(picture::dot_edge(out, &naming::link(snapshot, number)?)?)
     })?;
     Ok(picture::dot_end(out)?)
 }
 
 /// Writes GraphML. Properties are declared before the first node, so all objects are read twice.
-fn graphml(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
+fn graphml(
+    snapshot: &Snapshot,
+    choice: &ExportFilter,
+    out: &mut AnswerWriter<'_>,
+) -> Result<(), CommandError> {
     let entities = drawn(snapshot, choice)?;
-    let mut attributes = Attributes::default();
+    let mut attributes = GraphmlAttributes::default();
     for &number in &entities {
-        attributes.note(Kind::Entity, &graphml::entity(snapshot, number)?.properties);
+        attributes.note(ObjectKind::Entity, &graphml::entity(snapshot, number)?.properties);
     }
-    each(snapshot, Kind::Relationship, choice, |number, _| {
-        attributes.note(Kind::Relationship, &graphml::link(snapshot, number)?.properties);
+    each(snapshot, ObjectKind::Relationship, choice, |number, _| {
+        attributes.note(ObjectKind::Relationship, &graphml::link(snapshot, number)?.properties);
         Ok(())
     })?;
     attributes.begin(out)?;
     for number in entities {
         attributes.node(out, &graphml::entity(snapshot, number)?)?;
     }
-    each(snapshot, Kind::Relationship, choice, |number, _| {
+    each(snapshot, ObjectKind::Relationship, choice, |number, _| {
         Ok(attributes.edge(out, &graphml::link(snapshot, number)?)?)
     })?;
     Ok(graphml::end(out)?)
@@ -169,10 +190,14 @@ fn graphml(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<()
 /// More objects than this are counted by type as they are read: no flowchart could show them.
 const FLOWCHART: usize = 20_000;
 
-fn mermaid(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<(), Failure> {
+fn mermaid(
+    snapshot: &Snapshot,
+    choice: &ExportFilter,
+    out: &mut AnswerWriter<'_>,
+) -> Result<(), CommandError> {
     let numbers = drawn(snapshot, choice)?;
     let mut links = Vec::new();
-    each(snapshot, Kind::Relationship, choice, |number, _| {
+    each(snapshot, ObjectKind::Relationship, choice, |number, _| {
         links.push(number);
         Ok(())
     })?;
@@ -180,20 +205,25 @@ fn mermaid(snapshot: &Snapshot, choice: &Choice, out: &mut Out<'_>) -> Result<()
         let entities = naming::entities(snapshot, &numbers)?;
         let links = naming::links(snapshot, &links)?;
         let entities: Vec<_> = entities.iter().collect();
-        return Drawing::Mermaid.draw(out, snapshot, &entities, &links.iter().collect::<Vec<_>>());
+        return DrawingFormat::Mermaid.draw(
+            out,
+            snapshot,
+            &entities,
+            &links.iter().collect::<Vec<_>>(),
+        );
     }
-    let kind = |number: u32| -> Result<(String, String), Failure> {
+    let kind = |number: u32| -> Result<(String, String), CommandError> {
         let missing = || inconsistent(format_args!("entity number {number} is missing"));
-        let facts = snapshot.facts(Kind::Entity, number)?.ok_or_else(missing)?;
+        let facts = snapshot.facts(ObjectKind::Entity, number)?.ok_or_else(missing)?;
         Ok((snapshot.name(facts.scope).to_owned(), snapshot.name(facts.type_name).to_owned()))
     };
     // Beyond the limit only counts by type are kept; the names of all objects would take far more
     // memory.
-    let mut types = Types::default();
+    let mut types = TypeDiagram::default();
     for number in numbers {
         types.entities(kind(number)?, 1);
     }
-    each(snapshot, Kind::Relationship, choice, |_, head| {
+    each(snapshot, ObjectKind::Relationship, choice, |_, head| {
         types.link(&kind(head.from)?, snapshot.name(head.class), &kind(head.to)?);
         Ok(())
     })?;

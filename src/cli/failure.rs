@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use tombolo::Error;
-use tombolo::limits::{Exceeded, Stop};
+use tombolo::limits::{LimitError, QuestionError};
 use tombolo::store::StoreError;
 
 /// Exit code of an error that no caller made: a disk, a network mount.
@@ -21,7 +21,7 @@ pub const DAMAGED: u8 = 6;
 
 /// The end of a command that did not do what it was asked for.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandError {
     /// Something to tell.
     Fault {
         /// The message, with the value in backticks.
@@ -32,19 +32,19 @@ pub enum Failure {
         code: u8,
     },
     /// A question that went over its limits.
-    Stopped(Exceeded),
+    Stopped(LimitError),
     /// The reader of the output has gone (`tombolo export | head`), which is no error.
     PipeClosed,
 }
 
-impl Failure {
+impl CommandError {
     /// A mistake in the call.
-    pub fn mistake(message: impl Into<String>) -> Failure {
-        Failure::Fault { message: message.into(), hint: None, code: MISTAKE }
+    pub fn mistake(message: impl Into<String>) -> CommandError {
+        CommandError::Fault { message: message.into(), hint: None, code: MISTAKE }
     }
 
     /// A file that could not be read or written. A missing one is the caller's mistake.
-    pub fn file(path: &Path, verb: &str, e: &io::Error) -> Failure {
+    pub fn file(path: &Path, verb: &str, e: &io::Error) -> CommandError {
         let code = match e.kind() {
             io::ErrorKind::NotFound
             | io::ErrorKind::IsADirectory
@@ -52,40 +52,42 @@ impl Failure {
             _ => FAILED,
         };
         let message = format!("cannot {verb} `{}`: {}", path.display(), reason(e));
-        Failure::Fault { message, hint: None, code }
+        CommandError::Fault { message, hint: None, code }
     }
 
     /// Returns message, advice and exit code; `None` for a closed pipe.
     pub fn told(&self) -> Option<(String, Option<String>, u8)> {
         match self {
-            Failure::Fault { message, hint, code } => Some((message.clone(), hint.clone(), *code)),
-            Failure::Stopped(what) => {
+            CommandError::Fault { message, hint, code } => {
+                Some((message.clone(), hint.clone(), *code))
+            }
+            CommandError::Stopped(what) => {
                 let message = format!("the question was stopped: {what}");
                 Some((message, Some(what.hint().to_owned()), MISTAKE))
             }
-            Failure::PipeClosed => None,
+            CommandError::PipeClosed => None,
         }
     }
 
     /// Adds the name of the database to the message if the database is damaged.
-    pub fn of_file(self, path: &Path) -> Failure {
+    pub fn of_file(self, path: &Path) -> CommandError {
         match self {
-            Failure::Fault { message, hint, code: DAMAGED } => {
+            CommandError::Fault { message, hint, code: DAMAGED } => {
                 let path = path.display().to_string();
                 // Errors of the store name the file already; others do not know it.
                 let named = message.contains(&path);
                 let message = if named { message } else { format!("`{path}`: {message}") };
-                Failure::Fault { message, hint, code: DAMAGED }
+                CommandError::Fault { message, hint, code: DAMAGED }
             }
             other => other,
         }
     }
 
     /// Adds advice, in place of advice given before.
-    pub fn hint(self, text: impl Into<String>) -> Failure {
+    pub fn hint(self, text: impl Into<String>) -> CommandError {
         match self {
-            Failure::Fault { message, code, .. } => {
-                Failure::Fault { message, hint: Some(text.into()), code }
+            CommandError::Fault { message, code, .. } => {
+                CommandError::Fault { message, hint: Some(text.into()), code }
             }
             other => other,
         }
@@ -101,49 +103,49 @@ fn reason(e: &io::Error) -> String {
     letters.next().map_or_else(String::new, |c| c.to_lowercase().chain(letters).collect())
 }
 
-impl From<Error> for Failure {
-    fn from(e: Error) -> Failure {
-        Failure::Fault { message: e.to_string(), hint: e.hint(), code: e.exit_code() }
+impl From<Error> for CommandError {
+    fn from(e: Error) -> CommandError {
+        CommandError::Fault { message: e.to_string(), hint: e.hint(), code: e.exit_code() }
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(e: StoreError) -> Failure {
+impl From<StoreError> for CommandError {
+    fn from(e: StoreError) -> CommandError {
         Error::Store(e).into()
     }
 }
 
-impl From<Exceeded> for Failure {
-    fn from(what: Exceeded) -> Failure {
-        Failure::Stopped(what)
+impl From<LimitError> for CommandError {
+    fn from(what: LimitError) -> CommandError {
+        CommandError::Stopped(what)
     }
 }
 
-impl From<Stop<StoreError>> for Failure {
-    fn from(stop: Stop<StoreError>) -> Failure {
+impl From<QuestionError<StoreError>> for CommandError {
+    fn from(stop: QuestionError<StoreError>) -> CommandError {
         match stop {
-            Stop::Read(e) => e.into(),
-            Stop::Limit(what) => what.into(),
+            QuestionError::Read(e) => e.into(),
+            QuestionError::Limit(what) => what.into(),
         }
     }
 }
 
 /// Nothing can fail to be read here, so only a limit is left.
-impl From<Stop<Infallible>> for Failure {
-    fn from(stop: Stop<Infallible>) -> Failure {
+impl From<QuestionError<Infallible>> for CommandError {
+    fn from(stop: QuestionError<Infallible>) -> CommandError {
         match stop {
-            Stop::Read(never) => match never {},
-            Stop::Limit(what) => what.into(),
+            QuestionError::Read(never) => match never {},
+            QuestionError::Limit(what) => what.into(),
         }
     }
 }
 
-/// Only errors of standard output come here; errors of files name their path by [`Failure::file`].
-impl From<io::Error> for Failure {
-    fn from(e: io::Error) -> Failure {
+/// Only errors of standard output come here; errors of files name their path by [`CommandError::file`].
+impl From<io::Error> for CommandError {
+    fn from(e: io::Error) -> CommandError {
         match e.kind() {
-            io::ErrorKind::BrokenPipe => Failure::PipeClosed,
-            _ => Failure::Fault {
+            io::ErrorKind::BrokenPipe => CommandError::PipeClosed,
+            _ => CommandError::Fault {
                 message: format!("cannot write the answer: {}", reason(&e)),
                 hint: None,
                 code: FAILED,
@@ -152,24 +154,24 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<serde_json::Error> for Failure {
-    fn from(e: serde_json::Error) -> Failure {
+impl From<serde_json::Error> for CommandError {
+    fn from(e: serde_json::Error) -> CommandError {
         io::Error::from(e).into()
     }
 }
 
-impl From<csv::Error> for Failure {
-    fn from(e: csv::Error) -> Failure {
+impl From<csv::Error> for CommandError {
+    fn from(e: csv::Error) -> CommandError {
         match e.into_kind() {
             csv::ErrorKind::Io(e) => e.into(),
-            other => Failure::from(io::Error::other(format!("{other:?}"))),
+            other => CommandError::from(io::Error::other(format!("{other:?}"))),
         }
     }
 }
 
 /// An error of damaged data: a row that another row names is missing.
-pub fn inconsistent(what: impl Display) -> Failure {
-    Failure::Fault {
+pub fn inconsistent(what: impl Display) -> CommandError {
+    CommandError::Fault {
         message: format!("the database is damaged: {what}"),
         hint: Some("`tombolo verify` lists everything that is wrong".into()),
         code: DAMAGED,
@@ -182,9 +184,9 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_a_mistake_and_a_broken_disk_is_not() {
-        let code = |kind| match Failure::file(Path::new("x"), "read", &io::Error::from(kind)) {
-            Failure::Fault { code, .. } => code,
-            Failure::Stopped(_) | Failure::PipeClosed => 0,
+        let code = |kind| match CommandError::file(Path::new("x"), "read", &io::Error::from(kind)) {
+            CommandError::Fault { code, .. } => code,
+            CommandError::Stopped(_) | CommandError::PipeClosed => 0,
         };
         assert_eq!(code(io::ErrorKind::NotFound), MISTAKE);
         assert_eq!(code(io::ErrorKind::StorageFull), FAILED);
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn a_closed_pipe_is_no_fault() {
         let closed = io::Error::from(io::ErrorKind::BrokenPipe);
-        assert!(matches!(Failure::from(closed), Failure::PipeClosed));
+        assert!(matches!(CommandError::from(closed), CommandError::PipeClosed));
     }
 
     #[test]

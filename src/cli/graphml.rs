@@ -5,11 +5,11 @@
 //! values exactly; a list or a mixture is a string. Objects are therefore read twice, and written
 //! as they are read, so memory does not grow with the database.
 
-use super::failure::{Failure, inconsistent};
-use super::output::Out;
+use super::failure::{CommandError, inconsistent};
+use super::output::AnswerWriter;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use tombolo::graph::{Entity, GraphRead, Kind, Relationship, Value};
+use tombolo::graph::{Entity, GraphRead, ObjectKind, Relationship, Value};
 use tombolo::store::Snapshot;
 
 /// The names that every object has: id of the declaration, `node` or `edge`, name.
@@ -29,11 +29,11 @@ const SYSTEM: [(&str, &str, &str); 10] = [
 /// The largest integer up to which a double holds every integer exactly.
 const EXACT: u64 = 1 << 53;
 
-type Properties = [(String, Value<'static>)];
+type PropertySlice = [(String, Value<'static>)];
 
 /// The kinds of values that a property has.
 #[derive(Clone, Copy, Default)]
-struct Values {
+struct PropertyValueTypes {
     texts: bool,
     booleans: bool,
     integers: bool,
@@ -42,7 +42,7 @@ struct Values {
     floats: bool,
 }
 
-impl Values {
+impl PropertyValueTypes {
     fn note(&mut self, value: &Value<'_>) {
         match value {
             Value::Null => {}
@@ -76,24 +76,24 @@ impl Values {
 
 /// The properties of nodes and of edges, by name, with the number of their declaration.
 #[derive(Default)]
-pub struct Attributes {
-    names: [BTreeMap<String, Values>; 2],
+pub struct GraphmlAttributes {
+    names: [BTreeMap<String, PropertyValueTypes>; 2],
 }
 
-impl Attributes {
+impl GraphmlAttributes {
     /// Draws entities and relationships by number.
     pub fn draw(
-        out: &mut Out<'_>,
+        out: &mut AnswerWriter<'_>,
         snapshot: &Snapshot,
         entities: &[u32],
         links: &[u32],
-    ) -> Result<(), Failure> {
-        let mut attributes = Attributes::default();
+    ) -> Result<(), CommandError> {
+        let mut attributes = GraphmlAttributes::default();
         for &number in entities {
-            attributes.note(Kind::Entity, &entity(snapshot, number)?.properties);
+            attributes.note(ObjectKind::Entity, &entity(snapshot, number)?.properties);
         }
         for &number in links {
-            attributes.note(Kind::Relationship, &link(snapshot, number)?.properties);
+            attributes.note(ObjectKind::Relationship, &link(snapshot, number)?.properties);
         }
         attributes.begin(out)?;
         for &number in entities {
@@ -106,14 +106,14 @@ impl Attributes {
     }
 
     /// Records the properties of an object that will be drawn.
-    pub fn note(&mut self, kind: Kind, properties: &Properties) {
+    pub fn note(&mut self, kind: ObjectKind, properties: &PropertySlice) {
         let names = &mut self.names[kind as usize];
         for (name, value) in properties {
             match names.get_mut(name) {
                 Some(values) => values.note(value),
                 // Most names are known already, so the name is copied only the first time.
                 None => {
-                    let mut values = Values::default();
+                    let mut values = PropertyValueTypes::default();
                     values.note(value);
                     names.insert(name.clone(), values);
                 }
@@ -157,7 +157,7 @@ impl Attributes {
         ] {
             write!(out, "<data key=\"{key}\">{}</data>", xml(text))?;
         }
-        self.properties(out, Kind::Entity, &entity.properties)?;
+        self.properties(out, ObjectKind::Entity, &entity.properties)?;
         writeln!(out, "</node>")
     }
 
@@ -175,17 +175,17 @@ impl Attributes {
         ] {
             write!(out, "<data key=\"{key}\">{}</data>", xml(text))?;
         }
-        self.properties(out, Kind::Relationship, &link.properties)?;
+        self.properties(out, ObjectKind::Relationship, &link.properties)?;
         writeln!(out, "</edge>")
     }
 
     fn properties(
         &self,
         out: &mut impl Write,
-        kind: Kind,
-        properties: &Properties,
+        kind: ObjectKind,
+        properties: &PropertySlice,
     ) -> io::Result<()> {
-        let letter = if kind == Kind::Entity { 'n' } else { 'e' };
+        let letter = if kind == ObjectKind::Entity { 'n' } else { 'e' };
         // Both are sorted by name, so one pass over the declared names finds all.
         let mut declared = self.names[kind as usize].keys().enumerate();
         for (name, value) in properties.iter().filter(|(_, value)| *value != Value::Null) {
@@ -203,14 +203,14 @@ pub fn end(out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Reads a whole entity; its number comes from the graph, so a missing one is damage.
-pub fn entity(snapshot: &Snapshot, number: u32) -> Result<Entity, Failure> {
+pub fn entity(snapshot: &Snapshot, number: u32) -> Result<Entity, CommandError> {
     snapshot
         .entity(number)?
         .ok_or_else(|| inconsistent(format_args!("entity number {number} is missing")))
 }
 
 /// Reads a whole relationship; its number comes from the graph, so a missing one is damage.
-pub fn link(snapshot: &Snapshot, number: u32) -> Result<Relationship, Failure> {
+pub fn link(snapshot: &Snapshot, number: u32) -> Result<Relationship, CommandError> {
     snapshot
         .relationship(number)?
         .ok_or_else(|| inconsistent(format_args!("relationship number {number} is missing")))
@@ -265,7 +265,7 @@ mod tests {
             (vec![Value::List(vec![int(1)])], "string"),
             (vec![Value::Null], "string"),
         ] {
-            let mut all = Values::default();
+            let mut all = PropertyValueTypes::default();
             values.iter().for_each(|value| all.note(value));
             assert_eq!(all.type_name(), expected, "{values:?}");
         }

@@ -7,7 +7,7 @@
 use clap::Command;
 
 /// The end of one page.
-struct Ending {
+struct HelpEnding {
     /// The words of the command.
     command: &'static str,
     /// A note beside the flags; may be empty.
@@ -66,8 +66,8 @@ A MAPPING is a TOML file that makes the edges of one scope:
   to = { scope = \"jamf\", match = \"serial(to.serial) = serial(row.serial)\" }";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [Ending; 39] = [
-    Ending {
+const ENDINGS: [HelpEnding; 39] = [
+    HelpEnding {
         command: "demo",
         note: "",
         examples: [
@@ -76,7 +76,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo blast-radius okta-user:alice", "in that folder"),
     },
-    Ending {
+    HelpEnding {
         command: "init",
         note: "",
         examples: [
@@ -85,7 +85,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo sync --scope okta okta.json", "fills it"),
     },
-    Ending {
+    HelpEnding {
         command: "sync",
         note: "",
         examples: [
@@ -94,7 +94,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo stats", "what is in the graph now"),
     },
-    Ending {
+    HelpEnding {
         command: "job list",
         note: "",
         examples: [
@@ -103,7 +103,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job show 1a2b3c4d", "what one of them did"),
     },
-    Ending {
+    HelpEnding {
         command: "job show",
         note: "",
         examples: [
@@ -112,7 +112,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job undo 1a2b3c4d", "brings back what it deleted"),
     },
-    Ending {
+    HelpEnding {
         command: "job approve",
         note: "",
         examples: [
@@ -121,7 +121,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job undo 1a2b3c4d", "if that was wrong"),
     },
-    Ending {
+    HelpEnding {
         command: "job abort",
         note: "",
         examples: [
@@ -130,7 +130,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job list", "what else is open or held"),
     },
-    Ending {
+    HelpEnding {
         command: "job undo",
         note: "",
         examples: [
@@ -139,7 +139,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job list", "the undoing is a job as well"),
     },
-    Ending {
+    HelpEnding {
         command: "job clear",
         note: "",
         examples: [
@@ -148,7 +148,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo verify", "whether anything is wrong still"),
     },
-    Ending {
+    HelpEnding {
         command: "check",
         note: MAPPING,
         examples: [
@@ -157,7 +157,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo plan", "what they would change"),
     },
-    Ending {
+    HelpEnding {
         command: "plan",
         note: MAPPING,
         examples: [
@@ -166,7 +166,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo plan --unmatched", "each row that makes no edge, and why"),
     },
-    Ending {
+    HelpEnding {
         command: "apply",
         note: MAPPING,
         examples: [
@@ -175,7 +175,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job list", "what was applied, and when"),
     },
-    Ending {
+    HelpEnding {
         command: "explain",
         note: "",
         examples: [
@@ -184,7 +184,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo plan --unmatched", "all rows that make none"),
     },
-    Ending {
+    HelpEnding {
         command: "new",
         note: MAPPING,
         examples: [
@@ -193,7 +193,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo check", "whether it is sound"),
     },
-    Ending {
+    HelpEnding {
         command: "schema",
         note: "",
         examples: [
@@ -202,7 +202,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo new okta-jamf-ownership", "a first mapping"),
     },
-    Ending {
+    HelpEnding {
         command: "query",
         note: QUERIES,
         examples: [
@@ -211,7 +211,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo query --explain 'FIND User THAT OWNS Device'", "how it is answered"),
     },
-    Ending {
+    HelpEnding {
         command: "blast-radius",
         note: ENTITY,
         examples: [
@@ -220,7 +220,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo impact-rules --verb ASSUMES", "why something is reached, or not"),
     },
-    Ending {
+    HelpEnding {
         command: "owners",
         note: ENTITY,
         examples: [
@@ -229,7 +229,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo get s3-bucket:invoices", "everything known about it"),
     },
-    Ending {
+    HelpEnding {
         command: "impact-rules",
         note: RULES,
         examples: [
@@ -238,7 +238,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo blast-radius okta-user:alice", "what they say"),
     },
-    Ending {
+    HelpEnding {
         command: "path",
         note: ENTITY,
         examples: [
@@ -247,7 +247,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo path s3-bucket:invoices okta-user:alice --direction both", "either way"),
     },
-    Ending {
+    HelpEnding {
         command: "cycles",
         note: "",
         examples: [
@@ -256,7 +256,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo get group:everyone", "what is around a member"),
     },
-    Ending {
+    HelpEnding {
         command: "get",
         note: ENTITY,
         examples: [
@@ -265,7 +265,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo blast-radius okta-user:alice", "what it reaches"),
     },
-    Ending {
+    HelpEnding {
         command: "scopes",
         note: "",
         examples: [
@@ -274,7 +274,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job list --scope okta", "the jobs of one"),
     },
-    Ending {
+    HelpEnding {
         command: "scopes delete",
         note: "",
         examples: [
@@ -289,7 +289,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job undo 1a2b3c4d", "brings them back"),
     },
-    Ending {
+    HelpEnding {
         command: "stats",
         note: "",
         examples: [
@@ -298,7 +298,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo query 'FIND User'", "the entities of a class"),
     },
-    Ending {
+    HelpEnding {
         command: "export",
         note: "",
         examples: [
@@ -307,7 +307,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo backup graph-copy.redb", "a copy that is a database"),
     },
-    Ending {
+    HelpEnding {
         command: "serve",
         note: "",
         examples: [
@@ -320,7 +320,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo token create ci --right 'write:ci-*'", "a token for a collector"),
     },
-    Ending {
+    HelpEnding {
         command: "token create",
         note: "",
         examples: [
@@ -329,7 +329,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo token list", "all, without their texts"),
     },
-    Ending {
+    HelpEnding {
         command: "token list",
         note: "",
         examples: [
@@ -338,7 +338,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo token revoke 1a2b3c4d", "takes one back"),
     },
-    Ending {
+    HelpEnding {
         command: "token revoke",
         note: "",
         examples: [
@@ -347,7 +347,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo token list", "which are left"),
     },
-    Ending {
+    HelpEnding {
         command: "token allow-anonymous",
         note: "",
         examples: [
@@ -356,7 +356,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo serve", "lets this machine call without a token"),
     },
-    Ending {
+    HelpEnding {
         command: "push",
         note: "",
         examples: [
@@ -368,7 +368,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo sync --help", "the same into a file of this machine"),
     },
-    Ending {
+    HelpEnding {
         command: "verify",
         note: "",
         examples: [
@@ -377,7 +377,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo backup copy.redb", "while it is sound"),
     },
-    Ending {
+    HelpEnding {
         command: "backup",
         note: "",
         examples: [
@@ -386,7 +386,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo verify --db tombolo-2026-11-25.redb", "whether the copy is sound"),
     },
-    Ending {
+    HelpEnding {
         command: "compact",
         note: "",
         examples: [
@@ -395,7 +395,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo gc", "first purges what was deleted long ago"),
     },
-    Ending {
+    HelpEnding {
         command: "gc",
         note: "",
         examples: [
@@ -404,7 +404,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo compact", "gives the space back"),
     },
-    Ending {
+    HelpEnding {
         command: "completions",
         note: "",
         examples: [
@@ -413,7 +413,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo help", "all commands"),
     },
-    Ending {
+    HelpEnding {
         command: "job",
         note: "",
         examples: [
@@ -422,7 +422,7 @@ const ENDINGS: [Ending; 39] = [
         ],
         next: ("tombolo job approve 1a2b3c4d", "runs a held one"),
     },
-    Ending {
+    HelpEnding {
         command: "token",
         note: "",
         examples: [
@@ -433,7 +433,7 @@ const ENDINGS: [Ending; 39] = [
     },
 ];
 
-impl Ending {
+impl HelpEnding {
     fn text(&self) -> String {
         let mut text = String::new();
         if !self.note.is_empty() {
@@ -460,16 +460,16 @@ impl Ending {
 }
 
 /// Gives every page its end, and takes the flags of every command off all pages but the first.
-pub fn finished(root: Command) -> Command {
+pub fn with_page_endings(root: Command) -> Command {
     // A hidden flag still works; it is only left out of the page.
     let root = root.mut_args(|arg| match arg.is_global_set() {
         true => arg.hide(true),
         false => arg,
     });
-    below(root.after_help(EVERYWHERE), "")
+    with_subcommand_endings(root.after_help(EVERYWHERE), "")
 }
 
-fn below(command: Command, path: &str) -> Command {
+fn with_subcommand_endings(command: Command, path: &str) -> Command {
     command.mut_subcommands(|sub| {
         let path = format!("{path}{}", sub.get_name());
         let ending = ENDINGS.iter().find(|ending| ending.command == path);
@@ -477,7 +477,7 @@ fn below(command: Command, path: &str) -> Command {
             Some(ending) => sub.after_help(ending.text()),
             None => sub,
         };
-        below(sub, &format!("{path} "))
+        with_subcommand_endings(sub, &format!("{path} "))
     })
 }
 
@@ -576,7 +576,7 @@ mod tests {
 
     #[test]
     fn pages_fit_eighty_columns() {
-        let own = ENDINGS.iter().map(Ending::text);
+        let own = ENDINGS.iter().map(HelpEnding::text);
         for text in own.chain([EVERYWHERE.to_owned()]) {
             for line in text.lines() {
                 // A command line is shown as it is typed.

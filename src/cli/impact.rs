@@ -1,21 +1,21 @@
 //! `plan --impact`: how the blast radius and the owners of some entities would change if a plan
 //! were applied, which nobody can ask of a graph before the edges are there.
 
-use super::failure::Failure;
-use super::mapped::{self, Outcome};
-use super::naming::{self, Filter};
-use super::output::{Out, counted, thousands};
+use super::failure::CommandError;
+use super::mapping_run::{self, MappingOutcome};
+use super::naming::{self, EntityFilter};
+use super::output::{AnswerWriter, counted, thousands};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
-use tombolo::db::{Database, Planned};
+use tombolo::db::{Database, PlannedGraph};
 use tombolo::graph::{EntityFacts, EntityHead, GraphRead};
-use tombolo::rules::{Bound, Rules, State, Trouble};
+use tombolo::rules::{BoundRules, ImpactFilter, ImpactState, RuleTable};
 use tombolo::store::{Snapshot, StoreError};
 use tombolo::view::{self, OwnerSearch};
 
 /// The entities that the question is about.
-pub struct Asked<'a> {
+pub struct ImpactTargets<'a> {
     /// Entities by name.
     pub entities: &'a [String],
     /// All entities of these classes.
@@ -28,24 +28,24 @@ const TOLD: usize = 25;
 const NAMED: usize = 5;
 
 /// The changes for one entity.
-struct Change {
+struct EntityImpactChange {
     entity: EntityHead,
     reached: (usize, usize),
     gained: Vec<EntityHead>,
     lost: Vec<EntityHead>,
-    turned: Vec<Turned>,
+    turned: Vec<StateTransition>,
     owners: (Vec<EntityHead>, Vec<EntityHead>),
 }
 
 /// An entity that is reached before and after, in another state.
-struct Turned {
+struct StateTransition {
     entity: EntityHead,
-    before: State,
-    now: State,
+    before: ImpactState,
+    now: ImpactState,
 }
 
 /// The changes for all entities that the question is about.
-pub struct Impact {
+pub struct ImpactComparison {
     /// The number of entities asked about.
     asked: usize,
     /// Entities that any of them reaches, before and after.
@@ -53,35 +53,36 @@ pub struct Impact {
     gained: usize,
     lost: usize,
     /// The entities for which something changes, by scope and key.
-    changes: Vec<Change>,
+    changes: Vec<EntityImpactChange>,
 }
 
 /// Compares the graph as it is with the graph as planned.
 pub fn ask(
     database: &Database,
     snapshot: &Snapshot,
-    outcomes: &[Outcome],
-    asked: &Asked<'_>,
-    rules: &Rules,
-) -> Result<Impact, Failure> {
+    outcomes: &[MappingOutcome],
+    asked: &ImpactTargets<'_>,
+    rules: &RuleTable,
+) -> Result<ImpactComparison, CommandError> {
     let mut roots = Vec::new();
     for name in asked.entities {
         roots.push(database.find_entity(snapshot, name)?);
     }
-    let classes = Filter::read(snapshot, &[], asked.classes, &[])?;
+    let classes = EntityFilter::read(snapshot, &[], asked.classes, &[])?;
     if !classes.is_open() {
         roots.extend(classes.all(snapshot)?);
     }
     roots.sort_unstable();
     roots.dedup();
-    let mut planned = Planned::new(snapshot);
+    let mut planned = PlannedGraph::new(snapshot);
     for outcome in outcomes {
-        if let (mapped::State::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
+        if let (mapping_run::MappingState::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
             planned.add(plan, &outcome.resolved.drafts)?;
         }
     }
     // The planned graph may have names of its own, so the rules are bound to each graph apart.
-    let (mut before, mut after) = (Sight::new(snapshot, rules), Sight::new(&planned, rules));
+    let (mut before, mut after) =
+        (ImpactEvaluator::new(snapshot, rules), ImpactEvaluator::new(&planned, rules));
     // Totals come from one walk with all roots; sums over single roots would count shared entities
     // twice.
     let (all_before, all_after) = (before.reach(&roots)?, after.reach(&roots)?);
@@ -92,23 +93,24 @@ pub fn ask(
         if was == is && owned == owns {
             continue;
         }
-        let heads = |numbers: Vec<u32>| -> Result<Vec<EntityHead>, Failure> {
+        let heads = |numbers: Vec<u32>| -> Result<Vec<EntityHead>, CommandError> {
             // Mappings make relationships alone, so the snapshot names every entity of the planned
             // graph.
             naming::entities(snapshot, &numbers)
         };
-        let beyond = |a: &Reach, b: &Reach| -> Result<Vec<EntityHead>, Failure> {
-            heads(a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())
-        };
+        let beyond =
+            |a: &ReachedStates, b: &ReachedStates| -> Result<Vec<EntityHead>, CommandError> {
+                heads(a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())
+            };
         let turned = is.iter().filter_map(|(&entity, &now)| {
             let before = *was.get(&entity)?;
             (before != now).then_some((entity, before, now))
         });
         let turned = turned.map(|(entity, before, now)| {
-            Ok(Turned { entity: naming::entity(snapshot, entity)?, before, now })
+            Ok(StateTransition { entity: naming::entity(snapshot, entity)?, before, now })
         });
-        let turned = turned.collect::<Result<Vec<Turned>, Failure>>()?;
-        changes.push(Change {
+        let turned = turned.collect::<Result<Vec<StateTransition>, CommandError>>()?;
+        changes.push(EntityImpactChange {
             entity: naming::entity(snapshot, root)?,
             reached: (was.len(), is.len()),
             gained: beyond(&is, &was)?,
@@ -118,7 +120,7 @@ pub fn ask(
         });
     }
     changes.sort_by(|a, b| (&a.entity.scope, &a.entity.key).cmp(&(&b.entity.scope, &b.entity.key)));
-    Ok(Impact {
+    Ok(ImpactComparison {
         asked: roots.len(),
         reached: (all_before.len(), all_after.len()),
         gained: all_after.keys().filter(|entity| !all_before.contains_key(entity)).count(),
@@ -128,26 +130,26 @@ pub fn ask(
 }
 
 /// The reached entities by number, each with its state.
-type Reach = BTreeMap<u32, State>;
+type ReachedStates = BTreeMap<u32, ImpactState>;
 
 /// A graph, and the rules in the numbers of that graph.
-struct Sight<'g, G> {
+struct ImpactEvaluator<'g, G> {
     graph: &'g G,
-    bound: Bound,
+    bound: BoundRules,
 }
 
-impl<'g, G: GraphRead<Error = StoreError>> Sight<'g, G> {
-    fn new(graph: &'g G, rules: &Rules) -> Sight<'g, G> {
-        Sight { graph, bound: Bound::new(rules, Trouble::ANY) }
+impl<'g, G: GraphRead<Error = StoreError>> ImpactEvaluator<'g, G> {
+    fn new(graph: &'g G, rules: &RuleTable) -> ImpactEvaluator<'g, G> {
+        ImpactEvaluator { graph, bound: BoundRules::new(rules, ImpactFilter::ANY) }
     }
 
-    fn reach(&mut self, roots: &[u32]) -> Result<Reach, Failure> {
+    fn reach(&mut self, roots: &[u32]) -> Result<ReachedStates, CommandError> {
         let found = view::impact(self.graph, roots, &mut self.bound, None)?;
         Ok(found.reached().map(|visit| (visit.entity, visit.state)).collect())
     }
 
     /// The nearest owners, ascending.
-    fn owners(&mut self, entity: u32) -> Result<Vec<u32>, Failure> {
+    fn owners(&mut self, entity: u32) -> Result<Vec<u32>, CommandError> {
         let graph = self.graph;
         let mut search = OwnerSearch {
             graph,
@@ -156,7 +158,7 @@ impl<'g, G: GraphRead<Error = StoreError>> Sight<'g, G> {
             verbs: None,
             depth: None,
             facts: |entity| graph.entity_facts(entity),
-            is_owner: |bound: &mut Bound, facts: &EntityFacts| {
+            is_owner: |bound: &mut BoundRules, facts: &EntityFacts| {
                 let kind = bound.kind(graph, facts);
                 bound.can_own(kind)
             },
@@ -166,7 +168,7 @@ impl<'g, G: GraphRead<Error = StoreError>> Sight<'g, G> {
     }
 }
 
-impl Impact {
+impl ImpactComparison {
     /// Counts the entities that lose their owners, those that gain a first owner, and those whose
     /// owners change.
     fn owner_changes(&self) -> [usize; 3] {
@@ -183,7 +185,7 @@ impl Impact {
     }
 
     /// Prints the comparison for people.
-    pub fn print(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+    pub fn print(&self, out: &mut AnswerWriter<'_>) -> Result<(), CommandError> {
         let asked = counted(self.asked as u64, "entity", "entities");
         let [lose, gain, change] = self.owner_changes();
         writeln!(out, "\nimpact on {asked}")?;
@@ -225,19 +227,19 @@ impl Impact {
             "reached": { "before": self.reached.0, "after": self.reached.1,
                          "gained": self.gained, "lost": self.lost },
             "owners": { "lose": lose, "gain": gain, "change": change },
-            "changes": self.changes.iter().map(Change::json).collect::<Vec<_>>(),
+            "changes": self.changes.iter().map(EntityImpactChange::json).collect::<Vec<_>>(),
         })
     }
 }
 
-impl Turned {
+impl StateTransition {
     fn json(&self) -> Value {
         json!({ "entity": self.entity,
                 "before": self.before.word(), "after": self.now.word() })
     }
 }
 
-fn names(out: &Out<'_>, heads: &[EntityHead]) -> String {
+fn names(out: &AnswerWriter<'_>, heads: &[EntityHead]) -> String {
     let mut names: Vec<String> =
         heads.iter().take(NAMED).map(|head| naming::shown(out, head)).collect();
     match heads.len().saturating_sub(NAMED) {
@@ -247,8 +249,8 @@ fn names(out: &Out<'_>, heads: &[EntityHead]) -> String {
     names.join(", ")
 }
 
-impl Change {
-    fn print(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+impl EntityImpactChange {
+    fn print(&self, out: &mut AnswerWriter<'_>) -> Result<(), CommandError> {
         let heading = naming::heading(out, &self.entity);
         let (was, is) = (self.reached.0 as u64, self.reached.1 as u64);
         writeln!(out, "  {heading}   reaches {} -> {}", thousands(was), thousands(is))?;
@@ -282,7 +284,7 @@ impl Change {
             "entity": self.entity,
             "reached": { "before": self.reached.0, "after": self.reached.1 },
             "gained": self.gained, "lost": self.lost,
-            "changed": self.turned.iter().map(Turned::json).collect::<Vec<_>>(),
+            "changed": self.turned.iter().map(StateTransition::json).collect::<Vec<_>>(),
             "owners": { "before": self.owners.0, "after": self.owners.1 },
         })
     }

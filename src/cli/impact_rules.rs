@@ -1,17 +1,19 @@
 //! `tombolo impact-rules`: the rules of impact and ownership in force, each with its place.
 
-use super::Context;
-use super::args::{ImpactRules, RuleFormat};
+use super::CommandContext;
+use super::args::{ImpactRulesArgs, RuleFormat};
 use super::ask;
-use super::failure::Failure;
-use super::output::{Out, clean, counted};
+use super::failure::CommandError;
+use super::output::{AnswerWriter, clean, counted};
 use serde_json::{Value, json};
 use std::io::Write;
 use tombolo::graph::same_verb;
-use tombolo::rules::{Compromise, Rules, Written, WrittenRule, impact_words, listed_toml};
+use tombolo::rules::{
+    CompromiseFlow, RuleTable, WrittenRule, WrittenRules, impact_words, listed_toml,
+};
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &ImpactRules) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &ImpactRulesArgs) -> Result<u8, CommandError> {
     let rules = ask::rules(context)?;
     let mut written = rules.written();
     if !args.verb.is_empty() {
@@ -35,7 +37,7 @@ pub fn run(context: &mut Context<'_>, args: &ImpactRules) -> Result<u8, Failure>
 
 /// Keeps only the rules about some verbs. A verb is also found by another spelling, by a verb that
 /// means the same, or by its inverse.
-fn narrow(written: &mut Written, verbs: &[String]) {
+fn narrow(written: &mut WrittenRules, verbs: &[String]) {
     let mut asked: Vec<String> = verbs.to_vec();
     for family in &written.families {
         let words = family.same.iter().chain(&family.inverse);
@@ -66,7 +68,11 @@ fn any(list: &[String]) -> String {
 }
 
 /// Prints each rule on a line of its own: `@teams -HAS, CONTAINS-> @people   from is the group`.
-fn print(out: &mut Out<'_>, written: &Written, file: &str) -> Result<(), Failure> {
+fn print(
+    out: &mut AnswerWriter<'_>,
+    written: &WrittenRules,
+    file: &str,
+) -> Result<(), CommandError> {
     let arrow = |from: &[String], verbs: &[String], to: &[String]| {
         format!("{} -{}-> {}", any(from), verbs.join(", "), any(to))
     };
@@ -74,10 +80,10 @@ fn print(out: &mut Out<'_>, written: &Written, file: &str) -> Result<(), Failure
         let (compromise, failure) = impact_words(rule.meaning);
         let compromise = compromise.replace('`', "");
         let compromise = match rule.meaning.compromise {
-            Compromise::Membership(_) => format!("membership, {compromise}"),
+            CompromiseFlow::Membership(_) => format!("membership, {compromise}"),
             // The dash stands for "passes nothing" in the words of both kinds of impact.
-            Compromise::Flow(_) if compromise == "–" => compromise,
-            Compromise::Flow(_) => format!("taken {compromise}"),
+            CompromiseFlow::Flow(_) if compromise == "–" => compromise,
+            CompromiseFlow::Flow(_) => format!("taken {compromise}"),
         };
         let passes = match (compromise.as_str(), failure) {
             ("–", "–") => "passes nothing".to_owned(),
@@ -101,7 +107,7 @@ fn print(out: &mut Out<'_>, written: &Written, file: &str) -> Result<(), Failure
 }
 
 /// Explains each verb that was asked for but stands in no rule itself.
-fn meanings(rules: &Rules, written: &Written, asked: &[String]) -> Vec<String> {
+fn meanings(rules: &RuleTable, written: &WrittenRules, asked: &[String]) -> Vec<String> {
     let speaks = |verbs: &[String], word: &str| verbs.iter().any(|verb| same_verb(verb, word));
     let ruled = |word: &str| {
         written.impact.iter().any(|rule| speaks(&rule.verbs, word))
@@ -117,14 +123,20 @@ fn meanings(rules: &Rules, written: &Written, asked: &[String]) -> Vec<String> {
         told.push(match family {
             Some((verb, true)) => format!("{word} is {verb} turned round"),
             Some((verb, false)) => format!("{word} means {verb}"),
-            None if rules.know(word) => format!("{word} is the other side of a verb with rules"),
+            None if rules.knows_verb(word) => {
+                format!("{word} is the other side of a verb with rules")
+            }
             None => format!("no rule speaks of {word}: it is not followed, and answers say so"),
         });
     }
     told
 }
 
-fn summary(context: &mut Context<'_>, rules: &Rules, written: &Written) -> Result<(), Failure> {
+fn summary(
+    context: &mut CommandContext<'_>,
+    rules: &RuleTable,
+    written: &WrittenRules,
+) -> Result<(), CommandError> {
     let own = written.impact.iter().filter(|rule| !rule.built_in).count()
         + written.ownership.iter().filter(|rule| !rule.built_in).count();
     let all = written.impact.len() + written.ownership.len();
@@ -137,7 +149,7 @@ fn summary(context: &mut Context<'_>, rules: &Rules, written: &Written) -> Resul
     Ok(out.next("reasons and sources: tombolo impact-rules -o json, or docs/impact-rules.md")?)
 }
 
-fn as_json(written: &Written, file: &str) -> Value {
+fn as_json(written: &WrittenRules, file: &str) -> Value {
     let about = |rule: &mut Value, words: [(&str, &String); 4]| {
         for (name, words) in words {
             if !words.is_empty() {
@@ -151,15 +163,15 @@ fn as_json(written: &Written, file: &str) -> Value {
             "failure": rule.meaning.failure.word(), "origin": origin(rule, file),
         });
         match rule.meaning.compromise {
-            Compromise::Flow(flow) => json["compromise"] = json!(flow.word()),
-            Compromise::Membership(membership) => {
+            CompromiseFlow::Flow(flow) => json["compromise"] = json!(flow.word()),
+            CompromiseFlow::Membership(membership) => {
                 json["compromise"] = json!("membership");
                 json["group"] = json!(membership.group.word());
                 json["up"] = json!(membership.up);
                 json["down"] = json!(membership.down);
             }
         }
-        about(&mut json, told(rule));
+        about(&mut json, rule_sources(rule));
         json
     });
     let ownership = written.ownership.iter().map(|rule| {
@@ -167,7 +179,7 @@ fn as_json(written: &Written, file: &str) -> Value {
             "kind": rule.meaning.word(), "verb": rule.verbs, "from": rule.from, "to": rule.to,
             "origin": origin(rule, file),
         });
-        about(&mut json, told(rule));
+        about(&mut json, rule_sources(rule));
         json
     });
     let families = written.families.iter().map(|family| {
@@ -189,7 +201,7 @@ fn as_json(written: &Written, file: &str) -> Value {
     })
 }
 
-fn told<M>(rule: &WrittenRule<M>) -> [(&'static str, &String); 4] {
+fn rule_sources<M>(rule: &WrittenRule<M>) -> [(&'static str, &String); 4] {
     [
         ("reason", &rule.reason),
         ("source", &rule.source),

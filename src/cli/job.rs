@@ -1,10 +1,10 @@
 //! `tombolo job`: past, held and open jobs.
 
-use super::Context;
-use super::args::{JobAction, JobClear, JobId, ReportFormat, RowFormat};
-use super::failure::{FAILED, Failure};
+use super::CommandContext;
+use super::args::{JobAction, JobClearArgs, JobIdArgs, ReportFormat, RowFormat};
+use super::failure::{CommandError, FAILED};
 use super::naming;
-use super::output::{Listing, bytes, clean, counted};
+use super::output::{RowListing, bytes, clean, counted};
 use super::report;
 use serde_json::json;
 use std::io::Write;
@@ -12,7 +12,7 @@ use tombolo::db::Database;
 use tombolo::sync::JobReport;
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, action: &JobAction) -> Result<u8, CommandError> {
     let database = context.open()?;
     match action {
         JobAction::List { scope, max, output } => {
@@ -35,7 +35,7 @@ pub fn run(context: &mut Context<'_>, action: &JobAction) -> Result<u8, Failure>
 }
 
 /// Prints a note on standard error for each file in the folder of jobs that is no job.
-pub fn note(context: &Context<'_>, database: &Database) -> Result<(), Failure> {
+pub fn note(context: &CommandContext<'_>, database: &Database) -> Result<(), CommandError> {
     for stray in database.stray_job_files()? {
         // Nothing is left to do when standard error is gone.
         let _ = writeln!(
@@ -51,7 +51,11 @@ pub fn note(context: &Context<'_>, database: &Database) -> Result<(), Failure> {
 }
 
 /// `tombolo job clear`: exit code 1 when something could not be deleted.
-fn clear(context: &mut Context<'_>, args: &JobClear, database: &Database) -> Result<u8, Failure> {
+fn clear(
+    context: &mut CommandContext<'_>,
+    args: &JobClearArgs,
+    database: &Database,
+) -> Result<u8, CommandError> {
     let strays = database.clear_jobs(&args.names, args.dry_run)?;
     let out = &mut context.out;
     for stray in &strays {
@@ -69,12 +73,12 @@ fn clear(context: &mut Context<'_>, args: &JobClear, database: &Database) -> Res
 }
 
 fn list(
-    context: &mut Context<'_>,
+    context: &mut CommandContext<'_>,
     jobs: &[JobReport],
     max: usize,
     format: RowFormat,
-) -> Result<u8, Failure> {
-    let mut listing = Listing::new(&[
+) -> Result<u8, CommandError> {
+    let mut listing = RowListing::new(&[
         ("id", "JOB"),
         ("scope", "SCOPE"),
         ("syncMode", "MODE"),
@@ -115,7 +119,11 @@ fn list(
     Ok(0)
 }
 
-fn show(context: &mut Context<'_>, args: &JobId, jobs: &[JobReport]) -> Result<u8, Failure> {
+fn show(
+    context: &mut CommandContext<'_>,
+    args: &JobIdArgs,
+    jobs: &[JobReport],
+) -> Result<u8, CommandError> {
     match args.output {
         ReportFormat::Json => report::json(&mut context.out, jobs)?,
         ReportFormat::Table => {
@@ -127,10 +135,10 @@ fn show(context: &mut Context<'_>, args: &JobId, jobs: &[JobReport]) -> Result<u
 }
 
 fn undo(
-    context: &mut Context<'_>,
-    args: &JobId,
+    context: &mut CommandContext<'_>,
+    args: &JobIdArgs,
     undone: tombolo::db::UndoReport,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let out = &mut context.out;
     if args.output == ReportFormat::Json {
         out.json(&json!({

@@ -30,19 +30,19 @@ pub fn columns(terminal: bool) -> Option<usize> {
 }
 
 /// Iterates over a text and separates the sequences of styles from the visible characters.
-struct Letters<'a> {
+struct StyledChars<'a> {
     rest: &'a str,
 }
 
-enum Letter<'a> {
+enum StyledChar<'a> {
     Style(&'a str),
     Seen(char),
 }
 
-impl<'a> Iterator for Letters<'a> {
-    type Item = Letter<'a>;
+impl<'a> Iterator for StyledChars<'a> {
+    type Item = StyledChar<'a>;
 
-    fn next(&mut self) -> Option<Letter<'a>> {
+    fn next(&mut self) -> Option<StyledChar<'a>> {
         let first = self.rest.chars().next()?;
         let end = match first {
             '\u{1b}' => self.rest.find('m').map_or(self.rest.len(), |at| at + 1),
@@ -50,12 +50,12 @@ impl<'a> Iterator for Letters<'a> {
         };
         let (letter, rest) = self.rest.split_at(end);
         self.rest = rest;
-        Some(if first == '\u{1b}' { Letter::Style(letter) } else { Letter::Seen(first) })
+        Some(if first == '\u{1b}' { StyledChar::Style(letter) } else { StyledChar::Seen(first) })
     }
 }
 
-fn letters(text: &str) -> Letters<'_> {
-    Letters { rest: text }
+fn letters(text: &str) -> StyledChars<'_> {
+    StyledChars { rest: text }
 }
 
 fn columns_of(c: char) -> usize {
@@ -65,8 +65,8 @@ fn columns_of(c: char) -> usize {
 /// Returns the columns that `text` takes.
 pub fn width(text: &str) -> usize {
     let seen = |letter| match letter {
-        Letter::Seen(c) => columns_of(c),
-        Letter::Style(_) => 0,
+        StyledChar::Seen(c) => columns_of(c),
+        StyledChar::Style(_) => 0,
     };
     letters(text).map(seen).sum()
 }
@@ -98,7 +98,7 @@ pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
 }
 
 /// Lines that are filled word by word.
-struct Filling<'a> {
+struct LineFiller<'a> {
     out: String,
     /// Columns taken in the last line.
     taken: usize,
@@ -110,7 +110,7 @@ struct Filling<'a> {
     max: usize,
 }
 
-impl<'a> Filling<'a> {
+impl<'a> LineFiller<'a> {
     fn new_line(&mut self) {
         if !self.style.is_empty() {
             self.out.push_str("\u{1b}[0m");
@@ -145,7 +145,7 @@ impl<'a> Filling<'a> {
 
     fn note_styles(&mut self, word: &'a str) {
         for letter in letters(word) {
-            if let Letter::Style(style) = letter {
+            if let StyledChar::Style(style) = letter {
                 match style {
                     "\u{1b}[0m" => self.style.clear(),
                     style => self.style.push_str(style),
@@ -166,8 +166,8 @@ impl<'a> Filling<'a> {
             let mut at = 0;
             for letter in letters(rest) {
                 match letter {
-                    Letter::Style(style) => at += style.len(),
-                    Letter::Seen(c) => {
+                    StyledChar::Style(style) => at += style.len(),
+                    StyledChar::Seen(c) => {
                         used += columns_of(c);
                         // At least one character goes into each line, so that the loop ends even
                         // without room.
@@ -197,7 +197,7 @@ impl<'a> Filling<'a> {
 
 /// Marks `text` as one item of a list, so that its words stay on one line if a line can hold them.
 /// Only for texts that are laid out afterwards.
-pub fn together(text: &str) -> String {
+pub fn unbreakable(text: &str) -> String {
     text.replace(' ', GLUE.encode_utf8(&mut [0; 4]))
 }
 
@@ -212,7 +212,7 @@ pub fn joined(start: &str, text: &str) -> String {
 pub fn wrapped(start: &str, text: &str, indent: &str, max: usize) -> String {
     // A deep indent must not squeeze the text into a column of single letters.
     let indent = leading(indent, max.saturating_sub(ROOM));
-    let mut filling = Filling {
+    let mut filling = LineFiller {
         out: start.to_owned(),
         taken: width(start),
         fresh: true,
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn items_stay_together_where_a_line_can_hold_them() {
         let items = ["Alice Smith (1)", "Bob Jones (2)", "Somebody with a name of some length (3)"];
-        let text = items.map(together).join(", ");
+        let text = items.map(unbreakable).join(", ");
         assert_eq!(
             wrapped("", &text, "  ", 24),
             "Alice Smith (1),\n  Bob Jones (2),\n  Somebody with a name\n  of some length (3)"
@@ -324,14 +324,14 @@ mod tests {
         ) {
             let indent = "│".repeat(indent);
             let shown = if styled { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.clone() };
-            let shown = if item { together(&shown) } else { shown };
+            let shown = if item { unbreakable(&shown) } else { shown };
             let lines = wrapped("├─ ", &shown, &indent, max);
             for line in lines.split('\n') {
                 prop_assert!(width(line) <= max, "{} > {max}: {line}", width(line));
             }
             let seen = |text: &str| -> String {
                 letters(text)
-                    .filter_map(|l| match l { Letter::Seen(c) => Some(c), Letter::Style(_) => None })
+                    .filter_map(|l| match l { StyledChar::Seen(c) => Some(c), StyledChar::Style(_) => None })
                     .filter(|c| !matches!(c, ' ' | '\n' | '│' | '├' | '─'))
                     .collect()
             };

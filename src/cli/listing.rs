@@ -5,9 +5,9 @@
 //! widest cells are cut first, numbers never, and columns without room are named below.
 
 use super::args::RowFormat;
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::layout::{cut, padded, width};
-use super::output::{KEY, Out, clean, thousands};
+use super::output::{AnswerWriter, KEY, clean, thousands};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
@@ -20,7 +20,7 @@ const GAP: usize = 2;
 const NARROW: usize = 10;
 
 /// One column.
-struct Column {
+struct ListingColumn {
     /// Name in JSON and CSV.
     name: Cow<'static, str>,
     /// Title in the table.
@@ -32,14 +32,14 @@ struct Column {
 }
 
 /// Rows of one shape. The same rows become a table, JSON, NDJSON or CSV.
-pub struct Listing {
-    columns: Vec<Column>,
+pub struct RowListing {
+    columns: Vec<ListingColumn>,
     rows: Vec<Vec<Value>>,
 }
 
-struct Row<'a>(&'a Listing, &'a [Value]);
+struct ListingRow<'a>(&'a RowListing, &'a [Value]);
 
-impl Serialize for Row<'_> {
+impl Serialize for ListingRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.1.len()))?;
         for (column, value) in self.0.columns.iter().zip(self.1) {
@@ -49,37 +49,37 @@ impl Serialize for Row<'_> {
     }
 }
 
-impl Listing {
+impl RowListing {
     /// Makes a listing without rows; each column has a name and a title.
-    pub fn new(columns: &'static [(&'static str, &'static str)]) -> Listing {
-        let column = |(name, title): &(&'static str, &'static str)| Column {
+    pub fn new(columns: &'static [(&'static str, &'static str)]) -> RowListing {
+        let column = |(name, title): &(&'static str, &'static str)| ListingColumn {
             name: (*name).into(),
             title: (*title).into(),
             counts: false,
             keys: false,
         };
-        Listing { columns: columns.iter().map(column).collect(), rows: Vec::new() }
+        RowListing { columns: columns.iter().map(column).collect(), rows: Vec::new() }
     }
 
     /// Makes a listing without rows; the names of its columns are also their titles.
-    pub fn named(columns: &[String]) -> Listing {
-        let column = |name: &String| Column {
+    pub fn named(columns: &[String]) -> RowListing {
+        let column = |name: &String| ListingColumn {
             name: name.clone().into(),
             title: name.clone().into(),
             counts: false,
             keys: false,
         };
-        Listing { columns: columns.iter().map(column).collect(), rows: Vec::new() }
+        RowListing { columns: columns.iter().map(column).collect(), rows: Vec::new() }
     }
 
     /// Declares that the numbers of these columns count something.
-    pub fn counting(mut self, names: &[&str]) -> Listing {
+    pub fn counting(mut self, names: &[&str]) -> RowListing {
         self.columns.iter_mut().for_each(|column| column.counts |= names.contains(&&*column.name));
         self
     }
 
     /// Declares that these columns hold keys that stand beside names.
-    pub fn keys(mut self, names: &[&str]) -> Listing {
+    pub fn keys(mut self, names: &[&str]) -> RowListing {
         self.columns.iter_mut().for_each(|column| column.keys |= names.contains(&&*column.name));
         self
     }
@@ -98,40 +98,42 @@ impl Listing {
 
     /// Returns the rows as JSON objects, for use inside a larger document.
     pub fn objects(&self) -> impl Serialize + '_ {
-        self.rows.iter().map(|row| Row(self, row)).collect::<Vec<_>>()
+        self.rows.iter().map(|row| ListingRow(self, row)).collect::<Vec<_>>()
     }
 
     /// Writes the rows in `format`.
-    pub fn print(&self, out: &mut Out<'_>, format: RowFormat) -> Result<(), Failure> {
+    pub fn print(&self, out: &mut AnswerWriter<'_>, format: RowFormat) -> Result<(), CommandError> {
         match format {
             RowFormat::Table => self.table(out),
             RowFormat::Json => out.json(&self.objects()),
-            RowFormat::Ndjson => self.rows.iter().try_for_each(|row| out.ndjson(&Row(self, row))),
+            RowFormat::Ndjson => {
+                self.rows.iter().try_for_each(|row| out.ndjson(&ListingRow(self, row)))
+            }
             RowFormat::Csv => self.csv(out),
         }
     }
 
     /// Writes a table. Columns of numbers stand right, all others left; two blanks are between
     /// them.
-    fn table(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+    fn table(&self, out: &mut AnswerWriter<'_>) -> Result<(), CommandError> {
         let rows: Vec<Vec<String>> = self
             .rows
             .iter()
             .map(|row| row.iter().zip(&self.columns).map(|(v, c)| text(v, c.counts)).collect())
             .collect();
         let titles: Vec<Cow<'_, str>> = self.columns.iter().map(|c| clean(&c.title)).collect();
-        let shapes: Vec<Shape> = (0..self.columns.len())
+        let shapes: Vec<ColumnWidth> = (0..self.columns.len())
             .map(|i| {
                 let cells = rows.iter().map(|row| width(&row[i])).fold(0, usize::max);
                 let number = |row: &Vec<Value>| row[i].is_number() || row[i].is_null();
                 let right = !rows.is_empty() && self.rows.iter().all(number);
-                Shape { wanted: cells.max(width(&titles[i])), right }
+                ColumnWidth { wanted: cells.max(width(&titles[i])), right }
             })
             .collect();
         // `COLUMNS` alone does not cut a table: a program may read it.
         let limit = out.width.filter(|_| out.terminal).unwrap_or(usize::MAX);
         let widths = fit(&shapes, limit);
-        let line = |cells: &mut dyn Iterator<Item = &str>, out: &Out<'_>, bold: bool| {
+        let line = |cells: &mut dyn Iterator<Item = &str>, out: &AnswerWriter<'_>, bold: bool| {
             let mut line = String::new();
             for (i, cell) in cells.take(widths.len()).enumerate() {
                 let padded = padded(&cut(cell, widths[i]), widths[i], shapes[i].right);
@@ -161,7 +163,7 @@ impl Listing {
     }
 
     /// Writes CSV by RFC 4180: values are as they are, quoted where they must be.
-    fn csv(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+    fn csv(&self, out: &mut AnswerWriter<'_>) -> Result<(), CommandError> {
         let safe = out.spreadsheet_safe;
         let mut writer = csv::Writer::from_writer(out);
         writer.write_record(self.columns.iter().map(|column| &*column.name))?;
@@ -185,7 +187,7 @@ fn trailing(cell: &str) -> String {
 }
 
 /// The width that a column wants.
-struct Shape {
+struct ColumnWidth {
     /// Columns of its widest cell, the title included.
     wanted: usize,
     /// True if it holds numbers, which are never cut.
@@ -193,8 +195,8 @@ struct Shape {
 }
 
 /// Returns the widths of as many columns as fit, from the left.
-fn fit(shapes: &[Shape], limit: usize) -> Vec<usize> {
-    let floor = |shape: &Shape| match shape.right {
+fn fit(shapes: &[ColumnWidth], limit: usize) -> Vec<usize> {
+    let floor = |shape: &ColumnWidth| match shape.right {
         true => shape.wanted,
         false => shape.wanted.min(NARROW),
     };
@@ -274,28 +276,32 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn printed(listing: &Listing, format: RowFormat, with: impl FnOnce(&mut Out<'_>)) -> String {
+    fn printed(
+        listing: &RowListing,
+        format: RowFormat,
+        with: impl FnOnce(&mut AnswerWriter<'_>),
+    ) -> String {
         let mut bytes = Vec::new();
-        let mut out = Out::plain(&mut bytes);
+        let mut out = AnswerWriter::plain(&mut bytes);
         with(&mut out);
         listing.print(&mut out, format).expect("memory takes every byte");
         drop(out);
         String::from_utf8(bytes).expect("text")
     }
 
-    fn plain(listing: &Listing, format: RowFormat) -> String {
+    fn plain(listing: &RowListing, format: RowFormat) -> String {
         printed(listing, format, |_| {})
     }
 
-    fn on_terminal(listing: &Listing, columns: usize) -> String {
+    fn on_terminal(listing: &RowListing, columns: usize) -> String {
         printed(listing, RowFormat::Table, |out| {
             out.terminal = true;
             out.width = Some(columns);
         })
     }
 
-    fn sample() -> Listing {
-        let mut listing = Listing::new(&[("key", "KEY"), ("n", "COUNT")]);
+    fn sample() -> RowListing {
+        let mut listing = RowListing::new(&[("key", "KEY"), ("n", "COUNT")]);
         listing.row([json!("a"), json!(1012)]);
         listing.row([json!("=SUM(A1)\u{1b}[2J"), json!(null)]);
         listing
@@ -313,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_empty_table_is_its_titles() {
-        let listing = Listing::new(&[("key", "KEY"), ("n", "COUNT")]);
+        let listing = RowListing::new(&[("key", "KEY"), ("n", "COUNT")]);
         assert_eq!(plain(&listing, RowFormat::Table), "KEY  COUNT\n");
         assert_eq!(on_terminal(&listing, 24), "KEY  COUNT\n");
     }
@@ -329,7 +335,7 @@ mod tests {
 
     #[test]
     fn csv_has_every_value_as_it_is() {
-        let mut listing = Listing::new(&[("a", "A"), ("_class", "B")]);
+        let mut listing = RowListing::new(&[("a", "A"), ("_class", "B")]);
         for (a, b) in [
             (json!(-1_234_567), json!(["User"])),
             (json!("-1234567"), json!(["User", "Person"])),
@@ -367,7 +373,7 @@ mod tests {
     #[test]
     fn the_widest_cells_are_cut_first_and_numbers_never() {
         let mut listing =
-            Listing::new(&[("key", "KEY"), ("type", "TYPE"), ("n", "N"), ("about", "ABOUT")]);
+            RowListing::new(&[("key", "KEY"), ("type", "TYPE"), ("n", "N"), ("about", "ABOUT")]);
         listing.row([
             json!("arn:aws:iam::123456789012:role/billing-writer"),
             json!("aws_iam_role"),
@@ -386,7 +392,7 @@ mod tests {
             rows in prop::collection::vec(prop::collection::vec("[a-z漢 :/]{0,50}", 5), 0..6),
             columns in 24usize..130,
         ) {
-            let mut listing = Listing::new(&[
+            let mut listing = RowListing::new(&[
                 ("a", "FIRST"), ("b", "SECOND"), ("c", "THIRD ONE"), ("d", "D"), ("e", "FIFTH"),
             ]);
             for row in &rows {

@@ -4,9 +4,9 @@
 //! larger graph is folded: first the leaves that hang alike from one entity, then all entities of
 //! one type. A note on standard error and in the text tells what was folded, and every count stays.
 
-use super::failure::Failure;
-use super::naming::{self, Link};
-use super::output::{Out, clean, counted, thousands};
+use super::failure::CommandError;
+use super::naming::{self, RelationshipHead};
+use super::output::{AnswerWriter, clean, counted, thousands};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,20 +21,24 @@ const TEXT: usize = 50_000;
 const ALIKE: usize = 3;
 
 /// Draws entities and the relationships between them.
-pub fn draw(out: &mut Out<'_>, entities: &[&EntityHead], links: &[&Link]) -> Result<(), Failure> {
-    let whole = Chart::whole(entities, links);
+pub fn draw(
+    out: &mut AnswerWriter<'_>,
+    entities: &[&EntityHead],
+    links: &[&RelationshipHead],
+) -> Result<(), CommandError> {
+    let whole = MermaidChart::whole(entities, links);
     // Folding hides names, so a graph is folded only as far as needed.
     if whole.fits() {
         return whole.write(out, None);
     }
     let edges = links.len() as u64;
-    let leaves = Chart::folded(entities, links);
+    let leaves = MermaidChart::folded(entities, links);
     if leaves.fits() {
         let what = "leaves of one type that hang alike from one entity stand together";
         return leaves.write(out, Some((edges, what)));
     }
-    let mut types = Types::default();
-    let kinds: FxHashMap<u32, Kind> =
+    let mut types = TypeDiagram::default();
+    let kinds: FxHashMap<u32, ScopedType> =
         entities.iter().map(|e| (e.number, (e.scope.clone(), e.type_name.clone()))).collect();
     kinds.values().for_each(|kind| types.entities(kind.clone(), 1));
     for link in links {
@@ -46,33 +50,33 @@ pub fn draw(out: &mut Out<'_>, entities: &[&EntityHead], links: &[&Link]) -> Res
 }
 
 /// Scope and type.
-type Kind = (String, String);
+type ScopedType = (String, String);
 
 /// A graph of types, with the number of entities of each and of relationships between them.
 #[derive(Default)]
-pub struct Types {
-    entities: BTreeMap<Kind, u64>,
-    links: BTreeMap<(Kind, String, Kind), u64>,
+pub struct TypeDiagram {
+    entities: BTreeMap<ScopedType, u64>,
+    links: BTreeMap<(ScopedType, String, ScopedType), u64>,
 }
 
-impl Types {
+impl TypeDiagram {
     /// Counts entities.
-    pub fn entities(&mut self, kind: Kind, count: u64) {
+    pub fn entities(&mut self, kind: ScopedType, count: u64) {
         *self.entities.entry(kind).or_default() += count;
     }
 
     /// Counts a relationship.
-    pub fn link(&mut self, from: &Kind, verb: &str, to: &Kind) {
+    pub fn link(&mut self, from: &ScopedType, verb: &str, to: &ScopedType) {
         let key = (from.clone(), verb.to_owned(), to.clone());
         *self.links.entry(key).or_default() += 1;
     }
 
     /// Draws the types. If there are still too many arrows, the rarest are left out.
-    pub fn draw(self, out: &mut Out<'_>) -> Result<(), Failure> {
+    pub fn draw(self, out: &mut AnswerWriter<'_>) -> Result<(), CommandError> {
         let all: u64 = self.links.values().sum();
-        let number: BTreeMap<&Kind, usize> =
+        let number: BTreeMap<&ScopedType, usize> =
             self.entities.keys().enumerate().map(|(at, kind)| (kind, at)).collect();
-        let mut chart = Chart::default();
+        let mut chart = MermaidChart::default();
         for (at, ((scope, type_name), count)) in self.entities.iter().enumerate() {
             let count = thousands(*count);
             let label = format!("{} ({count})<br/>@{}", escaped(type_name), escaped(scope));
@@ -101,7 +105,7 @@ impl Types {
 
 /// The boxes and arrows of a flowchart, as text.
 #[derive(Default)]
-struct Chart {
+struct MermaidChart {
     /// Id and label.
     boxes: Vec<(String, String)>,
     /// Ids of both ends, label.
@@ -121,9 +125,9 @@ fn label(entity: &EntityHead) -> String {
     format!("{name}<br/>{} @{}", escaped(&entity.type_name), escaped(&entity.scope))
 }
 
-impl Chart {
-    fn whole(entities: &[&EntityHead], links: &[&Link]) -> Chart {
-        Chart {
+impl MermaidChart {
+    fn whole(entities: &[&EntityHead], links: &[&RelationshipHead]) -> MermaidChart {
+        MermaidChart {
             boxes: entities.iter().map(|e| (node(e.number), label(e))).collect(),
             arrows: links
                 .iter()
@@ -133,7 +137,7 @@ impl Chart {
     }
 
     /// Makes a chart in which leaves that hang alike from one entity share one box.
-    fn folded(entities: &[&EntityHead], links: &[&Link]) -> Chart {
+    fn folded(entities: &[&EntityHead], links: &[&RelationshipHead]) -> MermaidChart {
         let mut touching: FxHashMap<u32, usize> = FxHashMap::default();
         for end in links.iter().flat_map(|link| [link.from, link.to]) {
             *touching.entry(end).or_default() += 1;
@@ -160,12 +164,12 @@ impl Chart {
         let gone: rustc_hash::FxHashSet<u32> = alike.values().flatten().copied().collect();
         let kept: Vec<&EntityHead> =
             entities.iter().copied().filter(|e| !gone.contains(&e.number)).collect();
-        let links: Vec<&Link> = links
+        let links: Vec<&RelationshipHead> = links
             .iter()
             .copied()
             .filter(|link| !gone.contains(&link.from) && !gone.contains(&link.to))
             .collect();
-        let mut chart = Chart::whole(&kept, &links);
+        let mut chart = MermaidChart::whole(&kept, &links);
         for (at, ((from, out, verb, scope, type_name), leaves)) in alike.into_iter().enumerate() {
             let id = format!("g{at}");
             let count = thousands(leaves.len() as u64);
@@ -193,7 +197,11 @@ impl Chart {
     }
 
     /// Writes the chart. `folded` gives the number of edges before folding and the words for it.
-    fn write(&self, out: &mut Out<'_>, folded: Option<(u64, &str)>) -> Result<(), Failure> {
+    fn write(
+        &self,
+        out: &mut AnswerWriter<'_>,
+        folded: Option<(u64, &str)>,
+    ) -> Result<(), CommandError> {
         writeln!(out, "flowchart LR")?;
         if let Some((edges, what)) = folded {
             let edges = counted(edges, "edge is", "edges are");
@@ -232,7 +240,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tombolo::graph::{Kind as ObjectKind, ObjectId};
+    use tombolo::graph::{ObjectId, ObjectKind};
 
     fn entity(number: u32, type_name: &str) -> EntityHead {
         EntityHead {
@@ -247,8 +255,8 @@ mod tests {
         }
     }
 
-    fn link(from: u32, to: u32, verb: &str) -> Link {
-        Link {
+    fn link(from: u32, to: u32, verb: &str) -> RelationshipHead {
+        RelationshipHead {
             id: String::new(),
             number: 0,
             key: String::new(),
@@ -260,9 +268,9 @@ mod tests {
         }
     }
 
-    fn drawn(entities: &[EntityHead], links: &[Link]) -> String {
+    fn drawn(entities: &[EntityHead], links: &[RelationshipHead]) -> String {
         let mut bytes = Vec::new();
-        let mut out = Out::plain(&mut bytes);
+        let mut out = AnswerWriter::plain(&mut bytes);
         out.quiet = true;
         let (entities, links): (Vec<_>, Vec<_>) =
             (entities.iter().collect(), links.iter().collect());
@@ -309,7 +317,7 @@ mod tests {
     fn a_dense_graph_folds_to_its_types() {
         let entities: Vec<EntityHead> =
             (0..60).map(|n| entity(n, if n % 2 == 0 { "app" } else { "db" })).collect();
-        let links: Vec<Link> = (0..60)
+        let links: Vec<RelationshipHead> = (0..60)
             .flat_map(|a| (0..60).map(move |b| (a, b)))
             .filter(|(a, b)| a % 2 == 0 && b % 2 == 1)
             .map(|(a, b)| link(a, b, "USES"))

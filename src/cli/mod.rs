@@ -17,11 +17,11 @@ mod graphml;
 mod help;
 mod impact;
 mod impact_rules;
+mod inspect;
 mod job;
 mod layout;
 mod listing;
-mod look;
-mod mapped;
+mod mapping_run;
 mod mermaid;
 mod naming;
 mod new;
@@ -39,35 +39,35 @@ mod token;
 mod tree;
 
 pub use ask::server_rules;
-pub use failure::{Failure, MISTAKE, REFUSED};
+pub use failure::{CommandError, MISTAKE, REFUSED};
 
-use args::{Color, Command, Global, MessageFormat};
-use output::{Out, clean_lines};
+use args::{CliCommand, ColorMode, GlobalArgs, MessageFormat};
+use output::{AnswerWriter, clean_lines};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use tombolo::db::Database;
-use tombolo::limits::{Limits, Meter};
-use tombolo::store::{Snapshot, Waiting};
+use tombolo::limits::{CostMeter, QuestionLimits};
+use tombolo::store::{Snapshot, WaitPolicy};
 
 /// The context of a command: its output, its flags and its database.
-pub struct Context<'a> {
+pub struct CommandContext<'a> {
     /// The output of the answer.
-    pub out: Out<'a>,
+    pub out: AnswerWriter<'a>,
     /// The flags that every command takes.
-    pub global: Global,
+    pub global: GlobalArgs,
     /// True if progress may be shown on standard error.
     pub progress: bool,
     /// A database that is open already, where the command runs inside a server.
     pub database: Option<Database>,
     /// The limits of a question.
-    pub limits: Limits,
+    pub limits: QuestionLimits,
 }
 
-impl Context<'_> {
+impl CommandContext<'_> {
     /// Returns the account of a question that begins now.
-    pub fn meter(&self) -> Result<Meter, Failure> {
-        let meter = Meter::new(self.limits.clone());
+    pub fn meter(&self) -> Result<CostMeter, CommandError> {
+        let meter = CostMeter::new(self.limits.clone());
         // In a server each question takes a base amount from the pool that all questions share.
         if self.limits.pool.is_some() {
             meter.hold(crate::api::QUESTION_BYTES)?;
@@ -89,9 +89,9 @@ impl Context<'_> {
     }
 
     /// Opens the database, which must exist.
-    pub fn open(&self) -> Result<Database, Failure> {
+    pub fn open(&self) -> Result<Database, CommandError> {
         match &self.database {
-            Some(database) => Ok(database.again()),
+            Some(database) => Ok(database.another_handle()),
             None => {
                 self.must_exist()?;
                 Ok(Database::open(self.path())?.waiting(self.waiting()))
@@ -100,9 +100,9 @@ impl Context<'_> {
     }
 
     /// Opens the database, which must exist, for one short question.
-    pub fn look(&self) -> Result<(Database, Snapshot), Failure> {
+    pub fn look(&self) -> Result<(Database, Snapshot), CommandError> {
         match &self.database {
-            Some(database) => Ok((database.again(), database.snapshot()?)),
+            Some(database) => Ok((database.another_handle(), database.snapshot()?)),
             None => {
                 self.must_exist()?;
                 Ok(Database::open_briefly(self.path())?)
@@ -112,9 +112,9 @@ impl Context<'_> {
 
     /// Returns how to wait for other processes. A wait longer than a moment is told on standard
     /// error, unless only answers are wanted.
-    pub fn waiting(&self) -> Waiting {
+    pub fn waiting(&self) -> WaitPolicy {
         let quiet = self.global.quiet;
-        Waiting::new(self.global.wait, move |line| {
+        WaitPolicy::new(self.global.wait, move |line| {
             if !quiet {
                 // When standard error is gone, there is nobody left to tell.
                 let _ = writeln!(anstream::stderr(), "{}", clean_lines(line));
@@ -122,10 +122,10 @@ impl Context<'_> {
         })
     }
 
-    fn must_exist(&self) -> Result<(), Failure> {
+    fn must_exist(&self) -> Result<(), CommandError> {
         if !self.path().exists() {
             let message = format!("no database at `{}`", self.path().display());
-            return Err(Failure::mistake(message).hint(
+            return Err(CommandError::mistake(message).hint(
                 "`tombolo init` makes an empty one, `tombolo sync FILE...` makes and fills one; \
                  `--db PATH` or TOMBOLO_DB names another",
             ));
@@ -134,7 +134,7 @@ impl Context<'_> {
     }
 
     /// Opens the database, making it if there is none.
-    pub fn open_or_create(&self) -> Result<Database, Failure> {
+    pub fn open_or_create(&self) -> Result<Database, CommandError> {
         Ok(Database::open_or_create(self.path())?.waiting(self.waiting()))
     }
 }
@@ -147,13 +147,13 @@ pub fn main() -> ExitCode {
     };
     let global = cli.global.clone();
     match global.color {
-        Color::Auto => anstream::ColorChoice::Auto,
-        Color::Always => anstream::ColorChoice::Always,
-        Color::Never => anstream::ColorChoice::Never,
+        ColorMode::Auto => anstream::ColorChoice::Auto,
+        ColorMode::Always => anstream::ColorChoice::Always,
+        ColorMode::Never => anstream::ColorChoice::Never,
     }
     .write_global();
     let stdout = std::io::stdout();
-    let mut out = Out::plain(BufWriter::with_capacity(1 << 16, stdout.lock()));
+    let mut out = AnswerWriter::plain(BufWriter::with_capacity(1 << 16, stdout.lock()));
     out.terminal = stdout.is_terminal();
     out.width = layout::columns(out.terminal);
     // A program would not read a number with blanks, so digits are grouped on a terminal only.
@@ -163,8 +163,8 @@ pub fn main() -> ExitCode {
     out.verbose = global.verbose;
     out.spreadsheet_safe = global.spreadsheet_safe;
     let progress = std::io::stderr().is_terminal() && !global.quiet;
-    let limits = Limits { memory: question_memory(&global), ..Limits::default() };
-    let mut context = Context { out, global, progress, database: None, limits };
+    let limits = QuestionLimits { memory: question_memory(&global), ..QuestionLimits::default() };
+    let mut context = CommandContext { out, global, progress, database: None, limits };
     let result = run_guarded(cli.command, &mut context);
     let result = result.and_then(|code| {
         context.out.flush()?;
@@ -182,7 +182,7 @@ pub fn main() -> ExitCode {
 
 /// Runs a command. A crafted file can make the storage engine panic; such a panic is reported as
 /// damage. A panic of our own code goes on.
-fn run_guarded(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
+fn run_guarded(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(command, context))) {
         Ok(result) => result,
         Err(panic) => match tombolo::store::engine_panicked() {
@@ -195,7 +195,7 @@ fn run_guarded(command: Command, context: &mut Context<'_>) -> Result<u8, Failur
 /// Bytes that a question may hold, unless told.
 const QUESTION_MEMORY: u64 = 1 << 30;
 
-fn question_memory(global: &Global) -> u64 {
+fn question_memory(global: &GlobalArgs) -> u64 {
     global.memory.map_or(QUESTION_MEMORY, |memory| memory.0)
 }
 
@@ -208,9 +208,9 @@ fn question_memory(global: &Global) -> u64 {
 pub fn answer(
     database: &Database,
     words: Vec<String>,
-    limits: Limits,
+    limits: QuestionLimits,
     out: impl Write,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandError> {
     let path = database.path().into();
     // The words go through the parser of the command line, so both faces read them alike.
     let global = ["tombolo".into(), "--quiet".into(), "--db".into(), path];
@@ -218,47 +218,47 @@ pub fn answer(
     let cli = args::parse(all).map_err(|e| {
         let text = e.to_string();
         let line = text.lines().next().unwrap_or_default();
-        Failure::mistake(line.strip_prefix("error: ").unwrap_or(line))
+        CommandError::mistake(line.strip_prefix("error: ").unwrap_or(line))
     })?;
-    let mut out = Out::plain(BufWriter::with_capacity(1 << 13, out));
+    let mut out = AnswerWriter::plain(BufWriter::with_capacity(1 << 13, out));
     out.quiet = true;
-    let database = Some(database.again());
-    let mut context = Context { out, global: cli.global, progress: false, database, limits };
+    let database = Some(database.another_handle());
+    let mut context = CommandContext { out, global: cli.global, progress: false, database, limits };
     let code = run_guarded(cli.command, &mut context)?;
     context.out.flush()?;
     Ok(code)
 }
 
-fn run(command: Command, context: &mut Context<'_>) -> Result<u8, Failure> {
+fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     match command {
-        Command::Demo(args) => demo::run(context, &args),
-        Command::Init => checkup::init(context),
-        Command::Sync(args) => sync::run(context, &args),
-        Command::Job(args) => job::run(context, &args.action),
-        Command::Check(args) => apply::check(context, &args),
-        Command::Plan(args) => apply::plan(context, &args),
-        Command::Apply(args) => apply::apply(context, &args),
-        Command::Explain(args) => explain::run(context, &args),
-        Command::New(args) => new::run(context, &args),
-        Command::Schema => new::schema(context),
-        Command::Query(args) => query::run(context, &args),
-        Command::BlastRadius(args) => blast::run(context, &args),
-        Command::Owners(args) => chains::owners(context, &args),
-        Command::ImpactRules(args) => impact_rules::run(context, &args),
-        Command::Path(args) => chains::path(context, &args),
-        Command::Cycles(args) => chains::cycles(context, &args),
-        Command::Get(args) => look::get(context, &args),
-        Command::Scopes(args) => look::scopes(context, &args),
-        Command::Stats(args) => look::stats(context, &args),
-        Command::Export(args) => export::run(context, &args),
-        Command::Serve(args) => serve::run(context, &args),
-        Command::Token(args) => token::run(context, &args.action),
-        Command::Push(args) => push::run(context, &args),
-        Command::Verify => checkup::verify(context),
-        Command::Backup(args) => checkup::backup(context, &args),
-        Command::Compact => checkup::compact(context),
-        Command::Gc(args) => checkup::gc(context, &args),
-        Command::Completions(args) => {
+        CliCommand::Demo(args) => demo::run(context, &args),
+        CliCommand::Init => checkup::init(context),
+        CliCommand::Sync(args) => sync::run(context, &args),
+        CliCommand::Job(args) => job::run(context, &args.action),
+        CliCommand::Check(args) => apply::check(context, &args),
+        CliCommand::Plan(args) => apply::plan(context, &args),
+        CliCommand::Apply(args) => apply::apply(context, &args),
+        CliCommand::Explain(args) => explain::run(context, &args),
+        CliCommand::New(args) => new::run(context, &args),
+        CliCommand::Schema => new::schema(context),
+        CliCommand::Query(args) => query::run(context, &args),
+        CliCommand::BlastRadius(args) => blast::run(context, &args),
+        CliCommand::Owners(args) => chains::owners(context, &args),
+        CliCommand::ImpactRules(args) => impact_rules::run(context, &args),
+        CliCommand::Path(args) => chains::path(context, &args),
+        CliCommand::Cycles(args) => chains::cycles(context, &args),
+        CliCommand::Get(args) => inspect::get(context, &args),
+        CliCommand::Scopes(args) => inspect::scopes(context, &args),
+        CliCommand::Stats(args) => inspect::stats(context, &args),
+        CliCommand::Export(args) => export::run(context, &args),
+        CliCommand::Serve(args) => serve::run(context, &args),
+        CliCommand::Token(args) => token::run(context, &args.action),
+        CliCommand::Push(args) => push::run(context, &args),
+        CliCommand::Verify => checkup::verify(context),
+        CliCommand::Backup(args) => checkup::backup(context, &args),
+        CliCommand::Compact => checkup::compact(context),
+        CliCommand::Gc(args) => checkup::gc(context, &args),
+        CliCommand::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut args::complete(), "tombolo", &mut script);
             context.out.write_all(&script)?;
@@ -277,7 +277,7 @@ fn usage(e: &clap::Error) -> ExitCode {
         let text = e.to_string();
         let message = text.lines().next().unwrap_or_default();
         let message = message.strip_prefix("error: ").unwrap_or(message);
-        return tell(&Failure::mistake(message), MessageFormat::Json);
+        return tell(&CommandError::mistake(message), MessageFormat::Json);
     }
     // A closed pipe is the only way this fails, and nobody is left to hear of it.
     let _ = e.print();
@@ -301,7 +301,7 @@ fn shortened(message: &str) -> String {
 }
 
 /// Prints the error that ended a command early, and returns its exit code.
-fn tell(failure: &Failure, format: MessageFormat) -> ExitCode {
+fn tell(failure: &CommandError, format: MessageFormat) -> ExitCode {
     let Some((message, hint, code)) = failure.told() else { return ExitCode::SUCCESS };
     let mut stderr = anstream::stderr();
     // When standard error is gone too, there is nobody left to tell.

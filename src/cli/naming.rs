@@ -1,23 +1,23 @@
 //! Names for numbers: reads the heads of the entities and relationships in an answer, and writes
 //! them for people.
 
-use super::ask::Step;
-use super::failure::{Failure, inconsistent};
-use super::output::{KEY, Out, clean};
+use super::ask::WalkStep;
+use super::failure::{CommandError, inconsistent};
+use super::output::{AnswerWriter, KEY, clean};
 use anstyle::Style;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use tombolo::graph::{
-    CLASS_SEPARATOR, EntityFacts, EntityHead, GraphRead, Kind, Names, ObjectId,
+    CLASS_SEPARATOR, EntityFacts, EntityHead, GraphRead, NameLookup, ObjectId, ObjectKind,
     default_relationship_key, same_name, same_verb,
 };
-use tombolo::store::{Head, Label, Snapshot, StoreError};
+use tombolo::store::{ObjectHead, RelationshipLabel, Snapshot, StoreError};
 
 /// A relationship in an answer: everything but its properties.
 #[derive(Clone, Debug, Serialize)]
-pub struct Link {
+pub struct RelationshipHead {
     /// `_id`.
     #[serde(rename = "_id")]
     pub id: String,
@@ -74,27 +74,27 @@ pub fn display<'a>(name: Option<&'a str>, key: &str) -> Option<&'a str> {
 
 /// `Alice Smith (okta-user:00u1a2b3)`: the name of an entity and its key, or the key alone if it
 /// has no other name.
-pub fn called(out: &Out<'_>, name: Option<&str>, key: &str) -> String {
+pub fn called(out: &AnswerWriter<'_>, name: Option<&str>, key: &str) -> String {
     styled(out, Style::new(), name, key)
 }
 
 /// Returns the name and key of an entity, see [`called`].
-pub fn shown(out: &Out<'_>, entity: &EntityHead) -> String {
+pub fn shown(out: &AnswerWriter<'_>, entity: &EntityHead) -> String {
     called(out, entity.display_name.as_deref(), &entity.key)
 }
 
 /// The same with its scope, at the head of an answer: `Alice Smith (okta-user:1)  (@okta)`.
-pub fn heading(out: &Out<'_>, entity: &EntityHead) -> String {
+pub fn heading(out: &AnswerWriter<'_>, entity: &EntityHead) -> String {
     let title = title(out, entity.display_name.as_deref(), &entity.key);
     format!("{title}  (@{})", clean(&entity.scope))
 }
 
 /// The name and key alone, at the head of an answer.
-pub fn title(out: &Out<'_>, name: Option<&str>, key: &str) -> String {
+pub fn title(out: &AnswerWriter<'_>, name: Option<&str>, key: &str) -> String {
     styled(out, Style::new().bold(), name, key)
 }
 
-fn styled(out: &Out<'_>, style: Style, name: Option<&str>, key: &str) -> String {
+fn styled(out: &AnswerWriter<'_>, style: Style, name: Option<&str>, key: &str) -> String {
     match display(name, key) {
         Some(name) => {
             let key = out.paint(KEY, &format!("({})", clean(key)));
@@ -116,36 +116,36 @@ pub fn label(name: Option<&str>, key: &str) -> String {
 pub const NAMED_BYTES: u64 = 400;
 
 /// Reads the head of an entity; its number comes from the graph, so a missing one is damage.
-pub fn entity(snapshot: &Snapshot, number: u32) -> Result<EntityHead, Failure> {
+pub fn entity(snapshot: &Snapshot, number: u32) -> Result<EntityHead, CommandError> {
     snapshot
         .entity_head(number)?
         .ok_or_else(|| inconsistent(format_args!("entity number {number} is missing")))
 }
 
-fn link_head(snapshot: &Snapshot, number: u32) -> Result<Head, Failure> {
+fn link_head(snapshot: &Snapshot, number: u32) -> Result<ObjectHead, CommandError> {
     snapshot
-        .head(Kind::Relationship, number)?
+        .head(ObjectKind::Relationship, number)?
         .ok_or_else(|| inconsistent(format_args!("relationship number {number} is missing")))
 }
 
 /// Reads the head of a relationship; its number comes from the graph, so a missing one is damage.
-pub fn link(snapshot: &Snapshot, number: u32) -> Result<Link, Failure> {
+pub fn link(snapshot: &Snapshot, number: u32) -> Result<RelationshipHead, CommandError> {
     let head = link_head(snapshot, number)?;
     let key = snapshot.relationship_key(&head)?;
-    Ok(named(snapshot, number, &Label::of(&head), key, (head.from, head.to)))
+    Ok(named(snapshot, number, &RelationshipLabel::of(&head), key, (head.from, head.to)))
 }
 
 fn named(
     snapshot: &Snapshot,
     number: u32,
-    label: &Label,
+    label: &RelationshipLabel,
     key: String,
     (from, to): (u32, u32),
-) -> Link {
+) -> RelationshipHead {
     let scope = snapshot.name(label.scope).to_owned();
-    Link {
+    RelationshipHead {
         // The id follows from scope and key, so it is computed and not read.
-        id: ObjectId::new(Kind::Relationship, &scope, &key).to_string(),
+        id: ObjectId::new(ObjectKind::Relationship, &scope, &key).to_string(),
         key,
         type_name: snapshot.name(label.type_name).to_owned(),
         class: snapshot.name(label.verb).to_owned(),
@@ -158,7 +158,7 @@ fn named(
 
 /// Reads the heads of many relationships and returns them in the order asked for. They are read in
 /// number order, so that each block of the file is read once.
-pub fn links(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<Link>, Failure> {
+pub fn links(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<RelationshipHead>, CommandError> {
     in_number_order(numbers, |number| link(snapshot, number))
 }
 
@@ -166,9 +166,9 @@ pub fn links(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<Link>, Failure>
 /// labels, so that their heads are not read.
 pub fn links_of<'s>(
     snapshot: &Snapshot,
-    steps: impl IntoIterator<Item = &'s Step>,
+    steps: impl IntoIterator<Item = &'s WalkStep>,
     keys: &FxHashMap<u32, &str>,
-) -> Result<Vec<Link>, Failure> {
+) -> Result<Vec<RelationshipHead>, CommandError> {
     let mut links = Vec::new();
     let mut unnamed = Vec::new();
     for (at, step) in steps.into_iter().enumerate() {
@@ -193,14 +193,14 @@ pub fn links_of<'s>(
 }
 
 /// Reads the heads of many entities in number order, and returns them in the order asked for.
-pub fn entities(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<EntityHead>, Failure> {
+pub fn entities(snapshot: &Snapshot, numbers: &[u32]) -> Result<Vec<EntityHead>, CommandError> {
     in_number_order(numbers, |number| entity(snapshot, number))
 }
 
 fn in_number_order<T>(
     numbers: &[u32],
-    mut read: impl FnMut(u32) -> Result<T, Failure>,
-) -> Result<Vec<T>, Failure> {
+    mut read: impl FnMut(u32) -> Result<T, CommandError>,
+) -> Result<Vec<T>, CommandError> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_unstable_by_key(|&i| numbers[i]);
     let mut found: Vec<Option<T>> = numbers.iter().map(|_| None).collect();
@@ -211,13 +211,13 @@ fn in_number_order<T>(
 }
 
 /// Returns the number of a scope, which must hold something.
-pub fn scope(snapshot: &Snapshot, name: &str) -> Result<u32, Failure> {
+pub fn scope(snapshot: &Snapshot, name: &str) -> Result<u32, CommandError> {
     let scopes = snapshot.scopes()?;
     match snapshot.name_number(name) {
         // A name has a number also if it is only a type or a class, so the scopes decide.
         Some(number) if scopes.iter().any(|scope| scope == name) => Ok(number),
         _ => {
-            let fault = Failure::mistake(format!("no scope `{name}`"));
+            let fault = CommandError::mistake(format!("no scope `{name}`"));
             Err(match nearest(name, scopes.iter().map(String::as_str)) {
                 Some(near) => fault.hint(format!("did you mean `{near}`?")),
                 None => fault.hint("`tombolo scopes` lists all"),
@@ -236,7 +236,7 @@ pub fn spellings(
     snapshot: &Snapshot,
     noun: &str,
     asked: &[String],
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CommandError> {
     if asked.is_empty() {
         return Ok(Vec::new());
     }
@@ -256,7 +256,7 @@ pub fn spellings(
 }
 
 /// Returns the verbs of live relationships, each spelling for itself.
-pub fn verbs(snapshot: &Snapshot) -> Result<Vec<String>, Failure> {
+pub fn verbs(snapshot: &Snapshot) -> Result<Vec<String>, CommandError> {
     let used = UsedNames::read(snapshot)?;
     Ok(used.verbs.keys().map(|verb| (*verb).to_owned()).collect())
 }
@@ -269,14 +269,14 @@ struct UsedNames<'s> {
 }
 
 impl<'s> UsedNames<'s> {
-    fn read(snapshot: &'s Snapshot) -> Result<UsedNames<'s>, Failure> {
+    fn read(snapshot: &'s Snapshot) -> Result<UsedNames<'s>, CommandError> {
         let [mut verbs, mut classes, mut types] = [const { BTreeMap::new() }; 3];
         for (_, row) in snapshot.scope_rows()? {
-            for (&set, &n) in &row.count(Kind::Entity).classes {
+            for (&set, &n) in &row.count(ObjectKind::Entity).classes {
                 let set = snapshot.name(set).split(CLASS_SEPARATOR).filter(|c| !c.is_empty());
                 set.for_each(|class| *classes.entry(class).or_default() += n);
             }
-            for (&verb, &n) in &row.count(Kind::Relationship).classes {
+            for (&verb, &n) in &row.count(ObjectKind::Relationship).classes {
                 *verbs.entry(snapshot.name(verb)).or_default() += n;
             }
             for (&name, &n) in row.counts.iter().flat_map(|counts| &counts.types) {
@@ -308,7 +308,7 @@ impl<'s> UsedNames<'s> {
 
     /// Makes the error for an unknown name. It tells if the name is of another kind, and suggests
     /// the nearest name or lists the most frequent ones.
-    fn unknown(&self, noun: &str, name: &str) -> Failure {
+    fn unknown(&self, noun: &str, name: &str) -> CommandError {
         let mut message = format!("no {noun} `{name}` in this database");
         for other in ["class", "verb", "type"] {
             let known = self.of(other).keys().find(|known| self.same(other, known, name));
@@ -317,7 +317,7 @@ impl<'s> UsedNames<'s> {
                 break;
             }
         }
-        let fault = Failure::mistake(message);
+        let fault = CommandError::mistake(message);
         if let Some(near) = nearest(name, self.of(noun).keys().copied()) {
             return fault.hint(format!("did you mean `{near}`?"));
         }
@@ -347,7 +347,7 @@ impl<'s> UsedNames<'s> {
 pub fn class_sets(
     snapshot: &Snapshot,
     asked: &[String],
-) -> Result<Option<FxHashSet<u32>>, Failure> {
+) -> Result<Option<FxHashSet<u32>>, CommandError> {
     if asked.is_empty() {
         return Ok(None);
     }
@@ -362,7 +362,10 @@ pub fn class_sets(
     Ok(Some(sets.filter(wanted).collect()))
 }
 
-fn type_numbers(snapshot: &Snapshot, asked: &[String]) -> Result<Option<FxHashSet<u32>>, Failure> {
+fn type_numbers(
+    snapshot: &Snapshot,
+    asked: &[String],
+) -> Result<Option<FxHashSet<u32>>, CommandError> {
     let types = spellings(snapshot, "type", asked)?;
     let numbers = types.iter().filter_map(|name| snapshot.name_number(name)).collect();
     Ok(Some(numbers).filter(|_| !asked.is_empty()))
@@ -371,7 +374,7 @@ fn type_numbers(snapshot: &Snapshot, asked: &[String]) -> Result<Option<FxHashSe
 /// A choice of entities by scope, class and type: the entities that a question is about, or
 /// reports.
 #[derive(Default)]
-pub struct Filter {
+pub struct EntityFilter {
     scopes: Option<FxHashSet<u32>>,
     class_sets: Option<FxHashSet<u32>>,
     types: Option<FxHashSet<u32>>,
@@ -379,15 +382,15 @@ pub struct Filter {
     pub words: String,
 }
 
-impl Filter {
+impl EntityFilter {
     /// Reads the filter from flags; every name must exist in the graph.
     pub fn read(
         snapshot: &Snapshot,
         scopes: &[String],
         classes: &[String],
         types: &[String],
-    ) -> Result<Filter, Failure> {
-        let known: Result<FxHashSet<u32>, Failure> =
+    ) -> Result<EntityFilter, CommandError> {
+        let known: Result<FxHashSet<u32>, CommandError> =
             scopes.iter().map(|name| scope(snapshot, name)).collect();
         let mut words = String::new();
         for (word, names) in [(" of class ", classes), (" of type ", types), (" in scope ", scopes)]
@@ -397,7 +400,7 @@ impl Filter {
                 words.push_str(&names.join(" or "));
             }
         }
-        Ok(Filter {
+        Ok(EntityFilter {
             scopes: Some(known?).filter(|_| !scopes.is_empty()),
             class_sets: class_sets(snapshot, classes)?,
             types: type_numbers(snapshot, types)?,
@@ -421,7 +424,7 @@ impl Filter {
     }
 
     /// True if an entity passes.
-    pub fn takes(&self, snapshot: &Snapshot, entity: u32) -> Result<bool, Failure> {
+    pub fn takes(&self, snapshot: &Snapshot, entity: u32) -> Result<bool, CommandError> {
         // An open filter reads nothing of the entity.
         if self.is_open() {
             return Ok(true);
@@ -430,7 +433,7 @@ impl Filter {
     }
 
     /// Returns all live entities that pass, by ascending number.
-    pub fn all(&self, snapshot: &Snapshot) -> Result<Vec<u32>, Failure> {
+    pub fn all(&self, snapshot: &Snapshot) -> Result<Vec<u32>, CommandError> {
         let mut found = Vec::new();
         snapshot.scan(|number, facts| -> Result<ControlFlow<()>, StoreError> {
             if self.takes_facts(&facts) {
@@ -466,7 +469,7 @@ mod tests {
 
     #[test]
     fn a_name_stands_before_its_key_and_alone_where_they_are_one() {
-        let mut out = Out::plain(Vec::new());
+        let mut out = AnswerWriter::plain(Vec::new());
         assert_eq!(called(&out, Some("Alice Smith"), "okta:1"), "Alice Smith (okta:1)");
         assert_eq!(called(&out, Some("okta:1"), "okta:1"), "okta:1");
         assert_eq!(called(&out, Some("  "), "okta:1"), "okta:1");

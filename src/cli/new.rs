@@ -1,66 +1,67 @@
 //! First mapping files: `new` writes one from flags or answers, `init` the project around it,
 //! `schema` what editors complete them with.
 
-use super::Context;
-use super::args::{FaultFormat, Mappings, New};
-use super::failure::Failure;
-use super::mapped;
+use super::CommandContext;
+use super::args::{DiagnosticFormat, MappingFileArgs, NewMappingArgs};
+use super::failure::CommandError;
+use super::mapping_run;
 use super::output::clean;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 /// `tombolo schema`.
-pub fn schema(context: &mut Context<'_>) -> Result<u8, Failure> {
+pub fn schema(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     context.out.write_all(tombolo::mapping::schema().as_bytes())?;
     Ok(0)
 }
 
 /// A question to the user, and the flag that answers it beforehand.
-struct Question {
+struct PromptQuestion {
     flag: &'static str,
     text: &'static str,
     example: &'static str,
 }
 
-const FROM: Question = Question {
+const FROM: PromptQuestion = PromptQuestion {
     flag: "--from",
     text: "scope of the entities where edges start",
     example: "okta-instance-id or @okta",
 };
-const TO: Question = Question {
+const TO: PromptQuestion = PromptQuestion {
     flag: "--to",
     text: "scope of the entities where edges end",
     example: "jamf-instance-id or @jamf",
 };
-const CLASS: Question = Question { flag: "--class", text: "class of the edges", example: "OWNS" };
-const ROWS: Question = Question {
+const CLASS: PromptQuestion =
+    PromptQuestion { flag: "--class", text: "class of the edges", example: "OWNS" };
+const ROWS: PromptQuestion = PromptQuestion {
     flag: "--rows",
     text: "file that says which belong together, seen from the mapping's folder",
     example: "data/inventory.csv",
 };
-const FROM_KEY: Question = Question {
+const FROM_KEY: PromptQuestion = PromptQuestion {
     flag: "--from-key",
     text: "_key of the entity where an edge starts, from a row",
     example: "okta-user:{row.login}",
 };
-const TO_KEY: Question = Question {
+const TO_KEY: PromptQuestion = PromptQuestion {
     flag: "--to-key",
     text: "_key of the entity where an edge ends, from a row",
     example: "jamf-device:{row.device}",
 };
 
 /// Collects answers: from flags, or from the user if standard input is a terminal.
-struct Answers {
+struct PromptAnswers {
     asks: bool,
-    missing: Vec<&'static Question>,
+    missing: Vec<&'static PromptQuestion>,
 }
 
-impl Answers {
+impl PromptAnswers {
     fn take(
         &mut self,
         given: Option<&String>,
-        question: &'static Question,
-    ) -> Result<String, Failure> {
+        question: &'static PromptQuestion,
+    ) -> Result<String, CommandError> {
         if let Some(given) = given {
             return Ok(given.clone());
         }
@@ -73,7 +74,7 @@ impl Answers {
             eprint!("{} (e.g. {}): ", question.text, question.example);
             let mut line = String::new();
             if std::io::stdin().read_line(&mut line)? == 0 {
-                return Err(Failure::mistake("no answer, so nothing was written"));
+                return Err(CommandError::mistake("no answer, so nothing was written"));
             }
             if !line.trim().is_empty() {
                 return Ok(line.trim().to_owned());
@@ -83,29 +84,29 @@ impl Answers {
 }
 
 /// `tombolo new`.
-pub fn run(context: &mut Context<'_>, args: &New) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &NewMappingArgs) -> Result<u8, CommandError> {
     let path = args.folder.join(format!("{}.toml", args.scope));
     // A scope with a `/` would name a file in another folder.
     if path.file_stem().is_none_or(|stem| stem != args.scope.as_str()) {
         let message = format!("the scope `{}` cannot be the name of a file", args.scope);
-        return Err(Failure::mistake(message).hint("give a scope without `/`"));
+        return Err(CommandError::mistake(message).hint("give a scope without `/`"));
     }
     if path.exists() {
-        return Err(Failure::mistake(format!("`{}` exists already", path.display()))
+        return Err(CommandError::mistake(format!("`{}` exists already", path.display()))
             .hint("nothing was changed; edit it, or choose another scope"));
     }
     let text = text(args)?;
     put(&path, &text)?;
     writeln!(context.out, "+ created {}", clean(&path.display().to_string()))?;
     context.out.flush()?;
-    let loaded = mapped::load(&Mappings { paths: vec![path], label: Vec::new() });
-    mapped::tell(context, &loaded.faults, FaultFormat::Human)?;
+    let loaded = mapping_run::load(&MappingFileArgs { paths: vec![path], label: Vec::new() });
+    mapping_run::tell(context, &loaded.faults, DiagnosticFormat::Human)?;
     context.out.next("tombolo check")?;
     Ok(0)
 }
 
-fn text(args: &New) -> Result<String, Failure> {
-    let mut answers = Answers { asks: std::io::stdin().is_terminal(), missing: Vec::new() };
+fn text(args: &NewMappingArgs) -> Result<String, CommandError> {
+    let mut answers = PromptAnswers { asks: std::io::stdin().is_terminal(), missing: Vec::new() };
     let class = answers.take(args.class.as_ref(), &CLASS)?;
     let from = answers.take(args.from.as_ref(), &FROM)?;
     let to = answers.take(args.to.as_ref(), &TO)?;
@@ -124,7 +125,7 @@ fn text(args: &New) -> Result<String, Failure> {
             .iter()
             .map(|question| format!("{} {}", question.flag, super::sync::quoted(question.example)))
             .collect();
-        return Err(Failure::mistake(format!("missing {}", flags.join(", ")))
+        return Err(CommandError::mistake(format!("missing {}", flags.join(", ")))
             .hint(format!("e.g. {}", examples.join(" "))));
     }
     let mut lines = vec![format!("scope = {}", string(&args.scope))];
@@ -150,8 +151,8 @@ fn string(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn put(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::file(path, "write", &e);
+fn put(path: &Path, text: &str) -> Result<(), CommandError> {
+    let failed = |e: std::io::Error| CommandError::file(path, "write", &e);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
@@ -199,7 +200,7 @@ key = "okta-user:alice|owns|jamf-device:laptop-001"
 const INVENTORY: &str = "login,device\nalice,laptop-001\nbob,laptop-002\n";
 
 /// Writes the files of a new project, unless there is one.
-pub fn project(context: &mut Context<'_>) -> Result<bool, Failure> {
+pub fn project(context: &mut CommandContext<'_>) -> Result<bool, CommandError> {
     if Path::new("tombolo.toml").exists() || Path::new("mappings").exists() {
         return Ok(false);
     }

@@ -1,15 +1,15 @@
 //! Notes beside an answer, about facts that the answer does not show by itself. They go to standard
 //! error, and a JSON answer also has them in `notes`.
 
-use super::Context;
+use super::CommandContext;
 use super::args::MessageFormat;
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::output::{clean, counted};
 use std::collections::BTreeMap;
 use tombolo::db::Database;
-use tombolo::graph::Names;
+use tombolo::graph::NameLookup;
 use tombolo::store::Snapshot;
-use tombolo::sync::Status;
+use tombolo::sync::JobStatus;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -21,7 +21,7 @@ const STALE: i64 = 3 * DAY;
 const STALE_TIMES: i64 = 4;
 
 /// Prints the notes of an answer to standard error.
-pub fn tell(context: &mut Context<'_>, notes: &[String]) -> Result<(), Failure> {
+pub fn tell(context: &mut CommandContext<'_>, notes: &[String]) -> Result<(), CommandError> {
     use std::io::Write;
     if context.global.quiet {
         return Ok(());
@@ -43,7 +43,7 @@ pub fn tell(context: &mut Context<'_>, notes: &[String]) -> Result<(), Failure> 
 
 /// Returns the scopes whose last job is far older than those of the others, with the days between.
 /// An answer about such a scope may be out of date.
-pub fn stale(database: &Database, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, Failure> {
+pub fn stale(database: &Database, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, CommandError> {
     let mut times: BTreeMap<String, i64> = BTreeMap::new();
     for (scope, row) in snapshot.scope_rows()? {
         let live: u64 = row.counts.iter().map(|counts| counts.live).sum();
@@ -62,7 +62,7 @@ pub fn stale(database: &Database, snapshot: &Snapshot) -> Result<Vec<(String, i6
     }
     // A job that changed nothing is not in the file, but its scope was synced all the same.
     for job in database.jobs()? {
-        if job.status == Status::Finished
+        if job.status == JobStatus::Finished
             && let Some(time) = times.get_mut(&job.scope)
         {
             *time = (*time).max(job.start_timestamp);

@@ -3,9 +3,9 @@
 //! Data in text for people never steers the terminal: every text goes through [`clean`]. Output for
 //! programs (JSON, NDJSON, CSV) is exact. Tables are made in `listing.rs`.
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::layout;
-pub use super::listing::Listing;
+pub use super::listing::RowListing;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -24,7 +24,7 @@ pub const BAD: Style = AnsiColor::Red.on_default();
 pub const KEY: Style = Style::new().dimmed();
 
 /// The output of answers, with the styles that it allows.
-pub struct Out<'a> {
+pub struct AnswerWriter<'a> {
     writer: Box<dyn Write + 'a>,
     /// True if a terminal reads it.
     pub terminal: bool,
@@ -40,10 +40,10 @@ pub struct Out<'a> {
     pub verbose: bool,
 }
 
-impl<'a> Out<'a> {
+impl<'a> AnswerWriter<'a> {
     /// Makes an output that writes to `writer` without styles.
-    pub fn plain(writer: impl Write + 'a) -> Out<'a> {
-        Out {
+    pub fn plain(writer: impl Write + 'a) -> AnswerWriter<'a> {
+        AnswerWriter {
             writer: Box::new(writer),
             terminal: false,
             width: None,
@@ -55,7 +55,7 @@ impl<'a> Out<'a> {
     }
 
     /// Writes `value` as one JSON document: indented for a person, compact for a program.
-    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), CommandError> {
         match self.terminal {
             true => serde_json::to_writer_pretty(&mut self.writer, value)?,
             false => serde_json::to_writer(&mut self.writer, value)?,
@@ -64,7 +64,7 @@ impl<'a> Out<'a> {
     }
 
     /// Writes `value` as one line of NDJSON.
-    pub fn ndjson(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn ndjson(&mut self, value: &impl Serialize) -> Result<(), CommandError> {
         serde_json::to_writer(&mut self.writer, value)?;
         Ok(writeln!(self.writer)?)
     }
@@ -95,7 +95,7 @@ impl<'a> Out<'a> {
         self.paint(style, sign.encode_utf8(&mut [0; 4]))
     }
 
-    /// Returns `text` with its first character, a [sign](Out::sign), in the colour of that sign.
+    /// Returns `text` with its first character, a [sign](AnswerWriter::sign), in the colour of that sign.
     pub fn signed(&self, text: &str) -> String {
         let mut rest = text.chars();
         match rest.next() {
@@ -134,7 +134,7 @@ impl<'a> Out<'a> {
     }
 }
 
-impl Write for Out<'_> {
+impl Write for AnswerWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writer.write(bytes)
     }
@@ -145,7 +145,7 @@ impl Write for Out<'_> {
 }
 
 /// True if a terminal obeys `c`, or shows the text around it in another order or not at all.
-fn steers(c: char) -> bool {
+fn is_terminal_control(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -157,10 +157,10 @@ fn steers(c: char) -> bool {
 /// neither steer a terminal nor look like other data.
 pub fn clean(text: &str) -> Cow<'_, str> {
     // Nearly all texts are clean, so nothing is copied for them.
-    if !text.chars().any(steers) {
+    if !text.chars().any(is_terminal_control) {
         return Cow::Borrowed(text);
     }
-    let escape = |c: char| match steers(c) {
+    let escape = |c: char| match is_terminal_control(c) {
         true => c.escape_default().collect::<String>(),
         false => c.to_string(),
     };
@@ -228,7 +228,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// Writes a duration: `4 ms`, `1.2 s`.
-pub fn took(time: Duration) -> String {
+pub fn duration_text(time: Duration) -> String {
     match time.as_millis() {
         0 => "under 1 ms".into(),
         ms @ 1..1000 => format!("{ms} ms"),
@@ -242,15 +242,15 @@ pub fn now() -> i64 {
 }
 
 /// Writes a time, given in epoch milliseconds: how long ago it was, or exactly with `--verbose`.
-pub fn when(out: &Out<'_>, time: i64) -> String {
+pub fn when(out: &AnswerWriter<'_>, time: i64) -> String {
     match out.verbose {
-        true => exactly(time),
+        true => rfc3339_text(time),
         false => ago(now().saturating_sub(time)),
     }
 }
 
 /// Writes a time, given in epoch milliseconds, as RFC 3339 in UTC.
-pub fn exactly(time: i64) -> String {
+pub fn rfc3339_text(time: i64) -> String {
     match jiff::Timestamp::from_millisecond(time) {
         Ok(time) => time.to_string(),
         Err(_) => format!("{time} ms"),
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn ids_are_short_unless_asked_for() {
-        let mut out = Out::plain(Vec::new());
+        let mut out = AnswerWriter::plain(Vec::new());
         let id = "0198f2aa-0000-7000-8000-00001a2b3c4d";
         assert_eq!(out.id(id), "1a2b3c4d");
         out.verbose = true;
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_sign_says_what_its_colour_says() {
-        let mut out = Out::plain(Vec::new());
+        let mut out = AnswerWriter::plain(Vec::new());
         assert_eq!(out.signed("+ made"), "+ made");
         out.color = true;
         assert_eq!(out.signed("+ made"), "\u{1b}[32m+\u{1b}[0m made");
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(ago(-5), "just now");
         assert_eq!(ago(3 * 3_600_000), "3 h ago");
         assert_eq!(ago(9 * 86_400_000), "9 d ago");
-        assert_eq!(exactly(0), "1970-01-01T00:00:00Z");
-        assert_eq!(took(Duration::from_millis(1234)), "1.2 s");
+        assert_eq!(rfc3339_text(0), "1970-01-01T00:00:00Z");
+        assert_eq!(duration_text(Duration::from_millis(1234)), "1.2 s");
     }
 }

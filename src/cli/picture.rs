@@ -3,18 +3,18 @@
 //!
 //! Every name is escaped by the rules of its format; control characters are spelt out before.
 
-use super::failure::Failure;
-use super::graphml::Attributes;
+use super::failure::CommandError;
+use super::graphml::GraphmlAttributes;
 use super::mermaid;
-use super::naming::{self, Link};
-use super::output::{Out, clean};
+use super::naming::{self, RelationshipHead};
+use super::output::{AnswerWriter, clean};
 use std::io::{self, Write};
 use tombolo::graph::EntityHead;
 use tombolo::store::Snapshot;
 
 /// The formats of drawings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drawing {
+pub enum DrawingFormat {
     /// Graphviz.
     Dot,
     /// Mermaid flowchart.
@@ -23,29 +23,29 @@ pub enum Drawing {
     Graphml,
 }
 
-impl Drawing {
+impl DrawingFormat {
     /// Draws entities and the relationships between them.
     pub fn draw(
         self,
-        out: &mut Out<'_>,
+        out: &mut AnswerWriter<'_>,
         snapshot: &Snapshot,
         entities: &[&EntityHead],
-        links: &[&Link],
-    ) -> Result<(), Failure> {
+        links: &[&RelationshipHead],
+    ) -> Result<(), CommandError> {
         match self {
-            Drawing::Dot => {
+            DrawingFormat::Dot => {
                 dot_begin(out)?;
                 entities.iter().try_for_each(|entity| dot_node(out, entity))?;
                 links.iter().try_for_each(|link| dot_edge(out, link))?;
                 Ok(dot_end(out)?)
             }
-            Drawing::Mermaid => mermaid::draw(out, entities, links),
-            Drawing::Graphml => {
+            DrawingFormat::Mermaid => mermaid::draw(out, entities, links),
+            DrawingFormat::Graphml => {
                 // GraphML has all properties, which heads do not carry, so objects are read again
                 // by number.
                 let numbers: Vec<u32> = entities.iter().map(|entity| entity.number).collect();
                 let links: Vec<u32> = links.iter().map(|link| link.number).collect();
-                Attributes::draw(out, snapshot, &numbers, &links)
+                GraphmlAttributes::draw(out, snapshot, &numbers, &links)
             }
         }
     }
@@ -67,7 +67,7 @@ pub fn dot_node(out: &mut impl Write, entity: &EntityHead) -> io::Result<()> {
 }
 
 /// Writes a relationship. Its ends may be drawn before or after it.
-pub fn dot_edge(out: &mut impl Write, link: &Link) -> io::Result<()> {
+pub fn dot_edge(out: &mut impl Write, link: &RelationshipHead) -> io::Result<()> {
     writeln!(out, "  n{} -> n{} [label=\"{}\"];", link.from, link.to, dot(&link.class))
 }
 
@@ -84,7 +84,7 @@ fn dot(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tombolo::graph::{Kind, ObjectId};
+    use tombolo::graph::{ObjectId, ObjectKind};
 
     #[test]
     fn no_name_breaks_out_of_its_quotes() {
@@ -96,7 +96,7 @@ mod tests {
     fn a_drawing_is_whole() {
         let entity = EntityHead {
             number: 1,
-            id: ObjectId::new(Kind::Entity, "okta", "u:1"),
+            id: ObjectId::new(ObjectKind::Entity, "okta", "u:1"),
             scope: "okta".into(),
             key: "u:1".into(),
             type_name: "okta_user".into(),
@@ -104,7 +104,7 @@ mod tests {
             display_name: Some("Alice \"A\"".into()),
             deleted: false,
         };
-        let link = Link {
+        let link = RelationshipHead {
             id: String::new(),
             number: 0,
             key: "a|owns|b".into(),

@@ -1,18 +1,18 @@
 //! The output of `plan` and `apply`: a table for people, Markdown for pull requests, JSON for
 //! programs.
 
-use super::Context;
-use super::args::{PlanFormat, PlanShow};
-use super::failure::{Failure, MISTAKE};
-use super::impact::Impact;
+use super::CommandContext;
+use super::args::{PlanDisplayArgs, PlanFormat};
+use super::failure::{CommandError, MISTAKE};
+use super::impact::ImpactComparison;
 use super::layout::{padded, width};
-use super::mapped::{Outcome, State};
+use super::mapping_run::{MappingOutcome, MappingState};
 use super::naming;
-use super::output::{Out, clean, counted, thousands};
+use super::output::{AnswerWriter, clean, counted, thousands};
 use serde_json::{Value, json};
 use std::io::Write;
-use tombolo::db::{EdgeAction, EdgeDetails, MappedScope};
-use tombolo::mapping::{Bucket, Severity};
+use tombolo::db::{MappingFileScope, RelationshipAction, RelationshipDetails};
+use tombolo::mapping::{DiagnosticSeverity, RowOutcome};
 use tombolo::sync::JobReport;
 
 /// Relationships and rows of one mapping that are listed without `--all`.
@@ -22,7 +22,7 @@ const LISTED: usize = 25;
 const ARROW_MAX: usize = 64;
 
 /// Returns the limit on the changed relationships that are named for each mapping.
-pub fn edges_listed(show: &PlanShow) -> usize {
+pub fn edges_listed(show: &PlanDisplayArgs) -> usize {
     match (show.details, show.all || show.output == PlanFormat::Json) {
         (false, _) => 0,
         (true, false) => LISTED,
@@ -31,34 +31,34 @@ pub fn edges_listed(show: &PlanShow) -> usize {
 }
 
 /// Everything that one call of `plan` or `apply` found.
-pub struct Run<'a> {
+pub struct PlanRun<'a> {
     /// The mappings, in the order they ran.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<MappingOutcome>,
     /// Files with errors.
     pub broken: Vec<String>,
     /// Scopes without a file.
-    pub unmanaged: Vec<MappedScope>,
+    pub unmanaged: Vec<MappingFileScope>,
     /// The parts to show beside the summary.
-    pub show: &'a PlanShow,
+    pub show: &'a PlanDisplayArgs,
     /// True if nothing was changed.
     pub dry_run: bool,
     /// The changes of blast radius and owners.
-    pub impact: Option<Impact>,
+    pub impact: Option<ImpactComparison>,
 }
 
-impl Run<'_> {
+impl PlanRun<'_> {
     /// Returns the exit code: that of the first mapping that failed, or that of a mistake if a file
     /// has errors.
     pub fn exit_code(&self) -> u8 {
         match self.broken.is_empty() {
-            true => self.outcomes.iter().find_map(Outcome::exit_code).unwrap_or(0),
+            true => self.outcomes.iter().find_map(MappingOutcome::exit_code).unwrap_or(0),
             false => MISTAKE,
         }
     }
 
     /// True if any mapping would change something.
     pub fn waiting(&self) -> bool {
-        let quiet = |outcome: &Outcome| outcome.report().is_none_or(JobReport::is_quiet);
+        let quiet = |outcome: &MappingOutcome| outcome.report().is_none_or(JobReport::is_quiet);
         self.outcomes.iter().any(|outcome| !quiet(outcome))
     }
 
@@ -82,11 +82,11 @@ impl Run<'_> {
             true => format!("Plan: {created} to create, {updated} to update, {deleted} to delete"),
             false => format!("Applied: {created} created, {updated} updated, {deleted} deleted"),
         };
-        let count = |is: fn(&State) -> bool| {
+        let count = |is: fn(&MappingState) -> bool| {
             self.outcomes.iter().filter(|outcome| is(&outcome.state)).count() as u64
         };
-        let refused = count(|state| matches!(state, State::Refused));
-        let failed = count(|state| matches!(state, State::Failed | State::Broken(_)));
+        let refused = count(|state| matches!(state, MappingState::Refused));
+        let failed = count(|state| matches!(state, MappingState::Failed | MappingState::Broken(_)));
         let failed = failed + self.broken.len() as u64;
         let mut separator = ';';
         for (n, word) in [(refused, "refused"), (failed, "failed")] {
@@ -100,7 +100,7 @@ impl Run<'_> {
 }
 
 /// Prints a run as it was asked for.
-pub fn print(context: &mut Context<'_>, run: &Run<'_>) -> Result<(), Failure> {
+pub fn print(context: &mut CommandContext<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
     let out = &mut context.out;
     match run.show.output {
         PlanFormat::Json => json(out, run),
@@ -121,7 +121,7 @@ pub fn print(context: &mut Context<'_>, run: &Run<'_>) -> Result<(), Failure> {
     }
 }
 
-fn table(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+fn table(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
     let names = run.outcomes.iter().map(|outcome| outcome.mapping.scope.as_str());
     let names: Vec<String> = names
         .chain(run.broken.iter().map(String::as_str))
@@ -156,7 +156,7 @@ fn table(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
 }
 
 /// `rows 1 012 read`; for a join `entities 1 012 joined`.
-fn rows_read(outcome: &Outcome) -> String {
+fn rows_read(outcome: &MappingOutcome) -> String {
     let read = thousands(outcome.resolved.count.read());
     match outcome.mapping.is_join() {
         true => format!("entities {read} joined"),
@@ -165,9 +165,9 @@ fn rows_read(outcome: &Outcome) -> String {
 }
 
 /// `981 linked + 12 filtered + …`: every row ends in exactly one place.
-fn buckets(outcome: &Outcome) -> String {
+fn buckets(outcome: &MappingOutcome) -> String {
     let count = &outcome.resolved.count;
-    let parts: Vec<String> = Bucket::ALL
+    let parts: Vec<String> = RowOutcome::ALL
         .into_iter()
         .filter(|bucket| count.of(*bucket) > 0)
         .map(|bucket| format!("{} {}", thousands(count.of(bucket)), bucket.name()))
@@ -176,11 +176,11 @@ fn buckets(outcome: &Outcome) -> String {
 }
 
 /// Returns the reason why a mapping is not applied, in one line.
-fn objection(outcome: &Outcome) -> String {
+fn objection(outcome: &MappingOutcome) -> String {
     let errors: Vec<&str> = outcome
         .faults
         .iter()
-        .filter(|fault| fault.severity == Severity::Error)
+        .filter(|fault| fault.severity == DiagnosticSeverity::Error)
         .map(|fault| fault.message.as_str())
         .collect();
     match errors.as_slice() {
@@ -191,18 +191,18 @@ fn objection(outcome: &Outcome) -> String {
 }
 
 /// `~ 14 to create, 3 to update, 9 to delete, 964 unchanged`
-fn summary(out: &Out<'_>, outcome: &Outcome, dry_run: bool) -> String {
+fn summary(out: &AnswerWriter<'_>, outcome: &MappingOutcome, dry_run: bool) -> String {
     match &outcome.state {
-        State::Ready | State::Applied(_) => {}
-        State::Disabled => return "- disabled: its edges stay as they are".to_owned(),
-        State::Refused => {
+        MappingState::Ready | MappingState::Applied(_) => {}
+        MappingState::Disabled => return "- disabled: its edges stay as they are".to_owned(),
+        MappingState::Refused => {
             let words = objection(outcome);
             // The line begins with this word already.
             let words = words.strip_prefix("refused: ").unwrap_or(&words);
             return format!("! refused: {}", clean(words));
         }
-        State::Failed => return format!("! failed: {}", clean(&objection(outcome))),
-        State::Broken(failure) => {
+        MappingState::Failed => return format!("! failed: {}", clean(&objection(outcome))),
+        MappingState::Broken(failure) => {
             let words = |(message, ..): (String, _, _)| format!("! failed: {}", clean(&message));
             return failure.told().map_or_else(String::new, words);
         }
@@ -211,7 +211,7 @@ fn summary(out: &Out<'_>, outcome: &Outcome, dry_run: bool) -> String {
     changes(out, report, dry_run)
 }
 
-fn changes(out: &Out<'_>, report: &JobReport, dry_run: bool) -> String {
+fn changes(out: &AnswerWriter<'_>, report: &JobReport, dry_run: bool) -> String {
     let r = report.relationships;
     if r.is_quiet() {
         let edges = counted(r.unchanged, "relationship", "relationships");
@@ -229,12 +229,16 @@ fn changes(out: &Out<'_>, report: &JobReport, dry_run: bool) -> String {
 }
 
 /// Prints the line of one job of a saved plan.
-pub fn applied(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
+pub fn applied(out: &mut AnswerWriter<'_>, report: &JobReport) -> Result<(), CommandError> {
     let changes = out.signed(&changes(out, report, false));
     Ok(writeln!(out, "{}  {changes}", clean(&report.scope))?)
 }
 
-fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Failure> {
+fn listed(
+    out: &mut AnswerWriter<'_>,
+    outcome: &MappingOutcome,
+    run: &PlanRun<'_>,
+) -> Result<(), CommandError> {
     let edges = &outcome.edges;
     let all = outcome.changes();
     let limit = if run.show.all { usize::MAX } else { LISTED };
@@ -244,7 +248,8 @@ fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Fai
         return Ok(());
     }
     writeln!(out, "\n{}", out.bold(&clean(&outcome.mapping.scope)))?;
-    let pairs: Vec<(String, String)> = edges.iter().map(|e| (arrow(out, e), what(e))).collect();
+    let pairs: Vec<(String, String)> =
+        edges.iter().map(|e| (arrow(out, e), change_reason(e))).collect();
     let columns = pairs.iter().map(|(arrow, _)| width(arrow)).max().unwrap_or(0).min(ARROW_MAX);
     for (arrow, what) in pairs {
         let line = format!("{}  {what}", padded(&arrow, columns, false));
@@ -261,13 +266,13 @@ fn listed(out: &mut Out<'_>, outcome: &Outcome, run: &Run<'_>) -> Result<(), Fai
     let count = &outcome.resolved.count;
     // Only some unmatched rows are kept, so the number of the others comes from the counts.
     let made_none = count.read()
-        - count.of(Bucket::Linked)
-        - count.of(Bucket::Filtered)
-        - count.of(Bucket::Duplicate);
+        - count.of(RowOutcome::Linked)
+        - count.of(RowOutcome::Filtered)
+        - count.of(RowOutcome::Duplicate);
     more(out, if rows > 0 { (made_none as usize).saturating_sub(shown.len()) } else { 0 })
 }
 
-fn more(out: &mut Out<'_>, more: usize) -> Result<(), Failure> {
+fn more(out: &mut AnswerWriter<'_>, more: usize) -> Result<(), CommandError> {
     match more {
         0 => Ok(()),
         more => Ok(writeln!(out, "  … {} more (--all lists them)", thousands(more as u64))?),
@@ -275,11 +280,11 @@ fn more(out: &mut Out<'_>, more: usize) -> Result<(), Failure> {
 }
 
 /// `+ Alice Smith (okta-user:alice) -OWNS-> jamf-device:laptop-001`
-fn arrow(out: &Out<'_>, edge: &EdgeDetails) -> String {
+fn arrow(out: &AnswerWriter<'_>, edge: &RelationshipDetails) -> String {
     let sign = match edge.action {
-        EdgeAction::Create => '+',
-        EdgeAction::Update => '~',
-        EdgeAction::Delete => '-',
+        RelationshipAction::Create => '+',
+        RelationshipAction::Update => '~',
+        RelationshipAction::Delete => '-',
     };
     let from = naming::called(out, edge.from_name.as_deref(), &edge.from);
     let to = naming::called(out, edge.to_name.as_deref(), &edge.to);
@@ -287,18 +292,18 @@ fn arrow(out: &Out<'_>, edge: &EdgeDetails) -> String {
 }
 
 /// Returns the row and the alternative that ask for a relationship, and the properties that differ.
-fn what(edge: &EdgeDetails) -> String {
+fn change_reason(edge: &RelationshipDetails) -> String {
     let mut parts = Vec::new();
     let row = edge.origin.as_ref().filter(|origin| !origin.file.is_empty());
     let row = row.map(|origin| format!("{}:{}", clean(&origin.file), origin.line));
     match (edge.action, row) {
-        (EdgeAction::Delete, Some(row)) => {
+        (RelationshipAction::Delete, Some(row)) => {
             parts.push(format!("no row asks for it any more ({row})"))
         }
-        (EdgeAction::Delete, None) => parts.push("nothing asks for it any more".to_owned()),
+        (RelationshipAction::Delete, None) => parts.push("nothing asks for it any more".to_owned()),
         (_, row) => parts.extend(row),
     }
-    if edge.action != EdgeAction::Delete {
+    if edge.action != RelationshipAction::Delete {
         let alternative = edge.origin.as_ref().map_or("", |origin| origin.alternative.as_str());
         parts.extend((!alternative.is_empty()).then(|| clean(alternative).into_owned()));
         parts.extend(edge.properties.iter().map(|(name, before, after)| {
@@ -310,19 +315,19 @@ fn what(edge: &EdgeDetails) -> String {
                 },
             };
             match edge.action {
-                EdgeAction::Create => format!("{}={}", clean(name), value(after)),
+                RelationshipAction::Create => format!("{}={}", clean(name), value(after)),
                 _ => format!("{}: {} -> {}", clean(name), value(before), value(after)),
             }
         }));
         // An update without a changed property must differ in what is no property.
-        if edge.action == EdgeAction::Update && edge.properties.is_empty() {
+        if edge.action == RelationshipAction::Update && edge.properties.is_empty() {
             parts.push("other type, class or ends".to_owned());
         }
     }
     parts.join("  ")
 }
 
-fn unmanaged(out: &mut Out<'_>, run: &Run<'_>, db: &str) -> Result<(), Failure> {
+fn unmanaged(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>, db: &str) -> Result<(), CommandError> {
     for scope in &run.unmanaged {
         let sign = out.sign('!');
         writeln!(
@@ -338,12 +343,12 @@ fn unmanaged(out: &mut Out<'_>, run: &Run<'_>, db: &str) -> Result<(), Failure> 
     Ok(())
 }
 
-fn total(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+fn total(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
     Ok(writeln!(out, "\n{}.", out.bold(&run.total()))?)
 }
 
 /// Writes a table for a pull request, with everything else folded away.
-fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
     // A `|` would end the cell, and `<` would begin HTML on the page.
     let cell = |text: &str| clean(text).replace('|', "\\|").replace('<', "&lt;");
     writeln!(out, "### {}\n", run.total())?;
@@ -352,7 +357,7 @@ fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
     for outcome in &run.outcomes {
         let scope = cell(&outcome.mapping.scope);
         match (&outcome.state, outcome.report()) {
-            (State::Ready | State::Applied(_), Some(report)) => {
+            (MappingState::Ready | MappingState::Applied(_), Some(report)) => {
                 let r = report.relationships;
                 let [c, u, d, same] = [r.created, r.updated, r.deleted, r.unchanged].map(thousands);
                 let rows =
@@ -383,7 +388,7 @@ fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
             writeln!(out, "\n<details><summary>{scope}: {title}</summary>\n\n```diff")?;
             for edge in &outcome.edges {
                 let arrow = arrow(out, edge);
-                writeln!(out, "{}", format!("{arrow}  {}", what(edge)).trim_end())?;
+                writeln!(out, "{}", format!("{arrow}  {}", change_reason(edge)).trim_end())?;
             }
             more(out, outcome.changes() - outcome.edges.len())?;
             writeln!(out, "```\n</details>")?;
@@ -417,7 +422,7 @@ fn markdown(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn json(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
+fn json(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
     let mut jobs = Vec::new();
     for outcome in &run.outcomes {
         jobs.push(job(outcome, run)?);
@@ -445,17 +450,17 @@ fn json(out: &mut Out<'_>, run: &Run<'_>) -> Result<(), Failure> {
 
 /// Returns the job report with the account of the rows. A mapping that failed has its error in
 /// place of the report.
-fn job(outcome: &Outcome, run: &Run<'_>) -> Result<Value, Failure> {
+fn job(outcome: &MappingOutcome, run: &PlanRun<'_>) -> Result<Value, CommandError> {
     let mut value = match outcome.report() {
         Some(report) => json!(report),
         None => json!({ "scope": outcome.mapping.scope }),
     };
     match &outcome.state {
-        State::Ready | State::Applied(_) => {}
-        State::Disabled => value["status"] = json!("DISABLED"),
-        State::Refused => value["status"] = json!("REFUSED"),
-        State::Failed => value["status"] = json!("FAILED"),
-        State::Broken(failure) => {
+        MappingState::Ready | MappingState::Applied(_) => {}
+        MappingState::Disabled => value["status"] = json!("DISABLED"),
+        MappingState::Refused => value["status"] = json!("REFUSED"),
+        MappingState::Failed => value["status"] = json!("FAILED"),
+        MappingState::Broken(failure) => {
             if let Some((message, hint, code)) = failure.told() {
                 value["status"] = json!("FAILED");
                 value["error"] = json!(message);
@@ -467,11 +472,11 @@ fn job(outcome: &Outcome, run: &Run<'_>) -> Result<Value, Failure> {
     value["file"] = json!(outcome.mapping.file.display().to_string());
     let faults: Result<Vec<Value>, _> =
         outcome.faults.iter().map(|fault| serde_json::from_str(&fault.json())).collect();
-    value["faults"] = json!(faults.map_err(|e| Failure::mistake(e.to_string()))?);
+    value["faults"] = json!(faults.map_err(|e| CommandError::mistake(e.to_string()))?);
     if outcome.plan.is_some() {
         let count = &outcome.resolved.count;
         let ends: serde_json::Map<String, Value> =
-            Bucket::ALL.iter().map(|b| (b.name().to_owned(), json!(count.of(*b)))).collect();
+            RowOutcome::ALL.iter().map(|b| (b.name().to_owned(), json!(count.of(*b)))).collect();
         value["rows"] = json!({ "read": count.read(), "ends": ends });
         if run.show.details {
             value["changes"] = json!(outcome.edges);

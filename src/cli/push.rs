@@ -2,15 +2,15 @@
 //!
 //! Lines go in pieces, so that a file may be of any size. Other documents go whole.
 
-use super::Context;
-use super::args::{Push, ReportFormat};
-use super::failure::{FAILED, Failure, MISTAKE};
+use super::CommandContext;
+use super::args::{PushArgs, ReportFormat};
+use super::failure::{CommandError, FAILED, MISTAKE};
 use super::report;
 use super::sync::sources;
 use serde_json::{Value as Json, json};
 use std::io::{Read, Write};
 use std::time::Duration;
-use tombolo::sync::{Format, JobReport};
+use tombolo::sync::{InputFormat, JobReport};
 
 /// Bytes of lines in one request.
 const PIECE: usize = 8 << 20;
@@ -20,8 +20,8 @@ const WHOLE_MAX: usize = 64 << 20;
 const TRIES: u32 = 6;
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &Push) -> Result<u8, Failure> {
-    let server = Server::new(args);
+pub fn run(context: &mut CommandContext<'_>, args: &PushArgs) -> Result<u8, CommandError> {
+    let server = PushClient::new(args);
     let body = json!({
         "source": "api",
         "scope": args.scope,
@@ -46,7 +46,7 @@ pub fn run(context: &mut Context<'_>, args: &Push) -> Result<u8, Failure> {
     }
     let report = result?["job"]["report"].take();
     let report: JobReport = serde_json::from_value(report).map_err(|e| {
-        Failure::mistake(format!("the server does not answer as a tombolo server does: {e}"))
+        CommandError::mistake(format!("the server does not answer as a tombolo server does: {e}"))
     })?;
     let reports = [report];
     match args.output {
@@ -56,18 +56,18 @@ pub fn run(context: &mut Context<'_>, args: &Push) -> Result<u8, Failure> {
     Ok(report::exit_code(&reports))
 }
 
-fn upload(server: &Server, path: &str, args: &Push) -> Result<(), Failure> {
+fn upload(server: &PushClient, path: &str, args: &PushArgs) -> Result<(), CommandError> {
     let path = format!("{path}/upload");
     for source in sources(&args.files)? {
         let name = source.name();
-        let read = |e: std::io::Error| Failure::Fault {
+        let read = |e: std::io::Error| CommandError::Fault {
             message: format!("cannot read `{name}`: {e}"),
             hint: None,
             code: FAILED,
         };
         let format = source.format;
         let mut reader = source.reader();
-        if format == Format::Ndjson {
+        if format == InputFormat::Ndjson {
             let mut rest = Vec::new();
             loop {
                 let before = rest.len();
@@ -96,27 +96,29 @@ fn upload(server: &Server, path: &str, args: &Push) -> Result<(), Failure> {
         reader.take(WHOLE_MAX as u64 + 1).read_to_end(&mut whole).map_err(read)?;
         if whole.len() > WHOLE_MAX {
             let message = format!("`{name}` has more than {} MiB", WHOLE_MAX >> 20);
-            return Err(Failure::mistake(message).hint("write it as NDJSON, which goes in pieces"));
+            return Err(
+                CommandError::mistake(message).hint("write it as NDJSON, which goes in pieces")
+            );
         }
-        let kind = if format == Format::Csv { "text/csv" } else { "application/json" };
+        let kind = if format == InputFormat::Csv { "text/csv" } else { "application/json" };
         server.post(&path, kind, &whole)?;
     }
     Ok(())
 }
 
-struct Server {
+struct PushClient {
     agent: ureq::Agent,
     url: String,
     token: Option<String>,
 }
 
-impl Server {
-    fn new(args: &Push) -> Server {
+impl PushClient {
+    fn new(args: &PushArgs) -> PushClient {
         let config = ureq::Agent::config_builder()
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_response(Some(Duration::from_secs(600)))
             .http_status_as_error(false);
-        Server {
+        PushClient {
             agent: config.build().into(),
             url: args.url.trim_end_matches('/').to_owned(),
             token: args.token.clone(),
@@ -124,7 +126,7 @@ impl Server {
     }
 
     /// Sends a body and repeats it until it arrives. An upload that arrives twice counts once.
-    fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Json, Failure> {
+    fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Json, CommandError> {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packer.write_all(body)?;
         let packed = packer.finish()?;
@@ -156,7 +158,7 @@ impl Server {
                 }
                 Err(_) if again => {}
                 Err(e) => {
-                    return Err(Failure::Fault {
+                    return Err(CommandError::Fault {
                         message: format!("cannot reach `{}`: {e}", self.url),
                         hint: Some("is the server running? `tombolo serve` starts one".into()),
                         code: FAILED,
@@ -169,10 +171,10 @@ impl Server {
     }
 }
 
-fn refused(status: u16, answer: &Json) -> Failure {
+fn refused(status: u16, answer: &Json) -> CommandError {
     let error = &answer["error"];
     let words = error["message"].as_str().unwrap_or("the server gave no reason");
-    Failure::Fault {
+    CommandError::Fault {
         message: format!("the server refused ({status}): {words}"),
         hint: error["hint"].as_str().map(str::to_owned),
         code: if status >= 500 { FAILED } else { MISTAKE },

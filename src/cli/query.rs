@@ -1,16 +1,16 @@
 //! `tombolo query`: J1QL from the command line, a file or standard input.
 
-use super::Context;
+use super::CommandContext;
 use super::args::{
-    AnswerFormat, ExplainWhen, FaultFormat, MessageFormat, Query as Args, RowFormat,
+    AnswerFormat, DiagnosticFormat, ExplainWhen, MessageFormat, QueryArgs as Args, RowFormat,
 };
-use super::failure::{Failure, MISTAKE};
-use super::mapped;
-use super::naming::{self, Link};
-use super::output::{Listing, Out, clean, counted, now, thousands};
-use super::picture::Drawing;
-use super::questions::{self, Questions};
-use super::tree::{Node, Tree};
+use super::failure::{CommandError, MISTAKE};
+use super::mapping_run;
+use super::naming::{self, RelationshipHead};
+use super::output::{AnswerWriter, RowListing, clean, counted, now, thousands};
+use super::picture::DrawingFormat;
+use super::questions::{self, QuestionFile};
+use super::tree::{TreeDrawing, TreeNode};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -20,20 +20,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tombolo::graph::{EntityHead, GraphRead};
-use tombolo::lang::{Fault, Source};
-use tombolo::limits::Meter;
+use tombolo::lang::{Diagnostic, SourceText};
+use tombolo::limits::CostMeter;
 use tombolo::query::{
-    Answer, AnswerJson, Cell, Note, Options, Parameter, Profile, Query, cell_json,
+    AnswerJson, AnswerNote, CellValue, Query, QueryAnswer, QueryOptions, QueryParameter,
+    QueryProfile, cell_json,
 };
 use tombolo::store::Snapshot;
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
-    let questions = Questions::load(&args.questions, args.run.is_some() || args.check)?;
+pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandError> {
+    let questions = QuestionFile::load(&args.questions, args.run.is_some() || args.check)?;
     let given = parameters(&args.parameters)?;
     let written = given.iter().map(|(name, given)| (name.clone(), given.written.clone())).collect();
     let parameters = given.into_iter().map(|(name, given)| (name, given.value)).collect();
-    let options = Options {
+    let options = QueryOptions {
         now: now(),
         strict: args.strict,
         parameters: Some(parameters),
@@ -48,7 +49,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
     context.limits.time = time.or(context.limits.time);
     let meter = context.meter()?;
     // Parsing has the same deadline as running, so the meter must exist before the query is read.
-    let options = Options { until: meter.deadline(), ..options };
+    let options = QueryOptions { until: meter.deadline(), ..options };
     if args.check {
         return questions::check(context, &questions, &options);
     }
@@ -65,14 +66,15 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
                 writeln!(context.out, "{text}")?;
                 Ok(0)
             }
-            Err(fault) => Err(unread(context, &fault)?),
+            Err(fault) => Err(print_syntax_error(context, &fault)?),
         };
     }
     let query = read(context, &source, &options)?;
     // A parameter that no placeholder asks for is most likely misspelt.
     if let Some((name, near)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys()))
     {
-        let fault = Failure::mistake(format!("no placeholder of the query is called `{name}`"));
+        let fault =
+            CommandError::mistake(format!("no placeholder of the query is called `{name}`"));
         return Err(match near {
             Some(near) => fault.hint(format!("did you mean --param {near}=VALUE?")),
             None if query.parameters.is_empty() => fault.hint("write `{{name}}` in the query"),
@@ -83,7 +85,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         });
     }
     if !context.global.quiet {
-        mapped::tell(context, &query.lints, FaultFormat::Human)?;
+        mapping_run::tell(context, &query.lints, DiagnosticFormat::Human)?;
     }
     let snapshot = context.open()?.snapshot()?;
     if args.explain == Some(ExplainWhen::Plan) {
@@ -97,7 +99,7 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
         let time = started.elapsed().as_secs_f64() * 1000.0;
         let mut err = std::io::stderr().lock();
         writeln!(err, "{}", plan_lines(&profile, true).trim_end())?;
-        let Profile { tested, edges, matches, .. } = profile;
+        let QueryProfile { tested, edges, matches, .. } = profile;
         writeln!(err, "walked {} edges, tested {} entities", thousands(edges), thousands(tested))?;
         let (matches, rows) = (counted(matches, "path", "paths"), answer.len() as u64);
         writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
@@ -116,8 +118,8 @@ pub fn run(context: &mut Context<'_>, args: &Args) -> Result<u8, Failure> {
 }
 
 /// Prints notes to standard error.
-fn tell(context: &Context<'_>, notes: &[Note]) {
-    for Note { text, .. } in notes.iter().filter(|_| !context.global.quiet) {
+fn tell(context: &CommandContext<'_>, notes: &[AnswerNote]) {
+    for AnswerNote { text, .. } in notes.iter().filter(|_| !context.global.quiet) {
         match context.global.message_format {
             MessageFormat::Json => eprintln!("{}", json!({ "severity": "note", "message": text })),
             MessageFormat::Human => eprintln!("note: {}", clean(text)),
@@ -125,15 +127,15 @@ fn tell(context: &Context<'_>, notes: &[Note]) {
     }
 }
 
-fn seconds(number: f64) -> Result<Duration, Failure> {
+fn seconds(number: f64) -> Result<Duration, CommandError> {
     Duration::try_from_secs_f64(number)
-        .map_err(|_| Failure::mistake(format!("`{number}` is no number of seconds")))
+        .map_err(|_| CommandError::mistake(format!("`{number}` is no number of seconds")))
 }
 
 /// Returns the text of the query, with its name for faults.
-fn source(args: &Args) -> Result<Arc<Source>, Failure> {
+fn source(args: &Args) -> Result<Arc<SourceText>, CommandError> {
     if let Some(text) = &args.text {
-        return Ok(Source::whole("query", text.as_str()));
+        return Ok(SourceText::whole("query", text.as_str()));
     }
     let path = args.file.as_deref().unwrap_or(Path::new("-"));
     let (name, text) = match path.as_os_str() == "-" {
@@ -144,39 +146,39 @@ fn source(args: &Args) -> Result<Arc<Source>, Failure> {
         }
         false => (path.display().to_string(), std::fs::read_to_string(path)),
     };
-    Ok(Source::whole(name, text.map_err(|e| Failure::file(path, "read", &e))?))
+    Ok(SourceText::whole(name, text.map_err(|e| CommandError::file(path, "read", &e))?))
 }
 
 /// Reads `NAME=VALUE` pairs. A value that is JSON stands for the JSON value, any other for a text.
-fn parameters(pairs: &[String]) -> Result<BTreeMap<String, Parameter>, Failure> {
+fn parameters(pairs: &[String]) -> Result<BTreeMap<String, QueryParameter>, CommandError> {
     let pair = |pair: &String| {
         let (name, text) = pair.split_once('=').ok_or_else(|| {
-            Failure::mistake(format!("parameter `{pair}` has no value"))
+            CommandError::mistake(format!("parameter `{pair}` has no value"))
                 .hint("write --param NAME=VALUE")
         })?;
-        Ok((name.trim().to_owned(), Parameter::read(text)))
+        Ok((name.trim().to_owned(), QueryParameter::read(text)))
     };
     pairs.iter().map(pair).collect()
 }
 
 /// Tells whether the grammar allows the query, and prints faults of its names too.
 fn parse_only(
-    context: &mut Context<'_>,
-    source: &Arc<Source>,
-    mut options: Options,
-) -> Result<u8, Failure> {
+    context: &mut CommandContext<'_>,
+    source: &Arc<SourceText>,
+    mut options: QueryOptions,
+) -> Result<u8, CommandError> {
     // Placeholders need values only when the query is asked, so none is demanded here.
     options.parameters = None;
     if let Err(fault) = Query::grammar(source, &options) {
-        return Err(unread(context, &fault)?);
+        return Err(print_syntax_error(context, &fault)?);
     }
     let words = match Query::parse(source, &options) {
         Ok(query) => {
-            mapped::tell(context, &query.lints, FaultFormat::Human)?;
+            mapping_run::tell(context, &query.lints, DiagnosticFormat::Human)?;
             "the query can be read"
         }
         Err(fault) => {
-            mapped::tell(context, std::slice::from_ref(&*fault), FaultFormat::Human)?;
+            mapping_run::tell(context, std::slice::from_ref(&*fault), DiagnosticFormat::Human)?;
             "the grammar allows the query, but it cannot be asked"
         }
     };
@@ -187,21 +189,24 @@ fn parse_only(
 }
 
 /// Prints the fault of a query, and returns the error that ends the command.
-fn unread(context: &mut Context<'_>, fault: &Fault) -> Result<Failure, Failure> {
-    mapped::tell(context, std::slice::from_ref(fault), FaultFormat::Human)?;
+fn print_syntax_error(
+    context: &mut CommandContext<'_>,
+    fault: &Diagnostic,
+) -> Result<CommandError, CommandError> {
+    mapping_run::tell(context, std::slice::from_ref(fault), DiagnosticFormat::Human)?;
     let message = "the query cannot be read".into();
-    Ok(Failure::Fault { message, hint: None, code: MISTAKE })
+    Ok(CommandError::Fault { message, hint: None, code: MISTAKE })
 }
 
 /// Reads a query. A fault is printed in the form of faults of mapping files.
 pub fn read(
-    context: &mut Context<'_>,
-    source: &Arc<Source>,
-    options: &Options,
-) -> Result<Query, Failure> {
+    context: &mut CommandContext<'_>,
+    source: &Arc<SourceText>,
+    options: &QueryOptions,
+) -> Result<Query, CommandError> {
     match Query::parse(source, options) {
         Ok(query) => Ok(query),
-        Err(fault) => Err(unread(context, &fault)?),
+        Err(fault) => Err(print_syntax_error(context, &fault)?),
     }
 }
 
@@ -209,14 +214,14 @@ pub fn read(
 pub fn ask(
     snapshot: &Snapshot,
     query: &Query,
-    meter: &Meter,
-) -> Result<(Answer, Profile), Failure> {
+    meter: &CostMeter,
+) -> Result<(QueryAnswer, QueryProfile), CommandError> {
     Ok(query.run_metered(snapshot, meter)?)
 }
 
 /// Lists the entities of the pattern in the order of matching, with the expected numbers. After a
 /// run, the numbers met stand beside them.
-fn plan_lines(profile: &Profile, run: bool) -> String {
+fn plan_lines(profile: &QueryProfile, run: bool) -> String {
     let mut lines = match (profile.entities.len(), profile.forward) {
         (0, _) => return "nothing has to be matched\n".to_owned(),
         (1, _) => format!("reads by {}\n", profile.access.trim_start_matches("by ")),
@@ -240,13 +245,13 @@ fn plan_lines(profile: &Profile, run: bool) -> String {
 
 /// Prints an answer.
 pub fn print(
-    out: &mut Out<'_>,
+    out: &mut AnswerWriter<'_>,
     snapshot: &Snapshot,
-    answer: &Answer,
+    answer: &QueryAnswer,
     format: AnswerFormat,
-    meter: &Meter,
-    notes: &[Note],
-) -> Result<(), Failure> {
+    meter: &CostMeter,
+    notes: &[AnswerNote],
+) -> Result<(), CommandError> {
     if !matches!(format, AnswerFormat::Json | AnswerFormat::Ndjson) {
         // These formats lay out all lines together, so all lines are in memory at once.
         meter.hold(shown_bytes(answer))?;
@@ -254,7 +259,7 @@ pub fn print(
     let rows = match format {
         AnswerFormat::Json => {
             let data = AnswerJson::new(answer, snapshot);
-            let written = out.json(&Whole {
+            let written = out.json(&QueryDocument {
                 data: &data,
                 notes: notes.iter().map(|note| note.text.as_str()).collect(),
                 kind: answer.kind(),
@@ -269,20 +274,20 @@ pub fn print(
         AnswerFormat::Table => RowFormat::Table,
         AnswerFormat::Tree => return tree(out, snapshot, answer),
         AnswerFormat::Csv => RowFormat::Csv,
-        AnswerFormat::Dot => return draw(out, snapshot, answer, Drawing::Dot),
-        AnswerFormat::Mermaid => return draw(out, snapshot, answer, Drawing::Mermaid),
-        AnswerFormat::Graphml => return draw(out, snapshot, answer, Drawing::Graphml),
+        AnswerFormat::Dot => return draw(out, snapshot, answer, DrawingFormat::Dot),
+        AnswerFormat::Mermaid => return draw(out, snapshot, answer, DrawingFormat::Mermaid),
+        AnswerFormat::Graphml => return draw(out, snapshot, answer, DrawingFormat::Graphml),
     };
     let one = match answer {
-        Answer::List(entities) => {
+        QueryAnswer::List(entities) => {
             entity_rows(snapshot, entities, rows)?.print(out, rows)?;
             ("entity", "entities")
         }
-        Answer::Table { columns, rows: cells } => {
+        QueryAnswer::Table { columns, rows: cells } => {
             table(snapshot, columns, cells, rows)?.print(out, rows)?;
             ("row", "rows")
         }
-        Answer::Tree { entities, relationships, .. } => {
+        QueryAnswer::Tree { entities, relationships, .. } => {
             if rows == RowFormat::Table {
                 entity_rows(snapshot, entities, rows)?.print(out, rows)?;
                 writeln!(out)?;
@@ -293,7 +298,7 @@ pub fn print(
     };
     if rows == RowFormat::Table && !out.quiet {
         let links = match answer {
-            Answer::Tree { relationships, .. } => {
+            QueryAnswer::Tree { relationships, .. } => {
                 format!(
                     ", {}",
                     counted(relationships.len() as u64, "relationship", "relationships")
@@ -308,7 +313,7 @@ pub fn print(
 
 /// An answer as one document.
 #[derive(Serialize)]
-struct Whole<'a> {
+struct QueryDocument<'a> {
     data: &'a AnswerJson<'a, Snapshot>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<&'a str>,
@@ -320,13 +325,13 @@ struct Whole<'a> {
 const LINE_BYTES: u64 = 800;
 
 /// Estimates the bytes that an answer takes when all of it is shown at once.
-fn shown_bytes(answer: &Answer) -> u64 {
+fn shown_bytes(answer: &QueryAnswer) -> u64 {
     match answer {
-        Answer::List(entities) => entities.len() as u64 * LINE_BYTES,
-        Answer::Table { rows, .. } => {
+        QueryAnswer::List(entities) => entities.len() as u64 * LINE_BYTES,
+        QueryAnswer::Table { rows, .. } => {
             2 * rows.iter().flatten().map(|cell| cell.bytes() as u64).sum::<u64>()
         }
-        Answer::Tree { entities, relationships, .. } => {
+        QueryAnswer::Tree { entities, relationships, .. } => {
             (entities.len() + relationships.len()) as u64 * LINE_BYTES
         }
     }
@@ -337,12 +342,12 @@ pub fn entity_rows(
     snapshot: &Snapshot,
     entities: &[u32],
     format: RowFormat,
-) -> Result<Listing, Failure> {
+) -> Result<RowListing, CommandError> {
     let entities = naming::entities(snapshot, entities)?;
     if format == RowFormat::Table {
         return Ok(named_rows(&entities));
     }
-    let mut listing = Listing::new(&[
+    let mut listing = RowListing::new(&[
         ("_scope", "SCOPE"),
         ("_key", "KEY"),
         ("_type", "TYPE"),
@@ -361,8 +366,8 @@ pub fn entity_rows(
     Ok(listing)
 }
 
-fn named_rows(entities: &[EntityHead]) -> Listing {
-    let mut listing = Listing::new(&[
+fn named_rows(entities: &[EntityHead]) -> RowListing {
+    let mut listing = RowListing::new(&[
         ("displayName", "NAME"),
         ("_key", "KEY"),
         ("_type", "TYPE"),
@@ -387,9 +392,9 @@ fn link_rows(
     snapshot: &Snapshot,
     relationships: &[u32],
     format: RowFormat,
-) -> Result<Listing, Failure> {
+) -> Result<RowListing, CommandError> {
     let mut listing =
-        Listing::new(&[("from", "FROM"), ("_class", "VERB"), ("to", "TO"), ("_scope", "SCOPE")]);
+        RowListing::new(&[("from", "FROM"), ("_class", "VERB"), ("to", "TO"), ("_scope", "SCOPE")]);
     for link in naming::links(snapshot, relationships)? {
         let ends = naming::entities(snapshot, &[link.from, link.to])?;
         let end = |at: usize| ends.get(at).map(|end| cell_name(end, format));
@@ -410,17 +415,17 @@ fn cell_name(entity: &EntityHead, format: RowFormat) -> String {
 fn table(
     snapshot: &Snapshot,
     columns: &[String],
-    rows: &[Vec<Cell>],
+    rows: &[Vec<CellValue>],
     format: RowFormat,
-) -> Result<Listing, Failure> {
-    let mut listing = Listing::named(columns);
+) -> Result<RowListing, CommandError> {
+    let mut listing = RowListing::named(columns);
     for cells in rows {
-        let cell = |cell: &Cell| -> Result<Json, Failure> {
+        let cell = |cell: &CellValue| -> Result<Json, CommandError> {
             Ok(match cell {
-                Cell::Entity(number) => {
+                CellValue::Entity(number) => {
                     json!(cell_name(&naming::entity(snapshot, *number)?, format))
                 }
-                Cell::Relationship(number) => {
+                CellValue::Relationship(number) => {
                     json!(snapshot.relationship(*number)?.map(|link| link.key))
                 }
                 cell => cell_json(snapshot, cell)?,
@@ -433,15 +438,19 @@ fn table(
 
 /// Draws a tree from the start of the pattern. Each entity hangs below the one from which it was
 /// first reached.
-fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), Failure> {
-    let Answer::Tree { starts, entities, relationships } = answer else {
-        return Err(Failure::mistake("only a tree can be shown as a tree")
+fn tree(
+    out: &mut AnswerWriter<'_>,
+    snapshot: &Snapshot,
+    answer: &QueryAnswer,
+) -> Result<(), CommandError> {
+    let QueryAnswer::Tree { starts, entities, relationships } = answer else {
+        return Err(CommandError::mistake("only a tree can be shown as a tree")
             .hint("end the query with RETURN TREE"));
     };
     let heads: FxHashMap<u32, EntityHead> =
         naming::entities(snapshot, entities)?.into_iter().map(|head| (head.number, head)).collect();
     let links = naming::links(snapshot, relationships)?;
-    let mut touching: FxHashMap<u32, Vec<&Link>> = FxHashMap::default();
+    let mut touching: FxHashMap<u32, Vec<&RelationshipHead>> = FxHashMap::default();
     for link in &links {
         touching.entry(link.from).or_default().push(link);
         touching.entry(link.to).or_default().push(link);
@@ -475,7 +484,7 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
                 true => head.type_name.clone(),
                 false => format!("{} @{}", head.type_name, head.scope),
             };
-            nodes.push(Node {
+            nodes.push(TreeNode {
                 number: other,
                 parent: at,
                 key: head.key.clone(),
@@ -489,7 +498,7 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
             queue.push_back(other);
         }
     }
-    let mut tree = Tree::new(&nodes);
+    let mut tree = TreeDrawing::new(&nodes);
     for root in &roots {
         if let Some(head) = heads.get(root) {
             let name = naming::title(out, head.display_name.as_deref(), &head.key);
@@ -510,20 +519,23 @@ fn tree(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), F
     Ok(())
 }
 
-fn ndjson(out: &mut Out<'_>, snapshot: &Snapshot, answer: &Answer) -> Result<(), Failure> {
+fn ndjson(
+    out: &mut AnswerWriter<'_>,
+    snapshot: &Snapshot,
+    answer: &QueryAnswer,
+) -> Result<(), CommandError> {
     AnswerJson::new(answer, snapshot).each(|row| out.ndjson(row))
 }
 
 fn draw(
-    out: &mut Out<'_>,
+    out: &mut AnswerWriter<'_>,
     snapshot: &Snapshot,
-    answer: &Answer,
-    drawing: Drawing,
-) -> Result<(), Failure> {
-    let Answer::Tree { entities, relationships, .. } = answer else {
-        return Err(
-            Failure::mistake("only a tree can be drawn").hint("end the query with RETURN TREE")
-        );
+    answer: &QueryAnswer,
+    drawing: DrawingFormat,
+) -> Result<(), CommandError> {
+    let QueryAnswer::Tree { entities, relationships, .. } = answer else {
+        return Err(CommandError::mistake("only a tree can be drawn")
+            .hint("end the query with RETURN TREE"));
     };
     let entities = naming::entities(snapshot, entities)?;
     let links = naming::links(snapshot, relationships)?;

@@ -14,9 +14,9 @@
 //! Access = "ALLOWS >> | ASSIGNED | USES <<"
 //! ```
 
-use super::Context;
+use super::CommandContext;
 use super::args::AnswerFormat;
-use super::failure::{FAILED, Failure, MISTAKE};
+use super::failure::{CommandError, FAILED, MISTAKE};
 use super::output::clean;
 use super::query;
 use serde::Deserialize;
@@ -24,16 +24,16 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
-use tombolo::lang::Source;
-use tombolo::query::Options;
+use tombolo::lang::SourceText;
+use tombolo::query::QueryOptions;
 
 /// The contents of the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Questions {
+pub struct QuestionFile {
     /// Questions by name.
     #[serde(default)]
-    queries: BTreeMap<String, Question>,
+    queries: BTreeMap<String, SavedQuestion>,
     /// Smart classes by name, each a selector with a condition.
     #[serde(default)]
     pub smart_classes: BTreeMap<String, String>,
@@ -45,34 +45,34 @@ pub struct Questions {
 /// One question.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Question {
+pub struct SavedQuestion {
     /// A description for people.
     about: Option<String>,
     query: toml::Spanned<String>,
-    expect: Option<Expectation>,
+    expect: Option<RowExpectation>,
 }
 
 /// The number of rows that a question should have.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
-enum Expectation {
+enum RowExpectation {
     Exactly(u64),
     #[serde(rename_all = "lowercase")]
-    Between(Between),
+    Between(RowCountRange),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Between {
+struct RowCountRange {
     min: Option<u64>,
     max: Option<u64>,
 }
 
-impl Expectation {
+impl RowExpectation {
     fn holds(self, rows: u64) -> bool {
         match self {
-            Expectation::Exactly(number) => rows == number,
-            Expectation::Between(Between { min, max }) => {
+            RowExpectation::Exactly(number) => rows == number,
+            RowExpectation::Between(RowCountRange { min, max }) => {
                 min.is_none_or(|min| rows >= min) && max.is_none_or(|max| rows <= max)
             }
         }
@@ -80,50 +80,52 @@ impl Expectation {
 
     fn words(self) -> String {
         match self {
-            Expectation::Exactly(number) => number.to_string(),
-            Expectation::Between(Between { min: Some(min), max: Some(max) }) => {
+            RowExpectation::Exactly(number) => number.to_string(),
+            RowExpectation::Between(RowCountRange { min: Some(min), max: Some(max) }) => {
                 format!("{min} to {max}")
             }
-            Expectation::Between(Between { min: Some(min), max: None }) => {
+            RowExpectation::Between(RowCountRange { min: Some(min), max: None }) => {
                 format!("at least {min}")
             }
-            Expectation::Between(Between { min: None, max: Some(max) }) => format!("at most {max}"),
-            Expectation::Between(Between { min: None, max: None }) => "any number".into(),
+            RowExpectation::Between(RowCountRange { min: None, max: Some(max) }) => {
+                format!("at most {max}")
+            }
+            RowExpectation::Between(RowCountRange { min: None, max: None }) => "any number".into(),
         }
     }
 }
 
-impl Question {
+impl SavedQuestion {
     /// Returns the text of the query, named after the file.
-    pub fn source(&self, file: &Path) -> Arc<Source> {
-        Source::whole(file.display().to_string(), self.query.get_ref().as_str())
+    pub fn source(&self, file: &Path) -> Arc<SourceText> {
+        SourceText::whole(file.display().to_string(), self.query.get_ref().as_str())
     }
 }
 
-impl Questions {
+impl QuestionFile {
     /// Reads the file. A missing file means that there are no questions; if it is `needed`, it is
     /// an error.
-    pub fn load(path: &Path, needed: bool) -> Result<Questions, Failure> {
+    pub fn load(path: &Path, needed: bool) -> Result<QuestionFile, CommandError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound && !needed => {
-                return Ok(Questions::default());
+                return Ok(QuestionFile::default());
             }
-            Err(e) => return Err(Failure::file(path, "read", &e)),
+            Err(e) => return Err(CommandError::file(path, "read", &e)),
         };
         toml::from_str(&text).map_err(|e| {
             // TOML gives an offset in bytes, and people need line and column.
-            let source = Source::whole(path.display().to_string(), text.as_str());
+            let source = SourceText::whole(path.display().to_string(), text.as_str());
             let (line, column) = source.place(e.span().map_or(0, |span| span.start));
-            Failure::mistake(format!("{}:{line}:{column}: {}", path.display(), e.message()))
+            CommandError::mistake(format!("{}:{line}:{column}: {}", path.display(), e.message()))
         })
     }
 
     /// Returns the question of this name.
-    pub fn find(&self, name: &str) -> Result<&Question, Failure> {
+    pub fn find(&self, name: &str) -> Result<&SavedQuestion, CommandError> {
         self.queries.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.queries.keys().map(String::as_str).collect();
-            Failure::mistake(format!("no question `{name}`"))
+            CommandError::mistake(format!("no question `{name}`"))
                 .hint(format!("questions are {}", names.join(", ")))
         })
     }
@@ -131,16 +133,17 @@ impl Questions {
 
 /// Asks every question that expects a number of rows. Tells which are off, and lists their rows.
 pub fn check(
-    context: &mut Context<'_>,
-    questions: &Questions,
-    options: &Options,
-) -> Result<u8, Failure> {
+    context: &mut CommandContext<'_>,
+    questions: &QuestionFile,
+    options: &QueryOptions,
+) -> Result<u8, CommandError> {
     let snapshot = context.open()?.snapshot()?;
     let (mut off, mut unread, mut asked) = (0, 0, 0);
     for (name, question) in &questions.queries {
         let Some(expected) = question.expect else { continue };
         asked += 1;
-        let source = Source::whole(format!("question {name}"), question.query.get_ref().as_str());
+        let source =
+            SourceText::whole(format!("question {name}"), question.query.get_ref().as_str());
         // A query that cannot be read must not hide the results of the others.
         let Ok(read) = query::read(context, &source, options) else {
             unread += 1;

@@ -1,12 +1,12 @@
 //! Job reports for people and programs. `sync`, `apply`, `plan` and `job` all print them here.
 
-use super::Context;
+use super::CommandContext;
 use super::args::RowFormat;
-use super::failure::{Failure, REFUSED};
-use super::output::{BAD, Listing, NOTICE, Out, clean, counted, thousands, when};
+use super::failure::{CommandError, REFUSED};
+use super::output::{AnswerWriter, BAD, NOTICE, RowListing, clean, counted, thousands, when};
 use serde_json::json;
 use std::io::{self, Write};
-use tombolo::sync::{JobReport, Status, Tally};
+use tombolo::sync::{JobReport, JobStatus, JobTally};
 
 /// Skipped rows that a table shows; JSON has all.
 const SKIPPED_SHOWN: usize = 20;
@@ -14,7 +14,7 @@ const SKIPPED_SHOWN: usize = 20;
 const DELETES_SHOWN: usize = 10;
 
 /// Writes one report as it is, several as a list under a name.
-pub fn json(out: &mut Out<'_>, reports: &[JobReport]) -> Result<(), Failure> {
+pub fn json(out: &mut AnswerWriter<'_>, reports: &[JobReport]) -> Result<(), CommandError> {
     match reports {
         [report] => out.json(report),
         several => out.json(&json!({ "jobs": several })),
@@ -23,17 +23,17 @@ pub fn json(out: &mut Out<'_>, reports: &[JobReport]) -> Result<(), Failure> {
 
 /// Returns the exit code of jobs that ran; a held job counts as refused.
 pub fn exit_code(reports: &[JobReport]) -> u8 {
-    let held = reports.iter().any(|report| report.status == Status::Held);
+    let held = reports.iter().any(|report| report.status == JobStatus::Held);
     if held { REFUSED } else { 0 }
 }
 
 /// Prints the reports of jobs: a line each, the counts of all in one table, then the points that
 /// need attention. `again` is the command that made them, for advice on how to repeat it.
 pub fn print(
-    context: &mut Context<'_>,
+    context: &mut CommandContext<'_>,
     reports: &[JobReport],
     again: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let out = &mut context.out;
     for report in reports {
         writeln!(out, "{}", headline(out, report))?;
@@ -53,43 +53,43 @@ pub fn print(
 /// Prints the parts of a report beside its counts: skipped rows, deletions in other scopes, reasons
 /// for a hold.
 pub fn attention(
-    context: &mut Context<'_>,
+    context: &mut CommandContext<'_>,
     report: &JobReport,
     again: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     skipped(&mut context.out, report, SKIPPED_SHOWN)?;
     foreign(&mut context.out, report)?;
     held(context, report, again)
 }
 
 /// `okta  DIFF  entities 60 = 58 created + 2 updated; relationships 0  job 0198…`
-fn headline(out: &Out<'_>, report: &JobReport) -> String {
+fn headline(out: &AnswerWriter<'_>, report: &JobReport) -> String {
     let mut text = format!("{}  {}", out.bold(&clean(&report.scope)), report.sync_mode);
     for (noun, tally) in [("entities", report.entities), ("relationships", report.relationships)] {
-        if tally != Tally::default() {
+        if tally != JobTally::default() {
             text.push_str(&format!("  {noun} {}", sum(tally)));
         }
     }
-    if report.is_quiet() && report.status == Status::Finished {
+    if report.is_quiet() && report.status == JobStatus::Finished {
         text.push_str("  = no changes");
     }
     let id = out.id(report.id);
     let held = || out.paint(NOTICE, "! held");
     text.push_str(&match (report.dry_run, report.status) {
         (true, _) => "  (dry run: nothing has changed)".to_owned(),
-        (_, Status::Finished) => format!("  job {id}"),
-        (_, Status::Held) => format!("  {}, nothing has changed  job {id}", held()),
-        (_, Status::Aborted) => format!("  aborted, nothing has changed  job {id}"),
-        (_, Status::Refused) => {
+        (_, JobStatus::Finished) => format!("  job {id}"),
+        (_, JobStatus::Held) => format!("  {}, nothing has changed  job {id}", held()),
+        (_, JobStatus::Aborted) => format!("  aborted, nothing has changed  job {id}"),
+        (_, JobStatus::Refused) => {
             format!("  {}, nothing has changed", out.paint(BAD, "! refused"))
         }
-        (_, Status::AwaitingUploads) => format!("  open, takes uploads  job {id}"),
+        (_, JobStatus::AwaitingUploads) => format!("  open, takes uploads  job {id}"),
     });
     text
 }
 
 /// `60 = 58 created + 2 updated, 1 deleted`: a count and its parts.
-fn sum(tally: Tally) -> String {
+fn sum(tally: JobTally) -> String {
     let told = tally.created + tally.updated + tally.unchanged + tally.skipped;
     let parts = [
         (tally.created, "created"),
@@ -118,8 +118,8 @@ fn sum(tally: Tally) -> String {
 const COUNTS: [&str; 6] = ["uploaded", "created", "updated", "deleted", "unchanged", "skipped"];
 
 /// Makes a row for each scope and kind.
-fn counts(reports: &[JobReport]) -> Listing {
-    let mut listing = Listing::new(&[
+fn counts(reports: &[JobReport]) -> RowListing {
+    let mut listing = RowListing::new(&[
         ("scope", "SCOPE"),
         ("kind", "KIND"),
         ("uploaded", "UPLOADED"),
@@ -136,7 +136,7 @@ fn counts(reports: &[JobReport]) -> Listing {
         {
             // A job that changed nothing still has a row, so that no scope is missing from the
             // table.
-            if tally != Tally::default() || kind == "entities" && report.is_quiet() {
+            if tally != JobTally::default() || kind == "entities" && report.is_quiet() {
                 add(&mut listing, &report.scope, kind, tally);
             }
         }
@@ -144,7 +144,7 @@ fn counts(reports: &[JobReport]) -> Listing {
     listing
 }
 
-fn add(listing: &mut Listing, scope: &str, kind: &str, t: Tally) {
+fn add(listing: &mut RowListing, scope: &str, kind: &str, t: JobTally) {
     listing.row([
         json!(scope),
         json!(kind),
@@ -158,8 +158,8 @@ fn add(listing: &mut Listing, scope: &str, kind: &str, t: Tally) {
 }
 
 /// Prints the counts of one report by `_type`.
-pub fn types(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
-    let mut listing = Listing::new(&[
+pub fn types(out: &mut AnswerWriter<'_>, report: &JobReport) -> Result<(), CommandError> {
+    let mut listing = RowListing::new(&[
         ("scope", "SCOPE"),
         ("type", "TYPE"),
         ("uploaded", "UPLOADED"),
@@ -181,7 +181,7 @@ pub fn types(out: &mut Out<'_>, report: &JobReport) -> Result<(), Failure> {
 }
 
 /// Prints the first `shown` rows that were left out, each with its reason.
-pub fn skipped(out: &mut Out<'_>, report: &JobReport, shown: usize) -> io::Result<()> {
+pub fn skipped(out: &mut AnswerWriter<'_>, report: &JobReport, shown: usize) -> io::Result<()> {
     if report.skipped_total == 0 {
         return Ok(());
     }
@@ -203,7 +203,7 @@ pub fn skipped(out: &mut Out<'_>, report: &JobReport, shown: usize) -> io::Resul
     Ok(())
 }
 
-fn foreign(out: &mut Out<'_>, report: &JobReport) -> io::Result<()> {
+fn foreign(out: &mut AnswerWriter<'_>, report: &JobReport) -> io::Result<()> {
     for (scope, &n) in &report.foreign_deletions {
         let sign = out.sign('-');
         writeln!(
@@ -217,7 +217,11 @@ fn foreign(out: &mut Out<'_>, report: &JobReport) -> io::Result<()> {
 }
 
 /// Prints the reasons why a job is held, the keys it would delete, and the exact commands to go on.
-fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> Result<(), Failure> {
+fn held(
+    context: &mut CommandContext<'_>,
+    report: &JobReport,
+    again: Option<&str>,
+) -> Result<(), CommandError> {
     let Some(held) = &report.held else { return Ok(()) };
     let db = context.db_flag();
     let out = &mut context.out;
@@ -252,7 +256,7 @@ fn held(context: &mut Context<'_>, report: &JobReport, again: Option<&str>) -> R
 }
 
 /// Returns the time at which a job ended or, if it has not, began.
-pub fn time(out: &Out<'_>, report: &JobReport) -> String {
+pub fn time(out: &AnswerWriter<'_>, report: &JobReport) -> String {
     when(out, report.end_timestamp.unwrap_or(report.start_timestamp))
 }
 
@@ -262,11 +266,16 @@ mod tests {
 
     #[test]
     fn every_count_is_followed_by_what_makes_it_up() {
-        let tally =
-            Tally { uploaded: 1060, created: 1058, updated: 2, deleted: 3, ..Tally::default() };
+        let tally = JobTally {
+            uploaded: 1060,
+            created: 1058,
+            updated: 2,
+            deleted: 3,
+            ..JobTally::default()
+        };
         assert_eq!(sum(tally), "1060 = 1058 created + 2 updated, 3 deleted");
-        let twice = Tally { uploaded: 148, created: 74, ..Tally::default() };
+        let twice = JobTally { uploaded: 148, created: 74, ..JobTally::default() };
         assert_eq!(sum(twice), "148 = 74 created + 74 repeated");
-        assert_eq!(sum(Tally::default()), "0");
+        assert_eq!(sum(JobTally::default()), "0");
     }
 }

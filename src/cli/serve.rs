@@ -1,21 +1,21 @@
 //! `tombolo serve`: the HTTP server, from its flags to its end.
 
-use super::Context;
-use super::args::{LogFormat, Serve};
-use super::failure::{FAILED, Failure, inconsistent};
+use super::CommandContext;
+use super::args::{LogFormat, ServeArgs};
+use super::failure::{CommandError, FAILED, inconsistent};
 use super::output::now;
-use crate::api::{self, Limits, Settings};
+use crate::api::{self, ServerLimits, ServerSettings};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tombolo::db::Database;
-use tombolo::store::Waiting;
+use tombolo::store::WaitPolicy;
 
 /// Runs the server until SIGINT or SIGTERM.
-pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, CommandError> {
     api::allocator::set_up();
-    let waiting = Waiting::new(context.global.wait, |line| tracing::info!("{line}"));
+    let waiting = WaitPolicy::new(context.global.wait, |line| tracing::info!("{line}"));
     let database = context.open_or_create()?.waiting(waiting).kept_open();
     let database = database.with_mapped_max(args.max_mapped);
     // A damaged file is refused now, once, and not by every question later.
@@ -24,7 +24,7 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
         Some(memory) => memory.0,
         None => sensible_memory(),
     };
-    super::token::take_over(context, &database)?;
+    super::token::migrate_tokens(context, &database)?;
     let access = database.access()?;
     let lives = access.tokens.iter().any(|token| !token.expired(now()));
     guard_address(args, lives)?;
@@ -36,15 +36,15 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => {
             let tls = api::tls(certificates, key);
-            Some(tls.map_err(|e| Failure::file(certificates, "use", &e))?)
+            Some(tls.map_err(|e| CommandError::file(certificates, "use", &e))?)
         }
         _ => None,
     };
     log(args.log);
-    let settings = Settings {
+    let settings = ServerSettings {
         hosts: args.host_name.clone(),
         mappings: args.mappings.clone(),
-        limits: Limits {
+        limits: ServerLimits {
             connections: args.max_connections.max(1),
             open_jobs: args.max_open_jobs,
             staged_bytes: args.max_staged << 20,
@@ -64,7 +64,7 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     runtime.block_on(async {
         let listener = TcpListener::bind(SocketAddr::new(args.address, args.port)).await;
-        let listener = listener.map_err(|e| Failure::Fault {
+        let listener = listener.map_err(|e| CommandError::Fault {
             message: format!("cannot listen on {}:{}: {e}", args.address, args.port),
             hint: Some("another server may be there; `--port 0` takes a free port".into()),
             code: FAILED,
@@ -74,7 +74,7 @@ pub fn run(context: &mut Context<'_>, args: &Serve) -> Result<u8, Failure> {
         // Output is buffered, and a caller that asked for `--port 0` reads the port from this line.
         context.out.flush()?;
         api::serve(database, listener, settings, tls, stopped()).await;
-        Ok::<(), Failure>(())
+        Ok::<(), CommandError>(())
     })?;
     // A question that still runs now has nobody to answer to.
     runtime.shutdown_timeout(Duration::from_secs(5));
@@ -106,8 +106,8 @@ fn sensible_memory() -> u64 {
 }
 
 /// Reads the rows that every question reads. The engine panics on some pages that no engine wrote.
-fn readable(database: &Database) -> Result<(), Failure> {
-    let look = || -> Result<(), Failure> {
+fn readable(database: &Database) -> Result<(), CommandError> {
+    let look = || -> Result<(), CommandError> {
         database.snapshot()?.scope_rows()?;
         Ok(())
     };
@@ -118,13 +118,13 @@ fn readable(database: &Database) -> Result<(), Failure> {
 }
 
 /// True if programs on other machines can reach the server.
-fn reachable(args: &Serve) -> bool {
+fn reachable(args: &ServeArgs) -> bool {
     !args.address.is_loopback() || args.behind_proxy || !args.host_name.is_empty()
 }
 
 /// Refuses a server that a network can reach without a token, and one that would send tokens
 /// without TLS.
-fn guard_address(args: &Serve, has_token: bool) -> Result<(), Failure> {
+fn guard_address(args: &ServeArgs, has_token: bool) -> Result<(), CommandError> {
     if reachable(args) && !has_token {
         let how = match (args.address.is_loopback(), args.behind_proxy) {
             (false, _) => args.address.to_string(),
@@ -132,14 +132,14 @@ fn guard_address(args: &Serve, has_token: bool) -> Result<(), Failure> {
             (true, false) => "a server with a name of its own".to_owned(),
         };
         let message = format!("{how} can be reached from outside, and there is no token");
-        return Err(Failure::mistake(message).hint(
+        return Err(CommandError::mistake(message).hint(
             "make one first: tombolo token create NAME --right read; \
              or listen on 127.0.0.1 without --behind-proxy and --host-name",
         ));
     }
     if !args.address.is_loopback() && args.tls_cert.is_none() && !args.behind_proxy {
         let message = format!("{} would send tokens in the clear", args.address);
-        return Err(Failure::mistake(message)
+        return Err(CommandError::mistake(message)
             .hint("give --tls-cert and --tls-key, or --behind-proxy if a proxy in front has TLS"));
     }
     Ok(())

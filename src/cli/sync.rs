@@ -1,8 +1,8 @@
 //! `tombolo sync`: uploads files as one job, or as one job a scope, and reports on their rows.
 
-use super::Context;
-use super::args::{ReportFormat, SameScope, Sync};
-use super::failure::Failure;
+use super::CommandContext;
+use super::args::{ReportFormat, SameScope, SyncArgs};
+use super::failure::CommandError;
 use super::report;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::{File, Metadata};
@@ -10,14 +10,14 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tombolo::db::SyncRequest;
-use tombolo::sync::{Format, Input, Mode};
+use tombolo::sync::{InputFormat, InputSource, SyncMode};
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, args: &Sync) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, args: &SyncArgs) -> Result<u8, CommandError> {
     let sources = sources(&args.files)?;
     let bar = progress(context, &sources);
     let twice = sources.iter().all(|source| source.again);
-    let inputs = || -> Vec<Input<'static>> {
+    let inputs = || -> Vec<InputSource<'static>> {
         bar.set_position(0);
         sources.iter().map(|source| source.input(&bar)).collect()
     };
@@ -45,7 +45,7 @@ pub fn run(context: &mut Context<'_>, args: &Sync) -> Result<u8, Failure> {
     Ok(report::exit_code(&reports))
 }
 
-fn request(args: &Sync) -> SyncRequest {
+fn request(args: &SyncArgs) -> SyncRequest {
     SyncRequest {
         scope: args.scope.clone(),
         mode: args.mode,
@@ -59,7 +59,7 @@ fn request(args: &Sync) -> SyncRequest {
 }
 
 /// Returns the command as it was given, so that people can repeat it with one more flag.
-fn command(context: &Context<'_>, args: &Sync) -> String {
+fn command(context: &CommandContext<'_>, args: &SyncArgs) -> String {
     let mut text = format!("tombolo{} sync", context.db_flag());
     for file in &args.files {
         text.push_str(&format!(" {}", quoted(&file.display().to_string())));
@@ -67,7 +67,7 @@ fn command(context: &Context<'_>, args: &Sync) -> String {
     if let Some(scope) = &args.scope {
         text.push_str(&format!(" --scope {}", quoted(scope)));
     }
-    if args.mode != Mode::Diff {
+    if args.mode != SyncMode::Diff {
         text.push_str(&format!(" --mode {}", args.mode));
     }
     text
@@ -84,7 +84,7 @@ pub fn quoted(text: &str) -> String {
 
 /// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
+enum FileCompression {
     Plain,
     Gzip,
     Zstd,
@@ -92,11 +92,11 @@ enum Packing {
 
 /// A file to upload. It is opened only when its turn comes: a folder may hold more files than a
 /// process may have open.
-pub struct Source {
+pub struct UploadFile {
     /// `None` is standard input.
     path: Option<PathBuf>,
-    pub format: Format,
-    packing: Packing,
+    pub format: InputFormat,
+    packing: FileCompression,
     len: u64,
     /// True if it can be read again; a pipe cannot.
     again: bool,
@@ -104,47 +104,51 @@ pub struct Source {
 
 /// Returns the files that the arguments name, in the order given; those of a folder are sorted by
 /// name.
-pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
+pub fn sources(paths: &[PathBuf]) -> Result<Vec<UploadFile>, CommandError> {
     let mut found = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
-            found.push(Source {
+            found.push(UploadFile {
                 path: None,
-                format: Format::Ndjson,
-                packing: Packing::Plain,
+                format: InputFormat::Ndjson,
+                packing: FileCompression::Plain,
                 len: 0,
                 again: false,
             });
             continue;
         }
-        let metadata = std::fs::metadata(path).map_err(|e| Failure::file(path, "read", &e))?;
+        let metadata = std::fs::metadata(path).map_err(|e| CommandError::file(path, "read", &e))?;
         if metadata.is_dir() {
             found.extend(folder(path)?);
             continue;
         }
         let (format, packing) = kind(path).ok_or_else(|| {
-            Failure::mistake(format!("cannot tell what is in `{}` by its name", path.display()))
-                .hint("expected .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind")
+            CommandError::mistake(format!(
+                "cannot tell what is in `{}` by its name",
+                path.display()
+            ))
+            .hint("expected .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind")
         })?;
-        found.push(Source::file(path.clone(), format, packing, &metadata));
+        found.push(UploadFile::file(path.clone(), format, packing, &metadata));
     }
     Ok(found)
 }
 
 /// Returns the files of a folder whose names tell their format.
-fn folder(path: &Path) -> Result<Vec<Source>, Failure> {
-    let fault = |e: io::Error| Failure::file(path, "read", &e);
+fn folder(path: &Path) -> Result<Vec<UploadFile>, CommandError> {
+    let fault = |e: io::Error| CommandError::file(path, "read", &e);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
-        let metadata = std::fs::metadata(&path).map_err(|e| Failure::file(&path, "read", &e))?;
+        let metadata =
+            std::fs::metadata(&path).map_err(|e| CommandError::file(&path, "read", &e))?;
         if let (Some((format, packing)), true) = (kind(&path), metadata.is_file()) {
-            found.push(Source::file(path, format, packing, &metadata));
+            found.push(UploadFile::file(path, format, packing, &metadata));
         }
     }
     if found.is_empty() {
         let message = format!("no file to upload in the folder `{}`", path.display());
-        return Err(Failure::mistake(message)
+        return Err(CommandError::mistake(message)
             .hint("it needs .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind"));
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -152,25 +156,36 @@ fn folder(path: &Path) -> Result<Vec<Source>, Failure> {
 }
 
 /// Reads the format and compression of a file from its name.
-fn kind(path: &Path) -> Option<(Format, Packing)> {
+fn kind(path: &Path) -> Option<(InputFormat, FileCompression)> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let (name, packing) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
-        (Some(inner), _) => (inner, Packing::Gzip),
-        (_, Some(inner)) => (inner, Packing::Zstd),
-        _ => (name.as_str(), Packing::Plain),
+        (Some(inner), _) => (inner, FileCompression::Gzip),
+        (_, Some(inner)) => (inner, FileCompression::Zstd),
+        _ => (name.as_str(), FileCompression::Plain),
     };
     let format = match name.rsplit_once('.')?.1 {
-        "json" => Format::Json,
-        "ndjson" | "jsonl" => Format::Ndjson,
-        "csv" => Format::Csv,
+        "json" => InputFormat::Json,
+        "ndjson" | "jsonl" => InputFormat::Ndjson,
+        "csv" => InputFormat::Csv,
         _ => return None,
     };
     Some((format, packing))
 }
 
-impl Source {
-    fn file(path: PathBuf, format: Format, packing: Packing, metadata: &Metadata) -> Source {
-        Source { path: Some(path), format, packing, len: metadata.len(), again: metadata.is_file() }
+impl UploadFile {
+    fn file(
+        path: PathBuf,
+        format: InputFormat,
+        packing: FileCompression,
+        metadata: &Metadata,
+    ) -> UploadFile {
+        UploadFile {
+            path: Some(path),
+            format,
+            packing,
+            len: metadata.len(),
+            again: metadata.is_file(),
+        }
     }
 
     /// Returns its name for messages.
@@ -183,28 +198,28 @@ impl Source {
 
     /// Returns a reader of its contents, unpacked.
     pub fn reader(self) -> impl Read + Send {
-        Lazy(State::Waiting(self.path, self.packing, ProgressBar::hidden()))
+        LazyReader(LazyReaderState::Waiting(self.path, self.packing, ProgressBar::hidden()))
     }
 
-    fn input(&self, bar: &ProgressBar) -> Input<'static> {
+    fn input(&self, bar: &ProgressBar) -> InputSource<'static> {
         let name = self.name();
-        let state = State::Waiting(self.path.clone(), self.packing, bar.clone());
-        Input { name, format: self.format, reader: Box::new(Lazy(state)) }
+        let state = LazyReaderState::Waiting(self.path.clone(), self.packing, bar.clone());
+        InputSource { name, format: self.format, reader: Box::new(LazyReader(state)) }
     }
 }
 
 /// A reader that opens its file at the first read and closes it at the end.
-struct Lazy(State);
+struct LazyReader(LazyReaderState);
 
-enum State {
-    Waiting(Option<PathBuf>, Packing, ProgressBar),
+enum LazyReaderState {
+    Waiting(Option<PathBuf>, FileCompression, ProgressBar),
     Open(Box<dyn Read + Send>),
     Done,
 }
 
 fn open(
     path: Option<&Path>,
-    packing: Packing,
+    packing: FileCompression,
     bar: &ProgressBar,
 ) -> io::Result<Box<dyn Read + Send>> {
     let raw: Box<dyn Read + Send> = match path {
@@ -212,29 +227,29 @@ fn open(
         None => Box::new(bar.wrap_read(io::stdin())),
     };
     Ok(match packing {
-        Packing::Plain => raw,
-        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(raw))),
-        Packing::Zstd => Box::new(zstd::stream::read::Decoder::new(raw)?),
+        FileCompression::Plain => raw,
+        FileCompression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(raw))),
+        FileCompression::Zstd => Box::new(zstd::stream::read::Decoder::new(raw)?),
     })
 }
 
-impl Read for Lazy {
+impl Read for LazyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let State::Waiting(path, packing, bar) = &self.0 {
-            self.0 = State::Open(open(path.as_deref(), *packing, bar)?);
+        if let LazyReaderState::Waiting(path, packing, bar) = &self.0 {
+            self.0 = LazyReaderState::Open(open(path.as_deref(), *packing, bar)?);
         }
-        let State::Open(reader) = &mut self.0 else { return Ok(0) };
+        let LazyReaderState::Open(reader) = &mut self.0 else { return Ok(0) };
         let n = reader.read(buffer)?;
         // Dropping the reader closes the file before the next one is opened.
         if n == 0 && !buffer.is_empty() {
-            self.0 = State::Done;
+            self.0 = LazyReaderState::Done;
         }
         Ok(n)
     }
 }
 
 /// Makes a progress bar over the bytes of all files, or a hidden one.
-fn progress(context: &Context<'_>, sources: &[Source]) -> ProgressBar {
+fn progress(context: &CommandContext<'_>, sources: &[UploadFile]) -> ProgressBar {
     if !context.progress {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
@@ -255,10 +270,13 @@ mod tests {
     #[test]
     fn the_name_says_what_is_in_a_file() {
         let said = |name: &str| kind(Path::new(name));
-        assert!(matches!(said("a.json"), Some((Format::Json, Packing::Plain))));
-        assert!(matches!(said("x/a.b.NDJSON"), Some((Format::Ndjson, Packing::Plain))));
-        assert!(matches!(said("a.jsonl.gz"), Some((Format::Ndjson, Packing::Gzip))));
-        assert!(matches!(said("a.csv.zst"), Some((Format::Csv, Packing::Zstd))));
+        assert!(matches!(said("a.json"), Some((InputFormat::Json, FileCompression::Plain))));
+        assert!(matches!(
+            said("x/a.b.NDJSON"),
+            Some((InputFormat::Ndjson, FileCompression::Plain))
+        ));
+        assert!(matches!(said("a.jsonl.gz"), Some((InputFormat::Ndjson, FileCompression::Gzip))));
+        assert!(matches!(said("a.csv.zst"), Some((InputFormat::Csv, FileCompression::Zstd))));
         assert!(said("a.txt").is_none());
         assert!(said("json").is_none());
         assert!(said("a.gz").is_none());

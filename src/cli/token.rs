@@ -1,9 +1,9 @@
 //! `tombolo token`: the callers of the server and their rights.
 
-use super::Context;
-use super::args::{ReportFormat, RowFormat, TokenAction, TokenCreate};
-use super::failure::Failure;
-use super::output::{Listing, clean, counted, now, when};
+use super::CommandContext;
+use super::args::{ReportFormat, RowFormat, TokenAction, TokenCreateArgs};
+use super::failure::CommandError;
+use super::output::{RowListing, clean, counted, now, when};
 use serde_json::json;
 use std::io::Write;
 use tombolo::db::Database;
@@ -11,10 +11,10 @@ use tombolo::db::Database;
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// Runs the command.
-pub fn run(context: &mut Context<'_>, action: &TokenAction) -> Result<u8, Failure> {
+pub fn run(context: &mut CommandContext<'_>, action: &TokenAction) -> Result<u8, CommandError> {
     let database = context.open_or_create()?;
     // Tokens of an earlier version must be in the database before any is listed or revoked.
-    take_over(context, &database)?;
+    migrate_tokens(context, &database)?;
     match action {
         TokenAction::Create(args) => create(context, &database, args),
         TokenAction::List(args) => list(context, &database, args.output),
@@ -31,7 +31,7 @@ pub fn run(context: &mut Context<'_>, action: &TokenAction) -> Result<u8, Failur
                 }
                 Ok(0)
             }
-            None => Err(Failure::mistake(format!("no one token `{}`", args.id))
+            None => Err(CommandError::mistake(format!("no one token `{}`", args.id))
                 .hint("`tombolo token list` shows all")),
         },
         TokenAction::AllowAnonymous => {
@@ -46,7 +46,10 @@ pub fn run(context: &mut Context<'_>, action: &TokenAction) -> Result<u8, Failur
 }
 
 /// Moves tokens of an earlier version into the database, and says so.
-pub fn take_over(context: &Context<'_>, database: &Database) -> Result<(), Failure> {
+pub fn migrate_tokens(
+    context: &CommandContext<'_>,
+    database: &Database,
+) -> Result<(), CommandError> {
     if let Some(path) = database.take_over_tokens()?
         && !context.out.quiet
     {
@@ -57,10 +60,10 @@ pub fn take_over(context: &Context<'_>, database: &Database) -> Result<(), Failu
 }
 
 fn create(
-    context: &mut Context<'_>,
+    context: &mut CommandContext<'_>,
     database: &Database,
-    args: &TokenCreate,
-) -> Result<u8, Failure> {
+    args: &TokenCreateArgs,
+) -> Result<u8, CommandError> {
     let expires = args.days.map(|days| now() + i64::from(days) * DAY);
     let (token, text) = database.create_token(&args.name, args.right.clone(), now(), expires)?;
     let out = &mut context.out;
@@ -85,8 +88,12 @@ fn create(
     Ok(0)
 }
 
-fn list(context: &mut Context<'_>, database: &Database, output: RowFormat) -> Result<u8, Failure> {
-    let mut listing = Listing::new(&[
+fn list(
+    context: &mut CommandContext<'_>,
+    database: &Database,
+    output: RowFormat,
+) -> Result<u8, CommandError> {
+    let mut listing = RowListing::new(&[
         ("id", "ID"),
         ("name", "NAME"),
         ("rights", "RIGHTS"),

@@ -4,9 +4,9 @@
 //! count. A chain without branches is one entry; a long chain is folded in the middle. Lines keep
 //! to the width of the terminal and break between words. Every entity that is not drawn is counted.
 
-use super::layout::{together, width};
+use super::layout::{unbreakable, width};
 use super::naming;
-use super::output::{Out, clean, thousands};
+use super::output::{AnswerWriter, clean, thousands};
 use anstyle::Style;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ const ROOM: usize = 32;
 
 /// An entity in the tree.
 #[derive(Clone, Debug, Default)]
-pub struct Node {
+pub struct TreeNode {
     /// Its number.
     pub number: u32,
     /// Number of the entity above it.
@@ -48,13 +48,13 @@ pub struct Node {
     pub reported: bool,
 }
 
-impl Node {
-    fn title(&self, out: &Out<'_>) -> String {
+impl TreeNode {
+    fn title(&self, out: &AnswerWriter<'_>) -> String {
         let name = naming::called(out, self.display.as_deref(), &self.key);
         if self.reported { name } else { format!("({name})") }
     }
 
-    fn step(&self, out: &Out<'_>) -> String {
+    fn step(&self, out: &AnswerWriter<'_>) -> String {
         let arrow = if self.forward { '→' } else { '←' };
         let step = format!("{} {arrow} {}", clean(&self.verb), clean(&self.kind));
         match self.mark {
@@ -65,25 +65,25 @@ impl Node {
 }
 
 /// A tree to be drawn. The order of nodes is the order of siblings.
-pub struct Tree<'a> {
-    nodes: &'a [Node],
+pub struct TreeDrawing<'a> {
+    nodes: &'a [TreeNode],
     below: FxHashMap<u32, Vec<usize>>,
     entries: usize,
     drawn: usize,
 }
 
-impl<'a> Tree<'a> {
+impl<'a> TreeDrawing<'a> {
     /// Hangs each node below its parent.
-    pub fn new(nodes: &'a [Node]) -> Tree<'a> {
+    pub fn new(nodes: &'a [TreeNode]) -> TreeDrawing<'a> {
         let mut below: FxHashMap<u32, Vec<usize>> = FxHashMap::default();
         for (i, node) in nodes.iter().enumerate() {
             below.entry(node.parent).or_default().push(i);
         }
-        Tree { nodes, below, entries: 0, drawn: 0 }
+        TreeDrawing { nodes, below, entries: 0, drawn: 0 }
     }
 
     /// Draws the nodes below `root`.
-    pub fn print(&mut self, out: &mut Out<'_>, root: u32) -> io::Result<()> {
+    pub fn print(&mut self, out: &mut AnswerWriter<'_>, root: u32) -> io::Result<()> {
         self.level(out, root, "")
     }
 
@@ -111,7 +111,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Returns the children of an entity, grouped by the way in which they were reached.
-    fn groups(&self, out: &Out<'_>, number: u32) -> Vec<(String, Vec<usize>)> {
+    fn groups(&self, out: &AnswerWriter<'_>, number: u32) -> Vec<(String, Vec<usize>)> {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for &i in self.children(number) {
             groups.entry(self.nodes[i].step(out)).or_default().push(i);
@@ -119,7 +119,7 @@ impl<'a> Tree<'a> {
         groups.into_iter().collect()
     }
 
-    fn level(&mut self, out: &mut Out<'_>, number: u32, indent: &str) -> io::Result<()> {
+    fn level(&mut self, out: &mut AnswerWriter<'_>, number: u32, indent: &str) -> io::Result<()> {
         // Entities beyond the limit are left to `not_drawn`, which counts them.
         if self.children(number).is_empty() || self.entries >= ENTRIES {
             return Ok(());
@@ -152,9 +152,9 @@ impl<'a> Tree<'a> {
     /// Draws a node, and in the same entry the nodes that follow without a branch.
     fn chain(
         &mut self,
-        out: &mut Out<'_>,
+        out: &mut AnswerWriter<'_>,
         first: usize,
-        branch: &Branch,
+        branch: &TreeBranch,
         step: &str,
     ) -> io::Result<()> {
         let mut links = vec![first];
@@ -173,7 +173,7 @@ impl<'a> Tree<'a> {
                 text.push_str(&format!("   … {} more …", thousands(folded.len() as u64)));
             }
             if !folded.contains(&at) {
-                let (step, name) = (together(&self.nodes[link].step(out)), self.name(out, link));
+                let (step, name) = (unbreakable(&self.nodes[link].step(out)), self.name(out, link));
                 text.push_str(&format!("   {step} {name}"));
             }
         }
@@ -182,7 +182,7 @@ impl<'a> Tree<'a> {
     }
 
     /// True if the names of nodes can be read in one entry.
-    fn short(&self, out: &Out<'_>, members: &[usize]) -> bool {
+    fn short(&self, out: &AnswerWriter<'_>, members: &[usize]) -> bool {
         let Some(columns) = out.width else { return true };
         let names = members.iter().take(SIBLINGS).map(|&i| width(&self.nodes[i].title(out)) + 2);
         names.sum::<usize>() <= columns * LIST_LINES
@@ -191,9 +191,9 @@ impl<'a> Tree<'a> {
     /// Draws nodes with nothing below them in one entry.
     fn leaves(
         &mut self,
-        out: &mut Out<'_>,
+        out: &mut AnswerWriter<'_>,
         members: &[usize],
-        branch: &Branch,
+        branch: &TreeBranch,
         step: &str,
     ) -> io::Result<()> {
         let names: Vec<String> =
@@ -209,9 +209,9 @@ impl<'a> Tree<'a> {
     /// Draws nodes of which some have more below them, each in its own entry.
     fn siblings(
         &mut self,
-        out: &mut Out<'_>,
+        out: &mut AnswerWriter<'_>,
         members: &[usize],
-        above: &Branch,
+        above: &TreeBranch,
         step: &str,
     ) -> io::Result<()> {
         self.entry(out, above, &format!("{step} ({})", thousands(members.len() as u64)))?;
@@ -233,29 +233,34 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    fn name(&mut self, out: &Out<'_>, i: usize) -> String {
+    fn name(&mut self, out: &AnswerWriter<'_>, i: usize) -> String {
         // Naming counts, so an entity is drawn exactly if its name is printed.
         self.drawn += usize::from(self.nodes[i].reported);
-        together(&self.nodes[i].title(out))
+        unbreakable(&self.nodes[i].title(out))
     }
 
-    fn entry(&mut self, out: &mut Out<'_>, branch: &Branch, text: &str) -> io::Result<()> {
+    fn entry(
+        &mut self,
+        out: &mut AnswerWriter<'_>,
+        branch: &TreeBranch,
+        text: &str,
+    ) -> io::Result<()> {
         self.entries += 1;
         out.line(&branch.start, text, &format!("{}   ", branch.inner))
     }
 }
 
 /// The place of a node in the drawing.
-struct Branch {
+struct TreeBranch {
     /// The text before it.
     start: String,
     /// The indent of the nodes below it.
     inner: String,
 }
 
-fn branch(indent: &str, last: bool) -> Branch {
+fn branch(indent: &str, last: bool) -> TreeBranch {
     let (corner, line) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-    Branch { start: format!("{indent}{corner}"), inner: format!("{indent}{line}") }
+    TreeBranch { start: format!("{indent}{corner}"), inner: format!("{indent}{line}") }
 }
 
 #[cfg(test)]
@@ -263,8 +268,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn node(number: u32, parent: u32, name: &str, kind: &str, verb: &str) -> Node {
-        Node {
+    fn node(number: u32, parent: u32, name: &str, kind: &str, verb: &str) -> TreeNode {
+        TreeNode {
             number,
             parent,
             key: name.into(),
@@ -272,18 +277,18 @@ mod tests {
             verb: verb.into(),
             forward: verb != "ASSUMES",
             reported: true,
-            ..Node::default()
+            ..TreeNode::default()
         }
     }
 
-    fn drawn(nodes: &[Node]) -> (String, usize) {
+    fn drawn(nodes: &[TreeNode]) -> (String, usize) {
         drawn_in(nodes, None)
     }
 
-    fn drawn_in(nodes: &[Node], columns: Option<usize>) -> (String, usize) {
+    fn drawn_in(nodes: &[TreeNode], columns: Option<usize>) -> (String, usize) {
         let mut bytes = Vec::new();
-        let mut tree = Tree::new(nodes);
-        let mut out = Out::plain(&mut bytes);
+        let mut tree = TreeDrawing::new(nodes);
+        let mut out = AnswerWriter::plain(&mut bytes);
         out.width = columns;
         tree.print(&mut out, 0).expect("memory takes every byte");
         drop(out);
@@ -313,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_is_not_drawn_is_counted() {
-        let nodes: Vec<Node> =
+        let nodes: Vec<TreeNode> =
             (1..=20).map(|n| node(n, 0, &format!("b{n}"), "bucket", "ALLOWS")).collect();
         let (text, left) = drawn(&nodes);
         assert_eq!(text, "└─ ALLOWS → bucket (20)   b1, b2, b3, b4, b5, b6, … 14 more\n");
@@ -335,7 +340,7 @@ mod tests {
     }
 
     /// A chain of `count` nodes below the root.
-    fn chain(count: u32) -> Vec<Node> {
+    fn chain(count: u32) -> Vec<TreeNode> {
         (1..=count).map(|n| node(n, n - 1, &format!("n{n}"), "t", "HAS")).collect()
     }
 
@@ -352,7 +357,7 @@ mod tests {
     #[test]
     fn lines_keep_to_the_width_and_break_between_words() {
         let long = "the ledger of everything that was ever paid";
-        let mut nodes: Vec<Node> =
+        let mut nodes: Vec<TreeNode> =
             (1..=9).map(|n| node(n, 0, &format!("arn:aws:s3:::{n}"), "bucket", "ALLOWS")).collect();
         nodes.iter_mut().for_each(|node| node.display = Some(format!("{long} {}", node.number)));
         nodes.push(node(10, 1, "漢字漢字漢字", "t", "HAS"));
@@ -386,7 +391,7 @@ mod tests {
             parents in prop::collection::vec((any::<prop::sample::Index>(), "[a-z漢 :/]{1,60}"), 1..80),
             columns in 40usize..130,
         ) {
-            let mut nodes: Vec<Node> = Vec::new();
+            let mut nodes: Vec<TreeNode> = Vec::new();
             for (number, (parent, name)) in (1u32..).zip(&parents) {
                 let mut node = node(number, parent.index(number as usize) as u32, name, "t", "HAS");
                 node.display = Some(name.chars().rev().collect());

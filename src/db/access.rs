@@ -7,8 +7,8 @@
 //! Earlier versions kept tokens in `<database>.tokens`. [`Database::take_over_tokens`] moves such a
 //! file into the database, once.
 
-use super::{Database, Error, Right, Rights, identity, io};
-use crate::store::{Store, StoreError, folder_of};
+use super::{AccessRight, Database, Error, RightSet, identity, io};
+use crate::store::{DatabaseFile, StoreError, folder_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -24,13 +24,13 @@ const FILE_MAX: u64 = 16 << 20;
 /// A token as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Token {
+pub struct AccessToken {
     /// The id by which it is revoked.
     pub id: Uuid,
     /// Its purpose, in words.
     pub name: String,
     /// The rights of its bearer.
-    pub rights: Vec<Right>,
+    pub rights: Vec<AccessRight>,
     /// The time it was made, in epoch milliseconds.
     pub created_on: i64,
     /// The time it ends, in epoch milliseconds; `None` if it never does.
@@ -40,7 +40,7 @@ pub struct Token {
     digest: String,
 }
 
-impl Token {
+impl AccessToken {
     /// True if it has ended.
     pub fn expired(&self, now: i64) -> bool {
         self.expires_on.is_some_and(|end| end <= now)
@@ -50,36 +50,36 @@ impl Token {
 /// The tokens of a database, and whether callers need one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Access {
+pub struct AccessControl {
     /// True if callers need a token, whatever tokens there are.
     pub closed: bool,
     /// All tokens that were not revoked, expired ones included.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<AccessToken>,
     /// Digests of the files of tokens that were taken over.
     #[serde(default)]
     taken_over: Vec<String>,
 }
 
-impl Access {
+impl AccessControl {
     /// The access of a database that is closed to everybody.
-    pub fn nobody() -> Access {
-        Access { closed: true, ..Access::default() }
+    pub fn nobody() -> AccessControl {
+        AccessControl { closed: true, ..AccessControl::default() }
     }
 
     /// Reads the row; a database without one is open.
-    pub fn read(row: Option<&[u8]>) -> Result<Access, StoreError> {
-        let Some(row) = row else { return Ok(Access::default()) };
+    pub fn read(row: Option<&[u8]>) -> Result<AccessControl, StoreError> {
+        let Some(row) = row else { return Ok(AccessControl::default()) };
         serde_json::from_slice(row).map_err(|e| StoreError::corrupt("access", &[], &e.to_string()))
     }
 
     /// The rights of the bearer of `text`; `None` for an unknown or expired token.
-    pub fn rights_of(&self, text: &str, now: i64) -> Option<Rights> {
+    pub fn rights_of(&self, text: &str, now: i64) -> Option<RightSet> {
         let given = digest(text.as_bytes());
         let mut found = None;
         // All are compared, so that the time says nothing about which one it is.
         for token in &self.tokens {
             if bool::from(token.digest.as_bytes().ct_eq(given.as_bytes())) && !token.expired(now) {
-                found = Some(Rights(token.rights.clone()));
+                found = Some(RightSet(token.rights.clone()));
             }
         }
         found
@@ -100,27 +100,27 @@ impl Database {
         match &self.injected {
             Some(store) => Ok(store.access()?),
             None => Ok(match &self.reader {
-                Some(reader) => reader.ask(&self.path, Store::access)?,
-                None => Store::open_reader(&self.path)?.access()?,
+                Some(reader) => reader.ask(&self.path, DatabaseFile::access)?,
+                None => DatabaseFile::open_reader(&self.path)?.access()?,
             }),
         }
     }
 
     /// The tokens and whether callers need one, as of now.
-    pub fn access(&self) -> Result<Access, Error> {
-        Ok(Access::read(self.access_row()?.as_deref())?)
+    pub fn access(&self) -> Result<AccessControl, Error> {
+        Ok(AccessControl::read(self.access_row()?.as_deref())?)
     }
 
     /// Changes the tokens, or whether callers need one, in one commit of its own that raises no
     /// revision. It waits for writers in other processes. `None` leaves everything as it is.
     fn edit_access<T>(
         &self,
-        edit: impl FnOnce(Access, bool) -> Result<(T, Option<Access>), Error>,
+        edit: impl FnOnce(AccessControl, bool) -> Result<(T, Option<AccessControl>), Error>,
     ) -> Result<T, Error> {
-        let _turn = self.turn();
+        let _turn = self.lock_writers();
         let edit = |row: Option<Vec<u8>>| {
             let known = row.is_some();
-            let (value, changed) = edit(Access::read(row.as_deref())?, known)?;
+            let (value, changed) = edit(AccessControl::read(row.as_deref())?, known)?;
             let row = changed.map(|access| serde_json::to_vec(&access));
             Ok((value, row.transpose().expect("BUG: access is plain JSON")))
         };
@@ -135,14 +135,14 @@ impl Database {
     pub fn create_token(
         &self,
         name: &str,
-        rights: Vec<Right>,
+        rights: Vec<AccessRight>,
         now: i64,
         expires_on: Option<i64>,
-    ) -> Result<(Token, String), Error> {
+    ) -> Result<(AccessToken, String), Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|e| io(std::io::Error::other(e)))?;
         let text = format!("{PREFIX}{}", hex(&bytes));
-        let token = Token {
+        let token = AccessToken {
             id: Uuid::new_v4(),
             name: name.to_owned(),
             rights,
@@ -159,10 +159,10 @@ impl Database {
 
     /// Revokes a token and returns it; `None` if the beginning or end of an id fits none or
     /// several. The database stays closed.
-    pub fn revoke_token(&self, id: &str) -> Result<Option<Token>, Error> {
+    pub fn revoke_token(&self, id: &str) -> Result<Option<AccessToken>, Error> {
         self.edit_access(|mut access, _| {
             let asked = id.trim().to_lowercase();
-            let fits = |token: &Token| {
+            let fits = |token: &AccessToken| {
                 let id = token.id.to_string();
                 let end = asked.len() >= 4 && id.ends_with(&asked);
                 end || !asked.is_empty() && id.starts_with(&asked)
@@ -185,7 +185,7 @@ impl Database {
     pub fn allow_anonymous(&self) -> Result<(), Error> {
         self.edit_access(|access, known| match access.tokens.len() {
             0 if known && !access.closed => Ok(((), None)),
-            0 => Ok(((), Some(Access { closed: false, ..access }))),
+            0 => Ok(((), Some(AccessControl { closed: false, ..access }))),
             count => Err(Error::usage(
                 format!("the database has tokens ({count}), so callers need one"),
                 "revoke them first; `tombolo token list` shows all",
@@ -210,7 +210,7 @@ impl Database {
             ));
         }
         let bytes = read_private(path, &self.path)?;
-        let tokens: Vec<Token> = serde_json::from_slice(&bytes).map_err(|e| {
+        let tokens: Vec<AccessToken> = serde_json::from_slice(&bytes).map_err(|e| {
             let what = format!("the tokens in `{}` cannot be read: {e}", path.display());
             Error::usage(what, "restore the file or remove it")
         })?;
@@ -331,7 +331,7 @@ mod tests {
     fn a_token_works_until_it_is_revoked_or_expires() {
         let (_folder, database) = database();
         let (token, text) =
-            database.create_token("ci", vec![Right::Read], 1_000, Some(2_000)).expect("made");
+            database.create_token("ci", vec![AccessRight::Read], 1_000, Some(2_000)).expect("made");
         let rights = |text: &str, now| database.access().expect("sound").rights_of(text, now);
         assert!(rights(&text, 1_500).expect("known").read());
         assert!(rights(&text, 2_000).is_none(), "expired");
@@ -348,7 +348,8 @@ mod tests {
         let (_folder, database) = database();
         assert!(!database.access().expect("sound").closed);
         database.allow_anonymous().expect("it is open already");
-        let (token, _) = database.create_token("ci", vec![Right::Read], 0, None).expect("made");
+        let (token, _) =
+            database.create_token("ci", vec![AccessRight::Read], 0, None).expect("made");
         assert!(database.allow_anonymous().is_err(), "there is a token");
         database.revoke_token(&token.id.to_string()).expect("sound").expect("it was there");
         assert!(database.access().expect("sound").closed);
@@ -362,7 +363,7 @@ mod tests {
         let (_folder, database) = database();
         let revision = || database.snapshot().expect("sound").meta().revision;
         let before = revision();
-        database.create_token("ci", vec![Right::Admin], 0, None).expect("made");
+        database.create_token("ci", vec![AccessRight::Admin], 0, None).expect("made");
         assert_eq!(revision(), before);
         let path = database.path().to_owned();
         database.discard_unused().expect("sound");
@@ -374,7 +375,8 @@ mod tests {
     fn a_file_of_an_earlier_version_is_taken_over_once_whatever_it_is_called() {
         use std::os::unix::fs::PermissionsExt;
         let (folder, database) = database();
-        let (_, text) = database.create_token("old", vec![Right::Read], 0, None).expect("made");
+        let (_, text) =
+            database.create_token("old", vec![AccessRight::Read], 0, None).expect("made");
         let tokens = serde_json::to_vec(&database.access().expect("sound").tokens).expect("JSON");
         for other in ["t.redb", "link.redb", "hard.redb"] {
             let path = folder.path().join(other);

@@ -1,13 +1,13 @@
 //! Naming entities: `SCOPE::KEY`, a bare key, an `_id` or its end, or what people call them.
 //!
 //! The file has no index of bare keys: ids are computed from scope and key, so a bare key is one
-//! search in each scope that has live entities. [`Keys`] is such an index in memory, for callers
+//! search in each scope that has live entities. [`EntityKeyIndex`] is such an index in memory, for callers
 //! who ask many times of one snapshot. A name that is no key is looked for in one pass over all
 //! entities.
 
 use super::{Database, Error};
-use crate::graph::{GraphRead, Kind, Names, ObjectId, SHORT_ID};
-use crate::store::{Identity, Snapshot, StoreError};
+use crate::graph::{GraphRead, NameLookup, ObjectId, ObjectKind, SHORT_ID};
+use crate::store::{IdentityEntry, Snapshot, StoreError};
 use crate::sync::JobReport;
 use unicode_normalization::UnicodeNormalization;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -27,28 +27,29 @@ const TOGETHER: usize = 64;
 /// pass over all heads to build, which pays from some thousand questions on.
 ///
 /// It holds places and hashes. The keys themselves stay in the file, where each answer is checked.
-pub struct Keys {
+pub struct EntityKeyIndex {
     /// Open addressing with linear probing: the upper half is part of the hash, the lower half one
     /// more than the number of the entity; 0 is free.
     slots: Box<[u64]>,
     seed: u64,
 }
 
-impl Keys {
+impl EntityKeyIndex {
     /// Reads the keys of all live entities.
     ///
     /// # Errors
     ///
     /// Any error of reading.
-    pub fn build(snapshot: &Snapshot) -> Result<Keys, Error> {
+    pub fn build(snapshot: &Snapshot) -> Result<EntityKeyIndex, Error> {
         let mut live = 0;
         for (_, row) in snapshot.scope_rows()? {
-            live += row.count(Kind::Entity).live as usize;
+            live += row.count(ObjectKind::Entity).live as usize;
         }
         // A secret seed, so that nobody can prepare keys that all fall into one place.
         let seed = snapshot.meta().digest_seed;
         // At most half of the slots are ever taken, so that probing ends soon.
-        let mut keys = Keys { slots: vec![0; (live * 2).next_power_of_two()].into(), seed };
+        let mut keys =
+            EntityKeyIndex { slots: vec![0; (live * 2).next_power_of_two()].into(), seed };
         let mut room = live;
         let mut pending = Vec::with_capacity(TOGETHER);
         snapshot.for_each_entity_key(|number, key| {
@@ -139,13 +140,15 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
     // The order of the attempts is the order of precedence that `find_entity` promises.
     let scopes: Vec<u32> = snapshot.entity_scopes()?.collect();
     for (scope, key) in in_scopes(snapshot, name, &scopes) {
-        if let Some(found) = keyed(snapshot, scope, key)?.filter(|found| found.live) {
+        if let Some(found) = identity_by_key(snapshot, scope, key)?.filter(|found| found.live) {
             return Ok(found.number);
         }
     }
     let mut found = Vec::new();
     for &scope in &scopes {
-        found.extend(keyed(snapshot, scope, name)?.filter(|found| found.live).map(|f| f.number));
+        found.extend(
+            identity_by_key(snapshot, scope, name)?.filter(|found| found.live).map(|f| f.number),
+        );
     }
     match found.as_slice() {
         [number] => return Ok(*number),
@@ -154,15 +157,15 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
     }
     if let Some(id) = ObjectId::parse(name) {
         for &scope in &scopes {
-            if let Some(found) = snapshot.find(Kind::Entity, scope, id)?.filter(|f| f.live) {
+            if let Some(found) = snapshot.find(ObjectKind::Entity, scope, id)?.filter(|f| f.live) {
                 return Ok(found.number);
             }
         }
     }
-    let called = Called::look(snapshot, name, &scopes)?;
+    let called = NameMatches::look(snapshot, name, &scopes)?;
     match called.live.as_slice() {
         [number] => Ok(*number),
-        [] => Err(match gone(snapshot, name, called.deleted)?.as_slice() {
+        [] => Err(match matching_tombstones(snapshot, name, called.deleted)?.as_slice() {
             [] => unknown(snapshot, name)?,
             gone => deleted(snapshot, name, gone)?,
         }),
@@ -183,21 +186,25 @@ fn in_scopes<'n>(
     })
 }
 
-fn keyed(snapshot: &Snapshot, scope: u32, key: &str) -> Result<Option<Identity>, Error> {
-    let id = ObjectId::new(Kind::Entity, snapshot.name(scope), key);
-    Ok(snapshot.find(Kind::Entity, scope, id)?)
+fn identity_by_key(
+    snapshot: &Snapshot,
+    scope: u32,
+    key: &str,
+) -> Result<Option<IdentityEntry>, Error> {
+    let id = ObjectId::new(ObjectKind::Entity, snapshot.name(scope), key);
+    Ok(snapshot.find(ObjectKind::Entity, scope, id)?)
 }
 
 /// A text with its folded form, which its other spellings share.
-struct Folded<'a> {
+struct CaseFoldedText<'a> {
     text: &'a str,
     folded: String,
 }
 
-impl<'a> Folded<'a> {
-    fn new(text: &'a str) -> Folded<'a> {
+impl<'a> CaseFoldedText<'a> {
+    fn new(text: &'a str) -> CaseFoldedText<'a> {
         let text = text.trim();
-        Folded { text, folded: fold(text) }
+        CaseFoldedText { text, folded: fold(text) }
     }
 
     /// True if `other` is a spelling of the same text. Most texts are plain ASCII, which is
@@ -221,21 +228,21 @@ fn fold(text: &str) -> String {
 
 /// The entities that a name fits, other than by key, by ascending number.
 #[derive(Default)]
-struct Called {
+struct NameMatches {
     live: Vec<u32>,
     deleted: Vec<u32>,
 }
 
-impl Called {
+impl NameMatches {
     /// Looks at every entity once.
-    fn look(snapshot: &Snapshot, name: &str, scopes: &[u32]) -> Result<Called, Error> {
-        let mut found = Called::default();
+    fn look(snapshot: &Snapshot, name: &str, scopes: &[u32]) -> Result<NameMatches, Error> {
+        let mut found = NameMatches::default();
         if name.trim().is_empty() {
             return Ok(found);
         }
-        let readings: Vec<(Option<u32>, Folded<'_>)> = std::iter::once((None, name))
+        let readings: Vec<(Option<u32>, CaseFoldedText<'_>)> = std::iter::once((None, name))
             .chain(in_scopes(snapshot, name, scopes).map(|(scope, rest)| (Some(scope), rest)))
-            .map(|(scope, text)| (scope, Folded::new(text)))
+            .map(|(scope, text)| (scope, CaseFoldedText::new(text)))
             .filter(|(_, folded)| !folded.text.is_empty())
             .collect();
         let mut names = Vec::new();
@@ -256,7 +263,8 @@ impl Called {
             let mut called = chunk.display(row).ok_or_else(damaged)?.is_some_and(|t| fits(&t));
             if let Some(end) = id {
                 let key = chunk.key(row).ok_or_else(damaged)?;
-                called |= ObjectId::new(Kind::Entity, snapshot.name(scope), &key).ends_with(end);
+                called |=
+                    ObjectId::new(ObjectKind::Entity, snapshot.name(scope), &key).ends_with(end);
             }
             if !called && !names.is_empty() {
                 snapshot.for_each_text(chunk, row, &names, |_, text| called |= fits(text))?;
@@ -278,19 +286,23 @@ fn is_end_of_id(text: &str) -> bool {
 }
 
 /// The tombstones that a name fits: those with this key, else those in `called`.
-fn gone(snapshot: &Snapshot, name: &str, called: Vec<u32>) -> Result<Vec<u32>, Error> {
+fn matching_tombstones(
+    snapshot: &Snapshot,
+    name: &str,
+    called: Vec<u32>,
+) -> Result<Vec<u32>, Error> {
     let scopes: Vec<u32> = snapshot.scope_numbers()?.collect();
     let readings = in_scopes(snapshot, name, &scopes);
     let bare = scopes.iter().map(|scope| (*scope, name));
     let mut found = Vec::new();
     for (scope, key) in readings.chain(bare) {
-        found.extend(keyed(snapshot, scope, key)?.map(|identity| identity.number));
+        found.extend(identity_by_key(snapshot, scope, key)?.map(|identity| identity.number));
     }
     // A whole id is asked only after all keys, as in `find`.
     if found.is_empty()
         && let Some(id) = ObjectId::parse(name)
     {
-        found.extend(snapshot.number_of(Kind::Entity, id)?);
+        found.extend(snapshot.number_of(ObjectKind::Entity, id)?);
     }
     Ok(if found.is_empty() { called } else { found })
 }
@@ -328,7 +340,7 @@ fn deleted(snapshot: &Snapshot, name: &str, numbers: &[u32]) -> Result<Error, Er
     let mut lines = Vec::new();
     let mut jobs: Vec<String> = Vec::new();
     for &number in numbers.iter().take(OFFERED) {
-        let Some(head) = snapshot.head(Kind::Entity, number)? else { continue };
+        let Some(head) = snapshot.head(ObjectKind::Entity, number)? else { continue };
         let time = jiff::Timestamp::from_millisecond(head.end)
             .map_or_else(|_| format!("{} ms", head.end), |time| time.to_string());
         let mut by = String::new();
@@ -378,7 +390,7 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
         // A text that contains the name is near it, however long it is.
         if key.len() > 2 && text.contains(&key) { likeness.max(0.9) } else { likeness }
     };
-    snapshot.for_each_live(Kind::Entity, |number, chunk, row| {
+    snapshot.for_each_live(ObjectKind::Entity, |number, chunk, row| {
         let keyed = chunk.key(row).map_or(0.0, |text| like(&text));
         let called = chunk.display(row).flatten().map_or(0.0, |text| like(&text));
         let likeness = keyed.max(called);
@@ -407,7 +419,7 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
 mod tests {
     use super::*;
     use crate::db::SyncRequest;
-    use crate::sync::{Format, Input, Mode};
+    use crate::sync::{InputFormat, InputSource, SyncMode};
     use std::io::Cursor;
 
     /// A database with these entities: scope and keys.
@@ -421,7 +433,7 @@ mod tests {
             let text: String = keys.iter().map(line).collect();
             let request = SyncRequest {
                 scope: Some((*scope).into()),
-                mode: Mode::Diff,
+                mode: SyncMode::Diff,
                 source: "api".into(),
                 dry_run: false,
                 ignore_duplicates: false,
@@ -430,7 +442,7 @@ mod tests {
                 same_scope_reject: false,
             };
             let reader = Box::new(Cursor::new(text.into_bytes()));
-            let input = Input { name: "test".into(), format: Format::Ndjson, reader };
+            let input = InputSource { name: "test".into(), format: InputFormat::Ndjson, reader };
             database.sync(&request, &mut [input], &|_| {}).expect("a good upload");
         }
         (folder, database)
@@ -444,8 +456,8 @@ mod tests {
             ("jamf", &["laptop", "both"]),
         ]);
         let snapshot = database.snapshot().expect("sound");
-        let keys = Keys::build(&snapshot).expect("sound");
-        let id = ObjectId::new(Kind::Entity, "okta", "bob").to_string();
+        let keys = EntityKeyIndex::build(&snapshot).expect("sound");
+        let id = ObjectId::new(ObjectKind::Entity, "okta", "bob").to_string();
         for name in ["alice", "bob", "laptop", "arn::x", "jamf::both", &id] {
             let found = keys.find(&snapshot, name).expect(name);
             assert_eq!(database.find_entity(&snapshot, name).expect(name), found);
@@ -470,8 +482,8 @@ mod tests {
             ("alice", "alicia", false),
             ("", "x", false),
         ] {
-            assert_eq!(Folded::new(a).is(b), same, "{a} {b}");
-            assert_eq!(Folded::new(b).is(a), same, "{b} {a}");
+            assert_eq!(CaseFoldedText::new(a).is(b), same, "{a} {b}");
+            assert_eq!(CaseFoldedText::new(b).is(a), same, "{b} {a}");
         }
     }
 
@@ -485,7 +497,7 @@ mod tests {
     fn an_empty_graph_has_no_keys() {
         let (_folder, database) = graph(&[]);
         let snapshot = database.snapshot().expect("sound");
-        assert!(Keys::build(&snapshot).expect("sound").find(&snapshot, "x").is_err());
+        assert!(EntityKeyIndex::build(&snapshot).expect("sound").find(&snapshot, "x").is_err());
     }
 
     #[test]
@@ -503,18 +515,22 @@ mod tests {
         let (_folder, database) = graph(&scopes);
         // Tombstones are no homes, and still have owners.
         database
-            .edit(&crate::db::Edit {
+            .edit(&crate::db::EditRequest {
                 scope: "s00".into(),
                 source: "api".into(),
                 objects: String::new(),
-                deletes: vec![(Kind::Entity, ObjectId::new(Kind::Entity, "s00", keys[0][0]))],
+                deletes: vec![(
+                    ObjectKind::Entity,
+                    ObjectId::new(ObjectKind::Entity, "s00", keys[0][0]),
+                )],
             })
             .expect("deleted");
         let snapshot = database.snapshot().expect("sound");
         let homes = |asked: &[&str]| {
             let found = snapshot.entities_with_keys(asked.iter().copied()).expect("sound");
             let name = |number: &u32| {
-                let facts = snapshot.facts(Kind::Entity, *number).expect("sound").expect("there");
+                let facts =
+                    snapshot.facts(ObjectKind::Entity, *number).expect("sound").expect("there");
                 snapshot.name(facts.scope).to_owned()
             };
             let mut all: Vec<(String, Vec<String>)> = found
@@ -549,11 +565,17 @@ mod tests {
         for asked in [&many[..0], &many[..1], &many[3..4], &many[..10], &many[..]] {
             assert_eq!(homes(asked), expected(asked), "{} keys", asked.len());
         }
-        let id = |scope: &str, key: &str| (Kind::Entity, ObjectId::new(Kind::Entity, scope, key));
+        let id = |scope: &str, key: &str| {
+            (ObjectKind::Entity, ObjectId::new(ObjectKind::Entity, scope, key))
+        };
         let asked: Vec<_> = scopes
             .iter()
             .flat_map(|(scope, keys)| keys.iter().map(move |key| id(scope, key)))
-            .chain([id("s00", "none"), id("none", "k1"), (Kind::Relationship, id("s01", "k3").1)])
+            .chain([
+                id("s00", "none"),
+                id("none", "k1"),
+                (ObjectKind::Relationship, id("s01", "k3").1),
+            ])
             .collect();
         let owners = snapshot.scopes_of(&asked).expect("sound");
         assert_eq!(owners.len(), asked.len() - 3);

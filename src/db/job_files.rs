@@ -12,10 +12,10 @@
 //! is damaged, or that is none of these, harms no other job. Those who ask are told its name, and
 //! [`Database::clear_jobs`] deletes it.
 
-use super::{Database, Error, Rights, io};
+use super::{Database, Error, RightSet, io};
 use crate::store::job_lock::{JobLock, LockRecord, StageEnd, peek};
-use crate::store::{Snapshot, Store, StoreError, Writer, private};
-use crate::sync::{JobReport, JobSpec, Status, job_row};
+use crate::store::{DatabaseFile, GraphWriter, Snapshot, StoreError, private_files};
+use crate::sync::{JobReport, JobSpec, JobStatus, job_row};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,10 +40,10 @@ pub(super) struct JobFile {
     /// The rights of those who named objects for deletion. The scope of such an object may be known
     /// only when the job is finalized.
     #[serde(default)]
-    pub deleters: Vec<Rights>,
+    pub deleters: Vec<RightSet>,
     /// The stage of a held job.
     #[serde(default)]
-    pub kept: Option<Kept>,
+    pub kept: Option<CompleteStage>,
     /// True if an earlier version wrote the file; the stages of such a job have another format.
     #[serde(skip)]
     pub earlier: bool,
@@ -51,7 +51,7 @@ pub(super) struct JobFile {
 
 /// A stage that is complete.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct CompleteStage {
     /// True for the `.held` file, false for the stage that took the uploads.
     pub held: bool,
     pub frames: u64,
@@ -59,9 +59,9 @@ pub(super) struct Kept {
     pub chain: u64,
 }
 
-impl Kept {
-    pub fn new(held: bool, end: StageEnd) -> Kept {
-        Kept { held, frames: end.frames, length: end.length, chain: end.chain }
+impl CompleteStage {
+    pub fn new(held: bool, end: StageEnd) -> CompleteStage {
+        CompleteStage { held, frames: end.frames, length: end.length, chain: end.chain }
     }
 
     pub fn end(&self) -> StageEnd {
@@ -71,7 +71,7 @@ impl Kept {
 
 /// A job file as it is written.
 #[derive(Serialize, Deserialize)]
-struct Sealed<'j> {
+struct ChecksummedJob<'j> {
     checksum: String,
     #[serde(borrow)]
     job: &'j RawValue,
@@ -90,7 +90,7 @@ impl JobFile {
         }
     }
 
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> JobStatus {
         self.reports[0].status
     }
 
@@ -102,7 +102,7 @@ impl JobFile {
     fn to_bytes(&self) -> Vec<u8> {
         let job = serde_json::value::to_raw_value(self).expect("BUG: a job file is plain JSON");
         let checksum = format!("{:032x}", xxh3_128(job.get().as_bytes()));
-        let mut bytes = serde_json::to_vec(&Sealed { checksum, job: &job })
+        let mut bytes = serde_json::to_vec(&ChecksummedJob { checksum, job: &job })
             .expect("BUG: a job file is plain JSON");
         bytes.push(b'\n');
         bytes
@@ -111,7 +111,7 @@ impl JobFile {
     fn from_bytes(bytes: &[u8], id: Uuid) -> Result<JobFile, String> {
         // The checksum is over the text as it lies in the file, so it is checked before the job is
         // parsed.
-        let file = match serde_json::from_slice::<Sealed<'_>>(bytes) {
+        let file = match serde_json::from_slice::<ChecksummedJob<'_>>(bytes) {
             Ok(sealed) => {
                 let text = sealed.job.get();
                 if sealed.checksum != format!("{:032x}", xxh3_128(text.as_bytes())) {
@@ -136,7 +136,7 @@ impl JobFile {
 
 /// The kind of a file in the folder, by the ending of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum JobFileKind {
     Json,
     Stage,
     Held,
@@ -146,24 +146,24 @@ pub(super) enum Ending {
     Mapped,
 }
 
-const ENDINGS: [(&str, Ending); 6] = [
-    ("json", Ending::Json),
-    ("stage", Ending::Stage),
-    ("held", Ending::Held),
-    ("lock", Ending::Lock),
-    ("new", Ending::New),
-    ("mapped", Ending::Mapped),
+const ENDINGS: [(&str, JobFileKind); 6] = [
+    ("json", JobFileKind::Json),
+    ("stage", JobFileKind::Stage),
+    ("held", JobFileKind::Held),
+    ("lock", JobFileKind::Lock),
+    ("new", JobFileKind::New),
+    ("mapped", JobFileKind::Mapped),
 ];
 
 /// A file in the folder.
-pub(super) struct Here {
+pub(super) struct JobFolderEntry {
     pub path: PathBuf,
     /// The job and the kind of the file; `None` for a file that no job has.
-    pub of: Option<(Uuid, Ending)>,
+    pub of: Option<(Uuid, JobFileKind)>,
 }
 
 /// The job and the kind that a file name says.
-fn named(path: &Path) -> Option<(Uuid, Ending)> {
+fn named(path: &Path) -> Option<(Uuid, JobFileKind)> {
     let (stem, ending) = path.file_name()?.to_str()?.split_once('.')?;
     // Another spelling of the same UUID would be a second name for one job.
     let id = Uuid::parse_str(stem).ok().filter(|id| id.to_string() == stem)?;
@@ -172,7 +172,7 @@ fn named(path: &Path) -> Option<(Uuid, Ending)> {
 
 /// A file in the folder of jobs that is of no use there.
 #[derive(Clone, Debug)]
-pub struct Stray {
+pub struct StrayJobFile {
     /// Its name in the folder.
     pub name: String,
     /// Its bytes, with those that go with it.
@@ -195,11 +195,11 @@ impl Database {
 
     pub(super) fn make_folder(&self) -> Result<(), Error> {
         let folder = self.jobs_folder();
-        private::make_folder(&folder).map_err(io)?;
-        Ok(private::check_owner(&folder, &self.path)?)
+        private_files::make_folder(&folder).map_err(io)?;
+        Ok(private_files::check_owner(&folder, &self.path)?)
     }
 
-    pub(super) fn job_path(&self, id: Uuid, ending: Ending) -> PathBuf {
+    pub(super) fn job_path(&self, id: Uuid, ending: JobFileKind) -> PathBuf {
         let (name, _) = ENDINGS
             .iter()
             .find(|(_, known)| *known == ending)
@@ -213,19 +213,20 @@ impl Database {
         if !folder.exists() {
             return Err(Error::UnknownJob(id.to_string()));
         }
-        private::check_owner(&folder, &self.path)?;
+        private_files::check_owner(&folder, &self.path)?;
         // The lock file is of use as long as one of these is there.
-        let guarded = [Ending::Stage, Ending::Held].map(|ending| self.job_path(id, ending));
-        Ok(JobLock::acquire(&self.job_path(id, Ending::Lock), id, guarded, &self.waiting)?)
+        let guarded =
+            [JobFileKind::Stage, JobFileKind::Held].map(|ending| self.job_path(id, ending));
+        Ok(JobLock::acquire(&self.job_path(id, JobFileKind::Lock), id, guarded, &self.waiting)?)
     }
 
     /// The record in the lock file of a job, read without the lock.
     pub(super) fn lock_record(&self, id: Uuid) -> Result<LockRecord, StoreError> {
-        Ok(peek(&self.job_path(id, Ending::Lock), id)?.unwrap_or_default())
+        Ok(peek(&self.job_path(id, JobFileKind::Lock), id)?.unwrap_or_default())
     }
 
     /// All that lies in the folder.
-    pub(super) fn files_here(&self) -> Result<Vec<Here>, Error> {
+    pub(super) fn files_here(&self) -> Result<Vec<JobFolderEntry>, Error> {
         let folder = self.jobs_folder();
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -235,18 +236,18 @@ impl Database {
             }
             Err(e) => return Err(io(e)),
         };
-        private::check_owner(&folder, &self.path)?;
+        private_files::check_owner(&folder, &self.path)?;
         let mut here = Vec::new();
         for entry in entries {
             let path = entry.map_err(io)?.path();
-            here.push(Here { of: named(&path), path });
+            here.push(JobFolderEntry { of: named(&path), path });
         }
         Ok(here)
     }
 
     /// The file of this very job; `None` if there is none.
     pub(super) fn read_job_file(&self, id: Uuid) -> Result<Option<JobFile>, StoreError> {
-        let path = self.job_path(id, Ending::Json);
+        let path = self.job_path(id, JobFileKind::Json);
         let damaged = |what: &str| StoreError::DamagedFile(path.clone(), what.to_owned());
         match path.symlink_metadata() {
             Ok(metadata) if !metadata.is_file() => return Err(damaged("it is no file")),
@@ -258,7 +259,7 @@ impl Database {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(damaged(&e.to_string())),
         }
-        private::check_owner(&self.jobs_folder(), &self.path)?;
+        private_files::check_owner(&self.jobs_folder(), &self.path)?;
         match std::fs::read(&path) {
             Ok(bytes) => JobFile::from_bytes(&bytes, id).map(Some).map_err(|what| damaged(&what)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -270,7 +271,7 @@ impl Database {
     pub(super) fn job_files(&self) -> Result<Vec<JobFile>, Error> {
         let mut files = Vec::new();
         for here in self.files_here()? {
-            if let Some((id, Ending::Json)) = here.of
+            if let Some((id, JobFileKind::Json)) = here.of
                 && let Ok(Some(file)) = self.read_job_file(id)
             {
                 files.push(file);
@@ -281,8 +282,10 @@ impl Database {
 
     /// Writes the state of a job, whose lock is held: whole under another name, then renamed.
     pub(super) fn put_job_file(&self, file: &JobFile) -> Result<(), Error> {
-        let (path, new) =
-            (self.job_path(file.id(), Ending::Json), self.job_path(file.id(), Ending::New));
+        let (path, new) = (
+            self.job_path(file.id(), JobFileKind::Json),
+            self.job_path(file.id(), JobFileKind::New),
+        );
         let bytes = file.to_bytes();
         if bytes.len() as u64 > JOB_FILE_MAX {
             // It could not be read back.
@@ -290,7 +293,7 @@ impl Database {
         }
         // A crash may have left one, and it must not be one that somebody else can write.
         let _ = std::fs::remove_file(&new);
-        let written = private::create_new(&new).and_then(|mut out| {
+        let written = private_files::create_new(&new).and_then(|mut out| {
             out.write_all(&bytes)?;
             out.sync_data()?;
             std::fs::rename(&new, &path)
@@ -305,7 +308,8 @@ impl Database {
 
     /// Removes the uploads of a job. `gc` removes later what cannot be removed now.
     pub(super) fn forget_uploads(&self, id: Uuid) {
-        for ending in [Ending::Stage, Ending::Held, Ending::Mapped, Ending::New] {
+        for ending in [JobFileKind::Stage, JobFileKind::Held, JobFileKind::Mapped, JobFileKind::New]
+        {
             let _ = remove(&self.job_path(id, ending));
         }
     }
@@ -313,7 +317,7 @@ impl Database {
     /// Removes the files of a job that is in the database now. `gc` removes later what cannot be
     /// removed now; the stored report goes before the file.
     pub(super) fn forget_job(&self, id: Uuid) {
-        let _ = std::fs::remove_file(self.job_path(id, Ending::Json));
+        let _ = std::fs::remove_file(self.job_path(id, JobFileKind::Json));
         self.forget_uploads(id);
     }
 
@@ -321,7 +325,7 @@ impl Database {
     /// meanwhile waits for the next commit.
     pub(super) fn fold_reports(
         &self,
-        writer: &mut Writer,
+        writer: &mut GraphWriter,
         snapshot: &Snapshot,
     ) -> Result<Vec<Uuid>, Error> {
         let here = self.files_here()?;
@@ -330,17 +334,17 @@ impl Database {
         let going_on: BTreeSet<Uuid> = here
             .iter()
             .filter_map(|here| here.of)
-            .filter(|(_, ending)| matches!(ending, Ending::Stage | Ending::Held))
+            .filter(|(_, ending)| matches!(ending, JobFileKind::Stage | JobFileKind::Held))
             .map(|(id, _)| id)
             .collect();
         let mut folded = Vec::new();
         for here in here {
-            let Some((id, Ending::Json)) = here.of else { continue };
+            let Some((id, JobFileKind::Json)) = here.of else { continue };
             if going_on.contains(&id) {
                 continue;
             }
             let Ok(Some(file)) = self.read_job_file(id) else { continue };
-            if !matches!(file.status(), Status::Finished | Status::Aborted) {
+            if !matches!(file.status(), JobStatus::Finished | JobStatus::Aborted) {
                 continue;
             }
             for report in &file.reports {
@@ -359,10 +363,10 @@ impl Database {
     /// Takes the reports that wait beside the database into it, if there are many. A failure here
     /// is no error: the next commit does it.
     pub(super) fn fold_many(&self) -> Result<(), Error> {
-        let json = |here: &Here| matches!(here.of, Some((_, Ending::Json)));
+        let json = |here: &JobFolderEntry| matches!(here.of, Some((_, JobFileKind::Json)));
         if self.injected.is_none()
             && self.files_here()?.iter().filter(|here| json(here)).count() > WAITING_MAX
-            && let Ok(store) = Store::open_writer(&self.path)
+            && let Ok(store) = DatabaseFile::open_writer(&self.path)
         {
             let _ = self.write_in(Some(store), None, |_, _| Ok(()));
         }
@@ -375,9 +379,9 @@ impl Database {
         for here in self.files_here()? {
             let Some((id, ending)) = here.of else { continue };
             let job = jobs.entry(id).or_default();
-            job.0 |= matches!(ending, Ending::Stage | Ending::Held);
+            job.0 |= matches!(ending, JobFileKind::Stage | JobFileKind::Held);
             // The others are small, whatever callers do.
-            if !matches!(ending, Ending::Lock | Ending::New) {
+            if !matches!(ending, JobFileKind::Lock | JobFileKind::New) {
                 job.1.push(here.path);
             }
         }
@@ -391,19 +395,21 @@ impl Database {
     }
 
     /// The files in the folder of jobs that belong to no job, or to a damaged one.
-    pub fn stray_job_files(&self) -> Result<Vec<Stray>, Error> {
+    pub fn stray_job_files(&self) -> Result<Vec<StrayJobFile>, Error> {
         let here = self.files_here()?;
         let jobs: BTreeSet<Uuid> = here
             .iter()
             .filter_map(|here| here.of)
-            .filter(|(_, ending)| *ending == Ending::Json)
+            .filter(|(_, ending)| *ending == JobFileKind::Json)
             .map(|(id, _)| id)
             .collect();
         let mut strays = Vec::new();
         let mut with: BTreeMap<Uuid, Vec<PathBuf>> = BTreeMap::new();
         for file in here {
             match file.of {
-                None => strays.push(Stray::new("it is no file of a job", false, vec![file.path])),
+                None => {
+                    strays.push(StrayJobFile::new("it is no file of a job", false, vec![file.path]))
+                }
                 Some((id, _)) => with.entry(id).or_default().push(file.path),
             }
         }
@@ -420,10 +426,10 @@ impl Database {
                 false => ("a crash left it before there was a job".to_owned(), false),
             };
             // Files that are being made or removed at this moment are in use.
-            let path = self.job_path(id, Ending::Lock);
+            let path = self.job_path(id, JobFileKind::Lock);
             let busy = std::fs::File::open(&path).is_ok_and(|file| file.try_lock().is_err());
             if !busy && files.iter().any(|path| path.symlink_metadata().is_ok()) {
-                strays.push(Stray::new(&damage.0, damage.1, files));
+                strays.push(StrayJobFile::new(&damage.0, damage.1, files));
             }
         }
         strays.sort_by(|a, b| a.name.cmp(&b.name));
@@ -437,9 +443,9 @@ impl Database {
     /// # Errors
     ///
     /// A usage error for a name that no such file has; then nothing was deleted.
-    pub fn clear_jobs(&self, names: &[String], dry_run: bool) -> Result<Vec<Stray>, Error> {
+    pub fn clear_jobs(&self, names: &[String], dry_run: bool) -> Result<Vec<StrayJobFile>, Error> {
         let mut strays = self.stray_job_files()?;
-        let is = |stray: &Stray, name: &String| {
+        let is = |stray: &StrayJobFile, name: &String| {
             stray.name == *name || stray.name.split_once('.').is_some_and(|(id, _)| id == name)
         };
         if let Some(name) = names.iter().find(|name| !strays.iter().any(|s| is(s, name))) {
@@ -467,17 +473,24 @@ impl Database {
             let over = match self.read_job_file(id) {
                 Err(_) => continue,
                 Ok(Some(file)) => match file.status() {
-                    Status::Finished | Status::Aborted | Status::Refused => true,
-                    Status::AwaitingUploads | Status::Held => {
+                    JobStatus::Finished | JobStatus::Aborted | JobStatus::Refused => true,
+                    JobStatus::AwaitingUploads | JobStatus::Held => {
                         self.stored_in(&snapshot, id)?.is_some()
                     }
                 },
                 Ok(None) => {
-                    let uploads = [Ending::Stage, Ending::Mapped].map(|e| self.job_path(id, e));
+                    let uploads =
+                        [JobFileKind::Stage, JobFileKind::Mapped].map(|e| self.job_path(id, e));
                     self.stored_in(&snapshot, id)?.is_some() || !has_uploads(&uploads)
                 }
             };
-            let endings = [Ending::Stage, Ending::Held, Ending::Mapped, Ending::New, Ending::Lock];
+            let endings = [
+                JobFileKind::Stage,
+                JobFileKind::Held,
+                JobFileKind::Mapped,
+                JobFileKind::New,
+                JobFileKind::Lock,
+            ];
             let left = endings.iter().filter(|ending| self.job_path(id, **ending).exists()).count();
             if !over || left == 0 {
                 continue;
@@ -485,9 +498,9 @@ impl Database {
             let lock = self.lock_job(id)?;
             // Asked again under the lock: it may just have been made, or be about to end.
             let file = self.read_job_file(id)?;
-            if file
-                .is_none_or(|file| !matches!(file.status(), Status::AwaitingUploads | Status::Held))
-                || self.stored_in(&self.snapshot()?, id)?.is_some()
+            if file.is_none_or(|file| {
+                !matches!(file.status(), JobStatus::AwaitingUploads | JobStatus::Held)
+            }) || self.stored_in(&self.snapshot()?, id)?.is_some()
             {
                 self.forget_uploads(id);
                 swept += left as u64;
@@ -511,17 +524,17 @@ fn remove(path: &Path) -> std::io::Result<()> {
 /// only after all that it holds.
 fn has_uploads(files: &[PathBuf]) -> bool {
     files.iter().any(|path| {
-        let uploads = matches!(named(path), Some((_, Ending::Stage | Ending::Mapped)));
+        let uploads = matches!(named(path), Some((_, JobFileKind::Stage | JobFileKind::Mapped)));
         uploads && path.metadata().is_ok_and(|metadata| metadata.len() > 0)
     })
 }
 
-impl Stray {
-    fn new(why: &str, damage: bool, mut files: Vec<PathBuf>) -> Stray {
+impl StrayJobFile {
+    fn new(why: &str, damage: bool, mut files: Vec<PathBuf>) -> StrayJobFile {
         files.sort();
         let size = |path: &PathBuf| path.symlink_metadata().map_or(0, |metadata| metadata.len());
         let name = files.first().and_then(|path| path.file_name()).unwrap_or_default();
-        Stray {
+        StrayJobFile {
             name: name.to_string_lossy().into_owned(),
             bytes: files.iter().map(size).sum(),
             why: why.to_owned(),
@@ -546,14 +559,15 @@ impl Stray {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Mode;
+    use crate::sync::SyncMode;
 
     #[test]
     fn a_job_file_is_whole_or_refused() {
-        let spec = JobSpec::new("api", Mode::Diff, "okta", 5);
-        let (id, report) = (spec.id, spec.report(Status::AwaitingUploads));
+        let spec = JobSpec::new("api", SyncMode::Diff, "okta", 5);
+        let (id, report) = (spec.id, spec.report(JobStatus::AwaitingUploads));
         let mut file = JobFile::new(vec![spec], vec![report]);
-        file.kept = Some(Kept { held: true, frames: 1, length: u64::MAX, chain: u64::MAX - 1 });
+        file.kept =
+            Some(CompleteStage { held: true, frames: 1, length: u64::MAX, chain: u64::MAX - 1 });
         let bytes = file.to_bytes();
         let back = JobFile::from_bytes(&bytes, id).unwrap();
         assert!(!back.earlier && back.specs == file.specs);

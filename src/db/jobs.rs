@@ -7,16 +7,16 @@
 //! A caller that changes the state of a job holds the lock of that job, in any process, and reads
 //! the state under it. A caller is told only what was committed.
 
-use super::job_files::{Ending, JobFile, Kept};
-use super::{Database, Error, Rights, mapper, now};
-use crate::graph::{Kind, ObjectId};
+use super::job_files::{CompleteStage, JobFile, JobFileKind};
+use super::{Database, Error, RightSet, mapper, now};
+use crate::graph::{ObjectId, ObjectKind};
 use crate::store::job_lock::{JobLock, StageEnd};
-use crate::store::job_stage::{JobStage, Part, Upload};
-use crate::store::staging::Batch;
-use crate::store::{Snapshot, Store, StoreError, folder_of};
+use crate::store::job_stage::{JobStage, UploadPart, UploadParts};
+use crate::store::staging::ObjectBatch;
+use crate::store::{DatabaseFile, Snapshot, StoreError, folder_of};
 use crate::sync::{
-    BatchRules, Format, Input, Inputs, JobInput, JobReport, JobSpec, Known, Mode, Plan, Status,
-    SyncError, Uploads, apply, plan, read_inputs,
+    BatchRules, InputFormat, InputNames, InputSource, JobInput, JobReport, JobSpec, JobStatus,
+    KnownObjects, StagedUploads, SyncError, SyncMode, SyncPlan, apply, plan, read_inputs,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct SyncRequest {
     /// The scope to write; `None` makes one job of each `_scope` in the rows.
     pub scope: Option<String>,
     /// Mode of the jobs.
-    pub mode: Mode,
+    pub mode: SyncMode,
     /// `source`, e.g. `api`.
     pub source: String,
     /// Only say what would happen.
@@ -52,7 +52,7 @@ pub struct JobRequest {
     /// `source`, e.g. `api`.
     pub source: String,
     /// `syncMode`.
-    pub mode: Mode,
+    pub mode: SyncMode,
     /// The scope to write.
     pub scope: String,
     /// With a repeated key the latest object wins.
@@ -75,7 +75,7 @@ pub struct FinalizeRequest {
 
 /// Single objects of one scope to be made, changed or deleted in one transaction.
 #[derive(Clone, Debug, Default)]
-pub struct Edit {
+pub struct EditRequest {
     /// The scope to write.
     pub scope: String,
     /// `source` of the job, e.g. `api`.
@@ -83,19 +83,19 @@ pub struct Edit {
     /// A JSON document with `entities` and `relationships`, as an upload has them.
     pub objects: String,
     /// Objects to delete.
-    pub deletes: Vec<(Kind, ObjectId)>,
+    pub deletes: Vec<(ObjectKind, ObjectId)>,
 }
 
 /// The parts of an upload that are not objects.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Extras<'u> {
+pub struct UploadExtras<'u> {
     /// Mapped relationships, which passed [`super::check_mapped`].
     pub mapped: &'u [super::MappedRelationship],
     /// Objects to delete when the job is finalized.
-    pub deletes: &'u [(Kind, ObjectId)],
+    pub deletes: &'u [(ObjectKind, ObjectId)],
     /// The rights of the caller that names the deletions. Nothing outside of them is deleted,
     /// whoever finalizes the job. `None` stands for a caller that has the file in hand.
-    pub deleter: Option<&'u Rights>,
+    pub deleter: Option<&'u RightSet>,
     /// The limit on the bytes that open and held jobs take on disk, with this upload.
     pub staged_max: Option<u64>,
 }
@@ -115,7 +115,7 @@ pub(super) struct StoredJobs {
 }
 
 /// The report of an open job with what was uploaded so far.
-fn counted(stage: &JobStage, mut file: JobFile) -> JobReport {
+fn upload_report(stage: &JobStage, mut file: JobFile) -> JobReport {
     let mut report = file.reports.remove(0);
     let counts = stage.counts();
     (report.entities.uploaded, report.relationships.uploaded) =
@@ -124,26 +124,26 @@ fn counted(stage: &JobStage, mut file: JobFile) -> JobReport {
 }
 
 /// Jobs that are to be planned and applied together.
-struct Run<'r> {
-    uploads: &'r Uploads,
-    inputs: &'r Inputs,
+struct JobGroup<'r> {
+    uploads: &'r StagedUploads,
+    inputs: &'r InputNames,
     dry_run: bool,
     same_scope_reject: bool,
     /// The end of the stage that the uploads are in already.
     stage: Option<StageEnd>,
     /// The rights of the caller; `None` allows everything.
-    rights: Option<&'r Rights>,
+    rights: Option<&'r RightSet>,
 }
 
-impl<'r> Run<'r> {
-    fn new(uploads: &'r Uploads, inputs: &'r Inputs, dry_run: bool) -> Run<'r> {
-        Run { uploads, inputs, dry_run, same_scope_reject: false, stage: None, rights: None }
+impl<'r> JobGroup<'r> {
+    fn new(uploads: &'r StagedUploads, inputs: &'r InputNames, dry_run: bool) -> JobGroup<'r> {
+        JobGroup { uploads, inputs, dry_run, same_scope_reject: false, stage: None, rights: None }
     }
 }
 
 /// The uploads of a job, read back from its stage.
-struct Restaged {
-    uploads: Uploads,
+struct RestagedJob {
+    uploads: StagedUploads,
     mapped: Vec<super::MappedRelationship>,
     end: StageEnd,
 }
@@ -151,8 +151,8 @@ struct Restaged {
 /// Tries at planning and writing; the last one keeps other processes from committing in between.
 const TRIES: usize = 3;
 
-fn check_source(source: &str, mode: Mode) -> Result<(), Error> {
-    if mode == Mode::CrossScope && source != "api" {
+fn check_source(source: &str, mode: SyncMode) -> Result<(), Error> {
+    if mode == SyncMode::CrossScope && source != "api" {
         return Err(Error::usage(
             format!("`source` must be api for a CROSS_SCOPE job, not `{source}`"),
             "leave --source out, or set it to api",
@@ -174,10 +174,10 @@ impl Database {
     pub fn sync(
         &self,
         request: &SyncRequest,
-        inputs: &mut [Input<'_>],
+        inputs: &mut [InputSource<'_>],
         progress: &dyn Fn(u64),
     ) -> Result<Vec<JobReport>, Error> {
-        self.sync_knowing(request, inputs, None, progress)
+        self.sync_with_known(request, inputs, None, progress)
     }
 
     /// The same for inputs that can be read twice; `open` gives them anew each time. Lines that the
@@ -185,32 +185,32 @@ impl Database {
     pub fn sync_again<'i>(
         &self,
         request: &SyncRequest,
-        open: &dyn Fn() -> Vec<Input<'i>>,
+        open: &dyn Fn() -> Vec<InputSource<'i>>,
         progress: &dyn Fn(u64),
     ) -> Result<Vec<JobReport>, Error> {
         let mut inputs = open();
-        let lines = inputs.iter().all(|input| input.format == Format::Ndjson);
+        let lines = inputs.iter().all(|input| input.format == InputFormat::Ndjson);
         let may_know = lines && request.mode.deletes() && !request.same_scope_reject;
         let known = match &request.scope {
-            Some(scope) if may_know => Known::read(&self.snapshot()?, scope)?,
+            Some(scope) if may_know => KnownObjects::read(&self.snapshot()?, scope)?,
             _ => None,
         };
         if let Some(known) = known {
-            match self.sync_knowing(request, &mut inputs, Some(known), progress) {
+            match self.sync_with_known(request, &mut inputs, Some(known), progress) {
                 // A job that is held needs its lines whole, and so does a line that only seemed
                 // known.
                 Err(Error::Sync(SyncError::Reread)) => inputs = open(),
                 done => return done,
             }
         }
-        self.sync_knowing(request, &mut inputs, None, progress)
+        self.sync_with_known(request, &mut inputs, None, progress)
     }
 
-    fn sync_knowing(
+    fn sync_with_known(
         &self,
         request: &SyncRequest,
-        inputs: &mut [Input<'_>],
-        known: Option<Known>,
+        inputs: &mut [InputSource<'_>],
+        known: Option<KnownObjects>,
         progress: &dyn Fn(u64),
     ) -> Result<Vec<JobReport>, Error> {
         check_source(&request.source, request.mode)?;
@@ -225,11 +225,11 @@ impl Database {
             digest_seed: self.snapshot()?.meta().digest_seed,
             known: known.clone(),
         };
-        let mut uploads = Uploads::new(&self.folder_of_file());
+        let mut uploads = StagedUploads::new(&self.folder_of_file());
         if let Some(scope) = &request.scope {
             uploads.add(JobInput { known, ..request.job(scope) });
         }
-        let names = Inputs(inputs.iter().map(|input| input.name.clone()).collect());
+        let names = InputNames(inputs.iter().map(|input| input.name.clone()).collect());
         read_inputs(inputs, 0, &rules, progress, |batch| {
             Ok(uploads.append(batch, |scope| request.job(scope))?)
         })?;
@@ -242,7 +242,10 @@ impl Database {
         // Reports are returned in byte order of the scopes.
         uploads.sort_jobs(0);
         let same_scope_reject = request.same_scope_reject;
-        self.run(&Run { same_scope_reject, ..Run::new(&uploads, &names, request.dry_run) })
+        self.run(&JobGroup {
+            same_scope_reject,
+            ..JobGroup::new(&uploads, &names, request.dry_run)
+        })
     }
 
     /// Opens a job that takes uploads over several calls, also of several processes.
@@ -253,23 +256,23 @@ impl Database {
             id: request.id.unwrap_or_else(Uuid::now_v7),
             ignore_duplicates: request.ignore_duplicates,
             any_scope: request.any_scope
-                && matches!(request.mode, Mode::Patch | Mode::CreateOrUpdate),
+                && matches!(request.mode, SyncMode::Patch | SyncMode::CreateOrUpdate),
             ..JobSpec::new(&request.source, request.mode, &request.scope, now())
         };
         let id = spec.id;
-        let report = spec.report(Status::AwaitingUploads);
+        let report = spec.report(JobStatus::AwaitingUploads);
         self.make_folder()?;
         // Lock order: the slot of this process, the lock that processes share, and last the turn to
         // write.
         let slot = self.slot(id);
         let mut slot = lock(&slot);
         let _lock = self.lock_job(id)?;
-        if self.job_path(id, Ending::Json).exists() || self.stored_report(id)?.is_some() {
+        if self.job_path(id, JobFileKind::Json).exists() || self.stored_report(id)?.is_some() {
             return Err(Error::usage(format!("there is a job {id} already"), "leave the id out"));
         }
         // A crash can leave a stage without the job that it was made for.
         self.forget_uploads(id);
-        *slot = Some(JobStage::create(&self.job_path(id, Ending::Stage), id)?);
+        *slot = Some(JobStage::create(&self.job_path(id, JobFileKind::Stage), id)?);
         let mut file = JobFile::new(vec![spec], vec![report]);
         file.inputs.push("an upload".to_owned());
         if let Err(e) = self.put_job_file(&file) {
@@ -286,8 +289,8 @@ impl Database {
     /// # Errors
     ///
     /// Every object that cannot be taken, with nothing of the upload kept; a job that is not open.
-    pub fn upload(&self, id: Uuid, input: Input<'_>) -> Result<JobReport, Error> {
-        self.upload_with(id, input, &Extras::default(), &mut |_| true)
+    pub fn upload(&self, id: Uuid, input: InputSource<'_>) -> Result<JobReport, Error> {
+        self.upload_with(id, input, &UploadExtras::default(), &mut |_| true)
     }
 
     /// The same with parts that are not objects; all of the upload is kept or nothing. If each
@@ -295,8 +298,8 @@ impl Database {
     pub fn upload_with(
         &self,
         id: Uuid,
-        input: Input<'_>,
-        extras: &Extras<'_>,
+        input: InputSource<'_>,
+        extras: &UploadExtras<'_>,
         may: &mut dyn FnMut(&str) -> bool,
     ) -> Result<JobReport, Error> {
         let rules = {
@@ -325,7 +328,7 @@ impl Database {
             ));
         }
         let mapped = mapper::lines(extras.mapped);
-        let upload = Upload {
+        let upload = UploadParts {
             batches: &batches,
             mapped: &mapped,
             mapped_count: extras.mapped.len() as u64,
@@ -338,8 +341,8 @@ impl Database {
     fn append(
         &self,
         id: Uuid,
-        upload: &Upload<'_>,
-        deleter: Option<&Rights>,
+        upload: &UploadParts<'_>,
+        deleter: Option<&RightSet>,
         staged_max: Option<u64>,
     ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
@@ -377,7 +380,7 @@ impl Database {
             stage.take_back(before);
             return Err(e.into());
         }
-        Ok(counted(stage, file))
+        Ok(upload_report(stage, file))
     }
 
     /// A job that is open, with what was uploaded to it so far.
@@ -388,15 +391,19 @@ impl Database {
         // Read before the stage, which only grows meanwhile.
         let acknowledged = self.lock_record(id)?.acknowledged;
         match self.open_stage(id, acknowledged, &mut slot) {
-            Ok(stage) => Ok(counted(stage, file)),
+            Ok(stage) => Ok(upload_report(stage, file)),
             // It may have ended meanwhile.
             Err(e) => Err(self.open_job_file(id).err().unwrap_or(e)),
         }
     }
 
     /// Names objects for deletion when the job is finalized; when this returns it is on disk.
-    pub fn upload_deletes(&self, id: Uuid, deletes: &[(Kind, ObjectId)]) -> Result<(), Error> {
-        self.append(id, &Upload { deletes, ..Upload::default() }, None, None).map(drop)
+    pub fn upload_deletes(
+        &self,
+        id: Uuid,
+        deletes: &[(ObjectKind, ObjectId)],
+    ) -> Result<(), Error> {
+        self.append(id, &UploadParts { deletes, ..UploadParts::default() }, None, None).map(drop)
     }
 
     /// The stage of a job as this process knows it, behind the mutex that its threads take turns
@@ -420,7 +427,7 @@ impl Database {
                 lock(&self.open).remove(&id);
                 return Err(SyncError::State(format!("job {id} takes no more uploads")).into());
             }
-            *slot = Some(JobStage::open(&self.job_path(id, Ending::Stage), id)?);
+            *slot = Some(JobStage::open(&self.job_path(id, JobFileKind::Stage), id)?);
         }
         let stage = slot.as_mut().expect("BUG: it was just filled");
         stage.catch_up(acknowledged)?;
@@ -429,7 +436,7 @@ impl Database {
 
     /// Finalizes an open job. Called again, it returns the stored report.
     pub fn finalize(&self, id: Uuid, request: &FinalizeRequest) -> Result<JobReport, Error> {
-        self.finalize_as(id, request, &Rights::everything())
+        self.finalize_as(id, request, &RightSet::everything())
     }
 
     /// The same for a caller with these rights. Every object that would change has to be within
@@ -443,12 +450,12 @@ impl Database {
         &self,
         id: Uuid,
         request: &FinalizeRequest,
-        rights: &Rights,
+        rights: &RightSet,
     ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
         let mut slot = lock(&slot);
         let stored = || match self.stored_report(id)? {
-            Some(report) if report.status == Status::Aborted => Err(was_aborted(id)),
+            Some(report) if report.status == JobStatus::Aborted => Err(was_aborted(id)),
             report => Ok(report),
         };
         // Asked before the lock: a repeated call of a job that has ended waits for nobody.
@@ -465,13 +472,13 @@ impl Database {
             return Ok(report);
         }
         let mut file = self.job_file(id)?;
-        if file.status() != Status::AwaitingUploads {
+        if file.status() != JobStatus::AwaitingUploads {
             lock(&self.open).remove(&id);
         }
         match file.status() {
-            Status::Finished | Status::Held => return Ok(file.reports.remove(0)),
-            Status::Aborted | Status::Refused => return Err(was_aborted(id)),
-            Status::AwaitingUploads => {}
+            JobStatus::Finished | JobStatus::Held => return Ok(file.reports.remove(0)),
+            JobStatus::Aborted | JobStatus::Refused => return Err(was_aborted(id)),
+            JobStatus::AwaitingUploads => {}
         }
         file.specs[0].partial_types.clone_from(&request.partial_types);
         file.specs[0].allow_deletes = request.allow_deletes;
@@ -482,17 +489,17 @@ impl Database {
         file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
         rights.allow_mapping(read.mapped.len())?;
         self.add_mapped_job(&mut read.uploads, &read.mapped)?;
-        let inputs = Inputs(file.inputs.clone());
+        let inputs = InputNames(file.inputs.clone());
         if !request.dry_run {
             // Before the commit: after a crash, the next call then asks the database whether the
             // job has ended.
             job.set_finalizing()?;
         }
-        let mut reports = self.run(&Run {
+        let mut reports = self.run(&JobGroup {
             same_scope_reject: file.same_scope_reject,
             stage: Some(read.end),
             rights: Some(rights),
-            ..Run::new(&read.uploads, &inputs, request.dry_run)
+            ..JobGroup::new(&read.uploads, &inputs, request.dry_run)
         })?;
         if !request.dry_run {
             *slot = None;
@@ -516,8 +523,8 @@ impl Database {
     ///
     /// Every object that cannot be taken, and every relationship without live ends; then nothing
     /// has changed.
-    pub fn edit(&self, edit: &Edit) -> Result<JobReport, Error> {
-        self.edit_as(edit, &Rights::everything())
+    pub fn edit(&self, edit: &EditRequest) -> Result<JobReport, Error> {
+        self.edit_as(edit, &RightSet::everything())
     }
 
     /// The same for a caller with these rights.
@@ -525,14 +532,14 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::Forbidden`] as well.
-    pub fn edit_as(&self, edit: &Edit, rights: &Rights) -> Result<JobReport, Error> {
+    pub fn edit_as(&self, edit: &EditRequest, rights: &RightSet) -> Result<JobReport, Error> {
         check_scope(&edit.scope)?;
         if !rights.write(&edit.scope) {
             return Err(rights.refuse("write", &edit.scope));
         }
         let spec = JobSpec {
             one_upload: true,
-            ..JobSpec::new(&edit.source, Mode::CreateOrUpdate, &edit.scope, now())
+            ..JobSpec::new(&edit.source, SyncMode::CreateOrUpdate, &edit.scope, now())
         };
         let rules = BatchRules {
             mode: spec.mode,
@@ -543,14 +550,14 @@ impl Database {
         };
         let mut job = JobInput::new(spec.clone());
         job.deletes.clone_from(&edit.deletes);
-        let mut uploads = Uploads::new(&self.folder_of_file());
+        let mut uploads = StagedUploads::new(&self.folder_of_file());
         uploads.add(job);
-        let input = Input {
+        let input = InputSource {
             name: "the request".to_owned(),
-            format: Format::Json,
+            format: InputFormat::Json,
             reader: Box::new(edit.objects.as_bytes()),
         };
-        let names = Inputs(vec![input.name.clone()]);
+        let names = InputNames(vec![input.name.clone()]);
         if !edit.objects.is_empty() {
             read_inputs(&mut [input], 0, &rules, &|_| {}, |batch| {
                 Ok(uploads.append(batch, |_| JobInput::new(spec.clone()))?)
@@ -559,7 +566,8 @@ impl Database {
         let rights_of = Some(rights);
         // A dry run first: a finalize skips relationships without live ends, but an edit has to
         // fail.
-        let dry = self.run(&Run { rights: rights_of, ..Run::new(&uploads, &names, true) })?;
+        let dry =
+            self.run(&JobGroup { rights: rights_of, ..JobGroup::new(&uploads, &names, true) })?;
         if let Some(skipped) = dry.iter().find_map(|report| report.skipped.first()) {
             let skipped = skipped.clone().told_to(rights.read());
             return Err(SyncError::Faults(vec![format!(
@@ -568,7 +576,8 @@ impl Database {
             )])
             .into());
         }
-        let done = self.run(&Run { rights: rights_of, ..Run::new(&uploads, &names, false) })?;
+        let done =
+            self.run(&JobGroup { rights: rights_of, ..JobGroup::new(&uploads, &names, false) })?;
         Ok(done.into_iter().next().expect("BUG: one job has one report"))
     }
 
@@ -578,7 +587,7 @@ impl Database {
     ///
     /// A usage error if the graph moved on, so that the plan would now be another one.
     pub fn approve(&self, id: &str) -> Result<Vec<JobReport>, Error> {
-        self.approve_as(id, &Rights::everything())
+        self.approve_as(id, &RightSet::everything())
     }
 
     /// The same for a caller with these rights, which have to cover all jobs that are held together.
@@ -586,7 +595,7 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::Forbidden`] as well; then the job is still held.
-    pub fn approve_as(&self, id: &str, rights: &Rights) -> Result<Vec<JobReport>, Error> {
+    pub fn approve_as(&self, id: &str, rights: &RightSet) -> Result<Vec<JobReport>, Error> {
         let id = self.resolve_job(id)?;
         // Jobs that are held together lie in one file, under the lock of the first of them.
         let first = self.job_file(id)?.id();
@@ -594,14 +603,14 @@ impl Database {
         let _slot = lock(&slot);
         // A caller that aborts it meanwhile waits, and is told how it ended.
         let job = self.lock_job(first)?;
-        let file = self.going_on(id, first)?;
-        if file.status() != Status::Held {
+        let file = self.open_or_held_file(id, first)?;
+        if file.status() != JobStatus::Held {
             return Err(not_held(id, file.status()));
         }
         let read = self.restage(&file, &job)?;
         rights.allow_approval(&specs(read.uploads.jobs()))?;
-        let inputs = Inputs(file.inputs.clone());
-        let _turn = self.turn();
+        let inputs = InputNames(file.inputs.clone());
+        let _turn = self.lock_writers();
         // Planned under the lock of the writer, so that nobody writes between the plan and its commit.
         let store = self.writer()?;
         let snapshot = self.snapshot_of(store.as_ref())?;
@@ -620,19 +629,19 @@ impl Database {
     }
 
     /// The file of a job that is open or held, read under its lock.
-    fn going_on(&self, id: Uuid, first: Uuid) -> Result<JobFile, Error> {
+    fn open_or_held_file(&self, id: Uuid, first: Uuid) -> Result<JobFile, Error> {
         if self.stored_report(first)?.is_some() {
             // A crash came between the commit and the end of its files.
             self.forget_job(first);
             lock(&self.open).remove(&first);
-            return Err(not_held(id, Status::Finished));
+            return Err(not_held(id, JobStatus::Finished));
         }
         self.job_file(first)
     }
 
     /// Gives up an open or held job, and those held with it.
     pub fn abort(&self, id: &str) -> Result<JobReport, Error> {
-        self.abort_as(id, false, &Rights::everything())
+        self.abort_as(id, false, &RightSet::everything())
     }
 
     /// The same for a caller with these rights, which have to cover all jobs that are held
@@ -641,20 +650,20 @@ impl Database {
         &self,
         id: &str,
         invalid_configuration: bool,
-        rights: &Rights,
+        rights: &RightSet,
     ) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;
         let first = self.job_file(id)?.id();
         let slot = self.slot(first);
         let mut slot = lock(&slot);
         let _lock = self.lock_job(first)?;
-        let mut file = self.going_on(id, first)?;
-        if !matches!(file.status(), Status::Held | Status::AwaitingUploads) {
+        let mut file = self.open_or_held_file(id, first)?;
+        if !matches!(file.status(), JobStatus::Held | JobStatus::AwaitingUploads) {
             return Err(not_held(id, file.status()));
         }
         rights.allow_jobs(&file.specs.iter().collect::<Vec<_>>())?;
         for report in &mut file.reports {
-            report.status = Status::Aborted;
+            report.status = JobStatus::Aborted;
             report.invalid_configuration = invalid_configuration;
             report.held = None;
             report.end_timestamp = Some(now());
@@ -780,9 +789,9 @@ impl Database {
     }
 
     /// Plans, and applies if nothing speaks against it.
-    fn run(&self, run: &Run<'_>) -> Result<Vec<JobReport>, Error> {
+    fn run(&self, run: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
         let uploads = run.uploads;
-        let _turn = self.turn();
+        let _turn = self.lock_writers();
         // Another process may commit between plan and write; then the plan is made again, at last
         // while all others are kept out.
         for last_try in (0..TRIES).map(|attempt| attempt + 1 == TRIES) {
@@ -808,7 +817,7 @@ impl Database {
             }
             if plan.is_empty() {
                 drop(store);
-                return self.finish_quietly(&plan);
+                return self.finish_unchanged(&plan);
             }
             match self.commit_in(store, &mut plan, uploads) {
                 Err(Error::Store(StoreError::Changed)) if !last_try => {}
@@ -828,9 +837,9 @@ impl Database {
     /// Writes a plan, in a store that is open for writing if there is one.
     pub(super) fn commit_in(
         &self,
-        store: Option<Store>,
-        plan: &mut Plan,
-        uploads: &Uploads,
+        store: Option<DatabaseFile>,
+        plan: &mut SyncPlan,
+        uploads: &StagedUploads,
     ) -> Result<Vec<JobReport>, Error> {
         let now = now();
         self.write_in(store, Some(plan.revision), |writer, _| {
@@ -842,7 +851,7 @@ impl Database {
     }
 
     /// A job that changes nothing leaves the database file alone; its report waits beside it.
-    pub(super) fn finish_quietly(&self, plan: &Plan) -> Result<Vec<JobReport>, Error> {
+    pub(super) fn finish_unchanged(&self, plan: &SyncPlan) -> Result<Vec<JobReport>, Error> {
         let now = now();
         let reports = reports(plan, |report| report.end_timestamp = Some(now));
         self.make_folder()?;
@@ -850,7 +859,7 @@ impl Database {
             let id = job.spec.id;
             // The lock of an open job is held already; with that of a new one nobody takes what is
             // half made for the rest of a crash.
-            let open = self.job_path(id, Ending::Stage).exists();
+            let open = self.job_path(id, JobFileKind::Stage).exists();
             let _lock = if open { None } else { Some(self.lock_job(id)?) };
             self.put_job_file(&JobFile::new(vec![job.spec.clone()], vec![report.clone()]))?;
             self.forget_uploads(id);
@@ -860,7 +869,7 @@ impl Database {
     }
 
     /// Keeps a job that the guard refused, with all that was uploaded to it.
-    fn hold(&self, plan: Plan, run: &Run<'_>) -> Result<Vec<JobReport>, Error> {
+    fn hold(&self, plan: SyncPlan, run: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
         let uploads = run.uploads;
         self.make_folder()?;
         let id = plan.jobs[0].spec.id;
@@ -872,7 +881,7 @@ impl Database {
         match run.stage {
             // The stage of a single job holds all of it already, so it stays as it is.
             Some(end) if uploads.jobs().len() == 1 => {
-                file.kept = Some(Kept::new(false, end));
+                file.kept = Some(CompleteStage::new(false, end));
                 self.put_job_file(&file)?;
             }
             stage => {
@@ -880,29 +889,29 @@ impl Database {
                 let _lock = if stage.is_none() { Some(self.lock_job(id)?) } else { None };
                 // Beside the uploads also what their mapped relationships became, which is what
                 // is approved.
-                file.kept = Some(Kept::new(true, self.keep_held(id, uploads)?));
+                file.kept = Some(CompleteStage::new(true, self.keep_held(id, uploads)?));
                 self.put_job_file(&file)?;
                 // After the job file, which until then named this stage as the one that counts.
-                let _ = std::fs::remove_file(self.job_path(id, Ending::Stage));
+                let _ = std::fs::remove_file(self.job_path(id, JobFileKind::Stage));
             }
         }
         Ok(reports)
     }
 
     /// Writes all that a held job would write; returns the end of that stage.
-    fn keep_held(&self, id: Uuid, uploads: &Uploads) -> Result<StageEnd, Error> {
-        let path = self.job_path(id, Ending::Held);
+    fn keep_held(&self, id: Uuid, uploads: &StagedUploads) -> Result<StageEnd, Error> {
+        let path = self.job_path(id, JobFileKind::Held);
         let _ = std::fs::remove_file(&path);
         let written = (|| {
             let mut held = JobStage::create(&path, id)?;
             for frame in 0..uploads.stage().frames() {
                 let batches = &[uploads.stage().batch(frame)?];
-                held.write(&Upload { batches, ..Upload::default() })?;
+                held.write(&UploadParts { batches, ..UploadParts::default() })?;
             }
             let deletes: Vec<_> =
                 uploads.jobs().iter().flat_map(|job| job.deletes.iter().copied()).collect();
             if !deletes.is_empty() {
-                held.write(&Upload { deletes: &deletes, ..Upload::default() })?;
+                held.write(&UploadParts { deletes: &deletes, ..UploadParts::default() })?;
             }
             held.sync()?;
             Ok(held.end())
@@ -915,9 +924,9 @@ impl Database {
 
     /// Reads back all that was uploaded to an open or held job; the caller holds its lock. A part
     /// that is missing is an error.
-    fn restage(&self, file: &JobFile, job: &JobLock) -> Result<Restaged, Error> {
-        not_of_an_earlier_version(file)?;
-        let mut uploads = Uploads::new(&self.folder_of_file());
+    fn restage(&self, file: &JobFile, job: &JobLock) -> Result<RestagedJob, Error> {
+        require_current_format(file)?;
+        let mut uploads = StagedUploads::new(&self.folder_of_file());
         file.specs.iter().for_each(|spec| uploads.add(JobInput::new(spec.clone())));
         let new = |scope: &str| {
             let (id, scope) = (Uuid::now_v7(), scope.to_owned());
@@ -926,22 +935,22 @@ impl Database {
         let (mut mapped, mut deletes) = (Vec::new(), Vec::new());
         let mut visit = |part| {
             match part {
-                Part::Batch(batch) => uploads.append(batch, new)?,
-                Part::Mapped(lines) => mapped.extend_from_slice(&lines),
-                Part::Deletes(more) => deletes.extend(more),
+                UploadPart::Batch(batch) => uploads.append(batch, new)?,
+                UploadPart::Mapped(lines) => mapped.extend_from_slice(&lines),
+                UploadPart::Deletes(more) => deletes.extend(more),
             }
             Ok(())
         };
         let id = file.id();
         let end = match &file.kept {
             Some(kept) => {
-                let ending = if kept.held { Ending::Held } else { Ending::Stage };
+                let ending = if kept.held { JobFileKind::Held } else { JobFileKind::Stage };
                 JobStage::open(&self.job_path(id, ending), id)?.parts_to(kept.end(), &mut visit)?;
                 kept.end()
             }
             None => {
                 let acknowledged = job.record()?.unwrap_or_default().acknowledged;
-                let mut stage = JobStage::open(&self.job_path(id, Ending::Stage), id)?;
+                let mut stage = JobStage::open(&self.job_path(id, JobFileKind::Stage), id)?;
                 stage.parts(acknowledged, &mut visit)?;
                 stage.end()
             }
@@ -967,14 +976,14 @@ impl Database {
         }
         // The order of the specs is the order of the plan.
         uploads.sort_jobs(file.specs.len());
-        Ok(Restaged { uploads, mapped: mapper::from_lines(&mapped)?, end })
+        Ok(RestagedJob { uploads, mapped: mapper::from_lines(&mapped)?, end })
     }
 
     /// Reads all that is kept of open and held jobs; returns the errors found, in words.
     pub(super) fn check_jobs(&self) -> Result<Vec<String>, Error> {
         let mut problems = Vec::new();
         for file in self.job_files()? {
-            let open = matches!(file.status(), Status::AwaitingUploads | Status::Held);
+            let open = matches!(file.status(), JobStatus::AwaitingUploads | JobStatus::Held);
             if !open || file.earlier {
                 continue;
             }
@@ -984,12 +993,12 @@ impl Database {
                 let none = &mut |_| Ok(());
                 match &file.kept {
                     Some(kept) => {
-                        let ending = if kept.held { Ending::Held } else { Ending::Stage };
+                        let ending = if kept.held { JobFileKind::Held } else { JobFileKind::Stage };
                         JobStage::open(&self.job_path(id, ending), id)?.parts_to(kept.end(), none)
                     }
                     None => {
                         let acknowledged = self.lock_record(id)?.acknowledged;
-                        JobStage::open(&self.job_path(id, Ending::Stage), id)?
+                        JobStage::open(&self.job_path(id, JobFileKind::Stage), id)?
                             .parts(acknowledged, none)
                     }
                 }
@@ -1029,8 +1038,8 @@ impl Database {
 
     fn open_job_file(&self, id: Uuid) -> Result<JobFile, Error> {
         match self.job_file(id) {
-            Ok(file) if file.status() == Status::AwaitingUploads => {
-                not_of_an_earlier_version(&file)?;
+            Ok(file) if file.status() == JobStatus::AwaitingUploads => {
+                require_current_format(&file)?;
                 return Ok(file);
             }
             // It ended, or is in the database by now.
@@ -1045,7 +1054,7 @@ impl Database {
 
 /// Refuses a job that an earlier version kept: nothing proves that its files hold all that was
 /// acknowledged.
-fn not_of_an_earlier_version(file: &JobFile) -> Result<(), Error> {
+fn require_current_format(file: &JobFile) -> Result<(), Error> {
     match file.earlier {
         false => Ok(()),
         true => Err(Error::usage(
@@ -1073,7 +1082,7 @@ fn specs(jobs: &[JobInput]) -> Vec<&JobSpec> {
 }
 
 /// The scopes that the objects of a batch are of.
-fn scopes_of(batch: &Batch) -> impl Iterator<Item = &str> {
+fn scopes_of(batch: &ObjectBatch) -> impl Iterator<Item = &str> {
     let entities = batch.entities.iter().map(|entity| entity.scope);
     let relationships = batch.relationships.iter().map(|link| link.object.scope);
     let mut all: Vec<u32> = entities.chain(relationships).collect();
@@ -1088,7 +1097,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn reports(plan: &Plan, mut change: impl FnMut(&mut JobReport)) -> Vec<JobReport> {
+pub(super) fn reports(plan: &SyncPlan, mut change: impl FnMut(&mut JobReport)) -> Vec<JobReport> {
     let mut reports: Vec<JobReport> = plan.jobs.iter().map(|job| job.report.clone()).collect();
     reports.iter_mut().for_each(&mut change);
     reports
@@ -1107,13 +1116,13 @@ fn unknown_job(id: &str) -> Error {
     Error::UnknownJob(id.to_owned())
 }
 
-fn not_held(id: Uuid, status: Status) -> Error {
+fn not_held(id: Uuid, status: JobStatus) -> Error {
     let state = match status {
-        Status::Finished => "is finished",
-        Status::Aborted => "was aborted",
-        Status::Held => "is held",
-        Status::AwaitingUploads => "is open for uploads",
-        Status::Refused => "was refused",
+        JobStatus::Finished => "is finished",
+        JobStatus::Aborted => "was aborted",
+        JobStatus::Held => "is held",
+        JobStatus::AwaitingUploads => "is open for uploads",
+        JobStatus::Refused => "was refused",
     };
     Error::usage(format!("job {id} {state}"), format!("see `tombolo job show {id}`"))
 }

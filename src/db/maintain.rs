@@ -1,14 +1,14 @@
 //! Care of the file: undo, verify, compact, gc.
 
-use super::job_files::Ending;
+use super::job_files::JobFileKind;
 use super::retention::{OldReports, old_reports};
 use super::{Database, Error, now};
-use crate::graph::{IdHash, Kind, Names, ObjectId};
+use crate::graph::{IdHash, NameLookup, ObjectId, ObjectKind};
 use crate::store::{
-    BodyPacker, EdgeEdit, Head, Identity, Label, NO_BODY, Snapshot, Store, StoreError, StoredHeads,
-    Swept, Writer,
+    BodyPacker, DatabaseFile, EdgeEdit, GraphWriter, IdentityEntry, NO_BODY, ObjectHead,
+    RelationshipLabel, Snapshot, StoreError, StoredHeads, SweepCounts,
 };
-use crate::sync::{JobReport, Status, Tally, job_row};
+use crate::sync::{JobReport, JobStatus, JobTally, job_row};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub struct GcReport {
     /// Files that a killed `backup` or `init` left beside the database.
     pub leftovers: u64,
     /// Names, labels and scopes that nothing uses any more.
-    pub swept: Swept,
+    pub swept: SweepCounts,
     /// Reports of jobs.
     pub purged_reports: u64,
     /// Reports of which only the numbers were kept, since an object names the job.
@@ -72,23 +72,24 @@ impl Database {
                 "`tombolo job list` shows what each job did",
             ));
         };
-        let _turn = self.turn();
+        let _turn = self.lock_writers();
         let now = now();
         self.write(|writer, snapshot| {
             let sequence = writer.meta.next_job;
             writer.meta.next_job += 1;
-            let mut undo = Undo { snapshot, writer, undone, sequence, now, left: Vec::new() };
+            let mut undo =
+                UndoOperation { snapshot, writer, undone, sequence, now, left: Vec::new() };
             let entities = undo.entities()?;
             let relationships = undo.relationships(&entities)?;
             let left = undo.left;
             // The list is used up: a second undo of the same job must find nothing.
-            for kind in [Kind::Entity, Kind::Relationship] {
+            for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
                 writer.put_deletions(undone, kind, &[])?;
             }
-            let restored = |n: usize| Tally { created: n as u64, ..Tally::default() };
+            let restored = |n: usize| JobTally { created: n as u64, ..JobTally::default() };
             let job = JobReport {
                 id: Uuid::now_v7(),
-                status: Status::Finished,
+                status: JobStatus::Finished,
                 start_timestamp: now,
                 end_timestamp: Some(now),
                 entities: restored(entities.len()),
@@ -142,7 +143,7 @@ impl Database {
         if to.symlink_metadata().is_ok() {
             return Err(exists());
         }
-        Store::copy(&self.snapshot()?, to).map_err(|e| match e {
+        DatabaseFile::copy(&self.snapshot()?, to).map_err(|e| match e {
             StoreError::Io(e) if e.kind() == std::io::ErrorKind::AlreadyExists => exists(),
             e => e.into(),
         })
@@ -151,7 +152,7 @@ impl Database {
     /// Rewrites property blocks that hold dead records, merges deltas of adjacency and gives unused
     /// space back; returns the size of the file before and after, in bytes.
     pub fn compact(&self) -> Result<(u64, u64), Error> {
-        let _turn = self.turn();
+        let _turn = self.lock_writers();
         let size = || std::fs::metadata(&self.path).map(|m| m.len()).map_err(super::io);
         let before = size()?;
         // Asked before the file is opened for writing, and again inside, where nobody can commit in
@@ -167,14 +168,14 @@ impl Database {
         }
         self.sweep()?;
         if self.injected.is_none() {
-            self.waiting.until(&self.path, || self.shrink())?;
+            self.waiting.retry_until(&self.path, || self.shrink())?;
         }
         Ok((before, size()?))
     }
 
     /// Gives unused space back; `None` while another process writes, or reads an older state.
     fn shrink(&self) -> Result<Option<()>, StoreError> {
-        let mut store = match Store::open_writer(&self.path) {
+        let mut store = match DatabaseFile::open_writer(&self.path) {
             Err(StoreError::InUse(_)) => return Ok(None),
             store => store?,
         };
@@ -195,13 +196,13 @@ impl Database {
         let leftovers = crate::store::sweep(&self.path).map_err(super::io)?;
         let mut report = GcReport { abandoned, leftovers, ..GcReport::default() };
         self.sweep_jobs()?;
-        let _turn = self.turn();
+        let _turn = self.lock_writers();
         let ago = |days: u32| now() - i64::from(days) * 24 * 3_600_000;
         let (cutoff, report_cutoff) = (ago(days), ago(report_days));
-        let garbage = |snapshot: &Snapshot| -> Result<Garbage, Error> {
-            Ok(Garbage {
-                relationships: tombstones(snapshot, Kind::Relationship, cutoff)?,
-                entities: tombstones(snapshot, Kind::Entity, cutoff)?,
+        let garbage = |snapshot: &Snapshot| -> Result<PurgeSet, Error> {
+            Ok(PurgeSet {
+                relationships: tombstones(snapshot, ObjectKind::Relationship, cutoff)?,
+                entities: tombstones(snapshot, ObjectKind::Entity, cutoff)?,
                 lists: old_lists(snapshot, cutoff)?,
                 reports: old_reports(snapshot, report_cutoff)?,
             })
@@ -214,10 +215,10 @@ impl Database {
         let garbage = self.write(|writer, snapshot| {
             let garbage = garbage(snapshot)?;
             // Relationships first: the key of one may be made from its ends.
-            purge(writer, snapshot, Kind::Relationship, &garbage.relationships)?;
-            purge(writer, snapshot, Kind::Entity, &garbage.entities)?;
+            purge(writer, snapshot, ObjectKind::Relationship, &garbage.relationships)?;
+            purge(writer, snapshot, ObjectKind::Entity, &garbage.entities)?;
             for &sequence in &garbage.lists {
-                for kind in [Kind::Entity, Kind::Relationship] {
+                for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
                     writer.put_deletions(sequence, kind, &[])?;
                 }
             }
@@ -235,21 +236,21 @@ impl Database {
 
     /// Removes names, labels and scopes that nothing uses any more. To find them takes a pass over
     /// all objects, which a file of many objects with few names is spared.
-    fn sweep(&self) -> Result<Swept, Error> {
+    fn sweep(&self) -> Result<SweepCounts, Error> {
         let snapshot = self.snapshot()?;
         let meta = snapshot.meta();
-        let objects = [Kind::Entity, Kind::Relationship].map(|kind| meta.bound(kind));
+        let objects = [ObjectKind::Entity, ObjectKind::Relationship].map(|kind| meta.bound(kind));
         if meta.names.max(meta.labels) < FEW_NAMES && objects.iter().sum::<u32>() > FEW_OBJECTS {
-            return Ok(Swept::default());
+            return Ok(SweepCounts::default());
         }
         let used = snapshot.in_use()?;
         drop(snapshot);
         if used.is_all() {
-            return Ok(Swept::default());
+            return Ok(SweepCounts::default());
         }
         match self.write_in(None, Some(meta.revision), |writer, _| Ok(writer.sweep(&used)?)) {
             // More may be in use by now; the next sweep is soon enough.
-            Err(Error::Store(StoreError::Changed)) => Ok(Swept::default()),
+            Err(Error::Store(StoreError::Changed)) => Ok(SweepCounts::default()),
             swept => swept,
         }
     }
@@ -261,10 +262,10 @@ impl Database {
     pub fn drop_abandoned(&self) -> Result<u64, Error> {
         let mut abandoned = 0;
         for file in self.job_files()? {
-            if file.status() != Status::AwaitingUploads {
+            if file.status() != JobStatus::AwaitingUploads {
                 continue;
             }
-            let stage = self.job_path(file.id(), Ending::Stage);
+            let stage = self.job_path(file.id(), JobFileKind::Stage);
             let idle = match self.lock_record(file.id()).unwrap_or_default().idle() {
                 Some(idle) => Some(idle),
                 // The system was started anew since, or tells no time that nobody sets.
@@ -295,14 +296,14 @@ fn idle_by_clock(stage: &Path, started: i64) -> Option<Duration> {
 }
 
 /// Objects, lists and reports that nobody needs any more.
-struct Garbage {
+struct PurgeSet {
     relationships: Vec<u32>,
     entities: Vec<u32>,
     lists: Vec<u32>,
     reports: OldReports,
 }
 
-impl Garbage {
+impl PurgeSet {
     fn is_empty(&self) -> bool {
         self.relationships.is_empty()
             && self.entities.is_empty()
@@ -313,28 +314,28 @@ impl Garbage {
 }
 
 /// The scopes whose blocks hold dead records; `None` if there is nothing to compact.
-fn work_to_compact(snapshot: &Snapshot) -> Result<Option<Vec<(u32, Kind)>>, StoreError> {
+fn work_to_compact(snapshot: &Snapshot) -> Result<Option<Vec<(u32, ObjectKind)>>, StoreError> {
     let mut stale = Vec::new();
     for (scope, row) in snapshot.scope_rows()? {
-        let kinds = [Kind::Entity, Kind::Relationship];
+        let kinds = [ObjectKind::Entity, ObjectKind::Relationship];
         stale.extend(kinds.into_iter().filter(|&k| row.dead[k as usize] > 0).map(|k| (scope, k)));
     }
     let deltas = snapshot.meta().edges.iter().any(|counts| counts.delta > 0);
     Ok((!stale.is_empty() || deltas).then_some(stale))
 }
 
-struct Undo<'u> {
+struct UndoOperation<'u> {
     snapshot: &'u Snapshot,
-    writer: &'u mut Writer,
+    writer: &'u mut GraphWriter,
     undone: u32,
     sequence: u32,
     now: i64,
     left: Vec<String>,
 }
 
-impl Undo<'_> {
+impl UndoOperation<'_> {
     /// The heads that the job deleted and that nobody touched since.
-    fn deleted(&self, kind: Kind) -> Result<Vec<(u32, Head)>, StoreError> {
+    fn deleted(&self, kind: ObjectKind) -> Result<Vec<(u32, ObjectHead)>, StoreError> {
         let mut heads = Vec::new();
         for number in self.snapshot.deletions(self.undone, kind)? {
             // An object that came back and was deleted again names a later job.
@@ -349,18 +350,18 @@ impl Undo<'_> {
     }
 
     fn entities(&mut self) -> Result<FxHashSet<u32>, StoreError> {
-        let heads = self.deleted(Kind::Entity)?;
+        let heads = self.deleted(ObjectKind::Entity)?;
         let numbers = heads.iter().map(|(number, _)| *number).collect();
-        self.revive(Kind::Entity, heads)?;
+        self.revive(ObjectKind::Entity, heads)?;
         Ok(numbers)
     }
 
     fn relationships(&mut self, revived: &FxHashSet<u32>) -> Result<usize, StoreError> {
         let mut back = Vec::new();
-        for (number, head) in self.deleted(Kind::Relationship)? {
+        for (number, head) in self.deleted(ObjectKind::Relationship)? {
             let lives = |end: u32| -> Result<bool, StoreError> {
                 // Entities that were revived a moment ago are not in the snapshot yet.
-                let facts = self.snapshot.facts(Kind::Entity, end)?;
+                let facts = self.snapshot.facts(ObjectKind::Entity, end)?;
                 Ok(revived.contains(&end) || facts.is_some_and(|f| f.live))
             };
             if lives(head.from)? && lives(head.to)? {
@@ -371,12 +372,16 @@ impl Undo<'_> {
             }
         }
         let count = back.len();
-        self.revive(Kind::Relationship, back)?;
+        self.revive(ObjectKind::Relationship, back)?;
         Ok(count)
     }
 
-    fn revive(&mut self, kind: Kind, heads: Vec<(u32, Head)>) -> Result<(), StoreError> {
-        let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<Identity>)>> = BTreeMap::new();
+    fn revive(
+        &mut self,
+        kind: ObjectKind,
+        heads: Vec<(u32, ObjectHead)>,
+    ) -> Result<(), StoreError> {
+        let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<IdentityEntry>)>> = BTreeMap::new();
         let mut edges = Vec::new();
         let mut live = Vec::with_capacity(heads.len());
         for (number, head) in heads {
@@ -384,12 +389,12 @@ impl Undo<'_> {
             by_scope
                 .entry(head.scope)
                 .or_default()
-                .push((identity.id, Some(Identity { live: true, ..identity })));
-            if kind == Kind::Relationship {
+                .push((identity.id, Some(IdentityEntry { live: true, ..identity })));
+            if kind == ObjectKind::Relationship {
                 edges.push(EdgeEdit {
                     from: head.from,
                     to: head.to,
-                    label: self.writer.labels.intern(Label::of(&head)),
+                    label: self.writer.labels.intern(RelationshipLabel::of(&head)),
                     relationship: number,
                     add: true,
                 });
@@ -399,7 +404,7 @@ impl Undo<'_> {
             row.counts[kind as usize].shift(head.type_name, head.class, 1);
             let version = head.version.saturating_add(1);
             let (begin, job) = (self.now, self.sequence);
-            live.push((number, Some(Head { end: 0, begin, version, job, ..head })));
+            live.push((number, Some(ObjectHead { end: 0, begin, version, job, ..head })));
         }
         self.writer.edit_heads(kind, &live)?;
         for (scope, mut edits) in by_scope {
@@ -413,7 +418,11 @@ impl Undo<'_> {
     }
 }
 
-fn stored_identity(snapshot: &Snapshot, kind: Kind, head: &Head) -> Result<Identity, StoreError> {
+fn stored_identity(
+    snapshot: &Snapshot,
+    kind: ObjectKind,
+    head: &ObjectHead,
+) -> Result<IdentityEntry, StoreError> {
     let key = snapshot.key_of(kind, head)?;
     let id = ObjectId::new(kind, snapshot.name(head.scope), &key);
     snapshot
@@ -421,7 +430,7 @@ fn stored_identity(snapshot: &Snapshot, kind: Kind, head: &Head) -> Result<Ident
         .ok_or_else(|| StoreError::corrupt("identity", &id.0, "an object has no identity"))
 }
 
-fn tombstones(snapshot: &Snapshot, kind: Kind, cutoff: i64) -> Result<Vec<u32>, StoreError> {
+fn tombstones(snapshot: &Snapshot, kind: ObjectKind, cutoff: i64) -> Result<Vec<u32>, StoreError> {
     let mut old = Vec::new();
     snapshot.for_each_row(kind, |number, chunk, row| {
         if !chunk.live(row) && chunk.end(row) < cutoff {
@@ -435,7 +444,7 @@ fn tombstones(snapshot: &Snapshot, kind: Kind, cutoff: i64) -> Result<Vec<u32>, 
 fn old_lists(snapshot: &Snapshot, cutoff: i64) -> Result<Vec<u32>, Error> {
     let mut lists = Vec::new();
     for sequence in 0..snapshot.meta().next_job {
-        let kinds = [Kind::Entity, Kind::Relationship];
+        let kinds = [ObjectKind::Entity, ObjectKind::Relationship];
         let mut has = false;
         for kind in kinds {
             has |= !snapshot.deletions(sequence, kind)?.is_empty();
@@ -452,12 +461,12 @@ fn old_lists(snapshot: &Snapshot, cutoff: i64) -> Result<Vec<u32>, Error> {
 }
 
 fn purge(
-    writer: &mut Writer,
+    writer: &mut GraphWriter,
     snapshot: &Snapshot,
-    kind: Kind,
+    kind: ObjectKind,
     numbers: &[u32],
 ) -> Result<(), StoreError> {
-    let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<Identity>)>> = BTreeMap::new();
+    let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<IdentityEntry>)>> = BTreeMap::new();
     for &number in numbers {
         let Some(head) = snapshot.head(kind, number)? else { continue };
         let identity = stored_identity(snapshot, kind, &head)?;
@@ -466,11 +475,12 @@ fn purge(
         row.counts[kind as usize].deleted -= 1;
         // The record stays in its block as a dead one, until `compact` rewrites the block.
         row.dead[kind as usize] += u64::from(head.block != NO_BODY);
-        if kind == Kind::Entity {
+        if kind == ObjectKind::Entity {
             writer.put_pins(head.scope, identity.id, None)?;
         }
     }
-    let absent: Vec<(u32, Option<Head>)> = numbers.iter().map(|&number| (number, None)).collect();
+    let absent: Vec<(u32, Option<ObjectHead>)> =
+        numbers.iter().map(|&number| (number, None)).collect();
     writer.edit_heads(kind, &absent)?;
     for (scope, mut edits) in by_scope {
         edits.sort_unstable_by_key(|(id, _)| *id);
@@ -482,7 +492,12 @@ fn purge(
 
 /// Rewrites the property blocks of a scope without dead records, in the order in which they are
 /// stored.
-fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> Result<(), Error> {
+fn repack(
+    writer: &mut GraphWriter,
+    snapshot: &Snapshot,
+    scope: u32,
+    kind: ObjectKind,
+) -> Result<(), Error> {
     let mut places: Vec<(u32, u32, u32)> = Vec::new();
     snapshot.for_each_row(kind, |number, chunk, row| {
         let (block, slot) = chunk.body(row);
@@ -496,7 +511,7 @@ fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> R
     let mut packer = BodyPacker::default();
     // In the order of the blocks, so that each is unpacked once.
     for (block, slot, _) in &mut places {
-        let head = Head { scope, block: *block, slot: *slot, ..Head::default() };
+        let head = ObjectHead { scope, block: *block, slot: *slot, ..ObjectHead::default() };
         let record = snapshot.body_record(kind, &head)?;
         let ((new_block, new_slot), full) = packer.push(scope, &record, &counter);
         (*block, *slot) = (new_block, new_slot);
@@ -511,7 +526,7 @@ fn repack(writer: &mut Writer, snapshot: &Snapshot, scope: u32, kind: Kind) -> R
     let make = |places: &[(u32, u32, u32)], stored: &StoredHeads<'_>, _: &mut ()| {
         let moved = |&(block, slot, number): &(u32, u32, u32)| {
             let head = stored.get(number).ok_or_else(lost)?;
-            Ok(Some(Head { block, slot, ..head }))
+            Ok(Some(ObjectHead { block, slot, ..head }))
         };
         places.iter().map(moved).collect()
     };

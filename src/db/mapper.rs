@@ -12,12 +12,12 @@
 use super::rights::MAPPER;
 use super::{Database, Error, now};
 use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, GraphRead, Kind, Names, Value, same_name,
+    DraftEnd, DraftEntity, DraftRelationship, GraphRead, NameLookup, ObjectKind, Value, same_name,
 };
-use crate::store::{Cursor, Snapshot, StoreError, split_classes, take_value};
+use crate::store::{ByteCursor, Snapshot, StoreError, split_classes, take_value};
 use crate::sync::{
-    BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, MIN_DELETES, Mode, Record, SyncError,
-    Uploads,
+    BatchBuilder, BatchRules, InputNames, JobInput, JobSpec, MIN_DELETES, StagedRecord,
+    StagedUploads, SyncError, SyncMode,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -119,19 +119,19 @@ pub struct MappedRelationship {
 }
 
 /// The scope that holds the results of the mapped relationships of a scope.
-pub fn mapped_scope(scope: &str) -> String {
+pub fn mapper_scope_name(scope: &str) -> String {
     format!("mapped:{scope}")
 }
 
 /// An entity that facts fitted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Target {
+struct MappedTarget {
     scope: String,
     key: String,
 }
 
 /// An entity as the search sees it.
-struct Seen {
+struct TargetCandidate {
     scope: String,
     key: String,
     type_name: String,
@@ -151,12 +151,12 @@ const BATCH: usize = 20_000;
 const FAULTS_MAX: usize = 1_000;
 
 /// Targets by their values under the names of an alternative.
-type Found = HashMap<Vec<String>, Vec<Target>>;
+type TargetIndex = HashMap<Vec<String>, Vec<MappedTarget>>;
 
 fn text(json: &Json) -> Option<String> {
     match json {
         Json::Null => None,
-        // A list of one value fits the value itself, here as in [`Seen::values`].
+        // A list of one value fits the value itself, here as in [`TargetCandidate::values`].
         Json::Array(items) if items.len() == 1 => text(&items[0]),
         other => Some(other.to_string()),
     }
@@ -180,7 +180,7 @@ fn wanted(facts: &Map<String, Json>, names: &[String]) -> Option<Vec<String>> {
     named.map(|name| facts.get(name).and_then(text)).collect()
 }
 
-impl Seen {
+impl TargetCandidate {
     fn values(&self, names: &[String]) -> Option<Vec<String>> {
         // Values are compared in their JSON form, so that the text `1` is not the number 1.
         let quoted = |text: &str| Json::from(text).to_string();
@@ -204,27 +204,27 @@ impl Seen {
         classes.iter().all(|class| self.classes.iter().any(|own| same_name(own, class)))
     }
 
-    fn target(&self) -> Target {
-        Target { scope: self.scope.clone(), key: self.key.clone() }
+    fn target(&self) -> MappedTarget {
+        MappedTarget { scope: self.scope.clone(), key: self.key.clone() }
     }
 }
 
 /// A search for targets in the graph as it will be once the job is finalized.
-struct Search<'s> {
+struct TargetSearch<'s> {
     snapshot: &'s Snapshot,
     spec: &'s JobSpec,
     ours: String,
-    uploaded: Vec<Seen>,
+    uploaded: Vec<TargetCandidate>,
     /// The live entities of all scopes that have a `_key` that facts name, by that key.
     homes: FxHashMap<String, Vec<u32>>,
-    indexes: HashMap<(Vec<String>, Vec<String>), Found>,
+    indexes: HashMap<(Vec<String>, Vec<String>), TargetIndex>,
     /// Targets in all indexes.
     indexed: usize,
     /// Indexes made so far.
     ways: usize,
 }
 
-impl Search<'_> {
+impl TargetSearch<'_> {
     /// True if a stored entity will still be there after the finalize.
     fn stays(&self, scope: &str, type_name: &str) -> bool {
         // The job replaces its scope, apart from its partial types. Uploaded entities are searched
@@ -232,10 +232,10 @@ impl Search<'_> {
         scope != self.spec.scope || self.spec.partial_types.iter().any(|kept| kept == type_name)
     }
 
-    fn seen(&self, number: u32) -> Result<Option<Seen>, StoreError> {
+    fn seen(&self, number: u32) -> Result<Option<TargetCandidate>, StoreError> {
         let Some(entity) = self.snapshot.entity(number)? else { return Ok(None) };
         let stays = !entity.metadata.deleted() && self.stays(&entity.scope, &entity.type_name);
-        Ok(stays.then_some(Seen {
+        Ok(stays.then_some(TargetCandidate {
             scope: entity.scope,
             key: entity.key,
             type_name: entity.type_name,
@@ -248,13 +248,13 @@ impl Search<'_> {
     ///
     /// # Errors
     ///
-    /// [`Stop::TooMany`] if that is more than `most`, before any is named.
+    /// [`TargetSearchError::TooMany`] if that is more than `most`, before any is named.
     fn find(
         &mut self,
         facts: &Map<String, Json>,
         names: &[String],
         most: u64,
-    ) -> Result<Vec<Target>, Stop> {
+    ) -> Result<Vec<MappedTarget>, TargetSearchError> {
         let Some(values) = wanted(facts, names) else { return Ok(Vec::new()) };
         let by_class = names.iter().any(|name| name == "_class");
         let classes = if by_class { classes_of(facts) } else { Vec::new() };
@@ -291,7 +291,7 @@ impl Search<'_> {
         let found = self.indexes[&index].get(&values);
         let count = found.map_or(0, |found| found.len() as u64);
         if count > most {
-            return Err(Stop::TooMany(count));
+            return Err(TargetSearchError::TooMany(count));
         }
         Ok(found.cloned().unwrap_or_default())
     }
@@ -302,13 +302,15 @@ impl Search<'_> {
         names: &[String],
         values: &[String],
         classes: &[String],
-    ) -> Result<Vec<Target>, StoreError> {
-        let fits = |seen: &Seen| seen.has(classes) && seen.values(names).as_deref() == Some(values);
-        let mut found: Vec<Target> = self
+    ) -> Result<Vec<MappedTarget>, StoreError> {
+        let fits = |seen: &TargetCandidate| {
+            seen.has(classes) && seen.values(names).as_deref() == Some(values)
+        };
+        let mut found: Vec<MappedTarget> = self
             .uploaded
             .iter()
             .filter(|seen| seen.key == key && fits(seen))
-            .map(Seen::target)
+            .map(TargetCandidate::target)
             .collect();
         for &number in self.homes.get(key).into_iter().flatten() {
             if let Some(seen) = self.seen(number)?
@@ -323,11 +325,11 @@ impl Search<'_> {
     }
 
     /// Every entity of the classes, by its values under the names.
-    fn index(&self, names: &[String], classes: &[String]) -> Result<Found, StoreError> {
+    fn index(&self, names: &[String], classes: &[String]) -> Result<TargetIndex, StoreError> {
         // One class narrows the pass over the entities; `has` then asks for all of them.
         let class = classes.first().map(String::as_str);
-        let mut found = Found::new();
-        let mut add = |seen: &Seen| {
+        let mut found = TargetIndex::new();
+        let mut add = |seen: &TargetCandidate| {
             if let Some(values) = seen.values(names).filter(|_| seen.has(classes)) {
                 found.entry(values).or_default().push(seen.target());
             }
@@ -350,25 +352,25 @@ fn key_of(one: &MappedRelationship) -> Option<&str> {
 }
 
 /// The reason that a mapping has no targets.
-enum Stop {
+enum TargetSearchError {
     /// Too many entities fit it: their number.
     TooMany(u64),
     /// Anything else.
     Error(Error),
 }
 
-impl<E: Into<Error>> From<E> for Stop {
-    fn from(e: E) -> Stop {
-        Stop::Error(e.into())
+impl<E: Into<Error>> From<E> for TargetSearchError {
+    fn from(e: E) -> TargetSearchError {
+        TargetSearchError::Error(e.into())
     }
 }
 
-impl Stop {
+impl TargetSearchError {
     /// The error of the mapping `one`; `links` relationships were made before it.
-    fn told(self, one: &MappedRelationship, links: u64, most: u64) -> Error {
+    fn into_error(self, one: &MappedRelationship, links: u64, most: u64) -> Error {
         match self {
-            Stop::Error(e) => e,
-            Stop::TooMany(count) => Error::usage(
+            TargetSearchError::Error(e) => e,
+            TargetSearchError::TooMany(count) => Error::usage(
                 format!(
                     "the mapping `{}` fits {count} entities: with it the mappings of this job make \
                      {} relationships, and {most} may be made",
@@ -389,7 +391,10 @@ fn asked_names(mapped: &[MappedRelationship]) -> BTreeSet<String> {
 }
 
 /// The entities of the first job, read back from the stage, with the properties that are `asked`.
-fn uploaded(uploads: &Uploads, asked: &BTreeSet<String>) -> Result<Vec<Seen>, Error> {
+fn uploaded(
+    uploads: &StagedUploads,
+    asked: &BTreeSet<String>,
+) -> Result<Vec<TargetCandidate>, Error> {
     let damaged = || Error::Store(StoreError::Engine("a staged batch is damaged".into()));
     let (stage, scope) = (uploads.stage(), &uploads.jobs()[0].spec.scope);
     let mut all = Vec::new();
@@ -398,16 +403,17 @@ fn uploaded(uploads: &Uploads, asked: &BTreeSet<String>) -> Result<Vec<Seen>, Er
         let of_job = stage.entities(frame)?.into_iter();
         for staged in of_job.filter(|staged| names[staged.scope as usize] == *scope) {
             let at = (staged.offset, staged.len);
-            let record = Record::read(Kind::Entity, &records, at).ok_or_else(damaged)?;
+            let record =
+                StagedRecord::read(ObjectKind::Entity, &records, at).ok_or_else(damaged)?;
             let (properties, _) = record.properties().ok_or_else(damaged)?;
             // Other properties are not decoded: an upload may be large.
             let wanted =
                 properties.into_iter().filter(|(name, _)| asked.contains(&*names[*name as usize]));
             let properties = wanted.map(|(name, bytes)| {
-                let value = take_value(&mut Cursor(bytes))?;
+                let value = take_value(&mut ByteCursor(bytes))?;
                 Some((names[name as usize].clone(), value.into_owned()))
             });
-            all.push(Seen {
+            all.push(TargetCandidate {
                 scope: scope.clone(),
                 key: record.key.to_owned(),
                 type_name: names[record.type_name as usize].clone(),
@@ -423,23 +429,23 @@ impl Database {
     /// Adds the job of the mapped scope that goes with the first job, if there is anything to do.
     pub(super) fn add_mapped_job(
         &self,
-        uploads: &mut Uploads,
+        uploads: &mut StagedUploads,
         mapped: &[MappedRelationship],
     ) -> Result<(), Error> {
         let snapshot = self.snapshot()?;
         let job = uploads.jobs()[0].spec.clone();
-        let ours = mapped_scope(&job.scope);
+        let ours = mapper_scope_name(&job.scope);
         let row = snapshot.scope_row_of(&ours)?;
-        let live = row.count(Kind::Entity).live + row.count(Kind::Relationship).live;
+        let live = row.count(ObjectKind::Entity).live + row.count(ObjectKind::Relationship).live;
         // Only DIFF jobs take mapped relationships, and without any there may be old ones to
         // delete.
-        if job.mode != Mode::Diff || mapped.is_empty() && live == 0 {
+        if job.mode != SyncMode::Diff || mapped.is_empty() && live == 0 {
             return Ok(());
         }
         let mut partial_types = job.partial_types.clone();
         if !partial_types.is_empty() {
             // Relationships that stay need their targets.
-            let types = row.count(Kind::Entity).types.keys();
+            let types = row.count(ObjectKind::Entity).types.keys();
             partial_types.extend(types.map(|number| snapshot.name(*number).to_owned()));
         }
         let spec = JobSpec {
@@ -449,9 +455,9 @@ impl Database {
             // Nothing mapped any more is no empty upload: the job itself may have brought much.
             allow_deletes: Some(job.allow_deletes.unwrap_or(0).max(MIN_DELETES)),
             mapped_for: Some(job.id),
-            ..JobSpec::new(MAPPER, Mode::Diff, &ours, now())
+            ..JobSpec::new(MAPPER, SyncMode::Diff, &ours, now())
         };
-        let mut search = Search {
+        let mut search = TargetSearch {
             snapshot: &snapshot,
             spec: &job,
             ours: ours.clone(),
@@ -463,7 +469,7 @@ impl Database {
         };
         uploads.add(JobInput::new(spec.clone()));
         let rules = BatchRules {
-            mode: Mode::Diff,
+            mode: SyncMode::Diff,
             scope: Some(ours.clone()),
             same_scope_reject: false,
             digest_seed: snapshot.meta().digest_seed,
@@ -471,11 +477,11 @@ impl Database {
         };
         // Packed batch by batch, so that only the stage grows with what is made.
         let mut builder = BatchBuilder::new(&rules);
-        let (mut made, mut links, mut packed) = (Made::default(), 0, 0);
+        let (mut made, mut links, mut packed) = (CreatedTargets::default(), 0, 0);
         let mut faults = Vec::new();
         for one in mapped {
             let found = targets(&mut search, one, &mut made, self.mapped_max - links)
-                .map_err(|stop| stop.told(one, links, self.mapped_max))?;
+                .map_err(|stop| stop.into_error(one, links, self.mapped_max))?;
             links += found.len() as u64;
             for target in &found {
                 faults
@@ -496,7 +502,7 @@ impl Database {
             faults.extend(builder.push_entity(&entity(key, facts)?, None).err());
         }
         if !faults.is_empty() {
-            return Err(SyncError::faults(&Inputs::default(), faults).into());
+            return Err(SyncError::faults(&InputNames::default(), faults).into());
         }
         Ok(uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?)
     }
@@ -504,18 +510,18 @@ impl Database {
 
 /// Targets that are made, and where to find them again.
 #[derive(Default)]
-struct Made {
+struct CreatedTargets {
     entities: BTreeMap<String, Map<String, Json>>,
     by_values: HashMap<(Vec<String>, Vec<String>, Vec<String>), String>,
 }
 
 /// The targets of one mapping. Those of the mapped scope are made anew.
 fn targets(
-    search: &mut Search<'_>,
+    search: &mut TargetSearch<'_>,
     one: &MappedRelationship,
-    made: &mut Made,
+    made: &mut CreatedTargets,
     most: u64,
-) -> Result<Vec<Target>, Stop> {
+) -> Result<Vec<MappedTarget>, TargetSearchError> {
     let facts = &one.mapping.target_entity;
     let alternatives: Vec<Vec<String>> =
         one.mapping.target_filter_keys.iter().map(FilterKeys::names).collect();
@@ -523,7 +529,7 @@ fn targets(
     for names in &alternatives {
         found.extend(search.find(facts, names, most)?);
         if found.len() as u64 > most {
-            return Err(Stop::TooMany(found.len() as u64));
+            return Err(TargetSearchError::TooMany(found.len() as u64));
         }
     }
     let ours = search.ours.clone();
@@ -557,13 +563,13 @@ fn targets(
     };
     // A target that is made is one relationship as well.
     if most == 0 {
-        return Err(Stop::TooMany(1));
+        return Err(TargetSearchError::TooMany(1));
     }
     for place in places {
         made.by_values.insert(place, key.clone());
     }
     made.entities.entry(key.clone()).or_default().extend(facts.clone());
-    Ok(vec![Target { scope: ours, key }])
+    Ok(vec![MappedTarget { scope: ours, key }])
 }
 
 fn value(name: &str, json: &Json) -> Result<Value<'static>, Error> {
@@ -610,7 +616,7 @@ fn entity(key: &str, facts: &Map<String, Json>) -> Result<DraftEntity<'static>, 
 fn link(
     one: &MappedRelationship,
     scope: &str,
-    target: &Target,
+    target: &MappedTarget,
 ) -> Result<DraftRelationship<'static>, Error> {
     let end = |key: &str, scope: &str| DraftEnd {
         key: Some(key.to_owned().into()),
@@ -639,9 +645,9 @@ fn link(
 /// # Errors
 ///
 /// The mistake, with its path below the relationship.
-pub fn check_mapped(one: &MappedRelationship, mode: Mode) -> Result<(), String> {
+pub fn check_mapped(one: &MappedRelationship, mode: SyncMode) -> Result<(), String> {
     use crate::graph::{NameKind, check_name};
-    if mode != Mode::Diff {
+    if mode != SyncMode::Diff {
         return Err(format!("._mapping (reason={mode} jobs take no mapped relationships)"));
     }
     let named = |path: &str, kind, text: &str| {

@@ -1,9 +1,11 @@
 //! A snapshot as the graph that a mapping asks.
 
-use crate::graph::{Kind, Names, ObjectId, Value, same_name};
-use crate::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
-use crate::query::{Limits, Query, QueryRow, Stop};
-use crate::store::{Head, Snapshot, StoreError, read_body, split_classes};
+use crate::graph::{NameLookup, ObjectId, ObjectKind, Value, same_name};
+use crate::mapping::{
+    EndCandidate, EntityPresence, EntitySelection, MappingGraph, PropertyProjection,
+};
+use crate::query::{Query, QueryRow, QuestionError, QuestionLimits};
+use crate::store::{ObjectHead, Snapshot, StoreError, read_body, split_classes};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +14,14 @@ use std::sync::Arc;
 const METADATA: [&str; 3] = ["_createdOn", "_beginOn", "_version"];
 
 /// Names that many entities share, each kept once.
-struct Shared<'s> {
+struct NameInterner<'s> {
     snapshot: &'s Snapshot,
     names: FxHashMap<u32, Arc<str>>,
     properties: FxHashMap<u32, Arc<str>>,
     classes: FxHashMap<u32, Arc<[String]>>,
 }
 
-impl Shared<'_> {
+impl NameInterner<'_> {
     fn name(&mut self, number: u32) -> Arc<str> {
         let snapshot = self.snapshot;
         Arc::clone(self.names.entry(number).or_insert_with(|| snapshot.name(number).into()))
@@ -43,7 +45,7 @@ impl Shared<'_> {
 }
 
 /// The properties that a mapping asked for, as the store numbers them.
-struct Asked<'s> {
+struct ProjectedProperties<'s> {
     snapshot: &'s Snapshot,
     /// Own properties; `None` for all.
     own: Option<FxHashSet<u32>>,
@@ -51,15 +53,18 @@ struct Asked<'s> {
     metadata: Vec<&'static str>,
 }
 
-impl<'s> Asked<'s> {
-    fn new(snapshot: &'s Snapshot, wanted: &Wanted) -> Result<Asked<'s>, StoreError> {
+impl<'s> ProjectedProperties<'s> {
+    fn new(
+        snapshot: &'s Snapshot,
+        wanted: &PropertyProjection,
+    ) -> Result<ProjectedProperties<'s>, StoreError> {
         let has = |name: &str| match wanted {
-            Wanted::All => true,
-            Wanted::Only(names) => names.contains(name),
+            PropertyProjection::All => true,
+            PropertyProjection::Only(names) => names.contains(name),
         };
         let own = match wanted {
-            Wanted::All => None,
-            Wanted::Only(names) => {
+            PropertyProjection::All => None,
+            PropertyProjection::Only(names) => {
                 let mut numbers = FxHashSet::default();
                 for name in names {
                     numbers.extend(snapshot.property_number(name)?);
@@ -68,13 +73,13 @@ impl<'s> Asked<'s> {
             }
         };
         let metadata = METADATA.into_iter().filter(|name| has(name)).collect();
-        Ok(Asked { snapshot, own, display: has("displayName"), metadata })
+        Ok(ProjectedProperties { snapshot, own, display: has("displayName"), metadata })
     }
 
     fn properties(
         &self,
-        head: &Head,
-        shared: &mut Shared<'_>,
+        head: &ObjectHead,
+        shared: &mut NameInterner<'_>,
     ) -> Result<Vec<(Arc<str>, Value<'static>)>, StoreError> {
         let mut all = Vec::new();
         if let (true, Some(display)) = (self.display, &head.display) {
@@ -92,7 +97,7 @@ impl<'s> Asked<'s> {
         if self.own.as_ref().is_some_and(FxHashSet::is_empty) {
             return Ok(all);
         }
-        let record = self.snapshot.body_record(Kind::Entity, head)?;
+        let record = self.snapshot.body_record(ObjectKind::Entity, head)?;
         let (properties, _) = read_body(&record)
             .ok_or_else(|| StoreError::corrupt("bodies", &[], "record makes no sense"))?;
         for (name, value) in properties {
@@ -109,15 +114,15 @@ impl MappingGraph for Snapshot {
 
     fn entities(
         &self,
-        select: &Selection,
-        wanted: &Wanted,
-        visit: &mut dyn FnMut(Candidate),
+        select: &EntitySelection,
+        wanted: &PropertyProjection,
+        visit: &mut dyn FnMut(EndCandidate),
     ) -> Result<(), StoreError> {
         let numbers = |names: &[String]| -> FxHashSet<u32> {
             names.iter().filter_map(|name| self.name_number(name)).collect()
         };
         let (scopes, types) = (numbers(&select.scopes), numbers(&select.types));
-        let mut shared = Shared {
+        let mut shared = NameInterner {
             snapshot: self,
             names: FxHashMap::default(),
             properties: FxHashMap::default(),
@@ -125,9 +130,9 @@ impl MappingGraph for Snapshot {
         };
         // Entities share few sets of classes, so each set is judged once.
         let mut fits: FxHashMap<u32, bool> = FxHashMap::default();
-        let mut heads: Vec<Head> = Vec::new();
+        let mut heads: Vec<ObjectHead> = Vec::new();
         let mut damaged = None;
-        self.for_each_live(Kind::Entity, |number, chunk, row| {
+        self.for_each_live(ObjectKind::Entity, |number, chunk, row| {
             if !scopes.contains(&chunk.scope(row))
                 || (!select.types.is_empty() && !types.contains(&chunk.type_name(row)))
             {
@@ -155,12 +160,12 @@ impl MappingGraph for Snapshot {
                 "a row makes no sense",
             ));
         }
-        let asked = Asked::new(self, wanted)?;
+        let asked = ProjectedProperties::new(self, wanted)?;
         heads.into_iter().try_for_each(|head| {
             let scope = shared.name(head.scope);
             let properties = asked.properties(&head, &mut shared)?;
-            visit(Candidate {
-                id: ObjectId::new(Kind::Entity, &scope, &head.key),
+            visit(EndCandidate {
+                id: ObjectId::new(ObjectKind::Entity, &scope, &head.key),
                 scope,
                 type_name: shared.name(head.type_name),
                 classes: shared.classes(head.class),
@@ -172,24 +177,24 @@ impl MappingGraph for Snapshot {
     }
 
     fn ask(&self, query: &Query) -> Result<Result<Vec<QueryRow>, String>, StoreError> {
-        match query.rows(self, Limits::default()) {
+        match query.rows(self, QuestionLimits::default()) {
             Ok(rows) => Ok(Ok(rows)),
-            Err(Stop::Limit(what)) => Ok(Err(what.to_string())),
-            Err(Stop::Read(e)) => Err(e),
+            Err(QuestionError::Limit(what)) => Ok(Err(what.to_string())),
+            Err(QuestionError::Read(e)) => Err(e),
         }
     }
 
-    fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, StoreError> {
-        let mut found = Whereabouts::default();
+    fn whereabouts(&self, scope: &str, key: &str) -> Result<EntityPresence, StoreError> {
+        let mut found = EntityPresence::default();
         // There is no index of bare keys: the id follows from scope and key, so each scope is asked.
         for number in self.scope_numbers()? {
             let name = self.name(number);
-            let id = ObjectId::new(Kind::Entity, name, key);
-            let Some(identity) = self.find(Kind::Entity, number, id)? else { continue };
+            let id = ObjectId::new(ObjectKind::Entity, name, key);
+            let Some(identity) = self.find(ObjectKind::Entity, number, id)? else { continue };
             match (name == scope, identity.live) {
                 (true, true) => found.live = true,
                 (true, false) => {
-                    let head = self.head(Kind::Entity, identity.number)?;
+                    let head = self.head(ObjectKind::Entity, identity.number)?;
                     found.deleted_on = head.map(|head| head.end);
                 }
                 (false, true) => found.elsewhere.push(name.to_owned()),
@@ -203,7 +208,7 @@ impl MappingGraph for Snapshot {
     fn types(&self, scope: &str) -> Result<Vec<(String, u64)>, StoreError> {
         let Some(number) = self.name_number(scope) else { return Ok(Vec::new()) };
         let row = self.scope_row(number)?.unwrap_or_default();
-        let types = &row.count(Kind::Entity).types;
+        let types = &row.count(ObjectKind::Entity).types;
         let mut types: Vec<_> =
             types.iter().map(|(name, count)| (self.name(*name).to_owned(), *count)).collect();
         types.sort();
@@ -214,7 +219,7 @@ impl MappingGraph for Snapshot {
         let Some(number) = self.name_number(scope) else { return Ok(Vec::new()) };
         let row = self.scope_row(number)?.unwrap_or_default();
         let mut classes: BTreeMap<String, u64> = BTreeMap::new();
-        for (&set, count) in &row.count(Kind::Entity).classes {
+        for (&set, count) in &row.count(ObjectKind::Entity).classes {
             for class in split_classes(self.name(set)) {
                 *classes.entry(class).or_default() += count;
             }
@@ -224,7 +229,7 @@ impl MappingGraph for Snapshot {
 
     fn scopes(&self) -> Result<Vec<String>, StoreError> {
         let rows = self.scope_rows()?;
-        let holds = |row: &crate::store::ScopeRow| row.count(Kind::Entity).live > 0;
+        let holds = |row: &crate::store::ScopeRow| row.count(ObjectKind::Entity).live > 0;
         let mut scopes: Vec<String> = rows
             .into_iter()
             .filter(|(_, row)| holds(row))

@@ -2,11 +2,13 @@
 
 use super::jobs::{check_scope, reports};
 use super::{Database, Error, now};
-use crate::graph::{DraftEnd, DraftRelationship, GraphRead, IdHash, Kind, ObjectId, Origin, Value};
-use crate::store::{Snapshot, Store, StoreError};
+use crate::graph::{
+    DraftEnd, DraftRelationship, GraphRead, IdHash, ObjectId, ObjectKind, RelationshipOrigin, Value,
+};
+use crate::store::{DatabaseFile, Snapshot, StoreError};
 use crate::sync::{
-    Action, BatchBuilder, BatchRules, EdgeLimits, Inputs, JobInput, JobReport, JobSpec,
-    MappingInfo, Mode, Status, SyncError, Uploads, plan,
+    BatchBuilder, BatchRules, ChangeAction, InputNames, JobInput, JobReport, JobSpec, JobStatus,
+    MappingInfo, RelationshipLimits, StagedUploads, SyncError, SyncMode, plan,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,7 @@ pub struct MappingJob {
     /// Refuse relationships whose ends lie in one scope.
     pub same_scope_reject: bool,
     /// The limits on its changes.
-    pub limits: EdgeLimits,
+    pub limits: RelationshipLimits,
 }
 
 /// The changes that the job of a mapping would make.
@@ -38,13 +40,13 @@ pub struct MappingPlan {
     /// Fingerprint of the changes.
     pub hash: String,
     /// The changes, by ascending id of the relationship.
-    pub changes: Vec<EdgeChange>,
+    pub changes: Vec<RelationshipChange>,
 }
 
 /// The kind of change of a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum EdgeAction {
+pub enum RelationshipAction {
     /// It is new, or comes back from soft deletion.
     Create,
     /// Its type, class, ends or properties change.
@@ -55,9 +57,9 @@ pub enum EdgeAction {
 
 /// A change of one relationship.
 #[derive(Clone, Copy, Debug)]
-pub struct EdgeChange {
+pub struct RelationshipChange {
     /// The kind of change.
-    pub action: EdgeAction,
+    pub action: RelationshipAction,
     /// Number of the relationship; for a new one the number it would get.
     pub number: u32,
     /// Numbers of its ends afterwards; of no meaning for a deletion.
@@ -69,9 +71,9 @@ pub struct EdgeChange {
 /// A change of one relationship with its names and contents.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EdgeDetails {
+pub struct RelationshipDetails {
     /// The kind of change.
-    pub action: EdgeAction,
+    pub action: RelationshipAction,
     /// `_key`.
     pub key: String,
     /// `_class`.
@@ -91,12 +93,12 @@ pub struct EdgeDetails {
     pub properties: Vec<(String, Option<Value<'static>>, Option<Value<'static>>)>,
     /// The row that asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    pub origin: Option<RelationshipOrigin>,
 }
 
 /// A scope whose relationships a mapping made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MappedScope {
+pub struct MappingFileScope {
     /// The scope.
     pub scope: String,
     /// The mapping file of its last job.
@@ -105,15 +107,15 @@ pub struct MappedScope {
     pub relationships: u64,
 }
 
-impl EdgeChange {
+impl RelationshipChange {
     /// Names and contents of the change.
     pub fn details(
         &self,
         snapshot: &Snapshot,
         drafts: &[DraftRelationship<'_>],
-    ) -> Result<EdgeDetails, Error> {
+    ) -> Result<RelationshipDetails, Error> {
         let before = match self.action {
-            EdgeAction::Create => None,
+            RelationshipAction::Create => None,
             _ => snapshot.relationship(self.number)?,
         };
         let draft = self.draft.map(|draft| &drafts[draft as usize]);
@@ -136,7 +138,7 @@ impl EdgeChange {
             Ok(snapshot.entity_head(number)?.and_then(|head| head.display_name))
         };
         Ok(match (draft, before) {
-            (Some(draft), _) => EdgeDetails {
+            (Some(draft), _) => RelationshipDetails {
                 action: self.action,
                 key: text(&draft.key),
                 class: text(&draft.class),
@@ -148,7 +150,7 @@ impl EdgeChange {
                 properties,
                 origin: draft.origin.clone(),
             },
-            (None, Some(before)) => EdgeDetails {
+            (None, Some(before)) => RelationshipDetails {
                 action: self.action,
                 key: before.key,
                 class: before.class,
@@ -170,12 +172,12 @@ impl EdgeChange {
 }
 
 /// The right to write, kept from all other processes.
-pub struct Alone(Option<Store>);
+pub struct ExclusiveWriter(Option<DatabaseFile>);
 
 /// A job of a mapping with its drafts staged.
 struct StagedJob {
-    uploads: Uploads,
-    inputs: Inputs,
+    uploads: StagedUploads,
+    inputs: InputNames,
 }
 
 impl Database {
@@ -191,24 +193,24 @@ impl Database {
         // A change carries only the hash of its id, so the drafts are found by that.
         let by_id: FxHashMap<IdHash, u32> = drafts
             .iter()
-            .map(|draft| ObjectId::new(Kind::Relationship, &job.scope, &draft.key))
+            .map(|draft| ObjectId::new(ObjectKind::Relationship, &job.scope, &draft.key))
             .map(|id| snapshot.hashed(id))
             .zip(0..)
             .collect();
-        let change = |change: &crate::sync::Change| EdgeChange {
+        let change = |change: &crate::sync::ObjectChange| RelationshipChange {
             action: match change.action {
-                Action::Create | Action::Revive => EdgeAction::Create,
-                Action::Update => EdgeAction::Update,
-                Action::Delete => EdgeAction::Delete,
+                ChangeAction::Create | ChangeAction::Revive => RelationshipAction::Create,
+                ChangeAction::Update => RelationshipAction::Update,
+                ChangeAction::Delete => RelationshipAction::Delete,
             },
             number: change.number,
             ends: change.ends,
             draft: match change.action {
-                Action::Delete => None,
+                ChangeAction::Delete => None,
                 _ => by_id.get(&change.id).copied(),
             },
         };
-        let changes = plan.changes_of(0, Kind::Relationship)?.iter().map(change).collect();
+        let changes = plan.changes_of(0, ObjectKind::Relationship)?.iter().map(change).collect();
         let report = reports(&plan, |report| report.dry_run = true).remove(0);
         Ok(MappingPlan { report, revision: plan.revision, hash: plan.hash, changes })
     }
@@ -228,29 +230,29 @@ impl Database {
         revision: u64,
         hash: Option<&str>,
     ) -> Result<JobReport, Error> {
-        self.apply_mapping_alone(Alone(None), job, drafts, revision, hash)
+        self.apply_mapping_alone(ExclusiveWriter(None), job, drafts, revision, hash)
     }
 
     /// Keeps other processes from writing until the result is dropped or used up.
-    pub fn alone(&self) -> Result<Alone, Error> {
-        Ok(Alone(self.writer()?))
+    pub fn alone(&self) -> Result<ExclusiveWriter, Error> {
+        Ok(ExclusiveWriter(self.writer()?))
     }
 
     /// The state as of now, which stays so as long as nobody else writes.
-    pub fn snapshot_alone(&self, alone: &Alone) -> Result<Snapshot, Error> {
+    pub fn snapshot_alone(&self, alone: &ExclusiveWriter) -> Result<Snapshot, Error> {
         self.snapshot_of(alone.0.as_ref())
     }
 
     /// [`Database::apply_mapping`] for a caller that keeps others from writing.
     pub fn apply_mapping_alone(
         &self,
-        alone: Alone,
+        alone: ExclusiveWriter,
         job: &MappingJob,
         drafts: &[DraftRelationship<'_>],
         revision: u64,
         hash: Option<&str>,
     ) -> Result<JobReport, Error> {
-        let _turn = self.turn();
+        let _turn = self.lock_writers();
         // Under the turn, so that no thread of this process commits between this look and the
         // write.
         let snapshot = self.snapshot_alone(&alone)?;
@@ -269,7 +271,7 @@ impl Database {
             // Taking many waiting reports into the file opens it for writing, which `alone` would
             // prevent.
             drop(alone);
-            self.finish_quietly(&plan)?
+            self.finish_unchanged(&plan)?
         } else {
             match self.commit_in(alone.0, &mut plan, &staged.uploads) {
                 Err(Error::Store(StoreError::Changed)) => {
@@ -290,13 +292,13 @@ impl Database {
     ) -> Result<StagedJob, Error> {
         check_scope(&job.scope)?;
         let rules = BatchRules {
-            mode: Mode::CrossScope,
+            mode: SyncMode::CrossScope,
             scope: Some(job.scope.clone()),
             same_scope_reject: job.same_scope_reject,
             digest_seed: snapshot.meta().digest_seed,
             known: None,
         };
-        let inputs = Inputs(job.inputs.clone());
+        let inputs = InputNames(job.inputs.clone());
         let mut builder = BatchBuilder::new(&rules);
         let faults: Vec<_> = drafts
             .iter()
@@ -309,9 +311,9 @@ impl Database {
             one_upload: true,
             edge_limits: Some(job.limits.clone()),
             mapping: Some(job.mapping.clone()),
-            ..JobSpec::new("api", Mode::CrossScope, &job.scope, now())
+            ..JobSpec::new("api", SyncMode::CrossScope, &job.scope, now())
         };
-        let mut uploads = Uploads::new(&self.folder_of_file());
+        let mut uploads = StagedUploads::new(&self.folder_of_file());
         uploads.add(JobInput::new(spec.clone()));
         uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
         Ok(StagedJob { uploads, inputs })
@@ -320,21 +322,21 @@ impl Database {
     /// The time of the last finalize of a scope, in epoch milliseconds; jobs that changed nothing
     /// count.
     pub fn last_finalize(&self, scope: &str) -> Result<Option<i64>, Error> {
-        let finished = |job: &JobReport| job.status == Status::Finished && job.scope == scope;
+        let finished = |job: &JobReport| job.status == JobStatus::Finished && job.scope == scope;
         let jobs = self.jobs()?.into_iter().filter(finished);
         Ok(jobs.filter_map(|job| job.end_timestamp).max())
     }
 
     /// The scopes whose live relationships were made by mappings, in byte order.
-    pub fn mapped_scopes(&self, snapshot: &Snapshot) -> Result<Vec<MappedScope>, Error> {
-        let mut found: BTreeMap<String, MappedScope> = BTreeMap::new();
+    pub fn mapped_scopes(&self, snapshot: &Snapshot) -> Result<Vec<MappingFileScope>, Error> {
+        let mut found: BTreeMap<String, MappingFileScope> = BTreeMap::new();
         // Newest first, so the first mapping of a scope is the one that made what is there.
         for job in self.jobs()? {
-            let (Some(mapping), Status::Finished) = (&job.mapping, job.status) else { continue };
+            let (Some(mapping), JobStatus::Finished) = (&job.mapping, job.status) else { continue };
             let row = snapshot.scope_row_of(&job.scope)?;
-            let relationships = row.count(Kind::Relationship).live;
+            let relationships = row.count(ObjectKind::Relationship).live;
             let (scope, file) = (job.scope.clone(), mapping.file.clone());
-            found.entry(scope.clone()).or_insert(MappedScope { scope, file, relationships });
+            found.entry(scope.clone()).or_insert(MappingFileScope { scope, file, relationships });
         }
         Ok(found.into_values().filter(|scope| scope.relationships > 0).collect())
     }
@@ -367,7 +369,10 @@ impl Database {
                 ..MappingInfo::default()
             },
             // All of them may go, since nothing else was asked for.
-            limits: EdgeLimits { max_delete_percent: 100.0, ..EdgeLimits::default() },
+            limits: RelationshipLimits {
+                max_delete_percent: 100.0,
+                ..RelationshipLimits::default()
+            },
             ..MappingJob::default()
         };
         self.apply_mapping(&job, &[], snapshot.meta().revision, None)

@@ -12,26 +12,27 @@ mod maintain;
 mod mapper;
 mod mapping_graph;
 mod mapping_jobs;
-mod planned;
+mod planned_graph;
 mod retention;
 mod rights;
 mod saved_plan;
 
 pub use crate::error::Error;
-pub use access::{Access, Token};
-pub use find::{Keys, NAMING};
-pub use job_files::Stray;
-pub use jobs::{Edit, Extras, FinalizeRequest, JobRequest, SyncRequest};
+pub use access::{AccessControl, AccessToken};
+pub use find::{EntityKeyIndex, NAMING};
+pub use job_files::StrayJobFile;
+pub use jobs::{EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras};
 pub use maintain::{GcReport, UndoReport};
-pub use mapper::{MAPPED_MAX, MappedRelationship, check_mapped, mapped_scope};
+pub use mapper::{MAPPED_MAX, MappedRelationship, check_mapped, mapper_scope_name};
 pub use mapping_jobs::{
-    Alone, EdgeAction, EdgeChange, EdgeDetails, MappedScope, MappingJob, MappingPlan,
+    ExclusiveWriter, MappingFileScope, MappingJob, MappingPlan, RelationshipAction,
+    RelationshipChange, RelationshipDetails,
 };
-pub use planned::Planned;
-pub use rights::{Right, Rights, Scopes};
+pub use planned_graph::PlannedGraph;
+pub use rights::{AccessRight, RightSet, ScopePattern};
 pub use saved_plan::{PlannedJob, SavedPlan};
 
-use crate::store::{Snapshot, Store, StoreError, Waiting, WriteBehind, private};
+use crate::store::{DatabaseFile, Snapshot, StoreError, WaitPolicy, WriteBehind, private_files};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -43,13 +44,13 @@ pub struct Database {
     /// Writers of this process take turns; other processes are waited for, as they hold the locks of
     /// the file or of a job.
     turn: Mutex<()>,
-    waiting: Waiting,
+    waiting: WaitPolicy,
     /// The open jobs that this process has seen; each takes one call at a time.
     open: jobs::OpenJobs,
     /// A store that is kept open for reading between calls, where there are many of them.
-    reader: Option<Arc<Reader>>,
+    reader: Option<Arc<PersistentReader>>,
     /// A store on other storage than a file, in tests that make the disk fail.
-    injected: Option<Store>,
+    injected: Option<DatabaseFile>,
     /// The places of the reports of finished jobs in the file.
     stored: Mutex<jobs::StoredJobs>,
     /// Relationships that the mappings of one job may make.
@@ -67,21 +68,21 @@ impl Database {
             let what = format!("`{}` exists already", path.display());
             return Err(Error::usage(what, "nothing was changed; name another file with --db"));
         }
-        Store::create(path, Uuid::new_v4().as_u64_pair().0)?;
+        DatabaseFile::create(path, Uuid::new_v4().as_u64_pair().0)?;
         Ok(Database::at(path))
     }
 
     /// Opens an existing database. Nothing is written before the file is known to be one that this
     /// version reads, and questions never write.
     pub fn open(path: &Path) -> Result<Database, Error> {
-        Store::open_briefly(path)?.check().map_err(|e| e.at(path))?;
+        DatabaseFile::open_briefly(path)?.check().map_err(|e| e.at(path))?;
         Ok(Database::at(path))
     }
 
     /// Opens an existing database to ask it one short question: the state as of now, from the one
     /// time that the file is opened, with a small cache.
     pub fn open_briefly(path: &Path) -> Result<(Database, Snapshot), Error> {
-        let snapshot = Store::open_briefly(path)?.snapshot().map_err(|e| e.at(path))?;
+        let snapshot = DatabaseFile::open_briefly(path)?.snapshot().map_err(|e| e.at(path))?;
         Ok((Database::at(path), snapshot))
     }
 
@@ -91,7 +92,7 @@ impl Database {
     }
 
     /// A database on an open store; its jobs lie in `<path>.jobs`.
-    pub fn with_store(store: Store, path: &Path) -> Database {
+    pub fn with_store(store: DatabaseFile, path: &Path) -> Database {
         Database { injected: Some(store), ..Database::at(path) }
     }
 
@@ -99,7 +100,7 @@ impl Database {
         Database {
             path: path.to_owned(),
             turn: Mutex::new(()),
-            waiting: Waiting::default(),
+            waiting: WaitPolicy::default(),
             open: Default::default(),
             stored: Default::default(),
             reader: None,
@@ -119,7 +120,7 @@ impl Database {
     }
 
     /// Another handle on the same file; it shares what is kept open.
-    pub fn again(&self) -> Database {
+    pub fn another_handle(&self) -> Database {
         let (reader, mapped_max) = (self.reader.clone(), self.mapped_max);
         let waiting = self.waiting.clone();
         Database { reader, mapped_max, waiting, ..Database::at(&self.path) }
@@ -127,7 +128,7 @@ impl Database {
 
     /// The same database with another time that its calls wait for other processes, by default a
     /// minute.
-    pub fn waiting(self, waiting: Waiting) -> Database {
+    pub fn waiting(self, waiting: WaitPolicy) -> Database {
         Database { waiting, ..self }
     }
 
@@ -154,12 +155,12 @@ impl Database {
                 // Only where a writer was killed another one may be about to repair the file.
                 let snapshot = self.waiting.while_in_use(&self.path, || match &self.reader {
                     Some(reader) => reader.snapshot(&self.path).map_err(StoreError::of_open_file),
-                    None => Store::open_reader(&self.path)?.snapshot(),
+                    None => DatabaseFile::open_reader(&self.path)?.snapshot(),
                 })?;
                 // Indexes only make answers faster, so a folder that somebody else owns is left
                 // alone.
                 let folder = self.index_folder();
-                Ok(match private::check_owner(&folder, &self.path) {
+                Ok(match private_files::check_owner(&folder, &self.path) {
                     Ok(()) => snapshot.with_indexes(folder),
                     Err(_) => snapshot,
                 })
@@ -169,11 +170,11 @@ impl Database {
 
     /// Opens the file for writing, waiting for other processes; `None` where the store is open
     /// anyway. All others are kept out until it is dropped.
-    fn writer(&self) -> Result<Option<Store>, Error> {
+    fn writer(&self) -> Result<Option<DatabaseFile>, Error> {
         if self.injected.is_some() {
             return Ok(None);
         }
-        let open = || Store::open_writer(&self.path);
+        let open = || DatabaseFile::open_writer(&self.path);
         Ok(Some(self.waiting.while_in_use(&self.path, open)?))
     }
 
@@ -193,7 +194,7 @@ impl Database {
     }
 
     /// The state as of now, seen from a store that is open for writing if there is one.
-    fn snapshot_of(&self, store: Option<&Store>) -> Result<Snapshot, Error> {
+    fn snapshot_of(&self, store: Option<&DatabaseFile>) -> Result<Snapshot, Error> {
         match store {
             Some(store) => Ok(store.snapshot()?),
             None => self.snapshot(),
@@ -215,7 +216,7 @@ impl Database {
     /// Runs a write; nothing of it is visible unless `write` and the commit succeed.
     fn write<T>(
         &self,
-        write: impl FnOnce(&mut crate::store::Writer, &Snapshot) -> Result<T, Error>,
+        write: impl FnOnce(&mut crate::store::GraphWriter, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.write_in(None, None, write)
     }
@@ -227,11 +228,11 @@ impl Database {
     /// [`StoreError::Changed`] if the graph is no longer at `revision`.
     fn write_in<T>(
         &self,
-        store: Option<Store>,
+        store: Option<DatabaseFile>,
         revision: Option<u64>,
-        write: impl FnOnce(&mut crate::store::Writer, &Snapshot) -> Result<T, Error>,
+        write: impl FnOnce(&mut crate::store::GraphWriter, &Snapshot) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let run = |store: &Store| -> Result<(T, Vec<Uuid>), Error> {
+        let run = |store: &DatabaseFile| -> Result<(T, Vec<Uuid>), Error> {
             let revision = match revision {
                 Some(revision) => revision,
                 None => store.snapshot()?.meta().revision,
@@ -265,7 +266,7 @@ impl Database {
     }
 
     /// Waits for this process's other writers.
-    fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+    fn lock_writers(&self) -> std::sync::MutexGuard<'_, ()> {
         // A panic in another writer left the file as it was, so its turn is simply over.
         self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -290,34 +291,34 @@ fn identity(_: &Path) -> std::io::Result<FileIdentity> {
 /// A store that is kept open for reading. It follows the commits of writers in any process. It is opened
 /// anew when another file has its name, and after any error: also when the file itself was overwritten,
 /// by a state that does not follow from the one before. A question reads exactly one commit (see
-/// `store/pages.rs`), whatever happens to the file meanwhile, or it fails.
+/// `store/page_verification.rs`), whatever happens to the file meanwhile, or it fails.
 #[derive(Default)]
-struct Reader {
-    kept: Mutex<Option<(FileIdentity, Arc<Store>)>>,
+struct PersistentReader {
+    kept: Mutex<Option<(FileIdentity, Arc<DatabaseFile>)>>,
     /// The time of the last question; `None` while the store rests.
     asked: Mutex<Option<Instant>>,
 }
 
-impl Reader {
+impl PersistentReader {
     fn snapshot(&self, path: &Path) -> Result<Snapshot, StoreError> {
         *lock(&self.asked) = Some(Instant::now());
-        self.ask(path, Store::snapshot)
+        self.ask(path, DatabaseFile::snapshot)
     }
 
     /// Asks the store that is kept, or one that is opened for it.
     fn ask<T>(
         &self,
         path: &Path,
-        ask: impl Fn(&Store) -> Result<T, StoreError>,
+        ask: impl Fn(&DatabaseFile) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // Taken before the opening: a file that is replaced in between is only opened once more.
-        let Ok(identity) = identity(path) else { return ask(&Store::open_reader(path)?) };
+        let Ok(identity) = identity(path) else { return ask(&DatabaseFile::open_reader(path)?) };
         let store = {
             let mut kept = lock(&self.kept);
             match &*kept {
                 Some((known, store)) if *known == identity => Arc::clone(store),
                 _ => {
-                    let store = Arc::new(Store::open_kept(path)?);
+                    let store = Arc::new(DatabaseFile::open_kept(path)?);
                     *kept = Some((identity, Arc::clone(&store)));
                     store
                 }
@@ -326,7 +327,7 @@ impl Reader {
         // Any error may mean that the file was replaced or overwritten, so it is opened anew once.
         ask(&store).or_else(|_| {
             *lock(&self.kept) = None;
-            ask(&Store::open_reader(path)?)
+            ask(&DatabaseFile::open_reader(path)?)
         })
     }
 
@@ -339,7 +340,7 @@ impl Reader {
         };
         match store.map(|store| store.snapshot()) {
             Some(Ok(_)) => Ok(()),
-            _ => Store::open_reader(path)?.snapshot().map(drop),
+            _ => DatabaseFile::open_reader(path)?.snapshot().map(drop),
         }
     }
 

@@ -6,9 +6,9 @@
 //! its long parts. Jobs that are open or held are not in the database, so they are not here at all.
 
 use super::Error;
-use crate::graph::Kind;
-use crate::store::{JobRow, Snapshot, StoreError, Writer};
-use crate::sync::{JobReport, Status, job_row};
+use crate::graph::ObjectKind;
+use crate::store::{GraphWriter, JobRow, Snapshot, StoreError};
+use crate::sync::{JobReport, JobStatus, job_row};
 use std::collections::BTreeMap;
 
 /// Reports that need not stay as they are.
@@ -22,7 +22,7 @@ pub(super) struct OldReports {
 
 impl OldReports {
     /// Writes the changes to a transaction.
-    pub fn remove(&self, writer: &mut Writer) -> Result<(), StoreError> {
+    pub fn remove(&self, writer: &mut GraphWriter) -> Result<(), StoreError> {
         self.removed.iter().try_for_each(|&sequence| writer.remove_job(sequence))?;
         self.shortened.iter().try_for_each(|(sequence, row)| writer.put_job(*sequence, row))
     }
@@ -38,7 +38,7 @@ pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports
             .map_err(|e| StoreError::corrupt("jobs", &[], &e.to_string()))?;
         // Jobs of mappings are kept apart: the last one tells which file the relationships come
         // from.
-        if report.status == Status::Finished {
+        if report.status == JobStatus::Finished {
             newest.insert((report.scope.clone(), report.mapping.is_some()), sequence);
         }
         if report.end_timestamp.is_some_and(|end| end < cutoff) {
@@ -52,7 +52,7 @@ pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports
     let mut undone = Vec::new();
     for &sequence in old.keys() {
         let mut may = false;
-        for kind in [Kind::Entity, Kind::Relationship] {
+        for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
             may |= !snapshot.deletions(sequence, kind)?.is_empty();
         }
         if may {
@@ -65,8 +65,8 @@ pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports
         return Ok(reports);
     }
     // Asked only when reports are left, since it takes a pass over all objects.
-    let mut named = snapshot.last_jobs(Kind::Entity)?;
-    named.extend(snapshot.last_jobs(Kind::Relationship)?);
+    let mut named = snapshot.last_jobs(ObjectKind::Entity)?;
+    named.extend(snapshot.last_jobs(ObjectKind::Relationship)?);
     for (sequence, report) in old {
         if !named.contains(&sequence) {
             reports.removed.push(sequence);

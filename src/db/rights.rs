@@ -6,9 +6,9 @@
 //! in.
 
 use super::{Error, Snapshot};
-use crate::graph::Kind;
+use crate::graph::ObjectKind;
 use crate::store::StoreError;
-use crate::sync::{Action, JobInput, JobSpec, Plan, SyncError};
+use crate::sync::{ChangeAction, JobInput, JobSpec, SyncError, SyncPlan};
 use globset::{GlobBuilder, GlobMatcher};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -20,62 +20,62 @@ pub(super) const MAPPER: &str = "system-mapper";
 
 /// Scopes by a pattern such as `okta-*`.
 #[derive(Clone, Debug)]
-pub struct Scopes {
+pub struct ScopePattern {
     pattern: String,
     matcher: GlobMatcher,
 }
 
-impl Scopes {
+impl ScopePattern {
     /// True if the pattern fits a scope.
     pub fn fit(&self, scope: &str) -> bool {
         self.matcher.is_match(scope)
     }
 }
 
-impl PartialEq for Scopes {
-    fn eq(&self, other: &Scopes) -> bool {
+impl PartialEq for ScopePattern {
+    fn eq(&self, other: &ScopePattern) -> bool {
         self.pattern == other.pattern
     }
 }
 
-impl Eq for Scopes {}
+impl Eq for ScopePattern {}
 
-impl FromStr for Scopes {
+impl FromStr for ScopePattern {
     type Err = String;
 
-    fn from_str(pattern: &str) -> Result<Scopes, String> {
+    fn from_str(pattern: &str) -> Result<ScopePattern, String> {
         if pattern.is_empty() {
             return Err("the pattern of scopes is empty".into());
         }
         let glob = GlobBuilder::new(pattern).build().map_err(|e| e.to_string())?;
-        Ok(Scopes { pattern: pattern.to_owned(), matcher: glob.compile_matcher() })
+        Ok(ScopePattern { pattern: pattern.to_owned(), matcher: glob.compile_matcher() })
     }
 }
 
 /// One thing that a caller may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub enum Right {
+pub enum AccessRight {
     /// Ask questions, about everything.
     Read,
     /// Open jobs of these scopes, and change what they own.
-    Write(Scopes),
+    Write(ScopePattern),
     /// Decide about deletions that the guard holds in these scopes.
-    Approve(Scopes),
+    Approve(ScopePattern),
     /// Everything.
     Admin,
 }
 
-impl FromStr for Right {
+impl FromStr for AccessRight {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Right, String> {
+    fn from_str(text: &str) -> Result<AccessRight, String> {
         match text.split_once(':') {
-            None if text == "read" => Ok(Right::Read),
-            None if text == "admin" => Ok(Right::Admin),
-            None if text == "approve" => Ok(Right::Approve("*".parse()?)),
-            Some(("write", scopes)) => Ok(Right::Write(scopes.parse()?)),
-            Some(("approve", scopes)) => Ok(Right::Approve(scopes.parse()?)),
+            None if text == "read" => Ok(AccessRight::Read),
+            None if text == "admin" => Ok(AccessRight::Admin),
+            None if text == "approve" => Ok(AccessRight::Approve("*".parse()?)),
+            Some(("write", scopes)) => Ok(AccessRight::Write(scopes.parse()?)),
+            Some(("approve", scopes)) => Ok(AccessRight::Approve(scopes.parse()?)),
             _ => Err("expected read, write:SCOPE (a pattern such as okta-*), approve:SCOPE, \
                       approve or admin"
                 .into()),
@@ -83,72 +83,72 @@ impl FromStr for Right {
     }
 }
 
-impl TryFrom<String> for Right {
+impl TryFrom<String> for AccessRight {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Right, String> {
+    fn try_from(text: String) -> Result<AccessRight, String> {
         text.parse()
     }
 }
 
-impl From<Right> for String {
-    fn from(right: Right) -> String {
+impl From<AccessRight> for String {
+    fn from(right: AccessRight) -> String {
         right.to_string()
     }
 }
 
-impl fmt::Display for Right {
+impl fmt::Display for AccessRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Right::Read => f.write_str("read"),
-            Right::Write(scopes) => write!(f, "write:{}", scopes.pattern),
-            Right::Approve(scopes) => write!(f, "approve:{}", scopes.pattern),
-            Right::Admin => f.write_str("admin"),
+            AccessRight::Read => f.write_str("read"),
+            AccessRight::Write(scopes) => write!(f, "write:{}", scopes.pattern),
+            AccessRight::Approve(scopes) => write!(f, "approve:{}", scopes.pattern),
+            AccessRight::Admin => f.write_str("admin"),
         }
     }
 }
 
 /// All rights of a caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rights(pub Vec<Right>);
+pub struct RightSet(pub Vec<AccessRight>);
 
-impl Rights {
+impl RightSet {
     /// The rights of a caller that has the file in hand.
-    pub fn everything() -> Rights {
-        Rights(vec![Right::Admin])
+    pub fn everything() -> RightSet {
+        RightSet(vec![AccessRight::Admin])
     }
 
     /// True if questions may be asked.
     pub fn read(&self) -> bool {
-        self.0.iter().any(|right| matches!(right, Right::Read | Right::Admin))
+        self.0.iter().any(|right| matches!(right, AccessRight::Read | AccessRight::Admin))
     }
 
     /// True if a scope may be written.
     pub fn write(&self, scope: &str) -> bool {
         self.0.iter().any(|right| match right {
-            Right::Admin => true,
-            Right::Write(scopes) => scopes.fit(scope),
-            Right::Read | Right::Approve(_) => false,
+            AccessRight::Admin => true,
+            AccessRight::Write(scopes) => scopes.fit(scope),
+            AccessRight::Read | AccessRight::Approve(_) => false,
         })
     }
 
     /// True if deletions that the guard holds in a scope may be let pass.
     pub fn approve(&self, scope: &str) -> bool {
         self.0.iter().any(|right| match right {
-            Right::Admin => true,
-            Right::Approve(scopes) => scopes.fit(scope),
-            Right::Read | Right::Write(_) => false,
+            AccessRight::Admin => true,
+            AccessRight::Approve(scopes) => scopes.fit(scope),
+            AccessRight::Read | AccessRight::Write(_) => false,
         })
     }
 
     /// True if everything may be done.
     pub fn admin(&self) -> bool {
-        self.0.contains(&Right::Admin)
+        self.0.contains(&AccessRight::Admin)
     }
 
     /// True if there is a scope in which held deletions may be let pass.
     pub fn approve_any(&self) -> bool {
-        self.0.iter().any(|right| matches!(right, Right::Approve(_) | Right::Admin))
+        self.0.iter().any(|right| matches!(right, AccessRight::Approve(_) | AccessRight::Admin))
     }
 
     /// True if the jobs of a scope may be looked at.
@@ -204,15 +204,15 @@ impl Rights {
 
     /// Refuses a plan in which the mapper would change objects of a mapped scope that it did not
     /// make. The right to write the scope of the job does not reach that far.
-    pub(super) fn allow_mapped(&self, snapshot: &Snapshot, plan: &Plan) -> Result<(), Error> {
+    pub(super) fn allow_mapped(&self, snapshot: &Snapshot, plan: &SyncPlan) -> Result<(), Error> {
         for (at, job) in plan.jobs.iter().enumerate() {
             if job.spec.mapped_for.is_none() || self.write(&job.spec.scope) {
                 continue;
             }
-            for kind in [Kind::Entity, Kind::Relationship] {
+            for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
                 let changes = plan.changes_of(at, kind)?;
                 // A created object has no earlier change that somebody else could have made.
-                let stored = changes.iter().filter(|change| change.action != Action::Create);
+                let stored = changes.iter().filter(|change| change.action != ChangeAction::Create);
                 if !all_by_mapper(snapshot, kind, stored.map(|change| change.number))? {
                     return Err(self.refuse("write", &job.spec.scope));
                 }
@@ -239,7 +239,7 @@ fn owner<'j>(jobs: &[&'j JobSpec], job: &'j JobSpec) -> &'j str {
 /// True if the mapper was the last to change each of these objects.
 fn all_by_mapper(
     snapshot: &Snapshot,
-    kind: Kind,
+    kind: ObjectKind,
     numbers: impl Iterator<Item = u32>,
 ) -> Result<bool, SyncError> {
     // Many objects name the same job, so each job is read once.
@@ -266,8 +266,8 @@ fn all_by_mapper(
 mod tests {
     use super::*;
 
-    fn rights(words: &[&str]) -> Rights {
-        Rights(words.iter().map(|word| word.parse().expect(word)).collect())
+    fn rights(words: &[&str]) -> RightSet {
+        RightSet(words.iter().map(|word| word.parse().expect(word)).collect())
     }
 
     #[test]
@@ -276,9 +276,9 @@ mod tests {
         assert!(some.read() && some.write("okta-1") && some.approve("jamf"));
         assert!(!some.write("jamf") && !some.write("okta") && !some.approve("okta-1"));
         assert!(!some.admin());
-        let admin = Rights::everything();
+        let admin = RightSet::everything();
         assert!(admin.read() && admin.write("x") && admin.approve("x") && admin.admin());
-        let none = Rights::default();
+        let none = RightSet::default();
         assert!(!none.read() && !none.write("x") && !none.approve("x") && !none.see_jobs("x"));
         assert!(rights(&["approve"]).approve("any") && !rights(&["approve"]).write("any"));
         // A scope is no way into the scope of what was mapped for it, nor the other way round.
@@ -289,11 +289,11 @@ mod tests {
     #[test]
     fn rights_are_written_as_they_are_read() {
         for word in ["read", "write:okta-*", "approve:jamf", "approve:*", "admin"] {
-            assert_eq!(word.parse::<Right>().expect(word).to_string(), word);
+            assert_eq!(word.parse::<AccessRight>().expect(word).to_string(), word);
         }
-        assert_eq!("approve".parse::<Right>().expect("read").to_string(), "approve:*");
+        assert_eq!("approve".parse::<AccessRight>().expect("read").to_string(), "approve:*");
         for wrong in ["", "write", "write:", "approve:", "delete", "read:x", "admin:x", "write:["] {
-            assert!(wrong.parse::<Right>().is_err(), "{wrong}");
+            assert!(wrong.parse::<AccessRight>().is_err(), "{wrong}");
         }
     }
 

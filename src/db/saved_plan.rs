@@ -10,7 +10,7 @@
 
 use super::mapping_jobs::MappingJob;
 use super::{Error, io};
-use crate::graph::{DraftEnd, DraftRelationship, Origin, Place, Value};
+use crate::graph::{DraftEnd, DraftRelationship, InputLocation, RelationshipOrigin, Value};
 use crate::store::Snapshot;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -108,7 +108,7 @@ impl SavedPlan {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Edge {
+struct SavedRelationship {
     key: String,
     #[serde(rename = "type")]
     type_name: String,
@@ -119,14 +119,14 @@ struct Edge {
     #[serde(deserialize_with = "properties", default, skip_serializing_if = "Vec::is_empty")]
     properties: Vec<(String, Value<'static>)>,
     place: (u32, u32),
-    origin: Option<Origin>,
+    origin: Option<RelationshipOrigin>,
 }
 
 /// A value exactly as it was written: numbers are taken from their digits.
-struct Exact(Value<'static>);
+struct ExactValue(Value<'static>);
 
-impl<'de> Deserialize<'de> for Exact {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Exact, D::Error> {
+impl<'de> Deserialize<'de> for ExactValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ExactValue, D::Error> {
         fn value(text: &str) -> Result<Value<'static>, serde_json::Error> {
             // The first byte of a JSON value tells its kind.
             Ok(match text.as_bytes().first() {
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for Exact {
                 Some(b'f') => Value::Bool(false),
                 Some(b'"') => Value::Text(serde_json::from_str::<String>(text)?.into()),
                 Some(b'[') => {
-                    let items: Vec<Exact> = serde_json::from_str(text)?;
+                    let items: Vec<ExactValue> = serde_json::from_str(text)?;
                     Value::List(items.into_iter().map(|item| item.0).collect())
                 }
                 _ => Value::number(text)
@@ -143,19 +143,19 @@ impl<'de> Deserialize<'de> for Exact {
             })
         }
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        value(raw.get()).map(Exact).map_err(D::Error::custom)
+        value(raw.get()).map(ExactValue).map_err(D::Error::custom)
     }
 }
 
 fn properties<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<(String, Value<'static>)>, D::Error> {
-    let read: Vec<(String, Exact)> = Deserialize::deserialize(deserializer)?;
+    let read: Vec<(String, ExactValue)> = Deserialize::deserialize(deserializer)?;
     Ok(read.into_iter().map(|(name, value)| (name, value.0)).collect())
 }
 
 mod edges {
-    use super::{DraftEnd, DraftRelationship, Edge, Place};
+    use super::{DraftEnd, DraftRelationship, InputLocation, SavedRelationship};
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub fn serialize<S: Serializer>(
@@ -167,7 +167,7 @@ mod edges {
                 |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or("").to_owned();
             (text(&end.scope), text(&end.key))
         };
-        serializer.collect_seq(drafts.iter().map(|draft| Edge {
+        serializer.collect_seq(drafts.iter().map(|draft| SavedRelationship {
             key: draft.key.to_string(),
             type_name: draft.type_name.to_string(),
             class: draft.class.to_string(),
@@ -188,8 +188,8 @@ mod edges {
             scope: Some(scope.into()),
             id: None,
         };
-        let edges = Vec::<Edge>::deserialize(deserializer)?;
-        let draft = |edge: Edge| DraftRelationship {
+        let edges = Vec::<SavedRelationship>::deserialize(deserializer)?;
+        let draft = |edge: SavedRelationship| DraftRelationship {
             key: edge.key.into(),
             scope: Some(edge.scope.into()),
             type_name: edge.type_name.into(),
@@ -197,7 +197,7 @@ mod edges {
             from: end(edge.from),
             to: end(edge.to),
             properties: edge.properties.into_iter().map(|(n, v)| (n.into(), v)).collect(),
-            place: Place { input: edge.place.0, line: edge.place.1 },
+            place: InputLocation { input: edge.place.0, line: edge.place.1 },
             origin: edge.origin,
             ..DraftRelationship::default()
         };
@@ -227,8 +227,12 @@ mod tests {
                 ("float".into(), Value::Float(5.0)),
                 ("list".into(), Value::List(vec![Value::Text("é\"".into())])),
             ],
-            place: Place { input: 1, line: 7 },
-            origin: Some(Origin { file: "f.csv".into(), line: 7, alternative: String::new() }),
+            place: InputLocation { input: 1, line: 7 },
+            origin: Some(RelationshipOrigin {
+                file: "f.csv".into(),
+                line: 7,
+                alternative: String::new(),
+            }),
             ..DraftRelationship::default()
         };
         let job = MappingJob { scope: "m".into(), ..MappingJob::default() };

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::DemoFile;
-use super::rng::Rng;
-use super::scope_file::{Properties, ScopeFile};
+use super::rng::DemoRng;
+use super::scope_file::{PropertyList, ScopeFile};
 
 /// Account slugs and numbers; the numbers are those of Amazon's own examples.
 const ACCOUNTS: [(&str, &str); 2] = [("production", "111122223333"), ("staging", "444455556666")];
@@ -129,7 +129,7 @@ const RUNTIMES: [&str; 4] = ["python3.12", "nodejs22.x", "provided.al2023", "jav
 
 /// Makes the upload of the scope.
 pub(super) fn file() -> DemoFile {
-    let mut rng = Rng::stream("aws");
+    let mut rng = DemoRng::stream("aws");
     let mut out = ScopeFile::new("aws.ndjson", "aws");
     for (slug, number) in ACCOUNTS {
         let properties = vec![("name", slug.into()), ("accountId", number.into())];
@@ -150,7 +150,7 @@ pub(super) fn file() -> DemoFile {
     out.finish()
 }
 
-fn add_bucket(out: &mut ScopeFile, rng: &mut Rng, name: &str, classification: &str) {
+fn add_bucket(out: &mut ScopeFile, rng: &mut DemoRng, name: &str, classification: &str) {
     let properties = vec![
         ("classification", classification.into()),
         ("public", (classification == "public").into()),
@@ -162,7 +162,7 @@ fn add_bucket(out: &mut ScopeFile, rng: &mut Rng, name: &str, classification: &s
     add_resource(out, ("s3-bucket", "aws_s3_bucket", &["DataStore"]), name, properties);
 }
 
-fn add_table(out: &mut ScopeFile, rng: &mut Rng, name: &str) {
+fn add_table(out: &mut ScopeFile, rng: &mut DemoRng, name: &str) {
     let properties = vec![
         ("encrypted", true.into()),
         ("itemCount", (rng.below(4_000_000) + 500).into()),
@@ -173,7 +173,7 @@ fn add_table(out: &mut ScopeFile, rng: &mut Rng, name: &str) {
     add_resource(out, kind, name, properties);
 }
 
-fn add_role(out: &mut ScopeFile, rng: &mut Rng, name: &str, allowed: &[&str]) {
+fn add_role(out: &mut ScopeFile, rng: &mut DemoRng, name: &str, allowed: &[&str]) {
     let properties = vec![
         ("roleName", name.into()),
         ("createdOn", created_on(rng).into()),
@@ -194,7 +194,7 @@ fn add_role(out: &mut ScopeFile, rng: &mut Rng, name: &str, allowed: &[&str]) {
     }
 }
 
-fn add_function(out: &mut ScopeFile, rng: &mut Rng, name: &str, role: &str) {
+fn add_function(out: &mut ScopeFile, rng: &mut DemoRng, name: &str, role: &str) {
     let properties = vec![
         ("runtime", rng.pick(&RUNTIMES).into()),
         ("memoryMb", rng.pick(&[128, 256, 512, 1024]).into()),
@@ -212,7 +212,7 @@ fn add_resource(
     out: &mut ScopeFile,
     kind: (&str, &str, &[&str]),
     name: &str,
-    mut properties: Properties,
+    mut properties: PropertyList,
 ) {
     let (prefix, entity_type, classes) = kind;
     let key = format!("{prefix}:{name}");
@@ -224,7 +224,7 @@ fn add_resource(
     out.relate(&account_key(account), "HAS", &key, &kind, vec![]);
 }
 
-fn created_on(rng: &mut Rng) -> String {
+fn created_on(rng: &mut DemoRng) -> String {
     let year = rng.pick(&[2020, 2021, 2022, 2023, 2024]);
     rng.day(year)
 }

@@ -1,7 +1,7 @@
 //! Scope `cmdb`: applications, what they depend on, their databases and their teams.
 
 use super::DemoFile;
-use super::rng::Rng;
+use super::rng::DemoRng;
 use super::scope_file::ScopeFile;
 
 const TEAMS: [(&str, &str); 7] = [
@@ -32,7 +32,7 @@ const DATABASES: [(&str, &str); 14] = [
 ];
 
 /// One application. If its team is empty, nobody owns it.
-struct App {
+struct CmdbApplication {
     slug: &'static str,
     name: &'static str,
     team: &'static str,
@@ -46,12 +46,12 @@ const fn app(
     team: &'static str,
     databases: &'static [&'static str],
     depends_on: &'static [&'static str],
-) -> App {
-    App { slug, name, team, databases, depends_on }
+) -> CmdbApplication {
+    CmdbApplication { slug, name, team, databases, depends_on }
 }
 
 /// Every application; an application comes after those it depends on.
-const APPS: [App; 26] = [
+const APPS: [CmdbApplication; 26] = [
     app("identity", "Identity", "platform", &["identity", "sessions"], &[]),
     app("feature-flags", "Feature flags", "platform", &[], &[]),
     app("file-store", "File store", "platform", &[], &["identity"]),
@@ -82,7 +82,7 @@ const APPS: [App; 26] = [
 
 /// Makes the upload of the scope.
 pub(super) fn file() -> DemoFile {
-    let mut rng = Rng::stream("cmdb");
+    let mut rng = DemoRng::stream("cmdb");
     let mut out = ScopeFile::new("cmdb.ndjson", "cmdb");
     for (slug, name) in TEAMS {
         let key = format!("cmdb-team:{slug}");
@@ -104,7 +104,7 @@ pub(super) fn file() -> DemoFile {
     out.finish()
 }
 
-fn add_app(out: &mut ScopeFile, rng: &mut Rng, app: &App) {
+fn add_app(out: &mut ScopeFile, rng: &mut DemoRng, app: &CmdbApplication) {
     let key = app_key(app.slug);
     let properties = vec![
         ("name", app.name.into()),

@@ -1,7 +1,7 @@
 //! Scope `github`: teams and the repositories they own.
 
 use super::DemoFile;
-use super::rng::Rng;
+use super::rng::DemoRng;
 use super::scope_file::ScopeFile;
 
 const TEAMS: [(&str, &str); 6] = [
@@ -14,10 +14,10 @@ const TEAMS: [(&str, &str); 6] = [
 ];
 
 /// The name of a repository and its main language.
-type Repo = (&'static str, &'static str);
+type GithubRepo = (&'static str, &'static str);
 
 /// Repositories by owning team. A search for orphans finds those without a team.
-const REPOS: [(Option<&str>, &[Repo]); 7] = [
+const REPOS: [(Option<&str>, &[GithubRepo]); 7] = [
     (
         Some("sre"),
         &[
@@ -97,7 +97,7 @@ const REPOS: [(Option<&str>, &[Repo]); 7] = [
 
 /// Makes the upload of the scope.
 pub(super) fn file() -> DemoFile {
-    let mut rng = Rng::stream("github");
+    let mut rng = DemoRng::stream("github");
     let mut out = ScopeFile::new("github.ndjson", "github");
     for (slug, name) in TEAMS {
         let key = team_key(slug);
@@ -115,7 +115,7 @@ pub(super) fn file() -> DemoFile {
     out.finish()
 }
 
-fn add_repo(out: &mut ScopeFile, rng: &mut Rng, name: &str, language: &str, forgotten: bool) {
+fn add_repo(out: &mut ScopeFile, rng: &mut DemoRng, name: &str, language: &str, forgotten: bool) {
     // Repositories without a team also look forgotten: old pushes, no branch protection.
     let pushed_in = if forgotten { rng.pick(&[2022, 2023]) } else { 2025 };
     let properties = vec![

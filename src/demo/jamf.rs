@@ -1,7 +1,7 @@
 //! Scope `jamf`: the laptops that report to device management. Jamf does not know who has which.
 
 use super::DemoFile;
-use super::rng::Rng;
+use super::rng::DemoRng;
 use super::scope_file::ScopeFile;
 
 const LAPTOPS: u32 = 70;
@@ -18,24 +18,27 @@ const MODELS: [(&str, &str); 4] = [
 const OS_VERSIONS: [&str; 7] = ["15.5", "15.5", "15.4.1", "15.4.1", "15.3.2", "14.7.6", "13.7.1"];
 
 /// One laptop; the inventory shares its serial number with Jamf.
-pub(super) struct Laptop {
+pub(super) struct JamfLaptop {
     /// The end of the key, e.g. `laptop-001`.
     pub(super) slug: String,
     pub(super) serial: String,
 }
 
 /// All laptops, from `laptop-001` on.
-pub(super) fn laptops() -> Vec<Laptop> {
+pub(super) fn laptops() -> Vec<JamfLaptop> {
     // A stream of its own, so that a change of the other properties keeps the serial numbers.
-    let mut rng = Rng::stream("jamf serials");
+    let mut rng = DemoRng::stream("jamf serials");
     (1..=LAPTOPS)
-        .map(|n| Laptop { slug: format!("laptop-{n:03}"), serial: format!("C02{}", rng.serial(8)) })
+        .map(|n| JamfLaptop {
+            slug: format!("laptop-{n:03}"),
+            serial: format!("C02{}", rng.serial(8)),
+        })
         .collect()
 }
 
 /// Makes the upload of the scope.
-pub(super) fn file(laptops: &[Laptop]) -> DemoFile {
-    let mut rng = Rng::stream("jamf");
+pub(super) fn file(laptops: &[JamfLaptop]) -> DemoFile {
+    let mut rng = DemoRng::stream("jamf");
     let mut out = ScopeFile::new("jamf.ndjson", "jamf");
     for laptop in laptops {
         add_laptop(&mut out, &mut rng, laptop);
@@ -43,7 +46,7 @@ pub(super) fn file(laptops: &[Laptop]) -> DemoFile {
     out.finish()
 }
 
-fn add_laptop(out: &mut ScopeFile, rng: &mut Rng, laptop: &Laptop) {
+fn add_laptop(out: &mut ScopeFile, rng: &mut DemoRng, laptop: &JamfLaptop) {
     let (model, prefix) = rng.pick(&MODELS);
     let last_four = &laptop.serial[laptop.serial.len() - 4..];
     let hostname = format!("{prefix}-{}", last_four.to_lowercase());

@@ -1,11 +1,11 @@
 //! Scope `okta`: people, and the groups that hold them.
 
 use super::DemoFile;
-use super::rng::Rng;
+use super::rng::DemoRng;
 use super::scope_file::ScopeFile;
 
 /// One person of the demo company.
-pub(super) struct Person {
+pub(super) struct OktaPerson {
     /// The login, which is also the end of the key.
     pub(super) login: &'static str,
     name: &'static str,
@@ -15,16 +15,16 @@ pub(super) struct Person {
     pub(super) active: bool,
 }
 
-const fn person(login: &'static str, name: &'static str, group: &'static str) -> Person {
-    Person { login, name, group, active: true }
+const fn person(login: &'static str, name: &'static str, group: &'static str) -> OktaPerson {
+    OktaPerson { login, name, group, active: true }
 }
 
-const fn left(login: &'static str, name: &'static str, group: &'static str) -> Person {
-    Person { login, name, group, active: false }
+const fn former_person(login: &'static str, name: &'static str, group: &'static str) -> OktaPerson {
+    OktaPerson { login, name, group, active: false }
 }
 
 /// Everybody. Alice comes first: the inventory gives `laptop-001` to the first person.
-pub(super) const PEOPLE: [Person; 60] = [
+pub(super) const PEOPLE: [OktaPerson; 60] = [
     person("alice", "Alice Moreau", "sre"),
     person("bob", "Bob Okafor", "sre"),
     person("chiara", "Chiara Bellini", "sre"),
@@ -38,7 +38,7 @@ pub(super) const PEOPLE: [Person; 60] = [
     person("jonas", "Jonas Weber", "platform"),
     person("kavya", "Kavya Raman", "platform"),
     person("linus", "Linus Håkansson", "platform"),
-    left("mallory", "Mallory Finch", "platform"),
+    former_person("mallory", "Mallory Finch", "platform"),
     person("amara", "Amara Nwosu", "payments"),
     person("benedikt", "Benedikt Huber", "payments"),
     person("carmen", "Carmen Ortega", "payments"),
@@ -53,7 +53,7 @@ pub(super) const PEOPLE: [Person; 60] = [
     person("esther", "Esther Cohen", "web"),
     person("freya", "Freya Sørensen", "web"),
     person("george", "George Pappas", "web"),
-    left("trent", "Trent Baxter", "web"),
+    former_person("trent", "Trent Baxter", "web"),
     person("anouk", "Anouk de Vries", "data"),
     person("bilal", "Bilal Qureshi", "data"),
     person("clara", "Clara Jiménez", "data"),
@@ -77,7 +77,7 @@ pub(super) const PEOPLE: [Person; 60] = [
     person("wei", "Wei Zhang", "support"),
     person("ximena", "Ximena Torres", "support"),
     person("yusuf", "Yusuf Demir", "support"),
-    left("zoe", "Zoë Lambert", "support"),
+    former_person("zoe", "Zoë Lambert", "support"),
     person("agnes", "Ágnes Kovács", "people"),
     person("beatriz", "Beatriz Souza", "people"),
     person("colin", "Colin Murray", "people"),
@@ -119,7 +119,7 @@ const EXTRA_GROUPS: [(&str, &str, &[&str]); 3] = [
 
 /// Makes the upload of the scope.
 pub(super) fn file() -> DemoFile {
-    let mut rng = Rng::stream("okta");
+    let mut rng = DemoRng::stream("okta");
     let mut out = ScopeFile::new("okta.ndjson", "okta");
     for (slug, name, _) in HOME_GROUPS.iter().chain(&EXTRA_GROUPS) {
         let key = group_key(slug);
@@ -136,7 +136,7 @@ pub(super) fn file() -> DemoFile {
     out.finish()
 }
 
-fn add_person(out: &mut ScopeFile, rng: &mut Rng, person: &Person) {
+fn add_person(out: &mut ScopeFile, rng: &mut DemoRng, person: &OktaPerson) {
     let titles = HOME_GROUPS
         .iter()
         .find(|(slug, ..)| *slug == person.group)
@@ -158,7 +158,7 @@ fn add_person(out: &mut ScopeFile, rng: &mut Rng, person: &Person) {
     }
 }
 
-fn hired_on(rng: &mut Rng) -> String {
+fn hired_on(rng: &mut DemoRng) -> String {
     let year = rng.pick(&[2019, 2020, 2021, 2022, 2023, 2024]);
     rng.day(year)
 }

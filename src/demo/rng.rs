@@ -4,16 +4,16 @@
 const SEED: u64 = 0x746f_6d62_6f6c_6f21;
 
 /// One stream of reproducible numbers.
-pub(super) struct Rng(u64);
+pub(super) struct DemoRng(u64);
 
-impl Rng {
+impl DemoRng {
     /// The stream of this name. Streams are independent of each other.
-    pub(super) fn stream(name: &str) -> Rng {
+    pub(super) fn stream(name: &str) -> DemoRng {
         // FNV-1a spreads the names; SplitMix64 does the mixing after that.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| {
             (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
         });
-        Rng(SEED ^ hash)
+        DemoRng(SEED ^ hash)
     }
 
     fn next(&mut self) -> u64 {

@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use super::jamf::Laptop;
+use super::jamf::JamfLaptop;
 use super::okta::PEOPLE;
-use super::rng::Rng;
+use super::rng::DemoRng;
 use super::scope_file::json_line;
 
 /// Logins with a second laptop, for tests or for being on call.
@@ -89,8 +89,8 @@ const APP_ROLES: [(&str, &str); 25] = [
 ];
 
 /// `inventory.csv`: one row a laptop, as IT exports it every night.
-pub(super) fn inventory(laptops: &[Laptop]) -> String {
-    let mut rng = Rng::stream("inventory");
+pub(super) fn inventory(laptops: &[JamfLaptop]) -> String {
+    let mut rng = DemoRng::stream("inventory");
     let mut text = String::from("asset_tag,device,serial,login,status,assigned\n");
     let active = PEOPLE.iter().filter(|person| person.active).map(|person| person.login);
     let mut owners = active.chain(SECOND_LAPTOPS);
@@ -117,7 +117,7 @@ pub(super) fn inventory(laptops: &[Laptop]) -> String {
 
 /// `deployments.ndjson`: one object for each bucket that a pipeline says it deploys.
 pub(super) fn deployments() -> String {
-    let mut rng = Rng::stream("deployments");
+    let mut rng = DemoRng::stream("deployments");
     DEPLOYMENTS
         .iter()
         .map(|(repository, bucket, status)| {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::DemoFile;
 
 /// Flat properties by name, in the order in which the table of a scope lists them.
-pub(super) type Properties<'a> = Vec<(&'a str, Value)>;
+pub(super) type PropertyList<'a> = Vec<(&'a str, Value)>;
 
 /// The growing upload of one scope.
 pub(super) struct ScopeFile {
@@ -30,7 +30,7 @@ impl ScopeFile {
         kind: &str,
         classes: &[&str],
         display_name: &str,
-        mut properties: Properties,
+        mut properties: PropertyList,
     ) {
         properties.extend([
             ("_key", key.into()),
@@ -49,7 +49,7 @@ impl ScopeFile {
         verb: &str,
         to: &str,
         kind: &str,
-        mut properties: Properties,
+        mut properties: PropertyList,
     ) {
         properties.extend([
             ("_key", format!("{from}|{}|{to}", verb.to_lowercase()).into()),
@@ -70,7 +70,7 @@ impl ScopeFile {
 }
 
 /// One object with sorted names and a line end.
-pub(super) fn json_line(properties: Properties) -> String {
+pub(super) fn json_line(properties: PropertyList) -> String {
     // A map of our own: the order inside serde_json's depends on a feature that any crate of a
     // build may switch on.
     let sorted: BTreeMap<&str, Value> = properties.into_iter().collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{Company, DemoFile, company};
+use super::{DemoCompany, DemoFile, company};
 use crate::graph::{NameKind, check_name};
 
 type Object = Map<String, Value>;
@@ -26,16 +26,16 @@ fn entity_keys(file: &DemoFile) -> Vec<String> {
     objects.iter().filter(|o| !is_relationship(o)).map(|o| text_of(o, "_key").to_owned()).collect()
 }
 
-fn scope<'a>(company: &'a Company, scope: &str) -> &'a DemoFile {
+fn scope<'a>(company: &'a DemoCompany, scope: &str) -> &'a DemoFile {
     company.files.iter().find(|file| file.scope == scope).expect("the scope exists")
 }
 
-fn has_edge(company: &Company, scope_name: &str, key: &str) -> bool {
+fn has_edge(company: &DemoCompany, scope_name: &str, key: &str) -> bool {
     let objects = objects(&scope(company, scope_name).text);
     objects.iter().any(|o| is_relationship(o) && text_of(o, "_key") == key)
 }
 
-fn input<'a>(company: &'a Company, path: &str) -> &'a str {
+fn input<'a>(company: &'a DemoCompany, path: &str) -> &'a str {
     let found = company.mapping_inputs.iter().find(|(p, _)| *p == path);
     &found.expect("the input exists").1
 }
@@ -54,7 +54,12 @@ fn csv_rows(text: &str) -> Vec<BTreeMap<&str, &str>> {
 }
 
 /// Sorts pairs of keys into edges and into those with an end that no scope has.
-fn link(company: &Company, from: &str, to: &str, pairs: Vec<(String, String)>) -> (usize, String) {
+fn link(
+    company: &DemoCompany,
+    from: &str,
+    to: &str,
+    pairs: Vec<(String, String)>,
+) -> (usize, String) {
     let keys = |name: &str| BTreeSet::from_iter(entity_keys(scope(company, name)));
     let (from_keys, to_keys) = (keys(from), keys(to));
     let count = pairs.len();

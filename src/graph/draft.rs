@@ -3,13 +3,13 @@
 //! A draft is checked for shape (names, flat values, limits) but says nothing about the graph:
 //! finalize checks that its ends exist. Drafts borrow from the input they were read from.
 
-use super::{ObjectId, Origin, Value};
+use super::{ObjectId, RelationshipOrigin, Value};
 use std::borrow::Cow;
 
 /// The place of a draft in the input, for messages. In a JSON document that is not line by line the
 /// line is unknown, and messages give the position in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct InputLocation {
     /// The input of the job, counted from 0 in the order given.
     pub input: u32,
     /// Line, counted from 1; 0 when unknown.
@@ -34,7 +34,7 @@ pub struct DraftEntity<'a> {
     /// `_rawData`, as the JSON text that was given.
     pub raw_data: Option<Cow<'a, str>>,
     /// Place in the input.
-    pub place: Place,
+    pub place: InputLocation,
 }
 
 /// One end of a proposed relationship: a key (in `scope`, or in the scope of the job), an `_id`,
@@ -71,9 +71,9 @@ pub struct DraftRelationship<'a> {
     /// `_rawData`, as the JSON text that was given.
     pub raw_data: Option<Cow<'a, str>>,
     /// Place in the input.
-    pub place: Place,
+    pub place: InputLocation,
     /// The row that made it, if a mapping did.
-    pub origin: Option<Origin>,
+    pub origin: Option<RelationshipOrigin>,
 }
 
 /// The `_key` that a relationship has when nobody gives one: `from|verb|to`, verb in lower case.

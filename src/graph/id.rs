@@ -16,19 +16,19 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
-pub enum Kind {
+pub enum ObjectKind {
     /// A node of the graph.
     Entity = 0,
     /// A directed edge of the graph.
     Relationship = 1,
 }
 
-impl Kind {
+impl ObjectKind {
     /// The plural noun that reports use.
     pub const fn plural(self) -> &'static str {
         match self {
-            Kind::Entity => "entities",
-            Kind::Relationship => "relationships",
+            ObjectKind::Entity => "entities",
+            ObjectKind::Relationship => "relationships",
         }
     }
 }
@@ -92,10 +92,10 @@ impl ObjectId {
     ///
     /// The hashed name is the kind as one byte (`e` or `r`), the scope, a NUL and the key; neither
     /// scope nor key can hold a NUL, so different objects have different names.
-    pub fn new(kind: Kind, scope: &str, key: &str) -> ObjectId {
+    pub fn new(kind: ObjectKind, scope: &str, key: &str) -> ObjectId {
         let letter = match kind {
-            Kind::Entity => b'e',
-            Kind::Relationship => b'r',
+            ObjectKind::Entity => b'e',
+            ObjectKind::Relationship => b'r',
         };
         let bytes = sha1_start(letter, scope.as_bytes(), key.as_bytes());
         ObjectId(uuid::Builder::from_sha1_bytes(bytes).into_uuid().into_bytes())
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_id_of_an_object_never_changes() {
-        let id = ObjectId::new(Kind::Entity, "okta", "okta-user:alice");
+        let id = ObjectId::new(ObjectKind::Entity, "okta", "okta-user:alice");
         assert_eq!(id.to_string(), "a0338329-e119-5ff1-9fa9-a9b1cc322dc0");
         assert_eq!(Uuid::from_bytes(id.0).get_version_num(), 5);
         assert_eq!(ObjectId::parse(&id.to_string()), Some(id));
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_id_is_named_by_its_end() {
-        let id = ObjectId::new(Kind::Entity, "okta", "okta-user:alice");
+        let id = ObjectId::new(ObjectKind::Entity, "okta", "okta-user:alice");
         for end in ["22dc0", "1CC322DC0", "c322dc0", "a9b1cc322dc0", &id.to_string()] {
             assert_eq!(id.ends_with(end), end.len() >= SHORT_ID, "{end}");
         }
@@ -186,9 +186,9 @@ mod tests {
 
     #[test]
     fn kind_scope_and_key_each_make_a_difference() {
-        let id = ObjectId::new(Kind::Entity, "ab", "c");
-        assert_ne!(id, ObjectId::new(Kind::Entity, "a", "bc"));
-        assert_ne!(id, ObjectId::new(Kind::Relationship, "ab", "c"));
+        let id = ObjectId::new(ObjectKind::Entity, "ab", "c");
+        assert_ne!(id, ObjectId::new(ObjectKind::Entity, "a", "bc"));
+        assert_ne!(id, ObjectId::new(ObjectKind::Relationship, "ab", "c"));
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         for len in 1..200 {
             let key = "k".repeat(len);
             let theirs = Uuid::new_v5(&NAMESPACE, format!("eokta\0{key}").as_bytes());
-            assert_eq!(ObjectId::new(Kind::Entity, "okta", &key).0, theirs.into_bytes());
+            assert_eq!(ObjectId::new(ObjectKind::Entity, "okta", &key).0, theirs.into_bytes());
         }
     }
 }

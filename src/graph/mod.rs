@@ -12,13 +12,16 @@ mod read;
 mod spelling;
 mod value;
 
-pub use draft::{DraftEnd, DraftEntity, DraftRelationship, Place, default_relationship_key};
-pub use id::{IdHash, Kind, ObjectId, SHORT_ID};
+pub use draft::{
+    DraftEnd, DraftEntity, DraftRelationship, InputLocation, default_relationship_key,
+};
+pub use id::{IdHash, ObjectId, ObjectKind, SHORT_ID};
 pub use name::{InvalidName, NameKind, check_name};
-pub use object::{Entity, EntityHead, Metadata, Relationship};
-pub use origin::{ORIGIN, Origin};
+pub use object::{Entity, EntityHead, ObjectMetadata, Relationship};
+pub use origin::{ORIGIN, RelationshipOrigin};
 pub use read::{
-    Adjacency, CLASS_SEPARATOR, Direction, Edge, EntityFacts, GraphRead, Names, ScopeCounts,
+    AdjacencyRead, CLASS_SEPARATOR, EdgeDirection, EntityFacts, GraphRead, IncidentEdge,
+    NameLookup, ScopeCounts,
 };
 pub use spelling::{fold_name, fold_verb, same_name, same_verb};
 pub use value::Value;

@@ -1,13 +1,13 @@
 //! Entities and relationships as the graph holds them, with their system metadata.
 
-use super::{ORIGIN, ObjectId, Origin, Value};
+use super::{ORIGIN, ObjectId, RelationshipOrigin, Value};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use uuid::Uuid;
 
 /// System metadata that every stored object carries. Times are epoch milliseconds (UTC).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Metadata {
+pub struct ObjectMetadata {
     /// `_createdOn`: when the object was first seen.
     pub created_on: i64,
     /// `_beginOn`: when this version began.
@@ -22,14 +22,14 @@ pub struct Metadata {
     pub source: String,
 }
 
-impl Metadata {
+impl ObjectMetadata {
     /// `_deleted`.
     pub fn deleted(&self) -> bool {
         self.end_on.is_some()
     }
 }
 
-impl Metadata {
+impl ObjectMetadata {
     /// The property of the system with this name; `None` if there is none, or it is absent.
     pub fn value(&self, name: &str) -> Option<Value<'static>> {
         Some(match name {
@@ -74,7 +74,7 @@ pub struct Entity {
     /// `_rawData` as the JSON text that was uploaded.
     pub raw_data: Option<String>,
     /// System metadata.
-    pub metadata: Metadata,
+    pub metadata: ObjectMetadata,
 }
 
 impl Entity {
@@ -147,11 +147,11 @@ pub struct Relationship {
     /// Own properties by ascending name.
     pub properties: Vec<(String, Value<'static>)>,
     /// `_origin`: the row that made it, for relationships of mappings.
-    pub origin: Option<Origin>,
+    pub origin: Option<RelationshipOrigin>,
     /// `_rawData` as the JSON text that was uploaded.
     pub raw_data: Option<String>,
     /// System metadata.
-    pub metadata: Metadata,
+    pub metadata: ObjectMetadata,
 }
 
 impl Relationship {
@@ -191,7 +191,7 @@ impl Serialize for Value<'_> {
 /// The members that both kinds of object have after their own, in one order.
 fn serialize_rest<M: SerializeMap>(
     map: &mut M,
-    metadata: &Metadata,
+    metadata: &ObjectMetadata,
     properties: &[(String, Value<'static>)],
     raw_data: Option<&String>,
 ) -> Result<(), M::Error> {

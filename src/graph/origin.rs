@@ -9,7 +9,7 @@ pub const ORIGIN: &str = "_origin";
 /// the user's properties, and a new origin alone is no change of the relationship.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Origin {
+pub struct RelationshipOrigin {
     /// The file of the row, as the mapping reads it; empty for a join.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file: String,
@@ -26,14 +26,14 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-impl Origin {
+impl RelationshipOrigin {
     /// The origin as the text that is stored.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("BUG: an origin is plain JSON")
     }
 
     /// Reads the origin from a stored text.
-    pub fn from_text(text: &str) -> Option<Origin> {
+    pub fn from_text(text: &str) -> Option<RelationshipOrigin> {
         serde_json::from_str(text).ok()
     }
 }

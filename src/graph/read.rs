@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 /// One of the two ways along a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Direction {
+pub enum EdgeDirection {
     /// With the arrow: from the entity to what its relationships point at.
     Out = 0,
     /// Against the arrow.
@@ -19,19 +19,19 @@ pub enum Direction {
 
 /// One live relationship as seen from one of its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Edge {
+pub struct IncidentEdge {
     /// Number of the entity at the other end.
     pub other: u32,
-    /// The class of the relationship, as a number of [`Names::name`].
+    /// The class of the relationship, as a number of [`NameLookup::name`].
     pub verb: u32,
     /// Number of the relationship.
     pub relationship: u32,
     /// Number of its label. By it, the graph that showed the edge tells more of the edge without
-    /// looking it up. [`Edge::UNLABELLED`] if there is none.
+    /// looking it up. [`IncidentEdge::UNLABELLED`] if there is none.
     pub label: u32,
 }
 
-impl Edge {
+impl IncidentEdge {
     /// The label of edges of graphs that have no labels.
     pub const UNLABELLED: u32 = u32::MAX;
 }
@@ -40,7 +40,7 @@ impl Edge {
 ///
 /// Only live relationships are visible. The order of the edges of one entity is stable for one
 /// snapshot.
-pub trait Adjacency {
+pub trait AdjacencyRead {
     /// The error of reading; `Infallible` for graphs in memory.
     type Error;
 
@@ -51,8 +51,8 @@ pub trait Adjacency {
     fn for_each_edge(
         &self,
         entity: u32,
-        direction: Direction,
-        visit: impl FnMut(Edge),
+        direction: EdgeDirection,
+        visit: impl FnMut(IncidentEdge),
     ) -> Result<(), Self::Error>;
 
     /// An estimate of the number of relationships, to make room for them; the real number is not
@@ -63,24 +63,24 @@ pub trait Adjacency {
 
     /// Calls `out` for each live edge with its arrow and `into` for each against it, each with the
     /// entity it is seen from, by ascending entity and in the order of
-    /// [`Adjacency::for_each_edge`]. The two may be called on two threads.
+    /// [`AdjacencyRead::for_each_edge`]. The two may be called on two threads.
     fn for_each_edge_both_ways(
         &self,
-        mut out: impl FnMut(u32, Edge) + Send,
-        mut into: impl FnMut(u32, Edge) + Send,
+        mut out: impl FnMut(u32, IncidentEdge) + Send,
+        mut into: impl FnMut(u32, IncidentEdge) + Send,
     ) -> Result<(), Self::Error> {
         let all = 0..self.entity_bound();
         all.clone().try_for_each(|entity| {
-            self.for_each_edge(entity, Direction::Out, |edge| out(entity, edge))
+            self.for_each_edge(entity, EdgeDirection::Out, |edge| out(entity, edge))
         })?;
         all.into_iter().try_for_each(|entity| {
-            self.for_each_edge(entity, Direction::In, |edge| into(entity, edge))
+            self.for_each_edge(entity, EdgeDirection::In, |edge| into(entity, edge))
         })
     }
 }
 
 /// Numbers of words: the names of scopes, types, class sets and verbs.
-pub trait Names {
+pub trait NameLookup {
     /// The text of a number that this graph gave out.
     fn name(&self, number: u32) -> &str;
     /// The number of a text, if this graph uses it anywhere.
@@ -92,7 +92,7 @@ pub trait Names {
 /// The separator of classes in the name of a class set. No class can hold a control character.
 pub const CLASS_SEPARATOR: char = '\u{1f}';
 
-/// The names of an entity as numbers of [`Names::name`].
+/// The names of an entity as numbers of [`NameLookup::name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntityFacts {
     /// `_scope`.
@@ -105,7 +105,7 @@ pub struct EntityFacts {
     pub live: bool,
 }
 
-/// Numbers of live objects in a scope, by names as numbers of [`Names::name`]. A name without any
+/// Numbers of live objects in a scope, by names as numbers of [`NameLookup::name`]. A name without any
 /// is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeCounts {
@@ -125,7 +125,7 @@ pub struct ScopeCounts {
 ///
 /// Some methods have a slow default, made of the others; a reader that knows a faster way gives the
 /// same answer.
-pub trait GraphRead: Adjacency + Names {
+pub trait GraphRead: AdjacencyRead + NameLookup {
     /// The entity with this number, tombstones included.
     fn entity(&self, number: u32) -> Result<Option<Entity>, Self::Error>;
     /// The names of an entity alone, tombstones included: the cheapest way to tell what it is.
@@ -133,7 +133,7 @@ pub trait GraphRead: Adjacency + Names {
     /// The entity without its properties, which is much cheaper.
     fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, Self::Error>;
     /// The number of the entity or relationship with this `_id`, tombstones included.
-    fn number_of(&self, kind: super::Kind, id: ObjectId) -> Result<Option<u32>, Self::Error>;
+    fn number_of(&self, kind: super::ObjectKind, id: ObjectId) -> Result<Option<u32>, Self::Error>;
     /// The relationship with this number, tombstones included.
     fn relationship(&self, number: u32) -> Result<Option<Relationship>, Self::Error>;
     /// Numbers of the live entities, ascending, of a type and of a class in any
@@ -152,7 +152,7 @@ pub trait GraphRead: Adjacency + Names {
 
     /// The number of the entity with this key in a scope, tombstones included.
     fn entity_keyed(&self, scope: &str, key: &str) -> Result<Option<u32>, Self::Error> {
-        let kind = super::Kind::Entity;
+        let kind = super::ObjectKind::Entity;
         self.number_of(kind, ObjectId::new(kind, scope, key))
     }
 
@@ -184,7 +184,7 @@ pub trait GraphRead: Adjacency + Names {
             *counts.types.entry(facts.type_name).or_default() += 1;
             *counts.classes.entry(facts.classes).or_default() += 1;
             // Counted in the scope where it begins, not in its own: good enough for estimates.
-            self.for_each_edge(number, Direction::Out, |edge| {
+            self.for_each_edge(number, EdgeDirection::Out, |edge| {
                 *counts.verbs.entry(edge.verb).or_default() += 1;
             })?;
         }

@@ -1,13 +1,13 @@
 //! Words of the expression language, with the bytes they stand on.
 //!
-//! Lexing never fails: a character that begins no word becomes [`Word::Stray`]. The parser makes the
+//! Lexing never fails: a character that begins no word becomes [`ExpressionToken::Stray`]. The parser makes the
 //! fault, since it knows which word it expected.
 
 use std::ops::Range;
 
 /// One word.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Word {
+pub(crate) enum ExpressionToken {
     /// A name or keyword.
     Name(String),
     /// A string, without its quotes.
@@ -30,16 +30,16 @@ const SYMBOLS: [&str; 18] = [
 ];
 
 /// Reads the word at or after byte `from` of `text`.
-pub(crate) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
+pub(crate) fn word_at(text: &str, from: usize) -> (ExpressionToken, Range<usize>) {
     let rest = &text[from..];
     let start = from + (rest.len() - rest.trim_start().len());
     let rest = &text[start..];
     let Some(first) = rest.chars().next() else {
-        return (Word::End, start..start);
+        return (ExpressionToken::End, start..start);
     };
     if first.is_alphabetic() || first == '_' {
         let len = length_while(rest, |c| c.is_alphanumeric() || c == '_');
-        return (Word::Name(rest[..len].to_owned()), start..start + len);
+        return (ExpressionToken::Name(rest[..len].to_owned()), start..start + len);
     }
     if first == '\'' {
         return quoted(rest, start);
@@ -48,11 +48,11 @@ pub(crate) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
     let digits_after_minus = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     if first.is_ascii_digit() || (first == '-' && digits_after_minus) {
         let len = number_length(rest);
-        return (Word::Number(rest[..len].to_owned()), start..start + len);
+        return (ExpressionToken::Number(rest[..len].to_owned()), start..start + len);
     }
     match SYMBOLS.iter().find(|s| rest.starts_with(**s)) {
-        Some(symbol) => (Word::Symbol(symbol), start..start + symbol.len()),
-        None => (Word::Stray(first), start..start + first.len_utf8()),
+        Some(symbol) => (ExpressionToken::Symbol(symbol), start..start + symbol.len()),
+        None => (ExpressionToken::Stray(first), start..start + first.len_utf8()),
     }
 }
 
@@ -61,7 +61,7 @@ fn length_while(text: &str, keep: impl Fn(char) -> bool) -> usize {
 }
 
 /// A string in single quotes; there are no escapes, `''` inside stands for one quote.
-fn quoted(rest: &str, start: usize) -> (Word, Range<usize>) {
+fn quoted(rest: &str, start: usize) -> (ExpressionToken, Range<usize>) {
     let mut value = String::new();
     let mut at = 1;
     while let Some(len) = rest[at..].find('\'') {
@@ -69,12 +69,12 @@ fn quoted(rest: &str, start: usize) -> (Word, Range<usize>) {
         at += len + 1;
         // `''` alone is the empty string, not an open one.
         if at == 2 || !rest[at..].starts_with('\'') {
-            return (Word::Text(value), start..start + at);
+            return (ExpressionToken::Text(value), start..start + at);
         }
         value.push('\'');
         at += 1;
     }
-    (Word::OpenText, start..start + rest.len())
+    (ExpressionToken::OpenText, start..start + rest.len())
 }
 
 /// Length of `-1.5e+3` and the like; a `.` that no digit follows belongs to what comes next.
@@ -98,12 +98,12 @@ fn number_length(rest: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<Word> {
+    fn words(text: &str) -> Vec<ExpressionToken> {
         let mut at = 0;
         let mut words = Vec::new();
         loop {
             match word_at(text, at) {
-                (Word::End, _) => return words,
+                (ExpressionToken::End, _) => return words,
                 (word, range) => {
                     at = range.end;
                     words.push(word);
@@ -117,29 +117,36 @@ mod tests {
         assert_eq!(
             words("row.n >= -1.5 and x ~= 'it''s'"),
             [
-                Word::Name("row".into()),
-                Word::Symbol("."),
-                Word::Name("n".into()),
-                Word::Symbol(">="),
-                Word::Number("-1.5".into()),
-                Word::Name("and".into()),
-                Word::Name("x".into()),
-                Word::Symbol("~="),
-                Word::Text("it's".into()),
+                ExpressionToken::Name("row".into()),
+                ExpressionToken::Symbol("."),
+                ExpressionToken::Name("n".into()),
+                ExpressionToken::Symbol(">="),
+                ExpressionToken::Number("-1.5".into()),
+                ExpressionToken::Name("and".into()),
+                ExpressionToken::Name("x".into()),
+                ExpressionToken::Symbol("~="),
+                ExpressionToken::Text("it's".into()),
             ]
         );
     }
 
     #[test]
     fn characters_of_any_width_are_words_of_their_own() {
-        assert_eq!(words("؋1"), [Word::Stray('؋'), Word::Number("1".into())]);
-        assert_eq!(words("é €"), [Word::Name("é".into()), Word::Stray('€')]);
+        assert_eq!(words("؋1"), [ExpressionToken::Stray('؋'), ExpressionToken::Number("1".into())]);
+        assert_eq!(words("é €"), [ExpressionToken::Name("é".into()), ExpressionToken::Stray('€')]);
     }
 
     #[test]
     fn empty_and_open_strings_differ() {
-        assert_eq!(words("''"), [Word::Text(String::new())]);
-        assert_eq!(words("'abc"), [Word::OpenText]);
-        assert_eq!(words("é\" '"), [Word::Name("é".into()), Word::Stray('"'), Word::OpenText]);
+        assert_eq!(words("''"), [ExpressionToken::Text(String::new())]);
+        assert_eq!(words("'abc"), [ExpressionToken::OpenText]);
+        assert_eq!(
+            words("é\" '"),
+            [
+                ExpressionToken::Name("é".into()),
+                ExpressionToken::Stray('"'),
+                ExpressionToken::OpenText
+            ]
+        );
     }
 }

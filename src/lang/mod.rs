@@ -4,11 +4,11 @@
 //! Mapping files and queries share these, so that a string, a number or a caret means the same in
 //! both. Grammars live with the language they belong to.
 
-mod fault;
+mod diagnostic;
 mod lex;
 mod pattern;
 
-pub(crate) use fault::closest;
-pub use fault::{Fault, Label, Patch, Severity, Source};
-pub(crate) use lex::{Word, word_at};
+pub(crate) use diagnostic::closest;
+pub use diagnostic::{Diagnostic, DiagnosticLabel, DiagnosticSeverity, SourceText, SuggestedEdit};
+pub(crate) use lex::{ExpressionToken, word_at};
 pub(crate) use pattern::pattern_states;

@@ -21,7 +21,7 @@ pub fn parse_age(text: &str) -> Option<Duration> {
 }
 
 /// The age in the largest unit of which it has two or more, rounded down: `36 hours`, `3 days`.
-pub fn humane(age: Duration) -> String {
+pub fn format_age(age: Duration) -> String {
     let seconds = age.as_secs();
     // Weeks are read but never written: three weeks stay `21 days`.
     let enough = |(_, unit, _): &&(&str, u64, &str)| seconds >= 2 * unit && *unit < 604_800;
@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn people_read_the_largest_fitting_unit() {
-        let humane = |s| humane(Duration::from_secs(s));
-        assert_eq!(humane(1), "1 second");
-        assert_eq!(humane(7200), "2 hours");
-        assert_eq!(humane(36 * 3600), "36 hours");
-        assert_eq!(humane(21 * 86_400), "21 days");
+        let format_secs = |s| format_age(Duration::from_secs(s));
+        assert_eq!(format_secs(1), "1 second");
+        assert_eq!(format_secs(7200), "2 hours");
+        assert_eq!(format_secs(36 * 3600), "36 hours");
+        assert_eq!(format_secs(21 * 86_400), "21 days");
     }
 }

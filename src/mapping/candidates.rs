@@ -1,9 +1,12 @@
 //! The entities that an end may be, and what a mapping asks of a graph to get them.
 
-use super::data::Data;
-use super::eval::{Env, Shared, holds};
-use super::expr::{Expr, ExprKind, Root, Step};
-use super::model::{Alternative, End, Find, Mapping, Pairs, Property, Selection};
+use super::data::NestedValue;
+use super::eval::{ExprEnvironment, MappingConstants, holds};
+use super::expr::{AccessStep, MappingExpr, MappingExprKind, PathRoot};
+use super::model::{
+    EndDefinition, EntitySelection, Mapping, MatchAlternative, MatchStrategy, PairSource,
+    PropertyAssignment,
+};
 use super::template::Template;
 use crate::graph::{ObjectId, Value};
 use crate::query::{Query, QueryRow};
@@ -14,7 +17,7 @@ use std::sync::Arc;
 
 /// A live entity, with the properties that the mapping names.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub struct EndCandidate {
     /// `_id`.
     pub id: ObjectId,
     /// `_scope`.
@@ -29,16 +32,16 @@ pub struct Candidate {
     pub properties: Vec<(Arc<str>, Value<'static>)>,
 }
 
-impl Candidate {
+impl EndCandidate {
     /// The entity as a row: its properties, and `_key` and its like.
-    pub(super) fn into_data(self) -> Data {
+    pub(super) fn into_data(self) -> NestedValue {
         let system = ["_id", "_key", "_scope", "_type", "_class"].map(|name| {
             let value = self.value(name).unwrap_or(Value::Null).into_owned();
-            (name.to_owned(), Data::from_value(value))
+            (name.to_owned(), NestedValue::from_value(value))
         });
         let own = self.properties.into_iter();
-        let own = own.map(|(name, value)| (name.to_string(), Data::from_value(value)));
-        Data::Object(system.into_iter().chain(own).collect())
+        let own = own.map(|(name, value)| (name.to_string(), NestedValue::from_value(value)));
+        NestedValue::Object(system.into_iter().chain(own).collect())
     }
 
     /// The value of a property; `_key` and its like included.
@@ -62,7 +65,7 @@ impl Candidate {
 
 /// The properties of entities that a mapping reads, besides key, scope, type, class and id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum PropertyProjection {
     /// All of them.
     All,
     /// These. System metadata such as `_createdOn` may be among them.
@@ -71,7 +74,7 @@ pub enum Wanted {
 
 /// The state of an entity that an end looked for and did not find.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whereabouts {
+pub struct EntityPresence {
     /// True if it is live in the scope, but not of the type, class or condition asked for.
     pub live: bool,
     /// The time of its soft deletion, in epoch milliseconds.
@@ -88,13 +91,13 @@ pub trait MappingGraph {
     /// Calls `visit` for each live entity of the selection, in one stable order.
     fn entities(
         &self,
-        select: &Selection,
-        wanted: &Wanted,
-        visit: &mut dyn FnMut(Candidate),
+        select: &EntitySelection,
+        wanted: &PropertyProjection,
+        visit: &mut dyn FnMut(EndCandidate),
     ) -> Result<(), Self::Error>;
 
     /// The state of the entity with this scope and key.
-    fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, Self::Error>;
+    fn whereabouts(&self, scope: &str, key: &str) -> Result<EntityPresence, Self::Error>;
 
     /// The types of the live entities of a scope and how many each has, in byte order.
     fn types(&self, scope: &str) -> Result<Vec<(String, u64)>, Self::Error>;
@@ -112,14 +115,14 @@ pub trait MappingGraph {
 
 /// The candidates of one end.
 #[derive(Debug, Default)]
-pub(super) struct Side {
-    pub candidates: Vec<Candidate>,
+pub(super) struct CandidateSet {
+    pub candidates: Vec<EndCandidate>,
     by_id: FxHashMap<ObjectId, u32>,
     /// The number of entities that the selection had before `where`.
     pub selected: u64,
 }
 
-impl Side {
+impl CandidateSet {
     /// The candidate with this id.
     pub(super) fn with_id(&self, id: ObjectId) -> Option<u32> {
         self.by_id.get(&id).copied()
@@ -128,25 +131,24 @@ impl Side {
     /// Reads the candidates of an end.
     pub(super) fn read<G: MappingGraph>(
         mapping: &Mapping,
-        root: Root,
+        root: PathRoot,
         graph: &G,
-    ) -> Result<Side, G::Error> {
+    ) -> Result<CandidateSet, G::Error> {
         let end = mapping.end(root);
-        let wanted = Wanted::Only(mapping.properties_of(root));
+        let wanted = PropertyProjection::Only(mapping.properties_of(root));
         let shared = mapping.shared();
-        let mut side = Side::default();
+        let mut side = CandidateSet::default();
         graph.entities(&end.select, &wanted, &mut |candidate| {
             side.selected += 1;
-            let kept = end
-                .filter
-                .as_ref()
-                .is_none_or(|filter| holds(filter, &Env::of_end(&shared, root, &candidate)));
+            let kept = end.filter.as_ref().is_none_or(|filter| {
+                holds(filter, &ExprEnvironment::of_end(&shared, root, &candidate))
+            });
             if kept {
                 side.candidates.push(candidate);
             }
         })?;
         // Only `key` and `id` look up by id; conditions have indexes of their own.
-        if matches!(end.find, Find::Key(..) | Find::Id(..)) {
+        if matches!(end.find, MatchStrategy::Key(..) | MatchStrategy::Id(..)) {
             side.by_id =
                 side.candidates.iter().zip(0..).map(|(candidate, i)| (candidate.id, i)).collect();
         }
@@ -155,20 +157,20 @@ impl Side {
 }
 
 impl Mapping {
-    pub(super) fn end(&self, root: Root) -> &End {
-        if root == Root::From { &self.from } else { &self.to }
+    pub(super) fn end(&self, root: PathRoot) -> &EndDefinition {
+        if root == PathRoot::From { &self.from } else { &self.to }
     }
 
-    pub(super) fn shared(&self) -> Shared<'_> {
-        Shared { tables: &self.tables, junk: &self.junk }
+    pub(super) fn shared(&self) -> MappingConstants<'_> {
+        MappingConstants { tables: &self.tables, junk: &self.junk }
     }
 
     /// The properties of an end that any expression of the file names.
-    fn properties_of(&self, root: Root) -> BTreeSet<String> {
+    fn properties_of(&self, root: PathRoot) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         self.each_expression(&mut |expr| {
             expr.walk(&mut |expr| {
-                if let ExprKind::Path(of, steps) = &expr.kind
+                if let MappingExprKind::Path(of, steps) = &expr.kind
                     && *of == root
                     && let Some(name) = property_name(steps)
                     // Every candidate has these five, so the graph need not be asked for them.
@@ -182,42 +184,45 @@ impl Mapping {
     }
 
     /// True if any expression names `doc` or `parent`.
-    pub(super) fn asks_around(&self) -> bool {
+    pub(super) fn mentions_enclosing_data(&self) -> bool {
         let mut asks = false;
         self.each_expression(&mut |expr| {
-            asks |= expr.mentions(Root::Doc) || expr.mentions(Root::Parent);
+            asks |= expr.mentions(PathRoot::Doc) || expr.mentions(PathRoot::Parent);
         });
         asks
     }
 
-    fn each_expression<'m>(&'m self, visit: &mut impl FnMut(&'m Expr)) {
-        fn template<'m>(template: &'m Template, visit: &mut impl FnMut(&'m Expr)) {
+    fn each_expression<'m>(&'m self, visit: &mut impl FnMut(&'m MappingExpr)) {
+        fn template<'m>(template: &'m Template, visit: &mut impl FnMut(&'m MappingExpr)) {
             template.expressions().for_each(visit);
         }
-        fn properties<'m>(properties: &'m [(String, Property)], visit: &mut impl FnMut(&'m Expr)) {
+        fn properties<'m>(
+            properties: &'m [(String, PropertyAssignment)],
+            visit: &mut impl FnMut(&'m MappingExpr),
+        ) {
             for (_, property) in properties {
-                if let Property::Template(text) = property {
+                if let PropertyAssignment::Template(text) = property {
                     template(text, visit);
                 }
             }
         }
-        fn alternatives<'m>(of: &'m [Alternative], visit: &mut impl FnMut(&'m Expr)) {
+        fn alternatives<'m>(of: &'m [MatchAlternative], visit: &mut impl FnMut(&'m MappingExpr)) {
             for alternative in of {
                 visit(&alternative.when);
                 properties(&alternative.properties, visit);
             }
         }
         match &self.pairs {
-            Pairs::Join(of) => alternatives(of, visit),
+            PairSource::Join(of) => alternatives(of, visit),
             // The filter of `entities` is left out: such rows are read with all their properties.
-            Pairs::Rows { filter, .. } => filter.iter().for_each(&mut *visit),
+            PairSource::Rows { filter, .. } => filter.iter().for_each(&mut *visit),
         }
         for end in [&self.from, &self.to] {
             end.filter.iter().chain(&end.prefer).for_each(&mut *visit);
             match &end.find {
-                Find::Key(text, _) | Find::Id(text, _) => template(text, visit),
-                Find::Match(of) => alternatives(of, visit),
-                Find::Joined => {}
+                MatchStrategy::Key(text, _) | MatchStrategy::Id(text, _) => template(text, visit),
+                MatchStrategy::Match(of) => alternatives(of, visit),
+                MatchStrategy::Joined => {}
             }
         }
         for text in self.edge.type_name.iter().chain(&self.edge.key) {
@@ -227,7 +232,7 @@ impl Mapping {
         self.edge.prefer.iter().for_each(&mut *visit);
         for promise in &self.promises {
             // `covers` reads the same candidates, so they must have the properties of its `where`.
-            if let super::model::Ask::Covers(covers) = &promise.ask {
+            if let super::model::TestExpectation::Covers(covers) = &promise.ask {
                 covers.filter.iter().for_each(&mut *visit);
             }
         }
@@ -236,10 +241,10 @@ impl Mapping {
 
 /// The property that the steps after `from` or `to` name: `from.tag.env` is the property `tag.env`.
 /// With a position among the steps there is none.
-pub(super) fn property_name(steps: &[Step]) -> Option<String> {
+pub(super) fn property_name(steps: &[AccessStep]) -> Option<String> {
     let names = steps.iter().map(|step| match step {
-        Step::Name(name) => Some(name.as_str()),
-        Step::Index(_) => None,
+        AccessStep::Name(name) => Some(name.as_str()),
+        AccessStep::Index(_) => None,
     });
     Some(names.collect::<Option<Vec<_>>>()?.join("."))
 }

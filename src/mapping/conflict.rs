@@ -4,31 +4,31 @@
 //! end form a group. `prefer` settles a group: the edge with the greatest value stays. Otherwise
 //! all of them go, since nothing tells which one is right.
 
-use super::eval::Rank;
-use super::expr::Root;
+use super::eval::PreferenceRank;
+use super::expr::PathRoot;
 use super::model::Mapping;
 use crate::graph::DraftRelationship;
 use rustc_hash::FxHashMap;
 
 /// An edge that a row made.
 #[derive(Debug)]
-pub(super) struct Edge {
+pub(super) struct RowRelationship {
     pub draft: DraftRelationship<'static>,
     /// Candidates of `from` and `to`.
     pub ends: (u32, u32),
     /// The row that made it, in the order of the rows that were not filtered.
     pub row: u32,
     /// The value of `prefer`.
-    pub prefer: Option<Rank>,
+    pub prefer: Option<PreferenceRank>,
     /// False once it lost a conflict.
     pub kept: bool,
 }
 
 /// Edges of one entity that break the cardinality.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Conflict {
+pub(super) struct CardinalityConflict {
     /// The end that allows one edge.
-    pub end: Root,
+    pub end: PathRoot,
     /// The candidate of that end.
     pub entity: u32,
     /// Its edges.
@@ -38,14 +38,17 @@ pub(super) struct Conflict {
 }
 
 /// Settles all conflicts: edges that lose are no longer kept.
-pub(super) fn settle(mapping: &Mapping, edges: &mut [Edge]) -> Vec<Conflict> {
+pub(super) fn resolve_conflicts(
+    mapping: &Mapping,
+    edges: &mut [RowRelationship],
+) -> Vec<CardinalityConflict> {
     let mut conflicts = Vec::new();
     // `one-to-...` limits the edges of each entity of `to`, so they are grouped by `to`.
     if mapping.edge.one_from {
-        settle_end(mapping, Root::To, edges, &mut conflicts);
+        resolve_end_conflicts(mapping, PathRoot::To, edges, &mut conflicts);
     }
     if mapping.edge.one_to {
-        settle_end(mapping, Root::From, edges, &mut conflicts);
+        resolve_end_conflicts(mapping, PathRoot::From, edges, &mut conflicts);
     }
     // Unsettled edges go only now, so that the second end was counted with them.
     for conflict in &conflicts {
@@ -56,10 +59,15 @@ pub(super) fn settle(mapping: &Mapping, edges: &mut [Edge]) -> Vec<Conflict> {
     conflicts
 }
 
-fn settle_end(mapping: &Mapping, end: Root, edges: &mut [Edge], conflicts: &mut Vec<Conflict>) {
+fn resolve_end_conflicts(
+    mapping: &Mapping,
+    end: PathRoot,
+    edges: &mut [RowRelationship],
+    conflicts: &mut Vec<CardinalityConflict>,
+) {
     let mut groups: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     for (edge, i) in edges.iter().zip(0..).filter(|(edge, _)| edge.kept) {
-        let entity = if end == Root::To { edge.ends.1 } else { edge.ends.0 };
+        let entity = if end == PathRoot::To { edge.ends.1 } else { edge.ends.0 };
         groups.entry(entity).or_default().push(i);
     }
     let mut crowded: Vec<(u32, Vec<u32>)> =
@@ -78,6 +86,6 @@ fn settle_end(mapping: &Mapping, end: Root, edges: &mut [Edge], conflicts: &mut 
             continue;
         }
         let fatal = !mapping.edge.skip_conflicts;
-        conflicts.push(Conflict { end, entity, edges: group, fatal });
+        conflicts.push(CardinalityConflict { end, entity, edges: group, fatal });
     }
 }

@@ -11,33 +11,33 @@ use toml::de::DeValue;
 
 /// Nested data. Members of an object keep their order; each name stands once.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Data {
+pub(super) enum NestedValue {
     Null,
     Bool(bool),
     Number(Value<'static>),
     Text(String),
-    List(Vec<Data>),
-    Object(Vec<(String, Data)>),
+    List(Vec<NestedValue>),
+    Object(Vec<(String, NestedValue)>),
 }
 
 /// One row.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Row {
+pub(super) enum RowContent {
     /// Cells in the order of the columns.
     Cells(csv::StringRecord),
-    Data(Data),
+    Data(NestedValue),
 }
 
 /// The deepest nesting of JSON; each level is one more call on the stack.
 const DEPTH_MAX: usize = 100;
 
-impl Data {
+impl NestedValue {
     /// Reads the JSON value of `text`.
-    pub(super) fn from_json(text: &RawValue) -> Result<Data, serde_json::Error> {
-        Data::nested(text.get(), 0)
+    pub(super) fn from_json(text: &RawValue) -> Result<NestedValue, serde_json::Error> {
+        NestedValue::nested(text.get(), 0)
     }
 
-    fn nested(text: &str, depth: usize) -> Result<Data, serde_json::Error> {
+    fn nested(text: &str, depth: usize) -> Result<NestedValue, serde_json::Error> {
         if depth > DEPTH_MAX {
             return Err(serde_json::Error::custom(format!("data nests deeper than {DEPTH_MAX}")));
         }
@@ -45,81 +45,83 @@ impl Data {
         match text.as_bytes().first() {
             Some(b'{') => {
                 let nested =
-                    |(k, v): (String, &RawValue)| Ok((k, Data::nested(v.get(), depth + 1)?));
-                Ok(Data::Object(
+                    |(k, v): (String, &RawValue)| Ok((k, NestedValue::nested(v.get(), depth + 1)?));
+                Ok(NestedValue::Object(
                     json_members(text)?.into_iter().map(nested).collect::<Result<_, _>>()?,
                 ))
             }
             Some(b'[') => {
                 let nested =
-                    json_items(text)?.into_iter().map(|i| Data::nested(i.get(), depth + 1));
-                Ok(Data::List(nested.collect::<Result<_, _>>()?))
+                    json_items(text)?.into_iter().map(|i| NestedValue::nested(i.get(), depth + 1));
+                Ok(NestedValue::List(nested.collect::<Result<_, _>>()?))
             }
-            Some(b'"') => Ok(Data::Text(serde_json::from_str(text)?)),
-            Some(b't') => Ok(Data::Bool(true)),
-            Some(b'f') => Ok(Data::Bool(false)),
-            Some(b'n') => Ok(Data::Null),
+            Some(b'"') => Ok(NestedValue::Text(serde_json::from_str(text)?)),
+            Some(b't') => Ok(NestedValue::Bool(true)),
+            Some(b'f') => Ok(NestedValue::Bool(false)),
+            Some(b'n') => Ok(NestedValue::Null),
             // serde_json would round a large number to a double.
-            _ => Value::number(text).map(Data::Number).ok_or_else(|| {
+            _ => Value::number(text).map(NestedValue::Number).ok_or_else(|| {
                 serde_json::Error::custom(format!("64 bits cannot hold the number {text} exactly"))
             }),
         }
     }
 
     /// Takes over a TOML value; dates become their text.
-    pub(super) fn from_toml(value: &DeValue<'_>) -> Option<Data> {
+    pub(super) fn from_toml(value: &DeValue<'_>) -> Option<NestedValue> {
         Some(match value {
-            DeValue::String(text) => Data::Text(text.to_string()),
-            DeValue::Integer(_) | DeValue::Float(_) => Data::Number(toml_number(value)?),
-            DeValue::Boolean(b) => Data::Bool(*b),
-            DeValue::Datetime(date) => Data::Text(date.to_string()),
+            DeValue::String(text) => NestedValue::Text(text.to_string()),
+            DeValue::Integer(_) | DeValue::Float(_) => NestedValue::Number(toml_number(value)?),
+            DeValue::Boolean(b) => NestedValue::Bool(*b),
+            DeValue::Datetime(date) => NestedValue::Text(date.to_string()),
             DeValue::Array(items) => {
-                let items = items.iter().map(|i| Data::from_toml(i.get_ref()));
-                Data::List(items.collect::<Option<_>>()?)
+                let items = items.iter().map(|i| NestedValue::from_toml(i.get_ref()));
+                NestedValue::List(items.collect::<Option<_>>()?)
             }
             DeValue::Table(table) => {
-                let members = table
-                    .iter()
-                    .map(|(k, v)| Some((k.get_ref().to_string(), Data::from_toml(v.get_ref())?)));
-                Data::Object(members.collect::<Option<_>>()?)
+                let members = table.iter().map(|(k, v)| {
+                    Some((k.get_ref().to_string(), NestedValue::from_toml(v.get_ref())?))
+                });
+                NestedValue::Object(members.collect::<Option<_>>()?)
             }
         })
     }
 
     /// A value of the graph as data.
-    pub(super) fn from_value(value: Value<'static>) -> Data {
+    pub(super) fn from_value(value: Value<'static>) -> NestedValue {
         match value {
-            Value::Null => Data::Null,
-            Value::Bool(b) => Data::Bool(b),
-            Value::Text(text) => Data::Text(text.into_owned()),
-            Value::List(items) => Data::List(items.into_iter().map(Data::from_value).collect()),
-            number => Data::Number(number),
+            Value::Null => NestedValue::Null,
+            Value::Bool(b) => NestedValue::Bool(b),
+            Value::Text(text) => NestedValue::Text(text.into_owned()),
+            Value::List(items) => {
+                NestedValue::List(items.into_iter().map(NestedValue::from_value).collect())
+            }
+            number => NestedValue::Number(number),
         }
     }
 
     /// The same as a value of the graph; `None` for objects and lists of lists.
     pub(super) fn into_value(self) -> Option<Value<'static>> {
         Some(match self {
-            Data::Null => Value::Null,
-            Data::Bool(b) => Value::Bool(b),
-            Data::Number(number) => number,
-            Data::Text(text) => Value::Text(text.into()),
-            Data::List(items) => {
+            NestedValue::Null => Value::Null,
+            NestedValue::Bool(b) => Value::Bool(b),
+            NestedValue::Number(number) => number,
+            NestedValue::Text(text) => Value::Text(text.into()),
+            NestedValue::List(items) => {
                 // A list in the graph holds scalars only.
-                let plain = |item: Data| match item {
-                    Data::List(_) => None,
+                let plain = |item: NestedValue| match item {
+                    NestedValue::List(_) => None,
                     item => item.into_value(),
                 };
                 Value::List(items.into_iter().map(plain).collect::<Option<_>>()?)
             }
-            Data::Object(_) => return None,
+            NestedValue::Object(_) => return None,
         })
     }
 
     /// The member of an object.
-    pub(super) fn member(&self, name: &str) -> Option<&Data> {
+    pub(super) fn member(&self, name: &str) -> Option<&NestedValue> {
         match self {
-            Data::Object(members) => members.iter().find(|(n, _)| n == name).map(|(_, v)| v),
+            NestedValue::Object(members) => members.iter().find(|(n, _)| n == name).map(|(_, v)| v),
             _ => None,
         }
     }
@@ -143,23 +145,23 @@ pub(super) fn toml_number(value: &DeValue<'_>) -> Option<Value<'static>> {
 
 /// The members of the JSON object `text`. A name that occurs twice is an error.
 pub(super) fn json_members(text: &str) -> Result<Vec<(String, &RawValue)>, serde_json::Error> {
-    serde_json::from_str(text).map(|Members(members)| members)
+    serde_json::from_str(text).map(|JsonMembers(members)| members)
 }
 
 /// The items of the JSON list `text`.
 pub(super) fn json_items(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
-    serde_json::from_str(text).map(|Items(items)| items)
+    serde_json::from_str(text).map(|JsonItems(items)| items)
 }
 
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct JsonMembers<'a>(Vec<(String, &'a RawValue)>);
 
-struct Items<'a>(Vec<&'a RawValue>);
+struct JsonItems<'a>(Vec<&'a RawValue>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for JsonMembers<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> Visitor<'de> for Visit {
-            type Value = Members<'de>;
+        struct RawJsonVisitor;
+        impl<'de> Visitor<'de> for RawJsonVisitor {
+            type Value = JsonMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -177,18 +179,18 @@ impl<'de> Deserialize<'de> for Members<'de> {
                     }
                     members.push((name, value));
                 }
-                Ok(Members(members))
+                Ok(JsonMembers(members))
             }
         }
-        deserializer.deserialize_map(Visit)
+        deserializer.deserialize_map(RawJsonVisitor)
     }
 }
 
-impl<'de> Deserialize<'de> for Items<'de> {
+impl<'de> Deserialize<'de> for JsonItems<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> Visitor<'de> for Visit {
-            type Value = Items<'de>;
+        struct RawJsonVisitor;
+        impl<'de> Visitor<'de> for RawJsonVisitor {
+            type Value = JsonItems<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
@@ -199,9 +201,9 @@ impl<'de> Deserialize<'de> for Items<'de> {
                 while let Some(item) = seq.next_element::<&RawValue>()? {
                     items.push(item);
                 }
-                Ok(Items(items))
+                Ok(JsonItems(items))
             }
         }
-        deserializer.deserialize_seq(Visit)
+        deserializer.deserialize_seq(RawJsonVisitor)
     }
 }

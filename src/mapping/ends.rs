@@ -1,17 +1,17 @@
 //! Both ends of a mapping, read and indexed, and the search for the entities of one row.
 
-use super::account::Bucket;
-use super::candidates::{MappingGraph, Side};
-use super::eval::{Env, eval, holds, rank, render};
-use super::expr::{Expr, Root};
-use super::index::Index;
-use super::model::{Alternative, Find, Mapping, Pairs};
+use super::candidates::{CandidateSet, MappingGraph};
+use super::eval::{ExprEnvironment, eval, holds, rank, render};
+use super::expr::{MappingExpr, PathRoot};
+use super::index::ConditionIndex;
+use super::model::{Mapping, MatchAlternative, MatchStrategy, PairSource};
+use super::row_counts::RowOutcome;
 use super::template::Template;
-use crate::graph::{Kind, NameKind, ObjectId, Value, check_name};
+use crate::graph::{NameKind, ObjectId, ObjectKind, Value, check_name};
 
 /// The result of looking for the entity of one end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct EndMatches {
     /// Candidates, ascending.
     pub hits: Vec<u32>,
     /// The alternative that found them.
@@ -24,7 +24,7 @@ pub(super) struct Found {
 
 /// One attempt to find an entity, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Try {
+pub struct MatchAttempt {
     /// The name or number of the alternative; empty for `key` and `id`.
     pub alternative: String,
     /// The condition or template, as written.
@@ -42,74 +42,86 @@ pub struct Try {
 const LISTED: usize = 5;
 
 /// The two sides of a mapping with their indexes, ready to be asked.
-pub(super) struct Ends<'m> {
+pub(super) struct EndLookup<'m> {
     pub mapping: &'m Mapping,
-    pub sides: [Side; 2],
+    pub sides: [CandidateSet; 2],
     /// True if an expression that finds `to` names `from`.
     pub to_looks_at_from: bool,
     /// The indexes of the alternatives of each end; those of a join belong to `to`.
-    indexes: [Vec<Index<'m>>; 2],
+    indexes: [Vec<ConditionIndex<'m>>; 2],
 }
 
-fn position(root: Root) -> usize {
-    usize::from(root == Root::To)
+fn position(root: PathRoot) -> usize {
+    usize::from(root == PathRoot::To)
 }
 
-impl<'m> Ends<'m> {
+impl<'m> EndLookup<'m> {
     pub(super) fn read<G: MappingGraph>(
         mapping: &'m Mapping,
         graph: &G,
-    ) -> Result<Ends<'m>, G::Error> {
-        let sides =
-            [Side::read(mapping, Root::From, graph)?, Side::read(mapping, Root::To, graph)?];
-        let indexes = [Root::From, Root::To].map(|root| {
+    ) -> Result<EndLookup<'m>, G::Error> {
+        let sides = [
+            CandidateSet::read(mapping, PathRoot::From, graph)?,
+            CandidateSet::read(mapping, PathRoot::To, graph)?,
+        ];
+        let indexes = [PathRoot::From, PathRoot::To].map(|root| {
             let candidates = &sides[position(root)].candidates;
             let shared = mapping.shared();
             let alternatives = mapping.alternatives(root).iter();
-            alternatives.map(|a| Index::build(&a.when, root, candidates, &shared)).collect()
+            alternatives
+                .map(|a| ConditionIndex::build(&a.when, root, candidates, &shared))
+                .collect()
         });
         let to = &mapping.to;
         // Unless `to` depends on `from`, one search for `to` serves every `from` of a row.
-        let mut looks = to.prefer.as_ref().is_some_and(|e| e.mentions(Root::From));
+        let mut looks = to.prefer.as_ref().is_some_and(|e| e.mentions(PathRoot::From));
         match &to.find {
-            Find::Key(text, _) | Find::Id(text, _) => {
-                looks |= text.expressions().any(|e| e.mentions(Root::From));
+            MatchStrategy::Key(text, _) | MatchStrategy::Id(text, _) => {
+                looks |= text.expressions().any(|e| e.mentions(PathRoot::From));
             }
-            Find::Match(of) => looks |= of.iter().any(|a| a.when.mentions(Root::From)),
-            Find::Joined => {}
+            MatchStrategy::Match(of) => looks |= of.iter().any(|a| a.when.mentions(PathRoot::From)),
+            MatchStrategy::Joined => {}
         }
-        Ok(Ends { mapping, sides, to_looks_at_from: looks, indexes })
+        Ok(EndLookup { mapping, sides, to_looks_at_from: looks, indexes })
     }
 
-    pub(super) fn side(&self, root: Root) -> &Side {
+    pub(super) fn side(&self, root: PathRoot) -> &CandidateSet {
         &self.sides[position(root)]
     }
 
     /// True if alternative `i` of an end looks at every candidate.
-    pub(super) fn is_scan(&self, root: Root, i: usize) -> bool {
+    pub(super) fn is_scan(&self, root: PathRoot, i: usize) -> bool {
         self.indexes[position(root)][i].is_scan()
     }
 
     /// Finds the entities of an end for a row. `scratch` is only for speed.
-    pub(super) fn find(&self, root: Root, env: &Env<'_>, scratch: &mut Vec<u32>) -> Found {
+    pub(super) fn find(
+        &self,
+        root: PathRoot,
+        env: &ExprEnvironment<'_>,
+        scratch: &mut Vec<u32>,
+    ) -> EndMatches {
         let end = self.mapping.end(root);
         let side = self.side(root);
-        let mut found = Found::default();
+        let mut found = EndMatches::default();
         match &end.find {
-            Find::Key(template, _) => match name(template, env, NameKind::Key) {
+            MatchStrategy::Key(template, _) => match name(template, env, NameKind::Key) {
                 Ok(key) => {
                     // A key is unique in a scope only, so each scope of the end may have one such entity.
-                    let ids =
-                        end.select.scopes.iter().map(|s| ObjectId::new(Kind::Entity, s, &key));
+                    let ids = end
+                        .select
+                        .scopes
+                        .iter()
+                        .map(|s| ObjectId::new(ObjectKind::Entity, s, &key));
                     found.hits.extend(ids.filter_map(|id| side.with_id(id)));
                 }
                 Err(reason) => found.undefined = Some(reason),
             },
-            Find::Id(template, _) => match id(template, env) {
+            MatchStrategy::Id(template, _) => match id(template, env) {
                 Ok(id) => found.hits.extend(side.with_id(id)),
                 Err(reason) => found.undefined = Some(reason),
             },
-            Find::Match(_) | Find::Joined => {
+            MatchStrategy::Match(_) | MatchStrategy::Joined => {
                 for i in 0..self.mapping.alternatives(root).len() {
                     let compared = self.try_alternative(root, i, env, scratch);
                     // Candidates that an index yields in vain are fast to compare, so they weigh a tenth.
@@ -138,7 +150,13 @@ impl<'m> Ends<'m> {
 
     /// Puts the candidates that meet alternative `i` into `found`.
     /// Returns how many were compared.
-    fn try_alternative(&self, root: Root, i: usize, env: &Env<'_>, found: &mut Vec<u32>) -> u64 {
+    fn try_alternative(
+        &self,
+        root: PathRoot,
+        i: usize,
+        env: &ExprEnvironment<'_>,
+        found: &mut Vec<u32>,
+    ) -> u64 {
         let candidates = &self.side(root).candidates;
         let when = &self.mapping.alternatives(root)[i].when;
         self.indexes[position(root)][i].look_up(env, found);
@@ -148,12 +166,12 @@ impl<'m> Ends<'m> {
         compared
     }
 
-    pub(super) fn key_of(&self, root: Root, candidate: u32) -> &str {
+    pub(super) fn key_of(&self, root: PathRoot, candidate: u32) -> &str {
         &self.side(root).candidates[candidate as usize].key
     }
 
     /// The first keys of several candidates.
-    pub(super) fn keys_of(&self, root: Root, candidates: &[u32]) -> String {
+    pub(super) fn keys_of(&self, root: PathRoot, candidates: &[u32]) -> String {
         let mut keys: Vec<&str> =
             candidates.iter().take(LISTED).map(|&c| self.key_of(root, c)).collect();
         let more = format!("and {} more", candidates.len().saturating_sub(LISTED));
@@ -164,37 +182,41 @@ impl<'m> Ends<'m> {
     }
 
     /// The attempts to find the entity of an end, in words.
-    pub(super) fn tries(&self, root: Root, env: &Env<'_>) -> Vec<Try> {
+    pub(super) fn explain_attempts(
+        &self,
+        root: PathRoot,
+        env: &ExprEnvironment<'_>,
+    ) -> Vec<MatchAttempt> {
         let end = self.mapping.end(root);
         match &end.find {
-            Find::Key(template, span) | Find::Id(template, span) => {
+            MatchStrategy::Key(template, span) | MatchStrategy::Id(template, span) => {
                 let found = self.find(root, env, &mut Vec::new());
                 let value = render(template, env).ok().map(|value| value.to_string());
                 let written = self.mapping.source.text.get(span.clone()).unwrap_or_default();
-                let word = if matches!(end.find, Find::Key(..)) { "key" } else { "id" };
-                vec![Try {
+                let word = if matches!(end.find, MatchStrategy::Key(..)) { "key" } else { "id" };
+                vec![MatchAttempt {
                     alternative: String::new(),
                     condition: format!("{word} = {written}"),
                     looked_for: Some((written.trim_matches(['"', '\'']).to_owned(), value)),
-                    keys: self.listed(root, &found.hits),
+                    keys: self.listed_keys(root, &found.hits),
                     hits: found.hits.len(),
                 }]
             }
-            Find::Match(_) | Find::Joined => {
+            MatchStrategy::Match(_) | MatchStrategy::Joined => {
                 let mut tries = Vec::new();
                 let mut found = Vec::new();
                 for (i, alternative) in self.mapping.alternatives(root).iter().enumerate() {
                     self.try_alternative(root, i, env, &mut found);
                     let probe = self.indexes[position(root)][i].probe();
-                    let value = |probe: &Expr| {
-                        let value = eval(probe, env).map(|value| in_words(&value));
+                    let value = |probe: &MappingExpr| {
+                        let value = eval(probe, env).map(|value| display_value(&value));
                         (alternative.written(probe), value)
                     };
-                    tries.push(Try {
+                    tries.push(MatchAttempt {
                         alternative: alternative.label(i),
                         condition: alternative.text.clone(),
                         looked_for: probe.map(value),
-                        keys: self.listed(root, &found),
+                        keys: self.listed_keys(root, &found),
                         hits: found.len(),
                     });
                     if !found.is_empty() {
@@ -206,7 +228,7 @@ impl<'m> Ends<'m> {
         }
     }
 
-    fn listed(&self, root: Root, hits: &[u32]) -> Vec<String> {
+    fn listed_keys(&self, root: PathRoot, hits: &[u32]) -> Vec<String> {
         hits.iter().take(LISTED).map(|&c| self.key_of(root, c).to_owned()).collect()
     }
 
@@ -214,17 +236,17 @@ impl<'m> Ends<'m> {
     pub(super) fn reason<G: MappingGraph>(
         &self,
         graph: &G,
-        env: &Env<'_>,
-        bucket: Bucket,
-        found: [&Found; 2],
+        env: &ExprEnvironment<'_>,
+        bucket: RowOutcome,
+        found: [&EndMatches; 2],
     ) -> Result<String, G::Error> {
-        let ends = [(Root::From, found[0]), (Root::To, found[1])];
+        let ends = [(PathRoot::From, found[0]), (PathRoot::To, found[1])];
         let mut reasons = Vec::new();
         for (root, found) in ends {
-            let table = if root == Root::From { "from" } else { "to" };
+            let table = if root == PathRoot::From { "from" } else { "to" };
             if let Some(undefined) = &found.undefined {
                 reasons.push(format!("{table}: {undefined}"));
-            } else if bucket == Bucket::Ambiguous && found.hits.len() > 1 {
+            } else if bucket == RowOutcome::Ambiguous && found.hits.len() > 1 {
                 let keys = self.keys_of(root, &found.hits);
                 reasons.push(format!("{} entities of `{table}`: {keys}", found.hits.len()));
             } else if bucket.is_missing() && found.hits.is_empty() {
@@ -237,8 +259,8 @@ impl<'m> Ends<'m> {
     fn missing<G: MappingGraph>(
         &self,
         graph: &G,
-        root: Root,
-        env: &Env<'_>,
+        root: PathRoot,
+        env: &ExprEnvironment<'_>,
     ) -> Result<String, G::Error> {
         let end = self.mapping.end(root);
         let scopes: Vec<String> = end.select.scopes.iter().map(|s| format!("`{s}`")).collect();
@@ -246,7 +268,7 @@ impl<'m> Ends<'m> {
             [one] => format!("scope {one}"),
             many => format!("scopes {}", many.join(", ")),
         };
-        if let Find::Key(template, _) = &end.find {
+        if let MatchStrategy::Key(template, _) = &end.find {
             let Ok(key) = name(template, env, NameKind::Key) else { return Ok(String::new()) };
             let mut words = format!("no entity `{key}` in {scopes}");
             for scope in &end.select.scopes {
@@ -271,7 +293,7 @@ impl<'m> Ends<'m> {
             _ => "entity".to_owned(),
         };
         let tried: Vec<String> = self
-            .tries(root, env)
+            .explain_attempts(root, env)
             .into_iter()
             .map(|attempt| match attempt.looked_for {
                 Some((what, Some(value))) => format!("{what} is {value}"),
@@ -284,7 +306,11 @@ impl<'m> Ends<'m> {
 }
 
 /// The value of a template as a name; `Err` says why it is no name.
-pub(super) fn name(template: &Template, env: &Env<'_>, kind: NameKind) -> Result<String, String> {
+pub(super) fn name(
+    template: &Template,
+    env: &ExprEnvironment<'_>,
+    kind: NameKind,
+) -> Result<String, String> {
     let value = render(template, env).map_err(|part| format!("`{part}` is undefined"))?;
     let text = match value {
         Value::Text(text) => text.into_owned(),
@@ -294,17 +320,17 @@ pub(super) fn name(template: &Template, env: &Env<'_>, kind: NameKind) -> Result
     Ok(text)
 }
 
-fn id(template: &Template, env: &Env<'_>) -> Result<ObjectId, String> {
+fn id(template: &Template, env: &ExprEnvironment<'_>) -> Result<ObjectId, String> {
     let value = render(template, env).map_err(|part| format!("`{part}` is undefined"))?;
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     ObjectId::parse(&text).ok_or_else(|| format!("`{text}` is no `_id`, which is a UUID"))
 }
 
 /// A value for people: texts in quotes.
-pub(super) fn in_words(value: &Value<'_>) -> String {
+pub(super) fn display_value(value: &Value<'_>) -> String {
     match value {
         Value::Text(text) => format!("`{text}`"),
-        Value::List(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        Value::List(items) => items.iter().map(display_value).collect::<Vec<_>>().join(", "),
         other => format!("`{other}`"),
     }
 }
@@ -315,19 +341,21 @@ fn day(milliseconds: i64) -> String {
     time.map_or_else(|_| "an unknown day".to_owned(), |t| t.strftime("%Y-%m-%d").to_string())
 }
 
-impl Alternative {
+impl MatchAlternative {
     /// An expression of it, as written.
-    fn written(&self, expr: &Expr) -> String {
+    fn written(&self, expr: &MappingExpr) -> String {
         self.text.get(expr.span.clone()).unwrap_or_default().trim().to_owned()
     }
 }
 
 impl Mapping {
     /// The alternatives that find the entities of an end.
-    pub(super) fn alternatives(&self, root: Root) -> &[Alternative] {
+    pub(super) fn alternatives(&self, root: PathRoot) -> &[MatchAlternative] {
         match (&self.end(root).find, &self.pairs) {
-            (Find::Match(alternatives), _) => alternatives,
-            (Find::Joined, Pairs::Join(alternatives)) if root == Root::To => alternatives,
+            (MatchStrategy::Match(alternatives), _) => alternatives,
+            (MatchStrategy::Joined, PairSource::Join(alternatives)) if root == PathRoot::To => {
+                alternatives
+            }
             _ => &[],
         }
     }

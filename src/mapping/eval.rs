@@ -6,28 +6,28 @@
 //! values of different kinds is false: the text `5` is not the number 5. A list on either side of
 //! a comparison means "any of". An object is no value and counts as undefined.
 
-use super::candidates::{Candidate, property_name};
-use super::data::{Data, Row};
-use super::expr::{Expr, ExprKind, Operator, Root, Step};
-use super::forms::{address, network};
-use super::function::{Function, call};
-use super::rows::{Columns, RowAt};
-use super::template::{Part, Template};
+use super::candidates::{EndCandidate, property_name};
+use super::canonical_forms::{address, network};
+use super::data::{NestedValue, RowContent};
+use super::expr::{AccessStep, ComparisonOperator, MappingExpr, MappingExprKind, PathRoot};
+use super::function::{ExprFunction, call};
+use super::rows::{ColumnPositions, LocatedRow};
+use super::template::{Template, TemplatePart};
 use crate::graph::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// One lookup table: keys as text, and their values.
-pub(super) type Table = HashMap<String, Value<'static>>;
+pub(super) type LookupTable = HashMap<String, Value<'static>>;
 
 /// The lookup tables of a mapping by name.
-pub(super) type Tables = HashMap<String, Table>;
+pub(super) type LookupTables = HashMap<String, LookupTable>;
 
 /// Data that all expressions of a mapping can ask for, whatever the row.
 #[derive(Clone, Copy)]
-pub(super) struct Shared<'r> {
-    pub tables: &'r Tables,
+pub(super) struct MappingConstants<'r> {
+    pub tables: &'r LookupTables,
     /// Serial numbers that are filler in this organisation.
     pub junk: &'r [String],
 }
@@ -45,7 +45,7 @@ pub(super) struct FileFacts {
 
 /// The alternatives that found the entities: the members of `match`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Matched {
+pub(super) struct MatchedAlternatives {
     pub from: Option<String>,
     pub to: Option<String>,
 }
@@ -53,38 +53,42 @@ pub(super) struct Matched {
 /// The row of an environment.
 #[derive(Clone, Copy)]
 struct RowEnv<'r> {
-    row: &'r Row,
-    parent: Option<&'r Data>,
-    doc: Option<&'r Data>,
-    columns: Option<&'r Columns>,
+    row: &'r RowContent,
+    parent: Option<&'r NestedValue>,
+    doc: Option<&'r NestedValue>,
+    columns: Option<&'r ColumnPositions>,
     file: Option<&'r FileFacts>,
     line: u32,
 }
 
 /// Everything that an expression can ask for in its place.
 #[derive(Clone, Copy)]
-pub(super) struct Env<'r> {
-    shared: Shared<'r>,
+pub(super) struct ExprEnvironment<'r> {
+    shared: MappingConstants<'r>,
     row: Option<RowEnv<'r>>,
-    from: Option<&'r Candidate>,
-    to: Option<&'r Candidate>,
-    matched: Option<&'r Matched>,
+    from: Option<&'r EndCandidate>,
+    to: Option<&'r EndCandidate>,
+    matched: Option<&'r MatchedAlternatives>,
 }
 
-impl<'r> Env<'r> {
+impl<'r> ExprEnvironment<'r> {
     /// An environment in which only an entity is known.
-    pub(super) fn of_end(shared: &Shared<'r>, root: Root, candidate: &'r Candidate) -> Env<'r> {
-        Env { shared: *shared, row: None, from: None, to: None, matched: None }
+    pub(super) fn of_end(
+        shared: &MappingConstants<'r>,
+        root: PathRoot,
+        candidate: &'r EndCandidate,
+    ) -> ExprEnvironment<'r> {
+        ExprEnvironment { shared: *shared, row: None, from: None, to: None, matched: None }
             .with(root, candidate)
     }
 
     /// An environment for a row of a file.
     pub(super) fn of_row(
-        shared: &Shared<'r>,
-        row: &'r RowAt,
-        columns: &'r Columns,
+        shared: &MappingConstants<'r>,
+        row: &'r LocatedRow,
+        columns: &'r ColumnPositions,
         file: &'r FileFacts,
-    ) -> Env<'r> {
+    ) -> ExprEnvironment<'r> {
         let row = RowEnv {
             row: &row.row,
             parent: row.parent.as_deref(),
@@ -93,58 +97,65 @@ impl<'r> Env<'r> {
             file: Some(file),
             line: row.line,
         };
-        Env { shared: *shared, row: Some(row), from: None, to: None, matched: None }
+        ExprEnvironment { shared: *shared, row: Some(row), from: None, to: None, matched: None }
     }
 
     /// An environment for a row that stands in no file.
-    pub(super) fn of_data(shared: &Shared<'r>, row: &'r Row) -> Env<'r> {
+    pub(super) fn of_data(
+        shared: &MappingConstants<'r>,
+        row: &'r RowContent,
+    ) -> ExprEnvironment<'r> {
         let row = RowEnv { row, parent: None, doc: None, columns: None, file: None, line: 0 };
-        Env { shared: *shared, row: Some(row), from: None, to: None, matched: None }
+        ExprEnvironment { shared: *shared, row: Some(row), from: None, to: None, matched: None }
     }
 
     /// The same, with the entity of an end known.
-    pub(super) fn with<'s>(&self, root: Root, candidate: &'s Candidate) -> Env<'s>
+    pub(super) fn with<'s>(
+        &self,
+        root: PathRoot,
+        candidate: &'s EndCandidate,
+    ) -> ExprEnvironment<'s>
     where
         'r: 's,
     {
         match root {
-            Root::From => Env { from: Some(candidate), ..*self },
-            _ => Env { to: Some(candidate), ..*self },
+            PathRoot::From => ExprEnvironment { from: Some(candidate), ..*self },
+            _ => ExprEnvironment { to: Some(candidate), ..*self },
         }
     }
 
     /// The same, with the alternatives known.
-    pub(super) fn matched<'s>(&self, matched: &'s Matched) -> Env<'s>
+    pub(super) fn matched<'s>(&self, matched: &'s MatchedAlternatives) -> ExprEnvironment<'s>
     where
         'r: 's,
     {
-        Env { matched: Some(matched), ..*self }
+        ExprEnvironment { matched: Some(matched), ..*self }
     }
 }
 
 /// True if the condition yields `true`. Any other value counts as false.
-pub(super) fn holds(expr: &Expr, env: &Env<'_>) -> bool {
+pub(super) fn holds(expr: &MappingExpr, env: &ExprEnvironment<'_>) -> bool {
     eval(expr, env) == Some(Value::Bool(true))
 }
 
 /// The value of an expression.
-pub(super) fn eval<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
+pub(super) fn eval<'r>(expr: &'r MappingExpr, env: &ExprEnvironment<'r>) -> Option<Value<'r>> {
     match &expr.kind {
-        ExprKind::Path(root, steps) => path(*root, steps, env),
-        ExprKind::Call(Function::Lookup, arguments, _) => lookup(arguments, env),
-        ExprKind::Call(function, arguments, pattern) => {
+        MappingExprKind::Path(root, steps) => path(*root, steps, env),
+        MappingExprKind::Call(ExprFunction::Lookup, arguments, _) => lookup(arguments, env),
+        MappingExprKind::Call(function, arguments, pattern) => {
             let arguments: Vec<Option<Value<'r>>> =
                 arguments.iter().map(|argument| self::argument(argument, env)).collect();
             let pattern = pattern.as_ref().map(|pattern| &*pattern.0);
             defined(call(*function, arguments, pattern, env.shared.junk)?)
         }
-        ExprKind::Literal(value) => defined(value.clone()),
-        ExprKind::Undefined | ExprKind::Faulty => None,
-        ExprKind::List(items) => list(items.iter().filter_map(|i| eval(i, env))),
-        ExprKind::Not(inner) => Some(Value::Bool(!holds(inner, env))),
-        ExprKind::And(parts) => Some(Value::Bool(parts.iter().all(|p| holds(p, env)))),
-        ExprKind::Or(parts) => Some(Value::Bool(parts.iter().any(|p| holds(p, env)))),
-        ExprKind::Compare(left, operator, right) => {
+        MappingExprKind::Literal(value) => defined(value.clone()),
+        MappingExprKind::Undefined | MappingExprKind::Faulty => None,
+        MappingExprKind::List(items) => list(items.iter().filter_map(|i| eval(i, env))),
+        MappingExprKind::Not(inner) => Some(Value::Bool(!holds(inner, env))),
+        MappingExprKind::And(parts) => Some(Value::Bool(parts.iter().all(|p| holds(p, env)))),
+        MappingExprKind::Or(parts) => Some(Value::Bool(parts.iter().any(|p| holds(p, env)))),
+        MappingExprKind::Compare(left, operator, right) => {
             Some(Value::Bool(compare(left, *operator, right, env)))
         }
     }
@@ -152,15 +163,15 @@ pub(super) fn eval<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
 
 /// The value of an argument of a function. An empty text, written literally, stays a text here and
 /// is not undefined: `replace` puts it in the place of a match.
-fn argument<'r>(expr: &'r Expr, env: &Env<'r>) -> Option<Value<'r>> {
+fn argument<'r>(expr: &'r MappingExpr, env: &ExprEnvironment<'r>) -> Option<Value<'r>> {
     match &expr.kind {
-        ExprKind::Literal(value @ Value::Text(_)) => Some(value.borrowed()),
+        MappingExprKind::Literal(value @ Value::Text(_)) => Some(value.borrowed()),
         _ => eval(expr, env),
     }
 }
 
-fn lookup<'r>(arguments: &'r [Expr], env: &Env<'r>) -> Option<Value<'r>> {
-    let ExprKind::Literal(Value::Text(table)) = &arguments[0].kind else { return None };
+fn lookup<'r>(arguments: &'r [MappingExpr], env: &ExprEnvironment<'r>) -> Option<Value<'r>> {
+    let MappingExprKind::Literal(Value::Text(table)) = &arguments[0].kind else { return None };
     let table = env.shared.tables.get(table.as_ref())?;
     let key = eval(&arguments[1], env);
     let found = key.and_then(|key| table.get(&text_of(&key))).cloned();
@@ -194,21 +205,25 @@ fn defined(value: Value<'_>) -> Option<Value<'_>> {
     }
 }
 
-fn path<'r>(root: Root, steps: &'r [Step], env: &Env<'r>) -> Option<Value<'r>> {
+fn path<'r>(
+    root: PathRoot,
+    steps: &'r [AccessStep],
+    env: &ExprEnvironment<'r>,
+) -> Option<Value<'r>> {
     match root {
-        Root::Row => {
+        PathRoot::Row => {
             let RowEnv { row, columns, .. } = env.row?;
             match row {
-                Row::Cells(cells) => match steps {
-                    [Step::Name(name)] => text(cells.get(*columns?.get(name)?)?),
+                RowContent::Cells(cells) => match steps {
+                    [AccessStep::Name(name)] => text(cells.get(*columns?.get(name)?)?),
                     _ => None,
                 },
-                Row::Data(data) => value(steps.iter().try_fold(data, step)?),
+                RowContent::Data(data) => value(steps.iter().try_fold(data, step)?),
             }
         }
-        Root::Parent => value(steps.iter().try_fold(env.row?.parent?, step)?),
-        Root::Doc => value(steps.iter().try_fold(env.row?.doc?, step)?),
-        Root::File => {
+        PathRoot::Parent => value(steps.iter().try_fold(env.row?.parent?, step)?),
+        PathRoot::Doc => value(steps.iter().try_fold(env.row?.doc?, step)?),
+        PathRoot::File => {
             let RowEnv { file, line, .. } = env.row?;
             match one_name(steps)? {
                 "path" => text(&file?.path),
@@ -217,10 +232,10 @@ fn path<'r>(root: Root, steps: &'r [Step], env: &Env<'r>) -> Option<Value<'r>> {
                 _ => None,
             }
         }
-        Root::From => property(env.from?, steps),
-        Root::To => property(env.to?, steps),
-        Root::Match => {
-            let Matched { from, to } = env.matched?;
+        PathRoot::From => property(env.from?, steps),
+        PathRoot::To => property(env.to?, steps),
+        PathRoot::Match => {
+            let MatchedAlternatives { from, to } = env.matched?;
             match one_name(steps)? {
                 "from" => text(from.as_deref()?),
                 "to" => text(to.as_deref()?),
@@ -231,17 +246,17 @@ fn path<'r>(root: Root, steps: &'r [Step], env: &Env<'r>) -> Option<Value<'r>> {
     }
 }
 
-fn one_name(steps: &[Step]) -> Option<&str> {
+fn one_name(steps: &[AccessStep]) -> Option<&str> {
     match steps {
-        [Step::Name(name)] => Some(name),
+        [AccessStep::Name(name)] => Some(name),
         _ => None,
     }
 }
 
-fn property<'r>(candidate: &'r Candidate, steps: &[Step]) -> Option<Value<'r>> {
+fn property<'r>(candidate: &'r EndCandidate, steps: &[AccessStep]) -> Option<Value<'r>> {
     defined(match steps {
-        [Step::Name(name)] => candidate.value(name)?,
-        [Step::Name(name), Step::Index(index)] => match candidate.value(name)? {
+        [AccessStep::Name(name)] => candidate.value(name)?,
+        [AccessStep::Name(name), AccessStep::Index(index)] => match candidate.value(name)? {
             Value::List(items) => items.into_iter().nth(*index)?,
             _ => return None,
         },
@@ -254,39 +269,48 @@ fn text(text: &str) -> Option<Value<'_>> {
     defined(Value::Text(Cow::Borrowed(text)))
 }
 
-fn step<'r>(data: &'r Data, step: &Step) -> Option<&'r Data> {
+fn step<'r>(data: &'r NestedValue, step: &AccessStep) -> Option<&'r NestedValue> {
     match (step, data) {
-        (Step::Name(name), _) => data.member(name),
-        (Step::Index(index), Data::List(items)) => items.get(*index),
+        (AccessStep::Name(name), _) => data.member(name),
+        (AccessStep::Index(index), NestedValue::List(items)) => items.get(*index),
         _ => None,
     }
 }
 
-fn value(data: &Data) -> Option<Value<'_>> {
+fn value(data: &NestedValue) -> Option<Value<'_>> {
     match data {
-        Data::Null | Data::Object(_) => None,
-        Data::Bool(b) => Some(Value::Bool(*b)),
-        Data::Number(number) => Some(number.clone()),
-        Data::Text(t) => text(t),
-        Data::List(items) => list(items.iter().filter_map(value)),
+        NestedValue::Null | NestedValue::Object(_) => None,
+        NestedValue::Bool(b) => Some(Value::Bool(*b)),
+        NestedValue::Number(number) => Some(number.clone()),
+        NestedValue::Text(t) => text(t),
+        NestedValue::List(items) => list(items.iter().filter_map(value)),
     }
 }
 
-fn compare<'r>(left: &'r Expr, operator: Operator, right: &'r Expr, env: &Env<'r>) -> bool {
+fn compare<'r>(
+    left: &'r MappingExpr,
+    operator: ComparisonOperator,
+    right: &'r MappingExpr,
+    env: &ExprEnvironment<'r>,
+) -> bool {
     // A literal `undefined` asks about the other side; between two of them there is nothing to ask.
-    let asked = match (left.asks_undefined(), right.asks_undefined()) {
+    let asked = match (left.is_undefined_literal(), right.is_undefined_literal()) {
         (_, true) => Some(left),
         (true, false) => Some(right),
         (false, false) => None,
     };
     match (asked, operator) {
-        (Some(side), Operator::Equal) if !side.asks_undefined() => eval(side, env).is_none(),
-        (Some(side), Operator::NotEqual) if !side.asks_undefined() => eval(side, env).is_some(),
-        (_, Operator::In) if right.is_call_of(Function::Cidr) => {
+        (Some(side), ComparisonOperator::Equal) if !side.is_undefined_literal() => {
+            eval(side, env).is_none()
+        }
+        (Some(side), ComparisonOperator::NotEqual) if !side.is_undefined_literal() => {
+            eval(side, env).is_some()
+        }
+        (_, ComparisonOperator::In) if right.is_call_of(ExprFunction::Cidr) => {
             any(eval(left, env), eval(right, env), inside)
         }
         // The negation of `=` over all pairs: with lists, no pair may be equal.
-        (_, Operator::NotEqual) => !any(eval(left, env), eval(right, env), equal),
+        (_, ComparisonOperator::NotEqual) => !any(eval(left, env), eval(right, env), equal),
         (_, operator) => any(eval(left, env), eval(right, env), |a, b| one(a, operator, b)),
     }
 }
@@ -323,48 +347,48 @@ pub(super) fn each_item(value: &Value<'_>, mut visit: impl FnMut(&Value<'_>)) {
 
 /// A value of `prefer`, in an order that all values share: undefined, booleans, numbers, texts.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Rank {
+pub(super) enum PreferenceRank {
     Undefined,
     Bool(bool),
     Number(f64),
     Text(String),
 }
 
-impl Eq for Rank {}
+impl Eq for PreferenceRank {}
 
-impl PartialOrd for Rank {
-    fn partial_cmp(&self, other: &Rank) -> Option<Ordering> {
+impl PartialOrd for PreferenceRank {
+    fn partial_cmp(&self, other: &PreferenceRank) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Rank {
-    fn cmp(&self, other: &Rank) -> Ordering {
-        let kind = |rank: &Rank| match rank {
-            Rank::Undefined => 0,
-            Rank::Bool(_) => 1,
-            Rank::Number(_) => 2,
-            Rank::Text(_) => 3,
+impl Ord for PreferenceRank {
+    fn cmp(&self, other: &PreferenceRank) -> Ordering {
+        let kind = |rank: &PreferenceRank| match rank {
+            PreferenceRank::Undefined => 0,
+            PreferenceRank::Bool(_) => 1,
+            PreferenceRank::Number(_) => 2,
+            PreferenceRank::Text(_) => 3,
         };
         match (self, other) {
-            (Rank::Bool(a), Rank::Bool(b)) => a.cmp(b),
-            (Rank::Number(a), Rank::Number(b)) => a.total_cmp(b),
-            (Rank::Text(a), Rank::Text(b)) => a.cmp(b),
+            (PreferenceRank::Bool(a), PreferenceRank::Bool(b)) => a.cmp(b),
+            (PreferenceRank::Number(a), PreferenceRank::Number(b)) => a.total_cmp(b),
+            (PreferenceRank::Text(a), PreferenceRank::Text(b)) => a.cmp(b),
             (a, b) => kind(a).cmp(&kind(b)),
         }
     }
 }
 
 /// The rank of an expression; the greatest item of a list counts.
-pub(super) fn rank(expr: &Expr, env: &Env<'_>) -> Rank {
+pub(super) fn rank(expr: &MappingExpr, env: &ExprEnvironment<'_>) -> PreferenceRank {
     let one = |value: &Value<'_>| match value {
-        Value::Null | Value::List(_) => Rank::Undefined,
-        Value::Bool(b) => Rank::Bool(*b),
-        Value::Text(text) => Rank::Text(text.to_string()),
-        number => Rank::Number(float(number).unwrap_or(0.0)),
+        Value::Null | Value::List(_) => PreferenceRank::Undefined,
+        Value::Bool(b) => PreferenceRank::Bool(*b),
+        Value::Text(text) => PreferenceRank::Text(text.to_string()),
+        number => PreferenceRank::Number(float(number).unwrap_or(0.0)),
     };
     let value = eval(expr, env);
-    value.as_ref().and_then(|v| items(v).iter().map(one).max()).unwrap_or(Rank::Undefined)
+    value.as_ref().and_then(|v| items(v).iter().map(one).max()).unwrap_or(PreferenceRank::Undefined)
 }
 
 fn items<'v, 'r>(value: &'v Value<'r>) -> &'v [Value<'r>] {
@@ -378,18 +402,18 @@ fn equal(a: &Value<'_>, b: &Value<'_>) -> bool {
     order(a, b) == Some(Ordering::Equal) || a == b
 }
 
-fn one(a: &Value<'_>, operator: Operator, b: &Value<'_>) -> bool {
+fn one(a: &Value<'_>, operator: ComparisonOperator, b: &Value<'_>) -> bool {
     let texts = a.as_str().zip(b.as_str());
     match operator {
-        Operator::Equal | Operator::In => equal(a, b),
-        Operator::NotEqual => !equal(a, b),
-        Operator::Starts => texts.is_some_and(|(a, b)| a.starts_with(b)),
-        Operator::Ends => texts.is_some_and(|(a, b)| a.ends_with(b)),
-        Operator::Contains => texts.is_some_and(|(a, b)| a.contains(b)),
-        Operator::Greater => order(a, b).is_some_and(Ordering::is_gt),
-        Operator::GreaterEqual => order(a, b).is_some_and(Ordering::is_ge),
-        Operator::Less => order(a, b).is_some_and(Ordering::is_lt),
-        Operator::LessEqual => order(a, b).is_some_and(Ordering::is_le),
+        ComparisonOperator::Equal | ComparisonOperator::In => equal(a, b),
+        ComparisonOperator::NotEqual => !equal(a, b),
+        ComparisonOperator::Starts => texts.is_some_and(|(a, b)| a.starts_with(b)),
+        ComparisonOperator::Ends => texts.is_some_and(|(a, b)| a.ends_with(b)),
+        ComparisonOperator::Contains => texts.is_some_and(|(a, b)| a.contains(b)),
+        ComparisonOperator::Greater => order(a, b).is_some_and(Ordering::is_gt),
+        ComparisonOperator::GreaterEqual => order(a, b).is_some_and(Ordering::is_ge),
+        ComparisonOperator::Less => order(a, b).is_some_and(Ordering::is_lt),
+        ComparisonOperator::LessEqual => order(a, b).is_some_and(Ordering::is_le),
     }
 }
 
@@ -432,15 +456,18 @@ fn float(value: &Value<'_>) -> Option<f64> {
 
 /// The value of a template, or the text of the placeholder that is undefined. One placeholder
 /// alone keeps the kind of its value.
-pub(super) fn render<'r>(template: &'r Template, env: &Env<'r>) -> Result<Value<'r>, &'r str> {
-    if let [Part::Expr(expr, text)] = template.parts.as_slice() {
+pub(super) fn render<'r>(
+    template: &'r Template,
+    env: &ExprEnvironment<'r>,
+) -> Result<Value<'r>, &'r str> {
+    if let [TemplatePart::Expr(expr, text)] = template.parts.as_slice() {
         return eval(expr, env).ok_or(text);
     }
     let mut out = String::new();
     for part in &template.parts {
         match part {
-            Part::Text(text) => out.push_str(text),
-            Part::Expr(expr, text) => match eval(expr, env) {
+            TemplatePart::Text(text) => out.push_str(text),
+            TemplatePart::Expr(expr, text) => match eval(expr, env) {
                 Some(Value::Text(value)) => out.push_str(&value),
                 // A list has no single text that could stand inside another text.
                 None | Some(Value::List(_) | Value::Null) => return Err(text),
@@ -457,18 +484,24 @@ mod tests {
     use crate::mapping::expr::parse_condition;
     use crate::mapping::template::parse_template;
 
-    fn with_env<T>(f: impl FnOnce(&Env<'_>) -> T) -> T {
+    fn with_env<T>(f: impl FnOnce(&ExprEnvironment<'_>) -> T) -> T {
         let json = r#"{"name": "Alice", "n": 5, "text": "5", "empty": "", "null": null,
             "tags": ["a", "b"], "on": true, "deep": {"x": [{"y": "z"}]}, "none": []}"#;
-        let row = Row::Data(Data::from_json(serde_json::from_str(json).unwrap()).unwrap());
-        let row = RowAt { row, parent: None, doc: None, file: 0, line: 7 };
+        let row =
+            RowContent::Data(NestedValue::from_json(serde_json::from_str(json).unwrap()).unwrap());
+        let row = LocatedRow { row, parent: None, doc: None, file: 0, line: 7 };
         let file = FileFacts {
             shown: "mappings/data/a.json".into(),
             path: "data/a.json".into(),
             stem: "a".into(),
         };
-        let (tables, columns) = (Tables::new(), Columns::default());
-        f(&Env::of_row(&Shared { tables: &tables, junk: &[] }, &row, &columns, &file))
+        let (tables, columns) = (LookupTables::new(), ColumnPositions::default());
+        f(&ExprEnvironment::of_row(
+            &MappingConstants { tables: &tables, junk: &[] },
+            &row,
+            &columns,
+            &file,
+        ))
     }
 
     fn check(text: &str, expected: bool) {

@@ -1,36 +1,36 @@
 //! The examples of a mapping: unit tests of its conditions and templates, without a database.
 
-use super::account::Bucket;
-use super::candidates::{Candidate, MappingGraph, Wanted, Whereabouts};
-use super::data::Row;
-use super::ends::{Ends, in_words, name};
-use super::eval::{Env, eval, holds};
-use super::expr::{Expr, ExprKind, Root};
-use super::model::{Example, Find, Mapping, Pairs, Selection};
-use super::resolver::{Resolver, Run};
-use super::rows::{Columns, RowAt};
-use crate::graph::{Kind, NameKind, ObjectId, Value};
-use crate::lang::Fault;
+use super::candidates::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
+use super::data::RowContent;
+use super::ends::{EndLookup, display_value, name};
+use super::eval::{ExprEnvironment, eval, holds};
+use super::expr::{MappingExpr, MappingExprKind, PathRoot};
+use super::model::{EntitySelection, Mapping, MappingExample, MatchStrategy, PairSource};
+use super::resolver::{ResolverOutput, RowResolver};
+use super::row_counts::RowOutcome;
+use super::rows::{ColumnPositions, LocatedRow};
+use crate::graph::{NameKind, ObjectId, ObjectKind, Value};
+use crate::lang::Diagnostic;
 use crate::query::{Query, QueryRow};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 /// The two entities of an example, as a graph.
-struct Pair {
-    from: Option<Candidate>,
-    to: Option<Candidate>,
+struct ExampleGraph {
+    from: Option<EndCandidate>,
+    to: Option<EndCandidate>,
     /// The first call asks for `from`, the second for `to`.
     calls: std::cell::Cell<u32>,
 }
 
-impl MappingGraph for Pair {
+impl MappingGraph for ExampleGraph {
     type Error = Infallible;
 
     fn entities(
         &self,
-        _: &Selection,
-        _: &Wanted,
-        visit: &mut dyn FnMut(Candidate),
+        _: &EntitySelection,
+        _: &PropertyProjection,
+        visit: &mut dyn FnMut(EndCandidate),
     ) -> Result<(), Infallible> {
         // `Ends::read` asks for `from` and then for `to`, once each.
         let call = self.calls.replace(self.calls.get() + 1);
@@ -39,8 +39,8 @@ impl MappingGraph for Pair {
         Ok(())
     }
 
-    fn whereabouts(&self, _: &str, _: &str) -> Result<Whereabouts, Infallible> {
-        Ok(Whereabouts::default())
+    fn whereabouts(&self, _: &str, _: &str) -> Result<EntityPresence, Infallible> {
+        Ok(EntityPresence::default())
     }
 
     fn types(&self, _: &str) -> Result<Vec<(String, u64)>, Infallible> {
@@ -62,31 +62,31 @@ impl MappingGraph for Pair {
 
 impl Mapping {
     /// Runs the examples. Returns a fault for each that fails.
-    pub fn check_examples(&self) -> Vec<Fault> {
+    pub fn check_examples(&self) -> Vec<Diagnostic> {
         self.examples.iter().filter_map(|example| self.check_example(example)).collect()
     }
 
-    fn check_example(&self, example: &Example) -> Option<Fault> {
-        let pair = Pair {
-            from: self.example_entity(example, Root::From, None),
+    fn check_example(&self, example: &MappingExample) -> Option<Diagnostic> {
+        let pair = ExampleGraph {
+            from: self.example_entity(example, PathRoot::From, None),
             to: None,
             calls: std::cell::Cell::new(0),
         };
         // The key of `to` may be made from `from`, so `from` comes first.
-        let to = self.example_entity(example, Root::To, pair.from.as_ref());
-        let pair = Pair { to, ..pair };
-        let Ok(ends) = Ends::read(self, &pair);
-        let mut resolver = Resolver::new(&ends, &pair, None);
-        let row = RowAt {
-            row: Row::Data(example.row.clone().unwrap_or(super::data::Data::Null)),
+        let to = self.example_entity(example, PathRoot::To, pair.from.as_ref());
+        let pair = ExampleGraph { to, ..pair };
+        let Ok(ends) = EndLookup::read(self, &pair);
+        let mut resolver = RowResolver::new(&ends, &pair, None);
+        let row = LocatedRow {
+            row: RowContent::Data(example.row.clone().unwrap_or(super::data::NestedValue::Null)),
             parent: None,
             doc: None,
             file: 0,
             line: example.number as u32,
         };
         let ran = match self.pairs {
-            Pairs::Join(_) => resolver.join(),
-            Pairs::Rows { .. } => resolver.row(&row, &Columns::default()),
+            PairSource::Join(_) => resolver.join(),
+            PairSource::Rows { .. } => resolver.row(&row, &ColumnPositions::default()),
         };
         let Ok(()) = ran;
         let run = resolver.finish();
@@ -97,12 +97,12 @@ impl Mapping {
     /// entity with the key of the row is assumed to exist.
     fn example_entity(
         &self,
-        example: &Example,
-        root: Root,
-        from: Option<&Candidate>,
-    ) -> Option<Candidate> {
+        example: &MappingExample,
+        root: PathRoot,
+        from: Option<&EndCandidate>,
+    ) -> Option<EndCandidate> {
         let end = self.end(root);
-        let given = if root == Root::From { &example.from } else { &example.to };
+        let given = if root == PathRoot::From { &example.from } else { &example.to };
         let mut properties = given.clone().unwrap_or_default();
         let mut take = |name: &str| {
             let at = properties.iter().position(|(n, _)| n == name)?;
@@ -119,19 +119,19 @@ impl Mapping {
         };
         let key = match (take("_key").and_then(text), &end.find) {
             (Some(key), _) => key,
-            (None, Find::Key(template, _)) => {
-                let row = Row::Data(example.row.clone()?);
+            (None, MatchStrategy::Key(template, _)) => {
+                let row = RowContent::Data(example.row.clone()?);
                 let shared = self.shared();
-                let env = Env::of_data(&shared, &row);
-                let env = from.map_or(env, |from| env.with(Root::From, from));
+                let env = ExprEnvironment::of_data(&shared, &row);
+                let env = from.map_or(env, |from| env.with(PathRoot::From, from));
                 name(template, &env, NameKind::Key).ok()?
             }
             // The example gives an entity, and an entity needs some key.
             (None, _) if given.is_some() => "example".to_owned(),
             (None, _) => return None,
         };
-        Some(Candidate {
-            id: ObjectId::new(Kind::Entity, &scope, &key),
+        Some(EndCandidate {
+            id: ObjectId::new(ObjectKind::Entity, &scope, &key),
             scope: scope.into(),
             key,
             type_name: if type_name.is_empty() { "entity".into() } else { type_name.into() },
@@ -140,21 +140,27 @@ impl Mapping {
         })
     }
 
-    fn verdict(&self, example: &Example, ends: &Ends<'_>, run: &Run, row: &RowAt) -> Option<Fault> {
+    fn verdict(
+        &self,
+        example: &MappingExample,
+        ends: &EndLookup<'_>,
+        run: &ResolverOutput,
+        row: &LocatedRow,
+    ) -> Option<Diagnostic> {
         let called = match &example.name {
             Some(name) => format!("example {} (\"{name}\")", example.number),
             None => format!("example {}", example.number),
         };
         let fault = |words: String| {
-            Fault::error("M0308", &self.source, format!("{called}: {words}"))
+            Diagnostic::error("M0308", &self.source, format!("{called}: {words}"))
                 .at(example.span.clone(), "")
         };
         let edge = run.edges.iter().find(|edge| edge.kept);
         match (edge, example.links) {
             (None, false) => None,
             (None, true) => {
-                let told = self.why_not(ends, row);
-                let words = match (run.count.of(Bucket::Filtered) > 0, told.split_first()) {
+                let told = self.failed_alternatives(ends, row);
+                let words = match (run.count.of(RowOutcome::Filtered) > 0, told.split_first()) {
                     (true, _) => "expected these to match; `where` leaves the row out".to_owned(),
                     (_, Some((first, _))) => format!("expected these to match; {first}"),
                     (_, None) => match run.unmatched.first() {
@@ -177,8 +183,8 @@ impl Mapping {
                 let wrong = example.properties.iter().find_map(|(name, expected)| {
                     let got = draft.properties.iter().find(|(n, _)| n == name).map(|(_, v)| v);
                     (got != Some(expected)).then(|| {
-                        let got = got.map_or("nothing".to_owned(), in_words);
-                        format!("expected `{name}` to be {}, got {got}", in_words(expected))
+                        let got = got.map_or("nothing".to_owned(), display_value);
+                        format!("expected `{name}` to be {}, got {got}", display_value(expected))
                     })
                 });
                 wrong.map(fault)
@@ -187,16 +193,16 @@ impl Mapping {
     }
 
     /// The two values that do not meet, for each alternative that fails.
-    fn why_not(&self, ends: &Ends<'_>, row: &RowAt) -> Vec<String> {
+    fn failed_alternatives(&self, ends: &EndLookup<'_>, row: &LocatedRow) -> Vec<String> {
         let shared = self.shared();
-        let env = Env::of_data(&shared, &row.row);
+        let env = ExprEnvironment::of_data(&shared, &row.row);
         let first = |root| ends.side(root).candidates.first();
         let mut told = Vec::new();
-        for root in [Root::From, Root::To] {
+        for root in [PathRoot::From, PathRoot::To] {
             let Some(candidate) = first(root) else { continue };
             let mut env = env.with(root, candidate);
-            if let (Root::To, Some(from)) = (root, first(Root::From)) {
-                env = env.with(Root::From, from);
+            if let (PathRoot::To, Some(from)) = (root, first(PathRoot::From)) {
+                env = env.with(PathRoot::From, from);
             }
             let alternatives = self.alternatives(root);
             // One alternative that holds is enough, so the others explain nothing.
@@ -204,10 +210,12 @@ impl Mapping {
                 continue;
             }
             for (i, alternative) in alternatives.iter().enumerate() {
-                let value = |side: &Expr| {
-                    eval(side, &env).map_or("undefined".to_owned(), |value| in_words(&value))
+                let value = |side: &MappingExpr| {
+                    eval(side, &env).map_or("undefined".to_owned(), |value| display_value(&value))
                 };
-                let Some((left, right)) = failing(&alternative.when, &env) else { continue };
+                let Some((left, right)) = first_failing_comparison(&alternative.when, &env) else {
+                    continue;
+                };
                 let (left, right) = (value(left), value(right));
                 told.push(format!("alternative {} gives {left} and {right}", i + 1));
             }
@@ -217,11 +225,14 @@ impl Mapping {
 }
 
 /// The sides of the first comparison that fails.
-fn failing<'e>(expr: &'e Expr, env: &Env<'_>) -> Option<(&'e Expr, &'e Expr)> {
+fn first_failing_comparison<'e>(
+    expr: &'e MappingExpr,
+    env: &ExprEnvironment<'_>,
+) -> Option<(&'e MappingExpr, &'e MappingExpr)> {
     match &expr.kind {
-        ExprKind::Compare(left, _, right) => (!holds(expr, env)).then_some((left, right)),
-        ExprKind::And(parts) | ExprKind::Or(parts) => {
-            parts.iter().find_map(|part| failing(part, env))
+        MappingExprKind::Compare(left, _, right) => (!holds(expr, env)).then_some((left, right)),
+        MappingExprKind::And(parts) | MappingExprKind::Or(parts) => {
+            parts.iter().find_map(|part| first_failing_comparison(part, env))
         }
         _ => None,
     }

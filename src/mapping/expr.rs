@@ -11,9 +11,9 @@
 //! A word that does not fit ends the expression, so each expression gives one fault of form at most.
 //! All names that do not exist are reported. The checker decides which roots are known in a place.
 
-use super::function::Function;
+use super::function::ExprFunction;
 use crate::graph::Value;
-use crate::lang::{Word, closest, word_at};
+use crate::lang::{ExpressionToken, closest, word_at};
 use regex::{Regex, RegexBuilder};
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const DEPTH_MAX: usize = 64;
 
 /// The first name of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Root {
+pub(super) enum PathRoot {
     Row,
     Parent,
     Doc,
@@ -33,32 +33,32 @@ pub(super) enum Root {
     Match,
 }
 
-impl Root {
-    const ALL: [(&'static str, Root); 7] = [
-        ("row", Root::Row),
-        ("parent", Root::Parent),
-        ("doc", Root::Doc),
-        ("file", Root::File),
-        ("from", Root::From),
-        ("to", Root::To),
-        ("match", Root::Match),
+impl PathRoot {
+    const ALL: [(&'static str, PathRoot); 7] = [
+        ("row", PathRoot::Row),
+        ("parent", PathRoot::Parent),
+        ("doc", PathRoot::Doc),
+        ("file", PathRoot::File),
+        ("from", PathRoot::From),
+        ("to", PathRoot::To),
+        ("match", PathRoot::Match),
     ];
 
-    fn named(name: &str) -> Option<Root> {
-        Root::ALL.iter().find(|(n, _)| *n == name).map(|(_, root)| *root)
+    fn named(name: &str) -> Option<PathRoot> {
+        PathRoot::ALL.iter().find(|(n, _)| *n == name).map(|(_, root)| *root)
     }
 }
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum AccessStep {
     Name(String),
     Index(usize),
 }
 
 /// The comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(super) enum ComparisonOperator {
     Equal,
     NotEqual,
     Starts,
@@ -74,81 +74,82 @@ pub(super) enum Operator {
 
 /// An expression, with its range of bytes in the text that was parsed.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Expr {
-    pub kind: ExprKind,
+pub(super) struct MappingExpr {
+    pub kind: MappingExprKind,
     pub span: Range<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum ExprKind {
-    Path(Root, Vec<Step>),
-    Call(Function, Vec<Expr>, Option<Pattern>),
+pub(super) enum MappingExprKind {
+    Path(PathRoot, Vec<AccessStep>),
+    Call(ExprFunction, Vec<MappingExpr>, Option<CompiledPattern>),
     Literal(Value<'static>),
     Undefined,
-    List(Vec<Expr>),
-    Not(Box<Expr>),
-    And(Vec<Expr>),
-    Or(Vec<Expr>),
-    Compare(Box<Expr>, Operator, Box<Expr>),
+    List(Vec<MappingExpr>),
+    Not(Box<MappingExpr>),
+    And(Vec<MappingExpr>),
+    Or(Vec<MappingExpr>),
+    Compare(Box<MappingExpr>, ComparisonOperator, Box<MappingExpr>),
     /// Stands in for a part whose fault is already reported; evaluates to undefined.
     Faulty,
 }
 
 /// A compiled regular expression; equal if written alike.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(pub Arc<Regex>);
+pub(super) struct CompiledPattern(pub Arc<Regex>);
 
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Pattern) -> bool {
+impl PartialEq for CompiledPattern {
+    fn eq(&self, other: &CompiledPattern) -> bool {
         self.0.as_str() == other.0.as_str()
     }
 }
 
-impl Expr {
+impl MappingExpr {
     /// The function and its arguments, if it is a call.
-    pub(super) fn call(&self) -> Option<(Function, &[Expr])> {
+    pub(super) fn call(&self) -> Option<(ExprFunction, &[MappingExpr])> {
         match &self.kind {
-            ExprKind::Call(function, arguments, _) => Some((*function, arguments)),
+            MappingExprKind::Call(function, arguments, _) => Some((*function, arguments)),
             _ => None,
         }
     }
 
     /// True if it is a call of `function`, or a list of such calls only.
-    pub(super) fn is_call_of(&self, function: Function) -> bool {
+    pub(super) fn is_call_of(&self, function: ExprFunction) -> bool {
         match &self.kind {
-            ExprKind::Call(called, ..) => *called == function,
-            ExprKind::List(items) => items.iter().all(|item| item.is_call_of(function)),
+            MappingExprKind::Call(called, ..) => *called == function,
+            MappingExprKind::List(items) => items.iter().all(|item| item.is_call_of(function)),
             _ => false,
         }
     }
 
     /// True if `is` holds for it or for any part of it.
-    pub(super) fn any(&self, is: &impl Fn(&Expr) -> bool) -> bool {
+    pub(super) fn any(&self, is: &impl Fn(&MappingExpr) -> bool) -> bool {
         let mut found = false;
         self.walk(&mut |expr| found |= is(expr));
         found
     }
 
     /// True if it names `root`.
-    pub(super) fn mentions(&self, root: Root) -> bool {
-        self.any(&|expr| matches!(&expr.kind, ExprKind::Path(of, _) if *of == root))
+    pub(super) fn mentions(&self, root: PathRoot) -> bool {
+        self.any(&|expr| matches!(&expr.kind, MappingExprKind::Path(of, _) if *of == root))
     }
 
     /// True if it names `root` and no other.
-    pub(super) fn mentions_only(&self, root: Root) -> bool {
-        let other = |expr: &Expr| matches!(&expr.kind, ExprKind::Path(of, _) if *of != root);
+    pub(super) fn mentions_only(&self, root: PathRoot) -> bool {
+        let other =
+            |expr: &MappingExpr| matches!(&expr.kind, MappingExprKind::Path(of, _) if *of != root);
         self.mentions(root) && !self.any(&other)
     }
 
     /// True if it names anything of a row or an entity, so that it is no constant.
     pub(super) fn names_anything(&self) -> bool {
-        self.any(&|expr| matches!(expr.kind, ExprKind::Path(..)))
+        self.any(&|expr| matches!(expr.kind, MappingExprKind::Path(..)))
     }
 
     /// True if it is `undefined` or the empty string, written literally.
-    pub(super) fn asks_undefined(&self) -> bool {
-        matches!(&self.kind, ExprKind::Undefined)
-            || matches!(&self.kind, ExprKind::Literal(Value::Text(text)) if text.is_empty())
+    pub(super) fn is_undefined_literal(&self) -> bool {
+        matches!(&self.kind, MappingExprKind::Undefined)
+            || matches!(&self.kind, MappingExprKind::Literal(Value::Text(text)) if text.is_empty())
     }
 
     /// The subject of a condition, in one word: its first identifier function, else its first
@@ -156,11 +157,11 @@ impl Expr {
     pub(super) fn subject(&self) -> Option<String> {
         let (mut function, mut property): (Option<String>, Option<String>) = (None, None);
         self.walk(&mut |expr| match &expr.kind {
-            ExprKind::Call(called, ..) if called.folds() => {
+            MappingExprKind::Call(called, ..) if called.is_canonicalizing() => {
                 function.get_or_insert_with(|| called.name().to_owned());
             }
-            ExprKind::Path(Root::From | Root::To, steps) => {
-                if let (None, Some(Step::Name(name))) = (&property, steps.last()) {
+            MappingExprKind::Path(PathRoot::From | PathRoot::To, steps) => {
+                if let (None, Some(AccessStep::Name(name))) = (&property, steps.last()) {
                     property = Some(name.clone());
                 }
             }
@@ -172,30 +173,33 @@ impl Expr {
     }
 
     /// Calls `visit` for this expression and each one inside it.
-    pub(super) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
+    pub(super) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e MappingExpr)) {
         visit(self);
         match &self.kind {
-            ExprKind::Call(_, items, _)
-            | ExprKind::List(items)
-            | ExprKind::And(items)
-            | ExprKind::Or(items) => {
+            MappingExprKind::Call(_, items, _)
+            | MappingExprKind::List(items)
+            | MappingExprKind::And(items)
+            | MappingExprKind::Or(items) => {
                 for item in items {
                     item.walk(visit);
                 }
             }
-            ExprKind::Not(inner) => inner.walk(visit),
-            ExprKind::Compare(left, _, right) => {
+            MappingExprKind::Not(inner) => inner.walk(visit),
+            MappingExprKind::Compare(left, _, right) => {
                 left.walk(visit);
                 right.walk(visit);
             }
-            ExprKind::Path(..) | ExprKind::Literal(_) | ExprKind::Undefined | ExprKind::Faulty => {}
+            MappingExprKind::Path(..)
+            | MappingExprKind::Literal(_)
+            | MappingExprKind::Undefined
+            | MappingExprKind::Faulty => {}
         }
     }
 }
 
-/// A fault inside an expression; the checker turns it into a [`super::Fault`] of the file.
+/// A fault inside an expression; the checker turns it into a [`super::Diagnostic`] of the file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct ExprFault {
+pub(super) struct ExprDiagnostic {
     pub code: &'static str,
     pub message: String,
     pub span: Range<usize>,
@@ -205,17 +209,17 @@ pub(super) struct ExprFault {
     pub patch: Option<(String, String)>,
 }
 
-impl ExprFault {
-    pub(super) fn new(code: &'static str, message: String, span: Range<usize>) -> ExprFault {
-        ExprFault { code, message, span, label: String::new(), help: None, patch: None }
+impl ExprDiagnostic {
+    pub(super) fn new(code: &'static str, message: String, span: Range<usize>) -> ExprDiagnostic {
+        ExprDiagnostic { code, message, span, label: String::new(), help: None, patch: None }
     }
 }
 
 /// Parses a whole text as one expression. Without faults the expression is usable.
-pub(super) fn parse_condition(text: &str) -> (Expr, Vec<ExprFault>) {
-    let mut parser = Parser::new(text, 0);
+pub(super) fn parse_condition(text: &str) -> (MappingExpr, Vec<ExprDiagnostic>) {
+    let mut parser = ExprParser::new(text, 0);
     let parsed = parser.expression().and_then(|expr| match parser.word {
-        Word::End => Ok(expr),
+        ExpressionToken::End => Ok(expr),
         _ => Err(parser.unexpected("operator or end")),
     });
     let expr = parser.settle(parsed);
@@ -224,46 +228,49 @@ pub(super) fn parse_condition(text: &str) -> (Expr, Vec<ExprFault>) {
 
 /// Parses the expression between braces that begins at byte `from`. Returns it with the byte after
 /// the closing brace, or `None` if there is no such brace.
-pub(super) fn parse_placeholder(text: &str, from: usize) -> (Expr, Option<usize>, Vec<ExprFault>) {
-    let mut parser = Parser::new(text, from);
+pub(super) fn parse_placeholder(
+    text: &str,
+    from: usize,
+) -> (MappingExpr, Option<usize>, Vec<ExprDiagnostic>) {
+    let mut parser = ExprParser::new(text, from);
     let parsed = parser.expression().and_then(|expr| match parser.word {
         // The caller reports the missing brace, at the place of the opening one.
-        Word::Symbol("}") | Word::End => Ok(expr),
+        ExpressionToken::Symbol("}") | ExpressionToken::End => Ok(expr),
         _ => Err(parser.unexpected("operator or `}`")),
     });
-    let closed = (parser.word == Word::Symbol("}")).then_some(parser.span.end);
+    let closed = (parser.word == ExpressionToken::Symbol("}")).then_some(parser.span.end);
     let expr = parser.settle(parsed);
     (expr, closed, parser.faults)
 }
 
 /// A parse that ended; the fault is boxed because it is rare and large.
-type Parsed<T> = Result<T, Box<ExprFault>>;
+type ExprResult<T> = Result<T, Box<ExprDiagnostic>>;
 
-struct Parser<'t> {
+struct ExprParser<'t> {
     text: &'t str,
-    word: Word,
+    word: ExpressionToken,
     span: Range<usize>,
     /// The byte where the word before the present one ended.
     done: usize,
     depth: usize,
-    faults: Vec<ExprFault>,
+    faults: Vec<ExprDiagnostic>,
 }
 
-impl<'t> Parser<'t> {
-    fn new(text: &'t str, from: usize) -> Parser<'t> {
+impl<'t> ExprParser<'t> {
+    fn new(text: &'t str, from: usize) -> ExprParser<'t> {
         let (word, span) = word_at(text, from);
-        Parser { text, word, span, done: from, depth: 0, faults: Vec::new() }
+        ExprParser { text, word, span, done: from, depth: 0, faults: Vec::new() }
     }
 
-    fn settle(&mut self, parsed: Parsed<Expr>) -> Expr {
+    fn settle(&mut self, parsed: ExprResult<MappingExpr>) -> MappingExpr {
         parsed.unwrap_or_else(|fault| {
             let span = fault.span.clone();
             self.faults.push(*fault);
-            Expr { kind: ExprKind::Faulty, span }
+            MappingExpr { kind: MappingExprKind::Faulty, span }
         })
     }
 
-    fn advance(&mut self) -> Word {
+    fn advance(&mut self) -> ExpressionToken {
         let (word, span) = word_at(self.text, self.span.end);
         self.done = self.span.end;
         self.span = span;
@@ -272,7 +279,7 @@ impl<'t> Parser<'t> {
 
     /// Takes the present word if it is this symbol.
     fn symbol(&mut self, symbol: &str) -> bool {
-        let found = matches!(&self.word, Word::Symbol(s) if *s == symbol);
+        let found = matches!(&self.word, ExpressionToken::Symbol(s) if *s == symbol);
         if found {
             self.advance();
         }
@@ -281,35 +288,36 @@ impl<'t> Parser<'t> {
 
     /// Takes the present word if it is this keyword, in either case.
     fn keyword(&mut self, keyword: &str) -> bool {
-        let found = matches!(&self.word, Word::Name(n) if n.eq_ignore_ascii_case(keyword));
+        let found =
+            matches!(&self.word, ExpressionToken::Name(n) if n.eq_ignore_ascii_case(keyword));
         if found {
             self.advance();
         }
         found
     }
 
-    fn unexpected(&self, expected: &str) -> Box<ExprFault> {
+    fn unexpected(&self, expected: &str) -> Box<ExprDiagnostic> {
         let found = match self.word {
-            Word::End => "the end".to_owned(),
+            ExpressionToken::End => "the end".to_owned(),
             _ => format!("`{}`", &self.text[self.span.clone()]),
         };
         let message = format!("expected {expected}, found {found}");
-        let mut fault = ExprFault::new("M0201", message, self.span.clone());
+        let mut fault = ExprDiagnostic::new("M0201", message, self.span.clone());
         fault.label = "not expected here".to_owned();
-        if self.word == Word::Stray('"') {
+        if self.word == ExpressionToken::Stray('"') {
             fault.help = Some("strings take single quotes here".to_owned());
         }
-        if self.word == Word::OpenText {
+        if self.word == ExpressionToken::OpenText {
             fault.message = "expected a closing `'`, found the end".to_owned();
             fault.label = "the string begins here".to_owned();
         }
         Box::new(fault)
     }
 
-    fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    fn with_nesting<T>(&mut self, parse: impl FnOnce(&mut Self) -> ExprResult<T>) -> ExprResult<T> {
         if self.depth == DEPTH_MAX {
             let message = format!("brackets nest deeper than {DEPTH_MAX}");
-            return Err(Box::new(ExprFault::new("M0201", message, self.span.clone())));
+            return Err(Box::new(ExprDiagnostic::new("M0201", message, self.span.clone())));
         }
         self.depth += 1;
         let parsed = parse(self);
@@ -317,9 +325,13 @@ impl<'t> Parser<'t> {
         parsed
     }
 
-    fn expression(&mut self) -> Parsed<Expr> {
-        self.deeper(|p| {
-            p.chain("or", |p| p.chain("and", Self::negation, ExprKind::And), ExprKind::Or)
+    fn expression(&mut self) -> ExprResult<MappingExpr> {
+        self.with_nesting(|p| {
+            p.chain(
+                "or",
+                |p| p.chain("and", Self::negation, MappingExprKind::And),
+                MappingExprKind::Or,
+            )
         })
     }
 
@@ -327,9 +339,9 @@ impl<'t> Parser<'t> {
     fn chain(
         &mut self,
         keyword: &str,
-        mut part: impl FnMut(&mut Self) -> Parsed<Expr>,
-        kind: fn(Vec<Expr>) -> ExprKind,
-    ) -> Parsed<Expr> {
+        mut part: impl FnMut(&mut Self) -> ExprResult<MappingExpr>,
+        kind: fn(Vec<MappingExpr>) -> MappingExprKind,
+    ) -> ExprResult<MappingExpr> {
         let first = part(self)?;
         let start = first.span.start;
         let mut parts = vec![first];
@@ -338,78 +350,83 @@ impl<'t> Parser<'t> {
         }
         Ok(match parts.len() {
             1 => parts.remove(0),
-            _ => Expr { kind: kind(parts), span: start..self.done },
+            _ => MappingExpr { kind: kind(parts), span: start..self.done },
         })
     }
 
-    fn negation(&mut self) -> Parsed<Expr> {
+    fn negation(&mut self) -> ExprResult<MappingExpr> {
         let start = self.span.start;
         if !self.keyword("not") {
             return self.comparison();
         }
         let inner = Box::new(self.comparison()?);
-        Ok(Expr { kind: ExprKind::Not(inner), span: start..self.done })
+        Ok(MappingExpr { kind: MappingExprKind::Not(inner), span: start..self.done })
     }
 
-    fn comparison(&mut self) -> Parsed<Expr> {
+    fn comparison(&mut self) -> ExprResult<MappingExpr> {
         let left = self.term()?;
         let Some(operator) = self.operator() else { return Ok(left) };
         let right = self.term()?;
         let span = left.span.start..self.done;
-        Ok(Expr { kind: ExprKind::Compare(Box::new(left), operator, Box::new(right)), span })
+        Ok(MappingExpr {
+            kind: MappingExprKind::Compare(Box::new(left), operator, Box::new(right)),
+            span,
+        })
     }
 
-    fn operator(&mut self) -> Option<Operator> {
+    fn operator(&mut self) -> Option<ComparisonOperator> {
         if self.keyword("in") {
-            return Some(Operator::In);
+            return Some(ComparisonOperator::In);
         }
-        let Word::Symbol(symbol) = self.word else { return None };
+        let ExpressionToken::Symbol(symbol) = self.word else { return None };
         let operator = match symbol {
-            "=" => Operator::Equal,
-            "!=" => Operator::NotEqual,
-            "^=" => Operator::Starts,
-            "$=" => Operator::Ends,
-            "~=" => Operator::Contains,
-            ">" => Operator::Greater,
-            ">=" => Operator::GreaterEqual,
-            "<" => Operator::Less,
-            "<=" => Operator::LessEqual,
+            "=" => ComparisonOperator::Equal,
+            "!=" => ComparisonOperator::NotEqual,
+            "^=" => ComparisonOperator::Starts,
+            "$=" => ComparisonOperator::Ends,
+            "~=" => ComparisonOperator::Contains,
+            ">" => ComparisonOperator::Greater,
+            ">=" => ComparisonOperator::GreaterEqual,
+            "<" => ComparisonOperator::Less,
+            "<=" => ComparisonOperator::LessEqual,
             _ => return None,
         };
         self.advance();
         Some(operator)
     }
 
-    fn term(&mut self) -> Parsed<Expr> {
+    fn term(&mut self) -> ExprResult<MappingExpr> {
         let span = self.span.clone();
         let kind = match &self.word {
-            Word::Name(_) => return self.named_term(),
-            Word::Symbol("(") => return self.bracketed(),
-            Word::Text(text) => ExprKind::Literal(Value::Text(text.clone().into())),
-            Word::Number(text) => match Value::number(text) {
-                Some(value) => ExprKind::Literal(value),
+            ExpressionToken::Name(_) => return self.named_term(),
+            ExpressionToken::Symbol("(") => return self.bracketed(),
+            ExpressionToken::Text(text) => {
+                MappingExprKind::Literal(Value::Text(text.clone().into()))
+            }
+            ExpressionToken::Number(text) => match Value::number(text) {
+                Some(value) => MappingExprKind::Literal(value),
                 None => return Err(self.unexpected("a number that 64 bits hold exactly")),
             },
             _ => return Err(self.unexpected("a value")),
         };
         self.advance();
-        Ok(Expr { kind, span })
+        Ok(MappingExpr { kind, span })
     }
 
     /// `( a )` is `a`, `( a, b )` is a list.
-    fn bracketed(&mut self) -> Parsed<Expr> {
+    fn bracketed(&mut self) -> ExprResult<MappingExpr> {
         let start = self.span.start;
         self.advance();
         let mut items = self.items()?;
         let span = start..self.done;
         Ok(match items.len() {
-            1 => Expr { span, ..items.remove(0) },
-            _ => Expr { kind: ExprKind::List(items), span },
+            1 => MappingExpr { span, ..items.remove(0) },
+            _ => MappingExpr { kind: MappingExprKind::List(items), span },
         })
     }
 
     /// One or more expressions and the closing bracket.
-    fn items(&mut self) -> Parsed<Vec<Expr>> {
+    fn items(&mut self) -> ExprResult<Vec<MappingExpr>> {
         let mut items = vec![self.expression()?];
         while self.symbol(",") {
             items.push(self.expression()?);
@@ -420,48 +437,51 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn named_term(&mut self) -> Parsed<Expr> {
+    fn named_term(&mut self) -> ExprResult<MappingExpr> {
         let span = self.span.clone();
         let name = &self.text[span.clone()];
         let constant = match name.to_ascii_lowercase().as_str() {
-            "true" => Some(ExprKind::Literal(Value::Bool(true))),
-            "false" => Some(ExprKind::Literal(Value::Bool(false))),
-            "undefined" => Some(ExprKind::Undefined),
+            "true" => Some(MappingExprKind::Literal(Value::Bool(true))),
+            "false" => Some(MappingExprKind::Literal(Value::Bool(false))),
+            "undefined" => Some(MappingExprKind::Undefined),
             "and" | "or" | "not" | "in" => return Err(self.unexpected("a value")),
             _ => None,
         };
         self.advance();
         if let Some(kind) = constant {
-            return Ok(Expr { kind, span });
+            return Ok(MappingExpr { kind, span });
         }
         if self.symbol("(") {
             return self.call(name, span);
         }
-        match Root::named(name) {
+        match PathRoot::named(name) {
             Some(root) => self.path(root, span.start),
             None => self.unqualified(name, span),
         }
     }
 
-    fn path(&mut self, root: Root, start: usize) -> Parsed<Expr> {
+    fn path(&mut self, root: PathRoot, start: usize) -> ExprResult<MappingExpr> {
         let mut steps = Vec::new();
         loop {
             if self.symbol(".") {
                 match self.advance_if_name() {
-                    Some(name) => steps.push(Step::Name(name)),
+                    Some(name) => steps.push(AccessStep::Name(name)),
                     None => return Err(self.unexpected("a name")),
                 }
             } else if self.symbol("[") {
                 steps.push(self.index()?);
             } else {
-                return Ok(Expr { kind: ExprKind::Path(root, steps), span: start..self.done });
+                return Ok(MappingExpr {
+                    kind: MappingExprKind::Path(root, steps),
+                    span: start..self.done,
+                });
             }
         }
     }
 
     fn advance_if_name(&mut self) -> Option<String> {
         match self.word.clone() {
-            Word::Name(name) => {
+            ExpressionToken::Name(name) => {
                 self.advance();
                 Some(name)
             }
@@ -469,11 +489,11 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn index(&mut self) -> Parsed<Step> {
+    fn index(&mut self) -> ExprResult<AccessStep> {
         let step = match &self.word {
-            Word::Text(name) => Step::Name(name.clone()),
-            Word::Number(number) => match number.parse() {
-                Ok(index) => Step::Index(index),
+            ExpressionToken::Text(name) => AccessStep::Name(name.clone()),
+            ExpressionToken::Number(number) => match number.parse() {
+                Ok(index) => AccessStep::Index(index),
                 Err(_) => return Err(self.unexpected("a position counted from 0")),
             },
             _ => return Err(self.unexpected("a string or a position")),
@@ -485,65 +505,68 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn call(&mut self, name: &str, span: Range<usize>) -> Parsed<Expr> {
+    fn call(&mut self, name: &str, span: Range<usize>) -> ExprResult<MappingExpr> {
         let arguments = match self.symbol(")") {
             true => Vec::new(),
             false => self.items()?,
         };
         let whole = span.start..self.done;
-        let Some(function) = Function::named(name) else {
+        let Some(function) = ExprFunction::named(name) else {
             // Recorded and not returned, so that faults later in the expression are found too.
             self.faults.push(unknown_function(name, span));
-            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+            return Ok(MappingExpr { kind: MappingExprKind::Faulty, span: whole });
         };
-        if let Some(takes) = function.wrong_count(arguments.len()) {
+        if let Some(takes) = function.arity_mismatch(arguments.len()) {
             let message = format!("`{name}` takes {takes}, found {}", arguments.len());
-            self.faults.push(ExprFault::new("M0204", message, whole.clone()));
-            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+            self.faults.push(ExprDiagnostic::new("M0204", message, whole.clone()));
+            return Ok(MappingExpr { kind: MappingExprKind::Faulty, span: whole });
         }
         let mut pattern = None;
         if function.takes_pattern() {
             pattern = self.pattern(name, &arguments[1]);
         }
-        let literal = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(Value::Text(_)));
-        if function == Function::Lookup && !literal(&arguments[0]) {
+        let literal =
+            |expr: &MappingExpr| matches!(expr.kind, MappingExprKind::Literal(Value::Text(_)));
+        if function == ExprFunction::Lookup && !literal(&arguments[0]) {
             let message = "the first argument of `lookup` is the name of a table, in quotes";
-            let mut fault = ExprFault::new("M0204", message.to_owned(), arguments[0].span.clone());
+            let mut fault =
+                ExprDiagnostic::new("M0204", message.to_owned(), arguments[0].span.clone());
             fault.help = Some("e.g. `lookup('team', row.team)`".to_owned());
             self.faults.push(fault);
-            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+            return Ok(MappingExpr { kind: MappingExprKind::Faulty, span: whole });
         }
         if function.takes_pattern() && pattern.is_none() {
-            return Ok(Expr { kind: ExprKind::Faulty, span: whole });
+            return Ok(MappingExpr { kind: MappingExprKind::Faulty, span: whole });
         }
-        Ok(Expr { kind: ExprKind::Call(function, arguments, pattern), span: whole })
+        Ok(MappingExpr { kind: MappingExprKind::Call(function, arguments, pattern), span: whole })
     }
 
     /// Compiles the pattern of `extract` and `replace`. Matching takes linear time.
-    fn pattern(&mut self, name: &str, expr: &Expr) -> Option<Pattern> {
-        let ExprKind::Literal(Value::Text(text)) = &expr.kind else {
+    fn pattern(&mut self, name: &str, expr: &MappingExpr) -> Option<CompiledPattern> {
+        let MappingExprKind::Literal(Value::Text(text)) = &expr.kind else {
             let message = format!("the pattern of `{name}` must be a string in quotes");
-            self.faults.push(ExprFault::new("M0207", message, expr.span.clone()));
+            self.faults.push(ExprDiagnostic::new("M0207", message, expr.span.clone()));
             return None;
         };
         // The limits bound the memory of a pattern, which comes from a file.
         match RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 19).build() {
-            Ok(regex) => Some(Pattern(Arc::new(regex))),
+            Ok(regex) => Some(CompiledPattern(Arc::new(regex))),
             Err(error) => {
                 let (words, span) = regex_fault(text, &error, expr.span.clone());
                 let message = format!("regular expression: {words}");
-                self.faults.push(ExprFault::new("M0207", message, span));
+                self.faults.push(ExprDiagnostic::new("M0207", message, span));
                 None
             }
         }
     }
 
     /// A name that is neither root nor call. Its steps are read over, so one fault is reported.
-    fn unqualified(&mut self, name: &str, span: Range<usize>) -> Parsed<Expr> {
-        let stepped = matches!(self.word, Word::Symbol("." | "["));
-        let mut fault = ExprFault::new("M0206", format!("`{name}` is not qualified"), span.clone());
+    fn unqualified(&mut self, name: &str, span: Range<usize>) -> ExprResult<MappingExpr> {
+        let stepped = matches!(self.word, ExpressionToken::Symbol("." | "["));
+        let mut fault =
+            ExprDiagnostic::new("M0206", format!("`{name}` is not qualified"), span.clone());
         // Only a name with steps after it can be a misspelt root.
-        let similar = closest(name, Root::ALL.map(|(n, _)| n)).filter(|_| stepped);
+        let similar = closest(name, PathRoot::ALL.map(|(n, _)| n)).filter(|_| stepped);
         match similar {
             Some(root) => {
                 fault.patch = Some(("a root with a similar name exists".into(), root.into()));
@@ -555,8 +578,8 @@ impl<'t> Parser<'t> {
             }
         }
         self.faults.push(fault);
-        let path = self.path(Root::Row, span.start)?;
-        Ok(Expr { kind: ExprKind::Faulty, span: path.span })
+        let path = self.path(PathRoot::Row, span.start)?;
+        Ok(MappingExpr { kind: MappingExprKind::Faulty, span: path.span })
     }
 }
 
@@ -585,16 +608,16 @@ fn regex_fault(text: &str, error: &regex::Error, whole: Range<usize>) -> (String
     (words, whole.start + 1 + start..(whole.start + 1 + end).min(whole.end))
 }
 
-fn unknown_function(name: &str, span: Range<usize>) -> ExprFault {
-    let mut fault = ExprFault::new("M0203", format!("unknown function `{name}`"), span);
+fn unknown_function(name: &str, span: Range<usize>) -> ExprDiagnostic {
+    let mut fault = ExprDiagnostic::new("M0203", format!("unknown function `{name}`"), span);
     fault.label = "not a function".to_owned();
-    match closest(name, Function::ALL.map(|(n, ..)| n)) {
+    match closest(name, ExprFunction::ALL.map(|(n, ..)| n)) {
         Some(similar) => {
             let title = "a function with a similar name exists".to_owned();
             fault.patch = Some((title, similar.to_owned()));
         }
         None => {
-            let names = Function::ALL.map(|(n, ..)| n).join(", ");
+            let names = ExprFunction::ALL.map(|(n, ..)| n).join(", ");
             fault.help = Some(format!("functions: {names}"));
         }
     }
@@ -625,8 +648,8 @@ mod tests {
     #[test]
     fn or_binds_weaker_than_and() {
         let (expr, _) = parse_condition("row.a or row.b and row.c");
-        let ExprKind::Or(parts) = expr.kind else { panic!("not an `or`") };
-        assert!(matches!(parts[1].kind, ExprKind::And(_)));
+        let MappingExprKind::Or(parts) = expr.kind else { panic!("not an `or`") };
+        assert!(matches!(parts[1].kind, MappingExprKind::And(_)));
         assert_eq!(parts[1].span, 9..24);
     }
 

@@ -5,8 +5,8 @@
 //! JSON Schema for editors ([`super::schema`]) and the words of faults. [`super::check`] asks what
 //! values *mean* together.
 
-use super::raw::wrong_kind;
-use crate::lang::{Fault, Source, closest};
+use super::toml_source::wrong_kind;
+use crate::lang::{Diagnostic, SourceText, closest};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 /// The kind of a value.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum FormatKind {
     Text,
     /// A string, or a list of at least one.
     Texts,
@@ -26,10 +26,10 @@ pub(super) enum Kind {
     /// A whole number, or a string such as `95%`.
     Amount,
     Choice(&'static [&'static str]),
-    Table(&'static [Key]),
-    Tables(&'static [Key]),
+    Table(&'static [FormatKey]),
+    Tables(&'static [FormatKey]),
     /// Names of the user's choice, each with such a table.
-    NamedTables(&'static [Key]),
+    NamedTables(&'static [FormatKey]),
     /// Names of the user's choice, each with a string.
     NamedTexts,
     /// Property names with a template, number or boolean.
@@ -46,21 +46,26 @@ pub(super) enum Kind {
 
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
+pub(super) struct FormatKey {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: FormatKind,
     /// Its meaning, for editors.
     pub about: &'static str,
     /// Set for keys that must be there: a line to show.
     pub example: Option<&'static str>,
 }
 
-const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
-    Key { name, kind, about, example: None }
+const fn key(name: &'static str, kind: FormatKind, about: &'static str) -> FormatKey {
+    FormatKey { name, kind, about, example: None }
 }
 
-const fn must(name: &'static str, kind: Kind, about: &'static str, example: &'static str) -> Key {
-    Key { name, kind, about, example: Some(example) }
+const fn must(
+    name: &'static str,
+    kind: FormatKind,
+    about: &'static str,
+    example: &'static str,
+) -> FormatKey {
+    FormatKey { name, kind, about, example: Some(example) }
 }
 
 const SCOPES: &str =
@@ -70,218 +75,242 @@ const CLASSES: &str = "Only entities with one of these _class values.";
 const PROPERTIES: &str = "Properties of the edge: templates, numbers or booleans.";
 
 /// The whole file.
-pub(super) const TOP: &[Key] = &[
-    key("format", Kind::Whole, "Version of this file format. Default 1."),
+pub(super) const TOP: &[FormatKey] = &[
+    key("format", FormatKind::Whole, "Version of this file format. Default 1."),
     must(
         "scope",
-        Kind::Text,
+        FormatKind::Text,
         "Scope of the CROSS_SCOPE job that owns these relationships. Stable: renaming it orphans the old edges.",
         "scope = \"okta-jamf-ownership\"",
     ),
-    key("name", Kind::Text, "Short title. Default: the scope."),
-    key("description", Kind::Text, "One sentence."),
-    key("owner", Kind::Text, "Who answers for this mapping."),
-    key("labels", Kind::NamedTexts, "Labels to select mappings by, e.g. team = \"it\"."),
-    key("source", Kind::Text, "Always api for CROSS_SCOPE; may be left out."),
+    key("name", FormatKind::Text, "Short title. Default: the scope."),
+    key("description", FormatKind::Text, "One sentence."),
+    key("owner", FormatKind::Text, "Who answers for this mapping."),
+    key("labels", FormatKind::NamedTexts, "Labels to select mappings by, e.g. team = \"it\"."),
+    key("source", FormatKind::Text, "Always api for CROSS_SCOPE; may be left out."),
     key(
         "sameScope",
-        Kind::Choice(&["allow", "reject"]),
+        FormatKind::Choice(&["allow", "reject"]),
         "Whether both ends may lie in one scope. Default allow.",
     ),
     key(
         "enabled",
-        Kind::Bool,
+        FormatKind::Bool,
         "false: checked, never applied; its edges stay as they are. Default true.",
     ),
-    key("rows", Kind::Table(ROWS), "Where the pairs come from: something outside the graph."),
+    key("rows", FormatKind::Table(ROWS), "Where the pairs come from: something outside the graph."),
     key(
         "lookup",
-        Kind::NamedTables(LOOKUP),
+        FormatKind::NamedTables(LOOKUP),
         "Tables for lookup('NAME', key), e.g. an alias and its canonical name.",
     ),
     must(
         "relationship",
-        Kind::Table(RELATIONSHIP),
+        FormatKind::Table(RELATIONSHIP),
         "What the edge is.",
         "relationship = { class = \"OWNS\" }",
     ),
     must(
         "from",
-        Kind::Table(END),
+        FormatKind::Table(END),
         "How the entity is found where the edge starts.",
         "from = { scope = \"okta-instance-id\", key = \"okta-user:{row.login}\" }",
     ),
     must(
         "to",
-        Kind::Table(END),
+        FormatKind::Table(END),
         "How the entity is found where the edge ends.",
         "to = { scope = \"jamf-instance-id\", key = \"jamf-device:{row.device}\" }",
     ),
     key(
         "join",
-        Kind::Conditions,
+        FormatKind::Conditions,
         "Condition between from. and to. entities; several are tried in order for each from.",
     ),
-    key("guard", Kind::Table(GUARD), "When to stop before anything is written."),
-    key("example", Kind::Tables(EXAMPLE), "A unit test without a database, run by check."),
-    key("test", Kind::Tables(TEST), "A promise about the graph as planned, kept before commit."),
+    key("guard", FormatKind::Table(GUARD), "When to stop before anything is written."),
+    key("example", FormatKind::Tables(EXAMPLE), "A unit test without a database, run by check."),
+    key(
+        "test",
+        FormatKind::Tables(TEST),
+        "A promise about the graph as planned, kept before commit.",
+    ),
 ];
 
-pub(super) const ROWS: &[Key] = &[
-    key("file", Kind::Text, "One file, relative to this mapping."),
-    key("files", Kind::Texts, "Globs, relative to this mapping; read in byte order of path."),
-    key("inline", Kind::FreeTables, "The rows themselves."),
-    key("query", Kind::Text, "J1QL: each row of its answer is a row."),
-    key("entities", Kind::Table(ENTITIES), "Each of these entities is a row."),
+pub(super) const ROWS: &[FormatKey] = &[
+    key("file", FormatKind::Text, "One file, relative to this mapping."),
+    key("files", FormatKind::Texts, "Globs, relative to this mapping; read in byte order of path."),
+    key("inline", FormatKind::FreeTables, "The rows themselves."),
+    key("query", FormatKind::Text, "J1QL: each row of its answer is a row."),
+    key("entities", FormatKind::Table(ENTITIES), "Each of these entities is a row."),
     key(
         "format",
-        Kind::Choice(&["csv", "tsv", "json", "ndjson", "yaml", "toml"]),
+        FormatKind::Choice(&["csv", "tsv", "json", "ndjson", "yaml", "toml"]),
         "How the files are written. Default: by their extension.",
     ),
-    key("items", Kind::Text, "Path to the rows inside a document, e.g. resources[*]."),
-    key("columns", Kind::Texts, "Names of the columns of a file without a header."),
-    key("delimiter", Kind::Text, "One character between cells."),
-    key("where", Kind::Text, "Keep only rows for which this holds."),
-    key("max_age", Kind::Text, "Refuse files older than this, e.g. 36h."),
+    key("items", FormatKind::Text, "Path to the rows inside a document, e.g. resources[*]."),
+    key("columns", FormatKind::Texts, "Names of the columns of a file without a header."),
+    key("delimiter", FormatKind::Text, "One character between cells."),
+    key("where", FormatKind::Text, "Keep only rows for which this holds."),
+    key("max_age", FormatKind::Text, "Refuse files older than this, e.g. 36h."),
 ];
 
-pub(super) const ENTITIES: &[Key] = &[
-    must("scope", Kind::Texts, SCOPES, "scope = \"@okta\""),
-    key("type", Kind::Texts, TYPES),
-    key("class", Kind::Texts, CLASSES),
-    key("where", Kind::Text, "Only entities for which this holds, e.g. row.active = true."),
+pub(super) const ENTITIES: &[FormatKey] = &[
+    must("scope", FormatKind::Texts, SCOPES, "scope = \"@okta\""),
+    key("type", FormatKind::Texts, TYPES),
+    key("class", FormatKind::Texts, CLASSES),
+    key("where", FormatKind::Text, "Only entities for which this holds, e.g. row.active = true."),
 ];
 
-pub(super) const LOOKUP: &[Key] = &[
-    key("file", Kind::Text, "A table of rows, relative to this mapping."),
-    key("key", Kind::Text, "Its column to look in."),
-    key("value", Kind::Text, "Its column with the answer."),
-    key("inline", Kind::Free, "The table itself: keys and their values."),
+pub(super) const LOOKUP: &[FormatKey] = &[
+    key("file", FormatKind::Text, "A table of rows, relative to this mapping."),
+    key("key", FormatKind::Text, "Its column to look in."),
+    key("value", FormatKind::Text, "Its column with the answer."),
+    key("inline", FormatKind::Free, "The table itself: keys and their values."),
 ];
 
-pub(super) const RELATIONSHIP: &[Key] = &[
-    must("class", Kind::Text, "_class, upper case, e.g. OWNS.", "class = \"OWNS\""),
-    key("type", Kind::Text, "_type. Default: {from._type}_{class in lower case}_{to._type}."),
-    key("key", Kind::Text, "_key. Default: {from._key}|{class in lower case}|{to._key}."),
-    key("properties", Kind::Properties, PROPERTIES),
+pub(super) const RELATIONSHIP: &[FormatKey] = &[
+    must("class", FormatKind::Text, "_class, upper case, e.g. OWNS.", "class = \"OWNS\""),
+    key("type", FormatKind::Text, "_type. Default: {from._type}_{class in lower case}_{to._type}."),
+    key("key", FormatKind::Text, "_key. Default: {from._key}|{class in lower case}|{to._key}."),
+    key("properties", FormatKind::Properties, PROPERTIES),
     key(
         "cardinality",
-        Kind::Choice(&["one-to-one", "one-to-many", "many-to-one", "many-to-many"]),
+        FormatKind::Choice(&["one-to-one", "one-to-many", "many-to-one", "many-to-many"]),
         "How many edges an end may have in this job. Default many-to-many.",
     ),
     key(
         "conflict",
-        Kind::Choice(&["error", "skip"]),
+        FormatKind::Choice(&["error", "skip"]),
         "Edges that break the cardinality: stop (default), or leave all of them out and report.",
     ),
-    key("prefer", Kind::Text, "Settles a conflict: the edge with the greatest value stays."),
+    key("prefer", FormatKind::Text, "Settles a conflict: the edge with the greatest value stays."),
 ];
 
-pub(super) const END: &[Key] = &[
-    must("scope", Kind::Texts, SCOPES, "scope = \"okta-instance-id\""),
-    key("type", Kind::Texts, TYPES),
-    key("class", Kind::Texts, CLASSES),
-    key("where", Kind::Text, "Only entities for which this holds, e.g. from.active = true."),
-    key("key", Kind::Text, "Template of the entity's _key, e.g. okta-user:{row.login}."),
-    key("id", Kind::Text, "Template of the entity's _id."),
+pub(super) const END: &[FormatKey] = &[
+    must("scope", FormatKind::Texts, SCOPES, "scope = \"okta-instance-id\""),
+    key("type", FormatKind::Texts, TYPES),
+    key("class", FormatKind::Texts, CLASSES),
+    key("where", FormatKind::Text, "Only entities for which this holds, e.g. from.active = true."),
+    key("key", FormatKind::Text, "Template of the entity's _key, e.g. okta-user:{row.login}."),
+    key("id", FormatKind::Text, "Template of the entity's _id."),
     key(
         "match",
-        Kind::Conditions,
+        FormatKind::Conditions,
         "Condition that finds the entity of a row; several are tried in order, the first that finds anything decides.",
     ),
     key(
         "missing",
-        Kind::Choice(&["skip", "error"]),
+        FormatKind::Choice(&["skip", "error"]),
         "No entity found: leave the row out (default), or stop.",
     ),
     key(
         "ambiguous",
-        Kind::Choice(&["error", "skip", "all"]),
+        FormatKind::Choice(&["error", "skip", "all"]),
         "Several entities found: stop (default with rows), leave the row out, or link all (default of a join).",
     ),
-    key("prefer", Kind::Text, "Of several entities found the one with the greatest value wins."),
+    key(
+        "prefer",
+        FormatKind::Text,
+        "Of several entities found the one with the greatest value wins.",
+    ),
 ];
 
 /// An alternative of `match` or `join`.
-pub(super) const ALTERNATIVE: &[Key] = &[
+pub(super) const ALTERNATIVE: &[FormatKey] = &[
     must(
         "when",
-        Kind::Text,
+        FormatKind::Text,
         "The condition.",
         "when = \"hostname(to.hostname) = hostname(row.host)\"",
     ),
-    key("name", Kind::Text, "Its name in plans and explanations."),
-    key("properties", Kind::Properties, PROPERTIES),
+    key("name", FormatKind::Text, "Its name in plans and explanations."),
+    key("properties", FormatKind::Properties, PROPERTIES),
 ];
 
-pub(super) const GUARD: &[Key] = &[
-    key("min_rows", Kind::Whole, "Refuse fewer rows, or fewer entities of a join. Default 1."),
-    key("min_edges", Kind::Whole, "Refuse if fewer edges would exist afterwards. Default 0."),
+pub(super) const GUARD: &[FormatKey] = &[
+    key(
+        "min_rows",
+        FormatKind::Whole,
+        "Refuse fewer rows, or fewer entities of a join. Default 1.",
+    ),
+    key("min_edges", FormatKind::Whole, "Refuse if fewer edges would exist afterwards. Default 0."),
     key(
         "max_delete_percent",
-        Kind::Percent,
+        FormatKind::Percent,
         "Refuse to delete more of the live edges, once there are 20. Default 25.",
     ),
-    key("max_delete", Kind::Whole, "Refuse to delete more edges than this."),
-    key("max_create", Kind::Whole, "Refuse to create more edges than this."),
+    key("max_delete", FormatKind::Whole, "Refuse to delete more edges than this."),
+    key("max_create", FormatKind::Whole, "Refuse to create more edges than this."),
     key(
         "max_edges",
-        Kind::Whole,
+        FormatKind::Whole,
         "Stop before more edges than this are made, which takes memory. Default 2000000.",
     ),
-    key("max_missing_percent", Kind::Percent, "Refuse if more of the rows found no end."),
+    key("max_missing_percent", FormatKind::Percent, "Refuse if more of the rows found no end."),
     key(
         "fresh",
-        Kind::NamedTexts,
+        FormatKind::NamedTexts,
         "Refuse if a scope was last synchronised longer ago, e.g. { \"@okta\" = \"24h\" }.",
     ),
 ];
 
-pub(super) const EXAMPLE: &[Key] = &[
-    key("name", Kind::Text, "What it shows."),
-    key("row", Kind::Any, "The row."),
-    key("from", Kind::Free, "Properties of an entity of from."),
-    key("to", Kind::Free, "Properties of an entity of to."),
-    key("links", Kind::Bool, "Whether they must meet. Default true."),
-    key("key", Kind::Text, "The _key that the edge must have."),
-    key("properties", Kind::Free, "Properties that the edge must have."),
+pub(super) const EXAMPLE: &[FormatKey] = &[
+    key("name", FormatKind::Text, "What it shows."),
+    key("row", FormatKind::Any, "The row."),
+    key("from", FormatKind::Free, "Properties of an entity of from."),
+    key("to", FormatKind::Free, "Properties of an entity of to."),
+    key("links", FormatKind::Bool, "Whether they must meet. Default true."),
+    key("key", FormatKind::Text, "The _key that the edge must have."),
+    key("properties", FormatKind::Free, "Properties that the edge must have."),
 ];
 
-pub(super) const PAIR: &[Key] = &[
-    must("from", Kind::Text, "_key where the edge starts.", "from = \"okta-user:alice\""),
-    must("to", Kind::Text, "_key where the edge ends.", "to = \"jamf-device:laptop-001\""),
+pub(super) const PAIR: &[FormatKey] = &[
+    must("from", FormatKind::Text, "_key where the edge starts.", "from = \"okta-user:alice\""),
+    must("to", FormatKind::Text, "_key where the edge ends.", "to = \"jamf-device:laptop-001\""),
 ];
 
-pub(super) const TEST: &[Key] = &[
-    key("name", Kind::Text, "What is promised."),
+pub(super) const TEST: &[FormatKey] = &[
+    key("name", FormatKind::Text, "What is promised."),
     key(
         "severity",
-        Kind::Choice(&["error", "warn"]),
+        FormatKind::Choice(&["error", "warn"]),
         "Whether a broken promise stops the job. Default error.",
     ),
-    key("edge", Kind::Table(PAIR), "This edge must be planned."),
-    key("no_edge", Kind::Table(PAIR), "This edge must not be planned."),
-    key("query", Kind::Text, "J1QL, asked of the graph as planned."),
-    key("expect", Kind::Amount, "How many rows it must have: a number, or e.g. > 0. Default 0."),
-    key("covers", Kind::Choice(&["from", "to"]), "Entities of this end must have an edge."),
-    key("where", Kind::Text, "Which of them."),
-    key("at_least", Kind::Amount, "How many: a number, or a share such as 95%. Default 100%."),
+    key("edge", FormatKind::Table(PAIR), "This edge must be planned."),
+    key("no_edge", FormatKind::Table(PAIR), "This edge must not be planned."),
+    key("query", FormatKind::Text, "J1QL, asked of the graph as planned."),
+    key(
+        "expect",
+        FormatKind::Amount,
+        "How many rows it must have: a number, or e.g. > 0. Default 0.",
+    ),
+    key("covers", FormatKind::Choice(&["from", "to"]), "Entities of this end must have an edge."),
+    key("where", FormatKind::Text, "Which of them."),
+    key(
+        "at_least",
+        FormatKind::Amount,
+        "How many: a number, or a share such as 95%. Default 100%.",
+    ),
 ];
 
 /// Looks at the shape of a whole file and reports everything that does not fit it.
-pub(super) fn check_shape(source: &Arc<Source>, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
+pub(super) fn check_shape(
+    source: &Arc<SourceText>,
+    table: &DeTable<'_>,
+    faults: &mut Vec<Diagnostic>,
+) {
     // A key missing at the top level has no table to point at, so the first line is shown.
     let first_line = 0..source.text.find('\n').unwrap_or(source.text.len());
-    Shape { source, faults }.table("", first_line, table, TOP);
+    ShapeChecker { source, faults }.table("", first_line, table, TOP);
 }
 
-struct Shape<'a> {
-    source: &'a Arc<Source>,
-    faults: &'a mut Vec<Fault>,
+struct ShapeChecker<'a> {
+    source: &'a Arc<SourceText>,
+    faults: &'a mut Vec<Diagnostic>,
 }
 
-impl Shape<'_> {
-    fn table(&mut self, name: &str, span: Range<usize>, table: &DeTable<'_>, keys: &[Key]) {
+impl ShapeChecker<'_> {
+    fn table(&mut self, name: &str, span: Range<usize>, table: &DeTable<'_>, keys: &[FormatKey]) {
         for (key, value) in table.iter() {
             let written = key.get_ref().as_ref();
             match keys.iter().find(|k| k.name == written) {
@@ -292,20 +321,21 @@ impl Shape<'_> {
         for key in keys {
             let Some(example) = key.example else { continue };
             if !table.iter().any(|(k, _)| k.get_ref() == key.name) {
-                let fault = Fault::error("M0103", self.source, format!("missing `{}`", key.name));
+                let fault =
+                    Diagnostic::error("M0103", self.source, format!("missing `{}`", key.name));
                 let fault = fault.at(span.clone(), "");
                 self.faults.push(fault.help(format!("e.g. `{example}`")));
             }
         }
     }
 
-    fn unknown(&mut self, table: &str, name: &str, span: Range<usize>, keys: &[Key]) {
+    fn unknown(&mut self, table: &str, name: &str, span: Range<usize>, keys: &[FormatKey]) {
         let place = match table {
             "" => "at the top level".to_owned(),
             table => format!("in `[{table}]`"),
         };
         let message = format!("unknown key `{name}` {place}");
-        let fault = Fault::error("M0102", self.source, message);
+        let fault = Diagnostic::error("M0102", self.source, message);
         let fault = fault.at(span.clone(), "not a key of this table");
         let names: Vec<&str> = keys.iter().map(|k| k.name).collect();
         self.faults.push(match closest(name, names.iter().copied()) {
@@ -314,7 +344,7 @@ impl Shape<'_> {
         });
     }
 
-    fn value(&mut self, name: &str, kind: Kind, value: &Spanned<DeValue<'_>>) {
+    fn value(&mut self, name: &str, kind: FormatKind, value: &Spanned<DeValue<'_>>) {
         let inner = value.get_ref();
         let number = || match inner {
             DeValue::Integer(i) => {
@@ -326,44 +356,46 @@ impl Shape<'_> {
         let text = inner.as_str().is_some();
         let whole = inner.as_integer().is_some() && number().is_some_and(|n| n >= 0.0);
         let expected = match kind {
-            Kind::Any => return,
-            Kind::Text if text => return,
-            Kind::Text => "a string",
-            Kind::Texts => return self.texts(value),
-            Kind::Bool if inner.as_bool().is_some() => return,
-            Kind::Bool => "a boolean",
-            Kind::Whole if whole => return,
-            Kind::Whole => "a whole number from 0 on",
-            Kind::Percent if number().is_some_and(|n| (0.0..=100.0).contains(&n)) => return,
-            Kind::Percent => "a number from 0 to 100",
-            Kind::Amount if text || whole => return,
-            Kind::Amount => "a whole number or a string",
-            Kind::Choice(choices) => return self.choice(choices, value),
-            Kind::Table(keys) => match inner.as_table() {
+            FormatKind::Any => return,
+            FormatKind::Text if text => return,
+            FormatKind::Text => "a string",
+            FormatKind::Texts => return self.texts(value),
+            FormatKind::Bool if inner.as_bool().is_some() => return,
+            FormatKind::Bool => "a boolean",
+            FormatKind::Whole if whole => return,
+            FormatKind::Whole => "a whole number from 0 on",
+            FormatKind::Percent if number().is_some_and(|n| (0.0..=100.0).contains(&n)) => return,
+            FormatKind::Percent => "a number from 0 to 100",
+            FormatKind::Amount if text || whole => return,
+            FormatKind::Amount => "a whole number or a string",
+            FormatKind::Choice(choices) => return self.choice(choices, value),
+            FormatKind::Table(keys) => match inner.as_table() {
                 Some(table) => return self.table(name, value.span(), table, keys),
                 None => "a table",
             },
-            Kind::Tables(keys) => match inner.as_array() {
+            FormatKind::Tables(keys) => match inner.as_array() {
                 Some(items) => {
-                    return items.iter().for_each(|i| self.value(name, Kind::Table(keys), i));
+                    return items.iter().for_each(|i| self.value(name, FormatKind::Table(keys), i));
                 }
                 None => "a list of tables",
             },
-            Kind::NamedTables(keys) => return self.each(value, Kind::Table(keys)),
-            Kind::NamedTexts => return self.each(value, Kind::Text),
-            Kind::Properties => return self.properties(value),
-            Kind::Free if inner.as_table().is_some() => return,
-            Kind::Free => "a table",
-            Kind::FreeTables => match inner.as_array() {
-                Some(items) => return items.iter().for_each(|i| self.value(name, Kind::Free, i)),
+            FormatKind::NamedTables(keys) => return self.each(value, FormatKind::Table(keys)),
+            FormatKind::NamedTexts => return self.each(value, FormatKind::Text),
+            FormatKind::Properties => return self.properties(value),
+            FormatKind::Free if inner.as_table().is_some() => return,
+            FormatKind::Free => "a table",
+            FormatKind::FreeTables => match inner.as_array() {
+                Some(items) => {
+                    return items.iter().for_each(|i| self.value(name, FormatKind::Free, i));
+                }
                 None => "a list of tables",
             },
-            Kind::Conditions => return self.conditions(value),
+            FormatKind::Conditions => return self.conditions(value),
         };
         self.faults.push(wrong_kind(self.source, expected, value));
     }
 
-    fn each(&mut self, value: &Spanned<DeValue<'_>>, kind: Kind) {
+    fn each(&mut self, value: &Spanned<DeValue<'_>>, kind: FormatKind) {
         match value.get_ref().as_table() {
             Some(table) => table.iter().for_each(|(k, v)| self.value(k.get_ref(), kind, v)),
             None => self.faults.push(wrong_kind(self.source, "a table", value)),
@@ -373,7 +405,7 @@ impl Shape<'_> {
     fn texts(&mut self, value: &Spanned<DeValue<'_>>) {
         match value.get_ref().as_array() {
             Some(items) if !items.is_empty() => {
-                items.iter().for_each(|i| self.value("", Kind::Text, i));
+                items.iter().for_each(|i| self.value("", FormatKind::Text, i));
             }
             None if value.get_ref().as_str().is_some() => {}
             _ => {
@@ -394,7 +426,7 @@ impl Shape<'_> {
             Some(text) if choices.contains(&text) => {}
             Some(text) => {
                 let message = format!("expected {list}, found `{text}`");
-                let fault = Fault::error("M0104", self.source, message).at(value.span(), "");
+                let fault = Diagnostic::error("M0104", self.source, message).at(value.span(), "");
                 self.faults.push(match closest(text, choices.iter().copied()) {
                     Some(similar) => fault.patch(
                         "a similar value is allowed",

@@ -1,12 +1,12 @@
 //! The functions of expressions: their names, how many arguments they take, and what they yield.
 
-use super::forms;
+use super::canonical_forms;
 use crate::graph::Value;
 use regex::Regex;
 
 /// A function of the expression language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Function {
+pub(super) enum ExprFunction {
     After,
     ArnAccount,
     ArnName,
@@ -40,11 +40,11 @@ pub(super) enum Function {
     Username,
 }
 
-use Function::*;
+use ExprFunction::*;
 
-impl Function {
+impl ExprFunction {
     /// Name, function, and how many arguments it takes at least and at most.
-    pub(super) const ALL: [(&'static str, Function, usize, usize); 31] = [
+    pub(super) const ALL: [(&'static str, ExprFunction, usize, usize); 31] = [
         ("after", After, 2, 2),
         ("arn_account", ArnAccount, 1, 1),
         ("arn_name", ArnName, 1, 1),
@@ -79,18 +79,18 @@ impl Function {
     ];
 
     /// The function of this name.
-    pub(super) fn named(name: &str) -> Option<Function> {
-        Function::ALL.iter().find(|(n, ..)| *n == name).map(|(_, function, ..)| *function)
+    pub(super) fn named(name: &str) -> Option<ExprFunction> {
+        ExprFunction::ALL.iter().find(|(n, ..)| *n == name).map(|(_, function, ..)| *function)
     }
 
     /// Its name.
     pub(super) fn name(self) -> &'static str {
-        Function::ALL.iter().find(|(_, f, ..)| *f == self).map_or("", |(name, ..)| name)
+        ExprFunction::ALL.iter().find(|(_, f, ..)| *f == self).map_or("", |(name, ..)| name)
     }
 
     /// The number of arguments it takes, in words; `None` if `count` is allowed.
-    pub(super) fn wrong_count(self, count: usize) -> Option<String> {
-        let (.., min, max) = Function::ALL.iter().find(|(_, f, ..)| *f == self)?;
+    pub(super) fn arity_mismatch(self, count: usize) -> Option<String> {
+        let (.., min, max) = ExprFunction::ALL.iter().find(|(_, f, ..)| *f == self)?;
         if (*min..=*max).contains(&count) {
             return None;
         }
@@ -104,7 +104,7 @@ impl Function {
 
     /// True if it brings an identifier into its one spelling, so that both sides of a comparison need
     /// it.
-    pub(super) fn folds(self) -> bool {
+    pub(super) fn is_canonicalizing(self) -> bool {
         matches!(
             self,
             Domain
@@ -133,7 +133,7 @@ impl Function {
 /// list of the values for each item. `pattern` is the compiled second argument of `extract` and
 /// `replace`. `lookup` is not answered here: it needs the tables of a mapping.
 pub(super) fn call<'r>(
-    function: Function,
+    function: ExprFunction,
     arguments: Vec<Option<Value<'r>>>,
     pattern: Option<&Regex>,
     junk: &[String],
@@ -183,7 +183,7 @@ fn as_text<'v>(value: &'v Value<'_>) -> Option<std::borrow::Cow<'v, str>> {
 }
 
 fn one<'r>(
-    function: Function,
+    function: ExprFunction,
     value: Value<'r>,
     rest: &[String],
     pattern: Option<&Regex>,
@@ -206,22 +206,22 @@ fn one<'r>(
         Lower => Some(text.to_lowercase()),
         Upper => Some(text.to_uppercase()),
         Trim => Some(text.trim().to_owned()),
-        Nfkc => Some(forms::nfkc(text)),
-        Email => forms::email(text),
-        Username => forms::username(text),
-        Hostname => forms::hostname(text),
-        Fqdn => forms::fqdn(text),
-        Serial => forms::serial(text, junk),
-        Mac => forms::mac(text),
-        Ip => forms::ip(text),
-        Cidr => forms::cidr(text),
-        ArnAccount => forms::arn(text, "account"),
-        ArnRegion => forms::arn(text, "region"),
-        ArnService => forms::arn(text, "service"),
-        ArnName => forms::arn(text, "name"),
-        Repo => forms::repo(text),
-        Domain => forms::domain(text),
-        Key => Some(forms::key(text)),
+        Nfkc => Some(canonical_forms::nfkc(text)),
+        Email => canonical_forms::email(text),
+        Username => canonical_forms::username(text),
+        Hostname => canonical_forms::hostname(text),
+        Fqdn => canonical_forms::fqdn(text),
+        Serial => canonical_forms::serial(text, junk),
+        Mac => canonical_forms::mac(text),
+        Ip => canonical_forms::ip(text),
+        Cidr => canonical_forms::cidr(text),
+        ArnAccount => canonical_forms::arn(text, "account"),
+        ArnRegion => canonical_forms::arn(text, "region"),
+        ArnService => canonical_forms::arn(text, "service"),
+        ArnName => canonical_forms::arn(text, "name"),
+        Repo => canonical_forms::repo(text),
+        Domain => canonical_forms::domain(text),
+        Key => Some(canonical_forms::key(text)),
         Before => text.split_once(argument).map(|(before, _)| before.to_owned()),
         After => text.split_once(argument).map(|(_, after)| after.to_owned()),
         Extract => {
@@ -238,10 +238,10 @@ fn one<'r>(
             let parts: Vec<Value<'r>> = parts.map(|p| Value::Text(p.to_owned().into())).collect();
             return (!argument.is_empty() && !parts.is_empty()).then_some(Value::List(parts));
         }
-        PrefixLen => return forms::prefix_len(text).map(Value::Int),
-        Date => return forms::date(text).map(Value::Int),
+        PrefixLen => return canonical_forms::prefix_len(text).map(Value::Int),
+        Date => return canonical_forms::date(text).map(Value::Int),
         Number => return Value::number(text.trim()),
-        Bool => return forms::boolean(text).map(Value::Bool),
+        Bool => return canonical_forms::boolean(text).map(Value::Bool),
         Default | Concat | Lookup => None,
     };
     found.filter(|text| !text.is_empty()).map(|text| Value::Text(text.into()))
@@ -256,7 +256,7 @@ mod tests {
         Some(Value::Text(text.to_owned().into()))
     }
 
-    fn run(function: Function, arguments: &[&str]) -> Option<Value<'static>> {
+    fn run(function: ExprFunction, arguments: &[&str]) -> Option<Value<'static>> {
         let pattern = function.takes_pattern().then(|| Regex::new(arguments[1]).unwrap());
         call(function, arguments.iter().map(|a| text(a)).collect(), pattern.as_ref(), &[])
     }
@@ -307,7 +307,7 @@ mod tests {
         #[test]
         fn no_call_panics(a: String, b: String, c: String) {
             let pattern = Regex::new(&regex::escape(&b)).unwrap();
-            for (_, function, min, max) in Function::ALL {
+            for (_, function, min, max) in ExprFunction::ALL {
                 for count in min..=max.min(3) {
                     let arguments = [&a, &b, &c][..count].iter().map(|t| text(t)).collect();
                     let _ = call(function, arguments, Some(&pattern), &["x".to_owned()]);

@@ -5,11 +5,11 @@
 //! such `=` together, else `in cidr(...)`, else `^=`. It may yield too many entities, never too
 //! few, so the whole condition is asked of each entity that it yields.
 
-use super::candidates::Candidate;
-use super::eval::{Env, Shared, each_item, eval};
-use super::expr::{Expr, ExprKind, Operator, Root};
-use super::forms::{address, network};
-use super::function::Function;
+use super::candidates::EndCandidate;
+use super::canonical_forms::{address, network};
+use super::eval::{ExprEnvironment, MappingConstants, each_item, eval};
+use super::expr::{ComparisonOperator, MappingExpr, MappingExprKind, PathRoot};
+use super::function::ExprFunction;
 use crate::graph::Value;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::hash::BuildHasher;
@@ -42,81 +42,85 @@ impl IndexKey {
 /// The way in which a condition can be looked up. `target` is the side that names the entity looked
 /// for, `probe` is the other side.
 #[derive(Debug)]
-enum Shape<'e> {
+enum IndexShape<'e> {
     /// Pairs of target and probe that must all be equal.
-    Equal(Vec<(&'e Expr, &'e Expr)>),
+    Equal(Vec<(&'e MappingExpr, &'e MappingExpr)>),
     /// The network is on the side of the target.
     Within {
-        target: &'e Expr,
-        probe: &'e Expr,
+        target: &'e MappingExpr,
+        probe: &'e MappingExpr,
     },
     /// The address is on the side of the target.
     Around {
-        target: &'e Expr,
-        probe: &'e Expr,
+        target: &'e MappingExpr,
+        probe: &'e MappingExpr,
     },
     /// The target's text starts with the probe's.
     StartsWith {
-        target: &'e Expr,
-        probe: &'e Expr,
+        target: &'e MappingExpr,
+        probe: &'e MappingExpr,
     },
     /// The probe's text starts with the target's.
     StartOf {
-        target: &'e Expr,
-        probe: &'e Expr,
+        target: &'e MappingExpr,
+        probe: &'e MappingExpr,
     },
-    Any(Vec<Shape<'e>>),
+    Any(Vec<IndexShape<'e>>),
 }
 
-impl Shape<'_> {
+impl IndexShape<'_> {
     /// The rank of such an index: the smaller it is, the fewer entities the index usually yields.
     fn rank(&self) -> u32 {
         // A constant probe yields the same entities for every row.
-        let constant = |probe: &Expr| if probe.names_anything() { 0 } else { 10 };
+        let constant = |probe: &MappingExpr| if probe.names_anything() { 0 } else { 10 };
         match self {
-            Shape::Equal(pairs) => {
+            IndexShape::Equal(pairs) => {
                 pairs.iter().map(|(_, probe)| constant(probe)).min().unwrap_or(10)
             }
-            Shape::Within { probe, .. } | Shape::Around { probe, .. } => 1 + constant(probe),
-            Shape::StartsWith { probe, .. } | Shape::StartOf { probe, .. } => 2 + constant(probe),
-            Shape::Any(parts) => 3 + parts.iter().map(Shape::rank).max().unwrap_or(0),
+            IndexShape::Within { probe, .. } | IndexShape::Around { probe, .. } => {
+                1 + constant(probe)
+            }
+            IndexShape::StartsWith { probe, .. } | IndexShape::StartOf { probe, .. } => {
+                2 + constant(probe)
+            }
+            IndexShape::Any(parts) => 3 + parts.iter().map(IndexShape::rank).max().unwrap_or(0),
         }
     }
 }
 
-fn shape(expr: &Expr, root: Root) -> Option<Shape<'_>> {
+fn shape(expr: &MappingExpr, root: PathRoot) -> Option<IndexShape<'_>> {
     match &expr.kind {
-        ExprKind::And(parts) => {
+        MappingExprKind::And(parts) => {
             let mut equal = Vec::new();
             let mut rest = Vec::new();
             for part in parts.iter().filter_map(|part| shape(part, root)) {
                 match part {
-                    Shape::Equal(pairs) => equal.extend(pairs),
+                    IndexShape::Equal(pairs) => equal.extend(pairs),
                     other => rest.push(other),
                 }
             }
             // One value may be common and both together rare, so they are looked up together.
-            rest.extend((!equal.is_empty()).then_some(Shape::Equal(equal)));
-            rest.into_iter().min_by_key(Shape::rank)
+            rest.extend((!equal.is_empty()).then_some(IndexShape::Equal(equal)));
+            rest.into_iter().min_by_key(IndexShape::rank)
         }
-        ExprKind::Or(parts) => {
+        MappingExprKind::Or(parts) => {
             // A part without an index needs a scan, and then the whole `or` gains nothing.
             let parts = parts.iter().map(|part| shape(part, root));
-            Some(Shape::Any(parts.collect::<Option<_>>()?))
+            Some(IndexShape::Any(parts.collect::<Option<_>>()?))
         }
-        ExprKind::Compare(left, operator, right) => compared(left, *operator, right, root),
+        MappingExprKind::Compare(left, operator, right) => compared(left, *operator, right, root),
         _ => None,
     }
 }
 
 fn compared<'e>(
-    left: &'e Expr,
-    operator: Operator,
-    right: &'e Expr,
-    root: Root,
-) -> Option<Shape<'e>> {
+    left: &'e MappingExpr,
+    operator: ComparisonOperator,
+    right: &'e MappingExpr,
+    root: PathRoot,
+) -> Option<IndexShape<'e>> {
     // Undefined values are in no index.
-    if left.asks_undefined() || right.asks_undefined() {
+    if left.is_undefined_literal() || right.is_undefined_literal() {
         return None;
     }
     let left_is_target = left.mentions_only(root) && !right.mentions(root);
@@ -126,20 +130,22 @@ fn compared<'e>(
         (_, true) => (right, left),
         _ => return None,
     };
-    let networks = operator == Operator::In && right.is_call_of(Function::Cidr);
+    let networks = operator == ComparisonOperator::In && right.is_call_of(ExprFunction::Cidr);
     Some(match (operator, left_is_target) {
-        (Operator::In, true) if networks => Shape::Around { target, probe },
-        (Operator::In, false) if networks => Shape::Within { target, probe },
-        (Operator::Equal | Operator::In, _) => Shape::Equal(vec![(target, probe)]),
-        (Operator::Starts, true) => Shape::StartsWith { target, probe },
-        (Operator::Starts, false) => Shape::StartOf { target, probe },
+        (ComparisonOperator::In, true) if networks => IndexShape::Around { target, probe },
+        (ComparisonOperator::In, false) if networks => IndexShape::Within { target, probe },
+        (ComparisonOperator::Equal | ComparisonOperator::In, _) => {
+            IndexShape::Equal(vec![(target, probe)])
+        }
+        (ComparisonOperator::Starts, true) => IndexShape::StartsWith { target, probe },
+        (ComparisonOperator::Starts, false) => IndexShape::StartOf { target, probe },
         _ => return None,
     })
 }
 
 /// The hashes of all combinations of the values of `exprs`, one value of each; empty if one of them
 /// is undefined.
-fn hashes(exprs: &[&Expr], env: &Env<'_>) -> Vec<u64> {
+fn hashes(exprs: &[&MappingExpr], env: &ExprEnvironment<'_>) -> Vec<u64> {
     let mut hashes = vec![0u64];
     for expr in exprs {
         let value = eval(expr, env);
@@ -158,60 +164,61 @@ fn hashes(exprs: &[&Expr], env: &Env<'_>) -> Vec<u64> {
 
 /// The candidates of one end by the values that a condition compares.
 #[derive(Debug)]
-pub(super) enum Index<'m> {
+pub(super) enum ConditionIndex<'m> {
     /// The probes, and the entities by the hash of their values.
-    Equal(Vec<&'m Expr>, FxHashMap<u64, Vec<u32>>),
+    Equal(Vec<&'m MappingExpr>, FxHashMap<u64, Vec<u32>>),
     /// The probe, the networks by their length and first address, and the lengths that occur.
-    Within(&'m Expr, FxHashMap<(bool, u8, u128), Vec<u32>>, Vec<(bool, u8)>),
+    Within(&'m MappingExpr, FxHashMap<(bool, u8, u128), Vec<u32>>, Vec<(bool, u8)>),
     /// The probe, and the addresses in ascending order.
-    Around(&'m Expr, Vec<(bool, u128, u32)>),
+    Around(&'m MappingExpr, Vec<(bool, u128, u32)>),
     /// The probe, and the texts in ascending order.
-    StartsWith(&'m Expr, Vec<(String, u32)>),
+    StartsWith(&'m MappingExpr, Vec<(String, u32)>),
     /// The probe, the texts, and their lengths in bytes.
-    StartOf(&'m Expr, FxHashMap<String, Vec<u32>>, Vec<usize>),
-    Any(Vec<Index<'m>>),
+    StartOf(&'m MappingExpr, FxHashMap<String, Vec<u32>>, Vec<usize>),
+    Any(Vec<ConditionIndex<'m>>),
     /// Every candidate.
     All(u32),
 }
 
-impl<'m> Index<'m> {
+impl<'m> ConditionIndex<'m> {
     /// Builds the index of a condition over the candidates of `root`.
     pub(super) fn build(
-        when: &'m Expr,
-        root: Root,
-        candidates: &[Candidate],
-        shared: &Shared<'_>,
-    ) -> Index<'m> {
+        when: &'m MappingExpr,
+        root: PathRoot,
+        candidates: &[EndCandidate],
+        shared: &MappingConstants<'_>,
+    ) -> ConditionIndex<'m> {
         match shape(when, root) {
-            Some(shape) => Index::of_shape(shape, root, candidates, shared),
-            None => Index::All(candidates.len() as u32),
+            Some(shape) => ConditionIndex::of_shape(shape, root, candidates, shared),
+            None => ConditionIndex::All(candidates.len() as u32),
         }
     }
 
     fn of_shape(
-        shape: Shape<'m>,
-        root: Root,
-        candidates: &[Candidate],
-        shared: &Shared<'_>,
-    ) -> Index<'m> {
-        let each = |target: &Expr, take: &mut dyn FnMut(&Value<'_>, u32)| {
+        shape: IndexShape<'m>,
+        root: PathRoot,
+        candidates: &[EndCandidate],
+        shared: &MappingConstants<'_>,
+    ) -> ConditionIndex<'m> {
+        let each = |target: &MappingExpr, take: &mut dyn FnMut(&Value<'_>, u32)| {
             for (candidate, i) in candidates.iter().zip(0..) {
-                let value = eval(target, &Env::of_end(shared, root, candidate));
+                let value = eval(target, &ExprEnvironment::of_end(shared, root, candidate));
                 value.iter().for_each(|value| each_item(value, |item| take(item, i)));
             }
         };
         match shape {
-            Shape::Equal(pairs) => {
+            IndexShape::Equal(pairs) => {
                 let (targets, probes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
                 let mut map: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
                 for (candidate, i) in candidates.iter().zip(0..) {
-                    for hash in hashes(&targets, &Env::of_end(shared, root, candidate)) {
+                    for hash in hashes(&targets, &ExprEnvironment::of_end(shared, root, candidate))
+                    {
                         map.entry(hash).or_default().push(i);
                     }
                 }
-                Index::Equal(probes, map)
+                ConditionIndex::Equal(probes, map)
             }
-            Shape::Within { target, probe } => {
+            IndexShape::Within { target, probe } => {
                 let mut map: FxHashMap<_, Vec<u32>> = FxHashMap::default();
                 each(target, &mut |value, i| {
                     if let Some((v6, first, len)) = value.as_str().and_then(network) {
@@ -221,9 +228,9 @@ impl<'m> Index<'m> {
                 let mut lengths: Vec<_> = map.keys().map(|(v6, len, _)| (*v6, *len)).collect();
                 lengths.sort_unstable();
                 lengths.dedup();
-                Index::Within(probe, map, lengths)
+                ConditionIndex::Within(probe, map, lengths)
             }
-            Shape::Around { target, probe } => {
+            IndexShape::Around { target, probe } => {
                 let mut sorted = Vec::new();
                 each(target, &mut |value, i| {
                     if let Some((v6, first, _)) = value.as_str().and_then(any_network) {
@@ -231,17 +238,17 @@ impl<'m> Index<'m> {
                     }
                 });
                 sorted.sort_unstable();
-                Index::Around(probe, sorted)
+                ConditionIndex::Around(probe, sorted)
             }
-            Shape::StartsWith { target, probe } => {
+            IndexShape::StartsWith { target, probe } => {
                 let mut sorted = Vec::new();
                 each(target, &mut |value, i| {
                     sorted.extend(value.as_str().map(|text| (text.to_owned(), i)));
                 });
                 sorted.sort_unstable();
-                Index::StartsWith(probe, sorted)
+                ConditionIndex::StartsWith(probe, sorted)
             }
-            Shape::StartOf { target, probe } => {
+            IndexShape::StartOf { target, probe } => {
                 let mut map: FxHashMap<String, Vec<u32>> = FxHashMap::default();
                 each(target, &mut |value, i| {
                     if let Some(text) = value.as_str() {
@@ -251,12 +258,12 @@ impl<'m> Index<'m> {
                 let mut lengths: Vec<usize> = map.keys().map(String::len).collect();
                 lengths.sort_unstable();
                 lengths.dedup();
-                Index::StartOf(probe, map, lengths)
+                ConditionIndex::StartOf(probe, map, lengths)
             }
-            Shape::Any(parts) => Index::Any(
+            IndexShape::Any(parts) => ConditionIndex::Any(
                 parts
                     .into_iter()
-                    .map(|part| Index::of_shape(part, root, candidates, shared))
+                    .map(|part| ConditionIndex::of_shape(part, root, candidates, shared))
                     .collect(),
             ),
         }
@@ -264,43 +271,43 @@ impl<'m> Index<'m> {
 
     /// True if it looks at every candidate.
     pub(super) fn is_scan(&self) -> bool {
-        matches!(self, Index::All(_))
+        matches!(self, ConditionIndex::All(_))
     }
 
     /// The expression whose value is looked up, if there is one.
-    pub(super) fn probe(&self) -> Option<&'m Expr> {
+    pub(super) fn probe(&self) -> Option<&'m MappingExpr> {
         match self {
-            Index::Equal(probes, _) => probes.first().copied(),
-            Index::Within(probe, ..)
-            | Index::Around(probe, _)
-            | Index::StartsWith(probe, _)
-            | Index::StartOf(probe, ..) => Some(probe),
-            Index::Any(_) | Index::All(_) => None,
+            ConditionIndex::Equal(probes, _) => probes.first().copied(),
+            ConditionIndex::Within(probe, ..)
+            | ConditionIndex::Around(probe, _)
+            | ConditionIndex::StartsWith(probe, _)
+            | ConditionIndex::StartOf(probe, ..) => Some(probe),
+            ConditionIndex::Any(_) | ConditionIndex::All(_) => None,
         }
     }
 
     /// Puts the candidates that may meet the condition in `env` into `found`, ascending, each once.
-    pub(super) fn look_up(&self, env: &Env<'_>, found: &mut Vec<u32>) {
+    pub(super) fn look_up(&self, env: &ExprEnvironment<'_>, found: &mut Vec<u32>) {
         found.clear();
         self.collect(env, found);
         found.sort_unstable();
         found.dedup();
     }
 
-    fn collect(&self, env: &Env<'_>, found: &mut Vec<u32>) {
-        let each = |probe: &Expr, take: &mut dyn FnMut(&Value<'_>)| {
+    fn collect(&self, env: &ExprEnvironment<'_>, found: &mut Vec<u32>) {
+        let each = |probe: &MappingExpr, take: &mut dyn FnMut(&Value<'_>)| {
             eval(probe, env).iter().for_each(|value| each_item(value, |item| take(item)));
         };
         match self {
-            Index::All(count) => found.extend(0..*count),
-            Index::Any(parts) => parts.iter().for_each(|part| part.collect(env, found)),
-            Index::Equal(probes, map) => {
+            ConditionIndex::All(count) => found.extend(0..*count),
+            ConditionIndex::Any(parts) => parts.iter().for_each(|part| part.collect(env, found)),
+            ConditionIndex::Equal(probes, map) => {
                 // Two values with one hash only yield an entity too many.
                 for hash in hashes(probes, env) {
                     found.extend(map.get(&hash).into_iter().flatten());
                 }
             }
-            Index::Within(probe, map, lengths) => each(probe, &mut |value| {
+            ConditionIndex::Within(probe, map, lengths) => each(probe, &mut |value| {
                 let Some((v6, first, own)) = value.as_str().and_then(any_network) else { return };
                 // One look-up for each length that occurs finds all networks around the probe.
                 for &(_, len) in lengths.iter().filter(|(six, len)| *six == v6 && *len <= own) {
@@ -308,7 +315,7 @@ impl<'m> Index<'m> {
                     found.extend(hit.into_iter().flatten());
                 }
             }),
-            Index::Around(probe, sorted) => each(probe, &mut |value| {
+            ConditionIndex::Around(probe, sorted) => each(probe, &mut |value| {
                 let Some((v6, first, len)) = value.as_str().and_then(network) else { return };
                 // The addresses of a network follow each other in this order, from its first one.
                 let start = sorted.partition_point(|(six, a, _)| (*six, *a) < (v6, first));
@@ -316,13 +323,13 @@ impl<'m> Index<'m> {
                     |entry: &&(bool, u128, u32)| entry.0 == v6 && masked(v6, entry.1, len) == first;
                 found.extend(sorted[start..].iter().take_while(inside).map(|entry| entry.2));
             }),
-            Index::StartsWith(probe, sorted) => each(probe, &mut |value| {
+            ConditionIndex::StartsWith(probe, sorted) => each(probe, &mut |value| {
                 let Some(prefix) = value.as_str() else { return };
                 let start = sorted.partition_point(|(text, _)| text.as_str() < prefix);
                 let begins = |entry: &&(String, u32)| entry.0.starts_with(prefix);
                 found.extend(sorted[start..].iter().take_while(begins).map(|entry| entry.1));
             }),
-            Index::StartOf(probe, map, lengths) => each(probe, &mut |value| {
+            ConditionIndex::StartOf(probe, map, lengths) => each(probe, &mut |value| {
                 let Some(text) = value.as_str() else { return };
                 for &len in lengths.iter().take_while(|len| **len <= text.len()) {
                     // `get` gives nothing if `len` ends inside a character.

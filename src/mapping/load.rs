@@ -2,9 +2,9 @@
 
 use super::check::check;
 use super::model::Mapping;
-use super::project::{Project, root_of, tidy};
-use crate::lang::Severity;
-use crate::lang::{Fault, Source};
+use super::project::{MappingProject, normalize_path, root_of};
+use crate::lang::DiagnosticSeverity;
+use crate::lang::{Diagnostic, SourceText};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -14,11 +14,11 @@ use toml::de::DeTable;
 
 /// Checked mappings, and the faults of the others.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub struct LoadedFiles {
     /// Mappings that can run, in the order given.
     pub mappings: Vec<Mapping>,
     /// Faults of all files.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Diagnostic>,
     /// The number of files read.
     pub files: usize,
     /// The scopes that the files name, whatever else is wrong with them.
@@ -27,14 +27,14 @@ pub struct Loaded {
 
 /// Loads files, each `*.toml` of folders except `tombolo.toml`, and mappings by their scope:
 /// a name that is no path is looked for as `mappings/NAME.toml`.
-pub fn load(paths: &[PathBuf]) -> Loaded {
-    let mut loaded = Loaded::default();
-    let mut projects: HashMap<PathBuf, Project> = HashMap::new();
+pub fn load(paths: &[PathBuf]) -> LoadedFiles {
+    let mut loaded = LoadedFiles::default();
+    let mut projects: HashMap<PathBuf, MappingProject> = HashMap::new();
     // A scope is taken by the first file that names it, even if that file has faults.
     let mut owners: HashMap<String, String> = HashMap::new();
     let mut seen = HashSet::new();
     for file in paths.iter().flat_map(|p| files(p)) {
-        let absolute = tidy(&std::path::absolute(&file).unwrap_or_else(|_| file.clone()));
+        let absolute = normalize_path(&std::path::absolute(&file).unwrap_or_else(|_| file.clone()));
         if !seen.insert(absolute.clone()) {
             continue;
         }
@@ -42,7 +42,8 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
         loaded.files += 1;
         let root = root_of(absolute.parent().unwrap_or(Path::new("/")));
         let faults = &mut loaded.faults;
-        let project = projects.entry(root.clone()).or_insert_with(|| Project::read(root, faults));
+        let project =
+            projects.entry(root.clone()).or_insert_with(|| MappingProject::read(root, faults));
         // Faults of the project file lie before this mark: they do not stop the mapping.
         let before = loaded.faults.len();
         let mapping = check(&file, &source, project, &mut loaded.faults);
@@ -54,7 +55,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
                     let words = format!("scope `{scope}` is already owned by {place}");
                     // Nothing tells which of the two is meant, so neither runs.
                     loaded.mappings.retain(|mapping| mapping.scope != *scope);
-                    let fault = Fault::error("M0301", &source, words).at(span, "");
+                    let fault = Diagnostic::error("M0301", &source, words).at(span, "");
                     let help = "one mapping per scope: merge the files or rename one";
                     loaded.faults.push(fault.help(help));
                 }
@@ -63,7 +64,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
                 }
             }
         }
-        let is_error = |fault: &Fault| fault.severity == Severity::Error;
+        let is_error = |fault: &Diagnostic| fault.severity == DiagnosticSeverity::Error;
         let mut sound = !loaded.faults[before..].iter().any(is_error);
         if let Some(mapping) = mapping.as_ref().filter(|_| sound) {
             // Examples run only on a mapping without errors of its own.
@@ -71,7 +72,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
             sound = failed.is_empty();
             loaded.faults.extend(failed);
         }
-        loaded.faults[before..].sort_by_key(Fault::place);
+        loaded.faults[before..].sort_by_key(Diagnostic::place);
         loaded.mappings.extend(mapping.filter(|_| sound));
     }
     loaded.scopes = owners.into_keys().collect();
@@ -79,23 +80,23 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
     loaded
 }
 
-fn read(file: &Path, faults: &mut Vec<Fault>) -> Option<Arc<Source>> {
+fn read(file: &Path, faults: &mut Vec<Diagnostic>) -> Option<Arc<SourceText>> {
     let shown = file.display().to_string();
     match std::fs::read_to_string(file) {
-        Ok(text) => Some(Source::whole(shown, text)),
+        Ok(text) => Some(SourceText::whole(shown, text)),
         Err(error) => {
             let words = match error.kind() {
                 std::io::ErrorKind::NotFound => format!("file `{shown}` does not exist"),
                 _ => format!("cannot read `{shown}`: {error}"),
             };
-            faults.push(Fault::error("M0305", &Source::whole(shown, ""), words));
+            faults.push(Diagnostic::error("M0305", &SourceText::whole(shown, ""), words));
             None
         }
     }
 }
 
 /// The scope that a file names, whatever else is wrong with it.
-fn declared_scope(source: &Source, project: &Project) -> Option<(String, Range<usize>)> {
+fn declared_scope(source: &SourceText, project: &MappingProject) -> Option<(String, Range<usize>)> {
     let document = DeTable::parse(&source.text).ok()?;
     let scope = document.get_ref().get("scope")?;
     let text = scope.get_ref().as_str()?;

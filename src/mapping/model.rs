@@ -3,13 +3,13 @@
 //! [`super::check`] makes it, [`super::resolve`] uses it. After the check, only the rows or the graph
 //! can bring up faults.
 
-use super::data::Data;
-use super::eval::Tables;
-use super::expr::Expr;
+use super::data::NestedValue;
+use super::eval::LookupTables;
+use super::expr::MappingExpr;
 use super::rows::RowSource;
 use super::template::Template;
 use crate::graph::Value;
-use crate::lang::Source;
+use crate::lang::SourceText;
 use crate::query::Query;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -38,36 +38,41 @@ pub struct Mapping {
     /// The verb, in upper case.
     pub class: String,
     /// The end where edges start.
-    pub from: End,
+    pub from: EndDefinition,
     /// The end that edges lead to.
-    pub to: End,
+    pub to: EndDefinition,
     /// The limits at which a run stops.
-    pub guard: Guard,
+    pub guard: MappingGuard,
     /// Promises about the graph as planned.
-    pub promises: Vec<Promise>,
+    pub promises: Vec<MappingTest>,
     /// The number of its expressions.
     pub expressions: usize,
     /// True if both ends of an edge may lie in one scope.
     pub same_scope: bool,
-    pub(super) pairs: Pairs,
-    pub(super) edge: EdgeRules,
-    pub(super) tables: Tables,
+    pub(super) pairs: PairSource,
+    pub(super) edge: RelationshipRules,
+    pub(super) tables: LookupTables,
     pub(super) junk: Vec<String>,
-    pub(super) examples: Vec<Example>,
-    pub(super) source: Arc<Source>,
+    pub(super) examples: Vec<MappingExample>,
+    pub(super) source: Arc<SourceText>,
     pub(super) scope_span: Range<usize>,
 }
 
 /// The source of the pairs.
 #[derive(Clone, Debug)]
-pub(super) enum Pairs {
-    Rows { rows: RowSource, filter: Option<Expr>, span: Range<usize>, max_age: Option<Duration> },
-    Join(Vec<Alternative>),
+pub(super) enum PairSource {
+    Rows {
+        rows: RowSource,
+        filter: Option<MappingExpr>,
+        span: Range<usize>,
+        max_age: Option<Duration>,
+    },
+    Join(Vec<MatchAlternative>),
 }
 
 /// The entities that a table asks for, before any condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
+pub struct EntitySelection {
     /// Any of these scopes; aliases are resolved.
     pub scopes: Vec<String>,
     /// Any of these types; empty for all.
@@ -78,14 +83,14 @@ pub struct Selection {
 
 /// One end of the edge.
 #[derive(Clone, Debug)]
-pub struct End {
+pub struct EndDefinition {
     /// The entities that it may be.
-    pub select: Selection,
-    pub(super) filter: Option<Expr>,
-    pub(super) find: Find,
-    pub(super) missing: Missing,
-    pub(super) ambiguous: Ambiguous,
-    pub(super) prefer: Option<Expr>,
+    pub select: EntitySelection,
+    pub(super) filter: Option<MappingExpr>,
+    pub(super) find: MatchStrategy,
+    pub(super) missing: MissingPolicy,
+    pub(super) ambiguous: AmbiguityPolicy,
+    pub(super) prefer: Option<MappingExpr>,
     /// The place of the table in the file.
     pub(super) span: Range<usize>,
     pub(super) type_span: Range<usize>,
@@ -94,28 +99,28 @@ pub struct End {
 
 /// The way in which the entity of an end is found.
 #[derive(Clone, Debug)]
-pub(super) enum Find {
+pub(super) enum MatchStrategy {
     Key(Template, Range<usize>),
     Id(Template, Range<usize>),
-    Match(Vec<Alternative>),
+    Match(Vec<MatchAlternative>),
     /// By the `join` of the mapping.
     Joined,
 }
 
 /// One of several conditions that are tried in order.
 #[derive(Clone, Debug)]
-pub(super) struct Alternative {
+pub(super) struct MatchAlternative {
     pub name: Option<String>,
-    pub when: Expr,
+    pub when: MappingExpr,
     /// The condition as written.
     pub text: String,
-    pub properties: Vec<(String, Property)>,
+    pub properties: Vec<(String, PropertyAssignment)>,
     pub span: Range<usize>,
 }
 
 /// The treatment of a row whose end does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum MissingPolicy {
     #[default]
     Skip,
     Error,
@@ -123,7 +128,7 @@ pub(super) enum Missing {
 
 /// The treatment of a row for which an end finds several entities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Ambiguous {
+pub(super) enum AmbiguityPolicy {
     #[default]
     Error,
     Skip,
@@ -132,30 +137,30 @@ pub(super) enum Ambiguous {
 
 /// A property of the edge.
 #[derive(Clone, Debug)]
-pub(super) enum Property {
+pub(super) enum PropertyAssignment {
     Template(Template),
     Literal(Value<'static>),
 }
 
 /// The type, key, properties and cardinality of the edge.
 #[derive(Clone, Debug, Default)]
-pub(super) struct EdgeRules {
+pub(super) struct RelationshipRules {
     pub type_name: Option<Template>,
     pub key: Option<Template>,
-    pub properties: Vec<(String, Property)>,
+    pub properties: Vec<(String, PropertyAssignment)>,
     /// `one-to-…`: an entity of `to` has one edge at most.
     pub one_from: bool,
     /// `…-to-one`: an entity of `from` has one edge at most.
     pub one_to: bool,
     pub cardinality: String,
     pub skip_conflicts: bool,
-    pub prefer: Option<Expr>,
+    pub prefer: Option<MappingExpr>,
     pub span: Range<usize>,
 }
 
 /// The limits at which a run stops. `None` means no limit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Guard {
+pub struct MappingGuard {
     /// Fewer rows, or candidates of a join, are refused.
     pub min_rows: u64,
     /// Fewer edges afterwards are refused.
@@ -171,14 +176,14 @@ pub struct Guard {
     /// More rows without an end are refused, in percent of the rows that `where` kept.
     pub max_missing_percent: Option<f64>,
     /// The scopes whose last synchronisation must not be too old, each with its limit.
-    pub fresh: Vec<Fresh>,
+    pub fresh: Vec<FreshnessLimit>,
     /// Stands in for `max_age` of the rows.
     pub max_age: Option<Duration>,
 }
 
 /// A limit on the age of the last synchronisation of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fresh {
+pub struct FreshnessLimit {
     /// The scope; aliases are resolved.
     pub scope: String,
     /// The scope as written, e.g. `@okta`.
@@ -189,9 +194,9 @@ pub struct Fresh {
     pub age_written: String,
 }
 
-impl Default for Guard {
-    fn default() -> Guard {
-        Guard {
+impl Default for MappingGuard {
+    fn default() -> MappingGuard {
+        MappingGuard {
             min_rows: 1,
             min_edges: 0,
             max_delete_percent: 25.0,
@@ -207,10 +212,10 @@ impl Default for Guard {
 
 /// A unit test without a database.
 #[derive(Clone, Debug)]
-pub(super) struct Example {
+pub(super) struct MappingExample {
     pub number: usize,
     pub name: Option<String>,
-    pub row: Option<Data>,
+    pub row: Option<NestedValue>,
     pub from: Option<Vec<(String, Value<'static>)>>,
     pub to: Option<Vec<(String, Value<'static>)>>,
     pub links: bool,
@@ -221,19 +226,19 @@ pub(super) struct Example {
 
 /// A promise about the graph as planned.
 #[derive(Clone, Debug)]
-pub struct Promise {
+pub struct MappingTest {
     /// The promise in words, for people.
     pub name: String,
     /// True if breaking it stops the job.
     pub strict: bool,
     /// The question.
-    pub ask: Ask,
+    pub ask: TestExpectation,
     pub(super) span: Range<usize>,
 }
 
 /// The question that a promise asks of the graph.
 #[derive(Clone, Debug)]
-pub enum Ask {
+pub enum TestExpectation {
     /// An edge between these keys is planned, or must not be.
     Edge {
         /// `_key` of its start.
@@ -244,7 +249,7 @@ pub enum Ask {
         there: bool,
     },
     /// Entities of an end have an edge.
-    Covers(Covers),
+    Covers(CoverageExpectation),
     /// A query has the expected number of rows. It needs the whole graph as planned, and
     /// [`super::asked`] judges its answer.
     Query {
@@ -257,17 +262,17 @@ pub enum Ask {
     },
 }
 
-/// See [`Ask::Covers`].
+/// See [`TestExpectation::Covers`].
 #[derive(Clone, Debug)]
-pub struct Covers {
+pub struct CoverageExpectation {
     pub(super) from: bool,
-    pub(super) filter: Option<Expr>,
-    pub(super) at_least: AtLeast,
+    pub(super) filter: Option<MappingExpr>,
+    pub(super) at_least: CoverageThreshold,
 }
 
 /// A number or a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum AtLeast {
+pub(super) enum CoverageThreshold {
     Count(u64),
     Percent(f64),
 }
@@ -276,14 +281,14 @@ impl Mapping {
     /// The place of the rows in the file; empty for a join.
     pub(super) fn rows_span(&self) -> Range<usize> {
         match &self.pairs {
-            Pairs::Rows { span, .. } => span.clone(),
-            Pairs::Join(_) => 0..0,
+            PairSource::Rows { span, .. } => span.clone(),
+            PairSource::Join(_) => 0..0,
         }
     }
 
     /// True if the pairs come from a `join`, so from the graph alone.
     pub fn is_join(&self) -> bool {
-        matches!(self.pairs, Pairs::Join(_))
+        matches!(self.pairs, PairSource::Join(_))
     }
 
     /// The scopes whose entities it links, each once.

@@ -4,15 +4,15 @@
 //! the mapping, or the folder above when that one is called `mappings`. Other tables of
 //! `tombolo.toml` belong to other parts of the program and are not looked at.
 
-use super::raw::Table;
-use crate::lang::{Fault, Source};
+use super::toml_source::TomlTable;
+use crate::lang::{Diagnostic, SourceText};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 /// A project, as far as mappings need it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Project {
+pub(super) struct MappingProject {
     /// Absolute, without `.` and `..`.
     pub root: PathBuf,
     /// Alias without its `@`, and the scope it stands for.
@@ -38,11 +38,11 @@ pub(super) fn root_of(folder: &Path) -> PathBuf {
     holder.or_else(above).unwrap_or(folder).to_owned()
 }
 
-impl Project {
+impl MappingProject {
     /// Reads the project file, if there is one.
-    pub(super) fn read(root: PathBuf, faults: &mut Vec<Fault>) -> Project {
+    pub(super) fn read(root: PathBuf, faults: &mut Vec<Diagnostic>) -> MappingProject {
         let path = root.join("tombolo.toml");
-        let mut project = Project {
+        let mut project = MappingProject {
             has_file: path.is_file(),
             shown_root: match shown(&root) {
                 here if here.is_empty() => "the working folder".to_owned(),
@@ -50,17 +50,17 @@ impl Project {
             },
             real_root: root.canonicalize().ok(),
             root,
-            ..Project::default()
+            ..MappingProject::default()
         };
         if !project.has_file {
             return project;
         }
         let shown = shown(&path);
         match std::fs::read_to_string(&path) {
-            Ok(text) => project.take(&Source::whole(shown, text), faults),
-            Err(error) => faults.push(Fault::error(
+            Ok(text) => project.take(&SourceText::whole(shown, text), faults),
+            Err(error) => faults.push(Diagnostic::error(
                 "M0101",
-                &Source::whole(shown, ""),
+                &SourceText::whole(shown, ""),
                 format!("cannot read the project file: {error}"),
             )),
         }
@@ -75,26 +75,26 @@ impl Project {
         path.starts_with(&self.root) && real.is_none_or(|(path, root)| path.starts_with(root))
     }
 
-    fn take(&mut self, source: &std::sync::Arc<Source>, faults: &mut Vec<Fault>) {
+    fn take(&mut self, source: &std::sync::Arc<SourceText>, faults: &mut Vec<Diagnostic>) {
         let table = match DeTable::parse(&source.text) {
             Ok(table) => table,
-            Err(error) => return faults.push(super::raw::toml_fault(source, &error)),
+            Err(error) => return faults.push(super::toml_source::toml_fault(source, &error)),
         };
-        let top = Table { span: 0..0, table: table.get_ref(), source };
+        let top = TomlTable { span: 0..0, table: table.get_ref(), source };
         if let Some(serial) = top.table("serial") {
             self.junk = serial.texts("junk").into_iter().map(|text| text.value).collect();
         }
         let scopes = table.get_ref().iter().find(|(k, _)| k.get_ref() == "scopes");
         let Some((_, scopes)) = scopes else { return };
         let Some(scopes) = scopes.get_ref().as_table() else {
-            return faults.push(super::raw::wrong_kind(source, "a table", scopes));
+            return faults.push(super::toml_source::wrong_kind(source, "a table", scopes));
         };
         for (alias, scope) in scopes.iter() {
             match scope.get_ref() {
                 DeValue::String(text) => {
                     self.aliases.insert(alias.get_ref().to_string(), text.to_string());
                 }
-                _ => faults.push(super::raw::wrong_kind(source, "a string", scope)),
+                _ => faults.push(super::toml_source::wrong_kind(source, "a string", scope)),
             }
         }
     }
@@ -107,7 +107,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// `path` without `.` and with each `..` resolved by the text alone; links are not followed.
-pub(super) fn tidy(path: &Path) -> PathBuf {
+pub(super) fn normalize_path(path: &Path) -> PathBuf {
     let mut tidy = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,29 +1,29 @@
 //! A mapping against a graph: the edges it asks for, and the account of its rows.
 
-use super::account::{RowCount, Unmatched};
 use super::candidates::MappingGraph;
-use super::data::{Data, Row};
-use super::ends::Ends;
-use super::expr::Root;
-use super::model::{End, Mapping, Pairs};
-use super::promise::Kept;
-use super::resolver::Resolver;
-use super::rows::{ReadOptions, Reader, RowSource};
+use super::data::{NestedValue, RowContent};
+use super::ends::EndLookup;
+use super::expr::PathRoot;
+use super::model::{EndDefinition, Mapping, PairSource};
+use super::resolver::RowResolver;
+use super::row_counts::{RowCount, UnmatchedRow};
+use super::rows::{ReadOptions, RowReader, RowSource};
+use super::tests_of_mapping::TestOutcome;
 use crate::graph::{DraftRelationship, same_name};
-use crate::lang::{Fault, Severity, closest};
+use crate::lang::{Diagnostic, DiagnosticSeverity, closest};
 use crate::query::QueryRow;
 use std::borrow::Cow;
 use std::time::SystemTime;
 
 /// The result of a mapping for its rows and a graph.
 #[derive(Clone, Debug, Default)]
-pub struct Resolved {
+pub struct ResolvedMapping {
     /// The relationships that the job is to have, each key once.
     pub drafts: Vec<DraftRelationship<'static>>,
     /// The number of rows in each bucket.
     pub count: RowCount,
     /// Rows without an edge, the first [`super::UNMATCHED_LISTED`] of them.
-    pub unmatched: Vec<Unmatched>,
+    pub unmatched: Vec<UnmatchedRow>,
     /// The inputs that the places in the drafts refer to by position: the files of rows, or the name
     /// of another source.
     pub inputs: Vec<String>,
@@ -32,16 +32,16 @@ pub struct Resolved {
     /// The number of candidates of `from` and of `to`.
     pub candidates: [u64; 2],
     /// Lints that only the graph can give.
-    pub warnings: Vec<Fault>,
+    pub warnings: Vec<Diagnostic>,
     /// The outcome of each promise of the file.
-    pub promises: Vec<Kept>,
+    pub promises: Vec<TestOutcome>,
 }
 
 /// The reason why a mapping could not be resolved.
 #[derive(Debug)]
 pub enum ResolveError<E> {
     /// The rows, the graph or the file do not allow it.
-    Faults(Vec<Fault>),
+    Faults(Vec<Diagnostic>),
     /// The graph could not be read.
     Graph(E),
 }
@@ -62,11 +62,12 @@ impl Mapping {
         &self,
         graph: &G,
         now: SystemTime,
-    ) -> Result<Resolved, ResolveError<G::Error>> {
-        let ends = Ends::read(self, graph)?;
-        let mut resolved = Resolved {
-            candidates: [Root::From, Root::To].map(|r| ends.side(r).candidates.len() as u64),
-            ..Resolved::default()
+    ) -> Result<ResolvedMapping, ResolveError<G::Error>> {
+        let ends = EndLookup::read(self, graph)?;
+        let mut resolved = ResolvedMapping {
+            candidates: [PathRoot::From, PathRoot::To]
+                .map(|r| ends.side(r).candidates.len() as u64),
+            ..ResolvedMapping::default()
         };
         // Before the rows: with a wrong scope or type every row would lack an end.
         let faults = self.check_selections(&ends, graph, &mut resolved.warnings)?;
@@ -74,28 +75,28 @@ impl Mapping {
             return Err(ResolveError::Faults(faults));
         }
         let run = match &self.pairs {
-            Pairs::Join(_) => {
+            PairSource::Join(_) => {
                 resolved.inputs = vec![self.file.display().to_string()];
-                let mut resolver = Resolver::new(&ends, graph, None);
+                let mut resolver = RowResolver::new(&ends, graph, None);
                 resolver.join()?;
                 resolver.finish()
             }
-            Pairs::Rows { rows, max_age, .. } => {
+            PairSource::Rows { rows, max_age, .. } => {
                 let rows = self.fetch(rows, graph)?.map_err(ResolveError::Faults)?;
                 let options = ReadOptions {
                     // An override for this run wins over the file.
                     max_age: self.guard.max_age.or(*max_age),
                     now,
-                    around: self.asks_around(),
+                    around: self.mentions_enclosing_data(),
                 };
-                let mut reader = Reader::open(&rows, &options);
-                let mut resolver = Resolver::new(&ends, graph, Some(&rows));
+                let mut reader = RowReader::open(&rows, &options);
+                let mut resolver = RowResolver::new(&ends, graph, Some(&rows));
                 while let Some(row) = reader.next() {
                     match row {
                         Ok(row) => resolver.row(&row, reader.columns())?,
                         Err(fault) => resolver.fault(fault),
                     }
-                    if resolver.is_hopeless() {
+                    if resolver.should_stop() {
                         break;
                     }
                 }
@@ -109,7 +110,7 @@ impl Mapping {
         }
         resolved.count = run.count;
         resolved.unmatched = run.unmatched;
-        resolved.promises = self.keep_promises(&ends, &run.edges);
+        resolved.promises = self.run_tests(&ends, &run.edges);
         resolved.drafts = run.edges.into_iter().filter(|e| e.kept).map(|e| e.draft).collect();
         Ok(resolved)
     }
@@ -120,8 +121,8 @@ impl Mapping {
         &self,
         rows: &'s RowSource,
         graph: &G,
-    ) -> Result<Result<Cow<'s, RowSource>, Vec<Fault>>, G::Error> {
-        let numbered = |rows: Vec<Data>, shown: &str| {
+    ) -> Result<Result<Cow<'s, RowSource>, Vec<Diagnostic>>, G::Error> {
+        let numbered = |rows: Vec<NestedValue>, shown: &str| {
             let rows = rows.into_iter().zip(1..).map(|(row, line)| (line, row)).collect();
             Ok(Cow::Owned(RowSource::Inline { rows, shown: shown.to_owned() }))
         };
@@ -129,28 +130,35 @@ impl Mapping {
             RowSource::Query(query) => match graph.ask(query)? {
                 Ok(rows) => {
                     let row = |members: QueryRow| {
-                        let member = |(name, value)| (name, Data::from_value(value));
-                        Data::Object(members.into_iter().map(member).collect())
+                        let member = |(name, value)| (name, NestedValue::from_value(value));
+                        NestedValue::Object(members.into_iter().map(member).collect())
                     };
                     Ok(numbered(rows.into_iter().map(row).collect(), "query"))
                 }
                 Err(why) => {
                     let words = format!("the query of `rows` was stopped: {why}");
-                    let fault = Fault::error("M0506", &self.source, words);
+                    let fault = Diagnostic::error("M0506", &self.source, words);
                     let fault = fault.at(self.rows_span(), "");
                     Ok(Err(vec![fault.help("add conditions or `LIMIT` to the query")]))
                 }
             },
             RowSource::Entities { select, filter } => {
                 let mut all = Vec::new();
-                graph.entities(select, &super::candidates::Wanted::All, &mut |candidate| {
-                    all.push(candidate.into_data());
-                })?;
+                graph.entities(
+                    select,
+                    &super::candidates::PropertyProjection::All,
+                    &mut |candidate| {
+                        all.push(candidate.into_data());
+                    },
+                )?;
                 if let Some(filter) = filter {
                     let shared = self.shared();
                     all.retain(|data| {
-                        let row = Row::Data(data.clone());
-                        super::eval::holds(filter, &super::eval::Env::of_data(&shared, &row))
+                        let row = RowContent::Data(data.clone());
+                        super::eval::holds(
+                            filter,
+                            &super::eval::ExprEnvironment::of_data(&shared, &row),
+                        )
                     });
                 }
                 Ok(numbered(all, "entity"))
@@ -163,12 +171,12 @@ impl Mapping {
     /// than intended.
     fn check_selections<G: MappingGraph>(
         &self,
-        ends: &Ends<'_>,
+        ends: &EndLookup<'_>,
         graph: &G,
-        warnings: &mut Vec<Fault>,
-    ) -> Result<Vec<Fault>, G::Error> {
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<Vec<Diagnostic>, G::Error> {
         let mut faults = Vec::new();
-        for root in [Root::From, Root::To] {
+        for root in [PathRoot::From, PathRoot::To] {
             let end = self.end(root);
             // An end with other entities can still work, so it gets warnings and no errors.
             let nothing = ends.side(root).selected == 0;
@@ -188,10 +196,11 @@ impl Mapping {
                     };
                     let at = end.scope_span.clone();
                     match nothing {
-                        true => faults
-                            .push(Fault::error("M0501", &self.source, words).at(at, "").help(help)),
+                        true => faults.push(
+                            Diagnostic::error("M0501", &self.source, words).at(at, "").help(help),
+                        ),
                         false => warnings.push(
-                            Fault::warning("M0501", &self.source, words).at(at, "").help(help),
+                            Diagnostic::warning("M0501", &self.source, words).at(at, "").help(help),
                         ),
                     }
                 }
@@ -208,7 +217,9 @@ impl Mapping {
             absent.extend(self.absent(end, "class", &end.select.classes, &classes, same_name));
             for fault in absent {
                 match nothing {
-                    true => faults.push(Fault { severity: Severity::Error, ..fault }),
+                    true => {
+                        faults.push(Diagnostic { severity: DiagnosticSeverity::Error, ..fault })
+                    }
                     false => warnings.push(fault),
                 }
             }
@@ -219,12 +230,12 @@ impl Mapping {
     /// A warning for each type or class that is asked for and that no entity has.
     fn absent(
         &self,
-        end: &End,
+        end: &EndDefinition,
         kind: &str,
         asked: &[String],
         known: &[(String, u64)],
         same: impl Fn(&str, &str) -> bool,
-    ) -> Vec<Fault> {
+    ) -> Vec<Diagnostic> {
         let absent = asked.iter().filter(|asked| !known.iter().any(|(name, _)| same(name, asked)));
         let fault = |asked: &String| {
             let scopes = end.select.scopes.join("`, `");
@@ -240,7 +251,7 @@ impl Mapping {
                 }
             };
             let at = end.type_span.clone();
-            Fault::warning("M0502", &self.source, words).at(at, "").help(help)
+            Diagnostic::warning("M0502", &self.source, words).at(at, "").help(help)
         };
         absent.map(fault).collect()
     }

@@ -1,19 +1,21 @@
 //! The run over the rows, one after the other: the entities that a row finds, the edges it makes, the
 //! bucket it ends in.
 
-use super::account::{Bucket, RowCount, UNMATCHED_LISTED, Unmatched};
-use super::candidates::{Candidate, MappingGraph};
-use super::conflict::Edge;
-use super::ends::{Ends, Found, name};
-use super::eval::{Env, FileFacts, Matched, holds, rank, render};
-use super::expr::Root;
-use super::model::{Alternative, Ambiguous, Mapping, Missing, Pairs, Property};
-use super::rows::{Columns, RowAt, RowSource};
+use super::candidates::{EndCandidate, MappingGraph};
+use super::conflict::RowRelationship;
+use super::ends::{EndLookup, EndMatches, name};
+use super::eval::{ExprEnvironment, FileFacts, MatchedAlternatives, holds, rank, render};
+use super::expr::PathRoot;
+use super::model::{
+    AmbiguityPolicy, Mapping, MatchAlternative, MissingPolicy, PairSource, PropertyAssignment,
+};
+use super::row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
+use super::rows::{ColumnPositions, LocatedRow, RowSource};
 use crate::graph::{
-    DraftEnd, DraftRelationship, NameKind, Origin, Place, Value, check_name,
+    DraftEnd, DraftRelationship, InputLocation, NameKind, RelationshipOrigin, Value, check_name,
     default_relationship_key,
 };
-use crate::lang::Fault;
+use crate::lang::Diagnostic;
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -25,16 +27,16 @@ const TOLD: usize = 10;
 
 /// The outcome of a row.
 struct RowState {
-    place: Place,
+    place: InputLocation,
     /// The entity that is the row of a join.
     entity: Option<u32>,
-    bucket: Bucket,
+    bucket: RowOutcome,
     reason: Option<String>,
 }
 
 /// Goes over the rows of one mapping.
-pub(super) struct Resolver<'r, 'm, G: MappingGraph> {
-    ends: &'r Ends<'m>,
+pub(super) struct RowResolver<'r, 'm, G: MappingGraph> {
+    ends: &'r EndLookup<'m>,
     mapping: &'m Mapping,
     graph: &'r G,
     /// The rows as files, for messages that show a line of them.
@@ -42,33 +44,33 @@ pub(super) struct Resolver<'r, 'm, G: MappingGraph> {
     inputs: Vec<FileFacts>,
     count: RowCount,
     states: Vec<RowState>,
-    edges: Vec<Edge>,
+    edges: Vec<RowRelationship>,
     /// Digest of an edge key, and the edge; at 128 bits two keys with one digest do not happen.
     seen: FxHashMap<u128, u32>,
-    faults: Faults,
+    faults: CappedDiagnostics,
     pairs: u64,
     listed: usize,
     scratch: Vec<u32>,
 }
 
 /// The outcome of all rows.
-pub(super) struct Run {
+pub(super) struct ResolverOutput {
     pub count: RowCount,
-    pub unmatched: Vec<Unmatched>,
-    pub edges: Vec<Edge>,
-    pub faults: Vec<Fault>,
+    pub unmatched: Vec<UnmatchedRow>,
+    pub edges: Vec<RowRelationship>,
+    pub faults: Vec<Diagnostic>,
 }
 
 /// Faults, at most [`TOLD`] of each code.
 #[derive(Default)]
-struct Faults {
-    list: Vec<Fault>,
+struct CappedDiagnostics {
+    list: Vec<Diagnostic>,
     more: FxHashMap<&'static str, (usize, usize)>,
 }
 
-impl Faults {
+impl CappedDiagnostics {
     /// Counts a fault of this code. True if it is to be reported too.
-    fn tells(&mut self, code: &'static str) -> bool {
+    fn admits_another(&mut self, code: &'static str) -> bool {
         let (told, left_out) = self.more.entry(code).or_default();
         match *told < TOLD {
             true => *told += 1,
@@ -77,7 +79,7 @@ impl Faults {
         *left_out == 0
     }
 
-    fn finish(mut self) -> Vec<Fault> {
+    fn finish(mut self) -> Vec<Diagnostic> {
         // From the back: the note about the rest goes to the last fault of its code.
         for fault in self.list.iter_mut().rev() {
             if let Some((_, left_out @ 1..)) = self.more.remove(fault.code) {
@@ -88,13 +90,13 @@ impl Faults {
     }
 }
 
-impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
+impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
     pub(super) fn new(
-        ends: &'r Ends<'m>,
+        ends: &'r EndLookup<'m>,
         graph: &'r G,
         rows: Option<&'r RowSource>,
-    ) -> Resolver<'r, 'm, G> {
-        Resolver {
+    ) -> RowResolver<'r, 'm, G> {
+        RowResolver {
             mapping: ends.mapping,
             ends,
             graph,
@@ -104,7 +106,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             states: Vec::new(),
             edges: Vec::new(),
             seen: FxHashMap::default(),
-            faults: Faults::default(),
+            faults: CappedDiagnostics::default(),
             pairs: 0,
             listed: 0,
             scratch: Vec::new(),
@@ -112,47 +114,47 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     }
 
     /// Takes a fault of the rows themselves.
-    pub(super) fn fault(&mut self, fault: Fault) {
-        if self.faults.tells(fault.code) {
+    pub(super) fn fault(&mut self, fault: Diagnostic) {
+        if self.faults.admits_another(fault.code) {
             self.faults.list.push(fault);
         }
     }
 
     /// True if there is no use in going on: too many pairs, edges or faults.
-    pub(super) fn is_hopeless(&self) -> bool {
+    pub(super) fn should_stop(&self) -> bool {
         self.pairs > PAIRS_MAX || self.faults.list.len() > 100
     }
 
     /// Takes the entities of `from` as rows.
     pub(super) fn join(&mut self) -> Result<(), G::Error> {
         let ends = self.ends;
-        let pairs = ends.side(Root::From).candidates.len() as u64
-            * ends.side(Root::To).candidates.len() as u64;
-        for (i, alternative) in self.mapping.alternatives(Root::To).iter().enumerate() {
-            if ends.is_scan(Root::To, i) && pairs > PAIRS_MAX {
+        let pairs = ends.side(PathRoot::From).candidates.len() as u64
+            * ends.side(PathRoot::To).candidates.len() as u64;
+        for (i, alternative) in self.mapping.alternatives(PathRoot::To).iter().enumerate() {
+            if ends.is_scan(PathRoot::To, i) && pairs > PAIRS_MAX {
                 self.too_many_pairs(alternative, pairs);
             }
         }
-        if self.is_hopeless() {
+        if self.should_stop() {
             return Ok(());
         }
         let shared = self.mapping.shared();
-        for (candidate, i) in ends.side(Root::From).candidates.iter().zip(0..) {
-            let env = Env::of_end(&shared, Root::From, candidate);
-            let from = Found { hits: vec![i], ..Found::default() };
-            let place = Place { input: 0, line: i + 1 };
+        for (candidate, i) in ends.side(PathRoot::From).candidates.iter().zip(0..) {
+            let env = ExprEnvironment::of_end(&shared, PathRoot::From, candidate);
+            let from = EndMatches { hits: vec![i], ..EndMatches::default() };
+            let place = InputLocation { input: 0, line: i + 1 };
             self.pair(&env, place, Some(i), from)?;
-            if self.is_hopeless() {
+            if self.should_stop() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn too_many_pairs(&mut self, alternative: &Alternative, pairs: u64) {
+    fn too_many_pairs(&mut self, alternative: &MatchAlternative, pairs: u64) {
         let about = if pairs > PAIRS_MAX { "about" } else { "more than" };
         let words = format!("this condition would compare {about} {} pairs", pairs.max(PAIRS_MAX));
-        let fault = Fault::error("M0209", &self.mapping.source, words);
+        let fault = Diagnostic::error("M0209", &self.mapping.source, words);
         let fault = fault.at(alternative.span.clone(), "");
         self.fault(
             fault.help("add an `=` between one side and the other; `~=` alone cannot use an index"),
@@ -164,18 +166,18 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     /// Ends the run before more edges are made than the guard allows.
     fn too_many_edges(
         &mut self,
-        place: Place,
+        place: InputLocation,
         entity: Option<u32>,
         edges: u64,
         (from, to): (usize, usize),
     ) {
-        let row = self.place_words(place, entity);
+        let row = self.display_place(place, entity);
         let most = self.mapping.guard.max_edges;
         let words = format!(
             "mapping `{}` would make {edges} edges or more, and {most} are allowed",
             self.mapping.scope
         );
-        let fault = Fault::error("M0507", &self.mapping.source, words)
+        let fault = Diagnostic::error("M0507", &self.mapping.source, words)
             .at(self.mapping.edge.span.clone(), "")
             .note(format!("{row} fits {from} in `[from]` and {to} in `[to]`"))
             .help("add a condition that tells them apart, or raise `max_edges` in `[guard]`");
@@ -184,22 +186,26 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     }
 
     /// Takes one row.
-    pub(super) fn row(&mut self, row: &RowAt, columns: &Columns) -> Result<(), G::Error> {
+    pub(super) fn row(
+        &mut self,
+        row: &LocatedRow,
+        columns: &ColumnPositions,
+    ) -> Result<(), G::Error> {
         let shared = self.mapping.shared();
         let facts = self.inputs.get(row.file).cloned().unwrap_or_default();
-        let env = Env::of_row(&shared, row, columns, &facts);
-        if let Pairs::Rows { filter: Some(filter), .. } = &self.mapping.pairs
+        let env = ExprEnvironment::of_row(&shared, row, columns, &facts);
+        if let PairSource::Rows { filter: Some(filter), .. } = &self.mapping.pairs
             && !holds(filter, &env)
         {
-            self.count.add(Bucket::Filtered);
+            self.count.add(RowOutcome::Filtered);
             return Ok(());
         }
-        let from = self.find(Root::From, &env);
-        let place = Place { input: row.file as u32, line: row.line };
+        let from = self.find(PathRoot::From, &env);
+        let place = InputLocation { input: row.file as u32, line: row.line };
         self.pair(&env, place, None, from)
     }
 
-    fn find(&mut self, root: Root, env: &Env<'_>) -> Found {
+    fn find(&mut self, root: PathRoot, env: &ExprEnvironment<'_>) -> EndMatches {
         let found = self.ends.find(root, env, &mut self.scratch);
         self.pairs = self.pairs.saturating_add(found.compared);
         if found.compared > 0 && self.pairs > PAIRS_MAX && self.pairs < u64::MAX {
@@ -217,26 +223,26 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     /// Finds `to`, makes the edges and settles the row.
     fn pair(
         &mut self,
-        env: &Env<'_>,
-        place: Place,
+        env: &ExprEnvironment<'_>,
+        place: InputLocation,
         entity: Option<u32>,
-        from: Found,
+        from: EndMatches,
     ) -> Result<(), G::Error> {
         let ends = self.ends;
-        let from_side = &ends.side(Root::From).candidates;
-        let usable = self.usable(Root::From, &from);
+        let from_side = &ends.side(PathRoot::From).candidates;
+        let usable = self.usable(PathRoot::From, &from);
         // Where `to` may look at `from`, each `from` looks for its own.
-        let mut found: Vec<(Vec<u32>, Found)> = Vec::new();
+        let mut found: Vec<(Vec<u32>, EndMatches)> = Vec::new();
         if usable && ends.to_looks_at_from {
             for &hit in &from.hits {
-                let env = env.with(Root::From, &from_side[hit as usize]);
-                found.push((vec![hit], self.find(Root::To, &env)));
+                let env = env.with(PathRoot::From, &from_side[hit as usize]);
+                found.push((vec![hit], self.find(PathRoot::To, &env)));
             }
         } else {
-            found.push((from.hits.clone(), self.find(Root::To, env)));
+            found.push((from.hits.clone(), self.find(PathRoot::To, env)));
         }
         // Counted before any is made: an edge takes memory, and hits multiply.
-        let product = |(hits, to): &(Vec<u32>, Found)| match self.bucket(&from, to) {
+        let product = |(hits, to): &(Vec<u32>, EndMatches)| match self.bucket(&from, to) {
             None => hits.len() as u64 * to.hits.len() as u64,
             Some(_) => 0,
         };
@@ -260,7 +266,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
                     match self.edge(env, place, entity, (&from, f), (to, t)) {
                         Ok(new) => made += usize::from(new),
                         Err(reason) => {
-                            self.settle_row(place, entity, Bucket::UndefinedKey, Some(reason));
+                            self.record_row(place, entity, RowOutcome::UndefinedKey, Some(reason));
                             // A row makes all of its edges or none.
                             self.edges.truncate(first);
                             return Ok(());
@@ -272,42 +278,42 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         match worst {
             Some((bucket, to)) if made == 0 => self.unlinked(env, place, entity, bucket, &from, to),
             _ if made > 0 => {
-                self.settle_row(place, entity, Bucket::Linked, None);
+                self.record_row(place, entity, RowOutcome::Linked, None);
                 Ok(())
             }
             _ => {
-                self.settle_row(place, entity, Bucket::Duplicate, None);
+                self.record_row(place, entity, RowOutcome::Duplicate, None);
                 Ok(())
             }
         }
     }
 
     /// True if the entities found may make edges.
-    fn usable(&self, root: Root, found: &Found) -> bool {
-        let all = self.mapping.end(root).ambiguous == Ambiguous::All;
+    fn usable(&self, root: PathRoot, found: &EndMatches) -> bool {
+        let all = self.mapping.end(root).ambiguous == AmbiguityPolicy::All;
         found.undefined.is_none() && (found.hits.len() == 1 || (all && !found.hits.is_empty()))
     }
 
     /// The bucket of the row if it makes no edge.
-    fn bucket(&self, from: &Found, to: &Found) -> Option<Bucket> {
+    fn bucket(&self, from: &EndMatches, to: &EndMatches) -> Option<RowOutcome> {
         if from.undefined.is_some() || to.undefined.is_some() {
-            return Some(Bucket::UndefinedKey);
+            return Some(RowOutcome::UndefinedKey);
         }
         match (from.hits.is_empty(), to.hits.is_empty()) {
-            (true, true) => return Some(Bucket::MissingBoth),
-            (true, false) => return Some(Bucket::MissingFrom),
-            (false, true) => return Some(Bucket::MissingTo),
+            (true, true) => return Some(RowOutcome::MissingBoth),
+            (true, false) => return Some(RowOutcome::MissingFrom),
+            (false, true) => return Some(RowOutcome::MissingTo),
             (false, false) => {}
         }
-        let fine = self.usable(Root::From, from) && self.usable(Root::To, to);
-        (!fine).then_some(Bucket::Ambiguous)
+        let fine = self.usable(PathRoot::From, from) && self.usable(PathRoot::To, to);
+        (!fine).then_some(RowOutcome::Ambiguous)
     }
 
-    fn settle_row(
+    fn record_row(
         &mut self,
-        place: Place,
+        place: InputLocation,
         entity: Option<u32>,
-        bucket: Bucket,
+        bucket: RowOutcome,
         reason: Option<String>,
     ) {
         self.listed += usize::from(reason.is_some());
@@ -317,26 +323,33 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     /// A row without an edge: a fault where the file says so, else a reason.
     fn unlinked(
         &mut self,
-        env: &Env<'_>,
-        place: Place,
+        env: &ExprEnvironment<'_>,
+        place: InputLocation,
         entity: Option<u32>,
-        bucket: Bucket,
-        from: &Found,
-        to: &Found,
+        bucket: RowOutcome,
+        from: &EndMatches,
+        to: &EndMatches,
     ) -> Result<(), G::Error> {
-        let strict = [(Root::From, from), (Root::To, to)].into_iter().find(|(root, found)| {
-            let end = self.mapping.end(*root);
-            match bucket {
-                Bucket::Ambiguous => found.hits.len() > 1 && end.ambiguous == Ambiguous::Error,
-                b if b.is_missing() => found.hits.is_empty() && end.missing == Missing::Error,
-                _ => false,
-            }
-        });
+        let strict =
+            [(PathRoot::From, from), (PathRoot::To, to)].into_iter().find(|(root, found)| {
+                let end = self.mapping.end(*root);
+                match bucket {
+                    RowOutcome::Ambiguous => {
+                        found.hits.len() > 1 && end.ambiguous == AmbiguityPolicy::Error
+                    }
+                    b if b.is_missing() => {
+                        found.hits.is_empty() && end.missing == MissingPolicy::Error
+                    }
+                    _ => false,
+                }
+            });
         // A reason may ask the graph once more, so it is made only if somebody will read it.
         let told = match strict {
-            Some((_, _)) => {
-                self.faults.tells(if bucket == Bucket::Ambiguous { "M0503" } else { "M0504" })
-            }
+            Some((_, _)) => self.faults.admits_another(if bucket == RowOutcome::Ambiguous {
+                "M0503"
+            } else {
+                "M0504"
+            }),
             None => self.listed < UNMATCHED_LISTED,
         };
         let reason = match told {
@@ -347,29 +360,29 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             let fault = self.strict_fault(bucket, root, found, place, entity, reason);
             self.faults.list.push(fault);
         }
-        self.settle_row(place, entity, bucket, reason);
+        self.record_row(place, entity, bucket, reason);
         Ok(())
     }
 
     fn strict_fault(
         &self,
-        bucket: Bucket,
-        root: Root,
-        found: &Found,
-        place: Place,
+        bucket: RowOutcome,
+        root: PathRoot,
+        found: &EndMatches,
+        place: InputLocation,
         entity: Option<u32>,
         reason: &str,
-    ) -> Fault {
+    ) -> Diagnostic {
         let end = self.mapping.end(root);
-        let table = if root == Root::From { "from" } else { "to" };
+        let table = if root == PathRoot::From { "from" } else { "to" };
         let row = match entity {
-            Some(_) => format!("`{}`", self.place_words(place, entity)),
+            Some(_) => format!("`{}`", self.display_place(place, entity)),
             None => format!("row {}", place.line),
         };
         let fault = match bucket {
-            Bucket::Ambiguous => {
+            RowOutcome::Ambiguous => {
                 let words = format!("{row} matches {} entities in `[{table}]`", found.hits.len());
-                let fault = Fault::error("M0503", &self.mapping.source, words);
+                let fault = Diagnostic::error("M0503", &self.mapping.source, words);
                 fault
                     .at(end.span.clone(), "")
                     .note(self.ends.keys_of(root, &found.hits))
@@ -377,7 +390,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             }
             _ => {
                 let words = format!("{row}: {reason}");
-                let fault = Fault::error("M0504", &self.mapping.source, words);
+                let fault = Diagnostic::error("M0504", &self.mapping.source, words);
                 fault
                     .at(end.span.clone(), "`missing = \"error\"` asks for every entity")
                     .help("load the entity first, or set `missing = \"skip\"`")
@@ -385,14 +398,14 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         };
         match entity {
             Some(_) => fault,
-            None => fault.note(format!("the row is {}", self.place_words(place, None))),
+            None => fault.note(format!("the row is {}", self.display_place(place, None))),
         }
     }
 
     /// `file:line`, or the key of the entity that is the row.
-    fn place_words(&self, place: Place, entity: Option<u32>) -> String {
+    fn display_place(&self, place: InputLocation, entity: Option<u32>) -> String {
         match (entity, self.inputs.get(place.input as usize)) {
-            (Some(i), _) => self.ends.side(Root::From).candidates[i as usize].key.clone(),
+            (Some(i), _) => self.ends.side(PathRoot::From).candidates[i as usize].key.clone(),
             (None, Some(file)) => format!("{}:{}", file.shown, place.line),
             (None, None) => format!("row {}", place.line),
         }
@@ -401,21 +414,21 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     /// Makes one edge. Returns true if it is new; `Err` says why it has no key.
     fn edge(
         &mut self,
-        env: &Env<'_>,
-        place: Place,
+        env: &ExprEnvironment<'_>,
+        place: InputLocation,
         entity: Option<u32>,
-        (from, f): (&Found, u32),
-        (to, t): (&Found, u32),
+        (from, f): (&EndMatches, u32),
+        (to, t): (&EndMatches, u32),
     ) -> Result<bool, String> {
         let ends = self.ends;
-        let start = &ends.side(Root::From).candidates[f as usize];
-        let end = &ends.side(Root::To).candidates[t as usize];
-        let fired = [(Root::From, from), (Root::To, to)].map(|(root, found)| {
+        let start = &ends.side(PathRoot::From).candidates[f as usize];
+        let end = &ends.side(PathRoot::To).candidates[t as usize];
+        let fired = [(PathRoot::From, from), (PathRoot::To, to)].map(|(root, found)| {
             found.alternative.map(|i| (&self.mapping.alternatives(root)[i], i))
         });
         let names = fired.map(|fired| fired.map(|(a, i)| a.label(i)));
-        let matched = Matched { from: names[0].clone(), to: names[1].clone() };
-        let env = env.with(Root::From, start).with(Root::To, end).matched(&matched);
+        let matched = MatchedAlternatives { from: names[0].clone(), to: names[1].clone() };
+        let env = env.with(PathRoot::From, start).with(PathRoot::To, end).matched(&matched);
         let file = match entity {
             Some(_) => String::new(),
             None => {
@@ -424,7 +437,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         };
         // A lone alternative without a name tells people nothing, so it is not shown.
         let several = |root| self.mapping.alternatives(root).len() > 1;
-        let shown: Vec<String> = [Root::From, Root::To]
+        let shown: Vec<String> = [PathRoot::From, PathRoot::To]
             .into_iter()
             .zip(names)
             .zip(fired)
@@ -434,7 +447,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             .filter_map(|((_, name), _)| name)
             .collect();
         let line = if entity.is_some() { 0 } else { place.line };
-        let origin = Origin { file, line, alternative: shown.join(", ") };
+        let origin = RelationshipOrigin { file, line, alternative: shown.join(", ") };
         let alternatives = fired.map(|fired| fired.map(|(a, _)| a));
         let mut draft = self.mapping.draft(&env, (start, end), alternatives)?;
         draft.place = place;
@@ -445,11 +458,11 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
         let row = self.states.len() as u32;
         let Some(&other) = self.seen.get(&digest) else {
             self.seen.insert(digest, self.edges.len() as u32);
-            self.edges.push(Edge { draft, ends: (f, t), row, prefer, kept: true });
+            self.edges.push(RowRelationship { draft, ends: (f, t), row, prefer, kept: true });
             return Ok(true);
         };
         let other = &self.edges[other as usize];
-        if !same_edge(&other.draft, &draft) && self.faults.tells("M0406") {
+        if !same_edge(&other.draft, &draft) && self.faults.admits_another("M0406") {
             let key = &draft.key;
             let what = match other.ends == (f, t) {
                 true => "different properties",
@@ -457,13 +470,13 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             };
             let words = format!("two rows make the edge `{key}` with {what}");
             let first = match self.states.get(other.row as usize) {
-                Some(state) => self.place_words(state.place, state.entity),
+                Some(state) => self.display_place(state.place, state.entity),
                 // The same row made it.
-                None => self.place_words(place, entity),
+                None => self.display_place(place, entity),
             };
             let fault = match self.rows {
                 Some(rows) if entity.is_none() => rows.fault("M0406", words, place),
-                _ => Fault::error("M0406", &self.mapping.source, words)
+                _ => Diagnostic::error("M0406", &self.mapping.source, words)
                     .at(self.mapping.edge.span.clone(), ""),
             };
             self.faults.list.push(fault.note(format!("the other row is {first}")).help(
@@ -474,23 +487,23 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
     }
 
     /// Settles conflicts of cardinality and closes the account.
-    pub(super) fn finish(mut self) -> Run {
-        for conflict in super::conflict::settle(self.mapping, &mut self.edges) {
+    pub(super) fn finish(mut self) -> ResolverOutput {
+        for conflict in super::conflict::resolve_conflicts(self.mapping, &mut self.edges) {
             let key = self.ends.key_of(conflict.end, conflict.entity);
             let edges = &self.edges;
             let rows = conflict.edges.iter().map(|&e| &self.states[edges[e as usize].row as usize]);
             let places: Vec<String> =
-                rows.take(5).map(|s| self.place_words(s.place, s.entity)).collect();
+                rows.take(5).map(|s| self.display_place(s.place, s.entity)).collect();
             if !conflict.fatal {
                 continue;
             }
-            if self.faults.tells("M0505") {
+            if self.faults.admits_another("M0505") {
                 let words = format!(
                     "`{key}` would get {} edges, `{}` allows 1",
                     conflict.edges.len(),
                     self.mapping.edge.cardinality
                 );
-                let fault = Fault::error("M0505", &self.mapping.source, words)
+                let fault = Diagnostic::error("M0505", &self.mapping.source, words)
                     .at(self.mapping.edge.span.clone(), "")
                     .note(format!("from {}", places.join(" and ")))
                     .help("correct the rows, set `conflict = \"skip\"`, or say which to `prefer`");
@@ -515,7 +528,7 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
                     "the edge `{}` breaks the cardinality {}",
                     draft.key, self.mapping.edge.cardinality
                 );
-                self.states[row as usize].bucket = Bucket::Conflict;
+                self.states[row as usize].bucket = RowOutcome::Conflict;
                 self.states[row as usize].reason = Some(reason);
             }
         }
@@ -525,11 +538,16 @@ impl<'r, 'm, G: MappingGraph> Resolver<'r, 'm, G> {
             if let Some(reason) =
                 state.reason.clone().filter(|_| unmatched.len() < UNMATCHED_LISTED)
             {
-                let place = self.place_words(state.place, state.entity);
-                unmatched.push(Unmatched { place, bucket: state.bucket, reason });
+                let place = self.display_place(state.place, state.entity);
+                unmatched.push(UnmatchedRow { place, bucket: state.bucket, reason });
             }
         }
-        Run { count: self.count, unmatched, edges: self.edges, faults: self.faults.finish() }
+        ResolverOutput {
+            count: self.count,
+            unmatched,
+            edges: self.edges,
+            faults: self.faults.finish(),
+        }
     }
 }
 
@@ -538,7 +556,7 @@ fn same_edge(a: &DraftRelationship<'_>, b: &DraftRelationship<'_>) -> bool {
     a.type_name == b.type_name && a.from == b.from && a.to == b.to && a.properties == b.properties
 }
 
-impl Alternative {
+impl MatchAlternative {
     /// Its name; else the subject of its condition, e.g. `serial`; else its number, counted from 1.
     pub(super) fn label(&self, index: usize) -> String {
         self.name.clone().or_else(|| self.when.subject()).unwrap_or_else(|| (index + 1).to_string())
@@ -549,9 +567,9 @@ impl Mapping {
     /// The edge between two entities; `Err` says what is undefined.
     fn draft(
         &self,
-        env: &Env<'_>,
-        (from, to): (&Candidate, &Candidate),
-        alternatives: [Option<&Alternative>; 2],
+        env: &ExprEnvironment<'_>,
+        (from, to): (&EndCandidate, &EndCandidate),
+        alternatives: [Option<&MatchAlternative>; 2],
     ) -> Result<DraftRelationship<'static>, String> {
         let key = match &self.edge.key {
             Some(key) => name(key, env, NameKind::Key)?,
@@ -567,8 +585,10 @@ impl Mapping {
         let fired = alternatives.into_iter().flatten().flat_map(|a| &a.properties);
         for (name, property) in own.chain(fired) {
             let value = match property {
-                Property::Literal(value) => Some(value.clone()),
-                Property::Template(template) => render(template, env).ok().map(Value::into_owned),
+                PropertyAssignment::Literal(value) => Some(value.clone()),
+                PropertyAssignment::Template(template) => {
+                    render(template, env).ok().map(Value::into_owned)
+                }
             };
             // An undefined property is left out; only key and type must be defined.
             let Some(value) = value else { continue };
@@ -579,7 +599,7 @@ impl Mapping {
             }
         }
         properties.sort_by(|a, b| a.0.cmp(&b.0));
-        let end = |candidate: &Candidate| DraftEnd {
+        let end = |candidate: &EndCandidate| DraftEnd {
             key: Some(candidate.key.clone().into()),
             scope: Some(candidate.scope.to_string().into()),
             id: None,

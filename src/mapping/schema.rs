@@ -4,7 +4,7 @@
 //! but uses only words of draft 4, because the common TOML editor plug-ins read no more: one-value
 //! `enum` instead of `const`, no conditions. It helps with typing; `check` decides.
 
-use super::format::{ALTERNATIVE, Key, Kind, TOP};
+use super::format::{ALTERNATIVE, FormatKey, FormatKind, TOP};
 use serde_json::{Map, Value, json};
 
 /// The JSON Schema of format 1, ready to print.
@@ -17,7 +17,7 @@ pub fn schema() -> String {
     text
 }
 
-fn table(keys: &[Key], name: &str) -> Value {
+fn table(keys: &[FormatKey], name: &str) -> Value {
     let mut properties = Map::new();
     for key in keys {
         let mut value = kind(key.kind, key.name);
@@ -41,40 +41,40 @@ fn table(keys: &[Key], name: &str) -> Value {
     schema
 }
 
-fn kind(kind_of: Kind, name: &str) -> Value {
+fn kind(kind_of: FormatKind, name: &str) -> Value {
     let text = json!({ "type": "string" });
     match kind_of {
-        Kind::Text if name == "source" => json!({ "enum": ["api"] }),
-        Kind::Text if name == "scope" => {
+        FormatKind::Text if name == "source" => json!({ "enum": ["api"] }),
+        FormatKind::Text if name == "scope" => {
             json!({ "type": "string", "minLength": 1, "maxLength": 256 })
         }
-        Kind::Text if name == "delimiter" => {
+        FormatKind::Text if name == "delimiter" => {
             json!({ "type": "string", "minLength": 1, "maxLength": 1 })
         }
-        Kind::Text => text,
-        Kind::Texts => json!({ "anyOf": [
+        FormatKind::Text => text,
+        FormatKind::Texts => json!({ "anyOf": [
             text, { "type": "array", "items": { "type": "string" }, "minItems": 1 },
         ] }),
-        Kind::Bool => json!({ "type": "boolean" }),
-        Kind::Whole if name == "format" => json!({ "type": "integer", "enum": [1] }),
-        Kind::Whole => json!({ "type": "integer", "minimum": 0 }),
-        Kind::Percent => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
-        Kind::Amount => json!({ "type": ["string", "integer"] }),
-        Kind::Choice(choices) => json!({ "enum": choices }),
-        Kind::Table(keys) => table(keys, name),
-        Kind::Tables(keys) => json!({ "type": "array", "items": table(keys, "") }),
-        Kind::NamedTables(keys) => {
+        FormatKind::Bool => json!({ "type": "boolean" }),
+        FormatKind::Whole if name == "format" => json!({ "type": "integer", "enum": [1] }),
+        FormatKind::Whole => json!({ "type": "integer", "minimum": 0 }),
+        FormatKind::Percent => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
+        FormatKind::Amount => json!({ "type": ["string", "integer"] }),
+        FormatKind::Choice(choices) => json!({ "enum": choices }),
+        FormatKind::Table(keys) => table(keys, name),
+        FormatKind::Tables(keys) => json!({ "type": "array", "items": table(keys, "") }),
+        FormatKind::NamedTables(keys) => {
             json!({ "type": "object", "additionalProperties": table(keys, "") })
         }
-        Kind::NamedTexts => json!({ "type": "object", "additionalProperties": text }),
-        Kind::Properties => json!({
+        FormatKind::NamedTexts => json!({ "type": "object", "additionalProperties": text }),
+        FormatKind::Properties => json!({
             "type": "object",
             "additionalProperties": { "type": ["string", "number", "boolean"] },
         }),
-        Kind::Free => json!({ "type": "object" }),
-        Kind::FreeTables => json!({ "type": "array", "items": { "type": "object" } }),
-        Kind::Any => json!({}),
-        Kind::Conditions => json!({ "anyOf": [
+        FormatKind::Free => json!({ "type": "object" }),
+        FormatKind::FreeTables => json!({ "type": "array", "items": { "type": "object" } }),
+        FormatKind::Any => json!({}),
+        FormatKind::Conditions => json!({ "anyOf": [
             text,
             {
                 "type": "array",

@@ -1,38 +1,38 @@
 //! Templates: text with expressions between braces, e.g. `okta-user:{row.login}`.
 
-use super::expr::{Expr, ExprFault, parse_placeholder};
+use super::expr::{ExprDiagnostic, MappingExpr, parse_placeholder};
 
 /// One part of a template.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Part {
+pub(super) enum TemplatePart {
     Text(String),
     /// An expression, with its text for messages.
-    Expr(Expr, String),
+    Expr(MappingExpr, String),
 }
 
 /// A parsed template. Neighbouring parts of text are one part.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Template {
-    pub parts: Vec<Part>,
+    pub parts: Vec<TemplatePart>,
 }
 
 impl Template {
     /// The expressions between its braces.
-    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expr> {
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &MappingExpr> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Expr(expr, _) => Some(expr),
-            Part::Text(_) => None,
+            TemplatePart::Expr(expr, _) => Some(expr),
+            TemplatePart::Text(_) => None,
         })
     }
 
     /// Calls `visit` for each expression and each one inside it.
-    pub(super) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
+    pub(super) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e MappingExpr)) {
         self.expressions().for_each(|expr| expr.walk(visit));
     }
 }
 
 /// Parses a template. Without faults it is usable.
-pub(super) fn parse_template(text: &str) -> (Template, Vec<ExprFault>) {
+pub(super) fn parse_template(text: &str) -> (Template, Vec<ExprDiagnostic>) {
     let mut template = Template::default();
     let mut faults = Vec::new();
     let mut plain = String::new();
@@ -65,28 +65,28 @@ pub(super) fn parse_template(text: &str) -> (Template, Vec<ExprFault>) {
             return (template, faults);
         };
         if !plain.is_empty() {
-            template.parts.push(Part::Text(std::mem::take(&mut plain)));
+            template.parts.push(TemplatePart::Text(std::mem::take(&mut plain)));
         }
-        template.parts.push(Part::Expr(expr, text[brace + 1..end - 1].trim().to_owned()));
+        template.parts.push(TemplatePart::Expr(expr, text[brace + 1..end - 1].trim().to_owned()));
         at = end;
     }
     plain.push_str(&text[at..]);
     if !plain.is_empty() {
-        template.parts.push(Part::Text(plain));
+        template.parts.push(TemplatePart::Text(plain));
     }
     (template, faults)
 }
 
-fn unclosed(brace: usize) -> ExprFault {
+fn unclosed(brace: usize) -> ExprDiagnostic {
     let message = "unclosed `{` in template".to_owned();
-    let mut fault = ExprFault::new("M0202", message, brace..brace + 1);
+    let mut fault = ExprDiagnostic::new("M0202", message, brace..brace + 1);
     fault.help = Some("write `{{` for a literal brace".to_owned());
     fault
 }
 
-fn stray(brace: usize) -> ExprFault {
+fn stray(brace: usize) -> ExprDiagnostic {
     let message = "`}` closes nothing in this template".to_owned();
-    let mut fault = ExprFault::new("M0202", message, brace..brace + 1);
+    let mut fault = ExprDiagnostic::new("M0202", message, brace..brace + 1);
     fault.help = Some("write `}}` for a literal brace".to_owned());
     fault
 }
@@ -99,7 +99,7 @@ mod tests {
     fn doubled_braces_are_text() {
         let (template, faults) = parse_template("a{{b}}c");
         assert_eq!(faults, []);
-        assert_eq!(template.parts, [Part::Text("a{b}c".into())]);
+        assert_eq!(template.parts, [TemplatePart::Text("a{b}c".into())]);
     }
 
     #[test]

@@ -5,27 +5,27 @@
 //!
 //! Source: recorded answers of the public API; the tree is stated, not recorded.
 
-use super::{Answer, Cell};
-use crate::graph::{Adjacency, GraphRead, Metadata, Value};
+use super::{CellValue, QueryAnswer};
+use crate::graph::{AdjacencyRead, GraphRead, ObjectMetadata, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value as Json, json};
 use std::cell::RefCell;
 
-impl Answer {
+impl QueryAnswer {
     /// `list`, `table` or `tree`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Answer::List(_) => "list",
-            Answer::Table { .. } => "table",
-            Answer::Tree { .. } => "tree",
+            QueryAnswer::List(_) => "list",
+            QueryAnswer::Table { .. } => "table",
+            QueryAnswer::Tree { .. } => "tree",
         }
     }
 
     /// The number of rows, or of entities of a tree.
     pub fn len(&self) -> usize {
         match self {
-            Answer::List(entities) | Answer::Tree { entities, .. } => entities.len(),
-            Answer::Table { rows, .. } => rows.len(),
+            QueryAnswer::List(entities) | QueryAnswer::Tree { entities, .. } => entities.len(),
+            QueryAnswer::Table { rows, .. } => rows.len(),
         }
     }
 
@@ -41,13 +41,13 @@ impl Answer {
     /// The error of reading the graph.
     pub fn json<G: GraphRead>(&self, graph: &G) -> Result<Json, G::Error> {
         Ok(match self {
-            Answer::List(entities) => {
+            QueryAnswer::List(entities) => {
                 entities.iter().map(|&number| vertex(graph, number)).collect::<Result<_, _>>()?
             }
-            Answer::Table { columns, rows } => {
+            QueryAnswer::Table { columns, rows } => {
                 rows.iter().map(|cells| row(graph, columns, cells)).collect::<Result<_, _>>()?
             }
-            Answer::Tree { entities, relationships, .. } => {
+            QueryAnswer::Tree { entities, relationships, .. } => {
                 let vertices: Vec<Json> = entities
                     .iter()
                     .map(|&number| vertex(graph, number))
@@ -65,14 +65,14 @@ impl Answer {
 /// An answer as JSON that is made piece by piece while it is written, so that it is never in memory as
 /// a whole.
 pub struct AnswerJson<'a, G: GraphRead> {
-    answer: &'a Answer,
+    answer: &'a QueryAnswer,
     graph: &'a G,
     fault: RefCell<Option<G::Error>>,
 }
 
 impl<'a, G: GraphRead> AnswerJson<'a, G> {
     /// The JSON of an answer of this graph.
-    pub fn new(answer: &'a Answer, graph: &'a G) -> AnswerJson<'a, G> {
+    pub fn new(answer: &'a QueryAnswer, graph: &'a G) -> AnswerJson<'a, G> {
         AnswerJson { answer, graph, fault: RefCell::new(None) }
     }
 
@@ -91,13 +91,13 @@ impl<'a, G: GraphRead> AnswerJson<'a, G> {
         mut visit: impl FnMut(&Json) -> Result<(), S>,
     ) -> Result<(), S> {
         match self.answer {
-            Answer::List(entities) => {
+            QueryAnswer::List(entities) => {
                 entities.iter().try_for_each(|&number| visit(&vertex(self.graph, number)?))
             }
-            Answer::Table { columns, rows } => {
+            QueryAnswer::Table { columns, rows } => {
                 rows.iter().try_for_each(|cells| visit(&row(self.graph, columns, cells)?))
             }
-            Answer::Tree { entities, relationships, .. } => {
+            QueryAnswer::Tree { entities, relationships, .. } => {
                 entities.iter().try_for_each(|&number| visit(&vertex(self.graph, number)?))?;
                 relationships.iter().try_for_each(|&number| visit(&edge(self.graph, number)?))
             }
@@ -123,18 +123,20 @@ impl<'a, G: GraphRead> AnswerJson<'a, G> {
 impl<G: GraphRead> Serialize for AnswerJson<'_, G> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.answer {
-            Answer::List(entities) => Members(self, entities, vertex).serialize(serializer),
-            Answer::Table { columns, rows } => {
+            QueryAnswer::List(entities) => {
+                StreamedObjects(self, entities, vertex).serialize(serializer)
+            }
+            QueryAnswer::Table { columns, rows } => {
                 let mut all = serializer.serialize_seq(Some(rows.len()))?;
                 for cells in rows {
                     self.member(&mut all, row(self.graph, columns, cells))?;
                 }
                 all.end()
             }
-            Answer::Tree { entities, relationships, .. } => {
+            QueryAnswer::Tree { entities, relationships, .. } => {
                 let mut tree = serializer.serialize_map(Some(2))?;
-                tree.serialize_entry("edges", &Members(self, relationships, edge))?;
-                tree.serialize_entry("vertices", &Members(self, entities, vertex))?;
+                tree.serialize_entry("edges", &StreamedObjects(self, relationships, edge))?;
+                tree.serialize_entry("vertices", &StreamedObjects(self, entities, vertex))?;
                 tree.end()
             }
         }
@@ -142,13 +144,13 @@ impl<G: GraphRead> Serialize for AnswerJson<'_, G> {
 }
 
 /// Objects by number, each read when it is written.
-struct Members<'a, G: GraphRead>(
+struct StreamedObjects<'a, G: GraphRead>(
     &'a AnswerJson<'a, G>,
     &'a [u32],
     fn(&G, u32) -> Result<Json, G::Error>,
 );
 
-impl<G: GraphRead> Serialize for Members<'_, G> {
+impl<G: GraphRead> Serialize for StreamedObjects<'_, G> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut all = serializer.serialize_seq(Some(self.1.len()))?;
         for &number in self.1 {
@@ -158,7 +160,7 @@ impl<G: GraphRead> Serialize for Members<'_, G> {
     }
 }
 
-fn row<G: GraphRead>(graph: &G, columns: &[String], cells: &[Cell]) -> Result<Json, G::Error> {
+fn row<G: GraphRead>(graph: &G, columns: &[String], cells: &[CellValue]) -> Result<Json, G::Error> {
     let mut members = Map::new();
     for (name, cell) in columns.iter().zip(cells) {
         members.insert(name.clone(), cell_json(graph, cell)?);
@@ -171,13 +173,16 @@ fn row<G: GraphRead>(graph: &G, columns: &[String], cells: &[Cell]) -> Result<Js
 /// # Errors
 ///
 /// The error of reading the graph.
-pub fn cell_json<G: GraphRead>(graph: &G, cell: &Cell) -> Result<Json, <G as Adjacency>::Error> {
+pub fn cell_json<G: GraphRead>(
+    graph: &G,
+    cell: &CellValue,
+) -> Result<Json, <G as AdjacencyRead>::Error> {
     Ok(match cell {
-        Cell::Undefined => Json::Null,
-        Cell::Value(value) => plain(value),
-        Cell::Entity(number) => vertex(graph, *number)?,
-        Cell::Relationship(number) => edge(graph, *number)?,
-        Cell::Object(members) => {
+        CellValue::Undefined => Json::Null,
+        CellValue::Value(value) => plain(value),
+        CellValue::Entity(number) => vertex(graph, *number)?,
+        CellValue::Relationship(number) => edge(graph, *number)?,
+        CellValue::Object(members) => {
             members.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
         }
     })
@@ -195,7 +200,7 @@ fn plain(value: &Value<'_>) -> Json {
     }
 }
 
-fn metadata(members: &mut Map<String, Json>, metadata: &Metadata) {
+fn metadata(members: &mut Map<String, Json>, metadata: &ObjectMetadata) {
     members.insert("_source".into(), metadata.source.clone().into());
     members.insert("_version".into(), metadata.version.into());
     members.insert("_deleted".into(), metadata.deleted().into());

@@ -13,7 +13,7 @@ const DAY: i64 = 86_400_000;
 
 /// A unit of the offset of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(super) enum CalendarUnit {
     Minute,
     Hour,
     Day,
@@ -26,32 +26,32 @@ pub(super) enum Unit {
 pub(super) const UNITS: &str = "minutes, hours, days, weeks, months and years";
 
 /// The unit that a word names, in any of its short and long forms.
-pub(super) fn unit(word: &str) -> Option<Unit> {
+pub(super) fn unit(word: &str) -> Option<CalendarUnit> {
     Some(match word.to_ascii_lowercase().as_str() {
-        "min" | "mins" | "minute" | "minutes" => Unit::Minute,
-        "h" | "hr" | "hrs" | "hour" | "hours" => Unit::Hour,
-        "d" | "day" | "days" => Unit::Day,
-        "w" | "wk" | "wks" | "week" | "weeks" => Unit::Week,
-        "mo" | "mos" | "month" | "months" => Unit::Month,
-        "y" | "yr" | "yrs" | "year" | "years" => Unit::Year,
+        "min" | "mins" | "minute" | "minutes" => CalendarUnit::Minute,
+        "h" | "hr" | "hrs" | "hour" | "hours" => CalendarUnit::Hour,
+        "d" | "day" | "days" => CalendarUnit::Day,
+        "w" | "wk" | "wks" | "week" | "weeks" => CalendarUnit::Week,
+        "mo" | "mos" | "month" | "months" => CalendarUnit::Month,
+        "y" | "yr" | "yrs" | "year" | "years" => CalendarUnit::Year,
         _ => return None,
     })
 }
 
 /// `time` moved by a number of units. Months and years follow the calendar (31 March - 1 month is the
 /// last day of February) and take whole numbers; units of a fixed length take fractions too.
-pub(super) fn shift(time: i64, sign: i64, digits: &str, unit: Unit) -> Option<i64> {
+pub(super) fn shift(time: i64, sign: i64, digits: &str, unit: CalendarUnit) -> Option<i64> {
     const MINUTE: f64 = 60_000.0;
     let number: f64 = digits.parse().ok()?;
     let fixed = match unit {
-        Unit::Minute => MINUTE,
-        Unit::Hour => 60.0 * MINUTE,
-        Unit::Day => 1440.0 * MINUTE,
-        Unit::Week => 10_080.0 * MINUTE,
-        Unit::Month | Unit::Year => {
+        CalendarUnit::Minute => MINUTE,
+        CalendarUnit::Hour => 60.0 * MINUTE,
+        CalendarUnit::Day => 1440.0 * MINUTE,
+        CalendarUnit::Week => 10_080.0 * MINUTE,
+        CalendarUnit::Month | CalendarUnit::Year => {
             let number = sign.checked_mul(digits.parse().ok()?)?;
             let span = match unit {
-                Unit::Month => Span::new().try_months(number).ok()?,
+                CalendarUnit::Month => Span::new().try_months(number).ok()?,
                 _ => Span::new().try_years(number).ok()?,
             };
             return at(time)?.checked_add(span).ok().map(epoch_of);
@@ -122,7 +122,7 @@ fn midnight(text: &str) -> Option<String> {
 const SECONDS_MAX: f64 = 1e11;
 
 /// The time of a property, in epoch milliseconds; `None` if the value is no time.
-pub(super) fn of(value: &Value<'_>) -> Option<i64> {
+pub(super) fn epoch_of_value(value: &Value<'_>) -> Option<i64> {
     match value {
         Value::Int(number) => Some(epoch(*number)),
         Value::UInt(number) => i64::try_from(*number).ok().map(epoch),
@@ -130,7 +130,7 @@ pub(super) fn of(value: &Value<'_>) -> Option<i64> {
             Some((number * 1000.0).floor() as i64)
         }
         Value::Float(number) => Some(number.floor() as i64),
-        Value::Text(text) => said(text),
+        Value::Text(text) => epoch_of_text(text),
         Value::Null | Value::Bool(_) | Value::List(_) => None,
     }
 }
@@ -143,7 +143,7 @@ fn epoch(number: i64) -> i64 {
 }
 
 /// The time of a text in epoch milliseconds: a date, a date with a time, or an epoch in digits.
-fn said(text: &str) -> Option<i64> {
+fn epoch_of_text(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.starts_with(|c: char| c.is_ascii_digit()) {
@@ -204,15 +204,18 @@ mod tests {
             Value::Int(1_580_731_200_000),
             Value::Float(1_580_731_200.0),
         ] {
-            assert_eq!(of(&value), noon, "{value}");
+            assert_eq!(epoch_of_value(&value), noon, "{value}");
         }
-        assert_eq!(of(&text("2020-02-03")), Some(1_580_688_000_000));
-        assert_eq!(of(&text("2020-02-03")), of(&text("2020-02-03T00:00:00+00:00")));
-        assert_eq!(of(&Value::Float(1.5)), Some(1500));
+        assert_eq!(epoch_of_value(&text("2020-02-03")), Some(1_580_688_000_000));
+        assert_eq!(
+            epoch_of_value(&text("2020-02-03")),
+            epoch_of_value(&text("2020-02-03T00:00:00+00:00"))
+        );
+        assert_eq!(epoch_of_value(&Value::Float(1.5)), Some(1500));
         for value in [text("soon"), text(""), text("-"), text("1.2.3"), Value::Bool(true)] {
-            assert_eq!(of(&value), None, "{value}");
+            assert_eq!(epoch_of_value(&value), None, "{value}");
         }
-        assert_eq!(of(&Value::Int(i64::MIN)), Some(i64::MIN));
+        assert_eq!(epoch_of_value(&Value::Int(i64::MIN)), Some(i64::MIN));
     }
 
     #[test]
@@ -228,21 +231,21 @@ mod tests {
             assert_eq!(parse(text), Some(never + seconds * 1000), "{text}");
         }
         let text = |text: &'static str| Value::Text(text.into());
-        assert_eq!(of(&text("9999-12-31 23:59:59 +0000 UTC")), Some(never));
-        assert_eq!(of(&text("9999-12-31T23:59:59.9999999Z")), Some(never + 999));
+        assert_eq!(epoch_of_value(&text("9999-12-31 23:59:59 +0000 UTC")), Some(never));
+        assert_eq!(epoch_of_value(&text("9999-12-31T23:59:59.9999999Z")), Some(never + 999));
         assert_eq!(parse("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000));
         assert_eq!(parse("0001-01-01T00:00:00+14:00"), Some(-62_135_596_800_000 - 50_400_000));
         let last = parse("9999-12-31").expect("a date");
-        assert_eq!(shift(last, -1, "1", Unit::Day), parse("9999-12-30"));
-        assert_eq!(shift(last, -1, "1", Unit::Month), parse("9999-11-30"));
-        assert_eq!(shift(last, 1, "1", Unit::Day), None);
+        assert_eq!(shift(last, -1, "1", CalendarUnit::Day), parse("9999-12-30"));
+        assert_eq!(shift(last, -1, "1", CalendarUnit::Month), parse("9999-11-30"));
+        assert_eq!(shift(last, 1, "1", CalendarUnit::Day), None);
         assert_eq!(parse("1969-12-31T23:59:59.5Z"), Some(-500));
     }
 
     #[test]
     fn the_end_of_a_day_is_the_beginning_of_the_next() {
         for end in ["2020-02-03T24:00:00Z", "2020-02-03T24:00", "2020-02-03 24:00:00.000Z"] {
-            assert_eq!(of(&Value::Text(end.into())), parse("2020-02-04"), "{end}");
+            assert_eq!(epoch_of_value(&Value::Text(end.into())), parse("2020-02-04"), "{end}");
         }
         assert_eq!(parse("2020-02-03T24:00:01Z"), None);
         assert_eq!(parse("2020-02-03T25:00:00Z"), None);
@@ -269,9 +272,9 @@ mod tests {
     #[test]
     fn months_follow_the_calendar() {
         let march = parse("2024-03-31").expect("a date");
-        assert_eq!(shift(march, -1, "1", Unit::Month), parse("2024-02-29"));
-        assert_eq!(shift(march, 1, "1", Unit::Year), parse("2025-03-31"));
-        assert_eq!(shift(march, -1, "24", Unit::Hour), parse("2024-03-30"));
-        assert_eq!(shift(march, 1, "99999999999", Unit::Year), None);
+        assert_eq!(shift(march, -1, "1", CalendarUnit::Month), parse("2024-02-29"));
+        assert_eq!(shift(march, 1, "1", CalendarUnit::Year), parse("2025-03-31"));
+        assert_eq!(shift(march, -1, "24", CalendarUnit::Hour), parse("2024-03-30"));
+        assert_eq!(shift(march, 1, "99999999999", CalendarUnit::Year), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Words of J1QL, with the bytes they stand on.
 //!
-//! Lexing never fails: a character that begins no word becomes [`Word::Stray`]. The parser makes the
+//! Lexing never fails: a character that begins no word becomes [`QueryToken::Stray`]. The parser makes the
 //! fault, since it knows which word it expected. A `/` divides unless the parser asks for a value
 //! there; then it opens a regular expression.
 
@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// One word.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Word {
+pub(super) enum QueryToken {
     /// A name or keyword.
     Name(String),
     /// A string, without its quotes and escapes.
@@ -34,32 +34,32 @@ const SYMBOLS: [&str; 35] = [
 ];
 
 /// Reads the word at or after byte `from` of `text`.
-pub(super) fn word_at(text: &str, from: usize) -> (Word, Range<usize>) {
+pub(super) fn word_at(text: &str, from: usize) -> (QueryToken, Range<usize>) {
     let start = skip_space(text, from);
     let rest = &text[start..];
-    let Some(first) = rest.chars().next() else { return (Word::End, start..start) };
+    let Some(first) = rest.chars().next() else { return (QueryToken::End, start..start) };
     let up_to = |len: usize| start..start + len;
     if first.is_alphabetic() || first == '_' || first == '@' {
         let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | ':');
         let len = rest.find(|c| !part(c)).unwrap_or(rest.len());
-        return (Word::Name(rest[..len].to_owned()), up_to(len));
+        return (QueryToken::Name(rest[..len].to_owned()), up_to(len));
     }
     if first.is_ascii_digit() {
         let len = number_length(rest);
-        return (Word::Number(rest[..len].to_owned()), up_to(len));
+        return (QueryToken::Number(rest[..len].to_owned()), up_to(len));
     }
     if first == '\'' || first == '"' {
         return match quoted(rest, first) {
-            Some((value, len)) => (Word::Text(value), up_to(len)),
-            None => (Word::OpenText, start..text.len()),
+            Some((value, len)) => (QueryToken::Text(value), up_to(len)),
+            None => (QueryToken::OpenText, start..text.len()),
         };
     }
     if let Some((name, len)) = hole(rest) {
-        return (Word::Hole(name), up_to(len));
+        return (QueryToken::Hole(name), up_to(len));
     }
     match SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
-        Some(symbol) => (Word::Symbol(symbol), up_to(symbol.len())),
-        None => (Word::Stray(first), up_to(first.len_utf8())),
+        Some(symbol) => (QueryToken::Symbol(symbol), up_to(symbol.len())),
+        None => (QueryToken::Stray(first), up_to(first.len_utf8())),
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
         let (mut at, mut words) = (0, Vec::new());
         loop {
             let (word, range) = word_at(text, at);
-            if word == Word::End {
+            if word == QueryToken::End {
                 return words.join(" ");
             }
             words.push(text[range.clone()].to_owned());
@@ -180,21 +180,21 @@ mod tests {
     #[test]
     fn strings_escape_quotes_and_keep_other_backslashes() {
         let text = |source| word_at(source, 0).0;
-        assert_eq!(text(r#"'it\'s'"#), Word::Text("it's".into()));
-        assert_eq!(text(r#""a\d\\""#), Word::Text(r"a\d\".into()));
-        assert_eq!(text("'open"), Word::OpenText);
+        assert_eq!(text(r#"'it\'s'"#), QueryToken::Text("it's".into()));
+        assert_eq!(text(r#""a\d\\""#), QueryToken::Text(r"a\d\".into()));
+        assert_eq!(text("'open"), QueryToken::OpenText);
     }
 
     #[test]
     fn placeholders_have_many_spellings_and_a_quantifier_is_none() {
         let hole = |source| word_at(source, 0).0;
-        assert_eq!(hole("{{a b}}"), Word::Hole("a b".into()));
-        assert_eq!(hole("${x}"), Word::Hole("x".into()));
-        assert_eq!(hole("{{@domain.com}}"), Word::Hole("@domain.com".into()));
-        assert_eq!(hole("${ param.x }"), Word::Hole("x".into()));
-        assert_eq!(hole("$x_1)"), Word::Hole("x_1".into()));
-        assert_eq!(hole("{1,3}"), Word::Symbol("{"));
-        assert_eq!(hole("{,3}"), Word::Symbol("{"));
+        assert_eq!(hole("{{a b}}"), QueryToken::Hole("a b".into()));
+        assert_eq!(hole("${x}"), QueryToken::Hole("x".into()));
+        assert_eq!(hole("{{@domain.com}}"), QueryToken::Hole("@domain.com".into()));
+        assert_eq!(hole("${ param.x }"), QueryToken::Hole("x".into()));
+        assert_eq!(hole("$x_1)"), QueryToken::Hole("x_1".into()));
+        assert_eq!(hole("{1,3}"), QueryToken::Symbol("{"));
+        assert_eq!(hole("{,3}"), QueryToken::Symbol("{"));
     }
 
     #[test]

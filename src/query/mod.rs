@@ -8,12 +8,11 @@
 
 mod answer;
 mod cell;
-mod check;
 mod date;
-mod flat;
+mod flatten;
 mod lex;
 mod matching;
-mod meant;
+mod mismatch;
 mod notes;
 mod number;
 mod parameter;
@@ -22,29 +21,30 @@ mod pattern;
 mod plan;
 mod print;
 mod read;
+mod resolve;
+mod resolved;
 mod run;
-mod spelled;
+mod spelling;
 mod syntax;
 mod tally;
-mod unlike;
 mod version;
 
-pub use crate::limits::{Exceeded, Limits, Meter, Stop};
+pub use crate::limits::{CostMeter, LimitError, QuestionError, QuestionLimits};
 pub use answer::{AnswerJson, cell_json};
-pub use cell::Cell;
-pub use notes::Note;
-pub use parameter::Parameter;
+pub use cell::CellValue;
+pub use notes::AnswerNote;
+pub use parameter::QueryParameter;
 
 use crate::graph::{GraphRead, Value};
-use crate::lang::{Fault, Source, closest};
-use crate::rules::Rules;
+use crate::lang::{Diagnostic, SourceText, closest};
+use crate::rules::RuleTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Options for reading a query.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct QueryOptions {
     /// The time of `date.now`, in epoch milliseconds.
     pub now: i64,
     /// True to refuse extensions, which J1QL does not have.
@@ -59,7 +59,7 @@ pub struct Options {
     /// Sets of verbs by name, as they stand in a list: `OWNS >> | USES << | !MONITORS | * >>`.
     pub smart_verbs: BTreeMap<String, String>,
     /// The rules behind `#Impact`, `#Owning` and `#Containing`, unless a set of verbs has that name.
-    pub rules: Rules,
+    pub rules: RuleTable,
     /// True to find deleted entities as well. Steps still follow live relationships only, so a query can
     /// only begin at a deleted entity, not reach one.
     pub include_deleted: bool,
@@ -70,9 +70,9 @@ pub struct Options {
 /// A query that was read and checked.
 #[derive(Clone, Debug)]
 pub struct Query {
-    checked: meant::Checked,
+    checked: resolved::ResolvedQuery,
     /// Warnings: parts of the query that are allowed but odd.
-    pub lints: Vec<Fault>,
+    pub lints: Vec<Diagnostic>,
     /// The names of its placeholders, under which values are given.
     pub parameters: BTreeSet<String>,
     /// Approximate bytes that the values of its placeholders take in it.
@@ -84,7 +84,7 @@ pub type QueryRow = Vec<(String, Value<'static>)>;
 
 /// The answer to a query.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum QueryAnswer {
     /// Entities by number, each once.
     List(Vec<u32>),
     /// Rows of cells.
@@ -92,7 +92,7 @@ pub enum Answer {
         /// The names of the columns, each once.
         columns: Vec<String>,
         /// As many cells a row as there are columns.
-        rows: Vec<Vec<Cell>>,
+        rows: Vec<Vec<CellValue>>,
     },
     /// Everything on the matched paths, by ascending number.
     Tree {
@@ -120,7 +120,7 @@ pub struct PlannedEntity {
 
 /// The profile of a query: its plan, and counts of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Profile {
+pub struct QueryProfile {
     /// The entities of the plain steps that the pattern begins with, in the order of matching.
     pub entities: Vec<PlannedEntity>,
     /// The way in to the entities that matching began at.
@@ -136,7 +136,7 @@ pub struct Profile {
     /// Matches of the pattern that WHERE let through.
     pub matches: u64,
     /// Notes on values of other kinds than the query asks for, which were left out.
-    pub unlike: Vec<Note>,
+    pub unlike: Vec<AnswerNote>,
 }
 
 impl Query {
@@ -145,11 +145,14 @@ impl Query {
     /// # Errors
     ///
     /// The first fault, which points into `source`.
-    pub fn parse(source: &Arc<Source>, options: &Options) -> Result<Query, Box<Fault>> {
-        let patterns = pattern::Patterns::new(options.until);
+    pub fn parse(
+        source: &Arc<SourceText>,
+        options: &QueryOptions,
+    ) -> Result<Query, Box<Diagnostic>> {
+        let patterns = pattern::RegexCache::new(options.until);
         let written = parse::parse(source, options.now, options.strict, &patterns)?;
-        let mut seen = check::Seen::default();
-        let checked = check::check(&written, source, options, &mut seen)?;
+        let mut seen = resolve::ResolveFindings::default();
+        let checked = resolve::check(&written, source, options, &mut seen)?;
         let parameters = seen.parameters.into_inner();
         Ok(Query { checked, lints: seen.lints, parameters, filled: seen.filled.get() })
     }
@@ -159,8 +162,11 @@ impl Query {
     /// # Errors
     ///
     /// The first fault, which points into `source`.
-    pub fn grammar(source: &Arc<Source>, options: &Options) -> Result<(), Box<Fault>> {
-        let patterns = pattern::Patterns::new(options.until);
+    pub fn grammar(
+        source: &Arc<SourceText>,
+        options: &QueryOptions,
+    ) -> Result<(), Box<Diagnostic>> {
+        let patterns = pattern::RegexCache::new(options.until);
         parse::parse(source, options.now, options.strict, &patterns).map(|_| ())
     }
 
@@ -169,8 +175,11 @@ impl Query {
     /// # Errors
     ///
     /// The first fault, which points into `source`.
-    pub fn formatted(source: &Arc<Source>, options: &Options) -> Result<String, Box<Fault>> {
-        let patterns = pattern::Patterns::new(options.until);
+    pub fn formatted(
+        source: &Arc<SourceText>,
+        options: &QueryOptions,
+    ) -> Result<String, Box<Diagnostic>> {
+        let patterns = pattern::RegexCache::new(options.until);
         let written = parse::parse(source, options.now, options.strict, &patterns)?;
         Ok(print::print(&written, &source.text))
     }
@@ -188,27 +197,27 @@ impl Query {
     /// The names of the columns of a query that returns some.
     pub fn columns(&self) -> Option<&[String]> {
         match &self.checked.output {
-            meant::Output::Table(table) => Some(&table.names),
+            resolved::QueryOutput::Table(table) => Some(&table.names),
             _ => None,
         }
     }
 
     /// True if it answers with a tree, which has no rows.
     pub fn is_tree(&self) -> bool {
-        matches!(self.checked.output, meant::Output::Tree)
+        matches!(self.checked.output, resolved::QueryOutput::Tree)
     }
 
     /// Answers the query.
     ///
     /// # Errors
     ///
-    /// [`Stop`] says which limit it met, or how reading failed.
+    /// [`QuestionError`] says which limit it met, or how reading failed.
     pub fn run<G: GraphRead>(
         &self,
         graph: &G,
-        limits: Limits,
-    ) -> Result<(Answer, Profile), Stop<G::Error>> {
-        self.run_metered(graph, &Meter::new(limits))
+        limits: QuestionLimits,
+    ) -> Result<(QueryAnswer, QueryProfile), QuestionError<G::Error>> {
+        self.run_metered(graph, &CostMeter::new(limits))
     }
 
     /// Answers the query. The memory of the answer stays in the account of `meter`.
@@ -219,10 +228,10 @@ impl Query {
     pub fn run_metered<G: GraphRead>(
         &self,
         graph: &G,
-        meter: &Meter,
-    ) -> Result<(Answer, Profile), Stop<G::Error>> {
-        meter.hold(self.filled).map_err(Stop::Limit)?;
-        run::run(&read::Reader::new(graph, meter), &self.checked)
+        meter: &CostMeter,
+    ) -> Result<(QueryAnswer, QueryProfile), QuestionError<G::Error>> {
+        meter.hold(self.filled).map_err(QuestionError::Limit)?;
+        run::run(&read::QueryReader::new(graph, meter), &self.checked)
     }
 
     /// Notes on an answer of this query: the reason why it is empty, and parts of the query that do not
@@ -235,10 +244,10 @@ impl Query {
     pub fn notes<G: GraphRead>(
         &self,
         graph: &G,
-        answer: &Answer,
-        profile: &Profile,
-        limits: &Limits,
-    ) -> Result<Vec<Note>, Stop<G::Error>> {
+        answer: &QueryAnswer,
+        profile: &QueryProfile,
+        limits: &QuestionLimits,
+    ) -> Result<Vec<AnswerNote>, QuestionError<G::Error>> {
         notes::notes(graph, &self.checked, answer, profile, limits)
     }
 
@@ -247,9 +256,9 @@ impl Query {
     /// # Errors
     ///
     /// As for [`Query::run`].
-    pub fn plan<G: GraphRead>(&self, graph: &G) -> Result<Profile, Stop<G::Error>> {
-        let meter = Meter::new(Limits::default());
-        run::planned(&read::Reader::new(graph, &meter), &self.checked)
+    pub fn plan<G: GraphRead>(&self, graph: &G) -> Result<QueryProfile, QuestionError<G::Error>> {
+        let meter = CostMeter::new(QuestionLimits::default());
+        run::planned(&read::QueryReader::new(graph, &meter), &self.checked)
     }
 
     /// Answers the query with rows: the columns of a table, or all properties of the entities of a
@@ -261,9 +270,9 @@ impl Query {
     pub fn rows<G: GraphRead>(
         &self,
         graph: &G,
-        limits: Limits,
-    ) -> Result<Vec<QueryRow>, Stop<G::Error>> {
-        let meter = Meter::new(limits);
+        limits: QuestionLimits,
+    ) -> Result<Vec<QueryRow>, QuestionError<G::Error>> {
+        let meter = CostMeter::new(limits);
         let (answer, _) = self.run_metered(graph, &meter)?;
         self.rows_of(graph, &meter, &answer)
     }
@@ -276,17 +285,17 @@ impl Query {
     pub fn rows_of<G: GraphRead>(
         &self,
         graph: &G,
-        meter: &Meter,
-        answer: &Answer,
-    ) -> Result<Vec<QueryRow>, Stop<G::Error>> {
-        let reader = read::Reader::new(graph, meter);
+        meter: &CostMeter,
+        answer: &QueryAnswer,
+    ) -> Result<Vec<QueryRow>, QuestionError<G::Error>> {
+        let reader = read::QueryReader::new(graph, meter);
         let (columns, rows) = match answer {
-            Answer::Table { columns, rows } => (columns, rows),
-            Answer::List(entities) | Answer::Tree { entities, .. } => {
+            QueryAnswer::Table { columns, rows } => (columns, rows),
+            QueryAnswer::List(entities) | QueryAnswer::Tree { entities, .. } => {
                 return entities.iter().map(|&number| reader.counted_members(number)).collect();
             }
         };
-        let row = |cells: &Vec<Cell>| {
+        let row = |cells: &Vec<CellValue>| {
             let named = columns.iter().zip(cells);
             named.map(|(name, cell)| Ok((name.clone(), reader.flat(cell.clone())?))).collect()
         };

@@ -7,20 +7,20 @@ use serde_json::value::RawValue;
 /// A value that is given for a placeholder, and its numbers as written: compared with a number,
 /// `2.10` is 2.1; compared with a text, it is the version 2.10.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parameter {
+pub struct QueryParameter {
     /// The value.
     pub value: Value<'static>,
     /// The text as written: for a list each item, else one text, or none if it adds nothing to the value.
     pub written: Vec<String>,
 }
 
-impl Parameter {
+impl QueryParameter {
     /// Reads a value: JSON as the value that it means, anything else as a text.
-    pub fn read(text: &str) -> Parameter {
+    pub fn read(text: &str) -> QueryParameter {
         let own = || (Value::Text(text.to_owned().into()), Vec::new());
         let (value, written) =
             number(text).or_else(|| list(text)).or_else(|| plain(text)).unwrap_or_else(own);
-        Parameter { value, written }
+        QueryParameter { value, written }
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn a_number_keeps_how_it_is_written_and_is_never_rounded() {
         let read = |text| {
-            let Parameter { value, written } = Parameter::read(text);
+            let QueryParameter { value, written } = QueryParameter::read(text);
             format!("{value} {written:?}")
         };
         assert_eq!(read("2.10"), "2.1 [\"2.10\"]");

@@ -18,12 +18,12 @@ const MATCH_MAX: u64 = 8_000_000_000;
 
 /// A regular expression that can be matched.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(super) struct CompiledRegex {
     regex: Regex,
     states: u64,
 }
 
-impl Pattern {
+impl CompiledRegex {
     /// True if it matches anywhere in a text.
     pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
@@ -36,7 +36,7 @@ impl Pattern {
 }
 
 /// The reason for which a pattern is refused.
-pub(super) enum Refusal {
+pub(super) enum RegexError {
     /// It is not a regular expression; in the words of the library.
     Faulty(String),
     /// The patterns of the query would have so many states together, which is too many.
@@ -46,32 +46,32 @@ pub(super) enum Refusal {
 }
 
 /// The patterns of one query so far.
-pub(super) struct Patterns {
-    known: RefCell<FxHashMap<(String, bool), Pattern>>,
+pub(super) struct RegexCache {
+    known: RefCell<FxHashMap<(String, bool), CompiledRegex>>,
     states: Cell<u64>,
     until: Option<Instant>,
 }
 
-impl Patterns {
+impl RegexCache {
     /// An empty set; no pattern is compiled after `until`.
-    pub(super) fn new(until: Option<Instant>) -> Patterns {
-        Patterns { known: RefCell::default(), states: Cell::new(0), until }
+    pub(super) fn new(until: Option<Instant>) -> RegexCache {
+        RegexCache { known: RefCell::default(), states: Cell::new(0), until }
     }
 
     /// The pattern of a text.
-    pub(super) fn compiled(&self, text: &str, any_case: bool) -> Result<Pattern, Refusal> {
+    pub(super) fn compiled(&self, text: &str, any_case: bool) -> Result<CompiledRegex, RegexError> {
         let name = (text.to_owned(), any_case);
         if let Some(known) = self.known.borrow().get(&name) {
             return Ok(known.clone());
         }
         if self.until.is_some_and(|until| Instant::now() > until) {
-            return Err(Refusal::TooLate);
+            return Err(RegexError::TooLate);
         }
         // A text without an estimate is refused by the library below, with its reason and at once.
         let states = pattern_states(text).unwrap_or(0);
         let all = self.states.get().saturating_add(states);
         if all > STATES_MAX {
-            return Err(Refusal::TooLarge(all));
+            return Err(RegexError::TooLarge(all));
         }
         let regex = RegexBuilder::new(text)
             .case_insensitive(any_case)
@@ -82,11 +82,11 @@ impl Patterns {
             .map_err(|e| {
                 let why = e.to_string();
                 let why = why.lines().last().unwrap_or_default();
-                Refusal::Faulty(why.strip_prefix("error: ").unwrap_or(why).to_owned())
+                RegexError::Faulty(why.strip_prefix("error: ").unwrap_or(why).to_owned())
             })?;
         // Counted only now: a pattern that is refused takes no part of the limit.
         self.states.set(all);
-        let pattern = Pattern { regex, states };
+        let pattern = CompiledRegex { regex, states };
         self.known.borrow_mut().insert(name, pattern.clone());
         Ok(pattern)
     }

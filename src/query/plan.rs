@@ -6,12 +6,15 @@
 //! constrain their way) come last, as written. WHERE is taken apart: each part that asks plain steps
 //! alone is tested as soon as its entities and relationships are known.
 
-use super::Stop;
-use super::check::selectors;
-use super::meant::{Checked, EntityTest, Hop, Kind, Of, Output, Slot, Step, Term, Test, Values};
-use super::read::Reader;
-use super::spelled::{self, has_class};
-use super::syntax::{Arrow, Op};
+use super::QuestionError;
+use super::read::QueryReader;
+use super::resolve::selectors;
+use super::resolved::{
+    EntityTest, ExpandStep, PatternStep, Predicate, PredicateOperand, PropertyOwner, QueryOutput,
+    ResolvedQuery, RowSlot, ScalarExpr, SelectorKind,
+};
+use super::spelling::{self, has_class};
+use super::syntax::{ComparisonOp, StepDirection};
 use crate::graph::{GraphRead, ObjectId, ScopeCounts, Value};
 use std::cell::Cell;
 
@@ -23,22 +26,22 @@ const RARE: f64 = 64.0;
 const FEW: usize = 64;
 
 /// A query as it will be matched.
-pub(super) struct Plan {
+pub(super) struct QueryPlan {
     /// The test of the entity that matching begins at.
     pub start: EntityTest,
-    pub slot: Slot,
-    pub access: Access,
-    pub steps: Vec<Step>,
+    pub slot: RowSlot,
+    pub access: AccessPath,
+    pub steps: Vec<PatternStep>,
     /// The rest of WHERE, tested on whole rows.
-    pub filter: Option<Test>,
+    pub filter: Option<Predicate>,
     /// For people: the entities of the plain steps, in the order they are matched.
-    pub places: Vec<Place>,
+    pub places: Vec<PlannedPosition>,
     /// Counts by slot: the times that it was filled.
     pub met: Vec<Cell<u64>>,
 }
 
 /// The way in to the entities that matching begins at.
-pub(super) enum Access {
+pub(super) enum AccessPath {
     /// These alone can fit.
     Listed(Vec<u32>),
     /// All live entities.
@@ -48,8 +51,8 @@ pub(super) enum Access {
 }
 
 /// An entity of the plain steps.
-pub(super) struct Place {
-    pub slot: Slot,
+pub(super) struct PlannedPosition {
+    pub slot: RowSlot,
     /// Its selector, in the words of the query.
     pub selector: String,
     /// The way in which it is found or reached, in words.
@@ -58,7 +61,7 @@ pub(super) struct Place {
     pub estimate: f64,
 }
 
-impl Plan {
+impl QueryPlan {
     /// True if the pattern is matched from its start.
     pub fn forward(&self) -> bool {
         self.slot == 0
@@ -66,19 +69,19 @@ impl Plan {
 }
 
 /// A way to the entities of one place.
-struct Way {
-    access: Access,
+struct AccessCandidate {
+    access: AccessPath,
     words: String,
     /// Entities that have to be looked at, and those of them that are expected to fit.
     looked_at: f64,
     fitting: f64,
 }
 
-impl Way {
+impl AccessCandidate {
     /// The estimated cost; 1 is about the time that passing one entity by takes.
     fn cost(&self) -> f64 {
         let looking = match self.access {
-            Access::Listed(_) => 5.0 * self.looked_at,
+            AccessPath::Listed(_) => 5.0 * self.looked_at,
             _ => self.looked_at,
         };
         looking + 50.0 * self.fitting
@@ -87,19 +90,21 @@ impl Way {
 
 /// Makes the plan of a query.
 pub(super) fn plan<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-) -> Result<Plan, Stop<G::Error>> {
-    let stored = Stored { counts: reader.graph.counts()? };
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+) -> Result<QueryPlan, QuestionError<G::Error>> {
+    let stored = StoredStatistics { counts: reader.graph.counts()? };
     // Which of several shortest paths is kept must not depend on where matching began, and nothing
     // leads to what was deleted.
     let fixed = query.shortest.is_some() || query.deleted;
-    let hops: Vec<&Hop> = query
+    let hops: Vec<&ExpandStep> = query
         .ops
         .iter()
         .map_while(|step| match step {
             // What constrains the way from the left cannot be tested from the right.
-            Step::Hop(hop) if hop.via.is_none() && !hop.nearest && !fixed && !hop.spreads() => {
+            PatternStep::Hop(hop)
+                if hop.via.is_none() && !hop.nearest && !fixed && !hop.spreads() =>
+            {
                 Some(&**hop)
             }
             _ => None,
@@ -115,7 +120,7 @@ pub(super) fn plan<G: GraphRead>(
     };
     let (at, way) = choose(reader, query, &stored, &tests)?;
     let mut steps = Vec::with_capacity(query.ops.len() + 1);
-    let mut places = vec![Place {
+    let mut places = vec![PlannedPosition {
         slot: slots[at],
         selector: words(&tests[at]),
         way: way.words,
@@ -123,32 +128,34 @@ pub(super) fn plan<G: GraphRead>(
     }];
     let mut rows = way.fitting;
     for i in (0..at).rev() {
-        let turned = turn(hops[i], tests[i].clone(), slots[i]);
+        let turned = reversed_step(hops[i], tests[i].clone(), slots[i]);
         rows *= stored.reached(reader, &turned);
         places.push(place(&turned, rows));
-        steps.push(Step::Hop(Box::new(turned)));
+        steps.push(PatternStep::Hop(Box::new(turned)));
     }
     // Matching stands at the start of the pattern now: go on from where it began.
     if at > 0 && at < query.ops.len() {
-        steps.push(Step::From(slots[at]));
+        steps.push(PatternStep::From(slots[at]));
     }
     for i in at..hops.len() {
-        let hop = Hop { target: tests[i + 1].clone(), ..hops[i].clone() };
+        let hop = ExpandStep { target: tests[i + 1].clone(), ..hops[i].clone() };
         rows *= stored.reached(reader, &hop);
         places.push(place(&hop, rows));
-        steps.push(Step::Hop(Box::new(hop)));
+        steps.push(PatternStep::Hop(Box::new(hop)));
     }
-    let mut known = vec![Of::Entity(slots[at])];
+    let mut known = vec![PropertyOwner::Entity(slots[at])];
     // Each part of WHERE goes to the first step after which all its selectors are bound.
     let mut waiting = checks;
     for step in &mut steps {
-        let Step::Hop(hop) = step else { continue };
-        known.extend([Of::Entity(hop.to), Of::Relationship(hop.relationship)]);
-        let ready = |(_, of): &mut (Test, Vec<Of>)| of.iter().all(|of| known.contains(of));
+        let PatternStep::Hop(hop) = step else { continue };
+        known
+            .extend([PropertyOwner::Entity(hop.to), PropertyOwner::Relationship(hop.relationship)]);
+        let ready =
+            |(_, of): &mut (Predicate, Vec<PropertyOwner>)| of.iter().all(|of| known.contains(of));
         hop.checks.extend(waiting.extract_if(.., ready).map(|(test, _)| test));
     }
     steps.extend(query.ops[hops.len()..].iter().cloned());
-    Ok(Plan {
+    Ok(QueryPlan {
         start: tests.swap_remove(at),
         slot: slots[at],
         access: way.access,
@@ -159,69 +166,77 @@ pub(super) fn plan<G: GraphRead>(
     })
 }
 
-fn place(hop: &Hop, rows: f64) -> Place {
-    Place { slot: hop.to, selector: words(&hop.target), way: hop_words(hop), estimate: rows }
+fn place(hop: &ExpandStep, rows: f64) -> PlannedPosition {
+    PlannedPosition {
+        slot: hop.to,
+        selector: words(&hop.target),
+        way: hop_words(hop),
+        estimate: rows,
+    }
 }
 
 /// The verbs and the way of a step in the words of the query.
-pub(super) fn hop_words(hop: &Hop) -> String {
+pub(super) fn hop_words(hop: &ExpandStep) -> String {
     let verbs = match &hop.verbs {
         Some(verbs) => verbs.iter().map(|verb| verb.name.as_str()).collect::<Vec<_>>().join("|"),
         None => "RELATES TO".to_owned(),
     };
     let repeat = hop.repeat.map_or(String::new(), |(least, most)| format!("{{{least},{most}}}"));
     match hop.arrow {
-        Arrow::Out => format!("{verbs}{repeat} >>"),
-        Arrow::In => format!("{verbs}{repeat} <<"),
-        Arrow::Both => format!("{verbs}{repeat}"),
+        StepDirection::Out => format!("{verbs}{repeat} >>"),
+        StepDirection::In => format!("{verbs}{repeat} <<"),
+        StepDirection::Both => format!("{verbs}{repeat}"),
     }
 }
 
 /// The same step from its target to its left entity.
-fn turn(hop: &Hop, target: EntityTest, to: Slot) -> Hop {
+fn reversed_step(hop: &ExpandStep, target: EntityTest, to: RowSlot) -> ExpandStep {
     let verbs = hop.verbs.as_ref().map(|verbs| {
         verbs
             .iter()
-            .map(|verb| super::meant::Verb { arrow: verb.arrow.map(Arrow::turned), ..verb.clone() })
+            .map(|verb| super::resolved::ResolvedVerb {
+                arrow: verb.arrow.map(StepDirection::turned),
+                ..verb.clone()
+            })
             .collect()
     });
-    Hop { verbs, target, to, arrow: hop.arrow.turned(), backward: true, ..hop.clone() }
+    ExpandStep { verbs, target, to, arrow: hop.arrow.turned(), backward: true, ..hop.clone() }
 }
 
 /// Takes WHERE apart. A part about one entity of the plain steps joins the test of that entity. A
 /// part about several, or about relationships, is given back with its selectors. The rest remains.
 fn push_down(
-    filter: Option<&Test>,
+    filter: Option<&Predicate>,
     tests: &mut [EntityTest],
-    slots: &[Slot],
-    hops: &[&Hop],
-) -> (Option<Test>, Vec<(Test, Vec<Of>)>) {
+    slots: &[RowSlot],
+    hops: &[&ExpandStep],
+) -> (Option<Predicate>, Vec<(Predicate, Vec<PropertyOwner>)>) {
     let parts = match filter {
         None => Vec::new(),
-        Some(Test::And(parts)) => parts.clone(),
+        Some(Predicate::And(parts)) => parts.clone(),
         Some(test) => vec![test.clone()],
     };
     let (mut rest, mut several) = (Vec::new(), Vec::new());
     for part in parts {
         let mut asked = Vec::new();
-        asked_by(&part, &mut asked);
-        let plain = |of: &Of| match of {
-            Of::Entity(slot) => slots.contains(slot),
-            Of::Relationship(slot) => hops.iter().any(|hop| hop.relationship == *slot),
-            Of::Subject => false,
+        collect_condition_selectors(&part, &mut asked);
+        let plain = |of: &PropertyOwner| match of {
+            PropertyOwner::Entity(slot) => slots.contains(slot),
+            PropertyOwner::Relationship(slot) => hops.iter().any(|hop| hop.relationship == *slot),
+            PropertyOwner::Subject => false,
         };
         match asked.as_slice() {
-            [Of::Entity(slot)] if slots.contains(slot) => {
+            [PropertyOwner::Entity(slot)] if slots.contains(slot) => {
                 let at = slots.iter().position(|known| known == slot).unwrap_or(0);
                 let mut part = part;
-                of_subject(&mut part);
+                rebind_to_subject(&mut part);
                 tests[at].with = Some(match tests[at].with.take() {
                     None => part,
-                    Some(Test::And(mut all)) => {
+                    Some(Predicate::And(mut all)) => {
                         all.push(part);
-                        Test::And(all)
+                        Predicate::And(all)
                     }
-                    Some(with) => Test::And(vec![with, part]),
+                    Some(with) => Predicate::And(vec![with, part]),
                 });
             }
             [] => rest.push(part),
@@ -232,24 +247,28 @@ fn push_down(
     let rest = match rest.len() {
         0 => None,
         1 => rest.pop(),
-        _ => Some(Test::And(rest)),
+        _ => Some(Predicate::And(rest)),
     };
     (rest, several)
 }
 
 /// The selectors that a condition asks, each once.
-fn asked_by(test: &Test, found: &mut Vec<Of>) {
-    fn values(right: &Values, found: &mut Vec<Of>) {
+fn collect_condition_selectors(test: &Predicate, found: &mut Vec<PropertyOwner>) {
+    fn values(right: &PredicateOperand, found: &mut Vec<PropertyOwner>) {
         match right {
-            Values::Or(all) | Values::And(all) => all.iter().for_each(|one| values(one, found)),
-            Values::Term(term) => selectors(term, found),
-            Values::Pattern(_) | Values::Query(_) => {}
+            PredicateOperand::Or(all) | PredicateOperand::And(all) => {
+                all.iter().for_each(|one| values(one, found))
+            }
+            PredicateOperand::Term(term) => selectors(term, found),
+            PredicateOperand::Pattern(_) | PredicateOperand::Query(_) => {}
         }
     }
     match test {
-        Test::Or(tests) | Test::And(tests) => tests.iter().for_each(|test| asked_by(test, found)),
-        Test::Not(test) => asked_by(test, found),
-        Test::Compare { left, right, .. } => {
+        Predicate::Or(tests) | Predicate::And(tests) => {
+            tests.iter().for_each(|test| collect_condition_selectors(test, found))
+        }
+        Predicate::Not(test) => collect_condition_selectors(test, found),
+        Predicate::Compare { left, right, .. } => {
             selectors(left, found);
             values(right, found);
         }
@@ -257,30 +276,36 @@ fn asked_by(test: &Test, found: &mut Vec<Of>) {
 }
 
 /// Rewrites a condition that asks one entity, so that it asks the subject of a test.
-fn of_subject(test: &mut Test) {
-    fn term(one: &mut Term) {
+fn rebind_to_subject(test: &mut Predicate) {
+    fn term(one: &mut ScalarExpr) {
         match one {
-            Term::Property(of, _) | Term::Whole(of) | Term::All(of) => *of = Of::Subject,
-            Term::Call(_, terms) => terms.iter_mut().for_each(term),
-            Term::Minus(inner) => term(inner),
-            Term::Binary(left, _, right) => {
+            ScalarExpr::Property(of, _) | ScalarExpr::Whole(of) | ScalarExpr::All(of) => {
+                *of = PropertyOwner::Subject
+            }
+            ScalarExpr::Call(_, terms) => terms.iter_mut().for_each(term),
+            ScalarExpr::Minus(inner) => term(inner),
+            ScalarExpr::Binary(left, _, right) => {
                 term(left);
                 term(right);
             }
             _ => {}
         }
     }
-    fn values(right: &mut Values) {
+    fn values(right: &mut PredicateOperand) {
         match right {
-            Values::Or(all) | Values::And(all) => all.iter_mut().for_each(values),
-            Values::Term(one) => term(one),
-            Values::Pattern(_) | Values::Query(_) => {}
+            PredicateOperand::Or(all) | PredicateOperand::And(all) => {
+                all.iter_mut().for_each(values)
+            }
+            PredicateOperand::Term(one) => term(one),
+            PredicateOperand::Pattern(_) | PredicateOperand::Query(_) => {}
         }
     }
     match test {
-        Test::Or(tests) | Test::And(tests) => tests.iter_mut().for_each(of_subject),
-        Test::Not(test) => of_subject(test),
-        Test::Compare { left, right, .. } => {
+        Predicate::Or(tests) | Predicate::And(tests) => {
+            tests.iter_mut().for_each(rebind_to_subject)
+        }
+        Predicate::Not(test) => rebind_to_subject(test),
+        Predicate::Compare { left, right, .. } => {
             term(left);
             values(right);
         }
@@ -290,12 +315,12 @@ fn of_subject(test: &mut Test) {
 /// The place to begin at: the one that costs least, or the start where it makes little difference,
 /// since from there a list needs one match of each entity.
 fn choose<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-    stored: &Stored,
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+    stored: &StoredStatistics,
     tests: &[EntityTest],
-) -> Result<(usize, Way), Stop<G::Error>> {
-    let mut best: Option<(usize, Way)> = None;
+) -> Result<(usize, AccessCandidate), QuestionError<G::Error>> {
+    let mut best: Option<(usize, AccessCandidate)> = None;
     for (at, test) in tests.iter().enumerate() {
         // Keys lead to few entities, so they are tried before any estimate.
         if let Some(way) = by_key(reader, test, query.deleted)?
@@ -310,9 +335,17 @@ fn choose<G: GraphRead>(
     if query.deleted {
         let looked_at = f64::from(reader.graph.entity_bound());
         let words = "all entities, the deleted too".to_owned();
-        return Ok((0, Way { access: Access::Everything, words, looked_at, fitting: looked_at }));
+        return Ok((
+            0,
+            AccessCandidate {
+                access: AccessPath::Everything,
+                words,
+                looked_at,
+                fitting: looked_at,
+            },
+        ));
     }
-    let list = matches!(query.output, Output::List { .. });
+    let list = matches!(query.output, QueryOutput::List { .. });
     for (at, test) in tests.iter().enumerate() {
         reader.time()?;
         let way = by_value(reader, stored, test)?;
@@ -324,34 +357,34 @@ fn choose<G: GraphRead>(
     }
     let (at, mut way) = best.expect("BUG: a pattern has a start");
     let total = stored.entities(None);
-    if let Access::Scan = way.access
+    if let AccessPath::Scan = way.access
         && total >= MANY
         && stored.kinds(reader, &tests[at]) * RARE / 4.0 < total
         && let Some(listed) = listed_by_kind(reader, stored, &tests[at])?
     {
-        way.access = Access::Listed(listed);
+        way.access = AccessPath::Listed(listed);
     }
     Ok((at, way))
 }
 
 /// The way in to the entities that may fit one selector.
 pub(super) fn access<G: GraphRead>(
-    reader: &Reader<'_, G>,
+    reader: &QueryReader<'_, G>,
     test: &EntityTest,
-) -> Result<Access, Stop<G::Error>> {
+) -> Result<AccessPath, QuestionError<G::Error>> {
     if let Some(way) = by_key(reader, test, false)? {
         return Ok(way.access);
     }
-    let stored = Stored { counts: reader.graph.counts()? };
+    let stored = StoredStatistics { counts: reader.graph.counts()? };
     Ok(by_value(reader, &stored, test)?.access)
 }
 
 /// Entities named by their key or id, of which there are few.
 fn by_key<G: GraphRead>(
-    reader: &Reader<'_, G>,
+    reader: &QueryReader<'_, G>,
     test: &EntityTest,
     deleted: bool,
-) -> Result<Option<Way>, Stop<G::Error>> {
+) -> Result<Option<AccessCandidate>, QuestionError<G::Error>> {
     let Some(with) = &test.with else { return Ok(None) };
     let texts = |name: &str| -> Option<Vec<&str>> {
         let values = wanted(with, name)?;
@@ -362,7 +395,7 @@ fn by_key<G: GraphRead>(
     let words = if let Some(ids) = texts("_id") {
         for id in ids.into_iter().filter_map(ObjectId::parse) {
             reader.spend(2_000)?;
-            found.extend(graph.number_of(crate::graph::Kind::Entity, id)?);
+            found.extend(graph.number_of(crate::graph::ObjectKind::Entity, id)?);
         }
         "by _id"
     } else if let Some(keys) = texts("_key") {
@@ -391,19 +424,24 @@ fn by_key<G: GraphRead>(
     }
     let looked_at = live.len() as f64;
     let words = words.to_owned();
-    Ok(Some(Way { access: Access::Listed(live), words, looked_at, fitting: looked_at }))
+    Ok(Some(AccessCandidate {
+        access: AccessPath::Listed(live),
+        words,
+        looked_at,
+        fitting: looked_at,
+    }))
 }
 
 /// All entities of the kinds asked for, or those with a value that the condition names.
 fn by_value<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    stored: &Stored,
+    reader: &QueryReader<'_, G>,
+    stored: &StoredStatistics,
     test: &EntityTest,
-) -> Result<Way, Stop<G::Error>> {
+) -> Result<AccessCandidate, QuestionError<G::Error>> {
     let kinds = stored.kinds(reader, test);
-    let share = test.with.as_ref().map_or(1.0, share);
-    let scan = Way {
-        access: Access::Scan,
+    let share = test.with.as_ref().map_or(1.0, selectivity);
+    let scan = AccessCandidate {
+        access: AccessPath::Scan,
         words: kind_words(test),
         looked_at: stored.entities(None) / 50.0 + 5.0 * kinds,
         fitting: kinds * share,
@@ -429,7 +467,12 @@ fn by_value<G: GraphRead>(
             let looked_at = found.len() as f64;
             let fitting = looked_at.min(kinds);
             let words = format!("by {name}");
-            return Ok(Way { access: Access::Listed(found), words, looked_at, fitting });
+            return Ok(AccessCandidate {
+                access: AccessPath::Listed(found),
+                words,
+                looked_at,
+                fitting,
+            });
         }
     }
     Ok(scan)
@@ -437,15 +480,15 @@ fn by_value<G: GraphRead>(
 
 /// Entities of classes and types by lookup. `None` if that is not possible for all of them.
 fn listed_by_kind<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    stored: &Stored,
+    reader: &QueryReader<'_, G>,
+    stored: &StoredStatistics,
     test: &EntityTest,
-) -> Result<Option<Vec<u32>>, Stop<G::Error>> {
+) -> Result<Option<Vec<u32>>, QuestionError<G::Error>> {
     let mut found = Vec::new();
     for kind in &test.any {
         let (property, names) = match kind {
-            Kind::Class(name) => ("_class", stored.spellings(reader, name)),
-            Kind::Type(name) => ("_type", vec![Value::Text(name.as_str().into())]),
+            SelectorKind::Class(name) => ("_class", stored.spellings(reader, name)),
+            SelectorKind::Type(name) => ("_type", vec![Value::Text(name.as_str().into())]),
             _ => return Ok(None),
         };
         let mut hashes = Vec::new();
@@ -462,25 +505,25 @@ fn listed_by_kind<G: GraphRead>(
 }
 
 /// The values that a property must equal one of, if a condition says so.
-fn wanted<'t>(test: &'t Test, property: &str) -> Option<Vec<&'t Value<'static>>> {
+fn wanted<'t>(test: &'t Predicate, property: &str) -> Option<Vec<&'t Value<'static>>> {
     let mut named = Vec::new();
     equalities(test, &mut named);
     named.into_iter().find(|(name, _)| *name == property).map(|(_, values)| values)
 }
 
 /// The properties that must equal one of some values, wherever the condition holds.
-fn equalities<'t>(test: &'t Test, found: &mut Vec<(&'t str, Vec<&'t Value<'static>>)>) {
-    fn values<'t>(right: &'t Values, found: &mut Vec<&'t Value<'static>>) -> bool {
+fn equalities<'t>(test: &'t Predicate, found: &mut Vec<(&'t str, Vec<&'t Value<'static>>)>) {
+    fn values<'t>(right: &'t PredicateOperand, found: &mut Vec<&'t Value<'static>>) -> bool {
         match right {
-            Values::Or(all) => all.iter().all(|one| values(one, found)),
+            PredicateOperand::Or(all) => all.iter().all(|one| values(one, found)),
             // All of them must be there, so looking for one is enough.
-            Values::And(all) => all.first().is_some_and(|one| values(one, found)),
-            Values::Term(Term::Value(Value::Null | Value::List(_))) => false,
-            Values::Term(Term::Value(value)) => {
+            PredicateOperand::And(all) => all.first().is_some_and(|one| values(one, found)),
+            PredicateOperand::Term(ScalarExpr::Value(Value::Null | Value::List(_))) => false,
+            PredicateOperand::Term(ScalarExpr::Value(value)) => {
                 found.push(value);
                 true
             }
-            Values::Term(Term::Written(number, text)) => {
+            PredicateOperand::Term(ScalarExpr::Written(number, text)) => {
                 found.extend([number, text]);
                 true
             }
@@ -488,10 +531,10 @@ fn equalities<'t>(test: &'t Test, found: &mut Vec<(&'t str, Vec<&'t Value<'stati
         }
     }
     match test {
-        Test::And(tests) => tests.iter().for_each(|test| equalities(test, found)),
-        Test::Compare {
-            left: Term::Property(Of::Subject, name),
-            op: Op::Equal,
+        Predicate::And(tests) => tests.iter().for_each(|test| equalities(test, found)),
+        Predicate::Compare {
+            left: ScalarExpr::Property(PropertyOwner::Subject, name),
+            op: ComparisonOp::Equal,
             negated: false,
             right,
             ..
@@ -507,17 +550,22 @@ fn equalities<'t>(test: &'t Test, found: &mut Vec<(&'t str, Vec<&'t Value<'stati
 
 /// A guess at the share of entities that fit a condition. It decides between plans only: answers do
 /// not depend on it.
-fn share(test: &Test) -> f64 {
+fn selectivity(test: &Predicate) -> f64 {
     match test {
-        Test::And(tests) => tests.iter().map(share).product(),
-        Test::Or(tests) => tests.iter().map(share).sum::<f64>().min(1.0),
-        Test::Not(test) => 1.0 - share(test),
-        Test::Compare { op, negated, right, .. } => {
+        Predicate::And(tests) => tests.iter().map(selectivity).product(),
+        Predicate::Or(tests) => tests.iter().map(selectivity).sum::<f64>().min(1.0),
+        Predicate::Not(test) => 1.0 - selectivity(test),
+        Predicate::Compare { op, negated, right, .. } => {
             let part = match (op, right) {
-                (Op::Equal, Values::Term(Term::Undefined)) => 0.3,
-                (Op::Equal | Op::Begins | Op::Ends, Values::Term(_)) => 0.05,
-                (Op::Equal, Values::Or(all)) => (0.05 * all.len() as f64).min(0.5),
-                (Op::Equal, _) => 0.1,
+                (ComparisonOp::Equal, PredicateOperand::Term(ScalarExpr::Undefined)) => 0.3,
+                (
+                    ComparisonOp::Equal | ComparisonOp::Begins | ComparisonOp::Ends,
+                    PredicateOperand::Term(_),
+                ) => 0.05,
+                (ComparisonOp::Equal, PredicateOperand::Or(all)) => {
+                    (0.05 * all.len() as f64).min(0.5)
+                }
+                (ComparisonOp::Equal, _) => 0.1,
                 _ => 0.3,
             };
             if *negated { 1.0 - part } else { part }
@@ -526,9 +574,9 @@ fn share(test: &Test) -> f64 {
 }
 
 fn kind_words(test: &EntityTest) -> String {
-    let name = |kind: &Kind| match kind {
-        Kind::Class(name) => format!("class {name}"),
-        Kind::Type(name) => format!("type {name}"),
+    let name = |kind: &SelectorKind| match kind {
+        SelectorKind::Class(name) => format!("class {name}"),
+        SelectorKind::Type(name) => format!("type {name}"),
         _ => "all entities".to_owned(),
     };
     let mut names: Vec<String> = test.any.iter().map(name).collect();
@@ -538,11 +586,11 @@ fn kind_words(test: &EntityTest) -> String {
 
 /// A selector in the words of the query.
 pub(super) fn words(test: &EntityTest) -> String {
-    let name = |kind: &Kind| match kind {
-        Kind::Any => "*".to_owned(),
-        Kind::Class(name) | Kind::Type(name) => name.clone(),
-        Kind::Words(words) => format!("'{}'", words.join(" ")),
-        Kind::All(tests) => tests.iter().map(words).collect::<Vec<_>>().join(" "),
+    let name = |kind: &SelectorKind| match kind {
+        SelectorKind::Any => "*".to_owned(),
+        SelectorKind::Class(name) | SelectorKind::Type(name) => name.clone(),
+        SelectorKind::Words(words) => format!("'{}'", words.join(" ")),
+        SelectorKind::All(tests) => tests.iter().map(words).collect::<Vec<_>>().join(" "),
     };
     let names = test.any.iter().map(name).collect::<Vec<_>>().join("|");
     let scope = test.scope.as_ref().map_or(String::new(), |scope| format!(" IN SCOPE '{scope}'"));
@@ -551,14 +599,18 @@ pub(super) fn words(test: &EntityTest) -> String {
 }
 
 /// Statistics from the stored counts of the database.
-struct Stored {
+struct StoredStatistics {
     counts: Vec<ScopeCounts>,
 }
 
-impl Stored {
+impl StoredStatistics {
     /// The spellings of a class that entities have.
-    fn spellings<'g, G: GraphRead>(&self, reader: &Reader<'g, G>, class: &str) -> Vec<Value<'g>> {
-        let all = spelled::classes(reader.graph, &self.counts, class).into_iter();
+    fn spellings<'g, G: GraphRead>(
+        &self,
+        reader: &QueryReader<'g, G>,
+        class: &str,
+    ) -> Vec<Value<'g>> {
+        let all = spelling::classes(reader.graph, &self.counts, class).into_iter();
         all.map(|name| Value::Text(name.into())).collect()
     }
 
@@ -568,27 +620,29 @@ impl Stored {
     }
 
     /// The estimated number of entities of the kinds and in the scope that are asked for.
-    fn kinds<G: GraphRead>(&self, reader: &Reader<'_, G>, test: &EntityTest) -> f64 {
+    fn kinds<G: GraphRead>(&self, reader: &QueryReader<'_, G>, test: &EntityTest) -> f64 {
         let graph = reader.graph;
         let scope = test.scope.as_ref().map(|scope| graph.name_number(scope).unwrap_or(u32::MAX));
         let counts = || self.counts.iter().filter(|c| scope.is_none_or(|scope| c.scope == scope));
-        let each = |kind: &Kind| match kind {
-            Kind::Any => self.entities(scope),
-            Kind::Words(words) => self.entities(scope) * 0.1_f64.powi(words.len().min(9) as i32),
-            Kind::Type(name) => {
+        let each = |kind: &SelectorKind| match kind {
+            SelectorKind::Any => self.entities(scope),
+            SelectorKind::Words(words) => {
+                self.entities(scope) * 0.1_f64.powi(words.len().min(9) as i32)
+            }
+            SelectorKind::Type(name) => {
                 let number = graph.name_number(name).unwrap_or(u32::MAX);
                 counts().filter_map(|c| c.types.get(&number)).sum::<u64>() as f64
             }
-            Kind::Class(name) => {
+            SelectorKind::Class(name) => {
                 let sets = counts().flat_map(|counts| &counts.classes);
                 sets.filter(|(set, _)| has_class(graph.name(**set), name))
                     .map(|(_, n)| n)
                     .sum::<u64>() as f64
             }
-            Kind::All(tests) => {
-                let parts = tests
-                    .iter()
-                    .map(|test| self.kinds(reader, test) * test.with.as_ref().map_or(1.0, share));
+            SelectorKind::All(tests) => {
+                let parts = tests.iter().map(|test| {
+                    self.kinds(reader, test) * test.with.as_ref().map_or(1.0, selectivity)
+                });
                 parts.fold(self.entities(scope), f64::min)
             }
         };
@@ -597,7 +651,7 @@ impl Stored {
     }
 
     /// The number of targets that one entity is expected to reach by a step.
-    fn reached<G: GraphRead>(&self, reader: &Reader<'_, G>, hop: &Hop) -> f64 {
+    fn reached<G: GraphRead>(&self, reader: &QueryReader<'_, G>, hop: &ExpandStep) -> f64 {
         let total = self.entities(None).max(1.0);
         let edges = match &hop.verbs {
             None => self.counts.iter().flat_map(|c| c.verbs.values()).sum::<u64>() as f64,
@@ -606,7 +660,9 @@ impl Stored {
                 self.counts.iter().flat_map(|c| c.verbs.values()).sum::<u64>() as f64
             }
             Some(verbs) => {
-                let numbers = |verb: &super::meant::Verb| spelled::verbs(reader.graph, &verb.name);
+                let numbers = |verb: &super::resolved::ResolvedVerb| {
+                    spelling::verbs(reader.graph, &verb.name)
+                };
                 let each = verbs.iter().filter(|verb| !verb.name.is_empty()).flat_map(numbers);
                 each.map(|verb| {
                     self.counts.iter().filter_map(|c| c.verbs.get(&verb)).sum::<u64>() as f64
@@ -614,12 +670,13 @@ impl Stored {
                 .sum()
             }
         };
-        let ways = if hop.arrow == Arrow::Both { 2.0 } else { 1.0 };
+        let ways = if hop.arrow == StepDirection::Both { 2.0 } else { 1.0 };
         let (least, most) = hop.repeat.unwrap_or((1, 1));
         let degree = edges * ways / total;
         let met: f64 = (least..=most.min(20)).map(|n| degree.powi(n as i32)).sum();
         let target = &hop.target;
-        let part = self.kinds(reader, target) * target.with.as_ref().map_or(1.0, share) / total;
+        let part =
+            self.kinds(reader, target) * target.with.as_ref().map_or(1.0, selectivity) / total;
         met.min(total) * part
     }
 }

@@ -4,7 +4,7 @@
 //! The printed query means the same as the one that was read, and printing it again changes nothing.
 //! Comments are lost.
 
-use super::lex::{self, Word};
+use super::lex::{self, QueryToken};
 use super::parse::CLAUSES;
 use super::syntax::*;
 
@@ -12,8 +12,8 @@ use super::syntax::*;
 const LINE: usize = 90;
 
 /// Prints a query that was read from `text`.
-pub(super) fn print(query: &Query, text: &str) -> String {
-    let printer = Printer { text };
+pub(super) fn print(query: &ParsedQuery, text: &str) -> String {
+    let printer = QueryPrinter { text };
     let parts = printer.query(query);
     let line = parts.join(" ");
     match line.chars().count() <= LINE {
@@ -22,7 +22,7 @@ pub(super) fn print(query: &Query, text: &str) -> String {
     }
 }
 
-struct Printer<'t> {
+struct QueryPrinter<'t> {
     text: &'t str,
 }
 
@@ -37,7 +37,7 @@ fn quoted(text: &str) -> String {
 
 fn is_name(text: &str) -> bool {
     let (word, span) = lex::word_at(text, 0);
-    matches!(word, Word::Name(_)) && span.len() == text.len()
+    matches!(word, QueryToken::Name(_)) && span.len() == text.len()
 }
 
 /// The name of a verb, class or type, in brackets if it has other characters than names have.
@@ -46,9 +46,9 @@ fn named(name: &str) -> String {
     if is_name(name) && !keyword { name.to_owned() } else { format!("[{name}]") }
 }
 
-impl Printer<'_> {
+impl QueryPrinter<'_> {
     /// The start of the pattern, then each step and clause.
-    fn query(&self, query: &Query) -> Vec<String> {
+    fn query(&self, query: &ParsedQuery) -> Vec<String> {
         let mut first = "FIND ".to_owned();
         if query.unique {
             first.push_str("UNIQUE ");
@@ -63,9 +63,9 @@ impl Printer<'_> {
             parts.push(format!("WHERE {}", self.cond(filter)));
         }
         match &query.returns {
-            Returns::List => {}
-            Returns::Tree => parts.push("RETURN TREE".to_owned()),
-            Returns::Columns(columns) => {
+            ReturnClause::List => {}
+            ReturnClause::Tree => parts.push("RETURN TREE".to_owned()),
+            ReturnClause::Columns(columns) => {
                 parts.push(format!("RETURN {}", list(columns, ", ", |c| self.column(c))));
             }
         }
@@ -73,7 +73,7 @@ impl Printer<'_> {
             parts.push(format!("HAVING {}", self.cond(having)));
         }
         if !query.order.is_empty() {
-            let sort = |sort: &Sort| {
+            let sort = |sort: &SortKey| {
                 let way = if sort.descending { " DESC" } else { "" };
                 format!("{}{way}", self.expr(&sort.expr, 0))
             };
@@ -85,12 +85,12 @@ impl Printer<'_> {
     }
 
     fn entity(&self, entity: &EntityPattern) -> String {
-        let alternative = |alternative: &Alternative| match alternative {
-            Alternative::Any => "*".to_owned(),
-            Alternative::Name(name) => named(&name.text),
-            Alternative::Text(text) => self.string(text),
-            Alternative::Smart(name) => format!("#{}", name.text),
-            Alternative::SmartOf(name, of) => format!("#{} {}", name.text, of.text),
+        let alternative = |alternative: &SelectorAlternative| match alternative {
+            SelectorAlternative::Any => "*".to_owned(),
+            SelectorAlternative::Name(name) => named(&name.text),
+            SelectorAlternative::Text(text) => self.string(text),
+            SelectorAlternative::Smart(name) => format!("#{}", name.text),
+            SelectorAlternative::SmartOf(name, of) => format!("#{} {}", name.text, of.text),
         };
         let mut out = match entity.alternatives.as_slice() {
             [one] => alternative(one),
@@ -105,10 +105,10 @@ impl Printer<'_> {
         out + &alias(entity.alias.as_ref())
     }
 
-    fn element(&self, element: &Element) -> String {
+    fn element(&self, element: &PatternElement) -> String {
         match element {
-            Element::Step(step) => self.step(step),
-            Element::Group { elements, least, most, alias: name } => {
+            PatternElement::Step(step) => self.step(step),
+            PatternElement::Group { elements, least, most, alias: name } => {
                 let times = match (least, most) {
                     (0, 1) => "?".to_owned(),
                     (least, most) => quantifier(*least, *most),
@@ -116,17 +116,17 @@ impl Printer<'_> {
                 let inside = list(elements, " ", |element| self.element(element));
                 format!("({inside}){times}{}", alias(name.as_ref()))
             }
-            Element::Not(elements) => {
+            PatternElement::Not(elements) => {
                 format!("THAT !({})", list(elements, " ", |element| self.element(element)))
             }
-            Element::Matches { negated, target, on, .. } => {
+            PatternElement::Matches { negated, target, on, .. } => {
                 let not = if *negated { "!" } else { "" };
                 format!("THAT {not}MATCHES {} ON {}", self.entity(target), self.cond(on))
             }
         }
     }
 
-    fn step(&self, step: &Step) -> String {
+    fn step(&self, step: &RelationshipPattern) -> String {
         let mut out = "THAT ".to_owned();
         if step.negated {
             out.push('!');
@@ -152,58 +152,62 @@ impl Printer<'_> {
         format!("{out}{} {}", alias(step.alias.as_ref()), self.entity(&step.target))
     }
 
-    fn cond(&self, cond: &Cond) -> String {
+    fn cond(&self, cond: &ConditionExpr) -> String {
         match cond {
-            Cond::Or(all) => list(all, " OR ", |cond| match cond {
+            ConditionExpr::Or(all) => list(all, " OR ", |cond| match cond {
                 // Brackets keep the tree as it was read.
-                Cond::Or(_) => format!("({})", self.cond(cond)),
+                ConditionExpr::Or(_) => format!("({})", self.cond(cond)),
                 _ => self.cond(cond),
             }),
-            Cond::And(all) => list(all, " AND ", |cond| match cond {
-                Cond::Or(_) | Cond::And(_) => format!("({})", self.cond(cond)),
+            ConditionExpr::And(all) => list(all, " AND ", |cond| match cond {
+                ConditionExpr::Or(_) | ConditionExpr::And(_) => format!("({})", self.cond(cond)),
                 _ => self.cond(cond),
             }),
-            Cond::Not(cond) => format!("!({})", self.cond(cond)),
-            Cond::Compare(compare) => self.compare(compare),
+            ConditionExpr::Not(cond) => format!("!({})", self.cond(cond)),
+            ConditionExpr::Compare(compare) => self.compare(compare),
         }
     }
 
-    fn compare(&self, compare: &Compare) -> String {
+    fn compare(&self, compare: &ComparisonExpr) -> String {
         let op = match compare.op {
-            Op::Equal => "=",
-            Op::Contains => "~=",
-            Op::Begins => "^=",
-            Op::Ends => "$=",
-            Op::Less => "<",
-            Op::LessOrEqual => "<=",
-            Op::Greater => ">",
-            Op::GreaterOrEqual => ">=",
+            ComparisonOp::Equal => "=",
+            ComparisonOp::Contains => "~=",
+            ComparisonOp::Begins => "^=",
+            ComparisonOp::Ends => "$=",
+            ComparisonOp::Less => "<",
+            ComparisonOp::LessOrEqual => "<=",
+            ComparisonOp::Greater => ">",
+            ComparisonOp::GreaterOrEqual => ">=",
         };
         let not = if compare.negated { "!" } else { "" };
         let right = match &compare.right {
-            list @ (Right::Or(_) | Right::And(_)) => format!("({})", self.right(list)),
+            list @ (ComparisonOperand::Or(_) | ComparisonOperand::And(_)) => {
+                format!("({})", self.right(list))
+            }
             one => self.right(one),
         };
         format!("{} {not}{op} {right}", self.expr(&compare.left, 0))
     }
 
-    fn right(&self, right: &Right) -> String {
+    fn right(&self, right: &ComparisonOperand) -> String {
         match right {
-            Right::Or(all) => list(all, " OR ", |one| match one {
-                Right::Or(_) => format!("({})", self.right(one)),
+            ComparisonOperand::Or(all) => list(all, " OR ", |one| match one {
+                ComparisonOperand::Or(_) => format!("({})", self.right(one)),
                 _ => self.right(one),
             }),
-            Right::And(all) => list(all, " AND ", |one| match one {
-                Right::Or(_) | Right::And(_) => format!("({})", self.right(one)),
+            ComparisonOperand::And(all) => list(all, " AND ", |one| match one {
+                ComparisonOperand::Or(_) | ComparisonOperand::And(_) => {
+                    format!("({})", self.right(one))
+                }
                 _ => self.right(one),
             }),
-            Right::Value(expr) => self.expr(expr, 0),
-            Right::Pattern(_, span) => self.text[span.clone()].to_owned(),
-            Right::Query(query) => format!("({})", self.query(query).join(" ")),
+            ComparisonOperand::Value(expr) => self.expr(expr, 0),
+            ComparisonOperand::Pattern(_, span) => self.text[span.clone()].to_owned(),
+            ComparisonOperand::Query(query) => format!("({})", self.query(query).join(" ")),
         }
     }
 
-    fn column(&self, column: &Column) -> String {
+    fn column(&self, column: &ReturnColumn) -> String {
         let expr = self.expr(&column.expr, 0);
         match &column.name {
             None => expr,
@@ -214,28 +218,28 @@ impl Printer<'_> {
 
     /// An expression. `around` is the binding strength of the operator around it: 1 sums, 2 products, 3
     /// powers.
-    fn expr(&self, expr: &Expr, around: u8) -> String {
+    fn expr(&self, expr: &ValueExpr, around: u8) -> String {
         match &expr.kind {
             // Printed as written: `2.10` would lose its zero as a number.
-            ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Undefined => {
+            ValueExprKind::Number(_) | ValueExprKind::Bool(_) | ValueExprKind::Undefined => {
                 self.text[expr.span.clone()].to_lowercase().split_whitespace().collect()
             }
-            ExprKind::Time(_) => self.time(&expr.span),
-            ExprKind::Text(text) => self.string(text),
-            ExprKind::Path(parts) => path(parts),
-            ExprKind::All(alias) => format!("{alias}.*"),
-            ExprKind::Rows => "*".to_owned(),
-            ExprKind::Call { name, arguments } => {
+            ValueExprKind::Time(_) => self.time(&expr.span),
+            ValueExprKind::Text(text) => self.string(text),
+            ValueExprKind::Path(parts) => path(parts),
+            ValueExprKind::All(alias) => format!("{alias}.*"),
+            ValueExprKind::Rows => "*".to_owned(),
+            ValueExprKind::Call { name, arguments } => {
                 format!("{}({})", name.text, list(arguments, ", ", |one| self.expr(one, 0)))
             }
-            ExprKind::Minus(inner) => format!("-{}", self.expr(inner, 4)),
-            ExprKind::Binary(left, math, right) => {
+            ValueExprKind::Minus(inner) => format!("-{}", self.expr(inner, 4)),
+            ValueExprKind::Binary(left, math, right) => {
                 let (sign, binds) = match math {
-                    Math::Add => ("+", 1),
-                    Math::Subtract => ("-", 1),
-                    Math::Multiply => ("*", 2),
-                    Math::Divide => ("/", 2),
-                    Math::Power => ("^", 3),
+                    ArithmeticOp::Add => ("+", 1),
+                    ArithmeticOp::Subtract => ("-", 1),
+                    ArithmeticOp::Multiply => ("*", 2),
+                    ArithmeticOp::Divide => ("/", 2),
+                    ArithmeticOp::Power => ("^", 3),
                 };
                 // Sums and products begin at the left, powers at the right.
                 let (before, after) = if binds == 3 { (4, 3) } else { (binds, binds + 1) };
@@ -247,7 +251,7 @@ impl Printer<'_> {
     }
 
     /// A date as written, with the blanks it should have.
-    fn time(&self, span: &Span) -> String {
+    fn time(&self, span: &TextSpan) -> String {
         let written = &self.text[span.clone()];
         let open = written.find('(').filter(|open| written[..*open].trim().len() == 4);
         let (mut out, mut at) = match open.and_then(|open| Some((open, written.find(')')?))) {
@@ -260,9 +264,9 @@ impl Printer<'_> {
         loop {
             let (word, range) = lex::word_at(written, at);
             // Words before the first sign belong to `date.now`, which is printed already.
-            offset |= matches!(word, Word::Symbol("+" | "-"));
+            offset |= matches!(word, QueryToken::Symbol("+" | "-"));
             match word {
-                Word::End => return out,
+                QueryToken::End => return out,
                 _ if offset => out.push_str(&format!(" {}", &written[range.clone()])),
                 _ => {}
             }
@@ -270,7 +274,7 @@ impl Printer<'_> {
         }
     }
 
-    fn string(&self, text: &Text) -> String {
+    fn string(&self, text: &TextLiteral) -> String {
         match text.hole {
             true => format!("{{{{{}}}}}", text.text),
             false => quoted(&text.text),
@@ -278,7 +282,7 @@ impl Printer<'_> {
     }
 }
 
-fn alias(name: Option<&Named>) -> String {
+fn alias(name: Option<&SpannedName>) -> String {
     name.map_or(String::new(), |name| format!(" AS {}", name.text))
 }
 
@@ -289,31 +293,31 @@ fn quantifier(least: u32, most: u32) -> String {
     }
 }
 
-fn arrow(arrow: Arrow) -> &'static str {
+fn arrow(arrow: StepDirection) -> &'static str {
     match arrow {
-        Arrow::Out => " >>",
-        Arrow::In => " <<",
-        Arrow::Both => "",
+        StepDirection::Out => " >>",
+        StepDirection::In => " <<",
+        StepDirection::Both => "",
     }
 }
 
-fn verbs(all: &[Verb], bracket: bool) -> String {
-    let own = |way: &Option<Arrow>| way.map_or("", arrow);
+fn verbs(all: &[VerbPattern], bracket: bool) -> String {
+    let own = |way: &Option<StepDirection>| way.map_or("", arrow);
     // `MemberOf` is a spelling of its own; `owns` is `OWNS` in a hurry.
     let capitals = |name: &str| match name.contains(char::is_uppercase) || !is_name(name) {
         true => named(name),
         false => name.to_uppercase(),
     };
-    let verb = |verb: &Verb| match verb {
-        Verb::Named(name, way) => format!("{}{}", capitals(&name.text), own(way)),
-        Verb::Others(way) => format!("*{}", own(way)),
-        Verb::Never(name) => format!("!{}", capitals(&name.text)),
-        Verb::Smart(name) => format!("#{}", name.text),
+    let verb = |verb: &VerbPattern| match verb {
+        VerbPattern::Named(name, way) => format!("{}{}", capitals(&name.text), own(way)),
+        VerbPattern::Others(way) => format!("*{}", own(way)),
+        VerbPattern::Never(name) => format!("!{}", capitals(&name.text)),
+        VerbPattern::Smart(name) => format!("#{}", name.text),
     };
     match all {
         [] => "RELATES TO".to_owned(),
-        [one @ Verb::Smart(_)] => verb(one),
-        [one @ Verb::Named(name, None)]
+        [one @ VerbPattern::Smart(_)] => verb(one),
+        [one @ VerbPattern::Named(name, None)]
             if !bracket && !name.text.eq_ignore_ascii_case("RELATES") =>
         {
             verb(one)

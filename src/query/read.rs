@@ -1,13 +1,16 @@
 //! Reading properties of a row's objects, no more of each object than is asked for, and testing
 //! conditions on them.
 
-use super::cell::{self, Cell, Manner};
-use super::meant::{Checked, EntityTest, Function, Kind, Of, Slot, Term, Test, Values};
-use super::pattern::Pattern;
-use super::spelled::has_class;
-use super::syntax::{Math, Op};
-use super::unlike::Unlike;
-use super::{Exceeded, Meter, QueryRow, Stop, number, run};
+use super::cell::{self, CellValue, EqualityMode};
+use super::mismatch::MismatchLog;
+use super::pattern::CompiledRegex;
+use super::resolved::{
+    EntityTest, Predicate, PredicateOperand, PropertyOwner, ResolvedQuery, RowSlot, ScalarExpr,
+    ScalarFunction, SelectorKind,
+};
+use super::spelling::has_class;
+use super::syntax::{ArithmeticOp, ComparisonOp};
+use super::{CostMeter, LimitError, QueryRow, QuestionError, number, run};
 use crate::graph::{Entity, EntityFacts, GraphRead, Relationship, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::borrow::Cow;
@@ -23,7 +26,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// The relationships in one slot of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) enum Hops {
+pub(super) enum BoundRelationships {
     #[default]
     None,
     One(u32),
@@ -31,76 +34,77 @@ pub(super) enum Hops {
     Many(Rc<[u32]>),
 }
 
-impl Hops {
+impl BoundRelationships {
     pub(super) fn numbers(&self) -> &[u32] {
         match self {
-            Hops::None => &[],
-            Hops::One(number) => std::slice::from_ref(number),
-            Hops::Many(numbers) => numbers,
+            BoundRelationships::None => &[],
+            BoundRelationships::One(number) => std::slice::from_ref(number),
+            BoundRelationships::Many(numbers) => numbers,
         }
     }
 }
 
 /// The verdict on an entity by its names: is it of the kinds and in the scope that a selector names?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Selected {
+pub(super) enum SelectorVerdict {
     No,
     /// Its properties have to be looked at.
     Unknown,
     Yes,
 }
 
-impl From<bool> for Selected {
-    fn from(yes: bool) -> Selected {
-        if yes { Selected::Yes } else { Selected::No }
+impl From<bool> for SelectorVerdict {
+    fn from(yes: bool) -> SelectorVerdict {
+        if yes { SelectorVerdict::Yes } else { SelectorVerdict::No }
     }
 }
 
 /// One match of the pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Row {
+pub(super) struct BindingRow {
     pub entities: Vec<u32>,
-    pub hops: Vec<Hops>,
+    pub hops: Vec<BoundRelationships>,
 }
 
-impl Row {
+impl BindingRow {
     /// Approximate size in bytes of a row that is kept.
     pub(super) fn bytes(&self) -> usize {
-        let hops = self.hops.iter().map(|hops| size_of::<Hops>() + 4 * hops.numbers().len());
-        size_of::<Row>() + 4 * self.entities.len() + hops.sum::<usize>() + cell::KEPT
+        let hops =
+            self.hops.iter().map(|hops| size_of::<BoundRelationships>() + 4 * hops.numbers().len());
+        size_of::<BindingRow>() + 4 * self.entities.len() + hops.sum::<usize>() + cell::KEPT
     }
 }
 
 /// The values that a term can see while it is evaluated.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Sight<'a> {
+pub(super) struct EvalContext<'a> {
     pub subject: Option<u32>,
-    pub row: Option<&'a Row>,
-    pub turns: &'a [Cell],
-    pub aggregates: &'a [Cell],
-    pub columns: &'a [Cell],
+    pub row: Option<&'a BindingRow>,
+    pub turns: &'a [CellValue],
+    pub aggregates: &'a [CellValue],
+    pub columns: &'a [CellValue],
 }
 
 /// Reads a graph for one query.
-pub(super) struct Reader<'g, G: GraphRead> {
+pub(super) struct QueryReader<'g, G: GraphRead> {
     pub graph: &'g G,
-    pub meter: &'g Meter,
+    pub meter: &'g CostMeter,
     pub tested: Shared<u64>,
-    pub unlike: Unlike,
-    entities: RefCell<Cache<Entity>>,
-    relationships: RefCell<Cache<Relationship>>,
-    answers: RefCell<FxHashMap<*const Checked, Rc<FxHashSet<String>>>>,
+    pub unlike: MismatchLog,
+    entities: RefCell<ObjectCache<Entity>>,
+    relationships: RefCell<ObjectCache<Relationship>>,
+    answers: RefCell<FxHashMap<*const ResolvedQuery, Rc<FxHashSet<String>>>>,
 }
 
-type Reads<T, G> = Result<T, Stop<<G as crate::graph::Adjacency>::Error>>;
+type QueryReadResult<T, G> = Result<T, QuestionError<<G as crate::graph::AdjacencyRead>::Error>>;
 
-impl<'g, G: GraphRead> Reader<'g, G> {
-    pub fn new(graph: &'g G, meter: &'g Meter) -> Reader<'g, G> {
-        Reader {
+impl<'g, G: GraphRead> QueryReader<'g, G> {
+    pub fn new(graph: &'g G, meter: &'g CostMeter) -> QueryReader<'g, G> {
+        QueryReader {
             graph,
             meter,
             tested: Shared::new(0),
-            unlike: Unlike::default(),
+            unlike: MismatchLog::default(),
             entities: RefCell::default(),
             relationships: RefCell::default(),
             answers: RefCell::default(),
@@ -108,32 +112,32 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// Counts work and stops a query that does too much of it.
-    pub fn work(&self, steps: u64) -> Reads<(), G> {
-        self.meter.work(steps).map_err(Stop::Limit)
+    pub fn work(&self, steps: u64) -> QueryReadResult<(), G> {
+        self.meter.work(steps).map_err(QuestionError::Limit)
     }
 
     /// Counts work other than walking edges, in units.
-    pub fn spend(&self, units: usize) -> Reads<(), G> {
-        self.meter.spend(units as u64).map_err(Stop::Limit)
+    pub fn spend(&self, units: usize) -> QueryReadResult<(), G> {
+        self.meter.spend(units as u64).map_err(QuestionError::Limit)
     }
 
     /// Stops a query whose time is over.
-    pub fn time(&self) -> Reads<(), G> {
-        self.meter.look().map_err(Stop::Limit)
+    pub fn time(&self) -> QueryReadResult<(), G> {
+        self.meter.look().map_err(QuestionError::Limit)
     }
 
     /// Refuses more rows than may be held.
-    pub fn room(&self, rows: usize) -> Reads<(), G> {
-        self.meter.room(rows).map_err(Stop::Limit)
+    pub fn room(&self, rows: usize) -> QueryReadResult<(), G> {
+        self.meter.room(rows).map_err(QuestionError::Limit)
     }
 
     /// Counts bytes that are about to be kept until the query ends.
-    pub fn hold(&self, bytes: usize) -> Reads<(), G> {
-        self.meter.hold(bytes as u64).map_err(Stop::Limit)
+    pub fn hold(&self, bytes: usize) -> QueryReadResult<(), G> {
+        self.meter.hold(bytes as u64).map_err(QuestionError::Limit)
     }
 
     /// Counts a cell that is kept until the query ends.
-    pub fn keep(&self, cell: Cell) -> Reads<Cell, G> {
+    pub fn keep(&self, cell: CellValue) -> QueryReadResult<CellValue, G> {
         let bytes = cell.bytes();
         // Reading it took about as long as copying it a few times.
         self.spend(200 + bytes / 2)?;
@@ -141,72 +145,85 @@ impl<'g, G: GraphRead> Reader<'g, G> {
         Ok(cell)
     }
 
-    pub fn entity(&self, number: u32) -> Reads<Option<Rc<Entity>>, G> {
+    pub fn entity(&self, number: u32) -> QueryReadResult<Option<Rc<Entity>>, G> {
         Ok(cached(&self.entities, number, || self.graph.entity(number))?)
     }
 
-    pub fn relationship(&self, number: u32) -> Reads<Option<Rc<Relationship>>, G> {
+    pub fn relationship(&self, number: u32) -> QueryReadResult<Option<Rc<Relationship>>, G> {
         Ok(cached(&self.relationships, number, || self.graph.relationship(number))?)
     }
 
-    fn entity_property(&self, number: u32, name: &str) -> Reads<Cell, G> {
+    fn entity_property(&self, number: u32, name: &str) -> QueryReadResult<CellValue, G> {
         match number {
-            NONE => Ok(Cell::Undefined),
+            NONE => Ok(CellValue::Undefined),
             number => Ok(cell_of(self.graph.entity_value(number, name)?)),
         }
     }
 
-    fn relationship_property(&self, number: u32, name: &str) -> Reads<Cell, G> {
+    fn relationship_property(&self, number: u32, name: &str) -> QueryReadResult<CellValue, G> {
         Ok(cell_of(self.graph.relationship_value(number, name)?))
     }
 
     /// A property. For several relationships: the list of its values, of those that have it.
-    pub fn property(&self, of: Of, name: &str, sight: &Sight<'_>) -> Reads<Cell, G> {
+    pub fn property(
+        &self,
+        of: PropertyOwner,
+        name: &str,
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<CellValue, G> {
         match (of, sight.row) {
-            (Of::Subject, _) => self.entity_property(sight.subject.unwrap_or(NONE), name),
-            (Of::Entity(slot), Some(row)) => self.entity_property(row.entities[slot], name),
-            (Of::Relationship(slot), Some(row)) => match &row.hops[slot] {
-                Hops::None => Ok(Cell::Undefined),
-                Hops::One(number) => self.relationship_property(*number, name),
-                Hops::Many(numbers) => {
+            (PropertyOwner::Subject, _) => {
+                self.entity_property(sight.subject.unwrap_or(NONE), name)
+            }
+            (PropertyOwner::Entity(slot), Some(row)) => {
+                self.entity_property(row.entities[slot], name)
+            }
+            (PropertyOwner::Relationship(slot), Some(row)) => match &row.hops[slot] {
+                BoundRelationships::None => Ok(CellValue::Undefined),
+                BoundRelationships::One(number) => self.relationship_property(*number, name),
+                BoundRelationships::Many(numbers) => {
                     let (mut items, mut bytes) = (Vec::new(), 0);
                     for &number in numbers.iter() {
                         let cell = self.relationship_property(number, name)?;
                         bytes += cell.bytes();
                         // The limit on one value holds for the list that is built here too.
-                        self.meter.value(bytes).map_err(Stop::Limit)?;
+                        self.meter.value(bytes).map_err(QuestionError::Limit)?;
                         match cell {
-                            Cell::Value(Value::List(more)) => items.extend(more),
-                            Cell::Value(value) => items.push(value),
+                            CellValue::Value(Value::List(more)) => items.extend(more),
+                            CellValue::Value(value) => items.push(value),
                             _ => {}
                         }
                     }
-                    Ok(Cell::Value(Value::List(items)))
+                    Ok(CellValue::Value(Value::List(items)))
                 }
             },
-            _ => Ok(Cell::Undefined),
+            _ => Ok(CellValue::Undefined),
         }
     }
 
-    fn whole(&self, of: Of, sight: &Sight<'_>) -> Cell {
-        let entity = |slot: Slot| sight.row.map_or(NONE, |row| row.entities[slot]);
+    fn whole_object(&self, of: PropertyOwner, sight: &EvalContext<'_>) -> CellValue {
+        let entity = |slot: RowSlot| sight.row.map_or(NONE, |row| row.entities[slot]);
         match of {
-            Of::Subject => sight.subject.map_or(Cell::Undefined, Cell::Entity),
-            Of::Entity(slot) if entity(slot) == NONE => Cell::Undefined,
-            Of::Entity(slot) => Cell::Entity(entity(slot)),
-            Of::Relationship(slot) => {
+            PropertyOwner::Subject => sight.subject.map_or(CellValue::Undefined, CellValue::Entity),
+            PropertyOwner::Entity(slot) if entity(slot) == NONE => CellValue::Undefined,
+            PropertyOwner::Entity(slot) => CellValue::Entity(entity(slot)),
+            PropertyOwner::Relationship(slot) => {
                 match sight.row.map_or(&[][..], |row| row.hops[slot].numbers()) {
-                    [.., last] => Cell::Relationship(*last),
-                    [] => Cell::Undefined,
+                    [.., last] => CellValue::Relationship(*last),
+                    [] => CellValue::Undefined,
                 }
             }
         }
     }
 
-    fn all(&self, of: Of, sight: &Sight<'_>) -> Reads<Cell, G> {
+    fn all_properties(
+        &self,
+        of: PropertyOwner,
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<CellValue, G> {
         let mut members = Vec::new();
-        let (names, properties): (&[&str], _) = match self.whole(of, sight) {
-            Cell::Entity(number) => {
+        let (names, properties): (&[&str], _) = match self.whole_object(of, sight) {
+            CellValue::Entity(number) => {
                 let entity = self.entity(number)?;
                 (
                     &[
@@ -223,7 +240,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                     entity.map(|entity| entity.properties.clone()),
                 )
             }
-            Cell::Relationship(number) => {
+            CellValue::Relationship(number) => {
                 let link = self.relationship(number)?;
                 (
                     &[
@@ -245,16 +262,16 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             other => return Ok(other),
         };
         for name in names {
-            if let Cell::Value(value) = self.property(of, name, sight)? {
+            if let CellValue::Value(value) = self.property(of, name, sight)? {
                 members.push(((*name).to_owned(), value));
             }
         }
         members.extend(properties.unwrap_or_default());
-        Ok(Cell::Object(members))
+        Ok(CellValue::Object(members))
     }
 
     /// All properties of an entity, kept until the query ends.
-    pub fn counted_members(&self, number: u32) -> Reads<QueryRow, G> {
+    pub fn counted_members(&self, number: u32) -> QueryReadResult<QueryRow, G> {
         let members = self.members(number)?;
         let bytes = members.iter().map(|(name, value)| name.len() + cell::value_bytes(value));
         self.hold(bytes.sum())?;
@@ -262,77 +279,89 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// All properties of an entity.
-    fn members(&self, number: u32) -> Reads<QueryRow, G> {
-        let sight = Sight { subject: Some(number), ..Sight::default() };
-        Ok(match self.all(Of::Subject, &sight)? {
-            Cell::Object(members) => members,
+    fn members(&self, number: u32) -> QueryReadResult<QueryRow, G> {
+        let sight = EvalContext { subject: Some(number), ..EvalContext::default() };
+        Ok(match self.all_properties(PropertyOwner::Subject, &sight)? {
+            CellValue::Object(members) => members,
             _ => Vec::new(),
         })
     }
 
     /// A cell as one value.
-    pub fn flat(&self, cell: Cell) -> Reads<Value<'static>, G> {
+    pub fn flat(&self, cell: CellValue) -> QueryReadResult<Value<'static>, G> {
         Ok(match cell {
-            Cell::Value(value) => value,
-            Cell::Entity(number) => match self.entity_property(number, "_key")? {
-                Cell::Value(key) => key,
+            CellValue::Value(value) => value,
+            CellValue::Entity(number) => match self.entity_property(number, "_key")? {
+                CellValue::Value(key) => key,
                 _ => Value::Null,
             },
-            Cell::Relationship(number) => match self.relationship_property(number, "_key")? {
-                Cell::Value(key) => key,
+            CellValue::Relationship(number) => match self.relationship_property(number, "_key")? {
+                CellValue::Value(key) => key,
                 _ => Value::Null,
             },
-            Cell::Undefined | Cell::Object(_) => Value::Null,
+            CellValue::Undefined | CellValue::Object(_) => Value::Null,
         })
     }
 
     /// The value of a term.
-    pub fn term(&self, term: &Term, sight: &Sight<'_>) -> Reads<Cell, G> {
+    pub fn term(
+        &self,
+        term: &ScalarExpr,
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<CellValue, G> {
         Ok(match term {
-            Term::Undefined => Cell::Undefined,
-            Term::Value(value) | Term::Written(value, _) => Cell::Value(value.clone()),
-            Term::Time(time) => Cell::Value(Value::Int(*time)),
-            Term::Property(of, name) => self.property(*of, name, sight)?,
-            Term::Whole(of) => self.whole(*of, sight),
-            Term::All(of) => self.all(*of, sight)?,
-            Term::Unwind(at) => sight.turns.get(*at).cloned().unwrap_or(Cell::Undefined),
-            Term::Aggregate(at) => sight.aggregates.get(*at).cloned().unwrap_or(Cell::Undefined),
-            Term::Column(at) => sight.columns.get(*at).cloned().unwrap_or(Cell::Undefined),
-            Term::Minus(inner) => {
-                let zero = Cell::Value(Value::Int(0));
-                number::arithmetic(&zero, Math::Subtract, &self.operand(inner, sight)?)
+            ScalarExpr::Undefined => CellValue::Undefined,
+            ScalarExpr::Value(value) | ScalarExpr::Written(value, _) => {
+                CellValue::Value(value.clone())
             }
-            Term::Binary(left, math, right) => {
+            ScalarExpr::Time(time) => CellValue::Value(Value::Int(*time)),
+            ScalarExpr::Property(of, name) => self.property(*of, name, sight)?,
+            ScalarExpr::Whole(of) => self.whole_object(*of, sight),
+            ScalarExpr::All(of) => self.all_properties(*of, sight)?,
+            ScalarExpr::Unwind(at) => sight.turns.get(*at).cloned().unwrap_or(CellValue::Undefined),
+            ScalarExpr::Aggregate(at) => {
+                sight.aggregates.get(*at).cloned().unwrap_or(CellValue::Undefined)
+            }
+            ScalarExpr::Column(at) => {
+                sight.columns.get(*at).cloned().unwrap_or(CellValue::Undefined)
+            }
+            ScalarExpr::Minus(inner) => {
+                let zero = CellValue::Value(Value::Int(0));
+                number::arithmetic(&zero, ArithmeticOp::Subtract, &self.operand(inner, sight)?)
+            }
+            ScalarExpr::Binary(left, math, right) => {
                 let (left, right) = (self.operand(left, sight)?, self.operand(right, sight)?);
                 number::arithmetic(&left, *math, &right)
             }
-            Term::Call(Function::Depth, terms) => match (&terms[..], sight.row) {
-                ([Term::Whole(Of::Relationship(slot))], Some(row)) => match &row.hops[*slot] {
-                    Hops::None => Cell::Undefined,
-                    hops => Cell::Value(Value::Int(hops.numbers().len() as i64)),
-                },
-                _ => Cell::Undefined,
+            ScalarExpr::Call(ScalarFunction::Depth, terms) => match (&terms[..], sight.row) {
+                ([ScalarExpr::Whole(PropertyOwner::Relationship(slot))], Some(row)) => {
+                    match &row.hops[*slot] {
+                        BoundRelationships::None => CellValue::Undefined,
+                        hops => CellValue::Value(Value::Int(hops.numbers().len() as i64)),
+                    }
+                }
+                _ => CellValue::Undefined,
             },
-            Term::Call(Function::Coalesce, terms) => {
+            ScalarExpr::Call(ScalarFunction::Coalesce, terms) => {
                 for term in terms {
                     let cell = self.term(term, sight)?;
                     if !cell.is_undefined() {
                         return Ok(cell);
                     }
                 }
-                Cell::Undefined
+                CellValue::Undefined
             }
-            Term::Call(Function::Concat, terms) => self.concat(terms, sight)?,
-            Term::Call(Function::Merge, terms) => self.merge(terms, sight)?,
-            Term::Call(function, terms) => match terms.first() {
+            ScalarExpr::Call(ScalarFunction::Concat, terms) => self.concat(terms, sight)?,
+            ScalarExpr::Call(ScalarFunction::Merge, terms) => self.merge(terms, sight)?,
+            ScalarExpr::Call(function, terms) => match terms.first() {
                 Some(term) => number::call(*function, &self.operand(term, sight)?),
-                None => Cell::Undefined,
+                None => CellValue::Undefined,
             },
         })
     }
 
     /// A value that enters arithmetic or a function of one number.
-    fn operand(&self, term: &Term, sight: &Sight<'_>) -> Reads<Cell, G> {
+    fn operand(&self, term: &ScalarExpr, sight: &EvalContext<'_>) -> QueryReadResult<CellValue, G> {
         let cell = self.term(term, sight)?;
         self.unlike.computed(term, &cell, "");
         Ok(cell)
@@ -340,7 +369,11 @@ impl<'g, G: GraphRead> Reader<'g, G> {
 
     /// One text of several values. It grows value by value, so that the limit refuses it before it is
     /// too large.
-    fn concat(&self, terms: &[Term], sight: &Sight<'_>) -> Reads<Cell, G> {
+    fn concat(
+        &self,
+        terms: &[ScalarExpr],
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<CellValue, G> {
         let (mut text, mut part) = (String::new(), self.meter.part());
         for term in terms {
             let cell = self.term(term, sight)?;
@@ -349,16 +382,20 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 Value::Text(more) => Cow::Borrowed(more.as_ref()),
                 other => Cow::Owned(other.to_string()),
             };
-            self.meter.value(text.len() + more.len()).map_err(Stop::Limit)?;
-            part.hold(more.len() as u64).map_err(Stop::Limit)?;
+            self.meter.value(text.len() + more.len()).map_err(QuestionError::Limit)?;
+            part.hold(more.len() as u64).map_err(QuestionError::Limit)?;
             self.spend(more.len() / 8)?;
             text.push_str(&more);
         }
-        Ok(Cell::Value(Value::Text(text.into())))
+        Ok(CellValue::Value(Value::Text(text.into())))
     }
 
     /// The items of several lists, each once.
-    fn merge(&self, terms: &[Term], sight: &Sight<'_>) -> Reads<Cell, G> {
+    fn merge(
+        &self,
+        terms: &[ScalarExpr],
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<CellValue, G> {
         let mut all: Vec<Value<'static>> = Vec::new();
         let mut known: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
         let (mut bytes, mut part) = (0, self.meter.part());
@@ -378,19 +415,19 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 let own = cell::value_bytes(item);
                 bytes += own;
-                self.meter.value(bytes).map_err(Stop::Limit)?;
-                part.hold(2 * own as u64).map_err(Stop::Limit)?;
+                self.meter.value(bytes).map_err(QuestionError::Limit)?;
+                part.hold(2 * own as u64).map_err(QuestionError::Limit)?;
                 same.push(all.len());
                 all.push(item.clone());
             }
         }
-        Ok(Cell::Value(Value::List(all)))
+        Ok(CellValue::Value(Value::List(all)))
     }
 
     /// True if a condition holds.
-    pub fn test(&self, test: &Test, sight: &Sight<'_>) -> Reads<bool, G> {
+    pub fn test(&self, test: &Predicate, sight: &EvalContext<'_>) -> QueryReadResult<bool, G> {
         match test {
-            Test::Or(tests) => {
+            Predicate::Or(tests) => {
                 for test in tests {
                     if self.test(test, sight)? {
                         return Ok(true);
@@ -398,7 +435,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 Ok(false)
             }
-            Test::And(tests) => {
+            Predicate::And(tests) => {
                 for test in tests {
                     if !self.test(test, sight)? {
                         return Ok(false);
@@ -406,14 +443,20 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 Ok(true)
             }
-            Test::Not(test) => Ok(!self.test(test, sight)?),
+            Predicate::Not(test) => Ok(!self.test(test, sight)?),
             // A time on the left is no value of the graph: the comparison is made from the right.
-            Test::Compare { left: left @ Term::Time(time), op, negated, right, said } => {
+            Predicate::Compare {
+                left: left @ ScalarExpr::Time(time),
+                op,
+                negated,
+                right,
+                said,
+            } => {
                 let holds = self.compare_time(*time, *op, right, sight)?;
                 self.unlike.settle(left, said);
                 Ok(holds != *negated)
             }
-            Test::Compare { left, op, negated, right, said } => {
+            Predicate::Compare { left, op, negated, right, said } => {
                 let cell = self.compared(left, sight)?;
                 let holds = self.compare(&cell, *op, right, manner(left), sight)?;
                 self.unlike.settle(left, said);
@@ -423,18 +466,28 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// One side of a comparison; a whole object is compared by its `_id`.
-    fn compared(&self, term: &Term, sight: &Sight<'_>) -> Reads<Cell, G> {
+    fn compared(
+        &self,
+        term: &ScalarExpr,
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<CellValue, G> {
         match self.term(term, sight)? {
-            Cell::Entity(number) => self.entity_property(number, "_id"),
-            Cell::Relationship(number) => self.relationship_property(number, "_id"),
+            CellValue::Entity(number) => self.entity_property(number, "_id"),
+            CellValue::Relationship(number) => self.relationship_property(number, "_id"),
             cell => Ok(cell),
         }
     }
 
     /// `date.now - 7 days < a.b`: the same seen from the other side.
-    fn compare_time(&self, time: i64, op: Op, right: &Values, sight: &Sight<'_>) -> Reads<bool, G> {
+    fn compare_time(
+        &self,
+        time: i64,
+        op: ComparisonOp,
+        right: &PredicateOperand,
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<bool, G> {
         match right {
-            Values::Or(all) => {
+            PredicateOperand::Or(all) => {
                 for right in all {
                     if self.compare_time(time, op, right, sight)? {
                         return Ok(true);
@@ -442,7 +495,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 Ok(false)
             }
-            Values::And(all) => {
+            PredicateOperand::And(all) => {
                 for right in all {
                     if !self.compare_time(time, op, right, sight)? {
                         return Ok(false);
@@ -450,26 +503,26 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 Ok(true)
             }
-            Values::Term(Term::Time(right)) => Ok(cell::keeps(op, time.cmp(right))),
-            Values::Term(term) => {
+            PredicateOperand::Term(ScalarExpr::Time(right)) => Ok(cell::keeps(op, time.cmp(right))),
+            PredicateOperand::Term(term) => {
                 let right = self.compared(term, sight)?;
                 // The value moves to the left side, so the operator is turned around.
                 Ok(right.value().is_some_and(|right| self.holds_time(right, op.turned(), time)))
             }
-            Values::Pattern(_) | Values::Query(_) => Ok(false),
+            PredicateOperand::Pattern(_) | PredicateOperand::Query(_) => Ok(false),
         }
     }
 
     fn compare(
         &self,
-        left: &Cell,
-        op: Op,
-        right: &Values,
-        manner: Manner,
-        sight: &Sight<'_>,
-    ) -> Reads<bool, G> {
+        left: &CellValue,
+        op: ComparisonOp,
+        right: &PredicateOperand,
+        manner: EqualityMode,
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<bool, G> {
         match right {
-            Values::Or(all) => {
+            PredicateOperand::Or(all) => {
                 self.spend(all.len())?;
                 for right in all {
                     if self.compare(left, op, right, manner, sight)? {
@@ -478,7 +531,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 Ok(false)
             }
-            Values::And(all) => {
+            PredicateOperand::And(all) => {
                 for right in all {
                     if !self.compare(left, op, right, manner, sight)? {
                         return Ok(false);
@@ -486,31 +539,33 @@ impl<'g, G: GraphRead> Reader<'g, G> {
                 }
                 Ok(true)
             }
-            Values::Pattern(pattern) => match left.value() {
+            PredicateOperand::Pattern(pattern) => match left.value() {
                 Some(left) => self.matches(left, pattern),
                 None => Ok(false),
             },
             // Only equality asks for what is absent; the caller applies the negation.
-            Values::Term(Term::Undefined) => Ok(op == Op::Equal && left.is_undefined()),
-            Values::Term(Term::Time(time)) => {
+            PredicateOperand::Term(ScalarExpr::Undefined) => {
+                Ok(op == ComparisonOp::Equal && left.is_undefined())
+            }
+            PredicateOperand::Term(ScalarExpr::Time(time)) => {
                 Ok(left.value().is_some_and(|left| self.holds_time(left, op, *time)))
             }
-            Values::Term(Term::Value(right)) => match left.value() {
+            PredicateOperand::Term(ScalarExpr::Value(right)) => match left.value() {
                 Some(left) => self.holds(left, op, right, manner),
                 None => Ok(false),
             },
-            Values::Term(Term::Written(number, written)) => match left.value() {
+            PredicateOperand::Term(ScalarExpr::Written(number, written)) => match left.value() {
                 Some(left) => self.holds_written(left, op, number, written),
                 None => Ok(false),
             },
-            Values::Term(term) => {
+            PredicateOperand::Term(term) => {
                 let right = self.compared(term, sight)?;
                 match left.value().zip(right.value()) {
                     Some((left, right)) => self.holds(left, op, right, manner),
                     None => Ok(false),
                 }
             }
-            Values::Query(query) => {
+            PredicateOperand::Query(query) => {
                 let answers = self.answers(query)?;
                 let item = |value: &Value<'static>| {
                     let mut found = false;
@@ -531,10 +586,10 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     fn holds(
         &self,
         left: &Value<'static>,
-        op: Op,
+        op: ComparisonOp,
         right: &Value<'static>,
-        manner: Manner,
-    ) -> Reads<bool, G> {
+        manner: EqualityMode,
+    ) -> QueryReadResult<bool, G> {
         let pairs = cell::value_bytes(right);
         for item in cell::items(left) {
             self.spend(1 + (pairs + cell::value_bytes(item)) / 16)?;
@@ -552,10 +607,10 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     fn holds_written(
         &self,
         left: &Value<'static>,
-        op: Op,
+        op: ComparisonOp,
         number: &Value<'static>,
         written: &Value<'static>,
-    ) -> Reads<bool, G> {
+    ) -> QueryReadResult<bool, G> {
         let text = written.as_str().unwrap_or_default();
         for item in cell::items(left) {
             self.spend(1 + cell::value_bytes(item) / 16)?;
@@ -570,18 +625,18 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// True if `left op time` holds for any item of `left`; `time` is in epoch milliseconds.
-    fn holds_time(&self, left: &Value<'static>, op: Op, time: i64) -> bool {
+    fn holds_time(&self, left: &Value<'static>, op: ComparisonOp, time: i64) -> bool {
         cell::items(left).iter().filter(|_| op.orders()).for_each(|item| self.unlike.dated(item));
         cell::holds_time(left, op, time)
     }
 
     /// True if any item matches the pattern.
-    fn matches(&self, left: &Value<'static>, pattern: &Pattern) -> Reads<bool, G> {
+    fn matches(&self, left: &Value<'static>, pattern: &CompiledRegex) -> QueryReadResult<bool, G> {
         for item in cell::items(left) {
             let Some(text) = item.as_str() else { continue };
             // Nothing stops a match once it runs, so a text that may take long is refused before.
             if !pattern.is_quick_for(text.len()) {
-                return Err(Stop::Limit(Exceeded::Pattern));
+                return Err(QuestionError::Limit(LimitError::Pattern));
             }
             self.spend(20 + text.len() * 2)?;
             if pattern.is_match(text) {
@@ -592,7 +647,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// The values of a query inside this one, asked once.
-    fn answers(&self, query: &Checked) -> Reads<Rc<FxHashSet<String>>, G> {
+    fn answers(&self, query: &ResolvedQuery) -> QueryReadResult<Rc<FxHashSet<String>>, G> {
         // The query inside is shared and stays in place while this one runs: its address names it.
         let key = std::ptr::from_ref(query);
         if let Some(known) = self.answers.borrow().get(&key) {
@@ -608,7 +663,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
             };
             for item in items {
                 let mut held = 0;
-                cell::equality_keys(item, Manner::Plain, |key| {
+                cell::equality_keys(item, EqualityMode::Plain, |key| {
                     held += key.len() + cell::KEPT;
                     values.insert(key);
                 });
@@ -621,59 +676,66 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// The verdict of a selector on an entity, from the entity's names alone.
-    pub fn selected(&self, facts: &EntityFacts, test: &EntityTest) -> Selected {
+    pub fn selected(&self, facts: &EntityFacts, test: &EntityTest) -> SelectorVerdict {
         let graph = self.graph;
         if test.scope.as_ref().is_some_and(|scope| graph.name(facts.scope) != scope) {
-            return Selected::No;
+            return SelectorVerdict::No;
         }
         let each = test.any.iter().map(|kind| self.of_kind(facts, kind));
         // One alternative is enough, so the best verdict counts.
-        each.max().unwrap_or(Selected::No)
+        each.max().unwrap_or(SelectorVerdict::No)
     }
 
-    fn of_kind(&self, facts: &EntityFacts, kind: &Kind) -> Selected {
+    fn of_kind(&self, facts: &EntityFacts, kind: &SelectorKind) -> SelectorVerdict {
         let graph = self.graph;
         match kind {
-            Kind::Any => Selected::Yes,
-            Kind::Class(class) => Selected::from(has_class(graph.name(facts.classes), class)),
-            Kind::Type(name) => Selected::from(graph.name(facts.type_name) == name),
-            Kind::Words(_) => Selected::Unknown,
-            Kind::All(tests) => {
+            SelectorKind::Any => SelectorVerdict::Yes,
+            SelectorKind::Class(class) => {
+                SelectorVerdict::from(has_class(graph.name(facts.classes), class))
+            }
+            SelectorKind::Type(name) => SelectorVerdict::from(graph.name(facts.type_name) == name),
+            SelectorKind::Words(_) => SelectorVerdict::Unknown,
+            SelectorKind::All(tests) => {
                 // Names cannot answer a condition on properties.
                 let each = |test: &EntityTest| match &test.with {
-                    Some(_) => self.selected(facts, test).min(Selected::Unknown),
+                    Some(_) => self.selected(facts, test).min(SelectorVerdict::Unknown),
                     None => self.selected(facts, test),
                 };
-                tests.iter().map(each).min().unwrap_or(Selected::Yes)
+                tests.iter().map(each).min().unwrap_or(SelectorVerdict::Yes)
             }
         }
     }
 
     /// True if an entity is what a pattern asks for; `selected` is the verdict from its names alone.
-    pub fn fits(&self, number: u32, test: &EntityTest, selected: Selected) -> Reads<bool, G> {
+    pub fn fits(
+        &self,
+        number: u32,
+        test: &EntityTest,
+        selected: SelectorVerdict,
+    ) -> QueryReadResult<bool, G> {
         self.tested.set(self.tested.get() + 1);
         let fits = match selected {
-            Selected::No => false,
-            Selected::Yes => true,
-            Selected::Unknown => self.is_one(number, test)?,
+            SelectorVerdict::No => false,
+            SelectorVerdict::Yes => true,
+            SelectorVerdict::Unknown => self.matches_by_properties(number, test)?,
         };
         match &test.with {
             Some(with) if fits => {
-                self.test(with, &Sight { subject: Some(number), ..Sight::default() })
+                self.test(with, &EvalContext { subject: Some(number), ..EvalContext::default() })
             }
             _ => Ok(fits),
         }
     }
 
     /// True if a selector means an entity, for entities whose names alone do not tell.
-    fn is_one(&self, number: u32, test: &EntityTest) -> Reads<bool, G> {
+    fn matches_by_properties(&self, number: u32, test: &EntityTest) -> QueryReadResult<bool, G> {
         let Some(facts) = self.graph.entity_facts(number)? else { return Ok(false) };
         for kind in &test.any {
             let is = match (kind, self.of_kind(&facts, kind)) {
-                (_, Selected::No) => false,
-                (_, Selected::Yes) => true,
-                (Kind::Words(words), _) => self.has_words(number, words)?,
-                (Kind::All(tests), _) => {
+                (_, SelectorVerdict::No) => false,
+                (_, SelectorVerdict::Yes) => true,
+                (SelectorKind::Words(words), _) => self.has_words(number, words)?,
+                (SelectorKind::All(tests), _) => {
                     let mut all = true;
                     for test in tests {
                         all = all && self.fits(number, test, self.selected(&facts, test))?;
@@ -690,7 +752,7 @@ impl<'g, G: GraphRead> Reader<'g, G> {
     }
 
     /// Full text: true if each word is part of some value of the entity, whatever the case.
-    fn has_words(&self, number: u32, words: &[String]) -> Reads<bool, G> {
+    fn has_words(&self, number: u32, words: &[String]) -> QueryReadResult<bool, G> {
         let Some(entity) = self.entity(number)? else { return Ok(false) };
         // Each word is looked for in every text of the entity.
         self.spend(entity.bytes() as usize * words.len())?;
@@ -716,19 +778,19 @@ impl<'g, G: GraphRead> Reader<'g, G> {
 }
 
 /// Objects that were read whole, by number.
-struct Cache<T> {
+struct ObjectCache<T> {
     kept: FxHashMap<u32, Rc<T>>,
     bytes: u64,
 }
 
-impl<T> Default for Cache<T> {
-    fn default() -> Cache<T> {
-        Cache { kept: FxHashMap::default(), bytes: 0 }
+impl<T> Default for ObjectCache<T> {
+    fn default() -> ObjectCache<T> {
+        ObjectCache { kept: FxHashMap::default(), bytes: 0 }
     }
 }
 
 /// An object that knows its approximate size.
-trait Weighed {
+trait ApproximateSize {
     /// Approximate size in bytes.
     fn bytes(&self) -> u64;
 }
@@ -737,22 +799,22 @@ fn members_bytes(members: &[(String, Value<'static>)]) -> u64 {
     members.iter().map(|(name, value)| (name.len() + cell::value_bytes(value) + 24) as u64).sum()
 }
 
-impl Weighed for Entity {
+impl ApproximateSize for Entity {
     fn bytes(&self) -> u64 {
         512 + members_bytes(&self.properties)
             + self.raw_data.as_ref().map_or(0, |raw| raw.len() as u64)
     }
 }
 
-impl Weighed for Relationship {
+impl ApproximateSize for Relationship {
     fn bytes(&self) -> u64 {
         512 + members_bytes(&self.properties)
     }
 }
 
 /// The object of this number from `cache`, or else read into it.
-fn cached<T: Weighed, E>(
-    cache: &RefCell<Cache<T>>,
+fn cached<T: ApproximateSize, E>(
+    cache: &RefCell<ObjectCache<T>>,
     number: u32,
     read: impl FnOnce() -> Result<Option<T>, E>,
 ) -> Result<Option<Rc<T>>, E> {
@@ -763,7 +825,7 @@ fn cached<T: Weighed, E>(
     let mut cache = cache.borrow_mut();
     let bytes = object.bytes();
     if cache.kept.len() >= CACHE_MAX || cache.bytes + bytes > CACHE_BYTES {
-        *cache = Cache::default();
+        *cache = ObjectCache::default();
     }
     // An object larger than the whole cache is not kept: it is read again each time.
     if bytes <= CACHE_BYTES {
@@ -774,19 +836,21 @@ fn cached<T: Weighed, E>(
 }
 
 /// The kind of equality that the left side of a comparison asks for.
-fn manner(left: &Term) -> Manner {
+fn manner(left: &ScalarExpr) -> EqualityMode {
     match left {
-        Term::Property(_, name) if name.starts_with("tag.") => Manner::Tag,
-        Term::Property(Of::Relationship(_), name) if name == "_class" => Manner::Verb,
-        Term::Property(_, name) if name == "_class" => Manner::Class,
-        _ => Manner::Plain,
+        ScalarExpr::Property(_, name) if name.starts_with("tag.") => EqualityMode::Tag,
+        ScalarExpr::Property(PropertyOwner::Relationship(_), name) if name == "_class" => {
+            EqualityMode::Verb
+        }
+        ScalarExpr::Property(_, name) if name == "_class" => EqualityMode::Class,
+        _ => EqualityMode::Plain,
     }
 }
 
 /// A cell of a stored value; null counts as absent.
-fn cell_of(value: Option<Value<'static>>) -> Cell {
+fn cell_of(value: Option<Value<'static>>) -> CellValue {
     match value {
-        None | Some(Value::Null) => Cell::Undefined,
-        Some(value) => Cell::Value(value),
+        None | Some(Value::Null) => CellValue::Undefined,
+        Some(value) => CellValue::Value(value),
     }
 }

@@ -1,17 +1,20 @@
 //! From matches to an answer: settles optional groups, tests WHERE, then makes a list, a tree or a
 //! table with its groups, order and limits.
 
-use super::cell::{Cell, KEPT};
-use super::flat::flattened;
-use super::matching::{self, Flow};
-use super::meant::{Aggregate, AggregateKind, Checked, Of, Output, Shortest, Step, Table, Term};
-use super::number::{Number, Sum};
-use super::plan::{self, Place, Plan};
-use super::read::{Hops, NONE, Reader, Row, Sight};
+use super::cell::{CellValue, KEPT};
+use super::flatten::flattened;
+use super::matching::{self, MatchFlow};
+use super::number::{NumericValue, RunningSum};
+use super::plan::{self, PlannedPosition, QueryPlan};
+use super::read::{BindingRow, BoundRelationships, EvalContext, NONE, QueryReader};
+use super::resolved::{
+    AggregateCall, AggregateKind, PatternStep, PropertyOwner, QueryOutput, ResolvedQuery,
+    ScalarExpr, ShortestPaths, TableOutput,
+};
 use super::tally;
-use super::{Answer, PlannedEntity, Profile, Stop};
+use super::{PlannedEntity, QueryAnswer, QueryProfile, QuestionError};
 use crate::graph::{GraphRead, Value};
-use crate::limits::Part;
+use crate::limits::MemoryReservation;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -24,17 +27,17 @@ const SORTED_BYTES: u64 = 1 << 20;
 
 /// Runs a query.
 pub(super) fn run<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-) -> Result<(Answer, Profile), Stop<G::Error>> {
-    let mut profile = Profile::default();
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+) -> Result<(QueryAnswer, QueryProfile), QuestionError<G::Error>> {
+    let mut profile = QueryProfile::default();
     let answer = match &query.output {
-        Output::List { order } => Answer::List(list(reader, query, order, &mut profile)?),
-        Output::Tree => tree(reader, query, &mut profile)?,
-        Output::Table(table) => {
+        QueryOutput::List { order } => QueryAnswer::List(list(reader, query, order, &mut profile)?),
+        QueryOutput::Tree => tree(reader, query, &mut profile)?,
+        QueryOutput::Table(table) => {
             let rows = rows_of(reader, query, table, &mut profile)?;
             let (columns, rows) = flattened(table, rows, |cells| reader.room(cells))?;
-            Answer::Table { columns, rows }
+            QueryAnswer::Table { columns, rows }
         }
     };
     profile.tested = reader.tested.get();
@@ -45,27 +48,27 @@ pub(super) fn run<G: GraphRead>(
 
 /// The rows of a query that has columns.
 pub(super) fn table_rows<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+) -> Result<Vec<Vec<CellValue>>, QuestionError<G::Error>> {
     match &query.output {
-        Output::Table(table) => rows_of(reader, query, table, &mut Profile::default()),
+        QueryOutput::Table(table) => rows_of(reader, query, table, &mut QueryProfile::default()),
         _ => Ok(Vec::new()),
     }
 }
 
 /// The plan of a query as a profile, without running it.
 pub(super) fn planned<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-) -> Result<Profile, Stop<G::Error>> {
-    let mut profile = Profile::default();
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+) -> Result<QueryProfile, QuestionError<G::Error>> {
+    let mut profile = QueryProfile::default();
     describe(&plan::plan(reader, query)?, &mut profile);
     Ok(profile)
 }
 
-fn describe(plan: &Plan, profile: &mut Profile) {
-    let entity = |place: &Place| PlannedEntity {
+fn describe(plan: &QueryPlan, profile: &mut QueryProfile) {
+    let entity = |place: &PlannedPosition| PlannedEntity {
         selector: place.selector.clone(),
         way: place.way.clone(),
         expected: place.estimate.ceil() as u64,
@@ -82,21 +85,21 @@ fn describe(plan: &Plan, profile: &mut Profile) {
 /// only if the group is not there. Questions about whole rows need that; collecting the entities of
 /// all rows does not.
 fn matches<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-    plan: &Plan,
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+    plan: &QueryPlan,
     once: bool,
     settle: bool,
-    profile: &mut Profile,
-    mut sink: impl FnMut(&Row) -> Result<Flow, Stop<G::Error>>,
-) -> Result<(), Stop<G::Error>> {
+    profile: &mut QueryProfile,
+    mut sink: impl FnMut(&BindingRow) -> Result<MatchFlow, QuestionError<G::Error>>,
+) -> Result<(), QuestionError<G::Error>> {
     let mut found = 0;
-    let mut pass = |row: &Row| -> Result<Flow, Stop<G::Error>> {
-        let sight = Sight { row: Some(row), ..Sight::default() };
+    let mut pass = |row: &BindingRow| -> Result<MatchFlow, QuestionError<G::Error>> {
+        let sight = EvalContext { row: Some(row), ..EvalContext::default() };
         if let Some(filter) = &plan.filter
             && !reader.test(filter, &sight)?
         {
-            return Ok(Flow::Continue(()));
+            return Ok(MatchFlow::Continue(()));
         }
         found += 1;
         sink(row)
@@ -110,15 +113,15 @@ fn matches<G: GraphRead>(
             reader.room(rows.len())?;
             let bytes = row.bytes();
             held += bytes;
-            part.hold(bytes as u64).map_err(Stop::Limit)?;
+            part.hold(bytes as u64).map_err(QuestionError::Limit)?;
             rows.push(row.clone());
-            Ok(Flow::Continue(()))
+            Ok(MatchFlow::Continue(()))
         })?;
         if optional {
             // Each row is looked for among parts of the others.
             let mut compared = reader.meter.part();
-            compared.hold(held as u64).map_err(Stop::Limit)?;
-            rows = settled(rows, &query.unnamed);
+            compared.hold(held as u64).map_err(QuestionError::Limit)?;
+            rows = drop_covered_rows(rows, &query.unnamed);
         }
         if let Some(kept) = &query.shortest {
             rows = shortest(reader, query, rows, kept)?;
@@ -141,20 +144,21 @@ fn matches<G: GraphRead>(
 /// The rows of the fewest relationships between their ends, of those that WHERE lets through. Pairs of
 /// ends stand in the order in which they were met.
 fn shortest<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-    rows: Vec<Row>,
-    kept: &Shortest,
-) -> Result<Vec<Row>, Stop<G::Error>> {
-    let way = |row: &Row| {
-        let way: Vec<u32> = row.hops.iter().flat_map(Hops::numbers).copied().collect();
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+    rows: Vec<BindingRow>,
+    kept: &ShortestPaths,
+) -> Result<Vec<BindingRow>, QuestionError<G::Error>> {
+    let way = |row: &BindingRow| {
+        let way: Vec<u32> =
+            row.hops.iter().flat_map(BoundRelationships::numbers).copied().collect();
         (way.len(), way)
     };
     let mut numbers = FxHashMap::default();
-    let mut best: Vec<Vec<Row>> = Vec::new();
+    let mut best: Vec<Vec<BindingRow>> = Vec::new();
     for row in rows {
         if let Some(filter) = &query.filter
-            && !reader.test(filter, &Sight { row: Some(&row), ..Sight::default() })?
+            && !reader.test(filter, &EvalContext { row: Some(&row), ..EvalContext::default() })?
         {
             continue;
         }
@@ -174,29 +178,31 @@ fn shortest<G: GraphRead>(
     Ok(best.into_iter().flatten().collect())
 }
 
-fn optional(steps: &[Step]) -> bool {
+fn optional(steps: &[PatternStep]) -> bool {
     steps.iter().any(|step| match step {
-        Step::Group { steps, least, .. } => *least == 0 || optional(steps),
+        PatternStep::Group { steps, least, .. } => *least == 0 || optional(steps),
         _ => false,
     })
 }
 
 /// Drops each row that another row covers: the other has all its bindings, and more. Such a row lacks
 /// an optional group although the group is there.
-fn settled(rows: Vec<Row>, unnamed: &[usize]) -> Vec<Row> {
+fn drop_covered_rows(rows: Vec<BindingRow>, unnamed: &[usize]) -> Vec<BindingRow> {
     type Mask = (Vec<bool>, Vec<bool>);
-    let mask = |row: &Row| -> Mask {
+    let mask = |row: &BindingRow| -> Mask {
         // Unnamed frontiers tell no rows apart, so masks leave them out.
         let entity = |(slot, &number): (usize, &u32)| number != NONE && !unnamed.contains(&slot);
         (
             row.entities.iter().enumerate().map(entity).collect(),
-            row.hops.iter().map(|hops| *hops != Hops::None).collect(),
+            row.hops.iter().map(|hops| *hops != BoundRelationships::None).collect(),
         )
     };
-    let project = |row: &Row, mask: &Mask| -> Row {
+    let project = |row: &BindingRow, mask: &Mask| -> BindingRow {
         let entity = |(&number, &bound): (&u32, &bool)| if bound { number } else { NONE };
-        let hops = |(hops, &bound): (&Hops, &bool)| if bound { hops.clone() } else { Hops::None };
-        Row {
+        let hops = |(hops, &bound): (&BoundRelationships, &bool)| {
+            if bound { hops.clone() } else { BoundRelationships::None }
+        };
+        BindingRow {
             entities: row.entities.iter().zip(&mask.0).map(entity).collect(),
             hops: row.hops.iter().zip(&mask.1).map(hops).collect(),
         }
@@ -213,7 +219,7 @@ fn settled(rows: Vec<Row>, unnamed: &[usize]) -> Vec<Row> {
     for (small, members) in &by_mask {
         // Only rows that bind all of these slots, and more, can cover a row.
         let larger = by_mask.iter().filter(|(large, _)| within(small, large));
-        let covered: FxHashSet<Row> = larger
+        let covered: FxHashSet<BindingRow> = larger
             .flat_map(|(_, members)| members.iter().map(|&at| project(&rows[at], small)))
             .collect();
         for &at in members {
@@ -225,7 +231,7 @@ fn settled(rows: Vec<Row>, unnamed: &[usize]) -> Vec<Row> {
 }
 
 /// Keeps the page that SKIP and LIMIT ask for.
-fn page<T>(mut all: Vec<T>, query: &Checked) -> Vec<T> {
+fn page<T>(mut all: Vec<T>, query: &ResolvedQuery) -> Vec<T> {
     let skip = usize::try_from(query.skip).unwrap_or(usize::MAX).min(all.len());
     all.drain(..skip);
     if let Some(limit) = query.limit {
@@ -235,17 +241,17 @@ fn page<T>(mut all: Vec<T>, query: &Checked) -> Vec<T> {
 }
 
 /// The end of the page that SKIP and LIMIT ask for: so many rows are enough.
-fn page_end(query: &Checked) -> usize {
+fn page_end(query: &ResolvedQuery) -> usize {
     let sum = query.limit.map(|limit| limit.saturating_add(query.skip));
     sum.map_or(usize::MAX, |sum| usize::try_from(sum).unwrap_or(usize::MAX))
 }
 
-fn more(have: usize, enough: usize) -> Flow {
-    if have >= enough { Flow::Break(()) } else { Flow::Continue(()) }
+fn continue_until(have: usize, enough: usize) -> MatchFlow {
+    if have >= enough { MatchFlow::Break(()) } else { MatchFlow::Continue(()) }
 }
 
 /// Undefined cells stand last, whichever way the others are sorted.
-fn compare(a: &Cell, b: &Cell, descending: bool) -> Ordering {
+fn compare(a: &CellValue, b: &CellValue, descending: bool) -> Ordering {
     match (a.is_undefined(), b.is_undefined()) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Greater,
@@ -256,11 +262,11 @@ fn compare(a: &Cell, b: &Cell, descending: bool) -> Ordering {
 }
 
 fn list<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-    order: &[(Term, bool)],
-    profile: &mut Profile,
-) -> Result<Vec<u32>, Stop<G::Error>> {
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+    order: &[(ScalarExpr, bool)],
+    profile: &mut QueryProfile,
+) -> Result<Vec<u32>, QuestionError<G::Error>> {
     let (mut seen, mut found) = (FxHashSet::default(), Vec::new());
     let enough = if order.is_empty() { page_end(query) } else { usize::MAX };
     if enough == 0 {
@@ -270,7 +276,7 @@ fn list<G: GraphRead>(
     let once = query.reached.is_empty();
     let plan = plan::plan(reader, query)?;
     matches(reader, query, &plan, once, plan.filter.is_some(), profile, |row| {
-        let sight = Sight { row: Some(row), ..Sight::default() };
+        let sight = EvalContext { row: Some(row), ..EvalContext::default() };
         for slot in std::iter::once(&0).chain(&query.reached) {
             let number = row.entities[*slot];
             if number != NONE && found.len() < enough && seen.insert(number) {
@@ -280,7 +286,7 @@ fn list<G: GraphRead>(
                 reader.room(found.len())?;
             }
         }
-        Ok(more(found.len(), enough))
+        Ok(continue_until(found.len(), enough))
     })?;
     match order.is_empty() {
         true => found.sort_by_key(|(number, _)| *number),
@@ -297,10 +303,10 @@ fn list<G: GraphRead>(
 }
 
 fn tree<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-    profile: &mut Profile,
-) -> Result<Answer, Stop<G::Error>> {
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+    profile: &mut QueryProfile,
+) -> Result<QueryAnswer, QuestionError<G::Error>> {
     let (mut entities, mut relationships) = (BTreeSet::new(), BTreeSet::new());
     let mut starts = BTreeSet::new();
     let (mut rows, enough) = (0, page_end(query));
@@ -312,12 +318,12 @@ fn tree<G: GraphRead>(
                 let before = starts.len() + entities.len() + relationships.len();
                 starts.insert(row.entities[0]);
                 entities.extend(row.entities.iter().filter(|&&number| number != NONE));
-                relationships.extend(row.hops.iter().flat_map(Hops::numbers));
+                relationships.extend(row.hops.iter().flat_map(BoundRelationships::numbers));
                 let now = starts.len() + entities.len() + relationships.len();
                 reader.hold((now - before) * TREE_MEMBER)?;
                 reader.room(entities.len() + relationships.len())?;
             }
-            Ok(more(rows, enough))
+            Ok(continue_until(rows, enough))
         })?;
     }
     // The chains of quantified steps go through entities that have no slot.
@@ -327,7 +333,7 @@ fn tree<G: GraphRead>(
             entities.extend([link.from.number, link.to.number]);
         }
     }
-    Ok(Answer::Tree {
+    Ok(QueryAnswer::Tree {
         starts: starts.into_iter().collect(),
         entities: entities.into_iter().collect(),
         relationships: relationships.into_iter().collect(),
@@ -335,11 +341,11 @@ fn tree<G: GraphRead>(
 }
 
 fn rows_of<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-    table: &Table,
-    profile: &mut Profile,
-) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+    table: &TableOutput,
+    profile: &mut QueryProfile,
+) -> Result<Vec<Vec<CellValue>>, QuestionError<G::Error>> {
     let sorted = table.order.is_empty() && table.having.is_none();
     // Without order and groups, the rows that are found first are the page.
     let enough = if sorted && table.aggregates.is_empty() { page_end(query) } else { usize::MAX };
@@ -355,7 +361,7 @@ fn rows_of<G: GraphRead>(
         }
         rows = counted;
     } else if enough > 0 {
-        let mut groups = Groups::new(table);
+        let mut groups = GroupTable::new(table);
         // Of rows that are sorted only so many can be shown as a page holds.
         let best = match table.having {
             None if table.aggregates.is_empty() && !table.order.is_empty() => page_end(query),
@@ -363,9 +369,10 @@ fn rows_of<G: GraphRead>(
         };
         let mut sorted_at = reader.meter.held();
         matches(reader, query, &plan, false, true, profile, |row| {
-            let mut turns = Turns::of(reader, table, row)?;
+            let mut turns = UnwindCursor::of(reader, table, row)?;
             while turns.next() {
-                let sight = Sight { row: Some(row), turns: &turns.cells, ..Sight::default() };
+                let sight =
+                    EvalContext { row: Some(row), turns: &turns.cells, ..EvalContext::default() };
                 if !table.aggregates.is_empty() {
                     groups.add(reader, table, &sight)?;
                     reader.room(groups.groups.len())?;
@@ -393,13 +400,13 @@ fn rows_of<G: GraphRead>(
                 reader.meter.release(left_out as u64);
                 sorted_at = reader.meter.held();
             }
-            Ok(more(rows.len(), enough))
+            Ok(continue_until(rows.len(), enough))
         })?;
         if !table.aggregates.is_empty() {
             rows = groups.rows(reader, table)?;
         }
     } else if !table.aggregates.is_empty() {
-        rows = Groups::new(table).rows(reader, table)?;
+        rows = GroupTable::new(table).rows(reader, table)?;
     }
     if !table.aggregates.is_empty() && query.unique {
         let mut distinct = Vec::with_capacity(rows.len());
@@ -413,7 +420,7 @@ fn rows_of<G: GraphRead>(
     if let Some(having) = &table.having {
         let mut kept = Vec::new();
         for cells in rows {
-            if reader.test(having, &Sight { columns: &cells, ..Sight::default() })? {
+            if reader.test(having, &EvalContext { columns: &cells, ..EvalContext::default() })? {
                 kept.push(cells);
             }
         }
@@ -426,7 +433,7 @@ fn rows_of<G: GraphRead>(
 }
 
 /// Sorts rows as asked; those that are equal in that stay as they were.
-fn sort(rows: &mut [Vec<Cell>], table: &Table) {
+fn sort(rows: &mut [Vec<CellValue>], table: &TableOutput) {
     rows.sort_by(|a, b| {
         let mut each =
             table.order.iter().map(|&(at, descending)| compare(&a[at], &b[at], descending));
@@ -434,7 +441,7 @@ fn sort(rows: &mut [Vec<Cell>], table: &Table) {
     });
 }
 
-fn identity(cells: &[Cell]) -> String {
+fn identity(cells: &[CellValue]) -> String {
     let mut text = String::new();
     cells.iter().for_each(|cell| cell.identity(&mut text));
     text
@@ -442,10 +449,10 @@ fn identity(cells: &[Cell]) -> String {
 
 /// True if no row before had these cells.
 fn is_new<G: GraphRead>(
-    reader: &Reader<'_, G>,
+    reader: &QueryReader<'_, G>,
     seen: &mut FxHashSet<String>,
-    cells: &[Cell],
-) -> Result<bool, Stop<G::Error>> {
+    cells: &[CellValue],
+) -> Result<bool, QuestionError<G::Error>> {
     let identity = identity(cells);
     if seen.contains(&identity) {
         return Ok(false);
@@ -455,46 +462,46 @@ fn is_new<G: GraphRead>(
     Ok(true)
 }
 
-fn row_bytes(cells: &[Cell]) -> usize {
-    KEPT + cells.iter().map(Cell::bytes).sum::<usize>()
+fn row_bytes(cells: &[CellValue]) -> usize {
+    KEPT + cells.iter().map(CellValue::bytes).sum::<usize>()
 }
 
 /// The combinations of the items of a row's unwound lists, one after the other, since there may be
 /// more of them than memory holds.
-struct Turns<'m> {
-    lists: Vec<Vec<Cell>>,
+struct UnwindCursor<'m> {
+    lists: Vec<Vec<CellValue>>,
     /// The position of the next item in each list; `None` after the last combination.
     at: Option<Vec<usize>>,
     /// The items at hand.
-    cells: Vec<Cell>,
-    _part: Part<'m>,
+    cells: Vec<CellValue>,
+    _part: MemoryReservation<'m>,
 }
 
-impl<'m> Turns<'m> {
+impl<'m> UnwindCursor<'m> {
     fn of<G: GraphRead>(
-        reader: &Reader<'m, G>,
-        table: &Table,
-        row: &Row,
-    ) -> Result<Turns<'m>, Stop<G::Error>> {
-        let sight = Sight { row: Some(row), ..Sight::default() };
+        reader: &QueryReader<'m, G>,
+        table: &TableOutput,
+        row: &BindingRow,
+    ) -> Result<UnwindCursor<'m>, QuestionError<G::Error>> {
+        let sight = EvalContext { row: Some(row), ..EvalContext::default() };
         let (mut part, mut product) = (reader.meter.part(), 1usize);
-        let mut lists: Vec<Vec<Cell>> = Vec::with_capacity(table.unwinds.len());
+        let mut lists: Vec<Vec<CellValue>> = Vec::with_capacity(table.unwinds.len());
         for term in &table.unwinds {
             let items = match reader.term(term, &sight)? {
-                Cell::Value(Value::List(items)) if !items.is_empty() => {
-                    items.into_iter().map(Cell::Value).collect()
+                CellValue::Value(Value::List(items)) if !items.is_empty() => {
+                    items.into_iter().map(CellValue::Value).collect()
                 }
                 // An empty list keeps its row, without a value in that column.
-                Cell::Value(Value::List(_)) => vec![Cell::Undefined],
+                CellValue::Value(Value::List(_)) => vec![CellValue::Undefined],
                 cell => vec![cell],
             };
-            part.hold(row_bytes(&items) as u64).map_err(Stop::Limit)?;
+            part.hold(row_bytes(&items) as u64).map_err(QuestionError::Limit)?;
             product = product.saturating_mul(items.len());
             reader.room(product)?;
             lists.push(items);
         }
         let at = Some(vec![0; lists.len()]);
-        Ok(Turns { lists, at, cells: Vec::new(), _part: part })
+        Ok(UnwindCursor { lists, at, cells: Vec::new(), _part: part })
     }
 
     /// Goes on to the next combination; the last list turns fastest.
@@ -516,30 +523,30 @@ impl<'m> Turns<'m> {
 
 /// Rows that are equal in the columns without aggregates, in the order they were first met.
 #[derive(Default)]
-struct Groups {
+struct GroupTable {
     /// Columns that hold no aggregate: together they are the key.
     plain: Vec<usize>,
     numbers: FxHashMap<String, usize>,
-    groups: Vec<(Vec<Cell>, Vec<State>)>,
+    groups: Vec<(Vec<CellValue>, Vec<AggregateState>)>,
     /// The identity of the key at hand.
     text: String,
 }
 
 /// One aggregate of one group.
 #[derive(Default)]
-struct State {
+struct AggregateState {
     /// Values counted so far: an entity by number, anything else by its text.
     entities: FxHashSet<u32>,
     texts: FxHashSet<String>,
     rows: u64,
-    sum: Sum,
-    extreme: Option<Cell>,
+    sum: RunningSum,
+    extreme: Option<CellValue>,
 }
 
-impl Groups {
-    fn new(table: &Table) -> Groups {
+impl GroupTable {
+    fn new(table: &TableOutput) -> GroupTable {
         let plain = (0..table.columns.len()).filter(|&at| !aggregated(&table.columns[at]));
-        let mut groups = Groups { plain: plain.collect(), ..Groups::default() };
+        let mut groups = GroupTable { plain: plain.collect(), ..GroupTable::default() };
         // Without a key there is one group, even of nothing.
         if groups.plain.is_empty() && !table.aggregates.is_empty() {
             groups.numbers.insert(String::new(), 0);
@@ -550,10 +557,10 @@ impl Groups {
 
     fn add<G: GraphRead>(
         &mut self,
-        reader: &Reader<'_, G>,
-        table: &Table,
-        sight: &Sight<'_>,
-    ) -> Result<(), Stop<G::Error>> {
+        reader: &QueryReader<'_, G>,
+        table: &TableOutput,
+        sight: &EvalContext<'_>,
+    ) -> Result<(), QuestionError<G::Error>> {
         reader.spend(100)?;
         let kept = reader.meter.held();
         let mut key = Vec::with_capacity(self.plain.len());
@@ -570,7 +577,7 @@ impl Groups {
                 *known
             }
             None => {
-                let aggregates = table.aggregates.len() * size_of::<State>();
+                let aggregates = table.aggregates.len() * size_of::<AggregateState>();
                 reader.hold(2 * KEPT + self.text.len() + aggregates)?;
                 self.groups.push((key, states(table)));
                 self.numbers.insert(self.text.clone(), self.groups.len() - 1);
@@ -585,19 +592,19 @@ impl Groups {
 
     fn rows<G: GraphRead>(
         self,
-        reader: &Reader<'_, G>,
-        table: &Table,
-    ) -> Result<Vec<Vec<Cell>>, Stop<G::Error>> {
+        reader: &QueryReader<'_, G>,
+        table: &TableOutput,
+    ) -> Result<Vec<Vec<CellValue>>, QuestionError<G::Error>> {
         let mut rows = Vec::with_capacity(self.groups.len());
         for (key, states) in self.groups {
-            let aggregates: Vec<Cell> =
+            let aggregates: Vec<CellValue> =
                 table.aggregates.iter().zip(states).map(|(a, state)| state.cell(a.kind)).collect();
             let mut plain = key.into_iter();
             let mut cells = Vec::with_capacity(table.columns.len());
             for (at, term) in table.columns.iter().enumerate() {
-                let sight = Sight { aggregates: &aggregates, ..Sight::default() };
+                let sight = EvalContext { aggregates: &aggregates, ..EvalContext::default() };
                 cells.push(match self.plain.contains(&at) {
-                    true => plain.next().unwrap_or(Cell::Undefined),
+                    true => plain.next().unwrap_or(CellValue::Undefined),
                     false => reader.keep(reader.term(term, &sight)?)?,
                 });
             }
@@ -607,28 +614,28 @@ impl Groups {
     }
 }
 
-fn states(table: &Table) -> Vec<State> {
-    table.aggregates.iter().map(|_| State::default()).collect()
+fn states(table: &TableOutput) -> Vec<AggregateState> {
+    table.aggregates.iter().map(|_| AggregateState::default()).collect()
 }
 
 /// True if an aggregate stands in a term.
-pub(super) fn aggregated(term: &Term) -> bool {
+pub(super) fn aggregated(term: &ScalarExpr) -> bool {
     match term {
-        Term::Aggregate(_) => true,
-        Term::Call(_, terms) => terms.iter().any(aggregated),
-        Term::Minus(term) => aggregated(term),
-        Term::Binary(left, _, right) => aggregated(left) || aggregated(right),
+        ScalarExpr::Aggregate(_) => true,
+        ScalarExpr::Call(_, terms) => terms.iter().any(aggregated),
+        ScalarExpr::Minus(term) => aggregated(term),
+        ScalarExpr::Binary(left, _, right) => aggregated(left) || aggregated(right),
         _ => false,
     }
 }
 
-impl State {
+impl AggregateState {
     fn add<G: GraphRead>(
         &mut self,
-        reader: &Reader<'_, G>,
-        aggregate: &Aggregate,
-        sight: &Sight<'_>,
-    ) -> Result<(), Stop<G::Error>> {
+        reader: &QueryReader<'_, G>,
+        aggregate: &AggregateCall,
+        sight: &EvalContext<'_>,
+    ) -> Result<(), QuestionError<G::Error>> {
         self.rows += 1;
         if aggregate.kind == AggregateKind::Rows {
             return Ok(());
@@ -639,7 +646,7 @@ impl State {
         }
         reader.spend(100)?;
         match (aggregate.kind, &cell) {
-            (AggregateKind::Count, Cell::Entity(number)) => {
+            (AggregateKind::Count, CellValue::Entity(number)) => {
                 if self.entities.insert(*number) {
                     reader.hold(COUNTED)?;
                 }
@@ -650,7 +657,7 @@ impl State {
             (AggregateKind::Sum | AggregateKind::Average, _) => {
                 let what = if aggregate.kind == AggregateKind::Sum { "sum" } else { "avg" };
                 reader.unlike.computed(&aggregate.argument, &cell, what);
-                if let Some(number) = Number::of(&cell)
+                if let Some(number) = NumericValue::of(&cell)
                     && self.first(reader, aggregate, sight)?
                 {
                     self.sum.add(number);
@@ -665,7 +672,7 @@ impl State {
                     let what = if wanted == Ordering::Less { "min" } else { "max" };
                     reader.unlike.mixed(&aggregate.argument, best, &cell, what);
                 }
-                let better = |best: &Cell| cell.order(best) == wanted;
+                let better = |best: &CellValue| cell.order(best) == wanted;
                 if self.extreme.as_ref().is_none_or(better) {
                     reader.hold(cell.bytes())?;
                     let before = self.extreme.replace(cell);
@@ -681,15 +688,15 @@ impl State {
     /// elsewhere add nothing.
     fn first<G: GraphRead>(
         &mut self,
-        reader: &Reader<'_, G>,
-        aggregate: &Aggregate,
-        sight: &Sight<'_>,
-    ) -> Result<bool, Stop<G::Error>> {
+        reader: &QueryReader<'_, G>,
+        aggregate: &AggregateCall,
+        sight: &EvalContext<'_>,
+    ) -> Result<bool, QuestionError<G::Error>> {
         let Some(row) = sight.row else { return Ok(true) };
-        let bound = |of: &Of| match of {
-            Of::Entity(slot) => format!("{};", row.entities[*slot]),
-            Of::Relationship(slot) => format!("{:?};", row.hops[*slot]),
-            Of::Subject => String::new(),
+        let bound = |of: &PropertyOwner| match of {
+            PropertyOwner::Entity(slot) => format!("{};", row.entities[*slot]),
+            PropertyOwner::Relationship(slot) => format!("{:?};", row.hops[*slot]),
+            PropertyOwner::Subject => String::new(),
         };
         let text: String = aggregate.over.iter().map(bound).collect();
         if self.texts.contains(&text) {
@@ -700,16 +707,16 @@ impl State {
         Ok(true)
     }
 
-    fn cell(self, kind: AggregateKind) -> Cell {
+    fn cell(self, kind: AggregateKind) -> CellValue {
         match kind {
             AggregateKind::Count => {
-                Cell::Value(Value::Int((self.entities.len() + self.texts.len()) as i64))
+                CellValue::Value(Value::Int((self.entities.len() + self.texts.len()) as i64))
             }
-            AggregateKind::Rows => Cell::Value(Value::Int(self.rows as i64)),
+            AggregateKind::Rows => CellValue::Value(Value::Int(self.rows as i64)),
             AggregateKind::Sum => self.sum.total(),
             AggregateKind::Average => self.sum.average(),
             AggregateKind::Least | AggregateKind::Greatest => {
-                self.extreme.unwrap_or(Cell::Undefined)
+                self.extreme.unwrap_or(CellValue::Undefined)
             }
         }
     }

@@ -2,104 +2,104 @@
 //!
 //! Every part keeps the bytes that it stands on, so that later faults can point at it.
 
-use super::pattern::Pattern;
+use super::pattern::CompiledRegex;
 use crate::graph::Value;
 use std::ops::Range;
 
 /// Bytes of the query text.
-pub(super) type Span = Range<usize>;
+pub(super) type TextSpan = Range<usize>;
 
 /// A whole query.
 #[derive(Clone, Debug)]
-pub(super) struct Query {
+pub(super) struct ParsedQuery {
     pub unique: bool,
-    pub shortest: Option<Shortest>,
+    pub shortest: Option<ShortestClause>,
     pub start: EntityPattern,
-    pub elements: Vec<Element>,
-    pub filter: Option<Cond>,
-    pub returns: Returns,
-    pub having: Option<Cond>,
-    pub order: Vec<Sort>,
+    pub elements: Vec<PatternElement>,
+    pub filter: Option<ConditionExpr>,
+    pub returns: ReturnClause,
+    pub having: Option<ConditionExpr>,
+    pub order: Vec<SortKey>,
     pub skip: Option<u64>,
     pub limit: Option<u64>,
     /// From the first word to the last.
-    pub span: Span,
+    pub span: TextSpan,
 }
 
 /// `FIND SHORTEST`: one path of the fewest relationships for each pair of ends.
 #[derive(Clone, Debug)]
-pub(super) struct Shortest {
+pub(super) struct ShortestClause {
     /// `SHORTEST ALL`: every such path.
     pub all: bool,
-    pub span: Span,
+    pub span: TextSpan,
 }
 
 /// A name with its place.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct SpannedName {
     pub text: String,
-    pub span: Span,
+    pub span: TextSpan,
 }
 
 /// `(User|Person) IN SCOPE 'okta' WITH active = true AS u`.
 #[derive(Clone, Debug)]
 pub(super) struct EntityPattern {
     /// Any of these.
-    pub alternatives: Vec<Alternative>,
-    pub scope: Option<Text>,
-    pub with: Option<Cond>,
-    pub alias: Option<Named>,
+    pub alternatives: Vec<SelectorAlternative>,
+    pub scope: Option<TextLiteral>,
+    pub with: Option<ConditionExpr>,
+    pub alias: Option<SpannedName>,
 }
 
 /// One alternative of a selector.
 #[derive(Clone, Debug)]
-pub(super) enum Alternative {
+pub(super) enum SelectorAlternative {
     /// `*`
     Any,
     /// A class if it begins with a capital, else a type.
-    Name(Named),
+    Name(SpannedName),
     /// Full text.
-    Text(Text),
+    Text(TextLiteral),
     /// `#Name`
-    Smart(Named),
+    Smart(SpannedName),
     /// `#Name Class`
-    SmartOf(Named, Named),
+    SmartOf(SpannedName, SpannedName),
 }
 
 /// A string that may hold placeholders.
 #[derive(Clone, Debug)]
-pub(super) struct Text {
+pub(super) struct TextLiteral {
     pub text: String,
     /// True if the whole string is one placeholder; `text` is then its name.
     pub hole: bool,
-    pub span: Span,
+    pub span: TextSpan,
 }
 
 /// One element of a pattern: any part that can follow an entity.
 #[derive(Clone, Debug)]
-pub(super) enum Element {
-    Step(Box<Step>),
+pub(super) enum PatternElement {
+    Step(Box<RelationshipPattern>),
     /// `( ... )?` is `{0,1}`, `( ... ){1,3}` a repeated chain.
     Group {
-        elements: Vec<Element>,
+        elements: Vec<PatternElement>,
         least: u32,
         most: u32,
-        alias: Option<Named>,
+        alias: Option<SpannedName>,
     },
     /// `!( ... )`: the chain must not be there.
-    Not(Vec<Element>),
+    Not(Vec<PatternElement>),
     /// `THAT MATCHES Person AS p ON u.email = p.email`: entities of equal values, no relationship.
     Matches {
         negated: bool,
         target: EntityPattern,
-        on: Cond,
-        span: Span,
+        on: ConditionExpr,
+        span: TextSpan,
     },
 }
 
 /// The direction along relationships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrow {
+pub(super) enum StepDirection {
     Both,
     /// `>>`
     Out,
@@ -107,71 +107,71 @@ pub(super) enum Arrow {
     In,
 }
 
-impl Arrow {
+impl StepDirection {
     /// The same way seen from the other end.
-    pub fn turned(self) -> Arrow {
+    pub fn turned(self) -> StepDirection {
         match self {
-            Arrow::Both => Arrow::Both,
-            Arrow::Out => Arrow::In,
-            Arrow::In => Arrow::Out,
+            StepDirection::Both => StepDirection::Both,
+            StepDirection::Out => StepDirection::In,
+            StepDirection::In => StepDirection::Out,
         }
     }
 }
 
 /// One of the verbs of a step.
 #[derive(Clone, Debug)]
-pub(super) enum Verb {
+pub(super) enum VerbPattern {
     /// `HAS`, `USES <<`; without an arrow of its own it follows that of the step.
-    Named(Named, Option<Arrow>),
+    Named(SpannedName, Option<StepDirection>),
     /// `* >>`: all that are not named.
-    Others(Option<Arrow>),
+    Others(Option<StepDirection>),
     /// `!MONITORS`: not this one.
-    Never(Named),
+    Never(SpannedName),
     /// `#Impact`: verbs that are defined elsewhere.
-    Smart(Named),
+    Smart(SpannedName),
 }
 
 /// `THAT !(HAS|OWNS){1,3} >> AS r target`.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(super) struct RelationshipPattern {
     pub negated: bool,
     pub nearest: bool,
     /// Empty means any.
-    pub verbs: Vec<Verb>,
+    pub verbs: Vec<VerbPattern>,
     pub repeat: Option<(u32, u32)>,
     /// Verbs of the last relationship; empty means any of `verbs`.
-    pub by: Vec<Verb>,
+    pub by: Vec<VerbPattern>,
     pub via: Option<Box<EntityPattern>>,
-    pub arrow: Arrow,
-    pub scope: Option<Text>,
-    pub alias: Option<Named>,
+    pub arrow: StepDirection,
+    pub scope: Option<TextLiteral>,
+    pub alias: Option<SpannedName>,
     pub target: EntityPattern,
 }
 
 /// A condition.
 #[derive(Clone, Debug)]
-pub(super) enum Cond {
-    Or(Vec<Cond>),
-    And(Vec<Cond>),
-    Not(Box<Cond>),
-    Compare(Box<Compare>),
+pub(super) enum ConditionExpr {
+    Or(Vec<ConditionExpr>),
+    And(Vec<ConditionExpr>),
+    Not(Box<ConditionExpr>),
+    Compare(Box<ComparisonExpr>),
 }
 
 /// `left op right`.
 #[derive(Clone, Debug)]
-pub(super) struct Compare {
-    pub left: Expr,
-    pub op: Op,
+pub(super) struct ComparisonExpr {
+    pub left: ValueExpr,
+    pub op: ComparisonOp,
     /// The whole comparison is the opposite of `op`.
     pub negated: bool,
-    pub right: Right,
+    pub right: ComparisonOperand,
     /// From the left side to the end of the right one.
-    pub span: Span,
+    pub span: TextSpan,
 }
 
 /// The operator of a comparison, without negation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub(super) enum ComparisonOp {
     Equal,
     Contains,
     Begins,
@@ -182,19 +182,25 @@ pub(super) enum Op {
     GreaterOrEqual,
 }
 
-impl Op {
+impl ComparisonOp {
     /// True if it asks which of two values is the greater one.
     pub fn orders(self) -> bool {
-        matches!(self, Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual)
+        matches!(
+            self,
+            ComparisonOp::Less
+                | ComparisonOp::LessOrEqual
+                | ComparisonOp::Greater
+                | ComparisonOp::GreaterOrEqual
+        )
     }
 
     /// The same with its sides changed over.
-    pub fn turned(self) -> Op {
+    pub fn turned(self) -> ComparisonOp {
         match self {
-            Op::Less => Op::Greater,
-            Op::LessOrEqual => Op::GreaterOrEqual,
-            Op::Greater => Op::Less,
-            Op::GreaterOrEqual => Op::LessOrEqual,
+            ComparisonOp::Less => ComparisonOp::Greater,
+            ComparisonOp::LessOrEqual => ComparisonOp::GreaterOrEqual,
+            ComparisonOp::Greater => ComparisonOp::Less,
+            ComparisonOp::GreaterOrEqual => ComparisonOp::LessOrEqual,
             same => same,
         }
     }
@@ -202,42 +208,42 @@ impl Op {
 
 /// The right side of a comparison.
 #[derive(Clone, Debug)]
-pub(super) enum Right {
-    Or(Vec<Right>),
-    And(Vec<Right>),
-    Value(Expr),
+pub(super) enum ComparisonOperand {
+    Or(Vec<ComparisonOperand>),
+    And(Vec<ComparisonOperand>),
+    Value(ValueExpr),
     /// A regular expression, and its bytes with slashes and flags.
-    Pattern(Pattern, Span),
-    Query(Box<Query>),
+    Pattern(CompiledRegex, TextSpan),
+    Query(Box<ParsedQuery>),
 }
 
 /// `RETURN ...`, or none.
 #[derive(Clone, Debug)]
-pub(super) enum Returns {
+pub(super) enum ReturnClause {
     /// No RETURN: the entities that the query starts at.
     List,
     Tree,
-    Columns(Vec<Column>),
+    Columns(Vec<ReturnColumn>),
 }
 
 /// A returned column.
 #[derive(Clone, Debug)]
-pub(super) struct Column {
-    pub expr: Expr,
-    pub name: Option<Named>,
+pub(super) struct ReturnColumn {
+    pub expr: ValueExpr,
+    pub name: Option<SpannedName>,
 }
 
 /// A value, computed from selectors and literals.
 #[derive(Clone, Debug)]
-pub(super) struct Expr {
-    pub kind: ExprKind,
-    pub span: Span,
+pub(super) struct ValueExpr {
+    pub kind: ValueExprKind,
+    pub span: TextSpan,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum ExprKind {
+pub(super) enum ValueExprKind {
     Number(Value<'static>),
-    Text(Text),
+    Text(TextLiteral),
     Bool(bool),
     Undefined,
     /// A fixed time in epoch milliseconds.
@@ -247,18 +253,18 @@ pub(super) enum ExprKind {
     /// `a.*`
     All(String),
     Call {
-        name: Named,
-        arguments: Vec<Expr>,
+        name: SpannedName,
+        arguments: Vec<ValueExpr>,
     },
     /// `count(*)`
     Rows,
-    Minus(Box<Expr>),
-    Binary(Box<Expr>, Math, Box<Expr>),
+    Minus(Box<ValueExpr>),
+    Binary(Box<ValueExpr>, ArithmeticOp, Box<ValueExpr>),
 }
 
 /// Arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Math {
+pub(super) enum ArithmeticOp {
     Add,
     Subtract,
     Multiply,
@@ -268,7 +274,7 @@ pub(super) enum Math {
 
 /// `ORDER BY expr DESC`.
 #[derive(Clone, Debug)]
-pub(super) struct Sort {
-    pub expr: Expr,
+pub(super) struct SortKey {
+    pub expr: ValueExpr,
     pub descending: bool,
 }

@@ -6,17 +6,19 @@
 
 use super::cell::KEPT;
 use super::matching;
-use super::meant::{AggregateKind, Checked, EntityTest, Kind, Of, Table, Term};
-use super::plan::{Access, Plan};
-use super::read::{Reader, Selected, Sight};
-use super::{Cell, Profile, Stop};
+use super::plan::{AccessPath, QueryPlan};
+use super::read::{EvalContext, QueryReader, SelectorVerdict};
+use super::resolved::{
+    AggregateKind, EntityTest, PropertyOwner, ResolvedQuery, ScalarExpr, SelectorKind, TableOutput,
+};
+use super::{CellValue, QueryProfile, QuestionError};
 use crate::graph::{CLASS_SEPARATOR, EntityFacts, GraphRead, Value};
 use rustc_hash::FxHashMap;
 use std::ops::ControlFlow;
 
 /// The content of a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum CountColumn {
     Scope,
     Type,
     Class,
@@ -26,12 +28,12 @@ enum Shown {
 
 /// Counts by group: the numbers of scope, type and class set; 0 for a name that is not shown.
 #[derive(Default)]
-struct Tally {
+struct GroupCounts {
     numbers: FxHashMap<[u32; 3], usize>,
     groups: Vec<([u32; 3], u64)>,
 }
 
-impl Tally {
+impl GroupCounts {
     fn add(&mut self, group: [u32; 3], count: u64) {
         let next = self.groups.len();
         let at = *self.numbers.entry(group).or_insert(next);
@@ -44,28 +46,28 @@ impl Tally {
 
 /// The rows of a query that only counts entities by their names. `None` if it asks for more.
 pub(super) fn rows<G: GraphRead>(
-    reader: &Reader<'_, G>,
-    query: &Checked,
-    table: &Table,
-    plan: &Plan,
-    profile: &mut Profile,
-) -> Result<Option<Vec<Vec<Cell>>>, Stop<G::Error>> {
+    reader: &QueryReader<'_, G>,
+    query: &ResolvedQuery,
+    table: &TableOutput,
+    plan: &QueryPlan,
+    profile: &mut QueryProfile,
+) -> Result<Option<Vec<Vec<CellValue>>>, QuestionError<G::Error>> {
     let Some(shown) = shown(query, table, plan) else { return Ok(None) };
     let shows = |what| shown.contains(&what);
     let of_facts = |facts: &EntityFacts| {
         let one = |what, number| if shows(what) { number } else { 0 };
         [
-            one(Shown::Scope, facts.scope),
-            one(Shown::Type, facts.type_name),
-            one(Shown::Class, facts.classes),
+            one(CountColumn::Scope, facts.scope),
+            one(CountColumn::Type, facts.type_name),
+            one(CountColumn::Class, facts.classes),
         ]
     };
-    let mut tally = Tally::default();
-    if shown.iter().all(|what| *what == Shown::Count) {
+    let mut tally = GroupCounts::default();
+    if shown.iter().all(|what| *what == CountColumn::Count) {
         // Without a key there is one group, even of nothing.
         tally.add([0; 3], 0);
     }
-    if let (Some(by), Access::Scan) = (by_counts(&plan.start, &shown), &plan.access) {
+    if let (Some(by), AccessPath::Scan) = (by_counts(&plan.start, &shown), &plan.access) {
         profile.access = "stored counts".to_owned();
         profile.candidates = 0;
         count_stored(reader, &plan.start, by, |facts, count| {
@@ -73,13 +75,13 @@ pub(super) fn rows<G: GraphRead>(
             tally.add(of_facts(&facts), count);
         })?;
     } else {
-        let mut known: FxHashMap<EntityFacts, (Selected, [u32; 3])> = FxHashMap::default();
+        let mut known: FxHashMap<EntityFacts, (SelectorVerdict, [u32; 3])> = FxHashMap::default();
         matching::each(reader, &plan.access, |number, facts| {
             // Many entities share their names, so the selector is asked once for all of these.
             let (selected, group) = *known
                 .entry(facts)
                 .or_insert_with(|| (reader.selected(&facts, &plan.start), of_facts(&facts)));
-            if selected == Selected::No || !facts.live {
+            if selected == SelectorVerdict::No || !facts.live {
                 return Ok(ControlFlow::Continue(()));
             }
             profile.candidates += 1;
@@ -95,25 +97,26 @@ pub(super) fn rows<G: GraphRead>(
     let mut rows = Vec::with_capacity(tally.groups.len());
     for (group, count) in tally.groups {
         reader.room(rows.len())?;
-        reader.hold(KEPT + table.columns.len() * size_of::<Cell>())?;
-        let count = Cell::Value(Value::Int(count as i64));
+        reader.hold(KEPT + table.columns.len() * size_of::<CellValue>())?;
+        let count = CellValue::Value(Value::Int(count as i64));
         // All aggregates count the same entities, so they share one number.
         let aggregates = vec![count; table.aggregates.len()];
         let mut cells = Vec::with_capacity(table.columns.len());
         for (term, what) in table.columns.iter().zip(&shown) {
             let text = |number| Value::Text(reader.graph.name(number).to_owned().into());
             cells.push(match what {
-                Shown::Scope => Cell::Value(text(group[0])),
-                Shown::Type => Cell::Value(text(group[1])),
-                Shown::Class => {
+                CountColumn::Scope => CellValue::Value(text(group[0])),
+                CountColumn::Type => CellValue::Value(text(group[1])),
+                CountColumn::Class => {
                     let classes = reader.graph.name(group[2]).split(CLASS_SEPARATOR);
                     let classes = classes.filter(|class| !class.is_empty());
                     let texts = classes.map(|class| Value::Text(class.to_owned().into()));
-                    Cell::Value(Value::List(texts.collect()))
+                    CellValue::Value(Value::List(texts.collect()))
                 }
-                Shown::Count => {
-                    reader.term(term, &Sight { aggregates: &aggregates, ..Sight::default() })?
-                }
+                CountColumn::Count => reader.term(
+                    term,
+                    &EvalContext { aggregates: &aggregates, ..EvalContext::default() },
+                )?,
             });
         }
         rows.push(cells);
@@ -122,7 +125,7 @@ pub(super) fn rows<G: GraphRead>(
 }
 
 /// The content of each column; `None` if a column shows more than names and counts.
-fn shown(query: &Checked, table: &Table, plan: &Plan) -> Option<Vec<Shown>> {
+fn shown(query: &ResolvedQuery, table: &TableOutput, plan: &QueryPlan) -> Option<Vec<CountColumn>> {
     let one_entity = query.ops.is_empty()
         && plan.filter.is_none()
         && !query.deleted
@@ -130,32 +133,37 @@ fn shown(query: &Checked, table: &Table, plan: &Plan) -> Option<Vec<Shown>> {
         && table.unwinds.is_empty();
     let counts = table.aggregates.iter().all(|aggregate| match aggregate.kind {
         AggregateKind::Rows => true,
-        AggregateKind::Count => matches!(aggregate.argument, Term::Whole(Of::Entity(0))),
+        AggregateKind::Count => {
+            matches!(aggregate.argument, ScalarExpr::Whole(PropertyOwner::Entity(0)))
+        }
         _ => false,
     });
     if !one_entity || !counts || table.aggregates.is_empty() {
         return None;
     }
-    let column = |term: &Term| match term {
-        Term::Property(Of::Entity(0), name) => match name.as_str() {
-            "_scope" => Some(Shown::Scope),
-            "_type" => Some(Shown::Type),
-            "_class" => Some(Shown::Class),
+    let column = |term: &ScalarExpr| match term {
+        ScalarExpr::Property(PropertyOwner::Entity(0), name) => match name.as_str() {
+            "_scope" => Some(CountColumn::Scope),
+            "_type" => Some(CountColumn::Type),
+            "_class" => Some(CountColumn::Class),
             _ => None,
         },
-        term => of_counts(term).then_some(Shown::Count),
+        term => of_counts(term).then_some(CountColumn::Count),
     };
     table.columns.iter().map(column).collect()
 }
 
 /// True if a term is made of aggregates and constants, with at least one aggregate.
-fn of_counts(term: &Term) -> bool {
-    fn asks_more(term: &Term) -> bool {
+fn of_counts(term: &ScalarExpr) -> bool {
+    fn asks_more(term: &ScalarExpr) -> bool {
         match term {
-            Term::Property(..) | Term::Whole(_) | Term::All(_) | Term::Unwind(_) => true,
-            Term::Call(_, terms) => terms.iter().any(asks_more),
-            Term::Minus(term) => asks_more(term),
-            Term::Binary(left, _, right) => asks_more(left) || asks_more(right),
+            ScalarExpr::Property(..)
+            | ScalarExpr::Whole(_)
+            | ScalarExpr::All(_)
+            | ScalarExpr::Unwind(_) => true,
+            ScalarExpr::Call(_, terms) => terms.iter().any(asks_more),
+            ScalarExpr::Minus(term) => asks_more(term),
+            ScalarExpr::Binary(left, _, right) => asks_more(left) || asks_more(right),
             _ => false,
         }
     }
@@ -164,31 +172,31 @@ fn of_counts(term: &Term) -> bool {
 
 /// The name by which the stored counts tell entities apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum By {
+enum CountGrouping {
     Nothing,
     Type,
     Class,
 }
 
 /// The stored counts that answer exactly; `None` if none do.
-fn by_counts(test: &EntityTest, shown: &[Shown]) -> Option<By> {
+fn by_counts(test: &EntityTest, shown: &[CountColumn]) -> Option<CountGrouping> {
     if test.with.is_some() {
         return None;
     }
-    let mut types = shown.contains(&Shown::Type);
-    let mut classes = shown.contains(&Shown::Class);
+    let mut types = shown.contains(&CountColumn::Type);
+    let mut classes = shown.contains(&CountColumn::Class);
     for kind in &test.any {
         match kind {
-            Kind::Any => {}
-            Kind::Type(_) => types = true,
-            Kind::Class(_) => classes = true,
+            SelectorKind::Any => {}
+            SelectorKind::Type(_) => types = true,
+            SelectorKind::Class(_) => classes = true,
             _ => return None,
         }
     }
     match (types, classes) {
-        (false, false) => Some(By::Nothing),
-        (true, false) => Some(By::Type),
-        (false, true) => Some(By::Class),
+        (false, false) => Some(CountGrouping::Nothing),
+        (true, false) => Some(CountGrouping::Type),
+        (false, true) => Some(CountGrouping::Class),
         // Counts are stored by type and by class set, not by both together.
         (true, true) => None,
     }
@@ -196,27 +204,27 @@ fn by_counts(test: &EntityTest, shown: &[Shown]) -> Option<By> {
 
 /// Calls `visit` with the names that the counts tell apart, and the number of entities that have them.
 fn count_stored<G: GraphRead>(
-    reader: &Reader<'_, G>,
+    reader: &QueryReader<'_, G>,
     test: &EntityTest,
-    by: By,
+    by: CountGrouping,
     mut visit: impl FnMut(EntityFacts, u64),
-) -> Result<(), Stop<G::Error>> {
+) -> Result<(), QuestionError<G::Error>> {
     let unknown = EntityFacts { scope: 0, type_name: 0, classes: 0, live: true };
     for counts in reader.graph.counts()? {
         let scope = EntityFacts { scope: counts.scope, ..unknown };
         let all: Vec<(EntityFacts, u64)> = match by {
-            By::Nothing => vec![(scope, counts.entities)],
-            By::Type => {
+            CountGrouping::Nothing => vec![(scope, counts.entities)],
+            CountGrouping::Type => {
                 let each = counts.types.into_iter();
                 each.map(|(type_name, n)| (EntityFacts { type_name, ..scope }, n)).collect()
             }
-            By::Class => {
+            CountGrouping::Class => {
                 let each = counts.classes.into_iter();
                 each.map(|(classes, n)| (EntityFacts { classes, ..scope }, n)).collect()
             }
         };
         for (facts, count) in all {
-            if count > 0 && reader.selected(&facts, test) == Selected::Yes {
+            if count > 0 && reader.selected(&facts, test) == SelectorVerdict::Yes {
                 visit(facts, count);
             }
         }

@@ -6,7 +6,7 @@
 //! `beta`, `M`, `rc`, `SNAPSHOT`, any word behind a hyphen, anything behind `~`). Some are the release
 //! itself (`Final`, `GA`, `RELEASE`). All others follow it (revisions, patches, builds).
 //!
-//! A [`Look`] is a version with the text that people write around it: a name before it (`go1.20`,
+//! A [`VersionedName`] is a version with the text that people write around it: a name before it (`go1.20`,
 //! `Ubuntu 20.04`), a build in brackets and words of the release behind it (`14.4 (23E214)`,
 //! `20.04.6 LTS`).
 //!
@@ -49,7 +49,7 @@ const AFTER: [&str; 22] = [
 
 /// A text that looks like a version.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Version<'a> {
+pub(super) struct ParsedVersion<'a> {
     /// The epoch, which is compared first: `2` of `2:1.0` and `2!1.0`.
     epoch: &'a str,
     /// Digits and dots.
@@ -59,24 +59,24 @@ pub(super) struct Version<'a> {
 
 /// A text as people compare it with another one: name, version and build.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look<'a> {
+pub(super) struct VersionedName<'a> {
     text: &'a str,
     /// The text before the version.
     name: &'a str,
-    version: Option<Version<'a>>,
+    version: Option<ParsedVersion<'a>>,
     /// The text in brackets behind the version.
     build: &'a str,
 }
 
-impl<'a> Look<'a> {
+impl<'a> VersionedName<'a> {
     /// Reads `text`; its version is `None` if it looks like none.
-    pub fn of(text: &'a str) -> Look<'a> {
-        let plain = Look { text, name: text, version: None, build: "" };
+    pub fn of(text: &'a str) -> VersionedName<'a> {
+        let plain = VersionedName { text, name: text, version: None, build: "" };
         if text.len() > LENGTH_MAX {
             return plain;
         }
-        if let Some(version) = Version::parse(text) {
-            return Look { name: "", version: Some(version), ..plain };
+        if let Some(version) = ParsedVersion::parse(text) {
+            return VersionedName { name: "", version: Some(version), ..plain };
         }
         let (head, build) = match text.strip_suffix(')').and_then(|rest| rest.split_once(" (")) {
             Some((head, build)) => (head, build),
@@ -90,17 +90,17 @@ impl<'a> Look<'a> {
         let (name, number) = head.split_at(first);
         let named = name.is_empty() || name.contains(char::is_alphabetic);
         // `host2` is a name, `go1.20` and `Windows 10` have a version.
-        let version = Version::parse(number).filter(|version| {
+        let version = ParsedVersion::parse(number).filter(|version| {
             name.is_empty() || name.ends_with(' ') || version.release.contains('.')
         });
         match version.filter(|_| named) {
-            Some(version) => Look { name, version: Some(version), build, ..plain },
+            Some(version) => VersionedName { name, version: Some(version), build, ..plain },
             None => plain,
         }
     }
 
     /// The order of two texts that look like versions of one thing; `None` for all others.
-    pub fn compare(&self, other: &Look<'_>) -> Option<Ordering> {
+    pub fn compare(&self, other: &VersionedName<'_>) -> Option<Ordering> {
         match (&self.version, &other.version) {
             (Some(a), Some(b)) if self.name == other.name => {
                 Some(a.order(b).then_with(|| self.build.cmp(other.build)))
@@ -111,8 +111,8 @@ impl<'a> Look<'a> {
 
     /// The order of all texts: plain versions first, then by name; texts of one name by version; spellings
     /// of one version by code points.
-    pub fn order(&self, other: &Look<'_>) -> Ordering {
-        let rank = |look: &Look<'_>| match look.version {
+    pub fn order(&self, other: &VersionedName<'_>) -> Ordering {
+        let rank = |look: &VersionedName<'_>| match look.version {
             Some(_) if look.name.is_empty() => 0,
             _ => 1,
         };
@@ -129,24 +129,25 @@ impl<'a> Look<'a> {
 
 /// One part of the tail. The end of a tail counts as a part of rank 0, the release.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Part<'a> {
+struct SuffixToken<'a> {
     rank: i8,
-    word: Lower<'a>,
-    number: Number<'a>,
+    word: CaselessText<'a>,
+    number: DigitRun<'a>,
 }
 
-impl Part<'_> {
-    const END: Part<'static> = Part { rank: 0, word: Lower(""), number: Number("") };
+impl SuffixToken<'_> {
+    const END: SuffixToken<'static> =
+        SuffixToken { rank: 0, word: CaselessText(""), number: DigitRun("") };
 
     fn marked(rank: i8) -> Self {
-        Part { rank, ..Part::END }
+        SuffixToken { rank, ..SuffixToken::END }
     }
 }
 
 /// Compared without regard to case.
-struct Lower<'a>(&'a str);
+struct CaselessText<'a>(&'a str);
 
-impl Ord for Lower<'_> {
+impl Ord for CaselessText<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let lower = |byte: u8| byte.to_ascii_lowercase();
         self.0.bytes().map(lower).cmp(other.0.bytes().map(lower))
@@ -154,9 +155,9 @@ impl Ord for Lower<'_> {
 }
 
 /// Digits of any length, compared as the number they are.
-struct Number<'a>(&'a str);
+struct DigitRun<'a>(&'a str);
 
-impl Ord for Number<'_> {
+impl Ord for DigitRun<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         // Without leading zeros the longer number is the greater one, however long both are.
         let (a, b) = (self.0.trim_start_matches('0'), other.0.trim_start_matches('0'));
@@ -179,15 +180,15 @@ macro_rules! by_order {
         impl Eq for $name<'_> {}
     )*};
 }
-by_order!(Lower Number);
+by_order!(CaselessText DigitRun);
 
 fn digits(text: &str) -> usize {
     text.bytes().take_while(u8::is_ascii_digit).count()
 }
 
-impl<'a> Version<'a> {
+impl<'a> ParsedVersion<'a> {
     /// The version that `text` looks like, if it does.
-    pub fn parse(text: &'a str) -> Option<Version<'a>> {
+    pub fn parse(text: &'a str) -> Option<ParsedVersion<'a>> {
         let rest = text.strip_prefix(['v', 'V']).unwrap_or(text);
         let first = digits(rest);
         if first == 0 || text.len() > LENGTH_MAX {
@@ -212,7 +213,7 @@ impl<'a> Version<'a> {
             return None;
         }
         // `2021-01-01`, `7f3a` and `42-abc` are no versions; `8u292` and `5-rc1` are.
-        (dots > 0 || tail.is_empty() || lone_suffix(tail)).then_some(Version {
+        (dots > 0 || tail.is_empty() || lone_suffix(tail)).then_some(ParsedVersion {
             epoch,
             release,
             tail,
@@ -220,33 +221,33 @@ impl<'a> Version<'a> {
     }
 
     /// The order of two versions; `Equal` for two spellings of one.
-    pub fn order(&self, other: &Version<'_>) -> Ordering {
-        let epoch = || Number(self.epoch).cmp(&Number(other.epoch));
+    pub fn order(&self, other: &ParsedVersion<'_>) -> Ordering {
+        let epoch = || DigitRun(self.epoch).cmp(&DigitRun(other.epoch));
         epoch().then_with(|| self.release_order(other)).then_with(|| self.tail_order(other))
     }
 
-    fn release_order(&self, other: &Version<'_>) -> Ordering {
+    fn release_order(&self, other: &ParsedVersion<'_>) -> Ordering {
         let (mut a, mut b) = (self.release.split('.'), other.release.split('.'));
         loop {
             let (one, two) = (a.next(), b.next());
             if one.is_none() && two.is_none() {
                 return Ordering::Equal;
             }
-            let order = Number(one.unwrap_or("")).cmp(&Number(two.unwrap_or("")));
+            let order = DigitRun(one.unwrap_or("")).cmp(&DigitRun(two.unwrap_or("")));
             if order.is_ne() {
                 return order;
             }
         }
     }
 
-    fn tail_order(&self, other: &Version<'_>) -> Ordering {
-        let (mut a, mut b) = (Tail::new(self.tail), Tail::new(other.tail));
+    fn tail_order(&self, other: &ParsedVersion<'_>) -> Ordering {
+        let (mut a, mut b) = (SuffixTokens::new(self.tail), SuffixTokens::new(other.tail));
         loop {
             let (one, two) = (a.next(), b.next());
             if one.is_none() && two.is_none() {
                 return Ordering::Equal;
             }
-            let order = one.unwrap_or(Part::END).cmp(&two.unwrap_or(Part::END));
+            let order = one.unwrap_or(SuffixToken::END).cmp(&two.unwrap_or(SuffixToken::END));
             if order.is_ne() {
                 return order;
             }
@@ -271,7 +272,7 @@ fn lone_suffix(tail: &str) -> bool {
 }
 
 /// The parts of a tail in turn.
-struct Tail<'a> {
+struct SuffixTokens<'a> {
     rest: &'a str,
     first: bool,
     /// True once a pre-release word was met; the parts behind it tell pre-releases apart.
@@ -280,9 +281,9 @@ struct Tail<'a> {
     marked: bool,
 }
 
-impl<'a> Tail<'a> {
-    fn new(tail: &'a str) -> Tail<'a> {
-        Tail { rest: tail, first: true, before: false, marked: false }
+impl<'a> SuffixTokens<'a> {
+    fn new(tail: &'a str) -> SuffixTokens<'a> {
+        SuffixTokens { rest: tail, first: true, before: false, marked: false }
     }
 
     /// The rank of a word, and the word itself if it counts beside the rank.
@@ -307,17 +308,17 @@ impl<'a> Tail<'a> {
     }
 }
 
-impl<'a> Iterator for Tail<'a> {
-    type Item = Part<'a>;
+impl<'a> Iterator for SuffixTokens<'a> {
+    type Item = SuffixToken<'a>;
 
-    fn next(&mut self) -> Option<Part<'a>> {
+    fn next(&mut self) -> Option<SuffixToken<'a>> {
         loop {
             let separators =
                 self.rest.len() - self.rest.trim_start_matches(['.', '-', '_', '+', '~']).len();
             let marks = &self.rest[..separators];
             if !self.marked && marks.contains(['~', '+']) {
                 self.marked = true;
-                return Some(Part::marked(if marks.contains('~') { -10 } else { 1 }));
+                return Some(SuffixToken::marked(if marks.contains('~') { -10 } else { 1 }));
             }
             self.marked = false;
             let rest = &self.rest[separators..];
@@ -329,7 +330,10 @@ impl<'a> Iterator for Tail<'a> {
             if number > 0 {
                 self.rest = &rest[number..];
                 self.first = false;
-                return Some(Part { number: Number(&rest[..number]), ..Part::marked(3) });
+                return Some(SuffixToken {
+                    number: DigitRun(&rest[..number]),
+                    ..SuffixToken::marked(3)
+                });
             }
             let word = &rest[..rest.bytes().take_while(u8::is_ascii_alphabetic).count()];
             self.rest = &rest[word.len()..];
@@ -341,7 +345,7 @@ impl<'a> Iterator for Tail<'a> {
             let (rank, word) = self.rank(word, marks.ends_with('-'), separators > 0, numbered);
             self.before |= rank < 0;
             self.first = false;
-            return Some(Part { rank, word: Lower(word), number: Number("") });
+            return Some(SuffixToken { rank, word: CaselessText(word), number: DigitRun("") });
         }
     }
 }
@@ -353,8 +357,8 @@ mod tests {
 
     fn order(a: &str, b: &str) -> Ordering {
         let version =
-            |text| Version::parse(text).unwrap_or_else(|| panic!("`{text}` is no version"));
-        version(a).order(&Version::parse(b).unwrap_or_else(|| panic!("`{b}` is no version")))
+            |text| ParsedVersion::parse(text).unwrap_or_else(|| panic!("`{text}` is no version"));
+        version(a).order(&ParsedVersion::parse(b).unwrap_or_else(|| panic!("`{b}` is no version")))
     }
 
     /// Versions that were published, each line ascending.
@@ -427,7 +431,7 @@ mod tests {
             let all: Vec<&str> = line.split('|').collect();
             for (at, one) in all.iter().enumerate() {
                 for (other_at, other) in all.iter().enumerate() {
-                    let (a, b) = (Look::of(one), Look::of(other));
+                    let (a, b) = (VersionedName::of(one), VersionedName::of(other));
                     let order = at.cmp(&other_at);
                     assert_eq!(a.compare(&b), Some(order), "{one} and {other}");
                     assert_eq!(a.order(&b), order, "{one} and {other}");
@@ -441,7 +445,11 @@ mod tests {
             ("a", "b"),
             ("i-0abc", "i-1"),
         ] {
-            assert_eq!(Look::of(one).compare(&Look::of(other)), None, "{one} and {other}");
+            assert_eq!(
+                VersionedName::of(one).compare(&VersionedName::of(other)),
+                None,
+                "{one} and {other}"
+            );
         }
     }
 
@@ -465,7 +473,7 @@ mod tests {
             "a1.2",
             "1,5",
         ] {
-            assert!(Version::parse(text).is_none(), "`{text}`");
+            assert!(ParsedVersion::parse(text).is_none(), "`{text}`");
         }
     }
 
@@ -488,7 +496,7 @@ mod tests {
         fn the_order_of_all_texts_is_total(
             all in prop::collection::vec("(go|a |g|v)?[0-2]?(\\.1[0-2]?)?(x| LTS)?( \\(b\\))?", 3),
         ) {
-            let [a, b, c] = [0, 1, 2].map(|at| Look::of(&all[at]));
+            let [a, b, c] = [0, 1, 2].map(|at| VersionedName::of(&all[at]));
             prop_assert_eq!(a.order(&b), b.order(&a).reverse());
             prop_assert_eq!(a.order(&b).is_eq(), all[0] == all[1]);
             if a.order(&b).is_le() && b.order(&c).is_le() {

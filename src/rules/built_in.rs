@@ -1,7 +1,9 @@
 //! The built-in rules, in the form in which the build script laid them into the program.
 
-use super::index::{EndList, Index, Listed, Row, VerbRules, Word};
-use super::written::{Compromise, Flow, Impact, Membership, Owning, Side};
+use super::index::{EndList, IndexedRule, RuleIndex, RuleRef, SpellingEntry, VerbRules};
+use super::written::{
+    CompromiseFlow, FlowDirection, GroupMembership, ImpactEffect, OwnershipKind, RelationshipEnd,
+};
 use std::borrow::Cow;
 
 include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
@@ -10,7 +12,7 @@ include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 pub(super) const FILE: &str = include_str!("built_in.toml");
 
 /// The index of the built-in rules.
-pub(super) static INDEX: Index = Index {
+pub(super) static INDEX: RuleIndex = RuleIndex {
     text: Cow::Borrowed(TEXT),
     words: Cow::Borrowed(&WORDS),
     verbs: Cow::Borrowed(&VERBS),

@@ -9,7 +9,7 @@
 //!
 //! The build script reads this file as well.
 
-use super::written::{Family, Impact, Owning, Written, WrittenRule};
+use super::written::{ImpactEffect, OwnershipKind, VerbFamily, WrittenRule, WrittenRules};
 use crate::graph::{fold_name, fold_verb};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,18 +25,18 @@ pub const OWNERS: EndList = 0;
 
 /// A spelling of a verb or class: the place of its folded text, and its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word {
-    /// Position of its first byte in [`Index::text`].
+pub struct SpellingEntry {
+    /// Position of its first byte in [`RuleIndex::text`].
     pub start: u32,
     /// Length of its text in bytes.
     pub len: u16,
-    /// Number of the verb, or for a class the position of its first list in [`Index::ends`].
+    /// Number of the verb, or for a class the position of its first list in [`RuleIndex::ends`].
     pub first: u16,
     /// For a verb, 1 if the arrow is turned round; for a class, the number of its lists.
     pub more: u16,
 }
 
-/// The rules that speak of one verb, as ranges of [`Index::lists`].
+/// The rules that speak of one verb, as ranges of [`RuleIndex::lists`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerbRules {
     /// Rules of impact.
@@ -47,7 +47,7 @@ pub struct VerbRules {
 
 /// A rule in a list: its number, and the direction of its arrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct RuleRef {
     /// Number of the rule.
     pub rule: u16,
     /// True if the rule speaks of the verb with its arrow turned round, so its ends change places.
@@ -56,7 +56,7 @@ pub struct Listed {
 
 /// A rule by the numbers of its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row<M> {
+pub struct IndexedRule<M> {
     /// The list of classes for the from end.
     pub from: EndList,
     /// The list of classes for the to end.
@@ -67,30 +67,31 @@ pub struct Row<M> {
 
 /// The rules, ready to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Index {
+pub struct RuleIndex {
     /// All folded texts.
     pub text: Cow<'static, str>,
     /// Spellings of verbs, ascending.
-    pub words: Cow<'static, [Word]>,
+    pub words: Cow<'static, [SpellingEntry]>,
     /// Verbs by number.
     pub verbs: Cow<'static, [VerbRules]>,
     /// Rules of each verb, in the order in which they are tried.
-    pub lists: Cow<'static, [Listed]>,
+    pub lists: Cow<'static, [RuleRef]>,
     /// Rules of impact by number.
-    pub impact: Cow<'static, [Row<Impact>]>,
+    pub impact: Cow<'static, [IndexedRule<ImpactEffect>]>,
     /// Rules of ownership by number.
-    pub ownership: Cow<'static, [Row<Owning>]>,
+    pub ownership: Cow<'static, [IndexedRule<OwnershipKind>]>,
     /// Classes and types, ascending.
-    pub classes: Cow<'static, [Word]>,
+    pub classes: Cow<'static, [SpellingEntry]>,
     /// The lists that classes stand on.
     pub ends: Cow<'static, [EndList]>,
     /// Number of lists of classes.
     pub end_count: u16,
 }
 
-impl Index {
-    fn find(&self, words: &[Word], folded: &str) -> Option<Word> {
-        let text = |word: &Word| &self.text[word.start as usize..][..usize::from(word.len)];
+impl RuleIndex {
+    fn find(&self, words: &[SpellingEntry], folded: &str) -> Option<SpellingEntry> {
+        let text =
+            |word: &SpellingEntry| &self.text[word.start as usize..][..usize::from(word.len)];
         words.binary_search_by(|word| text(word).cmp(folded)).ok().map(|at| words[at])
     }
 
@@ -119,16 +120,16 @@ impl Index {
     }
 
     /// Rules of impact that speak of a verb, in the order in which they are tried.
-    pub fn impact_of(&self, verb: u16) -> &[Listed] {
+    pub fn impact_of(&self, verb: u16) -> &[RuleRef] {
         self.range(self.verbs[usize::from(verb)].impact)
     }
 
     /// Rules of ownership that speak of a verb.
-    pub fn ownership_of(&self, verb: u16) -> &[Listed] {
+    pub fn ownership_of(&self, verb: u16) -> &[RuleRef] {
         self.range(self.verbs[usize::from(verb)].ownership)
     }
 
-    fn range(&self, (start, end): (u16, u16)) -> &[Listed] {
+    fn range(&self, (start, end): (u16, u16)) -> &[RuleRef] {
         &self.lists[usize::from(start)..usize::from(end)]
     }
 }
@@ -167,7 +168,7 @@ struct VerbDraft {
 }
 
 #[derive(Default)]
-struct Builder {
+struct RuleIndexBuilder {
     words: BTreeMap<String, (u16, bool)>,
     /// The words whose rules hold for a whole family.
     heads: BTreeSet<String>,
@@ -176,10 +177,10 @@ struct Builder {
     lists: BTreeMap<Vec<String>, EndList>,
 }
 
-impl Index {
+impl RuleIndex {
     /// Indexes the rules that files hold. It does not check names: the reader of a file has done so.
-    pub fn build(written: &Written) -> Index {
-        let mut builder = Builder::default();
+    pub fn build(written: &WrittenRules) -> RuleIndex {
+        let mut builder = RuleIndexBuilder::default();
         // The first list gets number 0, which is `OWNERS`.
         let owners = builder.list(written, &written.owners);
         debug_assert_eq!(owners, OWNERS);
@@ -194,13 +195,25 @@ impl Index {
         let mut lists = Vec::new();
         let verbs = (0..builder.verbs.len())
             .map(|verb| VerbRules {
-                impact: builder.tried(verb, &written.impact, |verb| &verb.impact, &mut lists),
-                ownership: builder.tried(verb, &written.ownership, |v| &v.ownership, &mut lists),
+                impact: builder.list_by_priority(
+                    verb,
+                    &written.impact,
+                    |verb| &verb.impact,
+                    &mut lists,
+                ),
+                ownership: builder.list_by_priority(
+                    verb,
+                    &written.ownership,
+                    |v| &v.ownership,
+                    &mut lists,
+                ),
             })
             .collect();
         let mut text = String::new();
-        let words: Cow<'static, [Word]> = (builder.words.iter())
-            .map(|(word, (verb, turned))| Word::new(&mut text, word, *verb, u16::from(*turned)))
+        let words: Cow<'static, [SpellingEntry]> = (builder.words.iter())
+            .map(|(word, (verb, turned))| {
+                SpellingEntry::new(&mut text, word, *verb, u16::from(*turned))
+            })
             .collect();
         let mut stands_on: BTreeMap<&str, Vec<EndList>> = BTreeMap::new();
         for (classes, list) in &builder.lists {
@@ -215,10 +228,10 @@ impl Index {
                 on.sort_unstable();
                 let first = ends.len() as u16;
                 ends.extend(&on);
-                Word::new(&mut text, class, first, on.len() as u16)
+                SpellingEntry::new(&mut text, class, first, on.len() as u16)
             })
             .collect();
-        Index {
+        RuleIndex {
             classes,
             text: Cow::Owned(text),
             words,
@@ -232,15 +245,15 @@ impl Index {
     }
 }
 
-impl Word {
-    fn new(text: &mut String, word: &str, first: u16, more: u16) -> Word {
+impl SpellingEntry {
+    fn new(text: &mut String, word: &str, first: u16, more: u16) -> SpellingEntry {
         let start = text.len() as u32;
         text.push_str(word);
-        Word { start, len: word.len() as u16, first, more }
+        SpellingEntry { start, len: word.len() as u16, first, more }
     }
 }
 
-impl Builder {
+impl RuleIndexBuilder {
     fn new_verb(&mut self, folded: &str) -> u16 {
         let verb = self.verbs.len() as u16;
         self.verbs.push(VerbDraft::default());
@@ -256,7 +269,7 @@ impl Builder {
         known.unwrap_or_else(|| (self.new_verb(&folded), false))
     }
 
-    fn family(&mut self, family: &Family) {
+    fn family(&mut self, family: &VerbFamily) {
         let (verb, turned) = self.head(&family.verb);
         for (words, turned) in [(&family.same, turned), (&family.inverse, !turned)] {
             for word in words {
@@ -290,7 +303,7 @@ impl Builder {
     }
 
     /// The number of a list of classes.
-    fn list(&mut self, written: &Written, list: &[String]) -> EndList {
+    fn list(&mut self, written: &WrittenRules, list: &[String]) -> EndList {
         if list.is_empty() {
             return ANY;
         }
@@ -304,10 +317,10 @@ impl Builder {
 
     fn rows<M: Copy>(
         &mut self,
-        written: &Written,
+        written: &WrittenRules,
         rules: &[WrittenRule<M>],
         of_verb: impl Fn(&mut VerbDraft) -> &mut Vec<u16>,
-    ) -> Vec<Row<M>> {
+    ) -> Vec<IndexedRule<M>> {
         let mut rows = Vec::with_capacity(rules.len());
         for (number, rule) in (0u16..).zip(rules) {
             for verb in &rule.verbs {
@@ -319,7 +332,7 @@ impl Builder {
                 }
             }
             let (from, to) = (self.list(written, &rule.from), self.list(written, &rule.to));
-            rows.push(Row { from, to, meaning: rule.meaning });
+            rows.push(IndexedRule { from, to, meaning: rule.meaning });
         }
         rows
     }
@@ -327,25 +340,25 @@ impl Builder {
     /// Appends the rules of a verb to `lists`, in the order in which they are tried. Rules that name
     /// more ends come first, then those of a project, then those for the word alone, then the order in
     /// the file decides.
-    fn tried<M>(
+    fn list_by_priority<M>(
         &self,
         verb: usize,
         rules: &[WrittenRule<M>],
         of_verb: impl Fn(&VerbDraft) -> &Vec<u16>,
-        lists: &mut Vec<Listed>,
+        lists: &mut Vec<RuleRef>,
     ) -> (u16, u16) {
         let start = lists.len();
         let draft = &self.verbs[verb];
-        let own = of_verb(draft).iter().map(|&rule| Listed { rule, turned: false });
+        let own = of_verb(draft).iter().map(|&rule| RuleRef { rule, turned: false });
         lists.extend(own);
         let own = lists.len() - start;
         // What the rules for the word alone leave open, those of its family decide.
         if let Some((base, turned)) = draft.base {
             let base = of_verb(&self.verbs[usize::from(base)]);
-            lists.extend(base.iter().map(|&rule| Listed { rule, turned }));
+            lists.extend(base.iter().map(|&rule| RuleRef { rule, turned }));
         }
         // The position tells the rules for the word alone, which were appended first.
-        let mut tried: Vec<(usize, Listed)> = lists.drain(start..).enumerate().collect();
+        let mut tried: Vec<(usize, RuleRef)> = lists.drain(start..).enumerate().collect();
         tried.sort_by_key(|(at, listed)| {
             let rule = &rules[usize::from(listed.rule)];
             let ends = usize::from(!rule.from.is_empty()) + usize::from(!rule.to.is_empty());

@@ -8,46 +8,47 @@
 //! The built-in table is `built_in.toml`, with a reason and a source for each rule. A project changes it
 //! in its `tombolo.toml`, the one home of its rules, which every command reads.
 //!
-//! Walks that go by the rules live in `view` and `query`. They ask a [`Bound`], which holds the rules in
+//! Walks that go by the rules live in `view` and `query`. They ask a [`BoundRules`], which holds the rules in
 //! the numbers of one graph.
 
-mod bound;
+mod bound_rules;
 mod built_in;
+mod impact_state;
 mod index;
 mod page;
 mod project;
 mod read;
 mod schema;
-mod step;
 mod written;
 
-pub use bound::{Ahead, Bound, Cell, Kind};
+pub use bound_rules::{BoundRules, EntityKind, ImpactCell, PartialEvaluation};
+pub use impact_state::{ImpactFilter, ImpactState, StateSet, StateTransitions};
 pub use index::is_inverse;
 pub use page::{impact_words, listed_toml, page};
 pub use project::{PROJECT_FILE, project_file};
 pub use schema::schema;
-pub use step::{Passing, State, States, Trouble};
 pub use written::{
-    Compromise, Family, Flow, Impact, Membership, Owning, Side, Silent, Written, WrittenRule,
+    CompromiseFlow, FlowDirection, GroupMembership, ImpactEffect, OwnershipKind, RelationshipEnd,
+    SilentVerbs, VerbFamily, WrittenRule, WrittenRules,
 };
 
-use crate::lang::{Fault, Source};
-use index::Index;
+use crate::lang::{Diagnostic, SourceText};
+use index::RuleIndex;
 use std::fmt;
 use std::sync::Arc;
 
 /// The rules in force. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Rules(Option<Arc<Changed>>);
+pub struct RuleTable(Option<Arc<ProjectRules>>);
 
 /// The built-in rules with the changes of a project.
-struct Changed {
-    index: Index,
-    written: Written,
-    source: Arc<Source>,
+struct ProjectRules {
+    index: RuleIndex,
+    written: WrittenRules,
+    source: Arc<SourceText>,
 }
 
-impl fmt::Debug for Rules {
+impl fmt::Debug for RuleTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             None => f.write_str("built-in rules"),
@@ -56,25 +57,25 @@ impl fmt::Debug for Rules {
     }
 }
 
-impl Rules {
+impl RuleTable {
     /// Reads the text of a project file and returns the built-in rules with its changes.
     ///
     /// # Errors
     ///
     /// All faults of the text. Then none of it holds.
-    pub fn parse(source: &Arc<Source>) -> Result<Rules, Vec<Fault>> {
+    pub fn parse(source: &Arc<SourceText>) -> Result<RuleTable, Vec<Diagnostic>> {
         let (own, says_something) = read::read(source, false)?;
         // A project file may hold tables for other parts only. The built-in index needs no building.
         if !says_something {
-            return Ok(Rules::default());
+            return Ok(RuleTable::default());
         }
-        let written = project::over(built_in(), own);
-        let index = Index::build(&written);
-        Ok(Rules(Some(Arc::new(Changed { index, written, source: Arc::clone(source) }))))
+        let written = project::merge_rules(built_in(), own);
+        let index = RuleIndex::build(&written);
+        Ok(RuleTable(Some(Arc::new(ProjectRules { index, written, source: Arc::clone(source) }))))
     }
 
     /// The rules as they were written, those of the program first.
-    pub fn written(&self) -> Written {
+    pub fn written(&self) -> WrittenRules {
         self.0.as_ref().map_or_else(built_in, |changed| changed.written.clone())
     }
 
@@ -84,7 +85,7 @@ impl Rules {
     }
 
     /// True if the rules know a verb, even one that passes nothing.
-    pub fn know(&self, verb: &str) -> bool {
+    pub fn knows_verb(&self, verb: &str) -> bool {
         self.index().verb(verb).is_some()
     }
 
@@ -95,17 +96,17 @@ impl Rules {
             let rules = index.ownership_of(verb).iter();
             rules
                 .map(|listed| index.ownership[usize::from(listed.rule)].meaning)
-                .any(|meaning| meaning == Owning::Owns)
+                .any(|meaning| meaning == OwnershipKind::Owns)
         })
     }
 
     /// The direction in which compromise or failure goes along relationships with a verb, by the rule
     /// that holds for any ends; a membership counts from the group to its members. `None` if there is no
     /// such rule.
-    pub fn plain_flow(&self, verb: &str) -> Option<Flow> {
+    pub fn plain_flow(&self, verb: &str) -> Option<FlowDirection> {
         let index = self.index();
         let (verb, turned) = index.verb(verb)?;
-        let any = |listed: &&index::Listed| {
+        let any = |listed: &&index::RuleRef| {
             let row = &index.impact[usize::from(listed.rule)];
             (row.from, row.to) == (index::ANY, index::ANY)
         };
@@ -113,32 +114,34 @@ impl Rules {
         let meaning = index.impact[usize::from(listed.rule)].meaning;
         let impact = if listed.turned != turned { meaning.turned() } else { meaning };
         let compromise = match impact.compromise {
-            Compromise::Flow(flow) => flow,
-            Compromise::Membership(Membership { group: Side::From, .. }) => Flow::Forward,
-            Compromise::Membership(_) => Flow::Reverse,
+            CompromiseFlow::Flow(flow) => flow,
+            CompromiseFlow::Membership(GroupMembership {
+                group: RelationshipEnd::From, ..
+            }) => FlowDirection::Forward,
+            CompromiseFlow::Membership(_) => FlowDirection::Reverse,
         };
         // One flow for both kinds: a way is open if either of them passes it.
         let ([a, b], [c, d]) = (compromise.ways(), impact.failure.ways());
         Some(match (a || c, b || d) {
-            (true, true) => Flow::Both,
-            (true, false) => Flow::Forward,
-            (false, true) => Flow::Reverse,
-            (false, false) => Flow::None,
+            (true, true) => FlowDirection::Both,
+            (true, false) => FlowDirection::Forward,
+            (false, true) => FlowDirection::Reverse,
+            (false, false) => FlowDirection::None,
         })
     }
 
-    fn index(&self) -> &Index {
+    fn index(&self) -> &RuleIndex {
         self.0.as_ref().map_or(&built_in::INDEX, |changed| &changed.index)
     }
 }
 
 /// The built-in rules as their file holds them.
-fn built_in() -> Written {
-    let source = Source::whole("built_in.toml", built_in::FILE);
+fn built_in() -> WrittenRules {
+    let source = SourceText::whole("built_in.toml", built_in::FILE);
     // Questions use the index of the build script; this is for projects and for texts for people.
     match read::read(&source, true) {
         Ok((written, _)) => written,
-        Err(faults) => panic!("BUG: {}", faults.iter().map(Fault::plain).collect::<String>()),
+        Err(faults) => panic!("BUG: {}", faults.iter().map(Diagnostic::plain).collect::<String>()),
     }
 }
 

@@ -1,28 +1,31 @@
 //! The rules as text for people: the page in the documentation, and TOML to copy.
 
-use super::Rules;
-use super::written::{Compromise, Flow, Impact, Membership, Side, Written, WrittenRule};
+use super::RuleTable;
+use super::written::{
+    CompromiseFlow, FlowDirection, GroupMembership, ImpactEffect, RelationshipEnd, WrittenRule,
+    WrittenRules,
+};
 use std::fmt::Write;
 
 /// The compromise and the failure that a rule passes on, in a few words each: an arrow, or which end is
 /// the group and its limits.
-pub fn impact_words(impact: Impact) -> (String, &'static str) {
+pub fn impact_words(impact: ImpactEffect) -> (String, &'static str) {
     let arrow = |flow| match flow {
-        Flow::Forward => "→",
-        Flow::Reverse => "←",
-        Flow::Both => "↔",
-        Flow::None => "–",
+        FlowDirection::Forward => "→",
+        FlowDirection::Reverse => "←",
+        FlowDirection::Both => "↔",
+        FlowDirection::None => "–",
     };
     let compromise = match impact.compromise {
-        Compromise::Flow(flow) => arrow(flow).to_owned(),
-        Compromise::Membership(Membership { group, up, down }) => {
+        CompromiseFlow::Flow(flow) => arrow(flow).to_owned(),
+        CompromiseFlow::Membership(GroupMembership { group, up, down }) => {
             let limits = match (up, down) {
                 (true, true) => "",
                 (true, false) => ", up only",
                 (false, true) => ", down only",
                 (false, false) => ", neither way",
             };
-            let group = if group == Side::From { "from" } else { "to" };
+            let group = if group == RelationshipEnd::From { "from" } else { "to" };
             format!("`{group}` is the group{limits}")
         }
     };
@@ -38,7 +41,7 @@ fn names(list: &[String]) -> String {
 
 /// The documentation page of the built-in rules.
 pub fn page() -> String {
-    let written = Rules::default().written();
+    let written = RuleTable::default().written();
     let mut out = String::from(HEAD);
     out.push_str("\n## Sets of classes\n\n| set | classes |\n| --- | --- |\n");
     let mut line = |text: String| {
@@ -115,7 +118,7 @@ fn cell(text: &str) -> String {
 const HEAD: &str = include_str!("page.md");
 
 /// The rules in force as the text of a rules file that says the same.
-pub fn listed_toml(written: &Written) -> String {
+pub fn listed_toml(written: &WrittenRules) -> String {
     let mut out = String::from("[classes]\n");
     for (name, classes) in &written.sets {
         put(&mut out, &key(name), classes);
@@ -124,8 +127,8 @@ pub fn listed_toml(written: &Written) -> String {
         out.push_str("\n[[impact]]\n");
         rule_lines(&mut out, rule);
         match rule.meaning.compromise {
-            Compromise::Flow(flow) => text(&mut out, "compromise", flow.word()),
-            Compromise::Membership(Membership { group, up, down }) => {
+            CompromiseFlow::Flow(flow) => text(&mut out, "compromise", flow.word()),
+            CompromiseFlow::Membership(GroupMembership { group, up, down }) => {
                 text(&mut out, "compromise", "membership");
                 text(&mut out, "group", group.word());
                 // A flag that a file leaves out is true.

@@ -1,6 +1,6 @@
 //! The rules of a project: finds its file, and merges its rules with the built-in ones.
 
-use super::written::Written;
+use super::written::WrittenRules;
 use std::path::{Path, PathBuf};
 
 /// The file at the root of a project.
@@ -12,7 +12,7 @@ pub fn project_file(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Lays the rules of a project over the built-in ones.
-pub(super) fn over(mut written: Written, own: Written) -> Written {
+pub(super) fn merge_rules(mut written: WrittenRules, own: WrittenRules) -> WrittenRules {
     for (name, classes) in own.sets {
         match written.sets.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => known.extend(classes),

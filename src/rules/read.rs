@@ -1,10 +1,11 @@
 //! Reads a rules file: yields its rules, or every fault in it, each with its place.
 
 use super::written::{
-    Compromise, Family, Flow, Impact, Membership, Owning, Side, Silent, Written, WrittenRule,
+    CompromiseFlow, FlowDirection, GroupMembership, ImpactEffect, OwnershipKind, RelationshipEnd,
+    SilentVerbs, VerbFamily, WrittenRule, WrittenRules,
 };
 use crate::graph::{fold_name, fold_verb};
-use crate::lang::{Fault, Source, closest};
+use crate::lang::{Diagnostic, SourceText, closest};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,86 +26,94 @@ pub(super) const INVERSE: [&str; 3] = ["verb", "same", "inverse"];
 /// The most rules of one file. The index numbers rules in 16 bits.
 const RULES_MAX: usize = 5_000;
 
-type Value<'a> = Spanned<DeValue<'a>>;
+type SpannedValue<'a> = Spanned<DeValue<'a>>;
 
 /// Reads a rules file. Returns its rules, and true if it says anything about rules.
-pub(super) fn read(source: &Arc<Source>, built_in: bool) -> Result<(Written, bool), Vec<Fault>> {
+pub(super) fn read(
+    source: &Arc<SourceText>,
+    built_in: bool,
+) -> Result<(WrittenRules, bool), Vec<Diagnostic>> {
     let table = match DeTable::parse(&source.text) {
         Ok(table) => table,
         Err(error) => {
             let message = error.message().replace('\n', ", ");
-            let fault = Fault::error("R0101", source, message);
+            let fault = Diagnostic::error("R0101", source, message);
             return Err(vec![fault.at(error.span().unwrap_or(0..0), "")]);
         }
     };
-    let mut reader = Reader { source, built_in, faults: Vec::new(), sets: Vec::new() };
+    let mut reader = RulesReader { source, built_in, faults: Vec::new(), sets: Vec::new() };
     let written = reader.file(table.get_ref());
-    if reader.faults.iter().any(|fault| fault.severity == crate::lang::Severity::Error) {
+    if reader.faults.iter().any(|fault| fault.severity == crate::lang::DiagnosticSeverity::Error) {
         // Tables are read kind by kind, so the faults are put into the order of the text.
-        reader.faults.sort_by_key(Fault::place);
+        reader.faults.sort_by_key(Diagnostic::place);
         return Err(reader.faults);
     }
-    let says = written != Written::default();
+    let says = written != WrittenRules::default();
     Ok((written, says))
 }
 
-struct Reader<'s> {
-    source: &'s Arc<Source>,
+struct RulesReader<'s> {
+    source: &'s Arc<SourceText>,
     built_in: bool,
-    faults: Vec<Fault>,
+    faults: Vec<Diagnostic>,
     /// Names of sets, of this file and of the program.
     sets: Vec<String>,
 }
 
 /// A table of the file: its place in the text, and its members.
-struct Entry<'a> {
+struct SpannedTable<'a> {
     span: Range<usize>,
     table: &'a DeTable<'a>,
 }
 
-impl<'a> Entry<'a> {
-    fn get(&self, key: &str) -> Option<&'a Value<'a>> {
+impl<'a> SpannedTable<'a> {
+    fn get(&self, key: &str) -> Option<&'a SpannedValue<'a>> {
         self.table.iter().find(|(known, _)| known.get_ref() == key).map(|(_, value)| value)
     }
 }
 
 /// The table, verb and ends of a rule, to find two rules that speak of the same.
-type Saying = (&'static str, String, Vec<String>, Vec<String>);
+type RuleSignature = (&'static str, String, Vec<String>, Vec<String>);
 
-impl<'s> Reader<'s> {
-    fn fault(&mut self, code: &'static str, span: Range<usize>, message: String) -> &mut Fault {
-        self.faults.push(Fault::error(code, self.source, message).at(span, ""));
+impl<'s> RulesReader<'s> {
+    fn fault(
+        &mut self,
+        code: &'static str,
+        span: Range<usize>,
+        message: String,
+    ) -> &mut Diagnostic {
+        self.faults.push(Diagnostic::error(code, self.source, message).at(span, ""));
         self.faults.last_mut().expect("BUG: one was pushed")
     }
 
-    fn file(&mut self, table: &DeTable<'_>) -> Written {
+    fn file(&mut self, table: &DeTable<'_>) -> WrittenRules {
         for (key, _) in table.iter() {
             let name = key.get_ref().as_ref();
             if !TABLES.contains(&name) && (self.built_in || !FOREIGN.contains(&name)) {
                 self.unknown("table", name, key.span(), &[&TABLES[..], &FOREIGN[..]].concat());
             }
         }
-        let top = Entry { span: 0..0, table };
-        let mut written = Written::default();
+        let top = SpannedTable { span: 0..0, table };
+        let mut written = WrittenRules::default();
         // A project may name the sets of the program.
         if !self.built_in {
             self.sets = super::built_in().sets.into_iter().map(|(name, _)| name).collect();
         }
         written.sets = self.classes(&top);
         written.owners = self.owners(&top);
-        let mut said: HashMap<Saying, Range<usize>> = HashMap::new();
+        let mut said: HashMap<RuleSignature, Range<usize>> = HashMap::new();
         for entry in self.tables(&top, "impact") {
             self.keys("[[impact]]", &entry, &[&IMPACT[..], &ABOUT[..]].concat());
             let meaning = self.impact(&entry);
             let rule = self.rule(&entry, meaning);
-            self.once("impact", &entry, &rule, &mut said);
+            self.check_unique("impact", &entry, &rule, &mut said);
             written.impact.push(rule);
         }
         for entry in self.tables(&top, "ownership") {
             self.keys("[[ownership]]", &entry, &[&OWNERSHIP[..], &ABOUT[..]].concat());
             let meaning = self.owning(&entry);
             let rule = self.rule(&entry, meaning);
-            self.once("ownership", &entry, &rule, &mut said);
+            self.check_unique("ownership", &entry, &rule, &mut said);
             written.ownership.push(rule);
         }
         for entry in self.tables(&top, "inverse") {
@@ -115,7 +124,7 @@ impl<'s> Reader<'s> {
             self.keys("[[not_followed]]", &entry, &["verb", "reason"]);
             let verbs = self.names(&entry, "verb", true);
             let reason = self.text(&entry, "reason").map(|(text, _)| text).unwrap_or_default();
-            written.silent.push(Silent { verbs, reason });
+            written.silent.push(SilentVerbs { verbs, reason });
         }
         if written.impact.len() + written.ownership.len() > RULES_MAX {
             let message = format!("the file has more than {RULES_MAX} rules");
@@ -124,7 +133,7 @@ impl<'s> Reader<'s> {
         written
     }
 
-    fn classes(&mut self, top: &Entry<'_>) -> Vec<(String, Vec<String>)> {
+    fn classes(&mut self, top: &SpannedTable<'_>) -> Vec<(String, Vec<String>)> {
         let Some(value) = top.get("classes") else { return Vec::new() };
         let Some(table) = value.get_ref().as_table() else {
             self.wrong_kind("a table of lists", value);
@@ -133,17 +142,17 @@ impl<'s> Reader<'s> {
         let names: Vec<String> = table.iter().map(|(key, _)| key.get_ref().to_string()).collect();
         // All names first, since rules may name a set of the same file.
         self.sets.extend(names.iter().cloned());
-        let entry = Entry { span: value.span(), table };
+        let entry = SpannedTable { span: value.span(), table };
         names.into_iter().map(|name| (name.clone(), self.names(&entry, &name, false))).collect()
     }
 
-    fn owners(&mut self, top: &Entry<'_>) -> Vec<String> {
+    fn owners(&mut self, top: &SpannedTable<'_>) -> Vec<String> {
         let Some(value) = top.get("owners") else { return Vec::new() };
         let Some(table) = value.get_ref().as_table() else {
             self.wrong_kind("a table", value);
             return Vec::new();
         };
-        let entry = Entry { span: value.span(), table };
+        let entry = SpannedTable { span: value.span(), table };
         self.keys("[owners]", &entry, &["classes"]);
         if entry.get("classes").is_none() {
             self.fault("R0104", value.span(), "`[owners]` has no `classes`".into());
@@ -152,7 +161,7 @@ impl<'s> Reader<'s> {
     }
 
     /// The tables of an array of tables.
-    fn tables<'a>(&mut self, top: &Entry<'a>, name: &str) -> Vec<Entry<'a>> {
+    fn tables<'a>(&mut self, top: &SpannedTable<'a>, name: &str) -> Vec<SpannedTable<'a>> {
         let Some(value) = top.get(name) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
             self.wrong_kind(&format!("an array of tables, `[[{name}]]`"), value);
@@ -161,14 +170,14 @@ impl<'s> Reader<'s> {
         let mut entries = Vec::new();
         for item in items.iter() {
             match item.get_ref().as_table() {
-                Some(table) => entries.push(Entry { span: item.span(), table }),
+                Some(table) => entries.push(SpannedTable { span: item.span(), table }),
                 None => self.wrong_kind("a table", item),
             }
         }
         entries
     }
 
-    fn keys(&mut self, of: &str, entry: &Entry<'_>, known: &[&str]) {
+    fn keys(&mut self, of: &str, entry: &SpannedTable<'_>, known: &[&str]) {
         for (key, _) in entry.table.iter() {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
@@ -185,7 +194,7 @@ impl<'s> Reader<'s> {
         self.fault("R0102", span, format!("unknown {noun}: `{name}`")).helps.push(help);
     }
 
-    fn wrong_kind(&mut self, expected: &str, value: &Value<'_>) {
+    fn wrong_kind(&mut self, expected: &str, value: &SpannedValue<'_>) {
         let kind = value.get_ref().type_str();
         let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
         let message = format!("expected {expected}, found {article} {kind}");
@@ -193,7 +202,7 @@ impl<'s> Reader<'s> {
     }
 
     /// A text that may be absent.
-    fn text(&mut self, entry: &Entry<'_>, key: &str) -> Option<(String, Range<usize>)> {
+    fn text(&mut self, entry: &SpannedTable<'_>, key: &str) -> Option<(String, Range<usize>)> {
         let value = entry.get(key)?;
         match value.get_ref().as_str() {
             Some(text) => Some((text.to_owned(), value.span())),
@@ -205,14 +214,14 @@ impl<'s> Reader<'s> {
     }
 
     /// Reads a name or a list of names. A list must have at least one.
-    fn names(&mut self, entry: &Entry<'_>, key: &str, needed: bool) -> Vec<String> {
+    fn names(&mut self, entry: &SpannedTable<'_>, key: &str, needed: bool) -> Vec<String> {
         let Some(value) = entry.get(key) else {
             if needed {
                 self.fault("R0104", entry.span.clone(), format!("a rule needs `{key}`"));
             }
             return Vec::new();
         };
-        let items: Vec<&Value<'_>> = match value.get_ref() {
+        let items: Vec<&SpannedValue<'_>> = match value.get_ref() {
             DeValue::Array(items) => items.iter().collect(),
             _ => vec![value],
         };
@@ -237,7 +246,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Reads the classes of an end. Each `@set` must be known.
-    fn end(&mut self, entry: &Entry<'_>, key: &str) -> Vec<String> {
+    fn end(&mut self, entry: &SpannedTable<'_>, key: &str) -> Vec<String> {
         let names = self.names(entry, key, false);
         for name in &names {
             let Some(set) = name.strip_prefix('@') else { continue };
@@ -255,7 +264,7 @@ impl<'s> Reader<'s> {
     /// Reads one of a few words; `default` if the key is absent.
     fn word<T: Copy>(
         &mut self,
-        entry: &Entry<'_>,
+        entry: &SpannedTable<'_>,
         key: &str,
         words: &[(&str, T)],
         default: T,
@@ -276,7 +285,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn flag(&mut self, entry: &Entry<'_>, key: &str) -> bool {
+    fn flag(&mut self, entry: &SpannedTable<'_>, key: &str) -> bool {
         let Some(value) = entry.get(key) else { return true };
         value.get_ref().as_bool().unwrap_or_else(|| {
             self.wrong_kind("true or false", value);
@@ -284,7 +293,7 @@ impl<'s> Reader<'s> {
         })
     }
 
-    fn rule<M>(&mut self, entry: &Entry<'_>, meaning: M) -> WrittenRule<M> {
+    fn rule<M>(&mut self, entry: &SpannedTable<'_>, meaning: M) -> WrittenRule<M> {
         let mut about = |key| self.text(entry, key).map(|(text, _)| text).unwrap_or_default();
         let [reason, source, alternative, decided] = ABOUT.map(&mut about);
         // The page in the documentation prints both; a project may leave them out.
@@ -306,11 +315,11 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn impact(&mut self, entry: &Entry<'_>) -> Impact {
-        let flows = Flow::ALL.map(|flow| (flow.word(), Some(flow)));
+    fn impact(&mut self, entry: &SpannedTable<'_>) -> ImpactEffect {
+        let flows = FlowDirection::ALL.map(|flow| (flow.word(), Some(flow)));
         let mut words = flows.to_vec();
         words.push(("membership", None));
-        let compromise = match self.word(entry, "compromise", &words, Some(Flow::None)) {
+        let compromise = match self.word(entry, "compromise", &words, Some(FlowDirection::None)) {
             Some(flow) => {
                 // A flow has no group, so these keys would be ignored without a word.
                 for key in ["group", "up", "down"] {
@@ -319,36 +328,41 @@ impl<'s> Reader<'s> {
                         self.fault("R0108", value.span(), message);
                     }
                 }
-                Compromise::Flow(flow)
+                CompromiseFlow::Flow(flow)
             }
             None => {
                 if entry.get("group").is_none() {
                     let message = "a membership needs `group`: which end is the group";
-                    let span = entry.get("compromise").map_or(entry.span.clone(), Value::span);
+                    let span =
+                        entry.get("compromise").map_or(entry.span.clone(), SpannedValue::span);
                     let fault = self.fault("R0104", span, message.into());
                     fault.helps.push("write `group = \"from\"` or `group = \"to\"`".into());
                 }
-                let sides = [Side::From, Side::To].map(|side| (side.word(), side));
-                Compromise::Membership(Membership {
-                    group: self.word(entry, "group", &sides, Side::From),
+                let sides =
+                    [RelationshipEnd::From, RelationshipEnd::To].map(|side| (side.word(), side));
+                CompromiseFlow::Membership(GroupMembership {
+                    group: self.word(entry, "group", &sides, RelationshipEnd::From),
                     up: self.flag(entry, "up"),
                     down: self.flag(entry, "down"),
                 })
             }
         };
-        let flows = Flow::ALL.map(|flow| (flow.word(), flow));
-        Impact { compromise, failure: self.word(entry, "failure", &flows, Flow::None) }
+        let flows = FlowDirection::ALL.map(|flow| (flow.word(), flow));
+        ImpactEffect {
+            compromise,
+            failure: self.word(entry, "failure", &flows, FlowDirection::None),
+        }
     }
 
-    fn owning(&mut self, entry: &Entry<'_>) -> Owning {
+    fn owning(&mut self, entry: &SpannedTable<'_>) -> OwnershipKind {
         if entry.get("kind").is_none() {
             self.fault("R0104", entry.span.clone(), "a rule of ownership needs `kind`".into());
         }
-        let kinds = Owning::ALL.map(|kind| (kind.word(), kind));
-        self.word(entry, "kind", &kinds, Owning::None)
+        let kinds = OwnershipKind::ALL.map(|kind| (kind.word(), kind));
+        self.word(entry, "kind", &kinds, OwnershipKind::None)
     }
 
-    fn family(&mut self, entry: &Entry<'_>) -> Family {
+    fn family(&mut self, entry: &SpannedTable<'_>) -> VerbFamily {
         let verb = match self.text(entry, "verb") {
             Some((verb, _)) => verb,
             None => {
@@ -373,16 +387,16 @@ impl<'s> Reader<'s> {
             let fault = self.fault("R0108", span, message);
             fault.helps.push("a rule whose flow is `both` passes either way".into());
         }
-        Family { verb, same, inverse, built_in: self.built_in }
+        VerbFamily { verb, same, inverse, built_in: self.built_in }
     }
 
     /// Reports a second rule for the same verb and ends: they contradict each other, or one is useless.
-    fn once<M>(
+    fn check_unique<M>(
         &mut self,
         table: &'static str,
-        entry: &Entry<'_>,
+        entry: &SpannedTable<'_>,
         rule: &WrittenRule<M>,
-        said: &mut HashMap<Saying, Range<usize>>,
+        said: &mut HashMap<RuleSignature, Range<usize>>,
     ) {
         // Names are compared as the index compares them: folded, and in any order.
         let folded = |names: &[String]| {
@@ -395,7 +409,7 @@ impl<'s> Reader<'s> {
             let span = entry.get("verb").map_or(entry.span.clone(), |value| place_of(value, verb));
             if let Some(first) = said.insert(saying, span.clone()) {
                 let message = format!("`{verb}` has a rule for these ends already");
-                let fault = Fault::error("R0109", self.source, message).at(span, "again");
+                let fault = Diagnostic::error("R0109", self.source, message).at(span, "again");
                 self.faults.push(fault.context(first, "here first"));
             }
         }
@@ -403,10 +417,10 @@ impl<'s> Reader<'s> {
 }
 
 /// The place of one name in a value that may be a list.
-fn place_of(value: &Value<'_>, name: &str) -> Range<usize> {
+fn place_of(value: &SpannedValue<'_>, name: &str) -> Range<usize> {
     let items = value.get_ref().as_array().into_iter().flat_map(|items| items.iter());
     let mut items = items.filter(|item| item.get_ref().as_str() == Some(name));
-    items.next().map_or(value.span(), Value::span)
+    items.next().map_or(value.span(), SpannedValue::span)
 }
 
 fn list(words: &[&str]) -> String {

@@ -1,14 +1,14 @@
 //! The JSON Schema of `tombolo.toml`, for editors: made of the same lists of keys that it is read by.
 
 use super::read::{IMPACT, INVERSE, OWNERSHIP};
-use super::written::{Flow, Owning, Side};
+use super::written::{FlowDirection, OwnershipKind, RelationshipEnd};
 use serde_json::{Map, Value, json};
 
 /// The schema, as indented JSON.
 pub fn schema() -> String {
     let names = || json!({ "$ref": "#/$defs/names" });
     let key = |key: &str| -> Value {
-        let flows: Vec<&str> = Flow::ALL.map(Flow::word).to_vec();
+        let flows: Vec<&str> = FlowDirection::ALL.map(FlowDirection::word).to_vec();
         match key {
             "verb" | "from" | "to" | "same" | "inverse" | "classes" => names(),
             "compromise" => {
@@ -16,9 +16,11 @@ pub fn schema() -> String {
                 json!({ "enum": words })
             }
             "failure" => json!({ "enum": flows }),
-            "group" => json!({ "enum": [Side::From.word(), Side::To.word()] }),
+            "group" => {
+                json!({ "enum": [RelationshipEnd::From.word(), RelationshipEnd::To.word()] })
+            }
             "up" | "down" => json!({ "type": "boolean" }),
-            "kind" => json!({ "enum": Owning::ALL.map(Owning::word) }),
+            "kind" => json!({ "enum": OwnershipKind::ALL.map(OwnershipKind::word) }),
             _ => json!({ "type": "string" }),
         }
     };

@@ -1,8 +1,8 @@
 //! Tests of what the built-in table promises, and of the changes of a project.
 
-use super::index::{ANY, Index};
+use super::index::{ANY, RuleIndex};
 use super::*;
-use crate::graph::{CLASS_SEPARATOR, Direction, EntityFacts, Names, fold_name, fold_verb};
+use crate::graph::{CLASS_SEPARATOR, EdgeDirection, EntityFacts, NameLookup, fold_name, fold_verb};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A dictionary that grows.
@@ -19,7 +19,7 @@ impl Dictionary {
     }
 }
 
-impl Names for Dictionary {
+impl NameLookup for Dictionary {
     fn name(&self, number: u32) -> &str {
         &self.0[number as usize]
     }
@@ -32,7 +32,7 @@ impl Names for Dictionary {
 }
 
 /// Returns the compromise and failure that rules give for `A,B VERB C`.
-fn says(rules: &Rules, triple: &str) -> String {
+fn says(rules: &RuleTable, triple: &str) -> String {
     let (from, rest) = triple.split_once(' ').expect("three words");
     let (verb, to) = rest.rsplit_once(' ').expect("three words");
     let mut names = Dictionary::default();
@@ -43,7 +43,7 @@ fn says(rules: &Rules, triple: &str) -> String {
     };
     let (from, to) = (facts(from), facts(to));
     let verb = names.number(verb);
-    let mut bound = Bound::new(rules, Trouble::ANY);
+    let mut bound = BoundRules::new(rules, ImpactFilter::ANY);
     let (from, to) = (bound.kind(&names, &from), bound.kind(&names, &to));
     match bound.meaning(&names, verb, from, to) {
         Some(impact) => {
@@ -54,16 +54,16 @@ fn says(rules: &Rules, triple: &str) -> String {
     }
 }
 
-fn project(text: &str) -> Rules {
-    match Rules::parse(&Source::whole("tombolo.toml", text)) {
+fn project(text: &str) -> RuleTable {
+    match RuleTable::parse(&SourceText::whole("tombolo.toml", text)) {
         Ok(rules) => rules,
-        Err(faults) => panic!("{}", faults.iter().map(Fault::plain).collect::<String>()),
+        Err(faults) => panic!("{}", faults.iter().map(Diagnostic::plain).collect::<String>()),
     }
 }
 
 #[test]
 fn the_table_in_the_program_is_the_one_of_the_file() {
-    assert_eq!(Index::build(&built_in()), built_in::INDEX);
+    assert_eq!(RuleIndex::build(&built_in()), built_in::INDEX);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_word_belongs_to_one_family_and_rules_are_written_for_its_verb() {
 
 /// Pairs of rules of one verb and rank that hold for the same pair of single classes, for which no
 /// rule of a higher rank holds.
-fn ties<M: PartialEq + Copy>(written: &Written, rules: &[WrittenRule<M>]) -> Vec<String> {
+fn ties<M: PartialEq + Copy>(written: &WrittenRules, rules: &[WrittenRule<M>]) -> Vec<String> {
     let ends = |list: &[String]| -> Option<BTreeSet<String>> {
         let classes = written.classes(list).into_iter().map(fold_name).collect();
         (!list.is_empty()).then_some(classes)
@@ -208,21 +208,21 @@ fn the_verbs_of_public_models_are_known() {
          IDENTITY_ASSUME PERMISSION_DISCOVER POD_EXEC CE_NSENTER TOKEN_STEAL ROLE_BIND",
     ];
     for verb in models.iter().flat_map(|model| model.split_whitespace()) {
-        assert!(Rules::default().know(verb), "{verb}");
+        assert!(RuleTable::default().knows_verb(verb), "{verb}");
     }
     let pairs = "Runs on::Runs;Hosted on::Hosts;Depends on::Used by;Contains::Contained by;\
                  Managed by::Manages;Members::Member of;Owns::Owned by;Connects to::Connected by;\
                  Located in::Houses;Powered by::Powers;Provides storage for::Stored on;\
                  Sends data to::Receives data from;Cluster of::Cluster;Upgrades::Upgraded by";
     for pair in pairs.split(';') {
-        assert!(Rules::default().know(pair), "{pair}");
+        assert!(RuleTable::default().knows_verb(pair), "{pair}");
     }
-    assert!(!Rules::default().know("FROBS"));
+    assert!(!RuleTable::default().knows_verb("FROBS"));
 }
 
 #[test]
 fn inverse_words_tell_the_same_the_other_way_round() {
-    let rules = Rules::default();
+    let rules = RuleTable::default();
     for (one, other) in [
         ("Team OWNS Application", "Application OWNED_BY Team"),
         ("UserGroup HAS User", "User BELONGS_TO UserGroup"),
@@ -251,7 +251,7 @@ fn the_rule_that_names_more_ends_wins_and_then_the_projects() {
         "[[impact]]\nverb = \"HAS\"\nfrom = \"@teams\"\nto = \"User\"\ncompromise = \"both\"\n";
     let one_end = "[[impact]]\nverb = \"has\"\nto = \"User\"\ncompromise = \"reverse\"\n";
     let alone = "[[impact]]\nverb = \"HAS\"\ncompromise = \"none\"\n";
-    assert_eq!(says(&Rules::default(), "Team HAS User"), "`from` is the group –");
+    assert_eq!(says(&RuleTable::default(), "Team HAS User"), "`from` is the group –");
     assert_eq!(says(&project(same_rank), "Team HAS User"), "↔ –");
     assert_eq!(says(&project(one_end), "Team HAS User"), "`from` is the group –");
     assert_eq!(says(&project(one_end), "Account HAS User"), "← –");
@@ -284,7 +284,10 @@ fn a_projects_verbs_have_families_and_inverses() {
 fn a_rule_for_another_word_of_a_family_holds_for_that_word_alone() {
     let rules = project("[[impact]]\nverb = \"MOUNTS\"\nto = \"Database\"\nfailure = \"both\"\n");
     assert_eq!(says(&rules, "Host MOUNTS Database"), "– ↔");
-    assert_eq!(says(&rules, "Host USES Database"), says(&Rules::default(), "Host USES Database"));
+    assert_eq!(
+        says(&rules, "Host USES Database"),
+        says(&RuleTable::default(), "Host USES Database")
+    );
     // What the rule does not tell, the family does.
     assert_eq!(says(&rules, "Host MOUNTS Secret"), says(&rules, "Host USES Secret"));
 }
@@ -310,7 +313,7 @@ fn a_file_that_says_nothing_of_rules_changes_nothing() {
 #[test]
 fn the_rules_in_force_can_be_copied_as_a_file() {
     let own = "[[impact]]\nverb = \"FROBS\"\nfrom = [\"Host\", \"@data\"]\ncompromise = \"membership\"\ngroup = \"to\"\nup = false\n";
-    for rules in [Rules::default(), project(own)] {
+    for rules in [RuleTable::default(), project(own)] {
         let written = rules.written();
         let again = project(&listed_toml(&written)).written();
         let own: Vec<_> = again.impact.iter().filter(|rule| !rule.built_in).collect();
@@ -328,7 +331,8 @@ fn the_rules_in_force_can_be_copied_as_a_file() {
 #[test]
 fn faults_name_the_place_and_what_is_allowed() {
     let check = |text: &str, expected: &str| {
-        let faults = Rules::parse(&Source::whole("tombolo.toml", text)).expect_err("at fault");
+        let faults =
+            RuleTable::parse(&SourceText::whole("tombolo.toml", text)).expect_err("at fault");
         let told = faults.iter().map(|fault| {
             let ((line, column), help) = (fault.place(), fault.helps.first());
             let help = help.map(|help| format!(" ({help})")).unwrap_or_default();
@@ -391,7 +395,7 @@ fn what_can_be_told_without_the_other_end_is_what_every_other_end_would_say() {
     let thing = names.number("thing");
     let classes = written.sets.iter().flat_map(|(_, classes)| classes.clone());
     let classes: BTreeSet<String> = classes.chain(["Widget".to_owned()]).collect();
-    let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+    let mut bound = BoundRules::new(&RuleTable::default(), ImpactFilter::ANY);
     let mut kinds = BTreeSet::new();
     for class in &classes {
         let classes = names.number(class);
@@ -403,26 +407,26 @@ fn what_can_be_told_without_the_other_end_is_what_every_other_end_would_say() {
     for verb in verbs.split(' ') {
         let verb = names.number(verb);
         for &here in &kinds {
-            for direction in [Direction::Out, Direction::In] {
+            for direction in [EdgeDirection::Out, EdgeDirection::In] {
                 let ends = |there| match direction {
-                    Direction::Out => (here, there),
-                    Direction::In => (there, here),
+                    EdgeDirection::Out => (here, there),
+                    EdgeDirection::In => (there, here),
                 };
                 let ahead = bound.ahead(&names, verb, direction, here);
                 for &there in &kinds {
                     let (from, to) = ends(there);
                     let cell = bound.cell(&names, verb, from, to);
                     match ahead {
-                        Ahead::Known(known) => assert_eq!(cell, known),
-                        Ahead::Asks(most) => {
+                        PartialEvaluation::Known(known) => assert_eq!(cell, known),
+                        PartialEvaluation::Asks(most) => {
                             let both = [0, 1].map(|way| cell.passing[way].or(most.passing[way]));
                             assert_eq!(both, most.passing);
                             assert!(cell.ruled || !most.ruled);
                         }
                     }
-                    known += usize::from(matches!(ahead, Ahead::Known(_)));
-                    let asked = bound.owning_ahead(&names, verb, direction, here);
-                    if let Ahead::Known(owning) = asked {
+                    known += usize::from(matches!(ahead, PartialEvaluation::Known(_)));
+                    let asked = bound.owning_near_end(&names, verb, direction, here);
+                    if let PartialEvaluation::Known(owning) = asked {
                         assert_eq!(bound.owning(&names, verb, from, to), owning);
                     }
                 }

@@ -4,7 +4,7 @@
 
 /// The way in which compromise or failure of one end of a relationship reaches the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Flow {
+pub enum FlowDirection {
     /// With the arrow: what happens to the from end reaches the to end.
     Forward,
     /// Against the arrow.
@@ -16,25 +16,26 @@ pub enum Flow {
     None,
 }
 
-impl Flow {
+impl FlowDirection {
     /// All of them, in the order for people.
-    pub const ALL: [Flow; 4] = [Flow::Forward, Flow::Reverse, Flow::Both, Flow::None];
+    pub const ALL: [FlowDirection; 4] =
+        [FlowDirection::Forward, FlowDirection::Reverse, FlowDirection::Both, FlowDirection::None];
 
     /// The word of the TOML file for this flow.
     pub const fn word(self) -> &'static str {
         match self {
-            Flow::Forward => "forward",
-            Flow::Reverse => "reverse",
-            Flow::Both => "both",
-            Flow::None => "none",
+            FlowDirection::Forward => "forward",
+            FlowDirection::Reverse => "reverse",
+            FlowDirection::Both => "both",
+            FlowDirection::None => "none",
         }
     }
 
     /// The flow of a relationship whose arrow is turned round.
-    pub const fn turned(self) -> Flow {
+    pub const fn turned(self) -> FlowDirection {
         match self {
-            Flow::Forward => Flow::Reverse,
-            Flow::Reverse => Flow::Forward,
+            FlowDirection::Forward => FlowDirection::Reverse,
+            FlowDirection::Reverse => FlowDirection::Forward,
             same => same,
         }
     }
@@ -42,46 +43,46 @@ impl Flow {
     /// True if it passes with the arrow, and true if it passes against it.
     pub const fn ways(self) -> [bool; 2] {
         match self {
-            Flow::Forward => [true, false],
-            Flow::Reverse => [false, true],
-            Flow::Both => [true, true],
-            Flow::None => [false, false],
+            FlowDirection::Forward => [true, false],
+            FlowDirection::Reverse => [false, true],
+            FlowDirection::Both => [true, true],
+            FlowDirection::None => [false, false],
         }
     }
 }
 
 /// An end of a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
+pub enum RelationshipEnd {
     /// The end where the arrow begins.
     From,
     /// The end to which the arrow points.
     To,
 }
 
-impl Side {
+impl RelationshipEnd {
     /// The word of the TOML file.
     pub const fn word(self) -> &'static str {
         match self {
-            Side::From => "from",
-            Side::To => "to",
+            RelationshipEnd::From => "from",
+            RelationshipEnd::To => "to",
         }
     }
 
     /// The other end.
-    pub const fn turned(self) -> Side {
+    pub const fn turned(self) -> RelationshipEnd {
         match self {
-            Side::From => Side::To,
-            Side::To => Side::From,
+            RelationshipEnd::From => RelationshipEnd::To,
+            RelationshipEnd::To => RelationshipEnd::From,
         }
     }
 }
 
 /// A relationship between a group and a member of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Membership {
+pub struct GroupMembership {
     /// The end that is the group.
-    pub group: Side,
+    pub group: RelationshipEnd,
     /// True if a member that is taken gives the rights of the group.
     pub up: bool,
     /// True if a group that is taken gives its members.
@@ -90,38 +91,38 @@ pub struct Membership {
 
 /// The way in which an attacker goes on along a relationship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compromise {
+pub enum CompromiseFlow {
     /// From one end to the other.
-    Flow(Flow),
+    Flow(FlowDirection),
     /// By membership.
-    Membership(Membership),
+    Membership(GroupMembership),
 }
 
 /// The compromise and the failure that a relationship passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Impact {
+pub struct ImpactEffect {
     /// The effect if one end is taken.
-    pub compromise: Compromise,
+    pub compromise: CompromiseFlow,
     /// The effect if one end fails.
-    pub failure: Flow,
+    pub failure: FlowDirection,
 }
 
-impl Impact {
+impl ImpactEffect {
     /// The same meaning, for the relationship with its arrow turned round.
-    pub fn turned(self) -> Impact {
+    pub fn turned(self) -> ImpactEffect {
         let compromise = match self.compromise {
-            Compromise::Flow(flow) => Compromise::Flow(flow.turned()),
-            Compromise::Membership(m) => {
-                Compromise::Membership(Membership { group: m.group.turned(), ..m })
+            CompromiseFlow::Flow(flow) => CompromiseFlow::Flow(flow.turned()),
+            CompromiseFlow::Membership(m) => {
+                CompromiseFlow::Membership(GroupMembership { group: m.group.turned(), ..m })
             }
         };
-        Impact { compromise, failure: self.failure.turned() }
+        ImpactEffect { compromise, failure: self.failure.turned() }
     }
 }
 
 /// The meaning of a relationship for owners. The holder is its from end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Owning {
+pub enum OwnershipKind {
     /// The holder, if it can be an owner, owns the other end; if not, its owners do.
     Owns,
     /// The owners of the holder own the other end.
@@ -134,19 +135,24 @@ pub enum Owning {
     None,
 }
 
-impl Owning {
+impl OwnershipKind {
     /// All of them, in the order for people.
-    pub const ALL: [Owning; 5] =
-        [Owning::Owns, Owning::Through, Owning::Identity, Owning::Member, Owning::None];
+    pub const ALL: [OwnershipKind; 5] = [
+        OwnershipKind::Owns,
+        OwnershipKind::Through,
+        OwnershipKind::Identity,
+        OwnershipKind::Member,
+        OwnershipKind::None,
+    ];
 
     /// The word of the TOML file.
     pub const fn word(self) -> &'static str {
         match self {
-            Owning::Owns => "owning",
-            Owning::Through => "through",
-            Owning::Identity => "identity",
-            Owning::Member => "member",
-            Owning::None => "none",
+            OwnershipKind::Owns => "owning",
+            OwnershipKind::Through => "through",
+            OwnershipKind::Identity => "identity",
+            OwnershipKind::Member => "member",
+            OwnershipKind::None => "none",
         }
     }
 }
@@ -178,7 +184,7 @@ pub struct WrittenRule<M> {
 
 /// Words for one arrow, and for the same arrow turned round.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Family {
+pub struct VerbFamily {
     /// The verb that rules are written for.
     pub verb: String,
     /// Other words for it.
@@ -191,7 +197,7 @@ pub struct Family {
 
 /// Verbs that are known and pass nothing, unless a rule that names an end says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Silent {
+pub struct SilentVerbs {
     /// The verbs.
     pub verbs: Vec<String>,
     /// Why.
@@ -200,22 +206,22 @@ pub struct Silent {
 
 /// All that rules files say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenRules {
     /// Named sets of classes, without the `@`.
     pub sets: Vec<(String, Vec<String>)>,
     /// Classes that can own.
     pub owners: Vec<String>,
     /// Rules of impact, in the order in which they count.
-    pub impact: Vec<WrittenRule<Impact>>,
+    pub impact: Vec<WrittenRule<ImpactEffect>>,
     /// Rules of ownership.
-    pub ownership: Vec<WrittenRule<Owning>>,
+    pub ownership: Vec<WrittenRule<OwnershipKind>>,
     /// Families of verbs; later ones win.
-    pub families: Vec<Family>,
+    pub families: Vec<VerbFamily>,
     /// Verbs that pass nothing.
-    pub silent: Vec<Silent>,
+    pub silent: Vec<SilentVerbs>,
 }
 
-impl Written {
+impl WrittenRules {
     /// The classes and types of a list, with the classes of each `@set` in its place.
     pub fn classes<'a>(&'a self, list: &'a [String]) -> Vec<&'a str> {
         let mut classes = Vec::new();

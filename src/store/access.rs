@@ -5,7 +5,7 @@
 
 use super::codec::{seal, unseal};
 use super::tables::ACCESS;
-use super::{Snapshot, Store, StoreError};
+use super::{DatabaseFile, Snapshot, StoreError};
 use redb::{ReadTransaction, ReadableDatabase, TableError, WriteTransaction};
 
 /// The only key of the table.
@@ -33,12 +33,12 @@ pub(super) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), 
     Ok(())
 }
 
-impl Store {
+impl DatabaseFile {
     /// The row as of now.
     pub fn access(&self) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
-            Store::Reader(database) => read(&database.begin_read()?),
-            Store::Writer(database) => read(&database.begin_read()?),
+            DatabaseFile::Reader(database) => read(&database.begin_read()?),
+            DatabaseFile::Writer(database) => read(&database.begin_read()?),
         }
     }
 
@@ -51,7 +51,7 @@ impl Store {
         &self,
         edit: impl FnOnce(Option<Vec<u8>>) -> Result<(T, Option<Vec<u8>>), E>,
     ) -> Result<T, E> {
-        let Store::Writer(database) = self else {
+        let DatabaseFile::Writer(database) = self else {
             return Err(StoreError::Engine("the database is open for reading only".into()).into());
         };
         let mut transaction = database.begin_write().map_err(StoreError::from)?;

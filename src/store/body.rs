@@ -8,7 +8,9 @@
 //! A head names its block and slot. An update appends a new record and leaves the old one dead;
 //! `compact` rewrites the blocks of a scope once half of what they hold is dead.
 
-use super::codec::{Cursor, becomes, put_bytes, put_varint, skip_value, take_value};
+use super::codec::{
+    ByteCursor, declares_unpacked_len, put_bytes, put_varint, skip_value, take_value,
+};
 use crate::graph::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,12 +28,12 @@ const LEVEL: i32 = 1;
 /// blocks of one owner at the same time, as all take block numbers from one counter.
 #[derive(Default)]
 pub struct BodyPacker {
-    begun: BTreeMap<u32, Begun>,
-    compressor: Compressor,
+    begun: BTreeMap<u32, OpenBlock>,
+    compressor: BlockCompressor,
 }
 
 /// A block that is not full.
-struct Begun {
+struct OpenBlock {
     block: u32,
     slot: u32,
     raw: Vec<u8>,
@@ -46,8 +48,8 @@ impl BodyPacker {
         owner: u32,
         record: &[u8],
         next: &AtomicU32,
-    ) -> ((u32, u32), Option<Block>) {
-        let begun = self.begun.entry(owner).or_insert_with(|| Begun {
+    ) -> ((u32, u32), Option<PackedBlock>) {
+        let begun = self.begun.entry(owner).or_insert_with(|| OpenBlock {
             block: 0,
             slot: 0,
             raw: Vec::with_capacity(RAW_MAX),
@@ -68,15 +70,15 @@ impl BodyPacker {
     }
 
     /// All open blocks, by owner.
-    pub fn close(&mut self) -> Vec<(u32, Block)> {
+    pub fn close(&mut self) -> Vec<(u32, PackedBlock)> {
         let begun = std::mem::take(&mut self.begun).into_iter();
         begun.map(|(owner, mut block)| (owner, block.end(&mut self.compressor))).collect()
     }
 }
 
-impl Begun {
+impl OpenBlock {
     /// Returns the block as it is stored; then the next one can begin.
-    fn end(&mut self, compressor: &mut Compressor) -> Block {
+    fn end(&mut self, compressor: &mut BlockCompressor) -> PackedBlock {
         let packed = compressor.compress(&self.raw);
         let mut out = Vec::with_capacity(4 + packed.len());
         out.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
@@ -91,12 +93,12 @@ impl Begun {
 
 /// Compresses one block after the other in the same memory: its tables are larger than a block.
 #[derive(Default)]
-struct Compressor {
+struct BlockCompressor {
     context: Option<zstd::bulk::Compressor<'static>>,
     packed: Vec<u8>,
 }
 
-impl Compressor {
+impl BlockCompressor {
     fn compress(&mut self, raw: &[u8]) -> &[u8] {
         let new = || zstd::bulk::Compressor::new(LEVEL).expect("BUG: zstd knows this level");
         let context = self.context.get_or_insert_with(new);
@@ -109,7 +111,7 @@ impl Compressor {
 }
 
 /// A finished block with its number.
-pub type Block = (u32, Vec<u8>);
+pub type PackedBlock = (u32, Vec<u8>);
 
 /// Bytes of the longest block. A single record can exceed the usual size of a block, but never the
 /// size of an upload.
@@ -121,18 +123,18 @@ const SPARE_MAX: usize = 2;
 /// Unpacks blocks, one after the other in the same memory: touching fresh pages of memory costs as
 /// much as unpacking.
 #[derive(Default)]
-pub struct Unpacker {
+pub struct BlockUnpacker {
     context: Option<zstd::bulk::Decompressor<'static>>,
     spare: Vec<Vec<u8>>,
 }
 
-impl Unpacker {
+impl BlockUnpacker {
     /// The records of a block. `None` if it is damaged.
     pub fn unpack(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
-        let mut cursor = Cursor(payload);
+        let mut cursor = ByteCursor(payload);
         let len = cursor.u32()? as usize;
         // A damaged length must not make room for gigabytes.
-        if len > RAW_END || !becomes(cursor.0, len) {
+        if len > RAW_END || !declares_unpacked_len(cursor.0, len) {
             return None;
         }
         if self.context.is_none() {
@@ -155,7 +157,7 @@ impl Unpacker {
 
 /// The start of each record of an unpacked block, by slot. `None` if the block is damaged.
 pub fn starts(raw: &[u8]) -> Option<Vec<u32>> {
-    let mut cursor = Cursor(raw);
+    let mut cursor = ByteCursor(raw);
     let mut starts = Vec::new();
     while !cursor.0.is_empty() {
         starts.push((raw.len() - cursor.0.len()) as u32);
@@ -166,15 +168,15 @@ pub fn starts(raw: &[u8]) -> Option<Vec<u32>> {
 
 /// The record that starts at `start` of an unpacked block.
 pub fn record(raw: &[u8], start: u32) -> Option<&[u8]> {
-    Cursor(raw.get(start as usize..)?).bytes()
+    ByteCursor(raw.get(start as usize..)?).bytes()
 }
 
 /// Properties by name number, in the order stored, and raw data.
-pub type Body<'a> = (Vec<(u32, Value<'a>)>, Option<&'a str>);
+pub type DecodedBody<'a> = (Vec<(u32, Value<'a>)>, Option<&'a str>);
 
 /// Reads a record. `None` if it is damaged.
-pub fn read(record: &[u8]) -> Option<Body<'_>> {
-    let mut cursor = Cursor(record);
+pub fn read(record: &[u8]) -> Option<DecodedBody<'_>> {
+    let mut cursor = ByteCursor(record);
     let mut properties = Vec::new();
     for _ in 0..cursor.varint()? {
         properties.push((cursor.varint32()?, take_value(&mut cursor)?));
@@ -186,7 +188,7 @@ pub fn read(record: &[u8]) -> Option<Body<'_>> {
 /// The property of this name number in a record; the others are stepped over. The inner `None`
 /// means that there is no such property, the outer one that the record is damaged.
 pub fn find(record: &[u8], name: u32) -> Option<Option<Value<'_>>> {
-    let mut cursor = Cursor(record);
+    let mut cursor = ByteCursor(record);
     for _ in 0..cursor.varint()? {
         if cursor.varint32()? == name {
             return Some(Some(take_value(&mut cursor)?));
@@ -198,7 +200,7 @@ pub fn find(record: &[u8], name: u32) -> Option<Option<Value<'_>>> {
 
 /// Calls `visit` with the name numbers of the properties in a record. `None` if it is damaged.
 pub fn for_each_name(record: &[u8], mut visit: impl FnMut(u32)) -> Option<()> {
-    let mut cursor = Cursor(record);
+    let mut cursor = ByteCursor(record);
     for _ in 0..cursor.varint()? {
         visit(cursor.varint32()?);
         skip_value(&mut cursor)?;
@@ -209,7 +211,7 @@ pub fn for_each_name(record: &[u8], mut visit: impl FnMut(u32)) -> Option<()> {
 /// Calls `visit` with each text or number that a record has, alone or in a list, under one of these
 /// name numbers. A number is given as it is written. `None` if the record is damaged.
 pub fn texts(record: &[u8], names: &[u32], mut visit: impl FnMut(u32, &str)) -> Option<()> {
-    let mut cursor = Cursor(record);
+    let mut cursor = ByteCursor(record);
     for _ in 0..cursor.varint()? {
         let name = cursor.varint32()?;
         if !names.contains(&name) {
@@ -268,7 +270,7 @@ mod tests {
         let [first, second] = next.map(AtomicU32::into_inner);
         assert!(first > 8 && second > 71, "several blocks each");
         assert!(blocks.keys().copied().eq(numbers(0, 7, first).chain(numbers(1, 70, second))));
-        let mut unpacker = Unpacker::default();
+        let mut unpacker = BlockUnpacker::default();
         for (i, (owner, (block, slot))) in places.into_iter().enumerate() {
             let raw = unpacker.unpack(&blocks[&(owner, block)]).expect("whole");
             let start = starts(&raw).expect("whole")[slot as usize];

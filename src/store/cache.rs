@@ -12,20 +12,20 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::hash::Hash;
 
 /// Entries by key, limited by their bytes.
-pub struct Cache<K, V> {
+pub struct BudgetedCache<K, V> {
     budget: usize,
     /// Bytes that may be used now; never more than the budget.
     limit: usize,
     used: usize,
     places: FxHashMap<K, usize>,
-    slots: Vec<Option<Slot<K, V>>>,
+    slots: Vec<Option<CacheSlot<K, V>>>,
     free: Vec<usize>,
     hand: usize,
     /// Keys of evicted entries, kept while the limit can still be raised.
     gone: FxHashSet<K>,
 }
 
-struct Slot<K, V> {
+struct CacheSlot<K, V> {
     key: K,
     value: V,
     bytes: usize,
@@ -38,10 +38,10 @@ const AROUND: usize = 64;
 /// Keys of evicted entries that are remembered.
 const GONE_MAX: usize = 1 << 16;
 
-impl<K: Copy + Eq + Hash, V> Cache<K, V> {
+impl<K: Copy + Eq + Hash, V> BudgetedCache<K, V> {
     /// An empty cache that uses `first` bytes, and up to `budget` where it pays.
-    pub fn new(first: usize, budget: usize) -> Cache<K, V> {
-        Cache {
+    pub fn new(first: usize, budget: usize) -> BudgetedCache<K, V> {
+        BudgetedCache {
             budget,
             limit: first.min(budget),
             used: 0,
@@ -91,10 +91,10 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// Adds a value of so many bytes, for which [`Cache::make_room`] has made room.
+    /// Adds a value of so many bytes, for which [`BudgetedCache::make_room`] has made room.
     pub fn insert(&mut self, key: K, value: V, bytes: usize) {
         let bytes = bytes + AROUND;
-        let slot = Some(Slot { key, value, bytes, asked: false });
+        let slot = Some(CacheSlot { key, value, bytes, asked: false });
         self.used += bytes;
         let known = self.places.get(&key).copied();
         let at = match known.or_else(|| self.free.pop()) {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ask(cache: &mut Cache<u32, u32>, key: u32, bytes: usize) -> bool {
+    fn ask(cache: &mut BudgetedCache<u32, u32>, key: u32, bytes: usize) -> bool {
         if let Some(&value) = cache.get(&key) {
             assert_eq!(value, key * 7);
             return true;
@@ -156,7 +156,7 @@ mod tests {
             budget in 1000..20_000usize,
             asked in prop::collection::vec((0..60u32, 1..900usize), 0..400),
         ) {
-            let mut cache = Cache::new(budget / 4, budget);
+            let mut cache = BudgetedCache::new(budget / 4, budget);
             for (key, bytes) in asked {
                 ask(&mut cache, key, bytes);
                 prop_assert!(cache.used() <= budget.max(bytes + AROUND));
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_set_that_fits_the_budget_is_kept_whole_after_some_rounds() {
-        let mut cache = Cache::new(500, 100 * (100 + AROUND));
+        let mut cache = BudgetedCache::new(500, 100 * (100 + AROUND));
         for _ in 0..8 {
             (0..100).for_each(|key| {
                 ask(&mut cache, key, 100);
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn as_many_as_it_holds_are_kept_whatever_the_order() {
         for budget in [3_000, 50_331_648 / 1000, 1 << 20] {
-            let mut cache = Cache::new(budget / 16, budget);
+            let mut cache = BudgetedCache::new(budget / 16, budget);
             let holds = cache.holds(300) as u32;
             (0..6).for_each(|_| {
                 (0..holds).for_each(|key| {
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_pass_in_order_stays_in_little_memory() {
-        let mut cache = Cache::new(1000, 1 << 20);
+        let mut cache = BudgetedCache::new(1000, 1 << 20);
         (0..10_000).for_each(|key| {
             ask(&mut cache, key, 100);
         });
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_often_outlives_what_is_passed_by() {
-        let mut cache = Cache::new(10 * (100 + AROUND), 10 * (100 + AROUND));
+        let mut cache = BudgetedCache::new(10 * (100 + AROUND), 10 * (100 + AROUND));
         let mut missed = 0;
         for key in 10..1000 {
             ask(&mut cache, key, 100);
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_set_somewhat_too_large_loses_a_part_and_not_all() {
         // At random, as relationships come to the entities at their ends.
-        let mut cache = Cache::new(1 << 20, 100 * (100 + AROUND));
+        let mut cache = BudgetedCache::new(1 << 20, 100 * (100 + AROUND));
         let (mut state, mut hits) = (1u64, 0);
         for _ in 0..20_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -9,12 +9,12 @@
 
 use super::body;
 use super::heads::{CHUNK, HeadChunk, NO_BODY};
-use super::labels::Label;
-use super::rows::Counts;
-use super::segment::Standing;
+use super::labels::RelationshipLabel;
+use super::rows::ObjectCounts;
+use super::segment::AdjacencyEntry;
 use super::tables;
 use super::{Snapshot, StoreError, StoredEdge};
-use crate::graph::{Direction, Edge, Kind, ObjectId};
+use crate::graph::{EdgeDirection, IncidentEdge, ObjectId, ObjectKind};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -25,12 +25,12 @@ const LISTED: usize = 50;
 /// A number of records that no block reaches.
 const SLOTS_MAX: usize = 64 << 20;
 
-struct Problems {
+struct VerifyErrors {
     listed: Vec<String>,
     more: usize,
 }
 
-impl Problems {
+impl VerifyErrors {
     fn add(&mut self, problem: String) {
         if self.listed.len() < LISTED { self.listed.push(problem) } else { self.more += 1 }
     }
@@ -50,12 +50,12 @@ impl Problems {
 /// sets with an equal sum do not come up in practice, as the hashes are keyed by the secret of the
 /// database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sum {
+struct SetChecksum {
     count: u64,
     hashes: u128,
 }
 
-impl Sum {
+impl SetChecksum {
     fn add(&mut self, seed: u64, numbers: [u32; 5]) {
         let mut bytes = [0; 20];
         for (bytes, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
@@ -71,27 +71,32 @@ fn identity_numbers(scope: u32, id: u64, number: u32, live: bool) -> [u32; 5] {
     [scope, (id >> 32) as u32, id as u32, number, live.into()]
 }
 
-fn edge_numbers(direction: Direction, (at, edge): Standing) -> [u32; 5] {
+fn edge_numbers(direction: EdgeDirection, (at, edge): AdjacencyEntry) -> [u32; 5] {
     [direction as u32, at, edge.other, edge.label, edge.relationship]
 }
 
 /// An edge as it is stored in one direction.
-fn standing(direction: Direction, (from, to): (u32, u32), label: u32, number: u32) -> Standing {
+fn adjacency_entry(
+    direction: EdgeDirection,
+    (from, to): (u32, u32),
+    label: u32,
+    number: u32,
+) -> AdjacencyEntry {
     let (at, other) = match direction {
-        Direction::Out => (from, to),
-        Direction::In => (to, from),
+        EdgeDirection::Out => (from, to),
+        EdgeDirection::In => (to, from),
     };
     (at, StoredEdge { other, label, relationship: number })
 }
 
 /// The results of a pass over the heads of a kind.
 #[derive(Default)]
-struct Heads {
-    counts: FxHashMap<u32, Counts>,
+struct HeadTotals {
+    counts: FxHashMap<u32, ObjectCounts>,
     /// The expected entries of the identity table.
-    identities: Sum,
+    identities: SetChecksum,
     /// The expected edges in each direction.
-    edges: [Sum; 2],
+    edges: [SetChecksum; 2],
     /// The slots of each block that heads name, by scope and block, one bit for each.
     slots: BTreeMap<(u32, u32), Vec<u64>>,
 }
@@ -105,7 +110,7 @@ impl Snapshot {
     /// deltas fit their bases; that counts agree; that jobs, lists of deletions and pins can be
     /// read.
     pub fn verify(&self) -> Vec<String> {
-        let mut problems = Problems { listed: Vec::new(), more: 0 };
+        let mut problems = VerifyErrors { listed: Vec::new(), more: 0 };
         for definition in tables::ALL {
             let walked = self.for_each_sealed(definition, |_, _, whole| {
                 problems.keep(whole);
@@ -113,17 +118,19 @@ impl Snapshot {
             });
             problems.keep(walked);
         }
-        let mut alive = vec![false; self.meta().bound(Kind::Entity) as usize];
+        let mut alive = vec![false; self.meta().bound(ObjectKind::Entity) as usize];
         // Entities come first: relationships ask whether their ends are live.
-        let entities = self.verify_heads(Kind::Entity, &mut alive, &mut problems);
-        let relationships = self.verify_heads(Kind::Relationship, &mut alive, &mut problems);
+        let entities = self.verify_heads(ObjectKind::Entity, &mut alive, &mut problems);
+        let relationships = self.verify_heads(ObjectKind::Relationship, &mut alive, &mut problems);
         drop(alive);
         let names = self.verify_names(&mut problems);
-        for (kind, heads) in [(Kind::Entity, &entities), (Kind::Relationship, &relationships)] {
+        for (kind, heads) in
+            [(ObjectKind::Entity, &entities), (ObjectKind::Relationship, &relationships)]
+        {
             self.verify_bodies(kind, &heads.slots, &names, &mut problems);
             self.verify_identities(kind, heads.identities, &mut problems);
         }
-        for direction in [Direction::Out, Direction::In] {
+        for direction in [EdgeDirection::Out, EdgeDirection::In] {
             let sum = relationships.edges[direction as usize];
             self.verify_adjacency(direction, sum, &mut problems);
         }
@@ -131,7 +138,7 @@ impl Snapshot {
         // Old jobs may have been removed, so an absent row is no error.
         for job in 0..self.meta().next_job {
             problems.keep(self.job(job));
-            for kind in [Kind::Entity, Kind::Relationship] {
+            for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
                 problems.keep(self.deletions(job, kind));
             }
         }
@@ -144,8 +151,13 @@ impl Snapshot {
     }
 
     /// Reads all heads of a kind. For entities it fills `alive`, for relationships it asks `alive`.
-    fn verify_heads(&self, kind: Kind, alive: &mut [bool], problems: &mut Problems) -> Heads {
-        let mut heads = Heads::default();
+    fn verify_heads(
+        &self,
+        kind: ObjectKind,
+        alive: &mut [bool],
+        problems: &mut VerifyErrors,
+    ) -> HeadTotals {
+        let mut heads = HeadTotals::default();
         for chunk in 0..self.meta().bound(kind).div_ceil(CHUNK) {
             let Some(opened) = problems.keep(self.head_chunk(kind, chunk)) else { continue };
             let Some(rows) = HeadChunk::parse(opened.payload()) else {
@@ -164,12 +176,12 @@ impl Snapshot {
 
     fn verify_head(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         number: u32,
         (rows, row): (&HeadChunk<'_>, usize),
-        heads: &mut Heads,
+        heads: &mut HeadTotals,
         alive: &mut [bool],
-        problems: &mut Problems,
+        problems: &mut VerifyErrors,
     ) {
         let (Some(head), true) = (rows.get(row), number < self.meta().bound(kind)) else {
             return problems.add(format!("{} {number}: its text makes no sense", kind.plural()));
@@ -197,8 +209,8 @@ impl Snapshot {
             heads.identities.add(seed, identity_numbers(head.scope, id, number, live));
         }
         match kind {
-            Kind::Entity => alive[number as usize] = live,
-            Kind::Relationship if live => {
+            ObjectKind::Entity => alive[number as usize] = live,
+            ObjectKind::Relationship if live => {
                 let ends = (head.from, head.to);
                 let lives = |end: u32| alive.get(end as usize).copied().unwrap_or(false);
                 if !lives(ends.0) || !lives(ends.1) {
@@ -206,27 +218,27 @@ impl Snapshot {
                 }
                 // The edge stores the number of the label, so it must exist for every live
                 // relationship.
-                let Some(label) = self.labels().number(Label::of(&head)) else {
+                let Some(label) = self.labels().number(RelationshipLabel::of(&head)) else {
                     return problems.add(format!("relationship {number} has no label"));
                 };
-                for direction in [Direction::Out, Direction::In] {
-                    let edge = standing(direction, ends, label, number);
+                for direction in [EdgeDirection::Out, EdgeDirection::In] {
+                    let edge = adjacency_entry(direction, ends, label, number);
                     heads.edges[direction as usize].add(seed, edge_numbers(direction, edge));
                 }
             }
-            Kind::Relationship => {}
+            ObjectKind::Relationship => {}
         }
     }
 
     /// Reads every record of the blocks that heads name, each block once.
     fn verify_bodies(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         slots: &BTreeMap<(u32, u32), Vec<u64>>,
         names: &FxHashSet<u32>,
-        problems: &mut Problems,
+        problems: &mut VerifyErrors,
     ) {
-        let mut unpacker = body::Unpacker::default();
+        let mut unpacker = body::BlockUnpacker::default();
         for (&(scope, block), slots) in slots {
             let is_named =
                 |slot: usize| slots.get(slot / 64).is_some_and(|w| w >> (slot % 64) & 1 == 1);
@@ -263,7 +275,7 @@ impl Snapshot {
     }
 
     /// Proves that each name has its number, and each number its name; returns the numbers.
-    fn verify_names(&self, problems: &mut Problems) -> FxHashSet<u32> {
+    fn verify_names(&self, problems: &mut VerifyErrors) -> FxHashSet<u32> {
         let (mut numbers, mut wrong) = (FxHashSet::default(), Vec::new());
         let next = self.meta().next_name;
         let mut words = self.words().count();
@@ -292,9 +304,14 @@ impl Snapshot {
         numbers
     }
 
-    fn verify_identities(&self, kind: Kind, expected: Sum, problems: &mut Problems) {
+    fn verify_identities(
+        &self,
+        kind: ObjectKind,
+        expected: SetChecksum,
+        problems: &mut VerifyErrors,
+    ) {
         let seed = self.meta().digest_seed;
-        let mut stored = Sum::default();
+        let mut stored = SetChecksum::default();
         for (scope, _) in problems.keep(self.scope_rows()).unwrap_or_default() {
             let walked = self.for_each_identity(kind, scope, |entry| {
                 let numbers = identity_numbers(scope, entry.id.0, entry.number, entry.live);
@@ -308,7 +325,13 @@ impl Snapshot {
     }
 
     /// Compares identities and heads one by one, to say which differ.
-    fn compare_identities(&self, kind: Kind, expected: u64, stored: u64, problems: &mut Problems) {
+    fn compare_identities(
+        &self,
+        kind: ObjectKind,
+        expected: u64,
+        stored: u64,
+        problems: &mut VerifyErrors,
+    ) {
         let plural = kind.plural();
         let mut differ = 0;
         for (scope, _) in self.scope_rows().unwrap_or_default() {
@@ -336,12 +359,17 @@ impl Snapshot {
         }
     }
 
-    fn verify_adjacency(&self, direction: Direction, expected: Sum, problems: &mut Problems) {
+    fn verify_adjacency(
+        &self,
+        direction: EdgeDirection,
+        expected: SetChecksum,
+        problems: &mut VerifyErrors,
+    ) {
         problems.keep(self.verify_delta(direction));
         let seed = self.meta().digest_seed;
-        let (mut stored, mut last, mut ordered) = (Sum::default(), None, true);
+        let (mut stored, mut last, mut ordered) = (SetChecksum::default(), None, true);
         let walked = self.for_each_edge_of_all(direction, |at, edge| {
-            let Edge { other, label, relationship, .. } = edge;
+            let IncidentEdge { other, label, relationship, .. } = edge;
             let edge = (at, StoredEdge { other, label, relationship });
             ordered &= last < Some(edge);
             last = Some(edge);
@@ -360,31 +388,35 @@ impl Snapshot {
     }
 
     /// The first entity for which adjacency and the relationships disagree.
-    fn first_difference(&self, direction: Direction) -> u32 {
-        let mut live: Vec<Standing> = Vec::new();
+    fn first_difference(&self, direction: EdgeDirection) -> u32 {
+        let mut live: Vec<AdjacencyEntry> = Vec::new();
         // Rows that cannot be read are listed already.
-        let _ = self.for_each_live(Kind::Relationship, |number, chunk, row| {
-            let label = Label {
+        let _ = self.for_each_live(ObjectKind::Relationship, |number, chunk, row| {
+            let label = RelationshipLabel {
                 scope: chunk.scope(row),
                 type_name: chunk.type_name(row),
                 verb: chunk.class(row),
                 derived_key: chunk.key(row).is_some_and(|key| key.is_empty()),
             };
-            let label = self.labels().number(label).unwrap_or(Edge::UNLABELLED);
-            live.push(standing(direction, chunk.ends(row), label, number));
+            let label = self.labels().number(label).unwrap_or(IncidentEdge::UNLABELLED);
+            live.push(adjacency_entry(direction, chunk.ends(row), label, number));
         });
         live.sort_unstable();
         let mut stored = Vec::with_capacity(live.len());
         let _ = self.for_each_edge_of_all(direction, |at, edge| {
-            let Edge { other, label, relationship, .. } = edge;
+            let IncidentEdge { other, label, relationship, .. } = edge;
             stored.push((at, StoredEdge { other, label, relationship }));
         });
         let differ = live.iter().zip(&stored).take_while(|(a, b)| a == b).count();
         live.get(differ).or(stored.get(differ)).map_or(0, |(at, _)| *at)
     }
 
-    fn verify_counts(&self, mut counts: [FxHashMap<u32, Counts>; 2], problems: &mut Problems) {
-        let kinds = [Kind::Entity, Kind::Relationship];
+    fn verify_counts(
+        &self,
+        mut counts: [FxHashMap<u32, ObjectCounts>; 2],
+        problems: &mut VerifyErrors,
+    ) {
+        let kinds = [ObjectKind::Entity, ObjectKind::Relationship];
         for (scope, row) in problems.keep(self.scope_rows()).unwrap_or_default() {
             for kind in kinds {
                 let counted = counts[kind as usize].remove(&scope).unwrap_or_default();

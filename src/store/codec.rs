@@ -92,9 +92,9 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// A cursor over bytes that we wrote. Every method returns `None` at the first sign of damage.
 #[derive(Clone, Copy)]
-pub struct Cursor<'a>(pub &'a [u8]);
+pub struct ByteCursor<'a>(pub &'a [u8]);
 
-impl<'a> Cursor<'a> {
+impl<'a> ByteCursor<'a> {
     /// The next `len` bytes.
     #[inline]
     pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
@@ -207,11 +207,11 @@ pub fn put_value(out: &mut Vec<u8>, value: &Value<'_>) {
 const DEPTH: u32 = 8;
 
 /// Reads a value that [`put_value`] wrote.
-pub fn take_value<'a>(cursor: &mut Cursor<'a>) -> Option<Value<'a>> {
+pub fn take_value<'a>(cursor: &mut ByteCursor<'a>) -> Option<Value<'a>> {
     take_nested(cursor, DEPTH)
 }
 
-fn take_nested<'a>(cursor: &mut Cursor<'a>, depth: u32) -> Option<Value<'a>> {
+fn take_nested<'a>(cursor: &mut ByteCursor<'a>, depth: u32) -> Option<Value<'a>> {
     Some(match cursor.u8()? {
         NULL => Value::Null,
         FALSE => Value::Bool(false),
@@ -237,13 +237,13 @@ fn take_nested<'a>(cursor: &mut Cursor<'a>, depth: u32) -> Option<Value<'a>> {
 }
 
 /// Steps over one value and returns its bytes, tag included.
-pub fn skip_value<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+pub fn skip_value<'a>(cursor: &mut ByteCursor<'a>) -> Option<&'a [u8]> {
     let start = cursor.0;
     skip_nested(cursor, DEPTH)?;
     Some(&start[..start.len() - cursor.0.len()])
 }
 
-fn skip_nested(cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
+fn skip_nested(cursor: &mut ByteCursor<'_>, depth: u32) -> Option<()> {
     match cursor.u8()? {
         NULL | FALSE | TRUE => {}
         INT | UINT => {
@@ -268,7 +268,7 @@ fn skip_nested(cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
 
 /// True if the header of compressed bytes gives `len` as their unpacked length. So a damaged length
 /// never reserves memory that is not filled.
-pub fn becomes(packed: &[u8], len: usize) -> bool {
+pub fn declares_unpacked_len(packed: &[u8], len: usize) -> bool {
     zstd::zstd_safe::get_frame_content_size(packed).ok().flatten() == Some(len as u64)
 }
 
@@ -294,9 +294,9 @@ mod tests {
         fn values_come_back_as_they_were(value in values()) {
             let mut bytes = Vec::new();
             put_value(&mut bytes, &value);
-            let mut cursor = Cursor(&bytes);
+            let mut cursor = ByteCursor(&bytes);
             prop_assert_eq!(skip_value(&mut cursor), Some(&bytes[..]));
-            prop_assert_eq!(take_value(&mut Cursor(&bytes)), Some(value));
+            prop_assert_eq!(take_value(&mut ByteCursor(&bytes)), Some(value));
         }
 
         #[test]
@@ -309,8 +309,8 @@ mod tests {
 
         #[test]
         fn rubbish_is_no_value_and_no_panic(bytes: Vec<u8>) {
-            let _ = take_value(&mut Cursor(&bytes));
-            let _ = skip_value(&mut Cursor(&bytes));
+            let _ = take_value(&mut ByteCursor(&bytes));
+            let _ = skip_value(&mut ByteCursor(&bytes));
         }
     }
 

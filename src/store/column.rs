@@ -16,7 +16,7 @@
 //! Reading one row costs one addition, or a binary search in a sparse column. So a cold query
 //! decodes only the rows that it asks for.
 
-use super::codec::{Cursor, put_varint};
+use super::codec::{ByteCursor, put_varint};
 
 /// Appends the best form of `values` (fewer than 2^32 of them).
 pub fn put_column(out: &mut Vec<u8>, values: &[u64]) {
@@ -100,7 +100,7 @@ fn frequent(values: &[u64]) -> u64 {
 
 /// A column as it lies in the file.
 #[derive(Clone, Copy, Debug)]
-pub enum Column<'a> {
+pub enum EncodedColumn<'a> {
     /// All rows are equal.
     Constant(u64),
     /// Row `i` is the first plus `i` times the second.
@@ -111,25 +111,25 @@ pub enum Column<'a> {
     Sparse(u64, &'a [u8], &'a [u8]),
 }
 
-impl<'a> Column<'a> {
+impl<'a> EncodedColumn<'a> {
     /// Reads the column of `rows` rows at the cursor. `None` if it is damaged.
-    pub fn take(cursor: &mut Cursor<'a>, rows: usize) -> Option<Column<'a>> {
+    pub fn take(cursor: &mut ByteCursor<'a>, rows: usize) -> Option<EncodedColumn<'a>> {
         let form = cursor.u8()?;
         let base = cursor.varint()?;
         Some(match form {
-            0 => Column::Constant(base),
-            1 => Column::Step(base, cursor.varint()?),
+            0 => EncodedColumn::Constant(base),
+            1 => EncodedColumn::Step(base, cursor.varint()?),
             2 => {
                 let width = usize::from(cursor.u8()?);
                 if !matches!(width, 1..=56 | 64) {
                     return None;
                 }
                 let bits = rows.checked_mul(width)?;
-                Column::Packed(base, width, cursor.take(bits.div_ceil(8))?)
+                EncodedColumn::Packed(base, width, cursor.take(bits.div_ceil(8))?)
             }
             3 => {
                 let n = cursor.u32()? as usize;
-                Column::Sparse(
+                EncodedColumn::Sparse(
                     base,
                     cursor.take(n.checked_mul(4)?)?,
                     cursor.take(n.checked_mul(8)?)?,
@@ -143,10 +143,12 @@ impl<'a> Column<'a> {
     #[inline]
     pub fn get(&self, row: usize) -> u64 {
         match *self {
-            Column::Constant(base) => base,
-            Column::Step(base, step) => base.wrapping_add(step.wrapping_mul(row as u64)),
-            Column::Packed(base, width, bytes) => base.wrapping_add(packed_at(bytes, width, row)),
-            Column::Sparse(base, rows, values) => match search(rows, row as u32) {
+            EncodedColumn::Constant(base) => base,
+            EncodedColumn::Step(base, step) => base.wrapping_add(step.wrapping_mul(row as u64)),
+            EncodedColumn::Packed(base, width, bytes) => {
+                base.wrapping_add(packed_at(bytes, width, row))
+            }
+            EncodedColumn::Sparse(base, rows, values) => match search(rows, row as u32) {
                 Some(i) => {
                     let mut word = [0; 8];
                     word.copy_from_slice(&values[i * 8..(i + 1) * 8]);
@@ -160,14 +162,14 @@ impl<'a> Column<'a> {
     /// Appends the values of the first `rows` rows.
     pub fn unpack(&self, rows: usize, out: &mut Vec<u64>) {
         match *self {
-            Column::Constant(base) => out.extend(std::iter::repeat_n(base, rows)),
-            Column::Step(base, step) => {
+            EncodedColumn::Constant(base) => out.extend(std::iter::repeat_n(base, rows)),
+            EncodedColumn::Step(base, step) => {
                 out.extend((0..rows as u64).map(|i| base.wrapping_add(step.wrapping_mul(i))));
             }
-            Column::Packed(base, width, bytes) => {
+            EncodedColumn::Packed(base, width, bytes) => {
                 out.extend(unpacked(width, bytes, rows).map(|value| base.wrapping_add(value)));
             }
-            Column::Sparse(base, at, values) => {
+            EncodedColumn::Sparse(base, at, values) => {
                 let start = out.len();
                 out.extend(std::iter::repeat_n(base, rows));
                 for (row, value) in at.as_chunks().0.iter().zip(values.as_chunks().0) {
@@ -185,8 +187,8 @@ impl<'a> Column<'a> {
     pub fn unpack32(&self, rows: usize, out: &mut Vec<u32>) {
         out.clear();
         match *self {
-            Column::Constant(base) => out.resize(rows, base as u32),
-            Column::Packed(base, width, bytes) => out
+            EncodedColumn::Constant(base) => out.resize(rows, base as u32),
+            EncodedColumn::Packed(base, width, bytes) => out
                 .extend(unpacked(width, bytes, rows).map(|value| base.wrapping_add(value) as u32)),
             _ => {
                 let mut values = Vec::new();
@@ -264,8 +266,8 @@ mod tests {
         let mut bytes = Vec::new();
         put_column(&mut bytes, values);
         assert_eq!(bytes[0], form);
-        let mut cursor = Cursor(&bytes);
-        let column = Column::take(&mut cursor, values.len()).expect("whole");
+        let mut cursor = ByteCursor(&bytes);
+        let column = EncodedColumn::take(&mut cursor, values.len()).expect("whole");
         assert!(cursor.0.is_empty());
         let back: Vec<u64> = (0..values.len()).map(|i| column.get(i)).collect();
         assert_eq!(back, values);
@@ -292,7 +294,7 @@ mod tests {
             let values: Vec<u64> = values.into_iter().map(|v| v >> bits).collect();
             let mut bytes = Vec::new();
             put_column(&mut bytes, &values);
-            let column = Column::take(&mut Cursor(&bytes), values.len()).expect("whole");
+            let column = EncodedColumn::take(&mut ByteCursor(&bytes), values.len()).expect("whole");
             for (i, v) in values.iter().enumerate() {
                 prop_assert_eq!(column.get(i), *v);
             }

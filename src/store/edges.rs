@@ -18,16 +18,16 @@
 
 use super::StoreError;
 use super::rows::EdgeCounts;
-use super::segment::{self, Segment, Standing, StoredEdge, put_segment};
-use super::tables::{Bytes, base_space, delta_space};
-use super::tiles::{self, Entry, Rows, Tile};
-use crate::graph::Direction;
+use super::segment::{self, AdjacencyEntry, EdgeSegment, StoredEdge, put_segment};
+use super::tables::{StoredBytes, base_space, delta_space};
+use super::tiles::{self, StoredTile, TileEntry, TileTable};
+use crate::graph::EdgeDirection;
 use redb::Table;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// An entry of the delta, or an edit: an edge, and true if it is added, false if it is removed.
-pub type Change = (Standing, bool);
+pub type DeltaEntry = (AdjacencyEntry, bool);
 
 /// Edges that the base has at least for each entry of its delta.
 ///
@@ -38,13 +38,13 @@ pub type Change = (Standing, bool);
 /// edges reads it first.
 const SHARE: usize = 32;
 
-const NAME: &str = <Standing as Entry<16>>::TABLE;
+const NAME: &str = <AdjacencyEntry as TileEntry<16>>::TABLE;
 
 const TO_ADD: &str = "an edge to add is there already";
 const TO_REMOVE: &str = "an edge to remove is missing";
 const NO_SENSE: &str = "contents make no sense";
 
-impl Entry<16> for Change {
+impl TileEntry<16> for DeltaEntry {
     const TABLE: &'static str = NAME;
     const FIXED: usize = 0;
 
@@ -60,24 +60,24 @@ impl Entry<16> for Change {
     }
 
     fn last(contents: &[u8]) -> Option<[u8; 16]> {
-        Some(change(Segment::parse(contents)?.last()?).at())
+        Some(change(EdgeSegment::parse(contents)?.last()?).at())
     }
 
-    fn encode(changes: &[Change], out: &mut Vec<u8>) {
+    fn encode(changes: &[DeltaEntry], out: &mut Vec<u8>) {
         put_segment(changes, out);
     }
 }
 
 /// Decodes an entry of a delta from its columns.
-fn change((entity, edge): Standing) -> Change {
+fn change((entity, edge): AdjacencyEntry) -> DeltaEntry {
     let came = edge.relationship.is_multiple_of(2);
     ((entity, StoredEdge { relationship: edge.relationship / 2, ..edge }), came)
 }
 
 /// Appends all entries of a tile of a delta. `None` if it is damaged.
-fn append(contents: &[u8], changes: &mut Vec<Change>) -> Option<()> {
+fn append(contents: &[u8], changes: &mut Vec<DeltaEntry>) -> Option<()> {
     let columns = &mut Default::default();
-    Segment::parse(contents)?.for_each(columns, |at, edge| changes.push(change((at, edge))))
+    EdgeSegment::parse(contents)?.for_each(columns, |at, edge| changes.push(change((at, edge))))
 }
 
 /// Fails if a space has no row, although its counter says that it has `entries`.
@@ -98,41 +98,41 @@ fn expect_count(read: usize, space: &[u8], entries: u32) -> Result<(), StoreErro
 
 /// The edges of neighbouring entities in the base, in order.
 pub fn base_near(
-    table: &impl Rows,
-    direction: Direction,
+    table: &impl TileTable,
+    direction: EdgeDirection,
     counts: EdgeCounts,
     range: Range<u32>,
-) -> Result<Vec<Standing>, StoreError> {
+) -> Result<Vec<AdjacencyEntry>, StoreError> {
     let space = base_space(direction);
-    let (edges, empty) = near(table, &space, range)?;
+    let (edges, empty) = read_range(table, &space, range)?;
     expect_rows(empty, &space, counts.base)?;
     Ok(edges)
 }
 
 /// The entries of the delta for neighbouring entities, in order. Only for a delta that has entries.
 pub fn delta_near(
-    table: &impl Rows,
-    direction: Direction,
+    table: &impl TileTable,
+    direction: EdgeDirection,
     range: Range<u32>,
-) -> Result<Vec<Change>, StoreError> {
+) -> Result<Vec<DeltaEntry>, StoreError> {
     let space = delta_space(direction);
-    let (entries, empty) = near(table, &space, range)?;
+    let (entries, empty) = read_range(table, &space, range)?;
     expect_rows(empty, &space, 1)?;
     Ok(entries.into_iter().map(change).collect())
 }
 
 /// The entries of a space for neighbouring entities, in order, and true if the space has no row at
 /// all.
-fn near(
-    table: &impl Rows,
+fn read_range(
+    table: &impl TileTable,
     space: &[u8],
     range: Range<u32>,
-) -> Result<(Vec<Standing>, bool), StoreError> {
+) -> Result<(Vec<AdjacencyEntry>, bool), StoreError> {
     let [[from, _], [_, to]] = [range.start, range.end - 1].map(segment::bounds);
     let mut entries = Vec::new();
     let mut rows = 0;
-    tiles::around(table, NAME, space, [&from, &to], |tile| {
-        entries.extend(Segment::parse(tile.contents)?.of(range.clone()));
+    tiles::for_each_between(table, NAME, space, [&from, &to], |tile| {
+        entries.extend(EdgeSegment::parse(tile.contents)?.of(range.clone()));
         rows += 1;
         Some(())
     })?;
@@ -145,48 +145,50 @@ fn near(
 
 /// The whole delta, in order.
 pub fn delta(
-    table: &impl Rows,
-    direction: Direction,
+    table: &impl TileTable,
+    direction: EdgeDirection,
     counts: EdgeCounts,
-) -> Result<Vec<Change>, StoreError> {
+) -> Result<Vec<DeltaEntry>, StoreError> {
     let space = delta_space(direction);
     let mut changes = Vec::new();
-    tiles::all(table, NAME, &space, |tile: &Tile<'_, 16>| append(tile.contents, &mut changes))?;
+    tiles::all(table, NAME, &space, |tile: &StoredTile<'_, 16>| {
+        append(tile.contents, &mut changes)
+    })?;
     expect_count(changes.len(), &space, counts.delta)?;
     Ok(changes)
 }
 
 /// The part of `changes`, which are in order, that belongs to the entities in `range`.
-pub fn of(changes: &[Change], range: Range<u32>) -> &[Change] {
+pub fn changes_in_range(changes: &[DeltaEntry], range: Range<u32>) -> &[DeltaEntry] {
     let from = |entity| changes.partition_point(|((at, _), _)| *at < entity);
     changes.get(from(range.start)..from(range.end)).unwrap_or_default()
 }
 
 /// The edges of a range of entities: those of the base, with the changes of the delta.
 pub fn overlaid(
-    direction: Direction,
-    base: Vec<Standing>,
-    changes: &[Change],
-) -> Result<Vec<Standing>, StoreError> {
+    direction: EdgeDirection,
+    base: Vec<AdjacencyEntry>,
+    changes: &[DeltaEntry],
+) -> Result<Vec<AdjacencyEntry>, StoreError> {
     if changes.is_empty() {
         return Ok(base);
     }
     let mut edges = Vec::with_capacity(base.len() + changes.len());
     let mut visit = |entity, edge| edges.push((entity, edge));
-    let mut overlay = Overlay::new(changes);
-    base.into_iter().for_each(|(entity, edge)| overlay.pass(entity, edge, &mut visit));
+    let mut overlay = DeltaOverlay::new(changes);
+    base.into_iter().for_each(|(entity, edge)| overlay.emit_base_edge(entity, edge, &mut visit));
     overlay.finish(&mut visit).map_err(|detail| no_fit(direction, detail))?;
     Ok(edges)
 }
 
-fn no_fit(direction: Direction, detail: &str) -> StoreError {
+fn no_fit(direction: EdgeDirection, detail: &str) -> StoreError {
     StoreError::corrupt(NAME, &delta_space(direction), detail)
 }
 
 /// Calls `visit` for all edges in order, by one pass over the base; all entities are below `bound`.
 pub fn all(
-    table: &impl Rows,
-    direction: Direction,
+    table: &impl TileTable,
+    direction: EdgeDirection,
     counts: EdgeCounts,
     bound: u32,
     mut visit: impl FnMut(u32, StoredEdge),
@@ -199,35 +201,37 @@ pub fn all(
     if changes.last().is_some_and(|((entity, _), _)| *entity >= bound) {
         return Err(no_fit(direction, NO_SENSE));
     }
-    let mut overlay = Overlay::new(&changes);
+    let mut overlay = DeltaOverlay::new(&changes);
     let space = base_space(direction);
     let mut columns = Default::default();
     let mut edges = 0;
-    tiles::all(table, NAME, &space, |tile: &Tile<'_, 16>| {
-        let segment = Segment::parse(tile.contents)?;
+    tiles::all(table, NAME, &space, |tile: &StoredTile<'_, 16>| {
+        let segment = EdgeSegment::parse(tile.contents)?;
         edges += segment.len();
         if segment.last().is_some_and(|(entity, _)| entity >= bound) {
             return None;
         }
-        segment.for_each(&mut columns, |entity, edge| overlay.pass(entity, edge, &mut visit))
+        segment
+            .for_each(&mut columns, |entity, edge| overlay.emit_base_edge(entity, edge, &mut visit))
     })?;
     expect_count(edges, &space, counts.base)?;
     overlay.finish(&mut visit).map_err(|detail| no_fit(direction, detail))
 }
 
 /// Changes that are applied to the edges of a base while these are read in order.
-struct Overlay<'c> {
+struct DeltaOverlay<'c> {
     /// The changes that are still to be applied.
-    changes: &'c [Change],
+    changes: &'c [DeltaEntry],
     /// The entity of the first of them; `u32::MAX` if there is none.
     entity: u32,
     fault: Option<&'static str>,
 }
 
-impl<'c> Overlay<'c> {
-    fn new(changes: &'c [Change]) -> Overlay<'c> {
+impl<'c> DeltaOverlay<'c> {
+    fn new(changes: &'c [DeltaEntry]) -> DeltaOverlay<'c> {
         let ordered = changes.is_sorted_by(|a, b| a.0 < b.0);
-        let mut overlay = Overlay { changes, entity: 0, fault: (!ordered).then_some(NO_SENSE) };
+        let mut overlay =
+            DeltaOverlay { changes, entity: 0, fault: (!ordered).then_some(NO_SENSE) };
         overlay.step(0);
         overlay
     }
@@ -240,15 +244,24 @@ impl<'c> Overlay<'c> {
     /// Takes the next edge of the base. Calls `visit` for the added edges before it, then for the
     /// edge itself, unless it is removed.
     #[inline]
-    fn pass(&mut self, entity: u32, edge: StoredEdge, visit: &mut impl FnMut(u32, StoredEdge)) {
+    fn emit_base_edge(
+        &mut self,
+        entity: u32,
+        edge: StoredEdge,
+        visit: &mut impl FnMut(u32, StoredEdge),
+    ) {
         // One comparison settles nearly every edge: few have a change.
-        if entity < self.entity || !self.meet((entity, edge), visit) {
+        if entity < self.entity || !self.apply_changes_up_to((entity, edge), visit) {
             visit(entity, edge);
         }
     }
 
     /// Takes the changes up to an edge of the base; true if the edge is removed.
-    fn meet(&mut self, at: Standing, visit: &mut impl FnMut(u32, StoredEdge)) -> bool {
+    fn apply_changes_up_to(
+        &mut self,
+        at: AdjacencyEntry,
+        visit: &mut impl FnMut(u32, StoredEdge),
+    ) -> bool {
         while let Some(&(next, came)) = self.changes.first()
             && next <= at
         {
@@ -278,11 +291,11 @@ impl<'c> Overlay<'c> {
 
 /// Adds and removes edges: `total` of them, in sorted pieces that follow each other.
 pub fn edit(
-    table: &mut Table<'_, Bytes, Bytes>,
-    direction: Direction,
+    table: &mut Table<'_, StoredBytes, StoredBytes>,
+    direction: EdgeDirection,
     counts: &mut EdgeCounts,
     total: usize,
-    pieces: impl Iterator<Item = Result<Vec<Change>, StoreError>>,
+    pieces: impl Iterator<Item = Result<Vec<DeltaEntry>, StoreError>>,
 ) -> Result<(), StoreError> {
     // A row that is made now would hide that all rows of a space were lost.
     let (base, delta) = (base_space(direction), delta_space(direction));
@@ -301,17 +314,17 @@ pub fn edit(
 
 /// Puts edits into the delta.
 fn keep(
-    table: &mut Table<'_, Bytes, Bytes>,
-    direction: Direction,
+    table: &mut Table<'_, StoredBytes, StoredBytes>,
+    direction: EdgeDirection,
     counts: &mut EdgeCounts,
-    pieces: impl Iterator<Item = Result<Vec<Change>, StoreError>>,
+    pieces: impl Iterator<Item = Result<Vec<DeltaEntry>, StoreError>>,
 ) -> Result<(), StoreError> {
     let space = delta_space(direction);
     for piece in pieces {
         let piece = piece?;
         debug_assert!(piece.is_sorted());
         let grown = AtomicI64::new(0);
-        tiles::edit(table, &space, &piece, Entry::at, |contents, edits| {
+        tiles::edit(table, &space, &piece, TileEntry::at, |contents, edits| {
             let mut stored = Vec::new();
             contents.map_or(Some(()), |all| append(all, &mut stored)).ok_or(NO_SENSE)?;
             // Tiles are merged on several threads, so the growth is added up atomically.
@@ -331,10 +344,10 @@ fn keep(
 
 /// Merges edits and the whole delta into the base; the delta is empty then.
 pub fn merge(
-    table: &mut Table<'_, Bytes, Bytes>,
-    direction: Direction,
+    table: &mut Table<'_, StoredBytes, StoredBytes>,
+    direction: EdgeDirection,
     counts: &mut EdgeCounts,
-    pieces: impl Iterator<Item = Result<Vec<Change>, StoreError>>,
+    pieces: impl Iterator<Item = Result<Vec<DeltaEntry>, StoreError>>,
 ) -> Result<(), StoreError> {
     let changes = delta(table, direction, *counts)?;
     if counts.delta > 0 {
@@ -357,7 +370,7 @@ pub fn merge(
         let (before, after) = rest.split_at(here);
         rest = after;
         let all = compose(before, edits).map_err(|detail| no_fit(direction, detail))?;
-        tiles::edit(table, &space, &all, Entry::at, apply)?;
+        tiles::edit(table, &space, &all, TileEntry::at, apply)?;
         // Added minus removed: twice the added ones minus all of them.
         let came = all.iter().filter(|(_, came)| *came).count() as i64;
         counts.base = shifted(counts.base, came * 2 - all.len() as i64, &space)?;
@@ -372,8 +385,8 @@ fn shifted(count: u32, by: i64, space: &[u8]) -> Result<u32, StoreError> {
 
 /// The changes of a delta after edits, which ascend by (edge, add). An edge that is added and then
 /// removed leaves no entry, and neither does one that is removed and then added again.
-fn compose(stored: &[Change], edits: &[Change]) -> Result<Vec<Change>, &'static str> {
-    let mut changes: Vec<Change> = Vec::with_capacity(stored.len() + edits.len());
+fn compose(stored: &[DeltaEntry], edits: &[DeltaEntry]) -> Result<Vec<DeltaEntry>, &'static str> {
+    let mut changes: Vec<DeltaEntry> = Vec::with_capacity(stored.len() + edits.len());
     let mut stored = stored.iter().copied().peekable();
     for &(at, add) in edits {
         while let Some(kept) = stored.next_if(|kept| kept.0 <= at) {
@@ -394,13 +407,16 @@ fn compose(stored: &[Change], edits: &[Change]) -> Result<Vec<Change>, &'static 
 }
 
 /// The edges of a segment of the base after changes.
-fn apply(contents: Option<&[u8]>, changes: &[Change]) -> Result<Vec<Standing>, &'static str> {
+fn apply(
+    contents: Option<&[u8]>,
+    changes: &[DeltaEntry],
+) -> Result<Vec<AdjacencyEntry>, &'static str> {
     let mut edges = Vec::with_capacity(changes.len() + 1024);
     let mut visit = |entity, edge| edges.push((entity, edge));
-    let mut overlay = Overlay::new(changes);
+    let mut overlay = DeltaOverlay::new(changes);
     if let Some(contents) = contents {
-        let pass = |entity, edge| overlay.pass(entity, edge, &mut visit);
-        Segment::parse(contents)
+        let pass = |entity, edge| overlay.emit_base_edge(entity, edge, &mut visit);
+        EdgeSegment::parse(contents)
             .and_then(|segment| segment.for_each(&mut Default::default(), pass))
             .ok_or(NO_SENSE)?;
     }
@@ -415,7 +431,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// Edges that collide often.
-    fn standings() -> impl Strategy<Value = BTreeSet<Standing>> {
+    fn standings() -> impl Strategy<Value = BTreeSet<AdjacencyEntry>> {
         let standing = (0..4u32, 0..3u32, 0..2u32, 0..4u32);
         let made = standing.prop_map(|(at, other, label, relationship)| {
             (at, StoredEdge { other, label, relationship })
@@ -424,12 +440,15 @@ mod tests {
     }
 
     /// The changes from one set of edges to the other.
-    fn between(from: &BTreeSet<Standing>, to: &BTreeSet<Standing>) -> Vec<Change> {
+    fn between(from: &BTreeSet<AdjacencyEntry>, to: &BTreeSet<AdjacencyEntry>) -> Vec<DeltaEntry> {
         from.symmetric_difference(to).map(|at| (*at, to.contains(at))).collect()
     }
 
-    fn laid_over(base: &BTreeSet<Standing>, changes: &[Change]) -> Option<Vec<Standing>> {
-        overlaid(Direction::Out, base.iter().copied().collect(), changes).ok()
+    fn laid_over(
+        base: &BTreeSet<AdjacencyEntry>,
+        changes: &[DeltaEntry],
+    ) -> Option<Vec<AdjacencyEntry>> {
+        overlaid(EdgeDirection::Out, base.iter().copied().collect(), changes).ok()
     }
 
     proptest! {
@@ -440,13 +459,13 @@ mod tests {
             now in standings(),
         ) {
             let (first, second) = (between(&base, &then), between(&then, &now));
-            let now: Vec<Standing> = now.into_iter().collect();
+            let now: Vec<AdjacencyEntry> = now.into_iter().collect();
             prop_assert_eq!(laid_over(&base, &first).unwrap(), then.into_iter().collect::<Vec<_>>());
             let both = compose(&first, &second).unwrap();
             prop_assert_eq!(&both, &between(&base, &now.iter().copied().collect()));
             prop_assert_eq!(&laid_over(&base, &both).unwrap(), &now);
-            let (mut contents, all): (_, Vec<Standing>) = (Vec::new(), base.into_iter().collect());
-            Standing::encode(&all, &mut contents);
+            let (mut contents, all): (_, Vec<AdjacencyEntry>) = (Vec::new(), base.into_iter().collect());
+            AdjacencyEntry::encode(&all, &mut contents);
             prop_assert_eq!(&apply(Some(&contents), &both).unwrap(), &now);
         }
 
@@ -469,13 +488,13 @@ mod tests {
         #[test]
         fn changes_come_back_as_they_were(edges in standings(), seed: u64) {
             let came = |i| seed >> (i % 64) & 1 == 0;
-            let changes: Vec<Change> =
+            let changes: Vec<DeltaEntry> =
                 edges.iter().enumerate().map(|(i, at)| (*at, came(i))).collect();
             let (mut contents, mut back) = (Vec::new(), Vec::new());
-            Change::encode(&changes, &mut contents);
+            DeltaEntry::encode(&changes, &mut contents);
             append(&contents, &mut back).unwrap();
             prop_assert_eq!(&back, &changes);
-            prop_assert_eq!(of(&changes, 1..3), &back[..]
+            prop_assert_eq!(changes_in_range(&changes, 1..3), &back[..]
                 .iter().copied().filter(|(at, _)| (1..3).contains(&at.0)).collect::<Vec<_>>()[..]);
         }
     }

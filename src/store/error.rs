@@ -1,6 +1,6 @@
 //! Errors of everything below the graph: the disk, the file, another process.
 
-use super::pages::DamagedPage;
+use super::page_verification::DamagedPageError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -114,7 +114,7 @@ impl StoreError {
 
     /// True if an I/O error was caused by a damaged page.
     pub(super) fn is_damaged_page(e: &std::io::Error) -> bool {
-        e.get_ref().is_some_and(|e| e.is::<DamagedPage>())
+        e.get_ref().is_some_and(|e| e.is::<DamagedPageError>())
     }
 }
 
@@ -193,7 +193,7 @@ impl From<redb::Error> for StoreError {
                 StoreError::engine_damaged(format!("table `{table}` is missing"))
             }
             redb::Error::Corrupted(detail) => StoreError::engine_damaged(detail),
-            redb::Error::LockPoisoned(_) => super::guard::panicked(),
+            redb::Error::LockPoisoned(_) => super::panic_guard::panicked(),
             other => StoreError::Engine(other.to_string()),
         }
     }

@@ -5,25 +5,25 @@
 //! targets are in `fuzz/`. The tests below do the same on any compiler, with whole values that are
 //! changed a little.
 
-use super::body::{self, Unpacker};
-use super::codec::{Cursor, skip_value, take_value, unseal};
-use super::column::Column;
+use super::body::{self, BlockUnpacker};
+use super::codec::{ByteCursor, skip_value, take_value, unseal};
+use super::column::EncodedColumn;
 use super::heads::HeadChunk;
 use super::identity::IdentityRow;
-use super::labels::Labels;
-use super::names::{NameChunk, Words};
-use super::rows::{JobRow, Meta, ScopeRow};
-use super::segment::Segment;
+use super::labels::LabelTable;
+use super::names::{NameChunk, WordDictionary};
+use super::rows::{DatabaseMeta, JobRow, ScopeRow};
+use super::segment::EdgeSegment;
 use super::{job_lock, job_stage};
 use crate::graph::IdHash;
 use std::hint::black_box;
 use uuid::Uuid;
 
 /// A reader of arbitrary bytes.
-pub type Reader = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// All readers, by name.
-pub const READERS: [(&str, Reader); 7] = [
+pub const READERS: [(&str, FuzzTarget); 7] = [
     ("heads", heads),
     ("tiles", tiles),
     ("columns", columns),
@@ -48,7 +48,7 @@ pub fn tiles(bytes: &[u8]) {
     if let Some(row) = IdentityRow::parse(bytes) {
         black_box((row.iter().last(), row.find(IdHash(1 << 40))));
     }
-    if let Some(segment) = Segment::parse(bytes) {
+    if let Some(segment) = EdgeSegment::parse(bytes) {
         black_box((segment.last(), segment.of(3..900).last()));
         black_box(segment.for_each(&mut Default::default(), |entity, edge| {
             black_box((entity, edge));
@@ -60,7 +60,7 @@ pub fn tiles(bytes: &[u8]) {
 pub fn columns(bytes: &[u8]) {
     let Some((&rows, bytes)) = bytes.split_first() else { return };
     let rows = usize::from(rows);
-    let Some(column) = Column::take(&mut Cursor(bytes), rows) else { return };
+    let Some(column) = EncodedColumn::take(&mut ByteCursor(bytes), rows) else { return };
     for row in 0..rows {
         black_box(column.get(row));
     }
@@ -73,14 +73,14 @@ pub fn columns(bytes: &[u8]) {
 
 /// A block of bodies, a record, and a value.
 pub fn bodies(bytes: &[u8]) {
-    if let Some(raw) = Unpacker::default().unpack(bytes) {
+    if let Some(raw) = BlockUnpacker::default().unpack(bytes) {
         for start in body::starts(&raw).unwrap_or_default() {
             body::record(&raw, start).into_iter().for_each(record);
         }
     }
     record(bytes);
-    let cut = |after: Cursor<'_>| bytes.len() - after.0.len();
-    let (mut stepped, mut read) = (Cursor(bytes), Cursor(bytes));
+    let cut = |after: ByteCursor<'_>| bytes.len() - after.0.len();
+    let (mut stepped, mut read) = (ByteCursor(bytes), ByteCursor(bytes));
     let (step, value) = (skip_value(&mut stepped), take_value(&mut read));
     // Stepping looks at no text.
     if value.is_some() {
@@ -98,9 +98,9 @@ fn record(record: &[u8]) {
 
 /// The small rows, and seals.
 pub fn rows(bytes: &[u8]) {
-    black_box((Meta::decode(bytes), ScopeRow::decode(bytes), JobRow::decode(bytes)));
-    black_box(Labels::default().extend(bytes));
-    black_box(Words::default().extend(bytes));
+    black_box((DatabaseMeta::decode(bytes), ScopeRow::decode(bytes), JobRow::decode(bytes)));
+    black_box(LabelTable::default().extend(bytes));
+    black_box(WordDictionary::default().extend(bytes));
     if let Some(chunk) = NameChunk::parse(bytes) {
         black_box((chunk.iter().count(), chunk.text(255)));
     }
@@ -122,7 +122,7 @@ pub fn pages(bytes: &[u8]) {
     let found = |page| {
         black_box(page);
     };
-    let _ = black_box(super::pages::walk(bytes.len() as u64, read, found));
+    let _ = black_box(super::page_verification::walk(bytes.len() as u64, read, found));
 }
 
 /// The payload of a frame in the stage of a job, and the file of its lock.
@@ -135,12 +135,12 @@ pub fn stages(bytes: &[u8]) {
 mod tests {
     use super::*;
     use crate::graph::Value;
-    use crate::store::heads::{Head, rewrite};
-    use crate::store::identity::Identity;
-    use crate::store::labels::Label;
-    use crate::store::segment::{Standing, StoredEdge};
-    use crate::store::tiles::Entry;
-    use crate::store::{BodyPacker, Counts, names, put_value};
+    use crate::store::heads::{ObjectHead, rewrite};
+    use crate::store::identity::IdentityEntry;
+    use crate::store::labels::RelationshipLabel;
+    use crate::store::segment::{AdjacencyEntry, StoredEdge};
+    use crate::store::tiles::TileEntry;
+    use crate::store::{BodyPacker, ObjectCounts, names, put_value};
     use proptest::prelude::*;
     use std::sync::atomic::AtomicU32;
 
@@ -149,32 +149,32 @@ mod tests {
     }
 
     /// Whole values of every kind.
-    fn whole() -> Vec<(Reader, Vec<u8>)> {
-        let head = |i: u32| Head {
+    fn whole() -> Vec<(FuzzTarget, Vec<u8>)> {
+        let head = |i: u32| ObjectHead {
             scope: i % 3,
             type_name: 900 - i,
             from: i * i,
             begin: 1_700_000_000_000 + i64::from(i),
             key: format!("key:{i}").into(),
             display: i.is_multiple_of(2).then(|| format!("display {i}").into()),
-            ..Head::default()
+            ..ObjectHead::default()
         };
-        let some: Vec<Head> = (0..60).map(head).collect();
+        let some: Vec<ObjectHead> = (0..60).map(head).collect();
         let edits: Vec<_> = some.iter().map(Some).enumerate().collect();
-        let mut all: Vec<(Reader, Vec<u8>)> = vec![(heads, rewrite(None, &edits).unwrap())];
-        let identity = |i: u32| Identity {
+        let mut all: Vec<(FuzzTarget, Vec<u8>)> = vec![(heads, rewrite(None, &edits).unwrap())];
+        let identity = |i: u32| IdentityEntry {
             id: IdHash(u64::from(i) << 32),
             digest: u64::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15),
             number: i * 3,
             live: !i.is_multiple_of(5),
         };
         let mut bytes = Vec::new();
-        Identity::encode(&(0..90).map(identity).collect::<Vec<_>>(), &mut bytes);
+        IdentityEntry::encode(&(0..90).map(identity).collect::<Vec<_>>(), &mut bytes);
         all.push((tiles, std::mem::take(&mut bytes)));
         let edge =
             |i: u32| (i / 4, StoredEdge { other: i * 77 % 1000, label: i % 4, relationship: i });
-        let edges: Vec<Standing> = (0..200).map(edge).collect();
-        Standing::encode(&edges, &mut bytes);
+        let edges: Vec<AdjacencyEntry> = (0..200).map(edge).collect();
+        AdjacencyEntry::encode(&edges, &mut bytes);
         all.push((tiles, std::mem::take(&mut bytes)));
         for values in [vec![7; 100], (0..100).collect(), (0..100u64).map(|i| i * i).collect()] {
             bytes.push(100);
@@ -190,44 +190,47 @@ mod tests {
         all.push((bodies, record.clone()));
         let (mut packer, next) = (BodyPacker::default(), AtomicU32::new(0));
         (0..50).for_each(|_| drop(packer.push(1, &record, &next)));
-        all.extend(packer.close().into_iter().map(|(_, (_, block))| (bodies as Reader, block)));
-        let mut counts = Counts::default();
+        all.extend(packer.close().into_iter().map(|(_, (_, block))| (bodies as FuzzTarget, block)));
+        let mut counts = ObjectCounts::default();
         (0..30).for_each(|i| counts.shift(i, 99 - i, 1));
         let row =
             ScopeRow { counts: [counts.clone(), counts], last_job: Some(7), ..ScopeRow::default() };
         all.push((rows, row.encode()));
         let job = JobRow { id: uuid::Uuid::nil(), source: "api".into(), report: vec![b'x'; 900] };
         all.push((rows, job.encode()));
-        let mut labels = Labels::default();
+        let mut labels = LabelTable::default();
         for i in 1..300 {
-            labels.intern(Label {
+            labels.intern(RelationshipLabel {
                 scope: i,
                 type_name: i * 2,
                 verb: 4,
                 derived_key: i.is_multiple_of(2),
             });
         }
-        all.extend(labels.changed_rows().map(|(_, row)| (rows as Reader, row)));
+        all.extend(labels.changed_rows().map(|(_, row)| (rows as FuzzTarget, row)));
         let texts: Vec<String> = texts().collect();
         all.push((rows, names::encode_chunk(texts.iter().map(String::as_str))));
         let mut sorted: Vec<&str> = texts.iter().map(String::as_str).collect();
         sorted.sort_unstable();
         all.extend(
-            Words::new(sorted.into_iter().zip(1..)).rows().into_iter().map(|r| (rows as Reader, r)),
+            WordDictionary::new(sorted.into_iter().zip(1..))
+                .rows()
+                .into_iter()
+                .map(|r| (rows as FuzzTarget, r)),
         );
-        let mut batch = crate::store::staging::Batch::new();
+        let mut batch = crate::store::staging::ObjectBatch::new();
         batch.names.push("okta".into());
         batch.records = record;
-        let upload = job_stage::Upload {
+        let upload = job_stage::UploadParts {
             batches: &[batch],
             mapped: b"{}\n",
             mapped_count: 1,
-            deletes: &[(crate::graph::Kind::Entity, crate::graph::ObjectId([7; 16]))],
+            deletes: &[(crate::graph::ObjectKind::Entity, crate::graph::ObjectId([7; 16]))],
         };
         all.push((stages, job_stage::payload(&upload)));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.redb");
-        crate::store::Store::create(&path, 1).unwrap();
+        crate::store::DatabaseFile::create(&path, 1).unwrap();
         all.push((pages, std::fs::read(path).unwrap()));
         all
     }
@@ -276,7 +279,7 @@ mod tests {
     fn what_claims_to_become_long_takes_no_memory() {
         let small = zstd::bulk::compress(b"short", 1).unwrap();
         let claim = [&(60u32 << 20).to_le_bytes()[..], &small].concat();
-        assert_eq!(Unpacker::default().unpack(&claim), None);
+        assert_eq!(BlockUnpacker::default().unpack(&claim), None);
         let job = [&[0; 16][..], &[0], &u32::MAX.to_le_bytes(), &small].concat();
         assert_eq!(JobRow::decode(&job), None);
     }

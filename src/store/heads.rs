@@ -11,8 +11,8 @@
 //!
 //! A relationship whose key is `from|verb|to` stores no key: readers make it from the ends.
 
-use super::codec::{Cursor, put_bytes};
-use super::column::{Column, put_column};
+use super::codec::{ByteCursor, put_bytes};
+use super::column::{EncodedColumn, put_column};
 
 /// Numbers in one chunk, so that a chunk takes one or two pages of the engine.
 pub const CHUNK: u32 = 512;
@@ -21,7 +21,7 @@ const COLUMNS: usize = 13;
 
 /// The facts of one object. For an entity `from` and `to` are 0 and `class` is its class set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct ObjectHead {
     /// Name number of the scope.
     pub scope: u32,
     /// Name number of `_type`.
@@ -56,7 +56,7 @@ pub struct Head {
 pub const NO_BODY: u32 = u32::MAX;
 
 /// The number that a row has in a column; an absent row has zeros.
-fn number(column: usize, head: Option<&Head>) -> u64 {
+fn number(column: usize, head: Option<&ObjectHead>) -> u64 {
     let Some(h) = head else { return 0 };
     match column {
         0 => 1,
@@ -77,7 +77,10 @@ fn number(column: usize, head: Option<&Head>) -> u64 {
 
 /// Rewrites a chunk with other heads in some rows, which ascend; a head of `None` makes a row
 /// absent. Returns `None` if the stored chunk is damaged.
-pub fn rewrite(stored: Option<HeadChunk<'_>>, edits: &[(usize, Option<&Head>)]) -> Option<Vec<u8>> {
+pub fn rewrite(
+    stored: Option<HeadChunk<'_>>,
+    edits: &[(usize, Option<&ObjectHead>)],
+) -> Option<Vec<u8>> {
     let old = stored.as_ref().map_or(0, HeadChunk::len);
     let rows = edits.last().map_or(0, |(row, _)| row + 1).max(old);
     let mut out = Vec::with_capacity(rows * 24);
@@ -95,10 +98,10 @@ pub fn rewrite(stored: Option<HeadChunk<'_>>, edits: &[(usize, Option<&Head>)]) 
         }
         put_column(&mut out, &values);
     }
-    let key = |head: &Head, out: &mut Vec<u8>| out.extend_from_slice(head.key.as_bytes());
+    let key = |head: &ObjectHead, out: &mut Vec<u8>| out.extend_from_slice(head.key.as_bytes());
     rewrite_texts(&mut out, stored.as_ref().map(|s| &s.keys), old, edits, rows, key)?;
     // A display text is stored behind one marker byte, so that an empty one differs from none.
-    let display = |head: &Head, out: &mut Vec<u8>| {
+    let display = |head: &ObjectHead, out: &mut Vec<u8>| {
         if let Some(display) = &head.display {
             out.push(b'=');
             out.extend_from_slice(display.as_bytes());
@@ -110,11 +113,11 @@ pub fn rewrite(stored: Option<HeadChunk<'_>>, edits: &[(usize, Option<&Head>)]) 
 
 fn rewrite_texts(
     out: &mut Vec<u8>,
-    stored: Option<&Texts<'_>>,
+    stored: Option<&TextColumn<'_>>,
     old: usize,
-    edits: &[(usize, Option<&Head>)],
+    edits: &[(usize, Option<&ObjectHead>)],
     rows: usize,
-    put: impl Fn(&Head, &mut Vec<u8>),
+    put: impl Fn(&ObjectHead, &mut Vec<u8>),
 ) -> Option<()> {
     let mut bytes = Vec::new();
     let mut ends = Vec::with_capacity(rows);
@@ -169,20 +172,20 @@ fn common_prefix<'a>(texts: impl Iterator<Item = &'a [u8]>) -> &'a [u8] {
 
 /// A column of texts as it lies in the file.
 #[derive(Clone, Copy)]
-struct Texts<'a> {
+struct TextColumn<'a> {
     prefix: &'a [u8],
-    ends: Column<'a>,
+    ends: EncodedColumn<'a>,
     suffixes: &'a [u8],
 }
 
-impl<'a> Texts<'a> {
-    fn take(cursor: &mut Cursor<'a>, rows: usize) -> Option<Texts<'a>> {
+impl<'a> TextColumn<'a> {
+    fn take(cursor: &mut ByteCursor<'a>, rows: usize) -> Option<TextColumn<'a>> {
         let prefix = cursor.bytes()?;
-        let ends = Column::take(cursor, rows)?;
+        let ends = EncodedColumn::take(cursor, rows)?;
         // End offsets ascend, so the last one is the length of all suffixes.
         let len = if rows == 0 { 0 } else { ends.get(rows - 1) };
         let suffixes = cursor.take(usize::try_from(len).ok()?)?;
-        Some(Texts { prefix, ends, suffixes })
+        Some(TextColumn { prefix, ends, suffixes })
     }
 
     fn get(&self, row: usize) -> Option<String> {
@@ -207,25 +210,25 @@ impl<'a> Texts<'a> {
 #[derive(Clone, Copy)]
 pub struct HeadChunk<'a> {
     rows: usize,
-    columns: [Column<'a>; COLUMNS],
-    keys: Texts<'a>,
-    displays: Texts<'a>,
+    columns: [EncodedColumn<'a>; COLUMNS],
+    keys: TextColumn<'a>,
+    displays: TextColumn<'a>,
 }
 
 impl<'a> HeadChunk<'a> {
     /// Finds the columns of a chunk. `None` if it is damaged.
     pub fn parse(payload: &'a [u8]) -> Option<HeadChunk<'a>> {
-        let mut cursor = Cursor(payload);
+        let mut cursor = ByteCursor(payload);
         let rows = usize::from(u16::from_le_bytes(cursor.array()?));
         if rows > CHUNK as usize {
             return None;
         }
-        let mut columns = [Column::Constant(0); COLUMNS];
+        let mut columns = [EncodedColumn::Constant(0); COLUMNS];
         for column in &mut columns {
-            *column = Column::take(&mut cursor, rows)?;
+            *column = EncodedColumn::take(&mut cursor, rows)?;
         }
-        let keys = Texts::take(&mut cursor, rows)?;
-        let displays = Texts::take(&mut cursor, rows)?;
+        let keys = TextColumn::take(&mut cursor, rows)?;
+        let displays = TextColumn::take(&mut cursor, rows)?;
         cursor.0.is_empty().then_some(HeadChunk { rows, columns, keys, displays })
     }
 
@@ -331,13 +334,13 @@ impl<'a> HeadChunk<'a> {
     }
 
     /// All of a row. `None` if it is absent or its text is damaged.
-    pub fn get(&self, row: usize) -> Option<Head> {
+    pub fn get(&self, row: usize) -> Option<ObjectHead> {
         if !self.present(row) {
             return None;
         }
         let c = |i: usize| self.columns[i].get(row);
         let display = self.displays.get(row)?;
-        Some(Head {
+        Some(ObjectHead {
             scope: c(1) as u32,
             type_name: c(2) as u32,
             class: c(3) as u32,
@@ -361,27 +364,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn heads() -> impl Strategy<Value = Option<Head>> {
+    fn heads() -> impl Strategy<Value = Option<ObjectHead>> {
         let texts = ("[a-z]{1,3}:[a-zäö]{0,9}", proptest::option::of("[a-z]{0,9}"));
         let numbers = (any::<u32>(), 0..3u32, any::<i64>(), any::<u32>());
-        proptest::option::of((texts, numbers).prop_map(|((key, display), (a, b, c, d))| Head {
-            scope: b,
-            type_name: a,
-            from: d,
-            begin: c,
-            version: b,
-            key: key.into(),
-            display: display.map(Into::into),
-            ..Head::default()
+        proptest::option::of((texts, numbers).prop_map(|((key, display), (a, b, c, d))| {
+            ObjectHead {
+                scope: b,
+                type_name: a,
+                from: d,
+                begin: c,
+                version: b,
+                key: key.into(),
+                display: display.map(Into::into),
+                ..ObjectHead::default()
+            }
         }))
     }
 
-    fn encode(rows: &[Option<Head>]) -> Vec<u8> {
+    fn encode(rows: &[Option<ObjectHead>]) -> Vec<u8> {
         let edits: Vec<_> = rows.iter().map(Option::as_ref).enumerate().collect();
         rewrite(None, &edits).expect("nothing is stored")
     }
 
-    fn decode(bytes: &[u8]) -> Option<Vec<Option<Head>>> {
+    fn decode(bytes: &[u8]) -> Option<Vec<Option<ObjectHead>>> {
         let chunk = HeadChunk::parse(bytes)?;
         let row = |row| if chunk.present(row) { chunk.get(row).map(Some) } else { Some(None) };
         (0..chunk.len()).map(row).collect()

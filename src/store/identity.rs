@@ -10,14 +10,14 @@
 //!
 //! The `_id` itself is not kept: it is made from scope and key, and these lie in the heads.
 
-use super::codec::{Cursor, put_varint};
-use super::column::{Column, put_column};
-use super::tiles::Entry;
+use super::codec::{ByteCursor, put_varint};
+use super::column::{EncodedColumn, put_column};
+use super::tiles::TileEntry;
 use crate::graph::IdHash;
 
 /// One object: the part that reconciling needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct IdentityEntry {
     /// Hash of its `_id`; in one scope and kind, each is there once.
     pub id: IdHash,
     /// Digest of the text that the object was last read from. If we put the object together
@@ -34,13 +34,13 @@ pub struct Identity {
 /// All numbers are below this, as they are stored together with a bit.
 pub const NUMBER_END: u32 = 1 << 31;
 
-impl Identity {
+impl IdentityEntry {
     fn packed(&self) -> u64 {
         u64::from(self.number) * 2 + u64::from(!self.live)
     }
 }
 
-impl Entry<8> for Identity {
+impl TileEntry<8> for IdentityEntry {
     const TABLE: &'static str = "identity";
     const FIXED: usize = 8;
 
@@ -59,13 +59,13 @@ impl Entry<8> for Identity {
         Some(row.get(row.len.checked_sub(1)?).at())
     }
 
-    fn encode(entries: &[Identity], out: &mut Vec<u8>) {
+    fn encode(entries: &[IdentityEntry], out: &mut Vec<u8>) {
         put_varint(out, entries.len() as u64);
         let mut values: Vec<u64> = entries.iter().map(|entry| entry.id.0).collect();
         put_column(out, &values);
         entries.iter().for_each(|entry| out.extend_from_slice(&entry.digest.to_le_bytes()));
         values.clear();
-        values.extend(entries.iter().map(Identity::packed));
+        values.extend(entries.iter().map(IdentityEntry::packed));
         put_column(out, &values);
     }
 }
@@ -74,15 +74,15 @@ impl Entry<8> for Identity {
 #[derive(Clone, Copy)]
 pub struct IdentityRow<'a> {
     len: usize,
-    hashes: Column<'a>,
+    hashes: EncodedColumn<'a>,
     digests: &'a [[u8; 8]],
-    numbers: Column<'a>,
+    numbers: EncodedColumn<'a>,
 }
 
 impl Default for IdentityRow<'_> {
     /// A tile without entries.
     fn default() -> Self {
-        let nothing = Column::Constant(0);
+        let nothing = EncodedColumn::Constant(0);
         IdentityRow { len: 0, hashes: nothing, digests: &[], numbers: nothing }
     }
 }
@@ -90,17 +90,17 @@ impl Default for IdentityRow<'_> {
 impl<'a> IdentityRow<'a> {
     /// Finds the columns of a tile. `None` if it is damaged.
     pub fn parse(contents: &'a [u8]) -> Option<IdentityRow<'a>> {
-        let mut cursor = Cursor(contents);
+        let mut cursor = ByteCursor(contents);
         let len = cursor.varint32()? as usize;
-        let hashes = Column::take(&mut cursor, len)?;
+        let hashes = EncodedColumn::take(&mut cursor, len)?;
         let digests = cursor.take(len.checked_mul(8)?)?.as_chunks().0;
-        let numbers = Column::take(&mut cursor, len)?;
+        let numbers = EncodedColumn::take(&mut cursor, len)?;
         cursor.0.is_empty().then_some(IdentityRow { len, hashes, digests, numbers })
     }
 
-    fn get(&self, i: usize) -> Identity {
+    fn get(&self, i: usize) -> IdentityEntry {
         let packed = self.numbers.get(i);
-        Identity {
+        IdentityEntry {
             id: IdHash(self.hashes.get(i)),
             digest: u64::from_le_bytes(self.digests[i]),
             number: (packed / 2) as u32,
@@ -109,12 +109,12 @@ impl<'a> IdentityRow<'a> {
     }
 
     /// All entries, in ascending order of their hashes.
-    pub fn iter(self) -> impl Iterator<Item = Identity> + 'a {
+    pub fn iter(self) -> impl Iterator<Item = IdentityEntry> + 'a {
         (0..self.len).map(move |i| self.get(i))
     }
 
     /// The entry with this hash.
-    pub fn find(&self, id: IdHash) -> Option<Identity> {
+    pub fn find(&self, id: IdHash) -> Option<IdentityEntry> {
         let at = self.hashes.first_from(self.len, id.0);
         (at < self.len && self.hashes.get(at) == id.0).then(|| self.get(at))
     }
@@ -132,15 +132,15 @@ mod tests {
             digest: u64,
             number in 0..NUMBER_END,
         ) {
-            let entry = |(i, hash): (u32, u64)| Identity {
+            let entry = |(i, hash): (u32, u64)| IdentityEntry {
                 id: IdHash(hash),
                 digest: digest.wrapping_mul(u64::from(i) + 1),
                 number: number ^ i,
                 live: i % 3 > 0,
             };
-            let entries: Vec<Identity> = (0..).zip(hashes).map(entry).collect();
+            let entries: Vec<IdentityEntry> = (0..).zip(hashes).map(entry).collect();
             let mut bytes = Vec::new();
-            Identity::encode(&entries, &mut bytes);
+            IdentityEntry::encode(&entries, &mut bytes);
             let row = IdentityRow::parse(&bytes).expect("whole");
             prop_assert_eq!(row.iter().collect::<Vec<_>>(), &entries[..]);
             for entry in &entries {

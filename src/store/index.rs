@@ -18,11 +18,11 @@
 //! later job changed. If the database does not have it (another file was put in place, an older
 //! copy was restored), the index is right about none.
 
-use super::codec::{Cursor, seal, unseal};
+use super::codec::{ByteCursor, seal, unseal};
 use super::heads::HeadChunk;
 use super::snapshot::Snapshot;
-use super::{Meta, ScopeRow, StoreError, private, split_classes};
-use crate::graph::{Kind, Names, Value};
+use super::{DatabaseMeta, ScopeRow, StoreError, private_files, split_classes};
+use crate::graph::{NameLookup, ObjectKind, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -40,23 +40,23 @@ const PAGE_ENTRIES: usize = 340;
 const PAGE: usize = PAGE_ENTRIES * ENTRY + 4;
 const HEAD_MAX: usize = 64 << 20;
 
-type Entry = (u64, u32);
+type IndexEntry = (u64, u32);
 
 /// The folder beside a database file.
-pub struct Folder(PathBuf);
+pub struct IndexFolder(PathBuf);
 
 /// The state of a scope that an index was made from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct ScopeStamp {
     generation: u64,
     job: u32,
     job_id: Uuid,
 }
 
 /// An index whose head was found to be whole.
-struct Index {
+struct IndexFile {
     file: File,
-    stamp: Stamp,
+    stamp: ScopeStamp,
     entries: usize,
     /// The hash that each page begins with.
     fences: Vec<u64>,
@@ -64,40 +64,40 @@ struct Index {
     pages: u64,
 }
 
-impl Folder {
-    pub fn new(path: PathBuf) -> Folder {
-        Folder(path)
+impl IndexFolder {
+    pub fn new(path: PathBuf) -> IndexFolder {
+        IndexFolder(path)
     }
 
-    fn file(&self, meta: Meta, scope: &str, property: &str, ending: &str) -> PathBuf {
+    fn file(&self, meta: DatabaseMeta, scope: &str, property: &str, ending: &str) -> PathBuf {
         let name = |text: &str| xxh3_64_with_seed(text.as_bytes(), meta.digest_seed);
         self.0.join(format!("{:016x}-{:016x}.{ending}", name(property), name(scope)))
     }
 
     /// True if an index of this property was wanted before. From now on it is true.
-    fn asked(&self, meta: Meta, property: &str) -> bool {
+    fn asked(&self, meta: DatabaseMeta, property: &str) -> bool {
         let mark = self.file(meta, "", property, "asked");
         if mark.exists() {
             return true;
         }
-        let _ = private::make_folder(&self.0).and_then(|()| private::create_new(&mark));
+        let _ = private_files::make_folder(&self.0).and_then(|()| private_files::create_new(&mark));
         false
     }
 
-    fn open(&self, meta: Meta, scope: &str, property: &str) -> Option<Index> {
-        Index::open(&self.file(meta, scope, property, "idx"), meta, scope, property)
+    fn open(&self, meta: DatabaseMeta, scope: &str, property: &str) -> Option<IndexFile> {
+        IndexFile::open(&self.file(meta, scope, property, "idx"), meta, scope, property)
     }
 
     /// Writes an index under a temporary name, then moves it into place. Another process may do the
     /// same at this moment without harm.
     fn write(
         &self,
-        meta: Meta,
+        meta: DatabaseMeta,
         (scope, property): (&str, &str),
-        stamp: Stamp,
-        entries: &[Entry],
+        stamp: ScopeStamp,
+        entries: &[IndexEntry],
     ) -> std::io::Result<()> {
-        private::make_folder(&self.0)?;
+        private_files::make_folder(&self.0)?;
         let mut head = Vec::with_capacity(48 + entries.len() / PAGE_ENTRIES * 8);
         head.extend_from_slice(&stamp.generation.to_le_bytes());
         head.extend_from_slice(&stamp.job.to_le_bytes());
@@ -117,8 +117,8 @@ impl Folder {
     }
 }
 
-fn put(path: &Path, head: &[u8], entries: &[Entry]) -> std::io::Result<()> {
-    let mut out = std::io::BufWriter::with_capacity(1 << 18, private::create_new(path)?);
+fn put(path: &Path, head: &[u8], entries: &[IndexEntry]) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::with_capacity(1 << 18, private_files::create_new(path)?);
     out.write_all(&(head.len() as u32).to_le_bytes())?;
     out.write_all(head)?;
     for (number, page) in entries.chunks(PAGE_ENTRIES).enumerate() {
@@ -133,7 +133,7 @@ fn put(path: &Path, head: &[u8], entries: &[Entry]) -> std::io::Result<()> {
     out.flush()
 }
 
-fn seal_key(meta: Meta, scope: &str, property: &str) -> Vec<u8> {
+fn seal_key(meta: DatabaseMeta, scope: &str, property: &str) -> Vec<u8> {
     let seed = meta.digest_seed.to_le_bytes();
     [&seed[..], scope.as_bytes(), &[0], property.as_bytes()].concat()
 }
@@ -145,9 +145,9 @@ fn checksum(page: usize, bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-impl Index {
+impl IndexFile {
     /// Opens an index. `None` if there is none, or it is not whole.
-    fn open(path: &Path, meta: Meta, scope: &str, property: &str) -> Option<Index> {
+    fn open(path: &Path, meta: DatabaseMeta, scope: &str, property: &str) -> Option<IndexFile> {
         let mut file = File::open(path).ok()?;
         let size = file.metadata().ok()?.len();
         let mut len = [0; 4];
@@ -159,8 +159,8 @@ impl Index {
         }
         let mut head = vec![0; len];
         file.read_exact(&mut head).ok()?;
-        let mut cursor = Cursor(unseal(SEALED, &seal_key(meta, scope, property), &head).ok()?);
-        let stamp = Stamp {
+        let mut cursor = ByteCursor(unseal(SEALED, &seal_key(meta, scope, property), &head).ok()?);
+        let stamp = ScopeStamp {
             generation: cursor.u64()?,
             job: cursor.u32()?,
             job_id: Uuid::from_bytes(cursor.array()?),
@@ -174,11 +174,11 @@ impl Index {
         // The size proves that no page is missing, so pages can be read without a look at the end.
         let whole = fences.len() == entries.div_ceil(PAGE_ENTRIES)
             && size == pages + (entries * ENTRY + fences.len() * 4) as u64;
-        whole.then_some(Index { file, stamp, entries, fences, pages })
+        whole.then_some(IndexFile { file, stamp, entries, fences, pages })
     }
 
     /// The entries of one page. `None` if it is damaged.
-    fn page(&self, number: usize) -> Option<Vec<Entry>> {
+    fn page(&self, number: usize) -> Option<Vec<IndexEntry>> {
         let count = (self.entries - number * PAGE_ENTRIES).min(PAGE_ENTRIES);
         let mut bytes = vec![0; count * ENTRY + 4];
         let mut file = &self.file;
@@ -188,7 +188,7 @@ impl Index {
         if checksum(number, bytes).to_le_bytes() != *crc {
             return None;
         }
-        let mut cursor = Cursor(bytes);
+        let mut cursor = ByteCursor(bytes);
         (0..count).map(|_| Some((cursor.u64()?, cursor.u32()?))).collect()
     }
 
@@ -208,7 +208,7 @@ impl Index {
         Some(())
     }
 
-    fn all(&self) -> Option<Vec<Entry>> {
+    fn all(&self) -> Option<Vec<IndexEntry>> {
         let mut all = Vec::with_capacity(self.entries);
         for number in 0..self.fences.len() {
             all.extend(self.page(number)?);
@@ -218,14 +218,14 @@ impl Index {
 }
 
 /// A scope whose index is missing or old.
-struct Stale {
+struct StaleIndex {
     scope: u32,
-    stamp: Stamp,
+    stamp: ScopeStamp,
     /// The entries of an old index and the job that it knew last; they hold for entities that no
     /// later job changed.
-    old: Option<(Vec<Entry>, u32)>,
+    old: Option<(Vec<IndexEntry>, u32)>,
     /// Entries of entities that are read anew; `kept` has the entities whose old entries hold.
-    new: Vec<Entry>,
+    new: Vec<IndexEntry>,
     kept: FxHashSet<u32>,
 }
 
@@ -244,7 +244,7 @@ pub(super) fn find(
         return Ok(Some(Vec::new()));
     }
     let scopes = snapshot.scope_rows()?;
-    let live = |row: &ScopeRow| row.count(Kind::Entity).live;
+    let live = |row: &ScopeRow| row.count(ObjectKind::Entity).live;
     if scopes.iter().map(|(_, row)| live(row)).sum::<u64>() < WORTH {
         return Ok(None);
     }
@@ -263,13 +263,13 @@ pub(super) fn find(
         // A damaged page may have left a part of the entities.
         found.truncate(before);
         let old = match index {
-            Some(index) if index.stamp != stamp && known(snapshot, index.stamp)? => {
+            Some(index) if index.stamp != stamp && is_in_history(snapshot, index.stamp)? => {
                 index.all().map(|entries| (entries, index.stamp.job))
             }
             _ => None,
         };
         let (new, kept) = (Vec::new(), FxHashSet::default());
-        stale.push(Stale { scope: *scope, stamp, old, new, kept });
+        stale.push(StaleIndex { scope: *scope, stamp, old, new, kept });
     }
     // An index is worth its price from the second question on; updating an old one is always worth
     // it.
@@ -280,7 +280,7 @@ pub(super) fn find(
     if !stale.is_empty() {
         read(snapshot, property, &mut stale)?;
     }
-    for Stale { scope, stamp, old, new: mut entries, kept } in stale {
+    for StaleIndex { scope, stamp, old, new: mut entries, kept } in stale {
         let old = old.into_iter().flat_map(|(entries, _)| entries);
         entries.extend(old.filter(|(_, entity)| kept.contains(entity)));
         entries.sort_unstable();
@@ -300,24 +300,24 @@ pub(super) fn find(
 
 /// Reads the current state of a scope. `None` if no job is known to have changed it: then nothing
 /// tells its states apart.
-fn stamp(snapshot: &Snapshot, row: &ScopeRow) -> Result<Option<Stamp>, StoreError> {
+fn stamp(snapshot: &Snapshot, row: &ScopeRow) -> Result<Option<ScopeStamp>, StoreError> {
     let Some(job) = row.last_job else { return Ok(None) };
     let found = snapshot.job_id(job)?;
-    Ok(found.map(|job_id| Stamp { generation: row.generation, job, job_id }))
+    Ok(found.map(|job_id| ScopeStamp { generation: row.generation, job, job_id }))
 }
 
 /// True if the job that an index knew last is part of the history of this database.
-fn known(snapshot: &Snapshot, stamp: Stamp) -> Result<bool, StoreError> {
+fn is_in_history(snapshot: &Snapshot, stamp: ScopeStamp) -> Result<bool, StoreError> {
     Ok(snapshot.job_id(stamp.job)? == Some(stamp.job_id))
 }
 
 /// Reads the property of the changed entities of the stale scopes, in one pass over all heads, in
 /// the order in which properties are stored.
-fn read(snapshot: &Snapshot, property: &str, stale: &mut [Stale]) -> Result<(), StoreError> {
+fn read(snapshot: &Snapshot, property: &str, stale: &mut [StaleIndex]) -> Result<(), StoreError> {
     let places: FxHashMap<u32, usize> =
         stale.iter().enumerate().map(|(at, scope)| (scope.scope, at)).collect();
-    let mut hashed = Hashed { snapshot, property, names: FxHashMap::default() };
-    snapshot.for_each_stored(Kind::Entity, None, |number, chunk, row| {
+    let mut hashed = PropertyHasher { snapshot, property, names: FxHashMap::default() };
+    snapshot.for_each_stored(ObjectKind::Entity, None, |number, chunk, row| {
         let Some(&at) = places.get(&chunk.scope(row)).filter(|_| chunk.live(row)) else {
             return Ok(());
         };
@@ -332,14 +332,14 @@ fn read(snapshot: &Snapshot, property: &str, stale: &mut [Stale]) -> Result<(), 
 }
 
 /// Hashes of one property of entities.
-struct Hashed<'s> {
+struct PropertyHasher<'s> {
     snapshot: &'s Snapshot,
     property: &'s str,
     /// Hashes of types and class sets, by name number.
     names: FxHashMap<u32, Vec<u64>>,
 }
 
-impl Hashed<'_> {
+impl PropertyHasher<'_> {
     fn row(
         &mut self,
         chunk: &HeadChunk<'_>,
@@ -363,7 +363,7 @@ impl Hashed<'_> {
                 let (block, slot) = chunk.body(row);
                 let place = (chunk.scope(row), block, slot);
                 let visit = |value: Value<'_>| value.equality_hashes(add);
-                return self.snapshot.visit_property(Kind::Entity, place, name, visit);
+                return self.snapshot.visit_property(ObjectKind::Entity, place, name, visit);
             }
         };
         let hashes = self.names.entry(name).or_insert_with(|| {

@@ -18,9 +18,9 @@
 //! it. A file without a slot (it was deleted) names no end; the stage is then believed as far as it
 //! proves itself.
 
-use super::codec::Cursor;
-use super::waiting::Waiting;
-use super::{StoreError, private};
+use super::codec::ByteCursor;
+use super::lock_wait::WaitPolicy;
+use super::{StoreError, private_files};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ impl LockRecord {
     }
 
     fn decode(slot: &[u8], job: Uuid) -> Option<LockRecord> {
-        let mut c = Cursor(slot);
+        let mut c = ByteCursor(slot);
         let (magic, finalizing, turn) = (c.u32()?, c.u32()?, c.u64()?);
         let acknowledged = StageEnd { frames: c.u64()?, length: c.u64()?, chain: c.u64()? };
         let touched = Uptime { boot: c.u64()?, milliseconds: c.u64()? };
@@ -178,14 +178,14 @@ impl JobLock {
         path: &Path,
         job: Uuid,
         guarded: [PathBuf; 2],
-        waiting: &Waiting,
+        waiting: &WaitPolicy,
     ) -> Result<JobLock, StoreError> {
-        let file = waiting.until(path, || JobLock::attempt(path))?;
+        let file = waiting.retry_until(path, || JobLock::attempt(path))?;
         Ok(JobLock { path: path.to_owned(), job, file, guarded })
     }
 
     fn attempt(path: &Path) -> Result<Option<File>, StoreError> {
-        let mut options = private::options();
+        let mut options = private_files::options();
         let file = match options.read(true).write(true).create(true).truncate(false).open(path) {
             Ok(file) => file,
             // Nobody locks a folder, so whatever put it there may lose it.
@@ -264,7 +264,7 @@ mod tests {
 
     fn lock(folder: &Path, job: Uuid) -> JobLock {
         let guarded = ["stage", "held"].map(|name| folder.join(name));
-        let waiting = Waiting::new(Duration::ZERO, |_| {});
+        let waiting = WaitPolicy::new(Duration::ZERO, |_| {});
         JobLock::acquire(&folder.join("lock"), job, guarded, &waiting).unwrap()
     }
 

@@ -22,11 +22,11 @@
 //! of a frame that a crash cut short: it does not count, and no frame of the job follows it. Only
 //! the holder of the lock of the job appends, or cuts such a beginning off.
 
-use super::codec::Cursor;
+use super::codec::ByteCursor;
 use super::job_lock::{StageEnd, is_at};
-use super::staging::Batch;
-use super::{StoreError, private};
-use crate::graph::{Kind, ObjectId};
+use super::staging::ObjectBatch;
+use super::{StoreError, private_files};
+use crate::graph::{ObjectId, ObjectKind};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -46,21 +46,21 @@ const WINDOW: u64 = 1 << 20;
 
 /// One upload, which is written as one frame: whole or not at all.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Upload<'u> {
+pub struct UploadParts<'u> {
     /// Objects.
-    pub batches: &'u [Batch],
+    pub batches: &'u [ObjectBatch],
     /// Mapped relationships: JSON documents, each with a line feed behind it.
     pub mapped: &'u [u8],
     /// The number of those documents.
     pub mapped_count: u64,
     /// The objects that are named for deletion.
-    pub deletes: &'u [(Kind, ObjectId)],
+    pub deletes: &'u [(ObjectKind, ObjectId)],
 }
 
-impl Upload<'_> {
+impl UploadParts<'_> {
     /// True if there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        let objects = |batch: &Batch| batch.entities.len() + batch.relationships.len();
+        let objects = |batch: &ObjectBatch| batch.entities.len() + batch.relationships.len();
         self.batches.iter().all(|batch| objects(batch) == 0)
             && self.mapped.is_empty()
             && self.deletes.is_empty()
@@ -68,7 +68,7 @@ impl Upload<'_> {
 
     /// Bytes that it takes in the stage, about.
     pub fn bytes(&self) -> u64 {
-        let batch = |batch: &Batch| batch.bytes() as u64;
+        let batch = |batch: &ObjectBatch| batch.bytes() as u64;
         let batches = self.batches.iter().map(batch).sum::<u64>();
         HEADER as u64 + batches + (self.mapped.len() + self.deletes.len() * DELETE) as u64
     }
@@ -76,13 +76,13 @@ impl Upload<'_> {
 
 /// A part of an upload, read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum UploadPart {
     /// Objects.
-    Batch(Batch),
+    Batch(ObjectBatch),
     /// Mapped relationships, as they were given.
     Mapped(Vec<u8>),
     /// The objects that are named for deletion.
-    Deletes(Vec<(Kind, ObjectId)>),
+    Deletes(Vec<(ObjectKind, ObjectId)>),
 }
 
 /// The numbers of objects in a stage, repetitions included.
@@ -97,7 +97,7 @@ pub struct StageCounts {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Header {
+struct UploadHeader {
     number: u64,
     length: u64,
     before: u64,
@@ -105,7 +105,7 @@ struct Header {
     counts: StageCounts,
 }
 
-impl Header {
+impl UploadHeader {
     fn encode(&self, job: Uuid) -> [u8; HEADER] {
         let counts = self.counts;
         let numbers = [
@@ -127,14 +127,14 @@ impl Header {
         bytes
     }
 
-    fn decode(bytes: &[u8; HEADER], job: Uuid) -> Option<Header> {
-        let mut c = Cursor(bytes);
+    fn decode(bytes: &[u8; HEADER], job: Uuid) -> Option<UploadHeader> {
+        let mut c = ByteCursor(bytes);
         let (magic, crc) = (c.u32()?, c.u32()?);
         let (number, length, before, after) = (c.u64()?, c.u64()?, c.u64()?, c.u64()?);
         let (entities, relationships, deletes) = (c.u64()?, c.u64()?, c.u64()?);
         let counts = StageCounts { entities, relationships, deletes };
         let whole = magic == MAGIC && crc == checksum(job, bytes);
-        whole.then_some(Header { number, length, before, after, counts })
+        whole.then_some(UploadHeader { number, length, before, after, counts })
     }
 }
 
@@ -148,14 +148,14 @@ fn checksum(job: Uuid, header: &[u8; HEADER]) -> u32 {
 }
 
 /// The reason why no whole frame was read.
-enum NoFrame {
+enum UploadReadError {
     Damaged(&'static str),
     Io(std::io::Error),
 }
 
-impl From<std::io::Error> for NoFrame {
-    fn from(e: std::io::Error) -> NoFrame {
-        NoFrame::Io(e)
+impl From<std::io::Error> for UploadReadError {
+    fn from(e: std::io::Error) -> UploadReadError {
+        UploadReadError::Io(e)
     }
 }
 
@@ -171,7 +171,7 @@ pub struct JobStage {
 impl JobStage {
     /// Makes an empty stage.
     pub fn create(path: &Path, job: Uuid) -> Result<JobStage, StoreError> {
-        Ok(JobStage::of(private::create_new(path)?, path, job))
+        Ok(JobStage::of(private_files::create_new(path)?, path, job))
     }
 
     /// Opens a stage. Nothing of it is read yet.
@@ -229,7 +229,7 @@ impl JobStage {
     ///
     /// [`StoreError::DamagedFile`] if anything that was acknowledged is missing.
     pub fn catch_up(&mut self, acknowledged: StageEnd) -> Result<(), StoreError> {
-        self.read_on(acknowledged, None, &mut |_| Ok(()))
+        self.scan_uploads(acknowledged, None, &mut |_| Ok(()))
     }
 
     /// Reads all of it, and hands over each part in the order of the uploads.
@@ -240,27 +240,27 @@ impl JobStage {
     pub fn parts(
         &mut self,
         acknowledged: StageEnd,
-        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+        visit: &mut dyn FnMut(UploadPart) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.rewind();
-        self.read_on(acknowledged, None, visit)
+        self.scan_uploads(acknowledged, None, visit)
     }
 
     /// [`JobStage::parts`] for a complete stage: nothing behind `end` was ever part of it.
     pub fn parts_to(
         &mut self,
         end: StageEnd,
-        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+        visit: &mut dyn FnMut(UploadPart) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.rewind();
-        self.read_on(end, Some(end.length), visit)
+        self.scan_uploads(end, Some(end.length), visit)
     }
 
-    fn read_on(
+    fn scan_uploads(
         &mut self,
         acknowledged: StageEnd,
         stop: Option<u64>,
-        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+        visit: &mut dyn FnMut(UploadPart) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let size = self.file.metadata()?.len();
         // Checked before reading: a short file means that an acknowledged upload was lost.
@@ -279,12 +279,12 @@ impl JobStage {
         while self.end.length < stop.unwrap_or(size) {
             let header = match self.frame(&mut reader, size, &mut payload) {
                 Ok(header) => header,
-                Err(NoFrame::Io(e)) => return Err(e.into()),
-                Err(NoFrame::Damaged(what)) => {
+                Err(UploadReadError::Io(e)) => return Err(e.into()),
+                Err(UploadReadError::Damaged(what)) => {
                     // Only the last frame may be torn. A later frame, or the acknowledgement,
                     // proves that this one was whole.
                     let told = self.end.length < acknowledged.length;
-                    if !told && !self.goes_on(self.end.length + 1, size)? {
+                    if !told && !self.has_later_upload(self.end.length + 1, size)? {
                         break;
                     }
                     let frame = self.end.frames + 1;
@@ -326,19 +326,19 @@ impl JobStage {
         reader: &mut impl Read,
         size: u64,
         payload: &mut Vec<u8>,
-    ) -> Result<Header, NoFrame> {
+    ) -> Result<UploadHeader, UploadReadError> {
         let room = (size - self.end.length).checked_sub(HEADER as u64);
-        let room = room.ok_or(NoFrame::Damaged("it is cut short"))?;
+        let room = room.ok_or(UploadReadError::Damaged("it is cut short"))?;
         let mut header = [0; HEADER];
         reader.read_exact(&mut header)?;
         // The header is checked before its length is believed.
-        let header = Header::decode(&header, self.job)
-            .ok_or(NoFrame::Damaged("its header does not pass its checksum"))?;
+        let header = UploadHeader::decode(&header, self.job)
+            .ok_or(UploadReadError::Damaged("its header does not pass its checksum"))?;
         if header.number != self.end.frames + 1 || header.before != self.end.chain {
-            return Err(NoFrame::Damaged("it does not follow the one before it"));
+            return Err(UploadReadError::Damaged("it does not follow the one before it"));
         }
         if header.length > room {
-            return Err(NoFrame::Damaged("it is cut short"));
+            return Err(UploadReadError::Damaged("it is cut short"));
         }
         payload.clear();
         reader.take(header.length).read_to_end(payload)?;
@@ -347,12 +347,12 @@ impl JobStage {
         {
             return Ok(header);
         }
-        Err(NoFrame::Damaged("its contents do not pass their checksum"))
+        Err(UploadReadError::Damaged("its contents do not pass their checksum"))
     }
 
     /// True if a frame of this job begins anywhere from `from` on. Then the frame before it was
     /// acknowledged, since a writer goes on only behind a whole frame.
-    fn goes_on(&self, from: u64, size: u64) -> Result<bool, StoreError> {
+    fn has_later_upload(&self, from: u64, size: u64) -> Result<bool, StoreError> {
         let mut reader = &self.file;
         reader.seek(SeekFrom::Start(from))?;
         let mut left = reader.take(size.saturating_sub(from));
@@ -361,7 +361,7 @@ impl JobStage {
             let read = (&mut left).take(WINDOW).read_to_end(&mut window)?;
             for at in memchr::memmem::find_iter(&window, &MAGIC.to_le_bytes()) {
                 if let Some(header) = window[at..].first_chunk::<HEADER>()
-                    && Header::decode(header, self.job).is_some()
+                    && UploadHeader::decode(header, self.job).is_some()
                 {
                     return Ok(true);
                 }
@@ -377,8 +377,8 @@ impl JobStage {
     fn visit_payload(
         &self,
         payload: &[u8],
-        header: &Header,
-        visit: &mut dyn FnMut(Part) -> Result<(), StoreError>,
+        header: &UploadHeader,
+        visit: &mut dyn FnMut(UploadPart) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         for part in parts_of(payload) {
             let part = part.ok_or_else(|| {
@@ -397,7 +397,7 @@ impl JobStage {
     /// crash either all of it is there or nothing.
     ///
     /// The caller holds the lock of the job, and has called [`JobStage::catch_up`].
-    pub fn append(&mut self, upload: &Upload<'_>) -> Result<(), StoreError> {
+    pub fn append(&mut self, upload: &UploadParts<'_>) -> Result<(), StoreError> {
         let before = self.end;
         let written = self.write(upload).and_then(|()| Ok(self.file.sync_data()?));
         // The caller will report an error, so no part of this upload may count later.
@@ -415,7 +415,7 @@ impl JobStage {
     }
 
     /// [`JobStage::append`] without waiting for the disk: [`JobStage::sync`] does that.
-    pub fn write(&mut self, upload: &Upload<'_>) -> Result<(), StoreError> {
+    pub fn write(&mut self, upload: &UploadParts<'_>) -> Result<(), StoreError> {
         // The header needs the hash of the payload, so its room is filled last and all is written
         // at once.
         let mut frame = vec![0; HEADER];
@@ -429,7 +429,7 @@ impl JobStage {
                 + upload.batches.iter().map(|b| b.relationships.len() as u64).sum::<u64>(),
             deletes: self.counts.deletes + upload.deletes.len() as u64,
         };
-        let header = Header {
+        let header = UploadHeader {
             number: self.end.frames + 1,
             length: payload.len() as u64,
             before: self.end.chain,
@@ -457,13 +457,13 @@ impl JobStage {
 
 /// The payload of an upload.
 #[cfg(test)]
-pub(super) fn payload(upload: &Upload<'_>) -> Vec<u8> {
+pub(super) fn payload(upload: &UploadParts<'_>) -> Vec<u8> {
     let mut payload = Vec::new();
     put_parts(&mut payload, upload);
     payload
 }
 
-fn put_parts(out: &mut Vec<u8>, upload: &Upload<'_>) {
+fn put_parts(out: &mut Vec<u8>, upload: &UploadParts<'_>) {
     let mut part = |kind: u8, put: &mut dyn FnMut(&mut Vec<u8>)| {
         out.push(kind);
         let at = out.len();
@@ -489,8 +489,8 @@ fn put_parts(out: &mut Vec<u8>, upload: &Upload<'_>) {
 }
 
 /// The parts of an upload. `None` stands for a damaged part, and ends them.
-pub(super) fn parts_of(payload: &[u8]) -> impl Iterator<Item = Option<Part>> {
-    let mut c = Cursor(payload);
+pub(super) fn parts_of(payload: &[u8]) -> impl Iterator<Item = Option<UploadPart>> {
+    let mut c = ByteCursor(payload);
     std::iter::from_fn(move || {
         if c.0.is_empty() {
             return None;
@@ -498,31 +498,31 @@ pub(super) fn parts_of(payload: &[u8]) -> impl Iterator<Item = Option<Part>> {
         let part = take_part(&mut c);
         // After a damaged part nothing tells where the next one begins.
         if part.is_none() {
-            c = Cursor(&[]);
+            c = ByteCursor(&[]);
         }
         Some(part)
     })
 }
 
-fn take_part(c: &mut Cursor<'_>) -> Option<Part> {
+fn take_part(c: &mut ByteCursor<'_>) -> Option<UploadPart> {
     let kind = c.u8()?;
     let length = usize::try_from(c.u64()?).ok()?;
     let contents = c.take(length)?;
     Some(match kind {
         // The stage that it goes to numbers it.
-        BATCH => Part::Batch(Batch::decode(contents, 0)?),
-        MAPPED => Part::Mapped(contents.to_vec()),
+        BATCH => UploadPart::Batch(ObjectBatch::decode(contents, 0)?),
+        MAPPED => UploadPart::Mapped(contents.to_vec()),
         DELETES => {
             let (deletes, []) = contents.as_chunks::<DELETE>() else { return None };
             let one = |bytes: &[u8; DELETE]| {
                 let kind = match bytes[0] {
-                    0 => Kind::Entity,
-                    1 => Kind::Relationship,
+                    0 => ObjectKind::Entity,
+                    1 => ObjectKind::Relationship,
                     _ => return None,
                 };
                 Some((kind, ObjectId(bytes[1..].try_into().ok()?)))
             };
-            Part::Deletes(deletes.iter().map(one).collect::<Option<_>>()?)
+            UploadPart::Deletes(deletes.iter().map(one).collect::<Option<_>>()?)
         }
         _ => return None,
     })
@@ -534,8 +534,8 @@ mod tests {
 
     const JOB: Uuid = Uuid::from_u128(7);
 
-    fn batch(n: u8) -> Batch {
-        let mut batch = Batch::new();
+    fn batch(n: u8) -> ObjectBatch {
+        let mut batch = ObjectBatch::new();
         batch.names.push(format!("scope-{n}"));
         batch.records = vec![n; n.into()];
         batch
@@ -547,8 +547,8 @@ mod tests {
         let mut stage = JobStage::create(path, JOB).unwrap();
         let mut ends = [StageEnd::default(); 4];
         for n in 1..4u8 {
-            let deletes = vec![(Kind::Relationship, ObjectId([n; 16])); n.into()];
-            let upload = Upload {
+            let deletes = vec![(ObjectKind::Relationship, ObjectId([n; 16])); n.into()];
+            let upload = UploadParts {
                 batches: &[batch(n), batch(9)],
                 mapped: b"{}\n",
                 mapped_count: 1,
@@ -571,7 +571,7 @@ mod tests {
         })?;
         assert_eq!(parts.len() as u64, stage.end().frames * 4, "whole uploads");
         for (part, n) in parts.iter().step_by(4).zip(1..) {
-            assert_eq!(*part, Part::Batch(batch(n)));
+            assert_eq!(*part, UploadPart::Batch(batch(n)));
         }
         Ok(stage.end().frames)
     }
@@ -632,7 +632,9 @@ mod tests {
         let mut changed = JobStage::open(&path, JOB).unwrap();
         changed.take_back(ends[2]);
         changed.catch_up(ends[2]).unwrap();
-        changed.append(&Upload { batches: &[batch(5), batch(7)], ..Upload::default() }).unwrap();
+        changed
+            .append(&UploadParts { batches: &[batch(5), batch(7)], ..UploadParts::default() })
+            .unwrap();
         assert!(JobStage::open(&path, JOB).unwrap().catch_up(ends[3]).is_err());
         // A frame that stands twice, or in another place.
         let second = &whole[ends[1].length as usize..ends[2].length as usize];
@@ -654,7 +656,7 @@ mod tests {
         assert_eq!(read(&path, ends[3]).unwrap(), 3);
         let mut stage = JobStage::open(&path, JOB).unwrap();
         stage.catch_up(ends[3]).unwrap();
-        stage.append(&Upload { batches: &[batch(2)], ..Upload::default() }).unwrap();
+        stage.append(&UploadParts { batches: &[batch(2)], ..UploadParts::default() }).unwrap();
         let end = stage.end();
         let mut again = JobStage::open(&path, JOB).unwrap();
         again.catch_up(end).unwrap();

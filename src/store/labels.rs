@@ -11,15 +11,15 @@
 //!         stands for none
 //! ```
 
-use super::codec::{Cursor, put_varint};
-use super::heads::Head;
+use super::codec::{ByteCursor, put_varint};
+use super::heads::ObjectHead;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 /// The properties that many relationships share, as name numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label {
+pub struct RelationshipLabel {
     /// `_scope`.
     pub scope: u32,
     /// `_type`.
@@ -30,10 +30,10 @@ pub struct Label {
     pub derived_key: bool,
 }
 
-impl Label {
+impl RelationshipLabel {
     /// The label of a relationship.
-    pub fn of(head: &Head) -> Label {
-        Label {
+    pub fn of(head: &ObjectHead) -> RelationshipLabel {
+        RelationshipLabel {
             scope: head.scope,
             type_name: head.type_name,
             verb: head.class,
@@ -49,33 +49,39 @@ pub const LABELS_MAX: usize = 100_000;
 const CHUNK: usize = 256;
 
 /// The label of a number that is free: 0 is the number of no name.
-const NONE: Label = Label { scope: 0, type_name: 0, verb: 0, derived_key: false };
+const NONE: RelationshipLabel =
+    RelationshipLabel { scope: 0, type_name: 0, verb: 0, derived_key: false };
 
 /// All labels: from number to label and back.
 #[derive(Clone, Default)]
-pub struct Labels {
-    labels: Vec<Label>,
+pub struct LabelTable {
+    labels: Vec<RelationshipLabel>,
     /// Made when the number of a label is first asked for.
-    known: OnceLock<Known>,
+    known: OnceLock<LabelNumbers>,
     /// Rows that differ from the stored ones.
     changed: BTreeSet<u32>,
 }
 
 #[derive(Clone, Default)]
-struct Known {
-    numbers: FxHashMap<Label, u32>,
+struct LabelNumbers {
+    numbers: FxHashMap<RelationshipLabel, u32>,
     /// Free numbers, descending.
     free: Vec<u32>,
 }
 
-impl Labels {
+impl LabelTable {
     /// Adds the labels of a row. `None` if it is damaged.
     pub(super) fn extend(&mut self, payload: &[u8]) -> Option<()> {
-        let mut c = Cursor(payload);
+        let mut c = ByteCursor(payload);
         while !c.0.is_empty() {
             let (scope, type_name, packed) = (c.varint32()?, c.varint32()?, c.varint()?);
             let verb = u32::try_from(packed / 2).ok()?;
-            self.labels.push(Label { scope, type_name, verb, derived_key: packed % 2 == 1 });
+            self.labels.push(RelationshipLabel {
+                scope,
+                type_name,
+                verb,
+                derived_key: packed % 2 == 1,
+            });
         }
         Some(())
     }
@@ -100,9 +106,9 @@ impl Labels {
         out
     }
 
-    fn known(&self) -> &Known {
+    fn known(&self) -> &LabelNumbers {
         self.known.get_or_init(|| {
-            let mut known = Known::default();
+            let mut known = LabelNumbers::default();
             for (number, label) in (0..).zip(&self.labels) {
                 if *label == NONE {
                     known.free.push(number);
@@ -128,17 +134,17 @@ impl Labels {
 
     /// The label with a number.
     #[inline]
-    pub fn get(&self, number: u32) -> Option<&Label> {
+    pub fn get(&self, number: u32) -> Option<&RelationshipLabel> {
         self.labels.get(number as usize).filter(|label| **label != NONE)
     }
 
     /// The number of a label.
-    pub fn number(&self, label: Label) -> Option<u32> {
+    pub fn number(&self, label: RelationshipLabel) -> Option<u32> {
         self.known().numbers.get(&label).copied()
     }
 
     /// The number of a label. If it has none, it gets one now.
-    pub fn intern(&mut self, label: Label) -> u32 {
+    pub fn intern(&mut self, label: RelationshipLabel) -> u32 {
         if let Some(number) = self.number(label) {
             return number;
         }
@@ -176,9 +182,9 @@ mod tests {
 
     #[test]
     fn labels_come_back_from_their_rows() {
-        let mut labels = Labels::default();
+        let mut labels = LabelTable::default();
         for i in 0..600 {
-            let label = Label {
+            let label = RelationshipLabel {
                 scope: 1 + i % 7,
                 type_name: i * 1000,
                 verb: u32::MAX - i % 3,
@@ -187,10 +193,10 @@ mod tests {
             assert_eq!(labels.intern(label), i);
             assert_eq!(labels.intern(label), i);
         }
-        let read_back = |labels: &Labels| {
-            let mut read = Labels::default();
+        let read_back = |labels: &LabelTable| {
+            let mut read = LabelTable::default();
             let rows: Vec<(u32, Vec<u8>)> = labels.changed_rows().collect();
-            assert_eq!(rows.len() as u32, Labels::row_count(labels.count()));
+            assert_eq!(rows.len() as u32, LabelTable::row_count(labels.count()));
             rows.iter().for_each(|(_, row)| assert_eq!(read.extend(row), Some(())));
             read
         };
@@ -200,15 +206,15 @@ mod tests {
         assert_eq!(read.get(600), None);
         // Half a row is noticed.
         let row = labels.encode_row(0);
-        assert_eq!(Labels::default().extend(&row[..row.len() - 1]), None);
+        assert_eq!(LabelTable::default().extend(&row[..row.len() - 1]), None);
         // A removed label leaves its number to others.
         let gone = labels.labels[300];
         assert_eq!(labels.retain(|number| number != 300 && number != 4), 2);
         let mut read = read_back(&labels);
         assert_eq!((read.number(gone), read.get(300), read.in_use()), (None, None, 598));
-        let new = Label { scope: 9999, ..gone };
+        let new = RelationshipLabel { scope: 9999, ..gone };
         assert_eq!([read.intern(new), read.intern(gone)], [4, 300]);
-        assert_eq!(read.intern(Label { scope: 9998, ..gone }), 600);
+        assert_eq!(read.intern(RelationshipLabel { scope: 9998, ..gone }), 600);
         assert_eq!(read.get(4), Some(&new));
     }
 }

@@ -5,31 +5,32 @@
 //! contents of the graph: `sync` decides, and the store keeps.
 
 mod access;
-mod behind;
 mod body;
+mod bulk_insert;
 mod cache;
 mod check;
 mod codec;
 mod column;
+mod cross_scope_search;
 mod edges;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
-mod guard;
 mod heads;
 mod identity;
 mod index;
 pub mod job_lock;
 pub mod job_stage;
 mod labels;
+mod lock_wait;
 mod names;
-mod pages;
-mod partial;
+mod page_verification;
+mod panic_guard;
+mod partial_file;
 mod pipeline;
-pub mod private;
-mod rewrites;
+pub mod private_files;
+mod recovery_bypass;
 mod rows;
-mod runs;
 mod segment;
 mod snapshot;
 mod spill;
@@ -37,37 +38,36 @@ pub mod staging;
 mod sweep;
 mod tables;
 mod tiles;
-mod unrepaired;
-mod waiting;
-mod whereabouts;
+mod write_behind;
+mod write_eliding;
 mod writer;
 
-pub use behind::WriteBehind;
-pub use body::{Block, BodyPacker, read as read_body, write as write_body};
-pub use codec::{Cursor, put_bytes, put_value, put_varint, skip_value, take_value};
+pub use body::{BodyPacker, PackedBlock, read as read_body, write as write_body};
+pub use codec::{ByteCursor, put_bytes, put_value, put_varint, skip_value, take_value};
 pub use error::StoreError;
-pub use guard::{engine_panicked, guarded};
-pub use heads::{CHUNK as HEAD_CHUNK, Head, NO_BODY};
-pub use identity::Identity;
-pub use labels::{Label, Labels};
-pub use names::{NAMES_MAX, NEW_NAMES_MAX, NameBook, SCOPE_WORDS_MAX, WORDS_MAX, Words};
-pub use partial::{folder_of, sweep};
-pub use pipeline::{Batches, Next, pipeline};
-pub use rows::{Counts, EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
-pub use segment::{Standing, StoredEdge};
-pub use snapshot::{Facts, Snapshot};
-pub use spill::{Buckets, Packed, SharedBuckets};
-pub use sweep::{InUse, Swept};
-pub use waiting::{WAIT, Waiting};
-pub use writer::{EdgeEdit, StoredHeads, Writer};
+pub use heads::{CHUNK as HEAD_CHUNK, NO_BODY, ObjectHead};
+pub use identity::IdentityEntry;
+pub use labels::{LabelTable, RelationshipLabel};
+pub use lock_wait::{WAIT, WaitPolicy};
+pub use names::{NAMES_MAX, NEW_NAMES_MAX, NameBook, SCOPE_WORDS_MAX, WORDS_MAX, WordDictionary};
+pub use panic_guard::{engine_panicked, guarded};
+pub use partial_file::{folder_of, sweep};
+pub use pipeline::{NextGroup, SharedBatches, pipeline};
+pub use rows::{DatabaseMeta, EdgeCounts, JobRow, ObjectCounts, ScopeRow, split_classes};
+pub use segment::{AdjacencyEntry, StoredEdge};
+pub use snapshot::{ObjectFacts, Snapshot};
+pub use spill::{SharedBuckets, SpillBuckets, SpillRecord};
+pub use sweep::{NamesInUse, SweepCounts};
+pub use write_behind::WriteBehind;
+pub use writer::{EdgeEdit, GraphWriter, StoredHeads};
 
-use pages::Proven;
-use partial::Partial;
+use page_verification::VerifyingBackend;
+use partial_file::PartialFile;
+use recovery_bypass::RecoveryBypassBackend;
 use redb::backends::FileBackend;
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
-use rewrites::Rewrites;
 use std::path::Path;
-use unrepaired::Unrepaired;
+use write_eliding::WriteElidingBackend;
 
 /// Bytes of memory that the engine may use for pages of a file that is only read.
 const CACHE_BYTES: usize = 64 << 20;
@@ -81,7 +81,7 @@ const CACHE_BYTES_WRITING: usize = 32 << 20;
 const CACHE_BYTES_BRIEF: usize = 128 << 10;
 
 /// An open database file.
-pub enum Store {
+pub enum DatabaseFile {
     /// Reads beside a writer in another process.
     Reader(ReadOnlyDatabase),
     /// Reads and writes; excludes other writers.
@@ -165,47 +165,47 @@ fn open_file(path: &Path) -> Result<FileBackend, redb::DatabaseError> {
     FileBackend::new(std::fs::File::open(path).map_err(redb::StorageError::Io)?)
 }
 
-impl Store {
+impl DatabaseFile {
     /// Opens an existing file for reading. A file that a killed writer left behind is read as it
     /// is, and the next writer repairs it: nothing is ever written here.
-    pub fn open_reader(path: &Path) -> Result<Store, StoreError> {
-        Store::open_as_it_is(path, CACHE_BYTES)
+    pub fn open_reader(path: &Path) -> Result<DatabaseFile, StoreError> {
+        DatabaseFile::open_as_it_is(path, CACHE_BYTES)
     }
 
-    /// [`Store::open_reader`] to ask one short question.
-    pub fn open_briefly(path: &Path) -> Result<Store, StoreError> {
-        Store::open_as_it_is(path, CACHE_BYTES_BRIEF)
+    /// [`DatabaseFile::open_reader`] to ask one short question.
+    pub fn open_briefly(path: &Path) -> Result<DatabaseFile, StoreError> {
+        DatabaseFile::open_as_it_is(path, CACHE_BYTES_BRIEF)
     }
 
-    /// [`Store::open_reader`] for a long time, beside writers that come and go. A file that a
+    /// [`DatabaseFile::open_reader`] for a long time, beside writers that come and go. A file that a
     /// killed writer left behind is repaired first, which waits for the disk some times.
     /// Unrepaired, each look at a commit that is not known to be durable would wait once.
-    pub fn open_kept(path: &Path) -> Result<Store, StoreError> {
+    pub fn open_kept(path: &Path) -> Result<DatabaseFile, StoreError> {
         check_path(path)?;
-        guarded(|| match Store::open_whole(path, CACHE_BYTES) {
+        guarded(|| match DatabaseFile::open_whole(path, CACHE_BYTES) {
             Err(redb::DatabaseError::RepairAborted) => {
                 // Opening for writing repairs the file.
-                drop(Store::open_writer(path)?);
-                Store::open_whole(path, CACHE_BYTES).map_err(|e| opening(path, e))
+                drop(DatabaseFile::open_writer(path)?);
+                DatabaseFile::open_whole(path, CACHE_BYTES).map_err(|e| opening(path, e))
             }
             other => other.map_err(|e| opening(path, e)),
         })
     }
 
-    fn open_as_it_is(path: &Path, cache: usize) -> Result<Store, StoreError> {
+    fn open_as_it_is(path: &Path, cache: usize) -> Result<DatabaseFile, StoreError> {
         check_path(path)?;
-        guarded(|| match Store::open_whole(path, cache) {
+        guarded(|| match DatabaseFile::open_whole(path, cache) {
             Err(redb::DatabaseError::RepairAborted) => {
-                Store::open_unrepaired(path, cache, Unrepaired::new)
+                DatabaseFile::open_unrepaired(path, cache, RecoveryBypassBackend::new)
             }
             other => other.map_err(|e| opening(path, e)),
         })
     }
 
     /// Opens a file that no killed writer left behind.
-    fn open_whole(path: &Path, cache: usize) -> Result<Store, redb::DatabaseError> {
-        let storage = Proven::new(open_file(path)?);
-        with_cache(cache).open_read_only_with_backend(storage).map(Store::Reader)
+    fn open_whole(path: &Path, cache: usize) -> Result<DatabaseFile, redb::DatabaseError> {
+        let storage = VerifyingBackend::new(open_file(path)?);
+        with_cache(cache).open_read_only_with_backend(storage).map(DatabaseFile::Reader)
     }
 
     /// Opens a file that a killed writer left behind. `read` makes the layer between the file and
@@ -213,12 +213,14 @@ impl Store {
     fn open_unrepaired(
         path: &Path,
         cache: usize,
-        read: impl FnOnce(Proven<FileBackend>) -> Unrepaired<Proven<FileBackend>>,
-    ) -> Result<Store, StoreError> {
+        read: impl FnOnce(
+            VerifyingBackend<FileBackend>,
+        ) -> RecoveryBypassBackend<VerifyingBackend<FileBackend>>,
+    ) -> Result<DatabaseFile, StoreError> {
         open_file(path)
-            .map(|file| read(Proven::new(file)))
+            .map(|file| read(VerifyingBackend::new(file)))
             .and_then(|storage| with_cache(cache).open_read_only_with_backend(storage))
-            .map(Store::Reader)
+            .map(DatabaseFile::Reader)
             .map_err(|e| opening(path, e))
     }
 
@@ -228,14 +230,18 @@ impl Store {
     ///
     /// Returns an error before a byte is written if the file is no database, has another format or
     /// cannot be read.
-    pub fn open_writer(path: &Path) -> Result<Store, StoreError> {
+    pub fn open_writer(path: &Path) -> Result<DatabaseFile, StoreError> {
         check_path(path)?;
         guarded(|| {
-            let known = match Store::open_whole(path, CACHE_BYTES_BRIEF) {
+            let known = match DatabaseFile::open_whole(path, CACHE_BYTES_BRIEF) {
                 Err(redb::DatabaseError::RepairAborted) => {
                     // The engine will find out which commit is whole. Either commit shows that the
                     // file is ours and can be read.
-                    Store::open_unrepaired(path, CACHE_BYTES_BRIEF, Unrepaired::at_any_rate)?
+                    DatabaseFile::open_unrepaired(
+                        path,
+                        CACHE_BYTES_BRIEF,
+                        RecoveryBypassBackend::without_durability_check,
+                    )?
                 }
                 other => other.map_err(|e| opening(path, e))?,
             };
@@ -244,8 +250,11 @@ impl Store {
             drop(known);
             let file = std::fs::File::options().read(true).write(true).open(path)?;
             FileBackend::new(file)
-                .and_then(|file| builder().create_with_backend(Proven::new(Rewrites::new(file))))
-                .map(Store::Writer)
+                .and_then(|file| {
+                    builder()
+                        .create_with_backend(VerifyingBackend::new(WriteElidingBackend::new(file)))
+                })
+                .map(DatabaseFile::Writer)
                 .map_err(|e| opening(path, e))
         })
     }
@@ -261,8 +270,8 @@ impl Store {
 
     fn begin_read(&self) -> Result<redb::ReadTransaction, StoreError> {
         Ok(match self {
-            Store::Reader(database) => database.begin_read()?,
-            Store::Writer(database) => database.begin_read()?,
+            DatabaseFile::Reader(database) => database.begin_read()?,
+            DatabaseFile::Writer(database) => database.begin_read()?,
         })
     }
 
@@ -277,7 +286,7 @@ impl Store {
             let e = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "file already exists");
             return Err(StoreError::Io(e));
         }
-        let partial = Partial::beside(path)?;
+        let partial = PartialFile::beside(path)?;
         let storage = partial.storage().map_err(|e| opening(path, e))?;
         let mut database = builder().create_with_backend(storage).map_err(|e| opening(path, e))?;
         initialise(&database, digest_seed)?;
@@ -298,8 +307,8 @@ impl Store {
     pub fn copy(snapshot: &Snapshot, path: &Path) -> Result<u64, StoreError> {
         // Leftovers of killed processes can be as large as this copy, and take its room on the
         // disk.
-        partial::sweep(path)?;
-        let partial = Partial::beside(path)?;
+        partial_file::sweep(path)?;
+        let partial = PartialFile::beside(path)?;
         let storage = partial.storage().map_err(|e| opening(path, e))?;
         let mut database = builder().create_with_backend(storage).map_err(|e| opening(path, e))?;
         let mut transaction = database.begin_write()?;
@@ -319,8 +328,8 @@ impl Store {
     pub fn with_backend(
         backend: impl redb::StorageBackend,
         digest_seed: u64,
-    ) -> Result<Store, StoreError> {
-        let storage = Proven::new(Rewrites::new(backend));
+    ) -> Result<DatabaseFile, StoreError> {
+        let storage = VerifyingBackend::new(WriteElidingBackend::new(backend));
         let database = guarded(|| Ok(with_cache(CACHE_BYTES_BRIEF).create_with_backend(storage)?))?;
         let fresh = {
             let transaction = database.begin_read()?;
@@ -329,7 +338,7 @@ impl Store {
         if fresh {
             initialise(&database, digest_seed)?;
         }
-        Ok(Store::Writer(database))
+        Ok(DatabaseFile::Writer(database))
     }
 
     /// The state as of now.
@@ -342,8 +351,8 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Changed`] if the graph is no longer at `revision`.
-    pub fn begin_write(&self, revision: u64) -> Result<Writer, StoreError> {
-        let Store::Writer(database) = self else {
+    pub fn begin_write(&self, revision: u64) -> Result<GraphWriter, StoreError> {
+        let DatabaseFile::Writer(database) = self else {
             return Err(StoreError::Engine("the database is open for reading only".into()));
         };
         let mut transaction = guarded(|| Ok(database.begin_write()?))?;
@@ -357,18 +366,18 @@ impl Store {
         }
         let (words, labels) = (snapshot.words().clone(), snapshot.labels().clone());
         let names = snapshot.name_book()?;
-        Ok(Writer::new(transaction, snapshot.meta(), names, words, labels))
+        Ok(GraphWriter::new(transaction, snapshot.meta(), names, words, labels))
     }
 
     /// Gives unused space back to the file system; returns true if there may be more. `None` while
     /// any process reads an older state: then nothing can be moved.
     pub fn shrink(&mut self) -> Result<Option<bool>, StoreError> {
         match self {
-            Store::Writer(database) => guarded(|| match database.compact() {
+            DatabaseFile::Writer(database) => guarded(|| match database.compact() {
                 Err(redb::CompactionError::TransactionInProgress) => Ok(None),
                 more => Ok(Some(more?)),
             }),
-            Store::Reader(_) => Ok(Some(false)),
+            DatabaseFile::Reader(_) => Ok(Some(false)),
         }
     }
 }
@@ -380,7 +389,7 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
         transaction.open_table(table)?;
     }
     transaction.open_table(tables::META)?.insert(tables::ROOM_KEY, &[0; tables::ROOM][..])?;
-    let meta = Meta {
+    let meta = DatabaseMeta {
         revision: 0,
         digest_seed,
         next_number: [0, 0],
@@ -392,7 +401,8 @@ fn initialise(database: &Database, digest_seed: u64) -> Result<(), StoreError> {
         edges: Default::default(),
     };
     let names = NameBook::new(None, meta.next_name, meta.names);
-    Writer::new(transaction, meta, names, Words::default(), Labels::default()).commit()
+    GraphWriter::new(transaction, meta, names, WordDictionary::default(), LabelTable::default())
+        .commit()
 }
 
 /// The damaged pages of a file, in words, and the number of pages in its newest state. For a file
@@ -402,7 +412,7 @@ pub fn damaged_pages(path: &Path) -> Result<(Vec<String>, u64), StoreError> {
     let size = redb::StorageBackend::len(&file)?;
     let read = |offset, out: &mut [u8]| redb::StorageBackend::read(&file, offset, out);
     let mut found = Vec::new();
-    let pages = pages::walk(size, read, |page| found.push(page.to_string()))?;
+    let pages = page_verification::walk(size, read, |page| found.push(page.to_string()))?;
     Ok((found, pages))
 }
 
@@ -423,7 +433,7 @@ mod tests {
     fn a_new_file_ends_at_a_power_of_two_of_pages() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new.redb");
-        Store::create(&path, 1).unwrap();
+        DatabaseFile::create(&path, 1).unwrap();
         let len = std::fs::metadata(&path).unwrap().len();
         // One page is the header of the engine.
         assert!((len / 4096 - 1).is_power_of_two(), "{len} bytes");

@@ -15,8 +15,8 @@
 //! Number 0 is the empty text, so it never names anything.
 
 use super::StoreError;
-use super::codec::{Cursor, proven, put_bytes, put_varint};
-use super::snapshot::Table;
+use super::codec::{ByteCursor, proven, put_bytes, put_varint};
+use super::snapshot::ReadTable;
 use super::tables;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub const SCOPE_WORDS_MAX: usize = 10_000;
 
 /// The names that every question needs.
 #[derive(Clone, Default)]
-pub struct Words {
+pub struct WordDictionary {
     texts: String,
     /// Start and end in `texts` and number of each word, sorted by text.
     all: Vec<(u32, u32, u32)>,
@@ -54,10 +54,10 @@ pub struct Words {
     places: FxHashMap<u32, u32>,
 }
 
-impl Words {
+impl WordDictionary {
     /// Words by their texts, ascending.
-    pub fn new<'w>(words: impl Iterator<Item = (&'w str, u32)>) -> Words {
-        let mut all = Words::default();
+    pub fn new<'w>(words: impl Iterator<Item = (&'w str, u32)>) -> WordDictionary {
+        let mut all = WordDictionary::default();
         words.for_each(|(text, number)| all.push(text, number));
         all
     }
@@ -71,7 +71,7 @@ impl Words {
 
     /// Adds the words of a row. `None` if it is damaged.
     pub fn extend(&mut self, payload: &[u8]) -> Option<()> {
-        let mut c = Cursor(payload);
+        let mut c = ByteCursor(payload);
         while !c.0.is_empty() {
             let (number, text) = (c.varint32()?, c.text()?);
             let last = self.all.last().map_or("", |last| self.text_at(last));
@@ -144,7 +144,7 @@ impl NameChunk {
     /// Reads a chunk. `None` if the row is damaged.
     pub fn parse(payload: &[u8]) -> Option<NameChunk> {
         let (mut c, mut chunk) =
-            (Cursor(payload), NameChunk { texts: String::new(), ends: vec![] });
+            (ByteCursor(payload), NameChunk { texts: String::new(), ends: vec![] });
         while !c.0.is_empty() {
             chunk.texts.push_str(c.text()?);
             chunk.ends.push(chunk.texts.len() as u32);
@@ -180,10 +180,10 @@ pub fn encode_chunk<'n>(names: impl Iterator<Item = &'n str>) -> Vec<u8> {
 }
 
 /// Looks a text up in the table of numbers.
-pub fn number_of(table: &Table, text: &str) -> Result<Option<u32>, StoreError> {
+pub fn number_of(table: &ReadTable, text: &str) -> Result<Option<u32>, StoreError> {
     let key = text.as_bytes();
     let Some(guard) = redb::ReadableTable::get(table, key)? else { return Ok(None) };
-    let mut c = Cursor(proven("name_numbers", key, guard.value())?);
+    let mut c = ByteCursor(proven("name_numbers", key, guard.value())?);
     match c.varint32() {
         Some(number) if c.0.is_empty() => Ok(Some(number)),
         _ => Err(StoreError::corrupt("name_numbers", key, "contents make no sense")),
@@ -195,7 +195,7 @@ pub fn number_of(table: &Table, text: &str) -> Result<Option<u32>, StoreError> {
 #[derive(Default)]
 pub struct NameBook {
     /// The table of numbers as of the beginning of the transaction.
-    stored: Option<Table>,
+    stored: Option<ReadTable>,
     met: FxHashMap<Arc<str>, u32>,
     /// New names, in the order of their numbers, from `first` on.
     new: Vec<Arc<str>>,
@@ -208,7 +208,7 @@ pub struct NameBook {
 
 impl NameBook {
     /// The names of a database that has `names` in use and gives out `first` next.
-    pub(super) fn new(stored: Option<Table>, first: u32, names: u32) -> NameBook {
+    pub(super) fn new(stored: Option<ReadTable>, first: u32, names: u32) -> NameBook {
         let room = NAMES_MAX.saturating_sub(names);
         NameBook { stored, first, room, ..NameBook::default() }
     }
@@ -291,12 +291,12 @@ mod tests {
             seed: u32,
         ) {
             let number = |at: usize| (at as u32).wrapping_mul(2_654_435_761).wrapping_add(seed);
-            let words = Words::new(texts.iter().enumerate().map(|(at, t)| (t.as_str(), number(at))));
-            let mut back = Words::default();
+            let words = WordDictionary::new(texts.iter().enumerate().map(|(at, t)| (t.as_str(), number(at))));
+            let mut back = WordDictionary::default();
             for row in words.rows() {
                 prop_assert_eq!(back.extend(&row), Some(()));
             }
-            prop_assert_eq!(words.rows().len() as u32, Words::row_count(words.count()));
+            prop_assert_eq!(words.rows().len() as u32, WordDictionary::row_count(words.count()));
             prop_assert!(back.iter().eq(words.iter()));
             for (at, text) in texts.iter().enumerate() {
                 prop_assert_eq!(back.number(text), Some(number(at)));
@@ -318,7 +318,7 @@ mod tests {
 
         #[test]
         fn rubbish_is_no_name_and_no_panic(bytes: Vec<u8>) {
-            let _ = (NameChunk::parse(&bytes).is_some(), Words::default().extend(&bytes));
+            let _ = (NameChunk::parse(&bytes).is_some(), WordDictionary::default().extend(&bytes));
         }
     }
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 /// Batches that are handed out in parts. A batch is dropped when its last part is done.
-pub struct Batches<I, B> {
+pub struct SharedBatches<I, B> {
     batches: I,
     current: Option<(Arc<B>, usize)>,
 }
 
-impl<E, B, I: Iterator<Item = Result<B, E>>> Batches<I, B> {
+impl<E, B, I: Iterator<Item = Result<B, E>>> SharedBatches<I, B> {
     /// No batch is begun yet.
-    pub fn new(batches: I) -> Batches<I, B> {
-        Batches { batches, current: None }
+    pub fn new(batches: I) -> SharedBatches<I, B> {
+        SharedBatches { batches, current: None }
     }
 
     /// The current batch and the number of its items that are taken. Goes on to the next batch when
@@ -44,7 +44,7 @@ impl<E, B, I: Iterator<Item = Result<B, E>>> Batches<I, B> {
 }
 
 /// The answer of `gather` in [`pipeline`].
-pub enum Next<G> {
+pub enum NextGroup<G> {
     /// A group to make.
     Group(G),
     /// The next group depends on groups that may not be put yet: ask again when all are put.
@@ -65,20 +65,20 @@ pub enum Next<G> {
 pub fn pipeline<S, G: Send, R: Send, E: Send>(
     state: &mut S,
     more: usize,
-    mut gather: impl FnMut(&mut S) -> Result<Next<G>, E>,
+    mut gather: impl FnMut(&mut S) -> Result<NextGroup<G>, E>,
     make: impl Fn(G) -> Result<R, E> + Sync,
     mut put: impl FnMut(&mut S, R) -> Result<(), E>,
 ) -> Result<(), E> {
     debug_assert!(rayon::current_thread_index().is_none(), "it would wait for itself");
     let first = loop {
         match gather(state)? {
-            Next::Group(first) => break first,
-            Next::Wait => {}
-            Next::End => return Ok(()),
+            NextGroup::Group(first) => break first,
+            NextGroup::Wait => {}
+            NextGroup::End => return Ok(()),
         }
     };
     let mut next = gather(state)?;
-    if let Next::End = next {
+    if let NextGroup::End = next {
         // A single group is made here: waking another thread takes longer.
         return put(state, make(first)?);
     }
@@ -94,7 +94,7 @@ pub fn pipeline<S, G: Send, R: Send, E: Send>(
         let mut under_way = VecDeque::from([begin(first)]);
         loop {
             while under_way.len() < most
-                && let Next::Group(group) = next
+                && let NextGroup::Group(group) = next
             {
                 under_way.push_back(begin(group));
                 next = gather(state)?;
@@ -102,9 +102,9 @@ pub fn pipeline<S, G: Send, R: Send, E: Send>(
             // Everything is put here, so a group that had to wait can be gathered now.
             let Some(made) = under_way.pop_front() else {
                 match next {
-                    Next::Group(group) => under_way.push_back(begin(group)),
-                    Next::Wait => {}
-                    Next::End => return Ok(()),
+                    NextGroup::Group(group) => under_way.push_back(begin(group)),
+                    NextGroup::Wait => {}
+                    NextGroup::End => return Ok(()),
                 }
                 next = gather(state)?;
                 continue;
@@ -128,17 +128,17 @@ mod tests {
         let gather = |put: &mut Vec<usize>| {
             assert!(gathered - put.len() <= more + rayon::current_num_threads());
             if gathered == count {
-                return Ok(Next::End);
+                return Ok(NextGroup::End);
             }
             if gathered > 0 && gathered % waits == 0 {
                 if !std::mem::replace(&mut waited, true) {
-                    return Ok(Next::Wait);
+                    return Ok(NextGroup::Wait);
                 }
                 assert_eq!(put.len(), gathered, "not all before it was put");
             }
             waited = false;
             gathered += 1;
-            Ok(Next::Group(gathered - 1))
+            Ok(NextGroup::Group(gathered - 1))
         };
         let make = |at| if fault == Some(at) { Err("fault") } else { Ok(at) };
         let put_one = |put: &mut Vec<usize>, at| {
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn what_cannot_be_put_ends_it() {
         let mut numbers = 0..50;
-        let gather = |_: &mut usize| Ok(numbers.next().map_or(Next::End, Next::Group));
+        let gather = |_: &mut usize| Ok(numbers.next().map_or(NextGroup::End, NextGroup::Group));
         let mut put = 0;
         let result = pipeline(&mut put, 2, gather, Ok, |put, at| {
             *put += 1;
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn batches_are_handed_out_whole() {
         let source = [vec![1, 2, 3], vec![], vec![4], vec![5, 6]].map(Ok::<_, ()>);
-        let mut batches = Batches::new(source.into_iter());
+        let mut batches = SharedBatches::new(source.into_iter());
         let mut seen = Vec::new();
         while let Some((batch, taken)) = batches.rest(Vec::len).unwrap() {
             let end = batch.len().min(taken + 2);

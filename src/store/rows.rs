@@ -1,7 +1,7 @@
 //! The small rows: counters, scopes, jobs.
 
-use super::codec::{Cursor, becomes, put_bytes, put_varint};
-use crate::graph::{CLASS_SEPARATOR, Kind};
+use super::codec::{ByteCursor, declares_unpacked_len, put_bytes, put_varint};
+use crate::graph::{CLASS_SEPARATOR, ObjectKind};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ pub struct EdgeCounts {
 
 /// Counters of the whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meta {
+pub struct DatabaseMeta {
     /// Raised by every commit; a plan made at another revision is stale.
     pub revision: u64,
     /// Secret seed of content digests, so that nobody can prepare two contents with the same
@@ -38,9 +38,9 @@ pub struct Meta {
     pub edges: [EdgeCounts; 2],
 }
 
-impl Meta {
+impl DatabaseMeta {
     /// The next number of a kind.
-    pub fn bound(&self, kind: Kind) -> u32 {
+    pub fn bound(&self, kind: ObjectKind) -> u32 {
         self.next_number[kind as usize]
     }
 
@@ -59,9 +59,9 @@ impl Meta {
         out
     }
 
-    pub(super) fn decode(payload: &[u8]) -> Option<Meta> {
-        let mut c = Cursor(payload);
-        let meta = Meta {
+    pub(super) fn decode(payload: &[u8]) -> Option<DatabaseMeta> {
+        let mut c = ByteCursor(payload);
+        let meta = DatabaseMeta {
             revision: c.u64()?,
             digest_seed: c.u64()?,
             next_number: [c.u32()?, c.u32()?],
@@ -76,13 +76,13 @@ impl Meta {
     }
 }
 
-fn edge_counts(c: &mut Cursor<'_>) -> Option<EdgeCounts> {
+fn edge_counts(c: &mut ByteCursor<'_>) -> Option<EdgeCounts> {
     Some(EdgeCounts { base: c.u32()?, delta: c.u32()? })
 }
 
 /// Live and deleted objects of one kind in one scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ObjectCounts {
     /// Live objects.
     pub live: u64,
     /// Tombstones.
@@ -93,7 +93,7 @@ pub struct Counts {
     pub classes: BTreeMap<u32, u64>,
 }
 
-impl Counts {
+impl ObjectCounts {
     /// Counts an object in (`by` = 1) or out (`by` = -1) of the live ones.
     pub fn shift(&mut self, type_name: u32, class: u32, by: i64) {
         self.live = self.live.wrapping_add_signed(by);
@@ -119,11 +119,11 @@ impl Counts {
         }
     }
 
-    fn decode(c: &mut Cursor<'_>) -> Option<Counts> {
+    fn decode(c: &mut ByteCursor<'_>) -> Option<ObjectCounts> {
         let (live, deleted) = (c.varint()?, c.varint()?);
         let mut map =
             || (0..c.varint()?).map(|_| Some((c.varint32()?, c.varint()?))).collect::<Option<_>>();
-        Some(Counts { live, deleted, types: map()?, classes: map()? })
+        Some(ObjectCounts { live, deleted, types: map()?, classes: map()? })
     }
 }
 
@@ -133,7 +133,7 @@ pub struct ScopeRow {
     /// Raised by every commit that touches the scope.
     pub generation: u64,
     /// Entities and relationships.
-    pub counts: [Counts; 2],
+    pub counts: [ObjectCounts; 2],
     /// The next block of bodies of each kind.
     pub next_block: [u32; 2],
     /// Records in the blocks of each kind that no head names any more.
@@ -149,7 +149,7 @@ pub struct ScopeRow {
 impl ScopeRow {
     /// True if the scope holds nothing and nothing is set for it.
     pub fn is_bare(&self) -> bool {
-        self.counts.iter().all(|counts| *counts == Counts::default())
+        self.counts.iter().all(|counts| *counts == ObjectCounts::default())
             && self.max_delete_percent.is_none()
             && self.min_deletes.is_none()
     }
@@ -161,7 +161,7 @@ impl ScopeRow {
     }
 
     /// The counts of a kind.
-    pub fn count(&self, kind: Kind) -> &Counts {
+    pub fn count(&self, kind: ObjectKind) -> &ObjectCounts {
         &self.counts[kind as usize]
     }
 
@@ -182,17 +182,17 @@ impl ScopeRow {
     }
 
     pub(super) fn decode(payload: &[u8]) -> Option<ScopeRow> {
-        fn optional<T: TryFrom<u64>>(c: &mut Cursor<'_>) -> Option<Option<T>> {
+        fn optional<T: TryFrom<u64>>(c: &mut ByteCursor<'_>) -> Option<Option<T>> {
             match c.varint()? {
                 0 => Some(None),
                 1 => Some(Some(c.varint()?.try_into().ok()?)),
                 _ => None,
             }
         }
-        let mut c = Cursor(payload);
+        let mut c = ByteCursor(payload);
         let row = ScopeRow {
             generation: c.varint()?,
-            counts: [Counts::decode(&mut c)?, Counts::decode(&mut c)?],
+            counts: [ObjectCounts::decode(&mut c)?, ObjectCounts::decode(&mut c)?],
             next_block: [c.varint32()?, c.varint32()?],
             dead: [c.varint()?, c.varint()?],
             last_job: optional(&mut c)?,
@@ -228,12 +228,12 @@ impl JobRow {
     }
 
     pub(super) fn decode(payload: &[u8]) -> Option<JobRow> {
-        let mut c = Cursor(payload);
+        let mut c = ByteCursor(payload);
         let id = Uuid::from_bytes(c.array()?);
         let source = c.text()?.to_owned();
         let len = c.u32()? as usize;
         // A damaged length must not make room for gigabytes.
-        if len > REPORT_MAX || !becomes(c.0, len) {
+        if len > REPORT_MAX || !declares_unpacked_len(c.0, len) {
             return None;
         }
         let report = zstd::bulk::decompress(c.0, len).ok().filter(|r| r.len() == len)?;
@@ -251,10 +251,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn counts() -> impl Strategy<Value = Counts> {
+    fn counts() -> impl Strategy<Value = ObjectCounts> {
         let map = || prop::collection::btree_map(any::<u32>(), any::<u64>(), 0..4);
-        (any::<u64>(), any::<u64>(), map(), map())
-            .prop_map(|(live, deleted, types, classes)| Counts { live, deleted, types, classes })
+        (any::<u64>(), any::<u64>(), map(), map()).prop_map(|(live, deleted, types, classes)| {
+            ObjectCounts { live, deleted, types, classes }
+        })
     }
 
     proptest! {

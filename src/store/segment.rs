@@ -11,9 +11,9 @@
 //! The edges of an entity lie side by side, mostly in one segment; those of a hub fill many. Recent
 //! edits lie beside them, see `edges.rs`.
 
-use super::codec::Cursor;
-use super::column::{Column, put_column};
-use super::tiles::{ENTRIES_MAX, Entry};
+use super::codec::ByteCursor;
+use super::column::{EncodedColumn, put_column};
+use super::tiles::{ENTRIES_MAX, TileEntry};
 use std::ops::Range;
 
 /// An edge as it is stored, seen from one of its ends.
@@ -28,7 +28,7 @@ pub struct StoredEdge {
 }
 
 /// An edge with its place: the number of an entity, and the edge as seen from there.
-pub type Standing = (u32, StoredEdge);
+pub type AdjacencyEntry = (u32, StoredEdge);
 
 /// The lowest and the highest place that an edge of an entity can have.
 pub fn bounds(entity: u32) -> [[u8; 16]; 2] {
@@ -39,11 +39,11 @@ pub fn bounds(entity: u32) -> [[u8; 16]; 2] {
 }
 
 #[inline]
-fn numbers((entity, edge): &Standing) -> [u32; 4] {
+fn numbers((entity, edge): &AdjacencyEntry) -> [u32; 4] {
     [*entity, edge.other, edge.label, edge.relationship]
 }
 
-impl Entry<16> for Standing {
+impl TileEntry<16> for AdjacencyEntry {
     const TABLE: &'static str = "adjacency";
     const FIXED: usize = 0;
 
@@ -62,16 +62,16 @@ impl Entry<16> for Standing {
     }
 
     fn last(contents: &[u8]) -> Option<[u8; 16]> {
-        Some(Segment::parse(contents)?.last()?.at())
+        Some(EdgeSegment::parse(contents)?.last()?.at())
     }
 
-    fn encode(edges: &[Standing], out: &mut Vec<u8>) {
+    fn encode(edges: &[AdjacencyEntry], out: &mut Vec<u8>) {
         put_segment(edges, out);
     }
 }
 
 /// Writes the contents of a segment.
-pub fn put_segment<T: Entry<16>>(entries: &[T], out: &mut Vec<u8>) {
+pub fn put_segment<T: TileEntry<16>>(entries: &[T], out: &mut Vec<u8>) {
     out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
     let mut values = Vec::with_capacity(entries.len());
     let columns: [fn(&T) -> u64; 4] =
@@ -85,26 +85,26 @@ pub fn put_segment<T: Entry<16>>(entries: &[T], out: &mut Vec<u8>) {
 
 /// A segment as it lies in the file.
 #[derive(Clone, Copy)]
-pub struct Segment<'a> {
+pub struct EdgeSegment<'a> {
     len: usize,
-    columns: [Column<'a>; 4],
+    columns: [EncodedColumn<'a>; 4],
 }
 
-impl<'a> Segment<'a> {
+impl<'a> EdgeSegment<'a> {
     /// Finds the columns of a segment. `None` if it is damaged.
-    pub fn parse(contents: &'a [u8]) -> Option<Segment<'a>> {
-        let mut cursor = Cursor(contents);
+    pub fn parse(contents: &'a [u8]) -> Option<EdgeSegment<'a>> {
+        let mut cursor = ByteCursor(contents);
         let len = cursor.u32()? as usize;
         // A constant column takes the same few bytes for any number of rows, so a damaged length
         // could claim any number.
         if len > ENTRIES_MAX {
             return None;
         }
-        let mut columns = [Column::Constant(0); 4];
+        let mut columns = [EncodedColumn::Constant(0); 4];
         for column in &mut columns {
-            *column = Column::take(&mut cursor, len)?;
+            *column = EncodedColumn::take(&mut cursor, len)?;
         }
-        cursor.0.is_empty().then_some(Segment { len, columns })
+        cursor.0.is_empty().then_some(EdgeSegment { len, columns })
     }
 
     /// The number of edges.
@@ -113,14 +113,14 @@ impl<'a> Segment<'a> {
     }
 
     /// The last edge, if there is any.
-    pub fn last(&self) -> Option<Standing> {
+    pub fn last(&self) -> Option<AdjacencyEntry> {
         let at = self.len.checked_sub(1)?;
         let [entity, other, label, relationship] = self.columns.map(|c| c.get32(at));
         Some((entity, StoredEdge { other, label, relationship }))
     }
 
     /// The edges of the entities in `range`, in order.
-    pub fn of(self, range: Range<u32>) -> impl Iterator<Item = Standing> + 'a {
+    pub fn of(self, range: Range<u32>) -> impl Iterator<Item = AdjacencyEntry> + 'a {
         let edge = move |at| {
             let [entity, other, label, relationship] = self.columns.map(|c| c.get32(at));
             (entity, StoredEdge { other, label, relationship })
@@ -164,19 +164,19 @@ mod tests {
         fn segments_come_back_as_they_were(
             edges in prop::collection::btree_set((0..90u32, any::<u32>(), 0..4u32, 0..9u32), 0..200)
         ) {
-            let edges: Vec<Standing> = edges
+            let edges: Vec<AdjacencyEntry> = edges
                 .into_iter()
                 .map(|(at, other, label, relationship)| (at, StoredEdge { other, label, relationship }))
                 .collect();
             let mut bytes = Vec::new();
-            Standing::encode(&edges, &mut bytes);
-            let segment = Segment::parse(&bytes).expect("whole");
+            AdjacencyEntry::encode(&edges, &mut bytes);
+            let segment = EdgeSegment::parse(&bytes).expect("whole");
             let mut all = Vec::new();
             segment.for_each(&mut Default::default(), |at, edge| all.push((at, edge)));
             prop_assert_eq!(&all, &edges);
             for entity in 0..91 {
-                let one: Vec<Standing> = segment.of(entity..entity + 1).collect();
-                let known: Vec<Standing> =
+                let one: Vec<AdjacencyEntry> = segment.of(entity..entity + 1).collect();
+                let known: Vec<AdjacencyEntry> =
                     edges.iter().copied().filter(|(at, _)| *at == entity).collect();
                 prop_assert_eq!(one, known);
             }
@@ -185,7 +185,7 @@ mod tests {
 
         #[test]
         fn rubbish_is_no_segment_and_no_panic(bytes: Vec<u8>) {
-            if let Some(segment) = Segment::parse(&bytes) {
+            if let Some(segment) = EdgeSegment::parse(&bytes) {
                 let _ = segment.of(3..9).take(1000).last();
                 let _ = segment.for_each(&mut Default::default(), |_, _| {});
             }

@@ -5,21 +5,21 @@
 
 use super::StoreError;
 use super::body;
-use super::cache::Cache;
-use super::codec::{Cursor, SEAL, proven, unseal};
-use super::edges::{self, Change};
-use super::heads::{CHUNK, Head, HeadChunk, NO_BODY};
-use super::identity::{Identity, IdentityRow};
-use super::labels::Labels;
-use super::names::{self, NameBook, NameChunk, Words};
-use super::rows::{EdgeCounts, JobRow, Meta, ScopeRow, split_classes};
-use super::segment::{Standing, StoredEdge};
-use super::tables::{self, Definition};
-use super::tiles::{self, Tile};
+use super::cache::BudgetedCache;
+use super::codec::{ByteCursor, SEAL, proven, unseal};
+use super::edges::{self, DeltaEntry};
+use super::heads::{CHUNK, HeadChunk, NO_BODY, ObjectHead};
+use super::identity::{IdentityEntry, IdentityRow};
+use super::labels::LabelTable;
+use super::names::{self, NameBook, NameChunk, WordDictionary};
+use super::rows::{DatabaseMeta, EdgeCounts, JobRow, ScopeRow, split_classes};
+use super::segment::{AdjacencyEntry, StoredEdge};
+use super::tables::{self, ByteTableDefinition};
+use super::tiles::{self, StoredTile};
 use crate::graph::{
-    Adjacency, CLASS_SEPARATOR, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead,
-    IdHash, Kind, Metadata, Names, ORIGIN, ObjectId, Origin, Relationship, ScopeCounts, Value,
-    default_relationship_key, same_name,
+    AdjacencyRead, CLASS_SEPARATOR, EdgeDirection, Entity, EntityFacts, EntityHead, GraphRead,
+    IdHash, IncidentEdge, NameLookup, ORIGIN, ObjectId, ObjectKind, ObjectMetadata, Relationship,
+    RelationshipOrigin, ScopeCounts, Value, default_relationship_key, same_name,
 };
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -28,15 +28,15 @@ use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
 use uuid::Uuid;
 
-pub(super) type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+pub(super) type ReadTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// A value as it lies in a page of the engine.
-type Guard = AccessGuard<'static, &'static [u8]>;
+type PageGuard = AccessGuard<'static, &'static [u8]>;
 
 /// A value of ours, still in its page.
-pub(super) struct Opened(Guard);
+pub(super) struct VerifiedValue(PageGuard);
 
-impl Opened {
+impl VerifiedValue {
     pub(super) fn payload(&self) -> &[u8] {
         let sealed = self.0.value();
         &sealed[..sealed.len() - SEAL]
@@ -47,13 +47,13 @@ impl Opened {
 const SPAN: u32 = 256;
 
 /// The edges of [`SPAN`] entities in one direction, of all scopes.
-struct Neighbourhood {
+struct NeighborhoodEdges {
     ends: Vec<u32>,
-    edges: Vec<Edge>,
+    edges: Vec<IncidentEdge>,
 }
 
-impl Neighbourhood {
-    fn edges(&self, entity: u32) -> &[Edge] {
+impl NeighborhoodEdges {
+    fn edges(&self, entity: u32) -> &[IncidentEdge] {
         let row = (entity % SPAN) as usize;
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.edges[start as usize..self.ends[row] as usize]
@@ -62,7 +62,7 @@ impl Neighbourhood {
 
 /// The names and ends of an object, as name numbers and entity numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct ObjectFacts {
     /// Scope.
     pub scope: u32,
     /// `_type`.
@@ -75,7 +75,7 @@ pub struct Facts {
     pub live: bool,
 }
 
-impl Neighbourhood {
+impl NeighborhoodEdges {
     fn bytes(&self) -> usize {
         size_of_val(&self.ends[..]) + size_of_val(&self.edges[..])
     }
@@ -83,9 +83,9 @@ impl Neighbourhood {
 
 /// Neighbourhoods that are kept whole. `asked` counts, for the others, the entities that were read
 /// one by one.
-struct Near {
+struct NeighborhoodCache {
     asked: FxHashMap<(u8, u32), u32>,
-    known: Cache<(u8, u32), Rc<Neighbourhood>>,
+    known: BudgetedCache<(u8, u32), Rc<NeighborhoodEdges>>,
 }
 
 /// Entities of a neighbourhood that are read one by one before all of it is read. A walk that
@@ -97,7 +97,7 @@ const NEAR_ASKED_MAX: u32 = 8;
 struct LazyDelta {
     /// Reads around an entity so far.
     asked: Cell<u32>,
-    whole: OnceCell<Vec<Change>>,
+    whole: OnceCell<Vec<DeltaEntry>>,
 }
 
 /// Entries of a delta for each read around an entity, from which on the delta is read whole. By
@@ -106,22 +106,22 @@ const DELTA_ASKED: u32 = 256;
 
 /// Chunks of heads of which all facts are kept, by row (`None` is absent). `asked` counts, for the
 /// others, the rows that were read one by one.
-struct ChunkFacts {
+struct FactsCache {
     asked: FxHashMap<(u8, u32), u32>,
-    known: Cache<(u8, u32), Rc<[Option<Placed>]>>,
+    known: BudgetedCache<(u8, u32), Rc<[Option<LocatedFacts>]>>,
 }
 
 /// The facts of an object, and where its properties lie.
 #[derive(Clone, Copy)]
-struct Placed {
-    facts: Facts,
+struct LocatedFacts {
+    facts: ObjectFacts,
     block: u32,
     slot: u32,
 }
 
-impl Placed {
-    fn read(chunk: &HeadChunk<'_>, row: usize) -> Placed {
-        let facts = Facts {
+impl LocatedFacts {
+    fn read(chunk: &HeadChunk<'_>, row: usize) -> LocatedFacts {
+        let facts = ObjectFacts {
             scope: chunk.scope(row),
             type_name: chunk.type_name(row),
             class: chunk.class(row),
@@ -129,28 +129,28 @@ impl Placed {
             live: chunk.live(row),
         };
         let (block, slot) = chunk.body(row);
-        Placed { facts, block, slot }
+        LocatedFacts { facts, block, slot }
     }
 }
 
 /// The chunk of entities that a scan has reached. Questions about its rows are answered from here.
-struct Passing {
+struct ScanCursor {
     chunk: u32,
-    opened: Rc<Opened>,
-    rows: Vec<Option<Placed>>,
+    opened: Rc<VerifiedValue>,
+    rows: Vec<Option<LocatedFacts>>,
 }
 
 /// An unpacked block of bodies, with the place of each record.
-struct Block {
+struct UnpackedBlock {
     raw: Vec<u8>,
     starts: Vec<u32>,
 }
 
-impl Block {
-    fn unpack(payload: &[u8], unpacker: &mut body::Unpacker) -> Option<Block> {
+impl UnpackedBlock {
+    fn unpack(payload: &[u8], unpacker: &mut body::BlockUnpacker) -> Option<UnpackedBlock> {
         let raw = unpacker.unpack(payload)?;
         let starts = body::starts(&raw)?;
-        Some(Block { raw, starts })
+        Some(UnpackedBlock { raw, starts })
     }
 
     fn record(&self, slot: u32) -> Option<&[u8]> {
@@ -166,45 +166,45 @@ impl Block {
 }
 
 /// Kind, scope and number of a block of bodies.
-type BlockPlace = (u8, u32, u32);
+type BlockAddress = (u8, u32, u32);
 
 /// Rows of a chunk that are read one by one before all are taken out of its columns at once.
 const ASKED_MAX: u32 = 32;
 
 /// One consistent state of the database.
 pub struct Snapshot {
-    meta: Meta,
-    words: Words,
-    labels: Labels,
-    identity: Table,
-    heads: Table,
-    bodies: Table,
-    adjacency: Table,
-    jobs: Table,
-    pins: Table,
-    scopes: Table,
-    deletions: Table,
+    meta: DatabaseMeta,
+    words: WordDictionary,
+    labels: LabelTable,
+    identity: ReadTable,
+    heads: ReadTable,
+    bodies: ReadTable,
+    adjacency: ReadTable,
+    jobs: ReadTable,
+    pins: ReadTable,
+    scopes: ReadTable,
+    deletions: ReadTable,
     // A query comes back to the same few chunks again and again.
-    near: RefCell<Near>,
+    near: RefCell<NeighborhoodCache>,
     /// The deltas of both directions, once they were asked for often.
     deltas: [LazyDelta; 2],
     heads_kept: RefCell<HeadCache>,
-    facts_kept: RefCell<ChunkFacts>,
-    bodies_kept: RefCell<Cache<BlockPlace, Rc<Block>>>,
+    facts_kept: RefCell<FactsCache>,
+    bodies_kept: RefCell<BudgetedCache<BlockAddress, Rc<UnpackedBlock>>>,
     /// The block that was asked for last: the next question often needs it again.
-    last_block: RefCell<Option<(BlockPlace, Rc<Block>)>>,
-    unpacker: RefCell<body::Unpacker>,
-    passing: RefCell<Option<Rc<Passing>>>,
+    last_block: RefCell<Option<(BlockAddress, Rc<UnpackedBlock>)>>,
+    unpacker: RefCell<body::BlockUnpacker>,
+    passing: RefCell<Option<Rc<ScanCursor>>>,
     /// The folder of derived indexes of properties, if they are allowed.
-    pub(super) indexes: Option<super::index::Folder>,
+    pub(super) indexes: Option<super::index::IndexFolder>,
     /// The tables of names, opened when the name of a property is first asked for.
-    names: OnceCell<Table>,
-    name_numbers: OnceCell<Table>,
-    names_kept: RefCell<Cache<u32, Rc<NameChunk>>>,
+    names: OnceCell<ReadTable>,
+    name_numbers: OnceCell<ReadTable>,
+    names_kept: RefCell<BudgetedCache<u32, Rc<NameChunk>>>,
     last_names: RefCell<Option<(u32, Rc<NameChunk>)>>,
     /// Numbers of names that were asked for by text; `None` for a text that is no name.
     numbers_kept: RefCell<FxHashMap<Box<str>, Option<u32>>>,
-    jobs_kept: RefCell<Cache<u32, (Uuid, String)>>,
+    jobs_kept: RefCell<BudgetedCache<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
     transaction: ReadTransaction,
 }
@@ -228,20 +228,20 @@ const JOBS_MEMORY: usize = 1 << 20;
 /// Chunks of heads in memory: the last one of each kind, and those that were read a second time. An
 /// answer reads its heads in the order of their numbers, each chunk once.
 struct HeadCache {
-    last: [Option<(u32, Rc<Opened>)>; 2],
+    last: [Option<(u32, Rc<VerifiedValue>)>; 2],
     once: FxHashSet<(u8, u32)>,
-    kept: Cache<(u8, u32), Rc<Opened>>,
+    kept: BudgetedCache<(u8, u32), Rc<VerifiedValue>>,
 }
 
 impl HeadCache {
-    fn find(&mut self, kind: Kind, chunk: u32) -> Option<Rc<Opened>> {
+    fn find(&mut self, kind: ObjectKind, chunk: u32) -> Option<Rc<VerifiedValue>> {
         match &self.last[kind as usize] {
             Some((number, opened)) if *number == chunk => Some(Rc::clone(opened)),
             _ => self.kept.get(&(kind as u8, chunk)).map(Rc::clone),
         }
     }
 
-    fn keep(&mut self, kind: Kind, chunk: u32, opened: &Rc<Opened>) {
+    fn keep(&mut self, kind: ObjectKind, chunk: u32, opened: &Rc<VerifiedValue>) {
         let at = (kind as u8, chunk);
         // A pass in order reads each chunk once, so only a second read proves that a chunk is worth
         // keeping.
@@ -255,37 +255,40 @@ impl HeadCache {
 }
 
 /// The caches of a snapshot, empty. Each gets its share of `memory` bytes.
-struct Caches {
-    near: Near,
+struct SnapshotCaches {
+    near: NeighborhoodCache,
     heads: HeadCache,
-    facts: ChunkFacts,
-    bodies: Cache<BlockPlace, Rc<Block>>,
+    facts: FactsCache,
+    bodies: BudgetedCache<BlockAddress, Rc<UnpackedBlock>>,
 }
 
-impl Caches {
-    fn new(memory: usize) -> Caches {
+impl SnapshotCaches {
+    fn new(memory: usize) -> SnapshotCaches {
         // Two eighths for edges, one for heads, two for facts and three for blocks of bodies.
         let eighths = |n: usize| memory / 8 * n;
         let heads = eighths(1);
-        Caches {
-            near: Near { asked: FxHashMap::default(), known: Cache::new(eighths(2), eighths(2)) },
+        SnapshotCaches {
+            near: NeighborhoodCache {
+                asked: FxHashMap::default(),
+                known: BudgetedCache::new(eighths(2), eighths(2)),
+            },
             heads: HeadCache {
                 last: [None, None],
                 once: FxHashSet::default(),
-                kept: Cache::new(heads, heads),
+                kept: BudgetedCache::new(heads, heads),
             },
-            facts: ChunkFacts {
+            facts: FactsCache {
                 asked: FxHashMap::default(),
-                known: Cache::new(eighths(2), eighths(2)),
+                known: BudgetedCache::new(eighths(2), eighths(2)),
             },
-            bodies: Cache::new(BODIES_FIRST, eighths(3)),
+            bodies: BudgetedCache::new(BODIES_FIRST, eighths(3)),
         }
     }
 }
 
 fn get<R>(
-    table: &Table,
-    definition: Definition,
+    table: &ReadTable,
+    definition: ByteTableDefinition,
     name: &'static str,
     key: &[u8],
     read: impl FnOnce(&[u8]) -> Option<R>,
@@ -311,7 +314,7 @@ fn missing(table: &'static str, key: &[u8]) -> StoreError {
 /// row.
 fn numbered(
     transaction: &ReadTransaction,
-    definition: Definition,
+    definition: ByteTableDefinition,
     name: &'static str,
     rows: u32,
     mut add: impl FnMut(&[u8]) -> Option<()>,
@@ -338,14 +341,14 @@ impl Snapshot {
         let open = |definition| transaction.open_table(definition);
         // Nearly every question needs words and labels, so they are read at once; counts prove that
         // no row is lost.
-        let (mut words, mut labels) = (Words::default(), Labels::default());
-        let rows = Words::row_count(meta.words);
+        let (mut words, mut labels) = (WordDictionary::default(), LabelTable::default());
+        let rows = WordDictionary::row_count(meta.words);
         numbered(&transaction, tables::WORDS, "words", rows, |row| words.extend(row))?;
         expect(words.count(), meta.words, "words")?;
-        let rows = Labels::row_count(meta.labels);
+        let rows = LabelTable::row_count(meta.labels);
         numbered(&transaction, tables::LABELS, "labels", rows, |row| labels.extend(row))?;
         expect(labels.count(), meta.labels, "labels")?;
-        let caches = Caches::new(MEMORY);
+        let caches = SnapshotCaches::new(MEMORY);
         Ok(Snapshot {
             meta,
             words,
@@ -369,10 +372,10 @@ impl Snapshot {
             indexes: None,
             names: OnceCell::new(),
             name_numbers: OnceCell::new(),
-            names_kept: RefCell::new(Cache::new(NAMES_MEMORY, NAMES_MEMORY)),
+            names_kept: RefCell::new(BudgetedCache::new(NAMES_MEMORY, NAMES_MEMORY)),
             last_names: RefCell::default(),
             numbers_kept: RefCell::default(),
-            jobs_kept: RefCell::new(Cache::new(JOBS_MEMORY, JOBS_MEMORY)),
+            jobs_kept: RefCell::new(BudgetedCache::new(JOBS_MEMORY, JOBS_MEMORY)),
             scope_cache: OnceCell::new(),
             transaction,
         })
@@ -383,7 +386,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`StoreError::OtherFormat`] for a file of another version, also of other programs.
-    pub(super) fn meta_of(transaction: &ReadTransaction) -> Result<Meta, StoreError> {
+    pub(super) fn meta_of(transaction: &ReadTransaction) -> Result<DatabaseMeta, StoreError> {
         let table = transaction.open_table(tables::META).map_err(|e| match e {
             redb::TableError::TableDoesNotExist(_)
             | redb::TableError::TableTypeMismatch { .. }
@@ -391,21 +394,21 @@ impl Snapshot {
             | redb::TableError::TypeDefinitionChanged { .. } => StoreError::OtherProgram,
             e => e.into(),
         })?;
-        get(&table, tables::META, "meta", tables::META_KEY, Meta::decode)?
+        get(&table, tables::META, "meta", tables::META_KEY, DatabaseMeta::decode)?
             .ok_or_else(|| missing("meta", tables::META_KEY))
     }
 
     /// Lets lookups by property keep indexes in `folder`, which is made when it is first needed.
     /// The state of the folder changes how long an answer takes, never the answer.
     pub fn with_indexes(mut self, folder: std::path::PathBuf) -> Snapshot {
-        self.indexes = Some(super::index::Folder::new(folder));
+        self.indexes = Some(super::index::IndexFolder::new(folder));
         self
     }
 
     /// Limits the memory of the caches to about `bytes`: less is slower. Drops everything that they
     /// hold.
     pub fn with_memory(self, bytes: usize) -> Snapshot {
-        let Caches { near, heads, facts, bodies } = Caches::new(bytes);
+        let SnapshotCaches { near, heads, facts, bodies } = SnapshotCaches::new(bytes);
         Snapshot {
             near: RefCell::new(near),
             heads_kept: RefCell::new(heads),
@@ -422,12 +425,12 @@ impl Snapshot {
     }
 
     /// Counters of the file.
-    pub fn meta(&self) -> Meta {
+    pub fn meta(&self) -> DatabaseMeta {
         self.meta
     }
 
     /// The names of scopes, types, classes and verbs.
-    pub fn words(&self) -> &Words {
+    pub fn words(&self) -> &WordDictionary {
         &self.words
     }
 
@@ -439,9 +442,9 @@ impl Snapshot {
 
     fn opened<'t>(
         &self,
-        table: &'t OnceCell<Table>,
-        definition: Definition,
-    ) -> Result<&'t Table, StoreError> {
+        table: &'t OnceCell<ReadTable>,
+        definition: ByteTableDefinition,
+    ) -> Result<&'t ReadTable, StoreError> {
         match table.get() {
             Some(table) => Ok(table),
             None => {
@@ -526,7 +529,7 @@ impl Snapshot {
     }
 
     /// The labels of relationships.
-    pub fn labels(&self) -> &Labels {
+    pub fn labels(&self) -> &LabelTable {
         &self.labels
     }
 
@@ -547,7 +550,7 @@ impl Snapshot {
     /// broken.
     pub(super) fn for_each_sealed(
         &self,
-        definition: Definition,
+        definition: ByteTableDefinition,
         mut visit: impl FnMut(&[u8], &[u8], Result<(), StoreError>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let name = tables::name(definition);
@@ -578,7 +581,7 @@ impl Snapshot {
 
     /// The name numbers of the scopes that have live entities, ascending.
     pub fn entity_scopes(&self) -> Result<impl Iterator<Item = u32> + '_, StoreError> {
-        let live = |row: &ScopeRow| row.count(Kind::Entity).live > 0;
+        let live = |row: &ScopeRow| row.count(ObjectKind::Entity).live > 0;
         Ok(self.known_scopes()?.iter().filter(move |(_, row)| live(row)).map(|(number, _)| *number))
     }
 
@@ -616,10 +619,10 @@ impl Snapshot {
     /// The object with this `_id` in a scope.
     pub fn find(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
         id: ObjectId,
-    ) -> Result<Option<Identity>, StoreError> {
+    ) -> Result<Option<IdentityEntry>, StoreError> {
         // Two ids may have the same hash, so the key decides.
         let Some(found) = self.find_hash(kind, scope, self.hashed(id))? else { return Ok(None) };
         let head = self
@@ -632,10 +635,10 @@ impl Snapshot {
     /// The object in a scope whose `_id` has this hash.
     pub fn find_hash(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
         id: IdHash,
-    ) -> Result<Option<Identity>, StoreError> {
+    ) -> Result<Option<IdentityEntry>, StoreError> {
         let mut found = None;
         self.find_many(kind, scope, std::iter::once(id), |identity| found = identity)?;
         Ok(found)
@@ -645,17 +648,17 @@ impl Snapshot {
     /// for each hash, in order; each row is read once.
     pub fn find_many(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
         ids: impl Iterator<Item = IdHash>,
-        mut found: impl FnMut(Option<Identity>),
+        mut found: impl FnMut(Option<IdentityEntry>),
     ) -> Result<(), StoreError> {
         let space = tables::identity_space(kind, scope);
         let mut ids = ids.peekable();
         while let Some(&first) = ids.peek() {
             let at = first.0.to_be_bytes();
             let mut any = false;
-            tiles::around(&self.identity, "identity", &space, [&at, &at], |tile| {
+            tiles::for_each_between(&self.identity, "identity", &space, [&at, &at], |tile| {
                 let row = IdentityRow::parse(tile.contents)?;
                 while let Some(id) = ids.next_if(|id| tile.reaches(&id.0.to_be_bytes())) {
                     found(row.find(id));
@@ -675,12 +678,12 @@ impl Snapshot {
     /// Calls `visit` for every object of a kind in a scope, in ascending order of hashes.
     pub fn for_each_identity(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
-        mut visit: impl FnMut(Identity),
+        mut visit: impl FnMut(IdentityEntry),
     ) -> Result<(), StoreError> {
         let space = tables::identity_space(kind, scope);
-        tiles::all(&self.identity, "identity", &space, |tile: &Tile<'_, 8>| {
+        tiles::all(&self.identity, "identity", &space, |tile: &StoredTile<'_, 8>| {
             IdentityRow::parse(tile.contents)?.iter().for_each(&mut visit);
             Some(())
         })
@@ -689,15 +692,15 @@ impl Snapshot {
     /// Adds the objects of a kind in a scope whose hashes lie in a range, in ascending order.
     pub fn identities_between(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
         range: RangeInclusive<IdHash>,
-        found: &mut Vec<Identity>,
+        found: &mut Vec<IdentityEntry>,
     ) -> Result<(), StoreError> {
         let space = tables::identity_space(kind, scope);
         let [from, to] = [range.start(), range.end()].map(|id| id.0.to_be_bytes());
         let start = found.len();
-        tiles::around(&self.identity, "identity", &space, [&from, &to], |tile| {
+        tiles::for_each_between(&self.identity, "identity", &space, [&from, &to], |tile| {
             let row = IdentityRow::parse(tile.contents)?;
             found.extend(row.iter().filter(|identity| range.contains(&identity.id)));
             Some(())
@@ -708,9 +711,13 @@ impl Snapshot {
     }
 
     /// The rows that lie in one chunk of heads.
-    pub(super) fn head_chunk(&self, kind: Kind, chunk: u32) -> Result<Rc<Opened>, StoreError> {
+    pub(super) fn head_chunk(
+        &self,
+        kind: ObjectKind,
+        chunk: u32,
+    ) -> Result<Rc<VerifiedValue>, StoreError> {
         // A scan holds the chunk that it is in, beside the caches, so nothing can evict it.
-        if kind == Kind::Entity
+        if kind == ObjectKind::Entity
             && let Some(passing) = &*self.passing.borrow()
             && passing.chunk == chunk
         {
@@ -722,14 +729,14 @@ impl Snapshot {
         let key = tables::head_key(kind, chunk);
         let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
         proven("heads", &key, guard.value())?;
-        let opened = Rc::new(Opened(guard));
+        let opened = Rc::new(VerifiedValue(guard));
         self.heads_kept.borrow_mut().keep(kind, chunk, &opened);
         Ok(opened)
     }
 
     fn with_chunk<R>(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         number: u32,
         read: impl FnOnce(&HeadChunk<'_>, usize) -> R,
     ) -> Result<Option<R>, StoreError> {
@@ -745,7 +752,7 @@ impl Snapshot {
     }
 
     /// The head of an object, tombstones included.
-    pub fn head(&self, kind: Kind, number: u32) -> Result<Option<Head>, StoreError> {
+    pub fn head(&self, kind: ObjectKind, number: u32) -> Result<Option<ObjectHead>, StoreError> {
         let damaged = || {
             let key = tables::head_key(kind, number / CHUNK);
             StoreError::corrupt("heads", &key, "contents make no sense")
@@ -758,13 +765,13 @@ impl Snapshot {
     }
 
     /// The names and ends of an object, without its text, which is much cheaper than its head.
-    pub fn facts(&self, kind: Kind, number: u32) -> Result<Option<Facts>, StoreError> {
+    pub fn facts(&self, kind: ObjectKind, number: u32) -> Result<Option<ObjectFacts>, StoreError> {
         Ok(self.placed(kind, number)?.map(|placed| placed.facts))
     }
 
-    fn placed(&self, kind: Kind, number: u32) -> Result<Option<Placed>, StoreError> {
+    fn placed(&self, kind: ObjectKind, number: u32) -> Result<Option<LocatedFacts>, StoreError> {
         let row = (number % CHUNK) as usize;
-        if kind == Kind::Entity
+        if kind == ObjectKind::Entity
             && let Some(passing) = &*self.passing.borrow()
             && passing.chunk == number / CHUNK
         {
@@ -781,13 +788,13 @@ impl Snapshot {
             // A few rows are read one by one; unpacking all columns pays only when many are wanted.
             if *asked <= ASKED_MAX {
                 drop(kept);
-                return self.with_chunk(kind, number, Placed::read);
+                return self.with_chunk(kind, number, LocatedFacts::read);
             }
         }
         let all = self.with_chunk(kind, number, |chunk, _| Rc::<[_]>::from(unpacked(chunk)))?;
         let Some(all) = all else { return Ok(None) };
         let found = all.get(row).copied().flatten();
-        let ChunkFacts { asked, known } = &mut *self.facts_kept.borrow_mut();
+        let FactsCache { asked, known } = &mut *self.facts_kept.borrow_mut();
         let bytes = size_of_val(&all[..]);
         // An evicted chunk starts counting again, so one late read does not unpack all of it.
         known.make_room(&at, bytes, |gone, _| {
@@ -800,7 +807,7 @@ impl Snapshot {
     /// Calls `visit` with the number and chunk row of every live object, in ascending order.
     pub fn for_each_live(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         mut visit: impl FnMut(u32, &HeadChunk<'_>, usize),
     ) -> Result<(), StoreError> {
         self.for_each_row(kind, |number, rows, row| {
@@ -813,7 +820,7 @@ impl Snapshot {
     /// [`Snapshot::for_each_live`], tombstones included.
     pub fn for_each_row(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         mut visit: impl FnMut(u32, &HeadChunk<'_>, usize),
     ) -> Result<(), StoreError> {
         for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
@@ -839,7 +846,7 @@ impl Snapshot {
     /// is the same each time.
     pub fn for_each_stored<E: From<StoreError>>(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: Option<u32>,
         mut visit: impl FnMut(u32, &HeadChunk<'_>, usize) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -885,7 +892,7 @@ impl Snapshot {
 
     /// The sequence numbers of the jobs that were the last to change some object of a kind,
     /// tombstones included.
-    pub fn last_jobs(&self, kind: Kind) -> Result<FxHashSet<u32>, StoreError> {
+    pub fn last_jobs(&self, kind: ObjectKind) -> Result<FxHashSet<u32>, StoreError> {
         let mut jobs = FxHashSet::default();
         for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
             let key = tables::head_key(kind, chunk);
@@ -904,7 +911,7 @@ impl Snapshot {
     pub fn for_each_entity_key(&self, mut visit: impl FnMut(u32, &[u8])) -> Result<(), StoreError> {
         let mut text = Vec::new();
         let mut damaged = None;
-        self.for_each_live(Kind::Entity, |number, chunk, row| {
+        self.for_each_live(ObjectKind::Entity, |number, chunk, row| {
             text.clear();
             match chunk.append_key(row, &mut text) {
                 Some(()) => visit(number, &text),
@@ -913,7 +920,7 @@ impl Snapshot {
         })?;
         match damaged {
             Some(number) => {
-                let key = tables::head_key(Kind::Entity, number / CHUNK);
+                let key = tables::head_key(ObjectKind::Entity, number / CHUNK);
                 Err(StoreError::corrupt("heads", &key, "contents make no sense"))
             }
             None => Ok(()),
@@ -926,8 +933,8 @@ impl Snapshot {
         &self,
         mut visit: impl FnMut(u32, &HeadChunk<'_>, usize) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        for chunk in 0..self.meta.bound(Kind::Entity).div_ceil(CHUNK) {
-            let key = tables::head_key(Kind::Entity, chunk);
+        for chunk in 0..self.meta.bound(ObjectKind::Entity).div_ceil(CHUNK) {
+            let key = tables::head_key(ObjectKind::Entity, chunk);
             get(&self.heads, tables::HEADS, "heads", &key, |payload| {
                 let rows = HeadChunk::parse(payload)?;
                 let all = (0..rows.len()).filter(|&row| rows.present(row));
@@ -956,8 +963,8 @@ impl Snapshot {
         }
         let scope = chunk.scope(row);
         let read = |record: &[u8]| body::texts(record, names, visit);
-        self.with_record(Kind::Entity, (scope, block, slot), read)?.ok_or_else(|| {
-            let key = tables::body_key(Kind::Entity, scope, block);
+        self.with_record(ObjectKind::Entity, (scope, block, slot), read)?.ok_or_else(|| {
+            let key = tables::body_key(ObjectKind::Entity, scope, block);
             StoreError::corrupt("bodies", &key, "record makes no sense")
         })
     }
@@ -965,12 +972,13 @@ impl Snapshot {
     /// True if the entity with this number has this key.
     pub fn has_key(&self, entity: u32, key: &str) -> Result<bool, StoreError> {
         let mut text = Vec::with_capacity(key.len());
-        let whole =
-            self.with_chunk(Kind::Entity, entity, |chunk, row| chunk.append_key(row, &mut text))?;
+        let whole = self.with_chunk(ObjectKind::Entity, entity, |chunk, row| {
+            chunk.append_key(row, &mut text)
+        })?;
         match whole {
             Some(Some(())) => Ok(text == key.as_bytes()),
             Some(None) => {
-                let key = tables::head_key(Kind::Entity, entity / CHUNK);
+                let key = tables::head_key(ObjectKind::Entity, entity / CHUNK);
                 Err(StoreError::corrupt("heads", &key, "contents make no sense"))
             }
             None => Ok(false),
@@ -978,7 +986,7 @@ impl Snapshot {
     }
 
     /// The body record of an object, as bytes that [`body::read`] understands.
-    pub fn body_record(&self, kind: Kind, head: &Head) -> Result<Vec<u8>, StoreError> {
+    pub fn body_record(&self, kind: ObjectKind, head: &ObjectHead) -> Result<Vec<u8>, StoreError> {
         if head.block == NO_BODY {
             let mut empty = Vec::new();
             body::write(&mut empty, 0, std::iter::empty(), None);
@@ -987,7 +995,12 @@ impl Snapshot {
         self.with_record(kind, (head.scope, head.block, head.slot), <[u8]>::to_vec)
     }
 
-    fn block(&self, kind: Kind, scope: u32, block: u32) -> Result<Rc<Block>, StoreError> {
+    fn block(
+        &self,
+        kind: ObjectKind,
+        scope: u32,
+        block: u32,
+    ) -> Result<Rc<UnpackedBlock>, StoreError> {
         let at = (kind as u8, scope, block);
         if let Some((last, block)) = &*self.last_block.borrow()
             && *last == at
@@ -1009,7 +1022,7 @@ impl Snapshot {
                         unpacker.give_back(old.raw);
                     }
                 });
-                let read = |payload: &[u8]| Block::unpack(payload, &mut unpacker);
+                let read = |payload: &[u8]| UnpackedBlock::unpack(payload, &mut unpacker);
                 let found = get(&self.bodies, tables::BODIES, "bodies", &key, read)?
                     .ok_or_else(|| missing("bodies", &key))?;
                 let found = Rc::new(found);
@@ -1025,7 +1038,7 @@ impl Snapshot {
     /// damaged.
     pub(super) fn with_block<R>(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
         block: u32,
         read: impl FnOnce(&[u8]) -> Option<R>,
@@ -1038,7 +1051,7 @@ impl Snapshot {
     /// Calls `read` with the record of an object at (scope, block, slot).
     pub(super) fn with_record<R>(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         (scope, block, slot): (u32, u32, u32),
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, StoreError> {
@@ -1053,7 +1066,7 @@ impl Snapshot {
     /// called if the body has no such property.
     pub(super) fn visit_property(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         (scope, block, slot): (u32, u32, u32),
         name: u32,
         visit: impl FnOnce(Value<'_>),
@@ -1075,8 +1088,8 @@ impl Snapshot {
 
     fn own_value(
         &self,
-        kind: Kind,
-        placed: &Placed,
+        kind: ObjectKind,
+        placed: &LocatedFacts,
         name: &str,
     ) -> Result<Option<Value<'static>>, StoreError> {
         let Some(name) = self.property_number(name)? else { return Ok(None) };
@@ -1089,7 +1102,7 @@ impl Snapshot {
     /// A text of a head, which `read` takes from its chunk.
     fn head_text<R>(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         number: u32,
         read: impl FnOnce(&HeadChunk<'_>, usize) -> Option<R>,
     ) -> Result<Option<R>, StoreError> {
@@ -1105,8 +1118,8 @@ impl Snapshot {
     /// The properties of an object (with `displayName`, by ascending name) and its raw data.
     fn properties(
         &self,
-        kind: Kind,
-        head: &Head,
+        kind: ObjectKind,
+        head: &ObjectHead,
     ) -> Result<(Vec<(String, Value<'static>)>, Option<String>), StoreError> {
         let record = self.body_record(kind, head)?;
         let (properties, raw) = body::read(&record).ok_or_else(|| {
@@ -1125,11 +1138,11 @@ impl Snapshot {
     }
 
     /// The head of an entity, with names in place of numbers.
-    fn named(&self, number: u32, head: Head) -> EntityHead {
+    fn named(&self, number: u32, head: ObjectHead) -> EntityHead {
         let scope = self.words.text(head.scope).to_owned();
         EntityHead {
             number,
-            id: ObjectId::new(Kind::Entity, &scope, &head.key),
+            id: ObjectId::new(ObjectKind::Entity, &scope, &head.key),
             scope,
             key: head.key.into(),
             type_name: self.words.text(head.type_name).to_owned(),
@@ -1139,9 +1152,9 @@ impl Snapshot {
         }
     }
 
-    fn metadata(&self, head: &Head) -> Result<Metadata, StoreError> {
+    fn metadata(&self, head: &ObjectHead) -> Result<ObjectMetadata, StoreError> {
         let (job_id, source) = self.job_name(head.job)?;
-        Ok(Metadata {
+        Ok(ObjectMetadata {
             created_on: head.created,
             begin_on: head.begin,
             end_on: (head.end != 0).then_some(head.end),
@@ -1159,16 +1172,16 @@ impl Snapshot {
         visit: &mut impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
     ) -> Result<(), Option<S>> {
         let failed = |e: StoreError| Some(S::from(e));
-        let opened = self.head_chunk(Kind::Entity, chunk).map_err(failed)?;
+        let opened = self.head_chunk(ObjectKind::Entity, chunk).map_err(failed)?;
         let rows =
             HeadChunk::parse(opened.payload()).map(|chunk| unpacked(&chunk)).ok_or_else(|| {
-                let key = tables::head_key(Kind::Entity, chunk);
+                let key = tables::head_key(ObjectKind::Entity, chunk);
                 failed(StoreError::corrupt("heads", &key, "contents make no sense"))
             })?;
-        let passing = Rc::new(Passing { chunk, opened, rows });
+        let passing = Rc::new(ScanCursor { chunk, opened, rows });
         *self.passing.borrow_mut() = Some(Rc::clone(&passing));
         for (row, placed) in passing.rows.iter().enumerate() {
-            let Some(Placed { facts, .. }) = placed else { continue };
+            let Some(LocatedFacts { facts, .. }) = placed else { continue };
             let number = chunk * CHUNK + row as u32;
             if facts.live && visit(number, entity_facts(facts)).map_err(Some)?.is_break() {
                 return Err(None);
@@ -1178,7 +1191,11 @@ impl Snapshot {
     }
 
     /// A property of the system that is made from the head.
-    fn system_value(&self, head: &Head, name: &str) -> Result<Option<Value<'static>>, StoreError> {
+    fn system_value(
+        &self,
+        head: &ObjectHead,
+        name: &str,
+    ) -> Result<Option<Value<'static>>, StoreError> {
         Ok(match name {
             "_createdOn" => Some(Value::Int(head.created)),
             "_beginOn" => Some(Value::Int(head.begin)),
@@ -1216,22 +1233,22 @@ impl Snapshot {
     }
 
     /// The key of an object.
-    pub fn key_of(&self, kind: Kind, head: &Head) -> Result<String, StoreError> {
+    pub fn key_of(&self, kind: ObjectKind, head: &ObjectHead) -> Result<String, StoreError> {
         match kind {
-            Kind::Entity => Ok(head.key.to_string()),
-            Kind::Relationship => self.relationship_key(head),
+            ObjectKind::Entity => Ok(head.key.to_string()),
+            ObjectKind::Relationship => self.relationship_key(head),
         }
     }
 
     /// The key of a relationship; made from its ends if it is not stored.
-    pub fn relationship_key(&self, head: &Head) -> Result<String, StoreError> {
+    pub fn relationship_key(&self, head: &ObjectHead) -> Result<String, StoreError> {
         if !head.key.is_empty() {
             return Ok(head.key.to_string());
         }
         let end = |number| -> Result<String, StoreError> {
-            let key = self.head_text(Kind::Entity, number, |chunk, row| chunk.key(row))?;
+            let key = self.head_text(ObjectKind::Entity, number, |chunk, row| chunk.key(row))?;
             key.ok_or_else(|| {
-                let key = tables::head_key(Kind::Entity, number / CHUNK);
+                let key = tables::head_key(ObjectKind::Entity, number / CHUNK);
                 StoreError::corrupt("heads", &key, "the end of a relationship is missing")
             })
         };
@@ -1240,10 +1257,10 @@ impl Snapshot {
     }
 
     /// The numbers of the objects of a kind that the job with this sequence number deleted.
-    pub fn deletions(&self, sequence: u32, kind: Kind) -> Result<Vec<u32>, StoreError> {
+    pub fn deletions(&self, sequence: u32, kind: ObjectKind) -> Result<Vec<u32>, StoreError> {
         let key = tables::deletion_key(sequence, kind);
         let read = |p: &[u8]| {
-            let mut c = Cursor(p);
+            let mut c = ByteCursor(p);
             (0..c.u32()?).map(|_| c.u32()).collect()
         };
         Ok(get(&self.deletions, tables::DELETIONS, "deletions", &key, read)?.unwrap_or_default())
@@ -1275,8 +1292,8 @@ impl Snapshot {
     fn for_each_edge_near(
         &self,
         entity: u32,
-        direction: Direction,
-        visit: impl FnMut(Edge),
+        direction: EdgeDirection,
+        visit: impl FnMut(IncidentEdge),
     ) -> Result<(), StoreError> {
         let (chunk, at) = (entity / SPAN, (direction as u8, entity / SPAN));
         let known = {
@@ -1300,7 +1317,7 @@ impl Snapshot {
             Some(known) => known,
             None => {
                 let read = Rc::new(self.read_neighbourhood(direction, chunk)?);
-                let Near { asked, known } = &mut *self.near.borrow_mut();
+                let NeighborhoodCache { asked, known } = &mut *self.near.borrow_mut();
                 known.make_room(&at, read.bytes(), |gone, _| {
                     asked.remove(&gone);
                 });
@@ -1313,17 +1330,21 @@ impl Snapshot {
     }
 
     /// Reads the edges of one entity and no others.
-    fn read_edges(&self, direction: Direction, entity: u32) -> Result<Vec<Edge>, StoreError> {
+    fn read_edges(
+        &self,
+        direction: EdgeDirection,
+        entity: u32,
+    ) -> Result<Vec<IncidentEdge>, StoreError> {
         let edges = self.read_range(direction, entity..entity + 1)?;
-        Ok(edges.into_iter().map(|(_, edge)| shown(&self.labels, edge)).collect())
+        Ok(edges.into_iter().map(|(_, edge)| to_graph_edge(&self.labels, edge)).collect())
     }
 
     /// The edges of neighbouring entities, in order.
     fn read_range(
         &self,
-        direction: Direction,
+        direction: EdgeDirection,
         range: Range<u32>,
-    ) -> Result<Vec<Standing>, StoreError> {
+    ) -> Result<Vec<AdjacencyEntry>, StoreError> {
         let counts = self.meta.edges[direction as usize];
         let base = edges::base_near(&self.adjacency, direction, counts, range.clone())?;
         if counts.delta == 0 {
@@ -1345,14 +1366,14 @@ impl Snapshot {
                 &read
             }
         };
-        edges::overlaid(direction, base, edges::of(changes, range))
+        edges::overlaid(direction, base, edges::changes_in_range(changes, range))
     }
 
     fn read_neighbourhood(
         &self,
-        direction: Direction,
+        direction: EdgeDirection,
         chunk: u32,
-    ) -> Result<Neighbourhood, StoreError> {
+    ) -> Result<NeighborhoodEdges, StoreError> {
         let first = chunk * SPAN;
         let standing = self.read_range(direction, first..first + SPAN)?;
         let mut ends = Vec::with_capacity(SPAN as usize);
@@ -1361,23 +1382,24 @@ impl Snapshot {
             end += standing[end..].iter().take_while(|(at, _)| *at == entity).count();
             ends.push(end as u32);
         }
-        let edges = standing.into_iter().map(|(_, edge)| shown(&self.labels, edge)).collect();
-        Ok(Neighbourhood { ends, edges })
+        let edges =
+            standing.into_iter().map(|(_, edge)| to_graph_edge(&self.labels, edge)).collect();
+        Ok(NeighborhoodEdges { ends, edges })
     }
 
     /// All live edges in one direction, entity by entity in ascending order.
     ///
-    /// Unlike [`Adjacency::for_each_edge`] it keeps nothing in memory.
+    /// Unlike [`AdjacencyRead::for_each_edge`] it keeps nothing in memory.
     pub fn for_each_edge_of_all(
         &self,
-        direction: Direction,
-        visit: impl FnMut(u32, Edge),
+        direction: EdgeDirection,
+        visit: impl FnMut(u32, IncidentEdge),
     ) -> Result<(), StoreError> {
         read_adjacency(&self.adjacency, direction, &self.meta, &self.labels, visit)
     }
 
     /// Proves that there is no delta if the counters say so: readers of edges trust the counters.
-    pub(super) fn verify_delta(&self, direction: Direction) -> Result<(), StoreError> {
+    pub(super) fn verify_delta(&self, direction: EdgeDirection) -> Result<(), StoreError> {
         match self.meta.edges[direction as usize] {
             counts @ EdgeCounts { delta: 0, .. } => {
                 edges::delta(&self.adjacency, direction, counts).map(drop)
@@ -1388,16 +1410,20 @@ impl Snapshot {
 }
 
 /// All rows of a chunk; `None` is absent.
-fn unpacked(chunk: &HeadChunk<'_>) -> Vec<Option<Placed>> {
+fn unpacked(chunk: &HeadChunk<'_>) -> Vec<Option<LocatedFacts>> {
     let placed = |(facts, live): ([u32; 7], bool)| {
         let [scope, type_name, class, from, to, block, slot] = facts;
-        Placed { facts: Facts { scope, type_name, class, ends: (from, to), live }, block, slot }
+        LocatedFacts {
+            facts: ObjectFacts { scope, type_name, class, ends: (from, to), live },
+            block,
+            slot,
+        }
     };
     chunk.facts().map(|facts| facts.map(placed)).collect()
 }
 
-fn entity_facts(facts: &Facts) -> EntityFacts {
-    let Facts { scope, type_name, class: classes, live, .. } = *facts;
+fn entity_facts(facts: &ObjectFacts) -> EntityFacts {
+    let ObjectFacts { scope, type_name, class: classes, live, .. } = *facts;
     EntityFacts { scope, type_name, classes, live }
 }
 
@@ -1407,61 +1433,67 @@ fn owned(text: &str) -> Value<'static> {
 
 /// A stored edge as a walk sees it. An unknown label gives no verb, and `verify` reports it.
 #[inline]
-fn shown(labels: &Labels, edge: StoredEdge) -> Edge {
+fn to_graph_edge(labels: &LabelTable, edge: StoredEdge) -> IncidentEdge {
     let StoredEdge { other, label, relationship } = edge;
-    Edge { other, verb: labels.get(label).map_or(0, |label| label.verb), relationship, label }
+    IncidentEdge {
+        other,
+        verb: labels.get(label).map_or(0, |label| label.verb),
+        relationship,
+        label,
+    }
 }
 
 /// Reads all edges in one direction by one pass over the table.
 fn read_adjacency(
-    table: &Table,
-    direction: Direction,
-    meta: &Meta,
-    labels: &Labels,
-    mut visit: impl FnMut(u32, Edge),
+    table: &ReadTable,
+    direction: EdgeDirection,
+    meta: &DatabaseMeta,
+    labels: &LabelTable,
+    mut visit: impl FnMut(u32, IncidentEdge),
 ) -> Result<(), StoreError> {
     let counts = meta.edges[direction as usize];
-    let visit = |entity, edge| visit(entity, shown(labels, edge));
-    edges::all(table, direction, counts, meta.bound(Kind::Entity), visit)
+    let visit = |entity, edge| visit(entity, to_graph_edge(labels, edge));
+    edges::all(table, direction, counts, meta.bound(ObjectKind::Entity), visit)
 }
 
 /// Below this many entities a second thread takes longer to start than to read.
 const THREADS_FROM: u32 = 20_000;
 
-impl Adjacency for Snapshot {
+impl AdjacencyRead for Snapshot {
     type Error = StoreError;
 
     fn entity_bound(&self) -> u32 {
-        self.meta.bound(Kind::Entity)
+        self.meta.bound(ObjectKind::Entity)
     }
 
     fn for_each_edge(
         &self,
         entity: u32,
-        direction: Direction,
-        visit: impl FnMut(Edge),
+        direction: EdgeDirection,
+        visit: impl FnMut(IncidentEdge),
     ) -> Result<(), StoreError> {
         self.for_each_edge_near(entity, direction, visit)
     }
 
     fn relationships_expected(&self) -> usize {
-        self.meta.bound(Kind::Relationship) as usize
+        self.meta.bound(ObjectKind::Relationship) as usize
     }
 
     fn for_each_edge_both_ways(
         &self,
-        out: impl FnMut(u32, Edge) + Send,
-        into: impl FnMut(u32, Edge) + Send,
+        out: impl FnMut(u32, IncidentEdge) + Send,
+        into: impl FnMut(u32, IncidentEdge) + Send,
     ) -> Result<(), StoreError> {
         let (table, meta, labels) = (&self.adjacency, &self.meta, &self.labels);
-        if meta.bound(Kind::Entity) < THREADS_FROM {
-            read_adjacency(table, Direction::Out, meta, labels, out)?;
-            return read_adjacency(table, Direction::In, meta, labels, into);
+        if meta.bound(ObjectKind::Entity) < THREADS_FROM {
+            read_adjacency(table, EdgeDirection::Out, meta, labels, out)?;
+            return read_adjacency(table, EdgeDirection::In, meta, labels, into);
         }
         // The directions lie in separate spaces of the table, so they can be read side by side.
         std::thread::scope(|threads| {
-            let other = threads.spawn(|| read_adjacency(table, Direction::In, meta, labels, into));
-            let with = read_adjacency(table, Direction::Out, meta, labels, out);
+            let other =
+                threads.spawn(|| read_adjacency(table, EdgeDirection::In, meta, labels, into));
+            let with = read_adjacency(table, EdgeDirection::Out, meta, labels, out);
             let against = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             match (with, against) {
                 // It is the other one that found the fault.
@@ -1472,7 +1504,7 @@ impl Adjacency for Snapshot {
     }
 }
 
-impl Names for Snapshot {
+impl NameLookup for Snapshot {
     fn name(&self, number: u32) -> &str {
         self.words.text(number)
     }
@@ -1488,8 +1520,8 @@ impl Names for Snapshot {
 
 impl GraphRead for Snapshot {
     fn entity(&self, number: u32) -> Result<Option<Entity>, StoreError> {
-        let Some(head) = self.head(Kind::Entity, number)? else { return Ok(None) };
-        let (properties, raw_data) = self.properties(Kind::Entity, &head)?;
+        let Some(head) = self.head(ObjectKind::Entity, number)? else { return Ok(None) };
+        let (properties, raw_data) = self.properties(ObjectKind::Entity, &head)?;
         let metadata = self.metadata(&head)?;
         let EntityHead { id, scope, key, type_name, classes, .. } = self.named(number, head);
         Ok(Some(Entity {
@@ -1506,14 +1538,14 @@ impl GraphRead for Snapshot {
     }
 
     fn entity_facts(&self, number: u32) -> Result<Option<EntityFacts>, StoreError> {
-        Ok(self.facts(Kind::Entity, number)?.as_ref().map(entity_facts))
+        Ok(self.facts(ObjectKind::Entity, number)?.as_ref().map(entity_facts))
     }
 
     fn entity_head(&self, number: u32) -> Result<Option<EntityHead>, StoreError> {
-        Ok(self.head(Kind::Entity, number)?.map(|head| self.named(number, head)))
+        Ok(self.head(ObjectKind::Entity, number)?.map(|head| self.named(number, head)))
     }
 
-    fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, StoreError> {
+    fn number_of(&self, kind: ObjectKind, id: ObjectId) -> Result<Option<u32>, StoreError> {
         for scope in self.scope_numbers()? {
             if let Some(found) = self.find(kind, scope, id)? {
                 return Ok(Some(found.number));
@@ -1523,21 +1555,21 @@ impl GraphRead for Snapshot {
     }
 
     fn relationship(&self, number: u32) -> Result<Option<Relationship>, StoreError> {
-        let Some(head) = self.head(Kind::Relationship, number)? else { return Ok(None) };
-        let (mut properties, raw_data) = self.properties(Kind::Relationship, &head)?;
+        let Some(head) = self.head(ObjectKind::Relationship, number)? else { return Ok(None) };
+        let (mut properties, raw_data) = self.properties(ObjectKind::Relationship, &head)?;
         let origin = properties.iter().position(|(name, _)| name == ORIGIN).and_then(|at| {
             let (_, value) = properties.remove(at);
-            Origin::from_text(value.as_str()?)
+            RelationshipOrigin::from_text(value.as_str()?)
         });
         let scope = self.words.text(head.scope).to_owned();
         let key = self.relationship_key(&head)?;
         let end = |number: u32| -> Result<EntityHead, StoreError> {
-            let key = tables::head_key(Kind::Entity, number / CHUNK);
+            let key = tables::head_key(ObjectKind::Entity, number / CHUNK);
             self.entity_head(number)?.ok_or_else(|| missing("heads", &key))
         };
         Ok(Some(Relationship {
             number,
-            id: ObjectId::new(Kind::Relationship, &scope, &key),
+            id: ObjectId::new(ObjectKind::Relationship, &scope, &key),
             scope,
             key,
             type_name: self.words.text(head.type_name).to_owned(),
@@ -1560,7 +1592,7 @@ impl GraphRead for Snapshot {
         let type_number = type_name.map(|t| self.words.number(t).unwrap_or(0));
         let mut has_class: FxHashMap<u32, bool> = FxHashMap::default();
         let mut found = Vec::new();
-        self.for_each_live(Kind::Entity, |number, chunk, row| {
+        self.for_each_live(ObjectKind::Entity, |number, chunk, row| {
             if type_number.is_some_and(|t| t != chunk.type_name(row)) {
                 return;
             }
@@ -1592,7 +1624,7 @@ impl GraphRead for Snapshot {
         &self,
         mut visit: impl FnMut(u32, EntityFacts) -> Result<ControlFlow<()>, S>,
     ) -> Result<(), S> {
-        let result = (0..self.meta.bound(Kind::Entity).div_ceil(CHUNK))
+        let result = (0..self.meta.bound(ObjectKind::Entity).div_ceil(CHUNK))
             .try_for_each(|chunk| self.scan_chunk(chunk, &mut visit));
         // The chunk of the scan must not outlive it: it lies outside the budget of the caches.
         *self.passing.borrow_mut() = None;
@@ -1617,7 +1649,7 @@ impl GraphRead for Snapshot {
     }
 
     fn entity_value(&self, number: u32, name: &str) -> Result<Option<Value<'static>>, StoreError> {
-        const KIND: Kind = Kind::Entity;
+        const KIND: ObjectKind = ObjectKind::Entity;
         if number >= self.meta.bound(KIND) {
             return Ok(None);
         }
@@ -1660,7 +1692,7 @@ impl GraphRead for Snapshot {
         number: u32,
         name: &str,
     ) -> Result<Option<Value<'static>>, StoreError> {
-        const KIND: Kind = Kind::Relationship;
+        const KIND: ObjectKind = ObjectKind::Relationship;
         let Some(placed) = self.placed(KIND, number)? else { return Ok(None) };
         let (from, to) = placed.facts.ends;
         Ok(match name {
@@ -1697,8 +1729,8 @@ impl GraphRead for Snapshot {
 
     fn entity_keyed(&self, scope: &str, key: &str) -> Result<Option<u32>, StoreError> {
         let Some(number) = self.words.number(scope) else { return Ok(None) };
-        let id = ObjectId::new(Kind::Entity, scope, key);
-        Ok(self.find(Kind::Entity, number, id)?.map(|found| found.number))
+        let id = ObjectId::new(ObjectKind::Entity, scope, key);
+        Ok(self.find(ObjectKind::Entity, number, id)?.map(|found| found.number))
     }
 
     fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, StoreError> {

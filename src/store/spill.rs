@@ -6,7 +6,7 @@
 //! touches it.
 
 use super::StoreError;
-use super::codec::Cursor;
+use super::codec::ByteCursor;
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -17,16 +17,16 @@ use std::sync::{Mutex, PoisonError};
 
 /// A temporary file without a name for the bytes that do not stay in memory. It is made when it is
 /// first needed, and vanishes with the process.
-pub struct Overflow {
+pub struct OverflowFile {
     folder: PathBuf,
     file: Mutex<Option<File>>,
     end: u64,
 }
 
-impl Overflow {
+impl OverflowFile {
     /// No file yet; it will be in `folder`.
-    pub fn new(folder: &Path) -> Overflow {
-        Overflow { folder: folder.to_owned(), file: Mutex::new(None), end: 0 }
+    pub fn new(folder: &Path) -> OverflowFile {
+        OverflowFile { folder: folder.to_owned(), file: Mutex::new(None), end: 0 }
     }
 
     /// True if nothing was appended.
@@ -53,7 +53,7 @@ impl Overflow {
         Ok(start)
     }
 
-    /// Reads `len` bytes from an offset that [`Overflow::append`] returned.
+    /// Reads `len` bytes from an offset that [`OverflowFile::append`] returned.
     pub fn read(&self, start: u64, len: usize) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(len);
         // A panic elsewhere leaves the file as it was: each use of it seeks first.
@@ -78,19 +78,19 @@ impl Overflow {
     }
 }
 
-impl Drop for Overflow {
+impl Drop for OverflowFile {
     fn drop(&mut self) {
         self.free();
     }
 }
 
 /// A record that can be put into buckets.
-pub trait Packed: Sized {
+pub trait SpillRecord: Sized {
     /// Appends the record.
     fn put(&self, out: &mut Vec<u8>);
 
     /// Takes a record from the front. `None` if it is damaged.
-    fn take(c: &mut Cursor<'_>) -> Option<Self>;
+    fn take(c: &mut ByteCursor<'_>) -> Option<Self>;
 }
 
 /// Bytes of the first run of records. Each run is twice as long as the one before it.
@@ -103,7 +103,7 @@ const LONG: usize = 8 << 10;
 const RECORD: usize = 128;
 
 #[derive(Default)]
-struct Bucket {
+struct SpillBucket {
     /// Records in memory, in runs.
     runs: Vec<Vec<u8>>,
     /// Runs in the file: start and length, in order.
@@ -111,7 +111,7 @@ struct Bucket {
     records: usize,
 }
 
-impl Bucket {
+impl SpillBucket {
     /// Adds a run: a long one as it is. Short ones are copied into one, which leaves less room
     /// unused.
     fn append(&mut self, run: Vec<u8>) {
@@ -138,9 +138,9 @@ impl Bucket {
 }
 
 /// Records in numbered buckets, each bucket in the order of pushing.
-pub struct Buckets<T> {
-    overflow: Overflow,
-    buckets: Vec<Bucket>,
+pub struct SpillBuckets<T> {
+    overflow: OverflowFile,
+    buckets: Vec<SpillBucket>,
     /// Bytes in memory.
     held: usize,
     /// Bytes that may be held in memory before they are spilled.
@@ -148,12 +148,12 @@ pub struct Buckets<T> {
     of: PhantomData<fn() -> T>,
 }
 
-impl<T: Packed> Buckets<T> {
+impl<T: SpillRecord> SpillBuckets<T> {
     /// `count` empty buckets. At most `most` bytes stay in memory; more are spilled into `folder`.
-    pub fn new(folder: &Path, count: usize, most: usize) -> Buckets<T> {
-        Buckets {
-            overflow: Overflow::new(folder),
-            buckets: std::iter::repeat_with(Bucket::default).take(count).collect(),
+    pub fn new(folder: &Path, count: usize, most: usize) -> SpillBuckets<T> {
+        SpillBuckets {
+            overflow: OverflowFile::new(folder),
+            buckets: std::iter::repeat_with(SpillBucket::default).take(count).collect(),
             held: 0,
             most,
             of: PhantomData,
@@ -202,13 +202,13 @@ impl<T: Packed> Buckets<T> {
         SharedBuckets { whole: Mutex::new(self), share, apart: Mutex::default() }
     }
 
-    /// Empty buckets for a thread to fill by itself; see [`Buckets::absorb`].
-    pub fn apart(&self) -> Buckets<T> {
-        Buckets::new(&self.overflow.folder, self.buckets.len(), usize::MAX)
+    /// Empty buckets for a thread to fill by itself; see [`SpillBuckets::absorb`].
+    pub fn new_worker_buckets(&self) -> SpillBuckets<T> {
+        SpillBuckets::new(&self.overflow.folder, self.buckets.len(), usize::MAX)
     }
 
     /// Adds the records of other buckets behind those that are here, bucket by bucket.
-    pub fn absorb(&mut self, others: Buckets<T>) -> Result<(), StoreError> {
+    pub fn absorb(&mut self, others: SpillBuckets<T>) -> Result<(), StoreError> {
         debug_assert!(others.overflow.is_empty(), "buckets that are filled apart stay in memory");
         for (bucket, other) in self.buckets.iter_mut().zip(others.buckets) {
             other.runs.into_iter().for_each(|run| bucket.append(run));
@@ -229,7 +229,7 @@ impl<T: Packed> Buckets<T> {
         Ok(all)
     }
 
-    /// [`Buckets::take`] for several buckets at the same time.
+    /// [`SpillBuckets::take`] for several buckets at the same time.
     pub fn take_all(&mut self, buckets: Range<usize>) -> Result<Vec<Vec<T>>, StoreError>
     where
         T: Send,
@@ -247,7 +247,7 @@ impl<T: Packed> Buckets<T> {
         let bucket = &self.buckets[bucket];
         let mut all = Vec::with_capacity(bucket.records);
         let mut read = |bytes: &[u8]| {
-            let mut c = Cursor(bytes);
+            let mut c = ByteCursor(bytes);
             while !c.0.is_empty() {
                 let record = T::take(&mut c);
                 all.push(record.ok_or_else(|| {
@@ -268,28 +268,28 @@ impl<T: Packed> Buckets<T> {
 /// Buckets that many threads fill. Each thread fills buckets of its own and adds them to the whole
 /// once they hold their share. So the order of records within a bucket is left open.
 pub struct SharedBuckets<T> {
-    whole: Mutex<Buckets<T>>,
+    whole: Mutex<SpillBuckets<T>>,
     /// Bytes that are held apart before they are added.
     share: usize,
     /// Partly filled buckets that no thread uses just now.
-    apart: Mutex<Vec<Buckets<T>>>,
+    apart: Mutex<Vec<SpillBuckets<T>>>,
 }
 
 /// Buckets of a thread are added to the whole once they hold this part of the bytes that may be
 /// held.
 const SHARE: usize = 8;
 
-impl<T: Packed> SharedBuckets<T> {
+impl<T: SpillRecord> SharedBuckets<T> {
     /// Lets `fill` add records, beside other threads.
     pub fn fill<R, E: From<StoreError>>(
         &self,
-        fill: impl FnOnce(&mut Buckets<T>) -> Result<R, E>,
+        fill: impl FnOnce(&mut SpillBuckets<T>) -> Result<R, E>,
     ) -> Result<R, E> {
         let apart = || self.apart.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = || self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         // The whole is locked only to make new buckets or to add a share, so threads seldom wait.
         let known = apart().pop();
-        let mut mine = known.unwrap_or_else(|| whole().apart());
+        let mut mine = known.unwrap_or_else(|| whole().new_worker_buckets());
         let done = fill(&mut mine)?;
         if mine.held < self.share {
             apart().push(mine);
@@ -300,7 +300,7 @@ impl<T: Packed> SharedBuckets<T> {
     }
 
     /// All buckets, after the last record was added.
-    pub fn whole(self) -> Result<Buckets<T>, StoreError> {
+    pub fn whole(self) -> Result<SpillBuckets<T>, StoreError> {
         let mut whole = self.whole.into_inner().unwrap_or_else(PoisonError::into_inner);
         let apart = self.apart.into_inner().unwrap_or_else(PoisonError::into_inner);
         apart.into_iter().try_for_each(|apart| whole.absorb(apart))?;
@@ -314,13 +314,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    impl Packed for (u32, Vec<u8>) {
+    impl SpillRecord for (u32, Vec<u8>) {
         fn put(&self, out: &mut Vec<u8>) {
             put_varint(out, self.0.into());
             put_bytes(out, &self.1);
         }
 
-        fn take(c: &mut Cursor<'_>) -> Option<Self> {
+        fn take(c: &mut ByteCursor<'_>) -> Option<Self> {
             Some((c.varint32()?, c.bytes()?.to_vec()))
         }
     }
@@ -332,9 +332,9 @@ mod tests {
             most in 0..500usize,
         ) {
             let folder = tempfile::tempdir().expect("a folder");
-            let mut buckets = Buckets::new(folder.path(), 5, most);
+            let mut buckets = SpillBuckets::new(folder.path(), 5, most);
             for (i, records) in records.chunks(20).enumerate() {
-                let mut apart = buckets.apart();
+                let mut apart = buckets.new_worker_buckets();
                 for (bucket, number, bytes) in records {
                     let to = if i % 2 == 0 { &mut buckets } else { &mut apart };
                     to.push(*bucket, &(*number, bytes.clone())).expect("pushed");
@@ -365,7 +365,7 @@ mod tests {
             most in 0..4000usize,
         ) {
             let folder = tempfile::tempdir().expect("a folder");
-            let shared = Buckets::new(folder.path(), 5, most).shared();
+            let shared = SpillBuckets::new(folder.path(), 5, most).shared();
             records
                 .par_chunks(7)
                 .try_for_each(|records| {

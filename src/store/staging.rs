@@ -10,9 +10,9 @@
 //! ```
 
 use super::StoreError;
-use super::codec::{Cursor, put_bytes, put_varint};
-use super::spill::Overflow;
-use crate::graph::{IdHash, Kind};
+use super::codec::{ByteCursor, put_bytes, put_varint};
+use super::spill::OverflowFile;
+use crate::graph::{IdHash, ObjectKind};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ const MEMORY_MAX: usize = 8 << 20;
 
 /// One staged object: the part that reconciling needs, and the place of the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Staged {
+pub struct StagedObject {
     /// Hash of the `_id`, which comes from the scope of the job and the key.
     pub id: IdHash,
     /// Digest of the text that the object was read from, or of its content if there was none.
@@ -52,42 +52,42 @@ pub struct StagedEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StagedRelationship {
     /// The object itself.
-    pub object: Staged,
+    pub object: StagedObject,
     /// The end that it starts from.
     pub from: StagedEnd,
     /// The end that it leads to.
     pub to: StagedEnd,
 }
 
-impl AsRef<Staged> for Staged {
-    fn as_ref(&self) -> &Staged {
+impl AsRef<StagedObject> for StagedObject {
+    fn as_ref(&self) -> &StagedObject {
         self
     }
 }
 
-impl AsRef<Staged> for StagedRelationship {
-    fn as_ref(&self) -> &Staged {
+impl AsRef<StagedObject> for StagedRelationship {
+    fn as_ref(&self) -> &StagedObject {
         &self.object
     }
 }
 
 /// A batch of checked drafts, packed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub struct ObjectBatch {
     /// Names that the records use by index; index 0 is the empty text.
     pub names: Vec<String>,
     /// Entities.
-    pub entities: Vec<Staged>,
+    pub entities: Vec<StagedObject>,
     /// Relationships.
     pub relationships: Vec<StagedRelationship>,
     /// The records, one after the other.
     pub records: Vec<u8>,
 }
 
-impl Batch {
+impl ObjectBatch {
     /// An empty batch.
-    pub fn new() -> Batch {
-        Batch { names: vec![String::new()], ..Batch::default() }
+    pub fn new() -> ObjectBatch {
+        ObjectBatch { names: vec![String::new()], ..ObjectBatch::default() }
     }
 
     /// Bytes that it takes in the stage of a job, about.
@@ -111,11 +111,11 @@ impl Batch {
         out.extend_from_slice(&self.records);
     }
 
-    /// Reads a batch that [`Batch::encode_into`] wrote. `None` if the bytes are something else, or
+    /// Reads a batch that [`ObjectBatch::encode_into`] wrote. `None` if the bytes are something else, or
     /// refer to names or records that the batch does not hold.
-    pub(super) fn decode(payload: &[u8], frame: u32) -> Option<Batch> {
-        let mut c = Cursor(payload);
-        let mut batch = Batch::default();
+    pub(super) fn decode(payload: &[u8], frame: u32) -> Option<ObjectBatch> {
+        let mut c = ByteCursor(payload);
+        let mut batch = ObjectBatch::default();
         for _ in 0..c.varint()? {
             batch.names.push(c.text()?.to_owned());
         }
@@ -133,7 +133,7 @@ impl Batch {
 
     fn names_what_it_holds(&self) -> bool {
         let (names, records) = (self.names.len(), self.records.len() as u64);
-        let object = |staged: &Staged| {
+        let object = |staged: &StagedObject| {
             (staged.scope as usize) < names
                 && (staged.type_name as usize) < names
                 && u64::from(staged.offset) + u64::from(staged.len) <= records
@@ -165,19 +165,19 @@ fn put_relationship(out: &mut Vec<u8>, relationship: &StagedRelationship) {
     out.extend_from_slice(&bytes);
 }
 
-fn take_relationship(c: &mut Cursor<'_>, frame: u32) -> Option<StagedRelationship> {
+fn take_relationship(c: &mut ByteCursor<'_>, frame: u32) -> Option<StagedRelationship> {
     let object = take_staged(c, frame)?;
     let mut end = || Some(StagedEnd { scope: c.u32()?, id: IdHash(c.u64()?) });
     let (from, to) = (end()?, end()?);
     Some(StagedRelationship { object, from, to })
 }
 
-fn put_staged(out: &mut Vec<u8>, staged: &Staged) {
+fn put_staged(out: &mut Vec<u8>, staged: &StagedObject) {
     out.extend_from_slice(&packed(staged));
 }
 
 /// An object as it is stored in a stage, copied in one piece: there are millions.
-fn packed(staged: &Staged) -> [u8; ENTITY] {
+fn packed(staged: &StagedObject) -> [u8; ENTITY] {
     let mut bytes = [0; ENTITY];
     bytes[..8].copy_from_slice(&staged.id.0.to_le_bytes());
     bytes[8..16].copy_from_slice(&staged.spelling.to_le_bytes());
@@ -188,8 +188,8 @@ fn packed(staged: &Staged) -> [u8; ENTITY] {
     bytes
 }
 
-fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
-    Some(Staged {
+fn take_staged(c: &mut ByteCursor<'_>, frame: u32) -> Option<StagedObject> {
+    Some(StagedObject {
         id: IdHash(c.u64()?),
         spelling: c.u64()?,
         scope: c.u32()?,
@@ -201,35 +201,35 @@ fn take_staged(c: &mut Cursor<'_>, frame: u32) -> Option<Staged> {
 }
 
 /// Bytes of a spool.
-enum Bytes {
+enum SpooledBytes {
     Memory(Arc<Vec<u8>>),
     File { start: u64, len: usize },
 }
 
-struct Frame {
+struct SpooledBatch {
     names: Vec<String>,
     /// Numbers of entities and relationships.
     counts: [u32; 2],
     /// The staged entities, then the staged relationships.
-    objects: Bytes,
-    records: Bytes,
+    objects: SpooledBytes,
+    records: SpooledBytes,
 }
 
 /// The batches of one upload.
-pub struct Stage {
-    overflow: Overflow,
+pub struct UploadStage {
+    overflow: OverflowFile,
     in_memory: usize,
-    frames: Vec<Frame>,
+    frames: Vec<SpooledBatch>,
     // Records of the last batch that was read from the file: readers go through a stage batch by
     // batch.
     last: Mutex<Option<(u32, Arc<Vec<u8>>)>>,
 }
 
-impl Stage {
+impl UploadStage {
     /// An empty spool that spills into `folder` when it grows.
-    pub fn spool(folder: &Path) -> Stage {
-        Stage {
-            overflow: Overflow::new(folder),
+    pub fn spool(folder: &Path) -> UploadStage {
+        UploadStage {
+            overflow: OverflowFile::new(folder),
             in_memory: 0,
             frames: Vec::new(),
             last: Mutex::new(None),
@@ -237,32 +237,32 @@ impl Stage {
     }
 
     /// Adds a batch.
-    pub fn append(&mut self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { names, entities, relationships, records } = batch;
+    pub fn append(&mut self, batch: ObjectBatch) -> Result<(), StoreError> {
+        let ObjectBatch { names, entities, relationships, records } = batch;
         let len = entities.len() * ENTITY + relationships.len() * RELATIONSHIP;
         let mut objects = Vec::with_capacity(len);
         entities.iter().for_each(|entity| put_staged(&mut objects, entity));
         relationships.iter().for_each(|one| put_relationship(&mut objects, one));
         let counts = [entities.len() as u32, relationships.len() as u32];
         let (objects, records) = (self.keep(objects)?, self.keep(records)?);
-        self.frames.push(Frame { names, counts, objects, records });
+        self.frames.push(SpooledBatch { names, counts, objects, records });
         Ok(())
     }
 
-    fn keep(&mut self, bytes: Vec<u8>) -> Result<Bytes, StoreError> {
+    fn keep(&mut self, bytes: Vec<u8>) -> Result<SpooledBytes, StoreError> {
         if self.in_memory + bytes.len() <= MEMORY_MAX {
             self.in_memory += bytes.len();
-            return Ok(Bytes::Memory(Arc::new(bytes)));
+            return Ok(SpooledBytes::Memory(Arc::new(bytes)));
         }
         let start = self.overflow.append(std::iter::once(&bytes[..]))?;
-        Ok(Bytes::File { start, len: bytes.len() })
+        Ok(SpooledBytes::File { start, len: bytes.len() })
     }
 
     /// Some of the bytes that were kept.
-    fn read(&self, bytes: &Bytes, range: Range<usize>) -> Result<Vec<u8>, StoreError> {
+    fn read(&self, bytes: &SpooledBytes, range: Range<usize>) -> Result<Vec<u8>, StoreError> {
         match bytes {
-            Bytes::Memory(bytes) => Ok(bytes[range].to_vec()),
-            Bytes::File { start, .. } => {
+            SpooledBytes::Memory(bytes) => Ok(bytes[range].to_vec()),
+            SpooledBytes::File { start, .. } => {
                 self.overflow.read(start + range.start as u64, range.len())
             }
         }
@@ -274,15 +274,15 @@ impl Stage {
     }
 
     /// The number of objects of a kind in a batch.
-    pub fn count(&self, kind: Kind, frame: u32) -> u32 {
+    pub fn count(&self, kind: ObjectKind, frame: u32) -> u32 {
         self.frames[frame as usize].counts[kind as usize]
     }
 
     /// The entities of a batch, in the order of the upload.
-    pub fn entities(&self, frame: u32) -> Result<Vec<Staged>, StoreError> {
+    pub fn entities(&self, frame: u32) -> Result<Vec<StagedObject>, StoreError> {
         let [entities, _] = self.frames[frame as usize].counts.map(|count| count as usize);
         let bytes = self.read(&self.frames[frame as usize].objects, 0..entities * ENTITY)?;
-        let mut c = Cursor(&bytes);
+        let mut c = ByteCursor(&bytes);
         Ok((0..entities).map_while(|_| take_staged(&mut c, frame)).collect())
     }
 
@@ -293,31 +293,32 @@ impl Stage {
         let start = entities * ENTITY;
         let range = start..start + relationships * RELATIONSHIP;
         let bytes = self.read(&self.frames[frame as usize].objects, range)?;
-        let mut c = Cursor(&bytes);
+        let mut c = ByteCursor(&bytes);
         Ok((0..relationships).map_while(|_| take_relationship(&mut c, frame)).collect())
     }
 
     /// One entity of a batch, counted from 0.
-    pub fn entity(&self, frame: u32, i: u32) -> Result<Staged, StoreError> {
+    pub fn entity(&self, frame: u32, i: u32) -> Result<StagedObject, StoreError> {
         let start = i as usize * ENTITY;
         let bytes = self.read(&self.frames[frame as usize].objects, start..start + ENTITY)?;
-        Ok(take_staged(&mut Cursor(&bytes), frame).expect("BUG: as long as an entity"))
+        Ok(take_staged(&mut ByteCursor(&bytes), frame).expect("BUG: as long as an entity"))
     }
 
     /// One relationship of a batch, counted from 0.
     pub fn relationship(&self, frame: u32, i: u32) -> Result<StagedRelationship, StoreError> {
-        let entities = self.count(Kind::Entity, frame) as usize * ENTITY;
+        let entities = self.count(ObjectKind::Entity, frame) as usize * ENTITY;
         let start = entities + i as usize * RELATIONSHIP;
         let bytes = self.read(&self.frames[frame as usize].objects, start..start + RELATIONSHIP)?;
-        Ok(take_relationship(&mut Cursor(&bytes), frame).expect("BUG: as long as a relationship"))
+        Ok(take_relationship(&mut ByteCursor(&bytes), frame)
+            .expect("BUG: as long as a relationship"))
     }
 
     /// The records of a batch.
     pub fn records(&self, frame: u32) -> Result<Arc<Vec<u8>>, StoreError> {
         let records = &self.frames[frame as usize].records;
         let len = match records {
-            Bytes::Memory(records) => return Ok(Arc::clone(records)),
-            Bytes::File { len, .. } => *len,
+            SpooledBytes::Memory(records) => return Ok(Arc::clone(records)),
+            SpooledBytes::File { len, .. } => *len,
         };
         // The lock is not held while the file is read, so other threads can go on.
         let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -332,14 +333,14 @@ impl Stage {
     }
 
     /// The record of one object. Nothing around it is read.
-    pub fn record(&self, staged: &Staged) -> Result<Vec<u8>, StoreError> {
+    pub fn record(&self, staged: &StagedObject) -> Result<Vec<u8>, StoreError> {
         let start = staged.offset as usize;
         self.read(&self.frames[staged.frame as usize].records, start..start + staged.len as usize)
     }
 
     /// A whole batch.
-    pub fn batch(&self, frame: u32) -> Result<Batch, StoreError> {
-        Ok(Batch {
+    pub fn batch(&self, frame: u32) -> Result<ObjectBatch, StoreError> {
+        Ok(ObjectBatch {
             names: self.names(frame).to_vec(),
             entities: self.entities(frame)?,
             relationships: self.relationships(frame)?,
@@ -362,8 +363,8 @@ impl Stage {
 mod tests {
     use super::*;
 
-    fn batch(n: u8) -> Batch {
-        let staged = Staged {
+    fn batch(n: u8) -> ObjectBatch {
+        let staged = StagedObject {
             id: IdHash(n.into()),
             spelling: 8,
             scope: 1,
@@ -373,7 +374,7 @@ mod tests {
             len: u32::from(n),
         };
         let end = StagedEnd { scope: 1, id: IdHash(9) };
-        Batch {
+        ObjectBatch {
             names: vec![String::new(), "okta".into()],
             entities: vec![staged],
             relationships: vec![StagedRelationship { object: staged, from: end, to: end }],
@@ -385,12 +386,12 @@ mod tests {
     fn a_batch_comes_back_or_is_refused() {
         let mut bytes = Vec::new();
         batch(3).encode_into(&mut bytes);
-        assert_eq!(Batch::decode(&bytes, 0), Some(batch(3)));
+        assert_eq!(ObjectBatch::decode(&bytes, 0), Some(batch(3)));
         for cut in 0..bytes.len() {
-            assert_eq!(Batch::decode(&bytes[..cut], 0), None);
+            assert_eq!(ObjectBatch::decode(&bytes[..cut], 0), None);
         }
-        assert_eq!(Batch::decode(&[&bytes[..], &[0]].concat(), 0), None);
-        let strays: [fn(&mut Batch); 4] = [
+        assert_eq!(ObjectBatch::decode(&[&bytes[..], &[0]].concat(), 0), None);
+        let strays: [fn(&mut ObjectBatch); 4] = [
             |batch| batch.entities[0].scope = 2,
             |batch| batch.entities[0].type_name = 9,
             |batch| batch.relationships[0].object.len = 4,
@@ -400,19 +401,19 @@ mod tests {
             let (mut wrong, mut bytes) = (batch(3), Vec::new());
             stray(&mut wrong);
             wrong.encode_into(&mut bytes);
-            assert_eq!(Batch::decode(&bytes, 0), None);
+            assert_eq!(ObjectBatch::decode(&bytes, 0), None);
         }
     }
 
     #[test]
     fn a_spool_gives_back_its_records_from_memory_and_from_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let mut stage = Stage::spool(folder.path());
+        let mut stage = UploadStage::spool(folder.path());
         for n in 0..5u8 {
             let entities = vec![batch(n).entities[0]; 3];
             let records = vec![n; 10 << 20];
             let relationships = batch(n).relationships;
-            stage.append(Batch { entities, relationships, records, names: vec![] }).unwrap();
+            stage.append(ObjectBatch { entities, relationships, records, names: vec![] }).unwrap();
         }
         assert!(!stage.overflow.is_empty());
         for n in 0..5u32 {

@@ -5,18 +5,18 @@
 
 use super::body;
 use super::heads::NO_BODY;
-use super::labels::Label;
-use super::names::{self, Words};
+use super::labels::RelationshipLabel;
+use super::names::{self, WordDictionary};
 use super::tables;
 use super::writer::put;
-use super::{Snapshot, StoreError, Writer};
-use crate::graph::Kind;
+use super::{GraphWriter, Snapshot, StoreError};
+use crate::graph::ObjectKind;
 use redb::ReadableTable;
 use rustc_hash::FxHashSet;
 
 /// Numbers of what was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepCounts {
     /// Names of scopes, types, classes, verbs and properties.
     pub names: u64,
     /// Combinations of scope, type and verb.
@@ -26,33 +26,33 @@ pub struct Swept {
 }
 
 /// Names, words and labels that are in use, by number, and bare scopes.
-pub struct InUse {
+pub struct NamesInUse {
     names: FxHashSet<u32>,
     words: FxHashSet<u32>,
     labels: FxHashSet<u32>,
     bare: Vec<u32>,
     /// Numbers of what sweeping would remove.
-    unused: Swept,
+    unused: SweepCounts,
 }
 
-impl InUse {
+impl NamesInUse {
     /// True if there is nothing to sweep.
     pub fn is_all(&self) -> bool {
-        self.unused == Swept::default()
+        self.unused == SweepCounts::default()
     }
 }
 
 impl Snapshot {
     /// Finds the names, labels and scopes that are in use.
-    pub fn in_use(&self) -> Result<InUse, StoreError> {
-        let mut used = InUse {
+    pub fn in_use(&self) -> Result<NamesInUse, StoreError> {
+        let mut used = NamesInUse {
             names: FxHashSet::default(),
             words: FxHashSet::default(),
             labels: FxHashSet::default(),
             bare: Vec::new(),
-            unused: Swept::default(),
+            unused: SweepCounts::default(),
         };
-        for kind in [Kind::Entity, Kind::Relationship] {
+        for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
             self.add_used(kind, &mut used)?;
         }
         for (scope, row) in self.scope_rows()? {
@@ -65,7 +65,7 @@ impl Snapshot {
         used.names.extend(&used.words);
         let mut unused = 0;
         self.for_each_name(|number, _| unused += u64::from(!used.names.contains(&number)))?;
-        used.unused = Swept {
+        used.unused = SweepCounts {
             names: unused,
             labels: (self.labels().in_use() - used.labels.len()) as u64,
             scopes: used.bare.len() as u64,
@@ -73,11 +73,11 @@ impl Snapshot {
         Ok(used)
     }
 
-    fn add_used(&self, kind: Kind, used: &mut InUse) -> Result<(), StoreError> {
-        let InUse { names, words, labels, .. } = used;
+    fn add_used(&self, kind: ObjectKind, used: &mut NamesInUse) -> Result<(), StoreError> {
+        let NamesInUse { names, words, labels, .. } = used;
         let mut last = None;
         self.for_each_stored(kind, None, |number, chunk, row| {
-            let label = Label {
+            let label = RelationshipLabel {
                 scope: chunk.scope(row),
                 type_name: chunk.type_name(row),
                 verb: chunk.class(row),
@@ -89,7 +89,7 @@ impl Snapshot {
                 last = Some(at);
                 words.extend([label.scope, label.type_name, label.verb]);
                 // Only live relationships stand in adjacency, so only they use labels.
-                if kind == Kind::Relationship && chunk.live(row) {
+                if kind == ObjectKind::Relationship && chunk.live(row) {
                     let missing = || {
                         let key = number.to_be_bytes();
                         StoreError::corrupt("labels", &key, "a relationship has no label")
@@ -114,10 +114,10 @@ impl Snapshot {
     }
 }
 
-impl Writer {
+impl GraphWriter {
     /// Removes everything that is not in use. The writer begins at the revision of the snapshot
     /// that `used` was made of, and gives out no names.
-    pub fn sweep(&mut self, used: &InUse) -> Result<Swept, StoreError> {
+    pub fn sweep(&mut self, used: &NamesInUse) -> Result<SweepCounts, StoreError> {
         debug_assert!(self.names.new_names().is_empty());
         let labels = self.labels.retain(|number| used.labels.contains(&number));
         if labels > 0 {
@@ -128,13 +128,14 @@ impl Writer {
             self.drop_scope(scope)?;
         }
         let words = self.words.clone();
-        let kept = Words::new(words.iter().filter(|(_, number)| used.words.contains(number)));
+        let kept =
+            WordDictionary::new(words.iter().filter(|(_, number)| used.words.contains(number)));
         if kept.count() < words.count() {
             self.replace_words(kept)?;
         }
         let names = self.drop_names(&used.names)?;
         self.meta.names -= names.len() as u32;
-        Ok(Swept { names: names.len() as u64, labels, scopes: used.bare.len() as u64 })
+        Ok(SweepCounts { names: names.len() as u64, labels, scopes: used.bare.len() as u64 })
     }
 
     /// Rewrites the chunks of names without the unused names; returns these.

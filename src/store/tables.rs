@@ -20,33 +20,33 @@
 //!   access      "access"                              who may call a server, see access.rs
 //! ```
 
-use crate::graph::{Direction, IdHash, Kind};
+use crate::graph::{EdgeDirection, IdHash, ObjectKind};
 use redb::TableDefinition;
 
 /// All tables have keys and values of bytes: the encodings are ours, not the engine's.
-pub type Definition = TableDefinition<'static, Bytes, Bytes>;
+pub type ByteTableDefinition = TableDefinition<'static, StoredBytes, StoredBytes>;
 
 /// A key or a value: bytes.
-pub type Bytes = &'static [u8];
+pub type StoredBytes = &'static [u8];
 
-pub const META: Definition = TableDefinition::new("meta");
-pub const NAMES: Definition = TableDefinition::new("names");
-pub const NAME_NUMBERS: Definition = TableDefinition::new("name_numbers");
-pub const WORDS: Definition = TableDefinition::new("words");
-pub const LABELS: Definition = TableDefinition::new("labels");
-pub const SCOPES: Definition = TableDefinition::new("scopes");
-pub const IDENTITY: Definition = TableDefinition::new("identity");
-pub const HEADS: Definition = TableDefinition::new("heads");
-pub const BODIES: Definition = TableDefinition::new("bodies");
-pub const ADJACENCY: Definition = TableDefinition::new("adjacency");
-pub const JOBS: Definition = TableDefinition::new("jobs");
-pub const DELETIONS: Definition = TableDefinition::new("deletions");
-pub const PINS: Definition = TableDefinition::new("pins");
+pub const META: ByteTableDefinition = TableDefinition::new("meta");
+pub const NAMES: ByteTableDefinition = TableDefinition::new("names");
+pub const NAME_NUMBERS: ByteTableDefinition = TableDefinition::new("name_numbers");
+pub const WORDS: ByteTableDefinition = TableDefinition::new("words");
+pub const LABELS: ByteTableDefinition = TableDefinition::new("labels");
+pub const SCOPES: ByteTableDefinition = TableDefinition::new("scopes");
+pub const IDENTITY: ByteTableDefinition = TableDefinition::new("identity");
+pub const HEADS: ByteTableDefinition = TableDefinition::new("heads");
+pub const BODIES: ByteTableDefinition = TableDefinition::new("bodies");
+pub const ADJACENCY: ByteTableDefinition = TableDefinition::new("adjacency");
+pub const JOBS: ByteTableDefinition = TableDefinition::new("jobs");
+pub const DELETIONS: ByteTableDefinition = TableDefinition::new("deletions");
+pub const PINS: ByteTableDefinition = TableDefinition::new("pins");
 /// Made with its row, so a file has it only if somebody once made a token.
-pub const ACCESS: Definition = TableDefinition::new("access");
+pub const ACCESS: ByteTableDefinition = TableDefinition::new("access");
 
 /// The names of all tables, in the order in which they are created and checked.
-pub const ALL: [Definition; 13] = [
+pub const ALL: [ByteTableDefinition; 13] = [
     META,
     NAMES,
     NAME_NUMBERS,
@@ -63,7 +63,7 @@ pub const ALL: [Definition; 13] = [
 ];
 
 /// The name of one of [`ALL`].
-pub fn name(definition: Definition) -> &'static str {
+pub fn name(definition: ByteTableDefinition) -> &'static str {
     const NAMES: [&str; ALL.len()] = [
         "meta",
         "names",
@@ -103,13 +103,13 @@ pub fn number_key(number: u32) -> [u8; 4] {
 }
 
 /// Key of a chunk of heads.
-pub fn head_key(kind: Kind, chunk: u32) -> [u8; 5] {
+pub fn head_key(kind: ObjectKind, chunk: u32) -> [u8; 5] {
     let [a, b, c, d] = chunk.to_be_bytes();
     [kind as u8, a, b, c, d]
 }
 
 /// Key of a block of bodies.
-pub fn body_key(kind: Kind, scope: u32, block: u32) -> [u8; 9] {
+pub fn body_key(kind: ObjectKind, scope: u32, block: u32) -> [u8; 9] {
     let mut key = [kind as u8; 9];
     key[1..5].copy_from_slice(&scope.to_be_bytes());
     key[5..].copy_from_slice(&block.to_be_bytes());
@@ -117,23 +117,23 @@ pub fn body_key(kind: Kind, scope: u32, block: u32) -> [u8; 9] {
 }
 
 /// Key of the list of the objects that a job deleted.
-pub fn deletion_key(job: u32, kind: Kind) -> [u8; 5] {
+pub fn deletion_key(job: u32, kind: ObjectKind) -> [u8; 5] {
     let [a, b, c, d] = job.to_be_bytes();
     [a, b, c, d, kind as u8]
 }
 
 /// The space of the identities of one kind in one scope.
-pub fn identity_space(kind: Kind, scope: u32) -> [u8; 5] {
+pub fn identity_space(kind: ObjectKind, scope: u32) -> [u8; 5] {
     head_key(kind, scope)
 }
 
 /// The space of the edges in one direction: the base.
-pub fn base_space(direction: Direction) -> [u8; 1] {
+pub fn base_space(direction: EdgeDirection) -> [u8; 1] {
     [direction as u8]
 }
 
 /// The space of the changes since the base was written: the delta.
-pub fn delta_space(direction: Direction) -> [u8; 1] {
+pub fn delta_space(direction: EdgeDirection) -> [u8; 1] {
     [direction as u8 | 0x80]
 }
 

@@ -12,11 +12,11 @@
 //! `identity`, `segment` and `edges`.
 
 use super::StoreError;
+use super::bulk_insert::{BulkInserter, SealedRow};
 use super::codec::{proven, seal, unseal};
 use super::column::width_of;
-use super::pipeline::{Next, pipeline};
-use super::runs::{Row, Runs};
-use super::tables::Bytes;
+use super::pipeline::{NextGroup, pipeline};
+use super::tables::StoredBytes;
 use rayon::prelude::*;
 use redb::{ReadOnlyTable, ReadableTable, Table, TableHandle};
 use std::collections::VecDeque;
@@ -34,21 +34,21 @@ const fn unbounded<const N: usize>() -> [u8; N] {
 }
 
 /// A table whose rows are tiles.
-pub trait Rows: ReadableTable<Bytes, Bytes> {
+pub trait TileTable: ReadableTable<StoredBytes, StoredBytes> {
     /// True if the rows lie in proven pages, so that their seals need no check.
     const PROVEN: bool;
 }
 
-impl Rows for ReadOnlyTable<Bytes, Bytes> {
+impl TileTable for ReadOnlyTable<StoredBytes, StoredBytes> {
     const PROVEN: bool = true;
 }
 
-impl Rows for Table<'_, Bytes, Bytes> {
+impl TileTable for Table<'_, StoredBytes, StoredBytes> {
     const PROVEN: bool = false;
 }
 
 /// One tile as it lies in the file.
-pub struct Tile<'a, const N: usize> {
+pub struct StoredTile<'a, const N: usize> {
     /// Key of the row.
     pub key: &'a [u8],
     /// The bound below which all entries lie; `None` if there is none.
@@ -57,8 +57,8 @@ pub struct Tile<'a, const N: usize> {
     pub contents: &'a [u8],
 }
 
-impl<'a, const N: usize> Tile<'a, N> {
-    fn open<T: Rows>(
+impl<'a, const N: usize> StoredTile<'a, N> {
+    fn open<T: TileTable>(
         name: &'static str,
         key: &'a [u8],
         sealed: &'a [u8],
@@ -68,7 +68,7 @@ impl<'a, const N: usize> Tile<'a, N> {
         match payload.split_first_chunk() {
             Some((upper, contents)) if key.len() >= N => {
                 let upper = (*upper != unbounded()).then_some(upper);
-                Ok(Tile { key, upper, contents })
+                Ok(StoredTile { key, upper, contents })
             }
             _ => Err(StoreError::corrupt(name, key, "contents make no sense")),
         }
@@ -90,12 +90,12 @@ fn key<const N: usize>(space: &[u8], bound: &[u8; N]) -> Vec<u8> {
 
 /// Calls `visit` for the tiles that hold the entries from `from` to `to`, both included, the last
 /// tile first. `visit` returns `None` if the contents are damaged.
-pub fn around<const N: usize, T: Rows>(
+pub fn for_each_between<const N: usize, T: TileTable>(
     table: &T,
     name: &'static str,
     space: &[u8],
     [from, to]: [&[u8; N]; 2],
-    mut visit: impl FnMut(&Tile<'_, N>) -> Option<()>,
+    mut visit: impl FnMut(&StoredTile<'_, N>) -> Option<()>,
 ) -> Result<(), StoreError> {
     let (first, last) = (key(space, &[0; N]), key(space, to));
     let mut next: Option<[u8; N]> = None;
@@ -103,7 +103,7 @@ pub fn around<const N: usize, T: Rows>(
     // The tile that holds `to` may begin far below it, so the search goes backwards from `to`.
     while let Some(row) = range.next_back() {
         let (key, guard) = row?;
-        let tile = Tile::open::<T>(name, key.value(), guard.value())?;
+        let tile = StoredTile::open::<T>(name, key.value(), guard.value())?;
         let whole = match &next {
             None => tile.reaches(to),
             Some(next) => tile.upper == Some(next),
@@ -128,11 +128,11 @@ pub fn around<const N: usize, T: Rows>(
 
 /// Calls `visit` for every tile of a space in order. `visit` returns `None` if the contents are
 /// damaged.
-pub fn all<const N: usize, T: Rows>(
+pub fn all<const N: usize, T: TileTable>(
     table: &T,
     name: &'static str,
     space: &[u8],
-    mut visit: impl FnMut(&Tile<'_, N>) -> Option<()>,
+    mut visit: impl FnMut(&StoredTile<'_, N>) -> Option<()>,
 ) -> Result<(), StoreError> {
     let (first, last) = (key(space, &[0; N]), key(space, &unbounded::<N>()));
     // Each upper bound names the next row, so a lost row shows at once.
@@ -140,7 +140,7 @@ pub fn all<const N: usize, T: Rows>(
     let mut any = false;
     for row in table.range::<&[u8]>(&first[..]..=&last[..])? {
         let (key, guard) = row?;
-        let tile = Tile::open::<T>(name, key.value(), guard.value())?;
+        let tile = StoredTile::open::<T>(name, key.value(), guard.value())?;
         if expected != Some(tile.lower()) {
             return Err(StoreError::corrupt(name, tile.key, "the row before is missing"));
         }
@@ -157,7 +157,7 @@ pub fn all<const N: usize, T: Rows>(
 
 /// True if a space has no tile.
 pub fn is_empty<const N: usize>(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    table: &impl ReadableTable<StoredBytes, StoredBytes>,
     space: &[u8],
 ) -> Result<bool, StoreError> {
     let (first, last) = (key(space, &[0; N]), key(space, &unbounded::<N>()));
@@ -166,7 +166,7 @@ pub fn is_empty<const N: usize>(
 
 /// Removes all tiles of a space.
 pub fn clear<const N: usize>(
-    table: &mut Table<'_, Bytes, Bytes>,
+    table: &mut Table<'_, StoredBytes, StoredBytes>,
     space: &[u8],
 ) -> Result<(), StoreError> {
     let (first, last) = (key(space, &[0; N]), key(space, &unbounded::<N>()));
@@ -175,7 +175,7 @@ pub fn clear<const N: usize>(
 }
 
 /// A tile that is about to be rewritten, with its edits.
-struct Edited<'e, const N: usize, E> {
+struct EditedTile<'e, const N: usize, E> {
     lower: [u8; N],
     upper: Option<[u8; N]>,
     contents: Option<Vec<u8>>,
@@ -186,8 +186,8 @@ struct Edited<'e, const N: usize, E> {
 ///
 /// `merge` gets the contents of a tile, if there are any, and its edits. It returns all entries of
 /// the tile afterwards, or a description of the damage.
-pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
-    table: &mut Table<'_, Bytes, Bytes>,
+pub fn edit<const N: usize, E: Sync, T: TileEntry<N>>(
+    table: &mut Table<'_, StoredBytes, StoredBytes>,
     space: &[u8],
     edits: &[E],
     at: impl Fn(&E) -> [u8; N] + Sync,
@@ -197,13 +197,14 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
     let name = T::TABLE;
     let mut rest = edits;
     let mut waiting = VecDeque::new();
-    let gather = |runs: &mut Runs<'_, '_>| {
+    let gather = |runs: &mut BulkInserter<'_, '_>| {
         let (mut group, mut edits) = (Vec::new(), 0);
         while group.len() < TILES_AT_ONCE && edits < EDITS_AT_ONCE {
             if let (true, Some(first)) = (waiting.is_empty(), rest.first()) {
                 let wanted = at(first);
-                let mut tile = Edited { lower: [0; N], upper: None, contents: None, edits: rest };
-                around(runs.table, name, space, [&wanted, &wanted], |found| {
+                let mut tile =
+                    EditedTile { lower: [0; N], upper: None, contents: None, edits: rest };
+                for_each_between(runs.table, name, space, [&wanted, &wanted], |found| {
                     tile.lower = found.lower();
                     tile.upper = found.upper.copied();
                     tile.contents = Some(found.contents.to_vec());
@@ -222,19 +223,19 @@ pub fn edit<const N: usize, E: Sync, T: Entry<N>>(
             edits += tile.edits.len();
             group.push(tile);
         }
-        Ok(if group.is_empty() { Next::End } else { Next::Group(group) })
+        Ok(if group.is_empty() { NextGroup::End } else { NextGroup::Group(group) })
     };
-    let make = |group: Vec<Edited<'_, N, E>>| {
+    let make = |group: Vec<EditedTile<'_, N, E>>| {
         let mut made = Vec::with_capacity(group.len());
-        for Edited { lower, upper, contents, edits } in group {
+        for EditedTile { lower, upper, contents, edits } in group {
             let merged = merge(contents.as_deref(), edits)
                 .map_err(|detail| StoreError::corrupt(name, &key(space, &lower), detail))?;
             made.extend(rows(space, lower, upper, &merged, contents.is_none()));
         }
         Ok(made)
     };
-    let mut runs = Runs::new(table);
-    pipeline(&mut runs, 14, gather, make, |runs, rows: Vec<Row>| {
+    let mut runs = BulkInserter::new(table);
+    pipeline(&mut runs, 14, gather, make, |runs, rows: Vec<SealedRow>| {
         rows.into_iter().try_for_each(|row| runs.put(row))
     })?;
     runs.end()
@@ -251,16 +252,16 @@ const SPLIT: usize = if cfg!(test) { 128 } else { 8 << 10 };
 
 /// Returns a tile as it is, or cuts it into several that follow each other. It is cut if many edits
 /// lie behind all of its entries, as in a first load.
-fn split<'e, const N: usize, E, T: Entry<N>>(
-    tile: Edited<'e, N, E>,
+fn split<'e, const N: usize, E, T: TileEntry<N>>(
+    tile: EditedTile<'e, N, E>,
     at: &impl Fn(&E) -> [u8; N],
-) -> Vec<Edited<'e, N, E>> {
+) -> Vec<EditedTile<'e, N, E>> {
     if tile.edits.len() <= SPLIT {
         return vec![tile];
     }
-    let Edited { lower, upper, contents, edits: mut rest } = tile;
+    let EditedTile { lower, upper, contents, edits: mut rest } = tile;
     let last = contents.as_deref().and_then(T::last);
-    let mut tiles = vec![Edited { lower, upper, contents, edits: rest }];
+    let mut tiles = vec![EditedTile { lower, upper, contents, edits: rest }];
     while let Some(next) = rest.get(SPLIT).map(at)
         && last.is_none_or(|last| last < next)
     {
@@ -271,14 +272,14 @@ fn split<'e, const N: usize, E, T: Entry<N>>(
         }
         let before = tiles.last_mut().expect("BUG: it began with one");
         (before.upper, before.edits) = (Some(next), here);
-        tiles.push(Edited { lower: next, upper, contents: None, edits: behind });
+        tiles.push(EditedTile { lower: next, upper, contents: None, edits: behind });
         rest = behind;
     }
     tiles
 }
 
 /// An entry of a tile.
-pub trait Entry<const N: usize>: Send + Sync {
+pub trait TileEntry<const N: usize>: Send + Sync {
     /// The table that holds such tiles.
     const TABLE: &'static str;
     /// Bytes of an entry beside its columns.
@@ -302,14 +303,14 @@ pub trait Entry<const N: usize>: Send + Sync {
 
 /// The sealed rows of the entries of one tile; several if the entries do not fit one. `new` is true
 /// if the tile has no row yet.
-fn rows<const N: usize, T: Entry<N>>(
+fn rows<const N: usize, T: TileEntry<N>>(
     space: &[u8],
     lower: [u8; N],
     upper: Option<[u8; N]>,
     entries: &[T],
     new: bool,
-) -> Vec<Row> {
-    let mut starts = cut(entries);
+) -> Vec<SealedRow> {
+    let mut starts = split_rows(entries);
     if let [_, second] = &mut starts[..] {
         // A tile that has outgrown its row will grow again, so both halves get room.
         *second = entries.len() / 2;
@@ -326,7 +327,7 @@ fn rows<const N: usize, T: Entry<N>>(
         payload.extend_from_slice(&upper);
         T::encode(&entries[start..end], &mut payload);
         let sealed = seal(T::TABLE, &key, payload);
-        Row { key, sealed, new: new || i > 0 }
+        SealedRow { key, sealed, new: new || i > 0 }
     };
     if starts.len() <= MANY {
         return (0..starts.len()).map(row).collect();
@@ -336,14 +337,14 @@ fn rows<const N: usize, T: Entry<N>>(
 
 /// The index of the first entry of each row, if every row takes as many entries as fit a page; at
 /// least one row.
-fn cut<const N: usize, T: Entry<N>>(entries: &[T]) -> Vec<usize> {
+fn split_rows<const N: usize, T: TileEntry<N>>(entries: &[T]) -> Vec<usize> {
     let mut starts = vec![0];
-    let mut row = Fit::new(T::FIXED);
+    let mut row = TileSizer::new(T::FIXED);
     for (i, entry) in entries.iter().enumerate() {
         row.add(entry.columns());
         if row.size() > CONTENTS_MAX && row.entries > 1 {
             starts.push(i);
-            row = Fit::new(T::FIXED);
+            row = TileSizer::new(T::FIXED);
             row.add(entry.columns());
         }
     }
@@ -351,7 +352,7 @@ fn cut<const N: usize, T: Entry<N>>(entries: &[T]) -> Vec<usize> {
 }
 
 /// The size of the contents of a row, an upper limit, while entries are added.
-struct Fit {
+struct TileSizer {
     fixed: usize,
     entries: usize,
     /// The least and the greatest value of each column.
@@ -361,9 +362,9 @@ struct Fit {
     bits: usize,
 }
 
-impl Fit {
-    fn new(fixed: usize) -> Fit {
-        Fit { fixed, entries: 0, ranges: [(u64::MAX, 0); 4], widths: [1; 4], bits: 4 }
+impl TileSizer {
+    fn new(fixed: usize) -> TileSizer {
+        TileSizer { fixed, entries: 0, ranges: [(u64::MAX, 0); 4], widths: [1; 4], bits: 4 }
     }
 
     #[inline]

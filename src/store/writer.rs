@@ -1,22 +1,22 @@
 //! Writing: one transaction that takes finished decisions and stores them.
 //!
 //! The writer decides nothing: `sync` hands it heads, identities, edges and blocks that are
-//! already settled. Nothing is visible, and nothing is durable, before [`Writer::commit`].
+//! already settled. Nothing is visible, and nothing is durable, before [`GraphWriter::commit`].
 
 use super::StoreError;
+use super::bulk_insert::{BulkInserter, SealedRow};
 use super::codec::{seal, unseal};
 use super::edges;
-use super::heads::{self, CHUNK, Head, HeadChunk};
-use super::identity::{self, Identity, IdentityRow};
-use super::labels::{LABELS_MAX, Labels};
-use super::names::{self, NameBook, NameChunk, Words};
-use super::pipeline::{Batches, Next, pipeline};
-use super::rows::{JobRow, Meta, ScopeRow};
-use super::runs::{Row, Runs};
-use super::segment::{Standing, StoredEdge};
-use super::tables::{self, Bytes, Definition};
+use super::heads::{self, CHUNK, HeadChunk, ObjectHead};
+use super::identity::{self, IdentityEntry, IdentityRow};
+use super::labels::{LABELS_MAX, LabelTable};
+use super::names::{self, NameBook, NameChunk, WordDictionary};
+use super::pipeline::{NextGroup, SharedBatches, pipeline};
+use super::rows::{DatabaseMeta, JobRow, ScopeRow};
+use super::segment::{AdjacencyEntry, StoredEdge};
+use super::tables::{self, ByteTableDefinition, StoredBytes};
 use super::tiles;
-use crate::graph::{Direction, IdHash, Kind};
+use crate::graph::{EdgeDirection, IdHash, ObjectKind};
 use rayon::prelude::*;
 use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 use std::borrow::Borrow;
@@ -40,22 +40,22 @@ pub struct EdgeEdit {
 }
 
 /// The one write transaction.
-pub struct Writer {
+pub struct GraphWriter {
     transaction: WriteTransaction,
     /// Counters as they will be after the commit.
-    pub meta: Meta,
+    pub meta: DatabaseMeta,
     /// The names as they will be after the commit.
     pub names: NameBook,
     /// The names of scopes, types, classes and verbs, as they are stored.
-    pub(super) words: Words,
+    pub(super) words: WordDictionary,
     /// The labels of relationships as they will be after the commit.
-    pub labels: Labels,
+    pub labels: LabelTable,
     scopes: BTreeMap<u32, ScopeRow>,
 }
 
 pub(super) fn put(
-    table: &mut Table<'_, Bytes, Bytes>,
-    definition: Definition,
+    table: &mut Table<'_, StoredBytes, StoredBytes>,
+    definition: ByteTableDefinition,
     key: &[u8],
     payload: Vec<u8>,
 ) -> Result<(), StoreError> {
@@ -63,29 +63,29 @@ pub(super) fn put(
     Ok(())
 }
 
-impl Writer {
+impl GraphWriter {
     pub(super) fn new(
         transaction: WriteTransaction,
-        meta: Meta,
+        meta: DatabaseMeta,
         names: NameBook,
-        words: Words,
-        labels: Labels,
-    ) -> Writer {
-        Writer { transaction, meta, names, words, labels, scopes: BTreeMap::new() }
+        words: WordDictionary,
+        labels: LabelTable,
+    ) -> GraphWriter {
+        GraphWriter { transaction, meta, names, words, labels, scopes: BTreeMap::new() }
     }
 
     /// A table of the transaction.
     pub(super) fn table(
         &self,
-        definition: Definition,
-    ) -> Result<Table<'_, Bytes, Bytes>, StoreError> {
+        definition: ByteTableDefinition,
+    ) -> Result<Table<'_, StoredBytes, StoredBytes>, StoreError> {
         Ok(self.transaction.open_table(definition)?)
     }
 
     /// Removes the row of a scope that has nothing any more, with its identities and bodies.
     pub(super) fn drop_scope(&mut self, scope: u32) -> Result<(), StoreError> {
         self.scopes.remove(&scope);
-        for kind in [Kind::Entity, Kind::Relationship] {
+        for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
             let mut identity = self.table(tables::IDENTITY)?;
             tiles::clear::<8>(&mut identity, &tables::identity_space(kind, scope))?;
             let [first, last] = [0, u32::MAX].map(|block| tables::body_key(kind, scope, block));
@@ -101,7 +101,7 @@ impl Writer {
     /// # Errors
     ///
     /// When 2^31 numbers of one kind have been given out.
-    pub fn take_numbers(&mut self, kind: Kind, count: usize) -> Result<u32, StoreError> {
+    pub fn take_numbers(&mut self, kind: ObjectKind, count: usize) -> Result<u32, StoreError> {
         let first = self.meta.next_number[kind as usize];
         let next = first as u64 + count as u64;
         if next > u64::from(identity::NUMBER_END) {
@@ -130,13 +130,13 @@ impl Writer {
     /// Puts (`Some`) or removes (`None`) identities; `edits` ascend by hash, each hash once.
     pub fn edit_identity(
         &mut self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
-        edits: &[(IdHash, Option<Identity>)],
+        edits: &[(IdHash, Option<IdentityEntry>)],
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::IDENTITY)?;
         let space = tables::identity_space(kind, scope);
-        let at = |(id, _): &(IdHash, Option<Identity>)| id.0.to_be_bytes();
+        let at = |(id, _): &(IdHash, Option<IdentityEntry>)| id.0.to_be_bytes();
         tiles::edit(&mut table, &space, edits, at, |contents, edits| {
             let stored = match contents {
                 Some(contents) => IdentityRow::parse(contents).ok_or("contents make no sense")?,
@@ -149,10 +149,10 @@ impl Writer {
     /// Replaces heads; numbers ascend. `None` makes the row absent.
     pub fn edit_heads(
         &mut self,
-        kind: Kind,
-        edits: &[(u32, Option<Head>)],
+        kind: ObjectKind,
+        edits: &[(u32, Option<ObjectHead>)],
     ) -> Result<(), StoreError> {
-        let make = |edits: &[(u32, Option<Head>)], _: &StoredHeads<'_>, (): &mut ()| {
+        let make = |edits: &[(u32, Option<ObjectHead>)], _: &StoredHeads<'_>, (): &mut ()| {
             Ok(edits.iter().map(|(_, head)| head.clone()).collect())
         };
         let batches = std::iter::once(Ok(edits));
@@ -168,22 +168,23 @@ impl Writer {
     /// the order of the batches.
     pub fn rewrite_heads<E: Sync, B: Borrow<[E]> + Send + Sync, M: Send>(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         batches: impl Iterator<Item = Result<B, StoreError>>,
         number: impl Fn(&E) -> u32 + Sync,
         begin: impl Fn() -> M + Sync,
-        make: impl Fn(&[E], &StoredHeads<'_>, &mut M) -> Result<Vec<Option<Head>>, StoreError> + Sync,
+        make: impl Fn(&[E], &StoredHeads<'_>, &mut M) -> Result<Vec<Option<ObjectHead>>, StoreError>
+        + Sync,
         mut take: impl FnMut(M) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::HEADS)?;
-        let mut runs = Runs::new(&mut table);
+        let mut runs = BulkInserter::new(&mut table);
         let chunk_of = |edit: &E| number(edit) / CHUNK;
-        let mut batches = Batches::new(batches);
+        let mut batches = SharedBatches::new(batches);
         // One more than the last chunk that was gathered.
         let (mut gathered, mut waited) = (0, false);
-        let gather = |runs: &mut Runs<'_, '_>| {
+        let gather = |runs: &mut BulkInserter<'_, '_>| {
             let Some((edits, mut at)) = batches.rest(|edits| edits.borrow().len())? else {
-                return Ok(Next::End);
+                return Ok(NextGroup::End);
             };
             let all: &[E] = (*edits).borrow();
             if chunk_of(&all[at]) < gathered {
@@ -191,7 +192,7 @@ impl Writer {
                 // the batch before. So everything is put first, and the runs are ended before the
                 // chunk is read.
                 if !std::mem::replace(&mut waited, true) {
-                    return Ok(Next::Wait);
+                    return Ok(NextGroup::Wait);
                 }
                 runs.end()?;
             }
@@ -208,7 +209,7 @@ impl Writer {
                 gathered = chunk + 1;
             }
             batches.take_to(at);
-            Ok(Next::Group((edits, chunks)))
+            Ok(NextGroup::Group((edits, chunks)))
         };
         type Chunk = ([u8; 5], Option<Vec<u8>>, Range<usize>);
         let rewrite = |(edits, chunks): (Arc<B>, Vec<Chunk>)| {
@@ -225,11 +226,11 @@ impl Writer {
                 };
                 let heads = make(part, &StoredHeads(chunk), &mut more)?;
                 let row = |edit| (number(edit) % CHUNK) as usize;
-                let edited: Vec<(usize, Option<&Head>)> =
+                let edited: Vec<(usize, Option<&ObjectHead>)> =
                     part.iter().map(row).zip(heads.iter().map(Option::as_ref)).collect();
                 let payload = heads::rewrite(chunk, &edited).ok_or_else(damaged)?;
                 let (sealed, new) = (seal("heads", &key, payload), stored.is_none());
-                rows.push(Row { key: key.to_vec(), sealed, new });
+                rows.push(SealedRow { key: key.to_vec(), sealed, new });
             }
             Ok((rows, more))
         };
@@ -248,15 +249,15 @@ impl Writer {
     /// Edits that go to a delta are not checked here: the next reader of these edges, or the next
     /// merge, finds out.
     pub fn edit_adjacency(&mut self, edits: &[EdgeEdit]) -> Result<(), StoreError> {
-        for direction in [Direction::Out, Direction::In] {
+        for direction in [EdgeDirection::Out, EdgeDirection::In] {
             let standing = |e: &EdgeEdit| {
                 let (at, other) = match direction {
-                    Direction::Out => (e.from, e.to),
-                    Direction::In => (e.to, e.from),
+                    EdgeDirection::Out => (e.from, e.to),
+                    EdgeDirection::In => (e.to, e.from),
                 };
                 ((at, StoredEdge { other, label: e.label, relationship: e.relationship }), e.add)
             };
-            let mut ordered: Vec<(Standing, bool)> = edits.iter().map(standing).collect();
+            let mut ordered: Vec<(AdjacencyEntry, bool)> = edits.iter().map(standing).collect();
             // Sorted by (edge, add): a removal comes before an addition of the same edge.
             ordered.par_sort_unstable();
             self.edit_adjacency_of(direction, edits.len(), std::iter::once(Ok(ordered)))?;
@@ -273,12 +274,12 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// Those of [`Writer::edit_adjacency`], and any that `pieces` gives.
+    /// Those of [`GraphWriter::edit_adjacency`], and any that `pieces` gives.
     pub fn edit_adjacency_of(
         &mut self,
-        direction: Direction,
+        direction: EdgeDirection,
         total: usize,
-        pieces: impl Iterator<Item = Result<Vec<(Standing, bool)>, StoreError>>,
+        pieces: impl Iterator<Item = Result<Vec<(AdjacencyEntry, bool)>, StoreError>>,
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::ADJACENCY)?;
         let counts = &mut self.meta.edges[direction as usize];
@@ -288,7 +289,7 @@ impl Writer {
     /// Merges the deltas of adjacency into their bases.
     pub fn merge_adjacency(&mut self) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::ADJACENCY)?;
-        for direction in [Direction::Out, Direction::In] {
+        for direction in [EdgeDirection::Out, EdgeDirection::In] {
             let counts = &mut self.meta.edges[direction as usize];
             edges::merge(&mut table, direction, counts, std::iter::empty())?;
         }
@@ -298,7 +299,7 @@ impl Writer {
     /// Stores a block of bodies.
     pub fn put_bodies(
         &mut self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
         blocks: impl IntoIterator<Item = (u32, Vec<u8>)>,
     ) -> Result<(), StoreError> {
@@ -312,7 +313,7 @@ impl Writer {
     /// Removes blocks of bodies.
     pub fn remove_bodies(
         &mut self,
-        kind: Kind,
+        kind: ObjectKind,
         scope: u32,
         blocks: impl IntoIterator<Item = u32>,
     ) -> Result<(), StoreError> {
@@ -340,7 +341,7 @@ impl Writer {
     pub fn put_deletions(
         &mut self,
         sequence: u32,
-        kind: Kind,
+        kind: ObjectKind,
         numbers: &[u32],
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::DELETIONS)?;
@@ -400,7 +401,7 @@ impl Writer {
     }
 }
 
-impl Writer {
+impl GraphWriter {
     /// The names of a chunk as they are stored.
     pub(super) fn name_chunk(&self, key: &[u8]) -> Result<Option<NameChunk>, StoreError> {
         let table = self.table(tables::NAMES)?;
@@ -479,17 +480,19 @@ impl Writer {
         let mut all: Vec<(&str, u32)> = self.words.iter().collect();
         all.extend(new.iter().map(|(text, number)| (text.as_str(), *number)));
         all.sort_unstable();
-        let words = Words::new(all.into_iter());
+        let words = WordDictionary::new(all.into_iter());
         self.replace_words(words)
     }
 
     /// Replaces all words.
-    pub(super) fn replace_words(&mut self, words: Words) -> Result<(), StoreError> {
+    pub(super) fn replace_words(&mut self, words: WordDictionary) -> Result<(), StoreError> {
         let mut table = self.table(tables::WORDS)?;
         for (chunk, payload) in (0..).zip(words.rows()) {
             put(&mut table, tables::WORDS, &tables::number_key(chunk), payload)?;
         }
-        for chunk in Words::row_count(words.count())..Words::row_count(self.meta.words) {
+        for chunk in
+            WordDictionary::row_count(words.count())..WordDictionary::row_count(self.meta.words)
+        {
             table.remove(&tables::number_key(chunk)[..])?;
         }
         drop(table);
@@ -529,8 +532,8 @@ impl Writer {
 
 fn merge_identities(
     stored: IdentityRow<'_>,
-    edits: &[(IdHash, Option<Identity>)],
-) -> Vec<Identity> {
+    edits: &[(IdHash, Option<IdentityEntry>)],
+) -> Vec<IdentityEntry> {
     let mut merged = Vec::with_capacity(edits.len() + 256);
     let mut stored = stored.iter().peekable();
     for (id, put) in edits {
@@ -553,7 +556,7 @@ pub struct StoredHeads<'a>(Option<HeadChunk<'a>>);
 
 impl StoredHeads<'_> {
     /// The head of an object whose number lies in the chunk, if there is one.
-    pub fn get(&self, number: u32) -> Option<Head> {
+    pub fn get(&self, number: u32) -> Option<ObjectHead> {
         self.0?.get((number % CHUNK) as usize)
     }
 }
@@ -561,20 +564,20 @@ impl StoredHeads<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Adjacency, Edge};
-    use crate::store::{Snapshot, Store};
+    use crate::graph::{AdjacencyRead, IncidentEdge};
+    use crate::store::{DatabaseFile, Snapshot};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
     /// A store with numbers for so many entities, at revision 2. Its file has no name any more, and
     /// lies in memory where the system has a disk there.
-    fn store(entities: u32) -> Store {
+    fn store(entities: u32) -> DatabaseFile {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let path = folder.path().join("t.redb");
-        Store::create(&path, 7).unwrap();
-        let store = Store::open_writer(&path).unwrap();
+        DatabaseFile::create(&path, 7).unwrap();
+        let store = DatabaseFile::open_writer(&path).unwrap();
         let mut writer = store.begin_write(1).unwrap();
-        writer.take_numbers(Kind::Entity, entities as usize).unwrap();
+        writer.take_numbers(ObjectKind::Entity, entities as usize).unwrap();
         writer.commit().unwrap();
         store
     }
@@ -595,7 +598,7 @@ mod tests {
         move |&(from, to, label, relationship)| EdgeEdit { from, to, label, relationship, add }
     }
 
-    fn commit(store: &Store, revision: u64, edits: &[EdgeEdit]) {
+    fn commit(store: &DatabaseFile, revision: u64, edits: &[EdgeEdit]) {
         let mut writer = store.begin_write(revision).unwrap();
         writer.edit_adjacency(edits).unwrap();
         writer.commit().unwrap();
@@ -611,29 +614,29 @@ mod tests {
     }
 
     /// The keys of adjacency.
-    fn rows(store: &Store, revision: u64) -> Vec<Vec<u8>> {
+    fn rows(store: &DatabaseFile, revision: u64) -> Vec<Vec<u8>> {
         let writer = store.begin_write(revision).unwrap();
         let table = writer.transaction.open_table(tables::ADJACENCY).unwrap();
         table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
     }
 
-    fn stored(edge: Edge) -> StoredEdge {
+    fn stored(edge: IncidentEdge) -> StoredEdge {
         StoredEdge { other: edge.other, label: edge.label, relationship: edge.relationship }
     }
 
-    fn counts(store: &Store) -> crate::store::EdgeCounts {
+    fn counts(store: &DatabaseFile) -> crate::store::EdgeCounts {
         let [with, against] = store.snapshot().unwrap().meta().edges;
         assert_eq!(with, against);
         with
     }
 
     fn check_edges(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
-        for direction in [Direction::Out, Direction::In] {
-            let mut expected: Vec<Standing> = model
+        for direction in [EdgeDirection::Out, EdgeDirection::In] {
+            let mut expected: Vec<AdjacencyEntry> = model
                 .iter()
                 .map(|&(from, to, label, relationship)| match direction {
-                    Direction::Out => (from, StoredEdge { other: to, label, relationship }),
-                    Direction::In => (to, StoredEdge { other: from, label, relationship }),
+                    EdgeDirection::Out => (from, StoredEdge { other: to, label, relationship }),
+                    EdgeDirection::In => (to, StoredEdge { other: from, label, relationship }),
                 })
                 .collect();
             expected.sort_unstable();
@@ -709,7 +712,7 @@ mod tests {
             batches.extend(more);
             let store = store(8000);
             let writer = store.begin_write(2).unwrap();
-            let mut model: BTreeMap<u32, Head> = BTreeMap::new();
+            let mut model: BTreeMap<u32, ObjectHead> = BTreeMap::new();
             let numbers = |&(start, count, step, _): &(u32, u32, u32, bool)| {
                 (start..(start + count * step).min(8000)).step_by(step as usize).collect::<Vec<_>>()
             };
@@ -717,13 +720,13 @@ mod tests {
             let edits = |batch: &(u32, u32, u32, bool)| {
                 numbers(batch).into_iter().map(|number| (number, batch.3)).collect::<Vec<_>>()
             };
-            let version = |head: Option<Head>| head.map_or(1, |head| head.version + 1);
+            let version = |head: Option<ObjectHead>| head.map_or(1, |head| head.version + 1);
             let all = batches.iter().map(|batch| Ok(edits(batch)));
             let make = |edits: &[(u32, bool)], stored: &StoredHeads<'_>, seen: &mut Vec<u32>| {
                 seen.extend(edits.iter().map(|(number, _)| number));
                 let head = |&(number, put): &(u32, bool)| {
                     let version = version(stored.get(number));
-                    put.then(|| Head { version, created: 1, key: "k".into(), ..Head::default() })
+                    put.then(|| ObjectHead { version, created: 1, key: "k".into(), ..ObjectHead::default() })
                 };
                 Ok(edits.iter().map(head).collect())
             };
@@ -732,7 +735,7 @@ mod tests {
                 seen.extend::<Vec<u32>>(more);
                 Ok(())
             };
-            writer.rewrite_heads(Kind::Entity, all, |edit| edit.0, Vec::new, make, take).unwrap();
+            writer.rewrite_heads(ObjectKind::Entity, all, |edit| edit.0, Vec::new, make, take).unwrap();
             writer.commit().unwrap();
             prop_assert_eq!(seen, batches.iter().flat_map(numbers).collect::<Vec<_>>());
             for batch in &batches {
@@ -740,13 +743,13 @@ mod tests {
                     let version = version(model.remove(&number));
                     if put {
                         let key = "k".into();
-                        model.insert(number, Head { version, created: 1, key, ..Head::default() });
+                        model.insert(number, ObjectHead { version, created: 1, key, ..ObjectHead::default() });
                     }
                 }
             }
             let snapshot = store.snapshot().unwrap();
             for number in 0..8000 {
-                prop_assert_eq!(snapshot.head(Kind::Entity, number).unwrap(), model.remove(&number));
+                prop_assert_eq!(snapshot.head(ObjectKind::Entity, number).unwrap(), model.remove(&number));
             }
         }
 
@@ -755,21 +758,21 @@ mod tests {
             rounds in prop::collection::vec((0..2000u32, any::<u64>()), 1..5),
         ) {
             let store = store(1);
-            let mut model: BTreeMap<IdHash, Identity> = BTreeMap::new();
+            let mut model: BTreeMap<IdHash, IdentityEntry> = BTreeMap::new();
             for (revision, (count, seed)) in (2..).zip(rounds) {
                 let mut random = Random(seed);
-                let mut edits: BTreeMap<IdHash, Option<Identity>> = BTreeMap::new();
+                let mut edits: BTreeMap<IdHash, Option<IdentityEntry>> = BTreeMap::new();
                 for id in model.keys().filter(|_| random.below(3) == 0) {
                     edits.insert(*id, None);
                 }
                 for number in 0..count {
                     let id = IdHash(random.below(1 << 31) << 33 | random.below(1 << 31));
                     let (digest, live) = (random.below(1 << 30), random.below(2) == 0);
-                    edits.insert(id, Some(Identity { id, digest, number, live }));
+                    edits.insert(id, Some(IdentityEntry { id, digest, number, live }));
                 }
                 let mut writer = store.begin_write(revision).unwrap();
                 let ordered: Vec<_> = edits.iter().map(|(id, put)| (*id, *put)).collect();
-                writer.edit_identity(Kind::Entity, 3, &ordered).unwrap();
+                writer.edit_identity(ObjectKind::Entity, 3, &ordered).unwrap();
                 writer.commit().unwrap();
                 for (id, put) in edits {
                     match put {
@@ -779,17 +782,17 @@ mod tests {
                 }
                 let snapshot = store.snapshot().unwrap();
                 let mut all = Vec::new();
-                snapshot.for_each_identity(Kind::Entity, 3, |identity| all.push(identity)).unwrap();
+                snapshot.for_each_identity(ObjectKind::Entity, 3, |identity| all.push(identity)).unwrap();
                 prop_assert_eq!(&all, &model.values().copied().collect::<Vec<_>>());
                 for id in model.keys().step_by(37) {
                     let next = IdHash(id.0 + 1);
                     for id in [*id, next] {
-                        let found = snapshot.find_hash(Kind::Entity, 3, id).unwrap();
+                        let found = snapshot.find_hash(ObjectKind::Entity, 3, id).unwrap();
                         prop_assert_eq!(found, model.get(&id).copied());
                     }
                 }
-                prop_assert_eq!(snapshot.find_hash(Kind::Relationship, 3, IdHash(9)).unwrap(), None);
-                prop_assert_eq!(snapshot.find_hash(Kind::Entity, 2, IdHash(9)).unwrap(), None);
+                prop_assert_eq!(snapshot.find_hash(ObjectKind::Relationship, 3, IdHash(9)).unwrap(), None);
+                prop_assert_eq!(snapshot.find_hash(ObjectKind::Entity, 2, IdHash(9)).unwrap(), None);
             }
         }
     }
@@ -880,11 +883,11 @@ mod tests {
             let gone: Vec<_> = model.iter().step_by(501).copied().collect();
             let come = thin(&mut random, come, 200_000);
             let mut writer = store.begin_write(4).unwrap();
-            for direction in [Direction::Out, Direction::In] {
+            for direction in [EdgeDirection::Out, EdgeDirection::In] {
                 let standing =
                     |&(from, to, label, relationship): &(u32, u32, u32, u32)| match direction {
-                        Direction::Out => (from, StoredEdge { other: to, label, relationship }),
-                        Direction::In => (to, StoredEdge { other: from, label, relationship }),
+                        EdgeDirection::Out => (from, StoredEdge { other: to, label, relationship }),
+                        EdgeDirection::In => (to, StoredEdge { other: from, label, relationship }),
                     };
                 let gone = gone.iter().map(|edge| (standing(edge), false));
                 let mut edits: Vec<_> =
@@ -943,7 +946,7 @@ mod tests {
     }
 
     /// A store with a base and a delta of several rows in each direction, at revision 4.
-    fn store_with_delta() -> Store {
+    fn store_with_delta() -> DatabaseFile {
         let (store, mut random) = (store(4000), Random(9));
         let edges = thin(&mut random, 60_000, 0);
         commit(&store, 2, &edges.iter().map(edit(true)).collect::<Vec<_>>());
@@ -975,7 +978,8 @@ mod tests {
                 }
             }
             writer.commit().unwrap();
-            let direction = if lost[0][0] % 2 == 0 { Direction::Out } else { Direction::In };
+            let direction =
+                if lost[0][0] % 2 == 0 { EdgeDirection::Out } else { EdgeDirection::In };
             let snapshot = store.snapshot().unwrap();
             assert!(snapshot.for_each_edge_of_all(direction, |_, _| {}).is_err());
             assert!(snapshot.for_each_edge_both_ways(|_, _| {}, |_, _| {}).is_err());
@@ -1006,15 +1010,15 @@ mod tests {
             counts.delta = counts.delta.checked_add_signed(delta).unwrap();
             writer.commit().unwrap();
             let snapshot = store.snapshot().unwrap();
-            assert!(snapshot.for_each_edge_of_all(Direction::Out, |_, _| {}).is_err());
+            assert!(snapshot.for_each_edge_of_all(EdgeDirection::Out, |_, _| {}).is_err());
         }
         let store = store_with_delta();
         let mut writer = store.begin_write(4).unwrap();
         writer.meta.edges[1].delta = 0;
         writer.commit().unwrap();
         let snapshot = store.snapshot().unwrap();
-        assert!(snapshot.verify_delta(Direction::In).is_err());
-        snapshot.verify_delta(Direction::Out).unwrap();
+        assert!(snapshot.verify_delta(EdgeDirection::In).is_err());
+        snapshot.verify_delta(EdgeDirection::Out).unwrap();
         let mut writer = store.begin_write(5).unwrap();
         assert!(writer.merge_adjacency().is_err());
     }

@@ -3,17 +3,17 @@
 //! This module makes all checks of a draft that need no graph. Checks that need the graph (does an
 //! end exist?) wait for finalize, because batches come in any order.
 
-use super::direct::Layout;
-use super::known::{Known, spelling};
-use super::mode::Mode;
-use super::parse::{Draft, Fault, OBJECT_MAX, parse_members};
-use super::scan::Scanner;
+use super::fast_path::ObjectLayout;
+use super::known::{KnownObjects, source_digest};
+use super::mode::SyncMode;
+use super::parse::{DraftObject, InputDiagnostic, OBJECT_MAX, parse_members};
+use super::scan::ObjectScanner;
 use crate::graph::{
-    CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, IdHash, Kind, NameKind, ORIGIN,
-    ObjectId, Origin, Place, Value, check_name, default_relationship_key,
+    CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, IdHash, InputLocation, NameKind,
+    ORIGIN, ObjectId, ObjectKind, RelationshipOrigin, Value, check_name, default_relationship_key,
 };
-use crate::store::staging::{Batch, Staged, StagedEnd, StagedRelationship};
-use crate::store::{Cursor, put_bytes, put_value, put_varint, skip_value};
+use crate::store::staging::{ObjectBatch, StagedEnd, StagedObject, StagedRelationship};
+use crate::store::{ByteCursor, put_bytes, put_value, put_varint, skip_value};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 #[derive(Clone, Debug)]
 pub struct BatchRules {
     /// Mode of the job.
-    pub mode: Mode,
+    pub mode: SyncMode,
     /// Scope of the job; `None` to take each row's own `_scope`.
     pub scope: Option<String>,
     /// True if both ends of a CROSS_SCOPE relationship must not lie in one scope.
@@ -32,17 +32,17 @@ pub struct BatchRules {
     /// Seed of content digests.
     pub digest_seed: u64,
     /// The objects that the scope holds already; unchanged lines of them are passed over.
-    pub known: Option<Arc<Known>>,
+    pub known: Option<Arc<KnownObjects>>,
 }
 
 /// Packs drafts into a batch.
 pub struct BatchBuilder<'r> {
     rules: &'r BatchRules,
-    pub(super) batch: Batch,
-    pub(super) scanner: Scanner,
+    pub(super) batch: ObjectBatch,
+    pub(super) scanner: ObjectScanner,
     /// By shape of the scanner, which is valid for one epoch, and expected kind: the layout by
     /// which objects are packed. `None` if they go the long way.
-    layouts: FxHashMap<(usize, Option<Kind>), Option<Rc<Layout>>>,
+    layouts: FxHashMap<(usize, Option<ObjectKind>), Option<Rc<ObjectLayout>>>,
     epoch: u64,
     numbers: NameNumbers,
     // Rows mostly have the same names at the same positions, so a guess saves a lookup.
@@ -59,7 +59,7 @@ pub(super) struct NameNumbers(FxHashMap<String, u32>);
 
 impl NameNumbers {
     /// The number of a name, which the batch gets if it is new.
-    pub(super) fn of(&mut self, name: &str, batch: &mut Batch) -> u32 {
+    pub(super) fn of(&mut self, name: &str, batch: &mut ObjectBatch) -> u32 {
         if let Some(&number) = self.0.get(name) {
             return number;
         }
@@ -71,7 +71,7 @@ impl NameNumbers {
 }
 
 /// Begins a record and returns where it begins.
-pub(super) fn begin_record(records: &mut Vec<u8>, place: Place) -> usize {
+pub(super) fn begin_record(records: &mut Vec<u8>, place: InputLocation) -> usize {
     let offset = records.len();
     put_varint(records, place.input.into());
     put_varint(records, place.line.into());
@@ -88,12 +88,12 @@ pub(super) fn put_entity_head(records: &mut Vec<u8>, key: &str, type_name: u32, 
 /// Slots of the cache of checked names; a power of two.
 const RECENT: usize = 256;
 
-type Wrong = String;
+type DiagnosticMessage = String;
 
 impl BatchRules {
     /// See [`spelling`].
     pub fn spelling(&self, text: &[u8]) -> u64 {
-        spelling(text, self.mode, self.digest_seed)
+        source_digest(text, self.mode, self.digest_seed)
     }
 
     /// The hash by which the store finds an `_id`.
@@ -105,11 +105,11 @@ impl BatchRules {
 impl<'r> BatchBuilder<'r> {
     /// Starts an empty batch.
     pub fn new(rules: &'r BatchRules) -> BatchBuilder<'r> {
-        let batch = Batch::new();
+        let batch = ObjectBatch::new();
         BatchBuilder {
             rules,
             batch,
-            scanner: Scanner::default(),
+            scanner: ObjectScanner::default(),
             layouts: FxHashMap::default(),
             epoch: 0,
             numbers: NameNumbers::default(),
@@ -133,33 +133,33 @@ impl<'r> BatchBuilder<'r> {
     pub fn push_text(
         &mut self,
         text: &str,
-        place: Place,
-        expected: Option<Kind>,
-    ) -> Result<(), Fault> {
-        self.push_spelled(text, self.rules.spelling(text.as_bytes()), place, expected)
+        place: InputLocation,
+        expected: Option<ObjectKind>,
+    ) -> Result<(), InputDiagnostic> {
+        self.push_digested(text, self.rules.spelling(text.as_bytes()), place, expected)
     }
 
     /// The same for a text whose spelling is known.
-    pub fn push_spelled(
+    pub fn push_digested(
         &mut self,
         text: &str,
         spelling: u64,
-        place: Place,
-        expected: Option<Kind>,
-    ) -> Result<(), Fault> {
+        place: InputLocation,
+        expected: Option<ObjectKind>,
+    ) -> Result<(), InputDiagnostic> {
         let scanned = text.len() <= OBJECT_MAX && self.scanner.scan(text);
         if scanned && self.pack_direct(text, spelling, place, expected).is_some() {
             return Ok(());
         }
         let members = scanned.then(|| self.scanner.members(text));
         match parse_members(text, members, place, expected)? {
-            Draft::Entity(draft) => self.push_entity(&draft, Some(spelling)),
-            Draft::Relationship(draft) => self.push_relationship(&draft, Some(spelling)),
+            DraftObject::Entity(draft) => self.push_entity(&draft, Some(spelling)),
+            DraftObject::Relationship(draft) => self.push_relationship(&draft, Some(spelling)),
         }
     }
 
     /// The layout of the object that was scanned last, if it has one.
-    pub(super) fn layout(&mut self, expected: Option<Kind>) -> Option<Rc<Layout>> {
+    pub(super) fn layout(&mut self, expected: Option<ObjectKind>) -> Option<Rc<ObjectLayout>> {
         let (_, shape, epoch) = self.scanner.shape();
         if epoch != self.epoch {
             self.layouts.clear();
@@ -170,14 +170,15 @@ impl<'r> BatchBuilder<'r> {
         }
         // The shape is borrowed from the scanner while names are interned beside it.
         let scanner = std::mem::take(&mut self.scanner);
-        let made = Layout::of(scanner.shape().0, expected, |name| self.intern(name)).map(Rc::new);
+        let made =
+            ObjectLayout::of(scanner.shape().0, expected, |name| self.intern(name)).map(Rc::new);
         self.scanner = scanner;
         self.layouts.insert((shape, expected), made.clone());
         made
     }
 
     /// The batch so far.
-    pub fn finish(self) -> Batch {
+    pub fn finish(self) -> ObjectBatch {
         self.batch
     }
 
@@ -201,7 +202,12 @@ impl<'r> BatchBuilder<'r> {
 
     /// The number of a name after a check, which is left out if the name passed it at this position
     /// before. `None` if the name may not be there.
-    pub(super) fn checked(&mut self, position: usize, kind: NameKind, name: &str) -> Option<u32> {
+    pub(super) fn checked_name_number(
+        &mut self,
+        position: usize,
+        kind: NameKind,
+        name: &str,
+    ) -> Option<u32> {
         let bytes = name.as_bytes();
         // Four bytes, the length and the position choose a slot: a hash of the whole name would
         // cost more.
@@ -221,7 +227,7 @@ impl<'r> BatchBuilder<'r> {
     }
 
     /// The scope of the job that a row belongs to.
-    fn scope<'s>(&self, row: Option<&'s str>) -> Result<&'s str, Wrong>
+    fn scope<'s>(&self, row: Option<&'s str>) -> Result<&'s str, DiagnosticMessage>
     where
         'r: 's,
     {
@@ -243,20 +249,24 @@ impl<'r> BatchBuilder<'r> {
         &mut self,
         draft: &DraftEntity<'_>,
         spelling: Option<u64>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), InputDiagnostic> {
         self.entity(draft, spelling)
             .map_err(|message| fault(draft.place, draft.key.as_deref(), message))
     }
 
-    fn entity(&mut self, draft: &DraftEntity<'_>, spelling: Option<u64>) -> Result<(), Wrong> {
+    fn entity(
+        &mut self,
+        draft: &DraftEntity<'_>,
+        spelling: Option<u64>,
+    ) -> Result<(), DiagnosticMessage> {
         let mode = self.rules.mode;
-        if mode == Mode::CrossScope {
+        if mode == SyncMode::CrossScope {
             return Err("Entities cannot be uploaded in CROSS_SCOPE mode".into());
         }
         let scope = self.scope(draft.scope.as_deref())?;
         let id = match (draft.key.as_deref(), draft.id) {
             (Some(key), given) => {
-                let id = ObjectId::new(Kind::Entity, scope, key);
+                let id = ObjectId::new(ObjectKind::Entity, scope, key);
                 match given.filter(|given| *given != id) {
                     Some(given) => {
                         return Err(format!(
@@ -268,10 +278,10 @@ impl<'r> BatchBuilder<'r> {
                 }
             }
             // Other modes may name an existing entity by its id alone.
-            (None, Some(id)) if mode != Mode::Diff => id,
+            (None, Some(id)) if mode != SyncMode::Diff => id,
             (None, _) => return Err("entity has no `_key`".into()),
         };
-        if mode == Mode::Diff {
+        if mode == SyncMode::Diff {
             if draft.type_name.is_none() {
                 return Err("entity has no `_type`".into());
             }
@@ -313,7 +323,7 @@ impl<'r> BatchBuilder<'r> {
         &mut self,
         draft: &DraftRelationship<'_>,
         spelling: Option<u64>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), InputDiagnostic> {
         self.relationship(draft, spelling)
             .map_err(|message| fault(draft.place, Some(&draft.key), message))
     }
@@ -322,20 +332,20 @@ impl<'r> BatchBuilder<'r> {
         &mut self,
         draft: &DraftRelationship<'_>,
         spelling: Option<u64>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), DiagnosticMessage> {
         let mode = self.rules.mode;
         if !mode.takes_relationships() {
             return Err(format!("Relationships cannot be uploaded in {mode} mode"));
         }
         let scope = self.scope(draft.scope.as_deref())?;
-        if mode == Mode::CrossScope {
+        if mode == SyncMode::CrossScope {
             self.check_cross_scope(draft, scope)?;
         }
         // Drafts of a mapping did not pass the JSON reader, which refuses such lists.
         for (name, value) in &draft.properties {
             check_list(name, value)?;
         }
-        let id = ObjectId::new(Kind::Relationship, scope, &draft.key);
+        let id = ObjectId::new(ObjectKind::Relationship, scope, &draft.key);
         if let Some(given) = draft.id.filter(|given| *given != id) {
             return Err(format!(
                 "`_id` is {given}, but scope `{scope}` and `_key` give {id}; leave `_id` out"
@@ -365,7 +375,11 @@ impl<'r> BatchBuilder<'r> {
     }
 
     /// Checks the rules of the CROSS_SCOPE page that need no graph.
-    fn check_cross_scope(&self, draft: &DraftRelationship<'_>, job: &str) -> Result<(), Wrong> {
+    fn check_cross_scope(
+        &self,
+        draft: &DraftRelationship<'_>,
+        job: &str,
+    ) -> Result<(), DiagnosticMessage> {
         for (name, end) in [("_fromEntityScope", &draft.from), ("_toEntityScope", &draft.to)] {
             match end.scope.as_deref() {
                 None => return Err(format!("CROSS_SCOPE relationships need `{name}`")),
@@ -389,7 +403,12 @@ impl<'r> BatchBuilder<'r> {
         Ok(())
     }
 
-    fn end(&mut self, name: &str, end: &DraftEnd<'_>, job: &str) -> Result<StagedEnd, Wrong> {
+    fn end(
+        &mut self,
+        name: &str,
+        end: &DraftEnd<'_>,
+        job: &str,
+    ) -> Result<StagedEnd, DiagnosticMessage> {
         let Some(key) = end.key.as_deref() else {
             let id = end.id.ok_or_else(|| format!("`{name}` end has neither key nor id"))?;
             // Name 0 is the empty text: no scope is given, so all scopes are searched.
@@ -397,7 +416,7 @@ impl<'r> BatchBuilder<'r> {
             return Ok(StagedEnd { scope, id: self.rules.hashed(id) });
         };
         let scope = end.scope.as_deref().unwrap_or(job);
-        let id = ObjectId::new(Kind::Entity, scope, key);
+        let id = ObjectId::new(ObjectKind::Entity, scope, key);
         if let Some(given) = end.id.filter(|given| *given != id) {
             return Err(format!(
                 "`_{name}EntityId` is {given}, but scope `{scope}` and key `{key}` give {id}; \
@@ -412,7 +431,7 @@ impl<'r> BatchBuilder<'r> {
     }
 
     /// Begins a record and returns where it begins.
-    pub(super) fn begin_record(&mut self, place: Place) -> usize {
+    pub(super) fn begin_record(&mut self, place: InputLocation) -> usize {
         begin_record(&mut self.batch.records, place)
     }
 
@@ -458,10 +477,10 @@ impl<'r> BatchBuilder<'r> {
         spelling: u64,
         names: (u32, u32),
         offset: usize,
-    ) -> Staged {
+    ) -> StagedObject {
         let (scope, type_name) = names;
         let len = (self.batch.records.len() - offset) as u32;
-        Staged { id, spelling, scope, type_name, frame: 0, offset: offset as u32, len }
+        StagedObject { id, spelling, scope, type_name, frame: 0, offset: offset as u32, len }
     }
 
     /// Appends properties and raw data to the record. Returns the spelling or, if there is none,
@@ -475,7 +494,7 @@ impl<'r> BatchBuilder<'r> {
         class: &str,
         ends: &[IdHash],
         properties: &[(Cow<'_, str>, Value<'_>)],
-        origin: Option<&Origin>,
+        origin: Option<&RelationshipOrigin>,
         raw_data: Option<&str>,
     ) -> u64 {
         // Taken out of `self`, which is borrowed as a whole to number the names.
@@ -507,8 +526,8 @@ impl<'r> BatchBuilder<'r> {
     }
 }
 
-fn fault(place: Place, key: Option<&str>, message: String) -> Fault {
-    Fault { place, column: 0, path: String::new(), key: key.map(str::to_owned), message }
+fn fault(place: InputLocation, key: Option<&str>, message: String) -> InputDiagnostic {
+    InputDiagnostic { place, column: 0, path: String::new(), key: key.map(str::to_owned), message }
 }
 
 /// The text by which a record names an end: its key or, if only the id is known, a NUL and the id.
@@ -533,7 +552,7 @@ fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
     verb.bytes().eq(class.bytes().map(|b| b.to_ascii_lowercase()))
 }
 
-fn check_list(name: &str, value: &Value<'_>) -> Result<(), Wrong> {
+fn check_list(name: &str, value: &Value<'_>) -> Result<(), DiagnosticMessage> {
     let Value::List(items) = value else { return Ok(()) };
     let flat =
         items.iter().all(|item| item.same_family(&items[0]) && !matches!(item, Value::List(_)));
@@ -574,9 +593,9 @@ pub fn content_digest<'a>(
 }
 
 /// A staged record, read back. Names are indices into the names of its batch.
-pub struct Record<'a> {
+pub struct StagedRecord<'a> {
     /// Place in the input.
-    pub place: Place,
+    pub place: InputLocation,
     /// `_key`; empty if it is given by id, or made from the ends.
     pub key: &'a str,
     /// `_type`.
@@ -586,23 +605,23 @@ pub struct Record<'a> {
     ends: [&'a [u8]; 2],
     /// Number of properties.
     pub count: usize,
-    rest: Cursor<'a>,
+    rest: ByteCursor<'a>,
 }
 
-impl<'a> Record<'a> {
+impl<'a> StagedRecord<'a> {
     /// Reads the record at (offset, length). `None` if it is damaged.
-    pub fn read(kind: Kind, records: &'a [u8], at: (u32, u32)) -> Option<Record<'a>> {
+    pub fn read(kind: ObjectKind, records: &'a [u8], at: (u32, u32)) -> Option<StagedRecord<'a>> {
         let (start, len) = (at.0 as usize, at.1 as usize);
-        let mut c = Cursor(records.get(start..start + len)?);
-        let place = Place { input: c.varint32()?, line: c.varint32()? };
+        let mut c = ByteCursor(records.get(start..start + len)?);
+        let place = InputLocation { input: c.varint32()?, line: c.varint32()? };
         let key = c.text()?;
         let (type_name, class) = (c.varint32()?, c.varint32()?);
         let ends = match kind {
-            Kind::Entity => [&[][..], &[][..]],
-            Kind::Relationship => [c.bytes()?, c.bytes()?],
+            ObjectKind::Entity => [&[][..], &[][..]],
+            ObjectKind::Relationship => [c.bytes()?, c.bytes()?],
         };
         let count = c.varint()? as usize;
-        Some(Record { place, key, type_name, class, ends, count, rest: c })
+        Some(StagedRecord { place, key, type_name, class, ends, count, rest: c })
     }
 
     /// Keys of the ends, or a NUL and the id where only that is known; empty for an entity.
@@ -633,8 +652,8 @@ impl<'a> Record<'a> {
 
     /// The full key. A relationship without a key of its own has the default key of its ends; an
     /// entity that is named by its id alone has an empty one. `names` are those of the batch.
-    pub fn full_key(&self, kind: Kind, names: &[String]) -> String {
-        if kind == Kind::Relationship && self.key.is_empty() {
+    pub fn full_key(&self, kind: ObjectKind, names: &[String]) -> String {
+        if kind == ObjectKind::Relationship && self.key.is_empty() {
             let class = &names[self.class as usize];
             let [from, to] = self.ends();
             return default_relationship_key(&from, class, &to);

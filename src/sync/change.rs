@@ -4,15 +4,15 @@
 use super::SyncError;
 use super::job::JobSpec;
 use super::report::JobReport;
-use crate::graph::{IdHash, Kind};
-use crate::store::staging::{Stage, Staged};
-use crate::store::{Buckets, Cursor, Packed};
+use crate::graph::{IdHash, ObjectKind};
+use crate::store::staging::{StagedObject, UploadStage};
+use crate::store::{ByteCursor, SpillBuckets, SpillRecord};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum ChangeAction {
     /// A new object.
     Create,
     /// A tombstone comes back.
@@ -25,7 +25,7 @@ pub enum Action {
 
 /// The place of new contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ContentLocation {
     /// True if they were merged from stored and uploaded contents. They then lie among the merged
     /// batches of the plan and not among the uploaded ones.
     pub merged: bool,
@@ -37,7 +37,7 @@ pub struct Place {
     pub len: u32,
 }
 
-impl Place {
+impl ContentLocation {
     /// The batch: true for a merged one, and its number.
     pub fn batch(&self) -> (bool, u32) {
         (self.merged, self.frame)
@@ -49,15 +49,15 @@ impl Place {
     }
 
     /// The place of contents as they were uploaded.
-    pub fn of(staged: &Staged) -> Place {
-        let Staged { frame, offset, len, .. } = *staged;
-        Place { merged: false, frame, offset, len }
+    pub fn of(staged: &StagedObject) -> ContentLocation {
+        let StagedObject { frame, offset, len, .. } = *staged;
+        ContentLocation { merged: false, frame, offset, len }
     }
 }
 
 /// One change of the change set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ObjectChange {
     /// Position of the job in the plan.
     pub job: u32,
     /// Dense number. A new entity is counted from the first of its job; a new relationship gets its
@@ -70,22 +70,22 @@ pub struct Change {
     /// Numbers of the ends of a relationship after the change; 0 for an entity.
     pub ends: (u32, u32),
     /// The kind of the change.
-    pub action: Action,
+    pub action: ChangeAction,
     /// The new contents; without meaning for a deletion.
-    pub place: Place,
+    pub place: ContentLocation,
 }
 
-impl Change {
+impl ObjectChange {
     /// The deletion of a stored object.
-    pub fn delete(job: u32, number: u32, id: IdHash, digest: u64) -> Change {
-        let (ends, place) = ((0, 0), Place::default());
-        Change { job, number, id, digest, ends, action: Action::Delete, place }
+    pub fn delete(job: u32, number: u32, id: IdHash, digest: u64) -> ObjectChange {
+        let (ends, place) = ((0, 0), ContentLocation::default());
+        ObjectChange { job, number, id, digest, ends, action: ChangeAction::Delete, place }
     }
 }
 
-impl Packed for Change {
+impl SpillRecord for ObjectChange {
     fn put(&self, out: &mut Vec<u8>) {
-        let Change { job, number, id, digest, ends, action, place } = *self;
+        let ObjectChange { job, number, id, digest, ends, action, place } = *self;
         let mut bytes = [0; 45];
         // Actions need two bits of the first byte, so the highest one is free.
         bytes[0] = action as u8 | u8::from(place.merged) << 7;
@@ -98,20 +98,20 @@ impl Packed for Change {
         out.extend_from_slice(&bytes);
     }
 
-    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+    fn take(c: &mut ByteCursor<'_>) -> Option<Self> {
         let flags = c.u8()?;
         let action = match flags & 0x7F {
-            0 => Action::Create,
-            1 => Action::Revive,
-            2 => Action::Update,
-            3 => Action::Delete,
+            0 => ChangeAction::Create,
+            1 => ChangeAction::Revive,
+            2 => ChangeAction::Update,
+            3 => ChangeAction::Delete,
             _ => return None,
         };
         let (id, digest) = (IdHash(c.u64()?), c.u64()?);
         let (job, number, ends) = (c.u32()?, c.u32()?, (c.u32()?, c.u32()?));
         let (frame, offset, len) = (c.u32()?, c.u32()?, c.u32()?);
-        let place = Place { merged: flags >> 7 == 1, frame, offset, len };
-        Some(Change { job, number, id, digest, ends, action, place })
+        let place = ContentLocation { merged: flags >> 7 == 1, frame, offset, len };
+        Some(ObjectChange { job, number, id, digest, ends, action, place })
     }
 }
 
@@ -123,7 +123,7 @@ pub struct JobPlan {
     /// Objects that it makes, of either kind.
     pub created: [u32; 2],
     /// Deletions of either kind, ascending by hash.
-    pub deletes: [Vec<Change>; 2],
+    pub deletes: [Vec<ObjectChange>; 2],
     /// Pins to store or remove, by entity.
     pub pins: Vec<(IdHash, Option<Vec<u8>>)>,
     /// The report as it will be stored.
@@ -131,24 +131,24 @@ pub struct JobPlan {
 }
 
 /// A change set of jobs that are finalized together.
-pub struct Plan {
+pub struct SyncPlan {
     /// The revision of the graph that it was made for.
     pub revision: u64,
     /// The jobs.
     pub jobs: Vec<JobPlan>,
     /// Changes of either kind but for deletions, in buckets that follow the order of the stage.
-    pub changes: [Buckets<Change>; 2],
+    pub changes: [SpillBuckets<ObjectChange>; 2],
     /// Contents that were put together, in batches.
-    pub merged: Stage,
+    pub merged: UploadStage,
     /// Relationships of scopes without a job in this plan that go with their entities, by name
     /// number of the scope. The first job of the plan that deletes entities is recorded as their
     /// deleter.
-    pub foreign: BTreeMap<u32, Vec<Change>>,
+    pub foreign: BTreeMap<u32, Vec<ObjectChange>>,
     /// Fingerprint of all changes.
     pub hash: String,
 }
 
-impl Plan {
+impl SyncPlan {
     /// True if it changes nothing.
     pub fn is_empty(&self) -> bool {
         let quiet = |job: &JobPlan| job.deletes.iter().all(Vec::is_empty) && job.pins.is_empty();
@@ -168,7 +168,7 @@ impl Plan {
     }
 
     /// All changes of one kind of the job at a position, ascending by hash.
-    pub fn changes_of(&self, job: usize, kind: Kind) -> Result<Vec<Change>, SyncError> {
+    pub fn changes_of(&self, job: usize, kind: ObjectKind) -> Result<Vec<ObjectChange>, SyncError> {
         let mut all = self.jobs[job].deletes[kind as usize].clone();
         let changes = &self.changes[kind as usize];
         for bucket in 0..changes.count() {
@@ -182,16 +182,16 @@ impl Plan {
 
 /// A fingerprint of changes: the sum of their hashes, so that their order does not matter.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Fingerprint(u128);
+pub struct PlanFingerprint(u128);
 
-impl Fingerprint {
+impl PlanFingerprint {
     /// The seed of hashes of the changes of one kind in one scope.
-    pub fn seed(scope: &str, kind: Kind) -> u64 {
+    pub fn seed(scope: &str, kind: ObjectKind) -> u64 {
         xxh3_64_with_seed(scope.as_bytes(), kind as u64)
     }
 
     /// Adds a change; `seed` is that of its scope and kind.
-    pub fn add(&mut self, seed: u64, change: &Change) {
+    pub fn add(&mut self, seed: u64, change: &ObjectChange) {
         let mut bytes = [0; 17];
         bytes[0] = change.action as u8;
         bytes[1..9].copy_from_slice(&change.id.0.to_le_bytes());
@@ -200,7 +200,7 @@ impl Fingerprint {
     }
 
     /// Adds all changes of another.
-    pub fn join(&mut self, other: Fingerprint) {
+    pub fn join(&mut self, other: PlanFingerprint) {
         self.0 = self.0.wrapping_add(other.0);
     }
 

@@ -5,14 +5,14 @@
 //! because all later steps work in that order.
 
 use super::SyncError;
-use super::ahead::{ahead, for_all_cores, several};
-use super::change::Change;
+use super::change::ObjectChange;
 use super::job::JobInput;
-use super::plan::{Planner, Uploaded};
-use super::reconcile::{Decision, reconcile};
-use crate::graph::{IdHash, Kind};
-use crate::store::staging::Staged;
-use crate::store::{Buckets, Cursor, Identity, Packed, StoreError};
+use super::plan::{SyncPlanner, UploadedObject};
+use super::prefetch::{parallel_step_len, prefetch, step_ranges};
+use super::reconcile::{ReconcileDecision, reconcile};
+use crate::graph::{IdHash, ObjectKind};
+use crate::store::staging::StagedObject;
+use crate::store::{ByteCursor, IdentityEntry, SpillBuckets, SpillRecord, StoreError};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::ops::{Range, RangeInclusive};
@@ -22,19 +22,19 @@ pub const HELD: usize = if cfg!(test) { 2 << 10 } else { 16 << 20 };
 
 /// The space of hashes, cut into parts of equal size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub struct HashPartitions {
     bits: u32,
 }
 
-impl Parts {
+impl HashPartitions {
     /// As many parts as are needed to sort each in a processor's cache, within limits.
-    pub fn of(records: u64) -> Parts {
+    pub fn of(records: u64) -> HashPartitions {
         /// Records of a part.
         const PART: u64 = if cfg!(test) { 8 } else { 16 << 10 };
         /// 256 parts: each has a buffer of its own.
         const BITS_MAX: u32 = 8;
         let bits = (records / PART).next_power_of_two().trailing_zeros();
-        Parts { bits: bits.min(BITS_MAX) }
+        HashPartitions { bits: bits.min(BITS_MAX) }
     }
 
     /// The number of parts.
@@ -59,7 +59,7 @@ impl Parts {
 
 /// The fields of a staged object that comparing needs.
 #[derive(Clone, Copy, Debug)]
-struct Key {
+struct ComparisonKey {
     id: IdHash,
     spelling: u64,
     /// Position of the job in the plan.
@@ -68,14 +68,14 @@ struct Key {
     ordinal: u32,
 }
 
-impl Key {
+impl ComparisonKey {
     /// A key to sort by job, hash and ordinal, as one number that is compared at once.
     fn order(&self) -> u128 {
         u128::from(self.job) << 96 | u128::from(self.id.0) << 32 | u128::from(self.ordinal)
     }
 }
 
-impl Packed for Key {
+impl SpillRecord for ComparisonKey {
     #[inline]
     fn put(&self, out: &mut Vec<u8>) {
         let mut bytes = [0; 24];
@@ -87,14 +87,19 @@ impl Packed for Key {
     }
 
     #[inline]
-    fn take(c: &mut Cursor<'_>) -> Option<Self> {
-        Some(Key { id: IdHash(c.u64()?), spelling: c.u64()?, job: c.u32()?, ordinal: c.u32()? })
+    fn take(c: &mut ByteCursor<'_>) -> Option<Self> {
+        Some(ComparisonKey {
+            id: IdHash(c.u64()?),
+            spelling: c.u64()?,
+            job: c.u32()?,
+            ordinal: c.u32()?,
+        })
     }
 }
 
 /// The relation of an uploaded object to the stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum MatchKind {
     /// The stored one is a tombstone.
     Revive,
     /// Written in another way, perhaps with other contents.
@@ -105,18 +110,18 @@ pub enum How {
 
 /// An uploaded object that the graph holds already and that is to be looked at more closely.
 #[derive(Clone, Copy, Debug)]
-pub struct Met {
+pub struct StoredMatch {
     /// Position among all staged objects of the kind.
     pub ordinal: u32,
     /// Its relation to the stored object.
-    pub how: How,
+    pub how: MatchKind,
     /// Number of the stored object.
     pub number: u32,
     /// Its digest.
     pub digest: u64,
 }
 
-impl Packed for Met {
+impl SpillRecord for StoredMatch {
     fn put(&self, out: &mut Vec<u8>) {
         out.push(self.how as u8);
         out.extend_from_slice(&self.ordinal.to_le_bytes());
@@ -124,32 +129,32 @@ impl Packed for Met {
         out.extend_from_slice(&self.digest.to_le_bytes());
     }
 
-    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+    fn take(c: &mut ByteCursor<'_>) -> Option<Self> {
         let how = match c.u8()? {
-            0 => How::Revive,
-            1 => How::Change,
-            2 => How::Same,
+            0 => MatchKind::Revive,
+            1 => MatchKind::Change,
+            2 => MatchKind::Same,
             _ => return None,
         };
-        Some(Met { how, ordinal: c.u32()?, number: c.u32()?, digest: c.u64()? })
+        Some(StoredMatch { how, ordinal: c.u32()?, number: c.u32()?, digest: c.u64()? })
     }
 }
 
-impl Met {
+impl StoredMatch {
     /// The stored object, whose id has this hash.
-    pub fn identity(&self, id: IdHash) -> Identity {
-        let live = self.how != How::Revive;
-        Identity { id, digest: self.digest, number: self.number, live }
+    pub fn identity(&self, id: IdHash) -> IdentityEntry {
+        let live = self.how != MatchKind::Revive;
+        IdentityEntry { id, digest: self.digest, number: self.number, live }
     }
 }
 
 /// A set of positions.
 #[derive(Default)]
-pub struct Bits(Vec<u64>);
+pub struct BitSet(Vec<u64>);
 
-impl Bits {
-    fn new(len: u32) -> Bits {
-        Bits(vec![0; (len as usize).div_ceil(64)])
+impl BitSet {
+    fn new(len: u32) -> BitSet {
+        BitSet(vec![0; (len as usize).div_ceil(64)])
     }
 
     fn set(&mut self, at: u32) {
@@ -165,13 +170,13 @@ impl Bits {
 
 /// The results of comparing, by position among the staged objects. An object in none of them is
 /// new.
-pub struct Compared {
+pub struct ComparisonResult {
     /// Equal to what is stored.
-    pub same: Bits,
+    pub same: BitSet,
     /// Repetitions of an object that comes later.
-    pub folded: Bits,
+    pub folded: BitSet,
     /// To be looked at, in buckets by window.
-    pub met: Buckets<Met>,
+    pub met: SpillBuckets<StoredMatch>,
     /// Objects that were uploaded although the job names them for deletion, as (position of the
     /// job, hash).
     pub kept: FxHashSet<(u32, IdHash)>,
@@ -179,27 +184,27 @@ pub struct Compared {
 
 /// The results of comparing one part.
 #[derive(Default)]
-struct Outcome {
+struct PartitionResult {
     same: Vec<u32>,
     folded: Vec<u32>,
-    met: Vec<Met>,
-    absent: Vec<(u32, Identity)>,
+    met: Vec<StoredMatch>,
+    absent: Vec<(u32, IdentityEntry)>,
     /// Neighbours with one hash.
-    repeated: Vec<[Key; 2]>,
+    repeated: Vec<[ComparisonKey; 2]>,
     kept: Vec<(u32, IdHash)>,
     /// By job: uploaded and equal ones.
     counts: Vec<[u64; 2]>,
 }
 
-impl Planner<'_> {
+impl SyncPlanner<'_> {
     /// Compares all staged objects of a kind with the stored ones. Stored objects that were not
     /// uploaded are put down for deletion if the mode deletes them.
     ///
     /// `named` are the objects that are to be deleted by name.
-    pub(super) fn compare<T: Uploaded>(
+    pub(super) fn compare<T: UploadedObject>(
         &mut self,
         named: &FxHashSet<(u32, IdHash)>,
-    ) -> Result<Compared, SyncError> {
+    ) -> Result<ComparisonResult, SyncError> {
         let kind = T::KIND;
         let total = self.windows[kind as usize].total;
         let mut expected = u64::from(total);
@@ -219,22 +224,22 @@ impl Planner<'_> {
                 return Err(SyncError::Reread);
             }
         }
-        let parts = Parts::of(expected);
+        let parts = HashPartitions::of(expected);
         let mut keys = self.keys::<T>(parts)?;
-        let mut compared = Compared {
-            same: Bits::new(total),
-            folded: Bits::new(total),
+        let mut compared = ComparisonResult {
+            same: BitSet::new(total),
+            folded: BitSet::new(total),
             met: self.windows[kind as usize].buckets(&self.folder),
             kept: FxHashSet::default(),
         };
         let careful: Vec<bool> =
-            self.jobs.iter().map(|job| kind == Kind::Entity && job.careful).collect();
+            self.jobs.iter().map(|job| kind == ObjectKind::Entity && job.careful).collect();
         let sort = |range: Range<usize>| {
             let mut sorted = keys.take_all(range.clone())?;
-            sorted.par_iter_mut().for_each(|keys| keys.sort_unstable_by_key(Key::order));
+            sorted.par_iter_mut().for_each(|keys| keys.sort_unstable_by_key(ComparisonKey::order));
             Ok(range.zip(sorted).collect::<Vec<_>>())
         };
-        ahead(several(parts.count(), for_all_cores()), sort, |sorted| {
+        prefetch(step_ranges(parts.count(), parallel_step_len()), sort, |sorted| {
             let mut sides = Vec::with_capacity(sorted.len());
             for (part, keys) in sorted {
                 // One thread reads the snapshot; comparing the parts then takes all cores.
@@ -249,28 +254,33 @@ impl Planner<'_> {
                 sides.push((keys, stored));
             }
             let cascade = &self.cascade;
-            let outcomes: Vec<Outcome> = sides
+            let outcomes: Vec<PartitionResult> = sides
                 .into_par_iter()
                 .map(|(keys, stored)| compare_part(kind, keys, stored, named, &careful, cascade))
                 .collect();
-            outcomes.into_iter().try_for_each(|outcome| self.settle::<T>(outcome, &mut compared))
+            outcomes
+                .into_iter()
+                .try_for_each(|outcome| self.take_partition::<T>(outcome, &mut compared))
         })?;
         self.refuse()?;
         Ok(compared)
     }
 
     /// The keys of all staged objects of a kind, by part.
-    fn keys<T: Uploaded>(&self, parts: Parts) -> Result<Buckets<Key>, SyncError> {
-        let keys = Buckets::new(&self.folder, parts.count(), HELD).shared();
+    fn keys<T: UploadedObject>(
+        &self,
+        parts: HashPartitions,
+    ) -> Result<SpillBuckets<ComparisonKey>, SyncError> {
+        let keys = SpillBuckets::new(&self.folder, parts.count(), HELD).shared();
         let (stage, jobs_of) = (self.stage(), &self.jobs_of);
         let windows = &self.windows[T::KIND as usize];
         (0..stage.frames()).into_par_iter().try_for_each(|frame| {
             let staged = T::of_frame(stage, frame)?;
             keys.fill(|keys| {
                 for (staged, ordinal) in staged.iter().zip(windows.first_of(frame)..) {
-                    let Staged { id, spelling, scope, .. } = *staged.as_ref();
+                    let StagedObject { id, spelling, scope, .. } = *staged.as_ref();
                     let job = jobs_of[frame as usize][scope as usize];
-                    keys.push(parts.part(id), &Key { id, spelling, job, ordinal })?;
+                    keys.push(parts.part(id), &ComparisonKey { id, spelling, job, ordinal })?;
                 }
                 Ok::<_, StoreError>(())
             })
@@ -282,11 +292,11 @@ impl Planner<'_> {
     /// absent ones, else only those that are staged too. `staged` ascend by hash.
     fn stored(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         job: usize,
         range: RangeInclusive<IdHash>,
-        staged: &[Key],
-    ) -> Result<Vec<Identity>, SyncError> {
+        staged: &[ComparisonKey],
+    ) -> Result<Vec<IdentityEntry>, SyncError> {
         let JobInput { spec, known, .. } = self.jobs[job].input;
         let mut stored = Vec::new();
         if !spec.mode.compares(kind) {
@@ -298,7 +308,7 @@ impl Planner<'_> {
                 while staged.next_if(|staged| staged.id < identity.id).is_some() {}
                 // The object is in the upload twice, in two spellings, or is about to lose an end.
                 let other = staged.peek().is_some_and(|staged| staged.id == identity.id)
-                    || kind == Kind::Relationship && self.cascade.contains(&identity.number);
+                    || kind == ObjectKind::Relationship && self.cascade.contains(&identity.number);
                 match seen {
                     true if other => return Err(SyncError::Reread),
                     true => {}
@@ -320,14 +330,14 @@ impl Planner<'_> {
     }
 
     /// Takes over the results of a part.
-    fn settle<T: Uploaded>(
+    fn take_partition<T: UploadedObject>(
         &mut self,
-        outcome: Outcome,
-        compared: &mut Compared,
+        outcome: PartitionResult,
+        compared: &mut ComparisonResult,
     ) -> Result<(), SyncError> {
-        let Outcome { same, folded, met, absent, repeated, kept, counts } = outcome;
+        let PartitionResult { same, folded, met, absent, repeated, kept, counts } = outcome;
         for [first, second] in repeated {
-            let fault = self.repeated::<T>(first, second)?;
+            let fault = self.repetition_error::<T>(first, second)?;
             self.faults.extend(fault);
         }
         same.into_iter().for_each(|at| compared.same.set(at));
@@ -340,10 +350,10 @@ impl Planner<'_> {
         for (at, identity) in absent {
             let job = &self.jobs[at as usize];
             // A partial type keeps its relationships only as long as their ends stay.
-            let gone = T::KIND == Kind::Relationship && self.cascade.remove(&identity.number);
+            let gone = T::KIND == ObjectKind::Relationship && self.cascade.remove(&identity.number);
             if gone || !self.is_partial(&job.input.spec, T::KIND, identity.number)? {
-                let Identity { id, digest, number, .. } = identity;
-                self.delete(T::KIND, Change::delete(at, number, id, digest));
+                let IdentityEntry { id, digest, number, .. } = identity;
+                self.delete(T::KIND, ObjectChange::delete(at, number, id, digest));
             }
         }
         for (job, [uploaded, same]) in self.jobs.iter_mut().zip(counts) {
@@ -359,11 +369,11 @@ impl Planner<'_> {
     ///
     /// An equal object in another batch is a retry and folds away. Any other repeated key is an
     /// error that names both places, unless the job takes the latest.
-    fn repeated<T: Uploaded>(
+    fn repetition_error<T: UploadedObject>(
         &self,
-        first: Key,
-        second: Key,
-    ) -> Result<Option<super::Fault>, SyncError> {
+        first: ComparisonKey,
+        second: ComparisonKey,
+    ) -> Result<Option<super::InputDiagnostic>, SyncError> {
         let spec = &self.jobs[first.job as usize].input.spec;
         let spelled_alike = first.spelling == second.spelling;
         let windows = &self.windows[T::KIND as usize];
@@ -405,14 +415,15 @@ impl Planner<'_> {
 
 /// Compares one part: `keys` ascend by job, hash and ordinal, and `stored` has a side for each job.
 fn compare_part(
-    kind: Kind,
-    mut keys: Vec<Key>,
-    stored: Vec<Vec<Identity>>,
+    kind: ObjectKind,
+    mut keys: Vec<ComparisonKey>,
+    stored: Vec<Vec<IdentityEntry>>,
     named: &FxHashSet<(u32, IdHash)>,
     careful: &[bool],
     cascade: &FxHashSet<u32>,
-) -> Outcome {
-    let mut outcome = Outcome { counts: vec![[0; 2]; stored.len()], ..Outcome::default() };
+) -> PartitionResult {
+    let mut outcome =
+        PartitionResult { counts: vec![[0; 2]; stored.len()], ..PartitionResult::default() };
     keys.iter().for_each(|key| outcome.counts[key.job as usize][0] += 1);
     for pair in keys.windows(2) {
         if (pair[0].job, pair[0].id) == (pair[1].job, pair[1].id) {
@@ -437,25 +448,27 @@ fn compare_part(
         let staged = here.iter().map(|key| (key.id, key.spelling));
         reconcile(stored.into_iter(), staged, |decision| {
             let (i, how, stored) = match decision {
-                Decision::Create(_) => return,
-                Decision::Absent(stored) => return outcome.absent.push((job as u32, stored)),
-                Decision::Revive(i, stored) => (i, How::Revive, stored),
-                Decision::Change(i, stored) => (i, How::Change, stored),
-                Decision::Same(i, stored) => (i, How::Same, stored),
+                ReconcileDecision::Create(_) => return,
+                ReconcileDecision::Absent(stored) => {
+                    return outcome.absent.push((job as u32, stored));
+                }
+                ReconcileDecision::Revive(i, stored) => (i, MatchKind::Revive, stored),
+                ReconcileDecision::Change(i, stored) => (i, MatchKind::Change, stored),
+                ReconcileDecision::Same(i, stored) => (i, MatchKind::Same, stored),
             };
             let ordinal = here[i].ordinal;
             // Pins or a merge may decide what the contents are, and a live relationship has live
             // ends unless this very plan deletes one.
             let settled = match kind {
-                Kind::Entity => !careful[job],
-                Kind::Relationship => !cascade.contains(&stored.number),
+                ObjectKind::Entity => !careful[job],
+                ObjectKind::Relationship => !cascade.contains(&stored.number),
             };
-            if how == How::Same && settled {
+            if how == MatchKind::Same && settled {
                 outcome.same.push(ordinal);
                 outcome.counts[job][1] += 1;
             } else {
-                let Identity { number, digest, .. } = stored;
-                outcome.met.push(Met { ordinal, how, number, digest });
+                let IdentityEntry { number, digest, .. } = stored;
+                outcome.met.push(StoredMatch { ordinal, how, number, digest });
             }
         });
     }
@@ -469,7 +482,7 @@ mod tests {
     #[test]
     fn parts_cover_all_hashes_once() {
         for records in [0, 1, 40, 40_000, 200_000, 1 << 40] {
-            let parts = Parts::of(records);
+            let parts = HashPartitions::of(records);
             let mut next = Some(0);
             for part in 0..parts.count() {
                 let range = parts.range(part);

@@ -2,18 +2,18 @@
 //! Objects that are plainly new or plainly the same never come here.
 
 use super::SyncError;
-use super::batch::{NameNumbers, Record, begin_record, content_digest, put_entity_head};
-use super::change::Place;
-use crate::graph::{self, GraphRead, IdHash, Kind, ORIGIN, Value};
-use crate::store::staging::{Batch, Stage, Staged};
+use super::batch::{NameNumbers, StagedRecord, begin_record, content_digest, put_entity_head};
+use super::change::ContentLocation;
+use crate::graph::{self, GraphRead, IdHash, ORIGIN, ObjectKind, Value};
+use crate::store::staging::{ObjectBatch, StagedObject, UploadStage};
 use crate::store::{
-    Cursor, Head, Snapshot, StoreError, put_bytes, put_value, put_varint, read_body,
+    ByteCursor, ObjectHead, Snapshot, StoreError, put_bytes, put_value, put_varint, read_body,
 };
 use std::path::Path;
 
 /// Contents merged from stored and uploaded ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergedContents {
     /// `_key`.
     pub key: String,
     /// `_type`.
@@ -28,40 +28,48 @@ pub struct Merged {
 
 /// Reads contents of either side.
 #[derive(Clone, Copy)]
-pub struct Contents<'c> {
+pub struct ContentReader<'c> {
     /// The graph as it is.
     pub snapshot: &'c Snapshot,
     /// The uploaded objects.
-    pub stage: &'c Stage,
+    pub stage: &'c UploadStage,
 }
 
-impl Contents<'_> {
+impl ContentReader<'_> {
     /// Reads the record of a staged object.
     pub fn with_record<R>(
         self,
-        kind: Kind,
-        staged: &Staged,
-        read: impl FnOnce(&Record<'_>, &[String]) -> R,
+        kind: ObjectKind,
+        staged: &StagedObject,
+        read: impl FnOnce(&StagedRecord<'_>, &[String]) -> R,
     ) -> Result<R, SyncError> {
         let records = self.stage.records(staged.frame)?;
-        let record = Record::read(kind, &records, (staged.offset, staged.len))
+        let record = StagedRecord::read(kind, &records, (staged.offset, staged.len))
             .ok_or_else(SyncError::damaged_stage)?;
         Ok(read(&record, self.stage.names(staged.frame)))
     }
 
     /// The key of an uploaded object; empty for a patch that names it by id.
-    pub fn uploaded_key(self, kind: Kind, staged: &Staged) -> Result<String, SyncError> {
+    pub fn uploaded_key(
+        self,
+        kind: ObjectKind,
+        staged: &StagedObject,
+    ) -> Result<String, SyncError> {
         let record = self.stage.record(staged)?;
-        let record = Record::read(kind, &record, (0, staged.len));
+        let record = StagedRecord::read(kind, &record, (0, staged.len));
         let record = record.ok_or_else(SyncError::damaged_stage)?;
         Ok(record.full_key(kind, self.stage.names(staged.frame)))
     }
 
     /// The contents of an uploaded object.
-    pub fn uploaded(self, kind: Kind, staged: &Staged) -> Result<Merged, SyncError> {
+    pub fn uploaded(
+        self,
+        kind: ObjectKind,
+        staged: &StagedObject,
+    ) -> Result<MergedContents, SyncError> {
         let content = self.with_record(kind, staged, |record, names| {
             let (properties, raw) = record.properties()?;
-            Some(Merged {
+            Some(MergedContents {
                 key: record.key.to_owned(),
                 type_name: names[record.type_name as usize].clone(),
                 class: names[record.class as usize].clone(),
@@ -76,14 +84,14 @@ impl Contents<'_> {
     }
 
     /// The head of an object that a plan met in the graph.
-    pub fn stored_head(self, kind: Kind, number: u32) -> Result<Head, StoreError> {
+    pub fn stored_head(self, kind: ObjectKind, number: u32) -> Result<ObjectHead, StoreError> {
         self.snapshot.head(kind, number)?.ok_or_else(|| {
             StoreError::corrupt("heads", &number.to_be_bytes(), "an object is missing")
         })
     }
 
     /// The contents of a stored object.
-    pub fn stored(self, kind: Kind, number: u32) -> Result<Merged, SyncError> {
+    pub fn stored(self, kind: ObjectKind, number: u32) -> Result<MergedContents, SyncError> {
         let head = self.stored_head(kind, number)?;
         let record = self.snapshot.body_record(kind, &head)?;
         let (properties, raw) = read_body(&record)
@@ -103,7 +111,7 @@ impl Contents<'_> {
             all.push(("displayName".into(), encode(&Value::Text(display.as_ref().into()))));
         }
         all.sort();
-        Ok(Merged {
+        Ok(MergedContents {
             key: head.key.to_string(),
             type_name: words.text(head.type_name).to_owned(),
             class: words.text(head.class).to_owned(),
@@ -113,7 +121,7 @@ impl Contents<'_> {
     }
 
     /// The digest of contents; `ends` are the ids of those of a relationship.
-    pub fn digest(self, content: &Merged, ends: &[IdHash]) -> u64 {
+    pub fn digest(self, content: &MergedContents, ends: &[IdHash]) -> u64 {
         let seed = self.snapshot.meta().digest_seed;
         let raw = content.raw_data.as_deref();
         let properties = content.properties.iter();
@@ -127,18 +135,18 @@ impl Contents<'_> {
     /// The digest of the contents of an uploaded object.
     pub fn uploaded_digest(
         self,
-        kind: Kind,
-        staged: &Staged,
+        kind: ObjectKind,
+        staged: &StagedObject,
         ends: &[IdHash],
     ) -> Result<u64, SyncError> {
         Ok(self.digest(&self.uploaded(kind, staged)?, ends))
     }
 
     /// The digest of the contents of a stored object, whose stored digest may be that of a text.
-    pub fn stored_digest(self, kind: Kind, number: u32) -> Result<u64, SyncError> {
+    pub fn stored_digest(self, kind: ObjectKind, number: u32) -> Result<u64, SyncError> {
         let content = self.stored(kind, number)?;
         let mut ends = Vec::new();
-        if kind == Kind::Relationship
+        if kind == ObjectKind::Relationship
             && let Some(facts) = self.snapshot.facts(kind, number)?
         {
             for end in [facts.ends.0, facts.ends.1] {
@@ -153,8 +161,8 @@ impl Contents<'_> {
 
     /// The pins of an OVERRIDE upload, as a record of the table. `None` if the upload has no
     /// properties, which removes the pins.
-    pub fn pin_record(self, staged: &Staged) -> Result<Option<Vec<u8>>, SyncError> {
-        let content = self.uploaded(Kind::Entity, staged)?;
+    pub fn pin_record(self, staged: &StagedObject) -> Result<Option<Vec<u8>>, SyncError> {
+        let content = self.uploaded(ObjectKind::Entity, staged)?;
         if content.properties.is_empty() {
             return Ok(None);
         }
@@ -168,11 +176,11 @@ impl Contents<'_> {
     }
 }
 
-impl Merged {
+impl MergedContents {
     /// These contents with the pins of the record `pin` laid over them.
-    pub fn with_pins(mut self, pin: Option<&[u8]>) -> Result<Merged, SyncError> {
+    pub fn with_pins(mut self, pin: Option<&[u8]>) -> Result<MergedContents, SyncError> {
         if let Some(pin) = pin {
-            let mut c = Cursor(pin);
+            let mut c = ByteCursor(pin);
             let read = (|| {
                 let mut pinned = Vec::new();
                 for _ in 0..c.varint()? {
@@ -200,23 +208,27 @@ impl Merged {
 }
 
 /// Merged contents, in batches of their own.
-pub struct Merges {
-    stage: Stage,
-    batch: Batch,
+pub struct MergedBatchWriter {
+    stage: UploadStage,
+    batch: ObjectBatch,
     numbers: NameNumbers,
 }
 
 /// Bytes of records that make a batch of merged contents.
 const BATCH: usize = if cfg!(test) { 256 } else { 1 << 20 };
 
-impl Merges {
+impl MergedBatchWriter {
     /// Without contents yet; batches are spilled into `folder`.
-    pub fn new(folder: &Path) -> Merges {
-        Merges { stage: Stage::spool(folder), batch: Batch::new(), numbers: NameNumbers::default() }
+    pub fn new(folder: &Path) -> MergedBatchWriter {
+        MergedBatchWriter {
+            stage: UploadStage::spool(folder),
+            batch: ObjectBatch::new(),
+            numbers: NameNumbers::default(),
+        }
     }
 
     /// Keeps contents of an entity and returns their place.
-    pub fn add(&mut self, merged: &Merged) -> Result<Place, StoreError> {
+    pub fn add(&mut self, merged: &MergedContents) -> Result<ContentLocation, StoreError> {
         if self.batch.records.len() > BATCH {
             self.close()?;
         }
@@ -225,7 +237,7 @@ impl Merges {
         let names: Vec<u32> = merged.properties.iter().map(|(name, _)| number(name)).collect();
         let (frame, out) = (self.stage.frames(), &mut self.batch.records);
         // Merged contents come from no single line of an input.
-        let offset = begin_record(out, graph::Place::default());
+        let offset = begin_record(out, graph::InputLocation::default());
         put_entity_head(out, &merged.key, type_name, class);
         put_varint(out, names.len() as u64);
         for (name, (_, value)) in names.iter().zip(&merged.properties) {
@@ -234,17 +246,17 @@ impl Merges {
         }
         out.extend_from_slice(merged.raw_data.as_deref().unwrap_or("").as_bytes());
         let (len, offset) = ((out.len() - offset) as u32, offset as u32);
-        Ok(Place { merged: true, frame, offset, len })
+        Ok(ContentLocation { merged: true, frame, offset, len })
     }
 
     fn close(&mut self) -> Result<(), StoreError> {
         // Numbers of names are valid for one batch only.
         self.numbers = NameNumbers::default();
-        self.stage.append(std::mem::replace(&mut self.batch, Batch::new()))
+        self.stage.append(std::mem::replace(&mut self.batch, ObjectBatch::new()))
     }
 
     /// The batches of all contents that were kept.
-    pub fn finish(mut self) -> Result<Stage, StoreError> {
+    pub fn finish(mut self) -> Result<UploadStage, StoreError> {
         self.close()?;
         Ok(self.stage)
     }

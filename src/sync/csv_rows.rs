@@ -7,24 +7,24 @@
 
 use super::SyncError;
 use super::batch::{BatchBuilder, BatchRules};
-use super::input::Input;
-use super::parse::Fault;
-use crate::graph::{Place, Value};
-use crate::store::staging::Batch;
+use super::input::InputSource;
+use super::parse::InputDiagnostic;
+use crate::graph::{InputLocation, Value};
+use crate::store::staging::ObjectBatch;
 
 const ROWS_PER_BATCH: u64 = 20_000;
 
 /// Reads the rows of one input.
 pub fn read(
-    input: &mut Input<'_>,
+    input: &mut InputSource<'_>,
     number: u32,
     rules: &BatchRules,
-    faults: &mut Vec<Fault>,
-    take: &mut impl FnMut(Batch) -> Result<(), SyncError>,
+    faults: &mut Vec<InputDiagnostic>,
+    take: &mut impl FnMut(ObjectBatch) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(&mut input.reader);
-    let fault = |line: u64, message: String| Fault {
-        place: Place { input: number, line: line as u32 },
+    let fault = |line: u64, message: String| InputDiagnostic {
+        place: InputLocation { input: number, line: line as u32 },
         column: 0,
         path: String::new(),
         key: None,
@@ -50,7 +50,7 @@ pub fn read(
         };
         let line = row.position().map_or(0, csv::Position::line);
         let text = object(&headers, &row);
-        let place = Place { input: number, line: line as u32 };
+        let place = InputLocation { input: number, line: line as u32 };
         faults.extend(builder.push_text(&text, place, None).err());
         rows += 1;
         if rows == ROWS_PER_BATCH {

@@ -8,20 +8,20 @@
 //! end, for all keys at once.
 
 use super::SyncError;
-use super::change::{Action, Change};
-use super::compare::{Compared, HELD, Parts};
-use super::created::Created;
-use super::plan::Planner;
-use crate::graph::{GraphRead, IdHash, Kind, Names};
+use super::change::{ChangeAction, ObjectChange};
+use super::compare::{ComparisonResult, HELD, HashPartitions};
+use super::entity_table::EntityHashTable;
+use super::plan::SyncPlanner;
+use crate::graph::{GraphRead, IdHash, NameLookup, ObjectKind};
 use crate::store::staging::{StagedEnd, StagedRelationship};
-use crate::store::{Buckets, Cursor, Next, Packed, StoreError, pipeline};
+use crate::store::{ByteCursor, NextGroup, SpillBuckets, SpillRecord, StoreError, pipeline};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 
 /// An entity that the plan brings to life.
 #[derive(Clone, Copy, Debug)]
-pub struct Born {
+pub struct CreatedEntity {
     /// Hash of its id.
     pub id: IdHash,
     /// Its number; for a new one its position among the new entities of its job.
@@ -33,15 +33,15 @@ pub struct Born {
 /// Stands for the job of an entity that has its number already.
 const STORED: u32 = u32::MAX;
 
-impl Born {
+impl CreatedEntity {
     /// The entity that a change brings to life.
-    pub fn of(change: &Change) -> Born {
-        let Change { id, number, job, action, .. } = *change;
-        Born { id, number, job: if action == Action::Create { job } else { STORED } }
+    pub fn of(change: &ObjectChange) -> CreatedEntity {
+        let ObjectChange { id, number, job, action, .. } = *change;
+        CreatedEntity { id, number, job: if action == ChangeAction::Create { job } else { STORED } }
     }
 }
 
-impl Packed for Born {
+impl SpillRecord for CreatedEntity {
     fn put(&self, out: &mut Vec<u8>) {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
@@ -50,14 +50,14 @@ impl Packed for Born {
         out.extend_from_slice(&bytes);
     }
 
-    fn take(c: &mut Cursor<'_>) -> Option<Self> {
-        Some(Born { id: IdHash(c.u64()?), number: c.u32()?, job: c.u32()? })
+    fn take(c: &mut ByteCursor<'_>) -> Option<Self> {
+        Some(CreatedEntity { id: IdHash(c.u64()?), number: c.u32()?, job: c.u32()? })
     }
 }
 
 /// An end that is looked for.
 #[derive(Clone, Copy, Debug)]
-struct End {
+struct PendingEnd {
     id: IdHash,
     /// Position of the relationship among all staged ones times two, plus one for `to`.
     at: u32,
@@ -71,14 +71,14 @@ const NOWHERE: u32 = u32::MAX;
 const ANYWHERE: u32 = u32::MAX - 1;
 
 /// A relationship with missing ends whose keys may live in other scopes.
-pub(super) struct Missed {
+pub(super) struct MissingEndReport {
     /// Position of the job, and of the relationship in the list of its report.
     listed: (u32, usize),
     /// The reason for each missing end, with its key and the scope in which the key was missed.
     ends: Vec<(String, Option<(String, String)>)>,
 }
 
-impl Packed for End {
+impl SpillRecord for PendingEnd {
     fn put(&self, out: &mut Vec<u8>) {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.id.0.to_le_bytes());
@@ -87,29 +87,29 @@ impl Packed for End {
         out.extend_from_slice(&bytes);
     }
 
-    fn take(c: &mut Cursor<'_>) -> Option<Self> {
-        Some(End { id: IdHash(c.u64()?), at: c.u32()?, scope: c.u32()? })
+    fn take(c: &mut ByteCursor<'_>) -> Option<Self> {
+        Some(PendingEnd { id: IdHash(c.u64()?), at: c.u32()?, scope: c.u32()? })
     }
 }
 
 /// An end that was found.
 #[derive(Clone, Copy, Debug)]
-pub struct Found {
-    /// As in [`End`].
+pub struct ResolvedEnd {
+    /// As in [`PendingEnd`].
     pub at: u32,
     /// Number of the entity.
     pub number: u32,
 }
 
-impl Packed for Found {
+impl SpillRecord for ResolvedEnd {
     fn put(&self, out: &mut Vec<u8>) {
         let packed = u64::from(self.at) << 32 | u64::from(self.number);
         out.extend_from_slice(&packed.to_le_bytes());
     }
 
-    fn take(c: &mut Cursor<'_>) -> Option<Self> {
+    fn take(c: &mut ByteCursor<'_>) -> Option<Self> {
         let packed = c.u64()?;
-        Some(Found { at: (packed >> 32) as u32, number: packed as u32 })
+        Some(ResolvedEnd { at: (packed >> 32) as u32, number: packed as u32 })
     }
 }
 
@@ -120,35 +120,35 @@ pub struct MissingEnd {
     tombstone: Option<u32>,
 }
 
-impl Planner<'_> {
+impl SyncPlanner<'_> {
     /// Finds the ends of all staged relationships that may change anything, by window. `born` are
     /// the entities that the plan brings to life, by part.
     pub(super) fn find_ends(
         &mut self,
-        compared: &Compared,
-        parts: Parts,
-        born: Buckets<Born>,
-    ) -> Result<Buckets<Found>, SyncError> {
+        compared: &ComparisonResult,
+        parts: HashPartitions,
+        born: SpillBuckets<CreatedEntity>,
+    ) -> Result<SpillBuckets<ResolvedEnd>, SyncError> {
         let ends = self.ends(compared, parts)?;
-        let windows = &self.windows[Kind::Relationship as usize];
+        let windows = &self.windows[ObjectKind::Relationship as usize];
         // The writer will give new entities these numbers: behind all others, job by job.
         let mut firsts = Vec::with_capacity(self.jobs.len());
-        let mut first = self.snapshot.meta().bound(Kind::Entity);
+        let mut first = self.snapshot.meta().bound(ObjectKind::Entity);
         for job in &self.jobs {
             firsts.push(first);
-            first += job.created[Kind::Entity as usize];
+            first += job.created[ObjectKind::Entity as usize];
         }
-        let number = |born: &Born| match born.job {
+        let number = |born: &CreatedEntity| match born.job {
             STORED => born.number,
             job => firsts[job as usize] + born.number,
         };
         let found = windows.buckets(&self.folder).shared();
         let mut all = 0..parts.count();
-        let gather = |_: &mut ()| Ok(all.next().map_or(Next::End, Next::Group));
+        let gather = |_: &mut ()| Ok(all.next().map_or(NextGroup::End, NextGroup::Group));
         let look_up = |part| {
             let born = born.load(part)?;
             let created = born.iter().map(|born| (born.id, number(born)));
-            let created = Created::new(created).ok_or_else(two_new)?;
+            let created = EntityHashTable::new(created).ok_or_else(hash_collision_error)?;
             let ends = ends.load(part)?;
             found.fill(|found| {
                 let mut rest = Vec::new();
@@ -156,7 +156,7 @@ impl Planner<'_> {
                     match created.get(end.id) {
                         Some(number) => {
                             let window = windows.of(end.at / 2);
-                            found.push(window, &Found { at: end.at, number })?;
+                            found.push(window, &ResolvedEnd { at: end.at, number })?;
                         }
                         None => rest.push(end),
                     }
@@ -175,10 +175,14 @@ impl Planner<'_> {
     }
 
     /// The ends of all staged relationships that may change anything, by part.
-    fn ends(&self, compared: &Compared, parts: Parts) -> Result<Buckets<End>, SyncError> {
-        let ends = Buckets::new(&self.folder, parts.count(), HELD).shared();
+    fn ends(
+        &self,
+        compared: &ComparisonResult,
+        parts: HashPartitions,
+    ) -> Result<SpillBuckets<PendingEnd>, SyncError> {
+        let ends = SpillBuckets::new(&self.folder, parts.count(), HELD).shared();
         let stage = self.stage();
-        let windows = &self.windows[Kind::Relationship as usize];
+        let windows = &self.windows[ObjectKind::Relationship as usize];
         let numbers: Vec<Box<[Option<u32>]>> =
             (0..stage.frames()).map(|frame| self.name_numbers(frame)).collect();
         (0..stage.frames()).into_par_iter().try_for_each(|frame| {
@@ -197,7 +201,7 @@ impl Planner<'_> {
                             name => numbers[name as usize].unwrap_or(NOWHERE),
                         };
                         let at = ordinal * 2 + side;
-                        ends.push(parts.part(end.id), &End { id: end.id, at, scope })?;
+                        ends.push(parts.part(end.id), &PendingEnd { id: end.id, at, scope })?;
                     }
                 }
                 Ok::<_, StoreError>(())
@@ -209,18 +213,18 @@ impl Planner<'_> {
     /// Looks up ends that are not new, scope by scope in the order of the file.
     fn find_stored(
         &self,
-        ends: Vec<End>,
-        mut found: impl FnMut(Found) -> Result<(), StoreError>,
+        ends: Vec<PendingEnd>,
+        mut found: impl FnMut(ResolvedEnd) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let ids: Vec<IdHash> =
             ends.iter().filter(|end| end.scope == ANYWHERE).map(|end| end.id).collect();
         if !ids.is_empty() {
             // All ends without a scope are looked for at once, so that each row is read once at most.
-            let everywhere = self.snapshot.find_in_all_scopes(Kind::Entity, &ids)?;
+            let everywhere = self.snapshot.find_in_all_scopes(ObjectKind::Entity, &ids)?;
             for end in ends.iter().filter(|end| end.scope == ANYWHERE) {
                 match everywhere.get(&end.id) {
                     Some((_, one)) if one.live && !self.deleted.contains(&one.number) => {
-                        found(Found { at: end.at, number: one.number })?;
+                        found(ResolvedEnd { at: end.at, number: one.number })?;
                     }
                     Some((_, one)) => {
                         // Kept for the reason: the end was deleted, not unknown.
@@ -230,7 +234,7 @@ impl Planner<'_> {
                 }
             }
         }
-        let mut wanted: FxHashMap<u32, Vec<End>> = FxHashMap::default();
+        let mut wanted: FxHashMap<u32, Vec<PendingEnd>> = FxHashMap::default();
         for end in ends.into_iter().filter(|end| end.scope < ANYWHERE) {
             wanted.entry(end.scope).or_default().push(end);
         }
@@ -240,11 +244,11 @@ impl Planner<'_> {
             let mut at = wanted.iter().map(|end| end.at);
             let ids = wanted.iter().map(|end| end.id);
             let mut numbers = Vec::with_capacity(wanted.len());
-            self.snapshot.find_many(Kind::Entity, scope, ids, |identity| {
+            self.snapshot.find_many(ObjectKind::Entity, scope, ids, |identity| {
                 // An entity that this plan deletes is still live in the snapshot.
                 let live = identity.filter(|i| i.live && !self.deleted.contains(&i.number));
                 if let (Some(at), Some(live)) = (at.next(), live) {
-                    numbers.push(Found { at, number: live.number });
+                    numbers.push(ResolvedEnd { at, number: live.number });
                 }
             })?;
             numbers.into_iter().try_for_each(&mut found)?;
@@ -266,7 +270,7 @@ impl Planner<'_> {
         }
         let scope = &self.stage().names(staged.object.frame)[end.scope as usize];
         let found = match self.snapshot.name_number(scope) {
-            Some(scope) => self.snapshot.find_hash(Kind::Entity, scope, end.id)?,
+            Some(scope) => self.snapshot.find_hash(ObjectKind::Entity, scope, end.id)?,
             None => None,
         };
         Ok(match found {
@@ -284,10 +288,11 @@ impl Planner<'_> {
         staged: &StagedRelationship,
         missing: &[MissingEnd],
     ) -> Result<String, SyncError> {
-        let keys =
-            self.contents().with_record(Kind::Relationship, &staged.object, |record, _| {
-                record.ends().map(Cow::into_owned)
-            })?;
+        let keys = self.contents().with_record(
+            ObjectKind::Relationship,
+            &staged.object,
+            |record, _| record.ends().map(Cow::into_owned),
+        )?;
         let mut ends = Vec::new();
         for missing in missing {
             let key = &keys[usize::from(missing.name == "to")];
@@ -305,23 +310,23 @@ impl Planner<'_> {
         }
         let reason = joined(ends.iter().map(|(reason, _)| reason.clone()));
         let listed = (job, self.jobs[job as usize].report.skipped.len());
-        self.missed.push(Missed { listed, ends });
+        self.missed.push(MissingEndReport { listed, ends });
         Ok(reason)
     }
 
     /// Adds the other scopes in which missing keys live to the reasons of missing ends.
-    pub(super) fn tell_elsewhere(&mut self) -> Result<(), StoreError> {
+    pub(super) fn add_other_scopes(&mut self) -> Result<(), StoreError> {
         let missed = std::mem::take(&mut self.missed);
         let keys =
             missed.iter().flat_map(|missed| &missed.ends).filter_map(|(_, key)| key.as_ref());
         let homes = self.snapshot.entities_with_keys(keys.map(|(key, _)| key.as_str()))?;
-        for Missed { listed: (job, at), ends } in &missed {
+        for MissingEndReport { listed: (job, at), ends } in &missed {
             let mut reasons = Vec::with_capacity(ends.len());
             for (reason, key) in ends {
                 let mut scopes = Vec::new();
                 if let Some((key, not)) = key {
                     for &number in homes.get(key).into_iter().flatten() {
-                        if let Some(facts) = self.snapshot.facts(Kind::Entity, number)?
+                        if let Some(facts) = self.snapshot.facts(ObjectKind::Entity, number)?
                             && self.snapshot.name(facts.scope) != not
                         {
                             scopes.push(format!("`{}`", self.snapshot.name(facts.scope)));
@@ -362,7 +367,7 @@ fn joined(reasons: impl Iterator<Item = String>) -> String {
 }
 
 /// The error for two new entities with one hash: an end is found by its hash alone.
-fn two_new() -> SyncError {
+fn hash_collision_error() -> SyncError {
     SyncError::State(
         "two new entities of different scopes have the same 64-bit hash in this database, which \
          happens to one upload in billions; load the data into a new database, whose hashes are \

@@ -3,7 +3,7 @@
 //! Its limits are stored with the scope, never in the upload, so that a broken collection cannot
 //! lift its own protection.
 
-use crate::graph::Kind;
+use crate::graph::ObjectKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub const TYPE_MIN: u64 = 10;
 
 /// The deletions of one kind that a job plans, beside the live objects.
 #[derive(Clone, Debug, Default)]
-pub struct Deletions {
+pub struct DeletionCounts {
     /// Live objects of the scope before.
     pub live: u64,
     /// Deletions planned.
@@ -27,7 +27,7 @@ pub struct Deletions {
 
 /// The limits in force.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct DeleteLimits {
     /// See [`MIN_DELETES`].
     pub min_deletes: u64,
     /// See [`MAX_DELETE_PERCENT`].
@@ -37,11 +37,11 @@ pub struct Limits {
 }
 
 /// The objections of the guard, a sentence each; empty if the job may run.
-pub fn objections(
+pub fn guard_reasons(
     scope: &str,
     uploaded: u64,
-    kinds: &[(Kind, Deletions)],
-    limits: Limits,
+    kinds: &[(ObjectKind, DeletionCounts)],
+    limits: DeleteLimits,
 ) -> Vec<String> {
     let total: u64 = kinds.iter().map(|(_, d)| d.deleted).sum();
     if total == 0 || limits.allow_deletes.is_some_and(|allowed| total <= allowed) {
@@ -86,7 +86,7 @@ pub fn objections(
 /// mapping file, which people review. A job that breaks one is refused, not held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct EdgeLimits {
+pub struct RelationshipLimits {
     /// So many edges must exist afterwards.
     pub min_edges: u64,
     /// Share of the live edges, in percent, that may go; asked once there are [`MIN_EDGES`].
@@ -100,9 +100,9 @@ pub struct EdgeLimits {
 /// A job with fewer live edges than this may delete any share of them.
 pub const MIN_EDGES: u64 = 20;
 
-impl Default for EdgeLimits {
-    fn default() -> EdgeLimits {
-        EdgeLimits {
+impl Default for RelationshipLimits {
+    fn default() -> RelationshipLimits {
+        RelationshipLimits {
             min_edges: 0,
             max_delete_percent: f64::from(MAX_DELETE_PERCENT),
             max_delete: None,
@@ -114,7 +114,7 @@ impl Default for EdgeLimits {
 /// A limit of a mapping that a job would break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Refusal {
+pub struct GuardError {
     /// The guard, as the mapping file calls it.
     pub guard: String,
     /// The change that would happen, and the limit.
@@ -125,11 +125,16 @@ pub struct Refusal {
 
 /// The limits of a mapping that a job would break; empty if the job may run. `live` counts the
 /// edges before the job.
-pub fn refusals(live: u64, created: u64, deleted: u64, limits: &EdgeLimits) -> Vec<Refusal> {
+pub fn mapping_guard_errors(
+    live: u64,
+    created: u64,
+    deleted: u64,
+    limits: &RelationshipLimits,
+) -> Vec<GuardError> {
     let mut refusals = Vec::new();
     let mut refuse = |guard: &str, message: String, allow: u64| {
         let message = format!("refused: {message}");
-        refusals.push(Refusal { guard: guard.to_owned(), message, allow: allow.to_string() });
+        refusals.push(GuardError { guard: guard.to_owned(), message, allow: allow.to_string() });
     };
     let percent = deleted as f64 * 100.0 / live.max(1) as f64;
     if live >= MIN_EDGES && percent > limits.max_delete_percent {
@@ -166,7 +171,7 @@ pub fn refusals(live: u64, created: u64, deleted: u64, limits: &EdgeLimits) -> V
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: DeleteLimits = DeleteLimits {
         min_deletes: MIN_DELETES,
         max_delete_percent: MAX_DELETE_PERCENT,
         allow_deletes: None,
@@ -174,8 +179,8 @@ mod tests {
 
     fn check(uploaded: u64, live: u64, deleted: u64, types: &[(&str, u64, u64)]) -> usize {
         let types = types.iter().map(|(t, b, a)| ((*t).to_owned(), (*b, *a))).collect();
-        let kinds = [(Kind::Entity, Deletions { live, deleted, types })];
-        objections("okta", uploaded, &kinds, LIMITS).len()
+        let kinds = [(ObjectKind::Entity, DeletionCounts { live, deleted, types })];
+        guard_reasons("okta", uploaded, &kinds, LIMITS).len()
     }
 
     #[test]
@@ -205,14 +210,17 @@ mod tests {
 
     #[test]
     fn a_mapping_may_not_lose_a_quarter_of_twenty_edges() {
-        let guards = |live, created, deleted, limits: &EdgeLimits| -> Vec<String> {
-            refusals(live, created, deleted, limits).into_iter().map(|r| r.guard).collect()
+        let guards = |live, created, deleted, limits: &RelationshipLimits| -> Vec<String> {
+            mapping_guard_errors(live, created, deleted, limits)
+                .into_iter()
+                .map(|r| r.guard)
+                .collect()
         };
-        let usual = EdgeLimits::default();
+        let usual = RelationshipLimits::default();
         assert_eq!(guards(19, 0, 19, &usual), [""; 0]);
         assert_eq!(guards(20, 0, 5, &usual), [""; 0]);
         assert_eq!(guards(20, 20, 6, &usual), ["max_delete_percent"]);
-        let strict = EdgeLimits {
+        let strict = RelationshipLimits {
             min_edges: 10,
             max_delete_percent: 100.0,
             max_delete: Some(3),
@@ -220,17 +228,17 @@ mod tests {
         };
         assert_eq!(guards(10, 1, 4, &strict), ["max_delete", "max_create", "min_edges"]);
         assert_eq!(guards(10, 0, 0, &strict), [""; 0]);
-        let told = refusals(980, 0, 412, &usual);
+        let told = mapping_guard_errors(980, 0, 412, &usual);
         let words = "refused: 412 of 980 edges (42 %) would be deleted; the limit is 25 %";
         assert_eq!((told[0].message.as_str(), told[0].allow.as_str()), (words, "43"));
     }
 
     #[test]
     fn the_caller_can_allow_a_number() {
-        let d = Deletions { live: 100, deleted: 60, ..Deletions::default() };
-        let kinds = [(Kind::Entity, d)];
-        let allow = |n| Limits { allow_deletes: Some(n), ..LIMITS };
-        assert_eq!(objections("s", 0, &kinds, allow(60)).len(), 0);
-        assert_eq!(objections("s", 5, &kinds, allow(59)).len(), 1);
+        let d = DeletionCounts { live: 100, deleted: 60, ..DeletionCounts::default() };
+        let kinds = [(ObjectKind::Entity, d)];
+        let allow = |n| DeleteLimits { allow_deletes: Some(n), ..LIMITS };
+        assert_eq!(guard_reasons("s", 0, &kinds, allow(60)).len(), 0);
+        assert_eq!(guard_reasons("s", 5, &kinds, allow(59)).len(), 1);
     }
 }

@@ -4,10 +4,10 @@
 //! next is read. The pieces in flight bound the memory, not the file.
 
 use super::batch::{BatchBuilder, BatchRules};
-use super::parse::{Fault, json_words};
-use super::{Inputs, SyncError};
-use crate::graph::{Kind, Place};
-use crate::store::staging::Batch;
+use super::parse::{InputDiagnostic, json_words};
+use super::{InputNames, SyncError};
+use crate::graph::{InputLocation, ObjectKind};
+use crate::store::staging::ObjectBatch;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 /// The text format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum InputFormat {
     /// One JSON object a line.
     Ndjson,
     /// A JSON list of objects, or `{"entities": [...], "relationships": [...]}`.
@@ -27,11 +27,11 @@ pub enum Format {
 }
 
 /// One input of a job.
-pub struct Input<'a> {
+pub struct InputSource<'a> {
     /// Its name in messages, e.g. the path.
     pub name: String,
     /// Its format.
-    pub format: Format,
+    pub format: InputFormat,
     /// The text, already decompressed.
     pub reader: Box<dyn Read + Send + 'a>,
 }
@@ -49,23 +49,25 @@ const FAULTS_MAX: usize = 1_000;
 ///
 /// [`SyncError::Faults`] with every offending object, up to [`FAULTS_MAX`].
 pub fn read_inputs(
-    inputs: &mut [Input<'_>],
+    inputs: &mut [InputSource<'_>],
     first: u32,
     rules: &BatchRules,
     progress: &dyn Fn(u64),
-    mut take: impl FnMut(Batch) -> Result<(), SyncError>,
+    mut take: impl FnMut(ObjectBatch) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
     // Earlier inputs only fill positions: no fault of this call is in them.
     let earlier = (0..first).map(|_| String::new());
-    let names = Inputs(earlier.chain(inputs.iter().map(|input| input.name.clone())).collect());
+    let names = InputNames(earlier.chain(inputs.iter().map(|input| input.name.clone())).collect());
     let mut faults = Vec::new();
     for (number, input) in (first..).zip(inputs.iter_mut()) {
         match input.format {
-            Format::Ndjson => {
+            InputFormat::Ndjson => {
                 read_lines(input, number, rules, progress, &mut faults, &mut take)?;
             }
-            Format::Json => read_document(input, number, rules, &mut faults, &mut take)?,
-            Format::Csv => super::csv_rows::read(input, number, rules, &mut faults, &mut take)?,
+            InputFormat::Json => read_document(input, number, rules, &mut faults, &mut take)?,
+            InputFormat::Csv => {
+                super::csv_rows::read(input, number, rules, &mut faults, &mut take)?
+            }
         }
         if faults.len() >= FAULTS_MAX {
             break;
@@ -74,7 +76,7 @@ pub fn read_inputs(
     if faults.is_empty() { Ok(()) } else { Err(SyncError::faults(&names, faults)) }
 }
 
-struct Piece {
+struct InputPiece {
     first_line: u32,
     /// A buffer that begins with the piece.
     bytes: Vec<u8>,
@@ -82,21 +84,21 @@ struct Piece {
 }
 
 /// The results of a piece, and its buffer, to be used again: new memory costs more than reading.
-type Packed = (Batch, Vec<Fault>, Vec<u8>);
+type PackedPiece = (ObjectBatch, Vec<InputDiagnostic>, Vec<u8>);
 
 fn read_lines(
-    input: &mut Input<'_>,
+    input: &mut InputSource<'_>,
     number: u32,
     rules: &BatchRules,
     progress: &dyn Fn(u64),
-    faults: &mut Vec<Fault>,
-    take: &mut impl FnMut(Batch) -> Result<(), SyncError>,
+    faults: &mut Vec<InputDiagnostic>,
+    take: &mut impl FnMut(ObjectBatch) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let name = input.name.clone();
     std::thread::scope(|scope| {
         let (to_workers, pieces) =
-            sync_channel::<(Piece, std::sync::mpsc::SyncSender<Packed>)>(threads);
+            sync_channel::<(InputPiece, std::sync::mpsc::SyncSender<PackedPiece>)>(threads);
         let pieces = Arc::new(Mutex::new(pieces));
         for _ in 0..threads {
             let pieces = Arc::clone(&pieces);
@@ -104,8 +106,8 @@ fn read_lines(
         }
         drop(pieces);
         // Results come back in the order of the pieces, whoever is done first.
-        let mut waiting: std::collections::VecDeque<Receiver<Packed>> = Default::default();
-        let mut collect = |receiver: Receiver<Packed>, used: &mut Vec<Vec<u8>>| {
+        let mut waiting: std::collections::VecDeque<Receiver<PackedPiece>> = Default::default();
+        let mut collect = |receiver: Receiver<PackedPiece>, used: &mut Vec<Vec<u8>>| {
             let (batch, found, buffer) = receiver.recv().map_err(|_| SyncError::worker_lost())?;
             used.push(buffer);
             faults.extend(found);
@@ -141,7 +143,7 @@ fn read_lines(
 }
 
 fn work(
-    pieces: &Mutex<Receiver<(Piece, std::sync::mpsc::SyncSender<Packed>)>>,
+    pieces: &Mutex<Receiver<(InputPiece, std::sync::mpsc::SyncSender<PackedPiece>)>>,
     number: u32,
     rules: &BatchRules,
 ) {
@@ -159,7 +161,7 @@ fn work(
 
 /// Cuts a stream into pieces that end with a line.
 struct PieceReader<'i, 'a> {
-    input: &'i mut Input<'a>,
+    input: &'i mut InputSource<'a>,
     /// The bytes read after the last whole line.
     rest: Vec<u8>,
     /// Buffers of finished pieces.
@@ -169,7 +171,7 @@ struct PieceReader<'i, 'a> {
 }
 
 impl PieceReader<'_, '_> {
-    fn next(&mut self, name: &str) -> Result<Option<Piece>, SyncError> {
+    fn next(&mut self, name: &str) -> Result<Option<InputPiece>, SyncError> {
         let mut bytes = self.used.pop().unwrap_or_default();
         let mut len = self.rest.len();
         // Buffers keep their length, so that each is cleared once and not for every piece.
@@ -211,19 +213,19 @@ impl PieceReader<'_, '_> {
         }
         let first_line = self.line;
         self.line += lines;
-        Ok(Some(Piece { first_line, bytes, len: cut }))
+        Ok(Some(InputPiece { first_line, bytes, len: cut }))
     }
 }
 
 /// Checks and packs the lines of a piece.
-fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
+fn pack(piece: &InputPiece, input: u32, rules: &BatchRules) -> (ObjectBatch, Vec<InputDiagnostic>) {
     let mut builder = BatchBuilder::new(rules);
     let mut faults = Vec::new();
     let text = &piece.bytes[..piece.len];
     let mut start = 0;
     let ends = memchr::memchr_iter(b'\n', text).chain([text.len()]);
     for (line, end) in (piece.first_line..).zip(ends) {
-        let place = Place { input, line };
+        let place = InputLocation { input, line };
         let bytes = &text[start..end];
         start = end + 1;
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -237,9 +239,9 @@ fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
         }
         match std::str::from_utf8(bytes) {
             Ok(text) => {
-                faults.extend(builder.push_spelled(text, spelling, place, None).err());
+                faults.extend(builder.push_digested(text, spelling, place, None).err());
             }
-            Err(e) => faults.push(Fault {
+            Err(e) => faults.push(InputDiagnostic {
                 place,
                 column: e.valid_up_to() as u32 + 1,
                 path: String::new(),
@@ -255,27 +257,27 @@ fn pack(piece: &Piece, input: u32, rules: &BatchRules) -> (Batch, Vec<Fault>) {
 }
 
 /// Reads a JSON document object by object, without holding it.
-struct Document<'d, 'r, F> {
+struct DocumentReader<'d, 'r, F> {
     rules: &'r BatchRules,
     input: u32,
     builder: Option<BatchBuilder<'r>>,
     bytes: usize,
     position: u32,
-    faults: &'d mut Vec<Fault>,
+    faults: &'d mut Vec<InputDiagnostic>,
     take: F,
     stopped: Option<SyncError>,
 }
 
 fn read_document(
-    input: &mut Input<'_>,
+    input: &mut InputSource<'_>,
     number: u32,
     rules: &BatchRules,
-    faults: &mut Vec<Fault>,
-    take: &mut impl FnMut(Batch) -> Result<(), SyncError>,
+    faults: &mut Vec<InputDiagnostic>,
+    take: &mut impl FnMut(ObjectBatch) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
     let reader = std::io::BufReader::with_capacity(1 << 20, &mut input.reader);
     let mut json = serde_json::Deserializer::from_reader(reader);
-    let mut document = Document {
+    let mut document = DocumentReader {
         rules,
         input: number,
         builder: None,
@@ -294,8 +296,8 @@ fn read_document(
         if e.is_io() {
             return Err(SyncError::read(&input.name, e.into()));
         }
-        document.faults.push(Fault {
-            place: Place { input: number, line: e.line() as u32 },
+        document.faults.push(InputDiagnostic {
+            place: InputLocation { input: number, line: e.line() as u32 },
             column: e.column() as u32,
             path: String::new(),
             key: None,
@@ -306,14 +308,14 @@ fn read_document(
     document.flush()
 }
 
-impl<'r, F: FnMut(Batch) -> Result<(), SyncError>> Document<'_, 'r, F> {
+impl<'r, F: FnMut(ObjectBatch) -> Result<(), SyncError>> DocumentReader<'_, 'r, F> {
     fn top<'de, D: Deserializer<'de>>(&mut self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(Top(self))
+        json.deserialize_any(DocumentVisitor(self))
     }
 
-    fn object(&mut self, raw: &RawValue, list: &str, expected: Option<Kind>) {
+    fn object(&mut self, raw: &RawValue, list: &str, expected: Option<ObjectKind>) {
         // Positions in a document are positions in its lists: JSON readers do not tell lines.
-        let place = Place { input: self.input, line: 0 };
+        let place = InputLocation { input: self.input, line: 0 };
         let rules = self.rules;
         let builder = self.builder.get_or_insert_with(|| BatchBuilder::new(rules));
         if let Err(mut fault) = builder.push_text(raw.get(), place, expected) {
@@ -336,9 +338,11 @@ impl<'r, F: FnMut(Batch) -> Result<(), SyncError>> Document<'_, 'r, F> {
     }
 }
 
-struct Top<'t, 'd, 'r, F>(&'t mut Document<'d, 'r, F>);
+struct DocumentVisitor<'t, 'd, 'r, F>(&'t mut DocumentReader<'d, 'r, F>);
 
-impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> Visitor<'de> for Top<'_, '_, '_, F> {
+impl<'de, F: FnMut(ObjectBatch) -> Result<(), SyncError>> Visitor<'de>
+    for DocumentVisitor<'_, '_, '_, F>
+{
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -346,15 +350,15 @@ impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> Visitor<'de> for Top<'_, '_,
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        List { document: self.0, name: "", expected: None }.read(seq)
+        ListVisitor { document: self.0, name: "", expected: None }.read(seq)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
             self.0.position = 0;
             let expected = match name.as_str() {
-                "entities" => Kind::Entity,
-                "relationships" => Kind::Relationship,
+                "entities" => ObjectKind::Entity,
+                "relationships" => ObjectKind::Relationship,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     return Err(serde::de::Error::custom(format!(
@@ -362,19 +366,23 @@ impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> Visitor<'de> for Top<'_, '_,
                     )));
                 }
             };
-            map.next_value_seed(List { document: self.0, name: &name, expected: Some(expected) })?;
+            map.next_value_seed(ListVisitor {
+                document: self.0,
+                name: &name,
+                expected: Some(expected),
+            })?;
         }
         Ok(())
     }
 }
 
-struct List<'t, 'n, 'd, 'r, F> {
-    document: &'t mut Document<'d, 'r, F>,
+struct ListVisitor<'t, 'n, 'd, 'r, F> {
+    document: &'t mut DocumentReader<'d, 'r, F>,
     name: &'n str,
-    expected: Option<Kind>,
+    expected: Option<ObjectKind>,
 }
 
-impl<F: FnMut(Batch) -> Result<(), SyncError>> List<'_, '_, '_, '_, F> {
+impl<F: FnMut(ObjectBatch) -> Result<(), SyncError>> ListVisitor<'_, '_, '_, '_, F> {
     fn read<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(raw) = seq.next_element::<Box<RawValue>>()? {
             self.document.object(&raw, self.name, self.expected);
@@ -386,8 +394,8 @@ impl<F: FnMut(Batch) -> Result<(), SyncError>> List<'_, '_, '_, '_, F> {
     }
 }
 
-impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> DeserializeSeed<'de>
-    for List<'_, '_, '_, '_, F>
+impl<'de, F: FnMut(ObjectBatch) -> Result<(), SyncError>> DeserializeSeed<'de>
+    for ListVisitor<'_, '_, '_, '_, F>
 {
     type Value = ();
 
@@ -396,7 +404,9 @@ impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> DeserializeSeed<'de>
     }
 }
 
-impl<'de, F: FnMut(Batch) -> Result<(), SyncError>> Visitor<'de> for List<'_, '_, '_, '_, F> {
+impl<'de, F: FnMut(ObjectBatch) -> Result<(), SyncError>> Visitor<'de>
+    for ListVisitor<'_, '_, '_, '_, F>
+{
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

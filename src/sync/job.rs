@@ -1,13 +1,13 @@
 //! Jobs: the description of one before anything is uploaded to it, and all that was staged for jobs
 //! that are finalized together.
 
-use super::guard::EdgeLimits;
-use super::known::Known;
-use super::mode::Mode;
-use super::report::{JobReport, MappingInfo, Status, Tally};
-use crate::graph::{Kind, ObjectId};
+use super::guard::RelationshipLimits;
+use super::known::KnownObjects;
+use super::mode::SyncMode;
+use super::report::{JobReport, JobStatus, JobTally, MappingInfo};
+use crate::graph::{ObjectId, ObjectKind};
 use crate::store::StoreError;
-use crate::store::staging::{Batch, Stage};
+use crate::store::staging::{ObjectBatch, UploadStage};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub struct JobSpec {
     /// `source`, e.g. `api`.
     pub source: String,
     /// `syncMode`.
-    pub mode: Mode,
+    pub mode: SyncMode,
     /// The scope that the job writes.
     pub scope: String,
     /// Start of the job, epoch milliseconds.
@@ -44,7 +44,7 @@ pub struct JobSpec {
     pub allow_deletes: Option<u64>,
     /// The limits of a mapping, in place of those of the scope.
     #[serde(default)]
-    pub edge_limits: Option<EdgeLimits>,
+    pub edge_limits: Option<RelationshipLimits>,
     /// The mapping file that made the job.
     #[serde(default)]
     pub mapping: Option<MappingInfo>,
@@ -58,7 +58,7 @@ pub struct JobSpec {
 
 impl JobSpec {
     /// A new job that is like most: nothing is restricted, nothing allowed beyond the rule.
-    pub fn new(source: &str, mode: Mode, scope: &str, started: i64) -> JobSpec {
+    pub fn new(source: &str, mode: SyncMode, scope: &str, started: i64) -> JobSpec {
         JobSpec {
             id: Uuid::now_v7(),
             source: source.to_owned(),
@@ -77,7 +77,7 @@ impl JobSpec {
     }
 
     /// The report of a job to which nothing has happened yet.
-    pub fn report(&self, status: Status) -> JobReport {
+    pub fn report(&self, status: JobStatus) -> JobReport {
         JobReport {
             id: self.id,
             source: self.source.clone(),
@@ -87,8 +87,8 @@ impl JobSpec {
             dry_run: false,
             start_timestamp: self.started,
             end_timestamp: None,
-            entities: Tally::default(),
-            relationships: Tally::default(),
+            entities: JobTally::default(),
+            relationships: JobTally::default(),
             types: BTreeMap::new(),
             skipped: Vec::new(),
             skipped_total: 0,
@@ -110,9 +110,9 @@ pub struct JobInput {
     /// The job.
     pub spec: JobSpec,
     /// The objects that it names for deletion.
-    pub deletes: Vec<(Kind, ObjectId)>,
+    pub deletes: Vec<(ObjectKind, ObjectId)>,
     /// The objects that the scope held already, with marks on those uploaded unchanged.
-    pub known: Option<Arc<Known>>,
+    pub known: Option<Arc<KnownObjects>>,
 }
 
 impl JobInput {
@@ -124,19 +124,19 @@ impl JobInput {
 
 /// The uploads of jobs that are finalized together, in one stage for all. An object belongs to the
 /// job that writes its scope.
-pub struct Uploads {
+pub struct StagedUploads {
     folder: PathBuf,
-    stage: Stage,
+    stage: UploadStage,
     jobs: Vec<JobInput>,
     scopes: FxHashSet<String>,
 }
 
-impl Uploads {
+impl StagedUploads {
     /// Without jobs and batches; the stage is spilled into `folder`.
-    pub fn new(folder: &Path) -> Uploads {
-        Uploads {
+    pub fn new(folder: &Path) -> StagedUploads {
+        StagedUploads {
             folder: folder.to_owned(),
-            stage: Stage::spool(folder),
+            stage: UploadStage::spool(folder),
             jobs: Vec::new(),
             scopes: FxHashSet::default(),
         }
@@ -148,7 +148,7 @@ impl Uploads {
     }
 
     /// The batches.
-    pub fn stage(&self) -> &Stage {
+    pub fn stage(&self) -> &UploadStage {
         &self.stage
     }
 
@@ -172,7 +172,7 @@ impl Uploads {
     /// Stages a batch; `new` makes the job of a scope that has none.
     pub fn append(
         &mut self,
-        batch: Batch,
+        batch: ObjectBatch,
         mut new: impl FnMut(&str) -> JobInput,
     ) -> Result<(), StoreError> {
         // The names of a batch are also types and classes; only those of scopes get a job.

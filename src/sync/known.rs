@@ -9,9 +9,9 @@
 //!
 //! [`SyncError::Reread`]: super::SyncError::Reread
 
-use super::Mode;
-use crate::graph::{IdHash, Kind, Names};
-use crate::store::{Identity, Snapshot, StoreError};
+use super::SyncMode;
+use crate::graph::{IdHash, NameLookup, ObjectKind};
+use crate::store::{IdentityEntry, Snapshot, StoreError};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -22,15 +22,15 @@ const SPELLING: u64 = 0x7370_656c_6c69_6e67;
 /// The digest of an object as it is written. It serves as the digest of its content too: equal
 /// texts are equal objects. Texts of CROSS_SCOPE jobs have digests of their own, since that mode
 /// asks more of a relationship than the others do.
-pub fn spelling(text: &[u8], mode: Mode, digest_seed: u64) -> u64 {
-    let apart = if mode == Mode::CrossScope { !SPELLING } else { SPELLING };
+pub fn source_digest(text: &[u8], mode: SyncMode, digest_seed: u64) -> u64 {
+    let apart = if mode == SyncMode::CrossScope { !SPELLING } else { SPELLING };
     xxh3_64_with_seed(text, digest_seed ^ apart)
 }
 
 /// A slot of the table: a spelling, and the index of its identity times two, plus its kind. All is
 /// in one place, since a look elsewhere in memory costs most.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct DigestSlot {
     spelling: u64,
     at: u32,
 }
@@ -40,38 +40,38 @@ const FREE: u32 = u32::MAX;
 
 /// The live objects of one scope by their spelling, and which of them an upload has named.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownObjects {
     generation: u64,
-    sides: [Side; 2],
+    sides: [MarkedIdentities; 2],
     /// Open addressing.
-    table: Vec<Slot>,
+    table: Vec<DigestSlot>,
     repeated: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Side {
-    identities: Vec<Identity>,
+struct MarkedIdentities {
+    identities: Vec<IdentityEntry>,
     seen: Vec<AtomicBool>,
 }
 
-impl Known {
+impl KnownObjects {
     /// Reads the objects of a scope. `None` if the upload has to be read anyway: nothing is live
     /// there, or entities have pins.
-    pub fn read(snapshot: &Snapshot, scope: &str) -> Result<Option<Known>, StoreError> {
+    pub fn read(snapshot: &Snapshot, scope: &str) -> Result<Option<KnownObjects>, StoreError> {
         let Some(number) = snapshot.name_number(scope) else { return Ok(None) };
         let Some(row) = snapshot.scope_row(number)? else { return Ok(None) };
-        let live = row.count(Kind::Entity).live + row.count(Kind::Relationship).live;
+        let live = row.count(ObjectKind::Entity).live + row.count(ObjectKind::Relationship).live;
         if live == 0 || live > u64::from(u32::MAX / 8) || snapshot.has_pins()? {
             return Ok(None);
         }
-        let read = |kind| -> Result<Side, StoreError> {
+        let read = |kind| -> Result<MarkedIdentities, StoreError> {
             let mut identities = Vec::with_capacity(row.count(kind).live as usize);
             snapshot.for_each_identity(kind, number, |identity| identities.push(identity))?;
             let seen = std::iter::repeat_with(|| AtomicBool::new(false));
-            Ok(Side { seen: seen.take(identities.len()).collect(), identities })
+            Ok(MarkedIdentities { seen: seen.take(identities.len()).collect(), identities })
         };
-        let sides = [read(Kind::Entity)?, read(Kind::Relationship)?];
-        let free = Slot { spelling: 0, at: FREE };
+        let sides = [read(ObjectKind::Entity)?, read(ObjectKind::Relationship)?];
+        let free = DigestSlot { spelling: 0, at: FREE };
         // Half empty at least, so a search for an unknown line soon meets a free slot.
         let mut table = vec![free; (live as usize * 2).next_power_of_two()];
         let mask = table.len() - 1;
@@ -81,11 +81,11 @@ impl Known {
                 while table[slot].at != FREE {
                     slot = (slot + 1) & mask;
                 }
-                table[slot] = Slot { spelling: identity.digest, at: (i * 2 + kind) as u32 };
+                table[slot] = DigestSlot { spelling: identity.digest, at: (i * 2 + kind) as u32 };
             }
         }
         let repeated = AtomicBool::new(false);
-        Ok(Some(Known { generation: row.generation, sides, table, repeated }))
+        Ok(Some(KnownObjects { generation: row.generation, sides, table, repeated }))
     }
 
     /// True if a live object is written like this; it then counts as uploaded.
@@ -117,9 +117,9 @@ impl Known {
     /// The objects of a kind in a range of hashes, ascending, each with whether it was marked.
     pub(super) fn identities(
         &self,
-        kind: Kind,
+        kind: ObjectKind,
         range: RangeInclusive<IdHash>,
-    ) -> impl Iterator<Item = (Identity, bool)> + '_ {
+    ) -> impl Iterator<Item = (IdentityEntry, bool)> + '_ {
         let side = &self.sides[kind as usize];
         let start = side.identities.partition_point(|identity| identity.id < *range.start());
         let end = side.identities.partition_point(|identity| identity.id <= *range.end());

@@ -4,16 +4,15 @@
 //! The store does not know of jobs, and nothing here names the engine: a job stages batches, is
 //! planned against a snapshot and handed to a writer as finished facts.
 
-mod ahead;
 mod apply;
 mod batch;
 mod change;
 mod compare;
 mod contents;
-mod created;
 mod csv_rows;
-mod direct;
 mod ends;
+mod entity_table;
+mod fast_path;
 mod guard;
 mod input;
 mod job;
@@ -21,6 +20,7 @@ mod known;
 mod mode;
 mod parse;
 mod plan;
+mod prefetch;
 mod reconcile;
 mod report;
 mod scan;
@@ -28,28 +28,30 @@ mod scan;
 mod tests;
 
 pub use apply::{apply, job_row};
-pub use batch::{BatchBuilder, BatchRules, Record, content_digest};
-pub use change::{Action, Change, JobPlan, Plan};
-pub use guard::{EdgeLimits, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, Refusal};
-pub use input::{Format, Input, read_inputs};
-pub use job::{JobInput, JobSpec, Uploads};
-pub use known::Known;
-pub use mode::Mode;
-pub use parse::{Draft, Fault};
+pub use batch::{BatchBuilder, BatchRules, StagedRecord, content_digest};
+pub use change::{ChangeAction, JobPlan, ObjectChange, SyncPlan};
+pub use guard::{GuardError, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, RelationshipLimits};
+pub use input::{InputFormat, InputSource, read_inputs};
+pub use job::{JobInput, JobSpec, StagedUploads};
+pub use known::KnownObjects;
+pub use mode::SyncMode;
+pub use parse::{DraftObject, InputDiagnostic};
 pub use plan::plan;
-pub use report::{Held, JobReport, MappingInfo, SKIPPED_LISTED, Skipped, Status, Tally};
+pub use report::{
+    HoldReport, JobReport, JobStatus, JobTally, MappingInfo, SKIPPED_LISTED, SkippedObject,
+};
 
-use crate::graph::Place;
+use crate::graph::InputLocation;
 use crate::store::StoreError;
 use std::fmt;
 
 /// The names of the inputs of a job in messages.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs(pub Vec<String>);
+pub struct InputNames(pub Vec<String>);
 
-impl Inputs {
+impl InputNames {
     /// `file:line`, or the name alone where the line is unknown.
-    pub fn place(&self, place: Place) -> Option<String> {
+    pub fn place(&self, place: InputLocation) -> Option<String> {
         let name = self.0.get(place.input as usize)?;
         Some(match place.line {
             0 => name.clone(),
@@ -80,13 +82,13 @@ pub enum SyncError {
         /// Bytes that they may hold.
         max: u64,
     },
-    /// Lines were passed over as unchanged, and now each has to be looked at; see [`Known`].
+    /// Lines were passed over as unchanged, and now each has to be looked at; see [`KnownObjects`].
     Reread,
 }
 
 impl SyncError {
     /// Puts faults into words: `file:line:column: path: key: message`.
-    pub fn faults(inputs: &Inputs, mut faults: Vec<Fault>) -> SyncError {
+    pub fn faults(inputs: &InputNames, mut faults: Vec<InputDiagnostic>) -> SyncError {
         faults.sort_by_key(|fault| (fault.place, fault.column));
         SyncError::Faults(
             faults

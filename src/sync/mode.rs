@@ -13,7 +13,7 @@
 //!
 //! Objects that an upload names for deletion are deleted in every mode that takes their kind.
 
-use crate::graph::Kind;
+use crate::graph::ObjectKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ use std::str::FromStr;
 /// The way in which a job reconciles its scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Mode {
+pub enum SyncMode {
     /// The upload is the complete state of the scope.
     Diff,
     /// The upload changes the given properties and nothing else.
@@ -35,51 +35,51 @@ pub enum Mode {
     Override,
 }
 
-impl Mode {
+impl SyncMode {
     /// True if relationships can be uploaded.
     pub fn takes_relationships(self) -> bool {
-        matches!(self, Mode::Diff | Mode::CrossScope | Mode::CreateOrUpdate)
+        matches!(self, SyncMode::Diff | SyncMode::CrossScope | SyncMode::CreateOrUpdate)
     }
 
     /// True if entities can be uploaded.
     pub fn takes_entities(self) -> bool {
-        self != Mode::CrossScope
+        self != SyncMode::CrossScope
     }
 
     /// True if a job looks at the objects of a kind in its scope. It always looks at relationships,
     /// which go with their entities.
-    pub fn compares(self, kind: Kind) -> bool {
-        kind == Kind::Relationship || self.takes_entities()
+    pub fn compares(self, kind: ObjectKind) -> bool {
+        kind == ObjectKind::Relationship || self.takes_entities()
     }
 
     /// True if objects that are not uploaded are deleted.
     pub fn deletes(self) -> bool {
-        matches!(self, Mode::Diff | Mode::CrossScope)
+        matches!(self, SyncMode::Diff | SyncMode::CrossScope)
     }
 }
 
-impl fmt::Display for Mode {
+impl fmt::Display for SyncMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Mode::Diff => "DIFF",
-            Mode::Patch => "PATCH",
-            Mode::CreateOrUpdate => "CREATE_OR_UPDATE",
-            Mode::CrossScope => "CROSS_SCOPE",
-            Mode::Override => "OVERRIDE",
+            SyncMode::Diff => "DIFF",
+            SyncMode::Patch => "PATCH",
+            SyncMode::CreateOrUpdate => "CREATE_OR_UPDATE",
+            SyncMode::CrossScope => "CROSS_SCOPE",
+            SyncMode::Override => "OVERRIDE",
         })
     }
 }
 
-impl FromStr for Mode {
+impl FromStr for SyncMode {
     type Err = String;
 
     /// Reads a mode in either spelling, `CROSS_SCOPE` or `cross-scope`.
-    fn from_str(text: &str) -> Result<Mode, String> {
+    fn from_str(text: &str) -> Result<SyncMode, String> {
         match text.to_uppercase().replace('-', "_").as_str() {
-            "DIFF" => Ok(Mode::Diff),
-            "PATCH" => Ok(Mode::Patch),
-            "CROSS_SCOPE" => Ok(Mode::CrossScope),
-            "OVERRIDE" => Ok(Mode::Override),
+            "DIFF" => Ok(SyncMode::Diff),
+            "PATCH" => Ok(SyncMode::Patch),
+            "CROSS_SCOPE" => Ok(SyncMode::CrossScope),
+            "OVERRIDE" => Ok(SyncMode::Override),
             // Old clients still open such jobs over HTTP; people are not led there.
             "CREATE_OR_UPDATE" => Err("CREATE_OR_UPDATE is retired; use PATCH to change some \
                                        properties, or DIFF to upload the whole scope"

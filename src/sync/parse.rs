@@ -5,9 +5,10 @@
 //! held exactly. A name that stands twice in one object is refused; plain JSON readers do not
 //! notice it.
 
-use super::scan::Members;
+use super::scan::ObjectMembers;
 use crate::graph::{
-    DraftEnd, DraftEntity, DraftRelationship, Kind, NameKind, ObjectId, Place, Value, check_name,
+    DraftEnd, DraftEntity, DraftRelationship, InputLocation, NameKind, ObjectId, ObjectKind, Value,
+    check_name,
 };
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -25,9 +26,9 @@ const CLASSES_MAX: usize = 100;
 
 /// A fault in one object of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct InputDiagnostic {
     /// Place of the object.
-    pub place: Place,
+    pub place: InputLocation,
     /// Column of the fault inside its line, counted from 1; 0 when the whole object is meant.
     pub column: u32,
     /// JSON path inside the object, e.g. `.tags[1]`; empty for the object itself.
@@ -40,7 +41,7 @@ pub struct Fault {
 
 /// A draft of either kind.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Draft<'a> {
+pub enum DraftObject<'a> {
     /// An entity.
     Entity(DraftEntity<'a>),
     /// A relationship.
@@ -65,9 +66,9 @@ pub const IGNORED: [&str; 14] = [
     "_integrationName",
 ];
 
-struct Object<'v, 'a>(&'v mut Members<'a>);
+struct ObjectVisitor<'v, 'a>(&'v mut ObjectMembers<'a>);
 
-impl<'a> DeserializeSeed<'a> for Object<'_, 'a> {
+impl<'a> DeserializeSeed<'a> for ObjectVisitor<'_, 'a> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -75,7 +76,7 @@ impl<'a> DeserializeSeed<'a> for Object<'_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Object<'_, 'a> {
+impl<'a> Visitor<'a> for ObjectVisitor<'_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +84,7 @@ impl<'a> Visitor<'a> for Object<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key_seed(Text)? {
+        while let Some(name) = map.next_key_seed(TextVisitor)? {
             self.0.push((name, map.next_value::<&'a RawValue>()?.get()));
         }
         Ok(())
@@ -91,9 +92,9 @@ impl<'a> Visitor<'a> for Object<'_, 'a> {
 }
 
 /// A string that is borrowed where it has no escapes.
-struct Text;
+struct TextVisitor;
 
-impl<'a> DeserializeSeed<'a> for Text {
+impl<'a> DeserializeSeed<'a> for TextVisitor {
     type Value = Cow<'a, str>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Cow<'a, str>, D::Error> {
@@ -101,7 +102,7 @@ impl<'a> DeserializeSeed<'a> for Text {
     }
 }
 
-impl<'a> Visitor<'a> for Text {
+impl<'a> Visitor<'a> for TextVisitor {
     type Value = Cow<'a, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,9 +118,9 @@ impl<'a> Visitor<'a> for Text {
     }
 }
 
-struct Items;
+struct ItemsVisitor;
 
-impl<'a> Visitor<'a> for Items {
+impl<'a> Visitor<'a> for ItemsVisitor {
     type Value = Vec<&'a str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,9 +137,9 @@ impl<'a> Visitor<'a> for Items {
 }
 
 /// Path and words of a fault, before its place is known.
-type Wrong = (String, String);
+type PathDiagnostic = (String, String);
 
-fn wrong(path: impl Into<String>, message: impl Into<String>) -> Wrong {
+fn wrong(path: impl Into<String>, message: impl Into<String>) -> PathDiagnostic {
     (path.into(), message.into())
 }
 
@@ -149,11 +150,11 @@ fn wrong(path: impl Into<String>, message: impl Into<String>) -> Wrong {
 /// the members that name an end is a relationship.
 pub fn parse_members<'a>(
     text: &'a str,
-    members: Option<Members<'a>>,
-    place: Place,
-    expected: Option<Kind>,
-) -> Result<Draft<'a>, Fault> {
-    let fault = |column, path, key, message| Fault { place, column, path, key, message };
+    members: Option<ObjectMembers<'a>>,
+    place: InputLocation,
+    expected: Option<ObjectKind>,
+) -> Result<DraftObject<'a>, InputDiagnostic> {
+    let fault = |column, path, key, message| InputDiagnostic { place, column, path, key, message };
     if text.len() > OBJECT_MAX {
         let message = format!("object has {} bytes, at most {OBJECT_MAX} are allowed", text.len());
         return Err(fault(0, String::new(), None, message));
@@ -163,7 +164,8 @@ pub fn parse_members<'a>(
         None => {
             let mut members = Vec::with_capacity(24);
             let mut reader = serde_json::Deserializer::from_str(text);
-            let read = Object(&mut members).deserialize(&mut reader).and_then(|()| reader.end());
+            let read =
+                ObjectVisitor(&mut members).deserialize(&mut reader).and_then(|()| reader.end());
             if let Err(e) = read {
                 let message = json_words(&e);
                 return Err(fault(e.column() as u32, String::new(), None, message));
@@ -182,9 +184,9 @@ pub fn parse_members<'a>(
     let parsed = match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         Some(pair) => Err(wrong(member_path(&pair[0].0), "this name stands twice in the object")),
         None if is_relationship(members.iter().map(|(name, _)| name.as_ref()), expected) => {
-            relationship(&members, place).map(Draft::Relationship)
+            relationship(&members, place).map(DraftObject::Relationship)
         }
-        None => entity(&members, place).map(Draft::Entity),
+        None => entity(&members, place).map(DraftObject::Entity),
     };
     parsed.map_err(|(path, message)| fault(0, path, key(), message))
 }
@@ -201,16 +203,19 @@ pub fn json_words(e: &serde_json::Error) -> String {
 /// True if an object with these names is a relationship.
 pub fn is_relationship<'n>(
     mut names: impl Iterator<Item = &'n str>,
-    expected: Option<Kind>,
+    expected: Option<ObjectKind>,
 ) -> bool {
     let ends = ["_fromEntityKey", "_fromEntityId", "_toEntityKey", "_toEntityId", "_mapping"];
     match expected {
-        Some(kind) => kind == Kind::Relationship,
+        Some(kind) => kind == ObjectKind::Relationship,
         None => names.any(|name| ends.contains(&name)),
     }
 }
 
-fn entity<'a>(members: &Members<'a>, place: Place) -> Result<DraftEntity<'a>, Wrong> {
+fn entity<'a>(
+    members: &ObjectMembers<'a>,
+    place: InputLocation,
+) -> Result<DraftEntity<'a>, PathDiagnostic> {
     let mut draft = DraftEntity { place, ..DraftEntity::default() };
     draft.properties.reserve(members.len());
     for (name, raw) in members {
@@ -229,7 +234,10 @@ fn entity<'a>(members: &Members<'a>, place: Place) -> Result<DraftEntity<'a>, Wr
     Ok(draft)
 }
 
-fn relationship<'a>(members: &Members<'a>, place: Place) -> Result<DraftRelationship<'a>, Wrong> {
+fn relationship<'a>(
+    members: &ObjectMembers<'a>,
+    place: InputLocation,
+) -> Result<DraftRelationship<'a>, PathDiagnostic> {
     let mut draft = DraftRelationship { place, ..DraftRelationship::default() };
     draft.properties.reserve(members.len());
     for (name, raw) in members {
@@ -284,7 +292,7 @@ fn end_member<'d, 'a, 'n>(
     ["Key", "Scope", "Id"].contains(&what).then_some((end, what))
 }
 
-fn check_count(count: usize) -> Result<(), Wrong> {
+fn check_count(count: usize) -> Result<(), PathDiagnostic> {
     if count <= PROPERTIES_MAX {
         return Ok(());
     }
@@ -318,14 +326,18 @@ fn describe(raw: &str) -> &'static str {
     }
 }
 
-fn named<'a>(kind: NameKind, name: &str, raw: &'a str) -> Result<Cow<'a, str>, Wrong> {
+fn named<'a>(kind: NameKind, name: &str, raw: &'a str) -> Result<Cow<'a, str>, PathDiagnostic> {
     let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
     check_name(kind, &text).map_err(|e| wrong(member_path(name), e.to_string()))?;
     Ok(text)
 }
 
 /// A name, or a list of exactly one, as query results of the original give `_type` and `_class`.
-fn named_or_first<'a>(kind: NameKind, name: &str, raw: &'a str) -> Result<Cow<'a, str>, Wrong> {
+fn named_or_first<'a>(
+    kind: NameKind,
+    name: &str,
+    raw: &'a str,
+) -> Result<Cow<'a, str>, PathDiagnostic> {
     if !raw.starts_with('[') {
         return named(kind, name, raw);
     }
@@ -338,7 +350,7 @@ fn named_or_first<'a>(kind: NameKind, name: &str, raw: &'a str) -> Result<Cow<'a
     }
 }
 
-fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, Wrong> {
+fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, PathDiagnostic> {
     if !raw.starts_with('[') {
         return Ok(vec![named(NameKind::Class, name, raw)?]);
     }
@@ -362,17 +374,19 @@ fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, Wrong> {
 }
 
 fn items(raw: &str) -> Result<Vec<&str>, String> {
-    serde_json::Deserializer::from_str(raw).deserialize_seq(Items).map_err(|e| json_words(&e))
+    serde_json::Deserializer::from_str(raw)
+        .deserialize_seq(ItemsVisitor)
+        .map_err(|e| json_words(&e))
 }
 
-fn id(name: &str, raw: &str) -> Result<ObjectId, Wrong> {
+fn id(name: &str, raw: &str) -> Result<ObjectId, PathDiagnostic> {
     let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
     ObjectId::parse(&text).ok_or_else(|| {
         wrong(member_path(name), format!("`{text}` is not the form of an id (a UUID)"))
     })
 }
 
-fn not_deleted(raw: &str) -> Result<(), Wrong> {
+fn not_deleted(raw: &str) -> Result<(), PathDiagnostic> {
     match raw {
         "false" | "null" => Ok(()),
         // Loading it would bring a deleted object back to life.
@@ -382,7 +396,7 @@ fn not_deleted(raw: &str) -> Result<(), Wrong> {
 }
 
 /// Raw data in one of its two shapes: a list of `{name, rawData}`, or a map of bodies by name.
-fn raw_data<'a>(raw: &'a str) -> Result<Cow<'a, str>, Wrong> {
+fn raw_data<'a>(raw: &'a str) -> Result<Cow<'a, str>, PathDiagnostic> {
     match raw.as_bytes().first() {
         Some(b'[' | b'{' | b'n') => Ok(Cow::Borrowed(raw)),
         _ => {
@@ -395,7 +409,7 @@ fn raw_data<'a>(raw: &'a str) -> Result<Cow<'a, str>, Wrong> {
 fn property<'a>(
     name: &Cow<'a, str>,
     raw: &'a str,
-) -> Result<Option<(Cow<'a, str>, Value<'a>)>, Wrong> {
+) -> Result<Option<(Cow<'a, str>, Value<'a>)>, PathDiagnostic> {
     if name.starts_with('_') && IGNORED.contains(&name.as_ref()) {
         return Ok(None);
     }
@@ -404,7 +418,7 @@ fn property<'a>(
     Ok(Some((name.clone(), value)))
 }
 
-fn value<'a>(raw: &'a str) -> Result<Value<'a>, Wrong> {
+fn value<'a>(raw: &'a str) -> Result<Value<'a>, PathDiagnostic> {
     if !raw.starts_with('[') {
         return scalar(raw);
     }
@@ -430,7 +444,7 @@ fn value<'a>(raw: &'a str) -> Result<Value<'a>, Wrong> {
 
 /// A list of nothing but objects, as public data sets have them: kept as the list of their JSON
 /// texts, so that nothing is lost and the property stays flat.
-fn texts_of_objects<'a>(items: &[&'a str]) -> Result<Value<'a>, Wrong> {
+fn texts_of_objects<'a>(items: &[&'a str]) -> Result<Value<'a>, PathDiagnostic> {
     let text = |(i, item): (usize, &&'a str)| match item.len() {
         0..=STRING_MAX => Ok(Value::Text(Cow::Borrowed(*item))),
         len => Err(wrong(format!("[{i}]"), format!("object has {len} bytes of JSON"))),
@@ -438,7 +452,7 @@ fn texts_of_objects<'a>(items: &[&'a str]) -> Result<Value<'a>, Wrong> {
     items.iter().enumerate().map(text).collect::<Result<_, _>>().map(Value::List)
 }
 
-fn scalar<'a>(raw: &'a str) -> Result<Value<'a>, Wrong> {
+fn scalar<'a>(raw: &'a str) -> Result<Value<'a>, PathDiagnostic> {
     match raw.as_bytes().first() {
         Some(b'"') => {
             let text = text_of(raw).map_err(|e| wrong("", e))?;
@@ -464,11 +478,11 @@ fn scalar<'a>(raw: &'a str) -> Result<Value<'a>, Wrong> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Draft<'_>, Fault> {
-        let mut scanner = super::super::scan::Scanner::default();
+    fn read(text: &str) -> Result<DraftObject<'_>, InputDiagnostic> {
+        let mut scanner = super::super::scan::ObjectScanner::default();
         let scanned = scanner.scan(text).then(|| scanner.members(text));
-        let read = parse_members(text, scanned, Place::default(), None);
-        assert_eq!(read, parse_members(text, None, Place::default(), None));
+        let read = parse_members(text, scanned, InputLocation::default(), None);
+        assert_eq!(read, parse_members(text, None, InputLocation::default(), None));
         read
     }
 
@@ -480,7 +494,7 @@ mod tests {
     #[test]
     fn an_entity_is_read_with_its_properties_in_order() {
         let text = r#"{"name":"A\u0041","_class":"User","_key":"u:1","_type":"user","n":[1,2.5],"_version":7}"#;
-        let Ok(Draft::Entity(e)) = read(text) else { panic!() };
+        let Ok(DraftObject::Entity(e)) = read(text) else { panic!() };
         assert_eq!(e.key.as_deref(), Some("u:1"));
         assert_eq!(e.classes, ["User"]);
         let names: Vec<_> = e.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -490,7 +504,7 @@ mod tests {
     #[test]
     fn a_list_of_objects_is_kept_as_their_texts() {
         let text = r#"{"_key":"k","_type":"t","_class":"C","refs":[{"a":1},{"b":[2]}]}"#;
-        let Ok(Draft::Entity(e)) = read(text) else { panic!() };
+        let Ok(DraftObject::Entity(e)) = read(text) else { panic!() };
         assert_eq!(e.properties[0].1.to_string(), r#"["{\"a\":1}","{\"b\":[2]}"]"#);
         assert!(
             fault(r#"{"_key":"k","_type":"t","_class":"C","l":[{"a":1},2]}"#).contains(".l[0]")
@@ -500,7 +514,7 @@ mod tests {
     #[test]
     fn an_object_with_an_end_is_a_relationship() {
         let text = r#"{"_key":"k","_type":"t","_class":"OWNS","_fromEntityKey":"a","_toEntityKey":"b","_toEntityScope":"s"}"#;
-        let Ok(Draft::Relationship(r)) = read(text) else { panic!() };
+        let Ok(DraftObject::Relationship(r)) = read(text) else { panic!() };
         assert_eq!(r.to.scope.as_deref(), Some("s"));
     }
 

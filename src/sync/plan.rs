@@ -10,21 +10,25 @@
 //! the stage, so that each batch is read once: plainly new objects on all cores, all others one by
 //! one.
 
-use super::ahead::ahead;
-use super::batch::Record;
-use super::change::{Action, Change, Fingerprint, JobPlan, Place, Plan};
-use super::compare::{Bits, Compared, HELD, How, Met, Parts};
-use super::contents::{Contents, Merged, Merges};
-use super::ends::{Born, Found, Missed};
-use super::guard::{self, Deletions, Limits};
-use super::job::{JobInput, JobSpec, Uploads};
-use super::known::Known;
-use super::mode::Mode;
-use super::report::{HELD_WITH, Held, JobReport, SKIPPED_LISTED, Skipped, Status, Tally};
-use super::{Inputs, SyncError};
-use crate::graph::{Adjacency, Direction, IdHash, Kind, Names, ObjectId};
-use crate::store::staging::{Stage, Staged, StagedRelationship};
-use crate::store::{Buckets, Packed, Snapshot, StoreError};
+use super::batch::StagedRecord;
+use super::change::{
+    ChangeAction, ContentLocation, JobPlan, ObjectChange, PlanFingerprint, SyncPlan,
+};
+use super::compare::{BitSet, ComparisonResult, HELD, HashPartitions, MatchKind, StoredMatch};
+use super::contents::{ContentReader, MergedBatchWriter, MergedContents};
+use super::ends::{CreatedEntity, MissingEndReport, ResolvedEnd};
+use super::guard::{self, DeleteLimits, DeletionCounts};
+use super::job::{JobInput, JobSpec, StagedUploads};
+use super::known::KnownObjects;
+use super::mode::SyncMode;
+use super::prefetch::prefetch;
+use super::report::{
+    HELD_WITH, HoldReport, JobReport, JobStatus, JobTally, SKIPPED_LISTED, SkippedObject,
+};
+use super::{InputNames, SyncError};
+use crate::graph::{AdjacencyRead, EdgeDirection, IdHash, NameLookup, ObjectId, ObjectKind};
+use crate::store::staging::{StagedObject, StagedRelationship, UploadStage};
+use crate::store::{Snapshot, SpillBuckets, SpillRecord, StoreError};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::RefCell;
@@ -42,36 +46,37 @@ use uuid::Uuid;
 /// known; store errors.
 pub fn plan(
     snapshot: &Snapshot,
-    uploads: &Uploads,
-    inputs: &Inputs,
+    uploads: &StagedUploads,
+    inputs: &InputNames,
     guarded: bool,
-) -> Result<Plan, SyncError> {
-    let mut planner = Planner::new(snapshot, uploads, inputs)?;
-    let named = planner.named(Kind::Entity)?;
-    let mut compared = planner.compare::<Staged>(&named)?;
-    let parts =
-        Parts::of(planner.windows.iter().map(|windows| u64::from(windows.total)).sum::<u64>());
+) -> Result<SyncPlan, SyncError> {
+    let mut planner = SyncPlanner::new(snapshot, uploads, inputs)?;
+    let named = planner.named_deletions(ObjectKind::Entity)?;
+    let mut compared = planner.compare::<StagedObject>(&named)?;
+    let parts = HashPartitions::of(
+        planner.windows.iter().map(|windows| u64::from(windows.total)).sum::<u64>(),
+    );
     let (entities, born) = planner.entities(&mut compared, parts)?;
-    planner.finish_kind(Kind::Entity, &compared, named)?;
+    planner.finish_kind(ObjectKind::Entity, &compared, named)?;
     // Relationships are compared after this: one that loses an end counts as changed.
     planner.find_cascade()?;
-    let named = planner.named(Kind::Relationship)?;
+    let named = planner.named_deletions(ObjectKind::Relationship)?;
     let mut compared = planner.compare::<StagedRelationship>(&named)?;
     let relationships = planner.relationships(&mut compared, parts, born)?;
-    planner.finish_kind(Kind::Relationship, &compared, named)?;
-    planner.tell_elsewhere()?;
+    planner.finish_kind(ObjectKind::Relationship, &compared, named)?;
+    planner.add_other_scopes()?;
     let foreign = planner.foreign()?;
-    let Planner { jobs, merges, mut fingerprint, .. } = planner;
+    let SyncPlanner { jobs, merges, mut fingerprint, .. } = planner;
     let mut planned = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let Job { input, mut report, created, deletes, pins, .. } = job;
+        let PlanningJob { input, mut report, created, deletes, pins, .. } = job;
         // In the order of the input: of equal names the shorter place is the smaller line.
         report.skipped.sort_by_key(|s| s.place.as_ref().map(|p| (p.len(), p.clone())));
         planned.push(JobPlan { spec: input.spec.clone(), created, deletes, pins, report });
     }
     // Deletions of jobs are in the fingerprint already; those in foreign scopes are still missing.
     for (scope, changes) in &foreign {
-        let seed = Fingerprint::seed(snapshot.name(*scope), Kind::Relationship);
+        let seed = PlanFingerprint::seed(snapshot.name(*scope), ObjectKind::Relationship);
         changes.iter().for_each(|change| fingerprint.add(seed, change));
     }
     // Every job gets the hash of the whole plan, since the jobs of a plan run together or not at
@@ -84,7 +89,7 @@ pub fn plan(
         }
     }
     hold_together(&mut planned);
-    let mapped: Vec<(Uuid, Tally)> = planned
+    let mapped: Vec<(Uuid, JobTally)> = planned
         .iter()
         .filter_map(|job| Some((job.spec.mapped_for?, job.report.relationships)))
         .collect();
@@ -93,7 +98,7 @@ pub fn plan(
             job.report.mapped_relationships = Some(tally);
         }
     }
-    Ok(Plan {
+    Ok(SyncPlan {
         revision: snapshot.meta().revision,
         jobs: planned,
         changes: [entities, relationships],
@@ -108,55 +113,56 @@ fn hold_together(jobs: &mut [JobPlan]) {
     let Some(held) = jobs.iter().find(|job| job.report.held.is_some()) else { return };
     let reason = format!("{HELD_WITH} scope `{}`, uploaded with it", held.spec.scope);
     for job in jobs {
-        job.report.status = Status::Held;
-        job.report
-            .held
-            .get_or_insert_with(|| Held { reasons: vec![reason.clone()], ..Held::default() });
+        job.report.status = JobStatus::Held;
+        job.report.held.get_or_insert_with(|| HoldReport {
+            reasons: vec![reason.clone()],
+            ..HoldReport::default()
+        });
     }
 }
 
 /// Staged objects of either kind.
-pub(super) trait Uploaded: AsRef<Staged> + Copy + Send + Sync {
-    const KIND: Kind;
+pub(super) trait UploadedObject: AsRef<StagedObject> + Copy + Send + Sync {
+    const KIND: ObjectKind;
 
     /// Hashes of the ids of the ends of a relationship.
     fn ends(&self) -> Vec<IdHash>;
 
     /// All of a batch.
-    fn of_frame(stage: &Stage, frame: u32) -> Result<Vec<Self>, StoreError>;
+    fn of_frame(stage: &UploadStage, frame: u32) -> Result<Vec<Self>, StoreError>;
 
     /// One of a batch.
-    fn at(stage: &Stage, frame: u32, i: u32) -> Result<Self, StoreError>;
+    fn at(stage: &UploadStage, frame: u32, i: u32) -> Result<Self, StoreError>;
 }
 
-impl Uploaded for Staged {
-    const KIND: Kind = Kind::Entity;
+impl UploadedObject for StagedObject {
+    const KIND: ObjectKind = ObjectKind::Entity;
 
     fn ends(&self) -> Vec<IdHash> {
         Vec::new()
     }
 
-    fn of_frame(stage: &Stage, frame: u32) -> Result<Vec<Self>, StoreError> {
+    fn of_frame(stage: &UploadStage, frame: u32) -> Result<Vec<Self>, StoreError> {
         stage.entities(frame)
     }
 
-    fn at(stage: &Stage, frame: u32, i: u32) -> Result<Self, StoreError> {
+    fn at(stage: &UploadStage, frame: u32, i: u32) -> Result<Self, StoreError> {
         stage.entity(frame, i)
     }
 }
 
-impl Uploaded for StagedRelationship {
-    const KIND: Kind = Kind::Relationship;
+impl UploadedObject for StagedRelationship {
+    const KIND: ObjectKind = ObjectKind::Relationship;
 
     fn ends(&self) -> Vec<IdHash> {
         vec![self.from.id, self.to.id]
     }
 
-    fn of_frame(stage: &Stage, frame: u32) -> Result<Vec<Self>, StoreError> {
+    fn of_frame(stage: &UploadStage, frame: u32) -> Result<Vec<Self>, StoreError> {
         stage.relationships(frame)
     }
 
-    fn at(stage: &Stage, frame: u32, i: u32) -> Result<Self, StoreError> {
+    fn at(stage: &UploadStage, frame: u32, i: u32) -> Result<Self, StoreError> {
         stage.relationship(frame, i)
     }
 }
@@ -165,7 +171,7 @@ impl Uploaded for StagedRelationship {
 const WINDOW: u32 = if cfg!(test) { 16 } else { 64 << 10 };
 
 /// The staged objects of one kind, in runs of batches.
-pub(super) struct Windows {
+pub(super) struct StageWindows {
     /// Batches of each window.
     frames: Vec<Range<u32>>,
     /// Position of the first object of each window.
@@ -176,8 +182,8 @@ pub(super) struct Windows {
     pub(super) total: u32,
 }
 
-impl Windows {
-    fn of_stage(stage: &Stage, kind: Kind) -> Result<Windows, SyncError> {
+impl StageWindows {
+    fn of_stage(stage: &UploadStage, kind: ObjectKind) -> Result<StageWindows, SyncError> {
         let (mut frames, mut firsts): (Vec<Range<u32>>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut starts = Vec::with_capacity(stage.frames() as usize);
         let mut total: u32 = 0;
@@ -196,12 +202,12 @@ impl Windows {
                 .filter(|total| *total < 1 << 31)
                 .ok_or_else(|| SyncError::State("an upload takes at most 2^31 objects".into()))?;
         }
-        Ok(Windows { frames, firsts, starts, total })
+        Ok(StageWindows { frames, firsts, starts, total })
     }
 
     /// Empty buckets, one for each window.
-    pub(super) fn buckets<T: Packed>(&self, folder: &Path) -> Buckets<T> {
-        Buckets::new(folder, self.frames.len(), HELD)
+    pub(super) fn buckets<T: SpillRecord>(&self, folder: &Path) -> SpillBuckets<T> {
+        SpillBuckets::new(folder, self.frames.len(), HELD)
     }
 
     /// The positions of the objects of a window.
@@ -227,7 +233,7 @@ impl Windows {
 }
 
 /// A job while it is planned.
-pub(super) struct Job<'p> {
+pub(super) struct PlanningJob<'p> {
     pub(super) input: &'p JobInput,
     /// Name number of its scope, if the graph knows it.
     pub(super) scope: Option<u32>,
@@ -236,22 +242,22 @@ pub(super) struct Job<'p> {
     pub(super) report: JobReport,
     /// Objects made so far, of either kind.
     pub(super) created: [u32; 2],
-    deletes: [Vec<Change>; 2],
+    deletes: [Vec<ObjectChange>; 2],
     pins: Vec<(IdHash, Option<Vec<u8>>)>,
-    /// See [`Fingerprint::seed`], of either kind.
+    /// See [`PlanFingerprint::seed`], of either kind.
     seeds: [u64; 2],
 }
 
-pub(super) struct Planner<'p> {
+pub(super) struct SyncPlanner<'p> {
     pub(super) snapshot: &'p Snapshot,
-    pub(super) inputs: &'p Inputs,
+    pub(super) inputs: &'p InputNames,
     pub(super) folder: PathBuf,
-    stage: &'p Stage,
-    pub(super) jobs: Vec<Job<'p>>,
+    stage: &'p UploadStage,
+    pub(super) jobs: Vec<PlanningJob<'p>>,
     /// By batch and name in it: the position of the job that writes the scope of that name.
     pub(super) jobs_of: Arc<[Box<[u32]>]>,
     /// Of either kind.
-    pub(super) windows: Arc<[Windows; 2]>,
+    pub(super) windows: Arc<[StageWindows; 2]>,
     /// Entities that this plan deletes.
     pub(super) deleted: FxHashSet<u32>,
     /// Relationships that touch those.
@@ -260,11 +266,11 @@ pub(super) struct Planner<'p> {
     /// Numbers of tombstones, by the hash of their id, for ends that are given by their id alone.
     pub(super) buried: RefCell<FxHashMap<IdHash, u32>>,
     /// Ends that are missing where they were looked for.
-    pub(super) missed: Vec<Missed>,
+    pub(super) missed: Vec<MissingEndReport>,
     /// Faults of the upload that were found so far.
-    pub(super) faults: Vec<super::Fault>,
-    merges: Merges,
-    fingerprint: Fingerprint,
+    pub(super) faults: Vec<super::InputDiagnostic>,
+    merges: MergedBatchWriter,
+    fingerprint: PlanFingerprint,
 }
 
 /// All hashes.
@@ -274,53 +280,53 @@ const ALL: RangeInclusive<IdHash> = IdHash(0)..=IdHash(u64::MAX);
 const NO_JOB: u32 = u32::MAX;
 
 /// A batch after sorting it out: changes that need no look into the graph, and the rest.
-struct Plain<T> {
+struct FastPathRow<T> {
     /// New ones.
-    changes: Vec<Change>,
-    fingerprint: Fingerprint,
+    changes: Vec<ObjectChange>,
+    fingerprint: PlanFingerprint,
     /// Objects that need a look into the graph, each with its stored match and the ends that were
     /// found.
-    rest: Vec<(T, Option<Met>, Ends)>,
+    rest: Vec<(T, Option<StoredMatch>, EndNumbers)>,
     /// By position of the job and type.
-    tallies: FxHashMap<(u32, u32), Tally>,
+    tallies: FxHashMap<(u32, u32), JobTally>,
     /// By position of the job: how many it has made before this batch.
     firsts: FxHashMap<u32, u32>,
 }
 
 /// The ends of a relationship that were found.
-type Ends = [Option<u32>; 2];
+type EndNumbers = [Option<u32>; 2];
 
 /// The outcome of looking at one object.
-enum Outcome {
-    Changed(Change),
+enum ObjectOutcome {
+    Changed(ObjectChange),
     Unchanged,
     Skipped,
     /// Skipped, so the stored one is deleted.
-    Withdrawn(Change),
+    Withdrawn(ObjectChange),
 }
 
-impl<'p> Planner<'p> {
+impl<'p> SyncPlanner<'p> {
     fn new(
         snapshot: &'p Snapshot,
-        uploads: &'p Uploads,
-        inputs: &'p Inputs,
-    ) -> Result<Planner<'p>, SyncError> {
+        uploads: &'p StagedUploads,
+        inputs: &'p InputNames,
+    ) -> Result<SyncPlanner<'p>, SyncError> {
         let has_pins = snapshot.has_pins()?;
         let job = |input: &'p JobInput| {
             let spec = &input.spec;
-            let seed = |kind| Fingerprint::seed(&spec.scope, kind);
-            Job {
+            let seed = |kind| PlanFingerprint::seed(&spec.scope, kind);
+            PlanningJob {
                 input,
                 scope: snapshot.name_number(&spec.scope),
                 careful: has_pins || !spec.mode.deletes(),
-                report: spec.report(Status::Finished),
+                report: spec.report(JobStatus::Finished),
                 created: [0, 0],
                 deletes: [Vec::new(), Vec::new()],
                 pins: Vec::new(),
-                seeds: [seed(Kind::Entity), seed(Kind::Relationship)],
+                seeds: [seed(ObjectKind::Entity), seed(ObjectKind::Relationship)],
             }
         };
-        let jobs: Vec<Job<'p>> = uploads.jobs().iter().map(job).collect();
+        let jobs: Vec<PlanningJob<'p>> = uploads.jobs().iter().map(job).collect();
         let scopes = jobs.iter().map(|job| job.input.spec.scope.as_str()).zip(0..);
         let scopes: FxHashMap<&str, u32> = scopes.collect();
         let stage = uploads.stage();
@@ -329,9 +335,9 @@ impl<'p> Planner<'p> {
             names.map(|name| scopes.get(name.as_str()).copied().unwrap_or(NO_JOB)).collect()
         };
         let folder = uploads.folder().to_owned();
-        let windows = [Kind::Entity, Kind::Relationship];
-        let [entities, relationships] = windows.map(|kind| Windows::of_stage(stage, kind));
-        Ok(Planner {
+        let windows = [ObjectKind::Entity, ObjectKind::Relationship];
+        let [entities, relationships] = windows.map(|kind| StageWindows::of_stage(stage, kind));
+        Ok(SyncPlanner {
             snapshot,
             inputs,
             stage,
@@ -344,18 +350,18 @@ impl<'p> Planner<'p> {
             buried: RefCell::default(),
             missed: Vec::new(),
             faults: Vec::new(),
-            merges: Merges::new(&folder),
-            fingerprint: Fingerprint::default(),
+            merges: MergedBatchWriter::new(&folder),
+            fingerprint: PlanFingerprint::default(),
             folder,
         })
     }
 
-    pub(super) fn stage(&self) -> &'p Stage {
+    pub(super) fn stage(&self) -> &'p UploadStage {
         self.stage
     }
 
-    pub(super) fn contents(&self) -> Contents<'p> {
-        Contents { snapshot: self.snapshot, stage: self.stage }
+    pub(super) fn contents(&self) -> ContentReader<'p> {
+        ContentReader { snapshot: self.snapshot, stage: self.stage }
     }
 
     /// Name numbers of the names of a batch.
@@ -373,8 +379,8 @@ impl<'p> Planner<'p> {
     }
 
     /// Puts a deletion down.
-    pub(super) fn delete(&mut self, kind: Kind, change: Change) {
-        if kind == Kind::Entity {
+    pub(super) fn delete(&mut self, kind: ObjectKind, change: ObjectChange) {
+        if kind == ObjectKind::Entity {
             self.deleted.insert(change.number);
         }
         let job = &mut self.jobs[change.job as usize];
@@ -384,7 +390,7 @@ impl<'p> Planner<'p> {
 
     /// The objects that jobs name for deletion, as (position of the job, hash), with the
     /// relationships that go with them. An object that the job uploads as well stays.
-    fn named(&self, kind: Kind) -> Result<FxHashSet<(u32, IdHash)>, SyncError> {
+    fn named_deletions(&self, kind: ObjectKind) -> Result<FxHashSet<(u32, IdHash)>, SyncError> {
         let mut named = FxHashSet::default();
         for (job, at) in self.jobs.iter().zip(0..) {
             let JobInput { spec, deletes, .. } = job.input;
@@ -396,7 +402,7 @@ impl<'p> Planner<'p> {
             named.extend(ids.map(|(_, id)| (at, self.snapshot.hashed(*id))));
             let cascades = spec.mode.takes_relationships() || !deletes.is_empty();
             // Modes that delete go through the whole scope and find these by themselves.
-            if kind == Kind::Relationship && !spec.mode.deletes() && cascades {
+            if kind == ObjectKind::Relationship && !spec.mode.deletes() && cascades {
                 named.extend(self.cascade_of(scope)?.into_iter().map(|id| (at, id)));
             }
         }
@@ -407,10 +413,12 @@ impl<'p> Planner<'p> {
     fn cascade_of(&self, scope: u32) -> Result<Vec<IdHash>, StoreError> {
         let mut ids = Vec::new();
         for &number in &self.cascade {
-            let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
+            let Some(head) = self.snapshot.head(ObjectKind::Relationship, number)? else {
+                continue;
+            };
             if head.scope == scope {
                 let key = self.snapshot.relationship_key(&head)?;
-                let id = ObjectId::new(Kind::Relationship, self.snapshot.name(scope), &key);
+                let id = ObjectId::new(ObjectKind::Relationship, self.snapshot.name(scope), &key);
                 ids.push(self.snapshot.hashed(id));
             }
         }
@@ -420,8 +428,8 @@ impl<'p> Planner<'p> {
     /// Adds the deletions by name, and counts deleted and unchanged objects.
     fn finish_kind(
         &mut self,
-        kind: Kind,
-        compared: &Compared,
+        kind: ObjectKind,
+        compared: &ComparisonResult,
         mut named: FxHashSet<(u32, IdHash)>,
     ) -> Result<(), SyncError> {
         // An object that is uploaded as well stays.
@@ -438,10 +446,10 @@ impl<'p> Planner<'p> {
             {
                 // Otherwise it would be deleted a second time, as a relationship of a foreign
                 // scope.
-                if kind == Kind::Relationship {
+                if kind == ObjectKind::Relationship {
                     self.cascade.remove(&found.number);
                 }
-                self.delete(kind, Change::delete(job, found.number, id, found.digest));
+                self.delete(kind, ObjectChange::delete(job, found.number, id, found.digest));
             }
         }
         for job in 0..self.jobs.len() {
@@ -450,7 +458,7 @@ impl<'p> Planner<'p> {
             {
                 self.count_seen(kind, job, known)?;
             }
-            let Job { report, deletes, .. } = &mut self.jobs[job];
+            let PlanningJob { report, deletes, .. } = &mut self.jobs[job];
             let deletes = &mut deletes[kind as usize];
             report.of(kind).deleted = deletes.len() as u64;
             // By number first, which is the order of heads in the file; the plan keeps them by
@@ -467,7 +475,12 @@ impl<'p> Planner<'p> {
     }
 
     /// Counts objects that were uploaded unchanged: all live ones less those that no line named.
-    fn count_seen(&mut self, kind: Kind, job: usize, known: &Known) -> Result<(), StoreError> {
+    fn count_seen(
+        &mut self,
+        kind: ObjectKind,
+        job: usize,
+        known: &KnownObjects,
+    ) -> Result<(), StoreError> {
         let row = self.snapshot.scope_row_of(&self.jobs[job].input.spec.scope)?;
         // Types are counted downwards from the stored counts, so only objects that are not there
         // cost a read.
@@ -498,23 +511,24 @@ impl<'p> Planner<'p> {
     /// part.
     fn entities(
         &mut self,
-        compared: &mut Compared,
-        parts: Parts,
-    ) -> Result<(Buckets<Change>, Buckets<Born>), SyncError> {
-        let mut born = Buckets::new(&self.folder, parts.count(), HELD);
-        let one = |planner: &mut Self, at, staged: &Staged, met, _| planner.entity(at, staged, met);
-        let changes = self.decide::<Staged>(compared, None, Some((parts, &mut born)), one)?;
+        compared: &mut ComparisonResult,
+        parts: HashPartitions,
+    ) -> Result<(SpillBuckets<ObjectChange>, SpillBuckets<CreatedEntity>), SyncError> {
+        let mut born = SpillBuckets::new(&self.folder, parts.count(), HELD);
+        let one =
+            |planner: &mut Self, at, staged: &StagedObject, met, _| planner.entity(at, staged, met);
+        let changes = self.decide::<StagedObject>(compared, None, Some((parts, &mut born)), one)?;
         Ok((changes, born))
     }
 
     /// Decides on the relationships. Returns their changes by window.
     fn relationships(
         &mut self,
-        compared: &mut Compared,
-        parts: Parts,
-        born: Buckets<Born>,
-    ) -> Result<Buckets<Change>, SyncError> {
-        let found = match self.windows[Kind::Relationship as usize].total {
+        compared: &mut ComparisonResult,
+        parts: HashPartitions,
+        born: SpillBuckets<CreatedEntity>,
+    ) -> Result<SpillBuckets<ObjectChange>, SyncError> {
+        let found = match self.windows[ObjectKind::Relationship as usize].total {
             0 => None,
             _ => Some(self.find_ends(compared, parts, born)?),
         };
@@ -523,25 +537,35 @@ impl<'p> Planner<'p> {
 
     /// Decides on the objects of a kind, window by window. `one` looks at objects that are not
     /// plainly new; objects that come to life are put down in `born`.
-    fn decide<T: Uploaded>(
+    fn decide<T: UploadedObject>(
         &mut self,
-        compared: &mut Compared,
-        mut found: Option<Buckets<Found>>,
-        mut born: Option<(Parts, &mut Buckets<Born>)>,
-        one: impl Fn(&mut Self, u32, &T, Option<Met>, Ends) -> Result<Outcome, SyncError>,
-    ) -> Result<Buckets<Change>, SyncError> {
+        compared: &mut ComparisonResult,
+        mut found: Option<SpillBuckets<ResolvedEnd>>,
+        mut born: Option<(HashPartitions, &mut SpillBuckets<CreatedEntity>)>,
+        one: impl Fn(
+            &mut Self,
+            u32,
+            &T,
+            Option<StoredMatch>,
+            EndNumbers,
+        ) -> Result<ObjectOutcome, SyncError>,
+    ) -> Result<SpillBuckets<ObjectChange>, SyncError> {
         let kind = T::KIND;
         let (jobs_of, all) = (Arc::clone(&self.jobs_of), Arc::clone(&self.windows));
         let windows = &all[kind as usize];
         let mut changes = windows.buckets(&self.folder);
-        let side = Side {
+        let side = FastPathContext {
             stage: self.stage,
             jobs_of: &jobs_of,
             windows,
             same: &compared.same,
             folded: &compared.folded,
             // Pins and merging concern entities only.
-            careful: self.jobs.iter().map(|job| job.careful && kind == Kind::Entity).collect(),
+            careful: self
+                .jobs
+                .iter()
+                .map(|job| job.careful && kind == ObjectKind::Entity)
+                .collect(),
             seeds: self.jobs.iter().map(|job| job.seeds[kind as usize]).collect(),
         };
         let met = &mut compared.met;
@@ -551,24 +575,25 @@ impl<'p> Planner<'p> {
             let range = windows.objects(window);
             let mut ends = Vec::new();
             if let Some(found) = &mut found {
-                ends.resize(range.len(), Ends::default());
-                for Found { at, number } in found.take(window)? {
+                ends.resize(range.len(), EndNumbers::default());
+                for ResolvedEnd { at, number } in found.take(window)? {
                     ends[(at / 2 - range.start) as usize][at as usize % 2] = Some(number);
                 }
             }
             let frames = windows.frames[window].clone().into_par_iter();
-            let plain = frames.map(|frame| side.plain::<T>(frame, &met, &ends, range.start));
+            let plain =
+                frames.map(|frame| side.classify_batch::<T>(frame, &met, &ends, range.start));
             Ok((window, plain.collect::<Vec<_>>()))
         };
         // There are many types, and each is in many batches, so reports are updated once at the
         // end.
-        let mut created: FxHashMap<(u32, &str), Tally> = FxHashMap::default();
+        let mut created: FxHashMap<(u32, &str), JobTally> = FxHashMap::default();
         let stage = self.stage;
-        ahead(0..windows.frames.len(), sort_out, |(window, sorted)| {
+        prefetch(0..windows.frames.len(), sort_out, |(window, sorted)| {
             let frames = windows.frames[window].clone();
             let mut plain = Vec::with_capacity(sorted.len());
             for (sorted, frame) in sorted.into_iter().zip(frames) {
-                let mut sorted: Plain<T> = sorted?;
+                let mut sorted: FastPathRow<T> = sorted?;
                 self.fingerprint.join(sorted.fingerprint);
                 for ((job, type_name), tally) in std::mem::take(&mut sorted.tallies) {
                     let of = &mut self.jobs[job as usize];
@@ -587,18 +612,18 @@ impl<'p> Planner<'p> {
                 .par_iter_mut()
                 .map(|plain| {
                     let mut packed = (
-                        changes.apart(),
-                        born.as_ref().map(|(parts, born)| (*parts, born.apart())),
+                        changes.new_worker_buckets(),
+                        born.as_ref().map(|(parts, born)| (*parts, born.new_worker_buckets())),
                     );
                     for change in &mut plain.changes {
-                        if kind == Kind::Entity {
+                        if kind == ObjectKind::Entity {
                             let next = plain.firsts.get_mut(&change.job);
                             let next = next.expect("BUG: it was counted");
                             change.number = *next;
                             *next += 1;
                         }
                         if let Some((parts, born)) = &mut packed.1 {
-                            born.push(parts.part(change.id), &Born::of(change))?;
+                            born.push(parts.part(change.id), &CreatedEntity::of(change))?;
                         }
                         packed.0.push(window, change)?;
                     }
@@ -616,11 +641,13 @@ impl<'p> Planner<'p> {
                 let object = staged.as_ref();
                 let job = self.jobs_of[object.frame as usize][object.scope as usize];
                 let outcome = one(self, job, &staged, met, ends)?;
-                let Some(change) = self.settled(kind, job, object, outcome) else { continue };
+                let Some(change) = self.record_outcome(kind, job, object, outcome) else {
+                    continue;
+                };
                 if let Some((parts, born)) = &mut born
-                    && change.action != Action::Update
+                    && change.action != ChangeAction::Update
                 {
-                    born.push(parts.part(change.id), &Born::of(&change))?;
+                    born.push(parts.part(change.id), &CreatedEntity::of(&change))?;
                 }
                 changes.push(window, &change)?;
             }
@@ -635,33 +662,35 @@ impl<'p> Planner<'p> {
 
     /// Counts the outcome for an object that was looked at. Returns the change unless it is a
     /// deletion; a new entity gets its number here.
-    fn settled(
+    fn record_outcome(
         &mut self,
-        kind: Kind,
+        kind: ObjectKind,
         job: u32,
-        object: &Staged,
-        outcome: Outcome,
-    ) -> Option<Change> {
-        let count: fn(&mut Tally) = match &outcome {
-            Outcome::Changed(Change { action: Action::Update, .. }) => |tally| tally.updated += 1,
-            Outcome::Changed(_) => |tally| tally.created += 1,
-            Outcome::Unchanged => |tally| tally.unchanged += 1,
-            Outcome::Skipped | Outcome::Withdrawn(_) => |tally| tally.skipped += 1,
+        object: &StagedObject,
+        outcome: ObjectOutcome,
+    ) -> Option<ObjectChange> {
+        let count: fn(&mut JobTally) = match &outcome {
+            ObjectOutcome::Changed(ObjectChange { action: ChangeAction::Update, .. }) => {
+                |tally| tally.updated += 1
+            }
+            ObjectOutcome::Changed(_) => |tally| tally.created += 1,
+            ObjectOutcome::Unchanged => |tally| tally.unchanged += 1,
+            ObjectOutcome::Skipped | ObjectOutcome::Withdrawn(_) => |tally| tally.skipped += 1,
         };
         count(self.jobs[job as usize].report.of(kind));
         count(self.tally(job, object.frame, object.type_name));
         let mut change = match outcome {
-            Outcome::Changed(change) => change,
-            Outcome::Withdrawn(change) => {
+            ObjectOutcome::Changed(change) => change,
+            ObjectOutcome::Withdrawn(change) => {
                 self.delete(kind, change);
                 return None;
             }
-            Outcome::Unchanged | Outcome::Skipped => return None,
+            ObjectOutcome::Unchanged | ObjectOutcome::Skipped => return None,
         };
         let of = &mut self.jobs[job as usize];
-        if change.action == Action::Create {
+        if change.action == ChangeAction::Create {
             let created = &mut of.created[kind as usize];
-            if kind == Kind::Entity {
+            if kind == ObjectKind::Entity {
                 // A relationship gets its number when it is stored, in the order of ends.
                 change.number = *created;
             }
@@ -672,13 +701,13 @@ impl<'p> Planner<'p> {
     }
 
     /// The counts of a type in the report of a job.
-    fn tally(&mut self, job: u32, frame: u32, type_name: u32) -> &mut Tally {
+    fn tally(&mut self, job: u32, frame: u32, type_name: u32) -> &mut JobTally {
         let stage = self.stage;
         self.tally_of(job, &stage.names(frame)[type_name as usize])
     }
 
     /// The same by the name of the type.
-    fn tally_of(&mut self, job: u32, name: &str) -> &mut Tally {
+    fn tally_of(&mut self, job: u32, name: &str) -> &mut JobTally {
         let job = &mut self.jobs[job as usize];
         // A patch may leave the type out; it is then counted without one.
         match name.is_empty() {
@@ -688,8 +717,16 @@ impl<'p> Planner<'p> {
     }
 
     /// Makes sure that the object found by its hash has the key that was uploaded.
-    fn check_key(&self, kind: Kind, staged: &Staged, met: Option<Met>) -> Result<(), SyncError> {
-        let Some(Met { how: How::Revive | How::Change, number, .. }) = met else { return Ok(()) };
+    fn check_key(
+        &self,
+        kind: ObjectKind,
+        staged: &StagedObject,
+        met: Option<StoredMatch>,
+    ) -> Result<(), SyncError> {
+        let Some(StoredMatch { how: MatchKind::Revive | MatchKind::Change, number, .. }) = met
+        else {
+            return Ok(());
+        };
         let key = self
             .contents()
             .with_record(kind, staged, |record, names| record.full_key(kind, names))?;
@@ -706,10 +743,10 @@ impl<'p> Planner<'p> {
     /// The fault for two keys of one scope with the same hash: the store cannot tell them apart.
     pub(super) fn collision(
         &self,
-        kind: Kind,
-        staged: &Staged,
+        kind: ObjectKind,
+        staged: &StagedObject,
         other: &str,
-    ) -> Result<super::Fault, SyncError> {
+    ) -> Result<super::InputDiagnostic, SyncError> {
         let mut fault = self.fault(kind, staged)?;
         fault.message = format!(
             "this `_key` has the same 64-bit hash as `{other}` in this database, which happens to \
@@ -720,73 +757,80 @@ impl<'p> Planner<'p> {
     }
 
     /// Decides on an entity that exists already or whose contents are merged.
-    fn entity(&mut self, at: u32, staged: &Staged, met: Option<Met>) -> Result<Outcome, SyncError> {
-        self.check_key(Kind::Entity, staged, met)?;
+    fn entity(
+        &mut self,
+        at: u32,
+        staged: &StagedObject,
+        met: Option<StoredMatch>,
+    ) -> Result<ObjectOutcome, SyncError> {
+        self.check_key(ObjectKind::Entity, staged, met)?;
         let known = met.map(|met| met.identity(staged.id));
         let live = known.filter(|known| known.live).map(|known| known.number);
         let JobSpec { mode, scope, .. } = &self.jobs[at as usize].input.spec;
         let contents = self.contents();
         let merged = match mode {
-            Mode::Diff | Mode::CrossScope => match self.pins(at, staged.id)? {
-                Some(pin) => Some(contents.uploaded(Kind::Entity, staged)?.with_pins(Some(&pin))?),
+            SyncMode::Diff | SyncMode::CrossScope => match self.pins(at, staged.id)? {
+                Some(pin) => {
+                    Some(contents.uploaded(ObjectKind::Entity, staged)?.with_pins(Some(&pin))?)
+                }
                 None => None,
             },
-            Mode::Patch | Mode::CreateOrUpdate => {
+            SyncMode::Patch | SyncMode::CreateOrUpdate => {
                 match self.patched(at, staged, known.is_some(), live)? {
                     Ok(content) => Some(content),
                     Err(reason) => {
-                        self.skip(at, Kind::Entity, staged, reason)?;
-                        return Ok(Outcome::Skipped);
+                        self.skip(at, ObjectKind::Entity, staged, reason)?;
+                        return Ok(ObjectOutcome::Skipped);
                     }
                 }
             }
-            Mode::Override => match live {
+            SyncMode::Override => match live {
                 Some(number) => {
                     let pin = contents.pin_record(staged)?;
                     if self.pins(at, staged.id)? != pin {
                         self.jobs[at as usize].pins.push((staged.id, pin.clone()));
                     }
-                    Some(contents.stored(Kind::Entity, number)?.with_pins(pin.as_deref())?)
+                    Some(contents.stored(ObjectKind::Entity, number)?.with_pins(pin.as_deref())?)
                 }
                 None => {
-                    let mut fault = self.fault(Kind::Entity, staged)?;
+                    let mut fault = self.fault(ObjectKind::Entity, staged)?;
                     fault.message = format!(
                         "OVERRIDE pins properties of existing entities, and scope `{scope}` has \
                          no live entity with this key"
                     );
                     // The plan fails, whatever is counted.
                     self.faults.push(fault);
-                    return Ok(Outcome::Skipped);
+                    return Ok(ObjectOutcome::Skipped);
                 }
             },
         };
         let merged = merged.map(|merged| (contents.digest(&merged, &[]), merged));
         let digest = merged.as_ref().map_or(staged.spelling, |(digest, _)| *digest);
         let action = match known {
-            None => Action::Create,
-            Some(known) if !known.live => Action::Revive,
+            None => ChangeAction::Create,
+            Some(known) if !known.live => ChangeAction::Revive,
             Some(known) => {
                 let uploaded = || match &merged {
                     Some((digest, _)) => Ok(*digest),
-                    None => contents.uploaded_digest(Kind::Entity, staged, &[]),
+                    None => contents.uploaded_digest(ObjectKind::Entity, staged, &[]),
                 };
                 // The stored digest may be that of a text, so other digests may still mean equal
                 // contents.
                 if known.digest == digest
-                    || contents.stored_digest(Kind::Entity, known.number)? == uploaded()?
+                    || contents.stored_digest(ObjectKind::Entity, known.number)? == uploaded()?
                 {
-                    return Ok(Outcome::Unchanged);
+                    return Ok(ObjectOutcome::Unchanged);
                 }
-                Action::Update
+                ChangeAction::Update
             }
         };
         let place = match merged {
             Some((_, merged)) => self.merges.add(&merged)?,
-            None => Place::of(staged),
+            None => ContentLocation::of(staged),
         };
         let number = known.map_or(0, |known| known.number);
         let (job, id, ends) = (at, staged.id, (0, 0));
-        Ok(Outcome::Changed(Change { job, number, id, digest, ends, action, place }))
+        Ok(ObjectOutcome::Changed(ObjectChange { job, number, id, digest, ends, action, place }))
     }
 
     /// The pins of an entity.
@@ -801,11 +845,11 @@ impl<'p> Planner<'p> {
     fn patched(
         &self,
         at: u32,
-        staged: &Staged,
+        staged: &StagedObject,
         known: bool,
         live: Option<u32>,
-    ) -> Result<Result<Merged, String>, SyncError> {
-        let patch = self.contents().uploaded(Kind::Entity, staged)?;
+    ) -> Result<Result<MergedContents, String>, SyncError> {
+        let patch = self.contents().uploaded(ObjectKind::Entity, staged)?;
         let pin = self.pins(at, staged.id)?;
         let Some(number) = live else {
             if patch.key.is_empty() {
@@ -819,7 +863,7 @@ impl<'p> Planner<'p> {
             }
             return Ok(Ok(patch.with_pins(pin.as_deref())?));
         };
-        let mut content = self.contents().stored(Kind::Entity, number)?;
+        let mut content = self.contents().stored(ObjectKind::Entity, number)?;
         if !patch.type_name.is_empty() {
             content.type_name = patch.type_name;
         }
@@ -838,20 +882,20 @@ impl<'p> Planner<'p> {
         &mut self,
         at: u32,
         staged: &StagedRelationship,
-        met: Option<Met>,
-        found: Ends,
-    ) -> Result<Outcome, SyncError> {
-        let kind = Kind::Relationship;
+        met: Option<StoredMatch>,
+        found: EndNumbers,
+    ) -> Result<ObjectOutcome, SyncError> {
+        let kind = ObjectKind::Relationship;
         let object = &staged.object;
         self.check_key(kind, object, met)?;
         let known = met.map(|met| met.identity(object.id));
         // Equal contents do not settle it if an end is deleted: then it must go, or find a new end.
-        if let Some(Met { how: How::Change, number, .. }) = met
+        if let Some(StoredMatch { how: MatchKind::Change, number, .. }) = met
             && !self.cascade.contains(&number)
             && self.contents().stored_digest(kind, number)?
                 == self.contents().uploaded_digest(kind, object, &staged.ends())?
         {
-            return Ok(Outcome::Unchanged);
+            return Ok(ObjectOutcome::Unchanged);
         }
         if let Some(known) = known {
             // This job decides on it; what stays in the cascade is deleted as foreign.
@@ -875,26 +919,37 @@ impl<'p> Planner<'p> {
                 self.skip(at, kind, object, reason)?;
                 // A live relationship has live ends, so without them the stored one is deleted.
                 return Ok(match known.filter(|known| known.live) {
-                    Some(known) => {
-                        Outcome::Withdrawn(Change::delete(at, known.number, known.id, known.digest))
-                    }
-                    None => Outcome::Skipped,
+                    Some(known) => ObjectOutcome::Withdrawn(ObjectChange::delete(
+                        at,
+                        known.number,
+                        known.id,
+                        known.digest,
+                    )),
+                    None => ObjectOutcome::Skipped,
                 });
             }
         };
         let (number, action) = match known {
-            None => (0, Action::Create),
-            Some(known) if known.live => (known.number, Action::Update),
-            Some(known) => (known.number, Action::Revive),
+            None => (0, ChangeAction::Create),
+            Some(known) if known.live => (known.number, ChangeAction::Update),
+            Some(known) => (known.number, ChangeAction::Revive),
         };
-        let (id, digest, place) = (object.id, object.spelling, Place::of(object));
-        Ok(Outcome::Changed(Change { job: at, number, id, digest, ends, action, place }))
+        let (id, digest, place) = (object.id, object.spelling, ContentLocation::of(object));
+        Ok(ObjectOutcome::Changed(ObjectChange {
+            job: at,
+            number,
+            id,
+            digest,
+            ends,
+            action,
+            place,
+        }))
     }
 
     pub(super) fn is_partial(
         &self,
         spec: &JobSpec,
-        kind: Kind,
+        kind: ObjectKind,
         number: u32,
     ) -> Result<bool, StoreError> {
         if spec.partial_types.is_empty() {
@@ -913,7 +968,7 @@ impl<'p> Planner<'p> {
         // Ascending numbers read adjacency in the order of the file.
         numbers.sort_unstable();
         for number in numbers {
-            for direction in [Direction::Out, Direction::In] {
+            for direction in [EdgeDirection::Out, EdgeDirection::In] {
                 self.snapshot.for_each_edge(number, direction, |edge| {
                     self.cascade.insert(edge.relationship);
                 })?;
@@ -926,8 +981,8 @@ impl<'p> Planner<'p> {
     fn skip(
         &mut self,
         at: u32,
-        kind: Kind,
-        staged: &Staged,
+        kind: ObjectKind,
+        staged: &StagedObject,
         reason: String,
     ) -> Result<(), SyncError> {
         let contents = self.contents();
@@ -937,17 +992,21 @@ impl<'p> Planner<'p> {
             let (key, place) = contents.with_record(kind, staged, |record, names| {
                 (record.full_key(kind, names), self.inputs.place(record.place))
             })?;
-            job.report.skipped.push(Skipped { key, place, reason });
+            job.report.skipped.push(SkippedObject { key, place, reason });
         }
         Ok(())
     }
 
     /// A fault of a staged object, still without its message.
-    pub(super) fn fault(&self, kind: Kind, staged: &Staged) -> Result<super::Fault, SyncError> {
+    pub(super) fn fault(
+        &self,
+        kind: ObjectKind,
+        staged: &StagedObject,
+    ) -> Result<super::InputDiagnostic, SyncError> {
         let record = self.stage.record(staged)?;
-        let record = Record::read(kind, &record, (0, staged.len));
+        let record = StagedRecord::read(kind, &record, (0, staged.len));
         let record = record.ok_or_else(SyncError::damaged_stage)?;
-        Ok(super::Fault {
+        Ok(super::InputDiagnostic {
             place: record.place,
             column: 0,
             path: String::new(),
@@ -958,20 +1017,24 @@ impl<'p> Planner<'p> {
 
     /// The deletions left in the cascade after all jobs took theirs: relationships of other scopes,
     /// by name number of the scope.
-    fn foreign(&mut self) -> Result<BTreeMap<u32, Vec<Change>>, SyncError> {
-        let mut foreign: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
+    fn foreign(&mut self) -> Result<BTreeMap<u32, Vec<ObjectChange>>, SyncError> {
+        let mut foreign: BTreeMap<u32, Vec<ObjectChange>> = BTreeMap::new();
         let mut left: Vec<u32> = self.cascade.iter().copied().collect();
         left.sort_unstable();
         let mut culprits: FxHashMap<u32, u32> = FxHashMap::default();
-        for change in self.jobs.iter().rev().flat_map(|job| &job.deletes[Kind::Entity as usize]) {
+        for change in
+            self.jobs.iter().rev().flat_map(|job| &job.deletes[ObjectKind::Entity as usize])
+        {
             culprits.insert(change.number, change.job);
         }
         for number in left {
-            let Some(head) = self.snapshot.head(Kind::Relationship, number)? else { continue };
+            let Some(head) = self.snapshot.head(ObjectKind::Relationship, number)? else {
+                continue;
+            };
             let scope = self.snapshot.name(head.scope);
             let key = self.snapshot.relationship_key(&head)?;
-            let id = self.snapshot.hashed(ObjectId::new(Kind::Relationship, scope, &key));
-            let found = self.snapshot.find_hash(Kind::Relationship, head.scope, id)?;
+            let id = self.snapshot.hashed(ObjectId::new(ObjectKind::Relationship, scope, &key));
+            let found = self.snapshot.find_hash(ObjectKind::Relationship, head.scope, id)?;
             let found = found.ok_or_else(|| {
                 let key = id.0.to_be_bytes();
                 StoreError::corrupt("identity", &key, "a relationship has no identity")
@@ -979,7 +1042,7 @@ impl<'p> Planner<'p> {
             // Two jobs may each delete an end; the report of the first one counts it.
             let ends = [head.from, head.to].into_iter();
             let culprit = ends.filter_map(|end| culprits.get(&end)).min().copied();
-            let change = Change::delete(culprit.unwrap_or(0), number, id, found.digest);
+            let change = ObjectChange::delete(culprit.unwrap_or(0), number, id, found.digest);
             foreign.entry(head.scope).or_default().push(change);
             if let Some(culprit) = culprit {
                 let counts = &mut self.jobs[culprit as usize].report.foreign_deletions;
@@ -994,32 +1057,32 @@ impl<'p> Planner<'p> {
 }
 
 /// The data for sorting out a batch without a look into the graph.
-struct Side<'s> {
-    stage: &'s Stage,
+struct FastPathContext<'s> {
+    stage: &'s UploadStage,
     jobs_of: &'s [Box<[u32]>],
-    windows: &'s Windows,
-    same: &'s Bits,
-    folded: &'s Bits,
+    windows: &'s StageWindows,
+    same: &'s BitSet,
+    folded: &'s BitSet,
     /// By job: true if all its objects need a look into the graph.
     careful: Vec<bool>,
     /// By job.
     seeds: Vec<u64>,
 }
 
-impl Side<'_> {
+impl FastPathContext<'_> {
     /// Splits a batch into objects that are plainly new or the same, and the rest. `met` ascends by
     /// position, and `ends` are those of relationships from position `first` on.
-    fn plain<T: Uploaded>(
+    fn classify_batch<T: UploadedObject>(
         &self,
         frame: u32,
-        met: &[Met],
-        ends: &[Ends],
+        met: &[StoredMatch],
+        ends: &[EndNumbers],
         first: u32,
-    ) -> Result<Plain<T>, StoreError> {
+    ) -> Result<FastPathRow<T>, StoreError> {
         let objects = T::of_frame(self.stage, frame)?;
-        let mut plain = Plain {
+        let mut plain = FastPathRow {
             changes: Vec::with_capacity(objects.len()),
-            fingerprint: Fingerprint::default(),
+            fingerprint: PlanFingerprint::default(),
             rest: Vec::new(),
             tallies: FxHashMap::default(),
             firsts: FxHashMap::default(),
@@ -1029,7 +1092,7 @@ impl Side<'_> {
         let mut met = met[at..].iter().copied().peekable();
         // Neighbours are mostly of one type, so their tally goes into the map once the type
         // changes.
-        let (mut of, mut tally) = ((0, 0), Tally::default());
+        let (mut of, mut tally) = ((0, 0), JobTally::default());
         for (staged, ordinal) in objects.into_iter().zip(start..) {
             let object = staged.as_ref();
             let job = self.jobs_of[frame as usize][object.scope as usize];
@@ -1037,10 +1100,10 @@ impl Side<'_> {
                 continue;
             }
             if of != (job, object.type_name) {
-                if tally != Tally::default() {
+                if tally != JobTally::default() {
                     plain.tallies.entry(of).or_default().add(&tally);
                 }
-                (of, tally) = ((job, object.type_name), Tally::default());
+                (of, tally) = ((job, object.type_name), JobTally::default());
             }
             tally.uploaded += 1;
             if self.same.get(ordinal) {
@@ -1050,23 +1113,24 @@ impl Side<'_> {
             let met = met.next_if(|met| met.ordinal == ordinal);
             let found = ends.get((ordinal - first) as usize).copied().unwrap_or_default();
             let ends = match (T::KIND, found) {
-                (Kind::Entity, _) => Some((0, 0)),
-                (Kind::Relationship, [Some(from), Some(to)]) => Some((from, to)),
-                (Kind::Relationship, _) => None,
+                (ObjectKind::Entity, _) => Some((0, 0)),
+                (ObjectKind::Relationship, [Some(from), Some(to)]) => Some((from, to)),
+                (ObjectKind::Relationship, _) => None,
             };
             match ends.filter(|_| met.is_none() && !self.careful[job as usize]) {
                 Some(ends) => {
                     tally.created += 1;
-                    let (id, digest, place) = (object.id, object.spelling, Place::of(object));
-                    let action = Action::Create;
-                    let change = Change { job, number: 0, id, digest, ends, action, place };
+                    let (id, digest, place) =
+                        (object.id, object.spelling, ContentLocation::of(object));
+                    let action = ChangeAction::Create;
+                    let change = ObjectChange { job, number: 0, id, digest, ends, action, place };
                     plain.fingerprint.add(self.seeds[job as usize], &change);
                     plain.changes.push(change);
                 }
                 None => plain.rest.push((staged, met, found)),
             }
         }
-        if tally != Tally::default() {
+        if tally != JobTally::default() {
             plain.tallies.entry(of).or_default().add(&tally);
         }
         Ok(plain)
@@ -1082,24 +1146,26 @@ fn guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), SyncError> {
     // The limits of a mapping stand in for those of the scope. A job that breaks one is refused,
     // not held.
     if let Some(limits) = &job.spec.edge_limits {
-        let (live, r) = (row.count(Kind::Relationship).live, job.report.relationships);
-        job.report.refusals = guard::refusals(live, r.created, r.deleted, limits);
+        let (live, r) = (row.count(ObjectKind::Relationship).live, job.report.relationships);
+        job.report.refusals = guard::mapping_guard_errors(live, r.created, r.deleted, limits);
         if !job.report.refusals.is_empty() {
-            job.report.status = Status::Refused;
+            job.report.status = JobStatus::Refused;
         }
         return Ok(());
     }
-    let limits = Limits {
+    let limits = DeleteLimits {
         min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
         max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
         allow_deletes: job.spec.allow_deletes,
     };
     let mut kinds = Vec::new();
     let mut total = 0;
-    for (kind, changes) in [Kind::Entity, Kind::Relationship].into_iter().zip(&job.deletes) {
+    for (kind, changes) in
+        [ObjectKind::Entity, ObjectKind::Relationship].into_iter().zip(&job.deletes)
+    {
         let counts = row.count(kind);
         let deleted = changes.len() as u64;
-        let mut deletions = Deletions { live: counts.live, deleted, types: BTreeMap::new() };
+        let mut deletions = DeletionCounts { live: counts.live, deleted, types: BTreeMap::new() };
         for change in changes {
             if let Some(facts) = snapshot.facts(kind, change.number)? {
                 let before = counts.types.get(&facts.type_name).copied().unwrap_or(0);
@@ -1116,10 +1182,10 @@ fn guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), SyncError> {
         kinds.push((kind, deletions));
     }
     let uploaded = job.report.entities.uploaded + job.report.relationships.uploaded;
-    let reasons = guard::objections(&job.spec.scope, uploaded, &kinds, limits);
+    let reasons = guard::guard_reasons(&job.spec.scope, uploaded, &kinds, limits);
     if !reasons.is_empty() {
-        job.report.status = Status::Held;
-        job.report.held = Some(Held {
+        job.report.status = JobStatus::Held;
+        job.report.held = Some(HoldReport {
             reasons,
             deletes: first_deletes(snapshot, job)?,
             override_hint: format!(
@@ -1135,7 +1201,9 @@ fn guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), SyncError> {
 /// The first 50 keys that would go.
 fn first_deletes(snapshot: &Snapshot, job: &JobPlan) -> Result<Vec<String>, StoreError> {
     let mut keys = Vec::new();
-    for (kind, changes) in [Kind::Entity, Kind::Relationship].into_iter().zip(&job.deletes) {
+    for (kind, changes) in
+        [ObjectKind::Entity, ObjectKind::Relationship].into_iter().zip(&job.deletes)
+    {
         for change in &changes[..changes.len().min(50 - keys.len())] {
             if let Some(head) = snapshot.head(kind, change.number)? {
                 keys.push(snapshot.key_of(kind, &head)?);

@@ -1,8 +1,8 @@
 //! Job reports: what a job did, or would do, in numbers and words.
 
-use super::guard::Refusal;
-use super::mode::Mode;
-use crate::graph::Kind;
+use super::guard::GuardError;
+use super::mode::SyncMode;
+use crate::graph::ObjectKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
+pub enum JobStatus {
     /// Open: takes uploads.
     AwaitingUploads,
     /// Refused by the delete guard; waits for `approve` or `abort`. Nothing has changed.
@@ -26,7 +26,7 @@ pub enum Status {
 /// The objects of one kind (or type), counted by what happened to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Tally {
+pub struct JobTally {
     /// Objects in the upload.
     pub uploaded: u64,
     /// Created, tombstones that came back included.
@@ -41,9 +41,9 @@ pub struct Tally {
     pub skipped: u64,
 }
 
-impl Tally {
+impl JobTally {
     /// Adds the counts of another.
-    pub fn add(&mut self, other: &Tally) {
+    pub fn add(&mut self, other: &JobTally) {
         self.uploaded += other.uploaded;
         self.created += other.created;
         self.updated += other.updated;
@@ -61,7 +61,7 @@ impl Tally {
 /// An uploaded object that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Skipped {
+pub struct SkippedObject {
     /// Its `_key`.
     pub key: String,
     /// Place in the input, `file:line`.
@@ -70,10 +70,10 @@ pub struct Skipped {
     pub reason: String,
 }
 
-impl Skipped {
+impl SkippedObject {
     /// The same as a caller may read it. The reason for a missing end says what other scopes hold
     /// or held, so a caller without the right to read learns only that the end is missing.
-    pub fn told_to(mut self, reads: bool) -> Skipped {
+    pub fn told_to(mut self, reads: bool) -> SkippedObject {
         if !reads && ["`from` ", "`to` "].iter().any(|end| self.reason.starts_with(end)) {
             self.reason = "an end of the relationship is not there; why is told with the right \
                            `read`"
@@ -86,7 +86,7 @@ impl Skipped {
 /// The reasons why a job is held, and the objects that it would delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Held {
+pub struct HoldReport {
     /// The objections of the guard, one sentence each.
     pub reasons: Vec<String>,
     /// The first 50 keys that would be deleted.
@@ -124,11 +124,11 @@ pub struct JobReport {
     /// `source`, e.g. `api`.
     pub source: String,
     /// `syncMode`.
-    pub sync_mode: Mode,
+    pub sync_mode: SyncMode,
     /// The scope that the job writes.
     pub scope: String,
     /// Status of the job.
-    pub status: Status,
+    pub status: JobStatus,
     /// True if nothing was done and this is only what would happen.
     #[serde(default)]
     pub dry_run: bool,
@@ -137,23 +137,23 @@ pub struct JobReport {
     /// End of the job, epoch milliseconds.
     pub end_timestamp: Option<i64>,
     /// Entities.
-    pub entities: Tally,
+    pub entities: JobTally,
     /// Relationships.
-    pub relationships: Tally,
+    pub relationships: JobTally,
     /// Both, by `_type`.
-    pub types: BTreeMap<String, Tally>,
+    pub types: BTreeMap<String, JobTally>,
     /// The objects that were left out, the first [`SKIPPED_LISTED`] of them.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedObject>,
     /// Number of the objects that were left out.
     pub skipped_total: u64,
     /// Relationships of other scopes that were deleted with their entities, by scope.
     pub foreign_deletions: BTreeMap<String, u64>,
     /// Set while the job is held.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub held: Option<Held>,
+    pub held: Option<HoldReport>,
     /// The objections of the guards of its mapping.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<GuardError>,
     /// Set for jobs made from a mapping file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mapping: Option<MappingInfo>,
@@ -165,7 +165,7 @@ pub struct JobReport {
     pub invalid_configuration: bool,
     /// Counts of its mapped relationships, which are in a scope of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub mapped_relationships: Option<Tally>,
+    pub mapped_relationships: Option<JobTally>,
     /// Fingerprint of the change set; `approve` applies exactly this one.
     #[serde(default)]
     pub plan_hash: String,
@@ -210,18 +210,18 @@ impl JobReport {
     }
 
     /// The counts of a kind.
-    pub fn of(&mut self, kind: Kind) -> &mut Tally {
+    pub fn of(&mut self, kind: ObjectKind) -> &mut JobTally {
         match kind {
-            Kind::Entity => &mut self.entities,
-            Kind::Relationship => &mut self.relationships,
+            ObjectKind::Entity => &mut self.entities,
+            ObjectKind::Relationship => &mut self.relationships,
         }
     }
 
     /// The counts of a type.
-    pub fn of_type(&mut self, name: &str) -> &mut Tally {
+    pub fn of_type(&mut self, name: &str) -> &mut JobTally {
         // Nearly always it is there, and then its name need not be made.
         if !self.types.contains_key(name) {
-            self.types.insert(name.to_owned(), Tally::default());
+            self.types.insert(name.to_owned(), JobTally::default());
         }
         self.types.get_mut(name).expect("BUG: it is there")
     }

@@ -13,21 +13,21 @@ use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
 /// Members of an object, names and values still as written.
-pub type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
+pub type ObjectMembers<'a> = Vec<(Cow<'a, str>, &'a str)>;
 
 /// Shapes that are remembered before all are forgotten.
 const SHAPES_MAX: usize = 1024;
 
 /// The places of a name and its value in the text.
 #[derive(Clone, Copy)]
-pub struct Member {
+pub struct MemberSpan {
     name: (u32, u32),
     value: (u32, u32),
     /// True if the value is a string without escapes.
     pub plain: bool,
 }
 
-impl Member {
+impl MemberSpan {
     fn name<'a>(&self, text: &'a str) -> &'a str {
         &text[self.name.0 as usize..self.name.1 as usize]
     }
@@ -39,22 +39,22 @@ impl Member {
 }
 
 /// A sequence of names, and where each stands in ascending order.
-pub struct Shape {
+pub struct ObjectShape {
     names: Vec<Box<str>>,
     order: Vec<u16>,
-    frame: Frame,
+    frame: ShapeTemplate,
 }
 
 /// The text around the values of an object. In the next object it is mostly the same, so it is
 /// compared and not read.
-struct Frame {
+struct ShapeTemplate {
     /// The text before each value, its name included.
-    before: Vec<Before>,
+    before: Vec<ValuePrefix>,
     /// The text behind the last value.
     end: Box<[u8]>,
 }
 
-struct Before {
+struct ValuePrefix {
     text: Box<[u8]>,
     /// The place of the name in it.
     name: (u32, u32),
@@ -62,15 +62,15 @@ struct Before {
 
 /// Reads objects one after the other and remembers their shapes.
 #[derive(Default)]
-pub struct Scanner {
-    written: Vec<Member>,
-    shapes: Vec<Shape>,
+pub struct ObjectScanner {
+    written: Vec<MemberSpan>,
+    shapes: Vec<ObjectShape>,
     by_names: FxHashMap<u64, usize>,
     last: usize,
     epoch: u64,
 }
 
-impl Scanner {
+impl ObjectScanner {
     /// Finds the members of the object `text`. False if the JSON library has to read it.
     pub fn scan(&mut self, text: &str) -> bool {
         if u32::try_from(text.len()).is_err() {
@@ -88,7 +88,7 @@ impl Scanner {
     }
 
     /// The members of the object that was scanned, in ascending order of their names.
-    pub fn members<'a>(&self, text: &'a str) -> Members<'a> {
+    pub fn members<'a>(&self, text: &'a str) -> ObjectMembers<'a> {
         let member = |&at: &u16| {
             let member = &self.written[usize::from(at)];
             (Cow::Borrowed(member.name(text)), member.value(text))
@@ -97,20 +97,20 @@ impl Scanner {
     }
 
     /// The members of the object that was scanned, as they were written.
-    pub fn written(&self) -> &[Member] {
+    pub fn written(&self) -> &[MemberSpan] {
         &self.written
     }
 
     /// The shape of the object that was scanned, its number, and the epoch. The number of a shape
     /// stays the same as long as the epoch does.
-    pub fn shape(&self) -> (&Shape, usize, u64) {
+    pub fn shape(&self) -> (&ObjectShape, usize, u64) {
         (&self.shapes[self.last], self.last, self.epoch)
     }
 
     /// Makes `last` the shape of the members found. False if a name stands twice.
     fn find_shape(&mut self, text: &str) -> bool {
         let written = &self.written;
-        let fits = |shape: &Shape| {
+        let fits = |shape: &ObjectShape| {
             shape.names.len() == written.len()
                 && shape.names.iter().zip(written).all(|(known, m)| **known == *m.name(text))
         };
@@ -118,7 +118,7 @@ impl Scanner {
             && fits(shape)
         {
             // The names are known, but not the text between them.
-            shape.frame = Frame::of(text, written);
+            shape.frame = ShapeTemplate::of(text, written);
             return true;
         }
         let mut hasher = FxHasher::default();
@@ -131,7 +131,7 @@ impl Scanner {
             self.last = known;
             return true;
         }
-        let Some(shape) = Shape::of(text, written) else { return false };
+        let Some(shape) = ObjectShape::of(text, written) else { return false };
         if self.shapes.len() == SHAPES_MAX {
             self.shapes.clear();
             self.by_names.clear();
@@ -145,23 +145,23 @@ impl Scanner {
     }
 }
 
-impl Frame {
+impl ShapeTemplate {
     /// The frame of an object whose members were found.
-    fn of(text: &str, written: &[Member]) -> Frame {
+    fn of(text: &str, written: &[MemberSpan]) -> ShapeTemplate {
         let text = text.as_bytes();
         let mut at = 0;
         let before = written.iter().map(|member| {
             let start = std::mem::replace(&mut at, member.value.1);
             let text = text[start as usize..member.value.0 as usize].into();
-            Before { text, name: (member.name.0 - start, member.name.1 - start) }
+            ValuePrefix { text, name: (member.name.0 - start, member.name.1 - start) }
         });
         let before = before.collect();
-        Frame { before, end: text[at as usize..].into() }
+        ShapeTemplate { before, end: text[at as usize..].into() }
     }
 }
 
-impl Shape {
-    fn of(text: &str, written: &[Member]) -> Option<Shape> {
+impl ObjectShape {
+    fn of(text: &str, written: &[MemberSpan]) -> Option<ObjectShape> {
         let name = |at: u16| written[usize::from(at)].name(text);
         let mut order: Vec<u16> = (0..u16::try_from(written.len()).ok()?).collect();
         order.sort_by_key(|&at| name(at));
@@ -169,7 +169,7 @@ impl Shape {
             return None;
         }
         let names = written.iter().map(|member| Box::from(member.name(text))).collect();
-        Some(Shape { names, order, frame: Frame::of(text, written) })
+        Some(ObjectShape { names, order, frame: ShapeTemplate::of(text, written) })
     }
 
     /// The names in ascending order, each with its position among the members as written.
@@ -179,7 +179,7 @@ impl Shape {
 }
 
 /// All members of the object that is `text`; `None` at the first thing that is not understood.
-fn scan(text: &str, members: &mut Vec<Member>) -> Option<()> {
+fn scan(text: &str, members: &mut Vec<MemberSpan>) -> Option<()> {
     let bytes = text.as_bytes();
     let mut at = skip_space(bytes, 0);
     at = expect(bytes, at, b'{')?;
@@ -195,7 +195,7 @@ fn scan(text: &str, members: &mut Vec<Member>) -> Option<()> {
         at = expect(bytes, at, b':')?;
         at = skip_space(bytes, at);
         let (end, plain) = value_end(text, at)?;
-        members.push(Member { name, value: (at as u32, end as u32), plain });
+        members.push(MemberSpan { name, value: (at as u32, end as u32), plain });
         at = skip_space(bytes, end);
         match bytes.get(at)? {
             b',' => at = skip_space(bytes, at + 1),
@@ -207,7 +207,7 @@ fn scan(text: &str, members: &mut Vec<Member>) -> Option<()> {
 
 /// The same for a text that probably has the frame of the one before. `None` also if it has
 /// another.
-fn scan_framed(text: &str, frame: &Frame, members: &mut Vec<Member>) -> Option<()> {
+fn scan_framed(text: &str, frame: &ShapeTemplate, members: &mut Vec<MemberSpan>) -> Option<()> {
     let bytes = text.as_bytes();
     let mut at = 0;
     for before in &frame.before {
@@ -217,7 +217,7 @@ fn scan_framed(text: &str, frame: &Frame, members: &mut Vec<Member>) -> Option<(
         let name = (at as u32 + before.name.0, at as u32 + before.name.1);
         at += before.text.len();
         let (end, plain) = value_end(text, at)?;
-        members.push(Member { name, value: (at as u32, end as u32), plain });
+        members.push(MemberSpan { name, value: (at as u32, end as u32), plain });
         at = end;
     }
     (bytes[at..] == *frame.end).then_some(())
@@ -340,7 +340,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn scanned(text: &str) -> Option<Vec<(String, String)>> {
-        let mut scanner = Scanner::default();
+        let mut scanner = ObjectScanner::default();
         let read = |(name, value): (Cow<'_, str>, &str)| (name.into_owned(), value.to_owned());
         let mut scan = || -> Option<Vec<(String, String)>> {
             scanner.scan(text).then(|| scanner.members(text).into_iter().map(read).collect())
@@ -429,7 +429,7 @@ mod tests {
                 None => bytes.truncate(at),
             }
             let broken = String::from_utf8_lossy(&bytes).into_owned();
-            let mut scanner = Scanner::default();
+            let mut scanner = ObjectScanner::default();
             for text in [&text, &broken] {
                 let alone = scanned(text);
                 // The names of the whole one are expected in the broken one.

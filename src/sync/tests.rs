@@ -2,13 +2,14 @@
 //! and parts, windows and buckets of a few objects, so that small jobs fill many.
 
 use super::{
-    BatchBuilder, BatchRules, Inputs, JobInput, JobSpec, Mode, SyncError, Uploads, apply, plan,
+    BatchBuilder, BatchRules, InputNames, JobInput, JobSpec, StagedUploads, SyncError, SyncMode,
+    apply, plan,
 };
 use crate::graph::{
-    Adjacency, Direction, Edge, GraphRead, IdHash, Kind, Names, Place, Relationship, Value,
-    default_relationship_key,
+    AdjacencyRead, EdgeDirection, GraphRead, IdHash, IncidentEdge, InputLocation, NameLookup,
+    ObjectKind, Relationship, Value, default_relationship_key,
 };
-use crate::store::{Snapshot, Store};
+use crate::store::{DatabaseFile, Snapshot};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -16,21 +17,27 @@ const SEED: u64 = 7;
 
 struct Bench {
     folder: tempfile::TempDir,
-    store: Store,
+    store: DatabaseFile,
 }
 
 fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("t.redb");
-    Store::create(&path, SEED).expect("made");
-    Bench { store: Store::open_writer(&path).expect("opened"), folder }
+    DatabaseFile::create(&path, SEED).expect("made");
+    Bench { store: DatabaseFile::open_writer(&path).expect("opened"), folder }
 }
 
 impl Bench {
     /// Syncs lines whose objects of `kind` all have the same hash.
-    fn sync(&self, lines: &[&str], kind: Kind, hash: u64, latest: bool) -> Result<(), SyncError> {
+    fn sync(
+        &self,
+        lines: &[&str],
+        kind: ObjectKind,
+        hash: u64,
+        latest: bool,
+    ) -> Result<(), SyncError> {
         let rules = BatchRules {
-            mode: Mode::Diff,
+            mode: SyncMode::Diff,
             scope: Some("s".into()),
             same_scope_reject: false,
             digest_seed: SEED,
@@ -38,26 +45,26 @@ impl Bench {
         };
         let mut builder = BatchBuilder::new(&rules);
         for (line, text) in (1..).zip(lines) {
-            builder.push_text(text, Place { input: 0, line }, None).expect("a sound line");
+            builder.push_text(text, InputLocation { input: 0, line }, None).expect("a sound line");
         }
         let mut batch = builder.finish();
         match kind {
-            Kind::Entity => batch.entities.iter_mut().for_each(|e| e.id = IdHash(hash)),
-            Kind::Relationship => {
+            ObjectKind::Entity => batch.entities.iter_mut().for_each(|e| e.id = IdHash(hash)),
+            ObjectKind::Relationship => {
                 batch.relationships.iter_mut().for_each(|r| r.object.id = IdHash(hash));
             }
         }
         let job = || {
             JobInput::new(JobSpec {
                 ignore_duplicates: latest,
-                ..JobSpec::new("test", Mode::Diff, "s", 0)
+                ..JobSpec::new("test", SyncMode::Diff, "s", 0)
             })
         };
-        let mut uploads = Uploads::new(self.folder.path());
+        let mut uploads = StagedUploads::new(self.folder.path());
         uploads.add(job());
         uploads.append(batch, |_| job())?;
         let snapshot = self.store.snapshot()?;
-        let mut plan = plan(&snapshot, &uploads, &Inputs::default(), false)?;
+        let mut plan = plan(&snapshot, &uploads, &InputNames::default(), false)?;
         let mut writer = self.store.begin_write(plan.revision)?;
         apply(&mut plan, &uploads, &mut writer, 1)?;
         writer.commit()?;
@@ -81,28 +88,28 @@ const BA: &str =
 #[test]
 fn two_keys_with_one_hash_in_an_upload_are_refused() {
     for latest in [false, true] {
-        refused(bench().sync(&[A, B], Kind::Entity, 5, latest));
-        refused(bench().sync(&[A, B, AB, BA], Kind::Relationship, 5, latest));
+        refused(bench().sync(&[A, B], ObjectKind::Entity, 5, latest));
+        refused(bench().sync(&[A, B, AB, BA], ObjectKind::Relationship, 5, latest));
     }
 }
 
 #[test]
 fn a_key_with_the_hash_of_a_stored_one_is_refused() {
     let bench = bench();
-    bench.sync(&[A], Kind::Entity, 5, false).expect("the first");
-    refused(bench.sync(&[B], Kind::Entity, 5, false));
-    bench.sync(&[A], Kind::Entity, 5, false).expect("the first again");
-    bench.sync(&[], Kind::Entity, 5, false).expect("deleted");
-    refused(bench.sync(&[B], Kind::Entity, 5, false));
+    bench.sync(&[A], ObjectKind::Entity, 5, false).expect("the first");
+    refused(bench.sync(&[B], ObjectKind::Entity, 5, false));
+    bench.sync(&[A], ObjectKind::Entity, 5, false).expect("the first again");
+    bench.sync(&[], ObjectKind::Entity, 5, false).expect("deleted");
+    refused(bench.sync(&[B], ObjectKind::Entity, 5, false));
 }
 
 #[test]
 fn a_relationship_with_the_hash_of_a_stored_one_is_refused() {
     let bench = bench();
-    bench.sync(&[A, B, AB], Kind::Relationship, 5, false).expect("the first");
-    refused(bench.sync(&[A, B, BA], Kind::Relationship, 5, false));
-    bench.sync(&[A, B], Kind::Relationship, 5, false).expect("deleted");
-    refused(bench.sync(&[A, B, BA], Kind::Relationship, 5, false));
+    bench.sync(&[A, B, AB], ObjectKind::Relationship, 5, false).expect("the first");
+    refused(bench.sync(&[A, B, BA], ObjectKind::Relationship, 5, false));
+    bench.sync(&[A, B], ObjectKind::Relationship, 5, false).expect("deleted");
+    refused(bench.sync(&[A, B, BA], ObjectKind::Relationship, 5, false));
 }
 
 const SCOPES: [&str; 3] = ["a", "b", "c"];
@@ -166,7 +173,7 @@ impl World {
             let key = (scope(&entity.scope), number(&entity.key));
             world.things.insert(key, value(&entity.properties));
             snapshot
-                .for_each_edge(at, Direction::Out, |edge| {
+                .for_each_edge(at, EdgeDirection::Out, |edge| {
                     let one =
                         snapshot.relationship(edge.relationship).expect("read").expect("there");
                     check_label(snapshot, edge, &one);
@@ -181,7 +188,7 @@ impl World {
 }
 
 /// What an edge says of its relationship by itself is so.
-fn check_label(snapshot: &Snapshot, edge: Edge, one: &Relationship) {
+fn check_label(snapshot: &Snapshot, edge: IncidentEdge, one: &Relationship) {
     let label = snapshot.labels().get(edge.label).expect("known");
     let told = [label.scope, label.type_name, label.verb].map(|name| snapshot.name(name));
     assert_eq!(told, [&one.scope, &one.type_name, &one.class].map(String::as_str));
@@ -202,7 +209,7 @@ fn world() -> impl Strategy<Value = World> {
 
 impl Bench {
     /// One job for each scope, lines in batches of `size`; shuffled by `seed`.
-    fn upload(&self, mode: Mode, mut lines: Vec<String>, size: usize, seed: u64) {
+    fn upload(&self, mode: SyncMode, mut lines: Vec<String>, size: usize, seed: u64) {
         let shuffled = |line: &String| xxhash_rust::xxh3::xxh3_64_with_seed(line.as_bytes(), seed);
         lines.sort_by_key(shuffled);
         let rules = BatchRules {
@@ -213,17 +220,19 @@ impl Bench {
             known: None,
         };
         let job = |scope: &str| JobInput::new(JobSpec::new("test", mode, scope, 0));
-        let mut uploads = Uploads::new(self.folder.path());
+        let mut uploads = StagedUploads::new(self.folder.path());
         SCOPES.iter().for_each(|scope| uploads.add(job(scope)));
         for lines in lines.chunks(size) {
             let mut builder = BatchBuilder::new(&rules);
             for (line, text) in (1..).zip(lines) {
-                builder.push_text(text, Place { input: 0, line }, None).expect("a sound line");
+                builder
+                    .push_text(text, InputLocation { input: 0, line }, None)
+                    .expect("a sound line");
             }
             uploads.append(builder.finish(), job).expect("staged");
         }
         let snapshot = self.store.snapshot().expect("read");
-        let mut plan = plan(&snapshot, &uploads, &Inputs::default(), false).expect("planned");
+        let mut plan = plan(&snapshot, &uploads, &InputNames::default(), false).expect("planned");
         if !plan.is_empty() {
             let mut writer = self.store.begin_write(plan.revision).expect("begun");
             apply(&mut plan, &uploads, &mut writer, 1).expect("applied");
@@ -248,10 +257,10 @@ fn an_edge_gets_another_label_with_what_it_says() {
     for (type_name, verb, value) in steps {
         let mut lines = ends.to_vec();
         lines.push(link(type_name, verb, value));
-        bench.upload(Mode::Diff, lines, 9, 0);
+        bench.upload(SyncMode::Diff, lines, 9, 0);
         let snapshot = bench.store.snapshot().expect("read");
         assert_eq!(snapshot.verify(), Vec::<String>::new());
-        for direction in [Direction::Out, Direction::In] {
+        for direction in [EdgeDirection::Out, EdgeDirection::In] {
             let mut edges = Vec::new();
             snapshot.for_each_edge_of_all(direction, |_, edge| edges.push(edge)).expect("read");
             let [edge] = edges[..] else { panic!("{edges:?}") };
@@ -279,10 +288,10 @@ proptest! {
         for (world, whole) in worlds {
             let lines = world.lines();
             if whole {
-                bench.upload(Mode::Diff, lines, size, seed);
+                bench.upload(SyncMode::Diff, lines, size, seed);
                 known = world;
             } else {
-                bench.upload(Mode::CreateOrUpdate, lines, size, seed);
+                bench.upload(SyncMode::CreateOrUpdate, lines, size, seed);
                 known.things.extend(world.things);
                 known.links.extend(world.links);
             }

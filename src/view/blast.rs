@@ -5,15 +5,15 @@
 //! Each entity is reported once, at its least distance, with the last step of one shortest chain;
 //! [`chain_to`] puts the whole chain together.
 
-use super::by_verb::ByVerb;
-use super::clear_words::ClearWords;
-use super::graph_view::Half;
-use super::{Flow, GraphView, Step, Way};
-use crate::graph::{Adjacency, Direction, Edge};
+use super::graph_view::AdjacencyArrays;
+use super::scratch_bits::ScratchBits;
+use super::verb_table::VerbTable;
+use super::{EvidenceStep, FlowDirection, GraphView, WalkDirection};
+use crate::graph::{AdjacencyRead, EdgeDirection, IncidentEdge};
 
 /// An entity that is reached, with the last step of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct EntityVisit {
     /// Number of the entity.
     pub entity: u32,
     /// Number of steps from the nearest root; at least 1.
@@ -24,16 +24,16 @@ pub struct Reached {
     pub relationship: u32,
     /// Name number of its verb.
     pub verb: u32,
-    /// Number of its label, where the graph has labels: see [`Edge::label`].
+    /// Number of its label, where the graph has labels: see [`IncidentEdge::label`].
     pub label: u32,
-    /// [`Direction::Out`] if the relationship points from `from` to `entity`.
-    pub direction: Direction,
+    /// [`EdgeDirection::Out`] if the relationship points from `from` to `entity`.
+    pub direction: EdgeDirection,
 }
 
-impl Reached {
+impl EntityVisit {
     /// The last step of the chain that reaches this entity.
-    pub fn step(&self) -> Step {
-        Step {
+    pub fn step(&self) -> EvidenceStep {
+        EvidenceStep {
             from: self.from,
             to: self.entity,
             relationship: self.relationship,
@@ -47,26 +47,26 @@ impl Reached {
 const OUT: u8 = 1;
 const IN: u8 = 2;
 
-const fn bit(direction: Direction) -> u8 {
+const fn bit(direction: EdgeDirection) -> u8 {
     match direction {
-        Direction::Out => OUT,
-        Direction::In => IN,
+        EdgeDirection::Out => OUT,
+        EdgeDirection::In => IN,
     }
 }
 
 /// The flow of each verb of one graph, by name number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flows(ByVerb<Flow>);
+pub struct VerbFlows(VerbTable<FlowDirection>);
 
-impl Flows {
+impl VerbFlows {
     /// Flows in which every verb has `flow`.
-    pub fn uniform(flow: Flow) -> Flows {
-        Flows(ByVerb::new(flow))
+    pub fn uniform(flow: FlowDirection) -> VerbFlows {
+        VerbFlows(VerbTable::new(flow))
     }
 
     /// The same flows with another one for `verb`.
     #[must_use]
-    pub fn with(mut self, verb: u32, flow: Flow) -> Flows {
+    pub fn with(mut self, verb: u32, flow: FlowDirection) -> VerbFlows {
         self.0.set(verb, flow);
         self
     }
@@ -76,7 +76,7 @@ impl Flows {
 #[derive(Clone, Debug)]
 pub struct BlastRules {
     /// For each verb, the directions (`OUT`, `IN`) in which impact passes.
-    passes: ByVerb<u8>,
+    passes: VerbTable<u8>,
     depth: Option<u32>,
 }
 
@@ -84,22 +84,22 @@ impl BlastRules {
     /// Rules by which impact passes along `flows`. If `way` is given, every verb passes that way instead.
     /// If `verbs` (name numbers) are given, no other verb passes. `depth` bounds the distance.
     pub fn new(
-        flows: &Flows,
-        way: Option<Way>,
+        flows: &VerbFlows,
+        way: Option<WalkDirection>,
         verbs: Option<&[u32]>,
         depth: Option<u32>,
     ) -> BlastRules {
         // Asked once for each verb here, so that a walk reads one byte for an edge.
         let all = flows.0.map(|flow| match (way, flow) {
-            (Some(Way::Out), _) | (None, Flow::Forward) => OUT,
-            (Some(Way::In), _) | (None, Flow::Reverse) => IN,
-            (Some(Way::Both), _) | (None, Flow::Both) => OUT | IN,
-            (None, Flow::None) => 0,
+            (Some(WalkDirection::Out), _) | (None, FlowDirection::Forward) => OUT,
+            (Some(WalkDirection::In), _) | (None, FlowDirection::Reverse) => IN,
+            (Some(WalkDirection::Both), _) | (None, FlowDirection::Both) => OUT | IN,
+            (None, FlowDirection::None) => 0,
         });
         let passes = match verbs {
             None => all,
             Some(verbs) => {
-                let mut some = ByVerb::new(0);
+                let mut some = VerbTable::new(0);
                 verbs.iter().for_each(|&verb| some.set(verb, all.of(verb)));
                 some
             }
@@ -108,7 +108,7 @@ impl BlastRules {
     }
 
     /// True if an edge with `verb`, found looking in `direction`, passes impact on.
-    pub fn pass(&self, verb: u32, direction: Direction) -> bool {
+    pub fn pass(&self, verb: u32, direction: EdgeDirection) -> bool {
         self.passes.of(verb) & bit(direction) != 0
     }
 }
@@ -118,21 +118,21 @@ impl BlastRules {
 ///
 /// It takes one bit for each entity, and eight bytes for each that is reached.
 #[derive(Debug, Default)]
-pub struct Scratch {
-    marks: ClearWords<64>,
-    /// The entities that the last walk on a view has met, in order; see [`Met`].
-    queue: Vec<Met>,
+pub struct BlastScratch {
+    marks: ScratchBits<64>,
+    /// The entities that the last walk on a view has met, in order; see [`PackedVisit`].
+    queue: Vec<PackedVisit>,
     /// Number of entries of `queue` within each distance, from 1 on.
     levels: Vec<u32>,
 }
 
-impl Scratch {
+impl BlastScratch {
     /// A scratch for graphs of any size; it takes memory when first used.
-    pub fn new() -> Scratch {
-        Scratch::default()
+    pub fn new() -> BlastScratch {
+        BlastScratch::default()
     }
 
-    /// Makes room for all entities, and for one more entry: [`Half::meet`] writes behind the last one
+    /// Makes room for all entities, and for one more entry: [`AdjacencyArrays::meet`] writes behind the last one
     /// without keeping it.
     fn prepare_queue(&mut self, bound: u32) {
         let needed = bound as usize + 1;
@@ -146,15 +146,15 @@ impl Scratch {
 /// An entity that a walk on a view has met, in the low 32 bits. The high 32 bits hold the position of
 /// the edge that led there, among the edges of its direction; [`AGAINST`] is set if it was met against
 /// the arrow. It is an integer, because zeroed memory for integers costs nothing until it is used.
-type Met = u64;
+type PackedVisit = u64;
 
 /// Marks a position among the edges that are looked at against the arrow.
 const AGAINST: u32 = 1 << 31;
 
-const fn side(direction: Direction) -> u32 {
+const fn direction_mark(direction: EdgeDirection) -> u32 {
     match direction {
-        Direction::Out => 0,
-        Direction::In => AGAINST,
+        EdgeDirection::Out => 0,
+        EdgeDirection::In => AGAINST,
     }
 }
 
@@ -173,17 +173,23 @@ fn mark(words: &mut [u64], entity: u32) -> bool {
 
 /// A walk under way: the marks of entities that it has met, and those reached, which are its queue as
 /// well.
-struct Walk<'a> {
+struct PlainWalk<'a> {
     words: &'a mut [u64],
-    reached: Vec<Reached>,
+    reached: Vec<EntityVisit>,
 }
 
-impl Walk<'_> {
+impl PlainWalk<'_> {
     #[inline]
-    fn meet(&mut self, from: u32, distance: u32, edge: Edge, direction: Direction) {
-        let Edge { other: entity, relationship, verb, label } = edge;
+    fn visit_ends(
+        &mut self,
+        from: u32,
+        distance: u32,
+        edge: IncidentEdge,
+        direction: EdgeDirection,
+    ) {
+        let IncidentEdge { other: entity, relationship, verb, label } = edge;
         if mark(self.words, entity) {
-            let how = Reached { entity, distance, from, relationship, verb, label, direction };
+            let how = EntityVisit { entity, distance, from, relationship, verb, label, direction };
             self.reached.push(how);
         }
     }
@@ -196,11 +202,11 @@ fn walk<E>(
     bound: u32,
     roots: &[u32],
     depth: Option<u32>,
-    scratch: &mut Scratch,
-    mut expand: impl FnMut(&mut Walk<'_>, u32, u32) -> Result<(), E>,
-) -> Result<Vec<Reached>, E> {
+    scratch: &mut BlastScratch,
+    mut expand: impl FnMut(&mut PlainWalk<'_>, u32, u32) -> Result<(), E>,
+) -> Result<Vec<EntityVisit>, E> {
     scratch.marks.begin(bound);
-    let mut walk = Walk { words: &mut scratch.marks.words, reached: Vec::new() };
+    let mut walk = PlainWalk { words: &mut scratch.marks.words, reached: Vec::new() };
     // All roots are marked before the first is left, so no root is reached from another.
     for &root in roots {
         mark(walk.words, root);
@@ -212,7 +218,8 @@ fn walk<E>(
         outcome = roots.iter().try_for_each(|&root| expand(&mut walk, root, 1));
     }
     let mut next = 0;
-    while let (Ok(()), Some(&Reached { entity, distance, .. })) = (&outcome, walk.reached.get(next))
+    while let (Ok(()), Some(&EntityVisit { entity, distance, .. })) =
+        (&outcome, walk.reached.get(next))
     {
         if distance >= limit {
             break;
@@ -237,20 +244,20 @@ fn walk<E>(
 /// # Errors
 ///
 /// The error of reading `graph`; `scratch` stays fit for use.
-pub fn blast_radius<A: Adjacency>(
+pub fn blast_radius<A: AdjacencyRead>(
     graph: &A,
     roots: &[u32],
     rules: &BlastRules,
-    scratch: &mut Scratch,
-) -> Result<Vec<Reached>, A::Error> {
-    let looks = [Direction::Out, Direction::In]
+    scratch: &mut BlastScratch,
+) -> Result<Vec<EntityVisit>, A::Error> {
+    let looks = [EdgeDirection::Out, EdgeDirection::In]
         .map(|direction| (direction, rules.passes.any(|passes| passes & bit(direction) != 0)));
     walk(graph.entity_bound(), roots, rules.depth, scratch, |walk, from, distance| {
         for (direction, looks) in looks {
             if looks {
                 graph.for_each_edge(from, direction, |edge| {
                     if rules.pass(edge.verb, direction) {
-                        walk.meet(from, distance, edge, direction);
+                        walk.visit_ends(from, distance, edge, direction);
                     }
                 })?;
             }
@@ -261,7 +268,7 @@ pub fn blast_radius<A: Adjacency>(
 
 /// The verbs of one view that a direction lets through: none, some or all.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Gate {
+enum DirectionGate {
     Closed,
     Some,
     Open,
@@ -277,8 +284,8 @@ impl GraphView {
         &self,
         roots: &[u32],
         rules: &BlastRules,
-        scratch: &mut Scratch,
-    ) -> Vec<Reached> {
+        scratch: &mut BlastScratch,
+    ) -> Vec<EntityVisit> {
         self.reach(roots, rules, scratch).iter().collect()
     }
 
@@ -288,19 +295,19 @@ impl GraphView {
         &'a self,
         roots: &'a [u32],
         rules: &BlastRules,
-        scratch: &'a mut Scratch,
-    ) -> Reach<'a> {
+        scratch: &'a mut BlastScratch,
+    ) -> ReachSet<'a> {
         let passes: Vec<u8> =
             self.edge_sorts().iter().map(|sort| rules.passes.of(sort.verb)).collect();
         // A closed direction is not looked in, and through an open one the walk need not read the sorts.
         let gate = |bit: u8| match passes.iter().filter(|passes| *passes & bit != 0).count() {
-            0 => Gate::Closed,
-            open if open == passes.len() => Gate::Open,
-            _ => Gate::Some,
+            0 => DirectionGate::Closed,
+            open if open == passes.len() => DirectionGate::Open,
+            _ => DirectionGate::Some,
         };
-        let gates = [(Direction::Out, gate(OUT)), (Direction::In, gate(IN))];
-        let open = gates.iter().filter(|(_, gate)| *gate != Gate::Closed);
-        let looks: Vec<(Direction, Gate)> = open.copied().collect();
+        let gates = [(EdgeDirection::Out, gate(OUT)), (EdgeDirection::In, gate(IN))];
+        let open = gates.iter().filter(|(_, gate)| *gate != DirectionGate::Closed);
+        let looks: Vec<(EdgeDirection, DirectionGate)> = open.copied().collect();
         scratch.marks.begin(self.entity_bound());
         scratch.prepare_queue(self.entity_bound());
         for &root in roots {
@@ -311,7 +318,7 @@ impl GraphView {
         let (mut len, mut next, mut depth) = (0, 0, 0);
         // The ranges of the edges of the entities of a block, by direction.
         let mut ranges = [[(0, 0); BLOCK]; 2];
-        let mut leave = |block: &[u32], queue: &mut [Met], mut len: usize| {
+        let mut leave = |block: &[u32], queue: &mut [PackedVisit], mut len: usize| {
             let mut touched = 0;
             for (&(direction, _), ranges) in looks.iter().zip(&mut ranges) {
                 let half = self.half(direction);
@@ -319,7 +326,7 @@ impl GraphView {
                     *range = half.bounds(from);
                 }
                 for &(start, _) in &ranges[..block.len()] {
-                    touched ^= half.touch(start);
+                    touched ^= half.prefetch_edge(start);
                 }
             }
             // Without a use of the result, the compiler would drop the reads.
@@ -327,10 +334,10 @@ impl GraphView {
             for i in 0..block.len() {
                 for (&(direction, gate), ranges) in looks.iter().zip(&ranges) {
                     let half = self.half(direction);
-                    let side = (side(direction), bit(direction));
+                    let side = (direction_mark(direction), bit(direction));
                     // Where every verb passes, `meet` does not read the sorts at all.
-                    let passes = (gate == Gate::Some).then_some(&passes[..]);
-                    len = half.meet(ranges[i], side, passes, words, queue, len);
+                    let passes = (gate == DirectionGate::Some).then_some(&passes[..]);
+                    len = half.visit_ends(ranges[i], side, passes, words, queue, len);
                 }
             }
             len
@@ -358,24 +365,24 @@ impl GraphView {
             }
         }
         scratch.marks.end(roots, queue[..len].iter().map(|&met| met as u32));
-        Reach { view: self, roots, met: &scratch.queue[..len], levels: &scratch.levels }
+        ReachSet { view: self, roots, met: &scratch.queue[..len], levels: &scratch.levels }
     }
 }
 
-impl Half {
+impl AdjacencyArrays {
     /// Meets the other ends of the edges in a range, for the verbs that `passes` lets through, and
     /// returns the new length of the queue.
     ///
     /// No branch predictor knows if an entity is new, so there is no branch: each entity is written to
     /// the end of the queue, which then grows by one or not.
     #[inline]
-    fn meet(
+    fn visit_ends(
         &self,
         (start, end): (u32, u32),
         (side, bit): (u32, u8),
         passes: Option<&[u8]>,
         words: &mut [u64],
-        queue: &mut [Met],
+        queue: &mut [PackedVisit],
         mut len: usize,
     ) -> usize {
         let mut meet = |other: u32, at: u32, pass: bool| {
@@ -401,14 +408,14 @@ impl Half {
 
 /// The entities that a walk on a view has reached, nearest first, in the order of the walk.
 #[derive(Clone, Copy, Debug)]
-pub struct Reach<'a> {
+pub struct ReachSet<'a> {
     view: &'a GraphView,
     roots: &'a [u32],
-    met: &'a [Met],
+    met: &'a [PackedVisit],
     levels: &'a [u32],
 }
 
-impl<'a> Reach<'a> {
+impl<'a> ReachSet<'a> {
     /// Number of entities that are reached.
     pub fn len(&self) -> usize {
         self.met.len()
@@ -432,8 +439,8 @@ impl<'a> Reach<'a> {
     }
 
     /// Each entity with the last step of its chain.
-    pub fn iter(&self) -> impl Iterator<Item = Reached> + 'a {
-        let Reach { view, roots, met, levels } = *self;
+    pub fn iter(&self) -> impl Iterator<Item = EntityVisit> + 'a {
+        let ReachSet { view, roots, met, levels } = *self;
         let distances = (1..).zip(levels).scan(0, |start, (distance, &end)| {
             Some(std::iter::repeat_n(distance, (end - std::mem::replace(start, end)) as usize))
         });
@@ -442,12 +449,12 @@ impl<'a> Reach<'a> {
         let mut left = roots.iter().copied().chain(self.entities()).peekable();
         met.iter().zip(distances.flatten()).filter_map(move |(&met, distance)| {
             let (entity, at) = (met as u32, (met >> 32) as u32);
-            let direction = if at & AGAINST == 0 { Direction::Out } else { Direction::In };
+            let direction = if at & AGAINST == 0 { EdgeDirection::Out } else { EdgeDirection::In };
             let (half, at) = (view.half(direction), (at & !AGAINST) as usize);
             while left.next_if(|&from| !half.range(from).contains(&at)).is_some() {}
             let from = *left.peek()?;
-            let Edge { relationship, verb, label, .. } = view.edge_at(half, at);
-            Some(Reached { entity, distance, from, relationship, verb, label, direction })
+            let IncidentEdge { relationship, verb, label, .. } = view.edge_at(half, at);
+            Some(EntityVisit { entity, distance, from, relationship, verb, label, direction })
         })
     }
 }
@@ -456,7 +463,7 @@ impl<'a> Reach<'a> {
 /// not in the answer.
 ///
 /// O(answer): one pass backwards, since every step stands after the one before it.
-pub fn chain_to(reached: &[Reached], entity: u32) -> Option<Vec<Step>> {
+pub fn chain_to(reached: &[EntityVisit], entity: u32) -> Option<Vec<EvidenceStep>> {
     let mut chain = Vec::new();
     let mut wanted = entity;
     for last in reached.iter().rev() {
@@ -477,8 +484,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// Runs both the general walk and the one on arrays, which must agree.
-    fn ask(view: &GraphView, roots: &[u32], rules: &BlastRules) -> Vec<Reached> {
-        let mut scratch = Scratch::new();
+    fn ask(view: &GraphView, roots: &[u32], rules: &BlastRules) -> Vec<EntityVisit> {
+        let mut scratch = BlastScratch::new();
         let general =
             blast_radius(view, roots, rules, &mut scratch).unwrap_or_else(|never| match never {});
         assert_eq!(view.blast_radius(roots, rules, &mut scratch), general);
@@ -492,14 +499,14 @@ mod tests {
         general
     }
 
-    fn distances(reached: &[Reached]) -> Vec<(u32, u32)> {
+    fn distances(reached: &[EntityVisit]) -> Vec<(u32, u32)> {
         reached.iter().map(|r| (r.entity, r.distance)).collect()
     }
 
     /// Verbs of the tests: 0 forward, 1 reverse, 2 both, 3 none.
-    fn flows() -> Flows {
-        let flows = Flows::uniform(Flow::Forward).with(1, Flow::Reverse);
-        flows.with(2, Flow::Both).with(3, Flow::None)
+    fn flows() -> VerbFlows {
+        let flows = VerbFlows::uniform(FlowDirection::Forward).with(1, FlowDirection::Reverse);
+        flows.with(2, FlowDirection::Both).with(3, FlowDirection::None)
     }
 
     fn auto(depth: Option<u32>) -> BlastRules {
@@ -525,9 +532,11 @@ mod tests {
     fn a_given_way_overrides_the_flow_of_verbs() {
         let view = testing::view(3, &[(0, 1, 3), (2, 0, 3)]);
         assert_eq!(ask(&view, &[0], &auto(None)), []);
-        for (way, expected) in
-            [(Way::Out, vec![(1, 1)]), (Way::In, vec![(2, 1)]), (Way::Both, vec![(1, 1), (2, 1)])]
-        {
+        for (way, expected) in [
+            (WalkDirection::Out, vec![(1, 1)]),
+            (WalkDirection::In, vec![(2, 1)]),
+            (WalkDirection::Both, vec![(1, 1), (2, 1)]),
+        ] {
             let rules = BlastRules::new(&flows(), Some(way), None, None);
             assert_eq!(distances(&ask(&view, &[0], &rules)), expected);
         }
@@ -560,7 +569,7 @@ mod tests {
         let reached = ask(&view, &[0], &auto(None));
         let chain = chain_to(&reached, 3).expect("3 is reached");
         let steps: Vec<_> = chain.iter().map(|s| (s.from, s.to, s.direction)).collect();
-        let (out, back) = (Direction::Out, Direction::In);
+        let (out, back) = (EdgeDirection::Out, EdgeDirection::In);
         assert_eq!(steps, [(0, 1, out), (1, 2, back), (2, 3, out)]);
         assert_eq!(chain_to(&reached, 0), None);
     }
@@ -568,7 +577,7 @@ mod tests {
     /// A graph whose third reading fails.
     struct Failing<'a>(&'a GraphView, std::cell::Cell<u32>);
 
-    impl Adjacency for Failing<'_> {
+    impl AdjacencyRead for Failing<'_> {
         type Error = &'static str;
         fn entity_bound(&self) -> u32 {
             self.0.entity_bound()
@@ -576,8 +585,8 @@ mod tests {
         fn for_each_edge(
             &self,
             entity: u32,
-            direction: Direction,
-            visit: impl FnMut(Edge),
+            direction: EdgeDirection,
+            visit: impl FnMut(IncidentEdge),
         ) -> Result<(), &'static str> {
             self.1.set(self.1.get() + 1);
             if self.1.get() == 3 {
@@ -590,7 +599,7 @@ mod tests {
     #[test]
     fn a_failed_walk_leaves_the_scratch_fit_for_use() {
         let view = testing::view(3, &[(0, 1, 0), (1, 2, 0)]);
-        let mut scratch = Scratch::new();
+        let mut scratch = BlastScratch::new();
         let failing = Failing(&view, Default::default());
         assert_eq!(blast_radius(&failing, &[0], &auto(None), &mut scratch), Err("disk on fire"));
         assert_eq!(view.blast_radius(&[0], &auto(None), &mut scratch).len(), 2);
@@ -600,14 +609,16 @@ mod tests {
     fn naive(
         edges: &[(u32, u32, u32)],
         roots: &[u32],
-        pass: impl Fn(u32, Direction) -> bool,
+        pass: impl Fn(u32, EdgeDirection) -> bool,
         depth: u32,
     ) -> BTreeMap<u32, u32> {
         let mut best: BTreeMap<u32, u32> = roots.iter().map(|&root| (root, 0)).collect();
         loop {
             let before = best.clone();
             for &(from, to, verb) in edges {
-                for (a, b, direction) in [(from, to, Direction::Out), (to, from, Direction::In)] {
+                for (a, b, direction) in
+                    [(from, to, EdgeDirection::Out), (to, from, EdgeDirection::In)]
+                {
                     let Some(&at) = best.get(&a) else { continue };
                     if pass(verb, direction) && at < depth {
                         let old = best.entry(b).or_insert(u32::MAX);
@@ -627,17 +638,17 @@ mod tests {
         fn distances_are_shortest_and_chains_hold(
             edges in testing::edges(),
             roots in prop::collection::vec(0u32..12, 0..3),
-            way in prop::sample::select(vec![None, Some(Way::Out), Some(Way::In), Some(Way::Both)]),
+            way in prop::sample::select(vec![None, Some(WalkDirection::Out), Some(WalkDirection::In), Some(WalkDirection::Both)]),
             verbs in prop::option::of(prop::collection::vec(0u32..5, 0..4)),
             depth in prop::option::of(0u32..5),
         ) {
             let view = testing::view(12, &edges);
             let rules = BlastRules::new(&flows(), way, verbs.as_deref(), depth);
             let reached = ask(&view, &roots, &rules);
-            let pass = |verb: u32, direction: Direction| {
+            let pass = |verb: u32, direction: EdgeDirection| {
                 let along = match way {
                     Some(way) => way.directions(),
-                    None => [Way::Out.directions(), Way::In.directions(), Way::Both.directions(),
+                    None => [WalkDirection::Out.directions(), WalkDirection::In.directions(), WalkDirection::Both.directions(),
                         &[]][verb as usize],
                 };
                 along.contains(&direction) && super::super::passes(verbs.as_deref(), verb)
@@ -652,7 +663,7 @@ mod tests {
                 prop_assert!(chain.windows(2).all(|pair| pair[0].to == pair[1].from));
                 for step in chain {
                     let (from, to, verb) = edges[step.relationship as usize];
-                    let ends = if step.direction == Direction::Out { (from, to) } else { (to, from) };
+                    let ends = if step.direction == EdgeDirection::Out { (from, to) } else { (to, from) };
                     prop_assert_eq!((step.from, step.to, step.verb), (ends.0, ends.1, verb));
                     prop_assert!(pass(verb, step.direction));
                 }

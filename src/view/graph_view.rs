@@ -14,7 +14,7 @@
 //! A view is immutable and owns its arrays: it shows the state it was built from for as long as it
 //! lives, and threads may share it.
 
-use crate::graph::{Adjacency, Direction, Edge, EntityFacts, GraphRead};
+use crate::graph::{AdjacencyRead, EdgeDirection, EntityFacts, GraphRead, IncidentEdge};
 use rustc_hash::FxHashMap;
 use std::convert::Infallible;
 use std::fmt;
@@ -23,10 +23,10 @@ use std::ops::{ControlFlow, Range};
 /// The graph as compact adjacency, readable in both directions.
 #[derive(Clone, Debug)]
 pub struct GraphView {
-    out: Half,
-    into: Half,
+    out: AdjacencyArrays,
+    into: AdjacencyArrays,
     /// The sorts of edges; the halves hold positions in this list.
-    edge_sorts: Vec<EdgeSort>,
+    edge_sorts: Vec<EdgeSignature>,
     /// Name numbers of the verbs, each once.
     verbs: Vec<u32>,
     /// Each combination of type and classes of entities, once; empty if these are not known.
@@ -35,7 +35,7 @@ pub struct GraphView {
 
 /// The verb and the two ends that edges of one sort have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct EdgeSort {
+pub(super) struct EdgeSignature {
     /// Name number of the verb.
     pub(super) verb: u32,
     /// Position of the from end in `entity_sorts`; 0 if its type and classes are not known.
@@ -46,14 +46,14 @@ pub(super) struct EdgeSort {
 
 /// The edges of every entity in one direction.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Half {
+pub(super) struct AdjacencyArrays {
     offsets: Vec<u32>,
     pub(super) others: Vec<u32>,
     pub(super) sorts: Vec<u16>,
     pub(super) relationships: Vec<u32>,
 }
 
-impl Half {
+impl AdjacencyArrays {
     /// The positions of the edges of `entity`; empty for a number beyond the bound.
     #[inline]
     pub(super) fn range(&self, entity: u32) -> Range<usize> {
@@ -61,7 +61,7 @@ impl Half {
         start as usize..end as usize
     }
 
-    /// [`Half::range`] in the 32 bits that it is held in.
+    /// [`AdjacencyArrays::range`] in the 32 bits that it is held in.
     #[inline]
     pub(super) fn bounds(&self, entity: u32) -> (u32, u32) {
         match self.offsets.get(entity as usize..).and_then(|rest| rest.first_chunk::<2>()) {
@@ -73,12 +73,16 @@ impl Half {
     /// Reads one edge only to bring it into the cache of the processor, for a walk that comes there
     /// soon: a large view does not fit into it.
     #[inline]
-    pub(super) fn touch(&self, at: u32) -> u32 {
+    pub(super) fn prefetch_edge(&self, at: u32) -> u32 {
         self.others.get(at as usize).copied().unwrap_or(0)
     }
 
     /// Sorts `edges` by the end that `ends` puts first, keeping the order of equal ones.
-    fn sort(bound: u32, edges: &[Compact], ends: impl Fn(&Compact) -> (u32, u32)) -> Half {
+    fn sort(
+        bound: u32,
+        edges: &[CompactEdge],
+        ends: impl Fn(&CompactEdge) -> (u32, u32),
+    ) -> AdjacencyArrays {
         let mut offsets = vec![0u32; bound as usize + 1];
         for edge in edges {
             offsets[ends(edge).0 as usize + 1] += 1;
@@ -91,7 +95,7 @@ impl Half {
         // `next` moves on as edges are placed, while `offsets` must stay. Edges are placed in the order of
         // `edges`, which keeps equal ones in order.
         let mut next = offsets.clone();
-        let mut half = Half {
+        let mut half = AdjacencyArrays {
             offsets,
             others: vec![0; edges.len()],
             sorts: vec![0; edges.len()],
@@ -110,7 +114,7 @@ impl Half {
 }
 
 /// A relationship while a view is built.
-struct Compact {
+struct CompactEdge {
     from: u32,
     to: u32,
     relationship: u32,
@@ -161,35 +165,36 @@ impl VerbNumbers {
 }
 
 /// One half of a view while it is read, entity by entity.
-struct Reading {
-    half: Half,
+struct AdjacencyArraysBuilder {
+    half: AdjacencyArrays,
     numbers: VerbNumbers,
     bound: u32,
-    fault: Option<BuildError<Infallible>>,
+    fault: Option<ViewBuildError<Infallible>>,
 }
 
-impl Reading {
-    fn new(bound: u32, expected: usize) -> Reading {
-        let half = Half {
+impl AdjacencyArraysBuilder {
+    fn new(bound: u32, expected: usize) -> AdjacencyArraysBuilder {
+        let half = AdjacencyArrays {
             offsets: Vec::with_capacity(bound as usize + 1),
             others: Vec::with_capacity(expected),
             sorts: Vec::with_capacity(expected),
             relationships: Vec::with_capacity(expected),
         };
-        Reading { half, numbers: VerbNumbers::default(), bound, fault: None }
+        AdjacencyArraysBuilder { half, numbers: VerbNumbers::default(), bound, fault: None }
     }
 
     /// Takes the next edge of `entity`. The entities must come in ascending order.
     #[inline]
-    fn push(&mut self, entity: u32, edge: Edge) {
+    fn push(&mut self, entity: u32, edge: IncidentEdge) {
         // The graph calls this for each edge and takes no answer, so an error waits for `finish`.
         if edge.other >= self.bound {
             let (relationship, entity) = (edge.relationship, edge.other);
-            self.fault = Some(BuildError::BeyondBound { relationship, entity, bound: self.bound });
+            self.fault =
+                Some(ViewBuildError::BeyondBound { relationship, entity, bound: self.bound });
             return;
         }
         let Some(verb) = self.numbers.number(edge.verb) else {
-            self.fault = Some(BuildError::TooManyVerbs);
+            self.fault = Some(ViewBuildError::TooManyVerbs);
             return;
         };
         self.begin(entity);
@@ -206,12 +211,12 @@ impl Reading {
         }
     }
 
-    fn finish(mut self) -> Result<(Half, VerbNumbers), BuildError<Infallible>> {
+    fn finish(mut self) -> Result<(AdjacencyArrays, VerbNumbers), ViewBuildError<Infallible>> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         if self.half.others.len() > RELATIONSHIPS_MAX {
-            return Err(BuildError::TooManyRelationships);
+            return Err(ViewBuildError::TooManyRelationships);
         }
         // Entities after the last edge need offsets too, and one more entry ends the last range.
         self.begin(self.bound);
@@ -224,7 +229,7 @@ const RELATIONSHIPS_MAX: usize = (1 << 31) - 1;
 
 /// The reason why a view could not be built. `E` is the error of reading the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BuildError<E> {
+pub enum ViewBuildError<E> {
     /// The graph could not be read.
     Read(E),
     /// A relationship names an entity that is not below the bound the graph gave.
@@ -245,45 +250,45 @@ pub enum BuildError<E> {
     TooManyRelationships,
 }
 
-impl<E> BuildError<E> {
+impl<E> ViewBuildError<E> {
     /// The error of a graph that can be read, for any error of reading.
-    fn of_graph(error: BuildError<Infallible>) -> BuildError<E> {
+    fn of_graph(error: ViewBuildError<Infallible>) -> ViewBuildError<E> {
         match error {
-            BuildError::Read(never) => match never {},
-            BuildError::BeyondBound { relationship, entity, bound } => {
-                BuildError::BeyondBound { relationship, entity, bound }
+            ViewBuildError::Read(never) => match never {},
+            ViewBuildError::BeyondBound { relationship, entity, bound } => {
+                ViewBuildError::BeyondBound { relationship, entity, bound }
             }
-            BuildError::TooManyVerbs => BuildError::TooManyVerbs,
-            BuildError::TooManySorts => BuildError::TooManySorts,
-            BuildError::TooManyRelationships => BuildError::TooManyRelationships,
+            ViewBuildError::TooManyVerbs => ViewBuildError::TooManyVerbs,
+            ViewBuildError::TooManySorts => ViewBuildError::TooManySorts,
+            ViewBuildError::TooManyRelationships => ViewBuildError::TooManyRelationships,
         }
     }
 }
 
-impl<E: fmt::Display> fmt::Display for BuildError<E> {
+impl<E: fmt::Display> fmt::Display for ViewBuildError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BuildError::Read(error) => error.fmt(f),
-            BuildError::BeyondBound { relationship, entity, bound } => write!(
+            ViewBuildError::Read(error) => error.fmt(f),
+            ViewBuildError::BeyondBound { relationship, entity, bound } => write!(
                 f,
                 "relationship number {relationship} names entity number {entity}, \
                  but the graph has numbers below {bound} only"
             ),
-            BuildError::TooManyVerbs => f.write_str("graph has more than 65536 verbs"),
-            BuildError::TooManySorts => {
+            ViewBuildError::TooManyVerbs => f.write_str("graph has more than 65536 verbs"),
+            ViewBuildError::TooManySorts => {
                 f.write_str("graph has more than 65536 combinations of verbs and classes of ends")
             }
-            BuildError::TooManyRelationships => {
+            ViewBuildError::TooManyRelationships => {
                 f.write_str("graph has more than 2147483647 relationships")
             }
         }
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for BuildError<E> {
+impl<E: std::error::Error + 'static> std::error::Error for ViewBuildError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            BuildError::Read(error) => Some(error),
+            ViewBuildError::Read(error) => Some(error),
             _ => None,
         }
     }
@@ -297,28 +302,28 @@ impl GraphView {
     ///
     /// # Errors
     ///
-    /// Everything [`BuildError`] names but [`BuildError::Read`].
+    /// Everything [`ViewBuildError`] names but [`ViewBuildError::Read`].
     pub fn from_edges(
         entity_bound: u32,
         edges: impl IntoIterator<Item = (u32, u32, u32, u32)>,
-    ) -> Result<GraphView, BuildError<Infallible>> {
+    ) -> Result<GraphView, ViewBuildError<Infallible>> {
         let mut numbers = VerbNumbers::default();
         let mut rows = Vec::new();
         for (from, to, verb, relationship) in edges {
             let entity = from.max(to);
             if entity >= entity_bound {
                 let bound = entity_bound;
-                return Err(BuildError::BeyondBound { relationship, entity, bound });
+                return Err(ViewBuildError::BeyondBound { relationship, entity, bound });
             }
-            let verb = numbers.number(verb).ok_or(BuildError::TooManyVerbs)?;
-            rows.push(Compact { from, to, relationship, sort: verb });
+            let verb = numbers.number(verb).ok_or(ViewBuildError::TooManyVerbs)?;
+            rows.push(CompactEdge { from, to, relationship, sort: verb });
         }
         if rows.len() > RELATIONSHIPS_MAX {
-            return Err(BuildError::TooManyRelationships);
+            return Err(ViewBuildError::TooManyRelationships);
         }
         Ok(GraphView::by_verb(
-            Half::sort(entity_bound, &rows, |edge| (edge.from, edge.to)),
-            Half::sort(entity_bound, &rows, |edge| (edge.to, edge.from)),
+            AdjacencyArrays::sort(entity_bound, &rows, |edge| (edge.from, edge.to)),
+            AdjacencyArrays::sort(entity_bound, &rows, |edge| (edge.to, edge.from)),
             numbers.names,
         ))
     }
@@ -329,24 +334,25 @@ impl GraphView {
     ///
     /// # Errors
     ///
-    /// Everything [`BuildError`] names.
-    pub fn build<A: Adjacency>(graph: &A) -> Result<GraphView, BuildError<A::Error>> {
+    /// Everything [`ViewBuildError`] names.
+    pub fn build<A: AdjacencyRead>(graph: &A) -> Result<GraphView, ViewBuildError<A::Error>> {
         let (bound, expected) = (graph.entity_bound(), graph.relationships_expected());
-        let mut out = Reading::new(bound, expected);
-        let mut into = Reading::new(bound, expected);
+        let mut out = AdjacencyArraysBuilder::new(bound, expected);
+        let mut into = AdjacencyArraysBuilder::new(bound, expected);
         graph
             .for_each_edge_both_ways(
                 |entity, edge| out.push(entity, edge),
                 |entity, edge| into.push(entity, edge),
             )
-            .map_err(BuildError::Read)?;
-        let whole = |reading: Reading| reading.finish().map_err(BuildError::of_graph);
+            .map_err(ViewBuildError::Read)?;
+        let whole =
+            |reading: AdjacencyArraysBuilder| reading.finish().map_err(ViewBuildError::of_graph);
         let (out, mut numbers) = whole(out)?;
         let (mut into, theirs) = whole(into)?;
         // Each half has met the verbs in its own order.
         let dense: Option<Vec<u16>> =
             theirs.names.iter().map(|&verb| numbers.number(verb)).collect();
-        let dense = dense.ok_or(BuildError::TooManyVerbs)?;
+        let dense = dense.ok_or(ViewBuildError::TooManyVerbs)?;
         // Where both halves met the verbs in the same order, their numbers agree already.
         if !dense.iter().copied().eq(0..dense.len() as u16) {
             into.sorts.iter_mut().for_each(|verb| *verb = dense[*verb as usize]);
@@ -355,8 +361,8 @@ impl GraphView {
     }
 
     /// A view in which the sort of an edge is its verb alone.
-    fn by_verb(out: Half, into: Half, verbs: Vec<u32>) -> GraphView {
-        let edge_sorts = verbs.iter().map(|&verb| EdgeSort { verb, from: 0, to: 0 }).collect();
+    fn by_verb(out: AdjacencyArrays, into: AdjacencyArrays, verbs: Vec<u32>) -> GraphView {
+        let edge_sorts = verbs.iter().map(|&verb| EdgeSignature { verb, from: 0, to: 0 }).collect();
         GraphView { out, into, edge_sorts, verbs, entity_sorts: Vec::new() }
     }
 
@@ -365,8 +371,8 @@ impl GraphView {
     ///
     /// # Errors
     ///
-    /// Everything [`BuildError`] names.
-    pub fn of<G: GraphRead>(graph: &G) -> Result<GraphView, BuildError<G::Error>> {
+    /// Everything [`ViewBuildError`] names.
+    pub fn of<G: GraphRead>(graph: &G) -> Result<GraphView, ViewBuildError<G::Error>> {
         let mut view = GraphView::build(graph)?;
         let mut numbers: FxHashMap<(u32, u32), u32> = FxHashMap::default();
         let nameless = EntityFacts { scope: 0, type_name: 0, classes: 0, live: false };
@@ -387,18 +393,18 @@ impl GraphView {
                 }
                 Ok(ControlFlow::Continue(()))
             })
-            .map_err(BuildError::Read)?;
-        match view.tell_apart(&sort_of) {
+            .map_err(ViewBuildError::Read)?;
+        match view.number_edge_signatures(&sort_of) {
             true => Ok(view),
-            false => Err(BuildError::TooManySorts),
+            false => Err(ViewBuildError::TooManySorts),
         }
     }
 
     /// Gives edges sorts by verb and by the sorts of both ends; false if there are too many sorts.
-    fn tell_apart(&mut self, sort_of: &[u32]) -> bool {
+    fn number_edge_signatures(&mut self, sort_of: &[u32]) -> bool {
         let by_verb = std::mem::take(&mut self.edge_sorts);
         // One map for both halves, so that a relationship has the same sort seen from either end.
-        let mut numbers: FxHashMap<EdgeSort, u16> = FxHashMap::default();
+        let mut numbers: FxHashMap<EdgeSignature, u16> = FxHashMap::default();
         for (half, turned) in [(&mut self.out, false), (&mut self.into, true)] {
             for (entity, &here) in sort_of.iter().enumerate() {
                 let range = half.range(entity as u32);
@@ -407,7 +413,7 @@ impl GraphView {
                     // In the half against the arrows, `entity` is the to end.
                     let there = sort_of[other as usize];
                     let (from, to) = if turned { (there, here) } else { (here, there) };
-                    let sort = EdgeSort { from, to, ..by_verb[usize::from(*slot)] };
+                    let sort = EdgeSignature { from, to, ..by_verb[usize::from(*slot)] };
                     *slot = match numbers.get(&sort) {
                         Some(&number) => number,
                         None => {
@@ -425,7 +431,7 @@ impl GraphView {
         true
     }
 
-    pub(super) fn edge_sorts(&self) -> &[EdgeSort] {
+    pub(super) fn edge_sorts(&self) -> &[EdgeSignature] {
         &self.edge_sorts
     }
 
@@ -452,31 +458,31 @@ impl GraphView {
     pub fn edges_of(
         &self,
         entity: u32,
-        direction: Direction,
-    ) -> impl ExactSizeIterator<Item = Edge> + '_ {
+        direction: EdgeDirection,
+    ) -> impl ExactSizeIterator<Item = IncidentEdge> + '_ {
         let half = self.half(direction);
         half.range(entity).map(move |at| self.edge_at(half, at))
     }
 
-    pub(super) fn half(&self, direction: Direction) -> &Half {
+    pub(super) fn half(&self, direction: EdgeDirection) -> &AdjacencyArrays {
         match direction {
-            Direction::Out => &self.out,
-            Direction::In => &self.into,
+            EdgeDirection::Out => &self.out,
+            EdgeDirection::In => &self.into,
         }
     }
 
     #[inline]
-    pub(super) fn edge_at(&self, half: &Half, at: usize) -> Edge {
-        Edge {
+    pub(super) fn edge_at(&self, half: &AdjacencyArrays, at: usize) -> IncidentEdge {
+        IncidentEdge {
             other: half.others[at],
             verb: self.edge_sorts[half.sorts[at] as usize].verb,
             relationship: half.relationships[at],
-            label: Edge::UNLABELLED,
+            label: IncidentEdge::UNLABELLED,
         }
     }
 }
 
-impl Adjacency for GraphView {
+impl AdjacencyRead for GraphView {
     type Error = Infallible;
 
     fn entity_bound(&self) -> u32 {
@@ -487,16 +493,16 @@ impl Adjacency for GraphView {
     fn for_each_edge(
         &self,
         entity: u32,
-        direction: Direction,
-        mut visit: impl FnMut(Edge),
+        direction: EdgeDirection,
+        mut visit: impl FnMut(IncidentEdge),
     ) -> Result<(), Infallible> {
         let half = self.half(direction);
         let range = half.range(entity);
         // Slices are checked against their bounds once, where positions would be checked for each edge.
         let ends = half.others[range.clone()].iter().zip(&half.sorts[range.clone()]);
         for ((&other, &sort), &relationship) in ends.zip(&half.relationships[range]) {
-            let (verb, label) = (self.edge_sorts[sort as usize].verb, Edge::UNLABELLED);
-            visit(Edge { other, verb, relationship, label });
+            let (verb, label) = (self.edge_sorts[sort as usize].verb, IncidentEdge::UNLABELLED);
+            visit(IncidentEdge { other, verb, relationship, label });
         }
         Ok(())
     }
@@ -508,7 +514,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn listed(view: &GraphView, direction: Direction) -> Vec<(u32, Edge)> {
+    fn listed(view: &GraphView, direction: EdgeDirection) -> Vec<(u32, IncidentEdge)> {
         let mut all = Vec::new();
         for entity in 0..view.entity_bound() {
             view.for_each_edge(entity, direction, |edge| all.push((entity, edge)))
@@ -521,21 +527,21 @@ mod tests {
     fn an_empty_view_has_no_edges() {
         let view = testing::view(0, &[]);
         assert_eq!((view.entity_bound(), view.relationship_count()), (0, 0));
-        assert_eq!(view.edges_of(7, Direction::Out).len(), 0);
+        assert_eq!(view.edges_of(7, EdgeDirection::Out).len(), 0);
     }
 
     #[test]
     fn verbs_keep_their_name_numbers() {
         let view = testing::view(3, &[(0, 1, 900), (1, 2, 7), (0, 2, 900)]);
         assert_eq!(view.verbs(), [900, 7]);
-        let verbs: Vec<_> = view.edges_of(2, Direction::In).map(|edge| edge.verb).collect();
+        let verbs: Vec<_> = view.edges_of(2, EdgeDirection::In).map(|edge| edge.verb).collect();
         assert_eq!(verbs, [7, 900]);
     }
 
     #[test]
     fn an_end_beyond_the_bound_is_refused() {
         let error = GraphView::from_edges(2, [(0, 2, 0, 5)]).unwrap_err();
-        assert_eq!(error, BuildError::BeyondBound { relationship: 5, entity: 2, bound: 2 });
+        assert_eq!(error, ViewBuildError::BeyondBound { relationship: 5, entity: 2, bound: 2 });
         assert_eq!(
             error.to_string(),
             "relationship number 5 names entity number 2, but the graph has numbers below 2 only"
@@ -546,7 +552,10 @@ mod tests {
     fn the_verb_that_16_bits_cannot_number_is_refused() {
         let edges = |count: u32| (0..count).map(|verb| (0, 0, verb, verb));
         assert!(GraphView::from_edges(1, edges(65_536)).is_ok());
-        assert_eq!(GraphView::from_edges(1, edges(65_537)).unwrap_err(), BuildError::TooManyVerbs);
+        assert_eq!(
+            GraphView::from_edges(1, edges(65_537)).unwrap_err(),
+            ViewBuildError::TooManyVerbs
+        );
     }
 
     proptest! {
@@ -555,11 +564,11 @@ mod tests {
             let view = testing::view(12, &edges);
             let mut expected = testing::rows(&edges);
             expected.sort_unstable();
-            let mut out: Vec<_> = listed(&view, Direction::Out).into_iter()
+            let mut out: Vec<_> = listed(&view, EdgeDirection::Out).into_iter()
                 .map(|(at, edge)| (at, edge.other, edge.verb, edge.relationship)).collect();
             out.sort_unstable();
             prop_assert_eq!(&out, &expected);
-            let mut into: Vec<_> = listed(&view, Direction::In).into_iter()
+            let mut into: Vec<_> = listed(&view, EdgeDirection::In).into_iter()
                 .map(|(at, edge)| (edge.other, at, edge.verb, edge.relationship)).collect();
             into.sort_unstable();
             prop_assert_eq!(&into, &expected);
@@ -569,7 +578,7 @@ mod tests {
         fn a_view_of_a_view_is_the_same(edges in testing::edges()) {
             let view = testing::view(12, &edges);
             let again = GraphView::build(&view).expect("a view can be read");
-            for direction in [Direction::Out, Direction::In] {
+            for direction in [EdgeDirection::Out, EdgeDirection::In] {
                 prop_assert_eq!(listed(&view, direction), listed(&again, direction));
             }
         }

@@ -4,10 +4,10 @@
 //! So no walk counts anything itself. The parts of an answer are counted where the answer is made.
 
 use crate::graph::{
-    Adjacency, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind, Names, ObjectId,
-    Relationship, ScopeCounts, Value,
+    AdjacencyRead, EdgeDirection, Entity, EntityFacts, EntityHead, GraphRead, IncidentEdge,
+    NameLookup, ObjectId, ObjectKind, Relationship, ScopeCounts, Value,
 };
-use crate::limits::{Meter, Part, Stop};
+use crate::limits::{CostMeter, MemoryReservation, QuestionError};
 use std::cell::RefCell;
 
 /// About the number of bytes that walks remember of an entity, for each direction whose edges they read.
@@ -16,25 +16,25 @@ const LEFT_BYTES: u64 = 64;
 const NAMED_BYTES: u64 = 24;
 
 /// A graph with the account of a question. The bytes of a walk are given back when this is dropped.
-pub struct Metered<'a, G> {
+pub struct MeteredGraph<'a, G> {
     graph: &'a G,
-    meter: &'a Meter,
-    held: RefCell<Part<'a>>,
+    meter: &'a CostMeter,
+    held: RefCell<MemoryReservation<'a>>,
 }
 
-impl<'a, G> Metered<'a, G> {
+impl<'a, G> MeteredGraph<'a, G> {
     /// Wraps `graph` for one walk at the expense of `meter`.
-    pub fn new(graph: &'a G, meter: &'a Meter) -> Metered<'a, G> {
-        Metered { graph, meter, held: RefCell::new(meter.part()) }
+    pub fn new(graph: &'a G, meter: &'a CostMeter) -> MeteredGraph<'a, G> {
+        MeteredGraph { graph, meter, held: RefCell::new(meter.part()) }
     }
 
-    fn hold<E>(&self, bytes: u64) -> Result<(), Stop<E>> {
-        self.held.borrow_mut().hold(bytes).map_err(Stop::Limit)
+    fn hold<E>(&self, bytes: u64) -> Result<(), QuestionError<E>> {
+        self.held.borrow_mut().hold(bytes).map_err(QuestionError::Limit)
     }
 }
 
-impl<G: Adjacency> Adjacency for Metered<'_, G> {
-    type Error = Stop<G::Error>;
+impl<G: AdjacencyRead> AdjacencyRead for MeteredGraph<'_, G> {
+    type Error = QuestionError<G::Error>;
 
     fn entity_bound(&self) -> u32 {
         self.graph.entity_bound()
@@ -43,8 +43,8 @@ impl<G: Adjacency> Adjacency for Metered<'_, G> {
     fn for_each_edge(
         &self,
         entity: u32,
-        direction: Direction,
-        mut visit: impl FnMut(Edge),
+        direction: EdgeDirection,
+        mut visit: impl FnMut(IncidentEdge),
     ) -> Result<(), Self::Error> {
         self.hold(LEFT_BYTES)?;
         // An entity without edges costs a look, too.
@@ -54,7 +54,7 @@ impl<G: Adjacency> Adjacency for Metered<'_, G> {
             visit(edge);
         })?;
         // The visitor cannot stop in the middle of an entity, so its edges are counted together.
-        self.meter.work(edges).map_err(Stop::Limit)
+        self.meter.work(edges).map_err(QuestionError::Limit)
     }
 
     fn relationships_expected(&self) -> usize {
@@ -62,7 +62,7 @@ impl<G: Adjacency> Adjacency for Metered<'_, G> {
     }
 }
 
-impl<G: Names> Names for Metered<'_, G> {
+impl<G: NameLookup> NameLookup for MeteredGraph<'_, G> {
     fn name(&self, number: u32) -> &str {
         self.graph.name(number)
     }
@@ -76,7 +76,7 @@ impl<G: Names> Names for Metered<'_, G> {
     }
 }
 
-impl<G: GraphRead> GraphRead for Metered<'_, G> {
+impl<G: GraphRead> GraphRead for MeteredGraph<'_, G> {
     fn entity(&self, number: u32) -> Result<Option<Entity>, Self::Error> {
         Ok(self.graph.entity(number)?)
     }
@@ -90,7 +90,7 @@ impl<G: GraphRead> GraphRead for Metered<'_, G> {
         Ok(self.graph.entity_head(number)?)
     }
 
-    fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, Self::Error> {
+    fn number_of(&self, kind: ObjectKind, id: ObjectId) -> Result<Option<u32>, Self::Error> {
         Ok(self.graph.number_of(kind, id)?)
     }
 
@@ -137,36 +137,38 @@ impl<G: GraphRead> GraphRead for Metered<'_, G> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Way, paths, testing};
+    use super::super::{WalkDirection, paths, testing};
     use super::*;
-    use crate::limits::{Exceeded, Limits};
+    use crate::limits::{LimitError, QuestionLimits};
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
-    fn chain(limits: Limits) -> Result<u32, Exceeded> {
+    fn chain(limits: QuestionLimits) -> Result<u32, LimitError> {
         let edges: Vec<(u32, u32, u32)> = (0..20_000).map(|at| (at, at + 1, 0)).collect();
         let view = testing::view(20_001, &edges);
-        let meter = Meter::new(limits);
-        let found = paths(&Metered::new(&view, &meter), 0, 20_000, Way::Out, None, 1, None);
+        let meter = CostMeter::new(limits);
+        let found =
+            paths(&MeteredGraph::new(&view, &meter), 0, 20_000, WalkDirection::Out, None, 1, None);
         assert_eq!(meter.held(), 0, "a walk gives back what it held");
         match found {
             Ok(found) => Ok(found.map_or(0, |found| found.length)),
-            Err(Stop::Limit(what)) => Err(what),
-            Err(Stop::Read(never)) => match never {},
+            Err(QuestionError::Limit(what)) => Err(what),
+            Err(QuestionError::Read(never)) => match never {},
         }
     }
 
     #[test]
     fn a_walk_is_stopped_by_each_limit_of_its_question() {
-        assert_eq!(chain(Limits::default()), Ok(20_000));
-        let few = Limits { steps: 30_000, ..Limits::default() };
-        assert_eq!(chain(few), Err(Exceeded::Steps(30_000)));
-        let small = Limits { memory: 1 << 20, ..Limits::default() };
-        assert_eq!(chain(small), Err(Exceeded::Memory(1 << 20)));
+        assert_eq!(chain(QuestionLimits::default()), Ok(20_000));
+        let few = QuestionLimits { steps: 30_000, ..QuestionLimits::default() };
+        assert_eq!(chain(few), Err(LimitError::Steps(30_000)));
+        let small = QuestionLimits { memory: 1 << 20, ..QuestionLimits::default() };
+        assert_eq!(chain(small), Err(LimitError::Memory(1 << 20)));
         let gone = Some(Arc::new(AtomicBool::new(true)));
-        let gone = Limits { cancelled: gone, ..Limits::default() };
-        assert_eq!(chain(gone), Err(Exceeded::Cancelled));
-        let late = Limits { time: Some(std::time::Duration::ZERO), ..Limits::default() };
-        assert_eq!(chain(late), Err(Exceeded::Time(std::time::Duration::ZERO)));
+        let gone = QuestionLimits { cancelled: gone, ..QuestionLimits::default() };
+        assert_eq!(chain(gone), Err(LimitError::Cancelled));
+        let late =
+            QuestionLimits { time: Some(std::time::Duration::ZERO), ..QuestionLimits::default() };
+        assert_eq!(chain(late), Err(LimitError::Time(std::time::Duration::ZERO)));
     }
 }

@@ -10,31 +10,35 @@
 //! on them. Nothing here knows of files, jobs or output.
 
 mod blast;
-mod by_verb;
-mod clear_words;
 mod graph_view;
 mod impact;
+mod impact_arrays;
 mod metered;
 mod owners;
 mod paths;
-mod spread;
+mod scratch_bits;
+mod verb_table;
 mod visit;
 
-pub use crate::rules::Flow;
-pub use blast::{BlastRules, Flows, Reach, Reached, Scratch, blast_radius, chain_to};
-pub use graph_view::{BuildError, GraphView};
-pub use impact::{Impacted, Visit, impact};
-pub use metered::Metered;
-pub use owners::{Found, Nearest, Owner, OwnerSearch, Owners, nearest};
-pub use paths::{Paths, cycles, denies, paths, shortest_cycle};
-pub use spread::{Spread, SpreadReach, SpreadScratch};
-pub use visit::{Filtered, Marks, ViewEdge};
+pub use crate::rules::FlowDirection;
+pub use blast::{
+    BlastRules, BlastScratch, EntityVisit, ReachSet, VerbFlows, blast_radius, chain_to,
+};
+pub use graph_view::{GraphView, ViewBuildError};
+pub use impact::{ImpactResult, StateVisit, impact};
+pub use impact_arrays::{ImpactReachSet, ImpactScratch, ImpactView};
+pub use metered::MeteredGraph;
+pub use owners::{
+    NearestEntities, NearestEntity, NearestOwners, OwnerSearch, OwnerWithChain, nearest,
+};
+pub use paths::{ShortestPathSet, cycles, denies, paths, shortest_cycle};
+pub use visit::{FilteredView, ViewEdge, VisitedSet};
 
-use crate::graph::{Direction, Edge};
+use crate::graph::{EdgeDirection, IncidentEdge};
 
 /// The directions in which a walk may take relationships.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Way {
+pub enum WalkDirection {
     /// With the arrow only.
     Out,
     /// Against the arrow only.
@@ -43,29 +47,29 @@ pub enum Way {
     Both,
 }
 
-impl Way {
+impl WalkDirection {
     /// The directions to look in from an entity, with the arrow first.
-    pub const fn directions(self) -> &'static [Direction] {
+    pub const fn directions(self) -> &'static [EdgeDirection] {
         match self {
-            Way::Out => &[Direction::Out],
-            Way::In => &[Direction::In],
-            Way::Both => &[Direction::Out, Direction::In],
+            WalkDirection::Out => &[EdgeDirection::Out],
+            WalkDirection::In => &[EdgeDirection::In],
+            WalkDirection::Both => &[EdgeDirection::Out, EdgeDirection::In],
         }
     }
 
     /// The way that leads back.
-    pub const fn reversed(self) -> Way {
+    pub const fn reversed(self) -> WalkDirection {
         match self {
-            Way::Out => Way::In,
-            Way::In => Way::Out,
-            Way::Both => Way::Both,
+            WalkDirection::Out => WalkDirection::In,
+            WalkDirection::In => WalkDirection::Out,
+            WalkDirection::Both => WalkDirection::Both,
         }
     }
 }
 
 /// One step of a chain of evidence, in the order of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Step {
+pub struct EvidenceStep {
     /// The entity the step leaves.
     pub from: u32,
     /// The entity it arrives at.
@@ -74,24 +78,24 @@ pub struct Step {
     pub relationship: u32,
     /// Name number of its verb.
     pub verb: u32,
-    /// Number of its label, where the graph has labels: see [`Edge::label`].
+    /// Number of its label, where the graph has labels: see [`IncidentEdge::label`].
     pub label: u32,
-    /// [`Direction::Out`] if the relationship points from `from` to `to`, [`Direction::In`] if the
+    /// [`EdgeDirection::Out`] if the relationship points from `from` to `to`, [`EdgeDirection::In`] if the
     /// step goes against its arrow.
-    pub direction: Direction,
+    pub direction: EdgeDirection,
 }
 
-impl Step {
+impl EvidenceStep {
     /// The step that leaves `from` along `edge`, which was found looking in `direction`.
-    fn leaving(from: u32, edge: Edge, direction: Direction) -> Step {
-        let Edge { other: to, verb, relationship, label } = edge;
-        Step { from, to, relationship, verb, label, direction }
+    fn leaving(from: u32, edge: IncidentEdge, direction: EdgeDirection) -> EvidenceStep {
+        let IncidentEdge { other: to, verb, relationship, label } = edge;
+        EvidenceStep { from, to, relationship, verb, label, direction }
     }
 }
 
 /// Puts a chain that is given from its end into the order of the walk.
-fn chain_back(steps: impl Iterator<Item = Step>) -> Vec<Step> {
-    let mut chain: Vec<Step> = steps.collect();
+fn chain_back(steps: impl Iterator<Item = EvidenceStep>) -> Vec<EvidenceStep> {
+    let mut chain: Vec<EvidenceStep> = steps.collect();
     chain.reverse();
     chain
 }
@@ -107,13 +111,13 @@ mod testing {
     //! Small graphs and their numbers, shared by the tests of this module.
 
     use super::GraphView;
-    use crate::graph::{EntityFacts, Names};
+    use crate::graph::{EntityFacts, NameLookup};
     use proptest::prelude::*;
 
     /// A dictionary whose numbers are positions.
     pub struct Dictionary(pub Vec<&'static str>);
 
-    impl Names for Dictionary {
+    impl NameLookup for Dictionary {
         fn name(&self, number: u32) -> &str {
             self.0[number as usize]
         }

@@ -5,9 +5,12 @@
 //! found. It reads only what it meets and keeps that in small maps, because most answers are two or three
 //! steps away.
 
-use super::{Step, Way, chain_back, passes};
-use crate::graph::{Adjacency, Direction, Edge, EntityFacts, Names};
-use crate::rules::{Ahead, Bound, Compromise, Kind, Membership, Owning, Side, is_inverse};
+use super::{EvidenceStep, WalkDirection, chain_back, passes};
+use crate::graph::{AdjacencyRead, EdgeDirection, EntityFacts, IncidentEdge, NameLookup};
+use crate::rules::{
+    BoundRules, CompromiseFlow, EntityKind, GroupMembership, OwnershipKind, PartialEvaluation,
+    RelationshipEnd, is_inverse,
+};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
@@ -19,7 +22,7 @@ pub struct OwnerSearch<'a, A, N, F, O> {
     /// The names of verbs and classes.
     pub names: &'a N,
     /// The rules.
-    pub bound: &'a mut Bound,
+    pub bound: &'a mut BoundRules,
     /// Only relationships with these verbs count. If no rule knows one of them, its from end owns its
     /// to end, or the other way round if the verb ends in `BY`.
     pub verbs: Option<&'a [u32]>,
@@ -33,31 +36,31 @@ pub struct OwnerSearch<'a, A, N, F, O> {
 
 /// The nearest owners of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owners {
+pub struct NearestOwners {
     /// Steps from each of them to the entity; at least 1.
     pub distance: u32,
     /// All owners at this distance, by ascending number.
-    pub owners: Vec<Owner>,
+    pub owners: Vec<OwnerWithChain>,
 }
 
 /// One owner, with the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct OwnerWithChain {
     /// Number of the owner.
     pub entity: u32,
     /// A shortest chain of evidence, from the owner to the entity, along the arrows.
-    pub chain: Vec<Step>,
+    pub chain: Vec<EvidenceStep>,
 }
 
 /// The step by which a breadth-first walk met each entity, by number of the entity.
-type Trail = FxHashMap<u32, Step>;
+type PredecessorSteps = FxHashMap<u32, EvidenceStep>;
 
 impl<A, N, F, O> OwnerSearch<'_, A, N, F, O>
 where
-    A: Adjacency,
-    N: Names,
+    A: AdjacencyRead,
+    N: NameLookup,
     F: FnMut(u32) -> Result<Option<EntityFacts>, A::Error>,
-    O: FnMut(&mut Bound, &EntityFacts) -> bool,
+    O: FnMut(&mut BoundRules, &EntityFacts) -> bool,
 {
     /// The owners of `start` that are nearest, or `None` if nobody owns it.
     ///
@@ -69,8 +72,8 @@ where
     /// # Errors
     ///
     /// The error of reading the graph or the names of an entity.
-    pub fn nearest(&mut self, start: u32) -> Result<Option<Owners>, A::Error> {
-        let mut trail = Trail::default();
+    pub fn nearest(&mut self, start: u32) -> Result<Option<NearestOwners>, A::Error> {
+        let mut trail = PredecessorSteps::default();
         let mut layer = vec![start];
         let mut distance = 0;
         while !layer.is_empty() && self.depth.is_none_or(|depth| distance < depth) {
@@ -83,11 +86,14 @@ where
                     if step.from == start {
                         continue;
                     }
-                    if owning == Owning::Owns && self.owns(step.from)? {
+                    if owning == OwnershipKind::Owns && self.owns(step.from)? {
                         // Owners stand apart from `trail`: an entity met by containing may own
                         // further up.
                         if listed.insert(step.from) {
-                            owners.push(Owner { entity: step.from, chain: along(&trail, step) });
+                            owners.push(OwnerWithChain {
+                                entity: step.from,
+                                chain: chain_along(&trail, step),
+                            });
                         }
                     } else if let Entry::Vacant(slot) = trail.entry(step.from) {
                         slot.insert(step);
@@ -97,7 +103,7 @@ where
             }
             if !owners.is_empty() {
                 owners.sort_unstable_by_key(|owner| owner.entity);
-                return Ok(Some(Owners { distance, owners }));
+                return Ok(Some(NearestOwners { distance, owners }));
             }
             layer = next;
         }
@@ -110,8 +116,8 @@ where
     /// # Errors
     ///
     /// As [`OwnerSearch::nearest`].
-    pub fn people(&mut self, team: u32) -> Result<Vec<Owner>, A::Error> {
-        let mut trail = Trail::default();
+    pub fn people(&mut self, team: u32) -> Result<Vec<OwnerWithChain>, A::Error> {
+        let mut trail = PredecessorSteps::default();
         let mut people = Vec::new();
         let mut left = VecDeque::from([team]);
         while let Some(group) = left.pop_front() {
@@ -123,22 +129,30 @@ where
                 }
                 let Some(there) = self.kind(step.from)? else { continue };
                 let (from, to) = match direction {
-                    Direction::Out => (here, there),
-                    Direction::In => (there, here),
+                    EdgeDirection::Out => (here, there),
+                    EdgeDirection::In => (there, here),
                 };
                 let owning = self.bound.owning(self.names, edge.verb, from, to);
-                let group_side = if direction == Direction::Out { Side::From } else { Side::To };
+                let group_side = if direction == EdgeDirection::Out {
+                    RelationshipEnd::From
+                } else {
+                    RelationshipEnd::To
+                };
                 // A person counts where a rule says so; else a group inside may have people of its own.
-                if let Some((Owning::Member, turned)) = owning
-                    && turned == (group_side == Side::To)
+                if let Some((OwnershipKind::Member, turned)) = owning
+                    && turned == (group_side == RelationshipEnd::To)
                 {
                     trail.insert(step.from, step);
-                    people.push(Owner { entity: step.from, chain: along(&trail, step) });
+                    people.push(OwnerWithChain {
+                        entity: step.from,
+                        chain: chain_along(&trail, step),
+                    });
                     continue;
                 }
                 let meaning = self.bound.meaning(self.names, edge.verb, from, to);
-                if let Some(Compromise::Membership(Membership { group, down: true, .. })) =
-                    meaning.map(|meaning| meaning.compromise)
+                if let Some(CompromiseFlow::Membership(GroupMembership {
+                    group, down: true, ..
+                })) = meaning.map(|meaning| meaning.compromise)
                     && group == group_side
                     && self.owns(step.from)?
                 {
@@ -150,7 +164,7 @@ where
         Ok(people)
     }
 
-    fn kind(&mut self, entity: u32) -> Result<Option<Kind>, A::Error> {
+    fn kind(&mut self, entity: u32) -> Result<Option<EntityKind>, A::Error> {
         let facts = (self.facts)(entity)?;
         Ok(facts.map(|facts| self.bound.kind(self.names, &facts)))
     }
@@ -161,9 +175,9 @@ where
     }
 
     /// The edges of an entity with the verbs that are asked for.
-    fn edges(&self, entity: u32) -> Result<Vec<(Edge, Direction)>, A::Error> {
+    fn edges(&self, entity: u32) -> Result<Vec<(IncidentEdge, EdgeDirection)>, A::Error> {
         let mut edges = Vec::new();
-        for direction in [Direction::In, Direction::Out] {
+        for direction in [EdgeDirection::In, EdgeDirection::Out] {
             self.graph.for_each_edge(entity, direction, |edge| {
                 if passes(self.verbs, edge.verb) {
                     edges.push((edge, direction));
@@ -174,7 +188,7 @@ where
     }
 
     /// The relationships by which something holds `entity`, as steps from the holder.
-    fn holders(&mut self, entity: u32) -> Result<Vec<(Step, Owning)>, A::Error> {
+    fn holders(&mut self, entity: u32) -> Result<Vec<(EvidenceStep, OwnershipKind)>, A::Error> {
         let mut holders = Vec::new();
         // Names are read only if there is an edge at all, and then once.
         let mut here = None;
@@ -186,28 +200,31 @@ where
                     *here.insert(kind)
                 }
             };
-            let found = match self.bound.owning_ahead(self.names, edge.verb, direction, kind) {
-                Ahead::Known(found) => found,
-                Ahead::Asks(_) => {
+            let found = match self.bound.owning_near_end(self.names, edge.verb, direction, kind) {
+                PartialEvaluation::Known(found) => found,
+                PartialEvaluation::Asks(_) => {
                     let Some(there) = self.kind(edge.other)? else { continue };
                     let (from, to) = match direction {
-                        Direction::Out => (kind, there),
-                        Direction::In => (there, kind),
+                        EdgeDirection::Out => (kind, there),
+                        EdgeDirection::In => (there, kind),
                     };
                     self.bound.owning(self.names, edge.verb, from, to)
                 }
             };
             // A verb that somebody asked for by name owns, even if no rule knows it.
-            let unknown =
-                || self.verbs.map(|_| (Owning::Owns, is_inverse(self.names.name(edge.verb))));
+            let unknown = || {
+                self.verbs.map(|_| (OwnershipKind::Owns, is_inverse(self.names.name(edge.verb))))
+            };
             let found = found.or_else(unknown);
             let Some((owning, turned)) = found else { continue };
             let holds = match owning {
-                Owning::Identity => true,
+                OwnershipKind::Identity => true,
                 // The holder is the from end, or the to end of a turned verb. Only an edge
                 // whose other end is the holder counts.
-                Owning::Owns | Owning::Through => turned == (direction == Direction::Out),
-                Owning::Member | Owning::None => false,
+                OwnershipKind::Owns | OwnershipKind::Through => {
+                    turned == (direction == EdgeDirection::Out)
+                }
+                OwnershipKind::Member | OwnershipKind::None => false,
             };
             if holds {
                 holders.push((arriving(entity, edge, direction), owning));
@@ -218,38 +235,42 @@ where
 }
 
 /// The step to `entity` along `edge`, which was found looking in `direction` from it.
-fn arriving(entity: u32, edge: Edge, direction: Direction) -> Step {
-    Step {
+fn arriving(entity: u32, edge: IncidentEdge, direction: EdgeDirection) -> EvidenceStep {
+    EvidenceStep {
         from: edge.other,
         to: entity,
         relationship: edge.relationship,
         verb: edge.verb,
         label: edge.label,
-        direction: if direction == Direction::In { Direction::Out } else { Direction::In },
+        direction: if direction == EdgeDirection::In {
+            EdgeDirection::Out
+        } else {
+            EdgeDirection::In
+        },
     }
 }
 
 /// The chain that begins with `first` and leads back to the start of the walk.
-fn along(trail: &Trail, first: Step) -> Vec<Step> {
+fn chain_along(trail: &PredecessorSteps, first: EvidenceStep) -> Vec<EvidenceStep> {
     std::iter::successors(Some(first), |step| trail.get(&step.to).copied()).collect()
 }
 
 /// The nearest entities that a question accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nearest {
+pub struct NearestEntities {
     /// Steps from the start to each of them; at least 1.
     pub distance: u32,
     /// All of them at this distance, by ascending number.
-    pub found: Vec<Found>,
+    pub found: Vec<NearestEntity>,
 }
 
 /// One entity that was looked for, and how to get there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct NearestEntity {
     /// Number of the entity.
     pub entity: u32,
     /// A shortest chain from the start to it.
-    pub chain: Vec<Step>,
+    pub chain: Vec<EvidenceStep>,
 }
 
 /// The entities nearest to `start` that `accept` takes; `None` if there are none. The walk goes the
@@ -261,15 +282,15 @@ pub struct Found {
 /// # Errors
 ///
 /// The error of reading `graph`, or of `accept`.
-pub fn nearest<A: Adjacency>(
+pub fn nearest<A: AdjacencyRead>(
     graph: &A,
     start: u32,
-    way: Way,
+    way: WalkDirection,
     verbs: Option<&[u32]>,
     mut accept: impl FnMut(u32) -> Result<bool, A::Error>,
     max_depth: Option<u32>,
-) -> Result<Option<Nearest>, A::Error> {
-    let mut trail = Trail::default();
+) -> Result<Option<NearestEntities>, A::Error> {
+    let mut trail = PredecessorSteps::default();
     let mut layer = vec![start];
     let mut distance = 0;
     while !layer.is_empty() && max_depth.is_none_or(|depth| distance < depth) {
@@ -282,7 +303,7 @@ pub fn nearest<A: Adjacency>(
                         return;
                     }
                     if let Entry::Vacant(slot) = trail.entry(edge.other) {
-                        slot.insert(Step::leaving(entity, edge, direction));
+                        slot.insert(EvidenceStep::leaving(entity, edge, direction));
                         next.push(edge.other);
                     }
                 })?;
@@ -292,12 +313,12 @@ pub fn nearest<A: Adjacency>(
         // Not while edges are read: `accept` may read the graph, and may fail.
         for &entity in &next {
             if accept(entity)? {
-                found.push(Found { entity, chain: back_to_start(&trail, entity) });
+                found.push(NearestEntity { entity, chain: back_to_start(&trail, entity) });
             }
         }
         if !found.is_empty() {
             found.sort_unstable_by_key(|found| found.entity);
-            return Ok(Some(Nearest { distance, found }));
+            return Ok(Some(NearestEntities { distance, found }));
         }
         layer = next;
     }
@@ -305,7 +326,7 @@ pub fn nearest<A: Adjacency>(
 }
 
 /// The chain from the start of the walk to `entity`.
-fn back_to_start(trail: &Trail, entity: u32) -> Vec<Step> {
+fn back_to_start(trail: &PredecessorSteps, entity: u32) -> Vec<EvidenceStep> {
     let last = trail.get(&entity).copied();
     chain_back(std::iter::successors(last, |step| trail.get(&step.from).copied()))
 }
@@ -315,7 +336,7 @@ mod tests {
     use super::super::GraphView;
     use super::super::testing::{self, Dictionary, facts};
     use super::*;
-    use crate::rules::{Rules, Trouble};
+    use crate::rules::{ImpactFilter, RuleTable};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::convert::Infallible;
@@ -340,9 +361,9 @@ mod tests {
         start: u32,
         class: impl Fn(u32) -> u32,
         (verbs, depth): (Option<&[u32]>, Option<u32>),
-    ) -> Option<Owners> {
+    ) -> Option<NearestOwners> {
         let names = dictionary();
-        let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+        let mut bound = BoundRules::new(&RuleTable::default(), ImpactFilter::ANY);
         let mut search = OwnerSearch {
             graph: view,
             names: &names,
@@ -350,7 +371,7 @@ mod tests {
             verbs,
             depth,
             facts: |entity| Ok::<_, Infallible>(Some(facts(CLASSES + class(entity)))),
-            is_owner: |bound: &mut Bound, facts: &EntityFacts| {
+            is_owner: |bound: &mut BoundRules, facts: &EntityFacts| {
                 let kind = bound.kind(&names, facts);
                 bound.can_own(kind)
             },
@@ -363,9 +384,9 @@ mod tests {
         let view = testing::view(10, edges);
         let answer = find(&view, start, |entity| u32::from(entity >= 5), (None, None));
         let text = answer.map_or("nobody".to_owned(), |answer| {
-            let owner = |owner: &Owner| {
+            let owner = |owner: &OwnerWithChain| {
                 let steps = owner.chain.iter().map(|step| {
-                    let arrow = if step.direction == Direction::Out { '>' } else { '<' };
+                    let arrow = if step.direction == EdgeDirection::Out { '>' } else { '<' };
                     format!("{arrow}{}", step.to)
                 });
                 format!(" {}{}", owner.entity, steps.collect::<String>())
@@ -448,7 +469,7 @@ mod tests {
         // 0 team, 1 a team in it, 2 and 3 people, 4 a thing.
         let view = testing::view(5, &[(0, 1, HAS), (1, 2, HAS), (0, 3, HAS), (0, 4, HAS)]);
         let names = dictionary();
-        let mut bound = Bound::new(&Rules::default(), Trouble::ANY);
+        let mut bound = BoundRules::new(&RuleTable::default(), ImpactFilter::ANY);
         let class = [2, 2, 1, 1, 0];
         let mut search = OwnerSearch {
             graph: &view,
@@ -457,7 +478,7 @@ mod tests {
             verbs: None,
             depth: None,
             facts: |entity: u32| Ok::<_, Infallible>(Some(facts(CLASSES + class[entity as usize]))),
-            is_owner: |bound: &mut Bound, facts: &EntityFacts| {
+            is_owner: |bound: &mut BoundRules, facts: &EntityFacts| {
                 let kind = bound.kind(&names, facts);
                 bound.can_own(kind)
             },
@@ -477,11 +498,11 @@ mod tests {
             let answer = nearest(&view, 0, way, None, |e| Ok(e == 0 || e == 3), depth);
             answer.unwrap_or_else(|never| match never {})
         };
-        let answer = find(Way::Both, None).expect("3 is there");
+        let answer = find(WalkDirection::Both, None).expect("3 is there");
         let chain: Vec<_> = answer.found[0].chain.iter().map(|s| (s.from, s.to)).collect();
         assert_eq!((answer.distance, chain), (3, vec![(0, 1), (1, 2), (2, 3)]));
-        assert_eq!(find(Way::Both, Some(2)), None);
-        assert_eq!(find(Way::In, None), None);
+        assert_eq!(find(WalkDirection::Both, Some(2)), None);
+        assert_eq!(find(WalkDirection::In, None), None);
     }
 
     /// Distances from `start` against the arrows over the given verbs, by relaxation.
@@ -498,9 +519,9 @@ mod tests {
         best
     }
 
-    fn is_chain(view: &GraphView, chain: &[Step], from: u32, to: u32) -> bool {
-        let known = |step: &Step| {
-            view.edges_of(step.from, Direction::Out)
+    fn is_chain(view: &GraphView, chain: &[EvidenceStep], from: u32, to: u32) -> bool {
+        let known = |step: &EvidenceStep| {
+            view.edges_of(step.from, EdgeDirection::Out)
                 .any(|edge| (edge.other, edge.relationship) == (step.to, step.relationship))
         };
         chain.first().is_some_and(|step| step.from == from)

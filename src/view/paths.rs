@@ -4,22 +4,22 @@
 //! entity to it. The second pass reads only entities that lie on shortest paths. There can be
 //! exponentially many such paths, so they are counted without being listed, and the list is capped.
 
-use super::{GraphView, Step, Way, passes};
-use crate::graph::{Adjacency, Direction, same_verb};
+use super::{EvidenceStep, GraphView, WalkDirection, passes};
+use crate::graph::{AdjacencyRead, EdgeDirection, same_verb};
 use petgraph::algo::kosaraju_scc;
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
 
 /// The shortest paths between two entities.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths {
+pub struct ShortestPathSet {
     /// Steps of each path.
     pub length: u32,
     /// Number of shortest paths, distinct by the relationships they take; `u64::MAX` stands for more.
     pub total: u64,
     /// The first of them, as many as asked for, ordered by the numbers of the entities they visit.
     /// Of parallel relationships the one with the arrow comes first, then the lower number.
-    pub paths: Vec<Vec<Step>>,
+    pub paths: Vec<Vec<EvidenceStep>>,
 }
 
 /// The shortest paths from `from` to `to`, going the given `way` over `verbs` (name numbers; all
@@ -31,16 +31,16 @@ pub struct Paths {
 /// # Errors
 ///
 /// The error of reading `graph`.
-pub fn paths<A: Adjacency>(
+pub fn paths<A: AdjacencyRead>(
     graph: &A,
     from: u32,
     to: u32,
-    way: Way,
+    way: WalkDirection,
     verbs: Option<&[u32]>,
     max_paths: usize,
     max_len: Option<u32>,
-) -> Result<Option<Paths>, A::Error> {
-    let search = Search { graph, way, verbs };
+) -> Result<Option<ShortestPathSet>, A::Error> {
+    let search = PathSearch { graph, way, verbs };
     // Distances are an array by entity number, so both ends must lie below its length.
     if from.max(to) >= graph.entity_bound() {
         return Ok(None);
@@ -49,7 +49,7 @@ pub fn paths<A: Adjacency>(
         return Ok(None);
     };
     let steps = search.steps_on_paths(from, &distances)?;
-    Ok(Some(Paths {
+    Ok(Some(ShortestPathSet {
         length: distances.of(from).expect("BUG: the walk back reached `from`"),
         total: count(&steps, from, to),
         paths: list(&steps, from, to, max_paths),
@@ -57,17 +57,17 @@ pub fn paths<A: Adjacency>(
 }
 
 /// The graph and the choices of one search, which do not change while it runs.
-struct Search<'a, A> {
+struct PathSearch<'a, A> {
     graph: &'a A,
-    way: Way,
+    way: WalkDirection,
     verbs: Option<&'a [u32]>,
 }
 
 /// Distances to the goal plus one, by entity number; 0 where the walk has not been. The memory is
 /// fresh and zeroed by the system, so pages of entities that are not met cost nothing.
-struct Distances(Vec<u32>);
+struct GoalDistances(Vec<u32>);
 
-impl Distances {
+impl GoalDistances {
     fn of(&self, entity: u32) -> Option<u32> {
         self.0[entity as usize].checked_sub(1)
     }
@@ -75,14 +75,19 @@ impl Distances {
 
 /// For each entity on a shortest path, the steps that lead on, in ascending order of the next
 /// entities; and the entities in order of falling distance to the goal.
-struct Steps {
-    onward: FxHashMap<u32, Vec<Step>>,
+struct ShortestPathDag {
+    onward: FxHashMap<u32, Vec<EvidenceStep>>,
     order: Vec<u32>,
 }
 
-impl<A: Adjacency> Search<'_, A> {
+impl<A: AdjacencyRead> PathSearch<'_, A> {
     /// Walks back from `to` until `from` is met; `None` if it is not met within `max_len` steps.
-    fn distances(&self, from: u32, to: u32, max_len: u32) -> Result<Option<Distances>, A::Error> {
+    fn distances(
+        &self,
+        from: u32,
+        to: u32,
+        max_len: u32,
+    ) -> Result<Option<GoalDistances>, A::Error> {
         let mut known = vec![0u32; self.graph.entity_bound() as usize];
         known[to as usize] = 1;
         let mut layer = vec![to];
@@ -107,12 +112,16 @@ impl<A: Adjacency> Search<'_, A> {
             }
             layer = next;
         }
-        Ok(Some(Distances(known)))
+        Ok(Some(GoalDistances(known)))
     }
 
     /// The steps of all shortest paths, found from `from` onwards.
-    fn steps_on_paths(&self, from: u32, distances: &Distances) -> Result<Steps, A::Error> {
-        let mut steps = Steps { onward: FxHashMap::default(), order: vec![from] };
+    fn steps_on_paths(
+        &self,
+        from: u32,
+        distances: &GoalDistances,
+    ) -> Result<ShortestPathDag, A::Error> {
+        let mut steps = ShortestPathDag { onward: FxHashMap::default(), order: vec![from] };
         steps.onward.insert(from, Vec::new());
         let mut next = 0;
         while let Some(&entity) = steps.order.get(next) {
@@ -130,7 +139,11 @@ impl<A: Adjacency> Search<'_, A> {
     }
 
     /// The steps from `entity` that bring it nearer to the goal.
-    fn steps_nearer(&self, entity: u32, distances: &Distances) -> Result<Vec<Step>, A::Error> {
+    fn steps_nearer(
+        &self,
+        entity: u32,
+        distances: &GoalDistances,
+    ) -> Result<Vec<EvidenceStep>, A::Error> {
         // The goal has distance 0, so nothing is nearer and its paths end there.
         let Some(nearer) = distances.of(entity).and_then(|at| at.checked_sub(1)) else {
             return Ok(Vec::new());
@@ -139,7 +152,7 @@ impl<A: Adjacency> Search<'_, A> {
         for &direction in self.way.directions() {
             self.graph.for_each_edge(entity, direction, |edge| {
                 if distances.of(edge.other) == Some(nearer) && passes(self.verbs, edge.verb) {
-                    steps.push(Step::leaving(entity, edge, direction));
+                    steps.push(EvidenceStep::leaving(entity, edge, direction));
                 }
             })?;
         }
@@ -151,7 +164,7 @@ impl<A: Adjacency> Search<'_, A> {
 
 /// Counts the paths that the steps make. Each entity has as many as lead to it; they are summed in the
 /// order of distance.
-fn count(steps: &Steps, from: u32, to: u32) -> u64 {
+fn count(steps: &ShortestPathDag, from: u32, to: u32) -> u64 {
     let mut arriving: FxHashMap<u32, u64> = FxHashMap::from_iter([(from, 1)]);
     // All steps that lead to an entity come from a layer before, so its sum is complete when it is read.
     for &entity in &steps.order {
@@ -166,9 +179,9 @@ fn count(steps: &Steps, from: u32, to: u32) -> u64 {
 
 /// The first `max` paths, depth first. Every step leads to the goal, so no search is in vain. The
 /// stack is a vector, so a long path cannot overflow the stack of the thread.
-fn list(steps: &Steps, from: u32, to: u32, max: usize) -> Vec<Vec<Step>> {
+fn list(steps: &ShortestPathDag, from: u32, to: u32, max: usize) -> Vec<Vec<EvidenceStep>> {
     let mut paths = Vec::new();
-    let mut path: Vec<Step> = Vec::new();
+    let mut path: Vec<EvidenceStep> = Vec::new();
     let mut choices = vec![steps.onward[&from].iter()];
     if from == to && max > 0 {
         paths.push(Vec::new());
@@ -200,10 +213,10 @@ fn list(steps: &Steps, from: u32, to: u32, max: usize) -> Vec<Vec<Step>> {
 /// relationships), and not recursive, unlike petgraph's Tarjan.
 pub fn cycles(view: &GraphView, verbs: Option<&[u32]>) -> Vec<Vec<u32>> {
     let points_at_itself = |entity: u32| {
-        view.edges_of(entity, Direction::Out)
+        view.edges_of(entity, EdgeDirection::Out)
             .any(|edge| edge.other == entity && passes(verbs, edge.verb))
     };
-    let mut groups = kosaraju_scc(&view.filtered(verbs, Way::Out));
+    let mut groups = kosaraju_scc(&view.filtered(verbs, WalkDirection::Out));
     // Every entity is a strong component, but one that stands alone is no cycle.
     groups.retain(|group| group.len() > 1 || points_at_itself(group[0]));
     groups.iter_mut().for_each(|group| group.sort_unstable());
@@ -218,13 +231,13 @@ const PATIENCE: usize = 5_000_000;
 /// goes along the arrows of `verbs` and through the group alone. The group is one that [`cycles`] found.
 ///
 /// In a very large group the search ends early, with the shortest chain that it has met.
-pub fn shortest_cycle(view: &GraphView, group: &[u32], verbs: Option<&[u32]>) -> Vec<Step> {
+pub fn shortest_cycle(view: &GraphView, group: &[u32], verbs: Option<&[u32]>) -> Vec<EvidenceStep> {
     let places: FxHashMap<u32, usize> =
         group.iter().enumerate().map(|(at, entity)| (*entity, at)).collect();
-    let mut walk = CycleWalk { view, verbs, places, came: vec![None; group.len()], looked: 0 };
-    let mut best: Vec<Step> = Vec::new();
+    let mut walk = CycleSearch { view, verbs, places, came: vec![None; group.len()], looked: 0 };
+    let mut best: Vec<EvidenceStep> = Vec::new();
     for &start in group {
-        if let Some(found) = walk.back_to(start, best.len()) {
+        if let Some(found) = walk.shortest_loop_from(start, best.len()) {
             best = found;
         }
         // Two steps are the least where no entity has a relationship to itself.
@@ -237,37 +250,37 @@ pub fn shortest_cycle(view: &GraphView, group: &[u32], verbs: Option<&[u32]>) ->
 }
 
 /// Walks through one group of a graph.
-struct CycleWalk<'a> {
+struct CycleSearch<'a> {
     view: &'a GraphView,
     verbs: Option<&'a [u32]>,
     /// The members, with their positions in `came`.
     places: FxHashMap<u32, usize>,
     /// The start of the last walk that met each member, and the step by which it came.
-    came: Vec<Option<(u32, Step)>>,
+    came: Vec<Option<(u32, EvidenceStep)>>,
     looked: usize,
 }
 
-impl CycleWalk<'_> {
+impl CycleSearch<'_> {
     fn no_loops(&self) -> bool {
         !self.places.keys().any(|&entity| {
-            let mut edges = self.view.edges_of(entity, Direction::Out);
+            let mut edges = self.view.edges_of(entity, EdgeDirection::Out);
             edges.any(|edge| edge.other == entity && passes(self.verbs, edge.verb))
         })
     }
 
     /// The chain from `start` back to it, if it has fewer steps than `bound`; 0 is no bound.
-    fn back_to(&mut self, start: u32, bound: usize) -> Option<Vec<Step>> {
+    fn shortest_loop_from(&mut self, start: u32, bound: usize) -> Option<Vec<EvidenceStep>> {
         let mut layer = vec![start];
         let mut steps = 1;
         while !layer.is_empty() && (bound == 0 || steps < bound) {
             let mut next = Vec::new();
             for &entity in &layer {
-                for edge in self.view.edges_of(entity, Direction::Out) {
+                for edge in self.view.edges_of(entity, EdgeDirection::Out) {
                     self.looked += 1;
                     if !passes(self.verbs, edge.verb) {
                         continue;
                     }
-                    let step = Step::leaving(entity, edge, Direction::Out);
+                    let step = EvidenceStep::leaving(entity, edge, EdgeDirection::Out);
                     if edge.other == start {
                         return Some(self.chain(start, step));
                     }
@@ -286,7 +299,7 @@ impl CycleWalk<'_> {
     }
 
     /// The steps from `start` that end with `last`.
-    fn chain(&self, start: u32, last: Step) -> Vec<Step> {
+    fn chain(&self, start: u32, last: EvidenceStep) -> Vec<EvidenceStep> {
         let mut steps = vec![last];
         let mut at = last.from;
         while at != start {
@@ -340,16 +353,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ask(view: &GraphView, from: u32, to: u32, way: Way, max: usize) -> Option<Paths> {
+    fn ask(
+        view: &GraphView,
+        from: u32,
+        to: u32,
+        way: WalkDirection,
+        max: usize,
+    ) -> Option<ShortestPathSet> {
         paths(view, from, to, way, None, max, None).unwrap_or_else(|never| match never {})
     }
 
     #[test]
     fn each_of_parallel_relationships_is_a_path() {
         let view = testing::view(3, &[(1, 2, 5), (0, 1, 5), (0, 1, 6), (0, 1, 5)]);
-        let answer = ask(&view, 0, 2, Way::Out, 9).expect("a path");
+        let answer = ask(&view, 0, 2, WalkDirection::Out, 9).expect("a path");
         assert_eq!((answer.length, answer.total), (2, 3));
-        let taken = |path: &Vec<Step>| path.iter().map(|step| step.relationship).collect();
+        let taken = |path: &Vec<EvidenceStep>| path.iter().map(|step| step.relationship).collect();
         let taken: Vec<Vec<u32>> = answer.paths.iter().map(taken).collect();
         assert_eq!(taken, [[1, 0], [2, 0], [3, 0]]);
     }
@@ -381,26 +400,29 @@ mod tests {
     #[test]
     fn the_way_decides_which_arrows_count() {
         let view = testing::view(3, &[(1, 0, 0), (1, 2, 0)]);
-        assert_eq!(ask(&view, 0, 2, Way::Out, 9), None);
-        assert_eq!(ask(&view, 0, 1, Way::In, 9).map(|paths| paths.length), Some(1));
-        let both = ask(&view, 0, 2, Way::Both, 9).expect("a path either way");
+        assert_eq!(ask(&view, 0, 2, WalkDirection::Out, 9), None);
+        assert_eq!(ask(&view, 0, 1, WalkDirection::In, 9).map(|paths| paths.length), Some(1));
+        let both = ask(&view, 0, 2, WalkDirection::Both, 9).expect("a path either way");
         let directions: Vec<_> = both.paths[0].iter().map(|step| step.direction).collect();
-        assert_eq!(directions, [Direction::In, Direction::Out]);
+        assert_eq!(directions, [EdgeDirection::In, EdgeDirection::Out]);
     }
 
     #[test]
     fn an_entity_is_at_itself() {
         let view = testing::view(1, &[(0, 0, 0)]);
         let paths = vec![Vec::new()];
-        assert_eq!(ask(&view, 0, 0, Way::Out, 9), Some(Paths { length: 0, total: 1, paths }));
-        assert_eq!(ask(&view, 0, 1, Way::Out, 9), None, "1 is beyond the bound");
+        assert_eq!(
+            ask(&view, 0, 0, WalkDirection::Out, 9),
+            Some(ShortestPathSet { length: 0, total: 1, paths })
+        );
+        assert_eq!(ask(&view, 0, 1, WalkDirection::Out, 9), None, "1 is beyond the bound");
     }
 
     #[test]
     fn a_path_may_be_too_long() {
         let view = testing::view(3, &[(0, 1, 0), (1, 2, 0)]);
         for (max_len, there) in [(1, false), (2, true)] {
-            let answer = paths(&view, 0, 2, Way::Out, None, 1, Some(max_len));
+            let answer = paths(&view, 0, 2, WalkDirection::Out, None, 1, Some(max_len));
             assert_eq!(answer.is_ok_and(|answer| answer.is_some()), there);
         }
     }
@@ -413,9 +435,9 @@ mod tests {
             .flat_map(|a| [(a, a + 1, 0), (a, a + 2, 0), (a + 1, a + 3, 0), (a + 2, a + 3, 0)])
             .collect();
         let view = testing::view(211, &edges);
-        let answer = ask(&view, 0, 210, Way::Out, 3).expect("paths");
+        let answer = ask(&view, 0, 210, WalkDirection::Out, 3).expect("paths");
         assert_eq!((answer.length, answer.total, answer.paths.len()), (140, u64::MAX, 3));
-        let short = ask(&view, 0, 30, Way::Out, 0).expect("paths");
+        let short = ask(&view, 0, 30, WalkDirection::Out, 0).expect("paths");
         assert_eq!((short.total, short.paths.len()), (1024, 0));
     }
 
@@ -473,7 +495,7 @@ mod tests {
         fn all_shortest_paths_are_found_in_order(
             edges in prop::collection::vec((0u32..12, 0u32..12, 0u32..4), 0..28),
             to in 0u32..12,
-            way in prop::sample::select(vec![Way::Out, Way::In, Way::Both]),
+            way in prop::sample::select(vec![WalkDirection::Out, WalkDirection::In, WalkDirection::Both]),
             verbs in prop::option::of(prop::collection::vec(0u32..4, 1..4)),
             max_len in prop::option::of(0u32..6),
             max in 0usize..6,
@@ -482,8 +504,8 @@ mod tests {
             let mut neighbours = vec![Vec::new(); 12];
             for (number, &(a, b, verb)) in (0u32..).zip(&edges) {
                 if !passes(verbs.as_deref(), verb) { continue; }
-                if way != Way::In { neighbours[a as usize].push((b, false, number)); }
-                if way != Way::Out { neighbours[b as usize].push((a, true, number)); }
+                if way != WalkDirection::In { neighbours[a as usize].push((b, false, number)); }
+                if way != WalkDirection::Out { neighbours[b as usize].push((a, true, number)); }
             }
             neighbours.iter_mut().for_each(|list| list.sort_unstable());
             let expected = naive(&neighbours, 0, to, max_len.unwrap_or(u32::MAX));
@@ -492,13 +514,13 @@ mod tests {
                 .unwrap_or_else(|never| match never {});
             prop_assert_eq!(answer.as_ref().map_or(0, |a| a.total), expected.len() as u64);
             let listed = answer.map_or(Vec::new(), |answer| answer.paths);
-            let hop = |step: &Step| (step.to, step.direction == Direction::In, step.relationship);
-            let hops = |path: &Vec<Step>| path.iter().map(hop).collect::<Vec<_>>();
+            let hop = |step: &EvidenceStep| (step.to, step.direction == EdgeDirection::In, step.relationship);
+            let hops = |path: &Vec<EvidenceStep>| path.iter().map(hop).collect::<Vec<_>>();
             let taken: Vec<_> = listed.iter().map(hops).collect();
             prop_assert_eq!(&taken[..], &expected[..max.min(expected.len())]);
             for step in listed.iter().flatten() {
                 let (a, b, verb) = edges[step.relationship as usize];
-                let ends = if step.direction == Direction::Out { (a, b) } else { (b, a) };
+                let ends = if step.direction == EdgeDirection::Out { (a, b) } else { (b, a) };
                 prop_assert_eq!((step.from, step.to, step.verb), (ends.0, ends.1, verb));
             }
         }

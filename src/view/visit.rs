@@ -1,14 +1,14 @@
 //! petgraph's visit traits on views, so that its algorithms run on them.
 //!
 //! Nodes are entity numbers, edges are relationship numbers, and the weight of an edge is our
-//! [`Edge`], so a cost function can look at the verb. Numbers without a live entity are nodes
+//! [`IncidentEdge`], so a cost function can look at the verb. Numbers without a live entity are nodes
 //! without edges. `node_count` counts them, because petgraph wants compact node numbers.
 //!
 //! `petgraph::algo::tarjan_scc` recurses once per entity of a path and overflows the stack on long
 //! ones; `kosaraju_scc` does not (see [`cycles`](super::cycles)).
 
-use super::{GraphView, Way};
-use crate::graph::{Direction, Edge};
+use super::{GraphView, WalkDirection};
+use crate::graph::{EdgeDirection, IncidentEdge};
 use petgraph::visit::{
     Data, EdgeCount, EdgeRef, GraphBase, GraphProp, IntoEdgeReferences, IntoEdges,
     IntoEdgesDirected, IntoNeighbors, IntoNeighborsDirected, IntoNodeIdentifiers,
@@ -18,61 +18,64 @@ use std::ops::Range;
 
 /// A part of a view: relationships with some verbs only, walked one way.
 ///
-/// With [`Way::In`] every arrow is turned around. With [`Way::Both`] each relationship can be walked
+/// With [`WalkDirection::In`] every arrow is turned around. With [`WalkDirection::Both`] each relationship can be walked
 /// either way, so a relationship of an entity with itself is met twice.
 #[derive(Clone, Debug)]
-pub struct Filtered<'a> {
+pub struct FilteredView<'a> {
     view: &'a GraphView,
     /// By number of the sort, true if its edges are seen; `None` if all are.
     seen: Option<Vec<bool>>,
-    way: Way,
+    way: WalkDirection,
 }
 
 impl GraphView {
     /// The part of the view that has only relationships with `verbs` (name numbers; all when `None`),
     /// walked in the given way.
-    pub fn filtered(&self, verbs: Option<&[u32]>, way: Way) -> Filtered<'_> {
+    pub fn filtered(&self, verbs: Option<&[u32]>, way: WalkDirection) -> FilteredView<'_> {
         let sorts = self.edge_sorts().iter();
         let seen = verbs.map(|verbs| sorts.map(|sort| verbs.contains(&sort.verb)).collect());
-        Filtered { view: self, seen, way }
+        FilteredView { view: self, seen, way }
     }
 
-    fn lens(&self) -> Lens<'_> {
-        Lens { view: self, seen: None, way: Way::Out }
+    fn lens(&self) -> ViewLens<'_> {
+        ViewLens { view: self, seen: None, way: WalkDirection::Out }
     }
 }
 
-impl Filtered<'_> {
-    fn lens(&self) -> Lens<'_> {
-        Lens { view: self.view, seen: self.seen.as_deref(), way: self.way }
+impl FilteredView<'_> {
+    fn lens(&self) -> ViewLens<'_> {
+        ViewLens { view: self.view, seen: self.seen.as_deref(), way: self.way }
     }
 }
 
 /// The common form of a whole and a filtered view, cheap to copy.
 #[derive(Clone, Copy)]
-struct Lens<'a> {
+struct ViewLens<'a> {
     view: &'a GraphView,
     seen: Option<&'a [bool]>,
-    way: Way,
+    way: WalkDirection,
 }
 
-impl<'a> Lens<'a> {
+impl<'a> ViewLens<'a> {
     /// The edges of `entity` that lead away, or with `back` those that lead to it.
-    fn edges(self, entity: u32, back: bool) -> Edges<'a> {
+    fn edges(self, entity: u32, back: bool) -> EdgeIter<'a> {
         let way = if back { self.way.reversed() } else { self.way };
         let (now, later) = match way {
-            Way::Out => (Direction::Out, None),
-            Way::In => (Direction::In, None),
-            Way::Both => (Direction::Out, Some(Direction::In)),
+            WalkDirection::Out => (EdgeDirection::Out, None),
+            WalkDirection::In => (EdgeDirection::In, None),
+            WalkDirection::Both => (EdgeDirection::Out, Some(EdgeDirection::In)),
         };
         let range = self.view.half(now).range(entity);
-        Edges { lens: self, entity, now, later, range, back }
+        EdgeIter { lens: self, entity, now, later, range, back }
     }
 
     /// Every edge once.
     fn all(self) -> impl Iterator<Item = ViewEdge> + 'a {
         // Both ways would show each edge twice, once from either end.
-        let once = Lens { way: if self.way == Way::In { Way::In } else { Way::Out }, ..self };
+        let once = ViewLens {
+            way: if self.way == WalkDirection::In { WalkDirection::In } else { WalkDirection::Out },
+            ..self
+        };
         (0..self.view.entity_bound()).flat_map(move |entity| once.edges(entity, false))
     }
 }
@@ -82,13 +85,13 @@ impl<'a> Lens<'a> {
 pub struct ViewEdge {
     source: u32,
     target: u32,
-    edge: Edge,
+    edge: IncidentEdge,
 }
 
 impl EdgeRef for ViewEdge {
     type NodeId = u32;
     type EdgeId = u32;
-    type Weight = Edge;
+    type Weight = IncidentEdge;
 
     fn source(&self) -> u32 {
         self.source
@@ -96,7 +99,7 @@ impl EdgeRef for ViewEdge {
     fn target(&self) -> u32 {
         self.target
     }
-    fn weight(&self) -> &Edge {
+    fn weight(&self) -> &IncidentEdge {
         &self.edge
     }
     fn id(&self) -> u32 {
@@ -106,16 +109,16 @@ impl EdgeRef for ViewEdge {
 
 /// Iterator over the edges of one entity.
 #[derive(Clone)]
-pub struct Edges<'a> {
-    lens: Lens<'a>,
+pub struct EdgeIter<'a> {
+    lens: ViewLens<'a>,
     entity: u32,
-    now: Direction,
-    later: Option<Direction>,
+    now: EdgeDirection,
+    later: Option<EdgeDirection>,
     range: Range<usize>,
     back: bool,
 }
 
-impl Iterator for Edges<'_> {
+impl Iterator for EdgeIter<'_> {
     type Item = ViewEdge;
 
     fn next(&mut self) -> Option<ViewEdge> {
@@ -140,9 +143,9 @@ impl Iterator for Edges<'_> {
 
 /// Iterator over the entities next to an entity, once for each edge.
 #[derive(Clone)]
-pub struct Neighbours<'a>(Edges<'a>);
+pub struct NeighborIter<'a>(EdgeIter<'a>);
 
-impl Iterator for Neighbours<'_> {
+impl Iterator for NeighborIter<'_> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
@@ -152,15 +155,15 @@ impl Iterator for Neighbours<'_> {
 
 /// The set of entity numbers that an algorithm has visited, one bit each.
 #[derive(Clone, Debug, Default)]
-pub struct Marks(Vec<u64>);
+pub struct VisitedSet(Vec<u64>);
 
-impl Marks {
+impl VisitedSet {
     fn locate(entity: u32) -> (usize, u64) {
         (entity as usize / 64, 1 << (entity % 64))
     }
 }
 
-impl VisitMap<u32> for Marks {
+impl VisitMap<u32> for VisitedSet {
     fn visit(&mut self, entity: u32) -> bool {
         let (word, bit) = Self::locate(entity);
         let fresh = self.0[word] & bit == 0;
@@ -189,7 +192,7 @@ macro_rules! visit_traits {
         }
         impl Data for $graph {
             type NodeWeight = ();
-            type EdgeWeight = Edge;
+            type EdgeWeight = IncidentEdge;
         }
         impl GraphProp for $graph {
             type EdgeType = petgraph::Directed;
@@ -215,17 +218,17 @@ macro_rules! visit_traits {
             fn edge_count(&self) -> usize {
                 match self.lens() {
                     // A filter has to look at every edge; the whole view knows its number.
-                    Lens { view, seen: None, .. } => view.relationship_count(),
+                    ViewLens { view, seen: None, .. } => view.relationship_count(),
                     lens => lens.all().count(),
                 }
             }
         }
         impl Visitable for $graph {
-            type Map = Marks;
-            fn visit_map(&self) -> Marks {
-                Marks(vec![0; self.node_bound().div_ceil(64)])
+            type Map = VisitedSet;
+            fn visit_map(&self) -> VisitedSet {
+                VisitedSet(vec![0; self.node_bound().div_ceil(64)])
             }
-            fn reset_map(&self, map: &mut Marks) {
+            fn reset_map(&self, map: &mut VisitedSet) {
                 map.0.clear();
                 map.0.resize(self.node_bound().div_ceil(64), 0);
             }
@@ -244,15 +247,15 @@ macro_rules! visit_traits {
             }
         }
         impl<'g> IntoNeighbors for &'g $graph {
-            type Neighbors = Neighbours<'g>;
-            fn neighbors(self, entity: u32) -> Neighbours<'g> {
-                Neighbours(self.lens().edges(entity, false))
+            type Neighbors = NeighborIter<'g>;
+            fn neighbors(self, entity: u32) -> NeighborIter<'g> {
+                NeighborIter(self.lens().edges(entity, false))
             }
         }
         impl<'g> IntoNeighborsDirected for &'g $graph {
-            type NeighborsDirected = Neighbours<'g>;
-            fn neighbors_directed(self, entity: u32, d: petgraph::Direction) -> Neighbours<'g> {
-                Neighbours(self.lens().edges(entity, d == petgraph::Incoming))
+            type NeighborsDirected = NeighborIter<'g>;
+            fn neighbors_directed(self, entity: u32, d: petgraph::Direction) -> NeighborIter<'g> {
+                NeighborIter(self.lens().edges(entity, d == petgraph::Incoming))
             }
         }
         impl<'g> IntoEdgeReferences for &'g $graph {
@@ -264,14 +267,14 @@ macro_rules! visit_traits {
             }
         }
         impl<'g> IntoEdges for &'g $graph {
-            type Edges = Edges<'g>;
-            fn edges(self, entity: u32) -> Edges<'g> {
+            type Edges = EdgeIter<'g>;
+            fn edges(self, entity: u32) -> EdgeIter<'g> {
                 self.lens().edges(entity, false)
             }
         }
         impl<'g> IntoEdgesDirected for &'g $graph {
-            type EdgesDirected = Edges<'g>;
-            fn edges_directed(self, entity: u32, d: petgraph::Direction) -> Edges<'g> {
+            type EdgesDirected = EdgeIter<'g>;
+            fn edges_directed(self, entity: u32, d: petgraph::Direction) -> EdgeIter<'g> {
                 self.lens().edges(entity, d == petgraph::Incoming)
             }
         }
@@ -279,7 +282,7 @@ macro_rules! visit_traits {
 }
 
 visit_traits!(GraphView);
-visit_traits!(Filtered<'_>);
+visit_traits!(FilteredView<'_>);
 
 #[cfg(test)]
 mod tests {
@@ -303,7 +306,7 @@ mod tests {
         let view = sample();
         assert_eq!(sorted(tarjan_scc(&view)), [[0, 1, 2, 3, 4]]);
         let expected = [vec![0, 1, 2], vec![3], vec![4]];
-        for way in [Way::Out, Way::In] {
+        for way in [WalkDirection::Out, WalkDirection::In] {
             let filtered = view.filtered(Some(&[0]), way);
             assert_eq!(sorted(tarjan_scc(&filtered)), expected);
             assert_eq!(sorted(kosaraju_scc(&filtered)), expected);
@@ -315,9 +318,9 @@ mod tests {
         let view = testing::view(3, &[(0, 1, 7), (0, 2, 8), (2, 1, 8)]);
         let cost = |edge: ViewEdge| if edge.weight().verb == 7 { 10 } else { 1 };
         assert_eq!(dijkstra(&view, 0, None, cost)[&1], 2);
-        let back = view.filtered(None, Way::In);
+        let back = view.filtered(None, WalkDirection::In);
         assert_eq!(dijkstra(&back, 1, None, cost)[&0], 2);
-        let either = view.filtered(Some(&[8]), Way::Both);
+        let either = view.filtered(Some(&[8]), WalkDirection::Both);
         assert_eq!(dijkstra(&either, 1, Some(0), cost)[&0], 2);
     }
 
@@ -325,7 +328,7 @@ mod tests {
     fn dominators_of_petgraph_find_choke_points() {
         let view = testing::view(4, &[(0, 1, 0), (0, 2, 0), (1, 3, 0), (2, 3, 0)]);
         assert_eq!(dominators::simple_fast(&view, 0).immediate_dominator(3), Some(0));
-        let narrow = view.filtered(Some(&[0]), Way::Out);
+        let narrow = view.filtered(Some(&[0]), WalkDirection::Out);
         assert_eq!(dominators::simple_fast(&narrow, 0).immediate_dominator(1), Some(0));
     }
 
@@ -339,9 +342,9 @@ mod tests {
     fn a_filter_counts_what_it_lets_through() {
         let view = sample();
         assert_eq!(view.edge_count(), 6);
-        assert_eq!(view.filtered(Some(&[1]), Way::Both).edge_count(), 1);
-        assert_eq!(view.filtered(Some(&[99]), Way::Out).edge_count(), 0);
-        let edge = view.filtered(Some(&[1]), Way::In).edge_references().next();
+        assert_eq!(view.filtered(Some(&[1]), WalkDirection::Both).edge_count(), 1);
+        assert_eq!(view.filtered(Some(&[99]), WalkDirection::Out).edge_count(), 0);
+        let edge = view.filtered(Some(&[1]), WalkDirection::In).edge_references().next();
         let edge = edge.expect("one edge");
         assert_eq!((edge.source(), edge.target(), edge.id()), (0, 4, 5));
     }

@@ -4,13 +4,15 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use tombolo::graph::{Kind, ObjectId, Value, same_name};
-use tombolo::mapping::{Candidate, MappingGraph, Selection, Wanted, Whereabouts};
+use tombolo::graph::{ObjectId, ObjectKind, Value, same_name};
+use tombolo::mapping::{
+    EndCandidate, EntityPresence, EntitySelection, MappingGraph, PropertyProjection,
+};
 use tombolo::query::{Query, QueryRow};
 
 /// Live entities, in the order they were added.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(pub Vec<Candidate>);
+pub struct Memory(pub Vec<EndCandidate>);
 
 impl Memory {
     /// Adds an entity with text properties; `true` stands for the boolean.
@@ -25,8 +27,8 @@ impl Memory {
             "true" => Value::Bool(true),
             text => Value::Text(text.to_owned().into()),
         };
-        self.0.push(Candidate {
-            id: ObjectId::new(Kind::Entity, scope, key),
+        self.0.push(EndCandidate {
+            id: ObjectId::new(ObjectKind::Entity, scope, key),
             scope: scope.into(),
             key: key.into(),
             type_name: type_name.into(),
@@ -42,11 +44,11 @@ impl MappingGraph for Memory {
 
     fn entities(
         &self,
-        select: &Selection,
-        _: &Wanted,
-        visit: &mut dyn FnMut(Candidate),
+        select: &EntitySelection,
+        _: &PropertyProjection,
+        visit: &mut dyn FnMut(EndCandidate),
     ) -> Result<(), Infallible> {
-        let fits = |entity: &&Candidate| {
+        let fits = |entity: &&EndCandidate| {
             let one_of =
                 |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
             select.scopes.iter().any(|scope| **scope == *entity.scope)
@@ -61,10 +63,10 @@ impl MappingGraph for Memory {
         Ok(())
     }
 
-    fn whereabouts(&self, scope: &str, key: &str) -> Result<Whereabouts, Infallible> {
+    fn whereabouts(&self, scope: &str, key: &str) -> Result<EntityPresence, Infallible> {
         let with_key = self.0.iter().filter(|entity| entity.key == key);
         let scopes: Vec<&str> = with_key.map(|entity| &*entity.scope).collect();
-        Ok(Whereabouts {
+        Ok(EntityPresence {
             live: scopes.contains(&scope),
             deleted_on: None,
             elsewhere: scopes.into_iter().filter(|s| *s != scope).map(str::to_owned).collect(),

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use tombolo::graph::{
-    Adjacency, CLASS_SEPARATOR, Direction, Edge, Entity, EntityFacts, EntityHead, GraphRead, Kind,
-    Metadata, Names, ObjectId, Relationship, Value, same_name,
+    AdjacencyRead, CLASS_SEPARATOR, EdgeDirection, Entity, EntityFacts, EntityHead, GraphRead,
+    IncidentEdge, NameLookup, ObjectId, ObjectKind, ObjectMetadata, Relationship, Value, same_name,
 };
 
 /// Entities and relationships by number.
@@ -20,8 +20,8 @@ pub struct Graph {
     numbers: HashMap<String, u32>,
 }
 
-fn metadata() -> Metadata {
-    Metadata {
+fn metadata() -> ObjectMetadata {
+    ObjectMetadata {
         created_on: 1_700_000_000_000,
         begin_on: 1_700_000_000_000,
         end_on: None,
@@ -76,7 +76,7 @@ impl Graph {
         }
         self.entities.push(Entity {
             number,
-            id: ObjectId::new(Kind::Entity, scope, key),
+            id: ObjectId::new(ObjectKind::Entity, scope, key),
             scope: scope.into(),
             key: key.into(),
             type_name: type_name.into(),
@@ -99,7 +99,7 @@ impl Graph {
         let (from, to) = (head(self, from), head(self, to));
         self.relationships.push(Relationship {
             number,
-            id: ObjectId::new(Kind::Relationship, scope, &key),
+            id: ObjectId::new(ObjectKind::Relationship, scope, &key),
             scope: scope.into(),
             key,
             type_name: verb.to_lowercase(),
@@ -114,7 +114,7 @@ impl Graph {
     }
 }
 
-impl Adjacency for Graph {
+impl AdjacencyRead for Graph {
     type Error = Infallible;
 
     fn entity_bound(&self) -> u32 {
@@ -124,24 +124,24 @@ impl Adjacency for Graph {
     fn for_each_edge(
         &self,
         entity: u32,
-        direction: Direction,
-        mut visit: impl FnMut(Edge),
+        direction: EdgeDirection,
+        mut visit: impl FnMut(IncidentEdge),
     ) -> Result<(), Infallible> {
         for link in &self.relationships {
             let (this, other) = match direction {
-                Direction::Out => (link.from.number, link.to.number),
-                Direction::In => (link.to.number, link.from.number),
+                EdgeDirection::Out => (link.from.number, link.to.number),
+                EdgeDirection::In => (link.to.number, link.from.number),
             };
             if this == entity {
-                let (verb, label) = (self.numbers[&link.class], Edge::UNLABELLED);
-                visit(Edge { other, verb, relationship: link.number, label });
+                let (verb, label) = (self.numbers[&link.class], IncidentEdge::UNLABELLED);
+                visit(IncidentEdge { other, verb, relationship: link.number, label });
             }
         }
         Ok(())
     }
 }
 
-impl Names for Graph {
+impl NameLookup for Graph {
     fn name(&self, number: u32) -> &str {
         &self.names[number as usize]
     }
@@ -188,10 +188,12 @@ impl GraphRead for Graph {
         Ok(self.entities.get(number as usize).map(head))
     }
 
-    fn number_of(&self, kind: Kind, id: ObjectId) -> Result<Option<u32>, Infallible> {
+    fn number_of(&self, kind: ObjectKind, id: ObjectId) -> Result<Option<u32>, Infallible> {
         Ok(match kind {
-            Kind::Entity => self.entities.iter().find(|e| e.id == id).map(|e| e.number),
-            Kind::Relationship => self.relationships.iter().find(|r| r.id == id).map(|r| r.number),
+            ObjectKind::Entity => self.entities.iter().find(|e| e.id == id).map(|e| e.number),
+            ObjectKind::Relationship => {
+                self.relationships.iter().find(|r| r.id == id).map(|r| r.number)
+            }
         })
     }
 

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tombolo::lang::Source;
-use tombolo::rules::{Rules, Trouble};
+use tombolo::lang::SourceText;
+use tombolo::rules::{ImpactFilter, RuleTable};
 
 /// Spellings of four verbs that the built-in rules do not know; the last two of each are turned round.
 pub const WORDS: [[&str; 4]; 4] = [
@@ -105,8 +105,8 @@ impl World {
         out
     }
 
-    pub fn rules(&self) -> Rules {
-        Rules::parse(&Source::whole("tombolo.toml", self.toml())).expect("good rules")
+    pub fn rules(&self) -> RuleTable {
+        RuleTable::parse(&SourceText::whole("tombolo.toml", self.toml())).expect("good rules")
     }
 
     pub fn names(&self, node: usize) -> (&'static str, Vec<&'static str>) {
@@ -156,7 +156,7 @@ impl World {
     }
 
     /// The walk as one would tell it: every state of every entity, without any shortcut.
-    pub fn walk(&self, root: usize, trouble: Trouble, depth: u32) -> Told {
+    pub fn walk(&self, root: usize, trouble: ImpactFilter, depth: u32) -> Told {
         let mut found = BTreeMap::from([((root, 'c'), 0u32)]);
         let mut queue = VecDeque::from([(root, 'c')]);
         let mut unruled = BTreeSet::new();
@@ -208,7 +208,7 @@ impl World {
 pub type Told = (BTreeMap<usize, (char, u32)>, BTreeMap<String, u64>);
 
 /// The states that a step gives; `forward` is with the arrow of the rule's verb.
-pub fn given(rule: &Rule, forward: bool, state: char, trouble: Trouble) -> Vec<char> {
+pub fn given(rule: &Rule, forward: bool, state: char, trouble: ImpactFilter) -> Vec<char> {
     let along = |flow: usize| flow == 3 || flow == if forward { 1 } else { 2 };
     let mut states = Vec::new();
     if trouble.compromise {

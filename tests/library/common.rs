@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 use tombolo::db::SyncRequest;
-use tombolo::graph::{Direction, GraphRead, Kind};
+use tombolo::graph::{EdgeDirection, GraphRead, ObjectKind};
 use tombolo::store::Snapshot;
-use tombolo::sync::{Format, Input, JobReport, Mode};
+use tombolo::sync::{InputFormat, InputSource, JobReport, SyncMode};
 use tombolo::{Database, Error};
 
 /// A folder for tests that make thousands of small databases: on a disk in memory, where the system
@@ -13,12 +13,12 @@ pub fn fleeting() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
-pub fn input(text: &str) -> Input<'_> {
+pub fn input(text: &str) -> InputSource<'_> {
     let reader = Box::new(Cursor::new(text.as_bytes()));
-    Input { name: "upload".into(), format: Format::Ndjson, reader }
+    InputSource { name: "upload".into(), format: InputFormat::Ndjson, reader }
 }
 
-pub fn request(scope: &str, mode: Mode) -> SyncRequest {
+pub fn request(scope: &str, mode: SyncMode) -> SyncRequest {
     SyncRequest {
         scope: Some(scope.into()),
         mode,
@@ -31,13 +31,18 @@ pub fn request(scope: &str, mode: Mode) -> SyncRequest {
     }
 }
 
-pub fn sync(db: &Database, scope: &str, mode: Mode, text: &str) -> Result<JobReport, Error> {
+pub fn sync(db: &Database, scope: &str, mode: SyncMode, text: &str) -> Result<JobReport, Error> {
     let mut reports = db.sync(&request(scope, mode), &mut [input(text)], &|_| {})?;
     Ok(reports.remove(0))
 }
 
 /// The same from a source that can be read twice, so that known lines are passed over.
-pub fn sync_again(db: &Database, scope: &str, mode: Mode, text: &str) -> Result<JobReport, Error> {
+pub fn sync_again(
+    db: &Database,
+    scope: &str,
+    mode: SyncMode,
+    text: &str,
+) -> Result<JobReport, Error> {
     sync_again_with(db, &request(scope, mode), text)
 }
 
@@ -48,7 +53,7 @@ pub fn sync_again_with(
 ) -> Result<JobReport, Error> {
     let open = || {
         let reader = Box::new(Cursor::new(text.to_owned().into_bytes()));
-        vec![Input { name: "upload".into(), format: Format::Ndjson, reader }]
+        vec![InputSource { name: "upload".into(), format: InputFormat::Ndjson, reader }]
     };
     Ok(db.sync_again(request, &open, &|_| {})?.remove(0))
 }
@@ -56,7 +61,7 @@ pub fn sync_again_with(
 /// All live objects with their properties, a line each, in byte order. Fails like the graph.
 pub fn dump(snapshot: &Snapshot) -> Result<Vec<String>, tombolo::store::StoreError> {
     let mut lines = Vec::new();
-    for number in 0..snapshot.meta().bound(Kind::Entity) {
+    for number in 0..snapshot.meta().bound(ObjectKind::Entity) {
         if let Some(e) = snapshot.entity(number)?.filter(|e| !e.metadata.deleted()) {
             let properties: Vec<_> = e.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
             lines.push(format!(
@@ -69,7 +74,7 @@ pub fn dump(snapshot: &Snapshot) -> Result<Vec<String>, tombolo::store::StoreErr
             ));
         }
     }
-    for number in 0..snapshot.meta().bound(Kind::Relationship) {
+    for number in 0..snapshot.meta().bound(ObjectKind::Relationship) {
         if let Some(r) = snapshot.relationship(number)?.filter(|r| !r.metadata.deleted()) {
             let properties: Vec<_> = r.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
             lines.push(format!(
@@ -91,8 +96,8 @@ pub fn dump(snapshot: &Snapshot) -> Result<Vec<String>, tombolo::store::StoreErr
 }
 
 /// The adjacency in one direction as sorted (from key, verb, to key).
-pub fn adjacency(snapshot: &Snapshot, direction: Direction) -> Vec<(String, String, String)> {
-    use tombolo::graph::{Adjacency, Names};
+pub fn adjacency(snapshot: &Snapshot, direction: EdgeDirection) -> Vec<(String, String, String)> {
+    use tombolo::graph::{AdjacencyRead, NameLookup};
     let name = |n| {
         let head = snapshot.entity_head(n).unwrap().unwrap();
         format!("{}::{}", head.scope, head.key)
@@ -102,8 +107,8 @@ pub fn adjacency(snapshot: &Snapshot, direction: Direction) -> Vec<(String, Stri
         snapshot
             .for_each_edge(entity, direction, |edge| {
                 let (from, to) = match direction {
-                    Direction::Out => (entity, edge.other),
-                    Direction::In => (edge.other, entity),
+                    EdgeDirection::Out => (entity, edge.other),
+                    EdgeDirection::In => (edge.other, entity),
                 };
                 edges.push((name(from), snapshot.name(edge.verb).to_owned(), name(to)));
             })

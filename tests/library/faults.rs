@@ -11,9 +11,9 @@ use std::io::{Error, ErrorKind};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use tombolo::Database;
-use tombolo::graph::{Direction, GraphRead, Kind, Names, ObjectId};
-use tombolo::store::{Snapshot, Store, StoreError};
-use tombolo::sync::Mode;
+use tombolo::graph::{EdgeDirection, GraphRead, NameLookup, ObjectId, ObjectKind};
+use tombolo::store::{DatabaseFile, Snapshot, StoreError};
+use tombolo::sync::SyncMode;
 
 const SEED: u64 = 42;
 
@@ -213,29 +213,29 @@ fn base() -> Vec<u8> {
     let db = database(&storage, folder.path());
     let a: String =
         (0..120).map(|i| thing(i, 0)).chain((0..60).map(|i| link(i, "a", "a"))).collect();
-    sync(&db, "a", Mode::Diff, &a).unwrap();
-    sync(&db, "b", Mode::Diff, &(0..50).map(|i| thing(i, 0)).collect::<String>()).unwrap();
+    sync(&db, "a", SyncMode::Diff, &a).unwrap();
+    sync(&db, "b", SyncMode::Diff, &(0..50).map(|i| thing(i, 0)).collect::<String>()).unwrap();
     let bridge: String = (0..40).map(|i| link(i, "a", "b")).collect();
-    sync(&db, "bridge", Mode::CrossScope, &bridge).unwrap();
+    sync(&db, "bridge", SyncMode::CrossScope, &bridge).unwrap();
     drop(db);
     storage.with(|disk| disk.bytes.clone())
 }
 
 fn database(storage: &Storage, folder: &std::path::Path) -> Database {
-    let store = Store::with_backend(storage.clone(), 7).expect("the storage opens");
+    let store = DatabaseFile::with_backend(storage.clone(), 7).expect("the storage opens");
     Database::with_store(store, &folder.join("t.redb"))
 }
 
 /// One finalize of each kind: changes with a cascade into the bridge, a bridge, a patch, pins.
-fn finalizes() -> Vec<(&'static str, Mode, String)> {
+fn finalizes() -> Vec<(&'static str, SyncMode, String)> {
     let changed = (0..100).map(|i| thing(i + 5, i % 3)).chain((9..70).map(|i| link(i, "a", "a")));
     vec![
-        ("a", Mode::Diff, changed.collect()),
-        ("bridge", Mode::CrossScope, (20..50).map(|i| link(i, "a", "b")).collect()),
-        ("b", Mode::Patch, (0..20).map(|i| thing(i, 5)).collect()),
+        ("a", SyncMode::Diff, changed.collect()),
+        ("bridge", SyncMode::CrossScope, (20..50).map(|i| link(i, "a", "b")).collect()),
+        ("b", SyncMode::Patch, (0..20).map(|i| thing(i, 5)).collect()),
         (
             "b",
-            Mode::Override,
+            SyncMode::Override,
             (0..20).map(|i| format!("{{\"_key\":\"k{i}\",\"v\":9}}\n")).collect(),
         ),
     ]
@@ -245,7 +245,7 @@ fn finalizes() -> Vec<(&'static str, Mode, String)> {
 /// find the same without a repair.
 fn found(bytes: Vec<u8>) -> Vec<String> {
     let asked = dump(&asked(&bytes).expect("opens")).expect("reads");
-    let store = Store::with_backend(Storage::holding(bytes), 7).expect("reopens");
+    let store = DatabaseFile::with_backend(Storage::holding(bytes), 7).expect("reopens");
     let snapshot = store.snapshot().expect("reads");
     assert_eq!(snapshot.verify(), Vec::<String>::new());
     let found = dump(&snapshot).expect("reads");
@@ -258,7 +258,7 @@ fn asked(bytes: &[u8]) -> Result<Snapshot, StoreError> {
     let folder = fleeting();
     let path = folder.path().join("t.redb");
     std::fs::write(&path, bytes).expect("writes");
-    let snapshot = Store::open_briefly(&path)?.snapshot()?;
+    let snapshot = DatabaseFile::open_briefly(&path)?.snapshot()?;
     assert!(std::fs::read(&path).expect("reads") == bytes, "a question changes the file");
     Ok(snapshot)
 }
@@ -301,7 +301,7 @@ fn a_power_cut_keeps_what_was_acknowledged_and_mixes_nothing() {
     let base = base();
     let before = found(base.clone());
     // Of each finalize, the graph that it makes where nothing fails.
-    let whole = |(scope, mode, text): (&'static str, Mode, String)| {
+    let whole = |(scope, mode, text): (&'static str, SyncMode, String)| {
         let fresh = Storage::holding(base.clone());
         let folder = fleeting();
         let db = database(&fresh, folder.path());
@@ -347,14 +347,14 @@ fn a_question_reads_what_a_killed_writer_left_as_it_is() {
     const UNFLUSHED: u8 = 8;
     let folder = fleeting();
     let path = folder.path().join("t.redb");
-    Store::create(&path, 7).unwrap();
+    DatabaseFile::create(&path, 7).unwrap();
     let upload = |db: &Database, v| {
         let things: String = (0..2_000).map(|i| thing(i, v)).collect();
-        sync(db, "a", Mode::Diff, &things).unwrap();
+        sync(db, "a", SyncMode::Diff, &things).unwrap();
     };
     let now = |db: &Database| dump(&db.snapshot().unwrap()).unwrap();
     let (newest, killed) = {
-        let db = Database::with_store(Store::open_writer(&path).unwrap(), &path);
+        let db = Database::with_store(DatabaseFile::open_writer(&path).unwrap(), &path);
         upload(&db, 0);
         upload(&db, 1);
         (now(&db), std::fs::read(&path).unwrap())
@@ -367,8 +367,8 @@ fn a_question_reads_what_a_killed_writer_left_as_it_is() {
         std::fs::write(&path, &bytes).unwrap();
         bytes
     };
-    type Open = fn(&std::path::Path) -> Result<Store, StoreError>;
-    let opens: [Open; 2] = [Store::open_briefly, Store::open_reader];
+    type Open = fn(&std::path::Path) -> Result<DatabaseFile, StoreError>;
+    let opens: [Open; 2] = [DatabaseFile::open_briefly, DatabaseFile::open_reader];
     for (more, open) in [0, UNFLUSHED].into_iter().flat_map(|more| opens.map(|open| (more, open))) {
         let left = leave(killed[AT] | more);
         let snapshot = open(&path).unwrap().snapshot().unwrap();
@@ -383,16 +383,16 @@ fn a_question_reads_what_a_killed_writer_left_as_it_is() {
     }
     // What is kept open is repaired first.
     leave(killed[AT]);
-    let kept = Store::open_kept(&path).unwrap();
+    let kept = DatabaseFile::open_kept(&path).unwrap();
     assert!(dump(&kept.snapshot().unwrap()).unwrap() == newest);
     assert_eq!(std::fs::read(&path).unwrap()[AT] & RECOVERY, 0);
     drop(kept);
     // Which commit is whole is now for the engine to find out, which a writer lets it do.
     let left = leave(killed[AT] & !TWO_PHASES);
-    assert!(matches!(Store::open_briefly(&path), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(DatabaseFile::open_briefly(&path), Err(StoreError::Corrupt { .. })));
     assert!(std::fs::read(&path).unwrap() == left, "a question changes the file");
-    drop(Store::open_writer(&path).unwrap());
-    let snapshot = Store::open_briefly(&path).unwrap().snapshot().unwrap();
+    drop(DatabaseFile::open_writer(&path).unwrap());
+    let snapshot = DatabaseFile::open_briefly(&path).unwrap().snapshot().unwrap();
     assert!(dump(&snapshot).unwrap() == newest);
     assert_eq!(std::fs::read(&path).unwrap()[AT] & RECOVERY, 0);
 }
@@ -404,7 +404,7 @@ fn a_load_that_does_not_fit_memory_writes_a_page_about_once() {
     let db = database(&storage, folder.path());
     let before = storage.with(|disk| disk.written);
     let things: String = (0..40_000).map(|i| thing(i, i)).collect();
-    sync(&db, "a", Mode::Diff, &things).unwrap();
+    sync(&db, "a", SyncMode::Diff, &things).unwrap();
     let (written, size) = storage.with(|disk| (disk.written - before, disk.bytes.len()));
     assert!(written < size * 5 / 4, "{written} bytes written for a file of {size}");
 }
@@ -425,14 +425,14 @@ fn a_pass_over_everything_reads_each_block_about_once_in_whatever_order_it_was_s
     };
     let things: String = (0..900).map(|i| thing(i, i)).collect();
     let links: String = (0..60_000).map(|i| link(i, random.below(900))).collect();
-    sync(&db, "a", Mode::Diff, &(things + &links)).unwrap();
+    sync(&db, "a", SyncMode::Diff, &(things + &links)).unwrap();
     drop(db);
-    let store = Store::with_backend(storage.clone(), 7).unwrap();
+    let store = DatabaseFile::with_backend(storage.clone(), 7).unwrap();
     let reads = || storage.with(|disk| disk.reads_of_blocks);
     let pass = |memory: usize| {
         let snapshot = store.snapshot().unwrap().with_memory(memory);
         let (before, mut notes) = (reads(), 0);
-        let walked = snapshot.for_each_stored(Kind::Relationship, None, |number, _, _| {
+        let walked = snapshot.for_each_stored(ObjectKind::Relationship, None, |number, _, _| {
             let link = snapshot.relationship(number)?.expect("it is there");
             notes += link.properties.len();
             Ok::<_, StoreError>(())
@@ -459,15 +459,15 @@ fn a_question_reads_as_much_whatever_others_call_their_properties() {
                 (i * 500..(i + 1) * 500).map(|n| format!(",\"tag.{n}\":{n}")).collect();
             format!("{{\"_key\":\"j{i}\",\"_type\":\"t\",\"_class\":\"C\"{tags}}}\n")
         };
-        sync(&db, "b", Mode::Diff, &(0..names / 500).map(row).collect::<String>()).unwrap();
-        sync(&db, "a", Mode::Diff, &(0..50).map(|i| thing(i, i)).collect::<String>()).unwrap();
+        sync(&db, "b", SyncMode::Diff, &(0..names / 500).map(row).collect::<String>()).unwrap();
+        sync(&db, "a", SyncMode::Diff, &(0..50).map(|i| thing(i, i)).collect::<String>()).unwrap();
         drop(db);
         // With nothing in the memory of the engine yet.
-        let store = Store::with_backend(storage.clone(), 7).unwrap();
+        let store = DatabaseFile::with_backend(storage.clone(), 7).unwrap();
         let before = storage.with(|disk| disk.reads);
         let snapshot = store.snapshot().unwrap();
-        let id = ObjectId::new(Kind::Entity, "a", "k7");
-        let number = snapshot.number_of(Kind::Entity, id).unwrap().expect("it is there");
+        let id = ObjectId::new(ObjectKind::Entity, "a", "k7");
+        let number = snapshot.number_of(ObjectKind::Entity, id).unwrap().expect("it is there");
         let entity = snapshot.entity(number).unwrap().expect("it is there");
         assert_eq!(entity.properties.len(), 2);
         assert!(snapshot.entity_value(number, "note").unwrap().is_some());
@@ -481,14 +481,14 @@ fn a_question_reads_as_much_whatever_others_call_their_properties() {
 /// All that questions are answered from: objects, both directions of adjacency, counts, lookups.
 fn everything(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
     let mut lines = dump(snapshot)?;
-    for direction in [Direction::Out, Direction::In] {
+    for direction in [EdgeDirection::Out, EdgeDirection::In] {
         lines.extend(adjacency(snapshot, direction).into_iter().map(|edge| format!("{edge:?}")));
     }
     for (scope, row) in snapshot.scope_rows()? {
         lines.push(format!("{scope} {:?}", row.counts));
         for i in 0..120 {
-            let id = ObjectId::new(Kind::Entity, snapshot.name(scope), &format!("k{i}"));
-            lines.push(format!("{:?}", snapshot.find(Kind::Entity, scope, id)?));
+            let id = ObjectId::new(ObjectKind::Entity, snapshot.name(scope), &format!("k{i}"));
+            lines.push(format!("{:?}", snapshot.find(ObjectKind::Entity, scope, id)?));
         }
     }
     Ok(lines)
@@ -499,7 +499,7 @@ fn read_all(bytes: Vec<u8>) -> Result<Vec<String>, StoreError> {
     let folder = fleeting();
     let path = folder.path().join("t.redb");
     std::fs::write(&path, bytes).expect("writes");
-    everything(&Store::open_reader(&path)?.snapshot()?)
+    everything(&DatabaseFile::open_reader(&path)?.snapshot()?)
 }
 
 /// The bytes of a database and what it holds after each of some finalizes.
@@ -574,7 +574,7 @@ fn a_flipped_bit_is_noticed_or_does_not_matter() {
     let mut random = Random::seeded();
     let base = base();
     let truth = {
-        let store = Store::with_backend(Storage::holding(base.clone()), 7).expect("opens");
+        let store = DatabaseFile::with_backend(Storage::holding(base.clone()), 7).expect("opens");
         everything(&store.snapshot().expect("reads")).expect("reads")
     };
     let (mut noticed, mut harmless) = (0, 0);

@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use tombolo::Database;
-use tombolo::graph::{GraphRead, Names};
-use tombolo::lang::Source;
-use tombolo::query::{Answer, Cell, Limits, Options, Query};
-use tombolo::rules::{Bound, Rules, Trouble};
-use tombolo::sync::Mode;
+use tombolo::graph::{GraphRead, NameLookup};
+use tombolo::lang::SourceText;
+use tombolo::query::{CellValue, Query, QueryAnswer, QueryOptions, QuestionLimits};
+use tombolo::rules::{BoundRules, ImpactFilter, RuleTable};
+use tombolo::sync::SyncMode;
 use tombolo::view::{self, GraphView};
 
 fn graph(world: &World) -> Graph {
@@ -31,12 +31,12 @@ fn graph(world: &World) -> Graph {
 fn asked<G: GraphRead>(
     graph: &G,
     world: &World,
-    rules: &Rules,
+    rules: &RuleTable,
     root: u32,
-    trouble: Trouble,
+    trouble: ImpactFilter,
     depth: Option<u32>,
 ) -> Result<Told, G::Error> {
-    let found = view::impact(graph, &[root], &mut Bound::new(rules, trouble), depth)?;
+    let found = view::impact(graph, &[root], &mut BoundRules::new(rules, trouble), depth)?;
     let mut reached = BTreeMap::new();
     for visit in found.reached() {
         let state = visit.state.word().chars().next().expect("a word");
@@ -52,7 +52,7 @@ fn asked<G: GraphRead>(
             assert_eq!(step.from, at);
             at = step.to;
             let (rule, turned) = world.holds(step.relationship as usize).expect("a rule");
-            let out = step.direction == tombolo::graph::Direction::Out;
+            let out = step.direction == tombolo::graph::EdgeDirection::Out;
             let next = states.iter().flat_map(|&s| given(rule, out != turned, s, trouble));
             states = next.collect();
             assert!(!states.is_empty(), "a step of the chain passes nothing on");
@@ -65,22 +65,22 @@ fn asked<G: GraphRead>(
 }
 
 /// What `#Impact` says: entities and distances.
-fn by_query(graph: &Graph, rules: &Rules, root: usize, most: u32) -> BTreeMap<usize, u32> {
-    let options = Options { rules: rules.clone(), ..Options::default() };
+fn by_query(graph: &Graph, rules: &RuleTable, root: usize, most: u32) -> BTreeMap<usize, u32> {
+    let options = QueryOptions { rules: rules.clone(), ..QueryOptions::default() };
     let text = format!(
         "FIND * WITH _key = 'n{root}' THAT #Impact{{1,{most}}} AS r * AS hit \
          RETURN hit._key AS k, DEPTH(r) AS d"
     );
-    let query = Query::parse(&Source::whole("query", text), &options).expect("a good query");
-    let answer = query.run(graph, Limits::default());
-    let Ok((Answer::Table { rows, .. }, _)) = answer else { panic!("a table") };
-    let number = |cell: &Cell| match cell {
-        Cell::Value(value) => {
+    let query = Query::parse(&SourceText::whole("query", text), &options).expect("a good query");
+    let answer = query.run(graph, QuestionLimits::default());
+    let Ok((QueryAnswer::Table { rows, .. }, _)) = answer else { panic!("a table") };
+    let number = |cell: &CellValue| match cell {
+        CellValue::Value(value) => {
             value.to_string().trim_matches('"').trim_start_matches('n').to_owned()
         }
         other => panic!("{other:?}"),
     };
-    let parsed = |cell: &Cell| number(cell).parse::<u32>().expect("a number");
+    let parsed = |cell: &CellValue| number(cell).parse::<u32>().expect("a number");
     rows.iter().map(|row| (parsed(&row[0]) as usize, parsed(&row[1]))).collect()
 }
 
@@ -94,9 +94,9 @@ proptest! {
         depth in prop::option::of(0u32..5),
     ) {
         let trouble = [
-            Trouble::ANY,
-            Trouble { compromise: true, failure: false },
-            Trouble { compromise: false, failure: true },
+            ImpactFilter::ANY,
+            ImpactFilter { compromise: true, failure: false },
+            ImpactFilter { compromise: false, failure: true },
         ][kind];
         let (rules, graph) = (world.rules(), graph(&world));
         let view = GraphView::of(&graph).expect("a small graph");
@@ -104,9 +104,9 @@ proptest! {
             let expected = world.walk(root, trouble, depth.unwrap_or(u32::MAX));
             let told = asked(&graph, &world, &rules, root as u32, trouble, depth);
             prop_assert_eq!(&told.unwrap_or_else(|never| match never {}), &expected);
-            let mut bound = Bound::new(&rules, trouble);
-            let spread = view.under(&graph, &mut bound);
-            let mut scratch = view::SpreadScratch::new();
+            let mut bound = BoundRules::new(&rules, trouble);
+            let spread = view.with_rules(&graph, &mut bound);
+            let mut scratch = view::ImpactScratch::new();
             let reach = spread.reach(&[root as u32], depth, &mut scratch);
             let by_view: BTreeMap<usize, (char, u32)> = reach
                 .iter()
@@ -138,12 +138,12 @@ proptest! {
     fn so_it_does_on_a_database(world in world()) {
         let folder = common::fleeting();
         let database = Database::create(&folder.path().join("w.redb")).expect("a new file");
-        common::sync(&database, "w", Mode::Diff, &world.upload("n", usize::MAX)).expect("a good upload");
+        common::sync(&database, "w", SyncMode::Diff, &world.upload("n", usize::MAX)).expect("a good upload");
         let snapshot = database.snapshot().expect("sound");
         let rules = world.rules();
         for root in 0..world.nodes.len() {
             let number = snapshot.entity_keyed("w", &format!("n{root}")).expect("sound");
-            let mut bound = Bound::new(&rules, Trouble::ANY);
+            let mut bound = BoundRules::new(&rules, ImpactFilter::ANY);
             let found = view::impact(&snapshot, &[number.expect("there")], &mut bound, None);
             let found = found.expect("sound");
             let mut reached = BTreeMap::new();
@@ -155,7 +155,7 @@ proptest! {
             }
             let verbs = found.not_followed.iter();
             let verbs = verbs.map(|&(verb, n)| (snapshot.name(verb).to_owned(), n)).collect();
-            prop_assert_eq!((reached, verbs), world.walk(root, Trouble::ANY, u32::MAX));
+            prop_assert_eq!((reached, verbs), world.walk(root, ImpactFilter::ANY, u32::MAX));
         }
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tombolo::Database;
-use tombolo::graph::{Adjacency, Entity, GraphRead, Value};
-use tombolo::lang::Source;
-use tombolo::query::{Answer, Limits, Options, Query};
-use tombolo::sync::Mode;
+use tombolo::graph::{AdjacencyRead, Entity, GraphRead, Value};
+use tombolo::lang::SourceText;
+use tombolo::query::{Query, QueryAnswer, QueryOptions, QuestionLimits};
+use tombolo::sync::SyncMode;
 
 /// Entities that make looking at each too slow.
 const CROWD: usize = 5000;
@@ -36,7 +36,7 @@ impl World {
             )
             .expect("a string takes all");
         }
-        sync(&db, "crowd", Mode::Diff, &rows).expect("sound");
+        sync(&db, "crowd", SyncMode::Diff, &rows).expect("sound");
         World { _folder: folder, path, db }
     }
 
@@ -98,11 +98,12 @@ impl World {
             for _ in 0..2 {
                 // A snapshot of its own, as every command has.
                 let snapshot = self.db.snapshot().expect("sound");
-                let options = Options { parameters: Some(BTreeMap::new()), ..Options::default() };
-                let query = Query::parse(&Source::whole("query", text.as_str()), &options)
+                let options =
+                    QueryOptions { parameters: Some(BTreeMap::new()), ..QueryOptions::default() };
+                let query = Query::parse(&SourceText::whole("query", text.as_str()), &options)
                     .unwrap_or_else(|fault| panic!("{}", fault.plain()));
-                let (answer, _) = query.run(&snapshot, Limits::default()).expect("sound");
-                assert_eq!(answer, Answer::List(expected.clone()), "{text}: {context}");
+                let (answer, _) = query.run(&snapshot, QuestionLimits::default()).expect("sound");
+                assert_eq!(answer, QueryAnswer::List(expected.clone()), "{text}: {context}");
             }
         }
     }
@@ -170,14 +171,14 @@ fn act(world: &World, act: &Act, remembered: &Path) {
     match act {
         Act::Upload(at, rows) => {
             let text: String = rows.iter().map(|(key, code)| row(key, code)).collect();
-            let _ = sync(&world.db, scope(at), Mode::Diff, &text);
+            let _ = sync(&world.db, scope(at), SyncMode::Diff, &text);
         }
         Act::Patch(at, key, code) => {
-            let _ = sync(&world.db, scope(at), Mode::Patch, &row(key, code));
+            let _ = sync(&world.db, scope(at), SyncMode::Patch, &row(key, code));
         }
         Act::Pin(at, key, code) => {
             let text = format!("{{\"_key\":\"k{key}\",{}}}\n", color(*code));
-            let _ = sync(&world.db, scope(at), Mode::Override, &text);
+            let _ = sync(&world.db, scope(at), SyncMode::Override, &text);
         }
         Act::Remember => {
             std::fs::copy(&world.path, remembered).expect("copied");
@@ -247,10 +248,10 @@ proptest! {
 fn an_index_is_made_by_the_second_question_and_then_used() {
     let world = World::new();
     let tested = |text: &str| {
-        let options = Options { parameters: Some(BTreeMap::new()), ..Options::default() };
-        let query = Query::parse(&Source::whole("query", text), &options).expect("a query");
+        let options = QueryOptions { parameters: Some(BTreeMap::new()), ..QueryOptions::default() };
+        let query = Query::parse(&SourceText::whole("query", text), &options).expect("a query");
         let snapshot = world.db.snapshot().expect("sound");
-        let (answer, profile) = query.run(&snapshot, Limits::default()).expect("sound");
+        let (answer, profile) = query.run(&snapshot, QuestionLimits::default()).expect("sound");
         (answer.len(), profile.tested)
     };
     let text = "FIND Thing WITH color = 'c5'";
@@ -261,7 +262,7 @@ fn an_index_is_made_by_the_second_question_and_then_used() {
     assert_eq!(tested("FIND Thing WITH color = ('c5' OR 'c6')"), (16, 16));
     // Only what changed is read again; the entry of what is gone is not followed.
     let row = r#"{"_key":"c5","color":"green"}"#;
-    sync(&world.db, "crowd", Mode::Patch, row).expect("sound");
+    sync(&world.db, "crowd", SyncMode::Patch, row).expect("sound");
     assert_eq!(tested(text), (7, 7));
     assert_eq!(tested("FIND Thing WITH color = 'green'"), (1, 1));
     // A property that nobody has is no reason to look at anything.

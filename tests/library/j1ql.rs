@@ -3,12 +3,12 @@
 use crate::graph_of_parts::{Graph, value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use tombolo::lang::Source;
-use tombolo::limits::{Exceeded, Meter};
-use tombolo::query::{Answer, AnswerJson, Limits, Options, Query, Stop};
+use tombolo::lang::SourceText;
+use tombolo::limits::{CostMeter, LimitError};
+use tombolo::query::{AnswerJson, Query, QueryAnswer, QueryOptions, QuestionError, QuestionLimits};
 
-fn options() -> Options {
-    Options {
+fn options() -> QueryOptions {
+    QueryOptions {
         now: 1_700_000_000_000,
         parameters: Some(BTreeMap::from([
             ("who".to_owned(), value(&json!("alice"))),
@@ -18,17 +18,17 @@ fn options() -> Options {
             "Active".to_owned(),
             "(User|Device) WITH active = true".to_owned(),
         )]),
-        ..Options::default()
+        ..QueryOptions::default()
     }
 }
 
-fn parsed(text: &str, options: &Options) -> Query {
-    let source = Source::whole("query", text);
+fn parsed(text: &str, options: &QueryOptions) -> Query {
+    let source = SourceText::whole("query", text);
     Query::parse(&source, options).unwrap_or_else(|fault| panic!("{}", fault.plain()))
 }
 
-fn ask(graph: &Graph, text: &str) -> Answer {
-    parsed(text, &options()).run(graph, Limits::default()).expect("memory can be read").0
+fn ask(graph: &Graph, text: &str) -> QueryAnswer {
+    parsed(text, &options()).run(graph, QuestionLimits::default()).expect("memory can be read").0
 }
 
 /// The answer in short: keys of a list, rows of a table as objects, keys of both kinds of a tree.
@@ -39,9 +39,9 @@ fn answer(graph: &Graph, text: &str) -> Json {
         list.as_array().into_iter().flatten().map(|vertex| vertex[kind]["_key"].clone()).collect()
     };
     match found {
-        Answer::List(_) => keys(&json, "entity"),
-        Answer::Table { .. } => json,
-        Answer::Tree { .. } => {
+        QueryAnswer::List(_) => keys(&json, "entity"),
+        QueryAnswer::Table { .. } => json,
+        QueryAnswer::Tree { .. } => {
             json!([keys(&json["vertices"], "entity"), keys(&json["edges"], "relationship")])
         }
     }
@@ -59,7 +59,7 @@ fn same(graph: &Graph, one: &str, other: &str) {
 
 /// The code and message of the fault of a query.
 fn fault(text: &str) -> String {
-    match Query::parse(&Source::whole("query", text), &options()) {
+    match Query::parse(&SourceText::whole("query", text), &options()) {
         Ok(_) => panic!("`{text}` can be read"),
         Err(fault) => format!("{} {}", fault.code, fault.message),
     }
@@ -545,15 +545,15 @@ fn deleted_entities_are_found_when_asked_for() {
     let mut graph = office();
     graph.entities[1].metadata.end_on = Some(1_700_000_000_001);
     check(&graph, "FIND User", json!(["alice"]));
-    let options = Options { include_deleted: true, ..options() };
+    let options = QueryOptions { include_deleted: true, ..options() };
     for text in ["FIND User", "FIND User WITH _key = ('alice' OR 'bob')"] {
         let query = parsed(text, &options);
-        let (found, _) = query.run(&graph, Limits::default()).expect("memory can be read");
-        assert_eq!(found, Answer::List(vec![0, 1]), "{text}");
+        let (found, _) = query.run(&graph, QuestionLimits::default()).expect("memory can be read");
+        assert_eq!(found, QueryAnswer::List(vec![0, 1]), "{text}");
     }
     let query = parsed("FIND * WITH _deleted = true", &options);
-    let (found, _) = query.run(&graph, Limits::default()).expect("memory can be read");
-    assert_eq!(found, Answer::List(vec![1]));
+    let (found, _) = query.run(&graph, QuestionLimits::default()).expect("memory can be read");
+    assert_eq!(found, QueryAnswer::List(vec![1]));
 }
 
 #[test]
@@ -580,7 +580,7 @@ fn order_puts_undefined_last_and_pages() {
 
 #[test]
 fn strict_refuses_what_j1ql_has_not() {
-    let strict = Options { strict: true, ..options() };
+    let strict = QueryOptions { strict: true, ..options() };
     for text in [
         "FIND User THAT HAS{1,3} Group",
         "FIND User IN SCOPE 'okta'",
@@ -590,7 +590,7 @@ fn strict_refuses_what_j1ql_has_not() {
         "FIND SHORTEST User THAT HAS{1,2} Group",
         "FIND User AS u THAT MATCHES Person AS p ON u.email = p.email",
     ] {
-        let fault = Query::parse(&Source::whole("query", text), &strict).expect_err(text);
+        let fault = Query::parse(&SourceText::whole("query", text), &strict).expect_err(text);
         assert_eq!(fault.code, "Q0110", "{text}");
         parsed(text, &options());
     }
@@ -601,8 +601,14 @@ fn a_query_that_costs_too_much_is_stopped_without_an_answer() {
     let graph = office();
     let query = parsed("FIND * AS a THAT RELATES TO * AS b RETURN a._key, b._key", &options());
     let stop = |limits| query.run(&graph, limits).expect_err("too much");
-    assert!(matches!(stop(Limits { rows: 2, ..Limits::default() }), Stop::Limit(_)));
-    assert!(matches!(stop(Limits { steps: 3, ..Limits::default() }), Stop::Limit(_)));
+    assert!(matches!(
+        stop(QuestionLimits { rows: 2, ..QuestionLimits::default() }),
+        QuestionError::Limit(_)
+    ));
+    assert!(matches!(
+        stop(QuestionLimits { steps: 3, ..QuestionLimits::default() }),
+        QuestionError::Limit(_)
+    ));
 }
 
 /// A graph of a few entities with long texts and lists, and a knot where each knows each.
@@ -653,20 +659,20 @@ fn what_a_query_holds_is_refused_before_it_is_there_and_given_back() {
         (format!("FIND Text AS t RETURN concat({}, t.n) AS c ORDER BY c LIMIT 2", texts(5)), "nothing"),
         (format!("FIND Text AS t RETURN t._class, min(concat({}, t.n)) AS n", texts(5)), "nothing"),
     ] {
-        let limits = Limits { value: 1 << 20, memory: 4 << 20, rows: 100_000, ..Limits::default() };
-        let meter = Meter::new(limits);
+        let limits = QuestionLimits { value: 1 << 20, memory: 4 << 20, rows: 100_000, ..QuestionLimits::default() };
+        let meter = CostMeter::new(limits);
         let found = match parsed(&query, &options()).run_metered(&graph, &meter) {
             Ok(_) => "nothing",
-            Err(Stop::Limit(Exceeded::Value(_))) => "value",
-            Err(Stop::Limit(Exceeded::Memory(_))) => "memory",
-            Err(Stop::Limit(Exceeded::Rows(_))) => "rows",
+            Err(QuestionError::Limit(LimitError::Value(_))) => "value",
+            Err(QuestionError::Limit(LimitError::Memory(_))) => "memory",
+            Err(QuestionError::Limit(LimitError::Rows(_))) => "rows",
             Err(other) => panic!("{query:.80}: {other:?}"),
         };
         assert_eq!(found, exceeded, "{query:.120}");
         assert!(meter.held() <= 4 << 20, "{query:.80}");
         // With more room the same query has its answer.
         if exceeded == "memory" {
-            assert!(parsed(&query, &options()).run(&graph, Limits::default()).is_ok(), "{query:.80}");
+            assert!(parsed(&query, &options()).run(&graph, QuestionLimits::default()).is_ok(), "{query:.80}");
         }
     }
 }
@@ -674,7 +680,7 @@ fn what_a_query_holds_is_refused_before_it_is_there_and_given_back() {
 #[test]
 fn what_a_walk_remembers_is_given_back_when_it_ends() {
     let graph = heavy();
-    let meter = Meter::new(Limits::default());
+    let meter = CostMeter::new(QuestionLimits::default());
     for query in [
         "FIND Knot THAT KNOWS{1,5} Knot THAT KNOWS{1,5} Knot RETURN count(*) AS n",
         "FIND Knot WITH _key = 'k1' THAT !(THAT KNOWS{1,3} Text) RETURN count(*) AS n",
@@ -702,7 +708,7 @@ fn patterns_are_weighed_before_they_are_compiled() {
         (vec![r"/[\w--\d]{900}/"], false),
     ] {
         let text = format!("FIND User WITH email = ({})", patterns.join(" OR "));
-        match Query::parse(&Source::whole("query", text.as_str()), &options()) {
+        match Query::parse(&SourceText::whole("query", text.as_str()), &options()) {
             Ok(_) => assert!(fine, "{text:.80}"),
             Err(fault) => {
                 assert!(!fine, "{text:.80}: {}", fault.message);
@@ -710,8 +716,8 @@ fn patterns_are_weighed_before_they_are_compiled() {
             }
         }
     }
-    let late = Options { until: Some(std::time::Instant::now()), ..options() };
-    let fault = Query::parse(&Source::whole("query", "FIND User WITH a = /b/"), &late);
+    let late = QueryOptions { until: Some(std::time::Instant::now()), ..options() };
+    let fault = Query::parse(&SourceText::whole("query", "FIND User WITH a = /b/"), &late);
     assert_eq!(fault.expect_err("it is over").code, "Q0111");
 }
 
@@ -753,9 +759,9 @@ fn a_path_without_end_is_stopped_before_the_stack_ends() {
         "FIND g WITH _key = 'n0' ((THAT NEXT >> g){100}){19} AS x RETURN x._key",
         &options(),
     );
-    assert!(matches!(far.run(&graph, Limits::default()), Err(Stop::Limit(_))));
+    assert!(matches!(far.run(&graph, QuestionLimits::default()), Err(QuestionError::Limit(_))));
     let empty = parsed("FIND g WITH _key = 'n0' (((THAT !PREV g){100}){100}){100}", &options());
-    assert!(matches!(empty.run(&graph, Limits::default()), Err(Stop::Limit(_))));
+    assert!(matches!(empty.run(&graph, QuestionLimits::default()), Err(QuestionError::Limit(_))));
 }
 
 #[test]
@@ -764,8 +770,9 @@ fn a_limit_stops_the_walk_early() {
     for i in 0..1000 {
         graph.entity("s", &format!("n{i}"), "g", &["G"], json!({}));
     }
-    let (found, profile) =
-        parsed("FIND g LIMIT 3", &options()).run(&graph, Limits::default()).expect("memory");
+    let (found, profile) = parsed("FIND g LIMIT 3", &options())
+        .run(&graph, QuestionLimits::default())
+        .expect("memory");
     assert_eq!((found.len(), profile.tested), (3, 3));
 }
 
@@ -774,8 +781,8 @@ fn matching_begins_in_the_middle_where_that_is_named_by_its_key() {
     let graph = office();
     let query =
         parsed("FIND UserGroup THAT HAS User WITH _key = 'alice' THAT OWNS Device", &options());
-    let (found, profile) = query.run(&graph, Limits::default()).expect("memory");
-    assert_eq!(found, Answer::List(vec![2]));
+    let (found, profile) = query.run(&graph, QuestionLimits::default()).expect("memory");
+    assert_eq!(found, QueryAnswer::List(vec![2]));
     let way: Vec<(&str, u64)> =
         profile.entities.iter().map(|entity| (entity.selector.as_str(), entity.met)).collect();
     assert_eq!(way, [("User WITH ...", 1), ("UserGroup", 1), ("Device", 2)]);
@@ -789,7 +796,7 @@ fn what_where_says_of_one_entity_is_a_way_to_it() {
          WHERE u._key = 'alice' AND r.since > 2020 RETURN Device._key AS d";
     check(&graph, text, json!([{ "d": "laptop-2" }]));
     let query = parsed(text, &options());
-    let (_, profile) = query.run(&graph, Limits::default()).expect("memory");
+    let (_, profile) = query.run(&graph, QuestionLimits::default()).expect("memory");
     // The relationship is tested before anything is made of it.
     assert_eq!((profile.access.as_str(), profile.entities[2].met), ("by _key", 1));
     let planned = query.plan(&graph).expect("memory");
@@ -800,7 +807,7 @@ fn what_where_says_of_one_entity_is_a_way_to_it() {
 fn counts_of_whole_kinds_are_read_not_counted() {
     let graph = office();
     let (found, profile) = parsed("FIND * AS e RETURN e._type AS t, count(e) AS n", &options())
-        .run(&graph, Limits::default())
+        .run(&graph, QuestionLimits::default())
         .expect("memory");
     assert_eq!((found.len(), profile.tested, profile.access.as_str()), (4, 0, "stored counts"));
     let count = |text: &str, n: i64| check(&graph, text, json!([{ "n": n }]));
@@ -828,11 +835,11 @@ fn verbs_of_a_list_have_their_own_ways() {
     keys("(!HAS | * >>)", &["laptop-1", "laptop-2"]);
     keys("(OWNS | HAS) >>", &["laptop-1", "laptop-2"]);
     keys("(HAS << | RELATES TO >>)", &["laptop-1", "laptop-2", "sre"]);
-    let options = Options {
+    let options = QueryOptions {
         smart_verbs: BTreeMap::from([("Reach".to_owned(), "HAS << | * >>".to_owned())]),
         ..options()
     };
-    let found = parsed(&steps("#Reach{1,2}"), &options).run(&graph, Limits::default());
+    let found = parsed(&steps("#Reach{1,2}"), &options).run(&graph, QuestionLimits::default());
     assert_eq!(found.expect("memory").0.len(), 4, "both laptops, the group, and its role");
     assert!(fault("FIND User THAT #Reach Device").starts_with("Q0213"));
 }
@@ -886,7 +893,7 @@ fn spellings_that_people_try_are_read_or_explained() {
         ("FIND User UNION FIND Device", "ask two queries"),
         ("FIND User RETURN User.a GROUP BY User.a", "are the group"),
     ] {
-        let fault = Query::parse(&Source::whole("query", text), &options()).expect_err(text);
+        let fault = Query::parse(&SourceText::whole("query", text), &options()).expect_err(text);
         assert!(fault.plain().contains(help), "{text}: {}", fault.plain());
     }
 }
@@ -895,8 +902,8 @@ fn spellings_that_people_try_are_read_or_explained() {
 fn matching_begins_at_the_end_that_is_named_by_its_key() {
     let graph = office();
     let query = parsed("FIND User THAT OWNS Device WITH _key = 'laptop-2'", &options());
-    let (found, profile) = query.run(&graph, Limits::default()).expect("memory");
-    assert_eq!(found, Answer::List(vec![0]));
+    let (found, profile) = query.run(&graph, QuestionLimits::default()).expect("memory");
+    assert_eq!(found, QueryAnswer::List(vec![0]));
     assert_eq!(
         (profile.forward, profile.candidates, profile.access.as_str()),
         (false, 1, "by _key")
@@ -959,7 +966,7 @@ fn faults_say_what_was_expected() {
         "",
     ] {
         all.push_str(&format!("## {text}\n"));
-        match Query::parse(&Source::whole("query", text), &options()) {
+        match Query::parse(&SourceText::whole("query", text), &options()) {
             Ok(_) => panic!("`{text}` can be read"),
             Err(fault) => all.push_str(&fault.plain()),
         }
@@ -1012,7 +1019,7 @@ fn a_formatted_query_is_the_same_query() {
         ),
     ] {
         let print = |text: &str| {
-            Query::formatted(&Source::whole("query", text), &options())
+            Query::formatted(&SourceText::whole("query", text), &options())
                 .unwrap_or_else(|fault| panic!("{}", fault.plain()))
         };
         assert_eq!(print(text), formatted);
@@ -1190,7 +1197,7 @@ fn all_properties_are_columns_of_their_own() {
     let mut graph = Graph::default();
     graph.entity("s", "a", "t", &["T"], json!({ "one": 1, "both": "x" }));
     graph.entity("s", "b", "t", &["T"], json!({ "both": "y" }));
-    let Answer::Table { columns, rows } =
+    let QueryAnswer::Table { columns, rows } =
         ask(&graph, "FIND T RETURN T.both, T.*, T._key AS k ORDER BY k")
     else {
         panic!("not a table")
@@ -1200,8 +1207,8 @@ fn all_properties_are_columns_of_their_own() {
     assert_eq!(columns.iter().filter(|name| *name == "T.both").count(), 1);
     let one = columns.iter().position(|name| name == "T.one").expect("a column");
     assert_eq!(rows[0].len(), columns.len());
-    assert!(rows[0][one] != tombolo::query::Cell::Undefined);
-    assert_eq!(rows[1][one], tombolo::query::Cell::Undefined);
+    assert!(rows[0][one] != tombolo::query::CellValue::Undefined);
+    assert_eq!(rows[1][one], tombolo::query::CellValue::Undefined);
 }
 
 #[test]
@@ -1252,7 +1259,7 @@ fn other_languages_get_advice_in_this_one() {
         ("{ User { email } }", "GraphQL", "FIND User RETURN User.email"),
         ("query Users($a: String) { users { a } }", "GraphQL", "in J1QL"),
     ] {
-        let fault = Query::parse(&Source::whole("query", text), &options()).expect_err(text);
+        let fault = Query::parse(&SourceText::whole("query", text), &options()).expect_err(text);
         assert!(fault.message.contains(message), "{}", fault.plain());
         assert!(fault.plain().contains(help), "{}", fault.plain());
     }
@@ -1261,9 +1268,11 @@ fn other_languages_get_advice_in_this_one() {
 /// What is said beside an answer.
 fn notes(graph: &Graph, text: &str) -> Vec<String> {
     let query = parsed(text, &options());
-    let (answer, profile) = query.run(graph, Limits::default()).expect("memory can be read");
-    let notes =
-        query.notes(graph, &answer, &profile, &Limits::default()).expect("memory can be read");
+    let (answer, profile) =
+        query.run(graph, QuestionLimits::default()).expect("memory can be read");
+    let notes = query
+        .notes(graph, &answer, &profile, &QuestionLimits::default())
+        .expect("memory can be read");
     notes.into_iter().map(|note| note.text).collect()
 }
 
@@ -1505,9 +1514,9 @@ fn a_number_of_the_query_is_to_a_text_what_is_written() {
 fn a_parameter_keeps_how_it_is_written() {
     let graph = values(&[json!("2.14.1"), json!("2.9"), json!("2.10"), json!(2.1), json!("v2.10")]);
     let given = |text: &str| {
-        let given = tombolo::query::Parameter::read(text);
+        let given = tombolo::query::QueryParameter::read(text);
         let name = || "v".to_owned();
-        Options {
+        QueryOptions {
             parameters: Some(BTreeMap::from([(name(), given.value)])),
             written: BTreeMap::from([(name(), given.written)]),
             ..options()
@@ -1522,17 +1531,18 @@ fn a_parameter_keeps_how_it_is_written() {
         ("FIND Thing WITH x = {{v}}", "2.1", vec![3]),
         ("FIND Thing WITH x = {{v}}", "\"2.10\"", vec![2]),
     ] {
-        let answer = parsed(text, &given(value)).run(&graph, Limits::default()).expect("memory").0;
-        assert_eq!(answer, Answer::List(found), "{text} {value}");
+        let answer =
+            parsed(text, &given(value)).run(&graph, QuestionLimits::default()).expect("memory").0;
+        assert_eq!(answer, QueryAnswer::List(found), "{text} {value}");
     }
     // A program that gives the number alone is told what it may have lost.
-    let options = Options {
+    let options = QueryOptions {
         parameters: Some(BTreeMap::from([("v".to_owned(), value(&json!(2.1)))])),
         ..options()
     };
     let query = parsed("FIND Thing WITH x = {{v}}", &options);
-    let (answer, profile) = query.run(&graph, Limits::default()).expect("memory");
-    let notes = query.notes(&graph, &answer, &profile, &Limits::default()).expect("memory");
+    let (answer, profile) = query.run(&graph, QuestionLimits::default()).expect("memory");
+    let notes = query.notes(&graph, &answer, &profile, &QuestionLimits::default()).expect("memory");
     assert!(
         notes[0].text.starts_with("`x` holds the text '2.10', which is not equal to 2.1"),
         "{notes:?}"
@@ -1715,7 +1725,7 @@ fn a_walk_by_the_rules_tells_where_it_stopped() {
 #[test]
 fn names_in_a_smart_class_are_looked_at_and_it_has_any_spelling() {
     let graph = office();
-    let options = Options {
+    let options = QueryOptions {
         smart_classes: BTreeMap::from([
             ("Prod".to_owned(), "(Hst|User) WITH tga.x = true".to_owned()),
             ("Active".to_owned(), "User WITH active = true".to_owned()),
@@ -1725,8 +1735,9 @@ fn names_in_a_smart_class_are_looked_at_and_it_has_any_spelling() {
     };
     let run = |text: &str| {
         let query = parsed(text, &options);
-        let (answer, profile) = query.run(&graph, Limits::default()).expect("memory");
-        let notes = query.notes(&graph, &answer, &profile, &Limits::default()).expect("memory");
+        let (answer, profile) = query.run(&graph, QuestionLimits::default()).expect("memory");
+        let notes =
+            query.notes(&graph, &answer, &profile, &QuestionLimits::default()).expect("memory");
         (answer.len(), notes.into_iter().map(|note| note.text).collect::<Vec<_>>().join("\n"))
     };
     for text in ["FIND #Prod", "FIND UserGroup THAT HAS #Prod", "FIND #prod"] {
@@ -1811,7 +1822,7 @@ fn a_name_in_brackets_may_have_any_characters() {
         "FIND [User] THAT [runs-on] [Device] WHERE [runs-on].since = 1",
         json!(["alice"]),
     );
-    let source = Source::whole("query", "find [my type] that [a.b/c]>>[Device]");
+    let source = SourceText::whole("query", "find [my type] that [a.b/c]>>[Device]");
     assert_eq!(
         Query::formatted(&source, &options()).expect("a query"),
         "FIND [my type] THAT [a.b/c] >> Device"

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use tombolo::graph::Value;
-use tombolo::lang::Source;
-use tombolo::query::{Answer, Cell, Limits, Options, Query};
+use tombolo::lang::SourceText;
+use tombolo::query::{CellValue, Query, QueryAnswer, QueryOptions, QuestionLimits};
 
 const CLASSES: [&str; 3] = ["A", "B", "C"];
 const TYPES: [&str; 2] = ["s", "t"];
@@ -409,24 +409,24 @@ fn expected_where(
     texts
 }
 
-fn ask(graph: &Graph, text: &str) -> (Vec<String>, Vec<Vec<Cell>>) {
-    let options = Options { parameters: Some(BTreeMap::new()), ..Options::default() };
-    let query = Query::parse(&Source::whole("query", text), &options)
+fn ask(graph: &Graph, text: &str) -> (Vec<String>, Vec<Vec<CellValue>>) {
+    let options = QueryOptions { parameters: Some(BTreeMap::new()), ..QueryOptions::default() };
+    let query = Query::parse(&SourceText::whole("query", text), &options)
         .unwrap_or_else(|fault| panic!("{}", fault.plain()));
-    match query.run(graph, Limits::default()).expect("memory can be read").0 {
-        Answer::Table { columns, rows } => (columns, rows),
+    match query.run(graph, QuestionLimits::default()).expect("memory can be read").0 {
+        QueryAnswer::Table { columns, rows } => (columns, rows),
         other => panic!("not a table: {other:?}"),
     }
 }
 
 fn actual(graph: &Graph, text: &str) -> Vec<String> {
     let (columns, rows) = ask(graph, text);
-    let row = |cells: &Vec<Cell>| -> String {
+    let row = |cells: &Vec<CellValue>| -> String {
         let mut bound = Binding::new();
         for (name, cell) in columns.iter().zip(cells) {
             match cell {
-                Cell::Value(Value::Text(text)) => bound.insert(name.clone(), text.to_string()),
-                Cell::Value(value) => bound.insert(name.clone(), value.to_string()),
+                CellValue::Value(Value::Text(text)) => bound.insert(name.clone(), text.to_string()),
+                CellValue::Value(value) => bound.insert(name.clone(), value.to_string()),
                 _ => None,
             };
         }
@@ -576,7 +576,7 @@ proptest! {
         prop_assert_eq!(actual(&graph, &text), expected(&world, &pattern), "{}", text);
         // What is printed means the same, and is printed the same.
         let print = |text: &str| {
-            Query::formatted(&Source::whole("query", text), &Options::default())
+            Query::formatted(&SourceText::whole("query", text), &QueryOptions::default())
                 .unwrap_or_else(|fault| panic!("{}", fault.plain()))
         };
         let printed = print(&text);
@@ -593,9 +593,9 @@ proptest! {
         // The group key is the start, what is counted is the last position that always has a name.
         let Some(at) = columns.iter().rposition(|name| name.starts_with('e')) else { unreachable!() };
         for row in rows {
-            let (Cell::Value(key), cell) = (&row[0], &row[at]) else { unreachable!() };
+            let (CellValue::Value(key), cell) = (&row[0], &row[at]) else { unreachable!() };
             let seen = last.entry(key.to_string()).or_default();
-            if let Cell::Value(value) = cell {
+            if let CellValue::Value(value) = cell {
                 seen.insert(value.to_string());
             }
         }
@@ -604,7 +604,7 @@ proptest! {
         let (_, groups) = ask(&graph, &counted);
         prop_assert_eq!(groups.len(), last.len(), "{}", &counted);
         for row in groups {
-            let (Cell::Value(key), Cell::Value(n)) = (&row[0], &row[1]) else { unreachable!() };
+            let (CellValue::Value(key), CellValue::Value(n)) = (&row[0], &row[1]) else { unreachable!() };
             prop_assert_eq!(n, &Value::Int(last[&key.to_string()].len() as i64), "{}", &counted);
         }
     }
@@ -638,7 +638,7 @@ proptest! {
         let sorted = format!("{text} ORDER BY e0");
         let (_, all) = ask(&graph, &sorted);
         let (_, best) = ask(&graph, &format!("{sorted} LIMIT {limit}"));
-        let first = |rows: &[Vec<Cell>]| -> Vec<Cell> {
+        let first = |rows: &[Vec<CellValue>]| -> Vec<CellValue> {
             rows.iter().take(limit).map(|row| row[0].clone()).collect()
         };
         prop_assert_eq!(first(&best), first(&all), "{}", &text);
@@ -647,17 +647,17 @@ proptest! {
         let starts: std::collections::BTreeSet<String> = all
             .iter()
             .map(|row| match &row[0] {
-                Cell::Value(Value::Text(key)) => key.to_string(),
+                CellValue::Value(Value::Text(key)) => key.to_string(),
                 other => panic!("no key: {other:?}"),
             })
             .collect();
         let only_groups = !pattern.elements.is_empty()
             && pattern.elements.iter().all(|e| matches!(e, Element::Optional(_)));
         if !only_groups {
-            let options = Options { parameters: Some(BTreeMap::new()), ..Options::default() };
-            let query = Query::parse(&Source::whole("query", pattern_text), &options)
+            let options = QueryOptions { parameters: Some(BTreeMap::new()), ..QueryOptions::default() };
+            let query = Query::parse(&SourceText::whole("query", pattern_text), &options)
                 .unwrap_or_else(|fault| panic!("{}", fault.plain()));
-            let Answer::List(list) = query.run(&graph, Limits::default()).expect("memory").0 else {
+            let QueryAnswer::List(list) = query.run(&graph, QuestionLimits::default()).expect("memory").0 else {
                 panic!("not a list")
             };
             let keys = list.iter().map(|number| format!("n{number}")).collect();
@@ -690,12 +690,12 @@ proptest! {
         let mut found: BTreeMap<String, i64> = BTreeMap::new();
         for row in rows {
             let (key, counts) = row.split_at(columns.len());
-            let value = |cell: &Cell| match cell {
-                Cell::Value(value) => Some(value.clone()),
+            let value = |cell: &CellValue| match cell {
+                CellValue::Value(value) => Some(value.clone()),
                 _ => None,
             };
             let key = key.iter().map(|cell| format!("{:?};", value(cell))).collect();
-            let [Cell::Value(Value::Int(n)), Cell::Value(Value::Int(twice))] = counts else {
+            let [CellValue::Value(Value::Int(n)), CellValue::Value(Value::Int(twice))] = counts else {
                 panic!("no counts: {counts:?}")
             };
             prop_assert_eq!(n * 2, *twice);

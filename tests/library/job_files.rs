@@ -5,9 +5,9 @@ use crate::common::{dump, fleeting, input, request, sync};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tombolo::db::{Extras, FinalizeRequest, JobRequest, MappedRelationship};
-use tombolo::graph::{GraphRead, Kind, ObjectId};
-use tombolo::sync::{Mode, Status};
+use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, UploadExtras};
+use tombolo::graph::{GraphRead, ObjectId, ObjectKind};
+use tombolo::sync::{JobStatus, SyncMode};
 use tombolo::{Database, Error};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ fn job_request(id: Uuid, scope: &str) -> JobRequest {
     JobRequest {
         id: Some(id),
         source: "api".into(),
-        mode: Mode::Diff,
+        mode: SyncMode::Diff,
         scope: scope.into(),
         ignore_duplicates: false,
         any_scope: false,
@@ -46,7 +46,7 @@ fn job_request(id: Uuid, scope: &str) -> JobRequest {
 fn base(folder: &Path, early: &mut Vec<(PathBuf, Vec<u8>)>) -> PathBuf {
     let path = folder.join("t.redb");
     let db = Database::create(&path).unwrap();
-    sync(&db, "okta", Mode::Diff, &things("old", 25)).unwrap();
+    sync(&db, "okta", SyncMode::Diff, &things("old", 25)).unwrap();
     for (id, scope) in [(OKTA, "okta"), (JAMF, "jamf")] {
         db.create_job(&job_request(id, scope)).unwrap();
         db.upload(id, input(&things("a", 8))).unwrap();
@@ -54,10 +54,10 @@ fn base(folder: &Path, early: &mut Vec<(PathBuf, Vec<u8>)>) -> PathBuf {
             *early = files(&folder.join("t.redb.jobs"));
         }
         let (m, all) = (mapped("m1"), &mut |_: &str| true);
-        let extras = Extras { mapped: &[m], ..Extras::default() };
+        let extras = UploadExtras { mapped: &[m], ..UploadExtras::default() };
         db.upload_with(id, input(&things("b", 7)), &extras, all).unwrap();
-        let deletes = [(Kind::Entity, ObjectId::new(Kind::Entity, scope, "old3"))];
-        let extras = Extras { deletes: &deletes, ..Extras::default() };
+        let deletes = [(ObjectKind::Entity, ObjectId::new(ObjectKind::Entity, scope, "old3"))];
+        let extras = UploadExtras { deletes: &deletes, ..UploadExtras::default() };
         db.upload_with(id, input(&things("c", 5)), &extras, all).unwrap();
     }
     path
@@ -108,7 +108,7 @@ fn check(path: &Path, file: &Path, what: &str, before: &[String], right: &[Strin
     // Whatever it is, others go on.
     let refused = match done {
         Ok(report) => {
-            assert_eq!(report.status, Status::Finished, "{what}");
+            assert_eq!(report.status, JobStatus::Finished, "{what}");
             assert_eq!(now(&db), right, "{what}");
             false
         }
@@ -125,8 +125,8 @@ fn check(path: &Path, file: &Path, what: &str, before: &[String], right: &[Strin
             true
         }
     };
-    sync(&db, "other", Mode::Diff, &thing("x")).unwrap();
-    assert_eq!(db.finalize(JAMF, &finalize).unwrap().status, Status::Finished, "{what}");
+    sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
+    assert_eq!(db.finalize(JAMF, &finalize).unwrap().status, JobStatus::Finished, "{what}");
     assert_eq!(db.staged().unwrap(), (0, 0), "{what}");
     refused
 }
@@ -187,12 +187,12 @@ fn whatever_happens_to_a_held_job_exactly_its_plan_is_applied_or_nothing() {
     let jobs = folder.path().join("t.redb.jobs");
     let id = {
         let db = Database::create(&path).unwrap();
-        sync(&db, "okta", Mode::Diff, &things("old", 90)).unwrap();
+        sync(&db, "okta", SyncMode::Diff, &things("old", 90)).unwrap();
         let guarded =
-            tombolo::db::SyncRequest { allow_deletes: None, ..request("okta", Mode::Diff) };
+            tombolo::db::SyncRequest { allow_deletes: None, ..request("okta", SyncMode::Diff) };
         let few = things("old", 30);
         let held = db.sync(&guarded, &mut [input(&few)], &|_| {}).unwrap().remove(0);
-        assert_eq!(held.status, Status::Held);
+        assert_eq!(held.status, JobStatus::Held);
         held.id
     };
     let (database, all) = (fs::read(&path).unwrap(), files(&jobs));
@@ -212,7 +212,7 @@ fn whatever_happens_to_a_held_job_exactly_its_plan_is_applied_or_nothing() {
                     assert!(e.exit_code() == 6 && e.to_string().contains(named), "{what}: {e}");
                 }
             }
-            sync(&db, "other", Mode::Diff, &thing("x")).unwrap();
+            sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
         }
     }
 }
@@ -238,7 +238,7 @@ fn a_foreign_file_is_named_and_cleared_and_keeps_nobody_waiting() {
     std::os::unix::fs::symlink("/dev/zero", jobs.join(format!("{}.json", Uuid::from_u128(0x6666))))
         .unwrap();
     let db = Database::open(&path).unwrap();
-    sync(&db, "other", Mode::Diff, &thing("x")).unwrap();
+    sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
     assert_eq!(db.jobs().unwrap().iter().filter(|job| job.scope == "other").count(), 1);
     db.gc(90, 365).unwrap();
     let strays = db.clear_jobs(&[], true).unwrap();
@@ -281,7 +281,7 @@ fn jobs_of_an_earlier_version_are_told_apart_and_can_be_aborted() {
     fs::write(jobs.join(format!("{open}.stage")), b"Tml2 frames").unwrap();
     fs::write(jobs.join(format!("{open}.mapped")), b"{}\n").unwrap();
     let db = Database::open(&path).unwrap();
-    assert_eq!(db.job(&open.to_string()).unwrap().status, Status::AwaitingUploads);
+    assert_eq!(db.job(&open.to_string()).unwrap().status, JobStatus::AwaitingUploads);
     let earlier = [
         db.finalize(open, &FinalizeRequest::default()).unwrap_err(),
         db.upload(open, input(&thing("x"))).unwrap_err(),
@@ -294,10 +294,10 @@ fn jobs_of_an_earlier_version_are_told_apart_and_can_be_aborted() {
     db.abort(&open.to_string()).unwrap();
     let left = files(&jobs).into_iter().filter(|(file, _)| is_of(file, open));
     assert_eq!(left.count(), 1, "the report");
-    sync(&db, "other", Mode::Diff, &thing("x")).unwrap();
+    sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
     assert!(files(&jobs).iter().all(|(file, _)| !is_of(file, open) && !is_of(file, ended)));
-    assert_eq!(db.job(&open.to_string()).unwrap().status, Status::Aborted);
-    assert_eq!(db.job(&ended.to_string()).unwrap().status, Status::Finished);
+    assert_eq!(db.job(&open.to_string()).unwrap().status, JobStatus::Aborted);
+    assert_eq!(db.job(&ended.to_string()).unwrap().status, JobStatus::Finished);
 }
 
 #[test]
@@ -306,9 +306,11 @@ fn what_a_caller_makes_us_keep_is_counted_and_goes_at_once() {
     let path = folder.path().join("t.redb");
     let db = Database::create(&path).unwrap();
     db.create_job(&job_request(OKTA, "okta")).unwrap();
-    let id = |i: u64| (Kind::Entity, ObjectId::new(Kind::Entity, "okta", &format!("k{i}")));
+    let id =
+        |i: u64| (ObjectKind::Entity, ObjectId::new(ObjectKind::Entity, "okta", &format!("k{i}")));
     let deletes: Vec<_> = (0..10_000).map(id).collect();
-    let extras = Extras { deletes: &deletes, staged_max: Some(400_000), ..Extras::default() };
+    let extras =
+        UploadExtras { deletes: &deletes, staged_max: Some(400_000), ..UploadExtras::default() };
     let upload = || db.upload_with(OKTA, input(""), &extras, &mut |_| true);
     upload().unwrap();
     upload().unwrap();
@@ -317,7 +319,7 @@ fn what_a_caller_makes_us_keep_is_counted_and_goes_at_once() {
     assert!(upload().unwrap_err().to_string().contains("400000 bytes"));
     assert_eq!(db.staged().unwrap(), (1, bytes), "nothing of it was kept");
     let many: Vec<_> = (0..100).map(|i| mapped(&format!("m{i}"))).collect();
-    let extras = Extras { mapped: &many, ..Extras::default() };
+    let extras = UploadExtras { mapped: &many, ..UploadExtras::default() };
     db.upload_with(OKTA, input(""), &extras, &mut |_| true).unwrap();
     assert!(db.staged().unwrap().1 > bytes + 8_000);
     db.abort(&OKTA.to_string()).unwrap();
@@ -356,14 +358,14 @@ fn old_reports_go_and_what_somebody_needs_stays() {
             |i| format!("{{\"_key\":\"k{i}\",\"_type\":\"t\",\"_class\":\"C\",\"v\":{v}}}\n");
         (0..3).map(thing).collect::<String>()
     };
-    let first = sync(&db, "okta", Mode::Diff, &(thing("gone") + &value(0))).unwrap();
-    let patch = sync(&db, "okta", Mode::Patch, "{\"_key\":\"k0\",\"p\":1}\n").unwrap();
-    let deleting = sync(&db, "okta", Mode::Diff, &value(1)).unwrap();
+    let first = sync(&db, "okta", SyncMode::Diff, &(thing("gone") + &value(0))).unwrap();
+    let patch = sync(&db, "okta", SyncMode::Patch, "{\"_key\":\"k0\",\"p\":1}\n").unwrap();
+    let deleting = sync(&db, "okta", SyncMode::Diff, &value(1)).unwrap();
     for v in 2..8 {
-        sync(&db, "okta", Mode::Diff, &value(v)).unwrap();
+        sync(&db, "okta", SyncMode::Diff, &value(v)).unwrap();
     }
-    let quiet = sync(&db, "okta", Mode::Diff, &value(7)).unwrap();
-    sync(&db, "jamf", Mode::Diff, &thing("x")).unwrap();
+    let quiet = sync(&db, "okta", SyncMode::Diff, &value(7)).unwrap();
+    sync(&db, "jamf", SyncMode::Diff, &thing("x")).unwrap();
     db.create_job(&job_request(OKTA, "open")).unwrap();
     assert_eq!(db.jobs().unwrap().len(), 12);
     let known = |id: Uuid| db.job(&id.to_string()).is_ok();
@@ -398,7 +400,7 @@ fn a_folder_that_others_may_write_is_not_believed() {
     let db = Database::open(&path).unwrap();
     let e = db.finalize(OKTA, &FinalizeRequest::default()).unwrap_err();
     assert!(e.exit_code() == 4 && e.to_string().contains("others"), "{e}");
-    assert!(sync(&db, "other", Mode::Diff, &thing("x")).is_err());
+    assert!(sync(&db, "other", SyncMode::Diff, &thing("x")).is_err());
     fs::set_permissions(&jobs, PermissionsExt::from_mode(0o700)).unwrap();
-    sync(&db, "other", Mode::Diff, &thing("x")).unwrap();
+    sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
 }

@@ -5,7 +5,9 @@ use crate::graph_in_memory::Memory;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::time::SystemTime;
-use tombolo::mapping::{Bucket, Mapping, ResolveError, Resolved, Severity, load};
+use tombolo::mapping::{
+    DiagnosticSeverity, Mapping, ResolveError, ResolvedMapping, RowOutcome, load,
+};
 
 const ROWS: &str = r#"scope = "okta-jamf-ownership"
 owner = "it@example.com"
@@ -89,7 +91,7 @@ fn small_graph() -> Memory {
         .with("other", "laptop", "d:3", &[("serial", "s3")])
 }
 
-fn resolve(mapping: &Mapping, graph: &Memory) -> Result<Resolved, Vec<String>> {
+fn resolve(mapping: &Mapping, graph: &Memory) -> Result<ResolvedMapping, Vec<String>> {
     mapping.resolve(graph, SystemTime::now()).map_err(|error| match error {
         ResolveError::Faults(faults) => faults.into_iter().map(|fault| fault.plain()).collect(),
     })
@@ -98,12 +100,12 @@ fn resolve(mapping: &Mapping, graph: &Memory) -> Result<Resolved, Vec<String>> {
 fn load_one(text: &str, rows: &str) -> (tempfile::TempDir, Mapping) {
     let folder = folder(text, rows);
     let mut loaded = load(&[folder.path().join("m.toml")]);
-    loaded.faults.retain(|fault| fault.severity == Severity::Error);
+    loaded.faults.retain(|fault| fault.severity == DiagnosticSeverity::Error);
     assert!(loaded.faults.is_empty(), "{}", loaded.faults[0].plain());
     (folder, loaded.mappings.remove(0))
 }
 
-fn edges(resolved: &Resolved) -> BTreeSet<String> {
+fn edges(resolved: &ResolvedMapping) -> BTreeSet<String> {
     resolved.drafts.iter().map(|draft| draft.key.to_string()).collect()
 }
 
@@ -149,11 +151,11 @@ proptest! {
         }
         for mapping in &loaded.mappings {
             if let Ok(resolved) = resolve(mapping, &small_graph()) {
-                let sum: u64 = Bucket::ALL.iter().map(|b| resolved.count.of(*b)).sum();
+                let sum: u64 = RowOutcome::ALL.iter().map(|b| resolved.count.of(*b)).sum();
                 prop_assert_eq!(sum, resolved.count.read());
             }
         }
-        let errors = loaded.faults.iter().any(|f| f.severity == Severity::Error);
+        let errors = loaded.faults.iter().any(|f| f.severity == DiagnosticSeverity::Error);
         prop_assert!(errors || loaded.mappings.len() == 1);
     }
 
@@ -214,21 +216,21 @@ to = {{ scope = "jamf", match = "to.name = row.device", ambiguous = "{mode}" }}
                 .flat_map(|f| to.iter().map(move |t| format!("u:{f}|owns|d:{t}")))
                 .collect();
             let bucket = match (keep, from.is_empty(), to.is_empty()) {
-                (false, ..) => Bucket::Filtered,
-                (_, true, true) => Bucket::MissingBoth,
-                (_, true, false) => Bucket::MissingFrom,
-                (_, false, true) => Bucket::MissingTo,
-                _ if several => Bucket::Ambiguous,
-                _ if made.iter().all(|edge| expected.contains(edge)) => Bucket::Duplicate,
-                _ => Bucket::Linked,
+                (false, ..) => RowOutcome::Filtered,
+                (_, true, true) => RowOutcome::MissingBoth,
+                (_, true, false) => RowOutcome::MissingFrom,
+                (_, false, true) => RowOutcome::MissingTo,
+                _ if several => RowOutcome::Ambiguous,
+                _ if made.iter().all(|edge| expected.contains(edge)) => RowOutcome::Duplicate,
+                _ => RowOutcome::Linked,
             };
-            if bucket == Bucket::Linked {
+            if bucket == RowOutcome::Linked {
                 expected.extend(made);
             }
             buckets[bucket as usize] += 1;
         }
         prop_assert_eq!(edges(&resolved), expected);
-        for bucket in Bucket::ALL {
+        for bucket in RowOutcome::ALL {
             prop_assert_eq!(resolved.count.of(bucket), buckets[bucket as usize], "{}", bucket.name());
         }
         prop_assert_eq!(resolved.count.read(), rows.len() as u64);
@@ -265,11 +267,11 @@ to = {{ scope = "jamf", key = "d:{{row.device}}" }}
         let kept = pairs.iter().filter(|pair| alone(pair));
         let expected: BTreeSet<String> = kept.map(|(u, d)| format!("u:{u}|owns|d:{d}")).collect();
         let count = &resolved.count;
-        prop_assert_eq!(count.of(Bucket::Linked), expected.len() as u64);
+        prop_assert_eq!(count.of(RowOutcome::Linked), expected.len() as u64);
         prop_assert_eq!(edges(&resolved), expected);
         prop_assert_eq!(count.read(), rows.len() as u64);
-        let lost = pairs.len() as u64 - count.of(Bucket::Linked);
-        prop_assert!(count.of(Bucket::Conflict) >= lost);
+        let lost = pairs.len() as u64 - count.of(RowOutcome::Linked);
+        prop_assert!(count.of(RowOutcome::Conflict) >= lost);
     }
 
     /// The indexes find what comparing all pairs finds.

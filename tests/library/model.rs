@@ -6,8 +6,8 @@ use crate::common::{adjacency, dump, fleeting, input, sync, sync_again};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tombolo::db::{FinalizeRequest, JobRequest};
-use tombolo::graph::Direction;
-use tombolo::sync::{JobReport, Mode, Tally};
+use tombolo::graph::EdgeDirection;
+use tombolo::sync::{JobReport, JobTally, SyncMode};
 use tombolo::{Database, Error};
 
 const SCOPES: [&str; 3] = ["a", "b", "c"];
@@ -97,8 +97,8 @@ impl Model {
     }
 
     /// Puts things into a scope; in DIFF what is not among them goes.
-    fn put_things(&mut self, scope: &str, wanted: BTreeMap<Name, Thing>, diff: bool) -> Tally {
-        let mut tally = Tally { uploaded: wanted.len() as u64, ..Tally::default() };
+    fn put_things(&mut self, scope: &str, wanted: BTreeMap<Name, Thing>, diff: bool) -> JobTally {
+        let mut tally = JobTally { uploaded: wanted.len() as u64, ..JobTally::default() };
         if diff {
             let gone: Vec<Name> = self
                 .things
@@ -121,8 +121,8 @@ impl Model {
     }
 
     /// Puts links into a scope after its things: DIFF semantics.
-    fn put_links(&mut self, scope: &str, wanted: BTreeMap<Name, Link>) -> Tally {
-        let mut tally = Tally { uploaded: wanted.len() as u64, ..Tally::default() };
+    fn put_links(&mut self, scope: &str, wanted: BTreeMap<Name, Link>) -> JobTally {
+        let mut tally = JobTally { uploaded: wanted.len() as u64, ..JobTally::default() };
         let before: BTreeMap<Name, Link> = self
             .links
             .iter()
@@ -187,7 +187,7 @@ fn link_row(key: &str, from: &Name, to: &Name, v: i64) -> String {
 
 /// Uploads the whole of a scope, from a source that can be read twice or not, and with the same
 /// objects written in one way or another: none of it makes a difference.
-fn upload(db: &Database, scope: &str, mode: Mode, text: &str) -> Result<JobReport, Error> {
+fn upload(db: &Database, scope: &str, mode: SyncMode, text: &str) -> Result<JobReport, Error> {
     let spaced = text.replace("\":", "\": ");
     let text = if text.len().is_multiple_of(3) { &spaced } else { text };
     match text.len() % 2 {
@@ -218,7 +218,7 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             }
             let text: String = rows.into_values().collect();
             let before = model.clone();
-            let report = upload(db, scope, Mode::Diff, &text);
+            let report = upload(db, scope, SyncMode::Diff, &text);
             if text.is_empty() {
                 // Nothing to reconcile against is no error; the guard was told to let it pass.
                 assert!(report.is_ok(), "{report:?}");
@@ -255,7 +255,7 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
                 thing.properties.insert(format!("p{v}"), v);
                 wanted.insert(name, thing);
             }
-            let report = sync(db, scope, Mode::Patch, &text).unwrap();
+            let report = sync(db, scope, SyncMode::Patch, &text).unwrap();
             let mut tally = model.put_things(scope, wanted, false);
             tally.skipped = skipped;
             tally.uploaded += skipped;
@@ -266,7 +266,8 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             let scope = SCOPES[*scope];
             let name = (scope.to_owned(), key(*k));
             let pinned = pin.map_or(String::new(), |v| format!(",\"p0\":{v}"));
-            let report = sync(db, scope, Mode::Override, &format!("{{\"_key\":\"k{k}\"{pinned}}}"));
+            let report =
+                sync(db, scope, SyncMode::Override, &format!("{{\"_key\":\"k{k}\"{pinned}}}"));
             let Some(thing) = model.things.get_mut(&name) else {
                 assert!(report.unwrap_err().to_string().contains("no live entity"));
                 return;
@@ -293,8 +294,8 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             }
             let before = model.clone();
             let text: String = rows.into_values().collect();
-            let report = upload(db, scope, Mode::CrossScope, &text).unwrap();
-            assert_eq!(report.entities, Tally::default());
+            let report = upload(db, scope, SyncMode::CrossScope, &text).unwrap();
+            assert_eq!(report.entities, JobTally::default());
             assert_eq!(report.relationships, model.put_links(scope, wanted));
             *last = Some((report.id.to_string(), before));
         }
@@ -335,8 +336,8 @@ fn compare(db: &Database, model: &Model) {
         })
         .collect();
     edges.sort();
-    assert_eq!(adjacency(&snapshot, Direction::Out), edges);
-    assert_eq!(adjacency(&snapshot, Direction::In), edges);
+    assert_eq!(adjacency(&snapshot, EdgeDirection::Out), edges);
+    assert_eq!(adjacency(&snapshot, EdgeDirection::In), edges);
     assert_eq!(snapshot.verify(), Vec::<String>::new());
 }
 
@@ -374,13 +375,13 @@ proptest! {
             .collect();
         let folder = fleeting();
         let whole = Database::create(&folder.path().join("whole.redb")).unwrap();
-        sync(&whole, "a", Mode::Diff, &rows.concat()).unwrap();
+        sync(&whole, "a", SyncMode::Diff, &rows.concat()).unwrap();
         let parts = Database::create(&folder.path().join("parts.redb")).unwrap();
         let request = JobRequest {
             id: None,
             any_scope: false,
             source: "api".into(),
-            mode: Mode::Diff,
+            mode: SyncMode::Diff,
             scope: "a".into(),
             ignore_duplicates: false,
         };

@@ -5,9 +5,9 @@ use crate::common::{dump, fleeting, sync};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tombolo::graph::Names;
+use tombolo::graph::NameLookup;
 use tombolo::store::{NEW_NAMES_MAX, SCOPE_WORDS_MAX, StoreError};
-use tombolo::sync::{Mode, SyncError};
+use tombolo::sync::{SyncError, SyncMode};
 use tombolo::{Database, Error};
 
 fn fresh() -> (tempfile::TempDir, Database) {
@@ -41,14 +41,14 @@ fn full(result: Result<impl Sized, Error>) -> String {
 #[test]
 fn a_job_with_too_many_names_is_refused_and_changes_nothing() {
     let (_folder, db) = fresh();
-    sync(&db, "honest", Mode::Diff, &tagged(0..900)).unwrap();
+    sync(&db, "honest", SyncMode::Diff, &tagged(0..900)).unwrap();
     let before = (dump(&db.snapshot().unwrap()).unwrap(), db.snapshot().unwrap().meta());
-    let said = full(sync(&db, "junk", Mode::Diff, &tagged(900..900 + NEW_NAMES_MAX as usize)));
+    let said = full(sync(&db, "junk", SyncMode::Diff, &tagged(900..900 + NEW_NAMES_MAX as usize)));
     assert!(said.contains("scope `junk`") && said.contains("more than 50000"), "{said}");
     let after = (dump(&db.snapshot().unwrap()).unwrap(), db.snapshot().unwrap().meta());
     assert_eq!(after, before);
     // Names that are there already cost nothing.
-    sync(&db, "junk", Mode::Diff, &tagged(0..900)).unwrap();
+    sync(&db, "junk", SyncMode::Diff, &tagged(0..900)).unwrap();
 }
 
 #[test]
@@ -56,18 +56,18 @@ fn a_scope_with_too_many_types_is_refused() {
     let (_folder, db) = fresh();
     let row = |i: usize| format!("{{\"_key\":\"k{i}\",\"_type\":\"t{i}\",\"_class\":\"C\"}}\n");
     let rows = |n: usize| (0..n).map(row).collect::<String>();
-    let said = full(sync(&db, "junk", Mode::Diff, &rows(SCOPE_WORDS_MAX + 1)));
+    let said = full(sync(&db, "junk", SyncMode::Diff, &rows(SCOPE_WORDS_MAX + 1)));
     assert!(said.contains("scope `junk`") && said.contains("types"), "{said}");
     assert_eq!(db.snapshot().unwrap().meta().names, 0);
-    sync(&db, "junk", Mode::Diff, &rows(SCOPE_WORDS_MAX)).unwrap();
+    sync(&db, "junk", SyncMode::Diff, &rows(SCOPE_WORDS_MAX)).unwrap();
 }
 
 #[test]
 fn names_that_nothing_has_any_more_go_and_others_keep_their_numbers() {
     let (_folder, db) = fresh();
-    sync(&db, "kept", Mode::Diff, &tagged(0..300)).unwrap();
-    sync(&db, "junk", Mode::Diff, &tagged(250..9000)).unwrap();
-    sync(&db, "junk", Mode::Diff, &tagged(260..262)).unwrap();
+    sync(&db, "kept", SyncMode::Diff, &tagged(0..300)).unwrap();
+    sync(&db, "junk", SyncMode::Diff, &tagged(250..9000)).unwrap();
+    sync(&db, "junk", SyncMode::Diff, &tagged(260..262)).unwrap();
     let number = |name: &str| db.snapshot().unwrap().property_number(name).unwrap();
     let known = number("tag.260");
     // Tombstones may come back, so their names stay. Only the state before of the row that lives has gone.
@@ -85,9 +85,9 @@ fn names_that_nothing_has_any_more_go_and_others_keep_their_numbers() {
     let meta = db.snapshot().unwrap().meta();
     assert_eq!(meta.names, 300 + 4, "two scopes, a type and a class");
     for _ in 0..3 {
-        sync(&db, "junk", Mode::Diff, &tagged(250..9000)).unwrap();
+        sync(&db, "junk", SyncMode::Diff, &tagged(250..9000)).unwrap();
         assert_eq!(db.verify().unwrap(), Vec::<String>::new());
-        sync(&db, "junk", Mode::Diff, &tagged(0..0)).unwrap();
+        sync(&db, "junk", SyncMode::Diff, &tagged(0..0)).unwrap();
         std::thread::sleep(Duration::from_millis(5));
         db.gc(0, 365).unwrap();
         assert_eq!(db.verify().unwrap(), Vec::<String>::new());
@@ -104,12 +104,12 @@ fn a_scope_that_held_nothing_goes_and_can_come_again() {
     let link = "{\"_key\":\"l\",\"_type\":\"l\",\"_class\":\"HAS\",\"_fromEntityKey\":\"k0\",\"_toEntityKey\":\"k1\"}\n";
     let rows = |v: usize| format!("{}{link}", tagged(0..2000 + v));
     for v in 1..4 {
-        sync(&db, "it", Mode::Diff, &rows(v)).unwrap();
+        sync(&db, "it", SyncMode::Diff, &rows(v)).unwrap();
         assert_eq!(db.verify().unwrap(), Vec::<String>::new());
         let graph = dump(&db.snapshot().unwrap()).unwrap();
         assert_eq!(db.gc(0, 365).unwrap().swept.scopes, 0);
         assert_eq!(dump(&db.snapshot().unwrap()).unwrap(), graph);
-        sync(&db, "it", Mode::Diff, "").unwrap();
+        sync(&db, "it", SyncMode::Diff, "").unwrap();
         std::thread::sleep(Duration::from_millis(5));
         let swept = db.gc(0, 365).unwrap().swept;
         assert_eq!((swept.scopes, swept.labels), (1, 1));
@@ -138,7 +138,7 @@ proptest! {
                     (kind + 1) % 4,
                 ))
                 .collect();
-            sync(&db, ["a", "b", "c"][scope], Mode::Diff, &text).unwrap();
+            sync(&db, ["a", "b", "c"][scope], SyncMode::Diff, &text).unwrap();
             let before = dump(&db.snapshot().unwrap()).unwrap();
             std::thread::sleep(Duration::from_millis(if purge { 2 } else { 0 }));
             db.gc(if purge { 0 } else { 30 }, 365).unwrap();

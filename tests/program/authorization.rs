@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
-use tombolo::graph::{Kind, ObjectId};
+use tombolo::graph::{ObjectId, ObjectKind};
 
 /// Words that nobody may hear who may not read: a scope, a key and a value of somebody else.
 const SECRETS: [&str; 3] = ["secret", "victim", "hunter2"];
@@ -268,7 +268,7 @@ fn job_cases(cases: &mut Cases) {
     }
     // What a job of any scope would change is known only row by row, and when it is finalized.
     for (object, scope, key) in [("own", "own", "mine"), ("foreign", "secret", "victim")] {
-        let id = ObjectId::new(Kind::Entity, scope, key).to_string();
+        let id = ObjectId::new(ObjectKind::Entity, scope, key).to_string();
         for body in [
             json!({ "entities": [{ "_scope": scope, "_key": key, "p": "new" }] }),
             json!({ "entities": [{ "_id": id, "p": "new" }] }),
@@ -319,8 +319,8 @@ fn job_cases(cases: &mut Cases) {
 /// The mutations: a call each, about the entity with this scope and key.
 fn mutation(name: &str, scope: &str, key: &str) -> Option<String> {
     let id = |kind, key: &str| ObjectId::new(kind, scope, key).to_string();
-    let entity = id(Kind::Entity, key);
-    let link = id(Kind::Relationship, if key == "mine" { "r" } else { "victim-r" });
+    let entity = id(ObjectKind::Entity, key);
+    let link = id(ObjectKind::Relationship, if key == "mine" { "r" } else { "victim-r" });
     let fields = "{ entity { _id displayName } vertex { properties } }";
     let edge = "{ relationship { _id } edge { properties } }";
     Some(match name {
@@ -340,8 +340,8 @@ fn mutation(name: &str, scope: &str, key: &str) -> Option<String> {
             "createRelationship(relationshipKey: \"new\", relationshipType: \"t\", \
              relationshipClass: \"KNOWS\", fromEntityId: \"{}\", toEntityId: \"{}\", \
              properties: {{ _scope: \"{scope}\" }}) {edge}",
-            ObjectId::new(Kind::Entity, "own", "mine"),
-            ObjectId::new(Kind::Entity, "own", "mine2"),
+            ObjectId::new(ObjectKind::Entity, "own", "mine"),
+            ObjectId::new(ObjectKind::Entity, "own", "mine2"),
         ),
         "updateRelationship" => {
             format!("updateRelationship(relationshipId: \"{link}\", properties: {{ q: 4 }}) {edge}")
@@ -371,7 +371,7 @@ fn graphql_cases(cases: &mut Cases) {
     for route in ["/graphql", "/", "/rules/graphql"] {
         let raw = format!(
             "{{ entityRawDataV2(entityId: \"{}\", address: {{}}) {{ status }} }}",
-            ObjectId::new(Kind::Entity, "secret", "victim")
+            ObjectId::new(ObjectKind::Entity, "secret", "victim")
         );
         for query in ["{ queryV1(query: \"FIND *\") { data } }".to_owned(), raw] {
             let request = move |world: &World| {

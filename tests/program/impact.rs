@@ -7,7 +7,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use tombolo::rules::Trouble;
+use tombolo::rules::ImpactFilter;
 
 /// Rows of `a(Class) -VERB-> b(Class)`, one a line or with `;` between; classes are told once.
 fn rows(text: &str) -> String {
@@ -723,8 +723,8 @@ fn random_graphs_are_answered_by_a_server_as_by_the_plainest_walk() {
     for (i, part) in worlds.iter().enumerate() {
         for root in 0..part.nodes.len() {
             for (words, trouble) in [
-                ("", Trouble::ANY),
-                ("&for=compromise", Trouble { compromise: true, failure: false }),
+                ("", ImpactFilter::ANY),
+                ("&for=compromise", ImpactFilter { compromise: true, failure: false }),
             ] {
                 let answer = told(&server, &format!("entity=w{i}n{root}{words}"));
                 let (expected, not_followed) = part.walk(root, trouble, u32::MAX);
@@ -789,7 +789,7 @@ fn plans_of_random_edges_tell_what_the_plainest_walk_tells() {
         before.edges.truncate(kept);
         for (root, name) in names.iter().enumerate() {
             let states = |world: &impact_world::World| -> BTreeMap<String, char> {
-                let reached = world.walk(root, Trouble::ANY, u32::MAX).0.into_iter();
+                let reached = world.walk(root, ImpactFilter::ANY, u32::MAX).0.into_iter();
                 reached.map(|(node, (state, _))| (format!("n{node}"), state)).collect()
             };
             let (was, is) = (states(&before), states(&part));

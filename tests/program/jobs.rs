@@ -2,7 +2,7 @@
 
 use crate::cli::{World, entities, entity};
 use std::time::Duration;
-use tombolo::store::Store;
+use tombolo::store::DatabaseFile;
 
 #[test]
 fn a_mass_deletion_is_held_and_approve_applies_exactly_it() {
@@ -81,7 +81,7 @@ fn few_changed_edges_lie_beside_the_others_until_compact() {
         entities("u", 400) + &(0..320).map(edge).collect::<String>()
     };
     let edges = || {
-        let store = Store::open_reader(&world.path("tombolo.redb")).unwrap();
+        let store = DatabaseFile::open_reader(&world.path("tombolo.redb")).unwrap();
         let [with, against] = store.snapshot().unwrap().meta().edges;
         assert_eq!(with, against);
         (with.base, with.delta)

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tombolo::store::Store;
+use tombolo::store::DatabaseFile;
 
 const JOBS: &str = "/persister/synchronization/jobs";
 
@@ -523,7 +523,7 @@ fn commands_that_write_wait_for_each_other_and_say_for_whom() {
     let me = format!("process {}", std::process::id());
     // What can be seen of other processes differs from system to system.
     let told = |err: &str| !cfg!(target_os = "linux") || err.contains(&me);
-    let store = Store::open_writer(&path).unwrap();
+    let store = DatabaseFile::open_writer(&path).unwrap();
     for words in &writes[..4] {
         let said = world.run(&[&["--wait", "0"], *words].concat());
         assert!(said.code == 5 && told(&said.err), "{words:?}: {said:?}");

@@ -4,7 +4,7 @@
 use crate::http::{JOBS, Reply, Server, tombolo};
 use serde_json::{Value as Json, json};
 use std::path::Path;
-use tombolo::graph::{Kind, ObjectId};
+use tombolo::graph::{ObjectId, ObjectKind};
 
 struct World {
     server: Server,
@@ -101,7 +101,7 @@ fn users(keys: &[&str]) -> Json {
 }
 
 fn entity_id(scope: &str, key: &str) -> String {
-    ObjectId::new(Kind::Entity, scope, key).to_string()
+    ObjectId::new(ObjectKind::Entity, scope, key).to_string()
 }
 
 #[track_caller]
@@ -124,7 +124,7 @@ fn what_comes_to_live_after_it_was_named_for_deletion_is_deleted_by_nobody_else(
             (format!("victim {mode}"), format!("victim2 {mode}"), format!("victim-r {mode}"));
         let victim = json!({ "deleteEntities": [{ "_id": entity_id("secret", &key) }] });
         let link_key = link.clone();
-        let link = ObjectId::new(Kind::Relationship, "secret", &link).to_string();
+        let link = ObjectId::new(ObjectKind::Relationship, "secret", &link).to_string();
         let link = json!({ "deleteRelationships": [{ "_id": link }] });
         let jobs = [&victim, &link].map(|deletes| {
             let job = world.job(&api, &create);
@@ -397,7 +397,7 @@ fn who_only_writes_hears_of_an_object_what_it_sent_and_of_others_nothing() {
         "_key": "r", "_type": "t", "_class": "KNOWS", "_fromEntityKey": "a", "_toEntityKey": "b", "pin": "4711",
     }] }));
     world.sync("secret", &users(&["victim"]));
-    let link = ObjectId::new(Kind::Relationship, "own", "r").to_string();
+    let link = ObjectId::new(ObjectKind::Relationship, "own", "r").to_string();
     let id = entity_id("own", "a");
     let changes = [
         format!(

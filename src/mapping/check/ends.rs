@@ -1,21 +1,22 @@
 //! The two ends, the alternatives that find them, and the relationship between them.
 
-use super::Checker;
-use super::expressions::Known;
+use super::MappingChecker;
+use super::expressions::KnownRoots;
 use crate::graph::{NameKind, Value};
 use crate::mapping::data::toml_number;
-use crate::mapping::expr::Root;
+use crate::mapping::expr::PathRoot;
 use crate::mapping::model::{
-    Alternative, Ambiguous, EdgeRules, End, Find, Missing, Property, Selection,
+    AmbiguityPolicy, EndDefinition, EntitySelection, MatchAlternative, MatchStrategy,
+    MissingPolicy, PropertyAssignment, RelationshipRules,
 };
-use crate::mapping::raw::{Table, Text};
+use crate::mapping::toml_source::{SpannedText, TomlTable};
 use toml::Spanned;
 use toml::de::DeValue;
 
-impl Checker<'_> {
+impl MappingChecker<'_> {
     /// The entities that a table asks for.
-    pub(super) fn selection(&mut self, table: &Table<'_>) -> Selection {
-        Selection {
+    pub(super) fn selection(&mut self, table: &TomlTable<'_>) -> EntitySelection {
+        EntitySelection {
             scopes: self.scopes(&table.texts("scope")),
             types: self.names(NameKind::Type, &table.texts("type")),
             classes: self.names(NameKind::Class, &table.texts("class")),
@@ -23,11 +24,16 @@ impl Checker<'_> {
     }
 
     /// Reads one end. With a join, only the join finds its entity.
-    pub(super) fn end(&mut self, top: &Table<'_>, name: &'static str, joined: bool) -> Option<End> {
+    pub(super) fn end(
+        &mut self,
+        top: &TomlTable<'_>,
+        name: &'static str,
+        joined: bool,
+    ) -> Option<EndDefinition> {
         let table = top.table(name)?;
         let (root, own) = match name {
-            "from" => (Root::From, Known { from: true, ..Known::default() }),
-            _ => (Root::To, Known { to: true, ..Known::default() }),
+            "from" => (PathRoot::From, KnownRoots { from: true, ..KnownRoots::default() }),
+            _ => (PathRoot::To, KnownRoots { to: true, ..KnownRoots::default() }),
         };
         let select = self.selection(&table);
         let filter = table.text("where").map(|text| {
@@ -36,11 +42,13 @@ impl Checker<'_> {
             condition
         });
         // The entity of `from` is known when the one of `to` is looked for.
-        let before = Known { from: name == "to", ..Known::ROW };
+        let before = KnownRoots { from: name == "to", ..KnownRoots::ROW };
         // A join has no rows, so here an expression sees the entity of the end only.
         let seen = match joined {
             true => own,
-            false => Known { row: true, from: before.from || own.from, to: own.to, matched: false },
+            false => {
+                KnownRoots { row: true, from: before.from || own.from, to: own.to, matched: false }
+            }
         };
         let prefer = table.text("prefer").map(|text| {
             let value = self.condition(&text, seen);
@@ -48,19 +56,19 @@ impl Checker<'_> {
             value
         });
         let find = match joined {
-            true => self.no_finding_of_its_own(&table, name),
+            true => self.reject_own_match(&table, name),
             false => self.find(&table, name, root, before, seen),
         };
         let missing = match table.plain("missing").as_deref() {
-            Some("error") => Missing::Error,
-            _ => Missing::Skip,
+            Some("error") => MissingPolicy::Error,
+            _ => MissingPolicy::Skip,
         };
         let ambiguous = match table.plain("ambiguous").as_deref() {
-            Some("skip") => Ambiguous::Skip,
-            Some("all") => Ambiguous::All,
+            Some("skip") => AmbiguityPolicy::Skip,
+            Some("all") => AmbiguityPolicy::All,
             // A join links all pairs that meet, so several entities are its normal case.
-            None if joined => Ambiguous::All,
-            _ => Ambiguous::Error,
+            None if joined => AmbiguityPolicy::All,
+            _ => AmbiguityPolicy::Error,
         };
         if joined && name == "from" {
             for key in ["missing", "ambiguous", "prefer"] {
@@ -76,7 +84,7 @@ impl Checker<'_> {
         }
         let span_of = |key| table.get(key).map_or(table.span.clone(), |v| v.span());
         // An end without scopes cannot look anything up; the fault is already reported.
-        (!select.scopes.is_empty()).then_some(End {
+        (!select.scopes.is_empty()).then_some(EndDefinition {
             select,
             filter,
             find: find?,
@@ -89,7 +97,7 @@ impl Checker<'_> {
         })
     }
 
-    fn no_finding_of_its_own(&mut self, table: &Table<'_>, name: &str) -> Option<Find> {
+    fn reject_own_match(&mut self, table: &TomlTable<'_>, name: &str) -> Option<MatchStrategy> {
         for key in ["key", "id", "match"] {
             if let Some(value) = table.get(key) {
                 let words = format!(
@@ -101,17 +109,17 @@ impl Checker<'_> {
                 );
             }
         }
-        Some(Find::Joined)
+        Some(MatchStrategy::Joined)
     }
 
     fn find(
         &mut self,
-        table: &Table<'_>,
+        table: &TomlTable<'_>,
         name: &str,
-        root: Root,
-        before: Known,
-        seen: Known,
-    ) -> Option<Find> {
+        root: PathRoot,
+        before: KnownRoots,
+        seen: KnownRoots,
+    ) -> Option<MatchStrategy> {
         let found = ["key", "id", "match"].iter().filter(|k| table.has(k)).count();
         if found != 1 {
             let words =
@@ -121,25 +129,25 @@ impl Checker<'_> {
             return None;
         }
         if let Some(text) = table.text("key") {
-            return Some(Find::Key(self.template(&text, before), text.span));
+            return Some(MatchStrategy::Key(self.template(&text, before), text.span));
         }
         if let Some(text) = table.text("id") {
-            return Some(Find::Id(self.template(&text, before), text.span));
+            return Some(MatchStrategy::Id(self.template(&text, before), text.span));
         }
         let alternatives = self.alternatives(table, "match", seen);
         for (alternative, text) in &alternatives {
             self.must_mention(text, &alternative.when, root, name);
         }
-        Some(Find::Match(alternatives.into_iter().map(|(a, _)| a).collect()))
+        Some(MatchStrategy::Match(alternatives.into_iter().map(|(a, _)| a).collect()))
     }
 
     /// The alternatives of `match` or `join`, each with the text of its condition.
     pub(super) fn alternatives(
         &mut self,
-        table: &Table<'_>,
+        table: &TomlTable<'_>,
         key: &str,
-        known: Known,
-    ) -> Vec<(Alternative, Text)> {
+        known: KnownRoots,
+    ) -> Vec<(MatchAlternative, SpannedText)> {
         let Some(value) = table.get(key) else { return Vec::new() };
         let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
             DeValue::Array(items) => items.iter().collect(),
@@ -153,8 +161,8 @@ impl Checker<'_> {
                 None => table.as_text(item),
             };
             let Some(text) = text else { continue };
-            let edge = Known { from: true, to: true, matched: true, row: known.row };
-            let alternative = Alternative {
+            let edge = KnownRoots { from: true, to: true, matched: true, row: known.row };
+            let alternative = MatchAlternative {
                 name: inner.as_ref().and_then(|t| t.plain("name")),
                 when: self.condition(&text, known),
                 text: text.value.clone(),
@@ -167,18 +175,22 @@ impl Checker<'_> {
     }
 
     /// The properties of an edge, by ascending name.
-    fn properties(&mut self, table: &Table<'_>, known: Known) -> Vec<(String, Property)> {
+    fn properties(
+        &mut self,
+        table: &TomlTable<'_>,
+        known: KnownRoots,
+    ) -> Vec<(String, PropertyAssignment)> {
         let Some(table) = table.table("properties") else { return Vec::new() };
         let mut properties = Vec::new();
         for (name, value) in table.entries() {
             let name = self.name(NameKind::Property, &name);
             let property = match value.get_ref() {
-                DeValue::String(_) => {
-                    table.as_text(value).map(|t| Property::Template(self.template(&t, known)))
-                }
-                DeValue::Boolean(b) => Some(Property::Literal(Value::Bool(*b))),
+                DeValue::String(_) => table
+                    .as_text(value)
+                    .map(|t| PropertyAssignment::Template(self.template(&t, known))),
+                DeValue::Boolean(b) => Some(PropertyAssignment::Literal(Value::Bool(*b))),
                 number => match toml_number(number) {
-                    Some(number) => Some(Property::Literal(number)),
+                    Some(number) => Some(PropertyAssignment::Literal(number)),
                     None => {
                         let words = "64 bits cannot hold this number exactly";
                         let fault = self.error("M0104", words).at(value.span(), "");
@@ -196,14 +208,14 @@ impl Checker<'_> {
     /// The class and the rules of the edge.
     pub(super) fn relationship(
         &mut self,
-        top: &Table<'_>,
+        top: &TomlTable<'_>,
         rows: bool,
-    ) -> Option<(String, EdgeRules)> {
+    ) -> Option<(String, RelationshipRules)> {
         let table = top.table("relationship")?;
-        let known = Known { row: rows, from: true, to: true, matched: true };
+        let known = KnownRoots { row: rows, from: true, to: true, matched: true };
         let class = table.text("class").and_then(|text| self.class(&text));
         let cardinality = table.plain("cardinality").unwrap_or_else(|| "many-to-many".to_owned());
-        let rules = EdgeRules {
+        let rules = RelationshipRules {
             type_name: table.text("type").map(|text| self.template(&text, known)),
             key: table.text("key").map(|text| self.template(&text, known)),
             properties: self.properties(&table, known),
@@ -224,7 +236,7 @@ impl Checker<'_> {
         Some((class?, rules))
     }
 
-    fn class(&mut self, text: &Text) -> Option<String> {
+    fn class(&mut self, text: &SpannedText) -> Option<String> {
         let upper = text.value.to_uppercase();
         if upper != text.value {
             let fault = self.error("M0304", format!("class `{}` is not upper case", text.value));

@@ -1,16 +1,19 @@
 //! The expressions of a file: parsed, and checked for the names that they may use.
 
-use super::Checker;
+use super::MappingChecker;
 use crate::graph::Value;
-use crate::lang::{Fault, closest};
-use crate::mapping::expr::{Expr, ExprFault, ExprKind, Operator, Root, Step, parse_condition};
-use crate::mapping::function::Function;
-use crate::mapping::raw::Text;
+use crate::lang::{Diagnostic, closest};
+use crate::mapping::expr::{
+    AccessStep, ComparisonOperator, ExprDiagnostic, MappingExpr, MappingExprKind, PathRoot,
+    parse_condition,
+};
+use crate::mapping::function::ExprFunction;
 use crate::mapping::template::{Template, parse_template};
+use crate::mapping::toml_source::SpannedText;
 
 /// The columns of the rows, where they are known beforehand.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Columns {
+pub(super) struct KnownColumns {
     /// In the order of the file; `None` when rows may have any.
     pub names: Option<Vec<String>>,
     /// The file, as written.
@@ -19,22 +22,23 @@ pub(super) struct Columns {
 
 /// The roots that an expression may name in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownRoots {
     pub row: bool,
     pub from: bool,
     pub to: bool,
     pub matched: bool,
 }
 
-impl Known {
-    pub(super) const ROW: Known = Known { row: true, from: false, to: false, matched: false };
+impl KnownRoots {
+    pub(super) const ROW: KnownRoots =
+        KnownRoots { row: true, from: false, to: false, matched: false };
 
-    fn has(self, root: Root) -> bool {
+    fn has(self, root: PathRoot) -> bool {
         match root {
-            Root::Row | Root::Parent | Root::Doc | Root::File => self.row,
-            Root::From => self.from,
-            Root::To => self.to,
-            Root::Match => self.matched,
+            PathRoot::Row | PathRoot::Parent | PathRoot::Doc | PathRoot::File => self.row,
+            PathRoot::From => self.from,
+            PathRoot::To => self.to,
+            PathRoot::Match => self.matched,
         }
     }
 
@@ -51,9 +55,9 @@ impl Known {
     }
 }
 
-impl Checker<'_> {
+impl MappingChecker<'_> {
     /// Parses a condition that may name the roots of `known`.
-    pub(super) fn condition(&mut self, text: &Text, known: Known) -> Expr {
+    pub(super) fn condition(&mut self, text: &SpannedText, known: KnownRoots) -> MappingExpr {
         self.expressions += 1;
         let (expr, faults) = parse_condition(&text.value);
         self.take(text, faults);
@@ -62,16 +66,16 @@ impl Checker<'_> {
     }
 
     /// Parses a template that may name the roots of `known`.
-    pub(super) fn template(&mut self, text: &Text, known: Known) -> Template {
+    pub(super) fn template(&mut self, text: &SpannedText, known: KnownRoots) -> Template {
         self.expressions += 1;
         let (template, faults) = parse_template(&text.value);
         self.take(text, faults);
-        template.walk(&mut |expr| self.look_at(text, expr, known));
+        template.walk(&mut |expr| self.check_node(text, expr, known));
         template
     }
 
     /// Moves faults of an expression to their place in the file.
-    pub(super) fn take(&mut self, text: &Text, faults: Vec<ExprFault>) {
+    pub(super) fn take(&mut self, text: &SpannedText, faults: Vec<ExprDiagnostic>) {
         for fault in faults {
             let place = text.place(&fault.span);
             let mut moved = self.error(fault.code, fault.message).at(place.clone(), fault.label);
@@ -84,27 +88,34 @@ impl Checker<'_> {
         }
     }
 
-    fn look(&mut self, text: &Text, expr: &Expr, known: Known) {
-        expr.walk(&mut |expr| self.look_at(text, expr, known));
+    fn look(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+        expr.walk(&mut |expr| self.check_node(text, expr, known));
     }
 
-    fn look_at(&mut self, text: &Text, expr: &Expr, known: Known) {
+    fn check_node(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
         match &expr.kind {
-            ExprKind::Path(root, steps) => self.path(text, expr, *root, steps, known),
-            ExprKind::Compare(left, operator, right) => {
+            MappingExprKind::Path(root, steps) => self.path(text, expr, *root, steps, known),
+            MappingExprKind::Compare(left, operator, right) => {
                 self.comparison(text, left, *operator, right)
             }
             _ => {
-                if let Some((Function::Lookup, arguments)) = expr.call() {
+                if let Some((ExprFunction::Lookup, arguments)) = expr.call() {
                     self.lookup_name(text, &arguments[0]);
                 }
             }
         }
     }
 
-    fn path(&mut self, text: &Text, expr: &Expr, root: Root, steps: &[Step], known: Known) {
+    fn path(
+        &mut self,
+        text: &SpannedText,
+        expr: &MappingExpr,
+        root: PathRoot,
+        steps: &[AccessStep],
+        known: KnownRoots,
+    ) {
         let first = match steps {
-            [Step::Name(name)] => Some(name.as_str()),
+            [AccessStep::Name(name)] => Some(name.as_str()),
             _ => None,
         };
         let place = text.place(&expr.span);
@@ -121,25 +132,25 @@ impl Checker<'_> {
             return self.push(fault.help(format!("known here: {}", known.words())));
         }
         let members: &[&str] = match root {
-            Root::File => &["path", "stem", "line"],
-            Root::Match => &["name", "from", "to"],
-            Root::From | Root::To if steps.is_empty() => {
+            PathRoot::File => &["path", "stem", "line"],
+            PathRoot::Match => &["name", "from", "to"],
+            PathRoot::From | PathRoot::To if steps.is_empty() => {
                 let fault = self.error("M0206", "an entity is no value").at(place, "");
                 return self
                     .push(fault.help("name a property of it, e.g. `from.email` or `from._key`"));
             }
-            Root::Row => return self.column(text, expr, first),
+            PathRoot::Row => return self.column(text, expr, first),
             _ => return,
         };
         if first.is_none_or(|name| !members.contains(&name)) {
-            let root = if root == Root::File { "file" } else { "match" };
+            let root = if root == PathRoot::File { "file" } else { "match" };
             let list: Vec<String> = members.iter().map(|m| format!("`{root}.{m}`")).collect();
             let fault = self.error("M0206", format!("`{root}` has no such member")).at(place, "");
             self.push(fault.help(format!("there are {}", list.join(", "))));
         }
     }
 
-    fn column(&mut self, text: &Text, expr: &Expr, name: Option<&str>) {
+    fn column(&mut self, text: &SpannedText, expr: &MappingExpr, name: Option<&str>) {
         let (Some(columns), Some(name)) = (&self.columns.names, name) else { return };
         if columns.iter().any(|c| c == name) {
             return;
@@ -154,8 +165,8 @@ impl Checker<'_> {
         });
     }
 
-    fn lookup_name(&mut self, text: &Text, name: &Expr) {
-        let ExprKind::Literal(Value::Text(table)) = &name.kind else { return };
+    fn lookup_name(&mut self, text: &SpannedText, name: &MappingExpr) {
+        let MappingExprKind::Literal(Value::Text(table)) = &name.kind else { return };
         self.used_tables.insert(table.to_string());
         if self.tables.contains_key(table.as_ref()) {
             return;
@@ -172,15 +183,27 @@ impl Checker<'_> {
     }
 
     /// Lints of one comparison.
-    fn comparison(&mut self, text: &Text, left: &Expr, operator: Operator, right: &Expr) {
+    fn comparison(
+        &mut self,
+        text: &SpannedText,
+        left: &MappingExpr,
+        operator: ComparisonOperator,
+        right: &MappingExpr,
+    ) {
         for (folded, bare) in [(left, right), (right, left)] {
-            let equality = matches!(operator, Operator::Equal | Operator::NotEqual | Operator::In);
+            let equality = matches!(
+                operator,
+                ComparisonOperator::Equal | ComparisonOperator::NotEqual | ComparisonOperator::In
+            );
             let Some((function, _)) = folded.call() else { continue };
-            if equality && function.folds() && matches!(bare.kind, ExprKind::Path(..)) {
+            if equality
+                && function.is_canonicalizing()
+                && matches!(bare.kind, MappingExprKind::Path(..))
+            {
                 let name = function.name();
                 let words =
                     format!("one side of the comparison is folded by `{name}`, the other is not");
-                let fault = Fault::warning("W01", self.source, words);
+                let fault = Diagnostic::warning("W01", self.source, words);
                 let fault = fault.at(text.place(&bare.span), "as it stands in the data");
                 let bare_text = text.value.get(bare.span.clone()).unwrap_or_default();
                 self.push(match text.inner {
@@ -196,12 +219,12 @@ impl Checker<'_> {
         for (path, other) in [(left, right), (right, left)] {
             let is_number = matches!(
                 other.kind,
-                ExprKind::Literal(Value::Int(_) | Value::UInt(_) | Value::Float(_))
+                MappingExprKind::Literal(Value::Int(_) | Value::UInt(_) | Value::Float(_))
             );
-            let is_cell = matches!(path.kind, ExprKind::Path(Root::Row, _));
+            let is_cell = matches!(path.kind, MappingExprKind::Path(PathRoot::Row, _));
             if is_number && is_cell && self.columns.names.is_some() {
                 let words = "a column is read as text and never equals a number";
-                let fault = Fault::warning("W05", self.source, words);
+                let fault = Diagnostic::warning("W05", self.source, words);
                 let fault = fault.at(text.place(&path.span), "a text");
                 let written = text.value.get(path.span.clone()).unwrap_or_default();
                 self.push(match text.inner {
@@ -217,9 +240,15 @@ impl Checker<'_> {
     }
 
     /// A condition that looks for an entity must look at it.
-    pub(super) fn must_mention(&mut self, text: &Text, expr: &Expr, root: Root, name: &str) {
+    pub(super) fn must_mention(
+        &mut self,
+        text: &SpannedText,
+        expr: &MappingExpr,
+        root: PathRoot,
+        name: &str,
+    ) {
         // A faulty part may have meant the entity, and its fault is already reported.
-        let faulty = |e: &Expr| matches!(e.kind, ExprKind::Faulty);
+        let faulty = |e: &MappingExpr| matches!(e.kind, MappingExprKind::Faulty);
         if expr.mentions(root) || expr.any(&faulty) {
             return;
         }

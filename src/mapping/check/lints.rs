@@ -1,13 +1,14 @@
 //! Lints of a whole file: things that run now and will hurt later.
 
-use super::Checker;
-use crate::lang::Fault;
-use crate::mapping::raw::Table;
+use super::MappingChecker;
+use crate::lang::Diagnostic;
+use crate::mapping::toml_source::TomlTable;
 
-impl Checker<'_> {
-    pub(super) fn lint_file(&mut self, top: &Table<'_>, scope: Option<&str>) {
+impl MappingChecker<'_> {
+    pub(super) fn lint_file(&mut self, top: &TomlTable<'_>, scope: Option<&str>) {
         if !top.has("owner") {
-            let fault = Fault::warning("W02", self.source, "mapping has no owner").at(0..0, "");
+            let fault =
+                Diagnostic::warning("W02", self.source, "mapping has no owner").at(0..0, "");
             let help =
                 "add owner = \"team@example.com\": refusals and unmatched rows go to somebody";
             self.push(fault.help(help));
@@ -17,7 +18,7 @@ impl Checker<'_> {
             && scope != stem
         {
             let words = format!("the file is called `{stem}`, its scope `{scope}`");
-            let fault = Fault::warning("W03", self.source, words).at(text.span, "");
+            let fault = Diagnostic::warning("W03", self.source, words).at(text.span, "");
             self.push(fault.help(format!(
                 "name the file `{scope}.toml`, so that either is found by the other"
             )));
@@ -26,7 +27,7 @@ impl Checker<'_> {
             for (name, _) in lookups.entries() {
                 if !self.used_tables.contains(&name.value) {
                     let words = format!("lookup `{}` is never used", name.value);
-                    let fault = Fault::warning("W04", self.source, words).at(name.span, "");
+                    let fault = Diagnostic::warning("W04", self.source, words).at(name.span, "");
                     self.push(
                         fault.help(format!(
                             "use it with lookup('{}', key), or remove it",
@@ -38,7 +39,7 @@ impl Checker<'_> {
         }
         if let Some(at) = needs_toml_1_1(&self.source.text) {
             let words = "a line break or a last comma inside `{ }` needs TOML 1.1";
-            let fault = Fault::warning("W08", self.source, words).at(at..at + 1, "");
+            let fault = Diagnostic::warning("W08", self.source, words).at(at..at + 1, "");
             self.push(fault.help("write the table on one line, or as a `[table]` of its own"));
         }
     }

@@ -5,18 +5,18 @@
 
 mod ends;
 mod expressions;
+mod guards_and_tests;
 mod lints;
 mod pairs;
-mod proofs;
 
-use super::eval::Tables;
+use super::eval::LookupTables;
 use super::format::check_shape;
-use super::model::{Find, Mapping, Pairs};
-use super::project::Project;
-use super::raw::{Table, Text, toml_fault};
+use super::model::{Mapping, MatchStrategy, PairSource};
+use super::project::MappingProject;
+use super::toml_source::{SpannedText, TomlTable, toml_fault};
 use crate::graph::{NameKind, check_name};
-use crate::lang::{Fault, Source, closest};
-use expressions::Columns;
+use crate::lang::{Diagnostic, SourceText, closest};
+use expressions::KnownColumns;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use toml::de::{DeTable, DeValue};
 /// Checks one file. `None` if a fault stops it; the faults say which.
 pub(super) fn check(
     file: &Path,
-    source: &Arc<Source>,
-    project: &Project,
-    faults: &mut Vec<Fault>,
+    source: &Arc<SourceText>,
+    project: &MappingProject,
+    faults: &mut Vec<Diagnostic>,
 ) -> Option<Mapping> {
     let document = match DeTable::parse(&source.text) {
         Ok(document) => document,
@@ -38,34 +38,34 @@ pub(super) fn check(
     };
     check_shape(source, document.get_ref(), faults);
     let first_line = 0..source.text.find('\n').unwrap_or(source.text.len());
-    let top = Table { span: first_line, table: document.get_ref(), source };
-    let mut checker = Checker {
+    let top = TomlTable { span: first_line, table: document.get_ref(), source };
+    let mut checker = MappingChecker {
         file,
         source,
         project,
         faults,
-        columns: Columns::default(),
-        tables: Tables::new(),
+        columns: KnownColumns::default(),
+        tables: LookupTables::new(),
         used_tables: BTreeSet::new(),
         expressions: 0,
     };
     checker.mapping(&top)
 }
 
-struct Checker<'a> {
+struct MappingChecker<'a> {
     file: &'a Path,
-    source: &'a Arc<Source>,
-    project: &'a Project,
-    faults: &'a mut Vec<Fault>,
+    source: &'a Arc<SourceText>,
+    project: &'a MappingProject,
+    faults: &'a mut Vec<Diagnostic>,
     /// The known columns of the rows.
-    columns: Columns,
-    tables: Tables,
+    columns: KnownColumns,
+    tables: LookupTables,
     used_tables: BTreeSet<String>,
     expressions: usize,
 }
 
-impl<'a> Checker<'a> {
-    fn mapping(&mut self, top: &Table<'_>) -> Option<Mapping> {
+impl<'a> MappingChecker<'a> {
+    fn mapping(&mut self, top: &TomlTable<'_>) -> Option<Mapping> {
         self.header(top);
         let own = top.text("scope");
         let scope = own.as_ref().and_then(|text| self.scope(text));
@@ -108,20 +108,20 @@ impl<'a> Checker<'a> {
             source: Arc::clone(self.source),
             scope_span: own?.span,
         };
-        let joined = matches!(mapping.from.find, Find::Joined);
-        (joined == matches!(mapping.pairs, Pairs::Join(_))).then_some(mapping)
+        let joined = matches!(mapping.from.find, MatchStrategy::Joined);
+        (joined == matches!(mapping.pairs, PairSource::Join(_))).then_some(mapping)
     }
 
-    fn error(&self, code: &'static str, message: impl Into<String>) -> Fault {
-        Fault::error(code, self.source, message)
+    fn error(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(code, self.source, message)
     }
 
-    fn push(&mut self, fault: Fault) {
+    fn push(&mut self, fault: Diagnostic) {
         self.faults.push(fault);
     }
 
     /// The keys of the top level that only describe.
-    fn header(&mut self, top: &Table<'_>) {
+    fn header(&mut self, top: &TomlTable<'_>) {
         if let Some(source) = top.text("source").filter(|s| s.value != "api") {
             let fault = self.error("M0110", "`source` must be \"api\" for a CROSS_SCOPE job");
             let fault = fault.at(source.span, "");
@@ -139,14 +139,15 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn labels(&self, top: &Table<'_>) -> Vec<(String, String)> {
+    fn labels(&self, top: &TomlTable<'_>) -> Vec<(String, String)> {
         let Some(table) = top.table("labels") else { return Vec::new() };
-        let text = |(name, value): (Text, _)| Some((name.value, table.as_text(value)?.value));
+        let text =
+            |(name, value): (SpannedText, _)| Some((name.value, table.as_text(value)?.value));
         table.entries().filter_map(text).collect()
     }
 
     /// The scope that `text` names, literally or by alias.
-    fn scope(&mut self, text: &Text) -> Option<String> {
+    fn scope(&mut self, text: &SpannedText) -> Option<String> {
         let Some(alias) = text.value.strip_prefix('@') else {
             return self.name(NameKind::Scope, text);
         };
@@ -176,14 +177,14 @@ impl<'a> Checker<'a> {
         None
     }
 
-    fn scopes(&mut self, texts: &[Text]) -> Vec<String> {
+    fn scopes(&mut self, texts: &[SpannedText]) -> Vec<String> {
         let mut scopes: Vec<String> = texts.iter().filter_map(|text| self.scope(text)).collect();
         let mut seen = BTreeSet::new();
         scopes.retain(|scope| seen.insert(scope.clone()));
         scopes
     }
 
-    fn name(&mut self, kind: NameKind, text: &Text) -> Option<String> {
+    fn name(&mut self, kind: NameKind, text: &SpannedText) -> Option<String> {
         match check_name(kind, &text.value) {
             Ok(()) => Some(text.value.clone()),
             Err(error) => {
@@ -195,16 +196,21 @@ impl<'a> Checker<'a> {
     }
 
     /// Names of a kind, e.g. the types of an end.
-    fn names(&mut self, kind: NameKind, texts: &[Text]) -> Vec<String> {
+    fn names(&mut self, kind: NameKind, texts: &[SpannedText]) -> Vec<String> {
         texts.iter().filter_map(|text| self.name(kind, text)).collect()
     }
 
     /// Checks that the ends lie outside the job's own scope, and in different scopes if the file asks
     /// for that. Returns true if both ends may lie in one scope.
-    fn scopes_of_ends(&mut self, top: &Table<'_>, own: Option<&Text>, scope: Option<&str>) -> bool {
+    fn scopes_of_ends(
+        &mut self,
+        top: &TomlTable<'_>,
+        own: Option<&SpannedText>,
+        scope: Option<&str>,
+    ) -> bool {
         let ends = ["from", "to"].map(|name| {
             let texts = top.table(name).map(|t| t.texts("scope")).unwrap_or_default();
-            let resolve = |text: Text| {
+            let resolve = |text: SpannedText| {
                 // An unknown alias is reported where the end is read.
                 let alias = text.value.strip_prefix('@');
                 let scope = alias.and_then(|a| self.project.aliases.get(a)).cloned();
@@ -244,8 +250,8 @@ impl<'a> Checker<'a> {
 }
 
 /// Properties of the user's choice with plain values, e.g. of an example.
-fn plain_properties(table: &Table<'_>) -> Vec<(String, crate::graph::Value<'static>)> {
-    let value = |value: &DeValue<'_>| super::data::Data::from_toml(value)?.into_value();
+fn plain_properties(table: &TomlTable<'_>) -> Vec<(String, crate::graph::Value<'static>)> {
+    let value = |value: &DeValue<'_>| super::data::NestedValue::from_toml(value)?.into_value();
     table
         .entries()
         .filter_map(|(name, given)| Some((name.value, value(given.get_ref())?)))

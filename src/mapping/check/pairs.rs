@@ -1,18 +1,19 @@
 //! The source of the pairs: rows, a join, and the tables that rows are looked up in.
 
-use super::expressions::{Columns, Known};
-use super::{Checker, plain_properties};
-use crate::lang::{Fault, Source, closest};
-use crate::mapping::data::{Data, Row};
-use crate::mapping::eval::{Table as LookupTable, text_of};
-use crate::mapping::expr::Root;
-use crate::mapping::model::Pairs;
-use crate::mapping::project::tidy;
-use crate::mapping::raw::{Table, Text};
+use super::expressions::{KnownColumns, KnownRoots};
+use super::{MappingChecker, plain_properties};
+use crate::lang::{Diagnostic, SourceText, closest};
+use crate::mapping::data::{NestedValue, RowContent};
+use crate::mapping::eval::{LookupTable, text_of};
+use crate::mapping::expr::PathRoot;
+use crate::mapping::model::PairSource;
+use crate::mapping::project::normalize_path;
 use crate::mapping::rows::{
-    FileRows, ReadOptions, Reader, RowFile, RowSource, columns_of, file_format, glob, parse_items,
+    ReadOptions, RowFile, RowFileSet, RowReader, RowSource, columns_of, file_format, glob,
+    parse_items,
 };
-use crate::query::{Options, Query};
+use crate::mapping::toml_source::{SpannedText, TomlTable};
+use crate::query::{Query, QueryOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,8 +21,8 @@ use toml::de::DeValue;
 
 const SOURCES: [&str; 5] = ["file", "files", "inline", "query", "entities"];
 
-impl Checker<'_> {
-    pub(super) fn pairs(&mut self, top: &Table<'_>) -> Option<Pairs> {
+impl MappingChecker<'_> {
+    pub(super) fn pairs(&mut self, top: &TomlTable<'_>) -> Option<PairSource> {
         match (top.get("rows"), top.get("join")) {
             (Some(rows), Some(join)) => {
                 let words = "a mapping takes its pairs from `[rows]` or from `join`, not from both";
@@ -44,17 +45,17 @@ impl Checker<'_> {
         }
     }
 
-    fn join(&mut self, top: &Table<'_>) -> Option<Pairs> {
-        let known = Known { from: true, to: true, ..Known::default() };
+    fn join(&mut self, top: &TomlTable<'_>) -> Option<PairSource> {
+        let known = KnownRoots { from: true, to: true, ..KnownRoots::default() };
         let alternatives = self.alternatives(top, "join", known);
         for (alternative, text) in &alternatives {
-            self.must_mention(text, &alternative.when, Root::From, "from");
-            self.must_mention(text, &alternative.when, Root::To, "to");
+            self.must_mention(text, &alternative.when, PathRoot::From, "from");
+            self.must_mention(text, &alternative.when, PathRoot::To, "to");
         }
-        Some(Pairs::Join(alternatives.into_iter().map(|(a, _)| a).collect()))
+        Some(PairSource::Join(alternatives.into_iter().map(|(a, _)| a).collect()))
     }
 
-    fn rows(&mut self, table: &Table<'_>) -> Option<Pairs> {
+    fn rows(&mut self, table: &TomlTable<'_>) -> Option<PairSource> {
         let found = SOURCES.iter().filter(|key| table.has(key)).count();
         if found != 1 {
             let list = SOURCES.map(|s| format!("`{s}`")).join(", ");
@@ -80,22 +81,22 @@ impl Checker<'_> {
         } else {
             let inner = table.table("entities")?;
             let select = self.selection(&inner);
-            let filter = inner.text("where").map(|text| self.condition(&text, Known::ROW));
+            let filter = inner.text("where").map(|text| self.condition(&text, KnownRoots::ROW));
             (!select.scopes.is_empty()).then_some(RowSource::Entities { select, filter })
         };
         if let Some(rows) = &rows {
-            self.columns = Columns {
+            self.columns = KnownColumns {
                 names: columns_of(rows),
                 file: table.plain("file").unwrap_or_else(|| rows.shown()),
             };
         }
-        let filter = table.text("where").map(|text| self.condition(&text, Known::ROW));
+        let filter = table.text("where").map(|text| self.condition(&text, KnownRoots::ROW));
         let max_age = table.text("max_age").and_then(|text| self.age(&text));
-        Some(Pairs::Rows { rows: rows?, filter, span: table.span.clone(), max_age })
+        Some(PairSource::Rows { rows: rows?, filter, span: table.span.clone(), max_age })
     }
 
     /// A query whose answer has rows.
-    fn query(&mut self, text: &Text) -> Option<Query> {
+    fn query(&mut self, text: &SpannedText) -> Option<Query> {
         let query = self.read_query(text)?;
         if query.is_tree() {
             let fault = self.error("M0211", "a tree has no rows").at(text.span.clone(), "");
@@ -106,16 +107,16 @@ impl Checker<'_> {
     }
 
     /// Reads a query; its fault becomes a fault of the mapping, at its place in the file.
-    pub(super) fn read_query(&mut self, text: &Text) -> Option<Query> {
-        let options = Options {
+    pub(super) fn read_query(&mut self, text: &SpannedText) -> Option<Query> {
+        let options = QueryOptions {
             now: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .map_or(0, |time| time.as_millis() as i64),
             // Nobody can give values of placeholders to a mapping, so a query must have none.
             parameters: Some(BTreeMap::new()),
-            ..Options::default()
+            ..QueryOptions::default()
         };
-        match Query::parse(&Source::whole("query", text.value.as_str()), &options) {
+        match Query::parse(&SourceText::whole("query", text.value.as_str()), &options) {
             Ok(query) => Some(query),
             Err(found) => {
                 let place = found.labels.first().map_or(0..0, |label| label.range.clone());
@@ -123,17 +124,17 @@ impl Checker<'_> {
                 let fault = fault.at(text.place(&place), "");
                 let edit = found.patch.iter().map(|patch| patch.title.clone());
                 let helps: Vec<String> = found.helps.iter().cloned().chain(edit).collect();
-                self.push(helps.into_iter().fold(fault, Fault::help));
+                self.push(helps.into_iter().fold(fault, Diagnostic::help));
                 None
             }
         }
     }
 
-    fn inline(&mut self, table: &Table<'_>) -> Option<RowSource> {
+    fn inline(&mut self, table: &TomlTable<'_>) -> Option<RowSource> {
         let items = table.get("inline")?.get_ref().as_array()?;
         let row = |item: &toml::Spanned<DeValue<'_>>| {
             let line = self.source.place(item.span().start).0 as u32;
-            Some((line, Data::from_toml(item.get_ref())?))
+            Some((line, NestedValue::from_toml(item.get_ref())?))
         };
         let rows: Option<Vec<_>> = items.iter().map(row).collect();
         if rows.is_none() {
@@ -143,7 +144,7 @@ impl Checker<'_> {
         Some(RowSource::Inline { rows: rows?, shown: self.file.display().to_string() })
     }
 
-    fn file_rows(&mut self, table: &Table<'_>) -> Option<RowSource> {
+    fn file_rows(&mut self, table: &TomlTable<'_>) -> Option<RowSource> {
         let given = table.text("format");
         let mut files = Vec::new();
         let mut whole = true;
@@ -204,14 +205,19 @@ impl Checker<'_> {
         let columns: Vec<String> = columns.into_iter().map(|text| text.value).collect();
         let columns = table.has("columns").then_some(columns);
         // Without one of its files the mapping would see too few rows, and delete edges.
-        whole.then_some(RowSource::Files(FileRows { files: row_files, items, columns, delimiter }))
+        whole.then_some(RowSource::Files(RowFileSet {
+            files: row_files,
+            items,
+            columns,
+            delimiter,
+        }))
     }
 
     /// The path that a text of the mapping names, if it stays inside the project.
-    fn inside(&mut self, text: &Text) -> Option<PathBuf> {
+    fn inside(&mut self, text: &SpannedText) -> Option<PathBuf> {
         let folder = self.file.parent().unwrap_or(Path::new(""));
-        let path = tidy(&folder.join(&text.value));
-        let absolute = tidy(&std::path::absolute(&path).ok()?);
+        let path = normalize_path(&folder.join(&text.value));
+        let absolute = normalize_path(&std::path::absolute(&path).ok()?);
         if self.project.holds(&absolute) {
             return Some(path);
         }
@@ -221,7 +227,7 @@ impl Checker<'_> {
         None
     }
 
-    fn existing_file(&mut self, text: &Text) -> Option<PathBuf> {
+    fn existing_file(&mut self, text: &SpannedText) -> Option<PathBuf> {
         let path = self.inside(text)?;
         if path.is_file() {
             return Some(path);
@@ -258,10 +264,10 @@ impl Checker<'_> {
         format!("paths are relative to the mapping file: looked in {}", shown.display())
     }
 
-    fn matching_files(&mut self, text: &Text) -> Option<Vec<(PathBuf, String)>> {
+    fn matching_files(&mut self, text: &SpannedText) -> Option<Vec<(PathBuf, String)>> {
         // The part before the first sign of a pattern is a plain path, so it can be checked first.
         let fixed = text.value.split(['*', '?', '[', '{']).next().unwrap_or_default();
-        let fixed = Text { value: fixed.to_owned(), ..text.clone() };
+        let fixed = SpannedText { value: fixed.to_owned(), ..text.clone() };
         self.inside(&fixed)?;
         let folder = self.file.parent().unwrap_or(Path::new(""));
         let found = match glob(folder, &text.value) {
@@ -280,7 +286,7 @@ impl Checker<'_> {
         }
         // A link further on may still lead out of the project.
         for (path, _) in &found {
-            let absolute = tidy(&std::path::absolute(path).ok()?);
+            let absolute = normalize_path(&std::path::absolute(path).ok()?);
             if !self.project.holds(&absolute) {
                 let words = format!("path `{}` leaves the project directory", path.display());
                 let fault = self.error("M0306", words).at(text.span.clone(), "");
@@ -292,7 +298,7 @@ impl Checker<'_> {
     }
 
     /// Reads the lookup tables.
-    pub(super) fn lookups(&mut self, top: &Table<'_>) {
+    pub(super) fn lookups(&mut self, top: &TomlTable<'_>) {
         let Some(all) = top.table("lookup") else { return };
         for (name, value) in all.entries() {
             let Some(table) = all.as_table(value) else { continue };
@@ -318,7 +324,12 @@ impl Checker<'_> {
         }
     }
 
-    fn lookup_file(&mut self, name: &Text, table: &Table<'_>, file: &Text) -> Option<LookupTable> {
+    fn lookup_file(
+        &mut self,
+        name: &SpannedText,
+        table: &TomlTable<'_>,
+        file: &SpannedText,
+    ) -> Option<LookupTable> {
         let mut columns = Vec::new();
         for key in ["key", "value"] {
             match table.plain(key) {
@@ -342,7 +353,7 @@ impl Checker<'_> {
         };
         let files = vec![RowFile { path, name: file.value.clone(), format }];
         let rows =
-            RowSource::Files(FileRows { files, items: None, columns: None, delimiter: None });
+            RowSource::Files(RowFileSet { files, items: None, columns: None, delimiter: None });
         if let Some(known) = columns_of(&rows) {
             for (column, word) in [(key, "key"), (value, "value")] {
                 if !known.iter().any(|c| c == column) {
@@ -356,7 +367,7 @@ impl Checker<'_> {
             }
         }
         let options = ReadOptions { max_age: None, now: SystemTime::UNIX_EPOCH, around: false };
-        let mut reader = Reader::open(&rows, &options);
+        let mut reader = RowReader::open(&rows, &options);
         let mut read = LookupTable::default();
         let mut lines: std::collections::HashMap<String, u32> = std::collections::HashMap::new();
         while let Some(row) = reader.next() {
@@ -368,11 +379,11 @@ impl Checker<'_> {
                 }
             };
             let cell = |column: &str| match &row.row {
-                Row::Cells(cells) => {
+                RowContent::Cells(cells) => {
                     let text = cells.get(*reader.columns().get(column)?)?;
                     (!text.is_empty()).then(|| crate::graph::Value::Text(text.to_owned().into()))
                 }
-                Row::Data(data) => data.member(column)?.clone().into_value(),
+                RowContent::Data(data) => data.member(column)?.clone().into_value(),
             };
             let (Some(found), Some(answer)) = (cell(key), cell(value)) else { continue };
             let found = text_of(&found);
@@ -389,12 +400,12 @@ impl Checker<'_> {
                     .note(format!(
                         "{}:{first} says {}",
                         file.value,
-                        crate::mapping::ends::in_words(old)
+                        crate::mapping::ends::display_value(old)
                     ))
                     .note(format!(
                         "{}:{line} says {}",
                         file.value,
-                        crate::mapping::ends::in_words(&answer)
+                        crate::mapping::ends::display_value(&answer)
                     ));
                 self.push(fault.help("keep one of the two lines"));
                 continue;

@@ -1,7 +1,7 @@
 //! The files of rows: patterns such as `deploy/**/*.yaml`, and the bytes of a file unpacked.
 
 use super::format::Compression;
-use crate::mapping::project::tidy;
+use crate::mapping::project::normalize_path;
 use globset::GlobBuilder;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -36,7 +36,7 @@ pub(in crate::mapping) fn glob(
         let inner = path.strip_prefix(&start).unwrap_or(&path);
         let name = Path::new(fixed).join(inner);
         if matcher.is_match(&name) && path.is_file() {
-            found.push((tidy(&path), name.to_string_lossy().into_owned()));
+            found.push((normalize_path(&path), name.to_string_lossy().into_owned()));
         }
     }
     found

@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The way in which rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mapping) enum Format {
+pub(in crate::mapping) enum RowEncoding {
     /// Cells between this delimiter.
     Cells(u8),
     Json,
@@ -25,7 +25,7 @@ pub(in crate::mapping) enum Compression {
 /// The format and the compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::mapping) struct FileFormat {
-    pub format: Format,
+    pub format: RowEncoding,
     pub compression: Compression,
 }
 
@@ -42,12 +42,12 @@ pub(in crate::mapping) fn file_format(
     let (inner, compression) = unpacked(&name);
     let extension = inner.rsplit_once('.').map_or("", |(_, e)| e);
     let format = match given.unwrap_or(extension) {
-        "csv" => Format::Cells(b','),
-        "tsv" => Format::Cells(b'\t'),
-        "json" => Format::Json,
-        "ndjson" | "jsonl" => Format::Lines,
-        "yaml" | "yml" => Format::Yaml,
-        "toml" => Format::Toml,
+        "csv" => RowEncoding::Cells(b','),
+        "tsv" => RowEncoding::Cells(b'\t'),
+        "json" => RowEncoding::Json,
+        "ndjson" | "jsonl" => RowEncoding::Lines,
+        "yaml" | "yml" => RowEncoding::Yaml,
+        "toml" => RowEncoding::Toml,
         _ => return Err(format!("the name `{name}` does not say how its rows are written")),
     };
     Ok(FileFormat { format, compression })
@@ -79,10 +79,16 @@ mod tests {
         let format = |name: &str, given| {
             file_format(Path::new(name), given).map(|f| (f.format, f.compression))
         };
-        assert_eq!(format("a/data.CSV.gz", None), Ok((Format::Cells(b','), Compression::Gzip)));
-        assert_eq!(format("x.json.zst", None), Ok((Format::Json, Compression::Zstd)));
-        assert_eq!(format("x.txt.gz", Some("tsv")), Ok((Format::Cells(b'\t'), Compression::Gzip)));
-        assert_eq!(format("x.yml", None), Ok((Format::Yaml, Compression::None)));
+        assert_eq!(
+            format("a/data.CSV.gz", None),
+            Ok((RowEncoding::Cells(b','), Compression::Gzip))
+        );
+        assert_eq!(format("x.json.zst", None), Ok((RowEncoding::Json, Compression::Zstd)));
+        assert_eq!(
+            format("x.txt.gz", Some("tsv")),
+            Ok((RowEncoding::Cells(b'\t'), Compression::Gzip))
+        );
+        assert_eq!(format("x.yml", None), Ok((RowEncoding::Yaml, Compression::None)));
         assert!(format("x.pdf", None).is_err() && format("csv", None).is_err());
     }
 }

@@ -1,23 +1,23 @@
 //! `items`: the path to the rows inside a document, e.g. `applications[*].iamRoles[*]`.
 
-use crate::mapping::data::Data;
-use crate::mapping::expr::ExprFault;
+use crate::mapping::data::NestedValue;
+use crate::mapping::expr::ExprDiagnostic;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+enum ItemStep {
     Name(String),
     Each,
 }
 
 /// A path that ends in `[*]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::mapping) struct Items {
-    steps: Vec<Step>,
+pub(in crate::mapping) struct ItemPath {
+    steps: Vec<ItemStep>,
 }
 
 /// A place in a document that knows its line.
-pub(super) trait Tree: Copy {
+pub(super) trait DocumentTree: Copy {
     /// The line that it begins on, counted from 1.
     fn line(self) -> u32;
 
@@ -26,18 +26,18 @@ pub(super) trait Tree: Copy {
     /// # Errors
     ///
     /// Words about what is wrong with it.
-    fn open(self) -> Result<Opened<Self>, String>;
+    fn open(self) -> Result<NodeContent<Self>, String>;
 
     /// Copies all of it.
     ///
     /// # Errors
     ///
     /// Words about what is wrong with it.
-    fn data(self) -> Result<Data, String>;
+    fn data(self) -> Result<NestedValue, String>;
 }
 
 /// The contents of a place of a document, one level deep.
-pub(super) enum Opened<T> {
+pub(super) enum NodeContent<T> {
     Plain,
     List(Vec<T>),
     Object(Vec<(String, T)>),
@@ -45,23 +45,23 @@ pub(super) enum Opened<T> {
 
 /// An item, and the object around its list where that is wanted.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Item {
-    pub row: Data,
+pub(super) struct SelectedItem {
+    pub row: NestedValue,
     pub line: u32,
-    pub parent: Option<Arc<Data>>,
+    pub parent: Option<Arc<NestedValue>>,
 }
 
 /// The reason why a document gives no items.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stray {
-    NoList(NoList),
+pub(super) enum ItemPathError {
+    NoList(MissingList),
     /// Words about what is wrong on a line.
     Broken(u32, String),
 }
 
 /// The place where a document has no list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::mapping) struct NoList {
+pub(in crate::mapping) struct MissingList {
     /// The part of the path that found none.
     pub path: String,
     /// Names in the object where the path broke off.
@@ -75,20 +75,20 @@ pub(in crate::mapping) struct NoList {
 /// # Errors
 ///
 /// The fault, with the bytes of `text` that it is about.
-pub(in crate::mapping) fn parse_items(text: &str) -> Result<Items, ExprFault> {
-    let fault = |words: &str, place| ExprFault::new("M0201", words.to_owned(), place);
+pub(in crate::mapping) fn parse_items(text: &str) -> Result<ItemPath, ExprDiagnostic> {
+    let fault = |words: &str, place| ExprDiagnostic::new("M0201", words.to_owned(), place);
     let mut steps = Vec::new();
     let mut at = 0;
     while at < text.len() {
         let rest = &text[at..];
         if rest.starts_with("[*]") {
-            steps.push(Step::Each);
+            steps.push(ItemStep::Each);
             at += 3;
         } else if let Some(quoted) = rest.strip_prefix("['") {
             let Some(end) = quoted.find("']") else {
                 return Err(fault("expected `']` after the name", at..text.len()));
             };
-            steps.push(Step::Name(quoted[..end].to_owned()));
+            steps.push(ItemStep::Name(quoted[..end].to_owned()));
             at += end + 4;
         } else {
             // A dot stands before each name but the first.
@@ -98,83 +98,93 @@ pub(in crate::mapping) fn parse_items(text: &str) -> Result<Items, ExprFault> {
             if rest.starts_with('.') != (dot == 1) || end == 0 {
                 return Err(fault("expected a name, `['name']` or `[*]`", at..text.len()));
             }
-            steps.push(Step::Name(name[..end].to_owned()));
+            steps.push(ItemStep::Name(name[..end].to_owned()));
             at += dot + end;
         }
     }
     match steps.last() {
-        Some(Step::Each) => Ok(Items { steps }),
+        Some(ItemStep::Each) => Ok(ItemPath { steps }),
         _ => Err(fault("expected `[*]` at the end, for each row", 0..text.len())),
     }
 }
 
-impl Items {
+impl ItemPath {
     /// The items of a document that is a list itself.
-    pub(super) fn top() -> Items {
-        Items { steps: vec![Step::Each] }
+    pub(super) fn top() -> ItemPath {
+        ItemPath { steps: vec![ItemStep::Each] }
     }
 
     /// The items of `document` in their order. O(items) copies.
-    pub(super) fn select<T: Tree>(&self, document: T, parents: bool) -> Result<Vec<Item>, Stray> {
+    pub(super) fn select<T: DocumentTree>(
+        &self,
+        document: T,
+        parents: bool,
+    ) -> Result<Vec<SelectedItem>, ItemPathError> {
         let mut found = Vec::new();
         self.walk(document, None, 0, parents, &mut found)?;
         Ok(found)
     }
 
-    fn walk<T: Tree>(
+    fn walk<T: DocumentTree>(
         &self,
         here: T,
         around: Option<T>,
         at: usize,
         parents: bool,
-        found: &mut Vec<Item>,
-    ) -> Result<(), Stray> {
-        let broken = |words| Stray::Broken(here.line(), words);
+        found: &mut Vec<SelectedItem>,
+    ) -> Result<(), ItemPathError> {
+        let broken = |words| ItemPathError::Broken(here.line(), words);
         let last = at + 1 == self.steps.len();
         match (&self.steps[at], here.open().map_err(broken)?) {
-            (Step::Name(name), Opened::Object(members)) => {
+            (ItemStep::Name(name), NodeContent::Object(members)) => {
                 match members.iter().find(|(n, _)| n == name) {
                     // The last step is `[*]`, so there is one after a name.
                     Some((_, inner)) => self.walk(*inner, Some(here), at + 1, parents, found),
                     None => Err(self.none(at, here, members)),
                 }
             }
-            (Step::Each, Opened::List(list)) if last => {
+            (ItemStep::Each, NodeContent::List(list)) if last => {
                 // One copy for all items of the list.
                 let parent = match around.filter(|_| parents) {
                     Some(around) => Some(Arc::new(around.data().map_err(broken)?)),
                     None => None,
                 };
                 for item in list {
-                    let row = item.data().map_err(|words| Stray::Broken(item.line(), words))?;
-                    found.push(Item { row, line: item.line(), parent: parent.clone() });
+                    let row =
+                        item.data().map_err(|words| ItemPathError::Broken(item.line(), words))?;
+                    found.push(SelectedItem { row, line: item.line(), parent: parent.clone() });
                 }
                 Ok(())
             }
-            (Step::Each, Opened::List(list)) => list
+            (ItemStep::Each, NodeContent::List(list)) => list
                 .into_iter()
                 .try_for_each(|item| self.walk(item, around, at + 1, parents, found)),
-            (_, Opened::Object(members)) => Err(self.none(at, here, members)),
+            (_, NodeContent::Object(members)) => Err(self.none(at, here, members)),
             _ => Err(self.none(at, here, Vec::new())),
         }
     }
 
-    fn none<T: Tree>(&self, at: usize, here: T, members: Vec<(String, T)>) -> Stray {
+    fn none<T: DocumentTree>(
+        &self,
+        at: usize,
+        here: T,
+        members: Vec<(String, T)>,
+    ) -> ItemPathError {
         let keys = members.into_iter().map(|(name, _)| name).collect();
         // The path is told up to its next `[*]`, which needs the list.
-        let each = (at..self.steps.len()).find(|&i| self.steps[i] == Step::Each).unwrap_or(at);
+        let each = (at..self.steps.len()).find(|&i| self.steps[i] == ItemStep::Each).unwrap_or(at);
         let mut path = String::new();
         for step in &self.steps[..=each] {
             match step {
-                Step::Each => path.push_str("[*]"),
-                Step::Name(name) if name.contains(['.', '[', ']', '*', '\'', ' ']) => {
+                ItemStep::Each => path.push_str("[*]"),
+                ItemStep::Name(name) if name.contains(['.', '[', ']', '*', '\'', ' ']) => {
                     path.push_str(&format!("['{name}']"));
                 }
-                Step::Name(name) if path.is_empty() => path.push_str(name),
-                Step::Name(name) => path.push_str(&format!(".{name}")),
+                ItemStep::Name(name) if path.is_empty() => path.push_str(name),
+                ItemStep::Name(name) => path.push_str(&format!(".{name}")),
             }
         }
-        Stray::NoList(NoList { path, keys, line: here.line() })
+        ItemPathError::NoList(MissingList { path, keys, line: here.line() })
     }
 }
 
@@ -182,8 +192,8 @@ impl Items {
 mod tests {
     use super::*;
 
-    fn items(path: &str, text: &str) -> Result<Vec<Item>, Stray> {
-        let json = crate::mapping::rows::json::Document::parse(text).unwrap();
+    fn items(path: &str, text: &str) -> Result<Vec<SelectedItem>, ItemPathError> {
+        let json = crate::mapping::rows::json::JsonDocument::parse(text).unwrap();
         parse_items(path).unwrap().select(json.root(), true)
     }
 
@@ -193,8 +203,11 @@ mod tests {
             "{\"apps\":[\n{\"n\":\"x\",\"roles\":[\"a\",\n\"b\"]},{\"n\":\"y\",\"roles\":[]}]}";
         let rows = items("apps[*].roles[*]", text).unwrap();
         assert_eq!(rows.len(), 2);
-        assert_eq!((&rows[1].row, rows[1].line), (&Data::Text("b".to_owned()), 3));
-        assert_eq!(rows[1].parent.as_ref().unwrap().member("n"), Some(&Data::Text("x".to_owned())));
+        assert_eq!((&rows[1].row, rows[1].line), (&NestedValue::Text("b".to_owned()), 3));
+        assert_eq!(
+            rows[1].parent.as_ref().unwrap().member("n"),
+            Some(&NestedValue::Text("x".to_owned()))
+        );
     }
 
     #[test]
@@ -202,7 +215,7 @@ mod tests {
         let none = items("['a b'].c[*]", "{\"d\":1,\"e\":2}");
         let keys = vec!["d".to_owned(), "e".to_owned()];
         let path = "['a b'].c[*]".to_owned();
-        assert_eq!(none, Err(Stray::NoList(NoList { path, keys, line: 1 })));
+        assert_eq!(none, Err(ItemPathError::NoList(MissingList { path, keys, line: 1 })));
     }
 
     #[test]

@@ -15,16 +15,16 @@ pub use tree::{YAML_VALUES_MAX, yaml_documents};
 pub(super) use files::glob;
 pub(super) use format::file_format;
 pub(super) use items::parse_items;
-pub(super) use reader::{ReadOptions, Reader, columns_of};
+pub(super) use reader::{ReadOptions, RowReader, columns_of};
 
 use self::format::FileFormat;
-use self::items::Items;
-use super::data::{Data, Row};
+use self::items::ItemPath;
+use super::data::{NestedValue, RowContent};
 use super::eval::FileFacts;
-use super::expr::Expr;
-use super::model::Selection;
-use crate::graph::Place;
-use crate::lang::{Fault, Source};
+use super::expr::MappingExpr;
+use super::model::EntitySelection;
+use crate::graph::InputLocation;
+use crate::lang::{Diagnostic, SourceText};
 use crate::query::Query;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -32,16 +32,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Names of columns and their positions; empty for rows that are not cells.
-pub(super) type Columns = HashMap<String, usize>;
+pub(super) type ColumnPositions = HashMap<String, usize>;
 
 /// A row and where it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct RowAt {
-    pub row: Row,
+pub(super) struct LocatedRow {
+    pub row: RowContent,
     /// The object around the row, where rows come from inside a document.
-    pub parent: Option<Arc<Data>>,
+    pub parent: Option<Arc<NestedValue>>,
     /// The document.
-    pub doc: Option<Arc<Data>>,
+    pub doc: Option<Arc<NestedValue>>,
     /// The position of its file among the files.
     pub file: usize,
     /// The line it begins on, counted from 1; without lines the number of the row.
@@ -53,24 +53,24 @@ pub(super) struct RowAt {
 pub(super) enum RowSource {
     /// Rows with their lines, and the name of their source.
     Inline {
-        rows: Vec<(u32, Data)>,
+        rows: Vec<(u32, NestedValue)>,
         shown: String,
     },
-    Files(FileRows),
+    Files(RowFileSet),
     /// Each row of its answer is a row.
     Query(Box<Query>),
     /// Each of these entities is a row.
     Entities {
-        select: Selection,
-        filter: Option<Expr>,
+        select: EntitySelection,
+        filter: Option<MappingExpr>,
     },
 }
 
 /// Files of rows, read as one.
 #[derive(Clone, Debug)]
-pub(super) struct FileRows {
+pub(super) struct RowFileSet {
     pub files: Vec<RowFile>,
-    pub items: Option<Items>,
+    pub items: Option<ItemPath>,
     /// Names of the columns of files without a header.
     pub columns: Option<Vec<String>>,
     /// The delimiter of cells, if it is not that of the format.
@@ -94,7 +94,13 @@ impl RowFile {
 
     /// A fault in a line of the file. Line and column count from 1; without a column the fault is about
     /// the whole line.
-    fn fault(&self, code: &'static str, words: String, line: u32, column: Option<usize>) -> Fault {
+    fn fault(
+        &self,
+        code: &'static str,
+        words: String,
+        line: u32,
+        column: Option<usize>,
+    ) -> Diagnostic {
         let number = line.max(1) as usize;
         // The line is read once more: faults are rare, and the lines of a file are not kept.
         let text = files::unpack(&self.path, self.format.compression).ok().and_then(|file| {
@@ -111,7 +117,7 @@ impl RowFile {
                 start..places.next().unwrap_or(start)
             }
         };
-        Fault::error(code, &Source::line(self.shown(), text, number), words).at(range, "")
+        Diagnostic::error(code, &SourceText::line(self.shown(), text, number), words).at(range, "")
     }
 }
 
@@ -150,14 +156,19 @@ impl RowSource {
     }
 
     /// A fault in a row.
-    pub(super) fn fault(&self, code: &'static str, words: String, place: Place) -> Fault {
+    pub(super) fn fault(
+        &self,
+        code: &'static str,
+        words: String,
+        place: InputLocation,
+    ) -> Diagnostic {
         match self {
             RowSource::Files(rows) if (place.input as usize) < rows.files.len() => {
                 rows.files[place.input as usize].fault(code, words, place.line, None)
             }
             other => {
-                let source = Source::line(other.shown(), "", place.line as usize);
-                Fault::error(code, &source, words).at(0..0, "")
+                let source = SourceText::line(other.shown(), "", place.line as usize);
+                Diagnostic::error(code, &source, words).at(0..0, "")
             }
         }
     }

@@ -1,14 +1,14 @@
 //! Reading rows from their source, with the faults of the data.
 
 use super::files::{digest, read_document, unpack};
-use super::format::Format;
-use super::items::{Item, Items, NoList, Stray, Tree};
-use super::json::{Document, plain_words};
-use super::tree::{Trouble, read_toml, read_yaml};
-use super::{Columns, FileRows, RowAt, RowFile, RowSource};
-use crate::lang::Fault;
-use crate::mapping::age::humane;
-use crate::mapping::data::Row;
+use super::format::RowEncoding;
+use super::items::{DocumentTree, ItemPath, ItemPathError, MissingList, SelectedItem};
+use super::json::{JsonDocument, plain_words};
+use super::tree::{DocumentError, read_toml, read_yaml};
+use super::{ColumnPositions, LocatedRow, RowFile, RowFileSet, RowSource};
+use crate::lang::Diagnostic;
+use crate::mapping::age::format_age;
+use crate::mapping::data::RowContent;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,7 +25,7 @@ pub(in crate::mapping) struct ReadOptions {
 }
 
 /// A fault in a file of rows.
-struct Broken {
+struct RowFileError {
     code: &'static str,
     words: String,
     line: u32,
@@ -35,14 +35,14 @@ struct Broken {
     ends_file: bool,
 }
 
-impl Broken {
+impl RowFileError {
     /// A fault of the parser. It ends the file, and its message gets the name of the file.
-    fn parser(words: impl Into<String>, line: u32, column: Option<usize>) -> Broken {
+    fn parser(words: impl Into<String>, line: u32, column: Option<usize>) -> RowFileError {
         let words = words.into();
-        Broken { code: "M0403", words, line, column, help: None, ends_file: true }
+        RowFileError { code: "M0403", words, line, column, help: None, ends_file: true }
     }
 
-    fn fault(self, file: &RowFile) -> Fault {
+    fn fault(self, file: &RowFile) -> Diagnostic {
         let words = match self.code {
             "M0403" => format!("{}: {}", file.name, self.words),
             _ => self.words,
@@ -55,37 +55,37 @@ impl Broken {
     }
 }
 
-impl From<std::io::Error> for Broken {
-    fn from(error: std::io::Error) -> Broken {
-        Broken::parser(error.to_string(), 1, None)
+impl From<std::io::Error> for RowFileError {
+    fn from(error: std::io::Error) -> RowFileError {
+        RowFileError::parser(error.to_string(), 1, None)
     }
 }
 
-impl From<Trouble> for Broken {
-    fn from(trouble: Trouble) -> Broken {
-        Broken::parser(trouble.words, trouble.line, Some(trouble.column))
+impl From<DocumentError> for RowFileError {
+    fn from(trouble: DocumentError) -> RowFileError {
+        RowFileError::parser(trouble.words, trouble.line, Some(trouble.column))
     }
 }
 
 /// Reads the rows of a source one after the other, file after file.
-pub(in crate::mapping) struct Reader<'s> {
+pub(in crate::mapping) struct RowReader<'s> {
     source: &'s RowSource,
     options: ReadOptions,
     /// The number of files opened so far; of inline rows, the number of rows read.
     opened: usize,
-    open: Open,
+    open: OpenRowFile,
     /// Rows of a document that are read already.
-    pending: std::vec::IntoIter<RowAt>,
-    columns: Columns,
+    pending: std::vec::IntoIter<LocatedRow>,
+    columns: ColumnPositions,
     digests: Vec<(String, String)>,
 }
 
-type Cells = csv::Reader<Box<dyn Read>>;
+type CellReader = csv::Reader<Box<dyn Read>>;
 
 /// The file that is being read.
-enum Open {
+enum OpenRowFile {
     None,
-    Cells { cells: Cells, width: Option<usize>, by: &'static str },
+    Cells { cells: CellReader, width: Option<usize>, by: &'static str },
     Lines { lines: std::io::Split<BufReader<Box<dyn Read>>>, line: u32 },
     List,
 }
@@ -98,7 +98,7 @@ pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
         RowSource::Inline { .. } | RowSource::Entities { .. } => return None,
     };
     if rows.files.is_empty()
-        || !rows.files.iter().all(|file| matches!(file.format.format, Format::Cells(_)))
+        || !rows.files.iter().all(|file| matches!(file.format.format, RowEncoding::Cells(_)))
     {
         return None;
     }
@@ -118,8 +118,8 @@ pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
     Some(all)
 }
 
-fn cells(file: &RowFile, rows: &FileRows) -> std::io::Result<Cells> {
-    let Format::Cells(usual) = file.format.format else {
+fn cells(file: &RowFile, rows: &RowFileSet) -> std::io::Result<CellReader> {
+    let RowEncoding::Cells(usual) = file.format.format else {
         return Err(std::io::Error::other("not a file of cells"));
     };
     let mut unpacked = BufReader::new(unpack(&file.path, file.format.compression)?);
@@ -135,21 +135,21 @@ fn cells(file: &RowFile, rows: &FileRows) -> std::io::Result<Cells> {
         .from_reader(Box::new(unpacked)))
 }
 
-impl<'s> Reader<'s> {
-    pub(in crate::mapping) fn open(source: &'s RowSource, options: &ReadOptions) -> Reader<'s> {
-        Reader {
+impl<'s> RowReader<'s> {
+    pub(in crate::mapping) fn open(source: &'s RowSource, options: &ReadOptions) -> RowReader<'s> {
+        RowReader {
             source,
             options: *options,
             opened: 0,
-            open: Open::None,
+            open: OpenRowFile::None,
             pending: Vec::new().into_iter(),
-            columns: Columns::default(),
+            columns: ColumnPositions::default(),
             digests: Vec::new(),
         }
     }
 
     /// The columns of the file that the last row came from.
-    pub(in crate::mapping) fn columns(&self) -> &Columns {
+    pub(in crate::mapping) fn columns(&self) -> &ColumnPositions {
         &self.columns
     }
 
@@ -159,13 +159,13 @@ impl<'s> Reader<'s> {
     }
 
     /// The next row, or a fault of the data; after a fault the rest may still be read.
-    pub(in crate::mapping) fn next(&mut self) -> Option<Result<RowAt, Fault>> {
+    pub(in crate::mapping) fn next(&mut self) -> Option<Result<LocatedRow, Diagnostic>> {
         let rows = match self.source {
             RowSource::Files(rows) => rows,
             RowSource::Inline { rows, .. } => {
                 let (line, data) = rows.get(self.opened)?;
                 self.opened += 1;
-                return Some(Ok(RowAt::plain(Row::Data(data.clone()), 0, *line)));
+                return Some(Ok(LocatedRow::plain(RowContent::Data(data.clone()), 0, *line)));
             }
             // Rows of the graph are fetched before any are read.
             RowSource::Entities { .. } | RowSource::Query(_) => return None,
@@ -175,14 +175,14 @@ impl<'s> Reader<'s> {
                 return Some(Ok(row));
             }
             let next = match self.open {
-                Open::None => {
+                OpenRowFile::None => {
                     let file = rows.files.get(self.opened)?;
                     self.opened += 1;
                     self.open_file(file, rows).map(|()| None)
                 }
                 _ => self.next_row(rows).inspect(|row| {
                     if row.is_none() {
-                        self.open = Open::None;
+                        self.open = OpenRowFile::None;
                     }
                 }),
             };
@@ -191,7 +191,7 @@ impl<'s> Reader<'s> {
                 Ok(Some(row)) => return Some(Ok(row)),
                 Err(broken) => {
                     if broken.ends_file {
-                        self.open = Open::None;
+                        self.open = OpenRowFile::None;
                     }
                     return Some(Err(broken.fault(&rows.files[self.opened - 1])));
                 }
@@ -199,51 +199,51 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn open_file(&mut self, file: &RowFile, rows: &FileRows) -> Result<(), Broken> {
+    fn open_file(&mut self, file: &RowFile, rows: &RowFileSet) -> Result<(), RowFileError> {
         self.check_age(file)?;
         // The digest is of the packed bytes, as the file lies on the disk.
         self.digests.push((file.shown(), digest(&file.path)?));
         self.open = match file.format.format {
-            Format::Cells(_) => {
+            RowEncoding::Cells(_) => {
                 let mut cells = cells(file, rows)?;
                 let (names, by) = match &rows.columns {
                     Some(names) => (names.clone(), "`columns`"),
                     None => {
-                        let header = cells.headers().map_err(|e| cell_trouble(&e))?;
+                        let header = cells.headers().map_err(|e| csv_error(&e))?;
                         (header.iter().map(str::to_owned).collect(), "the header")
                     }
                 };
-                self.columns = Columns::default();
+                self.columns = ColumnPositions::default();
                 for (name, i) in names.iter().zip(0..) {
                     if self.columns.insert(name.clone(), i).is_some() && !name.is_empty() {
                         let words = format!("the column `{name}` stands twice in {by}");
-                        return Err(Broken::parser(words, 1, None));
+                        return Err(RowFileError::parser(words, 1, None));
                     }
                 }
-                Open::Cells { cells, width: (!names.is_empty()).then_some(names.len()), by }
+                OpenRowFile::Cells { cells, width: (!names.is_empty()).then_some(names.len()), by }
             }
-            Format::Lines => {
+            RowEncoding::Lines => {
                 let bytes = BufReader::new(unpack(&file.path, file.format.compression)?);
-                Open::Lines { lines: bytes.split(b'\n'), line: 0 }
+                OpenRowFile::Lines { lines: bytes.split(b'\n'), line: 0 }
             }
             format => {
                 let text = read_document(&file.path, file.format.compression)?;
                 self.take_documents(file, rows, format, &text)?;
-                Open::List
+                OpenRowFile::List
             }
         };
         Ok(())
     }
 
-    fn check_age(&self, file: &RowFile) -> Result<(), Broken> {
+    fn check_age(&self, file: &RowFile) -> Result<(), RowFileError> {
         let Some(limit) = self.options.max_age else { return Ok(()) };
         let changed = std::fs::metadata(&file.path)?.modified()?;
         let age = self.options.now.duration_since(changed).unwrap_or_default();
         if age <= limit {
             return Ok(());
         }
-        let (name, old, limit) = (&file.name, humane(age), humane(limit));
-        Err(Broken {
+        let (name, old, limit) = (&file.name, format_age(age), format_age(limit));
+        Err(RowFileError {
             code: "M0405",
             words: format!("{name} is {old} old; `max_age` is {limit}"),
             line: 1,
@@ -259,26 +259,26 @@ impl<'s> Reader<'s> {
     fn take_documents(
         &mut self,
         file: &RowFile,
-        rows: &FileRows,
-        format: Format,
+        rows: &RowFileSet,
+        format: RowEncoding,
         text: &str,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), RowFileError> {
         match format {
-            Format::Yaml => {
+            RowEncoding::Yaml => {
                 let mut all = Vec::new();
                 for document in &read_yaml(text)? {
                     all.extend(self.items(document, file, rows)?);
                 }
                 self.pending = all.into_iter();
             }
-            Format::Toml => {
+            RowEncoding::Toml => {
                 let document = read_toml(text)?;
                 self.pending = self.items(&document, file, rows)?.into_iter();
             }
             _ => {
                 let mark = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-                let document = Document::parse(mark).map_err(|e| {
-                    Broken::parser(plain_words(&e), e.line() as u32, Some(e.column()))
+                let document = JsonDocument::parse(mark).map_err(|e| {
+                    RowFileError::parser(plain_words(&e), e.line() as u32, Some(e.column()))
                 })?;
                 self.pending = self.items(document.root(), file, rows)?.into_iter();
             }
@@ -287,27 +287,29 @@ impl<'s> Reader<'s> {
     }
 
     /// The rows of one document.
-    fn items<T: Tree>(
+    fn items<T: DocumentTree>(
         &self,
         document: T,
         file: &RowFile,
-        rows: &FileRows,
-    ) -> Result<Vec<RowAt>, Broken> {
-        let top = Items::top();
+        rows: &RowFileSet,
+    ) -> Result<Vec<LocatedRow>, RowFileError> {
+        let top = ItemPath::top();
         let items = rows.items.as_ref().unwrap_or(&top);
         let found = items.select(document, self.options.around).map_err(|stray| match stray {
-            Stray::Broken(line, words) => Broken::parser(words, line, None),
-            Stray::NoList(none) => no_list(none, file, rows.items.is_some()),
+            ItemPathError::Broken(line, words) => RowFileError::parser(words, line, None),
+            ItemPathError::NoList(none) => no_list(none, file, rows.items.is_some()),
         })?;
         // A copy of the document costs memory, so it is made only if an expression names it.
         let doc = match self.options.around {
             true => Some(Arc::new(
-                document.data().map_err(|words| Broken::parser(words, document.line(), None))?,
+                document
+                    .data()
+                    .map_err(|words| RowFileError::parser(words, document.line(), None))?,
             )),
             false => None,
         };
-        let row = |item: Item| RowAt {
-            row: Row::Data(item.row),
+        let row = |item: SelectedItem| LocatedRow {
+            row: RowContent::Data(item.row),
             parent: item.parent,
             doc: doc.clone(),
             file: self.opened - 1,
@@ -317,13 +319,13 @@ impl<'s> Reader<'s> {
     }
 
     /// The next row of cells, or of a line; `None` at the end of the file.
-    fn next_row(&mut self, rows: &FileRows) -> Result<Option<RowAt>, Broken> {
+    fn next_row(&mut self, rows: &RowFileSet) -> Result<Option<LocatedRow>, RowFileError> {
         let at = self.opened - 1;
         match &mut self.open {
-            Open::None | Open::List => Ok(None),
-            Open::Cells { cells, width, by } => {
+            OpenRowFile::None | OpenRowFile::List => Ok(None),
+            OpenRowFile::Cells { cells, width, by } => {
                 let mut record = csv::StringRecord::new();
-                if !cells.read_record(&mut record).map_err(|e| cell_trouble(&e))? {
+                if !cells.read_record(&mut record).map_err(|e| csv_error(&e))? {
                     return Ok(None);
                 }
                 let line = record.position().map_or(0, |p| p.line() as u32);
@@ -333,22 +335,22 @@ impl<'s> Reader<'s> {
                     let words = format!("row has {} fields, {by} {names} {expected}", record.len());
                     let (code, help) = ("M0402", None);
                     let column = Some(1);
-                    return Err(Broken { code, words, line, column, help, ends_file: false });
+                    return Err(RowFileError { code, words, line, column, help, ends_file: false });
                 }
-                Ok(Some(RowAt::plain(Row::Cells(record), at, line)))
+                Ok(Some(LocatedRow::plain(RowContent::Cells(record), at, line)))
             }
-            Open::Lines { lines, line } => loop {
+            OpenRowFile::Lines { lines, line } => loop {
                 *line += 1;
                 let Some(bytes) = lines.next() else { return Ok(None) };
-                let bytes = bytes.map_err(|e| Broken::parser(e.to_string(), *line, None))?;
+                let bytes = bytes.map_err(|e| RowFileError::parser(e.to_string(), *line, None))?;
                 let text = match std::str::from_utf8(&bytes) {
                     Ok(text) => text.strip_prefix('\u{FEFF}').unwrap_or(text).trim(),
                     Err(error) => {
                         let words =
                             format!("byte {} of the line is not UTF-8", error.valid_up_to());
-                        return Err(Broken {
+                        return Err(RowFileError {
                             ends_file: false,
-                            ..Broken::parser(words, *line, None)
+                            ..RowFileError::parser(words, *line, None)
                         });
                     }
                 };
@@ -362,24 +364,31 @@ impl<'s> Reader<'s> {
     }
 
     /// The row or rows of a line of JSON.
-    fn line(&mut self, text: &str, line: u32, rows: &FileRows) -> Result<Option<RowAt>, Broken> {
+    fn line(
+        &mut self,
+        text: &str,
+        line: u32,
+        rows: &RowFileSet,
+    ) -> Result<Option<LocatedRow>, RowFileError> {
         // Each line is a document of its own, so a fault ends the line and not the file.
-        let here = |broken: Broken| Broken { line, ends_file: false, ..broken };
-        let document = Document::parse(text)
-            .map_err(|e| here(Broken::parser(plain_words(&e), line, Some(e.column()))))?;
+        let here = |broken: RowFileError| RowFileError { line, ends_file: false, ..broken };
+        let document = JsonDocument::parse(text)
+            .map_err(|e| here(RowFileError::parser(plain_words(&e), line, Some(e.column()))))?;
         let root = document.root();
-        let RowSource::Files(FileRows { files, .. }) = self.source else { return Ok(None) };
+        let RowSource::Files(RowFileSet { files, .. }) = self.source else { return Ok(None) };
         if rows.items.is_none() {
-            let data = root.data().map_err(|words| here(Broken::parser(words, line, None)))?;
-            let row = RowAt::plain(Row::Data(data), self.opened - 1, line);
+            let data =
+                root.data().map_err(|words| here(RowFileError::parser(words, line, None)))?;
+            let row = LocatedRow::plain(RowContent::Data(data), self.opened - 1, line);
             let doc = match (&row.row, self.options.around) {
-                (Row::Data(data), true) => Some(Arc::new(data.clone())),
+                (RowContent::Data(data), true) => Some(Arc::new(data.clone())),
                 _ => None,
             };
-            return Ok(Some(RowAt { doc, ..row }));
+            return Ok(Some(LocatedRow { doc, ..row }));
         }
         let items = self.items(root, &files[self.opened - 1], rows).map_err(here)?;
-        let items: Vec<RowAt> = items.into_iter().map(|row| RowAt { line, ..row }).collect();
+        let items: Vec<LocatedRow> =
+            items.into_iter().map(|row| LocatedRow { line, ..row }).collect();
         self.pending = items.into_iter();
         // A line may have no items at all; that is not the end of the file.
         match self.pending.next() {
@@ -389,20 +398,20 @@ impl<'s> Reader<'s> {
     }
 }
 
-fn cell_trouble(error: &csv::Error) -> Broken {
+fn csv_error(error: &csv::Error) -> RowFileError {
     let line = error.position().map_or(1, |p| p.line() as u32);
     match error.kind() {
         csv::ErrorKind::Utf8 { err, .. } => {
             let words = format!("cell {} of the row is not UTF-8", err.field() + 1);
             // The parser has taken the whole row, so the next one can still be read.
-            Broken { ends_file: false, ..Broken::parser(words, line, None) }
+            RowFileError { ends_file: false, ..RowFileError::parser(words, line, None) }
         }
-        csv::ErrorKind::Io(error) => Broken::parser(error.to_string(), line, None),
-        _ => Broken::parser(error.to_string(), line, None),
+        csv::ErrorKind::Io(error) => RowFileError::parser(error.to_string(), line, None),
+        _ => RowFileError::parser(error.to_string(), line, None),
     }
 }
 
-fn no_list(none: NoList, file: &RowFile, asked: bool) -> Broken {
+fn no_list(none: MissingList, file: &RowFile, asked: bool) -> RowFileError {
     let words = match asked {
         true => format!("`items` found no list at `{}` in {}", none.path, file.name),
         false => format!("{} is no list of rows", file.name),
@@ -418,12 +427,12 @@ fn no_list(none: NoList, file: &RowFile, asked: bool) -> Broken {
         (false, Some(keys)) => Some(format!("{say}; {keys}")),
     };
     let (code, column) = ("M0404", None);
-    Broken { code, words, line: none.line, column, help, ends_file: true }
+    RowFileError { code, words, line: none.line, column, help, ends_file: true }
 }
 
-impl RowAt {
-    fn plain(row: Row, file: usize, line: u32) -> RowAt {
-        RowAt { row, parent: None, doc: None, file, line }
+impl LocatedRow {
+    fn plain(row: RowContent, file: usize, line: u32) -> LocatedRow {
+        LocatedRow { row, parent: None, doc: None, file, line }
     }
 }
 
@@ -431,7 +440,7 @@ impl RowAt {
 mod tests {
     use super::super::{file_format, parse_items};
     use super::*;
-    use crate::mapping::data::Data;
+    use crate::mapping::data::NestedValue;
     use std::io::Write;
     use std::path::Path;
 
@@ -444,7 +453,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             RowFile { format: file_format(&path, None).unwrap(), name: (*name).to_owned(), path }
         };
-        RowSource::Files(FileRows {
+        RowSource::Files(RowFileSet {
             files: files.iter().map(file).collect(),
             items: items.map(|i| parse_items(i).unwrap()),
             columns: None,
@@ -456,15 +465,15 @@ mod tests {
     fn read(files: &[(&str, &[u8])], items: Option<&str>) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path(), files, items);
-        let mut reader = Reader::open(&source, &AROUND);
+        let mut reader = RowReader::open(&source, &AROUND);
         let mut told = Vec::new();
         while let Some(row) = reader.next() {
             told.push(match row {
                 Ok(row) => {
                     let x = match &row.row {
-                        Row::Cells(cells) => cells[reader.columns()["x"]].to_owned(),
-                        Row::Data(data) => match data.member("x") {
-                            Some(Data::Text(text)) => text.clone(),
+                        RowContent::Cells(cells) => cells[reader.columns()["x"]].to_owned(),
+                        RowContent::Data(data) => match data.member("x") {
+                            Some(NestedValue::Text(text)) => text.clone(),
                             other => format!("{other:?}"),
                         },
                     };
@@ -540,12 +549,12 @@ mod tests {
             now,
             around: false,
         };
-        let fault = Reader::open(&source, &options(36)).next().unwrap().unwrap_err();
+        let fault = RowReader::open(&source, &options(36)).next().unwrap().unwrap_err();
         assert_eq!(
             (fault.code, fault.message.as_str()),
             ("M0405", "a.csv is 3 days old; `max_age` is 36 hours")
         );
-        assert!(Reader::open(&source, &options(100)).next().unwrap().is_ok());
+        assert!(RowReader::open(&source, &options(100)).next().unwrap().is_ok());
     }
 
     #[test]
@@ -556,8 +565,8 @@ mod tests {
             panic!("files")
         };
         let columns = Some(vec!["x".to_owned(), "y".to_owned()]);
-        let source = RowSource::Files(FileRows { columns, delimiter: Some(b';'), ..rows });
-        let mut reader = Reader::open(&source, &AROUND);
+        let source = RowSource::Files(RowFileSet { columns, delimiter: Some(b';'), ..rows });
+        let mut reader = RowReader::open(&source, &AROUND);
         assert_eq!(reader.next().unwrap().unwrap().line, 1);
         assert_eq!(reader.columns()["y"], 1);
         let fault = reader.next().unwrap().unwrap_err();

@@ -4,9 +4,9 @@
 //! with a leading zero is a text, since account numbers are written so; and the merge key `<<`,
 //! which 1.2 dropped, still works. Aliases are copies, and their copies are counted.
 
-use super::items::{Opened, Tree};
+use super::items::{DocumentTree, NodeContent};
 use crate::graph::Value;
-use crate::mapping::data::Data;
+use crate::mapping::data::NestedValue;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::collections::{HashMap, HashSet};
 use toml::Spanned;
@@ -20,75 +20,77 @@ const NODES_MAX: usize = 20_000_000;
 
 /// A value and the line it begins on.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct DocumentNode {
     line: u32,
-    kind: NodeKind,
+    kind: DocumentNodeKind,
 }
 
 #[derive(Clone, Debug)]
-enum NodeKind {
-    Plain(Data),
-    List(Vec<Node>),
-    Object(Vec<(String, Node)>),
+enum DocumentNodeKind {
+    Plain(NestedValue),
+    List(Vec<DocumentNode>),
+    Object(Vec<(String, DocumentNode)>),
 }
 
-impl Node {
+impl DocumentNode {
     fn size(&self) -> usize {
         1 + match &self.kind {
-            NodeKind::Plain(_) => 0,
-            NodeKind::List(items) => items.iter().map(Node::size).sum(),
-            NodeKind::Object(members) => members.iter().map(|(_, node)| node.size()).sum(),
+            DocumentNodeKind::Plain(_) => 0,
+            DocumentNodeKind::List(items) => items.iter().map(DocumentNode::size).sum(),
+            DocumentNodeKind::Object(members) => members.iter().map(|(_, node)| node.size()).sum(),
         }
     }
 
     fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.kind {
-            NodeKind::Plain(Data::Bool(b)) => Json::Bool(*b),
-            NodeKind::Plain(Data::Number(n)) => serde_json::json!(n),
-            NodeKind::Plain(Data::Text(text)) => Json::String(text.clone()),
-            NodeKind::Plain(_) => Json::Null,
-            NodeKind::List(items) => items.iter().map(Node::to_json).collect(),
-            NodeKind::Object(members) => {
+            DocumentNodeKind::Plain(NestedValue::Bool(b)) => Json::Bool(*b),
+            DocumentNodeKind::Plain(NestedValue::Number(n)) => serde_json::json!(n),
+            DocumentNodeKind::Plain(NestedValue::Text(text)) => Json::String(text.clone()),
+            DocumentNodeKind::Plain(_) => Json::Null,
+            DocumentNodeKind::List(items) => items.iter().map(DocumentNode::to_json).collect(),
+            DocumentNodeKind::Object(members) => {
                 members.iter().map(|(name, node)| (name.clone(), node.to_json())).collect()
             }
         }
     }
 
-    fn to_data(&self) -> Data {
+    fn to_data(&self) -> NestedValue {
         match &self.kind {
-            NodeKind::Plain(data) => data.clone(),
-            NodeKind::List(items) => Data::List(items.iter().map(Node::to_data).collect()),
-            NodeKind::Object(members) => {
-                Data::Object(members.iter().map(|(n, node)| (n.clone(), node.to_data())).collect())
+            DocumentNodeKind::Plain(data) => data.clone(),
+            DocumentNodeKind::List(items) => {
+                NestedValue::List(items.iter().map(DocumentNode::to_data).collect())
             }
+            DocumentNodeKind::Object(members) => NestedValue::Object(
+                members.iter().map(|(n, node)| (n.clone(), node.to_data())).collect(),
+            ),
         }
     }
 }
 
-impl Tree for &Node {
+impl DocumentTree for &DocumentNode {
     fn line(self) -> u32 {
         self.line
     }
 
-    fn open(self) -> Result<Opened<Self>, String> {
+    fn open(self) -> Result<NodeContent<Self>, String> {
         Ok(match &self.kind {
-            NodeKind::Plain(_) => Opened::Plain,
-            NodeKind::List(items) => Opened::List(items.iter().collect()),
-            NodeKind::Object(members) => {
-                Opened::Object(members.iter().map(|(n, node)| (n.clone(), node)).collect())
+            DocumentNodeKind::Plain(_) => NodeContent::Plain,
+            DocumentNodeKind::List(items) => NodeContent::List(items.iter().collect()),
+            DocumentNodeKind::Object(members) => {
+                NodeContent::Object(members.iter().map(|(n, node)| (n.clone(), node)).collect())
             }
         })
     }
 
-    fn data(self) -> Result<Data, String> {
+    fn data(self) -> Result<NestedValue, String> {
         Ok(self.to_data())
     }
 }
 
 /// A fault in a text. Line and column count from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct DocumentError {
     pub words: String,
     pub line: u32,
     pub column: usize,
@@ -99,26 +101,26 @@ pub(super) struct Trouble {
 /// # Errors
 ///
 /// The first trouble.
-pub(super) fn read_toml(text: &str) -> Result<Node, Trouble> {
-    let trouble = |words: &str, at: usize| {
+pub(super) fn read_toml(text: &str) -> Result<DocumentNode, DocumentError> {
+    let error_at_byte = |words: &str, at: usize| {
         let before = text.get(..at).unwrap_or(text);
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let line = before.matches('\n').count() as u32 + 1;
-        Trouble { words: words.replace('\n', ", "), line, column }
+        DocumentError { words: words.replace('\n', ", "), line, column }
     };
     let table = DeTable::parse(text)
-        .map_err(|error| trouble(error.message(), error.span().map_or(0, |s| s.start)))?;
+        .map_err(|error| error_at_byte(error.message(), error.span().map_or(0, |s| s.start)))?;
     let breaks: Vec<usize> = text.match_indices('\n').map(|(i, _)| i).collect();
     let line = |at: usize| breaks.partition_point(|&b| b < at) as u32 + 1;
     table_node(table.get_ref(), 1, &line)
-        .map_err(|at| trouble("64 bits cannot hold this number exactly", at))
+        .map_err(|at| error_at_byte("64 bits cannot hold this number exactly", at))
 }
 
 fn table_node(
     table: &DeTable<'_>,
     at_line: u32,
     line: &impl Fn(usize) -> u32,
-) -> Result<Node, usize> {
+) -> Result<DocumentNode, usize> {
     // Members come in the order of their names; that of the file is the order of their places.
     let mut members: Vec<_> = table.iter().collect();
     members.sort_by_key(|(name, _)| name.span().start);
@@ -126,20 +128,23 @@ fn table_node(
         Ok((AsRef::<str>::as_ref(name.get_ref()).to_owned(), value_node(value, line)?))
     };
     let members = members.into_iter().map(member).collect::<Result<_, usize>>()?;
-    Ok(Node { line: at_line, kind: NodeKind::Object(members) })
+    Ok(DocumentNode { line: at_line, kind: DocumentNodeKind::Object(members) })
 }
 
-fn value_node(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u32) -> Result<Node, usize> {
+fn value_node(
+    value: &Spanned<DeValue<'_>>,
+    line: &impl Fn(usize) -> u32,
+) -> Result<DocumentNode, usize> {
     let start = value.span().start;
     let kind = match value.get_ref() {
         DeValue::Table(table) => return table_node(table, line(start), line),
         DeValue::Array(items) => {
             let items = items.iter().map(|item| value_node(item, line));
-            NodeKind::List(items.collect::<Result<_, _>>()?)
+            DocumentNodeKind::List(items.collect::<Result<_, _>>()?)
         }
-        plain => NodeKind::Plain(Data::from_toml(plain).ok_or(start)?),
+        plain => DocumentNodeKind::Plain(NestedValue::from_toml(plain).ok_or(start)?),
     };
-    Ok(Node { line: line(start), kind })
+    Ok(DocumentNode { line: line(start), kind })
 }
 
 /// Reads the documents of a YAML text.
@@ -147,14 +152,18 @@ fn value_node(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u32) -> Res
 /// # Errors
 ///
 /// The first trouble.
-pub(super) fn read_yaml(text: &str) -> Result<Vec<Node>, Trouble> {
+pub(super) fn read_yaml(text: &str) -> Result<Vec<DocumentNode>, DocumentError> {
     read_yaml_within(text, NODES_MAX, usize::MAX)
 }
 
-fn read_yaml_within(text: &str, copies_max: usize, made_max: usize) -> Result<Vec<Node>, Trouble> {
+fn read_yaml_within(
+    text: &str,
+    copies_max: usize,
+    made_max: usize,
+) -> Result<Vec<DocumentNode>, DocumentError> {
     let parser = Parser::new_from_str(text);
     let anchors = HashMap::new();
-    let mut reader = Yaml { parser, anchors, copied: 0, copies_max, made: 0, made_max };
+    let mut reader = YamlReader { parser, anchors, copied: 0, copies_max, made: 0, made_max };
     let mut documents = Vec::new();
     loop {
         match reader.next()? {
@@ -184,46 +193,51 @@ pub fn yaml_documents(text: &str) -> Result<Vec<String>, String> {
     Ok(nodes.iter().map(|node| node.to_json().to_string()).collect())
 }
 
-struct Yaml<'t> {
+struct YamlReader<'t> {
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, DocumentNode>,
     copied: usize,
     copies_max: usize,
     made: usize,
     made_max: usize,
 }
 
-fn trouble(words: impl Into<String>, span: Span) -> Trouble {
+fn error_at(words: impl Into<String>, span: Span) -> DocumentError {
     let (line, column) = (span.start.line() as u32, span.start.col() + 1);
-    Trouble { words: words.into(), line, column }
+    DocumentError { words: words.into(), line, column }
 }
 
-impl<'t> Yaml<'t> {
-    fn next(&mut self) -> Result<(Event<'t>, Span), Trouble> {
+impl<'t> YamlReader<'t> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), DocumentError> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => {
                 let marker = error.marker();
                 let (line, column) = (marker.line() as u32, marker.col() + 1);
-                Err(Trouble { words: error.info().to_owned(), line, column })
+                Err(DocumentError { words: error.info().to_owned(), line, column })
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
-    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Trouble> {
+    fn node(
+        &mut self,
+        event: Event<'t>,
+        span: Span,
+        depth: usize,
+    ) -> Result<DocumentNode, DocumentError> {
         if depth > DEPTH_MAX {
-            return Err(trouble(format!("data nests deeper than {DEPTH_MAX}"), span));
+            return Err(error_at(format!("data nests deeper than {DEPTH_MAX}"), span));
         }
         self.made += 1;
         if self.made > self.made_max {
-            return Err(trouble(format!("there are more than {} values", self.made_max), span));
+            return Err(error_at(format!("there are more than {} values", self.made_max), span));
         }
         let (kind, anchor) = match event {
             Event::Alias(anchor) => {
                 // An anchor is known only after its node is complete.
                 let Some(node) = self.anchors.get(&anchor) else {
-                    return Err(trouble("an alias stands inside its own anchor", span));
+                    return Err(error_at("an alias stands inside its own anchor", span));
                 };
                 // Aliases of aliases multiply: a few lines may stand for billions of values.
                 self.copied += node.size();
@@ -233,7 +247,7 @@ impl<'t> Yaml<'t> {
                         _ => self.copies_max.to_string(),
                     };
                     let words = format!("the aliases make more than {most} values");
-                    return Err(trouble(words, span));
+                    return Err(error_at(words, span));
                 }
                 return Ok(node.clone());
             }
@@ -241,11 +255,11 @@ impl<'t> Yaml<'t> {
                 let is_text = tag.is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
                 let data = match style == ScalarStyle::Plain && !is_text {
                     true => plain_scalar(&text).ok_or_else(|| {
-                        trouble(format!("64 bits cannot hold the number {text} exactly"), span)
+                        error_at(format!("64 bits cannot hold the number {text} exactly"), span)
                     })?,
-                    false => Data::Text(text.into_owned()),
+                    false => NestedValue::Text(text.into_owned()),
                 };
-                (NodeKind::Plain(data), anchor)
+                (DocumentNodeKind::Plain(data), anchor)
             }
             Event::SequenceStart(anchor, _) => {
                 let mut items = Vec::new();
@@ -255,20 +269,22 @@ impl<'t> Yaml<'t> {
                         (event, span) => items.push(self.node(event, span, depth + 1)?),
                     }
                 }
-                (NodeKind::List(items), anchor)
+                (DocumentNodeKind::List(items), anchor)
             }
-            Event::MappingStart(anchor, _) => (NodeKind::Object(self.members(depth)?), anchor),
-            _ => (NodeKind::Plain(Data::Null), 0),
+            Event::MappingStart(anchor, _) => {
+                (DocumentNodeKind::Object(self.members(depth)?), anchor)
+            }
+            _ => (DocumentNodeKind::Plain(NestedValue::Null), 0),
         };
-        let node = Node { line: span.start.line() as u32, kind };
+        let node = DocumentNode { line: span.start.line() as u32, kind };
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
     }
 
-    fn members(&mut self, depth: usize) -> Result<Vec<(String, Node)>, Trouble> {
-        let mut members: Vec<(String, Node)> = Vec::new();
+    fn members(&mut self, depth: usize) -> Result<Vec<(String, DocumentNode)>, DocumentError> {
+        let mut members: Vec<(String, DocumentNode)> = Vec::new();
         let mut names = HashSet::new();
         let mut merged = Vec::new();
         loop {
@@ -277,7 +293,7 @@ impl<'t> Yaml<'t> {
                 (Event::Scalar(name, style, ..), place) => {
                     (name.into_owned(), style == ScalarStyle::Plain, place)
                 }
-                (_, place) => return Err(trouble("a name must be a plain value", place)),
+                (_, place) => return Err(error_at("a name must be a plain value", place)),
             };
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1)?;
@@ -286,18 +302,18 @@ impl<'t> Yaml<'t> {
             } else if names.insert(name.clone()) {
                 members.push((name, node));
             } else {
-                return Err(trouble(format!("`{name}` stands twice in one object"), place));
+                return Err(error_at(format!("`{name}` stands twice in one object"), place));
             }
         }
         // Merged members come last: the own members of an object win over them.
         for (node, place) in merged {
             let sources = match node.kind {
-                NodeKind::List(items) => items,
+                DocumentNodeKind::List(items) => items,
                 _ => vec![node],
             };
             for source in sources {
-                let NodeKind::Object(inner) = source.kind else {
-                    return Err(trouble("`<<` takes an object or a list of objects", place));
+                let DocumentNodeKind::Object(inner) = source.kind else {
+                    return Err(error_at("`<<` takes an object or a list of objects", place));
                 };
                 members.extend(inner.into_iter().filter(|(name, _)| names.insert(name.clone())));
             }
@@ -307,11 +323,11 @@ impl<'t> Yaml<'t> {
 }
 
 /// The value of an unquoted scalar; `None` for a number that 64 bits cannot hold.
-fn plain_scalar(text: &str) -> Option<Data> {
+fn plain_scalar(text: &str) -> Option<NestedValue> {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Some(Data::Null),
-        "true" | "True" | "TRUE" => return Some(Data::Bool(true)),
-        "false" | "False" | "FALSE" => return Some(Data::Bool(false)),
+        "" | "~" | "null" | "Null" | "NULL" => return Some(NestedValue::Null),
+        "true" | "True" | "TRUE" => return Some(NestedValue::Bool(true)),
+        "false" | "False" | "FALSE" => return Some(NestedValue::Bool(false)),
         _ => {}
     }
     let radix = |prefix, radix| {
@@ -319,20 +335,20 @@ fn plain_scalar(text: &str) -> Option<Data> {
         digits.chars().all(|c| c.is_digit(radix)).then(|| i64::from_str_radix(digits, radix).ok())
     };
     if let Some(integer) = radix("0x", 16).or_else(|| radix("0o", 8)) {
-        return integer.map(|i| Data::Number(Value::Int(i)));
+        return integer.map(|i| NestedValue::Number(Value::Int(i)));
     }
     let digits = text.trim_start_matches(['-', '+']);
     let leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
     if !looks_like_number(text) || leading_zero {
-        return Some(Data::Text(text.to_owned()));
+        return Some(NestedValue::Text(text.to_owned()));
     }
     let unsigned = text.strip_prefix('+').unwrap_or(text);
     match Value::number(unsigned) {
-        Some(number) => Some(Data::Number(number)),
+        Some(number) => Some(NestedValue::Number(number)),
         // `.5` and `5.` are numbers here, though not in JSON.
         None if digits.starts_with('.') || digits.ends_with('.') => {
             let float = unsigned.parse::<f64>().ok().filter(|f| f.is_finite());
-            float.map(|f| Data::Number(Value::Float(f)))
+            float.map(|f| NestedValue::Number(Value::Float(f)))
         }
         None => None,
     }
@@ -358,14 +374,14 @@ fn looks_like_number(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn yaml(text: &str) -> Result<Vec<Data>, String> {
+    fn yaml(text: &str) -> Result<Vec<NestedValue>, String> {
         let nodes = read_yaml(text).map_err(|t| format!("{}:{} {}", t.line, t.column, t.words));
-        Ok(nodes?.iter().map(Node::to_data).collect())
+        Ok(nodes?.iter().map(DocumentNode::to_data).collect())
     }
 
     fn same(text: &str, json: &str) {
         let raw: &serde_json::value::RawValue = serde_json::from_str(json).unwrap();
-        assert_eq!(yaml(text), Ok(vec![Data::from_json(raw).unwrap()]), "{text}");
+        assert_eq!(yaml(text), Ok(vec![NestedValue::from_json(raw).unwrap()]), "{text}");
     }
 
     #[test]
@@ -408,12 +424,12 @@ mod tests {
     #[test]
     fn documents_and_items_know_their_lines() {
         let nodes = read_yaml("---\na: 1\n---\nlist:\n  - x\n  - y\n").unwrap();
-        let NodeKind::Object(members) = &nodes[1].kind else { panic!("no object") };
-        let NodeKind::List(items) = &members[0].1.kind else { panic!("no list") };
+        let DocumentNodeKind::Object(members) = &nodes[1].kind else { panic!("no object") };
+        let DocumentNodeKind::List(items) = &members[0].1.kind else { panic!("no list") };
         assert_eq!(items.iter().map(|i| i.line).collect::<Vec<_>>(), [5, 6]);
         let node = read_toml("x = 1\n[[app]]\nname = 'a'\n\n[[app]]\nname = 'b'\n").unwrap();
-        let NodeKind::Object(members) = &node.kind else { panic!("no object") };
-        let NodeKind::List(items) = &members[1].1.kind else { panic!("no list") };
+        let DocumentNodeKind::Object(members) = &node.kind else { panic!("no object") };
+        let DocumentNodeKind::List(items) = &members[1].1.kind else { panic!("no list") };
         assert_eq!(items.iter().map(|i| i.line).collect::<Vec<_>>(), [2, 5]);
     }
 }

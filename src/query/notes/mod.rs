@@ -15,13 +15,15 @@ mod values;
 
 pub(super) use values::literal;
 
-use super::meant::*;
-use super::read::{Reader, Row, Sight};
-use super::syntax::Op;
-use super::{Answer, Cell, Exceeded, Limits, Meter, Profile, Stop};
+use super::read::{BindingRow, EvalContext, QueryReader};
+use super::resolved::*;
+use super::syntax::ComparisonOp;
+use super::{
+    CellValue, CostMeter, LimitError, QueryAnswer, QueryProfile, QuestionError, QuestionLimits,
+};
 use crate::graph::{GraphRead, ScopeCounts};
 use std::time::Duration;
-use values::Reasons;
+use values::ConditionReasons;
 
 /// Longest search for a reason.
 const TIME: Duration = Duration::from_secs(1);
@@ -34,7 +36,7 @@ const SAMPLE: usize = 50_000;
 
 /// One remark on an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct AnswerNote {
     /// A sentence for people, small letter first, no full stop.
     pub text: String,
     /// True if the question itself may be mistaken: a name that nothing has, a comparison that can
@@ -42,21 +44,22 @@ pub struct Note {
     pub doubt: bool,
 }
 
-type Reads<T, G> = Result<T, Stop<<G as crate::graph::Adjacency>::Error>>;
+type NotesResult<T, G> = Result<T, QuestionError<<G as crate::graph::AdjacencyRead>::Error>>;
 
 /// The remarks on an answer.
 pub(super) fn notes<G: GraphRead>(
     graph: &G,
-    query: &Checked,
-    answer: &Answer,
-    profile: &Profile,
-    limits: &Limits,
-) -> Reads<Vec<Note>, G> {
+    query: &ResolvedQuery,
+    answer: &QueryAnswer,
+    profile: &QueryProfile,
+    limits: &QuestionLimits,
+) -> NotesResult<Vec<AnswerNote>, G> {
     // The answer is there already, so the search for a reason has limits of its own.
-    let limits = Limits { time: Some(TIME), steps: STEPS, ..limits.clone() };
+    let limits = QuestionLimits { time: Some(TIME), steps: STEPS, ..limits.clone() };
     let counts = graph.counts()?;
-    let meter = Meter::new(limits);
-    let mut about = About { reader: Reader::new(graph, &meter), counts, notes: Vec::new() };
+    let meter = CostMeter::new(limits);
+    let mut about =
+        AnswerExplainer { reader: QueryReader::new(graph, &meter), counts, notes: Vec::new() };
     // A count of nothing is a row.
     let nothing = answer.is_empty() || profile.matches == 0 && !answer.is_empty();
     let looked = match nothing {
@@ -65,11 +68,13 @@ pub(super) fn notes<G: GraphRead>(
     };
     match looked {
         Ok(()) => {}
-        Err(Stop::Limit(what @ Exceeded::Cancelled)) => return Err(Stop::Limit(what)),
-        Err(Stop::Limit(_)) if nothing && about.notes.is_empty() => {
+        Err(QuestionError::Limit(what @ LimitError::Cancelled)) => {
+            return Err(QuestionError::Limit(what));
+        }
+        Err(QuestionError::Limit(_)) if nothing && about.notes.is_empty() => {
             about.say(false, "why nothing was found was not found out: it would take too long");
         }
-        Err(Stop::Limit(_)) => {}
+        Err(QuestionError::Limit(_)) => {}
         Err(stop) => return Err(stop),
     }
     if nothing && about.notes.is_empty() {
@@ -85,42 +90,44 @@ pub(super) fn notes<G: GraphRead>(
 }
 
 /// The search for notes on one query.
-struct About<'g, G: GraphRead> {
-    reader: Reader<'g, G>,
+struct AnswerExplainer<'g, G: GraphRead> {
+    reader: QueryReader<'g, G>,
     counts: Vec<ScopeCounts>,
-    notes: Vec<Note>,
+    notes: Vec<AnswerNote>,
 }
 
 /// One subject that a condition is tried on.
-enum Thing {
+enum ConditionSubject {
     /// An entity, by WITH.
     Subject(u32),
     /// A match, by WHERE.
-    Row(Row),
+    Row(BindingRow),
     /// A row of columns, by HAVING.
-    Columns(Vec<Cell>),
+    Columns(Vec<CellValue>),
 }
 
-impl Thing {
-    fn sight(&self) -> Sight<'_> {
+impl ConditionSubject {
+    fn sight(&self) -> EvalContext<'_> {
         match self {
-            Thing::Subject(number) => Sight { subject: Some(*number), ..Sight::default() },
-            Thing::Row(row) => Sight { row: Some(row), ..Sight::default() },
-            Thing::Columns(columns) => Sight { columns, ..Sight::default() },
+            ConditionSubject::Subject(number) => {
+                EvalContext { subject: Some(*number), ..EvalContext::default() }
+            }
+            ConditionSubject::Row(row) => EvalContext { row: Some(row), ..EvalContext::default() },
+            ConditionSubject::Columns(columns) => EvalContext { columns, ..EvalContext::default() },
         }
     }
 }
 
 /// The subjects that a condition is tried on.
-struct Sample {
-    things: Vec<Thing>,
+struct ConditionSample {
+    things: Vec<ConditionSubject>,
     /// True if these are all there are.
     whole: bool,
     /// The name of one of them.
     name: String,
 }
 
-impl Sample {
+impl ConditionSample {
     /// `212 DataStore`.
     fn counted(&self) -> String {
         let more = if self.whole { "" } else { "the first " };
@@ -129,13 +136,13 @@ impl Sample {
     }
 }
 
-impl<G: GraphRead> About<'_, G> {
+impl<G: GraphRead> AnswerExplainer<'_, G> {
     fn say(&mut self, doubt: bool, text: impl Into<String>) {
-        self.notes.push(Note { text: text.into(), doubt });
+        self.notes.push(AnswerNote { text: text.into(), doubt });
     }
 
     /// Finds the part of a query that leaves nothing.
-    fn empty(&mut self, query: &Checked) -> Reads<(), G> {
+    fn empty(&mut self, query: &ResolvedQuery) -> NotesResult<(), G> {
         if query.limit == Some(0) {
             self.say(false, "`LIMIT 0` keeps nothing");
             return Ok(());
@@ -154,20 +161,21 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// HAVING and SKIP, when there are rows.
-    fn empty_page(&mut self, query: &Checked) -> Reads<(), G> {
-        let mut all = Checked { skip: 0, limit: None, ..query.clone() };
-        if let Output::Table(table) = &query.output
+    fn empty_page(&mut self, query: &ResolvedQuery) -> NotesResult<(), G> {
+        let mut all = ResolvedQuery { skip: 0, limit: None, ..query.clone() };
+        if let QueryOutput::Table(table) = &query.output
             && let Some(having) = &table.having
         {
             let mut table = table.clone();
             table.having = None;
             // Naming all columns keeps those that only HAVING asks.
             table.names.resize(table.columns.len(), String::new());
-            all.output = Output::Table(table);
+            all.output = QueryOutput::Table(table);
             let rows = super::run::table_rows(&self.reader, &all)?;
-            let things: Vec<Thing> = rows.into_iter().map(Thing::Columns).collect();
+            let things: Vec<ConditionSubject> =
+                rows.into_iter().map(ConditionSubject::Columns).collect();
             let name = if things.len() == 1 { "row" } else { "rows" }.to_owned();
-            let sample = Sample { things, whole: true, name };
+            let sample = ConditionSample { things, whole: true, name };
             if !self.passes(having, &sample, "HAVING", query)? {
                 return Ok(());
             }
@@ -186,13 +194,13 @@ impl<G: GraphRead> About<'_, G> {
     /// True if anything passes a condition; else adds a note on the part that excludes all.
     fn passes(
         &mut self,
-        test: &Test,
-        sample: &Sample,
+        test: &Predicate,
+        sample: &ConditionSample,
         clause: &str,
-        query: &Checked,
-    ) -> Reads<bool, G> {
+        query: &ResolvedQuery,
+    ) -> NotesResult<bool, G> {
         let parts = match test {
-            Test::And(parts) => parts.as_slice(),
+            Predicate::And(parts) => parts.as_slice(),
             one => std::slice::from_ref(one),
         };
         let mut passed = vec![0usize; parts.len()];
@@ -221,7 +229,7 @@ impl<G: GraphRead> About<'_, G> {
             return Ok(false);
         }
         for (part, _) in parts.iter().zip(&passed).filter(|(_, passed)| **passed == 0) {
-            let Reasons { doubts, told, idle } = self.reasons(part, sample, query)?;
+            let ConditionReasons { doubts, told, idle } = self.reasons(part, sample, query)?;
             let excludes = format!("{}; {clause} {} leaves 0", sample.counted(), said(part));
             match told {
                 // A property that is missing or of another kind explains all of it.
@@ -236,16 +244,17 @@ impl<G: GraphRead> About<'_, G> {
 }
 
 /// A condition in the words of the query.
-fn said(test: &Test) -> String {
-    let list =
-        |tests: &[Test], between: &str| tests.iter().map(said).collect::<Vec<_>>().join(between);
+fn said(test: &Predicate) -> String {
+    let list = |tests: &[Predicate], between: &str| {
+        tests.iter().map(said).collect::<Vec<_>>().join(between)
+    };
     match test {
-        Test::Compare { said, .. } => shortened(said),
+        Predicate::Compare { said, .. } => shortened(said),
         // Alternatives have brackets of their own.
-        Test::Not(test) if matches!(**test, Test::Or(_)) => format!("NOT {}", said(test)),
-        Test::Not(test) => format!("NOT ({})", said(test)),
-        Test::And(tests) => list(tests, " AND "),
-        Test::Or(tests) => format!("({})", list(tests, " OR ")),
+        Predicate::Not(test) if matches!(**test, Predicate::Or(_)) => format!("NOT {}", said(test)),
+        Predicate::Not(test) => format!("NOT ({})", said(test)),
+        Predicate::And(tests) => list(tests, " AND "),
+        Predicate::Or(tests) => format!("({})", list(tests, " OR ")),
     }
 }
 
@@ -259,11 +268,11 @@ pub(super) fn shortened(said: &str) -> String {
 
 /// A comparison inside a condition, with its place among NOT and OR.
 #[derive(Clone, Copy)]
-struct Leaf<'t> {
-    left: &'t Term,
-    op: Op,
+struct ComparisonLeaf<'t> {
+    left: &'t ScalarExpr,
+    op: ComparisonOp,
     negated: bool,
-    right: &'t Values,
+    right: &'t PredicateOperand,
     said: &'t str,
     /// True if it stands behind NOT.
     not: bool,
@@ -271,7 +280,7 @@ struct Leaf<'t> {
     either: bool,
 }
 
-impl Leaf<'_> {
+impl ComparisonLeaf<'_> {
     /// The comparison in the words of the query, with its NOT.
     fn words(&self) -> String {
         match self.not {
@@ -282,16 +291,20 @@ impl Leaf<'_> {
 }
 
 /// The comparisons of a condition.
-fn leaves(test: &Test) -> Vec<Leaf<'_>> {
-    fn add<'t>(test: &'t Test, not: bool, either: bool, found: &mut Vec<Leaf<'t>>) {
+fn leaves(test: &Predicate) -> Vec<ComparisonLeaf<'_>> {
+    fn add<'t>(test: &'t Predicate, not: bool, either: bool, found: &mut Vec<ComparisonLeaf<'t>>) {
         match test {
             // NOT turns OR into AND, and the other way round.
-            Test::Or(tests) => tests.iter().for_each(|test| add(test, not, either || !not, found)),
-            Test::And(tests) => tests.iter().for_each(|test| add(test, not, either || not, found)),
-            Test::Not(test) => add(test, !not, either, found),
-            Test::Compare { left, op, negated, right, said } => {
+            Predicate::Or(tests) => {
+                tests.iter().for_each(|test| add(test, not, either || !not, found))
+            }
+            Predicate::And(tests) => {
+                tests.iter().for_each(|test| add(test, not, either || not, found))
+            }
+            Predicate::Not(test) => add(test, !not, either, found),
+            Predicate::Compare { left, op, negated, right, said } => {
                 let negated = not != *negated;
-                found.push(Leaf { left, op: *op, negated, right, said, not, either });
+                found.push(ComparisonLeaf { left, op: *op, negated, right, said, not, either });
             }
         }
     }
@@ -301,13 +314,13 @@ fn leaves(test: &Test) -> Vec<Leaf<'_>> {
 }
 
 /// The entity test of a slot, wherever in the pattern it is bound.
-fn test_of(query: &Checked, slot: Slot) -> Option<&EntityTest> {
-    fn within(steps: &[Step], slot: Slot) -> Option<&EntityTest> {
+fn test_of(query: &ResolvedQuery, slot: RowSlot) -> Option<&EntityTest> {
+    fn within(steps: &[PatternStep], slot: RowSlot) -> Option<&EntityTest> {
         steps.iter().find_map(|step| match step {
-            Step::Hop(hop) if hop.to == slot => Some(&hop.target),
-            Step::Join(join) if join.to == slot => Some(&join.target),
-            Step::Group { steps, .. } | Step::Not(steps) => within(steps, slot),
-            Step::Hop(_) | Step::Join(_) | Step::From(_) => None,
+            PatternStep::Hop(hop) if hop.to == slot => Some(&hop.target),
+            PatternStep::Join(join) if join.to == slot => Some(&join.target),
+            PatternStep::Group { steps, .. } | PatternStep::Not(steps) => within(steps, slot),
+            PatternStep::Hop(_) | PatternStep::Join(_) | PatternStep::From(_) => None,
         })
     }
     if slot == 0 { Some(&query.start) } else { within(&query.ops, slot) }

@@ -1,69 +1,70 @@
 //! Names in a query that nothing in the graph has.
 
-use super::{About, Reads};
+use super::{AnswerExplainer, NotesResult};
 use crate::graph::{CLASS_SEPARATOR, GraphRead, same_name};
 use crate::lang::closest;
-use crate::query::meant::*;
-use crate::query::{plan, spelled};
+use crate::query::resolved::*;
+use crate::query::{plan, spelling};
 use std::collections::BTreeSet;
 
 /// The place of a name in the pattern.
 #[derive(Clone, Copy)]
-struct Place {
+struct NamePosition {
     /// The query finds nothing without it.
     needed: bool,
     /// It stands in a part that must not be there, where a mistake finds too much.
     negated: bool,
 }
 
-impl<'g, G: GraphRead> About<'g, G> {
+impl<'g, G: GraphRead> AnswerExplainer<'g, G> {
     /// Adds a note on each name that nothing has; true if that alone makes the answer empty.
-    pub(super) fn unknown_names(&mut self, query: &Checked) -> Reads<bool, G> {
-        let place = Place { needed: true, negated: false };
+    pub(super) fn unknown_names(&mut self, query: &ResolvedQuery) -> NotesResult<bool, G> {
+        let place = NamePosition { needed: true, negated: false };
         let start = self.entity_names(&query.start, place)?;
         Ok(self.step_names(&query.ops, place)? || start)
     }
 
     /// Adds notes on names that nothing has, although something was found: on all in parts that must not
     /// be there, and elsewhere on those that are nearly another name.
-    pub(super) fn odd_names(&mut self, query: &Checked) -> Reads<(), G> {
-        let place = Place { needed: false, negated: false };
+    pub(super) fn odd_names(&mut self, query: &ResolvedQuery) -> NotesResult<(), G> {
+        let place = NamePosition { needed: false, negated: false };
         self.entity_names(&query.start, place)?;
         self.step_names(&query.ops, place)?;
         Ok(())
     }
 
-    fn step_names(&mut self, steps: &[Step], place: Place) -> Reads<bool, G> {
+    fn step_names(&mut self, steps: &[PatternStep], place: NamePosition) -> NotesResult<bool, G> {
         let mut missing = false;
         for step in steps {
             missing |= match step {
-                Step::Hop(hop) => {
+                PatternStep::Hop(hop) => {
                     // Called before the `||`, which would skip the notes on verbs.
                     let verbs = self.verb_names(hop, place)?;
                     self.entity_names(&hop.target, place)? || verbs
                 }
-                Step::Join(join) => self.entity_names(&join.target, place)?,
-                Step::Group { steps, least, .. } => {
+                PatternStep::Join(join) => self.entity_names(&join.target, place)?,
+                PatternStep::Group { steps, least, .. } => {
                     // A group that may be left out makes no answer empty.
                     let needed = place.needed && *least > 0;
-                    self.step_names(steps, Place { needed, ..place })?
+                    self.step_names(steps, NamePosition { needed, ..place })?
                 }
-                Step::Not(steps) => {
-                    self.step_names(steps, Place { needed: false, negated: true })?;
+                PatternStep::Not(steps) => {
+                    self.step_names(steps, NamePosition { needed: false, negated: true })?;
                     false
                 }
-                Step::From(_) => false,
+                PatternStep::From(_) => false,
             };
         }
         Ok(missing)
     }
 
-    fn verb_names(&mut self, hop: &Hop, place: Place) -> Reads<bool, G> {
+    fn verb_names(&mut self, hop: &ExpandStep, place: NamePosition) -> NotesResult<bool, G> {
         let mut missing = false;
         if let Some(scope) = &hop.scope {
             missing |= self.scope_name(scope)? && place.needed;
         }
-        let asked: Vec<&Verb> = hop.verbs.iter().flatten().filter(|verb| verb.asked()).collect();
+        let asked: Vec<&ResolvedVerb> =
+            hop.verbs.iter().flatten().filter(|verb| verb.asked()).collect();
         let unknown: Vec<&str> = asked
             .iter()
             .map(|verb| verb.name.as_str())
@@ -93,7 +94,7 @@ impl<'g, G: GraphRead> About<'g, G> {
 
     /// True if live relationships have a verb, as far as the counts tell.
     fn has_verb(&self, verb: &str) -> bool {
-        let numbers = spelled::verbs(self.reader.graph, verb);
+        let numbers = spelling::verbs(self.reader.graph, verb);
         let counted = self.counts.iter().any(|counts| !counts.verbs.is_empty());
         match counted {
             true => self
@@ -105,12 +106,12 @@ impl<'g, G: GraphRead> About<'g, G> {
         }
     }
 
-    fn entity_names(&mut self, test: &EntityTest, place: Place) -> Reads<bool, G> {
+    fn entity_names(&mut self, test: &EntityTest, place: NamePosition) -> NotesResult<bool, G> {
         let mut missing = false;
         if let Some(scope) = &test.scope {
             missing |= self.scope_name(scope)? && place.needed;
         }
-        let mut unknown: Vec<&Kind> = Vec::new();
+        let mut unknown: Vec<&SelectorKind> = Vec::new();
         for kind in &test.any {
             if self.smart_names(kind, place)? || !self.has_kind(kind) {
                 unknown.push(kind);
@@ -121,8 +122,8 @@ impl<'g, G: GraphRead> About<'g, G> {
         let sure = place.needed || all && place.negated;
         for kind in &unknown {
             match kind {
-                Kind::Class(name) => self.unknown_class(name, sure),
-                Kind::Type(name) => self.unknown_type(name, sure),
+                SelectorKind::Class(name) => self.unknown_class(name, sure),
+                SelectorKind::Type(name) => self.unknown_type(name, sure),
                 _ => {}
             }
         }
@@ -130,9 +131,9 @@ impl<'g, G: GraphRead> About<'g, G> {
     }
 
     /// Checks the names in the definition of a smart class; true if nothing can fit it.
-    fn smart_names(&mut self, kind: &Kind, place: Place) -> Reads<bool, G> {
+    fn smart_names(&mut self, kind: &SelectorKind, place: NamePosition) -> NotesResult<bool, G> {
         let mut missing = false;
-        if let Kind::All(tests) = kind {
+        if let SelectorKind::All(tests) = kind {
             for test in tests {
                 missing |= self.entity_names(test, place)?;
             }
@@ -143,20 +144,20 @@ impl<'g, G: GraphRead> About<'g, G> {
     /// The verb of this name, as the graph spells it.
     fn verb_called(&self, name: &str) -> Option<&'g str> {
         let graph = self.reader.graph;
-        let number = spelled::verbs(graph, name)
+        let number = spelling::verbs(graph, name)
             .into_iter()
             .find(|number| self.counts.iter().any(|counts| counts.verbs.contains_key(number)))?;
         Some(graph.name(number))
     }
 
-    fn has_kind(&self, kind: &Kind) -> bool {
+    fn has_kind(&self, kind: &SelectorKind) -> bool {
         let graph = self.reader.graph;
         match kind {
-            Kind::Class(name) => !spelled::classes(graph, &self.counts, name).is_empty(),
-            Kind::Type(name) => graph
+            SelectorKind::Class(name) => !spelling::classes(graph, &self.counts, name).is_empty(),
+            SelectorKind::Type(name) => graph
                 .name_number(name)
                 .is_some_and(|number| self.counts.iter().any(|c| c.types.contains_key(&number))),
-            Kind::Any | Kind::Words(_) | Kind::All(_) => true,
+            SelectorKind::Any | SelectorKind::Words(_) | SelectorKind::All(_) => true,
         }
     }
 
@@ -207,7 +208,7 @@ impl<'g, G: GraphRead> About<'g, G> {
         self.unknown("type", name, near, sure);
     }
 
-    fn scope_name(&mut self, name: &str) -> Reads<bool, G> {
+    fn scope_name(&mut self, name: &str) -> NotesResult<bool, G> {
         let scopes = self.reader.graph.scopes()?;
         if scopes.iter().any(|scope| scope == name) {
             return Ok(false);
@@ -229,7 +230,7 @@ impl<'g, G: GraphRead> About<'g, G> {
     }
 
     /// A step in the words of the query.
-    pub(super) fn step_words(hop: &Hop, negated: bool) -> String {
+    pub(super) fn step_words(hop: &ExpandStep, negated: bool) -> String {
         let bang = if negated { "!" } else { "" };
         format!("THAT {bang}{} {}", plan::hop_words(hop), super::words(&hop.target))
     }

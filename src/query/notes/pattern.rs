@@ -1,10 +1,12 @@
 //! The step of a pattern that leads nowhere, and the changes with which it would lead somewhere.
 
-use super::{About, Reads, SAMPLE, Sample, Thing, test_of, words};
-use crate::graph::{CLASS_SEPARATOR, Direction, GraphRead};
-use crate::query::meant::*;
+use super::{
+    AnswerExplainer, ConditionSample, ConditionSubject, NotesResult, SAMPLE, test_of, words,
+};
+use crate::graph::{CLASS_SEPARATOR, EdgeDirection, GraphRead};
 use crate::query::plan::{self, hop_words};
-use crate::query::syntax::Arrow;
+use crate::query::resolved::*;
+use crate::query::syntax::StepDirection;
 use crate::query::{matching, run};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
@@ -14,13 +16,13 @@ use std::ops::ControlFlow;
 const MATCHES: usize = 5_000;
 
 /// A query for the matches of a part of a pattern.
-fn part(query: &Checked, ops: &[Step]) -> Checked {
-    Checked {
+fn part(query: &ResolvedQuery, ops: &[PatternStep]) -> ResolvedQuery {
+    ResolvedQuery {
         unique: false,
         shortest: None,
         ops: ops.to_vec(),
         filter: None,
-        output: Output::List { order: Vec::new() },
+        output: QueryOutput::List { order: Vec::new() },
         skip: 0,
         // One match is enough to know that there are any.
         limit: Some(1),
@@ -30,13 +32,13 @@ fn part(query: &Checked, ops: &[Step]) -> Checked {
 }
 
 /// The slot of the entity from which the steps after `ops` go on.
-fn end(ops: &[Step]) -> Slot {
+fn end(ops: &[PatternStep]) -> RowSlot {
     ops.iter().fold(0, |at, step| match step {
-        Step::Hop(hop) => hop.to,
-        Step::Group { frontier, .. } => *frontier,
-        Step::Join(join) => join.to,
-        Step::From(slot) => *slot,
-        Step::Not(_) => at,
+        PatternStep::Hop(hop) => hop.to,
+        PatternStep::Group { frontier, .. } => *frontier,
+        PatternStep::Join(join) => join.to,
+        PatternStep::From(slot) => *slot,
+        PatternStep::Not(_) => at,
     })
 }
 
@@ -46,12 +48,12 @@ fn bare(test: &EntityTest) -> EntityTest {
 }
 
 fn anything() -> EntityTest {
-    EntityTest { any: vec![Kind::Any], scope: None, with: None }
+    EntityTest { any: vec![SelectorKind::Any], scope: None, with: None }
 }
 
 /// The name of a smart class that is a tag, with its `#`; `None` for other kinds.
-pub(super) fn tag(kind: &Kind) -> Option<&str> {
-    let Kind::All(tests) = kind else { return None };
+pub(super) fn tag(kind: &SelectorKind) -> Option<&str> {
+    let SelectorKind::All(tests) = kind else { return None };
     let [EntityTest { with: Some(with), .. }] = tests.as_slice() else { return None };
     let leaf = super::leaves(with).first().copied()?;
     leaf.said.starts_with('#').then_some(leaf.said)
@@ -66,19 +68,24 @@ fn told(counts: &BTreeMap<String, usize>) -> String {
     format!("{}{more}", some.join(", "))
 }
 
-impl<G: GraphRead> About<'_, G> {
+impl<G: GraphRead> AnswerExplainer<'_, G> {
     /// True if anything matches a part of a pattern.
-    fn exists(&self, query: &Checked, ops: &[Step]) -> Reads<bool, G> {
+    fn exists(&self, query: &ResolvedQuery, ops: &[PatternStep]) -> NotesResult<bool, G> {
         Ok(!run::run(&self.reader, &part(query, ops))?.0.is_empty())
     }
 
     /// Matches of a part of a pattern.
-    pub(super) fn matches(&self, query: &Checked, ops: &[Step]) -> Reads<Sample, G> {
+    pub(super) fn matches(
+        &self,
+        query: &ResolvedQuery,
+        ops: &[PatternStep],
+    ) -> NotesResult<ConditionSample, G> {
         let part = part(query, ops);
         let plan = plan::plan(&self.reader, &part)?;
-        let mut sample = Sample { things: Vec::new(), whole: true, name: "matches".to_owned() };
+        let mut sample =
+            ConditionSample { things: Vec::new(), whole: true, name: "matches".to_owned() };
         matching::rows(&self.reader, &part, &plan, false, |row| {
-            sample.things.push(Thing::Row(row.clone()));
+            sample.things.push(ConditionSubject::Row(row.clone()));
             Ok(match sample.things.len() < MATCHES {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
@@ -92,21 +99,31 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// The different entities in one slot of matches.
-    fn entities(&self, matches: &Sample, slot: Slot, name: String) -> Sample {
+    fn entities(&self, matches: &ConditionSample, slot: RowSlot, name: String) -> ConditionSample {
         let mut seen = FxHashSet::default();
-        let number = |thing: &Thing| match thing {
-            Thing::Row(row) => Some(row.entities[slot]).filter(|n| *n != super::super::read::NONE),
-            Thing::Subject(_) | Thing::Columns(_) => None,
+        let number = |thing: &ConditionSubject| match thing {
+            ConditionSubject::Row(row) => {
+                Some(row.entities[slot]).filter(|n| *n != super::super::read::NONE)
+            }
+            ConditionSubject::Subject(_) | ConditionSubject::Columns(_) => None,
         };
         let numbers =
             matches.things.iter().filter_map(number).filter(|number| seen.insert(*number));
-        Sample { things: numbers.map(Thing::Subject).collect(), whole: matches.whole, name }
+        ConditionSample {
+            things: numbers.map(ConditionSubject::Subject).collect(),
+            whole: matches.whole,
+            name,
+        }
     }
 
     /// At most `most` entities of the kinds and the scope that a selector names, without its condition.
-    pub(super) fn of_kind(&self, test: &EntityTest, most: usize) -> Reads<Sample, G> {
+    pub(super) fn of_kind(
+        &self,
+        test: &EntityTest,
+        most: usize,
+    ) -> NotesResult<ConditionSample, G> {
         let test = bare(test);
-        let mut sample = Sample { things: Vec::new(), whole: true, name: words(&test) };
+        let mut sample = ConditionSample { things: Vec::new(), whole: true, name: words(&test) };
         let access = plan::access(&self.reader, &test)?;
         matching::each(&self.reader, &access, |number, facts| {
             let selected = self.reader.selected(&facts, &test);
@@ -116,7 +133,7 @@ impl<G: GraphRead> About<'_, G> {
                     sample.whole = false;
                     return Ok(ControlFlow::Break(()));
                 }
-                sample.things.push(Thing::Subject(number));
+                sample.things.push(ConditionSubject::Subject(number));
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -124,7 +141,7 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// Adds a note on the part of the pattern that leaves nothing; false if all of it matches.
-    pub(super) fn empty_pattern(&mut self, query: &Checked) -> Reads<bool, G> {
+    pub(super) fn empty_pattern(&mut self, query: &ResolvedQuery) -> NotesResult<bool, G> {
         if self.exists(query, &query.ops)? {
             return Ok(false);
         }
@@ -142,7 +159,7 @@ impl<G: GraphRead> About<'_, G> {
         Ok(false)
     }
 
-    fn empty_start(&mut self, query: &Checked) -> Reads<(), G> {
+    fn empty_start(&mut self, query: &ResolvedQuery) -> NotesResult<(), G> {
         let sample = self.of_kind(&query.start, SAMPLE)?;
         if sample.things.is_empty() && self.empty_smart(&query.start, query)? {
             return Ok(());
@@ -150,8 +167,8 @@ impl<G: GraphRead> About<'_, G> {
         if sample.things.is_empty() {
             let scope = query.start.scope.as_ref().map(|scope| format!(" in scope `{scope}`"));
             let what = match query.start.any.as_slice() {
-                [Kind::Any] => "there are no entities".to_owned(),
-                [Kind::Words(words)] => format!("nothing holds '{}'", words.join(" ")),
+                [SelectorKind::Any] => "there are no entities".to_owned(),
+                [SelectorKind::Words(words)] => format!("nothing holds '{}'", words.join(" ")),
                 [kind] if tag(kind).is_some() => {
                     let tag = tag(kind).unwrap_or_default();
                     let name = tag.trim_start_matches('#');
@@ -159,7 +176,7 @@ impl<G: GraphRead> About<'_, G> {
                         "nothing fits `{tag}`: no `tags` hold '{name}', no `tag.{name}` is true"
                     )
                 }
-                any if any.iter().any(|kind| matches!(kind, Kind::All(_))) => {
+                any if any.iter().any(|kind| matches!(kind, SelectorKind::All(_))) => {
                     "nothing fits the smart class".to_owned()
                 }
                 _ => format!(
@@ -177,10 +194,10 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// Adds notes on the parts of a smart class's definition that leave nothing; false if there are none.
-    fn empty_smart(&mut self, test: &EntityTest, query: &Checked) -> Reads<bool, G> {
+    fn empty_smart(&mut self, test: &EntityTest, query: &ResolvedQuery) -> NotesResult<bool, G> {
         let before = self.notes.len();
         for kind in &test.any {
-            let Kind::All(tests) = kind else { continue };
+            let SelectorKind::All(tests) = kind else { continue };
             for test in tests.iter().filter(|_| tag(kind).is_none()) {
                 let sample = self.of_kind(test, SAMPLE)?;
                 match &test.with {
@@ -197,18 +214,20 @@ impl<G: GraphRead> About<'_, G> {
         Ok(self.notes.len() > before)
     }
 
-    fn empty_step(&mut self, query: &Checked, at: usize) -> Reads<(), G> {
+    fn empty_step(&mut self, query: &ResolvedQuery, at: usize) -> NotesResult<(), G> {
         let (before, step) = (&query.ops[..at], &query.ops[at]);
         let slot = end(before);
         let name = test_of(query, slot).map_or_else(|| "*".to_owned(), words);
         let left = self.entities(&self.matches(query, before)?, slot, name);
         match step {
-            Step::Hop(hop) => self.empty_hop(query, before, hop, &left),
-            Step::Not(steps) => {
+            PatternStep::Hop(hop) => self.empty_hop(query, before, hop, &left),
+            PatternStep::Not(steps) => {
                 let what = match steps.as_slice() {
-                    [Step::Hop(hop)] => Self::step_words(hop, true),
-                    [Step::Hop(hop), ..] => format!("{} ...", Self::step_words(hop, true)),
-                    [Step::Join(join), ..] => format!("THAT !MATCHES {}", words(&join.target)),
+                    [PatternStep::Hop(hop)] => Self::step_words(hop, true),
+                    [PatternStep::Hop(hop), ..] => format!("{} ...", Self::step_words(hop, true)),
+                    [PatternStep::Join(join), ..] => {
+                        format!("THAT !MATCHES {}", words(&join.target))
+                    }
                     _ => "THAT !(...)".to_owned(),
                 };
                 let text = format!(
@@ -218,8 +237,8 @@ impl<G: GraphRead> About<'_, G> {
                 self.say(false, text);
                 Ok(())
             }
-            Step::Join(join) => self.empty_join(query, join, &left),
-            Step::Group { .. } | Step::From(_) => {
+            PatternStep::Join(join) => self.empty_join(query, join, &left),
+            PatternStep::Group { .. } | PatternStep::From(_) => {
                 self.say(
                     false,
                     format!("the steps in brackets lead nowhere from {}", left.counted()),
@@ -229,7 +248,12 @@ impl<G: GraphRead> About<'_, G> {
         }
     }
 
-    fn empty_join(&mut self, query: &Checked, join: &Join, left: &Sample) -> Reads<(), G> {
+    fn empty_join(
+        &mut self,
+        query: &ResolvedQuery,
+        join: &ValueJoin,
+        left: &ConditionSample,
+    ) -> NotesResult<(), G> {
         let targets = self.of_kind(&join.target, SAMPLE)?;
         let name = words(&join.target);
         if let Some(with) = &join.target.with
@@ -237,17 +261,19 @@ impl<G: GraphRead> About<'_, G> {
         {
             return Ok(());
         }
-        let theirs = self.values(Of::Subject, &join.property, &targets)?;
+        let theirs = self.values(PropertyOwner::Subject, &join.property, &targets)?;
         if theirs.present == 0
-            && let Some(text) = self.absent(Of::Subject, &join.property, &name, &targets)?
+            && let Some(text) =
+                self.absent(PropertyOwner::Subject, &join.property, &name, &targets)?
         {
             self.say(true, text);
             return Ok(());
         }
-        if let Term::Property(_, property) = &join.value {
-            let ours = self.values(Of::Subject, property, left)?;
+        if let ScalarExpr::Property(_, property) = &join.value {
+            let ours = self.values(PropertyOwner::Subject, property, left)?;
             if ours.present == 0
-                && let Some(text) = self.absent(Of::Subject, property, &left.name, left)?
+                && let Some(text) =
+                    self.absent(PropertyOwner::Subject, property, &left.name, left)?
             {
                 self.say(true, text);
                 return Ok(());
@@ -265,12 +291,12 @@ impl<G: GraphRead> About<'_, G> {
 
     fn empty_hop(
         &mut self,
-        query: &Checked,
-        before: &[Step],
-        hop: &Hop,
-        left: &Sample,
-    ) -> Reads<(), G> {
-        let with = |hop: Hop| [before, &[Step::Hop(Box::new(hop))]].concat();
+        query: &ResolvedQuery,
+        before: &[PatternStep],
+        hop: &ExpandStep,
+        left: &ConditionSample,
+    ) -> NotesResult<(), G> {
+        let with = |hop: ExpandStep| [before, &[PatternStep::Hop(Box::new(hop))]].concat();
         let target = words(&hop.target);
         if self.of_kind(&hop.target, 1)?.things.is_empty()
             && self.empty_smart(&hop.target, query)?
@@ -278,7 +304,7 @@ impl<G: GraphRead> About<'_, G> {
             return Ok(());
         }
         // One constraint after the other is lifted: the first that lets matches through is the reason.
-        let plain = Hop { target: bare(&hop.target), checks: Vec::new(), ..hop.clone() };
+        let plain = ExpandStep { target: bare(&hop.target), checks: Vec::new(), ..hop.clone() };
         if let Some(cond) = &hop.target.with {
             let ops = with(plain.clone());
             if self.exists(query, &ops)? {
@@ -288,20 +314,24 @@ impl<G: GraphRead> About<'_, G> {
             }
         }
         let step = Self::step_words(hop, false);
-        let both = |verbs: &Option<Vec<Verb>>| {
+        let both = |verbs: &Option<Vec<ResolvedVerb>>| {
             verbs.clone().map(|all| {
-                all.into_iter().map(|verb| Verb { arrow: None, ..verb }).collect::<Vec<_>>()
+                all.into_iter().map(|verb| ResolvedVerb { arrow: None, ..verb }).collect::<Vec<_>>()
             })
         };
         // Verbs lose their own directions as well, or they would still go one way only.
-        let either =
-            Hop { arrow: Arrow::Both, verbs: both(&hop.verbs), by: both(&hop.by), ..plain.clone() };
-        let turned = hop.arrow != Arrow::Both || !either_same(hop);
+        let either = ExpandStep {
+            arrow: StepDirection::Both,
+            verbs: both(&hop.verbs),
+            by: both(&hop.by),
+            ..plain.clone()
+        };
+        let turned = hop.arrow != StepDirection::Both || !either_same(hop);
         if turned && self.exists(query, &with(either.clone()))? {
             let way = match hop.arrow {
-                Arrow::Out => ": write `<<`",
-                Arrow::In => ": write `>>`",
-                Arrow::Both => "",
+                StepDirection::Out => ": write `<<`",
+                StepDirection::In => ": write `>>`",
+                StepDirection::Both => "",
             };
             let text = format!(
                 "`{step}` leads nowhere from {}; it runs in the other direction{way}",
@@ -311,7 +341,7 @@ impl<G: GraphRead> About<'_, G> {
             return Ok(());
         }
         if let Some(scope) = &hop.scope
-            && self.exists(query, &with(Hop { scope: None, ..plain.clone() }))?
+            && self.exists(query, &with(ExpandStep { scope: None, ..plain.clone() }))?
         {
             let text = format!("`{step}` is there, but in no scope `{scope}`");
             self.say(false, text);
@@ -319,7 +349,7 @@ impl<G: GraphRead> About<'_, G> {
         }
         if let Some(scope) = &hop.target.scope {
             let elsewhere = EntityTest { scope: None, ..plain.target.clone() };
-            if self.exists(query, &with(Hop { target: elsewhere, ..plain.clone() }))? {
+            if self.exists(query, &with(ExpandStep { target: elsewhere, ..plain.clone() }))? {
                 self.say(
                     false,
                     format!("`{step}` leads to entities of other scopes than `{scope}`"),
@@ -329,13 +359,13 @@ impl<G: GraphRead> About<'_, G> {
         }
         // The rules look at both ends, so there is no single verb to suggest.
         if hop.verbs.iter().flatten().any(|verb| verb.set.is_some()) {
-            let ops = with(Hop { target: anything(), ..plain.clone() });
+            let ops = with(ExpandStep { target: anything(), ..plain.clone() });
             let stop = self.stop(query, &ops, hop, left)?;
             self.say(false, format!("`{step}` leads nowhere from {}; {stop}", left.counted()));
             return Ok(());
         }
         if hop.verbs.is_some() {
-            let others = Hop { verbs: None, by: None, ..either.clone() };
+            let others = ExpandStep { verbs: None, by: None, ..either.clone() };
             let ops = with(others);
             if self.exists(query, &ops)? {
                 let verbs = self.verbs_of(&self.matches(query, &ops)?, hop)?;
@@ -347,7 +377,7 @@ impl<G: GraphRead> About<'_, G> {
                 return Ok(());
             }
         }
-        let ops = with(Hop { target: anything(), ..plain.clone() });
+        let ops = with(ExpandStep { target: anything(), ..plain.clone() });
         if self.exists(query, &ops)? {
             let kinds = self.kinds_of(&self.matches(query, &ops)?, hop)?;
             let verbs = hop_words(hop);
@@ -358,8 +388,14 @@ impl<G: GraphRead> About<'_, G> {
             self.say(false, text);
             return Ok(());
         }
-        let any =
-            Hop { target: anything(), verbs: None, by: None, via: None, repeat: None, ..either };
+        let any = ExpandStep {
+            target: anything(),
+            verbs: None,
+            by: None,
+            via: None,
+            repeat: None,
+            ..either
+        };
         let matches = self.matches(query, &with(any))?;
         let have = match matches.things.is_empty() {
             true => "they have no relationships at all".to_owned(),
@@ -371,18 +407,24 @@ impl<G: GraphRead> About<'_, G> {
 
     /// Words for the entities that a step by the rules reaches, and for the relationships that leave them
     /// and were not followed.
-    fn stop(&self, query: &Checked, ops: &[Step], hop: &Hop, left: &Sample) -> Reads<String, G> {
+    fn stop(
+        &self,
+        query: &ResolvedQuery,
+        ops: &[PatternStep],
+        hop: &ExpandStep,
+        left: &ConditionSample,
+    ) -> NotesResult<String, G> {
         let mut within: FxHashSet<u32> = FxHashSet::default();
         // The beginnings count as reached, so that relationships among them are not listed.
         within.extend(left.things.iter().filter_map(|thing| thing.sight().subject));
         let part = part(query, ops);
         let plan = plan::plan(&self.reader, &part)?;
-        let mut reached = Sample { things: Vec::new(), whole: true, name: String::new() };
+        let mut reached = ConditionSample { things: Vec::new(), whole: true, name: String::new() };
         matching::rows(&self.reader, &part, &plan, false, |row| {
             let number = row.entities[hop.to];
             if within.insert(number) {
                 self.reader.room(within.len())?;
-                reached.things.push(Thing::Subject(number));
+                reached.things.push(ConditionSubject::Subject(number));
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -398,11 +440,11 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// The verbs that lead out of some entities, with their counts: `3 FROBS, 1 NOTIFIES`.
-    fn leaving(&self, within: &FxHashSet<u32>) -> Reads<String, G> {
+    fn leaving(&self, within: &FxHashSet<u32>) -> NotesResult<String, G> {
         let mut verbs: BTreeMap<u32, usize> = BTreeMap::new();
         for &at in within {
             let mut edges = Vec::new();
-            for direction in [Direction::Out, Direction::In] {
+            for direction in [EdgeDirection::Out, EdgeDirection::In] {
                 self.reader.graph.for_each_edge(at, direction, |edge| edges.push(edge))?;
             }
             self.reader.work(edges.len() as u64)?;
@@ -419,11 +461,11 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// The verbs of a step in matches.
-    fn verbs_of(&self, matches: &Sample, hop: &Hop) -> Reads<String, G> {
+    fn verbs_of(&self, matches: &ConditionSample, hop: &ExpandStep) -> NotesResult<String, G> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut seen = FxHashSet::default();
         for thing in &matches.things {
-            let Thing::Row(row) = thing else { continue };
+            let ConditionSubject::Row(row) = thing else { continue };
             for &number in row.hops[hop.relationship].numbers() {
                 self.reader.work(1)?;
                 if seen.insert(number)
@@ -441,14 +483,14 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// The classes of the entities that a step leads to, with counts; the type of an entity without class.
-    fn kinds_of(&self, matches: &Sample, hop: &Hop) -> Reads<String, G> {
+    fn kinds_of(&self, matches: &ConditionSample, hop: &ExpandStep) -> NotesResult<String, G> {
         self.kinds_among(&self.entities(matches, hop.to, String::new()))
     }
 
-    fn kinds_among(&self, reached: &Sample) -> Reads<String, G> {
+    fn kinds_among(&self, reached: &ConditionSample) -> NotesResult<String, G> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for thing in &reached.things {
-            let Thing::Subject(number) = thing else { continue };
+            let ConditionSubject::Subject(number) = thing else { continue };
             let Some(facts) = self.reader.graph.entity_facts(*number)? else { continue };
             let set = self.reader.graph.name(facts.classes);
             let class = set.split(CLASS_SEPARATOR).next().filter(|class| !class.is_empty());
@@ -460,7 +502,7 @@ impl<G: GraphRead> About<'_, G> {
 }
 
 /// True if no verb of a step has a direction of its own.
-fn either_same(hop: &Hop) -> bool {
+fn either_same(hop: &ExpandStep) -> bool {
     let all = hop.verbs.iter().chain(&hop.by).flatten();
     all.into_iter().all(|verb| verb.arrow.is_none())
 }

@@ -1,34 +1,38 @@
 //! Parts of a question that have no effect, although it has an answer: a property that nothing has in
 //! `!=`, `= undefined`, RETURN or ORDER BY, or a comparison of kinds whose opposite always holds.
 
-use super::values::{NAMED, SYSTEM, Spread, literals, never, quoted};
-use super::{About, Leaf, Reads, leaves, test_of};
+use super::values::{NAMED, SYSTEM, ValueDistribution, literals, never, quoted};
+use super::{AnswerExplainer, ComparisonLeaf, NotesResult, leaves, test_of};
 use crate::graph::{GraphRead, Value};
 use crate::query::cell::items;
-use crate::query::meant::*;
-use crate::query::read::{Selected, Sight};
-use crate::query::syntax::Op;
-use crate::query::{Answer, Cell, matching, plan};
+use crate::query::read::{EvalContext, SelectorVerdict};
+use crate::query::resolved::*;
+use crate::query::syntax::ComparisonOp;
+use crate::query::{CellValue, QueryAnswer, matching, plan};
 use std::ops::ControlFlow;
 
 /// Most entities that are asked for a property.
 const ASKED: usize = 20_000;
 
-impl<G: GraphRead> About<'_, G> {
+impl<G: GraphRead> AnswerExplainer<'_, G> {
     /// Adds notes on suspicious parts of a query whose answer is not empty.
-    pub(super) fn misleading(&mut self, query: &Checked, answer: &Answer) -> Reads<(), G> {
+    pub(super) fn misleading(
+        &mut self,
+        query: &ResolvedQuery,
+        answer: &QueryAnswer,
+    ) -> NotesResult<(), G> {
         self.odd_names(query)?;
         self.idle_conditions(&query.start)?;
         self.idle_steps(&query.ops)?;
         if let Some(filter) = &query.filter {
             for leaf in &leaves(filter) {
                 match leaf.left {
-                    Term::Property(Of::Entity(slot), _) => {
+                    ScalarExpr::Property(PropertyOwner::Entity(slot), _) => {
                         if let Some(test) = test_of(query, *slot) {
                             self.idle(leaf, test)?;
                         }
                     }
-                    Term::Property(of @ Of::Relationship(_), name) => {
+                    ScalarExpr::Property(of @ PropertyOwner::Relationship(_), name) => {
                         if let (Some(so), Some(text)) =
                             (always(leaf), self.no_relationship_has(query, *of, name)?)
                         {
@@ -42,26 +46,26 @@ impl<G: GraphRead> About<'_, G> {
         self.empty_columns(query, answer)
     }
 
-    fn idle_steps(&mut self, steps: &[Step]) -> Reads<(), G> {
+    fn idle_steps(&mut self, steps: &[PatternStep]) -> NotesResult<(), G> {
         for step in steps {
             match step {
-                Step::Hop(hop) => self.idle_conditions(&hop.target)?,
-                Step::Join(join) => self.idle_conditions(&join.target)?,
-                Step::Group { steps, .. } => self.idle_steps(steps)?,
+                PatternStep::Hop(hop) => self.idle_conditions(&hop.target)?,
+                PatternStep::Join(join) => self.idle_conditions(&join.target)?,
+                PatternStep::Group { steps, .. } => self.idle_steps(steps)?,
                 // A chain that asks a property which nothing has is never there, so it excludes nothing.
-                Step::Not(steps) => self.vain_steps(steps)?,
-                Step::From(_) => {}
+                PatternStep::Not(steps) => self.vain_steps(steps)?,
+                PatternStep::From(_) => {}
             }
         }
         Ok(())
     }
 
-    fn vain_steps(&mut self, steps: &[Step]) -> Reads<(), G> {
+    fn vain_steps(&mut self, steps: &[PatternStep]) -> NotesResult<(), G> {
         for step in steps {
             let test = match step {
-                Step::Hop(hop) => &hop.target,
-                Step::Join(join) => &join.target,
-                Step::Group { .. } | Step::Not(_) | Step::From(_) => continue,
+                PatternStep::Hop(hop) => &hop.target,
+                PatternStep::Join(join) => &join.target,
+                PatternStep::Group { .. } | PatternStep::Not(_) | PatternStep::From(_) => continue,
             };
             let all = test.with.iter().flat_map(leaves);
             for leaf in all.filter(|leaf| !holds_for_nothing(leaf)) {
@@ -71,13 +75,13 @@ impl<G: GraphRead> About<'_, G> {
         Ok(())
     }
 
-    fn idle_conditions(&mut self, test: &EntityTest) -> Reads<(), G> {
+    fn idle_conditions(&mut self, test: &EntityTest) -> NotesResult<(), G> {
         for leaf in test.with.iter().flat_map(leaves) {
             self.idle(&leaf, test)?;
             self.other_spelling(&leaf, test)?;
         }
         for kind in &test.any {
-            if let Kind::All(tests) = kind
+            if let SelectorKind::All(tests) = kind
                 && super::pattern::tag(kind).is_none()
             {
                 tests.iter().try_for_each(|test| self.idle_conditions(test))?;
@@ -87,11 +91,15 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// Adds a note if a text is the number that a comparison asks for, written in another way.
-    fn other_spelling(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
-        let Term::Property(_, name) = leaf.left else { return Ok(()) };
+    fn other_spelling(
+        &mut self,
+        leaf: &ComparisonLeaf<'_>,
+        test: &EntityTest,
+    ) -> NotesResult<(), G> {
+        let ScalarExpr::Property(_, name) = leaf.left else { return Ok(()) };
         let fractions = |value: &Value<'_>| matches!(value, Value::Float(_));
         let wanted = literals(leaf.right);
-        if leaf.op != Op::Equal || !wanted.iter().any(fractions) {
+        if leaf.op != ComparisonOp::Equal || !wanted.iter().any(fractions) {
             return Ok(());
         }
         let mut found = None;
@@ -114,7 +122,7 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// Adds a note on a comparison that holds for undefined values, or beside which another may hold.
-    fn idle(&mut self, leaf: &Leaf<'_>, test: &EntityTest) -> Reads<(), G> {
+    fn idle(&mut self, leaf: &ComparisonLeaf<'_>, test: &EntityTest) -> NotesResult<(), G> {
         match always(leaf) {
             Some(so) => self.doubt(leaf, test, so),
             None => Ok(()),
@@ -122,7 +130,12 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// Words for a property that no relationship on the paths has; `None` if one has it.
-    fn no_relationship_has(&self, query: &Checked, of: Of, name: &str) -> Reads<Option<String>, G> {
+    fn no_relationship_has(
+        &self,
+        query: &ResolvedQuery,
+        of: PropertyOwner,
+        name: &str,
+    ) -> NotesResult<Option<String>, G> {
         let sample = self.matches(query, &query.ops)?;
         match sample.things.is_empty() || self.values(of, name, &sample)?.present > 0 {
             true => Ok(None),
@@ -132,9 +145,14 @@ impl<G: GraphRead> About<'_, G> {
 
     /// Adds a note if a comparison always comes out the same: nothing has its property, or the property is
     /// of another kind. Most often the first values show that neither is so.
-    fn doubt(&mut self, leaf: &Leaf<'_>, test: &EntityTest, so: &str) -> Reads<(), G> {
-        let Term::Property(_, name) = leaf.left else { return Ok(()) };
-        let mut spread = Spread::default();
+    fn doubt(
+        &mut self,
+        leaf: &ComparisonLeaf<'_>,
+        test: &EntityTest,
+        so: &str,
+    ) -> NotesResult<(), G> {
+        let ScalarExpr::Property(_, name) = leaf.left else { return Ok(()) };
+        let mut spread = ValueDistribution::default();
         let whole = self.asked(name, test, |cell| {
             spread.add(cell);
             never(leaf, name, &spread).is_some()
@@ -158,8 +176,8 @@ impl<G: GraphRead> About<'_, G> {
         &self,
         name: &str,
         test: &EntityTest,
-        mut go_on: impl FnMut(&Cell) -> bool,
-    ) -> Reads<bool, G> {
+        mut go_on: impl FnMut(&CellValue) -> bool,
+    ) -> NotesResult<bool, G> {
         let test = EntityTest { with: None, ..test.clone() };
         let may_have = self.reader.graph.may_have_property(name)?;
         let never_seen = !may_have && !SYSTEM.contains(&name);
@@ -167,7 +185,7 @@ impl<G: GraphRead> About<'_, G> {
         let access = plan::access(&self.reader, &test)?;
         matching::each(&self.reader, &access, |number, facts| {
             let selected = self.reader.selected(&facts, &test);
-            if selected == Selected::No || !facts.live {
+            if selected == SelectorVerdict::No || !facts.live {
                 return Ok(ControlFlow::Continue(()));
             }
             self.reader.work(1)?;
@@ -179,8 +197,8 @@ impl<G: GraphRead> About<'_, G> {
             if seen > NAMED && never_seen {
                 return Ok(ControlFlow::Break(()));
             }
-            let sight = Sight { subject: Some(number), ..Sight::default() };
-            let cell = self.reader.property(Of::Subject, name, &sight)?;
+            let sight = EvalContext { subject: Some(number), ..EvalContext::default() };
+            let cell = self.reader.property(PropertyOwner::Subject, name, &sight)?;
             whole = seen <= ASKED && (cell.is_undefined() || go_on(&cell));
             Ok(if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
@@ -189,27 +207,27 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// Words for a property that no entity of the selector's kinds has; `None` if one may have it.
-    fn nothing_has(&self, name: &str, test: &EntityTest) -> Reads<Option<String>, G> {
+    fn nothing_has(&self, name: &str, test: &EntityTest) -> NotesResult<Option<String>, G> {
         if SYSTEM.contains(&name) || !self.asked(name, test, |_| false)? {
             return Ok(None);
         }
         let sample = self.of_kind(test, ASKED)?;
-        self.absent(Of::Subject, name, &super::words(test), &sample)
+        self.absent(PropertyOwner::Subject, name, &super::words(test), &sample)
     }
 
     /// Adds notes on columns and sort keys that nothing has.
-    fn empty_columns(&mut self, query: &Checked, answer: &Answer) -> Reads<(), G> {
-        let mut asked: Vec<&Term> = Vec::new();
+    fn empty_columns(&mut self, query: &ResolvedQuery, answer: &QueryAnswer) -> NotesResult<(), G> {
+        let mut asked: Vec<&ScalarExpr> = Vec::new();
         match (&query.output, answer) {
-            (Output::List { order }, _) => asked.extend(order.iter().map(|(term, _)| term)),
-            (Output::Table(table), Answer::Table { rows, .. }) => {
+            (QueryOutput::List { order }, _) => asked.extend(order.iter().map(|(term, _)| term)),
+            (QueryOutput::Table(table), QueryAnswer::Table { rows, .. }) => {
                 // `a.*` became several columns of the rows, so the positions of the others no longer agree.
-                let wide = table.columns.iter().any(|term| matches!(term, Term::All(_)));
+                let wide = table.columns.iter().any(|term| matches!(term, ScalarExpr::All(_)));
                 let empty = |at: usize| {
-                    let nothing = |cell: Option<&Cell>| match cell {
+                    let nothing = |cell: Option<&CellValue>| match cell {
                         // A count of nothing is 0, not undefined.
-                        Some(Cell::Value(Value::Int(0))) => true,
-                        cell => cell.is_none_or(Cell::is_undefined),
+                        Some(CellValue::Value(Value::Int(0))) => true,
+                        cell => cell.is_none_or(CellValue::is_undefined),
                     };
                     wide || rows.iter().all(|row| nothing(row.get(at)))
                 };
@@ -222,11 +240,13 @@ impl<G: GraphRead> About<'_, G> {
         }
         for term in asked {
             let text = match term {
-                Term::Property(Of::Entity(slot), name) => match test_of(query, *slot) {
-                    Some(test) => self.nothing_has(name, test)?,
-                    None => None,
-                },
-                Term::Property(of @ Of::Relationship(_), name) => {
+                ScalarExpr::Property(PropertyOwner::Entity(slot), name) => {
+                    match test_of(query, *slot) {
+                        Some(test) => self.nothing_has(name, test)?,
+                        None => None,
+                    }
+                }
+                ScalarExpr::Property(of @ PropertyOwner::Relationship(_), name) => {
                     self.no_relationship_has(query, *of, name)?
                 }
                 _ => None,
@@ -240,7 +260,7 @@ impl<G: GraphRead> About<'_, G> {
 }
 
 /// The outcome of a comparison for undefined values, in words; `None` if it decides nothing alone.
-fn always(leaf: &Leaf<'_>) -> Option<&'static str> {
+fn always(leaf: &ComparisonLeaf<'_>) -> Option<&'static str> {
     match holds_for_nothing(leaf) {
         true => Some("holds for all of them"),
         false => leaf.either.then_some("holds for none of them"),
@@ -252,12 +272,14 @@ fn always(leaf: &Leaf<'_>) -> Option<&'static str> {
 fn other_spelling(
     text: &str,
     wanted: &[Value<'static>],
-    right: &Values,
+    right: &PredicateOperand,
 ) -> Option<(String, String)> {
-    fn written(right: &Values, text: &str) -> bool {
+    fn written(right: &PredicateOperand, text: &str) -> bool {
         match right {
-            Values::Or(all) | Values::And(all) => all.iter().any(|one| written(one, text)),
-            Values::Term(Term::Written(_, known)) => known.as_str() == Some(text),
+            PredicateOperand::Or(all) | PredicateOperand::And(all) => {
+                all.iter().any(|one| written(one, text))
+            }
+            PredicateOperand::Term(ScalarExpr::Written(_, known)) => known.as_str() == Some(text),
             _ => false,
         }
     }
@@ -268,29 +290,29 @@ fn other_spelling(
 }
 
 /// True if a comparison holds for undefined values.
-pub(super) fn holds_for_nothing(leaf: &Leaf<'_>) -> bool {
-    fn undefined(right: &Values) -> bool {
+pub(super) fn holds_for_nothing(leaf: &ComparisonLeaf<'_>) -> bool {
+    fn undefined(right: &PredicateOperand) -> bool {
         match right {
-            Values::Or(all) => all.iter().any(undefined),
-            Values::And(all) => all.iter().all(undefined),
-            right => matches!(right, Values::Term(Term::Undefined)),
+            PredicateOperand::Or(all) => all.iter().any(undefined),
+            PredicateOperand::And(all) => all.iter().all(undefined),
+            right => matches!(right, PredicateOperand::Term(ScalarExpr::Undefined)),
         }
     }
     leaf.negated != undefined(leaf.right)
 }
 
 /// The properties that a column shows or counts.
-fn collect<'t>(term: &'t Term, table: &'t Table, found: &mut Vec<&'t Term>) {
+fn collect<'t>(term: &'t ScalarExpr, table: &'t TableOutput, found: &mut Vec<&'t ScalarExpr>) {
     match term {
-        Term::Property(..) => found.push(term),
-        Term::Aggregate(at) => collect(&table.aggregates[*at].argument, table, found),
-        Term::Unwind(at) => collect(&table.unwinds[*at], table, found),
-        Term::Minus(term) => collect(term, table, found),
-        Term::Binary(left, _, right) => {
+        ScalarExpr::Property(..) => found.push(term),
+        ScalarExpr::Aggregate(at) => collect(&table.aggregates[*at].argument, table, found),
+        ScalarExpr::Unwind(at) => collect(&table.unwinds[*at], table, found),
+        ScalarExpr::Minus(term) => collect(term, table, found),
+        ScalarExpr::Binary(left, _, right) => {
             collect(left, table, found);
             collect(right, table, found);
         }
-        Term::Call(_, terms) => terms.iter().for_each(|term| collect(term, table, found)),
+        ScalarExpr::Call(_, terms) => terms.iter().for_each(|term| collect(term, table, found)),
         _ => {}
     }
 }

@@ -1,15 +1,18 @@
 //! The reasons why a comparison does not hold, from the values of the property that it asks.
 
 use super::suspicion::holds_for_nothing;
-use super::{About, Leaf, Note, Reads, Sample, Thing, leaves, test_of, words};
+use super::{
+    AnswerExplainer, AnswerNote, ComparisonLeaf, ConditionSample, ConditionSubject, NotesResult,
+    leaves, test_of, words,
+};
 use crate::graph::{GraphRead, Value};
 use crate::lang::closest;
-use crate::query::Cell;
+use crate::query::CellValue;
 use crate::query::date;
-use crate::query::meant::*;
-use crate::query::syntax::Op;
-use crate::query::unlike::RECENT;
-use crate::query::version::Version;
+use crate::query::mismatch::RECENT;
+use crate::query::resolved::*;
+use crate::query::syntax::ComparisonOp;
+use crate::query::version::ParsedVersion;
 use std::collections::{BTreeMap, HashMap};
 
 /// Properties that every object has or may have, whatever was uploaded.
@@ -47,7 +50,7 @@ pub(super) const NAMED: usize = 2000;
 
 /// Statistics of the values of a property.
 #[derive(Default)]
-pub(super) struct Spread {
+pub(super) struct ValueDistribution {
     /// The number of objects that have it.
     pub present: usize,
     /// Values by kind; each item of a list counts.
@@ -55,8 +58,8 @@ pub(super) struct Spread {
     /// Different values with their counts; at most [`DISTINCT`].
     values: HashMap<String, (Value<'static>, usize)>,
     many: bool,
-    least: Option<Cell>,
-    greatest: Option<Cell>,
+    least: Option<CellValue>,
+    greatest: Option<CellValue>,
     /// True if a text is the spelling of a number, or looks like a version.
     numbers_in_texts: bool,
     versions_in_texts: bool,
@@ -67,17 +70,17 @@ pub(super) struct Spread {
 
 /// The reasons why a condition holds for nothing.
 #[derive(Default)]
-pub(super) struct Reasons {
+pub(super) struct ConditionReasons {
     /// Notes on parts that are wrong.
-    pub doubts: Vec<Note>,
+    pub doubts: Vec<AnswerNote>,
     /// A description of the values.
     pub told: Option<String>,
     /// Notes on parts that have no effect: they exclude nothing.
-    pub idle: Vec<Note>,
+    pub idle: Vec<AnswerNote>,
 }
 
-impl Spread {
-    pub fn add(&mut self, cell: &Cell) {
+impl ValueDistribution {
+    pub fn add(&mut self, cell: &CellValue) {
         let Some(value) = cell.value() else { return };
         self.present += 1;
         let items = match value {
@@ -89,17 +92,17 @@ impl Spread {
             if let Value::Text(text) = item {
                 let number = Value::number(text).and_then(|number| number.spelling());
                 self.numbers_in_texts |= number.as_deref() == Some(text);
-                self.versions_in_texts |= Version::parse(text).is_some();
+                self.versions_in_texts |= ParsedVersion::parse(text).is_some();
             }
-            if let Some(time) = date::of(item) {
+            if let Some(time) = date::epoch_of_value(item) {
                 let (first, last) = self.times.unwrap_or((time, time));
                 self.times = Some((first.min(time), last.max(time)));
                 self.dates_in_texts |= item.as_str().is_some();
             }
             // Kinds and times were taken from the whole text above; only its beginning is kept.
             let item = &beginning(item);
-            let cell = Cell::Value(item.clone());
-            let extreme = |known: &Option<Cell>, order| {
+            let cell = CellValue::Value(item.clone());
+            let extreme = |known: &Option<CellValue>, order| {
                 known.as_ref().is_none_or(|known| cell.order(known) == order)
             };
             if extreme(&self.least, std::cmp::Ordering::Less) {
@@ -135,7 +138,7 @@ impl Spread {
     }
 
     /// Describes the values: the values themselves, or their range.
-    fn told(&self, name: &str, leaf: &Leaf<'_>) -> String {
+    fn describe_values(&self, name: &str, leaf: &ComparisonLeaf<'_>) -> String {
         let wanted = literals(leaf.right);
         if compared_kind(leaf) == Some("date")
             && let Some((first, last)) = self.times
@@ -181,7 +184,7 @@ impl Spread {
                 Value::number(text).is_some_and(|known| known.spelling() == number.spelling())
             }),
         });
-        match near.filter(|_| leaf.op == Op::Equal) {
+        match near.filter(|_| leaf.op == ComparisonOp::Equal) {
             Some(near) => format!("did you mean {}? `{name}` is {}", quoted(near), each(TOLD)),
             None if all.len() <= TOLD => format!("`{name}` is {}", each(TOLD)),
             None => {
@@ -238,54 +241,60 @@ pub(in crate::query) fn literal(value: &Value<'_>) -> String {
     }
 }
 
-fn cell_text(cell: &Cell) -> String {
+fn cell_text(cell: &CellValue) -> String {
     cell.value().map_or_else(String::new, literal)
 }
 
 /// The fixed values on the right side of a comparison.
-pub(super) fn literals(right: &Values) -> Vec<Value<'static>> {
+pub(super) fn literals(right: &PredicateOperand) -> Vec<Value<'static>> {
     match right {
-        Values::Or(all) | Values::And(all) => all.iter().flat_map(literals).collect(),
-        Values::Term(Term::Value(value) | Term::Written(value, _)) => vec![value.clone()],
+        PredicateOperand::Or(all) | PredicateOperand::And(all) => {
+            all.iter().flat_map(literals).collect()
+        }
+        PredicateOperand::Term(ScalarExpr::Value(value) | ScalarExpr::Written(value, _)) => {
+            vec![value.clone()]
+        }
         _ => Vec::new(),
     }
 }
 
 /// The properties that both sides of a comparison ask.
-fn properties<'t>(leaf: &Leaf<'t>) -> Vec<(Of, &'t str)> {
-    fn of_values<'t>(right: &'t Values, found: &mut Vec<(Of, &'t str)>) {
+fn properties<'t>(leaf: &ComparisonLeaf<'t>) -> Vec<(PropertyOwner, &'t str)> {
+    fn of_values<'t>(right: &'t PredicateOperand, found: &mut Vec<(PropertyOwner, &'t str)>) {
         match right {
-            Values::Or(all) | Values::And(all) => all.iter().for_each(|one| of_values(one, found)),
-            Values::Term(Term::Property(of, name)) => found.push((*of, name)),
+            PredicateOperand::Or(all) | PredicateOperand::And(all) => {
+                all.iter().for_each(|one| of_values(one, found))
+            }
+            PredicateOperand::Term(ScalarExpr::Property(of, name)) => found.push((*of, name)),
             _ => {}
         }
     }
     let mut found = Vec::new();
-    if let Term::Property(of, name) = leaf.left {
+    if let ScalarExpr::Property(of, name) = leaf.left {
         found.push((*of, name.as_str()));
     }
     of_values(leaf.right, &mut found);
     found
 }
 
-impl<G: GraphRead> About<'_, G> {
+impl<G: GraphRead> AnswerExplainer<'_, G> {
     /// The reasons why the comparisons of a condition hold for nothing of a sample: their mistakes, and a
     /// description of the values.
     pub(super) fn reasons(
         &mut self,
-        test: &Test,
-        sample: &Sample,
-        query: &Checked,
-    ) -> Reads<Reasons, G> {
+        test: &Predicate,
+        sample: &ConditionSample,
+        query: &ResolvedQuery,
+    ) -> NotesResult<ConditionReasons, G> {
         let all = leaves(test);
-        let Reasons { mut doubts, mut told, mut idle } = Reasons::default();
+        let ConditionReasons { mut doubts, mut told, mut idle } = ConditionReasons::default();
         for leaf in &all {
-            if let Values::Query(inner) = leaf.right
+            if let PredicateOperand::Query(inner) = leaf.right
                 && !leaf.negated
                 && super::super::run::table_rows(&self.reader, inner)?.is_empty()
             {
                 let text = format!("the query in brackets of `{}` finds nothing", leaf.said);
-                doubts.push(Note { text, doubt: false });
+                doubts.push(AnswerNote { text, doubt: false });
                 // The notes on the inner query are collected apart, to follow the doubt that they explain.
                 let before = std::mem::take(&mut self.notes);
                 self.empty(inner)?;
@@ -305,34 +314,39 @@ impl<G: GraphRead> About<'_, G> {
                     // A comparison that holds for all of them excludes none.
                     Some(text) if holds_for_nothing(leaf) => {
                         let text = format!("{text}; `{}` holds for all of them", leaf.words());
-                        idle.push(Note { text, doubt: true });
+                        idle.push(AnswerNote { text, doubt: true });
                     }
-                    Some(text) => doubts.push(Note { text, doubt: true }),
+                    Some(text) => doubts.push(AnswerNote { text, doubt: true }),
                     None if values.present > 0 => {
-                        told = told.or_else(|| Some(values.told(name, leaf)));
+                        told = told.or_else(|| Some(values.describe_values(name, leaf)));
                     }
                     None => {}
                 }
             }
-            if let Term::Column(at) = leaf.left {
-                let mut values = Spread::default();
+            if let ScalarExpr::Column(at) = leaf.left {
+                let mut values = ValueDistribution::default();
                 for thing in &sample.things {
-                    if let Thing::Columns(cells) = thing {
+                    if let ConditionSubject::Columns(cells) = thing {
                         values.add(&cells[*at]);
                     }
                 }
                 let name = leaf.said.split(['=', '<', '>', '!', '~', '^', '$']).next();
                 let name = name.unwrap_or_default().trim();
                 // HAVING asks columns, whose values are in the rows themselves.
-                told = told.or_else(|| Some(values.told(name, leaf)));
+                told = told.or_else(|| Some(values.describe_values(name, leaf)));
             }
         }
-        Ok(Reasons { doubts, told, idle })
+        Ok(ConditionReasons { doubts, told, idle })
     }
 
     /// The values of a property in a sample.
-    pub(super) fn values(&self, of: Of, name: &str, sample: &Sample) -> Reads<Spread, G> {
-        let mut values = Spread::default();
+    pub(super) fn values(
+        &self,
+        of: PropertyOwner,
+        name: &str,
+        sample: &ConditionSample,
+    ) -> NotesResult<ValueDistribution, G> {
+        let mut values = ValueDistribution::default();
         for thing in &sample.things {
             self.reader.work(1)?;
             values.add(&self.reader.property(of, name, &thing.sight())?);
@@ -341,11 +355,13 @@ impl<G: GraphRead> About<'_, G> {
     }
 
     /// The name of the objects that have the property.
-    fn whose(&self, of: Of, sample: &Sample, query: &Checked) -> String {
+    fn whose(&self, of: PropertyOwner, sample: &ConditionSample, query: &ResolvedQuery) -> String {
         match of {
-            Of::Subject => sample.name.clone(),
-            Of::Entity(slot) => test_of(query, slot).map_or_else(|| "*".to_owned(), words),
-            Of::Relationship(_) => "relationship on the path".to_owned(),
+            PropertyOwner::Subject => sample.name.clone(),
+            PropertyOwner::Entity(slot) => {
+                test_of(query, slot).map_or_else(|| "*".to_owned(), words)
+            }
+            PropertyOwner::Relationship(_) => "relationship on the path".to_owned(),
         }
     }
 
@@ -353,29 +369,31 @@ impl<G: GraphRead> About<'_, G> {
     /// of the system, which may be absent.
     pub(super) fn absent(
         &self,
-        of: Of,
+        of: PropertyOwner,
         name: &str,
         whose: &str,
-        sample: &Sample,
-    ) -> Reads<Option<String>, G> {
+        sample: &ConditionSample,
+    ) -> NotesResult<Option<String>, G> {
         if SYSTEM.contains(&name) {
             return Ok(None);
         }
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         let mut seen = std::collections::HashSet::new();
         for thing in &sample.things {
-            let whole = match self.reader.term(&Term::Whole(of), &thing.sight())? {
-                Cell::Entity(number) if seen.insert(number) => Cell::Entity(number),
-                Cell::Relationship(number) if seen.insert(number) => Cell::Relationship(number),
+            let whole = match self.reader.term(&ScalarExpr::Whole(of), &thing.sight())? {
+                CellValue::Entity(number) if seen.insert(number) => CellValue::Entity(number),
+                CellValue::Relationship(number) if seen.insert(number) => {
+                    CellValue::Relationship(number)
+                }
                 _ => continue,
             };
             self.reader.work(1)?;
             let names: Vec<String> = match whole {
-                Cell::Entity(number) => self
+                CellValue::Entity(number) => self
                     .reader
                     .entity(number)?
                     .map(|entity| entity.properties.iter().map(|(name, _)| name.clone()).collect()),
-                Cell::Relationship(number) => self
+                CellValue::Relationship(number) => self
                     .reader
                     .relationship(number)?
                     .map(|link| link.properties.iter().map(|(name, _)| name.clone()).collect()),
@@ -421,9 +439,15 @@ impl<G: GraphRead> About<'_, G> {
 }
 
 /// Words for a property that is never of a kind for which the comparison can hold; else `None`.
-pub(super) fn never(leaf: &Leaf<'_>, name: &str, values: &Spread) -> Option<String> {
+pub(super) fn never(
+    leaf: &ComparisonLeaf<'_>,
+    name: &str,
+    values: &ValueDistribution,
+) -> Option<String> {
     // Without any value there is no kind to compare with.
-    if values.families.is_empty() || !matches!(leaf.left, Term::Property(..) | Term::Time(_)) {
+    if values.families.is_empty()
+        || !matches!(leaf.left, ScalarExpr::Property(..) | ScalarExpr::Time(_))
+    {
         return None;
     }
     let kind = compared_kind(leaf)?;
@@ -431,17 +455,21 @@ pub(super) fn never(leaf: &Leaf<'_>, name: &str, values: &Spread) -> Option<Stri
     let tag = name.starts_with("tag.");
     let spelled = literals(leaf.right).iter().any(|value| {
         let number = value.as_str().and_then(Value::number);
-        let version = value.as_str().is_some_and(|text| Version::parse(text).is_some());
+        let version = value.as_str().is_some_and(|text| ParsedVersion::parse(text).is_some());
         number.and_then(|number| number.spelling()).as_deref() == value.as_str()
             || leaf.op.orders() && version
     });
     let possible = match kind {
         "date" => values.times.is_some(),
         "pattern" => has("text"),
-        _ if matches!(leaf.op, Op::Contains | Op::Begins | Op::Ends) => {
+        _ if matches!(
+            leaf.op,
+            ComparisonOp::Contains | ComparisonOp::Begins | ComparisonOp::Ends
+        ) =>
+        {
             has("text") && kind == "text"
         }
-        "boolean" => leaf.op == Op::Equal && (has("boolean") || tag && has("text")),
+        "boolean" => leaf.op == ComparisonOp::Equal && (has("boolean") || tag && has("text")),
         "number" => has("number") || values.numbers_in_texts || values.versions_in_texts,
         _ => has("text") || has("number") && spelled || tag && has("boolean"),
     };
@@ -455,45 +483,53 @@ pub(super) fn never(leaf: &Leaf<'_>, name: &str, values: &Spread) -> Option<Stri
     let kinds = values.kinds();
     let with = match kind {
         "pattern" => "match it with a pattern".to_owned(),
-        _ if matches!(leaf.op, Op::Contains | Op::Begins | Op::Ends) => {
+        _ if matches!(
+            leaf.op,
+            ComparisonOp::Contains | ComparisonOp::Begins | ComparisonOp::Ends
+        ) =>
+        {
             "look for a part of it as if it were a text".to_owned()
         }
-        _ if has("boolean") && leaf.op != Op::Equal => "ask which is less or greater".to_owned(),
+        _ if has("boolean") && leaf.op != ComparisonOp::Equal => {
+            "ask which is less or greater".to_owned()
+        }
         kind => format!("compare it with a {kind}"),
     };
     Some(format!("`{name}` is {kinds} {all}; you {with}{}", remedy(leaf, values)))
 }
 
 /// The kind of the value that a property is compared with; `None` if that is not fixed.
-fn compared_kind(leaf: &Leaf<'_>) -> Option<&'static str> {
-    fn kind(right: &Values) -> Option<&'static str> {
+fn compared_kind(leaf: &ComparisonLeaf<'_>) -> Option<&'static str> {
+    fn kind(right: &PredicateOperand) -> Option<&'static str> {
         match right {
-            Values::Or(all) | Values::And(all) => {
+            PredicateOperand::Or(all) | PredicateOperand::And(all) => {
                 let first = all.first().and_then(kind)?;
                 all.iter().all(|one| kind(one) == Some(first)).then_some(first)
             }
-            Values::Pattern(_) => Some("pattern"),
-            Values::Term(Term::Time(_)) => Some("date"),
-            Values::Term(Term::Value(value) | Term::Written(value, _)) => Some(family(value)),
-            Values::Term(_) | Values::Query(_) => None,
+            PredicateOperand::Pattern(_) => Some("pattern"),
+            PredicateOperand::Term(ScalarExpr::Time(_)) => Some("date"),
+            PredicateOperand::Term(ScalarExpr::Value(value) | ScalarExpr::Written(value, _)) => {
+                Some(family(value))
+            }
+            PredicateOperand::Term(_) | PredicateOperand::Query(_) => None,
         }
     }
     match leaf.left {
-        Term::Time(_) => Some("date"),
+        ScalarExpr::Time(_) => Some("date"),
         _ => kind(leaf.right),
     }
 }
 
 /// Advice for a property that nothing has and that may be a text without quotes: `email = a@x.com`.
-fn bare(leaf: &Leaf<'_>, name: &str) -> String {
+fn bare(leaf: &ComparisonLeaf<'_>, name: &str) -> String {
     match leaf.left {
-        Term::Property(_, left) if left == name => String::new(),
+        ScalarExpr::Property(_, left) if left == name => String::new(),
         _ => format!("; a text stands in quotes: {}", quoted(name)),
     }
 }
 
 /// Advice on another way to write the comparison; may be empty.
-fn remedy(leaf: &Leaf<'_>, values: &Spread) -> String {
+fn remedy(leaf: &ComparisonLeaf<'_>, values: &ValueDistribution) -> String {
     let only = |family: &str| values.families.len() == 1 && values.families.contains_key(family);
     let wanted: Vec<Value<'static>> = literals(leaf.right);
     let texts: Vec<&str> = wanted.iter().filter_map(Value::as_str).collect();
@@ -514,7 +550,7 @@ fn remedy(leaf: &Leaf<'_>, values: &Spread) -> String {
             format!("; write `date({text})`")
         }
         [number] if only("text") && values.dates_in_texts && number.family() == "number" => {
-            match date::of(number).filter(|time| RECENT.contains(time)) {
+            match date::epoch_of_value(number).filter(|time| RECENT.contains(time)) {
                 Some(time) => format!("; write `date({})`", date::shown(time)),
                 None => "; write `date(...)`".to_owned(),
             }

@@ -1,31 +1,31 @@
 //! Conditions: what stands behind WITH, WHERE, HAVING and ON.
 
-use super::super::lex::{self, Word};
-use super::super::pattern::{Refusal, STATES_MAX};
+use super::super::lex::{self, QueryToken};
+use super::super::pattern::{RegexError, STATES_MAX};
 use super::super::syntax::*;
-use super::{Parsed, Parser, one_or};
-use crate::lang::Fault;
+use super::{QueryParseResult, QueryParser, one_or};
+use crate::lang::Diagnostic;
 
-impl Parser<'_> {
-    pub(super) fn cond(&mut self) -> Parsed<Cond> {
+impl QueryParser<'_> {
+    pub(super) fn cond(&mut self) -> QueryParseResult<ConditionExpr> {
         self.nested(|parser| {
             let mut any = vec![parser.conj()?];
             while parser.eat_keyword("OR") {
                 any.push(parser.conj()?);
             }
-            Ok(one_or(any, Cond::Or))
+            Ok(one_or(any, ConditionExpr::Or))
         })
     }
 
-    pub(super) fn conj(&mut self) -> Parsed<Cond> {
+    pub(super) fn conj(&mut self) -> QueryParseResult<ConditionExpr> {
         let mut all = vec![self.prim()?];
         while self.eat_keyword("AND") {
             all.push(self.prim()?);
         }
-        Ok(one_or(all, Cond::And))
+        Ok(one_or(all, ConditionExpr::And))
     }
 
-    pub(super) fn prim(&mut self) -> Parsed<Cond> {
+    pub(super) fn prim(&mut self) -> QueryParseResult<ConditionExpr> {
         let negated = self.eat_symbol("!")
             || self.is_keyword("NOT") && {
                 self.next();
@@ -33,8 +33,8 @@ impl Parser<'_> {
             };
         if negated && !self.is_symbol("(") {
             // `NOT a = 1` is the opposite of one comparison.
-            let compare = Cond::Compare(Box::new(self.compare()?));
-            return Ok(Cond::Not(Box::new(compare)));
+            let compare = ConditionExpr::Compare(Box::new(self.compare()?));
+            return Ok(ConditionExpr::Not(Box::new(compare)));
         }
         if self.is_symbol("(") {
             self.expect_symbol("(")?;
@@ -43,21 +43,25 @@ impl Parser<'_> {
                 return Err(self.unexpected("`AND`, `OR` or `)`"));
             }
             return Ok(match negated {
-                true => Cond::Not(Box::new(inner)),
+                true => ConditionExpr::Not(Box::new(inner)),
                 false => inner,
             });
         }
-        self.compare().map(|compare| Cond::Compare(Box::new(compare)))
+        self.compare().map(|compare| ConditionExpr::Compare(Box::new(compare)))
     }
 
-    pub(super) fn compare(&mut self) -> Parsed<Compare> {
-        let called = matches!(self.second(), Word::Symbol("("));
+    pub(super) fn compare(&mut self) -> QueryParseResult<ComparisonExpr> {
+        let called = matches!(self.second(), QueryToken::Symbol("("));
         let left = match self.peek() {
             // HAVING may ask what RETURN computes.
-            Word::Name(name) if called && !name.eq_ignore_ascii_case("date") => self.call()?,
-            Word::Name(name) if !self.continues(&name) || self.compared() => self.operand()?,
-            Word::Symbol("[") => self.operand()?,
-            Word::Text(_) => {
+            QueryToken::Name(name) if called && !name.eq_ignore_ascii_case("date") => {
+                self.call()?
+            }
+            QueryToken::Name(name) if !self.continues(&name) || self.compared() => {
+                self.operand()?
+            }
+            QueryToken::Symbol("[") => self.operand()?,
+            QueryToken::Text(_) => {
                 let fault = *self.unexpected("a property name");
                 return Err(Box::new(
                     fault
@@ -67,42 +71,54 @@ impl Parser<'_> {
             _ => return Err(self.unexpected("a property name")),
         };
         let (op, negated) = match self.peek() {
-            Word::Symbol("=") => (Op::Equal, false),
-            Word::Symbol("!=") => (Op::Equal, true),
-            Word::Symbol("~=") => (Op::Contains, false),
-            Word::Symbol("!~=") => (Op::Contains, true),
-            Word::Symbol("^=") => (Op::Begins, false),
-            Word::Symbol("!^=") => (Op::Begins, true),
-            Word::Symbol("$=") => (Op::Ends, false),
-            Word::Symbol("!$=") => (Op::Ends, true),
+            QueryToken::Symbol("=") => (ComparisonOp::Equal, false),
+            QueryToken::Symbol("!=") => (ComparisonOp::Equal, true),
+            QueryToken::Symbol("~=") => (ComparisonOp::Contains, false),
+            QueryToken::Symbol("!~=") => (ComparisonOp::Contains, true),
+            QueryToken::Symbol("^=") => (ComparisonOp::Begins, false),
+            QueryToken::Symbol("!^=") => (ComparisonOp::Begins, true),
+            QueryToken::Symbol("$=") => (ComparisonOp::Ends, false),
+            QueryToken::Symbol("!$=") => (ComparisonOp::Ends, true),
             // `<>` is no symbol of the language; it is named here since SQL has it.
-            Word::Symbol("<") if matches!(self.second(), Word::Symbol(">")) => {
+            QueryToken::Symbol("<") if matches!(self.second(), QueryToken::Symbol(">")) => {
                 let start = self.here().start;
                 let end = lex::word_at(self.text, self.here().end).1.end;
                 let fault = self.fault("Q0101", "unknown operator `<>`", start..end);
                 return Err(Box::new(fault.patch("write `!=`", start..end, "!=")));
             }
-            Word::Symbol("<") => (Op::Less, false),
-            Word::Symbol("<=") => (Op::LessOrEqual, false),
-            Word::Symbol(">") => (Op::Greater, false),
-            Word::Symbol(">=") => (Op::GreaterOrEqual, false),
-            Word::Name(word) if word.eq_ignore_ascii_case("IN") => {
+            QueryToken::Symbol("<") => (ComparisonOp::Less, false),
+            QueryToken::Symbol("<=") => (ComparisonOp::LessOrEqual, false),
+            QueryToken::Symbol(">") => (ComparisonOp::Greater, false),
+            QueryToken::Symbol(">=") => (ComparisonOp::GreaterOrEqual, false),
+            QueryToken::Name(word) if word.eq_ignore_ascii_case("IN") => {
                 self.next();
                 let right = self.one_of()?;
                 let span = self.since(left.span.start);
-                return Ok(Compare { left, op: Op::Equal, negated: false, right, span });
+                return Ok(ComparisonExpr {
+                    left,
+                    op: ComparisonOp::Equal,
+                    negated: false,
+                    right,
+                    span,
+                });
             }
-            Word::Name(word)
+            QueryToken::Name(word)
                 if word.eq_ignore_ascii_case("NOT")
-                    && matches!(self.second(), Word::Name(w) if w.eq_ignore_ascii_case("IN")) =>
+                    && matches!(self.second(), QueryToken::Name(w) if w.eq_ignore_ascii_case("IN")) =>
             {
                 self.next();
                 self.next();
                 let right = self.one_of()?;
                 let span = self.since(left.span.start);
-                return Ok(Compare { left, op: Op::Equal, negated: true, right, span });
+                return Ok(ComparisonExpr {
+                    left,
+                    op: ComparisonOp::Equal,
+                    negated: true,
+                    right,
+                    span,
+                });
             }
-            Word::Name(word) if word.eq_ignore_ascii_case("LIKE") => {
+            QueryToken::Name(word) if word.eq_ignore_ascii_case("LIKE") => {
                 let fault = self.fault("Q0101", "there is no `LIKE`", self.here());
                 return Err(Box::new(fault.help(
                     "`~=` contains, `^=` begins with, `$=` ends with, `= /pattern/` matches",
@@ -111,27 +127,27 @@ impl Parser<'_> {
             _ => return Err(self.unexpected("`=`, `!=`, `~=`, `^=`, `$=`, `<`, `<=`, `>` or `>=`")),
         };
         self.next();
-        let right = self.right(op == Op::Equal)?;
+        let right = self.right(op == ComparisonOp::Equal)?;
         let span = self.since(left.span.start);
-        Ok(Compare { left, op, negated, right, span })
+        Ok(ComparisonExpr { left, op, negated, right, span })
     }
 
     /// True if a keyword is a property after all, since an operator follows it: `limit > 5`.
     pub(super) fn compared(&self) -> bool {
         const OPERATORS: [&str; 12] =
             ["=", "!=", "~=", "!~=", "^=", "!^=", "$=", "!$=", "<", "<=", ">", ">="];
-        matches!(self.second(), Word::Symbol(symbol) if OPERATORS.contains(&symbol))
+        matches!(self.second(), QueryToken::Symbol(symbol) if OPERATORS.contains(&symbol))
     }
 
     /// The list of `IN ('a', 'b')`, in round or square brackets.
-    pub(super) fn one_of(&mut self) -> Parsed<Right> {
+    pub(super) fn one_of(&mut self) -> QueryParseResult<ComparisonOperand> {
         if self.eat_symbol("[") {
             let mut values = vec![self.right_atom()?];
             while self.eat_symbol(",") {
                 values.push(self.right_atom()?);
             }
             self.expect_symbol("]")?;
-            return Ok(Right::Or(values));
+            return Ok(ComparisonOperand::Or(values));
         }
         self.expect_symbol("(")?;
         let mut values = vec![self.right_atom()?];
@@ -139,17 +155,17 @@ impl Parser<'_> {
             values.push(self.right_atom()?);
         }
         self.expect_symbol(")")?;
-        Ok(Right::Or(values))
+        Ok(ComparisonOperand::Or(values))
     }
 
-    pub(super) fn right(&mut self, may_ask: bool) -> Parsed<Right> {
+    pub(super) fn right(&mut self, may_ask: bool) -> QueryParseResult<ComparisonOperand> {
         if !self.is_symbol("(") {
             return self.right_atom();
         }
         self.nested(|parser| {
             parser.next();
             let right = match parser.is_keyword("FIND") {
-                true if may_ask => Right::Query(Box::new(parser.query()?)),
+                true if may_ask => ComparisonOperand::Query(Box::new(parser.query()?)),
                 true => {
                     let fault =
                         parser.fault("Q0208", "a query can only follow `=` or `!=`", parser.here());
@@ -164,37 +180,42 @@ impl Parser<'_> {
         })
     }
 
-    pub(super) fn list(&mut self) -> Parsed<Right> {
+    pub(super) fn list(&mut self) -> QueryParseResult<ComparisonOperand> {
         let mut any = vec![self.list_and()?];
         while self.eat_keyword("OR") || self.eat_symbol(",") || self.eat_symbol("|") {
             any.push(self.list_and()?);
         }
-        Ok(one_or(any, Right::Or))
+        Ok(one_or(any, ComparisonOperand::Or))
     }
 
-    pub(super) fn list_and(&mut self) -> Parsed<Right> {
+    pub(super) fn list_and(&mut self) -> QueryParseResult<ComparisonOperand> {
         // Only the whole right side may be a query, not an item of a list.
         let mut all = vec![self.right(false)?];
         while self.eat_keyword("AND") {
             all.push(self.right(false)?);
         }
-        Ok(one_or(all, Right::And))
+        Ok(one_or(all, ComparisonOperand::And))
     }
 
-    pub(super) fn right_atom(&mut self) -> Parsed<Right> {
+    pub(super) fn right_atom(&mut self) -> QueryParseResult<ComparisonOperand> {
         if self.is_symbol("/") {
             return self.pattern();
         }
         match self.peek() {
-            Word::Name(name) if self.continues(&name) => return Err(self.unexpected("a value")),
-            Word::Name(_) | Word::Text(_) | Word::Number(_) | Word::Hole(_) => {}
-            Word::Symbol("-" | "[") => {}
+            QueryToken::Name(name) if self.continues(&name) => {
+                return Err(self.unexpected("a value"));
+            }
+            QueryToken::Name(_)
+            | QueryToken::Text(_)
+            | QueryToken::Number(_)
+            | QueryToken::Hole(_) => {}
+            QueryToken::Symbol("-" | "[") => {}
             _ => return Err(self.unexpected("a value")),
         }
-        self.operand().map(Right::Value)
+        self.operand().map(ComparisonOperand::Value)
     }
 
-    pub(super) fn pattern(&mut self) -> Parsed<Right> {
+    pub(super) fn pattern(&mut self) -> QueryParseResult<ComparisonOperand> {
         let start = self.here().start;
         let Some((pattern, flags, len)) = lex::regex(&self.text[start..]) else {
             let fault =
@@ -212,17 +233,17 @@ impl Parser<'_> {
         // A regular expression is no word of the lexer, so the place is moved by hand.
         self.at = span.end;
         self.last = span.end;
-        Ok(Right::Pattern(pattern, span))
+        Ok(ComparisonOperand::Pattern(pattern, span))
     }
 
     /// The fault of a pattern that is not compiled.
-    fn refused(&self, refusal: Refusal, span: &Span) -> Box<Fault> {
+    fn refused(&self, refusal: RegexError, span: &TextSpan) -> Box<Diagnostic> {
         let fault = |code, words: String| self.fault(code, words, span.clone());
         Box::new(match refusal {
-            Refusal::Faulty(why) => fault("Q0109", format!("regular expression: {why}")).note(
+            RegexError::Faulty(why) => fault("Q0109", format!("regular expression: {why}")).note(
                 "matching takes linear time, so look-around and back-references are not allowed",
             ),
-            Refusal::TooLarge(states) => fault(
+            RegexError::TooLarge(states) => fault(
                 "Q0111",
                 format!(
                     "the regular expressions up to here have about {states} states, \
@@ -230,7 +251,7 @@ impl Parser<'_> {
                 ),
             )
             .help("repeat less: `\\w{60}` is sixty times as large as `\\w`, `\\w+` is not"),
-            Refusal::TooLate => {
+            RegexError::TooLate => {
                 fault("Q0111", "the time of the query ended before its patterns were read".into())
                     .help("use fewer or shorter patterns")
             }

@@ -1,10 +1,10 @@
 //! Advice for people who type another query language: the same question in J1QL if it is simple
 //! enough to translate, else an example of J1QL.
 
-use super::super::pattern::Patterns;
-use super::Query;
+use super::super::pattern::RegexCache;
+use super::ParsedQuery;
 use super::parse;
-use crate::lang::Source;
+use crate::lang::SourceText;
 
 /// An example of a question in J1QL.
 const EXAMPLE: &str = "in J1QL a question reads `FIND User WITH active = true AS u THAT OWNS >> \
@@ -24,8 +24,8 @@ pub(super) fn advice(text: &str) -> Option<(&'static str, String)> {
     };
     // A translation is only shown if J1QL can read it.
     let readable = |query: &String| {
-        let source = Source::whole("advice", query.as_str());
-        parse(&source, 0, false, &Patterns::new(None)).is_ok_and(|_: Query| true)
+        let source = SourceText::whole("advice", query.as_str());
+        parse(&source, 0, false, &RegexCache::new(None)).is_ok_and(|_: ParsedQuery| true)
     };
     let advice = match put.filter(readable) {
         Some(query) => format!("in J1QL: `{query}`"),

@@ -1,4 +1,4 @@
-//! The grammar, by recursive descent: text in, [`Query`] out, or one fault that says what was
+//! The grammar, by recursive descent: text in, [`ParsedQuery`] out, or one fault that says what was
 //! expected where.
 //!
 //! A keyword is one only where the grammar expects it, so that `LIMITS` can be a verb and `value` an
@@ -10,10 +10,10 @@ mod foreign;
 mod pattern;
 mod value;
 
-use super::lex::{self, Word};
-use super::pattern::Patterns;
+use super::lex::{self, QueryToken};
+use super::pattern::RegexCache;
 use super::syntax::*;
-use crate::lang::{Fault, Source, closest};
+use crate::lang::{Diagnostic, SourceText, closest};
 use std::sync::Arc;
 
 /// Longest query, in bytes.
@@ -27,28 +27,28 @@ const CHAIN_MAX: usize = 200;
 pub(super) const CLAUSES: [&str; 10] =
     ["FIND", "THAT", "WITH", "WHERE", "RETURN", "HAVING", "ORDER", "SKIP", "LIMIT", "AS"];
 
-type Parsed<T> = Result<T, Box<Fault>>;
+type QueryParseResult<T> = Result<T, Box<Diagnostic>>;
 
 /// Reads a query. `now` is the time of `date.now`, in epoch milliseconds; `strict` refuses extensions
 /// of J1QL; `patterns` are the regular expressions of the whole query.
 pub(super) fn parse(
-    source: &Arc<Source>,
+    source: &Arc<SourceText>,
     now: i64,
     strict: bool,
-    patterns: &Patterns,
-) -> Parsed<Query> {
+    patterns: &RegexCache,
+) -> QueryParseResult<ParsedQuery> {
     let text = &source.text;
-    let mut parser = Parser { source, text, at: 0, last: 0, depth: 0, now, strict, patterns };
+    let mut parser = QueryParser { source, text, at: 0, last: 0, depth: 0, now, strict, patterns };
     if source.text.len() > LENGTH_MAX {
         let message = format!("query of {} bytes is too long", source.text.len());
-        let fault = Fault::error("Q0107", source, message);
+        let fault = Diagnostic::error("Q0107", source, message);
         return Err(Box::new(fault.help(format!("at most {LENGTH_MAX} bytes are read"))));
     }
     let query = parser.query()?;
     // Other languages end a query with `;`, so it may stand here.
     while parser.eat_symbol(";") {}
     match parser.peek() {
-        Word::End => Ok(query),
+        QueryToken::End => Ok(query),
         _ => {
             Err(parser
                 .unexpected("`THAT`, `(THAT`, `WHERE`, `RETURN`, `ORDER BY`, `LIMIT` or the end"))
@@ -57,21 +57,21 @@ pub(super) fn parse(
 }
 
 /// Reads a list of verbs alone, as the definition of a set has it.
-pub(super) fn verbs(source: &Arc<Source>) -> Parsed<Vec<Verb>> {
+pub(super) fn verbs(source: &Arc<SourceText>) -> QueryParseResult<Vec<VerbPattern>> {
     let text = &source.text;
-    let patterns = &Patterns::new(None);
+    let patterns = &RegexCache::new(None);
     // A list of verbs holds no dates, and the project may use extensions.
     let (now, strict) = (0, false);
-    let mut parser = Parser { source, text, at: 0, last: 0, depth: 0, now, strict, patterns };
+    let mut parser = QueryParser { source, text, at: 0, last: 0, depth: 0, now, strict, patterns };
     let verbs = parser.verb_list()?;
     match parser.peek() {
-        Word::End => Ok(verbs),
+        QueryToken::End => Ok(verbs),
         _ => Err(parser.unexpected("`|` or the end")),
     }
 }
 
-struct Parser<'a> {
-    source: &'a Arc<Source>,
+struct QueryParser<'a> {
+    source: &'a Arc<SourceText>,
     text: &'a str,
     /// The byte at which the next word is looked for.
     at: usize,
@@ -80,37 +80,37 @@ struct Parser<'a> {
     depth: u32,
     now: i64,
     strict: bool,
-    patterns: &'a Patterns,
+    patterns: &'a RegexCache,
 }
 
-impl Parser<'_> {
-    fn peek(&self) -> Word {
+impl QueryParser<'_> {
+    fn peek(&self) -> QueryToken {
         // Words are read again each time: the meaning of a `/` depends on what the grammar expects.
         lex::word_at(self.text, self.at).0
     }
 
-    fn here(&self) -> Span {
+    fn here(&self) -> TextSpan {
         lex::word_at(self.text, self.at).1
     }
 
     /// The word after the next one.
-    fn second(&self) -> Word {
+    fn second(&self) -> QueryToken {
         lex::word_at(self.text, self.here().end).0
     }
 
-    fn next(&mut self) -> (Word, Span) {
+    fn next(&mut self) -> (QueryToken, TextSpan) {
         let (word, span) = lex::word_at(self.text, self.at);
         self.at = span.end;
         self.last = span.end;
         (word, span)
     }
 
-    fn since(&self, start: usize) -> Span {
+    fn since(&self, start: usize) -> TextSpan {
         start..self.last.max(start)
     }
 
     fn is_symbol(&self, symbol: &str) -> bool {
-        matches!(self.peek(), Word::Symbol(s) if s == symbol)
+        matches!(self.peek(), QueryToken::Symbol(s) if s == symbol)
     }
 
     fn eat_symbol(&mut self, symbol: &str) -> bool {
@@ -122,7 +122,7 @@ impl Parser<'_> {
     }
 
     fn is_keyword(&self, keyword: &str) -> bool {
-        matches!(self.peek(), Word::Name(name) if name.eq_ignore_ascii_case(keyword))
+        matches!(self.peek(), QueryToken::Name(name) if name.eq_ignore_ascii_case(keyword))
     }
 
     fn eat_keyword(&mut self, keyword: &str) -> bool {
@@ -133,33 +133,33 @@ impl Parser<'_> {
         found
     }
 
-    fn expect_symbol(&mut self, symbol: &str) -> Parsed<()> {
+    fn expect_symbol(&mut self, symbol: &str) -> QueryParseResult<()> {
         match self.eat_symbol(symbol) {
             true => Ok(()),
             false => Err(self.unexpected(&format!("`{symbol}`"))),
         }
     }
 
-    fn fault(&self, code: &'static str, message: impl Into<String>, at: Span) -> Fault {
-        Fault::error(code, self.source, message).at(at, "")
+    fn fault(&self, code: &'static str, message: impl Into<String>, at: TextSpan) -> Diagnostic {
+        Diagnostic::error(code, self.source, message).at(at, "")
     }
 
     /// The fault of a word that cannot stand here, with advice on known mistakes.
-    fn unexpected(&self, expected: &str) -> Box<Fault> {
+    fn unexpected(&self, expected: &str) -> Box<Diagnostic> {
         let (word, span) = lex::word_at(self.text, self.at);
         let quoted = &self.text[span.clone()];
         let (line, column) = self.source.place(span.start);
         let one_line = format!("Unexpected token \"{quoted}\" at line {line} column {column}");
         let fault = match word {
-            Word::End => {
+            QueryToken::End => {
                 let message = format!("the query ends, expected {expected}");
                 return Box::new(self.fault("Q0101", message, span));
             }
-            Word::OpenText => {
+            QueryToken::OpenText => {
                 let fault = self.fault("Q0102", "string is not closed", span);
                 return Box::new(fault.help("end it with the quote it began with"));
             }
-            Word::Stray('\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}') => {
+            QueryToken::Stray('\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}') => {
                 let curly = |c: char| ('\u{2018}'..='\u{201f}').contains(&c);
                 let inside = &self.text[span.end..];
                 // The whole string is mended at once, if it ends on this line.
@@ -175,10 +175,10 @@ impl Parser<'_> {
                     .note("editors and chats turn straight quotes into curly ones")
                     .patch("use straight quotes", range, mended)
             }
-            Word::Symbol("=>") => self
+            QueryToken::Symbol("=>") => self
                 .fault("Q0101", "unknown operator `=>`".to_string(), span.clone())
                 .patch("write `>=`", span, ">="),
-            Word::Symbol("==") => self
+            QueryToken::Symbol("==") => self
                 .fault("Q0101", "unknown operator `==`".to_string(), span.clone())
                 .patch("one `=` compares", span, "="),
             _ => {
@@ -191,19 +191,19 @@ impl Parser<'_> {
     }
 
     /// Adds advice for a word that people often write in such a place.
-    fn advise(&self, fault: Fault, word: &Word, at: Span) -> Fault {
-        let Word::Name(name) = word else {
+    fn advise(&self, fault: Diagnostic, word: &QueryToken, at: TextSpan) -> Diagnostic {
+        let QueryToken::Name(name) = word else {
             return match word {
-                Word::Symbol("=" | "!=" | ">" | "<" | "~=") => {
+                QueryToken::Symbol("=" | "!=" | ">" | "<" | "~=") => {
                     fault.help("a condition stands behind WITH, as in `User WITH active = true`")
                 }
-                Word::Symbol("&") => fault.help("write AND"),
-                Word::Symbol("|") => {
+                QueryToken::Symbol("&") => fault.help("write AND"),
+                QueryToken::Symbol("|") => {
                     fault.help("alternatives stand in brackets: `(User|Person)`, `(HAS|OWNS)`")
                 }
-                Word::Symbol("/") => fault.help("comments are written `/* ... */`"),
-                Word::Stray('`') => fault.help("names stand bare, texts in straight quotes"),
-                Word::Stray('\\') => fault.help("quotes are escaped inside of a text only"),
+                QueryToken::Symbol("/") => fault.help("comments are written `/* ... */`"),
+                QueryToken::Stray('`') => fault.help("names stand bare, texts in straight quotes"),
+                QueryToken::Stray('\\') => fault.help("quotes are escaped inside of a text only"),
                 _ => fault,
             };
         };
@@ -240,7 +240,7 @@ impl Parser<'_> {
     }
 
     /// Refuses an extension of J1QL if the query must be strict.
-    fn extension(&self, what: &str, at: Span) -> Parsed<()> {
+    fn extension(&self, what: &str, at: TextSpan) -> QueryParseResult<()> {
         match self.strict {
             true => Err(Box::new(
                 self.fault("Q0110", format!("{what} is not J1QL"), at)
@@ -251,7 +251,7 @@ impl Parser<'_> {
     }
 
     /// Refuses a chain that is too long.
-    fn room(&self, count: usize, what: &str) -> Parsed<()> {
+    fn room(&self, count: usize, what: &str) -> QueryParseResult<()> {
         match count > CHAIN_MAX {
             true => {
                 let message = format!("more than {CHAIN_MAX} {what} in a row");
@@ -261,7 +261,10 @@ impl Parser<'_> {
         }
     }
 
-    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    fn nested<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> QueryParseResult<T>,
+    ) -> QueryParseResult<T> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             let message = format!("more than {DEPTH_MAX} brackets are open");
@@ -272,9 +275,9 @@ impl Parser<'_> {
         result
     }
 
-    fn query(&mut self) -> Parsed<Query> {
+    fn query(&mut self) -> QueryParseResult<ParsedQuery> {
         let start = self.here().start;
-        if !self.eat_keyword("FIND") && !matches!(self.peek(), Word::Text(_)) {
+        if !self.eat_keyword("FIND") && !matches!(self.peek(), QueryToken::Text(_)) {
             return Err(match foreign::advice(self.text) {
                 // Another language fills the whole text; a query in brackets begins elsewhere.
                 Some((language, advice)) if start == lex::word_at(self.text, 0).1.start => {
@@ -291,17 +294,17 @@ impl Parser<'_> {
                 let all = self.modifier("ALL");
                 let span = self.since(at.start);
                 self.extension("`SHORTEST`", span.clone())?;
-                Some(Shortest { all, span })
+                Some(ShortestClause { all, span })
             }
             false => None,
         };
-        let mut query = Query {
+        let mut query = ParsedQuery {
             unique,
             shortest,
             start: self.entity()?,
             elements: self.elements()?,
             filter: None,
-            returns: Returns::List,
+            returns: ReturnClause::List,
             having: None,
             order: Vec::new(),
             skip: None,
@@ -318,8 +321,10 @@ impl Parser<'_> {
     fn modifier(&mut self, word: &str) -> bool {
         let found = self.is_keyword(word)
             && match self.second() {
-                Word::Name(name) => !self.continues(&name),
-                Word::Text(_) | Word::Hole(_) | Word::Symbol("*" | "(" | "#") => true,
+                QueryToken::Name(name) => !self.continues(&name),
+                QueryToken::Text(_) | QueryToken::Hole(_) | QueryToken::Symbol("*" | "(" | "#") => {
+                    true
+                }
                 _ => false,
             };
         if found {
@@ -329,7 +334,7 @@ impl Parser<'_> {
     }
 
     /// One of the clauses after the pattern; false if none stands here.
-    fn clause(&mut self, query: &mut Query) -> Parsed<bool> {
+    fn clause(&mut self, query: &mut ParsedQuery) -> QueryParseResult<bool> {
         let at = self.here();
         let twice = |parser: &Self, there: bool, what: &str| match there {
             true => Err(Box::new(parser.fault("Q0101", format!("second `{what}`"), at.clone()))),
@@ -339,7 +344,7 @@ impl Parser<'_> {
             twice(self, query.filter.is_some(), "WHERE")?;
             query.filter = Some(self.cond()?);
         } else if self.eat_keyword("RETURN") {
-            twice(self, !matches!(query.returns, Returns::List), "RETURN")?;
+            twice(self, !matches!(query.returns, ReturnClause::List), "RETURN")?;
             query.returns = self.returns()?;
         } else if self.eat_keyword("HAVING") {
             twice(self, query.having.is_some(), "HAVING")?;
@@ -360,9 +365,9 @@ impl Parser<'_> {
         Ok(true)
     }
 
-    fn whole_number(&mut self) -> Parsed<u64> {
+    fn whole_number(&mut self) -> QueryParseResult<u64> {
         match self.peek() {
-            Word::Number(digits) if digits.parse::<u64>().is_ok() => {
+            QueryToken::Number(digits) if digits.parse::<u64>().is_ok() => {
                 self.next();
                 Ok(digits.parse().unwrap_or(u64::MAX))
             }
@@ -377,7 +382,7 @@ impl Parser<'_> {
     }
 
     /// The name of a verb, class or type; in square brackets it may have any characters.
-    fn graph_name(&mut self, expected: &str) -> Parsed<Named> {
+    fn graph_name(&mut self, expected: &str) -> QueryParseResult<SpannedName> {
         if !self.is_symbol("[") {
             return self.name(expected);
         }
@@ -388,14 +393,16 @@ impl Parser<'_> {
             return Err(Box::new(self.fault("Q0101", "there is no name in the brackets", span)));
         }
         self.extension("a name in square brackets", span.clone())?;
-        Ok(Named { text, span })
+        Ok(SpannedName { text, span })
     }
 
-    fn name(&mut self, expected: &str) -> Parsed<Named> {
+    fn name(&mut self, expected: &str) -> QueryParseResult<SpannedName> {
         match self.peek() {
-            Word::Name(name) if !CLAUSES.iter().any(|word| word.eq_ignore_ascii_case(&name)) => {
+            QueryToken::Name(name)
+                if !CLAUSES.iter().any(|word| word.eq_ignore_ascii_case(&name)) =>
+            {
                 let (_, span) = self.next();
-                Ok(Named { text: name, span })
+                Ok(SpannedName { text: name, span })
             }
             _ => Err(self.unexpected(expected)),
         }

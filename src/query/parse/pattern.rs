@@ -1,14 +1,14 @@
 //! The pattern of a query: entities, and the steps, groups and joins that follow them.
 
-use super::super::lex::{self, Word};
+use super::super::lex::{self, QueryToken};
 use super::super::syntax::*;
-use super::{Parsed, Parser};
+use super::{QueryParseResult, QueryParser};
 
 /// Largest upper bound of a quantifier.
 const REPEAT_MAX: u32 = 100;
 
-impl Parser<'_> {
-    pub(super) fn entity(&mut self) -> Parsed<EntityPattern> {
+impl QueryParser<'_> {
+    pub(super) fn entity(&mut self) -> QueryParseResult<EntityPattern> {
         let alternatives = match self.eat_symbol("(") {
             true => {
                 let mut all = vec![self.alternative()?];
@@ -43,9 +43,9 @@ impl Parser<'_> {
         Ok(EntityPattern { alternatives, scope, with, alias })
     }
 
-    pub(super) fn in_scope(&mut self) -> Parsed<Option<Text>> {
+    pub(super) fn in_scope(&mut self) -> QueryParseResult<Option<TextLiteral>> {
         let scoped = self.is_keyword("IN")
-            && matches!(self.second(), Word::Name(name) if name.eq_ignore_ascii_case("SCOPE"));
+            && matches!(self.second(), QueryToken::Name(name) if name.eq_ignore_ascii_case("SCOPE"));
         if !scoped {
             return Ok(None);
         }
@@ -56,13 +56,13 @@ impl Parser<'_> {
         self.text_value("the name of a scope in quotes").map(Some)
     }
 
-    pub(super) fn text_value(&mut self, expected: &str) -> Parsed<Text> {
+    pub(super) fn text_value(&mut self, expected: &str) -> QueryParseResult<TextLiteral> {
         match self.peek() {
-            Word::Text(_) | Word::Hole(_) => {
+            QueryToken::Text(_) | QueryToken::Hole(_) => {
                 let (word, span) = self.next();
                 match word {
-                    Word::Hole(text) => Ok(Text { text, hole: true, span }),
-                    Word::Text(text) => Ok(Text { text, hole: false, span }),
+                    QueryToken::Hole(text) => Ok(TextLiteral { text, hole: true, span }),
+                    QueryToken::Text(text) => Ok(TextLiteral { text, hole: false, span }),
                     _ => Err(self.unexpected(expected)),
                 }
             }
@@ -70,29 +70,31 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn alternative(&mut self) -> Parsed<Alternative> {
+    pub(super) fn alternative(&mut self) -> QueryParseResult<SelectorAlternative> {
         match self.peek() {
-            Word::Symbol("*") => {
+            QueryToken::Symbol("*") => {
                 self.next();
-                Ok(Alternative::Any)
+                Ok(SelectorAlternative::Any)
             }
-            Word::Text(_) | Word::Hole(_) => self.text_value("a selector").map(Alternative::Text),
-            Word::Symbol("#") => {
+            QueryToken::Text(_) | QueryToken::Hole(_) => {
+                self.text_value("a selector").map(SelectorAlternative::Text)
+            }
+            QueryToken::Symbol("#") => {
                 self.next();
                 let smart = self.name("the name of a smart class")?;
-                let of = matches!(self.peek(), Word::Name(name) if !self.continues(&name));
+                let of = matches!(self.peek(), QueryToken::Name(name) if !self.continues(&name));
                 match of {
-                    true => Ok(Alternative::SmartOf(smart, self.name("a class or type")?)),
-                    false => Ok(Alternative::Smart(smart)),
+                    true => Ok(SelectorAlternative::SmartOf(smart, self.name("a class or type")?)),
+                    false => Ok(SelectorAlternative::Smart(smart)),
                 }
             }
             _ => self
                 .graph_name("a class, a type, `*`, a text in quotes or `(`")
-                .map(Alternative::Name),
+                .map(SelectorAlternative::Name),
         }
     }
 
-    pub(super) fn alias(&mut self) -> Parsed<Option<Named>> {
+    pub(super) fn alias(&mut self) -> QueryParseResult<Option<SpannedName>> {
         match self.eat_keyword("AS") {
             true => self.name("an alias").map(Some),
             false => Ok(None),
@@ -100,7 +102,7 @@ impl Parser<'_> {
     }
 
     /// All steps and groups that stand here.
-    pub(super) fn elements(&mut self) -> Parsed<Vec<Element>> {
+    pub(super) fn elements(&mut self) -> QueryParseResult<Vec<PatternElement>> {
         let mut elements = Vec::new();
         loop {
             self.room(elements.len(), "steps")?;
@@ -120,14 +122,14 @@ impl Parser<'_> {
         loop {
             let (word, span) = lex::word_at(self.text, at);
             match word {
-                Word::Symbol("(") => at = span.end,
-                Word::Name(name) => return name.eq_ignore_ascii_case("THAT"),
+                QueryToken::Symbol("(") => at = span.end,
+                QueryToken::Name(name) => return name.eq_ignore_ascii_case("THAT"),
                 _ => return false,
             }
         }
     }
 
-    pub(super) fn group(&mut self) -> Parsed<Element> {
+    pub(super) fn group(&mut self) -> QueryParseResult<PatternElement> {
         let elements = self.nested(|parser| {
             parser.expect_symbol("(")?;
             let elements = parser.elements()?;
@@ -147,18 +149,18 @@ impl Parser<'_> {
             },
         };
         let alias = self.alias()?;
-        Ok(Element::Group { elements, least, most, alias })
+        Ok(PatternElement::Group { elements, least, most, alias })
     }
 
     /// `{2}`, `{1,4}`, `{,4}`.
-    pub(super) fn quantifier(&mut self) -> Parsed<Option<(u32, u32)>> {
+    pub(super) fn quantifier(&mut self) -> QueryParseResult<Option<(u32, u32)>> {
         if !self.is_symbol("{") {
             return Ok(None);
         }
         let start = self.here().start;
         self.next();
         let bound = |parser: &mut Self| match parser.peek() {
-            Word::Number(digits) => {
+            QueryToken::Number(digits) => {
                 let at = parser.here();
                 let number = digits.parse::<u32>().ok().filter(|n| *n <= REPEAT_MAX);
                 parser.next();
@@ -189,7 +191,7 @@ impl Parser<'_> {
         Ok(Some((least, most)))
     }
 
-    pub(super) fn step(&mut self) -> Parsed<Element> {
+    pub(super) fn step(&mut self) -> QueryParseResult<PatternElement> {
         let start = self.here().start;
         self.next();
         if self.is_symbol("!") && self.negated_chain_follows() {
@@ -200,7 +202,7 @@ impl Parser<'_> {
                 parser.expect_symbol("(")?;
                 let elements = parser.elements()?;
                 parser.expect_symbol(")")?;
-                Ok(Element::Not(elements))
+                Ok(PatternElement::Not(elements))
             });
         }
         let negated = self.eat_symbol("!");
@@ -222,7 +224,7 @@ impl Parser<'_> {
         let by = self.by(repeat.is_some())?;
         // A class may be called VIA too: it is the keyword only behind a quantifier.
         let via = match self.is_keyword("VIA")
-            && !matches!(self.second(), Word::Name(n) if self.continues(&n))
+            && !matches!(self.second(), QueryToken::Name(n) if self.continues(&n))
         {
             true if repeat.is_some() => {
                 self.next();
@@ -231,11 +233,11 @@ impl Parser<'_> {
             _ => None,
         };
         let arrow = match self.peek() {
-            Word::Symbol(">>") => Arrow::Out,
-            Word::Symbol("<<") => Arrow::In,
-            _ => Arrow::Both,
+            QueryToken::Symbol(">>") => StepDirection::Out,
+            QueryToken::Symbol("<<") => StepDirection::In,
+            _ => StepDirection::Both,
         };
-        if arrow != Arrow::Both {
+        if arrow != StepDirection::Both {
             self.next();
         }
         let scope = self.in_scope()?;
@@ -251,12 +253,16 @@ impl Parser<'_> {
         // A relationship may be called MATCHES too: it is the join only if `ON` follows.
         let joins = matches!(
             verbs.as_slice(),
-            [Verb::Named(verb, None)] if verb.text.eq_ignore_ascii_case("MATCHES")
+            [VerbPattern::Named(verb, None)] if verb.text.eq_ignore_ascii_case("MATCHES")
         );
         if joins && self.is_keyword("ON") {
             let span = self.since(start);
             self.extension("`MATCHES ... ON`", span.clone())?;
-            if repeat.is_some() || arrow != Arrow::Both || scope.is_some() || alias.is_some() {
+            if repeat.is_some()
+                || arrow != StepDirection::Both
+                || scope.is_some()
+                || alias.is_some()
+            {
                 let fault = self.fault("Q0101", "`MATCHES ... ON` follows no relationship", span);
                 return Err(Box::new(
                     fault.help("leave out quantifier, arrow, scope and the alias of the step"),
@@ -264,10 +270,21 @@ impl Parser<'_> {
             }
             self.next();
             let on = self.cond()?;
-            return Ok(Element::Matches { negated, target, on, span });
+            return Ok(PatternElement::Matches { negated, target, on, span });
         }
-        let step = Step { negated, nearest, verbs, repeat, by, via, arrow, scope, alias, target };
-        Ok(Element::Step(Box::new(step)))
+        let step = RelationshipPattern {
+            negated,
+            nearest,
+            verbs,
+            repeat,
+            by,
+            via,
+            arrow,
+            scope,
+            alias,
+            target,
+        };
+        Ok(PatternElement::Step(Box::new(step)))
     }
 
     /// True if a chain in brackets follows the `!` here, and not a list of verbs.
@@ -275,17 +292,17 @@ impl Parser<'_> {
         let (_, bang) = lex::word_at(self.text, self.at);
         let (word, bracket) = lex::word_at(self.text, bang.end);
         let (inside, _) = lex::word_at(self.text, bracket.end);
-        word == Word::Symbol("(")
-            && matches!(inside, Word::Name(name) if name.eq_ignore_ascii_case("THAT"))
+        word == QueryToken::Symbol("(")
+            && matches!(inside, QueryToken::Name(name) if name.eq_ignore_ascii_case("THAT"))
     }
 
     /// `NEAREST` before the verbs; a verb may have that name too.
-    pub(super) fn nearest(&mut self) -> Parsed<bool> {
+    pub(super) fn nearest(&mut self) -> QueryParseResult<bool> {
         let follows = match self.second() {
-            Word::Symbol("(") => true,
-            Word::Name(_) => {
+            QueryToken::Symbol("(") => true,
+            QueryToken::Name(_) => {
                 let after = lex::word_at(self.text, self.here().end).1.end;
-                matches!(lex::word_at(self.text, after).0, Word::Symbol("{"))
+                matches!(lex::word_at(self.text, after).0, QueryToken::Symbol("{"))
             }
             _ => false,
         };
@@ -298,7 +315,7 @@ impl Parser<'_> {
         Ok(true)
     }
 
-    pub(super) fn verbs(&mut self) -> Parsed<Vec<Verb>> {
+    pub(super) fn verbs(&mut self) -> QueryParseResult<Vec<VerbPattern>> {
         if self.eat_symbol("(") {
             let verbs = self.verb_list()?;
             self.expect_symbol(")")?;
@@ -310,12 +327,12 @@ impl Parser<'_> {
         let verb = self.graph_name("a verb such as `HAS`, or `RELATES TO`")?;
         match verb.text.eq_ignore_ascii_case("RELATES") {
             true => Ok(Vec::new()),
-            false => Ok(vec![Verb::Named(verb, None)]),
+            false => Ok(vec![VerbPattern::Named(verb, None)]),
         }
     }
 
     /// `HAS | USES << | !MONITORS | * >>`.
-    pub(super) fn verb_list(&mut self) -> Parsed<Vec<Verb>> {
+    pub(super) fn verb_list(&mut self) -> QueryParseResult<Vec<VerbPattern>> {
         let mut verbs = vec![self.verb()?];
         while self.eat_symbol("|") || self.eat_keyword("OR") || self.eat_symbol(",") {
             verbs.push(self.verb()?);
@@ -324,12 +341,12 @@ impl Parser<'_> {
     }
 
     /// One of the verbs in a list.
-    pub(super) fn verb(&mut self) -> Parsed<Verb> {
+    pub(super) fn verb(&mut self) -> QueryParseResult<VerbPattern> {
         let start = self.here().start;
-        let arrow = |parser: &mut Self| -> Parsed<Option<Arrow>> {
+        let arrow = |parser: &mut Self| -> QueryParseResult<Option<StepDirection>> {
             let arrow = match parser.peek() {
-                Word::Symbol(">>") => Arrow::Out,
-                Word::Symbol("<<") => Arrow::In,
+                QueryToken::Symbol(">>") => StepDirection::Out,
+                QueryToken::Symbol("<<") => StepDirection::In,
                 _ => return Ok(None),
             };
             let at = parser.here();
@@ -340,32 +357,32 @@ impl Parser<'_> {
         if self.eat_symbol("#") {
             let name = self.name("the name of a set of verbs")?;
             self.extension("a set of verbs", self.since(start))?;
-            return Ok(Verb::Smart(name));
+            return Ok(VerbPattern::Smart(name));
         }
         if self.eat_symbol("!") {
             let verb = self.graph_name("a verb")?;
             self.extension("`!` inside a list of verbs", self.since(start))?;
-            return Ok(Verb::Never(verb));
+            return Ok(VerbPattern::Never(verb));
         }
         if self.eat_symbol("*") {
             let span = self.since(start);
             self.extension("`*` as a verb", span)?;
-            return Ok(Verb::Others(arrow(self)?));
+            return Ok(VerbPattern::Others(arrow(self)?));
         }
         let verb = self.graph_name("a verb")?;
         if verb.text.eq_ignore_ascii_case("RELATES") && self.eat_keyword("TO") {
-            return Ok(Verb::Others(arrow(self)?));
+            return Ok(VerbPattern::Others(arrow(self)?));
         }
         // `TO` behind a verb means nothing.
         self.eat_keyword("TO");
-        Ok(Verb::Named(verb, arrow(self)?))
+        Ok(VerbPattern::Named(verb, arrow(self)?))
     }
 
     /// `BY OWNS` after a quantifier: the last relationship.
-    pub(super) fn by(&mut self, repeated: bool) -> Parsed<Vec<Verb>> {
+    pub(super) fn by(&mut self, repeated: bool) -> QueryParseResult<Vec<VerbPattern>> {
         let follows = match self.second() {
-            Word::Symbol("(" | "#") => true,
-            Word::Name(name) => !self.continues(&name),
+            QueryToken::Symbol("(" | "#") => true,
+            QueryToken::Name(name) => !self.continues(&name),
             _ => false,
         };
         if !repeated || !self.is_keyword("BY") || !follows {

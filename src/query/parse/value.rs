@@ -1,14 +1,14 @@
 //! Values: literals, dates with their offsets, and paths.
 
 use super::super::date;
-use super::super::lex::{self, Word};
+use super::super::lex::{self, QueryToken};
 use super::super::syntax::*;
-use super::{Parsed, Parser};
+use super::{QueryParseResult, QueryParser};
 use crate::graph::Value;
 
-impl Parser<'_> {
+impl QueryParser<'_> {
     /// A value of a comparison: no arithmetic but that of dates.
-    pub(super) fn operand(&mut self) -> Parsed<Expr> {
+    pub(super) fn operand(&mut self) -> QueryParseResult<ValueExpr> {
         let start = self.here().start;
         let minus = self.eat_symbol("-");
         let mut expr = self.atom()?;
@@ -18,20 +18,24 @@ impl Parser<'_> {
         Ok(expr)
     }
 
-    pub(super) fn negative(&mut self, expr: Expr, start: usize) -> Parsed<Expr> {
+    pub(super) fn negative(
+        &mut self,
+        expr: ValueExpr,
+        start: usize,
+    ) -> QueryParseResult<ValueExpr> {
         let span = self.since(start);
         match &expr.kind {
-            ExprKind::Number(_) => {
+            ValueExprKind::Number(_) => {
                 // Read again with its sign: the least integer has no positive counterpart in 64 bits.
                 let digits = format!("-{}", &self.text[expr.span.clone()]);
                 let number = self.number(&digits, span.clone())?;
-                Ok(Expr { kind: ExprKind::Number(number), span })
+                Ok(ValueExpr { kind: ValueExprKind::Number(number), span })
             }
-            _ => Ok(Expr { kind: ExprKind::Minus(Box::new(expr)), span }),
+            _ => Ok(ValueExpr { kind: ValueExprKind::Minus(Box::new(expr)), span }),
         }
     }
 
-    pub(super) fn number(&self, digits: &str, at: Span) -> Parsed<Value<'static>> {
+    pub(super) fn number(&self, digits: &str, at: TextSpan) -> QueryParseResult<Value<'static>> {
         Value::number(digits).ok_or_else(|| {
             let message = format!("number `{digits}` cannot be held exactly in 64 bits");
             Box::new(self.fault("Q0108", message, at))
@@ -39,51 +43,53 @@ impl Parser<'_> {
     }
 
     /// A literal, a date with its offset, or a path.
-    pub(super) fn atom(&mut self) -> Parsed<Expr> {
+    pub(super) fn atom(&mut self) -> QueryParseResult<ValueExpr> {
         let start = self.here().start;
         let kind = match self.peek() {
-            Word::Number(digits) => {
+            QueryToken::Number(digits) => {
                 let (_, at) = self.next();
-                ExprKind::Number(self.number(&digits, at)?)
+                ValueExprKind::Number(self.number(&digits, at)?)
             }
-            Word::Text(_) | Word::Hole(_) => ExprKind::Text(self.text_value("a value")?),
-            Word::Name(name) if name.eq_ignore_ascii_case("date") && self.date_follows() => {
-                ExprKind::Time(self.date()?)
+            QueryToken::Text(_) | QueryToken::Hole(_) => {
+                ValueExprKind::Text(self.text_value("a value")?)
             }
-            Word::Name(name) if name.eq_ignore_ascii_case("true") => {
+            QueryToken::Name(name) if name.eq_ignore_ascii_case("date") && self.date_follows() => {
+                ValueExprKind::Time(self.date()?)
+            }
+            QueryToken::Name(name) if name.eq_ignore_ascii_case("true") => {
                 self.next();
-                ExprKind::Bool(true)
+                ValueExprKind::Bool(true)
             }
-            Word::Name(name) if name.eq_ignore_ascii_case("false") => {
+            QueryToken::Name(name) if name.eq_ignore_ascii_case("false") => {
                 self.next();
-                ExprKind::Bool(false)
+                ValueExprKind::Bool(false)
             }
-            Word::Name(name)
+            QueryToken::Name(name)
                 if ["undefined", "null"].iter().any(|word| word.eq_ignore_ascii_case(&name)) =>
             {
                 self.next();
-                ExprKind::Undefined
+                ValueExprKind::Undefined
             }
-            Word::Name(_) | Word::Symbol("[") => return self.path(),
+            QueryToken::Name(_) | QueryToken::Symbol("[") => return self.path(),
             _ => return Err(self.unexpected("a value")),
         };
-        Ok(Expr { kind, span: self.since(start) })
+        Ok(ValueExpr { kind, span: self.since(start) })
     }
 
     /// True if `date` here is `date.now` or `date(...)` and not a property.
     pub(super) fn date_follows(&self) -> bool {
         let (word, span) = lex::word_at(self.text, self.here().end);
         match word {
-            Word::Symbol("(") => true,
-            Word::Symbol(".") => matches!(
+            QueryToken::Symbol("(") => true,
+            QueryToken::Symbol(".") => matches!(
                 lex::word_at(self.text, span.end).0,
-                Word::Name(name) if name.eq_ignore_ascii_case("now")
+                QueryToken::Name(name) if name.eq_ignore_ascii_case("now")
             ),
             _ => false,
         }
     }
 
-    pub(super) fn date(&mut self) -> Parsed<i64> {
+    pub(super) fn date(&mut self) -> QueryParseResult<i64> {
         self.next();
         let time = match self.eat_symbol("(") {
             true => {
@@ -105,7 +111,7 @@ impl Parser<'_> {
                 self.next();
                 self.next();
                 // `date.now()` is the same.
-                if self.is_symbol("(") && matches!(self.second(), Word::Symbol(")")) {
+                if self.is_symbol("(") && matches!(self.second(), QueryToken::Symbol(")")) {
                     self.next();
                     self.next();
                 }
@@ -113,14 +119,14 @@ impl Parser<'_> {
             }
         };
         let sign = match self.peek() {
-            Word::Symbol("+") => 1,
-            Word::Symbol("-") => -1,
+            QueryToken::Symbol("+") => 1,
+            QueryToken::Symbol("-") => -1,
             _ => return Ok(time),
         };
         // `date.now - a.createdOn` is arithmetic of RETURN, not an offset.
-        let Word::Number(digits) = self.second() else { return Ok(time) };
+        let QueryToken::Number(digits) = self.second() else { return Ok(time) };
         let number_end = lex::word_at(self.text, self.here().end).1.end;
-        let (Word::Name(unit), unit_at) = lex::word_at(self.text, number_end) else {
+        let (QueryToken::Name(unit), unit_at) = lex::word_at(self.text, number_end) else {
             return Ok(time);
         };
         let start = self.here().start;
@@ -141,36 +147,36 @@ impl Parser<'_> {
     }
 
     /// `a.b.[c-d]`; brackets hold a name as it is.
-    pub(super) fn path(&mut self) -> Parsed<Expr> {
+    pub(super) fn path(&mut self) -> QueryParseResult<ValueExpr> {
         let start = self.here().start;
         let mut parts = vec![self.part()?];
         while self.eat_symbol(".") {
             if self.eat_symbol("*") {
                 let [alias] = parts.as_slice() else { return Err(self.unexpected("a property")) };
-                let kind = ExprKind::All(alias.clone());
-                return Ok(Expr { kind, span: self.since(start) });
+                let kind = ValueExprKind::All(alias.clone());
+                return Ok(ValueExpr { kind, span: self.since(start) });
             }
             parts.push(self.part()?);
         }
-        Ok(Expr { kind: ExprKind::Path(parts), span: self.since(start) })
+        Ok(ValueExpr { kind: ValueExprKind::Path(parts), span: self.since(start) })
     }
 
-    pub(super) fn part(&mut self) -> Parsed<String> {
+    pub(super) fn part(&mut self) -> QueryParseResult<String> {
         match self.peek() {
-            Word::Name(name) => {
+            QueryToken::Name(name) => {
                 self.next();
                 Ok(name)
             }
-            Word::Number(digits) => {
+            QueryToken::Number(digits) => {
                 self.next();
                 Ok(digits)
             }
             // Values are filled in when names are resolved; until then the braces mark the part.
-            Word::Hole(name) => {
+            QueryToken::Hole(name) => {
                 self.next();
                 Ok(format!("{{{{{name}}}}}"))
             }
-            Word::Symbol("[") => {
+            QueryToken::Symbol("[") => {
                 let (_, open) = self.next();
                 let inside = &self.text[open.end..];
                 let Some(len) = inside.find(']') else {
