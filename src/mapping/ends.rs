@@ -18,8 +18,17 @@ pub(super) struct EndMatches {
     pub alternative: Option<usize>,
     /// The reason why no key could be made.
     pub undefined: Option<String>,
+    /// True if it was not looked for, since the other end that it names is not known.
+    pub unsought: bool,
     /// The candidates compared in vain, as a weight: all of a scan, a tenth of those from an index.
     pub compared: u64,
+}
+
+impl EndMatches {
+    /// True if it was looked for in vain.
+    pub(super) fn is_missing(&self) -> bool {
+        self.hits.is_empty() && !self.unsought
+    }
 }
 
 /// One attempt to find an entity, for people.
@@ -47,6 +56,8 @@ pub(super) struct EndLookup<'m> {
     pub sides: [CandidateSet; 2],
     /// True if an expression that finds `to` names `from`.
     pub to_looks_at_from: bool,
+    /// True if `to` cannot be looked for without an entity of `from`.
+    pub to_needs_from: bool,
     /// The indexes of the alternatives of each end; those of a join belong to `to`.
     indexes: [Vec<ConditionIndex<'m>>; 2],
 }
@@ -73,16 +84,17 @@ impl<'m> EndLookup<'m> {
                 .collect()
         });
         let to = &mapping.to;
-        // Unless `to` depends on `from`, one search for `to` serves every `from` of a row.
-        let mut looks = to.prefer.as_ref().is_some_and(|e| e.mentions(PathRoot::From));
-        match &to.find {
+        let to_needs_from = match &to.find {
             MatchStrategy::Key(text, _) | MatchStrategy::Id(text, _) => {
-                looks |= text.expressions().any(|e| e.mentions(PathRoot::From));
+                text.expressions().any(|e| e.mentions(PathRoot::From))
             }
-            MatchStrategy::Match(of) => looks |= of.iter().any(|a| a.when.mentions(PathRoot::From)),
-            MatchStrategy::Joined => {}
-        }
-        Ok(EndLookup { mapping, sides, to_looks_at_from: looks, indexes })
+            MatchStrategy::Match(of) => of.iter().any(|a| a.when.mentions(PathRoot::From)),
+            MatchStrategy::Joined => false,
+        };
+        // Unless `to` depends on `from`, one search for `to` serves every `from` of a row.
+        let prefers = to.prefer.as_ref().is_some_and(|e| e.mentions(PathRoot::From));
+        let to_looks_at_from = to_needs_from || prefers;
+        Ok(EndLookup { mapping, sides, to_looks_at_from, to_needs_from, indexes })
     }
 
     pub(super) fn side(&self, root: PathRoot) -> &CandidateSet {
@@ -249,7 +261,7 @@ impl<'m> EndLookup<'m> {
             } else if bucket == RowOutcome::Ambiguous && found.hits.len() > 1 {
                 let keys = self.keys_of(root, &found.hits);
                 reasons.push(format!("{} entities of `{table}`: {keys}", found.hits.len()));
-            } else if bucket.is_missing() && found.hits.is_empty() {
+            } else if bucket.is_missing() && found.is_missing() {
                 reasons.push(self.missing(graph, root, env)?);
             }
         }

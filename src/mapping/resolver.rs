@@ -2,7 +2,7 @@
 //! bucket it ends in.
 
 use super::candidates::{EndCandidate, MappingGraph};
-use super::conflict::RowRelationship;
+use super::conflict::{RowRelationship, resolve_conflicts};
 use super::ends::{EndLookup, EndMatches, name};
 use super::eval::{ExprEnvironment, FileFacts, MatchedAlternatives, holds, rank, render};
 use super::expr::PathRoot;
@@ -229,18 +229,7 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
         from: EndMatches,
     ) -> Result<(), G::Error> {
         let ends = self.ends;
-        let from_side = &ends.side(PathRoot::From).candidates;
-        let usable = self.usable(PathRoot::From, &from);
-        // Where `to` may look at `from`, each `from` looks for its own.
-        let mut found: Vec<(Vec<u32>, EndMatches)> = Vec::new();
-        if usable && ends.to_looks_at_from {
-            for &hit in &from.hits {
-                let env = env.with(PathRoot::From, &from_side[hit as usize]);
-                found.push((vec![hit], self.find(PathRoot::To, &env)));
-            }
-        } else {
-            found.push((from.hits.clone(), self.find(PathRoot::To, env)));
-        }
+        let found = self.targets(env, &from);
         // Counted before any is made: an edge takes memory, and hits multiply.
         let product = |(hits, to): &(Vec<u32>, EndMatches)| match self.bucket(&from, to) {
             None => hits.len() as u64 * to.hits.len() as u64,
@@ -253,39 +242,70 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
             return Ok(());
         }
         let mut worst = None;
-        let mut made = 0;
-        let first = self.edges.len();
+        let mut made = Vec::new();
         for (hits, to) in &found {
-            let bucket = self.bucket(&from, to);
-            if let Some(bucket) = bucket {
-                worst = worst.or(Some((bucket, to)));
+            if let Some(bucket) = self.bucket(&from, to) {
+                worst = worst.or(Some((bucket, hits, to)));
                 continue;
             }
-            for &f in hits {
-                for &t in &to.hits {
-                    match self.edge(env, place, entity, (&from, f), (to, t)) {
-                        Ok(new) => made += usize::from(new),
-                        Err(reason) => {
-                            self.record_row(place, entity, RowOutcome::UndefinedKey, Some(reason));
-                            // A row makes all of its edges or none.
-                            self.edges.truncate(first);
-                            return Ok(());
-                        }
+            for (&f, &t) in hits.iter().flat_map(|f| to.hits.iter().map(move |t| (f, t))) {
+                match self.edge(env, place, entity, (&from, f), (to, t)) {
+                    Ok(edge) => made.push(edge),
+                    Err(reason) => {
+                        // A row makes all of its edges or none, so none was added yet.
+                        self.record_row(place, entity, RowOutcome::UndefinedKey, Some(reason));
+                        return Ok(());
                     }
                 }
             }
         }
+        let mut new = 0;
+        for edge in made {
+            new += usize::from(self.add_edge(edge, place, entity));
+        }
         match worst {
-            Some((bucket, to)) if made == 0 => self.unlinked(env, place, entity, bucket, &from, to),
-            _ if made > 0 => {
-                self.record_row(place, entity, RowOutcome::Linked, None);
-                Ok(())
+            Some((bucket, hits, to)) if new == 0 => {
+                let candidates = &ends.side(PathRoot::From).candidates;
+                let in_sight = ends.to_looks_at_from && self.usable(PathRoot::From, &from);
+                // The reason is told as `to` was looked for: with the entity of `from` in sight.
+                let env = match hits.first().filter(|_| in_sight) {
+                    Some(&hit) => env.with(PathRoot::From, &candidates[hit as usize]),
+                    None => *env,
+                };
+                self.unlinked(&env, place, entity, bucket, [&from, to])
             }
             _ => {
-                self.record_row(place, entity, RowOutcome::Duplicate, None);
+                let bucket = if new > 0 { RowOutcome::Linked } else { RowOutcome::Duplicate };
+                self.record_row(place, entity, bucket, None);
                 Ok(())
             }
         }
+    }
+
+    /// The entities of `to`, each time with those of `from` that they belong to.
+    fn targets(
+        &mut self,
+        env: &ExprEnvironment<'_>,
+        from: &EndMatches,
+    ) -> Vec<(Vec<u32>, EndMatches)> {
+        let ends = self.ends;
+        let usable = self.usable(PathRoot::From, from);
+        if usable && ends.to_looks_at_from {
+            // Each `from` looks for its own.
+            let candidates = &ends.side(PathRoot::From).candidates;
+            let hits = from.hits.iter();
+            return hits
+                .map(|&hit| {
+                    let env = env.with(PathRoot::From, &candidates[hit as usize]);
+                    (vec![hit], self.find(PathRoot::To, &env))
+                })
+                .collect();
+        }
+        let to = match !usable && ends.to_needs_from {
+            true => EndMatches { unsought: true, ..EndMatches::default() },
+            false => self.find(PathRoot::To, env),
+        };
+        vec![(from.hits.clone(), to)]
     }
 
     /// True if the entities found may make edges.
@@ -299,7 +319,7 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
         if from.undefined.is_some() || to.undefined.is_some() {
             return Some(RowOutcome::UndefinedKey);
         }
-        match (from.hits.is_empty(), to.hits.is_empty()) {
+        match (from.hits.is_empty(), to.hits.is_empty() && !to.unsought) {
             (true, true) => return Some(RowOutcome::MissingBoth),
             (true, false) => return Some(RowOutcome::MissingFrom),
             (false, true) => return Some(RowOutcome::MissingTo),
@@ -327,22 +347,19 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
         place: InputLocation,
         entity: Option<u32>,
         bucket: RowOutcome,
-        from: &EndMatches,
-        to: &EndMatches,
+        found: [&EndMatches; 2],
     ) -> Result<(), G::Error> {
-        let strict =
-            [(PathRoot::From, from), (PathRoot::To, to)].into_iter().find(|(root, found)| {
-                let end = self.mapping.end(*root);
-                match bucket {
-                    RowOutcome::Ambiguous => {
-                        found.hits.len() > 1 && end.ambiguous == AmbiguityPolicy::Error
-                    }
-                    b if b.is_missing() => {
-                        found.hits.is_empty() && end.missing == MissingPolicy::Error
-                    }
-                    _ => false,
+        let ends = [PathRoot::From, PathRoot::To].into_iter().zip(found);
+        let strict = ends.into_iter().find(|(root, found)| {
+            let end = self.mapping.end(*root);
+            match bucket {
+                RowOutcome::Ambiguous => {
+                    found.hits.len() > 1 && end.ambiguous == AmbiguityPolicy::Error
                 }
-            });
+                b if b.is_missing() => found.is_missing() && end.missing == MissingPolicy::Error,
+                _ => false,
+            }
+        });
         // A reason may ask the graph once more, so it is made only if somebody will read it.
         let told = match strict {
             Some((_, _)) => self.faults.admits_another(if bucket == RowOutcome::Ambiguous {
@@ -353,7 +370,7 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
             None => self.listed < UNMATCHED_LISTED,
         };
         let reason = match told {
-            true => Some(self.ends.reason(self.graph, env, bucket, [from, to])?),
+            true => Some(self.ends.reason(self.graph, env, bucket, found)?),
             false => None,
         };
         if let (Some((root, found)), Some(reason)) = (strict, &reason) {
@@ -411,15 +428,15 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
         }
     }
 
-    /// Makes one edge. Returns true if it is new; `Err` says why it has no key.
+    /// The edge between two entities that a row asks for; `Err` says why it has no key.
     fn edge(
-        &mut self,
+        &self,
         env: &ExprEnvironment<'_>,
         place: InputLocation,
         entity: Option<u32>,
         (from, f): (&EndMatches, u32),
         (to, t): (&EndMatches, u32),
-    ) -> Result<bool, String> {
+    ) -> Result<RowRelationship, String> {
         let ends = self.ends;
         let start = &ends.side(PathRoot::From).candidates[f as usize];
         let end = &ends.side(PathRoot::To).candidates[t as usize];
@@ -453,63 +470,101 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
         draft.place = place;
         draft.origin = Some(origin);
         let prefer = self.mapping.edge.prefer.as_ref().map(|prefer| rank(prefer, &env));
-        let digest = xxh3_128(draft.key.as_bytes());
-        // The state of this row is pushed after its edges, at this index.
+        // The state of a row is pushed after its edges, at this index.
         let row = self.states.len() as u32;
+        Ok(RowRelationship { draft, ends: (f, t), row, prefer, kept: true })
+    }
+
+    /// Adds an edge. Returns true if it is new.
+    fn add_edge(
+        &mut self,
+        edge: RowRelationship,
+        place: InputLocation,
+        entity: Option<u32>,
+    ) -> bool {
+        let digest = xxh3_128(edge.draft.key.as_bytes());
         let Some(&other) = self.seen.get(&digest) else {
             self.seen.insert(digest, self.edges.len() as u32);
-            self.edges.push(RowRelationship { draft, ends: (f, t), row, prefer, kept: true });
-            return Ok(true);
+            self.edges.push(edge);
+            return true;
         };
         let other = &self.edges[other as usize];
-        if !same_edge(&other.draft, &draft) && self.faults.admits_another("M0406") {
-            let key = &draft.key;
-            let what = match other.ends == (f, t) {
-                true => "different properties",
-                false => "different ends",
-            };
-            let words = format!("two rows make the edge `{key}` with {what}");
-            let first = match self.states.get(other.row as usize) {
-                Some(state) => self.display_place(state.place, state.entity),
-                // The same row made it.
-                None => self.display_place(place, entity),
-            };
-            let fault = match self.rows {
-                Some(rows) if entity.is_none() => rows.fault("M0406", words, place),
-                _ => Diagnostic::error("M0406", &self.mapping.source, words)
-                    .at(self.mapping.edge.span.clone(), ""),
-            };
-            self.faults.list.push(fault.note(format!("the other row is {first}")).help(
-                "add what differs to `key` in `[relationship]`, or leave one of the rows out",
-            ));
+        if same_edge(&other.draft, &edge.draft) || !self.faults.admits_another("M0406") {
+            return false;
         }
-        Ok(false)
+        let what = match other.ends == edge.ends {
+            true => "different properties",
+            false => "different ends",
+        };
+        let words = format!("two rows make the edge `{}` with {what}", edge.draft.key);
+        let first = match self.states.get(other.row as usize) {
+            Some(state) => self.display_place(state.place, state.entity),
+            // The same row made it.
+            None => self.display_place(place, entity),
+        };
+        let fault = match self.rows {
+            Some(rows) if entity.is_none() => rows.fault("M0406", words, place),
+            _ => Diagnostic::error("M0406", &self.mapping.source, words)
+                .at(self.mapping.edge.span.clone(), ""),
+        };
+        self.faults.list.push(
+            fault.note(format!("the other row is {first}")).help(
+                "add what differs to `key` in `[relationship]`, or leave one of the rows out",
+            ),
+        );
+        false
     }
 
     /// Settles conflicts of cardinality and closes the account.
     pub(super) fn finish(mut self) -> ResolverOutput {
-        for conflict in super::conflict::resolve_conflicts(self.mapping, &mut self.edges) {
-            let key = self.ends.key_of(conflict.end, conflict.entity);
-            let edges = &self.edges;
-            let rows = conflict.edges.iter().map(|&e| &self.states[edges[e as usize].row as usize]);
-            let places: Vec<String> =
-                rows.take(5).map(|s| self.display_place(s.place, s.entity)).collect();
-            if !conflict.fatal {
-                continue;
-            }
-            if self.faults.admits_another("M0505") {
-                let words = format!(
-                    "`{key}` would get {} edges, `{}` allows 1",
-                    conflict.edges.len(),
-                    self.mapping.edge.cardinality
-                );
-                let fault = Diagnostic::error("M0505", &self.mapping.source, words)
-                    .at(self.mapping.edge.span.clone(), "")
-                    .note(format!("from {}", places.join(" and ")))
-                    .help("correct the rows, set `conflict = \"skip\"`, or say which to `prefer`");
-                self.faults.list.push(fault);
+        self.settle_conflicts();
+        self.record_lost_rows();
+        let mut unmatched = Vec::new();
+        for state in &self.states {
+            self.count.add(state.bucket);
+            if let Some(reason) =
+                state.reason.clone().filter(|_| unmatched.len() < UNMATCHED_LISTED)
+            {
+                let place = self.display_place(state.place, state.entity);
+                unmatched.push(UnmatchedRow { place, bucket: state.bucket, reason });
             }
         }
+        ResolverOutput {
+            count: self.count,
+            unmatched,
+            edges: self.edges,
+            faults: self.faults.finish(),
+        }
+    }
+
+    /// Takes away the edges that break the cardinality, and reports those that the file calls faults.
+    fn settle_conflicts(&mut self) {
+        for conflict in resolve_conflicts(self.mapping, &mut self.edges) {
+            if !conflict.fatal || !self.faults.admits_another("M0505") {
+                continue;
+            }
+            let key = self.ends.key_of(conflict.end, conflict.entity);
+            let rows = conflict
+                .edges
+                .iter()
+                .map(|&edge| &self.states[self.edges[edge as usize].row as usize]);
+            let places: Vec<String> =
+                rows.take(5).map(|s| self.display_place(s.place, s.entity)).collect();
+            let words = format!(
+                "`{key}` would get {} edges, `{}` allows 1",
+                conflict.edges.len(),
+                self.mapping.edge.cardinality
+            );
+            let fault = Diagnostic::error("M0505", &self.mapping.source, words)
+                .at(self.mapping.edge.span.clone(), "")
+                .note(format!("from {}", places.join(" and ")))
+                .help("correct the rows, set `conflict = \"skip\"`, or say which to `prefer`");
+            self.faults.list.push(fault);
+        }
+    }
+
+    /// Puts the rows that lost all of their edges into the bucket of conflicts.
+    fn record_lost_rows(&mut self) {
         let mut kept = vec![0u32; self.states.len()];
         let mut lost: FxHashMap<u32, u32> = FxHashMap::default();
         for (edge, i) in self.edges.iter().zip(0..) {
@@ -531,22 +586,6 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
                 self.states[row as usize].bucket = RowOutcome::Conflict;
                 self.states[row as usize].reason = Some(reason);
             }
-        }
-        let mut unmatched = Vec::new();
-        for state in &self.states {
-            self.count.add(state.bucket);
-            if let Some(reason) =
-                state.reason.clone().filter(|_| unmatched.len() < UNMATCHED_LISTED)
-            {
-                let place = self.display_place(state.place, state.entity);
-                unmatched.push(UnmatchedRow { place, bucket: state.bucket, reason });
-            }
-        }
-        ResolverOutput {
-            count: self.count,
-            unmatched,
-            edges: self.edges,
-            faults: self.faults.finish(),
         }
     }
 }

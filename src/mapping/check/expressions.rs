@@ -18,6 +18,8 @@ pub(super) struct KnownColumns {
     pub names: Option<Vec<String>>,
     /// The file, as written.
     pub file: String,
+    /// True if their values are cells, which are texts.
+    pub texts: bool,
 }
 
 /// The roots that an expression may name in its place.
@@ -222,7 +224,7 @@ impl MappingChecker<'_> {
                 MappingExprKind::Literal(Value::Int(_) | Value::UInt(_) | Value::Float(_))
             );
             let is_cell = matches!(path.kind, MappingExprKind::Path(PathRoot::Row, _));
-            if is_number && is_cell && self.columns.names.is_some() {
+            if is_number && is_cell && self.columns.texts {
                 let words = "a column is read as text and never equals a number";
                 let fault = Diagnostic::warning("W05", self.source, words);
                 let fault = fault.at(text.place(&path.span), "a text");

@@ -88,6 +88,8 @@ impl MappingChecker<'_> {
             self.columns = KnownColumns {
                 names: columns_of(rows),
                 file: table.plain("file").unwrap_or_else(|| rows.shown()),
+                // A query gives columns too, and its values have their types.
+                texts: matches!(rows, RowSource::Files(_)),
             };
         }
         let filter = table.text("where").map(|text| self.condition(&text, KnownRoots::ROW));
