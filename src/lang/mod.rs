@@ -5,10 +5,16 @@
 //! both. Grammars live with the language they belong to.
 
 mod diagnostic;
+mod expr;
 mod lex;
 mod pattern;
 
 pub(crate) use diagnostic::closest;
 pub use diagnostic::{Diagnostic, DiagnosticLabel, DiagnosticSeverity, SourceText, SuggestedEdit};
-pub(crate) use lex::{ExpressionToken, word_at};
+pub(crate) use expr::{
+    AccessStep, ComparisonOperator, ExprDiagnostic, ExprFunction, ExprNode, ExprNodeKind,
+    ExprTemplate, PathDialect, PreferenceRank, ValueSource, address, defined, each_item, eval,
+    holds, list, network, parse_condition, parse_template, rank, render, text_of,
+};
+use lex::{ExpressionToken, word_at};
 pub(crate) use pattern::pattern_states;

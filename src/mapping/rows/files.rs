@@ -1,7 +1,7 @@
 //! The files of rows: patterns such as `deploy/**/*.yaml`, and the bytes of a file unpacked.
 
 use super::format::Compression;
-use crate::mapping::project::normalize_path;
+use crate::mapping::validate::normalize_path;
 use globset::GlobBuilder;
 use std::fs::File;
 use std::io::{BufReader, Read};
