@@ -8,13 +8,18 @@ mod diagnostic;
 mod expr;
 mod lex;
 mod pattern;
+mod value;
 
 pub(crate) use diagnostic::closest;
 pub use diagnostic::{Diagnostic, DiagnosticLabel, DiagnosticSeverity, SourceText, SuggestedEdit};
 pub(crate) use expr::{
-    AccessStep, ComparisonOperator, ExprDiagnostic, ExprFunction, ExprNode, ExprNodeKind,
-    ExprTemplate, PathDialect, PreferenceRank, ValueSource, address, defined, each_item, eval,
-    holds, list, network, parse_condition, parse_template, rank, render, text_of,
+    AccessStep, ExprDiagnostic, ExprFunction, ExprNode, ExprNodeKind, ExprTemplate, PathDialect,
+    PreferenceRank, TermOperator, ValueSource, address, defined, each_item, eval, holds, list,
+    network, parse_condition, parse_template, rank, render, text_of,
 };
 use lex::{ExpressionToken, word_at};
-pub(crate) use pattern::pattern_states;
+pub(crate) use pattern::{PatternLimits, compile_pattern, pattern_states};
+pub(crate) use value::{
+    ComparisonOp, StrictCollation, ValueCollation, compare_numbers, compares, date, float,
+    item_compares, items, spelled_number, version,
+};

@@ -10,8 +10,9 @@
 use super::canonical_forms::{address, network};
 use super::function::{ExprFunction, call};
 use super::template::{ExprTemplate, TemplatePart};
-use super::tree::{AccessStep, ComparisonOperator, ExprNode, ExprNodeKind, PathDialect};
+use super::tree::{AccessStep, ExprNode, ExprNodeKind, PathDialect, TermOperator};
 use crate::graph::Value;
+use crate::lang::{ComparisonOp, StrictCollation, compares, float, items};
 use std::cmp::Ordering;
 
 /// The data that expressions can ask for in their place.
@@ -111,7 +112,7 @@ pub(crate) fn defined(value: Value<'_>) -> Option<Value<'_>> {
 
 fn compare<'r, R: PathDialect, S: ValueSource<'r, R>>(
     left: &'r ExprNode<R>,
-    operator: ComparisonOperator,
+    operator: TermOperator,
     right: &'r ExprNode<R>,
     env: &S,
 ) -> bool {
@@ -122,29 +123,36 @@ fn compare<'r, R: PathDialect, S: ValueSource<'r, R>>(
         (false, false) => None,
     };
     match (asked, operator) {
-        (Some(side), ComparisonOperator::Equal) if !side.is_undefined_literal() => {
+        (Some(side), TermOperator::Compare(ComparisonOp::Equal))
+            if !side.is_undefined_literal() =>
+        {
             eval(side, env).is_none()
         }
-        (Some(side), ComparisonOperator::NotEqual) if !side.is_undefined_literal() => {
+        (Some(side), TermOperator::NotEqual) if !side.is_undefined_literal() => {
             eval(side, env).is_some()
         }
-        (_, ComparisonOperator::In) if right.is_call_of(ExprFunction::Cidr) => {
-            any(eval(left, env), eval(right, env), inside)
+        (_, operator) => {
+            let (Some(left_value), Some(right_value)) = (eval(left, env), eval(right, env)) else {
+                return operator == TermOperator::NotEqual;
+            };
+            meets(&left_value, operator, &right_value, right.is_call_of(ExprFunction::Cidr))
         }
-        // The negation of `=` over all pairs: with lists, no pair may be equal.
-        (_, ComparisonOperator::NotEqual) => !any(eval(left, env), eval(right, env), equal),
-        (_, operator) => any(eval(left, env), eval(right, env), |a, b| one(a, operator, b)),
     }
 }
 
-/// True if any item of `left` meets any item of `right`.
-fn any(
-    left: Option<Value<'_>>,
-    right: Option<Value<'_>>,
-    meet: impl Fn(&Value<'_>, &Value<'_>) -> bool,
-) -> bool {
-    let (Some(left), Some(right)) = (left, right) else { return false };
-    items(&left).iter().any(|a| items(&right).iter().any(|b| meet(a, b)))
+/// True if `left operator right` holds for any pair of items; `networks` says that those on the right
+/// are networks.
+fn meets(left: &Value<'_>, operator: TermOperator, right: &Value<'_>, networks: bool) -> bool {
+    let equal = || compares(left, ComparisonOp::Equal, right, &StrictCollation);
+    match operator {
+        TermOperator::In if networks => {
+            items(left).iter().any(|a| items(right).iter().any(|b| inside(a, b)))
+        }
+        TermOperator::In => equal(),
+        // The negation of `=` over all pairs: with lists, no pair may be equal.
+        TermOperator::NotEqual => !equal(),
+        TermOperator::Compare(op) => compares(left, op, right, &StrictCollation),
+    }
 }
 
 /// True if the address or network `a` lies in the network `b`.
@@ -214,69 +222,6 @@ pub(crate) fn rank<'r, R: PathDialect, S: ValueSource<'r, R>>(
     };
     let value = eval(expr, env);
     value.as_ref().and_then(|v| items(v).iter().map(one).max()).unwrap_or(PreferenceRank::Undefined)
-}
-
-fn items<'v, 'r>(value: &'v Value<'r>) -> &'v [Value<'r>] {
-    match value {
-        Value::List(items) => items,
-        single => std::slice::from_ref(single),
-    }
-}
-
-fn equal(a: &Value<'_>, b: &Value<'_>) -> bool {
-    order(a, b) == Some(Ordering::Equal) || a == b
-}
-
-fn one(a: &Value<'_>, operator: ComparisonOperator, b: &Value<'_>) -> bool {
-    let texts = a.as_str().zip(b.as_str());
-    match operator {
-        ComparisonOperator::Equal | ComparisonOperator::In => equal(a, b),
-        ComparisonOperator::NotEqual => !equal(a, b),
-        ComparisonOperator::Starts => texts.is_some_and(|(a, b)| a.starts_with(b)),
-        ComparisonOperator::Ends => texts.is_some_and(|(a, b)| a.ends_with(b)),
-        ComparisonOperator::Contains => texts.is_some_and(|(a, b)| a.contains(b)),
-        ComparisonOperator::Greater => order(a, b).is_some_and(Ordering::is_gt),
-        ComparisonOperator::GreaterEqual => order(a, b).is_some_and(Ordering::is_ge),
-        ComparisonOperator::Less => order(a, b).is_some_and(Ordering::is_lt),
-        ComparisonOperator::LessEqual => order(a, b).is_some_and(Ordering::is_le),
-    }
-}
-
-/// Order of two texts (by bytes) or two numbers; other pairs have none.
-fn order(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
-    if let Some((a, b)) = a.as_str().zip(b.as_str()) {
-        return Some(a.cmp(b));
-    }
-    if let Some((a, b)) = integer(a).zip(integer(b)) {
-        return Some(a.cmp(&b));
-    }
-    // A float with a whole value compares as the integer it is, so that no digit is lost.
-    if let Some((a, b)) = whole(a).zip(whole(b)) {
-        return Some(a.cmp(&b));
-    }
-    float(a)?.partial_cmp(&float(b)?)
-}
-
-fn whole(value: &Value<'_>) -> Option<i128> {
-    match value {
-        Value::Float(x) => (x.fract() == 0.0 && x.abs() < 1e20).then_some(*x as i128),
-        other => integer(other),
-    }
-}
-
-fn integer(value: &Value<'_>) -> Option<i128> {
-    match value {
-        Value::Int(i) => Some((*i).into()),
-        Value::UInt(u) => Some((*u).into()),
-        _ => None,
-    }
-}
-
-fn float(value: &Value<'_>) -> Option<f64> {
-    match value {
-        Value::Float(x) => Some(*x),
-        other => integer(other).map(|i| i as f64),
-    }
 }
 
 /// The value of a template, or the text of the placeholder that is undefined. One placeholder

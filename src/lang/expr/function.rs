@@ -2,6 +2,7 @@
 
 use super::canonical_forms;
 use crate::graph::Value;
+use crate::lang::date;
 use regex::Regex;
 
 /// A function of the expression language.
@@ -239,7 +240,7 @@ fn one<'r>(
             return (!argument.is_empty() && !parts.is_empty()).then_some(Value::List(parts));
         }
         PrefixLen => return canonical_forms::prefix_len(text).map(Value::Int),
-        Date => return canonical_forms::date(text).map(Value::Int),
+        Date => return date::strict(text).map(Value::Int),
         Number => return Value::number(text.trim()),
         Bool => return canonical_forms::boolean(text).map(Value::Bool),
         Default | Concat | Lookup => None,

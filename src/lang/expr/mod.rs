@@ -18,4 +18,4 @@ pub(crate) use eval::{
 pub(crate) use function::ExprFunction;
 pub(crate) use parse::{ExprDiagnostic, parse_condition};
 pub(crate) use template::{ExprTemplate, parse_template};
-pub(crate) use tree::{AccessStep, ComparisonOperator, ExprNode, ExprNodeKind, PathDialect};
+pub(crate) use tree::{AccessStep, ExprNode, ExprNodeKind, PathDialect, TermOperator};

@@ -13,17 +13,20 @@
 //! which of them are known in a place.
 
 use super::function::ExprFunction;
-use super::tree::{
-    AccessStep, ComparisonOperator, CompiledPattern, ExprNode, ExprNodeKind, PathDialect,
-};
+use super::tree::{AccessStep, CompiledPattern, ExprNode, ExprNodeKind, PathDialect, TermOperator};
 use crate::graph::Value;
-use crate::lang::{ExpressionToken, closest, word_at};
-use regex::RegexBuilder;
+use crate::lang::{
+    ComparisonOp, ExpressionToken, PatternLimits, closest, compile_pattern, word_at,
+};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The deepest nesting of brackets; the parser recurses.
 const DEPTH_MAX: usize = 64;
+
+/// Patterns come from a file, so the memory of each is bounded.
+const PATTERN_LIMITS: PatternLimits =
+    PatternLimits { program: 1 << 20, learnt: 1 << 19, nesting: 250 };
 
 /// A fault inside an expression; the checker of a language turns it into a
 /// [`crate::lang::Diagnostic`] of the file.
@@ -199,22 +202,14 @@ impl<'t> ExprParser<'t> {
         })
     }
 
-    fn operator(&mut self) -> Option<ComparisonOperator> {
+    fn operator(&mut self) -> Option<TermOperator> {
         if self.keyword("in") {
-            return Some(ComparisonOperator::In);
+            return Some(TermOperator::In);
         }
         let ExpressionToken::Symbol(symbol) = self.word else { return None };
         let operator = match symbol {
-            "=" => ComparisonOperator::Equal,
-            "!=" => ComparisonOperator::NotEqual,
-            "^=" => ComparisonOperator::Starts,
-            "$=" => ComparisonOperator::Ends,
-            "~=" => ComparisonOperator::Contains,
-            ">" => ComparisonOperator::Greater,
-            ">=" => ComparisonOperator::GreaterEqual,
-            "<" => ComparisonOperator::Less,
-            "<=" => ComparisonOperator::LessEqual,
-            _ => return None,
+            "!=" => TermOperator::NotEqual,
+            symbol => TermOperator::Compare(ComparisonOp::written(symbol)?),
         };
         self.advance();
         Some(operator)
@@ -372,8 +367,7 @@ impl<'t> ExprParser<'t> {
             self.faults.push(ExprDiagnostic::new("M0207", message, expr.span.clone()));
             return None;
         };
-        // The limits bound the memory of a pattern, which comes from a file.
-        match RegexBuilder::new(text).size_limit(1 << 20).dfa_size_limit(1 << 19).build() {
+        match compile_pattern(text, false, &PATTERN_LIMITS) {
             Ok(regex) => Some(CompiledPattern(Arc::new(regex))),
             Err(error) => {
                 let (words, span) = regex_fault(text, &error, expr.span.clone());

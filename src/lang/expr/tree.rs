@@ -3,6 +3,7 @@
 
 use super::function::ExprFunction;
 use crate::graph::Value;
+use crate::lang::ComparisonOp;
 use regex::Regex;
 use std::fmt::Debug;
 use std::ops::Range;
@@ -29,18 +30,12 @@ pub(crate) enum AccessStep {
     Index(usize),
 }
 
-/// The comparisons.
+/// The operators between two terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ComparisonOperator {
-    Equal,
+pub(crate) enum TermOperator {
+    /// A comparison that all languages have.
+    Compare(ComparisonOp),
     NotEqual,
-    Starts,
-    Ends,
-    Contains,
-    Greater,
-    GreaterEqual,
-    Less,
-    LessEqual,
     /// The left side is any of the right. With `cidr(...)` on the right: it lies in that network.
     In,
 }
@@ -63,7 +58,7 @@ pub(crate) enum ExprNodeKind<R> {
     Not(Box<ExprNode<R>>),
     And(Vec<ExprNode<R>>),
     Or(Vec<ExprNode<R>>),
-    Compare(Box<ExprNode<R>>, ComparisonOperator, Box<ExprNode<R>>),
+    Compare(Box<ExprNode<R>>, TermOperator, Box<ExprNode<R>>),
     /// Stands in for a part whose fault is already reported; evaluates to undefined.
     Faulty,
 }

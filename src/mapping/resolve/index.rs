@@ -6,7 +6,7 @@
 //! few, so the whole condition is asked of each entity that it yields.
 
 use crate::graph::Value;
-use crate::lang::{ComparisonOperator, ExprFunction, address, each_item, eval, network};
+use crate::lang::{ComparisonOp, ExprFunction, TermOperator, address, each_item, eval, network};
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot};
 use crate::mapping::resolve::candidates::EndCandidate;
 use crate::mapping::resolve::environment::{ExprEnvironment, MappingConstants};
@@ -114,7 +114,7 @@ fn shape(expr: &MappingExpr, root: PathRoot) -> Option<IndexShape<'_>> {
 
 fn compared<'e>(
     left: &'e MappingExpr,
-    operator: ComparisonOperator,
+    operator: TermOperator,
     right: &'e MappingExpr,
     root: PathRoot,
 ) -> Option<IndexShape<'e>> {
@@ -129,15 +129,19 @@ fn compared<'e>(
         (_, true) => (right, left),
         _ => return None,
     };
-    let networks = operator == ComparisonOperator::In && right.is_call_of(ExprFunction::Cidr);
+    let networks = operator == TermOperator::In && right.is_call_of(ExprFunction::Cidr);
     Some(match (operator, left_is_target) {
-        (ComparisonOperator::In, true) if networks => IndexShape::Around { target, probe },
-        (ComparisonOperator::In, false) if networks => IndexShape::Within { target, probe },
-        (ComparisonOperator::Equal | ComparisonOperator::In, _) => {
+        (TermOperator::In, true) if networks => IndexShape::Around { target, probe },
+        (TermOperator::In, false) if networks => IndexShape::Within { target, probe },
+        (TermOperator::Compare(ComparisonOp::Equal) | TermOperator::In, _) => {
             IndexShape::Equal(vec![(target, probe)])
         }
-        (ComparisonOperator::Starts, true) => IndexShape::StartsWith { target, probe },
-        (ComparisonOperator::Starts, false) => IndexShape::StartOf { target, probe },
+        (TermOperator::Compare(ComparisonOp::Begins), true) => {
+            IndexShape::StartsWith { target, probe }
+        }
+        (TermOperator::Compare(ComparisonOp::Begins), false) => {
+            IndexShape::StartOf { target, probe }
+        }
         _ => return None,
     })
 }

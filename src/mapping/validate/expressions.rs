@@ -3,7 +3,7 @@
 use super::MappingChecker;
 use crate::graph::Value;
 use crate::lang::{
-    AccessStep, ComparisonOperator, Diagnostic, ExprDiagnostic, ExprFunction, closest,
+    AccessStep, ComparisonOp, Diagnostic, ExprDiagnostic, ExprFunction, TermOperator, closest,
     parse_condition, parse_template,
 };
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, Template};
@@ -187,13 +187,15 @@ impl MappingChecker<'_> {
         &mut self,
         text: &SpannedText,
         left: &MappingExpr,
-        operator: ComparisonOperator,
+        operator: TermOperator,
         right: &MappingExpr,
     ) {
         for (folded, bare) in [(left, right), (right, left)] {
             let equality = matches!(
                 operator,
-                ComparisonOperator::Equal | ComparisonOperator::NotEqual | ComparisonOperator::In
+                TermOperator::Compare(ComparisonOp::Equal)
+                    | TermOperator::NotEqual
+                    | TermOperator::In
             );
             let Some((function, _)) = folded.call() else { continue };
             if equality

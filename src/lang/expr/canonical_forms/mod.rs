@@ -12,8 +12,6 @@ pub(crate) use machine::{
 };
 pub(crate) use person::{email, username};
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use unicode_normalization::UnicodeNormalization;
 
 /// Unicode normal form NFKC: compatible characters become one, e.g. a wide `Ａ` becomes `A`.
@@ -39,31 +37,6 @@ pub(crate) fn fold(text: &str) -> String {
         folded = again;
     }
     folded
-}
-
-/// Epoch milliseconds (UTC) of a date or time: RFC 3339, `2026-03-01`, `2026-03-01 12:30:00`, or
-/// epoch seconds or milliseconds in digits. A time without a zone is taken as UTC.
-pub(crate) fn date(text: &str) -> Option<i64> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return match text.len() {
-            // Ten digits of seconds reach the year 2286, twelve of milliseconds begin in 1973.
-            9 | 10 => text.parse::<i64>().ok()?.checked_mul(1000),
-            12 | 13 => text.parse().ok(),
-            _ => None,
-        };
-    }
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Some(time.as_millisecond());
-    }
-    if let Ok(time) = text.parse::<jiff::ZonedDateTime>() {
-        return Some(time.timestamp().as_millisecond());
-    }
-    let zoned = match text.parse::<jiff::civil::DateTime>() {
-        Ok(time) => time.to_zoned_datetime(TimeZone::UTC),
-        Err(_) => text.parse::<Date>().ok()?.to_zoned_datetime(TimeZone::UTC),
-    };
-    Some(zoned.ok()?.timestamp().as_millisecond())
 }
 
 /// `true` or `false` as people and forms write them, in either case.
@@ -150,25 +123,8 @@ mod tests {
             for part in ["service", "region", "account", "name"] {
                 let _ = arn(&text, part);
             }
-            let _ = (date(&text), boolean(&text), key(&text), prefix_len(&text));
+            let _ = (boolean(&text), key(&text), prefix_len(&text));
             let _ = (address(&text), network(&text));
-        }
-    }
-
-    #[test]
-    fn dates_are_read_in_their_common_forms() {
-        for text in [
-            "2026-03-01",
-            "2026-03-01T00:00:00Z",
-            "2026-03-01T01:00:00+01:00",
-            "2026-03-01 00:00:00",
-            "1772323200",
-            "1772323200000",
-        ] {
-            assert_eq!(date(text), Some(1_772_323_200_000), "{text}");
-        }
-        for text in ["", "yesterday", "01.03.2026", "2026-13-01", "20260301"] {
-            assert_eq!(date(text), None, "{text}");
         }
     }
 

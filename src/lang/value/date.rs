@@ -1,4 +1,4 @@
-//! Times of J1QL: ISO 8601 in, epoch milliseconds out; offsets by units of the calendar, in UTC.
+//! Times: ISO 8601 in, epoch milliseconds out; offsets by units of the calendar, in UTC.
 //!
 //! Properties hold times as ISO 8601 texts, as epoch milliseconds, or as epoch seconds. A date
 //! compares with each of these.
@@ -6,6 +6,7 @@
 use crate::graph::Value;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span};
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
@@ -13,7 +14,7 @@ const DAY: i64 = 86_400_000;
 
 /// A unit of the offset of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CalendarUnit {
+pub(crate) enum CalendarUnit {
     Minute,
     Hour,
     Day,
@@ -23,10 +24,10 @@ pub(super) enum CalendarUnit {
 }
 
 /// The units, as advice names them.
-pub(super) const UNITS: &str = "minutes, hours, days, weeks, months and years";
+pub(crate) const UNITS: &str = "minutes, hours, days, weeks, months and years";
 
 /// The unit that a word names, in any of its short and long forms.
-pub(super) fn unit(word: &str) -> Option<CalendarUnit> {
+pub(crate) fn unit(word: &str) -> Option<CalendarUnit> {
     Some(match word.to_ascii_lowercase().as_str() {
         "min" | "mins" | "minute" | "minutes" => CalendarUnit::Minute,
         "h" | "hr" | "hrs" | "hour" | "hours" => CalendarUnit::Hour,
@@ -40,7 +41,7 @@ pub(super) fn unit(word: &str) -> Option<CalendarUnit> {
 
 /// `time` moved by a number of units. Months and years follow the calendar (31 March - 1 month is the
 /// last day of February) and take whole numbers; units of a fixed length take fractions too.
-pub(super) fn shift(time: i64, sign: i64, digits: &str, unit: CalendarUnit) -> Option<i64> {
+pub(crate) fn shift(time: i64, sign: i64, digits: &str, unit: CalendarUnit) -> Option<i64> {
     const MINUTE: f64 = 60_000.0;
     let number: f64 = digits.parse().ok()?;
     let fixed = match unit {
@@ -74,7 +75,7 @@ fn epoch_of(time: DateTime) -> i64 {
 }
 
 /// A time as people read it, in UTC.
-pub(super) fn shown(time: i64) -> String {
+pub(crate) fn shown(time: i64) -> String {
     let Some(civil) = at(time) else { return time.to_string() };
     match (time.rem_euclid(DAY), time.rem_euclid(1000)) {
         (0, _) => civil.date().to_string(),
@@ -85,7 +86,7 @@ pub(super) fn shown(time: i64) -> String {
 
 /// Reads a year, a month, a day or a time, with or without a zone; without one it is UTC. All days
 /// of the years 1 to 9999 can be read, in any zone: `9999-12-31` often stands for "never".
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub(crate) fn parse(text: &str) -> Option<i64> {
     if let Some(day_before) = midnight(text) {
         return parse(&day_before).map(|time| time + DAY);
     }
@@ -118,11 +119,37 @@ fn midnight(text: &str) -> Option<String> {
     zeros.then(|| format!("{day}T00{rest}"))
 }
 
+/// Epoch milliseconds (UTC) of a date or time: RFC 3339, `2026-03-01`, `2026-03-01 12:30:00`, or
+/// epoch seconds or milliseconds in digits. A time without a zone is taken as UTC. Years, months and
+/// days in digits alone are no dates here: they stand among identifiers.
+pub(crate) fn strict(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return match text.len() {
+            // Ten digits of seconds reach the year 2286, twelve of milliseconds begin in 1973.
+            9 | 10 => text.parse::<i64>().ok()?.checked_mul(1000),
+            12 | 13 => text.parse().ok(),
+            _ => None,
+        };
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(time.as_millisecond());
+    }
+    if let Ok(time) = text.parse::<jiff::ZonedDateTime>() {
+        return Some(time.timestamp().as_millisecond());
+    }
+    let zoned = match text.parse::<DateTime>() {
+        Ok(time) => time.to_zoned_datetime(TimeZone::UTC),
+        Err(_) => text.parse::<Date>().ok()?.to_zoned_datetime(TimeZone::UTC),
+    };
+    Some(zoned.ok()?.timestamp().as_millisecond())
+}
+
 /// Numbers below this are seconds. As milliseconds it would be 1973, as seconds it is the year 5138.
 const SECONDS_MAX: f64 = 1e11;
 
 /// The time of a property, in epoch milliseconds; `None` if the value is no time.
-pub(super) fn epoch_of_value(value: &Value<'_>) -> Option<i64> {
+pub(crate) fn epoch_of_value(value: &Value<'_>) -> Option<i64> {
     match value {
         Value::Int(number) => Some(epoch(*number)),
         Value::UInt(number) => i64::try_from(*number).ok().map(epoch),
@@ -267,6 +294,23 @@ mod tests {
         }
         assert_eq!(parse("2024-01-01T01:00:00.5+01:00"), Some(1_704_067_200_500));
         assert_eq!(parse("tomorrow"), None);
+    }
+
+    #[test]
+    fn strict_dates_are_read_in_their_common_forms() {
+        for text in [
+            "2026-03-01",
+            "2026-03-01T00:00:00Z",
+            "2026-03-01T01:00:00+01:00",
+            "2026-03-01 00:00:00",
+            "1772323200",
+            "1772323200000",
+        ] {
+            assert_eq!(strict(text), Some(1_772_323_200_000), "{text}");
+        }
+        for text in ["", "yesterday", "01.03.2026", "2026-13-01", "20260301"] {
+            assert_eq!(strict(text), None, "{text}");
+        }
     }
 
     #[test]

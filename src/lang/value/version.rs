@@ -49,7 +49,7 @@ const AFTER: [&str; 22] = [
 
 /// A text that looks like a version.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ParsedVersion<'a> {
+pub(crate) struct ParsedVersion<'a> {
     /// The epoch, which is compared first: `2` of `2:1.0` and `2!1.0`.
     epoch: &'a str,
     /// Digits and dots.
@@ -59,7 +59,7 @@ pub(super) struct ParsedVersion<'a> {
 
 /// A text as people compare it with another one: name, version and build.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct VersionedName<'a> {
+pub(crate) struct VersionedName<'a> {
     text: &'a str,
     /// The text before the version.
     name: &'a str,
