@@ -1,8 +1,10 @@
-//! The parts that all texts written by people share: the words of expressions, and faults that point
-//! into a text.
+//! The parts that all texts written by people share: expressions with their words, functions and values
+//! ([`expr`]), what values mean and how they compare ([`value`]), regular expressions within limits, and
+//! faults that point into a text.
 //!
-//! Mapping files and queries share these, so that a string, a number or a caret means the same in
-//! both. Grammars live with the language they belong to.
+//! Mapping files and queries share these, so that a comparison, a date, a version or a caret means the
+//! same in both. A grammar of its own lives with the language it belongs to, and so does what the names
+//! of a language stand for.
 
 mod diagnostic;
 mod expr;

@@ -208,21 +208,6 @@ fn one<'r>(
         Upper => Some(text.to_uppercase()),
         Trim => Some(text.trim().to_owned()),
         Nfkc => Some(canonical_forms::nfkc(text)),
-        Email => canonical_forms::email(text),
-        Username => canonical_forms::username(text),
-        Hostname => canonical_forms::hostname(text),
-        Fqdn => canonical_forms::fqdn(text),
-        Serial => canonical_forms::serial(text, junk),
-        Mac => canonical_forms::mac(text),
-        Ip => canonical_forms::ip(text),
-        Cidr => canonical_forms::cidr(text),
-        ArnAccount => canonical_forms::arn(text, "account"),
-        ArnRegion => canonical_forms::arn(text, "region"),
-        ArnService => canonical_forms::arn(text, "service"),
-        ArnName => canonical_forms::arn(text, "name"),
-        Repo => canonical_forms::repo(text),
-        Domain => canonical_forms::domain(text),
-        Key => Some(canonical_forms::key(text)),
         Before => text.split_once(argument).map(|(before, _)| before.to_owned()),
         After => text.split_once(argument).map(|(_, after)| after.to_owned()),
         Extract => {
@@ -243,9 +228,31 @@ fn one<'r>(
         Date => return date::strict(text).map(Value::Int),
         Number => return Value::number(text.trim()),
         Bool => return canonical_forms::boolean(text).map(Value::Bool),
-        Default | Concat | Lookup => None,
+        other => canonical_form(other, text, junk),
     };
     found.filter(|text| !text.is_empty()).map(|text| Value::Text(text.into()))
+}
+
+/// The one spelling of an identifier, or a part of it.
+fn canonical_form(function: ExprFunction, text: &str, junk: &[String]) -> Option<String> {
+    match function {
+        Email => canonical_forms::email(text),
+        Username => canonical_forms::username(text),
+        Hostname => canonical_forms::hostname(text),
+        Fqdn => canonical_forms::fqdn(text),
+        Serial => canonical_forms::serial(text, junk),
+        Mac => canonical_forms::mac(text),
+        Ip => canonical_forms::ip(text),
+        Cidr => canonical_forms::cidr(text),
+        ArnAccount => canonical_forms::arn(text, "account"),
+        ArnRegion => canonical_forms::arn(text, "region"),
+        ArnService => canonical_forms::arn(text, "service"),
+        ArnName => canonical_forms::arn(text, "name"),
+        Repo => canonical_forms::repo(text),
+        Domain => canonical_forms::domain(text),
+        Key => Some(canonical_forms::key(text)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

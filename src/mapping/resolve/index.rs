@@ -165,6 +165,14 @@ fn hashes(exprs: &[&MappingExpr], env: &ExprEnvironment<'_>) -> Vec<u64> {
     hashes
 }
 
+/// The values in ascending order, each once.
+fn ascending<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut sorted: Vec<T> = values.collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}
+
 /// The candidates of one end by the values that a condition compares.
 #[derive(Debug)]
 pub(in crate::mapping) enum ConditionIndex<'m> {
@@ -210,17 +218,7 @@ impl<'m> ConditionIndex<'m> {
             }
         };
         match shape {
-            IndexShape::Equal(pairs) => {
-                let (targets, probes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-                let mut map: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
-                for (candidate, i) in candidates.iter().zip(0..) {
-                    for hash in hashes(&targets, &ExprEnvironment::of_end(shared, root, candidate))
-                    {
-                        map.entry(hash).or_default().push(i);
-                    }
-                }
-                ConditionIndex::Equal(probes, map)
-            }
+            IndexShape::Equal(pairs) => ConditionIndex::of_pairs(pairs, root, candidates, shared),
             IndexShape::Within { target, probe } => {
                 let mut map: FxHashMap<_, Vec<u32>> = FxHashMap::default();
                 each(target, &mut |value, i| {
@@ -228,9 +226,7 @@ impl<'m> ConditionIndex<'m> {
                         map.entry((v6, len, first)).or_default().push(i);
                     }
                 });
-                let mut lengths: Vec<_> = map.keys().map(|(v6, len, _)| (*v6, *len)).collect();
-                lengths.sort_unstable();
-                lengths.dedup();
+                let lengths = ascending(map.keys().map(|(v6, len, _)| (*v6, *len)));
                 ConditionIndex::Within(probe, map, lengths)
             }
             IndexShape::Around { target, probe } => {
@@ -258,9 +254,7 @@ impl<'m> ConditionIndex<'m> {
                         map.entry(text.to_owned()).or_default().push(i);
                     }
                 });
-                let mut lengths: Vec<usize> = map.keys().map(String::len).collect();
-                lengths.sort_unstable();
-                lengths.dedup();
+                let lengths = ascending(map.keys().map(String::len));
                 ConditionIndex::StartOf(probe, map, lengths)
             }
             IndexShape::Any(parts) => ConditionIndex::Any(
@@ -270,6 +264,23 @@ impl<'m> ConditionIndex<'m> {
                     .collect(),
             ),
         }
+    }
+
+    /// The index of pairs that must all be equal.
+    fn of_pairs(
+        pairs: Vec<(&'m MappingExpr, &'m MappingExpr)>,
+        root: PathRoot,
+        candidates: &[EndCandidate],
+        shared: &MappingConstants<'_>,
+    ) -> ConditionIndex<'m> {
+        let (targets, probes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let mut map: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
+        for (candidate, i) in candidates.iter().zip(0..) {
+            for hash in hashes(&targets, &ExprEnvironment::of_end(shared, root, candidate)) {
+                map.entry(hash).or_default().push(i);
+            }
+        }
+        ConditionIndex::Equal(probes, map)
     }
 
     /// True if it looks at every candidate.

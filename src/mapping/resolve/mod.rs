@@ -1,10 +1,12 @@
 //! A mapping against a graph: the edges it asks for, and the account of its rows.
 
 mod candidates;
+mod capped_diagnostics;
 mod conflict;
 mod ends;
 mod environment;
 mod index;
+mod relationship_draft;
 mod resolver;
 mod row_counts;
 

@@ -1,19 +1,18 @@
 //! The run over the rows, one after the other: the entities that a row finds, the edges it makes, the
 //! bucket it ends in.
 
-use crate::graph::{
-    DraftEnd, DraftRelationship, InputLocation, NameKind, RelationshipOrigin, Value, check_name,
-    default_relationship_key,
-};
-use crate::lang::{Diagnostic, holds, rank, render};
+use crate::graph::{InputLocation, RelationshipOrigin};
+use crate::lang::{Diagnostic, holds, rank};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{
-    AmbiguityPolicy, Mapping, MatchAlternative, MissingPolicy, PairSource, PropertyAssignment,
+    AmbiguityPolicy, Mapping, MatchAlternative, MissingPolicy, PairSource,
 };
-use crate::mapping::resolve::candidates::{EndCandidate, MappingGraph};
+use crate::mapping::resolve::candidates::MappingGraph;
+use crate::mapping::resolve::capped_diagnostics::CappedDiagnostics;
 use crate::mapping::resolve::conflict::{RowRelationship, resolve_conflicts};
-use crate::mapping::resolve::ends::{EndLookup, EndMatches, name};
+use crate::mapping::resolve::ends::{EndLookup, EndMatches};
 use crate::mapping::resolve::environment::{ExprEnvironment, MatchedAlternatives};
+use crate::mapping::resolve::relationship_draft::same_edge;
 use crate::mapping::resolve::row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
 use crate::mapping::rows::{ColumnPositions, FileFacts, LocatedRow, RowSource};
 use rustc_hash::FxHashMap;
@@ -21,9 +20,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// The largest number of pairs that are compared one by one; more are refused.
 pub const PAIRS_MAX: u64 = 10_000_000;
-
-/// The number of faults of one code that are reported; the rest is counted.
-const TOLD: usize = 10;
 
 /// The outcome of a row.
 struct RowState {
@@ -59,35 +55,6 @@ pub(in crate::mapping) struct ResolverOutput {
     pub unmatched: Vec<UnmatchedRow>,
     pub edges: Vec<RowRelationship>,
     pub faults: Vec<Diagnostic>,
-}
-
-/// Faults, at most [`TOLD`] of each code.
-#[derive(Default)]
-struct CappedDiagnostics {
-    list: Vec<Diagnostic>,
-    more: FxHashMap<&'static str, (usize, usize)>,
-}
-
-impl CappedDiagnostics {
-    /// Counts a fault of this code. True if it is to be reported too.
-    fn admits_another(&mut self, code: &'static str) -> bool {
-        let (told, left_out) = self.more.entry(code).or_default();
-        match *told < TOLD {
-            true => *told += 1,
-            false => *left_out += 1,
-        }
-        *left_out == 0
-    }
-
-    fn finish(mut self) -> Vec<Diagnostic> {
-        // From the back: the note about the rest goes to the last fault of its code.
-        for fault in self.list.iter_mut().rev() {
-            if let Some((_, left_out @ 1..)) = self.more.remove(fault.code) {
-                fault.notes.push(format!("and {left_out} more like this"));
-            }
-        }
-        self.list
-    }
 }
 
 impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
@@ -587,71 +554,5 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
                 self.states[row as usize].reason = Some(reason);
             }
         }
-    }
-}
-
-/// True if two drafts of one key say the same edge, whatever rows they come from.
-fn same_edge(a: &DraftRelationship<'_>, b: &DraftRelationship<'_>) -> bool {
-    a.type_name == b.type_name && a.from == b.from && a.to == b.to && a.properties == b.properties
-}
-
-impl MatchAlternative {
-    /// Its name; else the subject of its condition, e.g. `serial`; else its number, counted from 1.
-    pub(in crate::mapping) fn label(&self, index: usize) -> String {
-        self.name.clone().or_else(|| self.when.subject()).unwrap_or_else(|| (index + 1).to_string())
-    }
-}
-
-impl Mapping {
-    /// The edge between two entities; `Err` says what is undefined.
-    fn draft(
-        &self,
-        env: &ExprEnvironment<'_>,
-        (from, to): (&EndCandidate, &EndCandidate),
-        alternatives: [Option<&MatchAlternative>; 2],
-    ) -> Result<DraftRelationship<'static>, String> {
-        let key = match &self.edge.key {
-            Some(key) => name(key, env, NameKind::Key)?,
-            None => default_relationship_key(&from.key, &self.class, &to.key),
-        };
-        check_name(NameKind::Key, &key).map_err(|e| e.to_string())?;
-        let type_name = match &self.edge.type_name {
-            Some(template) => name(template, env, NameKind::Type)?,
-            None => format!("{}_{}_{}", from.type_name, self.class.to_lowercase(), to.type_name),
-        };
-        let mut properties: Vec<(std::borrow::Cow<'static, str>, Value<'static>)> = Vec::new();
-        let own = self.edge.properties.iter();
-        let fired = alternatives.into_iter().flatten().flat_map(|a| &a.properties);
-        for (name, property) in own.chain(fired) {
-            let value = match property {
-                PropertyAssignment::Literal(value) => Some(value.clone()),
-                PropertyAssignment::Template(template) => {
-                    render(template, env).ok().map(Value::into_owned)
-                }
-            };
-            // An undefined property is left out; only key and type must be defined.
-            let Some(value) = value else { continue };
-            // An alternative is more specific than the relationship, so its value wins.
-            match properties.iter_mut().find(|(n, _)| n == name) {
-                Some((_, old)) => *old = value,
-                None => properties.push((name.clone().into(), value)),
-            }
-        }
-        properties.sort_by(|a, b| a.0.cmp(&b.0));
-        let end = |candidate: &EndCandidate| DraftEnd {
-            key: Some(candidate.key.clone().into()),
-            scope: Some(candidate.scope.to_string().into()),
-            id: None,
-        };
-        Ok(DraftRelationship {
-            key: key.into(),
-            scope: Some(self.scope.clone().into()),
-            type_name: type_name.into(),
-            class: self.class.clone().into(),
-            from: end(from),
-            to: end(to),
-            properties,
-            ..DraftRelationship::default()
-        })
     }
 }

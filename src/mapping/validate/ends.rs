@@ -59,29 +59,7 @@ impl MappingChecker<'_> {
             true => self.reject_own_match(&table, name),
             false => self.find(&table, name, root, before, seen),
         };
-        let missing = match table.plain("missing").as_deref() {
-            Some("error") => MissingPolicy::Error,
-            _ => MissingPolicy::Skip,
-        };
-        let ambiguous = match table.plain("ambiguous").as_deref() {
-            Some("skip") => AmbiguityPolicy::Skip,
-            Some("all") => AmbiguityPolicy::All,
-            // A join links all pairs that meet, so several entities are its normal case.
-            None if joined => AmbiguityPolicy::All,
-            _ => AmbiguityPolicy::Error,
-        };
-        if joined && name == "from" {
-            for key in ["missing", "ambiguous", "prefer"] {
-                if let Some(value) = table.get(key) {
-                    let words =
-                        format!("a join looks for `to.`, so `{key}` has no meaning in `[from]`");
-                    let fault = self.error("M0112", words).at(value.span(), "");
-                    let help =
-                        "say it in `[to]`, or limit edges with `cardinality` in `[relationship]`";
-                    self.push(fault.help(help));
-                }
-            }
-        }
+        let (missing, ambiguous) = self.policies(&table, name, joined);
         let span_of = |key| table.get(key).map_or(table.span.clone(), |v| v.span());
         // An end without scopes cannot look anything up; the fault is already reported.
         (!select.scopes.is_empty()).then_some(EndDefinition {
@@ -95,6 +73,37 @@ impl MappingChecker<'_> {
             scope_span: span_of("scope"),
             span: table.span.clone(),
         })
+    }
+
+    /// The policies for a row whose entity is missing, or is one of several.
+    fn policies(
+        &mut self,
+        table: &TomlTable<'_>,
+        name: &str,
+        joined: bool,
+    ) -> (MissingPolicy, AmbiguityPolicy) {
+        let missing = match table.plain("missing").as_deref() {
+            Some("error") => MissingPolicy::Error,
+            _ => MissingPolicy::Skip,
+        };
+        let ambiguous = match table.plain("ambiguous").as_deref() {
+            Some("skip") => AmbiguityPolicy::Skip,
+            Some("all") => AmbiguityPolicy::All,
+            // A join links all pairs that meet, so several entities are its normal case.
+            None if joined => AmbiguityPolicy::All,
+            _ => AmbiguityPolicy::Error,
+        };
+        for key in ["missing", "ambiguous", "prefer"] {
+            if let Some(value) = table.get(key).filter(|_| joined && name == "from") {
+                let words =
+                    format!("a join looks for `to.`, so `{key}` has no meaning in `[from]`");
+                let fault = self.error("M0112", words).at(value.span(), "");
+                let help =
+                    "say it in `[to]`, or limit edges with `cardinality` in `[relationship]`";
+                self.push(fault.help(help));
+            }
+        }
+        (missing, ambiguous)
     }
 
     fn reject_own_match(&mut self, table: &TomlTable<'_>, name: &str) -> Option<MatchStrategy> {

@@ -7,8 +7,10 @@ mod ends;
 mod expressions;
 mod guards_and_tests;
 mod lints;
+mod lookups;
 mod pairs;
 mod project;
+mod row_files;
 
 pub(super) use project::{MappingProject, normalize_path, root_of};
 
