@@ -19,7 +19,8 @@ pub(crate) use expr::{
     PreferenceRank, TermOperator, ValueSource, address, defined, each_item, eval, holds, list,
     network, parse_condition, parse_template, rank, render, text_of,
 };
-use lex::{ExpressionToken, word_at};
+use lex::word_at;
+pub(crate) use lex::{LexDialect, LexToken, QuoteEscape, token_at};
 pub(crate) use pattern::{PatternLimits, compile_pattern, pattern_states};
 pub(crate) use value::{
     ComparisonOp, StrictCollation, ValueCollation, compare_numbers, compares, date, float,

@@ -15,9 +15,7 @@
 use super::function::ExprFunction;
 use super::tree::{AccessStep, CompiledPattern, ExprNode, ExprNodeKind, PathDialect, TermOperator};
 use crate::graph::Value;
-use crate::lang::{
-    ComparisonOp, ExpressionToken, PatternLimits, closest, compile_pattern, word_at,
-};
+use crate::lang::{ComparisonOp, LexToken, PatternLimits, closest, compile_pattern, word_at};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -51,7 +49,7 @@ impl ExprDiagnostic {
 pub(crate) fn parse_condition<R: PathDialect>(text: &str) -> (ExprNode<R>, Vec<ExprDiagnostic>) {
     let mut parser = ExprParser::new(text, 0);
     let parsed = parser.expression().and_then(|expr| match parser.word {
-        ExpressionToken::End => Ok(expr),
+        LexToken::End => Ok(expr),
         _ => Err(parser.unexpected("operator or end")),
     });
     let expr = parser.settle(parsed);
@@ -67,10 +65,10 @@ pub(super) fn parse_placeholder<R: PathDialect>(
     let mut parser = ExprParser::new(text, from);
     let parsed = parser.expression().and_then(|expr| match parser.word {
         // The caller reports the missing brace, at the place of the opening one.
-        ExpressionToken::Symbol("}") | ExpressionToken::End => Ok(expr),
+        LexToken::Symbol("}") | LexToken::End => Ok(expr),
         _ => Err(parser.unexpected("operator or `}`")),
     });
-    let closed = (parser.word == ExpressionToken::Symbol("}")).then_some(parser.span.end);
+    let closed = (parser.word == LexToken::Symbol("}")).then_some(parser.span.end);
     let expr = parser.settle(parsed);
     (expr, closed, parser.faults)
 }
@@ -80,7 +78,7 @@ type ExprResult<T> = Result<T, Box<ExprDiagnostic>>;
 
 struct ExprParser<'t> {
     text: &'t str,
-    word: ExpressionToken,
+    word: LexToken,
     span: Range<usize>,
     /// The byte where the word before the present one ended.
     done: usize,
@@ -102,7 +100,7 @@ impl<'t> ExprParser<'t> {
         })
     }
 
-    fn advance(&mut self) -> ExpressionToken {
+    fn advance(&mut self) -> LexToken {
         let (word, span) = word_at(self.text, self.span.end);
         self.done = self.span.end;
         self.span = span;
@@ -111,7 +109,7 @@ impl<'t> ExprParser<'t> {
 
     /// Takes the present word if it is this symbol.
     fn symbol(&mut self, symbol: &str) -> bool {
-        let found = matches!(&self.word, ExpressionToken::Symbol(s) if *s == symbol);
+        let found = matches!(&self.word, LexToken::Symbol(s) if *s == symbol);
         if found {
             self.advance();
         }
@@ -120,8 +118,7 @@ impl<'t> ExprParser<'t> {
 
     /// Takes the present word if it is this keyword, in either case.
     fn keyword(&mut self, keyword: &str) -> bool {
-        let found =
-            matches!(&self.word, ExpressionToken::Name(n) if n.eq_ignore_ascii_case(keyword));
+        let found = matches!(&self.word, LexToken::Name(n) if n.eq_ignore_ascii_case(keyword));
         if found {
             self.advance();
         }
@@ -130,16 +127,16 @@ impl<'t> ExprParser<'t> {
 
     fn unexpected(&self, expected: &str) -> Box<ExprDiagnostic> {
         let found = match self.word {
-            ExpressionToken::End => "the end".to_owned(),
+            LexToken::End => "the end".to_owned(),
             _ => format!("`{}`", &self.text[self.span.clone()]),
         };
         let message = format!("expected {expected}, found {found}");
         let mut fault = ExprDiagnostic::new("M0201", message, self.span.clone());
         fault.label = "not expected here".to_owned();
-        if self.word == ExpressionToken::Stray('"') {
+        if self.word == LexToken::Stray('"') {
             fault.help = Some("strings take single quotes here".to_owned());
         }
-        if self.word == ExpressionToken::OpenText {
+        if self.word == LexToken::OpenText {
             fault.message = "expected a closing `'`, found the end".to_owned();
             fault.label = "the string begins here".to_owned();
         }
@@ -206,7 +203,7 @@ impl<'t> ExprParser<'t> {
         if self.keyword("in") {
             return Some(TermOperator::In);
         }
-        let ExpressionToken::Symbol(symbol) = self.word else { return None };
+        let LexToken::Symbol(symbol) = self.word else { return None };
         let operator = match symbol {
             "!=" => TermOperator::NotEqual,
             symbol => TermOperator::Compare(ComparisonOp::written(symbol)?),
@@ -218,10 +215,10 @@ impl<'t> ExprParser<'t> {
     fn term<R: PathDialect>(&mut self) -> ExprResult<ExprNode<R>> {
         let span = self.span.clone();
         let kind = match &self.word {
-            ExpressionToken::Name(_) => return self.named_term(),
-            ExpressionToken::Symbol("(") => return self.bracketed(),
-            ExpressionToken::Text(text) => ExprNodeKind::Literal(Value::Text(text.clone().into())),
-            ExpressionToken::Number(text) => match Value::number(text) {
+            LexToken::Name(_) => return self.named_term(),
+            LexToken::Symbol("(") => return self.bracketed(),
+            LexToken::Text(text) => ExprNodeKind::Literal(Value::Text(text.clone().into())),
+            LexToken::Number(text) => match Value::number(text) {
                 Some(value) => ExprNodeKind::Literal(value),
                 None => return Err(self.unexpected("a number that 64 bits hold exactly")),
             },
@@ -296,7 +293,7 @@ impl<'t> ExprParser<'t> {
 
     fn advance_if_name(&mut self) -> Option<String> {
         match self.word.clone() {
-            ExpressionToken::Name(name) => {
+            LexToken::Name(name) => {
                 self.advance();
                 Some(name)
             }
@@ -306,8 +303,8 @@ impl<'t> ExprParser<'t> {
 
     fn index(&mut self) -> ExprResult<AccessStep> {
         let step = match &self.word {
-            ExpressionToken::Text(name) => AccessStep::Name(name.clone()),
-            ExpressionToken::Number(number) => match number.parse() {
+            LexToken::Text(name) => AccessStep::Name(name.clone()),
+            LexToken::Number(number) => match number.parse() {
                 Ok(index) => AccessStep::Index(index),
                 Err(_) => return Err(self.unexpected("a position counted from 0")),
             },
@@ -384,7 +381,7 @@ impl<'t> ExprParser<'t> {
         name: &str,
         span: Range<usize>,
     ) -> ExprResult<ExprNode<R>> {
-        let stepped = matches!(self.word, ExpressionToken::Symbol("." | "["));
+        let stepped = matches!(self.word, LexToken::Symbol("." | "["));
         let mut fault =
             ExprDiagnostic::new("M0206", format!("`{name}` is not qualified"), span.clone());
         // Only a name with steps after it can be a misspelt root.
