@@ -2,8 +2,8 @@
 
 use crate::lang::{Diagnostic, DiagnosticSeverity, SourceText};
 use crate::mapping::model::Mapping;
-use crate::mapping::validate::check;
-use crate::mapping::validate::{MappingProject, normalize_path, root_of};
+use crate::mapping::rows::normalize_path;
+use crate::mapping::validate::{MappingProject, check, root_of};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

@@ -8,6 +8,7 @@
 //! asked through [`MappingGraph`]: nothing here knows of the store, and nothing is written.
 
 mod data;
+mod entity_selection;
 mod explain;
 mod expression;
 mod format;
@@ -19,14 +20,14 @@ mod rows;
 mod validate;
 
 pub use crate::lang::{Diagnostic, DiagnosticLabel, DiagnosticSeverity, SourceText, SuggestedEdit};
+pub use entity_selection::EntitySelection;
 pub use explain::RowExplanation;
 pub use format::{format_age, parse_age, schema};
 pub use load::{LoadedFiles, load};
 pub use model::{
-    EndDefinition, EntitySelection, FreshnessLimit, Mapping, MappingGuard, MappingTest,
-    TestExpectation,
+    EndDefinition, FreshnessLimit, Mapping, MappingGuard, MappingTest, TestExpectation, TestOutcome,
 };
-pub use promise::{OVERRIDES, TestOutcome, query_test_outcome};
+pub use promise::{OVERRIDES, query_test_outcome};
 pub use resolve::{
     EndCandidate, EntityPresence, MappingGraph, MatchAttempt, PAIRS_MAX, PropertyProjection,
     ResolveError, ResolvedMapping, RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow,

@@ -6,6 +6,7 @@
 use crate::graph::Value;
 use crate::lang::SourceText;
 use crate::mapping::data::NestedValue;
+use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::{MappingExpr, Template};
 use crate::mapping::rows::RowSource;
 use crate::query::Query;
@@ -73,17 +74,6 @@ pub(super) enum PairSource {
         max_age: Option<Duration>,
     },
     Join(Vec<MatchAlternative>),
-}
-
-/// The entities that a table asks for, before any condition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EntitySelection {
-    /// Any of these scopes; aliases are resolved.
-    pub scopes: Vec<String>,
-    /// Any of these types; empty for all.
-    pub types: Vec<String>,
-    /// Any of these classes; empty for all.
-    pub classes: Vec<String>,
 }
 
 /// One end of the edge.
@@ -265,6 +255,17 @@ pub enum TestExpectation {
         /// The number of rows, as written.
         expect: String,
     },
+}
+
+/// The outcome of a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestOutcome {
+    /// It holds.
+    Yes,
+    /// It holds, with a remark.
+    But(String),
+    /// It does not hold: the reason, and the offenders.
+    No(String, Vec<String>),
 }
 
 /// See [`TestExpectation::Covers`].

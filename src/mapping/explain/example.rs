@@ -3,13 +3,13 @@
 use crate::graph::{NameKind, ObjectId, ObjectKind, Value};
 use crate::lang::{Diagnostic, eval, holds};
 use crate::mapping::data::RowContent;
+use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot};
-use crate::mapping::model::{EntitySelection, Mapping, MappingExample, MatchStrategy, PairSource};
-use crate::mapping::resolve::ExprEnvironment;
-use crate::mapping::resolve::RowOutcome;
-use crate::mapping::resolve::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
-use crate::mapping::resolve::{EndLookup, display_value, name};
-use crate::mapping::resolve::{ResolverOutput, RowResolver};
+use crate::mapping::model::{Mapping, MappingExample, MatchStrategy, PairSource};
+use crate::mapping::resolve::{
+    EndCandidate, EndLookup, EntityPresence, ExprEnvironment, MappingGraph, PropertyProjection,
+    ResolverOutput, RowOutcome, RowResolver, display_value, name,
+};
 use crate::mapping::rows::{ColumnPositions, LocatedRow};
 use crate::query::{Query, QueryRow};
 use std::convert::Infallible;

@@ -3,12 +3,9 @@
 use crate::lang::holds;
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{Mapping, PairSource};
-use crate::mapping::resolve::ExprEnvironment;
-use crate::mapping::resolve::MappingGraph;
-use crate::mapping::resolve::ResolveError;
-use crate::mapping::resolve::RowOutcome;
-use crate::mapping::resolve::RowResolver;
-use crate::mapping::resolve::{EndLookup, MatchAttempt};
+use crate::mapping::resolve::{
+    EndLookup, ExprEnvironment, MappingGraph, MatchAttempt, ResolveError, RowOutcome, RowResolver,
+};
 use crate::mapping::rows::{ReadOptions, RowReader};
 use std::time::SystemTime;
 
@@ -23,7 +20,7 @@ pub struct RowExplanation {
     pub reason: String,
     /// True if `where` left it out; then nothing was looked for.
     pub filtered: bool,
-    /// The attempts for `from` and for `to`.
+    /// The attempts for `from` and for `to`; none for a `to` that was not looked for.
     pub tries: [Vec<MatchAttempt>; 2],
     /// Keys of the edges that it makes.
     pub edges: Vec<String>,
@@ -81,7 +78,9 @@ impl Mapping {
                 let seen =
                     from.hits.first().map(|&f| &ends.side(PathRoot::From).candidates[f as usize]);
                 let env = seen.map_or(env, |from| env.with(PathRoot::From, from));
-                tries[1] = ends.explain_attempts(PathRoot::To, &env);
+                if seen.is_some() || !ends.to_needs_from {
+                    tries[1] = ends.explain_attempts(PathRoot::To, &env);
+                }
             }
             // A resolver of its own, so that earlier rows cannot make this one a duplicate.
             let mut resolver = RowResolver::new(&ends, graph, Some(&rows));

@@ -4,7 +4,7 @@
 //! but uses only words of draft 4, because the common TOML editor plug-ins read no more: one-value
 //! `enum` instead of `const`, no conditions. It helps with typing; `check` decides.
 
-use crate::mapping::format::{ALTERNATIVE, FormatKey, FormatKind, TOP};
+use super::{ALTERNATIVE, FormatKey, FormatKind, TOP};
 use serde_json::{Map, Value, json};
 
 /// The JSON Schema of format 1, ready to print.

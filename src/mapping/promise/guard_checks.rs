@@ -4,8 +4,7 @@
 use crate::lang::Diagnostic;
 use crate::mapping::format::{format_age, parse_age};
 use crate::mapping::model::{Mapping, MappingGuard, PairSource};
-use crate::mapping::resolve::ResolvedMapping;
-use crate::mapping::resolve::{RowCount, RowOutcome};
+use crate::mapping::resolve::{ResolvedMapping, RowCount, RowOutcome};
 use std::time::Duration;
 
 /// The guards that one run can override, in the order of the format.

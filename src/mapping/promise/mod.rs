@@ -5,4 +5,4 @@ mod guard_checks;
 mod tests_of_mapping;
 
 pub use guard_checks::OVERRIDES;
-pub use tests_of_mapping::{TestOutcome, query_test_outcome};
+pub use tests_of_mapping::query_test_outcome;

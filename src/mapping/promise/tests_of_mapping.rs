@@ -4,26 +4,13 @@ use crate::graph::Value;
 use crate::lang::{Diagnostic, holds};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{
-    CoverageExpectation, CoverageThreshold, Mapping, MappingTest, TestExpectation,
+    CoverageExpectation, CoverageThreshold, Mapping, MappingTest, TestExpectation, TestOutcome,
 };
-use crate::mapping::resolve::EndLookup;
-use crate::mapping::resolve::ExprEnvironment;
-use crate::mapping::resolve::RowRelationship;
+use crate::mapping::resolve::{EndLookup, ExprEnvironment, RowRelationship};
 use crate::query::QueryRow;
 
 /// The largest number of offenders that are listed.
 const LISTED: usize = 5;
-
-/// The outcome of a promise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TestOutcome {
-    /// It holds.
-    Yes,
-    /// It holds, with a remark.
-    But(String),
-    /// It does not hold: the reason, and the offenders.
-    No(String, Vec<String>),
-}
 
 fn offenders(count: u64, names: impl Iterator<Item = String>) -> Vec<String> {
     let mut listed: Vec<String> = names.take(LISTED).collect();

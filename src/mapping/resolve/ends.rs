@@ -1,13 +1,14 @@
 //! Both ends of a mapping, read and indexed, and the search for the entities of one row.
 
+use super::candidates::CandidateSet;
+use super::environment::ExprEnvironment;
+use super::index::ConditionIndex;
+use super::mapping_graph::MappingGraph;
+use super::row_counts::RowOutcome;
 use crate::graph::{NameKind, ObjectId, ObjectKind, Value, check_name};
 use crate::lang::{eval, holds, rank, render};
 use crate::mapping::expression::{MappingExpr, PathRoot, Template};
 use crate::mapping::model::{Mapping, MatchAlternative, MatchStrategy, PairSource};
-use crate::mapping::resolve::candidates::{CandidateSet, MappingGraph};
-use crate::mapping::resolve::environment::ExprEnvironment;
-use crate::mapping::resolve::index::ConditionIndex;
-use crate::mapping::resolve::row_counts::RowOutcome;
 
 /// The result of looking for the entity of one end.
 #[derive(Clone, Debug, Default)]

@@ -1,12 +1,12 @@
 //! The data that the expressions of a mapping see for one row: the row, the entities of both ends, and
 //! the lookup tables. How expressions are evaluated over it is known to [`crate::lang`] alone.
 
+use super::mapping_graph::{EndCandidate, property_name};
 use crate::graph::Value;
 use crate::lang::{AccessStep, ValueSource, defined, list};
 use crate::mapping::data::{NestedValue, RowContent};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::LookupTables;
-use crate::mapping::resolve::candidates::{EndCandidate, property_name};
 use crate::mapping::rows::{ColumnPositions, FileFacts, LocatedRow};
 use std::borrow::Cow;
 

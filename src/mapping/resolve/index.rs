@@ -5,11 +5,11 @@
 //! such `=` together, else `in cidr(...)`, else `^=`. It may yield too many entities, never too
 //! few, so the whole condition is asked of each entity that it yields.
 
+use super::environment::{ExprEnvironment, MappingConstants};
+use super::mapping_graph::EndCandidate;
 use crate::graph::Value;
 use crate::lang::{ComparisonOp, ExprFunction, TermOperator, address, each_item, eval, network};
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot};
-use crate::mapping::resolve::candidates::EndCandidate;
-use crate::mapping::resolve::environment::{ExprEnvironment, MappingConstants};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::hash::BuildHasher;
 

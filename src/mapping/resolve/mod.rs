@@ -6,12 +6,13 @@ mod conflict;
 mod ends;
 mod environment;
 mod index;
+mod mapping_graph;
 mod relationship_draft;
 mod resolver;
 mod row_counts;
 
-pub use candidates::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
 pub use ends::MatchAttempt;
+pub use mapping_graph::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
 pub use resolver::PAIRS_MAX;
 pub use row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
 
@@ -24,8 +25,7 @@ use crate::graph::{DraftRelationship, same_name};
 use crate::lang::{Diagnostic, DiagnosticSeverity, closest, holds};
 use crate::mapping::data::{NestedValue, RowContent};
 use crate::mapping::expression::PathRoot;
-use crate::mapping::model::{EndDefinition, Mapping, PairSource};
-use crate::mapping::promise::TestOutcome;
+use crate::mapping::model::{EndDefinition, Mapping, PairSource, TestOutcome};
 use crate::mapping::rows::{ReadOptions, RowReader, RowSource};
 use crate::query::QueryRow;
 use std::borrow::Cow;

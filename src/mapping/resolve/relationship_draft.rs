@@ -1,14 +1,14 @@
 //! The relationship between two entities: its key, type and properties, worked out from the templates of
 //! the file.
 
+use super::ends::name;
+use super::environment::ExprEnvironment;
+use super::mapping_graph::EndCandidate;
 use crate::graph::{
     DraftEnd, DraftRelationship, NameKind, Value, check_name, default_relationship_key,
 };
 use crate::lang::render;
 use crate::mapping::model::{Mapping, MatchAlternative, PropertyAssignment};
-use crate::mapping::resolve::candidates::EndCandidate;
-use crate::mapping::resolve::ends::name;
-use crate::mapping::resolve::environment::ExprEnvironment;
 
 /// True if two drafts of one key say the same edge, whatever rows they come from.
 pub(super) fn same_edge(a: &DraftRelationship<'_>, b: &DraftRelationship<'_>) -> bool {

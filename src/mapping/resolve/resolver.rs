@@ -1,19 +1,19 @@
 //! The run over the rows, one after the other: the entities that a row finds, the edges it makes, the
 //! bucket it ends in.
 
+use super::capped_diagnostics::CappedDiagnostics;
+use super::conflict::{RowRelationship, resolve_conflicts};
+use super::ends::{EndLookup, EndMatches};
+use super::environment::{ExprEnvironment, MatchedAlternatives};
+use super::mapping_graph::MappingGraph;
+use super::relationship_draft::same_edge;
+use super::row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
 use crate::graph::{InputLocation, RelationshipOrigin};
 use crate::lang::{Diagnostic, holds, rank};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{
     AmbiguityPolicy, Mapping, MatchAlternative, MissingPolicy, PairSource,
 };
-use crate::mapping::resolve::candidates::MappingGraph;
-use crate::mapping::resolve::capped_diagnostics::CappedDiagnostics;
-use crate::mapping::resolve::conflict::{RowRelationship, resolve_conflicts};
-use crate::mapping::resolve::ends::{EndLookup, EndMatches};
-use crate::mapping::resolve::environment::{ExprEnvironment, MatchedAlternatives};
-use crate::mapping::resolve::relationship_draft::same_edge;
-use crate::mapping::resolve::row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
 use crate::mapping::rows::{ColumnPositions, FileFacts, LocatedRow, RowSource};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;

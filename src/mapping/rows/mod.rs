@@ -12,7 +12,7 @@ mod tree;
 
 pub use tree::{YAML_VALUES_MAX, yaml_documents};
 
-pub(super) use files::glob;
+pub(super) use files::{glob, normalize_path};
 pub(super) use format::file_format;
 pub(super) use items::parse_items;
 pub(super) use reader::{ReadOptions, RowReader, columns_of};
@@ -22,8 +22,8 @@ use self::items::ItemPath;
 use crate::graph::InputLocation;
 use crate::lang::{Diagnostic, SourceText};
 use crate::mapping::data::{NestedValue, RowContent};
+use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::MappingExpr;
-use crate::mapping::model::EntitySelection;
 use crate::query::Query;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

@@ -4,11 +4,12 @@ use super::MappingChecker;
 use super::expressions::KnownRoots;
 use crate::graph::{NameKind, Value};
 use crate::mapping::data::toml_number;
+use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::PathRoot;
 use crate::mapping::format::{SpannedText, TomlTable};
 use crate::mapping::model::{
-    AmbiguityPolicy, EndDefinition, EntitySelection, MatchAlternative, MatchStrategy,
-    MissingPolicy, PropertyAssignment, RelationshipRules,
+    AmbiguityPolicy, EndDefinition, MatchAlternative, MatchStrategy, MissingPolicy,
+    PropertyAssignment, RelationshipRules,
 };
 use toml::Spanned;
 use toml::de::DeValue;

@@ -4,8 +4,7 @@ use super::expressions::KnownRoots;
 use super::{MappingChecker, plain_properties};
 use crate::graph::Value;
 use crate::mapping::data::NestedValue;
-use crate::mapping::format::parse_age;
-use crate::mapping::format::{SpannedText, TomlTable};
+use crate::mapping::format::{SpannedText, TomlTable, parse_age};
 use crate::mapping::model::{
     CoverageExpectation, CoverageThreshold, FreshnessLimit, MappingExample, MappingGuard,
     MappingTest, TestExpectation,

@@ -12,12 +12,11 @@ mod pairs;
 mod project;
 mod row_files;
 
-pub(super) use project::{MappingProject, normalize_path, root_of};
+pub(super) use project::{MappingProject, root_of};
 
 use crate::graph::{NameKind, check_name};
 use crate::lang::{Diagnostic, SourceText, closest};
-use crate::mapping::format::check_shape;
-use crate::mapping::format::{SpannedText, TomlTable, toml_fault};
+use crate::mapping::format::{SpannedText, TomlTable, check_shape, toml_fault};
 use crate::mapping::model::{LookupTables, Mapping, MatchStrategy, PairSource};
 use expressions::KnownColumns;
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@
 use crate::lang::{Diagnostic, SourceText};
 use crate::mapping::format::TomlTable;
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 /// A project, as far as mappings need it.
@@ -104,22 +104,4 @@ impl MappingProject {
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
-}
-
-/// `path` without `.` and with each `..` resolved by the text alone; links are not followed.
-pub(in crate::mapping) fn normalize_path(path: &Path) -> PathBuf {
-    let mut tidy = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir
-                if matches!(tidy.components().next_back(), Some(Component::Normal(_))) =>
-            {
-                tidy.pop();
-            }
-            // A `..` with no folder before it stays, so that the path means the same.
-            other => tidy.push(other),
-        }
-    }
-    tidy
 }

@@ -1,10 +1,12 @@
 //! The files of rows: which of them a mapping names, whether they lie inside the project, and how their
 //! rows are written.
 
-use super::{MappingChecker, normalize_path};
+use super::MappingChecker;
 use crate::lang::closest;
 use crate::mapping::format::{SpannedText, TomlTable};
-use crate::mapping::rows::{RowFile, RowFileSet, RowSource, file_format, glob, parse_items};
+use crate::mapping::rows::{
+    RowFile, RowFileSet, RowSource, file_format, glob, normalize_path, parse_items,
+};
 use std::path::{Path, PathBuf};
 
 impl MappingChecker<'_> {
