@@ -1,9 +1,10 @@
-//! The size of a regular expression, estimated before it is compiled.
+//! Regular expressions: compiled within limits, and their size estimated before that.
 //!
 //! Compiling takes time and memory by the size of the program, which a short text can make huge:
 //! `\w{60}` has forty thousand states, and `((a{99}){99}){99}` a million. The size is estimated from
 //! the syntax tree, which is no larger than the text; the estimate is never much below the truth.
 
+use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::ast::{
     Ast, ClassSet, ClassSetItem, GroupKind, RepetitionKind, RepetitionOp, RepetitionRange,
@@ -15,6 +16,31 @@ const CLASS: u64 = 700;
 const ANY: u64 = 16;
 /// Deepest nesting of groups and classes.
 const NESTED_MAX: u32 = 100;
+
+/// The limits of one regular expression.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PatternLimits {
+    /// The largest program, in bytes.
+    pub program: usize,
+    /// Bytes that it may keep in its cache of states while it matches.
+    pub learnt: usize,
+    /// The deepest nesting of groups.
+    pub nesting: u32,
+}
+
+/// Compiles a regular expression; matching takes time by the length of the text.
+pub(crate) fn compile_pattern(
+    text: &str,
+    any_case: bool,
+    limits: &PatternLimits,
+) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text)
+        .case_insensitive(any_case)
+        .size_limit(limits.program)
+        .dfa_size_limit(limits.learnt)
+        .nest_limit(limits.nesting)
+        .build()
+}
 
 /// The approximate number of states of a pattern's program. `None` if it is no pattern, or nests too
 /// deep: compiling it then gives the reason.

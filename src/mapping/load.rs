@@ -1,10 +1,9 @@
 //! Loading: all files of one run, with all their faults.
 
-use super::check::check;
-use super::model::Mapping;
-use super::project::{MappingProject, normalize_path, root_of};
-use crate::lang::DiagnosticSeverity;
-use crate::lang::{Diagnostic, SourceText};
+use crate::lang::{Diagnostic, DiagnosticSeverity, SourceText};
+use crate::mapping::model::Mapping;
+use crate::mapping::rows::normalize_path;
+use crate::mapping::validate::{MappingProject, check, root_of};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

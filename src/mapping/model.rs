@@ -1,20 +1,26 @@
 //! A checked mapping: what the file means, with names resolved and expressions parsed.
 //!
-//! [`super::check`] makes it, [`super::resolve`] uses it. After the check, only the rows or the graph
+//! [`super::validate`] makes it, [`super::resolve`] uses it. After the check, only the rows or the graph
 //! can bring up faults.
 
-use super::data::NestedValue;
-use super::eval::LookupTables;
-use super::expr::MappingExpr;
-use super::rows::RowSource;
-use super::template::Template;
 use crate::graph::Value;
 use crate::lang::SourceText;
+use crate::mapping::data::NestedValue;
+use crate::mapping::entity_selection::EntitySelection;
+use crate::mapping::expression::{MappingExpr, Template};
+use crate::mapping::rows::RowSource;
 use crate::query::Query;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// One lookup table: keys as text, and their values.
+pub(super) type LookupTable = HashMap<String, Value<'static>>;
+
+/// The lookup tables of a mapping by name.
+pub(super) type LookupTables = HashMap<String, LookupTable>;
 
 /// A checked mapping file.
 #[derive(Clone, Debug)]
@@ -68,17 +74,6 @@ pub(super) enum PairSource {
         max_age: Option<Duration>,
     },
     Join(Vec<MatchAlternative>),
-}
-
-/// The entities that a table asks for, before any condition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EntitySelection {
-    /// Any of these scopes; aliases are resolved.
-    pub scopes: Vec<String>,
-    /// Any of these types; empty for all.
-    pub types: Vec<String>,
-    /// Any of these classes; empty for all.
-    pub classes: Vec<String>,
 }
 
 /// One end of the edge.
@@ -251,7 +246,7 @@ pub enum TestExpectation {
     /// Entities of an end have an edge.
     Covers(CoverageExpectation),
     /// A query has the expected number of rows. It needs the whole graph as planned, and
-    /// [`super::asked`] judges its answer.
+    /// [`super::query_test_outcome`] judges its answer.
     Query {
         /// The query.
         query: Box<Query>,
@@ -260,6 +255,17 @@ pub enum TestExpectation {
         /// The number of rows, as written.
         expect: String,
     },
+}
+
+/// The outcome of a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestOutcome {
+    /// It holds.
+    Yes,
+    /// It holds, with a remark.
+    But(String),
+    /// It does not hold: the reason, and the offenders.
+    No(String, Vec<String>),
 }
 
 /// See [`TestExpectation::Covers`].

@@ -17,11 +17,14 @@
 //!
 //! Source: the truth table and sections 3.4 and 3.5 of the public J1QL documentation.
 
-use super::date;
 use super::syntax::ComparisonOp;
-use super::version::{ParsedVersion, VersionedName};
 use crate::graph::{Value, same_name, same_verb};
+use crate::lang::date;
+use crate::lang::version::{ParsedVersion, VersionedName};
+use crate::lang::{ValueCollation, compares, item_compares};
 use std::cmp::Ordering;
+
+pub(super) use crate::lang::{compare_numbers, items, spelled_number};
 
 /// One value of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,54 +156,6 @@ fn write_identity(value: &Value<'_>, into: &mut String) {
     };
 }
 
-fn number(value: &Value<'_>) -> Option<f64> {
-    match value {
-        Value::Int(i) => Some(*i as f64),
-        Value::UInt(u) => Some(*u as f64),
-        Value::Float(f) => Some(*f),
-        _ => None,
-    }
-}
-
-fn integer(value: &Value<'_>) -> Option<i128> {
-    match value {
-        Value::Int(i) => Some((*i).into()),
-        Value::UInt(u) => Some((*u).into()),
-        _ => None,
-    }
-}
-
-/// The order of two numbers, exactly: no integer is rounded to be compared.
-pub(super) fn compare_numbers(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
-    match (integer(a), integer(b)) {
-        (Some(a), Some(b)) => Some(a.cmp(&b)),
-        (Some(a), None) => compare_mixed(a, number(b)?),
-        (None, Some(b)) => compare_mixed(b, number(a)?).map(Ordering::reverse),
-        (None, None) => number(a)?.partial_cmp(&number(b)?),
-    }
-}
-
-/// An integer of 65 bits at most and a float.
-fn compare_mixed(int: i128, float: f64) -> Option<Ordering> {
-    // A float beyond 128 bits is cut to their border, which is beyond any integer here too.
-    let whole = float.trunc() as i128;
-    let behind = || 0.0.partial_cmp(&float.fract());
-    match int.cmp(&whole) {
-        Ordering::Equal => behind(),
-        order => (!float.is_nan()).then_some(order),
-    }
-}
-
-/// The number whose canonical spelling is this text; `None` if there is none.
-pub(super) fn spelled_number(text: &str) -> Option<Value<'static>> {
-    // Most texts are no numbers, which the first character shows without parsing.
-    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.len() > 40 {
-        return None;
-    }
-    let number = Value::number(text)?;
-    (number.spelling().as_deref() == Some(text)).then_some(number)
-}
-
 /// The order of two texts: as versions if both look like one, else by code points.
 fn compare_texts(a: &str, b: &str) -> Ordering {
     VersionedName::of(a).compare(&VersionedName::of(b)).unwrap_or_else(|| a.cmp(b))
@@ -230,14 +185,6 @@ fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     }
 }
 
-/// The items of a list, or the value alone.
-pub(super) fn items<'v>(value: &'v Value<'static>) -> &'v [Value<'static>] {
-    match value {
-        Value::List(items) => items,
-        value => std::slice::from_ref(value),
-    }
-}
-
 /// The kind of equality that the property on the left side asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EqualityMode {
@@ -249,6 +196,16 @@ pub(super) enum EqualityMode {
     Verb,
 }
 
+impl ValueCollation for EqualityMode {
+    fn equal(&self, left: &Value<'_>, right: &Value<'_>) -> bool {
+        equal(left, right, *self)
+    }
+
+    fn order(&self, left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
+        compare(left, right)
+    }
+}
+
 /// True if `left op right` holds for any pair of items.
 pub(super) fn holds(
     left: &Value<'static>,
@@ -256,9 +213,7 @@ pub(super) fn holds(
     right: &Value<'static>,
     manner: EqualityMode,
 ) -> bool {
-    items(left)
-        .iter()
-        .any(|left| items(right).iter().any(|right| item_holds(left, op, right, manner)))
+    compares(left, op, right, &manner)
 }
 
 /// True if `left op number` holds for any item of `left`. The query has the number `written` in another
@@ -272,9 +227,9 @@ pub(super) fn holds_written(
     items(left).iter().any(|left| match (left, op) {
         (Value::Text(text), ComparisonOp::Equal) => text == written,
         (Value::Text(text), op) => {
-            compare_written(text, number, written).is_some_and(|order| keeps(op, order))
+            compare_written(text, number, written).is_some_and(|order| op.keeps(order))
         }
-        (left, op) => item_holds(left, op, number, EqualityMode::Plain),
+        (left, op) => item_compares(left, op, number, &EqualityMode::Plain),
     })
 }
 
@@ -282,30 +237,7 @@ pub(super) fn holds_written(
 pub(super) fn holds_time(left: &Value<'static>, op: ComparisonOp, time: i64) -> bool {
     items(left)
         .iter()
-        .any(|left| date::epoch_of_value(left).is_some_and(|left| keeps(op, left.cmp(&time))))
-}
-
-/// True if an order is one that `op` asks for; operators of texts ask for none.
-pub(super) fn keeps(op: ComparisonOp, order: Ordering) -> bool {
-    match op {
-        ComparisonOp::Equal => order.is_eq(),
-        ComparisonOp::Less => order.is_lt(),
-        ComparisonOp::LessOrEqual => order.is_le(),
-        ComparisonOp::Greater => order.is_gt(),
-        ComparisonOp::GreaterOrEqual => order.is_ge(),
-        ComparisonOp::Contains | ComparisonOp::Begins | ComparisonOp::Ends => false,
-    }
-}
-
-fn item_holds(left: &Value<'_>, op: ComparisonOp, right: &Value<'_>, manner: EqualityMode) -> bool {
-    let texts = || left.as_str().zip(right.as_str());
-    match op {
-        ComparisonOp::Equal => equal(left, right, manner),
-        ComparisonOp::Contains => texts().is_some_and(|(left, right)| left.contains(right)),
-        ComparisonOp::Begins => texts().is_some_and(|(left, right)| left.starts_with(right)),
-        ComparisonOp::Ends => texts().is_some_and(|(left, right)| left.ends_with(right)),
-        op => compare(left, right).is_some_and(|order| keeps(op, order)),
-    }
+        .any(|left| date::epoch_of_value(left).is_some_and(|left| op.keeps(left.cmp(&time))))
 }
 
 fn equal(left: &Value<'_>, right: &Value<'_>, manner: EqualityMode) -> bool {

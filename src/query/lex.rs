@@ -1,120 +1,35 @@
-//! Words of J1QL, with the bytes they stand on.
+//! Words of J1QL: the table of its lexer, placeholders and regular expressions.
 //!
-//! Lexing never fails: a character that begins no word becomes [`QueryToken::Stray`]. The parser makes the
-//! fault, since it knows which word it expected. A `/` divides unless the parser asks for a value
-//! there; then it opens a regular expression.
+//! A `/` divides unless the parser asks for a value there; then it opens a regular expression.
 
+use crate::lang::{LexDialect, LexToken, QuoteEscape, token_at};
 use std::ops::Range;
 
-/// One word.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum QueryToken {
-    /// A name or keyword.
-    Name(String),
-    /// A string, without its quotes and escapes.
-    Text(String),
-    /// A string whose closing quote is missing.
-    OpenText,
-    /// Digits with an optional fraction and power of ten, as written.
-    Number(String),
-    /// A placeholder: `{{name}}`, `${name}`, `${ param.name }`, `$name` or `{name}`.
-    Hole(String),
-    /// An operator or bracket.
-    Symbol(&'static str),
-    /// A character that begins no word.
-    Stray(char),
-    /// The end of the text.
-    End,
-}
+/// One word. A [`LexToken::Hole`] is a placeholder: `{{name}}`, `${name}`, `${ param.name }`, `$name` or
+/// `{name}`.
+pub(super) type QueryToken = LexToken;
 
-/// Longer symbols stand before their prefixes.
-const SYMBOLS: [&str; 35] = [
-    "!~=", "!^=", "!$=", "!=", "~=", "^=", "$=", ">=", "<=", "=>", "==", ">>", "<<", "=", "<", ">",
-    "(", ")", "[", "]", "{", "}", ",", ".", "*", "#", "|", "!", "?", "+", "-", "/", "^", "&", ";",
-];
+const J1QL: LexDialect = LexDialect {
+    symbols: &[
+        "!~=", "!^=", "!$=", "!=", "~=", "^=", "$=", ">=", "<=", "=>", "==", ">>", "<<", "=", "<",
+        ">", "(", ")", "[", "]", "{", "}", ",", ".", "*", "#", "|", "!", "?", "+", "-", "/", "^",
+        "&", ";",
+    ],
+    quotes: &['\'', '"'],
+    escape: QuoteEscape::Backslash,
+    name_start: &['_', '@'],
+    name_part: &['_', '@', ':'],
+    // Pasted text may hold marks that nobody sees.
+    blanks: &['\u{feff}', '\u{200b}'],
+    comments: true,
+    signed: false,
+    power_ends: true,
+    hole,
+};
 
 /// Reads the word at or after byte `from` of `text`.
 pub(super) fn word_at(text: &str, from: usize) -> (QueryToken, Range<usize>) {
-    let start = skip_space(text, from);
-    let rest = &text[start..];
-    let Some(first) = rest.chars().next() else { return (QueryToken::End, start..start) };
-    let up_to = |len: usize| start..start + len;
-    if first.is_alphabetic() || first == '_' || first == '@' {
-        let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | ':');
-        let len = rest.find(|c| !part(c)).unwrap_or(rest.len());
-        return (QueryToken::Name(rest[..len].to_owned()), up_to(len));
-    }
-    if first.is_ascii_digit() {
-        let len = number_length(rest);
-        return (QueryToken::Number(rest[..len].to_owned()), up_to(len));
-    }
-    if first == '\'' || first == '"' {
-        return match quoted(rest, first) {
-            Some((value, len)) => (QueryToken::Text(value), up_to(len)),
-            None => (QueryToken::OpenText, start..text.len()),
-        };
-    }
-    if let Some((name, len)) = hole(rest) {
-        return (QueryToken::Hole(name), up_to(len));
-    }
-    match SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
-        Some(symbol) => (QueryToken::Symbol(symbol), up_to(symbol.len())),
-        None => (QueryToken::Stray(first), up_to(first.len_utf8())),
-    }
-}
-
-/// The first byte at or after `from` that is neither space nor comment. A comment that is never
-/// closed is no comment: the parser reports its `/`.
-fn skip_space(text: &str, from: usize) -> usize {
-    let mut at = from;
-    loop {
-        let rest = &text[at..];
-        at += rest.len() - rest.trim_start_matches(space).len();
-        let Some(comment) = text[at..].strip_prefix("/*") else { return at };
-        let Some(len) = comment.find("*/") else { return at };
-        at += len + 4;
-    }
-}
-
-/// True if a character only separates words; pasted text may hold marks that nobody sees.
-fn space(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
-}
-
-/// Length of a number; a `.` that no digit follows belongs to what comes next, and so does an `e`.
-fn number_length(rest: &str) -> usize {
-    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let mut len = digits(rest);
-    if let Some(fraction) = rest[len..].strip_prefix('.').map(digits).filter(|n| *n > 0) {
-        len += 1 + fraction;
-    }
-    let Some(power) = rest[len..].strip_prefix(['e', 'E']) else { return len };
-    let unsigned = power.strip_prefix(['+', '-']).unwrap_or(power);
-    let end = digits(unsigned);
-    // `2e5x` is a number and a word, so the `e` is no power there.
-    let word = unsigned[end..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
-    match end > 0 && !word {
-        true => rest.len() - unsigned.len() + end,
-        false => len,
-    }
-}
-
-/// The value and length of the string that `rest` begins with. A backslash escapes quotes and
-/// itself; before anything else it stands for itself.
-fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
-    let mut value = String::new();
-    let mut chars = rest.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            c if c == quote => return Some((value, at + 1)),
-            '\\' => match chars.next_if(|(_, next)| matches!(next, '\'' | '"' | '\\')) {
-                Some((_, escaped)) => value.push(escaped),
-                None => value.push('\\'),
-            },
-            c => value.push(c),
-        }
-    }
-    None
+    token_at(text, from, &J1QL)
 }
 
 /// The name and length of the placeholder that `rest` begins with. `{1,3}` is none.

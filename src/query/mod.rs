@@ -8,7 +8,6 @@
 
 mod answer;
 mod cell;
-mod date;
 mod flatten;
 mod lex;
 mod matching;
@@ -27,7 +26,6 @@ mod run;
 mod spelling;
 mod syntax;
 mod tally;
-mod version;
 
 pub use crate::limits::{CostMeter, LimitError, QuestionError, QuestionLimits};
 pub use answer::{AnswerJson, cell_json};
@@ -36,7 +34,7 @@ pub use notes::AnswerNote;
 pub use parameter::QueryParameter;
 
 use crate::graph::{GraphRead, Value};
-use crate::lang::{Diagnostic, SourceText, closest};
+use crate::lang::{Diagnostic, SourceText, closest, date, version};
 use crate::rules::RuleTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,18 +1,16 @@
 //! Regular expressions of one query. Each is compiled once; none is compiled if all of them together
 //! would take long to compile or much memory to keep.
 
-use crate::lang::pattern_states;
-use regex::{Regex, RegexBuilder};
+use crate::lang::{PatternLimits, compile_pattern, pattern_states};
+use regex::Regex;
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 /// States of all patterns of a query together: about a second of compiling.
 pub(super) const STATES_MAX: u64 = 150_000;
-/// Largest program in bytes, in case an estimate is wrong.
-const PROGRAM_MAX: usize = 16 << 20;
-/// Bytes that a pattern may keep in its cache of states while it matches.
-const LEARNT_MAX: usize = 512 << 10;
+/// The program has a limit too, in case an estimate is wrong.
+const LIMITS: PatternLimits = PatternLimits { program: 16 << 20, learnt: 512 << 10, nesting: 100 };
 /// States times bytes of a text: matching may take about as many nanoseconds at the worst.
 const MATCH_MAX: u64 = 8_000_000_000;
 
@@ -73,17 +71,11 @@ impl RegexCache {
         if all > STATES_MAX {
             return Err(RegexError::TooLarge(all));
         }
-        let regex = RegexBuilder::new(text)
-            .case_insensitive(any_case)
-            .size_limit(PROGRAM_MAX)
-            .dfa_size_limit(LEARNT_MAX)
-            .nest_limit(100)
-            .build()
-            .map_err(|e| {
-                let why = e.to_string();
-                let why = why.lines().last().unwrap_or_default();
-                RegexError::Faulty(why.strip_prefix("error: ").unwrap_or(why).to_owned())
-            })?;
+        let regex = compile_pattern(text, any_case, &LIMITS).map_err(|e| {
+            let why = e.to_string();
+            let why = why.lines().last().unwrap_or_default();
+            RegexError::Faulty(why.strip_prefix("error: ").unwrap_or(why).to_owned())
+        })?;
         // Counted only now: a pattern that is refused takes no part of the limit.
         self.states.set(all);
         let pattern = CompiledRegex { regex, states };

@@ -503,7 +503,7 @@ impl<'g, G: GraphRead> QueryReader<'g, G> {
                 }
                 Ok(true)
             }
-            PredicateOperand::Term(ScalarExpr::Time(right)) => Ok(cell::keeps(op, time.cmp(right))),
+            PredicateOperand::Term(ScalarExpr::Time(right)) => Ok(op.keeps(time.cmp(right))),
             PredicateOperand::Term(term) => {
                 let right = self.compared(term, sight)?;
                 // The value moves to the left side, so the operator is turned around.

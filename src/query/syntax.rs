@@ -6,6 +6,8 @@ use super::pattern::CompiledRegex;
 use crate::graph::Value;
 use std::ops::Range;
 
+pub(super) use crate::lang::ComparisonOp;
+
 /// Bytes of the query text.
 pub(super) type TextSpan = Range<usize>;
 
@@ -167,43 +169,6 @@ pub(super) struct ComparisonExpr {
     pub right: ComparisonOperand,
     /// From the left side to the end of the right one.
     pub span: TextSpan,
-}
-
-/// The operator of a comparison, without negation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ComparisonOp {
-    Equal,
-    Contains,
-    Begins,
-    Ends,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-impl ComparisonOp {
-    /// True if it asks which of two values is the greater one.
-    pub fn orders(self) -> bool {
-        matches!(
-            self,
-            ComparisonOp::Less
-                | ComparisonOp::LessOrEqual
-                | ComparisonOp::Greater
-                | ComparisonOp::GreaterOrEqual
-        )
-    }
-
-    /// The same with its sides changed over.
-    pub fn turned(self) -> ComparisonOp {
-        match self {
-            ComparisonOp::Less => ComparisonOp::Greater,
-            ComparisonOp::LessOrEqual => ComparisonOp::GreaterOrEqual,
-            ComparisonOp::Greater => ComparisonOp::Less,
-            ComparisonOp::GreaterOrEqual => ComparisonOp::LessOrEqual,
-            same => same,
-        }
-    }
 }
 
 /// The right side of a comparison.

@@ -124,6 +124,103 @@ fn the_whole_files_are_sound_and_link_what_they_should() {
     assert_eq!(edges(&resolved), expected, "{:?}", resolved.unmatched);
 }
 
+/// The reasons of the rows without an edge, each with its bucket.
+fn reasons(resolved: &ResolvedMapping) -> Vec<String> {
+    let reason = |row: &tombolo::mapping::UnmatchedRow| {
+        format!("{} {}: {}", row.place, row.bucket.name(), row.reason)
+    };
+    resolved.unmatched.iter().map(reason).collect()
+}
+
+/// The edges of a row that makes none in the end leave no trace: a later row makes them again.
+#[test]
+fn a_row_that_makes_none_of_its_edges_leaves_none_behind() {
+    let text = r#"scope = "m"
+owner = "x"
+rows = { inline = [{ host = "h" }, { host = "k" }, { host = "g" }] }
+relationship = { class = "OWNS", type = "t", key = "{to.name}" }
+from = { scope = "okta", key = "u:a" }
+to = { scope = "jamf", match = "row.host = (to.host, to.alias)", ambiguous = "all" }
+"#;
+    let graph = Memory::default()
+        .with("okta", "u", "u:a", &[])
+        .with("jamf", "d", "d:1", &[("host", "h"), ("name", "one"), ("alias", "g")])
+        .with("jamf", "d", "d:2", &[("host", "h")])
+        .with("jamf", "d", "d:3", &[("host", "k"), ("name", "three")]);
+    let (_folder, mapping) = load_one(text, "");
+    let resolved = resolve(&mapping, &graph).unwrap();
+    assert_eq!(edges(&resolved), ["one", "three"].map(str::to_owned).into());
+    assert_eq!(resolved.count.of(RowOutcome::UndefinedKey), 1);
+    assert_eq!(resolved.count.of(RowOutcome::Linked), 2);
+}
+
+/// `to` that names `from` is looked for, and told of, with the entity of `from` in sight.
+#[test]
+fn the_reason_for_a_missing_end_knows_the_other_end() {
+    let by_key = r#"scope = "m"
+owner = "x"
+rows = { inline = [{ user = "a" }, { user = "b" }, { user = "c" }] }
+relationship = { class = "OWNS", type = "t" }
+from = { scope = "okta", match = "from.login = row.user", ambiguous = "skip" }
+to = { scope = "jamf", key = "d:{from.device}" }
+"#;
+    let graph = Memory::default()
+        .with("okta", "u", "u:a", &[("login", "a"), ("device", "9")])
+        .with("okta", "u", "u:c", &[("login", "c"), ("device", "1")])
+        .with("okta", "u", "u:d", &[("login", "c"), ("device", "2")])
+        .with("jamf", "d", "d:1", &[("serial", "1")]);
+    let (_folder, mapping) = load_one(by_key, "");
+    let place = |line: u32| format!("{}:{line}", mapping.file.display());
+    assert_eq!(
+        reasons(&resolve(&mapping, &graph).unwrap()),
+        [
+            format!("{} missing to: no entity `d:9` in scope `jamf`", place(3)),
+            format!(
+                "{} missing from: no entity of scope `okta` fits: row.user is `b`",
+                place(3)
+            ),
+            format!("{} ambiguous: 2 entities of `from`: u:c, u:d", place(3)),
+        ]
+    );
+    let by_match = by_key.replace("key = \"d:{from.device}\"", "match = \"to.serial = from.device\"");
+    let (_folder, mapping) = load_one(&by_match, "");
+    let place = format!("{}:3", mapping.file.display());
+    assert_eq!(
+        reasons(&resolve(&mapping, &graph).unwrap()),
+        [
+            format!("{place} missing to: no entity of scope `jamf` fits: from.device is `9`"),
+            format!("{place} missing from: no entity of scope `okta` fits: row.user is `b`"),
+            format!("{place} ambiguous: 2 entities of `from`: u:c, u:d"),
+        ]
+    );
+    // A policy of `from` holds though `to` cannot be looked for.
+    let strict = by_key.replace("ambiguous = \"skip\"", "missing = \"error\"");
+    let (_folder, mapping) = load_one(&strict, "");
+    let faults = resolve(&mapping, &graph).unwrap_err();
+    let codes: Vec<&str> = faults.iter().filter_map(|fault| fault.get(..12)).collect();
+    assert_eq!(codes, ["error[M0504]", "error[M0503]"]);
+}
+
+/// Values of a query have their types, so that a number among them may equal a number.
+#[test]
+fn only_cells_are_read_as_text() {
+    let codes = |rows: &str| -> Vec<&str> {
+        let text = format!(
+            r#"scope = "m"
+owner = "x"
+rows = {{ {rows}, where = "row.n > 5" }}
+relationship = {{ class = "OWNS", type = "t" }}
+from = {{ scope = "okta", key = "u:{{row.user}}" }}
+to = {{ scope = "jamf", key = "d:{{row.user}}" }}
+"#
+        );
+        let folder = folder(&text, "user,n\na,6\n");
+        load(&[folder.path().join("m.toml")]).faults.iter().map(|fault| fault.code).collect()
+    };
+    assert_eq!(codes(r#"query = "FIND User AS u RETURN u.login AS user, u.age AS n""#), [""; 0]);
+    assert_eq!(codes(r#"file = "rows.csv""#), ["W05"]);
+}
+
 /// A text with a few characters replaced somewhere.
 fn broken(text: &str, at: &prop::sample::Index, cut: usize, insert: &str) -> String {
     let chars: Vec<char> = text.chars().collect();

@@ -1,11 +1,10 @@
 //! The files of rows: patterns such as `deploy/**/*.yaml`, and the bytes of a file unpacked.
 
 use super::format::Compression;
-use crate::mapping::project::normalize_path;
 use globset::GlobBuilder;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The files that a pattern matches, in byte order of path, each as a path and as its name seen
 /// from `folder`.
@@ -85,6 +84,24 @@ pub(in crate::mapping) fn read_document(
         true => Err(std::io::Error::other("the document is larger than 1 GiB")),
         false => Ok(text),
     }
+}
+
+/// `path` without `.` and with each `..` resolved by the text alone; links are not followed.
+pub(in crate::mapping) fn normalize_path(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(tidy.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                tidy.pop();
+            }
+            // A `..` with no folder before it stays, so that the path means the same.
+            other => tidy.push(other),
+        }
+    }
+    tidy
 }
 
 #[cfg(test)]

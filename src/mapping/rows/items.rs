@@ -1,7 +1,7 @@
 //! `items`: the path to the rows inside a document, e.g. `applications[*].iamRoles[*]`.
 
+use crate::lang::ExprDiagnostic;
 use crate::mapping::data::NestedValue;
-use crate::mapping::expr::ExprDiagnostic;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,19 +12,18 @@ mod tree;
 
 pub use tree::{YAML_VALUES_MAX, yaml_documents};
 
-pub(super) use files::glob;
+pub(super) use files::{glob, normalize_path};
 pub(super) use format::file_format;
 pub(super) use items::parse_items;
 pub(super) use reader::{ReadOptions, RowReader, columns_of};
 
 use self::format::FileFormat;
 use self::items::ItemPath;
-use super::data::{NestedValue, RowContent};
-use super::eval::FileFacts;
-use super::expr::MappingExpr;
-use super::model::EntitySelection;
 use crate::graph::InputLocation;
 use crate::lang::{Diagnostic, SourceText};
+use crate::mapping::data::{NestedValue, RowContent};
+use crate::mapping::entity_selection::EntitySelection;
+use crate::mapping::expression::MappingExpr;
 use crate::query::Query;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -33,6 +32,17 @@ use std::sync::Arc;
 
 /// Names of columns and their positions; empty for rows that are not cells.
 pub(super) type ColumnPositions = HashMap<String, usize>;
+
+/// The members of `file`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileFacts {
+    /// The path, for people.
+    pub shown: String,
+    /// The path as expressions see it: relative to the mapping file.
+    pub path: String,
+    /// The name without folder and extensions.
+    pub stem: String,
+}
 
 /// A row and where it stands.
 #[derive(Clone, Debug, PartialEq)]

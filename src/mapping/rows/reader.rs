@@ -7,8 +7,8 @@ use super::json::{JsonDocument, plain_words};
 use super::tree::{DocumentError, read_toml, read_yaml};
 use super::{ColumnPositions, LocatedRow, RowFile, RowFileSet, RowSource};
 use crate::lang::Diagnostic;
-use crate::mapping::age::format_age;
 use crate::mapping::data::RowContent;
+use crate::mapping::format::format_age;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -339,31 +339,39 @@ impl<'s> RowReader<'s> {
                 }
                 Ok(Some(LocatedRow::plain(RowContent::Cells(record), at, line)))
             }
-            OpenRowFile::Lines { lines, line } => loop {
-                *line += 1;
-                let Some(bytes) = lines.next() else { return Ok(None) };
-                let bytes = bytes.map_err(|e| RowFileError::parser(e.to_string(), *line, None))?;
-                let text = match std::str::from_utf8(&bytes) {
-                    Ok(text) => text.strip_prefix('\u{FEFF}').unwrap_or(text).trim(),
-                    Err(error) => {
-                        let words =
-                            format!("byte {} of the line is not UTF-8", error.valid_up_to());
-                        return Err(RowFileError {
-                            ends_file: false,
-                            ..RowFileError::parser(words, *line, None)
-                        });
+            OpenRowFile::Lines { .. } => {
+                while let Some((text, line)) = self.next_line()? {
+                    if let Some(row) = self.line(&text, line, rows)? {
+                        return Ok(Some(row));
                     }
-                };
-                if text.is_empty() {
-                    continue;
                 }
-                let at_line = *line;
-                return self.line(text, at_line, rows);
-            },
+                Ok(None)
+            }
         }
     }
 
-    /// The row or rows of a line of JSON.
+    /// The next line that is not blank, and its number; `None` at the end of the file.
+    fn next_line(&mut self) -> Result<Option<(String, u32)>, RowFileError> {
+        let OpenRowFile::Lines { lines, line } = &mut self.open else { return Ok(None) };
+        for bytes in lines {
+            *line += 1;
+            let bytes = bytes.map_err(|e| RowFileError::parser(e.to_string(), *line, None))?;
+            let text = match std::str::from_utf8(&bytes) {
+                Ok(text) => text.strip_prefix('\u{FEFF}').unwrap_or(text).trim(),
+                Err(error) => {
+                    let words = format!("byte {} of the line is not UTF-8", error.valid_up_to());
+                    let broken = RowFileError::parser(words, *line, None);
+                    return Err(RowFileError { ends_file: false, ..broken });
+                }
+            };
+            if !text.is_empty() {
+                return Ok(Some((text.to_owned(), *line)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first row of a line of JSON; the others are pending. `None` if the line has no items.
     fn line(
         &mut self,
         text: &str,
@@ -390,11 +398,7 @@ impl<'s> RowReader<'s> {
         let items: Vec<LocatedRow> =
             items.into_iter().map(|row| LocatedRow { line, ..row }).collect();
         self.pending = items.into_iter();
-        // A line may have no items at all; that is not the end of the file.
-        match self.pending.next() {
-            Some(row) => Ok(Some(row)),
-            None => self.next_row(rows),
-        }
+        Ok(self.pending.next())
     }
 }
 
@@ -513,6 +517,14 @@ mod tests {
             ("c.toml", b"[[r]]\nx = 'd'\n"),
         ];
         assert_eq!(read(&files, Some("r[*]")), ["0:2 a", "1:2 b", "1:2 c", "2:1 d"]);
+    }
+
+    #[test]
+    fn any_number_of_lines_without_items_may_follow_each_other() {
+        let mut lines = "{\"r\":[]}\n".repeat(200_000);
+        lines.push_str("{\"r\":[{\"x\":\"last\"}]}\n");
+        let files: [(&str, &[u8]); 1] = [("a.ndjson", lines.as_bytes())];
+        assert_eq!(read(&files, Some("r[*]")), ["0:200001 last"]);
     }
 
     #[test]

@@ -234,23 +234,7 @@ impl<'t> YamlReader<'t> {
             return Err(error_at(format!("there are more than {} values", self.made_max), span));
         }
         let (kind, anchor) = match event {
-            Event::Alias(anchor) => {
-                // An anchor is known only after its node is complete.
-                let Some(node) = self.anchors.get(&anchor) else {
-                    return Err(error_at("an alias stands inside its own anchor", span));
-                };
-                // Aliases of aliases multiply: a few lines may stand for billions of values.
-                self.copied += node.size();
-                if self.copied > self.copies_max {
-                    let most = match self.copies_max % 1_000_000 {
-                        0 => format!("{} million", self.copies_max / 1_000_000),
-                        _ => self.copies_max.to_string(),
-                    };
-                    let words = format!("the aliases make more than {most} values");
-                    return Err(error_at(words, span));
-                }
-                return Ok(node.clone());
-            }
+            Event::Alias(anchor) => return self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag.is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
                 let data = match style == ScalarStyle::Plain && !is_text {
@@ -281,6 +265,25 @@ impl<'t> YamlReader<'t> {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// A copy of the node of an anchor.
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<DocumentNode, DocumentError> {
+        // An anchor is known only after its node is complete.
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(error_at("an alias stands inside its own anchor", span));
+        };
+        // Aliases of aliases multiply: a few lines may stand for billions of values.
+        self.copied += node.size();
+        if self.copied > self.copies_max {
+            let most = match self.copies_max % 1_000_000 {
+                0 => format!("{} million", self.copies_max / 1_000_000),
+                _ => self.copies_max.to_string(),
+            };
+            let words = format!("the aliases make more than {most} values");
+            return Err(error_at(words, span));
+        }
+        Ok(node.clone())
     }
 
     fn members(&mut self, depth: usize) -> Result<Vec<(String, DocumentNode)>, DocumentError> {

@@ -6,6 +6,15 @@ use super::super::syntax::*;
 use super::{QueryParseResult, QueryParser, one_or};
 use crate::lang::Diagnostic;
 
+/// The operators of J1QL, as advice names them.
+const OPERATORS: &str = "`=`, `!=`, `~=`, `^=`, `$=`, `<`, `<=`, `>` or `>=`";
+
+/// The operator that a symbol stands for, and true if it is negated: `!~=`.
+fn written(symbol: &str) -> Option<(ComparisonOp, bool)> {
+    let plain = symbol.strip_prefix('!');
+    Some((ComparisonOp::written(plain.unwrap_or(symbol))?, plain.is_some()))
+}
+
 impl QueryParser<'_> {
     pub(super) fn cond(&mut self) -> QueryParseResult<ConditionExpr> {
         self.nested(|parser| {
@@ -71,14 +80,6 @@ impl QueryParser<'_> {
             _ => return Err(self.unexpected("a property name")),
         };
         let (op, negated) = match self.peek() {
-            QueryToken::Symbol("=") => (ComparisonOp::Equal, false),
-            QueryToken::Symbol("!=") => (ComparisonOp::Equal, true),
-            QueryToken::Symbol("~=") => (ComparisonOp::Contains, false),
-            QueryToken::Symbol("!~=") => (ComparisonOp::Contains, true),
-            QueryToken::Symbol("^=") => (ComparisonOp::Begins, false),
-            QueryToken::Symbol("!^=") => (ComparisonOp::Begins, true),
-            QueryToken::Symbol("$=") => (ComparisonOp::Ends, false),
-            QueryToken::Symbol("!$=") => (ComparisonOp::Ends, true),
             // `<>` is no symbol of the language; it is named here since SQL has it.
             QueryToken::Symbol("<") if matches!(self.second(), QueryToken::Symbol(">")) => {
                 let start = self.here().start;
@@ -86,10 +87,10 @@ impl QueryParser<'_> {
                 let fault = self.fault("Q0101", "unknown operator `<>`", start..end);
                 return Err(Box::new(fault.patch("write `!=`", start..end, "!=")));
             }
-            QueryToken::Symbol("<") => (ComparisonOp::Less, false),
-            QueryToken::Symbol("<=") => (ComparisonOp::LessOrEqual, false),
-            QueryToken::Symbol(">") => (ComparisonOp::Greater, false),
-            QueryToken::Symbol(">=") => (ComparisonOp::GreaterOrEqual, false),
+            QueryToken::Symbol(symbol) => match written(symbol) {
+                Some(operator) => operator,
+                None => return Err(self.unexpected(OPERATORS)),
+            },
             QueryToken::Name(word) if word.eq_ignore_ascii_case("IN") => {
                 self.next();
                 let right = self.one_of()?;
@@ -124,7 +125,7 @@ impl QueryParser<'_> {
                     "`~=` contains, `^=` begins with, `$=` ends with, `= /pattern/` matches",
                 )));
             }
-            _ => return Err(self.unexpected("`=`, `!=`, `~=`, `^=`, `$=`, `<`, `<=`, `>` or `>=`")),
+            _ => return Err(self.unexpected(OPERATORS)),
         };
         self.next();
         let right = self.right(op == ComparisonOp::Equal)?;
@@ -134,9 +135,7 @@ impl QueryParser<'_> {
 
     /// True if a keyword is a property after all, since an operator follows it: `limit > 5`.
     pub(super) fn compared(&self) -> bool {
-        const OPERATORS: [&str; 12] =
-            ["=", "!=", "~=", "!~=", "^=", "!^=", "$=", "!$=", "<", "<=", ">", ">="];
-        matches!(self.second(), QueryToken::Symbol(symbol) if OPERATORS.contains(&symbol))
+        matches!(self.second(), QueryToken::Symbol(symbol) if written(symbol).is_some())
     }
 
     /// The list of `IN ('a', 'b')`, in round or square brackets.

@@ -1,0 +1,261 @@
+//! The expressions of a file: parsed, and checked for the names that they may use.
+
+use super::MappingChecker;
+use crate::graph::Value;
+use crate::lang::{
+    AccessStep, ComparisonOp, Diagnostic, ExprDiagnostic, ExprFunction, TermOperator, closest,
+    parse_condition, parse_template,
+};
+use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, Template};
+use crate::mapping::format::SpannedText;
+
+/// The columns of the rows, where they are known beforehand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KnownColumns {
+    /// In the order of the file; `None` when rows may have any.
+    pub names: Option<Vec<String>>,
+    /// The file, as written.
+    pub file: String,
+    /// True if their values are cells, which are texts.
+    pub texts: bool,
+}
+
+/// The roots that an expression may name in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KnownRoots {
+    pub row: bool,
+    pub from: bool,
+    pub to: bool,
+    pub matched: bool,
+}
+
+impl KnownRoots {
+    pub(super) const ROW: KnownRoots =
+        KnownRoots { row: true, from: false, to: false, matched: false };
+
+    fn has(self, root: PathRoot) -> bool {
+        match root {
+            PathRoot::Row | PathRoot::Parent | PathRoot::Doc | PathRoot::File => self.row,
+            PathRoot::From => self.from,
+            PathRoot::To => self.to,
+            PathRoot::Match => self.matched,
+        }
+    }
+
+    /// `row, doc, parent, file` and the like.
+    fn words(self) -> String {
+        let roots = [
+            (self.row, "row, doc, parent, file"),
+            (self.from, "from"),
+            (self.to, "to"),
+            (self.matched, "match"),
+        ];
+        let names: Vec<&str> = roots.iter().filter(|(k, _)| *k).map(|(_, n)| *n).collect();
+        names.join(", ")
+    }
+}
+
+impl MappingChecker<'_> {
+    /// Parses a condition that may name the roots of `known`.
+    pub(super) fn condition(&mut self, text: &SpannedText, known: KnownRoots) -> MappingExpr {
+        self.expressions += 1;
+        let (expr, faults) = parse_condition(&text.value);
+        self.take(text, faults);
+        self.look(text, &expr, known);
+        expr
+    }
+
+    /// Parses a template that may name the roots of `known`.
+    pub(super) fn template(&mut self, text: &SpannedText, known: KnownRoots) -> Template {
+        self.expressions += 1;
+        let (template, faults) = parse_template(&text.value);
+        self.take(text, faults);
+        template.walk(&mut |expr| self.check_node(text, expr, known));
+        template
+    }
+
+    /// Moves faults of an expression to their place in the file.
+    pub(super) fn take(&mut self, text: &SpannedText, faults: Vec<ExprDiagnostic>) {
+        for fault in faults {
+            let place = text.place(&fault.span);
+            let mut moved = self.error(fault.code, fault.message).at(place.clone(), fault.label);
+            moved.helps.extend(fault.help);
+            // With escapes the place is the whole string, which an edit must not overwrite.
+            self.push(match fault.patch.filter(|_| text.inner.is_some()) {
+                Some((title, replacement)) => moved.patch(title, place, replacement),
+                None => moved,
+            });
+        }
+    }
+
+    fn look(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+        expr.walk(&mut |expr| self.check_node(text, expr, known));
+    }
+
+    fn check_node(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+        match &expr.kind {
+            MappingExprKind::Path(root, steps) => self.path(text, expr, *root, steps, known),
+            MappingExprKind::Compare(left, operator, right) => {
+                self.comparison(text, left, *operator, right)
+            }
+            _ => {
+                if let Some((ExprFunction::Lookup, arguments)) = expr.call() {
+                    self.lookup_name(text, &arguments[0]);
+                }
+            }
+        }
+    }
+
+    fn path(
+        &mut self,
+        text: &SpannedText,
+        expr: &MappingExpr,
+        root: PathRoot,
+        steps: &[AccessStep],
+        known: KnownRoots,
+    ) {
+        let first = match steps {
+            [AccessStep::Name(name)] => Some(name.as_str()),
+            _ => None,
+        };
+        let place = text.place(&expr.span);
+        if !known.has(root) {
+            let root = text.value.get(expr.span.clone()).unwrap_or_default();
+            let root = root.split(['.', '[']).next().unwrap_or_default();
+            let words = match (root, known.row) {
+                ("row" | "parent" | "doc" | "file", false) => {
+                    format!("there is no `{root}.` here: this mapping or table has no rows")
+                }
+                _ => format!("`{root}.` is not known yet here"),
+            };
+            let fault = self.error("M0205", words).at(place, "");
+            return self.push(fault.help(format!("known here: {}", known.words())));
+        }
+        let members: &[&str] = match root {
+            PathRoot::File => &["path", "stem", "line"],
+            PathRoot::Match => &["name", "from", "to"],
+            PathRoot::From | PathRoot::To if steps.is_empty() => {
+                let fault = self.error("M0206", "an entity is no value").at(place, "");
+                return self
+                    .push(fault.help("name a property of it, e.g. `from.email` or `from._key`"));
+            }
+            PathRoot::Row => return self.column(text, expr, first),
+            _ => return,
+        };
+        if first.is_none_or(|name| !members.contains(&name)) {
+            let root = if root == PathRoot::File { "file" } else { "match" };
+            let list: Vec<String> = members.iter().map(|m| format!("`{root}.{m}`")).collect();
+            let fault = self.error("M0206", format!("`{root}` has no such member")).at(place, "");
+            self.push(fault.help(format!("there are {}", list.join(", "))));
+        }
+    }
+
+    fn column(&mut self, text: &SpannedText, expr: &MappingExpr, name: Option<&str>) {
+        let (Some(columns), Some(name)) = (&self.columns.names, name) else { return };
+        if columns.iter().any(|c| c == name) {
+            return;
+        }
+        let words = format!("`{}` has no column `{name}`", self.columns.file);
+        let fault = self.error("M0401", words).at(text.place(&expr.span), "used here");
+        let fault = fault.note(format!("its columns: {}", columns.join(", ")));
+        let similar = closest(name, columns.iter().map(String::as_str));
+        self.push(match similar {
+            Some(similar) => fault.help(format!("did you mean `row.{similar}`?")),
+            None => fault,
+        });
+    }
+
+    fn lookup_name(&mut self, text: &SpannedText, name: &MappingExpr) {
+        let MappingExprKind::Literal(Value::Text(table)) = &name.kind else { return };
+        self.used_tables.insert(table.to_string());
+        if self.tables.contains_key(table.as_ref()) {
+            return;
+        }
+        let names: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        let fault = self.error("M0210", format!("there is no `[lookup.{table}]` in this file"));
+        let fault = fault.at(text.place(&name.span), "");
+        self.push(match closest(table, names.iter().copied()) {
+            Some(similar) => fault.help(format!("did you mean `{similar}`?")),
+            None => fault.help(
+                "a lookup is a table `[lookup.NAME]` with `file`, `key` and `value`, or `inline`",
+            ),
+        });
+    }
+
+    /// Lints of one comparison.
+    fn comparison(
+        &mut self,
+        text: &SpannedText,
+        left: &MappingExpr,
+        operator: TermOperator,
+        right: &MappingExpr,
+    ) {
+        for (folded, bare) in [(left, right), (right, left)] {
+            let equality = matches!(
+                operator,
+                TermOperator::Compare(ComparisonOp::Equal)
+                    | TermOperator::NotEqual
+                    | TermOperator::In
+            );
+            let Some((function, _)) = folded.call() else { continue };
+            if equality
+                && function.is_canonicalizing()
+                && matches!(bare.kind, MappingExprKind::Path(..))
+            {
+                let name = function.name();
+                let words =
+                    format!("one side of the comparison is folded by `{name}`, the other is not");
+                let fault = Diagnostic::warning("W01", self.source, words);
+                let fault = fault.at(text.place(&bare.span), "as it stands in the data");
+                let bare_text = text.value.get(bare.span.clone()).unwrap_or_default();
+                self.push(match text.inner {
+                    Some(_) => fault.patch(
+                        "fold both sides",
+                        text.place(&bare.span),
+                        format!("{name}({bare_text})"),
+                    ),
+                    None => fault.help(format!("write {name}({bare_text})")),
+                });
+            }
+        }
+        for (path, other) in [(left, right), (right, left)] {
+            let is_number = matches!(
+                other.kind,
+                MappingExprKind::Literal(Value::Int(_) | Value::UInt(_) | Value::Float(_))
+            );
+            let is_cell = matches!(path.kind, MappingExprKind::Path(PathRoot::Row, _));
+            if is_number && is_cell && self.columns.texts {
+                let words = "a column is read as text and never equals a number";
+                let fault = Diagnostic::warning("W05", self.source, words);
+                let fault = fault.at(text.place(&path.span), "a text");
+                let written = text.value.get(path.span.clone()).unwrap_or_default();
+                self.push(match text.inner {
+                    Some(_) => fault.patch(
+                        "read it as a number",
+                        text.place(&path.span),
+                        format!("number({written})"),
+                    ),
+                    None => fault.help(format!("write number({written})")),
+                });
+            }
+        }
+    }
+
+    /// A condition that looks for an entity must look at it.
+    pub(super) fn must_mention(
+        &mut self,
+        text: &SpannedText,
+        expr: &MappingExpr,
+        root: PathRoot,
+        name: &str,
+    ) {
+        // A faulty part may have meant the entity, and its fault is already reported.
+        let faulty = |e: &MappingExpr| matches!(e.kind, MappingExprKind::Faulty);
+        if expr.mentions(root) || expr.any(&faulty) {
+            return;
+        }
+        let words = format!("this condition never looks at `{name}.`");
+        let fault = self.error("M0208", words).at(text.span.clone(), "");
+        self.push(fault.help("a match must mention the entity it is looking for"));
+    }
+}
