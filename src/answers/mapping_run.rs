@@ -86,7 +86,7 @@ impl MappingFileSet {
     ///
     /// # Errors
     ///
-    /// That there is no mapping, or that each has errors.
+    /// The lack of a mapping, or the errors of each.
     pub fn check(&self, counts: CountFormat) -> Result<(), AnswerError> {
         if !self.mappings.is_empty() {
             return Ok(());
@@ -107,7 +107,7 @@ impl MappingFileSet {
     ///
     /// # Errors
     ///
-    /// That several mappings are asked for, or an unknown guard or value.
+    /// Several mappings at once, an unknown guard, or a wrong value.
     pub fn set_overrides(&mut self, overrides: &GuardOverrides) -> Result<(), AnswerError> {
         if overrides.settings.is_empty() {
             return Ok(());

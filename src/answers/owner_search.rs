@@ -48,6 +48,19 @@ pub enum OwnerCriteria {
     Anything,
 }
 
+impl OwnerCriteria {
+    fn accepts(&self, snapshot: &Snapshot, bound: &mut BoundRules, facts: &EntityFacts) -> bool {
+        match self {
+            OwnerCriteria::Sets(sets) => sets.contains(&facts.classes),
+            OwnerCriteria::Anything => true,
+            OwnerCriteria::ByRules => {
+                let kind = bound.kind(snapshot, facts);
+                bound.can_own(kind)
+            }
+        }
+    }
+}
+
 /// The options of a search for owners.
 pub struct OwnerSearchOptions<'r> {
     /// The rules.
@@ -70,13 +83,8 @@ pub(super) fn owners(
     asked: &OwnerSearchOptions<'_>,
 ) -> Result<Vec<OwnedEntity>, AnswerError> {
     let mut bound = BoundRules::new(asked.rules, ImpactFilter::ANY);
-    let is_owner = |bound: &mut BoundRules, facts: &EntityFacts| match &asked.accepted {
-        OwnerCriteria::Sets(sets) => sets.contains(&facts.classes),
-        OwnerCriteria::Anything => true,
-        OwnerCriteria::ByRules => {
-            let kind = bound.kind(snapshot, facts);
-            bound.can_own(kind)
-        }
+    let is_owner = |bound: &mut BoundRules, facts: &EntityFacts| {
+        asked.accepted.accepts(snapshot, bound, facts)
     };
     let (verbs, depth) = (asked.verbs.0.as_deref(), asked.depth);
     // A search on the snapshot reads single entries; a search on the view costs one pass over the

@@ -8,7 +8,7 @@ use super::{AnswerError, QuestionContext};
 use crate::db::PlannedGraph;
 use crate::graph::{EntityFacts, EntityHead, GraphRead};
 use crate::rules::{BoundRules, ImpactFilter, ImpactState, RuleTable};
-use crate::store::StoreError;
+use crate::store::{Snapshot, StoreError};
 use crate::view::{self, OwnerSearch};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -94,36 +94,7 @@ pub(super) fn compare_impact(
     let (all_before, all_after) = (before.reach(&roots)?, after.reach(&roots)?);
     let mut changes = Vec::new();
     for &root in &roots {
-        let (was, is) = (before.reach(&[root])?, after.reach(&[root])?);
-        let (owned, owns) = (before.owners(root)?, after.owners(root)?);
-        if was == is && owned == owns {
-            continue;
-        }
-        let heads = |numbers: Vec<u32>| -> Result<Vec<EntityHead>, AnswerError> {
-            // Mappings make relationships alone, so the snapshot names every entity of the planned
-            // graph.
-            heads::entities(snapshot, &numbers)
-        };
-        let beyond =
-            |a: &ReachedStates, b: &ReachedStates| -> Result<Vec<EntityHead>, AnswerError> {
-                heads(a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())
-            };
-        let turned = is.iter().filter_map(|(&entity, &now)| {
-            let before = *was.get(&entity)?;
-            (before != now).then_some((entity, before, now))
-        });
-        let turned = turned.map(|(entity, before, now)| {
-            Ok(StateTransition { entity: heads::entity(snapshot, entity)?, before, now })
-        });
-        let turned = turned.collect::<Result<Vec<StateTransition>, AnswerError>>()?;
-        changes.push(EntityImpactChange {
-            entity: heads::entity(snapshot, root)?,
-            reached: (was.len(), is.len()),
-            gained: beyond(&is, &was)?,
-            lost: beyond(&was, &is)?,
-            turned,
-            owners: (heads(owned)?, heads(owns)?),
-        });
+        changes.extend(change_of(snapshot, root, &mut before, &mut after)?);
     }
     changes.sort_by(|a, b| (&a.entity.scope, &a.entity.key).cmp(&(&b.entity.scope, &b.entity.key)));
     Ok(ImpactComparison {
@@ -133,6 +104,41 @@ pub(super) fn compare_impact(
         lost: all_before.keys().filter(|entity| !all_after.contains_key(entity)).count(),
         changes,
     })
+}
+
+/// The changes for one entity, if there are any.
+fn change_of(
+    snapshot: &Snapshot,
+    root: u32,
+    before: &mut ImpactEvaluator<'_, Snapshot>,
+    after: &mut ImpactEvaluator<'_, PlannedGraph<'_>>,
+) -> Result<Option<EntityImpactChange>, AnswerError> {
+    let (was, is) = (before.reach(&[root])?, after.reach(&[root])?);
+    let (owned, owns) = (before.owners(root)?, after.owners(root)?);
+    if was == is && owned == owns {
+        return Ok(None);
+    }
+    // Mappings make relationships alone, so the snapshot names every entity of the planned graph.
+    let heads = |numbers: Vec<u32>| heads::entities(snapshot, &numbers);
+    let beyond = |a: &ReachedStates, b: &ReachedStates| {
+        heads(a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())
+    };
+    let turned = is.iter().filter_map(|(&entity, &now)| {
+        let before = *was.get(&entity)?;
+        (before != now).then_some((entity, before, now))
+    });
+    let turned = turned.map(|(entity, before, now)| {
+        Ok(StateTransition { entity: heads::entity(snapshot, entity)?, before, now })
+    });
+    let turned = turned.collect::<Result<Vec<StateTransition>, AnswerError>>()?;
+    Ok(Some(EntityImpactChange {
+        entity: heads::entity(snapshot, root)?,
+        reached: (was.len(), is.len()),
+        gained: beyond(&is, &was)?,
+        lost: beyond(&was, &is)?,
+        turned,
+        owners: (heads(owned)?, heads(owns)?),
+    }))
 }
 
 /// The reached entities by number, each with its state.

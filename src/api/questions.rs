@@ -39,7 +39,7 @@ impl<'a> AnswerTask<'a> {
     ///
     /// # Errors
     ///
-    /// That the questions under way hold too much.
+    /// The limit of the memory that all questions share.
     pub fn meter(&self) -> Result<CostMeter, AnswerError> {
         let meter = CostMeter::new(self.limits.clone());
         meter.hold(QUESTION_BYTES)?;

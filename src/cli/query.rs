@@ -56,29 +56,10 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
         return parse_only(context, &source, options);
     }
     if args.format {
-        return match Query::formatted(&source, &options) {
-            Ok(text) => {
-                writeln!(context.out, "{text}")?;
-                Ok(0)
-            }
-            Err(fault) => Err(print_syntax_error(context, &fault)?),
-        };
+        return print_formatted(context, &source, &options);
     }
     let query = read(context, &source, &options)?;
-    // A parameter that no placeholder asks for is most likely misspelt.
-    if let Some((name, near)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys()))
-    {
-        let fault =
-            CommandError::mistake(format!("no placeholder of the query is called `{name}`"));
-        return Err(match near {
-            Some(near) => fault.hint(format!("did you mean --param {near}=VALUE?")),
-            None if query.parameters.is_empty() => fault.hint("write `{{name}}` in the query"),
-            None => fault.hint(format!(
-                "it asks for {}",
-                query.parameters.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-            )),
-        });
-    }
+    all_asked(&query, &options)?;
     if !context.global.quiet {
         diagnostics::tell(context, &query.lints, DiagnosticFormat::Human)?;
     }
@@ -93,13 +74,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
     let question = question(&database, &snapshot, &meter);
     let found = QueryFindings::ask(&question, &query)?;
     if args.explain.is_some() {
-        let time = started.elapsed().as_secs_f64() * 1000.0;
-        let mut err = std::io::stderr().lock();
-        writeln!(err, "{}", plan_lines(&found.profile, true).trim_end())?;
-        let QueryProfile { tested, edges, matches, .. } = found.profile;
-        writeln!(err, "walked {} edges, tested {} entities", thousands(edges), thousands(tested))?;
-        let (matches, rows) = (counted(matches, "path", "paths"), found.answer.len() as u64);
-        writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
+        tell_profile(&found, started.elapsed())?;
     }
     let notes = found.notes(&question, &query)?;
     // Notes on an empty answer come first, since nobody reads on behind `0 rows`. Notes on a full
@@ -112,6 +87,32 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
         tell(context, &notes);
     }
     Ok(0)
+}
+
+/// Fails on a parameter that no placeholder asks for: it is most likely misspelt.
+fn all_asked(query: &Query, options: &QueryOptions) -> Result<(), CommandError> {
+    let given = options.parameters.iter().flat_map(|all| all.keys());
+    let Some((name, near)) = query.unasked(given) else { return Ok(()) };
+    let fault = CommandError::mistake(format!("no placeholder of the query is called `{name}`"));
+    Err(match near {
+        Some(near) => fault.hint(format!("did you mean --param {near}=VALUE?")),
+        None if query.parameters.is_empty() => fault.hint("write `{{name}}` in the query"),
+        None => fault.hint(format!(
+            "it asks for {}",
+            query.parameters.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+        )),
+    })
+}
+
+/// Prints to standard error in which way the rows were found.
+fn tell_profile(found: &QueryFindings<'_>, time: Duration) -> Result<(), CommandError> {
+    let time = time.as_secs_f64() * 1000.0;
+    let mut err = std::io::stderr().lock();
+    writeln!(err, "{}", plan_lines(&found.profile, true).trim_end())?;
+    let QueryProfile { tested, edges, matches, .. } = found.profile;
+    writeln!(err, "walked {} edges, tested {} entities", thousands(edges), thousands(tested))?;
+    let (matches, rows) = (counted(matches, "path", "paths"), found.answer.len() as u64);
+    Ok(writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?)
 }
 
 /// Prints notes to standard error.
@@ -183,6 +184,21 @@ fn parse_only(
         writeln!(context.out, "{words}")?;
     }
     Ok(0)
+}
+
+/// Prints a query as this project writes it.
+fn print_formatted(
+    context: &mut CommandContext<'_>,
+    source: &Arc<SourceText>,
+    options: &QueryOptions,
+) -> Result<u8, CommandError> {
+    match Query::formatted(source, options) {
+        Ok(text) => {
+            writeln!(context.out, "{text}")?;
+            Ok(0)
+        }
+        Err(fault) => Err(print_syntax_error(context, &fault)?),
+    }
 }
 
 /// Prints the fault of a query, and returns the error that ends the command.
