@@ -1,8 +1,45 @@
-//! The error of the facade: what went wrong, what to do, and the exit code it means.
+//! The error of the facade: what went wrong, of which kind that is, and what to do.
 
 use crate::store::StoreError;
 use crate::sync::SyncError;
 use std::fmt;
+
+/// The kind of an error. All kinds are known to every face, so that no table forgets one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A name that nothing has.
+    NotFound,
+    /// A mistake in the question.
+    Invalid,
+    /// The caller has no right to it.
+    Forbidden,
+    /// A change that was refused for safety.
+    Refused,
+    /// A question that costs more than it may.
+    LimitExceeded,
+    /// Something that another process holds at this moment.
+    Unavailable,
+    /// A database that cannot be believed.
+    Damaged,
+    /// An error that no caller made: a disk, a network mount.
+    Failed,
+}
+
+impl ErrorKind {
+    /// The code of an error of this kind that has no code of its own. It never changes.
+    pub const fn code(self) -> &'static str {
+        match self {
+            ErrorKind::NotFound => "NOT_FOUND",
+            ErrorKind::Invalid => "BAD_REQUEST",
+            ErrorKind::Forbidden => "FORBIDDEN",
+            ErrorKind::Refused => "REFUSED",
+            ErrorKind::LimitExceeded => "QUERY_TOO_COSTLY",
+            ErrorKind::Unavailable => "DATABASE_IN_USE",
+            ErrorKind::Damaged => "DATABASE_DAMAGED",
+            ErrorKind::Failed => "FAILED",
+        }
+    }
+}
 
 /// Any error of a use case. The graph is as it was before the call.
 #[derive(Debug)]
@@ -13,6 +50,8 @@ pub enum Error {
     Sync(SyncError),
     /// The caller's mistake: what, and what to do instead.
     Usage(String, Option<String>),
+    /// No live entity has this name: the message, and what to do instead.
+    UnknownEntity(String, Option<String>),
     /// There is no job with this id.
     UnknownJob(String),
     /// The caller has no right to it.
@@ -37,7 +76,7 @@ impl Error {
     /// The advice to the caller, if there is any.
     pub fn hint(&self) -> Option<String> {
         let text = match (self, self.store()) {
-            (Error::Usage(_, hint), _) => return hint.clone(),
+            (Error::Usage(_, hint) | Error::UnknownEntity(_, hint), _) => return hint.clone(),
             (Error::UnknownJob(_), _) => "`tombolo job list` shows all",
             (Error::Moved(..), _) => "run `tombolo plan` again",
             (_, Some(StoreError::Missing(_))) => {
@@ -79,11 +118,11 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// The exit code of a command that ends with this error.
-    pub fn exit_code(&self) -> u8 {
+    /// The kind of the error.
+    pub fn kind(&self) -> ErrorKind {
         match (self, self.store()) {
-            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..))) => 5,
-            (_, Some(StoreError::NotOurs(..))) => 4,
+            (_, Some(StoreError::InUse(_) | StoreError::InUseBy(..))) => ErrorKind::Unavailable,
+            (_, Some(StoreError::NotOurs(..))) | (Error::Moved(..), _) => ErrorKind::Refused,
             (
                 _,
                 Some(
@@ -91,26 +130,27 @@ impl Error {
                     | StoreError::OtherFormat { .. }
                     | StoreError::DamagedFile(..),
                 ),
-            ) => 6,
+            ) => ErrorKind::Damaged,
+            (_, Some(StoreError::Missing(_)))
+            | (Error::UnknownEntity(..) | Error::UnknownJob(_), _) => ErrorKind::NotFound,
             (
                 _,
                 Some(
-                    StoreError::Missing(_)
-                    | StoreError::IsDirectory(_)
+                    StoreError::IsDirectory(_)
                     | StoreError::NotADatabase(..)
                     | StoreError::OtherProgram
                     | StoreError::NamesFull { .. },
                 ),
-            ) => 2,
-            (_, Some(_)) | (Error::Sync(SyncError::Worker), _) => 1,
-            (Error::Moved(..), _) => 4,
+            ) => ErrorKind::Invalid,
+            (_, Some(_)) | (Error::Sync(SyncError::Worker), _) => ErrorKind::Failed,
             // Invalid data is a mistake in the input; other errors of reading are not.
             (Error::Sync(SyncError::Read(_, e)), _)
                 if e.kind() != std::io::ErrorKind::InvalidData =>
             {
-                1
+                ErrorKind::Failed
             }
-            _ => 2,
+            (Error::Forbidden(_), _) => ErrorKind::Forbidden,
+            _ => ErrorKind::Invalid,
         }
     }
 }
@@ -120,7 +160,9 @@ impl fmt::Display for Error {
         match self {
             Error::Store(e) => e.fmt(f),
             Error::Sync(e) => e.fmt(f),
-            Error::Usage(what, _) | Error::Forbidden(what) => f.write_str(what),
+            Error::Usage(what, _) | Error::UnknownEntity(what, _) | Error::Forbidden(what) => {
+                f.write_str(what)
+            }
             Error::UnknownJob(id) => write!(f, "no job `{id}`"),
             Error::Moved(now, then) => write!(
                 f,

@@ -4,11 +4,13 @@
 //! [`limits`] counts what a question costs,
 //! [`store`] the file, [`lang`] the words that people write; [`rules`] what relationships mean; side by side, [`sync`] runs the jobs,
 //! [`mapping`] turns files into relationships between scopes, [`query`] reads and runs J1QL and
-//! [`view`] answers questions by walking; [`db`] is the facade with one method for each use case. [`demo`] makes up a small
+//! [`view`] answers questions by walking; [`db`] is the facade with one method for each use case,
+//! and [`answers`] gives the answer to each question as a typed value. [`demo`] makes up a small
 //! company to try it on.
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod db;
 pub mod demo;
 mod error;
@@ -23,4 +25,4 @@ pub mod sync;
 pub mod view;
 
 pub use db::Database;
-pub use error::Error;
+pub use error::{Error, ErrorKind};

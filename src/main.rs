@@ -1,10 +1,57 @@
 //! The `tombolo` program: see `cli` for what it does, `api` for the server, the `tombolo` library for what it stands on.
+//!
+//! The command line and the server do not know each other; they meet here.
 
 #![deny(unsafe_code)]
 
 mod api;
 mod cli;
 
+use api::{LogForm, ServeError, ServerLimits, ServerSettings};
+use cli::{CommandError, HttpServer, ServeRequest, ServerLog};
+
 fn main() -> std::process::ExitCode {
-    cli::main()
+    cli::main(&ApiServer)
+}
+
+/// The server of `api`, as the command line asks for it.
+struct ApiServer;
+
+impl HttpServer for ApiServer {
+    fn prepare(&self) {
+        api::allocator::set_up();
+    }
+
+    fn serve(&self, request: ServeRequest<'_>) -> Result<(), CommandError> {
+        let settings = ServerSettings {
+            hosts: request.hosts,
+            mappings: request.mappings,
+            limits: ServerLimits {
+                connections: request.connections,
+                open_jobs: request.open_jobs,
+                staged_bytes: request.staged_bytes,
+                query_time: request.query_time,
+                answer_rows: request.answer_rows,
+                answer_bytes: request.answer_bytes,
+                memory: request.memory,
+            },
+            open: request.local,
+            exit_code: cli::exit_code,
+        };
+        let log = match request.log {
+            ServerLog::Json => LogForm::Json,
+            ServerLog::Text => LogForm::Text,
+            ServerLog::Off => LogForm::Off,
+        };
+        let place = api::ListenPlace { address: request.address, tls: request.tls, log };
+        api::run(request.database, settings, place, request.listening).map_err(|e| match e {
+            ServeError::Certificate(path, e) => CommandError::file(&path, "use", &e),
+            ServeError::Address(address, e) => CommandError::Fault {
+                message: format!("cannot listen on {address}: {e}"),
+                hint: Some("another server may be there; `--port 0` takes a free port".into()),
+                code: cli::FAILED,
+            },
+            ServeError::Io(e) => e.into(),
+        })
+    }
 }

@@ -2,14 +2,15 @@
 //!
 //! Source: wire contract, section 6.
 
-use crate::cli::CommandError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tombolo::Error;
+use tombolo::answers::AnswerError;
+use tombolo::limits::LimitError;
 use tombolo::store::StoreError;
 use tombolo::sync::SyncError;
+use tombolo::{Error, ErrorKind};
 
 /// Lines of a message that lists many faults, and characters of each.
 const LINES: usize = 50;
@@ -131,6 +132,7 @@ impl From<Error> for ApiError {
             (Error::Sync(SyncError::Read(..)), _) | (Error::Usage(..), _) => {
                 (S::BAD_REQUEST, "BAD_REQUEST")
             }
+            (Error::UnknownEntity(..), _) => (S::NOT_FOUND, "NOT_FOUND"),
             (Error::UnknownJob(_), _) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
             (Error::Forbidden(_), _) => (S::FORBIDDEN, "FORBIDDEN"),
             (Error::Moved(..), _) => (S::CONFLICT, "PLAN_IS_STALE"),
@@ -168,28 +170,30 @@ impl From<StoreError> for ApiError {
     }
 }
 
-impl From<CommandError> for ApiError {
-    fn from(failure: CommandError) -> ApiError {
-        let (message, hint, code) = match failure {
-            CommandError::Fault { message, hint, code } => (message, hint, code),
-            CommandError::Stopped(what) => return super::graphql::stopped(&what),
-            CommandError::PipeClosed => return ApiError::internal("a pipe was closed"),
+impl From<AnswerError> for ApiError {
+    fn from(e: AnswerError) -> ApiError {
+        if let Some(what) = e.limit() {
+            return stopped(what, e.code());
+        }
+        let status = match e.kind() {
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+            ErrorKind::Refused => StatusCode::CONFLICT,
+            ErrorKind::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Damaged | ErrorKind::Failed => return ApiError::internal(e.message()),
         };
-        let (status, name) = match code {
-            // The command line has one code for all mistakes; what is not found begins with this
-            // word.
-            crate::cli::MISTAKE if message.starts_with("no ") => {
-                (StatusCode::NOT_FOUND, "NOT_FOUND")
-            }
-            crate::cli::MISTAKE => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
-            crate::cli::REFUSED => (StatusCode::CONFLICT, "REFUSED"),
-            5 => (StatusCode::SERVICE_UNAVAILABLE, "DATABASE_IN_USE"),
-            _ => {
-                tracing::error!(message, "internal error");
-                let message = "Internal server error";
-                return ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message);
-            }
-        };
-        ApiError { status, code: name, message, hint, close: false }
+        let hint = e.advice().map(ToString::to_string);
+        ApiError { status, code: e.code(), message: e.message().to_owned(), hint, close: false }
     }
+}
+
+/// The error of a question that was stopped.
+fn stopped(what: &LimitError, code: &'static str) -> ApiError {
+    let status = match what {
+        LimitError::Shared(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    ApiError::new(status, code, format!("the query was stopped: {what}")).hint(what.hint())
 }

@@ -320,6 +320,16 @@ pub async fn json_held<T: serde::de::DeserializeOwned + Default>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(T, AccountedBytes), ApiError> {
+    read_held(app, headers, body, |bytes| serde_json::from_slice(bytes)).await
+}
+
+/// The same with a reader of its own. A body of nothing but blanks is the default.
+pub async fn read_held<T: Default>(
+    app: &AppState,
+    headers: &HeaderMap,
+    body: Body,
+    read: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+) -> Result<(T, AccountedBytes), ApiError> {
     let sent = read_up_to(body, SMALL_MAX).await?;
     // Milliseconds at most; other tasks go on elsewhere.
     tokio::task::block_in_place(|| {
@@ -331,7 +341,7 @@ pub async fn json_held<T: serde::de::DeserializeOwned + Default>(
         }
         let signs = bytes.bytes.iter().filter(|byte| matches!(byte, b'[' | b'{' | b',')).count();
         held.hold(bytes.bytes.len() * TREE_BYTES + signs * TREE_SIGN_BYTES)?;
-        let value = serde_json::from_slice(&bytes.bytes);
+        let value = read(&bytes.bytes);
         Ok((value.map_err(|e| ApiError::bad(format!("the body: {e}")))?, held))
     })
 }

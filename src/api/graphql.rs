@@ -10,6 +10,7 @@
 use super::api_error::ApiError;
 use super::edits::Edits;
 use super::gate::{self, CancelGuard, WorkKind};
+use super::parameters::placeholders;
 use super::spool::{self, BodySegment, SpoolRoom, SpoolWriter, SpooledAnswer};
 use super::{ApiCaller, AppState, blocking, body};
 use async_graphql::{
@@ -27,10 +28,14 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tombolo::graph::{Entity, GraphRead, ObjectId, ObjectKind, Value};
+use tombolo::answers::{
+    AnswerError, CountFormat, QueryFindings, QueryRequest, QuestionContext, read_query,
+    rules_in_force,
+};
+use tombolo::graph::{Entity, GraphRead, ObjectId, ObjectKind};
 use tombolo::lang::SourceText;
-use tombolo::limits::{CostMeter, LimitError, QuestionLimits};
-use tombolo::query::{AnswerJson, Query, QueryAnswer, QueryOptions, QuestionError};
+use tombolo::limits::{CostMeter, QuestionLimits};
+use tombolo::query::QueryAnswer;
 use tombolo::store::Snapshot;
 use uuid::Uuid;
 
@@ -329,87 +334,52 @@ pub(super) fn parts<'c>(
     Ok((context.data()?, context.data()?))
 }
 
-/// A query as it comes in over HTTP.
-pub struct QueryRequest {
-    pub query: String,
-    pub parameters: Option<Json_>,
-    pub include_deleted: bool,
-    pub strict: bool,
-}
-
-/// The error of a query that was stopped.
-pub fn stopped(what: &LimitError) -> ApiError {
-    let (status, code) = match what {
-        LimitError::Memory(_) => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_NEEDS_TOO_MUCH_MEMORY"),
-        LimitError::Value(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALUE_TOO_LARGE"),
-        LimitError::Shared(_) => (StatusCode::SERVICE_UNAVAILABLE, "MEMORY_IN_USE"),
-        _ => (StatusCode::UNPROCESSABLE_ENTITY, "QUERY_TOO_COSTLY"),
-    };
-    ApiError::new(status, code, format!("the query was stopped: {what}")).hint(what.hint())
-}
-
 /// Parses and answers a query.
 pub fn ask(
     app: &AppState,
-    asked: &QueryRequest,
+    text: &str,
+    request: QueryRequest,
     limits: QuestionLimits,
 ) -> std::result::Result<SerializedAnswer, ApiError> {
     let meter = CostMeter::new(limits);
-    let stop = |what: LimitError| stopped(&what);
     // The snapshot is counted before it is opened.
-    meter.hold(gate::QUESTION_BYTES).map_err(stop)?;
-    let mut parameters = BTreeMap::new();
-    for (name, value) in asked.parameters.iter().filter_map(Json_::as_object).flatten() {
-        let value = parameter(value).ok_or_else(|| {
-            ApiError::bad(format!(
-                "the variable `{name}` is neither a text, number, boolean nor list"
-            ))
-        })?;
-        parameters.insert(name.clone(), value);
-    }
-    let options = QueryOptions {
-        now: super::now(),
-        strict: asked.strict,
-        parameters: Some(parameters),
-        include_deleted: asked.include_deleted,
-        rules: crate::cli::server_rules()?,
-        until: meter.deadline(),
-        ..QueryOptions::default()
-    };
-    let source = SourceText::whole("query", asked.query.as_str());
-    let query = Query::parse(&source, &options)
-        .map_err(|fault| ApiError::new(StatusCode::BAD_REQUEST, "BAD_QUERY", fault.plain()))?;
+    meter.hold(gate::QUESTION_BYTES).map_err(AnswerError::from)?;
+    let options = request.options(rules_in_force()?, meter.deadline());
+    let query = read_query(&SourceText::whole("query", text), &options)?;
     let snapshot = app.database.snapshot()?;
-    let told = |stop| match stop {
-        QuestionError::Read(e) => ApiError::from(e),
-        QuestionError::Limit(what) => stopped(&what),
-    };
-    let (answer, profile) = query.run_metered(&snapshot, &meter).map_err(told)?;
-    let notes = query.notes(&snapshot, &answer, &profile, meter.limits()).map_err(told)?;
+    let (database, counts) = (&app.database, CountFormat::Plain);
+    let context = QuestionContext { database, snapshot: &snapshot, meter: &meter, counts };
+    let found = QueryFindings::ask(&context, &query).map_err(told)?;
+    let notes = found.notes(&context, &query).map_err(told)?;
     let mut notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
     if let Some((name, _)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys())) {
         notes.push(format!("no placeholder of the query is called `{name}`"));
     }
-    let count = answer.len();
+    let count = found.answer.len();
     if count > app.limits.answer_rows {
         let most = app.limits.answer_rows;
         let message = format!("the answer has {count} rows, and {most} are given at once");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message)
             .hint("add LIMIT and SKIP, or ask for less; `tombolo serve --max-rows` raises it"));
     }
-    Ok(SerializedAnswer { notes, ..serialize_rows(app, &answer, &snapshot, &meter)? })
+    Ok(SerializedAnswer { notes, ..serialize_rows(app, &found, &meter)? })
+}
+
+/// The error of a query. What the store reports is told as the persister API tells it.
+fn told(e: AnswerError) -> ApiError {
+    e.into_cause().map_or_else(ApiError::from, ApiError::from)
 }
 
 /// Writes the rows of an answer, one by one.
 fn serialize_rows(
     app: &AppState,
-    answer: &QueryAnswer,
-    snapshot: &Snapshot,
+    found: &QueryFindings<'_>,
     meter: &CostMeter,
 ) -> std::result::Result<SerializedAnswer, ApiError> {
+    let answer = &found.answer;
     let mut spool = SpoolWriter::new(&app.room);
     let mut ends = Vec::new();
-    let json = AnswerJson::new(answer, snapshot);
+    let json = found.rows();
     let fault = |spool: &SpoolWriter, e: std::io::Error| {
         spool.refused().unwrap_or_else(|| spool::unwritten(&e))
     };
@@ -423,7 +393,7 @@ fn serialize_rows(
     } else {
         // One row at a time, so that memory does not grow with the answer.
         json.each(|row| {
-            meter.look().map_err(|what| stopped(&what))?;
+            meter.look().map_err(AnswerError::from)?;
             let comma = if ends.is_empty() { Ok(()) } else { spool.write_all(b",") };
             let result = comma.and_then(|()| Ok(serde_json::to_writer(&mut spool, row)?));
             result.map_err(|e| fault(&spool, e))?;
@@ -432,16 +402,6 @@ fn serialize_rows(
         })?;
     }
     Ok(SerializedAnswer { kind: answer.kind(), text: spool.finish()?, ends, notes: Vec::new() })
-}
-
-fn parameter(json: &Json_) -> Option<Value<'static>> {
-    Some(match json {
-        Json_::Bool(b) => Value::Bool(*b),
-        Json_::Number(n) => Value::number(&n.to_string())?,
-        Json_::String(text) => Value::Text(text.clone().into()),
-        Json_::Array(items) => Value::List(items.iter().map(parameter).collect::<Option<_>>()?),
-        Json_::Null | Json_::Object(_) => return None,
-    })
 }
 
 /// Whether an answer may come later.
@@ -545,15 +505,19 @@ impl Questions {
         if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
             return next_page(app, holes, &cursor, size);
         }
-        let asked = QueryRequest {
-            query,
-            parameters: variables.map(|variables| variables.0),
+        let values = variables.as_ref().map(|variables| &variables.0);
+        // The library has read the numbers already, so their spelling is lost.
+        let parameters = placeholders(values, BTreeMap::new()).map_err(graphql_error)?;
+        let request = QueryRequest {
+            parameters,
+            now: super::now(),
             include_deleted: include_deleted == Some(true),
-            strict: false,
+            ..QueryRequest::default()
         };
         let waiting = CancelGuard::default();
         let limits = app.question(&waiting);
-        let found = blocking(app, WorkKind::Read, move |app| ask(app, &asked, limits)).await;
+        let found =
+            blocking(app, WorkKind::Read, move |app| ask(app, &query, request, limits)).await;
         let found = Arc::new(found.map_err(graphql_error)?);
         if matches!(deferred_response, Some(DeferredResponseOption::Force)) {
             let id = app.results.keep(&found);

@@ -2,7 +2,7 @@
 //!
 //! Three doors to the same use cases: the persister API that existing collectors speak (`jobs`),
 //! GraphQL as their query clients speak it (`graphql`), and our own REST (`rest`), which gives the
-//! output that the commands of the same name print with `-o json`. The module `tokens` says who may
+//! answers of `tombolo::answers`. The module `tokens` says who may
 //! come in; `body` and `listen` say how much.
 //!
 //! Handlers are async only at the edges: all work on the database runs on blocking threads.
@@ -17,14 +17,16 @@ mod jobs;
 mod listen;
 mod metrics;
 mod object_scopes;
+mod parameters;
+mod questions;
 mod ready;
 mod rest;
+mod server;
 mod spool;
 mod tokens;
 mod yaml;
 
-pub use gate::{QUESTION_BYTES, THREADS};
-pub use listen::tls;
+pub use server::{ListenPlace, LogForm, ServeError, run};
 
 use api_error::ApiError;
 use axum::Router;
@@ -32,7 +34,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use gate::{CancelGuard, JobGates, WorkKind, WorkerPermits};
+use gate::{CancelGuard, JobGates, THREADS, WorkKind, WorkerPermits};
 use metrics::ServerMetrics;
 use ready::ReadinessProbe;
 use spool::SpoolRoom;
@@ -42,6 +44,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokens::AccessCache;
 use tokio::net::TcpListener;
+use tombolo::answers::AnswerError;
 use tombolo::db::{AccessControl, Database, RightSet};
 use tombolo::limits::MemoryPool;
 use uuid::Uuid;
@@ -93,6 +96,8 @@ pub struct ServerSettings {
     /// True if only programs on this machine can reach the server. Anyone may then do anything, as
     /// long as the database is open.
     pub open: bool,
+    /// The exit code that the program ends with for an error, which the JSON of a plan tells.
+    pub exit_code: fn(&AnswerError) -> u8,
 }
 
 /// The state that all handlers share.
@@ -104,6 +109,7 @@ pub struct AppState {
     hosts: Vec<String>,
     mappings: PathBuf,
     open: bool,
+    exit_code: fn(&AnswerError) -> u8,
     /// `http` or `https`, as clients see this server unless a proxy says otherwise.
     scheme: &'static str,
     results: graphql::AnswerCache,
@@ -392,7 +398,7 @@ fn router(app: &Arc<AppState>) -> Router {
 }
 
 /// Serves a database until `stop` is done.
-pub async fn serve(
+async fn serve(
     database: Database,
     listener: TcpListener,
     settings: ServerSettings,
@@ -417,6 +423,7 @@ pub async fn serve(
         hosts: settings.hosts,
         mappings: settings.mappings,
         open: settings.open,
+        exit_code: settings.exit_code,
         scheme: if tls.is_some() { "https" } else { "http" },
         results: graphql::AnswerCache::default(),
         threads: WorkerPermits::new(),

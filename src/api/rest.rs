@@ -1,13 +1,17 @@
 //! Our own REST under `/v1`, health, metrics and the OpenAPI document.
 //!
-//! A question is answered by the command of the same name, with its `-o json`: there is one answer
-//! to it, whichever way it is asked.
+//! A question has one answer, whichever way it is asked: it is that of `tombolo::answers`, which the
+//! command of the same name prints with `-o json`.
 
 use super::api_error::ApiError;
 use super::gate::{CancelGuard, WorkKind};
-use super::graphql::{self, QueryRequest};
+use super::graphql;
 use super::jobs::{self, job_json};
-use super::spool::{self, BodySegment, SpoolWriter};
+use super::parameters::{
+    blast_direction, list, number_spellings, path_direction, placeholders, trouble,
+};
+use super::questions::answer;
+use super::spool::{self, BodySegment};
 use super::{ApiCaller, AppState, blocking, body, not_allowed};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -18,7 +22,13 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
-use tombolo::limits::QuestionLimits;
+use tombolo::answers::{
+    BlastRadiusRequest, CountFormat, CyclesRequest, EntityRequest, GuardOverrides,
+    ImpactRulesRequest, MappingFileSet, MappingRunJson, MappingRunOptions, MappingSelection,
+    OwnersRequest, PathRequest, QueryRequest, ScopesAnswer, StatsAnswer, rules_in_force,
+};
+use tombolo::lang::Diagnostic;
+use tombolo::limits::{CostMeter, QuestionLimits};
 use tombolo::sync::{JobReport, JobStatus};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use uuid::Uuid;
@@ -99,66 +109,6 @@ async fn openapi() -> Json<Json_> {
     Json(document)
 }
 
-/// The words of a command, put together so that no value can be taken for a flag.
-struct CommandLine {
-    flags: Vec<String>,
-    names: Vec<String>,
-}
-
-impl CommandLine {
-    fn of(command: &str) -> CommandLine {
-        CommandLine {
-            flags: vec![command.to_owned(), "--output=json".to_owned()],
-            names: Vec::new(),
-        }
-    }
-
-    fn flag(mut self, name: &str, value: Option<impl ToString>) -> CommandLine {
-        self.flags.extend(value.map(|value| format!("--{name}={}", value.to_string())));
-        self
-    }
-
-    fn on(mut self, name: &str, set: Option<bool>) -> CommandLine {
-        if set == Some(true) {
-            self.flags.push(format!("--{name}"));
-        }
-        self
-    }
-
-    fn name(mut self, name: String) -> CommandLine {
-        self.names.push(name);
-        self
-    }
-
-    fn all(self) -> Vec<String> {
-        let mut all = self.flags;
-        if !self.names.is_empty() {
-            // Everything behind `--` is a name, whatever it begins with.
-            all.push("--".to_owned());
-            all.extend(self.names);
-        }
-        all
-    }
-}
-
-/// Answers with the output of a command.
-async fn command(app: &Arc<AppState>, work: WorkKind, words: CommandLine) -> RawResult {
-    let waiting = CancelGuard::default();
-    let limits = match work {
-        WorkKind::Read => app.question(&waiting),
-        // A change that has begun is brought to its end, even if its caller hangs up.
-        WorkKind::Upload | WorkKind::Commit => QuestionLimits::default(),
-    };
-    let spooled = blocking(app, work, move |app| {
-        let mut spool = SpoolWriter::new(&app.room);
-        let result = crate::cli::answer(&app.database, words.all(), limits, &mut spool);
-        result.map_err(|failure| spool.refused().unwrap_or_else(|| failure.into()))?;
-        spool.finish()
-    })
-    .await?;
-    Ok(spool::response(vec![BodySegment::whole(spooled)]))
-}
-
 /// A query string, or the reason that it cannot be read.
 type ParamsResult<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
@@ -209,16 +159,23 @@ async fn blast_radius(
 ) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
-    let words = CommandLine::of("blast-radius")
-        .flag("depth", asks.depth)
-        .flag("for", asks.trouble)
-        .flag("direction", asks.direction)
-        .flag("verb", asks.verb)
-        .flag("class", asks.class)
-        .flag("type", asks.types)
-        .flag("scope", asks.scope)
-        .name(asks.entity);
-    command(&app, WorkKind::Read, words).await
+    let request = BlastRadiusRequest {
+        entities: vec![asks.entity],
+        depth: asks.depth,
+        trouble: trouble(asks.trouble.as_deref())?,
+        direction: blast_direction(asks.direction.as_deref())?,
+        verbs: list(asks.verb),
+        classes: list(asks.class),
+        types: list(asks.types),
+        scopes: list(asks.scope),
+    };
+    answer(&app, WorkKind::Read, move |task| {
+        let (meter, rules) = (task.meter()?, rules_in_force()?);
+        let snapshot = task.snapshot()?;
+        let found = request.ask(&task.context(&snapshot, &meter), &rules)?;
+        task.write(&found)
+    })
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -261,19 +218,39 @@ async fn owners(
 ) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
-    let mut words = CommandLine::of("owners")
-        .flag("class", asks.class)
-        .flag("type", asks.types)
-        .flag("scope", asks.scope)
-        .flag("owner-class", asks.owner_class)
-        .flag("depth", asks.depth)
-        .flag("verb", asks.verb)
-        .on("people", asks.people)
-        .on("orphans", asks.orphans);
-    if let Some(entity) = asks.entity {
-        words = words.name(entity);
+    let orphans = asks.orphans == Some(true);
+    let chosen = asks.class.is_some() || asks.types.is_some() || asks.scope.is_some();
+    match (&asks.entity, chosen) {
+        (Some(_), _) if orphans => {
+            let message = "the argument '--orphans' cannot be used with '[ENTITY]...'";
+            return Err(ApiError::bad(message));
+        }
+        (Some(_), true) => {
+            return Err(ApiError::bad("the argument '[ENTITY]...' cannot be used with:"));
+        }
+        (None, false) => {
+            return Err(ApiError::bad("the following required arguments were not provided:"));
+        }
+        _ => {}
     }
-    command(&app, WorkKind::Read, words).await
+    let request = OwnersRequest {
+        entities: asks.entity.into_iter().collect(),
+        classes: list(asks.class),
+        types: list(asks.types),
+        scopes: list(asks.scope),
+        orphans,
+        people: asks.people == Some(true),
+        owner_classes: list(asks.owner_class),
+        depth: asks.depth,
+        verbs: list(asks.verb),
+    };
+    answer(&app, WorkKind::Read, move |task| {
+        let (meter, rules) = (task.meter()?, rules_in_force()?);
+        let snapshot = task.snapshot()?;
+        let found = request.ask(&task.context(&snapshot, &meter), &rules)?;
+        task.write(&found)
+    })
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -295,8 +272,8 @@ async fn impact_rules(
     asks: ParamsResult<ImpactRulesParams>,
 ) -> RawResult {
     caller.reads()?;
-    command(&app, WorkKind::Read, CommandLine::of("impact-rules").flag("verb", read(asks)?.verb))
-        .await
+    let request = ImpactRulesRequest { verbs: list(read(asks)?.verb) };
+    answer(&app, WorkKind::Read, move |task| task.write(&request.ask(&rules_in_force()?))).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -332,15 +309,24 @@ async fn path(
 ) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
-    let words = CommandLine::of("path")
-        .flag("direction", asks.direction)
-        .flag("verb", asks.verb)
-        .flag("via", asks.via)
-        .flag("max", asks.max.map(|max| max.min(1_000)))
-        .on("all", asks.all)
-        .name(asks.from)
-        .name(asks.to);
-    command(&app, WorkKind::Read, words).await
+    let request = PathRequest {
+        direction: path_direction(asks.direction.as_deref())?,
+        verbs: list(asks.verb),
+        via: asks.via.into_iter().collect(),
+        max: match asks.all {
+            Some(true) => asks.max.map_or(100, |max| max.min(1_000) as usize),
+            _ => 1,
+        },
+        from: asks.from,
+        to: asks.to,
+    };
+    answer(&app, WorkKind::Read, move |task| {
+        let meter = task.meter()?;
+        let snapshot = task.snapshot()?;
+        let found = request.ask(&task.context(&snapshot, &meter))?;
+        task.write(&found)
+    })
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -364,7 +350,14 @@ async fn entity(
     asks: ParamsResult<EntityParams>,
 ) -> RawResult {
     caller.reads()?;
-    command(&app, WorkKind::Read, CommandLine::of("get").name(read(asks)?.entity)).await
+    let request = EntityRequest { entity: read(asks)?.entity };
+    answer(&app, WorkKind::Read, move |task| {
+        let meter = task.meter()?;
+        let snapshot = task.snapshot()?;
+        let found = request.ask(&task.context(&snapshot, &meter))?;
+        task.write(&found)
+    })
+    .await
 }
 
 /// The scopes with their counts.
@@ -376,7 +369,11 @@ async fn scopes(
     Extension(caller): Extension<ApiCaller>,
 ) -> RawResult {
     caller.reads()?;
-    command(&app, WorkKind::Read, CommandLine::of("scopes")).await
+    answer(&app, WorkKind::Read, |task| {
+        let found = ScopesAnswer::read(&task.snapshot()?)?;
+        task.write(&found)
+    })
+    .await
 }
 
 /// Counts by scope, type and class.
@@ -388,7 +385,11 @@ async fn stats(
     Extension(caller): Extension<ApiCaller>,
 ) -> RawResult {
     caller.reads()?;
-    command(&app, WorkKind::Read, CommandLine::of("stats")).await
+    answer(&app, WorkKind::Read, |task| {
+        let found = StatsAnswer::read(task.database(), &task.snapshot()?)?;
+        task.write(&found)
+    })
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -411,7 +412,14 @@ async fn cycles(
     asks: ParamsResult<CyclesParams>,
 ) -> RawResult {
     caller.reads()?;
-    command(&app, WorkKind::Read, CommandLine::of("cycles").flag("verb", read(asks)?.verb)).await
+    let request = CyclesRequest { verbs: list(read(asks)?.verb) };
+    answer(&app, WorkKind::Read, move |task| {
+        let meter = task.meter()?;
+        let snapshot = task.snapshot()?;
+        let found = request.ask(&task.context(&snapshot, &meter))?;
+        task.write(&found)
+    })
+    .await
 }
 
 /// A question in J1QL.
@@ -441,17 +449,23 @@ async fn query(
     body: Body,
 ) -> RawResult {
     caller.reads()?;
-    let (asked, _held) = body::json_held::<QueryBody>(&app, &headers, body).await?;
-    let asked = QueryRequest {
-        query: asked.query,
-        parameters: asked.params,
+    let read = |bytes: &[u8]| {
+        let asked = serde_json::from_slice::<QueryBody>(bytes)?;
+        // A number says more than its value: `2.10` may be a version.
+        Ok((asked, number_spellings(bytes)))
+    };
+    let ((asked, spelled), _held) = body::read_held(&app, &headers, body, read).await?;
+    let request = QueryRequest {
+        parameters: placeholders(asked.params.as_ref(), spelled)?,
+        now: super::now(),
         include_deleted: asked.include_deleted == Some(true),
         strict: asked.strict == Some(true),
+        ..QueryRequest::default()
     };
     let waiting = CancelGuard::default();
     let limits = app.question(&waiting);
-    let found =
-        blocking(&app, WorkKind::Read, move |app| graphql::ask(app, &asked, limits)).await?;
+    let ask = move |app: &AppState| graphql::ask(app, &asked.query, request, limits);
+    let found = blocking(&app, WorkKind::Read, ask).await?;
     let mut pieces = vec![BodySegment::text("{\"data\":")];
     pieces.extend(found.all());
     if !found.notes().is_empty() {
@@ -631,24 +645,40 @@ struct MappingsBody {
     scopes: Vec<String>,
 }
 
-async fn mappings(app: &Arc<AppState>, what: &str, headers: &HeaderMap, body: Body) -> RawResult {
+/// The files of the mappings that a body names.
+async fn selection(
+    app: &Arc<AppState>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<MappingSelection, ApiError> {
     let asked: MappingsBody = body::json(app, headers, body).await?;
-    let mut words = CommandLine::of(what);
-    let work = if what == "apply" { WorkKind::Commit } else { WorkKind::Read };
-    let folder = app.mappings.display().to_string();
-    if asked.scopes.is_empty() {
-        words = words.name(folder);
-    } else {
-        for scope in asked.scopes {
-            // A name must stay inside the folder, whatever it holds.
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-            if scope.is_empty() || !scope.chars().all(plain) {
-                return Err(ApiError::bad(format!("`{scope}` is not the scope of a mapping")));
-            }
-            words = words.name(app.mappings.join(format!("{scope}.toml")).display().to_string());
+    // A name must stay inside the folder, whatever it holds.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let mut paths = Vec::new();
+    for scope in &asked.scopes {
+        if scope.is_empty() || !scope.chars().all(plain) {
+            return Err(ApiError::bad(format!("`{scope}` is not the scope of a mapping")));
         }
+        paths.push(app.mappings.join(format!("{scope}.toml")));
     }
-    command(app, work, words).await
+    if paths.is_empty() {
+        paths.push(app.mappings.clone());
+    }
+    Ok(MappingSelection { paths, labels: Vec::new() })
+}
+
+/// Reads mapping files. Their faults are for whoever runs the server.
+fn load(selection: &MappingSelection) -> Result<MappingFileSet, ApiError> {
+    let loaded = MappingFileSet::load(selection);
+    tell(&loaded.faults);
+    loaded.check(CountFormat::Plain)?;
+    Ok(loaded)
+}
+
+fn tell(faults: &[Diagnostic]) {
+    for fault in faults {
+        tracing::warn!(code = fault.code, "{}", fault.plain());
+    }
 }
 
 /// What applying mappings would change.
@@ -664,7 +694,18 @@ async fn plan(
     body: Body,
 ) -> RawResult {
     caller.reads()?;
-    mappings(&app, "plan", &headers, body).await
+    let (selection, exit_code) = (selection(&app, &headers, body).await?, app.exit_code);
+    answer(&app, WorkKind::Read, move |task| {
+        let loaded = load(&selection)?;
+        let meter = CostMeter::new(QuestionLimits::default());
+        let snapshot = task.snapshot()?;
+        let overrides = GuardOverrides::default();
+        let options = MappingRunOptions { overrides: &overrides, details: 0 };
+        let run = loaded.plan(&task.context(&snapshot, &meter), &options)?;
+        run.outcomes.iter().for_each(|outcome| tell(&outcome.faults));
+        task.write(&MappingRunJson { run: &run, details: false, exit_code })
+    })
+    .await
 }
 
 /// Runs mappings as CROSS_SCOPE jobs. Needs the right admin.
@@ -680,7 +721,16 @@ async fn apply(
     body: Body,
 ) -> RawResult {
     caller.administers()?;
-    mappings(&app, "apply", &headers, body).await
+    let (selection, exit_code) = (selection(&app, &headers, body).await?, app.exit_code);
+    answer(&app, WorkKind::Commit, move |task| {
+        let loaded = load(&selection)?;
+        let overrides = GuardOverrides::default();
+        let options = MappingRunOptions { overrides: &overrides, details: 0 };
+        let run = loaded.apply(task.database(), &options)?;
+        run.outcomes.iter().for_each(|outcome| tell(&outcome.faults));
+        task.write(&MappingRunJson { run: &run, details: false, exit_code })
+    })
+    .await
 }
 
 /// Whether the process lives, and beside it whether it is ready.

@@ -3,23 +3,24 @@
 //! `plan` is `apply` without the last step, so it shows exactly the changes that `apply` would
 //! make. A mapping that fails or is refused does not stop the others; it decides the exit code.
 
-use super::CommandContext;
 use super::args::{ApplyArgs, CheckArgs, DiagnosticFormat, MappingFileArgs, PlanArgs, PlanFormat};
 use super::failure::{CommandError, MISTAKE, REFUSED, WAITING};
-use super::impact;
-use super::mapping_run::{self, MappingFileSet, MappingOutcome, MappingRunOptions, MappingState};
-use super::output::{counted, duration_text};
+use super::output::{count_format, counted, duration_text};
 use super::plan_text::{self, PlanRun};
+use super::{CommandContext, diagnostics, question};
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
-use tombolo::db::{Database, PlannedJob, SavedPlan};
+use tombolo::answers::{
+    GuardOverrides, ImpactTargets, MappingFileSet, MappingOutcome, MappingRunOptions, MappingState,
+};
+use tombolo::db::{PlannedJob, SavedPlan};
 use tombolo::mapping::DiagnosticSeverity;
 use tombolo::sync::JobReport;
 
 /// `tombolo check`.
 pub fn check(context: &mut CommandContext<'_>, args: &CheckArgs) -> Result<u8, CommandError> {
-    let loaded = mapping_run::load(&args.mappings);
+    let loaded = MappingFileSet::load(&args.mappings.selection());
     let expressions: usize = loaded.mappings.iter().map(|mapping| mapping.expressions).sum();
     let examples: usize = loaded.mappings.iter().map(|mapping| mapping.example_count()).sum();
     let errors = loaded.count(DiagnosticSeverity::Error);
@@ -36,7 +37,7 @@ pub fn check(context: &mut CommandContext<'_>, args: &CheckArgs) -> Result<u8, C
         // Faults go to standard error; the summary must stand before them.
         context.out.flush()?;
     }
-    mapping_run::tell(context, &loaded.faults, args.format)?;
+    diagnostics::tell(context, &loaded.faults, args.format)?;
     if errors > 0 {
         return Ok(MISTAKE);
     }
@@ -66,52 +67,33 @@ pub fn arguments(args: &MappingFileArgs) -> String {
 fn load(
     context: &mut CommandContext<'_>,
     args: &MappingFileArgs,
+    overrides: &GuardOverrides,
 ) -> Result<MappingFileSet, CommandError> {
-    let loaded = mapping_run::load(args);
-    mapping_run::tell(context, &loaded.faults, DiagnosticFormat::Human)?;
-    if loaded.mappings.is_empty() && loaded.broken.is_empty() {
-        let failure = CommandError::mistake(match args.label.is_empty() {
-            true => "no mapping file found",
-            false => "no mapping has these labels",
-        });
-        return Err(failure.hint("a mapping is a .toml file; `tombolo new SCOPE` writes one"));
-    }
-    if loaded.mappings.is_empty() {
-        let errors = counted(loaded.count(DiagnosticSeverity::Error), "error", "errors");
-        return Err(CommandError::mistake(format!("{errors} in mapping files"))
-            .hint("nothing was run; `tombolo check` looks again without a database"));
-    }
+    let mut loaded = MappingFileSet::load(&args.selection());
+    diagnostics::tell(context, &loaded.faults, DiagnosticFormat::Human)?;
+    loaded.check(count_format())?;
+    loaded.set_overrides(overrides)?;
     Ok(loaded)
 }
 
 /// `tombolo plan`.
 pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, CommandError> {
-    let mut loaded = load(context, &args.mappings)?;
-    mapping_run::set_overrides(&mut loaded.mappings, &args.overrides)?;
+    let guards = args.overrides.guards();
+    let loaded = load(context, &args.mappings, &guards)?;
+    let meter = context.meter();
     let database = context.open()?;
     let snapshot = database.snapshot()?;
-    let ask = MappingRunOptions {
-        overrides: &args.overrides,
-        details: plan_text::edges_listed(&args.show),
-    };
-    // All mappings are planned on one snapshot, so none of them sees the changes of another.
-    let look = |mapping| mapping_run::preview_mapping(&database, &snapshot, mapping, &ask);
-    let outcomes: Vec<MappingOutcome> = loaded.mappings.iter().map(look).collect();
-    let mut run = PlanRun {
-        unmanaged: unmanaged(&database, &loaded, &args.mappings)?,
-        broken: loaded.broken,
-        outcomes,
-        show: &args.show,
-        dry_run: true,
-        impact: None,
-    };
-    for outcome in &run.outcomes {
-        mapping_run::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
+    let question = question(&database, &snapshot, &meter);
+    let details = plan_text::edges_listed(&args.show);
+    let found = loaded.plan(&question, &MappingRunOptions { overrides: &guards, details })?;
+    let mut run = PlanRun { found, show: &args.show };
+    for outcome in &run.found.outcomes {
+        diagnostics::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
     }
     if !args.impact.is_empty() || !args.class.is_empty() {
-        let asked = impact::ImpactTargets { entities: &args.impact, classes: &args.class };
-        let rules = super::ask::rules(context)?;
-        run.impact = Some(impact::ask(&database, &snapshot, &run.outcomes, &asked, &rules)?);
+        let (entities, classes) = (args.impact.clone(), args.class.clone());
+        let rules = context.rules()?;
+        run.found.compare_impact(&question, &ImpactTargets { entities, classes }, &rules)?;
     }
     plan_text::print(context, &run)?;
     let code = run.exit_code();
@@ -125,10 +107,10 @@ pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, Com
             };
             return Err(failure);
         }
-        save(&run.outcomes, &snapshot, path)?;
+        save(&run.found.outcomes, &snapshot, path)?;
     }
     advise(context, args, &run)?;
-    Ok(if code == 0 && args.exit_code && run.waiting() { WAITING } else { code })
+    Ok(if code == 0 && args.exit_code && run.found.waiting() { WAITING } else { code })
 }
 
 /// Prints the command to type next.
@@ -142,7 +124,7 @@ fn advise(
     }
     let (db, files) = (context.db_flag(), arguments(&args.mappings));
     let mut advice = Vec::new();
-    if run.exit_code() == 0 && run.waiting() {
+    if run.exit_code() == 0 && run.found.waiting() {
         advice.push(match &args.out {
             Some(path) => {
                 format!("tombolo{db} apply {}", super::sync::quoted(&path.display().to_string()))
@@ -150,10 +132,10 @@ fn advise(
             None => format!("tombolo{db} apply{files}"),
         });
     }
-    if !args.show.details && run.waiting() {
+    if !args.show.details && run.found.waiting() {
         advice.push(format!("each edge: tombolo{db} plan{files} --details"));
     }
-    if !args.show.unmatched && run.outcomes.iter().any(|o| !o.resolved.unmatched.is_empty()) {
+    if !args.show.unmatched && run.found.outcomes.iter().any(|o| !o.resolved.unmatched.is_empty()) {
         advice.push(format!("unmatched rows: tombolo{db} plan{files} --unmatched"));
     }
     match advice.is_empty() {
@@ -185,21 +167,6 @@ fn save(
     Ok(plan.save(path)?)
 }
 
-/// Returns the scopes whose relationships came from a mapping that has no file any more. The answer
-/// is empty unless a whole folder is planned: a single file says nothing about the others.
-fn unmanaged(
-    database: &Database,
-    loaded: &MappingFileSet,
-    args: &MappingFileArgs,
-) -> Result<Vec<tombolo::db::MappingFileScope>, CommandError> {
-    if !args.paths.iter().any(|path| path.is_dir()) {
-        return Ok(Vec::new());
-    }
-    let mut mapped = database.mapped_scopes(&database.snapshot()?)?;
-    mapped.retain(|known| !loaded.scopes.contains(&known.scope));
-    Ok(mapped)
-}
-
 /// `tombolo apply`.
 pub fn apply(context: &mut CommandContext<'_>, args: &ApplyArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
@@ -213,30 +180,18 @@ pub fn apply(context: &mut CommandContext<'_>, args: &ApplyArgs) -> Result<u8, C
             false => Err(CommandError::mistake("a saved plan is applied alone, exactly as it is")),
         };
     }
-    let mut loaded = load(context, &args.mappings)?;
-    mapping_run::set_overrides(&mut loaded.mappings, &args.overrides)?;
+    let guards = args.overrides.guards();
+    let loaded = load(context, &args.mappings, &guards)?;
     let database = context.open_or_create()?;
-    let ask = MappingRunOptions {
-        overrides: &args.overrides,
-        details: plan_text::edges_listed(&args.show),
-    };
-    // Each mapping reads the graph anew, since one before it may have changed it.
-    let run = |mapping| mapping_run::run(&database, mapping, &ask);
-    let outcomes: Vec<MappingOutcome> = loaded.mappings.iter().map(run).collect();
-    let run = PlanRun {
-        unmanaged: unmanaged(&database, &loaded, &args.mappings)?,
-        broken: loaded.broken,
-        outcomes,
-        show: &args.show,
-        dry_run: false,
-        impact: None,
-    };
-    for outcome in &run.outcomes {
-        mapping_run::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
+    let details = plan_text::edges_listed(&args.show);
+    let found = loaded.apply(&database, &MappingRunOptions { overrides: &guards, details })?;
+    let run = PlanRun { found, show: &args.show };
+    for outcome in &run.found.outcomes {
+        diagnostics::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
     }
     plan_text::print(context, &run)?;
     if args.show.output == PlanFormat::Table {
-        undo(context, run.outcomes.iter().filter_map(applied))?;
+        undo(context, run.found.outcomes.iter().filter_map(applied))?;
     }
     Ok(run.exit_code())
 }

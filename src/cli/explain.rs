@@ -1,13 +1,14 @@
 //! `tombolo explain`: the reason why a relationship exists, or the outcome of a row.
 
 use super::CommandContext;
-use super::args::{ExplainArgs, MappingFileArgs, ReportFormat};
+use super::args::{ExplainArgs, ReportFormat};
+use super::diagnostics;
 use super::failure::CommandError;
-use super::mapping_run;
 use super::naming;
 use super::output::{AnswerWriter, clean, rfc3339_text, when};
 use serde_json::json;
 use std::io::Write;
+use tombolo::answers::{MappingFileSet, MappingSelection};
 use tombolo::db::Database;
 use tombolo::graph::{GraphRead, NameLookup, ObjectId, ObjectKind, Relationship};
 use tombolo::mapping::{Mapping, MatchAttempt, ResolveError, RowExplanation, RowOutcome};
@@ -147,8 +148,10 @@ fn explain_row(
     line: u32,
 ) -> Result<u8, CommandError> {
     // Faults of these files are left to `tombolo check`; a sound mapping can still explain the row.
-    let loaded =
-        mapping_run::load(&MappingFileArgs { paths: args.mappings.clone(), label: Vec::new() });
+    let loaded = MappingFileSet::load(&MappingSelection {
+        paths: args.mappings.clone(),
+        labels: Vec::new(),
+    });
     let readers: Vec<&Mapping> = loaded.mappings.iter().filter(|m| m.reads_file(file)).collect();
     if readers.is_empty() {
         let message = format!(
@@ -165,7 +168,7 @@ fn explain_row(
             Ok(stories) => told.extend(stories.into_iter().map(|story| (mapping, story))),
             Err(ResolveError::Graph(error)) => return Err(error.into()),
             Err(ResolveError::Faults(faults)) => {
-                mapping_run::tell(context, &faults, super::args::DiagnosticFormat::Human)?;
+                diagnostics::tell(context, &faults, super::args::DiagnosticFormat::Human)?;
                 return Err(CommandError::mistake(format!("the rows of `{file}` cannot be read")));
             }
         }

@@ -10,10 +10,10 @@ use super::args::{ExportArgs, ExportFormat};
 use super::failure::{CommandError, inconsistent};
 use super::graphml::{self, GraphmlAttributes};
 use super::mermaid::TypeDiagram;
-use super::naming;
 use super::output::AnswerWriter;
 use super::picture::{self, DrawingFormat};
 use std::io::Write;
+use tombolo::answers;
 use tombolo::graph::{GraphRead, NameLookup, ObjectKind};
 use tombolo::store::{ObjectHead, Snapshot};
 
@@ -32,7 +32,7 @@ impl ExportFilter {
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &ExportArgs) -> Result<u8, CommandError> {
     let snapshot = context.open()?.snapshot()?;
-    let scope = args.scope.as_ref().map(|name| naming::scope(&snapshot, name)).transpose()?;
+    let scope = args.scope.as_ref().map(|name| answers::scope(&snapshot, name)).transpose()?;
     let choice = ExportFilter { scope, deleted: args.include_deleted };
     let out = &mut context.out;
     match args.output {
@@ -154,10 +154,10 @@ fn dot(
 ) -> Result<(), CommandError> {
     picture::dot_begin(out)?;
     for number in drawn(snapshot, choice)? {
-        picture::dot_node(out, &naming::entity(snapshot, number)?)?;
+        picture::dot_node(out, &answers::entity(snapshot, number)?)?;
     }
     each(snapshot, ObjectKind::Relationship, choice, |number, _| {
-        Ok(picture::dot_edge(out, &naming::link(snapshot, number)?)?)
+        Ok(picture::dot_edge(out, &answers::relationship(snapshot, number)?)?)
     })?;
     Ok(picture::dot_end(out)?)
 }
@@ -202,8 +202,8 @@ fn mermaid(
         Ok(())
     })?;
     if numbers.len() + links.len() <= FLOWCHART {
-        let entities = naming::entities(snapshot, &numbers)?;
-        let links = naming::links(snapshot, &links)?;
+        let entities = answers::entities(snapshot, &numbers)?;
+        let links = answers::relationships(snapshot, &links)?;
         let entities: Vec<_> = entities.iter().collect();
         return DrawingFormat::Mermaid.draw(
             out,

@@ -1,12 +1,12 @@
 //! The error that ends a command early: a message, advice, and the exit code.
 
-use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
-use tombolo::Error;
+use tombolo::answers::{AnswerError, reason};
 use tombolo::limits::{LimitError, QuestionError};
 use tombolo::store::StoreError;
+use tombolo::{Error, ErrorKind};
 
 /// Exit code of an error that no caller made: a disk, a network mount.
 pub const FAILED: u8 = 1;
@@ -16,8 +16,24 @@ pub const MISTAKE: u8 = 2;
 pub const WAITING: u8 = 3;
 /// Exit code of a change that was refused for safety.
 pub const REFUSED: u8 = 4;
+/// Exit code of a database that another process holds.
+const IN_USE: u8 = 5;
 /// Exit code of a database that cannot be believed.
 pub const DAMAGED: u8 = 6;
+
+/// The exit code of a command that ends with this error.
+pub fn exit_code(error: &AnswerError) -> u8 {
+    match error.kind() {
+        ErrorKind::NotFound
+        | ErrorKind::Invalid
+        | ErrorKind::Forbidden
+        | ErrorKind::LimitExceeded => MISTAKE,
+        ErrorKind::Refused => REFUSED,
+        ErrorKind::Unavailable => IN_USE,
+        ErrorKind::Damaged => DAMAGED,
+        ErrorKind::Failed => FAILED,
+    }
+}
 
 /// The end of a command that did not do what it was asked for.
 #[derive(Debug)]
@@ -31,8 +47,6 @@ pub enum CommandError {
         /// The exit code.
         code: u8,
     },
-    /// A question that went over its limits.
-    Stopped(LimitError),
     /// The reader of the output has gone (`tombolo export | head`), which is no error.
     PipeClosed,
 }
@@ -60,10 +74,6 @@ impl CommandError {
         match self {
             CommandError::Fault { message, hint, code } => {
                 Some((message.clone(), hint.clone(), *code))
-            }
-            CommandError::Stopped(what) => {
-                let message = format!("the question was stopped: {what}");
-                Some((message, Some(what.hint().to_owned()), MISTAKE))
             }
             CommandError::PipeClosed => None,
         }
@@ -94,49 +104,37 @@ impl CommandError {
     }
 }
 
-/// The words of an I/O error, without the number that the standard library appends.
-fn reason(e: &io::Error) -> String {
-    let text = e.to_string();
-    let words = text.split(" (os error").next().unwrap_or(&text);
-    // The words stand inside a message of ours, so they begin with a small letter.
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |c| c.to_lowercase().chain(letters).collect())
+impl From<AnswerError> for CommandError {
+    fn from(e: AnswerError) -> CommandError {
+        CommandError::Fault {
+            message: e.message().to_owned(),
+            hint: e.advice().map(ToString::to_string),
+            code: exit_code(&e),
+        }
+    }
 }
 
 impl From<Error> for CommandError {
     fn from(e: Error) -> CommandError {
-        CommandError::Fault { message: e.to_string(), hint: e.hint(), code: e.exit_code() }
+        AnswerError::from(e).into()
     }
 }
 
 impl From<StoreError> for CommandError {
     fn from(e: StoreError) -> CommandError {
-        Error::Store(e).into()
+        AnswerError::from(e).into()
     }
 }
 
 impl From<LimitError> for CommandError {
     fn from(what: LimitError) -> CommandError {
-        CommandError::Stopped(what)
+        AnswerError::from(what).into()
     }
 }
 
 impl From<QuestionError<StoreError>> for CommandError {
     fn from(stop: QuestionError<StoreError>) -> CommandError {
-        match stop {
-            QuestionError::Read(e) => e.into(),
-            QuestionError::Limit(what) => what.into(),
-        }
-    }
-}
-
-/// Nothing can fail to be read here, so only a limit is left.
-impl From<QuestionError<Infallible>> for CommandError {
-    fn from(stop: QuestionError<Infallible>) -> CommandError {
-        match stop {
-            QuestionError::Read(never) => match never {},
-            QuestionError::Limit(what) => what.into(),
-        }
+        AnswerError::from(stop).into()
     }
 }
 
@@ -171,11 +169,7 @@ impl From<csv::Error> for CommandError {
 
 /// An error of damaged data: a row that another row names is missing.
 pub fn inconsistent(what: impl Display) -> CommandError {
-    CommandError::Fault {
-        message: format!("the database is damaged: {what}"),
-        hint: Some("`tombolo verify` lists everything that is wrong".into()),
-        code: DAMAGED,
-    }
+    AnswerError::inconsistent(what).into()
 }
 
 #[cfg(test)]
@@ -186,7 +180,7 @@ mod tests {
     fn a_missing_file_is_a_mistake_and_a_broken_disk_is_not() {
         let code = |kind| match CommandError::file(Path::new("x"), "read", &io::Error::from(kind)) {
             CommandError::Fault { code, .. } => code,
-            CommandError::Stopped(_) | CommandError::PipeClosed => 0,
+            CommandError::PipeClosed => 0,
         };
         assert_eq!(code(io::ErrorKind::NotFound), MISTAKE);
         assert_eq!(code(io::ErrorKind::StorageFull), FAILED);
@@ -196,10 +190,5 @@ mod tests {
     fn a_closed_pipe_is_no_fault() {
         let closed = io::Error::from(io::ErrorKind::BrokenPipe);
         assert!(matches!(CommandError::from(closed), CommandError::PipeClosed));
-    }
-
-    #[test]
-    fn io_errors_are_told_in_words() {
-        assert_eq!(reason(&io::Error::from_raw_os_error(2)), "no such file or directory");
     }
 }

@@ -2,65 +2,31 @@
 
 use super::CommandContext;
 use super::args::{ImpactRulesArgs, RuleFormat};
-use super::ask;
 use super::failure::CommandError;
 use super::output::{AnswerWriter, clean, counted};
-use serde_json::{Value, json};
 use std::io::Write;
+use tombolo::answers::rule_origin;
 use tombolo::graph::same_verb;
-use tombolo::rules::{
-    CompromiseFlow, RuleTable, WrittenRule, WrittenRules, impact_words, listed_toml,
-};
+use tombolo::rules::{CompromiseFlow, RuleTable, WrittenRules, impact_words, listed_toml};
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &ImpactRulesArgs) -> Result<u8, CommandError> {
-    let rules = ask::rules(context)?;
-    let mut written = rules.written();
-    if !args.verb.is_empty() {
-        narrow(&mut written, &args.verb);
-    }
-    let file = rules.file().unwrap_or_default();
+    let rules = context.rules()?;
+    let found = args.request().ask(&rules);
+    let written = &found.written;
     let out = &mut context.out;
     match args.output {
-        RuleFormat::Toml => write!(out, "{}", listed_toml(&written))?,
-        RuleFormat::Json => out.json(&as_json(&written, file))?,
+        RuleFormat::Toml => write!(out, "{}", listed_toml(written))?,
+        RuleFormat::Json => out.document(&found)?,
         RuleFormat::Table => {
-            print(out, &written, file)?;
-            for told in meanings(&rules, &written, &args.verb) {
+            print(out, written, &found.file)?;
+            for told in meanings(&rules, written, &args.verb) {
                 writeln!(out, "{}", clean(&told))?;
             }
-            summary(context, &rules, &written)?;
+            summary(context, &rules, written)?;
         }
     }
     Ok(0)
-}
-
-/// Keeps only the rules about some verbs. A verb is also found by another spelling, by a verb that
-/// means the same, or by its inverse.
-fn narrow(written: &mut WrittenRules, verbs: &[String]) {
-    let mut asked: Vec<String> = verbs.to_vec();
-    for family in &written.families {
-        let words = family.same.iter().chain(&family.inverse);
-        let mut words = words.chain([&family.verb]);
-        if words.any(|word| verbs.iter().any(|verb| same_verb(word, verb))) {
-            // A rule may name the verb of the family instead of the word that was asked for.
-            asked.push(family.verb.clone());
-        }
-    }
-    let speaks = |known: &[String]| {
-        known.iter().any(|known| asked.iter().any(|verb| same_verb(known, verb)))
-    };
-    written.impact.retain(|rule| speaks(&rule.verbs));
-    written.ownership.retain(|rule| speaks(&rule.verbs));
-    written.silent.retain(|silent| speaks(&silent.verbs));
-    written.families.retain(|family| speaks(std::slice::from_ref(&family.verb)));
-}
-
-fn origin<M>(rule: &WrittenRule<M>, file: &str) -> String {
-    match rule.built_in {
-        true => "built-in".to_owned(),
-        false => format!("{file}:{}", rule.line),
-    }
 }
 
 fn any(list: &[String]) -> String {
@@ -92,7 +58,7 @@ fn print(
             (compromise, failure) => format!("{compromise}, fails {failure}"),
         };
         let ends = clean(&arrow(&rule.from, &rule.verbs, &rule.to)).into_owned();
-        out.line("", &format!("{ends}   {passes}   ({})", origin(rule, file)), "    ")?;
+        out.line("", &format!("{ends}   {passes}   ({})", rule_origin(rule, file)), "    ")?;
     }
     for silent in &written.silent {
         let verbs = clean(&silent.verbs.join(", ")).into_owned();
@@ -101,7 +67,11 @@ fn print(
     for rule in &written.ownership {
         let ends = clean(&arrow(&rule.from, &rule.verbs, &rule.to)).into_owned();
         let kind = rule.meaning.word();
-        out.line("", &format!("{ends}   ownership: {kind}   ({})", origin(rule, file)), "    ")?;
+        out.line(
+            "",
+            &format!("{ends}   ownership: {kind}   ({})", rule_origin(rule, file)),
+            "    ",
+        )?;
     }
     Ok(())
 }
@@ -147,65 +117,4 @@ fn summary(
         None => writeln!(out, "\n{all}, all built-in")?,
     }
     Ok(out.next("reasons and sources: tombolo impact-rules -o json, or docs/impact-rules.md")?)
-}
-
-fn as_json(written: &WrittenRules, file: &str) -> Value {
-    let about = |rule: &mut Value, words: [(&str, &String); 4]| {
-        for (name, words) in words {
-            if !words.is_empty() {
-                rule[name] = json!(words);
-            }
-        }
-    };
-    let impact = written.impact.iter().map(|rule| {
-        let mut json = json!({
-            "verb": rule.verbs, "from": rule.from, "to": rule.to,
-            "failure": rule.meaning.failure.word(), "origin": origin(rule, file),
-        });
-        match rule.meaning.compromise {
-            CompromiseFlow::Flow(flow) => json["compromise"] = json!(flow.word()),
-            CompromiseFlow::Membership(membership) => {
-                json["compromise"] = json!("membership");
-                json["group"] = json!(membership.group.word());
-                json["up"] = json!(membership.up);
-                json["down"] = json!(membership.down);
-            }
-        }
-        about(&mut json, rule_sources(rule));
-        json
-    });
-    let ownership = written.ownership.iter().map(|rule| {
-        let mut json = json!({
-            "kind": rule.meaning.word(), "verb": rule.verbs, "from": rule.from, "to": rule.to,
-            "origin": origin(rule, file),
-        });
-        about(&mut json, rule_sources(rule));
-        json
-    });
-    let families = written.families.iter().map(|family| {
-        let origin = if family.built_in { "built-in" } else { file };
-        json!({ "verb": family.verb, "same": family.same, "inverse": family.inverse,
-                "origin": origin })
-    });
-    let silent = written
-        .silent
-        .iter()
-        .map(|silent| json!({ "verb": silent.verbs, "reason": silent.reason }));
-    json!({
-        "impact": impact.collect::<Vec<_>>(),
-        "ownership": ownership.collect::<Vec<_>>(),
-        "inverse": families.collect::<Vec<_>>(),
-        "notFollowed": silent.collect::<Vec<_>>(),
-        "classes": written.sets.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "owners": written.owners,
-    })
-}
-
-fn rule_sources<M>(rule: &WrittenRule<M>) -> [(&'static str, &String); 4] {
-    [
-        ("reason", &rule.reason),
-        ("source", &rule.source),
-        ("alternative", &rule.alternative),
-        ("decided", &rule.decided),
-    ]
 }

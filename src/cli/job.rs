@@ -3,11 +3,11 @@
 use super::CommandContext;
 use super::args::{JobAction, JobClearArgs, JobIdArgs, ReportFormat, RowFormat};
 use super::failure::{CommandError, FAILED};
-use super::naming;
 use super::output::{RowListing, bytes, clean, counted};
 use super::report;
 use serde_json::json;
 use std::io::Write;
+use tombolo::answers;
 use tombolo::db::Database;
 use tombolo::sync::JobReport;
 
@@ -20,7 +20,7 @@ pub fn run(context: &mut CommandContext<'_>, action: &JobAction) -> Result<u8, C
             jobs.retain(|job| scope.as_ref().is_none_or(|scope| *scope == job.scope));
             if let (Some(scope), []) = (scope, jobs.as_slice()) {
                 // A misspelt scope would look like one without jobs.
-                naming::scope(&database.snapshot()?, scope)?;
+                answers::scope(&database.snapshot()?, scope)?;
             }
             let code = list(context, &jobs, *max, *output)?;
             note(context, &database)?;

@@ -5,12 +5,12 @@
 //! one type. A note on standard error and in the text tells what was folded, and every count stays.
 
 use super::failure::CommandError;
-use super::naming::{self, RelationshipHead};
 use super::output::{AnswerWriter, clean, counted, thousands};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
+use tombolo::answers::{self, RelationshipHead};
 use tombolo::graph::EntityHead;
 
 /// The default of `maxEdges` in Mermaid.
@@ -118,7 +118,7 @@ fn node(number: u32) -> String {
 
 fn label(entity: &EntityHead) -> String {
     let key = escaped(&entity.key);
-    let name = match naming::display(entity.display_name.as_deref(), &entity.key) {
+    let name = match answers::display(entity.display_name.as_deref(), &entity.key) {
         Some(name) => format!("{}<br/>({key})", escaped(name)),
         None => key,
     };

@@ -5,11 +5,11 @@
 
 mod apply;
 mod args;
-mod ask;
 mod blast;
 mod chains;
 mod checkup;
 mod demo;
+mod diagnostics;
 mod explain;
 mod export;
 mod failure;
@@ -21,7 +21,6 @@ mod inspect;
 mod job;
 mod layout;
 mod listing;
-mod mapping_run;
 mod mermaid;
 mod naming;
 mod new;
@@ -33,21 +32,25 @@ mod push;
 mod query;
 mod questions;
 mod report;
+mod requests;
 mod serve;
 mod sync;
 mod token;
 mod tree;
 
-pub use ask::server_rules;
-pub use failure::{CommandError, MISTAKE, REFUSED};
+pub use failure::{CommandError, FAILED, exit_code};
+pub use serve::{HttpServer, ServeRequest, ServerLog};
 
-use args::{CliCommand, ColorMode, GlobalArgs, MessageFormat};
-use output::{AnswerWriter, clean_lines};
+use args::{CliCommand, ColorMode, DiagnosticFormat, GlobalArgs, MessageFormat};
+use failure::MISTAKE;
+use output::{AnswerWriter, clean_lines, count_format, counted};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use tombolo::answers::{QuestionContext, rules_in_force};
 use tombolo::db::Database;
 use tombolo::limits::{CostMeter, QuestionLimits};
+use tombolo::rules::{PROJECT_FILE, RuleTable};
 use tombolo::store::{Snapshot, WaitPolicy};
 
 /// The context of a command: its output, its flags and its database.
@@ -58,21 +61,41 @@ pub struct CommandContext<'a> {
     pub global: GlobalArgs,
     /// True if progress may be shown on standard error.
     pub progress: bool,
-    /// A database that is open already, where the command runs inside a server.
-    pub database: Option<Database>,
     /// The limits of a question.
     pub limits: QuestionLimits,
+    /// The server, which this module does not know.
+    pub server: &'a dyn HttpServer,
+}
+
+/// Puts together the state that a question is asked of.
+pub fn question<'q>(
+    database: &'q Database,
+    snapshot: &'q Snapshot,
+    meter: &'q CostMeter,
+) -> QuestionContext<'q> {
+    QuestionContext { database, snapshot, meter, counts: count_format() }
 }
 
 impl CommandContext<'_> {
     /// Returns the account of a question that begins now.
-    pub fn meter(&self) -> Result<CostMeter, CommandError> {
-        let meter = CostMeter::new(self.limits.clone());
-        // In a server each question takes a base amount from the pool that all questions share.
-        if self.limits.pool.is_some() {
-            meter.hold(crate::api::QUESTION_BYTES)?;
+    pub fn meter(&self) -> CostMeter {
+        CostMeter::new(self.limits.clone())
+    }
+
+    /// Reads the rules in force. Faults of the file that changes them are printed.
+    pub fn rules(&mut self) -> Result<RuleTable, CommandError> {
+        let error = match rules_in_force() {
+            Ok(rules) => return Ok(rules),
+            Err(error) => error,
+        };
+        let faults = error.diagnostics();
+        if faults.is_empty() {
+            return Err(error.into());
         }
-        Ok(meter)
+        diagnostics::tell(self, faults, DiagnosticFormat::Human)?;
+        let file = faults.first().map_or(PROJECT_FILE, |fault| &fault.source.file);
+        let faults = counted(faults.len() as u64, "fault", "faults");
+        Err(CommandError::mistake(format!("`{file}` has {faults}, so nothing was asked")))
     }
 
     /// The path of the database.
@@ -90,24 +113,14 @@ impl CommandContext<'_> {
 
     /// Opens the database, which must exist.
     pub fn open(&self) -> Result<Database, CommandError> {
-        match &self.database {
-            Some(database) => Ok(database.another_handle()),
-            None => {
-                self.must_exist()?;
-                Ok(Database::open(self.path())?.waiting(self.waiting()))
-            }
-        }
+        self.must_exist()?;
+        Ok(Database::open(self.path())?.waiting(self.waiting()))
     }
 
     /// Opens the database, which must exist, for one short question.
     pub fn look(&self) -> Result<(Database, Snapshot), CommandError> {
-        match &self.database {
-            Some(database) => Ok((database.another_handle(), database.snapshot()?)),
-            None => {
-                self.must_exist()?;
-                Ok(Database::open_briefly(self.path())?)
-            }
-        }
+        self.must_exist()?;
+        Ok(Database::open_briefly(self.path())?)
     }
 
     /// Returns how to wait for other processes. A wait longer than a moment is told on standard
@@ -139,8 +152,8 @@ impl CommandContext<'_> {
     }
 }
 
-/// Runs the program.
-pub fn main() -> ExitCode {
+/// Runs the program. `server` serves what `tombolo serve` is asked for.
+pub fn main(server: &dyn HttpServer) -> ExitCode {
     let cli = match args::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -164,7 +177,7 @@ pub fn main() -> ExitCode {
     out.spreadsheet_safe = global.spreadsheet_safe;
     let progress = std::io::stderr().is_terminal() && !global.quiet;
     let limits = QuestionLimits { memory: question_memory(&global), ..QuestionLimits::default() };
-    let mut context = CommandContext { out, global, progress, database: None, limits };
+    let mut context = CommandContext { out, global, progress, limits, server };
     let result = run_guarded(cli.command, &mut context);
     let result = result.and_then(|code| {
         context.out.flush()?;
@@ -197,36 +210,6 @@ const QUESTION_MEMORY: u64 = 1 << 30;
 
 fn question_memory(global: &GlobalArgs) -> u64 {
     global.memory.map_or(QUESTION_MEMORY, |memory| memory.0)
-}
-
-/// Runs a command for the server on a database that it has open, and returns its exit code. The
-/// command prints to `out`. `words` are the words after the name of the program.
-///
-/// # Errors
-///
-/// Returns the error of the command, or an error for words that are no command.
-pub fn answer(
-    database: &Database,
-    words: Vec<String>,
-    limits: QuestionLimits,
-    out: impl Write,
-) -> Result<u8, CommandError> {
-    let path = database.path().into();
-    // The words go through the parser of the command line, so both faces read them alike.
-    let global = ["tombolo".into(), "--quiet".into(), "--db".into(), path];
-    let all = global.into_iter().chain(words.into_iter().map(std::ffi::OsString::from));
-    let cli = args::parse(all).map_err(|e| {
-        let text = e.to_string();
-        let line = text.lines().next().unwrap_or_default();
-        CommandError::mistake(line.strip_prefix("error: ").unwrap_or(line))
-    })?;
-    let mut out = AnswerWriter::plain(BufWriter::with_capacity(1 << 13, out));
-    out.quiet = true;
-    let database = Some(database.another_handle());
-    let mut context = CommandContext { out, global: cli.global, progress: false, database, limits };
-    let code = run_guarded(cli.command, &mut context)?;
-    context.out.flush()?;
-    Ok(code)
 }
 
 fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, CommandError> {

@@ -2,12 +2,13 @@
 //! `schema` what editors complete them with.
 
 use super::CommandContext;
-use super::args::{DiagnosticFormat, MappingFileArgs, NewMappingArgs};
+use super::args::{DiagnosticFormat, NewMappingArgs};
+use super::diagnostics;
 use super::failure::CommandError;
-use super::mapping_run;
 use super::output::clean;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use tombolo::answers::{MappingFileSet, MappingSelection};
 
 /// `tombolo schema`.
 pub fn schema(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
@@ -99,8 +100,8 @@ pub fn run(context: &mut CommandContext<'_>, args: &NewMappingArgs) -> Result<u8
     put(&path, &text)?;
     writeln!(context.out, "+ created {}", clean(&path.display().to_string()))?;
     context.out.flush()?;
-    let loaded = mapping_run::load(&MappingFileArgs { paths: vec![path], label: Vec::new() });
-    mapping_run::tell(context, &loaded.faults, DiagnosticFormat::Human)?;
+    let loaded = MappingFileSet::load(&MappingSelection { paths: vec![path], labels: Vec::new() });
+    diagnostics::tell(context, &loaded.faults, DiagnosticFormat::Human)?;
     context.out.next("tombolo check")?;
     Ok(0)
 }

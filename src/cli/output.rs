@@ -8,11 +8,12 @@ use super::layout;
 pub use super::listing::RowListing;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tombolo::answers::{AnswerDocument, CountFormat};
+pub use tombolo::answers::{clean, rfc3339_text};
 
 /// The style of things added, made or right.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -61,6 +62,13 @@ impl<'a> AnswerWriter<'a> {
             false => serde_json::to_writer(&mut self.writer, value)?,
         }
         Ok(writeln!(self.writer)?)
+    }
+
+    /// Writes an answer as one JSON document.
+    pub fn document(&mut self, answer: &impl AnswerDocument) -> Result<(), CommandError> {
+        let written = self.json(answer);
+        // The serializer carries only its own error, so the true one is asked of the answer.
+        answer.fault().map_or(written, |fault| Err(fault.into()))
     }
 
     /// Writes `value` as one line of NDJSON.
@@ -144,29 +152,6 @@ impl Write for AnswerWriter<'_> {
     }
 }
 
-/// True if a terminal obeys `c`, or shows the text around it in another order or not at all.
-fn is_terminal_control(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
-}
-
-/// Escapes control characters and characters that turn the direction of writing, so that data can
-/// neither steer a terminal nor look like other data.
-pub fn clean(text: &str) -> Cow<'_, str> {
-    // Nearly all texts are clean, so nothing is copied for them.
-    if !text.chars().any(is_terminal_control) {
-        return Cow::Borrowed(text);
-    }
-    let escape = |c: char| match is_terminal_control(c) {
-        true => c.escape_default().collect::<String>(),
-        false => c.to_string(),
-    };
-    Cow::Owned(text.chars().map(escape).collect())
-}
-
 /// Works like [`clean`] on our own text that may quote data, and keeps the ends of lines.
 pub fn clean_lines(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
@@ -186,30 +171,23 @@ pub fn group_digits(on: bool) {
     GROUPING.store(on, Ordering::Relaxed);
 }
 
-/// Writes a count, on a terminal with its thousands apart: `1 012`. Never used for data, whose
-/// digits stay as they were uploaded.
-pub fn thousands(n: u64) -> String {
+/// The form of counts in words.
+pub fn count_format() -> CountFormat {
     match GROUPING.load(Ordering::Relaxed) {
-        true => grouped(n),
-        false => n.to_string(),
+        true => CountFormat::Grouped,
+        false => CountFormat::Plain,
     }
 }
 
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
+/// Writes a count, on a terminal with its thousands apart: `1 012`. Never used for data, whose
+/// digits stay as they were uploaded.
+pub fn thousands(n: u64) -> String {
+    count_format().number(n)
 }
 
 /// Writes a count with its noun: `1 entity`, `2 entities`.
 pub fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(n), if n == 1 { one } else { many })
+    count_format().counted(n, one, many)
 }
 
 /// Bytes for people: `4.0 MiB`.
@@ -249,14 +227,6 @@ pub fn when(out: &AnswerWriter<'_>, time: i64) -> String {
     }
 }
 
-/// Writes a time, given in epoch milliseconds, as RFC 3339 in UTC.
-pub fn rfc3339_text(time: i64) -> String {
-    match jiff::Timestamp::from_millisecond(time) {
-        Ok(time) => time.to_string(),
-        Err(_) => format!("{time} ms"),
-    }
-}
-
 fn ago(milliseconds: i64) -> String {
     // The clock of the machine that wrote a time may be ahead of ours.
     let seconds = milliseconds.max(0) / 1000;
@@ -274,22 +244,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_cannot_steer_the_terminal() {
-        assert_eq!(clean("plain äöü 漢字"), "plain äöü 漢字");
-        assert_eq!(clean("\u{1b}[2Jx"), "\\u{1b}[2Jx");
-        assert_eq!(clean("a\nb\tc\rd"), "a\\nb\\tc\\rd");
-        assert_eq!(clean("\u{9b}31m"), "\\u{9b}31m", "C1 control");
-        assert_eq!(clean("a\u{202e}b\u{2066}c"), "a\\u{202e}b\\u{2066}c", "bidi");
-        assert_eq!(clean("a\u{200b}b\u{feff}"), "a\\u{200b}b\\u{feff}", "nothing to see");
+    fn lines_of_our_own_text_stay_apart() {
         assert_eq!(clean_lines("error\nat \u{7}"), "error\nat \\u{7}");
     }
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_012), "1 012");
-        assert_eq!(grouped(25_000_000), "25 000 000");
         assert_eq!(thousands(1_012), "1012", "a program reads it until told otherwise");
         assert_eq!(counted(1, "entity", "entities"), "1 entity");
         assert_eq!(bytes(4 << 20), "4.0 MiB");
@@ -319,7 +279,6 @@ mod tests {
         assert_eq!(ago(-5), "just now");
         assert_eq!(ago(3 * 3_600_000), "3 h ago");
         assert_eq!(ago(9 * 86_400_000), "9 d ago");
-        assert_eq!(rfc3339_text(0), "1970-01-01T00:00:00Z");
         assert_eq!(duration_text(Duration::from_millis(1234)), "1.2 s");
     }
 }

@@ -6,9 +6,9 @@
 use super::failure::CommandError;
 use super::graphml::GraphmlAttributes;
 use super::mermaid;
-use super::naming::{self, RelationshipHead};
 use super::output::{AnswerWriter, clean};
 use std::io::{self, Write};
+use tombolo::answers::{self, RelationshipHead};
 use tombolo::graph::EntityHead;
 use tombolo::store::Snapshot;
 
@@ -59,7 +59,7 @@ pub fn dot_begin(out: &mut impl Write) -> io::Result<()> {
 /// Writes an entity: its name, its key if that differs, its type and scope.
 pub fn dot_node(out: &mut impl Write, entity: &EntityHead) -> io::Result<()> {
     let EntityHead { number, key, scope, type_name, .. } = entity;
-    let name = match naming::display(entity.display_name.as_deref(), key) {
+    let name = match answers::display(entity.display_name.as_deref(), key) {
         Some(name) => format!("{}\\n({})", dot(name), dot(key)),
         None => dot(key),
     };

@@ -3,15 +3,14 @@
 
 use super::CommandContext;
 use super::args::{PlanDisplayArgs, PlanFormat};
-use super::failure::{CommandError, MISTAKE};
-use super::impact::ImpactComparison;
+use super::failure::{CommandError, MISTAKE, REFUSED, exit_code};
+use super::impact;
 use super::layout::{padded, width};
-use super::mapping_run::{MappingOutcome, MappingState};
 use super::naming;
 use super::output::{AnswerWriter, clean, counted, thousands};
-use serde_json::{Value, json};
 use std::io::Write;
-use tombolo::db::{MappingFileScope, RelationshipAction, RelationshipDetails};
+use tombolo::answers::{MappingOutcome, MappingRunAnswer, MappingRunJson, MappingState};
+use tombolo::db::{RelationshipAction, RelationshipDetails};
 use tombolo::mapping::{DiagnosticSeverity, RowOutcome};
 use tombolo::sync::JobReport;
 
@@ -30,43 +29,29 @@ pub fn edges_listed(show: &PlanDisplayArgs) -> usize {
     }
 }
 
-/// Everything that one call of `plan` or `apply` found.
+/// A run of mappings, and what to show of it.
 pub struct PlanRun<'a> {
-    /// The mappings, in the order they ran.
-    pub outcomes: Vec<MappingOutcome>,
-    /// Files with errors.
-    pub broken: Vec<String>,
-    /// Scopes without a file.
-    pub unmanaged: Vec<MappingFileScope>,
+    /// The run.
+    pub found: MappingRunAnswer,
     /// The parts to show beside the summary.
     pub show: &'a PlanDisplayArgs,
-    /// True if nothing was changed.
-    pub dry_run: bool,
-    /// The changes of blast radius and owners.
-    pub impact: Option<ImpactComparison>,
 }
 
 impl PlanRun<'_> {
     /// Returns the exit code: that of the first mapping that failed, or that of a mistake if a file
     /// has errors.
     pub fn exit_code(&self) -> u8 {
-        match self.broken.is_empty() {
-            true => self.outcomes.iter().find_map(MappingOutcome::exit_code).unwrap_or(0),
+        match self.found.broken.is_empty() {
+            true => self.found.outcomes.iter().find_map(outcome_code).unwrap_or(0),
             false => MISTAKE,
         }
-    }
-
-    /// True if any mapping would change something.
-    pub fn waiting(&self) -> bool {
-        let quiet = |outcome: &MappingOutcome| outcome.report().is_none_or(JobReport::is_quiet);
-        self.outcomes.iter().any(|outcome| !quiet(outcome))
     }
 
     /// Returns the relationships created, updated and deleted in all, by mappings that neither fail
     /// nor are refused.
     fn sums(&self) -> [u64; 3] {
         let mut sums = [0; 3];
-        for outcome in self.outcomes.iter().filter(|outcome| outcome.exit_code().is_none()) {
+        for outcome in self.found.outcomes.iter().filter(|outcome| !outcome.objects()) {
             if let Some(report) = outcome.report() {
                 let r = report.relationships;
                 sums.iter_mut().zip([r.created, r.updated, r.deleted]).for_each(|(s, n)| *s += n);
@@ -78,16 +63,16 @@ impl PlanRun<'_> {
     /// `Plan: 14 to create, 3 to update, 9 to delete; 1 mapping refused`
     fn total(&self) -> String {
         let [created, updated, deleted] = self.sums().map(thousands);
-        let mut text = match self.dry_run {
+        let mut text = match self.found.dry_run {
             true => format!("Plan: {created} to create, {updated} to update, {deleted} to delete"),
             false => format!("Applied: {created} created, {updated} updated, {deleted} deleted"),
         };
         let count = |is: fn(&MappingState) -> bool| {
-            self.outcomes.iter().filter(|outcome| is(&outcome.state)).count() as u64
+            self.found.outcomes.iter().filter(|outcome| is(&outcome.state)).count() as u64
         };
         let refused = count(|state| matches!(state, MappingState::Refused));
         let failed = count(|state| matches!(state, MappingState::Failed | MappingState::Broken(_)));
-        let failed = failed + self.broken.len() as u64;
+        let failed = failed + self.found.broken.len() as u64;
         let mut separator = ';';
         for (n, word) in [(refused, "refused"), (failed, "failed")] {
             if n > 0 {
@@ -99,11 +84,24 @@ impl PlanRun<'_> {
     }
 }
 
+/// Returns the exit code if the outcome of a mapping keeps the command from ending well.
+fn outcome_code(outcome: &MappingOutcome) -> Option<u8> {
+    match &outcome.state {
+        MappingState::Ready | MappingState::Disabled | MappingState::Applied(_) => None,
+        MappingState::Refused => Some(REFUSED),
+        MappingState::Failed => Some(MISTAKE),
+        MappingState::Broken(error) => Some(exit_code(error)),
+    }
+}
+
 /// Prints a run as it was asked for.
 pub fn print(context: &mut CommandContext<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
     let out = &mut context.out;
     match run.show.output {
-        PlanFormat::Json => json(out, run),
+        PlanFormat::Json => {
+            let details = run.show.details;
+            out.document(&MappingRunJson { run: &run.found, details, exit_code })
+        }
         PlanFormat::Markdown => {
             // Markdown goes to a page, so it has no colours and no line breaks of this terminal.
             let (color, width) = (out.color, out.width);
@@ -122,35 +120,35 @@ pub fn print(context: &mut CommandContext<'_>, run: &PlanRun<'_>) -> Result<(), 
 }
 
 fn table(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
-    let names = run.outcomes.iter().map(|outcome| outcome.mapping.scope.as_str());
+    let names = run.found.outcomes.iter().map(|outcome| outcome.mapping.scope.as_str());
     let names: Vec<String> = names
-        .chain(run.broken.iter().map(String::as_str))
+        .chain(run.found.broken.iter().map(String::as_str))
         .map(|name| clean(name).into_owned())
         .collect();
     let columns = names.iter().map(|name| width(name)).max().unwrap_or(0);
     let names: Vec<String> = names.iter().map(|name| padded(name, columns, false)).collect();
     let verbose = out.verbose;
-    for (outcome, name) in run.outcomes.iter().zip(&names) {
+    for (outcome, name) in run.found.outcomes.iter().zip(&names) {
         let took = if verbose { format!("   {} ms", outcome.took) } else { String::new() };
-        let summary = out.signed(&summary(out, outcome, run.dry_run));
+        let summary = out.signed(&summary(out, outcome, run.found.dry_run));
         writeln!(out, "{name}  {summary}{took}")?;
     }
     // The names of broken files stand after those of the mappings.
-    for name in &names[run.outcomes.len()..] {
+    for name in &names[run.found.outcomes.len()..] {
         let sign = out.sign('!');
         writeln!(out, "{name}  {sign} failed: the file has errors")?;
     }
     writeln!(out)?;
-    for (outcome, name) in run.outcomes.iter().zip(&names) {
+    for (outcome, name) in run.found.outcomes.iter().zip(&names) {
         if outcome.plan.is_some() {
             writeln!(out, "{name}  {} = {}", rows_read(outcome), buckets(outcome))?;
         }
     }
-    for outcome in &run.outcomes {
+    for outcome in &run.found.outcomes {
         listed(out, outcome, run)?;
     }
-    if let Some(impact) = &run.impact {
-        impact.print(out)?;
+    if let Some(impact) = &run.found.impact {
+        impact::print(impact, out)?;
     }
     Ok(())
 }
@@ -202,10 +200,7 @@ fn summary(out: &AnswerWriter<'_>, outcome: &MappingOutcome, dry_run: bool) -> S
             return format!("! refused: {}", clean(words));
         }
         MappingState::Failed => return format!("! failed: {}", clean(&objection(outcome))),
-        MappingState::Broken(failure) => {
-            let words = |(message, ..): (String, _, _)| format!("! failed: {}", clean(&message));
-            return failure.told().map_or_else(String::new, words);
-        }
+        MappingState::Broken(error) => return format!("! failed: {}", clean(error.message())),
     }
     let Some(report) = outcome.report() else { return String::new() };
     changes(out, report, dry_run)
@@ -328,7 +323,7 @@ fn change_reason(edge: &RelationshipDetails) -> String {
 }
 
 fn unmanaged(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>, db: &str) -> Result<(), CommandError> {
-    for scope in &run.unmanaged {
+    for scope in &run.found.unmanaged {
         let sign = out.sign('!');
         writeln!(
             out,
@@ -354,7 +349,7 @@ fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), Command
     writeln!(out, "### {}\n", run.total())?;
     writeln!(out, "| mapping | create | update | delete | unchanged | rows |")?;
     writeln!(out, "|---|---:|---:|---:|---:|---|")?;
-    for outcome in &run.outcomes {
+    for outcome in &run.found.outcomes {
         let scope = cell(&outcome.mapping.scope);
         match (&outcome.state, outcome.report()) {
             (MappingState::Ready | MappingState::Applied(_), Some(report)) => {
@@ -365,15 +360,15 @@ fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), Command
                 writeln!(out, "| `{scope}` | {c} | {u} | {d} | {same} | {rows} |")?;
             }
             _ => {
-                let words = summary(out, outcome, run.dry_run);
+                let words = summary(out, outcome, run.found.dry_run);
                 writeln!(out, "| `{scope}` | | | | | **{}** |", cell(&words))?;
             }
         }
     }
-    for file in &run.broken {
+    for file in &run.found.broken {
         writeln!(out, "| `{}` | | | | | **! failed: the file has errors** |", cell(file))?;
     }
-    for scope in &run.unmanaged {
+    for scope in &run.found.unmanaged {
         let edges = counted(scope.relationships, "relationship", "relationships");
         writeln!(
             out,
@@ -381,7 +376,7 @@ fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), Command
             cell(&scope.scope)
         )?;
     }
-    for outcome in &run.outcomes {
+    for outcome in &run.found.outcomes {
         let scope = cell(&outcome.mapping.scope);
         if !outcome.edges.is_empty() {
             let title = counted(outcome.changes() as u64, "change", "changes");
@@ -414,79 +409,10 @@ fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), Command
             writeln!(out, "```")?;
         }
     }
-    if let Some(impact) = &run.impact {
+    if let Some(impact) = &run.found.impact {
         writeln!(out, "\n```text")?;
-        impact.print(out)?;
+        impact::print(impact, out)?;
         writeln!(out, "```")?;
     }
     Ok(())
-}
-
-fn json(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
-    let mut jobs = Vec::new();
-    for outcome in &run.outcomes {
-        jobs.push(job(outcome, run)?);
-    }
-    for file in &run.broken {
-        jobs.push(json!({ "file": file, "status": "FAILED", "error": "the file has errors" }));
-    }
-    // One job alone is printed as `sync` prints its report: without a list around it.
-    let mut value = match jobs.len() {
-        1 => jobs.remove(0),
-        _ => json!({ "jobs": jobs }),
-    };
-    if !run.unmanaged.is_empty() {
-        value["unmanaged"] = run
-            .unmanaged
-            .iter()
-            .map(|s| json!({ "scope": s.scope, "file": s.file, "relationships": s.relationships }))
-            .collect();
-    }
-    if let Some(impact) = &run.impact {
-        value["impact"] = impact.json();
-    }
-    out.json(&value)
-}
-
-/// Returns the job report with the account of the rows. A mapping that failed has its error in
-/// place of the report.
-fn job(outcome: &MappingOutcome, run: &PlanRun<'_>) -> Result<Value, CommandError> {
-    let mut value = match outcome.report() {
-        Some(report) => json!(report),
-        None => json!({ "scope": outcome.mapping.scope }),
-    };
-    match &outcome.state {
-        MappingState::Ready | MappingState::Applied(_) => {}
-        MappingState::Disabled => value["status"] = json!("DISABLED"),
-        MappingState::Refused => value["status"] = json!("REFUSED"),
-        MappingState::Failed => value["status"] = json!("FAILED"),
-        MappingState::Broken(failure) => {
-            if let Some((message, hint, code)) = failure.told() {
-                value["status"] = json!("FAILED");
-                value["error"] = json!(message);
-                value["hint"] = json!(hint);
-                value["exitCode"] = json!(code);
-            }
-        }
-    }
-    value["file"] = json!(outcome.mapping.file.display().to_string());
-    let faults: Result<Vec<Value>, _> =
-        outcome.faults.iter().map(|fault| serde_json::from_str(&fault.json())).collect();
-    value["faults"] = json!(faults.map_err(|e| CommandError::mistake(e.to_string()))?);
-    if outcome.plan.is_some() {
-        let count = &outcome.resolved.count;
-        let ends: serde_json::Map<String, Value> =
-            RowOutcome::ALL.iter().map(|b| (b.name().to_owned(), json!(count.of(*b)))).collect();
-        value["rows"] = json!({ "read": count.read(), "ends": ends });
-        if run.show.details {
-            value["changes"] = json!(outcome.edges);
-        }
-        value["unmatched"] = outcome
-            .resolved
-            .unmatched
-            .iter()
-            .map(|row| json!({ "place": row.place, "outcome": row.bucket.name(), "reason": row.reason }))
-            .collect();
-    }
-    Ok(value)
 }

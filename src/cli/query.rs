@@ -1,55 +1,50 @@
 //! `tombolo query`: J1QL from the command line, a file or standard input.
 
-use super::CommandContext;
 use super::args::{
     AnswerFormat, DiagnosticFormat, ExplainWhen, MessageFormat, QueryArgs as Args, RowFormat,
 };
+use super::diagnostics;
 use super::failure::{CommandError, MISTAKE};
-use super::mapping_run;
-use super::naming::{self, RelationshipHead};
+use super::naming;
 use super::output::{AnswerWriter, RowListing, clean, counted, now, thousands};
 use super::picture::DrawingFormat;
 use super::questions::{self, QuestionFile};
 use super::tree::{TreeDrawing, TreeNode};
+use super::{CommandContext, question};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tombolo::answers::{self, QueryFindings, QueryRequest, RelationshipHead, read_query};
 use tombolo::graph::{EntityHead, GraphRead};
 use tombolo::lang::{Diagnostic, SourceText};
 use tombolo::limits::CostMeter;
 use tombolo::query::{
-    AnswerJson, AnswerNote, CellValue, Query, QueryAnswer, QueryOptions, QueryParameter,
-    QueryProfile, cell_json,
+    AnswerNote, CellValue, Query, QueryAnswer, QueryOptions, QueryParameter, QueryProfile,
+    cell_json,
 };
 use tombolo::store::Snapshot;
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandError> {
     let questions = QuestionFile::load(&args.questions, args.run.is_some() || args.check)?;
-    let given = parameters(&args.parameters)?;
-    let written = given.iter().map(|(name, given)| (name.clone(), given.written.clone())).collect();
-    let parameters = given.into_iter().map(|(name, given)| (name, given.value)).collect();
-    let options = QueryOptions {
+    let request = QueryRequest {
+        parameters: parameters(&args.parameters)?,
         now: now(),
         strict: args.strict,
-        parameters: Some(parameters),
-        written,
+        include_deleted: args.include_deleted,
         smart_classes: questions.smart_classes.clone(),
         smart_verbs: questions.smart_verbs.clone(),
-        rules: super::ask::rules(context)?,
-        include_deleted: args.include_deleted,
-        until: None,
     };
+    let rules = context.rules()?;
     let time = args.max_seconds.map(seconds).transpose()?;
     context.limits.time = time.or(context.limits.time);
-    let meter = context.meter()?;
+    let meter = context.meter();
     // Parsing has the same deadline as running, so the meter must exist before the query is read.
-    let options = QueryOptions { until: meter.deadline(), ..options };
+    let options = request.options(rules, meter.deadline());
     if args.check {
         return questions::check(context, &questions, &options);
     }
@@ -61,60 +56,63 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
         return parse_only(context, &source, options);
     }
     if args.format {
-        return match Query::formatted(&source, &options) {
-            Ok(text) => {
-                writeln!(context.out, "{text}")?;
-                Ok(0)
-            }
-            Err(fault) => Err(print_syntax_error(context, &fault)?),
-        };
+        return print_formatted(context, &source, &options);
     }
     let query = read(context, &source, &options)?;
-    // A parameter that no placeholder asks for is most likely misspelt.
-    if let Some((name, near)) = query.unasked(options.parameters.iter().flat_map(|all| all.keys()))
-    {
-        let fault =
-            CommandError::mistake(format!("no placeholder of the query is called `{name}`"));
-        return Err(match near {
-            Some(near) => fault.hint(format!("did you mean --param {near}=VALUE?")),
-            None if query.parameters.is_empty() => fault.hint("write `{{name}}` in the query"),
-            None => fault.hint(format!(
-                "it asks for {}",
-                query.parameters.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-            )),
-        });
-    }
+    all_asked(&query, &options)?;
     if !context.global.quiet {
-        mapping_run::tell(context, &query.lints, DiagnosticFormat::Human)?;
+        diagnostics::tell(context, &query.lints, DiagnosticFormat::Human)?;
     }
-    let snapshot = context.open()?.snapshot()?;
+    let database = context.open()?;
+    let snapshot = database.snapshot()?;
     if args.explain == Some(ExplainWhen::Plan) {
         let profile = query.plan(&snapshot)?;
         write!(context.out, "{}", plan_lines(&profile, false))?;
         return Ok(0);
     }
     let started = Instant::now();
-    let (answer, profile) = ask(&snapshot, &query, &meter)?;
+    let question = question(&database, &snapshot, &meter);
+    let found = QueryFindings::ask(&question, &query)?;
     if args.explain.is_some() {
-        let time = started.elapsed().as_secs_f64() * 1000.0;
-        let mut err = std::io::stderr().lock();
-        writeln!(err, "{}", plan_lines(&profile, true).trim_end())?;
-        let QueryProfile { tested, edges, matches, .. } = profile;
-        writeln!(err, "walked {} edges, tested {} entities", thousands(edges), thousands(tested))?;
-        let (matches, rows) = (counted(matches, "path", "paths"), answer.len() as u64);
-        writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?;
+        tell_profile(&found, started.elapsed())?;
     }
-    let notes = query.notes(&snapshot, &answer, &profile, meter.limits())?;
+    let notes = found.notes(&question, &query)?;
     // Notes on an empty answer come first, since nobody reads on behind `0 rows`. Notes on a full
     // one come last, where a long table does not scroll them away.
-    if answer.is_empty() {
+    if found.answer.is_empty() {
         tell(context, &notes);
     }
-    print(&mut context.out, &snapshot, &answer, args.output, &meter, &notes)?;
-    if !answer.is_empty() {
+    print(&mut context.out, &snapshot, &found, args.output, &meter, &notes)?;
+    if !found.answer.is_empty() {
         tell(context, &notes);
     }
     Ok(0)
+}
+
+/// Fails on a parameter that no placeholder asks for: it is most likely misspelt.
+fn all_asked(query: &Query, options: &QueryOptions) -> Result<(), CommandError> {
+    let given = options.parameters.iter().flat_map(|all| all.keys());
+    let Some((name, near)) = query.unasked(given) else { return Ok(()) };
+    let fault = CommandError::mistake(format!("no placeholder of the query is called `{name}`"));
+    Err(match near {
+        Some(near) => fault.hint(format!("did you mean --param {near}=VALUE?")),
+        None if query.parameters.is_empty() => fault.hint("write `{{name}}` in the query"),
+        None => fault.hint(format!(
+            "it asks for {}",
+            query.parameters.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+        )),
+    })
+}
+
+/// Prints to standard error in which way the rows were found.
+fn tell_profile(found: &QueryFindings<'_>, time: Duration) -> Result<(), CommandError> {
+    let time = time.as_secs_f64() * 1000.0;
+    let mut err = std::io::stderr().lock();
+    writeln!(err, "{}", plan_lines(&found.profile, true).trim_end())?;
+    let QueryProfile { tested, edges, matches, .. } = found.profile;
+    writeln!(err, "walked {} edges, tested {} entities", thousands(edges), thousands(tested))?;
+    let (matches, rows) = (counted(matches, "path", "paths"), found.answer.len() as u64);
+    Ok(writeln!(err, "matched {matches}, {}, {time:.1} ms", counted(rows, "row", "rows"))?)
 }
 
 /// Prints notes to standard error.
@@ -174,11 +172,11 @@ fn parse_only(
     }
     let words = match Query::parse(source, &options) {
         Ok(query) => {
-            mapping_run::tell(context, &query.lints, DiagnosticFormat::Human)?;
+            diagnostics::tell(context, &query.lints, DiagnosticFormat::Human)?;
             "the query can be read"
         }
         Err(fault) => {
-            mapping_run::tell(context, std::slice::from_ref(&*fault), DiagnosticFormat::Human)?;
+            diagnostics::tell(context, std::slice::from_ref(&*fault), DiagnosticFormat::Human)?;
             "the grammar allows the query, but it cannot be asked"
         }
     };
@@ -188,12 +186,27 @@ fn parse_only(
     Ok(0)
 }
 
+/// Prints a query as this project writes it.
+fn print_formatted(
+    context: &mut CommandContext<'_>,
+    source: &Arc<SourceText>,
+    options: &QueryOptions,
+) -> Result<u8, CommandError> {
+    match Query::formatted(source, options) {
+        Ok(text) => {
+            writeln!(context.out, "{text}")?;
+            Ok(0)
+        }
+        Err(fault) => Err(print_syntax_error(context, &fault)?),
+    }
+}
+
 /// Prints the fault of a query, and returns the error that ends the command.
 fn print_syntax_error(
     context: &mut CommandContext<'_>,
     fault: &Diagnostic,
 ) -> Result<CommandError, CommandError> {
-    mapping_run::tell(context, std::slice::from_ref(fault), DiagnosticFormat::Human)?;
+    diagnostics::tell(context, std::slice::from_ref(fault), DiagnosticFormat::Human)?;
     let message = "the query cannot be read".into();
     Ok(CommandError::Fault { message, hint: None, code: MISTAKE })
 }
@@ -204,19 +217,10 @@ pub fn read(
     source: &Arc<SourceText>,
     options: &QueryOptions,
 ) -> Result<Query, CommandError> {
-    match Query::parse(source, options) {
-        Ok(query) => Ok(query),
-        Err(fault) => Err(print_syntax_error(context, &fault)?),
-    }
-}
-
-/// Asks a query.
-pub fn ask(
-    snapshot: &Snapshot,
-    query: &Query,
-    meter: &CostMeter,
-) -> Result<(QueryAnswer, QueryProfile), CommandError> {
-    Ok(query.run_metered(snapshot, meter)?)
+    read_query(source, options).or_else(|e| match e.diagnostics() {
+        [fault, ..] => Err(print_syntax_error(context, fault)?),
+        [] => Err(e.into()),
+    })
 }
 
 /// Lists the entities of the pattern in the order of matching, with the expected numbers. After a
@@ -247,30 +251,19 @@ fn plan_lines(profile: &QueryProfile, run: bool) -> String {
 pub fn print(
     out: &mut AnswerWriter<'_>,
     snapshot: &Snapshot,
-    answer: &QueryAnswer,
+    found: &QueryFindings<'_>,
     format: AnswerFormat,
     meter: &CostMeter,
     notes: &[AnswerNote],
 ) -> Result<(), CommandError> {
+    let answer = &found.answer;
     if !matches!(format, AnswerFormat::Json | AnswerFormat::Ndjson) {
         // These formats lay out all lines together, so all lines are in memory at once.
         meter.hold(shown_bytes(answer))?;
     }
     let rows = match format {
-        AnswerFormat::Json => {
-            let data = AnswerJson::new(answer, snapshot);
-            let written = out.json(&QueryDocument {
-                data: &data,
-                notes: notes.iter().map(|note| note.text.as_str()).collect(),
-                kind: answer.kind(),
-            });
-            // The serializer carries only its own error, so the true one is taken from the data.
-            return match data.fault() {
-                Some(e) => Err(e.into()),
-                None => written,
-            };
-        }
-        AnswerFormat::Ndjson => return ndjson(out, snapshot, answer),
+        AnswerFormat::Json => return out.document(&found.document(notes)),
+        AnswerFormat::Ndjson => return found.rows().each(|row| out.ndjson(row)),
         AnswerFormat::Table => RowFormat::Table,
         AnswerFormat::Tree => return tree(out, snapshot, answer),
         AnswerFormat::Csv => RowFormat::Csv,
@@ -311,16 +304,6 @@ pub fn print(
     Ok(())
 }
 
-/// An answer as one document.
-#[derive(Serialize)]
-struct QueryDocument<'a> {
-    data: &'a AnswerJson<'a, Snapshot>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<&'a str>,
-    #[serde(rename = "type")]
-    kind: &'a str,
-}
-
 /// Bytes of a named entity or relationship, and of the line that shows it.
 const LINE_BYTES: u64 = 800;
 
@@ -343,7 +326,7 @@ pub fn entity_rows(
     entities: &[u32],
     format: RowFormat,
 ) -> Result<RowListing, CommandError> {
-    let entities = naming::entities(snapshot, entities)?;
+    let entities = answers::entities(snapshot, entities)?;
     if format == RowFormat::Table {
         return Ok(named_rows(&entities));
     }
@@ -376,7 +359,7 @@ fn named_rows(entities: &[EntityHead]) -> RowListing {
     ])
     .keys(&["_key"]);
     for entity in entities {
-        let name = naming::display(entity.display_name.as_deref(), &entity.key);
+        let name = answers::display(entity.display_name.as_deref(), &entity.key);
         listing.row([
             json!(name.unwrap_or(&entity.key)),
             json!(name.map_or("", |_| &entity.key)),
@@ -395,8 +378,8 @@ fn link_rows(
 ) -> Result<RowListing, CommandError> {
     let mut listing =
         RowListing::new(&[("from", "FROM"), ("_class", "VERB"), ("to", "TO"), ("_scope", "SCOPE")]);
-    for link in naming::links(snapshot, relationships)? {
-        let ends = naming::entities(snapshot, &[link.from, link.to])?;
+    for link in answers::relationships(snapshot, relationships)? {
+        let ends = answers::entities(snapshot, &[link.from, link.to])?;
         let end = |at: usize| ends.get(at).map(|end| cell_name(end, format));
         listing.row([json!(end(0)), json!(link.class), json!(end(1)), json!(link.scope)]);
     }
@@ -406,7 +389,7 @@ fn link_rows(
 /// Returns an entity as a cell: its name and key in a table, its key in other formats.
 fn cell_name(entity: &EntityHead, format: RowFormat) -> String {
     match format {
-        RowFormat::Table => naming::label(entity.display_name.as_deref(), &entity.key),
+        RowFormat::Table => answers::label(entity.display_name.as_deref(), &entity.key),
         _ => entity.key.clone(),
     }
 }
@@ -423,7 +406,7 @@ fn table(
         let cell = |cell: &CellValue| -> Result<Json, CommandError> {
             Ok(match cell {
                 CellValue::Entity(number) => {
-                    json!(cell_name(&naming::entity(snapshot, *number)?, format))
+                    json!(cell_name(&answers::entity(snapshot, *number)?, format))
                 }
                 CellValue::Relationship(number) => {
                     json!(snapshot.relationship(*number)?.map(|link| link.key))
@@ -447,9 +430,11 @@ fn tree(
         return Err(CommandError::mistake("only a tree can be shown as a tree")
             .hint("end the query with RETURN TREE"));
     };
-    let heads: FxHashMap<u32, EntityHead> =
-        naming::entities(snapshot, entities)?.into_iter().map(|head| (head.number, head)).collect();
-    let links = naming::links(snapshot, relationships)?;
+    let heads: FxHashMap<u32, EntityHead> = answers::entities(snapshot, entities)?
+        .into_iter()
+        .map(|head| (head.number, head))
+        .collect();
+    let links = answers::relationships(snapshot, relationships)?;
     let mut touching: FxHashMap<u32, Vec<&RelationshipHead>> = FxHashMap::default();
     for link in &links {
         touching.entry(link.from).or_default().push(link);
@@ -519,14 +504,6 @@ fn tree(
     Ok(())
 }
 
-fn ndjson(
-    out: &mut AnswerWriter<'_>,
-    snapshot: &Snapshot,
-    answer: &QueryAnswer,
-) -> Result<(), CommandError> {
-    AnswerJson::new(answer, snapshot).each(|row| out.ndjson(row))
-}
-
 fn draw(
     out: &mut AnswerWriter<'_>,
     snapshot: &Snapshot,
@@ -537,8 +514,8 @@ fn draw(
         return Err(CommandError::mistake("only a tree can be drawn")
             .hint("end the query with RETURN TREE"));
     };
-    let entities = naming::entities(snapshot, entities)?;
-    let links = naming::links(snapshot, relationships)?;
+    let entities = answers::entities(snapshot, entities)?;
+    let links = answers::relationships(snapshot, relationships)?;
     let (entities, links): (Vec<_>, Vec<_>) = (entities.iter().collect(), links.iter().collect());
     drawing.draw(out, snapshot, &entities, &links)
 }

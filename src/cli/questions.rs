@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
+use tombolo::answers::QueryFindings;
 use tombolo::lang::SourceText;
 use tombolo::query::QueryOptions;
 
@@ -137,7 +138,8 @@ pub fn check(
     questions: &QuestionFile,
     options: &QueryOptions,
 ) -> Result<u8, CommandError> {
-    let snapshot = context.open()?.snapshot()?;
+    let database = context.open()?;
+    let snapshot = database.snapshot()?;
     let (mut off, mut unread, mut asked) = (0, 0, 0);
     for (name, question) in &questions.queries {
         let Some(expected) = question.expect else { continue };
@@ -149,9 +151,10 @@ pub fn check(
             unread += 1;
             continue;
         };
-        let meter = context.meter()?;
-        let (answer, profile) = query::ask(&snapshot, &read, &meter)?;
-        let rows = answer.len() as u64;
+        let meter = context.meter();
+        let question_context = super::question(&database, &snapshot, &meter);
+        let found = QueryFindings::ask(&question_context, &read)?;
+        let rows = found.answer.len() as u64;
         let holds = expected.holds(rows);
         let mark = context.out.sign(if holds { '=' } else { '!' });
         let about = question.about.as_deref().map(|about| format!("   {}", clean(about)));
@@ -159,22 +162,16 @@ pub fn check(
         let words = expected.words();
         writeln!(context.out, "{mark} {}   {rows} found, {words} expected{about}", clean(name))?;
         // A query with a mistake in it finds nothing, and so may seem to hold.
-        for note in read.notes(&snapshot, &answer, &profile, meter.limits())? {
+        for note in found.notes(&question_context, &read)? {
             if note.doubt {
                 writeln!(context.out, "  note: {}", clean(&note.text))?;
             }
         }
         if !holds {
             off += 1;
-            if !answer.is_empty() {
-                query::print(
-                    &mut context.out,
-                    &snapshot,
-                    &answer,
-                    AnswerFormat::Table,
-                    &meter,
-                    &[],
-                )?;
+            if !found.answer.is_empty() {
+                let format = AnswerFormat::Table;
+                query::print(&mut context.out, &snapshot, &found, format, &meter, &[])?;
             }
         }
     }

@@ -1,20 +1,78 @@
-//! `tombolo serve`: the HTTP server, from its flags to its end.
+//! `tombolo serve`: its flags become a request to a server, which `main` brings along.
 
 use super::CommandContext;
 use super::args::{LogFormat, ServeArgs};
-use super::failure::{CommandError, FAILED, inconsistent};
+use super::failure::{CommandError, inconsistent};
 use super::output::now;
-use crate::api::{self, ServerLimits, ServerSettings};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tombolo::db::Database;
 use tombolo::store::WaitPolicy;
 
+/// A server over HTTP.
+pub trait HttpServer {
+    /// Sets up the process, before there are threads.
+    fn prepare(&self);
+
+    /// Serves until SIGINT or SIGTERM.
+    ///
+    /// # Errors
+    ///
+    /// The error of a certificate, of the address, or of `listening`.
+    fn serve(&self, request: ServeRequest<'_>) -> Result<(), CommandError>;
+}
+
+/// The form of the log of a server, on standard error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ServerLog {
+    /// JSON lines.
+    Json,
+    /// Lines of text.
+    Text,
+    /// No log.
+    Off,
+}
+
+/// A request to serve a database.
+pub struct ServeRequest<'a> {
+    /// The database.
+    pub database: Database,
+    /// The address to listen on; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Certificate chain and key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Names of the server beside those of this machine's loopback.
+    pub hosts: Vec<String>,
+    /// The folder of the mapping files.
+    pub mappings: PathBuf,
+    /// True if only programs on this machine can reach the server.
+    pub local: bool,
+    /// Connections at once.
+    pub connections: usize,
+    /// Jobs that are open or held.
+    pub open_jobs: u64,
+    /// Bytes that those hold on disk.
+    pub staged_bytes: u64,
+    /// Time of one question.
+    pub query_time: Duration,
+    /// Rows of one answer.
+    pub answer_rows: usize,
+    /// Bytes of one answer, on disk.
+    pub answer_bytes: u64,
+    /// Bytes of memory that questions may hold together, and bodies as many again.
+    pub memory: u64,
+    /// The form of the log.
+    pub log: ServerLog,
+    /// Called once with the URL, when the server listens.
+    pub listening: &'a mut dyn FnMut(&str) -> io::Result<()>,
+}
+
 /// Runs the server until SIGINT or SIGTERM.
 pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, CommandError> {
-    api::allocator::set_up();
+    let server = context.server;
+    server.prepare();
     let waiting = WaitPolicy::new(context.global.wait, |line| tracing::info!("{line}"));
     let database = context.open_or_create()?.waiting(waiting).kept_open();
     let database = database.with_mapped_max(args.max_mapped);
@@ -33,51 +91,33 @@ pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, Com
                     with `tombolo token allow-anonymous`";
         eprintln!("No token is valid, so nobody can call this server; {hint}.");
     }
-    let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(certificates), Some(key)) => {
-            let tls = api::tls(certificates, key);
-            Some(tls.map_err(|e| CommandError::file(certificates, "use", &e))?)
-        }
-        _ => None,
+    let out = &mut context.out;
+    let mut listening = |url: &str| {
+        writeln!(out, "listening on {url}")?;
+        // Output is buffered, and a caller that asked for `--port 0` reads the port from this line.
+        out.flush()
     };
-    log(args.log);
-    let settings = ServerSettings {
+    server.serve(ServeRequest {
+        database,
+        address: SocketAddr::new(args.address, args.port),
+        tls: args.tls_cert.clone().zip(args.tls_key.clone()),
         hosts: args.host_name.clone(),
         mappings: args.mappings.clone(),
-        limits: ServerLimits {
-            connections: args.max_connections.max(1),
-            open_jobs: args.max_open_jobs,
-            staged_bytes: args.max_staged << 20,
-            query_time: Duration::from_secs(args.max_seconds),
-            answer_rows: args.max_rows,
-            answer_bytes: args.max_answer.max(1) << 20,
-            memory,
+        local: !reachable(args),
+        connections: args.max_connections.max(1),
+        open_jobs: args.max_open_jobs,
+        staged_bytes: args.max_staged << 20,
+        query_time: Duration::from_secs(args.max_seconds),
+        answer_rows: args.max_rows,
+        answer_bytes: args.max_answer.max(1) << 20,
+        memory,
+        log: match args.log {
+            LogFormat::Json => ServerLog::Json,
+            LogFormat::Text => ServerLog::Text,
+            LogFormat::Off => ServerLog::Off,
         },
-        open: !reachable(args),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        // A few more than cores: reading a body or a document keeps one busy for a moment.
-        .worker_threads(std::thread::available_parallelism().map_or(4, usize::from).max(4))
-        .max_blocking_threads(api::THREADS)
-        .build()?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    runtime.block_on(async {
-        let listener = TcpListener::bind(SocketAddr::new(args.address, args.port)).await;
-        let listener = listener.map_err(|e| CommandError::Fault {
-            message: format!("cannot listen on {}:{}: {e}", args.address, args.port),
-            hint: Some("another server may be there; `--port 0` takes a free port".into()),
-            code: FAILED,
-        })?;
-        let address = listener.local_addr()?;
-        writeln!(context.out, "listening on {scheme}://{address}")?;
-        // Output is buffered, and a caller that asked for `--port 0` reads the port from this line.
-        context.out.flush()?;
-        api::serve(database, listener, settings, tls, stopped()).await;
-        Ok::<(), CommandError>(())
+        listening: &mut listening,
     })?;
-    // A question that still runs now has nobody to answer to.
-    runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(0)
 }
 
@@ -143,34 +183,4 @@ fn guard_address(args: &ServeArgs, has_token: bool) -> Result<(), CommandError> 
             .hint("give --tls-cert and --tls-key, or --behind-proxy if a proxy in front has TLS"));
     }
     Ok(())
-}
-
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let end = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut end) => {
-                end.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = end => {}
-    }
-    tracing::info!("stopping");
-}
-
-/// Sends the log to standard error. `RUST_LOG` chooses the level, which is `info` by default.
-fn log(format: LogFormat) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second server in one process, as in tests, keeps the log of the first.
-    let _ = match format {
-        LogFormat::Json => builder.json().with_target(false).try_init(),
-        LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
-        LogFormat::Off => Ok(()),
-    };
 }

@@ -129,8 +129,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// A usage error. It lists the candidates of an ambiguous name, tells who deleted a deleted
-    /// entity, or offers the entities nearest to an unknown name.
+    /// [`Error::UnknownEntity`], which tells who deleted a deleted entity or offers the entities
+    /// nearest to an unknown name, or [`Error::Usage`] with the candidates of an ambiguous name.
     pub fn find_entity(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
         find(snapshot, name)
     }
@@ -363,16 +363,13 @@ fn deleted(snapshot: &Snapshot, name: &str, numbers: &[u32]) -> Result<Error, Er
             many.join("\n  ")
         ),
     };
-    Ok(match jobs.first() {
-        Some(job) => Error::usage(
-            what,
-            format!(
-                "`tombolo job show {job}` tells more, \
-                 `tombolo job undo {job}` brings back what that job deleted"
-            ),
-        ),
-        None => Error::Usage(what, None),
-    })
+    let hint = jobs.first().map(|job| {
+        format!(
+            "`tombolo job show {job}` tells more, \
+             `tombolo job undo {job}` brings back what that job deleted"
+        )
+    });
+    Ok(Error::UnknownEntity(what, hint))
 }
 
 /// The error for an unknown name. It looks through all keys and names for near ones, which is slow,
@@ -406,13 +403,11 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Result<Error, Error> {
     near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let near: Vec<u32> = near.into_iter().take(OFFERED).map(|(_, number)| number).collect();
     let what = format!("no live entity is called `{name}`");
-    Ok(match near.is_empty() {
-        true => Error::usage(what, "name it SCOPE::KEY; `tombolo scopes` lists the scopes"),
-        false => {
-            let nearest = listed(snapshot, &near, OFFERED)?;
-            Error::usage(what, format!("the nearest are:{nearest}"))
-        }
-    })
+    let hint = match near.is_empty() {
+        true => "name it SCOPE::KEY; `tombolo scopes` lists the scopes".to_owned(),
+        false => format!("the nearest are:{}", listed(snapshot, &near, OFFERED)?),
+    };
+    Ok(Error::UnknownEntity(what, Some(hint)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, UploadExtras};
 use tombolo::graph::{GraphRead, ObjectId, ObjectKind};
 use tombolo::sync::{JobStatus, SyncMode};
-use tombolo::{Database, Error};
+use tombolo::{Database, Error, ErrorKind};
 use uuid::Uuid;
 
 const OKTA: Uuid = Uuid::from_u128(0x1111);
@@ -116,7 +116,10 @@ fn check(path: &Path, file: &Path, what: &str, before: &[String], right: &[Strin
             assert_eq!(now(&db), before, "{what}: {e}");
             let missing = matches!(e, Error::UnknownJob(_)) && !file.exists();
             let named = file.file_name().unwrap().to_str().unwrap();
-            assert!(missing || e.exit_code() == 6 && e.to_string().contains(named), "{what}: {e}");
+            assert!(
+                missing || e.kind() == ErrorKind::Damaged && e.to_string().contains(named),
+                "{what}: {e}"
+            );
             let problems = db.verify().unwrap();
             assert!(!problems.is_empty(), "{what}: verify finds nothing");
             let _ = db.abort(&OKTA.to_string());
@@ -209,7 +212,10 @@ fn whatever_happens_to_a_held_job_exactly_its_plan_is_applied_or_nothing() {
                 Ok(_) => assert_eq!(count, 30, "{named} {what}"),
                 Err(e) => {
                     assert_eq!(count, 90, "{named} {what}");
-                    assert!(e.exit_code() == 6 && e.to_string().contains(named), "{what}: {e}");
+                    assert!(
+                        e.kind() == ErrorKind::Damaged && e.to_string().contains(named),
+                        "{what}: {e}"
+                    );
                 }
             }
             sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
@@ -399,7 +405,7 @@ fn a_folder_that_others_may_write_is_not_believed() {
     fs::set_permissions(&jobs, PermissionsExt::from_mode(0o777)).unwrap();
     let db = Database::open(&path).unwrap();
     let e = db.finalize(OKTA, &FinalizeRequest::default()).unwrap_err();
-    assert!(e.exit_code() == 4 && e.to_string().contains("others"), "{e}");
+    assert!(e.kind() == ErrorKind::Refused && e.to_string().contains("others"), "{e}");
     assert!(sync(&db, "other", SyncMode::Diff, &thing("x")).is_err());
     fs::set_permissions(&jobs, PermissionsExt::from_mode(0o700)).unwrap();
     sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();

@@ -10,6 +10,7 @@ mod graph_of_parts;
 #[path = "../impact_world/mod.rs"]
 mod impact_world;
 
+mod answers;
 mod demo_data;
 mod faults;
 mod impact_model;

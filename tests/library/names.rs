@@ -8,7 +8,7 @@ use std::time::Duration;
 use tombolo::graph::NameLookup;
 use tombolo::store::{NEW_NAMES_MAX, SCOPE_WORDS_MAX, StoreError};
 use tombolo::sync::{SyncError, SyncMode};
-use tombolo::{Database, Error};
+use tombolo::{Database, Error, ErrorKind};
 
 fn fresh() -> (tempfile::TempDir, Database) {
     let folder = fleeting();
@@ -30,7 +30,7 @@ fn full(result: Result<impl Sized, Error>) -> String {
     match result.map(drop) {
         Err(e @ Error::Sync(SyncError::Store(StoreError::NamesFull { .. })))
         | Err(e @ Error::Store(StoreError::NamesFull { .. })) => {
-            assert_eq!(e.exit_code(), 2);
+            assert_eq!(e.kind(), ErrorKind::Invalid);
             assert!(e.hint().is_some());
             e.to_string()
         }

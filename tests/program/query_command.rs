@@ -324,6 +324,24 @@ fn servers_explain_an_empty_answer_too() {
 }
 
 #[test]
+fn a_number_in_a_body_keeps_its_spelling() {
+    let server = Server::start();
+    let app = json!({ "_key": "a", "_type": "app", "_class": "App", "v": "2.10" });
+    server.sync("apps", &json!({ "entities": [app] }));
+    let found = |query: &str, value: &str| {
+        let body = format!("{{\"query\": \"{query}\", \"params\": {{\"v\": {value}}}}}");
+        let answer = server.call("POST", "/v1/query", &[], body.as_bytes()).ok();
+        answer["data"].as_array().expect("a list").len()
+    };
+    // As a version it is later than 2.9; as a number it would be 2.1.
+    assert_eq!(found("FIND App WITH v > {{v}}", "2.9"), 1);
+    assert_eq!(found("FIND App WITH v = {{v}}", "2.10"), 1);
+    assert_eq!(found("FIND App WITH v = {{v}}", "[2.11, 2.10]"), 1);
+    assert_eq!(found("FIND App WITH v = {{v}}", "2.11"), 0);
+    assert_eq!(found("FIND App WITH v = {{v}}", "\"2.10\""), 1);
+}
+
+#[test]
 fn a_parameter_that_nothing_asks_for_is_a_fault() {
     let world = office();
     let query = "FIND User WITH _key = {{@who}}";

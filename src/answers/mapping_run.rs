@@ -1,20 +1,42 @@
-//! Mapping files on the command line: they are loaded and filtered, and each runs as far as it can.
+//! Runs of mapping files: each mapping runs as far as it can.
+//!
+//! A mapping that fails or is refused does not stop the others.
 
-use super::CommandContext;
-use super::args::{DiagnosticFormat, GuardOverrideArgs, MappingFileArgs, MessageFormat};
-use super::failure::{CommandError, MISTAKE, REFUSED};
-use std::io::IsTerminal;
-use std::time::{Instant, SystemTime};
-use tombolo::Error;
-use tombolo::db::{
-    Database, MappingJob, MappingPlan, PlannedGraph, RelationshipChange, RelationshipDetails,
+use super::plan_impact::{ImpactComparison, ImpactTargets, compare_impact};
+use super::words::CountFormat;
+use super::{AnswerAdvice, AnswerError, QuestionContext};
+use crate::Error;
+use crate::db::{
+    Database, MappingFileScope, MappingJob, MappingPlan, PlannedGraph, RelationshipChange,
+    RelationshipDetails,
 };
-use tombolo::mapping::{
+use crate::mapping::{
     self, Diagnostic, DiagnosticSeverity, Mapping, ResolveError, ResolvedMapping,
 };
-use tombolo::query::{CostMeter, Query, QuestionError, QuestionLimits};
-use tombolo::store::{Snapshot, StoreError};
-use tombolo::sync::{JobReport, MappingInfo, RelationshipLimits};
+use crate::query::{CostMeter, Query, QuestionError, QuestionLimits};
+use crate::rules::RuleTable;
+use crate::store::{Snapshot, StoreError};
+use crate::sync::{JobReport, MappingInfo, RelationshipLimits};
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+/// A choice of mapping files.
+#[derive(Clone, Debug, Default)]
+pub struct MappingSelection {
+    /// Files, folders of them, or scopes of mappings.
+    pub paths: Vec<PathBuf>,
+    /// The labels that a mapping must all have, by name and value.
+    pub labels: Vec<(String, String)>,
+}
+
+/// Guards that are set for one run.
+#[derive(Clone, Debug, Default)]
+pub struct GuardOverrides {
+    /// Guards by name, each with its value.
+    pub settings: Vec<(String, String)>,
+    /// The reason, which is recorded with the job.
+    pub reason: Option<String>,
+}
 
 /// The mapping files that were read.
 pub struct MappingFileSet {
@@ -28,6 +50,10 @@ pub struct MappingFileSet {
     pub files: usize,
     /// The scopes of all files.
     pub scopes: Vec<String>,
+    /// True if only mappings with some labels were asked for.
+    labelled: bool,
+    /// True if a whole folder was asked for.
+    folders: bool,
 }
 
 impl MappingFileSet {
@@ -35,71 +61,149 @@ impl MappingFileSet {
     pub fn count(&self, severity: DiagnosticSeverity) -> u64 {
         self.faults.iter().filter(|fault| fault.severity == severity).count() as u64
     }
-}
 
-/// Reads the mapping files that the arguments name.
-pub fn load(args: &MappingFileArgs) -> MappingFileSet {
-    let loaded = mapping::load(&args.paths);
-    let fits = |mapping: &Mapping| {
-        let has = |label: &super::args::NameValuePair| {
-            mapping.labels.iter().any(|(n, v)| *n == label.name && *v == label.value)
-        };
-        args.label.iter().all(has)
-    };
-    let errors = loaded.faults.iter().filter(|fault| fault.severity == DiagnosticSeverity::Error);
-    let mut broken: Vec<String> = errors.map(|fault| fault.source.file.clone()).collect();
-    broken.sort();
-    broken.dedup();
-    MappingFileSet {
-        mappings: loaded.mappings.into_iter().filter(fits).collect(),
-        faults: loaded.faults,
-        broken,
-        files: loaded.files,
-        scopes: loaded.scopes,
-    }
-}
-
-/// Prints faults. They are words about the answer, so they go to standard error. Only annotations
-/// go to standard output, where a workflow reads them.
-pub fn tell(
-    context: &mut CommandContext<'_>,
-    faults: &[Diagnostic],
-    format: DiagnosticFormat,
-) -> Result<(), CommandError> {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let json =
-        format == DiagnosticFormat::Json || context.global.message_format == MessageFormat::Json;
-    for fault in faults {
-        if json {
-            eprintln!("{}", fault.json());
-        } else if format == DiagnosticFormat::Github {
-            use std::io::Write;
-            writeln!(context.out, "{}", annotation(fault))?;
-        } else {
-            eprintln!("{}", if colour { fault.coloured() } else { fault.plain() });
+    /// Reads the mapping files of a selection.
+    pub fn load(selection: &MappingSelection) -> MappingFileSet {
+        let loaded = mapping::load(&selection.paths);
+        let fits = |mapping: &Mapping| selection.labels.iter().all(|l| mapping.labels.contains(l));
+        let errors =
+            loaded.faults.iter().filter(|fault| fault.severity == DiagnosticSeverity::Error);
+        let mut broken: Vec<String> = errors.map(|fault| fault.source.file.clone()).collect();
+        broken.sort();
+        broken.dedup();
+        MappingFileSet {
+            mappings: loaded.mappings.into_iter().filter(fits).collect(),
+            faults: loaded.faults,
+            broken,
+            files: loaded.files,
+            scopes: loaded.scopes,
+            labelled: !selection.labels.is_empty(),
+            folders: selection.paths.iter().any(|path| path.is_dir()),
         }
     }
-    Ok(())
+
+    /// Fails if no mapping is left that can run.
+    ///
+    /// # Errors
+    ///
+    /// The lack of a mapping, or the errors of each.
+    pub fn check(&self, counts: CountFormat) -> Result<(), AnswerError> {
+        if !self.mappings.is_empty() {
+            return Ok(());
+        }
+        if self.broken.is_empty() {
+            let error = AnswerError::not_found(match self.labelled {
+                false => "no mapping file found",
+                true => "no mapping has these labels",
+            });
+            return Err(error.advise(AnswerAdvice::WriteMapping));
+        }
+        let errors = counts.counted(self.count(DiagnosticSeverity::Error), "error", "errors");
+        let error = AnswerError::invalid(format!("{errors} in mapping files"));
+        Err(error.advise(AnswerAdvice::CheckMappings))
+    }
+
+    /// Sets the guards of a run. They loosen what protects one mapping, so one has to be named.
+    ///
+    /// # Errors
+    ///
+    /// Several mappings at once, an unknown guard, or a wrong value.
+    pub fn set_overrides(&mut self, overrides: &GuardOverrides) -> Result<(), AnswerError> {
+        if overrides.settings.is_empty() {
+            return Ok(());
+        }
+        let [mapping] = self.mappings.as_mut_slice() else {
+            let message = "--override sets a guard of one mapping, and several are asked for";
+            return Err(AnswerError::invalid(message).advise(AnswerAdvice::NameOneMapping));
+        };
+        for (name, value) in &overrides.settings {
+            mapping.guard.set(name, value).map_err(AnswerError::invalid)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the scopes whose relationships came from a mapping that has no file any more. The
+    /// answer is empty unless a whole folder is planned: a single file says nothing about the others.
+    fn unmanaged(&self, database: &Database) -> Result<Vec<MappingFileScope>, AnswerError> {
+        if !self.folders {
+            return Ok(Vec::new());
+        }
+        let mut mapped = database.mapped_scopes(&database.snapshot()?)?;
+        mapped.retain(|known| !self.scopes.contains(&known.scope));
+        Ok(mapped)
+    }
+
+    /// Plans all mappings on one snapshot, so that none of them sees the changes of another.
+    ///
+    /// # Errors
+    ///
+    /// Any error of reading that is not about one mapping alone.
+    pub fn plan(
+        self,
+        context: &QuestionContext<'_>,
+        options: &MappingRunOptions<'_>,
+    ) -> Result<MappingRunAnswer, AnswerError> {
+        let QuestionContext { database, snapshot, .. } = *context;
+        let look = |mapping| preview_mapping(database, snapshot, mapping, options);
+        let outcomes: Vec<MappingOutcome> = self.mappings.iter().map(look).collect();
+        let unmanaged = self.unmanaged(database)?;
+        let broken = self.broken;
+        Ok(MappingRunAnswer { outcomes, broken, unmanaged, dry_run: true, impact: None })
+    }
+
+    /// Runs all mappings. Each reads the graph anew, since one before it may have changed it.
+    ///
+    /// # Errors
+    ///
+    /// Any error of reading that is not about one mapping alone.
+    pub fn apply(
+        self,
+        database: &Database,
+        options: &MappingRunOptions<'_>,
+    ) -> Result<MappingRunAnswer, AnswerError> {
+        let run = |mapping| run(database, mapping, options);
+        let outcomes: Vec<MappingOutcome> = self.mappings.iter().map(run).collect();
+        let unmanaged = self.unmanaged(database)?;
+        let broken = self.broken;
+        Ok(MappingRunAnswer { outcomes, broken, unmanaged, dry_run: false, impact: None })
+    }
 }
 
-/// `::error file=…,line=…,col=…,title=…::message`, the form that GitHub reads from a log.
-fn annotation(fault: &Diagnostic) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    // In a property, `:` and `,` would end it; in the message they are plain text.
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let severity = match fault.severity {
-        DiagnosticSeverity::Error => "error",
-        DiagnosticSeverity::Warning => "warning",
-    };
-    let (line, column) = fault.place();
-    let mut message = fault.message.clone();
-    fault.notes.iter().for_each(|note| message += &format!("\nnote: {note}"));
-    fault.helps.iter().for_each(|help| message += &format!("\nhelp: {help}"));
-    if let Some(patch) = &fault.patch {
-        message += &format!("\nhelp: {}: `{}`", patch.title, patch.replacement);
+/// Everything that one run of mappings found.
+pub struct MappingRunAnswer {
+    /// The mappings, in the order they ran.
+    pub outcomes: Vec<MappingOutcome>,
+    /// Files with errors.
+    pub broken: Vec<String>,
+    /// Scopes without a file.
+    pub unmanaged: Vec<MappingFileScope>,
+    /// True if nothing was changed.
+    pub dry_run: bool,
+    /// The changes of blast radius and owners.
+    pub impact: Option<ImpactComparison>,
+}
+
+impl MappingRunAnswer {
+    /// Compares the graph as it is with the graph as planned.
+    ///
+    /// # Errors
+    ///
+    /// A name that nothing has, or any error of reading.
+    pub fn compare_impact(
+        &mut self,
+        context: &QuestionContext<'_>,
+        targets: &ImpactTargets,
+        rules: &RuleTable,
+    ) -> Result<(), AnswerError> {
+        self.impact = Some(compare_impact(context, &self.outcomes, targets, rules)?);
+        Ok(())
     }
-    let (file, code) = (property(&fault.source.file), fault.code);
-    format!("::{severity} file={file},line={line},col={column},title={code}::{}", data(&message))
+
+    /// True if any mapping would change something.
+    pub fn waiting(&self) -> bool {
+        let quiet = |outcome: &MappingOutcome| outcome.report().is_none_or(JobReport::is_quiet);
+        self.outcomes.iter().any(|outcome| !quiet(outcome))
+    }
 }
 
 /// The point that a mapping reached.
@@ -115,7 +219,7 @@ pub enum MappingState {
     /// It was applied.
     Applied(Box<JobReport>),
     /// Something else went wrong.
-    Broken(CommandError),
+    Broken(AnswerError),
 }
 
 /// The outcome of one mapping.
@@ -165,47 +269,25 @@ impl MappingOutcome {
         self.plan.as_ref().map_or(0, |plan| plan.changes.len())
     }
 
-    /// Returns the exit code if the outcome keeps the command from ending well.
-    pub fn exit_code(&self) -> Option<u8> {
-        match &self.state {
-            MappingState::Ready | MappingState::Disabled | MappingState::Applied(_) => None,
-            MappingState::Refused => Some(REFUSED),
-            MappingState::Failed => Some(MISTAKE),
-            MappingState::Broken(failure) => Some(failure.told().map_or(0, |(.., code)| code)),
-        }
+    /// True if the outcome keeps the run from ending well.
+    pub fn objects(&self) -> bool {
+        !matches!(
+            self.state,
+            MappingState::Ready | MappingState::Disabled | MappingState::Applied(_)
+        )
     }
 }
 
 /// The options of a run.
 pub struct MappingRunOptions<'a> {
     /// Guards that were set.
-    pub overrides: &'a GuardOverrideArgs,
+    pub overrides: &'a GuardOverrides,
     /// The limit on the number of changed relationships that are named.
     pub details: usize,
 }
 
-/// Sets the guards of a run. They loosen what protects one mapping, so one has to be named.
-pub fn set_overrides(
-    mappings: &mut [Mapping],
-    args: &GuardOverrideArgs,
-) -> Result<(), CommandError> {
-    if args.overrides.is_empty() {
-        return Ok(());
-    }
-    let [mapping] = mappings else {
-        let message = "--override sets a guard of one mapping, and several are asked for";
-        return Err(
-            CommandError::mistake(message).hint("name the one mapping: its file or its scope")
-        );
-    };
-    for setting in &args.overrides {
-        mapping.guard.set(&setting.name, &setting.value).map_err(CommandError::mistake)?;
-    }
-    Ok(())
-}
-
 /// Resolves and plans a mapping against a snapshot.
-pub fn preview_mapping(
+fn preview_mapping(
     database: &Database,
     snapshot: &Snapshot,
     mapping: &Mapping,
@@ -228,7 +310,7 @@ fn resolve_and_plan(
     snapshot: &Snapshot,
     outcome: &mut MappingOutcome,
     ask: &MappingRunOptions<'_>,
-) -> Result<MappingState, CommandError> {
+) -> Result<MappingState, AnswerError> {
     let mapping = &outcome.mapping;
     match mapping.resolve(snapshot, SystemTime::now()) {
         Ok(resolved) => outcome.resolved = resolved,
@@ -309,7 +391,7 @@ fn edges(
     changes.iter().take(limit).map(details).collect()
 }
 
-fn job(mapping: &Mapping, resolved: &ResolvedMapping, overrides: &GuardOverrideArgs) -> MappingJob {
+fn job(mapping: &Mapping, resolved: &ResolvedMapping, overrides: &GuardOverrides) -> MappingJob {
     let guard = &mapping.guard;
     MappingJob {
         scope: mapping.scope.clone(),
@@ -318,9 +400,9 @@ fn job(mapping: &Mapping, resolved: &ResolvedMapping, overrides: &GuardOverrideA
             digest: mapping.digest.clone(),
             sources: resolved.digests.clone(),
             overrides: overrides
-                .overrides
+                .settings
                 .iter()
-                .map(|setting| format!("{}={}", setting.name, setting.value))
+                .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
             reason: overrides.reason.clone(),
         },
@@ -340,7 +422,7 @@ fn job(mapping: &Mapping, resolved: &ResolvedMapping, overrides: &GuardOverrideA
 const TRIES: usize = 3;
 
 /// Runs a mapping on the graph as it is now, which an earlier one may have changed.
-pub fn run(database: &Database, mapping: &Mapping, ask: &MappingRunOptions<'_>) -> MappingOutcome {
+fn run(database: &Database, mapping: &Mapping, ask: &MappingRunOptions<'_>) -> MappingOutcome {
     let begun = Instant::now();
     for left in (0..TRIES).rev() {
         let state = || -> Result<_, Error> {

@@ -1,0 +1,92 @@
+//! Answers to questions, each as a typed value with its JSON.
+//!
+//! A face makes a request of plain values, asks it of a [`QuestionContext`], and writes the answer:
+//! JSON by [`AnswerDocument`], or tables, trees and pictures from its fields. Neither flags nor
+//! endpoints are known here, and nothing here prints. An error tells its kind and its code
+//! ([`AnswerError`]).
+//!
+//! Each question has a file of its own; what several of them share (names of entities, steps of
+//! walks, filters) lies beside them.
+
+mod blast_notes;
+mod blast_radius;
+mod blast_search;
+mod chain;
+mod cycles;
+mod entity;
+mod entity_filter;
+mod error;
+mod heads;
+mod impact_rules;
+mod mapping_run;
+mod owner_notes;
+mod owner_search;
+mod owners;
+mod path;
+mod plan_impact;
+mod plan_json;
+mod project_rules;
+mod query;
+mod scopes;
+mod staleness;
+mod stats;
+mod used_names;
+mod verb_filter;
+mod walk_step;
+mod whole_view;
+mod words;
+
+pub use crate::error::ErrorKind;
+pub use blast_radius::{BlastRadiusAnswer, BlastRadiusRequest, NamedVisit};
+pub use chain::{NamedChain, NamedChainStep, chain_text};
+pub use cycles::{CyclesAnswer, CyclesRequest, NamedCycle};
+pub use entity::{EntityAnswer, EntityRequest, NeighborEntity, NeighborRank};
+pub use entity_filter::EntityFilter;
+pub use error::{AnswerAdvice, AnswerError};
+pub use heads::{
+    RelationshipHead, direction, display, entities, entity, label, relationship, relationships,
+};
+pub use impact_rules::{ImpactRulesAnswer, ImpactRulesRequest, rule_origin};
+pub use mapping_run::{
+    GuardOverrides, MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions,
+    MappingSelection, MappingState,
+};
+pub use owners::{EntityOwners, NamedOwner, OwnerChain, OwnersAnswer, OwnersRequest};
+pub use path::{PathAnswer, PathRequest};
+pub use plan_impact::{EntityImpactChange, ImpactComparison, ImpactTargets, StateTransition};
+pub use plan_json::MappingRunJson;
+pub use project_rules::rules_in_force;
+pub use query::{QueryDocument, QueryFindings, QueryRequest, read_query};
+pub use scopes::{ScopeSummary, ScopesAnswer};
+pub use stats::{ClassCount, SpellingGroup, StatsAnswer, TypeCount};
+pub use used_names::scope;
+pub use words::{CountFormat, clean, reason, rfc3339_text};
+
+use crate::db::Database;
+use crate::limits::CostMeter;
+use crate::store::Snapshot;
+use serde::Serialize;
+
+/// The state that a question is asked of, and the account of the question.
+#[derive(Clone, Copy)]
+pub struct QuestionContext<'a> {
+    /// The database.
+    pub database: &'a Database,
+    /// One snapshot of it.
+    pub snapshot: &'a Snapshot,
+    /// The account of the question.
+    pub meter: &'a CostMeter,
+    /// The form of counts in notes.
+    pub counts: CountFormat,
+}
+
+/// An answer as one JSON document.
+///
+/// A long answer is read from the database while it is written. A serializer carries texts only, so
+/// the true error of reading waits in [`AnswerDocument::fault`].
+pub trait AnswerDocument: Serialize {
+    /// The error that stopped the writing, if it was one of reading the database.
+    fn fault(&self) -> Option<AnswerError> {
+        None
+    }
+}
