@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(feature = "server")]
 mod api;
 mod cli;
 

@@ -29,17 +29,23 @@ mod notes;
 mod output;
 mod picture;
 mod plan_text;
+#[cfg(feature = "push")]
 mod push;
 mod query;
 mod questions;
 mod report;
+#[cfg(feature = "server")]
 mod serve;
 mod sync;
+#[cfg(feature = "server")]
 mod token;
 mod tree;
 
+#[cfg(feature = "server")]
 pub use ask::server_rules;
-pub use failure::{CommandError, MISTAKE, REFUSED};
+#[cfg(feature = "server")]
+pub use failure::REFUSED;
+pub use failure::{CommandError, MISTAKE};
 
 use args::{CliCommand, ColorMode, GlobalArgs, MessageFormat};
 use output::{AnswerWriter, clean_lines};
@@ -69,6 +75,7 @@ impl CommandContext<'_> {
     pub fn meter(&self) -> Result<CostMeter, CommandError> {
         let meter = CostMeter::new(self.limits.clone());
         // In a server each question takes a base amount from the pool that all questions share.
+        #[cfg(feature = "server")]
         if self.limits.pool.is_some() {
             meter.hold(crate::api::QUESTION_BYTES)?;
         }
@@ -205,6 +212,7 @@ fn question_memory(global: &GlobalArgs) -> u64 {
 /// # Errors
 ///
 /// Returns the error of the command, or an error for words that are no command.
+#[cfg(feature = "server")]
 pub fn answer(
     database: &Database,
     words: Vec<String>,
@@ -251,8 +259,11 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Scopes(args) => inspect::scopes(context, &args),
         CliCommand::Stats(args) => inspect::stats(context, &args),
         CliCommand::Export(args) => export::run(context, &args),
+        #[cfg(feature = "server")]
         CliCommand::Serve(args) => serve::run(context, &args),
+        #[cfg(feature = "server")]
         CliCommand::Token(args) => token::run(context, &args.action),
+        #[cfg(feature = "push")]
         CliCommand::Push(args) => push::run(context, &args),
         CliCommand::Verify => checkup::verify(context),
         CliCommand::Backup(args) => checkup::backup(context, &args),
@@ -267,12 +278,34 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
     }
 }
 
+/// Commands that a build may be without: the words of its part, the feature, true if it is there.
+const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 3] = [
+    ("serve", "no server", "server", cfg!(feature = "server")),
+    ("token", "no server", "server", cfg!(feature = "server")),
+    ("push", "no client of a server", "push", cfg!(feature = "push")),
+];
+
+/// Returns the error for a command that other builds have and this one has not.
+fn absent_command(e: &clap::Error) -> Option<CommandError> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(name)) = e.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let absent = |(command, _, _, there): &&(&str, &str, &str, bool)| command == name && !there;
+    let (command, part, feature, _) = OPTIONAL_COMMANDS.iter().find(absent)?;
+    let message = format!("this build of tombolo has {part}, so there is no `{command}`");
+    Some(CommandError::mistake(message).hint(format!("build it with `--features {feature}`")))
+}
+
 /// Prints help, or the error of the command line.
 fn usage(e: &clap::Error) -> ExitCode {
     // The flags could not be read, so this one is looked for by hand.
     let words: Vec<String> = std::env::args().collect();
     let json = words.iter().any(|word| word == "--message-format=json")
         || words.windows(2).any(|pair| pair == ["--message-format", "json"]);
+    if let Some(absent) = absent_command(e) {
+        return tell(&absent, if json { MessageFormat::Json } else { MessageFormat::Human });
+    }
     if e.use_stderr() && json {
         let text = e.to_string();
         let message = text.lines().next().unwrap_or_default();
