@@ -219,7 +219,7 @@ pub fn answer(
     limits: QuestionLimits,
     out: impl Write,
 ) -> Result<u8, CommandError> {
-    let path = database.path().into();
+    let path = database.file_path().into();
     // The words go through the parser of the command line, so both faces read them alike.
     let global = ["tombolo".into(), "--quiet".into(), "--db".into(), path];
     let all = global.into_iter().chain(words.into_iter().map(std::ffi::OsString::from));

@@ -131,6 +131,7 @@ impl Database {
     ///
     /// A usage error. It lists the candidates of an ambiguous name, tells who deleted a deleted
     /// entity, or offers the entities nearest to an unknown name.
+    #[doc(hidden)]
     pub fn find_entity(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
         find(snapshot, name)
     }
