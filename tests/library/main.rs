@@ -11,6 +11,8 @@ mod graph_of_parts;
 mod impact_world;
 
 mod demo_data;
+mod embedding;
+mod examples;
 mod faults;
 mod impact_model;
 mod impact_page;
