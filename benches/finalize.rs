@@ -27,7 +27,7 @@ fn finalize(c: &mut Criterion) {
                 |database| {
                     common::sync(&database, Some("things"), &entities);
                     common::sync(&database, Some("links"), &first);
-                    std::fs::remove_file(database.path()).expect("the file is there");
+                    std::fs::remove_file(database.file_path()).expect("the file is there");
                 },
                 BatchSize::PerIteration,
             );

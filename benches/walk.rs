@@ -122,7 +122,7 @@ fn walk(c: &mut Criterion) {
                 b.iter(|| {
                     let status = Command::new(env!("CARGO_BIN_EXE_tombolo"))
                         .arg("--db")
-                        .arg(database.path())
+                        .arg(database.file_path())
                         .args(["blast-radius", &key, "--depth", "4", "-o", "json", "--quiet"])
                         .args(flags)
                         .stdout(Stdio::null())
@@ -137,7 +137,7 @@ fn walk(c: &mut Criterion) {
         group.bench_function("to the first answer", |b| {
             let key = common::entity_key(things / 2);
             b.iter(|| {
-                let (_, snapshot) = Database::open_briefly(database.path()).expect("sound");
+                let (_, snapshot) = Database::open_briefly(database.file_path()).expect("sound");
                 snapshot.entity_keyed("things", &key).expect("sound").expect("it is there")
             });
         });

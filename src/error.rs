@@ -1,5 +1,7 @@
 //! The error of the facade: what went wrong, of which kind that is, and what to do.
 
+use crate::lang::Diagnostic;
+use crate::limits::{LimitError, QuestionError};
 use crate::store::StoreError;
 use crate::sync::SyncError;
 use std::fmt;
@@ -43,6 +45,7 @@ impl ErrorKind {
 
 /// Any error of a use case. The graph is as it was before the call.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Error {
     /// The file, the disk, another process.
     Store(StoreError),
@@ -58,6 +61,12 @@ pub enum Error {
     Forbidden(String),
     /// The database is no longer the one that a plan was made for: its revision, and the plan's.
     Moved(u64, u64),
+    /// A query that cannot be read: what is wrong, and where.
+    Query(Box<Diagnostic>),
+    /// A mapping file that cannot run, or that its rows, guards or tests do not allow to run.
+    Mapping(Vec<Diagnostic>),
+    /// A question that met one of its limits.
+    Stopped(LimitError),
 }
 
 impl Error {
@@ -77,6 +86,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match (self, self.store()) {
             (Error::Usage(_, hint) | Error::UnknownEntity(_, hint), _) => return hint.clone(),
+            (Error::Query(fault), _) => return fault.helps.first().cloned(),
+            (Error::Stopped(limit), _) => limit.hint(),
             (Error::UnknownJob(_), _) => "`tombolo job list` shows all",
             (Error::Moved(..), _) => "run `tombolo plan` again",
             (_, Some(StoreError::Missing(_))) => {
@@ -164,6 +175,14 @@ impl fmt::Display for Error {
                 f.write_str(what)
             }
             Error::UnknownJob(id) => write!(f, "no job `{id}`"),
+            Error::Query(fault) => place_and_words(f, fault),
+            Error::Mapping(faults) => faults.iter().enumerate().try_for_each(|(at, fault)| {
+                if at > 0 {
+                    f.write_str("\n")?;
+                }
+                place_and_words(f, fault)
+            }),
+            Error::Stopped(limit) => write!(f, "the question was stopped: {limit}"),
             Error::Moved(now, then) => write!(
                 f,
                 "refused: the database changed since this plan (revision {now}, plan made at {then})"
@@ -172,7 +191,38 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+/// `file:line:column: message`.
+fn place_and_words(f: &mut fmt::Formatter<'_>, fault: &Diagnostic) -> fmt::Result {
+    let (line, column) = fault.place();
+    write!(f, "{}:{line}:{column}: {}", fault.source.file, fault.message)
+}
+
+impl std::error::Error for Error {
+    /// The error of the system behind an error of the file or of an input.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Store(e) => e.source(),
+            Error::Sync(e) => e.source(),
+            Error::Stopped(limit) => Some(limit),
+            _ => None,
+        }
+    }
+}
+
+impl From<QuestionError<StoreError>> for Error {
+    fn from(stop: QuestionError<StoreError>) -> Error {
+        match stop {
+            QuestionError::Read(e) => Error::Store(e),
+            QuestionError::Limit(limit) => Error::Stopped(limit),
+        }
+    }
+}
+
+impl From<LimitError> for Error {
+    fn from(limit: LimitError) -> Error {
+        Error::Stopped(limit)
+    }
+}
 
 impl From<StoreError> for Error {
     fn from(e: StoreError) -> Error {

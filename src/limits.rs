@@ -99,6 +99,7 @@ impl Default for QuestionLimits {
 
 /// The reason why a question was stopped, with the limit that it went over.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LimitError {
     /// Time.
     Time(Duration),
@@ -148,6 +149,8 @@ fn mebibytes(bytes: u64) -> String {
         bytes => format!("{} MiB", bytes >> 20),
     }
 }
+
+impl std::error::Error for LimitError {}
 
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

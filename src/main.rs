@@ -4,19 +4,27 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(feature = "server")]
 mod api;
 mod cli;
 
+#[cfg(feature = "server")]
 use api::{LogForm, ServeError, ServerLimits, ServerSettings};
+#[cfg(feature = "server")]
 use cli::{CommandError, HttpServer, ServeRequest, ServerLog};
 
 fn main() -> std::process::ExitCode {
-    cli::main(&ApiServer)
+    cli::main(
+        #[cfg(feature = "server")]
+        &ApiServer,
+    )
 }
 
 /// The server of `api`, as the command line asks for it.
+#[cfg(feature = "server")]
 struct ApiServer;
 
+#[cfg(feature = "server")]
 impl HttpServer for ApiServer {
     fn prepare(&self) {
         api::allocator::set_up();

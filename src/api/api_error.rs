@@ -136,7 +136,7 @@ impl From<Error> for ApiError {
             (Error::UnknownJob(_), _) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
             (Error::Forbidden(_), _) => (S::FORBIDDEN, "FORBIDDEN"),
             (Error::Moved(..), _) => (S::CONFLICT, "PLAN_IS_STALE"),
-            (Error::Store(_) | Error::Sync(_), _) => (S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            _ => (S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
         };
         let message = match &e {
             Error::Sync(SyncError::Faults(faults)) => {

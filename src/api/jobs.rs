@@ -252,7 +252,7 @@ pub fn forbidden() -> ApiError {
 /// The job of a path as it was made or ended, if this caller may see it.
 fn job_file(app: &AppState, id: &str, rights: &RightSet) -> Result<JobReport, ApiError> {
     let unknown = || ApiError::from(Error::UnknownJob(id.to_owned()));
-    let report = match app.database.job(&job_id(id).to_string()) {
+    let report = match app.database.find_job(&job_id(id).to_string()) {
         Err(Error::UnknownJob(_)) => return Err(unknown()),
         other => other?,
     };

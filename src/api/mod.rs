@@ -406,7 +406,7 @@ async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     body::set_held_max(settings.limits.memory);
-    let folder = match database.path().parent() {
+    let folder = match database.file_path().parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };

@@ -172,10 +172,13 @@ pub enum CliCommand {
     /// Write the graph, or one scope of it, to standard output
     Export(ExportArgs),
     /// Serve the database over HTTP
+    #[cfg(feature = "server")]
     Serve(ServeArgs),
     /// Make, list and revoke the tokens of the server
+    #[cfg(feature = "server")]
     Token(TokenArgs),
     /// Upload files to a server and finalize them, as one job
+    #[cfg(feature = "push")]
     Push(PushArgs),
     /// Check every row of the database file
     Verify,
@@ -638,6 +641,7 @@ pub struct QueryArgs {
     pub output: AnswerFormat,
 }
 
+#[cfg(feature = "server")]
 #[derive(Args)]
 pub struct ServeArgs {
     /// Address to listen on; any other than loopback needs a token and TLS
@@ -687,6 +691,7 @@ pub struct ServeArgs {
     pub log: LogFormat,
 }
 
+#[cfg(feature = "server")]
 /// How the log of the server is written.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
@@ -695,12 +700,14 @@ pub enum LogFormat {
     Off,
 }
 
+#[cfg(feature = "server")]
 #[derive(Args)]
 pub struct TokenArgs {
     #[command(subcommand)]
     pub action: TokenAction,
 }
 
+#[cfg(feature = "server")]
 #[derive(Subcommand)]
 pub enum TokenAction {
     /// Make a token; it is shown once
@@ -713,6 +720,7 @@ pub enum TokenAction {
     AllowAnonymous,
 }
 
+#[cfg(feature = "server")]
 #[derive(Args)]
 pub struct TokenCreateArgs {
     /// What it is for
@@ -729,12 +737,14 @@ pub struct TokenCreateArgs {
     pub output: ReportFormat,
 }
 
+#[cfg(feature = "server")]
 #[derive(Args)]
 pub struct TokenRevokeArgs {
     /// Its id, or enough of its end or beginning
     pub id: String,
 }
 
+#[cfg(feature = "push")]
 #[derive(Args)]
 pub struct PushArgs {
     /// The server

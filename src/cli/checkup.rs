@@ -51,11 +51,25 @@ pub fn verify(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
 pub fn backup(context: &mut CommandContext<'_>, args: &BackupArgs) -> Result<u8, CommandError> {
     let database = context.open()?;
     // A backup copies the file alone, so tokens beside it must move into it first.
-    super::token::migrate_tokens(context, &database)?;
+    migrate_tokens(context, &database)?;
     let size = database.backup(&args.file)?;
     let name = clean(&args.file.display().to_string()).into_owned();
     writeln!(context.out, "+ {name}, {}", bytes(size))?;
     Ok(0)
+}
+
+/// Moves tokens of an earlier version into the database, and says so.
+pub fn migrate_tokens(
+    context: &CommandContext<'_>,
+    database: &Database,
+) -> Result<(), CommandError> {
+    if let Some(path) = database.take_over_tokens()?
+        && !context.out.quiet
+    {
+        let path = path.display().to_string();
+        eprintln!("The tokens in `{}` are in the database now.", clean(&path));
+    }
+    Ok(())
 }
 
 /// `tombolo compact`.

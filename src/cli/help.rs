@@ -502,6 +502,13 @@ mod tests {
         words
     }
 
+    fn in_this_build(ending: &&HelpEnding) -> bool {
+        let command = ending.command.split(' ').next();
+        let absent =
+            |(name, _, _, there): &(&str, &str, &str, bool)| !there && command == Some(name);
+        !super::super::OPTIONAL_COMMANDS.iter().any(absent)
+    }
+
     fn pages(command: &Command, path: &str, found: &mut Vec<(String, String)>) {
         for sub in command.get_subcommands() {
             let path = format!("{path}{}", sub.get_name());
@@ -522,14 +529,14 @@ mod tests {
             assert_eq!(end.matches("  tombolo ").count(), 2, "{help}");
             assert_eq!(end.matches("\n\nNext: tombolo ").count(), 1, "{help}");
         }
-        for ending in &ENDINGS {
+        for ending in ENDINGS.iter().filter(in_this_build) {
             assert!(found.iter().any(|(path, _)| path == ending.command), "{}", ending.command);
         }
     }
 
     #[test]
     fn every_example_can_be_typed() {
-        for ending in &ENDINGS {
+        for ending in ENDINGS.iter().filter(in_this_build) {
             let own = ending.examples.iter().map(|(line, _)| *line);
             for line in own.clone().chain([ending.next.0]) {
                 let read = args::parse(words(line).into_iter().map(Into::into));

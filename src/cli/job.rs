@@ -26,7 +26,7 @@ pub fn run(context: &mut CommandContext<'_>, action: &JobAction) -> Result<u8, C
             note(context, &database)?;
             Ok(code)
         }
-        JobAction::Show(args) => show(context, args, &[database.job(&args.id)?]),
+        JobAction::Show(args) => show(context, args, &[database.find_job(&args.id)?]),
         JobAction::Approve(args) => show(context, args, &database.approve(&args.id)?),
         JobAction::Abort(args) => show(context, args, &[database.abort(&args.id)?]),
         JobAction::Undo(args) => undo(context, args, database.undo(&args.id)?),

@@ -28,17 +28,23 @@ mod notes;
 mod output;
 mod picture;
 mod plan_text;
+#[cfg(feature = "push")]
 mod push;
 mod query;
 mod questions;
 mod report;
 mod requests;
+#[cfg(feature = "server")]
 mod serve;
 mod sync;
+#[cfg(feature = "server")]
 mod token;
 mod tree;
 
-pub use failure::{CommandError, FAILED, exit_code};
+pub use failure::CommandError;
+#[cfg(feature = "server")]
+pub use failure::{FAILED, exit_code};
+#[cfg(feature = "server")]
 pub use serve::{HttpServer, ServeRequest, ServerLog};
 
 use args::{CliCommand, ColorMode, DiagnosticFormat, GlobalArgs, MessageFormat};
@@ -64,6 +70,7 @@ pub struct CommandContext<'a> {
     /// The limits of a question.
     pub limits: QuestionLimits,
     /// The server, which this module does not know.
+    #[cfg(feature = "server")]
     pub server: &'a dyn HttpServer,
 }
 
@@ -153,7 +160,7 @@ impl CommandContext<'_> {
 }
 
 /// Runs the program. `server` serves what `tombolo serve` is asked for.
-pub fn main(server: &dyn HttpServer) -> ExitCode {
+pub fn main(#[cfg(feature = "server")] server: &dyn HttpServer) -> ExitCode {
     let cli = match args::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -177,7 +184,14 @@ pub fn main(server: &dyn HttpServer) -> ExitCode {
     out.spreadsheet_safe = global.spreadsheet_safe;
     let progress = std::io::stderr().is_terminal() && !global.quiet;
     let limits = QuestionLimits { memory: question_memory(&global), ..QuestionLimits::default() };
-    let mut context = CommandContext { out, global, progress, limits, server };
+    let mut context = CommandContext {
+        out,
+        global,
+        progress,
+        limits,
+        #[cfg(feature = "server")]
+        server,
+    };
     let result = run_guarded(cli.command, &mut context);
     let result = result.and_then(|code| {
         context.out.flush()?;
@@ -234,8 +248,11 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Scopes(args) => inspect::scopes(context, &args),
         CliCommand::Stats(args) => inspect::stats(context, &args),
         CliCommand::Export(args) => export::run(context, &args),
+        #[cfg(feature = "server")]
         CliCommand::Serve(args) => serve::run(context, &args),
+        #[cfg(feature = "server")]
         CliCommand::Token(args) => token::run(context, &args.action),
+        #[cfg(feature = "push")]
         CliCommand::Push(args) => push::run(context, &args),
         CliCommand::Verify => checkup::verify(context),
         CliCommand::Backup(args) => checkup::backup(context, &args),
@@ -250,12 +267,34 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
     }
 }
 
+/// Commands that a build may be without: the words of its part, the feature, true if it is there.
+const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 3] = [
+    ("serve", "no server", "server", cfg!(feature = "server")),
+    ("token", "no server", "server", cfg!(feature = "server")),
+    ("push", "no client of a server", "push", cfg!(feature = "push")),
+];
+
+/// Returns the error for a command that other builds have and this one has not.
+fn absent_command(e: &clap::Error) -> Option<CommandError> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(name)) = e.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let absent = |(command, _, _, there): &&(&str, &str, &str, bool)| command == name && !there;
+    let (command, part, feature, _) = OPTIONAL_COMMANDS.iter().find(absent)?;
+    let message = format!("this build of tombolo has {part}, so there is no `{command}`");
+    Some(CommandError::mistake(message).hint(format!("build it with `--features {feature}`")))
+}
+
 /// Prints help, or the error of the command line.
 fn usage(e: &clap::Error) -> ExitCode {
     // The flags could not be read, so this one is looked for by hand.
     let words: Vec<String> = std::env::args().collect();
     let json = words.iter().any(|word| word == "--message-format=json")
         || words.windows(2).any(|pair| pair == ["--message-format", "json"]);
+    if let Some(absent) = absent_command(e) {
+        return tell(&absent, if json { MessageFormat::Json } else { MessageFormat::Human });
+    }
     if e.use_stderr() && json {
         let text = e.to_string();
         let message = text.lines().next().unwrap_or_default();

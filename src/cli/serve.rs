@@ -82,7 +82,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, Com
         Some(memory) => memory.0,
         None => sensible_memory(),
     };
-    super::token::migrate_tokens(context, &database)?;
+    super::checkup::migrate_tokens(context, &database)?;
     let access = database.access()?;
     let lives = access.tokens.iter().any(|token| !token.expired(now()));
     guard_address(args, lives)?;

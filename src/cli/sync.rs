@@ -197,6 +197,7 @@ impl UploadFile {
     }
 
     /// Returns a reader of its contents, unpacked.
+    #[cfg(feature = "push")]
     pub fn reader(self) -> impl Read + Send {
         LazyReader(LazyReaderState::Waiting(self.path, self.packing, ProgressBar::hidden()))
     }

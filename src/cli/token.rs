@@ -14,7 +14,7 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 pub fn run(context: &mut CommandContext<'_>, action: &TokenAction) -> Result<u8, CommandError> {
     let database = context.open_or_create()?;
     // Tokens of an earlier version must be in the database before any is listed or revoked.
-    migrate_tokens(context, &database)?;
+    super::checkup::migrate_tokens(context, &database)?;
     match action {
         TokenAction::Create(args) => create(context, &database, args),
         TokenAction::List(args) => list(context, &database, args.output),
@@ -43,20 +43,6 @@ pub fn run(context: &mut CommandContext<'_>, action: &TokenAction) -> Result<u8,
             Ok(0)
         }
     }
-}
-
-/// Moves tokens of an earlier version into the database, and says so.
-pub fn migrate_tokens(
-    context: &CommandContext<'_>,
-    database: &Database,
-) -> Result<(), CommandError> {
-    if let Some(path) = database.take_over_tokens()?
-        && !context.out.quiet
-    {
-        let path = path.display().to_string();
-        eprintln!("The tokens in `{}` are in the database now.", clean(&path));
-    }
-    Ok(())
 }
 
 fn create(

@@ -96,6 +96,7 @@ fn hex(bytes: &[u8]) -> String {
 
 impl Database {
     /// The stored row of tokens, as of now; `None` if there never was one.
+    #[doc(hidden)]
     pub fn access_row(&self) -> Result<Option<Vec<u8>>, Error> {
         match &self.injected {
             Some(store) => Ok(store.access()?),
@@ -107,6 +108,7 @@ impl Database {
     }
 
     /// The tokens and whether callers need one, as of now.
+    #[doc(hidden)]
     pub fn access(&self) -> Result<AccessControl, Error> {
         Ok(AccessControl::read(self.access_row()?.as_deref())?)
     }
@@ -132,6 +134,7 @@ impl Database {
 
     /// Makes a token, and closes the database for callers without one. The text is not kept and
     /// cannot be shown again.
+    #[doc(hidden)]
     pub fn create_token(
         &self,
         name: &str,
@@ -159,6 +162,7 @@ impl Database {
 
     /// Revokes a token and returns it; `None` if the beginning or end of an id fits none or
     /// several. The database stays closed.
+    #[doc(hidden)]
     pub fn revoke_token(&self, id: &str) -> Result<Option<AccessToken>, Error> {
         self.edit_access(|mut access, _| {
             let asked = id.trim().to_lowercase();
@@ -182,6 +186,7 @@ impl Database {
     /// # Errors
     ///
     /// A usage error while there are tokens: their owners expect that every caller needs one.
+    #[doc(hidden)]
     pub fn allow_anonymous(&self) -> Result<(), Error> {
         self.edit_access(|access, known| match access.tokens.len() {
             0 if known && !access.closed => Ok(((), None)),
@@ -200,6 +205,7 @@ impl Database {
     ///
     /// A file that others may have written, that is damaged, or that may be older than the tokens
     /// of the database. It is never passed over, since that could open a database that it closed.
+    #[doc(hidden)]
     pub fn take_over_tokens(&self) -> Result<Option<PathBuf>, Error> {
         let found = self.files_of_tokens()?;
         let Some(path) = found.first() else { return Ok(None) };
@@ -336,7 +342,7 @@ mod tests {
         assert!(rights(&text, 1_500).expect("known").read());
         assert!(rights(&text, 2_000).is_none(), "expired");
         assert!(rights("tmb_0", 1_500).is_none());
-        let file = std::fs::read(database.path()).expect("a file");
+        let file = std::fs::read(database.file_path()).expect("a file");
         assert!(memchr::memmem::find(&file, text.as_bytes()).is_none(), "the text is not kept");
         assert_eq!(database.revoke_token("").expect("sound"), None);
         database.revoke_token(&token.id.to_string()).expect("sound").expect("it was there");
@@ -365,7 +371,7 @@ mod tests {
         let before = revision();
         database.create_token("ci", vec![AccessRight::Admin], 0, None).expect("made");
         assert_eq!(revision(), before);
-        let path = database.path().to_owned();
+        let path = database.file_path().to_owned();
         database.discard_unused().expect("sound");
         assert!(path.exists(), "what has tokens is used");
     }

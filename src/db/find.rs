@@ -131,6 +131,7 @@ impl Database {
     ///
     /// [`Error::UnknownEntity`], which tells who deleted a deleted entity or offers the entities
     /// nearest to an unknown name, or [`Error::Usage`] with the candidates of an ambiguous name.
+    #[doc(hidden)]
     pub fn find_entity(&self, snapshot: &Snapshot, name: &str) -> Result<u32, Error> {
         find(snapshot, name)
     }

@@ -194,6 +194,7 @@ impl Database {
     }
 
     pub(super) fn make_folder(&self) -> Result<(), Error> {
+        self.check_writable()?;
         let folder = self.jobs_folder();
         private_files::make_folder(&folder).map_err(io)?;
         Ok(private_files::check_owner(&folder, &self.path)?)
@@ -374,6 +375,7 @@ impl Database {
     }
 
     /// The number of open and held jobs, and the bytes that they take on disk.
+    #[doc(hidden)]
     pub fn staged(&self) -> Result<(u64, u64), Error> {
         let mut jobs: BTreeMap<Uuid, (bool, Vec<PathBuf>)> = BTreeMap::new();
         for here in self.files_here()? {
@@ -395,6 +397,7 @@ impl Database {
     }
 
     /// The files in the folder of jobs that belong to no job, or to a damaged one.
+    #[doc(hidden)]
     pub fn stray_job_files(&self) -> Result<Vec<StrayJobFile>, Error> {
         let here = self.files_here()?;
         let jobs: BTreeSet<Uuid> = here
@@ -443,6 +446,7 @@ impl Database {
     /// # Errors
     ///
     /// A usage error for a name that no such file has; then nothing was deleted.
+    #[doc(hidden)]
     pub fn clear_jobs(&self, names: &[String], dry_run: bool) -> Result<Vec<StrayJobFile>, Error> {
         let mut strays = self.stray_job_files()?;
         let is = |stray: &StrayJobFile, name: &String| {

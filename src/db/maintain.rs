@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 /// The report of an `undo`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct UndoReport {
     /// The job under which the restoration is recorded.
     pub job: JobReport,
@@ -31,6 +32,7 @@ pub struct UndoReport {
 
 /// The report of a `gc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GcReport {
     /// Tombstones of entities.
     pub purged_entities: u64,
@@ -152,6 +154,7 @@ impl Database {
     /// Rewrites property blocks that hold dead records, merges deltas of adjacency and gives unused
     /// space back; returns the size of the file before and after, in bytes.
     pub fn compact(&self) -> Result<(u64, u64), Error> {
+        self.check_writable()?;
         let _turn = self.lock_writers();
         let size = || std::fs::metadata(&self.path).map(|m| m.len()).map_err(super::io);
         let before = size()?;
@@ -192,6 +195,7 @@ impl Database {
     /// Purges tombstones and lists for undo older than `days`, reports of jobs older than
     /// `report_days`, open jobs that were abandoned, and files that crashes left.
     pub fn gc(&self, days: u32, report_days: u32) -> Result<GcReport, Error> {
+        self.check_writable()?;
         let abandoned = self.drop_abandoned()?;
         let leftovers = crate::store::sweep(&self.path).map_err(super::io)?;
         let mut report = GcReport { abandoned, leftovers, ..GcReport::default() };
@@ -259,6 +263,7 @@ impl Database {
     ///
     /// The time since the last call is that of the running system, which nobody can set; the clock
     /// is asked only where it is not known. A job whose age cannot be told is not abandoned.
+    #[doc(hidden)]
     pub fn drop_abandoned(&self) -> Result<u64, Error> {
         let mut abandoned = 0;
         for file in self.job_files()? {

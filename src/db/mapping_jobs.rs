@@ -71,6 +71,7 @@ pub struct RelationshipChange {
 /// A change of one relationship with its names and contents.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct RelationshipDetails {
     /// The kind of change.
     pub action: RelationshipAction,
@@ -182,6 +183,7 @@ struct StagedJob {
 
 impl Database {
     /// The changes that the job of a mapping would make, as of `snapshot`.
+    #[doc(hidden)]
     pub fn plan_mapping(
         &self,
         snapshot: &Snapshot,
@@ -223,6 +225,7 @@ impl Database {
     /// # Errors
     ///
     /// [`Error::Moved`] if the database is at another revision, or gives other changes.
+    #[doc(hidden)]
     pub fn apply_mapping(
         &self,
         job: &MappingJob,
@@ -234,16 +237,19 @@ impl Database {
     }
 
     /// Keeps other processes from writing until the result is dropped or used up.
+    #[doc(hidden)]
     pub fn alone(&self) -> Result<ExclusiveWriter, Error> {
         Ok(ExclusiveWriter(self.writer()?))
     }
 
     /// The state as of now, which stays so as long as nobody else writes.
+    #[doc(hidden)]
     pub fn snapshot_alone(&self, alone: &ExclusiveWriter) -> Result<Snapshot, Error> {
         self.snapshot_of(alone.0.as_ref())
     }
 
     /// [`Database::apply_mapping`] for a caller that keeps others from writing.
+    #[doc(hidden)]
     pub fn apply_mapping_alone(
         &self,
         alone: ExclusiveWriter,
@@ -321,6 +327,7 @@ impl Database {
 
     /// The time of the last finalize of a scope, in epoch milliseconds; jobs that changed nothing
     /// count.
+    #[doc(hidden)]
     pub fn last_finalize(&self, scope: &str) -> Result<Option<i64>, Error> {
         let finished = |job: &JobReport| job.status == JobStatus::Finished && job.scope == scope;
         let jobs = self.jobs()?.into_iter().filter(finished);
@@ -328,6 +335,7 @@ impl Database {
     }
 
     /// The scopes whose live relationships were made by mappings, in byte order.
+    #[doc(hidden)]
     pub fn mapped_scopes(&self, snapshot: &Snapshot) -> Result<Vec<MappingFileScope>, Error> {
         let mut found: BTreeMap<String, MappingFileScope> = BTreeMap::new();
         // Newest first, so the first mapping of a scope is the one that made what is there.
@@ -347,6 +355,7 @@ impl Database {
     /// # Errors
     ///
     /// A usage error if no mapping made edges of this scope.
+    #[doc(hidden)]
     pub fn delete_edges_of(&self, scope: &str, reason: &str) -> Result<JobReport, Error> {
         let snapshot = self.snapshot()?;
         let known = self.mapped_scopes(&snapshot)?;

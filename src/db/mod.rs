@@ -22,6 +22,7 @@ pub use access::{AccessControl, AccessToken};
 pub use find::{EntityKeyIndex, NAMING};
 pub use job_files::StrayJobFile;
 pub use jobs::{EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras};
+pub(crate) use jobs::{JobGroup, check_scope, check_source};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MAPPED_MAX, MappedRelationship, check_mapped, mapper_scope_name};
 pub use mapping_jobs::{
@@ -32,7 +33,9 @@ pub use planned_graph::PlannedGraph;
 pub use rights::{AccessRight, RightSet, ScopePattern};
 pub use saved_plan::{PlannedJob, SavedPlan};
 
-use crate::store::{DatabaseFile, Snapshot, StoreError, WaitPolicy, WriteBehind, private_files};
+use crate::store::{
+    DatabaseFile, SharedSnapshot, Snapshot, StoreError, WaitPolicy, WriteBehind, private_files,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -55,6 +58,8 @@ pub struct Database {
     stored: Mutex<jobs::StoredJobs>,
     /// Relationships that the mappings of one job may make.
     mapped_max: u64,
+    /// True if every write is refused.
+    read_only: bool,
 }
 
 impl Database {
@@ -81,6 +86,7 @@ impl Database {
 
     /// Opens an existing database to ask it one short question: the state as of now, from the one
     /// time that the file is opened, with a small cache.
+    #[doc(hidden)]
     pub fn open_briefly(path: &Path) -> Result<(Database, Snapshot), Error> {
         let snapshot = DatabaseFile::open_briefly(path)?.snapshot().map_err(|e| e.at(path))?;
         Ok((Database::at(path), snapshot))
@@ -92,6 +98,7 @@ impl Database {
     }
 
     /// A database on an open store; its jobs lie in `<path>.jobs`.
+    #[doc(hidden)]
     pub fn with_store(store: DatabaseFile, path: &Path) -> Database {
         Database { injected: Some(store), ..Database::at(path) }
     }
@@ -106,34 +113,55 @@ impl Database {
             reader: None,
             injected: None,
             mapped_max: MAPPED_MAX,
+            read_only: false,
         }
     }
 
     /// The same database with a limit on the relationships that the mappings of one job may make.
+    #[doc(hidden)]
     pub fn with_mapped_max(self, mapped_max: u64) -> Database {
         Database { mapped_max, ..self }
     }
 
     /// The same database, whose file stays open for reading between calls.
+    #[doc(hidden)]
     pub fn kept_open(self) -> Database {
         Database { reader: Some(Arc::default()), ..self }
+    }
+
+    /// The same database, which refuses every write.
+    pub(crate) fn without_writes(self) -> Database {
+        Database { read_only: true, ..self }
+    }
+
+    /// Refuses a write to a database that is open for reading only.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        match self.read_only {
+            false => Ok(()),
+            true => {
+                let what = format!("`{}` is open for reading only", self.path.display());
+                Err(Error::usage(what, "open it without `read_only`"))
+            }
+        }
     }
 
     /// Another handle on the same file; it shares what is kept open.
     pub fn another_handle(&self) -> Database {
         let (reader, mapped_max) = (self.reader.clone(), self.mapped_max);
-        let waiting = self.waiting.clone();
-        Database { reader, mapped_max, waiting, ..Database::at(&self.path) }
+        let (waiting, read_only) = (self.waiting.clone(), self.read_only);
+        Database { reader, mapped_max, waiting, read_only, ..Database::at(&self.path) }
     }
 
     /// The same database with another time that its calls wait for other processes, by default a
     /// minute.
+    #[doc(hidden)]
     pub fn waiting(self, waiting: WaitPolicy) -> Database {
         Database { waiting, ..self }
     }
 
     /// Takes a new file away again if nothing was ever committed to it: after a dry run, or after
     /// an upload that was refused, there is nothing to keep.
+    #[doc(hidden)]
     pub fn discard_unused(self) -> Result<(), Error> {
         if self.injected.is_none()
             && self.snapshot()?.meta().revision <= 1
@@ -147,30 +175,51 @@ impl Database {
         Ok(())
     }
 
-    /// The state as of now, for any number of questions.
+    /// The state as of now, for any number of questions of one thread.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        let snapshot = self.read_file(DatabaseFile::snapshot)?;
+        Ok(match self.allowed_indexes() {
+            Some(folder) => snapshot.with_indexes(folder),
+            None => snapshot,
+        })
+    }
+
+    /// The state as of now, for any number of threads.
+    pub fn shared_snapshot(&self) -> Result<SharedSnapshot, Error> {
+        let snapshot = self.read_file(DatabaseFile::shared_snapshot)?;
+        Ok(match self.allowed_indexes() {
+            Some(folder) => snapshot.with_indexes(folder),
+            None => snapshot,
+        })
+    }
+
+    /// Asks the store that is open for reading, or one that is opened for it.
+    fn read_file<T>(
+        &self,
+        ask: impl Fn(&DatabaseFile) -> Result<T, StoreError>,
+    ) -> Result<T, Error> {
         match &self.injected {
-            Some(store) => Ok(store.snapshot()?),
-            None => {
-                // Only where a writer was killed another one may be about to repair the file.
-                let snapshot = self.waiting.while_in_use(&self.path, || match &self.reader {
-                    Some(reader) => reader.snapshot(&self.path).map_err(StoreError::of_open_file),
-                    None => DatabaseFile::open_reader(&self.path)?.snapshot(),
-                })?;
-                // Indexes only make answers faster, so a folder that somebody else owns is left
-                // alone.
-                let folder = self.index_folder();
-                Ok(match private_files::check_owner(&folder, &self.path) {
-                    Ok(()) => snapshot.with_indexes(folder),
-                    Err(_) => snapshot,
-                })
-            }
+            Some(store) => Ok(ask(store)?),
+            // Only where a writer was killed another one may be about to repair the file.
+            None => Ok(self.waiting.while_in_use(&self.path, || match &self.reader {
+                Some(reader) => reader.snapshot(&self.path, &ask).map_err(StoreError::of_open_file),
+                None => ask(&DatabaseFile::open_reader(&self.path)?),
+            })?),
         }
+    }
+
+    /// The folder for derived indexes. They only make answers faster, so a folder that somebody else
+    /// owns is left alone; and whoever asks for no writes gets none beside the file either.
+    fn allowed_indexes(&self) -> Option<PathBuf> {
+        let folder = self.index_folder();
+        let ours = || private_files::check_owner(&folder, &self.path).is_ok();
+        (self.injected.is_none() && !self.read_only && ours()).then_some(folder)
     }
 
     /// Opens the file for writing, waiting for other processes; `None` where the store is open
     /// anyway. All others are kept out until it is dropped.
     fn writer(&self) -> Result<Option<DatabaseFile>, Error> {
+        self.check_writable()?;
         if self.injected.is_some() {
             return Ok(None);
         }
@@ -180,6 +229,7 @@ impl Database {
 
     /// Checks that the file can be read now. A store that is kept open for questions stays as idle
     /// as it was.
+    #[doc(hidden)]
     pub fn look(&self) -> Result<(), Error> {
         match (&self.injected, &self.reader) {
             (None, Some(reader)) => Ok(reader.look(&self.path)?),
@@ -189,6 +239,7 @@ impl Database {
 
     /// Closes the store that is kept open for questions, with all its caches, if no question came
     /// for so long; returns true if it did. The next question opens it again.
+    #[doc(hidden)]
     pub fn rest(&self, idle: Duration) -> bool {
         self.reader.as_ref().is_some_and(|reader| reader.rest(idle))
     }
@@ -209,7 +260,7 @@ impl Database {
     }
 
     /// The path of the file.
-    pub fn path(&self) -> &Path {
+    pub fn file_path(&self) -> &Path {
         &self.path
     }
 
@@ -300,9 +351,13 @@ struct PersistentReader {
 }
 
 impl PersistentReader {
-    fn snapshot(&self, path: &Path) -> Result<Snapshot, StoreError> {
+    fn snapshot<T>(
+        &self,
+        path: &Path,
+        ask: impl Fn(&DatabaseFile) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         *lock(&self.asked) = Some(Instant::now());
-        self.ask(path, DatabaseFile::snapshot)
+        self.ask(path, ask)
     }
 
     /// Asks the store that is kept, or one that is opened for it.

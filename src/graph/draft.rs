@@ -76,6 +76,155 @@ pub struct DraftRelationship<'a> {
     pub origin: Option<RelationshipOrigin>,
 }
 
+impl<'a> DraftEntity<'a> {
+    /// An entity with its `_key`, `_type` and first `_class`.
+    ///
+    /// ```
+    /// use tombolo::DraftEntity;
+    ///
+    /// let alice = DraftEntity::new("okta-user:alice", "okta_user", "User")
+    ///     .property("email", "alice@example.com")
+    ///     .property("active", true);
+    /// assert_eq!(alice.properties[0].0, "active");
+    /// ```
+    pub fn new(
+        key: impl Into<Cow<'a, str>>,
+        type_name: impl Into<Cow<'a, str>>,
+        class: impl Into<Cow<'a, str>>,
+    ) -> DraftEntity<'a> {
+        DraftEntity {
+            key: Some(key.into()),
+            type_name: Some(type_name.into()),
+            classes: vec![class.into()],
+            ..DraftEntity::default()
+        }
+    }
+
+    /// A change to an entity that exists, for the modes PATCH and OVERRIDE.
+    pub fn patch(key: impl Into<Cow<'a, str>>) -> DraftEntity<'a> {
+        DraftEntity { key: Some(key.into()), ..DraftEntity::default() }
+    }
+
+    /// The same with one class more.
+    pub fn class(mut self, class: impl Into<Cow<'a, str>>) -> DraftEntity<'a> {
+        let class = class.into();
+        if !self.classes.contains(&class) {
+            self.classes.push(class);
+        }
+        self
+    }
+
+    /// The same with a property, in place of one of that name.
+    pub fn property(
+        mut self,
+        name: impl Into<Cow<'a, str>>,
+        value: impl Into<Value<'a>>,
+    ) -> DraftEntity<'a> {
+        set_property(&mut self.properties, name.into(), value.into());
+        self
+    }
+}
+
+impl<'a> DraftEnd<'a> {
+    /// The entity with this key in this scope.
+    pub fn in_scope(scope: impl Into<Cow<'a, str>>, key: impl Into<Cow<'a, str>>) -> DraftEnd<'a> {
+        DraftEnd { key: Some(key.into()), scope: Some(scope.into()), id: None }
+    }
+}
+
+/// The entity with this key in the scope of the job.
+impl<'a> From<&'a str> for DraftEnd<'a> {
+    fn from(key: &'a str) -> DraftEnd<'a> {
+        DraftEnd { key: Some(key.into()), ..DraftEnd::default() }
+    }
+}
+
+/// The entity with this key in the scope of the job.
+impl From<String> for DraftEnd<'_> {
+    fn from(key: String) -> Self {
+        DraftEnd { key: Some(key.into()), ..DraftEnd::default() }
+    }
+}
+
+/// The entity with this id.
+impl From<ObjectId> for DraftEnd<'_> {
+    fn from(id: ObjectId) -> Self {
+        DraftEnd { id: Some(id), ..DraftEnd::default() }
+    }
+}
+
+impl<'a> DraftRelationship<'a> {
+    /// A relationship from one entity to another. Its `_key` is made from both keys and the verb, as
+    /// in `sre|has|alice`; its `_type` is the verb in lower case. [`DraftRelationship::with_key`]
+    /// and [`DraftRelationship::with_type`] give others.
+    ///
+    /// ```
+    /// use tombolo::{DraftEnd, DraftRelationship};
+    ///
+    /// let inside = DraftRelationship::new("okta-group:sre", "HAS", "okta-user:alice");
+    /// assert_eq!(inside.key, "okta-group:sre|has|okta-user:alice");
+    /// let across = DraftRelationship::new(
+    ///     DraftEnd::in_scope("okta", "okta-user:alice"),
+    ///     "OWNS",
+    ///     DraftEnd::in_scope("jamf", "laptop-001"),
+    /// );
+    /// assert_eq!(across.type_name, "owns");
+    /// ```
+    pub fn new(
+        from: impl Into<DraftEnd<'a>>,
+        verb: impl Into<Cow<'a, str>>,
+        to: impl Into<DraftEnd<'a>>,
+    ) -> DraftRelationship<'a> {
+        let (from, to, class) = (from.into(), to.into(), verb.into());
+        let text = |end: &DraftEnd<'_>| match (&end.key, end.id) {
+            (Some(key), _) => key.to_string(),
+            (None, Some(id)) => id.to_string(),
+            (None, None) => String::new(),
+        };
+        let key = default_relationship_key(&text(&from), &class, &text(&to));
+        DraftRelationship {
+            key: key.into(),
+            type_name: class.to_lowercase().into(),
+            class,
+            from,
+            to,
+            ..DraftRelationship::default()
+        }
+    }
+
+    /// The same with this `_key`.
+    pub fn with_key(self, key: impl Into<Cow<'a, str>>) -> DraftRelationship<'a> {
+        DraftRelationship { key: key.into(), ..self }
+    }
+
+    /// The same with this `_type`.
+    pub fn with_type(self, type_name: impl Into<Cow<'a, str>>) -> DraftRelationship<'a> {
+        DraftRelationship { type_name: type_name.into(), ..self }
+    }
+
+    /// The same with a property, in place of one of that name.
+    pub fn property(
+        mut self,
+        name: impl Into<Cow<'a, str>>,
+        value: impl Into<Value<'a>>,
+    ) -> DraftRelationship<'a> {
+        set_property(&mut self.properties, name.into(), value.into());
+        self
+    }
+}
+
+/// Puts a property where its name belongs in ascending order.
+fn set_property<'a>(
+    properties: &mut Vec<(Cow<'a, str>, Value<'a>)>,
+    name: Cow<'a, str>,
+    value: Value<'a>,
+) {
+    match properties.binary_search_by(|(known, _)| known.cmp(&name)) {
+        Ok(at) => properties[at].1 = value,
+        Err(at) => properties.insert(at, (name, value)),
+    }
+}
+
 /// The `_key` that a relationship has when nobody gives one: `from|verb|to`, verb in lower case.
 ///
 /// Source: CROSS_SCOPE page, e.g. `okta-user:alice|owns|jamf-device:laptop-001`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// An error of the store. After any of them the graph is as it was before the call.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StoreError {
     /// No file at this path.
     Missing(PathBuf),
@@ -172,7 +173,14 @@ impl fmt::Display for StoreError {
     }
 }
 
-impl std::error::Error for StoreError {}
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StoreError::Io(e) => Some(e),
+            _ => None,
+        }
+    }
+}
 
 impl From<std::io::Error> for StoreError {
     fn from(e: std::io::Error) -> StoreError {

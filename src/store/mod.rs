@@ -32,6 +32,7 @@ pub mod private_files;
 mod recovery_bypass;
 mod rows;
 mod segment;
+mod shared_snapshot;
 mod snapshot;
 mod spill;
 pub mod staging;
@@ -55,6 +56,7 @@ pub use partial_file::{folder_of, sweep};
 pub use pipeline::{NextGroup, SharedBatches, pipeline};
 pub use rows::{DatabaseMeta, EdgeCounts, JobRow, ObjectCounts, ScopeRow, split_classes};
 pub use segment::{AdjacencyEntry, StoredEdge};
+pub use shared_snapshot::SharedSnapshot;
 pub use snapshot::{ObjectFacts, Snapshot};
 pub use spill::{SharedBuckets, SpillBuckets, SpillRecord};
 pub use sweep::{NamesInUse, SweepCounts};
@@ -67,6 +69,7 @@ use recovery_bypass::RecoveryBypassBackend;
 use redb::backends::FileBackend;
 use redb::{Builder, ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase};
 use std::path::Path;
+use std::sync::Arc;
 use write_eliding::WriteElidingBackend;
 
 /// Bytes of memory that the engine may use for pages of a file that is only read.
@@ -343,7 +346,7 @@ impl DatabaseFile {
 
     /// The state as of now.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        guarded(|| Snapshot::new(self.begin_read()?))
+        guarded(|| Snapshot::new(Arc::new(self.begin_read()?)))
     }
 
     /// Starts the write transaction, waiting for another one in this process to end.

@@ -26,6 +26,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) type ReadTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -206,7 +207,8 @@ pub struct Snapshot {
     numbers_kept: RefCell<FxHashMap<Box<str>, Option<u32>>>,
     jobs_kept: RefCell<BudgetedCache<u32, (Uuid, String)>>,
     scope_cache: OnceCell<Vec<(u32, ScopeRow)>>,
-    transaction: ReadTransaction,
+    /// Shared with the other readers of a [`super::SharedSnapshot`].
+    transaction: Arc<ReadTransaction>,
 }
 
 /// Bytes of memory that the caches of a snapshot may take, unless [`Snapshot::with_memory`] says
@@ -336,7 +338,7 @@ fn expect(read: u32, expected: u32, name: &'static str) -> Result<(), StoreError
 }
 
 impl Snapshot {
-    pub(super) fn new(transaction: ReadTransaction) -> Result<Snapshot, StoreError> {
+    pub(super) fn new(transaction: Arc<ReadTransaction>) -> Result<Snapshot, StoreError> {
         let meta = Snapshot::meta_of(&transaction)?;
         let open = |definition| transaction.open_table(definition);
         // Nearly every question needs words and labels, so they are read at once; counts prove that

@@ -10,6 +10,7 @@ mod change;
 mod compare;
 mod contents;
 mod csv_rows;
+mod draft_check;
 mod ends;
 mod entity_table;
 mod fast_path;
@@ -30,6 +31,7 @@ mod tests;
 pub use apply::{apply, job_row};
 pub use batch::{BatchBuilder, BatchRules, StagedRecord, content_digest};
 pub use change::{ChangeAction, JobPlan, ObjectChange, SyncPlan};
+pub use draft_check::{check_entity, check_relationship};
 pub use guard::{GuardError, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, RelationshipLimits};
 pub use input::{InputFormat, InputSource, read_inputs};
 pub use job::{JobInput, JobSpec, StagedUploads};
@@ -62,6 +64,7 @@ impl InputNames {
 
 /// An error of a sync job. Nothing has changed in the graph.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum SyncError {
     /// Objects that cannot be taken, each with its place, path and key.
     Faults(Vec<String>),
@@ -144,7 +147,15 @@ impl fmt::Display for SyncError {
     }
 }
 
-impl std::error::Error for SyncError {}
+impl std::error::Error for SyncError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SyncError::Store(e) => e.source(),
+            SyncError::Read(_, e) => Some(e),
+            _ => None,
+        }
+    }
+}
 
 impl From<StoreError> for SyncError {
     fn from(e: StoreError) -> SyncError {

@@ -22,10 +22,10 @@ pub const STRING_MAX: usize = 256 << 10;
 /// Most properties of one object.
 pub const PROPERTIES_MAX: usize = 1_000;
 /// Most classes of an entity; all of them together become one name.
-const CLASSES_MAX: usize = 100;
+pub const CLASSES_MAX: usize = 100;
 
 /// A fault in one object of the input.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputDiagnostic {
     /// Place of the object.
     pub place: InputLocation,

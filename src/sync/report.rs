@@ -61,6 +61,7 @@ impl JobTally {
 /// An uploaded object that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct SkippedObject {
     /// Its `_key`.
     pub key: String,
@@ -86,6 +87,7 @@ impl SkippedObject {
 /// The reasons why a job is held, and the objects that it would delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct HoldReport {
     /// The objections of the guard, one sentence each.
     pub reasons: Vec<String>,
@@ -118,6 +120,7 @@ pub struct MappingInfo {
 /// The report of a job: the things that it did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct JobReport {
     /// Id of the job.
     pub id: Uuid,

@@ -287,7 +287,7 @@ fn jobs_of_an_earlier_version_are_told_apart_and_can_be_aborted() {
     fs::write(jobs.join(format!("{open}.stage")), b"Tml2 frames").unwrap();
     fs::write(jobs.join(format!("{open}.mapped")), b"{}\n").unwrap();
     let db = Database::open(&path).unwrap();
-    assert_eq!(db.job(&open.to_string()).unwrap().status, JobStatus::AwaitingUploads);
+    assert_eq!(db.find_job(&open.to_string()).unwrap().status, JobStatus::AwaitingUploads);
     let earlier = [
         db.finalize(open, &FinalizeRequest::default()).unwrap_err(),
         db.upload(open, input(&thing("x"))).unwrap_err(),
@@ -302,8 +302,8 @@ fn jobs_of_an_earlier_version_are_told_apart_and_can_be_aborted() {
     assert_eq!(left.count(), 1, "the report");
     sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
     assert!(files(&jobs).iter().all(|(file, _)| !is_of(file, open) && !is_of(file, ended)));
-    assert_eq!(db.job(&open.to_string()).unwrap().status, JobStatus::Aborted);
-    assert_eq!(db.job(&ended.to_string()).unwrap().status, JobStatus::Finished);
+    assert_eq!(db.find_job(&open.to_string()).unwrap().status, JobStatus::Aborted);
+    assert_eq!(db.find_job(&ended.to_string()).unwrap().status, JobStatus::Finished);
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn old_reports_go_and_what_somebody_needs_stays() {
     sync(&db, "jamf", SyncMode::Diff, &thing("x")).unwrap();
     db.create_job(&job_request(OKTA, "open")).unwrap();
     assert_eq!(db.jobs().unwrap().len(), 12);
-    let known = |id: Uuid| db.job(&id.to_string()).is_ok();
+    let known = |id: Uuid| db.find_job(&id.to_string()).is_ok();
     std::thread::sleep(Duration::from_millis(5));
     // Undo is possible for another 90 days, so what it needs stays.
     let done = db.gc(90, 0).unwrap();

@@ -12,6 +12,8 @@ mod impact_world;
 
 mod answers;
 mod demo_data;
+mod embedding;
+mod examples;
 mod faults;
 mod impact_model;
 mod impact_page;

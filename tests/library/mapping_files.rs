@@ -175,14 +175,12 @@ to = { scope = "jamf", key = "d:{from.device}" }
         reasons(&resolve(&mapping, &graph).unwrap()),
         [
             format!("{} missing to: no entity `d:9` in scope `jamf`", place(3)),
-            format!(
-                "{} missing from: no entity of scope `okta` fits: row.user is `b`",
-                place(3)
-            ),
+            format!("{} missing from: no entity of scope `okta` fits: row.user is `b`", place(3)),
             format!("{} ambiguous: 2 entities of `from`: u:c, u:d", place(3)),
         ]
     );
-    let by_match = by_key.replace("key = \"d:{from.device}\"", "match = \"to.serial = from.device\"");
+    let by_match =
+        by_key.replace("key = \"d:{from.device}\"", "match = \"to.serial = from.device\"");
     let (_folder, mapping) = load_one(&by_match, "");
     let place = format!("{}:3", mapping.file.display());
     assert_eq!(

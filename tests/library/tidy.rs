@@ -1,11 +1,12 @@
 //! Holds the floors: a module names only lower ones, and each outside package has one home.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`. The faces
 /// `api` and `cli` stand side by side in the program, on all floors of the library; `main` joins them.
-const FLOORS: [(&str, &[&str]); 15] = [
+const FLOORS: [(&str, &[&str]); 16] = [
     ("graph", &[]),
     ("limits", &[]),
     ("store", &["graph"]),
@@ -16,13 +17,20 @@ const FLOORS: [(&str, &[&str]); 15] = [
     ("mapping", &["graph", "lang", "limits", "query", "rules"]),
     ("view", &["graph", "limits", "rules"]),
     ("demo", &["graph"]),
-    ("error", &["graph", "store", "sync"]),
+    ("error", &["graph", "limits", "store", "lang", "sync"]),
     (
         "db",
         &["graph", "limits", "store", "lang", "sync", "rules", "mapping", "query", "view", "error"],
     ),
     (
         "answers",
+        &[
+            "graph", "limits", "store", "lang", "sync", "rules", "mapping", "query", "view",
+            "error", "db",
+        ],
+    ),
+    (
+        "embed",
         &[
             "graph", "limits", "store", "lang", "sync", "rules", "mapping", "query", "view",
             "error", "db",
@@ -114,6 +122,42 @@ fn each_outside_package_has_one_home() {
 /// Every `file::test` that a line of a document names.
 fn named_tests(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).collect()
+}
+
+#[test]
+fn the_library_exports_few_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("src/lib.rs")).expect("source is text");
+    let code = text.lines().filter(|line| !line.trim().starts_with("//"));
+    let code: String = code.map(|line| format!("{line}\n")).collect();
+    let exports = code.split("pub use ").skip(1).map(|rest| {
+        let list = rest.split(';').next().unwrap_or_default();
+        let names = list.split_once('{').map_or(list, |(_, names)| names);
+        names.split([',', '}']).filter(|name| !name.trim().is_empty()).count()
+    });
+    let names: usize = exports.sum();
+    assert!((30..=60).contains(&names), "{names} names are exported");
+    let modules: Vec<&str> = code.split("pub mod ").collect();
+    for before in &modules[..modules.len() - 1] {
+        assert!(before.trim_end().ends_with("#[doc(hidden)]"), "a module is on the front page");
+    }
+}
+
+#[test]
+fn the_library_alone_compiles_few_packages() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--prefix", "none", "--no-dedupe"])
+        .args(["--edges", "normal,build", "--no-default-features"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs the test");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8_lossy(&tree.stdout);
+    let packages: BTreeSet<&str> = text.lines().filter(|line| !line.starts_with('[')).collect();
+    assert!((50..=93).contains(&packages.len()), "{} packages: {packages:?}", packages.len());
+    for absent in ["clap ", "axum ", "tokio ", "async-graphql ", "rustls "] {
+        assert!(!packages.iter().any(|package| package.starts_with(absent)), "{absent}is there");
+    }
 }
 
 #[test]
