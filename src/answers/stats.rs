@@ -78,7 +78,7 @@ impl StatsAnswer {
     pub fn read(database: &Database, snapshot: &Snapshot) -> Result<StatsAnswer, AnswerError> {
         let rows = scope_rows(snapshot)?;
         let total = |kind: ObjectKind| rows.iter().map(|(_, row)| row.count(kind).live).sum();
-        let path = database.path();
+        let path = database.file_path();
         let (revision, jobs) = (snapshot.meta().revision, snapshot.meta().next_job);
         Ok(StatsAnswer {
             file: path.display().to_string(),

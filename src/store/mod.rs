@@ -14,6 +14,7 @@ mod column;
 mod cross_scope_search;
 mod edges;
 mod error;
+mod expected_pages;
 #[doc(hidden)]
 pub mod fuzzing;
 mod heads;

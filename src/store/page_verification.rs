@@ -22,9 +22,9 @@
 //!   table    kind u8 | length u64 | root? u8 | root | key width? u8 | u32 | value width? u8 | u32 | ...
 //! ```
 
+use super::expected_pages::{ExpectationTable, ExpectedPage};
 use super::recovery_bypass::{FLAGS_AT, PRIMARY, RECOVERY_REQUIRED};
 use redb::StorageBackend;
-use rustc_hash::FxHashMap;
 use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -180,65 +180,86 @@ impl FileHeader {
     }
 }
 
-/// Checks that a page is the expected one; `None` if it is not. If it is, `visit` gets each page
-/// that it describes, with `false` if a writer may still change that page.
-fn prove(
+/// Returns whether a page has the expected checksum.
+fn is_expected(page: &[u8], checksum: [u32; 2], tree: TreeKind) -> bool {
+    let used = used_len(page, tree).and_then(|len| page.get(..len));
+    used.is_some_and(|used| truncate_checksum(xxh3_128(used)) == checksum)
+}
+
+/// The number of bytes of a page that its checksum covers. They come from an unproven page, so each
+/// step is checked.
+fn used_len(page: &[u8], tree: TreeKind) -> Option<usize> {
+    let count = u16_at(page, 2)?;
+    let last = count.checked_sub(1)?;
+    let fixed = |start: usize, width: u32| start.checked_add((width as usize).checked_mul(count)?);
+    match *page.first()? {
+        LEAF => {
+            let (values_at, keys_at) = leaf_places(count, tree);
+            let keys_end = match tree.key_width {
+                Some(width) => fixed(keys_at, width)?,
+                None => u32_at(page, 4 + 4 * last)?,
+            };
+            match tree.value_width {
+                Some(width) => fixed(keys_end, width),
+                None => u32_at(page, values_at + 4 * last),
+            }
+        }
+        BRANCH => {
+            let ends_at = 8 + 24 * (count + 1);
+            match tree.key_width {
+                Some(width) => fixed(ends_at, width),
+                None => u32_at(page, ends_at + 4 * last),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Where the ends of the values and the keys of a leaf begin.
+fn leaf_places(pairs: usize, tree: TreeKind) -> (usize, usize) {
+    let ends = |width: Option<u32>| if width.is_none() { 4 * pairs } else { 0 };
+    let values_at = 4 + ends(tree.key_width);
+    (values_at, values_at + ends(tree.value_width))
+}
+
+/// Calls `visit` with each page that a proven page describes, and with `false` if a writer may still
+/// change that page. `None` if one of them cannot be.
+fn children(
     page: &[u8],
-    checksum: [u32; 2],
     tree: TreeKind,
     geometry: PageGeometry,
     visit: &mut impl FnMut(ChildPage, bool),
 ) -> Option<()> {
+    let count = u16_at(page, 2)?;
     match *page.first()? {
-        LEAF => {
-            let pairs = u16_at(page, 2)?;
-            let last = pairs.checked_sub(1)?;
-            let ends = |width: Option<u32>| if width.is_none() { 4 * pairs } else { 0 };
-            let values_at = 4 + ends(tree.key_width);
-            let keys_at = values_at + ends(tree.value_width);
-            let keys_end = match tree.key_width {
-                Some(width) => keys_at.checked_add((width as usize).checked_mul(pairs)?)?,
-                None => u32_at(page, 4 + 4 * last)?,
+        LEAF if tree.of_tables => {
+            let (values_at, keys_at) = leaf_places(count, tree);
+            let mut start = match tree.key_width {
+                Some(width) => keys_at + width as usize * count,
+                None => u32_at(page, 4 + 4 * count.checked_sub(1)?)?,
             };
-            let end = match tree.value_width {
-                Some(width) => keys_end.checked_add((width as usize).checked_mul(pairs)?)?,
-                None => u32_at(page, values_at + 4 * last)?,
-            };
-            // The lengths above come from an unproven page, so each step is checked.
-            if truncate_checksum(xxh3_128(page.get(..end)?)) != checksum {
-                return None;
-            }
-            if !tree.of_tables {
-                return Some(());
-            }
-            let mut start = keys_end;
-            for pair in 0..pairs {
+            for pair in 0..count {
                 let end = u32_at(page, values_at + 4 * pair)?;
                 table(page.get(start..end)?, geometry, visit)?;
                 start = end;
             }
-            Some(())
         }
         BRANCH => {
-            let keys = u16_at(page, 2)?;
-            let last = keys.checked_sub(1)?;
-            let (pages_at, ends_at) = (8 + 16 * (keys + 1), 8 + 24 * (keys + 1));
-            let end = match tree.key_width {
-                Some(width) => ends_at.checked_add((width as usize).checked_mul(keys)?)?,
-                None => u32_at(page, ends_at + 4 * last)?,
-            };
-            if truncate_checksum(xxh3_128(page.get(..end)?)) != checksum {
-                return None;
-            }
-            for child in 0..=keys {
+            let pages_at = 8 + 16 * (count + 1);
+            for child in 0..=count {
                 let checksum = u128_at(page, 8 + 16 * child)?;
                 let (offset, len) = geometry.place(u64_at(page, pages_at + 8 * child)?)?;
                 visit(ChildPage { offset, len, checksum, tree }, checksum != DEFERRED);
             }
-            Some(())
         }
-        _ => None,
+        _ => {}
     }
+    Some(())
+}
+
+/// Returns whether pages of a tree describe others, going by the first byte of this one.
+fn describes_pages(page: &[u8], tree: TreeKind) -> bool {
+    tree.of_tables || page.first() == Some(&BRANCH)
 }
 
 /// Calls `visit` with the root of a table, read from the definition of the table.
@@ -275,21 +296,10 @@ struct ExpectedPages {
     /// The kinds of trees that were met: at most as many as there are tables.
     trees: Vec<TreeKind>,
     /// Expected pages, by place in pages from the start of the file.
-    pages: FxHashMap<u32, ExpectedPage>,
+    pages: ExpectationTable,
 }
 
-/// The expectation about one page, in few bytes: a question that reads a branch learns of a hundred
-/// pages and reads one of them.
-#[derive(Clone, Copy, Debug)]
-struct ExpectedPage {
-    /// Half of the checksum, low part first. It is there to find damage, not forgery.
-    sum: [u32; 2],
-    /// Place of its kind in `trees`.
-    tree: u16,
-    order: u8,
-}
-
-/// The key of a page in the map; a file has fewer than 2^32 pages.
+/// The place of a page; a file has fewer than 2^32 pages.
 fn page_number(offset: u64) -> Option<u32> {
     u32::try_from(offset / PAGE).ok()
 }
@@ -299,30 +309,17 @@ fn truncate_checksum(checksum: u128) -> [u32; 2] {
 }
 
 impl ExpectedPages {
-    /// Takes over the expectations about the pages below a page. The flag is false for a page that
-    /// a writer may still change.
-    fn record_children(&mut self, told: impl IntoIterator<Item = (ChildPage, bool)>) {
-        // The children of a branch are of one kind.
-        let mut last: Option<(TreeKind, u16)> = None;
-        for (ChildPage { offset, len, checksum, tree }, settled) in told {
-            let Some(place) = page_number(offset) else { continue };
-            // A page that may still change has no expectation, and an old one must not stay.
-            if !settled {
-                self.pages.remove(&place);
-                continue;
-            }
-            let tree = match last {
-                Some((known, number)) if known == tree => number,
-                _ => {
-                    let number = self.tree_number(tree);
-                    last = Some((tree, number));
-                    number
-                }
-            };
-            let order = (len / PAGE).trailing_zeros() as u8;
-            self.pages
-                .insert(place, ExpectedPage { sum: truncate_checksum(checksum), tree, order });
+    /// Expects `child`, which is of the kind with this number.
+    fn record(&mut self, child: ChildPage, kind: u16, settled: bool) {
+        let Some(place) = page_number(child.offset) else { return };
+        // A page that may still change has no expectation, and an old one must not stay.
+        if !settled {
+            self.pages.remove(place);
+            return;
         }
+        let order = (child.len / PAGE).trailing_zeros() as u8;
+        let sum = truncate_checksum(child.checksum);
+        self.pages.insert(place, ExpectedPage { sum, tree: kind, order, expanded: false });
     }
 
     fn tree_number(&mut self, tree: TreeKind) -> u16 {
@@ -334,10 +331,28 @@ impl ExpectedPages {
         at as u16
     }
 
-    /// Length, half of the checksum and kind of tree of a page, if a page above it was read.
-    fn expected(&self, offset: u64) -> Option<(u64, [u32; 2], TreeKind)> {
-        let ExpectedPage { sum, tree, order } = *self.pages.get(&page_number(offset)?)?;
-        Some((PAGE << order, sum, *self.trees.get(usize::from(tree))?))
+    /// The expectation about a page and its kind of tree, if a page above it was read.
+    fn expected(&self, offset: u64) -> Option<(ExpectedPage, TreeKind)> {
+        let page = *self.pages.get(page_number(offset)?)?;
+        Some((page, *self.trees.get(usize::from(page.tree))?))
+    }
+
+    /// Takes over the expectations about the pages below a proven page. `None` if it names a page
+    /// that cannot be.
+    fn expand(&mut self, page: &[u8], offset: u64, tree: TreeKind) -> Option<()> {
+        let geometry = self.geometry?;
+        // The children of a branch are of its own kind, so the number is looked for once.
+        let (mut last, mut number) = (tree, self.tree_number(tree));
+        children(page, tree, geometry, &mut |child, settled| {
+            if child.tree != last {
+                (last, number) = (child.tree, self.tree_number(child.tree));
+            }
+            self.record(child, number, settled);
+        })?;
+        if let Some(page) = page_number(offset).and_then(|place| self.pages.get_mut(place)) {
+            page.expanded = true;
+        }
+        Some(())
     }
 
     /// Takes over a header that was read; returns what is wrong with it, if anything.
@@ -361,8 +376,10 @@ impl ExpectedPages {
         }
         self.geometry = Some(header.geometry);
         self.slots = slots;
-        let roots = header.slots.into_iter().flat_map(|(_, _, roots)| roots);
-        self.record_children(roots.map(|root| (root, true)));
+        for root in header.slots.into_iter().flat_map(|(_, _, roots)| roots) {
+            let number = self.tree_number(root.tree);
+            self.record(root, number, true);
+        }
         None
     }
 }
@@ -416,24 +433,20 @@ impl<B: StorageBackend> StorageBackend for VerifyingBackend<B> {
             return wrong.map_or(Ok(()), |detail| Err(damaged(0, detail)));
         }
         // The lock is not held while the page is hashed.
-        let (geometry, expected) = {
-            let known = self.known();
-            (known.geometry, known.expected(offset))
-        };
+        let expected = self.known().expected(offset);
         // Pages that no page describes are not checked, such as those of the open transaction.
-        let (Some(geometry), Some((len, checksum, tree))) = (geometry, expected) else {
-            return Ok(());
-        };
-        let mut told = Vec::new();
-        let whole = (len == out.len() as u64)
-            .then(|| prove(out, checksum, tree, geometry, &mut |page, set| told.push((page, set))));
-        if whole.flatten().is_none() {
+        let Some((expected, tree)) = expected else { return Ok(()) };
+        if PAGE << expected.order != out.len() as u64 || !is_expected(out, expected.sum, tree) {
             return Err(damaged(offset, NOT_MEANT));
         }
-        if !told.is_empty() {
+        if describes_pages(out, tree) {
             let mut known = self.known();
-            known.pages.reserve(told.len());
-            known.record_children(told);
+            // A reader meets a branch again and again; a writer may have changed what is below it.
+            if (!expected.expanded || known.pages.is_writing())
+                && known.expand(out, offset, tree).is_none()
+            {
+                return Err(damaged(offset, NOT_MEANT));
+            }
         }
         Ok(())
     }
@@ -457,7 +470,7 @@ impl<B: StorageBackend> StorageBackend for VerifyingBackend<B> {
             // One write may cover several pages, each with an expectation of its own.
             for page in (offset..offset + data.len() as u64).step_by(PAGE as usize) {
                 if let Some(place) = page_number(page) {
-                    known.pages.remove(&place);
+                    known.pages.remove_written(place);
                 }
             }
         }
@@ -500,11 +513,9 @@ pub fn walk(
         bytes.resize(len as usize, 0);
         match read(offset, &mut bytes) {
             Ok(()) => {
-                let whole =
-                    prove(&bytes, truncate_checksum(checksum), tree, geometry, &mut |below, _| {
-                        open.push(below);
-                    });
-                if whole.is_none() {
+                let whole = is_expected(&bytes, truncate_checksum(checksum), tree)
+                    .then(|| children(&bytes, tree, geometry, &mut |below, _| open.push(below)));
+                if whole.flatten().is_none() {
                     found(DamagedPageError { offset, detail: NOT_MEANT });
                 }
             }
