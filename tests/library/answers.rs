@@ -69,7 +69,7 @@ fn an_error_tells_its_kind_its_code_and_what_to_do() {
     refused(name("nobody"), ErrorKind::NotFound, "NOT_FOUND", unknown);
     refused(name("bob"), ErrorKind::Invalid, "BAD_REQUEST", "`bob` is the key of 2 entities");
     let verb = blast(|request| request.verbs = vec!["OWN".into()]);
-    let error = verb.err().expect("nothing has this verb");
+    let error = verb.expect_err("nothing has this verb");
     assert_eq!(error.advice(), Some(&AnswerAdvice::Nearest("OWNS".into())));
     refused(
         Err::<(), _>(error),
@@ -140,7 +140,7 @@ fn contents_are_values() {
 fn a_query_that_cannot_be_read_has_a_place() {
     let options = QueryRequest::default().options(RuleTable::default(), None);
     let read = |text: &str| read_query(&SourceText::whole("query", text), &options);
-    let error = read("FIND User THATS").err().expect("there is no such word");
+    let error = read("FIND User THATS").expect_err("there is no such word");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "BAD_QUERY"));
     assert_eq!(error.diagnostics().len(), 1);
     let query = read("FIND User").expect("a query");
