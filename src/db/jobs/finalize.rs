@@ -85,7 +85,6 @@ impl Database {
         file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
         rights.allow_mapping(read.mapped.len())?;
         self.add_mapped_job(&mut read.uploads, &read.mapped)?;
-        let inputs = InputNames(file.inputs.clone());
         if !request.dry_run {
             // Before the commit: after a crash, the next call then asks the database whether the
             // job has ended.
@@ -95,7 +94,7 @@ impl Database {
             same_scope_reject: file.same_scope_reject,
             stage: Some(read.end),
             rights: Some(rights),
-            ..JobGroup::new(&read.uploads, &inputs, request.dry_run)
+            ..JobGroup::new(&read.uploads, &InputNames(file.inputs), request.dry_run)
         })?;
         if !request.dry_run {
             *slot = None;
