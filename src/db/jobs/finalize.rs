@@ -85,31 +85,22 @@ impl Database {
         file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
         rights.allow_mapping(read.mapped.len())?;
         self.add_mapped_job(&mut read.uploads, &read.mapped)?;
-        let inputs = InputNames(file.inputs.clone());
         if !request.dry_run {
             // Before the commit: after a crash, the next call then asks the database whether the
             // job has ended.
             job.set_finalizing()?;
         }
-        let mut reports = self.run(&JobGroup {
+        let reports = self.run(&JobGroup {
             same_scope_reject: file.same_scope_reject,
             stage: Some(read.end),
             rights: Some(rights),
-            ..JobGroup::new(&read.uploads, &inputs, request.dry_run)
+            ..JobGroup::new(&read.uploads, &InputNames(file.inputs), request.dry_run)
         })?;
         if !request.dry_run {
             *slot = None;
             lock(&self.open).remove(&id);
         }
-        let mut report = reports.remove(0);
-        // A job whose rows name their scopes ran as one job a scope; its caller sees a single job.
-        for other in reports.iter().filter(|_| report.any_scope) {
-            report.entities.add(&other.entities);
-            report.relationships.add(&other.relationships);
-            report.skipped.extend_from_slice(&other.skipped);
-            report.skipped_total += other.skipped_total;
-        }
-        Ok(report)
+        Ok(one_report(reports))
     }
 
     /// Reads back all that was uploaded to an open or held job; the caller holds its lock. A part
@@ -168,4 +159,17 @@ impl Database {
         uploads.sort_jobs(file.specs.len());
         Ok(RestagedJob { uploads, mapped: mapper::from_lines(&mapped)?, end })
     }
+}
+
+/// The report of a job. One whose rows name their scopes ran as one job a scope; its caller sees a
+/// single job.
+fn one_report(mut reports: Vec<JobReport>) -> JobReport {
+    let mut report = reports.remove(0);
+    for other in reports.iter().filter(|_| report.any_scope) {
+        report.entities.add(&other.entities);
+        report.relationships.add(&other.relationships);
+        report.skipped.extend_from_slice(&other.skipped);
+        report.skipped_total += other.skipped_total;
+    }
+    report
 }
