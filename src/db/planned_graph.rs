@@ -190,6 +190,14 @@ impl GraphRead for PlannedGraph<'_> {
         self.base.scan(visit)
     }
 
+    fn scan_stretch(
+        &self,
+        first: u32,
+        visit: impl FnMut(u32, EntityFacts),
+    ) -> Result<Option<u32>, StoreError> {
+        self.base.scan_stretch(first, visit)
+    }
+
     fn counts(&self) -> Result<Vec<ScopeCounts>, StoreError> {
         let mut counts = self.base.counts()?;
         for (&entity, edges) in &self.edges[EdgeDirection::Out as usize] {

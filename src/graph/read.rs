@@ -171,6 +171,29 @@ pub trait GraphRead: AdjacencyRead + NameLookup {
         Ok(())
     }
 
+    /// Calls `visit` with the live entities of one stretch of numbers, ascending, that begins at `first`.
+    /// Returns the number at which the next stretch begins, or `None` behind the last entity. So a scan can
+    /// be left and taken up again; how long a stretch is, the reader says.
+    fn scan_stretch(
+        &self,
+        first: u32,
+        mut visit: impl FnMut(u32, EntityFacts),
+    ) -> Result<Option<u32>, Self::Error> {
+        /// Entities of a stretch, where nothing else divides them.
+        const STRETCH: u32 = 512;
+        let bound = self.entity_bound();
+        if first >= bound {
+            return Ok(None);
+        }
+        let end = first.saturating_add(STRETCH).min(bound);
+        for number in first..end {
+            if let Some(facts) = self.entity_facts(number)?.filter(|facts| facts.live) {
+                visit(number, facts);
+            }
+        }
+        Ok(Some(end))
+    }
+
     /// The live objects of each scope that has any, counted exactly, by ascending scope number.
     fn counts(&self) -> Result<Vec<ScopeCounts>, Self::Error> {
         let mut scopes: BTreeMap<u32, ScopeCounts> = BTreeMap::new();

@@ -46,26 +46,34 @@ pub(super) fn flattened<E>(
     }
     // Wide rows may hold many times the cells of the rows that were counted so far.
     room(rows.len().saturating_mul(columns.len()) / table.names.len().max(1))?;
-    let wide_row = |row: Vec<CellValue>| {
-        let mut cells = vec![CellValue::Undefined; columns.len()];
-        for (cell, place) in row.into_iter().zip(&places) {
-            match cell {
-                CellValue::Object(members) => {
-                    for (member, value) in members {
-                        if let Some(&at) = place.get(&member) {
-                            cells[at] = CellValue::Value(value);
-                        }
-                    }
-                }
-                cell => {
-                    if let Some(&at) = place.get("") {
-                        cells[at] = cell;
+    let width = columns.len();
+    let rows = rows.into_iter().map(|row| widened(row, &places, width)).collect();
+    Ok((columns, rows))
+}
+
+/// A row with a cell for each of the `width` columns. `places` say by member where the cells of each
+/// column go.
+fn widened(
+    row: Vec<CellValue>,
+    places: &[FxHashMap<String, usize>],
+    width: usize,
+) -> Vec<CellValue> {
+    let mut cells = vec![CellValue::Undefined; width];
+    for (cell, place) in row.into_iter().zip(places) {
+        match cell {
+            CellValue::Object(members) => {
+                for (member, value) in members {
+                    if let Some(&at) = place.get(&member) {
+                        cells[at] = CellValue::Value(value);
                     }
                 }
             }
+            cell => {
+                if let Some(&at) = place.get("") {
+                    cells[at] = cell;
+                }
+            }
         }
-        cells
-    };
-    let rows = rows.into_iter().map(wide_row).collect();
-    Ok((columns, rows))
+    }
+    cells
 }

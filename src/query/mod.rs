@@ -1,31 +1,41 @@
 //! J1QL: the query language, from text to rows.
 //!
-//! A text becomes a query as written (`lex`, `parse`, `syntax`), then a resolved query (`check`).
-//! `matching` finds the matches of its pattern in any graph that can be read, and `run` makes an
-//! answer of them. `answer` gives an answer as JSON; tables for people are printed elsewhere.
+//! A text becomes a query as written (`lex`, `parse`, `syntax`), then a resolved query (`resolve`).
+//! `logical_plan` makes operations on rows of it, `physical_plan` chooses how they are done in the graph
+//! at hand, and `execute` runs them as a tree of `operators`. `answer` gives an answer as JSON; tables
+//! for people are printed elsewhere.
 //!
 //! `docs/decisions.md` lists the points that the language leaves open, and their reading here.
 
+mod access_path;
 mod answer;
 mod cell;
+mod count_plan;
+mod evaluate;
+mod execute;
 mod flatten;
 mod lex;
-mod matching;
+mod logical_plan;
 mod mismatch;
 mod notes;
 mod number;
+mod operators;
 mod parameter;
 mod parse;
 mod pattern;
-mod plan;
+mod physical_plan;
+mod plan_words;
 mod print;
+mod push_down;
 mod read;
 mod resolve;
 mod resolved;
-mod run;
+mod row_batch;
+mod selection;
 mod spelling;
+mod statistics;
 mod syntax;
-mod tally;
+mod verb_directions;
 
 pub use crate::limits::{CostMeter, LimitError, QuestionError, QuestionLimits};
 pub use answer::{AnswerJson, cell_json};
@@ -229,7 +239,7 @@ impl Query {
         meter: &CostMeter,
     ) -> Result<(QueryAnswer, QueryProfile), QuestionError<G::Error>> {
         meter.hold(self.filled).map_err(QuestionError::Limit)?;
-        run::run(&read::QueryReader::new(graph, meter), &self.checked)
+        execute::run(&reader(graph, meter), &self.checked)
     }
 
     /// Notes on an answer of this query: the reason why it is empty, and parts of the query that do not
@@ -256,7 +266,7 @@ impl Query {
     /// As for [`Query::run`].
     pub fn plan<G: GraphRead>(&self, graph: &G) -> Result<QueryProfile, QuestionError<G::Error>> {
         let meter = CostMeter::new(QuestionLimits::default());
-        run::planned(&read::QueryReader::new(graph, &meter), &self.checked)
+        execute::planned(&reader(graph, &meter), &self.checked)
     }
 
     /// Answers the query with rows: the columns of a table, or all properties of the entities of a
@@ -286,7 +296,7 @@ impl Query {
         meter: &CostMeter,
         answer: &QueryAnswer,
     ) -> Result<Vec<QueryRow>, QuestionError<G::Error>> {
-        let reader = read::QueryReader::new(graph, meter);
+        let reader = reader(graph, meter);
         let (columns, rows) = match answer {
             QueryAnswer::Table { columns, rows } => (columns, rows),
             QueryAnswer::List(entities) | QueryAnswer::Tree { entities, .. } => {
@@ -299,4 +309,9 @@ impl Query {
         };
         rows.iter().map(row).collect()
     }
+}
+
+/// The reader of a graph for one query and those inside it.
+fn reader<'g, G: GraphRead>(graph: &'g G, meter: &'g CostMeter) -> read::QueryReader<'g, G> {
+    read::QueryReader::new(graph, meter, execute::inner_rows)
 }

@@ -1,19 +1,15 @@
-//! Reading properties of a row's objects, no more of each object than is asked for, and testing
-//! conditions on them.
+//! Reading properties of a row's objects, no more of each object than is asked for, on the account of
+//! one query.
+//!
+//! Terms and conditions on what is read are evaluated in `evaluate`, selectors in `selection`.
 
-use super::cell::{self, CellValue, EqualityMode};
+use super::cell::{self, CellValue};
 use super::mismatch::MismatchLog;
-use super::pattern::CompiledRegex;
-use super::resolved::{
-    EntityTest, Predicate, PredicateOperand, PropertyOwner, ResolvedQuery, RowSlot, ScalarExpr,
-    ScalarFunction, SelectorKind,
-};
-use super::spelling::has_class;
-use super::syntax::{ArithmeticOp, ComparisonOp};
-use super::{CostMeter, LimitError, QueryRow, QuestionError, number, run};
-use crate::graph::{Entity, EntityFacts, GraphRead, Relationship, Value};
+use super::resolved::{PropertyOwner, ResolvedQuery, RowSlot};
+use super::row_batch::{BoundRelationships, NONE, RowView};
+use super::{CostMeter, QueryRow, QuestionError};
+use crate::graph::{Entity, GraphRead, Relationship, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::borrow::Cow;
 use std::cell::{Cell as Shared, RefCell};
 use std::rc::Rc;
 
@@ -21,65 +17,11 @@ use std::rc::Rc;
 const CACHE_MAX: usize = 1 << 15;
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// No entity.
-pub(super) const NONE: u32 = u32::MAX;
-
-/// The relationships in one slot of a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) enum BoundRelationships {
-    #[default]
-    None,
-    One(u32),
-    /// In order, from the left entity; may be empty.
-    Many(Rc<[u32]>),
-}
-
-impl BoundRelationships {
-    pub(super) fn numbers(&self) -> &[u32] {
-        match self {
-            BoundRelationships::None => &[],
-            BoundRelationships::One(number) => std::slice::from_ref(number),
-            BoundRelationships::Many(numbers) => numbers,
-        }
-    }
-}
-
-/// The verdict on an entity by its names: is it of the kinds and in the scope that a selector names?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum SelectorVerdict {
-    No,
-    /// Its properties have to be looked at.
-    Unknown,
-    Yes,
-}
-
-impl From<bool> for SelectorVerdict {
-    fn from(yes: bool) -> SelectorVerdict {
-        if yes { SelectorVerdict::Yes } else { SelectorVerdict::No }
-    }
-}
-
-/// One match of the pattern.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct BindingRow {
-    pub entities: Vec<u32>,
-    pub hops: Vec<BoundRelationships>,
-}
-
-impl BindingRow {
-    /// Approximate size in bytes of a row that is kept.
-    pub(super) fn bytes(&self) -> usize {
-        let hops =
-            self.hops.iter().map(|hops| size_of::<BoundRelationships>() + 4 * hops.numbers().len());
-        size_of::<BindingRow>() + 4 * self.entities.len() + hops.sum::<usize>() + cell::KEPT
-    }
-}
-
 /// The values that a term can see while it is evaluated.
 #[derive(Clone, Copy, Default)]
 pub(super) struct EvalContext<'a> {
     pub subject: Option<u32>,
-    pub row: Option<&'a BindingRow>,
+    pub row: Option<RowView<'a>>,
     pub turns: &'a [CellValue],
     pub aggregates: &'a [CellValue],
     pub columns: &'a [CellValue],
@@ -93,13 +35,20 @@ pub(super) struct QueryReader<'g, G: GraphRead> {
     pub unlike: MismatchLog,
     entities: RefCell<ObjectCache<Entity>>,
     relationships: RefCell<ObjectCache<Relationship>>,
-    answers: RefCell<FxHashMap<*const ResolvedQuery, Rc<FxHashSet<String>>>>,
+    /// Answers a query inside this one. Given from above, so that nothing here knows of plans.
+    pub(super) inner_rows: InnerRows<G>,
+    pub(super) answers: RefCell<FxHashMap<*const ResolvedQuery, Rc<FxHashSet<String>>>>,
 }
 
-type QueryReadResult<T, G> = Result<T, QuestionError<<G as crate::graph::AdjacencyRead>::Error>>;
+/// A function that gives the rows of a query inside another one.
+pub(super) type InnerRows<G> =
+    for<'g> fn(&QueryReader<'g, G>, &ResolvedQuery) -> QueryReadResult<Vec<Vec<CellValue>>, G>;
+
+pub(super) type QueryReadResult<T, G> =
+    Result<T, QuestionError<<G as crate::graph::AdjacencyRead>::Error>>;
 
 impl<'g, G: GraphRead> QueryReader<'g, G> {
-    pub fn new(graph: &'g G, meter: &'g CostMeter) -> QueryReader<'g, G> {
+    pub fn new(graph: &'g G, meter: &'g CostMeter, inner_rows: InnerRows<G>) -> QueryReader<'g, G> {
         QueryReader {
             graph,
             meter,
@@ -107,6 +56,7 @@ impl<'g, G: GraphRead> QueryReader<'g, G> {
             unlike: MismatchLog::default(),
             entities: RefCell::default(),
             relationships: RefCell::default(),
+            inner_rows,
             answers: RefCell::default(),
         }
     }
@@ -153,14 +103,18 @@ impl<'g, G: GraphRead> QueryReader<'g, G> {
         Ok(cached(&self.relationships, number, || self.graph.relationship(number))?)
     }
 
-    fn entity_property(&self, number: u32, name: &str) -> QueryReadResult<CellValue, G> {
+    pub(super) fn entity_property(&self, number: u32, name: &str) -> QueryReadResult<CellValue, G> {
         match number {
             NONE => Ok(CellValue::Undefined),
             number => Ok(cell_of(self.graph.entity_value(number, name)?)),
         }
     }
 
-    fn relationship_property(&self, number: u32, name: &str) -> QueryReadResult<CellValue, G> {
+    pub(super) fn relationship_property(
+        &self,
+        number: u32,
+        name: &str,
+    ) -> QueryReadResult<CellValue, G> {
         Ok(cell_of(self.graph.relationship_value(number, name)?))
     }
 
@@ -201,7 +155,7 @@ impl<'g, G: GraphRead> QueryReader<'g, G> {
         }
     }
 
-    fn whole_object(&self, of: PropertyOwner, sight: &EvalContext<'_>) -> CellValue {
+    pub(super) fn whole_object(&self, of: PropertyOwner, sight: &EvalContext<'_>) -> CellValue {
         let entity = |slot: RowSlot| sight.row.map_or(NONE, |row| row.entities[slot]);
         match of {
             PropertyOwner::Subject => sight.subject.map_or(CellValue::Undefined, CellValue::Entity),
@@ -216,7 +170,7 @@ impl<'g, G: GraphRead> QueryReader<'g, G> {
         }
     }
 
-    fn all_properties(
+    pub(super) fn all_properties(
         &self,
         of: PropertyOwner,
         sight: &EvalContext<'_>,
@@ -302,479 +256,6 @@ impl<'g, G: GraphRead> QueryReader<'g, G> {
             CellValue::Undefined | CellValue::Object(_) => Value::Null,
         })
     }
-
-    /// The value of a term.
-    pub fn term(
-        &self,
-        term: &ScalarExpr,
-        sight: &EvalContext<'_>,
-    ) -> QueryReadResult<CellValue, G> {
-        Ok(match term {
-            ScalarExpr::Undefined => CellValue::Undefined,
-            ScalarExpr::Value(value) | ScalarExpr::Written(value, _) => {
-                CellValue::Value(value.clone())
-            }
-            ScalarExpr::Time(time) => CellValue::Value(Value::Int(*time)),
-            ScalarExpr::Property(of, name) => self.property(*of, name, sight)?,
-            ScalarExpr::Whole(of) => self.whole_object(*of, sight),
-            ScalarExpr::All(of) => self.all_properties(*of, sight)?,
-            ScalarExpr::Unwind(at) => sight.turns.get(*at).cloned().unwrap_or(CellValue::Undefined),
-            ScalarExpr::Aggregate(at) => {
-                sight.aggregates.get(*at).cloned().unwrap_or(CellValue::Undefined)
-            }
-            ScalarExpr::Column(at) => {
-                sight.columns.get(*at).cloned().unwrap_or(CellValue::Undefined)
-            }
-            ScalarExpr::Minus(inner) => {
-                let zero = CellValue::Value(Value::Int(0));
-                number::arithmetic(&zero, ArithmeticOp::Subtract, &self.operand(inner, sight)?)
-            }
-            ScalarExpr::Binary(left, math, right) => {
-                let (left, right) = (self.operand(left, sight)?, self.operand(right, sight)?);
-                number::arithmetic(&left, *math, &right)
-            }
-            ScalarExpr::Call(ScalarFunction::Depth, terms) => match (&terms[..], sight.row) {
-                ([ScalarExpr::Whole(PropertyOwner::Relationship(slot))], Some(row)) => {
-                    match &row.hops[*slot] {
-                        BoundRelationships::None => CellValue::Undefined,
-                        hops => CellValue::Value(Value::Int(hops.numbers().len() as i64)),
-                    }
-                }
-                _ => CellValue::Undefined,
-            },
-            ScalarExpr::Call(ScalarFunction::Coalesce, terms) => {
-                for term in terms {
-                    let cell = self.term(term, sight)?;
-                    if !cell.is_undefined() {
-                        return Ok(cell);
-                    }
-                }
-                CellValue::Undefined
-            }
-            ScalarExpr::Call(ScalarFunction::Concat, terms) => self.concat(terms, sight)?,
-            ScalarExpr::Call(ScalarFunction::Merge, terms) => self.merge(terms, sight)?,
-            ScalarExpr::Call(function, terms) => match terms.first() {
-                Some(term) => number::call(*function, &self.operand(term, sight)?),
-                None => CellValue::Undefined,
-            },
-        })
-    }
-
-    /// A value that enters arithmetic or a function of one number.
-    fn operand(&self, term: &ScalarExpr, sight: &EvalContext<'_>) -> QueryReadResult<CellValue, G> {
-        let cell = self.term(term, sight)?;
-        self.unlike.computed(term, &cell, "");
-        Ok(cell)
-    }
-
-    /// One text of several values. It grows value by value, so that the limit refuses it before it is
-    /// too large.
-    fn concat(
-        &self,
-        terms: &[ScalarExpr],
-        sight: &EvalContext<'_>,
-    ) -> QueryReadResult<CellValue, G> {
-        let (mut text, mut part) = (String::new(), self.meter.part());
-        for term in terms {
-            let cell = self.term(term, sight)?;
-            let Some(value) = cell.value() else { continue };
-            let more = match value {
-                Value::Text(more) => Cow::Borrowed(more.as_ref()),
-                other => Cow::Owned(other.to_string()),
-            };
-            self.meter.value(text.len() + more.len()).map_err(QuestionError::Limit)?;
-            part.hold(more.len() as u64).map_err(QuestionError::Limit)?;
-            self.spend(more.len() / 8)?;
-            text.push_str(&more);
-        }
-        Ok(CellValue::Value(Value::Text(text.into())))
-    }
-
-    /// The items of several lists, each once.
-    fn merge(
-        &self,
-        terms: &[ScalarExpr],
-        sight: &EvalContext<'_>,
-    ) -> QueryReadResult<CellValue, G> {
-        let mut all: Vec<Value<'static>> = Vec::new();
-        let mut known: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
-        let (mut bytes, mut part) = (0, self.meter.part());
-        for term in terms {
-            let cell = self.term(term, sight)?;
-            let items = match cell.value() {
-                Some(Value::List(items)) => items.as_slice(),
-                Some(value) => std::slice::from_ref(value),
-                None => &[],
-            };
-            self.spend(items.len() * 50)?;
-            for item in items {
-                let same = known.entry(cell::identity_hash(item)).or_default();
-                // Different values may share a hash.
-                if same.iter().any(|&at| all[at] == *item) {
-                    continue;
-                }
-                let own = cell::value_bytes(item);
-                bytes += own;
-                self.meter.value(bytes).map_err(QuestionError::Limit)?;
-                part.hold(2 * own as u64).map_err(QuestionError::Limit)?;
-                same.push(all.len());
-                all.push(item.clone());
-            }
-        }
-        Ok(CellValue::Value(Value::List(all)))
-    }
-
-    /// True if a condition holds.
-    pub fn test(&self, test: &Predicate, sight: &EvalContext<'_>) -> QueryReadResult<bool, G> {
-        match test {
-            Predicate::Or(tests) => {
-                for test in tests {
-                    if self.test(test, sight)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
-            Predicate::And(tests) => {
-                for test in tests {
-                    if !self.test(test, sight)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            Predicate::Not(test) => Ok(!self.test(test, sight)?),
-            // A time on the left is no value of the graph: the comparison is made from the right.
-            Predicate::Compare {
-                left: left @ ScalarExpr::Time(time),
-                op,
-                negated,
-                right,
-                said,
-            } => {
-                let holds = self.compare_time(*time, *op, right, sight)?;
-                self.unlike.settle(left, said);
-                Ok(holds != *negated)
-            }
-            Predicate::Compare { left, op, negated, right, said } => {
-                let cell = self.compared(left, sight)?;
-                let holds = self.compare(&cell, *op, right, manner(left), sight)?;
-                self.unlike.settle(left, said);
-                Ok(holds != *negated)
-            }
-        }
-    }
-
-    /// One side of a comparison; a whole object is compared by its `_id`.
-    fn compared(
-        &self,
-        term: &ScalarExpr,
-        sight: &EvalContext<'_>,
-    ) -> QueryReadResult<CellValue, G> {
-        match self.term(term, sight)? {
-            CellValue::Entity(number) => self.entity_property(number, "_id"),
-            CellValue::Relationship(number) => self.relationship_property(number, "_id"),
-            cell => Ok(cell),
-        }
-    }
-
-    /// `date.now - 7 days < a.b`: the same seen from the other side.
-    fn compare_time(
-        &self,
-        time: i64,
-        op: ComparisonOp,
-        right: &PredicateOperand,
-        sight: &EvalContext<'_>,
-    ) -> QueryReadResult<bool, G> {
-        match right {
-            PredicateOperand::Or(all) => {
-                for right in all {
-                    if self.compare_time(time, op, right, sight)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
-            PredicateOperand::And(all) => {
-                for right in all {
-                    if !self.compare_time(time, op, right, sight)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            PredicateOperand::Term(ScalarExpr::Time(right)) => Ok(op.keeps(time.cmp(right))),
-            PredicateOperand::Term(term) => {
-                let right = self.compared(term, sight)?;
-                // The value moves to the left side, so the operator is turned around.
-                Ok(right.value().is_some_and(|right| self.holds_time(right, op.turned(), time)))
-            }
-            PredicateOperand::Pattern(_) | PredicateOperand::Query(_) => Ok(false),
-        }
-    }
-
-    fn compare(
-        &self,
-        left: &CellValue,
-        op: ComparisonOp,
-        right: &PredicateOperand,
-        manner: EqualityMode,
-        sight: &EvalContext<'_>,
-    ) -> QueryReadResult<bool, G> {
-        match right {
-            PredicateOperand::Or(all) => {
-                self.spend(all.len())?;
-                for right in all {
-                    if self.compare(left, op, right, manner, sight)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            }
-            PredicateOperand::And(all) => {
-                for right in all {
-                    if !self.compare(left, op, right, manner, sight)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            PredicateOperand::Pattern(pattern) => match left.value() {
-                Some(left) => self.matches(left, pattern),
-                None => Ok(false),
-            },
-            // Only equality asks for what is absent; the caller applies the negation.
-            PredicateOperand::Term(ScalarExpr::Undefined) => {
-                Ok(op == ComparisonOp::Equal && left.is_undefined())
-            }
-            PredicateOperand::Term(ScalarExpr::Time(time)) => {
-                Ok(left.value().is_some_and(|left| self.holds_time(left, op, *time)))
-            }
-            PredicateOperand::Term(ScalarExpr::Value(right)) => match left.value() {
-                Some(left) => self.holds(left, op, right, manner),
-                None => Ok(false),
-            },
-            PredicateOperand::Term(ScalarExpr::Written(number, written)) => match left.value() {
-                Some(left) => self.holds_written(left, op, number, written),
-                None => Ok(false),
-            },
-            PredicateOperand::Term(term) => {
-                let right = self.compared(term, sight)?;
-                match left.value().zip(right.value()) {
-                    Some((left, right)) => self.holds(left, op, right, manner),
-                    None => Ok(false),
-                }
-            }
-            PredicateOperand::Query(query) => {
-                let answers = self.answers(query)?;
-                let item = |value: &Value<'static>| {
-                    let mut found = false;
-                    cell::equality_keys(value, manner, |key| found |= answers.contains(&key));
-                    found
-                };
-                Ok(match left.value() {
-                    Some(Value::List(items)) => items.iter().any(item),
-                    Some(value) => item(value),
-                    None => false,
-                })
-            }
-        }
-    }
-
-    /// True if `left op right` holds for any pair of items. The clock is looked at between the items of
-    /// a list, which may be as long as an upload.
-    fn holds(
-        &self,
-        left: &Value<'static>,
-        op: ComparisonOp,
-        right: &Value<'static>,
-        manner: EqualityMode,
-    ) -> QueryReadResult<bool, G> {
-        let pairs = cell::value_bytes(right);
-        for item in cell::items(left) {
-            self.spend(1 + (pairs + cell::value_bytes(item)) / 16)?;
-            if op.orders() {
-                cell::items(right).iter().for_each(|right| self.unlike.ordered(item, right, None));
-            }
-            if cell::holds(item, op, right, manner) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The same for a number of the query that is not written as the program prints it.
-    fn holds_written(
-        &self,
-        left: &Value<'static>,
-        op: ComparisonOp,
-        number: &Value<'static>,
-        written: &Value<'static>,
-    ) -> QueryReadResult<bool, G> {
-        let text = written.as_str().unwrap_or_default();
-        for item in cell::items(left) {
-            self.spend(1 + cell::value_bytes(item) / 16)?;
-            if op.orders() {
-                self.unlike.ordered(item, number, Some(text));
-            }
-            if cell::holds_written(item, op, number, text) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// True if `left op time` holds for any item of `left`; `time` is in epoch milliseconds.
-    fn holds_time(&self, left: &Value<'static>, op: ComparisonOp, time: i64) -> bool {
-        cell::items(left).iter().filter(|_| op.orders()).for_each(|item| self.unlike.dated(item));
-        cell::holds_time(left, op, time)
-    }
-
-    /// True if any item matches the pattern.
-    fn matches(&self, left: &Value<'static>, pattern: &CompiledRegex) -> QueryReadResult<bool, G> {
-        for item in cell::items(left) {
-            let Some(text) = item.as_str() else { continue };
-            // Nothing stops a match once it runs, so a text that may take long is refused before.
-            if !pattern.is_quick_for(text.len()) {
-                return Err(QuestionError::Limit(LimitError::Pattern));
-            }
-            self.spend(20 + text.len() * 2)?;
-            if pattern.is_match(text) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The values of a query inside this one, asked once.
-    fn answers(&self, query: &ResolvedQuery) -> QueryReadResult<Rc<FxHashSet<String>>, G> {
-        // The query inside is shared and stays in place while this one runs: its address names it.
-        let key = std::ptr::from_ref(query);
-        if let Some(known) = self.answers.borrow().get(&key) {
-            return Ok(Rc::clone(known));
-        }
-        let mut values = FxHashSet::default();
-        for row in run::table_rows(self, query)? {
-            let Some(cell) = row.first() else { continue };
-            let items = match cell.value() {
-                Some(Value::List(items)) => items.as_slice(),
-                Some(value) => std::slice::from_ref(value),
-                None => continue,
-            };
-            for item in items {
-                let mut held = 0;
-                cell::equality_keys(item, EqualityMode::Plain, |key| {
-                    held += key.len() + cell::KEPT;
-                    values.insert(key);
-                });
-                self.hold(held)?;
-            }
-        }
-        let values = Rc::new(values);
-        self.answers.borrow_mut().insert(key, Rc::clone(&values));
-        Ok(values)
-    }
-
-    /// The verdict of a selector on an entity, from the entity's names alone.
-    pub fn selected(&self, facts: &EntityFacts, test: &EntityTest) -> SelectorVerdict {
-        let graph = self.graph;
-        if test.scope.as_ref().is_some_and(|scope| graph.name(facts.scope) != scope) {
-            return SelectorVerdict::No;
-        }
-        let each = test.any.iter().map(|kind| self.of_kind(facts, kind));
-        // One alternative is enough, so the best verdict counts.
-        each.max().unwrap_or(SelectorVerdict::No)
-    }
-
-    fn of_kind(&self, facts: &EntityFacts, kind: &SelectorKind) -> SelectorVerdict {
-        let graph = self.graph;
-        match kind {
-            SelectorKind::Any => SelectorVerdict::Yes,
-            SelectorKind::Class(class) => {
-                SelectorVerdict::from(has_class(graph.name(facts.classes), class))
-            }
-            SelectorKind::Type(name) => SelectorVerdict::from(graph.name(facts.type_name) == name),
-            SelectorKind::Words(_) => SelectorVerdict::Unknown,
-            SelectorKind::All(tests) => {
-                // Names cannot answer a condition on properties.
-                let each = |test: &EntityTest| match &test.with {
-                    Some(_) => self.selected(facts, test).min(SelectorVerdict::Unknown),
-                    None => self.selected(facts, test),
-                };
-                tests.iter().map(each).min().unwrap_or(SelectorVerdict::Yes)
-            }
-        }
-    }
-
-    /// True if an entity is what a pattern asks for; `selected` is the verdict from its names alone.
-    pub fn fits(
-        &self,
-        number: u32,
-        test: &EntityTest,
-        selected: SelectorVerdict,
-    ) -> QueryReadResult<bool, G> {
-        self.tested.set(self.tested.get() + 1);
-        let fits = match selected {
-            SelectorVerdict::No => false,
-            SelectorVerdict::Yes => true,
-            SelectorVerdict::Unknown => self.matches_by_properties(number, test)?,
-        };
-        match &test.with {
-            Some(with) if fits => {
-                self.test(with, &EvalContext { subject: Some(number), ..EvalContext::default() })
-            }
-            _ => Ok(fits),
-        }
-    }
-
-    /// True if a selector means an entity, for entities whose names alone do not tell.
-    fn matches_by_properties(&self, number: u32, test: &EntityTest) -> QueryReadResult<bool, G> {
-        let Some(facts) = self.graph.entity_facts(number)? else { return Ok(false) };
-        for kind in &test.any {
-            let is = match (kind, self.of_kind(&facts, kind)) {
-                (_, SelectorVerdict::No) => false,
-                (_, SelectorVerdict::Yes) => true,
-                (SelectorKind::Words(words), _) => self.has_words(number, words)?,
-                (SelectorKind::All(tests), _) => {
-                    let mut all = true;
-                    for test in tests {
-                        all = all && self.fits(number, test, self.selected(&facts, test))?;
-                    }
-                    all
-                }
-                _ => false,
-            };
-            if is {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Full text: true if each word is part of some value of the entity, whatever the case.
-    fn has_words(&self, number: u32, words: &[String]) -> QueryReadResult<bool, G> {
-        let Some(entity) = self.entity(number)? else { return Ok(false) };
-        // Each word is looked for in every text of the entity.
-        self.spend(entity.bytes() as usize * words.len())?;
-        let mut texts = vec![
-            entity.key.to_lowercase(),
-            entity.type_name.to_lowercase(),
-            entity.id.to_string(),
-            entity.scope.to_lowercase(),
-        ];
-        texts.extend(entity.classes.iter().map(|class| class.to_lowercase()));
-        for (_, value) in &entity.properties {
-            match value {
-                Value::Text(text) => texts.push(text.to_lowercase()),
-                Value::List(items) => {
-                    texts.extend(items.iter().filter_map(Value::as_str).map(str::to_lowercase));
-                }
-                Value::Null => {}
-                other => texts.push(other.to_string()),
-            }
-        }
-        Ok(words.iter().all(|word| texts.iter().any(|text| text.contains(word))))
-    }
 }
 
 /// Objects that were read whole, by number.
@@ -790,7 +271,7 @@ impl<T> Default for ObjectCache<T> {
 }
 
 /// An object that knows its approximate size.
-trait ApproximateSize {
+pub(super) trait ApproximateSize {
     /// Approximate size in bytes.
     fn bytes(&self) -> u64;
 }
@@ -833,18 +314,6 @@ fn cached<T: ApproximateSize, E>(
         cache.kept.insert(number, Rc::clone(&object));
     }
     Ok(Some(object))
-}
-
-/// The kind of equality that the left side of a comparison asks for.
-fn manner(left: &ScalarExpr) -> EqualityMode {
-    match left {
-        ScalarExpr::Property(_, name) if name.starts_with("tag.") => EqualityMode::Tag,
-        ScalarExpr::Property(PropertyOwner::Relationship(_), name) if name == "_class" => {
-            EqualityMode::Verb
-        }
-        ScalarExpr::Property(_, name) if name == "_class" => EqualityMode::Class,
-        _ => EqualityMode::Plain,
-    }
 }
 
 /// A cell of a stored value; null counts as absent.

@@ -1,6 +1,6 @@
 //! A resolved query: names are slots of a row, placeholders are filled in, and it can be run.
 //!
-//! `check` makes it from a query as written (`syntax`); `plan` and `matching` run it.
+//! `resolve` makes it from a query as written (`syntax`); `logical_plan` makes operations of it.
 
 use super::pattern::CompiledRegex;
 use super::syntax::{ArithmeticOp, ComparisonOp, StepDirection};
@@ -70,14 +70,7 @@ pub(super) enum SelectorKind {
 #[derive(Clone, Debug)]
 pub(super) enum PatternStep {
     Hop(Box<ExpandStep>),
-    /// Goes on from the entity in this slot; the steps before led another way.
-    From(RowSlot),
-    Group {
-        steps: Vec<PatternStep>,
-        least: u32,
-        most: u32,
-        frontier: RowSlot,
-    },
+    Group { steps: Vec<PatternStep>, least: u32, most: u32, frontier: RowSlot },
     Not(Vec<PatternStep>),
     Join(Box<ValueJoin>),
 }
@@ -112,10 +105,6 @@ pub(super) struct ExpandStep {
     pub nearest: bool,
     /// Every shortest chain of a quantified step, not one.
     pub every: bool,
-    /// Matched from its target to its left entity.
-    pub backward: bool,
-    /// Parts of WHERE that can be tested once the step is made.
-    pub checks: Vec<Predicate>,
 }
 
 /// A set of relationships that the rules of impact and ownership define, by verb and both ends.
@@ -222,6 +211,19 @@ pub(super) enum ScalarExpr {
     Column(usize),
     Minus(Box<ScalarExpr>),
     Binary(Box<ScalarExpr>, ArithmeticOp, Box<ScalarExpr>),
+}
+
+impl ScalarExpr {
+    /// True if an aggregate stands in it.
+    pub(super) fn aggregates(&self) -> bool {
+        match self {
+            ScalarExpr::Aggregate(_) => true,
+            ScalarExpr::Call(_, terms) => terms.iter().any(ScalarExpr::aggregates),
+            ScalarExpr::Minus(term) => term.aggregates(),
+            ScalarExpr::Binary(left, _, right) => left.aggregates() || right.aggregates(),
+            _ => false,
+        }
+    }
 }
 
 /// Functions of a value.

@@ -1636,6 +1636,29 @@ impl GraphRead for Snapshot {
         }
     }
 
+    fn scan_stretch(
+        &self,
+        first: u32,
+        mut visit: impl FnMut(u32, EntityFacts),
+    ) -> Result<Option<u32>, StoreError> {
+        let chunk = first / CHUNK;
+        if first >= self.meta.bound(ObjectKind::Entity) {
+            // The chunk of the scan must not outlive it, see `scan`. Of a scan that is left, one stays.
+            *self.passing.borrow_mut() = None;
+            return Ok(None);
+        }
+        let mut visit = |number, facts| -> Result<ControlFlow<()>, StoreError> {
+            if number >= first {
+                visit(number, facts);
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        match self.scan_chunk(chunk, &mut visit) {
+            Err(Some(e)) => Err(e),
+            Ok(()) | Err(None) => Ok(Some((chunk + 1) * CHUNK)),
+        }
+    }
+
     fn counts(&self) -> Result<Vec<ScopeCounts>, StoreError> {
         let counts = |(scope, row): &(u32, ScopeRow)| {
             let [entities, relationships] = &row.counts;

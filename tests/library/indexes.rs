@@ -276,3 +276,17 @@ fn a_folder_that_cannot_be_written_costs_only_time() {
     world.check("a file where the folder should be");
     assert_eq!(std::fs::read(world.indexes()).expect("readable"), b"in the way");
 }
+
+#[test]
+fn a_scan_in_stretches_meets_each_entity_once() {
+    let world = World::new();
+    let snapshot = world.db.snapshot().expect("sound");
+    let (mut met, mut next) = (Vec::new(), Some(0));
+    while let Some(first) = next {
+        next = snapshot.scan_stretch(first, |number, _| met.push(number)).expect("sound");
+    }
+    assert_eq!(met, snapshot.entities_with(None, None).expect("sound"));
+    let mut within = Vec::new();
+    snapshot.scan_stretch(700, |number, _| within.push(number)).expect("sound");
+    assert_eq!(within.first(), Some(&700), "a stretch may begin anywhere");
+}

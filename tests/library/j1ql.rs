@@ -777,6 +777,32 @@ fn a_limit_stops_the_walk_early() {
 }
 
 #[test]
+fn a_limit_stops_every_step_of_the_walk_early() {
+    let mut graph = Graph::default();
+    for i in 0..300 {
+        let from = graph.entity("s", &format!("g{i}"), "g", &["G"], json!({}));
+        for j in 0..10 {
+            let to = graph.entity("s", &format!("h{i}-{j}"), "h", &["H"], json!({}));
+            graph.link("s", from, "NEXT", to, json!({}));
+        }
+    }
+    let cost = |text: &str| {
+        let (found, profile) = parsed(text, &options())
+            .run(&graph, QuestionLimits::default())
+            .expect("memory can be read");
+        (found.len(), profile.candidates, profile.tested, profile.edges)
+    };
+    // One row: one start, its ten edges, one target.
+    assert_eq!(cost("FIND g AS a THAT NEXT >> h AS b RETURN b._key LIMIT 1"), (1, 1, 2, 11));
+    assert_eq!(cost("FIND g AS a THAT NEXT >> h AS b RETURN b._key LIMIT 12"), (12, 2, 14, 22));
+    // A list asks for one match of each start, a negated step for none.
+    assert_eq!(cost("FIND g THAT NEXT >> h LIMIT 2"), (2, 2, 4, 22));
+    assert_eq!(cost("FIND g THAT !NEXT >> h"), (0, 300, 600, 3300));
+    // Without a limit all is walked, in whatever pieces.
+    assert_eq!(cost("FIND g AS a THAT NEXT >> h AS b RETURN b._key"), (3000, 300, 3300, 3300));
+}
+
+#[test]
 fn matching_begins_in_the_middle_where_that_is_named_by_its_key() {
     let graph = office();
     let query =

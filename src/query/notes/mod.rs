@@ -8,15 +8,18 @@
 //!
 //! `pattern` finds the step; `values` finds the reason why a condition does not hold.
 
+mod distribution;
 mod names;
 mod pattern;
+mod reached;
 mod suspicion;
 mod values;
 
-pub(super) use values::literal;
+pub(super) use distribution::literal;
 
-use super::read::{BindingRow, EvalContext, QueryReader};
+use super::read::{EvalContext, QueryReader};
 use super::resolved::*;
+use super::row_batch::BindingRow;
 use super::syntax::ComparisonOp;
 use super::{
     CellValue, CostMeter, LimitError, QueryAnswer, QueryProfile, QuestionError, QuestionLimits,
@@ -59,7 +62,7 @@ pub(super) fn notes<G: GraphRead>(
     let counts = graph.counts()?;
     let meter = CostMeter::new(limits);
     let mut about =
-        AnswerExplainer { reader: QueryReader::new(graph, &meter), counts, notes: Vec::new() };
+        AnswerExplainer { reader: super::reader(graph, &meter), counts, notes: Vec::new() };
     // A count of nothing is a row.
     let nothing = answer.is_empty() || profile.matches == 0 && !answer.is_empty();
     let looked = match nothing {
@@ -112,7 +115,9 @@ impl ConditionSubject {
             ConditionSubject::Subject(number) => {
                 EvalContext { subject: Some(*number), ..EvalContext::default() }
             }
-            ConditionSubject::Row(row) => EvalContext { row: Some(row), ..EvalContext::default() },
+            ConditionSubject::Row(row) => {
+                EvalContext { row: Some(row.view()), ..EvalContext::default() }
+            }
             ConditionSubject::Columns(columns) => EvalContext { columns, ..EvalContext::default() },
         }
     }
@@ -171,7 +176,7 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
             // Naming all columns keeps those that only HAVING asks.
             table.names.resize(table.columns.len(), String::new());
             all.output = QueryOutput::Table(table);
-            let rows = super::run::table_rows(&self.reader, &all)?;
+            let rows = super::execute::inner_rows(&self.reader, &all)?;
             let things: Vec<ConditionSubject> =
                 rows.into_iter().map(ConditionSubject::Columns).collect();
             let name = if things.len() == 1 { "row" } else { "rows" }.to_owned();
@@ -182,7 +187,7 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
             all.output = query.output.clone();
         }
         if query.skip > 0 {
-            let (answer, _) = super::run::run(&self.reader, &all)?;
+            let (answer, _) = super::execute::run(&self.reader, &all)?;
             let (skip, rows) = (query.skip, answer.len());
             if rows as u64 <= skip && rows > 0 {
                 self.say(false, format!("`SKIP {skip}` passes over all {rows} rows"));
@@ -320,7 +325,7 @@ fn test_of(query: &ResolvedQuery, slot: RowSlot) -> Option<&EntityTest> {
             PatternStep::Hop(hop) if hop.to == slot => Some(&hop.target),
             PatternStep::Join(join) if join.to == slot => Some(&join.target),
             PatternStep::Group { steps, .. } | PatternStep::Not(steps) => within(steps, slot),
-            PatternStep::Hop(_) | PatternStep::Join(_) | PatternStep::From(_) => None,
+            PatternStep::Hop(_) | PatternStep::Join(_) => None,
         })
     }
     if slot == 0 { Some(&query.start) } else { within(&query.ops, slot) }
@@ -328,5 +333,5 @@ fn test_of(query: &ResolvedQuery, slot: RowSlot) -> Option<&EntityTest> {
 
 /// A selector in the words of the query, without its condition.
 fn words(test: &EntityTest) -> String {
-    super::plan::words(&EntityTest { with: None, ..test.clone() })
+    super::plan_words::words(&EntityTest { with: None, ..test.clone() })
 }

@@ -4,7 +4,7 @@ use super::{AnswerExplainer, NotesResult};
 use crate::graph::{CLASS_SEPARATOR, GraphRead, same_name};
 use crate::lang::closest;
 use crate::query::resolved::*;
-use crate::query::{plan, spelling};
+use crate::query::{plan_words, spelling};
 use std::collections::BTreeSet;
 
 /// The place of a name in the pattern.
@@ -52,7 +52,6 @@ impl<'g, G: GraphRead> AnswerExplainer<'g, G> {
                     self.step_names(steps, NamePosition { needed: false, negated: true })?;
                     false
                 }
-                PatternStep::From(_) => false,
             };
         }
         Ok(missing)
@@ -232,7 +231,7 @@ impl<'g, G: GraphRead> AnswerExplainer<'g, G> {
     /// A step in the words of the query.
     pub(super) fn step_words(hop: &ExpandStep, negated: bool) -> String {
         let bang = if negated { "!" } else { "" };
-        format!("THAT {bang}{} {}", plan::hop_words(hop), super::words(&hop.target))
+        format!("THAT {bang}{} {}", plan_words::hop_words(hop), super::words(&hop.target))
     }
 }
 

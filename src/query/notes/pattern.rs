@@ -3,13 +3,15 @@
 use super::{
     AnswerExplainer, ConditionSample, ConditionSubject, NotesResult, SAMPLE, test_of, words,
 };
-use crate::graph::{CLASS_SEPARATOR, EdgeDirection, GraphRead};
-use crate::query::plan::{self, hop_words};
+use crate::graph::GraphRead;
+use crate::query::access_path;
+use crate::query::execute;
+use crate::query::operators::CandidateCursor;
+use crate::query::plan_words::hop_words;
 use crate::query::resolved::*;
+use crate::query::row_batch::NONE;
 use crate::query::syntax::StepDirection;
-use crate::query::{matching, run};
 use rustc_hash::FxHashSet;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// Most matches that are looked at to describe what there is instead.
@@ -37,7 +39,6 @@ fn end(ops: &[PatternStep]) -> RowSlot {
         PatternStep::Hop(hop) => hop.to,
         PatternStep::Group { frontier, .. } => *frontier,
         PatternStep::Join(join) => join.to,
-        PatternStep::From(slot) => *slot,
         PatternStep::Not(_) => at,
     })
 }
@@ -59,19 +60,10 @@ pub(super) fn tag(kind: &SelectorKind) -> Option<&str> {
     leaf.said.starts_with('#').then_some(leaf.said)
 }
 
-/// The most frequent of some names, with their counts.
-fn told(counts: &BTreeMap<String, usize>) -> String {
-    let mut all: Vec<(&String, &usize)> = counts.iter().collect();
-    all.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
-    let more = if all.len() > 6 { ", ..." } else { "" };
-    let some: Vec<String> = all.iter().take(6).map(|(name, n)| format!("{name} ({n})")).collect();
-    format!("{}{more}", some.join(", "))
-}
-
 impl<G: GraphRead> AnswerExplainer<'_, G> {
     /// True if anything matches a part of a pattern.
     fn exists(&self, query: &ResolvedQuery, ops: &[PatternStep]) -> NotesResult<bool, G> {
-        Ok(!run::run(&self.reader, &part(query, ops))?.0.is_empty())
+        Ok(!execute::run(&self.reader, &part(query, ops))?.0.is_empty())
     }
 
     /// Matches of a part of a pattern.
@@ -81,11 +73,10 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
         ops: &[PatternStep],
     ) -> NotesResult<ConditionSample, G> {
         let part = part(query, ops);
-        let plan = plan::plan(&self.reader, &part)?;
         let mut sample =
             ConditionSample { things: Vec::new(), whole: true, name: "matches".to_owned() };
-        matching::rows(&self.reader, &part, &plan, false, |row| {
-            sample.things.push(ConditionSubject::Row(row.clone()));
+        execute::for_each_match(&self.reader, &part, |row| {
+            sample.things.push(ConditionSubject::Row(row.to_owned()));
             Ok(match sample.things.len() < MATCHES {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
@@ -99,12 +90,15 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
     }
 
     /// The different entities in one slot of matches.
-    fn entities(&self, matches: &ConditionSample, slot: RowSlot, name: String) -> ConditionSample {
+    pub(super) fn entities(
+        &self,
+        matches: &ConditionSample,
+        slot: RowSlot,
+        name: String,
+    ) -> ConditionSample {
         let mut seen = FxHashSet::default();
         let number = |thing: &ConditionSubject| match thing {
-            ConditionSubject::Row(row) => {
-                Some(row.entities[slot]).filter(|n| *n != super::super::read::NONE)
-            }
+            ConditionSubject::Row(row) => Some(row.entities[slot]).filter(|n| *n != NONE),
             ConditionSubject::Subject(_) | ConditionSubject::Columns(_) => None,
         };
         let numbers =
@@ -124,19 +118,19 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
     ) -> NotesResult<ConditionSample, G> {
         let test = bare(test);
         let mut sample = ConditionSample { things: Vec::new(), whole: true, name: words(&test) };
-        let access = plan::access(&self.reader, &test)?;
-        matching::each(&self.reader, &access, |number, facts| {
+        let access = access_path::access(&self.reader, &test)?;
+        let mut candidates = CandidateCursor::new(&access);
+        while let Some((number, facts)) = candidates.next(&self.reader, |_| true)? {
             let selected = self.reader.selected(&facts, &test);
             self.reader.work(1)?;
             if facts.live && self.reader.fits(number, &test, selected)? {
                 if sample.things.len() >= most {
                     sample.whole = false;
-                    return Ok(ControlFlow::Break(()));
+                    break;
                 }
                 sample.things.push(ConditionSubject::Subject(number));
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
+        }
         Ok(sample)
     }
 
@@ -238,7 +232,7 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
                 Ok(())
             }
             PatternStep::Join(join) => self.empty_join(query, join, &left),
-            PatternStep::Group { .. } | PatternStep::From(_) => {
+            PatternStep::Group { .. } => {
                 self.say(
                     false,
                     format!("the steps in brackets lead nowhere from {}", left.counted()),
@@ -304,7 +298,7 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
             return Ok(());
         }
         // One constraint after the other is lifted: the first that lets matches through is the reason.
-        let plain = ExpandStep { target: bare(&hop.target), checks: Vec::new(), ..hop.clone() };
+        let plain = ExpandStep { target: bare(&hop.target), ..hop.clone() };
         if let Some(cond) = &hop.target.with {
             let ops = with(plain.clone());
             if self.exists(query, &ops)? {
@@ -313,79 +307,93 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
                 return Ok(());
             }
         }
-        let step = Self::step_words(hop, false);
-        let both = |verbs: &Option<Vec<ResolvedVerb>>| {
-            verbs.clone().map(|all| {
-                all.into_iter().map(|verb| ResolvedVerb { arrow: None, ..verb }).collect::<Vec<_>>()
-            })
-        };
-        // Verbs lose their own directions as well, or they would still go one way only.
-        let either = ExpandStep {
-            arrow: StepDirection::Both,
-            verbs: both(&hop.verbs),
-            by: both(&hop.by),
-            ..plain.clone()
-        };
-        let turned = hop.arrow != StepDirection::Both || !either_same(hop);
-        if turned && self.exists(query, &with(either.clone()))? {
-            let way = match hop.arrow {
-                StepDirection::Out => ": write `<<`",
-                StepDirection::In => ": write `>>`",
-                StepDirection::Both => "",
-            };
-            let text = format!(
-                "`{step}` leads nowhere from {}; it runs in the other direction{way}",
-                left.counted()
-            );
-            self.say(true, text);
-            return Ok(());
-        }
-        if let Some(scope) = &hop.scope
-            && self.exists(query, &with(ExpandStep { scope: None, ..plain.clone() }))?
+        let either = either_way(&plain);
+        if self.other_way(query, &with, (hop, &either), left)?
+            || self.other_scope(query, &with, (hop, &plain))?
         {
-            let text = format!("`{step}` is there, but in no scope `{scope}`");
-            self.say(false, text);
             return Ok(());
-        }
-        if let Some(scope) = &hop.target.scope {
-            let elsewhere = EntityTest { scope: None, ..plain.target.clone() };
-            if self.exists(query, &with(ExpandStep { target: elsewhere, ..plain.clone() }))? {
-                self.say(
-                    false,
-                    format!("`{step}` leads to entities of other scopes than `{scope}`"),
-                );
-                return Ok(());
-            }
         }
         // The rules look at both ends, so there is no single verb to suggest.
         if hop.verbs.iter().flatten().any(|verb| verb.set.is_some()) {
             let ops = with(ExpandStep { target: anything(), ..plain.clone() });
-            let stop = self.stop(query, &ops, hop, left)?;
+            let (step, stop) = (Self::step_words(hop, false), self.stop(query, &ops, hop, left)?);
             self.say(false, format!("`{step}` leads nowhere from {}; {stop}", left.counted()));
             return Ok(());
         }
+        self.other_steps(query, &with, (hop, &plain, either), left)
+    }
+
+    /// True, with a note, if a step that leads nowhere runs in the other direction.
+    fn other_way(
+        &mut self,
+        query: &ResolvedQuery,
+        with: &impl Fn(ExpandStep) -> Vec<PatternStep>,
+        (hop, either): (&ExpandStep, &ExpandStep),
+        left: &ConditionSample,
+    ) -> NotesResult<bool, G> {
+        let turned = hop.arrow != StepDirection::Both || !either_same(hop);
+        if !turned || !self.exists(query, &with(either.clone()))? {
+            return Ok(false);
+        }
+        let way = match hop.arrow {
+            StepDirection::Out => ": write `<<`",
+            StepDirection::In => ": write `>>`",
+            StepDirection::Both => "",
+        };
+        let step = Self::step_words(hop, false);
+        let text = format!(
+            "`{step}` leads nowhere from {}; it runs in the other direction{way}",
+            left.counted()
+        );
+        self.say(true, text);
+        Ok(true)
+    }
+
+    /// True, with a note, if a step that leads nowhere is there in another scope, or leads to one.
+    fn other_scope(
+        &mut self,
+        query: &ResolvedQuery,
+        with: &impl Fn(ExpandStep) -> Vec<PatternStep>,
+        (hop, plain): (&ExpandStep, &ExpandStep),
+    ) -> NotesResult<bool, G> {
+        let step = Self::step_words(hop, false);
+        if let Some(scope) = &hop.scope
+            && self.exists(query, &with(ExpandStep { scope: None, ..plain.clone() }))?
+        {
+            self.say(false, format!("`{step}` is there, but in no scope `{scope}`"));
+            return Ok(true);
+        }
+        let Some(scope) = &hop.target.scope else { return Ok(false) };
+        let elsewhere = EntityTest { scope: None, ..plain.target.clone() };
+        let found = self.exists(query, &with(ExpandStep { target: elsewhere, ..plain.clone() }))?;
+        if found {
+            self.say(false, format!("`{step}` leads to entities of other scopes than `{scope}`"));
+        }
+        Ok(found)
+    }
+
+    /// Adds a note on the verbs and kinds that there are in place of a step that leads nowhere.
+    fn other_steps(
+        &mut self,
+        query: &ResolvedQuery,
+        with: &impl Fn(ExpandStep) -> Vec<PatternStep>,
+        (hop, plain, either): (&ExpandStep, &ExpandStep, ExpandStep),
+        left: &ConditionSample,
+    ) -> NotesResult<(), G> {
+        let (step, target) = (Self::step_words(hop, false), words(&hop.target));
+        let nowhere = format!("`{step}` leads nowhere from {}", left.counted());
         if hop.verbs.is_some() {
-            let others = ExpandStep { verbs: None, by: None, ..either.clone() };
-            let ops = with(others);
+            let ops = with(ExpandStep { verbs: None, by: None, ..either.clone() });
             if self.exists(query, &ops)? {
                 let verbs = self.verbs_of(&self.matches(query, &ops)?, hop)?;
-                let text = format!(
-                    "`{step}` leads nowhere from {}; what joins them to {target} is {verbs}",
-                    left.counted()
-                );
-                self.say(false, text);
+                self.say(false, format!("{nowhere}; what joins them to {target} is {verbs}"));
                 return Ok(());
             }
         }
         let ops = with(ExpandStep { target: anything(), ..plain.clone() });
         if self.exists(query, &ops)? {
             let kinds = self.kinds_of(&self.matches(query, &ops)?, hop)?;
-            let verbs = hop_words(hop);
-            let text = format!(
-                "`{step}` leads nowhere from {}; `{verbs}` leads to {kinds}",
-                left.counted()
-            );
-            self.say(false, text);
+            self.say(false, format!("{nowhere}; `{}` leads to {kinds}", hop_words(hop)));
             return Ok(());
         }
         let any = ExpandStep {
@@ -401,7 +409,7 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
             true => "they have no relationships at all".to_owned(),
             false => format!("their relationships are {}", self.verbs_of(&matches, hop)?),
         };
-        self.say(false, format!("`{step}` leads nowhere from {}; {have}", left.counted()));
+        self.say(false, format!("{nowhere}; {have}"));
         Ok(())
     }
 
@@ -418,9 +426,8 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
         // The beginnings count as reached, so that relationships among them are not listed.
         within.extend(left.things.iter().filter_map(|thing| thing.sight().subject));
         let part = part(query, ops);
-        let plan = plan::plan(&self.reader, &part)?;
         let mut reached = ConditionSample { things: Vec::new(), whole: true, name: String::new() };
-        matching::rows(&self.reader, &part, &plan, false, |row| {
+        execute::for_each_match(&self.reader, &part, |row| {
             let number = row.entities[hop.to];
             if within.insert(number) {
                 self.reader.room(within.len())?;
@@ -438,66 +445,20 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
             false => format!("{reaches}not followed: {leaving}"),
         })
     }
+}
 
-    /// The verbs that lead out of some entities, with their counts: `3 FROBS, 1 NOTIFIES`.
-    fn leaving(&self, within: &FxHashSet<u32>) -> NotesResult<String, G> {
-        let mut verbs: BTreeMap<u32, usize> = BTreeMap::new();
-        for &at in within {
-            let mut edges = Vec::new();
-            for direction in [EdgeDirection::Out, EdgeDirection::In] {
-                self.reader.graph.for_each_edge(at, direction, |edge| edges.push(edge))?;
-            }
-            self.reader.work(edges.len() as u64)?;
-            for edge in edges.iter().filter(|edge| !within.contains(&edge.other)) {
-                *verbs.entry(edge.verb).or_default() += 1;
-            }
-        }
-        let name = |verb: u32| self.reader.graph.name(verb);
-        let mut all: Vec<(&str, usize)> = verbs.into_iter().map(|(v, n)| (name(v), n)).collect();
-        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let more = if all.len() > 6 { ", ..." } else { "" };
-        let some: Vec<String> = all.iter().take(6).map(|(verb, n)| format!("{n} {verb}")).collect();
-        Ok(format!("{}{more}", some.join(", ")))
-    }
-
-    /// The verbs of a step in matches.
-    fn verbs_of(&self, matches: &ConditionSample, hop: &ExpandStep) -> NotesResult<String, G> {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        let mut seen = FxHashSet::default();
-        for thing in &matches.things {
-            let ConditionSubject::Row(row) = thing else { continue };
-            for &number in row.hops[hop.relationship].numbers() {
-                self.reader.work(1)?;
-                if seen.insert(number)
-                    && let Some(link) = self.reader.relationship(number)?
-                {
-                    let arrow = match link.from.number == row.entities[hop.to] {
-                        true => "<<",
-                        false => ">>",
-                    };
-                    *counts.entry(format!("`{} {arrow}`", link.class)).or_default() += 1;
-                }
-            }
-        }
-        Ok(told(&counts))
-    }
-
-    /// The classes of the entities that a step leads to, with counts; the type of an entity without class.
-    fn kinds_of(&self, matches: &ConditionSample, hop: &ExpandStep) -> NotesResult<String, G> {
-        self.kinds_among(&self.entities(matches, hop.to, String::new()))
-    }
-
-    fn kinds_among(&self, reached: &ConditionSample) -> NotesResult<String, G> {
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for thing in &reached.things {
-            let ConditionSubject::Subject(number) = thing else { continue };
-            let Some(facts) = self.reader.graph.entity_facts(*number)? else { continue };
-            let set = self.reader.graph.name(facts.classes);
-            let class = set.split(CLASS_SEPARATOR).next().filter(|class| !class.is_empty());
-            let kind = class.unwrap_or_else(|| self.reader.graph.name(facts.type_name));
-            *counts.entry(kind.to_owned()).or_default() += 1;
-        }
-        Ok(told(&counts))
+/// The same step in both directions. Verbs lose their own directions as well, or they would still go
+/// one way only.
+fn either_way(hop: &ExpandStep) -> ExpandStep {
+    let both = |verbs: &Option<Vec<ResolvedVerb>>| {
+        let turned = |verb: &ResolvedVerb| ResolvedVerb { arrow: None, ..verb.clone() };
+        verbs.as_ref().map(|all| all.iter().map(turned).collect())
+    };
+    ExpandStep {
+        arrow: StepDirection::Both,
+        verbs: both(&hop.verbs),
+        by: both(&hop.by),
+        ..hop.clone()
     }
 }
 

@@ -1,15 +1,18 @@
 //! Parts of a question that have no effect, although it has an answer: a property that nothing has in
 //! `!=`, `= undefined`, RETURN or ORDER BY, or a comparison of kinds whose opposite always holds.
 
-use super::values::{NAMED, SYSTEM, ValueDistribution, literals, never, quoted};
+use super::distribution::{ValueDistribution, literals, quoted};
+use super::values::{NAMED, SYSTEM, never};
 use super::{AnswerExplainer, ComparisonLeaf, NotesResult, leaves, test_of};
 use crate::graph::{GraphRead, Value};
+use crate::query::access_path;
 use crate::query::cell::items;
-use crate::query::read::{EvalContext, SelectorVerdict};
+use crate::query::operators::CandidateCursor;
+use crate::query::read::EvalContext;
 use crate::query::resolved::*;
+use crate::query::selection::SelectorVerdict;
 use crate::query::syntax::ComparisonOp;
-use crate::query::{CellValue, QueryAnswer, matching, plan};
-use std::ops::ControlFlow;
+use crate::query::{CellValue, QueryAnswer};
 
 /// Most entities that are asked for a property.
 const ASKED: usize = 20_000;
@@ -54,7 +57,6 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
                 PatternStep::Group { steps, .. } => self.idle_steps(steps)?,
                 // A chain that asks a property which nothing has is never there, so it excludes nothing.
                 PatternStep::Not(steps) => self.vain_steps(steps)?,
-                PatternStep::From(_) => {}
             }
         }
         Ok(())
@@ -65,7 +67,7 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
             let test = match step {
                 PatternStep::Hop(hop) => &hop.target,
                 PatternStep::Join(join) => &join.target,
-                PatternStep::Group { .. } | PatternStep::Not(_) | PatternStep::From(_) => continue,
+                PatternStep::Group { .. } | PatternStep::Not(_) => continue,
             };
             let all = test.with.iter().flat_map(leaves);
             for leaf in all.filter(|leaf| !holds_for_nothing(leaf)) {
@@ -182,26 +184,29 @@ impl<G: GraphRead> AnswerExplainer<'_, G> {
         let may_have = self.reader.graph.may_have_property(name)?;
         let never_seen = !may_have && !SYSTEM.contains(&name);
         let (mut seen, mut whole) = (0, true);
-        let access = plan::access(&self.reader, &test)?;
-        matching::each(&self.reader, &access, |number, facts| {
+        let access = access_path::access(&self.reader, &test)?;
+        let mut candidates = CandidateCursor::new(&access);
+        while let Some((number, facts)) = candidates.next(&self.reader, |_| true)? {
             let selected = self.reader.selected(&facts, &test);
             if selected == SelectorVerdict::No || !facts.live {
-                return Ok(ControlFlow::Continue(()));
+                continue;
             }
             self.reader.work(1)?;
             if !self.reader.fits(number, &test, selected)? {
-                return Ok(ControlFlow::Continue(()));
+                continue;
             }
             seen += 1;
             // No object of the graph has the property, so a look at the first entities is enough.
             if seen > NAMED && never_seen {
-                return Ok(ControlFlow::Break(()));
+                break;
             }
             let sight = EvalContext { subject: Some(number), ..EvalContext::default() };
             let cell = self.reader.property(PropertyOwner::Subject, name, &sight)?;
             whole = seen <= ASKED && (cell.is_undefined() || go_on(&cell));
-            Ok(if whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-        })?;
+            if !whole {
+                break;
+            }
+        }
         // Without any entity, nothing can be said about the property.
         Ok(whole && seen > 0)
     }

@@ -9,36 +9,8 @@ use crate::lang::Diagnostic;
 
 impl QueryResolver<'_> {
     pub(super) fn output(&mut self, query: &written::ParsedQuery) -> ResolveResult<QueryOutput> {
-        let columns = match &query.returns {
-            ReturnClause::List | ReturnClause::Tree => {
-                if let Some(sort) = query.order.first()
-                    && let ReturnClause::Tree = query.returns
-                {
-                    return Err(Box::new(self.fault(
-                        "Q0206",
-                        "a tree has no order",
-                        &sort.expr.span,
-                    )));
-                }
-                if query.having.is_some() {
-                    return Err(Box::new(self.fault(
-                        "Q0206",
-                        "`HAVING` needs `RETURN` columns",
-                        &query.span,
-                    )));
-                }
-                if let ReturnClause::Tree = query.returns {
-                    return Ok(QueryOutput::Tree);
-                }
-                let mut order = Vec::new();
-                for sort in &query.order {
-                    let mut place =
-                        ExpressionContext { subject: false, table: None, clause: "ORDER BY" };
-                    order.push((self.term(&sort.expr, &mut place)?, sort.descending));
-                }
-                return Ok(QueryOutput::List { order });
-            }
-            ReturnClause::Columns(columns) => columns,
+        let ReturnClause::Columns(columns) = &query.returns else {
+            return self.output_without_columns(query);
         };
         let mut table = TableOutput {
             names: Vec::new(),
@@ -88,6 +60,34 @@ impl QueryResolver<'_> {
             table.order.push((at, sort.descending));
         }
         Ok(QueryOutput::Table(Box::new(table)))
+    }
+
+    /// A list or a tree.
+    fn output_without_columns(
+        &mut self,
+        query: &written::ParsedQuery,
+    ) -> ResolveResult<QueryOutput> {
+        if let Some(sort) = query.order.first()
+            && let ReturnClause::Tree = query.returns
+        {
+            return Err(Box::new(self.fault("Q0206", "a tree has no order", &sort.expr.span)));
+        }
+        if query.having.is_some() {
+            return Err(Box::new(self.fault(
+                "Q0206",
+                "`HAVING` needs `RETURN` columns",
+                &query.span,
+            )));
+        }
+        if let ReturnClause::Tree = query.returns {
+            return Ok(QueryOutput::Tree);
+        }
+        let mut order = Vec::new();
+        for sort in &query.order {
+            let mut place = ExpressionContext { subject: false, table: None, clause: "ORDER BY" };
+            order.push((self.term(&sort.expr, &mut place)?, sort.descending));
+        }
+        Ok(QueryOutput::List { order })
     }
 
     /// The default name of a column: the text of its expression with uniform spaces.
