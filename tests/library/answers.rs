@@ -48,7 +48,7 @@ fn blast(change: impl FnOnce(&mut BlastRadiusRequest)) -> Result<Value, AnswerEr
 
 #[track_caller]
 fn refused<T>(result: Result<T, AnswerError>, kind: ErrorKind, code: &str, message: &str) {
-    let error = result.expect_err("it is refused");
+    let error = result.err().expect("it is refused");
     assert_eq!((error.kind(), error.code(), error.message()), (kind, code, message));
 }
 
@@ -90,7 +90,7 @@ fn a_question_stops_at_its_limits() {
     let context =
         QuestionContext { database: &database, snapshot: &snapshot, meter: &meter, counts };
     let found = EntityRequest { entity: "alice".into() }.ask(&context);
-    let error = found.expect_err("it needs more");
+    let error = found.err().expect("it needs more");
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert_eq!(error.code(), "QUERY_NEEDS_TOO_MUCH_MEMORY");
     assert!(error.limit().is_some() && error.advice().is_some());
