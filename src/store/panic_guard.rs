@@ -1,6 +1,6 @@
 //! The last line against files that make the engine panic.
 //!
-//! Pages are proven before the engine sees them (see `pages.rs`), so a damaged file does not get
+//! Pages are proven before the engine sees them (see `page_verification.rs`), so a damaged file does not get
 //! this far. A file that was made on purpose, with matching checksums, may: the engine trusts the
 //! contents of its pages. A panic of the engine becomes an error like any other damage, and prints
 //! nothing.
