@@ -1,6 +1,7 @@
 //! Errors of everything below the graph: the disk, the file, another process.
 
 use super::page_verification::DamagedPageError;
+use super::pipeline::WorkerPanic;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -173,6 +174,12 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<WorkerPanic> for StoreError {
+    fn from(_: WorkerPanic) -> StoreError {
+        StoreError::Engine("a working thread ended unexpectedly".into())
+    }
+}
 
 impl From<std::io::Error> for StoreError {
     fn from(e: std::io::Error) -> StoreError {

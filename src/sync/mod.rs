@@ -42,7 +42,7 @@ pub use report::{
 };
 
 use crate::graph::InputLocation;
-use crate::store::StoreError;
+use crate::store::{StoreError, WorkerPanic};
 use std::fmt;
 
 /// The names of the inputs of a job in messages.
@@ -149,5 +149,11 @@ impl std::error::Error for SyncError {}
 impl From<StoreError> for SyncError {
     fn from(e: StoreError) -> SyncError {
         SyncError::Store(e)
+    }
+}
+
+impl From<WorkerPanic> for SyncError {
+    fn from(_: WorkerPanic) -> SyncError {
+        SyncError::Worker
     }
 }
