@@ -307,7 +307,7 @@ mod tests {
             next => Ok(next.map_or(NextGroup::End, NextGroup::Group)),
         };
         let make = |at: usize| {
-            if at % 2 == 0 {
+            if at.is_multiple_of(2) {
                 std::thread::sleep(std::time::Duration::from_micros(200));
             }
             make(at)
@@ -364,7 +364,9 @@ mod tests {
         let mut numbers = 0..200;
         let gather = |put: &mut usize| {
             let next = numbers.next();
-            most.fetch_max(next.unwrap_or(0) + 1 - *put, Ordering::Relaxed);
+            if let Some(at) = next {
+                most.fetch_max(at + 1 - *put, Ordering::Relaxed);
+            }
             Ok(next.map_or(NextGroup::End, NextGroup::Group))
         };
         let make = |at: usize| {
