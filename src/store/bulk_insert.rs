@@ -92,7 +92,7 @@ mod tests {
     const TABLE: TableDefinition<StoredBytes, StoredBytes> = TableDefinition::new("rows");
 
     proptest! {
-        /// Whatever is there, and whether or not it was expected.
+        /// Runs end up in the table, expected rows and others.
         #[test]
         fn rows_are_put_as_if_one_by_one(
             rounds in prop::collection::vec((prop::collection::btree_set(0..200u8, 0..60), 0..4u8), 1..6),

@@ -3,7 +3,7 @@
 //! Every value in the file is *sealed*: a format byte follows the payload, then a CRC-32 over
 //! table, key and both. The key takes part, so a row that turns up under another key does not pass.
 //! Writers check the seals of the values that they rewrite, and so do `verify` and `backup`.
-//! Readers get pages that were proven, to the same bytes (see `pages.rs`), and do not check again.
+//! Readers get pages that were proven, to the same bytes (see `page_verification.rs`), and do not check again.
 
 use super::StoreError;
 use crate::graph::Value;

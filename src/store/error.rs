@@ -1,6 +1,7 @@
 //! Errors of everything below the graph: the disk, the file, another process.
 
 use super::page_verification::DamagedPageError;
+use super::pipeline::WorkerPanic;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -179,6 +180,12 @@ impl std::error::Error for StoreError {
             StoreError::Io(e) => Some(e),
             _ => None,
         }
+    }
+}
+
+impl From<WorkerPanic> for StoreError {
+    fn from(_: WorkerPanic) -> StoreError {
+        StoreError::Engine("a working thread ended unexpectedly".into())
     }
 }
 

@@ -148,8 +148,8 @@ mod tests {
         (0..40).map(|i| format!("name {}", i * 7919 % 613))
     }
 
-    /// Whole values of every kind.
-    fn whole() -> Vec<(FuzzTarget, Vec<u8>)> {
+    /// Heads and tiles that are whole.
+    fn whole_tiles() -> Vec<(FuzzTarget, Vec<u8>)> {
         let head = |i: u32| ObjectHead {
             scope: i % 3,
             type_name: 900 - i,
@@ -181,21 +181,32 @@ mod tests {
             crate::store::column::put_column(&mut bytes, &values);
             all.push((columns, std::mem::take(&mut bytes)));
         }
+        all
+    }
+
+    /// A body record that is whole, and bodies.
+    fn whole_bodies() -> (Vec<u8>, Vec<(FuzzTarget, Vec<u8>)>) {
         let value =
             Value::List(vec![Value::Int(-7), Value::Text("text".into()), Value::Float(0.5)]);
+        let mut bytes = Vec::new();
         put_value(&mut bytes, &value);
-        all.push((bodies, bytes.clone()));
+        let mut all: Vec<(FuzzTarget, Vec<u8>)> = vec![(bodies, bytes.clone())];
         let mut record = Vec::new();
         body::write(&mut record, 2, [(3, &bytes[..]), (700, &bytes[..])].into_iter(), Some("{}"));
         all.push((bodies, record.clone()));
         let (mut packer, next) = (BodyPacker::default(), AtomicU32::new(0));
         (0..50).for_each(|_| drop(packer.push(1, &record, &next)));
         all.extend(packer.close().into_iter().map(|(_, (_, block))| (bodies as FuzzTarget, block)));
+        (record, all)
+    }
+
+    /// Rows of names, labels, scopes and jobs that are whole.
+    fn whole_rows() -> Vec<(FuzzTarget, Vec<u8>)> {
         let mut counts = ObjectCounts::default();
         (0..30).for_each(|i| counts.shift(i, 99 - i, 1));
         let row =
             ScopeRow { counts: [counts.clone(), counts], last_job: Some(7), ..ScopeRow::default() };
-        all.push((rows, row.encode()));
+        let mut all: Vec<(FuzzTarget, Vec<u8>)> = vec![(rows, row.encode())];
         let job = JobRow { id: uuid::Uuid::nil(), source: "api".into(), report: vec![b'x'; 900] };
         all.push((rows, job.encode()));
         let mut labels = LabelTable::default();
@@ -212,12 +223,17 @@ mod tests {
         all.push((rows, names::encode_chunk(texts.iter().map(String::as_str))));
         let mut sorted: Vec<&str> = texts.iter().map(String::as_str).collect();
         sorted.sort_unstable();
-        all.extend(
-            WordDictionary::new(sorted.into_iter().zip(1..))
-                .rows()
-                .into_iter()
-                .map(|r| (rows as FuzzTarget, r)),
-        );
+        let words = WordDictionary::new(sorted.into_iter().zip(1..));
+        all.extend(words.rows().into_iter().map(|r| (rows as FuzzTarget, r)));
+        all
+    }
+
+    /// Whole values of every kind.
+    fn whole() -> Vec<(FuzzTarget, Vec<u8>)> {
+        let (record, bodies) = whole_bodies();
+        let mut all = whole_tiles();
+        all.extend(bodies);
+        all.extend(whole_rows());
         let mut batch = crate::store::staging::ObjectBatch::new();
         batch.names.push("okta".into());
         batch.records = record;

@@ -253,23 +253,7 @@ pub(super) fn find(
     for (scope, row) in scopes.iter().filter(|(_, row)| live(row) > 0) {
         let Some(stamp) = stamp(snapshot, row)? else { return Ok(None) };
         let index = folder.open(meta, snapshot.name(*scope), property);
-        let before = found.len();
-        let fresh = index.as_ref().filter(|index| index.stamp == stamp);
-        if let Some(index) = fresh
-            && hashes.iter().try_for_each(|hash| index.find(*hash, &mut found)).is_some()
-        {
-            continue;
-        }
-        // A damaged page may have left a part of the entities.
-        found.truncate(before);
-        let old = match index {
-            Some(index) if index.stamp != stamp && is_in_history(snapshot, index.stamp)? => {
-                index.all().map(|entries| (entries, index.stamp.job))
-            }
-            _ => None,
-        };
-        let (new, kept) = (Vec::new(), FxHashSet::default());
-        stale.push(StaleIndex { scope: *scope, stamp, old, new, kept });
+        stale.extend(find_fresh(snapshot, *scope, stamp, index, hashes, &mut found)?);
     }
     // An index is worth its price from the second question on; updating an old one is always worth
     // it.
@@ -280,11 +264,8 @@ pub(super) fn find(
     if !stale.is_empty() {
         read(snapshot, property, &mut stale)?;
     }
-    for StaleIndex { scope, stamp, old, new: mut entries, kept } in stale {
-        let old = old.into_iter().flat_map(|(entries, _)| entries);
-        entries.extend(old.filter(|(_, entity)| kept.contains(entity)));
-        entries.sort_unstable();
-        entries.dedup();
+    for scope in stale {
+        let (scope, stamp, entries) = scope.renewed();
         for hash in hashes {
             let start = entries.partition_point(|(known, _)| known < hash);
             let fits = entries[start..].iter().take_while(|(known, _)| known == hash);
@@ -296,6 +277,47 @@ pub(super) fn find(
     found.sort_unstable();
     found.dedup();
     Ok(Some(found))
+}
+
+/// Looks hashes up in the index of a scope. Returns the scope if its index has to be made or renewed
+/// first; then nothing is added to `found`.
+fn find_fresh(
+    snapshot: &Snapshot,
+    scope: u32,
+    stamp: ScopeStamp,
+    index: Option<IndexFile>,
+    hashes: &[u64],
+    found: &mut Vec<u32>,
+) -> Result<Option<StaleIndex>, StoreError> {
+    let before = found.len();
+    let fresh = index.as_ref().filter(|index| index.stamp == stamp);
+    if let Some(index) = fresh
+        && hashes.iter().try_for_each(|hash| index.find(*hash, found)).is_some()
+    {
+        return Ok(None);
+    }
+    // A damaged page may have left a part of the entities.
+    found.truncate(before);
+    let old = match index {
+        Some(index) if index.stamp != stamp && is_in_history(snapshot, index.stamp)? => {
+            index.all().map(|entries| (entries, index.stamp.job))
+        }
+        _ => None,
+    };
+    let (new, kept) = (Vec::new(), FxHashSet::default());
+    Ok(Some(StaleIndex { scope, stamp, old, new, kept }))
+}
+
+impl StaleIndex {
+    /// The entries after what changed was read: scope, state and entries, sorted.
+    fn renewed(self) -> (u32, ScopeStamp, Vec<IndexEntry>) {
+        let StaleIndex { scope, stamp, old, new: mut entries, kept } = self;
+        let old = old.into_iter().flat_map(|(entries, _)| entries);
+        entries.extend(old.filter(|(_, entity)| kept.contains(entity)));
+        entries.sort_unstable();
+        entries.dedup();
+        (scope, stamp, entries)
+    }
 }
 
 /// Reads the current state of a scope. `None` if no job is known to have changed it: then nothing

@@ -54,7 +54,10 @@ pub use lock_wait::{WAIT, WaitPolicy};
 pub use names::{NAMES_MAX, NEW_NAMES_MAX, NameBook, SCOPE_WORDS_MAX, WORDS_MAX, WordDictionary};
 pub use panic_guard::{engine_panicked, guarded};
 pub use partial_file::{folder_of, sweep};
-pub use pipeline::{NextGroup, SharedBatches, pipeline};
+pub use pipeline::{
+    NextGroup, SharedBatches, WorkerPanic, parallel_step_len, pipeline, prefetch, prefetch_all,
+    step_ranges,
+};
 pub use rows::{DatabaseMeta, EdgeCounts, JobRow, ObjectCounts, ScopeRow, split_classes};
 pub use segment::{AdjacencyEntry, StoredEdge};
 pub use shared_snapshot::SharedSnapshot;

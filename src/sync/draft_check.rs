@@ -1,8 +1,8 @@
 //! Checks of drafts that a program made: what the JSON reader holds of uploads holds of them too.
 //!
-//! Checks against the mode of the job come later, in `batch`, for drafts from any source.
+//! Checks against the mode of the job come later, in `stage`, for drafts from any source.
 
-use super::parse::{CLASSES_MAX, InputDiagnostic, OBJECT_MAX, PROPERTIES_MAX, STRING_MAX};
+use super::read::{CLASSES_MAX, InputDiagnostic, OBJECT_MAX, PROPERTIES_MAX, STRING_MAX};
 use crate::graph::{DraftEnd, DraftEntity, DraftRelationship, NameKind, Value, check_name};
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -140,7 +140,7 @@ fn raw(text: &str) -> Result<(), MemberFault> {
     }
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(()),
-        Err(e) => Err(at("._rawData", super::parse::json_words(&e))),
+        Err(e) => Err(at("._rawData", super::read::json_words(&e))),
     }
 }
 

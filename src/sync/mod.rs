@@ -1,50 +1,47 @@
-//! Sync jobs: modes, batches, the pure reconcile pass, the guard, and plans that are applied in
-//! one transaction.
+//! Sync jobs, in five stages that each have a folder:
 //!
-//! The store does not know of jobs, and nothing here names the engine: a job stages batches, is
-//! planned against a snapshot and handed to a writer as finished facts.
+//! | stage | takes | gives |
+//! | --- | --- | --- |
+//! | `read/` | the bytes of an input | `ReadRow`: one object as written, with its place |
+//! | `stage/` | rows, or drafts of a mapping | [`StagedUploads`]: checked objects in batches |
+//! | `compare/` | uploads beside a snapshot | `ComparedUploads`: the same, changed, new, gone |
+//! | `plan/` | compared uploads | [`SyncPlan`]: every change, and who is held |
+//! | `apply/` | a plan | heads, identities, edges and blocks, in one transaction |
+//!
+//! A stage names those before it and none behind it. Beside them are the words that all stages use:
+//! modes, jobs, reports, the guard. The store does not know of jobs, and nothing here names the
+//! engine.
 
 mod apply;
-mod batch;
-mod change;
 mod compare;
-mod contents;
-mod csv_rows;
 mod draft_check;
-mod ends;
-mod entity_table;
-mod fast_path;
 mod guard;
-mod input;
 mod job;
-mod known;
 mod mode;
-mod parse;
 mod plan;
-mod prefetch;
-mod reconcile;
+mod read;
 mod report;
-mod scan;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use apply::{apply, job_row};
-pub use batch::{BatchBuilder, BatchRules, StagedRecord, content_digest};
-pub use change::{ChangeAction, JobPlan, ObjectChange, SyncPlan};
 pub use draft_check::{check_entity, check_relationship};
 pub use guard::{GuardError, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, RelationshipLimits};
-pub use input::{InputFormat, InputSource, read_inputs};
-pub use job::{JobInput, JobSpec, StagedUploads};
-pub use known::KnownObjects;
+pub use job::JobSpec;
 pub use mode::SyncMode;
-pub use parse::{DraftObject, InputDiagnostic};
-pub use plan::plan;
+pub use plan::{ChangeAction, JobPlan, ObjectChange, SyncPlan, plan};
+pub use read::{DraftObject, InputDiagnostic, InputFormat, InputSource};
 pub use report::{
     HoldReport, JobReport, JobStatus, JobTally, MappingInfo, SKIPPED_LISTED, SkippedObject,
 };
+pub use stage::{
+    BatchBuilder, BatchRules, JobInput, KnownObjects, StagedRecord, StagedUploads, content_digest,
+    read_inputs,
+};
 
 use crate::graph::InputLocation;
-use crate::store::StoreError;
+use crate::store::{StoreError, WorkerPanic};
 use std::fmt;
 
 /// The names of the inputs of a job in messages.
@@ -120,10 +117,6 @@ impl SyncError {
         SyncError::Store(StoreError::Engine("a staged batch is damaged".into()))
     }
 
-    fn worker_lost() -> SyncError {
-        SyncError::Worker
-    }
-
     fn read(name: &str, e: std::io::Error) -> SyncError {
         SyncError::Read(name.to_owned(), e)
     }
@@ -160,5 +153,11 @@ impl std::error::Error for SyncError {
 impl From<StoreError> for SyncError {
     fn from(e: StoreError) -> SyncError {
         SyncError::Store(e)
+    }
+}
+
+impl From<WorkerPanic> for SyncError {
+    fn from(_: WorkerPanic) -> SyncError {
+        SyncError::Worker
     }
 }

@@ -156,7 +156,7 @@ impl World {
         things.chain(self.links.iter().map(|(at, (ends, v))| link(at, ends, *v))).collect()
     }
 
-    /// What the graph holds, told by its own means.
+    /// The contents of the graph, told by its own means.
     fn of(snapshot: &Snapshot) -> World {
         let number = |text: &str| text[1..].parse::<usize>().expect("a number");
         let scope = |name: &str| SCOPES.iter().position(|scope| *scope == name).expect("known");
@@ -187,7 +187,7 @@ impl World {
     }
 }
 
-/// What an edge says of its relationship by itself is so.
+/// An edge tells the truth about its relationship.
 fn check_label(snapshot: &Snapshot, edge: IncidentEdge, one: &Relationship) {
     let label = snapshot.labels().get(edge.label).expect("known");
     let told = [label.scope, label.type_name, label.verb].map(|name| snapshot.name(name));

@@ -108,6 +108,28 @@ fn the_faces_are_seen() {
     assert!(!names("use crate::client::Client;", "cli"));
 }
 
+/// The stages of a sync in their order.
+const STAGES: [&str; 5] = ["read", "stage", "compare", "plan", "apply"];
+
+#[test]
+fn a_stage_of_sync_names_only_those_before_it() {
+    let sync = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sync");
+    let mut seen = 0;
+    for (_, path, code) in modules().into_iter().filter(|(module, ..)| module == "sync") {
+        let inside = path.strip_prefix(&sync).expect("below sync");
+        let at = STAGES.iter().position(|stage| inside.starts_with(stage));
+        let Some(at) = at else { continue };
+        seen += 1;
+        for later in &STAGES[at + 1..] {
+            let names = ["crate::sync::", "super::super::"].map(|to| format!("{to}{later}::"));
+            let faults: Vec<_> =
+                code.iter().filter(|l| names.iter().any(|name| l.contains(name))).collect();
+            assert!(faults.is_empty(), "{} names a later stage: {faults:?}", path.display());
+        }
+    }
+    assert!(seen > 20, "the stages were looked for in the wrong place");
+}
+
 #[test]
 fn each_outside_package_has_one_home() {
     for (module, path, code) in modules() {

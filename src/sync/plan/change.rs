@@ -1,12 +1,12 @@
 //! Change sets: the changes that a plan holds for the writer, in the order of the stage and mostly
 //! on disk.
 
-use super::SyncError;
-use super::job::JobSpec;
-use super::report::JobReport;
 use crate::graph::{IdHash, ObjectKind};
 use crate::store::staging::{StagedObject, UploadStage};
 use crate::store::{ByteCursor, SpillBuckets, SpillRecord};
+use crate::sync::SyncError;
+use crate::sync::job::JobSpec;
+use crate::sync::report::JobReport;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 

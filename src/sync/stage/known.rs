@@ -7,11 +7,11 @@
 //! result could change (a repeated line, a job that is held, a scope that another job changed
 //! meanwhile), [`SyncError::Reread`] asks to read the upload again in full.
 //!
-//! [`SyncError::Reread`]: super::SyncError::Reread
+//! [`SyncError::Reread`]: crate::sync::SyncError::Reread
 
-use super::SyncMode;
 use crate::graph::{IdHash, NameLookup, ObjectKind};
 use crate::store::{IdentityEntry, Snapshot, StoreError};
+use crate::sync::mode::SyncMode;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -110,12 +110,12 @@ impl KnownObjects {
 
     /// True if marked objects may be taken as unchanged: no line came twice, and the scope is at
     /// the generation that was read.
-    pub(super) fn holds(&self, generation: u64) -> bool {
+    pub(in crate::sync) fn holds(&self, generation: u64) -> bool {
         self.generation == generation && !self.repeated.load(Ordering::Relaxed)
     }
 
     /// The objects of a kind in a range of hashes, ascending, each with whether it was marked.
-    pub(super) fn identities(
+    pub(in crate::sync) fn identities(
         &self,
         kind: ObjectKind,
         range: RangeInclusive<IdHash>,

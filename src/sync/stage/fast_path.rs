@@ -6,12 +6,13 @@
 //! same record, which a test checks.
 
 use super::batch::BatchBuilder;
-use super::mode::SyncMode;
-use super::parse::{IGNORED, PROPERTIES_MAX, STRING_MAX, is_relationship};
-use super::scan::{MemberSpan, ObjectShape};
 use crate::graph::{IdHash, InputLocation, NameKind, ObjectId, ObjectKind, Value, check_name};
 use crate::store::put_value;
 use crate::store::staging::{StagedEnd, StagedRelationship};
+use crate::sync::mode::SyncMode;
+use crate::sync::read::{
+    IGNORED, MemberSpan, ObjectShape, PROPERTIES_MAX, STRING_MAX, is_relationship,
+};
 use std::borrow::Cow;
 
 /// A position among the members of an object, as written.
@@ -209,10 +210,10 @@ fn scalar<'t>(member: &MemberSpan, text: &'t str) -> Option<Value<'t>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::BatchRules;
-    use super::super::parse::{DraftObject, parse_members};
+    use super::super::rules::BatchRules;
     use super::*;
     use crate::store::staging::ObjectBatch;
+    use crate::sync::read::{DraftObject, parse_members};
     use proptest::prelude::*;
 
     /// The batch that a line makes, or its fault; by both ways or by the long one alone.

@@ -4,20 +4,17 @@
 //! go through the parts of the space of hashes, so that random lookups go to a table that fits a
 //! processor's cache, however large the upload is. An end that is given by its id alone is looked
 //! for in all scopes, together with the others of its part. An end that is not found this way is
-//! looked at alone, to find the reason. Other scopes in which missing keys live are found at the
-//! end, for all keys at once.
+//! looked at alone, in `missing_ends.rs`.
 
-use super::SyncError;
 use super::change::{ChangeAction, ObjectChange};
-use super::compare::{ComparisonResult, HELD, HashPartitions};
 use super::entity_table::EntityHashTable;
-use super::plan::SyncPlanner;
-use crate::graph::{GraphRead, IdHash, NameLookup, ObjectKind};
-use crate::store::staging::{StagedEnd, StagedRelationship};
+use super::planner::SyncPlanner;
+use crate::graph::{IdHash, ObjectKind};
 use crate::store::{ByteCursor, NextGroup, SpillBuckets, SpillRecord, StoreError, pipeline};
+use crate::sync::SyncError;
+use crate::sync::compare::{ComparedUploads, HELD, HashPartitions};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use std::borrow::Cow;
 
 /// An entity that the plan brings to life.
 #[derive(Clone, Copy, Debug)]
@@ -67,16 +64,9 @@ struct PendingEnd {
 
 /// Stands for a scope that the graph does not know.
 const NOWHERE: u32 = u32::MAX;
+
 /// Stands for a scope that is not given.
 const ANYWHERE: u32 = u32::MAX - 1;
-
-/// A relationship with missing ends whose keys may live in other scopes.
-pub(super) struct MissingEndReport {
-    /// Position of the job, and of the relationship in the list of its report.
-    listed: (u32, usize),
-    /// The reason for each missing end, with its key and the scope in which the key was missed.
-    ends: Vec<(String, Option<(String, String)>)>,
-}
 
 impl SpillRecord for PendingEnd {
     fn put(&self, out: &mut Vec<u8>) {
@@ -113,27 +103,20 @@ impl SpillRecord for ResolvedEnd {
     }
 }
 
-/// An end that was not found, with the number of its tombstone if there is one.
-pub struct MissingEnd {
-    name: &'static str,
-    end: StagedEnd,
-    tombstone: Option<u32>,
-}
-
 impl SyncPlanner<'_> {
     /// Finds the ends of all staged relationships that may change anything, by window. `born` are
     /// the entities that the plan brings to life, by part.
     pub(super) fn find_ends(
         &mut self,
-        compared: &ComparisonResult,
+        compared: &ComparedUploads,
         parts: HashPartitions,
         born: SpillBuckets<CreatedEntity>,
     ) -> Result<SpillBuckets<ResolvedEnd>, SyncError> {
         let ends = self.ends(compared, parts)?;
-        let windows = &self.windows[ObjectKind::Relationship as usize];
+        let windows = &self.context.windows[ObjectKind::Relationship as usize];
         // The writer will give new entities these numbers: behind all others, job by job.
         let mut firsts = Vec::with_capacity(self.jobs.len());
-        let mut first = self.snapshot.meta().bound(ObjectKind::Entity);
+        let mut first = self.context.snapshot.meta().bound(ObjectKind::Entity);
         for job in &self.jobs {
             firsts.push(first);
             first += job.created[ObjectKind::Entity as usize];
@@ -142,7 +125,7 @@ impl SyncPlanner<'_> {
             STORED => born.number,
             job => firsts[job as usize] + born.number,
         };
-        let found = windows.buckets(&self.folder).shared();
+        let found = windows.buckets(self.context.folder).shared();
         let mut all = 0..parts.count();
         let gather = |_: &mut ()| Ok(all.next().map_or(NextGroup::End, NextGroup::Group));
         let look_up = |part| {
@@ -177,14 +160,14 @@ impl SyncPlanner<'_> {
     /// The ends of all staged relationships that may change anything, by part.
     fn ends(
         &self,
-        compared: &ComparisonResult,
+        compared: &ComparedUploads,
         parts: HashPartitions,
     ) -> Result<SpillBuckets<PendingEnd>, SyncError> {
-        let ends = SpillBuckets::new(&self.folder, parts.count(), HELD).shared();
-        let stage = self.stage();
-        let windows = &self.windows[ObjectKind::Relationship as usize];
+        let ends = SpillBuckets::new(self.context.folder, parts.count(), HELD).shared();
+        let stage = self.context.stage;
+        let windows = &self.context.windows[ObjectKind::Relationship as usize];
         let numbers: Vec<Box<[Option<u32>]>> =
-            (0..stage.frames()).map(|frame| self.name_numbers(frame)).collect();
+            (0..stage.frames()).map(|frame| self.context.name_numbers(frame)).collect();
         (0..stage.frames()).into_par_iter().try_for_each(|frame| {
             let numbers = &numbers[frame as usize];
             let staged = stage.relationships(frame)?;
@@ -220,7 +203,7 @@ impl SyncPlanner<'_> {
             ends.iter().filter(|end| end.scope == ANYWHERE).map(|end| end.id).collect();
         if !ids.is_empty() {
             // All ends without a scope are looked for at once, so that each row is read once at most.
-            let everywhere = self.snapshot.find_in_all_scopes(ObjectKind::Entity, &ids)?;
+            let everywhere = self.context.snapshot.find_in_all_scopes(ObjectKind::Entity, &ids)?;
             for end in ends.iter().filter(|end| end.scope == ANYWHERE) {
                 match everywhere.get(&end.id) {
                     Some((_, one)) if one.live && !self.deleted.contains(&one.number) => {
@@ -244,7 +227,7 @@ impl SyncPlanner<'_> {
             let mut at = wanted.iter().map(|end| end.at);
             let ids = wanted.iter().map(|end| end.id);
             let mut numbers = Vec::with_capacity(wanted.len());
-            self.snapshot.find_many(ObjectKind::Entity, scope, ids, |identity| {
+            self.context.snapshot.find_many(ObjectKind::Entity, scope, ids, |identity| {
                 // An entity that this plan deletes is still live in the snapshot.
                 let live = identity.filter(|i| i.live && !self.deleted.contains(&i.number));
                 if let (Some(at), Some(live)) = (at.next(), live) {
@@ -255,115 +238,6 @@ impl SyncPlanner<'_> {
         }
         Ok(())
     }
-
-    /// Looks up one end that was not found with all others.
-    pub(super) fn resolve(
-        &self,
-        name: &'static str,
-        staged: &StagedRelationship,
-        end: StagedEnd,
-    ) -> Result<Result<u32, MissingEnd>, StoreError> {
-        if end.scope == 0 {
-            // The lookup in all scopes found no live one.
-            let tombstone = self.buried.borrow().get(&end.id).copied();
-            return Ok(Err(MissingEnd { name, end, tombstone }));
-        }
-        let scope = &self.stage().names(staged.object.frame)[end.scope as usize];
-        let found = match self.snapshot.name_number(scope) {
-            Some(scope) => self.snapshot.find_hash(ObjectKind::Entity, scope, end.id)?,
-            None => None,
-        };
-        Ok(match found {
-            Some(found) if found.live && !self.deleted.contains(&found.number) => Ok(found.number),
-            Some(found) => Err(MissingEnd { name, end, tombstone: Some(found.number) }),
-            None => Err(MissingEnd { name, end, tombstone: None }),
-        })
-    }
-
-    /// Says for each missing end if it was never seen or is deleted, and notes its key to look for
-    /// it in other scopes.
-    pub(super) fn missing_reason(
-        &mut self,
-        job: u32,
-        staged: &StagedRelationship,
-        missing: &[MissingEnd],
-    ) -> Result<String, SyncError> {
-        let keys = self.contents().with_record(
-            ObjectKind::Relationship,
-            &staged.object,
-            |record, _| record.ends().map(Cow::into_owned),
-        )?;
-        let mut ends = Vec::new();
-        for missing in missing {
-            let key = &keys[usize::from(missing.name == "to")];
-            let scope = &self.stage().names(staged.object.frame)[missing.end.scope as usize];
-            // A NUL begins the text of an end that is given by its id alone.
-            let id = key.strip_prefix('\0');
-            let what = match (id, scope.as_str()) {
-                (Some(id), "") => format!("entity with id {id}"),
-                (Some(id), scope) => format!("entity with id {id} in scope `{scope}`"),
-                (None, scope) => format!("entity `{key}` in scope `{scope}`"),
-            };
-            let state = self.missing_state(missing)?;
-            let elsewhere = id.is_none().then(|| (key.clone(), scope.clone()));
-            ends.push((format!("`{}` {what} {state}", missing.name), elsewhere));
-        }
-        let reason = joined(ends.iter().map(|(reason, _)| reason.clone()));
-        let listed = (job, self.jobs[job as usize].report.skipped.len());
-        self.missed.push(MissingEndReport { listed, ends });
-        Ok(reason)
-    }
-
-    /// Adds the other scopes in which missing keys live to the reasons of missing ends.
-    pub(super) fn add_other_scopes(&mut self) -> Result<(), StoreError> {
-        let missed = std::mem::take(&mut self.missed);
-        let keys =
-            missed.iter().flat_map(|missed| &missed.ends).filter_map(|(_, key)| key.as_ref());
-        let homes = self.snapshot.entities_with_keys(keys.map(|(key, _)| key.as_str()))?;
-        for MissingEndReport { listed: (job, at), ends } in &missed {
-            let mut reasons = Vec::with_capacity(ends.len());
-            for (reason, key) in ends {
-                let mut scopes = Vec::new();
-                if let Some((key, not)) = key {
-                    for &number in homes.get(key).into_iter().flatten() {
-                        if let Some(facts) = self.snapshot.facts(ObjectKind::Entity, number)?
-                            && self.snapshot.name(facts.scope) != not
-                        {
-                            scopes.push(format!("`{}`", self.snapshot.name(facts.scope)));
-                        }
-                    }
-                }
-                reasons.push(match scopes.is_empty() {
-                    true => reason.clone(),
-                    false => {
-                        format!("{reason}; the same key lives in scope {}", scopes.join(", "))
-                    }
-                });
-            }
-            let skipped = &mut self.jobs[*job as usize].report.skipped;
-            skipped[*at].reason = joined(reasons.into_iter());
-        }
-        Ok(())
-    }
-
-    fn missing_state(&self, missing: &MissingEnd) -> Result<String, StoreError> {
-        let Some(number) = missing.tombstone else { return Ok("was never seen".into()) };
-        if self.deleted.contains(&number) {
-            return Ok("is soft-deleted by this job".into());
-        }
-        let entity = self.snapshot.entity(number)?;
-        let Some(metadata) = entity.map(|entity| entity.metadata) else {
-            return Ok("was never seen".into());
-        };
-        let when = jiff::Timestamp::from_millisecond(metadata.end_on.unwrap_or_default())
-            .map_or_else(|_| "an unknown time".into(), |t| format!("{t:.0}"));
-        Ok(format!("was soft-deleted at {when} by job {}", metadata.job_id))
-    }
-}
-
-/// One sentence from the reasons of both ends.
-fn joined(reasons: impl Iterator<Item = String>) -> String {
-    reasons.collect::<Vec<_>>().join(" and ")
 }
 
 /// The error for two new entities with one hash: an end is found by its hash alone.

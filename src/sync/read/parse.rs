@@ -6,19 +6,20 @@
 //! notice it.
 
 use super::scan::ObjectMembers;
+use super::values::{
+    PathDiagnostic, TextVisitor, describe, items, json_words, member_path, text_of, value, wrong,
+};
 use crate::graph::{
     DraftEnd, DraftEntity, DraftRelationship, InputLocation, NameKind, ObjectId, ObjectKind, Value,
     check_name,
 };
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
 /// Largest object, in bytes of JSON.
 pub const OBJECT_MAX: usize = 1 << 20;
-/// Longest string value, in bytes.
-pub const STRING_MAX: usize = 256 << 10;
 /// Most properties of one object.
 pub const PROPERTIES_MAX: usize = 1_000;
 /// Most classes of an entity; all of them together become one name.
@@ -91,58 +92,6 @@ impl<'a> Visitor<'a> for ObjectVisitor<'_, 'a> {
     }
 }
 
-/// A string that is borrowed where it has no escapes.
-struct TextVisitor;
-
-impl<'a> DeserializeSeed<'a> for TextVisitor {
-    type Value = Cow<'a, str>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Cow<'a, str>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for TextVisitor {
-    type Value = Cow<'a, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Cow<'a, str>, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Cow<'a, str>, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
-struct ItemsVisitor;
-
-impl<'a> Visitor<'a> for ItemsVisitor {
-    type Value = Vec<&'a str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element::<&'a RawValue>()? {
-            items.push(item.get());
-        }
-        Ok(items)
-    }
-}
-
-/// Path and words of a fault, before its place is known.
-type PathDiagnostic = (String, String);
-
-fn wrong(path: impl Into<String>, message: impl Into<String>) -> PathDiagnostic {
-    (path.into(), message.into())
-}
-
 /// Reads the object `text`. `members` are its members in the order of their names; if there are
 /// none, the JSON library finds them.
 ///
@@ -189,15 +138,6 @@ pub fn parse_members<'a>(
         None => entity(&members, place).map(DraftObject::Entity),
     };
     parsed.map_err(|(path, message)| fault(0, path, key(), message))
-}
-
-/// The words of a JSON error without its position, which is given apart.
-pub fn json_words(e: &serde_json::Error) -> String {
-    let words = e.to_string();
-    match words.rfind(" at line ") {
-        Some(at) => words[..at].to_owned(),
-        None => words,
-    }
 }
 
 /// True if an object with these names is a relationship.
@@ -299,33 +239,6 @@ fn check_count(count: usize) -> Result<(), PathDiagnostic> {
     Err(wrong("", format!("object has {count} properties, at most {PROPERTIES_MAX} are allowed")))
 }
 
-fn member_path(name: &str) -> String {
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if plain { format!(".{name}") } else { format!("[{name:?}]") }
-}
-
-fn text_of(raw: &str) -> Result<Cow<'_, str>, String> {
-    match raw.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-        // A text without escapes is borrowed as it is.
-        Some(inner) if memchr::memchr(b'\\', inner.as_bytes()).is_none() => {
-            Ok(Cow::Borrowed(inner))
-        }
-        Some(_) => serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|e| json_words(&e)),
-        None => Err(format!("expected a string, found {}", describe(raw))),
-    }
-}
-
-fn describe(raw: &str) -> &'static str {
-    match raw.as_bytes().first() {
-        Some(b'{') => "an object",
-        Some(b'[') => "a list",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
-}
-
 fn named<'a>(kind: NameKind, name: &str, raw: &'a str) -> Result<Cow<'a, str>, PathDiagnostic> {
     let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
     check_name(kind, &text).map_err(|e| wrong(member_path(name), e.to_string()))?;
@@ -373,12 +286,6 @@ fn classes<'a>(name: &str, raw: &'a str) -> Result<Vec<Cow<'a, str>>, PathDiagno
     Ok(classes)
 }
 
-fn items(raw: &str) -> Result<Vec<&str>, String> {
-    serde_json::Deserializer::from_str(raw)
-        .deserialize_seq(ItemsVisitor)
-        .map_err(|e| json_words(&e))
-}
-
 fn id(name: &str, raw: &str) -> Result<ObjectId, PathDiagnostic> {
     let text = text_of(raw).map_err(|e| wrong(member_path(name), e))?;
     ObjectId::parse(&text).ok_or_else(|| {
@@ -416,62 +323,6 @@ fn property<'a>(
     check_name(NameKind::Property, name).map_err(|e| wrong(member_path(name), e.to_string()))?;
     let value = value(raw).map_err(|(path, words)| wrong(member_path(name) + &path, words))?;
     Ok(Some((name.clone(), value)))
-}
-
-fn value<'a>(raw: &'a str) -> Result<Value<'a>, PathDiagnostic> {
-    if !raw.starts_with('[') {
-        return scalar(raw);
-    }
-    let items = items(raw).map_err(|e| wrong("", e))?;
-    if !items.is_empty() && items.iter().all(|item| item.starts_with('{')) {
-        return texts_of_objects(&items);
-    }
-    let mut list = Vec::with_capacity(items.len());
-    for (i, item) in items.iter().enumerate() {
-        let item = scalar(item).map_err(|(path, words)| wrong(format!("[{i}]{path}"), words))?;
-        if let Some(first) = list.first().filter(|first: &&Value<'_>| !item.same_family(first)) {
-            let message = format!(
-                "a list holds values of one kind; this is a {} among {}s",
-                item.family(),
-                first.family()
-            );
-            return Err(wrong(format!("[{i}]"), message));
-        }
-        list.push(item);
-    }
-    Ok(Value::List(list))
-}
-
-/// A list of nothing but objects, as public data sets have them: kept as the list of their JSON
-/// texts, so that nothing is lost and the property stays flat.
-fn texts_of_objects<'a>(items: &[&'a str]) -> Result<Value<'a>, PathDiagnostic> {
-    let text = |(i, item): (usize, &&'a str)| match item.len() {
-        0..=STRING_MAX => Ok(Value::Text(Cow::Borrowed(*item))),
-        len => Err(wrong(format!("[{i}]"), format!("object has {len} bytes of JSON"))),
-    };
-    items.iter().enumerate().map(text).collect::<Result<_, _>>().map(Value::List)
-}
-
-fn scalar<'a>(raw: &'a str) -> Result<Value<'a>, PathDiagnostic> {
-    match raw.as_bytes().first() {
-        Some(b'"') => {
-            let text = text_of(raw).map_err(|e| wrong("", e))?;
-            if text.len() > STRING_MAX {
-                let len = text.len();
-                let message = format!("string has {len} bytes, at most {STRING_MAX} are allowed");
-                return Err(wrong("", message));
-            }
-            Ok(Value::Text(text))
-        }
-        Some(b't') => Ok(Value::Bool(true)),
-        Some(b'f') => Ok(Value::Bool(false)),
-        Some(b'n') => Ok(Value::Null),
-        Some(b'{') => Err(wrong("", "properties are flat: an object cannot be a value")),
-        Some(b'[') => Err(wrong("", "properties are flat: a list cannot hold a list")),
-        _ => Value::number(raw).ok_or_else(|| {
-            wrong("", format!("the number {raw} cannot be held exactly in 64 bits"))
-        }),
-    }
 }
 
 #[cfg(test)]

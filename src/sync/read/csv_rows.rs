@@ -5,22 +5,19 @@
 //!
 //! Source: wire contract, section 2 (`text/csv` uploads).
 
-use super::SyncError;
-use super::batch::{BatchBuilder, BatchRules};
-use super::input::InputSource;
-use super::parse::InputDiagnostic;
+use super::{InputDiagnostic, InputSource, ReadRow};
 use crate::graph::{InputLocation, Value};
-use crate::store::staging::ObjectBatch;
+use crate::sync::SyncError;
 
-const ROWS_PER_BATCH: u64 = 20_000;
-
-/// Reads the rows of one input.
-pub fn read(
+/// Reads the rows of one input and hands each over, or the fault that ends the reading.
+///
+/// # Errors
+///
+/// [`SyncError::Read`] if the input cannot be read, and errors of `visit`.
+pub fn read_csv(
     input: &mut InputSource<'_>,
     number: u32,
-    rules: &BatchRules,
-    faults: &mut Vec<InputDiagnostic>,
-    take: &mut impl FnMut(ObjectBatch) -> Result<(), SyncError>,
+    visit: &mut dyn FnMut(Result<ReadRow<'_>, InputDiagnostic>) -> Result<(), SyncError>,
 ) -> Result<(), SyncError> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(&mut input.reader);
     let fault = |line: u64, message: String| InputDiagnostic {
@@ -33,36 +30,24 @@ pub fn read(
     let headers = match reader.headers() {
         Ok(headers) => headers.clone(),
         Err(e) => {
-            faults.push(fault(e.position().map_or(1, csv::Position::line), e.to_string()));
-            return Ok(());
+            let line = e.position().map_or(1, csv::Position::line);
+            return visit(Err(fault(line, e.to_string())));
         }
     };
-    let mut builder = BatchBuilder::new(rules);
-    let mut rows = 0;
     for row in reader.records() {
         let row = match row {
             Ok(row) => row,
             Err(e) if e.is_io_error() => return Err(SyncError::read(&input.name, e.into())),
             Err(e) => {
-                faults.push(fault(e.position().map_or(0, csv::Position::line), e.to_string()));
-                return Ok(());
+                let line = e.position().map_or(0, csv::Position::line);
+                return visit(Err(fault(line, e.to_string())));
             }
         };
         let line = row.position().map_or(0, csv::Position::line);
-        let text = object(&headers, &row);
         let place = InputLocation { input: number, line: line as u32 };
-        faults.extend(builder.push_text(&text, place, None).err());
-        rows += 1;
-        if rows == ROWS_PER_BATCH {
-            rows = 0;
-            let full = std::mem::replace(&mut builder, BatchBuilder::new(rules));
-            // After a fault rows are only checked, so that their faults are reported as well.
-            if faults.is_empty() {
-                take(full.finish())?;
-            }
-        }
+        visit(Ok(ReadRow::alone(&object(&headers, &row), place)))?;
     }
-    if faults.is_empty() { take(builder.finish()) } else { Ok(()) }
+    Ok(())
 }
 
 /// The row as a JSON object, so that one reader checks uploads of every format.

@@ -1,15 +1,14 @@
 //! Contents of objects, read back from the stage or from the graph, to be compared or merged.
 //! Objects that are plainly new or plainly the same never come here.
 
-use super::SyncError;
-use super::batch::{NameNumbers, StagedRecord, begin_record, content_digest, put_entity_head};
-use super::change::ContentLocation;
-use crate::graph::{self, GraphRead, IdHash, ORIGIN, ObjectKind, Value};
-use crate::store::staging::{ObjectBatch, StagedObject, UploadStage};
+use crate::graph::{GraphRead, IdHash, ORIGIN, ObjectKind, Value};
+use crate::store::staging::{StagedObject, UploadStage};
 use crate::store::{
     ByteCursor, ObjectHead, Snapshot, StoreError, put_bytes, put_value, put_varint, read_body,
 };
-use std::path::Path;
+use crate::sync::SyncError;
+use crate::sync::read::InputDiagnostic;
+use crate::sync::stage::{StagedRecord, content_digest};
 
 /// Contents merged from stored and uploaded ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +173,40 @@ impl ContentReader<'_> {
         }
         Ok(Some(out))
     }
+
+    /// A fault of a staged object, still without its message.
+    pub fn fault(
+        self,
+        kind: ObjectKind,
+        staged: &StagedObject,
+    ) -> Result<InputDiagnostic, SyncError> {
+        let record = self.stage.record(staged)?;
+        let record = StagedRecord::read(kind, &record, (0, staged.len));
+        let record = record.ok_or_else(SyncError::damaged_stage)?;
+        Ok(InputDiagnostic {
+            place: record.place,
+            column: 0,
+            path: String::new(),
+            key: Some(record.full_key(kind, self.stage.names(staged.frame))),
+            message: String::new(),
+        })
+    }
+
+    /// The fault for two keys of one scope with the same hash: the store cannot tell them apart.
+    pub fn collision(
+        self,
+        kind: ObjectKind,
+        staged: &StagedObject,
+        other: &str,
+    ) -> Result<InputDiagnostic, SyncError> {
+        let mut fault = self.fault(kind, staged)?;
+        fault.message = format!(
+            "this `_key` has the same 64-bit hash as `{other}` in this database, which happens to \
+             one upload in billions; rename one of them, or load the data into a new database, \
+             whose hashes are others"
+        );
+        Ok(fault)
+    }
 }
 
 impl MergedContents {
@@ -204,60 +237,5 @@ impl MergedContents {
                 Err(i) => self.properties.insert(i, (name, value)),
             }
         }
-    }
-}
-
-/// Merged contents, in batches of their own.
-pub struct MergedBatchWriter {
-    stage: UploadStage,
-    batch: ObjectBatch,
-    numbers: NameNumbers,
-}
-
-/// Bytes of records that make a batch of merged contents.
-const BATCH: usize = if cfg!(test) { 256 } else { 1 << 20 };
-
-impl MergedBatchWriter {
-    /// Without contents yet; batches are spilled into `folder`.
-    pub fn new(folder: &Path) -> MergedBatchWriter {
-        MergedBatchWriter {
-            stage: UploadStage::spool(folder),
-            batch: ObjectBatch::new(),
-            numbers: NameNumbers::default(),
-        }
-    }
-
-    /// Keeps contents of an entity and returns their place.
-    pub fn add(&mut self, merged: &MergedContents) -> Result<ContentLocation, StoreError> {
-        if self.batch.records.len() > BATCH {
-            self.close()?;
-        }
-        let mut number = |name: &str| self.numbers.of(name, &mut self.batch);
-        let (type_name, class) = (number(&merged.type_name), number(&merged.class));
-        let names: Vec<u32> = merged.properties.iter().map(|(name, _)| number(name)).collect();
-        let (frame, out) = (self.stage.frames(), &mut self.batch.records);
-        // Merged contents come from no single line of an input.
-        let offset = begin_record(out, graph::InputLocation::default());
-        put_entity_head(out, &merged.key, type_name, class);
-        put_varint(out, names.len() as u64);
-        for (name, (_, value)) in names.iter().zip(&merged.properties) {
-            put_varint(out, (*name).into());
-            out.extend_from_slice(value);
-        }
-        out.extend_from_slice(merged.raw_data.as_deref().unwrap_or("").as_bytes());
-        let (len, offset) = ((out.len() - offset) as u32, offset as u32);
-        Ok(ContentLocation { merged: true, frame, offset, len })
-    }
-
-    fn close(&mut self) -> Result<(), StoreError> {
-        // Numbers of names are valid for one batch only.
-        self.numbers = NameNumbers::default();
-        self.stage.append(std::mem::replace(&mut self.batch, ObjectBatch::new()))
-    }
-
-    /// The batches of all contents that were kept.
-    pub fn finish(mut self) -> Result<UploadStage, StoreError> {
-        self.close()?;
-        Ok(self.stage)
     }
 }

@@ -1,39 +1,27 @@
 //! Batches: drafts checked against the mode of their job and packed for staging.
 //!
 //! This module makes all checks of a draft that need no graph. Checks that need the graph (does an
-//! end exist?) wait for finalize, because batches come in any order.
+//! end exist?) wait for the plan, because batches come in any order.
 
 use super::fast_path::ObjectLayout;
-use super::known::{KnownObjects, source_digest};
-use super::mode::SyncMode;
-use super::parse::{DraftObject, InputDiagnostic, OBJECT_MAX, parse_members};
-use super::scan::ObjectScanner;
+use super::record::{
+    NameNumbers, begin_content, begin_record, end_content, end_text, is_default_key,
+    put_entity_head,
+};
+use super::rules::{BatchRules, DiagnosticMessage, check_list};
 use crate::graph::{
     CLASS_SEPARATOR, DraftEnd, DraftEntity, DraftRelationship, IdHash, InputLocation, NameKind,
-    ORIGIN, ObjectId, ObjectKind, RelationshipOrigin, Value, check_name, default_relationship_key,
+    ORIGIN, ObjectId, ObjectKind, RelationshipOrigin, Value, check_name,
 };
 use crate::store::staging::{ObjectBatch, StagedEnd, StagedObject, StagedRelationship};
-use crate::store::{ByteCursor, put_bytes, put_value, put_varint, skip_value};
+use crate::store::{put_bytes, put_value, put_varint};
+use crate::sync::mode::SyncMode;
+use crate::sync::read::{
+    DraftObject, InputDiagnostic, OBJECT_MAX, ObjectScanner, ReadRow, parse_members,
+};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-/// The rules that a batch must agree with.
-#[derive(Clone, Debug)]
-pub struct BatchRules {
-    /// Mode of the job.
-    pub mode: SyncMode,
-    /// Scope of the job; `None` to take each row's own `_scope`.
-    pub scope: Option<String>,
-    /// True if both ends of a CROSS_SCOPE relationship must not lie in one scope.
-    pub same_scope_reject: bool,
-    /// Seed of content digests.
-    pub digest_seed: u64,
-    /// The objects that the scope holds already; unchanged lines of them are passed over.
-    pub known: Option<Arc<KnownObjects>>,
-}
 
 /// Packs drafts into a batch.
 pub struct BatchBuilder<'r> {
@@ -53,54 +41,8 @@ pub struct BatchBuilder<'r> {
     values: Vec<u8>,
 }
 
-/// The numbers of the names of a batch while it is made.
-#[derive(Default)]
-pub(super) struct NameNumbers(FxHashMap<String, u32>);
-
-impl NameNumbers {
-    /// The number of a name, which the batch gets if it is new.
-    pub(super) fn of(&mut self, name: &str, batch: &mut ObjectBatch) -> u32 {
-        if let Some(&number) = self.0.get(name) {
-            return number;
-        }
-        let number = batch.names.len() as u32;
-        batch.names.push(name.to_owned());
-        self.0.insert(name.to_owned(), number);
-        number
-    }
-}
-
-/// Begins a record and returns where it begins.
-pub(super) fn begin_record(records: &mut Vec<u8>, place: InputLocation) -> usize {
-    let offset = records.len();
-    put_varint(records, place.input.into());
-    put_varint(records, place.line.into());
-    offset
-}
-
-/// Puts the key, type and class set of an entity; properties and raw data follow.
-pub(super) fn put_entity_head(records: &mut Vec<u8>, key: &str, type_name: u32, class: u32) {
-    put_bytes(records, key.as_bytes());
-    put_varint(records, type_name.into());
-    put_varint(records, class.into());
-}
-
 /// Slots of the cache of checked names; a power of two.
 const RECENT: usize = 256;
-
-type DiagnosticMessage = String;
-
-impl BatchRules {
-    /// See [`spelling`].
-    pub fn spelling(&self, text: &[u8]) -> u64 {
-        source_digest(text, self.mode, self.digest_seed)
-    }
-
-    /// The hash by which the store finds an `_id`.
-    pub fn hashed(&self, id: ObjectId) -> IdHash {
-        id.hashed(self.digest_seed)
-    }
-}
 
 impl<'r> BatchBuilder<'r> {
     /// Starts an empty batch.
@@ -125,37 +67,43 @@ impl<'r> BatchBuilder<'r> {
         self.rules
     }
 
-    /// Checks and packs the object that is `text`; see [`parse_members`].
-    ///
-    /// # Errors
-    ///
-    /// The fault with place and key, when the text is no object that this mode takes.
+    /// Checks and packs the object that is `text`; see [`BatchBuilder::push_row`].
     pub fn push_text(
         &mut self,
         text: &str,
         place: InputLocation,
         expected: Option<ObjectKind>,
     ) -> Result<(), InputDiagnostic> {
-        self.push_digested(text, self.rules.spelling(text.as_bytes()), place, expected)
+        self.push_row(&ReadRow { expected, ..ReadRow::alone(text, place) })
+    }
+
+    /// Checks and packs a row that was read; see [`parse_members`].
+    ///
+    /// # Errors
+    ///
+    /// The fault with place and key, when the text is no object that this mode takes.
+    pub fn push_row(&mut self, row: &ReadRow<'_>) -> Result<(), InputDiagnostic> {
+        self.push_digested(row, self.rules.spelling(row.text.as_bytes()))
     }
 
     /// The same for a text whose spelling is known.
     pub fn push_digested(
         &mut self,
-        text: &str,
+        row: &ReadRow<'_>,
         spelling: u64,
-        place: InputLocation,
-        expected: Option<ObjectKind>,
     ) -> Result<(), InputDiagnostic> {
+        let ReadRow { text, place, expected, .. } = *row;
         let scanned = text.len() <= OBJECT_MAX && self.scanner.scan(text);
         if scanned && self.pack_direct(text, spelling, place, expected).is_some() {
             return Ok(());
         }
         let members = scanned.then(|| self.scanner.members(text));
-        match parse_members(text, members, place, expected)? {
-            DraftObject::Entity(draft) => self.push_entity(&draft, Some(spelling)),
-            DraftObject::Relationship(draft) => self.push_relationship(&draft, Some(spelling)),
-        }
+        let pushed = match parse_members(text, members, place, expected) {
+            Ok(DraftObject::Entity(draft)) => self.push_entity(&draft, Some(spelling)),
+            Ok(DraftObject::Relationship(draft)) => self.push_relationship(&draft, Some(spelling)),
+            Err(fault) => Err(fault),
+        };
+        pushed.map_err(|fault| row.in_document(fault))
     }
 
     /// The layout of the object that was scanned last, if it has one.
@@ -226,20 +174,6 @@ impl<'r> BatchBuilder<'r> {
         Some(number)
     }
 
-    /// The scope of the job that a row belongs to.
-    fn scope<'s>(&self, row: Option<&'s str>) -> Result<&'s str, DiagnosticMessage>
-    where
-        'r: 's,
-    {
-        match (self.rules.scope.as_deref(), row) {
-            (Some(job), Some(row)) if job != row => Err(format!(
-                "`_scope` is `{row}`, but the job writes the scope `{job}`; a row cannot change it"
-            )),
-            (Some(scope), _) | (None, Some(scope)) => Ok(scope),
-            (None, None) => Err("the row has no `_scope` and no scope was given".into()),
-        }
-    }
-
     /// Checks and packs an entity.
     ///
     /// # Errors
@@ -263,7 +197,7 @@ impl<'r> BatchBuilder<'r> {
         if mode == SyncMode::CrossScope {
             return Err("Entities cannot be uploaded in CROSS_SCOPE mode".into());
         }
-        let scope = self.scope(draft.scope.as_deref())?;
+        let scope = self.rules.scope_of(draft.scope.as_deref())?;
         let id = match (draft.key.as_deref(), draft.id) {
             (Some(key), given) => {
                 let id = ObjectId::new(ObjectKind::Entity, scope, key);
@@ -337,9 +271,9 @@ impl<'r> BatchBuilder<'r> {
         if !mode.takes_relationships() {
             return Err(format!("Relationships cannot be uploaded in {mode} mode"));
         }
-        let scope = self.scope(draft.scope.as_deref())?;
+        let scope = self.rules.scope_of(draft.scope.as_deref())?;
         if mode == SyncMode::CrossScope {
-            self.check_cross_scope(draft, scope)?;
+            self.rules.check_cross_scope(draft, scope)?;
         }
         // Drafts of a mapping did not pass the JSON reader, which refuses such lists.
         for (name, value) in &draft.properties {
@@ -371,35 +305,6 @@ impl<'r> BatchBuilder<'r> {
         );
         let object = self.staged(self.rules.hashed(id), spelling, (scope, type_number), offset);
         self.batch.relationships.push(StagedRelationship { object, from, to });
-        Ok(())
-    }
-
-    /// Checks the rules of the CROSS_SCOPE page that need no graph.
-    fn check_cross_scope(
-        &self,
-        draft: &DraftRelationship<'_>,
-        job: &str,
-    ) -> Result<(), DiagnosticMessage> {
-        for (name, end) in [("_fromEntityScope", &draft.from), ("_toEntityScope", &draft.to)] {
-            match end.scope.as_deref() {
-                None => return Err(format!("CROSS_SCOPE relationships need `{name}`")),
-                Some(scope) if scope == job => {
-                    return Err(format!(
-                        "`{name}` equals the sync job's scope `{job}`; the related entities must \
-                         live outside it: write this relationship from the sync job that owns \
-                         the scope"
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        if self.rules.same_scope_reject && draft.from.scope == draft.to.scope {
-            let scope = draft.from.scope.as_deref().unwrap_or("");
-            return Err(format!(
-                "Same-scope relationships rejected: both ends lie in `{scope}`; use the owning \
-                 scope's sync job for these edges"
-            ));
-        }
         Ok(())
     }
 
@@ -528,136 +433,4 @@ impl<'r> BatchBuilder<'r> {
 
 fn fault(place: InputLocation, key: Option<&str>, message: String) -> InputDiagnostic {
     InputDiagnostic { place, column: 0, path: String::new(), key: key.map(str::to_owned), message }
-}
-
-/// The text by which a record names an end: its key or, if only the id is known, a NUL and the id.
-/// No key has a NUL.
-fn end_text<'a>(end: &'a DraftEnd<'_>) -> Cow<'a, str> {
-    match (end.key.as_deref(), end.id) {
-        (Some(key), _) => Cow::Borrowed(key),
-        (None, Some(id)) => Cow::Owned(format!("\0{id}")),
-        (None, None) => Cow::Borrowed(""),
-    }
-}
-
-/// True if a key is the default key of these ends, without building the default key.
-fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
-    if !class.is_ascii() {
-        // Letters outside ASCII may change their length in lower case.
-        return key == default_relationship_key(from, class, to);
-    }
-    // The text between the ends must be the verb, to the last byte.
-    let Some(rest) = key.strip_prefix(from).and_then(|k| k.strip_prefix('|')) else { return false };
-    let Some(verb) = rest.strip_suffix(to).and_then(|k| k.strip_suffix('|')) else { return false };
-    verb.bytes().eq(class.bytes().map(|b| b.to_ascii_lowercase()))
-}
-
-fn check_list(name: &str, value: &Value<'_>) -> Result<(), DiagnosticMessage> {
-    let Value::List(items) = value else { return Ok(()) };
-    let flat =
-        items.iter().all(|item| item.same_family(&items[0]) && !matches!(item, Value::List(_)));
-    if flat { Ok(()) } else { Err(format!("`{name}` is a list of values of different kinds")) }
-}
-
-fn begin_content(content: &mut Vec<u8>, type_name: &str, class: &str, ends: &[IdHash]) {
-    put_bytes(content, type_name.as_bytes());
-    put_bytes(content, class.as_bytes());
-    ends.iter().for_each(|id| content.extend_from_slice(&id.0.to_le_bytes()));
-}
-
-fn end_content(content: &mut Vec<u8>, raw_data: &str, seed: u64) -> u64 {
-    content.push(0xFF);
-    content.extend_from_slice(raw_data.as_bytes());
-    xxh3_64_with_seed(content, seed)
-}
-
-/// The digest of the content of an object.
-///
-/// It is equal to the digest that a [`BatchBuilder`] gives the same content if it has no text.
-/// `properties` ascend by name and carry their encoded values.
-pub fn content_digest<'a>(
-    seed: u64,
-    type_name: &str,
-    class: &str,
-    ends: &[IdHash],
-    properties: impl Iterator<Item = (&'a str, &'a [u8])>,
-    raw_data: Option<&str>,
-) -> u64 {
-    let mut content = Vec::new();
-    begin_content(&mut content, type_name, class, ends);
-    for (name, value) in properties {
-        put_bytes(&mut content, name.as_bytes());
-        content.extend_from_slice(value);
-    }
-    end_content(&mut content, raw_data.unwrap_or(""), seed)
-}
-
-/// A staged record, read back. Names are indices into the names of its batch.
-pub struct StagedRecord<'a> {
-    /// Place in the input.
-    pub place: InputLocation,
-    /// `_key`; empty if it is given by id, or made from the ends.
-    pub key: &'a str,
-    /// `_type`.
-    pub type_name: u32,
-    /// Class set, or verb.
-    pub class: u32,
-    ends: [&'a [u8]; 2],
-    /// Number of properties.
-    pub count: usize,
-    rest: ByteCursor<'a>,
-}
-
-impl<'a> StagedRecord<'a> {
-    /// Reads the record at (offset, length). `None` if it is damaged.
-    pub fn read(kind: ObjectKind, records: &'a [u8], at: (u32, u32)) -> Option<StagedRecord<'a>> {
-        let (start, len) = (at.0 as usize, at.1 as usize);
-        let mut c = ByteCursor(records.get(start..start + len)?);
-        let place = InputLocation { input: c.varint32()?, line: c.varint32()? };
-        let key = c.text()?;
-        let (type_name, class) = (c.varint32()?, c.varint32()?);
-        let ends = match kind {
-            ObjectKind::Entity => [&[][..], &[][..]],
-            ObjectKind::Relationship => [c.bytes()?, c.bytes()?],
-        };
-        let count = c.varint()? as usize;
-        Some(StagedRecord { place, key, type_name, class, ends, count, rest: c })
-    }
-
-    /// Keys of the ends, or a NUL and the id where only that is known; empty for an entity.
-    pub fn ends(&self) -> [Cow<'a, str>; 2] {
-        self.ends.map(String::from_utf8_lossy)
-    }
-
-    /// Properties as (name index, encoded value), then the raw data.
-    pub fn properties(&self) -> Option<(Vec<(u32, &'a [u8])>, Option<&'a str>)> {
-        let mut c = self.rest;
-        let mut properties = Vec::with_capacity(self.count);
-        for _ in 0..self.count {
-            properties.push((c.varint32()?, skip_value(&mut c)?));
-        }
-        let raw = std::str::from_utf8(c.0).ok()?;
-        Some((properties, (!raw.is_empty()).then_some(raw)))
-    }
-
-    /// Visits each property as (name index, encoded value); returns the raw data, empty if there is
-    /// none. `None` if the record is damaged.
-    pub fn for_each_property(&self, mut visit: impl FnMut(u32, &'a [u8])) -> Option<&'a str> {
-        let mut c = self.rest;
-        for _ in 0..self.count {
-            visit(c.varint32()?, skip_value(&mut c)?);
-        }
-        std::str::from_utf8(c.0).ok()
-    }
-
-    /// The full key. A relationship without a key of its own has the default key of its ends; an
-    /// entity that is named by its id alone has an empty one. `names` are those of the batch.
-    pub fn full_key(&self, kind: ObjectKind, names: &[String]) -> String {
-        if kind == ObjectKind::Relationship && self.key.is_empty() {
-            let class = &names[self.class as usize];
-            let [from, to] = self.ends();
-            return default_relationship_key(&from, class, &to);
-        }
-        self.key.to_owned()
-    }
 }

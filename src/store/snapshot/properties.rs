@@ -1,0 +1,198 @@
+//! Properties: bodies, block by block, and the values in them.
+
+use super::caches::{LocatedFacts, UnpackedBlock};
+use super::{Snapshot, get, missing};
+use crate::graph::{ObjectKind, ObjectMetadata, Value};
+use crate::store::StoreError;
+use crate::store::body;
+use crate::store::heads::{HeadChunk, NO_BODY, ObjectHead};
+use crate::store::tables;
+use std::rc::Rc;
+
+impl Snapshot {
+    /// Calls `visit` with each text or number that an entity has, alone or in a list, under one of
+    /// these name numbers. A number is given as it is written.
+    pub fn for_each_text(
+        &self,
+        chunk: &HeadChunk<'_>,
+        row: usize,
+        names: &[u32],
+        visit: impl FnMut(u32, &str),
+    ) -> Result<(), StoreError> {
+        let (block, slot) = chunk.body(row);
+        if block == NO_BODY {
+            return Ok(());
+        }
+        let scope = chunk.scope(row);
+        let read = |record: &[u8]| body::texts(record, names, visit);
+        self.with_record(ObjectKind::Entity, (scope, block, slot), read)?.ok_or_else(|| {
+            let key = tables::body_key(ObjectKind::Entity, scope, block);
+            StoreError::corrupt("bodies", &key, "record makes no sense")
+        })
+    }
+
+    /// The body record of an object, as bytes that [`body::read`] understands.
+    pub fn body_record(&self, kind: ObjectKind, head: &ObjectHead) -> Result<Vec<u8>, StoreError> {
+        if head.block == NO_BODY {
+            let mut empty = Vec::new();
+            body::write(&mut empty, 0, std::iter::empty(), None);
+            return Ok(empty);
+        }
+        self.with_record(kind, (head.scope, head.block, head.slot), <[u8]>::to_vec)
+    }
+
+    pub(super) fn block(
+        &self,
+        kind: ObjectKind,
+        scope: u32,
+        block: u32,
+    ) -> Result<Rc<UnpackedBlock>, StoreError> {
+        let at = (kind as u8, scope, block);
+        if let Some((last, block)) = &*self.last_block.borrow()
+            && *last == at
+        {
+            return Ok(Rc::clone(block));
+        }
+        let mut kept = self.bodies_kept.borrow_mut();
+        let found = match kept.get(&at) {
+            Some(found) => Rc::clone(found),
+            None => {
+                let key = tables::body_key(kind, scope, block);
+                let mut unpacker = self.unpacker.borrow_mut();
+                // Otherwise the last block would hold a reference, and its memory could not be used
+                // again.
+                *self.last_block.borrow_mut() = None;
+                // The size is known only after unpacking, so room is made for the largest block.
+                kept.make_room(&at, body::RAW_MAX, |_, old| {
+                    if let Ok(old) = Rc::try_unwrap(old) {
+                        unpacker.give_back(old.raw);
+                    }
+                });
+                let read = |payload: &[u8]| UnpackedBlock::unpack(payload, &mut unpacker);
+                let found = get(&self.bodies, tables::BODIES, "bodies", &key, read)?
+                    .ok_or_else(|| missing("bodies", &key))?;
+                let found = Rc::new(found);
+                kept.insert(at, Rc::clone(&found), found.bytes());
+                found
+            }
+        };
+        *self.last_block.borrow_mut() = Some((at, Rc::clone(&found)));
+        Ok(found)
+    }
+
+    /// Calls `read` with a stored block of bodies; `read` returns `None` if the contents are
+    /// damaged.
+    pub(in crate::store) fn with_block<R>(
+        &self,
+        kind: ObjectKind,
+        scope: u32,
+        block: u32,
+        read: impl FnOnce(&[u8]) -> Option<R>,
+    ) -> Result<R, StoreError> {
+        let key = tables::body_key(kind, scope, block);
+        get(&self.bodies, tables::BODIES, "bodies", &key, read)?
+            .ok_or_else(|| missing("bodies", &key))
+    }
+
+    /// Calls `read` with the record of an object at (scope, block, slot).
+    pub(in crate::store) fn with_record<R>(
+        &self,
+        kind: ObjectKind,
+        (scope, block, slot): (u32, u32, u32),
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, StoreError> {
+        let found = self.block(kind, scope, block)?;
+        found.record(slot).map(read).ok_or_else(|| {
+            let key = tables::body_key(kind, scope, block);
+            StoreError::corrupt("bodies", &key, "record is missing")
+        })
+    }
+
+    /// Reads one property of a body, by its name number, and steps over the others. `visit` is not
+    /// called if the body has no such property.
+    pub(in crate::store) fn visit_property(
+        &self,
+        kind: ObjectKind,
+        (scope, block, slot): (u32, u32, u32),
+        name: u32,
+        visit: impl FnOnce(Value<'_>),
+    ) -> Result<(), StoreError> {
+        if block == NO_BODY {
+            return Ok(());
+        }
+        let whole = self.with_record(kind, (scope, block, slot), |record| {
+            if let Some(value) = body::find(record, name)? {
+                visit(value);
+            }
+            Some(())
+        })?;
+        whole.ok_or_else(|| {
+            let key = tables::body_key(kind, scope, block);
+            StoreError::corrupt("bodies", &key, "record makes no sense")
+        })
+    }
+
+    pub(super) fn own_value(
+        &self,
+        kind: ObjectKind,
+        placed: &LocatedFacts,
+        name: &str,
+    ) -> Result<Option<Value<'static>>, StoreError> {
+        let Some(name) = self.property_number(name)? else { return Ok(None) };
+        let place = (placed.facts.scope, placed.block, placed.slot);
+        let mut found = None;
+        self.visit_property(kind, place, name, |value| found = Some(value.into_owned()))?;
+        Ok(found)
+    }
+
+    /// The properties of an object (with `displayName`, by ascending name) and its raw data.
+    pub(super) fn properties(
+        &self,
+        kind: ObjectKind,
+        head: &ObjectHead,
+    ) -> Result<(Vec<(String, Value<'static>)>, Option<String>), StoreError> {
+        let record = self.body_record(kind, head)?;
+        let (properties, raw) = body::read(&record).ok_or_else(|| {
+            let key = tables::body_key(kind, head.scope, head.block);
+            StoreError::corrupt("bodies", &key, "record makes no sense")
+        })?;
+        let mut all: Vec<(String, Value<'static>)> = Vec::with_capacity(properties.len() + 1);
+        for (name, value) in properties {
+            all.push((self.with_name(name, str::to_owned)?, value.into_owned()));
+        }
+        if let Some(display) = &head.display {
+            all.push(("displayName".into(), Value::Text(display.to_string().into())));
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok((all, raw.map(str::to_owned)))
+    }
+
+    pub(super) fn metadata(&self, head: &ObjectHead) -> Result<ObjectMetadata, StoreError> {
+        let (job_id, source) = self.job_name(head.job)?;
+        Ok(ObjectMetadata {
+            created_on: head.created,
+            begin_on: head.begin,
+            end_on: (head.end != 0).then_some(head.end),
+            version: head.version,
+            job_id,
+            source,
+        })
+    }
+
+    /// A property of the system that is made from the head.
+    pub(super) fn system_value(
+        &self,
+        head: &ObjectHead,
+        name: &str,
+    ) -> Result<Option<Value<'static>>, StoreError> {
+        Ok(match name {
+            "_createdOn" => Some(Value::Int(head.created)),
+            "_beginOn" => Some(Value::Int(head.begin)),
+            "_endOn" => (head.end != 0).then_some(Value::Int(head.end)),
+            "_version" => Some(Value::Int(head.version.into())),
+            "_deleted" => Some(Value::Bool(head.end != 0)),
+            "_source" | "_jobId" => self.metadata(head)?.value(name),
+            _ => None,
+        })
+    }
+}
