@@ -130,6 +130,40 @@ fn a_stage_of_sync_names_only_those_before_it() {
     assert!(seen > 20, "the stages were looked for in the wrong place");
 }
 
+/// The rooms of `mapping`; each names only those before it.
+const ROOMS: [&str; 11] = [
+    "data",
+    "entity_selection",
+    "expression",
+    "format",
+    "rows",
+    "model",
+    "resolve",
+    "promise",
+    "explain",
+    "validate",
+    "load",
+];
+
+#[test]
+fn a_room_of_mapping_names_only_those_before_it() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/mapping");
+    let mut seen = 0;
+    for (_, path, code) in modules().into_iter().filter(|(module, ..)| module == "mapping") {
+        let inside = path.strip_prefix(&home).expect("below src");
+        let first = inside.components().next().expect("a file has a name");
+        let room = Path::new(first.as_os_str()).with_extension("");
+        let Some(at) = ROOMS.iter().position(|name| Path::new(name) == room) else { continue };
+        seen += 1;
+        for later in &ROOMS[at + 1..] {
+            let name = format!("crate::mapping::{later}");
+            let faults: Vec<_> = code.iter().filter(|line| line.contains(&name)).collect();
+            assert!(faults.is_empty(), "{} names a later room: {faults:?}", path.display());
+        }
+    }
+    assert!(seen > 25, "the rooms were looked for in the wrong place");
+}
+
 #[test]
 fn each_outside_package_has_one_home() {
     for (module, path, code) in modules() {
