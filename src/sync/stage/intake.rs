@@ -89,7 +89,8 @@ impl BatchIntake<'_> {
             Ok((batch, found, piece.into_buffer()))
         };
         let mut state = (PieceReader::new(input), self);
-        pipeline(&mut state, 2, gather, pack, |(reader, intake), (batch, found, buffer)| {
+        // One piece more than there are cores: each is a buffer of megabytes that is touched anew.
+        pipeline(&mut state, 1, gather, pack, |(reader, intake), (batch, found, buffer)| {
             reader.give_back(buffer);
             if !intake.is_full() {
                 intake.faults.extend(found);
