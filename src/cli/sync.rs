@@ -58,6 +58,9 @@ fn request(args: &SyncArgs) -> SyncRequest {
     }
 }
 
+/// The `source` of a job when nobody names one, as in `args`.
+const SOURCE_DEFAULT: &str = "api";
+
 /// Returns the command as it was given, so that people can repeat it with one more flag.
 fn command(context: &CommandContext<'_>, args: &SyncArgs) -> String {
     let mut text = format!("tombolo{} sync", context.db_flag());
@@ -69,6 +72,19 @@ fn command(context: &CommandContext<'_>, args: &SyncArgs) -> String {
     }
     if args.mode != SyncMode::Diff {
         text.push_str(&format!(" --mode {}", args.mode));
+    }
+    if args.source != SOURCE_DEFAULT {
+        text.push_str(&format!(" --source {}", quoted(&args.source)));
+    }
+    if args.ignore_duplicates {
+        text.push_str(" --ignore-duplicates");
+    }
+    // Without this flag the same upload would delete objects that it keeps.
+    if !args.partial_types.is_empty() {
+        text.push_str(&format!(" --partial-types {}", quoted(&args.partial_types.join(","))));
+    }
+    if args.same_scope == SameScope::Reject {
+        text.push_str(" --same-scope reject");
     }
     text
 }

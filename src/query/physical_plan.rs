@@ -269,8 +269,15 @@ fn plain_steps<'q>(pattern: &LogicalPattern<'q>) -> Vec<&'q ExpandStep> {
     // leads to what was deleted.
     let fixed = pattern.shortest || pattern.deleted;
     let plain = pattern.steps.iter().map_while(|step| match step {
-        // What constrains the way from the left cannot be tested from the right.
-        PatternStep::Hop(hop) if hop.via.is_none() && !hop.nearest && !fixed && !hop.spreads() => {
+        // What constrains the way from the left cannot be tested from the right: from there the last
+        // relationship, which BY names, is the first.
+        PatternStep::Hop(hop)
+            if hop.via.is_none()
+                && hop.by.is_none()
+                && !hop.nearest
+                && !fixed
+                && !hop.spreads() =>
+        {
             Some(&**hop)
         }
         _ => None,

@@ -59,6 +59,9 @@ fn options_say_what_may_happen_to_the_file() {
     assert!(reader.job("okta").finalize().is_err_and(refused));
     assert!(reader.compact().is_err_and(refused));
     assert!(reader.gc(0, 0).is_err_and(refused));
+    let nobody = "01000000-0000-7000-8000-000000000000";
+    assert!(reader.abort(nobody).is_err_and(refused));
+    assert!(reader.approve(nobody).is_err_and(refused));
     assert!(reader.another_handle().job("okta").finalize().is_err_and(refused));
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), before);
 }

@@ -894,6 +894,33 @@ fn the_last_of_several_relationships_may_have_to_be_a_certain_one() {
          RETURN o._key AS o, DEPTH(r) AS n ORDER BY n",
         json!([{ "o": "alice", "n": 1 }, { "o": "lead", "n": 3 }]),
     );
+    // The end is easier to find, but BY names the last relationship as written.
+    check(
+        &graph,
+        "FIND UserGroup AS g THAT (HAS|OWNS){1,3} BY OWNS >> laptop WITH _key = 'laptop-1' \
+         RETURN g._key AS g",
+        json!([{ "g": "sre" }]),
+    );
+    check(
+        &graph,
+        "FIND UserGroup AS g THAT (HAS|OWNS){1,3} BY HAS >> laptop WITH _key = 'laptop-1' \
+         RETURN g._key AS g",
+        json!([]),
+    );
+}
+
+#[test]
+fn a_join_meets_classes_in_any_spelling() {
+    let mut graph = office();
+    graph.entity("hr", "rule", "rule", &["Rule"], json!({ "kind": "user_group" }));
+    for on in ["r.kind = g._class", "g._class = r.kind"] {
+        let expected = if on.starts_with('g') { json!([{ "g": "sre" }]) } else { json!([]) };
+        check(
+            &graph,
+            &format!("FIND Rule AS r THAT MATCHES UserGroup AS g ON {on} RETURN g._key AS g"),
+            expected,
+        );
+    }
 }
 
 #[test]

@@ -47,6 +47,19 @@ fn allow_deletes_lets_that_many_pass() {
 }
 
 #[test]
+fn advice_on_a_held_job_repeats_every_flag() {
+    let world = World::new();
+    world.sync("okta", "diff", &entities("u", 100)).ok();
+    world.write("few.ndjson", entities("u", 40));
+    let flags = ["--source", "okta api", "--ignore-duplicates", "--partial-types", "group,app"];
+    let held = world.run(&[&["sync", "--scope", "okta"], &flags[..], &["few.ndjson"]].concat());
+    assert_eq!(held.code, 4);
+    let told = format!("{}{}", held.out, held.err);
+    let command = "--source 'okta api' --ignore-duplicates --partial-types group,app";
+    assert!(told.contains(command), "{told}");
+}
+
+#[test]
 fn undo_restores_exactly_what_one_job_deleted() {
     let world = World::new();
     let edge =

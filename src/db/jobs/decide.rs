@@ -24,6 +24,7 @@ impl Database {
     /// [`Error::Forbidden`] as well; then the job is still held.
     #[doc(hidden)]
     pub fn approve_as(&self, id: &str, rights: &RightSet) -> Result<Vec<JobReport>, Error> {
+        self.check_writable()?;
         let id = self.resolve_job(id)?;
         // Jobs that are held together lie in one file, under the lock of the first of them.
         let first = self.job_file(id)?.id();
@@ -81,6 +82,7 @@ impl Database {
         invalid_configuration: bool,
         rights: &RightSet,
     ) -> Result<JobReport, Error> {
+        self.check_writable()?;
         let id = self.resolve_job(id)?;
         let first = self.job_file(id)?.id();
         let slot = self.slot(first);

@@ -5,11 +5,11 @@ use super::scan::CandidateCursor;
 use super::{
     MatchContext, OperatorResult, PatternInput, PatternOperator, RowCursor, RowDemand, RowOperator,
 };
-use crate::graph::GraphRead;
+use crate::graph::{GraphRead, Value, fold_name, fold_verb};
 use crate::query::cell::KEPT;
 use crate::query::physical_plan::ValueJoinPlan;
 use crate::query::read::EvalContext;
-use crate::query::resolved::PropertyOwner;
+use crate::query::resolved::{PropertyOwner, ScalarExpr, ValueJoin};
 use crate::query::row_batch::RowBatch;
 use crate::query::selection::{EntityFilter, SelectorVerdict};
 use rustc_hash::FxHashMap;
@@ -59,7 +59,11 @@ impl<'a, G: GraphRead> ValueJoinOperator<'a, G> {
         let value = self.context.reader.term(&self.plan.join.value, &sight)?;
         let mut others: Vec<u32> = Vec::new();
         let mut add = |hash| others.extend(index.get(&hash).into_iter().flatten());
-        value.value().into_iter().for_each(|value| value.equality_hashes(&mut add));
+        value.value().into_iter().for_each(|value| join_hashes(self.plan.join, value, &mut add));
+        if let ScalarExpr::Written(_, text) = &self.plan.join.value {
+            // A number equals a text that is written as it is, `2.10`, beside its value.
+            text.equality_hashes(&mut add);
+        }
         // Several hashes of the value may list one entity.
         others.sort_unstable();
         others.dedup();
@@ -84,6 +88,25 @@ impl<'a, G: GraphRead> ValueJoinOperator<'a, G> {
             rows.pop();
         }
         Ok(())
+    }
+}
+
+/// Visits hashes of a value, of which two values that the condition may call equal have one in common.
+fn join_hashes(join: &ValueJoin, value: &Value<'_>, add: &mut impl FnMut(u64)) {
+    value.equality_hashes(add);
+    // Classes and verbs are equal in any spelling, whichever side of the condition they are on.
+    let names_class = |name: &str| name == "_class";
+    if names_class(&join.property)
+        || matches!(&join.value, ScalarExpr::Property(_, name) if names_class(name))
+    {
+        let items = match value {
+            Value::List(items) => &items[..],
+            one => std::slice::from_ref(one),
+        };
+        for text in items.iter().filter_map(Value::as_str) {
+            Value::Text(fold_name(text).into()).equality_hashes(add);
+            Value::Text(fold_verb(text).into()).equality_hashes(add);
+        }
     }
 }
 
@@ -116,7 +139,7 @@ fn build_index<G: GraphRead>(
                 listed += 1;
             }
         };
-        value.value().into_iter().for_each(|value| value.equality_hashes(&mut add));
+        value.value().into_iter().for_each(|value| join_hashes(join, value, &mut add));
         reader.hold(KEPT * (index.len() - before) + 8 * listed)?;
         reader.room(index.len())?;
     }

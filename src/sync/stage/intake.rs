@@ -121,7 +121,11 @@ impl BatchIntake<'_> {
         if let Some(e) = stopped {
             return Err(e);
         }
-        self.faults.extend(read?);
+        // Likewise where it was stopped because there are faults enough.
+        let last = read?;
+        if !self.is_full() {
+            self.faults.extend(last);
+        }
         builder.map_or(Ok(()), |rest| self.batch(rest.finish()))
     }
 
@@ -130,6 +134,10 @@ impl BatchIntake<'_> {
         let mut builder = BatchBuilder::new(self.rules);
         let mut rows = 0;
         read_csv(input, number, &mut |row| {
+            // Rows behind so many faults are only passed over.
+            if self.is_full() {
+                return Ok(());
+            }
             self.faults.extend(row.and_then(|row| builder.push_row(&row)).err());
             rows += 1;
             if rows == ROWS_PER_BATCH {
