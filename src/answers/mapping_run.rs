@@ -3,15 +3,18 @@
 //! A mapping that fails or is refused does not stop the others.
 
 use super::plan_impact::{ImpactComparison, ImpactTargets, compare_impact};
+use super::source_run::{
+    PlanningGround, SourceRunOutcome, apply_sources, context_of, plan_sources,
+};
 use super::words::CountFormat;
 use super::{AnswerAdvice, AnswerError, QuestionContext};
 use crate::Error;
 use crate::db::{
     Database, MappingFileScope, MappingJob, MappingPlan, PlannedGraph, RelationshipChange,
-    RelationshipDetails,
+    RelationshipDetails, ScratchDatabase,
 };
 use crate::mapping::{
-    self, Diagnostic, DiagnosticSeverity, Mapping, ResolveError, ResolvedMapping,
+    self, Diagnostic, DiagnosticSeverity, Mapping, ResolveError, ResolvedMapping, SourceFile,
 };
 use crate::query::{CostMeter, Query, QuestionError, QuestionLimits};
 use crate::rules::RuleTable;
@@ -42,6 +45,8 @@ pub struct GuardOverrides {
 pub struct MappingFileSet {
     /// The mappings without an error that were asked for.
     pub mappings: Vec<Mapping>,
+    /// The sources without an error that were asked for.
+    pub sources: Vec<SourceFile>,
     /// The faults of all files.
     pub faults: Vec<Diagnostic>,
     /// Files that cannot run.
@@ -57,6 +62,20 @@ pub struct MappingFileSet {
 }
 
 impl MappingFileSet {
+    /// One source alone, such as one that ships with the program.
+    pub fn of_source(source: SourceFile) -> MappingFileSet {
+        MappingFileSet {
+            mappings: Vec::new(),
+            sources: vec![source],
+            faults: Vec::new(),
+            broken: Vec::new(),
+            files: 1,
+            scopes: Vec::new(),
+            labelled: false,
+            folders: false,
+        }
+    }
+
     /// Returns the number of faults of this severity.
     pub fn count(&self, severity: DiagnosticSeverity) -> u64 {
         self.faults.iter().filter(|fault| fault.severity == severity).count() as u64
@@ -65,14 +84,16 @@ impl MappingFileSet {
     /// Reads the mapping files of a selection.
     pub fn load(selection: &MappingSelection) -> MappingFileSet {
         let loaded = mapping::load(&selection.paths);
-        let fits = |mapping: &Mapping| selection.labels.iter().all(|l| mapping.labels.contains(l));
+        let fits =
+            |labels: &[(String, String)]| selection.labels.iter().all(|l| labels.contains(l));
         let errors =
             loaded.faults.iter().filter(|fault| fault.severity == DiagnosticSeverity::Error);
         let mut broken: Vec<String> = errors.map(|fault| fault.source.file.clone()).collect();
         broken.sort();
         broken.dedup();
         MappingFileSet {
-            mappings: loaded.mappings.into_iter().filter(fits).collect(),
+            mappings: loaded.mappings.into_iter().filter(|file| fits(&file.labels)).collect(),
+            sources: loaded.sources.into_iter().filter(|file| fits(&file.labels)).collect(),
             faults: loaded.faults,
             broken,
             files: loaded.files,
@@ -88,13 +109,13 @@ impl MappingFileSet {
     ///
     /// The lack of a mapping, or the errors of each.
     pub fn check(&self, counts: CountFormat) -> Result<(), AnswerError> {
-        if !self.mappings.is_empty() {
+        if !self.mappings.is_empty() || !self.sources.is_empty() {
             return Ok(());
         }
         if self.broken.is_empty() {
             let error = AnswerError::not_found(match self.labelled {
-                false => "no mapping file found",
-                true => "no mapping has these labels",
+                false => "no mapping file and no source file found",
+                true => "no file has these labels",
             });
             return Err(error.advise(AnswerAdvice::WriteMapping));
         }
@@ -112,12 +133,18 @@ impl MappingFileSet {
         if overrides.settings.is_empty() {
             return Ok(());
         }
-        let [mapping] = self.mappings.as_mut_slice() else {
-            let message = "--override sets a guard of one mapping, and several are asked for";
-            return Err(AnswerError::invalid(message).advise(AnswerAdvice::NameOneMapping));
-        };
+        let set: &mut dyn FnMut(&str, &str) -> Result<(), String> =
+            match (self.mappings.as_mut_slice(), self.sources.as_mut_slice()) {
+                ([mapping], []) => &mut |name, value| mapping.guard.set(name, value),
+                ([], [source]) => &mut |name, value| source.guard.set(name, value),
+                _ => {
+                    let message = "--override sets a guard of one file, and several are asked for";
+                    let error = AnswerError::invalid(message);
+                    return Err(error.advise(AnswerAdvice::NameOneMapping));
+                }
+            };
         for (name, value) in &overrides.settings {
-            mapping.guard.set(name, value).map_err(AnswerError::invalid)?;
+            set(name, value).map_err(AnswerError::invalid)?;
         }
         Ok(())
     }
@@ -133,25 +160,41 @@ impl MappingFileSet {
         Ok(mapped)
     }
 
-    /// Plans all mappings on one snapshot, so that none of them sees the changes of another.
+    /// Plans the sources, then all mappings on one snapshot, so that no mapping sees the changes of
+    /// another. A mapping sees what the sources would make.
     ///
     /// # Errors
     ///
-    /// Any error of reading that is not about one mapping alone.
+    /// Any error of reading that is not about one file alone.
     pub fn plan(
         self,
         context: &QuestionContext<'_>,
         options: &MappingRunOptions<'_>,
     ) -> Result<MappingRunAnswer, AnswerError> {
-        let QuestionContext { database, snapshot, .. } = *context;
+        let mut ground = PlanningGround::new(Some(context.database));
+        let sources = plan_sources(&mut ground, &self.sources, options);
+        let scratch = ground.into_scratch();
+        let snapshot = scratch.as_ref().map(|scratch| scratch.database.snapshot()).transpose()?;
+        let context = match (&scratch, &snapshot) {
+            (Some(scratch), Some(snapshot)) => context_of(context, &scratch.database, snapshot),
+            _ => *context,
+        };
+        let QuestionContext { database, snapshot, .. } = context;
         let look = |mapping| preview_mapping(database, snapshot, mapping, options);
         let outcomes: Vec<MappingOutcome> = self.mappings.iter().map(look).collect();
         let unmanaged = self.unmanaged(database)?;
-        let broken = self.broken;
-        Ok(MappingRunAnswer { outcomes, broken, unmanaged, dry_run: true, impact: None })
+        Ok(MappingRunAnswer {
+            sources,
+            outcomes,
+            broken: self.broken,
+            unmanaged,
+            dry_run: true,
+            impact: None,
+            scratch,
+        })
     }
 
-    /// Runs all mappings. Each reads the graph anew, since one before it may have changed it.
+    /// Runs the sources, then all mappings. Each reads the graph anew, since one before it may have changed it.
     ///
     /// # Errors
     ///
@@ -161,16 +204,26 @@ impl MappingFileSet {
         database: &Database,
         options: &MappingRunOptions<'_>,
     ) -> Result<MappingRunAnswer, AnswerError> {
+        let sources = apply_sources(database, &self.sources, options);
         let run = |mapping| run(database, mapping, options);
         let outcomes: Vec<MappingOutcome> = self.mappings.iter().map(run).collect();
         let unmanaged = self.unmanaged(database)?;
-        let broken = self.broken;
-        Ok(MappingRunAnswer { outcomes, broken, unmanaged, dry_run: false, impact: None })
+        Ok(MappingRunAnswer {
+            sources,
+            outcomes,
+            broken: self.broken,
+            unmanaged,
+            dry_run: false,
+            impact: None,
+            scratch: None,
+        })
     }
 }
 
 /// Everything that one run of mappings found.
 pub struct MappingRunAnswer {
+    /// The sources, in the order they ran.
+    pub sources: Vec<SourceRunOutcome>,
     /// The mappings, in the order they ran.
     pub outcomes: Vec<MappingOutcome>,
     /// Files with errors.
@@ -181,6 +234,8 @@ pub struct MappingRunAnswer {
     pub dry_run: bool,
     /// The changes of blast radius and owners.
     pub impact: Option<ImpactComparison>,
+    /// The graph with what the sources would make, if they would change anything.
+    scratch: Option<ScratchDatabase>,
 }
 
 impl MappingRunAnswer {
@@ -195,14 +250,17 @@ impl MappingRunAnswer {
         targets: &ImpactTargets,
         rules: &RuleTable,
     ) -> Result<(), AnswerError> {
-        self.impact = Some(compare_impact(context, &self.outcomes, targets, rules)?);
+        let after = self.scratch.as_ref().map(|scratch| scratch.database.snapshot()).transpose()?;
+        let after = after.as_ref().unwrap_or(context.snapshot);
+        self.impact = Some(compare_impact(context, after, &self.outcomes, targets, rules)?);
         Ok(())
     }
 
     /// True if any mapping would change something.
     pub fn waiting(&self) -> bool {
-        let quiet = |outcome: &MappingOutcome| outcome.report().is_none_or(JobReport::is_quiet);
-        self.outcomes.iter().any(|outcome| !quiet(outcome))
+        let reports = self.outcomes.iter().map(MappingOutcome::report);
+        let mut reports = reports.chain(self.sources.iter().map(SourceRunOutcome::report));
+        reports.any(|report| !report.is_none_or(JobReport::is_quiet))
     }
 }
 

@@ -28,6 +28,7 @@ mod plan_json;
 mod project_rules;
 mod query;
 mod scopes;
+mod source_run;
 mod staleness;
 mod stats;
 mod used_names;
@@ -47,6 +48,7 @@ pub use heads::{
     RelationshipHead, direction, display, entities, entity, label, relationship, relationships,
 };
 pub use impact_rules::{ImpactRulesAnswer, ImpactRulesRequest, rule_origin};
+pub use source_run::SourceRunOutcome;
 pub use mapping_run::{
     GuardOverrides, MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions,
     MappingSelection, MappingState,

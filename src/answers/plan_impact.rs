@@ -62,9 +62,11 @@ pub struct ImpactComparison {
     pub changes: Vec<EntityImpactChange>,
 }
 
-/// Compares the graph as it is with the graph as planned.
+/// Compares the graph as it is with the graph as planned: `after` with the changes of the mappings over
+/// it. `after` comes from the graph as it is, so entities of both have one number.
 pub(super) fn compare_impact(
     context: &QuestionContext<'_>,
+    after: &Snapshot,
     outcomes: &[MappingOutcome],
     asked: &ImpactTargets,
     rules: &RuleTable,
@@ -80,13 +82,14 @@ pub(super) fn compare_impact(
     }
     roots.sort_unstable();
     roots.dedup();
-    let mut planned = PlannedGraph::new(snapshot);
+    let mut planned = PlannedGraph::new(after);
     for outcome in outcomes {
         if let (MappingState::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
             planned.add(plan, &outcome.resolved.drafts)?;
         }
     }
     // The planned graph may have names of its own, so the rules are bound to each graph apart.
+    let names = after;
     let (mut before, mut after) =
         (ImpactEvaluator::new(snapshot, rules), ImpactEvaluator::new(&planned, rules));
     // Totals come from one walk with all roots; sums over single roots would count shared entities
@@ -94,7 +97,7 @@ pub(super) fn compare_impact(
     let (all_before, all_after) = (before.reach(&roots)?, after.reach(&roots)?);
     let mut changes = Vec::new();
     for &root in &roots {
-        changes.extend(change_of(snapshot, root, &mut before, &mut after)?);
+        changes.extend(change_of(names, root, &mut before, &mut after)?);
     }
     changes.sort_by(|a, b| (&a.entity.scope, &a.entity.key).cmp(&(&b.entity.scope, &b.entity.key)));
     Ok(ImpactComparison {
@@ -118,7 +121,7 @@ fn change_of(
     if was == is && owned == owns {
         return Ok(None);
     }
-    // Mappings make relationships alone, so the snapshot names every entity of the planned graph.
+    // Mappings make relationships alone, so the snapshot after the sources names every entity.
     let heads = |numbers: Vec<u32>| heads::entities(snapshot, &numbers);
     let beyond = |a: &ReachedStates, b: &ReachedStates| {
         heads(a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())

@@ -1,8 +1,9 @@
 //! The JSON of a run of mappings.
 
 use super::mapping_run::{MappingOutcome, MappingRunAnswer, MappingState};
+use super::source_run::SourceRunOutcome;
 use super::{AnswerDocument, AnswerError};
-use crate::mapping::RowOutcome;
+use crate::mapping::{RowOutcome, SourceOutcome};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -21,7 +22,8 @@ impl AnswerDocument for MappingRunJson<'_> {}
 impl Serialize for MappingRunJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let run = self.run;
-        let jobs = run.outcomes.iter().map(|outcome| self.job(outcome));
+        let sources = run.sources.iter().map(|outcome| self.source(outcome));
+        let jobs = sources.chain(run.outcomes.iter().map(|outcome| self.job(outcome)));
         let jobs: Result<Vec<Value>, serde_json::Error> = jobs.collect();
         let mut jobs = jobs.map_err(serde::ser::Error::custom)?;
         for file in &run.broken {
@@ -49,14 +51,48 @@ impl Serialize for MappingRunJson<'_> {
 }
 
 impl MappingRunJson<'_> {
-    /// The job report with the account of the rows. A mapping that failed has its error in place of
-    /// the report.
-    fn job(&self, outcome: &MappingOutcome) -> Result<Value, serde_json::Error> {
+    /// The job report of a source with the account of its rows and items.
+    fn source(&self, outcome: &SourceRunOutcome) -> Result<Value, serde_json::Error> {
         let mut value = match outcome.report() {
             Some(report) => json!(report),
-            None => json!({ "scope": outcome.mapping.scope }),
+            None => json!({ "scope": outcome.source.scope }),
         };
-        match &outcome.state {
+        self.put_state(&mut value, &outcome.state);
+        value["file"] = json!(outcome.source.file.display().to_string());
+        let faults: Result<Vec<Value>, _> =
+            outcome.faults.iter().map(|fault| serde_json::from_str(&fault.json())).collect();
+        value["faults"] = json!(faults?);
+        if outcome.report().is_some() {
+            let resolved = &outcome.resolved;
+            let count = &resolved.count;
+            let ends = |buckets: &[SourceOutcome]| -> serde_json::Map<String, Value> {
+                buckets.iter().map(|b| (b.name().to_owned(), json!(count.of(*b)))).collect()
+            };
+            let counted = |list: Vec<(String, u64)>| -> serde_json::Map<String, Value> {
+                list.into_iter().map(|(name, count)| (name, json!(count))).collect()
+            };
+            value["rows"] = json!({ "read": count.rows, "filtered": count.filtered_rows });
+            value["made"] = json!({
+                "entities": counted(resolved.entity_types()),
+                "relationships": counted(resolved.relationship_classes()),
+                "byEnds": count.created,
+            });
+            value["items"] = json!({
+                "entities": ends(&SourceOutcome::ENTITIES),
+                "relationships": ends(&SourceOutcome::RELATIONSHIPS),
+            });
+            let unmatched = resolved.unmatched.iter().map(|item| {
+                let outcome = item.bucket.name();
+                json!({ "place": item.place, "outcome": outcome, "reason": item.reason })
+            });
+            value["unmatched"] = unmatched.collect();
+        }
+        Ok(value)
+    }
+
+    /// Says how far a file came, where that is not what its report says.
+    fn put_state(&self, value: &mut Value, state: &MappingState) {
+        match state {
             MappingState::Ready | MappingState::Applied(_) => {}
             MappingState::Disabled => value["status"] = json!("DISABLED"),
             MappingState::Refused => value["status"] = json!("REFUSED"),
@@ -68,6 +104,16 @@ impl MappingRunJson<'_> {
                 value["exitCode"] = json!((self.exit_code)(error));
             }
         }
+    }
+
+    /// The job report with the account of the rows. A mapping that failed has its error in place of
+    /// the report.
+    fn job(&self, outcome: &MappingOutcome) -> Result<Value, serde_json::Error> {
+        let mut value = match outcome.report() {
+            Some(report) => json!(report),
+            None => json!({ "scope": outcome.mapping.scope }),
+        };
+        self.put_state(&mut value, &outcome.state);
         value["file"] = json!(outcome.mapping.file.display().to_string());
         let faults: Result<Vec<Value>, _> =
             outcome.faults.iter().map(|fault| serde_json::from_str(&fault.json())).collect();

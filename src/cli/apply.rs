@@ -14,21 +14,25 @@ use std::time::Instant;
 use tombolo::answers::{
     GuardOverrides, ImpactTargets, MappingFileSet, MappingOutcome, MappingRunOptions, MappingState,
 };
-use tombolo::db::{PlannedJob, SavedPlan};
+use tombolo::db::{Database, PlannedJob, SavedPlan};
 use tombolo::mapping::DiagnosticSeverity;
-use tombolo::sync::JobReport;
+use tombolo::sync::{JobReport, JobStatus};
 
 /// `tombolo check`.
 pub fn check(context: &mut CommandContext<'_>, args: &CheckArgs) -> Result<u8, CommandError> {
     let loaded = MappingFileSet::load(&args.mappings.selection());
     let expressions: usize = loaded.mappings.iter().map(|mapping| mapping.expressions).sum();
+    let expressions =
+        expressions + loaded.sources.iter().map(|source| source.expressions).sum::<usize>();
     let examples: usize = loaded.mappings.iter().map(|mapping| mapping.example_count()).sum();
+    let examples =
+        examples + loaded.sources.iter().map(|source| source.example_count()).sum::<usize>();
     let errors = loaded.count(DiagnosticSeverity::Error);
     if args.format == DiagnosticFormat::Human {
         writeln!(
             context.out,
             "checked {}, {}, {}: {}, {}",
-            counted(loaded.files as u64, "mapping", "mappings"),
+            counted(loaded.files as u64, "file", "files"),
             counted(expressions as u64, "expression", "expressions"),
             counted(examples as u64, "example", "examples"),
             counted(errors, "error", "errors"),
@@ -81,15 +85,20 @@ pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, Com
     let guards = args.overrides.guards();
     let loaded = load(context, &args.mappings, &guards)?;
     let meter = context.meter();
-    let database = context.open()?;
+    // Sources can be planned where there is no database yet: apply would make it.
+    let nothing = !loaded.sources.is_empty() && !context.path().exists();
+    let empty = if nothing { Some(Database::scratch_empty()?) } else { None };
+    let opened = if nothing { None } else { Some(context.open()?) };
+    let database = match (&empty, &opened) {
+        (Some(empty), _) => &empty.database,
+        (None, opened) => opened.as_ref().expect("BUG: one of the two is there"),
+    };
     let snapshot = database.snapshot()?;
-    let question = question(&database, &snapshot, &meter);
+    let question = question(database, &snapshot, &meter);
     let details = plan_text::edges_listed(&args.show);
     let found = loaded.plan(&question, &MappingRunOptions { overrides: &guards, details })?;
     let mut run = PlanRun { found, show: &args.show };
-    for outcome in &run.found.outcomes {
-        diagnostics::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
-    }
+    tell_faults(context, &run)?;
     if !args.impact.is_empty() || !args.class.is_empty() {
         let (entities, classes) = (args.impact.clone(), args.class.clone());
         let rules = context.rules()?;
@@ -107,10 +116,24 @@ pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, Com
             };
             return Err(failure);
         }
+        if !run.found.sources.is_empty() {
+            let message = "a saved plan holds mappings, and the files have sources too";
+            return Err(CommandError::mistake(message)
+                .hint("apply the sources first, then plan the mappings with --out"));
+        }
         save(&run.found.outcomes, &snapshot, path)?;
     }
     advise(context, args, &run)?;
     Ok(if code == 0 && args.exit_code && run.found.waiting() { WAITING } else { code })
+}
+
+/// Tells the faults of all files, sources first.
+fn tell_faults(context: &mut CommandContext<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
+    let sources = run.found.sources.iter().map(|outcome| &outcome.faults);
+    for faults in sources.chain(run.found.outcomes.iter().map(|outcome| &outcome.faults)) {
+        diagnostics::tell(context, faults, DiagnosticFormat::Human)?;
+    }
+    Ok(())
 }
 
 /// Prints the command to type next.
@@ -135,7 +158,9 @@ fn advise(
     if !args.show.details && run.found.waiting() {
         advice.push(format!("each edge: tombolo{db} plan{files} --details"));
     }
-    if !args.show.unmatched && run.found.outcomes.iter().any(|o| !o.resolved.unmatched.is_empty()) {
+    let unmatched = run.found.outcomes.iter().any(|o| !o.resolved.unmatched.is_empty())
+        || run.found.sources.iter().any(|o| !o.resolved.unmatched.is_empty());
+    if !args.show.unmatched && unmatched {
         advice.push(format!("unmatched rows: tombolo{db} plan{files} --unmatched"));
     }
     match advice.is_empty() {
@@ -186,12 +211,13 @@ pub fn apply(context: &mut CommandContext<'_>, args: &ApplyArgs) -> Result<u8, C
     let details = plan_text::edges_listed(&args.show);
     let found = loaded.apply(&database, &MappingRunOptions { overrides: &guards, details })?;
     let run = PlanRun { found, show: &args.show };
-    for outcome in &run.found.outcomes {
-        diagnostics::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
-    }
+    tell_faults(context, &run)?;
     plan_text::print(context, &run)?;
     if args.show.output == PlanFormat::Table {
-        undo(context, run.found.outcomes.iter().filter_map(applied))?;
+        let mappings = run.found.outcomes.iter().filter_map(applied);
+        let sources = run.found.sources.iter().filter_map(|outcome| outcome.report());
+        let sources = sources.filter(|report| report.status == JobStatus::Finished);
+        undo(context, sources.chain(mappings))?;
     }
     Ok(run.exit_code())
 }
@@ -210,7 +236,7 @@ fn undo<'r>(
 ) -> Result<(), CommandError> {
     let db = context.db_flag();
     let undo: Vec<String> = reports
-        .filter(|report| report.relationships.deleted > 0)
+        .filter(|report| report.relationships.deleted + report.entities.deleted > 0)
         .map(|report| format!("tombolo{db} job undo {}", context.out.id(report.id)))
         .collect();
     match undo.is_empty() {

@@ -8,10 +8,11 @@ use super::naming;
 use super::output::{AnswerWriter, clean, rfc3339_text, when};
 use serde_json::json;
 use std::io::Write;
+use std::time::SystemTime;
 use tombolo::answers::{MappingFileSet, MappingSelection};
 use tombolo::db::Database;
 use tombolo::graph::{GraphRead, NameLookup, ObjectId, ObjectKind, Relationship};
-use tombolo::mapping::{Mapping, MatchAttempt, ResolveError, RowExplanation, RowOutcome};
+use tombolo::mapping::{ItemExplanation, Mapping, MatchAttempt, ResolveError, RowExplanation, RowOutcome, SourceFile};
 use tombolo::store::Snapshot;
 use tombolo::sync::JobReport;
 
@@ -153,14 +154,25 @@ fn explain_row(
         labels: Vec::new(),
     });
     let readers: Vec<&Mapping> = loaded.mappings.iter().filter(|m| m.reads_file(file)).collect();
-    if readers.is_empty() {
+    let sources: Vec<&SourceFile> = loaded.sources.iter().filter(|s| s.reads_file(file)).collect();
+    if readers.is_empty() && sources.is_empty() {
         let message = format!(
-            "no relationship has the _key or _id `{}`, and no sound mapping reads a file `{file}`",
+            "no relationship has the _key or _id `{}`, and no sound file reads rows of `{file}`",
             args.what
         );
         return Err(CommandError::mistake(message).hint(
-            "name the file as the mapping does; `tombolo check` shows mappings with errors",
+            "name the file of rows as its file does; `tombolo check` shows files with errors",
         ));
+    }
+    let mut items = Vec::new();
+    for source in sources {
+        match source.explain_line(file, line, SystemTime::UNIX_EPOCH) {
+            Ok(found) => items.extend(found.into_iter().map(|item| (source, item))),
+            Err(faults) => {
+                diagnostics::tell(context, &faults, super::args::DiagnosticFormat::Human)?;
+                return Err(CommandError::mistake(format!("the rows of `{file}` cannot be read")));
+            }
+        }
     }
     let mut told = Vec::new();
     for mapping in readers {
@@ -173,14 +185,18 @@ fn explain_row(
             }
         }
     }
-    if told.is_empty() {
+    if told.is_empty() && items.is_empty() {
         return Err(CommandError::mistake(format!("no row begins on line {line} of `{file}`")));
     }
     if args.output == ReportFormat::Json {
         let stories: Vec<_> =
             told.iter().map(|(mapping, story)| story_json(mapping, story)).collect();
-        context.out.json(&json!({ "rows": stories }))?;
+        let items: Vec<_> = items.iter().map(|(source, item)| item_json(source, item)).collect();
+        context.out.json(&json!({ "rows": stories, "items": items }))?;
         return Ok(0);
+    }
+    for (source, item) in &items {
+        print_item(&mut context.out, source, item)?;
     }
     for (mapping, story) in &told {
         print(&mut context.out, mapping, story)?;
@@ -219,6 +235,27 @@ fn print(
         writeln!(out, "  edge  {}", clean(edge))?;
     }
     Ok(())
+}
+
+fn print_item(
+    out: &mut AnswerWriter<'_>,
+    source: &SourceFile,
+    item: &ItemExplanation,
+) -> Result<(), CommandError> {
+    let place = out.bold(&clean(&item.place));
+    let (scope, bucket) = (clean(&source.scope), item.bucket.name());
+    match (item.key.as_str(), item.reason.as_str()) {
+        ("", reason) => writeln!(out, "{place} made nothing in `{scope}`: {bucket}: {}", clean(reason))?,
+        (key, _) => writeln!(out, "{place} {bucket} in `{scope}`: {}", clean(key))?,
+    }
+    Ok(())
+}
+
+fn item_json(source: &SourceFile, item: &ItemExplanation) -> serde_json::Value {
+    json!({
+        "scope": source.scope, "place": item.place, "outcome": item.bucket.name(),
+        "key": item.key, "reason": item.reason,
+    })
 }
 
 fn print_try(

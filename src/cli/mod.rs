@@ -16,6 +16,7 @@ mod failure;
 mod graphml;
 mod help;
 mod impact;
+mod import;
 mod impact_rules;
 mod inspect;
 mod job;
@@ -36,6 +37,7 @@ mod report;
 mod requests;
 #[cfg(feature = "server")]
 mod serve;
+mod source_text;
 mod sync;
 #[cfg(feature = "server")]
 mod token;
@@ -230,6 +232,7 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
     match command {
         CliCommand::Demo(args) => demo::run(context, &args),
         CliCommand::Init => checkup::init(context),
+        CliCommand::Import(args) => import::run(context, &args),
         CliCommand::Sync(args) => sync::run(context, &args),
         CliCommand::Job(args) => job::run(context, &args.action),
         CliCommand::Check(args) => apply::check(context, &args),
@@ -237,7 +240,7 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Apply(args) => apply::apply(context, &args),
         CliCommand::Explain(args) => explain::run(context, &args),
         CliCommand::New(args) => new::run(context, &args),
-        CliCommand::Schema => new::schema(context),
+        CliCommand::Schema(args) => new::schema(context, &args),
         CliCommand::Query(args) => query::run(context, &args),
         CliCommand::BlastRadius(args) => blast::run(context, &args),
         CliCommand::Owners(args) => chains::owners(context, &args),

@@ -2,7 +2,7 @@
 //! `schema` what editors complete them with.
 
 use super::CommandContext;
-use super::args::{DiagnosticFormat, NewMappingArgs};
+use super::args::{DiagnosticFormat, NewMappingArgs, SchemaArgs};
 use super::diagnostics;
 use super::failure::CommandError;
 use super::output::clean;
@@ -11,8 +11,12 @@ use std::path::Path;
 use tombolo::answers::{MappingFileSet, MappingSelection};
 
 /// `tombolo schema`.
-pub fn schema(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
-    context.out.write_all(tombolo::mapping::schema().as_bytes())?;
+pub fn schema(context: &mut CommandContext<'_>, args: &SchemaArgs) -> Result<u8, CommandError> {
+    let text = match args.source {
+        true => tombolo::mapping::source_schema(),
+        false => tombolo::mapping::schema(),
+    };
+    context.out.write_all(text.as_bytes())?;
     Ok(0)
 }
 
@@ -170,9 +174,9 @@ const PROJECT: &str = r#"# The project: its root is this folder, and mappings ma
 okta = "okta"
 jamf = "jamf"
 
-# Serial numbers that stand for "unknown" here, beside those that everybody knows.
-[serial]
-junk = []
+# Texts that stand for "unknown" here, beside those that everybody knows, e.g. "SPARE".
+[filler]
+texts = []
 "#;
 
 const MAPPING: &str = r##"#:schema ./mapping.schema.json

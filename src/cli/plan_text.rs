@@ -7,6 +7,7 @@ use super::failure::{CommandError, MISTAKE, REFUSED, exit_code};
 use super::impact;
 use super::layout::{padded, width};
 use super::naming;
+use super::source_text;
 use super::output::{AnswerWriter, clean, counted, thousands};
 use std::io::Write;
 use tombolo::answers::{MappingOutcome, MappingRunAnswer, MappingRunJson, MappingState};
@@ -42,15 +43,24 @@ impl PlanRun<'_> {
     /// has errors.
     pub fn exit_code(&self) -> u8 {
         match self.found.broken.is_empty() {
-            true => self.found.outcomes.iter().find_map(outcome_code).unwrap_or(0),
+            true => {
+                let sources = self.found.sources.iter().find_map(source_text::outcome_code);
+                let mappings = || self.found.outcomes.iter().find_map(outcome_code);
+                sources.or_else(mappings).unwrap_or(0)
+            }
             false => MISTAKE,
         }
     }
 
-    /// Returns the relationships created, updated and deleted in all, by mappings that neither fail
-    /// nor are refused.
+    /// Returns the objects created, updated and deleted in all, by files that neither fail nor are
+    /// refused.
     fn sums(&self) -> [u64; 3] {
         let mut sums = [0; 3];
+        for outcome in self.found.sources.iter().filter(|outcome| !outcome.objects()) {
+            if let Some(report) = outcome.report() {
+                sums.iter_mut().zip(source_text::sums(report)).for_each(|(sum, n)| *sum += n);
+            }
+        }
         for outcome in self.found.outcomes.iter().filter(|outcome| !outcome.objects()) {
             if let Some(report) = outcome.report() {
                 let r = report.relationships;
@@ -68,7 +78,13 @@ impl PlanRun<'_> {
             false => format!("Applied: {created} created, {updated} updated, {deleted} deleted"),
         };
         let count = |is: fn(&MappingState) -> bool| {
-            self.found.outcomes.iter().filter(|outcome| is(&outcome.state)).count() as u64
+            let sources = self.found.sources.iter().map(|outcome| &outcome.state);
+            let mappings = self.found.outcomes.iter().map(|outcome| &outcome.state);
+            sources.chain(mappings).filter(|state| is(state)).count() as u64
+        };
+        let noun = match self.found.sources.is_empty() {
+            true => ["mapping", "mappings"],
+            false => ["file", "files"],
         };
         let refused = count(|state| matches!(state, MappingState::Refused));
         let failed = count(|state| matches!(state, MappingState::Failed | MappingState::Broken(_)));
@@ -76,7 +92,7 @@ impl PlanRun<'_> {
         let mut separator = ';';
         for (n, word) in [(refused, "refused"), (failed, "failed")] {
             if n > 0 {
-                text.push_str(&format!("{separator} {} {word}", counted(n, "mapping", "mappings")));
+                text.push_str(&format!("{separator} {} {word}", counted(n, noun[0], noun[1])));
                 separator = ',';
             }
         }
@@ -120,7 +136,9 @@ pub fn print(context: &mut CommandContext<'_>, run: &PlanRun<'_>) -> Result<(), 
 }
 
 fn table(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
-    let names = run.found.outcomes.iter().map(|outcome| outcome.mapping.scope.as_str());
+    let sources = run.found.sources.iter().map(|outcome| outcome.source.scope.as_str());
+    let mappings = run.found.outcomes.iter().map(|outcome| outcome.mapping.scope.as_str());
+    let names = sources.chain(mappings);
     let names: Vec<String> = names
         .chain(run.found.broken.iter().map(String::as_str))
         .map(|name| clean(name).into_owned())
@@ -128,21 +146,37 @@ fn table(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandErr
     let columns = names.iter().map(|name| width(name)).max().unwrap_or(0);
     let names: Vec<String> = names.iter().map(|name| padded(name, columns, false)).collect();
     let verbose = out.verbose;
-    for (outcome, name) in run.found.outcomes.iter().zip(&names) {
-        let took = if verbose { format!("   {} ms", outcome.took) } else { String::new() };
-        let summary = out.signed(&summary(out, outcome, run.found.dry_run));
-        writeln!(out, "{name}  {summary}{took}")?;
+    let took = |took: u128| if verbose { format!("   {took} ms") } else { String::new() };
+    let (source_names, others) = names.split_at(run.found.sources.len());
+    for (outcome, name) in run.found.sources.iter().zip(source_names) {
+        let summary = out.signed(&source_text::summary(out, outcome, run.found.dry_run));
+        writeln!(out, "{name}  {summary}{}", took(outcome.took))?;
     }
-    // The names of broken files stand after those of the mappings.
-    for name in &names[run.found.outcomes.len()..] {
+    for (outcome, name) in run.found.outcomes.iter().zip(others) {
+        let summary = out.signed(&summary(out, outcome, run.found.dry_run));
+        writeln!(out, "{name}  {summary}{}", took(outcome.took))?;
+    }
+    // The names of broken files stand after those of the others.
+    for name in &others[run.found.outcomes.len()..] {
         let sign = out.sign('!');
         writeln!(out, "{name}  {sign} failed: the file has errors")?;
     }
     writeln!(out)?;
-    for (outcome, name) in run.found.outcomes.iter().zip(&names) {
+    for (outcome, name) in run.found.sources.iter().zip(source_names) {
+        if outcome.report().is_some() {
+            for line in source_text::account(outcome) {
+                out.line("", &format!("{name}  {line}"), "      ")?;
+            }
+        }
+    }
+    for (outcome, name) in run.found.outcomes.iter().zip(others) {
         if outcome.plan.is_some() {
             writeln!(out, "{name}  {} = {}", rows_read(outcome), buckets(outcome))?;
         }
+    }
+    let limit = if run.show.all { usize::MAX } else { LISTED };
+    for outcome in run.found.sources.iter().filter(|_| run.show.unmatched) {
+        source_text::unmatched(out, outcome, limit)?;
     }
     for outcome in &run.found.outcomes {
         listed(out, outcome, run)?;
@@ -347,8 +381,22 @@ fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), Command
     // A `|` would end the cell, and `<` would begin HTML on the page.
     let cell = |text: &str| clean(text).replace('|', "\\|").replace('<', "&lt;");
     writeln!(out, "### {}\n", run.total())?;
-    writeln!(out, "| mapping | create | update | delete | unchanged | rows |")?;
+    writeln!(out, "| scope | create | update | delete | unchanged | rows |")?;
     writeln!(out, "|---|---:|---:|---:|---:|---|")?;
+    for outcome in &run.found.sources {
+        let scope = cell(&outcome.source.scope);
+        match (outcome.objects(), outcome.report()) {
+            (false, Some(report)) => {
+                let [c, u, d, same] = source_text::sums(report).map(thousands);
+                let rows = cell(&source_text::account(outcome).join("; "));
+                writeln!(out, "| `{scope}` | {c} | {u} | {d} | {same} | {rows} |")?;
+            }
+            _ => {
+                let words = source_text::summary(out, outcome, run.found.dry_run);
+                writeln!(out, "| `{scope}` | | | | | **{}** |", cell(&words))?;
+            }
+        }
+    }
     for outcome in &run.found.outcomes {
         let scope = cell(&outcome.mapping.scope);
         match (&outcome.state, outcome.report()) {
@@ -408,6 +456,13 @@ fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), Command
             }
             writeln!(out, "```")?;
         }
+    }
+    for outcome in run.found.sources.iter().filter(|outcome| !outcome.faults.is_empty()) {
+        writeln!(out, "\n```text")?;
+        for fault in &outcome.faults {
+            write!(out, "{}", fault.plain())?;
+        }
+        writeln!(out, "```")?;
     }
     if let Some(impact) = &run.found.impact {
         writeln!(out, "\n```text")?;

@@ -341,6 +341,10 @@ impl Database {
         // Newest first, so the first mapping of a scope is the one that made what is there.
         for job in self.jobs()? {
             let (Some(mapping), JobStatus::Finished) = (&job.mapping, job.status) else { continue };
+            // Jobs of source files keep the record of their file too, and they make no mapped edges.
+            if job.sync_mode != SyncMode::CrossScope {
+                continue;
+            }
             let row = snapshot.scope_row_of(&job.scope)?;
             let relationships = row.count(ObjectKind::Relationship).live;
             let (scope, file) = (job.scope.clone(), mapping.file.clone());

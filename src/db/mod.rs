@@ -16,6 +16,7 @@ mod planned_graph;
 mod retention;
 mod rights;
 mod saved_plan;
+mod source_jobs;
 
 pub use crate::error::Error;
 pub use access::{AccessControl, AccessToken};
@@ -32,6 +33,7 @@ pub use mapping_jobs::{
 pub use planned_graph::PlannedGraph;
 pub use rights::{AccessRight, RightSet, ScopePattern};
 pub use saved_plan::{PlannedJob, SavedPlan};
+pub use source_jobs::{ScratchDatabase, SourceJob, StagedSource};
 
 use crate::store::{
     DatabaseFile, SharedSnapshot, Snapshot, StoreError, WaitPolicy, WriteBehind, private_files,

@@ -9,27 +9,62 @@ pub(super) type MappingExpr = ExprNode<PathRoot>;
 /// Its kind.
 pub(super) type MappingExprKind = ExprNodeKind<PathRoot>;
 
+/// A step of a path of a mapping file.
+pub(super) type PathStep = AccessStep<PathRoot>;
+
 /// A template of a mapping file.
 pub(super) type Template = ExprTemplate<PathRoot>;
 
 /// The first name of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathRoot {
+    /// The row.
     Row,
+    /// The name or the position of the row in what is around it.
+    RowKey,
+    /// The keys from the document down to the row.
+    RowPath,
+    /// What was opened last before the row.
     Parent,
+    ParentKey,
+    /// What was opened before the row, by position: `parents[1]` is the parent of `parent`.
+    Parents,
+    ParentKeys,
+    /// The row of the entity, at whatever depth the row of its relationship lies.
+    SelfRow,
+    /// The document.
     Doc,
     File,
+    /// A template with a name.
+    Let,
+    /// The element that a condition of `[?...]` asks about.
+    It,
     From,
     To,
     Match,
 }
 
+impl PathRoot {
+    /// True if its value is the document, of which a list is else read element by element.
+    pub(super) fn is_around(self) -> bool {
+        matches!(self, PathRoot::Doc)
+    }
+}
+
 impl PathDialect for PathRoot {
     const ROOTS: &'static [(&'static str, PathRoot)] = &[
         ("row", PathRoot::Row),
+        ("row_key", PathRoot::RowKey),
+        ("row_path", PathRoot::RowPath),
         ("parent", PathRoot::Parent),
+        ("parent_key", PathRoot::ParentKey),
+        ("parents", PathRoot::Parents),
+        ("parent_keys", PathRoot::ParentKeys),
+        ("self", PathRoot::SelfRow),
         ("doc", PathRoot::Doc),
         ("file", PathRoot::File),
+        ("let", PathRoot::Let),
+        ("it", PathRoot::It),
         ("from", PathRoot::From),
         ("to", PathRoot::To),
         ("match", PathRoot::Match),

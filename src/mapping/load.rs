@@ -3,6 +3,7 @@
 use crate::lang::{Diagnostic, DiagnosticSeverity, SourceText};
 use crate::mapping::model::Mapping;
 use crate::mapping::rows::normalize_path;
+use crate::mapping::source::{BuiltInSource, SourceFile, check_source, is_source};
 use crate::mapping::validate::{MappingProject, check, root_of};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -16,6 +17,8 @@ use toml::de::DeTable;
 pub struct LoadedFiles {
     /// Mappings that can run, in the order given.
     pub mappings: Vec<Mapping>,
+    /// Sources that can run, in the order given.
+    pub sources: Vec<SourceFile>,
     /// Faults of all files.
     pub faults: Vec<Diagnostic>,
     /// The number of files read.
@@ -45,7 +48,11 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
             projects.entry(root.clone()).or_insert_with(|| MappingProject::read(root, faults));
         // Faults of the project file lie before this mark: they do not stop the mapping.
         let before = loaded.faults.len();
-        let mapping = check(&file, &source, project, &mut loaded.faults);
+        let parsed = DeTable::parse(&source.text);
+        let checked = match parsed.is_ok_and(|document| is_source(document.get_ref())) {
+            true => CheckedFile::Source(check_source(&file, &source, project, None, &mut loaded.faults)),
+            false => CheckedFile::Mapping(check(&file, &source, project, &mut loaded.faults)),
+        };
         if let Some((scope, span)) = declared_scope(&source, project) {
             let (line, _) = source.place(span.start);
             match owners.entry(scope) {
@@ -54,8 +61,9 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
                     let words = format!("scope `{scope}` is already owned by {place}");
                     // Nothing tells which of the two is meant, so neither runs.
                     loaded.mappings.retain(|mapping| mapping.scope != *scope);
+                    loaded.sources.retain(|source| source.scope != *scope);
                     let fault = Diagnostic::error("M0301", &source, words).at(span, "");
-                    let help = "one mapping per scope: merge the files or rename one";
+                    let help = "one file per scope: merge the files or rename one";
                     loaded.faults.push(fault.help(help));
                 }
                 Entry::Vacant(free) => {
@@ -64,19 +72,59 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
             }
         }
         let is_error = |fault: &Diagnostic| fault.severity == DiagnosticSeverity::Error;
-        let mut sound = !loaded.faults[before..].iter().any(is_error);
-        if let Some(mapping) = mapping.as_ref().filter(|_| sound) {
-            // Examples run only on a mapping without errors of its own.
-            let failed = mapping.check_examples();
-            sound = failed.is_empty();
-            loaded.faults.extend(failed);
-        }
+        let sound = !loaded.faults[before..].iter().any(is_error);
+        // Examples run only on a file without errors of its own.
+        let failed = match &checked {
+            CheckedFile::Mapping(Some(mapping)) if sound => mapping.check_examples(),
+            CheckedFile::Source(Some(source)) if sound => source.check_examples(),
+            _ => Vec::new(),
+        };
+        let sound = sound && failed.is_empty();
+        loaded.faults.extend(failed);
         loaded.faults[before..].sort_by_key(Diagnostic::place);
-        loaded.mappings.extend(mapping.filter(|_| sound));
+        match checked {
+            CheckedFile::Mapping(mapping) => loaded.mappings.extend(mapping.filter(|_| sound)),
+            CheckedFile::Source(source) => loaded.sources.extend(source.filter(|_| sound)),
+        }
     }
     loaded.scopes = owners.into_keys().collect();
     loaded.scopes.sort();
     loaded
+}
+
+/// A file of either kind; `None` if a fault stopped its check.
+enum CheckedFile {
+    Mapping(Option<Mapping>),
+    Source(Option<SourceFile>),
+}
+
+/// Loads a source that ships with the program: it reads these files into this scope.
+///
+/// # Errors
+///
+/// The faults of the files.
+pub fn load_built_in(
+    built_in: &BuiltInSource,
+    files: &[PathBuf],
+    scope: Option<&str>,
+) -> Result<SourceFile, Vec<Diagnostic>> {
+    let shown = format!("{}.toml", built_in.name);
+    let source = SourceText::whole(shown.as_str(), built_in.text);
+    let mut faults = Vec::new();
+    // Aliases and filler are those of the project around the working folder.
+    let folder = std::env::current_dir().unwrap_or_default();
+    let project = MappingProject::read(root_of(&folder), &mut faults);
+    let checked = check_source(shown.as_ref(), &source, &project, Some(files), &mut faults);
+    let is_error = |fault: &Diagnostic| fault.severity == DiagnosticSeverity::Error;
+    match checked {
+        Some(mut checked) if !faults.iter().any(is_error) => {
+            if let Some(scope) = scope {
+                scope.clone_into(&mut checked.scope);
+            }
+            Ok(checked)
+        }
+        _ => Err(faults),
+    }
 }
 
 fn read(file: &Path, faults: &mut Vec<Diagnostic>) -> Option<Arc<SourceText>> {

@@ -5,7 +5,7 @@
 
 use crate::graph::Value;
 use crate::lang::SourceText;
-use crate::mapping::data::NestedValue;
+use crate::lang::NestedValue;
 use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::{MappingExpr, Template};
 use crate::mapping::rows::RowSource;

@@ -123,9 +123,10 @@ pub struct GuardError {
     pub allow: String,
 }
 
-/// The limits of a mapping that a job would break; empty if the job may run. `live` counts the
-/// edges before the job.
+/// The limits of a mapping or a source that a job would break; empty if the job may run. `live` counts
+/// the objects before the job, and `noun` is the word for them.
 pub fn mapping_guard_errors(
+    noun: &str,
     live: u64,
     created: u64,
     deleted: u64,
@@ -140,7 +141,7 @@ pub fn mapping_guard_errors(
     if live >= MIN_EDGES && percent > limits.max_delete_percent {
         let limit = limits.max_delete_percent;
         let message = format!(
-            "{deleted} of {live} edges ({percent:.0} %) would be deleted; the limit is {limit} %"
+            "{deleted} of {live} {noun} ({percent:.0} %) would be deleted; the limit is {limit} %"
         );
         // Rounded up, so that the job passes with the value that is named.
         refuse("max_delete_percent", message, percent.ceil() as u64);
@@ -148,21 +149,21 @@ pub fn mapping_guard_errors(
     if let Some(limit) = limits.max_delete.filter(|limit| deleted > *limit) {
         refuse(
             "max_delete",
-            format!("{deleted} edges would be deleted; the limit is {limit}"),
+            format!("{deleted} {noun} would be deleted; the limit is {limit}"),
             deleted,
         );
     }
     if let Some(limit) = limits.max_create.filter(|limit| created > *limit) {
         refuse(
             "max_create",
-            format!("{created} edges would be created; the limit is {limit}"),
+            format!("{created} {noun} would be created; the limit is {limit}"),
             created,
         );
     }
     let after = live.saturating_sub(deleted) + created;
     if after < limits.min_edges {
         let limit = limits.min_edges;
-        refuse("min_edges", format!("{after} edges would be left; the limit is {limit}"), after);
+        refuse("min_edges", format!("{after} {noun} would be left; the limit is {limit}"), after);
     }
     refusals
 }
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn a_mapping_may_not_lose_a_quarter_of_twenty_edges() {
         let guards = |live, created, deleted, limits: &RelationshipLimits| -> Vec<String> {
-            mapping_guard_errors(live, created, deleted, limits)
+            mapping_guard_errors("edges", live, created, deleted, limits)
                 .into_iter()
                 .map(|r| r.guard)
                 .collect()
@@ -228,7 +229,7 @@ mod tests {
         };
         assert_eq!(guards(10, 1, 4, &strict), ["max_delete", "max_create", "min_edges"]);
         assert_eq!(guards(10, 0, 0, &strict), [""; 0]);
-        let told = mapping_guard_errors(980, 0, 412, &usual);
+        let told = mapping_guard_errors("edges", 980, 0, 412, &usual);
         let words = "refused: 412 of 980 edges (42 %) would be deleted; the limit is 25 %";
         assert_eq!((told[0].message.as_str(), told[0].allow.as_str()), (words, "43"));
     }

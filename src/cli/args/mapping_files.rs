@@ -29,10 +29,10 @@ pub enum DiagnosticFormat {
 /// Which mapping files a command works on.
 #[derive(Args)]
 pub struct MappingFileArgs {
-    /// Mapping files, folders of them, or scopes of mappings in mappings/
-    #[arg(default_value = "mappings/", value_name = "MAPPING")]
+    /// Source and mapping files, folders of them, or scopes of files in mappings/
+    #[arg(default_value = "mappings/", value_name = "FILE")]
     pub paths: Vec<PathBuf>,
-    /// Only mappings with this label; several must all fit
+    /// Only files with this label; several must all fit
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Vec<NameValuePair>,
 }
@@ -138,6 +138,36 @@ pub struct ExplainArgs {
     /// Output
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
+}
+
+#[derive(Args)]
+pub struct SchemaArgs {
+    /// The schema of source files instead of that of mapping files
+    #[arg(long)]
+    pub source: bool,
+}
+
+#[derive(Args)]
+pub struct ImportArgs {
+    /// The format, see --list; then the files and folders. Without a format it is recognised
+    #[arg(value_name = "FORMAT|FILE", required_unless_present = "list")]
+    pub what: Vec<PathBuf>,
+    /// Scope that the export is all of
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+    /// List the formats
+    #[arg(long)]
+    pub list: bool,
+    /// Print the source file of the format, to change it
+    #[arg(long)]
+    pub print: bool,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub overrides: GuardOverrideArgs,
+    #[command(flatten)]
+    pub show: PlanDisplayArgs,
 }
 
 #[derive(Args)]

@@ -11,7 +11,7 @@ mod server;
 
 pub use jobs::{JobAction, JobArgs, JobClearArgs, JobIdArgs, SameScope, SyncArgs};
 pub use mapping_files::{
-    ApplyArgs, CheckArgs, DiagnosticFormat, ExplainArgs, GuardOverrideArgs, MappingFileArgs,
+    ApplyArgs, CheckArgs, DiagnosticFormat, ExplainArgs, GuardOverrideArgs, ImportArgs, MappingFileArgs, SchemaArgs,
     NameValuePair, NewMappingArgs, PlanArgs, PlanDisplayArgs, PlanFormat,
 };
 pub use questions::{
@@ -153,22 +153,24 @@ pub enum CliCommand {
     Demo(DemoArgs),
     /// Create a database file
     Init,
+    /// Load raw exports of a tool, such as AWS, Okta or a package lock
+    Import(ImportArgs),
     /// Upload files and finalize them, as one job
     Sync(SyncArgs),
     /// List, show, approve, abort or undo sync jobs
     Job(JobArgs),
-    /// Validate mapping files without a database
+    /// Validate source and mapping files without a database
     Check(CheckArgs),
     /// Show what `apply` would change
     Plan(PlanArgs),
-    /// Run each mapping as one CROSS_SCOPE job
+    /// Run each source as one DIFF job, then each mapping as one CROSS_SCOPE job
     Apply(ApplyArgs),
     /// Tell why an edge exists, or why a row made none
     Explain(ExplainArgs),
     /// Write a first mapping file, from flags or answers
     New(NewMappingArgs),
-    /// Print the JSON Schema of mapping files, for editors
-    Schema,
+    /// Print the JSON Schema of mapping or source files, for editors
+    Schema(SchemaArgs),
     /// Ask in J1QL
     Query(QueryArgs),
     /// Show everything that a compromise or failure of an entity reaches

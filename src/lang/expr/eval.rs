@@ -1,29 +1,34 @@
 //! The values of expressions and templates, in any language that has them.
 //!
-//! `None` is undefined: a missing or empty value. It equals nothing, not even itself; only
-//! `x = undefined` and `x != undefined`, written literally, ask for it (`''`, the empty value, is
-//! the same literal). `a != b` is `not a = b`, so it holds when a side is undefined. Comparing
-//! values of different kinds is false: the text `5` is not the number 5. A list on either side of
-//! a comparison means "any of". An object is no value and counts as undefined.
-//! What a path leads to is asked of a [`ValueSource`].
+//! `None` is undefined: a value that is missing, null or empty in the data. It equals nothing, not
+//! even itself; only `x = undefined` and `x != undefined`, written literally, ask for it (`''` is
+//! the same question there). Elsewhere a literal `''` is a text. `a != b` is `not a = b`, so it
+//! holds when a side is undefined. A number equals the text that is its own spelling: 1001 and
+//! `1001`, not `01001`. Other values of different kinds are not equal. A list on either side of a
+//! comparison means "any of". What a path leads to is asked of a [`ValueSource`].
 
+use super::call::call;
 use super::canonical_forms::{address, network};
-use super::function::{ExprFunction, call};
+use super::expr_value::ExprValue;
+use super::function::ExprFunction;
 use super::template::{ExprTemplate, TemplatePart};
 use super::tree::{AccessStep, ExprNode, ExprNodeKind, PathDialect, TermOperator};
 use crate::graph::Value;
-use crate::lang::{ComparisonOp, StrictCollation, compares, float, items};
+use crate::lang::{ComparisonOp, SpellingCollation, NestedValue, compare_numbers, compares, items};
 use std::cmp::Ordering;
 
 /// The data that expressions can ask for in their place.
-pub(crate) trait ValueSource<'r, R> {
+pub(crate) trait ValueSource<'r, R: PathDialect> {
     /// The value that a path leads to; `None` is undefined.
-    fn path(&self, root: R, steps: &'r [AccessStep]) -> Option<Value<'r>>;
+    fn path(&self, root: R, steps: &'r [AccessStep<R>]) -> Option<ExprValue<'r>>;
+
+    /// True if a condition holds for an element of a list, which is `it`.
+    fn keeps(&self, condition: &ExprNode<R>, element: &NestedValue) -> bool;
 
     /// The value that a lookup table has for a key.
     fn lookup(&self, table: &str, key: &str) -> Option<Value<'r>>;
 
-    /// Serial numbers that are filler in this organisation.
+    /// Texts that are filler in this organisation.
     fn junk(&self) -> &'r [String];
 }
 
@@ -35,52 +40,43 @@ pub(crate) fn holds<'r, R: PathDialect, S: ValueSource<'r, R>>(
     eval(expr, env) == Some(Value::Bool(true))
 }
 
-/// The value of an expression.
+/// The value of an expression as a property can hold it; nested data is undefined.
 pub(crate) fn eval<'r, R: PathDialect, S: ValueSource<'r, R>>(
     expr: &'r ExprNode<R>,
     env: &S,
 ) -> Option<Value<'r>> {
-    match &expr.kind {
-        ExprNodeKind::Path(root, steps) => env.path(*root, steps),
-        ExprNodeKind::Call(ExprFunction::Lookup, arguments, _) => lookup(arguments, env),
-        ExprNodeKind::Call(function, arguments, pattern) => {
-            let arguments: Vec<Option<Value<'r>>> =
-                arguments.iter().map(|argument| self::argument(argument, env)).collect();
-            let pattern = pattern.as_ref().map(|pattern| &*pattern.0);
-            defined(call(*function, arguments, pattern, env.junk())?)
-        }
-        ExprNodeKind::Literal(value) => defined(value.clone()),
-        ExprNodeKind::Undefined | ExprNodeKind::Faulty => None,
-        ExprNodeKind::List(items) => list(items.iter().filter_map(|i| eval(i, env))),
-        ExprNodeKind::Not(inner) => Some(Value::Bool(!holds(inner, env))),
-        ExprNodeKind::And(parts) => Some(Value::Bool(parts.iter().all(|p| holds(p, env)))),
-        ExprNodeKind::Or(parts) => Some(Value::Bool(parts.iter().any(|p| holds(p, env)))),
-        ExprNodeKind::Compare(left, operator, right) => {
-            Some(Value::Bool(compare(left, *operator, right, env)))
-        }
-    }
+    eval_nested(expr, env)?.into_value()
 }
 
-/// The value of an argument of a function. An empty text, written literally, stays a text here and
-/// is not undefined: `replace` puts it in the place of a match.
-fn argument<'r, R: PathDialect, S: ValueSource<'r, R>>(
+/// The value of an expression, nested data included.
+pub(crate) fn eval_nested<'r, R: PathDialect, S: ValueSource<'r, R>>(
     expr: &'r ExprNode<R>,
     env: &S,
-) -> Option<Value<'r>> {
+) -> Option<ExprValue<'r>> {
+    let condition = |holds: bool| Some(ExprValue::Plain(Value::Bool(holds)));
     match &expr.kind {
-        ExprNodeKind::Literal(value @ Value::Text(_)) => Some(value.borrowed()),
-        _ => eval(expr, env),
+        ExprNodeKind::Path(root, steps) => env.path(*root, steps),
+        ExprNodeKind::Steps(inner, steps) => {
+            eval_nested(inner, env)?.follow(steps, &|condition, element| {
+                env.keeps(condition, element)
+            })
+        }
+        ExprNodeKind::Call(function, arguments, pattern) => {
+            call(*function, arguments, pattern.as_ref(), env)
+        }
+        // A text written in the file is a text, even an empty one.
+        ExprNodeKind::Literal(value) => Some(ExprValue::Plain(value.clone())),
+        ExprNodeKind::Undefined | ExprNodeKind::Faulty => None,
+        ExprNodeKind::List(items) => {
+            list(items.iter().filter_map(|i| eval(i, env))).map(ExprValue::Plain)
+        }
+        ExprNodeKind::Not(inner) => condition(!holds(inner, env)),
+        ExprNodeKind::And(parts) => condition(parts.iter().all(|p| holds(p, env))),
+        ExprNodeKind::Or(parts) => condition(parts.iter().any(|p| holds(p, env))),
+        ExprNodeKind::Compare(left, operator, right) => {
+            condition(compare(left, *operator, right, env))
+        }
     }
-}
-
-fn lookup<'r, R: PathDialect, S: ValueSource<'r, R>>(
-    arguments: &'r [ExprNode<R>],
-    env: &S,
-) -> Option<Value<'r>> {
-    let ExprNodeKind::Literal(Value::Text(table)) = &arguments[0].kind else { return None };
-    let key = eval(&arguments[1], env);
-    let found = key.and_then(|key| env.lookup(table, &text_of(&key)));
-    found.or_else(|| eval(arguments.get(2)?, env))
 }
 
 /// A value as the text that stands for it in keys.
@@ -143,7 +139,7 @@ fn compare<'r, R: PathDialect, S: ValueSource<'r, R>>(
 /// True if `left operator right` holds for any pair of items; `networks` says that those on the right
 /// are networks.
 fn meets(left: &Value<'_>, operator: TermOperator, right: &Value<'_>, networks: bool) -> bool {
-    let equal = || compares(left, ComparisonOp::Equal, right, &StrictCollation);
+    let equal = || compares(left, ComparisonOp::Equal, right, &SpellingCollation);
     match operator {
         TermOperator::In if networks => {
             items(left).iter().any(|a| items(right).iter().any(|b| inside(a, b)))
@@ -151,8 +147,44 @@ fn meets(left: &Value<'_>, operator: TermOperator, right: &Value<'_>, networks: 
         TermOperator::In => equal(),
         // The negation of `=` over all pairs: with lists, no pair may be equal.
         TermOperator::NotEqual => !equal(),
-        TermOperator::Compare(op) => compares(left, op, right, &StrictCollation),
+        TermOperator::Compare(op) => compares(left, op, right, &SpellingCollation),
+        TermOperator::Like => like(left, right),
     }
+}
+
+/// True if any text on the left fits any pattern on the right.
+fn like(left: &Value<'_>, right: &Value<'_>) -> bool {
+    let fits = |text: &str| {
+        items(right).iter().any(|pattern| fits_wildcards(&text_of(pattern), text))
+    };
+    items(left).iter().any(|item| fits(&text_of(item)))
+}
+
+/// True if a text fits a pattern in which `*` is any text and `?` any character, as in policies of
+/// AWS IAM. Takes at most time for each pair of characters.
+pub(crate) fn fits_wildcards(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // After a star: the place behind it, and the text that it may still take.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p + 1, t));
+                p += 1;
+            }
+            Some(&c) if c == '?' || c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((behind, taken)) = star else { return false };
+                star = Some((behind, taken + 1));
+                (p, t) = (behind, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
 }
 
 /// True if the address or network `a` lies in the network `b`.
@@ -176,12 +208,18 @@ pub(crate) fn each_item(value: &Value<'_>, mut visit: impl FnMut(&Value<'_>)) {
 }
 
 /// A value of `prefer`, in an order that all values share: undefined, booleans, numbers, texts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum PreferenceRank {
     Undefined,
     Bool(bool),
-    Number(f64),
+    Number(Value<'static>),
     Text(String),
+}
+
+impl PartialEq for PreferenceRank {
+    fn eq(&self, other: &PreferenceRank) -> bool {
+        self.cmp(other).is_eq()
+    }
 }
 
 impl Eq for PreferenceRank {}
@@ -202,7 +240,9 @@ impl Ord for PreferenceRank {
         };
         match (self, other) {
             (PreferenceRank::Bool(a), PreferenceRank::Bool(b)) => a.cmp(b),
-            (PreferenceRank::Number(a), PreferenceRank::Number(b)) => a.total_cmp(b),
+            (PreferenceRank::Number(a), PreferenceRank::Number(b)) => {
+                compare_numbers(a, b).unwrap_or(Ordering::Equal)
+            }
             (PreferenceRank::Text(a), PreferenceRank::Text(b)) => a.cmp(b),
             (a, b) => kind(a).cmp(&kind(b)),
         }
@@ -218,7 +258,7 @@ pub(crate) fn rank<'r, R: PathDialect, S: ValueSource<'r, R>>(
         Value::Null | Value::List(_) => PreferenceRank::Undefined,
         Value::Bool(b) => PreferenceRank::Bool(*b),
         Value::Text(text) => PreferenceRank::Text(text.to_string()),
-        number => PreferenceRank::Number(float(number).unwrap_or(0.0)),
+        number => PreferenceRank::Number(number.clone().into_owned()),
     };
     let value = eval(expr, env);
     value.as_ref().and_then(|v| items(v).iter().map(one).max()).unwrap_or(PreferenceRank::Undefined)
@@ -230,20 +270,54 @@ pub(crate) fn render<'r, R: PathDialect, S: ValueSource<'r, R>>(
     template: &'r ExprTemplate<R>,
     env: &S,
 ) -> Result<Value<'r>, &'r str> {
+    render_nested(template, env)?.into_value().ok_or_else(|| template.first_placeholder())
+}
+
+/// The same with nested data: one placeholder alone may lead to an object or a list of them.
+pub(crate) fn render_nested<'r, R: PathDialect, S: ValueSource<'r, R>>(
+    template: &'r ExprTemplate<R>,
+    env: &S,
+) -> Result<ExprValue<'r>, &'r str> {
     if let [TemplatePart::Expr(expr, text)] = template.parts.as_slice() {
-        return eval(expr, env).ok_or(text);
+        return eval_nested(expr, env).ok_or(text);
     }
     let mut out = String::new();
     for part in &template.parts {
         match part {
             TemplatePart::Text(text) => out.push_str(text),
-            TemplatePart::Expr(expr, text) => match eval(expr, env) {
-                Some(Value::Text(value)) => out.push_str(&value),
-                // A list has no single text that could stand inside another text.
-                None | Some(Value::List(_) | Value::Null) => return Err(text),
-                Some(other) => out.push_str(&other.to_string()),
+            TemplatePart::Expr(expr, text) => match eval_nested(expr, env) {
+                Some(ExprValue::Plain(Value::Text(value))) => out.push_str(&value),
+                // A list or an object has no single text that could stand inside another text.
+                None
+                | Some(ExprValue::Nested(_) | ExprValue::Plain(Value::List(_) | Value::Null)) => {
+                    return Err(text);
+                }
+                Some(ExprValue::Plain(other)) => out.push_str(&other.to_string()),
             },
         }
     }
-    Ok(Value::Text(out.into()))
+    Ok(ExprValue::Plain(Value::Text(out.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits_wildcards;
+
+    #[test]
+    fn wildcards_take_any_text_and_any_character() {
+        for (pattern, text) in [
+            ("*", ""),
+            ("a*", "a"),
+            ("arn:aws:s3:::b*/x?", "arn:aws:s3:::bucket/y/x1"),
+            ("*a*b", "aab"),
+            ("é?", "éa"),
+        ] {
+            assert!(fits_wildcards(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("", "a"), ("?", ""), ("a*b", "abc"), ("A", "a"), ("a?", "a")] {
+            assert!(!fits_wildcards(pattern, text), "{pattern} {text}");
+        }
+        // A naive matcher would take exponential time here.
+        assert!(!fits_wildcards(&"*a".repeat(200), &"a".repeat(199)));
+    }
 }

@@ -9,74 +9,104 @@ use regex::Regex;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExprFunction {
     After,
+    AfterLast,
     ArnAccount,
     ArnName,
     ArnRegion,
     ArnService,
+    At,
     Before,
+    BeforeLast,
     Bool,
     Cidr,
     Concat,
+    Count,
     Date,
     Default,
     Domain,
     Email,
     Extract,
+    First,
     Fqdn,
     Hostname,
+    If,
     Ip,
+    Join,
     Key,
+    Keys,
+    Last,
     Lookup,
     Lower,
     Mac,
     Nfkc,
     Number,
+    ParseJson,
+    Pick,
     PrefixLen,
     Replace,
     Repo,
+    RepoUrl,
     Serial,
+    Snake,
     Split,
+    Tags,
     Trim,
     Upper,
     Username,
+    Values,
 }
 
 use ExprFunction::*;
 
 impl ExprFunction {
     /// Name, function, and how many arguments it takes at least and at most.
-    pub(crate) const ALL: [(&'static str, ExprFunction, usize, usize); 31] = [
+    pub(crate) const ALL: [(&'static str, ExprFunction, usize, usize); 46] = [
         ("after", After, 2, 2),
+        ("after_last", AfterLast, 2, 2),
         ("arn_account", ArnAccount, 1, 1),
         ("arn_name", ArnName, 1, 1),
         ("arn_region", ArnRegion, 1, 1),
         ("arn_service", ArnService, 1, 1),
+        ("at", At, 2, 2),
         ("before", Before, 2, 2),
+        ("before_last", BeforeLast, 2, 2),
         ("bool", Bool, 1, 1),
         ("cidr", Cidr, 1, 1),
         ("concat", Concat, 1, usize::MAX),
+        ("count", Count, 1, 1),
         ("date", Date, 1, 1),
-        ("default", Default, 2, 2),
+        ("default", Default, 2, usize::MAX),
         ("domain", Domain, 1, 1),
         ("email", Email, 1, 1),
         ("extract", Extract, 2, 2),
+        ("first", First, 1, 1),
         ("fqdn", Fqdn, 1, 1),
         ("hostname", Hostname, 1, 1),
+        ("if", If, 2, 3),
         ("ip", Ip, 1, 1),
+        ("join", Join, 2, usize::MAX),
         ("key", Key, 1, 1),
+        ("keys", Keys, 1, 1),
+        ("last", Last, 1, 1),
         ("lookup", Lookup, 2, 3),
         ("lower", Lower, 1, 1),
         ("mac", Mac, 1, 1),
         ("nfkc", Nfkc, 1, 1),
         ("number", Number, 1, 1),
+        ("parse_json", ParseJson, 1, 1),
+        ("pick", Pick, 4, 4),
         ("prefix_len", PrefixLen, 1, 1),
         ("replace", Replace, 3, 3),
         ("repo", Repo, 1, 1),
+        ("repo_url", RepoUrl, 1, 1),
         ("serial", Serial, 1, 1),
-        ("split", Split, 2, 2),
+        ("snake", Snake, 1, 1),
+        ("split", Split, 1, 2),
+        ("tags", Tags, 1, 1),
         ("trim", Trim, 1, 1),
         ("upper", Upper, 1, 1),
         ("username", Username, 1, 1),
+        ("values", Values, 1, 1),
     ];
 
     /// The function of this name.
@@ -97,7 +127,8 @@ impl ExprFunction {
         }
         let noun = if *max == 1 { "argument" } else { "arguments" };
         Some(match (*min, *max) {
-            (min, usize::MAX) => format!("at least {min} argument"),
+            (1, usize::MAX) => "at least 1 argument".to_owned(),
+            (min, usize::MAX) => format!("at least {min} arguments"),
             (min, max) if min == max => format!("{min} {noun}"),
             (min, max) => format!("{min} or {max} {noun}"),
         })
@@ -117,6 +148,7 @@ impl ExprFunction {
                 | Mac
                 | Nfkc
                 | Repo
+                | RepoUrl
                 | Serial
                 | Trim
                 | Upper
@@ -130,52 +162,30 @@ impl ExprFunction {
     }
 }
 
-/// The value of a call; undefined arguments are `None`. With a list as the first argument it is the
-/// list of the values for each item. `pattern` is the compiled second argument of `extract` and
-/// `replace`. `lookup` is not answered here: it needs the tables of a mapping.
-pub(crate) fn call<'r>(
+/// The value of a function that takes a value: with a list as the first argument, the list of the
+/// values for each item. `pattern` is the compiled second argument of `extract` and `replace`.
+pub(super) fn apply<'r>(
     function: ExprFunction,
-    arguments: Vec<Option<Value<'r>>>,
+    first: Value<'r>,
+    rest: &[String],
     pattern: Option<&Regex>,
     junk: &[String],
 ) -> Option<Value<'r>> {
-    let mut arguments = arguments.into_iter();
-    let first = arguments.next()?;
-    // Only `default` accepts an undefined argument. `concat` does not go over the items of a list.
-    match function {
-        Default => return first.or_else(|| arguments.next()?),
-        Concat => {
-            let mut text = as_text(&first?)?.into_owned();
-            for part in arguments {
-                text.push_str(&as_text(&part?)?);
-            }
-            return Some(Value::Text(text.into()));
+    let Value::List(items) = first else { return one(function, first, rest, pattern, junk) };
+    let mut all = Vec::with_capacity(items.len());
+    for item in items {
+        // An item without a value drops out, so one bad item does not spoil the list.
+        match one(function, item, rest, pattern, junk) {
+            Some(Value::List(parts)) => all.extend(parts),
+            Some(value) => all.push(value),
+            None => {}
         }
-        _ => {}
     }
-    let rest: Vec<Value<'r>> = arguments.collect::<Option<_>>()?;
-    let texts: Option<Vec<String>> =
-        rest.iter().map(|value| Some(as_text(value)?.into_owned())).collect();
-    let texts = texts?;
-    match first? {
-        Value::List(items) => {
-            let mut all = Vec::with_capacity(items.len());
-            for item in items {
-                // An item without a value drops out, so one bad item does not spoil the list.
-                match one(function, item, &texts, pattern, junk) {
-                    Some(Value::List(parts)) => all.extend(parts),
-                    Some(value) => all.push(value),
-                    None => {}
-                }
-            }
-            (!all.is_empty()).then_some(Value::List(all))
-        }
-        single => one(function, single, &texts, pattern, junk),
-    }
+    (!all.is_empty()).then_some(Value::List(all))
 }
 
 /// A scalar as text.
-fn as_text<'v>(value: &'v Value<'_>) -> Option<std::borrow::Cow<'v, str>> {
+pub(super) fn as_text<'v>(value: &'v Value<'_>) -> Option<std::borrow::Cow<'v, str>> {
     match value {
         Value::Text(text) => Some(text.as_ref().into()),
         Value::List(_) | Value::Null => None,
@@ -190,10 +200,7 @@ fn one<'r>(
     pattern: Option<&Regex>,
     junk: &[String],
 ) -> Option<Value<'r>> {
-    // Only text has case and blanks. A number or boolean stays as it is.
     match (function, &value) {
-        (Lower | Upper | Trim | Nfkc, Value::Text(_)) => {}
-        (Lower | Upper | Trim | Nfkc, _) => return Some(value),
         (Number, Value::Int(_) | Value::UInt(_) | Value::Float(_)) => return Some(value),
         (Bool, Value::Bool(_)) => return Some(value),
         // A number is a date already: epoch milliseconds, or seconds where it is small.
@@ -210,6 +217,9 @@ fn one<'r>(
         Nfkc => Some(canonical_forms::nfkc(text)),
         Before => text.split_once(argument).map(|(before, _)| before.to_owned()),
         After => text.split_once(argument).map(|(_, after)| after.to_owned()),
+        BeforeLast => text.rsplit_once(argument).map(|(before, _)| before.to_owned()),
+        AfterLast => text.rsplit_once(argument).map(|(_, after)| after.to_owned()),
+        Snake => Some(snake(text)),
         Extract => {
             let groups = pattern?.captures(text)?;
             let group = groups.get(1).or_else(|| groups.get(0))?;
@@ -220,9 +230,13 @@ fn one<'r>(
             Some(pattern?.replace_all(text, with).into_owned())
         }
         Split => {
-            let parts = text.split(argument).map(str::trim).filter(|part| !part.is_empty());
-            let parts: Vec<Value<'r>> = parts.map(|p| Value::Text(p.to_owned().into())).collect();
-            return (!argument.is_empty() && !parts.is_empty()).then_some(Value::List(parts));
+            let parts: Vec<&str> = match argument {
+                "" => text.split_whitespace().collect(),
+                argument => text.split(argument).map(str::trim).filter(|p| !p.is_empty()).collect(),
+            };
+            let parts: Vec<Value<'r>> =
+                parts.into_iter().map(|part| Value::Text(part.to_owned().into())).collect();
+            return (!parts.is_empty()).then_some(Value::List(parts));
         }
         PrefixLen => return canonical_forms::prefix_len(text).map(Value::Int),
         Date => return date::strict(text).map(Value::Int),
@@ -236,10 +250,10 @@ fn one<'r>(
 /// The one spelling of an identifier, or a part of it.
 fn canonical_form(function: ExprFunction, text: &str, junk: &[String]) -> Option<String> {
     match function {
-        Email => canonical_forms::email(text),
-        Username => canonical_forms::username(text),
-        Hostname => canonical_forms::hostname(text),
-        Fqdn => canonical_forms::fqdn(text),
+        Email => canonical_forms::email(text, junk),
+        Username => canonical_forms::username(text, junk),
+        Hostname => canonical_forms::hostname(text, junk),
+        Fqdn => canonical_forms::fqdn(text, junk),
         Serial => canonical_forms::serial(text, junk),
         Mac => canonical_forms::mac(text),
         Ip => canonical_forms::ip(text),
@@ -249,10 +263,40 @@ fn canonical_form(function: ExprFunction, text: &str, junk: &[String]) -> Option
         ArnService => canonical_forms::arn(text, "service"),
         ArnName => canonical_forms::arn(text, "name"),
         Repo => canonical_forms::repo(text),
-        Domain => canonical_forms::domain(text),
+        RepoUrl => canonical_forms::repo_url(text),
+        Domain => canonical_forms::domain(text, junk),
         Key => Some(canonical_forms::key(text)),
         _ => None,
     }
+}
+
+/// The words of a name in lower case with `_` between them: `ReplicaSet` is `replica_set`.
+fn snake(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len() + 4);
+    for (at, &c) in chars.iter().enumerate() {
+        if !c.is_alphanumeric() {
+            // Runs of blanks, dashes and dots are one border.
+            if !out.is_empty() && !out.ends_with('_') {
+                out.push('_');
+            }
+            continue;
+        }
+        let before = at.checked_sub(1).map(|i| chars[i]);
+        let after = chars.get(at + 1);
+        // `aB` begins a word, and so does the last capital of `HTTPServer` before `erver`.
+        let begins = c.is_uppercase()
+            && before.is_some_and(|b| {
+                b.is_lowercase()
+                    || b.is_numeric()
+                    || b.is_uppercase() && after.is_some_and(|a| a.is_lowercase())
+            });
+        if begins && !out.is_empty() && !out.ends_with('_') {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out.trim_end_matches('_').to_owned()
 }
 
 #[cfg(test)]
@@ -266,7 +310,8 @@ mod tests {
 
     fn run(function: ExprFunction, arguments: &[&str]) -> Option<Value<'static>> {
         let pattern = function.takes_pattern().then(|| Regex::new(arguments[1]).unwrap());
-        call(function, arguments.iter().map(|a| text(a)).collect(), pattern.as_ref(), &[])
+        let rest: Vec<String> = arguments[1..].iter().map(|a| (*a).to_owned()).collect();
+        apply(function, text(arguments[0])?, &rest, pattern.as_ref(), &[])
     }
 
     #[test]
@@ -282,14 +327,28 @@ mod tests {
             run(Split, &["a, b,,c", ","]),
             Some(Value::List(["a", "b", "c"].map(|t| Value::Text(t.into())).into()))
         );
-        assert_eq!(run(Concat, &["a", "b", "c"]), text("abc"));
+        assert_eq!(run(BeforeLast, &["a/b/c", "/"]), text("a/b"));
+        assert_eq!(run(AfterLast, &["a/b/c", "/"]), text("c"));
+        assert_eq!(
+            run(Split, &[" a  b\tc "]),
+            Some(Value::List(["a", "b", "c"].map(|t| Value::Text(t.into())).into()))
+        );
     }
 
     #[test]
-    fn default_stands_in_for_what_is_undefined() {
-        assert_eq!(call(Default, vec![None, text("x")], None, &[]), text("x"));
-        assert_eq!(call(Default, vec![text("y"), text("x")], None, &[]), text("y"));
-        assert_eq!(call(Concat, vec![text("y"), None], None, &[]), None);
+    fn snake_finds_the_words_of_a_name() {
+        for (name, words) in [
+            ("ReplicaSet", "replica_set"),
+            ("GenericAll", "generic_all"),
+            ("HTTPServer", "http_server"),
+            ("S3Bucket", "s3_bucket"),
+            ("GPLink", "gp_link"),
+            ("Member-Of  x.y", "member_of_x_y"),
+            ("already_snake", "already_snake"),
+            ("ID", "id"),
+        ] {
+            assert_eq!(run(Snake, &[name]), text(words), "{name}");
+        }
     }
 
     #[test]
@@ -297,8 +356,8 @@ mod tests {
         let list = |items: &[&str]| {
             Some(Value::List(items.iter().map(|i| Value::Text((*i).to_owned().into())).collect()))
         };
-        assert_eq!(call(Serial, vec![list(&["c1-2", "N/A"])], None, &[]), list(&["C12"]));
-        assert_eq!(call(Email, vec![list(&["x", "y"])], None, &[]), None);
+        assert_eq!(apply(Serial, list(&["c1-2", "N/A"]).unwrap(), &[], None, &[]), list(&["C12"]));
+        assert_eq!(apply(Email, list(&["x", "y"]).unwrap(), &[], None, &[]), None);
     }
 
     #[test]
@@ -307,8 +366,8 @@ mod tests {
         assert_eq!(run(Number, &["1e"]), None);
         assert_eq!(run(Bool, &["Yes"]), Some(Value::Bool(true)));
         assert_eq!(run(Date, &["2026-03-01"]), Some(Value::Int(1_772_323_200_000)));
-        assert_eq!(call(Lower, vec![Some(Value::Int(5))], None, &[]), Some(Value::Int(5)));
-        assert_eq!(call(Key, vec![Some(Value::Int(5))], None, &[]), text("5"));
+        assert_eq!(apply(Lower, Value::Int(5), &[], None, &[]), text("5"));
+        assert_eq!(apply(Key, Value::Int(5), &[], None, &[]), text("5"));
     }
 
     proptest! {
@@ -317,8 +376,9 @@ mod tests {
             let pattern = Regex::new(&regex::escape(&b)).unwrap();
             for (_, function, min, max) in ExprFunction::ALL {
                 for count in min..=max.min(3) {
-                    let arguments = [&a, &b, &c][..count].iter().map(|t| text(t)).collect();
-                    let _ = call(function, arguments, Some(&pattern), &["x".to_owned()]);
+                    let rest: Vec<String> = [&b, &c][..count - 1].iter().map(|t| (*t).clone()).collect();
+                    let first = Value::Text(a.clone().into());
+                    let _ = apply(function, first, &rest, Some(&pattern), &["x".to_owned()]);
                 }
             }
         }

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! expr    = and { "or" and }          and  = not { "and" not }       not = [ "not" ] compare
-//! compare = term [ op term ]          op   = = != ^= $= ~= > >= < <= in
-//! term    = path | call | string | number | true | false | undefined | "(" expr { "," expr } ")"
-//! path    = root { "." name | "[" ( string | integer ) "]" }
+//! compare = term [ op term ]          op   = = != ^= $= ~= > >= < <= in like
+//! term    = path | string | number | true | false | undefined | "(" expr { "," expr } ")"
+//! path    = ( root | call ) { step }
+//! step    = "." name | "['" any name "']" | "[" integer "]" | "[*]" | "[?" expr "]" | ".*"
+//!         | ".." name | "..['" any name "']"
 //! call    = name "(" [ expr { "," expr } ] ")"
 //! ```
 //!
@@ -71,6 +73,54 @@ pub(super) fn parse_placeholder<R: PathDialect>(
     let closed = (parser.word == LexToken::Symbol("}")).then_some(parser.span.end);
     let expr = parser.settle(parsed);
     (expr, closed, parser.faults)
+}
+
+/// Parses a path that begins at the row without naming it: `jobs.*.steps[*]`, `..name`, `*`, `.` or
+/// a call with steps behind it.
+pub(crate) fn parse_items<R: PathDialect>(
+    text: &str,
+    row: R,
+) -> (ExprNode<R>, Vec<ExprDiagnostic>) {
+    let whole = 0..text.len();
+    let trimmed = text.trim();
+    let fault = |words: &str, place| ExprDiagnostic::new("M0201", words.to_owned(), place);
+    if trimmed == "." {
+        return (ExprNode { kind: ExprNodeKind::Path(row, Vec::new()), span: whole }, Vec::new());
+    }
+    let name = trimmed.find(|c: char| !is_path_name(c)).unwrap_or(trimmed.len());
+    if name > 0 && trimmed[name..].starts_with('(') {
+        return parse_condition(text);
+    }
+    let root = R::ROOTS.iter().find(|(_, known)| *known == row).map_or("row", |(name, _)| name);
+    // The path is read as one from the root, so it has one parser.
+    let joined = match trimmed.starts_with('[') || trimmed.starts_with("..") {
+        true => format!("{root}{trimmed}"),
+        false => format!("{root}.{trimmed}"),
+    };
+    let moved = joined.len() - trimmed.len();
+    let lead = text.len() - text.trim_start().len();
+    let (mut expr, mut faults) = parse_condition(&joined);
+    let place = |span: &Range<usize>| {
+        let shift = |at: usize| (at.saturating_sub(moved) + lead).min(text.len());
+        shift(span.start)..shift(span.end)
+    };
+    if faults.is_empty() && !matches!(expr.kind, ExprNodeKind::Path(..)) {
+        faults.push(fault("a path is asked for here, and this is a condition", 0..joined.len()));
+    }
+    if trimmed.is_empty() || trimmed.starts_with('.') && !trimmed.starts_with("..") {
+        faults = vec![fault("expected a name, `*`, `[*]`, `..name` or `.`", 0..joined.len())];
+    }
+    expr.span = whole;
+    for fault in &mut faults {
+        fault.span = place(&fault.span);
+        fault.patch = None;
+    }
+    (expr, faults)
+}
+
+/// True for the characters of a name in a path; other names stand in `['...']`.
+fn is_path_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '@' | '$' | '#')
 }
 
 /// A parse that ended; the fault is boxed because it is rare and large.
@@ -200,8 +250,10 @@ impl<'t> ExprParser<'t> {
     }
 
     fn operator(&mut self) -> Option<TermOperator> {
-        if self.keyword("in") {
-            return Some(TermOperator::In);
+        for (word, operator) in [("in", TermOperator::In), ("like", TermOperator::Like)] {
+            if self.keyword(word) {
+                return Some(operator);
+            }
         }
         let LexToken::Symbol(symbol) = self.word else { return None };
         let operator = match symbol {
@@ -259,7 +311,7 @@ impl<'t> ExprParser<'t> {
             "true" => Some(ExprNodeKind::Literal(Value::Bool(true))),
             "false" => Some(ExprNodeKind::Literal(Value::Bool(false))),
             "undefined" => Some(ExprNodeKind::Undefined),
-            "and" | "or" | "not" | "in" => return Err(self.unexpected("a value")),
+            "and" | "or" | "not" | "in" | "like" => return Err(self.unexpected("a value")),
             _ => None,
         };
         self.advance();
@@ -267,7 +319,13 @@ impl<'t> ExprParser<'t> {
             return Ok(ExprNode { kind, span });
         }
         if self.symbol("(") {
-            return self.call(name, span);
+            let call = self.call(name, span)?;
+            let steps = self.steps()?;
+            if steps.is_empty() {
+                return Ok(call);
+            }
+            let span = call.span.start..self.done;
+            return Ok(ExprNode { kind: ExprNodeKind::Steps(Box::new(call), steps), span });
         }
         let Some(root) = R::named(name) else { return self.unqualified(name, span) };
         let steps = self.steps()?;
@@ -275,40 +333,94 @@ impl<'t> ExprParser<'t> {
     }
 
     /// The steps of a path, up to the word that is none.
-    fn steps(&mut self) -> ExprResult<Vec<AccessStep>> {
+    fn steps<R: PathDialect>(&mut self) -> ExprResult<Vec<AccessStep<R>>> {
         let mut steps = Vec::new();
         loop {
-            if self.symbol(".") {
-                match self.advance_if_name() {
-                    Some(name) => steps.push(AccessStep::Name(name)),
-                    None => return Err(self.unexpected("a name")),
-                }
-            } else if self.symbol("[") {
-                steps.push(self.index()?);
-            } else {
-                return Ok(steps);
-            }
+            steps.push(match self.word {
+                LexToken::Symbol(".") => self.dotted()?,
+                LexToken::Symbol("[") => self.bracket_step()?,
+                _ => return Ok(steps),
+            });
         }
     }
 
-    fn advance_if_name(&mut self) -> Option<String> {
-        match self.word.clone() {
-            LexToken::Name(name) => {
+    /// Goes on at a byte of the text.
+    fn go_to(&mut self, at: usize) {
+        self.done = at;
+        (self.word, self.span) = word_at(self.text, at);
+    }
+
+    /// The text behind the present word, without leading blanks, and where it begins.
+    fn behind(&self) -> (&'t str, usize) {
+        let rest = self.text[self.span.end..].trim_start();
+        (rest, self.text.len() - rest.len())
+    }
+
+    /// `.name`, `.*`, `..name` or `..['name']`; the present word is the dot.
+    fn dotted<R: PathDialect>(&mut self) -> ExprResult<AccessStep<R>> {
+        let (rest, at) = self.behind();
+        if rest.starts_with('*') {
+            self.go_to(at + 1);
+            return Ok(AccessStep::Values);
+        }
+        let (twice, rest, at) = match rest.strip_prefix('.') {
+            Some(rest) => (true, rest, at + 1),
+            None => (false, rest, at),
+        };
+        if twice && rest.starts_with('[') {
+            self.go_to(at);
+            self.advance();
+            return match self.index::<R>()? {
+                AccessStep::Name(name) => Ok(AccessStep::Descend(name)),
+                _ => Err(self.unexpected("a name in quotes before this")),
+            };
+        }
+        // Names of data have more characters than names of functions, so the lexer is not asked.
+        let mut length = rest.find(|c| !is_path_name(c)).unwrap_or(rest.len());
+        if length == 0 {
+            self.go_to(at);
+            return Err(self.unexpected("a name"));
+        }
+        // Names of OData have a dot: `@odata.type` is one name.
+        if let Some(tail) = rest.strip_prefix("@odata.") {
+            length = "@odata.".len() + tail.find(|c| !is_path_name(c)).unwrap_or(tail.len());
+        }
+        self.go_to(at + length);
+        let name = rest[..length].to_owned();
+        Ok(if twice { AccessStep::Descend(name) } else { AccessStep::Name(name) })
+    }
+
+    /// `[*]`, `[?condition]`, `['name']` or `[0]`; the present word is the bracket.
+    fn bracket_step<R: PathDialect>(&mut self) -> ExprResult<AccessStep<R>> {
+        let (rest, at) = self.behind();
+        let step = match rest.as_bytes().first() {
+            Some(b'*') => {
+                self.go_to(at + 1);
+                AccessStep::Each
+            }
+            Some(b'?') => {
+                self.go_to(at + 1);
+                AccessStep::Filter(Box::new(self.expression()?))
+            }
+            _ => {
                 self.advance();
-                Some(name)
+                return self.index();
             }
-            _ => None,
+        };
+        match self.symbol("]") {
+            true => Ok(step),
+            false => Err(self.unexpected("`]`")),
         }
     }
 
-    fn index(&mut self) -> ExprResult<AccessStep> {
+    fn index<R: PathDialect>(&mut self) -> ExprResult<AccessStep<R>> {
         let step = match &self.word {
             LexToken::Text(name) => AccessStep::Name(name.clone()),
             LexToken::Number(number) => match number.parse() {
                 Ok(index) => AccessStep::Index(index),
                 Err(_) => return Err(self.unexpected("a position counted from 0")),
             },
-            _ => return Err(self.unexpected("a string or a position")),
+            _ => return Err(self.unexpected("a name in quotes, a position, `*` or `?`")),
         };
         self.advance();
         match self.symbol("]") {
@@ -364,7 +476,13 @@ impl<'t> ExprParser<'t> {
             self.faults.push(ExprDiagnostic::new("M0207", message, expr.span.clone()));
             return None;
         };
-        match compile_pattern(text, false, &PATTERN_LIMITS) {
+        // Other programs take a `[` inside of brackets for itself.
+        let compiled = compile_pattern(text, false, &PATTERN_LIMITS);
+        let literal = |error| match literal_brackets(text) {
+            Some(text) => compile_pattern(&text, false, &PATTERN_LIMITS).map_err(|_| error),
+            None => Err(error),
+        };
+        match compiled.or_else(literal) {
             Ok(regex) => Some(CompiledPattern(Arc::new(regex))),
             Err(error) => {
                 let (words, span) = regex_fault(text, &error, expr.span.clone());
@@ -393,9 +511,45 @@ impl<'t> ExprParser<'t> {
             None => fault.help = Some(R::qualify(name)),
         }
         self.faults.push(fault);
-        self.steps()?;
+        self.steps::<R>()?;
         Ok(ExprNode { kind: ExprNodeKind::Faulty, span: span.start..self.done })
     }
+}
+
+/// A pattern in which each `[` inside of brackets stands for itself; `None` if there is none.
+fn literal_brackets(pattern: &str) -> Option<String> {
+    let mut out = String::with_capacity(pattern.len() + 4);
+    let (mut inside, mut first, mut changed) = (false, false, false);
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                out.push(c);
+                out.extend(chars.next());
+                first = false;
+                continue;
+            }
+            '[' if !inside => (inside, first) = (true, true),
+            // `[:alpha:]` is a class by its name.
+            '[' if chars.peek() != Some(&':') => {
+                out.push('\\');
+                changed = true;
+                first = false;
+            }
+            '^' if inside && first => {
+                out.push(c);
+                continue;
+            }
+            // A `]` that comes first stands for itself.
+            ']' if inside && !first => inside = false,
+            _ => first = false,
+        }
+        if c == ']' {
+            first = false;
+        }
+        out.push(c);
+    }
+    changed.then_some(out)
 }
 
 /// The fault of a pattern in words, and its place in the expression.
@@ -504,6 +658,45 @@ pub(super) mod tests {
     #[test]
     fn all_unknown_names_of_one_expression_are_reported() {
         assert_eq!(codes("lowr(row.a) = b and upperr(c)").len(), 4);
+    }
+
+    #[test]
+    fn a_bracket_inside_of_brackets_may_stand_for_itself() {
+        assert_eq!(literal_brackets("[[][^]]*[]]").as_deref(), Some(r"[\[][^]]*[]]"));
+        assert_eq!(literal_brackets("[a-z]+[[:alpha:]]"), None);
+        assert_eq!(codes("replace(row.a, '[[][^]]*[]]$', '')"), []);
+        assert_eq!(codes("extract(row.a, '[')").len(), 1);
+    }
+
+    #[test]
+    fn paths_have_all_steps() {
+        for text in [
+            "row.jobs.*.steps[*].uses",
+            "row.bom-ref = row.@odata.type",
+            "row.a[?row.b = 'c' and row.d > 1].e",
+            "row..name[0]",
+            "row..['Fn::GetAtt'] = 'x'",
+            "first(row.locations).physicalLocation['a b']",
+            "'s3:*' like row.Action",
+        ] {
+            assert_eq!(codes(text), [], "{text}");
+        }
+        for text in ["row.a[?", "row.a[*", "row..", "row.a[?row.b]x"] {
+            assert_eq!(codes(text).len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn items_begin_at_the_row() {
+        for text in [
+            ".", "*", "[*]", "..name", "jobs.*.steps[*]", "['a b'][*]", "split(row.a, ',')[*]",
+            "parse_json(row.text).users[*]", "a-b.@c",
+        ] {
+            assert_eq!(parse_items(text, TestRoot::Row).1, [], "{text}");
+        }
+        for text in ["", ".a", "a.", "a = b", "a b", "a[", "..", "[?"] {
+            assert!(!parse_items(text, TestRoot::Row).1.is_empty(), "{text}");
+        }
     }
 
     #[test]

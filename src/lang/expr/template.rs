@@ -26,6 +26,24 @@ impl<R: PathDialect> ExprTemplate<R> {
         })
     }
 
+    /// The text of a template without expressions.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [TemplatePart::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The first expression between braces, as written; empty if there is none.
+    pub(crate) fn first_placeholder(&self) -> &str {
+        let text = |part: &'_ TemplatePart<R>| matches!(part, TemplatePart::Expr(..));
+        match self.parts.iter().find(|part| text(part)) {
+            Some(TemplatePart::Expr(_, text)) => text,
+            _ => "",
+        }
+    }
+
     /// Calls `visit` for each expression and each one inside it.
     pub(crate) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e ExprNode<R>)) {
         self.expressions().for_each(|expr| expr.walk(visit));

@@ -25,9 +25,26 @@ pub(crate) trait PathDialect: Copy + Debug + Eq + 'static {
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum AccessStep {
+pub(crate) enum AccessStep<R> {
+    /// `.name`: the member of an object.
     Name(String),
+    /// `[0]`: the element of a list.
     Index(usize),
+    /// `[*]`: the elements of a list; anything else is a list of one.
+    Each,
+    /// `.*`: the values of an object.
+    Values,
+    /// `[?condition]`: the elements of a list for which the condition holds.
+    Filter(Box<ExprNode<R>>),
+    /// `..name`: every field of that name, at any depth.
+    Descend(String),
+}
+
+impl<R> AccessStep<R> {
+    /// True if it may lead to several places.
+    pub(crate) fn opens(&self) -> bool {
+        !matches!(self, AccessStep::Name(_) | AccessStep::Index(_))
+    }
 }
 
 /// The operators between two terms.
@@ -38,6 +55,8 @@ pub(crate) enum TermOperator {
     NotEqual,
     /// The left side is any of the right. With `cidr(...)` on the right: it lies in that network.
     In,
+    /// The left side fits the pattern on the right: `*` is any text, `?` any character.
+    Like,
 }
 
 /// An expression, with its range of bytes in the text that was parsed.
@@ -50,7 +69,9 @@ pub(crate) struct ExprNode<R> {
 /// The kind of an expression, with its parts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ExprNodeKind<R> {
-    Path(R, Vec<AccessStep>),
+    Path(R, Vec<AccessStep<R>>),
+    /// Steps from the value of a call.
+    Steps(Box<ExprNode<R>>, Vec<AccessStep<R>>),
     Call(ExprFunction, Vec<ExprNode<R>>, Option<CompiledPattern>),
     Literal(Value<'static>),
     Undefined,
@@ -138,10 +159,24 @@ impl<R: PathDialect> ExprNode<R> {
                 left.walk(visit);
                 right.walk(visit);
             }
-            ExprNodeKind::Path(..)
-            | ExprNodeKind::Literal(_)
-            | ExprNodeKind::Undefined
-            | ExprNodeKind::Faulty => {}
+            ExprNodeKind::Path(_, steps) => walk_steps(steps, visit),
+            ExprNodeKind::Steps(inner, steps) => {
+                inner.walk(visit);
+                walk_steps(steps, visit);
+            }
+            ExprNodeKind::Literal(_) | ExprNodeKind::Undefined | ExprNodeKind::Faulty => {}
+        }
+    }
+}
+
+/// Calls `visit` for the conditions inside of steps.
+fn walk_steps<'e, R: PathDialect>(
+    steps: &'e [AccessStep<R>],
+    visit: &mut impl FnMut(&'e ExprNode<R>),
+) {
+    for step in steps {
+        if let AccessStep::Filter(condition) = step {
+            condition.walk(visit);
         }
     }
 }

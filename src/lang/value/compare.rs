@@ -82,14 +82,26 @@ pub(crate) trait ValueCollation {
     fn order(&self, left: &Value<'_>, right: &Value<'_>) -> Option<Ordering>;
 }
 
-/// Nothing is guessed: values of different kinds are neither equal nor in any order, and texts are in
+/// Nothing is guessed: a number equals the text that is its own spelling (1001 and `1001`, not
+/// `01001`), other values of different kinds are neither equal nor in any order, and texts are in
 /// the order of their bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StrictCollation;
+pub(crate) struct SpellingCollation;
 
-impl ValueCollation for StrictCollation {
+impl ValueCollation for SpellingCollation {
     fn equal(&self, left: &Value<'_>, right: &Value<'_>) -> bool {
-        self.order(left, right) == Some(Ordering::Equal) || left == right
+        match (left.as_str(), right.as_str()) {
+            (Some(left), Some(right)) => left == right,
+            (Some(text), None) | (None, Some(text)) => {
+                let number = if left.as_str().is_some() { right } else { left };
+                spelled_number(text).is_some_and(|spelled| {
+                    compare_numbers(&spelled, number) == Some(Ordering::Equal)
+                })
+            }
+            (None, None) => {
+                compare_numbers(left, right) == Some(Ordering::Equal) || left == right
+            }
+        }
     }
 
     fn order(&self, left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
@@ -138,7 +150,7 @@ pub(crate) fn items<'v, 'r>(value: &'v Value<'r>) -> &'v [Value<'r>] {
 }
 
 /// A number as the nearest float.
-pub(crate) fn float(value: &Value<'_>) -> Option<f64> {
+fn float(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Int(i) => Some(*i as f64),
         Value::UInt(u) => Some(*u as f64),

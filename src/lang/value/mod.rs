@@ -3,9 +3,13 @@
 
 mod compare;
 pub(crate) mod date;
+mod nested;
 pub(crate) mod version;
 
 pub(crate) use compare::{
-    ComparisonOp, StrictCollation, ValueCollation, compare_numbers, compares, float, item_compares,
+    ComparisonOp, SpellingCollation, ValueCollation, compare_numbers, compares, item_compares,
     items, spelled_number,
+};
+pub(crate) use nested::{
+    LineIndex, NestedList, NestedObject, NestedValue, toml_number,
 };

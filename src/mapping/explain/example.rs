@@ -1,8 +1,7 @@
 //! The examples of a mapping: unit tests of its conditions and templates, without a database.
 
 use crate::graph::{NameKind, ObjectId, ObjectKind, Value};
-use crate::lang::{Diagnostic, eval, holds};
-use crate::mapping::data::RowContent;
+use crate::lang::{Diagnostic, NestedValue, eval, holds};
 use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot};
 use crate::mapping::model::{Mapping, MappingExample, MatchStrategy, PairSource};
@@ -10,7 +9,7 @@ use crate::mapping::resolve::{
     EndCandidate, EndLookup, EntityPresence, ExprEnvironment, MappingGraph, PropertyProjection,
     ResolverOutput, RowOutcome, RowResolver, display_value, name,
 };
-use crate::mapping::rows::{ColumnPositions, LocatedRow};
+use crate::mapping::rows::{FrameContent, RowFrame};
 use crate::query::{Query, QueryRow};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -77,18 +76,11 @@ impl Mapping {
         let pair = ExampleGraph { to, ..pair };
         let Ok(ends) = EndLookup::read(self, &pair);
         let mut resolver = RowResolver::new(&ends, &pair, None);
-        let row = LocatedRow {
-            row: RowContent::Data(
-                example.row.clone().unwrap_or(crate::mapping::data::NestedValue::Null),
-            ),
-            parent: None,
-            doc: None,
-            file: 0,
-            line: example.number as u32,
-        };
+        let data = example.row.clone().unwrap_or(NestedValue::Null);
+        let row = RowFrame::document(FrameContent::Data(&data), example.number as u32);
         let ran = match self.pairs {
             PairSource::Join(_) => resolver.join(),
-            PairSource::Rows { .. } => resolver.row(&row, &ColumnPositions::default()),
+            PairSource::Rows { .. } => resolver.row(&row, 0),
         };
         let Ok(()) = ran;
         let run = resolver.finish();
@@ -122,9 +114,10 @@ impl Mapping {
         let key = match (take("_key").and_then(text), &end.find) {
             (Some(key), _) => key,
             (None, MatchStrategy::Key(template, _)) => {
-                let row = RowContent::Data(example.row.clone()?);
+                let data = example.row.clone()?;
+                let row = RowFrame::document(FrameContent::Data(&data), 0);
                 let shared = self.shared();
-                let env = ExprEnvironment::of_data(&shared, &row);
+                let env = ExprEnvironment::of_row(&shared, &row, None);
                 let env = from.map_or(env, |from| env.with(PathRoot::From, from));
                 name(template, &env, NameKind::Key).ok()?
             }
@@ -147,7 +140,7 @@ impl Mapping {
         example: &MappingExample,
         ends: &EndLookup<'_>,
         run: &ResolverOutput,
-        row: &LocatedRow,
+        row: &RowFrame<'_>,
     ) -> Option<Diagnostic> {
         let called = match &example.name {
             Some(name) => format!("example {} (\"{name}\")", example.number),
@@ -195,9 +188,9 @@ impl Mapping {
     }
 
     /// The two values that do not meet, for each alternative that fails.
-    fn failed_alternatives(&self, ends: &EndLookup<'_>, row: &LocatedRow) -> Vec<String> {
+    fn failed_alternatives(&self, ends: &EndLookup<'_>, row: &RowFrame<'_>) -> Vec<String> {
         let shared = self.shared();
-        let env = ExprEnvironment::of_data(&shared, &row.row);
+        let env = ExprEnvironment::of_row(&shared, row, None);
         let first = |root| ends.side(root).candidates.first();
         let mut told = Vec::new();
         for root in [PathRoot::From, PathRoot::To] {

@@ -6,7 +6,7 @@ use crate::mapping::model::{Mapping, PairSource};
 use crate::mapping::resolve::{
     EndLookup, ExprEnvironment, MappingGraph, MatchAttempt, ResolveError, RowOutcome, RowResolver,
 };
-use crate::mapping::rows::{ReadOptions, RowReader};
+use crate::mapping::rows::{ReadOptions, RowFrame, RowReader};
 use std::time::SystemTime;
 
 /// The outcome of one row, and the steps that led to it.
@@ -59,16 +59,20 @@ impl Mapping {
         let mut reader = RowReader::open(&rows, &options);
         let files = rows.files();
         let mut stories = Vec::new();
-        while let Some(row) = reader.next() {
-            let row = row.map_err(|fault| ResolveError::Faults(vec![fault]))?;
-            let facts = files.get(row.file).cloned().unwrap_or_default();
+        while let Some(document) = reader.next() {
+            let document = document.map_err(|fault| ResolveError::Faults(vec![fault]))?;
+            let facts = files.get(document.file).cloned().unwrap_or_default();
             let asked = std::path::Path::new(&facts.shown).ends_with(file)
                 || std::path::Path::new(file).ends_with(&facts.shown);
-            if row.line != line || !asked {
+            if !asked {
                 continue;
             }
+            let mut explain = |row: &RowFrame<'_>| -> Result<(), ResolveError<G::Error>> {
+            if row.line != line {
+                return Ok(());
+            }
             let shared = self.shared();
-            let env = ExprEnvironment::of_row(&shared, &row, reader.columns(), &facts);
+            let env = ExprEnvironment::of_row(&shared, row, Some(&facts));
             let filtered = filter.as_ref().is_some_and(|filter| !holds(filter, &env));
             let mut tries = [Vec::new(), Vec::new()];
             if !filtered {
@@ -84,7 +88,7 @@ impl Mapping {
             }
             // A resolver of its own, so that earlier rows cannot make this one a duplicate.
             let mut resolver = RowResolver::new(&ends, graph, Some(&rows));
-            resolver.row(&row, reader.columns())?;
+            resolver.row(row, document.file)?;
             let run = resolver.finish();
             let bucket = RowOutcome::ALL.into_iter().find(|b| run.count.of(*b) > 0);
             stories.push(RowExplanation {
@@ -95,6 +99,9 @@ impl Mapping {
                 tries,
                 edges: run.edges.iter().map(|edge| edge.draft.key.to_string()).collect(),
             });
+            Ok(())
+            };
+            self.rows_of(&rows, &document, reader.columns(), &mut explain)?;
         }
         Ok(stories)
     }

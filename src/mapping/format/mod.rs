@@ -10,7 +10,7 @@ mod schema;
 mod toml_source;
 
 pub use age::{format_age, parse_age};
-pub use schema::schema;
+pub use schema::{schema, source_schema};
 pub(super) use toml_source::{SpannedText, TomlTable, toml_fault, wrong_kind};
 
 use crate::lang::{Diagnostic, SourceText, closest};
@@ -49,6 +49,20 @@ pub(super) enum FormatKind {
     Any,
     /// A condition, or a list of conditions and `{ when = ... }` tables.
     Conditions,
+    /// One such table, or several under names of the user's choice.
+    TableOrNamed(&'static [FormatKey]),
+    /// Such a table or a list of them.
+    TableOrTables(&'static [FormatKey]),
+    /// A table of any names or a list of them.
+    FreeOrTables,
+    /// Names of the user's choice, each with a string or a list of strings.
+    NamedTextLists,
+    /// `"*"`, a list of names, or a table of templates, literals and `"*"`.
+    SourceProperties,
+    /// A way to merge, or one for each name.
+    Merge,
+    /// A string, a list of strings, or such a table.
+    End(&'static [FormatKey]),
 }
 
 /// One key of a table.
@@ -62,11 +76,11 @@ pub(super) struct FormatKey {
     pub example: Option<&'static str>,
 }
 
-const fn key(name: &'static str, kind: FormatKind, about: &'static str) -> FormatKey {
+pub(super) const fn key(name: &'static str, kind: FormatKind, about: &'static str) -> FormatKey {
     FormatKey { name, kind, about, example: None }
 }
 
-const fn must(
+pub(super) const fn must(
     name: &'static str,
     kind: FormatKind,
     about: &'static str,
@@ -151,12 +165,22 @@ pub(super) const ROWS: &[FormatKey] = &[
     key("entities", FormatKind::Table(ENTITIES), "Each of these entities is a row."),
     key(
         "format",
-        FormatKind::Choice(&["csv", "tsv", "json", "ndjson", "yaml", "toml"]),
+        FormatKind::Choice(super::rows::FORMATS),
         "How the files are written. Default: by their extension.",
     ),
-    key("items", FormatKind::Text, "Path to the rows inside a document, e.g. resources[*]."),
+    key(
+        "items",
+        FormatKind::Texts,
+        "Paths to the rows inside a document, e.g. resources[*]. Default: the document, or each element of a list.",
+    ),
     key("columns", FormatKind::Texts, "Names of the columns of a file without a header."),
-    key("delimiter", FormatKind::Text, "One character between cells."),
+    key("delimiter", FormatKind::Text, "One character between cells. Default: the one that the first line shows."),
+    key("skip", FormatKind::Whole, "Lines before the header or the first row. Default 0."),
+    key("comment", FormatKind::Text, "One character that lines to pass over begin with."),
+    key("sheet", FormatKind::Text, "The sheet of a workbook. Default: its first."),
+    key("pattern", FormatKind::Text, "With format = \"lines\": a regular expression, whose named groups are the columns."),
+    key("null", FormatKind::Texts, "Texts that mean a missing value, e.g. NOASSERTION."),
+    key("inside", FormatKind::Text, "Files inside of an archive, e.g. *_groups.json. Default: all in a known format."),
     key("where", FormatKind::Text, "Keep only rows for which this holds."),
     key("max_age", FormatKind::Text, "Refuse files older than this, e.g. 36h."),
 ];
@@ -304,11 +328,25 @@ pub(super) const TEST: &[FormatKey] = &[
 pub(super) fn check_shape(
     source: &Arc<SourceText>,
     table: &DeTable<'_>,
+    keys: &[FormatKey],
     faults: &mut Vec<Diagnostic>,
 ) {
     // A key missing at the top level has no table to point at, so the first line is shown.
     let first_line = 0..source.text.find('\n').unwrap_or(source.text.len());
-    ShapeChecker { source, faults }.table("", first_line, table, TOP);
+    ShapeChecker { source, faults }.table("", first_line, table, keys);
+}
+
+/// The ways to merge what several items say of one property.
+pub(super) const MERGES: &[&str] = &["first", "last", "union"];
+
+/// True if a table of rows holds row sets with names, and is none itself.
+pub(super) fn is_named(table: &DeTable<'_>) -> bool {
+    // `entities` is the one key of a row set that has a table.
+    let own = |name: &str| name == "entities";
+    !table.is_empty()
+        && table.iter().all(|(key, value)| {
+            value.get_ref().as_table().is_some() && !own(key.get_ref().as_ref())
+        })
 }
 
 struct ShapeChecker<'a> {
@@ -337,6 +375,12 @@ impl ShapeChecker<'_> {
     }
 
     fn unknown(&mut self, table: &str, name: &str, span: Range<usize>, keys: &[FormatKey]) {
+        if name == "scope" && matches!(table, "from" | "to") {
+            let words = "both ends of an edge of a source lie in its own scope";
+            let fault = Diagnostic::error("M0102", self.source, words).at(span, "");
+            let help = "edges between scopes stand in a mapping file: tombolo new";
+            return self.faults.push(fault.help(help));
+        }
         let place = match table {
             "" => "at the top level".to_owned(),
             table => format!("in `[{table}]`"),
@@ -398,6 +442,25 @@ impl ShapeChecker<'_> {
                 None => "a list of tables",
             },
             FormatKind::Conditions => return self.conditions(value),
+            FormatKind::TableOrNamed(keys) => return self.table_or_named(name, value, keys),
+            FormatKind::TableOrTables(keys) => match inner.as_array() {
+                Some(_) => return self.value(name, FormatKind::Tables(keys), value),
+                None => return self.value(name, FormatKind::Table(keys), value),
+            },
+            FormatKind::FreeOrTables => match inner.as_array() {
+                Some(_) => return self.value(name, FormatKind::FreeTables, value),
+                None => return self.value(name, FormatKind::Free, value),
+            },
+            FormatKind::NamedTextLists => return self.each(value, FormatKind::Texts),
+            FormatKind::SourceProperties => return self.source_properties(value),
+            FormatKind::Merge => match inner.as_table() {
+                Some(_) => return self.each(value, FormatKind::Choice(MERGES)),
+                None => return self.choice(MERGES, value),
+            },
+            FormatKind::End(keys) => match inner.as_table() {
+                Some(table) => return self.table(name, value.span(), table, keys),
+                None => return self.texts(value),
+            },
         };
         self.faults.push(wrong_kind(self.source, expected, value));
     }
@@ -406,6 +469,54 @@ impl ShapeChecker<'_> {
         match value.get_ref().as_table() {
             Some(table) => table.iter().for_each(|(k, v)| self.value(k.get_ref(), kind, v)),
             None => self.faults.push(wrong_kind(self.source, "a table", value)),
+        }
+    }
+
+    /// One table of the keys, or several with names: a key of the table with a value that is no table
+    /// tells which.
+    fn table_or_named(&mut self, name: &str, value: &Spanned<DeValue<'_>>, keys: &[FormatKey]) {
+        let Some(table) = value.get_ref().as_table() else {
+            return self.faults.push(wrong_kind(self.source, "a table", value));
+        };
+        match is_named(table) {
+            false => self.table(name, value.span(), table, keys),
+            true => table.iter().for_each(|(key, value)| match value.get_ref().as_table() {
+                Some(table) => {
+                    self.table(&format!("{name}.{}", key.get_ref()), value.span(), table, keys);
+                }
+                None => self.faults.push(wrong_kind(self.source, "a table", value)),
+            }),
+        }
+    }
+
+    fn source_properties(&mut self, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::String(text) if text == "*" => {}
+            DeValue::Array(_) => self.texts(value),
+            DeValue::Table(table) => {
+                for (name, value) in table.iter() {
+                    let plain = matches!(
+                        value.get_ref(),
+                        DeValue::String(_)
+                            | DeValue::Integer(_)
+                            | DeValue::Float(_)
+                            | DeValue::Boolean(_)
+                    );
+                    match name.get_ref() == "*" {
+                        true => self.texts(value),
+                        false if plain => {}
+                        false => self.faults.push(wrong_kind(
+                            self.source,
+                            "a string, number or boolean",
+                            value,
+                        )),
+                    }
+                }
+            }
+            _ => {
+                let expected = "\"*\", a list of names or a table";
+                self.faults.push(wrong_kind(self.source, expected, value));
+            }
         }
     }
 

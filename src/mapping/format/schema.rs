@@ -9,9 +9,17 @@ use serde_json::{Map, Value, json};
 
 /// The JSON Schema of format 1, ready to print.
 pub fn schema() -> String {
-    let mut schema = table(TOP, "");
+    print(table(TOP, ""), "Tombolo mapping file, format 1")
+}
+
+/// The JSON Schema of source files of format 1, ready to print.
+pub fn source_schema() -> String {
+    print(table(crate::mapping::source::keys::TOP, ""), "Tombolo source file, format 1")
+}
+
+fn print(mut schema: Value, title: &str) -> String {
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
-    schema["title"] = json!("Tombolo mapping file, format 1");
+    schema["title"] = json!(title);
     let mut text = serde_json::to_string_pretty(&schema).expect("BUG: a schema is plain JSON");
     text.push('\n');
     text
@@ -71,6 +79,22 @@ fn kind(kind_of: FormatKind, name: &str) -> Value {
             "type": "object",
             "additionalProperties": { "type": ["string", "number", "boolean"] },
         }),
+        FormatKind::TableOrNamed(keys) => json!({ "anyOf": [
+            table(keys, name), { "type": "object", "additionalProperties": table(keys, name) },
+        ] }),
+        FormatKind::TableOrTables(keys) => json!({ "anyOf": [
+            table(keys, ""), { "type": "array", "items": table(keys, "") },
+        ] }),
+        FormatKind::FreeOrTables => json!({ "type": ["object", "array"] }),
+        FormatKind::NamedTextLists => {
+            json!({ "type": "object", "additionalProperties": kind(FormatKind::Texts, "") })
+        }
+        FormatKind::SourceProperties => json!({ "type": ["string", "array", "object"] }),
+        FormatKind::Merge => json!({ "anyOf": [
+            { "enum": super::MERGES },
+            { "type": "object", "additionalProperties": { "enum": super::MERGES } },
+        ] }),
+        FormatKind::End(keys) => json!({ "anyOf": [kind(FormatKind::Texts, ""), table(keys, "")] }),
         FormatKind::Free => json!({ "type": "object" }),
         FormatKind::FreeTables => json!({ "type": "array", "items": { "type": "object" } }),
         FormatKind::Any => json!({}),
@@ -92,5 +116,9 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mapping.schema.json");
         let stored = std::fs::read_to_string(path).unwrap();
         assert_eq!(stored, super::schema(), "run `tombolo schema > docs/mapping.schema.json`");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/source.schema.json");
+        let stored = std::fs::read_to_string(path).unwrap();
+        let how = "run `tombolo schema --source > docs/source.schema.json`";
+        assert_eq!(stored, super::source_schema(), "{how}");
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::graph::Value;
 use crate::lang::{Diagnostic, SourceText};
-use crate::mapping::data::toml_number;
+use crate::lang::toml_number;
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
@@ -126,6 +126,14 @@ impl<'a> TomlTable<'a> {
     pub(in crate::mapping) fn tables(&self, key: &str) -> Vec<TomlTable<'a>> {
         let items = self.get(key).and_then(|v| v.get_ref().as_array());
         items.into_iter().flat_map(|i| i.iter()).filter_map(|i| self.as_table(i)).collect()
+    }
+
+    /// The table of a key, or its tables.
+    pub(in crate::mapping) fn one_or_tables(&self, key: &str) -> Vec<TomlTable<'a>> {
+        match self.table(key) {
+            Some(table) => vec![table],
+            None => self.tables(key),
+        }
     }
 
     /// Names and values, in the order written.

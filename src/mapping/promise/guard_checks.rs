@@ -20,6 +20,24 @@ pub const OVERRIDES: [&str; 9] = [
     "fresh",
 ];
 
+/// The whole number that a guard is set to.
+pub(in crate::mapping) fn guard_whole(name: &str, value: &str) -> Result<u64, String> {
+    value.parse::<u64>().map_err(|_| format!("`{name}` takes a whole number, not `{value}`"))
+}
+
+/// The share that a guard is set to.
+pub(in crate::mapping) fn guard_percent(name: &str, value: &str) -> Result<f64, String> {
+    match value.trim_end_matches('%').parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err(format!("`{name}` takes a number from 0 to 100, not `{value}`")),
+    }
+}
+
+/// The age that a guard is set to.
+pub(in crate::mapping) fn guard_age(name: &str, value: &str) -> Result<Duration, String> {
+    parse_age(value).ok_or_else(|| format!("`{name}` takes an age such as 36h, not `{value}`"))
+}
+
 impl MappingGuard {
     /// Sets a guard for one run, as `--override NAME=VALUE` says it.
     ///
@@ -27,30 +45,17 @@ impl MappingGuard {
     ///
     /// Words that say what is allowed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let whole = || {
-            value
-                .parse::<u64>()
-                .map_err(|_| format!("`{name}` takes a whole number, not `{value}`"))
-        };
-        let percent = || match value.trim_end_matches('%').parse::<f64>() {
-            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
-            _ => Err(format!("`{name}` takes a number from 0 to 100, not `{value}`")),
-        };
-        let age = || {
-            parse_age(value)
-                .ok_or_else(|| format!("`{name}` takes an age such as 36h, not `{value}`"))
-        };
         match name {
-            "min_rows" => self.min_rows = whole()?,
-            "min_edges" => self.min_edges = whole()?,
-            "max_delete_percent" => self.max_delete_percent = percent()?,
-            "max_delete" => self.max_delete = Some(whole()?),
-            "max_create" => self.max_create = Some(whole()?),
-            "max_edges" => self.max_edges = whole()?,
-            "max_missing_percent" => self.max_missing_percent = Some(percent()?),
-            "max_age" => self.max_age = Some(age()?),
+            "min_rows" => self.min_rows = guard_whole(name, value)?,
+            "min_edges" => self.min_edges = guard_whole(name, value)?,
+            "max_delete_percent" => self.max_delete_percent = guard_percent(name, value)?,
+            "max_delete" => self.max_delete = Some(guard_whole(name, value)?),
+            "max_create" => self.max_create = Some(guard_whole(name, value)?),
+            "max_edges" => self.max_edges = guard_whole(name, value)?,
+            "max_missing_percent" => self.max_missing_percent = Some(guard_percent(name, value)?),
+            "max_age" => self.max_age = Some(guard_age(name, value)?),
             "fresh" => {
-                let age = age()?;
+                let age = guard_age(name, value)?;
                 for fresh in &mut self.fresh {
                     fresh.age = age;
                     fresh.age_written = value.to_owned();

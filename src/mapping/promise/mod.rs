@@ -5,4 +5,5 @@ mod guard_checks;
 mod tests_of_mapping;
 
 pub use guard_checks::OVERRIDES;
+pub(super) use guard_checks::{guard_age, guard_percent, guard_whole};
 pub use tests_of_mapping::query_test_outcome;

@@ -3,8 +3,8 @@
 use super::environment::{ExprEnvironment, MappingConstants};
 use super::mapping_graph::{EndCandidate, MappingGraph, PropertyProjection, property_name};
 use crate::graph::ObjectId;
-use crate::lang::holds;
-use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, Template};
+use crate::lang::{AccessStep, holds};
+use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, PathStep, Template};
 use crate::mapping::model::{
     EndDefinition, Mapping, MatchAlternative, MatchStrategy, PairSource, PropertyAssignment,
 };
@@ -54,13 +54,28 @@ impl CandidateSet {
     }
 }
 
+/// True if an expression names what is around a row.
+pub(in crate::mapping) fn mentions_around(expr: &MappingExpr) -> bool {
+    let around = |expr: &MappingExpr| match &expr.kind {
+        MappingExprKind::Path(root, _) => root.is_around(),
+        _ => false,
+    };
+    expr.any(&around)
+}
+
+/// The names that a path of an entity begins with: together they are one property.
+fn names_of(steps: &[PathStep]) -> &[PathStep] {
+    let names = steps.iter().take_while(|step| matches!(step, AccessStep::Name(_))).count();
+    &steps[..names]
+}
+
 impl Mapping {
     pub(in crate::mapping) fn end(&self, root: PathRoot) -> &EndDefinition {
         if root == PathRoot::From { &self.from } else { &self.to }
     }
 
     pub(in crate::mapping) fn shared(&self) -> MappingConstants<'_> {
-        MappingConstants { tables: &self.tables, junk: &self.junk }
+        MappingConstants { tables: &self.tables, junk: &self.junk, lets: &[] }
     }
 
     /// The properties of an end that any expression of the file names.
@@ -70,7 +85,7 @@ impl Mapping {
             expr.walk(&mut |expr| {
                 if let MappingExprKind::Path(of, steps) = &expr.kind
                     && *of == root
-                    && let Some(name) = property_name(steps)
+                    && let Some(name) = property_name(names_of(steps))
                     // Every candidate has these five, so the graph need not be asked for them.
                     && !matches!(name.as_str(), "_key" | "_scope" | "_type" | "_id" | "_class")
                 {
@@ -81,12 +96,10 @@ impl Mapping {
         names
     }
 
-    /// True if any expression names `doc` or `parent`.
+    /// True if any expression names what is around a row.
     pub(in crate::mapping) fn mentions_enclosing_data(&self) -> bool {
         let mut asks = false;
-        self.each_expression(&mut |expr| {
-            asks |= expr.mentions(PathRoot::Doc) || expr.mentions(PathRoot::Parent);
-        });
+        self.each_expression(&mut |expr| asks |= mentions_around(expr));
         asks
     }
 

@@ -8,14 +8,14 @@ const TOLD: usize = 10;
 
 /// Faults, at most [`TOLD`] of each code.
 #[derive(Default)]
-pub(super) struct CappedDiagnostics {
+pub(in crate::mapping) struct CappedDiagnostics {
     pub list: Vec<Diagnostic>,
     more: FxHashMap<&'static str, (usize, usize)>,
 }
 
 impl CappedDiagnostics {
     /// Counts a fault of this code. True if it is to be reported too.
-    pub(super) fn admits_another(&mut self, code: &'static str) -> bool {
+    pub(in crate::mapping) fn admits_another(&mut self, code: &'static str) -> bool {
         let (told, left_out) = self.more.entry(code).or_default();
         match *told < TOLD {
             true => *told += 1,
@@ -24,7 +24,7 @@ impl CappedDiagnostics {
         *left_out == 0
     }
 
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+    pub(in crate::mapping) fn finish(mut self) -> Vec<Diagnostic> {
         // From the back: the note about the rest goes to the last fault of its code.
         for fault in self.list.iter_mut().rev() {
             if let Some((_, left_out @ 1..)) = self.more.remove(fault.code) {

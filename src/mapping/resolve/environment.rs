@@ -1,21 +1,25 @@
-//! The data that the expressions of a mapping see for one row: the row, the entities of both ends, and
-//! the lookup tables. How expressions are evaluated over it is known to [`crate::lang`] alone.
+//! The data that expressions see for one row: the row and what is around it, the entities of both ends,
+//! named templates and the lookup tables. How expressions are evaluated over it is known to
+//! [`crate::lang`] alone.
 
 use super::mapping_graph::{EndCandidate, property_name};
 use crate::graph::Value;
-use crate::lang::{AccessStep, ValueSource, defined, list};
-use crate::mapping::data::{NestedValue, RowContent};
-use crate::mapping::expression::PathRoot;
+use crate::lang::{
+    AccessStep, ExprValue, NestedValue, ValueSource, defined, eval_nested, follow, holds,
+    render_nested,
+};
+use crate::mapping::expression::{MappingExpr, PathRoot, PathStep, Template};
 use crate::mapping::model::LookupTables;
-use crate::mapping::rows::{ColumnPositions, FileFacts, LocatedRow};
-use std::borrow::Cow;
+use crate::mapping::rows::{FileFacts, ItemContext, RowFrame};
 
-/// Data that all expressions of a mapping can ask for, whatever the row.
+/// Data that all expressions of a file can ask for, whatever the row.
 #[derive(Clone, Copy)]
 pub(in crate::mapping) struct MappingConstants<'r> {
     pub tables: &'r LookupTables,
-    /// Serial numbers that are filler in this organisation.
+    /// Texts that are filler in this organisation.
     pub junk: &'r [String],
+    /// Templates with names.
+    pub lets: &'r [(String, Template)],
 }
 
 /// The alternatives that found the entities: the members of `match`.
@@ -25,22 +29,21 @@ pub(in crate::mapping) struct MatchedAlternatives {
     pub to: Option<String>,
 }
 
-/// The row of an environment.
+/// A row in its place.
 #[derive(Clone, Copy)]
-struct RowEnv<'r> {
-    row: &'r RowContent,
-    parent: Option<&'r NestedValue>,
-    doc: Option<&'r NestedValue>,
-    columns: Option<&'r ColumnPositions>,
+struct RowPlace<'r> {
+    row: &'r RowFrame<'r>,
+    /// The row of the entity that the row belongs to.
+    own: &'r RowFrame<'r>,
     file: Option<&'r FileFacts>,
-    line: u32,
 }
 
 /// Everything that an expression can ask for in its place.
 #[derive(Clone, Copy)]
 pub(in crate::mapping) struct ExprEnvironment<'r> {
     shared: MappingConstants<'r>,
-    row: Option<RowEnv<'r>>,
+    row: Option<RowPlace<'r>>,
+    it: Option<&'r NestedValue>,
     from: Option<&'r EndCandidate>,
     to: Option<&'r EndCandidate>,
     matched: Option<&'r MatchedAlternatives>,
@@ -53,35 +56,32 @@ impl<'r> ExprEnvironment<'r> {
         root: PathRoot,
         candidate: &'r EndCandidate,
     ) -> ExprEnvironment<'r> {
-        ExprEnvironment { shared: *shared, row: None, from: None, to: None, matched: None }
-            .with(root, candidate)
+        ExprEnvironment::of_file(shared).with(root, candidate)
     }
 
-    /// An environment for a row of a file.
+    /// An environment in which only the file with the expressions is known.
+    fn of_file(shared: &MappingConstants<'r>) -> ExprEnvironment<'r> {
+        let shared = *shared;
+        ExprEnvironment { shared, row: None, it: None, from: None, to: None, matched: None }
+    }
+
+    /// An environment for a row; without a file it stands in none.
     pub(in crate::mapping) fn of_row(
         shared: &MappingConstants<'r>,
-        row: &'r LocatedRow,
-        columns: &'r ColumnPositions,
-        file: &'r FileFacts,
+        row: &'r RowFrame<'r>,
+        file: Option<&'r FileFacts>,
     ) -> ExprEnvironment<'r> {
-        let row = RowEnv {
-            row: &row.row,
-            parent: row.parent.as_deref(),
-            doc: row.doc.as_deref(),
-            columns: Some(columns),
-            file: Some(file),
-            line: row.line,
-        };
-        ExprEnvironment { shared: *shared, row: Some(row), from: None, to: None, matched: None }
+        let row = Some(RowPlace { row, own: row, file });
+        ExprEnvironment { row, ..ExprEnvironment::of_file(shared) }
     }
 
-    /// An environment for a row that stands in no file.
-    pub(in crate::mapping) fn of_data(
-        shared: &MappingConstants<'r>,
-        row: &'r RowContent,
-    ) -> ExprEnvironment<'r> {
-        let row = RowEnv { row, parent: None, doc: None, columns: None, file: None, line: 0 };
-        ExprEnvironment { shared: *shared, row: Some(row), from: None, to: None, matched: None }
+    /// The same for another row that belongs to the same entity.
+    pub(in crate::mapping) fn at<'s>(&self, row: &'s RowFrame<'s>) -> ExprEnvironment<'s>
+    where
+        'r: 's,
+    {
+        let place = self.row.map(|place| RowPlace { row, ..place });
+        ExprEnvironment { row: place, ..*self }
     }
 
     /// The same, with the entity of an end known.
@@ -109,44 +109,85 @@ impl<'r> ExprEnvironment<'r> {
     {
         ExprEnvironment { matched: Some(matched), ..*self }
     }
+
+    /// The value that steps lead to from a frame.
+    fn from_frame(&self, frame: &RowFrame<'r>, steps: &[PathStep]) -> Option<ExprValue<'r>> {
+        frame.follow(steps, &|condition, element| ValueSource::keeps(self, condition, element))
+    }
+
+    /// The value of a template with a name, and of what steps lead to from there.
+    fn named_template(&self, steps: &'r [PathStep]) -> Option<ExprValue<'r>> {
+        let (AccessStep::Name(name), rest) = steps.split_first()? else { return None };
+        let (_, template) = self.shared.lets.iter().find(|(known, _)| known == name)?;
+        let value = render_nested(template, self).ok()?;
+        match rest.is_empty() {
+            true => Some(value),
+            false => value.follow(rest, &|condition, element| ValueSource::keeps(self, condition, element)),
+        }
+    }
+
+    /// The frame that `parents[1]` names, and the steps behind it.
+    fn outer<'s>(&self, steps: &'s [PathStep]) -> Option<(&'r RowFrame<'r>, &'s [PathStep])> {
+        let (AccessStep::Index(at), rest) = steps.split_first()? else { return None };
+        Some((self.row?.row.above(*at)?, rest))
+    }
 }
 
 impl<'r> ValueSource<'r, PathRoot> for ExprEnvironment<'r> {
-    fn path(&self, root: PathRoot, steps: &'r [AccessStep]) -> Option<Value<'r>> {
+    fn path(&self, root: PathRoot, steps: &'r [PathStep]) -> Option<ExprValue<'r>> {
+        let key = |frame: &RowFrame<'r>, steps: &[PathStep]| match steps {
+            [] => frame.key().map(ExprValue::Plain),
+            _ => None,
+        };
         match root {
-            PathRoot::Row => {
-                let RowEnv { row, columns, .. } = self.row?;
-                match row {
-                    RowContent::Cells(cells) => match steps {
-                        [AccessStep::Name(name)] => text(cells.get(*columns?.get(name)?)?),
-                        _ => None,
-                    },
-                    RowContent::Data(data) => value(steps.iter().try_fold(data, step)?),
-                }
+            PathRoot::Row => self.from_frame(self.row?.row, steps),
+            PathRoot::RowKey => key(self.row?.row, steps),
+            PathRoot::RowPath => {
+                let path = defined(Value::List(self.row?.row.path())).map(ExprValue::Plain)?;
+                path.follow(steps, &|condition, element| ValueSource::keeps(self, condition, element))
             }
-            PathRoot::Parent => value(steps.iter().try_fold(self.row?.parent?, step)?),
-            PathRoot::Doc => value(steps.iter().try_fold(self.row?.doc?, step)?),
+            PathRoot::Parent => self.from_frame(self.row?.row.above(0)?, steps),
+            PathRoot::ParentKey => key(self.row?.row.above(0)?, steps),
+            PathRoot::Parents => {
+                let (frame, rest) = self.outer(steps)?;
+                self.from_frame(frame, rest)
+            }
+            PathRoot::ParentKeys => {
+                let (frame, rest) = self.outer(steps)?;
+                key(frame, rest)
+            }
+            PathRoot::SelfRow => self.from_frame(self.row?.own, steps),
+            PathRoot::Doc => self.from_frame(&self.row?.row.root(), steps),
+            PathRoot::Let => self.named_template(steps),
+            PathRoot::It => {
+                follow(self.it?, steps, &|condition, element| ValueSource::keeps(self, condition, element))
+            }
             PathRoot::File => {
-                let RowEnv { file, line, .. } = self.row?;
+                let RowPlace { row, file, .. } = self.row?;
                 match one_name(steps)? {
-                    "path" => text(&file?.path),
-                    "stem" => text(&file?.stem),
-                    "line" => Some(Value::Int(line.into())),
+                    "path" => ExprValue::text(file?.path.as_str()),
+                    "stem" => ExprValue::text(file?.stem.as_str()),
+                    "line" => Some(ExprValue::Plain(Value::Int(row.line.into()))),
                     _ => None,
                 }
             }
-            PathRoot::From => property(self.from?, steps),
-            PathRoot::To => property(self.to?, steps),
+            PathRoot::From => self.property(self.from?, steps),
+            PathRoot::To => self.property(self.to?, steps),
             PathRoot::Match => {
                 let MatchedAlternatives { from, to } = self.matched?;
-                match one_name(steps)? {
-                    "from" => text(from.as_deref()?),
-                    "to" => text(to.as_deref()?),
-                    "name" => text(to.as_deref().or(from.as_deref())?),
-                    _ => None,
-                }
+                let name = match one_name(steps)? {
+                    "from" => from.as_deref()?,
+                    "to" => to.as_deref()?,
+                    "name" => to.as_deref().or(from.as_deref())?,
+                    _ => return None,
+                };
+                ExprValue::text(name)
             }
         }
+    }
+
+    fn keeps(&self, condition: &MappingExpr, element: &NestedValue) -> bool {
+        holds(condition, &ExprEnvironment { it: Some(element), ..*self })
     }
 
     fn lookup(&self, table: &str, key: &str) -> Option<Value<'r>> {
@@ -158,44 +199,57 @@ impl<'r> ValueSource<'r, PathRoot> for ExprEnvironment<'r> {
     }
 }
 
-fn one_name(steps: &[AccessStep]) -> Option<&str> {
+impl<'r> ExprEnvironment<'r> {
+    /// The value of a property of an entity. Names with dots are one property, e.g. `tag.env`.
+    fn property(
+        &self,
+        candidate: &'r EndCandidate,
+        steps: &[PathStep],
+    ) -> Option<ExprValue<'r>> {
+        let names = steps.iter().take_while(|step| matches!(step, AccessStep::Name(_))).count();
+        let value = candidate.value(&property_name(&steps[..names])?)?;
+        let value = ExprValue::Plain(defined(value)?);
+        match names == steps.len() {
+            true => Some(value),
+            false => {
+                value.follow(&steps[names..], &|condition, element| ValueSource::keeps(self, condition, element))
+            }
+        }
+    }
+}
+
+impl ItemContext for ExprEnvironment<'_> {
+    fn keeps(&self, condition: &MappingExpr, from: &RowFrame<'_>, element: &NestedValue) -> bool {
+        ValueSource::keeps(&self.at(from), condition, element)
+    }
+
+    fn call(&self, call: &MappingExpr, from: &RowFrame<'_>) -> Option<NestedValue> {
+        eval_nested(call, &self.at(from)).map(ExprValue::into_data)
+    }
+}
+
+/// The context of paths to rows where nothing but the file with the expressions is known.
+pub(in crate::mapping) struct DocumentContext<'r> {
+    pub shared: MappingConstants<'r>,
+    pub file: Option<&'r FileFacts>,
+}
+
+impl ItemContext for DocumentContext<'_> {
+    fn keeps(&self, condition: &MappingExpr, from: &RowFrame<'_>, element: &NestedValue) -> bool {
+        let env = ExprEnvironment::of_row(&self.shared, from, self.file);
+        ValueSource::keeps(&env, condition, element)
+    }
+
+    fn call(&self, call: &MappingExpr, from: &RowFrame<'_>) -> Option<NestedValue> {
+        let env = ExprEnvironment::of_row(&self.shared, from, self.file);
+        eval_nested(call, &env).map(ExprValue::into_data)
+    }
+}
+
+fn one_name(steps: &[PathStep]) -> Option<&str> {
     match steps {
         [AccessStep::Name(name)] => Some(name),
         _ => None,
-    }
-}
-
-fn property<'r>(candidate: &'r EndCandidate, steps: &[AccessStep]) -> Option<Value<'r>> {
-    defined(match steps {
-        [AccessStep::Name(name)] => candidate.value(name)?,
-        [AccessStep::Name(name), AccessStep::Index(index)] => match candidate.value(name)? {
-            Value::List(items) => items.into_iter().nth(*index)?,
-            _ => return None,
-        },
-        // Any other steps are a property with dots in its name, e.g. `tag.env`.
-        steps => candidate.value(&property_name(steps)?)?,
-    })
-}
-
-fn text(text: &str) -> Option<Value<'_>> {
-    defined(Value::Text(Cow::Borrowed(text)))
-}
-
-fn step<'r>(data: &'r NestedValue, step: &AccessStep) -> Option<&'r NestedValue> {
-    match (step, data) {
-        (AccessStep::Name(name), _) => data.member(name),
-        (AccessStep::Index(index), NestedValue::List(items)) => items.get(*index),
-        _ => None,
-    }
-}
-
-fn value(data: &NestedValue) -> Option<Value<'_>> {
-    match data {
-        NestedValue::Null | NestedValue::Object(_) => None,
-        NestedValue::Bool(b) => Some(Value::Bool(*b)),
-        NestedValue::Number(number) => Some(number.clone()),
-        NestedValue::Text(t) => text(t),
-        NestedValue::List(items) => list(items.iter().filter_map(value)),
     }
 }
 
@@ -203,25 +257,21 @@ fn value(data: &NestedValue) -> Option<Value<'_>> {
 mod tests {
     use super::*;
     use crate::lang::{holds, parse_condition, parse_template, render};
+    use crate::mapping::rows::FrameContent;
 
     fn with_env<T>(f: impl FnOnce(&ExprEnvironment<'_>) -> T) -> T {
         let json = r#"{"name": "Alice", "n": 5, "text": "5", "empty": "", "null": null,
             "tags": ["a", "b"], "on": true, "deep": {"x": [{"y": "z"}]}, "none": []}"#;
-        let row =
-            RowContent::Data(NestedValue::from_json(serde_json::from_str(json).unwrap()).unwrap());
-        let row = LocatedRow { row, parent: None, doc: None, file: 0, line: 7 };
+        let data = NestedValue::parse_json(json).unwrap();
+        let row = RowFrame::document(FrameContent::Data(&data), 7);
         let file = FileFacts {
             shown: "mappings/data/a.json".into(),
             path: "data/a.json".into(),
             stem: "a".into(),
         };
-        let (tables, columns) = (LookupTables::new(), ColumnPositions::default());
-        f(&ExprEnvironment::of_row(
-            &MappingConstants { tables: &tables, junk: &[] },
-            &row,
-            &columns,
-            &file,
-        ))
+        let tables = LookupTables::new();
+        let shared = MappingConstants { tables: &tables, junk: &[], lets: &[] };
+        f(&ExprEnvironment::of_row(&shared, &row, Some(&file)))
     }
 
     fn check(text: &str, expected: bool) {
@@ -246,7 +296,9 @@ mod tests {
         check("row.missing = (undefined, 'x')", false);
         check("row.missing > undefined", false);
         check("replace(row.name, 'A', '') = 'lice'", true);
-        check("default(row.missing, '') = undefined", true);
+        // A text written in the file is a text, even an empty one.
+        check("default(row.missing, '') = row.missing", false);
+        check("concat('x', default(row.missing, '')) = 'x'", true);
         check("concat('', '') = undefined", true);
     }
 
@@ -262,7 +314,9 @@ mod tests {
 
     #[test]
     fn kinds_are_not_guessed() {
-        check("row.text = 5", false);
+        // A number equals the text that is its own spelling.
+        check("row.text = 5 and row.n = '5' and row.n = row.text", true);
+        check("row.n = '05' or row.n = '5.0x'", false);
         check("row.text = '5'", true);
         check("row.n = 5.0", true);
         check("row.n > 4 and row.n >= 5 and row.n < 6 and row.n <= 5", true);

@@ -2,13 +2,15 @@
 //!
 //! The target is the entity looked for. A comparison can be indexed if one side names only the
 //! target and the other side does not name it. An index takes the best part of a condition: all
-//! such `=` together, else `in cidr(...)`, else `^=`. It may yield too many entities, never too
+//! such `=` together, else `in cidr(...)`, else `^=` or `like`. It may yield too many entities, never too
 //! few, so the whole condition is asked of each entity that it yields.
 
 use super::environment::{ExprEnvironment, MappingConstants};
 use super::mapping_graph::EndCandidate;
 use crate::graph::Value;
-use crate::lang::{ComparisonOp, ExprFunction, TermOperator, address, each_item, eval, network};
+use crate::lang::{
+    ComparisonOp, ExprFunction, TermOperator, address, each_item, eval, network, spelled_number, text_of,
+};
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::hash::BuildHasher;
@@ -26,7 +28,11 @@ pub(in crate::mapping) enum IndexKey {
 impl IndexKey {
     pub(in crate::mapping) fn of(value: &Value<'_>) -> Option<IndexKey> {
         Some(match value {
-            Value::Text(text) => IndexKey::Text(text.to_string()),
+            // A text equals the number that it spells, so both have one key.
+            Value::Text(text) => match spelled_number(text) {
+                Some(number) => return IndexKey::of(&number),
+                None => IndexKey::Text(text.to_string()),
+            },
             Value::Int(i) => IndexKey::Whole((*i).into()),
             Value::UInt(u) => IndexKey::Whole((*u).into()),
             // `5.0` equals `5`, so both have one key.
@@ -54,15 +60,19 @@ enum IndexShape<'e> {
         target: &'e MappingExpr,
         probe: &'e MappingExpr,
     },
-    /// The target's text starts with the probe's.
+    /// The target's text starts with the probe's; of a pattern, with what stands before its first
+    /// wildcard.
     StartsWith {
         target: &'e MappingExpr,
         probe: &'e MappingExpr,
+        pattern: bool,
     },
-    /// The probe's text starts with the target's.
+    /// The probe's text starts with the target's; of a pattern, with what stands before its first
+    /// wildcard.
     StartOf {
         target: &'e MappingExpr,
         probe: &'e MappingExpr,
+        pattern: bool,
     },
     Any(Vec<IndexShape<'e>>),
 }
@@ -137,11 +147,13 @@ fn compared<'e>(
             IndexShape::Equal(vec![(target, probe)])
         }
         (TermOperator::Compare(ComparisonOp::Begins), true) => {
-            IndexShape::StartsWith { target, probe }
+            IndexShape::StartsWith { target, probe, pattern: false }
         }
         (TermOperator::Compare(ComparisonOp::Begins), false) => {
-            IndexShape::StartOf { target, probe }
+            IndexShape::StartOf { target, probe, pattern: false }
         }
+        (TermOperator::Like, true) => IndexShape::StartsWith { target, probe, pattern: true },
+        (TermOperator::Like, false) => IndexShape::StartOf { target, probe, pattern: true },
         _ => return None,
     })
 }
@@ -182,10 +194,10 @@ pub(in crate::mapping) enum ConditionIndex<'m> {
     Within(&'m MappingExpr, FxHashMap<(bool, u8, u128), Vec<u32>>, Vec<(bool, u8)>),
     /// The probe, and the addresses in ascending order.
     Around(&'m MappingExpr, Vec<(bool, u128, u32)>),
-    /// The probe, and the texts in ascending order.
-    StartsWith(&'m MappingExpr, Vec<(String, u32)>),
-    /// The probe, the texts, and their lengths in bytes.
-    StartOf(&'m MappingExpr, FxHashMap<String, Vec<u32>>, Vec<usize>),
+    /// The probe, the texts in ascending order, and whether probes are patterns.
+    StartsWith(&'m MappingExpr, Vec<(String, u32)>, bool),
+    /// The probe, the texts, their lengths in bytes, and whether they are patterns.
+    StartOf(&'m MappingExpr, FxHashMap<String, Vec<u32>>, Vec<usize>, bool),
     Any(Vec<ConditionIndex<'m>>),
     /// Every candidate.
     All(u32),
@@ -239,23 +251,24 @@ impl<'m> ConditionIndex<'m> {
                 sorted.sort_unstable();
                 ConditionIndex::Around(probe, sorted)
             }
-            IndexShape::StartsWith { target, probe } => {
+            IndexShape::StartsWith { target, probe, pattern } => {
                 let mut sorted = Vec::new();
                 each(target, &mut |value, i| {
-                    sorted.extend(value.as_str().map(|text| (text.to_owned(), i)));
+                    sorted.extend(text_for(value, pattern).map(|text| (text, i)));
                 });
                 sorted.sort_unstable();
-                ConditionIndex::StartsWith(probe, sorted)
+                ConditionIndex::StartsWith(probe, sorted, pattern)
             }
-            IndexShape::StartOf { target, probe } => {
+            IndexShape::StartOf { target, probe, pattern } => {
                 let mut map: FxHashMap<String, Vec<u32>> = FxHashMap::default();
                 each(target, &mut |value, i| {
-                    if let Some(text) = value.as_str() {
-                        map.entry(text.to_owned()).or_default().push(i);
+                    if let Some(text) = text_for(value, pattern) {
+                        let start = if pattern { before_wildcard(&text) } else { &text };
+                        map.entry(start.to_owned()).or_default().push(i);
                     }
                 });
                 let lengths = ascending(map.keys().map(String::len));
-                ConditionIndex::StartOf(probe, map, lengths)
+                ConditionIndex::StartOf(probe, map, lengths, pattern)
             }
             IndexShape::Any(parts) => ConditionIndex::Any(
                 parts
@@ -294,7 +307,7 @@ impl<'m> ConditionIndex<'m> {
             ConditionIndex::Equal(probes, _) => probes.first().copied(),
             ConditionIndex::Within(probe, ..)
             | ConditionIndex::Around(probe, _)
-            | ConditionIndex::StartsWith(probe, _)
+            | ConditionIndex::StartsWith(probe, ..)
             | ConditionIndex::StartOf(probe, ..) => Some(probe),
             ConditionIndex::Any(_) | ConditionIndex::All(_) => None,
         }
@@ -337,14 +350,15 @@ impl<'m> ConditionIndex<'m> {
                     |entry: &&(bool, u128, u32)| entry.0 == v6 && masked(v6, entry.1, len) == first;
                 found.extend(sorted[start..].iter().take_while(inside).map(|entry| entry.2));
             }),
-            ConditionIndex::StartsWith(probe, sorted) => each(probe, &mut |value| {
-                let Some(prefix) = value.as_str() else { return };
+            ConditionIndex::StartsWith(probe, sorted, pattern) => each(probe, &mut |value| {
+                let Some(text) = text_for(value, *pattern) else { return };
+                let prefix = if *pattern { before_wildcard(&text) } else { &text };
                 let start = sorted.partition_point(|(text, _)| text.as_str() < prefix);
                 let begins = |entry: &&(String, u32)| entry.0.starts_with(prefix);
                 found.extend(sorted[start..].iter().take_while(begins).map(|entry| entry.1));
             }),
-            ConditionIndex::StartOf(probe, map, lengths) => each(probe, &mut |value| {
-                let Some(text) = value.as_str() else { return };
+            ConditionIndex::StartOf(probe, map, lengths, pattern) => each(probe, &mut |value| {
+                let Some(text) = text_for(value, *pattern) else { return };
                 for &len in lengths.iter().take_while(|len| **len <= text.len()) {
                     // `get` gives nothing if `len` ends inside a character.
                     let hit = text.get(..len).and_then(|start| map.get(start));
@@ -353,6 +367,19 @@ impl<'m> ConditionIndex<'m> {
             }),
         }
     }
+}
+
+/// The text of a value in a comparison of texts. `like` compares the texts of numbers too.
+fn text_for(value: &Value<'_>, pattern: bool) -> Option<String> {
+    match pattern {
+        true => Some(text_of(value)),
+        false => value.as_str().map(str::to_owned),
+    }
+}
+
+/// What stands before the first wildcard of a pattern.
+fn before_wildcard(pattern: &str) -> &str {
+    pattern.split(['*', '?']).next().unwrap_or_default()
 }
 
 /// A network, or an address as the network that holds only itself.

@@ -1,9 +1,9 @@
 //! The graph as a mapping sees it: the entities it may link, and the questions that it asks to get them.
 
 use crate::graph::{ObjectId, Value};
-use crate::lang::AccessStep;
-use crate::mapping::data::NestedValue;
+use crate::lang::{AccessStep, NestedValue};
 use crate::mapping::entity_selection::EntitySelection;
+use crate::mapping::expression::PathStep;
 use crate::query::{Query, QueryRow};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -35,7 +35,7 @@ impl EndCandidate {
         });
         let own = self.properties.into_iter();
         let own = own.map(|(name, value)| (name.to_string(), NestedValue::from_value(value)));
-        NestedValue::Object(system.into_iter().chain(own).collect())
+        NestedValue::Object(system.into_iter().chain(own).collect::<Vec<_>>().into())
     }
 
     /// The value of a property; `_key` and its like included.
@@ -109,10 +109,10 @@ pub trait MappingGraph {
 
 /// The property that the steps after `from` or `to` name: `from.tag.env` is the property `tag.env`.
 /// With a position among the steps there is none.
-pub(in crate::mapping) fn property_name(steps: &[AccessStep]) -> Option<String> {
+pub(in crate::mapping) fn property_name(steps: &[PathStep]) -> Option<String> {
     let names = steps.iter().map(|step| match step {
         AccessStep::Name(name) => Some(name.as_str()),
-        AccessStep::Index(_) => None,
+        _ => None,
     });
     Some(names.collect::<Option<Vec<_>>>()?.join("."))
 }

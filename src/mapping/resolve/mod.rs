@@ -3,6 +3,7 @@
 mod candidates;
 mod capped_diagnostics;
 mod conflict;
+mod document_count;
 mod ends;
 mod environment;
 mod index;
@@ -11,6 +12,9 @@ mod relationship_draft;
 mod resolver;
 mod row_counts;
 
+pub(super) use capped_diagnostics::CappedDiagnostics;
+pub(super) use document_count::{DocumentCount, keys_of};
+pub(super) use index::ConditionIndex;
 pub use ends::MatchAttempt;
 pub use mapping_graph::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
 pub use resolver::PAIRS_MAX;
@@ -18,15 +22,16 @@ pub use row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
 
 pub(super) use conflict::RowRelationship;
 pub(super) use ends::{EndLookup, display_value, name};
-pub(super) use environment::ExprEnvironment;
+pub(super) use environment::{DocumentContext, ExprEnvironment, MappingConstants};
 pub(super) use resolver::{ResolverOutput, RowResolver};
 
 use crate::graph::{DraftRelationship, same_name};
-use crate::lang::{Diagnostic, DiagnosticSeverity, closest, holds};
-use crate::mapping::data::{NestedValue, RowContent};
+use crate::lang::{Diagnostic, DiagnosticSeverity, NestedValue, closest, holds};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{EndDefinition, Mapping, PairSource, TestOutcome};
-use crate::mapping::rows::{ReadOptions, RowReader, RowSource};
+use crate::mapping::rows::{
+    ColumnPositions, FrameContent, ReadOptions, RowDocument, RowFrame, RowReader, RowSource, each_row, PassedOver,
+};
 use crate::query::QueryRow;
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -107,14 +112,33 @@ impl Mapping {
                 };
                 let mut reader = RowReader::open(&rows, &options);
                 let mut resolver = RowResolver::new(&ends, graph, Some(&rows));
-                while let Some(row) = reader.next() {
-                    match row {
-                        Ok(row) => resolver.row(&row, reader.columns())?,
+                let mut seen = DocumentCount::default();
+                while let Some(document) = reader.next() {
+                    match document {
+                        Ok(document) => {
+                            let file = document.file;
+                            let mut row = |row: &RowFrame<'_>| {
+                                seen.rows += 1;
+                                match resolver.should_stop() {
+                                    true => Ok(()),
+                                    false => resolver.row(row, file),
+                                }
+                            };
+                            self.rows_of(&rows, &document, reader.columns(), &mut row)?;
+                            seen.document(&document);
+                        }
                         Err(fault) => resolver.fault(fault),
                     }
                     if resolver.should_stop() {
                         break;
                     }
+                }
+                if let Some(fault) = seen.nothing_found(&rows) {
+                    resolver.fault(fault);
+                }
+                let skipped = reader.passed_over().clone();
+                if skipped.lines > 0 {
+                    resolved.warnings.push(self.passed_over(&skipped));
                 }
                 resolved.inputs = rows.files().into_iter().map(|file| file.shown).collect();
                 resolved.digests = reader.digests();
@@ -129,6 +153,34 @@ impl Mapping {
         resolved.promises = self.run_tests(&ends, &run.edges);
         resolved.drafts = run.edges.into_iter().filter(|e| e.kept).map(|e| e.draft).collect();
         Ok(resolved)
+    }
+
+    /// Calls `visit` for each row of a document until it fails.
+    pub(super) fn rows_of<E>(
+        &self,
+        rows: &RowSource,
+        document: &RowDocument,
+        columns: &ColumnPositions,
+        visit: &mut dyn FnMut(&RowFrame<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let files = rows.files();
+        let context = DocumentContext { shared: self.shared(), file: files.get(document.file) };
+        let mut outcome = Ok(());
+        each_row(&document.frame(columns), rows.items(), &context, &mut |row| {
+            if outcome.is_ok() {
+                outcome = visit(row);
+            }
+        });
+        outcome
+    }
+
+    /// A warning about lines that did not fit the pattern of their file.
+    fn passed_over(&self, skipped: &PassedOver) -> Diagnostic {
+        let words = match skipped.lines {
+            1 => format!("1 line does not fit `pattern`: {}", skipped.first),
+            lines => format!("{lines} lines do not fit `pattern`, the first is {}", skipped.first),
+        };
+        Diagnostic::warning("M0406", &self.source, words).at(self.rows_span(), "")
     }
 
     /// Fetches rows that come from the graph, as if they stood in the file. Other sources stay as they
@@ -147,7 +199,7 @@ impl Mapping {
                 Ok(rows) => {
                     let row = |members: QueryRow| {
                         let member = |(name, value)| (name, NestedValue::from_value(value));
-                        NestedValue::Object(members.into_iter().map(member).collect())
+                        NestedValue::Object(members.into_iter().map(member).collect::<Vec<_>>().into())
                     };
                     Ok(numbered(rows.into_iter().map(row).collect(), "query"))
                 }
@@ -166,8 +218,8 @@ impl Mapping {
                 if let Some(filter) = filter {
                     let shared = self.shared();
                     all.retain(|data| {
-                        let row = RowContent::Data(data.clone());
-                        holds(filter, &ExprEnvironment::of_data(&shared, &row))
+                        let row = RowFrame::document(FrameContent::Data(data), 0);
+                        holds(filter, &ExprEnvironment::of_row(&shared, &row, None))
                     });
                 }
                 Ok(numbered(all, "entity"))

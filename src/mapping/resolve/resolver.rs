@@ -14,7 +14,7 @@ use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{
     AmbiguityPolicy, Mapping, MatchAlternative, MissingPolicy, PairSource,
 };
-use crate::mapping::rows::{ColumnPositions, FileFacts, LocatedRow, RowSource};
+use crate::mapping::rows::{FileFacts, RowFrame, RowSource};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -155,12 +155,12 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
     /// Takes one row.
     pub(in crate::mapping) fn row(
         &mut self,
-        row: &LocatedRow,
-        columns: &ColumnPositions,
+        row: &RowFrame<'_>,
+        file: usize,
     ) -> Result<(), G::Error> {
         let shared = self.mapping.shared();
-        let facts = self.inputs.get(row.file).cloned().unwrap_or_default();
-        let env = ExprEnvironment::of_row(&shared, row, columns, &facts);
+        let facts = self.inputs.get(file).cloned();
+        let env = ExprEnvironment::of_row(&shared, row, facts.as_ref());
         if let PairSource::Rows { filter: Some(filter), .. } = &self.mapping.pairs
             && !holds(filter, &env)
         {
@@ -168,7 +168,7 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
             return Ok(());
         }
         let from = self.find(PathRoot::From, &env);
-        let place = InputLocation { input: row.file as u32, line: row.line };
+        let place = InputLocation { input: file as u32, line: row.line };
         self.pair(&env, place, None, from)
     }
 

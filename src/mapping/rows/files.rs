@@ -1,9 +1,10 @@
 //! The files of rows: patterns such as `deploy/**/*.yaml`, and the bytes of a file unpacked.
 
 use super::format::Compression;
+use super::{RowFile, archive};
 use globset::GlobBuilder;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 /// The files that a pattern matches, in byte order of path, each as a path and as its name seen
@@ -56,16 +57,32 @@ pub(in crate::mapping) fn digest(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// The bytes of a file, unpacked as they are read.
-pub(in crate::mapping) fn unpack(
-    path: &Path,
+/// The bytes of a file of rows, unpacked as they are read and in UTF-8. A byte order mark is passed
+/// over, and UTF-16 that has one is decoded.
+pub(in crate::mapping) fn open(file: &RowFile) -> io::Result<Box<dyn Read>> {
+    let bytes: Box<dyn Read> = match &file.member {
+        Some(member) => Box::new(io::Cursor::new(archive::read_member(&file.path, member)?)),
+        None => Box::new(BufReader::new(File::open(&file.path)?)),
+    };
+    let unpacked = unpack(bytes, file.format.compression)?;
+    let decoded = encoding_rs_io::DecodeReaderBytesBuilder::new()
+        .bom_override(true)
+        .utf8_passthru(true)
+        .strip_bom(true)
+        .build(unpacked);
+    Ok(Box::new(decoded))
+}
+
+/// Bytes, unpacked as they are read.
+pub(super) fn unpack<'r>(
+    bytes: impl Read + 'r,
     compression: Compression,
-) -> std::io::Result<Box<dyn Read>> {
-    let file = BufReader::new(File::open(path)?);
+) -> io::Result<Box<dyn Read + 'r>> {
+    let bytes = BufReader::new(bytes);
     Ok(match compression {
-        Compression::None => Box::new(file),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(file)?),
+        Compression::None => Box::new(bytes),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(bytes)?),
     })
 }
 
@@ -73,16 +90,23 @@ pub(in crate::mapping) fn unpack(
 pub(in crate::mapping) const DOCUMENT_MAX: u64 = 1 << 30;
 
 /// Reads a document as a whole.
-pub(in crate::mapping) fn read_document(
-    path: &Path,
-    compression: Compression,
-) -> std::io::Result<String> {
-    let mut text = String::new();
+pub(in crate::mapping) fn read_document(file: &RowFile) -> io::Result<String> {
+    let bytes = read_whole(open(file)?)?;
+    String::from_utf8(bytes).map_err(|e| {
+        let good = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]).into_owned();
+        let line = good.matches('\n').count() + 1;
+        io::Error::other(format!("line {line} is not UTF-8"))
+    })
+}
+
+/// Reads bytes to their end, and no more of them than a document may have.
+pub(super) fn read_whole(bytes: impl Read) -> io::Result<Vec<u8>> {
+    let mut whole = Vec::new();
     // A small packed file may unpack without end. One byte more tells a document that is too large.
-    unpack(path, compression)?.take(DOCUMENT_MAX + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > DOCUMENT_MAX {
-        true => Err(std::io::Error::other("the document is larger than 1 GiB")),
-        false => Ok(text),
+    bytes.take(DOCUMENT_MAX + 1).read_to_end(&mut whole)?;
+    match whole.len() as u64 > DOCUMENT_MAX {
+        true => Err(io::Error::other("the document is larger than 1 GiB")),
+        false => Ok(whole),
     }
 }
 
@@ -137,8 +161,23 @@ mod tests {
         packer.write_all(b"a,b\n1,2\n").unwrap();
         let bytes = packer.finish().unwrap();
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(read_document(&path, Compression::Gzip).unwrap(), "a,b\n1,2\n");
+        let file = RowFile::new(path.clone(), "x.gz".to_owned(), Some("csv")).unwrap();
+        assert_eq!(read_document(&file).unwrap(), "a,b\n1,2\n");
         std::fs::write(&path, &bytes[..bytes.len() - 6]).unwrap();
-        assert!(read_document(&path, Compression::Gzip).is_err());
+        assert!(read_document(&file).is_err());
+    }
+
+    #[test]
+    fn marks_are_passed_over_and_utf_16_is_decoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.csv");
+        let file = RowFile::new(path.clone(), "x.csv".to_owned(), None).unwrap();
+        let wide: Vec<u8> = "\u{FEFF}a,é\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [wide, "\u{FEFF}a,é\n".into(), "a,é\n".into()] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(read_document(&file).unwrap(), "a,é\n");
+        }
+        std::fs::write(&path, b"a\n\xff\n").unwrap();
+        assert_eq!(read_document(&file).unwrap_err().to_string(), "line 2 is not UTF-8");
     }
 }

@@ -9,10 +9,19 @@ pub(in crate::mapping) enum RowEncoding {
     Cells(u8),
     Json,
     /// A JSON document on each line.
-    Lines,
+    JsonLines,
     Yaml,
     Toml,
+    Xml,
+    /// A sheet of a workbook.
+    Sheet,
+    /// Lines that a regular expression takes apart.
+    Lines,
 }
+
+/// The names of formats, as `format` takes them.
+pub(in crate::mapping) const FORMATS: &[&str] =
+    &["csv", "tsv", "json", "ndjson", "yaml", "toml", "xml", "xlsx", "lines"];
 
 /// The compression of the bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +53,13 @@ pub(in crate::mapping) fn file_format(
     let format = match given.unwrap_or(extension) {
         "csv" => RowEncoding::Cells(b','),
         "tsv" => RowEncoding::Cells(b'\t'),
-        "json" => RowEncoding::Json,
-        "ndjson" | "jsonl" => RowEncoding::Lines,
+        "json" | "har" | "sarif" | "tfstate" | "geojson" | "webmanifest" => RowEncoding::Json,
+        "ndjson" | "jsonl" => RowEncoding::JsonLines,
         "yaml" | "yml" => RowEncoding::Yaml,
         "toml" => RowEncoding::Toml,
+        "xml" => RowEncoding::Xml,
+        "xlsx" | "xlsm" => RowEncoding::Sheet,
+        "lines" if given.is_some() => RowEncoding::Lines,
         _ => return Err(format!("the name `{name}` does not say how its rows are written")),
     };
     Ok(FileFormat { format, compression })
@@ -58,6 +70,27 @@ pub(in crate::mapping) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (inner, _) = unpacked(&name);
     inner.rsplit_once('.').map_or(inner, |(stem, _)| stem).to_owned()
+}
+
+/// The kind of an archive, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mapping) enum ArchiveKind {
+    Zip,
+    /// A tar file, packed or not.
+    Tar(Compression),
+}
+
+/// The kind of archive that a file is, if it is one.
+pub(in crate::mapping) fn archive_kind(path: &Path) -> Option<ArchiveKind> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    if name.ends_with(".zip") {
+        return Some(ArchiveKind::Zip);
+    }
+    if let Some(inner) = name.strip_suffix(".tgz") {
+        return (!inner.is_empty()).then_some(ArchiveKind::Tar(Compression::Gzip));
+    }
+    let (inner, compression) = unpacked(&name);
+    inner.ends_with(".tar").then_some(ArchiveKind::Tar(compression))
 }
 
 fn unpacked(name: &str) -> (&str, Compression) {

@@ -1,67 +1,160 @@
-//! JSON as a tree with lines, which is parsed only where a path goes.
+//! JSON read element by element: a document that is a list is never held as a whole.
 
-use super::items::{DocumentTree, NodeContent};
-use crate::mapping::data::{NestedValue, json_items, json_members};
-use serde_json::value::RawValue;
+use super::files::DOCUMENT_MAX;
+use std::io::BufRead;
 
-/// A JSON text that is whole.
-pub(super) struct JsonDocument<'t> {
-    text: &'t str,
-    root: &'t RawValue,
-    /// The byte at which each line begins.
-    lines: Vec<usize>,
+/// Reads the elements of a JSON list, each as its text.
+pub(super) struct JsonListReader<R> {
+    input: R,
+    /// The line of the next byte, counted from 1.
+    line: u32,
+    state: ListState,
 }
 
-impl<'t> JsonDocument<'t> {
-    /// Takes a text.
-    ///
-    /// # Errors
-    ///
-    /// The parser's own words, with its line and column.
-    pub(super) fn parse(text: &'t str) -> Result<JsonDocument<'t>, serde_json::Error> {
-        let root = serde_json::from_str(text)?;
-        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
-        Ok(JsonDocument { text, root, lines: std::iter::once(0).chain(breaks).collect() })
-    }
-
-    /// The whole document.
-    pub(super) fn root(&self) -> JsonNode<'_> {
-        JsonNode { document: self, value: self.root }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListState {
+    /// Nothing was read.
+    Begin,
+    /// An element or the end comes next.
+    First,
+    /// A comma or the end comes next.
+    After,
+    End,
 }
 
-/// A value of a document.
-#[derive(Clone, Copy)]
-pub(super) struct JsonNode<'d> {
-    document: &'d JsonDocument<'d>,
-    value: &'d RawValue,
+/// The text of an element, and the line that it begins on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct JsonElement {
+    pub text: String,
+    pub line: u32,
 }
 
-impl DocumentTree for JsonNode<'_> {
-    fn line(self) -> u32 {
-        // The value borrows from the text, so the distance of the pointers is its offset.
-        let at = self.value.get().as_ptr() as usize - self.document.text.as_ptr() as usize;
-        self.document.lines.partition_point(|&start| start <= at) as u32
+/// The reason why a list cannot be read on: words and a line.
+#[derive(Debug)]
+pub(super) struct JsonListError {
+    pub words: String,
+    pub line: u32,
+}
+
+impl<R: BufRead> JsonListReader<R> {
+    /// Begins to read a list.
+    pub(super) fn new(input: R) -> JsonListReader<R> {
+        JsonListReader { input, line: 1, state: ListState::Begin }
     }
 
-    fn open(self) -> Result<NodeContent<Self>, String> {
-        let text = self.value.get();
-        let place = |value| JsonNode { value, ..self };
-        Ok(match text.as_bytes().first() {
-            Some(b'{') => {
-                let members = json_members(text).map_err(|e| plain_words(&e))?;
-                NodeContent::Object(members.into_iter().map(|(n, v)| (n, place(v))).collect())
+    fn error(&self, words: impl Into<String>) -> JsonListError {
+        JsonListError { words: words.into(), line: self.line }
+    }
+
+    fn fill(&mut self) -> Result<&[u8], JsonListError> {
+        let line = self.line;
+        self.input.fill_buf().map_err(|e| JsonListError { words: e.to_string(), line })
+    }
+
+    /// The next byte that is no blank, without taking it; `None` at the end.
+    fn peek(&mut self) -> Result<Option<u8>, JsonListError> {
+        loop {
+            let chunk = self.fill()?;
+            if chunk.is_empty() {
+                return Ok(None);
             }
-            Some(b'[') => {
-                let items = json_items(text).map_err(|e| plain_words(&e))?;
-                NodeContent::List(items.into_iter().map(place).collect())
+            let blanks = chunk.iter().take_while(|b| b.is_ascii_whitespace()).count();
+            let lines = chunk[..blanks].iter().filter(|b| **b == b'\n').count() as u32;
+            let found = chunk.get(blanks).copied();
+            self.line += lines;
+            self.input.consume(blanks);
+            if found.is_some() {
+                return Ok(found);
             }
-            _ => NodeContent::Plain,
-        })
+        }
     }
 
-    fn data(self) -> Result<NestedValue, String> {
-        NestedValue::from_json(self.value).map_err(|e| plain_words(&e))
+    /// The next element; `None` behind the last one.
+    pub(super) fn next(&mut self) -> Result<Option<JsonElement>, JsonListError> {
+        if self.state == ListState::Begin {
+            if self.peek()? != Some(b'[') {
+                return Err(self.error("expected a list"));
+            }
+            self.input.consume(1);
+            self.state = ListState::First;
+        }
+        if self.state == ListState::End {
+            return Ok(None);
+        }
+        let mut next = self.peek()?;
+        if self.state == ListState::After && next == Some(b',') {
+            self.input.consume(1);
+            next = self.peek()?;
+            if next == Some(b']') {
+                return Err(self.error("trailing comma"));
+            }
+        } else if next == Some(b']') {
+            self.input.consume(1);
+            self.state = ListState::End;
+            return match self.peek()? {
+                None => Ok(None),
+                Some(_) => Err(self.error("trailing characters behind the list")),
+            };
+        } else if self.state == ListState::After {
+            return Err(self.error(match next {
+                None => "the list is never closed",
+                Some(_) => "expected `,` or `]`",
+            }));
+        }
+        if next.is_none() {
+            return Err(self.error("the list is never closed"));
+        }
+        let line = self.line;
+        let bytes = self.element()?;
+        self.state = ListState::After;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| JsonListError { words: "the element is not UTF-8".to_owned(), line })?;
+        Ok(Some(JsonElement { text, line }))
+    }
+
+    /// Takes the bytes of an element: up to the comma or bracket behind it.
+    fn element(&mut self) -> Result<Vec<u8>, JsonListError> {
+        let mut bytes = Vec::new();
+        let (mut depth, mut quoted, mut escaped) = (0u32, false, false);
+        loop {
+            let chunk = self.fill()?;
+            if chunk.is_empty() {
+                return Err(self.error("the list is never closed"));
+            }
+            let mut end = None;
+            for (at, &byte) in chunk.iter().enumerate() {
+                if quoted {
+                    match byte {
+                        _ if escaped => escaped = false,
+                        b'\\' => escaped = true,
+                        b'"' => quoted = false,
+                        _ => {}
+                    }
+                    continue;
+                }
+                match byte {
+                    b'"' => quoted = true,
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' if depth > 0 => depth -= 1,
+                    b',' | b']' | b'}' if depth == 0 => {
+                        end = Some(at);
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+            let taken = end.unwrap_or(chunk.len());
+            bytes.extend_from_slice(&chunk[..taken]);
+            let lines = memchr::memchr_iter(b'\n', &chunk[..taken]).count() as u32;
+            self.line += lines;
+            self.input.consume(taken);
+            if bytes.len() as u64 > DOCUMENT_MAX {
+                return Err(self.error("an element is larger than 1 GiB"));
+            }
+            if end.is_some() {
+                return Ok(bytes);
+            }
+        }
     }
 }
 
@@ -69,4 +162,35 @@ impl DocumentTree for JsonNode<'_> {
 pub(super) fn plain_words(error: &serde_json::Error) -> String {
     let words = error.to_string();
     words.rfind(" at line ").map_or(words.clone(), |i| words[..i].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<(String, u32)>, String> {
+        // A small buffer, so that elements lie across its borders.
+        let mut reader =
+            JsonListReader::new(std::io::BufReader::with_capacity(3, text.as_bytes()));
+        let mut all = Vec::new();
+        while let Some(e) = reader.next().map_err(|e| format!("{} {}", e.line, e.words))? {
+            all.push((e.text.trim_end().to_owned(), e.line));
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn elements_come_with_their_lines() {
+        let expected =
+            vec![(r#"{"a":"],\""}"#.to_owned(), 1), ("[1,\n2]".to_owned(), 2), ("3".to_owned(), 3)];
+        assert_eq!(read("[{\"a\":\"],\\\"\"},\n[1,\n2],3 ]\n"), Ok(expected));
+        assert_eq!(read(" [ ] "), Ok(vec![]));
+    }
+
+    #[test]
+    fn broken_lists_are_faults() {
+        for wrong in ["", "{}", "[1", "[1,", "[1,]", "[1] 2", "[\"a", "[1 2}"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,16 +1,17 @@
-//! Reading rows from their source, with the faults of the data.
+//! Reading documents of rows from their source, with the faults of the data.
 
-use super::files::{digest, read_document, unpack};
+use super::cells::CellReader;
+use super::files::{digest, open, read_document};
 use super::format::RowEncoding;
-use super::items::{DocumentTree, ItemPath, ItemPathError, MissingList, SelectedItem};
-use super::json::{JsonDocument, plain_words};
+use super::json::{JsonListError, JsonListReader, plain_words};
+use super::sheet::{SheetRow, read_sheet};
 use super::tree::{DocumentError, read_toml, read_yaml};
-use super::{ColumnPositions, LocatedRow, RowFile, RowFileSet, RowSource};
-use crate::lang::Diagnostic;
-use crate::mapping::data::RowContent;
+use super::xml::read_xml;
+use super::{ColumnPositions, RowContent, RowDocument, RowFile, RowFileSet, RowSource};
+use crate::lang::{Diagnostic, LineIndex, NestedValue};
 use crate::mapping::format::format_age;
+use serde_json::value::RawValue;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// The options of reading rows.
@@ -20,24 +21,24 @@ pub(in crate::mapping) struct ReadOptions {
     pub max_age: Option<Duration>,
     /// The time that ages are counted from.
     pub now: SystemTime,
-    /// True if any expression asks for `doc` or `parent`.
+    /// True if any expression asks for what is around a row, so that lists are read whole.
     pub around: bool,
 }
 
 /// A fault in a file of rows.
-struct RowFileError {
-    code: &'static str,
-    words: String,
-    line: u32,
-    column: Option<usize>,
-    help: Option<String>,
+pub(super) struct RowFileError {
+    pub code: &'static str,
+    pub words: String,
+    pub line: u32,
+    pub column: Option<usize>,
+    pub help: Option<String>,
     /// True if the rest of the file cannot be read.
-    ends_file: bool,
+    pub ends_file: bool,
 }
 
 impl RowFileError {
     /// A fault of the parser. It ends the file, and its message gets the name of the file.
-    fn parser(words: impl Into<String>, line: u32, column: Option<usize>) -> RowFileError {
+    pub(super) fn parser(words: impl Into<String>, line: u32, column: Option<usize>) -> RowFileError {
         let words = words.into();
         RowFileError { code: "M0403", words, line, column, help: None, ends_file: true }
     }
@@ -67,28 +68,44 @@ impl From<DocumentError> for RowFileError {
     }
 }
 
-/// Reads the rows of a source one after the other, file after file.
+impl From<JsonListError> for RowFileError {
+    fn from(trouble: JsonListError) -> RowFileError {
+        RowFileError::parser(trouble.words, trouble.line, None)
+    }
+}
+
+/// Reads the documents of a source one after the other, file after file.
 pub(in crate::mapping) struct RowReader<'s> {
     source: &'s RowSource,
     options: ReadOptions,
     /// The number of files opened so far; of inline rows, the number of rows read.
     opened: usize,
     open: OpenRowFile,
-    /// Rows of a document that are read already.
-    pending: std::vec::IntoIter<LocatedRow>,
     columns: ColumnPositions,
     digests: Vec<(String, String)>,
+    passed_over: PassedOver,
 }
 
-type CellReader = csv::Reader<Box<dyn Read>>;
+/// Lines that did not fit the pattern of a file of lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::mapping) struct PassedOver {
+    pub lines: u64,
+    /// The first of them, as `file:line`.
+    pub first: String,
+}
 
 /// The file that is being read.
 enum OpenRowFile {
     None,
-    Cells { cells: CellReader, width: Option<usize>, by: &'static str },
-    Lines { lines: std::io::Split<BufReader<Box<dyn Read>>>, line: u32 },
-    List,
+    Cells(Box<CellReader>),
+    Lines { lines: BufReader<Box<dyn Read>>, line: u32, json: bool },
+    List { list: JsonListReader<BufReader<Box<dyn Read>>>, next: usize },
+    Documents(std::vec::IntoIter<(NestedValue, u32)>),
+    Sheet { rows: std::vec::IntoIter<SheetRow>, width: usize },
 }
+
+/// The largest size in bytes of a line.
+const LINE_MAX: u64 = 64 << 20;
 
 /// The names of the columns, in the order of the file; `None` if rows may have any.
 pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
@@ -97,42 +114,39 @@ pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
         RowSource::Query(query) => return query.columns().map(<[String]>::to_vec),
         RowSource::Inline { .. } | RowSource::Entities { .. } => return None,
     };
-    if rows.files.is_empty()
-        || !rows.files.iter().all(|file| matches!(file.format.format, RowEncoding::Cells(_)))
-    {
+    // Rows inside of a cell have columns of their own.
+    if rows.files.is_empty() || !rows.items.is_empty() {
         return None;
     }
-    if let Some(columns) = &rows.columns {
-        return Some(columns.clone());
-    }
-    // A column may be in any of several files; in the rows of a file without it, it is undefined.
     let mut all: Vec<String> = Vec::new();
     for file in &rows.files {
-        let mut cells = cells(file, rows).ok()?;
-        for name in cells.headers().ok()? {
-            if !all.iter().any(|known| known == name) {
-                all.push(name.to_owned());
+        let names = match file.format.format {
+            RowEncoding::Cells(_) | RowEncoding::Lines if rows.columns.is_some() => {
+                rows.columns.clone()?
+            }
+            RowEncoding::Cells(_) => CellReader::open(file, rows).ok()?.names().to_vec(),
+            RowEncoding::Lines => pattern_columns(rows),
+            RowEncoding::Sheet => read_sheet(file, rows.sheet.as_deref())
+                .ok()?
+                .into_iter()
+                .nth(rows.skip as usize)
+                .map(|(_, cells)| cells)?,
+            _ => return None,
+        };
+        // A column may be in any of several files; in the rows of a file without it, it is undefined.
+        for name in names {
+            if !all.contains(&name) {
+                all.push(name);
             }
         }
     }
     Some(all)
 }
 
-fn cells(file: &RowFile, rows: &RowFileSet) -> std::io::Result<CellReader> {
-    let RowEncoding::Cells(usual) = file.format.format else {
-        return Err(std::io::Error::other("not a file of cells"));
-    };
-    let mut unpacked = BufReader::new(unpack(&file.path, file.format.compression)?);
-    // Spreadsheets write a byte order mark, which would become part of the first name.
-    if unpacked.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
-        unpacked.consume(3);
-    }
-    Ok(csv::ReaderBuilder::new()
-        .delimiter(rows.delimiter.unwrap_or(usual))
-        .has_headers(rows.columns.is_none())
-        // A row of the wrong width is a fault with its own line, so the parser must let it pass.
-        .flexible(true)
-        .from_reader(Box::new(unpacked)))
+/// The names of the groups of a pattern, in their order.
+fn pattern_columns(rows: &RowFileSet) -> Vec<String> {
+    let names = rows.pattern.iter().flat_map(|pattern| pattern.capture_names().flatten());
+    names.map(str::to_owned).collect()
 }
 
 impl<'s> RowReader<'s> {
@@ -142,15 +156,20 @@ impl<'s> RowReader<'s> {
             options: *options,
             opened: 0,
             open: OpenRowFile::None,
-            pending: Vec::new().into_iter(),
             columns: ColumnPositions::default(),
             digests: Vec::new(),
+            passed_over: PassedOver::default(),
         }
     }
 
-    /// The columns of the file that the last row came from.
+    /// The columns of the file that the last document came from.
     pub(in crate::mapping) fn columns(&self) -> &ColumnPositions {
         &self.columns
+    }
+
+    /// The lines that did not fit the pattern so far.
+    pub(in crate::mapping) fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
     }
 
     /// The files that were read so far, each with the digest of its bytes.
@@ -158,29 +177,27 @@ impl<'s> RowReader<'s> {
         self.digests
     }
 
-    /// The next row, or a fault of the data; after a fault the rest may still be read.
-    pub(in crate::mapping) fn next(&mut self) -> Option<Result<LocatedRow, Diagnostic>> {
+    /// The next document, or a fault of the data; after a fault the rest may still be read.
+    pub(in crate::mapping) fn next(&mut self) -> Option<Result<RowDocument, Diagnostic>> {
         let rows = match self.source {
             RowSource::Files(rows) => rows,
             RowSource::Inline { rows, .. } => {
                 let (line, data) = rows.get(self.opened)?;
                 self.opened += 1;
-                return Some(Ok(LocatedRow::plain(RowContent::Data(data.clone()), 0, *line)));
+                let content = RowContent::Data(data.clone());
+                return Some(Ok(RowDocument { content, position: None, file: 0, line: *line }));
             }
             // Rows of the graph are fetched before any are read.
             RowSource::Entities { .. } | RowSource::Query(_) => return None,
         };
         loop {
-            if let Some(row) = self.pending.next() {
-                return Some(Ok(row));
-            }
             let next = match self.open {
                 OpenRowFile::None => {
                     let file = rows.files.get(self.opened)?;
                     self.opened += 1;
                     self.open_file(file, rows).map(|()| None)
                 }
-                _ => self.next_row(rows).inspect(|row| {
+                _ => self.next_document(rows).inspect(|row| {
                     if row.is_none() {
                         self.open = OpenRowFile::None;
                     }
@@ -188,7 +205,7 @@ impl<'s> RowReader<'s> {
             };
             match next {
                 Ok(None) => {}
-                Ok(Some(row)) => return Some(Ok(row)),
+                Ok(Some(row)) => return Some(Ok(without_nulls(row, &rows.nulls))),
                 Err(broken) => {
                     if broken.ends_file {
                         self.open = OpenRowFile::None;
@@ -203,35 +220,58 @@ impl<'s> RowReader<'s> {
         self.check_age(file)?;
         // The digest is of the packed bytes, as the file lies on the disk.
         self.digests.push((file.shown(), digest(&file.path)?));
+        self.columns = ColumnPositions::default();
         self.open = match file.format.format {
             RowEncoding::Cells(_) => {
-                let mut cells = cells(file, rows)?;
-                let (names, by) = match &rows.columns {
-                    Some(names) => (names.clone(), "`columns`"),
-                    None => {
-                        let header = cells.headers().map_err(|e| csv_error(&e))?;
-                        (header.iter().map(str::to_owned).collect(), "the header")
-                    }
+                let cells = CellReader::open(file, rows)?;
+                self.take_columns(cells.names(), rows.columns.is_some(), cells.header_line())?;
+                OpenRowFile::Cells(Box::new(cells))
+            }
+            RowEncoding::Sheet => {
+                let all = read_sheet(file, rows.sheet.as_deref())
+                    .map_err(|words| RowFileError::parser(words, 1, None))?;
+                let mut all = all.into_iter().skip(rows.skip as usize).collect::<Vec<_>>().into_iter();
+                let names = match &rows.columns {
+                    Some(names) => names.clone(),
+                    None => all.next().map_or_else(Vec::new, |(_, cells)| cells),
                 };
-                self.columns = ColumnPositions::default();
-                for (name, i) in names.iter().zip(0..) {
-                    if self.columns.insert(name.clone(), i).is_some() && !name.is_empty() {
-                        let words = format!("the column `{name}` stands twice in {by}");
-                        return Err(RowFileError::parser(words, 1, None));
-                    }
+                self.take_columns(&names, rows.columns.is_some(), 1)?;
+                OpenRowFile::Sheet { rows: all, width: names.len() }
+            }
+            encoding @ (RowEncoding::JsonLines | RowEncoding::Lines) => {
+                let json = encoding == RowEncoding::JsonLines;
+                if !json {
+                    self.take_columns(&pattern_columns(rows), true, 1)?;
                 }
-                OpenRowFile::Cells { cells, width: (!names.is_empty()).then_some(names.len()), by }
+                let mut lines = BufReader::new(open(file)?);
+                let mut skipped = Vec::new();
+                for _ in 0..rows.skip {
+                    lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut skipped)?;
+                    skipped.clear();
+                }
+                OpenRowFile::Lines { lines, line: rows.skip as u32, json }
             }
-            RowEncoding::Lines => {
-                let bytes = BufReader::new(unpack(&file.path, file.format.compression)?);
-                OpenRowFile::Lines { lines: bytes.split(b'\n'), line: 0 }
-            }
-            format => {
-                let text = read_document(&file.path, file.format.compression)?;
-                self.take_documents(file, rows, format, &text)?;
-                OpenRowFile::List
-            }
+            RowEncoding::Json => self.open_json(file, rows)?,
+            RowEncoding::Yaml => documents(read_yaml(&read_document(file)?)?),
+            RowEncoding::Toml => documents(vec![read_toml(&read_document(file)?)?]),
+            RowEncoding::Xml => documents(vec![read_xml(&read_document(file)?)?]),
         };
+        Ok(())
+    }
+
+    fn take_columns(
+        &mut self,
+        names: &[String],
+        given: bool,
+        line: u32,
+    ) -> Result<(), RowFileError> {
+        for (name, i) in names.iter().zip(0..) {
+            if self.columns.insert(name.clone(), i).is_some() && !name.is_empty() {
+                let by = if given { "`columns`" } else { "the header" };
+                let words = format!("the column `{name}` stands twice in {by}");
+                return Err(RowFileError::parser(words, line, None));
+            }
+        }
         Ok(())
     }
 
@@ -255,94 +295,88 @@ impl<'s> RowReader<'s> {
         })
     }
 
-    /// Takes the items of the documents of a text.
-    fn take_documents(
-        &mut self,
-        file: &RowFile,
-        rows: &RowFileSet,
-        format: RowEncoding,
-        text: &str,
-    ) -> Result<(), RowFileError> {
-        match format {
-            RowEncoding::Yaml => {
-                let mut all = Vec::new();
-                for document in &read_yaml(text)? {
-                    all.extend(self.items(document, file, rows)?);
-                }
-                self.pending = all.into_iter();
-            }
-            RowEncoding::Toml => {
-                let document = read_toml(text)?;
-                self.pending = self.items(&document, file, rows)?.into_iter();
-            }
-            _ => {
-                let mark = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-                let document = JsonDocument::parse(mark).map_err(|e| {
-                    RowFileError::parser(plain_words(&e), e.line() as u32, Some(e.column()))
-                })?;
-                self.pending = self.items(document.root(), file, rows)?.into_iter();
+    /// Opens a file of JSON: a list is read element by element, unless its rows ask for what is around
+    /// them.
+    fn open_json(&self, file: &RowFile, rows: &RowFileSet) -> Result<OpenRowFile, RowFileError> {
+        let opens_list = rows.items.iter().any(super::frame::opens_list);
+        if !self.options.around && !opens_list {
+            let mut input = BufReader::with_capacity(1 << 16, open(file)?);
+            let chunk = input.fill_buf()?;
+            if chunk.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
+                return Ok(OpenRowFile::List { list: JsonListReader::new(input), next: 0 });
             }
         }
-        Ok(())
+        let text = read_document(file)?;
+        let lines = LineIndex::of(&text, 1);
+        let mut found = Vec::new();
+        // Documents may follow each other without anything between them.
+        for document in serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>() {
+            let raw = document.map_err(|e| {
+                RowFileError::parser(plain_words(&e), e.line() as u32, Some(e.column()))
+            })?;
+            let at = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+            let line = lines.line(at);
+            let data = NestedValue::from_json_part(&text, raw, &lines)
+                .map_err(|e| RowFileError::parser(plain_words(&e), line, None))?;
+            found.push((data, line));
+        }
+        if found.is_empty() {
+            return Err(RowFileError::parser("the file is empty", 1, None));
+        }
+        Ok(OpenRowFile::Documents(found.into_iter()))
     }
 
-    /// The rows of one document.
-    fn items<T: DocumentTree>(
-        &self,
-        document: T,
-        file: &RowFile,
-        rows: &RowFileSet,
-    ) -> Result<Vec<LocatedRow>, RowFileError> {
-        let top = ItemPath::top();
-        let items = rows.items.as_ref().unwrap_or(&top);
-        let found = items.select(document, self.options.around).map_err(|stray| match stray {
-            ItemPathError::Broken(line, words) => RowFileError::parser(words, line, None),
-            ItemPathError::NoList(none) => no_list(none, file, rows.items.is_some()),
-        })?;
-        // A copy of the document costs memory, so it is made only if an expression names it.
-        let doc = match self.options.around {
-            true => Some(Arc::new(
-                document
-                    .data()
-                    .map_err(|words| RowFileError::parser(words, document.line(), None))?,
-            )),
-            false => None,
-        };
-        let row = |item: SelectedItem| LocatedRow {
-            row: RowContent::Data(item.row),
-            parent: item.parent,
-            doc: doc.clone(),
-            file: self.opened - 1,
-            line: item.line,
-        };
-        Ok(found.into_iter().map(row).collect())
-    }
-
-    /// The next row of cells, or of a line; `None` at the end of the file.
-    fn next_row(&mut self, rows: &RowFileSet) -> Result<Option<LocatedRow>, RowFileError> {
-        let at = self.opened - 1;
+    /// The next document of the open file; `None` at its end.
+    fn next_document(&mut self, rows: &RowFileSet) -> Result<Option<RowDocument>, RowFileError> {
+        let file = self.opened - 1;
+        let document = |content, line| RowDocument { content, position: None, file, line };
         match &mut self.open {
-            OpenRowFile::None | OpenRowFile::List => Ok(None),
-            OpenRowFile::Cells { cells, width, by } => {
-                let mut record = csv::StringRecord::new();
-                if !cells.read_record(&mut record).map_err(|e| csv_error(&e))? {
-                    return Ok(None);
-                }
-                let line = record.position().map_or(0, |p| p.line() as u32);
-                let expected = *width.get_or_insert(record.len());
-                if record.len() != expected {
-                    let names = if *by == "the header" { "has" } else { "names" };
-                    let words = format!("row has {} fields, {by} {names} {expected}", record.len());
-                    let (code, help) = ("M0402", None);
-                    let column = Some(1);
-                    return Err(RowFileError { code, words, line, column, help, ends_file: false });
-                }
-                Ok(Some(LocatedRow::plain(RowContent::Cells(record), at, line)))
+            OpenRowFile::None => Ok(None),
+            OpenRowFile::Cells(cells) => {
+                let next = cells.next()?;
+                Ok(next.map(|(record, line)| document(RowContent::Cells(record), line)))
             }
-            OpenRowFile::Lines { .. } => {
-                while let Some((text, line)) = self.next_line()? {
-                    if let Some(row) = self.line(&text, line, rows)? {
-                        return Ok(Some(row));
+            OpenRowFile::Sheet { rows, width } => Ok(rows.next().map(|(line, mut cells)| {
+                cells.resize((*width).max(cells.len()), String::new());
+                document(RowContent::Cells(cells.into()), line)
+            })),
+            OpenRowFile::Documents(documents) => {
+                let next = documents.next();
+                Ok(next.map(|(data, line)| document(RowContent::Data(data), line)))
+            }
+            OpenRowFile::List { list, next } => {
+                while let Some(element) = list.next()? {
+                    let position = *next;
+                    *next += 1;
+                    let lines = LineIndex::of(&element.text, element.line);
+                    // Each element is a document of its own, so a fault ends it and not the file.
+                    let data = NestedValue::from_json(&element.text, &lines).map_err(|e| {
+                        let line = element.line + (e.line() as u32).saturating_sub(1);
+                        let broken = RowFileError::parser(plain_words(&e), line, None);
+                        RowFileError { ends_file: false, ..broken }
+                    })?;
+                    if data != NestedValue::Null {
+                        let document = document(RowContent::Data(data), element.line);
+                        return Ok(Some(RowDocument { position: Some(position), ..document }));
+                    }
+                }
+                Ok(None)
+            }
+            OpenRowFile::Lines { json, .. } => {
+                let json = *json;
+                while let Some((text, line)) = self.next_line(rows)? {
+                    if json {
+                        return Ok(Some(document(RowContent::Data(json_line(&text, line)?), line)));
+                    }
+                    match rows.pattern.as_ref().and_then(|pattern| taken_apart(pattern, &text)) {
+                        Some(record) => return Ok(Some(document(RowContent::Cells(record), line))),
+                        None => {
+                            self.passed_over.lines += 1;
+                            if self.passed_over.first.is_empty() {
+                                self.passed_over.first =
+                                    format!("{}:{line}", rows.files[file].name);
+                            }
+                        }
                     }
                 }
                 Ok(None)
@@ -350,101 +384,100 @@ impl<'s> RowReader<'s> {
         }
     }
 
-    /// The next line that is not blank, and its number; `None` at the end of the file.
-    fn next_line(&mut self) -> Result<Option<(String, u32)>, RowFileError> {
-        let OpenRowFile::Lines { lines, line } = &mut self.open else { return Ok(None) };
-        for bytes in lines {
+    /// The next line that is neither blank nor a comment, and its number; `None` at the end of the file.
+    fn next_line(&mut self, rows: &RowFileSet) -> Result<Option<(String, u32)>, RowFileError> {
+        let OpenRowFile::Lines { lines, line, .. } = &mut self.open else { return Ok(None) };
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            // A file without a line end must not be read into memory as a whole.
+            if lines.by_ref().take(LINE_MAX + 1).read_until(b'\n', &mut bytes)? == 0 {
+                return Ok(None);
+            }
             *line += 1;
-            let bytes = bytes.map_err(|e| RowFileError::parser(e.to_string(), *line, None))?;
+            if bytes.len() as u64 > LINE_MAX {
+                return Err(RowFileError::parser("the line is longer than 64 MiB", *line, None));
+            }
             let text = match std::str::from_utf8(&bytes) {
-                Ok(text) => text.strip_prefix('\u{FEFF}').unwrap_or(text).trim(),
+                Ok(text) => text.trim(),
                 Err(error) => {
                     let words = format!("byte {} of the line is not UTF-8", error.valid_up_to());
                     let broken = RowFileError::parser(words, *line, None);
                     return Err(RowFileError { ends_file: false, ..broken });
                 }
             };
-            if !text.is_empty() {
+            let comment = rows.comment.is_some_and(|sign| text.as_bytes().first() == Some(&sign));
+            if !text.is_empty() && !comment {
                 return Ok(Some((text.to_owned(), *line)));
             }
         }
-        Ok(None)
     }
+}
 
-    /// The first row of a line of JSON; the others are pending. `None` if the line has no items.
-    fn line(
-        &mut self,
-        text: &str,
-        line: u32,
-        rows: &RowFileSet,
-    ) -> Result<Option<LocatedRow>, RowFileError> {
-        // Each line is a document of its own, so a fault ends the line and not the file.
-        let here = |broken: RowFileError| RowFileError { line, ends_file: false, ..broken };
-        let document = JsonDocument::parse(text)
-            .map_err(|e| here(RowFileError::parser(plain_words(&e), line, Some(e.column()))))?;
-        let root = document.root();
-        let RowSource::Files(RowFileSet { files, .. }) = self.source else { return Ok(None) };
-        if rows.items.is_none() {
-            let data =
-                root.data().map_err(|words| here(RowFileError::parser(words, line, None)))?;
-            let row = LocatedRow::plain(RowContent::Data(data), self.opened - 1, line);
-            let doc = match (&row.row, self.options.around) {
-                (RowContent::Data(data), true) => Some(Arc::new(data.clone())),
-                _ => None,
-            };
-            return Ok(Some(LocatedRow { doc, ..row }));
+fn documents(all: Vec<NestedValue>) -> OpenRowFile {
+    let numbered = all.into_iter().zip(1..).map(|(data, number)| {
+        let line = match &data {
+            NestedValue::Object(object) if object.line > 0 => object.line,
+            _ => number,
+        };
+        (data, line)
+    });
+    // A document without a value, such as the one behind a last `---`, has no rows.
+    OpenRowFile::Documents(
+        numbered.filter(|(data, _)| *data != NestedValue::Null).collect::<Vec<_>>().into_iter(),
+    )
+}
+
+fn json_line(text: &str, line: u32) -> Result<NestedValue, RowFileError> {
+    // Each line is a document of its own, so a fault ends the line and not the file.
+    NestedValue::from_json(text, &LineIndex::of(text, line)).map_err(|e| {
+        let broken = RowFileError::parser(plain_words(&e), line, Some(e.column()));
+        RowFileError { ends_file: false, ..broken }
+    })
+}
+
+/// The named groups of a pattern in a line, as cells.
+fn taken_apart(pattern: &regex::Regex, text: &str) -> Option<csv::StringRecord> {
+    let groups = pattern.captures(text)?;
+    let named = pattern.capture_names().flatten();
+    Some(named.map(|name| groups.name(name).map_or("", |found| found.as_str())).collect())
+}
+
+/// The document without the texts that mean a missing value.
+fn without_nulls(document: RowDocument, nulls: &[String]) -> RowDocument {
+    if nulls.is_empty() {
+        return document;
+    }
+    let is_null = |text: &str| nulls.iter().any(|null| null == text);
+    let content = match document.content {
+        RowContent::Cells(cells) if cells.iter().any(is_null) => RowContent::Cells(
+            cells.iter().map(|cell| if is_null(cell) { "" } else { cell }).collect(),
+        ),
+        RowContent::Data(mut data) => {
+            clear_nulls(&mut data, &is_null);
+            RowContent::Data(data)
         }
-        let items = self.items(root, &files[self.opened - 1], rows).map_err(here)?;
-        let items: Vec<LocatedRow> =
-            items.into_iter().map(|row| LocatedRow { line, ..row }).collect();
-        self.pending = items.into_iter();
-        Ok(self.pending.next())
-    }
+        cells => cells,
+    };
+    RowDocument { content, ..document }
 }
 
-fn csv_error(error: &csv::Error) -> RowFileError {
-    let line = error.position().map_or(1, |p| p.line() as u32);
-    match error.kind() {
-        csv::ErrorKind::Utf8 { err, .. } => {
-            let words = format!("cell {} of the row is not UTF-8", err.field() + 1);
-            // The parser has taken the whole row, so the next one can still be read.
-            RowFileError { ends_file: false, ..RowFileError::parser(words, line, None) }
+fn clear_nulls(data: &mut NestedValue, is_null: &impl Fn(&str) -> bool) {
+    match data {
+        NestedValue::Text(text) if is_null(text) => *data = NestedValue::Null,
+        NestedValue::List(list) => list.items.iter_mut().for_each(|item| clear_nulls(item, is_null)),
+        NestedValue::Object(object) => {
+            object.members.iter_mut().for_each(|(_, value)| clear_nulls(value, is_null));
         }
-        csv::ErrorKind::Io(error) => RowFileError::parser(error.to_string(), line, None),
-        _ => RowFileError::parser(error.to_string(), line, None),
-    }
-}
-
-fn no_list(none: MissingList, file: &RowFile, asked: bool) -> RowFileError {
-    let words = match asked {
-        true => format!("`items` found no list at `{}` in {}", none.path, file.name),
-        false => format!("{} is no list of rows", file.name),
-    };
-    let keys = match none.keys.as_slice() {
-        [] => None,
-        keys => Some(format!("keys there: {}", keys.join(", "))),
-    };
-    let say = "say with `items` where the rows are, e.g. `items = \"resources[*]\"`";
-    let help = match (asked, keys) {
-        (true, keys) => keys,
-        (false, None) => Some(say.to_owned()),
-        (false, Some(keys)) => Some(format!("{say}; {keys}")),
-    };
-    let (code, column) = ("M0404", None);
-    RowFileError { code, words, line: none.line, column, help, ends_file: true }
-}
-
-impl LocatedRow {
-    fn plain(row: RowContent, file: usize, line: u32) -> LocatedRow {
-        LocatedRow { row, parent: None, doc: None, file, line }
+        _ => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{file_format, parse_items};
+    use super::super::{FrameContent, ItemContext, RowFrame, each_row};
     use super::*;
-    use crate::mapping::data::NestedValue;
+    use crate::mapping::expression::{MappingExpr, PathRoot};
     use std::io::Write;
     use std::path::Path;
 
@@ -455,14 +488,27 @@ mod tests {
         let file = |(name, bytes): &(&str, &[u8])| {
             let path = folder.join(name);
             std::fs::write(&path, bytes).unwrap();
-            RowFile { format: file_format(&path, None).unwrap(), name: (*name).to_owned(), path }
+            RowFile::new(path, (*name).to_owned(), None).unwrap()
         };
+        let items = items.map(|text| crate::lang::parse_items(text, PathRoot::Row).0);
         RowSource::Files(RowFileSet {
             files: files.iter().map(file).collect(),
-            items: items.map(|i| parse_items(i).unwrap()),
-            columns: None,
-            delimiter: None,
+            items: items.into_iter().collect(),
+            ..RowFileSet::default()
         })
+    }
+
+    /// Paths without conditions and calls.
+    struct PlainPaths;
+
+    impl ItemContext for PlainPaths {
+        fn keeps(&self, _: &MappingExpr, _: &RowFrame<'_>, _: &NestedValue) -> bool {
+            false
+        }
+
+        fn call(&self, _: &MappingExpr, _: &RowFrame<'_>) -> Option<NestedValue> {
+            None
+        }
     }
 
     /// `file:line value of x`, or the fault.
@@ -471,23 +517,26 @@ mod tests {
         let source = source(folder.path(), files, items);
         let mut reader = RowReader::open(&source, &AROUND);
         let mut told = Vec::new();
-        while let Some(row) = reader.next() {
-            told.push(match row {
-                Ok(row) => {
-                    let x = match &row.row {
-                        RowContent::Cells(cells) => cells[reader.columns()["x"]].to_owned(),
-                        RowContent::Data(data) => match data.member("x") {
-                            Some(NestedValue::Text(text)) => text.clone(),
-                            other => format!("{other:?}"),
-                        },
-                    };
-                    format!("{}:{} {x}", row.file, row.line)
+        while let Some(document) = reader.next() {
+            match document {
+                Ok(document) => {
+                    let frame = document.frame(reader.columns());
+                    each_row(&frame, source.items(), &PlainPaths, &mut |row| {
+                        let x = match row.content {
+                            FrameContent::Cells(cells, columns) => cells[columns["x"]].to_owned(),
+                            FrameContent::Data(data) => match data.member("x") {
+                                Some(NestedValue::Text(text)) => text.clone(),
+                                other => format!("{other:?}"),
+                            },
+                        };
+                        told.push(format!("{}:{} {x}", document.file, row.line));
+                    });
                 }
                 Err(fault) => {
                     let (line, column) = fault.place();
-                    format!("{} {line}:{column} {}", fault.code, fault.message)
+                    told.push(format!("{} {line}:{column} {}", fault.code, fault.message));
                 }
-            });
+            }
         }
         told
     }
@@ -533,7 +582,7 @@ mod tests {
             ("a.csv", b"x,y\n1,2,3\n4,5\n"),
             ("b.csv", b"x,y\n\xFF,2\n6,7\n"),
             ("c.json", b"[{\"x\":1},\n}"),
-            ("d.json", b"{\"rows\": []}"),
+            ("d.json", b"{\"x\": \"one document\"}"),
             ("e.ndjson", b"{\n{\"x\":\"8\"}\n"),
             ("f.csv", b"x,x\n1,2\n"),
         ];
@@ -543,12 +592,43 @@ mod tests {
             "M0403 2:1 b.csv: cell 1 of the row is not UTF-8",
             "1:3 6",
             "M0403 2:1 c.json: expected value",
-            "M0404 1:1 d.json is no list of rows",
+            "3:1 one document",
             "M0403 1:1 e.ndjson: EOF while parsing an object",
             "4:2 8",
             "M0403 1:1 f.csv: the column `x` stands twice in the header",
         ];
         assert_eq!(read(&files, None), expected);
+    }
+
+    #[test]
+    fn an_open_quote_ends_the_file_with_a_fault() {
+        let files: [(&str, &[u8]); 2] =
+            [("a.csv", b"x,y\r\n1,2\r\n3,\"4\r\n5,6\r\n"), ("b.csv", b"x\n7\n")];
+        let expected =
+            ["0:2 1", "M0403 3:1 a.csv: a quote opened on line 3 is never closed", "1:2 7"];
+        assert_eq!(read(&files, None), expected);
+    }
+
+    #[test]
+    fn lines_are_those_of_the_file_whatever_ends_them() {
+        let files: [(&str, &[u8]); 4] = [
+            ("a.csv", b"x,y\r\n1,2\r\n\r\n\"a\r\nb\",4\r\n5,6"),
+            ("b.csv", b"x;y\n1;2\n"),
+            ("c.csv", b"sep=;\nx;y\n1,5;2\n"),
+            ("d.json", b"{\"x\":\"1\"}\n{\"x\":\n\"2\"}"),
+        ];
+        let expected = ["0:2 1", "0:4 a\r\nb", "0:6 5", "1:2 1", "2:3 1,5", "3:1 1", "3:2 2"];
+        assert_eq!(read(&files, None), expected);
+    }
+
+    #[test]
+    fn paths_open_what_they_say() {
+        let json = br#"{"jobs":{"a":{"x":"1","steps":[{"x":"2"},{"x":"3"}]},"b":{"x":"4","steps":{"x":"5"}}}}"#;
+        let files: [(&str, &[u8]); 1] = [("a.json", json)];
+        assert_eq!(read(&files, Some("jobs.*")), ["0:1 1", "0:1 4"]);
+        assert_eq!(read(&files, Some("jobs.*.steps[*]")), ["0:1 2", "0:1 3", "0:1 5"]);
+        assert_eq!(read(&files, Some("..steps[*]")), ["0:1 2", "0:1 3", "0:1 5"]);
+        assert_eq!(read(&files, Some("jobs.c")), [""; 0]);
     }
 
     #[test]

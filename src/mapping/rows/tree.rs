@@ -4,10 +4,9 @@
 //! with a leading zero is a text, since account numbers are written so; and the merge key `<<`,
 //! which 1.2 dropped, still works. Aliases are copies, and their copies are counted.
 
-use super::items::{DocumentTree, NodeContent};
 use crate::graph::Value;
-use crate::mapping::data::NestedValue;
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use crate::lang::{NestedList, NestedObject, NestedValue};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use std::collections::{HashMap, HashSet};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -41,50 +40,20 @@ impl DocumentNode {
         }
     }
 
-    fn to_json(&self) -> serde_json::Value {
-        use serde_json::Value as Json;
-        match &self.kind {
-            DocumentNodeKind::Plain(NestedValue::Bool(b)) => Json::Bool(*b),
-            DocumentNodeKind::Plain(NestedValue::Number(n)) => serde_json::json!(n),
-            DocumentNodeKind::Plain(NestedValue::Text(text)) => Json::String(text.clone()),
-            DocumentNodeKind::Plain(_) => Json::Null,
-            DocumentNodeKind::List(items) => items.iter().map(DocumentNode::to_json).collect(),
-            DocumentNodeKind::Object(members) => {
-                members.iter().map(|(name, node)| (name.clone(), node.to_json())).collect()
-            }
-        }
-    }
-
-    fn to_data(&self) -> NestedValue {
-        match &self.kind {
-            DocumentNodeKind::Plain(data) => data.clone(),
+    /// The node as data that knows its lines.
+    fn into_data(self) -> NestedValue {
+        match self.kind {
+            DocumentNodeKind::Plain(data) => data,
             DocumentNodeKind::List(items) => {
-                NestedValue::List(items.iter().map(DocumentNode::to_data).collect())
+                let lines = items.iter().map(|item| item.line).collect();
+                let items = items.into_iter().map(DocumentNode::into_data).collect();
+                NestedValue::List(NestedList { items, lines })
             }
-            DocumentNodeKind::Object(members) => NestedValue::Object(
-                members.iter().map(|(n, node)| (n.clone(), node.to_data())).collect(),
-            ),
+            DocumentNodeKind::Object(members) => NestedValue::Object(NestedObject {
+                members: members.into_iter().map(|(n, node)| (n, node.into_data())).collect(),
+                line: self.line,
+            }),
         }
-    }
-}
-
-impl DocumentTree for &DocumentNode {
-    fn line(self) -> u32 {
-        self.line
-    }
-
-    fn open(self) -> Result<NodeContent<Self>, String> {
-        Ok(match &self.kind {
-            DocumentNodeKind::Plain(_) => NodeContent::Plain,
-            DocumentNodeKind::List(items) => NodeContent::List(items.iter().collect()),
-            DocumentNodeKind::Object(members) => {
-                NodeContent::Object(members.iter().map(|(n, node)| (n.clone(), node)).collect())
-            }
-        })
-    }
-
-    fn data(self) -> Result<NestedValue, String> {
-        Ok(self.to_data())
     }
 }
 
@@ -101,7 +70,7 @@ pub(super) struct DocumentError {
 /// # Errors
 ///
 /// The first trouble.
-pub(super) fn read_toml(text: &str) -> Result<DocumentNode, DocumentError> {
+pub(super) fn read_toml(text: &str) -> Result<NestedValue, DocumentError> {
     let error_at_byte = |words: &str, at: usize| {
         let before = text.get(..at).unwrap_or(text);
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -112,39 +81,46 @@ pub(super) fn read_toml(text: &str) -> Result<DocumentNode, DocumentError> {
         .map_err(|error| error_at_byte(error.message(), error.span().map_or(0, |s| s.start)))?;
     let breaks: Vec<usize> = text.match_indices('\n').map(|(i, _)| i).collect();
     let line = |at: usize| breaks.partition_point(|&b| b < at) as u32 + 1;
-    table_node(table.get_ref(), 1, &line)
-        .map_err(|at| error_at_byte("64 bits cannot hold this number exactly", at))
+    Ok(table_node(table.get_ref(), 1, &line).into_data())
 }
 
 fn table_node(
     table: &DeTable<'_>,
     at_line: u32,
     line: &impl Fn(usize) -> u32,
-) -> Result<DocumentNode, usize> {
+) -> DocumentNode {
     // Members come in the order of their names; that of the file is the order of their places.
     let mut members: Vec<_> = table.iter().collect();
     members.sort_by_key(|(name, _)| name.span().start);
     let member = |(name, value): (&Spanned<_>, _)| {
-        Ok((AsRef::<str>::as_ref(name.get_ref()).to_owned(), value_node(value, line)?))
+        (AsRef::<str>::as_ref(name.get_ref()).to_owned(), value_node(value, line))
     };
-    let members = members.into_iter().map(member).collect::<Result<_, usize>>()?;
-    Ok(DocumentNode { line: at_line, kind: DocumentNodeKind::Object(members) })
+    let members = members.into_iter().map(member).collect();
+    DocumentNode { line: at_line, kind: DocumentNodeKind::Object(members) }
 }
 
-fn value_node(
-    value: &Spanned<DeValue<'_>>,
-    line: &impl Fn(usize) -> u32,
-) -> Result<DocumentNode, usize> {
+fn value_node(value: &Spanned<DeValue<'_>>, line: &impl Fn(usize) -> u32) -> DocumentNode {
     let start = value.span().start;
     let kind = match value.get_ref() {
         DeValue::Table(table) => return table_node(table, line(start), line),
         DeValue::Array(items) => {
-            let items = items.iter().map(|item| value_node(item, line));
-            DocumentNodeKind::List(items.collect::<Result<_, _>>()?)
+            DocumentNodeKind::List(items.iter().map(|item| value_node(item, line)).collect())
         }
-        plain => DocumentNodeKind::Plain(NestedValue::from_toml(plain).ok_or(start)?),
+        // A number that 64 bits cannot hold stays the text that was written.
+        DeValue::Integer(number) => DocumentNodeKind::Plain(
+            NestedValue::from_toml(value.get_ref())
+                .unwrap_or_else(|| NestedValue::Text(number.as_str().to_owned())),
+        ),
+        DeValue::Float(number) => DocumentNodeKind::Plain(
+            NestedValue::from_toml(value.get_ref())
+                .unwrap_or_else(|| NestedValue::Text(number.as_str().to_owned())),
+        ),
+        plain => {
+            let data = NestedValue::from_toml(plain).unwrap_or(NestedValue::Null);
+            DocumentNodeKind::Plain(data)
+        }
     };
-    Ok(DocumentNode { line: line(start), kind })
+    DocumentNode { line: line(start), kind }
 }
 
 /// Reads the documents of a YAML text.
@@ -152,8 +128,9 @@ fn value_node(
 /// # Errors
 ///
 /// The first trouble.
-pub(super) fn read_yaml(text: &str) -> Result<Vec<DocumentNode>, DocumentError> {
-    read_yaml_within(text, NODES_MAX, usize::MAX)
+pub(super) fn read_yaml(text: &str) -> Result<Vec<NestedValue>, DocumentError> {
+    let nodes = read_yaml_within(text, NODES_MAX, usize::MAX)?;
+    Ok(nodes.into_iter().map(DocumentNode::into_data).collect())
 }
 
 fn read_yaml_within(
@@ -190,7 +167,7 @@ pub const YAML_VALUES_MAX: usize = 500_000;
 pub fn yaml_documents(text: &str) -> Result<Vec<String>, String> {
     let nodes = read_yaml_within(text, YAML_VALUES_MAX, YAML_VALUES_MAX)
         .map_err(|trouble| format!("{}:{}: {}", trouble.line, trouble.column, trouble.words))?;
-    Ok(nodes.iter().map(|node| node.to_json().to_string()).collect())
+    Ok(nodes.into_iter().map(|node| node.into_data().to_json().to_string()).collect())
 }
 
 struct YamlReader<'t> {
@@ -236,16 +213,14 @@ impl<'t> YamlReader<'t> {
         let (kind, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
-                let is_text = tag.is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
+                let is_text = tag.as_ref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
                 let data = match style == ScalarStyle::Plain && !is_text {
-                    true => plain_scalar(&text).ok_or_else(|| {
-                        error_at(format!("64 bits cannot hold the number {text} exactly"), span)
-                    })?,
+                    true => plain_scalar(&text),
                     false => NestedValue::Text(text.into_owned()),
                 };
-                (DocumentNodeKind::Plain(data), anchor)
+                (tagged(DocumentNodeKind::Plain(data), tag.as_deref(), span), anchor)
             }
-            Event::SequenceStart(anchor, _) => {
+            Event::SequenceStart(anchor, tag) => {
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
@@ -253,10 +228,11 @@ impl<'t> YamlReader<'t> {
                         (event, span) => items.push(self.node(event, span, depth + 1)?),
                     }
                 }
-                (DocumentNodeKind::List(items), anchor)
+                (tagged(DocumentNodeKind::List(items), tag.as_deref(), span), anchor)
             }
-            Event::MappingStart(anchor, _) => {
-                (DocumentNodeKind::Object(self.members(depth)?), anchor)
+            Event::MappingStart(anchor, tag) => {
+                let members = DocumentNodeKind::Object(self.members(depth)?);
+                (tagged(members, tag.as_deref(), span), anchor)
             }
             _ => (DocumentNodeKind::Plain(NestedValue::Null), 0),
         };
@@ -325,33 +301,49 @@ impl<'t> YamlReader<'t> {
     }
 }
 
-/// The value of an unquoted scalar; `None` for a number that 64 bits cannot hold.
-fn plain_scalar(text: &str) -> Option<NestedValue> {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Some(NestedValue::Null),
-        "true" | "True" | "TRUE" => return Some(NestedValue::Bool(true)),
-        "false" | "False" | "FALSE" => return Some(NestedValue::Bool(false)),
-        _ => {}
+/// A value with a tag that YAML does not know, as an object: `!Ref x` is `{ Ref: x }`.
+fn tagged(kind: DocumentNodeKind, tag: Option<&Tag>, span: Span) -> DocumentNodeKind {
+    match tag {
+        Some(tag) if !tag.is_yaml_core_schema() && !tag.suffix.is_empty() => {
+            let inner = DocumentNode { line: span.start.line() as u32, kind };
+            DocumentNodeKind::Object(vec![(tag.suffix.clone(), inner)])
+        }
+        _ => kind,
     }
+}
+
+/// The value of an unquoted scalar. A number that 64 bits cannot hold stays a text.
+fn plain_scalar(text: &str) -> NestedValue {
+    let number = plain_number(text);
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => NestedValue::Null,
+        "true" | "True" | "TRUE" => NestedValue::Bool(true),
+        "false" | "False" | "FALSE" => NestedValue::Bool(false),
+        _ => number.map_or_else(|| NestedValue::Text(text.to_owned()), NestedValue::Number),
+    }
+}
+
+/// The number that an unquoted scalar is; `None` if it is none, or 64 bits cannot hold it.
+fn plain_number(text: &str) -> Option<Value<'static>> {
     let radix = |prefix, radix| {
         let digits = text.strip_prefix(prefix)?;
         digits.chars().all(|c| c.is_digit(radix)).then(|| i64::from_str_radix(digits, radix).ok())
     };
     if let Some(integer) = radix("0x", 16).or_else(|| radix("0o", 8)) {
-        return integer.map(|i| NestedValue::Number(Value::Int(i)));
+        return integer.map(Value::Int);
     }
     let digits = text.trim_start_matches(['-', '+']);
     let leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
     if !looks_like_number(text) || leading_zero {
-        return Some(NestedValue::Text(text.to_owned()));
+        return None;
     }
     let unsigned = text.strip_prefix('+').unwrap_or(text);
     match Value::number(unsigned) {
-        Some(number) => Some(NestedValue::Number(number)),
+        Some(number) => Some(number),
         // `.5` and `5.` are numbers here, though not in JSON.
         None if digits.starts_with('.') || digits.ends_with('.') => {
             let float = unsigned.parse::<f64>().ok().filter(|f| f.is_finite());
-            float.map(|f| NestedValue::Number(Value::Float(f)))
+            float.map(Value::Float)
         }
         None => None,
     }
@@ -379,12 +371,11 @@ mod tests {
 
     fn yaml(text: &str) -> Result<Vec<NestedValue>, String> {
         let nodes = read_yaml(text).map_err(|t| format!("{}:{} {}", t.line, t.column, t.words));
-        Ok(nodes?.iter().map(DocumentNode::to_data).collect())
+        nodes
     }
 
     fn same(text: &str, json: &str) {
-        let raw: &serde_json::value::RawValue = serde_json::from_str(json).unwrap();
-        assert_eq!(yaml(text), Ok(vec![NestedValue::from_json(raw).unwrap()]), "{text}");
+        assert_eq!(yaml(text), Ok(vec![NestedValue::parse_json(json).unwrap()]), "{text}");
     }
 
     #[test]
@@ -398,7 +389,9 @@ mod tests {
             "- 012345678901\n- 1.2.3\n- e5\n-\n- !!str 5",
             r#"["012345678901","1.2.3","e5",null,"5"]"#,
         );
-        assert!(yaml("a: 123456789012345678901234567890").unwrap_err().contains("64 bits"));
+        same("a: 123456789012345678901234567890", r#"{"a":"123456789012345678901234567890"}"#);
+        same("tag: 12e34567", r#"{"tag":"12e34567"}"#);
+        same("a: !Ref x\nb: !GetAtt [x, y]", r#"{"a":{"Ref":"x"},"b":{"GetAtt":["x","y"]}}"#);
     }
 
     #[test]
@@ -427,12 +420,10 @@ mod tests {
     #[test]
     fn documents_and_items_know_their_lines() {
         let nodes = read_yaml("---\na: 1\n---\nlist:\n  - x\n  - y\n").unwrap();
-        let DocumentNodeKind::Object(members) = &nodes[1].kind else { panic!("no object") };
-        let DocumentNodeKind::List(items) = &members[0].1.kind else { panic!("no list") };
-        assert_eq!(items.iter().map(|i| i.line).collect::<Vec<_>>(), [5, 6]);
+        let Some(NestedValue::List(list)) = nodes[1].member("list") else { panic!("no list") };
+        assert_eq!(list.lines, [5, 6]);
         let node = read_toml("x = 1\n[[app]]\nname = 'a'\n\n[[app]]\nname = 'b'\n").unwrap();
-        let DocumentNodeKind::Object(members) = &node.kind else { panic!("no object") };
-        let DocumentNodeKind::List(items) = &members[1].1.kind else { panic!("no list") };
-        assert_eq!(items.iter().map(|i| i.line).collect::<Vec<_>>(), [2, 5]);
+        let Some(NestedValue::List(list)) = node.member("app") else { panic!("no list") };
+        assert_eq!(list.lines, [2, 5]);
     }
 }

@@ -3,7 +3,7 @@
 use super::MappingChecker;
 use super::expressions::KnownRoots;
 use crate::graph::{NameKind, Value};
-use crate::mapping::data::toml_number;
+use crate::lang::toml_number;
 use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::PathRoot;
 use crate::mapping::format::{SpannedText, TomlTable};
@@ -16,7 +16,7 @@ use toml::de::DeValue;
 
 impl MappingChecker<'_> {
     /// The entities that a table asks for.
-    pub(super) fn selection(&mut self, table: &TomlTable<'_>) -> EntitySelection {
+    pub(in crate::mapping) fn selection(&mut self, table: &TomlTable<'_>) -> EntitySelection {
         EntitySelection {
             scopes: self.scopes(&table.texts("scope")),
             types: self.names(NameKind::Type, &table.texts("type")),
@@ -25,7 +25,7 @@ impl MappingChecker<'_> {
     }
 
     /// Reads one end. With a join, only the join finds its entity.
-    pub(super) fn end(
+    pub(in crate::mapping) fn end(
         &mut self,
         top: &TomlTable<'_>,
         name: &'static str,
@@ -48,7 +48,7 @@ impl MappingChecker<'_> {
         let seen = match joined {
             true => own,
             false => {
-                KnownRoots { row: true, from: before.from || own.from, to: own.to, matched: false }
+                KnownRoots { from: before.from || own.from, to: own.to, ..KnownRoots::ROW }
             }
         };
         let prefer = table.text("prefer").map(|text| {
@@ -152,7 +152,7 @@ impl MappingChecker<'_> {
     }
 
     /// The alternatives of `match` or `join`, each with the text of its condition.
-    pub(super) fn alternatives(
+    pub(in crate::mapping) fn alternatives(
         &mut self,
         table: &TomlTable<'_>,
         key: &str,
@@ -171,7 +171,7 @@ impl MappingChecker<'_> {
                 None => table.as_text(item),
             };
             let Some(text) = text else { continue };
-            let edge = KnownRoots { from: true, to: true, matched: true, row: known.row };
+            let edge = KnownRoots { from: true, to: true, matched: true, ..known };
             let alternative = MatchAlternative {
                 name: inner.as_ref().and_then(|t| t.plain("name")),
                 when: self.condition(&text, known),
@@ -190,9 +190,17 @@ impl MappingChecker<'_> {
         table: &TomlTable<'_>,
         known: KnownRoots,
     ) -> Vec<(String, PropertyAssignment)> {
-        let Some(table) = table.table("properties") else { return Vec::new() };
+        table.table("properties").map_or_else(Vec::new, |table| self.assignments(&table, known))
+    }
+
+    /// Names with their templates or literals, by ascending name; `*` is none of them.
+    pub(in crate::mapping) fn assignments(
+        &mut self,
+        table: &TomlTable<'_>,
+        known: KnownRoots,
+    ) -> Vec<(String, PropertyAssignment)> {
         let mut properties = Vec::new();
-        for (name, value) in table.entries() {
+        for (name, value) in table.entries().filter(|(name, _)| name.value != "*") {
             let name = self.name(NameKind::Property, &name);
             let property = match value.get_ref() {
                 DeValue::String(_) => table
@@ -216,13 +224,19 @@ impl MappingChecker<'_> {
     }
 
     /// The class and the rules of the edge.
-    pub(super) fn relationship(
+    pub(in crate::mapping) fn relationship(
         &mut self,
         top: &TomlTable<'_>,
         rows: bool,
     ) -> Option<(String, RelationshipRules)> {
         let table = top.table("relationship")?;
-        let known = KnownRoots { row: rows, from: true, to: true, matched: true };
+        let known = KnownRoots {
+            row: rows,
+            from: true,
+            to: true,
+            matched: true,
+            ..KnownRoots::default()
+        };
         let class = table.text("class").and_then(|text| self.class(&text));
         let cardinality = table.plain("cardinality").unwrap_or_else(|| "many-to-many".to_owned());
         let rules = RelationshipRules {

@@ -6,12 +6,12 @@ use crate::lang::{
     AccessStep, ComparisonOp, Diagnostic, ExprDiagnostic, ExprFunction, TermOperator, closest,
     parse_condition, parse_template,
 };
-use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, Template};
+use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, PathStep, Template};
 use crate::mapping::format::SpannedText;
 
 /// The columns of the rows, where they are known beforehand.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KnownColumns {
+pub(in crate::mapping) struct KnownColumns {
     /// In the order of the file; `None` when rows may have any.
     pub names: Option<Vec<String>>,
     /// The file, as written.
@@ -22,30 +22,52 @@ pub(super) struct KnownColumns {
 
 /// The roots that an expression may name in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct KnownRoots {
+pub(in crate::mapping) struct KnownRoots {
     pub row: bool,
     pub from: bool,
     pub to: bool,
     pub matched: bool,
+    /// Inside of `[?...]`.
+    pub it: bool,
+    /// In a source file, where templates have names and entities have rows.
+    pub named: bool,
 }
 
 impl KnownRoots {
-    pub(super) const ROW: KnownRoots =
-        KnownRoots { row: true, from: false, to: false, matched: false };
+    pub(in crate::mapping) const ROW: KnownRoots = KnownRoots {
+        row: true,
+        from: false,
+        to: false,
+        matched: false,
+        it: false,
+        named: false,
+    };
 
     fn has(self, root: PathRoot) -> bool {
         match root {
-            PathRoot::Row | PathRoot::Parent | PathRoot::Doc | PathRoot::File => self.row,
+            PathRoot::Row
+            | PathRoot::RowKey
+            | PathRoot::RowPath
+            | PathRoot::Parent
+            | PathRoot::ParentKey
+            | PathRoot::Parents
+            | PathRoot::ParentKeys
+            | PathRoot::Doc
+            | PathRoot::File => self.row,
+            PathRoot::SelfRow | PathRoot::Let => self.named,
+            PathRoot::It => self.it,
             PathRoot::From => self.from,
             PathRoot::To => self.to,
             PathRoot::Match => self.matched,
         }
     }
 
-    /// `row, doc, parent, file` and the like.
+    /// `row, row_key, parent` and the like.
     fn words(self) -> String {
         let roots = [
-            (self.row, "row, doc, parent, file"),
+            (self.row, "row, row_key, row_path, parent, parent_key, doc, file"),
+            (self.named, "self, let"),
+            (self.it, "it"),
             (self.from, "from"),
             (self.to, "to"),
             (self.matched, "match"),
@@ -57,7 +79,7 @@ impl KnownRoots {
 
 impl MappingChecker<'_> {
     /// Parses a condition that may name the roots of `known`.
-    pub(super) fn condition(&mut self, text: &SpannedText, known: KnownRoots) -> MappingExpr {
+    pub(in crate::mapping) fn condition(&mut self, text: &SpannedText, known: KnownRoots) -> MappingExpr {
         self.expressions += 1;
         let (expr, faults) = parse_condition(&text.value);
         self.take(text, faults);
@@ -66,16 +88,18 @@ impl MappingChecker<'_> {
     }
 
     /// Parses a template that may name the roots of `known`.
-    pub(super) fn template(&mut self, text: &SpannedText, known: KnownRoots) -> Template {
+    pub(in crate::mapping) fn template(&mut self, text: &SpannedText, known: KnownRoots) -> Template {
         self.expressions += 1;
         let (template, faults) = parse_template(&text.value);
         self.take(text, faults);
-        template.walk(&mut |expr| self.check_node(text, expr, known));
+        for expr in template.expressions() {
+            self.look(text, expr, known);
+        }
         template
     }
 
     /// Moves faults of an expression to their place in the file.
-    pub(super) fn take(&mut self, text: &SpannedText, faults: Vec<ExprDiagnostic>) {
+    pub(in crate::mapping) fn take(&mut self, text: &SpannedText, faults: Vec<ExprDiagnostic>) {
         for fault in faults {
             let place = text.place(&fault.span);
             let mut moved = self.error(fault.code, fault.message).at(place.clone(), fault.label);
@@ -88,11 +112,18 @@ impl MappingChecker<'_> {
         }
     }
 
-    fn look(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+    pub(in crate::mapping) fn look(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+        let filters = |expr: &MappingExpr| match &expr.kind {
+            MappingExprKind::Path(_, steps) | MappingExprKind::Steps(_, steps) => {
+                steps.iter().any(|step| matches!(step, AccessStep::Filter(_)))
+            }
+            _ => false,
+        };
+        let known = KnownRoots { it: known.it || expr.any(&filters), ..known };
         expr.walk(&mut |expr| self.check_node(text, expr, known));
     }
 
-    fn check_node(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+    pub(in crate::mapping) fn check_node(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
         match &expr.kind {
             MappingExprKind::Path(root, steps) => self.path(text, expr, *root, steps, known),
             MappingExprKind::Compare(left, operator, right) => {
@@ -111,7 +142,7 @@ impl MappingChecker<'_> {
         text: &SpannedText,
         expr: &MappingExpr,
         root: PathRoot,
-        steps: &[AccessStep],
+        steps: &[PathStep],
         known: KnownRoots,
     ) {
         let first = match steps {
@@ -119,13 +150,20 @@ impl MappingChecker<'_> {
             _ => None,
         };
         let place = text.place(&expr.span);
+        self.mentions_document |= root.is_around();
         if !known.has(root) {
             let root = text.value.get(expr.span.clone()).unwrap_or_default();
             let root = root.split(['.', '[']).next().unwrap_or_default();
             let words = match (root, known.row) {
-                ("row" | "parent" | "doc" | "file", false) => {
+                (
+                    "row" | "row_key" | "row_path" | "parent" | "parent_key" | "parents"
+                    | "parent_keys" | "doc" | "file",
+                    false,
+                ) => {
                     format!("there is no `{root}.` here: this mapping or table has no rows")
                 }
+                ("it", _) => "`it` is the element inside of `[?...]`".to_owned(),
+                ("self" | "let", _) => format!("`{root}` is known in source files only"),
                 _ => format!("`{root}.` is not known yet here"),
             };
             let fault = self.error("M0205", words).at(place, "");
@@ -140,6 +178,7 @@ impl MappingChecker<'_> {
                     .push(fault.help("name a property of it, e.g. `from.email` or `from._key`"));
             }
             PathRoot::Row => return self.column(text, expr, first),
+            PathRoot::Let => return self.let_name(text, expr, steps),
             _ => return,
         };
         if first.is_none_or(|name| !members.contains(&name)) {
@@ -162,6 +201,23 @@ impl MappingChecker<'_> {
         self.push(match similar {
             Some(similar) => fault.help(format!("did you mean `row.{similar}`?")),
             None => fault,
+        });
+    }
+
+    /// The template with a name that `let.name` asks for.
+    fn let_name(&mut self, text: &SpannedText, expr: &MappingExpr, steps: &[PathStep]) {
+        let name = match steps.first() {
+            Some(AccessStep::Name(name)) => name.as_str(),
+            _ => "",
+        };
+        if self.lets.iter().any(|known| known == name) {
+            return;
+        }
+        let fault = self.error("M0210", format!("there is no `{name}` in `[let]`"));
+        let fault = fault.at(text.place(&expr.span), "");
+        self.push(match closest(name, self.lets.iter().map(String::as_str)) {
+            Some(similar) => fault.help(format!("did you mean `let.{similar}`?")),
+            None => fault.help("`[let]` gives a template a name"),
         });
     }
 
@@ -224,8 +280,10 @@ impl MappingChecker<'_> {
                 MappingExprKind::Literal(Value::Int(_) | Value::UInt(_) | Value::Float(_))
             );
             let is_cell = matches!(path.kind, MappingExprKind::Path(PathRoot::Row, _));
-            if is_number && is_cell && self.columns.texts {
-                let words = "a column is read as text and never equals a number";
+            // A text equals the number that it spells, and it has no order with numbers.
+            let orders = matches!(operator, TermOperator::Compare(op) if op.orders());
+            if is_number && is_cell && orders && self.columns.texts {
+                let words = "a column is read as text, which is neither less nor greater than a number";
                 let fault = Diagnostic::warning("W05", self.source, words);
                 let fault = fault.at(text.place(&path.span), "a text");
                 let written = text.value.get(path.span.clone()).unwrap_or_default();
@@ -242,7 +300,7 @@ impl MappingChecker<'_> {
     }
 
     /// A condition that looks for an entity must look at it.
-    pub(super) fn must_mention(
+    pub(in crate::mapping) fn must_mention(
         &mut self,
         text: &SpannedText,
         expr: &MappingExpr,

@@ -3,7 +3,7 @@
 use super::expressions::KnownRoots;
 use super::{MappingChecker, plain_properties};
 use crate::graph::Value;
-use crate::mapping::data::NestedValue;
+use crate::lang::NestedValue;
 use crate::mapping::format::{SpannedText, TomlTable, parse_age};
 use crate::mapping::model::{
     CoverageExpectation, CoverageThreshold, FreshnessLimit, MappingExample, MappingGuard,
@@ -11,9 +11,12 @@ use crate::mapping::model::{
 };
 use std::time::Duration;
 
+/// The least and the most of a number, where there is a bound.
+pub(in crate::mapping) type CountBounds = (Option<u64>, Option<u64>);
+
 impl MappingChecker<'_> {
     /// Reads the limits at which a run stops.
-    pub(super) fn guard(&mut self, top: &TomlTable<'_>) -> MappingGuard {
+    pub(in crate::mapping) fn guard(&mut self, top: &TomlTable<'_>) -> MappingGuard {
         let mut guard = MappingGuard::default();
         let Some(table) = top.table("guard") else { return guard };
         let percent = |key: &str| match table.number(key)? {
@@ -29,20 +32,27 @@ impl MappingChecker<'_> {
         guard.max_create = table.whole("max_create");
         guard.max_edges = table.whole("max_edges").unwrap_or(guard.max_edges);
         guard.max_missing_percent = percent("max_missing_percent");
+        guard.fresh = self.fresh(&table);
+        guard
+    }
+
+    /// The limits on the age of scopes.
+    pub(in crate::mapping) fn fresh(&mut self, table: &TomlTable<'_>) -> Vec<FreshnessLimit> {
+        let mut limits = Vec::new();
         for (name, value) in table.table("fresh").iter().flat_map(TomlTable::entries) {
             let Some(text) = table.as_text(value) else { continue };
             let scope = self.scope(&name);
             let age = self.age(&text);
             if let Some((scope, age)) = scope.zip(age) {
                 let (written, age_written) = (name.value, text.value);
-                guard.fresh.push(FreshnessLimit { scope, written, age, age_written });
+                limits.push(FreshnessLimit { scope, written, age, age_written });
             }
         }
-        guard
+        limits
     }
 
     /// An age such as `36h`.
-    pub(super) fn age(&mut self, text: &SpannedText) -> Option<Duration> {
+    pub(in crate::mapping) fn age(&mut self, text: &SpannedText) -> Option<Duration> {
         let age = parse_age(&text.value);
         if age.is_none() {
             let words = format!("expected an age such as \"36h\", found `{}`", text.value);
@@ -52,7 +62,7 @@ impl MappingChecker<'_> {
         age
     }
 
-    pub(super) fn examples(&mut self, top: &TomlTable<'_>) -> Vec<MappingExample> {
+    pub(in crate::mapping) fn examples(&mut self, top: &TomlTable<'_>) -> Vec<MappingExample> {
         let tables = top.tables("example");
         let numbered = tables.into_iter().enumerate();
         numbered.filter_map(|(i, table)| self.example(i + 1, &table, top.has("rows"))).collect()
@@ -91,7 +101,7 @@ impl MappingChecker<'_> {
         })
     }
 
-    pub(super) fn promises(&mut self, top: &TomlTable<'_>) -> Vec<MappingTest> {
+    pub(in crate::mapping) fn promises(&mut self, top: &TomlTable<'_>) -> Vec<MappingTest> {
         let tables = top.tables("test");
         tables.into_iter().filter_map(|table| self.promise(&table)).collect()
     }
@@ -139,7 +149,22 @@ impl MappingChecker<'_> {
     fn query_promise(&mut self, table: &TomlTable<'_>) -> Option<(String, TestExpectation)> {
         let text = table.text("query")?;
         let query = self.read_query(&text);
-        let bounds = |text: &str| -> Option<(Option<u64>, Option<u64>)> {
+        let (rows, expect) = self.expected(table, "0")?;
+        let ask = TestExpectation::Query {
+            query: Box::new(query?),
+            rows,
+            expect,
+        };
+        Some((text.value, ask))
+    }
+
+    /// The bounds that `expect` says, and how it says them.
+    pub(in crate::mapping) fn expected(
+        &mut self,
+        table: &TomlTable<'_>,
+        usual: &str,
+    ) -> Option<(CountBounds, String)> {
+        let bounds = |text: &str| -> Option<CountBounds> {
             let text = text.trim();
             let digits = text.trim_start_matches(['>', '<', '=']);
             let number: u64 = digits.trim().parse().ok()?;
@@ -147,7 +172,7 @@ impl MappingChecker<'_> {
                 "" | "=" => (Some(number), Some(number)),
                 ">" => (Some(number.checked_add(1)?), None),
                 ">=" => (Some(number), None),
-                // No query has fewer than 0 rows, so `< 0` is a fault.
+                // Nothing has fewer than 0 rows, so `< 0` is a fault.
                 "<" => (None, Some(number.checked_sub(1)?)),
                 "<=" => (None, Some(number)),
                 _ => return None,
@@ -156,21 +181,16 @@ impl MappingChecker<'_> {
         let expect = match (table.whole("expect"), table.plain("expect")) {
             (Some(number), _) => number.to_string(),
             (None, Some(text)) => text,
-            (None, None) => "0".to_owned(),
+            (None, None) => usual.to_owned(),
         };
         let Some(rows) = bounds(&expect) else {
             let words = format!("expected a number of rows, found `{expect}`");
-            let at = table.get("expect").map_or(text.span, |value| value.span());
+            let at = table.get("expect").map_or(table.span.clone(), |value| value.span());
             let fault = self.error("M0104", words).at(at, "");
             self.push(fault.help("e.g. `expect = 0` or `expect = \"> 0\"`"));
             return None;
         };
-        let ask = TestExpectation::Query {
-            query: Box::new(query?),
-            rows,
-            expect: expect.trim().to_owned(),
-        };
-        Some((text.value, ask))
+        Some((rows, expect.trim().to_owned()))
     }
 
     fn covers(&mut self, table: &TomlTable<'_>) -> Option<(String, TestExpectation)> {

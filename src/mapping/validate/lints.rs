@@ -5,10 +5,10 @@ use crate::lang::Diagnostic;
 use crate::mapping::format::TomlTable;
 
 impl MappingChecker<'_> {
-    pub(super) fn lint_file(&mut self, top: &TomlTable<'_>, scope: Option<&str>) {
+    pub(in crate::mapping) fn lint_file(&mut self, top: &TomlTable<'_>, scope: Option<&str>) {
         if !top.has("owner") {
             let fault =
-                Diagnostic::warning("W02", self.source, "mapping has no owner").at(0..0, "");
+                Diagnostic::warning("W02", self.source, "the file has no owner").at(0..0, "");
             let help =
                 "add owner = \"team@example.com\": refusals and unmatched rows go to somebody";
             self.push(fault.help(help));
@@ -23,6 +23,23 @@ impl MappingChecker<'_> {
                 "name the file `{scope}.toml`, so that either is found by the other"
             )));
         }
+        self.lint_lookups(top);
+        if let Some(at) = needs_toml_1_1(&self.source.text) {
+            let words = "a line break or a last comma inside `{ }` needs TOML 1.1";
+            let fault = Diagnostic::warning("W08", self.source, words).at(at..at + 1, "");
+            self.push(fault.help("write the table on one line, or as a `[table]` of its own"));
+        }
+    }
+
+    /// The lints of a source file. A built-in has no owner and no file name of its own.
+    pub(in crate::mapping) fn lint_source(&mut self, top: &TomlTable<'_>, scope: Option<&str>) {
+        match self.given {
+            Some(_) => self.lint_lookups(top),
+            None => self.lint_file(top, scope),
+        }
+    }
+
+    fn lint_lookups(&mut self, top: &TomlTable<'_>) {
         if let Some(lookups) = top.table("lookup") {
             for (name, _) in lookups.entries() {
                 if !self.used_tables.contains(&name.value) {
@@ -36,11 +53,6 @@ impl MappingChecker<'_> {
                     );
                 }
             }
-        }
-        if let Some(at) = needs_toml_1_1(&self.source.text) {
-            let words = "a line break or a last comma inside `{ }` needs TOML 1.1";
-            let fault = Diagnostic::warning("W08", self.source, words).at(at..at + 1, "");
-            self.push(fault.help("write the table on one line, or as a `[table]` of its own"));
         }
     }
 }

@@ -3,19 +3,18 @@
 use super::{MappingChecker, plain_properties};
 use crate::graph::Value;
 use crate::lang::text_of;
-use crate::mapping::data::RowContent;
 use crate::mapping::format::{SpannedText, TomlTable};
 use crate::mapping::model::LookupTable;
 use crate::mapping::resolve::display_value;
 use crate::mapping::rows::{
-    LocatedRow, ReadOptions, RowFile, RowFileSet, RowReader, RowSource, columns_of, file_format,
+    ReadOptions, RowContent, RowDocument, RowFile, RowFileSet, RowReader, RowSource, columns_of,
 };
 use std::collections::HashMap;
 use std::time::SystemTime;
 
 impl MappingChecker<'_> {
     /// Reads the lookup tables.
-    pub(super) fn lookups(&mut self, top: &TomlTable<'_>) {
+    pub(in crate::mapping) fn lookups(&mut self, top: &TomlTable<'_>) {
         let Some(all) = top.table("lookup") else { return };
         for (name, value) in all.entries() {
             let Some(table) = all.as_table(value) else { continue };
@@ -102,17 +101,15 @@ impl MappingChecker<'_> {
         });
         let path = self.existing_file(file)?;
         let [Some(key), Some(value)] = columns else { return None };
-        let format = match file_format(&path, None) {
-            Ok(format) => format,
+        let files = match RowFile::new(path, file.value.clone(), None) {
+            Ok(file) => vec![file],
             Err(words) => {
                 let fault = self.error("M0104", words).at(file.span.clone(), "");
                 self.push(fault);
                 return None;
             }
         };
-        let files = vec![RowFile { path, name: file.value.clone(), format }];
-        let rows =
-            RowSource::Files(RowFileSet { files, items: None, columns: None, delimiter: None });
+        let rows = RowSource::Files(RowFileSet { files, ..RowFileSet::default() });
         if let Some(known) = columns_of(&rows) {
             for (column, word) in [(&key, "key"), (&value, "value")] {
                 if !known.contains(column) {
@@ -129,8 +126,8 @@ impl MappingChecker<'_> {
 }
 
 /// The value of a column of a row.
-fn cell(reader: &RowReader<'_>, row: &LocatedRow, column: &str) -> Option<Value<'static>> {
-    match &row.row {
+fn cell(reader: &RowReader<'_>, row: &RowDocument, column: &str) -> Option<Value<'static>> {
+    match &row.content {
         RowContent::Cells(cells) => {
             let text = cells.get(*reader.columns().get(column)?)?;
             (!text.is_empty()).then(|| Value::Text(text.to_owned().into()))

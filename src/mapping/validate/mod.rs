@@ -12,15 +12,15 @@ mod pairs;
 mod project;
 mod row_files;
 
+pub(super) use expressions::{KnownColumns, KnownRoots};
 pub(super) use project::{MappingProject, root_of};
 
 use crate::graph::{NameKind, check_name};
 use crate::lang::{Diagnostic, SourceText, closest};
-use crate::mapping::format::{SpannedText, TomlTable, check_shape, toml_fault};
+use crate::mapping::format::{SpannedText, TOP, TomlTable, check_shape, toml_fault};
 use crate::mapping::model::{LookupTables, Mapping, MatchStrategy, PairSource};
-use expressions::KnownColumns;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
@@ -38,35 +38,55 @@ pub(super) fn check(
             return None;
         }
     };
-    check_shape(source, document.get_ref(), faults);
+    check_shape(source, document.get_ref(), TOP, faults);
     let first_line = 0..source.text.find('\n').unwrap_or(source.text.len());
     let top = TomlTable { span: first_line, table: document.get_ref(), source };
-    let mut checker = MappingChecker {
-        file,
-        source,
-        project,
-        faults,
-        columns: KnownColumns::default(),
-        tables: LookupTables::new(),
-        used_tables: BTreeSet::new(),
-        expressions: 0,
-    };
-    checker.mapping(&top)
+    MappingChecker::new(file, source, project, None, faults).mapping(&top)
 }
 
-struct MappingChecker<'a> {
-    file: &'a Path,
-    source: &'a Arc<SourceText>,
-    project: &'a MappingProject,
+/// The check of one file. Source files are checked by it too, in [`super::source`].
+pub(super) struct MappingChecker<'a> {
+    pub file: &'a Path,
+    pub source: &'a Arc<SourceText>,
+    pub project: &'a MappingProject,
+    /// Files that stand in for those that the rows name.
+    given: Option<&'a [PathBuf]>,
     faults: &'a mut Vec<Diagnostic>,
     /// The known columns of the rows.
-    columns: KnownColumns,
-    tables: LookupTables,
+    pub columns: KnownColumns,
+    pub tables: LookupTables,
     used_tables: BTreeSet<String>,
-    expressions: usize,
+    /// The names of templates.
+    pub lets: Vec<String>,
+    pub expressions: usize,
+    /// True if any expression asks for the document around a row.
+    pub mentions_document: bool,
 }
 
 impl<'a> MappingChecker<'a> {
+    /// Begins the check of a file; `given` stands in for the files of its rows.
+    pub(super) fn new(
+        file: &'a Path,
+        source: &'a Arc<SourceText>,
+        project: &'a MappingProject,
+        given: Option<&'a [PathBuf]>,
+        faults: &'a mut Vec<Diagnostic>,
+    ) -> MappingChecker<'a> {
+        MappingChecker {
+            file,
+            source,
+            project,
+            given,
+            faults,
+            columns: KnownColumns::default(),
+            tables: LookupTables::new(),
+            used_tables: BTreeSet::new(),
+            lets: Vec::new(),
+            expressions: 0,
+            mentions_document: false,
+        }
+    }
+
     fn mapping(&mut self, top: &TomlTable<'_>) -> Option<Mapping> {
         self.header(top);
         let own = top.text("scope");
@@ -114,11 +134,11 @@ impl<'a> MappingChecker<'a> {
         (joined == matches!(mapping.pairs, PairSource::Join(_))).then_some(mapping)
     }
 
-    fn error(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
+    pub(super) fn error(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic::error(code, self.source, message)
     }
 
-    fn push(&mut self, fault: Diagnostic) {
+    pub(super) fn push(&mut self, fault: Diagnostic) {
         self.faults.push(fault);
     }
 
@@ -129,6 +149,11 @@ impl<'a> MappingChecker<'a> {
             let fault = fault.at(source.span, "");
             self.push(fault.help("the file of rows goes into `[rows]`"));
         }
+        self.format_version(top);
+    }
+
+    /// Refuses a file of a format that is not known here.
+    pub(super) fn format_version(&mut self, top: &TomlTable<'_>) {
         if let Some((format, value)) = top.whole("format").zip(top.get("format"))
             && format != 1
         {
@@ -141,7 +166,7 @@ impl<'a> MappingChecker<'a> {
         }
     }
 
-    fn labels(&self, top: &TomlTable<'_>) -> Vec<(String, String)> {
+    pub(super) fn labels(&self, top: &TomlTable<'_>) -> Vec<(String, String)> {
         let Some(table) = top.table("labels") else { return Vec::new() };
         let text =
             |(name, value): (SpannedText, _)| Some((name.value, table.as_text(value)?.value));
@@ -149,7 +174,7 @@ impl<'a> MappingChecker<'a> {
     }
 
     /// The scope that `text` names, literally or by alias.
-    fn scope(&mut self, text: &SpannedText) -> Option<String> {
+    pub(super) fn scope(&mut self, text: &SpannedText) -> Option<String> {
         let Some(alias) = text.value.strip_prefix('@') else {
             return self.name(NameKind::Scope, text);
         };
@@ -186,7 +211,7 @@ impl<'a> MappingChecker<'a> {
         scopes
     }
 
-    fn name(&mut self, kind: NameKind, text: &SpannedText) -> Option<String> {
+    pub(super) fn name(&mut self, kind: NameKind, text: &SpannedText) -> Option<String> {
         match check_name(kind, &text.value) {
             Ok(()) => Some(text.value.clone()),
             Err(error) => {
@@ -198,7 +223,7 @@ impl<'a> MappingChecker<'a> {
     }
 
     /// Names of a kind, e.g. the types of an end.
-    fn names(&mut self, kind: NameKind, texts: &[SpannedText]) -> Vec<String> {
+    pub(super) fn names(&mut self, kind: NameKind, texts: &[SpannedText]) -> Vec<String> {
         texts.iter().filter_map(|text| self.name(kind, text)).collect()
     }
 
@@ -252,9 +277,9 @@ impl<'a> MappingChecker<'a> {
 }
 
 /// Properties of the user's choice with plain values, e.g. of an example.
-fn plain_properties(table: &TomlTable<'_>) -> Vec<(String, crate::graph::Value<'static>)> {
+pub(super) fn plain_properties(table: &TomlTable<'_>) -> Vec<(String, crate::graph::Value<'static>)> {
     let value =
-        |value: &DeValue<'_>| crate::mapping::data::NestedValue::from_toml(value)?.into_value();
+        |value: &DeValue<'_>| crate::lang::NestedValue::from_toml(value)?.into_value();
     table
         .entries()
         .filter_map(|(name, given)| Some((name.value, value(given.get_ref())?)))

@@ -2,8 +2,7 @@
 
 use super::MappingChecker;
 use super::expressions::{KnownColumns, KnownRoots};
-use crate::lang::{Diagnostic, SourceText};
-use crate::mapping::data::NestedValue;
+use crate::lang::{Diagnostic, NestedValue, SourceText};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::format::{SpannedText, TomlTable};
 use crate::mapping::model::PairSource;
@@ -13,10 +12,16 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 use toml::de::DeValue;
 
+/// Keys of rows that say how files are read.
+const FILE_KEYS: [&str; 11] = [
+    "format", "items", "columns", "delimiter", "skip", "comment", "sheet", "pattern", "null", "inside",
+    "max_age",
+];
+
 const SOURCES: [&str; 5] = ["file", "files", "inline", "query", "entities"];
 
 impl MappingChecker<'_> {
-    pub(super) fn pairs(&mut self, top: &TomlTable<'_>) -> Option<PairSource> {
+    pub(in crate::mapping) fn pairs(&mut self, top: &TomlTable<'_>) -> Option<PairSource> {
         match (top.get("rows"), top.get("join")) {
             (Some(rows), Some(join)) => {
                 let words = "a mapping takes its pairs from `[rows]` or from `join`, not from both";
@@ -59,7 +64,7 @@ impl MappingChecker<'_> {
             return None;
         }
         let of_files = table.has("file") || table.has("files");
-        for key in ["format", "items", "columns", "delimiter", "max_age"] {
+        for key in FILE_KEYS {
             if let Some(value) = table.get(key).filter(|_| !of_files) {
                 let words = format!("`{key}` belongs to rows from `file` or `files`");
                 let fault = self.error("M0112", words).at(value.span(), "");
@@ -103,7 +108,7 @@ impl MappingChecker<'_> {
     }
 
     /// Reads a query; its fault becomes a fault of the mapping, at its place in the file.
-    pub(super) fn read_query(&mut self, text: &SpannedText) -> Option<Query> {
+    pub(in crate::mapping) fn read_query(&mut self, text: &SpannedText) -> Option<Query> {
         let options = QueryOptions {
             now: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -126,7 +131,7 @@ impl MappingChecker<'_> {
         }
     }
 
-    fn inline(&mut self, table: &TomlTable<'_>) -> Option<RowSource> {
+    pub(in crate::mapping) fn inline(&mut self, table: &TomlTable<'_>) -> Option<RowSource> {
         let items = table.get("inline")?.get_ref().as_array()?;
         let row = |item: &toml::Spanned<DeValue<'_>>| {
             let line = self.source.place(item.span().start).0 as u32;

@@ -21,7 +21,7 @@ pub(in crate::mapping) struct MappingProject {
     pub has_file: bool,
     /// The root, for people.
     pub shown_root: String,
-    /// Serial numbers that are filler in this organisation.
+    /// Texts that are filler in this organisation.
     pub junk: Vec<String>,
     /// The root with links followed; `None` if it cannot be read.
     real_root: Option<PathBuf>,
@@ -81,8 +81,9 @@ impl MappingProject {
             Err(error) => return faults.push(crate::mapping::format::toml_fault(source, &error)),
         };
         let top = TomlTable { span: 0..0, table: table.get_ref(), source };
-        if let Some(serial) = top.table("serial") {
-            self.junk = serial.texts("junk").into_iter().map(|text| text.value).collect();
+        for (table, key) in [("filler", "texts"), ("serial", "junk")] {
+            let texts = top.table(table).map_or_else(Vec::new, |table| table.texts(key));
+            self.junk.extend(texts.into_iter().map(|text| text.value));
         }
         let scopes = table.get_ref().iter().find(|(k, _)| k.get_ref() == "scopes");
         let Some((_, scopes)) = scopes else { return };

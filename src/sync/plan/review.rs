@@ -3,7 +3,7 @@
 use super::change::JobPlan;
 use crate::graph::{NameLookup, ObjectKind};
 use crate::store::{Snapshot, StoreError};
-use crate::sync::SyncError;
+use crate::sync::{SyncError, SyncMode};
 use crate::sync::guard::{self, DeleteLimits, DeletionCounts};
 use crate::sync::report::{HELD_WITH, HoldReport, JobStatus};
 use std::collections::BTreeMap;
@@ -14,15 +14,28 @@ pub(super) fn ask_guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), Sy
         return Ok(());
     }
     let row = snapshot.scope_row_of(&job.spec.scope)?;
-    // The limits of a mapping stand in for those of the scope. A job that breaks one is refused,
-    // not held.
+    // A job that breaks a limit of its file is refused, not held.
     if let Some(limits) = &job.spec.edge_limits {
-        let (live, r) = (row.count(ObjectKind::Relationship).live, job.report.relationships);
-        job.report.refusals = guard::mapping_guard_errors(live, r.created, r.deleted, limits);
+        let (edges, r) = (row.count(ObjectKind::Relationship).live, job.report.relationships);
+        let mapping = job.spec.mode == SyncMode::CrossScope;
+        let errors = match mapping {
+            true => guard::mapping_guard_errors("edges", edges, r.created, r.deleted, limits),
+            // A source owns entities too, and its limits count both.
+            false => {
+                let e = job.report.entities;
+                let live = edges + row.count(ObjectKind::Entity).live;
+                let (created, deleted) = (e.created + r.created, e.deleted + r.deleted);
+                guard::mapping_guard_errors("objects", live, created, deleted, limits)
+            }
+        };
+        job.report.refusals = errors;
         if !job.report.refusals.is_empty() {
             job.report.status = JobStatus::Refused;
         }
-        return Ok(());
+        // The limits of a mapping stand in for those of the scope; those of a source stand beside them.
+        if mapping || job.report.status == JobStatus::Refused {
+            return Ok(());
+        }
     }
     let limits = DeleteLimits {
         min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),

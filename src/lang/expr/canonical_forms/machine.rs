@@ -1,62 +1,46 @@
 //! Canonical forms of machines, networks, cloud resources and repositories.
 
+use super::filler::is_filler;
 use super::fold;
 use std::net::IpAddr;
 
-/// Texts that stand in the serial number of machines that have none.
-const FILLER: [&str; 22] = [
-    "NA",
-    "N/A",
-    "NONE",
-    "NULL",
-    "NIL",
-    "UNKNOWN",
-    "UNDEFINED",
-    "DEFAULT",
-    "EMPTY",
-    "INVALID",
-    "NOTAVAILABLE",
-    "NOTAPPLICABLE",
-    "NOTSPECIFIED",
-    "TOBEFILLEDBYO.E.M.",
-    "TOBEFILLEDBYOEM",
-    "DEFAULTSTRING",
-    "SYSTEMSERIALNUMBER",
-    "CHASSISSERIALNUMBER",
-    "BASEBOARDSERIALNUMBER",
-    "SERIALNUMBER",
-    "O.E.M.",
-    "123456789",
-];
-
-/// The first label of a host name, lower case; undefined for an IP address and `localhost`.
-pub(crate) fn hostname(text: &str) -> Option<String> {
+/// The first label of a host name, lower case; undefined for an IP address, `localhost`, and what is
+/// no host name, such as a URL, a network or a host with a port.
+pub(crate) fn hostname(text: &str, junk: &[String]) -> Option<String> {
     let folded = fold(text);
     let name = folded.trim().trim_end_matches('.');
-    if name.parse::<IpAddr>().is_ok() {
+    if name.parse::<IpAddr>().is_ok() || is_filler(name, junk) || !is_host(name) {
         return None;
     }
     let label = name.split('.').next().unwrap_or_default();
     let sound = !label.is_empty()
         && label != "localhost"
-        && !label.contains(char::is_whitespace)
-        && label.parse::<IpAddr>().is_err();
+        && label.parse::<IpAddr>().is_err()
+        && !is_filler(label, junk);
     sound.then(|| label.to_owned())
 }
 
+/// True if a text has only what a host name may have.
+fn is_host(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
 /// A full host name: lower case, no dot at the end; undefined without a dot inside.
-pub(crate) fn fqdn(text: &str) -> Option<String> {
+pub(crate) fn fqdn(text: &str, junk: &[String]) -> Option<String> {
     let folded = fold(text);
     let name = folded.trim().trim_end_matches('.');
-    let sound = name.contains('.')
-        && !name.starts_with('.')
-        && !name.contains(char::is_whitespace)
-        && name.parse::<IpAddr>().is_err();
+    // The name of a certificate may begin with a star.
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let sound = host.contains('.')
+        && !host.starts_with('.')
+        && is_host(host)
+        && !is_filler(host, junk)
+        && host.parse::<IpAddr>().is_err();
     sound.then(|| name.to_owned())
 }
 
-/// A serial number: upper case, no blanks and dashes; undefined for known filler, for what `junk`
-/// lists, and for one character repeated.
+/// A serial number: upper case, no blanks and dashes; undefined for filler and for one character
+/// repeated.
 pub(crate) fn serial(text: &str, junk: &[String]) -> Option<String> {
     let strip = |text: &str| -> String {
         let upper = super::nfkc(&super::nfkc(text).to_uppercase());
@@ -73,8 +57,7 @@ pub(crate) fn serial(text: &str, junk: &[String]) -> Option<String> {
     }
     let first = serial.chars().next()?;
     let one_character = serial.chars().all(|c| c == first);
-    let filler = FILLER.contains(&serial.as_str()) || junk.iter().any(|j| strip(j) == serial);
-    (!one_character && !filler).then_some(serial)
+    (!one_character && !is_filler(&serial, junk)).then_some(serial)
 }
 
 /// A hardware address: 12 lower-case hex digits; undefined for all 0 and all f.
@@ -161,20 +144,74 @@ pub(crate) fn arn(text: &str, part: &str) -> Option<String> {
     if partition.is_empty() || service.is_empty() || resource.is_empty() {
         return None;
     }
-    let value = match part {
+    let value: &str = match part {
         "service" => service,
         "region" => region,
         "account" => account,
-        _ => resource.rsplit(['/', ':']).next().unwrap_or_default(),
+        _ => resource_name(service, resource),
     };
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// A repository as `owner/name`, lower case, out of its https, ssh or short form.
+/// The name in the resource of an ARN. What only narrows a resource, such as a version, a revision or
+/// `*`, is no part of its name.
+fn resource_name<'a>(service: &str, resource: &'a str) -> &'a str {
+    let (kind, rest) = resource.split_once([':', '/']).unwrap_or(("", resource));
+    let before = |sign: char| rest.split(sign).next().unwrap_or(rest);
+    match (service, kind) {
+        // Names of log groups have slashes, and a stream or `*` may follow.
+        ("logs", "log-group") => before(':'),
+        ("lambda", "function" | "layer") => before(':'),
+        ("ecs", "task-definition") => before(':'),
+        ("elasticloadbalancing", "targetgroup") => before('/'),
+        ("elasticloadbalancing", "loadbalancer") => {
+            // `app/NAME/ID` of the new kind, `NAME` of the old.
+            rest.split('/').nth(1).unwrap_or(rest)
+        }
+        _ => {
+            let mut parts = resource.rsplit(['/', ':']);
+            let last = parts.next().unwrap_or_default();
+            match last {
+                "*" | "$LATEST" => parts.next().unwrap_or(last),
+                last => last,
+            }
+        }
+    }
+}
+
+/// Pages below a repository in the web: what follows them names no repository.
+const REPO_PAGES: [&str; 16] = [
+    "-", "tree", "blob", "raw", "src", "pull", "pulls", "issues", "commit", "commits", "releases",
+    "actions", "wiki", "browse", "branch", "merge_requests",
+];
+
+/// A repository as its whole path without host, lower case, out of its https, ssh or short form:
+/// `owner/name`, or `group/subgroup/name`.
 pub(crate) fn repo(text: &str) -> Option<String> {
+    repo_parts(text).map(|(_, path)| path)
+}
+
+/// A repository with its host: `github.com/owner/name`; undefined where no host is written.
+pub(crate) fn repo_url(text: &str) -> Option<String> {
+    let (host, path) = repo_parts(text)?;
+    // A host without a dot could not be told from the owner of a repository.
+    let host = host.filter(|host| host.contains('.'))?;
+    Some(format!("{host}/{path}"))
+}
+
+/// The host, where one is written, and the path of a repository.
+fn repo_parts(text: &str) -> Option<(Option<String>, String)> {
     let folded = fold(text);
     let mut rest = folded.trim();
     let mut hosted = false;
+    // `codecommit::REGION://NAME` is the form of the helper of AWS.
+    if let Some((region, name)) =
+        rest.strip_prefix("codecommit::").and_then(|r| r.split_once("://"))
+    {
+        let name = name.rsplit('@').next().unwrap_or(name);
+        let host = format!("git-codecommit.{region}.amazonaws.com");
+        return (!name.is_empty() && !name.contains('/')).then(|| (Some(host), name.to_owned()));
+    }
     if let Some((_, after)) = rest.split_once("://") {
         rest = after;
         hosted = true;
@@ -189,28 +226,78 @@ pub(crate) fn repo(text: &str) -> Option<String> {
     // `host:owner/name`, or `host:22/owner/name`.
     let parts: Vec<&str> =
         rest.split(|c| c == '/' || (hosted && c == ':')).filter(|part| !part.is_empty()).collect();
-    let parts = match parts.as_slice() {
-        [_, port, path @ ..] if hosted && port.bytes().all(|b| b.is_ascii_digit()) => path,
-        [_, path @ ..] if hosted => path,
+    let (host, mut parts) = match parts.as_slice() {
+        [host, port, path @ ..] if hosted && port.bytes().all(|b| b.is_ascii_digit()) => {
+            (Some(*host), path.to_vec())
+        }
+        [host, path @ ..] if hosted => (Some(*host), path.to_vec()),
         // `github.com/owner/name` without a scheme.
-        [host, path @ ..] if path.len() == 2 && host.contains('.') => path,
-        path => path,
+        [host, path @ ..] if path.len() >= 2 && host.contains('.') => (Some(*host), path.to_vec()),
+        path => (None, path.to_vec()),
     };
-    let [owner, name, ..] = parts else { return None };
-    let mut name = *name;
+    let alone = repo_prefix(host.unwrap_or_default(), &mut parts);
+    if let Some(page) = parts.iter().skip(2).position(|part| REPO_PAGES.contains(part)) {
+        parts.truncate(page + 2);
+    }
+    let mut name = parts.pop()?;
     // All of them go, so that the form is idempotent.
     while let Some(shorter) = name.strip_suffix(".git") {
         name = shorter;
     }
-    let sound = |part: &str| {
+    parts.push(name);
+    let sound = |part: &&str| {
         !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || matches!(c, '@' | ':'))
     };
-    let canonical = format!("{owner}/{name}");
-    (sound(owner) && sound(name)).then_some(canonical)
+    if host.is_some_and(|host| !host.starts_with(|c: char| c.is_alphanumeric())) {
+        return None;
+    }
+    let whole = parts.iter().all(|part| sound(part)) && (parts.len() >= 2 || alone);
+    // Services that have a host of their own for SSH.
+    let host = host.map(|host| {
+        let host = host.strip_prefix("www.").unwrap_or(host);
+        match host {
+            "ssh.dev.azure.com" | "vs-ssh.visualstudio.com" => "dev.azure.com".to_owned(),
+            "altssh.bitbucket.org" => "bitbucket.org".to_owned(),
+            host => host.trim_end_matches('.').to_owned(),
+        }
+    });
+    whole.then(|| (host, parts.join("/")))
+}
+
+/// Takes what a service puts before or between the parts of a path. True if one part is a whole path
+/// there.
+fn repo_prefix(host: &str, parts: &mut Vec<&str>) -> bool {
+    let github = host == "github.com" || host == "www.github.com";
+    match parts.as_slice() {
+        // Two parts name a repository of GitHub; what follows is a page.
+        [_, _, _, ..] if github => parts.truncate(2),
+        ["scm", rest @ ..] if rest.len() >= 2 => *parts = rest.to_vec(),
+        // A page of a Bitbucket server.
+        ["projects" | "users", project, "repos", name, ..] => *parts = vec![project, name],
+        ["v3", rest @ ..] if host.contains("azure.com") || host.contains("visualstudio.com") => {
+            *parts = rest.to_vec();
+        }
+        ["v1", "repos", name] if host.contains("codecommit") => {
+            *parts = vec![name];
+            return true;
+        }
+        _ if host.contains("azure.com") || host.contains("visualstudio.com") => {
+            // Azure writes `org/project/_git/repo`, and other pages behind the name.
+            if let Some(at) = parts.iter().position(|part| *part == "_git") {
+                parts.truncate(at + 2);
+                parts.remove(at);
+            }
+        }
+        _ => {}
+    }
+    false
 }
 
 /// The host of a URL or e-mail address, lower case.
-pub(crate) fn domain(text: &str) -> Option<String> {
+pub(crate) fn domain(text: &str, junk: &[String]) -> Option<String> {
+    if is_filler(text, junk) {
+        return None;
+    }
     let folded = fold(text);
     let rest = folded.trim();
     let rest = rest.split_once("://").map_or(rest, |(_, after)| after);
@@ -228,6 +315,7 @@ pub(crate) fn domain(text: &str) -> Option<String> {
     let host = host.trim_end_matches(['.', '>']);
     let sound =
         !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || matches!(c, '[' | ']'));
+    let sound = sound && !is_filler(host, junk);
     sound.then(|| host.to_owned())
 }
 
@@ -245,7 +333,7 @@ mod tests {
     #[test]
     fn hosts() {
         table(
-            hostname,
+            |text| hostname(text, &[]),
             &[
                 ("MBP-Lena.corp.example.com.", "mbp-lena"),
                 ("web-01", "web-01"),
@@ -253,16 +341,23 @@ mod tests {
                 ("::1", ""),
                 ("localhost", ""),
                 ("LOCALHOST.localdomain", ""),
+                ("10.0.0.5/24", ""),
+                ("10.1.2.3:443", ""),
+                ("https://web/x", ""),
+                ("N/A", ""),
+                ("unknown", ""),
                 (" ", ""),
             ],
         );
         table(
-            fqdn,
-            &[("Web.Example.COM.", "web.example.com"), ("web", ""), ("web.", ""), ("10.0.0.1", "")],
+            |text| fqdn(text, &[]),
+            &[("#N/A", ""), ("Web.Example.COM.", "web.example.com"), ("web", ""), ("web.", ""), ("10.0.0.1", "")],
         );
         table(
-            domain,
+            |text| domain(text, &[]),
             &[
+                ("N/A", ""),
+                ("-", ""),
                 ("https://User@Example.com:8443/a?b", "example.com"),
                 ("alice@example.com", "example.com"),
                 ("Example.com.", "example.com"),
@@ -337,6 +432,17 @@ mod tests {
         assert_eq!(arn("arn:aws:s3:::bucket", "name").as_deref(), Some("bucket"));
         assert_eq!(arn("arn:aws:sns:eu-west-1:1:topic:sub", "name").as_deref(), Some("sub"));
         assert_eq!(arn("not:an:arn", "name"), None);
+        for (text, name) in [
+            ("arn:aws:logs:eu-west-1:1:log-group:x:*", "x"),
+            ("arn:aws:logs:eu-west-1:1:log-group:/aws/lambda/f:*", "/aws/lambda/f"),
+            ("arn:aws:lambda:eu-west-1:1:function:f:$LATEST", "f"),
+            ("arn:aws:lambda:eu-west-1:1:function:f:7", "f"),
+            ("arn:aws:ecs:eu-west-1:1:task-definition/web:12", "web"),
+            ("arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/web/50dc", "web"),
+            ("arn:aws:s3:::bucket/*", "bucket"),
+        ] {
+            assert_eq!(arn(text, "name").as_deref(), Some(name), "{text}");
+        }
     }
 
     #[test]
@@ -356,5 +462,23 @@ mod tests {
         for text in ["", "platform-api", "https://github.com", "https://github.com/acme"] {
             assert_eq!(repo(text), None, "{text}");
         }
+        for (text, path, url) in [
+            ("https://gitlab.com/acme/platform/api", "acme/platform/api", "gitlab.com"),
+            ("git@gitlab.com:acme/platform/sub/web.git", "acme/platform/sub/web", "gitlab.com"),
+            ("https://gitlab.com/acme/platform/api/-/tree/main", "acme/platform/api", "gitlab.com"),
+            ("https://bitbucket.corp/scm/PROJ/x.git", "proj/x", "bitbucket.corp"),
+            ("https://bitbucket.corp/projects/PROJ/repos/x/browse", "proj/x", "bitbucket.corp"),
+            ("git@ssh.dev.azure.com:v3/org/project/repo", "org/project/repo", "dev.azure.com"),
+            ("https://me@dev.azure.com/org/project/_git/repo", "org/project/repo", "dev.azure.com"),
+            (
+                "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/Tool",
+                "tool",
+                "git-codecommit.eu-west-1.amazonaws.com",
+            ),
+        ] {
+            assert_eq!(repo(text).as_deref(), Some(path), "{text}");
+            assert_eq!(repo_url(text), Some(format!("{url}/{path}")), "{text}");
+        }
+        assert_eq!(repo_url("acme/api"), None);
     }
 }

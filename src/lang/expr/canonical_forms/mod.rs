@@ -4,11 +4,12 @@
 //! Pure functions over text. `None` is undefined: the text is no such identifier, or it is known
 //! filler. Each form is idempotent: the form of a canonical form is itself.
 
+mod filler;
 mod machine;
 mod person;
 
 pub(crate) use machine::{
-    address, arn, cidr, domain, fqdn, hostname, ip, mac, network, prefix_len, repo, serial,
+    address, arn, cidr, domain, fqdn, hostname, ip, mac, network, prefix_len, repo, repo_url, serial,
 };
 pub(crate) use person::{email, username};
 
@@ -76,16 +77,17 @@ mod tests {
     /// The canonical forms, for those who ask the same of each.
     fn forms() -> Vec<(&'static str, fn(&str) -> Option<String>)> {
         vec![
-            ("email", email),
-            ("username", username),
-            ("hostname", hostname),
-            ("fqdn", fqdn),
+            ("email", |text| email(text, &[])),
+            ("username", |text| username(text, &[])),
+            ("hostname", |text| hostname(text, &[])),
+            ("fqdn", |text| fqdn(text, &[])),
             ("serial", |text| serial(text, &["SPARE".to_owned()])),
             ("mac", mac),
             ("ip", ip),
             ("cidr", cidr),
             ("repo", repo),
-            ("domain", domain),
+            ("repo_url", repo_url),
+            ("domain", |text| domain(text, &[])),
             ("nfkc", |text| Some(nfkc(text))),
             ("fold", |text| Some(fold(text))),
         ]

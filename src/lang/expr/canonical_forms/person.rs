@@ -1,10 +1,11 @@
 //! Canonical forms of people and their accounts.
 
+use super::filler::is_filler;
 use super::fold;
 
 /// An e-mail address: NFKC, trimmed, lower case. Accepts `mailto:` and `Name <a@b>`; undefined
 /// without an `@` between two parts, or with blanks inside.
-pub(crate) fn email(text: &str) -> Option<String> {
+pub(crate) fn email(text: &str, junk: &[String]) -> Option<String> {
     let folded = fold(text);
     let mut address = folded.trim();
     if let Some((_, rest)) = address.rsplit_once('<') {
@@ -18,15 +19,15 @@ pub(crate) fn email(text: &str) -> Option<String> {
     let sound = |part: &str| {
         !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>'))
     };
-    (sound(local) && sound(host) && !local.contains('@')).then(|| address.to_owned())
+    (sound(local) && sound(host) && !local.contains('@') && !is_filler(address, junk)).then(|| address.to_owned())
 }
 
 /// A login: the local part of an e-mail address, or what follows `DOMAIN\`; lower case.
-pub(crate) fn username(text: &str) -> Option<String> {
+pub(crate) fn username(text: &str, junk: &[String]) -> Option<String> {
     let folded = fold(text);
     let login = folded.rsplit('\\').next().unwrap_or_default();
     let login = login.split('@').next().unwrap_or_default().trim();
-    (!login.is_empty()).then(|| login.to_owned())
+    (!is_filler(&folded, junk) && !is_filler(login, junk)).then(|| login.to_owned())
 }
 
 #[cfg(test)]
@@ -41,22 +42,22 @@ mod tests {
             "Alice A. <alice@example.com>",
             "ａlice@example.com",
         ] {
-            assert_eq!(email(text).as_deref(), Some("alice@example.com"), "{text}");
+            assert_eq!(email(text, &[]).as_deref(), Some("alice@example.com"), "{text}");
         }
         for text in
             ["", "alice", "@example.com", "alice@", "al ice@example.com", "a@b@c", "Alice <alice>"]
         {
-            assert_eq!(email(text), None, "{text}");
+            assert_eq!(email(text, &[]), None, "{text}");
         }
     }
 
     #[test]
     fn logins_lose_their_domain() {
         for text in ["alice", "Alice@example.com", "CORP\\alice", " ALICE "] {
-            assert_eq!(username(text).as_deref(), Some("alice"), "{text}");
+            assert_eq!(username(text, &[]).as_deref(), Some("alice"), "{text}");
         }
-        for text in ["", " ", "@example.com", "CORP\\"] {
-            assert_eq!(username(text), None, "{text}");
+        for text in ["", " ", "@example.com", "CORP\\", "N/A", "-", "CORP\\unknown"] {
+            assert_eq!(username(text, &[]), None, "{text}");
         }
     }
 }

@@ -1,0 +1,185 @@
+//! Jobs of source files: what the rows make is staged, then planned, or run as a DIFF job.
+
+use super::jobs::{JobGroup, check_scope, reports};
+use super::{Database, Error, now};
+use crate::mapping::ResolvedSource;
+use crate::store::Snapshot;
+use crate::sync::{
+    BatchBuilder, BatchRules, InputDiagnostic, InputNames, JobInput, JobReport, JobSpec, MappingInfo,
+    RelationshipLimits, StagedUploads, SyncError, SyncMode, check_entity, check_relationship, plan,
+};
+
+/// A source that is to run as a job.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SourceJob {
+    /// The scope that owns what the rows make.
+    pub scope: String,
+    /// The record of the file that the job keeps.
+    pub file: MappingInfo,
+    /// The names of the files of rows, as places count them.
+    pub inputs: Vec<String>,
+    /// The limits that the file sets; the guard of the scope is asked beside them.
+    pub limits: Option<RelationshipLimits>,
+    /// The number of deletions that the guard of the scope lets pass.
+    pub allow_deletes: Option<u64>,
+}
+
+/// What a source makes, staged for one job.
+pub struct StagedSource {
+    uploads: StagedUploads,
+    inputs: InputNames,
+}
+
+/// Drafts that are packed into one batch.
+const BATCH: usize = 8_192;
+/// Faults after which no more drafts are looked at.
+const FAULTS_MAX: usize = 1_000;
+
+impl Database {
+    /// Stages what the rows of a source make.
+    ///
+    /// # Errors
+    ///
+    /// Every object that a job cannot take, by the row that made it.
+    #[doc(hidden)]
+    pub fn stage_source(
+        &self,
+        snapshot: &Snapshot,
+        job: &SourceJob,
+        resolved: &ResolvedSource,
+    ) -> Result<StagedSource, Error> {
+        check_scope(&job.scope)?;
+        let rules = BatchRules {
+            mode: SyncMode::Diff,
+            scope: Some(job.scope.clone()),
+            same_scope_reject: false,
+            digest_seed: snapshot.meta().digest_seed,
+            known: None,
+        };
+        let spec = JobSpec {
+            one_upload: true,
+            edge_limits: job.limits.clone(),
+            allow_deletes: job.allow_deletes,
+            mapping: Some(job.file.clone()),
+            ..JobSpec::new("api", SyncMode::Diff, &job.scope, now())
+        };
+        let mut uploads = StagedUploads::new(&self.folder_of_file());
+        uploads.add(JobInput::new(spec.clone()));
+        let mut packer = SourcePacker {
+            rules: &rules,
+            spec: &spec,
+            uploads: &mut uploads,
+            builder: BatchBuilder::new(&rules),
+            held: 0,
+            faults: Vec::new(),
+        };
+        resolved.try_for_each_entity(|draft| {
+            packer.take(|builder| {
+                check_entity(draft).and_then(|()| builder.push_entity(draft, None))
+            })
+        })?;
+        resolved.try_for_each_relationship(|draft| {
+            packer.take(|builder| {
+                check_relationship(draft).and_then(|()| builder.push_relationship(draft, None))
+            })
+        })?;
+        packer.flush()?;
+        let faults = packer.faults;
+        let inputs = InputNames(job.inputs.clone());
+        match faults.is_empty() {
+            true => Ok(StagedSource { uploads, inputs }),
+            false => Err(SyncError::faults(&inputs, faults).into()),
+        }
+    }
+
+    /// The report of the job as it would end, as of `snapshot`.
+    ///
+    /// # Errors
+    ///
+    /// Objects that contradict the graph, and errors of the file.
+    #[doc(hidden)]
+    pub fn plan_source(
+        &self,
+        snapshot: &Snapshot,
+        staged: &StagedSource,
+    ) -> Result<JobReport, Error> {
+        let plan = plan(snapshot, &staged.uploads, &staged.inputs, true)?;
+        Ok(reports(&plan, |report| report.dry_run = true).remove(0))
+    }
+
+    /// Runs the job. It may come back REFUSED or HELD; then nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Database::plan_source`].
+    #[doc(hidden)]
+    pub fn apply_source(&self, staged: &StagedSource) -> Result<JobReport, Error> {
+        let reports = self.run(&JobGroup::new(&staged.uploads, &staged.inputs, false))?;
+        Ok(reports.into_iter().next().expect("BUG: one job has one report"))
+    }
+
+    /// A copy that nobody else sees, to try jobs on. It is gone when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the file.
+    #[doc(hidden)]
+    pub fn scratch_copy(&self) -> Result<ScratchDatabase, Error> {
+        let folder = tempfile::tempdir().map_err(super::io)?;
+        let path = folder.path().join("scratch.redb");
+        self.backup(&path)?;
+        Ok(ScratchDatabase { database: Database::open(&path)?, _folder: folder })
+    }
+
+    /// An empty database that nobody else sees, for plans where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the file.
+    #[doc(hidden)]
+    pub fn scratch_empty() -> Result<ScratchDatabase, Error> {
+        let folder = tempfile::tempdir().map_err(super::io)?;
+        let path = folder.path().join("scratch.redb");
+        Ok(ScratchDatabase { database: Database::create(&path)?, _folder: folder })
+    }
+}
+
+/// A database that is gone when it is dropped.
+pub struct ScratchDatabase {
+    /// The database.
+    pub database: Database,
+    _folder: tempfile::TempDir,
+}
+
+/// Packs drafts into batches.
+struct SourcePacker<'p> {
+    rules: &'p BatchRules,
+    spec: &'p JobSpec,
+    uploads: &'p mut StagedUploads,
+    builder: BatchBuilder<'p>,
+    held: usize,
+    faults: Vec<InputDiagnostic>,
+}
+
+impl<'p> SourcePacker<'p> {
+    fn take(
+        &mut self,
+        push: impl FnOnce(&mut BatchBuilder<'p>) -> Result<(), InputDiagnostic>,
+    ) -> Result<(), Error> {
+        if self.faults.len() >= FAULTS_MAX {
+            return Ok(());
+        }
+        self.faults.extend(push(&mut self.builder).err());
+        self.held += 1;
+        if self.held == BATCH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let full = std::mem::replace(&mut self.builder, BatchBuilder::new(self.rules));
+        self.held = 0;
+        if self.faults.is_empty() {
+            self.uploads.append(full.finish(), |_| JobInput::new(self.spec.clone()))?;
+        }
+        Ok(())
+    }
+}
