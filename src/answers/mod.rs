@@ -36,6 +36,7 @@ mod walk_step;
 mod whole_view;
 mod words;
 
+pub use crate::db::GuardOverrides;
 pub use crate::error::ErrorKind;
 pub use blast_radius::{BlastRadiusAnswer, BlastRadiusRequest, NamedVisit};
 pub use chain::{NamedChain, NamedChainStep, chain_text};
@@ -48,8 +49,8 @@ pub use heads::{
 };
 pub use impact_rules::{ImpactRulesAnswer, ImpactRulesRequest, rule_origin};
 pub use mapping_run::{
-    GuardOverrides, MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions,
-    MappingSelection, MappingState,
+    MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions, MappingSelection,
+    MappingState,
 };
 pub use owners::{EntityOwners, NamedOwner, OwnerChain, OwnersAnswer, OwnersRequest};
 pub use path::{PathAnswer, PathRequest};

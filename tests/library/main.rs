@@ -11,6 +11,7 @@ mod graph_of_parts;
 mod impact_world;
 
 mod answers;
+mod attempts;
 mod demo_data;
 mod embedding;
 mod examples;

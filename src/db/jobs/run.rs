@@ -1,5 +1,6 @@
 //! The end of every job: it is planned, then applied, held, or told to have changed nothing.
 
+use super::super::attempt::TRIES;
 use super::super::job_files::{CompleteStage, JobFile, JobFileKind};
 use super::super::{Database, Error, RightSet, now};
 use crate::store::job_lock::StageEnd;
@@ -39,9 +40,6 @@ impl<'r> JobGroup<'r> {
         }
     }
 }
-
-/// Tries at planning and writing; the last one keeps other processes from committing in between.
-const TRIES: usize = 3;
 
 impl Database {
     /// Plans, and applies if nothing speaks against it.
@@ -128,7 +126,7 @@ impl Database {
     }
 
     /// Keeps a job that the guard refused, with all that was uploaded to it.
-    pub(super) fn hold(&self, plan: SyncPlan, run: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
+    pub(crate) fn hold(&self, plan: SyncPlan, run: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
         let uploads = run.uploads;
         self.make_folder()?;
         let id = plan.jobs[0].spec.id;
