@@ -384,6 +384,18 @@ fn queries_inside_queries_are_sets_of_values() {
 }
 
 #[test]
+fn classes_that_a_query_inside_gives_are_met_in_any_spelling() {
+    let mut graph = office();
+    graph.entity("hr", "rule", "rule", &["Rule"], json!({ "kind": "user_group" }));
+    let inner = "(FIND Rule RETURN Rule.kind)";
+    check(&graph, "FIND * WITH _class = 'user_group'", json!(["sre"]));
+    check(&graph, &format!("FIND * WITH _class = {inner}"), json!(["sre"]));
+    check(&graph, &format!("FIND UserGroup WITH _class != {inner}"), json!([]));
+    // What is no class is compared letter by letter.
+    check(&graph, &format!("FIND * WITH displayName = {inner}"), json!([]));
+}
+
+#[test]
 fn full_text_and_smart_classes() {
     let graph = office();
     check(&graph, "FIND 'ALICE x.example'", json!(["alice"]));
