@@ -87,6 +87,18 @@ impl<'d> ApplyAttempt<'d> {
         Ok(self.apply(revision, hash, stage)?.remove(0))
     }
 
+    /// Runs jobs whose uploads were made in this attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Moved`] if they were made for another revision.
+    pub(super) fn run(self, group: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
+        match self.alone {
+            None => self.database.run(group),
+            Some(ExclusiveTurn { store, turn: _turn }) => self.database.run_once(store, group),
+        }
+    }
+
     /// Applies what `stage` stages at exactly `revision`. `hash` asks for exactly the changes of a
     /// plan made before. Reports may come back REFUSED or HELD; then nothing has changed.
     ///

@@ -426,13 +426,14 @@ fn uploaded(
 }
 
 impl Database {
-    /// Adds the job of the mapped scope that goes with the first job, if there is anything to do.
+    /// Adds the job of the mapped scope that goes with the first job, if there is anything to do;
+    /// true if there is. Its targets are those of `snapshot`, so it is planned on that state alone.
     pub(super) fn add_mapped_job(
         &self,
         uploads: &mut StagedUploads,
         mapped: &[MappedRelationship],
-    ) -> Result<(), Error> {
-        let snapshot = self.snapshot()?;
+        snapshot: &Snapshot,
+    ) -> Result<bool, Error> {
         let job = uploads.jobs()[0].spec.clone();
         let ours = mapper_scope_name(&job.scope);
         let row = snapshot.scope_row_of(&ours)?;
@@ -440,7 +441,7 @@ impl Database {
         // Only DIFF jobs take mapped relationships, and without any there may be old ones to
         // delete.
         if job.mode != SyncMode::Diff || mapped.is_empty() && live == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let mut partial_types = job.partial_types.clone();
         if !partial_types.is_empty() {
@@ -458,7 +459,7 @@ impl Database {
             ..JobSpec::new(MAPPER, SyncMode::Diff, &ours, now())
         };
         let mut search = TargetSearch {
-            snapshot: &snapshot,
+            snapshot,
             spec: &job,
             ours: ours.clone(),
             uploaded: uploaded(uploads, &asked_names(mapped))?,
@@ -504,7 +505,8 @@ impl Database {
         if !faults.is_empty() {
             return Err(SyncError::faults(&InputNames::default(), faults).into());
         }
-        Ok(uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?)
+        uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
+        Ok(true)
     }
 }
 
