@@ -102,7 +102,7 @@ pub enum RelationshipAction {
 pub struct RelationshipChange {
     /// The kind of change.
     pub action: RelationshipAction,
-    /// Number of the relationship; for a new one the number it would get.
+    /// Number of the relationship. A new one has 0: it gets its number when it is stored.
     pub number: u32,
     /// Numbers of its ends afterwards; of no meaning for a deletion.
     pub ends: (u32, u32),
@@ -284,14 +284,6 @@ impl Database {
             known: None,
         };
         let inputs = InputNames(job.inputs.clone());
-        let mut builder = BatchBuilder::new(&rules);
-        let faults: Vec<_> = drafts
-            .iter()
-            .filter_map(|draft| builder.push_relationship(draft, None).err())
-            .collect();
-        if !faults.is_empty() {
-            return Err(SyncError::faults(&inputs, faults).into());
-        }
         let spec = JobSpec {
             one_upload: true,
             edge_limits: Some(job.limits.clone()),
@@ -300,6 +292,17 @@ impl Database {
         };
         let mut uploads = StagedUploads::new(&self.folder_of_file());
         uploads.add(JobInput::new(spec.clone()));
+        let mut builder = BatchBuilder::new(&rules);
+        let mut faults = Vec::new();
+        for draft in drafts {
+            faults.extend(builder.push_relationship(draft, None).err());
+            if let Some(full) = builder.take_full() {
+                uploads.append(full, |_| JobInput::new(spec.clone()))?;
+            }
+        }
+        if !faults.is_empty() {
+            return Err(SyncError::faults(&inputs, faults).into());
+        }
         uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
         Ok(StagedJob { uploads, inputs })
     }
