@@ -16,6 +16,7 @@ mod demo_data;
 mod embedding;
 mod examples;
 mod faults;
+mod guard;
 mod impact_model;
 mod impact_page;
 mod indexes;
