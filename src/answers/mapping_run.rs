@@ -4,7 +4,7 @@
 
 use super::plan_impact::{ImpactComparison, ImpactTargets, compare_impact};
 use super::words::CountFormat;
-use super::{AnswerAdvice, AnswerError, QuestionContext};
+use super::{AnswerAdvice, AnswerError, ErrorKind, QuestionContext};
 use crate::Error;
 use crate::db::{
     ApplyAttempt, Database, GuardOverrides, MappingFileScope, MappingJob, MappingPlan,
@@ -189,6 +189,15 @@ impl MappingRunAnswer {
         Ok(())
     }
 
+    /// Returns the kind of error that keeps the run from ending well: a mistake if a file has
+    /// errors, else that of the first mapping that objects.
+    pub fn objection(&self) -> Option<ErrorKind> {
+        match self.broken.is_empty() {
+            true => self.outcomes.iter().find_map(MappingOutcome::objection),
+            false => Some(ErrorKind::Invalid),
+        }
+    }
+
     /// True if any mapping would change something.
     pub fn waiting(&self) -> bool {
         let quiet = |outcome: &MappingOutcome| outcome.report().is_none_or(JobReport::is_quiet);
@@ -261,10 +270,17 @@ impl MappingOutcome {
 
     /// True if the outcome keeps the run from ending well.
     pub fn objects(&self) -> bool {
-        !matches!(
-            self.state,
-            MappingState::Ready | MappingState::Disabled | MappingState::Applied(_)
-        )
+        self.objection().is_some()
+    }
+
+    /// Returns the kind of error that the outcome is, if it is one.
+    pub fn objection(&self) -> Option<ErrorKind> {
+        match &self.state {
+            MappingState::Ready | MappingState::Disabled | MappingState::Applied(_) => None,
+            MappingState::Refused => Some(ErrorKind::Refused),
+            MappingState::Failed => Some(ErrorKind::Invalid),
+            MappingState::Broken(error) => Some(error.kind()),
+        }
     }
 }
 
