@@ -27,6 +27,7 @@ mod plan_impact;
 mod plan_json;
 mod project_rules;
 mod query;
+mod rule_notes;
 mod scopes;
 mod staleness;
 mod stats;
