@@ -7,9 +7,11 @@
 #[cfg(feature = "server")]
 mod api;
 mod cli;
+#[cfg(feature = "server")]
+mod server_limits;
 
 #[cfg(feature = "server")]
-use api::{LogForm, ServeError, ServerLimits, ServerSettings};
+use api::{LogForm, ServeError, ServerSettings};
 #[cfg(feature = "server")]
 use cli::{CommandError, HttpServer, ServeRequest, ServerLog};
 
@@ -34,15 +36,7 @@ impl HttpServer for ApiServer {
         let settings = ServerSettings {
             hosts: request.hosts,
             mappings: request.mappings,
-            limits: ServerLimits {
-                connections: request.connections,
-                open_jobs: request.open_jobs,
-                staged_bytes: request.staged_bytes,
-                query_time: request.query_time,
-                answer_rows: request.answer_rows,
-                answer_bytes: request.answer_bytes,
-                memory: request.memory,
-            },
+            limits: request.limits,
             open: request.local,
             exit_code: cli::exit_code,
         };

@@ -6,6 +6,7 @@ use super::words::{clean, some_verbs};
 use super::{AnswerError, QuestionContext};
 use crate::graph::{AdjacencyRead, EdgeDirection, NameLookup};
 use crate::rules::{ImpactFilter, RuleTable};
+use crate::view::denies;
 use std::collections::BTreeMap;
 
 /// A blast, of which notes are made.
@@ -45,15 +46,21 @@ impl BlastNotes<'_> {
                 None => notes.extend(self.unreached()?),
             }
         }
-        if !self.blast.not_followed.is_empty() {
-            let verbs = self.blast.not_followed.iter();
-            let verbs: Vec<String> = verbs
-                .map(|(verb, count)| format!("{} {}", counts.number(*count), clean(verb)))
-                .collect();
-            notes.push(format!(
-                "not followed: {}; `--verb` or `tombolo.toml` decides",
-                verbs.join(", ")
-            ));
+        // What denies a way is none, so there is nothing to decide.
+        let (denying, open): (Vec<_>, Vec<_>) =
+            self.blast.not_followed.iter().partition(|(verb, _)| denies(verb));
+        let words = |verbs: &[&(String, u64)]| {
+            let words = verbs
+                .iter()
+                .map(|(verb, count)| format!("{} {}", counts.number(*count), clean(verb)));
+            words.collect::<Vec<_>>().join(", ")
+        };
+        if !open.is_empty() {
+            let verbs = words(&open);
+            notes.push(format!("not followed: {verbs}; `--verb` or `tombolo.toml` decides"));
+        }
+        if !denying.is_empty() {
+            notes.push(format!("denied, so no way: {}", words(&denying)));
         }
         Ok(notes)
     }

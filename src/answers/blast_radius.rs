@@ -8,6 +8,7 @@ use super::blast_notes::BlastNotes;
 use super::blast_search::{BlastStrategy, BlastVisit, blast};
 use super::entity_filter::EntityFilter;
 use super::heads::{self, RelationshipHead};
+use super::rule_notes::rule_notes;
 use super::staleness;
 use super::verb_filter::verb_filter;
 use super::{AnswerAdvice, AnswerDocument, AnswerError, QuestionContext};
@@ -73,11 +74,15 @@ impl BlastRadiusRequest {
         let shown = reached.iter().filter(|visit| visit.reported).count();
         let notes = BlastNotes { context, roots: &roots, walk: &walk, blast: &blast };
         let mut notes = notes.all(rules, self.depth, (whole, shown), &filter)?;
+        let ruled = matches!(walk, BlastStrategy::Ruled { .. });
+        if ruled {
+            notes.extend(rule_notes(snapshot, rules)?);
+        }
         notes.extend(staleness::stale_note(counts, &stale));
         Ok(BlastRadiusAnswer {
             roots: root_heads,
             reached,
-            ruled: matches!(walk, BlastStrategy::Ruled { .. }),
+            ruled,
             not_followed: blast.not_followed,
             stale: stale.into_iter().map(|(scope, _)| scope).collect(),
             notes,
@@ -93,7 +98,7 @@ pub struct BlastRadiusAnswer {
     pub reached: Vec<NamedVisit>,
     /// True if the walk went by the rules, so that visits have states.
     pub ruled: bool,
-    /// Verbs without a rule, each with the number of relationships that were not followed.
+    /// Verbs that no rule lets pass anything, each with the number of relationships that were not followed.
     pub not_followed: Vec<(String, u64)>,
     /// Scopes whose last job is older than the others' by far.
     pub stale: Vec<String>,

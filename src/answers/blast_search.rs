@@ -31,7 +31,7 @@ pub struct BlastVisit {
 pub struct BlastResult {
     /// All visits, nearest first.
     pub hits: Vec<BlastVisit>,
-    /// Verbs without a rule, each with the number of relationships that were not followed.
+    /// Verbs that no rule lets pass anything, each with the number of relationships that were not followed.
     pub not_followed: Vec<(String, u64)>,
 }
 

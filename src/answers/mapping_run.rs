@@ -7,19 +7,18 @@ use super::source_run::{
     PlanningGround, SourceRunOutcome, apply_sources, context_of, plan_sources,
 };
 use super::words::CountFormat;
-use super::{AnswerAdvice, AnswerError, QuestionContext};
+use super::{AnswerAdvice, AnswerError, ErrorKind, QuestionContext};
 use crate::Error;
 use crate::db::{
-    Database, MappingFileScope, MappingJob, MappingPlan, PlannedGraph, RelationshipChange,
-    RelationshipDetails, ScratchDatabase,
+    ApplyAttempt, Database, GuardOverrides, MappingFileScope, MappingJob, MappingPlan,
+    RelationshipChange, RelationshipDetails, ScratchDatabase,
 };
 use crate::mapping::{
     self, Diagnostic, DiagnosticSeverity, Mapping, ResolveError, ResolvedMapping, SourceFile,
 };
-use crate::query::{CostMeter, Query, QuestionError, QuestionLimits};
 use crate::rules::RuleTable;
-use crate::store::{Snapshot, StoreError};
-use crate::sync::{JobReport, MappingInfo, RelationshipLimits};
+use crate::store::Snapshot;
+use crate::sync::JobReport;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
@@ -30,15 +29,6 @@ pub struct MappingSelection {
     pub paths: Vec<PathBuf>,
     /// The labels that a mapping must all have, by name and value.
     pub labels: Vec<(String, String)>,
-}
-
-/// Guards that are set for one run.
-#[derive(Clone, Debug, Default)]
-pub struct GuardOverrides {
-    /// Guards by name, each with its value.
-    pub settings: Vec<(String, String)>,
-    /// The reason, which is recorded with the job.
-    pub reason: Option<String>,
 }
 
 /// The mapping files that were read.
@@ -256,6 +246,18 @@ impl MappingRunAnswer {
         Ok(())
     }
 
+    /// Returns the kind of error that keeps the run from ending well: a mistake if a file has
+    /// errors, else that of the first source or mapping that objects.
+    pub fn objection(&self) -> Option<ErrorKind> {
+        match self.broken.is_empty() {
+            true => {
+                let sources = self.sources.iter().find_map(SourceRunOutcome::objection);
+                sources.or_else(|| self.outcomes.iter().find_map(MappingOutcome::objection))
+            }
+            false => Some(ErrorKind::Invalid),
+        }
+    }
+
     /// True if any mapping would change something.
     pub fn waiting(&self) -> bool {
         let reports = self.outcomes.iter().map(MappingOutcome::report);
@@ -329,10 +331,17 @@ impl MappingOutcome {
 
     /// True if the outcome keeps the run from ending well.
     pub fn objects(&self) -> bool {
-        !matches!(
-            self.state,
-            MappingState::Ready | MappingState::Disabled | MappingState::Applied(_)
-        )
+        self.objection().is_some()
+    }
+
+    /// Returns the kind of error that the outcome is, if it is one.
+    pub fn objection(&self) -> Option<ErrorKind> {
+        match &self.state {
+            MappingState::Ready | MappingState::Disabled | MappingState::Applied(_) => None,
+            MappingState::Refused => Some(ErrorKind::Refused),
+            MappingState::Failed => Some(ErrorKind::Invalid),
+            MappingState::Broken(error) => Some(error.kind()),
+        }
     }
 }
 
@@ -384,55 +393,19 @@ fn resolve_and_plan(
     let now = jiff::Timestamp::now().as_millisecond();
     let refused = mapping.refusals(&outcome.resolved, |scope| database.last_finalize(scope), now);
     outcome.faults.extend(refused?);
-    outcome.job = job(mapping, &outcome.resolved, ask.overrides);
+    outcome.job = MappingJob::of(mapping, &outcome.resolved, ask.overrides);
     let plan = database.plan_mapping(snapshot, &outcome.job, &outcome.resolved.drafts)?;
     for refusal in &plan.report.refusals {
         let fault = mapping.refuse_change(&refusal.guard, &refusal.message, &refusal.allow);
         outcome.faults.push(fault);
     }
     outcome.edges = edges(snapshot, &plan, &outcome.resolved, ask.details)?;
-    let asks = |promise: &mapping::MappingTest| {
-        matches!(promise.ask, mapping::TestExpectation::Query { .. })
-    };
-    let mut planned = PlannedGraph::new(snapshot);
-    // The planned graph costs a pass over all changes, and only tests with a query read it.
-    if mapping.promises.iter().any(asks) {
-        planned.add(&plan, &outcome.resolved.drafts)?;
-    }
-    for (promise, kept) in mapping.promises.iter().zip(&mut outcome.resolved.promises) {
-        if let mapping::TestExpectation::Query { query, .. } = &promise.ask {
-            *kept = match query_test_outcome(&promise.ask, query, &planned) {
-                Ok(kept) => kept,
-                Err(QuestionError::Limit(what)) => {
-                    mapping::query_test_outcome(&promise.ask, Err(what.to_string()))
-                }
-                Err(QuestionError::Read(error)) => return Err(error.into()),
-            };
-        }
-    }
+    plan.ask_tests(mapping, snapshot, &mut outcome.resolved)?;
     outcome.plan = Some(plan);
     let promises = mapping.promises.iter().zip(&outcome.resolved.promises);
     outcome.faults.extend(promises.filter_map(|(p, kept)| mapping.test_diagnostic(p, kept)));
     let objects = outcome.faults.iter().any(|fault| fault.severity == DiagnosticSeverity::Error);
     Ok(if objects { MappingState::Refused } else { MappingState::Ready })
-}
-
-/// Evaluates a test that asks a query. A test may hold for a wrong reason: a query with a name that
-/// nothing has finds nothing. The notes of the query show such a doubt.
-fn query_test_outcome(
-    ask: &mapping::TestExpectation,
-    query: &Query,
-    planned: &PlannedGraph<'_>,
-) -> Result<mapping::TestOutcome, QuestionError<StoreError>> {
-    let meter = CostMeter::new(QuestionLimits::default());
-    let (answer, profile) = query.run_metered(planned, &meter)?;
-    let kept = mapping::query_test_outcome(ask, Ok(query.rows_of(planned, &meter, &answer)?));
-    if !matches!(kept, mapping::TestOutcome::Yes) {
-        return Ok(kept);
-    }
-    let notes = query.notes(planned, &answer, &profile, meter.limits())?;
-    let doubt = notes.into_iter().find(|note| note.doubt);
-    Ok(doubt.map_or(kept, |note| mapping::TestOutcome::But(note.text)))
 }
 
 fn edges(
@@ -449,75 +422,40 @@ fn edges(
     changes.iter().take(limit).map(details).collect()
 }
 
-fn job(mapping: &Mapping, resolved: &ResolvedMapping, overrides: &GuardOverrides) -> MappingJob {
-    let guard = &mapping.guard;
-    MappingJob {
-        scope: mapping.scope.clone(),
-        mapping: MappingInfo {
-            file: mapping.file.display().to_string(),
-            digest: mapping.digest.clone(),
-            sources: resolved.digests.clone(),
-            overrides: overrides
-                .settings
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
-            reason: overrides.reason.clone(),
-        },
-        inputs: resolved.inputs.clone(),
-        same_scope_reject: !mapping.same_scope,
-        limits: RelationshipLimits {
-            min_edges: guard.min_edges,
-            max_delete_percent: guard.max_delete_percent,
-            max_delete: guard.max_delete,
-            max_create: guard.max_create,
-        },
-    }
-}
-
-/// The number of tries. Another process may commit between plan and write; then the mapping is
-/// planned again, and the last time other writers are kept out.
-const TRIES: usize = 3;
-
 /// Runs a mapping on the graph as it is now, which an earlier one may have changed.
 fn run(database: &Database, mapping: &Mapping, ask: &MappingRunOptions<'_>) -> MappingOutcome {
     let begun = Instant::now();
-    for left in (0..TRIES).rev() {
-        let state = || -> Result<_, Error> {
-            let alone = if left == 0 { Some(database.alone()?) } else { None };
-            let snapshot = match &alone {
-                Some(alone) => database.snapshot_alone(alone)?,
-                None => database.snapshot()?,
-            };
-            Ok((alone, snapshot))
+    let done = database.plan_until_applied(|attempt| run_once(attempt, database, mapping, ask));
+    let mut outcome = done.unwrap_or_else(|error| MappingOutcome {
+        state: MappingState::Broken(error.into()),
+        ..MappingOutcome::new(mapping.clone())
+    });
+    outcome.took = begun.elapsed().as_millis();
+    outcome
+}
+
+/// Plans a mapping and applies the plan if nothing objects.
+///
+/// # Errors
+///
+/// [`Error::Moved`] if others committed since the plan, so that it may no longer fit the graph, and
+/// whatever keeps it from being planned at all.
+fn run_once(
+    attempt: ApplyAttempt<'_>,
+    database: &Database,
+    mapping: &Mapping,
+    ask: &MappingRunOptions<'_>,
+) -> Result<MappingOutcome, Error> {
+    let snapshot = attempt.snapshot()?;
+    let mut outcome = preview_mapping(database, &snapshot, mapping, ask);
+    drop(snapshot);
+    if let (MappingState::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
+        let (drafts, hash) = (&outcome.resolved.drafts, Some(plan.hash.as_str()));
+        outcome.state = match attempt.apply_mapping(&outcome.job, drafts, plan.revision, hash) {
+            Ok(report) => MappingState::Applied(Box::new(report)),
+            Err(moved @ Error::Moved(..)) => return Err(moved),
+            Err(error) => MappingState::Broken(error.into()),
         };
-        let (alone, snapshot) = match state() {
-            Ok(state) => state,
-            Err(error) => {
-                let state = MappingState::Broken(error.into());
-                return MappingOutcome { state, ..MappingOutcome::new(mapping.clone()) };
-            }
-        };
-        let mut outcome = preview_mapping(database, &snapshot, mapping, ask);
-        drop(snapshot);
-        if let (MappingState::Ready, Some(plan)) = (&outcome.state, &outcome.plan) {
-            let drafts = &outcome.resolved.drafts;
-            let hash = Some(plan.hash.as_str());
-            let (job, revision) = (&outcome.job, plan.revision);
-            let applied = match alone {
-                Some(alone) => database.apply_mapping_alone(alone, job, drafts, revision, hash),
-                None => database.apply_mapping(job, drafts, revision, hash),
-            };
-            match applied {
-                Ok(report) => outcome.state = MappingState::Applied(Box::new(report)),
-                // Another process has committed since the plan, so this plan may no longer fit the
-                // graph.
-                Err(Error::Moved(..)) if left > 0 => continue,
-                Err(error) => outcome.state = MappingState::Broken(error.into()),
-            }
-        }
-        outcome.took = begun.elapsed().as_millis();
-        return outcome;
     }
-    unreachable!("BUG: the last try returns")
+    Ok(outcome)
 }

@@ -27,6 +27,7 @@ mod plan_impact;
 mod plan_json;
 mod project_rules;
 mod query;
+mod rule_notes;
 mod scopes;
 mod source_run;
 mod staleness;
@@ -37,6 +38,7 @@ mod walk_step;
 mod whole_view;
 mod words;
 
+pub use crate::db::GuardOverrides;
 pub use crate::error::ErrorKind;
 pub use blast_radius::{BlastRadiusAnswer, BlastRadiusRequest, NamedVisit};
 pub use chain::{NamedChain, NamedChainStep, chain_text};
@@ -48,10 +50,9 @@ pub use heads::{
     RelationshipHead, direction, display, entities, entity, label, relationship, relationships,
 };
 pub use impact_rules::{ImpactRulesAnswer, ImpactRulesRequest, rule_origin};
-pub use source_run::SourceRunOutcome;
 pub use mapping_run::{
-    GuardOverrides, MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions,
-    MappingSelection, MappingState,
+    MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions, MappingSelection,
+    MappingState,
 };
 pub use owners::{EntityOwners, NamedOwner, OwnerChain, OwnersAnswer, OwnersRequest};
 pub use path::{PathAnswer, PathRequest};
@@ -60,6 +61,7 @@ pub use plan_json::MappingRunJson;
 pub use project_rules::rules_in_force;
 pub use query::{QueryDocument, QueryFindings, QueryRequest, read_query};
 pub use scopes::{ScopeSummary, ScopesAnswer};
+pub use source_run::SourceRunOutcome;
 pub use stats::{ClassCount, SpellingGroup, StatsAnswer, TypeCount};
 pub use used_names::scope;
 pub use words::{CountFormat, clean, reason, rfc3339_text};

@@ -7,6 +7,7 @@ use super::owner_notes::{NoOwnerReason, why_nobody};
 use super::owner_search::{
     FoundOwner, OwnedEntity, OwnerCriteria, OwnerSearchOptions, has_ownership, owners,
 };
+use super::rule_notes::rule_notes;
 use super::staleness;
 use super::used_names::class_sets;
 use super::verb_filter::verb_filter;
@@ -90,6 +91,9 @@ impl OwnersRequest {
                  owners"
                     .to_owned(),
             );
+        }
+        if by_rules {
+            notes.extend(rule_notes(snapshot, rules)?);
         }
         notes.extend(staleness::stale_note(counts, &staleness::stale(database, snapshot)?));
         if !named && entities.is_empty() {

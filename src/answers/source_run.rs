@@ -3,10 +3,10 @@
 //! A plan tries the sources on a private copy of the graph, so that sources and mappings after it see
 //! what it would make.
 
-use super::mapping_run::{GuardOverrides, MappingRunOptions, MappingState};
-use super::{AnswerError, QuestionContext};
+use super::mapping_run::{MappingRunOptions, MappingState};
+use super::{AnswerError, ErrorKind, QuestionContext};
 use crate::Error;
-use crate::db::{Database, ScratchDatabase, SourceJob, StagedSource};
+use crate::db::{Database, GuardOverrides, ScratchDatabase, SourceJob, StagedSource};
 use crate::lang::{Diagnostic, DiagnosticSeverity};
 use crate::mapping::{self, ResolvedSource, SourceFile, SourceTestQuestion, TestOutcome};
 use crate::query::{CostMeter, QuestionError, QuestionLimits};
@@ -52,10 +52,21 @@ impl SourceRunOutcome {
 
     /// True if the outcome keeps the run from ending well.
     pub fn objects(&self) -> bool {
+        self.objection().is_some()
+    }
+
+    /// Returns the kind of error that the outcome is, if it keeps the run from ending well.
+    pub fn objection(&self) -> Option<ErrorKind> {
         match &self.state {
-            MappingState::Ready | MappingState::Disabled => false,
-            MappingState::Applied(report) => report.status == JobStatus::Held,
-            _ => true,
+            MappingState::Disabled => None,
+            // A plan that would be held cannot be applied as it is.
+            MappingState::Ready | MappingState::Applied(_) => {
+                let held = self.report().is_some_and(|report| report.status == JobStatus::Held);
+                held.then_some(ErrorKind::Refused)
+            }
+            MappingState::Refused => Some(ErrorKind::Refused),
+            MappingState::Failed => Some(ErrorKind::Invalid),
+            MappingState::Broken(error) => Some(error.kind()),
         }
     }
 }
@@ -270,9 +281,8 @@ fn apply_source(
     outcome: &mut SourceRunOutcome,
     overrides: &GuardOverrides,
 ) -> Result<MappingState, AnswerError> {
-    let asks = |promise: &mapping::SourceTest| {
-        matches!(promise.ask, SourceTestQuestion::Query { .. })
-    };
+    let asks =
+        |promise: &mapping::SourceTest| matches!(promise.ask, SourceTestQuestion::Query { .. });
     // Only a test with a query needs the graph as planned, which costs a copy.
     if outcome.source.promises.iter().any(asks) {
         let mut ground = PlanningGround::new(Some(database));

@@ -4,7 +4,7 @@ use super::{AnswerAdvice, AnswerError};
 use crate::graph::{CLASS_SEPARATOR, GraphRead, NameLookup, ObjectKind, same_name, same_verb};
 use crate::store::Snapshot;
 use rustc_hash::FxHashSet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Known names that the error about an unknown name lists.
 const LISTED: usize = 12;
@@ -52,6 +52,21 @@ pub fn spellings(
     found.sort();
     found.dedup();
     Ok(found)
+}
+
+/// Returns those of `names` that no live entity has as a class or as a type, each with the most similar
+/// one that some have.
+pub fn unknown_kinds<'s>(
+    snapshot: &'s Snapshot,
+    names: &BTreeSet<&'s str>,
+) -> Result<Vec<(&'s str, Option<&'s str>)>, AnswerError> {
+    let used = UsedNames::read(snapshot)?;
+    let kinds = || used.classes.keys().chain(used.types.keys()).copied();
+    let has = |name: &str| {
+        used.types.contains_key(name) || used.classes.keys().any(|class| same_name(class, name))
+    };
+    let unknown = names.iter().filter(|name| !has(name));
+    Ok(unknown.map(|name| (*name, nearest(name, kinds()))).collect())
 }
 
 /// Returns the verbs of live relationships, each spelling for itself.

@@ -175,17 +175,32 @@ impl From<AnswerError> for ApiError {
         if let Some(what) = e.limit() {
             return stopped(what, e.code());
         }
-        let status = match e.kind() {
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Invalid => StatusCode::BAD_REQUEST,
-            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
-            ErrorKind::Refused => StatusCode::CONFLICT,
-            ErrorKind::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
-            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::Damaged | ErrorKind::Failed => return ApiError::internal(e.message()),
-        };
-        let hint = e.advice().map(ToString::to_string);
-        ApiError { status, code: e.code(), message: e.message().to_owned(), hint, close: false }
+        // What the storage says has the same status, code and words as in a write.
+        if let Some(Error::Store(_) | Error::Sync(SyncError::Store(_))) = e.cause() {
+            return e.into_cause().map_or_else(|e| ApiError::internal(e.message()), Error::into);
+        }
+        let (status, code) = (status_of(e.kind()), e.code());
+        match e.kind() {
+            ErrorKind::Damaged => ApiError { code, ..ApiError::internal(e.message()) },
+            ErrorKind::Failed => ApiError::internal(e.message()),
+            _ => {
+                let hint = e.advice().map(ToString::to_string);
+                ApiError { status, code, message: e.message().to_owned(), hint, close: false }
+            }
+        }
+    }
+}
+
+/// The status of an error of a kind.
+pub fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::Refused => StatusCode::CONFLICT,
+        ErrorKind::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Damaged | ErrorKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -196,4 +211,37 @@ fn stopped(what: &LimitError, code: &'static str) -> ApiError {
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     ApiError::new(status, code, format!("the query was stopped: {what}")).hint(what.hint())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn damage_has_one_code_whether_it_is_met_by_a_question_or_by_a_write() {
+        let path = || PathBuf::from("/var/lib/graph.redb");
+        let errors = || {
+            [
+                StoreError::corrupt("heads", &[], "gone"),
+                StoreError::DamagedFile(path(), "it is torn".into()),
+                StoreError::Missing(path()),
+                StoreError::InUse(path()),
+            ]
+        };
+        for (asked, written) in errors().into_iter().zip(errors()) {
+            let asked = ApiError::from(AnswerError::from(asked));
+            let written = ApiError::from(Error::from(written));
+            assert_eq!((asked.status, asked.code), (written.status, written.code));
+            assert!(!asked.message.contains("redb"), "paths are for the log: {}", asked.message);
+        }
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        for e in [
+            AnswerError::from(StoreError::corrupt("heads", &[], "gone")),
+            AnswerError::inconsistent("entity number 3 is missing"),
+        ] {
+            let e = ApiError::from(e);
+            assert_eq!((e.status, e.code), (status, "DATABASE_DAMAGED"));
+        }
+    }
 }

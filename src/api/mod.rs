@@ -28,6 +28,7 @@ mod yaml;
 
 pub use server::{ListenPlace, LogForm, ServeError, run};
 
+use crate::server_limits::ServerLimits;
 use api_error::ApiError;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -51,39 +52,6 @@ use uuid::Uuid;
 
 /// Rows, groups or objects that one question may hold while it looks for its answer.
 const HELD_ROWS: u64 = 4_000_000;
-
-/// Limits on the resources that strangers may use up.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerLimits {
-    /// Connections at once; more wait.
-    pub connections: usize,
-    /// Jobs that are open or held.
-    pub open_jobs: u64,
-    /// Bytes that those hold on disk.
-    pub staged_bytes: u64,
-    /// Time of one question.
-    pub query_time: Duration,
-    /// Rows of one answer.
-    pub answer_rows: usize,
-    /// Bytes of one answer, on disk.
-    pub answer_bytes: u64,
-    /// Bytes of memory that questions may hold together, and bodies as many again.
-    pub memory: u64,
-}
-
-impl Default for ServerLimits {
-    fn default() -> ServerLimits {
-        ServerLimits {
-            connections: 512,
-            open_jobs: 1_000,
-            staged_bytes: 64 << 30,
-            query_time: Duration::from_secs(30),
-            answer_rows: 250_000,
-            answer_bytes: 1 << 30,
-            memory: 512 << 20,
-        }
-    }
-}
 
 /// The settings of a server.
 pub struct ServerSettings {

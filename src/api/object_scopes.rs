@@ -5,8 +5,8 @@
 use super::AppState;
 use super::api_error::ApiError;
 use super::jobs::{SCOPE, forbidden};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -98,8 +98,9 @@ impl ScopesByKey {
 /// The members of an object that tell its scope.
 #[derive(Deserialize)]
 struct ScopeHints {
-    #[serde(rename = "_scope")]
-    scope: Option<String>,
+    /// `Some(None)` if it is null, which names no scope.
+    #[serde(rename = "_scope", default, deserialize_with = "present")]
+    scope: Option<Option<String>>,
     #[serde(rename = "_id")]
     id: Option<String>,
     #[serde(rename = "_key")]
@@ -108,6 +109,41 @@ struct ScopeHints {
     type_name: Option<IgnoredAny>,
     #[serde(rename = "_class")]
     class: Option<IgnoredAny>,
+}
+
+fn present<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(reader).map(Some)
+}
+
+impl ScopeHints {
+    fn named_scope(&self) -> Option<&str> {
+        self.scope.as_ref()?.as_deref()
+    }
+}
+
+/// The members of an object as they are written.
+struct WrittenMembers<'l>(Vec<(String, &'l RawValue)>);
+
+impl<'de> Deserialize<'de> for WrittenMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<WrittenMembers<'de>, D::Error> {
+        struct MemberVisitor;
+        impl<'de> Visitor<'de> for MemberVisitor {
+            type Value = WrittenMembers<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(WrittenMembers(members))
+            }
+        }
+        reader.deserialize_map(MemberVisitor)
+    }
 }
 
 /// The objects of a list, each with the members that tell its scope.
@@ -125,19 +161,27 @@ fn read_scope_hints<'l>(
     items.into_iter().enumerate().map(read).collect()
 }
 
-/// The object with a scope put in front. It has at least one other member, so a comma fits.
-fn with_scope_member(item: &RawValue, scope: &str) -> String {
-    format!("{{\"_scope\":{},{}", json!(scope), &item.get()[1..])
+/// The object with a scope put in front, in place of one that is null. It has at least one other
+/// member, so a comma fits.
+fn with_scope_member(item: &RawValue, hints: &ScopeHints, scope: &str) -> Result<String, ApiError> {
+    if hints.scope.is_none() {
+        return Ok(format!("{{\"_scope\":{},{}", json!(scope), &item.get()[1..]));
+    }
+    let WrittenMembers(members) = serde_json::from_str(item.get())
+        .map_err(|e| ApiError::bad(format!("an object of the list: {e}")))?;
+    let others = members.iter().filter(|(name, _)| name != "_scope");
+    let others = others.map(|(name, value)| format!(",{}:{value}", json!(name)));
+    Ok(format!("{{\"_scope\":{}{}}}", json!(scope), others.collect::<String>()))
 }
 
 /// The list of relationships, with our scope in those that name none.
 pub fn with_own_scope(list: &str) -> Result<String, ApiError> {
     let all = read_scope_hints("relationships", list)?;
-    let all = all.into_iter().map(|(item, whose)| match whose {
-        ScopeHints { scope: None, key: Some(_), .. } => with_scope_member(item, SCOPE),
-        _ => item.get().to_owned(),
+    let all = all.into_iter().map(|(item, whose)| match whose.named_scope() {
+        None if whose.key.is_some() => with_scope_member(item, &whose, SCOPE),
+        _ => Ok(item.get().to_owned()),
     });
-    Ok(format!("[{}]", all.collect::<Vec<_>>().join(",")))
+    Ok(format!("[{}]", all.collect::<Result<Vec<_>, ApiError>>()?.join(",")))
 }
 
 /// The list with the scope of each entity in it: the one it names, else that of its `_id`, else
@@ -146,7 +190,7 @@ pub fn with_scopes(app: &AppState, rights: &RightSet, list: &RawValue) -> Result
     let all = read_scope_hints("entities", list.get())?;
     let mut ids = Vec::new();
     let mut keys = Vec::new();
-    for (_, whose) in all.iter().filter(|(_, whose)| whose.scope.is_none()) {
+    for (_, whose) in all.iter().filter(|(_, whose)| whose.named_scope().is_none()) {
         match (&whose.id, &whose.key) {
             (Some(id), _) => ids.extend(ObjectId::parse(id).map(|id| (ObjectKind::Entity, id))),
             (None, key) => keys.extend(key.as_deref()),
@@ -157,7 +201,7 @@ pub fn with_scopes(app: &AppState, rights: &RightSet, list: &RawValue) -> Result
     let homes = ScopesByKey::find(app, rights, keys.into_iter())?;
     let mut listed = Vec::with_capacity(all.len());
     for (i, (item, whose)) in all.iter().enumerate() {
-        let scope = match (&whose.scope, &whose.id, &whose.key) {
+        let scope = match (whose.named_scope(), &whose.id, &whose.key) {
             (Some(scope), ..) => scope,
             (None, Some(id), _) => {
                 let known =
@@ -188,9 +232,9 @@ pub fn with_scopes(app: &AppState, rights: &RightSet, list: &RawValue) -> Result
         if !rights.write(scope) {
             return Err(forbidden());
         }
-        listed.push(match whose.scope {
+        listed.push(match whose.named_scope() {
             Some(_) => item.get().to_owned(),
-            None => with_scope_member(item, scope),
+            None => with_scope_member(item, whose, scope)?,
         });
     }
     Ok(format!("[{}]", listed.join(",")))

@@ -4,6 +4,7 @@ use super::api_error::ApiError;
 use super::gate::{CancelGuard, QUESTION_BYTES, WorkKind};
 use super::spool::{self, BodySegment, SpoolWriter, unwritten};
 use super::{AppState, blocking};
+use axum::http::StatusCode;
 use axum::response::Response;
 use std::io::Write;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub struct AnswerTask<'a> {
     app: &'a AppState,
     limits: QuestionLimits,
     spool: SpoolWriter,
+    status: StatusCode,
 }
 
 impl<'a> AnswerTask<'a> {
@@ -55,6 +57,11 @@ impl<'a> AnswerTask<'a> {
         QuestionContext { database, snapshot, meter, counts }
     }
 
+    /// Sets the status of an answer that tells of an error itself.
+    pub fn set_status(&mut self, status: StatusCode) {
+        self.status = status;
+    }
+
     /// Writes the answer.
     ///
     /// # Errors
@@ -87,13 +94,16 @@ pub async fn answer(
         // A change that has begun is brought to its end, even if its caller hangs up.
         WorkKind::Upload | WorkKind::Commit => QuestionLimits::default(),
     };
-    let spooled = blocking(app, work, move |app| {
-        let mut task = AnswerTask { app, limits, spool: SpoolWriter::new(&app.room) };
+    let (spooled, status) = blocking(app, work, move |app| {
+        let spool = SpoolWriter::new(&app.room);
+        let mut task = AnswerTask { app, limits, spool, status: StatusCode::OK };
         guarded(|| act(&mut task))?;
-        task.spool.finish()
+        Ok((task.spool.finish()?, task.status))
     })
     .await?;
-    Ok(spool::response(vec![BodySegment::whole(spooled)]))
+    let mut response = spool::response(vec![BodySegment::whole(spooled)]);
+    *response.status_mut() = status;
+    Ok(response)
 }
 
 /// Runs `act`. A crafted file can make the storage engine panic; such a panic is reported as damage.

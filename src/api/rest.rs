@@ -3,14 +3,14 @@
 //! A question has one answer, whichever way it is asked: it is that of `tombolo::answers`, which the
 //! command of the same name prints with `-o json`.
 
-use super::api_error::ApiError;
+use super::api_error::{ApiError, status_of};
 use super::gate::{CancelGuard, WorkKind};
 use super::graphql;
 use super::jobs::{self, job_json};
 use super::parameters::{
     blast_direction, list, number_spellings, path_direction, placeholders, trouble,
 };
-use super::questions::answer;
+use super::questions::{AnswerTask, answer};
 use super::spool::{self, BodySegment};
 use super::{ApiCaller, AppState, blocking, body, not_allowed};
 use axum::body::Body;
@@ -23,12 +23,14 @@ use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
 use tombolo::answers::{
-    BlastRadiusRequest, CountFormat, CyclesRequest, EntityRequest, GuardOverrides,
-    ImpactRulesRequest, MappingFileSet, MappingRunJson, MappingRunOptions, MappingSelection,
-    OwnersRequest, PathRequest, QueryRequest, ScopesAnswer, StatsAnswer, rules_in_force,
+    AnswerDocument, AnswerError, BlastRadiusRequest, CountFormat, CyclesRequest, EntityRequest,
+    GuardOverrides, ImpactRulesRequest, MappingFileSet, MappingRunAnswer, MappingRunJson,
+    MappingRunOptions, MappingSelection, OwnersRequest, PathRequest, QueryRequest, QuestionContext,
+    ScopesAnswer, StatsAnswer, rules_in_force,
 };
 use tombolo::lang::Diagnostic;
 use tombolo::limits::{CostMeter, QuestionLimits};
+use tombolo::rules::RuleTable;
 use tombolo::sync::{JobReport, JobStatus};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 use uuid::Uuid;
@@ -119,6 +121,20 @@ fn read<T>(asks: ParamsResult<T>) -> Result<T, ApiError> {
     }
 }
 
+/// Answers a question by the rules in force.
+async fn answer_by_rules<A: AnswerDocument>(
+    app: &Arc<AppState>,
+    ask: impl FnOnce(&QuestionContext<'_>, &RuleTable) -> Result<A, AnswerError> + Send + 'static,
+) -> RawResult {
+    answer(app, WorkKind::Read, move |task| {
+        let (meter, rules) = (task.meter()?, rules_in_force()?);
+        let snapshot = task.snapshot()?;
+        let found = ask(&task.context(&snapshot, &meter), &rules)?;
+        task.write(&found)
+    })
+    .await
+}
+
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -169,13 +185,7 @@ async fn blast_radius(
         types: list(asks.types),
         scopes: list(asks.scope),
     };
-    answer(&app, WorkKind::Read, move |task| {
-        let (meter, rules) = (task.meter()?, rules_in_force()?);
-        let snapshot = task.snapshot()?;
-        let found = request.ask(&task.context(&snapshot, &meter), &rules)?;
-        task.write(&found)
-    })
-    .await
+    answer_by_rules(&app, move |context, rules| request.ask(context, rules)).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -221,15 +231,18 @@ async fn owners(
     let orphans = asks.orphans == Some(true);
     let chosen = asks.class.is_some() || asks.types.is_some() || asks.scope.is_some();
     match (&asks.entity, chosen) {
-        (Some(_), _) if orphans => {
-            let message = "the argument '--orphans' cannot be used with '[ENTITY]...'";
-            return Err(ApiError::bad(message));
-        }
         (Some(_), true) => {
-            return Err(ApiError::bad("the argument '[ENTITY]...' cannot be used with:"));
+            let message =
+                "`entity` is one entity; `class`, `type` and `scope` ask for all of a kind";
+            return Err(ApiError::bad(message).hint("leave out one of them"));
+        }
+        (Some(_), false) if orphans => {
+            let message = "`orphans` lists what nobody owns, and `entity` is one entity";
+            return Err(ApiError::bad(message).hint("name a `class`, `type` or `scope` instead"));
         }
         (None, false) => {
-            return Err(ApiError::bad("the following required arguments were not provided:"));
+            return Err(ApiError::bad("nothing says whose owners are asked for")
+                .hint("name an `entity`, or a `class`, `type` or `scope`"));
         }
         _ => {}
     }
@@ -244,13 +257,7 @@ async fn owners(
         depth: asks.depth,
         verbs: list(asks.verb),
     };
-    answer(&app, WorkKind::Read, move |task| {
-        let (meter, rules) = (task.meter()?, rules_in_force()?);
-        let snapshot = task.snapshot()?;
-        let found = request.ask(&task.context(&snapshot, &meter), &rules)?;
-        task.write(&found)
-    })
-    .await
+    answer_by_rules(&app, move |context, rules| request.ask(context, rules)).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -681,11 +688,26 @@ fn tell(faults: &[Diagnostic]) {
     }
 }
 
+/// Writes a run of mappings. Its status tells whether it ended well, so that a caller in a pipeline
+/// need not read the answer.
+fn write_run(
+    task: &mut AnswerTask<'_>,
+    run: &MappingRunAnswer,
+    exit_code: fn(&AnswerError) -> u8,
+) -> Result<(), ApiError> {
+    run.outcomes.iter().for_each(|outcome| tell(&outcome.faults));
+    if let Some(kind) = run.objection() {
+        task.set_status(status_of(kind));
+    }
+    task.write(&MappingRunJson { run, details: false, exit_code })
+}
+
 /// What applying mappings would change.
 #[utoipa::path(post, path = "/v1/mappings/plan", request_body = MappingsBody, responses(
     (status = 200, description = "The plan", body = Json_),
-    (status = 400, description = "A mapping has faults", body = Problem),
-    (status = 409, description = "A guard refuses", body = Problem),
+    (status = 400, description = "A mapping has faults: the same document, or a problem if none can run",
+        body = Json_),
+    (status = 409, description = "A guard or a test refuses: the same document", body = Json_),
 ))]
 async fn plan(
     State(app): State<Arc<AppState>>,
@@ -702,8 +724,7 @@ async fn plan(
         let overrides = GuardOverrides::default();
         let options = MappingRunOptions { overrides: &overrides, details: 0 };
         let run = loaded.plan(&task.context(&snapshot, &meter), &options)?;
-        run.outcomes.iter().for_each(|outcome| tell(&outcome.faults));
-        task.write(&MappingRunJson { run: &run, details: false, exit_code })
+        write_run(task, &run, exit_code)
     })
     .await
 }
@@ -711,8 +732,9 @@ async fn plan(
 /// Runs mappings as CROSS_SCOPE jobs. Needs the right admin.
 #[utoipa::path(post, path = "/v1/mappings/apply", request_body = MappingsBody, responses(
     (status = 200, description = "The jobs", body = Json_),
-    (status = 400, description = "A mapping has faults", body = Problem),
-    (status = 409, description = "A guard refuses", body = Problem),
+    (status = 400, description = "A mapping has faults: the same document, or a problem if none can run",
+        body = Json_),
+    (status = 409, description = "A guard or a test refuses: the same document", body = Json_),
 ))]
 async fn apply(
     State(app): State<Arc<AppState>>,
@@ -727,8 +749,7 @@ async fn apply(
         let overrides = GuardOverrides::default();
         let options = MappingRunOptions { overrides: &overrides, details: 0 };
         let run = loaded.apply(task.database(), &options)?;
-        run.outcomes.iter().for_each(|outcome| tell(&outcome.faults));
-        task.write(&MappingRunJson { run: &run, details: false, exit_code })
+        write_run(task, &run, exit_code)
     })
     .await
 }

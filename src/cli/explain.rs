@@ -12,7 +12,9 @@ use std::time::SystemTime;
 use tombolo::answers::{MappingFileSet, MappingSelection};
 use tombolo::db::Database;
 use tombolo::graph::{GraphRead, NameLookup, ObjectId, ObjectKind, Relationship};
-use tombolo::mapping::{ItemExplanation, Mapping, MatchAttempt, ResolveError, RowExplanation, RowOutcome, SourceFile};
+use tombolo::mapping::{
+    ItemExplanation, Mapping, MatchAttempt, ResolveError, RowExplanation, RowOutcome, SourceFile,
+};
 use tombolo::store::Snapshot;
 use tombolo::sync::JobReport;
 
@@ -245,7 +247,9 @@ fn print_item(
     let place = out.bold(&clean(&item.place));
     let (scope, bucket) = (clean(&source.scope), item.bucket.name());
     match (item.key.as_str(), item.reason.as_str()) {
-        ("", reason) => writeln!(out, "{place} made nothing in `{scope}`: {bucket}: {}", clean(reason))?,
+        ("", reason) => {
+            writeln!(out, "{place} made nothing in `{scope}`: {bucket}: {}", clean(reason))?
+        }
         (key, _) => writeln!(out, "{place} {bucket} in `{scope}`: {}", clean(key))?,
     }
     Ok(())

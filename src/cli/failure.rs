@@ -23,7 +23,12 @@ pub const DAMAGED: u8 = 6;
 
 /// The exit code of a command that ends with this error.
 pub fn exit_code(error: &AnswerError) -> u8 {
-    match error.kind() {
+    kind_code(error.kind())
+}
+
+/// The exit code of a command that ends with an error of this kind.
+pub fn kind_code(kind: ErrorKind) -> u8 {
+    match kind {
         ErrorKind::NotFound
         | ErrorKind::Invalid
         | ErrorKind::Forbidden

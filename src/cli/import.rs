@@ -117,7 +117,9 @@ fn list(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
 }
 
 /// The built-in source that the first argument names, and the files.
-fn split(args: &ImportArgs) -> Result<(Option<&'static BuiltInSource>, Vec<PathBuf>), CommandError> {
+fn split(
+    args: &ImportArgs,
+) -> Result<(Option<&'static BuiltInSource>, Vec<PathBuf>), CommandError> {
     let first = args.what.first().map(|first| first.to_string_lossy().into_owned());
     let named = first.as_deref().and_then(built_in_source);
     let rest = if named.is_some() { &args.what[1..] } else { &args.what[..] };
@@ -145,9 +147,8 @@ fn split(args: &ImportArgs) -> Result<(Option<&'static BuiltInSource>, Vec<PathB
 
 /// The files of a folder and of those in it, without hidden ones.
 fn folder_files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
-    let hidden = |path: &Path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-    };
+    let hidden =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {

@@ -3,12 +3,12 @@
 
 use super::CommandContext;
 use super::args::{PlanDisplayArgs, PlanFormat};
-use super::failure::{CommandError, MISTAKE, REFUSED, exit_code};
+use super::failure::{CommandError, exit_code, kind_code};
 use super::impact;
 use super::layout::{padded, width};
 use super::naming;
-use super::source_text;
 use super::output::{AnswerWriter, clean, counted, thousands};
+use super::source_text;
 use std::io::Write;
 use tombolo::answers::{MappingOutcome, MappingRunAnswer, MappingRunJson, MappingState};
 use tombolo::db::{RelationshipAction, RelationshipDetails};
@@ -42,14 +42,7 @@ impl PlanRun<'_> {
     /// Returns the exit code: that of the first mapping that failed, or that of a mistake if a file
     /// has errors.
     pub fn exit_code(&self) -> u8 {
-        match self.found.broken.is_empty() {
-            true => {
-                let sources = self.found.sources.iter().find_map(source_text::outcome_code);
-                let mappings = || self.found.outcomes.iter().find_map(outcome_code);
-                sources.or_else(mappings).unwrap_or(0)
-            }
-            false => MISTAKE,
-        }
+        self.found.objection().map_or(0, kind_code)
     }
 
     /// Returns the objects created, updated and deleted in all, by files that neither fail nor are
@@ -97,16 +90,6 @@ impl PlanRun<'_> {
             }
         }
         text
-    }
-}
-
-/// Returns the exit code if the outcome of a mapping keeps the command from ending well.
-fn outcome_code(outcome: &MappingOutcome) -> Option<u8> {
-    match &outcome.state {
-        MappingState::Ready | MappingState::Disabled | MappingState::Applied(_) => None,
-        MappingState::Refused => Some(REFUSED),
-        MappingState::Failed => Some(MISTAKE),
-        MappingState::Broken(error) => Some(exit_code(error)),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
     // Parsing has the same deadline as running, so the meter must exist before the query is read.
     let options = request.options(rules, meter.deadline());
     if args.check {
-        return questions::check(context, &questions, &options);
+        return questions::check(context, &questions, &options, args.output);
     }
     let source = match &args.run {
         Some(name) => questions.find(name)?.source(&args.questions),

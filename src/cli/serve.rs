@@ -4,6 +4,7 @@ use super::CommandContext;
 use super::args::{LogFormat, ServeArgs};
 use super::failure::{CommandError, inconsistent};
 use super::output::now;
+use crate::server_limits::ServerLimits;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,20 +50,8 @@ pub struct ServeRequest<'a> {
     pub mappings: PathBuf,
     /// True if only programs on this machine can reach the server.
     pub local: bool,
-    /// Connections at once.
-    pub connections: usize,
-    /// Jobs that are open or held.
-    pub open_jobs: u64,
-    /// Bytes that those hold on disk.
-    pub staged_bytes: u64,
-    /// Time of one question.
-    pub query_time: Duration,
-    /// Rows of one answer.
-    pub answer_rows: usize,
-    /// Bytes of one answer, on disk.
-    pub answer_bytes: u64,
-    /// Bytes of memory that questions may hold together, and bodies as many again.
-    pub memory: u64,
+    /// Limits on the resources that strangers may use up.
+    pub limits: ServerLimits,
     /// The form of the log.
     pub log: ServerLog,
     /// Called once with the URL, when the server listens.
@@ -104,13 +93,15 @@ pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, Com
         hosts: args.host_name.clone(),
         mappings: args.mappings.clone(),
         local: !reachable(args),
-        connections: args.max_connections.max(1),
-        open_jobs: args.max_open_jobs,
-        staged_bytes: args.max_staged << 20,
-        query_time: Duration::from_secs(args.max_seconds),
-        answer_rows: args.max_rows,
-        answer_bytes: args.max_answer.max(1) << 20,
-        memory,
+        limits: ServerLimits {
+            connections: args.max_connections.max(1),
+            open_jobs: args.max_open_jobs,
+            staged_bytes: args.max_staged << 20,
+            query_time: Duration::from_secs(args.max_seconds),
+            answer_rows: args.max_rows,
+            answer_bytes: args.max_answer.max(1) << 20,
+            memory,
+        },
         log: match args.log {
             LogFormat::Json => ServerLog::Json,
             LogFormat::Text => ServerLog::Text,

@@ -1,28 +1,13 @@
 //! The lines of a source in the output of `plan`, `apply` and `import`: what would change, and the
 //! account of its rows and items.
 
-use super::failure::{CommandError, MISTAKE, REFUSED, exit_code};
+use super::failure::CommandError;
 use super::layout::{padded, width};
 use super::output::{AnswerWriter, clean, counted, thousands};
 use std::io::Write;
 use tombolo::answers::{MappingState, SourceRunOutcome};
 use tombolo::mapping::{DiagnosticSeverity, SourceCount, SourceOutcome};
 use tombolo::sync::{JobReport, JobStatus};
-
-/// Returns the exit code if the outcome of a source keeps the command from ending well.
-pub fn outcome_code(outcome: &SourceRunOutcome) -> Option<u8> {
-    match &outcome.state {
-        MappingState::Applied(report) if report.status == JobStatus::Held => Some(REFUSED),
-        MappingState::Ready | MappingState::Disabled | MappingState::Applied(_) => {
-            // A plan that would be held cannot be applied as it is.
-            let held = outcome.report().is_some_and(|report| report.status == JobStatus::Held);
-            held.then_some(REFUSED)
-        }
-        MappingState::Refused => Some(REFUSED),
-        MappingState::Failed => Some(MISTAKE),
-        MappingState::Broken(error) => Some(exit_code(error)),
-    }
-}
 
 /// `~ 14 to create, 3 to update, 9 to delete, 964 unchanged`, counting entities and relationships.
 pub fn summary(out: &AnswerWriter<'_>, outcome: &SourceRunOutcome, dry_run: bool) -> String {
@@ -49,12 +34,7 @@ pub fn summary(out: &AnswerWriter<'_>, outcome: &SourceRunOutcome, dry_run: bool
 /// The objects created, updated and deleted by a job.
 pub fn sums(report: &JobReport) -> [u64; 4] {
     let (e, r) = (report.entities, report.relationships);
-    [
-        e.created + r.created,
-        e.updated + r.updated,
-        e.deleted + r.deleted,
-        e.unchanged + r.unchanged,
-    ]
+    [e.created + r.created, e.updated + r.updated, e.deleted + r.deleted, e.unchanged + r.unchanged]
 }
 
 fn changes(out: &AnswerWriter<'_>, report: &JobReport, dry_run: bool) -> String {
@@ -96,7 +76,10 @@ pub fn account(outcome: &SourceRunOutcome) -> Vec<String> {
         0 => String::new(),
         created => format!(", and {} made by ends", thousands(created)),
     };
-    lines.push(format!("entities {made}: {} items = {items}{ends}", thousands(count.entity_items())));
+    lines.push(format!(
+        "entities {made}: {} items = {items}{ends}",
+        thousands(count.entity_items())
+    ));
     if count.relationship_items() > 0 {
         let made = thousands(outcome.resolved.relationship_count() as u64);
         let items = buckets(count, &SourceOutcome::RELATIONSHIPS);

@@ -145,8 +145,6 @@ pub const MAPPED_MAX: u64 = 1_000_000;
 const WAYS_MAX: usize = 100;
 /// Targets that are kept at hand, over all such ways.
 const INDEXED_MAX: usize = 1_000_000;
-/// Relationships that are packed into one batch.
-const BATCH: usize = 20_000;
 /// Faults that are reported; after more of them the mapper reads no further.
 const FAULTS_MAX: usize = 1_000;
 
@@ -426,13 +424,14 @@ fn uploaded(
 }
 
 impl Database {
-    /// Adds the job of the mapped scope that goes with the first job, if there is anything to do.
+    /// Adds the job of the mapped scope that goes with the first job, if there is anything to do;
+    /// true if there is. Its targets are those of `snapshot`, so it is planned on that state alone.
     pub(super) fn add_mapped_job(
         &self,
         uploads: &mut StagedUploads,
         mapped: &[MappedRelationship],
-    ) -> Result<(), Error> {
-        let snapshot = self.snapshot()?;
+        snapshot: &Snapshot,
+    ) -> Result<bool, Error> {
         let job = uploads.jobs()[0].spec.clone();
         let ours = mapper_scope_name(&job.scope);
         let row = snapshot.scope_row_of(&ours)?;
@@ -440,7 +439,7 @@ impl Database {
         // Only DIFF jobs take mapped relationships, and without any there may be old ones to
         // delete.
         if job.mode != SyncMode::Diff || mapped.is_empty() && live == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let mut partial_types = job.partial_types.clone();
         if !partial_types.is_empty() {
@@ -458,7 +457,7 @@ impl Database {
             ..JobSpec::new(MAPPER, SyncMode::Diff, &ours, now())
         };
         let mut search = TargetSearch {
-            snapshot: &snapshot,
+            snapshot,
             spec: &job,
             ours: ours.clone(),
             uploaded: uploaded(uploads, &asked_names(mapped))?,
@@ -477,7 +476,7 @@ impl Database {
         };
         // Packed batch by batch, so that only the stage grows with what is made.
         let mut builder = BatchBuilder::new(&rules);
-        let (mut made, mut links, mut packed) = (CreatedTargets::default(), 0, 0);
+        let (mut made, mut links) = (CreatedTargets::default(), 0);
         let mut faults = Vec::new();
         for one in mapped {
             let found = targets(&mut search, one, &mut made, self.mapped_max - links)
@@ -486,25 +485,26 @@ impl Database {
             for target in &found {
                 faults
                     .extend(builder.push_relationship(&link(one, &job.scope, target)?, None).err());
-                packed += 1;
+                if let Some(batch) = builder.take_full() {
+                    uploads.append(batch, |_| JobInput::new(spec.clone()))?;
+                }
             }
             if faults.len() > FAULTS_MAX {
                 break;
-            }
-            if packed >= BATCH {
-                packed = 0;
-                let batch = std::mem::replace(&mut builder, BatchBuilder::new(&rules)).finish();
-                uploads.append(batch, |_| JobInput::new(spec.clone()))?;
             }
         }
         // Entities come last, since several mappings may add facts to one made target.
         for (key, facts) in &made.entities {
             faults.extend(builder.push_entity(&entity(key, facts)?, None).err());
+            if let Some(batch) = builder.take_full() {
+                uploads.append(batch, |_| JobInput::new(spec.clone()))?;
+            }
         }
         if !faults.is_empty() {
             return Err(SyncError::faults(&InputNames::default(), faults).into());
         }
-        Ok(uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?)
+        uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
+        Ok(true)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Jobs of mapping files: planned as values that can be looked at, applied exactly or not at all.
 
+use super::attempt::{ApplyAttempt, StagedJob};
 use super::jobs::{check_scope, reports};
 use super::{Database, Error, now};
 use crate::graph::{
     DraftEnd, DraftRelationship, GraphRead, IdHash, ObjectId, ObjectKind, RelationshipOrigin, Value,
 };
-use crate::store::{DatabaseFile, Snapshot, StoreError};
+use crate::mapping::{Mapping, ResolvedMapping};
+use crate::store::{Snapshot, StoreError};
 use crate::sync::{
     BatchBuilder, BatchRules, ChangeAction, InputNames, JobInput, JobReport, JobSpec, JobStatus,
     MappingInfo, RelationshipLimits, StagedUploads, SyncError, SyncMode, plan,
@@ -28,6 +30,46 @@ pub struct MappingJob {
     pub same_scope_reject: bool,
     /// The limits on its changes.
     pub limits: RelationshipLimits,
+}
+
+/// Guards that are set for one run.
+#[derive(Clone, Debug, Default)]
+pub struct GuardOverrides {
+    /// Guards by name, each with its value.
+    pub settings: Vec<(String, String)>,
+    /// The reason, which is recorded with the job.
+    pub reason: Option<String>,
+}
+
+impl MappingJob {
+    /// The job of a mapping whose rows were resolved. `overrides` are recorded with it; its guards
+    /// are those that `mapping` has by now.
+    pub fn of(
+        mapping: &Mapping,
+        resolved: &ResolvedMapping,
+        overrides: &GuardOverrides,
+    ) -> MappingJob {
+        let guard = &mapping.guard;
+        let settings = overrides.settings.iter();
+        MappingJob {
+            scope: mapping.scope.clone(),
+            mapping: MappingInfo {
+                file: mapping.file.display().to_string(),
+                digest: mapping.digest.clone(),
+                sources: resolved.digests.clone(),
+                overrides: settings.map(|(name, value)| format!("{name}={value}")).collect(),
+                reason: overrides.reason.clone(),
+            },
+            inputs: resolved.inputs.clone(),
+            same_scope_reject: !mapping.same_scope,
+            limits: RelationshipLimits {
+                min_edges: guard.min_edges,
+                max_delete_percent: guard.max_delete_percent,
+                max_delete: guard.max_delete,
+                max_create: guard.max_create,
+            },
+        }
+    }
 }
 
 /// The changes that the job of a mapping would make.
@@ -60,7 +102,7 @@ pub enum RelationshipAction {
 pub struct RelationshipChange {
     /// The kind of change.
     pub action: RelationshipAction,
-    /// Number of the relationship; for a new one the number it would get.
+    /// Number of the relationship. A new one has 0: it gets its number when it is stored.
     pub number: u32,
     /// Numbers of its ends afterwards; of no meaning for a deletion.
     pub ends: (u32, u32),
@@ -172,15 +214,6 @@ impl RelationshipChange {
     }
 }
 
-/// The right to write, kept from all other processes.
-pub struct ExclusiveWriter(Option<DatabaseFile>);
-
-/// A job of a mapping with its drafts staged.
-struct StagedJob {
-    uploads: StagedUploads,
-    inputs: InputNames,
-}
-
 impl Database {
     /// The changes that the job of a mapping would make, as of `snapshot`.
     #[doc(hidden)]
@@ -233,64 +266,10 @@ impl Database {
         revision: u64,
         hash: Option<&str>,
     ) -> Result<JobReport, Error> {
-        self.apply_mapping_alone(ExclusiveWriter(None), job, drafts, revision, hash)
+        ApplyAttempt::first(self).apply_mapping(job, drafts, revision, hash)
     }
 
-    /// Keeps other processes from writing until the result is dropped or used up.
-    #[doc(hidden)]
-    pub fn alone(&self) -> Result<ExclusiveWriter, Error> {
-        Ok(ExclusiveWriter(self.writer()?))
-    }
-
-    /// The state as of now, which stays so as long as nobody else writes.
-    #[doc(hidden)]
-    pub fn snapshot_alone(&self, alone: &ExclusiveWriter) -> Result<Snapshot, Error> {
-        self.snapshot_of(alone.0.as_ref())
-    }
-
-    /// [`Database::apply_mapping`] for a caller that keeps others from writing.
-    #[doc(hidden)]
-    pub fn apply_mapping_alone(
-        &self,
-        alone: ExclusiveWriter,
-        job: &MappingJob,
-        drafts: &[DraftRelationship<'_>],
-        revision: u64,
-        hash: Option<&str>,
-    ) -> Result<JobReport, Error> {
-        let _turn = self.lock_writers();
-        // Under the turn, so that no thread of this process commits between this look and the
-        // write.
-        let snapshot = self.snapshot_alone(&alone)?;
-        if snapshot.meta().revision != revision {
-            return Err(Error::Moved(snapshot.meta().revision, revision));
-        }
-        let staged = self.stage_mapping(&snapshot, job, drafts)?;
-        let mut plan = plan(&snapshot, &staged.uploads, &staged.inputs, true)?;
-        drop(snapshot);
-        if hash.is_some_and(|hash| hash != plan.hash) {
-            return Err(Error::Moved(plan.revision, revision));
-        }
-        let mut done = if plan.is_refused() {
-            reports(&plan, |_| {})
-        } else if plan.is_empty() {
-            // Taking many waiting reports into the file opens it for writing, which `alone` would
-            // prevent.
-            drop(alone);
-            self.finish_unchanged(&plan)?
-        } else {
-            match self.commit_in(alone.0, &mut plan, &staged.uploads) {
-                Err(Error::Store(StoreError::Changed)) => {
-                    let now = self.snapshot()?.meta().revision;
-                    return Err(Error::Moved(now, revision));
-                }
-                done => done?,
-            }
-        };
-        Ok(done.remove(0))
-    }
-
-    fn stage_mapping(
+    pub(super) fn stage_mapping(
         &self,
         snapshot: &Snapshot,
         job: &MappingJob,
@@ -305,14 +284,6 @@ impl Database {
             known: None,
         };
         let inputs = InputNames(job.inputs.clone());
-        let mut builder = BatchBuilder::new(&rules);
-        let faults: Vec<_> = drafts
-            .iter()
-            .filter_map(|draft| builder.push_relationship(draft, None).err())
-            .collect();
-        if !faults.is_empty() {
-            return Err(SyncError::faults(&inputs, faults).into());
-        }
         let spec = JobSpec {
             one_upload: true,
             edge_limits: Some(job.limits.clone()),
@@ -321,6 +292,17 @@ impl Database {
         };
         let mut uploads = StagedUploads::new(&self.folder_of_file());
         uploads.add(JobInput::new(spec.clone()));
+        let mut builder = BatchBuilder::new(&rules);
+        let mut faults = Vec::new();
+        for draft in drafts {
+            faults.extend(builder.push_relationship(draft, None).err());
+            if let Some(full) = builder.take_full() {
+                uploads.append(full, |_| JobInput::new(spec.clone()))?;
+            }
+        }
+        if !faults.is_empty() {
+            return Err(SyncError::faults(&inputs, faults).into());
+        }
         uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
         Ok(StagedJob { uploads, inputs })
     }
@@ -361,8 +343,22 @@ impl Database {
     /// A usage error if no mapping made edges of this scope.
     #[doc(hidden)]
     pub fn delete_edges_of(&self, scope: &str, reason: &str) -> Result<JobReport, Error> {
-        let snapshot = self.snapshot()?;
-        let known = self.mapped_scopes(&snapshot)?;
+        self.plan_until_applied(|attempt| {
+            let snapshot = attempt.snapshot()?;
+            let job = self.deletion_of_edges(&snapshot, scope, reason)?;
+            let revision = snapshot.meta().revision;
+            drop(snapshot);
+            attempt.apply_mapping(&job, &[], revision, None)
+        })
+    }
+
+    fn deletion_of_edges(
+        &self,
+        snapshot: &Snapshot,
+        scope: &str,
+        reason: &str,
+    ) -> Result<MappingJob, Error> {
+        let known = self.mapped_scopes(snapshot)?;
         let Some(mapped) = known.iter().find(|known| known.scope == scope) else {
             let names: Vec<&str> = known.iter().map(|known| known.scope.as_str()).collect();
             let hint = match names.is_empty() {
@@ -374,7 +370,7 @@ impl Database {
                 hint,
             ));
         };
-        let job = MappingJob {
+        Ok(MappingJob {
             scope: scope.to_owned(),
             mapping: MappingInfo {
                 file: mapped.file.clone(),
@@ -387,7 +383,6 @@ impl Database {
                 ..RelationshipLimits::default()
             },
             ..MappingJob::default()
-        };
-        self.apply_mapping(&job, &[], snapshot.meta().revision, None)
+        })
     }
 }

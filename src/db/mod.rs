@@ -5,6 +5,7 @@
 //! a writer in another process.
 
 mod access;
+mod attempt;
 mod find;
 mod job_files;
 mod jobs;
@@ -12,6 +13,7 @@ mod maintain;
 mod mapper;
 mod mapping_graph;
 mod mapping_jobs;
+mod mapping_tests;
 mod planned_graph;
 mod retention;
 mod rights;
@@ -20,6 +22,7 @@ mod source_jobs;
 
 pub use crate::error::Error;
 pub use access::{AccessControl, AccessToken};
+pub use attempt::ApplyAttempt;
 pub use find::{EntityKeyIndex, NAMING};
 pub use job_files::StrayJobFile;
 pub use jobs::{EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras};
@@ -27,7 +30,7 @@ pub(crate) use jobs::{JobGroup, check_scope, check_source};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MAPPED_MAX, MappedRelationship, check_mapped, mapper_scope_name};
 pub use mapping_jobs::{
-    ExclusiveWriter, MappingFileScope, MappingJob, MappingPlan, RelationshipAction,
+    GuardOverrides, MappingFileScope, MappingJob, MappingPlan, RelationshipAction,
     RelationshipChange, RelationshipDetails,
 };
 pub use planned_graph::PlannedGraph;

@@ -5,8 +5,9 @@ use super::{Database, Error, now};
 use crate::mapping::ResolvedSource;
 use crate::store::Snapshot;
 use crate::sync::{
-    BatchBuilder, BatchRules, InputDiagnostic, InputNames, JobInput, JobReport, JobSpec, MappingInfo,
-    RelationshipLimits, StagedUploads, SyncError, SyncMode, check_entity, check_relationship, plan,
+    BatchBuilder, BatchRules, InputDiagnostic, InputNames, JobInput, JobReport, JobSpec,
+    MappingInfo, RelationshipLimits, StagedUploads, SyncError, SyncMode, check_entity,
+    check_relationship, plan,
 };
 
 /// A source that is to run as a job.
@@ -74,9 +75,8 @@ impl Database {
             faults: Vec::new(),
         };
         resolved.try_for_each_entity(|draft| {
-            packer.take(|builder| {
-                check_entity(draft).and_then(|()| builder.push_entity(draft, None))
-            })
+            packer
+                .take(|builder| check_entity(draft).and_then(|()| builder.push_entity(draft, None)))
         })?;
         resolved.try_for_each_relationship(|draft| {
             packer.take(|builder| {

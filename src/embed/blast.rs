@@ -51,7 +51,7 @@ pub struct BlastRadiusQuestion<'d> {
 pub struct BlastRadius {
     /// The entities that were asked about.
     pub roots: Vec<Arc<EntityHead>>,
-    /// Verbs that no rule speaks of, with the number of relationships that were not followed.
+    /// Verbs that no rule lets pass anything, with the number of relationships that were not followed.
     pub not_followed: Vec<(String, u64)>,
     /// All visits of the walk; chains lead through them.
     visits: Vec<ReachedEntity>,

@@ -2,7 +2,7 @@
 
 use crate::db::{Database, JobGroup, check_scope, check_source};
 use crate::error::Error;
-use crate::graph::{DraftEntity, DraftRelationship, ObjectId, ObjectKind};
+use crate::graph::{DraftEntity, DraftRelationship, InputLocation, ObjectId, ObjectKind};
 use crate::sync::{
     BatchBuilder, BatchRules, InputDiagnostic, InputFormat, InputNames, InputSource, JobInput,
     JobReport, JobSpec, StagedUploads, SyncError, SyncMode, check_entity, check_relationship,
@@ -10,8 +10,6 @@ use crate::sync::{
 };
 use std::io::Read;
 
-/// Drafts that are packed into one batch.
-const BATCH: usize = 8_192;
 /// Faults after which no more drafts are looked at.
 const FAULTS_MAX: usize = 1_000;
 
@@ -189,7 +187,8 @@ impl<'d> JobWriter<'d> {
         self,
         entities: impl IntoIterator<Item = DraftEntity<'e>>,
     ) -> Result<JobWriter<'d>, Error> {
-        self.pack(entities, |builder, draft| {
+        self.pack(entities, |builder, mut draft| {
+            draft.place = InputLocation::NOWHERE;
             check_entity(&draft).and_then(|()| builder.push_entity(&draft, None))
         })
     }
@@ -203,7 +202,8 @@ impl<'d> JobWriter<'d> {
         self,
         relationships: impl IntoIterator<Item = DraftRelationship<'e>>,
     ) -> Result<JobWriter<'d>, Error> {
-        self.pack(relationships, |builder, draft| {
+        self.pack(relationships, |builder, mut draft| {
+            draft.place = InputLocation::NOWHERE;
             check_relationship(&draft).and_then(|()| builder.push_relationship(&draft, None))
         })
     }
@@ -273,20 +273,21 @@ impl<'d> JobWriter<'d> {
     ) -> Result<JobWriter<'d>, Error> {
         let (uploads, spec) = (&mut self.uploads, &self.spec);
         let mut faults = Vec::new();
-        let mut drafts = drafts.into_iter().peekable();
-        while drafts.peek().is_some() && faults.len() < FAULTS_MAX {
-            let mut builder = BatchBuilder::new(&self.rules);
-            for draft in drafts.by_ref().take(BATCH) {
-                faults.extend(push(&mut builder, draft).err());
+        let mut builder = BatchBuilder::new(&self.rules);
+        for draft in drafts {
+            faults.extend(push(&mut builder, draft).err());
+            if faults.len() >= FAULTS_MAX {
+                break;
             }
-            if faults.is_empty() {
-                uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
+            if let Some(full) = builder.take_full().filter(|_| faults.is_empty()) {
+                uploads.append(full, |_| JobInput::new(spec.clone()))?;
             }
         }
-        match faults.is_empty() {
-            true => Ok(self),
+        if !faults.is_empty() {
             // Drafts of a program have no place in a file, so keys alone name them.
-            false => Err(SyncError::faults(&InputNames::default(), faults).into()),
+            return Err(SyncError::faults(&InputNames::default(), faults).into());
         }
+        uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
+        Ok(self)
     }
 }

@@ -1,22 +1,15 @@
 //! Mapping files: planned, looked at, and applied exactly as planned.
 
 use crate::db::{
-    Database, ExclusiveWriter, MappingJob, MappingPlan, PlannedGraph, RelationshipDetails,
+    ApplyAttempt, Database, GuardOverrides, MappingJob, MappingPlan, RelationshipDetails,
 };
 use crate::error::Error;
 use crate::lang::{Diagnostic, DiagnosticSeverity};
-use crate::limits::{CostMeter, QuestionError, QuestionLimits};
-use crate::mapping::{
-    Mapping, ResolveError, ResolvedMapping, TestExpectation, TestOutcome, load, query_test_outcome,
-};
-use crate::query::Query;
-use crate::store::{Snapshot, StoreError};
-use crate::sync::{JobReport, MappingInfo, RelationshipLimits};
+use crate::mapping::{Mapping, ResolveError, ResolvedMapping, load};
+use crate::store::Snapshot;
+use crate::sync::JobReport;
 use std::path::Path;
 use std::time::SystemTime;
-
-/// Tries to plan and apply; the last one keeps other processes from committing in between.
-const TRIES: usize = 3;
 
 /// A mapping file that was read and checked.
 ///
@@ -103,15 +96,9 @@ impl<'d> MappingFile<'d> {
     ///
     /// Those of [`MappingFile::plan`].
     pub fn apply(&self) -> Result<JobReport, Error> {
-        for _ in 1..TRIES {
-            match self.plan()?.apply() {
-                Err(Error::Moved(..)) => {}
-                done => return done,
-            }
-        }
-        let alone = self.database.alone()?;
-        let plan = self.plan_on(self.database.snapshot_alone(&alone)?)?;
-        plan.apply_in(Some(alone))
+        let attempt =
+            |attempt: ApplyAttempt<'_>| self.plan_on(attempt.snapshot()?)?.apply_in(attempt);
+        self.database.plan_until_applied(attempt)
     }
 
     fn plan_on(&self, snapshot: Snapshot) -> Result<MappingFilePlan<'d>, Error> {
@@ -127,12 +114,12 @@ impl<'d> MappingFile<'d> {
         let mut found = std::mem::take(&mut resolved.warnings);
         let now = jiff::Timestamp::now().as_millisecond();
         found.extend(mapping.refusals(&resolved, |scope| database.last_finalize(scope), now)?);
-        let job = job_of(mapping, &resolved);
+        let job = MappingJob::of(mapping, &resolved, &GuardOverrides::default());
         let plan = database.plan_mapping(&snapshot, &job, &resolved.drafts)?;
         for refusal in &plan.report.refusals {
             found.push(mapping.refuse_change(&refusal.guard, &refusal.message, &refusal.allow));
         }
-        ask_tests(mapping, &snapshot, &plan, &mut resolved)?;
+        plan.ask_tests(mapping, &snapshot, &mut resolved)?;
         let tests = mapping.promises.iter().zip(&resolved.promises);
         found.extend(tests.filter_map(|(test, outcome)| mapping.test_diagnostic(test, outcome)));
         match found.iter().any(is_error) {
@@ -166,87 +153,18 @@ impl MappingFilePlan<'_> {
     ///
     /// [`Error::Moved`] if the graph changed since; nothing has been written then.
     pub fn apply(self) -> Result<JobReport, Error> {
-        self.apply_in(None)
-    }
-
-    fn apply_in(self, alone: Option<ExclusiveWriter>) -> Result<JobReport, Error> {
         let MappingFilePlan { database, snapshot, resolved, job, plan, .. } = self;
         drop(snapshot);
-        let (drafts, hash) = (&resolved.drafts, Some(plan.hash.as_str()));
-        match alone {
-            Some(alone) => database.apply_mapping_alone(alone, &job, drafts, plan.revision, hash),
-            None => database.apply_mapping(&job, drafts, plan.revision, hash),
-        }
+        database.apply_mapping(&job, &resolved.drafts, plan.revision, Some(&plan.hash))
+    }
+
+    fn apply_in(self, attempt: ApplyAttempt<'_>) -> Result<JobReport, Error> {
+        let MappingFilePlan { snapshot, resolved, job, plan, .. } = self;
+        drop(snapshot);
+        attempt.apply_mapping(&job, &resolved.drafts, plan.revision, Some(&plan.hash))
     }
 }
 
 fn is_error(fault: &Diagnostic) -> bool {
     fault.severity == DiagnosticSeverity::Error
-}
-
-fn job_of(mapping: &Mapping, resolved: &ResolvedMapping) -> MappingJob {
-    let guard = &mapping.guard;
-    MappingJob {
-        scope: mapping.scope.clone(),
-        mapping: MappingInfo {
-            file: mapping.file.display().to_string(),
-            digest: mapping.digest.clone(),
-            sources: resolved.digests.clone(),
-            ..MappingInfo::default()
-        },
-        inputs: resolved.inputs.clone(),
-        same_scope_reject: !mapping.same_scope,
-        limits: RelationshipLimits {
-            min_edges: guard.min_edges,
-            max_delete_percent: guard.max_delete_percent,
-            max_delete: guard.max_delete,
-            max_create: guard.max_create,
-        },
-    }
-}
-
-/// Asks the tests of the file that are queries, of the graph as it would be.
-fn ask_tests(
-    mapping: &Mapping,
-    snapshot: &Snapshot,
-    plan: &MappingPlan,
-    resolved: &mut ResolvedMapping,
-) -> Result<(), Error> {
-    let is_query = |ask: &TestExpectation| matches!(ask, TestExpectation::Query { .. });
-    // The planned graph costs a pass over all changes, and only tests with a query read it.
-    if !mapping.promises.iter().any(|test| is_query(&test.ask)) {
-        return Ok(());
-    }
-    let mut planned = PlannedGraph::new(snapshot);
-    planned.add(plan, &resolved.drafts)?;
-    for (test, outcome) in mapping.promises.iter().zip(&mut resolved.promises) {
-        if let TestExpectation::Query { query, .. } = &test.ask {
-            *outcome = match test_outcome(&test.ask, query, &planned) {
-                Ok(outcome) => outcome,
-                Err(QuestionError::Limit(what)) => {
-                    query_test_outcome(&test.ask, Err(what.to_string()))
-                }
-                Err(QuestionError::Read(e)) => return Err(e.into()),
-            };
-        }
-    }
-    Ok(())
-}
-
-/// The outcome of one test. A query with a name that nothing has finds nothing, which may be what
-/// the test expects; its notes show such a doubt.
-fn test_outcome(
-    ask: &TestExpectation,
-    query: &Query,
-    planned: &PlannedGraph<'_>,
-) -> Result<TestOutcome, QuestionError<StoreError>> {
-    let meter = CostMeter::new(QuestionLimits::default());
-    let (answer, profile) = query.run_metered(planned, &meter)?;
-    let outcome = query_test_outcome(ask, Ok(query.rows_of(planned, &meter, &answer)?));
-    if !matches!(outcome, TestOutcome::Yes) {
-        return Ok(outcome);
-    }
-    let notes = query.notes(planned, &answer, &profile, meter.limits())?;
-    let doubt = notes.into_iter().find(|note| note.doubt);
-    Ok(doubt.map_or(outcome, |note| TestOutcome::But(note.text)))
 }

@@ -16,6 +16,11 @@ pub struct InputLocation {
     pub line: u32,
 }
 
+impl InputLocation {
+    /// In no input: the place of what a program made. Keys alone name such an object.
+    pub const NOWHERE: InputLocation = InputLocation { input: u32::MAX, line: 0 };
+}
+
 /// An entity as proposed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftEntity<'a> {

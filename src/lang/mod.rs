@@ -16,15 +16,15 @@ pub(crate) use diagnostic::closest;
 pub use diagnostic::{Diagnostic, DiagnosticLabel, DiagnosticSeverity, SourceText, SuggestedEdit};
 pub(crate) use expr::{
     AccessStep, ExprDiagnostic, ExprFunction, ExprNode, ExprNodeKind, ExprTemplate, ExprValue,
-    KeepElement, PathDialect, PlaceKey, PreferenceRank, TermOperator, ValueSource,
-    address, defined, each_item, elements, eval, eval_nested, follow, holds,
-    network, open_step, parse_condition, parse_items, parse_template, rank, render, render_nested,
-    text_of,
+    KeepElement, PathDialect, PlaceKey, PreferenceRank, TermOperator, ValueSource, address,
+    defined, each_item, elements, eval, eval_nested, follow, holds, network, open_step,
+    parse_condition, parse_items, parse_template, rank, render, render_nested, text_of,
 };
 use lex::word_at;
 pub(crate) use lex::{LexDialect, LexToken, QuoteEscape, token_at};
 pub(crate) use pattern::{PatternLimits, compile_pattern, pattern_states};
 pub(crate) use value::{
-    ComparisonOp, LineIndex, NestedList, NestedObject, NestedValue, SpellingCollation, ValueCollation, compare_numbers, compares, date,
-    item_compares, items, spelled_number, toml_number, version,
+    ComparisonOp, LineIndex, NestedList, NestedObject, NestedValue, SpellingCollation,
+    ValueCollation, compare_numbers, compares, date, item_compares, items, spelled_number,
+    toml_number, version,
 };

@@ -50,7 +50,9 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
         let before = loaded.faults.len();
         let parsed = DeTable::parse(&source.text);
         let checked = match parsed.is_ok_and(|document| is_source(document.get_ref())) {
-            true => CheckedFile::Source(check_source(&file, &source, project, None, &mut loaded.faults)),
+            true => {
+                CheckedFile::Source(check_source(&file, &source, project, None, &mut loaded.faults))
+            }
             false => CheckedFile::Mapping(check(&file, &source, project, &mut loaded.faults)),
         };
         if let Some((scope, span)) = declared_scope(&source, project) {

@@ -4,8 +4,8 @@
 //! can bring up faults.
 
 use crate::graph::Value;
-use crate::lang::SourceText;
 use crate::lang::NestedValue;
+use crate::lang::SourceText;
 use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::{MappingExpr, Template};
 use crate::mapping::rows::RowSource;

@@ -18,11 +18,14 @@
 //! Source: the truth table and sections 3.4 and 3.5 of the public J1QL documentation.
 
 use super::syntax::ComparisonOp;
-use crate::graph::{Value, same_name, same_verb};
+use crate::graph::{Value, fold_name, fold_verb, same_name, same_verb};
 use crate::lang::date;
 use crate::lang::version::{ParsedVersion, VersionedName};
 use crate::lang::{ValueCollation, compares, item_compares};
+use rustc_hash::FxBuildHasher;
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::hash::BuildHasher;
 
 pub(super) use crate::lang::{compare_numbers, items, spelled_number};
 
@@ -186,7 +189,7 @@ fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
 }
 
 /// The kind of equality that the property on the left side asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum EqualityMode {
     Plain,
     /// Tags are kept as texts, so there `true` equals `'true'`.
@@ -260,28 +263,68 @@ fn equal(left: &Value<'_>, right: &Value<'_>, manner: EqualityMode) -> bool {
     }
 }
 
-/// Calls `visit` with the keys of a value. Equal values have a key in common, others have none.
-pub(super) fn equality_keys(
-    value: &Value<'_>,
+/// A key by which equal items are found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EqualityKey<'v> {
+    Bool(bool),
+    /// A text, or a number as it is spelled: a number equals the text that is its spelling.
+    Text(Cow<'v, str>),
+    /// What all spellings of a class or verb have in common.
+    Folded(String),
+}
+
+impl EqualityKey<'_> {
+    /// The bytes of its text.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            EqualityKey::Bool(_) => 0,
+            EqualityKey::Text(text) => text.len(),
+            EqualityKey::Folded(text) => text.len(),
+        }
+    }
+
+    /// A hash, where a hint is enough.
+    pub(super) fn hint(&self) -> u64 {
+        FxBuildHasher.hash_one(self)
+    }
+
+    pub(super) fn into_owned(self) -> EqualityKey<'static> {
+        match self {
+            EqualityKey::Bool(flag) => EqualityKey::Bool(flag),
+            EqualityKey::Text(text) => EqualityKey::Text(text.into_owned().into()),
+            EqualityKey::Folded(text) => EqualityKey::Folded(text),
+        }
+    }
+}
+
+/// Calls `visit` with the keys of a value, or of the items of a list. Items that are equal in this
+/// manner have a key in common, others have none.
+pub(super) fn equality_keys<'v>(
+    value: &'v Value<'_>,
     manner: EqualityMode,
-    mut visit: impl FnMut(String),
+    visit: &mut impl FnMut(EqualityKey<'v>),
 ) {
     match value {
-        Value::Null | Value::List(_) => {}
+        Value::Null => {}
+        Value::List(items) => items.iter().for_each(|item| equality_keys(item, manner, visit)),
         Value::Bool(flag) => {
-            visit(format!("b{flag}"));
+            visit(EqualityKey::Bool(*flag));
             if manner == EqualityMode::Tag {
-                visit(format!("t{flag}"));
+                visit(EqualityKey::Text(if *flag { "true" } else { "false" }.into()));
             }
         }
         Value::Text(text) => {
-            visit(format!("t{text}"));
-            if manner == EqualityMode::Tag && matches!(text.as_ref(), "true" | "false") {
-                visit(format!("b{text}"));
+            visit(EqualityKey::Text(text.as_ref().into()));
+            match manner {
+                EqualityMode::Plain => {}
+                EqualityMode::Tag => {
+                    text.parse().into_iter().map(EqualityKey::Bool).for_each(visit)
+                }
+                EqualityMode::Class => visit(EqualityKey::Folded(fold_name(text))),
+                EqualityMode::Verb => visit(EqualityKey::Folded(fold_verb(text))),
             }
         }
-        // A number equals the text that is its spelling, so both have the same key.
-        number => visit(format!("t{}", number.spelling().unwrap_or_default())),
+        number => visit(EqualityKey::Text(number.spelling().unwrap_or_default().into())),
     }
 }
 
@@ -381,7 +424,39 @@ mod tests {
         ]
     }
 
+    fn word() -> impl Strategy<Value = Value<'static>> {
+        let words = vec![
+            "User",
+            "USER",
+            "us_er",
+            "users",
+            "_",
+            "-",
+            "",
+            "5",
+            "-5",
+            "true",
+            "Runs on::Runs",
+            "RUNS_ON",
+            "Runs on",
+            "::",
+        ];
+        prop_oneof![prop::sample::select(words).prop_map(text), value()]
+    }
+
     proptest! {
+        #[test]
+        fn items_are_equal_in_any_manner_if_they_have_a_key_in_common(a in word(), b in word()) {
+            use EqualityMode::{Class, Plain, Tag, Verb};
+            for manner in [Plain, Tag, Class, Verb] {
+                let mut keys = Vec::new();
+                equality_keys(&a, manner, &mut |key| keys.push(key));
+                let mut common = false;
+                equality_keys(&b, manner, &mut |key| common |= keys.contains(&key));
+                prop_assert_eq!(common, equal(&a, &b, manner), "{} and {} as {:?}", a, b, manner);
+            }
+        }
+
         #[test]
         fn sorting_is_a_total_order_and_equality_is_one(a in value(), b in value(), c in value()) {
             let order = |a: &Value<'static>, b: &Value<'static>| {
@@ -401,7 +476,7 @@ mod tests {
             let mut keys = [Vec::new(), Vec::new()];
             for (at, value) in [&a, &b].into_iter().enumerate() {
                 value.equality_hashes(&mut |hash| hashes[at].push(hash));
-                equality_keys(value, PLAIN, |key| keys[at].push(key));
+                equality_keys(value, PLAIN, &mut |key| keys[at].push(key));
             }
             prop_assert_eq!(keys[0] == keys[1], equal(&a, &b), "{} {}", a, b);
             if equal(&a, &b) {

@@ -2,7 +2,7 @@
 
 use super::cell::{self, CellValue, EqualityMode};
 use super::pattern::CompiledRegex;
-use super::read::{EvalContext, QueryReadResult, QueryReader};
+use super::read::{EvalContext, InnerAnswers, QueryReadResult, QueryReader};
 use super::resolved::{
     Predicate, PredicateOperand, PropertyOwner, ResolvedQuery, ScalarExpr, ScalarFunction,
 };
@@ -10,7 +10,7 @@ use super::row_batch::BoundRelationships;
 use super::syntax::{ArithmeticOp, ComparisonOp};
 use super::{LimitError, QuestionError, number};
 use crate::graph::{GraphRead, Value};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -288,17 +288,12 @@ impl<G: GraphRead> QueryReader<'_, G> {
         query: &ResolvedQuery,
         manner: EqualityMode,
     ) -> QueryReadResult<bool, G> {
-        let answers = self.answers(query)?;
-        let item = |value: &Value<'static>| {
-            let mut found = false;
-            cell::equality_keys(value, manner, |key| found |= answers.contains(&key));
-            found
-        };
-        Ok(match left.value() {
-            Some(Value::List(items)) => items.iter().any(item),
-            Some(value) => item(value),
-            None => false,
-        })
+        let answers = self.answers(query, manner)?;
+        let mut found = false;
+        if let Some(left) = left.value() {
+            cell::equality_keys(left, manner, &mut |key| found |= answers.contains(&key));
+        }
+        Ok(found)
     }
 
     /// True if `left op right` holds for any pair of items. The clock is looked at between the items of
@@ -366,38 +361,35 @@ impl<G: GraphRead> QueryReader<'_, G> {
         Ok(false)
     }
 
-    /// The values of a query inside this one, asked once.
-    fn answers(&self, query: &ResolvedQuery) -> QueryReadResult<Rc<FxHashSet<String>>, G> {
+    /// The keys of the values of a query inside this one, asked once.
+    fn answers(
+        &self,
+        query: &ResolvedQuery,
+        manner: EqualityMode,
+    ) -> QueryReadResult<Rc<InnerAnswers>, G> {
         // The query inside is shared and stays in place while this one runs: its address names it.
-        let key = std::ptr::from_ref(query);
-        if let Some(known) = self.answers.borrow().get(&key) {
+        let of = (std::ptr::from_ref(query), manner);
+        if let Some(known) = self.answers.borrow().get(&of) {
             return Ok(Rc::clone(known));
         }
-        let mut values = FxHashSet::default();
+        let mut values = InnerAnswers::default();
         for row in (self.inner_rows)(self, query)? {
-            let Some(cell) = row.first() else { continue };
-            let items = match cell.value() {
-                Some(Value::List(items)) => items.as_slice(),
-                Some(value) => std::slice::from_ref(value),
-                None => continue,
-            };
-            for item in items {
-                let mut held = 0;
-                cell::equality_keys(item, EqualityMode::Plain, |key| {
-                    held += key.len() + cell::KEPT;
-                    values.insert(key);
-                });
-                self.hold(held)?;
-            }
+            let Some(value) = row.first().and_then(CellValue::value) else { continue };
+            let mut held = 0;
+            cell::equality_keys(value, manner, &mut |key| {
+                held += key.bytes() + cell::KEPT;
+                values.insert(key.into_owned());
+            });
+            self.hold(held)?;
         }
         let values = Rc::new(values);
-        self.answers.borrow_mut().insert(key, Rc::clone(&values));
+        self.answers.borrow_mut().insert(of, Rc::clone(&values));
         Ok(values)
     }
 }
 
 /// The kind of equality that the left side of a comparison asks for.
-fn manner(left: &ScalarExpr) -> EqualityMode {
+pub(super) fn manner(left: &ScalarExpr) -> EqualityMode {
     match left {
         ScalarExpr::Property(_, name) if name.starts_with("tag.") => EqualityMode::Tag,
         ScalarExpr::Property(PropertyOwner::Relationship(_), name) if name == "_class" => {

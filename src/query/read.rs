@@ -3,7 +3,7 @@
 //!
 //! Terms and conditions on what is read are evaluated in `evaluate`, selectors in `selection`.
 
-use super::cell::{self, CellValue};
+use super::cell::{self, CellValue, EqualityKey, EqualityMode};
 use super::mismatch::MismatchLog;
 use super::resolved::{PropertyOwner, ResolvedQuery, RowSlot};
 use super::row_batch::{BoundRelationships, NONE, RowView};
@@ -37,12 +37,15 @@ pub(super) struct QueryReader<'g, G: GraphRead> {
     relationships: RefCell<ObjectCache<Relationship>>,
     /// Answers a query inside this one. Given from above, so that nothing here knows of plans.
     pub(super) inner_rows: InnerRows<G>,
-    pub(super) answers: RefCell<FxHashMap<*const ResolvedQuery, Rc<FxHashSet<String>>>>,
+    pub(super) answers: RefCell<FxHashMap<(*const ResolvedQuery, EqualityMode), Rc<InnerAnswers>>>,
 }
 
 /// A function that gives the rows of a query inside another one.
 pub(super) type InnerRows<G> =
     for<'g> fn(&QueryReader<'g, G>, &ResolvedQuery) -> QueryReadResult<Vec<Vec<CellValue>>, G>;
+
+/// The values of a query inside another one, by the keys of one kind of equality.
+pub(super) type InnerAnswers = FxHashSet<EqualityKey<'static>>;
 
 pub(super) type QueryReadResult<T, G> =
     Result<T, QuestionError<<G as crate::graph::AdjacencyRead>::Error>>;

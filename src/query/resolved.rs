@@ -2,6 +2,7 @@
 //!
 //! `resolve` makes it from a query as written (`syntax`); `logical_plan` makes operations of it.
 
+use super::cell::EqualityMode;
 use super::pattern::CompiledRegex;
 use super::syntax::{ArithmeticOp, ComparisonOp, StepDirection};
 use crate::graph::Value;
@@ -83,6 +84,8 @@ pub(super) struct ValueJoin {
     /// The property of the target that must equal `value`, which is known before the target.
     pub property: String,
     pub value: ScalarExpr,
+    /// The kind of equality that the condition asks for.
+    pub manner: EqualityMode,
     /// The whole condition.
     pub on: Predicate,
 }

@@ -36,6 +36,13 @@ pub struct DeleteLimits {
     pub allow_deletes: Option<u64>,
 }
 
+impl DeleteLimits {
+    /// The number of `live` objects of a kind that may go.
+    fn share_of(&self, live: u64) -> u64 {
+        self.min_deletes.max(live * u64::from(self.max_delete_percent) / 100)
+    }
+}
+
 /// The objections of the guard, a sentence each; empty if the job may run.
 pub fn guard_reasons(
     scope: &str,
@@ -56,8 +63,7 @@ pub fn guard_reasons(
     }
     let mut reasons = Vec::new();
     for (kind, d) in kinds {
-        let share = d.live * u64::from(limits.max_delete_percent) / 100;
-        let allowed = limits.min_deletes.max(share);
+        let allowed = limits.share_of(d.live);
         if d.deleted > allowed {
             let percent = d.deleted * 100 / d.live.max(1);
             reasons.push(format!(
@@ -80,6 +86,37 @@ pub fn guard_reasons(
         }
     }
     reasons
+}
+
+/// The beginning of a reason that speaks of the relationships of another scope.
+pub(super) const TAKEN_ALONG: &str = "the deleted entities take along";
+
+/// Relationships of another scope that go with the entities that a job deletes.
+#[derive(Clone, Copy, Debug)]
+pub struct ForeignDeletions<'s> {
+    /// The scope.
+    pub scope: &'s str,
+    /// Its live relationships before.
+    pub live: u64,
+    /// Those of them that would go.
+    pub deleted: u64,
+    /// The limits of that scope.
+    pub limits: DeleteLimits,
+}
+
+/// The objection of the guard of another scope, whose relationships would go with deleted entities.
+/// Nobody uploads to that scope, so nothing else would ask.
+pub fn foreign_reason(foreign: &ForeignDeletions<'_>) -> Option<String> {
+    let ForeignDeletions { scope, live, deleted, limits } = *foreign;
+    let allowed = limits.share_of(live);
+    (deleted > allowed).then(|| {
+        let percent = deleted * 100 / live.max(1);
+        format!(
+            "{TAKEN_ALONG} {deleted} of {live} relationships of scope `{scope}` ({percent} %); the \
+             limit there is {allowed}, the larger of {} and {} %",
+            limits.min_deletes, limits.max_delete_percent
+        )
+    })
 }
 
 /// The changes that a mapping allows its job. Unlike the limits of a scope, these are in the
@@ -232,6 +269,18 @@ mod tests {
         let told = mapping_guard_errors("edges", 980, 0, 412, &usual);
         let words = "refused: 412 of 980 edges (42 %) would be deleted; the limit is 25 %";
         assert_eq!((told[0].message.as_str(), told[0].allow.as_str()), (words, "43"));
+    }
+
+    #[test]
+    fn entities_take_along_no_more_of_another_scope_than_its_limits_let_pass() {
+        let reason = |live, deleted| {
+            foreign_reason(&ForeignDeletions { scope: "links", live, deleted, limits: LIMITS })
+        };
+        assert_eq!(reason(20, 20), None);
+        assert_eq!(reason(100, 25), None);
+        let words = "the deleted entities take along 45 of 60 relationships of scope `links` (75 \
+                     %); the limit there is 20, the larger of 20 and 25 %";
+        assert_eq!(reason(60, 45).as_deref(), Some(words));
     }
 
     #[test]

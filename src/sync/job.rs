@@ -31,7 +31,7 @@ pub struct JobSpec {
     /// Nothing of these types is deleted (`partialDatasets`).
     #[serde(default)]
     pub partial_types: Vec<String>,
-    /// See [`Limits::allow_deletes`].
+    /// The number of deletions that the guard lets pass.
     #[serde(default)]
     pub allow_deletes: Option<u64>,
     /// The limits of a mapping, in place of those of the scope.

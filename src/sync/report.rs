@@ -1,6 +1,6 @@
 //! Job reports: what a job did, or would do, in numbers and words.
 
-use super::guard::GuardError;
+use super::guard::{GuardError, TAKEN_ALONG};
 use super::mode::SyncMode;
 use crate::graph::ObjectKind;
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,10 @@ impl JobReport {
             for reason in &mut held.reasons {
                 if reason.starts_with(HELD_WITH) {
                     *reason = format!("{HELD_WITH} another scope, uploaded with it");
+                } else if reason.starts_with(TAKEN_ALONG) {
+                    *reason = format!(
+                        "{TAKEN_ALONG} more relationships of another scope than its guard lets pass"
+                    );
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! Tests of planning and applying that need what no upload can bring about: two keys with one hash,
 //! and parts, windows and buckets of a few objects, so that small jobs fill many.
 
+use super::read::{OBJECT_MAX, PIECE, PieceReader};
 use super::{
-    BatchBuilder, BatchRules, InputNames, JobInput, JobSpec, StagedUploads, SyncError, SyncMode,
-    apply, plan,
+    BatchBuilder, BatchRules, InputFormat, InputNames, InputSource, JobInput, JobSpec,
+    StagedUploads, SyncError, SyncMode, apply, plan, read_inputs,
 };
 use crate::graph::{
     AdjacencyRead, EdgeDirection, GraphRead, IdHash, IncidentEdge, InputLocation, NameLookup,
@@ -12,6 +13,7 @@ use crate::graph::{
 use crate::store::{DatabaseFile, Snapshot};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::io::Read;
 
 const SEED: u64 = 7;
 
@@ -238,6 +240,63 @@ impl Bench {
             apply(&mut plan, &uploads, &mut writer, 1).expect("applied");
             writer.commit().expect("committed");
         }
+    }
+}
+
+#[test]
+fn a_table_of_wide_rows_makes_batches_of_some_megabytes() {
+    let wide = "x".repeat(200 << 10);
+    let rows: String = (0..60).map(|i| format!("k{i},t,C,{wide}\n")).collect();
+    let text = format!("_key,_type,_class,note\n{rows}");
+    let rules = BatchRules {
+        mode: SyncMode::Diff,
+        scope: Some("s".into()),
+        same_scope_reject: false,
+        digest_seed: SEED,
+        known: None,
+    };
+    let reader = Box::new(text.as_bytes());
+    let input = InputSource { name: "wide.csv".into(), format: InputFormat::Csv, reader };
+    let mut sizes = Vec::new();
+    read_inputs(&mut [input], 0, &rules, &|_| {}, |batch| {
+        sizes.push((batch.entities.len(), batch.records.len()));
+        Ok(())
+    })
+    .expect("a good table");
+    assert_eq!(sizes.iter().map(|(rows, _)| rows).sum::<usize>(), 60);
+    assert!(sizes.iter().all(|(_, bytes)| *bytes < PIECE + OBJECT_MAX), "{sizes:?}");
+}
+
+#[test]
+fn of_a_line_without_an_end_only_the_beginning_is_kept() {
+    let good = br#"{"_key":"a","_type":"t","_class":"C"}"#;
+    let lines = |after: &'static [u8]| InputSource {
+        name: "export.ndjson".into(),
+        format: InputFormat::Ndjson,
+        reader: Box::new(
+            good.chain(&b"\n"[..]).chain(std::io::repeat(b'x').take(40 << 20)).chain(after),
+        ),
+    };
+    let after = b"\n\n{\n";
+    for after in [&after[..], b""] {
+        let mut input = lines(after);
+        let mut reader = PieceReader::new(&mut input);
+        while let Some(piece) = reader.next().expect("it can be read") {
+            assert!(piece.len() < 3 * PIECE, "{} bytes", piece.len());
+        }
+        let rules = BatchRules {
+            mode: SyncMode::Diff,
+            scope: Some("s".into()),
+            same_scope_reject: false,
+            digest_seed: SEED,
+            known: None,
+        };
+        let read = read_inputs(&mut [lines(after)], 0, &rules, &|_| {}, |_| Ok(()));
+        let words = read.expect_err("a line is too long").to_string();
+        let places: Vec<&str> = words.lines().map(|line| &line[..15]).collect();
+        let expected = ["export.ndjson:2", "export.ndjson:4"];
+        assert_eq!(places, expected[..if after.is_empty() { 1 } else { 2 }], "{words}");
+        assert!(words.contains("the line has 4194304 bytes or more"), "{words}");
     }
 }
 

@@ -67,6 +67,21 @@ fn options_say_what_may_happen_to_the_file() {
 }
 
 #[test]
+fn what_is_wrong_with_a_draft_is_not_told_of_the_lines_before_it() {
+    let (_folder, _, database) = database();
+    let line = r#"{"_key":"laptop","_type":"laptop","_class":"Device"}"#;
+    let lines = || database.job("okta").ndjson("export.ndjson", line.as_bytes());
+    let twice = lines().and_then(|job| job.entities([user("alice"), user("alice")])?.finalize());
+    let words = twice.expect_err("one key stands twice").to_string();
+    assert!(words.starts_with("_key `alice`: ") && !words.contains("export.ndjson"), "{words}");
+    let job = lines().and_then(|job| {
+        job.relationships([DraftRelationship::new("nobody", "OWNS", "laptop")])?.finalize()
+    });
+    let skipped = job.expect("a good upload").skipped.remove(0);
+    assert_eq!(skipped.place, None, "{skipped:?}");
+}
+
+#[test]
 fn a_typed_job_is_the_job_that_lines_make() {
     let (_folder, _, database) = database();
     small_world(&database);

@@ -384,6 +384,18 @@ fn queries_inside_queries_are_sets_of_values() {
 }
 
 #[test]
+fn classes_that_a_query_inside_gives_are_met_in_any_spelling() {
+    let mut graph = office();
+    graph.entity("hr", "rule", "rule", &["Rule"], json!({ "kind": "user_group" }));
+    let inner = "(FIND Rule RETURN Rule.kind)";
+    check(&graph, "FIND * WITH _class = 'user_group'", json!(["sre"]));
+    check(&graph, &format!("FIND * WITH _class = {inner}"), json!(["sre"]));
+    check(&graph, &format!("FIND UserGroup WITH _class != {inner}"), json!([]));
+    // What is no class is compared letter by letter.
+    check(&graph, &format!("FIND * WITH displayName = {inner}"), json!([]));
+}
+
+#[test]
 fn full_text_and_smart_classes() {
     let graph = office();
     check(&graph, "FIND 'ALICE x.example'", json!(["alice"]));
@@ -448,6 +460,28 @@ fn quantified_steps_reach_each_entity_once_at_its_least_distance() {
         "FIND g WITH i = 4 THAT NEAREST HAS{1,4} << g WITH i < 3 AS o RETURN o._key",
         json!([{ "o._key": "n2" }]),
     );
+}
+
+#[test]
+fn counts_do_not_decide_which_of_several_shortest_chains_is_kept() {
+    for many in ["Start", "End"] {
+        let mut graph = Graph::default();
+        let add = |graph: &mut Graph, key: &str, class: &str| {
+            graph.entity("s", key, "node", &[class], json!({}))
+        };
+        let [start, a, b, c, d, end] =
+            ["Start", "Way", "Way", "Way", "Way", "End"].map(|class| add(&mut graph, class, class));
+        // The chains cross: what is first from one end is last from the other.
+        for (from, to) in [(start, a), (start, b), (b, c), (a, d), (c, end), (d, end)] {
+            graph.link("s", from, "USES", to, json!({ "name": format!("{from}-{to}") }));
+        }
+        for i in 0..50 {
+            add(&mut graph, &format!("more-{i}"), many);
+        }
+        let question = "FIND Start AS s THAT USES{1,3} >> AS r End AS e RETURN r.name AS names";
+        let names = json!([{ "names": ["0-1", "1-4", "4-5"] }]);
+        check(&graph, question, names);
+    }
 }
 
 /// Two ways of two relationships from `a` to `d`, one of three, and a direct one that was refused.

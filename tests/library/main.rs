@@ -11,10 +11,12 @@ mod graph_of_parts;
 mod impact_world;
 
 mod answers;
+mod attempts;
 mod demo_data;
 mod embedding;
 mod examples;
 mod faults;
+mod guard;
 mod impact_model;
 mod impact_page;
 mod indexes;

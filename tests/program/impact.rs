@@ -398,9 +398,12 @@ fn a_taken_role_affects_the_applications_that_assume_it() {
         assert_eq!(states(&world.blast(&["app", "--for", trouble])), expected);
     }
     world.run(&["blast-radius", "app", "--for", "failure", "--verb", "USES"]).refused(2, "--for");
-    // What is denied was left aside, and the answer says so.
+    // What is denied was left aside, and the answer says so; nobody is asked to decide about it.
     let answer = world.blast(&["role"]);
     assert_eq!(answer["notFollowed"], json!({"DENIES": 1}));
+    let said = world.run(&["blast-radius", "role"]).ok();
+    assert!(said.err.contains("denied, so no way: 1 DENIES"), "{said:?}");
+    assert!(!said.err.contains("not followed"), "{said:?}");
 }
 
 #[test]
@@ -559,6 +562,17 @@ fn rules_live_in_one_file_for_all_that_asks() {
     let output = command.current_dir(world.path("below")).output().expect("it runs");
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(states(&answer), "b c1, c c2");
+    // A class that nothing has is most likely misspelt.
+    let rule = "[[impact]]\nverb = \"FROBS\"\nfrom = \"Hots\"\ncompromise = \"forward\"\n";
+    world.write("tombolo.toml", format!("[owners]\nclasses = [\"User\", \"Crew\"]\n{rule}"));
+    for words in [["blast-radius", "a"], ["owners", "c"]] {
+        let said = world.run(&words).ok();
+        let note = "nothing has the class or type `Hots` of tombolo.toml:3; did you mean `Host`?";
+        assert!(said.err.contains(note), "{said:?}");
+        assert!(said.err.contains("`Crew` of tombolo.toml"), "{said:?}");
+        assert!(!said.err.contains("`User`"), "built-in rules speak of it: {said:?}");
+    }
+    world.write("tombolo.toml", "[[impact]]\nverb = \"FROBS\"\ncompromise = \"forward\"\n");
     let rules = world.run(&["impact-rules", "--verb", "frobs", "-o", "json"]).ok().json();
     assert_eq!(rules["impact"][0]["origin"], "tombolo.toml:1");
     let said = world.run(&["impact-rules"]).ok();

@@ -2,7 +2,7 @@
 
 use crate::cli::World;
 use crate::http::Server;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn office() -> World {
     let world = World::new();
@@ -107,6 +107,15 @@ fn questions_are_policies() {
         said.out
     );
     assert!(said.out.contains("bob") && said.out.contains("= devices"), "{}", said.out);
+    let said = world.run(&["query", "--check", "-o", "json"]).refused(1, "");
+    let checked: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&checked["asked"], &checked["off"]), (&json!(2), &json!(1)), "{checked}");
+    let devices = &checked["questions"][0];
+    assert_eq!((&devices["holds"], &devices["expected"]), (&json!(true), &json!("1 to 3")));
+    let owned = &checked["questions"][1];
+    assert_eq!((&owned["name"], &owned["found"]), (&json!("owned"), &json!(1)), "{checked}");
+    assert!(owned["answer"]["data"].to_string().contains("bob"), "{checked}");
+    world.run(&["query", "--check", "-o", "csv"]).refused(2, "--check gives a table or JSON");
     let said = world.run(&["query", "--run", "owned", "-o", "csv"]).ok();
     assert!(said.out.contains("bob"), "{}", said.out);
     world.run(&["query", "--run", "nothing"]).refused(2, "questions are devices, owned");

@@ -374,6 +374,9 @@ fn bad_requests_are_told_what_is_wrong_and_change_nothing() {
             "JOB_NOT_FOUND",
         ),
         ("GET", "/v1/blast-radius", &[], b"", 400, "BAD_REQUEST"),
+        ("GET", "/v1/owners", &[], b"", 400, "BAD_REQUEST"),
+        ("GET", "/v1/owners?entity=a&class=User", &[], b"", 400, "BAD_REQUEST"),
+        ("GET", "/v1/owners?entity=a&orphans=true", &[], b"", 400, "BAD_REQUEST"),
         ("GET", "/v1/blast-radius?entity=nope", &[], b"", 404, "NOT_FOUND"),
         ("GET", "/v1/blast-radius?entity=--help", &[], b"", 404, "NOT_FOUND"),
         ("GET", "/v1/blast-radius?entity=a&depth=x", &[], b"", 400, "BAD_REQUEST"),
@@ -387,7 +390,12 @@ fn bad_requests_are_told_what_is_wrong_and_change_nothing() {
         let reply = server.call(method, path, headers, body);
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
         assert_eq!((reply.status, reply.code()), (status, code), "{path} {shown}: {}", reply.text);
-        assert!(!reply.json["error"]["message"].as_str().unwrap_or("").is_empty());
+        let message = reply.json["error"]["message"].as_str().unwrap_or("");
+        // Flags and arguments are words of the command line.
+        let of_commands = ["--", "argument"].iter().any(|word| message.contains(word));
+        let owners = path.starts_with("/v1/owners");
+        assert!(!message.is_empty(), "{path} {shown}");
+        assert!(!owners || !of_commands, "{path} {shown}: {message}");
     }
     // A fault names the object and the member; nothing of its upload is kept.
     let body = json!({ "entities": [user("good"), { "_key": "bad", "_type": "t", "_class": "C", "o": {} }] });
@@ -548,9 +556,10 @@ fn a_patch_without_a_scope_finds_each_object_where_it_lives() {
     assert!(refused.status == 400 && refused.text.contains("one, two"), "{}", refused.text);
     let patch = json!({ "entities": [
         { "_id": id("FIND User IN SCOPE 'one' WITH _key = 'u0'"), "n": 1 },
-        { "_key": "x", "n": 2 },
+        // A null says as much as nothing.
+        { "_key": "x", "_scope": null, "n": 2 },
         { "_key": "u0", "_scope": "two", "n": 3 },
-        { "_key": "new", "_type": "t", "_class": "User", "n": 4 },
+        { "_key": "new", "_type": "t", "_scope": null, "_class": "User", "n": 4 },
     ] });
     server.post(&entities, &patch).ok();
     let gone = json!({ "deleteEntities": [{ "_id": id("FIND User WITH _key = 'u1'") }] });
@@ -564,6 +573,36 @@ fn a_patch_without_a_scope_finds_each_object_where_it_lives() {
     let all =
         json!([row("one", "u0", 1), row("two", "x", 2), row("two", "u0", 3), row("api", "new", 4)]);
     assert_eq!(rows, all);
+}
+
+#[test]
+fn the_status_of_a_run_of_mappings_tells_whether_it_ended_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mapping = |guard: &str| {
+        format!(
+            "scope = \"links\"\n\
+             rows = {{ inline = [{{ a = \"u0\", b = \"u1\" }}] }}\n\
+             relationship = {{ class = \"KNOWS\", type = \"t\" }}\n\
+             from = {{ scope = \"okta\", key = \"{{row.a}}\" }}\n\
+             to = {{ scope = \"okta\", key = \"{{row.b}}\" }}\n\
+             sameScope = \"allow\"\n{guard}"
+        )
+    };
+    std::fs::create_dir(folder.path().join("mappings")).expect("made");
+    let file = folder.path().join("mappings/links.toml");
+    std::fs::write(&file, mapping("[guard]\nmin_edges = 5\n")).expect("written");
+    let server = Server::in_folder(folder, &[]);
+    server.sync("okta", &users(2));
+    for path in ["/v1/mappings/plan", "/v1/mappings/apply"] {
+        let refused = server.post(path, &json!({}));
+        assert_eq!((refused.status, &refused.json["status"]), (409, &json!("REFUSED")));
+        assert!(refused.text.contains("1 edges would be left"), "{}", refused.text);
+    }
+    std::fs::write(&file, mapping("").replace("class =", "clas =")).expect("written");
+    assert_eq!(server.post("/v1/mappings/plan", &json!({})).status, 400);
+    std::fs::write(&file, mapping("")).expect("written");
+    assert_eq!(server.post("/v1/mappings/plan", &json!({})).ok()["relationships"]["created"], 1);
+    assert_eq!(server.post("/v1/mappings/apply", &json!({})).ok()["status"], "FINISHED");
 }
 
 #[test]

@@ -11,8 +11,9 @@ mod server;
 
 pub use jobs::{JobAction, JobArgs, JobClearArgs, JobIdArgs, SameScope, SyncArgs};
 pub use mapping_files::{
-    ApplyArgs, CheckArgs, DiagnosticFormat, ExplainArgs, GuardOverrideArgs, ImportArgs, MappingFileArgs, SchemaArgs,
-    NameValuePair, NewMappingArgs, PlanArgs, PlanDisplayArgs, PlanFormat,
+    ApplyArgs, CheckArgs, DiagnosticFormat, ExplainArgs, GuardOverrideArgs, ImportArgs,
+    MappingFileArgs, NameValuePair, NewMappingArgs, PlanArgs, PlanDisplayArgs, PlanFormat,
+    SchemaArgs,
 };
 pub use questions::{
     BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, GetArgs, ImpactRulesArgs, OwnersArgs,

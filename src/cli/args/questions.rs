@@ -119,6 +119,9 @@ pub struct BlastRadiusArgs {
 
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("set").multiple(true).args(["class", "scope", "types"]))]
+#[command(override_usage = "\
+tombolo owners [OPTIONS] <ENTITY>...
+       tombolo owners [OPTIONS] <--class <CLASS,...>|--type <TYPE,...>|--scope <SCOPE,...>>")]
 pub struct OwnersArgs {
     /// The owned
     #[arg(value_name = "ENTITY", required_unless_present = "set", conflicts_with = "set")]

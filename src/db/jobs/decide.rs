@@ -2,7 +2,7 @@
 
 use super::super::job_files::JobFile;
 use super::super::{Database, Error, RightSet, now};
-use super::{lock, not_held, specs};
+use super::{not_held, specs};
 use crate::store::StoreError;
 use crate::sync::{InputNames, JobReport, JobStatus, plan};
 use uuid::Uuid;
@@ -29,14 +29,14 @@ impl Database {
         // Jobs that are held together lie in one file, under the lock of the first of them.
         let first = self.job_file(id)?.id();
         let slot = self.slot(first);
-        let _slot = lock(&slot);
+        let mut slot = slot.lock();
         // A caller that aborts it meanwhile waits, and is told how it ended.
         let job = self.lock_job(first)?;
         let file = self.open_or_held_file(id, first)?;
         if file.status() != JobStatus::Held {
             return Err(not_held(id, file.status()));
         }
-        let read = self.restage(&file, &job)?;
+        let read = self.restage(&file, &job, &self.snapshot()?)?;
         rights.allow_approval(&specs(read.uploads.jobs()))?;
         let inputs = InputNames(file.inputs.clone());
         let _turn = self.lock_writers();
@@ -54,6 +54,7 @@ impl Database {
         job.set_finalizing()?;
         let reports = self.commit_in(store, &mut plan, &read.uploads)?;
         self.forget_job(first);
+        *slot = None;
         Ok(reports)
     }
 
@@ -62,7 +63,6 @@ impl Database {
         if self.stored_report(first)?.is_some() {
             // A crash came between the commit and the end of its files.
             self.forget_job(first);
-            lock(&self.open).remove(&first);
             return Err(not_held(id, JobStatus::Finished));
         }
         self.job_file(first)
@@ -86,7 +86,7 @@ impl Database {
         let id = self.resolve_job(id)?;
         let first = self.job_file(id)?.id();
         let slot = self.slot(first);
-        let mut slot = lock(&slot);
+        let mut slot = slot.lock();
         let _lock = self.lock_job(first)?;
         let mut file = self.open_or_held_file(id, first)?;
         if !matches!(file.status(), JobStatus::Held | JobStatus::AwaitingUploads) {
@@ -111,7 +111,6 @@ impl Database {
             }
             result => result?,
         }
-        lock(&self.open).remove(&first);
         self.forget_uploads(first);
         let report = file.reports.into_iter().find(|report| report.id == id);
         Ok(report.expect("BUG: a job file holds the job it was found by"))

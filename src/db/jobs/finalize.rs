@@ -3,7 +3,8 @@
 use super::super::job_files::{JobFile, JobFileKind};
 use super::super::{Database, Error, MappedRelationship, RightSet, mapper};
 use super::run::JobGroup;
-use super::{lock, require_current_format, specs, was_aborted};
+use super::{require_current_format, specs, was_aborted};
+use crate::store::Snapshot;
 use crate::store::job_lock::{JobLock, StageEnd};
 use crate::store::job_stage::{JobStage, UploadPart};
 use crate::sync::{InputNames, JobInput, JobReport, JobSpec, JobStatus, StagedUploads};
@@ -25,6 +26,8 @@ pub(super) struct RestagedJob {
     pub(super) uploads: StagedUploads,
     pub(super) mapped: Vec<MappedRelationship>,
     pub(super) end: StageEnd,
+    /// True if objects of the graph were looked up.
+    pub(super) searched: bool,
 }
 
 impl Database {
@@ -48,64 +51,99 @@ impl Database {
         request: &FinalizeRequest,
         rights: &RightSet,
     ) -> Result<JobReport, Error> {
-        let slot = self.slot(id);
-        let mut slot = lock(&slot);
         let stored = || match self.stored_report(id)? {
             Some(report) if report.status == JobStatus::Aborted => Err(was_aborted(id)),
-            report => Ok(report),
+            Some(report) => Ok(Some(self.whole_report(report)?)),
+            None => Ok(None),
         };
         // Asked before the lock: a repeated call of a job that has ended waits for nobody.
         if let Some(report) = stored()? {
-            lock(&self.open).remove(&id);
             return Ok(report);
         }
-        self.job_file(id)?;
+        if let Err(unknown) = self.job_file(id) {
+            // It may have been taken into the database in between.
+            return stored()?.ok_or(unknown);
+        }
+        let slot = self.slot(id);
+        let mut slot = slot.lock();
         let job = self.lock_job(id)?;
         if let Some(report) = stored()? {
-            // Another process was faster, and may have ended before it removed the files.
+            // Another call was faster, and may have ended before it removed the files.
             self.forget_job(id);
-            lock(&self.open).remove(&id);
+            *slot = None;
             return Ok(report);
         }
         let mut file = self.job_file(id)?;
         if file.status() != JobStatus::AwaitingUploads {
-            lock(&self.open).remove(&id);
+            *slot = None;
         }
         match file.status() {
-            JobStatus::Finished | JobStatus::Held => return Ok(file.reports.remove(0)),
+            JobStatus::Finished => return self.whole_report(file.reports.remove(0)),
+            JobStatus::Held => return Ok(one_report(file.reports)),
             JobStatus::Aborted | JobStatus::Refused => return Err(was_aborted(id)),
             JobStatus::AwaitingUploads => {}
         }
         file.specs[0].partial_types.clone_from(&request.partial_types);
         file.specs[0].allow_deletes = request.allow_deletes;
         rights.allow_override(&file.specs[0].scope, request.allow_deletes)?;
-        let mut read = self.restage(&file, &job)?;
-        rights.allow_jobs(&specs(read.uploads.jobs()))?;
-        // Only now is it known in which scopes the named deletions lie.
-        file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
-        rights.allow_mapping(read.mapped.len())?;
-        self.add_mapped_job(&mut read.uploads, &read.mapped)?;
-        if !request.dry_run {
-            // Before the commit: after a crash, the next call then asks the database whether the
-            // job has ended.
-            job.set_finalizing()?;
-        }
-        let reports = self.run(&JobGroup {
-            same_scope_reject: file.same_scope_reject,
-            stage: Some(read.end),
-            rights: Some(rights),
-            ..JobGroup::new(&read.uploads, &InputNames(file.inputs), request.dry_run)
+        let inputs = InputNames(file.inputs.clone());
+        let reports = self.plan_until_applied(|attempt| {
+            let snapshot = attempt.snapshot()?;
+            let mut read = self.restage(&file, &job, &snapshot)?;
+            rights.allow_jobs(&specs(read.uploads.jobs()))?;
+            // Only now is it known in which scopes the named deletions lie.
+            file.deleters.iter().try_for_each(|who| who.allow_deletes(read.uploads.jobs()))?;
+            rights.allow_mapping(read.mapped.len())?;
+            let searched = self.add_mapped_job(&mut read.uploads, &read.mapped, &snapshot)?;
+            // What was looked up in this state has to be planned on it.
+            let made_at = (read.searched || searched).then_some(snapshot.meta().revision);
+            drop(snapshot);
+            if !request.dry_run {
+                // Before the commit: after a crash, the next call then asks the database whether
+                // the job has ended.
+                job.set_finalizing()?;
+            }
+            attempt.run(&JobGroup {
+                same_scope_reject: file.same_scope_reject,
+                stage: Some(read.end),
+                rights: Some(rights),
+                made_at,
+                ..JobGroup::new(&read.uploads, &inputs, request.dry_run)
+            })
         })?;
         if !request.dry_run {
             *slot = None;
-            lock(&self.open).remove(&id);
         }
         Ok(one_report(reports))
     }
 
+    /// The report of a job that has ended, as its first finalize gave it: together with those of
+    /// the other scopes that its rows named.
+    fn whole_report(&self, report: JobReport) -> Result<JobReport, Error> {
+        if !report.any_scope {
+            return Ok(report);
+        }
+        let together = |other: &JobReport| {
+            let of = |report: &JobReport| (report.start_timestamp, report.end_timestamp);
+            other.id != report.id
+                && other.any_scope
+                && of(other) == of(&report)
+                && other.plan_hash == report.plan_hash
+        };
+        let mut others: Vec<JobReport> = self.jobs()?.into_iter().filter(together).collect();
+        others.sort_by(|a, b| a.scope.cmp(&b.scope));
+        others.insert(0, report);
+        Ok(one_report(others))
+    }
+
     /// Reads back all that was uploaded to an open or held job; the caller holds its lock. A part
-    /// that is missing is an error.
-    pub(super) fn restage(&self, file: &JobFile, job: &JobLock) -> Result<RestagedJob, Error> {
+    /// that is missing is an error. Where objects to be deleted live is looked up in `snapshot`.
+    pub(super) fn restage(
+        &self,
+        file: &JobFile,
+        job: &JobLock,
+        snapshot: &Snapshot,
+    ) -> Result<RestagedJob, Error> {
         require_current_format(file)?;
         let mut uploads = StagedUploads::new(&self.folder_of_file());
         file.specs.iter().for_each(|spec| uploads.add(JobInput::new(spec.clone())));
@@ -136,14 +174,15 @@ impl Database {
                 stage.end()
             }
         };
-        let named = file.specs.iter().map(|spec| &spec.scope);
-        for scope in named {
-            let job = uploads.job_mut(scope).expect("BUG: each of them was added");
+        // Nobody names an object of a mapped scope: its job is made anew from the mappings.
+        for spec in file.specs.iter().filter(|spec| spec.mapped_for.is_none()) {
+            let job = uploads.job_mut(&spec.scope).expect("BUG: each of them was added");
             job.deletes.clone_from(&deletes);
         }
-        if file.specs[0].any_scope {
+        let searched = file.specs[0].any_scope && !deletes.is_empty();
+        if searched {
             // Each is deleted where it lives.
-            let owners = self.snapshot()?.scopes_of(&deletes)?;
+            let owners = snapshot.scopes_of(&deletes)?;
             for (kind, id) in &deletes {
                 let Some(scope) = owners.get(&(*kind, *id)) else { continue };
                 if uploads.job_mut(scope).is_none() {
@@ -157,7 +196,7 @@ impl Database {
         }
         // The order of the specs is the order of the plan.
         uploads.sort_jobs(file.specs.len());
-        Ok(RestagedJob { uploads, mapped: mapper::from_lines(&mapped)?, end })
+        Ok(RestagedJob { uploads, mapped: mapper::from_lines(&mapped)?, end, searched })
     }
 }
 

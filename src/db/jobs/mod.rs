@@ -15,6 +15,7 @@ mod edit;
 mod finalize;
 mod list;
 mod run;
+mod slot;
 mod sync;
 mod upload;
 

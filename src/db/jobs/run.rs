@@ -1,5 +1,6 @@
 //! The end of every job: it is planned, then applied, held, or told to have changed nothing.
 
+use super::super::attempt::TRIES;
 use super::super::job_files::{CompleteStage, JobFile, JobFileKind};
 use super::super::{Database, Error, RightSet, now};
 use crate::store::job_lock::StageEnd;
@@ -20,6 +21,8 @@ pub(crate) struct JobGroup<'r> {
     pub(crate) rights: Option<&'r RightSet>,
     /// True if an object that has to be skipped is an error.
     pub(crate) whole: bool,
+    /// The revision whose objects were looked up to make the uploads, where some were.
+    pub(crate) made_at: Option<u64>,
 }
 
 impl<'r> JobGroup<'r> {
@@ -36,61 +39,79 @@ impl<'r> JobGroup<'r> {
             stage: None,
             rights: None,
             whole: false,
+            made_at: None,
         }
     }
 }
 
-/// Tries at planning and writing; the last one keeps other processes from committing in between.
-const TRIES: usize = 3;
-
 impl Database {
     /// Plans, and applies if nothing speaks against it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Moved`] if the uploads were made for another revision.
     pub(crate) fn run(&self, run: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
-        let uploads = run.uploads;
         let _turn = self.lock_writers();
         // Another process may commit between plan and write; then the plan is made again, at last
         // while all others are kept out.
-        for last_try in (0..TRIES).map(|attempt| attempt + 1 == TRIES) {
-            let store = if last_try && !run.dry_run { self.writer()? } else { None };
-            let snapshot = self.snapshot_of(store.as_ref())?;
-            let mut plan = plan(&snapshot, uploads, run.inputs, true)?;
-            if let Some(rights) = run.rights {
-                rights.allow_mapped(&snapshot, &plan)?;
-            }
-            drop(snapshot);
-            if run.whole {
-                require_whole(&plan, run.rights)?;
-            }
-            if run.dry_run {
-                return Ok(reports(&plan, |report| report.dry_run = true));
-            }
-            if plan.is_refused() {
-                return Ok(reports(&plan, |_| {}));
-            }
-            if plan.is_held() {
-                if uploads.jobs().iter().any(|job| job.known.is_some()) {
-                    // A held job keeps its uploads whole, and known lines were passed over.
-                    return Err(SyncError::Reread.into());
-                }
-                return self.hold(plan, run);
-            }
-            if plan.is_empty() {
-                drop(store);
-                return self.finish_unchanged(&plan);
-            }
-            match self.commit_in(store, &mut plan, uploads) {
-                Err(Error::Store(StoreError::Changed)) if !last_try => {}
-                result => {
-                    let reports = result?;
-                    // The reports are in the database now, so the files beside it can go.
-                    for job in &plan.jobs {
-                        self.forget_job(job.spec.id);
-                    }
-                    return Ok(reports);
-                }
+        for _ in 1..TRIES {
+            match self.run_once(None, run) {
+                Err(Error::Store(StoreError::Changed)) => {}
+                done => return done,
             }
         }
-        Err(StoreError::Changed.into())
+        let store = if run.dry_run { None } else { self.writer()? };
+        self.run_once(store, run)
+    }
+
+    /// One attempt of a caller that has the turn to write. `store` is open for writing if all
+    /// others are kept out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Changed`] if another process committed between plan and write.
+    pub(crate) fn run_once(
+        &self,
+        store: Option<DatabaseFile>,
+        run: &JobGroup<'_>,
+    ) -> Result<Vec<JobReport>, Error> {
+        let uploads = run.uploads;
+        let snapshot = self.snapshot_of(store.as_ref())?;
+        let revision = snapshot.meta().revision;
+        if let Some(made_at) = run.made_at.filter(|made_at| *made_at != revision) {
+            return Err(Error::Moved(revision, made_at));
+        }
+        let mut plan = plan(&snapshot, uploads, run.inputs, true)?;
+        if let Some(rights) = run.rights {
+            rights.allow_mapped(&snapshot, &plan)?;
+        }
+        drop(snapshot);
+        if run.whole {
+            require_whole(&plan, run.rights)?;
+        }
+        if run.dry_run {
+            return Ok(reports(&plan, |report| report.dry_run = true));
+        }
+        if plan.is_refused() {
+            return Ok(reports(&plan, |_| {}));
+        }
+        if plan.is_held() {
+            if uploads.jobs().iter().any(|job| job.known.is_some()) {
+                // A held job keeps its uploads whole, and known lines were passed over.
+                return Err(SyncError::Reread.into());
+            }
+            return self.hold(plan, run);
+        }
+        if plan.is_empty() {
+            drop(store);
+            return self.finish_unchanged(&plan);
+        }
+        let reports = self.commit_in(store, &mut plan, uploads)?;
+        // The reports are in the database now, so the files beside it can go.
+        for job in &plan.jobs {
+            self.forget_job(job.spec.id);
+        }
+        Ok(reports)
     }
 
     /// Writes a plan, in a store that is open for writing if there is one.
@@ -128,7 +149,7 @@ impl Database {
     }
 
     /// Keeps a job that the guard refused, with all that was uploaded to it.
-    pub(super) fn hold(&self, plan: SyncPlan, run: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
+    pub(crate) fn hold(&self, plan: SyncPlan, run: &JobGroup<'_>) -> Result<Vec<JobReport>, Error> {
         let uploads = run.uploads;
         self.make_folder()?;
         let id = plan.jobs[0].spec.id;

@@ -2,7 +2,7 @@
 
 use super::super::job_files::{JobFile, JobFileKind};
 use super::super::{Database, Error, MappedRelationship, RightSet, mapper, now};
-use super::{check_scope, check_source, lock};
+use super::{check_scope, check_source};
 use crate::graph::{ObjectId, ObjectKind};
 use crate::store::job_lock::StageEnd;
 use crate::store::job_stage::{JobStage, UploadParts};
@@ -10,7 +10,6 @@ use crate::store::staging::ObjectBatch;
 use crate::sync::{
     BatchRules, InputSource, JobReport, JobSpec, JobStatus, SyncError, SyncMode, read_inputs,
 };
-use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 /// A job that is to take uploads over several calls.
@@ -64,7 +63,7 @@ impl Database {
         // Lock order: the slot of this process, the lock that processes share, and last the turn to
         // write.
         let slot = self.slot(id);
-        let mut slot = lock(&slot);
+        let mut slot = slot.lock();
         let _lock = self.lock_job(id)?;
         if self.job_path(id, JobFileKind::Json).exists() || self.stored_report(id)?.is_some() {
             return Err(Error::usage(format!("there is a job {id} already"), "leave the id out"));
@@ -147,7 +146,7 @@ impl Database {
         staged_max: Option<u64>,
     ) -> Result<JobReport, Error> {
         let slot = self.slot(id);
-        let mut slot = lock(&slot);
+        let mut slot = slot.lock();
         let job = self.lock_job(id)?;
         let mut file = self.open_job_file(id)?;
         let record = job.record()?.unwrap_or_default();
@@ -188,7 +187,7 @@ impl Database {
     #[doc(hidden)]
     pub fn open_job(&self, id: Uuid) -> Result<JobReport, Error> {
         let slot = self.slot(id);
-        let mut slot = lock(&slot);
+        let mut slot = slot.lock();
         let file = self.open_job_file(id)?;
         // Read before the stage, which only grows meanwhile.
         let acknowledged = self.lock_record(id)?.acknowledged;
@@ -209,13 +208,6 @@ impl Database {
         self.append(id, &UploadParts { deletes, ..UploadParts::default() }, None, None).map(drop)
     }
 
-    /// The stage of a job as this process knows it, behind the mutex that its threads take turns
-    /// on.
-    pub(super) fn slot(&self, id: Uuid) -> Arc<Mutex<Option<JobStage>>> {
-        let mut open = lock(&self.open);
-        Arc::clone(open.entry(id).or_default())
-    }
-
     /// The stage of an open job, read up to its end.
     pub(super) fn open_stage<'s>(
         &self,
@@ -227,7 +219,7 @@ impl Database {
             if self.stored_report(id)?.is_some() {
                 // A crash came between the commit and the end of its files.
                 self.forget_job(id);
-                lock(&self.open).remove(&id);
+                *slot = None;
                 return Err(SyncError::State(format!("job {id} takes no more uploads")).into());
             }
             *slot = Some(JobStage::open(&self.job_path(id, JobFileKind::Stage), id)?);

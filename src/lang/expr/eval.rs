@@ -14,7 +14,7 @@ use super::function::ExprFunction;
 use super::template::{ExprTemplate, TemplatePart};
 use super::tree::{AccessStep, ExprNode, ExprNodeKind, PathDialect, TermOperator};
 use crate::graph::Value;
-use crate::lang::{ComparisonOp, SpellingCollation, NestedValue, compare_numbers, compares, items};
+use crate::lang::{ComparisonOp, NestedValue, SpellingCollation, compare_numbers, compares, items};
 use std::cmp::Ordering;
 
 /// The data that expressions can ask for in their place.
@@ -56,11 +56,8 @@ pub(crate) fn eval_nested<'r, R: PathDialect, S: ValueSource<'r, R>>(
     let condition = |holds: bool| Some(ExprValue::Plain(Value::Bool(holds)));
     match &expr.kind {
         ExprNodeKind::Path(root, steps) => env.path(*root, steps),
-        ExprNodeKind::Steps(inner, steps) => {
-            eval_nested(inner, env)?.follow(steps, &|condition, element| {
-                env.keeps(condition, element)
-            })
-        }
+        ExprNodeKind::Steps(inner, steps) => eval_nested(inner, env)?
+            .follow(steps, &|condition, element| env.keeps(condition, element)),
         ExprNodeKind::Call(function, arguments, pattern) => {
             call(*function, arguments, pattern.as_ref(), env)
         }
@@ -154,16 +151,16 @@ fn meets(left: &Value<'_>, operator: TermOperator, right: &Value<'_>, networks: 
 
 /// True if any text on the left fits any pattern on the right.
 fn like(left: &Value<'_>, right: &Value<'_>) -> bool {
-    let fits = |text: &str| {
-        items(right).iter().any(|pattern| fits_wildcards(&text_of(pattern), text))
-    };
+    let fits =
+        |text: &str| items(right).iter().any(|pattern| fits_wildcards(&text_of(pattern), text));
     items(left).iter().any(|item| fits(&text_of(item)))
 }
 
 /// True if a text fits a pattern in which `*` is any text and `?` any character, as in policies of
 /// AWS IAM. Takes at most time for each pair of characters.
 pub(crate) fn fits_wildcards(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // After a star: the place behind it, and the text that it may still take.
     let mut star: Option<(usize, usize)> = None;

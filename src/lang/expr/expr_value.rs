@@ -134,10 +134,11 @@ pub(crate) fn open_step<'r, R>(
         AccessStep::Name(_) | AccessStep::Index(_) => {
             if let Some(found) = self::step(data, step) {
                 let key = match (data, step) {
-                    (NestedValue::Object(object), AccessStep::Name(name)) => {
-                        object.members.iter().find(|(known, _)| known == name)
-                            .map_or(PlaceKey::Position(0), |(known, _)| PlaceKey::Name(known))
-                    }
+                    (NestedValue::Object(object), AccessStep::Name(name)) => object
+                        .members
+                        .iter()
+                        .find(|(known, _)| known == name)
+                        .map_or(PlaceKey::Position(0), |(known, _)| PlaceKey::Name(known)),
                     (_, AccessStep::Index(index)) => PlaceKey::Position(*index),
                     _ => PlaceKey::Position(0),
                 };

@@ -16,8 +16,8 @@ mod tree;
 
 pub(crate) use canonical_forms::{address, network};
 pub(crate) use eval::{
-    PreferenceRank, ValueSource, defined, each_item, eval, eval_nested, holds,
-    rank, render, render_nested, text_of,
+    PreferenceRank, ValueSource, defined, each_item, eval, eval_nested, holds, rank, render,
+    render_nested, text_of,
 };
 pub(crate) use expr_value::{ExprValue, KeepElement, PlaceKey, elements, follow, open_step};
 pub(crate) use function::ExprFunction;

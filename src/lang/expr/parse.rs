@@ -689,8 +689,15 @@ pub(super) mod tests {
     #[test]
     fn items_begin_at_the_row() {
         for text in [
-            ".", "*", "[*]", "..name", "jobs.*.steps[*]", "['a b'][*]", "split(row.a, ',')[*]",
-            "parse_json(row.text).users[*]", "a-b.@c",
+            ".",
+            "*",
+            "[*]",
+            "..name",
+            "jobs.*.steps[*]",
+            "['a b'][*]",
+            "split(row.a, ',')[*]",
+            "parse_json(row.text).users[*]",
+            "a-b.@c",
         ] {
             assert_eq!(parse_items(text, TestRoot::Row).1, [], "{text}");
         }

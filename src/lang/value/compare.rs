@@ -98,9 +98,7 @@ impl ValueCollation for SpellingCollation {
                     compare_numbers(&spelled, number) == Some(Ordering::Equal)
                 })
             }
-            (None, None) => {
-                compare_numbers(left, right) == Some(Ordering::Equal) || left == right
-            }
+            (None, None) => compare_numbers(left, right) == Some(Ordering::Equal) || left == right,
         }
     }
 

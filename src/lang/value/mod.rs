@@ -10,6 +10,4 @@ pub(crate) use compare::{
     ComparisonOp, SpellingCollation, ValueCollation, compare_numbers, compares, item_compares,
     items, spelled_number,
 };
-pub(crate) use nested::{
-    LineIndex, NestedList, NestedObject, NestedValue, toml_number,
-};
+pub(crate) use nested::{LineIndex, NestedList, NestedObject, NestedValue, toml_number};

@@ -68,38 +68,40 @@ impl Mapping {
                 continue;
             }
             let mut explain = |row: &RowFrame<'_>| -> Result<(), ResolveError<G::Error>> {
-            if row.line != line {
-                return Ok(());
-            }
-            let shared = self.shared();
-            let env = ExprEnvironment::of_row(&shared, row, Some(&facts));
-            let filtered = filter.as_ref().is_some_and(|filter| !holds(filter, &env));
-            let mut tries = [Vec::new(), Vec::new()];
-            if !filtered {
-                let from = ends.find(PathRoot::From, &env, &mut Vec::new());
-                tries[0] = ends.explain_attempts(PathRoot::From, &env);
-                // A search for `to` may name `from`; the first entity found stands for all.
-                let seen =
-                    from.hits.first().map(|&f| &ends.side(PathRoot::From).candidates[f as usize]);
-                let env = seen.map_or(env, |from| env.with(PathRoot::From, from));
-                if seen.is_some() || !ends.to_needs_from {
-                    tries[1] = ends.explain_attempts(PathRoot::To, &env);
+                if row.line != line {
+                    return Ok(());
                 }
-            }
-            // A resolver of its own, so that earlier rows cannot make this one a duplicate.
-            let mut resolver = RowResolver::new(&ends, graph, Some(&rows));
-            resolver.row(row, document.file)?;
-            let run = resolver.finish();
-            let bucket = RowOutcome::ALL.into_iter().find(|b| run.count.of(*b) > 0);
-            stories.push(RowExplanation {
-                place: format!("{}:{}", facts.shown, row.line),
-                bucket: bucket.unwrap_or(RowOutcome::Linked),
-                reason: run.unmatched.first().map_or(String::new(), |row| row.reason.clone()),
-                filtered,
-                tries,
-                edges: run.edges.iter().map(|edge| edge.draft.key.to_string()).collect(),
-            });
-            Ok(())
+                let shared = self.shared();
+                let env = ExprEnvironment::of_row(&shared, row, Some(&facts));
+                let filtered = filter.as_ref().is_some_and(|filter| !holds(filter, &env));
+                let mut tries = [Vec::new(), Vec::new()];
+                if !filtered {
+                    let from = ends.find(PathRoot::From, &env, &mut Vec::new());
+                    tries[0] = ends.explain_attempts(PathRoot::From, &env);
+                    // A search for `to` may name `from`; the first entity found stands for all.
+                    let seen = from
+                        .hits
+                        .first()
+                        .map(|&f| &ends.side(PathRoot::From).candidates[f as usize]);
+                    let env = seen.map_or(env, |from| env.with(PathRoot::From, from));
+                    if seen.is_some() || !ends.to_needs_from {
+                        tries[1] = ends.explain_attempts(PathRoot::To, &env);
+                    }
+                }
+                // A resolver of its own, so that earlier rows cannot make this one a duplicate.
+                let mut resolver = RowResolver::new(&ends, graph, Some(&rows));
+                resolver.row(row, document.file)?;
+                let run = resolver.finish();
+                let bucket = RowOutcome::ALL.into_iter().find(|b| run.count.of(*b) > 0);
+                stories.push(RowExplanation {
+                    place: format!("{}:{}", facts.shown, row.line),
+                    bucket: bucket.unwrap_or(RowOutcome::Linked),
+                    reason: run.unmatched.first().map_or(String::new(), |row| row.reason.clone()),
+                    filtered,
+                    tries,
+                    edges: run.edges.iter().map(|edge| edge.draft.key.to_string()).collect(),
+                });
+                Ok(())
             };
             self.rows_of(&rows, &document, reader.columns(), &mut explain)?;
         }

@@ -174,13 +174,25 @@ pub(super) const ROWS: &[FormatKey] = &[
         "Paths to the rows inside a document, e.g. resources[*]. Default: the document, or each element of a list.",
     ),
     key("columns", FormatKind::Texts, "Names of the columns of a file without a header."),
-    key("delimiter", FormatKind::Text, "One character between cells. Default: the one that the first line shows."),
+    key(
+        "delimiter",
+        FormatKind::Text,
+        "One character between cells. Default: the one that the first line shows.",
+    ),
     key("skip", FormatKind::Whole, "Lines before the header or the first row. Default 0."),
     key("comment", FormatKind::Text, "One character that lines to pass over begin with."),
     key("sheet", FormatKind::Text, "The sheet of a workbook. Default: its first."),
-    key("pattern", FormatKind::Text, "With format = \"lines\": a regular expression, whose named groups are the columns."),
+    key(
+        "pattern",
+        FormatKind::Text,
+        "With format = \"lines\": a regular expression, whose named groups are the columns.",
+    ),
     key("null", FormatKind::Texts, "Texts that mean a missing value, e.g. NOASSERTION."),
-    key("inside", FormatKind::Text, "Files inside of an archive, e.g. *_groups.json. Default: all in a known format."),
+    key(
+        "inside",
+        FormatKind::Text,
+        "Files inside of an archive, e.g. *_groups.json. Default: all in a known format.",
+    ),
     key("where", FormatKind::Text, "Keep only rows for which this holds."),
     key("max_age", FormatKind::Text, "Refuse files older than this, e.g. 36h."),
 ];

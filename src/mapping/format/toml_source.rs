@@ -4,8 +4,8 @@
 //! value of the wrong kind reads as absent, since its fault is reported already.
 
 use crate::graph::Value;
-use crate::lang::{Diagnostic, SourceText};
 use crate::lang::toml_number;
+use crate::lang::{Diagnostic, SourceText};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;

@@ -122,7 +122,8 @@ impl<'r> ExprEnvironment<'r> {
         let value = render_nested(template, self).ok()?;
         match rest.is_empty() {
             true => Some(value),
-            false => value.follow(rest, &|condition, element| ValueSource::keeps(self, condition, element)),
+            false => value
+                .follow(rest, &|condition, element| ValueSource::keeps(self, condition, element)),
         }
     }
 
@@ -144,7 +145,9 @@ impl<'r> ValueSource<'r, PathRoot> for ExprEnvironment<'r> {
             PathRoot::RowKey => key(self.row?.row, steps),
             PathRoot::RowPath => {
                 let path = defined(Value::List(self.row?.row.path())).map(ExprValue::Plain)?;
-                path.follow(steps, &|condition, element| ValueSource::keeps(self, condition, element))
+                path.follow(steps, &|condition, element| {
+                    ValueSource::keeps(self, condition, element)
+                })
             }
             PathRoot::Parent => self.from_frame(self.row?.row.above(0)?, steps),
             PathRoot::ParentKey => key(self.row?.row.above(0)?, steps),
@@ -159,9 +162,9 @@ impl<'r> ValueSource<'r, PathRoot> for ExprEnvironment<'r> {
             PathRoot::SelfRow => self.from_frame(self.row?.own, steps),
             PathRoot::Doc => self.from_frame(&self.row?.row.root(), steps),
             PathRoot::Let => self.named_template(steps),
-            PathRoot::It => {
-                follow(self.it?, steps, &|condition, element| ValueSource::keeps(self, condition, element))
-            }
+            PathRoot::It => follow(self.it?, steps, &|condition, element| {
+                ValueSource::keeps(self, condition, element)
+            }),
             PathRoot::File => {
                 let RowPlace { row, file, .. } = self.row?;
                 match one_name(steps)? {
@@ -201,19 +204,15 @@ impl<'r> ValueSource<'r, PathRoot> for ExprEnvironment<'r> {
 
 impl<'r> ExprEnvironment<'r> {
     /// The value of a property of an entity. Names with dots are one property, e.g. `tag.env`.
-    fn property(
-        &self,
-        candidate: &'r EndCandidate,
-        steps: &[PathStep],
-    ) -> Option<ExprValue<'r>> {
+    fn property(&self, candidate: &'r EndCandidate, steps: &[PathStep]) -> Option<ExprValue<'r>> {
         let names = steps.iter().take_while(|step| matches!(step, AccessStep::Name(_))).count();
         let value = candidate.value(&property_name(&steps[..names])?)?;
         let value = ExprValue::Plain(defined(value)?);
         match names == steps.len() {
             true => Some(value),
-            false => {
-                value.follow(&steps[names..], &|condition, element| ValueSource::keeps(self, condition, element))
-            }
+            false => value.follow(&steps[names..], &|condition, element| {
+                ValueSource::keeps(self, condition, element)
+            }),
         }
     }
 }

@@ -9,7 +9,8 @@ use super::environment::{ExprEnvironment, MappingConstants};
 use super::mapping_graph::EndCandidate;
 use crate::graph::Value;
 use crate::lang::{
-    ComparisonOp, ExprFunction, TermOperator, address, each_item, eval, network, spelled_number, text_of,
+    ComparisonOp, ExprFunction, TermOperator, address, each_item, eval, network, spelled_number,
+    text_of,
 };
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot};
 use rustc_hash::{FxBuildHasher, FxHashMap};

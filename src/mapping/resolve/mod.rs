@@ -14,8 +14,8 @@ mod row_counts;
 
 pub(super) use capped_diagnostics::CappedDiagnostics;
 pub(super) use document_count::{DocumentCount, keys_of};
-pub(super) use index::ConditionIndex;
 pub use ends::MatchAttempt;
+pub(super) use index::ConditionIndex;
 pub use mapping_graph::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
 pub use resolver::PAIRS_MAX;
 pub use row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
@@ -30,7 +30,8 @@ use crate::lang::{Diagnostic, DiagnosticSeverity, NestedValue, closest, holds};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{EndDefinition, Mapping, PairSource, TestOutcome};
 use crate::mapping::rows::{
-    ColumnPositions, FrameContent, ReadOptions, RowDocument, RowFrame, RowReader, RowSource, each_row, PassedOver,
+    ColumnPositions, FrameContent, PassedOver, ReadOptions, RowDocument, RowFrame, RowReader,
+    RowSource, each_row,
 };
 use crate::query::QueryRow;
 use std::borrow::Cow;
@@ -199,7 +200,9 @@ impl Mapping {
                 Ok(rows) => {
                     let row = |members: QueryRow| {
                         let member = |(name, value)| (name, NestedValue::from_value(value));
-                        NestedValue::Object(members.into_iter().map(member).collect::<Vec<_>>().into())
+                        NestedValue::Object(
+                            members.into_iter().map(member).collect::<Vec<_>>().into(),
+                        )
                     };
                     Ok(numbered(rows.into_iter().map(row).collect(), "query"))
                 }

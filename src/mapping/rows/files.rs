@@ -93,7 +93,8 @@ pub(in crate::mapping) const DOCUMENT_MAX: u64 = 1 << 30;
 pub(in crate::mapping) fn read_document(file: &RowFile) -> io::Result<String> {
     let bytes = read_whole(open(file)?)?;
     String::from_utf8(bytes).map_err(|e| {
-        let good = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]).into_owned();
+        let good =
+            String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]).into_owned();
         let line = good.matches('\n').count() + 1;
         io::Error::other(format!("line {line} is not UTF-8"))
     })

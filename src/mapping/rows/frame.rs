@@ -68,7 +68,9 @@ impl<'a> RowFrame<'a> {
                     let cell = cells.get(*at).unwrap_or_default();
                     (name.clone(), NestedValue::Text(cell.to_owned()))
                 };
-                Cow::Owned(NestedValue::Object(names.into_iter().map(member).collect::<Vec<_>>().into()))
+                Cow::Owned(NestedValue::Object(
+                    names.into_iter().map(member).collect::<Vec<_>>().into(),
+                ))
             }
         }
     }

@@ -170,8 +170,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<(String, u32)>, String> {
         // A small buffer, so that elements lie across its borders.
-        let mut reader =
-            JsonListReader::new(std::io::BufReader::with_capacity(3, text.as_bytes()));
+        let mut reader = JsonListReader::new(std::io::BufReader::with_capacity(3, text.as_bytes()));
         let mut all = Vec::new();
         while let Some(e) = reader.next().map_err(|e| format!("{} {}", e.line, e.words))? {
             all.push((e.text.trim_end().to_owned(), e.line));

@@ -67,7 +67,15 @@ impl<R: Read> QuoteWatch<R> {
     pub(super) fn new(inner: R, delimiter: u8, line: u32) -> (QuoteWatch<R>, Rc<InputFacts>) {
         let open = Rc::new(InputFacts::default());
         let (state, held) = (CellState::Start, false);
-        let watch = QuoteWatch { inner, delimiter, line, state, open: Rc::clone(&open), held, ready: Default::default() };
+        let watch = QuoteWatch {
+            inner,
+            delimiter,
+            line,
+            state,
+            open: Rc::clone(&open),
+            held,
+            ready: Default::default(),
+        };
         (watch, open)
     }
 
@@ -109,9 +117,8 @@ impl<R: Read> QuoteWatch<R> {
             self.line += u32::from(byte == b'\n');
             at += 1;
             // What follows the return is not known at the end of a chunk; a lone one ends a line too.
-            let dropped = byte == b'\r'
-                && self.state != CellState::Quoted
-                && bytes.get(at) == Some(&b'\n');
+            let dropped =
+                byte == b'\r' && self.state != CellState::Quoted && bytes.get(at) == Some(&b'\n');
             if !dropped {
                 bytes[kept] = byte;
                 kept += 1;

@@ -38,7 +38,11 @@ pub(super) struct RowFileError {
 
 impl RowFileError {
     /// A fault of the parser. It ends the file, and its message gets the name of the file.
-    pub(super) fn parser(words: impl Into<String>, line: u32, column: Option<usize>) -> RowFileError {
+    pub(super) fn parser(
+        words: impl Into<String>,
+        line: u32,
+        column: Option<usize>,
+    ) -> RowFileError {
         let words = words.into();
         RowFileError { code: "M0403", words, line, column, help: None, ends_file: true }
     }
@@ -230,7 +234,8 @@ impl<'s> RowReader<'s> {
             RowEncoding::Sheet => {
                 let all = read_sheet(file, rows.sheet.as_deref())
                     .map_err(|words| RowFileError::parser(words, 1, None))?;
-                let mut all = all.into_iter().skip(rows.skip as usize).collect::<Vec<_>>().into_iter();
+                let mut all =
+                    all.into_iter().skip(rows.skip as usize).collect::<Vec<_>>().into_iter();
                 let names = match &rows.columns {
                     Some(names) => names.clone(),
                     None => all.next().map_or_else(Vec::new, |(_, cells)| cells),
@@ -465,7 +470,9 @@ fn without_nulls(document: RowDocument, nulls: &[String]) -> RowDocument {
 fn clear_nulls(data: &mut NestedValue, is_null: &impl Fn(&str) -> bool) {
     match data {
         NestedValue::Text(text) if is_null(text) => *data = NestedValue::Null,
-        NestedValue::List(list) => list.items.iter_mut().for_each(|item| clear_nulls(item, is_null)),
+        NestedValue::List(list) => {
+            list.items.iter_mut().for_each(|item| clear_nulls(item, is_null))
+        }
         NestedValue::Object(object) => {
             object.members.iter_mut().for_each(|(_, value)| clear_nulls(value, is_null));
         }

@@ -18,7 +18,8 @@ pub(super) type SheetRow = (u32, Vec<String>);
 pub(super) fn read_sheet(file: &RowFile, sheet: Option<&str>) -> Result<Vec<SheetRow>, String> {
     let bytes = read_whole(open(file).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
     check_size(&bytes)?;
-    let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(|e| format!("no workbook: {e}"))?;
+    let mut book: Xlsx<_> =
+        Xlsx::new(Cursor::new(bytes)).map_err(|e| format!("no workbook: {e}"))?;
     let names = book.sheet_names();
     let name = match sheet {
         Some(name) if names.iter().any(|known| known == name) => name.to_owned(),
@@ -31,9 +32,10 @@ pub(super) fn read_sheet(file: &RowFile, sheet: Option<&str>) -> Result<Vec<Shee
     let formulas = book.worksheet_formula(&name).map_err(|e| e.to_string())?;
     check_formulas(&range, &formulas)?;
     let first = range.start().map_or(0, |(row, _)| row);
-    let rows = range.rows().enumerate().map(|(at, cells)| {
-        (first + at as u32 + 1, cells.iter().map(cell_text).collect())
-    });
+    let rows = range
+        .rows()
+        .enumerate()
+        .map(|(at, cells)| (first + at as u32 + 1, cells.iter().map(cell_text).collect()));
     // Rows without a value are how a sheet ends, or how people part blocks.
     Ok(rows.filter(|(_, cells): &SheetRow| cells.iter().any(|cell| !cell.is_empty())).collect())
 }

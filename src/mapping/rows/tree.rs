@@ -84,11 +84,7 @@ pub(super) fn read_toml(text: &str) -> Result<NestedValue, DocumentError> {
     Ok(table_node(table.get_ref(), 1, &line).into_data())
 }
 
-fn table_node(
-    table: &DeTable<'_>,
-    at_line: u32,
-    line: &impl Fn(usize) -> u32,
-) -> DocumentNode {
+fn table_node(table: &DeTable<'_>, at_line: u32, line: &impl Fn(usize) -> u32) -> DocumentNode {
     // Members come in the order of their names; that of the file is the order of their places.
     let mut members: Vec<_> = table.iter().collect();
     members.sort_by_key(|(name, _)| name.span().start);
@@ -213,7 +209,8 @@ impl<'t> YamlReader<'t> {
         let (kind, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
-                let is_text = tag.as_ref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
+                let is_text =
+                    tag.as_ref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
                 let data = match style == ScalarStyle::Plain && !is_text {
                     true => plain_scalar(&text),
                     false => NestedValue::Text(text.into_owned()),

@@ -57,8 +57,7 @@ pub(super) fn read_xml(text: &str) -> Result<NestedValue, DocumentError> {
             }
             Event::Empty(tag) => {
                 only_one_root(&root, &open).map_err(|words| fail(words, at))?;
-                let element =
-                    element(&tag, lines.line(at as usize)).map_err(|w| fail(w, at))?;
+                let element = element(&tag, lines.line(at as usize)).map_err(|w| fail(w, at))?;
                 close(element, &mut open, &mut root);
             }
             Event::End(_) => {
@@ -66,13 +65,11 @@ pub(super) fn read_xml(text: &str) -> Result<NestedValue, DocumentError> {
                     close(element, &mut open, &mut root);
                 }
             }
-            Event::Text(part) => {
-                match open.last_mut() {
-                    Some(element) => element.text.push_str(&part),
-                    None if part.trim().trim_start_matches('\u{FEFF}').is_empty() => {}
-                    None => return Err(fail("a text stands outside of the root element".into(), at)),
-                }
-            }
+            Event::Text(part) => match open.last_mut() {
+                Some(element) => element.text.push_str(&part),
+                None if part.trim().trim_start_matches('\u{FEFF}').is_empty() => {}
+                None => return Err(fail("a text stands outside of the root element".into(), at)),
+            },
             Event::CData(part) => {
                 if let Some(element) = open.last_mut() {
                     element.text.push_str(&part);
@@ -200,7 +197,8 @@ mod tests {
 
     #[test]
     fn entities_are_never_expanded() {
-        let bomb = "<!DOCTYPE a [<!ENTITY x 'y'><!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>";
+        let bomb =
+            "<!DOCTYPE a [<!ENTITY x 'y'><!ENTITY f SYSTEM 'file:///etc/hostname'>]><a>&f;</a>";
         assert!(read_xml(bomb).unwrap_err().words.contains("`&f;` is not expanded"));
         let inside = "<!DOCTYPE a [<!ENTITY x 'y'>]><a b='&x;'/>";
         assert!(read_xml(inside).unwrap_err().words.contains("not expanded"));

@@ -80,13 +80,14 @@ impl BuiltInSource {
     /// True if a file is what the source reads.
     fn recognizes(&self, file: &ExportFacts) -> bool {
         let Ok(document) = DeTable::parse(self.text) else { return false };
-        let tables: Vec<&DeTable<'_>> = match document.get_ref().get("recognize").map(|r| r.get_ref()) {
-            Some(DeValue::Table(table)) => vec![table],
-            Some(DeValue::Array(items)) => {
-                items.iter().filter_map(|item| item.get_ref().as_table()).collect()
-            }
-            _ => return false,
-        };
+        let tables: Vec<&DeTable<'_>> =
+            match document.get_ref().get("recognize").map(|r| r.get_ref()) {
+                Some(DeValue::Table(table)) => vec![table],
+                Some(DeValue::Array(items)) => {
+                    items.iter().filter_map(|item| item.get_ref().as_table()).collect()
+                }
+                _ => return false,
+            };
         tables.into_iter().any(|table| file.fits(table))
     }
 }
@@ -105,7 +106,8 @@ impl ExportFacts {
         };
         let names = texts("name").is_none_or(|patterns| {
             patterns.iter().any(|pattern| {
-                globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(&file.name))
+                globset::Glob::new(pattern)
+                    .is_ok_and(|glob| glob.compile_matcher().is_match(&file.name))
             })
         });
         let keys = texts("keys").is_none_or(|keys| keys.iter().all(|key| file.has_path(key)));
@@ -191,11 +193,9 @@ pub fn recognized_sources(path: &Path) -> Vec<&'static str> {
         .filter(|format| known == format.is_none() || format.is_none())
         .filter_map(|format| ExportFacts::read(path, format))
         .collect();
-    let found = BUILT_IN_SOURCES
-        .iter()
-        .filter(|source| facts.iter().any(|facts| source.recognizes(facts)));
+    let found =
+        BUILT_IN_SOURCES.iter().filter(|source| facts.iter().any(|facts| source.recognizes(facts)));
     let mut names: Vec<&'static str> = found.map(|source| source.name).collect();
     names.dedup();
     names
 }
-

@@ -53,7 +53,8 @@ pub(in crate::mapping) fn check_source(
     let first_line = 0..source.text.find('\n').unwrap_or(source.text.len());
     let top = TomlTable { span: first_line, table: document.get_ref(), source };
     let checker = MappingChecker::new(file, source, project, given, faults);
-    let mut checker = SourceChecker { checker, sets: Vec::new(), numbers: 0, built_in: given.is_some() };
+    let mut checker =
+        SourceChecker { checker, sets: Vec::new(), numbers: 0, built_in: given.is_some() };
     checker.source(&top)
 }
 
@@ -157,7 +158,8 @@ impl SourceChecker<'_> {
         let table = top.table("rows")?;
         let tables: Vec<(SpannedText, TomlTable<'_>)> = match is_named(table.table) {
             false => {
-                let name = SpannedText { value: String::new(), span: table.span.clone(), inner: None };
+                let name =
+                    SpannedText { value: String::new(), span: table.span.clone(), inner: None };
                 vec![(name, table)]
             }
             true => table
@@ -179,14 +181,24 @@ impl SourceChecker<'_> {
         for key in ["query", "entities"] {
             if let Some(value) = table.get(key) {
                 let words = format!("rows of a source come from files, not from `{key}`");
-                self.fault("M0112", &words, value.span(), "rows of the graph belong to mapping files");
+                self.fault(
+                    "M0112",
+                    &words,
+                    value.span(),
+                    "rows of the graph belong to mapping files",
+                );
                 return None;
             }
         }
         let found = ["file", "files", "inline"].iter().filter(|key| table.has(key)).count();
         if found == 0 {
             let help = "e.g. `rows = { file = \"exports/users.json\" }`";
-            self.fault("M0108", "`rows` needs `file`, `files` or `inline`", table.span.clone(), help);
+            self.fault(
+                "M0108",
+                "`rows` needs `file`, `files` or `inline`",
+                table.span.clone(),
+                help,
+            );
             return None;
         }
         let rows = match table.has("inline") {

@@ -96,9 +96,9 @@ impl EntityTable {
             },
         }
         for (name, value) in record.properties {
-            if let Some((old, new)) = merge_property(&mut known.properties, name, value, || {
-                merge.of(&name_of(name))
-            }) {
+            if let Some((old, new)) =
+                merge_property(&mut known.properties, name, value, || merge.of(&name_of(name)))
+            {
                 return AddedEntity::Conflict(EntityConflict::Property(name, old, new), place);
             }
         }
@@ -169,7 +169,8 @@ pub(super) fn merge_property(
             });
             for item in items(value) {
                 // Items of different kinds cannot stand in one list, and their texts can.
-                let item = if same { item } else { Value::Text(crate::lang::text_of(&item).into()) };
+                let item =
+                    if same { item } else { Value::Text(crate::lang::text_of(&item).into()) };
                 if !same {
                     for known in &mut all {
                         *known = Value::Text(crate::lang::text_of(known).into());

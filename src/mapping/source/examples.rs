@@ -65,14 +65,16 @@ fn verdict(example: &SourceExample, made: &ResolvedSource) -> Option<String> {
         }
     }
     let entities = example.entities.iter().find_map(|expected| wrong_entity(expected, made));
-    entities.or_else(|| example.relationships.iter().find_map(|expected| wrong_edge(expected, made)))
+    entities
+        .or_else(|| example.relationships.iter().find_map(|expected| wrong_edge(expected, made)))
 }
 
 fn wrong_entity(expected: &Expected, made: &ResolvedSource) -> Option<String> {
     let key = expected.iter().find(|(name, _)| name == "_key")?.1.as_str()?.to_owned();
     let Some(at) = made.entity_keyed(&key) else {
-        let keys: Vec<String> =
-            (0..made.entity_count().min(5)).map(|i| made.entity_record(i).key.to_string()).collect();
+        let keys: Vec<String> = (0..made.entity_count().min(5))
+            .map(|i| made.entity_record(i).key.to_string())
+            .collect();
         return Some(format!("expected the entity `{key}`; made are: {}", keys.join(", ")));
     };
     let draft = made.entity_draft(made.entity_record(at as usize));
@@ -86,7 +88,11 @@ fn wrong_entity(expected: &Expected, made: &ResolvedSource) -> Option<String> {
                     many.iter().map(|c| Value::Text(c.to_string().into())).collect(),
                 )),
             },
-            name => draft.properties.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone().into_owned()),
+            name => draft
+                .properties
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, v)| v.clone().into_owned()),
         };
         differs(&format!("`{name}` of `{key}`"), value, got)
     })

@@ -1,7 +1,7 @@
 //! The format of a source file as data: every table, every key, the kind of its value and what it
 //! means. Tables that mapping files have too are those of [`crate::mapping::format`].
 
-use crate::mapping::format::{FormatKey, FormatKind, LOOKUP, ROWS, PAIR, key, must};
+use crate::mapping::format::{FormatKey, FormatKind, LOOKUP, PAIR, ROWS, key, must};
 
 /// The whole file.
 pub(in crate::mapping) const TOP: &[FormatKey] = &[
@@ -28,17 +28,29 @@ pub(in crate::mapping) const TOP: &[FormatKey] = &[
         FormatKind::NamedTextLists,
         "The _class of a type; \"*\" stands for all other types.",
     ),
-    key("let", FormatKind::NamedTexts, "Templates with a name, worked out where `let.NAME` stands."),
+    key(
+        "let",
+        FormatKind::NamedTexts,
+        "Templates with a name, worked out where `let.NAME` stands.",
+    ),
     key(
         "lookup",
         FormatKind::NamedTables(LOOKUP),
         "Tables for lookup('NAME', key), e.g. an alias and its canonical name.",
     ),
     key("entity", FormatKind::TableOrTables(ENTITY), "Each item of the rows makes an entity."),
-    key("relationship", FormatKind::TableOrTables(RELATIONSHIP), "Each item of the rows makes an edge."),
+    key(
+        "relationship",
+        FormatKind::TableOrTables(RELATIONSHIP),
+        "Each item of the rows makes an edge.",
+    ),
     key("guard", FormatKind::Table(GUARD), "When to stop before anything is written."),
     key("example", FormatKind::Tables(EXAMPLE), "A unit test without a database, run by check."),
-    key("test", FormatKind::Tables(TEST), "A promise about what the rows make, kept before commit."),
+    key(
+        "test",
+        FormatKind::Tables(TEST),
+        "A promise about what the rows make, kept before commit.",
+    ),
     key(
         "recognize",
         FormatKind::TableOrTables(RECOGNIZE),
@@ -48,20 +60,26 @@ pub(in crate::mapping) const TOP: &[FormatKey] = &[
 
 const ITEMS: &str =
     "Paths to the items inside of a row, e.g. jobs.*.steps[*]. Default: the row itself.";
-const MERGE: &str =
-    "What several items with one key become where they disagree: first, last or union; for all properties or by name.";
+const MERGE: &str = "What several items with one key become where they disagree: first, last or union; for all properties or by name.";
 const ROW_SETS: &str = "Names of row sets. May be left out when there is one.";
-const PROPERTIES: &str =
-    "\"*\" for all of the row, a list of names and paths, or a table of templates in which \"*\" spreads maps.";
+const PROPERTIES: &str = "\"*\" for all of the row, a list of names and paths, or a table of templates in which \"*\" spreads maps.";
 
 pub(super) const ENTITY: &[FormatKey] = &[
     key("rows", FormatKind::Texts, ROW_SETS),
     key("items", FormatKind::Texts, ITEMS),
     key("where", FormatKind::Text, "Only items for which this holds."),
     must("type", FormatKind::Text, "Template of the _type.", "type = \"okta_user\""),
-    key("class", FormatKind::Texts, "Templates of the _class. Default: that of the type in [class]."),
+    key(
+        "class",
+        FormatKind::Texts,
+        "Templates of the _class. Default: that of the type in [class].",
+    ),
     must("key", FormatKind::Text, "Template of the _key.", "key = \"okta-user:{row.id}\""),
-    key("name", FormatKind::Text, "Template of displayName. Default: the row's displayName or name, else the key."),
+    key(
+        "name",
+        FormatKind::Text,
+        "Template of displayName. Default: the row's displayName or name, else the key.",
+    ),
     key("properties", FormatKind::SourceProperties, PROPERTIES),
     key("except", FormatKind::Texts, "Properties to leave out."),
     key("raw", FormatKind::Bool, "true keeps the whole row as raw data. Default false."),
@@ -80,15 +98,27 @@ pub(super) const RELATIONSHIP: &[FormatKey] = &[
     must("class", FormatKind::Text, "Template of the _class, e.g. HAS.", "class = \"HAS\""),
     key("type", FormatKind::Text, "_type. Default: {from._type}_{class in lower case}_{to._type}."),
     key("key", FormatKind::Text, "_key. Default: {from._key}|{class in lower case}|{to._key}."),
-    key("from", FormatKind::End(END), "Where the edge starts: a key, several of which the first that exists is taken, or a table."),
-    key("to", FormatKind::End(END), "Where the edge ends: a key, several of which the first that exists is taken, or a table."),
+    key(
+        "from",
+        FormatKind::End(END),
+        "Where the edge starts: a key, several of which the first that exists is taken, or a table.",
+    ),
+    key(
+        "to",
+        FormatKind::End(END),
+        "Where the edge ends: a key, several of which the first that exists is taken, or a table.",
+    ),
     key("properties", FormatKind::SourceProperties, PROPERTIES),
     key("except", FormatKind::Texts, "Properties to leave out."),
     key("merge", FormatKind::Merge, MERGE),
 ];
 
 pub(in crate::mapping) const END: &[FormatKey] = &[
-    key("match", FormatKind::Conditions, "Condition that finds the entity of this scope; several are tried in order."),
+    key(
+        "match",
+        FormatKind::Conditions,
+        "Condition that finds the entity of this scope; several are tried in order.",
+    ),
     key("type", FormatKind::Texts, "Only entities with one of these _type values."),
     key(
         "ambiguous",
@@ -114,7 +144,11 @@ pub(super) const GUARD: &[FormatKey] = &[
     key("max_delete", FormatKind::Whole, "Refuse to delete more objects than this."),
     key("max_create", FormatKind::Whole, "Refuse to create more objects than this."),
     key("max_missing_percent", FormatKind::Percent, "Refuse if more of the references dangle."),
-    key("max_objects", FormatKind::Whole, "Stop before more objects than this are made, which takes memory. Default 20000000."),
+    key(
+        "max_objects",
+        FormatKind::Whole,
+        "Stop before more objects than this are made, which takes memory. Default 20000000.",
+    ),
     key(
         "fresh",
         FormatKind::NamedTexts,
@@ -124,7 +158,11 @@ pub(super) const GUARD: &[FormatKey] = &[
 
 pub(super) const EXAMPLE: &[FormatKey] = &[
     key("name", FormatKind::Text, "What it shows."),
-    key("rows", FormatKind::Text, "The row set that the row stands for. May be left out when there is one."),
+    key(
+        "rows",
+        FormatKind::Text,
+        "The row set that the row stands for. May be left out when there is one.",
+    ),
     key("stem", FormatKind::Text, "What `file.stem` is."),
     must("row", FormatKind::Any, "The row.", "row = { id = \"1\" }"),
     key(
@@ -154,7 +192,11 @@ pub(super) const TEST: &[FormatKey] = &[
     key("no_edge", FormatKind::Table(PAIR), "This edge must not be made."),
     key("type", FormatKind::Text, "Entities of this _type are counted; see expect."),
     key("query", FormatKind::Text, "J1QL, asked of the graph as planned."),
-    key("expect", FormatKind::Amount, "How many there must be: a number, or e.g. > 0. Default > 0."),
+    key(
+        "expect",
+        FormatKind::Amount,
+        "How many there must be: a number, or e.g. > 0. Default > 0.",
+    ),
 ];
 
 pub(super) const RECOGNIZE: &[FormatKey] = &[

@@ -32,7 +32,8 @@ impl<'s> OwnEntities<'s> {
         resolved: &ResolvedSource,
         shared: &MappingConstants<'s>,
     ) -> OwnEntities<'s> {
-        let rules: Vec<&RelationshipRule> = source.relationship_rules().filter(|r| r.late).collect();
+        let rules: Vec<&RelationshipRule> =
+            source.relationship_rules().filter(|r| r.late).collect();
         let wanted = wanted_properties(&rules);
         let scope: Arc<str> = source.scope.as_str().into();
         let candidates: Vec<EndCandidate> = (0..resolved.entity_count())
@@ -45,7 +46,9 @@ impl<'s> OwnEntities<'s> {
                         properties.push((Arc::clone(name), value.clone()));
                     }
                 }
-                if wanted.contains("displayName") && !properties.iter().any(|(n, _)| &**n == "displayName") {
+                if wanted.contains("displayName")
+                    && !properties.iter().any(|(n, _)| &**n == "displayName")
+                {
                     let shown = record.name.as_deref().unwrap_or(&record.key);
                     properties.push(("displayName".into(), shown.to_owned().into()));
                 }
@@ -54,7 +57,11 @@ impl<'s> OwnEntities<'s> {
                     scope: Arc::clone(&scope),
                     key: record.key.to_string(),
                     type_name: Arc::clone(resolved.type_name(record.type_name)),
-                    classes: resolved.classes(record.classes).iter().map(|c| c.to_string()).collect(),
+                    classes: resolved
+                        .classes(record.classes)
+                        .iter()
+                        .map(|c| c.to_string())
+                        .collect(),
                     properties,
                 }
             })

@@ -86,7 +86,11 @@ impl SourceTest {
 
 impl SourceFile {
     /// The fault of a promise that is broken; `None` if it is kept.
-    pub fn test_diagnostic(&self, promise: &SourceTest, outcome: &TestOutcome) -> Option<Diagnostic> {
+    pub fn test_diagnostic(
+        &self,
+        promise: &SourceTest,
+        outcome: &TestOutcome,
+    ) -> Option<Diagnostic> {
         let (words, offenders) = match outcome {
             TestOutcome::Yes => return None,
             TestOutcome::But(words) => {
@@ -148,7 +152,8 @@ impl SourceFile {
         }
         for fresh in &self.guard.fresh {
             let last = last_finalize(&fresh.scope)?;
-            let age = last.map(|last| Duration::from_millis(now.saturating_sub(last).max(0) as u64));
+            let age =
+                last.map(|last| Duration::from_millis(now.saturating_sub(last).max(0) as u64));
             if age.is_some_and(|age| age <= fresh.age) {
                 continue;
             }

@@ -83,9 +83,9 @@ impl RelationshipTable {
         }
         let place = known.place;
         for (name, value) in record.properties {
-            if let Some((old, new)) = merge_property(&mut known.properties, name, value, || {
-                merge.of(&name_of(name))
-            }) {
+            if let Some((old, new)) =
+                merge_property(&mut known.properties, name, value, || merge.of(&name_of(name)))
+            {
                 return AddedRelationship::Conflict(Some((name, old, new)), place);
             }
         }

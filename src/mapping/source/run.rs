@@ -6,9 +6,11 @@
 //! properties, need all entities, so the rows are read a second time for them.
 
 use super::account::{SourceCount, SourceOutcome, UnmatchedItem};
-use super::explanation::ItemExplanation;
 use super::entities::{AddedEntity, EntityConflict, EntityRecord, EntityTable};
-use super::model::{EndRule, EntityContent, EntityRule, PropertyRule, RelationshipRule, SourceFile};
+use super::explanation::ItemExplanation;
+use super::model::{
+    EndRule, EntityContent, EntityRule, PropertyRule, RelationshipRule, SourceFile,
+};
 use super::own_entities::OwnEntities;
 use super::properties::{MadeProperties, PropertyMaker};
 use super::relationships::{
@@ -122,9 +124,9 @@ impl ResolvedSource {
 
     /// The properties of a record by ascending name.
     fn sorted<'r>(&'r self, values: &'r [(u32, Value<'static>)]) -> Vec<(Cow<'r, str>, Value<'r>)> {
-        let named = values.iter().map(|(name, value)| {
-            (Cow::Borrowed(&**self.names.name(*name)), value.borrowed())
-        });
+        let named = values
+            .iter()
+            .map(|(name, value)| (Cow::Borrowed(&**self.names.name(*name)), value.borrowed()));
         let mut sorted: Vec<(Cow<'r, str>, Value<'r>)> = named.collect();
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
         sorted
@@ -578,7 +580,8 @@ impl<'s> SourceRun<'s> {
         if !content.classes.is_empty() {
             let mut classes: Vec<Arc<str>> = Vec::new();
             for template in &content.classes {
-                let value = render(template, env).map_err(|part| format!("`{part}` is undefined"))?;
+                let value =
+                    render(template, env).map_err(|part| format!("`{part}` is undefined"))?;
                 for class in crate::lang::items(&value) {
                     let class = crate::lang::text_of(class);
                     check_name(NameKind::Class, &class).map_err(|e| e.to_string())?;
@@ -612,9 +615,9 @@ impl<'s> SourceRun<'s> {
                 && rule.content.classes.iter().all(|class| class.literal().is_some())
         });
         let named: Option<Vec<Arc<str>>> = match ruled {
-            Some(rule) => {
-                Some(rule.content.classes.iter().filter_map(Template::literal).map(Arc::from).collect())
-            }
+            Some(rule) => Some(
+                rule.content.classes.iter().filter_map(Template::literal).map(Arc::from).collect(),
+            ),
             None => {
                 let listed = source.classes.iter().find(|(of, _)| of == type_name);
                 let listed = listed.or_else(|| source.classes.iter().find(|(of, _)| of == "*"));
@@ -741,7 +744,9 @@ impl<'s> SourceRun<'s> {
             }
         };
         let candidates = [&from, &to].map(|end| match end {
-            PendingEnd::Key(key) if rule.names_ends => Some(bare_candidate(&self.source.scope, key)),
+            PendingEnd::Key(key) if rule.names_ends => {
+                Some(bare_candidate(&self.source.scope, key))
+            }
             _ => None,
         });
         let env = match &candidates {
@@ -854,13 +859,16 @@ impl<'s> SourceRun<'s> {
             Some(_) => self.late_end(&entities, rule, PathRoot::To, env, own, item.place),
             None => None,
         };
-        for (from, to) in from.iter().flatten().flat_map(|f| to.iter().flatten().map(move |t| (*f, *t))) {
+        for (from, to) in
+            from.iter().flatten().flat_map(|f| to.iter().flatten().map(move |t| (*f, *t)))
+        {
             let env = env
                 .with(PathRoot::From, &entities.candidates[from as usize])
                 .with(PathRoot::To, &entities.candidates[to as usize]);
             let made = self.properties(rule.number, &rule.properties, &rule.except, &env, item);
             let key = rule.key.as_ref().map(|key| name(key, &env, NameKind::Key)).transpose();
-            let type_name = rule.type_name.as_ref().map(|t| name(t, &env, NameKind::Type)).transpose();
+            let type_name =
+                rule.type_name.as_ref().map(|t| name(t, &env, NameKind::Type)).transpose();
             match (key, type_name) {
                 (Ok(key), Ok(type_name)) => {
                     let type_name = type_name.map(|type_name| self.out.types.number(&type_name));
@@ -915,10 +923,12 @@ impl<'s> SourceRun<'s> {
                 }
             };
         };
-        let found = entities.find(rule.number, root, (types.as_slice(), alternatives.as_slice()), env);
+        let found =
+            entities.find(rule.number, root, (types.as_slice(), alternatives.as_slice()), env);
         let listed = || -> String {
             let keys = found.entities.iter().take(5);
-            let keys: Vec<&str> = keys.map(|e| entities.candidates[*e as usize].key.as_str()).collect();
+            let keys: Vec<&str> =
+                keys.map(|e| entities.candidates[*e as usize].key.as_str()).collect();
             keys.join(", ")
         };
         match (found.entities.len(), ambiguous) {
@@ -1034,7 +1044,9 @@ impl<'s> SourceRun<'s> {
         }
         let type_name = pending.type_name.unwrap_or_else(|| {
             let name = |entity: u32| {
-                Arc::clone(self.out.types.text(self.out.entities.records[entity as usize].type_name))
+                Arc::clone(
+                    self.out.types.text(self.out.entities.records[entity as usize].type_name),
+                )
             };
             let text = format!("{}_{}_{}", name(from), class.to_lowercase(), name(to));
             self.out.types.number(&text)
@@ -1177,11 +1189,7 @@ fn row_name(row: &RowFrame<'_>) -> Option<String> {
 }
 
 /// The raw data of an item: the whole row, or what no property can hold.
-fn raw_text(
-    whole: bool,
-    row: &RowFrame<'_>,
-    rest: Vec<(String, NestedValue)>,
-) -> Option<Box<str>> {
+fn raw_text(whole: bool, row: &RowFrame<'_>, rest: Vec<(String, NestedValue)>) -> Option<Box<str>> {
     if whole {
         return Some(row.data().to_json().to_string().into());
     }

@@ -47,9 +47,7 @@ impl MappingChecker<'_> {
         // A join has no rows, so here an expression sees the entity of the end only.
         let seen = match joined {
             true => own,
-            false => {
-                KnownRoots { from: before.from || own.from, to: own.to, ..KnownRoots::ROW }
-            }
+            false => KnownRoots { from: before.from || own.from, to: own.to, ..KnownRoots::ROW },
         };
         let prefer = table.text("prefer").map(|text| {
             let value = self.condition(&text, seen);
@@ -230,13 +228,8 @@ impl MappingChecker<'_> {
         rows: bool,
     ) -> Option<(String, RelationshipRules)> {
         let table = top.table("relationship")?;
-        let known = KnownRoots {
-            row: rows,
-            from: true,
-            to: true,
-            matched: true,
-            ..KnownRoots::default()
-        };
+        let known =
+            KnownRoots { row: rows, from: true, to: true, matched: true, ..KnownRoots::default() };
         let class = table.text("class").and_then(|text| self.class(&text));
         let cardinality = table.plain("cardinality").unwrap_or_else(|| "many-to-many".to_owned());
         let rules = RelationshipRules {

@@ -34,14 +34,8 @@ pub(in crate::mapping) struct KnownRoots {
 }
 
 impl KnownRoots {
-    pub(in crate::mapping) const ROW: KnownRoots = KnownRoots {
-        row: true,
-        from: false,
-        to: false,
-        matched: false,
-        it: false,
-        named: false,
-    };
+    pub(in crate::mapping) const ROW: KnownRoots =
+        KnownRoots { row: true, from: false, to: false, matched: false, it: false, named: false };
 
     fn has(self, root: PathRoot) -> bool {
         match root {
@@ -79,7 +73,11 @@ impl KnownRoots {
 
 impl MappingChecker<'_> {
     /// Parses a condition that may name the roots of `known`.
-    pub(in crate::mapping) fn condition(&mut self, text: &SpannedText, known: KnownRoots) -> MappingExpr {
+    pub(in crate::mapping) fn condition(
+        &mut self,
+        text: &SpannedText,
+        known: KnownRoots,
+    ) -> MappingExpr {
         self.expressions += 1;
         let (expr, faults) = parse_condition(&text.value);
         self.take(text, faults);
@@ -88,7 +86,11 @@ impl MappingChecker<'_> {
     }
 
     /// Parses a template that may name the roots of `known`.
-    pub(in crate::mapping) fn template(&mut self, text: &SpannedText, known: KnownRoots) -> Template {
+    pub(in crate::mapping) fn template(
+        &mut self,
+        text: &SpannedText,
+        known: KnownRoots,
+    ) -> Template {
         self.expressions += 1;
         let (template, faults) = parse_template(&text.value);
         self.take(text, faults);
@@ -112,7 +114,12 @@ impl MappingChecker<'_> {
         }
     }
 
-    pub(in crate::mapping) fn look(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+    pub(in crate::mapping) fn look(
+        &mut self,
+        text: &SpannedText,
+        expr: &MappingExpr,
+        known: KnownRoots,
+    ) {
         let filters = |expr: &MappingExpr| match &expr.kind {
             MappingExprKind::Path(_, steps) | MappingExprKind::Steps(_, steps) => {
                 steps.iter().any(|step| matches!(step, AccessStep::Filter(_)))
@@ -123,7 +130,12 @@ impl MappingChecker<'_> {
         expr.walk(&mut |expr| self.check_node(text, expr, known));
     }
 
-    pub(in crate::mapping) fn check_node(&mut self, text: &SpannedText, expr: &MappingExpr, known: KnownRoots) {
+    pub(in crate::mapping) fn check_node(
+        &mut self,
+        text: &SpannedText,
+        expr: &MappingExpr,
+        known: KnownRoots,
+    ) {
         match &expr.kind {
             MappingExprKind::Path(root, steps) => self.path(text, expr, *root, steps, known),
             MappingExprKind::Compare(left, operator, right) => {
@@ -283,7 +295,8 @@ impl MappingChecker<'_> {
             // A text equals the number that it spells, and it has no order with numbers.
             let orders = matches!(operator, TermOperator::Compare(op) if op.orders());
             if is_number && is_cell && orders && self.columns.texts {
-                let words = "a column is read as text, which is neither less nor greater than a number";
+                let words =
+                    "a column is read as text, which is neither less nor greater than a number";
                 let fault = Diagnostic::warning("W05", self.source, words);
                 let fault = fault.at(text.place(&path.span), "a text");
                 let written = text.value.get(path.span.clone()).unwrap_or_default();

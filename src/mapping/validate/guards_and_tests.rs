@@ -150,11 +150,7 @@ impl MappingChecker<'_> {
         let text = table.text("query")?;
         let query = self.read_query(&text);
         let (rows, expect) = self.expected(table, "0")?;
-        let ask = TestExpectation::Query {
-            query: Box::new(query?),
-            rows,
-            expect,
-        };
+        let ask = TestExpectation::Query { query: Box::new(query?), rows, expect };
         Some((text.value, ask))
     }
 

@@ -277,9 +277,10 @@ impl<'a> MappingChecker<'a> {
 }
 
 /// Properties of the user's choice with plain values, e.g. of an example.
-pub(super) fn plain_properties(table: &TomlTable<'_>) -> Vec<(String, crate::graph::Value<'static>)> {
-    let value =
-        |value: &DeValue<'_>| crate::lang::NestedValue::from_toml(value)?.into_value();
+pub(super) fn plain_properties(
+    table: &TomlTable<'_>,
+) -> Vec<(String, crate::graph::Value<'static>)> {
+    let value = |value: &DeValue<'_>| crate::lang::NestedValue::from_toml(value)?.into_value();
     table
         .entries()
         .filter_map(|(name, given)| Some((name.value, value(given.get_ref())?)))

@@ -14,7 +14,16 @@ use toml::de::DeValue;
 
 /// Keys of rows that say how files are read.
 const FILE_KEYS: [&str; 11] = [
-    "format", "items", "columns", "delimiter", "skip", "comment", "sheet", "pattern", "null", "inside",
+    "format",
+    "items",
+    "columns",
+    "delimiter",
+    "skip",
+    "comment",
+    "sheet",
+    "pattern",
+    "null",
+    "inside",
     "max_age",
 ];
 

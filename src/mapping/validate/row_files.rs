@@ -276,10 +276,7 @@ impl MappingChecker<'_> {
 }
 
 /// The files that stand in for those of a row set: with a pattern in its `files`, those whose names fit.
-fn given_files(
-    named: &[PathBuf],
-    table: &TomlTable<'_>,
-) -> Vec<(PathBuf, String, SpannedText)> {
+fn given_files(named: &[PathBuf], table: &TomlTable<'_>) -> Vec<(PathBuf, String, SpannedText)> {
     let text = table.text("file").or_else(|| table.texts("files").into_iter().next());
     let Some(text) = text else { return Vec::new() };
     let patterns: Vec<_> = table

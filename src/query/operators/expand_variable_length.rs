@@ -1,4 +1,8 @@
 //! Expand variable length: each entity once, at its least distance, by one shortest chain or all.
+//!
+//! Of several shortest chains the one is kept whose relationships have the lower numbers, from the written
+//! beginning on, as with SHORTEST. Counts decide at which end a walk begins, and it keeps the same chain from
+//! either.
 
 use super::chains::{Chain, chains_back};
 use super::edges::EdgeReader;
@@ -130,18 +134,26 @@ impl LengthWalk<'_> {
     ) -> OperatorResult<(), G> {
         let scope = step.plan.step.scope.as_deref();
         EdgeReader::new(step.context, &step.plan.directions, scope).read(from, &mut self.edges)?;
+        // So the entities of a depth stand in the order of the chains to them, and from the written
+        // beginning the first way to an entity is the one to keep.
+        self.edges.sort_unstable_by_key(|edge| edge.relationship);
         let known = self.came.len();
         for edge in &self.edges {
+            let way = (from, edge.relationship);
             if self.seen.insert(edge.other) {
-                self.came.insert(edge.other, (self.depth, vec![(from, edge.relationship)]));
+                self.came.insert(edge.other, (self.depth, vec![way]));
                 next.push(edge.other);
             // Another shortest chain: only one of the same depth is as short.
             } else if let Some((least, ways)) = self.came.get_mut(&edge.other)
-                && step.plan.step.every
                 && *least == self.depth
             {
-                hold(&mut self.part, size_of::<(u32, u32)>())?;
-                ways.push((from, edge.relationship));
+                if step.plan.step.every {
+                    hold(&mut self.part, size_of::<(u32, u32)>())?;
+                    ways.push(way);
+                } else if step.plan.backward && way.1 < ways[0].1 {
+                    // From the written end this is the first relationship of what is left of a chain.
+                    ways[0] = way;
+                }
             }
         }
         hold(&mut self.part, REACHED * (self.came.len() - known))

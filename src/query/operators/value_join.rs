@@ -5,8 +5,8 @@ use super::scan::CandidateCursor;
 use super::{
     MatchContext, OperatorResult, PatternInput, PatternOperator, RowCursor, RowDemand, RowOperator,
 };
-use crate::graph::{GraphRead, Value, fold_name, fold_verb};
-use crate::query::cell::KEPT;
+use crate::graph::{GraphRead, Value};
+use crate::query::cell::{KEPT, equality_keys};
 use crate::query::physical_plan::ValueJoinPlan;
 use crate::query::read::EvalContext;
 use crate::query::resolved::{PropertyOwner, ScalarExpr, ValueJoin};
@@ -62,7 +62,7 @@ impl<'a, G: GraphRead> ValueJoinOperator<'a, G> {
         value.value().into_iter().for_each(|value| join_hashes(self.plan.join, value, &mut add));
         if let ScalarExpr::Written(_, text) = &self.plan.join.value {
             // A number equals a text that is written as it is, `2.10`, beside its value.
-            text.equality_hashes(&mut add);
+            join_hashes(self.plan.join, text, &mut add);
         }
         // Several hashes of the value may list one entity.
         others.sort_unstable();
@@ -91,23 +91,9 @@ impl<'a, G: GraphRead> ValueJoinOperator<'a, G> {
     }
 }
 
-/// Visits hashes of a value, of which two values that the condition may call equal have one in common.
+/// Visits hashes of a value, of which two values that the condition calls equal have one in common.
 fn join_hashes(join: &ValueJoin, value: &Value<'_>, add: &mut impl FnMut(u64)) {
-    value.equality_hashes(add);
-    // Classes and verbs are equal in any spelling, whichever side of the condition they are on.
-    let names_class = |name: &str| name == "_class";
-    if names_class(&join.property)
-        || matches!(&join.value, ScalarExpr::Property(_, name) if names_class(name))
-    {
-        let items = match value {
-            Value::List(items) => &items[..],
-            one => std::slice::from_ref(one),
-        };
-        for text in items.iter().filter_map(Value::as_str) {
-            Value::Text(fold_name(text).into()).equality_hashes(add);
-            Value::Text(fold_verb(text).into()).equality_hashes(add);
-        }
-    }
+    equality_keys(value, join.manner, &mut |key| add(key.hint()));
 }
 
 fn build_index<G: GraphRead>(

@@ -1,5 +1,7 @@
 //! Steps of a pattern: their slots, their verbs, and what belongs to a negated step.
 
+use super::super::cell::EqualityMode;
+use super::super::evaluate::manner;
 use super::super::parse;
 use super::super::resolved::*;
 use super::super::syntax::{
@@ -92,7 +94,9 @@ impl QueryResolver<'_> {
         self.name_entity(target, to)?;
         let on = self.test(on, ConditionClause::Path)?;
         match key_of(&on, to) {
-            Some((property, value)) => Ok(ValueJoin { target: test, to, property, value, on }),
+            Some((property, value, manner)) => {
+                Ok(ValueJoin { target: test, to, property, value, manner, on })
+            }
             None => {
                 let message = "`ON` does not say which property of the target equals what";
                 let fault = self.fault("Q0212", message, span);
@@ -237,9 +241,9 @@ fn rule_set(name: &str) -> Option<(RuleSet, String)> {
     Some((*set, format!("#{known}")))
 }
 
-/// The property of the entity in slot `to` that must equal another value by this condition, and that
-/// value.
-fn key_of(test: &Predicate, to: RowSlot) -> Option<(String, ScalarExpr)> {
+/// The property of the entity in slot `to` that must equal another value by this condition, that
+/// value, and the kind of equality.
+fn key_of(test: &Predicate, to: RowSlot) -> Option<(String, ScalarExpr, EqualityMode)> {
     match test {
         Predicate::And(tests) => tests.iter().find_map(|test| key_of(test, to)),
         Predicate::Compare {
@@ -260,7 +264,7 @@ fn key_of(test: &Predicate, to: RowSlot) -> Option<(String, ScalarExpr)> {
                     // The other value must be known before the target is.
                     if *slot == to && !asks(value) =>
                 {
-                    Some((name.clone(), value.clone()))
+                    Some((name.clone(), value.clone(), manner(left)))
                 }
                 _ => None,
             }

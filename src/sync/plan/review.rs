@@ -2,10 +2,10 @@
 
 use super::change::JobPlan;
 use crate::graph::{NameLookup, ObjectKind};
-use crate::store::{Snapshot, StoreError};
-use crate::sync::{SyncError, SyncMode};
-use crate::sync::guard::{self, DeleteLimits, DeletionCounts};
+use crate::store::{ScopeRow, Snapshot, StoreError};
+use crate::sync::guard::{self, DeleteLimits, DeletionCounts, ForeignDeletions};
 use crate::sync::report::{HELD_WITH, HoldReport, JobStatus};
+use crate::sync::{SyncError, SyncMode};
 use std::collections::BTreeMap;
 
 /// Asks the guard about the deletions of a job.
@@ -37,11 +37,7 @@ pub(super) fn ask_guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), Sy
             return Ok(());
         }
     }
-    let limits = DeleteLimits {
-        min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
-        max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
-        allow_deletes: job.spec.allow_deletes,
-    };
+    let limits = limits_of(&row, job);
     let mut kinds = Vec::new();
     let mut total = 0;
     for (kind, changes) in
@@ -66,7 +62,25 @@ pub(super) fn ask_guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), Sy
         kinds.push((kind, deletions));
     }
     let uploaded = job.report.entities.uploaded + job.report.relationships.uploaded;
-    let reasons = guard::guard_reasons(&job.spec.scope, uploaded, &kinds, limits);
+    let mut reasons = guard::guard_reasons(&job.spec.scope, uploaded, &kinds, limits);
+    let along = job.report.foreign_deletions.values().sum::<u64>();
+    if limits.allow_deletes.is_none_or(|allowed| total + along > allowed) {
+        let own = reasons.len();
+        for (scope, &deleted) in &job.report.foreign_deletions {
+            let row = snapshot.scope_row_of(scope)?;
+            let live = row.count(ObjectKind::Relationship).live;
+            let limits = limits_of(&row, job);
+            reasons.extend(guard::foreign_reason(&ForeignDeletions {
+                scope,
+                live,
+                deleted,
+                limits,
+            }));
+        }
+        if reasons.len() > own {
+            total += along;
+        }
+    }
     if !reasons.is_empty() {
         job.report.status = JobStatus::Held;
         job.report.held = Some(HoldReport {
@@ -80,6 +94,15 @@ pub(super) fn ask_guard(snapshot: &Snapshot, job: &mut JobPlan) -> Result<(), Sy
         });
     }
     Ok(())
+}
+
+/// The limits of a scope, for this job.
+fn limits_of(row: &ScopeRow, job: &JobPlan) -> DeleteLimits {
+    DeleteLimits {
+        min_deletes: row.min_deletes.unwrap_or(guard::MIN_DELETES),
+        max_delete_percent: row.max_delete_percent.unwrap_or(guard::MAX_DELETE_PERCENT),
+        allow_deletes: job.spec.allow_deletes,
+    }
 }
 
 /// Jobs of one plan run together or not at all.

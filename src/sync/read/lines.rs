@@ -100,9 +100,10 @@ impl<'i, 'a> PieceReader<'i, 'a> {
             if let Some(at) = memchr::memrchr(b'\n', &bytes[searched..len]) {
                 break searched + at + 1;
             }
-            // A line longer than a piece: read on, it will be refused for its size.
+            // A line longer than a piece will be refused for its size, so the beginning is enough.
             searched = len;
-            bytes.resize(len + PIECE, 0);
+            len = self.pass_over_line(&mut bytes, len)?;
+            lines += memchr::memchr_iter(b'\n', &bytes[searched..len]).count() as u32;
         };
         self.rest.extend_from_slice(&bytes[cut..len]);
         if cut == 0 {
@@ -111,5 +112,27 @@ impl<'i, 'a> PieceReader<'i, 'a> {
         let first_line = self.line;
         self.line += lines;
         Ok(Some(InputPiece { first_line, bytes, len: cut }))
+    }
+
+    /// Reads up to the end of the line that fills `bytes` up to `len`, and keeps nothing of it. Its
+    /// end and what was read behind it are put at `len`. Returns where that ends.
+    fn pass_over_line(&mut self, bytes: &mut Vec<u8>, len: usize) -> Result<usize, SyncError> {
+        bytes.resize(len + READ, 0);
+        loop {
+            match self.input.reader.read(&mut bytes[len..]) {
+                Ok(0) => {
+                    self.done = true;
+                    return Ok(len);
+                }
+                Ok(n) => {
+                    if let Some(at) = memchr::memchr(b'\n', &bytes[len..len + n]) {
+                        bytes.copy_within(len + at..len + n, len);
+                        return Ok(len + n - at);
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(SyncError::read(&self.input.name, e)),
+            }
+        }
     }
 }

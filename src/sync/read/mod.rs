@@ -31,7 +31,7 @@ pub enum InputFormat {
     Ndjson,
     /// A JSON list of objects, or `{"entities": [...], "relationships": [...]}`.
     Json,
-    /// A header and rows; see [`super::csv_rows`].
+    /// A header and rows; see [`read_csv`].
     Csv,
 }
 

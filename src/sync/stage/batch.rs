@@ -17,7 +17,7 @@ use crate::store::staging::{ObjectBatch, StagedEnd, StagedObject, StagedRelation
 use crate::store::{put_bytes, put_value, put_varint};
 use crate::sync::mode::SyncMode;
 use crate::sync::read::{
-    DraftObject, InputDiagnostic, OBJECT_MAX, ObjectScanner, ReadRow, parse_members,
+    DraftObject, InputDiagnostic, OBJECT_MAX, ObjectScanner, PIECE, ReadRow, parse_members,
 };
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
@@ -40,6 +40,9 @@ pub struct BatchBuilder<'r> {
     scratch: Vec<u8>,
     values: Vec<u8>,
 }
+
+/// Objects after which a batch is full.
+const OBJECTS: usize = 20_000;
 
 /// Slots of the cache of checked names; a power of two.
 const RECENT: usize = 256;
@@ -123,6 +126,19 @@ impl<'r> BatchBuilder<'r> {
         self.scanner = scanner;
         self.layouts.insert((shape, expected), made.clone());
         made
+    }
+
+    /// True if the batch is to be handed over and another one begun: it is as large as is handled
+    /// well. Places of records are 32 bits wide, which rows alone do not bound.
+    pub fn is_full(&self) -> bool {
+        let ObjectBatch { entities, relationships, records, .. } = &self.batch;
+        records.len() >= PIECE || entities.len() + relationships.len() >= OBJECTS
+    }
+
+    /// Gives the batch if it is full, and begins another one.
+    pub fn take_full(&mut self) -> Option<ObjectBatch> {
+        let rules = self.rules;
+        self.is_full().then(|| std::mem::replace(self, BatchBuilder::new(rules)).finish())
     }
 
     /// The batch so far.

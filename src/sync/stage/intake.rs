@@ -9,16 +9,14 @@ use crate::graph::InputLocation;
 use crate::store::staging::ObjectBatch;
 use crate::store::{NextGroup, pipeline};
 use crate::sync::read::{
-    InputDiagnostic, InputFormat, InputPiece, InputSource, PIECE, PieceReader, ReadRow, read_csv,
-    read_document,
+    InputDiagnostic, InputFormat, InputPiece, InputSource, OBJECT_MAX, PIECE, PieceReader, ReadRow,
+    read_csv, read_document,
 };
 use crate::sync::{InputNames, SyncError};
 use std::ops::ControlFlow;
 
 /// Faults after which reading stops; the rest of a file of the wrong kind helps nobody.
 const FAULTS_MAX: usize = 1_000;
-/// Rows of a table that make a batch.
-const ROWS_PER_BATCH: u64 = 20_000;
 
 /// Reads all inputs and hands over their batches in order; places count inputs from `first`.
 ///
@@ -102,15 +100,13 @@ impl BatchIntake<'_> {
     /// Reads a JSON document object by object.
     fn document(&mut self, input: &mut InputSource<'_>, number: u32) -> Result<(), SyncError> {
         let rules = self.rules;
-        let (mut builder, mut bytes) = (None::<BatchBuilder<'_>>, 0);
+        let mut builder = None::<BatchBuilder<'_>>;
         let mut stopped = None;
         let read = read_document(input, number, &mut |row: ReadRow<'_>| {
             let open = builder.get_or_insert_with(|| BatchBuilder::new(rules));
             self.faults.extend(open.push_row(&row).err());
-            bytes += row.text.len();
-            if bytes >= PIECE {
-                bytes = 0;
-                stopped = builder.take().and_then(|full| self.batch(full.finish()).err());
+            if let Some(full) = open.take_full() {
+                stopped = self.batch(full).err();
             }
             match stopped.is_some() || self.is_full() {
                 true => ControlFlow::Break(()),
@@ -132,20 +128,13 @@ impl BatchIntake<'_> {
     /// Reads a table of cells row by row.
     fn table(&mut self, input: &mut InputSource<'_>, number: u32) -> Result<(), SyncError> {
         let mut builder = BatchBuilder::new(self.rules);
-        let mut rows = 0;
         read_csv(input, number, &mut |row| {
             // Rows behind so many faults are only passed over.
             if self.is_full() {
                 return Ok(());
             }
             self.faults.extend(row.and_then(|row| builder.push_row(&row)).err());
-            rows += 1;
-            if rows == ROWS_PER_BATCH {
-                rows = 0;
-                let full = std::mem::replace(&mut builder, BatchBuilder::new(self.rules));
-                self.batch(full.finish())?;
-            }
-            Ok(())
+            builder.take_full().map_or(Ok(()), |full| self.batch(full))
         })?;
         self.batch(builder.finish())
     }
@@ -165,21 +154,31 @@ fn pack(piece: &InputPiece, input: u32, rules: &BatchRules) -> (ObjectBatch, Vec
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
+        if bytes.len() >= PIECE {
+            // The reader keeps only the beginning of such a line.
+            faults.push(line_fault(
+                place,
+                0,
+                format!("the line has {PIECE} bytes or more, an object at most {OBJECT_MAX}"),
+            ));
+            continue;
+        }
         match std::str::from_utf8(bytes) {
             Ok(text) => {
                 faults.extend(builder.push_digested(&ReadRow::alone(text, place), spelling).err());
             }
-            Err(e) => faults.push(InputDiagnostic {
-                place,
-                column: e.valid_up_to() as u32 + 1,
-                path: String::new(),
-                key: None,
-                message: "the line is not UTF-8".into(),
-            }),
+            Err(e) => {
+                let column = e.valid_up_to() as u32 + 1;
+                faults.push(line_fault(place, column, "the line is not UTF-8".into()));
+            }
         }
         if faults.len() >= FAULTS_MAX {
             break;
         }
     }
     (builder.finish(), faults)
+}
+
+fn line_fault(place: InputLocation, column: u32, message: String) -> InputDiagnostic {
+    InputDiagnostic { place, column, path: String::new(), key: None, message }
 }

@@ -24,7 +24,7 @@ pub struct BatchRules {
 }
 
 impl BatchRules {
-    /// See [`spelling`].
+    /// The digest of an object as it is written; see [`source_digest`].
     pub fn spelling(&self, text: &[u8]) -> u64 {
         source_digest(text, self.mode, self.digest_seed)
     }

@@ -74,8 +74,20 @@ mod tests {
     #[test]
     fn one_table_knows_the_filler_of_all_forms() {
         for text in [
-            "N/A", "n.a.", "#N/A", "(null)", "-", "*", " ", "<none>", "NaN", "TBD", "unknown",
-            "Default Serial", "1234567890", "To Be Filled By O.E.M.",
+            "N/A",
+            "n.a.",
+            "#N/A",
+            "(null)",
+            "-",
+            "*",
+            " ",
+            "<none>",
+            "NaN",
+            "TBD",
+            "unknown",
+            "Default Serial",
+            "1234567890",
+            "To Be Filled By O.E.M.",
         ] {
             assert!(is_filler(text, &[]), "{text}");
         }

@@ -181,8 +181,22 @@ fn resource_name<'a>(service: &str, resource: &'a str) -> &'a str {
 
 /// Pages below a repository in the web: what follows them names no repository.
 const REPO_PAGES: [&str; 16] = [
-    "-", "tree", "blob", "raw", "src", "pull", "pulls", "issues", "commit", "commits", "releases",
-    "actions", "wiki", "browse", "branch", "merge_requests",
+    "-",
+    "tree",
+    "blob",
+    "raw",
+    "src",
+    "pull",
+    "pulls",
+    "issues",
+    "commit",
+    "commits",
+    "releases",
+    "actions",
+    "wiki",
+    "browse",
+    "branch",
+    "merge_requests",
 ];
 
 /// A repository as its whole path without host, lower case, out of its https, ssh or short form:
@@ -351,7 +365,13 @@ mod tests {
         );
         table(
             |text| fqdn(text, &[]),
-            &[("#N/A", ""), ("Web.Example.COM.", "web.example.com"), ("web", ""), ("web.", ""), ("10.0.0.1", "")],
+            &[
+                ("#N/A", ""),
+                ("Web.Example.COM.", "web.example.com"),
+                ("web", ""),
+                ("web.", ""),
+                ("10.0.0.1", ""),
+            ],
         );
         table(
             |text| domain(text, &[]),

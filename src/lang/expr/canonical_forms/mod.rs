@@ -9,7 +9,8 @@ mod machine;
 mod person;
 
 pub(crate) use machine::{
-    address, arn, cidr, domain, fqdn, hostname, ip, mac, network, prefix_len, repo, repo_url, serial,
+    address, arn, cidr, domain, fqdn, hostname, ip, mac, network, prefix_len, repo, repo_url,
+    serial,
 };
 pub(crate) use person::{email, username};
 

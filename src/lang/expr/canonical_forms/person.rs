@@ -19,7 +19,8 @@ pub(crate) fn email(text: &str, junk: &[String]) -> Option<String> {
     let sound = |part: &str| {
         !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || matches!(c, '<' | '>'))
     };
-    (sound(local) && sound(host) && !local.contains('@') && !is_filler(address, junk)).then(|| address.to_owned())
+    (sound(local) && sound(host) && !local.contains('@') && !is_filler(address, junk))
+        .then(|| address.to_owned())
 }
 
 /// A login: the local part of an e-mail address, or what follows `DOMAIN\`; lower case.
