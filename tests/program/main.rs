@@ -27,4 +27,5 @@ mod rights;
 mod server;
 mod server_crowd;
 mod server_strangers;
+mod sources;
 mod tokens;

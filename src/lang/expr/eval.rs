@@ -119,10 +119,10 @@ fn compare<'r, R: PathDialect, S: ValueSource<'r, R>>(
         (Some(side), TermOperator::Compare(ComparisonOp::Equal))
             if !side.is_undefined_literal() =>
         {
-            eval(side, env).is_none()
+            eval_nested(side, env).is_none()
         }
         (Some(side), TermOperator::NotEqual) if !side.is_undefined_literal() => {
-            eval(side, env).is_some()
+            eval_nested(side, env).is_some()
         }
         (_, operator) => {
             let (Some(left_value), Some(right_value)) = (eval(left, env), eval(right, env)) else {

@@ -7,10 +7,12 @@
 
 mod age;
 mod schema;
+mod source_keys;
 mod toml_source;
 
 pub use age::{format_age, parse_age};
 pub use schema::{schema, source_schema};
+pub(super) use source_keys::SOURCE_TOP;
 pub(super) use toml_source::{SpannedText, TomlTable, toml_fault, wrong_kind};
 
 use crate::lang::{Diagnostic, SourceText, closest};
@@ -157,6 +159,10 @@ pub(super) const TOP: &[FormatKey] = &[
     ),
 ];
 
+/// The names of formats, as `format` takes them.
+pub(super) const ROW_FORMATS: &[&str] =
+    &["csv", "tsv", "json", "ndjson", "yaml", "toml", "xml", "xlsx", "lines"];
+
 pub(super) const ROWS: &[FormatKey] = &[
     key("file", FormatKind::Text, "One file, relative to this mapping."),
     key("files", FormatKind::Texts, "Globs, relative to this mapping; read in byte order of path."),
@@ -165,7 +171,7 @@ pub(super) const ROWS: &[FormatKey] = &[
     key("entities", FormatKind::Table(ENTITIES), "Each of these entities is a row."),
     key(
         "format",
-        FormatKind::Choice(super::rows::FORMATS),
+        FormatKind::Choice(ROW_FORMATS),
         "How the files are written. Default: by their extension.",
     ),
     key(

@@ -14,7 +14,7 @@ pub fn schema() -> String {
 
 /// The JSON Schema of source files of format 1, ready to print.
 pub fn source_schema() -> String {
-    print(table(crate::mapping::source::keys::TOP, ""), "Tombolo source file, format 1")
+    print(table(super::SOURCE_TOP, ""), "Tombolo source file, format 1")
 }
 
 fn print(mut schema: Value, title: &str) -> String {

@@ -285,11 +285,13 @@ mod tests {
         check("row.empty = row.null", false);
         check("row.missing != row.missing", true);
         check("row.missing != 'x'", true);
-        for name in ["missing", "empty", "null", "none", "deep"] {
+        for name in ["missing", "empty", "null", "none"] {
             check(&format!("row.{name} = undefined"), true);
             check(&format!("undefined != row.{name}"), false);
         }
-        check("row.name != undefined", true);
+        // Nested data is no value of a property, and it is there.
+        check("row.name != undefined and row.deep != undefined", true);
+        check("row.deep = row.deep", false);
         check("row.empty = ''", true);
         check("undefined = undefined", false);
         check("row.missing = (undefined, 'x')", false);

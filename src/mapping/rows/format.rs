@@ -19,10 +19,6 @@ pub(in crate::mapping) enum RowEncoding {
     Lines,
 }
 
-/// The names of formats, as `format` takes them.
-pub(in crate::mapping) const FORMATS: &[&str] =
-    &["csv", "tsv", "json", "ndjson", "yaml", "toml", "xml", "xlsx", "lines"];
-
 /// The compression of the bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::mapping) enum Compression {

@@ -173,10 +173,8 @@ pub(in crate::mapping) fn each_row(
     context: &dyn ItemContext,
     visit: &mut dyn FnMut(&RowFrame<'_>),
 ) {
-    // `[*]` at the beginning opens the list by itself.
-    let opened = items.iter().any(opens_list);
     match document.content {
-        FrameContent::Data(data @ NestedValue::List(_)) if !opened => {
+        FrameContent::Data(data @ NestedValue::List(_)) => {
             elements(data, &mut |key, element| {
                 let line = line_below(data, key, element, document.line);
                 let content = FrameContent::Data(element);
@@ -186,12 +184,6 @@ pub(in crate::mapping) fn each_row(
         }
         _ => each_item(items, document, context, visit),
     }
-}
-
-/// True if a path opens the list that a document is, instead of each of its elements.
-pub(super) fn opens_list(item: &MappingExpr) -> bool {
-    let MappingExprKind::Path(_, steps) = &item.kind else { return false };
-    matches!(steps.first(), Some(AccessStep::Each | AccessStep::Filter(_) | AccessStep::Index(_)))
 }
 
 /// A place on the way of a path: the value, and whether plain names led to it since the last frame.

@@ -20,7 +20,7 @@ pub use tree::{YAML_VALUES_MAX, yaml_documents};
 
 pub(super) use archive::members as archive_members;
 pub(super) use files::{glob, normalize_path};
-pub(super) use format::{FORMATS, archive_kind};
+pub(super) use format::archive_kind;
 pub(super) use frame::{FrameContent, ItemContext, RowFrame, each_item, each_row};
 pub(super) use reader::{PassedOver, ReadOptions, RowReader, columns_of};
 

@@ -256,7 +256,7 @@ impl<'s> RowReader<'s> {
                 }
                 OpenRowFile::Lines { lines, line: rows.skip as u32, json }
             }
-            RowEncoding::Json => self.open_json(file, rows)?,
+            RowEncoding::Json => self.open_json(file)?,
             RowEncoding::Yaml => documents(read_yaml(&read_document(file)?)?),
             RowEncoding::Toml => documents(vec![read_toml(&read_document(file)?)?]),
             RowEncoding::Xml => documents(vec![read_xml(&read_document(file)?)?]),
@@ -300,11 +300,9 @@ impl<'s> RowReader<'s> {
         })
     }
 
-    /// Opens a file of JSON: a list is read element by element, unless its rows ask for what is around
-    /// them.
-    fn open_json(&self, file: &RowFile, rows: &RowFileSet) -> Result<OpenRowFile, RowFileError> {
-        let opens_list = rows.items.iter().any(super::frame::opens_list);
-        if !self.options.around && !opens_list {
+    /// Opens a file of JSON: a list is read element by element, unless its rows ask for all of it.
+    fn open_json(&self, file: &RowFile) -> Result<OpenRowFile, RowFileError> {
+        if !self.options.around {
             let mut input = BufReader::with_capacity(1 << 16, open(file)?);
             let chunk = input.fill_buf()?;
             if chunk.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {

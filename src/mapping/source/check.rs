@@ -1,7 +1,6 @@
 //! From the source file as written to the checked one. The checks of rows, expressions and lookups are
 //! those of mapping files ([`MappingChecker`]).
 
-use super::keys;
 use super::model::{
     EndRule, EntityContent, EntityRule, MergePolicy, MergeRules, PropertyRule, RelationshipRule,
     RowSet, SourceExample, SourceFile, SourceGuard, SourceTest, SourceTestQuestion,
@@ -9,7 +8,9 @@ use super::model::{
 use crate::graph::{NameKind, Value};
 use crate::lang::{AccessStep, Diagnostic, NestedValue, SourceText, closest};
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, Template};
-use crate::mapping::format::{SpannedText, TomlTable, check_shape, is_named, toml_fault};
+use crate::mapping::format::{
+    SOURCE_TOP, SpannedText, TomlTable, check_shape, is_named, toml_fault,
+};
 use crate::mapping::model::AmbiguityPolicy;
 use crate::mapping::rows::{RowSource, columns_of};
 use crate::mapping::validate::{
@@ -49,7 +50,7 @@ pub(in crate::mapping) fn check_source(
             return None;
         }
     };
-    check_shape(source, document.get_ref(), keys::TOP, faults);
+    check_shape(source, document.get_ref(), SOURCE_TOP, faults);
     let first_line = 0..source.text.find('\n').unwrap_or(source.text.len());
     let top = TomlTable { span: first_line, table: document.get_ref(), source };
     let checker = MappingChecker::new(file, source, project, given, faults);
@@ -167,10 +168,13 @@ impl SourceChecker<'_> {
                 .filter_map(|(name, value)| Some((name, table.as_table(value)?)))
                 .collect(),
         };
+        self.checker.given_by_name = tables.len() > 1;
         let mut sets = Vec::new();
         for (name, table) in tables {
             let set = self.row_set(&table);
-            let columns = set.as_ref().and_then(|set| columns_of(&set.rows));
+            // A built-in reads exports of several versions, which have other columns.
+            let known = set.as_ref().filter(|_| !self.built_in);
+            let columns = known.and_then(|set| columns_of(&set.rows));
             self.sets.push((name.value, columns));
             sets.push(set);
         }
@@ -206,7 +210,7 @@ impl SourceChecker<'_> {
             false => self.checker.file_rows(table),
         };
         self.checker.columns = KnownColumns {
-            names: rows.as_ref().and_then(columns_of),
+            names: rows.as_ref().filter(|_| !self.built_in).and_then(columns_of),
             file: table.plain("file").or_else(|| Some(rows.as_ref()?.shown())).unwrap_or_default(),
             texts: matches!(rows, Some(RowSource::Files(_))),
         };

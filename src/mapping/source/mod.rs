@@ -1,9 +1,9 @@
 //! Source files: how rows become the entities and relationships of one scope.
 //!
-//! A source file is the sister of a mapping file, and one DIFF job. [`keys`] lists its keys,
+//! A source file is the sister of a mapping file, and one DIFF job. [`super::format`] lists its keys,
 //! [`check`] reads what they mean, which yields a [`SourceFile`]; [`run`] takes the rows through it;
 //! [`entities`] and [`relationships`] hold what the rows made and fold what is said twice;
-//! [`examples`] and [`tests`] hold a file to its promises. Rows, paths, expressions and lookups are
+//! [`examples`] and [`promises`] hold a file to its promises. Rows, paths, expressions and lookups are
 //! those of mapping files. Nothing here knows of the store, and nothing is written.
 
 mod account;
@@ -12,7 +12,6 @@ mod check;
 mod entities;
 mod examples;
 mod explanation;
-pub(super) mod keys;
 mod model;
 mod own_entities;
 mod promises;

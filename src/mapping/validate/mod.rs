@@ -51,6 +51,8 @@ pub(super) struct MappingChecker<'a> {
     pub project: &'a MappingProject,
     /// Files that stand in for those that the rows name.
     given: Option<&'a [PathBuf]>,
+    /// True if each row set takes those of them whose names fit.
+    pub given_by_name: bool,
     faults: &'a mut Vec<Diagnostic>,
     /// The known columns of the rows.
     pub columns: KnownColumns,
@@ -77,6 +79,7 @@ impl<'a> MappingChecker<'a> {
             source,
             project,
             given,
+            given_by_name: false,
             faults,
             columns: KnownColumns::default(),
             tables: LookupTables::new(),

@@ -4,9 +4,9 @@
 use super::MappingChecker;
 use crate::lang::{closest, parse_items};
 use crate::mapping::expression::{MappingExpr, PathRoot};
-use crate::mapping::format::{SpannedText, TomlTable};
+use crate::mapping::format::{ROW_FORMATS, SpannedText, TomlTable};
 use crate::mapping::rows::{
-    FORMATS, RowFile, RowFileSet, RowSource, archive_kind, archive_members, glob, normalize_path,
+    RowFile, RowFileSet, RowSource, archive_kind, archive_members, glob, normalize_path,
 };
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ impl MappingChecker<'_> {
         let mut files = Vec::new();
         let mut whole = true;
         if let Some(named) = self.given {
-            files = given_files(named, table);
+            files = given_files(named, table, self.given_by_name);
         } else if let Some(text) = table.text("file") {
             match self.existing_file(&text) {
                 Some(path) => files.push((path, text.value.clone(), text)),
@@ -104,7 +104,7 @@ impl MappingChecker<'_> {
                     Ok(file) => vec![file],
                     Err(words) => {
                         let fault = self.error("M0104", words).at(text.span, "");
-                        let help = format!("say it with `format`: {}", FORMATS.join(", "));
+                        let help = format!("say it with `format`: {}", ROW_FORMATS.join(", "));
                         self.push(fault.help(help));
                         return None;
                     }
@@ -275,13 +275,19 @@ impl MappingChecker<'_> {
     }
 }
 
-/// The files that stand in for those of a row set: with a pattern in its `files`, those whose names fit.
-fn given_files(named: &[PathBuf], table: &TomlTable<'_>) -> Vec<(PathBuf, String, SpannedText)> {
+/// The files that stand in for those of a row set. Of several row sets each takes those whose names fit
+/// its `files`.
+fn given_files(
+    named: &[PathBuf],
+    table: &TomlTable<'_>,
+    by_name: bool,
+) -> Vec<(PathBuf, String, SpannedText)> {
     let text = table.text("file").or_else(|| table.texts("files").into_iter().next());
     let Some(text) = text else { return Vec::new() };
     let patterns: Vec<_> = table
         .texts("files")
         .iter()
+        .filter(|_| by_name)
         .filter_map(|text| globset::Glob::new(text.value.rsplit('/').next()?).ok())
         .map(|glob| glob.compile_matcher())
         .collect();

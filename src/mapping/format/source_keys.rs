@@ -1,10 +1,10 @@
 //! The format of a source file as data: every table, every key, the kind of its value and what it
-//! means. Tables that mapping files have too are those of [`crate::mapping::format`].
+//! means. Tables that mapping files have too are those of [`super`].
 
-use crate::mapping::format::{FormatKey, FormatKind, LOOKUP, PAIR, ROWS, key, must};
+use super::{FormatKey, FormatKind, LOOKUP, PAIR, ROWS, key, must};
 
 /// The whole file.
-pub(in crate::mapping) const TOP: &[FormatKey] = &[
+pub(in crate::mapping) const SOURCE_TOP: &[FormatKey] = &[
     key("format", FormatKind::Whole, "Version of this file format. Default 1."),
     must(
         "scope",
@@ -113,7 +113,7 @@ pub(super) const RELATIONSHIP: &[FormatKey] = &[
     key("merge", FormatKind::Merge, MERGE),
 ];
 
-pub(in crate::mapping) const END: &[FormatKey] = &[
+pub(super) const END: &[FormatKey] = &[
     key(
         "match",
         FormatKind::Conditions,
@@ -204,4 +204,5 @@ pub(super) const RECOGNIZE: &[FormatKey] = &[
     key("columns", FormatKind::Texts, "Columns that the header has."),
     key("name", FormatKind::Texts, "Patterns of the name of the file."),
     key("where", FormatKind::Text, "What holds for the first row."),
+    key("format", FormatKind::Text, "How a file is written whose name does not say it."),
 ];
