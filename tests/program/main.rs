@@ -28,3 +28,4 @@ mod server;
 mod server_crowd;
 mod server_strangers;
 mod tokens;
+mod uploads;

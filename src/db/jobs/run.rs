@@ -5,7 +5,10 @@ use super::super::{Database, Error, RightSet, now};
 use crate::store::job_lock::StageEnd;
 use crate::store::job_stage::{JobStage, UploadParts};
 use crate::store::{DatabaseFile, StoreError};
-use crate::sync::{InputNames, JobReport, StagedUploads, SyncError, SyncPlan, apply, plan};
+use crate::sync::{
+    ChangeDetails, InputFaults, InputNames, JobReport, StagedUploads, SyncError, SyncPlan, apply,
+    describe, plan,
+};
 use uuid::Uuid;
 
 /// Jobs that are to be planned and applied together.
@@ -20,7 +23,12 @@ pub(crate) struct JobGroup<'r> {
     pub(crate) rights: Option<&'r RightSet>,
     /// True if an object that has to be skipped is an error.
     pub(crate) whole: bool,
+    /// Who is told each change of a dry run.
+    pub(crate) details: Option<&'r ChangeVisitor<'r>>,
 }
+
+/// Takes the changes of a plan, one after the other.
+pub type ChangeVisitor<'v> = dyn Fn(ChangeDetails) -> Result<(), Error> + 'v;
 
 impl<'r> JobGroup<'r> {
     pub(crate) fn new(
@@ -36,6 +44,7 @@ impl<'r> JobGroup<'r> {
             stage: None,
             rights: None,
             whole: false,
+            details: None,
         }
     }
 }
@@ -56,6 +65,9 @@ impl Database {
             let mut plan = plan(&snapshot, uploads, run.inputs, true)?;
             if let Some(rights) = run.rights {
                 rights.allow_mapped(&snapshot, &plan)?;
+            }
+            if let (true, Some(details)) = (run.dry_run, run.details) {
+                describe(&snapshot, uploads, &plan, &mut |change| details(change))?;
             }
             drop(snapshot);
             if run.whole {
@@ -195,5 +207,5 @@ fn require_whole(plan: &SyncPlan, rights: Option<&RightSet>) -> Result<(), Error
     };
     let skipped = skipped.clone().told_to(rights.is_none_or(RightSet::read));
     let words = format!("_key `{}`: {}", skipped.key, skipped.reason);
-    Err(SyncError::Faults(vec![words]).into())
+    Err(SyncError::Faults(InputFaults::single(words)).into())
 }
