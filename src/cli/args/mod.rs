@@ -9,7 +9,7 @@ mod questions;
 #[cfg(any(feature = "push", feature = "server"))]
 mod server;
 
-pub use jobs::{JobAction, JobArgs, JobClearArgs, JobIdArgs, ReadArgs, SameScope, SyncArgs};
+pub use jobs::{JobAction, JobArgs, JobClearArgs, JobIdArgs, SameScope, SyncArgs};
 pub use mapping_files::{
     ApplyArgs, CheckArgs, DiagnosticFormat, ExplainArgs, GuardOverrideArgs, MappingFileArgs,
     NameValuePair, NewMappingArgs, PlanArgs, PlanDisplayArgs, PlanFormat,

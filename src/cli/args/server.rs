@@ -127,7 +127,7 @@ pub struct PushArgs {
     #[arg(long, env = "TOMBOLO_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
     #[command(flatten)]
-    pub read: super::ReadArgs,
+    pub read: super::jobs::ReadArgs,
     /// With a repeated key the latest object wins
     #[arg(long)]
     pub ignore_duplicates: bool,
