@@ -2,7 +2,7 @@
 
 use crate::lang::Diagnostic;
 use crate::limits::{LimitError, QuestionError};
-use crate::store::StoreError;
+use crate::store::{ScopeOwner, StoreError};
 use crate::sync::SyncError;
 use std::fmt;
 
@@ -88,6 +88,13 @@ impl Error {
             (Error::Usage(_, hint) | Error::UnknownEntity(_, hint), _) => return hint.clone(),
             (Error::Query(fault), _) => return fault.helps.first().cloned(),
             (Error::Stopped(limit), _) => limit.hint(),
+            (Error::Sync(SyncError::OtherOwner { owner: ScopeOwner::Collector, .. }), _) => {
+                "give the bridge a scope of its own"
+            }
+            (Error::Sync(SyncError::OtherOwner { .. }), _) => {
+                "upload into a scope of its own; `tombolo scopes delete --edges-of SCOPE` empties one"
+            }
+            (Error::Sync(SyncError::ReservedScope(_)), _) => "choose another name",
             (Error::UnknownJob(_), _) => "`tombolo job list` shows all",
             (Error::Moved(..), _) => "run `tombolo plan` again",
             (_, Some(StoreError::Missing(_))) => {

@@ -98,7 +98,7 @@ fn request(scope: Option<&str>) -> SyncRequest {
 
 fn input(text: &str) -> InputSource<'_> {
     let reader = Box::new(Cursor::new(text.as_bytes()));
-    InputSource { name: "bench".into(), format: InputFormat::Ndjson, reader }
+    InputSource::new("bench", InputFormat::Ndjson, reader)
 }
 
 pub fn sync(database: &Database, scope: Option<&str>, text: &str) {

@@ -3,7 +3,7 @@
 use super::heads::{self, RelationshipHead};
 use super::{AnswerDocument, AnswerError, QuestionContext};
 use crate::graph::{
-    AdjacencyRead, EdgeDirection, Entity, EntityHead, GraphRead, NameLookup, ObjectKind,
+    AdjacencyRead, EdgeDirection, Entity, EntityHead, GraphRead, NameLookup, ObjectKind, Value,
 };
 use crate::limits::CostMeter;
 use crate::store::Snapshot;
@@ -32,7 +32,12 @@ impl EntityRequest {
             AnswerError::inconsistent(format_args!("entity number {number} is missing"))
         })?;
         let near = sorted_neighbors(snapshot, meter, number)?;
-        Ok(EntityAnswer { snapshot, entity, near, fault: RefCell::new(None) })
+        let scope = snapshot.name_number(&entity.scope);
+        let pinned = match scope {
+            Some(scope) => snapshot.pinned(scope, snapshot.hashed(entity.id))?,
+            None => Vec::new(),
+        };
+        Ok(EntityAnswer { snapshot, entity, pinned, near, fault: RefCell::new(None) })
     }
 }
 
@@ -42,6 +47,8 @@ pub struct EntityAnswer<'a> {
     snapshot: &'a Snapshot,
     /// The entity.
     pub entity: Entity,
+    /// Its properties that an OVERRIDE job pinned, whatever its collector says.
+    pub pinned: Vec<(String, Value<'static>)>,
     /// Its relationships, in the order in which they are shown.
     pub near: Vec<NeighborRank>,
     /// The error that stopped the naming.
@@ -63,6 +70,10 @@ impl Serialize for EntityAnswer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut document = serializer.serialize_struct("Entity", 2)?;
         document.serialize_field("entity", &self.entity)?;
+        if !self.pinned.is_empty() {
+            let names: Vec<&str> = self.pinned.iter().map(|(name, _)| name.as_str()).collect();
+            document.serialize_field("pinned", &names)?;
+        }
         document.serialize_field("relationships", &NeighborList(self))?;
         document.end()
     }

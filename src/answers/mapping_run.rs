@@ -114,6 +114,11 @@ impl MappingFileSet {
         Err(error.advise(AnswerAdvice::CheckMappings))
     }
 
+    /// True if a folder was asked for in which there is no mapping file yet.
+    pub fn waits(&self) -> bool {
+        self.folders && self.files == 0 && !self.labelled && self.broken.is_empty()
+    }
+
     /// Sets the guards of a run. They loosen what protects one mapping, so one has to be named.
     ///
     /// # Errors

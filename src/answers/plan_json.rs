@@ -81,6 +81,9 @@ impl MappingRunJson<'_> {
                 "entities": ends(&SourceOutcome::ENTITIES),
                 "relationships": ends(&SourceOutcome::RELATIONSHIPS),
             });
+            if self.details {
+                value["changes"] = json!(outcome.changes);
+            }
             let unmatched = resolved.unmatched.iter().map(|item| {
                 let outcome = item.bucket.name();
                 json!({ "place": item.place, "outcome": outcome, "reason": item.reason })

@@ -11,7 +11,7 @@ use crate::lang::{Diagnostic, DiagnosticSeverity};
 use crate::mapping::{self, ResolvedSource, SourceFile, SourceTestQuestion, TestOutcome};
 use crate::query::{CostMeter, QuestionError, QuestionLimits};
 use crate::store::Snapshot;
-use crate::sync::{JobReport, JobStatus, MappingInfo, RelationshipLimits};
+use crate::sync::{ChangeDetails, JobReport, JobStatus, MappingInfo, RelationshipLimits};
 use std::time::{Instant, SystemTime};
 
 /// The outcome of one source.
@@ -22,6 +22,8 @@ pub struct SourceRunOutcome {
     pub resolved: ResolvedSource,
     /// The report of the job, as planned.
     pub planned: Option<JobReport>,
+    /// The first changes by entity and property, as many as were asked for.
+    pub changes: Vec<ChangeDetails>,
     /// Its faults.
     pub faults: Vec<Diagnostic>,
     /// The point that it reached.
@@ -36,6 +38,7 @@ impl SourceRunOutcome {
             source,
             resolved: ResolvedSource::default(),
             planned: None,
+            changes: Vec::new(),
             faults: Vec::new(),
             state: MappingState::Disabled,
             took: 0,
@@ -111,7 +114,7 @@ pub(super) fn plan_sources(
         let begun = Instant::now();
         let mut outcome = SourceRunOutcome::new(source.clone());
         if source.enabled {
-            outcome.state = match plan_source(ground, &mut outcome, options.overrides) {
+            outcome.state = match plan_source(ground, &mut outcome, options) {
                 Ok(state) => state,
                 Err(error) => MappingState::Broken(error),
             };
@@ -125,7 +128,7 @@ pub(super) fn plan_sources(
 fn plan_source(
     ground: &mut PlanningGround<'_>,
     outcome: &mut SourceRunOutcome,
-    overrides: &GuardOverrides,
+    options: &MappingRunOptions<'_>,
 ) -> Result<MappingState, AnswerError> {
     // Without a database the copy stands in for it from the beginning.
     if ground.real.is_none() {
@@ -138,7 +141,7 @@ fn plan_source(
     })? {
         return Ok(state);
     }
-    let job = job(&outcome.source, &outcome.resolved, overrides);
+    let job = job(&outcome.source, &outcome.resolved, options.overrides);
     let database = match (&ground.scratch, ground.real) {
         (Some(scratch), _) => &scratch.database,
         (None, Some(real)) => real,
@@ -146,7 +149,8 @@ fn plan_source(
     };
     let snapshot = database.snapshot()?;
     let staged = database.stage_source(&snapshot, &job, &outcome.resolved)?;
-    let report = database.plan_source(&snapshot, &staged)?;
+    let (report, changes) = database.plan_source(&snapshot, &staged, options.details)?;
+    outcome.changes = changes;
     for refusal in &report.refusals {
         let fault = outcome.source.refuse_change(&refusal.guard, &refusal.message, &refusal.allow);
         outcome.faults.push(fault);
@@ -265,7 +269,7 @@ pub(super) fn apply_sources(
         let begun = Instant::now();
         let mut outcome = SourceRunOutcome::new(source.clone());
         if source.enabled {
-            outcome.state = match apply_source(database, &mut outcome, options.overrides) {
+            outcome.state = match apply_source(database, &mut outcome, options) {
                 Ok(state) => state,
                 Err(error) => MappingState::Broken(error),
             };
@@ -279,14 +283,14 @@ pub(super) fn apply_sources(
 fn apply_source(
     database: &Database,
     outcome: &mut SourceRunOutcome,
-    overrides: &GuardOverrides,
+    options: &MappingRunOptions<'_>,
 ) -> Result<MappingState, AnswerError> {
     let asks =
         |promise: &mapping::SourceTest| matches!(promise.ask, SourceTestQuestion::Query { .. });
     // Only a test with a query needs the graph as planned, which costs a copy.
     if outcome.source.promises.iter().any(asks) {
         let mut ground = PlanningGround::new(Some(database));
-        let state = plan_source(&mut ground, outcome, overrides)?;
+        let state = plan_source(&mut ground, outcome, options)?;
         if !matches!(state, MappingState::Ready) {
             return Ok(state);
         }
@@ -296,9 +300,13 @@ fn apply_source(
     if is_refused(outcome) {
         return Ok(MappingState::Refused);
     }
-    let job = job(&outcome.source, &outcome.resolved, overrides);
-    let staged: StagedSource =
-        database.stage_source(&database.snapshot()?, &job, &outcome.resolved)?;
+    let job = job(&outcome.source, &outcome.resolved, options.overrides);
+    let snapshot = database.snapshot()?;
+    let staged: StagedSource = database.stage_source(&snapshot, &job, &outcome.resolved)?;
+    if options.details > 0 {
+        (_, outcome.changes) = database.plan_source(&snapshot, &staged, options.details)?;
+    }
+    drop(snapshot);
     let report = database.apply_source(&staged)?;
     for refusal in &report.refusals {
         let fault = outcome.source.refuse_change(&refusal.guard, &refusal.message, &refusal.allow);

@@ -125,6 +125,10 @@ impl From<Error> for ApiError {
             (_, Some(StoreError::NamesFull { .. })) => (S::UNPROCESSABLE_ENTITY, "TOO_MANY_NAMES"),
             (_, Some(_)) => (S::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE"),
             (Error::Sync(SyncError::State(_)), _) => (S::CONFLICT, "JOB_NOT_AWAITING_UPLOADS"),
+            (Error::Sync(SyncError::OtherOwner { .. }), _) => {
+                (S::CONFLICT, "SCOPE_HAS_OTHER_OWNER")
+            }
+            (Error::Sync(SyncError::ReservedScope(_)), _) => (S::BAD_REQUEST, "BAD_REQUEST"),
             (Error::Sync(SyncError::TooMuchStaged { .. }), _) => {
                 (S::INSUFFICIENT_STORAGE, "TOO_MUCH_STAGED")
             }
@@ -140,8 +144,12 @@ impl From<Error> for ApiError {
         };
         let message = match &e {
             Error::Sync(SyncError::Faults(faults)) => {
-                let each: Vec<String> = faults.iter().map(|f| format!("- Error in {f}")).collect();
-                format!("{} validation error(s):\n{}", faults.len(), each.join("\n"))
+                let told = faults.kinds.iter().flat_map(|kind| &kind.first);
+                let mut each: Vec<String> =
+                    told.map(|fault| format!("- Error in {fault}")).collect();
+                let more = faults.total.saturating_sub(each.len() as u64);
+                each.extend((more > 0).then(|| format!("- and {more} more")));
+                format!("{} validation error(s):\n{}", faults.total, each.join("\n"))
             }
             // Names that the caller brought are no secret to the caller.
             _ if status == S::UNPROCESSABLE_ENTITY => e.to_string(),

@@ -461,11 +461,7 @@ fn json_upload(
         (Some(list), true) => with_scopes(app, rights, list)?,
     };
     let text = format!("{{\"entities\":{entities},\"relationships\":{relationships}}}");
-    let input = InputSource {
-        name: String::new(),
-        format: InputFormat::Json,
-        reader: Box::new(text.as_bytes()),
-    };
+    let input = request_body(InputFormat::Json, text.as_bytes());
     let extras = UploadExtras {
         mapped: &mapped,
         deletes: &deletes,
@@ -530,6 +526,12 @@ fn split_mapped(
     }
 }
 
+fn request_body(format: InputFormat, bytes: &[u8]) -> InputSource<'_> {
+    let mut input = InputSource::new("", format, Box::new(bytes));
+    input.options.paths_only = true;
+    input
+}
+
 fn put(
     app: &AppState,
     job: &JobReport,
@@ -538,7 +540,7 @@ fn put(
     bytes: &[u8],
     part: UploadContent,
 ) -> Result<JobReport, ApiError> {
-    let input = InputSource { name: String::new(), format, reader: Box::new(bytes) };
+    let input = request_body(format, bytes);
     append(app, job, rights, input, UploadExtras::default(), part)
 }
 

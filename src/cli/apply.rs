@@ -72,10 +72,19 @@ fn load(
     context: &mut CommandContext<'_>,
     args: &MappingFileArgs,
     overrides: &GuardOverrides,
+    plans: bool,
 ) -> Result<MappingFileSet, CommandError> {
     let mut loaded = MappingFileSet::load(&args.selection());
     diagnostics::tell(context, &loaded.faults, DiagnosticFormat::Human)?;
-    loaded.check(count_format())?;
+    match plans && loaded.waits() {
+        // A project that was made a moment ago has nothing to plan, which is no mistake.
+        true => {
+            let note = "no mapping file yet: `tombolo new SCOPE` writes one, and a file whose name \
+                        ends in .example is none until it is renamed";
+            super::notes::tell(context, &[note.to_owned()])?;
+        }
+        false => loaded.check(count_format())?,
+    }
     loaded.set_overrides(overrides)?;
     Ok(loaded)
 }
@@ -83,7 +92,7 @@ fn load(
 /// `tombolo plan`.
 pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, CommandError> {
     let guards = args.overrides.guards();
-    let loaded = load(context, &args.mappings, &guards)?;
+    let loaded = load(context, &args.mappings, &guards, true)?;
     let meter = context.meter();
     // Sources can be planned where there is no database yet: apply would make it.
     let nothing = !loaded.sources.is_empty() && !context.path().exists();
@@ -206,7 +215,7 @@ pub fn apply(context: &mut CommandContext<'_>, args: &ApplyArgs) -> Result<u8, C
         };
     }
     let guards = args.overrides.guards();
-    let loaded = load(context, &args.mappings, &guards)?;
+    let loaded = load(context, &args.mappings, &guards, false)?;
     let database = context.open_or_create()?;
     let details = plan_text::edges_listed(&args.show);
     let found = loaded.apply(&database, &MappingRunOptions { overrides: &guards, details })?;

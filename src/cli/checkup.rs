@@ -11,13 +11,25 @@ use tombolo::db::Database;
 /// `tombolo init`: a database, and a project around it unless there is one.
 pub fn init(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     let path = context.path().to_owned();
-    if path.exists() {
-        return Err(CommandError::mistake(format!("`{}` exists already", path.display()))
-            .hint("use it as it is, or name another file with `--db PATH`"));
-    }
-    Database::create(&path)?;
-    writeln!(context.out, "+ created {}", clean(&path.display().to_string()))?;
+    let name = clean(&path.display().to_string()).into_owned();
+    // A database that `sync` made is as good as one of ours; the project is made around it.
+    let made = match path.exists() {
+        true => {
+            context.open()?;
+            false
+        }
+        false => {
+            Database::create(&path)?;
+            writeln!(context.out, "+ created {name}")?;
+            true
+        }
+    };
     let has_project = super::new::project(context)?;
+    let ignored = super::new::ignore_files(context, &path)?;
+    if !made && !has_project && !ignored {
+        return Err(CommandError::mistake(format!("`{name}` and its project exist already"))
+            .hint("use them as they are, or name another file with `--db PATH`"));
+    }
     let db = context.db_flag();
     let check = if has_project { "      tombolo check" } else { "" };
     context.out.next(&format!("tombolo{db} sync --scope NAME FILE...{check}      tombolo demo"))?;

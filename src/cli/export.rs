@@ -14,7 +14,7 @@ use super::output::AnswerWriter;
 use super::picture::{self, DrawingFormat};
 use std::io::Write;
 use tombolo::answers;
-use tombolo::graph::{GraphRead, NameLookup, ObjectKind};
+use tombolo::graph::{GraphRead, NameLookup, ObjectKind, Value};
 use tombolo::store::{ObjectHead, Snapshot};
 
 /// The choice of objects to export.
@@ -79,12 +79,29 @@ fn object(
     snapshot: &Snapshot,
     kind: ObjectKind,
     number: u32,
+    pins: bool,
     out: &mut AnswerWriter<'_>,
 ) -> Result<(), CommandError> {
     let missing = || inconsistent(format_args!("object number {number} is missing"));
     match kind {
         ObjectKind::Entity => {
-            serde_json::to_writer(out, &snapshot.entity(number)?.ok_or_else(missing)?)?;
+            let entity = snapshot.entity(number)?.ok_or_else(missing)?;
+            let pinned = match snapshot.name_number(&entity.scope).filter(|_| pins) {
+                Some(scope) => snapshot.pinned(scope, snapshot.hashed(entity.id))?,
+                None => Vec::new(),
+            };
+            if pinned.is_empty() {
+                serde_json::to_writer(out, &entity)?;
+                return Ok(());
+            }
+            // Behind the other members, so that an upload pins the same properties.
+            let text = serde_json::to_string(&entity)?;
+            write!(out, "{}", &text[..text.len() - 1])?;
+            for (at, (name, value)) in pinned.iter().enumerate() {
+                let begin = if at == 0 { ",\"_pins\":{" } else { "," };
+                write!(out, "{begin}{}:{value}", Value::Text(name.as_str().into()))?;
+            }
+            write!(out, "}}}}")?;
         }
         ObjectKind::Relationship => {
             serde_json::to_writer(out, &snapshot.relationship(number)?.ok_or_else(missing)?)?;
@@ -98,9 +115,10 @@ fn ndjson(
     choice: &ExportFilter,
     out: &mut AnswerWriter<'_>,
 ) -> Result<(), CommandError> {
+    let pins = snapshot.has_pins()?;
     for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
         each_stored(snapshot, kind, choice, |number| {
-            object(snapshot, kind, number, out)?;
+            object(snapshot, kind, number, pins, out)?;
             Ok(writeln!(out)?)
         })?;
     }
@@ -112,13 +130,14 @@ fn json(
     choice: &ExportFilter,
     out: &mut AnswerWriter<'_>,
 ) -> Result<(), CommandError> {
+    let pins = snapshot.has_pins()?;
     for (kind, open) in [(ObjectKind::Entity, "{"), (ObjectKind::Relationship, ",")] {
         write!(out, "{open}\"{}\":[", kind.plural())?;
         let mut separator = "\n";
         each_stored(snapshot, kind, choice, |number| {
             write!(out, "{separator}")?;
             separator = ",\n";
-            object(snapshot, kind, number, out)
+            object(snapshot, kind, number, pins, out)
         })?;
         writeln!(out, "]")?;
     }

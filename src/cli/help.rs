@@ -90,7 +90,7 @@ const ENDINGS: [HelpEnding; 39] = [
         note: "",
         examples: [
             ("tombolo sync --scope okta okta.json", "replace what scope `okta` holds"),
-            ("tombolo sync --scope okta --dry-run okta.json", "what would change"),
+            ("tombolo sync --scope okta --dry-run --details okta.json", "what would change"),
         ],
         next: ("tombolo stats", "what is in the graph now"),
     },
@@ -108,7 +108,7 @@ const ENDINGS: [HelpEnding; 39] = [
         note: "",
         examples: [
             ("tombolo job show 1a2b3c4d", "an id, or enough of its end"),
-            ("tombolo job show 1a2b3c4d -o json", "with every skipped row"),
+            ("tombolo job show 1a2b3c4d --changes", "what a held job would change"),
         ],
         next: ("tombolo job undo 1a2b3c4d", "brings back what it deleted"),
     },

@@ -52,7 +52,8 @@ pub fn run(context: &mut CommandContext<'_>, args: &ImportArgs) -> Result<u8, Co
     let guards: GuardOverrides = args.overrides.guards();
     set.set_overrides(&guards)?;
     set.check(count_format())?;
-    let options = MappingRunOptions { overrides: &guards, details: 0 };
+    let details = plan_text::edges_listed(&args.show);
+    let options = MappingRunOptions { overrides: &guards, details };
     let found = match args.dry_run {
         false => set.apply(&context.open_or_create()?, &options)?,
         true if context.path().exists() => {

@@ -14,7 +14,6 @@ use super::{CommandContext, question};
 use serde_json::json;
 use std::io::Write;
 use tombolo::answers::{EntityAnswer, ScopesAnswer, StatsAnswer};
-use tombolo::graph::Entity;
 
 /// Neighbours of one group that a table shows; JSON has all.
 const NEIGHBOURS: usize = 6;
@@ -31,14 +30,15 @@ pub fn get(context: &mut CommandContext<'_>, args: &GetArgs) -> Result<u8, Comma
     match args.output {
         ReportFormat::Json => out.document(&found)?,
         ReportFormat::Table => {
-            print_entity(out, &found.entity)?;
+            print_entity(out, &found)?;
             print_neighbours(out, &found)?;
         }
     }
     Ok(0)
 }
 
-fn print_entity(out: &mut AnswerWriter<'_>, entity: &Entity) -> Result<(), CommandError> {
+fn print_entity(out: &mut AnswerWriter<'_>, found: &EntityAnswer<'_>) -> Result<(), CommandError> {
+    let entity = &found.entity;
     let metadata = &entity.metadata;
     let deleted =
         metadata.end_on.map(|end| format!("   {} deleted {}", out.sign('!'), when(out, end)));
@@ -56,8 +56,11 @@ fn print_entity(out: &mut AnswerWriter<'_>, entity: &Entity) -> Result<(), Comma
     let names: Vec<String> =
         entity.properties.iter().map(|(name, _)| clean(name).into_owned()).collect();
     let columns = names.iter().map(|name| width(name)).max().unwrap_or(0).min(NAME_MAX);
-    for ((_, value), name) in entity.properties.iter().zip(&names) {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    for ((property, value), name) in entity.properties.iter().zip(&names) {
+        let mut text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if found.pinned.iter().any(|(pinned, _)| pinned == property) {
+            text.push_str("  (pinned)");
+        }
         let start = format!("  {}  ", padded(name, columns, false));
         out.line(&start, &clean(&text), &" ".repeat(columns + 4))?;
     }

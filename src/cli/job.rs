@@ -4,12 +4,12 @@ use super::CommandContext;
 use super::args::{JobAction, JobClearArgs, JobIdArgs, ReportFormat, RowFormat};
 use super::failure::{CommandError, FAILED};
 use super::output::{RowListing, bytes, clean, counted};
-use super::report;
+use super::{change_text, report};
 use serde_json::json;
 use std::io::Write;
 use tombolo::answers;
 use tombolo::db::Database;
-use tombolo::sync::JobReport;
+use tombolo::sync::{JobReport, JobStatus};
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, action: &JobAction) -> Result<u8, CommandError> {
@@ -26,7 +26,8 @@ pub fn run(context: &mut CommandContext<'_>, action: &JobAction) -> Result<u8, C
             note(context, &database)?;
             Ok(code)
         }
-        JobAction::Show(args) => show(context, args, &[database.find_job(&args.id)?]),
+        JobAction::Show(args) if args.changes => changes(context, &args.job, &database),
+        JobAction::Show(args) => show(context, &args.job, &[database.find_job(&args.job.id)?]),
         JobAction::Approve(args) => show(context, args, &database.approve(&args.id)?),
         JobAction::Abort(args) => show(context, args, &[database.abort(&args.id)?]),
         JobAction::Undo(args) => undo(context, args, database.undo(&args.id)?),
@@ -91,7 +92,7 @@ fn list(
     ])
     .counting(&["created", "updated", "deleted", "skipped"]);
     for job in jobs.iter().take(max) {
-        let (e, r) = (job.entities, job.relationships);
+        let [created, updated, deleted] = job.done();
         let time = match format {
             RowFormat::Table => json!(report::time(&context.out, job)),
             _ => json!(job.end_timestamp.unwrap_or(job.start_timestamp)),
@@ -105,9 +106,9 @@ fn list(
             json!(job.scope),
             json!(job.sync_mode),
             json!(job.status),
-            json!(e.created + r.created),
-            json!(e.updated + r.updated),
-            json!(e.deleted + r.deleted),
+            json!(created),
+            json!(updated),
+            json!(deleted),
             json!(job.skipped_total),
             time,
         ]);
@@ -115,6 +116,30 @@ fn list(
     listing.print(&mut context.out, format)?;
     if jobs.len() > max && format == RowFormat::Table {
         writeln!(context.out, "… {} older jobs (--max {})", jobs.len() - max, jobs.len())?;
+    }
+    Ok(0)
+}
+
+/// `tombolo job show --changes`: what a held job would change, then its report.
+fn changes(
+    context: &mut CommandContext<'_>,
+    args: &JobIdArgs,
+    database: &Database,
+) -> Result<u8, CommandError> {
+    let report = database.find_job(&args.id)?;
+    if report.status != JobStatus::Held {
+        let hint = "of a job that ended, only its counts are kept; `tombolo sync --dry-run \
+                    --details` tells changes before they are made";
+        let message = format!("job {} is not held, so its changes cannot be told", report.id);
+        return Err(CommandError::mistake(message).hint(hint));
+    }
+    let json = args.output == ReportFormat::Json;
+    let reports = change_text::write_all(&mut context.out, json, |visit| {
+        database.held_changes(&args.id, visit)?;
+        Ok([report])
+    })?;
+    if !json {
+        report::print(context, &reports, None)?;
     }
     Ok(0)
 }

@@ -7,6 +7,7 @@ mod apply;
 mod args;
 mod blast;
 mod chains;
+mod change_text;
 mod checkup;
 mod demo;
 mod diagnostics;

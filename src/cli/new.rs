@@ -212,12 +212,51 @@ pub fn project(context: &mut CommandContext<'_>) -> Result<bool, CommandError> {
     let schema = tombolo::mapping::schema();
     for (path, text, about) in [
         ("tombolo.toml", PROJECT, "names of scopes"),
-        ("mappings/okta-jamf-ownership.toml", MAPPING, "an example: laptops by owner"),
+        ("mappings/okta-jamf-ownership.toml.example", MAPPING, "an example: laptops by owner"),
         ("mappings/data/inventory.csv", INVENTORY, "its rows"),
         ("mappings/mapping.schema.json", schema.as_str(), "for your editor"),
     ] {
         put(Path::new(path), text)?;
-        writeln!(context.out, "+ created {path:<34} {about}")?;
+        writeln!(context.out, "+ created {path:<42} {about}")?;
     }
+    Ok(true)
+}
+
+/// What lies beside a database and belongs into no repository.
+const BESIDE: [&str; 3] = ["", ".jobs/", ".index/"];
+
+/// Names the database and what lies beside it in `.gitignore`, if it lies in this folder. True if
+/// anything was written.
+pub fn ignore_files(
+    context: &mut CommandContext<'_>,
+    database: &Path,
+) -> Result<bool, CommandError> {
+    let file = Path::new(".gitignore");
+    let here = database.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+    let Some(name) = database.file_name().and_then(|name| name.to_str()).filter(|_| here) else {
+        return Ok(false);
+    };
+    let failed = |e: std::io::Error| CommandError::file(file, "write", &e);
+    let before = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(CommandError::file(file, "read", &e)),
+    };
+    let known = |line: &String| before.lines().any(|known| known.trim() == line);
+    let lines: Vec<String> = BESIDE
+        .iter()
+        .map(|ending| format!("/{name}{ending}"))
+        .filter(|line| !known(line))
+        .collect();
+    if lines.is_empty() {
+        return Ok(false);
+    }
+    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
+    std::fs::write(file, format!("{before}{gap}{}\n", lines.join("\n"))).map_err(failed)?;
+    let (verb, about) = match before.is_empty() {
+        true => ("created", "keeps the database out of git"),
+        false => ("added to", "the database stays out of git"),
+    };
+    writeln!(context.out, "+ {verb} {:<42} {about}", file.display())?;
     Ok(true)
 }

@@ -158,8 +158,11 @@ fn table(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), CommandErr
         }
     }
     let limit = if run.show.all { usize::MAX } else { LISTED };
-    for outcome in run.found.sources.iter().filter(|_| run.show.unmatched) {
-        source_text::unmatched(out, outcome, limit)?;
+    for outcome in &run.found.sources {
+        source_text::changed(out, outcome)?;
+        if run.show.unmatched {
+            source_text::unmatched(out, outcome, limit)?;
+        }
     }
     for outcome in &run.found.outcomes {
         listed(out, outcome, run)?;

@@ -1,18 +1,24 @@
 //! `tombolo push`: files to a server, with the report that `sync` prints.
 //!
-//! Lines go in pieces, so that a file may be of any size. Other documents go whole.
+//! All files are read and checked before a job is made, so that a file that is refused leaves
+//! nothing on the server. Rows go in pieces, so that a file may be of any size. JSON documents go
+//! whole.
 
 use super::CommandContext;
 use super::args::{PushArgs, ReportFormat};
 use super::failure::{CommandError, FAILED, MISTAKE};
 use super::report;
-use super::sync::sources;
+use super::sync::{UploadFile, sources};
+use indicatif::ProgressBar;
 use serde_json::{Value as Json, json};
-use std::io::{Read, Write};
+use std::io::{Cursor, Read, Write};
 use std::time::Duration;
-use tombolo::sync::{InputFormat, JobReport};
+use tombolo::Error;
+use tombolo::sync::{
+    BatchRules, InputFormat, InputSource, JobReport, NestedValues, SyncError, read_rows,
+};
 
-/// Bytes of lines in one request.
+/// Bytes of rows in one request.
 const PIECE: usize = 8 << 20;
 /// The largest document that goes whole, in bytes; the server takes no more.
 const WHOLE_MAX: usize = 64 << 20;
@@ -22,6 +28,7 @@ const TRIES: u32 = 6;
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &PushArgs) -> Result<u8, CommandError> {
     let server = PushClient::new(args);
+    let upload = PushUpload::checked(context, args)?;
     let body = json!({
         "source": "api",
         "scope": args.scope,
@@ -32,7 +39,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &PushArgs) -> Result<u8, Comm
     let made = server.post(jobs, "application/json", body.to_string().as_bytes())?;
     let id = made["job"]["id"].as_str().unwrap_or_default().to_owned();
     let path = format!("{jobs}/{id}");
-    let result = upload(&server, &path, args).and_then(|()| {
+    let result = upload.send(&server, &format!("{path}/upload")).and_then(|()| {
         let body = json!({
             "partialDatasets": { "types": args.partial_types },
             "allowDeletes": args.allow_deletes,
@@ -56,54 +63,135 @@ pub fn run(context: &mut CommandContext<'_>, args: &PushArgs) -> Result<u8, Comm
     Ok(report::exit_code(&reports))
 }
 
-fn upload(server: &PushClient, path: &str, args: &PushArgs) -> Result<(), CommandError> {
-    let path = format!("{path}/upload");
-    for source in sources(&args.files)? {
-        let name = source.name();
-        let read = |e: std::io::Error| CommandError::Fault {
-            message: format!("cannot read `{name}`: {e}"),
-            hint: None,
-            code: FAILED,
+/// Files that were read once and are in order.
+struct PushUpload {
+    sources: Vec<UploadFile>,
+    /// The lines of a source that cannot be read a second time.
+    kept: Vec<Option<Vec<u8>>>,
+    rules: BatchRules,
+}
+
+impl PushUpload {
+    /// Reads all files and checks them as `sync` does, before the server hears of them.
+    fn checked(
+        context: &mut CommandContext<'_>,
+        args: &PushArgs,
+    ) -> Result<PushUpload, CommandError> {
+        let sources = sources(context, &args.files, args.read.options())?;
+        let rules = BatchRules {
+            mode: args.mode,
+            scope: Some(args.scope.clone()),
+            same_scope_reject: false,
+            digest_seed: 0,
+            known: None,
         };
-        let format = source.format;
-        let mut reader = source.reader();
-        if format == InputFormat::Ndjson {
-            let mut rest = Vec::new();
-            loop {
-                let before = rest.len();
-                let size = (PIECE - before.min(PIECE)).max(1 << 20) as u64;
-                (&mut reader).take(size).read_to_end(&mut rest).map_err(read)?;
-                if rest.len() == before {
-                    break;
+        let mut upload = PushUpload { kept: vec![None; sources.len()], sources, rules };
+        // All inputs together, so that the faults of all files are told at once. What cannot be
+        // read twice is read before.
+        let mut inputs = Vec::new();
+        for (source, kept) in upload.sources.iter().zip(&mut upload.kept) {
+            let mut input = source.input(&ProgressBar::hidden());
+            if !source.again {
+                let mut all = Vec::new();
+                let limit = WHOLE_MAX as u64 + 1;
+                (&mut input.reader).take(limit).read_to_end(&mut all).map_err(|e| {
+                    let message = format!("cannot read `{}`: {e}", input.name);
+                    CommandError::Fault { message, hint: None, code: FAILED }
+                })?;
+                if all.len() > WHOLE_MAX {
+                    return Err(too_large(&input.name, "write it to a file first"));
                 }
-                // A piece ends with a whole line, since the server reads each request by itself.
-                let Some(cut) = memchr::memrchr(b'\n', &rest) else { continue };
-                let tail = rest.split_off(cut + 1);
-                if rest.len() + tail.len() >= PIECE || tail.is_empty() {
-                    server.post(&path, "application/x-ndjson", &rest)?;
-                    rest = tail;
-                } else {
-                    rest.extend(tail);
-                }
+                input.reader = Box::new(Cursor::new(all.clone()));
+                *kept = Some(all);
             }
-            if !rest.is_empty() {
-                server.post(&path, "application/x-ndjson", &rest)?;
-            }
-            continue;
+            inputs.push(input);
         }
-        let mut whole = Vec::new();
-        // One byte more than allowed is enough to see that the document is too large.
-        reader.take(WHOLE_MAX as u64 + 1).read_to_end(&mut whole).map_err(read)?;
-        if whole.len() > WHOLE_MAX {
-            let message = format!("`{name}` has more than {} MiB", WHOLE_MAX >> 20);
-            return Err(
-                CommandError::mistake(message).hint("write it as NDJSON, which goes in pieces")
-            );
-        }
-        let kind = if format == InputFormat::Csv { "text/csv" } else { "application/json" };
-        server.post(&path, kind, &whole)?;
+        let read =
+            read_rows(&mut inputs, &upload.rules, args.ignore_duplicates, is_mapped, &mut |_| {
+                Ok(())
+            });
+        drop(inputs);
+        report::tell_faults(&mut context.out, args.output, read.map_err(Error::from))?;
+        Ok(upload)
     }
-    Ok(())
+
+    fn send(&self, server: &PushClient, path: &str) -> Result<(), CommandError> {
+        for (source, kept) in self.sources.iter().zip(&self.kept) {
+            let mut input = source.input(&ProgressBar::hidden());
+            if let Some(kept) = kept {
+                input.reader = Box::new(Cursor::new(kept.clone()));
+            }
+            let whole =
+                input.format == InputFormat::Json && input.options.nested == NestedValues::Refuse;
+            match whole {
+                true => send_document(server, path, input)?,
+                false => self.send_rows(server, path, input)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the rows of an input in pieces, each with whole lines.
+    fn send_rows(
+        &self,
+        server: &PushClient,
+        path: &str,
+        input: InputSource<'_>,
+    ) -> Result<(), CommandError> {
+        let mut piece = Vec::with_capacity(PIECE + (1 << 20));
+        let mut refused = None;
+        let read = read_rows(&mut [input], &self.rules, true, is_mapped, &mut |text| {
+            // An object of a document may stand on several lines, and a text in it has none.
+            piece.extend(text.bytes().map(|byte| match byte {
+                b'\n' | b'\r' => b' ',
+                other => other,
+            }));
+            piece.push(b'\n');
+            if piece.len() >= PIECE {
+                if let Err(e) = server.post(path, "application/x-ndjson", &piece) {
+                    refused = Some(e);
+                    return Err(SyncError::State("the server refused".into()));
+                }
+                piece.clear();
+            }
+            Ok(())
+        });
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        read.map_err(Error::from)?;
+        if !piece.is_empty() {
+            server.post(path, "application/x-ndjson", &piece)?;
+        }
+        Ok(())
+    }
+}
+
+/// True for a relationship that describes an end; only the server knows what it means.
+fn is_mapped(text: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), b"\"_mapping\"").is_some()
+}
+
+fn too_large(name: &str, hint: &str) -> CommandError {
+    CommandError::mistake(format!("`{name}` has more than {} MiB", WHOLE_MAX >> 20)).hint(hint)
+}
+
+fn send_document(
+    server: &PushClient,
+    path: &str,
+    mut input: InputSource<'_>,
+) -> Result<(), CommandError> {
+    input.decode();
+    let mut whole = Vec::new();
+    // One byte more than allowed is enough to see that the document is too large.
+    input.reader.take(WHOLE_MAX as u64 + 1).read_to_end(&mut whole).map_err(|e| {
+        let message = format!("cannot read `{}`: {e}", input.name);
+        CommandError::Fault { message, hint: None, code: FAILED }
+    })?;
+    if whole.len() > WHOLE_MAX {
+        return Err(too_large(&input.name, "write it as NDJSON, which goes in pieces"));
+    }
+    server.post(path, "application/json", &whole).map(drop)
 }
 
 struct PushClient {

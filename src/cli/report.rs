@@ -1,15 +1,19 @@
 //! Job reports for people and programs. `sync`, `apply`, `plan` and `job` all print them here.
 
 use super::CommandContext;
-use super::args::RowFormat;
+use super::args::{ReportFormat, RowFormat};
 use super::failure::{CommandError, REFUSED};
 use super::output::{AnswerWriter, BAD, NOTICE, RowListing, clean, counted, thousands, when};
 use serde_json::json;
+use std::collections::HashMap;
 use std::io::{self, Write};
-use tombolo::sync::{JobReport, JobStatus, JobTally};
+use tombolo::Error;
+use tombolo::sync::{JobReport, JobStatus, JobTally, SkippedObject, SyncError};
 
-/// Skipped rows that a table shows; JSON has all.
-const SKIPPED_SHOWN: usize = 20;
+/// Reasons for skipped rows that a table shows.
+const SKIPPED_SHOWN: usize = 10;
+/// Rows that are named with each reason.
+const SKIPPED_EACH: usize = 3;
 /// Keys of a held deletion that a table shows.
 const DELETES_SHOWN: usize = 10;
 
@@ -19,6 +23,19 @@ pub fn json(out: &mut AnswerWriter<'_>, reports: &[JobReport]) -> Result<(), Com
         [report] => out.json(report),
         several => out.json(&json!({ "jobs": several })),
     }
+}
+
+/// Writes the faults of an upload as JSON where JSON is asked for, by kind with count and first
+/// places, and returns the error.
+pub fn tell_faults<R>(
+    out: &mut AnswerWriter<'_>,
+    format: ReportFormat,
+    result: Result<R, Error>,
+) -> Result<R, CommandError> {
+    if let (ReportFormat::Json, Err(Error::Sync(SyncError::Faults(faults)))) = (format, &result) {
+        out.json(&json!({ "faults": faults }))?;
+    }
+    Ok(result?)
 }
 
 /// Returns the exit code of jobs that ran; a held job counts as refused.
@@ -96,8 +113,9 @@ fn sum(tally: JobTally) -> String {
         (tally.updated, "updated"),
         (tally.unchanged, "unchanged"),
         (tally.skipped, "skipped"),
-        // With --ignore-duplicates only the last row of a key counts.
-        (tally.uploaded.saturating_sub(told), "repeated"),
+        // With --ignore-duplicates only the last row of a key counts. Of a job that was given up
+        // nothing is counted.
+        (if told == 0 { 0 } else { tally.uploaded.saturating_sub(told) }, "repeated"),
     ];
     let parts: Vec<String> = parts
         .iter()
@@ -180,7 +198,8 @@ pub fn types(out: &mut AnswerWriter<'_>, report: &JobReport) -> Result<(), Comma
     Ok(())
 }
 
-/// Prints the first `shown` rows that were left out, each with its reason.
+/// Prints what was left out by reason, the most frequent first: `shown` reasons, each with the
+/// first places.
 pub fn skipped(out: &mut AnswerWriter<'_>, report: &JobReport, shown: usize) -> io::Result<()> {
     if report.skipped_total == 0 {
         return Ok(());
@@ -192,15 +211,48 @@ pub fn skipped(out: &mut AnswerWriter<'_>, report: &JobReport, shown: usize) -> 
         thousands(report.skipped_total),
         clean(&report.scope)
     )?;
-    for row in report.skipped.iter().take(shown) {
-        let place = row.place.as_deref().unwrap_or("-");
-        writeln!(out, "  {}  {}  {}", clean(place), clean(&row.key), clean(&row.reason))?;
+    let reasons = by_reason(&report.skipped);
+    for rows in reasons.iter().take(shown) {
+        let named = rows.iter().take(SKIPPED_EACH).map(|row| match &row.place {
+            Some(place) => format!("{} {}", clean(place), clean(&row.key)),
+            None => clean(&row.key).into_owned(),
+        });
+        let mut named = named.collect::<Vec<_>>().join(", ");
+        let more = rows.len().saturating_sub(SKIPPED_EACH);
+        if more > 0 {
+            named.push_str(&format!(", … {} more", thousands(more as u64)));
+        }
+        match rows.len() {
+            1 => writeln!(out, "  {}: {named}", clean(&rows[0].reason))?,
+            n => writeln!(out, "  {} × {}: {named}", thousands(n as u64), clean(&rows[0].reason))?,
+        }
     }
-    let more = report.skipped_total.saturating_sub(report.skipped.len().min(shown) as u64);
+    let told: usize = reasons.iter().take(shown).map(Vec::len).sum();
+    let more = report.skipped.len() - told;
+    let all = if report.skipped_left_out == 0 { "lists all" } else { "lists them" };
     if more > 0 {
-        writeln!(out, "  … {} more (-o json lists all)", thousands(more))?;
+        let reasons = counted((reasons.len() - shown) as u64, "other reason", "other reasons");
+        writeln!(out, "  … {} more for {reasons} (-o json {all})", thousands(more as u64))?;
+    }
+    if report.skipped_left_out > 0 {
+        writeln!(out, "  … {} more are only counted", thousands(report.skipped_left_out))?;
     }
     Ok(())
+}
+
+/// Groups what was left out by the reason: the largest group first, else in the order given.
+fn by_reason(skipped: &[SkippedObject]) -> Vec<Vec<&SkippedObject>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut groups: Vec<Vec<&SkippedObject>> = Vec::new();
+    for row in skipped {
+        let at = *places.entry(&row.reason).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[at].push(row);
+    }
+    groups.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
+    groups
 }
 
 fn foreign(out: &mut AnswerWriter<'_>, report: &JobReport) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The lines of a source in the output of `plan`, `apply` and `import`: what would change, and the
 //! account of its rows and items.
 
+use super::change_text;
 use super::failure::CommandError;
 use super::layout::{padded, width};
 use super::output::{AnswerWriter, clean, counted, thousands};
@@ -109,6 +110,22 @@ pub fn made(out: &mut AnswerWriter<'_>, outcome: &SourceRunOutcome) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Prints what changes, entity by entity and property by property.
+pub fn changed(out: &mut AnswerWriter<'_>, outcome: &SourceRunOutcome) -> Result<(), CommandError> {
+    if outcome.changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", out.bold(&clean(&outcome.source.scope)))?;
+    for change in &outcome.changes {
+        change_text::print(out, change)?;
+    }
+    let [created, updated, deleted, _] = outcome.report().map(sums).unwrap_or_default();
+    match (created + updated + deleted).saturating_sub(outcome.changes.len() as u64) {
+        0 => Ok(()),
+        more => Ok(writeln!(out, "  … {} more (--all lists them)", thousands(more))?),
+    }
 }
 
 /// Prints the items that made nothing, as many as are wanted.

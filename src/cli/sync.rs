@@ -3,18 +3,19 @@
 use super::CommandContext;
 use super::args::{ReportFormat, SameScope, SyncArgs};
 use super::failure::CommandError;
-use super::report;
+use super::{change_text, report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tombolo::db::SyncRequest;
-use tombolo::sync::{InputFormat, InputSource, SyncMode};
+use tombolo::sync::{InputFormat, InputOptions, InputSource, SyncMode};
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &SyncArgs) -> Result<u8, CommandError> {
-    let sources = sources(&args.files)?;
+    let sources = sources(context, &args.files, args.read.options())?;
     let bar = progress(context, &sources);
     let twice = sources.iter().all(|source| source.again);
     let inputs = || -> Vec<InputSource<'static>> {
@@ -24,6 +25,21 @@ pub fn run(context: &mut CommandContext<'_>, args: &SyncArgs) -> Result<u8, Comm
     // A dry run or a refused upload must not leave a new, empty database behind.
     let fresh = !context.path().exists();
     let database = context.open_or_create()?;
+    if args.details {
+        let json = args.output == ReportFormat::Json;
+        let told = change_text::write_all(&mut context.out, json, |visit| {
+            database.preview_sync(&request(args), &mut inputs(), visit)
+        });
+        bar.finish_and_clear();
+        if fresh {
+            database.discard_unused()?;
+        }
+        let reports = told?;
+        if !json {
+            report::print(context, &reports, Some(&command(context, args)))?;
+        }
+        return Ok(report::exit_code(&reports));
+    }
     let result = match twice {
         // Files that can be read twice let known lines be passed over, so an upload costs what is
         // new in it.
@@ -34,7 +50,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &SyncArgs) -> Result<u8, Comm
     if fresh && (args.dry_run || result.is_err()) {
         database.discard_unused()?;
     }
-    let reports = result?;
+    let reports = report::tell_faults(&mut context.out, args.output, result)?;
     match args.output {
         ReportFormat::Json => report::json(&mut context.out, &reports)?,
         ReportFormat::Table => {
@@ -76,6 +92,18 @@ fn command(context: &CommandContext<'_>, args: &SyncArgs) -> String {
     if args.source != SOURCE_DEFAULT {
         text.push_str(&format!(" --source {}", quoted(&args.source)));
     }
+    if let Some(delimiter) = args.read.delimiter {
+        let delimiter = match delimiter {
+            b'\t' => "tab".to_owned(),
+            other => quoted(&char::from(other).to_string()),
+        };
+        text.push_str(&format!(" --delimiter {delimiter}"));
+    }
+    for (flag, given) in [("--flatten", args.read.flatten), ("--raw", args.read.raw)] {
+        if given {
+            text.push_str(&format!(" {flag}"));
+        }
+    }
     if args.ignore_duplicates {
         text.push_str(" --ignore-duplicates");
     }
@@ -111,22 +139,31 @@ enum FileCompression {
 pub struct UploadFile {
     /// `None` is standard input.
     path: Option<PathBuf>,
-    pub format: InputFormat,
+    format: InputFormat,
+    options: InputOptions,
     packing: FileCompression,
     len: u64,
     /// True if it can be read again; a pipe cannot.
-    again: bool,
+    pub again: bool,
 }
 
+/// The endings of names that tell a format, for advice.
+const ENDINGS: &str = ".json, .ndjson, .jsonl, .csv or .tsv, also with .gz or .zst behind";
+
 /// Returns the files that the arguments name, in the order given; those of a folder are sorted by
-/// name.
-pub fn sources(paths: &[PathBuf]) -> Result<Vec<UploadFile>, CommandError> {
+/// name. What is passed over in a folder is told.
+pub fn sources(
+    context: &mut CommandContext<'_>,
+    paths: &[PathBuf],
+    options: InputOptions,
+) -> Result<Vec<UploadFile>, CommandError> {
     let mut found = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
             found.push(UploadFile {
                 path: None,
                 format: InputFormat::Ndjson,
+                options,
                 packing: FileCompression::Plain,
                 len: 0,
                 again: false,
@@ -135,69 +172,130 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<UploadFile>, CommandError> {
         }
         let metadata = std::fs::metadata(path).map_err(|e| CommandError::file(path, "read", &e))?;
         if metadata.is_dir() {
-            found.extend(folder(path)?);
+            let mut folder = UploadFolder { options, ..UploadFolder::default() };
+            folder.read(path)?;
+            let notes = folder.notes(path);
+            super::notes::tell(context, &notes)?;
+            if folder.files.is_empty() {
+                let message = format!("no file to upload in the folder `{}`", path.display());
+                return Err(CommandError::mistake(message).hint(format!("it needs {ENDINGS}")));
+            }
+            folder.files.sort_by(|a, b| a.path.cmp(&b.path));
+            found.extend(folder.files);
             continue;
         }
-        let (format, packing) = kind(path).ok_or_else(|| {
-            CommandError::mistake(format!(
-                "cannot tell what is in `{}` by its name",
-                path.display()
-            ))
-            .hint("expected .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind")
+        let kind = kind(path).ok_or_else(|| {
+            let name = path.display();
+            CommandError::mistake(format!("cannot tell what is in `{name}` by its name"))
+                .hint(format!("expected {ENDINGS}"))
         })?;
-        found.push(UploadFile::file(path.clone(), format, packing, &metadata));
+        found.push(UploadFile::file(path.clone(), kind, options, &metadata));
     }
     Ok(found)
 }
 
-/// Returns the files of a folder whose names tell their format.
-fn folder(path: &Path) -> Result<Vec<UploadFile>, CommandError> {
-    let fault = |e: io::Error| CommandError::file(path, "read", &e);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(fault)? {
-        let path = entry.map_err(fault)?.path();
-        let metadata =
-            std::fs::metadata(&path).map_err(|e| CommandError::file(&path, "read", &e))?;
-        if let (Some((format, packing)), true) = (kind(&path), metadata.is_file()) {
-            found.push(UploadFile::file(path, format, packing, &metadata));
+/// Paths that a note names; more are counted.
+const PATHS_NAMED: usize = 5;
+
+/// The files of a folder and of the folders in it.
+#[derive(Default)]
+struct UploadFolder {
+    options: InputOptions,
+    files: Vec<UploadFile>,
+    /// Files and folders whose names begin with a dot.
+    hidden: Vec<PathBuf>,
+    /// Files whose names tell no format.
+    others: Vec<PathBuf>,
+    /// Folders as the disk knows them: a link may lead to one again.
+    seen: HashSet<PathBuf>,
+}
+
+impl UploadFolder {
+    fn read(&mut self, folder: &Path) -> Result<(), CommandError> {
+        let fault = |e: io::Error| CommandError::file(folder, "read", &e);
+        if !self.seen.insert(folder.canonicalize().map_err(fault)?) {
+            return Ok(());
         }
+        for entry in std::fs::read_dir(folder).map_err(fault)? {
+            let entry = entry.map_err(fault)?;
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                self.hidden.push(path);
+                continue;
+            }
+            let metadata =
+                std::fs::metadata(&path).map_err(|e| CommandError::file(&path, "read", &e))?;
+            match kind(&path) {
+                _ if metadata.is_dir() => self.read(&path)?,
+                Some(kind) if metadata.is_file() => {
+                    self.files.push(UploadFile::file(path, kind, self.options, &metadata));
+                }
+                _ => self.others.push(path),
+            }
+        }
+        Ok(())
     }
-    if found.is_empty() {
-        let message = format!("no file to upload in the folder `{}`", path.display());
-        return Err(CommandError::mistake(message)
-            .hint("it needs .json, .ndjson, .jsonl or .csv, also with .gz or .zst behind"));
+
+    /// What was passed over.
+    fn notes(&mut self, folder: &Path) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (paths, why) in
+            [(&mut self.hidden, "hidden"), (&mut self.others, "no upload by its name")]
+        {
+            if paths.is_empty() {
+                continue;
+            }
+            paths.sort();
+            let named: Vec<String> = paths
+                .iter()
+                .take(PATHS_NAMED)
+                .map(|path| format!("`{}`", path.display()))
+                .collect();
+            let more = match paths.len().saturating_sub(PATHS_NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            notes.push(format!(
+                "passed over in `{}`, {why}: {}{more}",
+                folder.display(),
+                named.join(", ")
+            ));
+        }
+        notes
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
 }
 
-/// Reads the format and compression of a file from its name.
-fn kind(path: &Path) -> Option<(InputFormat, FileCompression)> {
+/// Format, compression and delimiter of a file, as its name tells them.
+type FileKind = (InputFormat, FileCompression, Option<u8>);
+
+fn kind(path: &Path) -> Option<FileKind> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let (name, packing) = match (name.strip_suffix(".gz"), name.strip_suffix(".zst")) {
         (Some(inner), _) => (inner, FileCompression::Gzip),
         (_, Some(inner)) => (inner, FileCompression::Zstd),
         _ => (name.as_str(), FileCompression::Plain),
     };
-    let format = match name.rsplit_once('.')?.1 {
-        "json" => InputFormat::Json,
-        "ndjson" | "jsonl" => InputFormat::Ndjson,
-        "csv" => InputFormat::Csv,
+    let (format, delimiter) = match name.rsplit_once('.')?.1 {
+        "json" => (InputFormat::Json, None),
+        "ndjson" | "jsonl" => (InputFormat::Ndjson, None),
+        "csv" => (InputFormat::Csv, None),
+        "tsv" | "tab" => (InputFormat::Csv, Some(b'\t')),
         _ => return None,
     };
-    Some((format, packing))
+    Some((format, packing, delimiter))
 }
 
 impl UploadFile {
     fn file(
         path: PathBuf,
-        format: InputFormat,
-        packing: FileCompression,
+        (format, packing, delimiter): FileKind,
+        options: InputOptions,
         metadata: &Metadata,
     ) -> UploadFile {
         UploadFile {
             path: Some(path),
             format,
+            options: InputOptions { delimiter: options.delimiter.or(delimiter), ..options },
             packing,
             len: metadata.len(),
             again: metadata.is_file(),
@@ -205,23 +303,18 @@ impl UploadFile {
     }
 
     /// Returns its name for messages.
-    pub fn name(&self) -> String {
+    fn name(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
             None => "standard input".into(),
         }
     }
 
-    /// Returns a reader of its contents, unpacked.
-    #[cfg(feature = "push")]
-    pub fn reader(self) -> impl Read + Send {
-        LazyReader(LazyReaderState::Waiting(self.path, self.packing, ProgressBar::hidden()))
-    }
-
-    fn input(&self, bar: &ProgressBar) -> InputSource<'static> {
-        let name = self.name();
+    /// Returns it as an input of a job; `bar` follows how much of it was read.
+    pub fn input(&self, bar: &ProgressBar) -> InputSource<'static> {
         let state = LazyReaderState::Waiting(self.path.clone(), self.packing, bar.clone());
-        InputSource { name, format: self.format, reader: Box::new(LazyReader(state)) }
+        let reader = Box::new(LazyReader(state));
+        InputSource { options: self.options, ..InputSource::new(self.name(), self.format, reader) }
     }
 }
 
@@ -287,13 +380,12 @@ mod tests {
     #[test]
     fn the_name_says_what_is_in_a_file() {
         let said = |name: &str| kind(Path::new(name));
-        assert!(matches!(said("a.json"), Some((InputFormat::Json, FileCompression::Plain))));
-        assert!(matches!(
-            said("x/a.b.NDJSON"),
-            Some((InputFormat::Ndjson, FileCompression::Plain))
-        ));
-        assert!(matches!(said("a.jsonl.gz"), Some((InputFormat::Ndjson, FileCompression::Gzip))));
-        assert!(matches!(said("a.csv.zst"), Some((InputFormat::Csv, FileCompression::Zstd))));
+        let plain = FileCompression::Plain;
+        assert_eq!(said("a.json"), Some((InputFormat::Json, plain, None)));
+        assert_eq!(said("x/a.b.NDJSON"), Some((InputFormat::Ndjson, plain, None)));
+        assert_eq!(said("a.jsonl.gz"), Some((InputFormat::Ndjson, FileCompression::Gzip, None)));
+        assert_eq!(said("a.csv.zst"), Some((InputFormat::Csv, FileCompression::Zstd, None)));
+        assert_eq!(said("a.TSV"), Some((InputFormat::Csv, plain, Some(b'\t'))));
         assert!(said("a.txt").is_none());
         assert!(said("json").is_none());
         assert!(said("a.gz").is_none());

@@ -438,7 +438,7 @@ mod tests {
                 same_scope_reject: false,
             };
             let reader = Box::new(Cursor::new(text.into_bytes()));
-            let input = InputSource { name: "test".into(), format: InputFormat::Ndjson, reader };
+            let input = InputSource::new("test", InputFormat::Ndjson, reader);
             database.sync(&request, &mut [input], &|_| {}).expect("a good upload");
         }
         (folder, database)

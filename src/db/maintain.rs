@@ -74,6 +74,19 @@ impl Database {
                 "`tombolo job list` shows what each job did",
             ));
         };
+        let (e, r) = (old.entities, old.relationships);
+        let foreign: u64 = old.foreign_deletions.values().sum();
+        let (updated, deleted) = (e.updated + r.updated, e.deleted + r.deleted + foreign);
+        if deleted == 0 {
+            let kept = "values before a job are not kept";
+            let words = match updated {
+                0 => format!("job {id} deleted nothing, so there is nothing to bring back"),
+                n => format!("job {id} updated {} and deleted none, and {kept}", objects(n)),
+            };
+            let hint = "upload what the scope held before; `tombolo job undo` brings back what a \
+                        job deleted";
+            return Err(Error::usage(words, hint));
+        }
         let _turn = self.lock_writers();
         let now = now();
         self.write(|writer, snapshot| {
@@ -83,7 +96,13 @@ impl Database {
                 UndoOperation { snapshot, writer, undone, sequence, now, left: Vec::new() };
             let entities = undo.entities()?;
             let relationships = undo.relationships(&entities)?;
-            let left = undo.left;
+            let mut left = undo.left;
+            if updated > 0 {
+                left.push(format!(
+                    "the new values of {} stay: values before a job are not kept",
+                    objects(updated)
+                ));
+            }
             // The list is used up: a second undo of the same job must find nothing.
             for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
                 writer.put_deletions(undone, kind, &[])?;
@@ -99,6 +118,7 @@ impl Database {
                 types: BTreeMap::new(),
                 skipped: Vec::new(),
                 skipped_total: 0,
+                skipped_left_out: 0,
                 foreign_deletions: BTreeMap::new(),
                 held: None,
                 plan_hash: String::new(),
@@ -287,6 +307,10 @@ impl Database {
         }
         Ok(abandoned)
     }
+}
+
+fn objects(count: u64) -> String {
+    if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
 }
 
 /// The time since the last write to a stage, or since its job began if that is shorter; `None`

@@ -16,10 +16,10 @@ use crate::graph::{
 };
 use crate::store::{ByteCursor, Snapshot, StoreError, split_classes, take_value};
 use crate::sync::{
-    BatchBuilder, BatchRules, InputNames, JobInput, JobSpec, MIN_DELETES, StagedRecord,
-    StagedUploads, SyncError, SyncMode,
+    BatchBuilder, BatchRules, InputNames, JobInput, JobSpec, MIN_DELETES, SkippedObject,
+    StagedRecord, StagedUploads, SyncError, SyncMode,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -213,6 +213,8 @@ struct TargetSearch<'s> {
     spec: &'s JobSpec,
     ours: String,
     uploaded: Vec<TargetCandidate>,
+    /// The keys of those, once they were asked for.
+    sources: FxHashSet<String>,
     /// The live entities of all scopes that have a `_key` that facts name, by that key.
     homes: FxHashMap<String, Vec<u32>>,
     indexes: HashMap<(Vec<String>, Vec<String>), TargetIndex>,
@@ -228,6 +230,26 @@ impl TargetSearch<'_> {
         // The job replaces its scope, apart from its partial types. Uploaded entities are searched
         // on their own.
         scope != self.spec.scope || self.spec.partial_types.iter().any(|kept| kept == type_name)
+    }
+
+    /// The reason for leaving a mapping out whose source is not there once the job is finalized.
+    fn missing_source(&mut self, one: &MappedRelationship) -> Result<Option<String>, StoreError> {
+        let key = &one.mapping.source_entity_key;
+        if self.sources.is_empty() {
+            self.sources = self.uploaded.iter().map(|seen| seen.key.clone()).collect();
+        }
+        if self.sources.contains(key) {
+            return Ok(None);
+        }
+        let scope = &self.spec.scope;
+        let number = self.snapshot.entity_keyed(scope, key)?;
+        if let Some(number) = number
+            && self.seen(number)?.is_some()
+        {
+            return Ok(None);
+        }
+        let state = if number.is_some() { "is deleted" } else { "was never seen" };
+        Ok(Some(format!("`from` entity `{key}` in scope `{scope}` {state}")))
     }
 
     fn seen(&self, number: u32) -> Result<Option<TargetCandidate>, StoreError> {
@@ -461,6 +483,7 @@ impl Database {
             spec: &job,
             ours: ours.clone(),
             uploaded: uploaded(uploads, &asked_names(mapped))?,
+            sources: FxHashSet::default(),
             homes: snapshot.entities_with_keys(mapped.iter().filter_map(key_of))?,
             indexes: HashMap::new(),
             indexed: 0,
@@ -478,7 +501,12 @@ impl Database {
         let mut builder = BatchBuilder::new(&rules);
         let (mut made, mut links) = (CreatedTargets::default(), 0);
         let mut faults = Vec::new();
+        let mut skipped = Vec::new();
         for one in mapped {
+            if let Some(reason) = search.missing_source(one)? {
+                skipped.push(SkippedObject::new(&one.key, reason));
+                continue;
+            }
             let found = targets(&mut search, one, &mut made, self.mapped_max - links)
                 .map_err(|stop| stop.into_error(one, links, self.mapped_max))?;
             links += found.len() as u64;
@@ -504,6 +532,8 @@ impl Database {
             return Err(SyncError::faults(&InputNames::default(), faults).into());
         }
         uploads.append(builder.finish(), |_| JobInput::new(spec.clone()))?;
+        let job = uploads.job_mut(&job.scope).expect("BUG: it is the first job");
+        job.skipped = skipped;
         Ok(true)
     }
 }

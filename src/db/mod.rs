@@ -25,7 +25,9 @@ pub use access::{AccessControl, AccessToken};
 pub use attempt::ApplyAttempt;
 pub use find::{EntityKeyIndex, NAMING};
 pub use job_files::StrayJobFile;
-pub use jobs::{EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras};
+pub use jobs::{
+    ChangeVisitor, EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras,
+};
 pub(crate) use jobs::{JobGroup, check_scope, check_source};
 pub use maintain::{GcReport, UndoReport};
 pub use mapper::{MAPPED_MAX, MappedRelationship, check_mapped, mapper_scope_name};

@@ -5,9 +5,9 @@ use super::{Database, Error, now};
 use crate::mapping::ResolvedSource;
 use crate::store::Snapshot;
 use crate::sync::{
-    BatchBuilder, BatchRules, InputDiagnostic, InputNames, JobInput, JobReport, JobSpec,
-    MappingInfo, RelationshipLimits, StagedUploads, SyncError, SyncMode, check_entity,
-    check_relationship, plan,
+    BatchBuilder, BatchRules, ChangeDetails, InputDiagnostic, InputNames, JobInput, JobReport,
+    JobSpec, MappingInfo, RelationshipLimits, StagedUploads, SyncError, SyncMode, check_entity,
+    check_relationship, describe, plan,
 };
 
 /// A source that is to run as a job.
@@ -92,7 +92,7 @@ impl Database {
         }
     }
 
-    /// The report of the job as it would end, as of `snapshot`.
+    /// The report of the job as it would end, as of `snapshot`, and the first `details` changes.
     ///
     /// # Errors
     ///
@@ -102,9 +102,23 @@ impl Database {
         &self,
         snapshot: &Snapshot,
         staged: &StagedSource,
-    ) -> Result<JobReport, Error> {
+        details: usize,
+    ) -> Result<(JobReport, Vec<ChangeDetails>), Error> {
         let plan = plan(snapshot, &staged.uploads, &staged.inputs, true)?;
-        Ok(reports(&plan, |report| report.dry_run = true).remove(0))
+        let mut changes = Vec::new();
+        if details > 0 {
+            let told = describe(snapshot, &staged.uploads, &plan, &mut |change| {
+                changes.push(change);
+                match changes.len() < details {
+                    true => Ok(()),
+                    false => Err(DetailsEnd::Enough),
+                }
+            });
+            if let Err(DetailsEnd::Failed(error)) = told {
+                return Err(error.into());
+            }
+        }
+        Ok((reports(&plan, |report| report.dry_run = true).remove(0), changes))
     }
 
     /// Runs the job. It may come back REFUSED or HELD; then nothing has changed.
@@ -141,6 +155,19 @@ impl Database {
         let folder = tempfile::tempdir().map_err(super::io)?;
         let path = folder.path().join("scratch.redb");
         Ok(ScratchDatabase { database: Database::create(&path)?, _folder: folder })
+    }
+}
+
+/// The end of a list of changes before the last one.
+enum DetailsEnd {
+    /// As many as were asked for are listed.
+    Enough,
+    Failed(SyncError),
+}
+
+impl From<SyncError> for DetailsEnd {
+    fn from(error: SyncError) -> DetailsEnd {
+        DetailsEnd::Failed(error)
     }
 }
 

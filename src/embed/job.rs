@@ -222,7 +222,7 @@ impl<'d> JobWriter<'d> {
         let name = name.into();
         let first = self.inputs.0.len() as u32;
         self.inputs.0.push(name.clone());
-        let input = InputSource { name, format: InputFormat::Ndjson, reader: Box::new(lines) };
+        let input = InputSource::new(name, InputFormat::Ndjson, Box::new(lines));
         let (uploads, spec) = (&mut self.uploads, &self.spec);
         read_inputs(&mut [input], first, &self.rules, &|_| {}, |batch| {
             Ok(uploads.append(batch, |_| JobInput::new(spec.clone()))?)

@@ -58,7 +58,9 @@ pub use pipeline::{
     NextGroup, SharedBatches, WorkerPanic, parallel_step_len, pipeline, prefetch, prefetch_all,
     step_ranges,
 };
-pub use rows::{DatabaseMeta, EdgeCounts, JobRow, ObjectCounts, ScopeRow, split_classes};
+pub use rows::{
+    DatabaseMeta, EdgeCounts, JobRow, ObjectCounts, ScopeOwner, ScopeRow, split_classes,
+};
 pub use segment::{AdjacencyEntry, StoredEdge};
 pub use shared_snapshot::SharedSnapshot;
 pub use snapshot::{ObjectFacts, Snapshot};

@@ -127,6 +127,15 @@ impl ObjectCounts {
     }
 }
 
+/// The kind of program that a scope belongs to: the others do not write there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeOwner {
+    /// A collector, whose jobs bring entities and their relationships.
+    Collector,
+    /// A bridge: CROSS_SCOPE jobs, most of them of mapping files.
+    Bridge,
+}
+
 /// The row of a scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeRow {
@@ -144,9 +153,23 @@ pub struct ScopeRow {
     pub max_delete_percent: Option<u32>,
     /// Delete guard: deletions up to this number are always allowed.
     pub min_deletes: Option<u64>,
+    /// The kind of program that wrote it, as far as it is known; see [`ScopeRow::owner`].
+    pub written_by: Option<ScopeOwner>,
 }
 
 impl ScopeRow {
+    /// The kind of program that the scope belongs to. A scope without live objects belongs to
+    /// nobody.
+    pub fn owner(&self) -> Option<ScopeOwner> {
+        let [entities, relationships] = [0, 1].map(|kind| self.counts[kind].live);
+        match self.written_by {
+            _ if entities + relationships == 0 => None,
+            // Entities tell it also where it was not written down.
+            None if entities > 0 => Some(ScopeOwner::Collector),
+            owner => owner,
+        }
+    }
+
     /// True if the scope holds nothing and nothing is set for it.
     pub fn is_bare(&self) -> bool {
         self.counts.iter().all(|counts| *counts == ObjectCounts::default())
@@ -178,6 +201,7 @@ impl ScopeRow {
             put_varint(&mut out, option.is_some().into());
             option.into_iter().for_each(|n| put_varint(&mut out, n));
         }
+        out.extend(self.written_by.map(|owner| owner as u8 + 1));
         out
     }
 
@@ -198,7 +222,15 @@ impl ScopeRow {
             last_job: optional(&mut c)?,
             max_delete_percent: optional(&mut c)?,
             min_deletes: optional(&mut c)?,
+            // Left out while it is not known.
+            written_by: match c.0 {
+                [] => None,
+                [1] => Some(ScopeOwner::Collector),
+                [2] => Some(ScopeOwner::Bridge),
+                _ => return None,
+            },
         };
+        c.0 = &[];
         c.0.is_empty().then_some(row)
     }
 }
@@ -268,13 +300,18 @@ mod tests {
             last_job: Option<u32>,
             max_delete_percent: Option<u32>,
             min_deletes: Option<u64>,
+            written_by in prop::option::of(
+                prop::sample::select(vec![ScopeOwner::Collector, ScopeOwner::Bridge]),
+            ),
             cut: prop::sample::Index,
         ) {
             let row = ScopeRow {
                 generation, counts, next_block, dead, last_job, max_delete_percent, min_deletes,
+                written_by,
             };
             let bytes = row.encode();
-            prop_assert_eq!(ScopeRow::decode(&bytes[..cut.index(bytes.len())]), None);
+            let known = bytes.len() - usize::from(written_by.is_some());
+            prop_assert_eq!(ScopeRow::decode(&bytes[..cut.index(known)]), None);
             prop_assert_eq!(ScopeRow::decode(&bytes), Some(row));
         }
     }

@@ -46,6 +46,9 @@ pub struct JobSpec {
     /// True if each row names its scope; `scope` is then that of none.
     #[serde(default)]
     pub any_scope: bool,
+    /// True if the rows named the scope and nobody chose it, as when an export is loaded.
+    #[serde(default)]
+    pub scope_of_rows: bool,
 }
 
 impl JobSpec {
@@ -65,6 +68,7 @@ impl JobSpec {
             mapping: None,
             mapped_for: None,
             any_scope: false,
+            scope_of_rows: false,
         }
     }
 
@@ -84,6 +88,7 @@ impl JobSpec {
             types: BTreeMap::new(),
             skipped: Vec::new(),
             skipped_total: 0,
+            skipped_left_out: 0,
             foreign_deletions: BTreeMap::new(),
             held: None,
             refusals: Vec::new(),

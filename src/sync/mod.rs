@@ -15,9 +15,11 @@
 mod apply;
 mod compare;
 mod draft_check;
+mod faults;
 mod guard;
 mod job;
 mod mode;
+mod owner;
 mod plan;
 mod read;
 mod report;
@@ -27,21 +29,28 @@ mod tests;
 
 pub use apply::{apply, job_row};
 pub use draft_check::{check_entity, check_relationship};
+pub use faults::{FaultCollector, InputFault, InputFaultKind, InputFaults};
 pub use guard::{GuardError, MAX_DELETE_PERCENT, MIN_DELETES, MIN_EDGES, RelationshipLimits};
 pub use job::JobSpec;
 pub use mode::SyncMode;
-pub use plan::{ChangeAction, JobPlan, ObjectChange, SyncPlan, plan};
-pub use read::{DraftObject, InputDiagnostic, InputFormat, InputSource};
+pub use owner::{MAPPED_PREFIX, check_owner};
+pub use plan::{
+    ChangeAction, ChangeDetails, JobPlan, ObjectChange, PropertyChange, SyncPlan, describe, plan,
+};
+pub use read::{
+    DraftObject, InputDiagnostic, InputFormat, InputOptions, InputSource, NestedValues, ReadRow,
+    TableError, TableFault, TableReader, TableRow,
+};
 pub use report::{
     HoldReport, JobReport, JobStatus, JobTally, MappingInfo, SKIPPED_LISTED, SkippedObject,
 };
 pub use stage::{
     BatchBuilder, BatchRules, JobInput, KnownObjects, StagedRecord, StagedUploads, content_digest,
-    read_inputs,
+    read_inputs, read_rows,
 };
 
 use crate::graph::InputLocation;
-use crate::store::{StoreError, WorkerPanic};
+use crate::store::{ScopeOwner, StoreError, WorkerPanic};
 use std::fmt;
 
 /// The names of the inputs of a job in messages.
@@ -64,9 +73,20 @@ impl InputNames {
 #[non_exhaustive]
 pub enum SyncError {
     /// Objects that cannot be taken, each with its place, path and key.
-    Faults(Vec<String>),
+    Faults(InputFaults),
     /// The job is not in a state for this.
     State(String),
+    /// The scope belongs to another kind of program.
+    OtherOwner {
+        /// The scope.
+        scope: String,
+        /// What it belongs to.
+        owner: ScopeOwner,
+        /// The mode of the job that would write it.
+        mode: SyncMode,
+    },
+    /// Only the mapper writes this scope.
+    ReservedScope(String),
     /// An input could not be read.
     Read(String, std::io::Error),
     /// The store failed.
@@ -87,30 +107,12 @@ pub enum SyncError {
 }
 
 impl SyncError {
-    /// Puts faults into words: `file:line:column: path: key: message`.
-    pub fn faults(inputs: &InputNames, mut faults: Vec<InputDiagnostic>) -> SyncError {
-        faults.sort_by_key(|fault| (fault.place, fault.column));
-        SyncError::Faults(
-            faults
-                .into_iter()
-                .map(|fault| {
-                    let mut words = inputs.place(fault.place).unwrap_or_default();
-                    if fault.column > 0 && fault.place.line > 0 {
-                        words += &format!(":{}", fault.column);
-                    }
-                    if !fault.path.is_empty() {
-                        let space = if words.is_empty() { "" } else { ": " };
-                        words += &format!("{space}at `{}`", fault.path);
-                    }
-                    if let Some(key) = fault.key {
-                        let space = if words.is_empty() { "" } else { ": " };
-                        words += &format!("{space}_key `{key}`");
-                    }
-                    let space = if words.is_empty() { "" } else { ": " };
-                    format!("{words}{space}{}", fault.message)
-                })
-                .collect(),
-        )
+    /// The error of an upload with these faults.
+    pub fn faults(
+        inputs: &InputNames,
+        faults: impl IntoIterator<Item = InputDiagnostic>,
+    ) -> SyncError {
+        SyncError::Faults(faults.into_iter().collect::<FaultCollector>().named(inputs))
     }
 
     fn damaged_stage() -> SyncError {
@@ -125,8 +127,23 @@ impl SyncError {
 impl fmt::Display for SyncError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SyncError::Faults(faults) => f.write_str(&faults.join("\n")),
+            SyncError::Faults(faults) => faults.fmt(f),
             SyncError::State(words) => f.write_str(words),
+            SyncError::OtherOwner { scope, owner, mode } => {
+                let owner = match owner {
+                    ScopeOwner::Collector => "a collector",
+                    ScopeOwner::Bridge => "a bridge",
+                };
+                write!(
+                    f,
+                    "scope `{scope}` belongs to {owner}, so a {mode} job cannot write it: each \
+                     would delete what the other brings"
+                )
+            }
+            SyncError::ReservedScope(scope) => write!(
+                f,
+                "scope `{scope}` is reserved: names with `{MAPPED_PREFIX}` hold what `_mapping` makes"
+            ),
             SyncError::Read(name, e) => write!(f, "cannot read `{name}`: {e}"),
             SyncError::Store(e) => e.fmt(f),
             SyncError::Worker => f.write_str("a reading thread ended unexpectedly"),

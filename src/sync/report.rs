@@ -72,6 +72,11 @@ pub struct SkippedObject {
 }
 
 impl SkippedObject {
+    /// An object without a place in an input.
+    pub fn new(key: &str, reason: String) -> SkippedObject {
+        SkippedObject { key: key.to_owned(), place: None, reason }
+    }
+
     /// The same as a caller may read it. The reason for a missing end says what other scopes hold
     /// or held, so a caller without the right to read learns only that the end is missing.
     pub fn told_to(mut self, reads: bool) -> SkippedObject {
@@ -149,6 +154,9 @@ pub struct JobReport {
     pub skipped: Vec<SkippedObject>,
     /// Number of the objects that were left out.
     pub skipped_total: u64,
+    /// Number of those that are not listed.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub skipped_left_out: u64,
     /// Relationships of other scopes that were deleted with their entities, by scope.
     pub foreign_deletions: BTreeMap<String, u64>,
     /// Set while the job is held.
@@ -172,6 +180,11 @@ pub struct JobReport {
     /// Fingerprint of the change set; `approve` applies exactly this one.
     #[serde(default)]
     pub plan_hash: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Left-out objects that a report lists by name; the rest is counted.
@@ -231,6 +244,28 @@ impl JobReport {
             self.types.insert(name.to_owned(), JobTally::default());
         }
         self.types.get_mut(name).expect("BUG: it is there")
+    }
+
+    /// The objects that the job created, updated and deleted. A job that is open or held, or was
+    /// aborted or refused, did none of it.
+    pub fn done(&self) -> [u64; 3] {
+        if self.dry_run || self.status != JobStatus::Finished {
+            return [0; 3];
+        }
+        let (e, r) = (self.entities, self.relationships);
+        [e.created + r.created, e.updated + r.updated, e.deleted + r.deleted]
+    }
+
+    /// Forgets what the job would have changed, since it will not.
+    pub fn give_up(&mut self) {
+        let tallies = self.types.values_mut();
+        for tally in tallies.chain([&mut self.entities, &mut self.relationships]) {
+            *tally = JobTally { uploaded: tally.uploaded, ..JobTally::default() };
+        }
+        self.types.retain(|_, tally| *tally != JobTally::default());
+        self.foreign_deletions.clear();
+        self.mapped_relationships = None;
+        self.held = None;
     }
 
     /// True if the job changes nothing.

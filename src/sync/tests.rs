@@ -256,7 +256,7 @@ fn a_table_of_wide_rows_makes_batches_of_some_megabytes() {
         known: None,
     };
     let reader = Box::new(text.as_bytes());
-    let input = InputSource { name: "wide.csv".into(), format: InputFormat::Csv, reader };
+    let input = InputSource::new("wide.csv", InputFormat::Csv, reader);
     let mut sizes = Vec::new();
     read_inputs(&mut [input], 0, &rules, &|_| {}, |batch| {
         sizes.push((batch.entities.len(), batch.records.len()));
@@ -270,12 +270,10 @@ fn a_table_of_wide_rows_makes_batches_of_some_megabytes() {
 #[test]
 fn of_a_line_without_an_end_only_the_beginning_is_kept() {
     let good = br#"{"_key":"a","_type":"t","_class":"C"}"#;
-    let lines = |after: &'static [u8]| InputSource {
-        name: "export.ndjson".into(),
-        format: InputFormat::Ndjson,
-        reader: Box::new(
-            good.chain(&b"\n"[..]).chain(std::io::repeat(b'x').take(40 << 20)).chain(after),
-        ),
+    let lines = |after: &'static [u8]| {
+        let long = std::io::repeat(b'x').take(40 << 20);
+        let reader = Box::new(good.chain(&b"\n"[..]).chain(long).chain(after));
+        InputSource::new("export.ndjson", InputFormat::Ndjson, reader)
     };
     let after = b"\n\n{\n";
     for after in [&after[..], b""] {

@@ -15,7 +15,7 @@ pub fn fleeting() -> tempfile::TempDir {
 
 pub fn input(text: &str) -> InputSource<'_> {
     let reader = Box::new(Cursor::new(text.as_bytes()));
-    InputSource { name: "upload".into(), format: InputFormat::Ndjson, reader }
+    InputSource::new("upload", InputFormat::Ndjson, reader)
 }
 
 pub fn request(scope: &str, mode: SyncMode) -> SyncRequest {
@@ -53,7 +53,7 @@ pub fn sync_again_with(
 ) -> Result<JobReport, Error> {
     let open = || {
         let reader = Box::new(Cursor::new(text.to_owned().into_bytes()));
-        vec![InputSource { name: "upload".into(), format: InputFormat::Ndjson, reader }]
+        vec![InputSource::new("upload", InputFormat::Ndjson, reader)]
     };
     Ok(db.sync_again(request, &open, &|_| {})?.remove(0))
 }

@@ -29,3 +29,4 @@ mod server_crowd;
 mod server_strangers;
 mod sources;
 mod tokens;
+mod uploads;

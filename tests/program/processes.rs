@@ -506,10 +506,11 @@ fn whoever_ends_a_job_first_is_told_so_and_all_others_too() {
 fn commands_that_write_wait_for_each_other_and_say_for_whom() {
     let world = World::new();
     world.sync("s", "diff", &entities("s", 30)).ok();
+    world.sync("z", "diff", &entities("z", 2)).ok();
+    let first = world.sync("z", "diff", &entities("z", 1)).ok().json();
+    let first = first["id"].as_str().unwrap().to_owned();
     let held = world.sync("s", "diff", &entities("s", 2)).json();
     let id = held["id"].as_str().unwrap().to_owned();
-    let first = world.run(&["job", "list", "-o", "json"]).ok().json();
-    let first = first.as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
     world.write("x.ndjson", entity("x"));
     let path = world.path("tombolo.redb");
     // A backup only reads, so it waits for nobody.

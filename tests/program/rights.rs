@@ -303,7 +303,13 @@ fn the_scope_of_what_is_mapped_keeps_what_the_mapper_did_not_make() {
     let own = before.token(&["write:okta-1"]);
     let world = before.serve();
     world.sync("okta-1", &users(&["a"]));
-    world.sync("mapped:okta-1", &users(&["victim"]));
+    // The name is reserved, so only who loads an export may bring it.
+    let row =
+        json!({ "_scope": "mapped:okta-1", "_key": "victim", "_type": "t", "_class": "User" });
+    std::fs::write(world.server.folder.path().join("export.ndjson"), row.to_string()).unwrap();
+    let database = world.server.database().display().to_string();
+    let loaded = tombolo(world.server.folder.path(), &["--db", &database, "sync", "export.ndjson"]);
+    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
     let job = world.upload(&own, "okta-1", &users(&["a"]));
     forbidden(&world.finalize(&own, &job));
     assert_eq!(world.get(&own, &job).ok()["job"]["status"], "AWAITING_UPLOADS");

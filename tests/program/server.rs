@@ -206,7 +206,7 @@ fn csv_yaml_and_delete_lists_are_taken() {
     let server = Server::start();
     let job = server.job(&json!({ "source": "api", "scope": "s" }));
     let upload = format!("{job}/upload");
-    let csv = b"_key,_type,_class,n,_fromEntityKey,_toEntityKey\na,t,Host,5,,\nb,t,Host,6,,\nr,l,USES,,a,b\n";
+    let csv = b"_key,_type,_class,n:number,_fromEntityKey,_toEntityKey\na,t,Host,5,,\nb,t,Host,6,,\nr,l,USES,,a,b\n";
     server.call("POST", &upload, &[("Content-Type", "text/csv")], csv).ok();
     let yaml = b"entities:\n  - _key: c\n    _type: t\n    _class: Host\n    tags: [x, y]\n";
     server.call("POST", &upload, &[("Content-Type", "application/yaml")], yaml).ok();
@@ -788,6 +788,39 @@ fn push_prints_what_sync_prints() {
 }
 
 #[test]
+fn push_checks_all_files_before_it_makes_a_job() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.url("");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let push =
+        |words: &[&str]| tombolo(folder.path(), &[&["push", &url, "--scope", "s"], words].concat());
+    let jobs = || server.get("/v1/jobs").ok()["jobs"].as_array().map_or(0, Vec::len);
+    write("good.csv", "_key;_type;_class;name\na;t;Host;10.10\n");
+    write("open.csv", "_key,_type,_class,name\na,t,Host,\"x\n");
+    write("nested.json", "[{\"_key\":\"n\",\"_type\":\"t\",\"_class\":\"Host\",\"p\":{\"q\":1}}]");
+    write("twice.ndjson", &format!("{}\n{}\n", user("u"), user("u")));
+    for (file, words) in [
+        ("open.csv", "the quote opened on line 2 is never closed"),
+        ("nested.json", "--flatten"),
+        (
+            "twice.ndjson",
+            "twice.ndjson:2: this `_key` stands twice in the upload, first at twice.ndjson:1",
+        ),
+    ] {
+        let refused = push(&["good.csv", file]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(jobs(), 0, "{file}");
+    }
+    let pushed = push(&["good.csv", "nested.json", "--flatten", "-o", "json"]);
+    assert_eq!(pushed.status.code(), Some(0), "{}", String::from_utf8_lossy(&pushed.stderr));
+    let rows = server.ask("FIND Host").to_string();
+    assert!(rows.contains("\"10.10\"") && rows.contains("\"p.q\":1"), "{rows}");
+}
+
+#[test]
 fn many_jobs_at_once_lose_nothing_and_readers_see_whole_generations() {
     let server = Server::start();
     let scopes = 8;
@@ -885,4 +918,49 @@ fn tls_serves_what_http_does_and_says_so() {
         agent.get(&url.replace("graphql", "health")).call().expect("an answer").status(),
         200
     );
+}
+
+#[test]
+fn a_mapping_without_its_source_is_listed_as_skipped() {
+    let server = Server::start();
+    let mapped = |key: &str, source: &str| {
+        json!({ "_key": key, "_type": "knows", "_class": "KNOWS", "_mapping": {
+            "sourceEntityKey": source,
+            "targetFilterKeys": [["_key"]],
+            "targetEntity": { "_key": "x", "_type": "t", "_class": "Host" },
+        } })
+    };
+    let done = server.sync(
+        "s",
+        &json!({
+            "entities": [{ "_key": "a", "_type": "t", "_class": "Host" }],
+            "relationships": [mapped("good", "a"), mapped("bad", "nobody")],
+        }),
+    );
+    let report = &done["report"];
+    assert_eq!(
+        report["skipped"],
+        json!([{ "key": "bad", "place": null,
+                 "reason": "`from` entity `nobody` in scope `s` was never seen" }])
+    );
+    assert_eq!(report["skippedTotal"], 1);
+    assert_eq!(report["mappedRelationships"]["created"], 1);
+    assert_eq!(report["mappedRelationships"]["skipped"], 1);
+}
+
+#[test]
+fn a_scope_has_one_kind_of_owner_over_http() {
+    let server = Server::start();
+    server.sync("okta", &json!({ "entities": [{ "_key": "a", "_type": "t", "_class": "Host" }] }));
+    let jobs = "/persister/synchronization/jobs";
+    let bridge = json!({ "source": "api", "scope": "okta", "syncMode": "CROSS_SCOPE" });
+    let refused = server.post(jobs, &bridge);
+    assert_eq!((refused.status, refused.code()), (409, "SCOPE_HAS_OTHER_OWNER"));
+    // A job that was opened before the scope had an owner finds it at the end.
+    let bridge = server.job(&json!({ "source": "api", "scope": "x", "syncMode": "CROSS_SCOPE" }));
+    server.sync("x", &json!({ "entities": [{ "_key": "a", "_type": "t", "_class": "Host" }] }));
+    let refused = server.post(&format!("{bridge}/finalize"), &json!({}));
+    assert_eq!((refused.status, refused.code()), (409, "SCOPE_HAS_OTHER_OWNER"));
+    let reserved = server.post(jobs, &json!({ "source": "api", "scope": "mapped:okta" }));
+    assert_eq!(reserved.status, 400, "{}", reserved.text);
 }

@@ -169,6 +169,11 @@ fn a_source_is_planned_applied_and_explained() {
     assert_eq!(applied["items"]["relationships"]["dangling"], 1);
     assert_eq!(applied["items"]["relationships"]["no reference"], 1);
     assert_eq!(applied["relationships"]["created"], 4);
+    world.write("users.json", USERS.replace("bob", "bobby"));
+    let changed = world.run(&["plan", "staff.toml", "--details"]).ok();
+    assert!(changed.out.contains("~ user:2 @staff"), "{}", changed.out);
+    assert!(changed.out.contains("login: bob -> bobby"), "{}", changed.out);
+    world.write("users.json", USERS);
     let again = world.run(&["plan", "staff.toml", "--exit-code"]).ok();
     assert!(again.out.contains("no changes"), "{}", again.out);
     let told = world.run(&["explain", "users.json:2", "--mappings", "staff.toml"]).ok();

@@ -4,12 +4,50 @@ use super::{ReportFormat, RowFormat};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
-use tombolo::sync::SyncMode;
+use tombolo::sync::{InputOptions, NestedValues, SyncMode};
+
+/// How the files of an upload are read.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ReadArgs {
+    /// What separates the cells of a table, where its header does not show it: one character, or
+    /// tab, comma, semicolon, pipe
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+    /// Make properties with dots in their names of nested objects
+    #[arg(long, conflicts_with = "raw")]
+    pub flatten: bool,
+    /// Keep nested objects in the raw data
+    #[arg(long)]
+    pub raw: bool,
+}
+
+impl ReadArgs {
+    /// The same for the reader.
+    pub fn options(self) -> InputOptions {
+        let nested = match (self.flatten, self.raw) {
+            (true, _) => NestedValues::Flatten,
+            (_, true) => NestedValues::Raw,
+            _ => NestedValues::Refuse,
+        };
+        InputOptions { delimiter: self.delimiter, nested, ..InputOptions::default() }
+    }
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Ok(b'\t'),
+        ("comma", _) => Ok(b','),
+        ("semicolon", _) => Ok(b';'),
+        ("pipe", _) => Ok(b'|'),
+        (_, [byte]) if byte.is_ascii() && !b"\"\r\n\0".contains(byte) => Ok(*byte),
+        _ => Err("expected one character of ASCII, or tab, comma, semicolon or pipe".into()),
+    }
+}
 
 #[derive(Args)]
 pub struct SyncArgs {
-    /// .json .ndjson .jsonl .csv, also .gz or .zst; a folder means every such file in it; `-` is
-    /// standard input
+    /// .json .ndjson .jsonl .csv .tsv, also .gz or .zst; a folder means every such file in it and in
+    /// its folders; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Scope of the job; without it the rows' own `_scope` makes one job a scope
@@ -26,6 +64,11 @@ pub struct SyncArgs {
     /// Say what would change and change nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+    /// With --dry-run, name each object that would change, and what of it
+    #[arg(long, requires = "dry_run")]
+    pub details: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// Of rows with the same key take the last instead of refusing
     #[arg(long)]
     pub ignore_duplicates: bool,
@@ -71,7 +114,7 @@ pub enum JobAction {
         output: RowFormat,
     },
     /// Show the report of a job
-    Show(JobIdArgs),
+    Show(JobShowArgs),
     /// Run the very plan that a held job showed
     Approve(JobIdArgs),
     /// Drop a held or open job; the graph stays as it is
@@ -90,6 +133,16 @@ pub struct JobClearArgs {
     /// Say what would be deleted and delete nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct JobShowArgs {
+    #[command(flatten)]
+    pub job: JobIdArgs,
+    /// Name each object that a held job would change, and what of it; of a job that ended only
+    /// counts are kept
+    #[arg(long)]
+    pub changes: bool,
 }
 
 #[derive(Args)]

@@ -114,7 +114,7 @@ pub struct PushArgs {
     /// The server
     #[arg(value_name = "URL")]
     pub url: String,
-    /// Files (.json, .ndjson, .csv, also .gz or .zst) or folders of them
+    /// Files (.json .ndjson .jsonl .csv .tsv, also .gz or .zst) or folders of them
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Scope of the job
@@ -126,6 +126,8 @@ pub struct PushArgs {
     /// The token
     #[arg(long, env = "TOMBOLO_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
+    #[command(flatten)]
+    pub read: super::jobs::ReadArgs,
     /// With a repeated key the latest object wins
     #[arg(long)]
     pub ignore_duplicates: bool,

@@ -2,9 +2,9 @@
 
 use super::super::job_files::JobFile;
 use super::super::{Database, Error, RightSet, now};
-use super::{not_held, specs};
+use super::{ChangeVisitor, not_held, specs};
 use crate::store::StoreError;
-use crate::sync::{InputNames, JobReport, JobStatus, plan};
+use crate::sync::{InputNames, JobReport, JobStatus, describe, plan};
 use uuid::Uuid;
 
 impl Database {
@@ -58,6 +58,29 @@ impl Database {
         Ok(reports)
     }
 
+    /// Plans a held job again and says each change that an approval would make now.
+    ///
+    /// # Errors
+    ///
+    /// A usage error if the job is not held.
+    #[doc(hidden)]
+    pub fn held_changes(&self, id: &str, visit: &ChangeVisitor<'_>) -> Result<(), Error> {
+        let id = self.resolve_job(id)?;
+        let first = self.job_file(id)?.id();
+        let slot = self.slot(first);
+        let _slot = slot.lock();
+        let job = self.lock_job(first)?;
+        let file = self.open_or_held_file(id, first)?;
+        if file.status() != JobStatus::Held {
+            return Err(not_held(id, file.status()));
+        }
+        let snapshot = self.snapshot()?;
+        let read = self.restage(&file, &job, &snapshot)?;
+        let inputs = InputNames(file.inputs.clone());
+        let plan = plan(&snapshot, &read.uploads, &inputs, false)?;
+        describe(&snapshot, &read.uploads, &plan, &mut |change| visit(change))
+    }
+
     /// The file of a job that is open or held, read under its lock.
     pub(super) fn open_or_held_file(&self, id: Uuid, first: Uuid) -> Result<JobFile, Error> {
         if self.stored_report(first)?.is_some() {
@@ -96,7 +119,7 @@ impl Database {
         for report in &mut file.reports {
             report.status = JobStatus::Aborted;
             report.invalid_configuration = invalid_configuration;
-            report.held = None;
+            report.give_up();
             report.end_timestamp = Some(now());
         }
         file.kept = None;

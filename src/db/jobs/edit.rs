@@ -61,11 +61,9 @@ impl Database {
         job.deletes.clone_from(&edit.deletes);
         let mut uploads = StagedUploads::new(&self.folder_of_file());
         uploads.add(job);
-        let input = InputSource {
-            name: "the request".to_owned(),
-            format: InputFormat::Json,
-            reader: Box::new(edit.objects.as_bytes()),
-        };
+        let objects = Box::new(edit.objects.as_bytes());
+        let mut input = InputSource::new("the request", InputFormat::Json, objects);
+        input.options.paths_only = true;
         let names = InputNames(vec![input.name.clone()]);
         if !edit.objects.is_empty() {
             read_inputs(&mut [input], 0, &rules, &|_| {}, |batch| {

@@ -209,6 +209,7 @@ fn one_report(mut reports: Vec<JobReport>) -> JobReport {
         report.relationships.add(&other.relationships);
         report.skipped.extend_from_slice(&other.skipped);
         report.skipped_total += other.skipped_total;
+        report.skipped_left_out += other.skipped_left_out;
     }
     report
 }

@@ -24,6 +24,7 @@ pub use finalize::FinalizeRequest;
 pub use sync::SyncRequest;
 pub use upload::{JobRequest, UploadExtras};
 
+pub use run::ChangeVisitor;
 pub(crate) use run::JobGroup;
 pub(super) use run::reports;
 
@@ -31,7 +32,7 @@ use super::job_files::JobFile;
 use super::{Database, Error};
 use crate::store::folder_of;
 use crate::store::job_stage::JobStage;
-use crate::sync::{JobInput, JobSpec, JobStatus, SyncError, SyncMode};
+use crate::sync::{JobInput, JobSpec, JobStatus, MAPPED_PREFIX, SyncError, SyncMode};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,7 +62,11 @@ pub(crate) fn check_source(source: &str, mode: SyncMode) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks the name of a scope that somebody chose for a job or a mapping.
 pub(crate) fn check_scope(scope: &str) -> Result<(), Error> {
+    if scope.starts_with(MAPPED_PREFIX) {
+        return Err(SyncError::ReservedScope(scope.to_owned()).into());
+    }
     crate::graph::check_name(crate::graph::NameKind::Scope, scope)
         .map_err(|e| Error::Usage(e.to_string(), None))
 }

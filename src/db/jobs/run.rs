@@ -6,7 +6,10 @@ use super::super::{Database, Error, RightSet, now};
 use crate::store::job_lock::StageEnd;
 use crate::store::job_stage::{JobStage, UploadParts};
 use crate::store::{DatabaseFile, StoreError};
-use crate::sync::{InputNames, JobReport, StagedUploads, SyncError, SyncPlan, apply, plan};
+use crate::sync::{
+    ChangeDetails, InputFaults, InputNames, JobReport, StagedUploads, SyncError, SyncPlan, apply,
+    describe, plan,
+};
 use uuid::Uuid;
 
 /// Jobs that are to be planned and applied together.
@@ -23,7 +26,12 @@ pub(crate) struct JobGroup<'r> {
     pub(crate) whole: bool,
     /// The revision whose objects were looked up to make the uploads, where some were.
     pub(crate) made_at: Option<u64>,
+    /// Who is told each change of a dry run.
+    pub(crate) details: Option<&'r ChangeVisitor<'r>>,
 }
+
+/// Takes the changes of a plan, one after the other.
+pub type ChangeVisitor<'v> = dyn Fn(ChangeDetails) -> Result<(), Error> + 'v;
 
 impl<'r> JobGroup<'r> {
     pub(crate) fn new(
@@ -40,6 +48,7 @@ impl<'r> JobGroup<'r> {
             rights: None,
             whole: false,
             made_at: None,
+            details: None,
         }
     }
 }
@@ -84,6 +93,9 @@ impl Database {
         let mut plan = plan(&snapshot, uploads, run.inputs, true)?;
         if let Some(rights) = run.rights {
             rights.allow_mapped(&snapshot, &plan)?;
+        }
+        if let (true, Some(details)) = (run.dry_run, run.details) {
+            describe(&snapshot, uploads, &plan, &mut |change| details(change))?;
         }
         drop(snapshot);
         if run.whole {
@@ -216,5 +228,5 @@ fn require_whole(plan: &SyncPlan, rights: Option<&RightSet>) -> Result<(), Error
     };
     let skipped = skipped.clone().told_to(rights.is_none_or(RightSet::read));
     let words = format!("_key `{}`: {}", skipped.key, skipped.reason);
-    Err(SyncError::Faults(vec![words]).into())
+    Err(SyncError::Faults(InputFaults::single(words)).into())
 }

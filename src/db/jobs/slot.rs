@@ -64,10 +64,7 @@ mod tests {
         let slots = || lock(&database.open).len();
         let upload = |id| {
             let reader = Box::new(&b"{\"_key\":\"a\",\"_type\":\"t\",\"_class\":\"C\"}"[..]);
-            database.upload(
-                id,
-                InputSource { name: "upload".into(), format: InputFormat::Ndjson, reader },
-            )
+            database.upload(id, InputSource::new("upload", InputFormat::Ndjson, reader))
         };
         for _ in 0..3 {
             let unknown = Uuid::new_v4();

@@ -1,11 +1,11 @@
 //! `sync`: an upload that is read and finalized in one call.
 
 use super::super::{Database, Error, now};
-use super::run::JobGroup;
+use super::run::{ChangeVisitor, JobGroup};
 use super::{check_scope, check_source};
 use crate::sync::{
     BatchRules, InputFormat, InputNames, InputSource, JobInput, JobReport, JobSpec, KnownObjects,
-    StagedUploads, SyncError, SyncMode, read_inputs,
+    NestedValues, StagedUploads, SyncError, SyncMode, read_inputs,
 };
 use std::sync::Arc;
 
@@ -45,6 +45,18 @@ impl Database {
         self.sync_with_known(request, inputs, None, progress)
     }
 
+    /// Says what [`Database::sync`] would do: each change, then the reports.
+    #[doc(hidden)]
+    pub fn preview_sync(
+        &self,
+        request: &SyncRequest,
+        inputs: &mut [InputSource<'_>],
+        visit: &ChangeVisitor<'_>,
+    ) -> Result<Vec<JobReport>, Error> {
+        let request = SyncRequest { dry_run: true, ..request.clone() };
+        self.sync_with(&request, inputs, None, &|_| {}, Some(visit))
+    }
+
     /// The same for inputs that can be read twice; `open` gives them anew each time. Lines that the
     /// scope knows already are passed over, so an upload costs only what is new in it.
     #[doc(hidden)]
@@ -55,7 +67,11 @@ impl Database {
         progress: &dyn Fn(u64),
     ) -> Result<Vec<JobReport>, Error> {
         let mut inputs = open();
-        let lines = inputs.iter().all(|input| input.format == InputFormat::Ndjson);
+        // A line whose nested members are moved is not the text of its object.
+        let plain = |input: &InputSource<'_>| {
+            input.format == InputFormat::Ndjson && input.options.nested == NestedValues::Refuse
+        };
+        let lines = inputs.iter().all(plain);
         let may_know = lines && request.mode.deletes() && !request.same_scope_reject;
         let known = match &request.scope {
             Some(scope) if may_know => KnownObjects::read(&self.snapshot()?, scope)?,
@@ -78,6 +94,17 @@ impl Database {
         inputs: &mut [InputSource<'_>],
         known: Option<KnownObjects>,
         progress: &dyn Fn(u64),
+    ) -> Result<Vec<JobReport>, Error> {
+        self.sync_with(request, inputs, known, progress, None)
+    }
+
+    fn sync_with(
+        &self,
+        request: &SyncRequest,
+        inputs: &mut [InputSource<'_>],
+        known: Option<KnownObjects>,
+        progress: &dyn Fn(u64),
+        details: Option<&ChangeVisitor<'_>>,
     ) -> Result<Vec<JobReport>, Error> {
         check_source(&request.source, request.mode)?;
         if let Some(scope) = &request.scope {
@@ -110,6 +137,7 @@ impl Database {
         let same_scope_reject = request.same_scope_reject;
         self.run(&JobGroup {
             same_scope_reject,
+            details,
             ..JobGroup::new(&uploads, &names, request.dry_run)
         })
     }
@@ -122,6 +150,7 @@ impl SyncRequest {
             one_upload: true,
             partial_types: self.partial_types.clone(),
             allow_deletes: self.allow_deletes,
+            scope_of_rows: self.scope.is_none(),
             ..JobSpec::new(&self.source, self.mode, scope, now())
         })
     }

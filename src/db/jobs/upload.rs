@@ -8,7 +8,8 @@ use crate::store::job_lock::StageEnd;
 use crate::store::job_stage::{JobStage, UploadParts};
 use crate::store::staging::ObjectBatch;
 use crate::sync::{
-    BatchRules, InputSource, JobReport, JobSpec, JobStatus, SyncError, SyncMode, read_inputs,
+    BatchRules, InputSource, JobReport, JobSpec, JobStatus, SyncError, SyncMode, check_owner,
+    read_inputs,
 };
 use uuid::Uuid;
 
@@ -58,6 +59,10 @@ impl Database {
             ..JobSpec::new(&request.source, request.mode, &request.scope, now())
         };
         let id = spec.id;
+        if !spec.any_scope {
+            // It is asked again at the end; here nothing was uploaded in vain.
+            check_owner(&self.snapshot()?, &spec)?;
+        }
         let report = spec.report(JobStatus::AwaitingUploads);
         self.make_folder()?;
         // Lock order: the slot of this process, the lock that processes share, and last the turn to

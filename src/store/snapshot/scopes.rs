@@ -1,9 +1,9 @@
 //! Scopes, jobs and what belongs to them: rows, deletions, pins.
 
 use super::{Snapshot, get, missing};
-use crate::graph::{IdHash, NameLookup, ObjectKind};
+use crate::graph::{IdHash, NameLookup, ObjectKind, Value};
 use crate::store::StoreError;
-use crate::store::codec::{ByteCursor, proven};
+use crate::store::codec::{ByteCursor, proven, take_value};
 use crate::store::rows::{JobRow, ScopeRow};
 use crate::store::tables;
 use redb::ReadableTable;
@@ -94,6 +94,26 @@ impl Snapshot {
     /// The pinned properties of an entity, as a body record.
     pub fn pins(&self, scope: u32, id: IdHash) -> Result<Option<Vec<u8>>, StoreError> {
         get(&self.pins, tables::PINS, "pins", &tables::pin_key(scope, id), |p| Some(p.to_vec()))
+    }
+
+    /// The pinned properties of an entity by ascending name.
+    pub fn pinned(
+        &self,
+        scope: u32,
+        id: IdHash,
+    ) -> Result<Vec<(String, Value<'static>)>, StoreError> {
+        let Some(record) = self.pins(scope, id)? else { return Ok(Vec::new()) };
+        let mut c = ByteCursor(&record);
+        let read = (|| {
+            let mut pinned = Vec::new();
+            for _ in 0..c.varint()? {
+                let name = c.text()?.to_owned();
+                let value = take_value(&mut ByteCursor(c.bytes()?))?;
+                pinned.push((name, value.into_owned()));
+            }
+            Some(pinned)
+        })();
+        read.ok_or_else(|| StoreError::corrupt("pins", &[], "contents make no sense"))
     }
 
     /// Calls `visit` with the scope and record of all pins.

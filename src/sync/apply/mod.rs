@@ -13,6 +13,7 @@ mod heads;
 mod pack;
 
 use super::SyncError;
+use super::owner::owner_after;
 use super::plan::{ObjectChange, SyncPlan};
 use super::report::JobReport;
 use super::stage::StagedUploads;
@@ -88,7 +89,9 @@ fn begin_jobs(
         writer.put_job(sequence, &job_row(&report))?;
         let name = &job.spec.scope;
         let scope = writer.names.intern(name, at).map_err(|e| e.of_scope(name))?;
-        writer.scope(scope)?.last_job = Some(sequence);
+        let row = writer.scope(scope)?;
+        row.last_job = Some(sequence);
+        row.written_by = owner_after(row, &job.spec, job.created[0]);
         owners.push(ChangeOwner::new(scope, sequence));
     }
     Ok(owners)

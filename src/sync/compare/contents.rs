@@ -5,9 +5,10 @@ use crate::graph::{GraphRead, IdHash, ORIGIN, ObjectKind, Value};
 use crate::store::staging::{StagedObject, UploadStage};
 use crate::store::{
     ByteCursor, ObjectHead, Snapshot, StoreError, put_bytes, put_value, put_varint, read_body,
+    take_value,
 };
 use crate::sync::SyncError;
-use crate::sync::read::InputDiagnostic;
+use crate::sync::read::{InputDiagnostic, PINS, pinned_properties};
 use crate::sync::stage::{StagedRecord, content_digest};
 
 /// Contents merged from stored and uploaded ones.
@@ -158,20 +159,34 @@ impl ContentReader<'_> {
         Ok(self.digest(&content, &ends))
     }
 
+    /// The pins that an entity brings along, as a record of the table. `None` if it brings none.
+    pub fn brought_pins(self, staged: &StagedObject) -> Result<Option<Vec<u8>>, SyncError> {
+        let text = self.with_record(ObjectKind::Entity, staged, |record, names| {
+            let mut found = None;
+            let read = record.for_each_property(|name, value| {
+                if names[name as usize] == PINS {
+                    found = take_value(&mut ByteCursor(value));
+                }
+            });
+            read.map(|_| found.and_then(|value| value.as_str().map(str::to_owned)))
+        })?;
+        let Some(text) = text.ok_or_else(SyncError::damaged_stage)? else { return Ok(None) };
+        // It was checked when it was read.
+        let pinned = pinned_properties(&text).map_err(|_| SyncError::damaged_stage())?;
+        let encoded = pinned.iter().map(|(name, value)| {
+            let mut bytes = Vec::new();
+            put_value(&mut bytes, value);
+            (name.as_ref(), bytes)
+        });
+        Ok(pin_record(encoded.collect()))
+    }
+
     /// The pins of an OVERRIDE upload, as a record of the table. `None` if the upload has no
     /// properties, which removes the pins.
     pub fn pin_record(self, staged: &StagedObject) -> Result<Option<Vec<u8>>, SyncError> {
         let content = self.uploaded(ObjectKind::Entity, staged)?;
-        if content.properties.is_empty() {
-            return Ok(None);
-        }
-        let mut out = Vec::new();
-        put_varint(&mut out, content.properties.len() as u64);
-        for (name, value) in &content.properties {
-            put_bytes(&mut out, name.as_bytes());
-            put_bytes(&mut out, value);
-        }
-        Ok(Some(out))
+        let properties = content.properties.iter();
+        Ok(pin_record(properties.map(|(name, value)| (name.as_str(), value.clone())).collect()))
     }
 
     /// A fault of a staged object, still without its message.
@@ -207,6 +222,20 @@ impl ContentReader<'_> {
         );
         Ok(fault)
     }
+}
+
+/// Pins as a record of the table; `None` if there are none.
+fn pin_record(properties: Vec<(&str, Vec<u8>)>) -> Option<Vec<u8>> {
+    if properties.is_empty() {
+        return None;
+    }
+    let mut out = Vec::new();
+    put_varint(&mut out, properties.len() as u64);
+    for (name, value) in properties {
+        put_bytes(&mut out, name.as_bytes());
+        put_bytes(&mut out, &value);
+    }
+    Some(out)
 }
 
 impl MergedContents {

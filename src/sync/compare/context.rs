@@ -5,6 +5,7 @@ use super::windows::StageWindows;
 use crate::graph::{IdHash, NameLookup, ObjectKind};
 use crate::store::staging::UploadStage;
 use crate::store::{Snapshot, StoreError};
+use crate::sync::read::PINS;
 use crate::sync::stage::{JobInput, StagedUploads};
 use crate::sync::{InputNames, SyncError};
 use rustc_hash::FxHashMap;
@@ -36,7 +37,7 @@ pub struct UploadContext<'p> {
     pub jobs_of: Vec<Box<[u32]>>,
     /// The staged objects of either kind.
     pub windows: [StageWindows; 2],
-    /// True if any entity has pins.
+    /// True if any entity has pins, or is uploaded with some.
     pub has_pins: bool,
 }
 
@@ -50,7 +51,11 @@ impl<'p> UploadContext<'p> {
         uploads: &'p StagedUploads,
         inputs: &'p InputNames,
     ) -> Result<UploadContext<'p>, SyncError> {
-        let has_pins = snapshot.has_pins()?;
+        let stage = uploads.stage();
+        // The names of a batch are few beside its objects.
+        let brings_pins =
+            (0..stage.frames()).any(|frame| stage.names(frame).iter().any(|name| name == PINS));
+        let has_pins = brings_pins || snapshot.has_pins()?;
         let job = |input: &'p JobInput| UploadJob {
             input,
             scope: snapshot.name_number(&input.spec.scope),
@@ -59,7 +64,6 @@ impl<'p> UploadContext<'p> {
         let jobs: Vec<UploadJob<'p>> = uploads.jobs().iter().map(job).collect();
         let scopes = jobs.iter().map(|job| job.input.spec.scope.as_str()).zip(0..);
         let scopes: FxHashMap<&str, u32> = scopes.collect();
-        let stage = uploads.stage();
         let jobs_of = |frame| {
             let names = stage.names(frame).iter();
             names.map(|name| scopes.get(name.as_str()).copied().unwrap_or(NO_JOB)).collect()

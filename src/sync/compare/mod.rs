@@ -12,12 +12,13 @@ mod reconcile;
 mod repeated;
 mod windows;
 
-pub use contents::MergedContents;
+pub use contents::{ContentReader, MergedContents};
 pub use context::{UploadContext, UploadJob};
 pub use partitions::{BitSet, HELD, HashPartitions, MatchKind, StoredMatch};
 pub use windows::{StageWindows, UploadedObject};
 
 use super::SyncError;
+use super::faults::FaultCollector;
 use super::read::InputDiagnostic;
 use super::stage::JobInput;
 use crate::graph::{IdHash, ObjectKind};
@@ -109,7 +110,7 @@ pub fn compare<T: UploadedObject>(
     };
     let careful: Vec<bool> =
         context.jobs.iter().map(|job| T::KIND == ObjectKind::Entity && job.careful).collect();
-    let mut faults = Vec::new();
+    let mut faults = FaultCollector::default();
     let sort = |range: Range<usize>| {
         let mut sorted = keys.take_all(range.clone())?;
         sorted.par_iter_mut().for_each(|keys| keys.sort_unstable_by_key(ComparisonKey::order));
@@ -138,7 +139,11 @@ pub fn compare<T: UploadedObject>(
             Ok(())
         })
     })?;
-    if faults.is_empty() { Ok(compared) } else { Err(SyncError::faults(context.inputs, faults)) }
+    if faults.is_empty() {
+        Ok(compared)
+    } else {
+        Err(SyncError::Faults(faults.named(context.inputs)))
+    }
 }
 
 /// Both sides of a comparison.

@@ -5,6 +5,7 @@ use super::partitions::ComparisonKey;
 use super::windows::UploadedObject;
 use crate::sync::SyncError;
 use crate::sync::read::InputDiagnostic;
+use crate::sync::stage::repeated;
 
 /// The fault of two objects with one hash, of which `second` is the later one; `None` if they
 /// may stay.
@@ -47,9 +48,6 @@ pub(super) fn repetition_error<T: UploadedObject>(
     let earlier = context.contents().fault(T::KIND, one.as_ref())?;
     let mut fault = context.contents().fault(T::KIND, other.as_ref())?;
     let place = context.inputs.place(earlier.place).unwrap_or_else(|| "an earlier batch".into());
-    fault.message = format!(
-        "this `_key` stands twice in the upload, first at {place}; leave one out, or let the \
-         latest win with --ignore-duplicates"
-    );
+    fault.message = repeated(&place);
     Ok(Some(fault))
 }

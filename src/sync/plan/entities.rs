@@ -10,6 +10,7 @@ use crate::sync::SyncError;
 use crate::sync::compare::{MatchKind, MergedContents, StoredMatch};
 use crate::sync::job::JobSpec;
 use crate::sync::mode::SyncMode;
+use crate::sync::read::PINS;
 
 /// The contents of an entity after merging.
 enum MergeOutcome {
@@ -101,13 +102,27 @@ impl SyncPlanner<'_> {
         let contents = context.contents();
         let JobSpec { mode, scope, .. } = &context.jobs[at as usize].input.spec;
         Ok(match mode {
-            SyncMode::Diff | SyncMode::CrossScope => match context.pins(at, staged.id)? {
-                Some(pin) => {
-                    let uploaded = contents.uploaded(ObjectKind::Entity, staged)?;
-                    MergeOutcome::Merged(uploaded.with_pins(Some(&pin))?)
+            SyncMode::Diff | SyncMode::CrossScope => {
+                let before = context.pins(at, staged.id)?;
+                let brought = match context.has_pins {
+                    true => contents.brought_pins(staged)?,
+                    false => None,
+                };
+                if brought.is_some() && brought != before {
+                    self.jobs[at as usize].pins.push((staged.id, brought.clone()));
                 }
-                None => MergeOutcome::AsUploaded,
-            },
+                let brings = brought.is_some();
+                match brought.or(before) {
+                    Some(pin) => {
+                        let mut uploaded = contents.uploaded(ObjectKind::Entity, staged)?;
+                        if brings {
+                            uploaded.properties.retain(|(name, _)| name != PINS);
+                        }
+                        MergeOutcome::Merged(uploaded.with_pins(Some(&pin))?)
+                    }
+                    None => MergeOutcome::AsUploaded,
+                }
+            }
             SyncMode::Patch | SyncMode::CreateOrUpdate => {
                 match self.patched(at, staged, known.is_some(), live)? {
                     Ok(content) => MergeOutcome::Merged(content),

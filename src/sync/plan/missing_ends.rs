@@ -2,10 +2,11 @@
 //! are found at the end, for all keys at once.
 
 use super::planner::SyncPlanner;
-use crate::graph::{GraphRead, NameLookup, ObjectKind};
+use crate::graph::{GraphRead, NameLookup, ObjectId, ObjectKind};
 use crate::store::StoreError;
 use crate::store::staging::{StagedEnd, StagedRelationship};
 use crate::sync::SyncError;
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 
 /// A relationship with missing ends whose keys may live in other scopes.
@@ -73,7 +74,7 @@ impl SyncPlanner<'_> {
                 (None, scope) => format!("entity `{key}` in scope `{scope}`"),
             };
             let state = self.missing_state(missing)?;
-            let elsewhere = id.is_none().then(|| (key.clone(), scope.clone()));
+            let elsewhere = Some((key.clone(), scope.clone()));
             ends.push((format!("`{}` {what} {state}", missing.name), elsewhere));
         }
         let reason = joined(ends.iter().map(|(reason, _)| reason.clone()));
@@ -87,12 +88,26 @@ impl SyncPlanner<'_> {
         let missed = std::mem::take(&mut self.missed);
         let keys =
             missed.iter().flat_map(|missed| &missed.ends).filter_map(|(_, key)| key.as_ref());
-        let homes = self.context.snapshot.entities_with_keys(keys.map(|(key, _)| key.as_str()))?;
+        let (ids, keys): (Vec<&str>, Vec<&str>) =
+            keys.map(|(key, _)| key.as_str()).partition(|key| key.starts_with('\0'));
+        let homes = self.context.snapshot.entities_with_keys(keys)?;
+        let entity =
+            |id: &str| Some((ObjectKind::Entity, ObjectId::parse(id.strip_prefix('\0')?)?));
+        let ids: Vec<_> = ids.into_iter().filter_map(entity).collect();
+        let owners = match ids.is_empty() {
+            true => FxHashMap::default(),
+            false => self.context.snapshot.scopes_of(&ids)?,
+        };
         for MissingEndReport { listed: (job, at), ends } in &missed {
             let mut reasons = Vec::with_capacity(ends.len());
             for (reason, key) in ends {
                 let mut scopes = Vec::new();
                 if let Some((key, not)) = key {
+                    let owner = entity(key).and_then(|id| owners.get(&id));
+                    if let Some(scope) = owner.filter(|scope| *scope != not) {
+                        reasons.push(format!("{reason}; this id lives in scope `{scope}`"));
+                        continue;
+                    }
                     for &number in homes.get(key).into_iter().flatten() {
                         if let Some(facts) =
                             self.context.snapshot.facts(ObjectKind::Entity, number)?

@@ -12,6 +12,7 @@ mod change;
 mod classify;
 mod decide;
 mod deletions;
+mod details;
 mod ends;
 mod entities;
 mod entity_table;
@@ -22,9 +23,11 @@ mod relationships;
 mod review;
 
 pub use change::{ChangeAction, ContentLocation, JobPlan, ObjectChange, SyncPlan};
+pub use details::{ChangeDetails, PropertyChange, describe};
 
 use super::compare::{HashPartitions, UploadContext, compare};
-use super::report::JobTally;
+use super::owner::check_owner;
+use super::report::{JobTally, SKIPPED_LISTED};
 use super::stage::StagedUploads;
 use super::{InputNames, SyncError};
 use crate::graph::{NameLookup, ObjectKind};
@@ -47,6 +50,7 @@ pub fn plan(
     inputs: &InputNames,
     guarded: bool,
 ) -> Result<SyncPlan, SyncError> {
+    uploads.jobs().iter().try_for_each(|job| check_owner(snapshot, &job.spec))?;
     let context = UploadContext::new(snapshot, uploads, inputs)?;
     let mut planner = SyncPlanner::new(&context);
     let named = planner.named_deletions(ObjectKind::Entity)?;
@@ -95,6 +99,11 @@ fn job_plans(
         let PlanningJob { mut report, created, deletes, pins, .. } = job;
         // In the order of the input: of equal names the shorter place is the smaller line.
         report.skipped.sort_by_key(|s| s.place.as_ref().map(|p| (p.len(), p.clone())));
+        let mapped = &of.input.skipped;
+        report.skipped_total += mapped.len() as u64;
+        let room = SKIPPED_LISTED.saturating_sub(report.skipped.len());
+        report.skipped.extend(mapped.iter().take(room).cloned());
+        report.skipped_left_out = report.skipped_total - report.skipped.len() as u64;
         hash.clone_into(&mut report.plan_hash);
         let mut job = JobPlan { spec: of.input.spec.clone(), created, deletes, pins, report };
         if guarded {
@@ -107,8 +116,12 @@ fn job_plans(
         .iter()
         .filter_map(|job| Some((job.spec.mapped_for?, job.report.relationships)))
         .collect();
-    for (id, tally) in mapped {
-        if let Some(job) = planned.iter_mut().find(|job| job.spec.id == id) {
+    for (id, mut tally) in mapped {
+        let found = planned.iter_mut().zip(&context.jobs).find(|(job, _)| job.spec.id == id);
+        if let Some((job, of)) = found {
+            let left_out = of.input.skipped.len() as u64;
+            tally.uploaded += left_out;
+            tally.skipped += left_out;
             job.report.mapped_relationships = Some(tally);
         }
     }

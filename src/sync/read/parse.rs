@@ -49,6 +49,9 @@ pub enum DraftObject<'a> {
     Relationship(DraftRelationship<'a>),
 }
 
+/// The pinned properties of an entity in an upload.
+pub const PINS: &str = "_pins";
+
 /// System metadata that exports carry and that uploads ignore.
 pub const IGNORED: [&str; 14] = [
     "_source",
@@ -92,6 +95,19 @@ impl<'a> Visitor<'a> for ObjectVisitor<'_, 'a> {
     }
 }
 
+/// Reads the members of an object as they are written.
+pub(super) struct ObjectMembersReader;
+
+impl ObjectMembersReader {
+    /// The members of `text` in their order; `None` if it is no object.
+    pub(super) fn read(text: &str) -> Option<ObjectMembers<'_>> {
+        let mut members = Vec::new();
+        let mut reader = serde_json::Deserializer::from_str(text);
+        ObjectVisitor(&mut members).deserialize(&mut reader).and_then(|()| reader.end()).ok()?;
+        Some(members)
+    }
+}
+
 /// Reads the object `text`. `members` are its members in the order of their names; if there are
 /// none, the JSON library finds them.
 ///
@@ -117,7 +133,12 @@ pub fn parse_members<'a>(
                 ObjectVisitor(&mut members).deserialize(&mut reader).and_then(|()| reader.end());
             if let Err(e) = read {
                 let message = json_words(&e);
-                return Err(fault(e.column() as u32, String::new(), None, message));
+                let mut found = fault(e.column() as u32, String::new(), None, message);
+                // An object of a document may stand on several lines.
+                if place.line > 0 {
+                    found.place.line += (e.line() as u32).saturating_sub(1);
+                }
+                return Err(found);
             }
             // Drafts have their properties in this order, and a repeated name is then beside
             // itself.
@@ -167,11 +188,35 @@ fn entity<'a>(
             "_id" => draft.id = Some(id(name, raw)?),
             "_rawData" => draft.raw_data = Some(raw_data(raw)?),
             "_deleted" => not_deleted(raw)?,
+            PINS => draft.properties.extend(pins(raw)?),
             _ => draft.properties.extend(property(name, raw)?),
         }
     }
     check_count(draft.properties.len())?;
     Ok(draft)
+}
+
+/// The pinned properties of an entity, as an export has them: an object of plain values. They go
+/// through the stage as a property of this name, which no upload can have otherwise.
+fn pins<'a>(raw: &'a str) -> Result<Option<(Cow<'a, str>, Value<'a>)>, PathDiagnostic> {
+    let path = member_path(PINS);
+    if !raw.starts_with('{') {
+        return Err(wrong(path, format!("expected an object, found {}", describe(raw))));
+    }
+    pinned_properties(raw).map_err(|(inner, words)| wrong(path + &inner, words))?;
+    Ok(Some((PINS.into(), Value::Text(raw.into()))))
+}
+
+/// The properties that pins as they are written name, by ascending name.
+pub fn pinned_properties(raw: &str) -> Result<Vec<(Cow<'_, str>, Value<'_>)>, (String, String)> {
+    let mut members =
+        ObjectMembersReader::read(raw).ok_or_else(|| wrong("", "this is no object in JSON"))?;
+    members.sort_by(|a, b| a.0.cmp(&b.0));
+    if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(wrong(member_path(&pair[0].0), "this name stands twice in the object"));
+    }
+    let pinned = members.iter().map(|(name, raw)| property(name, raw));
+    pinned.filter_map(Result::transpose).collect()
 }
 
 fn relationship<'a>(
@@ -374,7 +419,8 @@ mod tests {
         let object = |rest: &str| format!(r#"{{"_key":"k","_type":"t","_class":"C",{rest}}}"#);
         assert_eq!(
             fault(&object(r#""a":{"b":1}"#)),
-            "k .a properties are flat: an object cannot be a value"
+            "k .a an object cannot be a value: properties are flat; --flatten makes properties with \
+             dots of it, --raw keeps it in the raw data"
         );
         assert_eq!(
             fault(&object(r#""a.b":[1,"x"]"#)),

@@ -9,6 +9,10 @@ use std::fmt;
 /// Longest string value, in bytes.
 pub const STRING_MAX: usize = 256 << 10;
 
+/// What is said of nested values, behind what they are.
+const NESTED: &str = ": properties are flat; --flatten makes properties with dots of it, --raw \
+                      keeps it in the raw data";
+
 /// A string that is borrowed where it has no escapes.
 pub(super) struct TextVisitor;
 
@@ -151,8 +155,8 @@ pub(super) fn scalar<'a>(raw: &'a str) -> Result<Value<'a>, PathDiagnostic> {
         Some(b't') => Ok(Value::Bool(true)),
         Some(b'f') => Ok(Value::Bool(false)),
         Some(b'n') => Ok(Value::Null),
-        Some(b'{') => Err(wrong("", "properties are flat: an object cannot be a value")),
-        Some(b'[') => Err(wrong("", "properties are flat: a list cannot hold a list")),
+        Some(b'{') => Err(wrong("", format!("an object cannot be a value{NESTED}"))),
+        Some(b'[') => Err(wrong("", format!("a list cannot hold a list{NESTED}"))),
         _ => Value::number(raw).ok_or_else(|| {
             wrong("", format!("the number {raw} cannot be held exactly in 64 bits"))
         }),

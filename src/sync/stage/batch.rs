@@ -17,7 +17,7 @@ use crate::store::staging::{ObjectBatch, StagedEnd, StagedObject, StagedRelation
 use crate::store::{put_bytes, put_value, put_varint};
 use crate::sync::mode::SyncMode;
 use crate::sync::read::{
-    DraftObject, InputDiagnostic, OBJECT_MAX, ObjectScanner, PIECE, ReadRow, parse_members,
+    DraftObject, InputDiagnostic, OBJECT_MAX, ObjectScanner, PIECE, PINS, ReadRow, parse_members,
 };
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
@@ -238,6 +238,25 @@ impl<'r> BatchBuilder<'r> {
             if draft.classes.is_empty() {
                 return Err("entity has no `_class`".into());
             }
+        }
+        if mode == SyncMode::Override {
+            let given = [
+                ("_type", draft.type_name.is_some()),
+                ("_class", !draft.classes.is_empty()),
+                ("_rawData", draft.raw_data.is_some()),
+            ];
+            if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+                return Err(format!(
+                    "OVERRIDE pins properties, and `{name}` is none; leave it out, or let the job \
+                     that owns the entity change it"
+                ));
+            }
+        }
+        if mode != SyncMode::Diff && draft.properties.iter().any(|(name, _)| name == PINS) {
+            return Err(format!(
+                "`{PINS}` is taken by DIFF jobs, as an export has it; a job in the mode OVERRIDE \
+                 pins properties"
+            ));
         }
         let type_name = draft.type_name.as_deref().unwrap_or("");
         let classes = match draft.classes.as_slice() {

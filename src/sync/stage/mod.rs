@@ -9,6 +9,7 @@ mod fast_path;
 mod intake;
 mod known;
 mod record;
+mod rows;
 mod rules;
 mod uploads;
 
@@ -17,5 +18,7 @@ pub use intake::read_inputs;
 pub use known::KnownObjects;
 pub(super) use record::{NameNumbers, begin_record, put_entity_head};
 pub use record::{StagedRecord, content_digest};
+pub use rows::read_rows;
+pub(super) use rows::repeated;
 pub use rules::BatchRules;
 pub use uploads::{JobInput, StagedUploads};

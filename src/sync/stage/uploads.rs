@@ -5,6 +5,7 @@ use crate::graph::{ObjectId, ObjectKind};
 use crate::store::StoreError;
 use crate::store::staging::{ObjectBatch, UploadStage};
 use crate::sync::job::JobSpec;
+use crate::sync::report::SkippedObject;
 use rustc_hash::FxHashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +19,14 @@ pub struct JobInput {
     pub deletes: Vec<(ObjectKind, ObjectId)>,
     /// The objects that the scope held already, with marks on those uploaded unchanged.
     pub known: Option<Arc<KnownObjects>>,
+    /// Mapped relationships of the job that are left out, which are no objects of the stage.
+    pub skipped: Vec<SkippedObject>,
 }
 
 impl JobInput {
     /// A job to which nothing was uploaded.
     pub fn new(spec: JobSpec) -> JobInput {
-        JobInput { spec, deletes: Vec::new(), known: None }
+        JobInput { spec, deletes: Vec::new(), known: None, skipped: Vec::new() }
     }
 }
 
