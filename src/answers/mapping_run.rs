@@ -17,7 +17,7 @@ use crate::mapping::{
     self, Diagnostic, DiagnosticSeverity, Mapping, ResolveError, ResolvedMapping, SourceFile,
 };
 use crate::rules::RuleTable;
-use crate::store::Snapshot;
+use crate::store::{ScopeOwner, Snapshot, StoreError};
 use crate::sync::JobReport;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -91,6 +91,37 @@ impl MappingFileSet {
             labelled: !selection.labels.is_empty(),
             folders: selection.paths.iter().any(|path| path.is_dir()),
         }
+    }
+
+    /// Holds the scopes of the files to those of a database: a scope belongs to a collector or to a
+    /// bridge. Files with a fault are told, and cannot run.
+    ///
+    /// # Errors
+    ///
+    /// Errors of reading.
+    pub fn check_owners(&mut self, snapshot: &Snapshot) -> Result<(), AnswerError> {
+        let taken = |scope: &str, by: ScopeOwner| -> Result<Option<String>, StoreError> {
+            let owner = snapshot.scope_row_of(scope)?.owner();
+            Ok(owner.filter(|owner| *owner == by).map(|owner| {
+                let (is, wanted) = match owner {
+                    ScopeOwner::Collector => ("a collector", "a bridge"),
+                    ScopeOwner::Bridge => ("a bridge", "a collector"),
+                };
+                format!("scope `{scope}` belongs to {is}, and this file would write it as {wanted}")
+            }))
+        };
+        let mut faults = Vec::new();
+        for mapping in &self.mappings {
+            let taken = taken(&mapping.scope, ScopeOwner::Collector)?;
+            faults.extend(taken.map(|words| mapping.scope_fault(words)));
+        }
+        for source in &self.sources {
+            let taken = taken(&source.scope, ScopeOwner::Bridge)?;
+            faults.extend(taken.map(|words| source.scope_fault(words)));
+        }
+        let help = "give the file a scope of its own; `tombolo scopes` lists those that are taken";
+        self.faults.extend(faults.into_iter().map(|fault| fault.help(help)));
+        Ok(())
     }
 
     /// Fails if no mapping is left that can run.

@@ -20,7 +20,11 @@ use tombolo::sync::{JobReport, JobStatus};
 
 /// `tombolo check`.
 pub fn check(context: &mut CommandContext<'_>, args: &CheckArgs) -> Result<u8, CommandError> {
-    let loaded = MappingFileSet::load(&args.mappings.selection());
+    let mut loaded = MappingFileSet::load(&args.mappings.selection());
+    // A database is not needed; one that is there knows to whom each scope belongs.
+    if context.path().exists() {
+        loaded.check_owners(&context.look()?.1)?;
+    }
     let expressions: usize = loaded.mappings.iter().map(|mapping| mapping.expressions).sum();
     let expressions =
         expressions + loaded.sources.iter().map(|source| source.expressions).sum::<usize>();

@@ -66,7 +66,7 @@ A MAPPING is a TOML file that makes the edges of one scope:
   to = { scope = \"jamf\", match = \"serial(to.serial) = serial(row.serial)\" }";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [HelpEnding; 39] = [
+const ENDINGS: [HelpEnding; 40] = [
     HelpEnding {
         command: "demo",
         note: "",
@@ -84,6 +84,18 @@ const ENDINGS: [HelpEnding; 39] = [
             ("tombolo init --db /var/lib/tombolo/graph.redb", "another file"),
         ],
         next: ("tombolo sync --scope okta okta.json", "fills it"),
+    },
+    HelpEnding {
+        command: "import",
+        note: "",
+        examples: [
+            (
+                "tombolo import aws-iam iam.json --scope aws",
+                "users, roles and policies of an account",
+            ),
+            ("tombolo import bom.json --scope app --dry-run", "the format is recognised"),
+        ],
+        next: ("tombolo import --list", "the formats"),
     },
     HelpEnding {
         command: "sync",

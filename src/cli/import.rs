@@ -2,7 +2,7 @@
 
 use super::args::{DiagnosticFormat, ImportArgs, PlanFormat};
 use super::failure::CommandError;
-use super::output::{clean, count_format};
+use super::output::{clean, count_format, counted};
 use super::plan_text::{self, PlanRun};
 use super::{CommandContext, diagnostics, question, source_text};
 use std::io::Write;
@@ -11,6 +11,7 @@ use tombolo::answers::{GuardOverrides, MappingFileSet, MappingRunOptions, Mappin
 use tombolo::mapping::{
     BUILT_IN_SOURCES, BuiltInSource, built_in_source, load_built_in, recognized_sources,
 };
+use tombolo::sync::JobStatus;
 
 /// `tombolo import`.
 pub fn run(context: &mut CommandContext<'_>, args: &ImportArgs) -> Result<u8, CommandError> {
@@ -41,6 +42,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &ImportArgs) -> Result<u8, Co
             built_in.name
         )));
     };
+    compare_with_last(context, scope, &files)?;
     let source = match load_built_in(built_in, &files, Some(scope)) {
         Ok(source) => source,
         Err(faults) => {
@@ -166,7 +168,58 @@ fn folder_files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
         }
     }
     files.sort();
-    Ok(files)
+    let (known, other): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        name == "codeowners" || EXTENSIONS.iter().any(|extension| name.ends_with(extension))
+    });
+    if let [first, ..] = other.as_slice() {
+        let words = format!(
+            "passed over {}, which no format has: {}",
+            counted(other.len() as u64, "file", "files"),
+            first.display()
+        );
+        writeln!(anstream::stderr(), "note: {}", clean(&words))?;
+    }
+    Ok(known)
+}
+
+/// The ends of the names of exports.
+const EXTENSIONS: [&str; 19] = [
+    ".json", ".ndjson", ".jsonl", ".har", ".sarif", ".tfstate", ".csv", ".tsv", ".yaml", ".yml",
+    ".toml", ".lock", ".xml", ".xlsx", ".zip", ".tar", ".tgz", ".gz", ".zst",
+];
+
+/// Says which files of the last import into a scope are not among these: what only they had is
+/// deleted.
+fn compare_with_last(
+    context: &CommandContext<'_>,
+    scope: &str,
+    files: &[PathBuf],
+) -> Result<(), CommandError> {
+    if !context.path().exists() {
+        return Ok(());
+    }
+    let jobs = context.open()?.jobs()?;
+    let last = jobs.iter().find(|job| {
+        job.scope == scope && job.status == JobStatus::Finished && job.mapping.is_some()
+    });
+    let Some(mapping) = last.and_then(|job| job.mapping.as_ref()) else { return Ok(()) };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let now: Vec<String> = files.iter().map(|path| name(path)).collect();
+    let gone: Vec<String> = mapping
+        .sources
+        .iter()
+        .map(|(path, _)| name(Path::new(path)))
+        .filter(|path| !now.contains(path))
+        .collect();
+    if !gone.is_empty() && !context.global.quiet {
+        let words = format!(
+            "the last import into `{scope}` read {}, which is not among these files: what only it had is deleted",
+            gone.join(", ")
+        );
+        writeln!(anstream::stderr(), "note: {}", clean(&words))?;
+    }
+    Ok(())
 }
 
 /// Tells by the contents of files what wrote them.

@@ -210,11 +210,13 @@ pub fn project(context: &mut CommandContext<'_>) -> Result<bool, CommandError> {
         return Ok(false);
     }
     let schema = tombolo::mapping::schema();
+    let source_schema = tombolo::mapping::source_schema();
     for (path, text, about) in [
         ("tombolo.toml", PROJECT, "names of scopes"),
         ("mappings/okta-jamf-ownership.toml.example", MAPPING, "an example: laptops by owner"),
         ("mappings/data/inventory.csv", INVENTORY, "its rows"),
         ("mappings/mapping.schema.json", schema.as_str(), "for your editor"),
+        ("mappings/source.schema.json", source_schema.as_str(), "for your editor"),
     ] {
         put(Path::new(path), text)?;
         writeln!(context.out, "+ created {path:<42} {about}")?;

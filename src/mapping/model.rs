@@ -4,8 +4,7 @@
 //! can bring up faults.
 
 use crate::graph::Value;
-use crate::lang::NestedValue;
-use crate::lang::SourceText;
+use crate::lang::{Diagnostic, NestedValue, SourceText};
 use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::{MappingExpr, Template};
 use crate::mapping::rows::RowSource;
@@ -290,6 +289,11 @@ impl Mapping {
             PairSource::Rows { span, .. } => span.clone(),
             PairSource::Join(_) => 0..0,
         }
+    }
+
+    /// A fault of the scope that the file names.
+    pub fn scope_fault(&self, words: String) -> Diagnostic {
+        Diagnostic::error("M0311", &self.source, words).at(self.scope_span.clone(), "")
     }
 
     /// True if the pairs come from a `join`, so from the graph alone.

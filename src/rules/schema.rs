@@ -36,7 +36,7 @@ pub fn schema() -> String {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tombolo.toml",
         "description": "What a project says: rules of impact and ownership (docs/impact-rules.md), \
-                        aliases of scopes and filler serial numbers (docs/mapping-files.md)",
+                        aliases of scopes and filler (docs/mapping-files.md)",
         "type": "object",
         "properties": {
             "impact": table(&IMPACT, &super::read::ABOUT, &["verb"]),
@@ -47,6 +47,7 @@ pub fn schema() -> String {
             "owners": { "type": "object", "properties": { "classes": names() },
                         "required": ["classes"], "additionalProperties": false },
             "scopes": texts,
+            "filler": { "type": "object" },
             "serial": { "type": "object" },
         },
         "additionalProperties": false,

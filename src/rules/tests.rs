@@ -305,7 +305,10 @@ fn a_project_makes_and_joins_sets() {
 
 #[test]
 fn a_file_that_says_nothing_of_rules_changes_nothing() {
-    for text in ["", "[scopes]\nokta = \"okta-prod\"\n[serial]\njunk = [\"none\"]\n"] {
+    for text in [
+        "",
+        "[scopes]\nokta = \"okta-prod\"\n[serial]\njunk = [\"none\"]\n[filler]\ntexts = [\"spare\"]\n",
+    ] {
         assert!(project(text).file().is_none());
     }
 }

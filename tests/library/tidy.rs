@@ -210,7 +210,7 @@ fn the_library_alone_compiles_few_packages() {
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
     let text = String::from_utf8_lossy(&tree.stdout);
     let packages: BTreeSet<&str> = text.lines().filter(|line| !line.starts_with('[')).collect();
-    assert!((50..=93).contains(&packages.len()), "{} packages: {packages:?}", packages.len());
+    assert!((50..=100).contains(&packages.len()), "{} packages: {packages:?}", packages.len());
     for absent in ["clap ", "axum ", "tokio ", "async-graphql ", "rustls "] {
         assert!(!packages.iter().any(|package| package.starts_with(absent)), "{absent}is there");
     }

@@ -4,6 +4,10 @@
 //! tables in the mapping itself; and rows that the graph gives, which [`super::resolve`] fetches.
 //! [`frame`] finds the rows inside of a document. The meaning of a row is not known here.
 
+#[cfg(feature = "containers")]
+mod archive;
+#[cfg(not(feature = "containers"))]
+#[path = "no_containers/archive.rs"]
 mod archive;
 mod cells;
 mod files;
@@ -12,6 +16,10 @@ mod frame;
 mod json;
 mod open_quotes;
 mod reader;
+#[cfg(feature = "containers")]
+mod sheet;
+#[cfg(not(feature = "containers"))]
+#[path = "no_containers/sheet.rs"]
 mod sheet;
 mod tree;
 mod xml;

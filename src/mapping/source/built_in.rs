@@ -6,7 +6,7 @@ use crate::mapping::model::LookupTables;
 use crate::mapping::resolve::{ExprEnvironment, MappingConstants};
 use crate::mapping::rows::{
     FrameContent, ReadOptions, RowContent, RowFile, RowFileSet, RowFrame, RowReader, RowSource,
-    columns_of,
+    archive_kind, archive_members, columns_of,
 };
 use std::path::Path;
 use std::time::SystemTime;
@@ -142,6 +142,10 @@ impl ExportFacts {
         let Ok(file) = RowFile::new(path.to_owned(), name.clone(), format) else {
             return Some(ExportFacts { name, columns: None, first: None });
         };
+        Some(ExportFacts::of(name, file))
+    }
+
+    fn of(name: String, file: RowFile) -> ExportFacts {
         let files = vec![file];
         let rows = RowSource::Files(RowFileSet { files, ..RowFileSet::default() });
         let columns = columns_of(&rows);
@@ -153,7 +157,7 @@ impl ExportFacts {
             },
             _ => None,
         };
-        Some(ExportFacts { name, columns, first })
+        ExportFacts { name, columns, first }
     }
 
     fn has_path(&self, path: &str) -> bool {
@@ -186,6 +190,9 @@ fn first_row(data: NestedValue) -> Option<NestedValue> {
 
 /// The names of the built-in sources that read a file, in the order of their list.
 pub fn recognized_sources(path: &Path) -> Vec<&'static str> {
+    if archive_kind(path).is_some() {
+        return recognized_archive(path);
+    }
     let formats = [None, Some("json"), Some("toml"), Some("xml")];
     let known = RowFile::new(path.to_owned(), String::new(), None).is_ok();
     let facts: Vec<ExportFacts> = formats
@@ -198,4 +205,17 @@ pub fn recognized_sources(path: &Path) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = found.map(|source| source.name).collect();
     names.dedup();
     names
+}
+
+/// The names of the sources that read the files of an archive, by the first of them.
+fn recognized_archive(path: &Path) -> Vec<&'static str> {
+    let members = archive_members(path).unwrap_or_default();
+    let archived = |member: &String| {
+        let file = RowFile::in_archive(path.to_owned(), "", member.clone(), None).ok()?;
+        let name = member.rsplit('/').next().unwrap_or(member).to_owned();
+        Some(ExportFacts::of(name, file))
+    };
+    let Some(facts) = members.iter().find_map(archived) else { return Vec::new() };
+    let found = BUILT_IN_SOURCES.iter().filter(|source| source.recognizes(&facts));
+    found.map(|source| source.name).collect()
 }

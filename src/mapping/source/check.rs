@@ -149,7 +149,7 @@ impl SourceChecker<'_> {
         for (at, (name, _)) in lets.iter().enumerate() {
             if let Some(around) = cycle(&lets, at) {
                 let words = format!("`let.{name}` names itself: {}", around.join(" -> "));
-                self.fault("M0701", &words, texts[at].0.span.clone(), "");
+                self.fault("M0706", &words, texts[at].0.span.clone(), "");
             }
         }
         lets

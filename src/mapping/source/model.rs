@@ -2,7 +2,7 @@
 //! can bring up faults.
 
 use crate::graph::Value;
-use crate::lang::{NestedValue, SourceText};
+use crate::lang::{Diagnostic, NestedValue, SourceText};
 use crate::mapping::expression::{MappingExpr, Template};
 use crate::mapping::model::{
     AmbiguityPolicy, FreshnessLimit, LookupTables, MatchAlternative, PropertyAssignment,
@@ -282,6 +282,11 @@ impl SourceFile {
     /// The number of its examples.
     pub fn example_count(&self) -> usize {
         self.examples.len()
+    }
+
+    /// A fault of the scope that the file names.
+    pub fn scope_fault(&self, words: String) -> Diagnostic {
+        Diagnostic::error("M0311", &self.source, words).at(self.scope_span.clone(), "")
     }
 
     /// The names of the files of rows, as people see them.

@@ -95,15 +95,15 @@ impl SourceFile {
             TestOutcome::Yes => return None,
             TestOutcome::But(words) => {
                 let words = format!("test \"{}\" holds, but: {words}", promise.name);
-                let fault = Diagnostic::warning("M0604", &self.source, words);
+                let fault = Diagnostic::warning("M0701", &self.source, words);
                 return Some(fault.at(promise.span.clone(), ""));
             }
             TestOutcome::No(words, offenders) => (words, offenders),
         };
         let words = format!("test \"{}\" failed: {words}", promise.name);
         let fault = match promise.strict {
-            true => Diagnostic::error("M0604", &self.source, words),
-            false => Diagnostic::warning("M0604", &self.source, words),
+            true => Diagnostic::error("M0701", &self.source, words),
+            false => Diagnostic::warning("M0701", &self.source, words),
         };
         let fault = fault.at(promise.span.clone(), "");
         Some(offenders.iter().fold(fault, |fault, offender| fault.note(offender.clone())))

@@ -127,6 +127,16 @@ impl MappingChecker<'_> {
             _ => false,
         };
         let known = KnownRoots { it: known.it || expr.any(&filters), ..known };
+        // A column that `default` stands in for may be there in some exports only.
+        let in_default = |expr: &MappingExpr| {
+            matches!(&expr.kind, MappingExprKind::Call(ExprFunction::Default, ..))
+        };
+        if expr.any(&in_default) {
+            let columns = self.columns.names.take();
+            expr.walk(&mut |expr| self.check_node(text, expr, known));
+            self.columns.names = columns;
+            return;
+        }
         expr.walk(&mut |expr| self.check_node(text, expr, known));
     }
 

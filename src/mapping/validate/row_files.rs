@@ -183,7 +183,9 @@ impl MappingChecker<'_> {
     fn inside(&mut self, text: &SpannedText) -> Option<PathBuf> {
         let folder = self.file.parent().unwrap_or(Path::new(""));
         let path = normalize_path(&folder.join(&text.value));
-        let absolute = normalize_path(&std::path::absolute(&path).ok()?);
+        // The folder of work has an empty path, which `absolute` does not take.
+        let whole = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+        let absolute = normalize_path(&std::path::absolute(whole).ok()?);
         if self.project.holds(&absolute) {
             return Some(path);
         }

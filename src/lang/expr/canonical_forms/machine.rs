@@ -262,7 +262,7 @@ fn repo_parts(text: &str) -> Option<(Option<String>, String)> {
     let sound = |part: &&str| {
         !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || matches!(c, '@' | ':'))
     };
-    if host.is_some_and(|host| !host.starts_with(|c: char| c.is_alphanumeric())) {
+    if host.is_some_and(|host| host.starts_with(['.', '-']) || !is_host(host)) {
         return None;
     }
     let whole = parts.iter().all(|part| sound(part)) && (parts.len() >= 2 || alone);
