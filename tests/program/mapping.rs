@@ -156,3 +156,29 @@ fn a_default_key_that_would_be_too_long_has_a_digest() {
     let again = world.run(&["plan", "--exit-code"]).ok();
     assert!(again.out.contains("no changes"), "{again:?}");
 }
+
+#[test]
+fn a_preference_ranks_by_the_network_that_has_the_address() {
+    let world = World::new();
+    let net = |key: &str, cidr: &str| {
+        format!("{{\"_key\":\"{key}\",\"_type\":\"net\",\"_class\":\"Network\",\"cidr\":{cidr}}}\n")
+    };
+    // `wide` has the longer prefix, of a network that the address does not lie in.
+    let nets = net("wide", r#"["10.0.0.0/8", "192.168.1.0/28"]"#)
+        + &net("near", r#"["10.1.0.0/16", "172.16.0.0/12"]"#);
+    world.sync("nets", "diff", &nets).ok();
+    let host = "{\"_key\":\"h\",\"_type\":\"host\",\"_class\":\"Host\",\"ip\":\"10.1.2.3\"}\n";
+    world.sync("hosts", "diff", host).ok();
+    std::fs::create_dir_all(world.path("mappings")).unwrap();
+    world.write(
+        "mappings/nets.toml",
+        r#"scope = "host-nets"
+rows = { inline = [{ ip = "10.1.2.3" }] }
+relationship = { class = "HAS" }
+from = { scope = "nets", match = "row.ip in cidr(from.cidr)", prefer = "prefix_len(from.cidr)" }
+to = { scope = "hosts", match = "to.ip = row.ip" }
+"#,
+    );
+    let plan = world.run(&["plan", "--details"]).ok();
+    assert!(plan.out.contains("near -HAS-> h"), "{plan:?}");
+}
