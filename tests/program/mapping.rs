@@ -182,3 +182,50 @@ to = { scope = "hosts", match = "to.ip = row.ip" }
     let plan = world.run(&["plan", "--details"]).ok();
     assert!(plan.out.contains("near -HAS-> h"), "{plan:?}");
 }
+
+#[test]
+fn a_property_that_no_entity_has_is_a_fault() {
+    let world = World::new();
+    let user = |key: &str| {
+        format!(
+            "{{\"_key\":\"{key}\",\"_type\":\"u\",\"_class\":\"User\",\"email\":\"{key}@x.co\"}}\n"
+        )
+    };
+    world.sync("okta", "diff", &(user("a") + &user("b"))).ok();
+    world.sync("hr", "diff", &user("p")).ok();
+    std::fs::create_dir_all(world.path("mappings")).unwrap();
+    let mapping = |when: &str, filter: &str| {
+        let text = format!(
+            "scope = \"m\"\nrows = {{ inline = [{{ mail = \"a@x.co\" }}] }}\n\
+             relationship = {{ class = \"IS\" }}\n\
+             from = {{ scope = \"okta\", where = \"{filter}\", match = \"{when}\" }}\n\
+             to = {{ scope = \"hr\", key = \"p\" }}\n"
+        );
+        world.write("mappings/m.toml", text);
+    };
+    mapping("from.email = row.mail", "from._key != undefined");
+    world.run(&["apply"]).ok();
+    let before = world.dump();
+    mapping("from.emial = row.mail", "from._key != undefined");
+    world.run(&["check"]).ok();
+    let said = world.run(&["apply"]).refused(2, "no entity of `[from]` has the property `emial`");
+    assert!(said.err.contains("did you mean `email`?"), "{said:?}");
+    assert_eq!(world.dump(), before);
+    world.run(&["plan"]).refused(2, "`emial`");
+    // What asks whether it is there, denies it or has another in its place may name what nobody has.
+    for filter in [
+        "from.deletedOn = undefined",
+        "from.disabled != true",
+        "not from.disabled",
+        "default(from.mail, from.email) ^= 'a'",
+    ] {
+        mapping("from.email = row.mail", filter);
+        world.run(&["plan"]).ok();
+    }
+    mapping("from.email = row.mail", "from.activ = true");
+    world.run(&["plan"]).refused(2, "has the property `activ`");
+    // One entity that has it is enough, and without any entity there is nothing to say.
+    world.sync("okta", "patch", &user("a").replace("email", "emial")).ok();
+    mapping("from.emial = row.mail", "from._key != undefined");
+    world.run(&["plan"]).ok();
+}

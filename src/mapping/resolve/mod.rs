@@ -1,5 +1,6 @@
 //! A mapping against a graph: the edges it asks for, and the account of its rows.
 
+mod absent_properties;
 mod candidates;
 mod capped_diagnostics;
 mod conflict;
@@ -231,8 +232,8 @@ impl Mapping {
         }
     }
 
-    /// Reports empty scopes, and types and classes that no entity has: they are mistakes more often
-    /// than intended.
+    /// Reports empty scopes, and types, classes and properties that no entity has: they are mistakes
+    /// more often than intended.
     fn check_selections<G: MappingGraph>(
         &self,
         ends: &EndLookup<'_>,
@@ -272,6 +273,9 @@ impl Mapping {
             }
             if types.is_empty() {
                 continue;
+            }
+            if !nothing {
+                faults.extend(self.absent_properties(root, &ends.side(root).absent, graph)?);
             }
             let mut classes: Vec<(String, u64)> = Vec::new();
             for scope in &end.select.scopes {
