@@ -31,7 +31,8 @@ pub use model::{
 pub use promise::{OVERRIDES, query_test_outcome};
 pub use resolve::{
     EndCandidate, EntityPresence, MappingGraph, MatchAttempt, PAIRS_MAX, PropertyProjection,
-    ResolveError, ResolvedMapping, RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow,
+    ResolveError, ResolvedMapping, RowCount, RowOutcome, UNMATCHED_LISTED, UndefinedProperty,
+    UnmatchedRow,
 };
 pub use rows::{YAML_VALUES_MAX, yaml_documents};
 pub use source::{

@@ -229,3 +229,29 @@ fn a_property_that_no_entity_has_is_a_fault() {
     mapping("from.emial = row.mail", "from._key != undefined");
     world.run(&["plan"]).ok();
 }
+
+#[test]
+fn properties_that_are_left_out_are_counted_and_shown() {
+    let world = islands();
+    world.write(
+        "mappings/data/inventory.csv",
+        "login,device,since\nalice,laptop-001,1/15/2024\nbob,laptop-002,2024-01-16\n",
+    );
+    let class = "class = \"OWNS\"";
+    let dated = format!("{class}, properties = {{ since = \"{{date(row.since)}}\" }}");
+    world.write("mappings/okta-jamf-ownership.toml", MINIMAL.replace(class, &dated));
+    let plan = world.run(&["plan", "--unmatched"]).ok();
+    assert!(plan.out.contains("2 read = 2 linked; 1 undefined property left out"), "{plan:?}");
+    let line = "inventory.csv:2  linked         without `since`: `date(row.since)` is undefined";
+    assert!(plan.out.contains(line), "{plan:?}");
+    let json = world.run(&["plan", "-o", "json"]).ok().json();
+    assert_eq!(json["rows"]["undefinedProperties"], 1);
+    assert_eq!(json["undefined"][0]["property"], "since");
+    let story = world.run(&["explain", "data/inventory.csv:2"]).ok();
+    assert!(
+        story.out.contains("linked, without `since`: `date(row.since)` is undefined"),
+        "{story:?}"
+    );
+    let sound = world.run(&["explain", "data/inventory.csv:3"]).ok();
+    assert!(!sound.out.contains("without"), "{sound:?}");
+}

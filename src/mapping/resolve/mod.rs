@@ -19,7 +19,7 @@ pub use ends::MatchAttempt;
 pub(super) use index::ConditionIndex;
 pub use mapping_graph::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
 pub use resolver::PAIRS_MAX;
-pub use row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
+pub use row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UndefinedProperty, UnmatchedRow};
 
 pub(super) use conflict::RowRelationship;
 pub(super) use ends::{EndLookup, display_value, name};
@@ -47,6 +47,10 @@ pub struct ResolvedMapping {
     pub count: RowCount,
     /// Rows without an edge, the first [`UNMATCHED_LISTED`] of them.
     pub unmatched: Vec<UnmatchedRow>,
+    /// Properties that linked rows leave out, the first [`UNMATCHED_LISTED`] of them.
+    pub undefined: Vec<UndefinedProperty>,
+    /// The number of all of them.
+    pub undefined_count: u64,
     /// The inputs that the places in the drafts refer to by position: the files of rows, or the name
     /// of another source.
     pub inputs: Vec<String>,
@@ -152,6 +156,7 @@ impl Mapping {
         }
         resolved.count = run.count;
         resolved.unmatched = run.unmatched;
+        (resolved.undefined, resolved.undefined_count) = (run.undefined, run.undefined_count);
         resolved.promises = self.run_tests(&ends, &run.edges);
         resolved.drafts = run.edges.into_iter().filter(|e| e.kept).map(|e| e.draft).collect();
         Ok(resolved)
