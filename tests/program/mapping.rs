@@ -255,3 +255,32 @@ fn properties_that_are_left_out_are_counted_and_shown() {
     let sound = world.run(&["explain", "data/inventory.csv:3"]).ok();
     assert!(!sound.out.contains("without"), "{sound:?}");
 }
+
+#[test]
+fn an_edge_of_another_scope_is_told_and_answers_name_entities_once() {
+    let world = islands();
+    world.run(&["apply"]).ok();
+    let first = world.run(&["plan"]).ok();
+    assert!(!first.err.contains("another scope"), "{first:?}");
+    let second = MINIMAL.replace("\"okta-jamf-ownership\"", "\"mdm\"");
+    world.write("mappings/mdm.toml", second);
+    let plan = world.run(&["plan", "mappings/mdm.toml"]).ok();
+    assert!(plan.err.contains("other scopes already have 2 of these edges"), "{plan:?}");
+    let example = "okta-user:alice -OWNS-> jamf-device:laptop-001, in scope `okta-jamf-ownership`";
+    assert!(plan.err.contains(example), "{plan:?}");
+    world.run(&["apply", "mappings/mdm.toml"]).ok();
+    let count = |said: &str, word: &str| said.matches(word).count();
+    let json = |said: crate::cli::Said| said.ok().json();
+    let owners = json(world.run(&["owners", "jamf-device:laptop-001", "-o", "json"]));
+    assert_eq!(owners["owners"].as_array().unwrap().len(), 1, "{owners}");
+    let blast = json(world.run(&["blast-radius", "okta-user:alice", "-o", "json"])).to_string();
+    assert_eq!(count(&blast, "\"distance\":1"), 1, "{blast}");
+    let list = world.run(&["query", "FIND Device THAT OWNS User", "-o", "json"]).ok().out;
+    assert_eq!(count(&list, "jamf-device:laptop-001"), 1, "{list}");
+    let counted =
+        world.run(&["query", "FIND User THAT OWNS Device AS d RETURN count(d) AS n", "-o", "csv"]);
+    assert_eq!(counted.ok().out, "n\n2\n");
+    // A note counts what both scopes say as one fact.
+    let nobody = world.run(&["owners", "okta-user:alice"]).ok();
+    assert!(nobody.err.contains("1 OWNS") || nobody.out.contains("1 OWNS"), "{nobody:?}");
+}
