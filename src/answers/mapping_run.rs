@@ -431,6 +431,14 @@ fn resolve_and_plan(
     outcome.faults.extend(refused?);
     outcome.job = MappingJob::of(mapping, &outcome.resolved, ask.overrides);
     let plan = database.plan_mapping(snapshot, &outcome.job, &outcome.resolved.drafts)?;
+    let elsewhere =
+        database.same_edges_elsewhere(snapshot, &outcome.job, &outcome.resolved.drafts)?;
+    if let Some((first, scope)) = &elsewhere.first {
+        let draft = &outcome.resolved.drafts[*first as usize];
+        let [from, to] = [&draft.from, &draft.to].map(|end| end.key.as_deref().unwrap_or_default());
+        let example = format!("{from} -{}-> {to}, in scope `{scope}`", draft.class);
+        outcome.faults.push(mapping.same_edges_warning(elsewhere.count, &example));
+    }
     for refusal in &plan.report.refusals {
         let fault = mapping.refuse_change(&refusal.guard, &refusal.message, &refusal.allow);
         outcome.faults.push(fault);

@@ -18,6 +18,7 @@ mod entity_filter;
 mod error;
 mod heads;
 mod impact_rules;
+mod mappable_scopes;
 mod mapping_run;
 mod owner_notes;
 mod owner_search;
@@ -50,6 +51,7 @@ pub use heads::{
     RelationshipHead, direction, display, entities, entity, label, relationship, relationships,
 };
 pub use impact_rules::{ImpactRulesAnswer, ImpactRulesRequest, rule_origin};
+pub use mappable_scopes::{MappableScope, mappable_scopes};
 pub use mapping_run::{
     MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions, MappingSelection,
     MappingState,

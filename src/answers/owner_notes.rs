@@ -5,6 +5,7 @@ use super::owner_search::{OwnerCriteria, OwnerSearchOptions, owners};
 use super::words::{clean, some_verbs};
 use super::{AnswerError, QuestionContext};
 use crate::graph::{AdjacencyRead, EdgeDirection, EntityHead, NameLookup};
+use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 
 /// The reason why an entity has no owner.
@@ -70,8 +71,12 @@ pub(super) fn why_nobody(
     }
     let mut verbs: BTreeMap<&str, u64> = BTreeMap::new();
     for direction in [EdgeDirection::Out, EdgeDirection::In] {
+        // Several scopes may say the same of two entities, and that is one fact.
+        let mut seen = FxHashSet::default();
         snapshot.for_each_edge(entity.number, direction, |edge| {
-            *verbs.entry(snapshot.name(edge.verb)).or_default() += 1;
+            if seen.insert((edge.other, edge.verb)) {
+                *verbs.entry(snapshot.name(edge.verb)).or_default() += 1;
+            }
         })?;
     }
     if verbs.is_empty() {

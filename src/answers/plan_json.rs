@@ -127,7 +127,16 @@ impl MappingRunJson<'_> {
                 .iter()
                 .map(|b| (b.name().to_owned(), json!(count.of(*b))))
                 .collect();
-            value["rows"] = json!({ "read": count.read(), "ends": ends });
+            let resolved = &outcome.resolved;
+            value["rows"] = json!({
+                "read": count.read(),
+                "ends": ends,
+                "undefinedProperties": resolved.undefined_count,
+            });
+            let undefined = resolved.undefined.iter().map(|one| {
+                json!({ "place": one.place, "property": one.property, "reason": one.reason() })
+            });
+            value["undefined"] = undefined.collect();
             if self.details {
                 value["changes"] = json!(outcome.edges);
             }

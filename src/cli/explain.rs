@@ -236,6 +236,9 @@ fn print(
     for edge in &story.edges {
         writeln!(out, "  edge  {}", clean(edge))?;
     }
+    for one in &story.undefined {
+        writeln!(out, "  linked, {}", clean(&one.reason()))?;
+    }
     Ok(())
 }
 
@@ -303,5 +306,8 @@ fn story_json(mapping: &Mapping, story: &RowExplanation) -> serde_json::Value {
         "scope": mapping.scope, "place": story.place, "outcome": story.bucket.name(),
         "reason": story.reason, "from": tries(&story.tries[0]), "to": tries(&story.tries[1]),
         "relationships": story.edges,
+        "undefined": story.undefined.iter().map(|one| {
+            json!({ "property": one.property, "reason": one.reason() })
+        }).collect::<Vec<_>>(),
     })
 }

@@ -201,7 +201,7 @@ const ENDINGS: [HelpEnding; 40] = [
         note: MAPPING,
         examples: [
             ("tombolo new okta-jamf-ownership", "asks what it needs, on a terminal"),
-            ("tombolo new same-host --class IS --join 'from.host = to.host'", "the rest as flags"),
+            ("tombolo new okta --source exports/*.json", "a source file, guessed from the rows"),
         ],
         next: ("tombolo check", "whether it is sound"),
     },

@@ -190,7 +190,13 @@ fn buckets(outcome: &MappingOutcome) -> String {
         .filter(|bucket| count.of(*bucket) > 0)
         .map(|bucket| format!("{} {}", thousands(count.of(bucket)), bucket.name()))
         .collect();
-    if parts.is_empty() { "0".to_owned() } else { parts.join(" + ") }
+    let text = if parts.is_empty() { "0".to_owned() } else { parts.join(" + ") };
+    match outcome.resolved.undefined_count {
+        0 => text,
+        n => {
+            format!("{text}; {} left out", counted(n, "undefined property", "undefined properties"))
+        }
+    }
 }
 
 /// Returns the reason why a mapping is not applied, in one line.
@@ -259,7 +265,8 @@ fn listed(
     let limit = if run.show.all { usize::MAX } else { LISTED };
     let unmatched = &outcome.resolved.unmatched;
     let rows = if run.show.unmatched { unmatched.len() } else { 0 };
-    if edges.is_empty() && rows == 0 {
+    let undefined = if run.show.unmatched { &outcome.resolved.undefined[..] } else { &[] };
+    if edges.is_empty() && rows == 0 && undefined.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{}", out.bold(&clean(&outcome.mapping.scope)))?;
@@ -284,7 +291,15 @@ fn listed(
         - count.of(RowOutcome::Linked)
         - count.of(RowOutcome::Filtered)
         - count.of(RowOutcome::Duplicate);
-    more(out, if rows > 0 { (made_none as usize).saturating_sub(shown.len()) } else { 0 })
+    more(out, if rows > 0 { (made_none as usize).saturating_sub(shown.len()) } else { 0 })?;
+    let shown = &undefined[..undefined.len().min(limit)];
+    let columns = shown.iter().map(|one| width(&clean(&one.place))).max().unwrap_or(0);
+    for one in shown {
+        let (place, bucket) = (padded(&clean(&one.place), columns, false), "linked");
+        out.line("  ", &format!("{place}  {bucket:<13}  {}", clean(&one.reason())), "      ")?;
+    }
+    let all = if undefined.is_empty() { 0 } else { outcome.resolved.undefined_count as usize };
+    more(out, all.saturating_sub(shown.len()))
 }
 
 fn more(out: &mut AnswerWriter<'_>, more: usize) -> Result<(), CommandError> {
@@ -423,14 +438,24 @@ fn markdown(out: &mut AnswerWriter<'_>, run: &PlanRun<'_>) -> Result<(), Command
             writeln!(out, "```\n</details>")?;
         }
         let unmatched = &outcome.resolved.unmatched;
-        if run.show.unmatched && !unmatched.is_empty() {
-            let title = counted(unmatched.len() as u64, "unmatched row", "unmatched rows");
+        let undefined = &outcome.resolved.undefined;
+        if run.show.unmatched && !(unmatched.is_empty() && undefined.is_empty()) {
+            let mut title = counted(unmatched.len() as u64, "unmatched row", "unmatched rows");
+            if !undefined.is_empty() {
+                let count = outcome.resolved.undefined_count;
+                title += ", ";
+                title += &counted(count, "undefined property", "undefined properties");
+            }
             writeln!(out, "\n<details><summary>{scope}: {title}</summary>\n")?;
             writeln!(out, "| row | ends as | why |\n|---|---|---|")?;
             let limit = if run.show.all { usize::MAX } else { LISTED };
             for row in unmatched.iter().take(limit) {
                 let (place, reason) = (cell(&row.place), cell(&row.reason));
                 writeln!(out, "| {place} | {} | {reason} |", row.bucket.name())?;
+            }
+            for one in undefined.iter().take(limit) {
+                let (place, reason) = (cell(&one.place), cell(&one.reason()));
+                writeln!(out, "| {place} | linked | {reason} |")?;
             }
             writeln!(out, "</details>")?;
         }

@@ -4,7 +4,8 @@ use super::attempt::{ApplyAttempt, StagedJob};
 use super::jobs::{check_scope, reports};
 use super::{Database, Error, now};
 use crate::graph::{
-    DraftEnd, DraftRelationship, GraphRead, IdHash, ObjectId, ObjectKind, RelationshipOrigin, Value,
+    DraftEnd, DraftRelationship, GraphRead, IdHash, NameLookup, ObjectId, ObjectKind,
+    RelationshipOrigin, Value,
 };
 use crate::mapping::{Mapping, ResolvedMapping};
 use crate::store::{Snapshot, StoreError};
@@ -12,7 +13,7 @@ use crate::sync::{
     BatchBuilder, BatchRules, ChangeAction, InputNames, JobInput, JobReport, JobSpec, JobStatus,
     MappingInfo, RelationshipLimits, StagedUploads, SyncError, SyncMode, plan,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -83,6 +84,15 @@ pub struct MappingPlan {
     pub hash: String,
     /// The changes, by ascending id of the relationship.
     pub changes: Vec<RelationshipChange>,
+}
+
+/// Relationships of other scopes that say the same as those of a mapping.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SameEdges {
+    /// The number of drafts that another scope has too.
+    pub count: u64,
+    /// The first of them by position, and a scope that has it.
+    pub first: Option<(u32, String)>,
 }
 
 /// The kind of change of a relationship.
@@ -248,6 +258,71 @@ impl Database {
         let changes = plan.changes_of(0, ObjectKind::Relationship)?.iter().map(change).collect();
         let report = reports(&plan, |report| report.dry_run = true).remove(0);
         Ok(MappingPlan { report, revision: plan.revision, hash: plan.hash, changes })
+    }
+
+    /// The relationships of other scopes that say the same as drafts of a job: same ends, same class.
+    ///
+    /// Each draft takes a look at its start, and all live relationships are passed over once.
+    #[doc(hidden)]
+    pub fn same_edges_elsewhere(
+        &self,
+        snapshot: &Snapshot,
+        job: &MappingJob,
+        drafts: &[DraftRelationship<'_>],
+    ) -> Result<SameEdges, Error> {
+        let mut found = SameEdges::default();
+        let ours = snapshot.name_number(&job.scope);
+        // Most scopes have relationships of classes that no draft has, and need no look at all.
+        let mut verbs: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
+        for (scope, row) in snapshot.scope_rows()? {
+            if Some(scope) == ours {
+                continue;
+            }
+            for (&verb, &count) in &row.count(ObjectKind::Relationship).classes {
+                let of_verb = verbs.entry(snapshot.name(verb)).or_default();
+                if count > 0 && !of_verb.contains(&verb) {
+                    of_verb.push(verb);
+                }
+            }
+        }
+        let mut numbers: FxHashMap<(&str, &str), Option<u32>> = FxHashMap::default();
+        let mut asked: FxHashMap<(u32, u32, u32), u32> = FxHashMap::default();
+        for (draft, at) in drafts.iter().zip(0..) {
+            let Some(same) = verbs.get(&*draft.class) else { continue };
+            let mut ends = [None; 2];
+            for (end, number) in [&draft.from, &draft.to].into_iter().zip(&mut ends) {
+                let (Some(scope), Some(key)) = (end.scope.as_deref(), end.key.as_deref()) else {
+                    continue;
+                };
+                *number = match numbers.get(&(scope, key)) {
+                    Some(known) => *known,
+                    None => {
+                        let found = snapshot.entity_keyed(scope, key)?;
+                        numbers.insert((scope, key), found);
+                        found
+                    }
+                };
+            }
+            if let [Some(from), Some(to)] = ends {
+                asked.extend(same.iter().map(|verb| ((from, to, *verb), at)));
+            }
+        }
+        if asked.is_empty() {
+            return Ok(found);
+        }
+        let mut seen: FxHashSet<u32> = FxHashSet::default();
+        let mut first: Option<(u32, u32)> = None;
+        snapshot.for_each_live(ObjectKind::Relationship, |_, chunk, row| {
+            let (from, to) = chunk.ends(row);
+            let Some(&draft) = asked.get(&(from, to, chunk.class(row))) else { return };
+            let scope = chunk.scope(row);
+            if Some(scope) != ours && seen.insert(draft) {
+                first = Some(first.map_or((draft, scope), |known| known.min((draft, scope))));
+            }
+        })?;
+        found.count = seen.len() as u64;
+        found.first = first.map(|(draft, scope)| (draft, snapshot.name(scope).to_owned()));
+        Ok(found)
     }
 
     /// Runs the job of a mapping at exactly the revision that its drafts were made for.

@@ -3,7 +3,7 @@
 //! A draft is checked for shape (names, flat values, limits) but says nothing about the graph:
 //! finalize checks that its ends exist. Drafts borrow from the input they were read from.
 
-use super::{ObjectId, RelationshipOrigin, Value};
+use super::{NameKind, ObjectId, RelationshipOrigin, Value};
 use std::borrow::Cow;
 
 /// The place of a draft in the input, for messages. In a JSON document that is not line by line the
@@ -232,7 +232,46 @@ fn set_property<'a>(
 
 /// The `_key` that a relationship has when nobody gives one: `from|verb|to`, verb in lower case.
 ///
+/// Where that is longer than a key may be, it is the beginning of both keys and a digest of the whole:
+/// `from…|verb|to…|XXH3-128 in hex`.
+///
 /// Source: CROSS_SCOPE page, e.g. `okta-user:alice|owns|jamf-device:laptop-001`.
 pub fn default_relationship_key(from_key: &str, class: &str, to_key: &str) -> String {
-    format!("{from_key}|{}|{to_key}", class.to_lowercase())
+    let key = format!("{from_key}|{}|{to_key}", class.to_lowercase());
+    if key.len() <= NameKind::Key.len_max() {
+        return key;
+    }
+    let digest = xxhash_rust::xxh3::xxh3_128(key.as_bytes());
+    let beginning = |text: &str| -> String {
+        let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+        let end = ends.take_while(|end| *end <= KEY_PART_MAX).last().unwrap_or(0);
+        text[..end].to_owned()
+    };
+    let [from, verb, to] = [from_key, class, to_key].map(beginning);
+    format!("{from}|{}|{to}|{digest:032x}", verb.to_lowercase())
+}
+
+/// The bytes of each end and of the verb that stay readable in a default key that is too long. With
+/// them, the digest and letters that grow in lower case a key is never too long.
+const KEY_PART_MAX: usize = 240;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_key_is_plain_where_it_fits_and_else_has_a_digest() {
+        assert_eq!(default_relationship_key("a", "OWNS", "b"), "a|owns|b");
+        let longest = "x".repeat(NameKind::Key.len_max() - "|owns|b".len());
+        assert_eq!(default_relationship_key(&longest, "OWNS", "b"), format!("{longest}|owns|b"));
+        // Letters are not cut in two, and two keys that differ only at their end stay apart.
+        let long = "é".repeat(500);
+        let keys =
+            ["1", "2"].map(|end| default_relationship_key(&long, "OWNS", &format!("{long}{end}")));
+        let start = format!("{0}|owns|{0}|", "é".repeat(120));
+        assert!(keys.iter().all(|key| key.starts_with(&start) && key.len() == start.len() + 32));
+        assert_ne!(keys[0], keys[1]);
+        let most = default_relationship_key(&long, &"\u{130}".repeat(128), &long);
+        assert!(most.len() <= NameKind::Key.len_max());
+    }
 }

@@ -31,13 +31,14 @@ pub use model::{
 pub use promise::{OVERRIDES, query_test_outcome};
 pub use resolve::{
     EndCandidate, EntityPresence, MappingGraph, MatchAttempt, PAIRS_MAX, PropertyProjection,
-    ResolveError, ResolvedMapping, RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow,
+    ResolveError, ResolvedMapping, RowCount, RowOutcome, UNMATCHED_LISTED, UndefinedProperty,
+    UnmatchedRow,
 };
 pub use rows::{YAML_VALUES_MAX, yaml_documents};
 pub use source::{
     BUILT_IN_SOURCES, BuiltInSource, ItemExplanation, ResolvedSource, SourceCount, SourceFile,
     SourceGuard, SourceOutcome, SourceTest, SourceTestQuestion, UnmatchedItem, built_in_source,
-    recognized_sources,
+    guess_source, recognized_sources,
 };
 
 /// The digest of a mapping file as jobs record it: XXH3-128 of its bytes, in hex.

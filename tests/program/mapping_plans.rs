@@ -281,7 +281,7 @@ fn an_edge_and_a_row_can_be_explained() {
     assert_eq!(json["relationships"][0]["relationship"]["_origin"]["line"], 2);
     insta::assert_snapshot!("row", world.run(&["explain", "data/owners.csv:3"]).ok().out);
     world.run(&["explain", "data/owners.csv:9"]).refused(2, "no row begins on line 9");
-    world.run(&["explain", "nothing.csv:9"]).refused(2, "no sound mapping reads");
+    world.run(&["explain", "nothing.csv:9"]).refused(2, "no sound file reads");
     world.run(&["explain", "u:1|owns|d:2"]).refused(2, "no relationship has");
 }
 
@@ -414,4 +414,57 @@ fn a_workflow_reads_annotations() {
     let said = world.run(&["check", "--message-format", "json"]);
     let first: Value = serde_json::from_str(said.err.lines().next().unwrap()).unwrap();
     assert_eq!((&first["code"], &first["line"]), (&"M0203".into(), &15.into()));
+}
+
+#[test]
+fn a_guessed_source_is_sound_and_loads() {
+    let world = World::new();
+    world.write("tombolo.toml", "");
+    world.write(
+        "hr-users.csv",
+        "id,Full Name,email,started,manager\nu1,Ann A,ann@x.co,2024-01-02,\nu2,Bob B,bob@x.co,2024-02-03,u1\n",
+    );
+    world.write(
+        "groups.json",
+        r#"[{"id": "g1", "name": "Ops", "members": [{"id": "u1"}, {"id": "u2"}]},
+            {"id": "g2", "name": "Dev", "members": []}]"#,
+    );
+    world.write(
+        "devices.json",
+        r#"{"@odata.context": "x", "value": [
+            {"serialNumber": "C1", "deviceName": "mac-1", "owner": "bob@x.co"},
+            {"serialNumber": "C2", "deviceName": "mac-2", "owner": "ann@x.co"}]}"#,
+    );
+    let files = ["new", "hr", "--source", "hr-users.csv", "groups.json", "devices.json"];
+    world.run(&files).ok();
+    let text = std::fs::read_to_string(world.path("mappings/hr.toml")).unwrap();
+    insta::assert_snapshot!("guessed_source", text);
+    world.run(&["check"]).ok();
+    world.run(&["apply"]).ok();
+    world.run(&files).refused(2, "exists already");
+    let ask = |query: &str| {
+        let said = world.run(&["query", query, "-o", "csv"]).ok();
+        said.out.lines().skip(1).map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        ask("FIND User AS u THAT MANAGES >> User AS r RETURN u.displayName, r._key"),
+        "Ann A,hr-user:u2"
+    );
+    assert_eq!(
+        ask("FIND UserGroup AS g THAT HAS >> User AS u RETURN g.displayName, u.email"),
+        "Ops,ann@x.co Ops,bob@x.co"
+    );
+    assert_eq!(
+        ask(
+            "FIND User AS u THAT OWNS >> Device AS d WHERE u.started > date(2024-01-31) RETURN d.displayName"
+        ),
+        "mac-1"
+    );
+    // What cannot be read is named, and nothing is written.
+    world.write("x.pdf", "");
+    world
+        .run(&["new", "x", "--source", "x.pdf"])
+        .refused(2, "does not say how its rows are written");
+    world.run(&["new", "x", "--source", "none.csv"]).refused(2, "none.csv");
+    assert!(!world.path("mappings/x.toml").exists());
 }

@@ -172,10 +172,14 @@ pub struct ImportArgs {
 
 #[derive(Args)]
 pub struct NewMappingArgs {
-    /// Scope of the mapping, and the name of its file
+    /// Scope of the mapping or source, and the name of its file
     #[arg(value_name = "SCOPE")]
     pub scope: String,
-    /// File of rows, relative to the mapping
+    /// Write a source file for these exports, guessed from their rows
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(conflicts_with_all = ["rows", "join", "class", "from", "from_key", "to", "to_key"])]
+    pub source: Vec<PathBuf>,
+    /// File of rows or a pattern such as 'deploy/*.yaml', relative to the mapping
     #[arg(long, value_name = "FILE", conflicts_with = "join")]
     pub rows: Option<String>,
     /// Condition between from. and to., instead of rows
@@ -202,7 +206,7 @@ pub struct NewMappingArgs {
     /// One sentence
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
-    /// Folder of mappings
+    /// Folder of source and mapping files
     #[arg(long, default_value = "mappings", value_name = "FOLDER")]
     pub folder: PathBuf,
 }

@@ -5,6 +5,7 @@ use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{Mapping, PairSource};
 use crate::mapping::resolve::{
     EndLookup, ExprEnvironment, MappingGraph, MatchAttempt, ResolveError, RowOutcome, RowResolver,
+    UndefinedProperty,
 };
 use crate::mapping::rows::{ReadOptions, RowFrame, RowReader};
 use std::time::SystemTime;
@@ -24,6 +25,8 @@ pub struct RowExplanation {
     pub tries: [Vec<MatchAttempt>; 2],
     /// Keys of the edges that it makes.
     pub edges: Vec<String>,
+    /// Properties that these lack, since a template is undefined.
+    pub undefined: Vec<UndefinedProperty>,
 }
 
 impl Mapping {
@@ -100,6 +103,7 @@ impl Mapping {
                     filtered,
                     tries,
                     edges: run.edges.iter().map(|edge| edge.draft.key.to_string()).collect(),
+                    undefined: run.undefined,
                 });
                 Ok(())
             };

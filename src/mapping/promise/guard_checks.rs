@@ -111,6 +111,19 @@ impl Mapping {
         Ok(refusals)
     }
 
+    /// A warning that other scopes have edges of this mapping already, with one of them.
+    pub fn same_edges_warning(&self, count: u64, example: &str) -> Diagnostic {
+        let words = match count {
+            1 => format!("another scope already has 1 of these edges: {example}"),
+            _ => {
+                format!("other scopes already have {count} of these edges, the first is {example}")
+            }
+        };
+        Diagnostic::warning("M0509", &self.source, words)
+            .at(self.edge.span.clone(), "")
+            .help("leave such edges to one scope; answers name their entities once")
+    }
+
     fn few_rows(&self, resolved: &ResolvedMapping) -> Option<Diagnostic> {
         let limit = self.guard.min_rows;
         let words = match &self.pairs {

@@ -1,10 +1,11 @@
 //! The entities that an end may be, read once for each run.
 
+use super::absent_properties::names_of;
 use super::environment::{ExprEnvironment, MappingConstants};
 use super::mapping_graph::{EndCandidate, MappingGraph, PropertyProjection, property_name};
 use crate::graph::ObjectId;
-use crate::lang::{AccessStep, holds};
-use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, PathStep, Template};
+use crate::lang::holds;
+use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, Template};
 use crate::mapping::model::{
     EndDefinition, Mapping, MatchAlternative, MatchStrategy, PairSource, PropertyAssignment,
 };
@@ -18,6 +19,8 @@ pub(in crate::mapping) struct CandidateSet {
     by_id: FxHashMap<ObjectId, u32>,
     /// The number of entities that the selection had before `where`.
     pub selected: u64,
+    /// Properties that a condition needs and that none of these entities has.
+    pub absent: BTreeSet<String>,
 }
 
 impl CandidateSet {
@@ -35,9 +38,15 @@ impl CandidateSet {
         let end = mapping.end(root);
         let wanted = PropertyProjection::Only(mapping.properties_of(root));
         let shared = mapping.shared();
-        let mut side = CandidateSet::default();
+        let needed = mapping.needed_properties(root);
+        let mut side = CandidateSet { absent: needed, ..CandidateSet::default() };
         graph.entities(&end.select, &wanted, &mut |candidate| {
             side.selected += 1;
+            if !side.absent.is_empty() {
+                for (name, _) in &candidate.properties {
+                    side.absent.remove(&**name);
+                }
+            }
             let kept = end.filter.as_ref().is_none_or(|filter| {
                 holds(filter, &ExprEnvironment::of_end(&shared, root, &candidate))
             });
@@ -61,12 +70,6 @@ pub(in crate::mapping) fn mentions_around(expr: &MappingExpr) -> bool {
         _ => false,
     };
     expr.any(&around)
-}
-
-/// The names that a path of an entity begins with: together they are one property.
-fn names_of(steps: &[PathStep]) -> &[PathStep] {
-    let names = steps.iter().take_while(|step| matches!(step, AccessStep::Name(_))).count();
-    &steps[..names]
 }
 
 impl Mapping {

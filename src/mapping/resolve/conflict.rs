@@ -18,6 +18,8 @@ pub(in crate::mapping) struct RowRelationship {
     pub ends: (u32, u32),
     /// The row that made it, in the order of the rows that were not filtered.
     pub row: u32,
+    /// Properties that it lacks, each with the part of the template that is undefined.
+    pub without: Vec<(String, String)>,
     /// The value of `prefer`.
     pub prefer: Option<PreferenceRank>,
     /// False once it lost a conflict.

@@ -3,10 +3,10 @@
 use super::candidates::CandidateSet;
 use super::environment::ExprEnvironment;
 use super::index::ConditionIndex;
-use super::mapping_graph::MappingGraph;
+use super::mapping_graph::{EndCandidate, MappingGraph};
 use super::row_counts::RowOutcome;
 use crate::graph::{NameKind, ObjectId, ObjectKind, Value, check_name};
-use crate::lang::{eval, holds, rank, render};
+use crate::lang::{PreferenceRank, eval, holds, rank, render};
 use crate::mapping::expression::{MappingExpr, PathRoot, Template};
 use crate::mapping::model::{Mapping, MatchAlternative, MatchStrategy, PairSource};
 
@@ -61,6 +61,34 @@ pub(in crate::mapping) struct EndLookup<'m> {
     pub to_needs_from: bool,
     /// The indexes of the alternatives of each end; those of a join belong to `to`.
     indexes: [Vec<ConditionIndex<'m>>; 2],
+}
+
+/// The entity with only those items in its lists by which a condition holds, e.g. the one network of
+/// several that an address lies in; `None` if that is the entity as it is.
+fn narrowed(
+    candidate: &EndCandidate,
+    when: &MappingExpr,
+    root: PathRoot,
+    env: &ExprEnvironment<'_>,
+) -> Option<EndCandidate> {
+    let mut narrow: Option<EndCandidate> = None;
+    for (at, (_, value)) in candidate.properties.iter().enumerate() {
+        let Value::List(items) = value else { continue };
+        if items.len() < 2 {
+            continue;
+        }
+        let mut alone = candidate.clone();
+        let by_itself = |item: &&Value<'static>| {
+            alone.properties[at].1 = Value::List(vec![(*item).clone()]);
+            holds(when, &env.with(root, &alone))
+        };
+        let fitting: Vec<Value<'static>> = items.iter().filter(by_itself).cloned().collect();
+        // A list that two parts of the condition ask for may hold by no item alone.
+        if !fitting.is_empty() && fitting.len() < items.len() {
+            narrow.get_or_insert_with(|| candidate.clone()).properties[at].1 = Value::List(fitting);
+        }
+    }
+    narrow
 }
 
 fn position(root: PathRoot) -> usize {
@@ -153,9 +181,18 @@ impl<'m> EndLookup<'m> {
         }
         // Several may share the greatest value; then the end stays ambiguous.
         if let (2.., Some(prefer)) = (found.hits.len(), &end.prefer) {
-            let value = |c: &u32| rank(prefer, &env.with(root, &side.candidates[*c as usize]));
-            if let Some(best) = found.hits.iter().map(value).max() {
-                found.hits.retain(|c| value(c) == best);
+            let when = found.alternative.map(|i| &self.mapping.alternatives(root)[i].when);
+            let value = |c: &u32| {
+                let candidate = &side.candidates[*c as usize];
+                match when.and_then(|when| narrowed(candidate, when, root, env)) {
+                    Some(narrow) => rank(prefer, &env.with(root, &narrow)),
+                    None => rank(prefer, &env.with(root, candidate)),
+                }
+            };
+            let values: Vec<PreferenceRank> = found.hits.iter().map(value).collect();
+            if let Some(best) = values.iter().max() {
+                let mut kept = values.iter().map(|value| value == best);
+                found.hits.retain(|_| kept.next().unwrap_or(false));
             }
         }
         found

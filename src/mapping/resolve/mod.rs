@@ -1,5 +1,6 @@
 //! A mapping against a graph: the edges it asks for, and the account of its rows.
 
+mod absent_properties;
 mod candidates;
 mod capped_diagnostics;
 mod conflict;
@@ -18,7 +19,7 @@ pub use ends::MatchAttempt;
 pub(super) use index::ConditionIndex;
 pub use mapping_graph::{EndCandidate, EntityPresence, MappingGraph, PropertyProjection};
 pub use resolver::PAIRS_MAX;
-pub use row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
+pub use row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UndefinedProperty, UnmatchedRow};
 
 pub(super) use conflict::RowRelationship;
 pub(super) use ends::{EndLookup, display_value, name};
@@ -46,6 +47,10 @@ pub struct ResolvedMapping {
     pub count: RowCount,
     /// Rows without an edge, the first [`UNMATCHED_LISTED`] of them.
     pub unmatched: Vec<UnmatchedRow>,
+    /// Properties that linked rows leave out, the first [`UNMATCHED_LISTED`] of them.
+    pub undefined: Vec<UndefinedProperty>,
+    /// The number of all of them.
+    pub undefined_count: u64,
     /// The inputs that the places in the drafts refer to by position: the files of rows, or the name
     /// of another source.
     pub inputs: Vec<String>,
@@ -151,6 +156,7 @@ impl Mapping {
         }
         resolved.count = run.count;
         resolved.unmatched = run.unmatched;
+        (resolved.undefined, resolved.undefined_count) = (run.undefined, run.undefined_count);
         resolved.promises = self.run_tests(&ends, &run.edges);
         resolved.drafts = run.edges.into_iter().filter(|e| e.kept).map(|e| e.draft).collect();
         Ok(resolved)
@@ -231,8 +237,8 @@ impl Mapping {
         }
     }
 
-    /// Reports empty scopes, and types and classes that no entity has: they are mistakes more often
-    /// than intended.
+    /// Reports empty scopes, and types, classes and properties that no entity has: they are mistakes
+    /// more often than intended.
     fn check_selections<G: MappingGraph>(
         &self,
         ends: &EndLookup<'_>,
@@ -272,6 +278,9 @@ impl Mapping {
             }
             if types.is_empty() {
                 continue;
+            }
+            if !nothing {
+                faults.extend(self.absent_properties(root, &ends.side(root).absent, graph)?);
             }
             let mut classes: Vec<(String, u64)> = Vec::new();
             for scope in &end.select.scopes {

@@ -23,13 +23,14 @@ impl MatchAlternative {
 }
 
 impl Mapping {
-    /// The edge between two entities; `Err` says what is undefined.
+    /// The edge between two entities, and the properties that it lacks, each with the part of its
+    /// template that is undefined; `Err` says what is undefined of its key or type.
     pub(super) fn draft(
         &self,
         env: &ExprEnvironment<'_>,
         (from, to): (&EndCandidate, &EndCandidate),
         alternatives: [Option<&MatchAlternative>; 2],
-    ) -> Result<DraftRelationship<'static>, String> {
+    ) -> Result<(DraftRelationship<'static>, Vec<(String, String)>), String> {
         let key = match &self.edge.key {
             Some(key) => name(key, env, NameKind::Key)?,
             None => default_relationship_key(&from.key, &self.class, &to.key),
@@ -40,17 +41,24 @@ impl Mapping {
             None => format!("{}_{}_{}", from.type_name, self.class.to_lowercase(), to.type_name),
         };
         let mut properties: Vec<(std::borrow::Cow<'static, str>, Value<'static>)> = Vec::new();
+        let mut without: Vec<(String, String)> = Vec::new();
         let own = self.edge.properties.iter();
         let fired = alternatives.into_iter().flatten().flat_map(|a| &a.properties);
         for (name, property) in own.chain(fired) {
             let value = match property {
-                PropertyAssignment::Literal(value) => Some(value.clone()),
+                PropertyAssignment::Literal(value) => Ok(value.clone()),
                 PropertyAssignment::Template(template) => {
-                    render(template, env).ok().map(Value::into_owned)
+                    render(template, env).map(Value::into_owned)
                 }
             };
             // An undefined property is left out; only key and type must be defined.
-            let Some(value) = value else { continue };
+            let value = match value {
+                Ok(value) => value,
+                Err(part) => {
+                    without.push((name.clone(), part.to_owned()));
+                    continue;
+                }
+            };
             // An alternative is more specific than the relationship, so its value wins.
             match properties.iter_mut().find(|(n, _)| n == name) {
                 Some((_, old)) => *old = value,
@@ -58,12 +66,14 @@ impl Mapping {
             }
         }
         properties.sort_by(|a, b| a.0.cmp(&b.0));
+        // The other template of the name may be defined.
+        without.retain(|(name, _)| !properties.iter().any(|(known, _)| known == name));
         let end = |candidate: &EndCandidate| DraftEnd {
             key: Some(candidate.key.clone().into()),
             scope: Some(candidate.scope.to_string().into()),
             id: None,
         };
-        Ok(DraftRelationship {
+        let draft = DraftRelationship {
             key: key.into(),
             scope: Some(self.scope.clone().into()),
             type_name: type_name.into(),
@@ -72,6 +82,7 @@ impl Mapping {
             to: end(to),
             properties,
             ..DraftRelationship::default()
-        })
+        };
+        Ok((draft, without))
     }
 }

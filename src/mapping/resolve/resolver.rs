@@ -7,7 +7,7 @@ use super::ends::{EndLookup, EndMatches};
 use super::environment::{ExprEnvironment, MatchedAlternatives};
 use super::mapping_graph::MappingGraph;
 use super::relationship_draft::same_edge;
-use super::row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UnmatchedRow};
+use super::row_counts::{RowCount, RowOutcome, UNMATCHED_LISTED, UndefinedProperty, UnmatchedRow};
 use crate::graph::{InputLocation, RelationshipOrigin};
 use crate::lang::{Diagnostic, holds, rank};
 use crate::mapping::expression::PathRoot;
@@ -53,6 +53,10 @@ pub(in crate::mapping) struct RowResolver<'r, 'm, G: MappingGraph> {
 pub(in crate::mapping) struct ResolverOutput {
     pub count: RowCount,
     pub unmatched: Vec<UnmatchedRow>,
+    /// Properties that linked rows leave out, the first [`UNMATCHED_LISTED`] of them.
+    pub undefined: Vec<UndefinedProperty>,
+    /// The number of all of them.
+    pub undefined_count: u64,
     pub edges: Vec<RowRelationship>,
     pub faults: Vec<Diagnostic>,
 }
@@ -433,13 +437,13 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
         let line = if entity.is_some() { 0 } else { place.line };
         let origin = RelationshipOrigin { file, line, alternative: shown.join(", ") };
         let alternatives = fired.map(|fired| fired.map(|(a, _)| a));
-        let mut draft = self.mapping.draft(&env, (start, end), alternatives)?;
+        let (mut draft, without) = self.mapping.draft(&env, (start, end), alternatives)?;
         draft.place = place;
         draft.origin = Some(origin);
         let prefer = self.mapping.edge.prefer.as_ref().map(|prefer| rank(prefer, &env));
         // The state of a row is pushed after its edges, at this index.
         let row = self.states.len() as u32;
-        Ok(RowRelationship { draft, ends: (f, t), row, prefer, kept: true })
+        Ok(RowRelationship { draft, ends: (f, t), row, without, prefer, kept: true })
     }
 
     /// Adds an edge. Returns true if it is new.
@@ -496,9 +500,25 @@ impl<'r, 'm, G: MappingGraph> RowResolver<'r, 'm, G> {
                 unmatched.push(UnmatchedRow { place, bucket: state.bucket, reason });
             }
         }
+        let mut undefined = Vec::new();
+        let mut undefined_count = 0;
+        for edge in self.edges.iter().filter(|edge| edge.kept && !edge.without.is_empty()) {
+            undefined_count += edge.without.len() as u64;
+            if undefined.len() < UNMATCHED_LISTED {
+                let state = &self.states[edge.row as usize];
+                let place = self.display_place(state.place, state.entity);
+                undefined.extend(edge.without.iter().map(|(property, part)| UndefinedProperty {
+                    place: place.clone(),
+                    property: property.clone(),
+                    part: part.clone(),
+                }));
+            }
+        }
         ResolverOutput {
             count: self.count,
             unmatched,
+            undefined,
+            undefined_count,
             edges: self.edges,
             faults: self.faults.finish(),
         }

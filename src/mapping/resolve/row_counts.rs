@@ -95,5 +95,28 @@ pub struct UnmatchedRow {
     pub reason: String,
 }
 
+/// A property that a linked row leaves out, since its template is undefined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndefinedProperty {
+    /// `file:line`, or the key of an entity.
+    pub place: String,
+    /// The name of the property.
+    pub property: String,
+    /// The part of its template that is undefined, e.g. `date(row.since)`.
+    pub part: String,
+}
+
+impl UndefinedProperty {
+    /// What is left out and why, as a sentence without a full stop.
+    pub fn reason(&self) -> String {
+        without_words(&self.property, &self.part)
+    }
+}
+
+/// What is left out and why, as a sentence without a full stop.
+pub(in crate::mapping) fn without_words(property: &str, part: &str) -> String {
+    format!("without `{property}`: `{part}` is undefined")
+}
+
 /// The number of unmatched rows that are listed with their reason; the rest is counted.
 pub const UNMATCHED_LISTED: usize = 10_000;

@@ -3,7 +3,9 @@
 //! A record holds the place of the object in its input, its key and names, the keys of its ends, its
 //! properties and its raw data. Names are indices into the names of the batch.
 
-use crate::graph::{DraftEnd, IdHash, InputLocation, ObjectKind, default_relationship_key};
+use crate::graph::{
+    DraftEnd, IdHash, InputLocation, NameKind, ObjectKind, default_relationship_key,
+};
 use crate::store::staging::ObjectBatch;
 use crate::store::{ByteCursor, put_bytes, put_varint, skip_value};
 use rustc_hash::FxHashMap;
@@ -59,8 +61,9 @@ pub(super) fn end_text<'a>(end: &'a DraftEnd<'_>) -> Cow<'a, str> {
 
 /// True if a key is the default key of these ends, without building the default key.
 pub(super) fn is_default_key(key: &str, from: &str, class: &str, to: &str) -> bool {
-    if !class.is_ascii() {
-        // Letters outside ASCII may change their length in lower case.
+    let plain = from.len() + class.len() + to.len() + 2;
+    if !class.is_ascii() || plain > NameKind::Key.len_max() {
+        // Letters outside ASCII may change their length in lower case, and a long key has a digest.
         return key == default_relationship_key(from, class, to);
     }
     // The text between the ends must be the verb, to the last byte.
