@@ -10,8 +10,9 @@ use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
 use tombolo::mapping::load;
 
-const NAMES: [&str; 8] = [
-    "r.csv", "r.tsv", "r.json", "r.ndjson", "r.yaml", "r.toml", "r.csv.gz", "r.json.zst",
+const NAMES: [&str; 12] = [
+    "r.csv", "r.tsv", "r.json", "r.ndjson", "r.yaml", "r.toml", "r.csv.gz", "r.json.zst", "r.xml",
+    "r.xlsx", "r.zip", "r.tar",
 ];
 
 fuzz_target!(|input: (u8, bool, &[u8])| {
@@ -33,5 +34,19 @@ fuzz_target!(|input: (u8, bool, &[u8])| {
         .with("jamf", "laptop", "d:1", &[]);
     for mapping in &load(&[path]).mappings {
         let _ = mapping.resolve(&graph, SystemTime::UNIX_EPOCH);
+    }
+    // The same bytes as the rows of a source, with every kind of step.
+    let path = folder.path().join("s.toml");
+    let items = if items { "\"..b[*]\", \"a.*[?it.x != 'y'].c\"" } else { "\".\"" };
+    let file = format!(
+        "scope = \"s\"\nrows = {{ files = \"{name}\" }}\nclass = {{ \"*\" = \"Record\" }}\n\
+         [[entity]]\nitems = [{items}]\ntype = \"t\"\n\
+         key = \"{{default(row.x, join('.', row_path), 'k')}}\"\nproperties = \"*\"\n\
+         merge = \"union\"\n\
+         relationship = {{ class = \"HAS\", items = \"*\", to = {{ create = \"u\", key = \"{{row_key}}\" }} }}\n"
+    );
+    std::fs::write(&path, file).expect("the folder can be written");
+    for source in &load(&[path]).sources {
+        let _ = source.resolve(SystemTime::UNIX_EPOCH);
     }
 });

@@ -50,10 +50,12 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
         let before = loaded.faults.len();
         let parsed = DeTable::parse(&source.text);
         let checked = match parsed.is_ok_and(|document| is_source(document.get_ref())) {
-            true => {
-                CheckedFile::Source(check_source(&file, &source, project, None, &mut loaded.faults))
-            }
-            false => CheckedFile::Mapping(check(&file, &source, project, &mut loaded.faults)),
+            true => CheckedFile::Source(
+                check_source(&file, &source, project, None, &mut loaded.faults).map(Box::new),
+            ),
+            false => CheckedFile::Mapping(
+                check(&file, &source, project, &mut loaded.faults).map(Box::new),
+            ),
         };
         if let Some((scope, span)) = declared_scope(&source, project) {
             let (line, _) = source.place(span.start);
@@ -85,8 +87,12 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
         loaded.faults.extend(failed);
         loaded.faults[before..].sort_by_key(Diagnostic::place);
         match checked {
-            CheckedFile::Mapping(mapping) => loaded.mappings.extend(mapping.filter(|_| sound)),
-            CheckedFile::Source(source) => loaded.sources.extend(source.filter(|_| sound)),
+            CheckedFile::Mapping(mapping) => {
+                loaded.mappings.extend(mapping.filter(|_| sound).map(|mapping| *mapping));
+            }
+            CheckedFile::Source(source) => {
+                loaded.sources.extend(source.filter(|_| sound).map(|source| *source));
+            }
         }
     }
     loaded.scopes = owners.into_keys().collect();
@@ -96,8 +102,8 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
 
 /// A file of either kind; `None` if a fault stopped its check.
 enum CheckedFile {
-    Mapping(Option<Mapping>),
-    Source(Option<SourceFile>),
+    Mapping(Option<Box<Mapping>>),
+    Source(Option<Box<SourceFile>>),
 }
 
 /// Loads a source that ships with the program: it reads these files into this scope.

@@ -335,3 +335,33 @@ fn broken_files_of_every_format_change_nothing() {
         assert_eq!(world.run(&["apply", "s.toml"]).code, 2);
     }
 }
+
+#[test]
+fn raw_exports_of_five_tools_lead_to_three_answers() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/raw-exports/run.sh");
+    let output = std::process::Command::new("sh")
+        .arg(script)
+        .env("TOMBOLO", env!("CARGO_BIN_EXE_tombolo"))
+        .output()
+        .expect("a shell runs it");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for answer in ["mac-ana", "C02EXM0003CC", "Example-Org/platform-api", "platform-assets"] {
+        assert!(text.contains(answer), "{answer} is not in {text}");
+    }
+}
+
+#[test]
+fn a_scope_belongs_to_one_kind_of_writer() {
+    let mapping = r#"scope = "staff"
+owner = "it@example.com"
+rows = { inline = [{ a = "1" }] }
+relationship = { class = "OWNS" }
+from = { scope = "x", key = "{row.a}" }
+to = { scope = "y", key = "{row.a}" }
+"#;
+    let world = world_of(&[("staff.toml", STAFF), ("users.json", USERS), ("m.toml", mapping)]);
+    world.run(&["apply", "staff.toml"]).ok();
+    let refused = world.run(&["check", "m.toml"]).refused(2, "M0311");
+    assert!(refused.err.contains("belongs to a collector"), "{}", refused.err);
+}

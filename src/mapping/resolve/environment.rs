@@ -111,7 +111,7 @@ impl<'r> ExprEnvironment<'r> {
     }
 
     /// The value that steps lead to from a frame.
-    fn from_frame(&self, frame: &RowFrame<'r>, steps: &[PathStep]) -> Option<ExprValue<'r>> {
+    fn value_in(&self, frame: &RowFrame<'r>, steps: &[PathStep]) -> Option<ExprValue<'r>> {
         frame.follow(steps, &|condition, element| ValueSource::keeps(self, condition, element))
     }
 
@@ -141,7 +141,7 @@ impl<'r> ValueSource<'r, PathRoot> for ExprEnvironment<'r> {
             _ => None,
         };
         match root {
-            PathRoot::Row => self.from_frame(self.row?.row, steps),
+            PathRoot::Row => self.value_in(self.row?.row, steps),
             PathRoot::RowKey => key(self.row?.row, steps),
             PathRoot::RowPath => {
                 let path = defined(Value::List(self.row?.row.path())).map(ExprValue::Plain)?;
@@ -149,18 +149,18 @@ impl<'r> ValueSource<'r, PathRoot> for ExprEnvironment<'r> {
                     ValueSource::keeps(self, condition, element)
                 })
             }
-            PathRoot::Parent => self.from_frame(self.row?.row.above(0)?, steps),
+            PathRoot::Parent => self.value_in(self.row?.row.above(0)?, steps),
             PathRoot::ParentKey => key(self.row?.row.above(0)?, steps),
             PathRoot::Parents => {
                 let (frame, rest) = self.outer(steps)?;
-                self.from_frame(frame, rest)
+                self.value_in(frame, rest)
             }
             PathRoot::ParentKeys => {
                 let (frame, rest) = self.outer(steps)?;
                 key(frame, rest)
             }
-            PathRoot::SelfRow => self.from_frame(self.row?.own, steps),
-            PathRoot::Doc => self.from_frame(&self.row?.row.root(), steps),
+            PathRoot::SelfRow => self.value_in(self.row?.own, steps),
+            PathRoot::Doc => self.value_in(&self.row?.row.root(), steps),
             PathRoot::Let => self.named_template(steps),
             PathRoot::It => follow(self.it?, steps, &|condition, element| {
                 ValueSource::keeps(self, condition, element)

@@ -367,8 +367,7 @@ mod tests {
     use super::*;
 
     fn yaml(text: &str) -> Result<Vec<NestedValue>, String> {
-        let nodes = read_yaml(text).map_err(|t| format!("{}:{} {}", t.line, t.column, t.words));
-        nodes
+        read_yaml(text).map_err(|t| format!("{}:{} {}", t.line, t.column, t.words))
     }
 
     fn same(text: &str, json: &str) {

@@ -265,7 +265,7 @@ fn repo_parts(text: &str) -> Option<(Option<String>, String)> {
     if host.is_some_and(|host| host.starts_with(['.', '-']) || !is_host(host)) {
         return None;
     }
-    let whole = parts.iter().all(|part| sound(part)) && (parts.len() >= 2 || alone);
+    let whole = parts.iter().all(sound) && (parts.len() >= 2 || alone);
     // Services that have a host of their own for SSH.
     let host = host.map(|host| {
         let host = host.strip_prefix("www.").unwrap_or(host);
