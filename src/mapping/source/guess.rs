@@ -5,7 +5,9 @@
 //! addresses, and references from one row set to another. What the rows do not show for sure stands
 //! in a comment with the word *guess*. Only rows are looked at, never a database.
 
-use super::guess_words::{GuessedVerb, class_of, noun_of, singular, verb_between, words_of};
+use super::guess_words::{
+    GuessedVerb, class_of, noun_of, singular, up_to_noun, verb_between, words_of,
+};
 use crate::lang::{Diagnostic, NestedValue, SourceText, date};
 use crate::mapping::rows::{
     FrameContent, ReadOptions, RowContent, RowFile, RowFileSet, RowFrame, RowReader, RowSource,
@@ -107,7 +109,7 @@ fn look_at(path: &Path, name: &str) -> Result<Vec<RowTable>, Box<Diagnostic>> {
     let documents = read(&RowSource::Files(set))?;
     let mut table = RowTable {
         name: String::new(),
-        words: words_of(&stem),
+        words: up_to_noun(words_of(&stem)),
         files: vec![name.to_owned()],
         items: None,
         position: documents.position,
@@ -122,7 +124,7 @@ fn look_at(path: &Path, name: &str) -> Result<Vec<RowTable>, Box<Diagnostic>> {
         if !lists.is_empty() {
             let inner = lists.into_iter().map(|(path, rows)| {
                 let words = match path.last().filter(|last| !noun_of(&words_of(last)).is_empty()) {
-                    Some(last) => words_of(last),
+                    Some(last) => up_to_noun(words_of(last)),
                     None => table.words.clone(),
                 };
                 let items = Some(format!("{}[*]", path.join(".")));
@@ -329,6 +331,19 @@ impl Column {
         !self.values.is_empty() && self.values.iter().all(|(_, text)| holds(text))
     }
 
+    /// True if it may be what people call a row: it differs from row to row, and is the row's own.
+    fn names_rows(&self, rows: usize) -> bool {
+        let own = match self.steps.len() {
+            1 => true,
+            2 => OWN.contains(&self.steps[0].to_lowercase().as_str()),
+            _ => false,
+        };
+        let distinct: HashSet<&str> = self.values.iter().map(|(_, text)| text.as_str()).collect();
+        own && !self.is_list()
+            && self.values.len() * 2 > rows
+            && distinct.len() * 2 > self.values.len()
+    }
+
     fn is_email(&self) -> bool {
         self.only_texts && self.all(is_email)
     }
@@ -344,6 +359,19 @@ impl Column {
         self.all(|text| text.len() <= 6 && text.bytes().all(|b| b.is_ascii_digit()))
     }
 }
+
+/// Objects that hold what a row itself is.
+const OWN: [&str; 9] = [
+    "profile",
+    "metadata",
+    "properties",
+    "general",
+    "attributes",
+    "fields",
+    "info",
+    "spec",
+    "details",
+];
 
 fn is_email(text: &str) -> bool {
     let Some((user, domain)) = text.split_once('@') else { return false };
@@ -454,9 +482,11 @@ impl GuessedSet {
 }
 
 /// Names of columns that are keys, the best first.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 26] = [
     "key",
     "id",
+    "objectidentifier",
+    "identifier",
     "arn",
     "uuid",
     "guid",
@@ -506,8 +536,9 @@ fn guess(scope: &str, tables: Vec<RowTable>) -> String {
     let files: HashSet<String> = tables.iter().flat_map(|table| table.files.clone()).collect();
     let sets = named_sets(scope, tables);
     let mut text = format!(
-        "# Guessed by `tombolo new --source` from {rows} rows of {} file{}; comments with \"guess\" say what is not sure.\n\
+        "# Guessed by `tombolo new --source` from {rows} row{} of {} file{}; comments with \"guess\" say what is not sure.\n\
          scope = {}\n",
+        if rows == 1 { "" } else { "s" },
         files.len(),
         if files.len() == 1 { "" } else { "s" },
         string(scope),
@@ -665,6 +696,17 @@ fn reference(sets: &[GuessedSet], (at, number): (usize, usize), to: usize) -> Op
     let count = |known: &HashSet<String>| {
         column.values.iter().filter(|(_, text)| known.contains(&text.to_lowercase())).count()
     };
+    // A column that says again who the row is, such as a login that is the e-mail address.
+    let says_itself = |known: &Column| {
+        let own: HashMap<usize, &String> =
+            known.values.iter().map(|(row, text)| (*row, text)).collect();
+        let mut values = column.values.iter();
+        at == to
+            && values.all(|(row, text)| own.get(row).is_some_and(|t| t.eq_ignore_ascii_case(text)))
+    };
+    if target.key.is_some_and(|key| says_itself(&target.columns[key])) {
+        return None;
+    }
     let all = column.values.len();
     let distinct = column.values.iter().map(|(_, text)| text).collect::<HashSet<_>>().len();
     let keys = target.keys();
@@ -690,6 +732,9 @@ fn reference(sets: &[GuessedSet], (at, number): (usize, usize), to: usize) -> Op
                 column.squeezed().contains("mail") || KEYS.contains(&column.squeezed().as_str());
             own && column.is_email() && column.is_unique(target.table.rows.len())
         })?;
+    if says_itself(&target.columns[emails]) {
+        return None;
+    }
     let known: HashSet<String> =
         target.columns[emails].values.iter().map(|(_, text)| text.to_lowercase()).collect();
     let hits = count(&known);
@@ -799,6 +844,7 @@ fn entity(sets: &[GuessedSet], at: usize, set: &GuessedSet) -> String {
     }
     let (properties, doubts) = properties(set);
     put("properties", &properties, "");
+    lines.extend(near_key(set));
     lines.extend(doubts);
     let found = references(sets, at);
     let is_open = found.iter().any(|r| r.is_sure);
@@ -832,8 +878,11 @@ fn key(set: &GuessedSet) -> (String, String) {
         let others: Vec<String> =
             unique[1..].iter().take(3).map(|at| set.columns[*at].property()).collect();
         let known = KEYS.contains(&column.squeezed().as_str()) || column.squeezed().ends_with("id");
-        let mut why = format!("unique in {rows} rows");
-        if !known {
+        let mut why = match rows {
+            1 => "the only row has it".to_owned(),
+            _ => format!("unique in {rows} rows"),
+        };
+        if !known || rows == 1 {
             why = format!("guess: {why}");
         }
         if !others.is_empty() {
@@ -861,6 +910,24 @@ fn key(set: &GuessedSet) -> (String, String) {
     (format!("{}{place}", set.prefix), "guess: no column is unique and filled".to_owned())
 }
 
+/// A comment on a column that is named like a key and that few rows share.
+fn near_key(set: &GuessedSet) -> Option<String> {
+    let rows = set.table.rows.len();
+    let near = set.columns.iter().filter(|c| !c.is_list() && c.steps.len() == 1);
+    let near = near.filter(|c| c.values.len() == rows && KEYS.contains(&c.squeezed().as_str()));
+    let column = near.min_by_key(|c| KEYS.iter().position(|known| *known == c.squeezed()));
+    let (None, Some(column)) = (set.key, column) else { return None };
+    let distinct: HashSet<&str> = column.values.iter().map(|(_, text)| text.as_str()).collect();
+    (distinct.len() * 2 > rows).then(|| {
+        format!(
+            "# guess: key = {}, merge = \"first\": {} rows have {} values of it",
+            string(&set.key_of(&column.path())),
+            rows,
+            distinct.len()
+        )
+    })
+}
+
 /// Names of columns that name a thing for people, the best first.
 const NAMES: [&str; 14] = [
     "displayname",
@@ -881,7 +948,7 @@ const NAMES: [&str; 14] = [
 
 fn name(set: &GuessedSet) -> Option<String> {
     let rows = set.table.rows.len();
-    let tags = set.columns.iter().filter(|c| !c.is_list() && c.values.len() * 2 > rows);
+    let tags = set.columns.iter().filter(|c| c.names_rows(rows));
     let named = |wanted: &str| {
         tags.clone().filter(|c| c.squeezed() == wanted).min_by_key(|column| column.steps.len())
     };
@@ -905,6 +972,16 @@ fn name(set: &GuessedSet) -> Option<String> {
 fn properties(set: &GuessedSet) -> (String, Vec<String>) {
     let mut assigned = Vec::new();
     let mut doubts = Vec::new();
+    if set.columns.len() >= COLUMNS_MAX {
+        // A row with a map of many things would be an entity with too many properties.
+        let names = set.columns.iter().filter(|c| !c.is_list() && c.steps.len() == 1);
+        let names =
+            names.map(|c| &c.steps[0]).filter(|name| is_plain(name) && !name.starts_with('_'));
+        let names: Vec<String> = names.take(100).map(|name| string(name)).collect();
+        let doubt =
+            format!("# guess: there are more than {COLUMNS_MAX} places with values below a row");
+        return (format!("[{}]", names.join(", ")), vec![doubt]);
+    }
     // Such names are metadata, which no row may set.
     let plain = set.columns.iter().filter(|c| !c.is_list() && !c.steps[0].starts_with('_'));
     for column in plain {
@@ -1027,6 +1104,27 @@ mod tests {
                 r#"# guess: { class = "#,
             ],
         );
+    }
+
+    #[test]
+    fn a_row_does_not_refer_to_itself_and_is_called_by_what_is_its_own() {
+        let users = r#"[
+            {"id": "1", "login": "a@x.co", "resourceId": "1", "provider": {"name": "OKTA"},
+             "profile": {"email": "a@x.co", "firstName": "Ann", "lastName": "A"}},
+            {"id": "2", "login": "b@x.co", "resourceId": "2", "provider": {"name": "OKTA"},
+             "profile": {"email": "b@x.co", "firstName": "Bob", "lastName": "B"}}]"#;
+        let text = guess("acme", vec![table("users", users)]);
+        assert!(!text.contains("relationship"), "{text}");
+        let name = r#"name       = "{row.profile.firstName} {row.profile.lastName}""#;
+        assert!(text.contains(name), "{text}");
+    }
+
+    #[test]
+    fn a_key_that_some_rows_share_is_told() {
+        let rows = r#"[{"id": "1"}, {"id": "2"}, {"id": "1"}]"#;
+        let told =
+            r#"# guess: key = "acme-group:{row.id}", merge = "first": 3 rows have 2 values of it"#;
+        check(&[("groups", rows)], &[told]);
     }
 
     #[test]

@@ -1,22 +1,44 @@
 //! The words that a first source file is guessed by: what names say of classes and of verbs.
 
-/// The words of a name: `okta_users-2024` and `OktaUsers` are `okta`, `users`. Numbers, and words that
-/// say nothing of the rows, are left out.
+/// The words of a name: `okta_users-2024` and `OktaUsers` are `okta`, `users`. Numbers, ids, and words
+/// that say nothing of the rows are left out.
 pub(super) fn words_of(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    let mut before = ' ';
-    for c in name.chars() {
-        let starts = !before.is_ascii_alphabetic() || c.is_uppercase() && before.is_lowercase();
-        before = c;
-        if !c.is_ascii_alphabetic() {
+    for part in name.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let part = part.trim_end_matches(|c: char| c.is_ascii_digit() && part.len() > 3);
+        if part.contains(|c: char| c.is_ascii_digit()) {
+            // `k8s` and `ec2` are words, `00gs5to49` is an id, `2024` and `v4` say nothing.
+            let is_word = (2..=3).contains(&part.len())
+                && part.starts_with(|c: char| c.is_ascii_alphabetic())
+                && !part.starts_with(['v', 'V']);
+            words.extend(is_word.then(|| part.to_ascii_lowercase()));
             continue;
         }
-        match words.last_mut().filter(|_| !starts) {
-            Some(word) => word.push(c.to_ascii_lowercase()),
-            None => words.push(c.to_ascii_lowercase().to_string()),
+        let mut before = ' ';
+        for c in part.chars() {
+            let starts = before == ' ' || c.is_uppercase() && before.is_lowercase();
+            before = c;
+            match words.last_mut().filter(|_| !starts) {
+                Some(word) => word.push(c.to_ascii_lowercase()),
+                None => words.push(c.to_ascii_lowercase().to_string()),
+            }
         }
     }
     words.retain(|word| !EMPTY.contains(&word.as_str()));
+    words
+}
+
+/// The words up to the one that says what a row is: `devices` of `devices expand user`, `computers` of
+/// `jamf computers inventory`.
+pub(super) fn up_to_noun(mut words: Vec<String>) -> Vec<String> {
+    let last = |is: &dyn Fn(&str) -> bool| words.iter().rposition(|word| is(word));
+    let many = |word: &str| singular(word) != word;
+    let known = |word: &str| class_of(&[word.to_owned()]).is_some();
+    let noun =
+        last(&|word| many(word) && known(word)).or_else(|| last(&known)).or_else(|| last(&many));
+    if let Some(noun) = noun {
+        words.truncate(noun + 1);
+    }
     words
 }
 
@@ -184,6 +206,12 @@ mod tests {
         assert_eq!(words("okta_users-2024"), "okta users");
         assert_eq!(words("OktaUserGroups.page2"), "okta user groups");
         assert_eq!(words("results"), "");
+        assert_eq!(words("k8s-pods-list"), "k8s pods");
+        assert_eq!(words("group-members.00gs5to49AhMBaJNU4x6"), "group members");
+        let noun = |name: &str| up_to_noun(words_of(name)).join(" ");
+        assert_eq!(noun("devices-expand-user"), "devices");
+        assert_eq!(noun("jamf-computers-inventory"), "jamf computers");
+        assert_eq!(noun("current-federal"), "current federal");
         let cases =
             ["policies policy", "boxes box", "users user", "status status", "people person"];
         for case in cases {
