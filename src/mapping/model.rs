@@ -64,6 +64,7 @@ pub struct Mapping {
 }
 
 /// The source of the pairs.
+#[allow(clippy::large_enum_variant)] // there is one of it in a mapping
 #[derive(Clone, Debug)]
 pub(super) enum PairSource {
     Rows {

@@ -4,7 +4,7 @@
 use super::mapping_graph::{MappingGraph, PropertyProjection, property_name};
 use crate::lang::{AccessStep, Diagnostic, ExprFunction, TermOperator, closest};
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot, PathStep};
-use crate::mapping::model::{Mapping, MatchStrategy, PairSource};
+use crate::mapping::model::{Mapping, MatchAlternative, MatchStrategy, PairSource};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The names that a path of an entity begins with: together they are one property.
@@ -41,16 +41,22 @@ fn needed(expr: &MappingExpr, root: PathRoot, names: &mut BTreeSet<String>) {
 }
 
 impl Mapping {
-    /// The conditions that name entities, each with its place in the file.
-    fn conditions(&self) -> Vec<(&MappingExpr, &std::ops::Range<usize>)> {
+    /// The conditions that name entities, each with its place in the file, and true if no other one
+    /// stands in for it.
+    fn conditions(&self) -> Vec<(&MappingExpr, &std::ops::Range<usize>, bool)> {
         let mut all = Vec::new();
+        let take = |of: &[MatchAlternative]| of.len() == 1;
         if let PairSource::Join(of) = &self.pairs {
-            all.extend(of.iter().map(|alternative| (&alternative.when, &alternative.span)));
+            let alone = take(of);
+            all.extend(of.iter().map(|alternative| (&alternative.when, &alternative.span, alone)));
         }
         for end in [&self.from, &self.to] {
-            all.extend(end.filter.iter().map(|filter| (filter, &end.span)));
+            all.extend(end.filter.iter().map(|filter| (filter, &end.span, true)));
             if let MatchStrategy::Match(of) = &end.find {
-                all.extend(of.iter().map(|alternative| (&alternative.when, &alternative.span)));
+                let alone = take(of);
+                all.extend(
+                    of.iter().map(|alternative| (&alternative.when, &alternative.span, alone)),
+                );
             }
         }
         all
@@ -59,7 +65,7 @@ impl Mapping {
     /// The properties of an end that any condition needs.
     pub(super) fn needed_properties(&self, root: PathRoot) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        self.conditions().into_iter().for_each(|(expr, _)| needed(expr, root, &mut names));
+        self.conditions().into_iter().for_each(|(expr, ..)| needed(expr, root, &mut names));
         names
     }
 
@@ -87,12 +93,12 @@ impl Mapping {
         let table = if root == PathRoot::From { "from" } else { "to" };
         let mut faults = Vec::new();
         for name in absent {
-            let mut places = self.conditions().into_iter().filter(|(expr, _)| {
+            let mut places = self.conditions().into_iter().filter(|(expr, ..)| {
                 let mut names = BTreeSet::new();
                 needed(expr, root, &mut names);
                 names.contains(name)
             });
-            let Some((_, span)) = places.next() else { continue };
+            let Some((_, span, alone)) = places.next() else { continue };
             let words = format!("no entity of `[{table}]` has the property `{name}`");
             let help = match closest(name, known.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -107,8 +113,13 @@ impl Mapping {
                     }
                 }
             };
-            let fault = Diagnostic::error("M0508", &self.source, words).at(span.clone(), "");
-            faults.push(fault.help(help));
+            // Another alternative may find what this one cannot, and entities without any property are
+            // a beginning more often than a mistake.
+            let fault = match alone && !known.is_empty() {
+                true => Diagnostic::error("M0508", &self.source, words),
+                false => Diagnostic::warning("M0508", &self.source, words),
+            };
+            faults.push(fault.at(span.clone(), "").help(help));
         }
         Ok(faults)
     }

@@ -280,7 +280,11 @@ impl Mapping {
                 continue;
             }
             if !nothing {
-                faults.extend(self.absent_properties(root, &ends.side(root).absent, graph)?);
+                let found = self.absent_properties(root, &ends.side(root).absent, graph)?;
+                let is_error = |fault: &Diagnostic| fault.severity == DiagnosticSeverity::Error;
+                let (errors, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_error);
+                faults.extend(errors);
+                warnings.extend(others);
             }
             let mut classes: Vec<(String, u64)> = Vec::new();
             for scope in &end.select.scopes {

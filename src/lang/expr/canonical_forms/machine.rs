@@ -208,9 +208,13 @@ pub(crate) fn repo(text: &str) -> Option<String> {
 /// A repository with its host: `github.com/owner/name`; undefined where no host is written.
 pub(crate) fn repo_url(text: &str) -> Option<String> {
     let (host, path) = repo_parts(text)?;
-    // A host without a dot could not be told from the owner of a repository.
+    // A host without a dot could not be told from the owner of a repository. The scheme says of any
+    // other host that it is one.
     let host = host.filter(|host| host.contains('.'))?;
-    Some(format!("{host}/{path}"))
+    Some(match is_repo_host(&host) {
+        true => format!("{host}/{path}"),
+        false => format!("https://{host}/{path}"),
+    })
 }
 
 /// The host, where one is written, and the path of a repository.
@@ -246,7 +250,7 @@ fn repo_parts(text: &str) -> Option<(Option<String>, String)> {
         }
         [host, path @ ..] if hosted => (Some(*host), path.to_vec()),
         // `github.com/owner/name` without a scheme.
-        [host, path @ ..] if path.len() >= 2 && host.contains('.') => (Some(*host), path.to_vec()),
+        [host, path @ ..] if path.len() >= 2 && is_repo_host(host) => (Some(*host), path.to_vec()),
         path => (None, path.to_vec()),
     };
     let alone = repo_prefix(host.unwrap_or_default(), &mut parts);
@@ -260,7 +264,8 @@ fn repo_parts(text: &str) -> Option<(Option<String>, String)> {
     }
     parts.push(name);
     let sound = |part: &&str| {
-        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || matches!(c, '@' | ':'))
+        !matches!(*part, "" | "." | "..")
+            && !part.contains(|c: char| c.is_whitespace() || matches!(c, '@' | ':'))
     };
     if host.is_some_and(|host| host.starts_with(['.', '-']) || !is_host(host)) {
         return None;
@@ -276,6 +281,20 @@ fn repo_parts(text: &str) -> Option<(Option<String>, String)> {
         }
     });
     whole.then(|| (host, parts.join("/")))
+}
+
+/// True for a host that is known without a scheme before it. Owners may have dots in their names too.
+fn is_repo_host(host: &str) -> bool {
+    const HOSTS: [&str; 6] = [
+        "github.com",
+        "gitlab.com",
+        "bitbucket.org",
+        "dev.azure.com",
+        "codeberg.org",
+        "www.github.com",
+    ];
+    const STARTS: [&str; 5] = ["git.", "github.", "gitlab.", "bitbucket.", "git-codecommit."];
+    HOSTS.contains(&host) || STARTS.iter().any(|start| host.starts_with(start))
 }
 
 /// Takes what a service puts before or between the parts of a path. True if one part is a whole path
@@ -497,7 +516,8 @@ mod tests {
             ),
         ] {
             assert_eq!(repo(text).as_deref(), Some(path), "{text}");
-            assert_eq!(repo_url(text), Some(format!("{url}/{path}")), "{text}");
+            let whole = repo_url(text).expect("it names a host");
+            assert_eq!(whole.trim_start_matches("https://"), format!("{url}/{path}"), "{text}");
         }
         assert_eq!(repo_url("acme/api"), None);
     }
