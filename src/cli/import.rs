@@ -11,7 +11,7 @@ use tombolo::answers::{GuardOverrides, MappingFileSet, MappingRunOptions, Mappin
 use tombolo::mapping::{
     BUILT_IN_SOURCES, BuiltInSource, built_in_source, load_built_in, recognized_sources,
 };
-use tombolo::sync::JobStatus;
+use tombolo::sync::{JobReport, JobStatus};
 
 /// `tombolo import`.
 pub fn run(context: &mut CommandContext<'_>, args: &ImportArgs) -> Result<u8, CommandError> {
@@ -42,7 +42,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &ImportArgs) -> Result<u8, Co
             built_in.name
         )));
     };
-    compare_with_last(context, scope, &files)?;
+    let gone = files_gone(context, scope, &files)?;
     let source = match load_built_in(built_in, &files, Some(scope)) {
         Ok(source) => source,
         Err(faults) => {
@@ -53,6 +53,9 @@ pub fn run(context: &mut CommandContext<'_>, args: &ImportArgs) -> Result<u8, Co
     let mut set = MappingFileSet::of_source(source);
     let guards: GuardOverrides = args.overrides.guards();
     set.set_overrides(&guards)?;
+    if !gone.is_empty() {
+        guard_deletions(context, &mut set, scope, &gone)?;
+    }
     set.check(count_format())?;
     let details = plan_text::edges_listed(&args.show);
     let options = MappingRunOptions { overrides: &guards, details };
@@ -95,6 +98,12 @@ fn advise(
     writeln!(context.out)?;
     source_text::made(&mut context.out, outcome)?;
     let db = context.db_flag();
+    if let (MappingState::Applied(report), true) =
+        (&outcome.state, outcome.report().is_some_and(has_deleted))
+    {
+        let undo = format!("tombolo{db} job undo {}", context.out.id(report.id));
+        context.out.next(&format!("to bring back what was deleted: {undo}"))?;
+    }
     let types = outcome.resolved.entity_types();
     let largest = types.iter().max_by_key(|(_, count)| *count);
     match (&outcome.state, largest) {
@@ -107,6 +116,10 @@ fn advise(
         }
         _ => Ok(()),
     }
+}
+
+fn has_deleted(report: &JobReport) -> bool {
+    report.entities.deleted + report.relationships.deleted > 0
 }
 
 fn list(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
@@ -189,33 +202,54 @@ const EXTENSIONS: [&str; 19] = [
     ".toml", ".lock", ".xml", ".xlsx", ".zip", ".tar", ".tgz", ".gz", ".zst",
 ];
 
-/// Says which files of the last import into a scope are not among these: what only they had is
-/// deleted.
-fn compare_with_last(
+/// The kinds of files that the last import into a scope read and that are not among these. Names that
+/// differ in digits alone, such as dates, are of one kind.
+fn files_gone(
     context: &CommandContext<'_>,
     scope: &str,
     files: &[PathBuf],
-) -> Result<(), CommandError> {
+) -> Result<Vec<String>, CommandError> {
     if !context.path().exists() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let jobs = context.open()?.jobs()?;
     let last = jobs.iter().find(|job| {
         job.scope == scope && job.status == JobStatus::Finished && job.mapping.is_some()
     });
-    let Some(mapping) = last.and_then(|job| job.mapping.as_ref()) else { return Ok(()) };
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let now: Vec<String> = files.iter().map(|path| name(path)).collect();
-    let gone: Vec<String> = mapping
+    let Some(mapping) = last.and_then(|job| job.mapping.as_ref()) else { return Ok(Vec::new()) };
+    let kind = |path: &Path| -> String {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect()
+    };
+    let now: Vec<String> = files.iter().map(|path| kind(path)).collect();
+    let mut gone: Vec<String> = mapping
         .sources
         .iter()
-        .map(|(path, _)| name(Path::new(path)))
-        .filter(|path| !now.contains(path))
+        .map(|(path, _)| Path::new(path))
+        .filter(|path| !now.contains(&kind(path)))
+        .map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
         .collect();
-    if !gone.is_empty() && !context.global.quiet {
+    gone.dedup();
+    Ok(gone)
+}
+
+/// Lets nothing be deleted where files of the last import are missing: they were forgotten more often
+/// than not.
+fn guard_deletions(
+    context: &CommandContext<'_>,
+    set: &mut MappingFileSet,
+    scope: &str,
+    gone: &[String],
+) -> Result<(), CommandError> {
+    for source in &mut set.sources {
+        source.guard.max_delete.get_or_insert(0);
+    }
+    if !context.global.quiet {
+        let listed = gone.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more =
+            if gone.len() > 5 { format!(" and {} more", gone.len() - 5) } else { String::new() };
         let words = format!(
-            "the last import into `{scope}` read {}, which is not among these files: what only it had is deleted",
-            gone.join(", ")
+            "the last import into `{scope}` read {listed}{more} too; an import names all files of its scope"
         );
         writeln!(anstream::stderr(), "note: {}", clean(&words))?;
     }

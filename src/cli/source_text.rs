@@ -102,8 +102,8 @@ fn buckets(count: &SourceCount, buckets: &[SourceOutcome]) -> String {
 /// Prints what a source made by type and by verb.
 pub fn made(out: &mut AnswerWriter<'_>, outcome: &SourceRunOutcome) -> Result<(), CommandError> {
     let lists = [outcome.resolved.entity_types(), outcome.resolved.relationship_classes()];
-    for list in lists.iter().filter(|list| !list.is_empty()) {
-        let columns = list.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let columns = lists.iter().flatten().map(|(name, _)| width(name)).max().unwrap_or(0);
+    for list in &lists {
         for (name, count) in list {
             let name = padded(&clean(name), columns, false);
             writeln!(out, "  {name}  {:>9}", thousands(*count))?;

@@ -365,3 +365,28 @@ to = { scope = "y", key = "{row.a}" }
     let refused = world.run(&["check", "m.toml"]).refused(2, "M0311");
     assert!(refused.err.contains("belongs to a collector"), "{}", refused.err);
 }
+
+#[test]
+fn an_import_without_files_of_the_last_one_deletes_nothing_unasked() {
+    let world = World::new();
+    let (files, _) = sample("okta");
+    import(&world, &["okta"], &files).ok();
+    let before = world.dump();
+    let users: Vec<String> = files.iter().filter(|f| f.ends_with("users.json")).cloned().collect();
+    let refused = import(&world, &["okta"], &users).refused(4, "the limit is 0");
+    assert!(refused.err.contains("apps.json"), "{}", refused.err);
+    assert_eq!(world.dump(), before);
+    let meant = ["okta", "--override", "max_delete=100", "--reason", "only people are wanted"];
+    import(&world, &meant, &users).ok();
+}
+
+#[test]
+fn a_type_without_a_class_is_a_fault_also_beside_edges_that_look_for_it() {
+    let source = r#"scope = "s"
+owner = "it@example.com"
+rows = { inline = [{ id = "1", of = "1" }] }
+entity = { type = "thing", key = "{row.id}", properties = "*", relationship = { class = "HAS", to = { match = "to.id = row.of" } } }
+"#;
+    let world = world_of(&[("s.toml", source)]);
+    world.run(&["apply", "s.toml"]).refused(2, "type `thing` has no class");
+}

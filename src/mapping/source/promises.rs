@@ -163,7 +163,13 @@ impl SourceFile {
                 None => "was never synchronised".to_owned(),
             };
             let words = format!("refused: scope `{scope}` {state}; `fresh` asks for {limit}");
-            refusals.push(self.refusal("M0603", words, "fresh", "7d"));
+            refusals.push(match age {
+                Some(_) => self.refusal("M0603", words, "fresh", "7d"),
+                // No age is large enough for a scope that has none.
+                None => Diagnostic::error("M0603", &self.source, words)
+                    .at(self.scope_span.clone(), "")
+                    .help(format!("synchronise `{scope}` first, or take it out of `fresh`")),
+            });
         }
         Ok(refusals)
     }
@@ -179,9 +185,11 @@ impl SourceFile {
         let written = table.and_then(|t| t.get_ref().as_table()?.get(guard)).map(|v| v.span());
         let place = written.unwrap_or_else(|| self.scope_span.clone());
         let fault = Diagnostic::error(code, &self.source, words).at(place, "");
+        let set = format!("--override {guard}={value} --reason \"...\"");
         let file = self.file.display();
-        fault.help(format!(
-            "if this is meant: tombolo apply {file} --override {guard}={value} --reason \"...\""
-        ))
+        fault.help(match self.is_built_in {
+            true => format!("if this is meant: import again with {set}"),
+            false => format!("if this is meant: tombolo apply {file} {set}"),
+        })
     }
 }

@@ -302,7 +302,9 @@ impl<'s> SourceRun<'s> {
     pub(super) fn settle_entities(&mut self) -> bool {
         self.make_created();
         self.settle_pending();
-        if !self.source.relationship_rules().any(|rule| rule.late) || !self.goes_on() {
+        // A fault may have left an entity without a class, which an edge could ask for.
+        let sound = self.goes_on() && self.faults.list.is_empty();
+        if !sound || !self.source.relationship_rules().any(|rule| rule.late) {
             return false;
         }
         self.own = Some(OwnEntities::new(self.source, &self.out, &self.shared));

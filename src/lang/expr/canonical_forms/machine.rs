@@ -57,7 +57,9 @@ pub(crate) fn serial(text: &str, junk: &[String]) -> Option<String> {
     }
     let first = serial.chars().next()?;
     let one_character = serial.chars().all(|c| c == first);
-    (!one_character && !is_filler(&serial, junk)).then_some(serial)
+    // An address is no serial number.
+    let sound = !one_character && !serial.contains("://") && !is_filler(&serial, junk);
+    sound.then_some(serial)
 }
 
 /// A hardware address: 12 lower-case hex digits; undefined for all 0 and all f.
@@ -419,6 +421,7 @@ mod tests {
                 ("0000000", ""),
                 ("xxxx", ""),
                 ("Spare-Part", ""),
+                ("https://web/x", ""),
                 ("", ""),
             ],
         );

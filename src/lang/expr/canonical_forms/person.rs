@@ -28,7 +28,8 @@ pub(crate) fn username(text: &str, junk: &[String]) -> Option<String> {
     let folded = fold(text);
     let login = folded.rsplit('\\').next().unwrap_or_default();
     let login = login.split('@').next().unwrap_or_default().trim();
-    (!is_filler(&folded, junk) && !is_filler(login, junk)).then(|| login.to_owned())
+    let sound = !folded.contains("://") && !is_filler(&folded, junk) && !is_filler(login, junk);
+    sound.then(|| login.to_owned())
 }
 
 #[cfg(test)]
@@ -57,7 +58,9 @@ mod tests {
         for text in ["alice", "Alice@example.com", "CORP\\alice", " ALICE "] {
             assert_eq!(username(text, &[]).as_deref(), Some("alice"), "{text}");
         }
-        for text in ["", " ", "@example.com", "CORP\\", "N/A", "-", "CORP\\unknown"] {
+        for text in
+            ["", " ", "@example.com", "CORP\\", "N/A", "-", "CORP\\unknown", "https://web/x"]
+        {
             assert_eq!(username(text, &[]), None, "{text}");
         }
     }
