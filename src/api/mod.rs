@@ -18,6 +18,7 @@ mod listen;
 mod metrics;
 mod object_scopes;
 mod parameters;
+mod past;
 mod questions;
 mod ready;
 mod rest;

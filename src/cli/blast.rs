@@ -29,7 +29,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &BlastRadiusArgs) -> Result<u
     }
     let meter = context.meter();
     let rules = context.rules()?;
-    let (database, snapshot) = context.look()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter), &rules)?;
     print(&found, &mut context.out, &snapshot, args.output, begun.elapsed())?;
     notes::tell(context, &found.notes)?;

@@ -27,7 +27,7 @@ fn shown(chain: &NamedChain, out: &AnswerWriter<'_>) -> String {
 pub fn owners(context: &mut CommandContext<'_>, args: &OwnersArgs) -> Result<u8, CommandError> {
     let meter = context.meter();
     let rules = context.rules()?;
-    let (database, snapshot) = context.look()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter), &rules)?;
     let out = &mut context.out;
     let all = found.answers.as_slice();
@@ -184,7 +184,7 @@ fn draw_owners(
 pub fn path(context: &mut CommandContext<'_>, args: &PathArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
     let meter = context.meter();
-    let (database, snapshot) = context.look()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter))?;
     let chains = found.chains.as_slice();
     let out = &mut context.out;
@@ -300,7 +300,7 @@ fn draw(
 /// `tombolo cycles`.
 pub fn cycles(context: &mut CommandContext<'_>, args: &CyclesArgs) -> Result<u8, CommandError> {
     let meter = context.meter();
-    let (database, snapshot) = context.look()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter))?;
     let CyclesAnswer { cycles } = &found;
     let out = &mut context.out;

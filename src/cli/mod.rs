@@ -11,11 +11,13 @@ mod change_text;
 mod checkup;
 mod demo;
 mod diagnostics;
+mod diff;
 mod explain;
 mod export;
 mod failure;
 mod graphml;
 mod help;
+mod history;
 mod impact;
 mod impact_rules;
 mod import;
@@ -50,7 +52,7 @@ pub use failure::{FAILED, exit_code};
 #[cfg(feature = "server")]
 pub use serve::{HttpServer, ServeRequest, ServerLog};
 
-use args::{CliCommand, ColorMode, DiagnosticFormat, GlobalArgs, MessageFormat};
+use args::{CliCommand, ColorMode, DiagnosticFormat, GlobalArgs, MessageFormat, PastArgs};
 use failure::MISTAKE;
 use output::{AnswerWriter, clean_lines, count_format, counted};
 use std::io::{BufWriter, IsTerminal, Write};
@@ -58,6 +60,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use tombolo::answers::{QuestionContext, rules_in_force};
 use tombolo::db::Database;
+use tombolo::lang::PastPoint;
 use tombolo::limits::{CostMeter, QuestionLimits};
 use tombolo::rules::{PROJECT_FILE, RuleTable};
 use tombolo::store::{Snapshot, WaitPolicy};
@@ -127,6 +130,36 @@ impl CommandContext<'_> {
         Ok(Database::open(self.path())?.waiting(self.waiting()))
     }
 
+    /// Opens the database, which must exist, as it was at a point in the past, if one is given, and
+    /// says which state that is.
+    pub fn open_at(&mut self, past: &PastArgs) -> Result<Database, CommandError> {
+        let database = self.open()?;
+        let Some(at) = &past.at else { return Ok(database) };
+        let past = database.as_of(database.state_at(&point(at)?)?);
+        self.of_past(&past);
+        Ok(past)
+    }
+
+    /// Says which state of the past the answer is of.
+    pub fn of_past(&mut self, database: &Database) {
+        let Some(state) = database.past_state() else { return };
+        if !self.global.quiet {
+            // When standard error is gone, there is nobody left to tell.
+            let _ = writeln!(anstream::stderr(), "as of {}", diff::state_text(&self.out, state));
+        }
+        self.out.as_of = Some(state.clone());
+    }
+
+    /// The same for one short question.
+    pub fn look_at(&mut self, past: &PastArgs) -> Result<(Database, Snapshot), CommandError> {
+        if past.at.is_none() {
+            return self.look();
+        }
+        let database = self.open_at(past)?;
+        let snapshot = database.snapshot()?;
+        Ok((database, snapshot))
+    }
+
     /// Opens the database, which must exist, for one short question.
     pub fn look(&self) -> Result<(Database, Snapshot), CommandError> {
         self.must_exist()?;
@@ -160,6 +193,12 @@ impl CommandContext<'_> {
     pub fn open_or_create(&self) -> Result<Database, CommandError> {
         Ok(Database::open_or_create(self.path())?.waiting(self.waiting()))
     }
+}
+
+/// Reads a point in the past.
+pub fn point(text: &str) -> Result<PastPoint, CommandError> {
+    PastPoint::parse(text, output::now())
+        .map_err(|(message, hint)| CommandError::mistake(message).hint(hint))
 }
 
 /// Runs the program. `server` serves what `tombolo serve` is asked for.
@@ -252,6 +291,8 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Scopes(args) => inspect::scopes(context, &args),
         CliCommand::Stats(args) => inspect::stats(context, &args),
         CliCommand::Export(args) => export::run(context, &args),
+        CliCommand::Diff(args) => diff::run(context, &args),
+        CliCommand::History(args) => history::run(context, &args),
         #[cfg(feature = "server")]
         CliCommand::Serve(args) => serve::run(context, &args),
         #[cfg(feature = "server")]
@@ -262,6 +303,7 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Backup(args) => checkup::backup(context, &args),
         CliCommand::Compact => checkup::compact(context),
         CliCommand::Gc(args) => checkup::gc(context, &args),
+        CliCommand::Upgrade(args) => checkup::upgrade(context, &args),
         CliCommand::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut args::complete(), "tombolo", &mut script);

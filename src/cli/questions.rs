@@ -15,7 +15,7 @@
 //! ```
 
 use super::CommandContext;
-use super::args::AnswerFormat;
+use super::args::{AnswerFormat, PastArgs};
 use super::failure::{CommandError, FAILED, MISTAKE};
 use super::output::clean;
 use super::query;
@@ -25,7 +25,8 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
-use tombolo::answers::QueryFindings;
+use tombolo::answers::{self, QueryFindings};
+use tombolo::db::Database;
 use tombolo::lang::SourceText;
 use tombolo::query::QueryOptions;
 
@@ -156,13 +157,14 @@ pub fn check(
     questions: &QuestionFile,
     options: &QueryOptions,
     format: AnswerFormat,
+    past: &PastArgs,
 ) -> Result<u8, CommandError> {
     if !matches!(format, AnswerFormat::Table | AnswerFormat::Json) {
         let message = "--check gives a table or JSON";
         return Err(CommandError::mistake(message).hint("leave --output out, or set it to json"));
     }
     let json = format == AnswerFormat::Json;
-    let database = context.open()?;
+    let database = context.open_at(past)?;
     let snapshot = database.snapshot()?;
     let (mut off, mut unread) = (0, 0);
     let mut checked = Vec::new();
@@ -186,7 +188,11 @@ pub fn check(
             continue;
         };
         let meter = context.meter();
-        let question_context = super::question(&database, &snapshot, &meter);
+        let past = answers::asked_state(&database, &read, None)?;
+        let database = past.as_ref().unwrap_or(&database);
+        let older = past.as_ref().map(Database::snapshot).transpose()?;
+        let snapshot = older.as_ref().unwrap_or(&snapshot);
+        let question_context = super::question(database, snapshot, &meter);
         let found = QueryFindings::ask(&question_context, &read)?;
         let rows = found.answer.len() as u64;
         (one.found, one.holds) = (Some(rows), expected.holds(rows));
@@ -201,7 +207,7 @@ pub fn check(
         } else {
             one.print(context)?;
             if listed {
-                query::print(&mut context.out, &snapshot, &found, format, &meter, &[])?;
+                query::print(&mut context.out, snapshot, &found, format, &meter, &[])?;
             }
         }
         checked.push(one);

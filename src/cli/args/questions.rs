@@ -1,7 +1,7 @@
 //! The arguments of questions and of listings.
 
 use super::{
-    AnswerFormat, BlastDirection, ExplainWhen, GraphFormat, ImpactCause, ListingArgs,
+    AnswerFormat, BlastDirection, ExplainWhen, GraphFormat, ImpactCause, ListingArgs, PastArgs,
     PathDirection, ReportFormat, RowFormat, RuleFormat,
 };
 use clap::{Args, Subcommand};
@@ -75,6 +75,8 @@ pub struct QueryArgs {
     /// Output; pictures are of RETURN TREE
     #[arg(short, long, value_enum, default_value_t = AnswerFormat::Table)]
     pub output: AnswerFormat,
+    #[command(flatten)]
+    pub past: PastArgs,
 }
 
 #[derive(Args)]
@@ -112,6 +114,8 @@ pub struct BlastRadiusArgs {
     /// Rules live in `tombolo.toml` now
     #[arg(long, value_name = "FILE", hide = true)]
     pub propagation: Option<PathBuf>,
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Output
     #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
     pub output: GraphFormat,
@@ -150,6 +154,8 @@ pub struct OwnersArgs {
     /// Let only these verbs say who owns
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Output
     #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
     pub output: GraphFormat,
@@ -192,6 +198,8 @@ pub struct PathArgs {
     /// Exit 1 when there is no chain
     #[arg(long)]
     pub exit_code: bool,
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Output
     #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
     pub output: GraphFormat,
@@ -205,6 +213,8 @@ pub struct CyclesArgs {
     /// Exit 1 when there is a cycle
     #[arg(long)]
     pub exit_code: bool,
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Output
     #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
     pub output: RowFormat,
@@ -215,6 +225,8 @@ pub struct GetArgs {
     /// The entity
     #[arg(value_name = "ENTITY")]
     pub entity: String,
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Output
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
