@@ -2,7 +2,7 @@
 
 use super::{
     AnswerFormat, BlastDirection, ExplainWhen, GraphFormat, ImpactCause, ListingArgs,
-    PathDirection, ReportFormat, RowFormat, RuleFormat,
+    PathDirection, ReportFormat, RuleFormat,
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -77,6 +77,17 @@ pub struct QueryArgs {
     pub output: AnswerFormat,
 }
 
+// How an answer that is a part of the graph is printed. A doc comment would stand in for that of the command.
+#[derive(Args)]
+pub struct DrawingArgs {
+    /// In the picture of -o svg or html: draw 25 entities of this group; once more, 25 more
+    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    pub open: Vec<String>,
+    /// Output; svg is a picture, html a page with picture and table
+    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
+    pub output: GraphFormat,
+}
+
 #[derive(Args)]
 pub struct BlastRadiusArgs {
     /// Where it starts; several start together
@@ -112,9 +123,8 @@ pub struct BlastRadiusArgs {
     /// Rules live in `tombolo.toml` now
     #[arg(long, value_name = "FILE", hide = true)]
     pub propagation: Option<PathBuf>,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -150,9 +160,8 @@ pub struct OwnersArgs {
     /// Let only these verbs say who owns
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -192,9 +201,8 @@ pub struct PathArgs {
     /// Exit 1 when there is no chain
     #[arg(long)]
     pub exit_code: bool,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -205,9 +213,8 @@ pub struct CyclesArgs {
     /// Exit 1 when there is a cycle
     #[arg(long)]
     pub exit_code: bool,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
-    pub output: RowFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
