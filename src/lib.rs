@@ -114,6 +114,8 @@ pub mod limits;
 #[doc(hidden)]
 pub mod mapping;
 #[doc(hidden)]
+pub mod picture;
+#[doc(hidden)]
 pub mod query;
 #[doc(hidden)]
 pub mod rules;

@@ -33,6 +33,7 @@ mod plan_json;
 mod project_rules;
 mod query;
 mod rule_notes;
+mod same_question;
 mod scopes;
 mod source_run;
 mod staleness;
@@ -74,7 +75,7 @@ pub use scopes::{ScopeSummary, ScopesAnswer};
 pub use source_run::SourceRunOutcome;
 pub use stats::{ClassCount, SpellingGroup, StatsAnswer, TypeCount};
 pub use used_names::scope;
-pub use words::{CountFormat, clean, reason, rfc3339_text};
+pub use words::{CountFormat, clean, reason, rfc3339_text, shell_word};
 
 use crate::db::Database;
 use crate::limits::CostMeter;

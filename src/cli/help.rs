@@ -235,7 +235,10 @@ const ENDINGS: [HelpEnding; 43] = [
         note: ENTITY,
         examples: [
             ("tombolo blast-radius 'alice smith' --depth 3", "what she reaches, by name"),
-            ("tombolo blast-radius aws::role:billing --for failure", "only what stops working"),
+            (
+                "tombolo blast-radius aws::role:billing --for failure -o html > billing.html",
+                "only what stops working, as a page with a picture",
+            ),
         ],
         next: ("tombolo impact-rules --verb ASSUMES", "why something is reached, or not"),
     },

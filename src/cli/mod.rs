@@ -31,6 +31,8 @@ mod new;
 mod notes;
 mod output;
 mod picture;
+mod picture_file;
+mod picture_page;
 mod plan_text;
 #[cfg(feature = "push")]
 mod push;
@@ -332,14 +334,34 @@ fn absent_command(e: &clap::Error) -> Option<CommandError> {
     Some(CommandError::mistake(message).hint(format!("build it with `--features {feature}`")))
 }
 
+/// Returns the error for a picture that a command does not draw.
+fn undrawn(e: &clap::Error) -> Option<CommandError> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let text = |kind| match e.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let output = text(ContextKind::InvalidArg)?.contains("--output");
+    let asked = text(ContextKind::InvalidValue).filter(|value| ["svg", "html"].contains(value))?;
+    if e.kind() != ErrorKind::InvalidValue || !output {
+        return None;
+    }
+    let message = format!("this command does not draw, so it has no output `{asked}`");
+    let mut hint = "`blast-radius`, `owners`, `path` and `cycles` draw".to_owned();
+    if let Some(ContextValue::Strings(others)) = e.get(ContextKind::ValidValue) {
+        hint.push_str(&format!("; this one has {}", others.join(", ")));
+    }
+    Some(CommandError::mistake(message).hint(hint))
+}
+
 /// Prints help, or the error of the command line.
 fn usage(e: &clap::Error) -> ExitCode {
     // The flags could not be read, so this one is looked for by hand.
     let words: Vec<String> = std::env::args().collect();
     let json = words.iter().any(|word| word == "--message-format=json")
         || words.windows(2).any(|pair| pair == ["--message-format", "json"]);
-    if let Some(absent) = absent_command(e) {
-        return tell(&absent, if json { MessageFormat::Json } else { MessageFormat::Human });
+    if let Some(other) = absent_command(e).or_else(|| undrawn(e)) {
+        return tell(&other, if json { MessageFormat::Json } else { MessageFormat::Human });
     }
     if e.use_stderr() && json {
         let text = e.to_string();

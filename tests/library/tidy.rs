@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`. The faces
 /// `api` and `cli` stand side by side in the program, on all floors of the library; `main` joins them.
-const FLOORS: [(&str, &[&str]); 16] = [
+const FLOORS: [(&str, &[&str]); 17] = [
     ("graph", &[]),
     ("limits", &[]),
     ("store", &["graph"]),
@@ -29,6 +29,7 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "error", "db",
         ],
     ),
+    ("picture", &["graph", "rules", "answers"]),
     (
         "embed",
         &[

@@ -18,8 +18,8 @@ pub use mapping_files::{
 };
 pub use past::{DiffArgs, DiffFormat, HistoryArgs, PastArgs, UpgradeArgs};
 pub use questions::{
-    BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, GetArgs, ImpactRulesArgs, OwnersArgs,
-    PathArgs, QueryArgs, ScopesAction, ScopesArgs,
+    BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, DrawingArgs, GetArgs, ImpactRulesArgs,
+    OwnersArgs, PathArgs, QueryArgs, ScopesAction, ScopesArgs,
 };
 #[cfg(feature = "push")]
 pub use server::PushArgs;
@@ -247,6 +247,8 @@ pub enum GraphFormat {
     Dot,
     Mermaid,
     Graphml,
+    Svg,
+    Html,
 }
 
 /// When a query is explained.
@@ -522,7 +524,7 @@ mod tests {
         };
         assert_eq!(blast.entities, ["a", "b"]);
         assert_eq!(blast.verb, ["HAS", "OWNS", "USES"]);
-        assert_eq!((blast.depth, blast.output), (Some(3), GraphFormat::Json));
+        assert_eq!((blast.depth, blast.drawing.output), (Some(3), GraphFormat::Json));
     }
 
     #[test]

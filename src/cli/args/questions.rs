@@ -2,7 +2,7 @@
 
 use super::{
     AnswerFormat, BlastDirection, ExplainWhen, GraphFormat, ImpactCause, ListingArgs, PastArgs,
-    PathDirection, ReportFormat, RowFormat, RuleFormat,
+    PathDirection, ReportFormat, RuleFormat,
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -79,6 +79,17 @@ pub struct QueryArgs {
     pub past: PastArgs,
 }
 
+// How an answer that is a part of the graph is printed. A doc comment would stand in for that of the command.
+#[derive(Args)]
+pub struct DrawingArgs {
+    /// In the picture of -o svg or html: draw 25 entities of this group; once more, 25 more
+    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    pub open: Vec<String>,
+    /// Output; svg is a picture, html a page with picture and table
+    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
+    pub output: GraphFormat,
+}
+
 #[derive(Args)]
 pub struct BlastRadiusArgs {
     /// Where it starts; several start together
@@ -116,9 +127,8 @@ pub struct BlastRadiusArgs {
     pub propagation: Option<PathBuf>,
     #[command(flatten)]
     pub past: PastArgs,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -156,9 +166,8 @@ pub struct OwnersArgs {
     pub verb: Vec<String>,
     #[command(flatten)]
     pub past: PastArgs,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -200,9 +209,8 @@ pub struct PathArgs {
     pub exit_code: bool,
     #[command(flatten)]
     pub past: PastArgs,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -215,9 +223,8 @@ pub struct CyclesArgs {
     pub exit_code: bool,
     #[command(flatten)]
     pub past: PastArgs,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
-    pub output: RowFormat,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
