@@ -2,13 +2,14 @@
 
 use super::jobs::{JobGroup, check_scope, reports};
 use super::{Database, Error, now};
-use crate::mapping::ResolvedSource;
-use crate::store::Snapshot;
+use crate::mapping::{ResolvedSource, SourcePart};
+use crate::store::{NextGroup, Snapshot, StoreError, pipeline};
 use crate::sync::{
     BatchBuilder, BatchRules, ChangeDetails, InputDiagnostic, InputNames, JobInput, JobReport,
     JobSpec, MappingInfo, RelationshipLimits, StagedUploads, SyncError, SyncMode, check_entity,
     check_relationship, describe, plan,
 };
+use std::cell::RefCell;
 
 /// A source that is to run as a job.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,8 +32,6 @@ pub struct StagedSource {
     inputs: InputNames,
 }
 
-/// Drafts that are packed into one batch.
-const BATCH: usize = 8_192;
 /// Faults after which no more drafts are looked at.
 const FAULTS_MAX: usize = 1_000;
 
@@ -66,25 +65,7 @@ impl Database {
         };
         let mut uploads = StagedUploads::new(&self.folder_of_file());
         uploads.add(JobInput::new(spec.clone()));
-        let mut packer = SourcePacker {
-            rules: &rules,
-            spec: &spec,
-            uploads: &mut uploads,
-            builder: BatchBuilder::new(&rules),
-            held: 0,
-            faults: Vec::new(),
-        };
-        resolved.try_for_each_entity(|draft| {
-            packer
-                .take(|builder| check_entity(draft).and_then(|()| builder.push_entity(draft, None)))
-        })?;
-        resolved.try_for_each_relationship(|draft| {
-            packer.take(|builder| {
-                check_relationship(draft).and_then(|()| builder.push_relationship(draft, None))
-            })
-        })?;
-        packer.flush()?;
-        let faults = packer.faults;
+        let faults = stage_parts(resolved, &rules, &spec, &mut uploads)?;
         let inputs = InputNames(job.inputs.clone());
         match faults.is_empty() {
             true => Ok(StagedSource { uploads, inputs }),
@@ -178,35 +159,53 @@ pub struct ScratchDatabase {
     _folder: tempfile::TempDir,
 }
 
-/// Packs drafts into batches.
-struct SourcePacker<'p> {
-    rules: &'p BatchRules,
-    spec: &'p JobSpec,
-    uploads: &'p mut StagedUploads,
-    builder: BatchBuilder<'p>,
-    held: usize,
-    faults: Vec<InputDiagnostic>,
-}
-
-impl<'p> SourcePacker<'p> {
-    fn take(
-        &mut self,
-        push: impl FnOnce(&mut BatchBuilder<'p>) -> Result<(), InputDiagnostic>,
-    ) -> Result<(), Error> {
-        if self.faults.len() >= FAULTS_MAX {
-            return Ok(());
-        }
-        self.faults.extend(push(&mut self.builder).err());
-        self.held += 1;
-        if self.held == BATCH { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        let full = std::mem::replace(&mut self.builder, BatchBuilder::new(self.rules));
-        self.held = 0;
-        if self.faults.is_empty() {
-            self.uploads.append(full.finish(), |_| JobInput::new(self.spec.clone()))?;
-        }
-        Ok(())
-    }
+/// Packs the objects of a source into batches, on all cores, and stages them in their order. Returns the
+/// faults of those that a job cannot take.
+fn stage_parts(
+    resolved: &ResolvedSource,
+    rules: &BatchRules,
+    spec: &JobSpec,
+    uploads: &mut StagedUploads,
+) -> Result<Vec<InputDiagnostic>, Error> {
+    let mut parts = resolved.parts();
+    let pack = |part: SourcePart| {
+        let builder = RefCell::new((BatchBuilder::new(rules), Vec::new()));
+        let packed: Result<(), StoreError> = resolved.drafts(
+            &part,
+            |draft| {
+                let (builder, faults) = &mut *builder.borrow_mut();
+                let pushed = check_entity(draft).and_then(|()| builder.push_entity(draft, None));
+                faults.extend(pushed.err());
+                Ok(())
+            },
+            |draft| {
+                let (builder, faults) = &mut *builder.borrow_mut();
+                let pushed =
+                    check_relationship(draft).and_then(|()| builder.push_relationship(draft, None));
+                faults.extend(pushed.err());
+                Ok(())
+            },
+        );
+        packed.map(|()| builder.into_inner())
+    };
+    let mut state = (uploads, Vec::new());
+    pipeline(
+        &mut state,
+        1,
+        |(_, faults): &mut (&mut StagedUploads, Vec<InputDiagnostic>)| {
+            let next = if faults.len() < FAULTS_MAX { parts.next() } else { None };
+            Ok(next.map_or(NextGroup::End, NextGroup::Group))
+        },
+        |part| pack(part).map(|(builder, faults)| (builder.finish(), faults)),
+        |(uploads, faults), (batch, more)| {
+            faults.extend(more);
+            match faults.is_empty() {
+                true => uploads.append(batch, |_| JobInput::new(spec.clone())),
+                false => Ok(()),
+            }
+        },
+    )?;
+    let (_, mut faults) = state;
+    faults.truncate(FAULTS_MAX);
+    Ok(faults)
 }

@@ -37,8 +37,8 @@ pub use resolve::{
 pub use rows::{YAML_VALUES_MAX, yaml_documents};
 pub use source::{
     BUILT_IN_SOURCES, BuiltInSource, ItemExplanation, ResolvedSource, SourceCount, SourceFile,
-    SourceGuard, SourceOutcome, SourceTest, SourceTestQuestion, UnmatchedItem, built_in_source,
-    guess_source, recognized_sources,
+    SourceGuard, SourceOutcome, SourcePart, SourceTest, SourceTestQuestion, UnmatchedItem,
+    built_in_source, guess_source, recognized_sources,
 };
 
 /// The digest of a mapping file as jobs record it: XXH3-128 of its bytes, in hex.

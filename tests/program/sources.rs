@@ -337,6 +337,102 @@ fn broken_files_of_every_format_change_nothing() {
 }
 
 #[test]
+fn exports_are_read_as_tools_write_them() {
+    // Pages of an API one after the other, cells of a spreadsheet in Europe, a directory.
+    let world = world_of(&[
+        (
+            "gitlab.toml",
+            r#"scope = "gitlab"
+owner = "it@example.com"
+rows = { files = "members*.json" }
+entity = { type = "gitlab_user", class = "User", key = "user:{row.id}", properties = { username = "{row.username}" } }
+"#,
+        ),
+        ("members.json", "[{\"id\": 1, \"username\": \"ana\"}]\n[]\n[{\"id\": 2}]"),
+        (
+            "cmdb.toml",
+            r#"scope = "cmdb"
+owner = "it@example.com"
+rows = { file = "cmdb.csv", encoding = "windows-1252" }
+entity = { type = "server", class = "Host", key = "server:{row.id}", name = "{row.name}", properties = { seen = "{date(row.seen, '%m/%d/%Y %I:%M:%S %p')}" } }
+"#,
+        ),
+        (
+            "ad.toml",
+            r#"scope = "ad"
+owner = "it@example.com"
+rows = { file = "ad.ldif" }
+entity = { type = "ad_user", class = "User", key = "{row.dn}", relationship = { class = "HAS", items = "memberOf[*]", from = { create = "ad_group", class = "Group", key = "{row}" } } }
+"#,
+        ),
+        (
+            "ad.ldif",
+            "dn: CN=Ana\nmemberOf: CN=SRE\nmemberOf: CN=VPN\n\ndn: CN=Bob\nmemberOf: CN=\n SRE\n",
+        ),
+    ]);
+    world.write("cmdb.csv", b"id;name;seen\n1;srv-m\xfcnchen;3/1/2024 8:05:00 PM\n");
+    let made = world.run(&["apply", "gitlab.toml", "-o", "json"]).ok().json();
+    assert_eq!(made["made"]["entities"]["gitlab_user"], 2);
+    world.run(&["apply", "cmdb.toml"]).ok();
+    let server = world.run(&["get", "cmdb::server:1", "-o", "json"]).ok().out;
+    assert!(server.contains("srv-münchen") && server.contains("1709323500000"), "{server}");
+    let made = world.run(&["apply", "ad.toml", "-o", "json"]).ok().json();
+    let made = &made["made"];
+    assert_eq!(made["entities"]["ad_group"], 2);
+    assert_eq!(made["relationships"]["HAS"], 3);
+}
+
+#[test]
+fn an_export_of_another_encoding_says_how_it_is_read() {
+    let source = "scope = \"s\"\nowner = \"o\"\nrows = { file = \"rows.csv\" }\nentity = { type = \"t\", class = \"Record\", key = \"{row.id}\" }\n";
+    let world = world_of(&[("s.toml", source)]);
+    world.write("rows.csv", b"id\n\xfc\n");
+    world.run(&["apply", "s.toml"]).refused(2, "encoding = \"windows-1252\"");
+    world.write("s.toml", source.replace("csv\"", "csv\", encoding = \"latin-7\""));
+    world.run(&["apply", "s.toml"]).refused(2, "`latin-7` is no encoding that is known");
+}
+
+/// Many rows go through several batches on several threads, and to the disk and back.
+#[test]
+fn many_rows_make_the_same_as_few() {
+    let mut rows = String::new();
+    for i in 0..60_000 {
+        // Every key stands twice, and the second time says more.
+        let (id, late) = (i % 30_000, i >= 30_000);
+        let more = if late { format!(", \"late\": \"{i:0>200}\"") } else { String::new() };
+        rows.push_str(&format!("{{\"id\": {id}, \"team\": {}{more}}}\n", id % 10));
+    }
+    let source = r#"scope = "many"
+owner = "it@example.com"
+rows = { file = "rows.ndjson" }
+
+[[entity]]
+type = "thing"
+class = "Record"
+key = "thing:{row.id}"
+properties = "*"
+relationship = [
+  { class = "HAS", from = { create = "team", class = "Team", key = "team:{row.team}", properties = { number = "{row.team}" } } },
+  { class = "USES", to = ["thing:x", "thing:{default(row.id, 0)}"] },
+  { class = "IS", where = "row.id = 7", to = { match = "to.id = row.id" } },
+]
+"#;
+    let world = world_of(&[("many.toml", source), ("rows.ndjson", &rows)]);
+    let applied = world.run(&["apply", "many.toml", "-o", "json"]).ok().json();
+    let items = &applied["items"];
+    assert_eq!(items["entities"]["made"], 30_000);
+    assert_eq!(items["entities"]["folded"], 30_000);
+    assert_eq!(applied["made"]["byEnds"], 10);
+    assert_eq!(items["relationships"]["linked"], 60_001);
+    assert_eq!(items["relationships"]["duplicate"], 60_001);
+    assert_eq!(items["relationships"]["filtered"], 59_998);
+    let last = world.run(&["get", "thing:29999", "-o", "json"]).ok().out;
+    assert!(last.contains(&format!("{:0>200}", 59_999)), "{last}");
+    let again = world.run(&["apply", "many.toml", "-o", "json"]).ok().json();
+    assert_eq!(again["entities"]["unchanged"], 30_010);
+}
+
+#[test]
 fn raw_exports_of_five_tools_lead_to_three_answers() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/raw-exports/run.sh");
     let output = std::process::Command::new("sh")

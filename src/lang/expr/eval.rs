@@ -270,6 +270,9 @@ pub(crate) fn render<'r, R: PathDialect, S: ValueSource<'r, R>>(
     render_nested(template, env)?.into_value().ok_or_else(|| template.first_placeholder())
 }
 
+/// Bytes that most texts of templates fit.
+const RENDERED: usize = 48;
+
 /// The same with nested data: one placeholder alone may lead to an object or a list of them.
 pub(crate) fn render_nested<'r, R: PathDialect, S: ValueSource<'r, R>>(
     template: &'r ExprTemplate<R>,
@@ -278,7 +281,7 @@ pub(crate) fn render_nested<'r, R: PathDialect, S: ValueSource<'r, R>>(
     if let [TemplatePart::Expr(expr, text)] = template.parts.as_slice() {
         return eval_nested(expr, env).ok_or(text);
     }
-    let mut out = String::new();
+    let mut out = String::with_capacity(RENDERED);
     for part in &template.parts {
         match part {
             TemplatePart::Text(text) => out.push_str(text),

@@ -74,7 +74,7 @@ impl ExprFunction {
         ("cidr", Cidr, 1, 1),
         ("concat", Concat, 1, usize::MAX),
         ("count", Count, 1, 1),
-        ("date", Date, 1, 1),
+        ("date", Date, 1, 2),
         ("default", Default, 2, usize::MAX),
         ("domain", Domain, 1, 1),
         ("email", Email, 1, 1),
@@ -239,7 +239,8 @@ fn one<'r>(
             return (!parts.is_empty()).then_some(Value::List(parts));
         }
         PrefixLen => return canonical_forms::prefix_len(text).map(Value::Int),
-        Date => return date::strict(text).map(Value::Int),
+        Date if rest.is_empty() => return date::strict(text).map(Value::Int),
+        Date => return date::written(text, argument).map(Value::Int),
         Number => return Value::number(text.trim()),
         Bool => return canonical_forms::boolean(text).map(Value::Bool),
         other => canonical_form(other, text, junk),

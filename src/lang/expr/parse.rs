@@ -17,7 +17,7 @@
 use super::function::ExprFunction;
 use super::tree::{AccessStep, CompiledPattern, ExprNode, ExprNodeKind, PathDialect, TermOperator};
 use crate::graph::Value;
-use crate::lang::{ComparisonOp, LexToken, PatternLimits, closest, compile_pattern, word_at};
+use crate::lang::{ComparisonOp, LexToken, PatternLimits, closest, compile_pattern, date, word_at};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -458,6 +458,23 @@ impl<'t> ExprParser<'t> {
             fault.help = Some("e.g. `lookup('team', row.team)`".to_owned());
             self.faults.push(fault);
             return Ok(ExprNode { kind: ExprNodeKind::Faulty, span: whole });
+        }
+        if function == ExprFunction::Date && arguments.len() > 1 {
+            let format = match &arguments[1].kind {
+                ExprNodeKind::Literal(Value::Text(format)) => date::is_format(format),
+                _ => false,
+            };
+            if !format {
+                let message = "the second argument of `date` is the format of the day and the time, in quotes";
+                let mut fault =
+                    ExprDiagnostic::new("M0204", message.to_owned(), arguments[1].span.clone());
+                fault.help = Some(
+                    "as strptime has it, e.g. `date(row.seen, '%m/%d/%Y %I:%M:%S %p')` or '%d.%m.%Y'"
+                        .to_owned(),
+                );
+                self.faults.push(fault);
+                return Ok(ExprNode { kind: ExprNodeKind::Faulty, span: whole });
+            }
         }
         if function.takes_pattern() && pattern.is_none() {
             return Ok(ExprNode { kind: ExprNodeKind::Faulty, span: whole });

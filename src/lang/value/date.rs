@@ -145,6 +145,23 @@ pub(crate) fn strict(text: &str) -> Option<i64> {
     Some(zoned.ok()?.timestamp().as_millisecond())
 }
 
+/// Epoch milliseconds of a time that is written in a format of strptime, e.g. `%m/%d/%Y %I:%M %p`. Without
+/// a zone it is UTC, without a time of day midnight.
+pub(crate) fn written(text: &str, format: &str) -> Option<i64> {
+    let time = jiff::fmt::strtime::parse(format, text.trim()).ok()?;
+    match time.to_timestamp() {
+        Ok(time) => Some(time.as_millisecond()),
+        Err(_) => time.to_datetime().ok().map(epoch_of),
+    }
+}
+
+/// True if times can be written and read in a format.
+pub(crate) fn is_format(format: &str) -> bool {
+    let time = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+    let shown = jiff::fmt::strtime::format(format, &time);
+    shown.is_ok_and(|shown| written(&shown, format).is_some())
+}
+
 /// Numbers below this are seconds. As milliseconds it would be 1973, as seconds it is the year 5138.
 const SECONDS_MAX: f64 = 1e11;
 
@@ -320,5 +337,24 @@ mod tests {
         assert_eq!(shift(march, 1, "1", CalendarUnit::Year), parse("2025-03-31"));
         assert_eq!(shift(march, -1, "24", CalendarUnit::Hour), parse("2024-03-30"));
         assert_eq!(shift(march, 1, "99999999999", CalendarUnit::Year), None);
+    }
+
+    #[test]
+    fn times_are_read_in_the_format_that_is_given() {
+        let time = |text: &str, format: &str| written(text, format).map(shown);
+        assert_eq!(
+            time("3/1/2024 10:05:00 PM", "%m/%d/%Y %I:%M:%S %p").unwrap(),
+            "2024-03-01T22:05:00Z"
+        );
+        assert_eq!(time(" 01.03.2024 ", "%d.%m.%Y").unwrap(), "2024-03-01");
+        assert_eq!(
+            time("1 Mar 2024 12:00 +0200", "%d %b %Y %H:%M %z").unwrap(),
+            "2024-03-01T10:00:00Z"
+        );
+        assert_eq!(time("2024-03-01", "%d.%m.%Y"), None);
+        assert!(is_format("%d.%m.%Y") && is_format("%m/%d/%Y %I:%M:%S %p %z") && is_format("%s"));
+        for wrong in ["", "%", "%Q!", "%H:%M", "dd.mm.yyyy"] {
+            assert!(!is_format(wrong), "{wrong}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod compare;
 pub(crate) mod date;
 mod nested;
+mod plain_json;
 pub(crate) mod version;
 
 pub(crate) use compare::{

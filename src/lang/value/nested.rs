@@ -3,6 +3,7 @@
 //! Numbers stay exact: a number that 64 bits cannot hold stays the text that was written. It is
 //! never rounded.
 
+use super::plain_json::read_plain_json;
 use crate::graph::Value;
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
@@ -71,7 +72,7 @@ impl NestedObject {
 }
 
 /// The deepest nesting of JSON; each level is one more call on the stack.
-const DEPTH_MAX: usize = 100;
+pub(super) const DEPTH_MAX: usize = 100;
 
 /// Finds the line of a byte of a text.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +155,9 @@ impl NestedValue {
         text: &str,
         lines: &LineIndex,
     ) -> Result<NestedValue, serde_json::Error> {
+        if let Some(value) = read_plain_json(text, lines.first) {
+            return Ok(value);
+        }
         let raw: &RawValue = serde_json::from_str(text)?;
         JsonText { text, lines }.value(raw.get(), 0)
     }
@@ -168,7 +172,9 @@ impl NestedValue {
         part: &RawValue,
         lines: &LineIndex,
     ) -> Result<NestedValue, serde_json::Error> {
-        JsonText { text, lines }.value(part.get(), 0)
+        let json = JsonText { text, lines };
+        let quick = read_plain_json(part.get(), json.line(part.get()));
+        quick.map_or_else(|| json.value(part.get(), 0), Ok)
     }
 
     /// Reads a JSON text that has no place.
@@ -342,5 +348,73 @@ impl<'de> Deserialize<'de> for JsonItems<'de> {
             }
         }
         deserializer.deserialize_seq(RawJsonVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value by the parser that tells faults.
+    fn slow(text: &str, lines: &LineIndex) -> Result<NestedValue, serde_json::Error> {
+        let raw: &RawValue = serde_json::from_str(text)?;
+        JsonText { text, lines }.value(raw.get(), 0)
+    }
+
+    #[test]
+    fn the_quick_way_and_the_telling_one_read_the_same() {
+        let many: String = (0..40).map(|i| format!("\"k{i}\": {i}, ")).collect();
+        let texts = [
+            "{}",
+            "[]",
+            " [ ] ",
+            "{ }\n",
+            "null",
+            "-0",
+            "0",
+            "-12.50e+3",
+            "1e400",
+            "18446744073709551616",
+            "123456789012345678",
+            "0.1",
+            "{\"a\":\n[1,\n{\"b\":\n\"x\\n\\u00e9\\ud83d\\ude00\"}],\r\n\"c\":null}",
+            "\"\\\"\"",
+            "[true,false , \"\"]",
+            "{\"a\":{\"a\":[[],{}]}}",
+            // Each of these is a fault.
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "tru",
+            "\"a",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\t\"",
+            "[1 2]",
+            "{\"a\" 1}",
+            "{\"a\":1 \"b\":2}",
+            "{a:1}",
+            "1 2",
+            "{\"a\":1,\"a\":2}",
+            "\"\\",
+            "nul",
+            "-",
+        ];
+        let long = [format!("{{{many}\"z\": 1}}"), format!("{{{many}\"k1\": 1}}")];
+        let deep = [99, 100, 101, 102].map(|depth| "[".repeat(depth) + &"]".repeat(depth));
+        let all = texts.iter().map(|text| text.to_string()).chain(long).chain(deep);
+        for text in all {
+            for lines in [LineIndex::of(&text, 1), LineIndex::of(&text, 7), LineIndex::default()] {
+                let telling = slow(&text, &lines).ok();
+                let quick = read_plain_json(&text, lines.first);
+                // Places are no part of a value, so the words of both are compared too.
+                assert_eq!(format!("{quick:?}"), format!("{telling:?}"), "{text}");
+            }
+        }
     }
 }

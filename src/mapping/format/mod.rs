@@ -161,7 +161,7 @@ pub(super) const TOP: &[FormatKey] = &[
 
 /// The names of formats, as `format` takes them.
 pub(super) const ROW_FORMATS: &[&str] =
-    &["csv", "tsv", "json", "ndjson", "yaml", "toml", "xml", "xlsx", "lines"];
+    &["csv", "tsv", "json", "ndjson", "yaml", "toml", "xml", "xlsx", "ldif", "lines"];
 
 pub(super) const ROWS: &[FormatKey] = &[
     key("file", FormatKind::Text, "One file, relative to this mapping."),
@@ -184,6 +184,11 @@ pub(super) const ROWS: &[FormatKey] = &[
         "delimiter",
         FormatKind::Text,
         "One character between cells. Default: the one that the first line shows.",
+    ),
+    key(
+        "encoding",
+        FormatKind::Text,
+        "The encoding of the texts, e.g. windows-1252. Default: what a byte order mark or an XML declaration says, else UTF-8.",
     ),
     key("skip", FormatKind::Whole, "Lines before the header or the first row. Default 0."),
     key("comment", FormatKind::Text, "One character that lines to pass over begin with."),

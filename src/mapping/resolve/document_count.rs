@@ -26,6 +26,15 @@ impl DocumentCount {
         self.documents += 1;
     }
 
+    /// Adds the documents behind these.
+    pub(in crate::mapping) fn add(&mut self, more: DocumentCount) {
+        if self.documents == 0 {
+            (self.keys, self.place) = (more.keys, more.place);
+        }
+        self.rows += more.rows;
+        self.documents += more.documents;
+    }
+
     /// The fault of paths that found nothing in any document.
     pub(in crate::mapping) fn nothing_found(&self, rows: &RowSource) -> Option<Diagnostic> {
         if self.rows > 0 || self.documents == 0 || rows.items().is_empty() {

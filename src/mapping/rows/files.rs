@@ -1,6 +1,6 @@
 //! The files of rows: patterns such as `deploy/**/*.yaml`, and the bytes of a file unpacked.
 
-use super::format::Compression;
+use super::format::{Compression, RowEncoding};
 use super::{RowFile, archive};
 use globset::GlobBuilder;
 use std::fs::File;
@@ -26,7 +26,11 @@ pub(in crate::mapping) fn glob(
     // Only the folder before the first sign of a pattern is walked, and it may lie above `folder`.
     let fixed = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
     let fixed = pattern[..fixed].rfind('/').map_or("", |i| &pattern[..i]);
-    let start = folder.join(fixed);
+    let mut start = folder.join(fixed);
+    // The folder of work has an empty path, which nothing can walk.
+    if start.as_os_str().is_empty() {
+        start = PathBuf::from(".");
+    }
     let mut found = Vec::new();
     if !start.is_dir() {
         return Ok(found);
@@ -58,19 +62,53 @@ pub(in crate::mapping) fn digest(path: &Path) -> std::io::Result<String> {
 }
 
 /// The bytes of a file of rows, unpacked as they are read and in UTF-8. A byte order mark is passed
-/// over, and UTF-16 that has one is decoded.
+/// over, and UTF-16 that has one is decoded. Without a mark, the encoding is the one that the file set
+/// gives or an XML declaration names, else UTF-8.
 pub(in crate::mapping) fn open(file: &RowFile) -> io::Result<Box<dyn Read>> {
     let bytes: Box<dyn Read> = match &file.member {
         Some(member) => Box::new(io::Cursor::new(archive::read_member(&file.path, member)?)),
         None => Box::new(BufReader::new(File::open(&file.path)?)),
     };
-    let unpacked = unpack(bytes, file.format.compression)?;
+    let mut unpacked: Box<dyn Read> = unpack(bytes, file.format.compression)?;
+    let xml = file.encoding.is_none() && file.format.format == RowEncoding::Xml;
+    let mut encoding = file.encoding;
+    if xml || encoding.is_some() {
+        let mut start = Vec::new();
+        let looked_at = if xml { XML_DECLARATION_MAX } else { MARK_MAX };
+        unpacked.by_ref().take(looked_at).read_to_end(&mut start)?;
+        encoding = match encoding_rs::Encoding::for_bom(&start) {
+            // A mark is surer than what people say.
+            Some(_) => None,
+            None => encoding.or_else(|| declared_encoding(&start)),
+        };
+        unpacked = Box::new(io::Cursor::new(start).chain(unpacked));
+    }
     let decoded = encoding_rs_io::DecodeReaderBytesBuilder::new()
+        // Bytes that are no UTF-8 are passed through, so that the reader can say where they are.
+        .encoding(encoding.filter(|encoding| *encoding != encoding_rs::UTF_8))
         .bom_override(true)
         .utf8_passthru(true)
         .strip_bom(true)
         .build(unpacked);
     Ok(Box::new(decoded))
+}
+
+/// The bytes of the longest byte order mark.
+const MARK_MAX: u64 = 3;
+
+/// The bytes in which an XML declaration must end.
+const XML_DECLARATION_MAX: u64 = 512;
+
+/// The encoding that the declaration at the beginning of an XML document names.
+fn declared_encoding(start: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+    let start = String::from_utf8_lossy(start);
+    let (declaration, _) = start.strip_prefix("<?xml")?.split_once("?>")?;
+    let named = declaration.split_once("encoding")?.1.trim_start().strip_prefix('=')?.trim_start();
+    let quote = named.chars().next().filter(|sign| matches!(sign, '"' | '\''))?;
+    let label = named[1..].split(quote).next()?;
+    // What says of itself that it is UTF-16 and can be read as ASCII here is not.
+    let encoding = encoding_rs::Encoding::for_label(label.as_bytes())?;
+    encoding.is_ascii_compatible().then_some(encoding)
 }
 
 /// Bytes, unpacked as they are read.
@@ -149,6 +187,9 @@ mod tests {
         assert_eq!(names("a/*"), ["a/z.csv"]);
         assert_eq!(names("./{a,b}.*"), ["./a.txt", "./b.csv"]);
         assert_eq!(names("nowhere/**"), [""; 0]);
+        // The folder of work, as a mapping file without a folder before its name gives it.
+        let here = glob(Path::new(""), "Cargo.*").unwrap();
+        assert!(here.contains(&("Cargo.toml".into(), "Cargo.toml".to_owned())), "{here:?}");
         assert!(glob(folder.path(), "a[").is_err());
         let above = glob(&folder.path().join("a/b"), "../*.csv").unwrap();
         assert_eq!(above, [(folder.path().join("a/z.csv"), "../z.csv".to_owned())]);
@@ -166,6 +207,26 @@ mod tests {
         assert_eq!(read_document(&file).unwrap(), "a,b\n1,2\n");
         std::fs::write(&path, &bytes[..bytes.len() - 6]).unwrap();
         assert!(read_document(&file).is_err());
+    }
+
+    #[test]
+    fn other_encodings_are_decoded_where_the_file_or_its_declaration_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let read = |bytes: &[u8], format: &str, encoding| {
+            std::fs::write(&path, bytes).unwrap();
+            let file = RowFile::new(path.clone(), "x".to_owned(), Some(format)).unwrap();
+            read_document(&RowFile { encoding, ..file }).map_err(|e| e.to_string())
+        };
+        let windows = Some(encoding_rs::WINDOWS_1252);
+        assert_eq!(read(b"a,\xe9,\x80", "csv", windows).unwrap(), "a,é,€");
+        assert_eq!(read(b"\xEF\xBB\xBFa,\xc3\xa9", "csv", windows).unwrap(), "a,é");
+        let wide: Vec<u8> = "a,é".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(read(&wide, "csv", Some(encoding_rs::UTF_16LE)).unwrap(), "a,é");
+        let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe9</a>";
+        assert!(read(latin, "xml", None).unwrap().ends_with("<a>é</a>"));
+        assert!(read(b"<?xml version='1.0'?><a>\xe9</a>", "xml", None).is_err());
+        assert!(read(b"<?xml encoding='utf-8'?><a>\xe9</a>", "xml", None).is_err());
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(in crate::mapping) enum RowEncoding {
     Xml,
     /// A sheet of a workbook.
     Sheet,
+    /// Blocks of `name: value` lines.
+    Ldif,
     /// Lines that a regular expression takes apart.
     Lines,
 }
@@ -55,6 +57,7 @@ pub(in crate::mapping) fn file_format(
         "toml" => RowEncoding::Toml,
         "xml" => RowEncoding::Xml,
         "xlsx" | "xlsm" => RowEncoding::Sheet,
+        "ldif" => RowEncoding::Ldif,
         "lines" if given.is_some() => RowEncoding::Lines,
         _ => return Err(format!("the name `{name}` does not say how its rows are written")),
     };

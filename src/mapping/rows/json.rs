@@ -1,4 +1,5 @@
-//! JSON read element by element: a document that is a list is never held as a whole.
+//! JSON read element by element: a document that is a list is never held as a whole. Others may follow it
+//! without anything between them, as tools write the pages of an API.
 
 use super::files::DOCUMENT_MAX;
 use std::io::BufRead;
@@ -9,24 +10,27 @@ pub(super) struct JsonListReader<R> {
     /// The line of the next byte, counted from 1.
     line: u32,
     state: ListState,
+    /// The elements of the list so far.
+    taken: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListState {
-    /// Nothing was read.
+    /// A list, another document or the end of the file comes next.
     Begin,
     /// An element or the end comes next.
     First,
     /// A comma or the end comes next.
     After,
-    End,
 }
 
-/// The text of an element, and the line that it begins on.
+/// The bytes of an element, which nobody looked at yet, and the line that it begins on.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct JsonElement {
-    pub text: String,
+    pub bytes: Vec<u8>,
     pub line: u32,
+    /// Its position in its list; none for a document that is not a list.
+    pub position: Option<usize>,
 }
 
 /// The reason why a list cannot be read on: words and a line.
@@ -39,7 +43,7 @@ pub(super) struct JsonListError {
 impl<R: BufRead> JsonListReader<R> {
     /// Begins to read a list.
     pub(super) fn new(input: R) -> JsonListReader<R> {
-        JsonListReader { input, line: 1, state: ListState::Begin }
+        JsonListReader { input, line: 1, state: ListState::Begin, taken: 0 }
     }
 
     fn error(&self, words: impl Into<String>) -> JsonListError {
@@ -71,15 +75,24 @@ impl<R: BufRead> JsonListReader<R> {
 
     /// The next element; `None` behind the last one.
     pub(super) fn next(&mut self) -> Result<Option<JsonElement>, JsonListError> {
-        if self.state == ListState::Begin {
-            if self.peek()? != Some(b'[') {
-                return Err(self.error("expected a list"));
+        while self.state == ListState::Begin {
+            match self.peek()? {
+                Some(b'[') => {
+                    self.input.consume(1);
+                    // An empty list has nothing to give, so that what follows it is looked at.
+                    match self.peek()? {
+                        Some(b']') => self.input.consume(1),
+                        _ => (self.state, self.taken) = (ListState::First, 0),
+                    }
+                }
+                Some(b'{') => {
+                    let line = self.line;
+                    let bytes = self.element(true)?;
+                    return Ok(Some(JsonElement { bytes, line, position: None }));
+                }
+                Some(_) => return Err(self.error("expected a list or an object")),
+                None => return Ok(None),
             }
-            self.input.consume(1);
-            self.state = ListState::First;
-        }
-        if self.state == ListState::End {
-            return Ok(None);
         }
         let mut next = self.peek()?;
         if self.state == ListState::After && next == Some(b',') {
@@ -90,11 +103,9 @@ impl<R: BufRead> JsonListReader<R> {
             }
         } else if next == Some(b']') {
             self.input.consume(1);
-            self.state = ListState::End;
-            return match self.peek()? {
-                None => Ok(None),
-                Some(_) => Err(self.error("trailing characters behind the list")),
-            };
+            self.state = ListState::Begin;
+            // What comes next begins anew, and is no list of lists: this calls itself once.
+            return self.next();
         } else if self.state == ListState::After {
             return Err(self.error(match next {
                 None => "the list is never closed",
@@ -104,22 +115,23 @@ impl<R: BufRead> JsonListReader<R> {
         if next.is_none() {
             return Err(self.error("the list is never closed"));
         }
-        let line = self.line;
-        let bytes = self.element()?;
+        let (line, position) = (self.line, Some(self.taken));
+        let bytes = self.element(false)?;
         self.state = ListState::After;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| JsonListError { words: "the element is not UTF-8".to_owned(), line })?;
-        Ok(Some(JsonElement { text, line }))
+        self.taken += 1;
+        Ok(Some(JsonElement { bytes, line, position }))
     }
 
-    /// Takes the bytes of an element: up to the comma or bracket behind it.
-    fn element(&mut self) -> Result<Vec<u8>, JsonListError> {
-        let mut bytes = Vec::new();
+    /// Takes the bytes of an element: up to the comma or bracket behind it. An object by itself ends with
+    /// its own bracket.
+    fn element(&mut self, alone: bool) -> Result<Vec<u8>, JsonListError> {
+        let mut bytes = Vec::with_capacity(256);
         let (mut depth, mut quoted, mut escaped) = (0u32, false, false);
         loop {
             let chunk = self.fill()?;
             if chunk.is_empty() {
-                return Err(self.error("the list is never closed"));
+                let what = if alone { "object" } else { "list" };
+                return Err(self.error(format!("the {what} is never closed")));
             }
             let mut end = None;
             for (at, &byte) in chunk.iter().enumerate() {
@@ -135,7 +147,13 @@ impl<R: BufRead> JsonListReader<R> {
                 match byte {
                     b'"' => quoted = true,
                     b'{' | b'[' => depth += 1,
-                    b'}' | b']' if depth > 0 => depth -= 1,
+                    b'}' | b']' if depth > 0 => {
+                        depth -= 1;
+                        if alone && depth == 0 {
+                            end = Some(at + 1);
+                            break;
+                        }
+                    }
                     b',' | b']' | b'}' if depth == 0 => {
                         end = Some(at);
                         break;
@@ -173,7 +191,7 @@ mod tests {
         let mut reader = JsonListReader::new(std::io::BufReader::with_capacity(3, text.as_bytes()));
         let mut all = Vec::new();
         while let Some(e) = reader.next().map_err(|e| format!("{} {}", e.line, e.words))? {
-            all.push((e.text.trim_end().to_owned(), e.line));
+            all.push((String::from_utf8(e.bytes).unwrap().trim_end().to_owned(), e.line));
         }
         Ok(all)
     }
@@ -187,8 +205,25 @@ mod tests {
     }
 
     #[test]
+    fn documents_may_follow_each_other() {
+        let mut reader = JsonListReader::new("[1,2]\n[] [{}]{\"a\":[1]}\n[3]".as_bytes());
+        let mut all = Vec::new();
+        while let Some(e) = reader.next().unwrap() {
+            all.push((String::from_utf8(e.bytes).unwrap(), e.line, e.position));
+        }
+        let expected = [
+            ("1", 1, Some(0)),
+            ("2", 1, Some(1)),
+            ("{}", 2, Some(0)),
+            ("{\"a\":[1]}", 2, None),
+            ("3", 3, Some(0)),
+        ];
+        assert_eq!(all, expected.map(|(text, line, at)| (text.to_owned(), line, at)));
+    }
+
+    #[test]
     fn broken_lists_are_faults() {
-        for wrong in ["", "{}", "[1", "[1,", "[1,]", "[1] 2", "[\"a", "[1 2}"] {
+        for wrong in ["1", "{", "[1", "[1,", "[1,]", "[1] 2", "[1]]", "[\"a", "[1 2}"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -14,7 +14,9 @@ mod files;
 mod format;
 mod frame;
 mod json;
+mod ldif;
 mod open_quotes;
+mod raw_document;
 mod reader;
 #[cfg(feature = "containers")]
 mod sheet;
@@ -30,6 +32,7 @@ pub(super) use archive::members as archive_members;
 pub(super) use files::{glob, normalize_path};
 pub(super) use format::archive_kind;
 pub(super) use frame::{FrameContent, ItemContext, RowFrame, each_item, each_row};
+pub(super) use raw_document::{DocumentFault, RawDocument};
 pub(super) use reader::{PassedOver, ReadOptions, RowReader, columns_of};
 
 use self::format::FileFormat;
@@ -39,12 +42,12 @@ use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::MappingExpr;
 use crate::query::Query;
 use regex::Regex;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 /// Names of columns and their positions; empty for rows that are not cells.
-pub(super) type ColumnPositions = HashMap<String, usize>;
+pub(super) type ColumnPositions = FxHashMap<String, usize>;
 
 /// A document of rows as it is read: a row of cells, or data that may hold many rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +141,8 @@ pub(super) struct RowFile {
     /// The path seen from the folder of the mapping.
     pub name: String,
     pub format: FileFormat,
+    /// The encoding of its texts, if it is not UTF-8 and no mark in the file says it.
+    pub encoding: Option<&'static encoding_rs::Encoding>,
 }
 
 impl RowFile {
@@ -152,7 +157,7 @@ impl RowFile {
         format: Option<&str>,
     ) -> Result<RowFile, String> {
         let format = format::file_format(&path, format)?;
-        Ok(RowFile { path, member: None, name, format })
+        Ok(RowFile { path, member: None, name, format, encoding: None })
     }
 
     /// A file inside of an archive.
@@ -168,7 +173,7 @@ impl RowFile {
     ) -> Result<RowFile, String> {
         let format = format::file_format(member.as_ref(), format)?;
         let name = format!("{name}/{member}");
-        Ok(RowFile { path, member: Some(member), name, format })
+        Ok(RowFile { path, member: Some(member), name, format, encoding: None })
     }
 
     /// The path for people.

@@ -4,6 +4,8 @@ use super::cells::CellReader;
 use super::files::{digest, open, read_document};
 use super::format::RowEncoding;
 use super::json::{JsonListError, JsonListReader, plain_words};
+use super::ldif::BlockReader;
+use super::raw_document::{INLINE_WEIGHT, RawContent, RawDocument, line_text};
 use super::sheet::{SheetRow, read_sheet};
 use super::tree::{DocumentError, read_toml, read_yaml};
 use super::xml::read_xml;
@@ -12,6 +14,7 @@ use crate::lang::{Diagnostic, LineIndex, NestedValue};
 use crate::mapping::format::format_age;
 use serde_json::value::RawValue;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// The options of reading rows.
@@ -47,13 +50,16 @@ impl RowFileError {
         RowFileError { code: "M0403", words, line, column, help: None, ends_file: true }
     }
 
-    fn fault(self, file: &RowFile) -> Diagnostic {
+    pub(super) fn fault(self, file: &RowFile) -> Diagnostic {
         let words = match self.code {
             "M0403" => format!("{}: {}", file.name, self.words),
             _ => self.words,
         };
+        let encoding = words.ends_with("not UTF-8").then_some(
+            "if the file has another encoding, say it beside it, e.g. encoding = \"windows-1252\"",
+        );
         let fault = file.fault(self.code, words, self.line, self.column);
-        match self.help {
+        match self.help.as_deref().or(encoding) {
             Some(help) => fault.help(help),
             None => fault,
         }
@@ -85,7 +91,7 @@ pub(in crate::mapping) struct RowReader<'s> {
     /// The number of files opened so far; of inline rows, the number of rows read.
     opened: usize,
     open: OpenRowFile,
-    columns: ColumnPositions,
+    columns: Arc<ColumnPositions>,
     digests: Vec<(String, String)>,
     passed_over: PassedOver,
 }
@@ -102,11 +108,27 @@ pub(in crate::mapping) struct PassedOver {
 enum OpenRowFile {
     None,
     Cells(Box<CellReader>),
-    Lines { lines: BufReader<Box<dyn Read>>, line: u32, json: bool },
-    List { list: JsonListReader<BufReader<Box<dyn Read>>>, next: usize },
-    Documents(std::vec::IntoIter<(NestedValue, u32)>),
-    Sheet { rows: std::vec::IntoIter<SheetRow>, width: usize },
+    Lines {
+        lines: BufReader<Box<dyn Read>>,
+        line: u32,
+        json: bool,
+    },
+    List(JsonListReader<BufReader<Box<dyn Read>>>),
+    Blocks {
+        lines: BufReader<Box<dyn Read>>,
+        line: u32,
+        block: BlockReader,
+    },
+    /// Documents, and the bytes that one of them has on average.
+    Documents(std::vec::IntoIter<(NestedValue, u32)>, usize),
+    Sheet {
+        rows: std::vec::IntoIter<SheetRow>,
+        width: usize,
+    },
 }
+
+/// Bytes that most lines fit.
+const LINE: usize = 256;
 
 /// The largest size in bytes of a line.
 const LINE_MAX: u64 = 64 << 20;
@@ -123,6 +145,7 @@ pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
         return None;
     }
     let mut all: Vec<String> = Vec::new();
+    let mut known = std::collections::HashSet::new();
     for file in &rows.files {
         let names = match file.format.format {
             RowEncoding::Cells(_) | RowEncoding::Lines if rows.columns.is_some() => {
@@ -139,7 +162,7 @@ pub(in crate::mapping) fn columns_of(rows: &RowSource) -> Option<Vec<String>> {
         };
         // A column may be in any of several files; in the rows of a file without it, it is undefined.
         for name in names {
-            if !all.contains(&name) {
+            if known.insert(name.clone()) {
                 all.push(name);
             }
         }
@@ -160,7 +183,7 @@ impl<'s> RowReader<'s> {
             options: *options,
             opened: 0,
             open: OpenRowFile::None,
-            columns: ColumnPositions::default(),
+            columns: Arc::default(),
             digests: Vec::new(),
             passed_over: PassedOver::default(),
         }
@@ -169,6 +192,11 @@ impl<'s> RowReader<'s> {
     /// The columns of the file that the last document came from.
     pub(in crate::mapping) fn columns(&self) -> &ColumnPositions {
         &self.columns
+    }
+
+    /// The same for whoever goes on with the document elsewhere.
+    pub(in crate::mapping) fn shared_columns(&self) -> Arc<ColumnPositions> {
+        Arc::clone(&self.columns)
     }
 
     /// The lines that did not fit the pattern so far.
@@ -183,13 +211,28 @@ impl<'s> RowReader<'s> {
 
     /// The next document, or a fault of the data; after a fault the rest may still be read.
     pub(in crate::mapping) fn next(&mut self) -> Option<Result<RowDocument, Diagnostic>> {
+        loop {
+            match self.next_raw()? {
+                Err(fault) => return Some(Err(fault)),
+                Ok(raw) => match raw.read(self.source) {
+                    None => {}
+                    Some(Ok(document)) => return Some(Ok(document)),
+                    Some(Err(fault)) => return Some(Err(fault.diagnostic(self.source))),
+                },
+            }
+        }
+    }
+
+    /// The next document as it was written, or a fault of the data.
+    pub(in crate::mapping) fn next_raw(&mut self) -> Option<Result<RawDocument, Diagnostic>> {
         let rows = match self.source {
             RowSource::Files(rows) => rows,
             RowSource::Inline { rows, .. } => {
                 let (line, data) = rows.get(self.opened)?;
                 self.opened += 1;
-                let content = RowContent::Data(data.clone());
-                return Some(Ok(RowDocument { content, position: None, file: 0, line: *line }));
+                let content = RawContent::Read(RowContent::Data(data.clone()));
+                let (position, file, weight) = (None, 0, INLINE_WEIGHT);
+                return Some(Ok(RawDocument { content, position, file, line: *line, weight }));
             }
             // Rows of the graph are fetched before any are read.
             RowSource::Entities { .. } | RowSource::Query(_) => return None,
@@ -209,7 +252,7 @@ impl<'s> RowReader<'s> {
             };
             match next {
                 Ok(None) => {}
-                Ok(Some(row)) => return Some(Ok(without_nulls(row, &rows.nulls))),
+                Ok(Some(row)) => return Some(Ok(row)),
                 Err(broken) => {
                     if broken.ends_file {
                         self.open = OpenRowFile::None;
@@ -224,7 +267,7 @@ impl<'s> RowReader<'s> {
         self.check_age(file)?;
         // The digest is of the packed bytes, as the file lies on the disk.
         self.digests.push((file.shown(), digest(&file.path)?));
-        self.columns = ColumnPositions::default();
+        self.columns = Arc::default();
         self.open = match file.format.format {
             RowEncoding::Cells(_) => {
                 let cells = CellReader::open(file, rows)?;
@@ -243,9 +286,9 @@ impl<'s> RowReader<'s> {
                 self.take_columns(&names, rows.columns.is_some(), 1)?;
                 OpenRowFile::Sheet { rows: all, width: names.len() }
             }
-            encoding @ (RowEncoding::JsonLines | RowEncoding::Lines) => {
+            encoding @ (RowEncoding::JsonLines | RowEncoding::Lines | RowEncoding::Ldif) => {
                 let json = encoding == RowEncoding::JsonLines;
-                if !json {
+                if encoding == RowEncoding::Lines {
                     self.take_columns(&pattern_columns(rows), true, 1)?;
                 }
                 let mut lines = BufReader::new(open(file)?);
@@ -254,12 +297,24 @@ impl<'s> RowReader<'s> {
                     lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut skipped)?;
                     skipped.clear();
                 }
-                OpenRowFile::Lines { lines, line: rows.skip as u32, json }
+                let line = rows.skip as u32;
+                match encoding {
+                    RowEncoding::Ldif => {
+                        OpenRowFile::Blocks { lines, line, block: BlockReader::default() }
+                    }
+                    _ => OpenRowFile::Lines { lines, line, json },
+                }
             }
             RowEncoding::Json => self.open_json(file)?,
-            RowEncoding::Yaml => documents(read_yaml(&read_document(file)?)?),
-            RowEncoding::Toml => documents(vec![read_toml(&read_document(file)?)?]),
-            RowEncoding::Xml => documents(vec![read_xml(&read_document(file)?)?]),
+            encoding => {
+                let text = read_document(file)?;
+                let all = match encoding {
+                    RowEncoding::Yaml => read_yaml(&text)?,
+                    RowEncoding::Toml => vec![read_toml(&text)?],
+                    _ => vec![read_xml(&text)?],
+                };
+                documents(all, text.len())
+            }
         };
         Ok(())
     }
@@ -270,8 +325,9 @@ impl<'s> RowReader<'s> {
         given: bool,
         line: u32,
     ) -> Result<(), RowFileError> {
+        let columns = Arc::make_mut(&mut self.columns);
         for (name, i) in names.iter().zip(0..) {
-            if self.columns.insert(name.clone(), i).is_some() && !name.is_empty() {
+            if columns.insert(name.clone(), i).is_some() && !name.is_empty() {
                 let by = if given { "`columns`" } else { "the header" };
                 let words = format!("the column `{name}` stands twice in {by}");
                 return Err(RowFileError::parser(words, line, None));
@@ -306,7 +362,7 @@ impl<'s> RowReader<'s> {
             let mut input = BufReader::with_capacity(1 << 16, open(file)?);
             let chunk = input.fill_buf()?;
             if chunk.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
-                return Ok(OpenRowFile::List { list: JsonListReader::new(input), next: 0 });
+                return Ok(OpenRowFile::List(JsonListReader::new(input)));
             }
         }
         let text = read_document(file)?;
@@ -326,98 +382,127 @@ impl<'s> RowReader<'s> {
         if found.is_empty() {
             return Err(RowFileError::parser("the file is empty", 1, None));
         }
-        Ok(OpenRowFile::Documents(found.into_iter()))
+        let weight = text.len() / found.len();
+        Ok(OpenRowFile::Documents(found.into_iter(), weight))
     }
 
     /// The next document of the open file; `None` at its end.
-    fn next_document(&mut self, rows: &RowFileSet) -> Result<Option<RowDocument>, RowFileError> {
+    fn next_document(&mut self, rows: &RowFileSet) -> Result<Option<RawDocument>, RowFileError> {
         let file = self.opened - 1;
-        let document = |content, line| RowDocument { content, position: None, file, line };
+        let document = |content, line, weight| {
+            let position = None;
+            RawDocument { content, position, file, line, weight }
+        };
+        let cells = |record: csv::StringRecord, line| {
+            let weight = record.as_slice().len();
+            document(RawContent::Read(RowContent::Cells(record)), line, weight)
+        };
         match &mut self.open {
             OpenRowFile::None => Ok(None),
-            OpenRowFile::Cells(cells) => {
-                let next = cells.next()?;
-                Ok(next.map(|(record, line)| document(RowContent::Cells(record), line)))
+            OpenRowFile::Cells(reader) => {
+                let next = reader.next()?;
+                Ok(next.map(|(record, line)| cells(record, line)))
             }
-            OpenRowFile::Sheet { rows, width } => Ok(rows.next().map(|(line, mut cells)| {
-                cells.resize((*width).max(cells.len()), String::new());
-                document(RowContent::Cells(cells.into()), line)
+            OpenRowFile::Sheet { rows, width } => Ok(rows.next().map(|(line, mut row)| {
+                row.resize((*width).max(row.len()), String::new());
+                cells(row.into(), line)
             })),
-            OpenRowFile::Documents(documents) => {
+            OpenRowFile::Documents(documents, weight) => {
+                let weight = *weight;
                 let next = documents.next();
-                Ok(next.map(|(data, line)| document(RowContent::Data(data), line)))
+                Ok(next.map(|(data, line)| {
+                    document(RawContent::Read(RowContent::Data(data)), line, weight)
+                }))
             }
-            OpenRowFile::List { list, next } => {
-                while let Some(element) = list.next()? {
-                    let position = *next;
-                    *next += 1;
-                    let lines = LineIndex::of(&element.text, element.line);
-                    // Each element is a document of its own, so a fault ends it and not the file.
-                    let data = NestedValue::from_json(&element.text, &lines).map_err(|e| {
-                        let line = element.line + (e.line() as u32).saturating_sub(1);
-                        let broken = RowFileError::parser(plain_words(&e), line, None);
-                        RowFileError { ends_file: false, ..broken }
-                    })?;
-                    if data != NestedValue::Null {
-                        let document = document(RowContent::Data(data), element.line);
-                        return Ok(Some(RowDocument { position: Some(position), ..document }));
+            OpenRowFile::List(list) => Ok(list.next()?.map(|element| {
+                let weight = element.bytes.len();
+                let content = RawContent::Element(element.bytes);
+                let document = document(content, element.line, weight);
+                RawDocument { position: element.position, ..document }
+            })),
+            OpenRowFile::Blocks { lines, line, block } => {
+                Ok(next_block(lines, line, block)?.map(|(data, line, weight)| {
+                    document(RawContent::Read(RowContent::Data(data)), line, weight)
+                }))
+            }
+            OpenRowFile::Lines { lines, line, json: true } => {
+                Ok(next_line(lines, line)?.map(|bytes| {
+                    let weight = bytes.len();
+                    document(RawContent::Line(bytes), *line, weight)
+                }))
+            }
+            OpenRowFile::Lines { lines, line, .. } => {
+                while let Some(bytes) = next_line(lines, line)? {
+                    let Some(text) = line_text(&bytes, *line, rows)? else { continue };
+                    if let Some(record) = rows.pattern.as_ref().and_then(|p| taken_apart(p, text)) {
+                        return Ok(Some(cells(record, *line)));
+                    }
+                    self.passed_over.lines += 1;
+                    if self.passed_over.first.is_empty() {
+                        self.passed_over.first = format!("{}:{line}", rows.files[file].name);
                     }
                 }
                 Ok(None)
-            }
-            OpenRowFile::Lines { json, .. } => {
-                let json = *json;
-                while let Some((text, line)) = self.next_line(rows)? {
-                    if json {
-                        return Ok(Some(document(RowContent::Data(json_line(&text, line)?), line)));
-                    }
-                    match rows.pattern.as_ref().and_then(|pattern| taken_apart(pattern, &text)) {
-                        Some(record) => return Ok(Some(document(RowContent::Cells(record), line))),
-                        None => {
-                            self.passed_over.lines += 1;
-                            if self.passed_over.first.is_empty() {
-                                self.passed_over.first =
-                                    format!("{}:{line}", rows.files[file].name);
-                            }
-                        }
-                    }
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// The next line that is neither blank nor a comment, and its number; `None` at the end of the file.
-    fn next_line(&mut self, rows: &RowFileSet) -> Result<Option<(String, u32)>, RowFileError> {
-        let OpenRowFile::Lines { lines, line, .. } = &mut self.open else { return Ok(None) };
-        let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            // A file without a line end must not be read into memory as a whole.
-            if lines.by_ref().take(LINE_MAX + 1).read_until(b'\n', &mut bytes)? == 0 {
-                return Ok(None);
-            }
-            *line += 1;
-            if bytes.len() as u64 > LINE_MAX {
-                return Err(RowFileError::parser("the line is longer than 64 MiB", *line, None));
-            }
-            let text = match std::str::from_utf8(&bytes) {
-                Ok(text) => text.trim(),
-                Err(error) => {
-                    let words = format!("byte {} of the line is not UTF-8", error.valid_up_to());
-                    let broken = RowFileError::parser(words, *line, None);
-                    return Err(RowFileError { ends_file: false, ..broken });
-                }
-            };
-            let comment = rows.comment.is_some_and(|sign| text.as_bytes().first() == Some(&sign));
-            if !text.is_empty() && !comment {
-                return Ok(Some((text.to_owned(), *line)));
             }
         }
     }
 }
 
-fn documents(all: Vec<NestedValue>) -> OpenRowFile {
+/// The next line and its number; `None` at the end of the file.
+fn next_line(
+    lines: &mut BufReader<Box<dyn Read>>,
+    line: &mut u32,
+) -> Result<Option<Vec<u8>>, RowFileError> {
+    let mut bytes = Vec::with_capacity(LINE);
+    // A file without a line end must not be read into memory as a whole.
+    if lines.by_ref().take(LINE_MAX + 1).read_until(b'\n', &mut bytes)? == 0 {
+        return Ok(None);
+    }
+    *line += 1;
+    match bytes.len() as u64 > LINE_MAX {
+        true => Err(RowFileError::parser("the line is longer than 64 MiB", *line, None)),
+        false => Ok(Some(bytes)),
+    }
+}
+
+/// The next block of lines, the line that it begins on, and about the number of its bytes.
+fn next_block(
+    lines: &mut BufReader<Box<dyn Read>>,
+    line: &mut u32,
+    block: &mut BlockReader,
+) -> Result<Option<(NestedValue, u32, usize)>, RowFileError> {
+    let broken = |(words, line): (String, u32)| RowFileError {
+        ends_file: false,
+        ..RowFileError::parser(words, line, None)
+    };
+    let mut weight = 0;
+    loop {
+        let next = next_line(lines, line)?;
+        let ended = next.is_none();
+        let done = match next {
+            None => block.end(),
+            Some(bytes) => {
+                weight += bytes.len();
+                let text = std::str::from_utf8(&bytes).map_err(|error| {
+                    let at = error.valid_up_to();
+                    broken((format!("byte {at} of the line is not UTF-8"), *line))
+                })?;
+                block.line(text.trim_end_matches(['\n', '\r']), *line)
+            }
+        };
+        match done.map_err(broken)? {
+            Some(data) => {
+                let line = if let NestedValue::Object(object) = &data { object.line } else { 0 };
+                return Ok(Some((data, line, weight)));
+            }
+            None if ended => return Ok(None),
+            None => {}
+        }
+    }
+}
+
+fn documents(all: Vec<NestedValue>, bytes: usize) -> OpenRowFile {
+    let weight = bytes / all.len().max(1);
     let numbered = all.into_iter().zip(1..).map(|(data, number)| {
         let line = match &data {
             NestedValue::Object(object) if object.line > 0 => object.line,
@@ -428,15 +513,8 @@ fn documents(all: Vec<NestedValue>) -> OpenRowFile {
     // A document without a value, such as the one behind a last `---`, has no rows.
     OpenRowFile::Documents(
         numbered.filter(|(data, _)| *data != NestedValue::Null).collect::<Vec<_>>().into_iter(),
+        weight,
     )
-}
-
-fn json_line(text: &str, line: u32) -> Result<NestedValue, RowFileError> {
-    // Each line is a document of its own, so a fault ends the line and not the file.
-    NestedValue::from_json(text, &LineIndex::of(text, line)).map_err(|e| {
-        let broken = RowFileError::parser(plain_words(&e), line, Some(e.column()));
-        RowFileError { ends_file: false, ..broken }
-    })
 }
 
 /// The named groups of a pattern in a line, as cells.
@@ -444,38 +522,6 @@ fn taken_apart(pattern: &regex::Regex, text: &str) -> Option<csv::StringRecord> 
     let groups = pattern.captures(text)?;
     let named = pattern.capture_names().flatten();
     Some(named.map(|name| groups.name(name).map_or("", |found| found.as_str())).collect())
-}
-
-/// The document without the texts that mean a missing value.
-fn without_nulls(document: RowDocument, nulls: &[String]) -> RowDocument {
-    if nulls.is_empty() {
-        return document;
-    }
-    let is_null = |text: &str| nulls.iter().any(|null| null == text);
-    let content = match document.content {
-        RowContent::Cells(cells) if cells.iter().any(is_null) => RowContent::Cells(
-            cells.iter().map(|cell| if is_null(cell) { "" } else { cell }).collect(),
-        ),
-        RowContent::Data(mut data) => {
-            clear_nulls(&mut data, &is_null);
-            RowContent::Data(data)
-        }
-        cells => cells,
-    };
-    RowDocument { content, ..document }
-}
-
-fn clear_nulls(data: &mut NestedValue, is_null: &impl Fn(&str) -> bool) {
-    match data {
-        NestedValue::Text(text) if is_null(text) => *data = NestedValue::Null,
-        NestedValue::List(list) => {
-            list.items.iter_mut().for_each(|item| clear_nulls(item, is_null))
-        }
-        NestedValue::Object(object) => {
-            object.members.iter_mut().for_each(|(_, value)| clear_nulls(value, is_null));
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]
@@ -551,15 +597,18 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(b"a\tx\n1\tg\n").unwrap();
         let zstd = zstd::encode_all(&b"[{\"x\":\n\"z\"},\n{\"x\":\"y\"}]"[..], 1).unwrap();
-        let files: [(&str, &[u8]); 5] = [
+        let files: [(&str, &[u8]); 6] = [
             ("a.csv", b"\xEF\xBB\xBFx,y\n\"a\nb\",1\nc,2\n"),
             ("b.tsv.gz", &gzip.finish().unwrap()),
             ("c.json.zst", &zstd),
             ("d.ndjson", b"{\"x\":\"n\"}\r\n\n{\"x\":\"m\"}"),
             ("e.yaml", b"- x: p\n- x: q\n"),
+            ("f.ldif", b"x: s\n t\n\nx:: dQ==\n"),
         ];
-        let expected =
-            ["0:2 a\nb", "0:4 c", "1:2 g", "2:1 z", "2:3 y", "3:1 n", "3:3 m", "4:1 p", "4:2 q"];
+        let expected = [
+            "0:2 a\nb", "0:4 c", "1:2 g", "2:1 z", "2:3 y", "3:1 n", "3:3 m", "4:1 p", "4:2 q",
+            "5:1 st", "5:4 u",
+        ];
         assert_eq!(read(&files, None), expected);
     }
 

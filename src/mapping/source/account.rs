@@ -82,6 +82,14 @@ impl SourceCount {
         self.buckets[bucket as usize] += 1;
     }
 
+    /// Adds what another part of the run counted.
+    pub(super) fn add_all(&mut self, other: &SourceCount) {
+        self.rows += other.rows;
+        self.filtered_rows += other.filtered_rows;
+        self.created += other.created;
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(count, more)| *count += more);
+    }
+
     /// Items of a bucket.
     pub fn of(&self, bucket: SourceOutcome) -> u64 {
         self.buckets[bucket as usize]

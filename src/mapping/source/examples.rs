@@ -1,7 +1,10 @@
 //! The examples of a source: one row each, and what it must make.
 
 use super::model::{SourceExample, SourceFile};
-use super::run::{ResolvedSource, SourceRun};
+use super::record::EndKeys;
+use super::relationships::KnownRelationship;
+use super::resolved::{DraftNames, ResolvedSource};
+use super::run::SourceRun;
 use crate::graph::Value;
 use crate::lang::Diagnostic;
 use crate::mapping::rows::{FileFacts, FrameContent, RowFrame};
@@ -31,10 +34,7 @@ impl SourceFile {
         };
         let mut run = SourceRun::new(self);
         let frame = RowFrame::document(FrameContent::Data(&example.row), example.number as u32);
-        run.row(example.rows, &frame, Some(&facts), 0, false);
-        if run.settle_entities() {
-            run.row(example.rows, &frame, Some(&facts), 0, true);
-        }
+        run.one_row(example.rows, &frame, &facts);
         let made = match run.finish() {
             Ok(made) => made,
             Err(faults) => {
@@ -73,11 +73,17 @@ fn wrong_entity(expected: &Expected, made: &ResolvedSource) -> Option<String> {
     let key = expected.iter().find(|(name, _)| name == "_key")?.1.as_str()?.to_owned();
     let Some(at) = made.entity_keyed(&key) else {
         let keys: Vec<String> = (0..made.entity_count().min(5))
-            .map(|i| made.entity_record(i).key.to_string())
+            .filter_map(|i| Some(made.entities.record(i as u32).ok()?.key.into_owned()))
             .collect();
         return Some(format!("expected the entity `{key}`; made are: {}", keys.join(", ")));
     };
-    let draft = made.entity_draft(made.entity_record(at as usize));
+    let mut record = match made.entities.record(at) {
+        Ok(record) => record,
+        Err(error) => return Some(error.to_string()),
+    };
+    let names = DraftNames::of(&made.names);
+    names.sort(&mut record.properties);
+    let draft = names.entity(&record);
     expected.iter().find_map(|(name, value)| {
         let got = match name.as_str() {
             "_key" => return None,
@@ -104,19 +110,34 @@ fn wrong_edge(expected: &Expected, made: &ResolvedSource) -> Option<String> {
         found.and_then(|(_, value)| value.as_str()).unwrap_or_default().to_owned()
     };
     let (class, from, to) = (text("class"), text("from"), text("to"));
-    let edge = made
-        .edges_between(&from, &to)
-        .find(|edge| class.is_empty() || **made.type_name(edge.class) == class);
-    let Some(edge) = edge else {
-        let keys: Vec<String> =
-            made.relationship_records().iter().take(5).map(|edge| edge.key.to_string()).collect();
+    let names = DraftNames::of(&made.names);
+    let ends = made.ends(&from, &to);
+    let between = ends.map(|(from, to)| made.relationships.between(from, to)).transpose();
+    let between = match between {
+        Ok(edges) => edges.unwrap_or_default(),
+        Err(error) => return Some(error.to_string()),
+    };
+    let key_of = |keys: &'_ EndKeys<'_>, entity: u32| {
+        keys.iter().position(|key| made.entity_keyed(key) == Some(entity))
+    };
+    let wanted = |edge: &&KnownRelationship<'_>| {
+        class.is_empty() || names.type_name(edge.record.class) == class
+    };
+    let Some(edge) = between.iter().find(wanted) else {
+        let mut keys: Vec<String> = Vec::new();
+        let all = made.relationships.len().min(5);
+        let listed = made.relationships.records(0..all, &mut |edge| {
+            keys.push(names.relationship(&edge, key_of).key.into_owned());
+            Ok::<(), std::io::Error>(())
+        });
         let words = format!("expected an edge {class} from `{from}` to `{to}`");
-        return Some(match keys.is_empty() {
-            true => format!("{words}; no edge is made"),
-            false => format!("{words}; made are: {}", keys.join(", ")),
+        return Some(match (listed, keys.is_empty()) {
+            (Err(error), _) => error.to_string(),
+            (_, true) => format!("{words}; no edge is made"),
+            (_, false) => format!("{words}; made are: {}", keys.join(", ")),
         });
     };
-    let draft = made.relationship_draft(edge);
+    let draft = names.relationship(edge, key_of);
     expected.iter().filter(|(name, _)| !matches!(name.as_str(), "class" | "from" | "to")).find_map(
         |(name, value)| {
             let found = draft.properties.iter().find(|(n, _)| n == name);

@@ -43,8 +43,8 @@ impl SourceFile {
         let Some(input) = files.iter().position(|shown| is_called(shown, file)) else {
             return Ok(Vec::new());
         };
-        let mut run = SourceRun::new(self);
-        run.watched = Some(InputLocation { input: input as u32, line });
+        let place = InputLocation { input: input as u32, line };
+        let mut run = SourceRun::watching(self, place);
         run.all_rows(now);
         let told = std::mem::take(&mut run.told);
         run.finish()?;

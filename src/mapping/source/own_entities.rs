@@ -1,7 +1,7 @@
 //! The entities of the scope as candidates of `match`, with the indexes of its conditions.
 
 use super::model::{EndRule, RelationshipRule, SourceFile};
-use super::run::ResolvedSource;
+use super::resolved::ResolvedSource;
 use crate::graph::{ObjectId, ObjectKind};
 use crate::lang::{AccessStep, eval, holds};
 use crate::mapping::expression::{MappingExpr, MappingExprKind, PathRoot};
@@ -9,6 +9,7 @@ use crate::mapping::model::{MatchAlternative, PropertyAssignment};
 use crate::mapping::resolve::{ConditionIndex, EndCandidate, ExprEnvironment, MappingConstants};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 /// The entities as candidates, in the order of their table, and the indexes of the ends that look for
@@ -27,45 +28,48 @@ pub(super) struct FoundEntities {
 
 impl<'s> OwnEntities<'s> {
     /// Takes the entities that were made, with the properties that edges ask for.
+    ///
+    /// # Errors
+    ///
+    /// Those of the temporary file that holds what rows made.
     pub(super) fn new(
         source: &'s SourceFile,
         resolved: &ResolvedSource,
         shared: &MappingConstants<'s>,
-    ) -> OwnEntities<'s> {
+    ) -> io::Result<OwnEntities<'s>> {
         let rules: Vec<&RelationshipRule> =
             source.relationship_rules().filter(|r| r.late).collect();
         let wanted = wanted_properties(&rules);
         let scope: Arc<str> = source.scope.as_str().into();
-        let candidates: Vec<EndCandidate> = (0..resolved.entity_count())
-            .map(|at| {
-                let record = resolved.entity_record(at);
-                let mut properties = Vec::new();
-                for (name, value) in &record.properties {
-                    let name = resolved.property_name(*name);
-                    if wanted.contains(&**name) {
-                        properties.push((Arc::clone(name), value.clone()));
-                    }
+        let names = resolved.names.property_names();
+        let (types, classes) = (resolved.names.type_names(), resolved.names.class_sets());
+        let is_wanted: Vec<bool> = names.iter().map(|name| wanted.contains(&**name)).collect();
+        let classes: Vec<Arc<[String]>> =
+            classes.iter().map(|set| set.iter().map(|class| class.to_string()).collect()).collect();
+        let mut candidates: Vec<EndCandidate> = Vec::with_capacity(resolved.entity_count());
+        resolved.entities.records(0..resolved.entity_count(), &mut |record| {
+            let mut properties = Vec::new();
+            for (name, value) in &record.properties {
+                if is_wanted[*name as usize] {
+                    let name = Arc::clone(&names[*name as usize]);
+                    properties.push((name, value.clone().into_owned()));
                 }
-                if wanted.contains("displayName")
-                    && !properties.iter().any(|(n, _)| &**n == "displayName")
-                {
-                    let shown = record.name.as_deref().unwrap_or(&record.key);
-                    properties.push(("displayName".into(), shown.to_owned().into()));
-                }
-                EndCandidate {
-                    id: ObjectId::new(ObjectKind::Entity, &scope, &record.key),
-                    scope: Arc::clone(&scope),
-                    key: record.key.to_string(),
-                    type_name: Arc::clone(resolved.type_name(record.type_name)),
-                    classes: resolved
-                        .classes(record.classes)
-                        .iter()
-                        .map(|c| c.to_string())
-                        .collect(),
-                    properties,
-                }
-            })
-            .collect();
+            }
+            let shown = "displayName";
+            if wanted.contains(shown) && !properties.iter().any(|(n, _)| **n == *shown) {
+                let text = record.name.as_deref().unwrap_or(&record.key);
+                properties.push((shown.into(), text.to_owned().into()));
+            }
+            candidates.push(EndCandidate {
+                id: ObjectId::new(ObjectKind::Entity, &scope, &record.key),
+                scope: Arc::clone(&scope),
+                key: record.key.to_string(),
+                type_name: Arc::clone(&types[record.type_name as usize]),
+                classes: Arc::clone(&classes[record.classes as usize]),
+                properties,
+            });
+            Ok::<(), io::Error>(())
+        })?;
         let mut indexes = FxHashMap::default();
         for rule in rules {
             for (end, root) in [(&rule.from, PathRoot::From), (&rule.to, PathRoot::To)] {
@@ -78,7 +82,7 @@ impl<'s> OwnEntities<'s> {
                 }
             }
         }
-        OwnEntities { candidates, indexes }
+        Ok(OwnEntities { candidates, indexes })
     }
 
     /// The entities that the first alternative to find any finds, ascending.

@@ -1,7 +1,7 @@
 //! The promises of a source about what its rows make. That of a query needs the graph as planned.
 
 use super::model::{SourceFile, SourceGuard, SourceTest, SourceTestQuestion};
-use super::run::ResolvedSource;
+use super::resolved::ResolvedSource;
 use crate::lang::Diagnostic;
 use crate::mapping::format::format_age;
 use crate::mapping::model::TestOutcome;
@@ -69,7 +69,8 @@ impl SourceTest {
             }
             SourceTestQuestion::Edge { from, to, there } => {
                 let words = if *there { "no item makes it" } else { "an item makes it" };
-                let made = resolved.edges_between(from, to).next().is_some();
+                let ends = resolved.ends(from, to);
+                let made = ends.is_some_and(|(from, to)| resolved.relationships.links(from, to));
                 verdict(made == *there, words.to_owned())
             }
             SourceTestQuestion::Type { type_name, count: (least, most), expect } => {

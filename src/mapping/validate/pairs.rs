@@ -13,11 +13,12 @@ use std::time::SystemTime;
 use toml::de::DeValue;
 
 /// Keys of rows that say how files are read.
-const FILE_KEYS: [&str; 11] = [
+const FILE_KEYS: [&str; 12] = [
     "format",
     "items",
     "columns",
     "delimiter",
+    "encoding",
     "skip",
     "comment",
     "sheet",

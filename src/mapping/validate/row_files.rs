@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 impl MappingChecker<'_> {
     /// The files of rows that a table names, and how to read them.
     pub(in crate::mapping) fn file_rows(&mut self, table: &TomlTable<'_>) -> Option<RowSource> {
-        let (files, whole) = self.row_files(table)?;
+        let (mut files, whole) = self.row_files(table)?;
+        let encoding = table.text("encoding").and_then(|text| self.encoding(&text));
+        files.iter_mut().for_each(|file| file.encoding = encoding);
         let before = self.faults.len();
         let items = table.texts("items").iter().map(|text| self.items(text)).collect();
         let columns = table.texts("columns");
@@ -40,6 +42,17 @@ impl MappingChecker<'_> {
         }
         // Without one of its files the mapping would see too few rows, and delete edges.
         (whole && self.faults.len() == before).then_some(RowSource::Files(rows))
+    }
+
+    /// The encoding that a label names.
+    fn encoding(&mut self, text: &SpannedText) -> Option<&'static encoding_rs::Encoding> {
+        let encoding = encoding_rs::Encoding::for_label(text.value.as_bytes());
+        if encoding.is_none() {
+            let words = format!("`{}` is no encoding that is known", text.value);
+            let fault = self.error("M0104", words).at(text.span.clone(), "");
+            self.push(fault.help("e.g. windows-1252, iso-8859-15, utf-16le, shift_jis"));
+        }
+        encoding
     }
 
     /// A path to the rows inside of a document.

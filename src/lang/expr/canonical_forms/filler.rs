@@ -55,14 +55,28 @@ const FILLERS: &[&str] = &[
 /// True if a text is filler: by the table, by the `junk` of this organisation, or because it has no
 /// letter and no digit.
 pub(super) fn is_filler(text: &str, junk: &[String]) -> bool {
+    // Most texts are no filler, and longer than any; they are not folded.
+    let long = |text: &str| text.bytes().filter(u8::is_ascii_alphanumeric).count() > LONGEST;
+    if junk.is_empty() && text.is_ascii() && long(text) {
+        return false;
+    }
     let folded = folded(text);
     folded.is_empty()
         || FILLERS.contains(&folded.as_str())
         || junk.iter().any(|own| self::folded(own) == folded)
 }
 
+/// The letters of the longest filler in ASCII.
+const LONGEST: usize = 21;
+
 /// Upper case, letters and digits only.
 fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        let mut folded = String::with_capacity(text.len());
+        let kept = text.bytes().filter(u8::is_ascii_alphanumeric);
+        folded.extend(kept.map(|byte| char::from(byte.to_ascii_uppercase())));
+        return folded;
+    }
     let upper = nfkc(&nfkc(text).to_uppercase());
     upper.chars().filter(|c| c.is_alphanumeric()).collect()
 }
@@ -73,6 +87,7 @@ mod tests {
 
     #[test]
     fn one_table_knows_the_filler_of_all_forms() {
+        assert_eq!(super::FILLERS.iter().map(|text| text.len()).max(), Some(super::LONGEST));
         for text in [
             "N/A",
             "n.a.",
