@@ -66,7 +66,7 @@ A MAPPING is a TOML file that makes the edges of one scope:
   to = { scope = \"jamf\", match = \"serial(to.serial) = serial(row.serial)\" }";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [HelpEnding; 40] = [
+const ENDINGS: [HelpEnding; 41] = [
     HelpEnding {
         command: "demo",
         note: "",
@@ -415,6 +415,15 @@ const ENDINGS: [HelpEnding; 40] = [
             ("tombolo gc --older-than 30", "earlier"),
         ],
         next: ("tombolo compact", "gives the space back"),
+    },
+    HelpEnding {
+        command: "mcp",
+        note: "",
+        examples: [
+            ("tombolo mcp --db /var/lib/tombolo/graph.redb", "as a client starts it"),
+            ("tombolo mcp --mappings ./mappings", "files that `plan` may plan"),
+        ],
+        next: ("tombolo token create assistant --right read", "for /mcp of `tombolo serve`"),
     },
     HelpEnding {
         command: "completions",

@@ -19,6 +19,7 @@ mod job_files;
 mod jobs;
 mod mapping;
 mod mapping_plans;
+mod mcp;
 mod naming;
 mod processes;
 mod query_command;
