@@ -88,6 +88,7 @@
 //! | `cli` | the program `tombolo` |
 //! | `server` | its commands `serve` and `token` |
 //! | `push` | its command `push` |
+//! | `mcp` | its command `mcp`, and `/mcp` of the server |
 //!
 //! All are on by default, for those who build the program.
 

@@ -7,6 +7,8 @@
 #[cfg(feature = "server")]
 mod api;
 mod cli;
+#[cfg(feature = "mcp")]
+mod mcp;
 #[cfg(feature = "server")]
 mod server_limits;
 

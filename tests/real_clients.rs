@@ -191,3 +191,43 @@ fn the_runtime_of_the_newest_sdk() {
         assert_eq!(packs, packed == "packed", "{told}");
     }
 }
+
+/// A server on the demo, and the folder of it.
+fn demo() -> (Server, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = http::tombolo(folder.path(), &["demo", "--dir", "demo", "-q"]);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let demo = folder.path().join("demo");
+    let path = demo.join("tombolo.redb").display().to_string();
+    let mappings = demo.join("mappings").display().to_string();
+    (Server::in_folder(folder, &["--db", &path, "--mappings", &mappings]), demo)
+}
+
+#[test]
+#[ignore = "needs tests/clients/install"]
+fn the_client_of_the_model_context_protocol() {
+    let (server, demo) = demo();
+    // The module is looked for beside the script.
+    let script = server.folder.path().join("assistant.mjs");
+    std::fs::copy(root().join("tests/clients/assistant.mjs"), &script).expect("a file");
+    let modules = installed("mcp/node_modules");
+    std::os::unix::fs::symlink(modules, server.folder.path().join("node_modules")).expect("a link");
+    let mut client = Command::new("node");
+    client.arg(script).arg(env!("CARGO_BIN_EXE_tombolo")).arg(demo).arg(server.url("/mcp"));
+    run(&mut client);
+}
+
+#[test]
+#[ignore = "needs tests/clients/install"]
+fn the_conformance_tests_of_the_model_context_protocol() {
+    let (server, _) = demo();
+    let program = installed("mcp/node_modules/@modelcontextprotocol/conformance/dist/index.js");
+    // The other scenarios call tools and resources of a test server of their own.
+    for scenario in ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"] {
+        let mut conformance = Command::new("node");
+        conformance.arg(&program).args(["server", "--url", &server.url("/mcp")]);
+        let said = run(conformance.args(["--scenario", scenario]));
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains("0 failed") && !said.contains("Passed: 0/"), "{scenario}: {said}");
+    }
+}

@@ -14,12 +14,13 @@ use crate::db::{
     RelationshipChange, RelationshipDetails, ScratchDatabase,
 };
 use crate::mapping::{
-    self, Diagnostic, DiagnosticSeverity, Mapping, ResolveError, ResolvedMapping, SourceFile,
+    self, Diagnostic, DiagnosticSeverity, LoadedFiles, Mapping, ResolveError, ResolvedMapping,
+    SourceFile,
 };
 use crate::rules::RuleTable;
 use crate::store::{ScopeOwner, Snapshot, StoreError};
 use crate::sync::JobReport;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 /// A choice of mapping files.
@@ -71,9 +72,17 @@ impl MappingFileSet {
         self.faults.iter().filter(|fault| fault.severity == severity).count() as u64
     }
 
+    /// One file as text, which is checked as if it lay at `path`.
+    pub fn of_text(path: &Path, text: &str) -> MappingFileSet {
+        MappingFileSet::of_files(mapping::load_text(path, text), &MappingSelection::default())
+    }
+
     /// Reads the mapping files of a selection.
     pub fn load(selection: &MappingSelection) -> MappingFileSet {
-        let loaded = mapping::load(&selection.paths);
+        MappingFileSet::of_files(mapping::load(&selection.paths), selection)
+    }
+
+    fn of_files(loaded: LoadedFiles, selection: &MappingSelection) -> MappingFileSet {
         let fits =
             |labels: &[(String, String)]| selection.labels.iter().all(|l| labels.contains(l));
         let errors =

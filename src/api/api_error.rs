@@ -56,6 +56,16 @@ impl ApiError {
         }
     }
 
+    /// The code, for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The advice, if there is any.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The message, for people.
     pub fn message(&self) -> &str {
         &self.message

@@ -9,6 +9,8 @@
 
 pub mod allocator;
 mod api_error;
+#[cfg(feature = "mcp")]
+mod assistants;
 mod body;
 mod edits;
 mod gate;
@@ -274,6 +276,18 @@ fn check_host(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
         .hint("name it with `tombolo serve --host-name NAME`"))
 }
 
+/// True if a page of another site sent the request.
+fn foreign_origin(app: &AppState, headers: &HeaderMap) -> bool {
+    text(headers, header::ORIGIN).is_some_and(|origin| {
+        !known_host(app, origin.split_once("://").map_or("", |(_, host)| host))
+    })
+}
+
+fn cross_site() -> ApiError {
+    let message = "pages of other sites may not call this server";
+    ApiError::new(StatusCode::FORBIDDEN, "CROSS_SITE", message)
+}
+
 /// Headers that a proxy adds. Their sender is not on this machine, whatever the address says.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
@@ -298,13 +312,10 @@ async fn caller(
     let forwarded = FORWARDED.iter().find(|name| headers.contains_key(**name));
     if app.open && !access.closed && forwarded.is_none() {
         // Without tokens a browser could be sent here by any page; none of ours runs in one.
-        let foreign = text(headers, header::ORIGIN).is_some_and(|origin| {
-            !known_host(app, origin.split_once("://").map_or("", |(_, host)| host))
-        });
+        let foreign = foreign_origin(app, headers);
         let site = text(headers, "sec-fetch-site");
         if foreign || method != Method::GET && matches!(site, Some("cross-site" | "same-site")) {
-            let message = "pages of other sites may not call this server";
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "CROSS_SITE", message));
+            return Err(cross_site());
         }
         return Ok(ApiCaller { rights: RightSet::everything(), account });
     }
@@ -346,11 +357,20 @@ async fn host_only(State(app): State<Arc<AppState>>, request: Request, next: Nex
     }
 }
 
+/// The routes for assistants, in a build that has them.
+fn assistant_routes() -> Router<Arc<AppState>> {
+    #[cfg(feature = "mcp")]
+    return assistants::routes();
+    #[cfg(not(feature = "mcp"))]
+    return Router::new();
+}
+
 fn router(app: &Arc<AppState>) -> Router {
     let guarded = Router::new()
         .merge(jobs::routes())
         .merge(graphql::routes())
         .merge(rest::routes())
+        .merge(assistant_routes())
         .layer(from_fn_with_state(Arc::clone(app), admit));
     let open = Router::new()
         .merge(rest::open_routes())

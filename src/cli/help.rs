@@ -73,7 +73,7 @@ a zone are UTC. `gc` keeps states for 90 days, or as tombolo.toml says:
   keep = \"90d\"               # or \"forever\", or \"none\"";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [HelpEnding; 43] = [
+const ENDINGS: [HelpEnding; 44] = [
     HelpEnding {
         command: "demo",
         note: "",
@@ -443,6 +443,15 @@ const ENDINGS: [HelpEnding; 43] = [
             ("tombolo gc --older-than 30", "earlier"),
         ],
         next: ("tombolo compact", "gives the space back"),
+    },
+    HelpEnding {
+        command: "mcp",
+        note: "",
+        examples: [
+            ("tombolo mcp --db /var/lib/tombolo/graph.redb", "as a client starts it"),
+            ("tombolo mcp --mappings ./mappings", "files that `plan` may plan"),
+        ],
+        next: ("tombolo token create assistant --right read", "for /mcp of `tombolo serve`"),
     },
     HelpEnding {
         command: "completions",

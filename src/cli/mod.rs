@@ -25,6 +25,8 @@ mod inspect;
 mod job;
 mod layout;
 mod listing;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod mermaid;
 mod naming;
 mod new;
@@ -301,6 +303,8 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Token(args) => token::run(context, &args.action),
         #[cfg(feature = "push")]
         CliCommand::Push(args) => push::run(context, &args),
+        #[cfg(feature = "mcp")]
+        CliCommand::Mcp(args) => mcp::run(context, &args),
         CliCommand::Verify => checkup::verify(context),
         CliCommand::Backup(args) => checkup::backup(context, &args),
         CliCommand::Compact => checkup::compact(context),
@@ -316,10 +320,11 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
 }
 
 /// Commands that a build may be without: the words of its part, the feature, true if it is there.
-const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 3] = [
+const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 4] = [
     ("serve", "no server", "server", cfg!(feature = "server")),
     ("token", "no server", "server", cfg!(feature = "server")),
     ("push", "no client of a server", "push", cfg!(feature = "push")),
+    ("mcp", "no face for assistants", "mcp", cfg!(feature = "mcp")),
 ];
 
 /// Returns the error for a command that other builds have and this one has not.

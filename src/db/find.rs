@@ -312,8 +312,18 @@ fn matching_tombstones(
 fn candidate(snapshot: &Snapshot, number: u32) -> Result<String, Error> {
     let Some(head) = snapshot.entity_head(number)? else { return Ok(String::new()) };
     let name = head.display_name.filter(|name| *name != head.key && !name.trim().is_empty());
-    let name = name.map_or(String::new(), |name| format!("   {name}"));
+    // Each candidate has one line, whatever it is called.
+    let name = name.map_or(String::new(), |name| format!("   {}", on_one_line(&name)));
     Ok(format!("{}::{}{name}", head.scope, head.key))
+}
+
+/// A name with its line feeds and other control characters escaped.
+fn on_one_line(name: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().collect::<String>(),
+        false => c.to_string(),
+    };
+    name.chars().map(escaped).collect()
 }
 
 /// Candidates below each other, `most` of them.

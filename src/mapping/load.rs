@@ -30,43 +30,72 @@ pub struct LoadedFiles {
 /// Loads files, each `*.toml` of folders except `tombolo.toml`, and mappings by their scope:
 /// a name that is no path is looked for as `mappings/NAME.toml`.
 pub fn load(paths: &[PathBuf]) -> LoadedFiles {
-    let mut loaded = LoadedFiles::default();
-    let mut projects: HashMap<PathBuf, MappingProject> = HashMap::new();
-    // A scope is taken by the first file that names it, even if that file has faults.
-    let mut owners: HashMap<String, String> = HashMap::new();
+    let mut loading = FileLoading::default();
     let mut seen = HashSet::new();
     for file in paths.iter().flat_map(|p| files(p)) {
-        let absolute = normalize_path(&std::path::absolute(&file).unwrap_or_else(|_| file.clone()));
+        let absolute = absolute(&file);
         if !seen.insert(absolute.clone()) {
             continue;
         }
-        let Some(source) = read(&file, &mut loaded.faults) else { continue };
+        if let Some(source) = read(&file, &mut loading.loaded.faults) {
+            loading.take(&file, &absolute, &source);
+        }
+    }
+    loading.finish()
+}
+
+/// Loads one file from its text, as if it lay at `path`.
+pub fn load_text(path: &Path, text: &str) -> LoadedFiles {
+    let source = SourceText::whole(path.display().to_string(), text);
+    let mut loading = FileLoading::default();
+    loading.take(path, &absolute(path), &source);
+    loading.finish()
+}
+
+fn absolute(file: &Path) -> PathBuf {
+    normalize_path(&std::path::absolute(file).unwrap_or_else(|_| file.to_owned()))
+}
+
+/// Files of one run as they are loaded.
+#[derive(Default)]
+struct FileLoading {
+    loaded: LoadedFiles,
+    projects: HashMap<PathBuf, MappingProject>,
+    /// The place where each scope is named. A scope is taken by the first file that names it, even if
+    /// that file has faults.
+    owners: HashMap<String, String>,
+}
+
+impl FileLoading {
+    /// Checks a file.
+    fn take(&mut self, file: &Path, absolute: &Path, source: &Arc<SourceText>) {
+        let loaded = &mut self.loaded;
         loaded.files += 1;
         let root = root_of(absolute.parent().unwrap_or(Path::new("/")));
         let faults = &mut loaded.faults;
         let project =
-            projects.entry(root.clone()).or_insert_with(|| MappingProject::read(root, faults));
+            self.projects.entry(root.clone()).or_insert_with(|| MappingProject::read(root, faults));
         // Faults of the project file lie before this mark: they do not stop the mapping.
         let before = loaded.faults.len();
         let parsed = DeTable::parse(&source.text);
         let checked = match parsed.is_ok_and(|document| is_source(document.get_ref())) {
             true => CheckedFile::Source(
-                check_source(&file, &source, project, None, &mut loaded.faults).map(Box::new),
+                check_source(file, source, project, None, &mut loaded.faults).map(Box::new),
             ),
-            false => CheckedFile::Mapping(
-                check(&file, &source, project, &mut loaded.faults).map(Box::new),
-            ),
+            false => {
+                CheckedFile::Mapping(check(file, source, project, &mut loaded.faults).map(Box::new))
+            }
         };
-        if let Some((scope, span)) = declared_scope(&source, project) {
+        if let Some((scope, span)) = declared_scope(source, project) {
             let (line, _) = source.place(span.start);
-            match owners.entry(scope) {
+            match self.owners.entry(scope) {
                 Entry::Occupied(first) => {
                     let (scope, place) = (first.key(), first.get());
                     let words = format!("scope `{scope}` is already owned by {place}");
                     // Nothing tells which of the two is meant, so neither runs.
                     loaded.mappings.retain(|mapping| mapping.scope != *scope);
                     loaded.sources.retain(|source| source.scope != *scope);
-                    let fault = Diagnostic::error("M0301", &source, words).at(span, "");
+                    let fault = Diagnostic::error("M0301", source, words).at(span, "");
                     let help = "one file per scope: merge the files or rename one";
                     loaded.faults.push(fault.help(help));
                 }
@@ -75,6 +104,12 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
                 }
             }
         }
+        self.keep(checked, before);
+    }
+
+    /// Keeps a file that can run. Its faults are those behind `before`.
+    fn keep(&mut self, checked: CheckedFile, before: usize) {
+        let loaded = &mut self.loaded;
         let is_error = |fault: &Diagnostic| fault.severity == DiagnosticSeverity::Error;
         let sound = !loaded.faults[before..].iter().any(is_error);
         // Examples run only on a file without errors of its own.
@@ -95,9 +130,13 @@ pub fn load(paths: &[PathBuf]) -> LoadedFiles {
             }
         }
     }
-    loaded.scopes = owners.into_keys().collect();
-    loaded.scopes.sort();
-    loaded
+
+    fn finish(self) -> LoadedFiles {
+        let mut loaded = self.loaded;
+        loaded.scopes = self.owners.into_keys().collect();
+        loaded.scopes.sort();
+        loaded
+    }
 }
 
 /// A file of either kind; `None` if a fault stopped its check.

@@ -24,7 +24,7 @@ pub use crate::lang::{Diagnostic, DiagnosticLabel, DiagnosticSeverity, SourceTex
 pub use entity_selection::EntitySelection;
 pub use explain::RowExplanation;
 pub use format::{format_age, parse_age, schema, source_schema};
-pub use load::{LoadedFiles, load, load_built_in};
+pub use load::{LoadedFiles, load, load_built_in, load_text};
 pub use model::{
     EndDefinition, FreshnessLimit, Mapping, MappingGuard, MappingTest, TestExpectation, TestOutcome,
 };

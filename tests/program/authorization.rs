@@ -443,6 +443,9 @@ fn rest_cases(cases: &mut Cases) {
         let request = move |_: &World| (path(route, NO_JOB), json!({}));
         case(cases, (method, route), "future", request, |_| false);
     }
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+    let request = move |_: &World| ("/mcp".to_owned(), list.clone());
+    case(cases, ("POST", "/mcp"), "a question", request, Who::reads);
     let none = json!({ "scopes": ["none"] });
     let (plan, apply) = (none.clone(), none);
     let request = move |_: &World| ("/v1/mappings/plan".to_owned(), plan.clone());

@@ -20,6 +20,7 @@ mod job_files;
 mod jobs;
 mod mapping;
 mod mapping_plans;
+mod mcp;
 mod naming;
 mod past;
 mod pictures;

@@ -7,7 +7,7 @@ mod jobs;
 mod mapping_files;
 mod past;
 mod questions;
-#[cfg(any(feature = "push", feature = "server"))]
+#[cfg(any(feature = "push", feature = "server", feature = "mcp"))]
 mod server;
 
 pub use jobs::{JobAction, JobArgs, JobClearArgs, JobIdArgs, SameScope, SyncArgs};
@@ -21,6 +21,8 @@ pub use questions::{
     BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, DrawingArgs, GetArgs, ImpactRulesArgs,
     OwnersArgs, PathArgs, QueryArgs, ScopesAction, ScopesArgs,
 };
+#[cfg(feature = "mcp")]
+pub use server::McpArgs;
 #[cfg(feature = "push")]
 pub use server::PushArgs;
 #[cfg(feature = "server")]
@@ -207,6 +209,9 @@ pub enum CliCommand {
     /// Upload files to a server and finalize them, as one job
     #[cfg(feature = "push")]
     Push(PushArgs),
+    /// Answer the questions of an assistant (Model Context Protocol)
+    #[cfg(feature = "mcp")]
+    Mcp(McpArgs),
     /// Check every row of the database file
     Verify,
     /// Copy the database, also while it is served

@@ -1,8 +1,14 @@
 //! The arguments of the server, its tokens and its client.
 
-use super::{ListingArgs, ReportFormat};
-use clap::{Args, Subcommand, ValueEnum};
+#[cfg(feature = "server")]
+use super::ListingArgs;
+#[cfg(any(feature = "server", feature = "push"))]
+use super::ReportFormat;
+use clap::Args;
+#[cfg(feature = "server")]
+use clap::{Subcommand, ValueEnum};
 use std::path::PathBuf;
+#[cfg(feature = "push")]
 use tombolo::sync::SyncMode;
 
 #[cfg(feature = "server")]
@@ -143,4 +149,15 @@ pub struct PushArgs {
     /// Output
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
+}
+
+#[cfg(feature = "mcp")]
+#[derive(Args)]
+pub struct McpArgs {
+    /// Folder of the mapping files that may be planned
+    #[arg(long, value_name = "DIR", default_value = "mappings")]
+    pub mappings: PathBuf,
+    /// Seconds that one question may take
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub max_seconds: u64,
 }
