@@ -12,6 +12,7 @@ mod blast_notes;
 mod blast_radius;
 mod blast_search;
 mod chain;
+mod check_report;
 mod cycles;
 mod entity;
 mod entity_filter;
@@ -20,6 +21,7 @@ mod heads;
 mod impact_rules;
 mod mappable_scopes;
 mod mapping_run;
+mod offender_baseline;
 mod owner_notes;
 mod owner_search;
 mod owners;
@@ -29,6 +31,7 @@ mod plan_json;
 mod project_rules;
 mod query;
 mod rule_notes;
+mod saved_questions;
 mod scopes;
 mod source_run;
 mod staleness;
@@ -43,6 +46,7 @@ pub use crate::db::GuardOverrides;
 pub use crate::error::ErrorKind;
 pub use blast_radius::{BlastRadiusAnswer, BlastRadiusRequest, NamedVisit};
 pub use chain::{NamedChain, NamedChainStep, chain_text};
+pub use check_report::{CheckReport, PromiseCheck, PromiseKind, PromiseOffender, PromiseVerdict};
 pub use cycles::{CyclesAnswer, CyclesRequest, NamedCycle};
 pub use entity::{EntityAnswer, EntityRequest, NeighborEntity, NeighborRank};
 pub use entity_filter::EntityFilter;
@@ -56,12 +60,16 @@ pub use mapping_run::{
     MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions, MappingSelection,
     MappingState,
 };
+pub use offender_baseline::{BaselineName, OffenderBaseline};
 pub use owners::{EntityOwners, NamedOwner, OwnerChain, OwnersAnswer, OwnersRequest};
 pub use path::{PathAnswer, PathRequest};
 pub use plan_impact::{EntityImpactChange, ImpactComparison, ImpactTargets, StateTransition};
 pub use plan_json::MappingRunJson;
 pub use project_rules::rules_in_force;
 pub use query::{QueryDocument, QueryFindings, QueryRequest, read_query};
+pub use saved_questions::{
+    AskedQuestion, QUESTION_FILE, RowExpectation, SavedQuestion, SavedQuestions,
+};
 pub use scopes::{ScopeSummary, ScopesAnswer};
 pub use source_run::SourceRunOutcome;
 pub use stats::{ClassCount, SpellingGroup, StatsAnswer, TypeCount};

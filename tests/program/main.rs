@@ -30,3 +30,4 @@ mod server_strangers;
 mod sources;
 mod tokens;
 mod uploads;
+mod watching;

@@ -16,8 +16,8 @@ pub use mapping_files::{
     SchemaArgs,
 };
 pub use questions::{
-    BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, GetArgs, ImpactRulesArgs, OwnersArgs,
-    PathArgs, QueryArgs, ScopesAction, ScopesArgs,
+    BlastRadiusArgs, CheckBaselineArgs, CyclesArgs, DeleteRelationshipsArgs, GetArgs,
+    ImpactRulesArgs, OwnersArgs, PathArgs, QueryArgs, ScopesAction, ScopesArgs,
 };
 #[cfg(feature = "push")]
 pub use server::PushArgs;
@@ -261,6 +261,12 @@ pub enum AnswerFormat {
     Dot,
     Mermaid,
     Graphml,
+    /// Of --check: test cases in XML
+    Junit,
+    /// Of --check: findings for code scanning
+    Sarif,
+    /// Of --check: annotations of a workflow
+    Github,
 }
 
 /// Output of `export`.
