@@ -8,7 +8,7 @@ use super::{AnswerError, ErrorKind, QuestionContext};
 use crate::Error;
 use crate::db::{Database, GuardOverrides, ScratchDatabase, SourceJob, StagedSource};
 use crate::lang::{Diagnostic, DiagnosticSeverity};
-use crate::mapping::{self, ResolvedSource, SourceFile, SourceTestQuestion, TestOutcome};
+use crate::mapping::{self, ResolvedSource, SourceFile, SourceTestQuestion};
 use crate::query::{CostMeter, QuestionError, QuestionLimits};
 use crate::store::Snapshot;
 use crate::sync::{ChangeDetails, JobReport, JobStatus, MappingInfo, RelationshipLimits};
@@ -210,7 +210,8 @@ fn resolve(
 /// Asks the tests with a query of the graph as planned.
 fn ask_queries(outcome: &mut SourceRunOutcome, planned: &Snapshot) -> Result<(), AnswerError> {
     let mut broken = Vec::new();
-    for promise in &outcome.source.promises {
+    let promises = outcome.source.promises.iter().zip(&mut outcome.resolved.promises);
+    for (promise, outcome_of) in promises {
         let SourceTestQuestion::Query { query, rows, expect } = &promise.ask else { continue };
         let meter = CostMeter::new(QuestionLimits::default());
         let found = match query.run_metered(planned, &meter) {
@@ -223,8 +224,8 @@ fn ask_queries(outcome: &mut SourceRunOutcome, planned: &Snapshot) -> Result<(),
             rows: *rows,
             expect: expect.clone(),
         };
-        let kept: TestOutcome = mapping::query_test_outcome(&ask, found);
-        broken.extend(outcome.source.test_diagnostic(promise, &kept));
+        *outcome_of = mapping::query_test_outcome(&ask, found);
+        broken.extend(outcome.source.test_diagnostic(promise, outcome_of));
     }
     outcome.faults.extend(broken);
     Ok(())

@@ -4,6 +4,7 @@
 //! make. A mapping that fails or is refused does not stop the others; it decides the exit code.
 
 use super::args::{ApplyArgs, CheckArgs, DiagnosticFormat, MappingFileArgs, PlanArgs, PlanFormat};
+use super::check_report::{self, ReportForm};
 use super::failure::{CommandError, MISTAKE, REFUSED, WAITING};
 use super::output::{count_format, counted, duration_text};
 use super::plan_text::{self, PlanRun};
@@ -12,7 +13,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 use tombolo::answers::{
-    GuardOverrides, ImpactTargets, MappingFileSet, MappingOutcome, MappingRunOptions, MappingState,
+    CheckReport, GuardOverrides, ImpactTargets, MappingFileSet, MappingOutcome, MappingRunOptions,
+    MappingState,
 };
 use tombolo::db::{Database, PlannedJob, SavedPlan};
 use tombolo::mapping::DiagnosticSeverity;
@@ -46,6 +48,9 @@ pub fn check(context: &mut CommandContext<'_>, args: &CheckArgs) -> Result<u8, C
         context.out.flush()?;
     }
     diagnostics::tell(context, &loaded.faults, args.format)?;
+    if let Some(form) = ReportForm::of_faults(args.format) {
+        check_report::print(context, &CheckReport::of_files(&loaded), form)?;
+    }
     if errors > 0 {
         return Ok(MISTAKE);
     }
@@ -96,7 +101,10 @@ fn load(
 /// `tombolo plan`.
 pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, CommandError> {
     let guards = args.overrides.guards();
+    // A baseline that cannot be read is told before the plan takes its time.
+    let known = check_report::load_baseline(&args.baseline)?;
     let loaded = load(context, &args.mappings, &guards, true)?;
+    let faults = loaded.faults.clone();
     let meter = context.meter();
     // Sources can be planned where there is no database yet: apply would make it.
     let nothing = !loaded.sources.is_empty() && !context.path().exists();
@@ -110,7 +118,7 @@ pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, Com
     let question = question(database, &snapshot, &meter);
     let details = plan_text::edges_listed(&args.show);
     let found = loaded.plan(&question, &MappingRunOptions { overrides: &guards, details })?;
-    let mut run = PlanRun { found, show: &args.show };
+    let mut run = PlanRun { found, show: &args.show, faults, known, renewed: false };
     tell_faults(context, &run)?;
     if !args.impact.is_empty() || !args.class.is_empty() {
         let (entities, classes) = (args.impact.clone(), args.class.clone());
@@ -118,10 +126,14 @@ pub fn plan(context: &mut CommandContext<'_>, args: &PlanArgs) -> Result<u8, Com
         run.found.compare_impact(&question, &ImpactTargets { entities, classes }, &rules)?;
     }
     plan_text::print(context, &run)?;
+    if args.baseline.write_baseline {
+        run.renewed = check_report::write_baseline(context, &run.report(), &args.baseline)?;
+    }
     let code = run.exit_code();
     if let Some(path) = &args.out {
         // A saved plan is applied as a whole, so it must not silently lack a mapping.
-        if code != 0 {
+        if run.found.objection().is_some() {
+            let code = if code == 0 { REFUSED } else { code };
             let failure = CommandError::Fault {
                 message: "the plan was not saved: not every mapping can be applied".into(),
                 hint: Some("fix or leave out what is refused, then plan again".into()),
@@ -220,10 +232,11 @@ pub fn apply(context: &mut CommandContext<'_>, args: &ApplyArgs) -> Result<u8, C
     }
     let guards = args.overrides.guards();
     let loaded = load(context, &args.mappings, &guards, false)?;
+    let faults = loaded.faults.clone();
     let database = context.open_or_create()?;
     let details = plan_text::edges_listed(&args.show);
     let found = loaded.apply(&database, &MappingRunOptions { overrides: &guards, details })?;
-    let run = PlanRun { found, show: &args.show };
+    let run = PlanRun { found, show: &args.show, faults, known: None, renewed: false };
     tell_faults(context, &run)?;
     plan_text::print(context, &run)?;
     if args.show.output == PlanFormat::Table {

@@ -31,9 +31,6 @@ pub fn tell(
 
 /// `::error file=…,line=…,col=…,title=…::message`, the form that GitHub reads from a log.
 fn annotation(fault: &Diagnostic) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    // In a property, `:` and `,` would end it; in the message they are plain text.
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let severity = match fault.severity {
         DiagnosticSeverity::Error => "error",
         DiagnosticSeverity::Warning => "warning",
@@ -45,6 +42,17 @@ fn annotation(fault: &Diagnostic) -> String {
     if let Some(patch) = &fault.patch {
         message += &format!("\nhelp: {}: `{}`", patch.title, patch.replacement);
     }
-    let (file, code) = (property(&fault.source.file), fault.code);
-    format!("::{severity} file={file},line={line},col={column},title={code}::{}", data(&message))
+    let (file, code) = (annotation_property(&fault.source.file), fault.code);
+    let message = annotation_data(&message);
+    format!("::{severity} file={file},line={line},col={column},title={code}::{message}")
+}
+
+/// Writes the message of an annotation on one line.
+pub fn annotation_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Writes a property of an annotation. `:` and `,` would end it; in the message they are plain text.
+pub fn annotation_property(text: &str) -> String {
+    annotation_data(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -172,7 +172,7 @@ const ENDINGS: [HelpEnding; 44] = [
         note: MAPPING,
         examples: [
             ("tombolo check", "every file in mappings/"),
-            ("tombolo check --format github", "annotations for a workflow"),
+            ("tombolo check -o github", "annotations for a workflow"),
         ],
         next: ("tombolo plan", "what they would change"),
     },
@@ -226,7 +226,7 @@ const ENDINGS: [HelpEnding; 44] = [
         note: QUERIES,
         examples: [
             ("tombolo query 'FIND User THAT !OWNS Device'", "a question in J1QL"),
-            ("tombolo query -f who.j1ql --param team=SRE -o csv", "from a file, with a value"),
+            ("tombolo query --check --baseline known.toml -o junit", "all of them, for CI"),
         ],
         next: ("tombolo query --explain 'FIND User THAT OWNS Device'", "how it is answered"),
     },

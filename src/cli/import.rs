@@ -74,7 +74,8 @@ pub fn run(context: &mut CommandContext<'_>, args: &ImportArgs) -> Result<u8, Co
             set.plan(&question(&empty.database, &snapshot, &meter), &options)?
         }
     };
-    let run = PlanRun { found, show: &args.show };
+    let (faults, show) = (Vec::new(), &args.show);
+    let run = PlanRun { found, show, faults, known: None, renewed: false };
     for outcome in &run.found.sources {
         diagnostics::tell(context, &outcome.faults, DiagnosticFormat::Human)?;
     }

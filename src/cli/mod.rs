@@ -8,6 +8,7 @@ mod args;
 mod blast;
 mod chains;
 mod change_text;
+mod check_report;
 mod checkup;
 mod demo;
 mod diagnostics;

@@ -3,16 +3,20 @@
 
 use super::CommandContext;
 use super::args::{PlanDisplayArgs, PlanFormat};
+use super::check_report::{self, ReportForm};
 use super::failure::{CommandError, exit_code, kind_code};
 use super::impact;
 use super::layout::{padded, width};
 use super::naming;
 use super::output::{AnswerWriter, clean, counted, thousands};
+use super::questions::is_known_when_written;
 use super::source_text;
 use std::io::Write;
-use tombolo::answers::{MappingOutcome, MappingRunAnswer, MappingRunJson, MappingState};
+use tombolo::answers::{
+    CheckReport, MappingOutcome, MappingRunAnswer, MappingRunJson, MappingState, OffenderBaseline,
+};
 use tombolo::db::{RelationshipAction, RelationshipDetails};
-use tombolo::mapping::{DiagnosticSeverity, RowOutcome};
+use tombolo::mapping::{Diagnostic, DiagnosticSeverity, RowOutcome};
 use tombolo::sync::JobReport;
 
 /// Relationships and rows of one mapping that are listed without `--all`.
@@ -36,13 +40,38 @@ pub struct PlanRun<'a> {
     pub found: MappingRunAnswer,
     /// The parts to show beside the summary.
     pub show: &'a PlanDisplayArgs,
+    /// The faults that were told of files before the run.
+    pub faults: Vec<Diagnostic>,
+    /// The offenders of tests that are known.
+    pub known: Option<OffenderBaseline>,
+    /// True if all offenders of this run became known ones.
+    pub renewed: bool,
 }
 
 impl PlanRun<'_> {
     /// Returns the exit code: that of the first mapping that failed, or that of a mistake if a file
     /// has errors.
+    ///
+    /// Tests that only known offenders break keep a plan from being applied, and are no failure of it.
     pub fn exit_code(&self) -> u8 {
-        self.found.objection().map_or(0, kind_code)
+        let code = self.found.objection().map_or(0, kind_code);
+        let known = self.known.is_some() && {
+            let report = self.report();
+            match self.renewed {
+                true => report.checks.iter().all(is_known_when_written),
+                false => !report.fails(),
+            }
+        };
+        if known { 0 } else { code }
+    }
+
+    /// The promises of the files, beside the offenders that are known.
+    pub fn report(&self) -> CheckReport {
+        let mut report = CheckReport::of_run(&self.found, &self.faults);
+        if let Some(known) = &self.known {
+            report.compare(known);
+        }
+        report
     }
 
     /// Returns the objects created, updated and deleted in all, by files that neither fail nor are
@@ -95,6 +124,9 @@ impl PlanRun<'_> {
 
 /// Prints a run as it was asked for.
 pub fn print(context: &mut CommandContext<'_>, run: &PlanRun<'_>) -> Result<(), CommandError> {
+    if let Some(form) = ReportForm::of_plan(run.show.output) {
+        return check_report::print(context, &run.report(), form);
+    }
     let out = &mut context.out;
     match run.show.output {
         PlanFormat::Json => {
@@ -109,10 +141,14 @@ pub fn print(context: &mut CommandContext<'_>, run: &PlanRun<'_>) -> Result<(), 
             (out.color, out.width) = (color, width);
             result
         }
+        PlanFormat::Junit | PlanFormat::Sarif | PlanFormat::Github => Ok(()),
         PlanFormat::Table => {
             table(out, run)?;
             let db = context.db_flag();
             unmanaged(&mut context.out, run, &db)?;
+            if run.known.is_some() {
+                check_report::tell_tests(context, &run.report())?;
+            }
             total(&mut context.out, run)
         }
     }

@@ -3,12 +3,13 @@
 use super::args::{
     AnswerFormat, DiagnosticFormat, ExplainWhen, MessageFormat, QueryArgs as Args, RowFormat,
 };
+use super::check_report::ReportForm;
 use super::diagnostics;
 use super::failure::{CommandError, MISTAKE};
 use super::naming;
 use super::output::{AnswerWriter, RowListing, clean, counted, now, thousands};
 use super::picture::DrawingFormat;
-use super::questions::{self, QuestionFile};
+use super::questions;
 use super::tree::{TreeDrawing, TreeNode};
 use super::{CommandContext, question};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tombolo::answers::{
-    self, QueryFindings, QueryRequest, RelationshipHead, asked_state, read_query,
+    self, QueryFindings, QueryRequest, RelationshipHead, SavedQuestions, asked_state, read_query,
 };
 use tombolo::graph::{EntityHead, GraphRead};
 use tombolo::lang::{Diagnostic, SourceText};
@@ -32,15 +33,18 @@ use tombolo::store::Snapshot;
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandError> {
-    let questions = QuestionFile::load(&args.questions, args.run.is_some() || args.check)?;
+    if !args.check
+        && (args.baseline.baseline.is_some() || ReportForm::of_answer(args.output).is_some())
+    {
+        let message = "a baseline, JUnit, SARIF and annotations are of --check";
+        return Err(CommandError::mistake(message).hint("add --check, which asks saved questions"));
+    }
+    let questions = SavedQuestions::load(&args.questions, args.run.is_some() || args.check)?;
     let request = QueryRequest {
         parameters: parameters(&args.parameters)?,
-        now: now(),
         strict: args.strict,
         include_deleted: args.include_deleted,
-        smart_classes: questions.smart_classes.clone(),
-        smart_verbs: questions.smart_verbs.clone(),
-        at: None,
+        ..questions.request(now())
     };
     let rules = context.rules()?;
     let time = args.max_seconds.map(seconds).transpose()?;
@@ -49,10 +53,10 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
     // Parsing has the same deadline as running, so the meter must exist before the query is read.
     let options = request.options(rules, meter.deadline());
     if args.check {
-        return questions::check(context, &questions, &options, args.output, &args.past);
+        return questions::check(context, &questions, &options, args);
     }
     let source = match &args.run {
-        Some(name) => questions.find(name)?.source(&args.questions),
+        Some(name) => questions.find(name)?.source(args.questions.display().to_string()),
         None => source(args)?,
     };
     if args.parse_only {
@@ -280,6 +284,7 @@ pub fn print(
         AnswerFormat::Dot => return draw(out, snapshot, answer, DrawingFormat::Dot),
         AnswerFormat::Mermaid => return draw(out, snapshot, answer, DrawingFormat::Mermaid),
         AnswerFormat::Graphml => return draw(out, snapshot, answer, DrawingFormat::Graphml),
+        AnswerFormat::Junit | AnswerFormat::Sarif | AnswerFormat::Github => return Ok(()),
     };
     let one = match answer {
         QueryAnswer::List(entities) => {

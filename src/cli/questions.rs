@@ -1,138 +1,19 @@
-//! Questions that a team keeps in a file beside its mappings, with the number of rows they expect.
-//! A question that must have no rows is a policy.
-//!
-//! ```toml
-//! [queries.unowned-buckets]
-//! about = "every bucket has an owner"
-//! query = "FIND aws_s3_bucket THAT !OWNS << (Person|Team)"
-//! expect = 0                      # or { min = 1, max = 20 }
-//!
-//! [smart_classes]
-//! Production = "(Host|Database) WITH tag.Production = true"
-//!
-//! [smart_verbs]
-//! Access = "ALLOWS >> | ASSIGNED | USES <<"
-//! ```
+//! `tombolo query --check`: asks the saved questions that expect a number of rows, and tells which are off.
 
-use super::CommandContext;
-use super::args::{AnswerFormat, PastArgs};
+use super::args::{AnswerFormat, CheckBaselineArgs, QueryArgs};
+use super::check_report::{self, ReportForm};
 use super::failure::{CommandError, FAILED, MISTAKE};
 use super::output::clean;
-use super::query;
-use serde::{Deserialize, Serialize};
+use super::{CommandContext, diagnostics, query};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
-use std::path::Path;
-use std::sync::Arc;
-use tombolo::answers::{self, QueryFindings};
-use tombolo::db::Database;
-use tombolo::lang::SourceText;
+use std::io::Write;
+use tombolo::ErrorKind;
+use tombolo::answers::{
+    AnswerError, AskedQuestion, CheckReport, PromiseCheck, PromiseKind, PromiseVerdict,
+    SavedQuestion, SavedQuestions,
+};
 use tombolo::query::QueryOptions;
-
-/// The contents of the file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuestionFile {
-    /// Questions by name.
-    #[serde(default)]
-    queries: BTreeMap<String, SavedQuestion>,
-    /// Smart classes by name, each a selector with a condition.
-    #[serde(default)]
-    pub smart_classes: BTreeMap<String, String>,
-    /// Sets of verbs by name.
-    #[serde(default)]
-    pub smart_verbs: BTreeMap<String, String>,
-}
-
-/// One question.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedQuestion {
-    /// A description for people.
-    about: Option<String>,
-    query: toml::Spanned<String>,
-    expect: Option<RowExpectation>,
-}
-
-/// The number of rows that a question should have.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged)]
-enum RowExpectation {
-    Exactly(u64),
-    #[serde(rename_all = "lowercase")]
-    Between(RowCountRange),
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RowCountRange {
-    min: Option<u64>,
-    max: Option<u64>,
-}
-
-impl RowExpectation {
-    fn holds(self, rows: u64) -> bool {
-        match self {
-            RowExpectation::Exactly(number) => rows == number,
-            RowExpectation::Between(RowCountRange { min, max }) => {
-                min.is_none_or(|min| rows >= min) && max.is_none_or(|max| rows <= max)
-            }
-        }
-    }
-
-    fn words(self) -> String {
-        match self {
-            RowExpectation::Exactly(number) => number.to_string(),
-            RowExpectation::Between(RowCountRange { min: Some(min), max: Some(max) }) => {
-                format!("{min} to {max}")
-            }
-            RowExpectation::Between(RowCountRange { min: Some(min), max: None }) => {
-                format!("at least {min}")
-            }
-            RowExpectation::Between(RowCountRange { min: None, max: Some(max) }) => {
-                format!("at most {max}")
-            }
-            RowExpectation::Between(RowCountRange { min: None, max: None }) => "any number".into(),
-        }
-    }
-}
-
-impl SavedQuestion {
-    /// Returns the text of the query, named after the file.
-    pub fn source(&self, file: &Path) -> Arc<SourceText> {
-        SourceText::whole(file.display().to_string(), self.query.get_ref().as_str())
-    }
-}
-
-impl QuestionFile {
-    /// Reads the file. A missing file means that there are no questions; if it is `needed`, it is
-    /// an error.
-    pub fn load(path: &Path, needed: bool) -> Result<QuestionFile, CommandError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == ErrorKind::NotFound && !needed => {
-                return Ok(QuestionFile::default());
-            }
-            Err(e) => return Err(CommandError::file(path, "read", &e)),
-        };
-        toml::from_str(&text).map_err(|e| {
-            // TOML gives an offset in bytes, and people need line and column.
-            let source = SourceText::whole(path.display().to_string(), text.as_str());
-            let (line, column) = source.place(e.span().map_or(0, |span| span.start));
-            CommandError::mistake(format!("{}:{line}:{column}: {}", path.display(), e.message()))
-        })
-    }
-
-    /// Returns the question of this name.
-    pub fn find(&self, name: &str) -> Result<&SavedQuestion, CommandError> {
-        self.queries.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.queries.keys().map(String::as_str).collect();
-            CommandError::mistake(format!("no question `{name}`"))
-                .hint(format!("questions are {}", names.join(", ")))
-        })
-    }
-}
 
 /// A question that was asked, or could not be.
 #[derive(Serialize)]
@@ -149,27 +30,52 @@ struct CheckedQuestion<'q> {
     answer: Option<Json>,
     /// Notes that make it doubtful whether the answer is the one that was meant.
     notes: Vec<String>,
+    /// Offenders that the baseline does not know, those that it knows, and those that are gone.
+    #[serde(flatten)]
+    compared: Option<ComparedOffenders>,
+}
+
+/// Offenders of a question beside a baseline.
+#[derive(Serialize)]
+struct ComparedOffenders {
+    new: Vec<String>,
+    known: Vec<String>,
+    gone: Vec<String>,
+}
+
+impl ComparedOffenders {
+    fn of(check: &PromiseCheck) -> ComparedOffenders {
+        let (known, new): (Vec<_>, Vec<_>) = check.offenders.iter().partition(|o| o.known);
+        let names = |all: Vec<&tombolo::answers::PromiseOffender>| {
+            all.into_iter().map(|offender| offender.name.clone()).collect()
+        };
+        ComparedOffenders { new: names(new), known: names(known), gone: check.gone.clone() }
+    }
 }
 
 /// Asks every question that expects a number of rows. Tells which are off, and lists their rows.
 pub fn check(
     context: &mut CommandContext<'_>,
-    questions: &QuestionFile,
+    saved: &SavedQuestions,
     options: &QueryOptions,
-    format: AnswerFormat,
-    past: &PastArgs,
+    args: &QueryArgs,
 ) -> Result<u8, CommandError> {
-    if !matches!(format, AnswerFormat::Table | AnswerFormat::Json) {
-        let message = "--check gives a table or JSON";
-        return Err(CommandError::mistake(message).hint("leave --output out, or set it to json"));
+    let (format, baseline) = (args.output, &args.baseline);
+    // All questions are asked of one state, so none may name another.
+    let options = &QueryOptions { past: false, ..options.clone() };
+    let form = ReportForm::of_answer(format);
+    if form.is_none() && !matches!(format, AnswerFormat::Table | AnswerFormat::Json) {
+        let message = "--check gives a table, JSON, JUnit, SARIF or annotations of GitHub";
+        return Err(CommandError::mistake(message)
+            .hint("leave --output out, or set it to json, junit, sarif or github"));
     }
-    let json = format == AnswerFormat::Json;
-    let database = context.open_at(past)?;
+    // A baseline that cannot be read is told before the questions take their time.
+    let known = check_report::load_baseline(baseline)?;
+    let database = context.open_at(&args.past)?;
     let snapshot = database.snapshot()?;
-    let (mut off, mut unread) = (0, 0);
     let mut checked = Vec::new();
-    for (name, question) in &questions.queries {
-        let Some(expected) = question.expect else { continue };
+    let mut report = CheckReport::default();
+    for (name, question, expected) in saved.expecting() {
         let mut one = CheckedQuestion {
             name,
             about: question.about.as_deref(),
@@ -178,63 +84,193 @@ pub fn check(
             holds: false,
             answer: None,
             notes: Vec::new(),
+            compared: None,
         };
-        let source =
-            SourceText::whole(format!("question {name}"), question.query.get_ref().as_str());
-        // A query that cannot be read must not hide the results of the others.
-        let Ok(read) = query::read(context, &source, options) else {
-            unread += 1;
-            checked.push(one);
-            continue;
-        };
+        let mut check = described(saved, name, question);
         let meter = context.meter();
-        let past = answers::asked_state(&database, &read, None)?;
-        let database = past.as_ref().unwrap_or(&database);
-        let older = past.as_ref().map(Database::snapshot).transpose()?;
-        let snapshot = older.as_ref().unwrap_or(&snapshot);
-        let question_context = super::question(database, snapshot, &meter);
-        let found = QueryFindings::ask(&question_context, &read)?;
-        let rows = found.answer.len() as u64;
-        (one.found, one.holds) = (Some(rows), expected.holds(rows));
-        off += usize::from(!one.holds);
-        let notes = found.notes(&question_context, &read)?;
-        // A query with a mistake in it finds nothing, and so may seem to hold.
-        one.notes.extend(notes.into_iter().filter(|note| note.doubt).map(|note| note.text));
-        let listed = !one.holds && !found.answer.is_empty();
-        if json {
-            let answer = listed.then(|| serde_json::to_value(found.document(&[])));
-            one.answer = answer.transpose()?;
-        } else {
-            one.print(context)?;
-            if listed {
-                query::print(&mut context.out, snapshot, &found, format, &meter, &[])?;
+        let question_context = super::question(&database, &snapshot, &meter);
+        match question.ask(name, expected, &question_context, options) {
+            Ok(asked) => {
+                let rows = asked.found.answer.len() as u64;
+                (one.found, one.holds) = (Some(rows), asked.holds);
+                check.verdict = match asked.holds {
+                    true => PromiseVerdict::Holds,
+                    false => PromiseVerdict::Fails,
+                };
+                check.message = message(question, rows, &one.expected);
+                check = check.offended_by(asked.offenders()?);
+                one.notes.clone_from(&asked.doubts);
+                report.checks.push(check);
+                compare_last(&mut report, known.as_ref());
+                if known.is_some() {
+                    one.compared = report.checks.last().map(ComparedOffenders::of);
+                }
+                show(context, &mut one, &asked, &snapshot, &meter, format)?;
             }
+            // A query that cannot be read must not hide the results of the others.
+            Err(error) if is_of_question(&error) => {
+                tell_unread(context, name, &error)?;
+                check.verdict = PromiseVerdict::Unreadable;
+                check.message = error.message().to_owned();
+                check.faults = error.diagnostics().to_vec();
+                if let [fault, ..] = error.diagnostics() {
+                    check.message.clone_from(&fault.message);
+                }
+                report.checks.push(check);
+            }
+            Err(error) => return Err(error.into()),
         }
         checked.push(one);
     }
-    let asked = checked.len();
-    match json {
-        true => context.out.json(&json!({
-            "asked": asked, "off": off, "unreadable": unread, "questions": checked,
-        }))?,
-        false => writeln!(context.out, "\n{asked} asked, {off} off, {unread} unreadable")?,
+    finish(context, report, &checked, format, baseline, known.as_ref())
+}
+
+/// Lays the baseline beside the question asked last, so that it is printed with its new offenders.
+fn compare_last(report: &mut CheckReport, known: Option<&tombolo::answers::OffenderBaseline>) {
+    let Some(known) = known else { return };
+    let Some(last) = report.checks.pop() else { return };
+    let mut one = CheckReport { checks: vec![last], compared: false };
+    one.compare(known);
+    report.checks.extend(one.checks.into_iter().take(1));
+}
+
+/// Prints the whole report, writes the baseline, and returns the exit code.
+fn finish(
+    context: &mut CommandContext<'_>,
+    mut report: CheckReport,
+    checked: &[CheckedQuestion<'_>],
+    format: AnswerFormat,
+    baseline: &CheckBaselineArgs,
+    known: Option<&tombolo::answers::OffenderBaseline>,
+) -> Result<u8, CommandError> {
+    if let Some(known) = known {
+        report.compare(known);
     }
-    Ok(match (unread, off) {
+    let unread = report.count(PromiseVerdict::Unreadable);
+    let failing = report.count(PromiseVerdict::Fails);
+    let off = checked.iter().filter(|one| one.found.is_some() && !one.holds).count();
+    let asked = checked.len();
+    match (ReportForm::of_answer(format), format) {
+        (Some(form), _) => check_report::print(context, &report, form)?,
+        (None, AnswerFormat::Json) => {
+            let mut answer = json!({
+                "asked": asked, "off": off, "unreadable": unread, "questions": checked,
+            });
+            if report.compared {
+                answer["failing"] = json!(failing);
+                let vanished = report.checks.iter();
+                let vanished = vanished.filter(|c| c.verdict == PromiseVerdict::Vanished);
+                answer["vanished"] =
+                    vanished.map(|c| json!({ "name": c.name, "gone": c.gone })).collect();
+            }
+            context.out.json(&answer)?;
+        }
+        (None, _) => {
+            check_report::tell_vanished(context, &report)?;
+            let known = match report.count(PromiseVerdict::Known) {
+                0 => String::new(),
+                known => format!(" ({known} by known offenders only)"),
+            };
+            writeln!(context.out, "\n{asked} asked, {off} off{known}, {unread} unreadable")?;
+        }
+    }
+    let written = check_report::write_baseline(context, &report, baseline)?;
+    Ok(match (unread, failing) {
         (0, 0) => 0,
+        // Everything that could be known is known now.
+        (0, _) if written && report.checks.iter().all(is_known_when_written) => 0,
         (0, _) => FAILED,
         _ => MISTAKE,
     })
 }
 
+/// True if a promise fails for nothing that a new baseline does not know.
+pub fn is_known_when_written(check: &PromiseCheck) -> bool {
+    check.verdict < PromiseVerdict::Fails || !check.offenders.is_empty()
+}
+
+/// True for an error that another question need not have.
+fn is_of_question(error: &AnswerError) -> bool {
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::LimitExceeded)
+}
+
+fn described(saved: &SavedQuestions, name: &str, question: &SavedQuestion) -> PromiseCheck {
+    let file = saved.path.display().to_string();
+    let check = PromiseCheck::new(PromiseKind::Question, &file, name, &file);
+    PromiseCheck { place: (file, question.place.0, question.place.1), ..check }
+}
+
+fn message(question: &SavedQuestion, rows: u64, expected: &str) -> String {
+    let counts = format!("{rows} found, {expected} expected");
+    match &question.about {
+        Some(about) => format!("{counts}: {about}"),
+        None => counts,
+    }
+}
+
+fn tell_unread(
+    context: &mut CommandContext<'_>,
+    name: &str,
+    error: &AnswerError,
+) -> Result<(), CommandError> {
+    match error.diagnostics() {
+        [] => {
+            let words = format!("question `{name}`: {}", error.message());
+            super::notes::tell(context, &[words])
+        }
+        faults => diagnostics::tell(context, faults, super::args::DiagnosticFormat::Human),
+    }
+}
+
+/// Prints a question as it came out, and its rows if it is off.
+fn show(
+    context: &mut CommandContext<'_>,
+    one: &mut CheckedQuestion<'_>,
+    asked: &AskedQuestion<'_>,
+    snapshot: &tombolo::store::Snapshot,
+    meter: &tombolo::limits::CostMeter,
+    format: AnswerFormat,
+) -> Result<(), CommandError> {
+    let listed = !one.holds && !asked.found.answer.is_empty();
+    match format {
+        AnswerFormat::Json => {
+            let answer = listed.then(|| serde_json::to_value(asked.found.document(&[])));
+            one.answer = answer.transpose()?;
+        }
+        AnswerFormat::Table => {
+            one.print(context)?;
+            if listed {
+                query::print(&mut context.out, snapshot, &asked.found, format, meter, &[])?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 impl CheckedQuestion<'_> {
     /// Prints how a question that was asked came out.
     fn print(&self, context: &mut CommandContext<'_>) -> Result<(), CommandError> {
-        let mark = context.out.sign(if self.holds { '=' } else { '!' });
+        let known = self.compared.as_ref().is_some_and(|c| c.new.is_empty() && !c.known.is_empty());
+        let mark = context.out.sign(match (self.holds, known) {
+            (true, _) => '=',
+            (false, true) => '~',
+            (false, false) => '!',
+        });
         let about = self.about.map(|about| format!("   {}", clean(about))).unwrap_or_default();
         let (name, rows, words) = (clean(self.name), self.found.unwrap_or(0), &self.expected);
         writeln!(context.out, "{mark} {name}   {rows} found, {words} expected{about}")?;
         for note in &self.notes {
             writeln!(context.out, "  note: {}", clean(note))?;
+        }
+        let Some(compared) = &self.compared else { return Ok(()) };
+        for (word, names) in
+            [("new", &compared.new), ("known", &compared.known), ("gone", &compared.gone)]
+        {
+            if !names.is_empty() {
+                let names = check_report::listed(names);
+                writeln!(context.out, "  {word}: {}", clean(&names))?;
+            }
         }
         Ok(())
     }

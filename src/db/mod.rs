@@ -415,6 +415,10 @@ impl PersistentReader {
     }
 
     fn look(&self, path: &Path) -> Result<(), StoreError> {
+        self.revision(path).map(drop)
+    }
+
+    fn revision(&self, path: &Path) -> Result<u64, StoreError> {
         // A store that is kept is used, but none is opened to be kept: this is no question.
         let identity = identity(path).ok();
         let store = match &*lock(&self.kept) {
@@ -422,8 +426,8 @@ impl PersistentReader {
             _ => None,
         };
         match store.map(|store| store.snapshot()) {
-            Some(Ok(_)) => Ok(()),
-            _ => DatabaseFile::open_reader(path)?.snapshot().map(drop),
+            Some(Ok(snapshot)) => Ok(snapshot.meta().revision),
+            _ => Ok(DatabaseFile::open_reader(path)?.snapshot()?.meta().revision),
         }
     }
 

@@ -26,7 +26,8 @@ pub use explain::RowExplanation;
 pub use format::{format_age, parse_age, schema, source_schema};
 pub use load::{LoadedFiles, load, load_built_in, load_text};
 pub use model::{
-    EndDefinition, FreshnessLimit, Mapping, MappingGuard, MappingTest, TestExpectation, TestOutcome,
+    EndDefinition, FreshnessLimit, Mapping, MappingGuard, MappingTest, TestExpectation,
+    TestOffender, TestOutcome,
 };
 pub use promise::{OVERRIDES, query_test_outcome};
 pub use resolve::{

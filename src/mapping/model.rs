@@ -264,8 +264,27 @@ pub enum TestOutcome {
     Yes,
     /// It holds, with a remark.
     But(String),
-    /// It does not hold: the reason, and the offenders.
-    No(String, Vec<String>),
+    /// It does not hold: the reason, and all offenders.
+    No(String, Vec<TestOffender>),
+}
+
+/// Who breaks a promise: an entity, or a row of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestOffender {
+    /// `_scope` of the entity; `None` if a row does not tell.
+    pub scope: Option<String>,
+    /// `_key` of the entity, or a value of the row.
+    pub key: String,
+}
+
+impl TestOffender {
+    /// Its name among all scopes.
+    pub fn full_name(&self) -> String {
+        match &self.scope {
+            Some(scope) => format!("{scope}::{}", self.key),
+            None => self.key.clone(),
+        }
+    }
 }
 
 /// See [`TestExpectation::Covers`].

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`. The faces
 /// `api` and `cli` stand side by side in the program, on all floors of the library; `main` joins them. Both open a
 /// door to `mcp`.
-const FLOORS: [(&str, &[&str]); 17] = [
+const FLOORS: [(&str, &[&str]); 18] = [
     ("graph", &[]),
     ("limits", &[]),
     ("store", &["graph"]),

@@ -35,3 +35,4 @@ mod sources;
 mod tokens;
 mod upgrade;
 mod uploads;
+mod watching;

@@ -115,7 +115,7 @@ fn questions_are_policies() {
     let owned = &checked["questions"][1];
     assert_eq!((&owned["name"], &owned["found"]), (&json!("owned"), &json!(1)), "{checked}");
     assert!(owned["answer"]["data"].to_string().contains("bob"), "{checked}");
-    world.run(&["query", "--check", "-o", "csv"]).refused(2, "--check gives a table or JSON");
+    world.run(&["query", "--check", "-o", "csv"]).refused(2, "--check gives a table, JSON, JUnit");
     let said = world.run(&["query", "--run", "owned", "-o", "csv"]).ok();
     assert!(said.out.contains("bob"), "{}", said.out);
     world.run(&["query", "--run", "nothing"]).refused(2, "questions are devices, owned");

@@ -10,8 +10,8 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub mappings: MappingFileArgs,
     /// How faults are printed
-    #[arg(long, value_enum, default_value_t = DiagnosticFormat::Human, hide_possible_values = true)]
-    #[arg(value_name = "human|json|github")]
+    #[arg(short = 'o', long, visible_alias = "output", value_enum, hide_possible_values = true)]
+    #[arg(default_value_t = DiagnosticFormat::Human, value_name = "human|json|github|junit|sarif")]
     pub format: DiagnosticFormat,
 }
 
@@ -24,6 +24,10 @@ pub enum DiagnosticFormat {
     Json,
     /// Annotations of a GitHub workflow.
     Github,
+    /// Test cases in XML.
+    Junit,
+    /// Findings for code scanning.
+    Sarif,
 }
 
 /// Which mapping files a command works on.
@@ -76,6 +80,9 @@ pub enum PlanFormat {
     Table,
     Json,
     Markdown,
+    Junit,
+    Sarif,
+    Github,
 }
 
 #[derive(Args)]
@@ -92,6 +99,8 @@ pub struct PlanArgs {
     /// The same for every entity of a class
     #[arg(long, value_name = "CLASS")]
     pub class: Vec<String>,
+    #[command(flatten)]
+    pub baseline: super::CheckBaselineArgs,
     /// Save the plan to a file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -18,8 +18,8 @@ pub use mapping_files::{
 };
 pub use past::{DiffArgs, DiffFormat, HistoryArgs, PastArgs, UpgradeArgs};
 pub use questions::{
-    BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, DrawingArgs, GetArgs, ImpactRulesArgs,
-    OwnersArgs, PathArgs, QueryArgs, ScopesAction, ScopesArgs,
+    BlastRadiusArgs, CheckBaselineArgs, CyclesArgs, DeleteRelationshipsArgs, DrawingArgs, GetArgs,
+    ImpactRulesArgs, OwnersArgs, PathArgs, QueryArgs, ScopesAction, ScopesArgs,
 };
 #[cfg(feature = "mcp")]
 pub use server::McpArgs;
@@ -276,6 +276,12 @@ pub enum AnswerFormat {
     Dot,
     Mermaid,
     Graphml,
+    /// Of --check: test cases in XML
+    Junit,
+    /// Of --check: findings for code scanning
+    Sarif,
+    /// Of --check: annotations of a workflow
+    Github,
 }
 
 /// Output of `export`.

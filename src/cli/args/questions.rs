@@ -32,6 +32,17 @@ pub struct DeleteRelationshipsArgs {
     pub reason: String,
 }
 
+/// The offenders that a check knows already.
+#[derive(Args)]
+pub struct CheckBaselineArgs {
+    /// With checks: known offenders; they are marked, and only new ones fail
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write the offenders of now into the baseline
+    #[arg(long, requires = "baseline")]
+    pub write_baseline: bool,
+}
+
 #[derive(Args)]
 pub struct QueryArgs {
     /// The query
@@ -50,6 +61,8 @@ pub struct QueryArgs {
     /// The questions file
     #[arg(long, value_name = "FILE", default_value = "queries.toml")]
     pub questions: PathBuf,
+    #[command(flatten)]
+    pub baseline: CheckBaselineArgs,
     /// The value of a placeholder: JSON, or else a text
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub parameters: Vec<String>,

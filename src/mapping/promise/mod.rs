@@ -6,4 +6,5 @@ mod tests_of_mapping;
 
 pub use guard_checks::OVERRIDES;
 pub(super) use guard_checks::{guard_age, guard_percent, guard_whole};
+pub(super) use tests_of_mapping::listed_offenders;
 pub use tests_of_mapping::query_test_outcome;

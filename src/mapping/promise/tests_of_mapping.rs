@@ -4,7 +4,8 @@ use crate::graph::Value;
 use crate::lang::{Diagnostic, holds};
 use crate::mapping::expression::PathRoot;
 use crate::mapping::model::{
-    CoverageExpectation, CoverageThreshold, Mapping, MappingTest, TestExpectation, TestOutcome,
+    CoverageExpectation, CoverageThreshold, Mapping, MappingTest, TestExpectation, TestOffender,
+    TestOutcome,
 };
 use crate::mapping::resolve::{EndLookup, ExprEnvironment, RowRelationship};
 use crate::query::QueryRow;
@@ -12,10 +13,11 @@ use crate::query::QueryRow;
 /// The largest number of offenders that are listed.
 const LISTED: usize = 5;
 
-fn offenders(count: u64, names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut listed: Vec<String> = names.take(LISTED).collect();
-    let more = count.saturating_sub(listed.len() as u64);
-    if more > 0 && !listed.is_empty() {
+/// The first offenders, and how many more there are.
+pub(in crate::mapping) fn listed_offenders(offenders: &[TestOffender]) -> Vec<String> {
+    let mut listed: Vec<String> = offenders.iter().take(LISTED).map(|o| o.key.clone()).collect();
+    let more = offenders.len() - listed.len();
+    if more > 0 {
         listed.push(format!("and {more} more"));
     }
     listed
@@ -71,8 +73,11 @@ impl Mapping {
         }
         let percent = covered as f64 * 100.0 / all.max(1) as f64;
         let words = format!("{covered} of {all} have an edge ({percent:.0} %), expected {wanted}");
-        let names = bare().map(|i| candidates[i].key.clone());
-        TestOutcome::No(words, offenders(all - covered, names))
+        let offender = |i: usize| TestOffender {
+            scope: Some(candidates[i].scope.to_string()),
+            key: candidates[i].key.clone(),
+        };
+        TestOutcome::No(words, bare().map(offender).collect())
     }
 
     /// The fault of a broken promise, or of one that holds with a remark.
@@ -93,7 +98,7 @@ impl Mapping {
                 let fault = fault.at(promise.span.clone(), "");
                 Some(match offenders.is_empty() {
                     true => fault,
-                    false => fault.note(offenders.join(", ")),
+                    false => fault.note(listed_offenders(offenders).join(", ")),
                 })
             }
         }
@@ -115,16 +120,21 @@ pub fn query_test_outcome(
             if least.is_none_or(|least| count >= least) && most.is_none_or(|most| count <= most) {
                 return TestOutcome::Yes;
             }
-            let name = |row: QueryRow| {
-                let key = row.iter().find(|(name, _)| name == "_key").or_else(|| row.first());
-                key.map_or_else(String::new, |(_, value)| match value {
-                    Value::Text(text) => text.to_string(),
-                    other => other.to_string(),
-                })
+            let text = |(_, value): &(String, Value<'static>)| match value {
+                Value::Text(text) => text.to_string(),
+                other => other.to_string(),
+            };
+            let offender = |row: QueryRow| {
+                let named = |wanted: &str| row.iter().find(|(name, _)| name == wanted);
+                let key = named("_key").or_else(|| row.first());
+                TestOffender {
+                    scope: named("_key").and(named("_scope")).map(text),
+                    key: key.map_or_else(String::new, text),
+                }
             };
             let unit = if count == 1 { "row" } else { "rows" };
             let words = format!("the query has {count} {unit}, expected {expect}");
-            TestOutcome::No(words, offenders(count, rows.into_iter().map(name)))
+            TestOutcome::No(words, rows.into_iter().map(offender).collect())
         }
     }
 }

@@ -5,7 +5,7 @@ use super::resolved::ResolvedSource;
 use crate::lang::Diagnostic;
 use crate::mapping::format::format_age;
 use crate::mapping::model::TestOutcome;
-use crate::mapping::promise::{guard_age, guard_percent, guard_whole};
+use crate::mapping::promise::{guard_age, guard_percent, guard_whole, listed_offenders};
 use std::time::Duration;
 
 /// The guards of a source that one run can override, in the order of the format.
@@ -107,7 +107,8 @@ impl SourceFile {
             false => Diagnostic::warning("M0701", &self.source, words),
         };
         let fault = fault.at(promise.span.clone(), "");
-        Some(offenders.iter().fold(fault, |fault, offender| fault.note(offender.clone())))
+        let listed = listed_offenders(offenders);
+        Some(listed.into_iter().fold(fault, |fault, offender| fault.note(offender)))
     }
 
     /// The refusals of the guards on rows, entities, references and freshness.
