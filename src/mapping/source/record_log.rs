@@ -19,7 +19,7 @@ pub(super) struct RecordLog {
 }
 
 /// Bytes that stay in memory.
-const TAIL_MAX: usize = 16 << 20;
+const TAIL_MAX: usize = 8 << 20;
 /// Bytes of runs that are read together.
 const READ: u64 = 256 << 10;
 

@@ -81,7 +81,7 @@ struct RowGroup {
 
 /// What became of a group.
 enum MadeGroup {
-    Batch(MadeBatch),
+    Batch(Box<MadeBatch>),
     /// A document so large that what it makes must not be held as a whole.
     Large(RowGroup),
 }
@@ -301,7 +301,7 @@ impl<'s> SourceRun<'s> {
                 false => {
                     let mut maker = RowMaker::new(&context, late);
                     take_group(&context, set, group, &mut maker);
-                    MadeGroup::Batch(maker.finish())
+                    MadeGroup::Batch(Box::new(maker.finish()))
                 }
             },
             |made| {
@@ -311,7 +311,7 @@ impl<'s> SourceRun<'s> {
                     outcome.is_ok() && self.goes_on()
                 };
                 match made {
-                    MadeGroup::Batch(batch) => put(batch),
+                    MadeGroup::Batch(batch) => put(*batch),
                     MadeGroup::Large(group) => {
                         let mut maker = RowMaker::in_pieces(&context, late, &mut put);
                         let going = take_group(&context, set, group, &mut maker);
