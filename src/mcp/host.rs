@@ -63,6 +63,17 @@ impl QuestionGround<'_> {
         Ok(self.database.snapshot()?)
     }
 
+    /// The same ground with the database as it was in another state.
+    pub fn of<'d>(&'d self, database: &'d Database) -> QuestionGround<'d> {
+        QuestionGround {
+            database,
+            limits: self.limits.clone(),
+            mappings: self.mappings,
+            takes_text: self.takes_text,
+            exit_code: self.exit_code,
+        }
+    }
+
     /// Puts together the state that a question is asked of.
     pub fn context<'q>(
         &'q self,

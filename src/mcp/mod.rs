@@ -35,7 +35,8 @@ Begin with `describe`, which says what there is. `query` asks in J1QL, for insta
 `FIND User THAT OWNS Device RETURN User.email, Device.serialNumber`; a query with a fault comes back with \
 the place of the fault and the fix. `blast_radius` tells what the compromise or failure of an entity \
 reaches, `owners` who owns it, `path` how one entity reaches another, `get` all about one entity, and \
-`plan` what mapping files would change. Nothing here changes the graph.\n\
+`plan` what mapping files would change. `diff` tells what changed between two states, `history` what \
+happened to one object, and `at` asks the other tools of an earlier state. Nothing here changes the graph.\n\
 An entity is named by SCOPE::KEY, its key, its _id, or what it is called (displayName, email, hostname, \
 arn, name, serialNumber).\n\
 Answers are cut to a size that can be read: `cut` lists what was left out with its count. Counts such as \

@@ -250,6 +250,10 @@ fn questions() -> Vec<(&'static str, Json)> {
         ("path", json!({ "from": "okta-user:alice", "to": "okta-user:bob", "verbs": ["OWNS"] })),
         ("get", json!({ "entity": "okta-user:alice" })),
         ("get", json!({ "entity": "github-team:platform", "limit": 2 })),
+        ("get", json!({ "entity": "okta-user:alice", "at": "2" })),
+        ("query", json!({ "query": "FIND User AT '2' LIMIT 2" })),
+        ("history", json!({ "object": "okta-user:alice" })),
+        ("diff", json!({ "from": "2", "limit": 5, "impact": ["okta-user:alice"] })),
         ("plan", json!({ "scopes": ["okta-jamf-ownership"] })),
         ("plan", json!({})),
     ]
@@ -263,7 +267,20 @@ fn every_tool_answers_as_its_schema_says_at_both_doors() {
         let list = door.send("tools/list", json!({}))["result"]["tools"].clone();
         let tools = list.as_array().expect("a list");
         let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
-        assert_eq!(names, ["describe", "query", "blast_radius", "owners", "path", "get", "plan"]);
+        assert_eq!(
+            names,
+            [
+                "describe",
+                "query",
+                "blast_radius",
+                "owners",
+                "path",
+                "get",
+                "history",
+                "diff",
+                "plan"
+            ]
+        );
         for tool in tools {
             assert_eq!(tool["annotations"]["readOnlyHint"], true, "{tool}");
             assert!(

@@ -40,6 +40,7 @@ impl AssistantTool for Plan {
          nothing, with the reason. Takes the files of the server, or a mapping file as `text` to try \
          one before it is saved; a file with a fault comes back as an error that marks the place and \
          says the fix.";
+    const PAST: bool = false;
     type Arguments = PlanArguments;
 
     fn result() -> Json {

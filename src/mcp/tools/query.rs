@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use tombolo::answers::{
-    AnswerAdvice, AnswerError, QueryFindings, QueryRequest, read_query, rules_in_force,
+    AnswerAdvice, AnswerError, QueryFindings, QueryRequest, asked_state, read_query, rules_in_force,
 };
 use tombolo::lang::SourceText;
 use tombolo::query::{QueryAnswer, QueryOptions, QueryParameter};
@@ -77,6 +77,8 @@ impl AssistantTool for Query {
         let options = request.options(rules_in_force()?, meter.deadline());
         let query = read_query(&SourceText::whole("query", given.query), &options)?;
         all_asked(&query, &options)?;
+        let past = asked_state(ground.database, &query, None)?;
+        let ground = ground.of(past.as_ref().unwrap_or(ground.database));
         let snapshot = ground.snapshot()?;
         let context = ground.context(&snapshot, &meter);
         let mut found = QueryFindings::ask(&context, &query)?;
@@ -86,6 +88,9 @@ impl AssistantTool for Query {
                       LIMIT, or raise `limit`";
         let room = AnswerRoom::of_items(shown(given.limit));
         let mut reply = ToolReply::of(&found.document(&notes), room, advice)?;
+        if let Some(state) = ground.database.past_state() {
+            reply.put("asOf", state);
+        }
         for (at, shown, of) in cuts {
             reply.list_was_cut(at, shown, of);
         }
