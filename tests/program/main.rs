@@ -13,6 +13,7 @@ mod authorization;
 mod bad_input;
 mod cross_scope_page;
 mod damage;
+mod graphql_clients;
 mod hostile;
 mod impact;
 mod job_files;
