@@ -7,32 +7,34 @@
 //!
 //! Source: wire contract, section 7.
 
+use super::answer_cache::SerializedAnswer;
 use super::api_error::ApiError;
 use super::edits::Edits;
 use super::gate::{self, CancelGuard, WorkKind};
+use super::graphql_account::{self, AccountQuestions, scope_filters_refused};
+use super::graphql_integrations::IntegrationQuestions;
+use super::graphql_outside;
 use super::parameters::placeholders;
-use super::spool::{self, BodySegment, SpoolRoom, SpoolWriter, SpooledAnswer};
-use super::{ApiCaller, AppState, blocking, body};
+use super::spool::{self, BodySegment, SpoolWriter};
+use super::{ApiCaller, AppState, RequestId, blocking, body};
 use async_graphql::{
-    Context, EmptySubscription, Enum, InputObject, Json as Scalar, Object, Schema, SimpleObject,
+    Context, EmptySubscription, Enum, ErrorExtensions, InputObject, Json as Scalar, MergedObject,
+    Object, Schema, SimpleObject,
 };
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde_json::{Value as Json_, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 use tombolo::answers::{
     AnswerError, CountFormat, QueryFindings, QueryRequest, QuestionContext, asked_state,
     read_query, rules_in_force,
 };
-use tombolo::db::StateRecord;
 use tombolo::graph::{Entity, GraphRead, ObjectId, ObjectKind};
 use tombolo::lang::SourceText;
 use tombolo::limits::{CostMeter, QuestionLimits};
@@ -44,10 +46,6 @@ use uuid::Uuid;
 const PAGE: usize = 250;
 /// Most rows of a page.
 const PAGE_MAX: usize = 10_000;
-/// The time that an answer is kept for its next page.
-const KEPT: Duration = Duration::from_secs(300);
-/// Bytes in memory of all kept answers: the ends of their rows, and the text of small ones.
-const KEPT_BYTES: usize = 16 << 20;
 /// Longest document, in bytes, and fragments that it may use: each may use others twice.
 const DOCUMENT_MAX: usize = 128 << 10;
 const FRAGMENTS_MAX: usize = 40;
@@ -69,119 +67,17 @@ pub fn open_routes() -> Router<Arc<AppState>> {
     Router::new().route("/deferred/{id}", get(deferred))
 }
 
-/// An answer to a query: its rows as text, and the end of each of them.
-pub struct SerializedAnswer {
-    kind: &'static str,
-    text: Arc<SpooledAnswer>,
-    ends: Vec<u64>,
-    /// Notes on what the rows do not tell by themselves.
-    notes: Vec<String>,
-    /// The state of the past that the rows are of.
-    as_of: Option<StateRecord>,
-}
+/// Everything that may be asked.
+#[derive(MergedObject, Default)]
+#[graphql(name = "Query")]
+struct AllQuestions(Questions, AccountQuestions, IntegrationQuestions);
 
-impl SerializedAnswer {
-    /// The state of the past that the rows are of.
-    pub fn as_of(&self) -> Option<&StateRecord> {
-        self.as_of.as_ref()
-    }
-
-    /// `list`, `table` or `tree`.
-    pub fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    /// Notes on what the rows do not tell by themselves.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
-    fn is_tree(&self) -> bool {
-        self.kind == "tree"
-    }
-
-    /// Some of the rows as a list; a tree as it is.
-    pub fn data(&self, rows: Range<usize>) -> Vec<BodySegment> {
-        if self.is_tree() {
-            return vec![BodySegment::whole(Arc::clone(&self.text))];
-        }
-        // Between two rows is a comma.
-        let start = match rows.start {
-            0 => 0,
-            first => self.ends[first - 1] + 1,
-        };
-        let mut data = vec![BodySegment::text("[")];
-        if rows.start < rows.end {
-            data.push(BodySegment::Range(Arc::clone(&self.text), start..self.ends[rows.end - 1]));
-        }
-        data.push(BodySegment::text("]"));
-        data
-    }
-
-    /// All of it.
-    pub fn all(&self) -> Vec<BodySegment> {
-        self.data(0..self.ends.len())
-    }
-
-    fn in_memory(&self) -> usize {
-        self.text.in_memory() + self.ends.capacity() * size_of::<u64>()
-    }
-}
-
-/// An answer that was not taken whole.
-struct CachedAnswer {
-    id: Uuid,
-    since: Instant,
-    found: Arc<SerializedAnswer>,
-}
-
-/// The answers that wait for a next page.
-#[derive(Default)]
-pub struct AnswerCache(Mutex<VecDeque<CachedAnswer>>);
-
-impl AnswerCache {
-    /// The answers that are still young enough.
-    fn fresh(&self) -> MutexGuard<'_, VecDeque<CachedAnswer>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while all.front().is_some_and(|kept| kept.since.elapsed() > KEPT) {
-            all.pop_front();
-        }
-        all
-    }
-
-    /// Forgets the answers that nobody asked for in time, and where room is short all of them.
-    pub fn sweep(&self, room: &SpoolRoom) {
-        let mut all = self.fresh();
-        if room.is_crowded() {
-            all.clear();
-        }
-    }
-
-    fn keep(&self, found: &Arc<SerializedAnswer>) -> Uuid {
-        let id = Uuid::new_v4();
-        let mut all = self.fresh();
-        all.push_back(CachedAnswer { id, since: Instant::now(), found: Arc::clone(found) });
-        let total =
-            |all: &VecDeque<CachedAnswer>| all.iter().map(|k| k.found.in_memory()).sum::<usize>();
-        // The newest answer stays whatever its size, since its cursor is about to be sent.
-        while all.len() > 1 && total(&all) > KEPT_BYTES {
-            all.pop_front();
-        }
-        id
-    }
-
-    fn find(&self, id: Uuid) -> Option<Arc<SerializedAnswer>> {
-        let all = self.fresh();
-        Some(Arc::clone(&all.iter().find(|kept| kept.id == id)?.found))
-    }
-}
-
-type GraphqlSchema = Schema<Questions, Edits, EmptySubscription>;
+type GraphqlSchema = Schema<AllQuestions, Edits, EmptySubscription>;
 
 fn schema() -> &'static GraphqlSchema {
     static SCHEMA: std::sync::OnceLock<GraphqlSchema> = std::sync::OnceLock::new();
     SCHEMA.get_or_init(|| {
-        Schema::build(Questions, Edits, EmptySubscription)
+        Schema::build(AllQuestions::default(), Edits, EmptySubscription)
             .limit_depth(20)
             .limit_directives(50)
             .limit_complexity(2_000)
@@ -189,8 +85,17 @@ fn schema() -> &'static GraphqlSchema {
     })
 }
 
+/// The names of everything in the schema.
+fn known_names() -> &'static HashSet<String> {
+    static KNOWN: std::sync::OnceLock<HashSet<String>> = std::sync::OnceLock::new();
+    KNOWN.get_or_init(|| schema().names().into_iter().collect())
+}
+
 /// The URL under which the caller sees this server.
 struct BaseUrl(String);
+
+/// The id of the request, as in the log of the server.
+pub(super) struct CorrelationId(pub(super) String);
 
 fn base_url(app: &AppState, headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -201,26 +106,27 @@ fn base_url(app: &AppState, headers: &HeaderMap) -> String {
 async fn answer(
     State(app): State<Arc<AppState>>,
     Extension(caller): Extension<ApiCaller>,
+    Extension(RequestId(id)): Extension<RequestId>,
     headers: HeaderMap,
     body: Body,
 ) -> std::result::Result<Response, ApiError> {
     app.results.sweep(&app.room);
     let (asked, _held) = body::json_held::<Json_>(&app, &headers, body).await?;
-    let base = base_url(&app, &headers);
+    let seen = RequestFacts { base: base_url(&app, &headers), id };
     let many = match asked {
         Json_::Array(many) if many.len() > BATCH_MAX => {
             let message = format!("at most {BATCH_MAX} operations are taken at once");
             return Err(ApiError::bad(message));
         }
         Json_::Array(many) => many,
-        one => return Ok(spool::response(operation(&app, &caller, &base, one).await)),
+        one => return Ok(spool::response(operation(&app, &caller, &seen, one).await)),
     };
     let mut pieces = vec![BodySegment::text("[")];
     for (at, one) in many.into_iter().enumerate() {
         if at > 0 {
             pieces.push(BodySegment::text(","));
         }
-        pieces.extend(operation(&app, &caller, &base, one).await);
+        pieces.extend(operation(&app, &caller, &seen, one).await);
     }
     pieces.push(BodySegment::text("]"));
     Ok(spool::response(pieces))
@@ -279,61 +185,159 @@ fn oversized(document: &str) -> Option<String> {
     (spreads > FRAGMENTS_MAX).then(|| format!("a document uses at most {FRAGMENTS_MAX} fragments"))
 }
 
+/// What the request says of itself.
+struct RequestFacts {
+    base: String,
+    id: String,
+}
+
 async fn operation(
     app: &Arc<AppState>,
     caller: &ApiCaller,
-    base: &str,
+    seen: &RequestFacts,
     asked: Json_,
 ) -> Vec<BodySegment> {
     let Json_::Object(mut asked) = asked else {
         return errors("an operation is an object with `query`");
     };
+    let name = match asked.remove("operationName") {
+        Some(Json_::String(name)) => Some(name),
+        _ => None,
+    };
+    let told = |refusal: Json_| vec![BodySegment::text(refusal.to_string())];
     let Some(Json_::String(query)) = asked.remove("query") else {
-        return errors("the operation has no `query`");
+        let refusal = graphql_outside::refusal_by_name("", name.as_deref(), |_| false);
+        return refusal.map_or_else(|| errors("the operation has no `query`"), told);
     };
     if let Some(why) = oversized(&query) {
         return errors(&why);
     }
+    let known = |field: &str| known_names().contains(field);
+    if let Some(refusal) = graphql_outside::refusal(&query, name.as_deref(), known) {
+        return told(refusal);
+    }
     let variables = asked.remove("variables").unwrap_or_default();
     let holes = Arc::new(ResponseSlots::new());
-    let mut request = async_graphql::Request::new(query)
+    let mut request = async_graphql::Request::new(query.clone())
         .variables(async_graphql::Variables::from_json(variables))
         .data(Arc::clone(app))
         .data(caller.clone())
         .data(Arc::clone(&holes))
-        .data(BaseUrl(base.to_owned()));
-    if let Some(Json_::String(name)) = asked.remove("operationName") {
+        .data(CorrelationId(seen.id.clone()))
+        .data(BaseUrl(seen.base.clone()));
+    if let Some(name) = &name {
         request = request.operation_name(name);
     }
     let response = schema().execute(request).await;
+    // What the schema refused was not begun: no field has an answer.
+    if response.data == async_graphql::Value::Null
+        && response.errors.iter().all(|error| error.path.is_empty())
+        && let Some(refusal) = graphql_outside::refusal_by_name(&query, name.as_deref(), known)
+    {
+        return told(refusal);
+    }
     match serde_json::to_vec(&response) {
         Ok(text) => holes.fill(&text),
         Err(_) => errors("Internal server error"),
     }
 }
 
+/// A part of a deferred answer; all of it unless told.
+#[derive(Default, serde::Deserialize)]
+struct DeferredPart {
+    from: Option<usize>,
+    rows: Option<usize>,
+}
+
 async fn deferred(
     State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
+    part: Result<Query<DeferredPart>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> std::result::Result<Response, ApiError> {
+    let Query(part) = part.unwrap_or_default();
     let found = Uuid::parse_str(&id).ok().and_then(|id| app.results.find(id));
     let Some(found) = found else {
         let message = "this answer is no longer kept; ask again";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", message));
     };
     let url = format!("{}/deferred/{id}", base_url(&app, &headers));
-    let rest = json!({ "status": "COMPLETED", "type": found.kind, "url": url }).to_string();
+    let mut rest = json!({ "status": "COMPLETED", "type": found.kind, "url": url });
+    let count = found.ends.len();
+    let start = part.from.unwrap_or(0).min(count);
+    let end = part.rows.map_or(count, |rows| start.saturating_add(rows).min(count));
+    if !found.is_tree() && end < count {
+        rest["cursor"] = format!("{id}:{end}").into();
+    }
+    let rest = rest.to_string();
     let mut pieces = vec![BodySegment::text("{\"data\":")];
-    pieces.extend(found.all());
+    pieces.extend(found.data(start..end));
     // Without its opening brace, the rest goes on behind the data.
     pieces.push(BodySegment::text(format!(",{}", &rest[1..])));
     Ok(spool::response(pieces))
 }
 
-/// An error in the form of GraphQL.
+/// An error in the form of GraphQL, with its code and advice beside the message.
 pub(super) fn graphql_error(fault: ApiError) -> async_graphql::Error {
-    async_graphql::Error::new(fault.message().to_owned())
+    let error = coded(fault.message(), fault.code());
+    match fault.advice() {
+        Some(hint) => error.extend_with(|_, more| more.set("hint", hint)),
+        None => error,
+    }
+}
+
+/// An error with a code.
+pub(super) fn coded(message: &str, code: &str) -> async_graphql::Error {
+    async_graphql::Error::new(message).extend_with(|_, more| more.set("code", code))
+}
+
+/// Runs a query on behalf of a caller that may read.
+pub(super) async fn run_query(
+    context: &Context<'_>,
+    query: String,
+    values: Option<&Json_>,
+    include_deleted: bool,
+) -> GraphqlResult<Arc<SerializedAnswer>> {
+    let (app, _) = parts(context)?;
+    // The library has read the numbers already, so their spelling is lost.
+    let parameters = placeholders(values, BTreeMap::new()).map_err(graphql_error)?;
+    let request =
+        QueryRequest { parameters, now: super::now(), include_deleted, ..QueryRequest::default() };
+    let waiting = CancelGuard::default();
+    let limits = app.question(&waiting);
+    let found = blocking(app, WorkKind::Read, move |app| ask(app, &query, request, limits)).await;
+    Ok(Arc::new(found.map_err(graphql_error)?))
+}
+
+/// A page of a kept answer.
+pub(super) struct QueryPage {
+    id: Uuid,
+    from: usize,
+}
+
+impl QueryPage {
+    /// The first page of an answer, which is kept from now on.
+    pub(super) fn first(
+        context: &Context<'_>,
+        found: &Arc<SerializedAnswer>,
+    ) -> GraphqlResult<QueryPage> {
+        Ok(QueryPage { id: parts(context)?.0.results.keep(found), from: 0 })
+    }
+
+    /// The page that a cursor leads to.
+    pub(super) fn at(context: &Context<'_>, cursor: &str) -> GraphqlResult<QueryPage> {
+        let (id, from) = cursor_place(cursor)?;
+        match parts(context)?.0.results.find(id) {
+            Some(_) => Ok(QueryPage { id, from }),
+            None => Err(cursor_expired()),
+        }
+    }
+}
+
+/// The address of a page.
+pub(super) fn deferred_page(context: &Context<'_>, page: QueryPage) -> GraphqlResult<String> {
+    let (base, QueryPage { id, from }) = (&context.data::<BaseUrl>()?.0, page);
+    Ok(format!("{base}/deferred/{id}?from={from}&rows={PAGE}"))
 }
 
 pub(super) fn parts<'c>(
@@ -464,8 +468,28 @@ struct QueryV1Response {
     cursor: Option<String>,
     url: Option<String>,
     total_count: Option<i64>,
+    /// The id of the request, as in the log of the server.
+    #[graphql(name = "correlationId")]
+    correlation_id: Option<String>,
     /// Why nothing was found, or what of the question says something else than it seems to.
     notes: Option<Vec<String>>,
+}
+
+/// Raw data by name, as older clients read it.
+#[derive(SimpleObject)]
+#[graphql(name = "RawDataJSONEntityLegacy", rename_fields = "camelCase")]
+struct RawPayloadLegacy {
+    name: String,
+    content_type: String,
+    data: Option<Scalar<Json_>>,
+}
+
+/// The raw data of an entity, as older clients read it.
+#[derive(SimpleObject)]
+#[graphql(rename_fields = "camelCase")]
+struct RawDataLegacy {
+    entity_id: String,
+    payload: Vec<RawPayloadLegacy>,
 }
 
 /// Raw data by name.
@@ -488,6 +512,8 @@ struct RawData {
     payload: Vec<RawPayload>,
 }
 
+/// The rows of queries, and raw data.
+#[derive(Default)]
 struct Questions;
 
 #[Object]
@@ -514,28 +540,19 @@ impl Questions {
     ) -> GraphqlResult<QueryV1Response> {
         let (app, caller) = parts(context)?;
         caller.reads().map_err(graphql_error)?;
-        if scope_filters.is_some_and(|filters| !filters.is_empty()) {
-            return Err("scopeFilters are not supported; use IN SCOPE in the query".into());
+        let filters = scope_filters.into_iter().flatten();
+        if filters.into_iter().any(|filter| !graphql_account::is_empty(&filter.0)) {
+            return Err(scope_filters_refused());
         }
+        let correlation = Some(context.data::<CorrelationId>()?.0.clone());
         let size = limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE_MAX);
         let holes = context.data::<Arc<ResponseSlots>>()?;
         if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
-            return next_page(app, holes, &cursor, size);
+            let next = next_page(app, holes, &cursor, size)?;
+            return Ok(QueryV1Response { correlation_id: correlation, ..next });
         }
         let values = variables.as_ref().map(|variables| &variables.0);
-        // The library has read the numbers already, so their spelling is lost.
-        let parameters = placeholders(values, BTreeMap::new()).map_err(graphql_error)?;
-        let request = QueryRequest {
-            parameters,
-            now: super::now(),
-            include_deleted: include_deleted == Some(true),
-            ..QueryRequest::default()
-        };
-        let waiting = CancelGuard::default();
-        let limits = app.question(&waiting);
-        let found =
-            blocking(app, WorkKind::Read, move |app| ask(app, &query, request, limits)).await;
-        let found = Arc::new(found.map_err(graphql_error)?);
+        let found = run_query(context, query, values, include_deleted == Some(true)).await?;
         if matches!(deferred_response, Some(DeferredResponseOption::Force)) {
             let id = app.results.keep(&found);
             let url = format!("{}/deferred/{id}", context.data::<BaseUrl>()?.0);
@@ -545,12 +562,30 @@ impl Questions {
                 cursor: None,
                 url: Some(url),
                 total_count: None,
+                correlation_id: correlation,
                 notes: Some(found.notes.clone()),
             });
         }
         let mut page = page(app, holes, &found, 0, size, None);
         page.notes = Some(found.notes.clone());
-        Ok(page)
+        Ok(QueryV1Response { correlation_id: correlation, ..page })
+    }
+
+    /// The raw data of an entity, as older clients ask for it.
+    #[graphql(name = "entityRawDataLegacy")]
+    async fn entity_raw_data_legacy(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "entityId")] entity_id: String,
+        #[graphql(name = "source")] _source: Option<String>,
+    ) -> GraphqlResult<RawDataLegacy> {
+        let RawData { entity_id, payload, .. } = raw_data(context, &entity_id).await?;
+        let payload = payload.into_iter().map(|raw| RawPayloadLegacy {
+            name: raw.name,
+            content_type: raw.content_type,
+            data: raw.data,
+        });
+        Ok(RawDataLegacy { entity_id, payload: payload.collect() })
     }
 
     /// The raw data of an entity.
@@ -561,25 +596,29 @@ impl Questions {
         entity_id: async_graphql::ID,
         #[graphql(name = "address")] _address: EntityIngestionAddress,
     ) -> GraphqlResult<RawData> {
-        let (app, caller) = parts(context)?;
-        caller.reads().map_err(graphql_error)?;
-        let id = object_id(&entity_id)?;
-        let found = blocking(app, WorkKind::Read, move |app| {
-            let snapshot = app.database.snapshot()?;
-            entity(&snapshot, id)
-        })
-        .await
-        .map_err(graphql_error)?;
-        let collected = found.metadata.begin_on;
-        let payload = found.raw_data.as_deref().map(raw_payload).unwrap_or_default();
-        Ok(RawData {
-            entity_id: id.to_string(),
-            status: if payload.is_empty() { "NOT_FOUND".into() } else { "FOUND".into() },
-            message: None,
-            collected_at: Some(collected),
-            payload,
-        })
+        raw_data(context, &entity_id).await
     }
+}
+
+async fn raw_data(context: &Context<'_>, entity_id: &str) -> GraphqlResult<RawData> {
+    let (app, caller) = parts(context)?;
+    caller.reads().map_err(graphql_error)?;
+    let id = object_id(entity_id)?;
+    let found = blocking(app, WorkKind::Read, move |app| {
+        let snapshot = app.database.snapshot()?;
+        entity(&snapshot, id)
+    })
+    .await
+    .map_err(graphql_error)?;
+    let collected = found.metadata.begin_on;
+    let payload = found.raw_data.as_deref().map(raw_payload).unwrap_or_default();
+    Ok(RawData {
+        entity_id: id.to_string(),
+        status: if payload.is_empty() { "NOT_FOUND".into() } else { "FOUND".into() },
+        message: None,
+        collected_at: Some(collected),
+        payload,
+    })
 }
 
 /// Raw data in either of the shapes that it is uploaded in.
@@ -628,6 +667,7 @@ fn page(
         cursor,
         url: None,
         total_count: (!found.is_tree()).then_some(count as i64),
+        correlation_id: None,
         notes: None,
     }
 }
@@ -638,19 +678,30 @@ fn next_page(
     cursor: &str,
     size: usize,
 ) -> GraphqlResult<QueryV1Response> {
-    // A cursor is the id of the kept answer and the number of its next row.
-    let place = cursor
-        .split_once(':')
-        .and_then(|(id, start)| Some((Uuid::parse_str(id).ok()?, start.parse().ok()?)));
-    let Some((id, start)) = place else { return Err("this is no cursor of ours".into()) };
+    let (id, start) = cursor_place(cursor)?;
     match app.results.find(id) {
         Some(found) => Ok(page(app, holes, &found, start, size, Some(id))),
-        None => Err("the cursor has expired; ask the query again".into()),
+        None => Err(cursor_expired()),
     }
 }
 
+/// A cursor is the id of the kept answer and the number of its next row.
+fn cursor_place(cursor: &str) -> GraphqlResult<(Uuid, usize)> {
+    let place = cursor
+        .split_once(':')
+        .and_then(|(id, start)| Some((Uuid::parse_str(id).ok()?, start.parse().ok()?)));
+    place.ok_or_else(|| coded("this is no cursor of ours", "BAD_CURSOR"))
+}
+
+fn cursor_expired() -> async_graphql::Error {
+    coded("the cursor has expired; ask the query again", "CURSOR_EXPIRED")
+}
+
+/// The id in a text. What is no UUID is the id of nothing.
 pub(super) fn object_id(text: &str) -> GraphqlResult<ObjectId> {
-    ObjectId::parse(text).ok_or_else(|| format!("`{text}` is not the form of an id").into())
+    let shown: String = text.chars().take(100).collect();
+    ObjectId::parse(text)
+        .ok_or_else(|| coded(&format!("no object with the id `{shown}`"), "NOT_FOUND"))
 }
 
 pub(super) fn no_such(what: &str, id: ObjectId) -> ApiError {

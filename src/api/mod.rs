@@ -8,6 +8,7 @@
 //! Handlers are async only at the edges: all work on the database runs on blocking threads.
 
 pub mod allocator;
+mod answer_cache;
 mod api_error;
 #[cfg(feature = "mcp")]
 mod assistants;
@@ -15,6 +16,9 @@ mod body;
 mod edits;
 mod gate;
 mod graphql;
+mod graphql_account;
+mod graphql_integrations;
+mod graphql_outside;
 mod jobs;
 mod listen;
 mod metrics;
@@ -83,7 +87,7 @@ pub struct AppState {
     exit_code: fn(&AnswerError) -> u8,
     /// `http` or `https`, as clients see this server unless a proxy says otherwise.
     scheme: &'static str,
-    results: graphql::AnswerCache,
+    results: answer_cache::AnswerCache,
     threads: WorkerPermits,
     gates: JobGates,
     /// The memory that questions hold.
@@ -414,7 +418,7 @@ async fn serve(
         open: settings.open,
         exit_code: settings.exit_code,
         scheme: if tls.is_some() { "https" } else { "http" },
-        results: graphql::AnswerCache::default(),
+        results: answer_cache::AnswerCache::default(),
         threads: WorkerPermits::new(),
         gates: JobGates::default(),
     });

@@ -14,6 +14,7 @@ mod bad_input;
 mod cross_scope_page;
 mod damage;
 mod doc_pages;
+mod graphql_clients;
 mod hostile;
 mod impact;
 mod job_files;
