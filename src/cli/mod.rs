@@ -23,6 +23,7 @@ mod inspect;
 mod job;
 mod layout;
 mod listing;
+mod manual;
 mod mermaid;
 mod naming;
 mod new;
@@ -270,6 +271,7 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
             context.out.write_all(&script)?;
             Ok(0)
         }
+        CliCommand::Man(args) => manual::run(context, &args),
     }
 }
 

@@ -21,6 +21,7 @@ mod jobs;
 mod mapping;
 mod mapping_plans;
 mod naming;
+mod packaging;
 mod pictures;
 mod processes;
 mod query_command;
