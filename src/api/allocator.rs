@@ -3,7 +3,10 @@
 //!
 //! Other allocators give memory back by themselves or have no such calls; there this does nothing.
 
-#![expect(unsafe_code, reason = "`mallopt` and `malloc_trim` have no safe interface")]
+#![cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    expect(unsafe_code, reason = "`mallopt` and `malloc_trim` have no safe interface")
+)]
 
 /// Sets it up, before there are threads: few arenas, since each keeps what its threads gave back.
 pub fn set_up() {

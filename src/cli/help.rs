@@ -21,6 +21,17 @@ struct HelpEnding {
 /// The widest line of a page, so that a terminal of 80 columns breaks none.
 const WIDTH: usize = 78;
 
+/// The exit codes, each with its meaning, for the manual page; `EVERYWHERE` has them in one sentence.
+pub const EXIT_CODES: [(&str, &str); 7] = [
+    ("0", "done"),
+    ("1", "failed"),
+    ("2", "mistake in the call"),
+    ("3", "changes are waiting (--exit-code)"),
+    ("4", "refused for safety"),
+    ("5", "database in use for too long"),
+    ("6", "database or job damaged, or of a newer format"),
+];
+
 /// Every flag that every command takes.
 pub const EVERYWHERE: &str = "\
 Everywhere:
@@ -73,7 +84,7 @@ a zone are UTC. `gc` keeps states for 90 days, or as tombolo.toml says:
   keep = \"90d\"               # or \"forever\", or \"none\"";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [HelpEnding; 44] = [
+const ENDINGS: [HelpEnding; 45] = [
     HelpEnding {
         command: "demo",
         note: "",
@@ -472,6 +483,15 @@ const ENDINGS: [HelpEnding; 44] = [
         next: ("tombolo verify", "every row of it, once more"),
     },
     HelpEnding {
+        command: "man",
+        note: "",
+        examples: [
+            ("tombolo man blast-radius | man -l -", "read one page"),
+            ("tombolo man --dir /usr/local/share/man/man1", "install all of them"),
+        ],
+        next: ("tombolo completions bash", "the other help of a shell"),
+    },
+    HelpEnding {
         command: "job",
         note: "",
         examples: [
@@ -490,6 +510,13 @@ const ENDINGS: [HelpEnding; 44] = [
         next: ("tombolo serve", "the server that asks for them"),
     },
 ];
+
+/// The examples of a command and the command to try next, each with what it does. `path` are its words.
+pub fn examples(path: &str) -> Option<[(&'static str, &'static str); 3]> {
+    let HelpEnding { examples: [first, second], next, .. } =
+        ENDINGS.iter().find(|ending| ending.command == path)?;
+    Some([*first, *second, *next])
+}
 
 impl HelpEnding {
     fn text(&self) -> String {
@@ -626,6 +653,14 @@ mod tests {
         pages(&command, "", &mut found);
         for (path, help) in found {
             assert!(!help.contains("--message-format"), "{path}: {help}");
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_the_same_everywhere() {
+        let sentence = EVERYWHERE.replace('\n', " ");
+        for (code, meaning) in EXIT_CODES {
+            assert!(sentence.contains(&format!("{code} {meaning}")), "{code} {meaning}");
         }
     }
 

@@ -28,6 +28,7 @@ mod layout;
 mod listing;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod manual;
 mod mermaid;
 mod naming;
 mod new;
@@ -317,6 +318,7 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
             context.out.write_all(&script)?;
             Ok(0)
         }
+        CliCommand::Man(args) => manual::run(context, &args),
     }
 }
 

@@ -24,6 +24,7 @@ mod mapping_plans;
 mod mcp;
 mod naming;
 mod past;
+mod packaging;
 mod pictures;
 mod processes;
 mod query_command;

@@ -224,6 +224,8 @@ pub enum CliCommand {
     Upgrade(UpgradeArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them into a folder
+    Man(ManArgs),
 }
 
 /// Output of commands whose answer is one report.
@@ -392,6 +394,16 @@ pub struct GcArgs {
 pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+#[derive(Args)]
+pub struct ManArgs {
+    /// The words of a command; without any, the page of the program
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub command: Vec<String>,
+    /// Write the pages of all commands into this folder, which is made if it is absent
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// The whole command line with its help as people see it.
