@@ -8,6 +8,7 @@ mod access;
 mod attempt;
 mod find;
 mod job_files;
+mod job_times;
 mod jobs;
 mod maintain;
 mod mapper;
@@ -18,6 +19,7 @@ mod planned_graph;
 mod retention;
 mod rights;
 mod saved_plan;
+mod side_files;
 mod source_jobs;
 
 pub use crate::error::Error;
@@ -25,6 +27,7 @@ pub use access::{AccessControl, AccessToken};
 pub use attempt::ApplyAttempt;
 pub use find::{EntityKeyIndex, NAMING};
 pub use job_files::StrayJobFile;
+pub use job_times::ScopeTimes;
 pub use jobs::{
     ChangeVisitor, EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras,
 };
