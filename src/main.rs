@@ -38,6 +38,8 @@ impl HttpServer for ApiServer {
         let settings = ServerSettings {
             hosts: request.hosts,
             mappings: request.mappings,
+            questions: request.questions,
+            apply_on_change: request.apply_on_change,
             limits: request.limits,
             open: request.local,
             exit_code: cli::exit_code,
@@ -55,6 +57,10 @@ impl HttpServer for ApiServer {
                 hint: Some("another server may be there; `--port 0` takes a free port".into()),
                 code: cli::FAILED,
             },
+            ServeError::Watch(words) => {
+                CommandError::mistake(words).hint("docs/watch.md tells all that `[notify]` can say")
+            }
+            ServeError::Database(e) => e.into(),
             ServeError::Io(e) => e.into(),
         })
     }

@@ -37,7 +37,7 @@ impl PromiseKind {
     }
 }
 
-/// How a promise came out.
+/// The verdict about a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PromiseVerdict {
     /// It is kept.
@@ -56,7 +56,7 @@ pub enum PromiseVerdict {
     Unreadable,
 }
 
-/// Who breaks a promise.
+/// An entity or a row that breaks a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PromiseOffender {
     /// `SCOPE::KEY`, or the values of a row.
@@ -76,11 +76,11 @@ pub struct PromiseCheck {
     pub name: String,
     /// The file that says it, with line and column.
     pub place: (String, usize, usize),
-    /// How it came out.
+    /// The verdict.
     pub verdict: PromiseVerdict,
-    /// What is wrong, or what is as promised, in a sentence without its name.
+    /// The objection, or that all is as promised, in a sentence without its name.
     pub message: String,
-    /// Who breaks it, in the order of names.
+    /// Those who break it, in the order of names.
     pub offenders: Vec<PromiseOffender>,
     /// Offenders that the baseline knows and that are gone.
     pub gone: Vec<String>,
@@ -142,7 +142,7 @@ impl PromiseCheck {
     }
 }
 
-/// What was promised, and whether it holds.
+/// All promises of a check, each with its verdict.
 #[derive(Clone, Debug, Default)]
 pub struct CheckReport {
     /// Each promise.

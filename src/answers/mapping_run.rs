@@ -67,6 +67,22 @@ impl MappingFileSet {
         }
     }
 
+    /// The sources and mappings of one scope, as they would run alone.
+    pub fn only(&self, scope: &str) -> MappingFileSet {
+        let mappings = self.mappings.iter().filter(|mapping| mapping.scope == scope);
+        let sources = self.sources.iter().filter(|source| source.scope == scope);
+        MappingFileSet {
+            mappings: mappings.cloned().collect(),
+            sources: sources.cloned().collect(),
+            faults: Vec::new(),
+            broken: Vec::new(),
+            files: 1,
+            scopes: self.scopes.clone(),
+            labelled: false,
+            folders: false,
+        }
+    }
+
     /// Returns the number of faults of this severity.
     pub fn count(&self, severity: DiagnosticSeverity) -> u64 {
         self.faults.iter().filter(|fault| fault.severity == severity).count() as u64

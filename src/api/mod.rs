@@ -31,6 +31,7 @@ mod rest;
 mod server;
 mod spool;
 mod tokens;
+mod watch;
 mod yaml;
 
 pub use server::{ListenPlace, LogForm, ServeError, run};
@@ -47,15 +48,16 @@ use metrics::ServerMetrics;
 use ready::ReadinessProbe;
 use spool::SpoolRoom;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokens::AccessCache;
 use tokio::net::TcpListener;
 use tombolo::answers::AnswerError;
-use tombolo::db::{AccessControl, Database, RightSet};
+use tombolo::db::{AccessControl, Database, RightSet, ScopeTimes};
 use tombolo::limits::MemoryPool;
 use uuid::Uuid;
+use watch::{AskedQuestions, DatabaseWatch};
 
 /// Rows, groups or objects that one question may hold while it looks for its answer.
 const HELD_ROWS: u64 = 4_000_000;
@@ -66,6 +68,10 @@ pub struct ServerSettings {
     pub hosts: Vec<String>,
     /// The folder of the mapping files.
     pub mappings: PathBuf,
+    /// The file of the saved questions.
+    pub questions: PathBuf,
+    /// True if mappings are applied when the graph changed.
+    pub apply_on_change: bool,
     /// Limits on the resources that strangers may use up.
     pub limits: ServerLimits,
     /// True if only programs on this machine can reach the server. Anyone may then do anything, as
@@ -83,6 +89,13 @@ pub struct AppState {
     limits: ServerLimits,
     hosts: Vec<String>,
     mappings: PathBuf,
+    questions: PathBuf,
+    /// The saved questions as they came out last.
+    asked: AskedQuestions,
+    /// The end of the last job of each scope, as far as it was read.
+    times: Mutex<ScopeTimes>,
+    /// The part that tells webhooks and applies mappings, if that was asked for.
+    watch: Option<DatabaseWatch>,
     open: bool,
     exit_code: fn(&AnswerError) -> u8,
     /// `http` or `https`, as clients see this server unless a proxy says otherwise.
@@ -395,6 +408,7 @@ async fn serve(
     database: Database,
     listener: TcpListener,
     settings: ServerSettings,
+    watch: Option<DatabaseWatch>,
     tls: Option<tokio_rustls::TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
@@ -415,6 +429,10 @@ async fn serve(
         limits: settings.limits,
         hosts: settings.hosts,
         mappings: settings.mappings,
+        questions: settings.questions,
+        asked: AskedQuestions::default(),
+        times: Mutex::default(),
+        watch,
         open: settings.open,
         exit_code: settings.exit_code,
         scheme: if tls.is_some() { "https" } else { "http" },
@@ -424,5 +442,8 @@ async fn serve(
     });
     // Held weakly, so that the thread ends with the server.
     lookout.start(Arc::downgrade(&app));
+    if let Some(watch) = &app.watch {
+        watch.start(&app);
+    }
     listen::serve(listener, router(&app), Arc::clone(&app), tls, stop).await;
 }

@@ -8,7 +8,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use std::io::Write;
 use std::sync::Arc;
-use tombolo::answers::{AnswerAsOf, AnswerDocument, AnswerError, CountFormat, QuestionContext};
+use tombolo::answers::{
+    AnswerAsOf, AnswerDocument, AnswerError, CountFormat, MappingRunAnswer, QuestionContext,
+};
 use tombolo::db::{Database, StateRecord};
 use tombolo::lang::PastPoint;
 use tombolo::limits::{CostMeter, QuestionLimits};
@@ -57,6 +59,13 @@ impl<'a> AnswerTask<'a> {
     {
         let (database, counts) = (self.database(), CountFormat::Plain);
         QuestionContext { database, snapshot, meter, counts }
+    }
+
+    /// Tells the part of the server that watches how mappings came out.
+    pub fn tell_watch(&self, run: &MappingRunAnswer) {
+        if let Some(watch) = &self.app.watch {
+            watch.ran(run);
+        }
     }
 
     /// Sets the status of an answer that tells of an error itself.

@@ -784,6 +784,7 @@ async fn apply(
         let overrides = GuardOverrides::default();
         let options = MappingRunOptions { overrides: &overrides, details: 0 };
         let run = loaded.apply(task.database(), &options)?;
+        task.tell_watch(&run);
         write_run(task, &run, exit_code)
     })
     .await
@@ -819,5 +820,6 @@ async fn metrics(
 ) -> RawResult {
     caller.reads()?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response())
+    let text = blocking(&app, WorkKind::Read, |app| Ok(app.metrics.text(app))).await?;
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

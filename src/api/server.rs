@@ -1,5 +1,6 @@
 //! A server from its settings to its end: certificate, log, threads, address.
 
+use super::watch::{DatabaseWatch, NotifySettings, WatchSettings};
 use super::{ServerSettings, THREADS, listen, serve};
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +37,10 @@ pub enum ServeError {
     Certificate(PathBuf, io::Error),
     /// The address, as `host:port`, cannot be listened on.
     Address(String, io::Error),
+    /// A fault in the settings of webhooks, in words.
+    Watch(String),
+    /// The record of what was told before cannot be read.
+    Database(tombolo::Error),
     /// Anything else that the system refuses.
     Io(io::Error),
 }
@@ -64,7 +69,13 @@ pub fn run(
         }
         None => None,
     };
+    let here = std::env::current_dir()?;
+    let watch = WatchSettings {
+        notify: NotifySettings::load(&here).map_err(ServeError::Watch)?,
+        apply_on_change: settings.apply_on_change,
+    };
     start_log(place.log);
+    let watch = DatabaseWatch::open(&database, watch).map_err(ServeError::Database)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // A few more than cores: reading a body or a document keeps one busy for a moment.
@@ -80,7 +91,7 @@ pub fn run(
         })?;
         let address = listener.local_addr()?;
         listening(&format!("{scheme}://{address}"))?;
-        serve(database, listener, settings, tls, stopped()).await;
+        serve(database, listener, settings, watch, tls, stopped()).await;
         Ok::<(), ServeError>(())
     })?;
     // A question that still runs now has nobody to answer to.

@@ -1,7 +1,7 @@
 //! `tombolo serve`: its flags become a request to a server, which `main` brings along.
 
 use super::CommandContext;
-use super::args::{LogFormat, ServeArgs};
+use super::args::{ApplyWhen, LogFormat, ServeArgs};
 use super::failure::{CommandError, inconsistent};
 use super::output::now;
 use crate::server_limits::ServerLimits;
@@ -48,6 +48,10 @@ pub struct ServeRequest<'a> {
     pub hosts: Vec<String>,
     /// The folder of the mapping files.
     pub mappings: PathBuf,
+    /// The file of the saved questions.
+    pub questions: PathBuf,
+    /// True if mappings are applied when the graph changed.
+    pub apply_on_change: bool,
     /// True if only programs on this machine can reach the server.
     pub local: bool,
     /// Limits on the resources that strangers may use up.
@@ -92,6 +96,8 @@ pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, Com
         tls: args.tls_cert.clone().zip(args.tls_key.clone()),
         hosts: args.host_name.clone(),
         mappings: args.mappings.clone(),
+        questions: args.questions.clone(),
+        apply_on_change: args.apply == ApplyWhen::OnChange,
         local: !reachable(args),
         limits: ServerLimits {
             connections: args.max_connections.max(1),

@@ -9,6 +9,7 @@ mod attempt;
 mod changes;
 mod find;
 mod job_files;
+mod job_times;
 mod jobs;
 mod maintain;
 mod mapper;
@@ -20,6 +21,7 @@ mod planned_graph;
 mod retention;
 mod rights;
 mod saved_plan;
+mod side_files;
 mod source_jobs;
 mod undo;
 
@@ -30,6 +32,7 @@ pub use changes::StatePair;
 pub(crate) use changes::differences;
 pub use find::{EntityKeyIndex, NAMING};
 pub use job_files::StrayJobFile;
+pub use job_times::ScopeTimes;
 pub use jobs::{
     ChangeVisitor, EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras,
 };

@@ -9,6 +9,7 @@ use crate::mapping::entity_selection::EntitySelection;
 use crate::mapping::expression::{MappingExpr, Template};
 use crate::mapping::rows::RowSource;
 use crate::query::Query;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -319,6 +320,34 @@ impl Mapping {
     /// True if the pairs come from a `join`, so from the graph alone.
     pub fn is_join(&self) -> bool {
         matches!(self.pairs, PairSource::Join(_))
+    }
+
+    /// The files of its rows.
+    pub fn input_paths(&self) -> Vec<PathBuf> {
+        match &self.pairs {
+            PairSource::Rows { rows, .. } => rows.paths(),
+            PairSource::Join(_) => Vec::new(),
+        }
+    }
+
+    /// The scopes on whose objects its relationships depend; `None` if these may be all.
+    pub fn scopes_read(&self) -> Option<BTreeSet<String>> {
+        let mut selections = vec![&self.from.select, &self.to.select];
+        if let PairSource::Rows { rows, .. } = &self.pairs {
+            match rows {
+                RowSource::Query(_) => return None,
+                RowSource::Entities { select, .. } => selections.push(select),
+                RowSource::Inline { .. } | RowSource::Files(_) => {}
+            }
+        }
+        let mut scopes = BTreeSet::new();
+        for select in selections {
+            if select.scopes.is_empty() {
+                return None;
+            }
+            scopes.extend(select.scopes.iter().cloned());
+        }
+        Some(scopes)
     }
 
     /// The scopes whose entities it links, each once.

@@ -36,7 +36,8 @@ pub fn schema() -> String {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tombolo.toml",
         "description": "What a project says: rules of impact and ownership (docs/impact-rules.md), \
-                        aliases of scopes and filler (docs/mapping-files.md), how long the past is kept (docs/history.md)",
+                        aliases of scopes and filler (docs/mapping-files.md), how long the past is kept (docs/history.md), \
+                        webhooks (docs/watch.md)",
         "type": "object",
         "properties": {
             "impact": table(&IMPACT, &super::read::ABOUT, &["verb"]),
@@ -53,6 +54,7 @@ pub fn schema() -> String {
                 "type": "string", "pattern": "^(forever|none|[0-9]+ ?[a-z]+)$",
                 "description": "how long `gc` keeps states of the past, 90d unless told",
             } }, "additionalProperties": false },
+            "notify": notify(),
         },
         "additionalProperties": false,
         "$defs": { "names": { "anyOf": [
@@ -61,4 +63,38 @@ pub fn schema() -> String {
         ] } },
     });
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+}
+
+/// The table that the server reads.
+fn notify() -> Value {
+    let text = json!({ "type": "string", "minLength": 1 });
+    let place = |key: &str| {
+        json!({ "type": "object", "properties": { key: text }, "required": [key],
+                "additionalProperties": false })
+    };
+    let places = json!({ "anyOf": [place("env"), place("file")] });
+    let age = json!({ "type": "string", "pattern": "^[0-9]+(s|m|h|d|w)$" });
+    let events =
+        ["job.held", "mapping.refused", "question.failing", "question.holding", "scope.stale"];
+    let webhook = json!({
+        "type": "object",
+        "properties": {
+            "name": text,
+            "url": { "anyOf": [{ "type": "string", "pattern": "^https?://" }, places] },
+            "secret": places,
+            "format": { "enum": ["json", "slack"] },
+            "events": { "type": "array", "items": { "enum": events } },
+        },
+        "required": ["url"],
+        "additionalProperties": false,
+    });
+    let ages = json!({ "type": "object", "additionalProperties": age });
+    json!({
+        "type": "object",
+        "properties": {
+            "stale_after": { "anyOf": [age, ages] },
+            "webhooks": { "type": "array", "maxItems": 20, "items": webhook },
+        },
+        "additionalProperties": false,
+    })
 }

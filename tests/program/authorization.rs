@@ -469,8 +469,10 @@ fn path(route: &str, id: &str) -> String {
 fn routes() -> BTreeSet<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api");
     let mut routes = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).expect("the sources are there") {
-        let text = std::fs::read_to_string(entry.expect("a file").path()).expect("text");
+    let entries = walkdir::WalkDir::new(folder).into_iter();
+    let files = entries.map(|entry| entry.expect("the sources are there"));
+    for file in files.filter(|entry| entry.file_type().is_file()) {
+        let text = std::fs::read_to_string(file.path()).expect("text");
         for route in text.split(".route(").skip(1) {
             let (path, rest) = route.split_once(", ").expect("a path and a handler");
             let method = rest.split_once('(').expect("a method").0.trim().to_uppercase();

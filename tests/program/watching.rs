@@ -1,8 +1,18 @@
 //! Watching: reports of checks for CI, baselines, and what a server tells by itself.
 
 use crate::cli::World;
+use crate::http::{Server, tombolo};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
 use quick_junit::Report;
 use serde_json::{Value, json};
+use sha2::Sha256;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Users and devices; alice owns one, bob owns none.
 fn office() -> World {
@@ -195,4 +205,322 @@ fn the_page_about_watching_is_true() {
     let text = std::fs::read_to_string(world.path("mappings/owners.toml")).expect("written");
     world.write("mappings/owners.toml", text.replace("100%", "50%"));
     assert!(run_page(&world, include_str!("../../docs/watch.md")) > 8);
+}
+
+/// A request that a webhook got.
+#[derive(Clone, Debug)]
+struct HookCall {
+    headers: Vec<(String, String)>,
+    body: String,
+    /// True if the receiver said that all is well.
+    accepted: bool,
+}
+
+impl HookCall {
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map_or("", |(_, value)| value.as_str())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    fn kind(&self) -> String {
+        self.json()["type"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A receiver of webhooks, which answers 500 to its first calls.
+struct HookReceiver {
+    url: String,
+    calls: Arc<Mutex<Vec<HookCall>>>,
+}
+
+impl HookReceiver {
+    fn failing_first(failures: usize) -> HookReceiver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}/hook?key=private", listener.local_addr().expect("an address"));
+        let calls: Arc<Mutex<Vec<HookCall>>> = Arc::default();
+        let kept = Arc::clone(&calls);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let Some(mut call) = read_call(&stream) else { continue };
+                let mut calls = kept.lock().expect("no panic");
+                call.accepted = calls.len() >= failures;
+                let status = if call.accepted { "200 OK" } else { "500 No" };
+                calls.push(call);
+                drop(calls);
+                let answer =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let _ = (&stream).write_all(answer.as_bytes());
+            }
+        });
+        HookReceiver { url, calls }
+    }
+
+    fn calls(&self) -> Vec<HookCall> {
+        self.calls.lock().expect("no panic").clone()
+    }
+
+    fn accepted(&self, kind: &str) -> Vec<HookCall> {
+        let calls = self.calls().into_iter();
+        calls.filter(|call| call.accepted && call.kind() == kind).collect()
+    }
+
+    /// Waits until it accepted so many events of a kind.
+    #[track_caller]
+    fn wait(&self, kind: &str, count: usize) -> Vec<HookCall> {
+        eventually(|| Some(self.accepted(kind)).filter(|found| found.len() >= count))
+    }
+}
+
+fn read_call(stream: &TcpStream) -> Option<HookCall> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) => headers.push((name.to_lowercase(), value.to_owned())),
+            None => break,
+        }
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(HookCall { headers, body: String::from_utf8(body).ok()?, accepted: false })
+}
+
+/// Waits for a state, however slow the machine is.
+#[track_caller]
+fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(120) {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it did not come to that in two minutes");
+}
+
+const SECRET: &str = "a secret of thirty bytes or so";
+
+fn is_signed(call: &HookCall) -> bool {
+    let signed =
+        format!("{}.{}.{}", call.header("webhook-id"), call.header("webhook-timestamp"), call.body);
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
+    mac.update(signed.as_bytes());
+    let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    call.header("webhook-signature") == format!("v1,{signature}")
+}
+
+fn notify(folder: &Path, receiver: &HookReceiver, more: &str) {
+    std::fs::write(folder.join("hook.secret"), SECRET).expect("written");
+    let text = format!(
+        "[notify]\n{more}\n[[notify.webhooks]]\nurl = \"{}\"\nsecret = {{ file = \"hook.secret\" }}\n",
+        receiver.url
+    );
+    std::fs::write(folder.join("tombolo.toml"), text).expect("written");
+}
+
+fn people(count: usize) -> Value {
+    let one = |i| json!({ "_key": format!("p{i}"), "_type": "person", "_class": "User" });
+    json!({ "entities": (0..count).map(one).collect::<Vec<_>>() })
+}
+
+#[test]
+fn a_held_job_and_a_failing_question_reach_a_webhook_once_though_it_fails_first() {
+    let receiver = HookReceiver::failing_first(2);
+    let folder = tempfile::tempdir().expect("a folder");
+    notify(folder.path(), &receiver, "");
+    let questions = "[queries.none]\nquery = \"FIND Device\"\nexpect = 0\n";
+    std::fs::write(folder.path().join("queries.toml"), questions).expect("written");
+    let mut server = Server::in_folder(folder, &[]);
+    server.sync("people", &people(40));
+    assert_eq!(server.sync("people", &people(1))["status"], "HELD");
+    let held = receiver.wait("job.held", 1);
+    assert_eq!(held[0].json()["data"]["scope"], json!("people"));
+    assert_eq!(held[0].json()["data"]["deleted"], json!(39));
+    let device = json!({ "entities": [{ "_key": "d", "_type": "d", "_class": "Device" }] });
+    server.sync("devices", &device);
+    let failing = receiver.wait("question.failing", 1);
+    assert_eq!(failing[0].json()["data"]["question"], json!("none"));
+    assert_eq!(failing[0].json()["data"]["found"], json!(1));
+
+    // What was told before a restart is not told again after it.
+    assert_eq!(server.stop(), Some(0));
+    let folder = std::mem::replace(&mut server.folder, tempfile::tempdir().expect("a folder"));
+    let server = Server::in_folder(folder, &[]);
+    let jobs = server.get("/v1/jobs").ok()["jobs"].clone();
+    let id = jobs.as_array().and_then(|all| all.iter().find(|job| job["status"] == "HELD"));
+    let id = id.expect("it is held")["id"].as_str().expect("an id").to_owned();
+    server.post(&format!("/v1/jobs/{id}/abort"), &json!({})).ok();
+    server
+        .sync("devices", &json!({ "entities": [{ "_key": "d", "_type": "d", "_class": "App" }] }));
+    receiver.wait("question.holding", 1);
+    let calls = receiver.calls();
+    assert!(calls.iter().all(is_signed), "{calls:?}");
+    assert_eq!(receiver.accepted("job.held").len(), 1, "{calls:?}");
+    assert_eq!(receiver.accepted("question.failing").len(), 1, "{calls:?}");
+    let refused: Vec<&str> =
+        calls.iter().filter(|call| !call.accepted).map(|call| call.header("webhook-id")).collect();
+    assert_eq!(refused.len(), 2);
+    let again = |id: &&str| calls.iter().any(|c| c.accepted && c.header("webhook-id") == *id);
+    assert!(refused.iter().all(again), "a repetition has the id of the first attempt");
+    let mut ids: Vec<&str> =
+        calls.iter().filter(|call| call.accepted).map(|call| call.header("webhook-id")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "{calls:?}");
+}
+
+#[test]
+fn a_stale_scope_is_told_once_until_it_had_a_job_that_changed_nothing() {
+    let receiver = HookReceiver::failing_first(0);
+    let folder = tempfile::tempdir().expect("a folder");
+    notify(folder.path(), &receiver, "stale_after = { people = \"2s\" }");
+    let server = Server::in_folder(folder, &[]);
+    server.sync("people", &people(2));
+    server.sync("others", &people(1));
+    assert_eq!(receiver.wait("scope.stale", 1)[0].json()["data"]["scope"], json!("people"));
+    server.sync("people", &people(2));
+    let told = receiver.wait("scope.stale", 2);
+    assert!(told.iter().all(|call| call.json()["data"]["scope"] == "people"), "{told:?}");
+    let times: Vec<Value> =
+        told.iter().map(|call| call.json()["data"]["lastJob"].clone()).collect();
+    assert_ne!(times[0], times[1], "each job goes stale once");
+}
+
+#[test]
+fn what_is_said_wrong_of_webhooks_keeps_a_server_from_starting() {
+    let world = World::new();
+    world.run(&["init"]).ok();
+    let serve = |lines: &str, words: &str| {
+        world.write("tombolo.toml", format!("[[notify.webhooks]]\n{lines}\n"));
+        world.run(&["serve", "--port", "0"]).refused(2, words);
+    };
+    serve("url = \"file:///tmp/x\"", "tombolo.toml:2:7: `url` must begin with https:// or http://");
+    serve(
+        "url = \"http://h\"\nsecret = \"in plain sight\"",
+        "a secret does not belong into this file",
+    );
+    serve("url = \"http://h\"\nevents = [\"job.gone\"]", "scope.stale");
+    // Other commands leave the table alone.
+    world.run(&["impact-rules", "--verb", "HAS"]).ok();
+}
+
+/// A server that applies on change, with a mapping and a source file.
+fn applying(folder: tempfile::TempDir) -> Server {
+    let mappings = folder.path().join("mappings");
+    std::fs::create_dir_all(&mappings).expect("a folder");
+    let write =
+        |name: &str, text: &str| std::fs::write(mappings.join(name), text).expect("written");
+    write("owners.csv", "who,what\nperson:1,mac\n");
+    write(
+        "owners.toml",
+        "scope = \"owners\"\nrows = { file = \"owners.csv\" }\n\
+         relationship = { class = \"OWNS\" }\n\
+         from = { scope = \"staff\", type = \"person\", key = \"{row.who}\" }\n\
+         to = { scope = \"devices\", type = \"d\", key = \"{row.what}\" }\n",
+    );
+    write(
+        "staff.toml",
+        "scope = \"staff\"\nrows = { file = \"staff.csv\" }\n[[entity]]\ntype = \"person\"\n\
+         class = \"User\"\nkey = \"person:{row.id}\"\nproperties = [\"id\"]\n",
+    );
+    staff(folder.path(), 40);
+    let tv = "{\"_key\":\"tv\",\"_type\":\"d\",\"_class\":\"Device\"}\n";
+    std::fs::write(folder.path().join("devices.ndjson"), tv).expect("written");
+    let made = tombolo(folder.path(), &["sync", "--scope", "devices", "devices.ndjson"]);
+    assert!(made.status.success(), "{made:?}");
+    Server::in_folder(folder, &["--apply", "on-change"])
+}
+
+fn staff(folder: &Path, count: usize) {
+    let rows: String = (1..=count).map(|i| format!("{i}\n")).collect();
+    std::fs::write(folder.join("mappings/staff.csv"), format!("id\n{rows}")).expect("written");
+}
+
+fn count(server: &Server, query: &str) -> usize {
+    server.ask(query).as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn mappings_follow_the_scopes_that_they_read_and_sources_their_rows() {
+    let receiver = HookReceiver::failing_first(0);
+    let folder = tempfile::tempdir().expect("a folder");
+    notify(folder.path(), &receiver, "");
+    let server = applying(folder);
+    let until = |query: &str, rows: usize| {
+        eventually(|| (count(&server, query) == rows).then_some(()));
+    };
+    until("FIND User", 40);
+    let device = |key: &str| json!({ "_key": key, "_type": "d", "_class": "Device" });
+    server.sync("devices", &json!({ "entities": [device("mac")] }));
+    until("FIND User THAT OWNS Device", 1);
+    // Rows of the mapping changed.
+    let rows = server.folder.path().join("mappings/owners.csv");
+    std::fs::write(&rows, "who,what\nperson:1,mac\nperson:2,mac\n").expect("written");
+    until("FIND User THAT OWNS Device", 2);
+
+    // Most rows of the source are gone: one job waits, whatever comes after it.
+    staff(server.folder.path(), 1);
+    receiver.wait("job.held", 1);
+    staff(server.folder.path(), 2);
+    std::fs::write(&rows, "who,what\nperson:3,mac\n").expect("written");
+    until("FIND User WITH _key = 'person:3' THAT OWNS Device", 1);
+    server.sync("devices", &json!({ "entities": [device("mac"), device("pc")] }));
+    let held = |jobs: &Value| -> Vec<String> {
+        let all = jobs.as_array().expect("jobs").iter().filter(|job| job["status"] == "HELD");
+        all.map(|job| job["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let waiting = held(&server.get("/v1/jobs").ok()["jobs"]);
+    assert_eq!(waiting.len(), 1);
+    let metrics = server.get("/metrics").text;
+    for line in ["tombolo_jobs_held 1", "tombolo_jobs_open 0", "tombolo_questions_failing 0"] {
+        assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+    for name in ["tombolo_revision ", "tombolo_file_bytes ", "tombolo_webhook_deliveries_waiting "]
+    {
+        assert!(metrics.contains(name), "{name}: {metrics}");
+    }
+    assert!(metrics.contains("tombolo_scope_last_job_age_seconds{scope=\"devices\"}"), "{metrics}");
+    assert_eq!(metrics.matches("# EOF").count(), 1);
+    // Once it is decided, the rows of now are looked at: they would delete as much.
+    server.post(&format!("/v1/jobs/{}/abort", waiting[0]), &json!({})).ok();
+    receiver.wait("job.held", 2);
+    assert_eq!(held(&server.get("/v1/jobs").ok()["jobs"]).len(), 1);
+}
+
+#[test]
+fn a_refused_mapping_is_told_once_until_it_can_be_applied() {
+    let receiver = HookReceiver::failing_first(0);
+    let folder = tempfile::tempdir().expect("a folder");
+    notify(folder.path(), &receiver, "");
+    let server = applying(folder);
+    let path = server.folder.path().join("mappings/owners.toml");
+    let text = std::fs::read_to_string(&path).expect("written");
+    let guard = |rows: u64| {
+        std::fs::write(&path, format!("{text}[guard]\nmin_rows = {rows}\n")).expect("written");
+    };
+    guard(5);
+    let told = receiver.wait("mapping.refused", 1);
+    assert_eq!(told[0].json()["data"]["scope"], json!("owners"));
+    assert!(told[0].body.contains("min_rows") || told[0].body.contains("limit is 5"), "{told:?}");
+    // It is refused for another reason, which is no other state.
+    guard(6);
+    let device = |key: &str| json!({ "_key": key, "_type": "d", "_class": "Device" });
+    server.sync("devices", &json!({ "entities": [device("mac")] }));
+    guard(1);
+    eventually(|| (count(&server, "FIND User THAT OWNS Device") == 1).then_some(()));
+    assert_eq!(receiver.accepted("mapping.refused").len(), 1);
+    guard(7);
+    receiver.wait("mapping.refused", 2);
+    let events = receiver.calls();
+    assert!(events.iter().all(|call| !call.body.contains("private")), "{events:?}");
 }

@@ -26,7 +26,7 @@ pub use server::McpArgs;
 #[cfg(feature = "push")]
 pub use server::PushArgs;
 #[cfg(feature = "server")]
-pub use server::{LogFormat, ServeArgs, TokenAction, TokenArgs, TokenCreateArgs};
+pub use server::{ApplyWhen, LogFormat, ServeArgs, TokenAction, TokenArgs, TokenCreateArgs};
 
 use super::help;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};

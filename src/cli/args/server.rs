@@ -35,6 +35,13 @@ pub struct ServeArgs {
     /// Folder of the mapping files that may be planned and applied
     #[arg(long, value_name = "DIR", default_value = "mappings")]
     pub mappings: PathBuf,
+    /// Apply mappings again when a scope that they read changed, and sources when their rows did
+    #[arg(long, value_enum, value_name = "never|on-change", hide_possible_values = true)]
+    #[arg(default_value_t = ApplyWhen::Never)]
+    pub apply: ApplyWhen,
+    /// The questions file, for metrics, webhooks and after --apply
+    #[arg(long, value_name = "FILE", default_value = tombolo::answers::QUESTION_FILE)]
+    pub questions: PathBuf,
     /// Connections at once
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub max_connections: usize,
@@ -59,6 +66,14 @@ pub struct ServeArgs {
     /// How the log is written to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub log: LogFormat,
+}
+
+#[cfg(feature = "server")]
+/// When a server applies mappings by itself.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApplyWhen {
+    Never,
+    OnChange,
 }
 
 #[cfg(feature = "server")]

@@ -252,6 +252,14 @@ impl RowSource {
         }
     }
 
+    /// The files, as they are opened.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            RowSource::Files(rows) => rows.files.iter().map(|file| file.path.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The name of the source, for people.
     pub(super) fn shown(&self) -> String {
         match self {

@@ -295,6 +295,11 @@ impl SourceFile {
         files.map(|file| file.shown).collect()
     }
 
+    /// The files of its rows.
+    pub fn input_paths(&self) -> Vec<PathBuf> {
+        self.rows.iter().flat_map(|set| set.rows.paths()).collect()
+    }
+
     /// Calls `visit` for every rule of an edge.
     pub(super) fn relationship_rules(&self) -> impl Iterator<Item = &RelationshipRule> {
         let inner = self.entities.iter().flat_map(|entity| &entity.relationships);
