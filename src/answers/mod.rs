@@ -15,6 +15,7 @@ mod chain;
 mod cycles;
 mod entity;
 mod entity_filter;
+mod entity_search;
 mod error;
 mod heads;
 mod impact_rules;
@@ -29,6 +30,7 @@ mod plan_json;
 mod project_rules;
 mod query;
 mod rule_notes;
+mod saved_questions;
 mod scopes;
 mod source_run;
 mod staleness;
@@ -46,6 +48,7 @@ pub use chain::{NamedChain, NamedChainStep, chain_text};
 pub use cycles::{CyclesAnswer, CyclesRequest, NamedCycle};
 pub use entity::{EntityAnswer, EntityRequest, NeighborEntity, NeighborRank};
 pub use entity_filter::EntityFilter;
+pub use entity_search::{EntityHit, EntitySearchAnswer, EntitySearchRequest};
 pub use error::{AnswerAdvice, AnswerError};
 pub use heads::{
     RelationshipHead, direction, display, entities, entity, label, relationship, relationships,
@@ -62,8 +65,12 @@ pub use plan_impact::{EntityImpactChange, ImpactComparison, ImpactTargets, State
 pub use plan_json::MappingRunJson;
 pub use project_rules::rules_in_force;
 pub use query::{QueryDocument, QueryFindings, QueryRequest, read_query};
+pub use saved_questions::{
+    QUESTION_FILE, RowExpectation, SavedQuestion, SavedQuestionFile, question_file,
+};
 pub use scopes::{ScopeSummary, ScopesAnswer};
 pub use source_run::SourceRunOutcome;
+pub use staleness::stale as stale_scopes;
 pub use stats::{ClassCount, SpellingGroup, StatsAnswer, TypeCount};
 pub use used_names::scope;
 pub use words::{CountFormat, clean, reason, rfc3339_text};

@@ -66,7 +66,7 @@ A MAPPING is a TOML file that makes the edges of one scope:
   to = { scope = \"jamf\", match = \"serial(to.serial) = serial(row.serial)\" }";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [HelpEnding; 40] = [
+const ENDINGS: [HelpEnding; 41] = [
     HelpEnding {
         command: "demo",
         note: "",
@@ -318,6 +318,15 @@ const ENDINGS: [HelpEnding; 40] = [
             ("tombolo export --scope okta -o graphml > okta.graphml", "for Gephi, yEd, networkx"),
         ],
         next: ("tombolo backup graph-copy.redb", "a copy that is a database"),
+    },
+    HelpEnding {
+        command: "open",
+        note: ENTITY,
+        examples: [
+            ("tombolo open", "search, queries, scopes and jobs"),
+            ("tombolo open okta-user:alice", "the page of an entity"),
+        ],
+        next: ("tombolo serve", "for other machines, with tokens"),
     },
     HelpEnding {
         command: "serve",

@@ -27,6 +27,8 @@ mod mermaid;
 mod naming;
 mod new;
 mod notes;
+#[cfg(feature = "server")]
+mod open;
 mod output;
 mod picture;
 mod plan_text;
@@ -253,6 +255,8 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Stats(args) => inspect::stats(context, &args),
         CliCommand::Export(args) => export::run(context, &args),
         #[cfg(feature = "server")]
+        CliCommand::Open(args) => open::run(context, &args),
+        #[cfg(feature = "server")]
         CliCommand::Serve(args) => serve::run(context, &args),
         #[cfg(feature = "server")]
         CliCommand::Token(args) => token::run(context, &args.action),
@@ -272,7 +276,8 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
 }
 
 /// Commands that a build may be without: the words of its part, the feature, true if it is there.
-const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 3] = [
+const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 4] = [
+    ("open", "no server", "server", cfg!(feature = "server")),
     ("serve", "no server", "server", cfg!(feature = "server")),
     ("token", "no server", "server", cfg!(feature = "server")),
     ("push", "no client of a server", "push", cfg!(feature = "push")),

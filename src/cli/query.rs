@@ -8,7 +8,7 @@ use super::failure::{CommandError, MISTAKE};
 use super::naming;
 use super::output::{AnswerWriter, RowListing, clean, counted, now, thousands};
 use super::picture::DrawingFormat;
-use super::questions::{self, QuestionFile};
+use super::questions;
 use super::tree::{TreeDrawing, TreeNode};
 use super::{CommandContext, question};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -18,7 +18,9 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tombolo::answers::{self, QueryFindings, QueryRequest, RelationshipHead, read_query};
+use tombolo::answers::{
+    self, QueryFindings, QueryRequest, RelationshipHead, SavedQuestionFile, read_query,
+};
 use tombolo::graph::{EntityHead, GraphRead};
 use tombolo::lang::{Diagnostic, SourceText};
 use tombolo::limits::CostMeter;
@@ -30,7 +32,7 @@ use tombolo::store::Snapshot;
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandError> {
-    let questions = QuestionFile::load(&args.questions, args.run.is_some() || args.check)?;
+    let questions = SavedQuestionFile::load(&args.questions, args.run.is_some() || args.check)?;
     let request = QueryRequest {
         parameters: parameters(&args.parameters)?,
         now: now(),

@@ -25,3 +25,4 @@ pub use cards::{COLUMN_MAX, CardKind, CardLink, DRAWN_MAX, GROUP_ABOVE, OPEN_BY,
 pub use graph::{NodeRole, PictureGraph, PictureLink, PictureNode};
 pub use place::{EdgeBundle, Picture, PictureColumn};
 pub use svg::{NoLinks, PictureLinks, STYLE, SvgOptions};
+pub use text::letters as type_letters;

@@ -190,7 +190,7 @@ pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = Cow<'a, str>>, room:
 }
 
 /// Two letters for a type: those of its words, without the first, which names the vendor.
-pub(super) fn letters(type_name: &str) -> String {
+pub fn letters(type_name: &str) -> String {
     let words: Vec<&str> =
         type_name.split(['_', '-', ':', '.']).filter(|w| !w.is_empty()).collect();
     let own = if words.len() > 1 { &words[1..] } else { &words[..] };

@@ -20,6 +20,7 @@ mod jobs;
 mod mapping;
 mod mapping_plans;
 mod naming;
+mod pages;
 mod processes;
 mod query_command;
 mod reading;

@@ -22,7 +22,7 @@ pub use questions::{
 #[cfg(feature = "push")]
 pub use server::PushArgs;
 #[cfg(feature = "server")]
-pub use server::{LogFormat, ServeArgs, TokenAction, TokenArgs, TokenCreateArgs};
+pub use server::{LogFormat, OpenArgs, ServeArgs, TokenAction, TokenArgs, TokenCreateArgs};
 
 use super::help;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -192,7 +192,10 @@ pub enum CliCommand {
     Stats(ListingArgs),
     /// Write the graph, or one scope of it, to standard output
     Export(ExportArgs),
-    /// Serve the database over HTTP
+    /// Look at the database in a browser
+    #[cfg(feature = "server")]
+    Open(OpenArgs),
+    /// Serve the database over HTTP: pages, REST, GraphQL, uploads
     #[cfg(feature = "server")]
     Serve(ServeArgs),
     /// Make, list and revoke the tokens of the server
@@ -322,6 +325,10 @@ pub struct DemoArgs {
     /// Keep the temporary folder
     #[arg(long)]
     pub keep: bool,
+    /// Then serve it on a free port of this machine, for a browser, until Ctrl+C
+    #[cfg(feature = "server")]
+    #[arg(long)]
+    pub serve: bool,
 }
 
 #[derive(Args)]
