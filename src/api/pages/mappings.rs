@@ -363,7 +363,7 @@ fn bucket_panel(title: &str, total: u64, buckets: &[(&str, u64)]) -> Markup {
     let shown = buckets.iter().filter(|(_, n)| *n > 0);
     let rows: Vec<Vec<Markup>> = shown
         .map(|(name, n)| {
-            let share = (n * 100).checked_div(total).unwrap_or(0);
+            let share = (n * 100 + total / 2).checked_div(total).unwrap_or(0);
             vec![html! { (name) }, html! { (count(*n)) }, html! { (share) " %" }]
         })
         .collect();
