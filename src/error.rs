@@ -57,6 +57,8 @@ pub enum Error {
     UnknownEntity(String, Option<String>),
     /// There is no job with this id.
     UnknownJob(String),
+    /// A point in the past that the file has no state of: the message, and what to do instead.
+    NoSuchState(String, String),
     /// The caller has no right to it.
     Forbidden(String),
     /// The database is no longer the one that a plan was made for: its revision, and the plan's.
@@ -96,6 +98,10 @@ impl Error {
             }
             (Error::Sync(SyncError::ReservedScope(_)), _) => "choose another name",
             (Error::UnknownJob(_), _) => "`tombolo job list` shows all",
+            (Error::NoSuchState(_, hint), _) => hint,
+            (_, Some(StoreError::NoSuchState(_))) => {
+                "`gc` let go of it; ask for a later time, revision or job"
+            }
             (Error::Moved(..), _) => "run `tombolo plan` again",
             (_, Some(StoreError::Missing(_))) => {
                 "make one with `tombolo init`, or load data with `tombolo sync`, \
@@ -120,7 +126,8 @@ impl Error {
                  `tombolo job clear` deletes what is no job; then upload again"
             }
             (_, Some(StoreError::OtherFormat { .. })) => {
-                "use the version of tombolo that wrote it, or load it anew"
+                "`tombolo upgrade` brings a file of the format before to this one; for others use the \
+                 version of tombolo that wrote it, or load it anew"
             }
             (_, Some(StoreError::Corrupt { .. })) => {
                 "run `tombolo verify` to see the extent; restore a copy of the file, \
@@ -157,6 +164,7 @@ impl Error {
                     StoreError::IsDirectory(_)
                     | StoreError::NotADatabase(..)
                     | StoreError::OtherProgram
+                    | StoreError::NoSuchState(_)
                     | StoreError::NamesFull { .. },
                 ),
             ) => ErrorKind::Invalid,
@@ -182,6 +190,7 @@ impl fmt::Display for Error {
                 f.write_str(what)
             }
             Error::UnknownJob(id) => write!(f, "no job `{id}`"),
+            Error::NoSuchState(what, _) => f.write_str(what),
             Error::Query(fault) => place_and_words(f, fault),
             Error::Mapping(faults) => faults.iter().enumerate().try_for_each(|(at, fault)| {
                 if at > 0 {

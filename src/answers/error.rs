@@ -203,6 +203,12 @@ impl std::error::Error for AnswerError {
 impl From<Error> for AnswerError {
     fn from(e: Error) -> AnswerError {
         let error = AnswerError::new(e.kind(), e.to_string());
+        let error = match &e {
+            Error::NoSuchState(..) | Error::Store(StoreError::NoSuchState(_)) => {
+                error.coded("NO_SUCH_STATE")
+            }
+            _ => error,
+        };
         let advice = e.hint().map(AnswerAdvice::Words);
         AnswerError { advice, cause: Some(Box::new(e)), ..error }
     }

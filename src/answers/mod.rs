@@ -8,19 +8,23 @@
 //! Each question has a file of its own; what several of them share (names of entities, steps of
 //! walks, filters) lies beside them.
 
+mod as_of;
 mod blast_notes;
 mod blast_radius;
 mod blast_search;
 mod chain;
 mod cycles;
+mod diff;
 mod entity;
 mod entity_filter;
 mod entity_search;
 mod error;
 mod heads;
+mod history_keep;
 mod impact_rules;
 mod mappable_scopes;
 mod mapping_run;
+mod object_history;
 mod owner_notes;
 mod owner_search;
 mod owners;
@@ -30,6 +34,7 @@ mod plan_json;
 mod project_rules;
 mod query;
 mod rule_notes;
+mod same_question;
 mod saved_questions;
 mod scopes;
 mod source_run;
@@ -43,9 +48,11 @@ mod words;
 
 pub use crate::db::GuardOverrides;
 pub use crate::error::ErrorKind;
+pub use as_of::AnswerAsOf;
 pub use blast_radius::{BlastRadiusAnswer, BlastRadiusRequest, NamedVisit};
 pub use chain::{NamedChain, NamedChainStep, chain_text};
 pub use cycles::{CyclesAnswer, CyclesRequest, NamedCycle};
+pub use diff::{ChangeCounts, DiffAnswer, DiffRequest, TypeChanges};
 pub use entity::{EntityAnswer, EntityRequest, NeighborEntity, NeighborRank};
 pub use entity_filter::EntityFilter;
 pub use entity_search::{EntityHit, EntitySearchAnswer, EntitySearchRequest};
@@ -53,18 +60,20 @@ pub use error::{AnswerAdvice, AnswerError};
 pub use heads::{
     RelationshipHead, direction, display, entities, entity, label, relationship, relationships,
 };
+pub use history_keep::history_keep;
 pub use impact_rules::{ImpactRulesAnswer, ImpactRulesRequest, rule_origin};
 pub use mappable_scopes::{MappableScope, mappable_scopes};
 pub use mapping_run::{
     MappingFileSet, MappingOutcome, MappingRunAnswer, MappingRunOptions, MappingSelection,
     MappingState,
 };
+pub use object_history::{ObjectHistoryAnswer, ObjectHistoryRequest, VersionEntry, VersionEvent};
 pub use owners::{EntityOwners, NamedOwner, OwnerChain, OwnersAnswer, OwnersRequest};
 pub use path::{PathAnswer, PathRequest};
 pub use plan_impact::{EntityImpactChange, ImpactComparison, ImpactTargets, StateTransition};
 pub use plan_json::MappingRunJson;
 pub use project_rules::rules_in_force;
-pub use query::{QueryDocument, QueryFindings, QueryRequest, read_query};
+pub use query::{QueryDocument, QueryFindings, QueryRequest, asked_state, read_query};
 pub use saved_questions::{
     QUESTION_FILE, RowExpectation, SavedQuestion, SavedQuestionFile, question_file,
 };
@@ -73,7 +82,7 @@ pub use source_run::SourceRunOutcome;
 pub use staleness::stale as stale_scopes;
 pub use stats::{ClassCount, SpellingGroup, StatsAnswer, TypeCount};
 pub use used_names::scope;
-pub use words::{CountFormat, clean, reason, rfc3339_text};
+pub use words::{CountFormat, clean, reason, rfc3339_text, shell_word};
 
 use crate::db::Database;
 use crate::limits::CostMeter;
@@ -101,5 +110,10 @@ pub trait AnswerDocument: Serialize {
     /// The error that stopped the writing, if it was one of reading the database.
     fn fault(&self) -> Option<AnswerError> {
         None
+    }
+
+    /// True if the document is a list, which has no room for anything beside its items.
+    fn is_list(&self) -> bool {
+        false
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn owners(
             // returned below.
             facts: |entity| {
                 Ok(snapshot.entity_facts(entity).unwrap_or_else(|e| {
-                    fault = Some(e);
+                    fault.get_or_insert(e);
                     None
                 }))
             },
@@ -151,9 +151,9 @@ pub(super) fn has_ownership(snapshot: &Snapshot, rules: &RuleTable) -> Result<bo
     // Some rules ask for certain ends, so a verb alone does not settle it.
     let mut bound = BoundRules::new(rules, ImpactFilter::ANY);
     let (mut found, mut fault) = (false, None);
-    snapshot.for_each_edge_of_all(EdgeDirection::Out, |from, edge| {
+    let walked = snapshot.for_each_edge_of_all(EdgeDirection::Out, |from, edge| {
         // The scan cannot be stopped from here; the rest of it is skipped cheaply.
-        if found || !verbs.contains(&edge.verb) {
+        if found || fault.is_some() || !verbs.contains(&edge.verb) {
             return;
         }
         let ends = [from, edge.other].map(|end| snapshot.entity_facts(end));
@@ -166,10 +166,11 @@ pub(super) fn has_ownership(snapshot: &Snapshot, rules: &RuleTable) -> Result<bo
             [Err(e), _] | [_, Err(e)] => fault = Some(e),
             _ => {}
         }
-    })?;
+    });
+    // After a fault the engine only says that it gave up, so the first one counts.
     match fault {
         Some(e) => Err(e.into()),
-        None => Ok(found),
+        None => Ok(walked.map(|()| found)?),
     }
 }
 

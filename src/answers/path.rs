@@ -55,7 +55,8 @@ impl PathRequest {
         meter.hold(heads::NAMED_BYTES * links)?;
         let chains = found.iter().map(|steps| NamedChain::read(snapshot, stops[0], steps));
         let chains = chains.collect::<Result<Vec<NamedChain>, AnswerError>>()?;
-        Ok(PathAnswer { stops: heads::entities(snapshot, &stops)?, total, chains, notes })
+        let stops = heads::entities(snapshot, &stops)?;
+        Ok(PathAnswer { stops, total, chains, denials, notes })
     }
 }
 
@@ -67,6 +68,8 @@ pub struct PathAnswer {
     pub total: u64,
     /// The first of them.
     pub chains: Vec<NamedChain>,
+    /// Verbs of the database that no chain goes over, since they deny the way.
+    pub denials: Vec<String>,
     /// Facts that the answer does not show by itself.
     pub notes: Vec<String>,
 }

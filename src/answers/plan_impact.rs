@@ -1,11 +1,11 @@
-//! The blast radius and the owners of some entities as they would be if a plan were applied, which
-//! nobody can ask of a graph before the edges are there.
+//! The blast radius and the owners of some entities in two graphs: the one that is and the one that a
+//! plan would make, which nobody can ask before the edges are there, or two states of one file.
 
 use super::entity_filter::EntityFilter;
 use super::heads;
 use super::mapping_run::{MappingOutcome, MappingState};
 use super::{AnswerError, QuestionContext};
-use crate::db::PlannedGraph;
+use crate::db::{Database, PlannedGraph, StatePair};
 use crate::graph::{EntityFacts, EntityHead, GraphRead};
 use crate::rules::{BoundRules, ImpactFilter, ImpactState, RuleTable};
 use crate::store::{Snapshot, StoreError};
@@ -88,15 +88,60 @@ pub(super) fn compare_impact(
             planned.add(plan, &outcome.resolved.drafts)?;
         }
     }
-    // The planned graph may have names of its own, so the rules are bound to each graph apart.
-    let names = after;
+    // Mappings make relationships alone, so the snapshot after the sources names every entity.
+    compare_graphs(&roots, [after, after], (snapshot, &planned), rules)
+}
+
+/// Compares two states of one file. Entities of both have one number.
+pub(super) fn compare_states(
+    database: &Database,
+    pair: &StatePair,
+    asked: &ImpactTargets,
+    rules: &RuleTable,
+) -> Result<ImpactComparison, AnswerError> {
+    let mut roots = Vec::new();
+    for name in &asked.entities {
+        // An entity may be there in one of the states only.
+        roots.push(
+            database
+                .find_entity(&pair.after, name)
+                .or_else(|_| database.find_entity(&pair.before, name))?,
+        );
+    }
+    if !asked.classes.is_empty() {
+        let all =
+            |state: &Snapshot| EntityFilter::read(state, &[], &asked.classes, &[])?.all(state);
+        match (all(&pair.before), all(&pair.after)) {
+            (Err(_), Err(error)) => return Err(error),
+            (before, after) => roots.extend(before.into_iter().chain(after).flatten()),
+        }
+    }
+    roots.sort_unstable();
+    roots.dedup();
+    let (before, after) = (&pair.before, &pair.after);
+    compare_graphs(&roots, [before, after], (before, after), rules)
+}
+
+/// Compares the impact of some entities in two graphs. `names` has the snapshot that names what is
+/// reached before, and the one that names what is reached afterwards.
+fn compare_graphs<A, B>(
+    roots: &[u32],
+    names: [&Snapshot; 2],
+    (before, after): (&A, &B),
+    rules: &RuleTable,
+) -> Result<ImpactComparison, AnswerError>
+where
+    A: GraphRead<Error = StoreError>,
+    B: GraphRead<Error = StoreError>,
+{
+    // A graph may have names of its own, so the rules are bound to each graph apart.
     let (mut before, mut after) =
-        (ImpactEvaluator::new(snapshot, rules), ImpactEvaluator::new(&planned, rules));
+        (ImpactEvaluator::new(before, rules), ImpactEvaluator::new(after, rules));
     // Totals come from one walk with all roots; sums over single roots would count shared entities
     // twice.
-    let (all_before, all_after) = (before.reach(&roots)?, after.reach(&roots)?);
+    let (all_before, all_after) = (before.reach(roots)?, after.reach(roots)?);
     let mut changes = Vec::new();
-    for &root in &roots {
+    for &root in roots {
         changes.extend(change_of(names, root, &mut before, &mut after)?);
     }
     changes.sort_by(|a, b| (&a.entity.scope, &a.entity.key).cmp(&(&b.entity.scope, &b.entity.key)));
@@ -110,37 +155,43 @@ pub(super) fn compare_impact(
 }
 
 /// The changes for one entity, if there are any.
-fn change_of(
-    snapshot: &Snapshot,
+fn change_of<A, B>(
+    [then, now]: [&Snapshot; 2],
     root: u32,
-    before: &mut ImpactEvaluator<'_, Snapshot>,
-    after: &mut ImpactEvaluator<'_, PlannedGraph<'_>>,
-) -> Result<Option<EntityImpactChange>, AnswerError> {
+    before: &mut ImpactEvaluator<'_, A>,
+    after: &mut ImpactEvaluator<'_, B>,
+) -> Result<Option<EntityImpactChange>, AnswerError>
+where
+    A: GraphRead<Error = StoreError>,
+    B: GraphRead<Error = StoreError>,
+{
     let (was, is) = (before.reach(&[root])?, after.reach(&[root])?);
     let (owned, owns) = (before.owners(root)?, after.owners(root)?);
     if was == is && owned == owns {
         return Ok(None);
     }
-    // Mappings make relationships alone, so the snapshot after the sources names every entity.
-    let heads = |numbers: Vec<u32>| heads::entities(snapshot, &numbers);
-    let beyond = |a: &ReachedStates, b: &ReachedStates| {
-        heads(a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())
+    let heads = |state: &Snapshot, numbers: Vec<u32>| heads::entities(state, &numbers);
+    let beyond = |state: &Snapshot, a: &ReachedStates, b: &ReachedStates| {
+        heads(state, a.keys().filter(|entity| !b.contains_key(entity)).copied().collect())
     };
+    let is_there = |state: &Snapshot| Ok::<_, StoreError>(state.entity_facts(root)?.is_some());
+    let named = if is_there(now)? { now } else { then };
+    let shown = now;
     let turned = is.iter().filter_map(|(&entity, &now)| {
         let before = *was.get(&entity)?;
         (before != now).then_some((entity, before, now))
     });
     let turned = turned.map(|(entity, before, now)| {
-        Ok(StateTransition { entity: heads::entity(snapshot, entity)?, before, now })
+        Ok(StateTransition { entity: heads::entity(shown, entity)?, before, now })
     });
     let turned = turned.collect::<Result<Vec<StateTransition>, AnswerError>>()?;
     Ok(Some(EntityImpactChange {
-        entity: heads::entity(snapshot, root)?,
+        entity: heads::entity(named, root)?,
         reached: (was.len(), is.len()),
-        gained: beyond(&is, &was)?,
-        lost: beyond(&was, &is)?,
+        gained: beyond(shown, &is, &was)?,
+        lost: beyond(then, &was, &is)?,
         turned,
-        owners: (heads(owned)?, heads(owns)?),
+        owners: (heads(then, owned)?, heads(shown, owns)?),
     }))
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The language itself is in `query`; here it meets a snapshot, the rules in force and notes.
 
-use super::{AnswerDocument, AnswerError, QuestionContext};
-use crate::lang::SourceText;
+use super::{AnswerAdvice, AnswerDocument, AnswerError, QuestionContext};
+use crate::db::Database;
+use crate::lang::{PastPoint, SourceText};
 use crate::query::{
     AnswerJson, AnswerNote, Query, QueryAnswer, QueryOptions, QueryParameter, QueryProfile,
 };
@@ -30,6 +31,8 @@ pub struct QueryRequest {
     pub smart_classes: BTreeMap<String, String>,
     /// Sets of verbs by name.
     pub smart_verbs: BTreeMap<String, String>,
+    /// The point in the past whose state is asked, unless the query names one.
+    pub at: Option<PastPoint>,
 }
 
 impl QueryRequest {
@@ -48,6 +51,7 @@ impl QueryRequest {
             rules,
             include_deleted: self.include_deleted,
             until,
+            past: true,
         }
     }
 }
@@ -62,6 +66,28 @@ pub fn read_query(source: &Arc<SourceText>, options: &QueryOptions) -> Result<Qu
         let error = AnswerError::invalid(fault.plain()).coded("BAD_QUERY");
         error.with_diagnostics(vec![*fault])
     })
+}
+
+/// The database as it was in the state that a query asks, or that was asked beside it; `None` for the
+/// newest.
+///
+/// # Errors
+///
+/// Two points in the past, or one that the file has no state of.
+pub fn asked_state(
+    database: &Database,
+    query: &Query,
+    beside: Option<&PastPoint>,
+) -> Result<Option<Database>, AnswerError> {
+    let point = match (query.past_point(), beside) {
+        (None, None) => return Ok(None),
+        (Some(point), None) | (None, Some(point)) => point,
+        (Some(_), Some(_)) => {
+            let message = "the query says `AT`, and another state is asked beside it";
+            return Err(AnswerError::invalid(message).advise(AnswerAdvice::LeaveOutOne));
+        }
+    };
+    Ok(Some(database.as_of(database.state_at(point)?)))
 }
 
 /// The rows of a query, read from a snapshot as they are written.
@@ -83,7 +109,12 @@ impl<'a> QueryFindings<'a> {
         context: &QuestionContext<'a>,
         query: &Query,
     ) -> Result<QueryFindings<'a>, AnswerError> {
-        let QuestionContext { snapshot, meter, .. } = *context;
+        let QuestionContext { database, snapshot, meter, .. } = *context;
+        if let Some(point) = query.past_point()
+            && database.state_at(point)?.revision != snapshot.meta().revision
+        {
+            return Err(AnswerError::inconsistent("BUG: a query of the past met another state"));
+        }
         let (answer, profile) = query.run_metered(snapshot, meter)?;
         Ok(QueryFindings { snapshot, answer, profile })
     }

@@ -49,7 +49,11 @@ impl ScopesAnswer {
     }
 }
 
-impl AnswerDocument for ScopesAnswer {}
+impl AnswerDocument for ScopesAnswer {
+    fn is_list(&self) -> bool {
+        true
+    }
+}
 
 /// A scope with its counts.
 pub struct ScopeSummary {

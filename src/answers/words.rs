@@ -63,6 +63,15 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escape).collect())
 }
 
+/// Returns `text` as one word of a shell.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:@,+=".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", clean(text).replace('\'', "'\\''")),
+    }
+}
+
 /// Verbs that a note names before it counts the rest.
 const VERBS: usize = 8;
 
@@ -96,6 +105,13 @@ pub fn rfc3339_text(time: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_of_a_shell_stays_one_word() {
+        assert_eq!(shell_word("okta.json"), "okta.json");
+        assert_eq!(shell_word("a b; rm -rf"), "'a b; rm -rf'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+    }
 
     #[test]
     fn data_cannot_steer_the_terminal() {

@@ -138,6 +138,9 @@ impl From<Error> for ApiError {
             (_, Some(StoreError::DamagedFile(..))) => (S::INTERNAL_SERVER_ERROR, "JOB_DAMAGED"),
             (_, Some(StoreError::Corrupt { .. })) => (S::INTERNAL_SERVER_ERROR, "DATABASE_DAMAGED"),
             (_, Some(StoreError::NamesFull { .. })) => (S::UNPROCESSABLE_ENTITY, "TOO_MANY_NAMES"),
+            (Error::NoSuchState(..), _) | (_, Some(StoreError::NoSuchState(_))) => {
+                (S::BAD_REQUEST, "NO_SUCH_STATE")
+            }
             (_, Some(_)) => (S::SERVICE_UNAVAILABLE, "STORAGE_UNAVAILABLE"),
             (Error::Sync(SyncError::State(_)), _) => (S::CONFLICT, "JOB_NOT_AWAITING_UPLOADS"),
             (Error::Sync(SyncError::OtherOwner { .. }), _) => {

@@ -29,9 +29,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tombolo::answers::{
-    AnswerError, CountFormat, QueryFindings, QueryRequest, QuestionContext, read_query,
-    rules_in_force,
+    AnswerError, CountFormat, QueryFindings, QueryRequest, QuestionContext, asked_state,
+    read_query, rules_in_force,
 };
+use tombolo::db::StateRecord;
 use tombolo::graph::{Entity, GraphRead, ObjectId, ObjectKind};
 use tombolo::lang::SourceText;
 use tombolo::limits::{CostMeter, QuestionLimits};
@@ -75,9 +76,16 @@ pub struct SerializedAnswer {
     ends: Vec<u64>,
     /// Notes on what the rows do not tell by themselves.
     notes: Vec<String>,
+    /// The state of the past that the rows are of.
+    as_of: Option<StateRecord>,
 }
 
 impl SerializedAnswer {
+    /// The state of the past that the rows are of.
+    pub fn as_of(&self) -> Option<&StateRecord> {
+        self.as_of.as_ref()
+    }
+
     /// `list`, `table` or `tree`.
     pub fn kind(&self) -> &'static str {
         self.kind
@@ -344,10 +352,12 @@ pub fn ask(
     let meter = CostMeter::new(limits);
     // The snapshot is counted before it is opened.
     meter.hold(gate::QUESTION_BYTES).map_err(AnswerError::from)?;
+    let at = request.at.clone();
     let options = request.options(rules_in_force()?, meter.deadline());
     let query = read_query(&SourceText::whole("query", text), &options)?;
-    let snapshot = app.database.snapshot()?;
-    let (database, counts) = (&app.database, CountFormat::Plain);
+    let past = asked_state(&app.database, &query, at.as_ref())?;
+    let (database, counts) = (past.as_ref().unwrap_or(&app.database), CountFormat::Plain);
+    let snapshot = database.snapshot()?;
     let context = QuestionContext { database, snapshot: &snapshot, meter: &meter, counts };
     let found = QueryFindings::ask(&context, &query).map_err(told)?;
     let notes = found.notes(&context, &query).map_err(told)?;
@@ -362,7 +372,8 @@ pub fn ask(
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "ANSWER_TOO_LARGE", message)
             .hint("add LIMIT and SKIP, or ask for less; `tombolo serve --max-rows` raises it"));
     }
-    Ok(SerializedAnswer { notes, ..serialize_rows(app, &found, &meter)? })
+    let as_of = database.past_state().cloned();
+    Ok(SerializedAnswer { notes, as_of, ..serialize_rows(app, &found, &meter)? })
 }
 
 /// The error of a query. What the store reports is told as the persister API tells it.
@@ -401,7 +412,13 @@ fn serialize_rows(
             Ok::<(), ApiError>(())
         })?;
     }
-    Ok(SerializedAnswer { kind: answer.kind(), text: spool.finish()?, ends, notes: Vec::new() })
+    Ok(SerializedAnswer {
+        kind: answer.kind(),
+        text: spool.finish()?,
+        ends,
+        notes: Vec::new(),
+        as_of: None,
+    })
 }
 
 /// Whether an answer may come later.

@@ -20,6 +20,7 @@ mod metrics;
 mod object_scopes;
 mod pages;
 mod parameters;
+mod past;
 mod questions;
 mod ready;
 mod rest;

@@ -4,18 +4,20 @@ use super::api_error::ApiError;
 use super::gate::{CancelGuard, QUESTION_BYTES, WorkKind};
 use super::spool::{self, BodySegment, SpoolWriter, unwritten};
 use super::{AppState, blocking};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use std::io::Write;
 use std::sync::Arc;
-use tombolo::answers::{AnswerDocument, AnswerError, CountFormat, QuestionContext};
-use tombolo::db::Database;
+use tombolo::answers::{AnswerAsOf, AnswerDocument, AnswerError, CountFormat, QuestionContext};
+use tombolo::db::{Database, StateRecord};
+use tombolo::lang::PastPoint;
 use tombolo::limits::{CostMeter, QuestionLimits};
 use tombolo::store::{Snapshot, engine_panicked};
 
 /// The state of the server, for a question, and the place where its answer is written.
 pub struct AnswerTask<'a> {
-    app: &'a AppState,
+    /// The database, as it is or as it was.
+    database: &'a Database,
     limits: QuestionLimits,
     spool: SpoolWriter,
     status: StatusCode,
@@ -24,16 +26,16 @@ pub struct AnswerTask<'a> {
 impl<'a> AnswerTask<'a> {
     /// The database.
     pub fn database(&self) -> &'a Database {
-        &self.app.database
+        self.database
     }
 
-    /// A snapshot of the database as it is now.
+    /// A snapshot of the database as it is now, or of the state that was asked for.
     ///
     /// # Errors
     ///
     /// Any error of reading.
     pub fn snapshot(&self) -> Result<Snapshot, AnswerError> {
-        Ok(self.app.database.snapshot()?)
+        Ok(self.database.snapshot()?)
     }
 
     /// The account of the question. It begins with a base amount from the pool that all questions
@@ -68,6 +70,7 @@ impl<'a> AnswerTask<'a> {
     ///
     /// A limit of answers, or the error of reading or writing.
     pub fn write(&mut self, answer: &impl AnswerDocument) -> Result<(), ApiError> {
+        let answer = &AnswerAsOf { as_of: self.database.past_state(), answer };
         let written = serde_json::to_writer(&mut self.spool, answer);
         let written = written.map_err(std::io::Error::from);
         match written.and_then(|()| self.spool.write_all(b"\n")) {
@@ -88,22 +91,57 @@ pub async fn answer(
     work: WorkKind,
     act: impl FnOnce(&mut AnswerTask<'_>) -> Result<(), ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
+    answer_at(app, work, None, act).await
+}
+
+/// Reads a point in the past.
+///
+/// # Errors
+///
+/// What is wrong, and what can be written.
+pub fn past_point(text: &str) -> Result<PastPoint, ApiError> {
+    PastPoint::parse(text, super::now()).map_err(|(what, hint)| ApiError::bad(what).hint(hint))
+}
+
+/// The same of the database as it was at a point in the past, if one is given.
+pub async fn answer_at(
+    app: &Arc<AppState>,
+    work: WorkKind,
+    at: Option<String>,
+    act: impl FnOnce(&mut AnswerTask<'_>) -> Result<(), ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let point = at.as_deref().map(past_point).transpose()?;
     let waiting = CancelGuard::default();
     let limits = match work {
         WorkKind::Read => app.question(&waiting),
         // A change that has begun is brought to its end, even if its caller hangs up.
         WorkKind::Upload | WorkKind::Commit => QuestionLimits::default(),
     };
-    let (spooled, status) = blocking(app, work, move |app| {
+    let (spooled, status, as_of) = blocking(app, work, move |app| {
         let spool = SpoolWriter::new(&app.room);
-        let mut task = AnswerTask { app, limits, spool, status: StatusCode::OK };
+        let past = match point {
+            Some(point) => Some(app.database.as_of(app.database.state_at(&point)?)),
+            None => None,
+        };
+        let database = past.as_ref().unwrap_or(&app.database);
+        let mut task = AnswerTask { database, limits, spool, status: StatusCode::OK };
         guarded(|| act(&mut task))?;
-        Ok((task.spool.finish()?, task.status))
+        let as_of = database.past_state().map(as_of_header);
+        Ok((task.spool.finish()?, task.status, as_of))
     })
     .await?;
     let mut response = spool::response(vec![BodySegment::whole(spooled)]);
     *response.status_mut() = status;
+    if let Some(as_of) = as_of.flatten() {
+        response.headers_mut().insert("tombolo-as-of", as_of);
+    }
     Ok(response)
+}
+
+/// The header that names the state of the past that an answer is of, also where that is a list.
+fn as_of_header(state: &StateRecord) -> Option<HeaderValue> {
+    let text = format!("revision={}; time={}", state.revision, state.time_text());
+    HeaderValue::from_str(&text).ok()
 }
 
 /// Runs `act`. A crafted file can make the storage engine panic; such a panic is reported as damage.

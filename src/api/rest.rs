@@ -11,7 +11,8 @@ use super::jobs::job_json;
 use super::parameters::{
     blast_direction, list, number_spellings, path_direction, placeholders, trouble,
 };
-use super::questions::{AnswerTask, answer};
+use super::past;
+use super::questions::{AnswerTask, answer, answer_at, past_point};
 use super::spool::{self, BodySegment};
 use super::{ApiCaller, AppState, blocking, body, not_allowed};
 use axum::body::Body;
@@ -35,7 +36,7 @@ use tombolo::rules::RuleTable;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 type JsonResult = Result<Json<Json_>, ApiError>;
-type RawResult = Result<Response, ApiError>;
+pub(super) type RawResult = Result<Response, ApiError>;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -47,8 +48,8 @@ type RawResult = Result<Response, ApiError>;
         license(name = "MIT OR Apache-2.0")
     ),
     paths(
-        blast_radius, owners, impact_rules, path, entity, scopes, stats, cycles, query, all_jobs, one_job,
-        approve, abort, plan, apply, health, ready, metrics
+        blast_radius, owners, impact_rules, path, entity, scopes, stats, cycles, query, past::diff,
+        past::history, all_jobs, one_job, approve, abort, plan, apply, health, ready, metrics
     ),
     components(schemas(Problem, ProblemDetail, QueryBody, ApproveBody, MappingsBody)),
     security(("bearer" = []))
@@ -58,7 +59,7 @@ struct OpenApiDocument;
 /// Why a request has no answer.
 #[derive(ToSchema)]
 #[allow(dead_code)] // only its shape is published
-struct Problem {
+pub(super) struct Problem {
     error: ProblemDetail,
 }
 
@@ -86,6 +87,8 @@ pub fn routes() -> Router<Arc<AppState>> {
         .route("/v1/stats", get(stats))
         .route("/v1/cycles", get(cycles))
         .route("/v1/query", post(query))
+        .route("/v1/diff", get(past::diff))
+        .route("/v1/history", get(past::history))
         .route("/v1/jobs", get(all_jobs))
         .route("/v1/jobs/{id}", get(one_job))
         .route("/v1/jobs/{id}/approve", post(approve))
@@ -111,9 +114,9 @@ async fn openapi() -> Json<Json_> {
 }
 
 /// A query string, or the reason that it cannot be read.
-type ParamsResult<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+pub(super) type ParamsResult<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
-fn read<T>(asks: ParamsResult<T>) -> Result<T, ApiError> {
+pub(super) fn read<T>(asks: ParamsResult<T>) -> Result<T, ApiError> {
     match asks {
         Ok(Query(asks)) => Ok(asks),
         Err(e) => Err(ApiError::bad(e.body_text())),
@@ -123,9 +126,10 @@ fn read<T>(asks: ParamsResult<T>) -> Result<T, ApiError> {
 /// Answers a question by the rules in force.
 async fn answer_by_rules<A: AnswerDocument>(
     app: &Arc<AppState>,
+    at: Option<String>,
     ask: impl FnOnce(&QuestionContext<'_>, &RuleTable) -> Result<A, AnswerError> + Send + 'static,
 ) -> RawResult {
-    answer(app, WorkKind::Read, move |task| {
+    answer_at(app, WorkKind::Read, at, move |task| {
         let (meter, rules) = (task.meter()?, rules_in_force()?);
         let snapshot = task.snapshot()?;
         let found = ask(&task.context(&snapshot, &meter), &rules)?;
@@ -159,6 +163,8 @@ struct BlastRadiusParams {
     types: Option<String>,
     /// Report only these scopes, separated by commas.
     scope: Option<String>,
+    /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
+    at: Option<String>,
 }
 
 /// Everything that a compromise or failure of an entity reaches.
@@ -174,6 +180,7 @@ async fn blast_radius(
 ) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
+    let at = asks.at;
     let request = BlastRadiusRequest {
         entities: vec![asks.entity],
         depth: asks.depth,
@@ -184,7 +191,7 @@ async fn blast_radius(
         types: list(asks.types),
         scopes: list(asks.scope),
     };
-    answer_by_rules(&app, move |context, rules| request.ask(context, rules)).await
+    answer_by_rules(&app, at, move |context, rules| request.ask(context, rules)).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -212,6 +219,8 @@ struct OwnersParams {
     depth: Option<u32>,
     /// Let only these verbs say who owns, separated by commas.
     verb: Option<String>,
+    /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
+    at: Option<String>,
 }
 
 /// The nearest owners of an entity, each with its chain of evidence.
@@ -245,6 +254,7 @@ async fn owners(
         }
         _ => {}
     }
+    let at = asks.at;
     let request = OwnersRequest {
         entities: asks.entity.into_iter().collect(),
         classes: list(asks.class),
@@ -256,7 +266,7 @@ async fn owners(
         depth: asks.depth,
         verbs: list(asks.verb),
     };
-    answer_by_rules(&app, move |context, rules| request.ask(context, rules)).await
+    answer_by_rules(&app, at, move |context, rules| request.ask(context, rules)).await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -300,6 +310,8 @@ struct ShortestPathParams {
     all: Option<bool>,
     /// With `all`: at most so many.
     max: Option<u32>,
+    /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
+    at: Option<String>,
 }
 
 /// The shortest chains between two entities.
@@ -315,6 +327,7 @@ async fn path(
 ) -> RawResult {
     caller.reads()?;
     let asks = read(asks)?;
+    let at = asks.at;
     let request = PathRequest {
         direction: path_direction(asks.direction.as_deref())?,
         verbs: list(asks.verb),
@@ -326,7 +339,7 @@ async fn path(
         from: asks.from,
         to: asks.to,
     };
-    answer(&app, WorkKind::Read, move |task| {
+    answer_at(&app, WorkKind::Read, at, move |task| {
         let meter = task.meter()?;
         let snapshot = task.snapshot()?;
         let found = request.ask(&task.context(&snapshot, &meter))?;
@@ -342,6 +355,8 @@ struct EntityParams {
     /// SCOPE::KEY, a key, an `_id` or its last 8 characters, or what one live entity is called: its
     /// displayName, arn, email, hostname, name or serialNumber.
     entity: String,
+    /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
+    at: Option<String>,
 }
 
 /// One entity with its relationships.
@@ -356,8 +371,9 @@ async fn entity(
     asks: ParamsResult<EntityParams>,
 ) -> RawResult {
     caller.reads()?;
-    let request = EntityRequest { entity: read(asks)?.entity };
-    answer(&app, WorkKind::Read, move |task| {
+    let EntityParams { entity, at } = read(asks)?;
+    let request = EntityRequest { entity };
+    answer_at(&app, WorkKind::Read, at, move |task| {
         let meter = task.meter()?;
         let snapshot = task.snapshot()?;
         let found = request.ask(&task.context(&snapshot, &meter))?;
@@ -366,16 +382,25 @@ async fn entity(
     .await
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PastParams {
+    /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
+    at: Option<String>,
+}
+
 /// The scopes with their counts.
-#[utoipa::path(get, path = "/v1/scopes", responses(
+#[utoipa::path(get, path = "/v1/scopes", params(PastParams), responses(
     (status = 200, description = "Scopes, entities and relationships of each", body = Json_),
 ))]
 async fn scopes(
     State(app): State<Arc<AppState>>,
     Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<PastParams>,
 ) -> RawResult {
     caller.reads()?;
-    answer(&app, WorkKind::Read, |task| {
+    answer_at(&app, WorkKind::Read, read(asks)?.at, |task| {
         let found = ScopesAnswer::read(&task.snapshot()?)?;
         task.write(&found)
     })
@@ -383,15 +408,16 @@ async fn scopes(
 }
 
 /// Counts by scope, type and class.
-#[utoipa::path(get, path = "/v1/stats", responses(
+#[utoipa::path(get, path = "/v1/stats", params(PastParams), responses(
     (status = 200, description = "Counts", body = Json_),
 ))]
 async fn stats(
     State(app): State<Arc<AppState>>,
     Extension(caller): Extension<ApiCaller>,
+    asks: ParamsResult<PastParams>,
 ) -> RawResult {
     caller.reads()?;
-    answer(&app, WorkKind::Read, |task| {
+    answer_at(&app, WorkKind::Read, read(asks)?.at, |task| {
         let found = StatsAnswer::read(task.database(), &task.snapshot()?)?;
         task.write(&found)
     })
@@ -404,6 +430,8 @@ async fn stats(
 struct CyclesParams {
     /// Only these verbs, separated by commas; `!VERB` is all but that.
     verb: Option<String>,
+    /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
+    at: Option<String>,
 }
 
 /// Entities that reach themselves again.
@@ -418,8 +446,9 @@ async fn cycles(
     asks: ParamsResult<CyclesParams>,
 ) -> RawResult {
     caller.reads()?;
-    let request = CyclesRequest { verbs: list(read(asks)?.verb) };
-    answer(&app, WorkKind::Read, move |task| {
+    let CyclesParams { verb, at } = read(asks)?;
+    let request = CyclesRequest { verbs: list(verb) };
+    answer_at(&app, WorkKind::Read, at, move |task| {
         let meter = task.meter()?;
         let snapshot = task.snapshot()?;
         let found = request.ask(&task.context(&snapshot, &meter))?;
@@ -440,6 +469,8 @@ struct QueryBody {
     include_deleted: Option<bool>,
     /// Whether to refuse what J1QL does not have.
     strict: Option<bool>,
+    /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
+    at: Option<String>,
 }
 
 /// Asks in J1QL.
@@ -466,6 +497,7 @@ async fn query(
         now: super::now(),
         include_deleted: asked.include_deleted == Some(true),
         strict: asked.strict == Some(true),
+        at: asked.at.as_deref().map(past_point).transpose()?,
         ..QueryRequest::default()
     };
     let waiting = CancelGuard::default();
@@ -476,6 +508,9 @@ async fn query(
     pieces.extend(found.all());
     if !found.notes().is_empty() {
         pieces.push(BodySegment::text(format!(",\"notes\":{}", json!(found.notes()))));
+    }
+    if let Some(state) = found.as_of() {
+        pieces.push(BodySegment::text(format!(",\"asOf\":{}", json!(state))));
     }
     pieces.push(BodySegment::text(format!(",\"type\":\"{}\"}}", found.kind())));
     Ok(spool::response(pieces))

@@ -6,6 +6,7 @@ use super::naming;
 use super::notes;
 use super::output::{AnswerWriter, BAD, NOTICE, RowListing, counted, duration_text, thousands};
 use super::picture::DrawingFormat;
+use super::picture_file::{PictureFile, PictureFormat};
 use super::tree::{TreeDrawing, TreeNode};
 use super::{CommandContext, question};
 use anstyle::{AnsiColor, Style};
@@ -15,6 +16,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 use tombolo::answers::{BlastRadiusAnswer, NamedVisit, RelationshipHead};
 use tombolo::graph::EntityHead;
+use tombolo::picture::PictureGraph;
 use tombolo::rules::ImpactState;
 use tombolo::store::Snapshot;
 
@@ -28,10 +30,11 @@ pub fn run(context: &mut CommandContext<'_>, args: &BlastRadiusArgs) -> Result<u
             ));
     }
     let meter = context.meter();
+    args.drawing.check()?;
     let rules = context.rules()?;
-    let (database, snapshot) = context.look()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter), &rules)?;
-    print(&found, &mut context.out, &snapshot, args.output, begun.elapsed())?;
+    print(&found, &mut context.out, &snapshot, args, begun.elapsed())?;
     notes::tell(context, &found.notes)?;
     Ok(0)
 }
@@ -40,10 +43,10 @@ fn print(
     found: &BlastRadiusAnswer,
     out: &mut AnswerWriter<'_>,
     snapshot: &Snapshot,
-    format: GraphFormat,
+    args: &BlastRadiusArgs,
     time: Duration,
 ) -> Result<(), CommandError> {
-    match format {
+    match args.drawing.output {
         GraphFormat::Table => table(found, out, time),
         GraphFormat::Json => out.document(found),
         GraphFormat::Ndjson => found.reported().try_for_each(|visit| out.ndjson(visit)),
@@ -51,6 +54,19 @@ fn print(
         GraphFormat::Dot => draw(found, out, snapshot, DrawingFormat::Dot),
         GraphFormat::Mermaid => draw(found, out, snapshot, DrawingFormat::Mermaid),
         GraphFormat::Graphml => draw(found, out, snapshot, DrawingFormat::Graphml),
+        GraphFormat::Svg => picture(found, args).print(out, snapshot, PictureFormat::Svg),
+        GraphFormat::Html => picture(found, args).print(out, snapshot, PictureFormat::Html),
+    }
+}
+
+fn picture<'a>(found: &'a BlastRadiusAnswer, args: &'a BlastRadiusArgs) -> PictureFile<'a> {
+    let request = args.request();
+    PictureFile {
+        graph: PictureGraph::of_blast_radius(found),
+        notes: &found.notes,
+        command: args.past.command(request.command()),
+        j1ql: request.j1ql(found),
+        opened: &args.drawing.open,
     }
 }
 

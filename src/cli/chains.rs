@@ -6,6 +6,7 @@ use super::naming;
 use super::notes;
 use super::output::{AnswerWriter, RowListing, clean, counted, duration_text, thousands};
 use super::picture::DrawingFormat;
+use super::picture_file::{PictureFile, PictureFormat};
 use super::{CommandContext, question};
 use rustc_hash::FxHashSet;
 use serde_json::json;
@@ -16,6 +17,7 @@ use tombolo::answers::{
     OwnersAnswer, PathAnswer, RelationshipHead, chain_text,
 };
 use tombolo::graph::{EntityHead, same_name};
+use tombolo::picture::PictureGraph;
 use tombolo::store::Snapshot;
 
 /// The chain as text for people.
@@ -26,30 +28,48 @@ fn shown(chain: &NamedChain, out: &AnswerWriter<'_>) -> String {
 /// `tombolo owners`.
 pub fn owners(context: &mut CommandContext<'_>, args: &OwnersArgs) -> Result<u8, CommandError> {
     let meter = context.meter();
+    args.drawing.check()?;
     let rules = context.rules()?;
-    let (database, snapshot) = context.look()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter), &rules)?;
-    let out = &mut context.out;
-    let all = found.answers.as_slice();
-    match args.output {
-        GraphFormat::Json => out.document(&found)?,
-        GraphFormat::Ndjson => all.iter().try_for_each(|answer| out.ndjson(answer))?,
-        GraphFormat::Csv => {
-            owner_rows(all, args.people, RowFormat::Csv).print(out, RowFormat::Csv)?
-        }
-        GraphFormat::Table if !found.named => {
-            owner_rows(all, args.people, RowFormat::Table).print(out, RowFormat::Table)?;
-            owners_summary(out, &found)?;
-        }
-        GraphFormat::Table => {
-            all.iter().try_for_each(|answer| owners_text(out, answer))?;
-        }
-        GraphFormat::Dot => draw_owners(out, &snapshot, DrawingFormat::Dot, all)?,
-        GraphFormat::Mermaid => draw_owners(out, &snapshot, DrawingFormat::Mermaid, all)?,
-        GraphFormat::Graphml => draw_owners(out, &snapshot, DrawingFormat::Graphml, all)?,
-    }
+    print_owners(&mut context.out, &snapshot, args, &found)?;
     notes::tell(context, &found.notes)?;
     Ok(0)
+}
+
+fn print_owners(
+    out: &mut AnswerWriter<'_>,
+    snapshot: &Snapshot,
+    args: &OwnersArgs,
+    found: &OwnersAnswer,
+) -> Result<(), CommandError> {
+    let all = found.answers.as_slice();
+    match args.drawing.output {
+        GraphFormat::Json => out.document(found),
+        GraphFormat::Ndjson => all.iter().try_for_each(|answer| out.ndjson(answer)),
+        GraphFormat::Csv => owner_rows(all, args.people, RowFormat::Csv).print(out, RowFormat::Csv),
+        GraphFormat::Table if !found.named => {
+            owner_rows(all, args.people, RowFormat::Table).print(out, RowFormat::Table)?;
+            owners_summary(out, found)
+        }
+        GraphFormat::Table => all.iter().try_for_each(|answer| owners_text(out, answer)),
+        GraphFormat::Dot => draw_owners(out, snapshot, DrawingFormat::Dot, all),
+        GraphFormat::Mermaid => draw_owners(out, snapshot, DrawingFormat::Mermaid, all),
+        GraphFormat::Graphml => draw_owners(out, snapshot, DrawingFormat::Graphml, all),
+        GraphFormat::Svg => owners_picture(found, args).print(out, snapshot, PictureFormat::Svg),
+        GraphFormat::Html => owners_picture(found, args).print(out, snapshot, PictureFormat::Html),
+    }
+}
+
+fn owners_picture<'a>(found: &'a OwnersAnswer, args: &'a OwnersArgs) -> PictureFile<'a> {
+    let request = args.request();
+    PictureFile {
+        graph: PictureGraph::of_owners(found),
+        notes: &found.notes,
+        command: args.past.command(request.command()),
+        j1ql: request.j1ql(found),
+        opened: &args.drawing.open,
+    }
 }
 
 /// The chain as text; `name` gives the name of each entity.
@@ -184,21 +204,45 @@ fn draw_owners(
 pub fn path(context: &mut CommandContext<'_>, args: &PathArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
     let meter = context.meter();
-    let (database, snapshot) = context.look()?;
+    args.drawing.check()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter))?;
     let chains = found.chains.as_slice();
-    let out = &mut context.out;
-    match args.output {
-        GraphFormat::Table => path_text(out, &found, args, begun)?,
-        GraphFormat::Json => out.document(&found)?,
-        GraphFormat::Ndjson => chains.iter().try_for_each(|chain| out.ndjson(&chain.links))?,
-        GraphFormat::Csv => path_rows(chains).print(out, RowFormat::Csv)?,
-        GraphFormat::Dot => draw(out, &snapshot, DrawingFormat::Dot, &all(chains))?,
-        GraphFormat::Mermaid => draw(out, &snapshot, DrawingFormat::Mermaid, &all(chains))?,
-        GraphFormat::Graphml => draw(out, &snapshot, DrawingFormat::Graphml, &all(chains))?,
-    }
+    print_paths(&mut context.out, &snapshot, args, &found, begun)?;
     notes::tell(context, &found.notes)?;
     Ok(if args.exit_code && chains.is_empty() { FAILED } else { 0 })
+}
+
+fn print_paths(
+    out: &mut AnswerWriter<'_>,
+    snapshot: &Snapshot,
+    args: &PathArgs,
+    found: &PathAnswer,
+    begun: Instant,
+) -> Result<(), CommandError> {
+    let chains = found.chains.as_slice();
+    match args.drawing.output {
+        GraphFormat::Table => path_text(out, found, args, begun),
+        GraphFormat::Json => out.document(found),
+        GraphFormat::Ndjson => chains.iter().try_for_each(|chain| out.ndjson(&chain.links)),
+        GraphFormat::Csv => path_rows(chains).print(out, RowFormat::Csv),
+        GraphFormat::Dot => draw(out, snapshot, DrawingFormat::Dot, &all(chains)),
+        GraphFormat::Mermaid => draw(out, snapshot, DrawingFormat::Mermaid, &all(chains)),
+        GraphFormat::Graphml => draw(out, snapshot, DrawingFormat::Graphml, &all(chains)),
+        GraphFormat::Svg => paths_picture(found, args).print(out, snapshot, PictureFormat::Svg),
+        GraphFormat::Html => paths_picture(found, args).print(out, snapshot, PictureFormat::Html),
+    }
+}
+
+fn paths_picture<'a>(found: &'a PathAnswer, args: &'a PathArgs) -> PictureFile<'a> {
+    let request = args.request();
+    PictureFile {
+        graph: PictureGraph::of_paths(found),
+        notes: &found.notes,
+        command: args.past.command(request.command()),
+        j1ql: request.j1ql(found),
+        opened: &args.drawing.open,
+    }
 }
 
 fn path_text(
@@ -300,17 +344,45 @@ fn draw(
 /// `tombolo cycles`.
 pub fn cycles(context: &mut CommandContext<'_>, args: &CyclesArgs) -> Result<u8, CommandError> {
     let meter = context.meter();
-    let (database, snapshot) = context.look()?;
+    args.drawing.check()?;
+    let (database, snapshot) = context.look_at(&args.past)?;
     let found = args.request().ask(&question(&database, &snapshot, &meter))?;
-    let CyclesAnswer { cycles } = &found;
-    let out = &mut context.out;
-    match args.output {
-        RowFormat::Table => cycles_text(out, cycles)?,
-        RowFormat::Json => out.document(&found)?,
-        RowFormat::Ndjson => cycles.iter().try_for_each(|cycle| out.ndjson(&cycle.members))?,
-        RowFormat::Csv => cycle_rows(cycles).print(out, RowFormat::Csv)?,
+    print_cycles(&mut context.out, &snapshot, args, &found)?;
+    Ok(if args.exit_code && !found.cycles.is_empty() { FAILED } else { 0 })
+}
+
+fn print_cycles(
+    out: &mut AnswerWriter<'_>,
+    snapshot: &Snapshot,
+    args: &CyclesArgs,
+    found: &CyclesAnswer,
+) -> Result<(), CommandError> {
+    let cycles = found.cycles.as_slice();
+    let chains = || -> Vec<ChainSlice<'_>> {
+        cycles.iter().map(|cycle| (&cycle.chain.first, &cycle.chain.links[..])).collect()
+    };
+    match args.drawing.output {
+        GraphFormat::Table => cycles_text(out, cycles),
+        GraphFormat::Json => out.document(found),
+        GraphFormat::Ndjson => cycles.iter().try_for_each(|cycle| out.ndjson(&cycle.members)),
+        GraphFormat::Csv => cycle_rows(cycles).print(out, RowFormat::Csv),
+        GraphFormat::Dot => draw(out, snapshot, DrawingFormat::Dot, &chains()),
+        GraphFormat::Mermaid => draw(out, snapshot, DrawingFormat::Mermaid, &chains()),
+        GraphFormat::Graphml => draw(out, snapshot, DrawingFormat::Graphml, &chains()),
+        GraphFormat::Svg => cycles_picture(found, args).print(out, snapshot, PictureFormat::Svg),
+        GraphFormat::Html => cycles_picture(found, args).print(out, snapshot, PictureFormat::Html),
     }
-    Ok(if args.exit_code && !cycles.is_empty() { FAILED } else { 0 })
+}
+
+fn cycles_picture<'a>(found: &'a CyclesAnswer, args: &'a CyclesArgs) -> PictureFile<'a> {
+    let request = args.request();
+    PictureFile {
+        graph: PictureGraph::of_cycles(found),
+        notes: &[],
+        command: args.past.command(request.command()),
+        j1ql: None,
+        opened: &args.drawing.open,
+    }
 }
 
 /// Prints each cycle by its size and its shortest chain, which shows how it closes.

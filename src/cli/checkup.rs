@@ -1,12 +1,14 @@
 //! The care of the file: `init`, `verify`, `backup`, `compact`, `gc`.
 
 use super::CommandContext;
-use super::args::{BackupArgs, GcArgs};
+use super::args::{BackupArgs, GcArgs, UpgradeArgs};
 use super::failure::{CommandError, DAMAGED};
-use super::output::{bytes, clean, counted, duration_text};
+use super::output::{bytes, clean, counted, duration_text, rfc3339_text};
 use std::io::Write;
 use std::time::Instant;
-use tombolo::db::Database;
+use tombolo::answers::history_keep;
+use tombolo::db::{Database, GcOptions};
+use tombolo::lang::HistoryKeep;
 
 /// `tombolo init`: a database, and a project around it unless there is one.
 pub fn init(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
@@ -99,9 +101,49 @@ pub fn compact(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     Ok(0)
 }
 
+impl GcArgs {
+    /// What a `gc` keeps; who names a number of days means states as well.
+    fn options(&self, keep: HistoryKeep) -> GcOptions {
+        let GcOptions { days, .. } = GcOptions::default();
+        let keep = match (self.older_than, keep) {
+            (None | Some(_), HistoryKeep::Never) => HistoryKeep::Never,
+            (None, keep) => keep,
+            (Some(days), keep) => {
+                let asked = i64::from(days) * 24 * 3_600_000;
+                match keep {
+                    HistoryKeep::For(time) => HistoryKeep::For(time.min(asked)),
+                    _ => HistoryKeep::For(asked),
+                }
+            }
+        };
+        let days = self.older_than.unwrap_or(days);
+        GcOptions { days, report_days: self.reports_older_than, keep }
+    }
+}
+
+/// `tombolo upgrade`.
+pub fn upgrade(context: &mut CommandContext<'_>, args: &UpgradeArgs) -> Result<u8, CommandError> {
+    let path = context.path().to_owned();
+    let done = Database::upgrade(&path, args.keep_old.as_deref(), &context.waiting())?;
+    let out = &mut context.out;
+    let name = clean(&path.display().to_string()).into_owned();
+    match done {
+        None => writeln!(out, "{name} has the newest format already")?,
+        Some(from) => writeln!(
+            out,
+            "+ {name} brought from format {from} to {}, verified; its history begins now",
+            Database::FORMAT
+        )?,
+    }
+    Ok(0)
+}
+
 /// `tombolo gc`.
 pub fn gc(context: &mut CommandContext<'_>, args: &GcArgs) -> Result<u8, CommandError> {
-    let report = context.open()?.gc(args.older_than, args.reports_older_than)?;
+    let keep = history_keep()?;
+    let options = args.options(keep);
+    let days = options.days;
+    let report = context.open()?.gc(&options)?;
     let names = match report.swept.names {
         0 => String::new(),
         n => format!(
@@ -118,12 +160,20 @@ pub fn gc(context: &mut CommandContext<'_>, args: &GcArgs) -> Result<u8, Command
     writeln!(
         out,
         "purged what ended more than {} ago: {}, {}, {}, {}{names}{left}",
-        counted(u64::from(args.older_than), "day", "days"),
+        counted(u64::from(days), "day", "days"),
         counted(report.purged_entities, "entity", "entities"),
         counted(report.purged_relationships, "relationship", "relationships"),
         counted(report.purged_lists, "list of deletions", "lists of deletions"),
         counted(report.abandoned, "abandoned upload", "abandoned uploads"),
     )?;
+    if report.forgotten_states > 0 {
+        writeln!(
+            out,
+            "let go of {}; the oldest that can be asked is of {}",
+            counted(report.forgotten_states, "old state", "old states"),
+            rfc3339_text(report.oldest_state),
+        )?;
+    }
     if report.purged_reports + report.shortened_reports > 0 {
         writeln!(
             out,

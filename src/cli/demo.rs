@@ -34,6 +34,9 @@ const QUESTIONS: [(&str, &str); 5] = [
     ("Who owns this bucket, and by which chain?", "owners s3-bucket:platform-assets"),
 ];
 
+/// The key of the membership that is gone later.
+const LEFT_GROUP: &str = "okta-group:production-access|has|okta-user:alice";
+
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &DemoArgs) -> Result<u8, CommandError> {
     let begun = Instant::now();
@@ -90,7 +93,21 @@ fn show(context: &mut CommandContext<'_>, company: &DemoCompany) -> Result<u8, C
         say(context, question)?;
         code = type_in(context, command)?.max(code);
     }
-    Ok(code)
+    past(context).map(|later| later.max(code))
+}
+
+/// An hour later: somebody takes Alice out of a group, and then an incident asks about before.
+fn past(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
+    let before = context.open()?.newest_state()?.revision;
+    say(
+        context,
+        "Later Alice leaves the group `production-access`. What did that change for her?",
+    )?;
+    let mut code = type_in(context, "sync --scope okta later/okta.ndjson")?;
+    code = type_in(context, &format!("diff {before} --impact okta-user:alice"))?.max(code);
+    say(context, "And what could she reach before, when it happened?")?;
+    let then = format!("blast-radius okta-user:alice --for compromise --scope aws --at {before}");
+    Ok(type_in(context, &then)?.max(code))
 }
 
 /// Prints a sentence between the commands.
@@ -182,6 +199,11 @@ fn enter(folder: &Path) -> Result<(), CommandError> {
 fn write_files(folder: &Path, company: &DemoCompany) -> Result<(), CommandError> {
     for file in &company.files {
         write(&folder.join(file.name), &file.text)?;
+    }
+    if let Some(okta) = company.files.iter().find(|file| file.scope == "okta") {
+        let stays = |line: &&str| !line.contains(LEFT_GROUP);
+        let later: Vec<&str> = okta.text.lines().filter(stays).collect();
+        write(&folder.join("later").join(okta.name), &(later.join("\n") + "\n"))?;
     }
     let mappings = folder.join("mappings");
     for (path, text) in MAPPINGS {

@@ -31,7 +31,7 @@ impl ExportFilter {
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, args: &ExportArgs) -> Result<u8, CommandError> {
-    let snapshot = context.open()?.snapshot()?;
+    let snapshot = context.open_at(&args.past)?.snapshot()?;
     let scope = args.scope.as_ref().map(|name| answers::scope(&snapshot, name)).transpose()?;
     let choice = ExportFilter { scope, deleted: args.include_deleted };
     let out = &mut context.out;

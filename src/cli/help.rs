@@ -65,8 +65,15 @@ A MAPPING is a TOML file that makes the edges of one scope:
   from = { scope = \"okta\", match = \"email(from.email) = email(row.who)\" }
   to = { scope = \"jamf\", match = \"serial(to.serial) = serial(row.serial)\" }";
 
+const PAST: &str = "\
+A WHEN is a time (2026-11-24T10:00Z, 2026-11-24, 3d, yesterday), the number
+of a revision, or the id of a job: the state right after it. Times without
+a zone are UTC. `gc` keeps states for 90 days, or as tombolo.toml says:
+  [history]
+  keep = \"90d\"               # or \"forever\", or \"none\"";
+
 /// Every page, in the order of the commands.
-const ENDINGS: [HelpEnding; 41] = [
+const ENDINGS: [HelpEnding; 44] = [
     HelpEnding {
         command: "demo",
         note: "",
@@ -146,8 +153,8 @@ const ENDINGS: [HelpEnding; 41] = [
         command: "job undo",
         note: "",
         examples: [
-            ("tombolo job undo 1a2b3c4d", "bring back what one job deleted"),
-            ("tombolo job undo 1a2b3c4d -o json", "with what could not be brought back"),
+            ("tombolo job undo 1a2b3c4d --dry-run", "what would be taken back, and what stays"),
+            ("tombolo job undo 1a2b3c4d", "all that the job did, untouched since"),
         ],
         next: ("tombolo job list", "the undoing is a job as well"),
     },
@@ -228,7 +235,10 @@ const ENDINGS: [HelpEnding; 41] = [
         note: ENTITY,
         examples: [
             ("tombolo blast-radius 'alice smith' --depth 3", "what she reaches, by name"),
-            ("tombolo blast-radius aws::role:billing --for failure", "only what stops working"),
+            (
+                "tombolo blast-radius aws::role:billing --for failure -o html > billing.html",
+                "only what stops working, as a page with a picture",
+            ),
         ],
         next: ("tombolo impact-rules --verb ASSUMES", "why something is reached, or not"),
     },
@@ -309,6 +319,24 @@ const ENDINGS: [HelpEnding; 41] = [
             ("tombolo stats -o json", "with the size of the file"),
         ],
         next: ("tombolo query 'FIND User'", "the entities of a class"),
+    },
+    HelpEnding {
+        command: "diff",
+        note: PAST,
+        examples: [
+            ("tombolo diff yesterday", "all that changed since"),
+            ("tombolo diff 2026-11-24 2026-11-25 --impact okta-user:alice", "and what it means"),
+        ],
+        next: ("tombolo history okta-user:alice", "who changed one of them, and when"),
+    },
+    HelpEnding {
+        command: "history",
+        note: "",
+        examples: [
+            ("tombolo history okta-user:alice", "each version, with the job behind it"),
+            ("tombolo history s3-bucket:invoices -o csv", "a row for each property that changed"),
+        ],
+        next: ("tombolo job show 1a2b3c4d --changes", "all that one job changed"),
     },
     HelpEnding {
         command: "export",
@@ -433,6 +461,15 @@ const ENDINGS: [HelpEnding; 41] = [
             ("tombolo completions zsh > ~/.zfunc/_tombolo", "for yourself"),
         ],
         next: ("tombolo help", "all commands"),
+    },
+    HelpEnding {
+        command: "upgrade",
+        note: "",
+        examples: [
+            ("tombolo upgrade", "in place, once the new file is whole and verified"),
+            ("tombolo upgrade --keep-old before.redb", "and keep the file as it was"),
+        ],
+        next: ("tombolo verify", "every row of it, once more"),
     },
     HelpEnding {
         command: "job",

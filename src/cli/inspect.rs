@@ -23,7 +23,7 @@ const NAME_MAX: usize = 32;
 /// `tombolo get`.
 pub fn get(context: &mut CommandContext<'_>, args: &GetArgs) -> Result<u8, CommandError> {
     let meter = context.meter();
-    let database = context.open()?;
+    let database = context.open_at(&args.past)?;
     let snapshot = database.snapshot()?;
     let found = args.request().ask(&question(&database, &snapshot, &meter))?;
     let out = &mut context.out;
@@ -130,7 +130,7 @@ fn delete_edges(
 }
 
 fn list_scopes(context: &mut CommandContext<'_>, args: &ListingArgs) -> Result<u8, CommandError> {
-    let found = ScopesAnswer::read(&context.open()?.snapshot()?)?;
+    let found = ScopesAnswer::read(&context.open_at(&args.past)?.snapshot()?)?;
     let out = &mut context.out;
     if args.output == RowFormat::Json {
         out.document(&found)?;
@@ -164,7 +164,7 @@ fn list_scopes(context: &mut CommandContext<'_>, args: &ListingArgs) -> Result<u
 
 /// `tombolo stats`.
 pub fn stats(context: &mut CommandContext<'_>, args: &ListingArgs) -> Result<u8, CommandError> {
-    let database = context.open()?;
+    let database = context.open_at(&args.past)?;
     let found = StatsAnswer::read(&database, &database.snapshot()?)?;
     let out = &mut context.out;
     match args.output {

@@ -8,8 +8,11 @@ use super::{change_text, report};
 use serde_json::json;
 use std::io::Write;
 use tombolo::answers;
-use tombolo::db::Database;
+use tombolo::db::{Database, UndoOptions, UndoReport};
 use tombolo::sync::{JobReport, JobStatus};
+
+/// Objects that an undo left and that are told one by one; JSON has all.
+const LEFT: usize = 20;
 
 /// Runs the command.
 pub fn run(context: &mut CommandContext<'_>, action: &JobAction) -> Result<u8, CommandError> {
@@ -30,7 +33,10 @@ pub fn run(context: &mut CommandContext<'_>, action: &JobAction) -> Result<u8, C
         JobAction::Show(args) => show(context, &args.job, &[database.find_job(&args.job.id)?]),
         JobAction::Approve(args) => show(context, args, &database.approve(&args.id)?),
         JobAction::Abort(args) => show(context, args, &[database.abort(&args.id)?]),
-        JobAction::Undo(args) => undo(context, args, database.undo(&args.id)?),
+        JobAction::Undo(args) => {
+            let options = UndoOptions { force: args.force, dry_run: args.dry_run };
+            undo(context, &args.job, &database.undo(&args.job.id, options)?)
+        }
         JobAction::Clear(args) => clear(context, args, &database),
     }
 }
@@ -120,22 +126,29 @@ fn list(
     Ok(0)
 }
 
-/// `tombolo job show --changes`: what a held job would change, then its report.
+/// `tombolo job show --changes`: what a job changed, or would change while it is held, then its
+/// report.
 fn changes(
     context: &mut CommandContext<'_>,
     args: &JobIdArgs,
     database: &Database,
 ) -> Result<u8, CommandError> {
     let report = database.find_job(&args.id)?;
-    if report.status != JobStatus::Held {
-        let hint = "of a job that ended, only its counts are kept; `tombolo sync --dry-run \
-                    --details` tells changes before they are made";
-        let message = format!("job {} is not held, so its changes cannot be told", report.id);
-        return Err(CommandError::mistake(message).hint(hint));
+    match report.status {
+        JobStatus::Held | JobStatus::Finished => {}
+        JobStatus::AwaitingUploads | JobStatus::Aborted | JobStatus::Refused => {
+            let hint = "`tombolo sync --dry-run --details` tells changes before they are made";
+            let message =
+                format!("job {} is neither held nor finished, so it has no changes", report.id);
+            return Err(CommandError::mistake(message).hint(hint));
+        }
     }
     let json = args.output == ReportFormat::Json;
     let reports = change_text::write_all(&mut context.out, json, |visit| {
-        database.held_changes(&args.id, visit)?;
+        match report.status {
+            JobStatus::Held => database.held_changes(&args.id, visit)?,
+            _ => database.states_of_job(&args.id)?.for_each(visit)?,
+        }
         Ok([report])
     })?;
     if !json {
@@ -162,29 +175,51 @@ fn show(
 fn undo(
     context: &mut CommandContext<'_>,
     args: &JobIdArgs,
-    undone: tombolo::db::UndoReport,
+    undone: &UndoReport,
 ) -> Result<u8, CommandError> {
+    let (db, dry_run) = (context.db_flag(), undone.job.dry_run);
     let out = &mut context.out;
     if args.output == ReportFormat::Json {
         out.json(&json!({
             "job": undone.job,
             "restoredEntities": undone.restored_entities,
             "restoredRelationships": undone.restored_relationships,
+            "reverted": undone.reverted,
+            "removed": undone.removed,
             "left": undone.left,
         }))?;
         return Ok(0);
     }
+    let would = if dry_run { "would be " } else { "" };
     let (sign, id) = (out.sign('+'), out.id(undone.job.id));
+    let end = if dry_run { String::new() } else { format!("  job {id}") };
     writeln!(
         out,
-        "{sign} {} and {} restored in scope `{}`  job {id}",
+        "{sign} {} and {} {would}restored in scope `{}`{end}",
         counted(undone.restored_entities, "entity", "entities"),
         counted(undone.restored_relationships, "relationship", "relationships"),
         clean(&undone.job.scope),
     )?;
-    for left in &undone.left {
+    for (sign, count, words) in
+        [('~', undone.reverted, "changed back"), ('-', undone.removed, "that it had made deleted")]
+    {
+        if count > 0 {
+            let sign = out.sign(sign);
+            writeln!(out, "{sign} {} {would}{words}", counted(count, "object", "objects"))?;
+        }
+    }
+    for left in undone.left.iter().take(LEFT) {
         let sign = out.sign('!');
         writeln!(out, "{sign} {}", clean(left))?;
+    }
+    if undone.left.len() > LEFT {
+        writeln!(out, "… {} more stay as they are (-o json lists all)", undone.left.len() - LEFT)?;
+    }
+    if undone.left.iter().any(|left| left.ends_with("touched since")) {
+        out.next(&format!(
+            "tombolo{db} job undo {id} --force   (takes that back as well)",
+            id = args.id
+        ))?;
     }
     Ok(0)
 }

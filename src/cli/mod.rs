@@ -11,11 +11,13 @@ mod change_text;
 mod checkup;
 mod demo;
 mod diagnostics;
+mod diff;
 mod explain;
 mod export;
 mod failure;
 mod graphml;
 mod help;
+mod history;
 mod impact;
 mod impact_rules;
 mod import;
@@ -31,6 +33,8 @@ mod notes;
 mod open;
 mod output;
 mod picture;
+mod picture_file;
+mod picture_page;
 mod plan_text;
 #[cfg(feature = "push")]
 mod push;
@@ -52,7 +56,7 @@ pub use failure::{FAILED, exit_code};
 #[cfg(feature = "server")]
 pub use serve::{HttpServer, ServeRequest, ServerLog};
 
-use args::{CliCommand, ColorMode, DiagnosticFormat, GlobalArgs, MessageFormat};
+use args::{CliCommand, ColorMode, DiagnosticFormat, GlobalArgs, MessageFormat, PastArgs};
 use failure::MISTAKE;
 use output::{AnswerWriter, clean_lines, count_format, counted};
 use std::io::{BufWriter, IsTerminal, Write};
@@ -60,6 +64,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use tombolo::answers::{QuestionContext, rules_in_force};
 use tombolo::db::Database;
+use tombolo::lang::PastPoint;
 use tombolo::limits::{CostMeter, QuestionLimits};
 use tombolo::rules::{PROJECT_FILE, RuleTable};
 use tombolo::store::{Snapshot, WaitPolicy};
@@ -129,6 +134,36 @@ impl CommandContext<'_> {
         Ok(Database::open(self.path())?.waiting(self.waiting()))
     }
 
+    /// Opens the database, which must exist, as it was at a point in the past, if one is given, and
+    /// says which state that is.
+    pub fn open_at(&mut self, past: &PastArgs) -> Result<Database, CommandError> {
+        let database = self.open()?;
+        let Some(at) = &past.at else { return Ok(database) };
+        let past = database.as_of(database.state_at(&point(at)?)?);
+        self.of_past(&past);
+        Ok(past)
+    }
+
+    /// Says which state of the past the answer is of.
+    pub fn of_past(&mut self, database: &Database) {
+        let Some(state) = database.past_state() else { return };
+        if !self.global.quiet {
+            // When standard error is gone, there is nobody left to tell.
+            let _ = writeln!(anstream::stderr(), "as of {}", diff::state_text(&self.out, state));
+        }
+        self.out.as_of = Some(state.clone());
+    }
+
+    /// The same for one short question.
+    pub fn look_at(&mut self, past: &PastArgs) -> Result<(Database, Snapshot), CommandError> {
+        if past.at.is_none() {
+            return self.look();
+        }
+        let database = self.open_at(past)?;
+        let snapshot = database.snapshot()?;
+        Ok((database, snapshot))
+    }
+
     /// Opens the database, which must exist, for one short question.
     pub fn look(&self) -> Result<(Database, Snapshot), CommandError> {
         self.must_exist()?;
@@ -162,6 +197,12 @@ impl CommandContext<'_> {
     pub fn open_or_create(&self) -> Result<Database, CommandError> {
         Ok(Database::open_or_create(self.path())?.waiting(self.waiting()))
     }
+}
+
+/// Reads a point in the past.
+pub fn point(text: &str) -> Result<PastPoint, CommandError> {
+    PastPoint::parse(text, output::now())
+        .map_err(|(message, hint)| CommandError::mistake(message).hint(hint))
 }
 
 /// Runs the program. `server` serves what `tombolo serve` is asked for.
@@ -254,6 +295,8 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Scopes(args) => inspect::scopes(context, &args),
         CliCommand::Stats(args) => inspect::stats(context, &args),
         CliCommand::Export(args) => export::run(context, &args),
+        CliCommand::Diff(args) => diff::run(context, &args),
+        CliCommand::History(args) => history::run(context, &args),
         #[cfg(feature = "server")]
         CliCommand::Open(args) => open::run(context, &args),
         #[cfg(feature = "server")]
@@ -266,6 +309,7 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Backup(args) => checkup::backup(context, &args),
         CliCommand::Compact => checkup::compact(context),
         CliCommand::Gc(args) => checkup::gc(context, &args),
+        CliCommand::Upgrade(args) => checkup::upgrade(context, &args),
         CliCommand::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut args::complete(), "tombolo", &mut script);
@@ -295,14 +339,34 @@ fn absent_command(e: &clap::Error) -> Option<CommandError> {
     Some(CommandError::mistake(message).hint(format!("build it with `--features {feature}`")))
 }
 
+/// Returns the error for a picture that a command does not draw.
+fn undrawn(e: &clap::Error) -> Option<CommandError> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let text = |kind| match e.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let output = text(ContextKind::InvalidArg)?.contains("--output");
+    let asked = text(ContextKind::InvalidValue).filter(|value| ["svg", "html"].contains(value))?;
+    if e.kind() != ErrorKind::InvalidValue || !output {
+        return None;
+    }
+    let message = format!("this command does not draw, so it has no output `{asked}`");
+    let mut hint = "`blast-radius`, `owners`, `path` and `cycles` draw".to_owned();
+    if let Some(ContextValue::Strings(others)) = e.get(ContextKind::ValidValue) {
+        hint.push_str(&format!("; this one has {}", others.join(", ")));
+    }
+    Some(CommandError::mistake(message).hint(hint))
+}
+
 /// Prints help, or the error of the command line.
 fn usage(e: &clap::Error) -> ExitCode {
     // The flags could not be read, so this one is looked for by hand.
     let words: Vec<String> = std::env::args().collect();
     let json = words.iter().any(|word| word == "--message-format=json")
         || words.windows(2).any(|pair| pair == ["--message-format", "json"]);
-    if let Some(absent) = absent_command(e) {
-        return tell(&absent, if json { MessageFormat::Json } else { MessageFormat::Human });
+    if let Some(other) = absent_command(e).or_else(|| undrawn(e)) {
+        return tell(&other, if json { MessageFormat::Json } else { MessageFormat::Human });
     }
     if e.use_stderr() && json {
         let text = e.to_string();

@@ -12,8 +12,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tombolo::answers::{AnswerDocument, CountFormat};
+use tombolo::answers::{AnswerAsOf, AnswerDocument, CountFormat};
 pub use tombolo::answers::{clean, rfc3339_text};
+use tombolo::db::StateRecord;
 
 /// The style of things added, made or right.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -39,6 +40,8 @@ pub struct AnswerWriter<'a> {
     pub quiet: bool,
     /// True if whole ids and exact times are shown.
     pub verbose: bool,
+    /// The state of the past that answers are of.
+    pub as_of: Option<StateRecord>,
 }
 
 impl<'a> AnswerWriter<'a> {
@@ -52,6 +55,7 @@ impl<'a> AnswerWriter<'a> {
             spreadsheet_safe: false,
             quiet: false,
             verbose: false,
+            as_of: None,
         }
     }
 
@@ -66,7 +70,9 @@ impl<'a> AnswerWriter<'a> {
 
     /// Writes an answer as one JSON document.
     pub fn document(&mut self, answer: &impl AnswerDocument) -> Result<(), CommandError> {
-        let written = self.json(answer);
+        let as_of = self.as_of.take();
+        let written = self.json(&AnswerAsOf { as_of: as_of.as_ref(), answer });
+        self.as_of = as_of;
         // The serializer carries only its own error, so the true one is asked of the answer.
         answer.fault().map_or(written, |fault| Err(fault.into()))
     }

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tombolo::answers::{
-    self, QueryFindings, QueryRequest, RelationshipHead, SavedQuestionFile, read_query,
+    self, QueryFindings, QueryRequest, RelationshipHead, SavedQuestionFile, asked_state, read_query,
 };
 use tombolo::graph::{EntityHead, GraphRead};
 use tombolo::lang::{Diagnostic, SourceText};
@@ -40,6 +40,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
         include_deleted: args.include_deleted,
         smart_classes: questions.smart_classes.clone(),
         smart_verbs: questions.smart_verbs.clone(),
+        at: None,
     };
     let rules = context.rules()?;
     let time = args.max_seconds.map(seconds).transpose()?;
@@ -48,7 +49,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
     // Parsing has the same deadline as running, so the meter must exist before the query is read.
     let options = request.options(rules, meter.deadline());
     if args.check {
-        return questions::check(context, &questions, &options, args.output);
+        return questions::check(context, &questions, &options, args.output, &args.past);
     }
     let source = match &args.run {
         Some(name) => questions.find(name)?.source(&args.questions),
@@ -65,7 +66,14 @@ pub fn run(context: &mut CommandContext<'_>, args: &Args) -> Result<u8, CommandE
     if !context.global.quiet {
         diagnostics::tell(context, &query.lints, DiagnosticFormat::Human)?;
     }
-    let database = context.open()?;
+    let mut database = context.open_at(&args.past)?;
+    let beside = args.past.at.as_deref().map(super::point).transpose()?;
+    if query.past_point().is_some()
+        && let Some(past) = asked_state(&context.open()?, &query, beside.as_ref())?
+    {
+        context.of_past(&past);
+        database = past;
+    }
     let snapshot = database.snapshot()?;
     if args.explain == Some(ExplainWhen::Plan) {
         let profile = query.plan(&snapshot)?;

@@ -1,14 +1,15 @@
 //! `tombolo query --check`: asks the questions of `queries.toml`, and tells which are off.
 
 use super::CommandContext;
-use super::args::AnswerFormat;
+use super::args::{AnswerFormat, PastArgs};
 use super::failure::{CommandError, FAILED, MISTAKE};
 use super::output::clean;
 use super::query;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::io::Write;
-use tombolo::answers::{QueryFindings, SavedQuestionFile};
+use tombolo::answers::{self, QueryFindings, SavedQuestionFile};
+use tombolo::db::Database;
 use tombolo::lang::SourceText;
 use tombolo::query::QueryOptions;
 
@@ -35,13 +36,14 @@ pub fn check(
     questions: &SavedQuestionFile,
     options: &QueryOptions,
     format: AnswerFormat,
+    past: &PastArgs,
 ) -> Result<u8, CommandError> {
     if !matches!(format, AnswerFormat::Table | AnswerFormat::Json) {
         let message = "--check gives a table or JSON";
         return Err(CommandError::mistake(message).hint("leave --output out, or set it to json"));
     }
     let json = format == AnswerFormat::Json;
-    let database = context.open()?;
+    let database = context.open_at(past)?;
     let snapshot = database.snapshot()?;
     let (mut off, mut unread) = (0, 0);
     let mut checked = Vec::new();
@@ -64,7 +66,11 @@ pub fn check(
             continue;
         };
         let meter = context.meter();
-        let question_context = super::question(&database, &snapshot, &meter);
+        let past = answers::asked_state(&database, &read, None)?;
+        let database = past.as_ref().unwrap_or(&database);
+        let older = past.as_ref().map(Database::snapshot).transpose()?;
+        let snapshot = older.as_ref().unwrap_or(&snapshot);
+        let question_context = super::question(database, snapshot, &meter);
         let found = QueryFindings::ask(&question_context, &read)?;
         let rows = found.answer.len() as u64;
         (one.found, one.holds) = (Some(rows), expected.holds(rows));
@@ -79,7 +85,7 @@ pub fn check(
         } else {
             one.print(context)?;
             if listed {
-                query::print(&mut context.out, &snapshot, &found, format, &meter, &[])?;
+                query::print(&mut context.out, snapshot, &found, format, &meter, &[])?;
             }
         }
         checked.push(one);

@@ -10,6 +10,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use tombolo::answers::shell_word as quoted;
 use tombolo::db::SyncRequest;
 use tombolo::sync::{InputFormat, InputOptions, InputSource, SyncMode};
 
@@ -115,15 +116,6 @@ fn command(context: &CommandContext<'_>, args: &SyncArgs) -> String {
         text.push_str(" --same-scope reject");
     }
     text
-}
-
-/// Returns `text` as one word of a shell.
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:@,+=".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", super::output::clean(text).replace('\'', "'\\''")),
-    }
 }
 
 /// The compression of a file.
@@ -389,12 +381,5 @@ mod tests {
         assert!(said("a.txt").is_none());
         assert!(said("json").is_none());
         assert!(said("a.gz").is_none());
-    }
-
-    #[test]
-    fn advice_can_be_pasted_into_a_shell() {
-        assert_eq!(quoted("okta.json"), "okta.json");
-        assert_eq!(quoted("a b; rm -rf"), "'a b; rm -rf'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
     }
 }

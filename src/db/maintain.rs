@@ -1,34 +1,20 @@
-//! Care of the file: undo, verify, compact, gc.
+//! Care of the file: verify, backup, compact, gc.
 
 use super::job_files::JobFileKind;
 use super::retention::{OldReports, old_reports};
+use super::undo::identity_of;
 use super::{Database, Error, now};
-use crate::graph::{IdHash, NameLookup, ObjectId, ObjectKind};
+use crate::graph::{IdHash, ObjectKind};
+use crate::lang::HistoryKeep;
 use crate::store::{
-    BodyPacker, DatabaseFile, EdgeEdit, GraphWriter, IdentityEntry, NO_BODY, ObjectHead,
-    RelationshipLabel, Snapshot, StoreError, StoredHeads, SweepCounts,
+    BodyPacker, DatabaseFile, FORMAT, GraphWriter, IdentityEntry, NO_BODY, ObjectHead, Snapshot,
+    StoreError, StoredHeads, SweepCounts, WaitPolicy,
 };
-use crate::sync::{JobReport, JobStatus, JobTally, job_row};
-use rustc_hash::FxHashSet;
+use crate::sync::{JobReport, JobStatus};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
-use uuid::Uuid;
-
-/// The report of an `undo`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct UndoReport {
-    /// The job under which the restoration is recorded.
-    pub job: JobReport,
-    /// Entities that live again.
-    pub restored_entities: u64,
-    /// Relationships that live again.
-    pub restored_relationships: u64,
-    /// One sentence for each object that stays deleted, with the reason.
-    pub left: Vec<String>,
-}
 
 /// The report of a `gc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,10 +32,33 @@ pub struct GcReport {
     pub leftovers: u64,
     /// Names, labels and scopes that nothing uses any more.
     pub swept: SweepCounts,
+    /// States of the past that can no longer be asked.
+    pub forgotten_states: u64,
+    /// The time of the oldest state that can, in epoch milliseconds.
+    pub oldest_state: i64,
     /// Reports of jobs.
     pub purged_reports: u64,
     /// Reports of which only the numbers were kept, since an object names the job.
     pub shortened_reports: u64,
+}
+
+/// What a `gc` keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GcOptions {
+    /// Days for which tombstones and lists for undo are kept at least; as long as a state needs them
+    /// they stay in any case.
+    pub days: u32,
+    /// Days for which reports of jobs are kept at least.
+    pub report_days: u32,
+    /// How long states are kept.
+    pub keep: HistoryKeep,
+}
+
+impl Default for GcOptions {
+    /// What the command line does unless told otherwise.
+    fn default() -> GcOptions {
+        GcOptions { days: 90, report_days: 365, keep: HistoryKeep::default() }
+    }
 }
 
 /// An open job without a call for this long is abandoned: a day.
@@ -63,77 +72,6 @@ const FEW_OBJECTS: u32 = 100_000;
 const PAGES_LISTED: usize = 50;
 
 impl Database {
-    /// Restores exactly what one job deleted, as far as it is still deleted by it.
-    ///
-    /// A relationship comes back only if both its ends live.
-    pub fn undo(&self, id: &str) -> Result<UndoReport, Error> {
-        let id = self.resolve_job(id)?;
-        let Some((undone, old)) = self.stored_job(id)? else {
-            return Err(Error::usage(
-                format!("job {id} changed nothing, so there is nothing to undo"),
-                "`tombolo job list` shows what each job did",
-            ));
-        };
-        let (e, r) = (old.entities, old.relationships);
-        let foreign: u64 = old.foreign_deletions.values().sum();
-        let (updated, deleted) = (e.updated + r.updated, e.deleted + r.deleted + foreign);
-        if deleted == 0 {
-            let kept = "values before a job are not kept";
-            let words = match updated {
-                0 => format!("job {id} deleted nothing, so there is nothing to bring back"),
-                n => format!("job {id} updated {} and deleted none, and {kept}", objects(n)),
-            };
-            let hint = "upload what the scope held before; `tombolo job undo` brings back what a \
-                        job deleted";
-            return Err(Error::usage(words, hint));
-        }
-        let _turn = self.lock_writers();
-        let now = now();
-        self.write(|writer, snapshot| {
-            let sequence = writer.meta.next_job;
-            writer.meta.next_job += 1;
-            let mut undo =
-                UndoOperation { snapshot, writer, undone, sequence, now, left: Vec::new() };
-            let entities = undo.entities()?;
-            let relationships = undo.relationships(&entities)?;
-            let mut left = undo.left;
-            if updated > 0 {
-                left.push(format!(
-                    "the new values of {} stay: values before a job are not kept",
-                    objects(updated)
-                ));
-            }
-            // The list is used up: a second undo of the same job must find nothing.
-            for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
-                writer.put_deletions(undone, kind, &[])?;
-            }
-            let restored = |n: usize| JobTally { created: n as u64, ..JobTally::default() };
-            let job = JobReport {
-                id: Uuid::now_v7(),
-                status: JobStatus::Finished,
-                start_timestamp: now,
-                end_timestamp: Some(now),
-                entities: restored(entities.len()),
-                relationships: restored(relationships),
-                types: BTreeMap::new(),
-                skipped: Vec::new(),
-                skipped_total: 0,
-                skipped_left_out: 0,
-                foreign_deletions: BTreeMap::new(),
-                held: None,
-                plan_hash: String::new(),
-                ..old
-            };
-            writer.put_job(sequence, &job_row(&job))?;
-            Ok(UndoReport {
-                job,
-                restored_entities: entities.len() as u64,
-                restored_relationships: relationships as u64,
-                left,
-            })
-        })
-    }
-
     /// Proves every index against its table, and reads all that is kept of open and held jobs;
     /// returns the errors found, in words.
     pub fn verify(&self) -> Result<Vec<String>, Error> {
@@ -150,6 +88,29 @@ impl Database {
         let damaged = self.stray_job_files()?.into_iter().filter(|stray| stray.damage);
         problems.extend(damaged.map(|stray| format!("job file `{}`: {}", stray.name, stray.why)));
         Ok(problems)
+    }
+
+    /// The format of files that this program reads and writes.
+    pub const FORMAT: u8 = FORMAT;
+
+    /// Brings a file of the format before to this one; returns the format that it had, or `None` if
+    /// it is up to date. The file as it was stays under the name `keep`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// A file of another format, or a damaged one; it stays as it was.
+    pub fn upgrade(
+        path: &Path,
+        keep: Option<&Path>,
+        waiting: &WaitPolicy,
+    ) -> Result<Option<u8>, Error> {
+        let done = waiting.while_in_use(path, || DatabaseFile::upgrade(path, keep));
+        done.map_err(|e| match e {
+            StoreError::Io(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                Error::usage(e.to_string(), "nothing was changed; name another file")
+            }
+            e => e.into(),
+        })
     }
 
     /// Copies the database to a new file, beside readers and writers. The copy is the state of the
@@ -182,6 +143,7 @@ impl Database {
         // between.
         if work_to_compact(&self.snapshot()?)?.is_some() {
             self.write(|writer, snapshot| {
+                writer.stop_recording();
                 let stale = work_to_compact(snapshot)?.unwrap_or_default();
                 stale
                     .iter()
@@ -212,9 +174,9 @@ impl Database {
         }
     }
 
-    /// Purges tombstones and lists for undo older than `days`, reports of jobs older than
-    /// `report_days`, open jobs that were abandoned, and files that crashes left.
-    pub fn gc(&self, days: u32, report_days: u32) -> Result<GcReport, Error> {
+    /// Lets go of old states, and purges what no state needs any more: tombstones, lists for undo,
+    /// reports of jobs, open jobs that were abandoned, and files that crashes left.
+    pub fn gc(&self, options: &GcOptions) -> Result<GcReport, Error> {
         self.check_writable()?;
         let abandoned = self.drop_abandoned()?;
         let leftovers = crate::store::sweep(&self.path).map_err(super::io)?;
@@ -222,13 +184,17 @@ impl Database {
         self.sweep_jobs()?;
         let _turn = self.lock_writers();
         let ago = |days: u32| now() - i64::from(days) * 24 * 3_600_000;
-        let (cutoff, report_cutoff) = (ago(days), ago(report_days));
+        let (cutoff, report_cutoff) = (ago(options.days), ago(options.report_days));
+        let states = options.keep.cutoff(now());
         let garbage = |snapshot: &Snapshot| -> Result<PurgeSet, Error> {
+            let oldest = snapshot.oldest_revision()?;
+            let keep = states.map_or(Ok(oldest), |cutoff| oldest_to_keep(snapshot, cutoff))?;
             Ok(PurgeSet {
-                relationships: tombstones(snapshot, ObjectKind::Relationship, cutoff)?,
-                entities: tombstones(snapshot, ObjectKind::Entity, cutoff)?,
+                oldest: (keep > oldest).then_some(keep),
+                relationships: tombstones(snapshot, ObjectKind::Relationship, cutoff, keep)?,
+                entities: tombstones(snapshot, ObjectKind::Entity, cutoff, keep)?,
                 lists: old_lists(snapshot, cutoff)?,
-                reports: old_reports(snapshot, report_cutoff)?,
+                reports: old_reports(snapshot, report_cutoff, keep)?,
             })
         };
         // Mostly nothing is due, and then the file is not opened for writing here.
@@ -236,8 +202,13 @@ impl Database {
             report.swept = self.sweep()?;
             return Ok(report);
         }
-        let garbage = self.write(|writer, snapshot| {
+        let (garbage, states) = self.write(|writer, snapshot| {
+            writer.stop_recording();
             let garbage = garbage(snapshot)?;
+            let states = match garbage.oldest {
+                Some(oldest) => writer.forget_history(snapshot, oldest)?.states,
+                None => 0,
+            };
             // Relationships first: the key of one may be made from its ends.
             purge(writer, snapshot, ObjectKind::Relationship, &garbage.relationships)?;
             purge(writer, snapshot, ObjectKind::Entity, &garbage.entities)?;
@@ -247,14 +218,16 @@ impl Database {
                 }
             }
             garbage.reports.remove(writer)?;
-            Ok(garbage)
+            Ok((garbage, states))
         })?;
+        report.forgotten_states = states;
         report.purged_entities = garbage.entities.len() as u64;
         report.purged_relationships = garbage.relationships.len() as u64;
         report.purged_lists = garbage.lists.len() as u64;
         report.purged_reports = garbage.reports.removed.len() as u64;
         report.shortened_reports = garbage.reports.shortened.len() as u64;
         report.swept = self.sweep()?;
+        report.oldest_state = self.states()?.first().map_or(0, |state| state.time);
         Ok(report)
     }
 
@@ -272,7 +245,10 @@ impl Database {
         if used.is_all() {
             return Ok(SweepCounts::default());
         }
-        match self.write_in(None, Some(meta.revision), |writer, _| Ok(writer.sweep(&used)?)) {
+        match self.write_in(None, Some(meta.revision), |writer, _| {
+            writer.stop_recording();
+            Ok(writer.sweep(&used)?)
+        }) {
             // More may be in use by now; the next sweep is soon enough.
             Err(Error::Store(StoreError::Changed)) => Ok(SweepCounts::default()),
             swept => swept,
@@ -309,10 +285,6 @@ impl Database {
     }
 }
 
-fn objects(count: u64) -> String {
-    if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
-}
-
 /// The time since the last write to a stage, or since its job began if that is shorter; `None`
 /// unless the clock says that both are past.
 fn idle_by_clock(stage: &Path, started: i64) -> Option<Duration> {
@@ -326,6 +298,8 @@ fn idle_by_clock(stage: &Path, started: i64) -> Option<Duration> {
 
 /// Objects, lists and reports that nobody needs any more.
 struct PurgeSet {
+    /// The oldest revision whose state stays, if older ones go.
+    oldest: Option<u64>,
     relationships: Vec<u32>,
     entities: Vec<u32>,
     lists: Vec<u32>,
@@ -334,7 +308,8 @@ struct PurgeSet {
 
 impl PurgeSet {
     fn is_empty(&self) -> bool {
-        self.relationships.is_empty()
+        self.oldest.is_none()
+            && self.relationships.is_empty()
             && self.entities.is_empty()
             && self.lists.is_empty()
             && self.reports.removed.is_empty()
@@ -353,119 +328,31 @@ fn work_to_compact(snapshot: &Snapshot) -> Result<Option<Vec<(u32, ObjectKind)>>
     Ok((!stale.is_empty() || deltas).then_some(stale))
 }
 
-struct UndoOperation<'u> {
-    snapshot: &'u Snapshot,
-    writer: &'u mut GraphWriter,
-    undone: u32,
-    sequence: u32,
-    now: i64,
-    left: Vec<String>,
+/// The oldest revision whose state has to stay: the newest one that is not later than `cutoff`.
+fn oldest_to_keep(snapshot: &Snapshot, cutoff: i64) -> Result<u64, StoreError> {
+    let revisions = snapshot.revisions()?;
+    let older = revisions.partition_point(|revision| revision.time <= cutoff);
+    let keep = revisions.get(older.saturating_sub(1)).or(revisions.first());
+    Ok(keep.map_or(snapshot.meta().revision, |revision| revision.revision))
 }
 
-impl UndoOperation<'_> {
-    /// The heads that the job deleted and that nobody touched since.
-    fn deleted(&self, kind: ObjectKind) -> Result<Vec<(u32, ObjectHead)>, StoreError> {
-        let mut heads = Vec::new();
-        for number in self.snapshot.deletions(self.undone, kind)? {
-            // An object that came back and was deleted again names a later job.
-            if let Some(head) = self.snapshot.head(kind, number)?
-                && head.end != 0
-                && head.job == self.undone
-            {
-                heads.push((number, head));
-            }
-        }
-        Ok(heads)
-    }
-
-    fn entities(&mut self) -> Result<FxHashSet<u32>, StoreError> {
-        let heads = self.deleted(ObjectKind::Entity)?;
-        let numbers = heads.iter().map(|(number, _)| *number).collect();
-        self.revive(ObjectKind::Entity, heads)?;
-        Ok(numbers)
-    }
-
-    fn relationships(&mut self, revived: &FxHashSet<u32>) -> Result<usize, StoreError> {
-        let mut back = Vec::new();
-        for (number, head) in self.deleted(ObjectKind::Relationship)? {
-            let lives = |end: u32| -> Result<bool, StoreError> {
-                // Entities that were revived a moment ago are not in the snapshot yet.
-                let facts = self.snapshot.facts(ObjectKind::Entity, end)?;
-                Ok(revived.contains(&end) || facts.is_some_and(|f| f.live))
-            };
-            if lives(head.from)? && lives(head.to)? {
-                back.push((number, head));
-            } else {
-                let key = self.snapshot.relationship_key(&head)?;
-                self.left.push(format!("relationship `{key}` stays deleted: an end is not live"));
-            }
-        }
-        let count = back.len();
-        self.revive(ObjectKind::Relationship, back)?;
-        Ok(count)
-    }
-
-    fn revive(
-        &mut self,
-        kind: ObjectKind,
-        heads: Vec<(u32, ObjectHead)>,
-    ) -> Result<(), StoreError> {
-        let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<IdentityEntry>)>> = BTreeMap::new();
-        let mut edges = Vec::new();
-        let mut live = Vec::with_capacity(heads.len());
-        for (number, head) in heads {
-            let identity = stored_identity(self.snapshot, kind, &head)?;
-            by_scope
-                .entry(head.scope)
-                .or_default()
-                .push((identity.id, Some(IdentityEntry { live: true, ..identity })));
-            if kind == ObjectKind::Relationship {
-                edges.push(EdgeEdit {
-                    from: head.from,
-                    to: head.to,
-                    label: self.writer.labels.intern(RelationshipLabel::of(&head)),
-                    relationship: number,
-                    add: true,
-                });
-            }
-            let row = self.writer.scope(head.scope)?;
-            row.counts[kind as usize].deleted -= 1;
-            row.counts[kind as usize].shift(head.type_name, head.class, 1);
-            let version = head.version.saturating_add(1);
-            let (begin, job) = (self.now, self.sequence);
-            live.push((number, Some(ObjectHead { end: 0, begin, version, job, ..head })));
-        }
-        self.writer.edit_heads(kind, &live)?;
-        for (scope, mut edits) in by_scope {
-            edits.sort_unstable_by_key(|(id, _)| *id);
-            self.writer.edit_identity(kind, scope, &edits)?;
-            let row = self.writer.scope(scope)?;
-            row.generation += 1;
-            row.last_job = Some(self.sequence);
-        }
-        self.writer.edit_adjacency(&edges)
-    }
-}
-
-fn stored_identity(
+/// Tombstones from before `cutoff` that were tombstones in every state from `oldest` on.
+fn tombstones(
     snapshot: &Snapshot,
     kind: ObjectKind,
-    head: &ObjectHead,
-) -> Result<IdentityEntry, StoreError> {
-    let key = snapshot.key_of(kind, head)?;
-    let id = ObjectId::new(kind, snapshot.name(head.scope), &key);
-    snapshot
-        .find_hash(kind, head.scope, snapshot.hashed(id))?
-        .ok_or_else(|| StoreError::corrupt("identity", &id.0, "an object has no identity"))
-}
-
-fn tombstones(snapshot: &Snapshot, kind: ObjectKind, cutoff: i64) -> Result<Vec<u32>, StoreError> {
+    cutoff: i64,
+    oldest: u64,
+) -> Result<Vec<u32>, StoreError> {
     let mut old = Vec::new();
     snapshot.for_each_row(kind, |number, chunk, row| {
         if !chunk.live(row) && chunk.end(row) < cutoff {
             old.push(number);
         }
     })?;
+    if !old.is_empty() {
+        let touched = snapshot.touched(kind, oldest + 1..=snapshot.meta().revision)?.0;
+        old.retain(|number| touched.binary_search(number).is_err());
+    }
     Ok(old)
 }
 
@@ -498,7 +385,7 @@ fn purge(
     let mut by_scope: BTreeMap<u32, Vec<(IdHash, Option<IdentityEntry>)>> = BTreeMap::new();
     for &number in numbers {
         let Some(head) = snapshot.head(kind, number)? else { continue };
-        let identity = stored_identity(snapshot, kind, &head)?;
+        let identity = identity_of(snapshot, kind, &head)?;
         by_scope.entry(head.scope).or_default().push((identity.id, None));
         let row = writer.scope(head.scope)?;
         row.counts[kind as usize].deleted -= 1;
@@ -507,6 +394,9 @@ fn purge(
         if kind == ObjectKind::Entity {
             writer.put_pins(head.scope, identity.id, None)?;
         }
+    }
+    for (scope, edits) in &by_scope {
+        writer.purge_from_history(*scope, kind, edits.len() as u64)?;
     }
     let absent: Vec<(u32, Option<ObjectHead>)> =
         numbers.iter().map(|&number| (number, None)).collect();
@@ -534,19 +424,29 @@ fn repack(
             places.push((block, slot, number));
         }
     })?;
-    places.sort_unstable();
+    // A body may belong to an object and to its past, so each place is moved once.
+    let mut old: Vec<(u32, u32)> = snapshot.recorded_places(kind, scope)?;
+    old.extend(places.iter().map(|(block, slot, _)| (*block, *slot)));
+    old.sort_unstable();
+    old.dedup();
     let next = writer.scope(scope)?.next_block[kind as usize];
     let counter = AtomicU32::new(next);
     let mut packer = BodyPacker::default();
+    let mut new = Vec::with_capacity(old.len());
     // In the order of the blocks, so that each is unpacked once.
-    for (block, slot, _) in &mut places {
-        let head = ObjectHead { scope, block: *block, slot: *slot, ..ObjectHead::default() };
+    for &(block, slot) in &old {
+        let head = ObjectHead { scope, block, slot, ..ObjectHead::default() };
         let record = snapshot.body_record(kind, &head)?;
-        let ((new_block, new_slot), full) = packer.push(scope, &record, &counter);
-        (*block, *slot) = (new_block, new_slot);
+        let (place, full) = packer.push(scope, &record, &counter);
+        new.push(place);
         writer.put_bodies(kind, scope, full)?;
     }
     writer.put_bodies(kind, scope, packer.close().into_iter().map(|(_, block)| block))?;
+    let moved = |place: (u32, u32)| Some(new[old.binary_search(&place).ok()?]);
+    for (block, slot, _) in &mut places {
+        (*block, *slot) = moved((*block, *slot)).expect("BUG: every place was taken");
+    }
+    writer.move_recorded_bodies(snapshot, kind, scope, moved)?;
     // New blocks are numbered from `next` on, so all below it are old ones.
     writer.remove_bodies(kind, scope, 0..next)?;
     // Heads are rewritten in one pass by ascending number.

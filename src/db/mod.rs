@@ -6,6 +6,7 @@
 
 mod access;
 mod attempt;
+mod changes;
 mod find;
 mod job_files;
 mod jobs;
@@ -14,31 +15,37 @@ mod mapper;
 mod mapping_graph;
 mod mapping_jobs;
 mod mapping_tests;
+mod past;
 mod planned_graph;
 mod retention;
 mod rights;
 mod saved_plan;
 mod source_jobs;
+mod undo;
 
 pub use crate::error::Error;
 pub use access::{AccessControl, AccessToken};
 pub use attempt::ApplyAttempt;
+pub use changes::StatePair;
+pub(crate) use changes::differences;
 pub use find::{EntityKeyIndex, NAMING};
 pub use job_files::StrayJobFile;
 pub use jobs::{
     ChangeVisitor, EditRequest, FinalizeRequest, JobRequest, SyncRequest, UploadExtras,
 };
 pub(crate) use jobs::{JobGroup, check_scope, check_source};
-pub use maintain::{GcReport, UndoReport};
+pub use maintain::{GcOptions, GcReport};
 pub use mapper::{MAPPED_MAX, MappedRelationship, check_mapped, mapper_scope_name};
 pub use mapping_jobs::{
     GuardOverrides, MappingFileScope, MappingJob, MappingPlan, RelationshipAction,
     RelationshipChange, RelationshipDetails,
 };
+pub use past::StateRecord;
 pub use planned_graph::PlannedGraph;
 pub use rights::{AccessRight, RightSet, ScopePattern};
 pub use saved_plan::{PlannedJob, SavedPlan};
 pub use source_jobs::{ScratchDatabase, SourceJob, StagedSource};
+pub use undo::{UndoOptions, UndoReport};
 
 use crate::store::{
     DatabaseFile, SharedSnapshot, Snapshot, StoreError, WaitPolicy, WriteBehind, private_files,
@@ -67,6 +74,8 @@ pub struct Database {
     mapped_max: u64,
     /// True if every write is refused.
     read_only: bool,
+    /// The state of the past that questions are asked of; `None` is the newest.
+    past: Option<StateRecord>,
 }
 
 impl Database {
@@ -121,6 +130,7 @@ impl Database {
             injected: None,
             mapped_max: MAPPED_MAX,
             read_only: false,
+            past: None,
         }
     }
 
@@ -184,16 +194,27 @@ impl Database {
 
     /// The state as of now, for any number of questions of one thread.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        let snapshot = self.read_file(DatabaseFile::snapshot)?;
+        let snapshot = self.present_snapshot()?;
+        if let Some(state) = &self.past {
+            return Ok(snapshot.as_of(state.revision)?);
+        }
         Ok(match self.allowed_indexes() {
             Some(folder) => snapshot.with_indexes(folder),
             None => snapshot,
         })
     }
 
+    /// The newest state, whichever this handle is for.
+    fn present_snapshot(&self) -> Result<Snapshot, Error> {
+        self.read_file(DatabaseFile::snapshot)
+    }
+
     /// The state as of now, for any number of threads.
     pub fn shared_snapshot(&self) -> Result<SharedSnapshot, Error> {
         let snapshot = self.read_file(DatabaseFile::shared_snapshot)?;
+        if let Some(state) = &self.past {
+            return Ok(snapshot.as_of(state.revision)?);
+        }
         Ok(match self.allowed_indexes() {
             Some(folder) => snapshot.with_indexes(folder),
             None => snapshot,

@@ -29,7 +29,13 @@ impl OldReports {
 }
 
 /// The reports of jobs that ended before `cutoff`, apart from those that are needed.
-pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports, Error> {
+///
+/// `oldest` is the oldest revision whose state stays: what it says names jobs as well.
+pub(super) fn old_reports(
+    snapshot: &Snapshot,
+    cutoff: i64,
+    oldest: u64,
+) -> Result<OldReports, Error> {
     let mut old = BTreeMap::new();
     let mut newest: BTreeMap<(String, bool), u32> = BTreeMap::new();
     for sequence in 0..snapshot.meta().next_job {
@@ -67,6 +73,9 @@ pub(super) fn old_reports(snapshot: &Snapshot, cutoff: i64) -> Result<OldReports
     // Asked only when reports are left, since it takes a pass over all objects.
     let mut named = snapshot.last_jobs(ObjectKind::Entity)?;
     named.extend(snapshot.last_jobs(ObjectKind::Relationship)?);
+    for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
+        snapshot.recorded_jobs(kind, oldest + 1, |job| _ = named.insert(job))?;
+    }
     for (sequence, report) in old {
         if !named.contains(&sequence) {
             reports.removed.push(sequence);

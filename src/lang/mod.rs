@@ -9,6 +9,7 @@
 mod diagnostic;
 mod expr;
 mod lex;
+mod past_point;
 mod pattern;
 mod value;
 
@@ -22,6 +23,7 @@ pub(crate) use expr::{
 };
 use lex::word_at;
 pub(crate) use lex::{LexDialect, LexToken, QuoteEscape, token_at};
+pub use past_point::{HistoryKeep, PastPoint};
 pub(crate) use pattern::{PatternLimits, compile_pattern, pattern_states};
 pub(crate) use value::{
     ComparisonOp, LineIndex, NestedList, NestedObject, NestedValue, SpellingCollation,

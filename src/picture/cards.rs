@@ -129,7 +129,7 @@ pub(super) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -160,6 +160,8 @@ pub(super) struct FoldedGraph<'a> {
     pub cards: Vec<PictureCard<'a>>,
     /// Entities behind the last card that is drawn.
     pub left_out: u64,
+    /// The ids of all groups, also of those that are opened as a whole.
+    pub groups: Vec<String>,
 }
 
 /// Folds the nodes of a graph into cards. `opened` names groups that are opened; a name that stands there
@@ -173,6 +175,7 @@ pub(super) fn fold<'a>(graph: &'a PictureGraph<'a>, opened: &[String]) -> Folded
         home: vec![None; graph.nodes.len()],
         cards: Vec::new(),
         left_out: 0,
+        groups: Vec::new(),
     };
     let mut at = 0;
     while let Some(node) = graph.nodes.get(at) {
@@ -180,7 +183,8 @@ pub(super) fn fold<'a>(graph: &'a PictureGraph<'a>, opened: &[String]) -> Folded
         folding.column(at as u32..end as u32);
         at = end;
     }
-    FoldedGraph { cards: folding.cards, left_out: folding.left_out }
+    let Folding { cards, left_out, groups, .. } = folding;
+    FoldedGraph { cards, left_out, groups }
 }
 
 struct Folding<'a> {
@@ -191,6 +195,7 @@ struct Folding<'a> {
     home: Vec<Option<u32>>,
     cards: Vec<PictureCard<'a>>,
     left_out: u64,
+    groups: Vec<String>,
 }
 
 impl<'a> Folding<'a> {
@@ -264,6 +269,7 @@ impl<'a> Folding<'a> {
     fn group(&mut self, hop: u32, group: &Family<'a>) {
         let nodes = self.sorted(&group.nodes);
         let id = self.group_id(hop, group);
+        self.groups.push(id.clone());
         let times = self.times.get(&id).copied().unwrap_or(0);
         let opened = times.saturating_mul(OPEN_BY).min(nodes.len());
         let (open, rest) = nodes.split_at(opened);
@@ -375,7 +381,7 @@ pub(super) mod size {
 }
 
 /// Makes the labels of the cards of one column, and gives all of them the width of the widest.
-pub(super) fn measure(cards: &mut [&mut PictureCard<'_>], stale: impl Fn(&str) -> bool) {
+pub(super) fn measure(cards: &mut [&mut PictureCard<'_>], graph: &PictureGraph<'_>) {
     let (least, most) = size::WIDTHS;
     let mut column = least;
     for card in cards.iter_mut() {
@@ -387,7 +393,7 @@ pub(super) fn measure(cards: &mut [&mut PictureCard<'_>], stale: impl Fn(&str) -
         };
         if card.kind == CardKind::Entity {
             let room = most - size::TEXT_LEFT - size::SUB_RIGHT;
-            card.sub = sub_line(card.node(), &stale, room);
+            card.sub = sub_line(card.node(), graph, room);
         }
         let names = card.lines.iter().map(|line| text::width(line, text::NAME) + size::TEXT_RIGHT);
         let sub = text::width(&card.sub, text::SUB) + size::SUB_RIGHT;
@@ -410,15 +416,18 @@ pub(super) fn measure(cards: &mut [&mut PictureCard<'_>], stale: impl Fn(&str) -
 }
 
 /// `aws_iam_role · aws`, and what is to be known beside: stale, owner, on the way. A long type is shortened.
-fn sub_line(node: &PictureNode<'_>, stale: impl Fn(&str) -> bool, room: u64) -> String {
+fn sub_line(node: &PictureNode<'_>, graph: &PictureGraph<'_>, room: u64) -> String {
     let scope = crate::answers::clean(&node.entity.scope);
     let mut rest = format!(" · {}", text::fold(&scope, room / 2, text::SUB));
-    if stale(&node.entity.scope) {
+    if graph.stale.contains(node.entity.scope.as_str()) {
         rest.push_str(" · stale");
     }
-    if node.role == NodeRole::OnTheWay {
-        rest.push_str(" · on the way");
-    }
+    let role = match node.role {
+        NodeRole::OnTheWay => Some("on the way"),
+        NodeRole::Goal => graph.goal,
+        NodeRole::Start | NodeRole::Listed => None,
+    };
+    rest.extend(role.into_iter().flat_map(|role| [" · ", role]));
     let type_name = crate::answers::clean(&node.entity.type_name);
     let room = room.saturating_sub(text::width(&rest, text::SUB));
     text::fold(&type_name, room.max(60), text::SUB) + &rest

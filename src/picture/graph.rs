@@ -3,6 +3,7 @@
 //! Each answer is turned into nodes in columns of the same distance from where it starts. An entity that
 //! chains pass at two distances is two nodes, so that every edge leads from one column to the next.
 
+use super::cards::grouped;
 use crate::answers::{
     BlastRadiusAnswer, CyclesAnswer, NamedChain, NamedChainStep, OwnersAnswer, PathAnswer,
     RelationshipHead, clean, display,
@@ -23,8 +24,10 @@ pub struct PictureGraph<'a> {
     pub nodes: Vec<PictureNode<'a>>,
     /// Scopes whose last job is older than the others' by far.
     pub stale: BTreeSet<&'a str>,
-    /// Things that the answer counts and does not list, with their number: `shortest chains`.
-    pub unlisted: Vec<(u64, &'static str)>,
+    /// Facts about the answer that no card shows, in sentences.
+    pub facts: Vec<String>,
+    /// The word for an entity that the answer is about finding, if its card shall say so: `owner`.
+    pub goal: Option<&'static str>,
     /// The sentence of an answer that is empty.
     pub nothing: Option<&'static str>,
 }
@@ -143,7 +146,8 @@ impl<'a> PictureGraph<'a> {
             counted: ("reached", "reached"),
             nodes,
             stale: answer.stale.iter().map(String::as_str).collect(),
-            unlisted: Vec::new(),
+            facts: Vec::new(),
+            goal: None,
             nothing: empty.then_some("nothing is reached"),
         }
     }
@@ -167,11 +171,12 @@ impl<'a> PictureGraph<'a> {
             true => format!("Owners of {}", names(answer.answers.iter().map(|a| &a.entity))),
             false => format!("Owners of entities{}", clean(&answer.words)),
         };
-        let unlisted = match nothing {
-            None if ownerless > 0 => vec![(ownerless as u64, "entities without owner")],
-            _ => Vec::new(),
+        let facts = match (nothing, ownerless) {
+            (Some(_), _) | (None, 0) => Vec::new(),
+            (None, 1) => vec!["1 entity has no owner".to_owned()],
+            (None, n) => vec![format!("{} entities have no owner", grouped(n))],
         };
-        graph.finish(title, unlisted, nothing)
+        PictureGraph { goal: Some("owner"), ..graph.finish(title, facts, nothing) }
     }
 
     /// The graph of paths: all chains in one picture, an entity that they share once.
@@ -201,7 +206,7 @@ impl<'a> PictureGraph<'a> {
         let more = answer.total.saturating_sub(answer.chains.len() as u64);
         graph.finish(
             format!("Path from {} to {}{through}", name(from), name(to)),
-            if more > 0 { vec![(more, "more shortest chains")] } else { Vec::new() },
+            more_not_drawn(more, "shortest chain is", "shortest chains are"),
             answer.chains.is_empty().then_some("no chain leads there"),
         )
     }
@@ -220,10 +225,9 @@ impl<'a> PictureGraph<'a> {
             1 => "1 cycle".to_owned(),
             n => format!("{n} cycles"),
         };
-        let members = (members, "more entities that reach each other in these cycles");
         graph.finish(
             title,
-            if members.0 > 0 { vec![members] } else { Vec::new() },
+            more_not_drawn(members, "entity of these cycles is", "entities of these cycles are"),
             answer.cycles.is_empty().then_some("no entity reaches itself again"),
         )
     }
@@ -238,6 +242,15 @@ impl<'a> PictureGraph<'a> {
     /// The names of the scopes in it.
     pub fn scopes(&self) -> BTreeSet<&'a str> {
         self.nodes.iter().map(|node| node.entity.scope.as_str()).collect()
+    }
+}
+
+/// Says how many more of something there are, if any.
+fn more_not_drawn(count: u64, one: &str, many: &str) -> Vec<String> {
+    match count {
+        0 => Vec::new(),
+        1 => vec![format!("1 more {one} not drawn")],
+        n => vec![format!("{} more {many} not drawn", grouped(n as usize))],
     }
 }
 
@@ -305,7 +318,7 @@ impl<'a> ChainGraph<'a> {
     fn finish(
         mut self,
         title: String,
-        unlisted: Vec<(u64, &'static str)>,
+        facts: Vec<String>,
         nothing: Option<&'static str>,
     ) -> PictureGraph<'a> {
         // Positions follow the hops, as links must lead from a smaller one to a larger.
@@ -324,7 +337,8 @@ impl<'a> ChainGraph<'a> {
             counted: ("entity", "entities"),
             nodes: self.nodes,
             stale: BTreeSet::new(),
-            unlisted,
+            facts,
+            goal: None,
             nothing,
         }
     }

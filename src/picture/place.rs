@@ -32,6 +32,8 @@ pub struct Picture<'a> {
     pub cards: Vec<PictureCard<'a>>,
     /// The edges, bundled by where they begin and by verb.
     pub bundles: Vec<EdgeBundle<'a>>,
+    /// The ids of its groups, also of those that are opened as a whole.
+    pub groups: Vec<String>,
     /// Entities that stand neither in a card nor in a group, as the picture is full.
     pub not_drawn: u64,
     /// Width in pixels.
@@ -76,7 +78,7 @@ impl<'a> PictureGraph<'a> {
     /// Folds the graph into cards and places them. `opened` names groups of which members are drawn, 25
     /// for each time that the name stands there.
     pub fn layout(&'a self, opened: &[String]) -> Picture<'a> {
-        let FoldedGraph { cards, left_out } = cards::fold(self, opened);
+        let FoldedGraph { cards, left_out, groups } = cards::fold(self, opened);
         let cards = in_order(cards);
         let mut columns: Vec<Vec<PictureCard<'a>>> = Vec::new();
         for card in cards {
@@ -87,7 +89,7 @@ impl<'a> PictureGraph<'a> {
         }
         for column in &mut columns {
             let mut column: Vec<_> = column.iter_mut().collect();
-            cards::measure(&mut column, |scope| self.stale.contains(scope));
+            cards::measure(&mut column, self);
         }
         upright(&mut columns);
         let (bundles, width) = across(&mut columns);
@@ -101,6 +103,7 @@ impl<'a> PictureGraph<'a> {
             columns: columns_drawn,
             cards,
             bundles,
+            groups,
             not_drawn: left_out,
             width,
             height,

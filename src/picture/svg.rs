@@ -89,9 +89,7 @@ impl Picture<'_> {
                 remarks.push(format!("{n} entities are not drawn: {most} cards fill a picture"));
             }
         }
-        for (count, what) in &self.graph.unlisted {
-            remarks.push(format!("not drawn: {} {what}", grouped(*count as usize)));
-        }
+        remarks.extend(self.graph.facts.iter().cloned());
         remarks
     }
 
@@ -523,7 +521,7 @@ fn card_title(card: &PictureCard<'_>) -> String {
         NodeRole::Goal | NodeRole::Listed => format!(", hop {}", node.hop),
     };
     match card.is_group() {
-        true => format!("{} in {scope}{state}{what}", card.label()),
+        true => format!("{} in {scope}{state}{what} (group {})", card.label(), card.id),
         false => format!("{} ({key}, {type_name}, {scope}){state}{what}", node.name()),
     }
 }

@@ -201,7 +201,7 @@ fn a_group_is_opened_25_at_a_time() {
         group.map(|card| (card.id.clone(), card.label()))
     };
     let (id, _) = group(&graph.layout(&[])).expect("60 buckets are a group");
-    let once = graph.layout(&[id.clone()]);
+    let once = graph.layout(std::slice::from_ref(&id));
     sound(&once);
     assert_eq!(group(&once), Some((id.clone(), "35 more aws_s3_bucket".to_owned())));
     let opened = once.cards.iter().filter(|card| card.kind == CardKind::Opened).count();

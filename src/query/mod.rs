@@ -44,7 +44,7 @@ pub use notes::AnswerNote;
 pub use parameter::QueryParameter;
 
 use crate::graph::{GraphRead, Value};
-use crate::lang::{Diagnostic, SourceText, closest, date, version};
+use crate::lang::{Diagnostic, PastPoint, SourceText, closest, date, version};
 use crate::rules::RuleTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -73,6 +73,9 @@ pub struct QueryOptions {
     pub include_deleted: bool,
     /// The time at which reading the query gives up.
     pub until: Option<Instant>,
+    /// True if `AT` may ask of the past. Whoever allows it has to ask the state that
+    /// [`Query::past_point`] names.
+    pub past: bool,
 }
 
 /// A query that was read and checked.
@@ -208,6 +211,11 @@ impl Query {
             resolved::QueryOutput::Table(table) => Some(&table.names),
             _ => None,
         }
+    }
+
+    /// The point in the past whose state the query asks (`AT`).
+    pub fn past_point(&self) -> Option<&PastPoint> {
+        self.checked.at.as_ref()
     }
 
     /// True if it answers with a tree, which has no rows.

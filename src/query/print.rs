@@ -81,6 +81,7 @@ impl QueryPrinter<'_> {
         }
         parts.extend(query.skip.map(|skip| format!("SKIP {skip}")));
         parts.extend(query.limit.map(|limit| format!("LIMIT {limit}")));
+        parts.extend(query.at.as_ref().map(|at| format!("AT {}", self.string(at))));
         parts
     }
 

@@ -6,6 +6,7 @@ use super::cell::EqualityMode;
 use super::pattern::CompiledRegex;
 use super::syntax::{ArithmeticOp, ComparisonOp, StepDirection};
 use crate::graph::Value;
+use crate::lang::PastPoint;
 use crate::rules::RuleTable;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub(super) struct ResolvedQuery {
     pub output: QueryOutput,
     pub skip: u64,
     pub limit: Option<u64>,
+    /// The point in the past whose state is asked.
+    pub at: Option<PastPoint>,
     /// Numbers of slots for entities and for relationships.
     pub entity_slots: usize,
     pub relationship_slots: usize,

@@ -24,6 +24,8 @@ pub(super) struct ParsedQuery {
     pub order: Vec<SortKey>,
     pub skip: Option<u64>,
     pub limit: Option<u64>,
+    /// `AT '2026-11-24'`: the state that is asked.
+    pub at: Option<TextLiteral>,
     /// From the first word to the last.
     pub span: TextSpan,
 }

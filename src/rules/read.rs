@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 /// The tables of a rules file.
 const TABLES: [&str; 6] = ["classes", "impact", "ownership", "inverse", "not_followed", "owners"];
 /// Tables of a project file that belong to other parts of the program.
-const FOREIGN: [&str; 3] = ["scopes", "filler", "serial"];
+const FOREIGN: [&str; 4] = ["scopes", "filler", "serial", "history"];
 
 pub(super) const ABOUT: [&str; 4] = ["reason", "source", "alternative", "decided"];
 pub(super) const IMPACT: [&str; 8] =

@@ -36,7 +36,7 @@ pub fn schema() -> String {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tombolo.toml",
         "description": "What a project says: rules of impact and ownership (docs/impact-rules.md), \
-                        aliases of scopes and filler (docs/mapping-files.md)",
+                        aliases of scopes and filler (docs/mapping-files.md), how long the past is kept (docs/history.md)",
         "type": "object",
         "properties": {
             "impact": table(&IMPACT, &super::read::ABOUT, &["verb"]),
@@ -49,6 +49,10 @@ pub fn schema() -> String {
             "scopes": texts,
             "filler": { "type": "object" },
             "serial": { "type": "object" },
+            "history": { "type": "object", "properties": { "keep": {
+                "type": "string", "pattern": "^(forever|none|[0-9]+ ?[a-z]+)$",
+                "description": "how long `gc` keeps states of the past, 90d unless told",
+            } }, "additionalProperties": false },
         },
         "additionalProperties": false,
         "$defs": { "names": { "anyOf": [

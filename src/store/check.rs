@@ -8,7 +8,7 @@
 //! the two sides compared row by row.
 
 use super::body;
-use super::heads::{CHUNK, HeadChunk, NO_BODY};
+use super::heads::{CHUNK, HeadChunk, NO_BODY, ObjectHead};
 use super::labels::RelationshipLabel;
 use super::rows::ObjectCounts;
 use super::segment::AdjacencyEntry;
@@ -101,6 +101,24 @@ struct HeadTotals {
     slots: BTreeMap<(u32, u32), Vec<u64>>,
 }
 
+impl HeadTotals {
+    /// Takes the place of the body of a head; false if no block is so long.
+    fn add_slot(&mut self, head: &ObjectHead) -> bool {
+        if head.block == NO_BODY {
+            return true;
+        }
+        let word = head.slot as usize / 64;
+        // A damaged slot must not make the bit set grow without a limit.
+        if word >= SLOTS_MAX / 64 {
+            return false;
+        }
+        let slots = self.slots.entry((head.scope, head.block)).or_default();
+        slots.resize(slots.len().max(word + 1), 0);
+        slots[word] |= 1 << (head.slot % 64);
+        true
+    }
+}
+
 impl Snapshot {
     /// Everything that is wrong with the file, in words; empty if it is sound.
     ///
@@ -108,7 +126,7 @@ impl Snapshot {
     /// head, with the same id and state; that each body can be read; that each live relationship
     /// stands between live entities and once in the adjacency of both, and nothing else does; that
     /// deltas fit their bases; that counts agree; that jobs, lists of deletions and pins can be
-    /// read.
+    /// read; and all of this of the oldest state that the history leads to.
     pub fn verify(&self) -> Vec<String> {
         let mut problems = VerifyErrors { listed: Vec::new(), more: 0 };
         for definition in tables::ALL {
@@ -123,6 +141,9 @@ impl Snapshot {
         let entities = self.verify_heads(ObjectKind::Entity, &mut alive, &mut problems);
         let relationships = self.verify_heads(ObjectKind::Relationship, &mut alive, &mut problems);
         drop(alive);
+        let (mut entities, mut relationships) = (entities, relationships);
+        self.add_recorded_slots(ObjectKind::Entity, &mut entities, &mut problems);
+        self.add_recorded_slots(ObjectKind::Relationship, &mut relationships, &mut problems);
         let names = self.verify_names(&mut problems);
         for (kind, heads) in
             [(ObjectKind::Entity, &entities), (ObjectKind::Relationship, &relationships)]
@@ -135,6 +156,12 @@ impl Snapshot {
             self.verify_adjacency(direction, sum, &mut problems);
         }
         self.verify_counts([entities.counts, relationships.counts], &mut problems);
+        if let Some((wrong, oldest)) = problems.keep(self.verify_history()) {
+            wrong.into_iter().for_each(|problem| problems.add(problem));
+            if let Some(oldest) = oldest {
+                self.verify_past(oldest, &mut problems);
+            }
+        }
         // Old jobs may have been removed, so an absent row is no error.
         for job in 0..self.meta().next_job {
             problems.keep(self.job(job));
@@ -148,6 +175,47 @@ impl Snapshot {
             problems.listed.push(format!("and {} more", problems.more));
         }
         problems.listed
+    }
+
+    /// Proves the state of a revision: that every record on the way to it fits.
+    fn verify_past(&self, revision: u64, problems: &mut VerifyErrors) {
+        let Some(past) = problems.keep(self.newest().and_then(|newest| newest.as_of(revision)))
+        else {
+            return;
+        };
+        let mut found = VerifyErrors { listed: Vec::new(), more: 0 };
+        let mut alive = vec![false; past.meta().bound(ObjectKind::Entity) as usize];
+        let entities = past.verify_heads(ObjectKind::Entity, &mut alive, &mut found);
+        let relationships = past.verify_heads(ObjectKind::Relationship, &mut alive, &mut found);
+        past.verify_identities(ObjectKind::Entity, entities.identities, &mut found);
+        past.verify_identities(ObjectKind::Relationship, relationships.identities, &mut found);
+        for direction in [EdgeDirection::Out, EdgeDirection::In] {
+            past.verify_adjacency(direction, relationships.edges[direction as usize], &mut found);
+        }
+        past.verify_counts([entities.counts, relationships.counts], &mut found);
+        for problem in found.listed {
+            problems.add(format!("in the state of revision {revision}: {problem}"));
+        }
+        problems.more += found.more;
+    }
+
+    /// Adds the bodies that recorded heads name to those that have to be readable.
+    fn add_recorded_slots(
+        &self,
+        kind: ObjectKind,
+        heads: &mut HeadTotals,
+        problems: &mut VerifyErrors,
+    ) {
+        let mut wrong = None;
+        let walked = self.for_each_recorded_head(kind, |_, record| {
+            if !heads.add_slot(&record.head) {
+                wrong = Some(record.number);
+            }
+        });
+        problems.keep(walked);
+        if let Some(number) = wrong {
+            problems.add(format!("history of {} {number}: no block is so long", kind.plural()));
+        }
     }
 
     /// Reads all heads of a kind. For entities it fills `alive`, for relationships it asks `alive`.
@@ -193,15 +261,8 @@ impl Snapshot {
         } else {
             count.deleted += 1;
         }
-        if head.block != NO_BODY {
-            let slots = heads.slots.entry((head.scope, head.block)).or_default();
-            let word = head.slot as usize / 64;
-            // A damaged slot must not make the bit set grow without a limit.
-            if word >= SLOTS_MAX / 64 {
-                return problems.add(format!("{} {number}: no block is so long", kind.plural()));
-            }
-            slots.resize(slots.len().max(word + 1), 0);
-            slots[word] |= 1 << (head.slot % 64);
+        if !heads.add_slot(&head) {
+            return problems.add(format!("{} {number}: no block is so long", kind.plural()));
         }
         if let Some(key) = problems.keep(self.key_of(kind, &head)) {
             let id = ObjectId::new(kind, self.words().text(head.scope), &key);

@@ -10,7 +10,7 @@ use crate::graph::Value;
 use std::borrow::Cow;
 
 /// The version of the layout of all values; a file with another one is refused.
-pub const FORMAT: u8 = 5;
+pub const FORMAT: u8 = 6;
 
 /// Bytes that a seal adds.
 pub const SEAL: usize = 5;
@@ -34,6 +34,20 @@ pub fn unseal<'a>(
     key: &[u8],
     sealed: &'a [u8],
 ) -> Result<&'a [u8], StoreError> {
+    unseal_as(FORMAT, table, key, sealed)
+}
+
+/// The same for a value of another format.
+///
+/// # Errors
+///
+/// Those of [`unseal`].
+pub fn unseal_as<'a>(
+    format: u8,
+    table: &'static str,
+    key: &[u8],
+    sealed: &'a [u8],
+) -> Result<&'a [u8], StoreError> {
     let corrupt = |detail: &str| StoreError::corrupt(table, key, detail);
     let body = sealed.len().checked_sub(4).ok_or_else(|| corrupt("value is cut short"))?;
     let (payload, crc) = sealed.split_at(body);
@@ -41,8 +55,8 @@ pub fn unseal<'a>(
         return Err(corrupt("checksum does not match"));
     }
     match payload.split_last() {
-        Some((&FORMAT, payload)) => Ok(payload),
-        Some((&format, _)) => Err(StoreError::OtherFormat { found: format, known: FORMAT }),
+        Some((&found, payload)) if found == format => Ok(payload),
+        Some((&found, _)) => Err(StoreError::OtherFormat { found, known: FORMAT }),
         None => Err(corrupt("value is empty")),
     }
 }

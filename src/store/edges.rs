@@ -80,6 +80,13 @@ fn append(contents: &[u8], changes: &mut Vec<DeltaEntry>) -> Option<()> {
     EdgeSegment::parse(contents)?.for_each(columns, |at, edge| changes.push(change((at, edge))))
 }
 
+/// The entries of a segment of changes, as `put_segment` writes them. `None` if it is damaged.
+pub fn read_changes(contents: &[u8]) -> Option<Vec<DeltaEntry>> {
+    let mut changes = Vec::new();
+    append(contents, &mut changes)?;
+    Some(changes)
+}
+
 /// Fails if a space has no row, although its counter says that it has `entries`.
 fn expect_rows(empty: bool, space: &[u8], entries: u32) -> Result<(), StoreError> {
     match empty && entries > 0 {

@@ -33,6 +33,8 @@ pub enum StoreError {
         /// The format that this program knows.
         known: u8,
     },
+    /// The file does not reach back to the state of this revision.
+    NoSuchState(u64),
     /// The disk returned contents that cannot be right.
     Corrupt {
         /// The table of the damaged value.
@@ -166,6 +168,9 @@ impl fmt::Display for StoreError {
                     write!(f, "scope `{scope}`: ")?;
                 }
                 write!(f, "more than {limit} {what}")
+            }
+            StoreError::NoSuchState(revision) => {
+                write!(f, "the file does not reach back to revision {revision}")
             }
             StoreError::Changed => f.write_str("the graph changed while the job was planned"),
             StoreError::Io(e) => write!(f, "{e}"),

@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub type FuzzTarget = fn(&[u8]);
 
 /// All readers, by name.
-pub const READERS: [(&str, FuzzTarget); 7] = [
+pub const READERS: [(&str, FuzzTarget); 8] = [
     ("heads", heads),
     ("tiles", tiles),
     ("columns", columns),
@@ -31,6 +31,7 @@ pub const READERS: [(&str, FuzzTarget); 7] = [
     ("rows", rows),
     ("pages", pages),
     ("stages", stages),
+    ("history", history),
 ];
 
 /// A chunk of heads.
@@ -54,6 +55,11 @@ pub fn tiles(bytes: &[u8]) {
             black_box((entity, edge));
         }));
     }
+}
+
+/// Rows of the history: heads, edges, scopes, pins and revisions.
+pub fn history(bytes: &[u8]) {
+    black_box(super::history::read_any(bytes));
 }
 
 /// A column. The first byte is the number of its rows.

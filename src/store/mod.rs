@@ -18,6 +18,7 @@ mod expected_pages;
 #[doc(hidden)]
 pub mod fuzzing;
 mod heads;
+mod history;
 mod identity;
 mod index;
 pub mod job_lock;
@@ -40,14 +41,16 @@ pub mod staging;
 mod sweep;
 mod tables;
 mod tiles;
+mod upgrade;
 mod write_behind;
 mod write_eliding;
 mod writer;
 
 pub use body::{BodyPacker, PackedBlock, read as read_body, write as write_body};
-pub use codec::{ByteCursor, put_bytes, put_value, put_varint, skip_value, take_value};
+pub use codec::{ByteCursor, FORMAT, put_bytes, put_value, put_varint, skip_value, take_value};
 pub use error::StoreError;
 pub use heads::{CHUNK as HEAD_CHUNK, NO_BODY, ObjectHead};
+pub use history::{ForgottenHistory, ObjectVersion, RevisionRecord, TouchedNumbers};
 pub use identity::IdentityEntry;
 pub use labels::{LabelTable, RelationshipLabel};
 pub use lock_wait::{WAIT, WaitPolicy};

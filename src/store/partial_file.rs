@@ -68,6 +68,19 @@ impl PartialFile {
         Ok(self.file.metadata()?.len())
     }
 
+    /// Its path while it is unfinished.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Syncs the complete file to the disk and puts it in the place of the file at `target`.
+    pub fn replace(self, target: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, target)?;
+        drop(self);
+        sync_folder(folder_of(target)).map_err(io::Error::other)
+    }
+
     /// Syncs the complete file to the disk and gives it its final name.
     ///
     /// # Errors

@@ -14,12 +14,25 @@ use std::sync::Arc;
 pub struct SharedSnapshot {
     transaction: Arc<ReadTransaction>,
     indexes: Option<PathBuf>,
+    /// The revision of a state of the past.
+    at: Option<u64>,
 }
 
 impl SharedSnapshot {
     /// Lets lookups by property keep indexes in `folder`: see [`Snapshot::with_indexes`].
     pub(crate) fn with_indexes(self, folder: PathBuf) -> SharedSnapshot {
         SharedSnapshot { indexes: Some(folder), ..self }
+    }
+
+    /// The state at an earlier revision.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSuchState`] if the file does not reach back to it.
+    pub(crate) fn as_of(self, revision: u64) -> Result<SharedSnapshot, StoreError> {
+        let past = SharedSnapshot { at: Some(revision), ..self };
+        past.reader()?;
+        Ok(past)
     }
 
     /// Returns the same state for one thread, which keeps what it reads in memory.
@@ -29,6 +42,10 @@ impl SharedSnapshot {
     /// Any error of reading.
     pub fn reader(&self) -> Result<Snapshot, StoreError> {
         let snapshot = guarded(|| Snapshot::new(Arc::clone(&self.transaction)))?;
+        let snapshot = match self.at {
+            Some(revision) => return snapshot.as_of(revision),
+            None => snapshot,
+        };
         Ok(match &self.indexes {
             Some(folder) => snapshot.with_indexes(folder.clone()),
             None => snapshot,
@@ -45,6 +62,6 @@ impl DatabaseFile {
             Snapshot::meta_of(&transaction)?;
             Ok(transaction)
         })?;
-        Ok(SharedSnapshot { transaction: Arc::new(transaction), indexes: None })
+        Ok(SharedSnapshot { transaction: Arc::new(transaction), indexes: None, at: None })
     }
 }

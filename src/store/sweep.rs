@@ -1,6 +1,7 @@
 //! Sweeping: names, labels and scopes that nothing uses any more are removed.
 //!
-//! A pass over all objects finds what is in use. Tombstones count, since an undo brings them back.
+//! A pass over all objects finds what is in use. Tombstones count, since an undo brings them back,
+//! and so does the history, which can be asked.
 //! The result is made of one snapshot, and holds for a writer that begins at its revision.
 
 use super::body;
@@ -55,8 +56,16 @@ impl Snapshot {
         for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
             self.add_used(kind, &mut used)?;
         }
+        let NamesInUse { names, words, labels, .. } = &mut used;
+        self.names_of_history(
+            |word| _ = words.insert(word),
+            |name| _ = names.insert(name),
+            |label| _ = labels.insert(label),
+        )?;
+        let recorded = self.scopes_with_history()?;
         for (scope, row) in self.scope_rows()? {
-            if row.is_bare() {
+            // A scope that held something in a state that can be asked is still needed.
+            if row.is_bare() && !recorded.contains(&scope) {
                 used.bare.push(scope);
             } else {
                 used.words.insert(scope);

@@ -17,6 +17,7 @@
 //!   jobs        sequence number u32                   job id, source and report
 //!   deletions   job sequence u32 | kind u8            numbers that the job deleted, for undo
 //!   pins        scope u32 | hash of the entity id u64 properties pinned by OVERRIDE
+//!   history     space u8 | group u32 | revision u64 | part u32   what was there before, see history/
 //!   access      "access"                              who may call a server, see access.rs
 //! ```
 
@@ -42,11 +43,12 @@ pub const ADJACENCY: ByteTableDefinition = TableDefinition::new("adjacency");
 pub const JOBS: ByteTableDefinition = TableDefinition::new("jobs");
 pub const DELETIONS: ByteTableDefinition = TableDefinition::new("deletions");
 pub const PINS: ByteTableDefinition = TableDefinition::new("pins");
+pub const HISTORY: ByteTableDefinition = TableDefinition::new("history");
 /// Made with its row, so a file has it only if somebody once made a token.
 pub const ACCESS: ByteTableDefinition = TableDefinition::new("access");
 
 /// The names of all tables, in the order in which they are created and checked.
-pub const ALL: [ByteTableDefinition; 13] = [
+pub const ALL: [ByteTableDefinition; 14] = [
     META,
     NAMES,
     NAME_NUMBERS,
@@ -60,6 +62,7 @@ pub const ALL: [ByteTableDefinition; 13] = [
     JOBS,
     DELETIONS,
     PINS,
+    HISTORY,
 ];
 
 /// The name of one of [`ALL`].
@@ -78,6 +81,7 @@ pub fn name(definition: ByteTableDefinition) -> &'static str {
         "jobs",
         "deletions",
         "pins",
+        "history",
     ];
     let named = |name: &&&str| **name == redb::TableHandle::name(&definition);
     NAMES.iter().find(named).expect("BUG: all tables have names")

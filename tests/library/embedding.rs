@@ -58,7 +58,7 @@ fn options_say_what_may_happen_to_the_file() {
     let refused = |e: Error| e.to_string().contains("reading only");
     assert!(reader.job("okta").finalize().is_err_and(refused));
     assert!(reader.compact().is_err_and(refused));
-    assert!(reader.gc(0, 0).is_err_and(refused));
+    assert!(reader.gc(&crate::kept(0, 0)).is_err_and(refused));
     let nobody = "01000000-0000-7000-8000-000000000000";
     assert!(reader.abort(nobody).is_err_and(refused));
     assert!(reader.approve(nobody).is_err_and(refused));

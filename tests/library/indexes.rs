@@ -187,7 +187,7 @@ fn act(world: &World, act: &Act, remembered: &Path) {
             std::fs::copy(remembered, &world.path).expect("copied");
         }
         Act::Gc => {
-            world.db.gc(0, 365).expect("sound");
+            world.db.gc(&crate::kept(0, 365)).expect("sound");
         }
         Act::Compact => {
             world.db.compact().expect("sound");

@@ -5,7 +5,7 @@ use crate::common::{dump, fleeting, input, request, sync};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, UploadExtras};
+use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, UndoOptions, UploadExtras};
 use tombolo::graph::{GraphRead, ObjectId, ObjectKind};
 use tombolo::sync::{JobStatus, SyncMode};
 use tombolo::{Database, Error, ErrorKind};
@@ -246,7 +246,7 @@ fn a_foreign_file_is_named_and_cleared_and_keeps_nobody_waiting() {
     let db = Database::open(&path).unwrap();
     sync(&db, "other", SyncMode::Diff, &thing("x")).unwrap();
     assert_eq!(db.jobs().unwrap().iter().filter(|job| job.scope == "other").count(), 1);
-    db.gc(90, 365).unwrap();
+    db.gc(&crate::kept(90, 365)).unwrap();
     let strays = db.clear_jobs(&[], true).unwrap();
     let names: Vec<&str> = strays.iter().map(|stray| stray.name.as_str()).collect();
     assert_eq!(strays.len(), 8 + usize::from(cfg!(unix)), "{names:?}");
@@ -377,19 +377,22 @@ fn old_reports_go_and_what_somebody_needs_stays() {
     let known = |id: Uuid| db.find_job(&id.to_string()).is_ok();
     std::thread::sleep(Duration::from_millis(5));
     // Undo is possible for another 90 days, so what it needs stays.
-    let done = db.gc(90, 0).unwrap();
+    let done = db.gc(&crate::kept(90, 0)).unwrap();
     assert!(known(deleting.id) && known(quiet.id) && known(OKTA));
     assert!(!known(first.id) && !known(patch.id));
     assert_eq!(done.purged_reports, 7);
-    assert_eq!(db.undo(&deleting.id.to_string()).unwrap().restored_entities, 1);
+    assert_eq!(
+        db.undo(&deleting.id.to_string(), UndoOptions::default()).unwrap().restored_entities,
+        1
+    );
     // The job that an object names keeps its numbers.
-    db.gc(0, 0).unwrap();
+    db.gc(&crate::kept(0, 0)).unwrap();
     assert_eq!(db.verify().unwrap(), Vec::<String>::new());
     assert!(dump(&db.snapshot().unwrap()).unwrap().len() == 5);
     for number in 0..4 {
         db.snapshot().unwrap().entity(number).unwrap();
     }
-    assert_eq!(db.gc(0, 0).unwrap().purged_reports, 0);
+    assert_eq!(db.gc(&crate::kept(0, 0)).unwrap().purged_reports, 0);
 }
 
 #[cfg(unix)]

@@ -28,3 +28,12 @@ mod mapping_files;
 mod model;
 mod names;
 mod tidy;
+
+use tombolo::db::GcOptions;
+use tombolo::lang::HistoryKeep;
+
+/// What a `gc` keeps: 0 days of tombstones are no history either.
+fn kept(days: u32, report_days: u32) -> GcOptions {
+    let keep = if days == 0 { HistoryKeep::Never } else { HistoryKeep::default() };
+    GcOptions { days, report_days, keep }
+}

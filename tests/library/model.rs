@@ -1,12 +1,15 @@
-//! Random jobs in all modes beside a model of plain maps: after each step everything is compared.
+//! Random jobs in all modes beside a model of plain maps: after each step everything is compared, and
+//! at the end every state of the past that the file still knows.
 //!
 //! `TOMBOLO_CASES` sets how many sequences are run; a failure prints its seed and shrinks.
 
 use crate::common::{adjacency, dump, fleeting, input, sync, sync_again};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use tombolo::db::{FinalizeRequest, JobRequest};
-use tombolo::graph::EdgeDirection;
+use tombolo::db::{FinalizeRequest, JobRequest, UndoOptions};
+use tombolo::graph::{EdgeDirection, GraphRead, NameLookup};
+use tombolo::lang::PastPoint;
+use tombolo::store::Snapshot;
 use tombolo::sync::{JobReport, JobTally, SyncMode};
 use tombolo::{Database, Error};
 
@@ -60,6 +63,8 @@ enum Step {
     UndoLast,
     /// Names that nothing has go; tombstones stay.
     Sweep,
+    /// All states before go, and all tombstones.
+    Forget,
     Compact,
 }
 
@@ -79,6 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(bridge, links)| Step::Cross { bridge, links }),
         1 => Just(Step::UndoLast),
         1 => Just(Step::Sweep),
+        1 => Just(Step::Forget),
         1 => Just(Step::Compact),
     ];
     prop::collection::vec(step, 1..14)
@@ -300,28 +306,24 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
             *last = Some((report.id.to_string(), before));
         }
         Step::Sweep => {
-            db.gc(30, 365).unwrap();
+            db.gc(&crate::kept(30, 365)).unwrap();
+        }
+        Step::Forget => {
+            db.gc(&crate::kept(0, 365)).unwrap();
+            *last = None;
         }
         Step::Compact => {
             db.compact().unwrap();
         }
         Step::UndoLast => {
             let Some((id, before)) = last.take() else { return };
-            let undone = db.undo(&id);
-            if let Err(e) = &undone {
-                assert!(
-                    e.to_string().contains("nothing") || e.to_string().contains("not kept"),
-                    "{e}"
-                );
-            } else {
-                // What the job deleted lives again; what it created or changed stays.
-                for (name, thing) in before.things {
-                    model.things.entry(name).or_insert(thing);
+            match db.undo(&id, UndoOptions::default()) {
+                Err(e) => assert!(e.to_string().contains("changed nothing"), "{e}"),
+                // Nothing touched it since, so all is as it was before.
+                Ok(undone) => {
+                    assert_eq!(undone.left, Vec::<String>::new());
+                    *model = before;
                 }
-                for (name, link) in before.links {
-                    model.links.entry(name).or_insert(link);
-                }
-                model.cascade();
             }
         }
     }
@@ -329,7 +331,24 @@ fn run(db: &Database, model: &mut Model, step: &Step, last: &mut Option<(String,
 
 fn compare(db: &Database, model: &Model) {
     let snapshot = db.snapshot().unwrap();
-    assert_eq!(dump(&snapshot).unwrap(), model.dump());
+    compare_state(&snapshot, model);
+    assert_eq!(snapshot.verify(), Vec::<String>::new());
+}
+
+/// Compares every state that the file knows with the model as it was then.
+fn compare_past(db: &Database, past: &[(u64, Model)]) {
+    let oldest = db.states().unwrap()[0].revision;
+    for (revision, model) in past {
+        let state = db.state_at(&PastPoint::Revision(*revision));
+        match state {
+            Ok(state) => compare_state(&db.as_of(state).snapshot().unwrap(), model),
+            Err(e) => assert!(*revision < oldest, "{e}"),
+        }
+    }
+}
+
+fn compare_state(snapshot: &Snapshot, model: &Model) {
+    assert_eq!(dump(snapshot).unwrap(), model.dump());
     let mut edges: Vec<_> = model
         .links
         .values()
@@ -339,9 +358,22 @@ fn compare(db: &Database, model: &Model) {
         })
         .collect();
     edges.sort();
-    assert_eq!(adjacency(&snapshot, EdgeDirection::Out), edges);
-    assert_eq!(adjacency(&snapshot, EdgeDirection::In), edges);
-    assert_eq!(snapshot.verify(), Vec::<String>::new());
+    for direction in [EdgeDirection::Out, EdgeDirection::In] {
+        assert_eq!(adjacency(snapshot, direction), edges);
+        let mut passed = 0;
+        snapshot.for_each_edge_of_all(direction, |_, _| passed += 1).unwrap();
+        assert_eq!(passed, edges.len());
+    }
+    for (scope, row) in snapshot.scope_rows().unwrap() {
+        let name = snapshot.name(scope).to_owned();
+        let things = model.things.keys().filter(|(scope, _)| *scope == name).count();
+        let links = model.links.keys().filter(|(scope, _)| *scope == name).count();
+        let live = row.counts.each_ref().map(|counts| counts.live as usize);
+        assert_eq!(live, [things, links], "{name}");
+    }
+    for ((scope, key), _) in &model.things {
+        assert!(snapshot.entity_keyed(scope, key).unwrap().is_some(), "{scope}::{key}");
+    }
 }
 
 fn cases() -> u32 {
@@ -357,10 +389,13 @@ proptest! {
         let db = Database::create(&folder.path().join("t.redb")).unwrap();
         let mut model = Model::default();
         let mut last = None;
+        let mut past = vec![(db.newest_state().unwrap().revision, model.clone())];
         for step in &steps {
             run(&db, &mut model, step, &mut last);
             compare(&db, &model);
+            past.push((db.newest_state().unwrap().revision, model.clone()));
         }
+        compare_past(&db, &past);
     }
 
     #[test]

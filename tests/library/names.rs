@@ -72,11 +72,11 @@ fn names_that_nothing_has_any_more_go_and_others_keep_their_numbers() {
     let known = number("tag.260");
     // Tombstones may come back, so their names stay. Only the state before of the row that lives has gone.
     let overwritten = 1250 - 300;
-    assert_eq!(db.gc(30, 365).unwrap().swept.names, overwritten);
+    assert_eq!(db.gc(&crate::kept(30, 365)).unwrap().swept.names, overwritten);
     assert!(number("tag.8999").is_some());
     std::thread::sleep(Duration::from_millis(5));
     let graph = dump(&db.snapshot().unwrap()).unwrap();
-    let report = db.gc(0, 365).unwrap();
+    let report = db.gc(&crate::kept(0, 365)).unwrap();
     assert_eq!(report.swept.names, 9000 - 300 - overwritten, "{report:?}");
     assert_eq!(db.verify().unwrap(), Vec::<String>::new());
     assert_eq!(dump(&db.snapshot().unwrap()).unwrap(), graph);
@@ -89,7 +89,7 @@ fn names_that_nothing_has_any_more_go_and_others_keep_their_numbers() {
         assert_eq!(db.verify().unwrap(), Vec::<String>::new());
         sync(&db, "junk", SyncMode::Diff, &tagged(0..0)).unwrap();
         std::thread::sleep(Duration::from_millis(5));
-        db.gc(0, 365).unwrap();
+        db.gc(&crate::kept(0, 365)).unwrap();
         assert_eq!(db.verify().unwrap(), Vec::<String>::new());
     }
     let meta = db.snapshot().unwrap().meta();
@@ -107,11 +107,11 @@ fn a_scope_that_held_nothing_goes_and_can_come_again() {
         sync(&db, "it", SyncMode::Diff, &rows(v)).unwrap();
         assert_eq!(db.verify().unwrap(), Vec::<String>::new());
         let graph = dump(&db.snapshot().unwrap()).unwrap();
-        assert_eq!(db.gc(0, 365).unwrap().swept.scopes, 0);
+        assert_eq!(db.gc(&crate::kept(0, 365)).unwrap().swept.scopes, 0);
         assert_eq!(dump(&db.snapshot().unwrap()).unwrap(), graph);
         sync(&db, "it", SyncMode::Diff, "").unwrap();
         std::thread::sleep(Duration::from_millis(5));
-        let swept = db.gc(0, 365).unwrap().swept;
+        let swept = db.gc(&crate::kept(0, 365)).unwrap().swept;
         assert_eq!((swept.scopes, swept.labels), (1, 1));
         let snapshot = db.snapshot().unwrap();
         assert_eq!((snapshot.meta().names, snapshot.name_number("it")), (0, None));
@@ -141,7 +141,7 @@ proptest! {
             sync(&db, ["a", "b", "c"][scope], SyncMode::Diff, &text).unwrap();
             let before = dump(&db.snapshot().unwrap()).unwrap();
             std::thread::sleep(Duration::from_millis(if purge { 2 } else { 0 }));
-            db.gc(if purge { 0 } else { 30 }, 365).unwrap();
+            db.gc(&crate::kept(if purge { 0 } else { 30 }, 365)).unwrap();
             let snapshot = db.snapshot().unwrap();
             prop_assert_eq!(snapshot.verify(), Vec::<String>::new());
             prop_assert_eq!(dump(&snapshot).unwrap(), before);

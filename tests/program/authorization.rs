@@ -413,6 +413,8 @@ fn rest_cases(cases: &mut Cases) {
         ("/v1/stats", ""),
         ("/v1/impact-rules", ""),
         ("/v1/cycles", ""),
+        ("/v1/diff", "?from=now"),
+        ("/v1/history", "?object=secret::victim"),
         ("/v1/jobs", ""),
         ("/metrics", ""),
     ];

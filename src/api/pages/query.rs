@@ -17,9 +17,10 @@ use maud::{Markup, html};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tombolo::answers::{
-    AnswerError, QueryFindings, QueryRequest, SavedQuestionFile, StatsAnswer, clean, question_file,
-    read_query, rules_in_force,
+    AnswerError, QueryFindings, QueryRequest, QuestionContext, SavedQuestionFile, StatsAnswer,
+    asked_state, clean, question_file, read_query, rules_in_force,
 };
+use tombolo::db::Database;
 use tombolo::lang::{Diagnostic, SourceText};
 use tombolo::query::{Query, QueryOptions, QueryParameter};
 
@@ -143,13 +144,23 @@ fn answered(
         return Ok(QueryOutcome::Waits);
     }
     let query = read_query(&source, &self::options(task, questions, values)?)?;
-    let context = task.context();
+    let past = asked_state(&task.app.database, &query, None)?;
+    let old = past.as_ref().map(Database::snapshot).transpose()?;
+    let context = match (&past, &old) {
+        (Some(database), Some(snapshot)) => {
+            QuestionContext { database, snapshot, ..task.context() }
+        }
+        _ => task.context(),
+    };
     let found = QueryFindings::ask(&context, &query)?;
     let notes = found.notes(&context, &query)?;
-    let notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
+    let mut notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
+    if let Some(state) = past.as_ref().and_then(Database::past_state) {
+        notes.push(format!("these rows are of the past: revision {}", state.revision));
+    }
     let total = found.answer.len();
     let window = ListWindow::new(task.visit.parameters.page(), ROWS, total);
-    let rows = query_rows::table(task, &found.answer, &window)?;
+    let rows = query_rows::table(task, context.snapshot, &found.answer, &window)?;
     Ok(QueryOutcome::Rows(rows_panel(task, &query, &notes, (total, window), &rows)))
 }
 

@@ -8,34 +8,40 @@ use rustc_hash::FxHashMap;
 use tombolo::answers::{self, AnswerError, clean};
 use tombolo::graph::{EntityHead, Value};
 use tombolo::query::{CellValue, QueryAnswer};
+use tombolo::store::Snapshot;
 
 /// Characters of one value that a cell shows.
 const CELL_MAX: usize = 400;
 
-/// Some of the rows.
+/// Some of the rows, which are of this snapshot.
 pub fn table(
     task: &PageTask<'_>,
+    snapshot: &Snapshot,
     answer: &QueryAnswer,
     window: &ListWindow,
 ) -> Result<Markup, AnswerError> {
     match answer {
         QueryAnswer::List(entities) | QueryAnswer::Tree { entities, .. } => {
-            entity_table(task, &entities[window.start..window.end])
+            entity_table(task, snapshot, &entities[window.start..window.end])
         }
         QueryAnswer::Table { columns, rows } => {
-            cell_table(task, columns, &rows[window.start..window.end])
+            cell_table(task, snapshot, columns, &rows[window.start..window.end])
         }
     }
 }
 
-fn entity_table(task: &PageTask<'_>, entities: &[u32]) -> Result<Markup, AnswerError> {
+fn entity_table(
+    task: &PageTask<'_>,
+    snapshot: &Snapshot,
+    entities: &[u32],
+) -> Result<Markup, AnswerError> {
     let columns = [
         TableColumn::text("Entity"),
         TableColumn::plain("Type"),
         TableColumn::plain("Class"),
         TableColumn::text("Scope"),
     ];
-    let heads = answers::entities(&task.snapshot, entities)?;
+    let heads = answers::entities(snapshot, entities)?;
     let rows: Vec<Vec<Markup>> = heads
         .iter()
         .map(|head| {
@@ -59,6 +65,7 @@ fn entity(task: &PageTask<'_>, head: &EntityHead) -> Markup {
 
 fn cell_table(
     task: &PageTask<'_>,
+    snapshot: &Snapshot,
     columns: &[String],
     rows: &[Vec<CellValue>],
 ) -> Result<Markup, AnswerError> {
@@ -71,7 +78,7 @@ fn cell_table(
             _ => None,
         })
         .collect();
-    let heads: FxHashMap<u32, EntityHead> = answers::entities(&task.snapshot, &numbers)?
+    let heads: FxHashMap<u32, EntityHead> = answers::entities(snapshot, &numbers)?
         .into_iter()
         .map(|head| (head.number, head))
         .collect();
@@ -93,7 +100,7 @@ fn cell_table(
         .collect();
     let mut shown = Vec::new();
     for row in rows {
-        let cells = row.iter().map(|value| cell(task, &heads, value));
+        let cells = row.iter().map(|value| cell(task, snapshot, &heads, value));
         shown.push(cells.collect::<Result<Vec<Markup>, AnswerError>>()?);
     }
     Ok(parts::table("Rows", &columns, &shown))
@@ -101,6 +108,7 @@ fn cell_table(
 
 fn cell(
     task: &PageTask<'_>,
+    snapshot: &Snapshot,
     heads: &FxHashMap<u32, EntityHead>,
     value: &CellValue,
 ) -> Result<Markup, AnswerError> {
@@ -114,7 +122,7 @@ fn cell(
             None => html! {},
         },
         CellValue::Relationship(number) => {
-            let head = answers::relationship(&task.snapshot, *number)?;
+            let head = answers::relationship(snapshot, *number)?;
             html! { span class="verb" { (clean(&head.class)) } " " (parts::key(&head.key)) }
         }
         CellValue::Object(members) => html! {

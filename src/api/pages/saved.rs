@@ -9,8 +9,10 @@ use maud::{Markup, html};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tombolo::answers::{
-    AnswerError, QueryFindings, SavedQuestion, SavedQuestionFile, clean, question_file, read_query,
+    AnswerError, QueryFindings, QuestionContext, SavedQuestion, SavedQuestionFile, asked_state,
+    clean, question_file, read_query,
 };
+use tombolo::db::Database;
 
 /// Time that a page takes for questions that nobody asked for by name.
 const UNASKED: Duration = Duration::from_millis(150);
@@ -76,7 +78,14 @@ fn state(
     let ask = || -> Result<u64, AnswerError> {
         let options = query::options(task, Some(questions), BTreeMap::new())?;
         let read = read_query(&question.source(&question_file()), &options)?;
-        Ok(QueryFindings::ask(&task.context(), &read)?.answer.len() as u64)
+        let context = task.context();
+        let past = asked_state(context.database, &read, None)?;
+        let old = past.as_ref().map(Database::snapshot).transpose()?;
+        let context = match (&past, &old) {
+            (Some(database), Some(snapshot)) => QuestionContext { database, snapshot, ..context },
+            _ => context,
+        };
+        Ok(QueryFindings::ask(&context, &read)?.answer.len() as u64)
     };
     match (ask(), question.expect) {
         (Ok(rows), Some(expected)) if expected.holds(rows) => QuestionState::Holds(rows),

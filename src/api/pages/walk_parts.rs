@@ -4,7 +4,7 @@ use super::address::{self, PageParameters};
 use super::page::PageTask;
 use super::parts;
 use maud::{Markup, html};
-use tombolo::answers::{AnswerError, NamedChainStep, StatsAnswer, clean};
+use tombolo::answers::{AnswerError, NamedChainStep, StatsAnswer, clean, shell_word};
 use tombolo::graph::EntityHead;
 
 /// Names that a field offers.
@@ -166,16 +166,6 @@ pub fn behind(command: &str, j1ql: Option<&str>) -> Markup {
     )
 }
 
-/// A word of a command as a shell reads it.
-pub fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,+=".contains(c);
-    // A word that begins like a flag would be taken for one.
-    match !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", clean(text).replace('\'', "'\\''")),
-    }
-}
-
 /// A command under construction.
 pub struct ShellCommand(String);
 
@@ -240,7 +230,5 @@ mod tests {
         let text =
             "tombolo blast-radius 'okta::it'\\''s; rm -rf $HOME' --class Device,User --people";
         assert_eq!(command.text(), text);
-        assert_eq!(shell_word("--db"), "'--db'");
-        assert_eq!(shell_word("a\nb"), "'a\\nb'");
     }
 }

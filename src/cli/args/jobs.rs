@@ -119,8 +119,8 @@ pub enum JobAction {
     Approve(JobIdArgs),
     /// Drop a held or open job; the graph stays as it is
     Abort(JobIdArgs),
-    /// Bring back what a job deleted
-    Undo(JobIdArgs),
+    /// Take back what a job did, as far as nothing later touched it
+    Undo(JobUndoArgs),
     /// Delete damaged job files, uploads without a job, and foreign files from the folder of jobs
     Clear(JobClearArgs),
 }
@@ -139,10 +139,21 @@ pub struct JobClearArgs {
 pub struct JobShowArgs {
     #[command(flatten)]
     pub job: JobIdArgs,
-    /// Name each object that a held job would change, and what of it; of a job that ended only
-    /// counts are kept
+    /// Name each object that the job changed, or would change while it is held, and what of it
     #[arg(long)]
     pub changes: bool,
+}
+
+#[derive(Args)]
+pub struct JobUndoArgs {
+    #[command(flatten)]
+    pub job: JobIdArgs,
+    /// Also take back what was touched since
+    #[arg(long)]
+    pub force: bool,
+    /// Say what would be taken back, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
 }
 
 #[derive(Args)]

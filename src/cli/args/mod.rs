@@ -5,6 +5,7 @@
 
 mod jobs;
 mod mapping_files;
+mod past;
 mod questions;
 #[cfg(any(feature = "push", feature = "server"))]
 mod server;
@@ -15,9 +16,10 @@ pub use mapping_files::{
     MappingFileArgs, NameValuePair, NewMappingArgs, PlanArgs, PlanDisplayArgs, PlanFormat,
     SchemaArgs,
 };
+pub use past::{DiffArgs, DiffFormat, HistoryArgs, PastArgs, UpgradeArgs};
 pub use questions::{
-    BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, GetArgs, ImpactRulesArgs, OwnersArgs,
-    PathArgs, QueryArgs, ScopesAction, ScopesArgs,
+    BlastRadiusArgs, CyclesArgs, DeleteRelationshipsArgs, DrawingArgs, GetArgs, ImpactRulesArgs,
+    OwnersArgs, PathArgs, QueryArgs, ScopesAction, ScopesArgs,
 };
 #[cfg(feature = "push")]
 pub use server::PushArgs;
@@ -192,6 +194,10 @@ pub enum CliCommand {
     Stats(ListingArgs),
     /// Write the graph, or one scope of it, to standard output
     Export(ExportArgs),
+    /// Show what changed between two states
+    Diff(DiffArgs),
+    /// Show every version of an entity or a relationship, and the job behind each
+    History(HistoryArgs),
     /// Look at the database in a browser
     #[cfg(feature = "server")]
     Open(OpenArgs),
@@ -210,8 +216,10 @@ pub enum CliCommand {
     Backup(BackupArgs),
     /// Give unused space back to the file system
     Compact,
-    /// Purge tombstones, abandoned uploads and old reports
+    /// Let go of old states, and purge tombstones, abandoned uploads and old reports
     Gc(GcArgs),
+    /// Bring a database file of the format before to this one
+    Upgrade(UpgradeArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
 }
@@ -242,6 +250,8 @@ pub enum GraphFormat {
     Dot,
     Mermaid,
     Graphml,
+    Svg,
+    Html,
 }
 
 /// When a query is explained.
@@ -340,6 +350,8 @@ pub struct BackupArgs {
 
 #[derive(Args)]
 pub struct ListingArgs {
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Output
     #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
     pub output: RowFormat,
@@ -347,6 +359,8 @@ pub struct ListingArgs {
 
 #[derive(Args)]
 pub struct ExportArgs {
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Only what this scope owns
     #[arg(long, short, value_name = "SCOPE")]
     pub scope: Option<String>,
@@ -360,9 +374,10 @@ pub struct ExportArgs {
 
 #[derive(Args)]
 pub struct GcArgs {
-    /// Purge what was deleted, aborted or abandoned more than this many days ago
-    #[arg(long, default_value_t = 90, value_name = "DAYS")]
-    pub older_than: u32,
+    /// Purge what was deleted, aborted or abandoned more than this many days ago, and let go of the
+    /// states before; 90 unless told, and as `[history] keep` of tombolo.toml says for states
+    #[arg(long, value_name = "DAYS")]
+    pub older_than: Option<u32>,
     /// Drop reports of jobs that ended more than this many days ago, apart from the last of each
     /// scope and those that an undo needs
     #[arg(long, default_value_t = 365, value_name = "DAYS")]
@@ -516,7 +531,7 @@ mod tests {
         };
         assert_eq!(blast.entities, ["a", "b"]);
         assert_eq!(blast.verb, ["HAS", "OWNS", "USES"]);
-        assert_eq!((blast.depth, blast.output), (Some(3), GraphFormat::Json));
+        assert_eq!((blast.depth, blast.drawing.output), (Some(3), GraphFormat::Json));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The arguments of questions and of listings.
 
 use super::{
-    AnswerFormat, BlastDirection, ExplainWhen, GraphFormat, ImpactCause, ListingArgs,
-    PathDirection, ReportFormat, RowFormat, RuleFormat,
+    AnswerFormat, BlastDirection, ExplainWhen, GraphFormat, ImpactCause, ListingArgs, PastArgs,
+    PathDirection, ReportFormat, RuleFormat,
 };
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -75,6 +75,19 @@ pub struct QueryArgs {
     /// Output; pictures are of RETURN TREE
     #[arg(short, long, value_enum, default_value_t = AnswerFormat::Table)]
     pub output: AnswerFormat,
+    #[command(flatten)]
+    pub past: PastArgs,
+}
+
+// How an answer that is a part of the graph is printed. A doc comment would stand in for that of the command.
+#[derive(Args)]
+pub struct DrawingArgs {
+    /// In the picture of -o svg or html: draw 25 entities of this group; once more, 25 more
+    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    pub open: Vec<String>,
+    /// Output; svg is a picture, html a page with picture and table
+    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
+    pub output: GraphFormat,
 }
 
 #[derive(Args)]
@@ -112,9 +125,10 @@ pub struct BlastRadiusArgs {
     /// Rules live in `tombolo.toml` now
     #[arg(long, value_name = "FILE", hide = true)]
     pub propagation: Option<PathBuf>,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub past: PastArgs,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -150,9 +164,10 @@ pub struct OwnersArgs {
     /// Let only these verbs say who owns
     #[arg(long, value_name = "VERB,...", value_delimiter = ',')]
     pub verb: Vec<String>,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub past: PastArgs,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -192,9 +207,10 @@ pub struct PathArgs {
     /// Exit 1 when there is no chain
     #[arg(long)]
     pub exit_code: bool,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = GraphFormat::Table)]
-    pub output: GraphFormat,
+    #[command(flatten)]
+    pub past: PastArgs,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -205,9 +221,10 @@ pub struct CyclesArgs {
     /// Exit 1 when there is a cycle
     #[arg(long)]
     pub exit_code: bool,
-    /// Output
-    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
-    pub output: RowFormat,
+    #[command(flatten)]
+    pub past: PastArgs,
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
 }
 
 #[derive(Args)]
@@ -215,6 +232,8 @@ pub struct GetArgs {
     /// The entity
     #[arg(value_name = "ENTITY")]
     pub entity: String,
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Output
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,

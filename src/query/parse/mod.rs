@@ -309,6 +309,7 @@ impl QueryParser<'_> {
             order: Vec::new(),
             skip: None,
             limit: None,
+            at: None,
             span: start..start,
         };
         while self.clause(&mut query)? {}
@@ -359,6 +360,11 @@ impl QueryParser<'_> {
             query.skip = Some(self.whole_number()?);
         } else if self.eat_keyword("LIMIT") {
             query.limit = Some(self.whole_number()?);
+        } else if self.is_keyword("AT") {
+            self.next();
+            twice(self, query.at.is_some(), "AT")?;
+            query.at = Some(self.text_value("a point in the past in quotes: '2026-11-24', '3d'")?);
+            self.extension("`AT`", self.since(at.start))?;
         } else {
             return Ok(false);
         }

@@ -10,11 +10,11 @@ use super::pattern::RegexCache;
 use super::resolved::*;
 use super::syntax::{
     self as written, ComparisonOp, EntityPattern, PatternElement, ReturnClause,
-    SelectorAlternative, SpannedName, TextSpan,
+    SelectorAlternative, SpannedName, TextLiteral, TextSpan,
 };
 use super::{QueryOptions, parse};
 use crate::graph::{Value, same_name};
-use crate::lang::{Diagnostic, SourceText};
+use crate::lang::{Diagnostic, PastPoint, SourceText};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -158,11 +158,32 @@ impl QueryResolver<'_> {
             output,
             skip: query.skip.unwrap_or(0),
             limit: query.limit,
+            at: match &query.at {
+                Some(at) => self.past_point(at)?,
+                None => None,
+            },
             entity_slots: self.entities,
             relationship_slots: self.relationships,
             unnamed: std::mem::take(&mut self.unnamed),
             reached: if only_groups { std::mem::take(&mut self.reached) } else { Vec::new() },
         })
+    }
+
+    /// The point in the past that a query names. One in a placeholder without a value is not known
+    /// yet.
+    fn past_point(&mut self, at: &TextLiteral) -> ResolveResult<Option<PastPoint>> {
+        if !self.options.past {
+            let fault = self.fault("Q0113", "`AT` can not be asked here", &at.span);
+            let help = "this query is asked of the newest state; leave `AT` out";
+            return Err(Box::new(fault.help(help)));
+        }
+        let text = self.filled(at)?;
+        if at.hole && self.options.parameters.is_none() {
+            return Ok(None);
+        }
+        PastPoint::parse(&text, self.options.now)
+            .map(Some)
+            .map_err(|(message, help)| Box::new(self.fault("Q0112", message, &at.span).help(help)))
     }
 
     fn shortest(

@@ -5,8 +5,9 @@ use super::{ReadTable, Snapshot};
 use crate::graph::{AdjacencyRead, EdgeDirection, IncidentEdge, ObjectKind};
 use crate::store::StoreError;
 use crate::store::edges;
+use crate::store::history::EdgeOverlay;
 use crate::store::labels::LabelTable;
-use crate::store::rows::{DatabaseMeta, EdgeCounts};
+use crate::store::rows::EdgeCounts;
 use crate::store::segment::{AdjacencyEntry, StoredEdge};
 use std::ops::Range;
 use std::rc::Rc;
@@ -76,6 +77,19 @@ impl Snapshot {
         direction: EdgeDirection,
         range: Range<u32>,
     ) -> Result<Vec<AdjacencyEntry>, StoreError> {
+        let now = self.read_stored_range(direction, range.clone())?;
+        match &self.past {
+            Some(past) => past.edges_near(direction, range, now),
+            None => Ok(now),
+        }
+    }
+
+    /// The same of the newest state.
+    fn read_stored_range(
+        &self,
+        direction: EdgeDirection,
+        range: Range<u32>,
+    ) -> Result<Vec<AdjacencyEntry>, StoreError> {
         let counts = self.meta.edges[direction as usize];
         let base = edges::base_near(&self.adjacency, direction, counts, range.clone())?;
         if counts.delta == 0 {
@@ -126,7 +140,26 @@ impl Snapshot {
         direction: EdgeDirection,
         visit: impl FnMut(u32, IncidentEdge),
     ) -> Result<(), StoreError> {
-        read_adjacency(&self.adjacency, direction, &self.meta, &self.labels, visit)
+        self.adjacency_source(direction)?.read(visit)
+    }
+
+    /// All that a pass over the edges of a direction reads, which another thread may do.
+    fn adjacency_source(
+        &self,
+        direction: EdgeDirection,
+    ) -> Result<AdjacencySource<'_>, StoreError> {
+        let past = match &self.past {
+            Some(past) => Some((past.all_edge_changes(direction)?, past.relationship_bound())),
+            None => None,
+        };
+        Ok(AdjacencySource {
+            table: &self.adjacency,
+            direction,
+            counts: self.meta.edges[direction as usize],
+            entities: self.entities_stored,
+            labels: &self.labels,
+            past,
+        })
     }
 
     /// Proves that there is no delta if the counters say so: readers of edges trust the counters.
@@ -155,17 +188,32 @@ fn to_graph_edge(labels: &LabelTable, edge: StoredEdge) -> IncidentEdge {
     }
 }
 
-/// Reads all edges in one direction by one pass over the table.
-fn read_adjacency(
-    table: &ReadTable,
+/// The edges of one direction, to be read by one pass over the table.
+struct AdjacencySource<'s> {
+    table: &'s ReadTable,
     direction: EdgeDirection,
-    meta: &DatabaseMeta,
-    labels: &LabelTable,
-    mut visit: impl FnMut(u32, IncidentEdge),
-) -> Result<(), StoreError> {
-    let counts = meta.edges[direction as usize];
-    let visit = |entity, edge| visit(entity, to_graph_edge(labels, edge));
-    edges::all(table, direction, counts, meta.bound(ObjectKind::Entity), visit)
+    counts: EdgeCounts,
+    /// One more than the greatest number of an entity in the table.
+    entities: u32,
+    labels: &'s LabelTable,
+    /// Of a state of the past: the edges that came or went since, and the bound of relationships.
+    past: Option<(Vec<(AdjacencyEntry, bool)>, u32)>,
+}
+
+impl AdjacencySource<'_> {
+    fn read(&self, mut visit: impl FnMut(u32, IncidentEdge)) -> Result<(), StoreError> {
+        let mut named = |entity, edge| visit(entity, to_graph_edge(self.labels, edge));
+        let AdjacencySource { table, direction, counts, entities, .. } = *self;
+        let Some((changes, bound)) = &self.past else {
+            return edges::all(table, direction, counts, entities, named);
+        };
+        let mut overlay = EdgeOverlay::new(changes, *bound);
+        edges::all(table, direction, counts, entities, |entity, edge| {
+            overlay.emit((entity, edge), &mut |(entity, edge)| named(entity, edge));
+        })?;
+        overlay.finish(&mut |(entity, edge)| named(entity, edge));
+        Ok(())
+    }
 }
 
 /// Below this many entities a second thread takes longer to start than to read.
@@ -196,16 +244,16 @@ impl AdjacencyRead for Snapshot {
         out: impl FnMut(u32, IncidentEdge) + Send,
         into: impl FnMut(u32, IncidentEdge) + Send,
     ) -> Result<(), StoreError> {
-        let (table, meta, labels) = (&self.adjacency, &self.meta, &self.labels);
-        if meta.bound(ObjectKind::Entity) < THREADS_FROM {
-            read_adjacency(table, EdgeDirection::Out, meta, labels, out)?;
-            return read_adjacency(table, EdgeDirection::In, meta, labels, into);
+        let [with, against] = [EdgeDirection::Out, EdgeDirection::In];
+        let (with, against) = (self.adjacency_source(with)?, self.adjacency_source(against)?);
+        if self.meta.bound(ObjectKind::Entity) < THREADS_FROM {
+            with.read(out)?;
+            return against.read(into);
         }
         // The directions lie in separate spaces of the table, so they can be read side by side.
         std::thread::scope(|threads| {
-            let other =
-                threads.spawn(|| read_adjacency(table, EdgeDirection::In, meta, labels, into));
-            let with = read_adjacency(table, EdgeDirection::Out, meta, labels, out);
+            let other = threads.spawn(|| against.read(into));
+            let with = with.read(out);
             let against = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             match (with, against) {
                 // It is the other one that found the fault.

@@ -17,13 +17,23 @@ use std::rc::Rc;
 /// A value as it lies in a page of the engine.
 type PageGuard = AccessGuard<'static, &'static [u8]>;
 
-/// A value of ours, still in its page.
-pub(in crate::store) struct VerifiedValue(pub(super) PageGuard);
+/// A value of ours: a payload without its seal.
+pub(in crate::store) enum VerifiedValue {
+    /// As it lies in its page.
+    Stored(PageGuard),
+    /// As it was in the past, made of what is stored.
+    Made(Vec<u8>),
+}
 
 impl VerifiedValue {
     pub(in crate::store) fn payload(&self) -> &[u8] {
-        let sealed = self.0.value();
-        &sealed[..sealed.len() - SEAL]
+        match self {
+            VerifiedValue::Stored(guard) => {
+                let sealed = guard.value();
+                &sealed[..sealed.len() - SEAL]
+            }
+            VerifiedValue::Made(payload) => payload,
+        }
     }
 }
 
@@ -182,8 +192,9 @@ impl HeadCache {
         let at = (kind as u8, chunk);
         // A pass in order reads each chunk once, so only a second read proves that a chunk is worth
         // keeping.
-        if !self.once.insert(at) {
-            let bytes = opened.0.value().len();
+        // To make one of the past again takes longer than to read it.
+        if !self.once.insert(at) || matches!(**opened, VerifiedValue::Made(_)) {
+            let bytes = opened.payload().len();
             self.kept.make_room(&at, bytes, |_, _| {});
             self.kept.insert(at, Rc::clone(opened), bytes);
         }

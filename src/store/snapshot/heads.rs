@@ -9,6 +9,7 @@ use crate::graph::{EntityFacts, ObjectKind, default_relationship_key};
 use crate::store::StoreError;
 use crate::store::codec::proven;
 use crate::store::heads::{CHUNK, HeadChunk, ObjectHead};
+use crate::store::history::PastOverlay;
 use crate::store::tables;
 use std::rc::Rc;
 
@@ -35,7 +36,15 @@ impl Snapshot {
         let key = tables::head_key(kind, chunk);
         let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
         proven("heads", &key, guard.value())?;
-        let opened = Rc::new(VerifiedValue(guard));
+        let mut opened = VerifiedValue::Stored(guard);
+        if let Some(past) = &self.past {
+            let stored = HeadChunk::parse(opened.payload())
+                .ok_or_else(|| StoreError::corrupt("heads", &key, "contents make no sense"))?;
+            if let Some(made) = past.chunk(kind, chunk, &stored)? {
+                opened = VerifiedValue::Made(made);
+            }
+        }
+        let opened = Rc::new(opened);
         self.heads_kept.borrow_mut().keep(kind, chunk, &opened);
         Ok(opened)
     }
@@ -49,12 +58,59 @@ impl Snapshot {
         if number >= self.meta.bound(kind) {
             return Ok(None);
         }
-        let opened = self.head_chunk(kind, number / CHUNK)?;
+        let opened = match &self.past {
+            None => self.head_chunk(kind, number / CHUNK)?,
+            Some(past) => match self.past_head(past, kind, number)? {
+                Ok(made) => made,
+                Err(single) => {
+                    let chunk = HeadChunk::parse(&single)
+                        .ok_or_else(|| missing("heads", &tables::head_key(kind, number / CHUNK)))?;
+                    return Ok(chunk.present(0).then(|| read(&chunk, 0)));
+                }
+            },
+        };
         let key = tables::head_key(kind, number / CHUNK);
         let chunk = HeadChunk::parse(opened.payload())
             .ok_or_else(|| StoreError::corrupt("heads", &key, "contents make no sense"))?;
         let row = (number % CHUNK) as usize;
         Ok(chunk.present(row).then(|| read(&chunk, row)))
+    }
+
+    /// The chunk in which an object of the past is to be read: one that holds it alone, in its first
+    /// row (`Err`), where it changed since, or all of the chunk, where it did not or is known.
+    ///
+    /// To make a whole chunk as it was takes longer than to read a few objects of it.
+    fn past_head(
+        &self,
+        past: &PastOverlay,
+        kind: ObjectKind,
+        number: u32,
+    ) -> Result<Result<Rc<VerifiedValue>, Vec<u8>>, StoreError> {
+        let at = number / CHUNK;
+        if let Some(made) = self.heads_kept.borrow_mut().find(kind, at) {
+            return Ok(Ok(made));
+        }
+        let stored = self.stored_chunk(kind, at)?;
+        let now = || HeadChunk::parse(stored.payload())?.get((number % CHUNK) as usize);
+        Ok(match past.single(kind, number, now)? {
+            Some(single) => Err(single),
+            None => Ok(stored),
+        })
+    }
+
+    /// A chunk as it lies in the file, whichever state this is.
+    fn stored_chunk(&self, kind: ObjectKind, chunk: u32) -> Result<Rc<VerifiedValue>, StoreError> {
+        if let Some((last, stored)) = &self.stored_chunks.borrow()[kind as usize]
+            && *last == chunk
+        {
+            return Ok(Rc::clone(stored));
+        }
+        let key = tables::head_key(kind, chunk);
+        let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
+        proven("heads", &key, guard.value())?;
+        let stored = Rc::new(VerifiedValue::Stored(guard));
+        self.stored_chunks.borrow_mut()[kind as usize] = Some((chunk, Rc::clone(&stored)));
+        Ok(stored)
     }
 
     /// The head of an object, tombstones included.
@@ -101,8 +157,15 @@ impl Snapshot {
                 return self.with_chunk(kind, number, LocatedFacts::read);
             }
         }
-        let all = self.with_chunk(kind, number, |chunk, _| Rc::<[_]>::from(unpacked(chunk)))?;
-        let Some(all) = all else { return Ok(None) };
+        if number >= self.meta.bound(kind) {
+            return Ok(None);
+        }
+        let opened = self.head_chunk(kind, number / CHUNK)?;
+        let chunk = HeadChunk::parse(opened.payload()).ok_or_else(|| {
+            let key = tables::head_key(kind, number / CHUNK);
+            StoreError::corrupt("heads", &key, "contents make no sense")
+        })?;
+        let all = Rc::<[_]>::from(unpacked(&chunk));
         let found = all.get(row).copied().flatten();
         let FactsCache { asked, known } = &mut *self.facts_kept.borrow_mut();
         let bytes = size_of_val(&all[..]);

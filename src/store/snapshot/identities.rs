@@ -56,15 +56,18 @@ impl Snapshot {
         let mut ids = ids.peekable();
         while let Some(&first) = ids.peek() {
             let at = first.0.to_be_bytes();
-            let mut any = false;
-            tiles::for_each_between(&self.identity, "identity", &space, [&at, &at], |tile| {
-                let row = IdentityRow::parse(tile.contents)?;
-                while let Some(id) = ids.next_if(|id| tile.reaches(&id.0.to_be_bytes())) {
-                    found(row.find(id));
-                }
-                any = true;
-                Some(())
-            })?;
+            let (mut any, mut fault) = (false, None);
+            let walked =
+                tiles::for_each_between(&self.identity, "identity", &space, [&at, &at], |tile| {
+                    let row = IdentityRow::parse(tile.contents)?;
+                    while let Some(id) = ids.next_if(|id| tile.reaches(&id.0.to_be_bytes())) {
+                        found(row.find(id).and_then(|entry| self.then(kind, entry, &mut fault)));
+                    }
+                    any = true;
+                    Some(())
+                });
+            // After a fault the engine only says that it gave up, so the first one counts.
+            fault.map_or(walked, Err)?;
             // The space is empty: the remaining hashes are not found either.
             if !any {
                 ids.for_each(|_| found(None));
@@ -82,10 +85,33 @@ impl Snapshot {
         mut visit: impl FnMut(IdentityEntry),
     ) -> Result<(), StoreError> {
         let space = tables::identity_space(kind, scope);
-        tiles::all(&self.identity, "identity", &space, |tile: &StoredTile<'_, 8>| {
-            IdentityRow::parse(tile.contents)?.iter().for_each(&mut visit);
+        let mut fault = None;
+        let walked = tiles::all(&self.identity, "identity", &space, |tile: &StoredTile<'_, 8>| {
+            let entries = IdentityRow::parse(tile.contents)?.iter();
+            entries.filter_map(|entry| self.then(kind, entry, &mut fault)).for_each(&mut visit);
             Some(())
-        })
+        });
+        fault.map_or(walked, Err)
+    }
+
+    /// An identity as it is in this state; `None` if its object is not there. The digest is that of
+    /// the newest state: only jobs ask for it, and they plan on no other.
+    fn then(
+        &self,
+        kind: ObjectKind,
+        entry: IdentityEntry,
+        fault: &mut Option<StoreError>,
+    ) -> Option<IdentityEntry> {
+        if self.past.is_none() {
+            return Some(entry);
+        }
+        match self.facts(kind, entry.number) {
+            Ok(facts) => facts.map(|facts| IdentityEntry { live: facts.live, ..entry }),
+            Err(e) => {
+                fault.get_or_insert(e);
+                None
+            }
+        }
     }
 
     /// Adds the objects of a kind in a scope whose hashes lie in a range, in ascending order.
@@ -98,12 +124,15 @@ impl Snapshot {
     ) -> Result<(), StoreError> {
         let space = tables::identity_space(kind, scope);
         let [from, to] = [range.start(), range.end()].map(|id| id.0.to_be_bytes());
-        let start = found.len();
-        tiles::for_each_between(&self.identity, "identity", &space, [&from, &to], |tile| {
-            let row = IdentityRow::parse(tile.contents)?;
-            found.extend(row.iter().filter(|identity| range.contains(&identity.id)));
-            Some(())
-        })?;
+        let (start, mut fault) = (found.len(), None);
+        let walked =
+            tiles::for_each_between(&self.identity, "identity", &space, [&from, &to], |tile| {
+                let row = IdentityRow::parse(tile.contents)?;
+                let inside = row.iter().filter(|identity| range.contains(&identity.id));
+                found.extend(inside.filter_map(|entry| self.then(kind, entry, &mut fault)));
+                Some(())
+            });
+        fault.map_or(walked, Err)?;
         // Tiles came from the last to the first.
         found[start..].sort_unstable_by_key(|identity| identity.id);
         Ok(())

@@ -23,13 +23,14 @@ use super::StoreError;
 use super::body;
 use super::cache::BudgetedCache;
 use super::codec::{proven, unseal};
+use super::history::PastOverlay;
 use super::labels::LabelTable;
 use super::names::{NameChunk, WordDictionary};
 use super::rows::{DatabaseMeta, ScopeRow};
 use super::tables::{self, ByteTableDefinition};
 use caches::{
     BlockAddress, FactsCache, HeadCache, JOBS_MEMORY, LazyDelta, MEMORY, NAMES_MEMORY,
-    NeighborhoodCache, ScanCursor, SnapshotCaches, UnpackedBlock,
+    NeighborhoodCache, ScanCursor, SnapshotCaches, UnpackedBlock, VerifiedValue,
 };
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 use rustc_hash::FxHashMap;
@@ -42,7 +43,12 @@ pub(super) type ReadTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// One consistent state of the database.
 pub struct Snapshot {
+    /// The counters of this state.
     meta: DatabaseMeta,
+    /// One more than the greatest number of an entity in the file, whichever state this is.
+    entities_stored: u32,
+    /// What differs from the newest state, if this is an older one.
+    past: Option<PastOverlay>,
     words: WordDictionary,
     labels: LabelTable,
     identity: ReadTable,
@@ -58,6 +64,8 @@ pub struct Snapshot {
     /// The deltas of both directions, once they were asked for often.
     deltas: [LazyDelta; 2],
     heads_kept: RefCell<HeadCache>,
+    /// The last chunk of each kind as it is stored, for states of the past.
+    stored_chunks: RefCell<[Option<(u32, Rc<VerifiedValue>)>; 2]>,
     facts_kept: RefCell<FactsCache>,
     bodies_kept: RefCell<BudgetedCache<BlockAddress, Rc<UnpackedBlock>>>,
     /// The block that was asked for last: the next question often needs it again.
@@ -95,6 +103,8 @@ impl Snapshot {
         let caches = SnapshotCaches::new(MEMORY);
         Ok(Snapshot {
             meta,
+            entities_stored: meta.bound(crate::graph::ObjectKind::Entity),
+            past: None,
             words,
             labels,
             identity: open(tables::IDENTITY)?,
@@ -108,6 +118,7 @@ impl Snapshot {
             near: RefCell::new(caches.near),
             deltas: Default::default(),
             heads_kept: RefCell::new(caches.heads),
+            stored_chunks: RefCell::default(),
             facts_kept: RefCell::new(caches.facts),
             bodies_kept: RefCell::new(caches.bodies),
             last_block: RefCell::default(),
@@ -142,6 +153,25 @@ impl Snapshot {
             .ok_or_else(|| missing("meta", tables::META_KEY))
     }
 
+    /// The state at an earlier revision, or this one. Nothing is read before it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSuchState`] if the file does not reach back to it, or has not come to it.
+    pub fn as_of(self, revision: u64) -> Result<Snapshot, StoreError> {
+        if revision == self.meta.revision {
+            return Ok(self);
+        }
+        let (past, meta) = PastOverlay::new(self.history_table()?, revision, self.meta)?;
+        // Indexes are of the newest state; so is all that the caches may hold.
+        Ok(Snapshot { past: Some(past), meta, indexes: None, ..self }.with_memory(MEMORY))
+    }
+
+    /// True if this is not the newest state of the file.
+    pub fn is_past(&self) -> bool {
+        self.past.is_some()
+    }
+
     /// Lets lookups by property keep indexes in `folder`, which is made when it is first needed.
     /// The state of the folder changes how long an answer takes, never the answer.
     pub fn with_indexes(mut self, folder: std::path::PathBuf) -> Snapshot {
@@ -159,8 +189,21 @@ impl Snapshot {
             facts_kept: RefCell::new(facts),
             bodies_kept: RefCell::new(bodies),
             last_block: RefCell::default(),
+            passing: RefCell::default(),
+            scope_cache: OnceCell::new(),
+            deltas: Default::default(),
             ..self
         }
+    }
+
+    /// The table of the history. Few questions need it, so it is not opened before.
+    pub(super) fn history_table(&self) -> Result<ReadTable, StoreError> {
+        Ok(self.transaction.open_table(tables::HISTORY)?)
+    }
+
+    /// The newest state of the same commit, with caches of its own.
+    pub fn newest(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::new(Arc::clone(&self.transaction))
     }
 
     /// The read transaction of the engine.

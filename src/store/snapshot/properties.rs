@@ -167,6 +167,20 @@ impl Snapshot {
         Ok((all, raw.map(str::to_owned)))
     }
 
+    /// One property of an object as a head has it, whichever state the head is of.
+    pub fn property_of(
+        &self,
+        kind: ObjectKind,
+        head: &ObjectHead,
+        name: &str,
+    ) -> Result<Option<Value<'static>>, StoreError> {
+        let Some(name) = self.property_number(name)? else { return Ok(None) };
+        let mut found = None;
+        let place = (head.scope, head.block, head.slot);
+        self.visit_property(kind, place, name, |value| found = Some(value.into_owned()))?;
+        Ok(found)
+    }
+
     pub(super) fn metadata(&self, head: &ObjectHead) -> Result<ObjectMetadata, StoreError> {
         let (job_id, source) = self.job_name(head.job)?;
         Ok(ObjectMetadata {

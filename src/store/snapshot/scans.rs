@@ -2,10 +2,11 @@
 
 use super::caches::{LocatedFacts, ScanCursor};
 use super::heads::{entity_facts, unpacked};
-use super::{Snapshot, get, missing};
+use super::{Snapshot, missing};
 use crate::graph::{EntityFacts, ObjectKind};
 use crate::store::StoreError;
 use crate::store::body;
+use crate::store::codec::proven;
 use crate::store::heads::{CHUNK, HeadChunk, NO_BODY};
 use crate::store::tables;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -13,6 +14,27 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 impl Snapshot {
+    /// Calls `read` with a chunk of heads. A pass reads each chunk once, so none is kept.
+    fn with_rows<R>(
+        &self,
+        kind: ObjectKind,
+        chunk: u32,
+        read: impl FnOnce(&HeadChunk<'_>) -> R,
+    ) -> Result<R, StoreError> {
+        let key = tables::head_key(kind, chunk);
+        let damaged = || StoreError::corrupt("heads", &key, "contents make no sense");
+        let guard = self.heads.get(&key[..])?.ok_or_else(|| missing("heads", &key))?;
+        let stored = HeadChunk::parse(proven("heads", &key, guard.value())?).ok_or_else(damaged)?;
+        let made = match &self.past {
+            Some(past) => past.chunk(kind, chunk, &stored)?,
+            None => None,
+        };
+        match &made {
+            Some(made) => Ok(read(&HeadChunk::parse(made).ok_or_else(damaged)?)),
+            None => Ok(read(&stored)),
+        }
+    }
+
     /// Calls `visit` with the number and chunk row of every live object, in ascending order.
     pub fn for_each_live(
         &self,
@@ -33,15 +55,11 @@ impl Snapshot {
         mut visit: impl FnMut(u32, &HeadChunk<'_>, usize),
     ) -> Result<(), StoreError> {
         for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
-            let key = tables::head_key(kind, chunk);
-            get(&self.heads, tables::HEADS, "heads", &key, |payload| {
-                let rows = HeadChunk::parse(payload)?;
+            self.with_rows(kind, chunk, |rows| {
                 for row in (0..rows.len()).filter(|&row| rows.present(row)) {
-                    visit(chunk * CHUNK + row as u32, &rows, row);
+                    visit(chunk * CHUNK + row as u32, rows, row);
                 }
-                Some(())
-            })?
-            .ok_or_else(|| missing("heads", &key))?;
+            })?;
         }
         Ok(())
     }
@@ -104,14 +122,10 @@ impl Snapshot {
     pub fn last_jobs(&self, kind: ObjectKind) -> Result<FxHashSet<u32>, StoreError> {
         let mut jobs = FxHashSet::default();
         for chunk in 0..self.meta.bound(kind).div_ceil(CHUNK) {
-            let key = tables::head_key(kind, chunk);
-            get(&self.heads, tables::HEADS, "heads", &key, |payload| {
-                let rows = HeadChunk::parse(payload)?;
-                // A row that is absent says job 0, which costs no more than to keep that.
+            // A row that is absent says job 0, which costs no more than to keep that.
+            self.with_rows(kind, chunk, |rows| {
                 jobs.extend((0..rows.len()).map(|row| rows.job(row)));
-                Some(())
-            })?
-            .ok_or_else(|| missing("heads", &key))?;
+            })?;
         }
         Ok(jobs)
     }
@@ -143,16 +157,10 @@ impl Snapshot {
         mut visit: impl FnMut(u32, &HeadChunk<'_>, usize) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         for chunk in 0..self.meta.bound(ObjectKind::Entity).div_ceil(CHUNK) {
-            let key = tables::head_key(ObjectKind::Entity, chunk);
-            get(&self.heads, tables::HEADS, "heads", &key, |payload| {
-                let rows = HeadChunk::parse(payload)?;
-                let all = (0..rows.len()).filter(|&row| rows.present(row));
-                Some(
-                    all.into_iter()
-                        .try_for_each(|row| visit(chunk * CHUNK + row as u32, &rows, row)),
-                )
-            })?
-            .ok_or_else(|| missing("heads", &key))??;
+            self.with_rows(ObjectKind::Entity, chunk, |rows| {
+                let mut all = (0..rows.len()).filter(|&row| rows.present(row));
+                all.try_for_each(|row| visit(chunk * CHUNK + row as u32, rows, row))
+            })??;
         }
         Ok(())
     }

@@ -12,6 +12,11 @@ use uuid::Uuid;
 impl Snapshot {
     /// The row of a scope, by name number.
     pub fn scope_row(&self, scope: u32) -> Result<Option<ScopeRow>, StoreError> {
+        if self.past.is_some() {
+            let rows = self.known_scopes()?;
+            let found = rows.binary_search_by_key(&scope, |(number, _)| *number);
+            return Ok(found.ok().map(|at| rows[at].1.clone()));
+        }
         let key = tables::number_key(scope);
         get(&self.scopes, tables::SCOPES, "scopes", &key, ScopeRow::decode)
     }
@@ -53,6 +58,9 @@ impl Snapshot {
             let row = number.zip(scope);
             rows.push(row.ok_or_else(|| StoreError::corrupt("scopes", key, damaged))?);
         }
+        if let Some(past) = &self.past {
+            rows = past.scopes(&rows)?;
+        }
         Ok(self.scope_cache.get_or_init(|| rows))
     }
 
@@ -93,6 +101,11 @@ impl Snapshot {
 
     /// The pinned properties of an entity, as a body record.
     pub fn pins(&self, scope: u32, id: IdHash) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(past) = &self.past
+            && let Some(then) = past.pins(scope, id)?
+        {
+            return Ok(then);
+        }
         get(&self.pins, tables::PINS, "pins", &tables::pin_key(scope, id), |p| Some(p.to_vec()))
     }
 
@@ -134,6 +147,10 @@ impl Snapshot {
 
     /// True if any entity has pins.
     pub fn has_pins(&self) -> Result<bool, StoreError> {
-        Ok(self.pins.iter()?.next().is_some())
+        let past = match &self.past {
+            Some(past) => past.has_pins()?,
+            None => false,
+        };
+        Ok(past || self.pins.iter()?.next().is_some())
     }
 }

@@ -6,6 +6,7 @@ use crate::store::StoreError;
 use crate::store::bulk_insert::{BulkInserter, SealedRow};
 use crate::store::codec::{seal, unseal};
 use crate::store::heads::{self, CHUNK, HeadChunk, ObjectHead};
+use crate::store::history::{HistorySpace, RecordedHead, encode_heads_by_group};
 use crate::store::pipeline::{NextGroup, SharedBatches, pipeline};
 use crate::store::tables;
 use redb::ReadableTable;
@@ -35,11 +36,13 @@ struct StoredChunk {
 }
 
 impl StoredChunk {
-    /// The row of the chunk with its edits, for which `make` gives the heads.
+    /// The row of the chunk with its edits, for which `make` gives the heads. What stood there
+    /// goes to `before`, if it is given.
     fn rewrite<E>(
         self,
         edits: &[E],
         number: impl Fn(&E) -> u32,
+        before: Option<&mut Vec<RecordedHead>>,
         make: impl FnOnce(&StoredHeads<'_>) -> Result<Vec<Option<ObjectHead>>, StoreError>,
     ) -> Result<SealedRow, StoreError> {
         let StoredChunk { key, sealed, .. } = self;
@@ -51,6 +54,12 @@ impl StoredChunk {
             None => None,
         };
         let heads = make(&StoredHeads(chunk))?;
+        if let (Some(before), Some(chunk)) = (before, &chunk) {
+            before.extend(edits.iter().zip(&heads).filter_map(|(edit, head)| {
+                let was = chunk.get((number(edit) % CHUNK) as usize)?;
+                RecordedHead::of(number(edit), was, head.as_ref())
+            }));
+        }
         let row = |edit| (number(edit) % CHUNK) as usize;
         let edited: Vec<(usize, Option<&ObjectHead>)> =
             edits.iter().map(row).zip(heads.iter().map(Option::as_ref)).collect();
@@ -146,6 +155,8 @@ impl GraphWriter {
         mut take: impl FnMut(M) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::HEADS)?;
+        let mut history = self.transaction.open_table(tables::HISTORY)?;
+        let recorded = self.history.is_on();
         let mut runs = BulkInserter::new(&mut table);
         let chunk_of = |edit: &E| number(edit) / CHUNK;
         let mut source =
@@ -154,14 +165,20 @@ impl GraphWriter {
         let rewrite = |ChunkGroup { edits, chunks }: ChunkGroup<B>| {
             let mut more = begin();
             let mut rows = Vec::with_capacity(chunks.len());
+            let mut before = Vec::new();
             for chunk in chunks {
                 let part = &(*edits).borrow()[chunk.part.clone()];
-                rows.push(chunk.rewrite(part, &number, |stored| make(part, stored, &mut more))?);
+                let before = recorded.then_some(&mut before);
+                let make = |stored: &StoredHeads<'_>| make(part, stored, &mut more);
+                rows.push(chunk.rewrite(part, &number, before, make)?);
             }
-            Ok((rows, more))
+            Ok((rows, encode_heads_by_group(&before), more))
         };
-        pipeline(&mut runs, 2, gather, rewrite, |runs, (rows, more)| {
+        pipeline(&mut runs, 2, gather, rewrite, |runs, (rows, before, more)| {
             rows.into_iter().try_for_each(|row| runs.put(row))?;
+            for (group, payload) in before {
+                self.history.put(&mut history, HistorySpace::heads(kind), group, payload)?;
+            }
             take(more)
         })?;
         runs.end()

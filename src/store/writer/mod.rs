@@ -15,6 +15,7 @@ pub use heads::StoredHeads;
 use super::StoreError;
 use super::codec::{seal, unseal};
 use super::edges;
+use super::history::{EdgeRecorder, HistoryRecorder};
 use super::identity::{self, IdentityEntry, IdentityRow};
 use super::labels::LabelTable;
 use super::names::{NameBook, WordDictionary};
@@ -54,6 +55,9 @@ pub struct GraphWriter {
     /// The labels of relationships as they will be after the commit.
     pub labels: LabelTable,
     scopes: BTreeMap<u32, ScopeRow>,
+    /// The rows of `scopes` as they are stored; `None` is no row.
+    scopes_before: BTreeMap<u32, Option<Vec<u8>>>,
+    history: HistoryRecorder,
 }
 
 pub(super) fn put(
@@ -74,7 +78,15 @@ impl GraphWriter {
         words: WordDictionary,
         labels: LabelTable,
     ) -> GraphWriter {
-        GraphWriter { transaction, meta, names, words, labels, scopes: BTreeMap::new() }
+        let (scopes, scopes_before) = (BTreeMap::new(), BTreeMap::new());
+        let history = HistoryRecorder::new(meta);
+        GraphWriter { transaction, meta, names, words, labels, scopes, scopes_before, history }
+    }
+
+    /// Keeps what follows out of the history: it is care of the file, which moves things and changes
+    /// nothing that a question can see.
+    pub fn stop_recording(&mut self) {
+        self.history.stop();
     }
 
     /// A table of the transaction.
@@ -88,6 +100,7 @@ impl GraphWriter {
     /// Removes the row of a scope that has nothing any more, with its identities and bodies.
     pub(super) fn drop_scope(&mut self, scope: u32) -> Result<(), StoreError> {
         self.scopes.remove(&scope);
+        self.scopes_before.remove(&scope);
         for kind in [ObjectKind::Entity, ObjectKind::Relationship] {
             let mut identity = self.table(tables::IDENTITY)?;
             tiles::clear::<8>(&mut identity, &tables::identity_space(kind, scope))?;
@@ -96,7 +109,7 @@ impl GraphWriter {
             bodies.retain_in::<&[u8], _>(&first[..]..=&last[..], |_, _| false)?;
         }
         self.table(tables::SCOPES)?.remove(&tables::number_key(scope)[..])?;
-        Ok(())
+        self.drop_recorded_scope(scope)
     }
 
     /// Gives out `count` consecutive numbers and returns the first.
@@ -120,12 +133,17 @@ impl GraphWriter {
         if !self.scopes.contains_key(&scope) {
             let table = self.transaction.open_table(tables::SCOPES)?;
             let key = tables::number_key(scope);
-            let row = match table.get(&key[..])? {
-                Some(guard) => ScopeRow::decode(unseal("scopes", &key, guard.value())?)
+            let stored = match table.get(&key[..])? {
+                Some(guard) => Some(unseal("scopes", &key, guard.value())?.to_vec()),
+                None => None,
+            };
+            let row = match &stored {
+                Some(payload) => ScopeRow::decode(payload)
                     .ok_or_else(|| StoreError::corrupt("scopes", &key, "contents make no sense"))?,
                 None => ScopeRow::default(),
             };
             self.scopes.insert(scope, row);
+            self.scopes_before.insert(scope, stored);
         }
         Ok(self.scopes.get_mut(&scope).expect("BUG: just inserted"))
     }
@@ -191,6 +209,16 @@ impl GraphWriter {
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::ADJACENCY)?;
         let counts = &mut self.meta.edges[direction as usize];
+        let mut recorder = EdgeRecorder {
+            recorder: &self.history,
+            table: self.transaction.open_table(tables::HISTORY)?,
+            direction,
+        };
+        let pieces = pieces.map(|piece| {
+            let piece = piece?;
+            recorder.record(&piece)?;
+            Ok(piece)
+        });
         edges::edit(&mut table, direction, counts, total, pieces)
     }
 
@@ -272,6 +300,16 @@ impl GraphWriter {
     ) -> Result<(), StoreError> {
         let mut table = self.transaction.open_table(tables::PINS)?;
         let key = tables::pin_key(scope, id);
+        if self.history.is_on() {
+            let before = match table.get(&key[..])? {
+                Some(guard) => Some(unseal("pins", &key, guard.value())?.to_vec()),
+                None => None,
+            };
+            if before != record {
+                let mut history = self.transaction.open_table(tables::HISTORY)?;
+                self.history.put_pin(&mut history, scope, id.0, before.as_deref())?;
+            }
+        }
         match record {
             Some(record) => put(&mut table, tables::PINS, &key, record)?,
             None => {
@@ -294,9 +332,15 @@ impl GraphWriter {
         self.put_labels()?;
         {
             let mut table = self.transaction.open_table(tables::SCOPES)?;
+            let mut history = self.transaction.open_table(tables::HISTORY)?;
             for (scope, row) in &self.scopes {
-                put(&mut table, tables::SCOPES, &tables::number_key(*scope), row.encode())?;
+                let (row, before) = (row.encode(), &self.scopes_before[scope]);
+                if self.history.is_on() && before.as_ref() != Some(&row) {
+                    self.history.put_scope(&mut history, *scope, before.as_deref())?;
+                }
+                put(&mut table, tables::SCOPES, &tables::number_key(*scope), row)?;
             }
+            self.history.put_revision(&mut history, jiff::Timestamp::now().as_millisecond())?;
             let mut table = self.transaction.open_table(tables::META)?;
             put(&mut table, tables::META, tables::META_KEY, self.meta.encode())?;
             // The first commit creates the file; the next one gives the reserved room away.

@@ -1,9 +1,7 @@
 //! Counts: how many objects of each type and class a scope gains and loses.
 
-use super::change::AppliedChange;
 use crate::graph::ObjectKind;
-use crate::store::{NO_BODY, ObjectHead, ScopeRow};
-use crate::sync::plan::ChangeAction;
+use crate::store::{ObjectHead, ScopeRow};
 use rustc_hash::FxHashMap;
 
 /// Changes in the counts of a scope, gathered by type and class, which are few while objects are
@@ -12,25 +10,16 @@ use rustc_hash::FxHashMap;
 pub(super) struct CountDeltas {
     live: FxHashMap<(u32, u32), i64>,
     deleted: i64,
-    dead: u64,
 }
 
 impl CountDeltas {
-    pub(super) fn count(
-        &mut self,
-        change: &AppliedChange,
-        before: Option<&ObjectHead>,
-        after: &ObjectHead,
-    ) {
+    pub(super) fn count(&mut self, before: Option<&ObjectHead>, after: &ObjectHead) {
         if let Some(before) = before {
             if before.end == 0 {
                 *self.live.entry((before.type_name, before.class)).or_default() -= 1;
             } else {
                 self.deleted -= 1;
             }
-            // A tombstone keeps its body; new contents leave the old body dead in its block.
-            self.dead +=
-                u64::from(before.block != NO_BODY && change.action != ChangeAction::Delete);
         }
         if after.end == 0 {
             *self.live.entry((after.type_name, after.class)).or_default() += 1;
@@ -44,7 +33,6 @@ impl CountDeltas {
             *self.live.entry(of).or_default() += by;
         }
         self.deleted += other.deleted;
-        self.dead += other.dead;
     }
 
     pub(super) fn apply(self, row: &mut ScopeRow, kind: ObjectKind) {
@@ -53,6 +41,5 @@ impl CountDeltas {
             counts.shift(type_name, class, by);
         }
         counts.deleted = counts.deleted.saturating_add_signed(self.deleted);
-        row.dead[kind as usize] += self.dead;
     }
 }

@@ -73,7 +73,7 @@ impl HeadBuilder<'_> {
                 shifts.push((change.owner, CountDeltas::default()));
             }
             let (_, of_owner) = shifts.last_mut().expect("BUG: one was just pushed");
-            of_owner.count(change, before.as_ref(), &head);
+            of_owner.count(before.as_ref(), &head);
             if let Some(edges) = &mut edges {
                 self.edge_edits(change, before.as_ref(), &head, edges)?;
             }
