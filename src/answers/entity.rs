@@ -133,6 +133,11 @@ impl NeighborRank {
         self.back
     }
 
+    /// True if both relationships have one direction and verb.
+    pub fn same_way(&self, other: &NeighborRank) -> bool {
+        (self.back, self.class) == (other.back, other.class)
+    }
+
     /// True if both relationships have one direction and verb, and lead to entities of one type and
     /// scope.
     pub fn alike(&self, other: &NeighborRank) -> bool {

@@ -19,6 +19,7 @@ mod description;
 mod diff;
 mod entity;
 mod entity_filter;
+mod entity_search;
 mod error;
 mod heads;
 mod history_keep;
@@ -59,6 +60,7 @@ pub use description::{DescriptionAnswer, DescriptionRequest};
 pub use diff::{ChangeCounts, DiffAnswer, DiffRequest, TypeChanges};
 pub use entity::{EntityAnswer, EntityRequest, NeighborEntity, NeighborRank};
 pub use entity_filter::EntityFilter;
+pub use entity_search::{EntityHit, EntitySearchAnswer, EntitySearchRequest};
 pub use error::{AnswerAdvice, AnswerError};
 pub use heads::{
     RelationshipHead, direction, display, entities, entity, label, relationship, relationships,
@@ -79,10 +81,11 @@ pub use plan_json::MappingRunJson;
 pub use project_rules::rules_in_force;
 pub use query::{QueryDocument, QueryFindings, QueryRequest, asked_state, read_query};
 pub use saved_questions::{
-    AskedQuestion, QUESTION_FILE, RowExpectation, SavedQuestion, SavedQuestions,
+    AskedQuestion, QUESTION_FILE, RowExpectation, SavedQuestion, SavedQuestions, question_file,
 };
 pub use scopes::{ScopeSummary, ScopesAnswer};
 pub use source_run::SourceRunOutcome;
+pub use staleness::stale as stale_scopes;
 pub use stats::{ClassCount, SpellingGroup, StatsAnswer, TypeCount};
 pub use used_names::scope;
 pub use words::{CountFormat, clean, reason, rfc3339_text, shell_word};

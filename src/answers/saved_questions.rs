@@ -18,6 +18,7 @@ use super::{AnswerAdvice, AnswerError, QueryFindings, QueryRequest, QuestionCont
 use crate::graph::GraphRead;
 use crate::lang::SourceText;
 use crate::query::{CellValue, QueryAnswer, QueryOptions};
+use crate::rules::project_file;
 use crate::store::Snapshot;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -130,6 +131,18 @@ impl RowExpectation {
             RowExpectation::Between(RowCountRange { min: None, max: None }) => "any number".into(),
         }
     }
+}
+
+/// The file of the questions of the working folder: the one there, else the one beside the
+/// `tombolo.toml` that is in force.
+pub fn question_file() -> PathBuf {
+    let own = PathBuf::from(QUESTION_FILE);
+    let Ok(here) = std::env::current_dir() else { return own };
+    if own.exists() {
+        return own;
+    }
+    let beside = project_file(&here).map(|file| file.with_file_name(QUESTION_FILE));
+    beside.filter(|path| path.exists()).unwrap_or(own)
 }
 
 impl SavedQuestions {

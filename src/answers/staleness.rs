@@ -19,10 +19,7 @@ const STALE_TIMES: i64 = 4;
 
 /// Returns the scopes whose last job is far older than those of the others, with the days between.
 /// An answer about such a scope may be out of date.
-pub(super) fn stale(
-    database: &Database,
-    snapshot: &Snapshot,
-) -> Result<Vec<(String, i64)>, AnswerError> {
+pub fn stale(database: &Database, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, AnswerError> {
     let mut times: BTreeMap<String, i64> = BTreeMap::new();
     for (scope, row) in snapshot.scope_rows()? {
         let live: u64 = row.counts.iter().map(|counts| counts.live).sum();

@@ -71,6 +71,21 @@ impl ApiError {
         &self.message
     }
 
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its code, for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The message and the advice as a page shows them: their first lines.
+    pub fn told(self) -> (String, Option<String>) {
+        (shortened(self.message), self.hint.map(shortened))
+    }
+
     /// The error of what only a mistake in this program can cause; the log has the details.
     pub fn internal(what: &str) -> ApiError {
         tracing::error!(what, "internal error");

@@ -1,9 +1,9 @@
 //! The HTTP face: `tombolo serve`.
 //!
-//! Three doors to the same use cases: the persister API that existing collectors speak (`jobs`),
-//! GraphQL as their query clients speak it (`graphql`), and our own REST (`rest`), which gives the
-//! answers of `tombolo::answers`. The module `tokens` says who may
-//! come in; `body` and `listen` say how much.
+//! Four doors to the same use cases: the persister API that existing collectors speak (`jobs`),
+//! GraphQL as their query clients speak it (`graphql`), our own REST (`rest`), which gives the
+//! answers of `tombolo::answers`, and the same answers as pages for people (`pages`). The module
+//! `tokens` says who may come in; `body` and `listen` say how much.
 //!
 //! Handlers are async only at the edges: all work on the database runs on blocking threads.
 
@@ -13,6 +13,7 @@ mod api_error;
 #[cfg(feature = "mcp")]
 mod assistants;
 mod body;
+mod decisions;
 mod edits;
 mod gate;
 mod graphql;
@@ -23,6 +24,7 @@ mod jobs;
 mod listen;
 mod metrics;
 mod object_scopes;
+mod pages;
 mod parameters;
 mod past;
 mod questions;
@@ -108,6 +110,8 @@ pub struct AppState {
     /// The room in which answers wait until they are sent.
     room: Arc<SpoolRoom>,
     ready: ReadinessProbe,
+    /// Who is signed in to the pages.
+    sessions: pages::PageSessions,
     /// True if anything was done since free memory was given back.
     worked: AtomicBool,
 }
@@ -240,13 +244,16 @@ async fn observe(State(app): State<Arc<AppState>>, mut request: Request, next: N
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Pages say for themselves how long they may be kept.
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 
 /// The id of a request in the log.
 #[derive(Clone)]
-struct RequestId(#[allow(dead_code)] String);
+struct RequestId(String);
 
 /// Lets a request in if it names the right host, comes from no page of another site, and has a
 /// token where there are any.
@@ -323,34 +330,79 @@ async fn caller(
     headers: &HeaderMap,
 ) -> Result<ApiCaller, ApiError> {
     check_host(app, headers)?;
-    let account = text(headers, "jupiterone-account").or(text(headers, "lifeomic-account"));
-    let account = account.unwrap_or("tombolo").chars().take(100).collect();
+    let account = account(headers);
     let access = access(app).await?;
-    let forwarded = FORWARDED.iter().find(|name| headers.contains_key(**name));
-    if app.open && !access.closed && forwarded.is_none() {
-        // Without tokens a browser could be sent here by any page; none of ours runs in one.
-        let foreign = foreign_origin(app, headers);
-        let site = text(headers, "sec-fetch-site");
-        if foreign || method != Method::GET && matches!(site, Some("cross-site" | "same-site")) {
-            return Err(cross_site());
-        }
-        return Ok(ApiCaller { rights: RightSet::everything(), account });
-    }
-    let bearer = text(headers, header::AUTHORIZATION)
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    if let Some(rights) = bearer.and_then(|token| access.rights_of(token, now())) {
+    if let Some(rights) = without_token(app, &access, method, headers)? {
         return Ok(ApiCaller { rights, account });
     }
+    match bearer(headers).and_then(|token| access.rights_of(token, now())) {
+        Some(rights) => Ok(ApiCaller { rights, account }),
+        None => Err(no_valid_token(&access, headers)),
+    }
+}
+
+/// The account that a client names; we have but one, whatever it is called.
+fn account(headers: &HeaderMap) -> String {
+    let account = text(headers, "jupiterone-account").or(text(headers, "lifeomic-account"));
+    account.unwrap_or("tombolo").chars().take(100).collect()
+}
+
+/// The token that a request brings along.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    text(headers, header::AUTHORIZATION)
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+}
+
+/// The header that tells that a proxy sent a request on.
+fn forwarded(headers: &HeaderMap) -> Option<&'static str> {
+    FORWARDED.into_iter().find(|name| headers.contains_key(*name))
+}
+
+/// The rights of callers without a token; `None` where one is needed.
+fn without_token(
+    app: &AppState,
+    access: &AccessControl,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<RightSet>, ApiError> {
+    if !app.open || access.closed || forwarded(headers).is_some() {
+        return Ok(None);
+    }
+    // Without tokens a browser could be sent here by any page of another site.
+    if foreign_origin(app, headers) || method != Method::GET && sent_by_another_site(headers) {
+        return Err(cross_site());
+    }
+    Ok(Some(RightSet::everything()))
+}
+
+/// True if a page of another site says that it sends the request.
+fn foreign_origin(app: &AppState, headers: &HeaderMap) -> bool {
+    text(headers, header::ORIGIN).is_some_and(|origin| {
+        !known_host(app, origin.split_once("://").map_or("", |(_, host)| host))
+    })
+}
+
+/// True if the browser says that a page of another site sends the request.
+fn sent_by_another_site(headers: &HeaderMap) -> bool {
+    matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site"))
+}
+
+fn cross_site() -> ApiError {
+    let message = "pages of other sites may not call this server";
+    ApiError::new(StatusCode::FORBIDDEN, "CROSS_SITE", message)
+}
+
+fn no_valid_token(access: &AccessControl, headers: &HeaderMap) -> ApiError {
     let message = "a valid token is needed: Authorization: Bearer tmb_...";
-    let hint = match (access.closed, forwarded) {
+    let hint = match (access.closed, forwarded(headers)) {
         (false, Some(_)) => {
             "the request came through a proxy, so tokens are needed: `tombolo serve --behind-proxy`"
         }
         _ => "`tombolo token create NAME --right read` makes one",
     };
-    Err(ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).hint(hint))
+    ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).hint(hint)
 }
 
 async fn no_such_route() -> ApiError {
@@ -393,9 +445,12 @@ fn router(app: &Arc<AppState>) -> Router {
         .merge(rest::open_routes())
         .merge(graphql::open_routes())
         .layer(from_fn_with_state(Arc::clone(app), host_only));
+    let visited = pages::routes().layer(from_fn_with_state(Arc::clone(app), pages::admit));
     Router::new()
         .merge(guarded)
         .merge(open)
+        .merge(visited)
+        .merge(pages::open_routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         // Outermost, so that refused and unknown requests are counted and logged as well.
@@ -422,6 +477,7 @@ async fn serve(
         memory: Arc::new(MemoryPool::new(settings.limits.memory)),
         room: Arc::new(SpoolRoom::new(folder, settings.limits.answer_bytes)),
         ready,
+        sessions: pages::PageSessions::new(),
         worked: AtomicBool::new(false),
         database,
         tokens: AccessCache::default(),

@@ -155,7 +155,7 @@ fn as_of_header(state: &StateRecord) -> Option<HeaderValue> {
 
 /// Runs `act`. A crafted file can make the storage engine panic; such a panic is reported as damage.
 /// A panic of our own code goes on.
-fn guarded(act: impl FnOnce() -> Result<(), ApiError>) -> Result<(), ApiError> {
+pub fn guarded<T>(act: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)) {
         Ok(result) => result,
         Err(panic) => match engine_panicked() {

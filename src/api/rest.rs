@@ -4,9 +4,10 @@
 //! command of the same name prints with `-o json`.
 
 use super::api_error::{ApiError, status_of};
+use super::decisions::{abort_job, approve_held, decidable, whole_id};
 use super::gate::{CancelGuard, WorkKind};
 use super::graphql;
-use super::jobs::{self, job_json};
+use super::jobs::job_json;
 use super::parameters::{
     blast_direction, list, number_spellings, path_direction, placeholders, trouble,
 };
@@ -16,7 +17,7 @@ use super::spool::{self, BodySegment};
 use super::{ApiCaller, AppState, blocking, body, not_allowed};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -32,9 +33,7 @@ use tombolo::answers::{
 use tombolo::lang::Diagnostic;
 use tombolo::limits::{CostMeter, QuestionLimits};
 use tombolo::rules::RuleTable;
-use tombolo::sync::{JobReport, JobStatus};
 use utoipa::{IntoParams, OpenApi, ToSchema};
-use uuid::Uuid;
 
 type JsonResult = Result<Json<Json_>, ApiError>;
 pub(super) type RawResult = Result<Response, ApiError>;
@@ -578,23 +577,6 @@ async fn one_job(
     .await
 }
 
-/// A job that this caller may read or decide about.
-fn decidable(app: &AppState, id: Uuid, caller: &ApiCaller) -> Result<JobReport, ApiError> {
-    let job = jobs::job(app, &id.to_string(), &caller.rights)?;
-    match caller.rights.read() || caller.rights.approve(&job.scope) {
-        true => Ok(job),
-        false => Err(tombolo::Error::UnknownJob(id.to_string()).into()),
-    }
-}
-
-/// An id in a path is whole: a beginning that fits by chance must not approve anything.
-fn whole_id(id: &str) -> Result<Uuid, ApiError> {
-    match Uuid::parse_str(id) {
-        Ok(id) => Ok(id),
-        Err(_) => Err(tombolo::Error::UnknownJob(id.to_owned()).into()),
-    }
-}
-
 /// What is approved.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -618,42 +600,14 @@ async fn approve(
     headers: HeaderMap,
     body: Body,
 ) -> JsonResult {
+    // Asked before the body is read: who may not gets no further.
     if !caller.rights.approve_any() {
         return Err(not_allowed("approve"));
     }
     let asked: ApproveBody = body::json(&app, &headers, body).await?;
-    let id = whole_id(&id)?;
-    let who = caller.clone();
-    // Asked before the gate: a caller that may not decide about the job must not keep others
-    // waiting.
-    blocking(&app, WorkKind::Read, move |app| approvable(app, id, &who)).await?;
-    let alone = app.gates.alone(id).await;
-    blocking(&app, WorkKind::Commit, move |app| {
-        let _alone = alone;
-        let held = approvable(app, id, &caller)?;
-        if asked.plan_hash.is_some_and(|hash| hash != held.plan_hash) {
-            let message = "the job holds another plan than the one that was looked at";
-            return Err(ApiError::new(StatusCode::CONFLICT, "PLAN_IS_STALE", message));
-        }
-        // The caller asks again because the answer was lost: the approval has happened.
-        let reports = match held.status {
-            JobStatus::Finished => vec![held],
-            _ => app.database.approve_as(&id.to_string(), &caller.rights)?,
-        };
-        tracing::info!(job = %id, "held job approved");
-        let jobs: Vec<Json_> = reports.iter().map(|r| job_json(r, &caller)).collect();
-        Ok(Json(json!({ "jobs": jobs })))
-    })
-    .await
-}
-
-/// A job that this caller may decide about.
-fn approvable(app: &AppState, id: Uuid, caller: &ApiCaller) -> Result<JobReport, ApiError> {
-    let job = decidable(app, id, caller)?;
-    match caller.rights.approve(&job.scope) {
-        true => Ok(job),
-        false => Err(not_allowed(&format!("approve:{}", job.scope))),
-    }
+    let reports = approve_held(&app, &caller, &id, asked.plan_hash).await?;
+    let jobs: Vec<Json_> = reports.iter().map(|r| job_json(r, &caller)).collect();
+    Ok(Json(json!({ "jobs": jobs })))
 }
 
 /// Gives up an open or held job. Needs the right admin.
@@ -667,15 +621,8 @@ async fn abort(
     Extension(caller): Extension<ApiCaller>,
     Path(id): Path<String>,
 ) -> JsonResult {
-    caller.administers()?;
-    let id = whole_id(&id)?;
-    let alone = app.gates.alone(id).await;
-    blocking(&app, WorkKind::Upload, move |app| {
-        let _alone = alone;
-        let report = app.database.abort(&id.to_string())?;
-        Ok(Json(json!({ "job": job_json(&report, &caller) })))
-    })
-    .await
+    let report = abort_job(&app, &caller, &id).await?;
+    Ok(Json(json!({ "job": job_json(&report, &caller) })))
 }
 
 /// Which mappings.

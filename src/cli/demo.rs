@@ -49,13 +49,35 @@ pub fn run(context: &mut CommandContext<'_>, args: &DemoArgs) -> Result<u8, Comm
     let database = context.global.db.clone();
     context.global.db = PathBuf::from(DB_DEFAULT);
     // An error waits until the caller's folder and database are in force again.
-    let result = show(context, &company);
+    let result = show(context, &company).and_then(|code| {
+        writeln!(context.out, "\nAll of this took {}.", duration_text(begun.elapsed()))?;
+        serve(context, args)?;
+        Ok(code)
+    });
     context.global.db = database;
     enter(&home)?;
     let code = result?;
-    writeln!(context.out, "\nAll of this took {}.", duration_text(begun.elapsed()))?;
     farewell(context, &folder)?;
     Ok(code)
+}
+
+/// Serves the demo to a browser, if that is asked for.
+#[cfg(feature = "server")]
+fn serve(context: &mut CommandContext<'_>, args: &DemoArgs) -> Result<(), CommandError> {
+    if !args.serve {
+        return Ok(());
+    }
+    super::serve::run_here(context, 0, Path::new("mappings"), &mut |out, url| {
+        writeln!(out, "\nOpen {url} in a browser; Ctrl+C ends it.")?;
+        out.flush()
+    })?;
+    Ok(())
+}
+
+#[cfg(not(feature = "server"))]
+#[allow(clippy::unnecessary_wraps)] // as the other one
+fn serve(_: &mut CommandContext<'_>, _: &DemoArgs) -> Result<(), CommandError> {
+    Ok(())
 }
 
 fn show(context: &mut CommandContext<'_>, company: &DemoCompany) -> Result<u8, CommandError> {

@@ -84,7 +84,7 @@ a zone are UTC. `gc` keeps states for 90 days, or as tombolo.toml says:
   keep = \"90d\"               # or \"forever\", or \"none\"";
 
 /// Every page, in the order of the commands.
-const ENDINGS: [HelpEnding; 45] = [
+const ENDINGS: [HelpEnding; 46] = [
     HelpEnding {
         command: "demo",
         note: "",
@@ -357,6 +357,15 @@ const ENDINGS: [HelpEnding; 45] = [
             ("tombolo export --scope okta -o graphml > okta.graphml", "for Gephi, yEd, networkx"),
         ],
         next: ("tombolo backup graph-copy.redb", "a copy that is a database"),
+    },
+    HelpEnding {
+        command: "open",
+        note: ENTITY,
+        examples: [
+            ("tombolo open", "search, queries, scopes and jobs"),
+            ("tombolo open okta-user:alice", "the page of an entity"),
+        ],
+        next: ("tombolo serve", "for other machines, with tokens"),
     },
     HelpEnding {
         command: "serve",

@@ -33,6 +33,8 @@ mod mermaid;
 mod naming;
 mod new;
 mod notes;
+#[cfg(feature = "server")]
+mod open;
 mod output;
 mod picture;
 mod picture_file;
@@ -300,6 +302,8 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
         CliCommand::Diff(args) => diff::run(context, &args),
         CliCommand::History(args) => history::run(context, &args),
         #[cfg(feature = "server")]
+        CliCommand::Open(args) => open::run(context, &args),
+        #[cfg(feature = "server")]
         CliCommand::Serve(args) => serve::run(context, &args),
         #[cfg(feature = "server")]
         CliCommand::Token(args) => token::run(context, &args.action),
@@ -323,7 +327,8 @@ fn run(command: CliCommand, context: &mut CommandContext<'_>) -> Result<u8, Comm
 }
 
 /// Commands that a build may be without: the words of its part, the feature, true if it is there.
-const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 4] = [
+const OPTIONAL_COMMANDS: [(&str, &str, &str, bool); 5] = [
+    ("open", "no server", "server", cfg!(feature = "server")),
     ("serve", "no server", "server", cfg!(feature = "server")),
     ("token", "no server", "server", cfg!(feature = "server")),
     ("push", "no client of a server", "push", cfg!(feature = "push")),

@@ -1,13 +1,14 @@
 //! `tombolo serve`: its flags become a request to a server, which `main` brings along.
 
 use super::CommandContext;
-use super::args::{ApplyWhen, LogFormat, ServeArgs};
+use super::args::{self, ApplyWhen, CliCommand, LogFormat, ServeArgs};
 use super::failure::{CommandError, inconsistent};
-use super::output::now;
+use super::output::{AnswerWriter, now};
 use crate::server_limits::ServerLimits;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tombolo::db::Database;
 use tombolo::store::WaitPolicy;
@@ -64,6 +65,45 @@ pub struct ServeRequest<'a> {
 
 /// Runs the server until SIGINT or SIGTERM.
 pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, CommandError> {
+    run_telling(context, args, &mut |out, url| {
+        writeln!(out, "listening on {url}")?;
+        // Output is buffered, and a caller that asked for `--port 0` reads the port from this line.
+        out.flush()
+    })
+}
+
+/// Runs the server for programs on this machine, without a log, at this port or a free one. `told` is
+/// called once, with the address.
+pub fn run_here(
+    context: &mut CommandContext<'_>,
+    port: u16,
+    mappings: &Path,
+    told: &mut dyn FnMut(&mut AnswerWriter<'_>, &str) -> io::Result<()>,
+) -> Result<u8, CommandError> {
+    let port = port.to_string();
+    // Read as it would be typed, so that each limit is that of `tombolo serve`.
+    let words: [&OsStr; 8] = [
+        "tombolo".as_ref(),
+        "serve".as_ref(),
+        "--port".as_ref(),
+        port.as_ref(),
+        "--log".as_ref(),
+        "off".as_ref(),
+        "--mappings".as_ref(),
+        mappings.as_os_str(),
+    ];
+    let cli = args::parse(words.into_iter().map(Into::into));
+    match cli.map_err(|e| CommandError::mistake(e.to_string()))?.command {
+        CliCommand::Serve(args) => run_telling(context, &args, told),
+        _ => Err(CommandError::mistake("this build has no server")),
+    }
+}
+
+fn run_telling(
+    context: &mut CommandContext<'_>,
+    args: &ServeArgs,
+    told: &mut dyn FnMut(&mut AnswerWriter<'_>, &str) -> io::Result<()>,
+) -> Result<u8, CommandError> {
     let server = context.server;
     server.prepare();
     let waiting = WaitPolicy::new(context.global.wait, |line| tracing::info!("{line}"));
@@ -85,11 +125,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &ServeArgs) -> Result<u8, Com
         eprintln!("No token is valid, so nobody can call this server; {hint}.");
     }
     let out = &mut context.out;
-    let mut listening = |url: &str| {
-        writeln!(out, "listening on {url}")?;
-        // Output is buffered, and a caller that asked for `--port 0` reads the port from this line.
-        out.flush()
-    };
+    let mut listening = |url: &str| told(out, url);
     server.serve(ServeRequest {
         database,
         address: SocketAddr::new(args.address, args.port),

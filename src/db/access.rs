@@ -74,15 +74,25 @@ impl AccessControl {
 
     /// The rights of the bearer of `text`; `None` for an unknown or expired token.
     pub fn rights_of(&self, text: &str, now: i64) -> Option<RightSet> {
+        self.token_of(text, now).map(|token| RightSet(token.rights.clone()))
+    }
+
+    /// The token with this text; `None` if it is unknown or expired.
+    pub fn token_of(&self, text: &str, now: i64) -> Option<&AccessToken> {
         let given = digest(text.as_bytes());
         let mut found = None;
         // All are compared, so that the time says nothing about which one it is.
         for token in &self.tokens {
             if bool::from(token.digest.as_bytes().ct_eq(given.as_bytes())) && !token.expired(now) {
-                found = Some(RightSet(token.rights.clone()));
+                found = Some(token);
             }
         }
         found
+    }
+
+    /// The token with this id; `None` if it was revoked or has expired.
+    pub fn token(&self, id: Uuid, now: i64) -> Option<&AccessToken> {
+        self.tokens.iter().find(|token| token.id == id && !token.expired(now))
     }
 }
 

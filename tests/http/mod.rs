@@ -147,6 +147,9 @@ impl Server {
     ) -> Result<Reply, ureq::Error> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // A page that sends on has answered; where to is not asked.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_global(Some(Duration::from_secs(60)));
         let agent: ureq::Agent = config.build().into();
         let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));

@@ -23,6 +23,7 @@ mod mapping;
 mod mapping_plans;
 mod mcp;
 mod naming;
+mod pages;
 mod past;
 mod packaging;
 mod pictures;

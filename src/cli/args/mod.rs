@@ -26,7 +26,9 @@ pub use server::McpArgs;
 #[cfg(feature = "push")]
 pub use server::PushArgs;
 #[cfg(feature = "server")]
-pub use server::{ApplyWhen, LogFormat, ServeArgs, TokenAction, TokenArgs, TokenCreateArgs};
+pub use server::{
+    ApplyWhen, LogFormat, OpenArgs, ServeArgs, TokenAction, TokenArgs, TokenCreateArgs,
+};
 
 use super::help;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -200,7 +202,10 @@ pub enum CliCommand {
     Diff(DiffArgs),
     /// Show every version of an entity or a relationship, and the job behind each
     History(HistoryArgs),
-    /// Serve the database over HTTP
+    /// Look at the database in a browser
+    #[cfg(feature = "server")]
+    Open(OpenArgs),
+    /// Serve the database over HTTP: pages, REST, GraphQL, uploads
     #[cfg(feature = "server")]
     Serve(ServeArgs),
     /// Make, list and revoke the tokens of the server
@@ -345,6 +350,10 @@ pub struct DemoArgs {
     /// Keep the temporary folder
     #[arg(long)]
     pub keep: bool,
+    /// Then serve it on a free port of this machine, for a browser, until Ctrl+C
+    #[cfg(feature = "server")]
+    #[arg(long)]
+    pub serve: bool,
 }
 
 #[derive(Args)]

@@ -77,6 +77,26 @@ pub enum ApplyWhen {
 }
 
 #[cfg(feature = "server")]
+#[derive(Args)]
+pub struct OpenArgs {
+    /// An entity, a question of queries.toml, or a query (FIND ...); the search page unless told
+    #[arg(value_name = "ENTITY|QUESTION")]
+    pub what: Option<String>,
+    /// Port; a free one unless told
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub port: u16,
+    /// Print the address and open no browser
+    #[arg(long)]
+    pub no_browser: bool,
+    /// Folder of the mapping files that the pages show
+    #[arg(long, value_name = "DIR", default_value = "mappings")]
+    pub mappings: PathBuf,
+    /// File of the questions
+    #[arg(long, value_name = "FILE", default_value = "queries.toml")]
+    pub questions: PathBuf,
+}
+
+#[cfg(feature = "server")]
 /// How the log of the server is written.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {

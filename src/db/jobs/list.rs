@@ -28,6 +28,41 @@ impl Database {
         Ok(all)
     }
 
+    /// The newest jobs, newest first: all that are open, held or not yet in the database, and of those
+    /// in the database the last `most`. So it takes no longer the more jobs there ever were.
+    ///
+    /// # Errors
+    ///
+    /// Any error of reading.
+    #[doc(hidden)]
+    pub fn recent_jobs(&self, most: u32) -> Result<Vec<JobReport>, Error> {
+        let mut all: BTreeMap<Uuid, JobReport> = BTreeMap::new();
+        for file in self.job_files()? {
+            all.extend(file.reports.into_iter().map(|report| (report.id, report)));
+        }
+        // Taken after the files, as in `jobs`.
+        let snapshot = self.snapshot()?;
+        let next = snapshot.meta().next_job;
+        for sequence in next.saturating_sub(most)..next {
+            if let Some(row) = snapshot.job(sequence)? {
+                all.insert(row.id, read_report(&row.report)?);
+            }
+        }
+        let ended = |report: &JobReport| -> Result<bool, Error> {
+            let waits = matches!(report.status, JobStatus::AwaitingUploads | JobStatus::Held);
+            // A crash may have left the file of a job that is in the database.
+            Ok(waits && self.stored_report(report.id)?.is_some())
+        };
+        let mut found = Vec::with_capacity(all.len());
+        for report in all.into_values() {
+            if !ended(&report)? {
+                found.push(report);
+            }
+        }
+        found.sort_by_key(|r| std::cmp::Reverse((r.start_timestamp, r.id)));
+        Ok(found)
+    }
+
     /// The job with this id, or the only one whose id ends or begins with it.
     pub fn find_job(&self, id: &str) -> Result<JobReport, Error> {
         let id = self.resolve_job(id)?;

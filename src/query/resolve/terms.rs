@@ -200,9 +200,12 @@ impl QueryResolver<'_> {
         name: &str,
         at: &TextSpan,
     ) -> ResolveResult<Option<Value<'static>>> {
-        let Some(parameters) = &self.options.parameters else { return Ok(None) };
         // `{{@name}}` asks for the same value as `{{name}}`.
         let plain = name.strip_prefix('@').unwrap_or(name);
+        let Some(parameters) = &self.options.parameters else {
+            self.seen.parameters.borrow_mut().insert(plain.to_owned());
+            return Ok(None);
+        };
         let name = if parameters.contains_key(name) { name } else { plain };
         self.seen.parameters.borrow_mut().insert(name.to_owned());
         match parameters.get(name) {
