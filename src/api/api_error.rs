@@ -76,11 +76,6 @@ impl ApiError {
         self.status
     }
 
-    /// Its code, for programs.
-    pub fn code(&self) -> &'static str {
-        self.code
-    }
-
     /// The message and the advice as a page shows them: their first lines.
     pub fn told(self) -> (String, Option<String>) {
         (shortened(self.message), self.hint.map(shortened))

@@ -300,18 +300,6 @@ fn check_host(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
         .hint("name it with `tombolo serve --host-name NAME`"))
 }
 
-/// True if a page of another site sent the request.
-fn foreign_origin(app: &AppState, headers: &HeaderMap) -> bool {
-    text(headers, header::ORIGIN).is_some_and(|origin| {
-        !known_host(app, origin.split_once("://").map_or("", |(_, host)| host))
-    })
-}
-
-fn cross_site() -> ApiError {
-    let message = "pages of other sites may not call this server";
-    ApiError::new(StatusCode::FORBIDDEN, "CROSS_SITE", message)
-}
-
 /// Headers that a proxy adds. Their sender is not on this machine, whatever the address says.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 

@@ -18,6 +18,7 @@ use tombolo::store::{Snapshot, engine_panicked};
 
 /// The state of the server, for a question, and the place where its answer is written.
 pub struct AnswerTask<'a> {
+    app: &'a AppState,
     /// The database, as it is or as it was.
     database: &'a Database,
     limits: QuestionLimits,
@@ -133,7 +134,7 @@ pub async fn answer_at(
             None => None,
         };
         let database = past.as_ref().unwrap_or(&app.database);
-        let mut task = AnswerTask { database, limits, spool, status: StatusCode::OK };
+        let mut task = AnswerTask { app, database, limits, spool, status: StatusCode::OK };
         guarded(|| act(&mut task))?;
         let as_of = database.past_state().map(as_of_header);
         Ok((task.spool.finish()?, task.status, as_of))

@@ -26,9 +26,9 @@ mod inspect;
 mod job;
 mod layout;
 mod listing;
+mod manual;
 #[cfg(feature = "mcp")]
 mod mcp;
-mod manual;
 mod mermaid;
 mod naming;
 mod new;

@@ -40,7 +40,7 @@ fn page(args: &OpenArgs) -> Result<String, CommandError> {
         return Ok(with("/query", "q"));
     }
     let questions = SavedQuestions::load(&args.questions, false)?;
-    Ok(match questions.queries.contains_key(what) {
+    Ok(match questions.questions.contains_key(what) {
         true => with("/query", "run"),
         false => with("/open", "entity"),
     })

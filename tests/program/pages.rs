@@ -2,7 +2,8 @@
 
 use crate::http::{JOBS, Server, tombolo};
 use serde_json::{Value as Json, json};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A page with its headers.
@@ -616,4 +617,73 @@ fn a_query_shows_its_rows_or_its_fault_in_place() {
     assert!(page.contains("/e/okta/bob") && !page.contains("/e/okta/alice"), "{page}");
     let page = ask("FIND User THAT HAS Device").ok();
     assert!(page.contains("0 entities"), "{page}");
+}
+
+/// Starts the program and reads until it prints an address; gives that and the program.
+fn addressed(folder: &std::path::Path, words: &[&str]) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tombolo"))
+        .args(words)
+        .current_dir(folder)
+        .env_remove("TOMBOLO_DB")
+        .env("TMPDIR", folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let address = lines.map_while(Result::ok).find_map(|line| {
+        let at = line.find("http://127.0.0.1:")?;
+        Some(line[at..].split_whitespace().next()?.to_owned())
+    });
+    (child, address.expect("it prints an address"))
+}
+
+fn page_at(address: &str) -> String {
+    let mut answer = ureq::get(address).call().expect("the page is there");
+    answer.body_mut().read_to_string().expect("text")
+}
+
+fn ended(mut child: Child) -> Option<i32> {
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    child.wait().expect("it ends").code()
+}
+
+#[test]
+fn open_leads_to_what_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let missing = tombolo(folder.path(), &["open", "--no-browser"]);
+    assert_eq!(missing.status.code(), Some(2), "there is no database to look at");
+    std::fs::write(
+        folder.path().join("u.ndjson"),
+        user("alice", "Alice Moreau").to_string() + "\n",
+    )
+    .expect("written");
+    assert!(tombolo(folder.path(), &["sync", "u.ndjson", "--scope", "okta"]).status.success());
+    let question = "[queries.all]\nquery = 'FIND User'\nexpect = 1\n";
+    std::fs::write(folder.path().join("queries.toml"), question).expect("written");
+    for (words, shown) in [
+        (&["open", "--no-browser"][..], "Freshness"),
+        (&["open", "Alice Moreau", "--no-browser"], "alice@example.com"),
+        (&["open", "FIND User WITH email ~= 'alice'", "--no-browser"], "1 entity"),
+        (&["open", "all", "--no-browser"], "passing"),
+    ] {
+        let (child, address) = addressed(folder.path(), words);
+        let page = page_at(&address);
+        assert!(page.contains(shown), "{address}: {page}");
+        assert_eq!(ended(child), Some(0));
+    }
+}
+
+#[test]
+fn the_demo_is_served_until_it_is_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (child, address) = addressed(folder.path(), &["demo", "--serve"]);
+    let page = page_at(&format!("{address}/blast/aws/aws-iam-role:billing-writer"));
+    assert!(page.contains("class=\"hops\"") && page.contains("controlled"), "{page}");
+    let page = page_at(&format!("{address}/mappings/okta-jamf-ownership?plan=yes"));
+    assert!(page.contains("In step") && page.contains("missing both"), "{page}");
+    let offered = page_at(&format!("{address}/complete?q=FIND+Us"));
+    assert_eq!(offered, r#"{"begun":2,"words":["User","UserGroup"]}"#);
+    assert_eq!(ended(child), Some(0));
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 0, "its folder is removed");
 }

@@ -9,8 +9,8 @@ use maud::{Markup, html};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tombolo::answers::{
-    AnswerError, QueryFindings, QuestionContext, SavedQuestion, SavedQuestions, asked_state,
-    clean, question_file, read_query,
+    AnswerError, QueryFindings, QuestionContext, SavedQuestion, SavedQuestions, asked_state, clean,
+    question_file, read_query,
 };
 use tombolo::db::Database;
 
