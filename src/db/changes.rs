@@ -27,8 +27,8 @@ impl Database {
     /// If `gc` let go of one of them meanwhile, or the error of reading.
     pub fn state_pair(&self, from: &StateRecord, to: &StateRecord) -> Result<StatePair, Error> {
         let now = self.present_snapshot()?;
-        let before = now.newest()?.as_of(from.revision)?;
-        Ok(StatePair { before, after: now.as_of(to.revision)?, job: None })
+        let before = now.newest()?.at_revision(from.revision)?;
+        Ok(StatePair { before, after: now.at_revision(to.revision)?, job: None })
     }
 
     /// The states before and after a job that ended, for what it changed.
@@ -56,8 +56,8 @@ impl Database {
                 "`[history] keep` in `tombolo.toml` says how long `gc` keeps them".into(),
             ));
         };
-        let before = now.newest()?.as_of(revision - 1)?;
-        Ok(StatePair { before, after: now.as_of(revision)?, job: Some(sequence) })
+        let before = now.newest()?.at_revision(revision - 1)?;
+        Ok(StatePair { before, after: now.at_revision(revision)?, job: Some(sequence) })
     }
 }
 

@@ -199,7 +199,7 @@ impl Database {
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         let snapshot = self.present_snapshot()?;
         if let Some(state) = &self.past {
-            return Ok(snapshot.as_of(state.revision)?);
+            return Ok(snapshot.at_revision(state.revision)?);
         }
         Ok(match self.allowed_indexes() {
             Some(folder) => snapshot.with_indexes(folder),
@@ -216,7 +216,7 @@ impl Database {
     pub fn shared_snapshot(&self) -> Result<SharedSnapshot, Error> {
         let snapshot = self.read_file(DatabaseFile::shared_snapshot)?;
         if let Some(state) = &self.past {
-            return Ok(snapshot.as_of(state.revision)?);
+            return Ok(snapshot.at_revision(state.revision)?);
         }
         Ok(match self.allowed_indexes() {
             Some(folder) => snapshot.with_indexes(folder),

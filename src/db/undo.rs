@@ -128,7 +128,7 @@ impl<'s> UndoPlan<'s> {
         let states = match made.filter(reaches) {
             None => None,
             Some(revision) => {
-                let state = |revision| snapshot.newest()?.as_of(revision);
+                let state = |revision| snapshot.newest()?.at_revision(revision);
                 Some((state(revision - 1)?, state(revision)?, revision))
             }
         };

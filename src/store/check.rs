@@ -179,7 +179,8 @@ impl Snapshot {
 
     /// Proves the state of a revision: that every record on the way to it fits.
     fn verify_past(&self, revision: u64, problems: &mut VerifyErrors) {
-        let Some(past) = problems.keep(self.newest().and_then(|newest| newest.as_of(revision)))
+        let Some(past) =
+            problems.keep(self.newest().and_then(|newest| newest.at_revision(revision)))
         else {
             return;
         };

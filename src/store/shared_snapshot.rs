@@ -29,7 +29,7 @@ impl SharedSnapshot {
     /// # Errors
     ///
     /// [`StoreError::NoSuchState`] if the file does not reach back to it.
-    pub(crate) fn as_of(self, revision: u64) -> Result<SharedSnapshot, StoreError> {
+    pub(crate) fn at_revision(self, revision: u64) -> Result<SharedSnapshot, StoreError> {
         let past = SharedSnapshot { at: Some(revision), ..self };
         past.reader()?;
         Ok(past)
@@ -43,7 +43,7 @@ impl SharedSnapshot {
     pub fn reader(&self) -> Result<Snapshot, StoreError> {
         let snapshot = guarded(|| Snapshot::new(Arc::clone(&self.transaction)))?;
         let snapshot = match self.at {
-            Some(revision) => return snapshot.as_of(revision),
+            Some(revision) => return snapshot.at_revision(revision),
             None => snapshot,
         };
         Ok(match &self.indexes {

@@ -371,7 +371,7 @@ fn compare_state(snapshot: &Snapshot, model: &Model) {
         let live = row.counts.each_ref().map(|counts| counts.live as usize);
         assert_eq!(live, [things, links], "{name}");
     }
-    for ((scope, key), _) in &model.things {
+    for (scope, key) in model.things.keys() {
         assert!(snapshot.entity_keyed(scope, key).unwrap().is_some(), "{scope}::{key}");
     }
 }

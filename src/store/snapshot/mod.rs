@@ -158,7 +158,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`StoreError::NoSuchState`] if the file does not reach back to it, or has not come to it.
-    pub fn as_of(self, revision: u64) -> Result<Snapshot, StoreError> {
+    pub fn at_revision(self, revision: u64) -> Result<Snapshot, StoreError> {
         if revision == self.meta.revision {
             return Ok(self);
         }
