@@ -108,13 +108,25 @@ fn sound() -> (World, Vec<u8>) {
     (world, bytes)
 }
 
+/// An answer without the size of the file, which `stats` tells: a file that was cut behind its last page
+/// in use is whole, and shorter.
+fn unsized_answer(said: &Said) -> String {
+    match serde_json::from_str::<serde_json::Value>(&said.out) {
+        Ok(mut answer) if answer.get("bytes").is_some() => {
+            answer["bytes"] = serde_json::Value::Null;
+            answer.to_string()
+        }
+        _ => said.out.clone(),
+    }
+}
+
 #[track_caller]
 fn is_right_or_damage(said: &Said, right: Option<&Said>, what: &str) {
     assert!(!said.err.contains("panicked"), "{what}: {said:?}");
     match said.code {
         0 => {
             if let Some(right) = right {
-                assert!(said.out == right.out, "{what}: another answer");
+                assert!(unsized_answer(said) == unsized_answer(right), "{what}: another answer");
             }
         }
         6 => assert!(

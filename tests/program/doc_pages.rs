@@ -103,6 +103,11 @@ fn pictures() {
 }
 
 #[test]
+fn history() {
+    run_page("history.md");
+}
+
+#[test]
 fn recover() {
     run_page("recover.md");
 }

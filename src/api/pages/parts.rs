@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(
             key("<script>alert(1)</script>").into_string(),
             "<span class=\"key\" title=\"&lt;script&gt;alert(1)&lt;/script&gt;\">\
-             <span>&lt;script&gt;alert(</span><span>1)&lt;/script&gt;</span></span>"
+             <span>&lt;script&gt;alert(1</span><span>)&lt;/script&gt;</span></span>"
         );
         assert_eq!(sentence("a `<b>` c").into_string(), "a <code>&lt;b&gt;</code> c");
         assert_eq!(sentence("a `b").into_string(), "a `b");
