@@ -107,7 +107,10 @@ fn past(context: &mut CommandContext<'_>) -> Result<u8, CommandError> {
     code = type_in(context, &format!("diff {before} --impact okta-user:alice"))?.max(code);
     say(context, "And what could she reach before, when it happened?")?;
     let then = format!("blast-radius okta-user:alice --for compromise --scope aws --at {before}");
-    Ok(type_in(context, &then)?.max(code))
+    code = type_in(context, &then)?.max(code);
+    let Some(job) = context.open()?.jobs()?.into_iter().next() else { return Ok(code) };
+    say(context, "It was a mistake of the collector, so the job is taken back.")?;
+    Ok(type_in(context, &format!("job undo {}", context.out.id(job.id)))?.max(code))
 }
 
 /// Prints a sentence between the commands.

@@ -200,12 +200,14 @@ fn undo(
         counted(undone.restored_relationships, "relationship", "relationships"),
         clean(&undone.job.scope),
     )?;
-    for (sign, count, words) in
-        [('~', undone.reverted, "changed back"), ('-', undone.removed, "that it had made deleted")]
-    {
+    let changes = [
+        ('~', undone.reverted, "", "changed back"),
+        ('-', undone.removed, " that the job had made", "deleted"),
+    ];
+    for (sign, count, which, words) in changes {
         if count > 0 {
-            let sign = out.sign(sign);
-            writeln!(out, "{sign} {} {would}{words}", counted(count, "object", "objects"))?;
+            let (sign, objects) = (out.sign(sign), counted(count, "object", "objects"));
+            writeln!(out, "{sign} {objects}{which} {would}{words}")?;
         }
     }
     for left in undone.left.iter().take(LEFT) {

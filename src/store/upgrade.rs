@@ -60,8 +60,14 @@ impl DatabaseFile {
         })?;
         let partial = PartialFile::beside(path)?;
         guarded(|| write_new(&old, &partial, path))?;
-        let problems =
-            DatabaseFile::open_as_it_is(partial.path(), CACHE_BYTES_BRIEF)?.snapshot()?.verify();
+        let problems = guarded(|| {
+            // Read as it was written, since the lock of the unfinished file is ours.
+            let storage = partial.storage().map_err(|e| opening(path, e))?;
+            let new = builder()
+                .open_read_only_with_backend(VerifyingBackend::new(storage))
+                .map_err(|e| opening(path, e))?;
+            Ok(DatabaseFile::Reader(new).snapshot()?.verify())
+        })?;
         if let Some(problem) = problems.first() {
             return Err(StoreError::engine_damaged(format!(
                 "the file was not upgraded: {problem}"

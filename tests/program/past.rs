@@ -196,7 +196,7 @@ to = { scope = "jamf", match = "to._key = row.device" }
     let history = world.run(&["history", key, "-o", "json"]).ok().json();
     assert_eq!(
         history["versions"][0]["origin"],
-        json!({ "file": "data.csv", "line": 2 }),
+        json!({ "file": "mappings/data.csv", "line": 2 }),
         "{history}"
     );
     // An undone deletion brings the row back as well.

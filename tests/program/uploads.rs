@@ -433,7 +433,7 @@ fn a_list_of_jobs_counts_what_happened() {
         world.run(&["job", "show", &id, "-o", "json"]).ok().json()["entities"]["deleted"],
         0
     );
-    world.run(&["job", "show", &id, "--changes"]).refused(2, "is not held");
+    world.run(&["job", "show", &id, "--changes"]).refused(2, "neither held nor finished");
 }
 
 #[test]
