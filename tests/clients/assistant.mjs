@@ -16,6 +16,9 @@ const calls = [
   ['owners', { classes: ['DataStore'], orphans: true }, (a) => a.answers.length > 3],
   ['path', { from: 'github-team:platform', to: 's3-bucket:platform-assets' }, (a) => a.distance === 2],
   ['get', { entity: 'okta-user:alice', limit: 2 }, (a) => a.entity.login === 'alice' && a.groups.length === 2],
+  ['get', { entity: 'okta-user:alice', at: '7' }, (a) => a.asOf.revision === 7],
+  ['history', { object: 'okta-user:alice' }, (a) => a.complete && a.versions[0].event === 'created'],
+  ['diff', { from: '6', to: '7', impact: ['okta-user:alice'] }, (a) => a.total.deleted === 1 && a.impact.entities === 1],
   ['plan', {}, (a) => a.jobs.length === 4],
 ];
 
