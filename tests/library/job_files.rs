@@ -5,8 +5,11 @@ use crate::common::{dump, fleeting, input, request, sync};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tombolo::db::{FinalizeRequest, JobRequest, MappedRelationship, UndoOptions, UploadExtras};
+use tombolo::db::{
+    FinalizeRequest, GcOptions, JobRequest, MappedRelationship, UndoOptions, UploadExtras,
+};
 use tombolo::graph::{GraphRead, ObjectId, ObjectKind};
+use tombolo::lang::HistoryKeep;
 use tombolo::sync::{JobStatus, SyncMode};
 use tombolo::{Database, Error, ErrorKind};
 use uuid::Uuid;
@@ -377,7 +380,10 @@ fn old_reports_go_and_what_somebody_needs_stays() {
     let known = |id: Uuid| db.find_job(&id.to_string()).is_ok();
     std::thread::sleep(Duration::from_millis(5));
     // Undo is possible for another 90 days, so what it needs stays.
-    let done = db.gc(&crate::kept(90, 0)).unwrap();
+    db.gc(&crate::kept(90, 0)).unwrap();
+    assert!(known(first.id) && known(patch.id), "states of the past name them");
+    let forgetful = GcOptions { keep: HistoryKeep::Never, ..crate::kept(90, 0) };
+    let done = db.gc(&forgetful).unwrap();
     assert!(known(deleting.id) && known(quiet.id) && known(OKTA));
     assert!(!known(first.id) && !known(patch.id));
     assert_eq!(done.purged_reports, 7);

@@ -377,7 +377,7 @@ fn compare_state(snapshot: &Snapshot, model: &Model) {
 }
 
 fn cases() -> u32 {
-    std::env::var("TOMBOLO_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)
+    std::env::var("TOMBOLO_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
 }
 
 proptest! {
