@@ -9,6 +9,9 @@ use std::time::Duration;
 /// relationships, 2 tombstones, a pin.
 const FORMAT_5: &[u8] = include_bytes!("files/format-5.redb.gz");
 
+/// Bytes of a page of the engine.
+const PAGE: usize = 4096;
+
 fn old_file() -> World {
     let world = World::new();
     let mut bytes = Vec::new();
@@ -56,13 +59,34 @@ fn a_file_of_the_format_before_is_upgraded_as_a_whole() {
     world.run(&["upgrade", "--db", "none.redb"]).refused(2, "no database");
     world.write("text.redb", "no database at all, but long enough to look like one, perhaps");
     assert_ne!(world.run(&["upgrade", "--db", "text.redb"]).code, 0);
-    let mut damaged = before.clone();
-    for byte in &mut damaged[40_000..40_100] {
-        *byte ^= 0x5A;
+}
+
+#[test]
+fn damage_anywhere_stops_an_upgrade_unless_nothing_lies_there() {
+    let world = old_file();
+    let old = std::fs::read(world.path("tombolo.redb")).unwrap();
+    world.run(&["upgrade"]).ok();
+    let whole = world.run(&["export"]).ok().out;
+    let (mut refused, mut unharmed) = (0, 0);
+    for page in 0..old.len() / PAGE {
+        let mut damaged = old.clone();
+        for byte in &mut damaged[page * PAGE + 100..page * PAGE + 200] {
+            *byte ^= 0x5A;
+        }
+        world.write("damaged.redb", &damaged);
+        let said = world.run(&["upgrade", "--db", "damaged.redb"]);
+        if said.code == 0 {
+            // A page that the engine had given up: nothing of it is in the new file.
+            let kept = world.run(&["export", "--db", "damaged.redb"]).ok().out;
+            assert!(kept == whole, "page {page} is damaged, and another graph came of it");
+            unharmed += 1;
+        } else {
+            said.refused(6, "damaged");
+            assert!(std::fs::read(world.path("damaged.redb")).unwrap() == damaged, "page {page}");
+            refused += 1;
+        }
     }
-    world.write("damaged.redb", &damaged);
-    world.run(&["upgrade", "--db", "damaged.redb"]).refused(6, "damaged");
-    assert_eq!(std::fs::read(world.path("damaged.redb")).unwrap().len(), damaged.len());
+    assert!(refused >= 20, "{refused} pages were found damaged, {unharmed} hold nothing");
 }
 
 #[test]
