@@ -193,9 +193,10 @@ impl GraphRead for PlannedGraph<'_> {
     fn scan_stretch(
         &self,
         first: u32,
+        may: impl FnMut(EntityFacts) -> bool,
         visit: impl FnMut(u32, EntityFacts),
     ) -> Result<Option<u32>, StoreError> {
-        self.base.scan_stretch(first, visit)
+        self.base.scan_stretch(first, may, visit)
     }
 
     fn counts(&self) -> Result<Vec<ScopeCounts>, StoreError> {

@@ -21,7 +21,7 @@ pub use object::{Entity, EntityHead, ObjectMetadata, Relationship};
 pub use origin::{ORIGIN, RelationshipOrigin};
 pub use read::{
     AdjacencyRead, CLASS_SEPARATOR, EdgeDirection, EntityFacts, GraphRead, IncidentEdge,
-    NameLookup, ScopeCounts,
+    NameLookup, PropertyCell, ScopeCounts,
 };
 pub use spelling::{fold_name, fold_verb, same_name, same_verb};
 pub use value::Value;

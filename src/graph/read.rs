@@ -121,6 +121,45 @@ pub struct ScopeCounts {
     pub verbs: BTreeMap<u32, u64>,
 }
 
+/// A value of a property as a reader tells it of many objects at once: as much as it knows without
+/// making the value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PropertyCell {
+    /// The object has no such property.
+    Absent,
+    /// A value that equals another one of the same dictionary if their codes are equal, and only then.
+    /// A dictionary is of one property, for as long as the reader lives.
+    Coded {
+        /// The dictionary.
+        dictionary: u64,
+        /// The entry.
+        code: u32,
+    },
+    /// A number: `scaled` divided by 10 for each decimal.
+    Number {
+        /// The number without its decimal point.
+        scaled: i64,
+        /// Digits behind the decimal point.
+        decimals: u8,
+        /// True if a whole number is an integer, false if it is a float.
+        integer: bool,
+    },
+    /// A value that has to be read alone.
+    Unread,
+}
+
+impl PropertyCell {
+    /// The value of a number.
+    pub fn number(&self) -> Option<Value<'static>> {
+        let PropertyCell::Number { scaled, decimals, integer } = *self else { return None };
+        let power = 10i64.pow(decimals.into());
+        Some(match integer && scaled % power == 0 {
+            true => Value::Int(scaled / power),
+            false => Value::Float(scaled as f64 / power as f64),
+        })
+    }
+}
+
 /// A reader of one consistent state of the graph.
 ///
 /// Some methods have a slow default, made of the others; a reader that knows a faster way gives the
@@ -171,12 +210,14 @@ pub trait GraphRead: AdjacencyRead + NameLookup {
         Ok(())
     }
 
-    /// Calls `visit` with the live entities of one stretch of numbers, ascending, that begins at `first`.
-    /// Returns the number at which the next stretch begins, or `None` behind the last entity. So a scan can
+    /// Calls `visit` with those live entities of one stretch of numbers that `may` does not refuse by their
+    /// names, ascending. The stretch begins at `first`. `may` is asked once of entities that share their
+    /// names where the reader knows that they do. Returns the number at which the next stretch begins, or `None` behind the last entity. So a scan can
     /// be left and taken up again; how long a stretch is, the reader says.
     fn scan_stretch(
         &self,
         first: u32,
+        mut may: impl FnMut(EntityFacts) -> bool,
         mut visit: impl FnMut(u32, EntityFacts),
     ) -> Result<Option<u32>, Self::Error> {
         /// Entities of a stretch, where nothing else divides them.
@@ -187,7 +228,9 @@ pub trait GraphRead: AdjacencyRead + NameLookup {
         }
         let end = first.saturating_add(STRETCH).min(bound);
         for number in first..end {
-            if let Some(facts) = self.entity_facts(number)?.filter(|facts| facts.live) {
+            if let Some(facts) = self.entity_facts(number)?.filter(|facts| facts.live)
+                && may(facts)
+            {
                 visit(number, facts);
             }
         }
@@ -227,6 +270,20 @@ pub trait GraphRead: AdjacencyRead + NameLookup {
         name: &str,
     ) -> Result<Option<Value<'static>>, Self::Error> {
         Ok(self.relationship(number)?.and_then(|link| link.value(name)))
+    }
+
+    /// Appends a cell for each of some objects of a kind, for the property `name`. What is told of many at
+    /// once is told more cheaply than one by one; [`PropertyCell::Unread`] is always right.
+    fn property_cells(
+        &self,
+        kind: super::ObjectKind,
+        numbers: &[u32],
+        name: &str,
+        cells: &mut Vec<PropertyCell>,
+    ) -> Result<(), Self::Error> {
+        let _ = (kind, name);
+        cells.extend(numbers.iter().map(|_| PropertyCell::Unread));
+        Ok(())
     }
 
     /// Candidates for a value of the property `name`: the numbers, ascending, of all live entities

@@ -156,6 +156,19 @@ impl<G: GraphRead> QueryReader<'_, G> {
                 Ok(true)
             }
             Predicate::Not(test) => Ok(!self.test(test, sight)?),
+            Predicate::Compare { .. } => {
+                self.fixed_verdict(test, sight, || self.settled(test, sight))
+            }
+        }
+    }
+
+    /// The verdict of a condition, made anew if it is one comparison.
+    pub(super) fn settled(
+        &self,
+        test: &Predicate,
+        sight: &EvalContext<'_>,
+    ) -> QueryReadResult<bool, G> {
+        match test {
             // A time on the left is no value of the graph: the comparison is made from the right.
             Predicate::Compare {
                 left: left @ ScalarExpr::Time(time),
@@ -174,6 +187,7 @@ impl<G: GraphRead> QueryReader<'_, G> {
                 self.unlike.settle(left, said);
                 Ok(holds != *negated)
             }
+            _ => self.test(test, sight),
         }
     }
 

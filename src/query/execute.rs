@@ -6,8 +6,8 @@ use super::flatten::flattened;
 use super::logical_plan::{AnswerShape, LogicalPlan, RowOperation};
 use super::operators::{
     Aggregate, CountByName, Counted, Distinct, DistinctEntities, Filter, InputOperator, Limit,
-    MatchContext, OperatorResult, Project, RowDemand, SettleOptional, Shortest, Sort, Unwind,
-    pattern,
+    MatchContext, OperatorResult, Project, RowDemand, SettleOptional, Shortest, Sort, TopRows,
+    Unwind, pattern, reads_late,
 };
 use super::physical_plan::{MatchOperation, PhysicalPlan};
 use super::read::QueryReader;
@@ -238,9 +238,25 @@ fn operators<'a, G: GraphRead>(
             Box::new(Counted { input, count: matched })
         }
     };
-    plan.output
-        .iter()
-        .fold(source, |input, operation| row_operator(reader, input, operation, slots, plan))
+    let mut operations = plan.output.iter().peekable();
+    let mut input = source;
+    while let Some(operation) = operations.next() {
+        let top = match (operation, operations.peek()) {
+            (
+                RowOperation::Project(columns),
+                Some(RowOperation::Sort { keys, by_number: false }),
+            ) if reads_late(columns, plan.sorted_rows) => Some((*columns, keys)),
+            _ => None,
+        };
+        input = match top {
+            Some((columns, keys)) => {
+                operations.next();
+                Box::new(TopRows::new(reader, input, slots, columns, (keys, plan.sorted_rows)))
+            }
+            None => row_operator(reader, input, operation, slots, plan),
+        };
+    }
+    input
 }
 
 fn row_operator<'a, G: GraphRead>(

@@ -36,6 +36,7 @@ mod spelling;
 mod statistics;
 mod syntax;
 mod verb_directions;
+mod verdicts;
 
 pub use crate::limits::{CostMeter, LimitError, QuestionError, QuestionLimits};
 pub use answer::{AnswerJson, cell_json};

@@ -7,8 +7,9 @@ use super::cell::{self, CellValue, EqualityKey, EqualityMode};
 use super::mismatch::MismatchLog;
 use super::resolved::{PropertyOwner, ResolvedQuery, RowSlot};
 use super::row_batch::{BoundRelationships, NONE, RowView};
+use super::verdicts::KnownVerdicts;
 use super::{CostMeter, QueryRow, QuestionError};
-use crate::graph::{Entity, GraphRead, Relationship, Value};
+use crate::graph::{Entity, GraphRead, PropertyCell, Relationship, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell as Shared, RefCell};
 use std::rc::Rc;
@@ -35,6 +36,9 @@ pub(super) struct QueryReader<'g, G: GraphRead> {
     pub unlike: MismatchLog,
     entities: RefCell<ObjectCache<Entity>>,
     relationships: RefCell<ObjectCache<Relationship>>,
+    pub(super) verdicts: RefCell<FxHashMap<usize, KnownVerdicts>>,
+    /// Memory for the cell of one object.
+    pub(super) cell_room: RefCell<Vec<PropertyCell>>,
     /// Answers a query inside this one. Given from above, so that nothing here knows of plans.
     pub(super) inner_rows: InnerRows<G>,
     pub(super) answers: RefCell<FxHashMap<(*const ResolvedQuery, EqualityMode), Rc<InnerAnswers>>>,
@@ -59,6 +63,8 @@ impl<'g, G: GraphRead> QueryReader<'g, G> {
             unlike: MismatchLog::default(),
             entities: RefCell::default(),
             relationships: RefCell::default(),
+            verdicts: RefCell::default(),
+            cell_room: RefCell::default(),
             inner_rows,
             answers: RefCell::default(),
         }

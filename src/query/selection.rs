@@ -60,17 +60,27 @@ impl<G: GraphRead> QueryReader<'_, G> {
         test: &EntityTest,
         selected: SelectorVerdict,
     ) -> QueryReadResult<bool, G> {
-        self.tested.set(self.tested.get() + 1);
-        let fits = match selected {
-            SelectorVerdict::No => false,
-            SelectorVerdict::Yes => true,
-            SelectorVerdict::Unknown => self.matches_by_properties(number, test)?,
-        };
+        let fits = self.selects(number, test, selected)?;
         match &test.with {
             Some(with) if fits => {
                 self.test(with, &EvalContext { subject: Some(number), ..EvalContext::default() })
             }
             _ => Ok(fits),
+        }
+    }
+
+    /// The same without the condition of WITH.
+    pub(super) fn selects(
+        &self,
+        number: u32,
+        test: &EntityTest,
+        selected: SelectorVerdict,
+    ) -> QueryReadResult<bool, G> {
+        self.tested.set(self.tested.get() + 1);
+        match selected {
+            SelectorVerdict::No => Ok(false),
+            SelectorVerdict::Yes => Ok(true),
+            SelectorVerdict::Unknown => self.matches_by_properties(number, test),
         }
     }
 

@@ -232,6 +232,19 @@ impl<'a> HeadChunk<'a> {
         cursor.0.is_empty().then_some(HeadChunk { rows, columns, keys, displays })
     }
 
+    /// Scope, type and class, if all rows are stored with the same.
+    pub fn shared_names(&self) -> Option<[u32; 3]> {
+        let [_, scope, type_name, class, ..] = self.columns;
+        match [scope, type_name, class] {
+            [
+                EncodedColumn::Constant(scope),
+                EncodedColumn::Constant(type_name),
+                EncodedColumn::Constant(class),
+            ] => Some([scope as u32, type_name as u32, class as u32]),
+            _ => None,
+        }
+    }
+
     /// Number of rows, absent ones included.
     pub fn len(&self) -> usize {
         self.rows

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use tombolo::graph::{
     AdjacencyRead, CLASS_SEPARATOR, EdgeDirection, Entity, EntityFacts, EntityHead, GraphRead,
-    IncidentEdge, NameLookup, ObjectId, ObjectKind, ObjectMetadata, Relationship, Value, same_name,
+    IncidentEdge, NameLookup, ObjectId, ObjectKind, ObjectMetadata, PropertyCell, Relationship,
+    Value, same_name,
 };
 
 /// Entities and relationships by number.
@@ -220,6 +221,57 @@ impl GraphRead for Graph {
         scopes.sort();
         scopes.dedup();
         Ok(scopes)
+    }
+
+    /// All that a reader may tell: numbers with more or fewer decimals, codes of several dictionaries, or
+    /// nothing.
+    fn property_cells(
+        &self,
+        kind: ObjectKind,
+        numbers: &[u32],
+        name: &str,
+        cells: &mut Vec<PropertyCell>,
+    ) -> Result<(), Infallible> {
+        let own = |number: u32| match kind {
+            ObjectKind::Entity => self.entities.get(number as usize).map(|e| &e.properties),
+            ObjectKind::Relationship => {
+                self.relationships.get(number as usize).map(|r| &r.properties)
+            }
+        };
+        let value = |number: u32| {
+            let found = own(number)?.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value)
+        };
+        for &number in numbers {
+            let dictionary = number % 3;
+            cells.push(match value(number) {
+                _ if name.starts_with('_') || name == "displayName" || dictionary == 2 => {
+                    PropertyCell::Unread
+                }
+                None => PropertyCell::Absent,
+                Some(Value::Int(int)) if dictionary == 0 && int.abs() < i64::MAX / 1000 => {
+                    let decimals = (number % 4) as u8;
+                    let scaled = int * 10i64.pow(decimals.into());
+                    PropertyCell::Number { scaled, decimals, integer: true }
+                }
+                Some(Value::Float(float))
+                    if dictionary == 0 && (float * 10.0).fract() == 0.0 && float.abs() < 1e12 =>
+                {
+                    let (scaled, decimals) = ((float * 10.0) as i64, 1);
+                    PropertyCell::Number { scaled, decimals, integer: false }
+                }
+                Some(known) => {
+                    let told = format!("{known:?}");
+                    let same = |&other: &u32| {
+                        other % 3 == dictionary
+                            && value(other).is_some_and(|other| format!("{other:?}") == told)
+                    };
+                    let code = (0..=number).find(same).unwrap_or(number);
+                    PropertyCell::Coded { dictionary: dictionary.into(), code }
+                }
+            });
+        }
+        Ok(())
     }
 
     fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, Infallible> {

@@ -283,10 +283,10 @@ fn a_scan_in_stretches_meets_each_entity_once() {
     let snapshot = world.db.snapshot().expect("sound");
     let (mut met, mut next) = (Vec::new(), Some(0));
     while let Some(first) = next {
-        next = snapshot.scan_stretch(first, |number, _| met.push(number)).expect("sound");
+        next = snapshot.scan_stretch(first, |_| true, |number, _| met.push(number)).expect("sound");
     }
     assert_eq!(met, snapshot.entities_with(None, None).expect("sound"));
     let mut within = Vec::new();
-    snapshot.scan_stretch(700, |number, _| within.push(number)).expect("sound");
+    snapshot.scan_stretch(700, |_| true, |number, _| within.push(number)).expect("sound");
     assert_eq!(within.first(), Some(&700), "a stretch may begin anywhere");
 }

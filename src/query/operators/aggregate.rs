@@ -1,13 +1,16 @@
 //! Aggregate: one row for each group of rows that are equal in the columns without aggregates.
 
 use super::distinct::is_new;
+use super::term_cells::TermCells;
 use super::{InputOperator, OperatorResult, RowDemand, RowOperator};
-use crate::graph::{GraphRead, Value};
+use crate::graph::{GraphRead, PropertyCell, Value};
 use crate::query::QuestionError;
 use crate::query::cell::{CellValue, KEPT};
 use crate::query::number::{NumericValue, RunningSum};
 use crate::query::read::{EvalContext, QueryReader};
-use crate::query::resolved::{AggregateCall, AggregateKind, PropertyOwner, TableOutput};
+use crate::query::resolved::{
+    AggregateCall, AggregateKind, PropertyOwner, ScalarExpr, TableOutput,
+};
 use crate::query::row_batch::{NONE, RowBatch, RowShape};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cmp::Ordering;
@@ -42,14 +45,19 @@ impl<'a, G: GraphRead> Aggregate<'a, G> {
 
     fn groups(&mut self) -> OperatorResult<Vec<RowGroup>, G> {
         let mut groups = GroupTable::new(self.table, &self.plain);
+        // Each row of a pattern of one entity binds another entity, unless a list makes rows of it.
+        let RowShape { entities, relationships } = self.slots;
+        groups.each_once = entities + relationships == 1 && self.table.unwinds.is_empty();
         let mut batch = RowBatch::new(self.slots);
+        let keys: Vec<&ScalarExpr> = self.plain.iter().map(|&at| &self.table.columns[at]).collect();
+        let arguments: Vec<&ScalarExpr> =
+            self.table.aggregates.iter().map(|call| &call.argument).collect();
+        let [mut keys, mut arguments] = [keys, arguments].map(TermCells::new);
         while self.input.next_batch(RowDemand::All, &mut batch)? {
-            for row in 0..batch.len() {
-                let (bindings, turns) = (Some(batch.row(row)), batch.cells(row));
-                let sight = EvalContext { row: bindings, turns, ..EvalContext::default() };
-                groups.add(self.reader, self.table, &sight)?;
-                self.reader.room(groups.groups.len())?;
-            }
+            keys.read(self.reader, &batch)?;
+            arguments.read(self.reader, &batch)?;
+            groups.add_batch(self.reader, self.table, &batch, (&keys, &arguments))?;
+            self.reader.room(groups.groups.len())?;
         }
         Ok(groups.groups)
     }
@@ -94,7 +102,19 @@ struct GroupTable<'p> {
     groups: Vec<RowGroup>,
     /// The identity of the key at hand.
     text: String,
+    /// Groups by what is known of their key without making its values.
+    by_cells: FxHashMap<Box<[u64]>, usize>,
+    words: Vec<u64>,
+    /// The same for a key of one property: groups by code, of the dictionary that was met last.
+    last_dictionary: (u64, Vec<Option<usize>>),
+    /// The groups of the rows of a batch.
+    of_row: Vec<usize>,
+    /// True if no two rows bind the same.
+    each_once: bool,
 }
+
+/// Keys of groups that are known by their cells.
+const CELL_KEYS_MAX: usize = 1 << 16;
 
 /// One aggregate of one group.
 #[derive(Default)]
@@ -102,9 +122,13 @@ struct AggregateState {
     /// Values counted so far: an entity by number, anything else by its text.
     entities: FxHashSet<u32>,
     texts: FxHashSet<String>,
+    /// Entities of which none is met twice.
+    once: usize,
     rows: u64,
     sum: RunningSum,
     extreme: Option<CellValue>,
+    /// The least or greatest as a number and its decimals, if it is one.
+    extreme_number: Option<(i64, u8)>,
 }
 
 impl<'p> GroupTable<'p> {
@@ -118,12 +142,95 @@ impl<'p> GroupTable<'p> {
         groups
     }
 
-    fn add<G: GraphRead>(
+    /// Adds the rows of a batch: first each row finds its group, then each aggregate passes over the rows.
+    fn add_batch<G: GraphRead>(
+        &mut self,
+        reader: &QueryReader<'_, G>,
+        table: &TableOutput,
+        batch: &RowBatch,
+        (keys, arguments): (&TermCells<'_>, &TermCells<'_>),
+    ) -> Result<(), QuestionError<G::Error>> {
+        reader.spend(10 * batch.len())?;
+        let mut of_row = std::mem::take(&mut self.of_row);
+        of_row.clear();
+        for row in 0..batch.len() {
+            of_row.push(match self.known(keys, row) {
+                Some(known) => known,
+                None => self.learn(reader, table, (batch, row), keys)?,
+            });
+        }
+        for (at, call) in table.aggregates.iter().enumerate() {
+            for (row, &group) in of_row.iter().enumerate() {
+                let state = &mut self.groups[group].1[at];
+                state.rows += 1;
+                if call.kind == AggregateKind::Rows
+                    || state.add_number(call, arguments.cell(at, row))
+                {
+                    continue;
+                }
+                let (bindings, turns) = (Some(batch.row(row)), batch.cells(row));
+                let sight = EvalContext { row: bindings, turns, ..EvalContext::default() };
+                let cell = arguments.value(reader, at, row, &sight)?;
+                state.add(reader, call, cell, &sight, self.each_once)?;
+                state.note_number(arguments.cell(at, row));
+            }
+        }
+        self.of_row = of_row;
+        Ok(())
+    }
+
+    /// The group of a row, if what is known of its key was met before.
+    #[inline]
+    fn known(&mut self, keys: &TermCells<'_>, row: usize) -> Option<usize> {
+        if let Some(PropertyCell::Coded { dictionary, code }) = keys.only_cell(row) {
+            let (last, groups) = &self.last_dictionary;
+            let found = groups.get(code as usize).copied().filter(|_| *last == dictionary);
+            if let Some(group) = found.flatten() {
+                return Some(group);
+            }
+        }
+        let told = keys.words(row, &mut self.words);
+        told.then(|| self.by_cells.get(self.words.as_slice()).copied()).flatten()
+    }
+
+    /// The group of a row whose key has to be read.
+    fn learn<G: GraphRead>(
+        &mut self,
+        reader: &QueryReader<'_, G>,
+        table: &TableOutput,
+        (batch, row): (&RowBatch, usize),
+        keys: &TermCells<'_>,
+    ) -> Result<usize, QuestionError<G::Error>> {
+        let (bindings, turns) = (Some(batch.row(row)), batch.cells(row));
+        let sight = EvalContext { row: bindings, turns, ..EvalContext::default() };
+        let number = self.number(reader, table, &sight)?;
+        if keys.words(row, &mut self.words) {
+            if self.by_cells.len() == CELL_KEYS_MAX {
+                self.by_cells.clear();
+            }
+            self.by_cells.insert(self.words.as_slice().into(), number);
+        }
+        if let Some(PropertyCell::Coded { dictionary, code }) = keys.only_cell(row) {
+            let (last, groups) = &mut self.last_dictionary;
+            if *last != dictionary {
+                *last = dictionary;
+                groups.clear();
+            }
+            if groups.len() <= code as usize {
+                groups.resize(code as usize + 1, None);
+            }
+            groups[code as usize] = Some(number);
+        }
+        Ok(number)
+    }
+
+    /// The number of the group that a row belongs to.
+    fn number<G: GraphRead>(
         &mut self,
         reader: &QueryReader<'_, G>,
         table: &TableOutput,
         sight: &EvalContext<'_>,
-    ) -> Result<(), QuestionError<G::Error>> {
+    ) -> Result<usize, QuestionError<G::Error>> {
         reader.spend(100)?;
         let kept = reader.meter.held();
         let mut key = Vec::with_capacity(self.plain.len());
@@ -133,7 +240,7 @@ impl<'p> GroupTable<'p> {
             cell.identity(&mut self.text);
             key.push(cell);
         }
-        let number = match self.numbers.get(self.text.as_str()) {
+        Ok(match self.numbers.get(self.text.as_str()) {
             Some(known) => {
                 // The group is known: the cells that were read for its key are dropped.
                 reader.meter.release(reader.meter.held() - kept);
@@ -146,11 +253,7 @@ impl<'p> GroupTable<'p> {
                 self.numbers.insert(self.text.clone(), self.groups.len() - 1);
                 self.groups.len() - 1
             }
-        };
-        for (aggregate, state) in table.aggregates.iter().zip(&mut self.groups[number].1) {
-            state.add(reader, aggregate, sight)?;
-        }
-        Ok(())
+        })
     }
 }
 
@@ -159,22 +262,32 @@ fn states(table: &TableOutput) -> Vec<AggregateState> {
 }
 
 impl AggregateState {
+    /// Adds a number without making a value of it, where that changes nothing else; false if the value
+    /// is needed.
+    #[inline]
+    fn add_number(&mut self, call: &AggregateCall, cell: PropertyCell) -> bool {
+        let PropertyCell::Number { scaled, decimals, .. } = cell else { return false };
+        match (call.kind, self.extreme_number) {
+            (AggregateKind::Least, Some((best, of))) => decimals == of && scaled >= best,
+            (AggregateKind::Greatest, Some((best, of))) => decimals == of && scaled <= best,
+            _ => false,
+        }
+    }
+
     fn add<G: GraphRead>(
         &mut self,
         reader: &QueryReader<'_, G>,
         aggregate: &AggregateCall,
+        cell: CellValue,
         sight: &EvalContext<'_>,
+        each_once: bool,
     ) -> Result<(), QuestionError<G::Error>> {
-        self.rows += 1;
-        if aggregate.kind == AggregateKind::Rows {
-            return Ok(());
-        }
-        let cell = reader.term(&aggregate.argument, sight)?;
         if cell.is_undefined() {
             return Ok(());
         }
-        reader.spend(100)?;
+        reader.spend(10)?;
         match (aggregate.kind, &cell) {
+            (AggregateKind::Count, CellValue::Entity(_)) if each_once => self.once += 1,
             (AggregateKind::Count, CellValue::Entity(number)) => {
                 if self.entities.insert(*number) {
                     reader.hold(COUNTED)?;
@@ -187,7 +300,7 @@ impl AggregateState {
                 let what = if aggregate.kind == AggregateKind::Sum { "sum" } else { "avg" };
                 reader.unlike.computed(&aggregate.argument, &cell, what);
                 if let Some(number) = NumericValue::of(&cell)
-                    && self.first(reader, aggregate, sight)?
+                    && (each_once || self.first(reader, aggregate, sight)?)
                 {
                     self.sum.add(number);
                 }
@@ -204,6 +317,7 @@ impl AggregateState {
                 let better = |best: &CellValue| cell.order(best) == wanted;
                 if self.extreme.as_ref().is_none_or(better) {
                     reader.hold(cell.bytes())?;
+                    self.extreme_number = None;
                     let before = self.extreme.replace(cell);
                     reader.meter.release(before.map_or(0, |before| before.bytes() as u64));
                 }
@@ -211,6 +325,16 @@ impl AggregateState {
             (AggregateKind::Rows, _) => {}
         }
         Ok(())
+    }
+
+    /// Notes the number of the cell that was added last, if it became the least or greatest value.
+    fn note_number(&mut self, cell: PropertyCell) {
+        if self.extreme_number.is_none()
+            && let PropertyCell::Number { scaled, decimals, .. } = cell
+            && cell.number().map(CellValue::Value) == self.extreme
+        {
+            self.extreme_number = Some((scaled, decimals));
+        }
     }
 
     /// True if the selectors of the argument are bound like this for the first time. Rows that differ
@@ -239,7 +363,8 @@ impl AggregateState {
     fn cell(self, kind: AggregateKind) -> CellValue {
         match kind {
             AggregateKind::Count => {
-                CellValue::Value(Value::Int((self.entities.len() + self.texts.len()) as i64))
+                let known = self.once + self.entities.len() + self.texts.len();
+                CellValue::Value(Value::Int(known as i64))
             }
             AggregateKind::Rows => CellValue::Value(Value::Int(self.rows as i64)),
             AggregateKind::Sum => self.sum.total(),

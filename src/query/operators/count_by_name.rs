@@ -80,21 +80,20 @@ impl<'a, G: GraphRead> CountByName<'a, G> {
 
     /// Counts entities one by one, without making rows of them.
     fn count_passing(&self, counts: &mut GroupCounts) -> OperatorResult<(), G> {
-        let (reader, test) = (self.context.reader, &self.scan.test);
-        let mut filter = EntityFilter::new(test);
-        let mut candidates = CandidateCursor::new(&self.scan.access);
-        while let Some((number, facts)) =
-            candidates.next(reader, |facts| filter.may(reader, facts))?
-        {
-            let selected = filter.selected(reader, facts);
-            if selected == SelectorVerdict::No || !facts.live {
+        let reader = self.context.reader;
+        let mut filter = EntityFilter::new(&self.scan.test);
+        let mut cursor = CandidateCursor::new(&self.scan.access);
+        let (met, mut fitting) = (&self.context.candidates, Vec::new());
+        while cursor.fitting(reader, &mut filter, false, met, &mut fitting)? {
+            self.count_met(fitting.len() as u64);
+            if !self.shows.contains(&true) {
+                counts.add([0; 3], fitting.len() as u64);
                 continue;
             }
-            self.context.candidates.set(self.context.candidates.get() + 1);
-            reader.work(1)?;
-            if reader.fits(number, test, selected)? {
-                self.count_met(1);
-                counts.add(self.group_of(&facts), 1);
+            for &number in &fitting {
+                if let Some(facts) = reader.graph.entity_facts(number)? {
+                    counts.add(self.group_of(&facts), 1);
+                }
             }
         }
         Ok(())

@@ -31,6 +31,8 @@ mod scan;
 mod seed;
 mod shortest;
 mod sort;
+mod term_cells;
+mod top_rows;
 mod unwind;
 mod value_join;
 
@@ -47,6 +49,7 @@ pub(super) use project::Project;
 pub(super) use scan::CandidateCursor;
 pub(super) use shortest::Shortest;
 pub(super) use sort::Sort;
+pub(super) use top_rows::{TopRows, reads_late};
 pub(super) use unwind::Unwind;
 
 use super::physical_plan::PatternPlan;

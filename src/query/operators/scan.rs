@@ -7,6 +7,10 @@ use crate::query::physical_plan::ScanPlan;
 use crate::query::read::QueryReader;
 use crate::query::row_batch::RowBatch;
 use crate::query::selection::{EntityFilter, SelectorVerdict};
+use std::cell::Cell as Counter;
+
+/// Entities that are tested together: about as many as one stretch of a scan has.
+const TOGETHER: usize = 512;
 
 /// The entities on an access path, one after the other.
 pub(in crate::query) struct CandidateCursor<'a> {
@@ -52,6 +56,43 @@ impl<'a> CandidateCursor<'a> {
         }
     }
 
+    /// Fills `fitting` with the entities that fit among the next [`TOGETHER`], tested together. False if
+    /// there are no more entities. `candidates` counts those that are tested.
+    pub(in crate::query) fn fitting<G: GraphRead>(
+        &mut self,
+        reader: &QueryReader<'_, G>,
+        filter: &mut EntityFilter<'_>,
+        deleted: bool,
+        candidates: &Counter<u64>,
+        fitting: &mut Vec<u32>,
+    ) -> OperatorResult<bool, G> {
+        fitting.clear();
+        let mut met = 0;
+        while met < TOGETHER {
+            // Names alone exclude most entities, without reading their properties.
+            let may = |facts| filter.may(reader, facts);
+            let Some((number, facts)) = self.next(reader, may)? else { break };
+            let selected = filter.selected(reader, facts);
+            if selected == SelectorVerdict::No || !facts.live && !deleted {
+                continue;
+            }
+            met += 1;
+            candidates.set(candidates.get() + 1);
+            reader.work(1)?;
+            if reader.selects(number, filter.test, selected)? {
+                fitting.push(number);
+            }
+            // The graph tells of the entities of one stretch most quickly.
+            if self.at == self.stretch.len() && matches!(self.access, AccessPath::Scan) {
+                break;
+            }
+        }
+        if let Some(with) = &filter.test.with {
+            reader.retain_subjects(with, fitting)?;
+        }
+        Ok(met > 0)
+    }
+
     fn next_stretch<G: GraphRead>(
         &mut self,
         reader: &QueryReader<'_, G>,
@@ -63,11 +104,8 @@ impl<'a> CandidateCursor<'a> {
         self.stretch.clear();
         self.at = 0;
         let stretch = &mut self.stretch;
-        self.next = reader.graph.scan_stretch(first, |number, facts| {
-            if may(facts) {
-                stretch.push((number, facts));
-            }
-        })?;
+        let visit = |number, facts| stretch.push((number, facts));
+        self.next = reader.graph.scan_stretch(first, may, visit)?;
         Ok(())
     }
 }
@@ -78,12 +116,28 @@ pub(super) struct Scan<'a, G: GraphRead> {
     plan: &'a ScanPlan,
     cursor: CandidateCursor<'a>,
     filter: EntityFilter<'a>,
+    /// Entities that fit, tested together, and the one to go on with.
+    fitting: Vec<u32>,
+    at: usize,
 }
 
 impl<'a, G: GraphRead> Scan<'a, G> {
     pub(super) fn new(context: &'a MatchContext<'a, G>, plan: &'a ScanPlan) -> Scan<'a, G> {
         let (cursor, filter) = (CandidateCursor::new(&plan.access), EntityFilter::new(&plan.test));
-        Scan { context, plan, cursor, filter }
+        Scan { context, plan, cursor, filter, fitting: Vec::new(), at: 0 }
+    }
+
+    /// Tests the next entities together; false behind the last.
+    fn fit_many(&mut self) -> OperatorResult<bool, G> {
+        self.at = 0;
+        let candidates = &self.context.candidates;
+        self.cursor.fitting(
+            self.context.reader,
+            &mut self.filter,
+            self.plan.deleted,
+            candidates,
+            &mut self.fitting,
+        )
     }
 }
 
@@ -92,6 +146,19 @@ impl<G: GraphRead> RowOperator<G> for Scan<'_, G> {
         rows.clear();
         let reader = self.context.reader;
         while rows.len() < demand.rows() {
+            if let Some(&number) = self.fitting.get(self.at) {
+                self.at += 1;
+                self.context.count_binding(self.plan.slot);
+                rows.push_start(self.plan.slot, number);
+                continue;
+            }
+            // Where all rows are wanted, none is tested too many.
+            if matches!(demand, RowDemand::All) {
+                if !self.fit_many()? {
+                    break;
+                }
+                continue;
+            }
             let filter = &mut self.filter;
             // Names alone exclude most entities, without reading their properties.
             let may = |facts| filter.may(reader, facts);
@@ -114,5 +181,7 @@ impl<G: GraphRead> RowOperator<G> for Scan<'_, G> {
 impl<G: GraphRead> PatternOperator<G> for Scan<'_, G> {
     fn restart(&mut self, _: &RowBatch, _: usize, _: u32) {
         self.cursor = CandidateCursor::new(&self.plan.access);
+        self.fitting.clear();
+        self.at = 0;
     }
 }

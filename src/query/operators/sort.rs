@@ -69,7 +69,7 @@ impl<'a, G: GraphRead> Sort<'a, G> {
         }
         rows.sort_by(|(one, a), (other, b)| {
             let mut each =
-                self.keys.iter().map(|&(at, descending)| compare(&a[at], &b[at], descending));
+                self.keys.iter().map(|&(at, descending)| compare_cells(&a[at], &b[at], descending));
             let order = each.find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
             // By number last, so that pages of a list do not depend on the order of matching.
             if self.by_number { order.then(one.cmp(other)) } else { order }
@@ -91,7 +91,7 @@ impl<G: GraphRead> RowOperator<G> for Sort<'_, G> {
 }
 
 /// Undefined cells stand last, whichever way the others are sorted.
-fn compare(a: &CellValue, b: &CellValue, descending: bool) -> Ordering {
+pub(super) fn compare_cells(a: &CellValue, b: &CellValue, descending: bool) -> Ordering {
     match (a.is_undefined(), b.is_undefined()) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Greater,

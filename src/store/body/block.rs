@@ -9,8 +9,8 @@
 //! number. `memory` is how many bytes a reader of all columns takes beside the block.
 
 use super::record;
-use super::value_column::{RowCode, ValueColumn, put_value_column};
-use crate::graph::Value;
+use super::value_column::{ValueColumn, put_value_column};
+use crate::graph::{PropertyCell, Value};
 use crate::store::codec::{ByteCursor, TEXT, put_bytes, put_value, put_varint, skip_value};
 use rustc_hash::FxHashMap;
 use std::cell::OnceCell;
@@ -167,17 +167,16 @@ impl<P: AsRef<[u8]>> ColumnBlock<P> {
         opened.get_or_init(open).as_ref()
     }
 
-    /// The place of a property among the columns, for [`ColumnBlock::value_at`] and
-    /// [`ColumnBlock::code_at`]; `None` if no row has it.
+    /// The place of a property among the columns; `None` if no row has it.
     #[inline]
-    pub fn place_of(&self, name: u32) -> Option<usize> {
+    fn place_of(&self, name: u32) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 
     /// The value of a row in a column. The inner `None` means that the row has none, the outer one that
     /// the block is damaged.
     #[inline]
-    pub fn value_at(&self, column: usize, row: u32) -> Option<Option<Value<'_>>> {
+    fn value_at(&self, column: usize, row: u32) -> Option<Option<Value<'_>>> {
         let row = row as usize;
         if row >= self.rows {
             return None;
@@ -189,14 +188,25 @@ impl<P: AsRef<[u8]>> ColumnBlock<P> {
         }
     }
 
-    /// The code of a row's value in a column. `None` if the block is damaged.
-    #[inline]
-    pub fn code_at(&self, column: usize, row: u32) -> Option<RowCode> {
-        let row = row as usize;
-        if row >= self.rows {
+    /// Appends what is known of some rows under a name number, without making the values. Codes are
+    /// those of `dictionary`. `None` if the block is damaged.
+    pub fn append_cells(
+        &self,
+        name: u32,
+        rows: &[u32],
+        dictionary: u64,
+        cells: &mut Vec<PropertyCell>,
+    ) -> Option<()> {
+        if rows.iter().any(|&row| row as usize >= self.rows) {
             return None;
         }
-        self.column_at(column)?.code(self.payload.as_ref(), row)
+        match self.place_of(name) {
+            None => cells.extend(rows.iter().map(|_| PropertyCell::Absent)),
+            Some(at) => {
+                self.column_at(at)?.append_cells(self.payload.as_ref(), rows, dictionary, cells)?
+            }
+        }
+        Some(())
     }
 
     /// The value that a row has under this name number, as [`ColumnBlock::value_at`].

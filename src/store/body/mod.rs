@@ -11,7 +11,6 @@ mod value_column;
 
 pub use block::{ColumnBlock, encode};
 pub use record::{read, write};
-pub use value_column::RowCode;
 
 use super::codec::put_bytes;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Blocks against the records that went in, and against damage.
 
 use super::*;
-use crate::graph::Value;
+use crate::graph::{PropertyCell, Value};
 use crate::store::codec::put_value;
 use proptest::prelude::*;
 
@@ -30,6 +30,11 @@ fn round_trip(objects: &[(Properties, Option<String>)]) -> Vec<u8> {
     let bytes = encode(&raw);
     let block = ColumnBlock::open(&bytes[..]).expect("whole");
     assert_eq!(block.rows(), objects.len());
+    let rows: Vec<u32> = (0..objects.len() as u32).collect();
+    let mut cells: [Vec<PropertyCell>; 12] = std::array::from_fn(|_| Vec::new());
+    for (name, cells) in (0..).zip(&mut cells) {
+        block.append_cells(name, &rows, 0, cells).expect("whole");
+    }
     for (row, (properties, raw_data)) in objects.iter().enumerate() {
         let row = row as u32;
         let record = block.record(row).expect("whole");
@@ -46,9 +51,19 @@ fn round_trip(objects: &[(Properties, Option<String>)]) -> Vec<u8> {
         for name in 1..12 {
             let value = known.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
             assert_eq!(block.value(name, row), Some(value.clone()));
-            let Some(column) = block.place_of(name) else { continue };
-            let code = block.code_at(column, row).expect("whole");
-            assert_eq!(code == RowCode::Absent, value.is_none());
+            let cell = cells[name as usize][row as usize];
+            assert_eq!(cell == PropertyCell::Absent, value.is_none());
+            if let PropertyCell::Number { .. } = cell {
+                assert_eq!(format!("{:?}", cell.number()), format!("{value:?}"));
+            }
+            // Codes tell values apart.
+            for before in (0..row).rev().take(9) {
+                let other = cells[name as usize][before as usize];
+                if let (PropertyCell::Coded { .. }, PropertyCell::Coded { .. }) = (cell, other) {
+                    let same = block.value(name, before) == Some(value.clone());
+                    assert_eq!(cell == other, same);
+                }
+            }
         }
     }
     assert_eq!(block.value(1, objects.len() as u32), None, "behind the last row");
@@ -123,8 +138,8 @@ proptest! {
         for row in 0..block.rows() as u32 {
             let _ = block.record(row);
             let _ = block.for_each_name(row, |_| ());
-            for column in 0..6 {
-                let _ = block.code_at(column, row);
+            for name in 0..12 {
+                let _ = block.append_cells(name, &[row], 0, &mut Vec::new());
             }
         }
     }

@@ -167,8 +167,8 @@ impl Area {
     }
 
     fn bytes<'a>(&'a self, block: &'a [u8], at: usize) -> Option<&'a [u8]> {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
         let end = *self.ends.get(at)? as usize;
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]) as usize;
         if self.frames.is_empty() {
             return block.get(self.plain + start..self.plain + end);
         }

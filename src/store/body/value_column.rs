@@ -16,7 +16,7 @@
 //! taken, by an estimate.
 
 use super::text_area::{Area, put_area, text_of};
-use crate::graph::Value;
+use crate::graph::{PropertyCell, Value};
 use crate::store::codec::{ByteCursor, put_bytes, put_varint, take_value};
 use crate::store::column::{EncodedColumn, put_column, width_of};
 use rustc_hash::FxHashMap;
@@ -29,6 +29,11 @@ const DECIMALS_MAX: u8 = 4;
 const EXACT: i64 = 1 << 52;
 /// Most digits of a text in the form of digits.
 const DIGITS_MAX: usize = 15;
+
+/// The kinds of a column of numbers.
+const INTEGERS: u8 = 0;
+const FLOATS: u8 = 1;
+const BOTH: u8 = 2;
 
 const NUMBERS: u8 = 1;
 const DICTIONARY: u8 = 2;
@@ -112,12 +117,12 @@ impl NumberColumn {
         }
         let kind = match (integers, floats) {
             (0, 0) => return None,
-            (_, 0) => 0,
-            (0, _) => 1,
-            _ => 2,
+            (_, 0) => INTEGERS,
+            (0, _) => FLOATS,
+            _ => BOTH,
         };
         let decimals = match kind {
-            0 => 0,
+            INTEGERS => 0,
             _ => {
                 (0..=DECIMALS_MAX).find(|&d| found.iter().all(|v| scaled(v, kind, d).is_some()))?
             }
@@ -148,7 +153,7 @@ fn power(decimals: u8) -> i64 {
 /// A number times 10 for each decimal, if reading it back gives the very same value.
 fn scaled(value: &Value<'_>, kind: u8, decimals: u8) -> Option<i64> {
     let number = match *value {
-        Value::Int(i) if kind == 0 => return Some(i),
+        Value::Int(i) if kind == INTEGERS => return Some(i),
         Value::Int(i) => i.checked_mul(power(decimals)).filter(|n| n.abs() < EXACT)?,
         Value::Float(f) => {
             let number = (f * power(decimals) as f64).round();
@@ -167,8 +172,8 @@ fn scaled(value: &Value<'_>, kind: u8, decimals: u8) -> Option<i64> {
 fn unscaled(number: i64, kind: u8, decimals: u8) -> Value<'static> {
     let power = power(decimals);
     match kind {
-        0 => Value::Int(number),
-        2 if number % power == 0 => Value::Int(number / power),
+        INTEGERS => Value::Int(number),
+        BOTH if number % power == 0 => Value::Int(number / power),
         _ => Value::Float(number as f64 / power as f64),
     }
 }
@@ -308,17 +313,6 @@ enum Form {
     Values(Area),
 }
 
-/// What a row has in a column that can be asked by codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowCode {
-    /// No such property.
-    Absent,
-    /// The entry of the dictionary with this number.
-    Entry(u32),
-    /// A value that has no code.
-    Uncoded,
-}
-
 impl ValueColumn {
     /// Reads the tables of the column at `at` of a block of `rows` rows. `None` if it is damaged.
     pub(super) fn open(block: &[u8], at: Range<usize>, rows: usize) -> Option<ValueColumn> {
@@ -351,7 +345,7 @@ impl ValueColumn {
                 let lowest = (lowest >> 1) as i64 ^ -((lowest & 1) as i64);
                 let column = place(&cursor);
                 whole(&mut cursor)?;
-                if kind > 2 || decimals > DECIMALS_MAX {
+                if kind > BOTH || decimals > DECIMALS_MAX {
                     return None;
                 }
                 Form::Numbers { kind, decimals, lowest, column }
@@ -399,13 +393,48 @@ impl ValueColumn {
         Some(EncodedColumn::take(&mut cursor, self.values)?.get(at))
     }
 
-    /// The code of a row's value.
-    #[inline]
-    pub(super) fn code(&self, block: &[u8], row: usize) -> Option<RowCode> {
-        let Some(at) = self.place(block, row) else { return Some(RowCode::Absent) };
-        let Form::Dictionary { codes, entries } = &self.form else { return Some(RowCode::Uncoded) };
-        let code = self.number(block, *codes, at)?;
-        ((code as usize) < entries.len()).then_some(RowCode::Entry(code as u32))
+    /// Appends what is known of some rows without making their values; codes are those of `dictionary`.
+    /// `None` if the column is damaged.
+    pub(super) fn append_cells(
+        &self,
+        block: &[u8],
+        rows: &[u32],
+        dictionary: u64,
+        cells: &mut Vec<PropertyCell>,
+    ) -> Option<()> {
+        cells.reserve(rows.len());
+        let column =
+            |at: usize| EncodedColumn::take(&mut ByteCursor(block.get(at..)?), self.values);
+        let mut each = |cell: &dyn Fn(usize) -> PropertyCell| {
+            let of =
+                |&row: &u32| self.place(block, row as usize).map_or(PropertyCell::Absent, cell);
+            cells.extend(rows.iter().map(of));
+        };
+        match &self.form {
+            Form::Dictionary { codes, entries } => {
+                let (codes, count) = (column(*codes)?, entries.len() as u64);
+                let wrong = std::cell::Cell::new(false);
+                each(&|at| {
+                    let code = codes.get(at);
+                    wrong.set(wrong.get() | (code >= count));
+                    PropertyCell::Coded { dictionary, code: code as u32 }
+                });
+                (!wrong.get()).then_some(())
+            }
+            Form::Numbers { kind, decimals, lowest, column: at } => {
+                let (numbers, integer) = (column(*at)?, *kind != FLOATS);
+                each(&|at| PropertyCell::Number {
+                    scaled: lowest.wrapping_add(numbers.get(at) as i64),
+                    decimals: *decimals,
+                    integer,
+                });
+                Some(())
+            }
+            Form::Digits { .. } | Form::Values(_) => {
+                each(&|_| PropertyCell::Unread);
+                Some(())
+            }
+        }
     }
 
     /// The value at a place. `None` if it is damaged.

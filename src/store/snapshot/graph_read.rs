@@ -4,7 +4,7 @@ use super::heads::entity_facts;
 use super::{Snapshot, missing};
 use crate::graph::{
     CLASS_SEPARATOR, Entity, EntityFacts, EntityHead, GraphRead, ORIGIN, ObjectId, ObjectKind,
-    Relationship, RelationshipOrigin, ScopeCounts, Value, same_name,
+    PropertyCell, Relationship, RelationshipOrigin, ScopeCounts, Value, same_name,
 };
 use crate::store::StoreError;
 use crate::store::heads::{CHUNK, ObjectHead};
@@ -154,6 +154,7 @@ impl GraphRead for Snapshot {
     fn scan_stretch(
         &self,
         first: u32,
+        mut may: impl FnMut(EntityFacts) -> bool,
         mut visit: impl FnMut(u32, EntityFacts),
     ) -> Result<Option<u32>, StoreError> {
         let chunk = first / CHUNK;
@@ -162,8 +163,13 @@ impl GraphRead for Snapshot {
             *self.passing.borrow_mut() = None;
             return Ok(None);
         }
+        // Of a chunk whose entities share their names, `may` is asked once.
+        let shared = self.shared_facts(chunk)?;
+        if shared.is_some_and(|facts| !may(facts)) {
+            return Ok(Some((chunk + 1) * CHUNK));
+        }
         let mut visit = |number, facts| -> Result<ControlFlow<()>, StoreError> {
-            if number >= first {
+            if number >= first && (shared.is_some() || may(facts)) {
                 visit(number, facts);
             }
             Ok(ControlFlow::Continue(()))
@@ -271,6 +277,21 @@ impl GraphRead for Snapshot {
         let Some(number) = self.words.number(scope) else { return Ok(None) };
         let id = ObjectId::new(ObjectKind::Entity, scope, key);
         Ok(self.find(ObjectKind::Entity, number, id)?.map(|found| found.number))
+    }
+
+    fn property_cells(
+        &self,
+        kind: ObjectKind,
+        numbers: &[u32],
+        name: &str,
+        cells: &mut Vec<PropertyCell>,
+    ) -> Result<(), StoreError> {
+        // A property of the system is no property of a body, and a `displayName` may be in the head.
+        if name.starts_with('_') || name == "displayName" {
+            cells.extend(numbers.iter().map(|_| PropertyCell::Unread));
+            return Ok(());
+        }
+        self.body_cells(kind, numbers, name, cells)
     }
 
     fn entities_hashed(&self, name: &str, hashes: &[u64]) -> Result<Option<Vec<u32>>, StoreError> {

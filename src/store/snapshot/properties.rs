@@ -2,11 +2,11 @@
 
 use super::caches::{LocatedFacts, StoredBlock, VerifiedValue};
 use super::{Snapshot, missing};
-use crate::graph::{ObjectKind, ObjectMetadata, Value};
+use crate::graph::{ObjectKind, ObjectMetadata, PropertyCell, Value};
 use crate::store::StoreError;
 use crate::store::body;
 use crate::store::codec::proven;
-use crate::store::heads::{HeadChunk, NO_BODY, ObjectHead};
+use crate::store::heads::{CHUNK, HeadChunk, NO_BODY, ObjectHead};
 use crate::store::tables;
 use std::rc::Rc;
 
@@ -126,6 +126,58 @@ impl Snapshot {
             visit(value);
         }
         Ok(())
+    }
+
+    /// Appends a cell for each of some objects, for a property that is in their bodies alone.
+    pub(super) fn body_cells(
+        &self,
+        kind: ObjectKind,
+        numbers: &[u32],
+        name: &str,
+        cells: &mut Vec<PropertyCell>,
+    ) -> Result<(), StoreError> {
+        let Some(name) = self.property_number(name)? else {
+            cells.extend(numbers.iter().map(|_| PropertyCell::Absent));
+            return Ok(());
+        };
+        // Neighbours mostly lie in one block, which is looked up once for all of them.
+        let (mut last, mut slots) = ((0, NO_BODY), Vec::with_capacity(numbers.len()));
+        let passing = self.passing.borrow().clone().filter(|_| kind == ObjectKind::Entity);
+        for &number in numbers {
+            let placed = match &passing {
+                Some(passing) if passing.chunk == number / CHUNK => {
+                    passing.rows.get((number % CHUNK) as usize).copied().flatten()
+                }
+                _ => self.placed(kind, number)?,
+            };
+            let at = placed.map_or((0, NO_BODY), |placed| (placed.facts.scope, placed.block));
+            if at != last {
+                self.block_cells(kind, (last, name), &slots, cells)?;
+                slots.clear();
+                last = at;
+            }
+            slots.push(placed.map_or(0, |placed| placed.slot));
+        }
+        self.block_cells(kind, (last, name), &slots, cells)
+    }
+
+    /// Appends a cell for each of some slots of a block.
+    fn block_cells(
+        &self,
+        kind: ObjectKind,
+        ((scope, block), name): ((u32, u32), u32),
+        slots: &[u32],
+        cells: &mut Vec<PropertyCell>,
+    ) -> Result<(), StoreError> {
+        if slots.is_empty() || block == NO_BODY {
+            cells.extend(slots.iter().map(|_| PropertyCell::Absent));
+            return Ok(());
+        }
+        let dictionary = u64::from(scope) << 32 | u64::from(block);
+        let found = self.block(kind, scope, block)?;
+        found
+            .append_cells(name, slots, dictionary, cells)
+            .ok_or_else(|| senseless(kind, scope, block))
     }
 
     pub(super) fn own_value(

@@ -165,6 +165,18 @@ impl Snapshot {
         Ok(())
     }
 
+    /// The names that all live entities of a chunk share, if that is plain to see.
+    pub(super) fn shared_facts(&self, chunk: u32) -> Result<Option<EntityFacts>, StoreError> {
+        let opened = self.head_chunk(ObjectKind::Entity, chunk)?;
+        let shared = HeadChunk::parse(opened.payload()).and_then(|rows| rows.shared_names());
+        Ok(shared.map(|[scope, type_name, classes]| EntityFacts {
+            scope,
+            type_name,
+            classes,
+            live: true,
+        }))
+    }
+
     /// Calls `visit` with the live entities of a chunk. Returns `Err(None)` if `visit` ends the
     /// scan.
     pub(super) fn scan_chunk<S: From<StoreError>>(

@@ -256,15 +256,18 @@ fn repo_parts(text: &str) -> Option<(Option<String>, String)> {
         path => (None, path.to_vec()),
     };
     let alone = repo_prefix(host.unwrap_or_default(), &mut parts);
-    if let Some(page) = parts.iter().skip(2).position(|part| REPO_PAGES.contains(part)) {
-        parts.truncate(page + 2);
+    // Each may uncover another one, as in `a/b/-.git`; all go, so that the form is idempotent.
+    loop {
+        let before = (parts.len(), parts.last().map_or(0, |name| name.len()));
+        if let Some(page) = parts.iter().skip(2).position(|part| REPO_PAGES.contains(part)) {
+            parts.truncate(page + 2);
+        }
+        let name = parts.pop()?;
+        parts.push(name.strip_suffix(".git").unwrap_or(name));
+        if before == (parts.len(), parts.last().map_or(0, |name| name.len())) {
+            break;
+        }
     }
-    let mut name = parts.pop()?;
-    // All of them go, so that the form is idempotent.
-    while let Some(shorter) = name.strip_suffix(".git") {
-        name = shorter;
-    }
-    parts.push(name);
     let sound = |part: &&str| {
         !matches!(*part, "" | "." | "..")
             && !part.contains(|c: char| c.is_whitespace() || matches!(c, '@' | ':'))
