@@ -2,10 +2,11 @@
 
 use super::super::AppState;
 use super::super::api_error::{ApiError, status_of};
-use super::address::{self, PageAddress};
-use super::page::{PageContent, PageTask, PageVisit, answer, error_answer};
+use super::address::PageAddress;
+use super::page::{PageContent, PageTask, PageVisit, answer_at, error_answer};
 use super::parts::{self, ListWindow, PAGE, TableColumn, count, counted};
 use super::shell::PageTab;
+use super::state;
 use super::{blast, owners};
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -38,7 +39,7 @@ pub async fn open(
     };
     let page = asked.get("page").filter(|page| TABS.iter().any(|(path, ..)| path == page));
     let page = page.unwrap_or("e").to_owned();
-    answer(&app, visit, move |task| match find(task, &name) {
+    answer_at(&app, visit, move |task| match find(task, &name) {
         Ok(head) => show(task, &page, &head),
         Err(fault) => unknown(task, &name, fault),
     })
@@ -52,7 +53,7 @@ pub async fn page(
     Path((scope, key)): Path<(String, String)>,
 ) -> Response {
     let name = format!("{scope}::{key}");
-    answer(&app, visit, move |task| match find(task, &name) {
+    answer_at(&app, visit, move |task| match find(task, &name) {
         Ok(head) => show(task, "e", &head),
         Err(fault) => unknown(task, &name, fault),
     })
@@ -77,7 +78,7 @@ pub fn full_name(head: &EntityHead) -> String {
 
 /// The entity that a name fits.
 pub fn find(task: &PageTask<'_>, name: &str) -> Result<EntityHead, AnswerError> {
-    let number = task.app.database.find_entity(&task.snapshot, name)?;
+    let number = task.database().find_entity(&task.snapshot, name)?;
     tombolo::answers::entity(&task.snapshot, number)
 }
 
@@ -112,7 +113,7 @@ pub fn unknown(
             @if !hits.is_empty() {
                 (parts::panel("h-d", "Did you mean", &html! {}, &html! {
                     ul class="rows" { @for hit in &hits { li {
-                        (parts::entity(&task.frame, &hit.entity, &address::entity(&hit.entity)))
+                        (parts::entity(&task.frame, &hit.entity, &task.frame.entity(&hit.entity)))
                         span class="sub" { (clean(&hit.entity.type_name)) " · " (clean(&hit.entity.scope)) }
                     } } }
                 }))
@@ -120,7 +121,7 @@ pub fn unknown(
                 pre class="told" tabindex="0" { (parts::lines(&advice.to_string())) }
             }
             p class="sub plain" {
-                a href=(PageAddress::new("/").with("q", last).text()) { "Search all scopes" }
+                a href=(task.frame.keep(PageAddress::new("/").with("q", last)).text()) { "Search all scopes" }
                 ", request " code { (task.visit.id) }
             }
         }
@@ -132,12 +133,13 @@ pub fn unknown(
 /// The head of all pages about an entity, with the tabs below it.
 pub fn entity_head(task: &PageTask<'_>, head: &EntityHead, current: &str) -> Markup {
     let EntityHead { scope, key, type_name, classes, .. } = head;
-    let find = |word: &str| address::query(&format!("FIND {word}"));
+    let find = |word: &str| task.frame.query(&format!("FIND {word}"));
+    let keep = |address: PageAddress| task.frame.keep(address).text();
     html! {
         div class="head" {
             div {
                 nav class="crumb" aria-label="Where" {
-                    a href=(PageAddress::new("/scopes").text()) { (clean(scope)) }
+                    a href=(keep(PageAddress::new("/scopes"))) { (clean(scope)) }
                     span aria-hidden="true" { "/" }
                     @if plain_word(type_name) { a href=(find(type_name)) { (type_name) } }
                     @else { span { (clean(type_name)) } }
@@ -155,13 +157,14 @@ pub fn entity_head(task: &PageTask<'_>, head: &EntityHead, current: &str) -> Mar
                     }
                 }
             }
+            @if current == "e" { div class="act" { (state::form(task.visit)) } }
         }
         nav class="tabs" aria-label="This entity" {
             @for (path, title, letter) in TABS {
-                a href=(PageAddress::about(path, scope, key).text()) data-key=(letter)
+                a href=(keep(PageAddress::about(path, scope, key))) data-key=(letter)
                     aria-current=[(path == current).then_some("page")] { (title) }
             }
-            a href=(PageAddress::new("/path").with("from", &full_name(head)).text()) data-key="p" {
+            a href=(keep(PageAddress::new("/path").with("from", &full_name(head)))) data-key="p" {
                 "Path to …"
             }
         }
@@ -270,7 +273,7 @@ fn relationships(
         .map(|near| {
             let other = &near.entity;
             vec![
-                parts::entity(&task.frame, other, &address::entity(other)),
+                parts::entity(&task.frame, other, &task.frame.entity(other)),
                 parts::verb(&near.relationship.class, near.direction == "out"),
                 html! { (clean(&other.type_name)) },
                 html! { (clean(&other.scope)) },
@@ -279,7 +282,7 @@ fn relationships(
         })
         .collect();
     let address = |way: Option<&RelationshipWay<'_>>| {
-        let address = PageAddress::about("e", &head.scope, &head.key);
+        let address = task.frame.keep(PageAddress::about("e", &head.scope, &head.key));
         match way {
             Some(way) => {
                 address.with("verb", &way.verb).with("way", if way.back { "in" } else { "out" })
@@ -361,7 +364,7 @@ fn owner(task: &PageTask<'_>, head: &EntityHead) -> Result<Markup, ApiError> {
             html! {
                 div class="body stack" {
                     @for owner in owners.iter().take(OWNERS) {
-                        (parts::entity(&task.frame, &owner.chain.entity, &address::entity(&owner.chain.entity)))
+                        (parts::entity(&task.frame, &owner.chain.entity, &task.frame.entity(&owner.chain.entity)))
                     }
                     @if owners.is_empty() {
                         p class="sub" { "Nobody." }

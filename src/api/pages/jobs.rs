@@ -64,7 +64,7 @@ pub async fn page(
             format!("Job {}", short_job(&job.id.to_string())),
             content(&visited, &job),
         );
-        let page = shell::page(&visited.visitor, frame(app, &visited)?.as_ref(), &content);
+        let page = shell::page(&visited, frame(app, &visited)?.as_ref(), &content);
         Ok(response::html(&visited.facts, StatusCode::OK, page.into_string()))
     })
     .await;
@@ -74,7 +74,7 @@ pub async fn page(
 /// What the frame shows to a caller that may read.
 fn frame(app: &AppState, visit: &PageVisit) -> Result<Option<PageFrame>, ApiError> {
     match visit.visitor.caller.rights.read() {
-        true => Ok(Some(PageFrame::read(app, &app.database.snapshot()?)?)),
+        true => Ok(Some(PageFrame::read(app, &app.database.snapshot()?, None)?)),
         false => Ok(None),
     }
 }

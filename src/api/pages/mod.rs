@@ -26,6 +26,7 @@ mod saved;
 mod scopes;
 mod search;
 mod shell;
+mod state;
 mod visitor;
 mod walk_parts;
 

@@ -1,7 +1,7 @@
 //! The picture of an answer in its frame: what colours and states mean, zoom, and the side panel.
 
-use super::address::{self, PageAddress, PageParameters};
-use super::page::PageTask;
+use super::address::{PageAddress, PageParameters};
+use super::page::{PageFrame, PageTask};
 use maud::{Markup, PreEscaped, html};
 use tombolo::answers::clean;
 use tombolo::graph::EntityHead;
@@ -27,6 +27,7 @@ struct CardLinks<'a> {
     /// The page with its question and the groups that are opened.
     page: PageAddress,
     parameters: &'a PageParameters,
+    frame: &'a PageFrame,
     /// True if the page tells about a card beside the picture.
     side: bool,
 }
@@ -38,7 +39,7 @@ impl PictureLinks for CardLinks<'_> {
                 let page = self.page.clone().with("node", &entity.id.to_string());
                 format!("{}#picture", page.text())
             }
-            false => address::entity(entity),
+            false => self.frame.entity(entity),
         })
     }
 
@@ -61,8 +62,12 @@ pub fn figure(
     let picture = graph.layout(&opened_groups(parameters));
     let scopes = task.frame.coloured();
     let states = picture.states();
-    let links =
-        CardLinks { page: opened(parameters, page.clone()), parameters, side: !states.is_empty() };
+    let links = CardLinks {
+        page: opened(parameters, page.clone()),
+        parameters,
+        frame: &task.frame,
+        side: !states.is_empty(),
+    };
     let options = SvgOptions { scopes: &scopes, selected: parameters.get("node") };
     let svg = picture.to_svg(&links, &options);
     let class = if side.is_some() { "pic side" } else { "pic" };
