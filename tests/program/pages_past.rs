@@ -3,8 +3,7 @@
 
 use crate::http::Server;
 use crate::pages::{Browser, company, encoded, held_job, sync, user};
-
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 /// The company, then Bob gone and Alice suspended; gives the ids of the two jobs of `okta`.
 fn two_states(server: &Server) -> [String; 2] {
@@ -165,4 +164,181 @@ fn a_query_asks_one_state() {
     assert!(both.text().contains("another state is asked beside it"), "{}", both.text());
     let page = browser.get(&format!("/query?q=FIND+User&at={first}")).ok();
     assert!(page.contains("2 entities") && page.contains(&format!("--at {first}")), "{page}");
+}
+
+#[test]
+fn a_diff_shows_what_was_created_updated_and_deleted() {
+    let server = Server::start();
+    let [first, second] = two_states(&server);
+    let browser = Browser::new(&server);
+    let page = browser.get(&format!("/diff?from={first}&to={second}")).ok();
+    for told in [
+        "<dt>Created</dt><dd>0</dd>",
+        "<dt>Updated</dt><dd>1</dd>",
+        "<dt>Deleted</dt><dd>3</dd>",
+        "<span class=\"mono\">status</span> <del><span class=\"dim\">(none)</span></del>",
+        "<ins>SUSPENDED</ins>",
+        "4 objects",
+        "/e/okta/bob?at=3",
+        "/history/okta/bob",
+        "NOTIFIES",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert!(page.contains(&format!("tombolo diff {first} {second}")), "{page}");
+    assert!(page.contains("href=\"/e/okta/alice\""), "the later state is that of now: {page}");
+    // Now is the other end unless one is named; backwards, what was made is deleted.
+    let same = browser.get(&format!("/diff?from={first}")).ok();
+    assert!(same.contains("<dt>Deleted</dt><dd>3</dd>"), "{same}");
+    let back = browser.get(&format!("/diff?from={second}&to={first}")).ok();
+    assert!(
+        back.contains("<dt>Created</dt><dd>3</dd>") && back.contains("/e/okta/bob?at=3"),
+        "{back}"
+    );
+    let some =
+        browser.get(&format!("/diff?from={first}&class=User&type=okta_user&scope=okta")).ok();
+    assert!(some.contains("2 objects") && some.contains("--class User --type okta_user"), "{some}");
+    assert!(browser.get("/diff?from=now").ok().contains("Nothing changed."));
+    let begin = browser.get("/diff").ok();
+    assert!(begin.contains("/diff?from=3&amp;to=4") && begin.contains("/diff?from=3\""), "{begin}");
+    let none = browser.get(&format!("/diff?from={first}&scope=octa"));
+    assert!(
+        none.status == 404 && none.text().contains("neither state has a scope"),
+        "{}",
+        none.text()
+    );
+    for asked in
+        ["from=soon", "from=77", "from=1&to=soon", "from=f445397d-8491-4a12-806a-04792839abe3"]
+    {
+        let page = browser.get(&format!("/diff?{asked}"));
+        assert_eq!(page.status, 400, "{asked}");
+        let text = page.text();
+        assert!(
+            text.contains("What can be written") && text.contains("Compare two states"),
+            "{text}"
+        );
+    }
+    assert_eq!(browser.get("/diff?job=f445397d-8491-4a12-806a-04792839abe3").status, 404);
+}
+
+#[test]
+fn a_job_leads_to_what_it_changed() {
+    let server = Server::start();
+    let [first, second] = two_states(&server);
+    let browser = Browser::new(&server);
+    let link = format!("/diff?job={second}");
+    for path in [format!("/jobs/{second}"), "/scopes".to_owned()] {
+        assert!(links(&browser.get(&path).ok()).contains(&link), "{path}");
+    }
+    let page = browser.get(&link).ok();
+    assert!(page.contains("<dt>Deleted</dt><dd>3</dd>"), "{page}");
+    assert!(page.contains("From revision 3 of") && page.contains("to revision 4 of"), "{page}");
+    assert!(page.contains(&format!("tombolo job show {second} --changes")), "{page}");
+    // From there on one compares states.
+    assert!(page.contains("name=\"from\" value=\"3\"") && page.contains("name=\"to\" value=\"4\""));
+    assert!(browser.get(&format!("/diff?job={first}")).ok().contains("<dt>Created</dt><dd>6</dd>"));
+    assert!(links(&page).contains(&"/diff".to_owned()), "the navigation leads to it");
+    // A job that changed nothing has nothing to show.
+    let quiet = sync(
+        &server,
+        "",
+        "jamf",
+        &json!({ "entities": [
+        { "_key": "laptop-1", "_type": "jamf_device", "_class": "Device", "serialNumber": "C02XYZ" },
+    ] }),
+    );
+    let quiet = quiet["id"].as_str().expect("an id");
+    assert!(!browser.get(&format!("/jobs/{quiet}")).ok().contains("what it changed"));
+}
+
+#[test]
+fn a_long_diff_comes_in_pages() {
+    let server = Server::start();
+    let many: Vec<Json> = (0..120).map(|i| user(&format!("m{i:03}"), "Member")).collect();
+    let job = sync(&server, "", "big", &json!({ "entities": many }));
+    let job = job["id"].as_str().expect("an id");
+    let browser = Browser::new(&server);
+    let page = |page: usize| browser.get(&format!("/diff?job={job}&page={page}")).ok();
+    let first = page(1);
+    assert!(first.contains("1 to 50 of 120") && first.contains("/e/big/m049"), "{first}");
+    assert!(!first.contains("/e/big/m050") && first.contains("page=2"));
+    let last = page(3);
+    assert!(last.contains("101 to 120 of 120") && last.contains("/e/big/m119"), "{last}");
+    assert_eq!(page(99), last, "the last page stands in");
+}
+
+#[test]
+fn a_history_shows_each_version_with_its_job() {
+    let server = Server::start();
+    let [first, second] = two_states(&server);
+    let browser = Browser::new(&server);
+    let page = browser.get("/history/okta/alice").ok();
+    assert!(page.contains("2 versions") && page.contains("<ins>SUSPENDED</ins>"), "{page}");
+    for job in [&first, &second] {
+        assert!(page.contains(&format!("/jobs/{job}")), "{page}");
+        assert!(page.contains(&format!("/e/okta/alice?at={job}")), "{page}");
+        assert!(page.contains(&format!("/diff?job={job}")), "{page}");
+    }
+    assert!(page.contains("aria-current=\"page\">History"), "it is a tab of the entity: {page}");
+    assert!(links(&browser.get("/e/okta/alice").ok()).contains(&"/history/okta/alice".to_owned()));
+    // What is deleted has its history, and its page leads there.
+    let gone = browser.get("/history/okta/bob").ok();
+    assert!(
+        gone.contains(">deleted</span>") && gone.contains(&format!("/e/okta/bob?at={first}")),
+        "{gone}"
+    );
+    assert!(!gone.contains(&format!("/e/okta/bob?at={second}")), "there was nobody any more");
+    let unknown = browser.get("/e/okta/bob");
+    assert!(
+        unknown.status == 404 && links(&unknown.text()).contains(&"/history/okta/bob".to_owned())
+    );
+    // A relationship is led to from its entity.
+    let entity = browser.get(&format!("/e/okta/bob?at={first}")).ok();
+    let link =
+        links(&entity).into_iter().find(|to| to.starts_with("/history?object=")).expect("a link");
+    let page = browser.get(&link).ok();
+    assert!(page.contains("History of r3") && page.contains(">deleted</span>"), "{page}");
+    assert!(browser.get("/history").ok().contains("Ask for a history"));
+    assert!(browser.get("/history?object=okta%3A%3Ar1").ok().contains("relationship"));
+    let nobody = browser.get("/history/okta/nobody");
+    assert!(nobody.status == 404 && nobody.text().contains("nobody"), "{}", nobody.text());
+}
+
+#[test]
+fn hostile_names_are_text_on_the_pages_of_the_past() {
+    let server = Server::start();
+    let script = "<script>alert('k')</script>";
+    let one = |value: &str| {
+        json!({ "entities": [
+            { "_key": script, "_type": "t<i>", "_class": "A", script: value },
+            { "_key": "..", "_type": "t", "_class": "User", "p": value },
+        ], "relationships": [
+            { "_key": script, "_type": "t", "_class": "HAS<b>", "_fromEntityKey": script, "_toEntityKey": "..",
+              "p": value },
+        ] })
+    };
+    sync(&server, "", "sc<u>ope", &one("<img src=x onerror=alert(1)>"));
+    let job = sync(&server, "", "sc<u>ope", &one("\"><b>\u{202e}"));
+    let browser = Browser::new(&server);
+    let (scope, key) = (encoded("sc<u>ope"), encoded(script));
+    let job = job["id"].as_str().expect("an id");
+    let diff = browser.get(&format!("/diff?job={job}")).ok();
+    let mut seen = vec![diff.clone(), browser.get("/diff").ok()];
+    for path in [format!("/history/{scope}/{key}"), format!("/e/{scope}/{key}?at=2")] {
+        seen.push(browser.get(&path).ok());
+    }
+    let histories: Vec<String> =
+        links(&diff).into_iter().filter(|to| to.contains("history")).collect();
+    assert_eq!(histories.len(), 3, "{diff}");
+    seen.extend(histories.iter().map(|path| browser.get(path).ok()));
+    for text in seen {
+        for raw in ["<script>alert", "<img", "<b>\u{202e}", "t<i>", "HAS<b>", "sc<u>", "\u{202e}"] {
+            assert!(!text.contains(raw), "{raw}: {text}");
+        }
+    }
+    for asked in ["/diff?from=<script>alert(1)</script>", "/e/a/b?at=<script>alert(1)</script>"] {
+        let (path, value) = asked.split_once('=').expect("a value");
+        let page = browser.get(&format!("{path}={}", encoded(value)));
+        assert!(page.status == 400 && !page.text().contains("<script>alert"), "{}", page.text());
+    }
 }

@@ -7,7 +7,7 @@ use super::page::{PageContent, PageTask, PageVisit, answer_at, error_answer};
 use super::parts::{self, ListWindow, PAGE, TableColumn, count, counted};
 use super::shell::PageTab;
 use super::state;
-use super::{blast, owners};
+use super::{blast, change_parts, history, owners};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use std::sync::Arc;
 use tombolo::answers::{
     AnswerError, EntityAnswer, EntityRequest, EntitySearchRequest, ErrorKind, NeighborRank,
-    OwnersRequest, clean, display, rules_in_force,
+    ObjectHistoryRequest, OwnersRequest, RelationshipHead, clean, display, rules_in_force,
 };
 use tombolo::graph::{Entity, EntityHead};
 
@@ -25,8 +25,12 @@ const RAW_MAX: usize = 64 << 10;
 const OWNERS: usize = 5;
 
 /// The pages about an entity, as tabs: what the first part of their address is called.
-const TABS: [(&str, &str, &str); 3] =
-    [("e", "Overview", "e"), ("blast", "Blast radius", "b"), ("owners", "Owners", "o")];
+const TABS: [(&str, &str, &str); 4] = [
+    ("e", "Overview", "e"),
+    ("blast", "Blast radius", "b"),
+    ("owners", "Owners", "o"),
+    ("history", "History", "h"),
+];
 
 /// Leads to the page of the one entity that a name fits.
 pub async fn open(
@@ -64,6 +68,7 @@ fn show(task: &PageTask<'_>, page: &str, head: &EntityHead) -> Result<PageConten
     match page {
         "blast" => return blast::show(task, head),
         "owners" => return owners::show(task, head),
+        "history" => return history::show(task, &full_name(head)),
         _ => {}
     }
     let request = EntityRequest { entity: full_name(head) };
@@ -101,6 +106,8 @@ pub fn unknown(
             hits = request.ask(&task.context())?.hits;
         }
     }
+    let past = ObjectHistoryRequest { object: name.to_owned() }.ask(&task.context());
+    let gone = past.ok().filter(|past| past.kind == "entity");
     let status = status_of(fault.kind());
     let (first, rest) = fault.message().split_once('\n').unwrap_or((fault.message(), ""));
     let body = html! {
@@ -110,6 +117,12 @@ pub fn unknown(
                 h1 { (parts::sentence(first)) }
             }
             @if !rest.is_empty() { pre class="told" tabindex="0" { (parts::lines(rest)) } }
+            @if let Some(gone) = &gone {
+                p class="plain" {
+                    "There is or was one in another state: "
+                    a href=(change_parts::entity_history(&gone.scope, &gone.key)) { "its history" }
+                }
+            }
             @if !hits.is_empty() {
                 (parts::panel("h-d", "Did you mean", &html! {}, &html! {
                     ul class="rows" { @for hit in &hits { li {
@@ -135,6 +148,11 @@ pub fn entity_head(task: &PageTask<'_>, head: &EntityHead, current: &str) -> Mar
     let EntityHead { scope, key, type_name, classes, .. } = head;
     let find = |word: &str| task.frame.query(&format!("FIND {word}"));
     let keep = |address: PageAddress| task.frame.keep(address).text();
+    let tab = |path: &str| {
+        let address = PageAddress::about(path, scope, key);
+        // A history is that of all states.
+        if path == "history" { address.text() } else { keep(address) }
+    };
     html! {
         div class="head" {
             div {
@@ -161,7 +179,7 @@ pub fn entity_head(task: &PageTask<'_>, head: &EntityHead, current: &str) -> Mar
         }
         nav class="tabs" aria-label="This entity" {
             @for (path, title, letter) in TABS {
-                a href=(keep(PageAddress::about(path, scope, key))) data-key=(letter)
+                a href=(tab(path)) data-key=(letter)
                     aria-current=[(path == current).then_some("page")] { (title) }
             }
             a href=(keep(PageAddress::new("/path").with("from", &full_name(head)))) data-key="p" {
@@ -277,7 +295,10 @@ fn relationships(
                 parts::verb(&near.relationship.class, near.direction == "out"),
                 html! { (clean(&other.type_name)) },
                 html! { (clean(&other.scope)) },
-                html! { (clean(&near.relationship.scope)) },
+                html! {
+                    (clean(&near.relationship.scope)) " "
+                    a class="sub" href=(history_of(&near.relationship)) { "history" }
+                },
             ]
         })
         .collect();
@@ -319,6 +340,11 @@ fn relationships(
             }
         },
     ))
+}
+
+/// The page of the history of a relationship.
+fn history_of(relationship: &RelationshipHead) -> String {
+    change_parts::relationship_history(&relationship.scope, &relationship.key)
 }
 
 fn properties(found: &EntityAnswer<'_>) -> Markup {

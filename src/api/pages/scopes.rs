@@ -179,6 +179,7 @@ fn job_panel(task: &PageTask<'_>, recent: &[JobReport]) -> Markup {
         TableColumn::number("Updated"),
         TableColumn::number("Deleted"),
         TableColumn::number("When"),
+        TableColumn::plain("Changes"),
     ];
     let now = task.frame.now;
     let rows: Vec<Vec<Markup>> = recent[window.start..window.end]
@@ -195,6 +196,7 @@ fn job_panel(task: &PageTask<'_>, recent: &[JobReport]) -> Markup {
                 html! { (count(updated)) },
                 html! { (count(deleted)) },
                 html! { (ago(now, job.end_timestamp.unwrap_or(job.start_timestamp))) },
+                jobs::changed_link(job),
             ]
         })
         .collect();

@@ -19,6 +19,8 @@ pub enum PageTab {
     Query,
     /// Scopes and jobs.
     Scopes,
+    /// What changed, and histories.
+    Diff,
     /// Mappings and sources.
     Mappings,
     /// None of them.
@@ -102,6 +104,7 @@ fn navigation(frame: Option<&PageFrame>, tab: PageTab) -> Markup {
         let address = PageAddress::new(path);
         frame.map_or(address.clone(), |frame| frame.keep(address)).text()
     };
+    let since = PageAddress::new("/diff").with("from", frame.map_or("", PageFrame::at)).text();
     html! {
         nav class="nav" aria-label="Main" {
             a href=(to("/")) data-g="s" aria-current=[current(PageTab::Search)] { span { "Search" } }
@@ -112,6 +115,7 @@ fn navigation(frame: Option<&PageFrame>, tab: PageTab) -> Markup {
                     span class="tag warn" { (held) span class="long" { " held" } }
                 }
             }
+            a href=(since) data-g="d" aria-current=[current(PageTab::Diff)] { span { "Changes" } }
             a href="/mappings" data-g="m" aria-current=[current(PageTab::Mappings)] {
                 span { "Mappings" }
             }

@@ -14,6 +14,7 @@ use maud::{Markup, html};
 use tombolo::answers::{clean, rfc3339_text};
 use tombolo::db::{Database, StateRecord};
 use tombolo::lang::PastPoint;
+use tombolo::store::RevisionRecord;
 
 /// The ways of naming a state, each with what it names.
 const WAYS: [(&str, &str); 5] = [
@@ -48,9 +49,7 @@ impl PageState {
         let point = past_point(text)?;
         let record = app.database.state_at(&point)?;
         let newest = app.database.newest_state()?.revision == record.revision;
-        // A name that moves with the clock would lead to another state from link to link.
-        let moves = PastPoint::parse(text, 0).ok().as_ref() != Some(&point);
-        let at = if moves { record.revision.to_string() } else { text.trim().to_owned() };
+        let at = name(text, &point, &record);
         let database = app.database.as_of(record.clone());
         Ok(PageState { database, record, point, at, newest })
     }
@@ -59,6 +58,13 @@ impl PageState {
     pub fn at(&self) -> &str {
         &self.at
     }
+}
+
+/// The name of a state in links: as it was asked for, but for a name that moves with the clock, which would
+/// lead to another state from link to link.
+pub fn name(text: &str, point: &PastPoint, state: &StateRecord) -> String {
+    let moves = PastPoint::parse(text, 0).ok().as_ref() != Some(point);
+    if moves { state.revision.to_string() } else { text.trim().to_owned() }
 }
 
 /// A state in words: revision, time, and the job that made it.
@@ -77,11 +83,13 @@ pub fn words(now: i64, state: &StateRecord) -> Markup {
 /// The note on top of a page that shows the past.
 pub fn note(visit: &PageVisit, frame: &PageFrame) -> Markup {
     let Some(state) = &frame.past else { return html! {} };
+    let since = PageAddress::new("/diff").with("from", state.at());
     html! {
         div class="notes past" role="note" { (parts::note("warn", &html! {
             b { "This page shows the past" } ": " (words(frame.now, &state.record)) ". "
             @if state.newest { "It is the newest state. " }
             a href=(present(visit)) { "Back to now" }
+            @if !state.newest { ", " a href=(since.text()) { "what changed since" } }
         })) }
     }
 }
@@ -150,7 +158,7 @@ pub fn unknown(
             }
             @if let Some(advice) = &advice { p { (parts::sentence(advice)) } }
             (form(visit))
-            (ways(now(), known.first().zip(known.last()).map(|(a, b)| [(a.revision, a.time), (b.revision, b.time)])))
+            (ways(now(), &known))
             p class="sub plain" {
                 a href=(present(visit)) { "Back to now" } ", request " code { (visit.id) }
             }
@@ -161,7 +169,7 @@ pub fn unknown(
 }
 
 /// The ways of naming a state, and the first and last one that can be asked.
-pub fn ways(now: i64, known: Option<[(u64, i64); 2]>) -> Markup {
+pub fn ways(now: i64, known: &[RevisionRecord]) -> Markup {
     parts::panel(
         "h-ways",
         "What can be written",
@@ -171,10 +179,10 @@ pub fn ways(now: i64, known: Option<[(u64, i64); 2]>) -> Markup {
                 caption class="sr" { "Ways of naming a state" }
                 tbody { @for (way, names) in WAYS { tr { th scope="row" { (way) } td { (names) } } } }
             }
-            @if let Some([first, last]) = known {
+            @if let Some((first, last)) = known.first().zip(known.last()) {
                 footer { span {
-                    "States go from revision " (count(first.0)) " (" (ago(now, first.1)) ") to revision "
-                    (count(last.0)) " (" (ago(now, last.1)) ")."
+                    "States go from revision " (count(first.revision)) " (" (ago(now, first.time)) ") to revision "
+                    (count(last.revision)) " (" (ago(now, last.time)) ")."
                 } }
             }
         },
