@@ -49,8 +49,15 @@ pub fn show(task: &PageTask<'_>, head: &EntityHead) -> Result<PageContent, ApiEr
     let asked = request(&task.visit.parameters, head);
     let found = asked.and_then(|request| {
         let rules = rules_in_force()?;
-        request.ask(&task.context(), &rules)
+        Ok((request.ask(&task.context(), &rules)?, request))
     });
+    if let Ok((found, request)) = &found
+        && let Some(file) =
+            picture::saved(task, request, found, &format!("blast-radius {}", head.key))?
+    {
+        return Ok(file);
+    }
+    let found = found.map(|(found, _)| found);
     let title = format!("Blast radius of {}", parts::name(head));
     let offered = OfferedNames::read(task)?;
     let (status, answer) = match &found {

@@ -41,7 +41,14 @@ pub async fn page(
 pub fn show(task: &PageTask<'_>, head: &EntityHead) -> Result<PageContent, ApiError> {
     let parameters = &task.visit.parameters;
     let asked = request(parameters, head);
-    let found = asked.and_then(|request| request.ask(&task.context(), &rules_in_force()?));
+    let found =
+        asked.and_then(|request| Ok((request.ask(&task.context(), &rules_in_force()?)?, request)));
+    if let Ok((found, request)) = &found
+        && let Some(file) = picture::saved(task, request, found, &format!("owners {}", head.key))?
+    {
+        return Ok(file);
+    }
+    let found = found.map(|(found, _)| found);
     let offered = OfferedNames::read(task)?;
     let status = found.as_ref().map_or_else(|fault| status_of(fault.kind()), |_| StatusCode::OK);
     let body = html! {

@@ -49,12 +49,25 @@ pub struct PageContent {
     pub narrow: bool,
     /// What it shows.
     pub body: Markup,
+    /// The file that is sent in its place.
+    pub file: Option<PageFile>,
+}
+
+/// A file that a page hands out.
+pub struct PageFile {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub kind: &'static str,
+    /// What is in it.
+    pub text: String,
 }
 
 impl PageContent {
     /// A page that has found what was asked.
     pub fn new(tab: PageTab, title: impl Into<String>, body: Markup) -> PageContent {
-        PageContent { title: title.into(), tab, status: StatusCode::OK, narrow: false, body }
+        let (title, status) = (title.into(), StatusCode::OK);
+        PageContent { title, tab, status, narrow: false, body, file: None }
     }
 
     /// The same in a narrow column.
@@ -200,6 +213,9 @@ async fn answer_of(
             let task = task(app, &visited, past, limits)?;
             let made = absent.map_or_else(|| ask(&task), Ok);
             let content = made.unwrap_or_else(|fault| error_content(fault, &visited));
+            if let Some(file) = content.file {
+                return Ok(response::file(&visited.facts, file));
+            }
             let page = shell::page(&visited, Some(&task.frame), &content).into_string();
             Ok(response::html(&visited.facts, content.status, page))
         })

@@ -35,7 +35,15 @@ fn show(task: &PageTask<'_>) -> Result<PageContent, ApiError> {
     let parameters = &task.visit.parameters;
     let found = match request(parameters) {
         Ok(None) => None,
-        Ok(Some(request)) => Some(request.ask(&task.context())),
+        Ok(Some(request)) => {
+            let found = request.ask(&task.context());
+            if let Ok(found) = &found
+                && let Some(file) = picture::saved(task, &request, found, &file_name(found))?
+            {
+                return Ok(file);
+            }
+            Some(found)
+        }
         Err(fault) => Some(Err(fault)),
     };
     let status = match &found {
@@ -66,6 +74,11 @@ fn show(task: &PageTask<'_>) -> Result<PageContent, ApiError> {
         }
     };
     Ok(PageContent { status, ..PageContent::new(PageTab::None, title, body) })
+}
+
+fn file_name(found: &PathAnswer) -> String {
+    let (from, _, to) = found.stops();
+    format!("path {} {}", from.key, to.key)
 }
 
 fn request(parameters: &PageParameters) -> Result<Option<PathRequest>, AnswerError> {

@@ -1,7 +1,11 @@
 //! The picture of an answer in its frame: what colours and states mean, zoom, and the side panel.
 
+use super::super::api_error::ApiError;
+use super::super::pictures;
 use super::address::{PageAddress, PageParameters};
-use super::page::{PageFrame, PageTask};
+use super::page::{PageContent, PageFile, PageFrame, PageTask};
+use super::shell::PageTab;
+use crate::picture_file::{DrawnQuestion, PictureFile};
 use maud::{Markup, PreEscaped, html};
 use tombolo::answers::clean;
 use tombolo::graph::EntityHead;
@@ -50,6 +54,46 @@ impl PictureLinks for CardLinks<'_> {
     }
 }
 
+/// The parameter that asks for the picture as a file.
+const SAVE: &str = "save";
+
+/// The picture as the file that the address asks for; `None` if it asks for the page.
+///
+/// # Errors
+///
+/// A form that there is not, a group that the picture has not, or any error of reading.
+pub fn saved<Q: DrawnQuestion>(
+    task: &PageTask<'_>,
+    question: &Q,
+    answer: &Q::Answer,
+    name: &str,
+) -> Result<Option<PageContent>, ApiError> {
+    let parameters = &task.visit.parameters;
+    let Some(word) = parameters.get(SAVE) else { return Ok(None) };
+    let Some(format) = pictures::output(Some(word))? else {
+        return Err(ApiError::bad("a picture is saved as svg or html"));
+    };
+    let opened = opened_groups(parameters);
+    let file = PictureFile::new(question, answer, &opened);
+    let file = if task.frame.past.is_some() { file.of_past(&task.snapshot)? } else { file };
+    let text = file.text(&task.snapshot, format)?;
+    let name = format!("{name}.{}", pictures::ending(format));
+    let file = PageFile { name, kind: pictures::media_type(format), text };
+    let content = PageContent::new(PageTab::None, "", html! {});
+    Ok(Some(PageContent { file: Some(file), ..content }))
+}
+
+/// Links to the picture as a file, with the groups that are opened.
+fn save_links(parameters: &PageParameters, page: &PageAddress) -> Markup {
+    let to = |form: &str| opened(parameters, page.clone()).with(SAVE, form).text();
+    html! {
+        span class="save" {
+            a href=(to("svg")) download { "as SVG" } " "
+            a href=(to("html")) download { "as HTML" }
+        }
+    }
+}
+
 /// The picture. A card leads to what stands beside the picture on pages that have that (`blast`), else to
 /// the page of its entity.
 pub fn figure(
@@ -86,6 +130,7 @@ pub fn figure(
                             }
                         }
                     }
+                    (save_links(parameters, page))
                     div class="zoom" role="group" aria-label="Zoom" {
                         button class="btn small" type="button" data-zoom="out" aria-label="Zoom out" hidden { "−" }
                         output hidden { "100 %" }
