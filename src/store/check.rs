@@ -300,27 +300,21 @@ impl Snapshot {
         names: &FxHashSet<u32>,
         problems: &mut VerifyErrors,
     ) {
-        let mut unpacker = body::BlockUnpacker::default();
         for (&(scope, block), slots) in slots {
             let is_named =
                 |slot: usize| slots.get(slot / 64).is_some_and(|w| w >> (slot % 64) & 1 == 1);
             let last =
                 slots.len() * 64 - 1 - slots.last().map_or(0, |w| w.leading_zeros()) as usize;
-            let read = self.with_block(kind, scope, block, |payload| {
-                let raw = unpacker.unpack(payload)?;
-                let starts = body::starts(&raw)?;
-                let makes_sense = |(slot, &at): (usize, &u32)| {
-                    let record = body::record(&raw, at)?;
-                    body::read(record)?;
+            let read = self.stored_block(kind, scope, block).map(|found| {
+                let makes_sense = |slot: u32| {
+                    body::read(&found.record(slot)?)?;
                     // A dead record may use names that were dropped.
                     let mut known = true;
-                    body::for_each_name(record, |name| known &= names.contains(&name))?;
-                    (known || !is_named(slot)).then_some(())
+                    found.for_each_name(slot, |name| known &= names.contains(&name))?;
+                    (known || !is_named(slot as usize)).then_some(())
                 };
-                let senseless =
-                    starts.iter().enumerate().position(|record| makes_sense(record).is_none());
-                unpacker.give_back(raw);
-                Some((starts.len(), senseless))
+                let senseless = (0..found.rows() as u32).find(|&slot| makes_sense(slot).is_none());
+                (found.rows(), senseless)
             });
             let Some((records, senseless)) = problems.keep(read) else { continue };
             let place = || {

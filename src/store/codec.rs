@@ -182,7 +182,8 @@ const TRUE: u8 = 2;
 const INT: u8 = 3;
 const UINT: u8 = 4;
 const FLOAT: u8 = 5;
-const TEXT: u8 = 6;
+/// The tag of a text.
+pub(super) const TEXT: u8 = 6;
 const LIST: u8 = 7;
 
 /// Appends a value: a tag byte, then zigzag varint, 8 bytes, or length and bytes.

@@ -183,6 +183,16 @@ impl<'a> EncodedColumn<'a> {
         }
     }
 
+    /// Calls `visit` with the values of the first `rows` rows.
+    pub fn for_each(&self, rows: usize, mut visit: impl FnMut(u64)) {
+        match *self {
+            EncodedColumn::Packed(base, width, bytes) => {
+                unpacked(width, bytes, rows).for_each(|value| visit(base.wrapping_add(value)));
+            }
+            _ => (0..rows).for_each(|row| visit(self.get(row))),
+        }
+    }
+
     /// Fills `out` with the values of the first `rows` rows, which always fit 32 bits.
     pub fn unpack32(&self, rows: usize, out: &mut Vec<u32>) {
         out.clear();

@@ -4,7 +4,6 @@
 //! and so does the history, which can be asked.
 //! The result is made of one snapshot, and holds for a writer that begins at its revision.
 
-use super::body;
 use super::heads::NO_BODY;
 use super::labels::RelationshipLabel;
 use super::names::{self, WordDictionary};
@@ -110,14 +109,8 @@ impl Snapshot {
             if block == NO_BODY {
                 return Ok(());
             }
-            self.with_record(kind, (label.scope, block, slot), |record| {
-                body::for_each_name(record, |name| {
-                    names.insert(name);
-                })
-            })?
-            .ok_or_else(|| {
-                let key = tables::body_key(kind, label.scope, block);
-                StoreError::corrupt("bodies", &key, "record makes no sense")
+            self.for_each_property_name(kind, (label.scope, block, slot), |name| {
+                names.insert(name);
             })
         })
     }

@@ -3,10 +3,11 @@
 //! The new file is written beside the old one, verified and put on the disk before it takes the
 //! name, so a crash leaves either of them. Writers are kept out meanwhile.
 //!
-//! Formats 5 and 6 differ in the history, which begins with the upgrade, and in the mark of each
-//! value.
+//! Formats 5 and 6 differ in the history, which begins with the upgrade, in blocks of bodies, which
+//! lie by property since, and in the mark of each value.
 
-use super::codec::{self, FORMAT};
+use super::body;
+use super::codec::{self, ByteCursor, FORMAT};
 use super::history::first_revision;
 use super::partial_file::{self, PartialFile};
 use super::tables::{self, ByteTableDefinition};
@@ -130,10 +131,35 @@ fn copy_table(
         if name == "meta" && key == tables::ROOM_KEY {
             continue;
         }
-        let payload = codec::unseal_as(BEFORE, name, key, sealed)?.to_vec();
+        let mut payload = codec::unseal_as(BEFORE, name, key, sealed)?.to_vec();
+        if name == "bodies" {
+            payload = column_block(&payload)
+                .ok_or_else(|| StoreError::corrupt(name, key, "contents make no sense"))?;
+        }
         table.insert(key, &codec::seal(name, key, payload)[..])?;
     }
     Ok(())
+}
+
+/// A block of bodies as this format has it, of one whose records lay one after the other:
+///
+/// ```text
+///   raw length u32 | zstd of n * (length varint, record)
+/// ```
+///
+/// Each record keeps its slot, so heads stay as they are.
+fn column_block(block: &[u8]) -> Option<Vec<u8>> {
+    let (len, packed) = block.split_first_chunk::<4>()?;
+    let len = u32::from_le_bytes(*len) as usize;
+    if !codec::declares_unpacked_len(packed, len) {
+        return None;
+    }
+    let records = zstd::bulk::decompress(packed, len).ok()?;
+    let mut cursor = ByteCursor(&records);
+    while !cursor.0.is_empty() {
+        body::read(cursor.bytes()?)?;
+    }
+    Some(body::encode(&records))
 }
 
 /// The state of the upgrade is the oldest that can be asked.

@@ -5,7 +5,6 @@ use super::keys::{HistoryKey, HistorySpace};
 use super::past::{damaged, for_each_row, groups};
 use super::record::{HeadsRow, RecordedHead, decode_optional, encode_heads, encode_optional};
 use crate::graph::ObjectKind;
-use crate::store::body;
 use crate::store::codec::{seal, unseal};
 use crate::store::edges::read_changes;
 use crate::store::heads::NO_BODY;
@@ -233,12 +232,7 @@ impl Snapshot {
             places.sort_unstable();
             places.dedup();
             for place in places {
-                let named =
-                    self.with_record(kind, place, |record| body::for_each_name(record, &mut name))?;
-                named.ok_or_else(|| {
-                    let key = tables::body_key(kind, place.0, place.1);
-                    StoreError::corrupt("bodies", &key, "record makes no sense")
-                })?;
+                self.for_each_property_name(kind, place, &mut name)?;
             }
         }
         let from = HistoryKey::first(HistorySpace::OutEdges, 0, 0);

@@ -1,10 +1,10 @@
-//! The memory of a snapshot: pages, unpacked blocks, facts, edges and names that were asked for.
+//! The memory of a snapshot: pages, blocks, facts, edges and names that were asked for.
 //!
 //! Every cache has a budget. What is read, and when, is up to the files beside this one; here is
 //! what is kept, and what has to go.
 
 use crate::graph::{IncidentEdge, ObjectKind};
-use crate::store::body;
+use crate::store::body::{self, ColumnBlock};
 use crate::store::cache::BudgetedCache;
 use crate::store::codec::SEAL;
 use crate::store::edges::DeltaEntry;
@@ -36,6 +36,15 @@ impl VerifiedValue {
         }
     }
 }
+
+impl AsRef<[u8]> for VerifiedValue {
+    fn as_ref(&self) -> &[u8] {
+        self.payload()
+    }
+}
+
+/// A block of bodies as it lies in its page.
+pub(in crate::store) type StoredBlock = ColumnBlock<VerifiedValue>;
 
 /// Bytes of memory that the caches of a snapshot may take, unless [`Snapshot::with_memory`] says
 /// otherwise.
@@ -141,34 +150,6 @@ pub(super) struct ScanCursor {
     pub(super) rows: Vec<Option<LocatedFacts>>,
 }
 
-/// An unpacked block of bodies, with the place of each record.
-pub(super) struct UnpackedBlock {
-    pub(super) raw: Vec<u8>,
-    pub(super) starts: Vec<u32>,
-}
-
-impl UnpackedBlock {
-    pub(super) fn unpack(
-        payload: &[u8],
-        unpacker: &mut body::BlockUnpacker,
-    ) -> Option<UnpackedBlock> {
-        let raw = unpacker.unpack(payload)?;
-        let starts = body::starts(&raw)?;
-        Some(UnpackedBlock { raw, starts })
-    }
-
-    pub(super) fn record(&self, slot: u32) -> Option<&[u8]> {
-        body::record(&self.raw, *self.starts.get(slot as usize)?)
-    }
-
-    /// Bytes that the cache counts for it: at most [`body::RAW_MAX`], unless a single record is
-    /// longer, so that a pass knows how many blocks it can keep. The starts of the records take
-    /// about a twentieth more, which is not counted.
-    pub(super) fn bytes(&self) -> usize {
-        self.raw.len()
-    }
-}
-
 /// Kind, scope and number of a block of bodies.
 pub(super) type BlockAddress = (u8, u32, u32);
 
@@ -207,7 +188,7 @@ pub(super) struct SnapshotCaches {
     pub(super) near: NeighborhoodCache,
     pub(super) heads: HeadCache,
     pub(super) facts: FactsCache,
-    pub(super) bodies: BudgetedCache<BlockAddress, Rc<UnpackedBlock>>,
+    pub(super) bodies: BudgetedCache<BlockAddress, Rc<StoredBlock>>,
 }
 
 impl SnapshotCaches {

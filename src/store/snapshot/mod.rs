@@ -20,7 +20,6 @@ mod scopes;
 pub use caches::ObjectFacts;
 
 use super::StoreError;
-use super::body;
 use super::cache::BudgetedCache;
 use super::codec::{proven, unseal};
 use super::history::PastOverlay;
@@ -30,7 +29,7 @@ use super::rows::{DatabaseMeta, ScopeRow};
 use super::tables::{self, ByteTableDefinition};
 use caches::{
     BlockAddress, FactsCache, HeadCache, JOBS_MEMORY, LazyDelta, MEMORY, NAMES_MEMORY,
-    NeighborhoodCache, ScanCursor, SnapshotCaches, UnpackedBlock, VerifiedValue,
+    NeighborhoodCache, ScanCursor, SnapshotCaches, StoredBlock, VerifiedValue,
 };
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, WriteTransaction};
 use rustc_hash::FxHashMap;
@@ -67,10 +66,9 @@ pub struct Snapshot {
     /// The last chunk of each kind as it is stored, for states of the past.
     stored_chunks: RefCell<[Option<(u32, Rc<VerifiedValue>)>; 2]>,
     facts_kept: RefCell<FactsCache>,
-    bodies_kept: RefCell<BudgetedCache<BlockAddress, Rc<UnpackedBlock>>>,
+    bodies_kept: RefCell<BudgetedCache<BlockAddress, Rc<StoredBlock>>>,
     /// The block that was asked for last: the next question often needs it again.
-    last_block: RefCell<Option<(BlockAddress, Rc<UnpackedBlock>)>>,
-    unpacker: RefCell<body::BlockUnpacker>,
+    last_block: RefCell<Option<(BlockAddress, Rc<StoredBlock>)>>,
     passing: RefCell<Option<Rc<ScanCursor>>>,
     /// The folder of derived indexes of properties, if they are allowed.
     pub(super) indexes: Option<super::index::IndexFolder>,
@@ -122,7 +120,6 @@ impl Snapshot {
             facts_kept: RefCell::new(caches.facts),
             bodies_kept: RefCell::new(caches.bodies),
             last_block: RefCell::default(),
-            unpacker: RefCell::default(),
             passing: RefCell::default(),
             indexes: None,
             names: OnceCell::new(),

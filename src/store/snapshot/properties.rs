@@ -1,13 +1,19 @@
 //! Properties: bodies, block by block, and the values in them.
 
-use super::caches::{LocatedFacts, UnpackedBlock};
-use super::{Snapshot, get, missing};
+use super::caches::{LocatedFacts, StoredBlock, VerifiedValue};
+use super::{Snapshot, missing};
 use crate::graph::{ObjectKind, ObjectMetadata, Value};
 use crate::store::StoreError;
 use crate::store::body;
+use crate::store::codec::proven;
 use crate::store::heads::{HeadChunk, NO_BODY, ObjectHead};
 use crate::store::tables;
 use std::rc::Rc;
+
+/// The fault of a block whose rows cannot be read.
+fn senseless(kind: ObjectKind, scope: u32, block: u32) -> StoreError {
+    StoreError::corrupt("bodies", &tables::body_key(kind, scope, block), "record makes no sense")
+}
 
 impl Snapshot {
     /// Calls `visit` with each text or number that an entity has, alone or in a list, under one of
@@ -17,18 +23,26 @@ impl Snapshot {
         chunk: &HeadChunk<'_>,
         row: usize,
         names: &[u32],
-        visit: impl FnMut(u32, &str),
+        mut visit: impl FnMut(u32, &str),
     ) -> Result<(), StoreError> {
         let (block, slot) = chunk.body(row);
         if block == NO_BODY {
             return Ok(());
         }
-        let scope = chunk.scope(row);
-        let read = |record: &[u8]| body::texts(record, names, visit);
-        self.with_record(ObjectKind::Entity, (scope, block, slot), read)?.ok_or_else(|| {
-            let key = tables::body_key(ObjectKind::Entity, scope, block);
-            StoreError::corrupt("bodies", &key, "record makes no sense")
-        })
+        let place = (chunk.scope(row), block, slot);
+        for &name in names {
+            self.visit_property(ObjectKind::Entity, place, name, |value| {
+                let mut tell = |value: &Value<'_>| match value.as_str() {
+                    Some(text) => visit(name, text),
+                    None => value.spelling().into_iter().for_each(|text| visit(name, &text)),
+                };
+                match value {
+                    Value::List(items) => items.iter().for_each(tell),
+                    one => tell(&one),
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// The body record of an object, as bytes that [`body::read`] understands.
@@ -38,15 +52,17 @@ impl Snapshot {
             body::write(&mut empty, 0, std::iter::empty(), None);
             return Ok(empty);
         }
-        self.with_record(kind, (head.scope, head.block, head.slot), <[u8]>::to_vec)
+        let found = self.block(kind, head.scope, head.block)?;
+        found.record(head.slot).ok_or_else(|| senseless(kind, head.scope, head.block))
     }
 
-    pub(super) fn block(
+    /// A block of bodies, as it lies in its page.
+    pub(in crate::store) fn block(
         &self,
         kind: ObjectKind,
         scope: u32,
         block: u32,
-    ) -> Result<Rc<UnpackedBlock>, StoreError> {
+    ) -> Result<Rc<StoredBlock>, StoreError> {
         let at = (kind as u8, scope, block);
         if let Some((last, block)) = &*self.last_block.borrow()
             && *last == at
@@ -57,21 +73,8 @@ impl Snapshot {
         let found = match kept.get(&at) {
             Some(found) => Rc::clone(found),
             None => {
-                let key = tables::body_key(kind, scope, block);
-                let mut unpacker = self.unpacker.borrow_mut();
-                // Otherwise the last block would hold a reference, and its memory could not be used
-                // again.
-                *self.last_block.borrow_mut() = None;
-                // The size is known only after unpacking, so room is made for the largest block.
-                kept.make_room(&at, body::RAW_MAX, |_, old| {
-                    if let Ok(old) = Rc::try_unwrap(old) {
-                        unpacker.give_back(old.raw);
-                    }
-                });
-                let read = |payload: &[u8]| UnpackedBlock::unpack(payload, &mut unpacker);
-                let found = get(&self.bodies, tables::BODIES, "bodies", &key, read)?
-                    .ok_or_else(|| missing("bodies", &key))?;
-                let found = Rc::new(found);
+                let found = Rc::new(self.stored_block(kind, scope, block)?);
+                kept.make_room(&at, found.bytes(), |_, _| {});
                 kept.insert(at, Rc::clone(&found), found.bytes());
                 found
             }
@@ -80,35 +83,32 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// Calls `read` with a stored block of bodies; `read` returns `None` if the contents are
-    /// damaged.
-    pub(in crate::store) fn with_block<R>(
+    /// A block of bodies that is kept by nobody.
+    pub(in crate::store) fn stored_block(
         &self,
         kind: ObjectKind,
         scope: u32,
         block: u32,
-        read: impl FnOnce(&[u8]) -> Option<R>,
-    ) -> Result<R, StoreError> {
+    ) -> Result<StoredBlock, StoreError> {
         let key = tables::body_key(kind, scope, block);
-        get(&self.bodies, tables::BODIES, "bodies", &key, read)?
-            .ok_or_else(|| missing("bodies", &key))
+        let guard = self.bodies.get(&key[..])?.ok_or_else(|| missing("bodies", &key))?;
+        proven("bodies", &key, guard.value())?;
+        StoredBlock::open(VerifiedValue::Stored(guard))
+            .ok_or_else(|| StoreError::corrupt("bodies", &key, "contents make no sense"))
     }
 
-    /// Calls `read` with the record of an object at (scope, block, slot).
-    pub(in crate::store) fn with_record<R>(
+    /// Calls `visit` with the name numbers of the properties of the body at (scope, block, slot).
+    pub(in crate::store) fn for_each_property_name(
         &self,
         kind: ObjectKind,
         (scope, block, slot): (u32, u32, u32),
-        read: impl FnOnce(&[u8]) -> R,
-    ) -> Result<R, StoreError> {
+        visit: impl FnMut(u32),
+    ) -> Result<(), StoreError> {
         let found = self.block(kind, scope, block)?;
-        found.record(slot).map(read).ok_or_else(|| {
-            let key = tables::body_key(kind, scope, block);
-            StoreError::corrupt("bodies", &key, "record is missing")
-        })
+        found.for_each_name(slot, visit).ok_or_else(|| senseless(kind, scope, block))
     }
 
-    /// Reads one property of a body, by its name number, and steps over the others. `visit` is not
+    /// Reads one property of a body, by its name number, and none of the others. `visit` is not
     /// called if the body has no such property.
     pub(in crate::store) fn visit_property(
         &self,
@@ -120,16 +120,12 @@ impl Snapshot {
         if block == NO_BODY {
             return Ok(());
         }
-        let whole = self.with_record(kind, (scope, block, slot), |record| {
-            if let Some(value) = body::find(record, name)? {
-                visit(value);
-            }
-            Some(())
-        })?;
-        whole.ok_or_else(|| {
-            let key = tables::body_key(kind, scope, block);
-            StoreError::corrupt("bodies", &key, "record makes no sense")
-        })
+        let found = self.block(kind, scope, block)?;
+        let value = found.value(name, slot).ok_or_else(|| senseless(kind, scope, block))?;
+        if let Some(value) = value {
+            visit(value);
+        }
+        Ok(())
     }
 
     pub(super) fn own_value(
@@ -152,10 +148,8 @@ impl Snapshot {
         head: &ObjectHead,
     ) -> Result<(Vec<(String, Value<'static>)>, Option<String>), StoreError> {
         let record = self.body_record(kind, head)?;
-        let (properties, raw) = body::read(&record).ok_or_else(|| {
-            let key = tables::body_key(kind, head.scope, head.block);
-            StoreError::corrupt("bodies", &key, "record makes no sense")
-        })?;
+        let (properties, raw) =
+            body::read(&record).ok_or_else(|| senseless(kind, head.scope, head.block))?;
         let mut all: Vec<(String, Value<'static>)> = Vec::with_capacity(properties.len() + 1);
         for (name, value) in properties {
             all.push((self.with_name(name, str::to_owned)?, value.into_owned()));
