@@ -14,8 +14,9 @@ use axum::response::Response;
 use maud::{Markup, html};
 use std::sync::Arc;
 use tombolo::answers::{
-    AnswerError, EntityAnswer, EntityRequest, EntitySearchRequest, ErrorKind, NeighborRank,
-    ObjectHistoryRequest, OwnersRequest, RelationshipHead, clean, display, rules_in_force,
+    AnswerError, EntityAnswer, EntityRequest, EntitySearchRequest, ErrorKind, NeighborEntity,
+    NeighborRank, ObjectHistoryRequest, OwnersRequest, RelationshipHead, clean, display,
+    rules_in_force,
 };
 use tombolo::graph::{Entity, EntityHead};
 
@@ -279,6 +280,47 @@ fn relationships(
     let shown = chosen.map_or(found.near.as_slice(), |way| way.near);
     let window = ListWindow::new(asked.page(), PAGE, shown.len());
     let named = found.named(&shown[window.start..window.end])?;
+    let address = |way: Option<&RelationshipWay<'_>>| {
+        let address = task.frame.keep(PageAddress::about("e", &head.scope, &head.key));
+        match way {
+            Some(way) => {
+                address.with("verb", &way.verb).with("way", if way.back { "in" } else { "out" })
+            }
+            None => address,
+        }
+    };
+    let total = found.near.len() as u64;
+    let current = |one: bool| one.then_some("true");
+    Ok(parts::panel(
+        "h-rel",
+        "Relationships",
+        &html! { (count(total)) ", by verb and direction" },
+        &html! {
+            @if named.is_empty() {
+                div class="body" { p class="sub" { "It has no relationships." } }
+            } @else {
+                nav class="chips" aria-label="Relationships by verb and direction" {
+                    a class="chip" href={ (address(None).text()) "#h-rel" } aria-current=[current(chosen.is_none())] {
+                        "all " span class="n" { (count(total)) }
+                    }
+                    @for way in &ways {
+                        @let same = chosen.is_some_and(|chosen| chosen.near.as_ptr() == way.near.as_ptr());
+                        a class="chip" href={ (address(Some(way)).text()) "#h-rel" } aria-current=[current(same)] {
+                            (parts::verb(&way.verb, !way.back)) " "
+                            span class="n" { (count(way.near.len() as u64)) }
+                        }
+                    }
+                }
+                (relationship_table(task, &named))
+                (window.foot(|page| {
+                    format!("{}#h-rel", address(chosen).with("page", &page.to_string()).text())
+                }))
+            }
+        },
+    ))
+}
+
+fn relationship_table(task: &PageTask<'_>, named: &[NeighborEntity]) -> Markup {
     let columns = [
         TableColumn::text("Entity"),
         TableColumn::plain("Verb"),
@@ -302,44 +344,7 @@ fn relationships(
             ]
         })
         .collect();
-    let address = |way: Option<&RelationshipWay<'_>>| {
-        let address = task.frame.keep(PageAddress::about("e", &head.scope, &head.key));
-        match way {
-            Some(way) => {
-                address.with("verb", &way.verb).with("way", if way.back { "in" } else { "out" })
-            }
-            None => address,
-        }
-    };
-    let total = found.near.len() as u64;
-    let current = |one: bool| one.then_some("true");
-    Ok(parts::panel(
-        "h-rel",
-        "Relationships",
-        &html! { (count(total)) ", by verb and direction" },
-        &html! {
-            @if rows.is_empty() {
-                div class="body" { p class="sub" { "It has no relationships." } }
-            } @else {
-                nav class="chips" aria-label="Relationships by verb and direction" {
-                    a class="chip" href={ (address(None).text()) "#h-rel" } aria-current=[current(chosen.is_none())] {
-                        "all " span class="n" { (count(total)) }
-                    }
-                    @for way in &ways {
-                        @let same = chosen.is_some_and(|chosen| chosen.near.as_ptr() == way.near.as_ptr());
-                        a class="chip" href={ (address(Some(way)).text()) "#h-rel" } aria-current=[current(same)] {
-                            (parts::verb(&way.verb, !way.back)) " "
-                            span class="n" { (count(way.near.len() as u64)) }
-                        }
-                    }
-                }
-                (parts::table("Relationships", &columns, &rows))
-                (window.foot(|page| {
-                    format!("{}#h-rel", address(chosen).with("page", &page.to_string()).text())
-                }))
-            }
-        },
-    ))
+    parts::table("Relationships", &columns, &rows)
 }
 
 /// The page of the history of a relationship.
