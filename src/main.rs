@@ -9,6 +9,7 @@ mod api;
 mod cli;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod picture_file;
 #[cfg(feature = "server")]
 mod server_limits;
 

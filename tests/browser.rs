@@ -104,7 +104,7 @@ fn company() -> Server {
 }
 
 /// Each page in its states.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 27] = [
     ("search", "/"),
     ("found", "/?q=inv"),
     ("nothing", "/?q=nothing-is-called-so"),
@@ -123,6 +123,16 @@ const PAGES: [(&str, &str); 17] = [
     ("scopes", "/scopes"),
     ("mappings", "/mappings"),
     ("mapping", "/mappings/okta-jamf-ownership?plan=yes"),
+    ("entity-then", "/e/okta/okta-user:alice?at=6"),
+    ("blast-then", "/blast/okta/okta-user:alice?at=6"),
+    ("query-then", "/query?q=FIND%20User&at=6"),
+    ("scopes-then", "/scopes?at=6"),
+    ("no-state", "/e/okta/okta-user:alice?at=soon"),
+    ("states", "/diff"),
+    ("diff", "/diff?from=1"),
+    ("diff-fault", "/diff?from=soon"),
+    ("history", "/history/okta/okta-user:alice"),
+    ("history-form", "/history"),
     ("denied", "/jobs/f445397d-8491-4a12-806a-04792839abe3"),
     ("signin", "/signin"),
 ];

@@ -2,9 +2,11 @@
 
 use super::plan_impact::{ImpactComparison, ImpactTargets, compare_states};
 use super::{AnswerDocument, AnswerError, QuestionContext};
-use crate::db::StateRecord;
+use crate::db::{StatePair, StateRecord};
 use crate::graph::{ObjectKind, same_name};
+use crate::lang::PastPoint;
 use crate::rules::RuleTable;
+use crate::store::Snapshot;
 use crate::sync::{ChangeAction, ChangeDetails};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -22,6 +24,8 @@ pub struct DiffRequest {
     pub classes: Vec<String>,
     /// Only objects of these types.
     pub types: Vec<String>,
+    /// Changes that are passed over before those that are listed.
+    pub skip: usize,
     /// Changes that are listed, at most; all are counted.
     pub max: Option<usize>,
     /// Entities whose blast radius and owners are compared as well.
@@ -82,6 +86,26 @@ pub struct DiffAnswer {
 }
 
 impl DiffRequest {
+    /// Answers the question for what a job changed: from the state before it to the one after it.
+    ///
+    /// # Errors
+    ///
+    /// An unknown job, one whose states are not known any more, and those of [`DiffRequest::ask`].
+    pub fn ask_of_job(
+        &self,
+        context: &QuestionContext<'_>,
+        job: &str,
+        rules: &RuleTable,
+    ) -> Result<DiffAnswer, AnswerError> {
+        let report = context.database.find_job(job)?;
+        let pair = context.database.states_of_job(&report.id.to_string())?;
+        let record = |state: &Snapshot| {
+            context.database.state_at(&PastPoint::Revision(state.meta().revision))
+        };
+        let (from, to) = (record(&pair.before)?, record(&pair.after)?);
+        self.ask_of(context, &pair, from, to, rules)
+    }
+
     /// Answers the question.
     ///
     /// # Errors
@@ -95,12 +119,16 @@ impl DiffRequest {
         rules: &RuleTable,
     ) -> Result<DiffAnswer, AnswerError> {
         let pair = context.database.state_pair(&from, &to)?;
+        self.ask_of(context, &pair, from, to, rules)
+    }
+
+    /// Refuses a name that neither state has: it would look like "nothing changed".
+    fn check_names(&self, pair: &StatePair) -> Result<(), AnswerError> {
         for (names, plural, known) in [
             (&self.scopes, "scope", pair.known_words(|words| words.scopes)?),
             (&self.classes, "class or verb", pair.known_words(|words| words.classes)?),
             (&self.types, "type", pair.known_words(|words| words.types)?),
         ] {
-            // A misspelt name would look like "nothing changed".
             for name in names {
                 if !known.iter().any(|known| same_name(known, name)) {
                     let error =
@@ -116,6 +144,19 @@ impl DiffRequest {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn ask_of(
+        &self,
+        context: &QuestionContext<'_>,
+        pair: &StatePair,
+        from: StateRecord,
+        to: StateRecord,
+        rules: &RuleTable,
+    ) -> Result<DiffAnswer, AnswerError> {
+        self.check_names(pair)?;
+        let mut passed = 0;
         let mut total = ChangeCounts::default();
         let mut by_type: BTreeMap<(String, u8, String), ChangeCounts> = BTreeMap::new();
         let mut changes = Vec::new();
@@ -128,7 +169,8 @@ impl DiffRequest {
             total.count(change.action);
             let of = (change.scope.clone(), change.kind as u8, change.type_name.clone());
             by_type.entry(of).or_default().count(change.action);
-            if changes.len() < max {
+            passed += 1;
+            if passed > self.skip && changes.len() < max {
                 context.meter.hold(CHANGE_BYTES + change.key.len() as u64)?;
                 changes.push(change);
             }
@@ -144,7 +186,7 @@ impl DiffRequest {
         let by_type = by_type.collect();
         let asked = !self.impact.entities.is_empty() || !self.impact.classes.is_empty();
         let impact = match asked {
-            true => Some(compare_states(context.database, &pair, &self.impact, rules)?),
+            true => Some(compare_states(context.database, pair, &self.impact, rules)?),
             false => None,
         };
         Ok(DiffAnswer { from, to, total, by_type, changes, impact })

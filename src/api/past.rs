@@ -60,6 +60,7 @@ pub async fn diff(
         scopes: list(asks.scope),
         classes: list(asks.class),
         types: list(asks.types),
+        skip: 0,
         max: Some(asks.max.unwrap_or(LISTED) as usize),
         impact: ImpactTargets {
             entities: asks.impact.into_iter().collect(),

@@ -2,8 +2,10 @@
 
 use super::api_error::ApiError;
 use super::gate::{CancelGuard, QUESTION_BYTES, WorkKind};
+use super::parameters::list;
 use super::spool::{self, BodySegment, SpoolWriter, unwritten};
-use super::{AppState, blocking};
+use super::{AppState, blocking, pictures};
+use crate::picture_file::{DrawnQuestion, PictureFile, PictureFormat};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use std::io::Write;
@@ -24,6 +26,8 @@ pub struct AnswerTask<'a> {
     limits: QuestionLimits,
     spool: SpoolWriter,
     status: StatusCode,
+    /// The form of the answer, if it is no JSON.
+    picture: Option<PictureFormat>,
 }
 
 impl<'a> AnswerTask<'a> {
@@ -74,6 +78,31 @@ impl<'a> AnswerTask<'a> {
         self.status = status;
     }
 
+    /// Writes the answer in the form that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// A group that the picture has not, a limit of answers, or the error of reading or writing.
+    pub fn write_as<Q: DrawnQuestion>(
+        &mut self,
+        form: &AnswerForm,
+        snapshot: &Snapshot,
+        question: &Q,
+        answer: &Q::Answer,
+    ) -> Result<(), ApiError>
+    where
+        Q::Answer: AnswerDocument,
+    {
+        let Some(format) = form.picture else { return self.write(answer) };
+        let file = PictureFile::new(question, answer, &form.opened);
+        let past = self.database.past_state().is_some();
+        let file = if past { file.of_past(snapshot)? } else { file };
+        let text = file.text(snapshot, format)?;
+        self.picture = Some(format);
+        let written = self.spool.write_all(text.as_bytes());
+        written.map_err(|e| self.spool.refused().unwrap_or_else(|| unwritten(&e)))
+    }
+
     /// Writes the answer.
     ///
     /// # Errors
@@ -92,6 +121,31 @@ impl<'a> AnswerTask<'a> {
                 (None, None) => unwritten(&e),
             }),
         }
+    }
+}
+
+/// How an answer is given: as JSON, or drawn.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerForm {
+    /// The picture that is asked for.
+    pub picture: Option<PictureFormat>,
+    /// Its groups that are opened, 25 entities for each time that one stands there.
+    pub opened: Vec<String>,
+}
+
+impl AnswerForm {
+    /// Reads `output` and `open`.
+    ///
+    /// # Errors
+    ///
+    /// An output that there is not, and groups where nothing is drawn.
+    pub fn read(output: Option<&str>, open: Option<String>) -> Result<AnswerForm, ApiError> {
+        let (picture, opened) = (pictures::output(output)?, list(open));
+        if picture.is_none() && !opened.is_empty() {
+            let message = "`open` opens a group of a picture, and this output is none";
+            return Err(ApiError::bad(message).hint("add `output=svg` or `output=html`"));
+        }
+        Ok(AnswerForm { picture, opened })
     }
 }
 
@@ -127,21 +181,26 @@ pub async fn answer_at(
         // A change that has begun is brought to its end, even if its caller hangs up.
         WorkKind::Upload | WorkKind::Commit => QuestionLimits::default(),
     };
-    let (spooled, status, as_of) = blocking(app, work, move |app| {
+    let (spooled, status, as_of, picture) = blocking(app, work, move |app| {
         let spool = SpoolWriter::new(&app.room);
         let past = match point {
             Some(point) => Some(app.database.as_of(app.database.state_at(&point)?)),
             None => None,
         };
         let database = past.as_ref().unwrap_or(&app.database);
-        let mut task = AnswerTask { app, database, limits, spool, status: StatusCode::OK };
+        let status = StatusCode::OK;
+        let mut task = AnswerTask { app, database, limits, spool, status, picture: None };
         guarded(|| act(&mut task))?;
         let as_of = database.past_state().map(as_of_header);
-        Ok((task.spool.finish()?, task.status, as_of))
+        Ok((task.spool.finish()?, task.status, as_of, task.picture))
     })
     .await?;
     let mut response = spool::response(vec![BodySegment::whole(spooled)]);
     *response.status_mut() = status;
+    if let Some(format) = picture {
+        let name = format!("picture.{}", pictures::ending(format));
+        pictures::kept_as_file(response.headers_mut(), pictures::media_type(format), &name);
+    }
     if let Some(as_of) = as_of.flatten() {
         response.headers_mut().insert("tombolo-as-of", as_of);
     }

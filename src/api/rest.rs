@@ -3,18 +3,20 @@
 //! A question has one answer, whichever way it is asked: it is that of `tombolo::answers`, which the
 //! command of the same name prints with `-o json`.
 
-use super::api_error::{ApiError, status_of};
+use super::api_error::ApiError;
 use super::decisions::{abort_job, approve_held, decidable, whole_id};
 use super::gate::{CancelGuard, WorkKind};
 use super::graphql;
 use super::jobs::job_json;
+use super::mapping_runs::{self, MappingsBody};
 use super::parameters::{
     blast_direction, list, number_spellings, path_direction, placeholders, trouble,
 };
 use super::past;
-use super::questions::{AnswerTask, answer, answer_at, past_point};
+use super::questions::{AnswerForm, answer, answer_at, past_point};
 use super::spool::{self, BodySegment};
 use super::{ApiCaller, AppState, blocking, body, not_allowed};
+use crate::picture_file::DrawnQuestion;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
@@ -25,13 +27,10 @@ use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 use std::sync::Arc;
 use tombolo::answers::{
-    AnswerDocument, AnswerError, BlastRadiusRequest, CountFormat, CyclesRequest, EntityRequest,
-    GuardOverrides, ImpactRulesRequest, MappingFileSet, MappingRunAnswer, MappingRunJson,
-    MappingRunOptions, MappingSelection, OwnersRequest, PathRequest, QueryRequest, QuestionContext,
-    ScopesAnswer, StatsAnswer, rules_in_force,
+    AnswerDocument, AnswerError, BlastRadiusRequest, CyclesRequest, EntityRequest,
+    ImpactRulesRequest, OwnersRequest, PathRequest, QueryRequest, QuestionContext, ScopesAnswer,
+    StatsAnswer, rules_in_force,
 };
-use tombolo::lang::Diagnostic;
-use tombolo::limits::{CostMeter, QuestionLimits};
 use tombolo::rules::RuleTable;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
@@ -49,7 +48,8 @@ pub(super) type RawResult = Result<Response, ApiError>;
     ),
     paths(
         blast_radius, owners, impact_rules, path, entity, scopes, stats, cycles, query, past::diff,
-        past::history, all_jobs, one_job, approve, abort, plan, apply, health, ready, metrics
+        past::history, all_jobs, one_job, approve, abort, mapping_runs::plan,
+        mapping_runs::apply, health, ready, metrics
     ),
     components(schemas(Problem, ProblemDetail, QueryBody, ApproveBody, MappingsBody)),
     security(("bearer" = []))
@@ -93,8 +93,8 @@ pub fn routes() -> Router<Arc<AppState>> {
         .route("/v1/jobs/{id}", get(one_job))
         .route("/v1/jobs/{id}/approve", post(approve))
         .route("/v1/jobs/{id}/abort", post(abort))
-        .route("/v1/mappings/plan", post(plan))
-        .route("/v1/mappings/apply", post(apply))
+        .route("/v1/mappings/plan", post(mapping_runs::plan))
+        .route("/v1/mappings/apply", post(mapping_runs::apply))
         .route("/metrics", get(metrics))
 }
 
@@ -124,16 +124,22 @@ pub(super) fn read<T>(asks: ParamsResult<T>) -> Result<T, ApiError> {
 }
 
 /// Answers a question by the rules in force.
-async fn answer_by_rules<A: AnswerDocument>(
+async fn answer_by_rules<Q: DrawnQuestion + Send + 'static>(
     app: &Arc<AppState>,
-    at: Option<String>,
-    ask: impl FnOnce(&QuestionContext<'_>, &RuleTable) -> Result<A, AnswerError> + Send + 'static,
-) -> RawResult {
+    (at, form): (Option<String>, AnswerForm),
+    request: Q,
+    ask: impl FnOnce(&Q, &QuestionContext<'_>, &RuleTable) -> Result<Q::Answer, AnswerError>
+    + Send
+    + 'static,
+) -> RawResult
+where
+    Q::Answer: AnswerDocument,
+{
     answer_at(app, WorkKind::Read, at, move |task| {
         let (meter, rules) = (task.meter()?, rules_in_force()?);
         let snapshot = task.snapshot()?;
-        let found = ask(&task.context(&snapshot, &meter), &rules)?;
-        task.write(&found)
+        let found = ask(&request, &task.context(&snapshot, &meter), &rules)?;
+        task.write_as(&form, &snapshot, &request, &found)
     })
     .await
 }
@@ -165,11 +171,16 @@ struct BlastRadiusParams {
     scope: Option<String>,
     /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
     at: Option<String>,
+    /// What the answer is: json; svg, a picture; or html, a page with the picture and its table.
+    output: Option<String>,
+    /// In a picture: groups that are opened, separated by commas; 25 entities each, once more, 25 more.
+    open: Option<String>,
 }
 
 /// Everything that a compromise or failure of an entity reaches.
 #[utoipa::path(get, path = "/v1/blast-radius", params(BlastRadiusParams), responses(
-    (status = 200, description = "What is reached, by distance", body = Json_),
+    (status = 200, description = "What is reached, by distance",
+        content((Json_ = "application/json"), (String = "image/svg+xml"), (String = "text/html"))),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such entity", body = Problem),
 ))]
@@ -181,6 +192,7 @@ async fn blast_radius(
     caller.reads()?;
     let asks = read(asks)?;
     let at = asks.at;
+    let form = AnswerForm::read(asks.output.as_deref(), asks.open)?;
     let request = BlastRadiusRequest {
         entities: vec![asks.entity],
         depth: asks.depth,
@@ -191,7 +203,10 @@ async fn blast_radius(
         types: list(asks.types),
         scopes: list(asks.scope),
     };
-    answer_by_rules(&app, at, move |context, rules| request.ask(context, rules)).await
+    answer_by_rules(&app, (at, form), request, |request, context, rules| {
+        request.ask(context, rules)
+    })
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -221,11 +236,16 @@ struct OwnersParams {
     verb: Option<String>,
     /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
     at: Option<String>,
+    /// What the answer is: json; svg, a picture; or html, a page with the picture and its table.
+    output: Option<String>,
+    /// In a picture: groups that are opened, separated by commas; 25 entities each, once more, 25 more.
+    open: Option<String>,
 }
 
 /// The nearest owners of an entity, each with its chain of evidence.
 #[utoipa::path(get, path = "/v1/owners", params(OwnersParams), responses(
-    (status = 200, description = "The owners that tie at the least distance", body = Json_),
+    (status = 200, description = "The owners that tie at the least distance",
+        content((Json_ = "application/json"), (String = "image/svg+xml"), (String = "text/html"))),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such entity", body = Problem),
 ))]
@@ -255,6 +275,7 @@ async fn owners(
         _ => {}
     }
     let at = asks.at;
+    let form = AnswerForm::read(asks.output.as_deref(), asks.open)?;
     let request = OwnersRequest {
         entities: asks.entity.into_iter().collect(),
         classes: list(asks.class),
@@ -266,7 +287,10 @@ async fn owners(
         depth: asks.depth,
         verbs: list(asks.verb),
     };
-    answer_by_rules(&app, at, move |context, rules| request.ask(context, rules)).await
+    answer_by_rules(&app, (at, form), request, |request, context, rules| {
+        request.ask(context, rules)
+    })
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -312,11 +336,16 @@ struct ShortestPathParams {
     max: Option<u32>,
     /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
     at: Option<String>,
+    /// What the answer is: json; svg, a picture; or html, a page with the picture and its table.
+    output: Option<String>,
+    /// In a picture: groups that are opened, separated by commas; 25 entities each, once more, 25 more.
+    open: Option<String>,
 }
 
 /// The shortest chains between two entities.
 #[utoipa::path(get, path = "/v1/path", params(ShortestPathParams), responses(
-    (status = 200, description = "The chains", body = Json_),
+    (status = 200, description = "The chains",
+        content((Json_ = "application/json"), (String = "image/svg+xml"), (String = "text/html"))),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such entity", body = Problem),
 ))]
@@ -328,6 +357,7 @@ async fn path(
     caller.reads()?;
     let asks = read(asks)?;
     let at = asks.at;
+    let form = AnswerForm::read(asks.output.as_deref(), asks.open)?;
     let request = PathRequest {
         direction: path_direction(asks.direction.as_deref())?,
         verbs: list(asks.verb),
@@ -343,7 +373,7 @@ async fn path(
         let meter = task.meter()?;
         let snapshot = task.snapshot()?;
         let found = request.ask(&task.context(&snapshot, &meter))?;
-        task.write(&found)
+        task.write_as(&form, &snapshot, &request, &found)
     })
     .await
 }
@@ -432,11 +462,16 @@ struct CyclesParams {
     verb: Option<String>,
     /// Ask of the graph as it was: a time (2026-11-24T10:00Z, 3d, yesterday), a revision, or a job.
     at: Option<String>,
+    /// What the answer is: json; svg, a picture; or html, a page with the picture and its table.
+    output: Option<String>,
+    /// In a picture: groups that are opened, separated by commas; 25 entities each, once more, 25 more.
+    open: Option<String>,
 }
 
 /// Entities that reach themselves again.
 #[utoipa::path(get, path = "/v1/cycles", params(CyclesParams), responses(
-    (status = 200, description = "The circles", body = Json_),
+    (status = 200, description = "The circles",
+        content((Json_ = "application/json"), (String = "image/svg+xml"), (String = "text/html"))),
     (status = 400, description = "A mistake in the request", body = Problem),
     (status = 404, description = "No such verb", body = Problem),
 ))]
@@ -446,13 +481,14 @@ async fn cycles(
     asks: ParamsResult<CyclesParams>,
 ) -> RawResult {
     caller.reads()?;
-    let CyclesParams { verb, at } = read(asks)?;
+    let CyclesParams { verb, at, output, open } = read(asks)?;
+    let form = AnswerForm::read(output.as_deref(), open)?;
     let request = CyclesRequest { verbs: list(verb) };
     answer_at(&app, WorkKind::Read, at, move |task| {
         let meter = task.meter()?;
         let snapshot = task.snapshot()?;
         let found = request.ask(&task.context(&snapshot, &meter))?;
-        task.write(&found)
+        task.write_as(&form, &snapshot, &request, &found)
     })
     .await
 }
@@ -623,118 +659,6 @@ async fn abort(
 ) -> JsonResult {
     let report = abort_job(&app, &caller, &id).await?;
     Ok(Json(json!({ "job": job_json(&report, &caller) })))
-}
-
-/// Which mappings.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MappingsBody {
-    /// Scopes of mappings; all of the folder if none are named.
-    #[serde(default)]
-    scopes: Vec<String>,
-}
-
-/// The files of the mappings that a body names.
-async fn selection(
-    app: &Arc<AppState>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<MappingSelection, ApiError> {
-    let asked: MappingsBody = body::json(app, headers, body).await?;
-    // A name must stay inside the folder, whatever it holds.
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    let mut paths = Vec::new();
-    for scope in &asked.scopes {
-        if scope.is_empty() || !scope.chars().all(plain) {
-            return Err(ApiError::bad(format!("`{scope}` is not the scope of a mapping")));
-        }
-        paths.push(app.mappings.join(format!("{scope}.toml")));
-    }
-    if paths.is_empty() {
-        paths.push(app.mappings.clone());
-    }
-    Ok(MappingSelection { paths, labels: Vec::new() })
-}
-
-/// Reads mapping files. Their faults are for whoever runs the server.
-fn load(selection: &MappingSelection) -> Result<MappingFileSet, ApiError> {
-    let loaded = MappingFileSet::load(selection);
-    tell(&loaded.faults);
-    loaded.check(CountFormat::Plain)?;
-    Ok(loaded)
-}
-
-fn tell(faults: &[Diagnostic]) {
-    for fault in faults {
-        tracing::warn!(code = fault.code, "{}", fault.plain());
-    }
-}
-
-/// Writes a run of mappings. Its status tells whether it ended well, so that a caller in a pipeline
-/// need not read the answer.
-fn write_run(
-    task: &mut AnswerTask<'_>,
-    run: &MappingRunAnswer,
-    exit_code: fn(&AnswerError) -> u8,
-) -> Result<(), ApiError> {
-    run.outcomes.iter().for_each(|outcome| tell(&outcome.faults));
-    if let Some(kind) = run.objection() {
-        task.set_status(status_of(kind));
-    }
-    task.write(&MappingRunJson { run, details: false, exit_code })
-}
-
-/// What applying mappings would change.
-#[utoipa::path(post, path = "/v1/mappings/plan", request_body = MappingsBody, responses(
-    (status = 200, description = "The plan", body = Json_),
-    (status = 400, description = "A mapping has faults: the same document, or a problem if none can run",
-        body = Json_),
-    (status = 409, description = "A guard or a test refuses: the same document", body = Json_),
-))]
-async fn plan(
-    State(app): State<Arc<AppState>>,
-    Extension(caller): Extension<ApiCaller>,
-    headers: HeaderMap,
-    body: Body,
-) -> RawResult {
-    caller.reads()?;
-    let (selection, exit_code) = (selection(&app, &headers, body).await?, app.exit_code);
-    answer(&app, WorkKind::Read, move |task| {
-        let loaded = load(&selection)?;
-        let meter = CostMeter::new(QuestionLimits::default());
-        let snapshot = task.snapshot()?;
-        let overrides = GuardOverrides::default();
-        let options = MappingRunOptions { overrides: &overrides, details: 0 };
-        let run = loaded.plan(&task.context(&snapshot, &meter), &options)?;
-        write_run(task, &run, exit_code)
-    })
-    .await
-}
-
-/// Runs mappings as CROSS_SCOPE jobs. Needs the right admin.
-#[utoipa::path(post, path = "/v1/mappings/apply", request_body = MappingsBody, responses(
-    (status = 200, description = "The jobs", body = Json_),
-    (status = 400, description = "A mapping has faults: the same document, or a problem if none can run",
-        body = Json_),
-    (status = 409, description = "A guard or a test refuses: the same document", body = Json_),
-))]
-async fn apply(
-    State(app): State<Arc<AppState>>,
-    Extension(caller): Extension<ApiCaller>,
-    headers: HeaderMap,
-    body: Body,
-) -> RawResult {
-    caller.administers()?;
-    let (selection, exit_code) = (selection(&app, &headers, body).await?, app.exit_code);
-    answer(&app, WorkKind::Commit, move |task| {
-        let loaded = load(&selection)?;
-        let overrides = GuardOverrides::default();
-        let options = MappingRunOptions { overrides: &overrides, details: 0 };
-        let run = loaded.apply(task.database(), &options)?;
-        task.tell_watch(&run);
-        write_run(task, &run, exit_code)
-    })
-    .await
 }
 
 /// Whether the process lives, and beside it whether it is ready.

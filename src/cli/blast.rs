@@ -6,7 +6,6 @@ use super::naming;
 use super::notes;
 use super::output::{AnswerWriter, BAD, NOTICE, RowListing, counted, duration_text, thousands};
 use super::picture::DrawingFormat;
-use super::picture_file::{PictureFile, PictureFormat};
 use super::tree::{TreeDrawing, TreeNode};
 use super::{CommandContext, question};
 use anstyle::{AnsiColor, Style};
@@ -16,7 +15,6 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 use tombolo::answers::{BlastRadiusAnswer, NamedVisit, RelationshipHead};
 use tombolo::graph::EntityHead;
-use tombolo::picture::PictureGraph;
 use tombolo::rules::ImpactState;
 use tombolo::store::Snapshot;
 
@@ -54,19 +52,10 @@ fn print(
         GraphFormat::Dot => draw(found, out, snapshot, DrawingFormat::Dot),
         GraphFormat::Mermaid => draw(found, out, snapshot, DrawingFormat::Mermaid),
         GraphFormat::Graphml => draw(found, out, snapshot, DrawingFormat::Graphml),
-        GraphFormat::Svg => picture(found, args).print(out, snapshot, PictureFormat::Svg),
-        GraphFormat::Html => picture(found, args).print(out, snapshot, PictureFormat::Html),
-    }
-}
-
-fn picture<'a>(found: &'a BlastRadiusAnswer, args: &'a BlastRadiusArgs) -> PictureFile<'a> {
-    let request = args.request();
-    PictureFile {
-        graph: PictureGraph::of_blast_radius(found),
-        notes: &found.notes,
-        command: args.past.command(request.command()),
-        j1ql: request.j1ql(found),
-        opened: &args.drawing.open,
+        GraphFormat::Svg | GraphFormat::Html => {
+            let asked = (&args.request(), found);
+            args.drawing.print_picture(out, snapshot, asked, &args.past)
+        }
     }
 }
 

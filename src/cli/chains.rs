@@ -6,7 +6,6 @@ use super::naming;
 use super::notes;
 use super::output::{AnswerWriter, RowListing, clean, counted, duration_text, thousands};
 use super::picture::DrawingFormat;
-use super::picture_file::{PictureFile, PictureFormat};
 use super::{CommandContext, question};
 use rustc_hash::FxHashSet;
 use serde_json::json;
@@ -17,7 +16,6 @@ use tombolo::answers::{
     OwnersAnswer, PathAnswer, RelationshipHead, chain_text,
 };
 use tombolo::graph::{EntityHead, same_name};
-use tombolo::picture::PictureGraph;
 use tombolo::store::Snapshot;
 
 /// The chain as text for people.
@@ -56,19 +54,10 @@ fn print_owners(
         GraphFormat::Dot => draw_owners(out, snapshot, DrawingFormat::Dot, all),
         GraphFormat::Mermaid => draw_owners(out, snapshot, DrawingFormat::Mermaid, all),
         GraphFormat::Graphml => draw_owners(out, snapshot, DrawingFormat::Graphml, all),
-        GraphFormat::Svg => owners_picture(found, args).print(out, snapshot, PictureFormat::Svg),
-        GraphFormat::Html => owners_picture(found, args).print(out, snapshot, PictureFormat::Html),
-    }
-}
-
-fn owners_picture<'a>(found: &'a OwnersAnswer, args: &'a OwnersArgs) -> PictureFile<'a> {
-    let request = args.request();
-    PictureFile {
-        graph: PictureGraph::of_owners(found),
-        notes: &found.notes,
-        command: args.past.command(request.command()),
-        j1ql: request.j1ql(found),
-        opened: &args.drawing.open,
+        GraphFormat::Svg | GraphFormat::Html => {
+            let asked = (&args.request(), found);
+            args.drawing.print_picture(out, snapshot, asked, &args.past)
+        }
     }
 }
 
@@ -229,19 +218,10 @@ fn print_paths(
         GraphFormat::Dot => draw(out, snapshot, DrawingFormat::Dot, &all(chains)),
         GraphFormat::Mermaid => draw(out, snapshot, DrawingFormat::Mermaid, &all(chains)),
         GraphFormat::Graphml => draw(out, snapshot, DrawingFormat::Graphml, &all(chains)),
-        GraphFormat::Svg => paths_picture(found, args).print(out, snapshot, PictureFormat::Svg),
-        GraphFormat::Html => paths_picture(found, args).print(out, snapshot, PictureFormat::Html),
-    }
-}
-
-fn paths_picture<'a>(found: &'a PathAnswer, args: &'a PathArgs) -> PictureFile<'a> {
-    let request = args.request();
-    PictureFile {
-        graph: PictureGraph::of_paths(found),
-        notes: &found.notes,
-        command: args.past.command(request.command()),
-        j1ql: request.j1ql(found),
-        opened: &args.drawing.open,
+        GraphFormat::Svg | GraphFormat::Html => {
+            let asked = (&args.request(), found);
+            args.drawing.print_picture(out, snapshot, asked, &args.past)
+        }
     }
 }
 
@@ -369,19 +349,10 @@ fn print_cycles(
         GraphFormat::Dot => draw(out, snapshot, DrawingFormat::Dot, &chains()),
         GraphFormat::Mermaid => draw(out, snapshot, DrawingFormat::Mermaid, &chains()),
         GraphFormat::Graphml => draw(out, snapshot, DrawingFormat::Graphml, &chains()),
-        GraphFormat::Svg => cycles_picture(found, args).print(out, snapshot, PictureFormat::Svg),
-        GraphFormat::Html => cycles_picture(found, args).print(out, snapshot, PictureFormat::Html),
-    }
-}
-
-fn cycles_picture<'a>(found: &'a CyclesAnswer, args: &'a CyclesArgs) -> PictureFile<'a> {
-    let request = args.request();
-    PictureFile {
-        graph: PictureGraph::of_cycles(found),
-        notes: &[],
-        command: args.past.command(request.command()),
-        j1ql: None,
-        opened: &args.drawing.open,
+        GraphFormat::Svg | GraphFormat::Html => {
+            let asked = (&args.request(), found);
+            args.drawing.print_picture(out, snapshot, asked, &args.past)
+        }
     }
 }
 

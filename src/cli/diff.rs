@@ -30,6 +30,7 @@ pub fn run(context: &mut CommandContext<'_>, args: &DiffArgs) -> Result<u8, Comm
         scopes: args.scope.clone(),
         classes: args.class.clone(),
         types: args.types.clone(),
+        skip: 0,
         max: args.max.or(default),
         impact: ImpactTargets { entities: args.impact.clone(), classes: args.impact_class.clone() },
     };

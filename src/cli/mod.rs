@@ -38,7 +38,6 @@ mod open;
 mod output;
 mod picture;
 mod picture_file;
-mod picture_page;
 mod plan_text;
 #[cfg(feature = "push")]
 mod push;

@@ -84,8 +84,13 @@ impl Database {
         let found = snapshot.revision(revision)?;
         let RevisionRecord { time, next_job, .. } =
             found.ok_or_else(|| out_of_reach(snapshot, &format!("revision {revision}")))?;
+        // The job of a commit is the first one since the commit before; not every commit has one.
+        let since = match snapshot.revision(revision + 1)? {
+            Some(later) => later.next_job,
+            None => snapshot.meta().next_job,
+        };
         // Reports of jobs that changed nothing are put beside those of the commit, behind them.
-        let job = snapshot.job(next_job)?;
+        let job = if next_job < since { snapshot.job(next_job)? } else { None };
         let report = job.and_then(|row| serde_json::from_slice::<JobReport>(&row.report).ok());
         let report = report.filter(changed_anything);
         let (job, scope) = report.map(|report| (report.id, report.scope)).unzip();

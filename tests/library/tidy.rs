@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Each floor with what it may name. Order is from the ground up; `error` stands beside `db`. The faces
 /// `api` and `cli` stand side by side in the program, on all floors of the library; `main` joins them. Both open a
-/// door to `mcp`.
-const FLOORS: [(&str, &[&str]); 18] = [
+/// door to `mcp`, and both hand out a `picture_file`.
+const FLOORS: [(&str, &[&str]); 19] = [
     ("graph", &[]),
     ("limits", &[]),
     ("store", &["graph"]),
@@ -39,8 +39,9 @@ const FLOORS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("mcp", &[]),
-    ("api", &["mcp"]),
-    ("cli", &["mcp"]),
+    ("picture_file", &[]),
+    ("api", &["mcp", "picture_file"]),
+    ("cli", &["mcp", "picture_file"]),
 ];
 
 /// Outside packages and the only folder under `src` that may name them.

@@ -25,6 +25,7 @@ mod mcp;
 mod naming;
 mod packaging;
 mod pages;
+mod pages_past;
 mod past;
 mod pictures;
 mod processes;

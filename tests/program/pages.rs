@@ -7,30 +7,30 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A page with its headers.
-struct Page {
-    status: u16,
-    headers: ureq::http::HeaderMap,
-    bytes: Vec<u8>,
+pub struct Page {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub bytes: Vec<u8>,
 }
 
 impl Page {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
     #[track_caller]
-    fn ok(self) -> String {
+    pub fn ok(self) -> String {
         assert_eq!(self.status, 200, "{}", self.text());
         self.text()
     }
 
     /// The value of a hidden field of the first form that has it.
     #[track_caller]
-    fn hidden(&self, name: &str) -> String {
+    pub fn hidden(&self, name: &str) -> String {
         let text = self.text();
         let begin = format!("name=\"{name}\" value=\"");
         let rest = text.split(&begin).nth(1).unwrap_or_else(|| panic!("no field {name}: {text}"));
@@ -39,13 +39,13 @@ impl Page {
 }
 
 /// What a browser keeps between two pages.
-struct Browser<'s> {
+pub struct Browser<'s> {
     server: &'s Server,
     cookie: Option<String>,
 }
 
 impl<'s> Browser<'s> {
-    fn new(server: &'s Server) -> Browser<'s> {
+    pub fn new(server: &'s Server) -> Browser<'s> {
         Browser { server, cookie: None }
     }
 
@@ -73,11 +73,11 @@ impl<'s> Browser<'s> {
         Page { status: answer.status().as_u16(), headers: answer.headers().clone(), bytes }
     }
 
-    fn get(&self, path: &str) -> Page {
+    pub fn get(&self, path: &str) -> Page {
         self.send("GET", path, &[], "")
     }
 
-    fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         self.post_from(path, fields, &[])
     }
 
@@ -88,7 +88,7 @@ impl<'s> Browser<'s> {
         self.send("POST", path, &[&[kind], headers].concat(), &body)
     }
 
-    fn sign_in(&mut self, token: &str) -> Page {
+    pub fn sign_in(&mut self, token: &str) -> Page {
         let page = self.post("/signin", &[("token", token), ("to", "/scopes")]);
         let cookie = page.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
         self.cookie = Some(cookie).filter(|cookie| !cookie.is_empty());
@@ -96,14 +96,14 @@ impl<'s> Browser<'s> {
     }
 }
 
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     text.bytes()
         .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
         .collect()
 }
 
-fn token(folder: &std::path::Path, name: &str, rights: &[&str]) -> String {
+pub fn token(folder: &std::path::Path, name: &str, rights: &[&str]) -> String {
     let mut words = vec!["token", "create", name, "--quiet"];
     words.extend(rights.iter().flat_map(|right| ["--right", right]));
     let output = tombolo(folder, &words);
@@ -111,13 +111,13 @@ fn token(folder: &std::path::Path, name: &str, rights: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }
 
-fn user(key: &str, name: &str) -> Json {
+pub fn user(key: &str, name: &str) -> Json {
     json!({ "_key": key, "_type": "okta_user", "_class": "User", "displayName": name,
         "email": format!("{key}@example.com") })
 }
 
 /// Uploads and finalizes with a token; gives the job.
-fn sync(server: &Server, token: &str, scope: &str, upload: &Json) -> Json {
+pub fn sync(server: &Server, token: &str, scope: &str, upload: &Json) -> Json {
     let bearer = format!("Bearer {token}");
     let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
     let headers = if token.is_empty() { &headers[..1] } else { &headers[..] };
@@ -131,7 +131,7 @@ fn sync(server: &Server, token: &str, scope: &str, upload: &Json) -> Json {
 }
 
 /// Forty users, and then a job that would delete all but one: the guard holds it.
-fn held_job(server: &Server, token: &str, scope: &str) -> Json {
+pub fn held_job(server: &Server, token: &str, scope: &str) -> Json {
     let many: Vec<Json> = (0..40).map(|i| user(&format!("{scope}-{i}"), "Many")).collect();
     sync(server, token, scope, &json!({ "entities": many }));
     let held = sync(server, token, scope, &json!({ "entities": [many[0]] }));
@@ -140,7 +140,7 @@ fn held_job(server: &Server, token: &str, scope: &str) -> Json {
 }
 
 /// A small company: a person who owns a laptop, with a group.
-fn company(server: &Server) {
+pub fn company(server: &Server) {
     sync(
         server,
         "",

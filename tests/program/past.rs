@@ -362,3 +362,11 @@ fn the_server_answers_about_the_past() {
     assert_eq!((none.status, none.code()), (400, "NO_SUCH_STATE"));
     assert_eq!(get("/v1/stats?at=soon").status, 400);
 }
+
+#[test]
+fn a_commit_without_a_job_names_none() {
+    let (world, [first, ..]) = three_states();
+    let diff = world.run(&["diff", "1", &first, "-o", "json"]).ok().json();
+    assert!(diff["from"].get("job").is_none(), "the empty file was made by no job: {diff}");
+    assert_eq!(diff["to"]["job"], json!(first), "{diff}");
+}

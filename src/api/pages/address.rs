@@ -1,7 +1,6 @@
 //! Addresses of pages: the state of a page is in its address, and nowhere else.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tombolo::graph::EntityHead;
 
 /// What a segment of a path leaves as it is. A slash is none of it, so that a key is one segment.
 const SEGMENT: &AsciiSet =
@@ -55,12 +54,7 @@ impl PageAddress {
     }
 }
 
-/// The page of an entity.
-pub fn entity(head: &EntityHead) -> String {
-    PageAddress::about("e", &head.scope, &head.key).text()
-}
-
-/// The page that asks a query.
+/// The page that asks a query of the state that it names itself, or of that of now.
 pub fn query(text: &str) -> String {
     PageAddress::new("/query").with("q", text).text()
 }

@@ -3,12 +3,13 @@
 use super::super::AppState;
 use super::super::api_error::{ApiError, status_of};
 use super::super::parameters;
-use super::address::{self, PageAddress, PageParameters};
+use super::address::{PageAddress, PageParameters};
 use super::entity::{entity_head, find, full_name, unknown};
-use super::page::{PageContent, PageTask, PageVisit, answer};
+use super::page::{PageContent, PageTask, PageVisit, answer_at};
 use super::parts::{self, ListWindow, TableColumn, count, counted};
 use super::picture;
 use super::shell::PageTab;
+use super::state;
 use super::walk_parts::{self, OfferedNames, ShellCommand, choice, field, names};
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -36,7 +37,7 @@ pub async fn page(
     Path((scope, key)): Path<(String, String)>,
 ) -> Response {
     let name = format!("{scope}::{key}");
-    answer(&app, visit, move |task| match find(task, &name) {
+    answer_at(&app, visit, move |task| match find(task, &name) {
         Ok(head) => show(task, &head),
         Err(fault) => unknown(task, &name, fault),
     })
@@ -48,8 +49,15 @@ pub fn show(task: &PageTask<'_>, head: &EntityHead) -> Result<PageContent, ApiEr
     let asked = request(&task.visit.parameters, head);
     let found = asked.and_then(|request| {
         let rules = rules_in_force()?;
-        request.ask(&task.context(), &rules)
+        Ok((request.ask(&task.context(), &rules)?, request))
     });
+    if let Ok((found, request)) = &found
+        && let Some(file) =
+            picture::saved(task, request, found, &format!("blast-radius {}", head.key))?
+    {
+        return Ok(file);
+    }
+    let found = found.map(|(found, _)| found);
     let title = format!("Blast radius of {}", parts::name(head));
     let offered = OfferedNames::read(task)?;
     let (status, answer) = match &found {
@@ -60,9 +68,9 @@ pub fn show(task: &PageTask<'_>, head: &EntityHead) -> Result<PageContent, ApiEr
         (entity_head(task, head, "blast"))
         h2 class="sr" { "What is reached" }
         @if let Ok(found) = &found { (figures(found)) }
-        (filters(&task.visit.parameters, head, &offered))
+        (filters(task, head, &offered))
         (answer)
-        div class="gap" { (walk_parts::behind(&command(&task.visit.parameters, head), j1ql(&task.visit.parameters, head).as_deref())) }
+        div class="gap" { (walk_parts::behind(task, &command(task, head), j1ql(&task.visit.parameters, head))) }
     };
     Ok(PageContent { status, ..PageContent::new(PageTab::None, title, body) })
 }
@@ -129,16 +137,18 @@ fn meaning(state: ImpactState) -> &'static str {
     }
 }
 
-fn filters(parameters: &PageParameters, head: &EntityHead, offered: &OfferedNames) -> Markup {
+fn filters(task: &PageTask<'_>, head: &EntityHead, offered: &OfferedNames) -> Markup {
+    let parameters = &task.visit.parameters;
     let value = |name: &str| parameters.get(name).unwrap_or_default().to_owned();
     let follow = [("", "both"), ("compromise", "compromise"), ("failure", "failure")];
     let hops = match parameters.get("hops") {
         Some("all") | None => "",
         Some(hops) => hops,
     };
-    let action = PageAddress::about("blast", &head.scope, &head.key).text();
+    let action = PageAddress::about("blast", &head.scope, &head.key);
+    let reset = task.frame.keep(action.clone()).text();
     html! {
-        form class="panel" action=(action) aria-label="Filter the answer" {
+        form class="panel" action=(action.text()) aria-label="Filter the answer" {
             div class="filters" {
                 (choice("Follow", "for", &follow, &value("for")))
                 (choice("Hops", "hops", &walk_parts::HOPS, hops))
@@ -146,9 +156,10 @@ fn filters(parameters: &PageParameters, head: &EntityHead, offered: &OfferedName
                 (field("Type", "type", &value("type"), None, "any"))
                 (field("Scope", "scope", &value("scope"), Some("l-scope"), "any"))
                 (field("Verb", "verb", &value("verb"), Some("l-verb"), "by the rules"))
+                (state::field(parameters))
                 div class="go" {
                     button class="btn" { "Apply" }
-                    a class="btn" href=(action) { "Reset" }
+                    a class="btn" href=(reset) { "Reset" }
                 }
             }
             (offered.lists())
@@ -176,7 +187,7 @@ fn address(task: &PageTask<'_>, head: &EntityHead) -> PageAddress {
     for name in ["for", "hops", "class", "type", "scope", "verb", "direction"] {
         address = address.with(name, task.visit.parameters.get(name).unwrap_or_default());
     }
-    address
+    task.frame.keep(address)
 }
 
 /// What stands beside the picture about the card that was chosen.
@@ -194,7 +205,7 @@ fn side(
         aside class="panel side-p" aria-labelledby="h-sel" {
             header { h2 id="h-sel" { "Selected" } a class="sub" href={ (close) "#picture" } { "close" } }
             div class="body" {
-                (parts::entity(&task.frame, entity, &address::entity(entity)))
+                (parts::entity(&task.frame, entity, &task.frame.entity(entity)))
                 @if let Some(state) = visit.state {
                     div class={ "why " (state.word()) } { (state_mark(state)) br; (meaning(state)) "." }
                 }
@@ -204,7 +215,7 @@ fn side(
                     @for (at, step) in steps.iter().enumerate() {
                         li {
                             @if at + 1 < steps.len() {
-                                (parts::link(&step.entity)) (said(&steps[at + 1].link))
+                                (parts::link(&task.frame, &step.entity)) (said(&steps[at + 1].link))
                             } @else { b { (parts::name(&step.entity)) } }
                         }
                     }
@@ -217,8 +228,8 @@ fn side(
                 }
             }
             footer {
-                a href=(address::entity(entity)) { "Open entity" }
-                a href=(PageAddress::about("blast", &entity.scope, &entity.key).text()) { "Start here" }
+                a href=(task.frame.entity(entity)) { "Open entity" }
+                a href=(task.frame.keep(PageAddress::about("blast", &entity.scope, &entity.key)).text()) { "Start here" }
             }
         }
     }
@@ -233,7 +244,8 @@ fn notes(task: &PageTask<'_>, head: &EntityHead, found: &BlastRadiusAnswer) -> M
     let open: Vec<&(String, u64)> =
         found.not_followed.iter().filter(|(verb, _)| !denies(verb)).collect();
     let to = |verb: &str| {
-        PageAddress::about("blast", &head.scope, &head.key)
+        task.frame
+            .keep(PageAddress::about("blast", &head.scope, &head.key))
             .with("verb", verb)
             .with("hops", task.visit.parameters.get("hops").unwrap_or_default())
             .text()
@@ -275,7 +287,7 @@ fn table(task: &PageTask<'_>, head: &EntityHead, found: &BlastRadiusAnswer) -> M
         .iter()
         .map(|visit| {
             let other = &visit.entity;
-            let mut row = vec![parts::entity(&task.frame, other, &address::entity(other))];
+            let mut row = vec![parts::entity(&task.frame, other, &task.frame.entity(other))];
             if found.ruled {
                 row.push(html! { @if let Some(state) = visit.state { (state_mark(state)) } });
             }
@@ -283,7 +295,7 @@ fn table(task: &PageTask<'_>, head: &EntityHead, found: &BlastRadiusAnswer) -> M
                 html! { (visit.distance) },
                 html! { (clean(&other.type_name)) },
                 html! { (clean(&other.scope)) },
-                how(visit, &by_number),
+                how(task, visit, &by_number),
             ]);
             row
         })
@@ -328,20 +340,21 @@ fn steps<'v>(
 }
 
 /// The chain to a visit, without the entity where it starts and the one that it reaches.
-fn how(visit: &NamedVisit, by_number: &FxHashMap<u32, &NamedVisit>) -> Markup {
+fn how(task: &PageTask<'_>, visit: &NamedVisit, by_number: &FxHashMap<u32, &NamedVisit>) -> Markup {
     let steps = steps(visit, by_number);
     html! {
         span class="chain" {
             @for (at, step) in steps.iter().enumerate() {
                 (parts::verb(&step.link.class, step.direction() == "out"))
-                @if at + 1 < steps.len() { " " (parts::link(&step.entity)) " " }
+                @if at + 1 < steps.len() { " " (parts::link(&task.frame, &step.entity)) " " }
             }
         }
     }
 }
 
 /// The command that gives the same answer.
-fn command(parameters: &PageParameters, head: &EntityHead) -> String {
+fn command(task: &PageTask<'_>, head: &EntityHead) -> String {
+    let parameters = &task.visit.parameters;
     let value = |name: &str| parameters.get(name).unwrap_or_default();
     let depth = if value("hops") == "all" { "" } else { value("hops") };
     ShellCommand::new("blast-radius")
@@ -353,6 +366,7 @@ fn command(parameters: &PageParameters, head: &EntityHead) -> String {
         .flag("class", &names(parameters, "class").join(","))
         .flag("type", &names(parameters, "type").join(","))
         .flag("scope", &names(parameters, "scope").join(","))
+        .flag("at", task.frame.at())
         .text()
 }
 

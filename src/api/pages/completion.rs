@@ -128,7 +128,7 @@ fn follows_verb(earlier: &[String], last: &str) -> bool {
 
 /// The classes and types of entities, or the verbs; the most frequent first.
 fn named(task: &PageTask<'_>, kind: &str) -> Result<Vec<String>, ApiError> {
-    let stats = StatsAnswer::read(&task.app.database, &task.snapshot)?;
+    let stats = StatsAnswer::read(task.database(), &task.snapshot)?;
     let own = stats.classes.iter().filter(|class| class.kind == kind && class.live > 0);
     let mut all: Vec<(u64, String)> = own.map(|class| (class.live, class.class.clone())).collect();
     if kind == "entities" {

@@ -2,19 +2,21 @@
 
 use super::super::AppState;
 use super::super::api_error::{ApiError, status_of};
-use super::address::{self, PageAddress};
-use super::page::{PageContent, PageTask, PageVisit, answer, error_answer};
+use super::address::PageAddress;
+use super::page::{PageContent, PageTask, PageVisit, answer_at, error_answer};
 use super::parts::{self, ListWindow, PAGE, TableColumn, count, counted};
 use super::shell::PageTab;
-use super::{blast, owners};
+use super::state;
+use super::{blast, change_parts, history, owners};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use std::sync::Arc;
 use tombolo::answers::{
-    AnswerError, EntityAnswer, EntityRequest, EntitySearchRequest, ErrorKind, NeighborRank,
-    OwnersRequest, clean, display, rules_in_force,
+    AnswerError, EntityAnswer, EntityRequest, EntitySearchRequest, ErrorKind, NeighborEntity,
+    NeighborRank, ObjectHistoryRequest, OwnersRequest, RelationshipHead, clean, display,
+    rules_in_force,
 };
 use tombolo::graph::{Entity, EntityHead};
 
@@ -24,8 +26,12 @@ const RAW_MAX: usize = 64 << 10;
 const OWNERS: usize = 5;
 
 /// The pages about an entity, as tabs: what the first part of their address is called.
-const TABS: [(&str, &str, &str); 3] =
-    [("e", "Overview", "e"), ("blast", "Blast radius", "b"), ("owners", "Owners", "o")];
+const TABS: [(&str, &str, &str); 4] = [
+    ("e", "Overview", "e"),
+    ("blast", "Blast radius", "b"),
+    ("owners", "Owners", "o"),
+    ("history", "History", "h"),
+];
 
 /// Leads to the page of the one entity that a name fits.
 pub async fn open(
@@ -38,7 +44,7 @@ pub async fn open(
     };
     let page = asked.get("page").filter(|page| TABS.iter().any(|(path, ..)| path == page));
     let page = page.unwrap_or("e").to_owned();
-    answer(&app, visit, move |task| match find(task, &name) {
+    answer_at(&app, visit, move |task| match find(task, &name) {
         Ok(head) => show(task, &page, &head),
         Err(fault) => unknown(task, &name, fault),
     })
@@ -52,7 +58,7 @@ pub async fn page(
     Path((scope, key)): Path<(String, String)>,
 ) -> Response {
     let name = format!("{scope}::{key}");
-    answer(&app, visit, move |task| match find(task, &name) {
+    answer_at(&app, visit, move |task| match find(task, &name) {
         Ok(head) => show(task, "e", &head),
         Err(fault) => unknown(task, &name, fault),
     })
@@ -63,6 +69,7 @@ fn show(task: &PageTask<'_>, page: &str, head: &EntityHead) -> Result<PageConten
     match page {
         "blast" => return blast::show(task, head),
         "owners" => return owners::show(task, head),
+        "history" => return history::show(task, &full_name(head)),
         _ => {}
     }
     let request = EntityRequest { entity: full_name(head) };
@@ -77,7 +84,7 @@ pub fn full_name(head: &EntityHead) -> String {
 
 /// The entity that a name fits.
 pub fn find(task: &PageTask<'_>, name: &str) -> Result<EntityHead, AnswerError> {
-    let number = task.app.database.find_entity(&task.snapshot, name)?;
+    let number = task.database().find_entity(&task.snapshot, name)?;
     tombolo::answers::entity(&task.snapshot, number)
 }
 
@@ -100,6 +107,8 @@ pub fn unknown(
             hits = request.ask(&task.context())?.hits;
         }
     }
+    let past = ObjectHistoryRequest { object: name.to_owned() }.ask(&task.context());
+    let gone = past.ok().filter(|past| past.kind == "entity");
     let status = status_of(fault.kind());
     let (first, rest) = fault.message().split_once('\n').unwrap_or((fault.message(), ""));
     let body = html! {
@@ -109,10 +118,16 @@ pub fn unknown(
                 h1 { (parts::sentence(first)) }
             }
             @if !rest.is_empty() { pre class="told" tabindex="0" { (parts::lines(rest)) } }
+            @if let Some(gone) = &gone {
+                p class="plain" {
+                    "There is or was one in another state: "
+                    a href=(change_parts::entity_history(&gone.scope, &gone.key)) { "its history" }
+                }
+            }
             @if !hits.is_empty() {
                 (parts::panel("h-d", "Did you mean", &html! {}, &html! {
                     ul class="rows" { @for hit in &hits { li {
-                        (parts::entity(&task.frame, &hit.entity, &address::entity(&hit.entity)))
+                        (parts::entity(&task.frame, &hit.entity, &task.frame.entity(&hit.entity)))
                         span class="sub" { (clean(&hit.entity.type_name)) " · " (clean(&hit.entity.scope)) }
                     } } }
                 }))
@@ -120,7 +135,7 @@ pub fn unknown(
                 pre class="told" tabindex="0" { (parts::lines(&advice.to_string())) }
             }
             p class="sub plain" {
-                a href=(PageAddress::new("/").with("q", last).text()) { "Search all scopes" }
+                a href=(task.frame.keep(PageAddress::new("/").with("q", last)).text()) { "Search all scopes" }
                 ", request " code { (task.visit.id) }
             }
         }
@@ -132,12 +147,18 @@ pub fn unknown(
 /// The head of all pages about an entity, with the tabs below it.
 pub fn entity_head(task: &PageTask<'_>, head: &EntityHead, current: &str) -> Markup {
     let EntityHead { scope, key, type_name, classes, .. } = head;
-    let find = |word: &str| address::query(&format!("FIND {word}"));
+    let find = |word: &str| task.frame.query(&format!("FIND {word}"));
+    let keep = |address: PageAddress| task.frame.keep(address).text();
+    let tab = |path: &str| {
+        let address = PageAddress::about(path, scope, key);
+        // A history is that of all states.
+        if path == "history" { address.text() } else { keep(address) }
+    };
     html! {
         div class="head" {
             div {
                 nav class="crumb" aria-label="Where" {
-                    a href=(PageAddress::new("/scopes").text()) { (clean(scope)) }
+                    a href=(keep(PageAddress::new("/scopes"))) { (clean(scope)) }
                     span aria-hidden="true" { "/" }
                     @if plain_word(type_name) { a href=(find(type_name)) { (type_name) } }
                     @else { span { (clean(type_name)) } }
@@ -155,13 +176,14 @@ pub fn entity_head(task: &PageTask<'_>, head: &EntityHead, current: &str) -> Mar
                     }
                 }
             }
+            @if current == "e" { div class="act" { (state::form(task.visit)) } }
         }
         nav class="tabs" aria-label="This entity" {
             @for (path, title, letter) in TABS {
-                a href=(PageAddress::about(path, scope, key).text()) data-key=(letter)
+                a href=(tab(path)) data-key=(letter)
                     aria-current=[(path == current).then_some("page")] { (title) }
             }
-            a href=(PageAddress::new("/path").with("from", &full_name(head)).text()) data-key="p" {
+            a href=(keep(PageAddress::new("/path").with("from", &full_name(head)))) data-key="p" {
                 "Path to …"
             }
         }
@@ -258,28 +280,8 @@ fn relationships(
     let shown = chosen.map_or(found.near.as_slice(), |way| way.near);
     let window = ListWindow::new(asked.page(), PAGE, shown.len());
     let named = found.named(&shown[window.start..window.end])?;
-    let columns = [
-        TableColumn::text("Entity"),
-        TableColumn::plain("Verb"),
-        TableColumn::plain("Type"),
-        TableColumn::text("Scope"),
-        TableColumn::text("Said by"),
-    ];
-    let rows: Vec<Vec<Markup>> = named
-        .iter()
-        .map(|near| {
-            let other = &near.entity;
-            vec![
-                parts::entity(&task.frame, other, &address::entity(other)),
-                parts::verb(&near.relationship.class, near.direction == "out"),
-                html! { (clean(&other.type_name)) },
-                html! { (clean(&other.scope)) },
-                html! { (clean(&near.relationship.scope)) },
-            ]
-        })
-        .collect();
     let address = |way: Option<&RelationshipWay<'_>>| {
-        let address = PageAddress::about("e", &head.scope, &head.key);
+        let address = task.frame.keep(PageAddress::about("e", &head.scope, &head.key));
         match way {
             Some(way) => {
                 address.with("verb", &way.verb).with("way", if way.back { "in" } else { "out" })
@@ -294,7 +296,7 @@ fn relationships(
         "Relationships",
         &html! { (count(total)) ", by verb and direction" },
         &html! {
-            @if rows.is_empty() {
+            @if named.is_empty() {
                 div class="body" { p class="sub" { "It has no relationships." } }
             } @else {
                 nav class="chips" aria-label="Relationships by verb and direction" {
@@ -309,13 +311,45 @@ fn relationships(
                         }
                     }
                 }
-                (parts::table("Relationships", &columns, &rows))
+                (relationship_table(task, &named))
                 (window.foot(|page| {
                     format!("{}#h-rel", address(chosen).with("page", &page.to_string()).text())
                 }))
             }
         },
     ))
+}
+
+fn relationship_table(task: &PageTask<'_>, named: &[NeighborEntity]) -> Markup {
+    let columns = [
+        TableColumn::text("Entity"),
+        TableColumn::plain("Verb"),
+        TableColumn::plain("Type"),
+        TableColumn::text("Scope"),
+        TableColumn::text("Said by"),
+    ];
+    let rows: Vec<Vec<Markup>> = named
+        .iter()
+        .map(|near| {
+            let other = &near.entity;
+            vec![
+                parts::entity(&task.frame, other, &task.frame.entity(other)),
+                parts::verb(&near.relationship.class, near.direction == "out"),
+                html! { (clean(&other.type_name)) },
+                html! { (clean(&other.scope)) },
+                html! {
+                    (clean(&near.relationship.scope)) " "
+                    a class="sub" href=(history_of(&near.relationship)) { "history" }
+                },
+            ]
+        })
+        .collect();
+    parts::table("Relationships", &columns, &rows)
+}
+
+/// The page of the history of a relationship.
+fn history_of(relationship: &RelationshipHead) -> String {
+    change_parts::relationship_history(&relationship.scope, &relationship.key)
 }
 
 fn properties(found: &EntityAnswer<'_>) -> Markup {
@@ -361,7 +395,7 @@ fn owner(task: &PageTask<'_>, head: &EntityHead) -> Result<Markup, ApiError> {
             html! {
                 div class="body stack" {
                     @for owner in owners.iter().take(OWNERS) {
-                        (parts::entity(&task.frame, &owner.chain.entity, &address::entity(&owner.chain.entity)))
+                        (parts::entity(&task.frame, &owner.chain.entity, &task.frame.entity(&owner.chain.entity)))
                     }
                     @if owners.is_empty() {
                         p class="sub" { "Nobody." }

@@ -5,7 +5,7 @@ use super::super::api_error::ApiError;
 use super::super::decisions::{abort_job, approve_held, decidable, whole_id};
 use super::super::gate::WorkKind;
 use super::super::{blocking, now};
-use super::address::PageParameters;
+use super::address::{PageAddress, PageParameters};
 use super::entity::{ago, short_job};
 use super::page::{PageContent, PageFrame, PageVisit, error_answer};
 use super::parts::{self, TableColumn, count, counted};
@@ -64,7 +64,7 @@ pub async fn page(
             format!("Job {}", short_job(&job.id.to_string())),
             content(&visited, &job),
         );
-        let page = shell::page(&visited.visitor, frame(app, &visited)?.as_ref(), &content);
+        let page = shell::page(&visited, frame(app, &visited)?.as_ref(), &content);
         Ok(response::html(&visited.facts, StatusCode::OK, page.into_string()))
     })
     .await;
@@ -74,7 +74,7 @@ pub async fn page(
 /// What the frame shows to a caller that may read.
 fn frame(app: &AppState, visit: &PageVisit) -> Result<Option<PageFrame>, ApiError> {
     match visit.visitor.caller.rights.read() {
-        true => Ok(Some(PageFrame::read(app, &app.database.snapshot()?)?)),
+        true => Ok(Some(PageFrame::read(app, &app.database.snapshot()?, None)?)),
         false => Ok(None),
     }
 }
@@ -149,7 +149,7 @@ fn content(visit: &PageVisit, job: &JobReport) -> Markup {
                 (ago(now(), job.end_timestamp.unwrap_or(job.start_timestamp)))
                 " · " (parts::key(&id)) (parts::copy("id", &id))
             }
-        } }
+        } @if visit.visitor.caller.rights.read() { div class="act" { (changed_link(job)) } } }
         (figures(job))
         div class="stackv" {
             @if job.status == JobStatus::Held { (held_body_panel(visit, job)) }
@@ -157,6 +157,17 @@ fn content(visit: &PageVisit, job: &JobReport) -> Markup {
             (refusals(job))
             (foreign(job))
             (skipped(job))
+        }
+    }
+}
+
+/// The way to all that a job changed; one that changed nothing has none.
+pub fn changed_link(job: &JobReport) -> Markup {
+    let id = job.id.to_string();
+    let done = job.status == JobStatus::Finished && !job.dry_run;
+    html! {
+        @if done && (changes(job) != [0; 3] || !job.foreign_deletions.is_empty()) {
+            a href=(PageAddress::new("/diff").with("job", &id).text()) { "what it changed" }
         }
     }
 }

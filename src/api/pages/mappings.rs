@@ -247,7 +247,7 @@ fn one_body(
         }
         div class="gap grid half" {
             (last(task, last_job(&recent, scope)))
-            (walk_parts::behind(&command, None))
+            (walk_parts::behind(task, &command, None))
         }
     };
     let title = name.unwrap_or_else(|| scope.to_owned());

@@ -9,9 +9,12 @@
 mod address;
 mod assets;
 mod blast;
+mod change_parts;
 mod completion;
+mod diff;
 mod entity;
 mod forms;
+mod history;
 mod jobs;
 mod mappings;
 mod owners;
@@ -26,6 +29,7 @@ mod saved;
 mod scopes;
 mod search;
 mod shell;
+mod state;
 mod visitor;
 mod walk_parts;
 
@@ -48,6 +52,9 @@ pub fn routes() -> Router<Arc<AppState>> {
         .route("/path", get(path::page))
         .route("/query", get(query::page))
         .route("/complete", get(completion::answer))
+        .route("/diff", get(diff::page))
+        .route("/history", get(history::page))
+        .route("/history/{scope}/{key}", get(history::of_entity))
         .route("/mappings", get(mappings::page))
         .route("/mappings/{scope}", get(mappings::one))
         .route("/scopes", get(scopes::page))

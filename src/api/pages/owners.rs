@@ -4,10 +4,11 @@ use super::super::AppState;
 use super::super::api_error::{ApiError, status_of};
 use super::address::{PageAddress, PageParameters};
 use super::entity::{entity_head, find, full_name, unknown};
-use super::page::{PageContent, PageTask, PageVisit, answer};
+use super::page::{PageContent, PageTask, PageVisit, answer_at};
 use super::parts::{self, ListWindow, TableColumn, counted};
 use super::picture;
 use super::shell::PageTab;
+use super::state;
 use super::walk_parts::{self, OfferedNames, ShellCommand, field, names};
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -29,7 +30,7 @@ pub async fn page(
     Path((scope, key)): Path<(String, String)>,
 ) -> Response {
     let name = format!("{scope}::{key}");
-    answer(&app, visit, move |task| match find(task, &name) {
+    answer_at(&app, visit, move |task| match find(task, &name) {
         Ok(head) => show(task, &head),
         Err(fault) => unknown(task, &name, fault),
     })
@@ -40,20 +41,27 @@ pub async fn page(
 pub fn show(task: &PageTask<'_>, head: &EntityHead) -> Result<PageContent, ApiError> {
     let parameters = &task.visit.parameters;
     let asked = request(parameters, head);
-    let found = asked.and_then(|request| request.ask(&task.context(), &rules_in_force()?));
+    let found =
+        asked.and_then(|request| Ok((request.ask(&task.context(), &rules_in_force()?)?, request)));
+    if let Ok((found, request)) = &found
+        && let Some(file) = picture::saved(task, request, found, &format!("owners {}", head.key))?
+    {
+        return Ok(file);
+    }
+    let found = found.map(|(found, _)| found);
     let offered = OfferedNames::read(task)?;
     let status = found.as_ref().map_or_else(|fault| status_of(fault.kind()), |_| StatusCode::OK);
     let body = html! {
         (entity_head(task, head, "owners"))
-        @if let Ok(found) = &found { (figures(found)) }
-        (filters(parameters, head, &offered))
+        @if let Ok(found) = &found { (figures(task, found)) }
+        (filters(task, head, &offered))
         @match &found {
             Ok(found) => { (found_body(task, head, found)) }
             Err(fault) => { (walk_parts::fault_note(fault)) }
         }
         div class="grid half gap" {
-            (walk_parts::behind(&command(parameters, head), j1ql(parameters, head).as_deref()))
-            (path_form(head))
+            (walk_parts::behind(task, &command(task, head), j1ql(parameters, head)))
+            (path_form(task, head))
         }
     };
     let title = format!("Owners of {}", parts::name(head));
@@ -71,7 +79,7 @@ fn request(parameters: &PageParameters, head: &EntityHead) -> Result<OwnersReque
     })
 }
 
-fn figures(found: &OwnersAnswer) -> Markup {
+fn figures(task: &PageTask<'_>, found: &OwnersAnswer) -> Markup {
     let Some(owned) = found.answers.first() else { return html! {} };
     let owners = owned.owners.len() as u64;
     html! {
@@ -80,7 +88,7 @@ fn figures(found: &OwnersAnswer) -> Markup {
                 dt { @if owners == 1 { "Owner" } @else { "Owners" } }
                 dd {
                     @match owned.owners.as_slice() {
-                        [one] => { (parts::link(&one.chain.entity)) }
+                        [one] => { (parts::link(&task.frame, &one.chain.entity)) }
                         [] => { "nobody" }
                         many => { (many.len()) }
                     }
@@ -96,20 +104,23 @@ fn figures(found: &OwnersAnswer) -> Markup {
     }
 }
 
-fn filters(parameters: &PageParameters, head: &EntityHead, offered: &OfferedNames) -> Markup {
+fn filters(task: &PageTask<'_>, head: &EntityHead, offered: &OfferedNames) -> Markup {
+    let parameters = &task.visit.parameters;
     let value = |name: &str| parameters.get(name).unwrap_or_default().to_owned();
-    let action = PageAddress::about("owners", &head.scope, &head.key).text();
+    let action = PageAddress::about("owners", &head.scope, &head.key);
+    let reset = task.frame.keep(action.clone()).text();
     html! {
-        form class="panel" action=(action) aria-label="Filter the owners" {
+        form class="panel" action=(action.text()) aria-label="Filter the owners" {
             div class="filters" {
                 (field("Owners of class", "class", &value("class"), Some("l-class"), "by the rules"))
                 (field("Verb", "verb", &value("verb"), Some("l-verb"), "by the rules"))
                 (field("Hops", "hops", &value("hops"), None, "all"))
+                (state::field(parameters))
                 div class="check" { label {
                     input type="checkbox" name="people" value="yes" checked[parameters.get("people").is_some()];
                     "people of teams"
                 } }
-                div class="go" { button class="btn" { "Apply" } a class="btn" href=(action) { "Reset" } }
+                div class="go" { button class="btn" { "Apply" } a class="btn" href=(reset) { "Reset" } }
             }
             (offered.lists())
         }
@@ -130,14 +141,14 @@ fn found_body(task: &PageTask<'_>, head: &EntityHead, found: &OwnersAnswer) -> M
         .iter()
         .map(|(owner, team)| {
             let first = html! {
-                (parts::entity(&task.frame, &owner.entity, &super::address::entity(&owner.entity)))
+                (parts::entity(&task.frame, &owner.entity, &task.frame.entity(&owner.entity)))
                 @if let Some(team) = team { span class="sub" { "of " (parts::name(&team.entity)) } }
             };
             vec![
                 first,
                 html! { (clean(&owner.entity.type_name)) },
                 html! { (owner.chain.len()) },
-                walk_parts::chain(&owner.entity, &owner.chain),
+                walk_parts::chain(&task.frame, &owner.entity, &owner.chain),
                 html! { (walk_parts::said_by(&owner.chain)) },
             ]
         })
@@ -161,11 +172,11 @@ fn address(task: &PageTask<'_>, head: &EntityHead) -> PageAddress {
     for name in ["class", "verb", "hops", "people"] {
         address = address.with(name, task.visit.parameters.get(name).unwrap_or_default());
     }
-    address
+    task.frame.keep(address)
 }
 
 /// Where a path from this entity is asked for.
-fn path_form(head: &EntityHead) -> Markup {
+fn path_form(task: &PageTask<'_>, head: &EntityHead) -> Markup {
     parts::panel(
         "h-p",
         "Path to another",
@@ -173,6 +184,7 @@ fn path_form(head: &EntityHead) -> Markup {
         &html! {
             form class="body" action="/path" {
                 input type="hidden" name="from" value=(full_name(head));
+                (state::hidden(&task.frame))
                 div class="field" {
                     label for="p-to" { "To" }
                     input id="p-to" name="to" required autocomplete="off" spellcheck="false"
@@ -184,13 +196,15 @@ fn path_form(head: &EntityHead) -> Markup {
     )
 }
 
-fn command(parameters: &PageParameters, head: &EntityHead) -> String {
+fn command(task: &PageTask<'_>, head: &EntityHead) -> String {
+    let parameters = &task.visit.parameters;
     ShellCommand::new("owners")
         .word(&full_name(head))
         .switch("people", parameters.get("people").is_some())
         .flag("owner-class", &names(parameters, "class").join(","))
         .flag("depth", parameters.get("hops").filter(|hops| *hops != "all").unwrap_or_default())
         .flag("verb", &names(parameters, "verb").join(","))
+        .flag("at", task.frame.at())
         .text()
 }
 

@@ -1,6 +1,5 @@
 //! The components that pages are made of. `assets/style.css` has the same names.
 
-use super::address;
 use super::page::PageFrame;
 use super::visitor::PageVisitor;
 use maud::{Markup, html};
@@ -315,8 +314,8 @@ pub fn value(value: &Value<'_>) -> Markup {
 }
 
 /// An entity that is a link in running text.
-pub fn link(head: &EntityHead) -> Markup {
-    html! { a href=(address::entity(head)) title=(clean(&head.key)) { (name(head)) } }
+pub fn link(frame: &PageFrame, head: &EntityHead) -> Markup {
+    html! { a href=(frame.entity(head)) title=(clean(&head.key)) { (name(head)) } }
 }
 
 #[cfg(test)]

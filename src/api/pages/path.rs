@@ -4,10 +4,11 @@ use super::super::AppState;
 use super::super::api_error::{ApiError, status_of};
 use super::super::parameters;
 use super::address::{PageAddress, PageParameters};
-use super::page::{PageContent, PageTask, PageVisit, answer};
+use super::page::{PageContent, PageTask, PageVisit, answer_at};
 use super::parts::{self, ListWindow, TableColumn, count, counted};
 use super::picture;
 use super::shell::PageTab;
+use super::state;
 use super::walk_parts::{self, OfferedNames, ShellCommand, choice, field, names};
 use axum::Extension;
 use axum::extract::State;
@@ -27,14 +28,22 @@ pub async fn page(
     State(app): State<Arc<AppState>>,
     Extension(visit): Extension<PageVisit>,
 ) -> Response {
-    answer(&app, visit, show).await
+    answer_at(&app, visit, show).await
 }
 
 fn show(task: &PageTask<'_>) -> Result<PageContent, ApiError> {
     let parameters = &task.visit.parameters;
     let found = match request(parameters) {
         Ok(None) => None,
-        Ok(Some(request)) => Some(request.ask(&task.context())),
+        Ok(Some(request)) => {
+            let found = request.ask(&task.context());
+            if let Ok(found) = &found
+                && let Some(file) = picture::saved(task, &request, found, &file_name(found))?
+            {
+                return Ok(file);
+            }
+            Some(found)
+        }
         Err(fault) => Some(Err(fault)),
     };
     let status = match &found {
@@ -58,13 +67,18 @@ fn show(task: &PageTask<'_>) -> Result<PageContent, ApiError> {
         @match &found {
             Some(Ok(found)) => {
                 (found_body(task, found))
-                div class="gap" { (walk_parts::behind(&command(parameters), None)) }
+                div class="gap" { (walk_parts::behind(task, &command(task), None)) }
             }
             Some(Err(fault)) => { (walk_parts::fault_note(fault)) }
             None => { (parts::notes(&["name where the chain begins and where it ends".to_owned()])) }
         }
     };
     Ok(PageContent { status, ..PageContent::new(PageTab::None, title, body) })
+}
+
+fn file_name(found: &PathAnswer) -> String {
+    let (from, _, to) = found.stops();
+    format!("path {} {}", from.key, to.key)
 }
 
 fn request(parameters: &PageParameters) -> Result<Option<PathRequest>, AnswerError> {
@@ -95,6 +109,7 @@ fn filters(parameters: &PageParameters, offered: &OfferedNames) -> Markup {
                 (field("Via", "via", &value("via"), None, "any"))
                 (field("Verb", "verb", &value("verb"), Some("l-verb"), "any"))
                 (choice("Relationships", "direction", &ways, way))
+                (state::field(parameters))
                 div class="go" { button class="btn main" { "Find" } }
             }
             (offered.lists())
@@ -113,7 +128,7 @@ fn found_body(task: &PageTask<'_>, found: &PathAnswer) -> Markup {
         .iter()
         .map(|chain| {
             vec![
-                walk_parts::chain(&chain.first, &chain.links),
+                walk_parts::chain(&task.frame, &chain.first, &chain.links),
                 html! { (chain.links.len()) },
                 html! { (walk_parts::said_by(&chain.links)) },
             ]
@@ -144,10 +159,11 @@ fn address(task: &PageTask<'_>) -> PageAddress {
     for name in ["from", "to", "via", "verb", "direction"] {
         address = address.with(name, task.visit.parameters.get(name).unwrap_or_default());
     }
-    address
+    task.frame.keep(address)
 }
 
-fn command(parameters: &PageParameters) -> String {
+fn command(task: &PageTask<'_>) -> String {
+    let parameters = &task.visit.parameters;
     let value = |name: &str| parameters.get(name).unwrap_or_default();
     ShellCommand::new("path")
         .word(value("from"))
@@ -156,5 +172,6 @@ fn command(parameters: &PageParameters) -> String {
         .flag("direction", parameters.get("direction").unwrap_or("both"))
         .flag("verb", &names(parameters, "verb").join(","))
         .switch("all", true)
+        .flag("at", task.frame.at())
         .text()
 }

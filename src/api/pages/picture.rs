@@ -1,7 +1,11 @@
 //! The picture of an answer in its frame: what colours and states mean, zoom, and the side panel.
 
-use super::address::{self, PageAddress, PageParameters};
-use super::page::PageTask;
+use super::super::api_error::ApiError;
+use super::super::pictures;
+use super::address::{PageAddress, PageParameters};
+use super::page::{PageContent, PageFile, PageFrame, PageTask};
+use super::shell::PageTab;
+use crate::picture_file::{DrawnQuestion, PictureFile};
 use maud::{Markup, PreEscaped, html};
 use tombolo::answers::clean;
 use tombolo::graph::EntityHead;
@@ -27,6 +31,7 @@ struct CardLinks<'a> {
     /// The page with its question and the groups that are opened.
     page: PageAddress,
     parameters: &'a PageParameters,
+    frame: &'a PageFrame,
     /// True if the page tells about a card beside the picture.
     side: bool,
 }
@@ -38,7 +43,7 @@ impl PictureLinks for CardLinks<'_> {
                 let page = self.page.clone().with("node", &entity.id.to_string());
                 format!("{}#picture", page.text())
             }
-            false => address::entity(entity),
+            false => self.frame.entity(entity),
         })
     }
 
@@ -46,6 +51,46 @@ impl PictureLinks for CardLinks<'_> {
         let node = self.parameters.get("node").unwrap_or_default();
         let page = self.page.clone().with("open", id).with("node", node);
         Some(format!("{}#picture", page.text()))
+    }
+}
+
+/// The parameter that asks for the picture as a file.
+const SAVE: &str = "save";
+
+/// The picture as the file that the address asks for; `None` if it asks for the page.
+///
+/// # Errors
+///
+/// A form that there is not, a group that the picture has not, or any error of reading.
+pub fn saved<Q: DrawnQuestion>(
+    task: &PageTask<'_>,
+    question: &Q,
+    answer: &Q::Answer,
+    name: &str,
+) -> Result<Option<PageContent>, ApiError> {
+    let parameters = &task.visit.parameters;
+    let Some(word) = parameters.get(SAVE) else { return Ok(None) };
+    let Some(format) = pictures::output(Some(word))? else {
+        return Err(ApiError::bad("a picture is saved as svg or html"));
+    };
+    let opened = opened_groups(parameters);
+    let file = PictureFile::new(question, answer, &opened);
+    let file = if task.frame.past.is_some() { file.of_past(&task.snapshot)? } else { file };
+    let text = file.text(&task.snapshot, format)?;
+    let name = format!("{name}.{}", pictures::ending(format));
+    let file = PageFile { name, kind: pictures::media_type(format), text };
+    let content = PageContent::new(PageTab::None, "", html! {});
+    Ok(Some(PageContent { file: Some(file), ..content }))
+}
+
+/// Links to the picture as a file, with the groups that are opened.
+fn save_links(parameters: &PageParameters, page: &PageAddress) -> Markup {
+    let to = |form: &str| opened(parameters, page.clone()).with(SAVE, form).text();
+    html! {
+        span class="save" {
+            a href=(to("svg")) download { "as SVG" } " "
+            a href=(to("html")) download { "as HTML" }
+        }
     }
 }
 
@@ -61,8 +106,12 @@ pub fn figure(
     let picture = graph.layout(&opened_groups(parameters));
     let scopes = task.frame.coloured();
     let states = picture.states();
-    let links =
-        CardLinks { page: opened(parameters, page.clone()), parameters, side: !states.is_empty() };
+    let links = CardLinks {
+        page: opened(parameters, page.clone()),
+        parameters,
+        frame: &task.frame,
+        side: !states.is_empty(),
+    };
     let options = SvgOptions { scopes: &scopes, selected: parameters.get("node") };
     let svg = picture.to_svg(&links, &options);
     let class = if side.is_some() { "pic side" } else { "pic" };
@@ -81,6 +130,7 @@ pub fn figure(
                             }
                         }
                     }
+                    (save_links(parameters, page))
                     div class="zoom" role="group" aria-label="Zoom" {
                         button class="btn small" type="button" data-zoom="out" aria-label="Zoom out" hidden { "−" }
                         output hidden { "100 %" }

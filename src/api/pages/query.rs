@@ -2,12 +2,13 @@
 
 use super::super::AppState;
 use super::super::api_error::{ApiError, status_of};
-use super::address::{self, PageAddress, PageParameters};
-use super::page::{PageContent, PageTask, PageVisit, answer};
+use super::address::{PageAddress, PageParameters};
+use super::page::{PageContent, PageTask, PageVisit, answer_at};
 use super::parts::{self, ListWindow, count, counted};
-use super::query_rows;
+use super::query_rows::QueryRows;
 use super::saved;
 use super::shell::PageTab;
+use super::state;
 use super::walk_parts::{self, ShellCommand};
 use axum::Extension;
 use axum::extract::State;
@@ -36,7 +37,7 @@ pub async fn page(
     State(app): State<Arc<AppState>>,
     Extension(visit): Extension<PageVisit>,
 ) -> Response {
-    answer(&app, visit, show).await
+    answer_at(&app, visit, show).await
 }
 
 /// A query that was asked, or could not be.
@@ -59,7 +60,6 @@ enum QueryOutcome {
 }
 
 fn show(task: &PageTask<'_>) -> Result<PageContent, ApiError> {
-    let parameters = &task.visit.parameters;
     let questions = SavedQuestions::load(&question_file(), false);
     let asked = ask(task, &questions)?;
     let status = match &asked.outcome {
@@ -79,9 +79,9 @@ fn show(task: &PageTask<'_>) -> Result<PageContent, ApiError> {
         } }
         div class="grid two" {
             div class="stackv" {
-                (editor(parameters, &asked))
+                (editor(task, &asked))
                 @if let QueryOutcome::Rows(rows) = &asked.outcome { (rows) }
-                @if !asked.text.is_empty() { (walk_parts::behind(&command(&asked, parameters), None)) }
+                @if !asked.text.is_empty() { (walk_parts::behind(task, &command(&asked, task), None)) }
             }
             div class="stackv" { (saved) (vocabulary(task)?) }
         }
@@ -144,7 +144,12 @@ fn answered(
         return Ok(QueryOutcome::Waits);
     }
     let query = read_query(&source, &self::options(task, questions, values)?)?;
-    let past = asked_state(&task.app.database, &query, None)?;
+    let beside = task.frame.past.as_ref().map(|past| &past.point);
+    let past = match query.past_point() {
+        Some(_) => asked_state(&task.app.database, &query, beside)?,
+        // The page shows the state that was asked beside the query.
+        None => None,
+    };
     let old = past.as_ref().map(Database::snapshot).transpose()?;
     let context = match (&past, &old) {
         (Some(database), Some(snapshot)) => {
@@ -160,7 +165,9 @@ fn answered(
     }
     let total = found.answer.len();
     let window = ListWindow::new(task.visit.parameters.page(), ROWS, total);
-    let rows = query_rows::table(task, context.snapshot, &found.answer, &window)?;
+    let at = past.as_ref().and_then(Database::past_state).map(|state| state.revision.to_string());
+    let rows = QueryRows { task, snapshot: context.snapshot, at };
+    let rows = rows.table(&found.answer, &window)?;
     Ok(QueryOutcome::Rows(rows_panel(task, &query, &notes, (total, window), &rows)))
 }
 
@@ -191,10 +198,11 @@ fn rows_panel(
     let parameters = &task.visit.parameters;
     let to = |page: usize| {
         let mut address = PageAddress::new("/query");
-        for (name, value) in parameters.pairs().filter(|(name, _)| *name != "page") {
+        for (name, value) in parameters.pairs().filter(|(name, _)| !["page", "at"].contains(name)) {
             address = address.with(name, value);
         }
-        format!("{}#h-r", address.with("page", &page.to_string()).text())
+        let address = task.frame.keep(address).with("page", &page.to_string());
+        format!("{}#h-r", address.text())
     };
     html! {
         @if !query.lints.is_empty() {
@@ -208,7 +216,8 @@ fn rows_panel(
     }
 }
 
-fn editor(parameters: &PageParameters, asked: &AskedQuery) -> Markup {
+fn editor(task: &PageTask<'_>, asked: &AskedQuery) -> Markup {
+    let parameters = &task.visit.parameters;
     let fault = match &asked.outcome {
         QueryOutcome::Fault(fault) => Some(fault),
         _ => None,
@@ -220,7 +229,7 @@ fn editor(parameters: &PageParameters, asked: &AskedQuery) -> Markup {
             div class="editor" {
                 @if let Some(diagnostic) = diagnostic { (marked(&asked.text, diagnostic)) }
                 textarea id="j" name="q" rows="5" spellcheck="false" autocapitalize="off"
-                    autocomplete="off" data-complete="/complete"
+                    autocomplete="off" data-complete=(task.frame.keep(PageAddress::new("/complete")).text())
                     aria-invalid=[fault.map(|_| "true")] aria-describedby=[fault.map(|_| "fault")] {
                     // A browser drops a line feed at the beginning.
                     "\n" (asked.text)
@@ -229,9 +238,9 @@ fn editor(parameters: &PageParameters, asked: &AskedQuery) -> Markup {
                     kbd { "Tab" } ul aria-label="Completions" {}
                 }
             }
-            @if let Some(fault) = fault { div class="notes" { (told(asked, fault, diagnostic)) } }
+            @if let Some(fault) = fault { div class="notes" { (told(task, asked, fault, diagnostic)) } }
             (placeholders(parameters, asked))
-            div class="title gap" { button class="btn main" { "Run" } }
+            div class="filters plain-f" { (state::field(parameters)) div class="go" { button class="btn main" { "Run" } } }
         } }
     }
 }
@@ -272,7 +281,12 @@ fn place(text: &str, diagnostic: &Diagnostic) -> std::ops::Range<usize> {
     start..whole(range.end).unwrap_or(0).max(start)
 }
 
-fn told(asked: &AskedQuery, fault: &AnswerError, diagnostic: Option<&Diagnostic>) -> Markup {
+fn told(
+    task: &PageTask<'_>,
+    asked: &AskedQuery,
+    fault: &AnswerError,
+    diagnostic: Option<&Diagnostic>,
+) -> Markup {
     let Some(diagnostic) = diagnostic else {
         return html! {
             div class="fault" id="fault" role="alert" {
@@ -289,7 +303,7 @@ fn told(asked: &AskedQuery, fault: &AnswerError, diagnostic: Option<&Diagnostic>
             @for note in &diagnostic.notes { p class="sub" { (parts::sentence(note)) } }
             @for help in &diagnostic.helps { p class="sub" { (parts::sentence(help)) } }
             @if let Some(fixed) = fixed(&asked.text, diagnostic) {
-                p { a class="btn small" href=(address::query(&fixed)) { "Apply the fix" } }
+                p { a class="btn small" href=(task.frame.query(&fixed)) { "Apply the fix" } }
             }
         }
     }
@@ -320,7 +334,8 @@ fn fixed(text: &str, diagnostic: &Diagnostic) -> Option<String> {
     Some(format!("{before}{}{after}", edit.replacement))
 }
 
-fn command(asked: &AskedQuery, parameters: &PageParameters) -> String {
+fn command(asked: &AskedQuery, task: &PageTask<'_>) -> String {
+    let parameters = &task.visit.parameters;
     let command = match parameters.get("run") {
         Some(name) => ShellCommand::new("query").flag("run", name),
         None => ShellCommand::new("query").lines(&asked.text),
@@ -329,12 +344,13 @@ fn command(asked: &AskedQuery, parameters: &PageParameters) -> String {
         let value = parameters.get(&format!("p.{name}"))?;
         Some(format!("{name}={value}"))
     });
-    given.fold(command, |command, pair| command.flag("param", &pair)).text()
+    let command = given.fold(command, |command, pair| command.flag("param", &pair));
+    command.flag("at", task.frame.at()).text()
 }
 
 /// What can be asked about: the classes with the most entities.
 fn vocabulary(task: &PageTask<'_>) -> Result<Markup, ApiError> {
-    let stats = StatsAnswer::read(&task.app.database, &task.snapshot)?;
+    let stats = StatsAnswer::read(task.database(), &task.snapshot)?;
     let list = |kind: &str| {
         let own = stats.classes.iter().filter(|class| class.kind == kind && class.live > 0);
         let mut all: Vec<(String, u64)> =
@@ -347,7 +363,7 @@ fn vocabulary(task: &PageTask<'_>) -> Result<Markup, ApiError> {
             table {
                 caption class="sr" { (caption) }
                 tbody { @for (name, n) in all.iter().take(CLASSES) { tr {
-                    th scope="row" { a href=(address::query(&query(name))) { (clean(name)) } }
+                    th scope="row" { a href=(task.frame.query(&query(name))) { (clean(name)) } }
                     td class="num" { (count(*n)) }
                 } } }
             }

@@ -1,6 +1,6 @@
 //! The rows of a query as a table: entities are links, absent values are dashes.
 
-use super::address;
+use super::address::PageAddress;
 use super::page::PageTask;
 use super::parts::{self, ListWindow, TableColumn};
 use maud::{Markup, html};
@@ -13,40 +13,60 @@ use tombolo::store::Snapshot;
 /// Characters of one value that a cell shows.
 const CELL_MAX: usize = 400;
 
-/// Some of the rows, which are of this snapshot.
-pub fn table(
-    task: &PageTask<'_>,
-    snapshot: &Snapshot,
-    answer: &QueryAnswer,
-    window: &ListWindow,
-) -> Result<Markup, AnswerError> {
-    match answer {
-        QueryAnswer::List(entities) | QueryAnswer::Tree { entities, .. } => {
-            entity_table(task, snapshot, &entities[window.start..window.end])
+/// The rows of a query, as they are laid out.
+pub struct QueryRows<'a> {
+    /// The page.
+    pub task: &'a PageTask<'a>,
+    /// The state of the graph that the rows are of.
+    pub snapshot: &'a Snapshot,
+    /// The name of that state in links, where it is another than that of the page.
+    pub at: Option<String>,
+}
+
+impl QueryRows<'_> {
+    /// Some of the rows.
+    ///
+    /// # Errors
+    ///
+    /// Any error of reading.
+    pub fn table(&self, answer: &QueryAnswer, window: &ListWindow) -> Result<Markup, AnswerError> {
+        match answer {
+            QueryAnswer::List(entities) | QueryAnswer::Tree { entities, .. } => {
+                entity_table(self, &entities[window.start..window.end])
+            }
+            QueryAnswer::Table { columns, rows } => {
+                cell_table(self, columns, &rows[window.start..window.end])
+            }
         }
-        QueryAnswer::Table { columns, rows } => {
-            cell_table(task, snapshot, columns, &rows[window.start..window.end])
+    }
+
+    fn entity(&self, head: &EntityHead) -> Markup {
+        let frame = &self.task.frame;
+        let address = PageAddress::about("e", &head.scope, &head.key);
+        let address = match &self.at {
+            Some(at) => address.with("at", at),
+            None => frame.keep(address),
+        };
+        html! {
+            (parts::entity(frame, head, &address.text()))
+            @if head.deleted { span class="tag" { "deleted" } }
         }
     }
 }
 
-fn entity_table(
-    task: &PageTask<'_>,
-    snapshot: &Snapshot,
-    entities: &[u32],
-) -> Result<Markup, AnswerError> {
+fn entity_table(page: &QueryRows<'_>, entities: &[u32]) -> Result<Markup, AnswerError> {
     let columns = [
         TableColumn::text("Entity"),
         TableColumn::plain("Type"),
         TableColumn::plain("Class"),
         TableColumn::text("Scope"),
     ];
-    let heads = answers::entities(snapshot, entities)?;
+    let heads = answers::entities(page.snapshot, entities)?;
     let rows: Vec<Vec<Markup>> = heads
         .iter()
         .map(|head| {
             vec![
-                entity(task, head),
+                page.entity(head),
                 html! { (clean(&head.type_name)) },
                 html! { (clean(&head.classes.join(", "))) },
                 html! { (clean(&head.scope)) },
@@ -56,16 +76,8 @@ fn entity_table(
     Ok(parts::table("Entities", &columns, &rows))
 }
 
-fn entity(task: &PageTask<'_>, head: &EntityHead) -> Markup {
-    html! {
-        (parts::entity(&task.frame, head, &address::entity(head)))
-        @if head.deleted { span class="tag" { "deleted" } }
-    }
-}
-
 fn cell_table(
-    task: &PageTask<'_>,
-    snapshot: &Snapshot,
+    page: &QueryRows<'_>,
     columns: &[String],
     rows: &[Vec<CellValue>],
 ) -> Result<Markup, AnswerError> {
@@ -78,7 +90,7 @@ fn cell_table(
             _ => None,
         })
         .collect();
-    let heads: FxHashMap<u32, EntityHead> = answers::entities(snapshot, &numbers)?
+    let heads: FxHashMap<u32, EntityHead> = answers::entities(page.snapshot, &numbers)?
         .into_iter()
         .map(|head| (head.number, head))
         .collect();
@@ -100,15 +112,14 @@ fn cell_table(
         .collect();
     let mut shown = Vec::new();
     for row in rows {
-        let cells = row.iter().map(|value| cell(task, snapshot, &heads, value));
+        let cells = row.iter().map(|value| cell(page, &heads, value));
         shown.push(cells.collect::<Result<Vec<Markup>, AnswerError>>()?);
     }
     Ok(parts::table("Rows", &columns, &shown))
 }
 
 fn cell(
-    task: &PageTask<'_>,
-    snapshot: &Snapshot,
+    page: &QueryRows<'_>,
     heads: &FxHashMap<u32, EntityHead>,
     value: &CellValue,
 ) -> Result<Markup, AnswerError> {
@@ -118,11 +129,11 @@ fn cell(
         CellValue::Value(list @ Value::List(_)) => html! { (short(&list.to_string())) },
         CellValue::Value(value) => parts::value(value),
         CellValue::Entity(number) => match heads.get(number) {
-            Some(head) => entity(task, head),
+            Some(head) => page.entity(head),
             None => html! {},
         },
         CellValue::Relationship(number) => {
-            let head = answers::relationship(snapshot, *number)?;
+            let head = answers::relationship(page.snapshot, *number)?;
             html! { span class="verb" { (clean(&head.class)) } " " (parts::key(&head.key)) }
         }
         CellValue::Object(members) => html! {

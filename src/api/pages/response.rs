@@ -1,6 +1,8 @@
 //! Answers of pages as a browser gets them: with an ETag, packed, and with headers that keep it from
 //! running anything but our one script.
 
+use super::super::pictures;
+use super::page::PageFile;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -97,6 +99,15 @@ fn body(facts: &RequestFacts, text: String) -> Response {
         // Memory takes every byte, so this does not happen; the plain text is as good.
         Err(_) => Body::from(text).into_response(),
     }
+}
+
+/// A file that the browser keeps.
+pub fn file(facts: &RequestFacts, file: PageFile) -> Response {
+    let mut response = text(facts, StatusCode::OK, file.kind, file.text);
+    if response.status() == StatusCode::OK {
+        pictures::kept_as_file(response.headers_mut(), file.kind, &file.name);
+    }
+    response
 }
 
 /// Sends the browser on, with GET.

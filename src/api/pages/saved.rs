@@ -1,4 +1,4 @@
-//! The questions of `queries.toml` beside the editor, each with its state as of now.
+//! The questions of `queries.toml` beside the editor, each with how it comes out in the state that the page shows.
 
 use super::super::api_error::ApiError;
 use super::address::PageAddress;
@@ -44,7 +44,7 @@ pub fn panel(task: &PageTask<'_>, questions: &SavedQuestions) -> Result<Markup, 
         let due = question.expect.is_some() && (all || begun.elapsed() < UNASKED);
         let state = if due { state(task, questions, question) } else { QuestionState::NotAsked };
         left += usize::from(!due && question.expect.is_some());
-        rows.push(row(name, question, &state));
+        rows.push(row(task, name, question, &state));
     }
     let sub = html! { (clean(&name.unwrap_or_default())) };
     Ok(parts::panel(
@@ -61,7 +61,7 @@ pub fn panel(task: &PageTask<'_>, questions: &SavedQuestions) -> Result<Markup, 
             } @else {
                 ul class="rows" { @for row in &rows { (row) } }
                 @if left > 0 {
-                    footer { a href=(PageAddress::new("/query").with("check", "all").text()) {
+                    footer { a href=(task.frame.keep(PageAddress::new("/query").with("check", "all")).text()) {
                         "Ask the other " (left) " as well"
                     } }
                 }
@@ -97,8 +97,8 @@ fn state(
     }
 }
 
-fn row(name: &str, question: &SavedQuestion, state: &QuestionState) -> Markup {
-    let to = PageAddress::new("/query").with("run", name).text();
+fn row(task: &PageTask<'_>, name: &str, question: &SavedQuestion, state: &QuestionState) -> Markup {
+    let to = task.frame.keep(PageAddress::new("/query").with("run", name)).text();
     let expected = question.expect.map(|expected| expected.words());
     html! {
         li {

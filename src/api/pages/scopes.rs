@@ -2,11 +2,13 @@
 
 use super::super::AppState;
 use super::super::api_error::ApiError;
+use super::address::PageAddress;
 use super::entity::{ago, short_job};
 use super::jobs;
-use super::page::{PageContent, PageTask, PageVisit, answer};
+use super::page::{PageContent, PageTask, PageVisit, answer_at};
 use super::parts::{self, ListWindow, TableColumn, count, counted};
 use super::shell::PageTab;
+use super::state;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -65,21 +67,35 @@ impl ScopeFreshness {
 
 /// The scopes by name. A job that changed nothing makes a scope fresh as well, so the last `jobs` count.
 pub fn freshness(task: &PageTask<'_>, jobs: u32) -> Result<Vec<ScopeFreshness>, ApiError> {
-    Ok(fresh_among(task, &task.app.database.recent_jobs(jobs)?)?)
+    Ok(fresh_among(task, &recent_jobs(task, jobs)?)?)
+}
+
+/// The last jobs, newest first; of a state of the past those that had ended then.
+fn recent_jobs(task: &PageTask<'_>, most: u32) -> Result<Vec<JobReport>, ApiError> {
+    let mut jobs = task.database().recent_jobs(most)?;
+    if let Some(past) = &task.frame.past {
+        // Of jobs beside the file all are read; those of the file are of the state.
+        let made = |job: &JobReport| past.record.job == Some(job.id);
+        jobs.retain(|job| {
+            made(job) || job.end_timestamp.is_some_and(|end| end <= past.record.time)
+        });
+    }
+    Ok(jobs)
 }
 
 fn fresh_among(
     task: &PageTask<'_>,
     jobs: &[JobReport],
 ) -> Result<Vec<ScopeFreshness>, tombolo::answers::AnswerError> {
-    let stale = stale_scopes(&task.app.database, &task.snapshot)?;
+    let stale = stale_scopes(task.database(), &task.snapshot)?;
     let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
     for job in jobs.iter().filter(|job| job.status == JobStatus::Finished) {
         let ended = job.end_timestamp.unwrap_or(job.start_timestamp);
         let newest = newest.entry(&job.scope).or_default();
         *newest = (*newest).max(ended);
     }
-    let held = |scope: &str| task.frame.held.iter().any(|job| job.scope == scope);
+    let now = task.frame.past.is_none();
+    let held = |scope: &str| now && task.frame.held.iter().any(|job| job.scope == scope);
     let scopes = task.frame.scopes.scopes.iter();
     Ok(scopes
         .map(|scope| ScopeFreshness {
@@ -97,11 +113,13 @@ pub async fn page(
     State(app): State<Arc<AppState>>,
     Extension(visit): Extension<PageVisit>,
 ) -> Response {
-    answer(&app, visit, |task| {
-        let recent = task.app.database.recent_jobs(JOBS)?;
+    answer_at(&app, visit, |task| {
+        let recent = recent_jobs(task, JOBS)?;
+        // What waits for a decision waits now.
+        let now = task.frame.past.is_none();
         let scopes = fresh_among(task, &recent)?;
         let stale = scopes.iter().filter(|scope| scope.stale).count() as u64;
-        let held = task.frame.held.len() as u64;
+        let held = if now { task.frame.held.len() as u64 } else { 0 };
         let body = html! {
             div class="head" { div {
                 h1 { "Scopes and jobs" }
@@ -110,16 +128,16 @@ pub async fn page(
                     @if stale > 0 { ", " (count(stale)) " stale" }
                     @if held > 0 { ", " (counted(held, "held job", "held jobs")) }
                 }
-            } }
+            } div class="act" { (state::form(task.visit)) } }
             div class="stackv" {
-                div class="stackv" id="held" {
+                @if now { div class="stackv" id="held" {
                     @for job in task.frame.held.iter().take(HELD) { (jobs::held_panel(task.visit, &task.frame, job)) }
                     @if task.frame.held.len() > HELD {
                         (parts::note("warn", &html! {
                             (task.frame.held.len() - HELD) " more held jobs stand in the list of jobs."
                         }))
                     }
-                }
+                } }
                 (scope_panel(task, &scopes))
                 (job_panel(task, &recent))
             }
@@ -161,6 +179,7 @@ fn job_panel(task: &PageTask<'_>, recent: &[JobReport]) -> Markup {
         TableColumn::number("Updated"),
         TableColumn::number("Deleted"),
         TableColumn::number("When"),
+        TableColumn::plain("Changes"),
     ];
     let now = task.frame.now;
     let rows: Vec<Vec<Markup>> = recent[window.start..window.end]
@@ -177,6 +196,7 @@ fn job_panel(task: &PageTask<'_>, recent: &[JobReport]) -> Markup {
                 html! { (count(updated)) },
                 html! { (count(deleted)) },
                 html! { (ago(now, job.end_timestamp.unwrap_or(job.start_timestamp))) },
+                jobs::changed_link(job),
             ]
         })
         .collect();
@@ -191,7 +211,10 @@ fn job_panel(task: &PageTask<'_>, recent: &[JobReport]) -> Markup {
             @if rows.is_empty() { div class="body" { p class="sub" { "There was no job yet." } } }
             @else {
                 (parts::table("Jobs", &columns, &rows))
-                (window.foot(|page| format!("/scopes?page={page}#h-j")))
+                (window.foot(|page| {
+                    let address = task.frame.keep(PageAddress::new("/scopes"));
+                    format!("{}#h-j", address.with("page", &page.to_string()).text())
+                }))
             }
         },
     )

@@ -2,11 +2,12 @@
 
 use super::super::AppState;
 use super::super::api_error::ApiError;
-use super::address::{self, PageAddress};
-use super::page::{PageContent, PageTask, PageVisit, answer, fragment};
+use super::address::PageAddress;
+use super::page::{PageContent, PageTask, PageVisit, answer_at, fragment};
 use super::parts::{self, TableColumn, count, counted};
 use super::scopes::{ScopeFreshness, freshness};
 use super::shell::PageTab;
+use super::state;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -28,8 +29,8 @@ pub async fn page(
     State(app): State<Arc<AppState>>,
     Extension(visit): Extension<PageVisit>,
 ) -> Response {
-    answer(&app, visit, |task| {
-        if task.frame.scopes.scopes.is_empty() {
+    answer_at(&app, visit, |task| {
+        if task.frame.scopes.scopes.is_empty() && task.frame.past.is_none() {
             return Ok(PageContent::new(PageTab::Search, "Nothing here yet", empty()).narrow());
         }
         let text = task.visit.parameters.get("q").unwrap_or_default();
@@ -38,7 +39,7 @@ pub async fn page(
             text => Some(ask(task, text, LISTED)?),
         };
         let body = html! {
-            (hero(text, found.as_ref().is_some_and(|found| found.hits.is_empty())))
+            (hero(task, text, found.as_ref().is_some_and(|found| found.hits.is_empty())))
             (held(task))
             @match &found {
                 Some(found) => { (results(task, text, found)) }
@@ -89,7 +90,7 @@ fn ask(task: &PageTask<'_>, text: &str, limit: usize) -> Result<EntitySearchAnsw
 fn option(task: &PageTask<'_>, at: usize, hit: &EntityHit) -> Markup {
     let head = &hit.entity;
     html! {
-        li role="option" id={ "o" (at) } aria-selected="false" data-href=(address::entity(head)) {
+        li role="option" id={ "o" (at) } aria-selected="false" data-href=(task.frame.entity(head)) {
             span class="ent" {
                 (parts::badge(&task.frame, &head.scope, &head.type_name, false))
                 span { b { (parts::name(head)) } (found_by(hit)) }
@@ -109,7 +110,7 @@ fn found_by(hit: &EntityHit) -> Markup {
     }
 }
 
-fn hero(text: &str, nothing: bool) -> Markup {
+fn hero(task: &PageTask<'_>, text: &str, nothing: bool) -> Markup {
     html! {
         div class="hero" {
             h1 class="sr" { "Search" }
@@ -125,18 +126,20 @@ fn hero(text: &str, nothing: bool) -> Markup {
                 input id="q" name="q" type="text" value=(text) role="combobox" aria-expanded="false"
                     aria-controls="hits" aria-autocomplete="list" autocomplete="off"
                     autocapitalize="off" spellcheck="false" autofocus[text.is_empty()]
-                    data-suggest="/suggest" aria-describedby=[nothing.then_some("none")]
+                    data-suggest=(task.frame.keep(PageAddress::new("/suggest")).text()) aria-describedby=[nothing.then_some("none")]
                     placeholder="Name, key, e-mail, ARN, serial";
                 div class="list" id="list" hidden { ul role="listbox" id="hits" aria-label="Found" {} }
+                (state::hidden(&task.frame))
                 button class="sr" { "Search" }
             }
+            (state::form(task.visit))
         }
     }
 }
 
 fn held(task: &PageTask<'_>) -> Markup {
     html! {
-        @if !task.frame.held.is_empty() {
+        @if !task.frame.held.is_empty() && task.frame.past.is_none() {
             div class="notes" {
                 @for job in task.frame.held.iter().take(3) {
                     @let deleted = job.entities.deleted + job.relationships.deleted;
@@ -166,7 +169,7 @@ fn results(task: &PageTask<'_>, text: &str, found: &EntitySearchAnswer) -> Marku
         .map(|hit| {
             let head = &hit.entity;
             let first = html! {
-                (parts::entity(&task.frame, head, &address::entity(head)))
+                (parts::entity(&task.frame, head, &task.frame.entity(head)))
                 @if let Some((property, value)) = &hit.by {
                     span class="sub" { (property) " " (clean(value)) }
                 }
@@ -180,7 +183,7 @@ fn results(task: &PageTask<'_>, text: &str, found: &EntitySearchAnswer) -> Marku
             div class="notes" id="none" { (parts::note("", &html! {
                 "No name, key, e-mail, ARN or serial number holds " b { (clean(text)) } ". "
                 "A query finds entities by any property: "
-                a href=(address::query(&any_property(text))) { "ask in J1QL" }
+                a href=(task.frame.query(&any_property(text))) { "ask in J1QL" }
             })) }
         } @else {
             (parts::panel("h-r", "Found", &html! {
@@ -199,7 +202,7 @@ fn any_property(text: &str) -> String {
 
 fn overview(task: &PageTask<'_>) -> Result<Markup, ApiError> {
     let scopes = freshness(task, 50)?;
-    let stats = StatsAnswer::read(&task.app.database, &task.snapshot)?;
+    let stats = StatsAnswer::read(task.database(), &task.snapshot)?;
     let mut classes: Vec<(&str, u64)> = stats
         .classes
         .iter()
@@ -211,7 +214,7 @@ fn overview(task: &PageTask<'_>) -> Result<Markup, ApiError> {
         div class="grid half" {
             (parts::panel("h-f", "Freshness", &html! { "newest job of each scope" }, &html! {
                 (scope_table(task, &scopes))
-                footer { a href="/scopes" {
+                footer { a href=(task.frame.keep(PageAddress::new("/scopes")).text()) {
                     "All " (counted(scopes.len() as u64, "scope", "scopes")) ", jobs"
                 } }
             }))
@@ -219,7 +222,7 @@ fn overview(task: &PageTask<'_>) -> Result<Markup, ApiError> {
                 table {
                     caption class="sr" { "Entities by class" }
                     tbody { @for (class, live) in classes.iter().take(CLASSES) { tr {
-                        th scope="row" { a href=(address::query(&format!("FIND {class}"))) { (clean(class)) } }
+                        th scope="row" { a href=(task.frame.query(&format!("FIND {class}"))) { (clean(class)) } }
                         td class="num" { (count(*live)) }
                     } } }
                 }

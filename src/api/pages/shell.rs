@@ -1,10 +1,11 @@
 //! The frame of all pages: head, navigation, foot; and the pages without an answer: signing in, errors.
 
 use super::super::api_error::ApiError;
-use super::page::{PageContent, PageFrame};
+use super::address::PageAddress;
+use super::page::{PageContent, PageFrame, PageVisit};
 use super::parts::{self, count};
 use super::visitor::{PageVisitor, VisitorWay};
-use super::{address, assets};
+use super::{assets, state};
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 use tombolo::answers::clean;
@@ -18,6 +19,8 @@ pub enum PageTab {
     Query,
     /// Scopes and jobs.
     Scopes,
+    /// What changed, and histories.
+    Diff,
     /// Mappings and sources.
     Mappings,
     /// None of them.
@@ -55,7 +58,7 @@ fn brand() -> Markup {
 }
 
 /// A page in its frame.
-pub fn page(visitor: &PageVisitor, frame: Option<&PageFrame>, content: &PageContent) -> Markup {
+pub fn page(visit: &PageVisit, frame: Option<&PageFrame>, content: &PageContent) -> Markup {
     let class = if content.narrow { "page narrow" } else { "page" };
     html! {
         (DOCTYPE)
@@ -63,8 +66,11 @@ pub fn page(visitor: &PageVisitor, frame: Option<&PageFrame>, content: &PageCont
             (head(&clean(&content.title), false))
             body {
                 a class="skip" href="#main" { "Skip to content" }
-                (top(visitor, frame, content.tab))
-                main class=(class) id="main" { (content.body) }
+                (top(&visit.visitor, frame, content.tab))
+                main class=(class) id="main" {
+                    @if let Some(frame) = frame { (state::note(visit, frame)) }
+                    (content.body)
+                }
                 (foot(frame))
                 div class="sr" id="say" role="status" aria-live="polite" {}
             }
@@ -81,6 +87,7 @@ fn top(visitor: &PageVisitor, frame: Option<&PageFrame>, tab: PageTab) -> Markup
                     label class="sr" for="find" { "Search all scopes" }
                     input id="find" name="q" type="search" autocomplete="off"
                         placeholder="Name, key, e-mail, ARN, serial";
+                    @if let Some(frame) = frame { (state::hidden(frame)) }
                     kbd aria-hidden="true" { "/" }
                 }
             }
@@ -93,16 +100,22 @@ fn top(visitor: &PageVisitor, frame: Option<&PageFrame>, tab: PageTab) -> Markup
 fn navigation(frame: Option<&PageFrame>, tab: PageTab) -> Markup {
     let held = frame.map_or(0, |frame| frame.held.len());
     let current = |own: PageTab| (own == tab).then_some("page");
+    let to = |path: &str| {
+        let address = PageAddress::new(path);
+        frame.map_or(address.clone(), |frame| frame.keep(address)).text()
+    };
+    let since = PageAddress::new("/diff").with("from", frame.map_or("", PageFrame::at)).text();
     html! {
         nav class="nav" aria-label="Main" {
-            a href="/" data-g="s" aria-current=[current(PageTab::Search)] { span { "Search" } }
-            a href="/query" data-g="q" aria-current=[current(PageTab::Query)] { span { "Query" } }
-            a href="/scopes" data-g="j" aria-current=[current(PageTab::Scopes)] {
+            a href=(to("/")) data-g="s" aria-current=[current(PageTab::Search)] { span { "Search" } }
+            a href=(to("/query")) data-g="q" aria-current=[current(PageTab::Query)] { span { "Query" } }
+            a href=(to("/scopes")) data-g="j" aria-current=[current(PageTab::Scopes)] {
                 span { "Scopes" span class="long" { " and jobs" } }
                 @if held > 0 {
                     span class="tag warn" { (held) span class="long" { " held" } }
                 }
             }
+            a href=(since) data-g="d" aria-current=[current(PageTab::Diff)] { span { "Changes" } }
             a href="/mappings" data-g="m" aria-current=[current(PageTab::Mappings)] {
                 span { "Mappings" }
             }
@@ -225,7 +238,7 @@ pub fn error(status: StatusCode, fault: ApiError, id: &str) -> Markup {
             p class="sub plain" {
                 "Code " code { (code) }
                 @if !id.is_empty() { ", request " code { (id) } }
-                ". " a href=(address::PageAddress::new("/").text()) { "Search all scopes" }
+                ". " a href=(PageAddress::new("/").text()) { "Search all scopes" }
             }
         }
     }

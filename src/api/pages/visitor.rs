@@ -196,7 +196,8 @@ pub async fn admit(State(app): State<Arc<AppState>>, mut request: Request, next:
         Ok(visitor) => {
             let parameters =
                 PageParameters::parse(request.uri().query().unwrap_or_default().as_bytes());
-            request.extensions_mut().insert(PageVisit { visitor, facts, parameters, id });
+            let path = request.uri().path().to_owned();
+            request.extensions_mut().insert(PageVisit { visitor, facts, path, parameters, id });
             next.run(request).await
         }
         Err(fault) => {

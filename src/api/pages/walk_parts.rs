@@ -1,7 +1,7 @@
 //! What the pages of blast radius, owners and paths share: filters, chains, and what is behind an answer.
 
 use super::address::{self, PageParameters};
-use super::page::PageTask;
+use super::page::{PageFrame, PageTask};
 use super::parts;
 use maud::{Markup, html};
 use tombolo::answers::{AnswerError, NamedChainStep, StatsAnswer, clean, shell_word};
@@ -31,7 +31,7 @@ impl OfferedNames {
     ///
     /// Any error of reading.
     pub fn read(task: &PageTask<'_>) -> Result<OfferedNames, AnswerError> {
-        let stats = StatsAnswer::read(&task.app.database, &task.snapshot)?;
+        let stats = StatsAnswer::read(task.database(), &task.snapshot)?;
         let of = |kind: &str| {
             let own = stats.classes.iter().filter(|class| class.kind == kind && class.live > 0);
             own.map(|class| class.class.clone()).take(OFFERED).collect()
@@ -111,13 +111,13 @@ pub fn hops(parameters: &PageParameters) -> Result<Option<u32>, AnswerError> {
 }
 
 /// A chain as running text: `Payments → OWNS billing → ALLOWS invoices`.
-pub fn chain(first: &EntityHead, steps: &[NamedChainStep]) -> Markup {
+pub fn chain(frame: &PageFrame, first: &EntityHead, steps: &[NamedChainStep]) -> Markup {
     html! {
         span class="chain" {
-            (parts::link(first))
+            (parts::link(frame, first))
             @for step in steps {
                 " " (parts::verb(&step.relationship.class, step.direction == "out")) " "
-                (parts::link(&step.entity))
+                (parts::link(frame, &step.entity))
             }
         }
     }
@@ -146,8 +146,12 @@ pub fn fault_note(fault: &AnswerError) -> Markup {
     }
 }
 
-/// The command and the query that give the same answer elsewhere.
-pub fn behind(command: &str, j1ql: Option<&str>) -> Markup {
+/// The command and the query that give the same answer elsewhere, the query made to ask the same state.
+pub fn behind(task: &PageTask<'_>, command: &str, j1ql: Option<String>) -> Markup {
+    let j1ql = j1ql.map(|text| match task.frame.at() {
+        "" => text,
+        at => format!("{text} AT {}", j1ql_text(at)),
+    });
     parts::panel(
         "h-b",
         "Behind this answer",
@@ -156,7 +160,7 @@ pub fn behind(command: &str, j1ql: Option<&str>) -> Markup {
             div class="body" {
                 span class="lab" { "Command" }
                 (parts::code("command", command))
-                @if let Some(j1ql) = j1ql {
+                @if let Some(j1ql) = &j1ql {
                     span class="lab" { "J1QL" }
                     (parts::code("query", j1ql))
                     p class="sub" { a href=(address::query(j1ql)) { "Ask it" } }

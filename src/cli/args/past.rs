@@ -12,16 +12,6 @@ pub struct PastArgs {
     pub at: Option<String>,
 }
 
-impl PastArgs {
-    /// A command of a question, with the flag that asks it of this state.
-    pub fn command(&self, command: String) -> String {
-        match &self.at {
-            Some(at) => format!("{command} --at {}", crate::cli::sync::quoted(at)),
-            None => command,
-        }
-    }
-}
-
 /// Output of `diff`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DiffFormat {

@@ -91,6 +91,7 @@ impl AssistantTool for Diff {
             scopes: given.scopes,
             classes: given.classes,
             types: given.types,
+            skip: 0,
             max: Some(shown),
             impact: ImpactTargets { entities: given.impact, classes: Vec::new() },
         };

@@ -4,6 +4,8 @@
   const $ = (s, r = document) => r.querySelector(s), $$ = (s, r = document) => [...r.querySelectorAll(s)];
   const say = (text) => { const r = $("#say"); if (r) { r.textContent = ""; requestAnimationFrame(() => { r.textContent = text; }); } };
 
+  const asking = (address, text) => address + (address.includes("?") ? "&" : "?") + "q=" + encodeURIComponent(text);
+
   // ---- picture
   function picture(fig) {
     const view = $(".view", fig), svg = view && $("svg.hops", view);
@@ -138,7 +140,7 @@
       const text = input.value.trim(), turn = ++asked;
       if (!text) { show(false); return; }
       try {
-        const r = await fetch(input.dataset.suggest + "?q=" + encodeURIComponent(text), { credentials: "same-origin" });
+        const r = await fetch(asking(input.dataset.suggest, text), { credentials: "same-origin" });
         // An answer that comes late must not replace a newer one.
         if (!r.ok || turn !== asked) return;
         list.replaceChildren(...new DOMParser().parseFromString(await r.text(), "text/html").body.childNodes);
@@ -185,7 +187,7 @@
       wait = setTimeout(async () => {
         const turn = ++asked, before = area.value.slice(0, area.selectionStart);
         try {
-          const r = await fetch(area.dataset.complete + "?q=" + encodeURIComponent(before.slice(-4000)), { credentials: "same-origin" });
+          const r = await fetch(asking(area.dataset.complete, before.slice(-4000)), { credentials: "same-origin" });
           if (!r.ok || turn !== asked) return;
           ({ words, begun } = await r.json()); at = 0; show();
           if (words.length) say(words.length + " words, Tab takes " + words[0]);

@@ -1,13 +1,13 @@
 //! A picture with its table as one page that needs nothing else: style sheet and script are inside, and
 //! its policy lets it load nothing. It works from a folder and by mail, without a script too.
 
-use super::output::clean;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use tombolo::answers::clean;
 use tombolo::graph::EntityHead;
 use tombolo::picture::{
     CardKind, NodeRole, Picture, PictureCard, PictureColumn, PictureLinks, PictureNode, STYLE,
@@ -15,8 +15,8 @@ use tombolo::picture::{
 };
 use tombolo::rules::ImpactState;
 
-const PAGE_STYLE: &str = include_str!("picture_page.css");
-const SCRIPT: &str = include_str!("picture_page.js");
+const PAGE_STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 
 /// Members of a group that stand open in the table once the group is; the others are one fold away.
 const FIRST: usize = 25;
