@@ -15,6 +15,8 @@ use crate::graph::{GraphRead, ObjectId, Value};
 const MANY: f64 = 65_536.0;
 /// A kind is rare if fewer than one entity in so many is of it.
 const RARE: f64 = 64.0;
+/// Entities of a class that are tested in the time that one takes which is listed elsewhere.
+const LISTED: f64 = 8.0;
 /// A way in by key that is so narrow is taken without comparing it with others.
 const FEW: usize = 64;
 
@@ -200,6 +202,10 @@ fn by_value<G: GraphRead>(
         hashes.dedup();
         if let Some(found) = reader.graph.entities_hashed(name, &hashes)? {
             let looked_at = found.len() as f64;
+            // Many that lie here and there take longer than all of a class, whose columns lie in a row.
+            if LISTED * looked_at > stored.entities(None) / 50.0 + kinds {
+                continue;
+            }
             let fitting = looked_at.min(kinds);
             let words = format!("by {name}");
             return Ok(AccessCandidate {

@@ -160,6 +160,10 @@ impl<'p> GroupTable<'p> {
             });
         }
         for (at, call) in table.aggregates.iter().enumerate() {
+            if self.each_once && counts_entities(call) {
+                of_row.iter().for_each(|&group| self.groups[group].1[at].once += 1);
+                continue;
+            }
             for (row, &group) in of_row.iter().enumerate() {
                 let state = &mut self.groups[group].1[at];
                 state.rows += 1;
@@ -255,6 +259,12 @@ impl<'p> GroupTable<'p> {
             }
         })
     }
+}
+
+/// True if a call counts the entities of the only slot of a pattern.
+fn counts_entities(call: &AggregateCall) -> bool {
+    let whole = matches!(call.argument, ScalarExpr::Whole(PropertyOwner::Entity(0)));
+    call.kind == AggregateKind::Count && whole
 }
 
 fn states(table: &TableOutput) -> Vec<AggregateState> {
