@@ -242,20 +242,28 @@ impl GraphRead for Graph {
             let found = own(number)?.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value)
         };
+        // Neighbours share a dictionary, which knows short values alone.
+        const SHARING: u32 = 8;
+        let long = |value: &Value<'_>| match value {
+            Value::Text(text) => text.len() > 40,
+            Value::List(items) => items.len() > 3,
+            _ => false,
+        };
         for &number in numbers {
-            let dictionary = number % 3;
+            let dictionary = number / SHARING;
             cells.push(match value(number) {
-                _ if name.starts_with('_') || name == "displayName" || dictionary == 2 => {
+                _ if name.starts_with('_') || name == "displayName" || dictionary % 3 == 2 => {
                     PropertyCell::Unread
                 }
                 None => PropertyCell::Absent,
-                Some(Value::Int(int)) if dictionary == 0 && int.abs() < i64::MAX / 1000 => {
+                Some(known) if long(known) => PropertyCell::Unread,
+                Some(Value::Int(int)) if number % 2 == 0 && int.abs() < i64::MAX / 1000 => {
                     let decimals = (number % 4) as u8;
                     let scaled = int * 10i64.pow(decimals.into());
                     PropertyCell::Number { scaled, decimals, integer: true }
                 }
                 Some(Value::Float(float))
-                    if dictionary == 0 && (float * 10.0).fract() == 0.0 && float.abs() < 1e12 =>
+                    if number % 2 == 0 && (float * 10.0).fract() == 0.0 && float.abs() < 1e12 =>
                 {
                     let (scaled, decimals) = ((float * 10.0) as i64, 1);
                     PropertyCell::Number { scaled, decimals, integer: false }
@@ -263,10 +271,10 @@ impl GraphRead for Graph {
                 Some(known) => {
                     let told = format!("{known:?}");
                     let same = |&other: &u32| {
-                        other % 3 == dictionary
-                            && value(other).is_some_and(|other| format!("{other:?}") == told)
+                        value(other).is_some_and(|v| !long(v) && format!("{v:?}") == told)
                     };
-                    let code = (0..=number).find(same).unwrap_or(number);
+                    let code =
+                        (dictionary * SHARING..number).find(same).unwrap_or(number) % SHARING;
                     PropertyCell::Coded { dictionary: dictionary.into(), code }
                 }
             });
